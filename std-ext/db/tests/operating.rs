@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! An operator's tools over sockets: what holds, watches and measures the clients of a running server.
+//! An operator's tools over sockets: they hold and describe the clients of a running server.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! ACL: the one user, who may do everything.
+//! ACL: the one user, with all rights.
 
 use crate::command::arguments::{
     CommandError, NOT_AN_INTEGER, is, shown, subcommand, wrong_number,
@@ -105,9 +105,9 @@ pub(super) const USER: &[u8] = b"default";
 const BITS: i64 = 256;
 const MAX_BITS: usize = 4096;
 
-const NO_FILE: &str = "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via \
-    the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order \
-    to store users in the Redis configuration.";
+const NO_FILE: &str = "ERR This Redis instance is not configured to use an ACL file. You may want to specify users \
+    via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in \
+    order to store users in the Redis configuration.";
 const ONE_USER: &str = "ERR there is one user, 'default', whose password is the setting 'requirepass'; users and their \
     rights are not supported";
 

@@ -8,7 +8,7 @@ use crate::Session;
 use crate::buffers::emptied;
 use crate::command::arguments::CommandError;
 use crate::command::diagnostics::Diagnostics;
-use crate::command::diagnostics::tally::Tally;
+use crate::command::diagnostics::call_meter::CallMeter;
 use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
 use crate::log::Lsn;
@@ -28,18 +28,18 @@ use std::time::Instant;
 pub struct Scratch {
     batch: Batch<'static>,
     arguments: Vec<&'static [u8]>,
-    pub(super) tally: Tally,
+    pub(super) meter: CallMeter,
 }
 
 impl Scratch {
     /// Makes the buffers of a thread whose commands are counted in `diagnostics`.
     pub fn new(diagnostics: Arc<Diagnostics>) -> Self {
-        Self { tally: Tally::new(diagnostics), ..Self::default() }
+        Self { meter: CallMeter::new(diagnostics), ..Self::default() }
     }
 
     /// Notes the time from which on commands are executed.
     pub fn begin(&mut self, now: Instant) {
-        self.tally.begin(now);
+        self.meter.begin(now);
     }
 
     /// Takes the buffers out. They are empty.

@@ -5,11 +5,11 @@ use crate::command::context::ServerStats;
 use crate::command::diagnostics::Diagnostics;
 use crate::command::diagnostics::counters;
 use crate::command::execute::Execution;
-use crate::command::info::Lines;
+use crate::command::info_lines::Lines;
 use crate::db::Stats;
 use std::fmt::Write;
 
-/// What all threads have counted of one command since the start.
+/// The counts of one command by all threads since the start.
 #[cfg(feature = "metrics")]
 pub(crate) struct CommandTimes {
     pub(crate) name: &'static str,
@@ -45,7 +45,7 @@ pub(super) fn command_stats(
     _: &Stats,
     out: &mut Lines<'_>,
 ) {
-    for (number, of) in execution.tally.diagnostics.totals_since_reset().iter().enumerate() {
+    for (number, of) in execution.meter.diagnostics.totals_since_reset().iter().enumerate() {
         if of.calls + of.rejected + of.failed == 0 {
             continue;
         }
@@ -68,7 +68,7 @@ pub(super) fn error_stats(
     _: &Stats,
     out: &mut Lines<'_>,
 ) {
-    for (code, count) in execution.tally.diagnostics.errors() {
+    for (code, count) in execution.meter.diagnostics.errors() {
         out.line(&format!("errorstat_{code}"), format_args!("count={count}"));
     }
 }
@@ -79,8 +79,8 @@ pub(super) fn latency_stats(
     _: &Stats,
     out: &mut Lines<'_>,
 ) {
-    let percentiles = execution.tally.diagnostics.percentiles();
-    for (number, of) in execution.tally.diagnostics.totals_since_reset().iter().enumerate() {
+    let percentiles = execution.meter.diagnostics.percentiles();
+    for (number, of) in execution.meter.diagnostics.totals_since_reset().iter().enumerate() {
         if of.tracked() == 0 {
             continue;
         }

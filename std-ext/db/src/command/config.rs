@@ -86,7 +86,7 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::ResetStat => {
                 self.execute_batch();
                 self.server.reset_counters();
-                self.tally.diagnostics.reset(KeyspaceCounts::of(&self.db.stats()));
+                self.meter.diagnostics.reset(KeyspaceCounts::of(&self.db.stats()));
                 self.reply(|out| out.ok());
             }
             Subcommand::Rewrite => self.rewrite()?,

@@ -1,4 +1,5 @@
-//! DEBUG: what test suites of client libraries use. Only if the setting `enable-debug-command` allows it.
+//! DEBUG: the subcommands that test suites of client libraries use. Only if the setting `enable-debug-command` allows
+//! it.
 
 use crate::command::arguments::{CommandError, is, shown};
 use crate::command::diagnostics::DebugAccess;
@@ -16,14 +17,14 @@ const HELP: [&str; 8] = [
     "    Accepted without effect: no client sees an expired key.",
 ];
 
-const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
-    run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the \
-    server.";
+const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you \
+    can run it from a local connection, otherwise you need to set this option in the configuration file, and then \
+    restart the server.";
 
 impl<'a> Execution<'_, 'a> {
     /// DEBUG.
     pub(super) fn debug(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let allowed = match self.tally.diagnostics.debug_access() {
+        let allowed = match self.meter.diagnostics.debug_access() {
             DebugAccess::No => false,
             DebugAccess::Yes => true,
             DebugAccess::Local => is_local(&self.connection.address),

@@ -22,14 +22,14 @@ impl<'a> Execution<'_, 'a> {
         }
         // After the arity check, in Redis's order of errors.
         if !self.connection.authenticated && !spec.allowed_unauthenticated() {
-            self.tally.reject(spec.id as usize);
+            self.meter.reject(spec.id as usize);
             return self.error("NOAUTH Authentication required.");
         }
         self.connection.command = spec.name;
         if let Some(group) = self.group()
             && let Err(error) = self.route(group, spec, arguments)
         {
-            self.tally.reject(spec.id as usize);
+            self.meter.reject(spec.id as usize);
             return self.error(error.as_ref());
         }
         if let Err(error) = self.dispatch(spec.id, arguments) {
@@ -123,7 +123,7 @@ impl<'a> Execution<'_, 'a> {
             Id::BitField | Id::BitFieldRo => self.bitfield(arguments, id == Id::BitFieldRo)?,
             _ => return self.dispatch_measured(id, arguments),
         }
-        self.tally.count(id as usize);
+        self.meter.count(id as usize);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use crate::cluster::view::ViewReader;
 use crate::command::batch::Batch;
 use crate::command::connection::{Connection, MAX_BATCH_COMMANDS, ReplyMode};
 use crate::command::context::{Context, ServerApi};
-use crate::command::diagnostics::tally::Tally;
+use crate::command::diagnostics::call_meter::CallMeter;
 use crate::command::observe::must_wait;
 use crate::log::Lsn;
 use crate::resp::inline;
@@ -60,8 +60,8 @@ pub fn process_input(
     out: &mut Vec<u8>,
 ) -> Outcome {
     let scratch = &mut *context.scratch;
-    let observes = scratch.tally.diagnostics.observes();
-    if observes && must_wait(&scratch.tally.diagnostics, connection, input) {
+    let observes = scratch.meter.diagnostics.observes();
+    if observes && must_wait(&scratch.meter.diagnostics, connection, input) {
         return Outcome { paused: true, ..Outcome::default() };
     }
     let (batch, mut arguments) = scratch.take();
@@ -82,7 +82,7 @@ pub fn process_input(
         lsn: 0,
         next,
         collects: false,
-        tally: &mut scratch.tally,
+        meter: &mut scratch.meter,
         input,
         start: 0,
         end: 0,
@@ -159,7 +159,7 @@ pub(super) struct Execution<'t, 'a> {
     pub(super) next: NextStep,
     /// Whether the batch becomes a transaction, so that it is not executed before it is complete.
     pub(super) collects: bool,
-    pub(super) tally: &'t mut Tally,
+    pub(super) meter: &'t mut CallMeter,
     /// The input of the connection.
     pub(super) input: &'t [u8],
     /// Where the present request begins and ends in the input.
@@ -224,7 +224,7 @@ impl<'a> Execution<'_, 'a> {
         self.execute_batch();
         let end = self.start + line.len();
         let mut execution = self.nested(Batch::default());
-        // What this executes are the requests up to its end.
+        // The line counts as executed, also for the slow log.
         (execution.start, execution.end) = (end, end);
         execution.handle_request(&words);
         execution.execute_batch();
@@ -245,7 +245,7 @@ impl<'a> Execution<'_, 'a> {
             lsn: self.lsn,
             next: self.next,
             collects: false,
-            tally: self.tally,
+            meter: self.meter,
             input: self.input,
             start: self.start,
             end: self.end,
@@ -314,7 +314,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// Adds an error reply.
     pub(super) fn error(&mut self, text: impl AsRef<[u8]>) {
-        self.tally.diagnostics.count_error(text.as_ref());
+        self.meter.diagnostics.count_error(text.as_ref());
         self.reply(|out| out.error(text));
     }
 }

@@ -8,6 +8,7 @@ use crate::command::command_stats::{command_stats, error_stats, latency_stats};
 use crate::command::context::ServerStats;
 use crate::command::diagnostics::KeyspaceCounts;
 use crate::command::execute::Execution;
+use crate::command::info_lines::{Lines, ratio};
 use crate::command::redirects::port;
 use crate::command::replication::LinkState;
 use crate::db::Stats;
@@ -18,28 +19,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Clock ticks in a second in Linux's `/proc`.
 const TICKS: f64 = 100.0;
-
-/// The lines of a section.
-pub(super) struct Lines<'s>(&'s mut String);
-
-impl Lines<'_> {
-    pub(super) fn line(&mut self, name: &str, value: impl Display) {
-        // Writing to memory does not fail.
-        let _ = write!(self.0, "{name}:{value}\r\n");
-    }
-
-    fn lines(&mut self, all: &[(&str, u64)]) {
-        for (name, value) in all {
-            self.line(name, value);
-        }
-    }
-
-    /// Writes a number of bytes, and again in human-readable form.
-    fn bytes(&mut self, name: &str, bytes: u64) {
-        self.line(name, bytes);
-        self.line(&format!("{name}_human"), human(bytes));
-    }
-}
 
 type Section = fn(&Execution<'_, '_>, &ServerStats, &Stats, &mut Lines<'_>);
 
@@ -164,7 +143,7 @@ fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, ou
 }
 
 fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
-    let diagnostics = &execution.tally.diagnostics;
+    let diagnostics = &execution.meter.diagnostics;
     let keyspace = diagnostics.since_reset(KeyspaceCounts::of(stats));
     let subscribed = execution.server.hub().counts();
     out.lines(&[
@@ -286,20 +265,6 @@ fn keyspace(_: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, out: &mut Lin
     }
 }
 
-#[allow(clippy::cast_precision_loss)]
-fn ratio(one: u64, other: u64) -> f64 {
-    one as f64 / other.max(1) as f64
-}
-
-/// Formats bytes as Redis does for people.
-fn human(bytes: u64) -> String {
-    const UNITS: [(u32, &str); 4] = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
-    let Some((shift, unit)) = UNITS.iter().find(|(shift, _)| bytes >= 1 << shift) else {
-        return format!("{bytes}B");
-    };
-    format!("{:.2}{unit}", ratio(bytes, 1 << shift))
-}
-
 /// Returns the resident memory of the process, if the system reports it.
 pub(super) fn resident() -> u64 {
     crate::state::heap::resident() as u64
@@ -330,18 +295,4 @@ fn times() -> (f64, f64) {
     let mut fields = fields.split_whitespace().skip(11).map(|field| field.parse().unwrap_or(0.0));
     let mut next = || fields.next().unwrap_or(0.0) / TICKS;
     (next(), next())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_for_people_too() {
-        let cases =
-            [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (966_280, "943.63K"), (3 << 30, "3.00G")];
-        for (bytes, wanted) in cases {
-            assert_eq!(human(bytes), wanted);
-        }
-    }
 }

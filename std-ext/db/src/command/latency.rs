@@ -66,11 +66,11 @@ impl<'a> Execution<'_, 'a> {
         // Commands before this one count.
         self.execute_batch();
         let words = &arguments[2..];
-        let all = self.tally.diagnostics.latency.all();
+        let all = self.meter.diagnostics.latency.all();
         let events = |name: &[u8]| all.iter().find(|(event, _)| event.as_bytes() == name);
         match named {
             Subcommand::Doctor => {
-                let report = doctor(self.tally.diagnostics.latency.threshold(), all.iter());
+                let report = doctor(self.meter.diagnostics.latency.threshold(), all.iter());
                 self.reply(|out| out.verbatim(*b"txt", report.as_bytes()));
             }
             Subcommand::Graph => {
@@ -105,7 +105,7 @@ impl<'a> Execution<'_, 'a> {
                 }
             }),
             Subcommand::Reset => {
-                let count = self.tally.diagnostics.latency.reset(words);
+                let count = self.meter.diagnostics.latency.reset(words);
                 self.reply(|out| out.integer(count.cast_signed() as i64));
             }
             Subcommand::Help => self.help(&HELP),
@@ -115,7 +115,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// LATENCY HISTOGRAM, of the named commands and their subcommands, or of all.
     fn histograms(&mut self, names: &[&[u8]]) {
-        let totals = self.tally.diagnostics.totals_since_reset();
+        let totals = self.meter.diagnostics.totals_since_reset();
         let mut numbers: Vec<usize> = Vec::new();
         if names.is_empty() {
             numbers.extend(0..NUMBERS);

@@ -3,9 +3,9 @@
 //! The clock is read once for each batch, and once for each command that is executed alone. If a batch was slow, its
 //! requests are parsed once more for the slow log, so that a batch that was not has no cost.
 
+use crate::command::diagnostics::call_meter::Slow;
 use crate::command::diagnostics::counters::number;
 use crate::command::diagnostics::slow_log::{SlowCommand, shortened};
-use crate::command::diagnostics::tally::Slow;
 use crate::command::execute::Execution;
 use crate::command::latency::now;
 use crate::command::redact::redacted;
@@ -28,7 +28,7 @@ fn is_brief(id: Id) -> bool {
 impl Execution<'_, '_> {
     /// Counts a command that was dispatched outside of a batch, or has subcommands.
     pub(super) fn count_measured(&mut self, id: Id, arguments: &[&[u8]]) {
-        self.tally.count(number(id, arguments));
+        self.meter.count(number(id, arguments));
         if self.batch.is_empty() && !is_brief(id) {
             self.lap(self.end);
         }
@@ -38,8 +38,8 @@ impl Execution<'_, '_> {
     #[cold]
     pub(super) fn fail(&mut self, id: Id, arguments: &[&[u8]], error: &str) {
         let number = number(id, arguments);
-        self.tally.count(number);
-        self.tally.fail(number);
+        self.meter.count(number);
+        self.meter.fail(number);
         self.error(error);
     }
 
@@ -47,8 +47,8 @@ impl Execution<'_, '_> {
     #[cold]
     pub(super) fn count_failures(&mut self) {
         for (number, error) in std::mem::take(&mut self.batch.failures) {
-            self.tally.fail(number.into());
-            self.tally.diagnostics.count_error(match error {
+            self.meter.fail(number.into());
+            self.meter.diagnostics.count_error(match error {
                 RequestError::NotPrimary | RequestError::SlotNotOwned => b"MOVED",
                 _ => error_text(error).as_bytes(),
             });
@@ -58,7 +58,7 @@ impl Execution<'_, '_> {
     /// Measures the commands that were counted since the last call, whose requests end at `upto`.
     #[inline]
     pub(super) fn lap(&mut self, upto: usize) {
-        if let Some(slow) = self.tally.lap() {
+        if let Some(slow) = self.meter.lap() {
             self.note_slow(slow, upto);
         }
         self.measured = upto;
@@ -72,7 +72,7 @@ impl Execution<'_, '_> {
         self.note_event(slow, &requests);
         let count = requests.len() as u64;
         let Some(share) = slow.took.checked_div(count) else { return };
-        let threshold = self.tally.diagnostics.slow_log.threshold();
+        let threshold = self.meter.diagnostics.slow_log.threshold();
         if slow.took < threshold {
             return;
         }
@@ -93,7 +93,7 @@ impl Execution<'_, '_> {
 
     /// Keeps an event for LATENCY.
     fn note_event(&self, slow: Slow, requests: &[Arguments<'_>]) {
-        let monitor = &self.tally.diagnostics.latency;
+        let monitor = &self.meter.diagnostics.latency;
         let (took, threshold) = (slow.took / 1_000_000, monitor.threshold());
         if threshold == 0 || took < threshold {
             return;
@@ -110,7 +110,7 @@ impl Execution<'_, '_> {
         let arguments: Vec<&[u8]> = request.iter().map(|argument| &**argument).collect();
         let mut arguments = shortened(&redacted(&arguments));
         arguments.extend(others.map(String::into_bytes));
-        self.tally.diagnostics.slow_log.push(SlowCommand {
+        self.meter.diagnostics.slow_log.push(SlowCommand {
             id: 0,
             at: now(),
             microseconds: nanoseconds / 1000,
@@ -158,7 +158,7 @@ fn executed(requests: Vec<Arguments<'_>>) -> Vec<Arguments<'_>> {
         };
         let ends_queue = matches!(spec.id, Id::Exec | Id::Discard);
         if ends_queue && !queues {
-            // The MULTI came with earlier input, and what stands before this was queued.
+            // The MULTI came with earlier input, and the requests before this one were queued.
             all.clear();
         }
         if ends_queue || !queues {

@@ -1,17 +1,15 @@
-//! What happens before a command is executed while somebody observes or holds the clients: CLIENT PAUSE.
+//! A look at each request before it is executed, while CLIENT PAUSE holds some.
 //!
 //! Requests are then executed one by one. Otherwise this costs one look at a flag for each batch.
 
-use crate::command::arguments::{CommandError, is};
+use crate::command::arguments::is;
 use crate::command::connection::Connection;
 use crate::command::diagnostics::Diagnostics;
 use crate::command::diagnostics::pause::PauseKind;
-use crate::command::execute::Execution;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::resp::inline;
 use crate::resp::parse::{Found, Requests};
-use crate::state::number;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Returns whether the first request of the input must wait because the clients are paused.
 #[cold]
@@ -49,34 +47,4 @@ fn is_held(
         }
     };
     !ends_pause && (kind == PauseKind::All || writes)
-}
-
-impl Execution<'_, '_> {
-    /// CLIENT PAUSE.
-    pub(super) fn pause(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
-        let kind = match arguments {
-            [_] => PauseKind::All,
-            [_, kind] if is(kind, "write") => PauseKind::Writes,
-            [_, kind] if is(kind, "all") => PauseKind::All,
-            [_, _] => return Err("ERR CLIENT PAUSE mode must be WRITE or ALL".into()),
-            _ => {
-                let text = "ERR unknown subcommand or wrong number of arguments for 'PAUSE'. Try CLIENT HELP.";
-                return Err(text.into());
-            }
-        };
-        let invalid = "ERR timeout is not an integer or out of range";
-        let time = number::integer(arguments[0]).ok_or(invalid)?;
-        let time = u64::try_from(time).map_err(|_| "ERR timeout is negative")?;
-        // Commands before this one are executed.
-        self.execute_batch();
-        self.tally.diagnostics.pause(kind, Duration::from_millis(time), Instant::now());
-        self.reply(|out| out.ok());
-        Ok(())
-    }
-
-    /// CLIENT UNPAUSE.
-    pub(super) fn unpause(&mut self) {
-        self.tally.diagnostics.unpause();
-        self.reply(|out| out.ok());
-    }
 }

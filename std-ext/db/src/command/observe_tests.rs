@@ -42,7 +42,7 @@ fn a_pause_of_all_holds_all_but_its_end() {
     }
     assert_eq!(client.command("CLIENT UNPAUSE"), "+OK");
     assert_eq!(client.command("PING"), "+PONG");
-    // What stands in front of a command that waits is executed.
+    // Commands in front of one that waits are executed.
     client.command("CLIENT PAUSE 1000000 WRITE");
     let (mut out, input) = (Vec::new(), b"GET a\r\nPING\r\nSET a b\r\nGET a\r\n");
     let mut at = 0;

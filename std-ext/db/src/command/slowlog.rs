@@ -44,11 +44,11 @@ impl<'a> Execution<'_, 'a> {
         match named {
             Subcommand::Get => self.slow_commands(&arguments[2..])?,
             Subcommand::Len => {
-                let length = self.tally.diagnostics.slow_log.len();
+                let length = self.meter.diagnostics.slow_log.len();
                 self.reply(|out| out.integer(length.cast_signed() as i64));
             }
             Subcommand::Reset => {
-                self.tally.diagnostics.slow_log.reset();
+                self.meter.diagnostics.slow_log.reset();
                 self.reply(|out| out.ok());
             }
             Subcommand::Help => self.help(&HELP),
@@ -71,7 +71,7 @@ impl<'a> Execution<'_, 'a> {
                 return Err(text.into());
             }
         };
-        let commands = self.tally.diagnostics.slow_log.last(count);
+        let commands = self.meter.diagnostics.slow_log.last(count);
         self.reply(|out| {
             out.array(commands.len());
             for command in &commands {

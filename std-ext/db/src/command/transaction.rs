@@ -173,7 +173,7 @@ impl<'a> Execution<'_, 'a> {
     /// Replies that a command has a wrong number of arguments.
     #[cold]
     pub(super) fn wrong_arity(&mut self, spec: &CommandSpec) {
-        self.tally.reject(spec.id as usize);
+        self.meter.reject(spec.id as usize);
         let mut error = wrong_number(spec.name);
         if spec.id == Id::Exec {
             self.end_transaction();

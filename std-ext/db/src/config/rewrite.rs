@@ -1,12 +1,13 @@
 //! CONFIG REWRITE: writes settings that were changed into the file of settings.
 //!
-//! Lines of other settings, comments and empty lines stay as they are. The file is replaced in one step: after a crash it
-//! is either the old or the new one.
+//! Lines of other settings, comments and empty lines stay as they are. The file is replaced in one step: after a crash
+//! it is either the old or the new one.
 
 use super::source;
 use super::table::{self, Setting};
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 /// The comment above settings that the file did not have.
@@ -103,7 +104,10 @@ fn quoted(value: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", c as u32)),
+            c if c.is_ascii_control() => {
+                // Writing to memory does not fail.
+                let _ = write!(quoted, "\\x{:02x}", c as u32);
+            }
             c => quoted.push(c),
         }
     }

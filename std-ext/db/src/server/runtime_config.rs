@@ -55,7 +55,7 @@ pub(crate) struct RuntimeConfig {
     max_input: Gauge,
     /// The node of a cluster, which takes a new lease from here.
     views: Option<Arc<Views>>,
-    /// What operators learn about commands.
+    /// The counts and times of commands.
     diagnostics: Arc<Diagnostics>,
     /// The settings' names and values, as `CONFIG GET` shows them.
     displayed: Mutex<Vec<(String, Vec<u8>)>>,

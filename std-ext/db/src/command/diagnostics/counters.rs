@@ -76,7 +76,7 @@ fn upper_bound(bucket: usize) -> u64 {
 #[derive(Debug)]
 struct Histogram([Counter; BUCKETS]);
 
-/// What one thread has counted of one command.
+/// The counts of one command by one thread.
 #[derive(Debug, Default)]
 struct CommandCounter {
     calls: Counter,
@@ -134,7 +134,7 @@ impl CommandCounters {
     }
 }
 
-/// What all threads have counted of one command.
+/// The counts of one command by all threads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CommandTotals {
     pub(crate) calls: u64,

@@ -1,4 +1,4 @@
-//! Events that took long: what LATENCY shows.
+//! Events that took long, which LATENCY shows.
 
 use crate::gauge::Gauge;
 use crate::lock::lock;
@@ -34,7 +34,7 @@ pub(in crate::command) struct LatencyMonitor {
 }
 
 impl LatencyMonitor {
-    /// Returns the time from which on events are kept, in milliseconds; 0 if none are.
+    /// Returns the time from which on events are kept, in milliseconds; 0 if nothing is kept.
     pub(in crate::command) fn threshold(&self) -> u64 {
         self.threshold.get()
     }

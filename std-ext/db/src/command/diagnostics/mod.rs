@@ -1,14 +1,13 @@
-//! What an operator learns about the commands that a server executes: how many, how long, which were slow, and which
-//! errors they had.
+//! Counts and times of the commands that a server executes, for its operator; the slow ones, and the errors.
 //!
-//! Each thread counts in a [`Tally`] of its own. A thread reads the clock once for each batch of a pipeline and divides
-//! the batch's time among its commands: they are executed together, so none has a time of its own.
+//! Each thread counts in a `CallMeter` of its own. It reads the clock once for each batch of a pipeline, and divides the
+//! batch's time among the commands: they are executed together, and have no time of their own.
 
+pub(super) mod call_meter;
 pub(super) mod counters;
 pub(super) mod latency;
 pub(super) mod pause;
 pub(super) mod slow_log;
-pub(super) mod tally;
 
 use crate::db::Stats;
 use crate::gauge::Gauge;
@@ -37,7 +36,7 @@ pub(super) enum DebugAccess {
     Yes,
 }
 
-/// What all threads of a server share about the commands that they execute.
+/// The part of the diagnostics that all threads of a server share.
 #[derive(Debug)]
 pub struct Diagnostics {
     pub(super) slow_log: SlowLog,

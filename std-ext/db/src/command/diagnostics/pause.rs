@@ -24,7 +24,7 @@ pub(super) struct Pause(Mutex<Option<(PauseKind, Instant)>>);
 impl Pause {
     /// Begins a pause. During another one, the longer one and the one of more commands win, as in Redis.
     pub(super) fn begin(&self, kind: PauseKind, time: Duration, now: Instant, observers: &Gauge) {
-        // A time beyond what the clock can show is about a century.
+        // A time that the clock cannot show becomes a century.
         let end = now.checked_add(time).unwrap_or(now + Duration::from_secs(100 * 365 * 86_400));
         let mut present = lock(&self.0);
         let (kind, end) = match *present {

@@ -1,4 +1,4 @@
-//! What one thread counts while it executes commands.
+//! The counts of one thread while it executes commands.
 
 use super::Diagnostics;
 use super::counters::{CommandCounters, NUMBERS};
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 /// The commands that one thread has executed since it last read the clock.
 #[derive(Debug)]
-pub(in crate::command) struct Tally {
+pub(in crate::command) struct CallMeter {
     pub(in crate::command) diagnostics: Arc<Diagnostics>,
     counters: Arc<CommandCounters>,
     /// When the clock was last read.
@@ -25,13 +25,13 @@ pub(in crate::command) struct Slow {
     pub(in crate::command) took: u64,
 }
 
-impl Default for Tally {
+impl Default for CallMeter {
     fn default() -> Self {
         Self::new(Arc::default())
     }
 }
 
-impl Tally {
+impl CallMeter {
     pub(in crate::command) fn new(diagnostics: Arc<Diagnostics>) -> Self {
         let counters = diagnostics.register();
         let (calls, called) = ([0; NUMBERS], Vec::with_capacity(NUMBERS));
