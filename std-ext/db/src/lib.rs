@@ -79,10 +79,11 @@ pub mod watch;
 pub use clock::TimeSource;
 pub use db::{Db, Opened, Stats};
 pub use error::Error;
-pub use options::Options;
+pub use options::{MAX_DATABASES, Options};
 pub use progress::Progress;
 pub use session::{Session, TransactionOutcome};
 pub use slot_set::SlotSet;
+pub use state::databases::DatabaseStats;
 #[doc(hidden)]
 pub use state::role::Role;
 pub use state::watched_keys::KeyWatch;

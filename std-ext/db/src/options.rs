@@ -51,6 +51,9 @@ impl Eviction {
     }
 }
 
+/// The most databases that there can be.
+pub const MAX_DATABASES: u16 = 1024;
+
 /// Options for opening a database.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -59,7 +62,9 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// When the log is flushed to disk.
     pub fsync: Fsync,
-    /// The number of shards, rounded up to a power of two; 0 for eight a core.
+    /// The number of databases, from 1 to [`MAX_DATABASES`]. A node of a cluster has one.
+    pub databases: u16,
+    /// The number of shards of each database, rounded up to a power of two; 0 for eight a core.
     pub shards: usize,
     /// Maximum memory for keys and values, in bytes; 0 for no limit.
     pub max_memory: usize,
@@ -82,6 +87,7 @@ impl Options {
         Self {
             folder: None,
             fsync: Fsync::default(),
+            databases: 16,
             shards: 0,
             max_memory: 0,
             eviction: Eviction::default(),

@@ -25,6 +25,9 @@ pub enum Request<'a> {
     Change(&'a [u8], Change<'a>),
     /// Changes several keys atomically.
     MultiKey(MultiKeyOp<'a>),
+    /// Selects a database: the requests behind this one, also those of later batches, are about its keys.
+    /// [`Answer::Done`] or [`RequestError::NoSuchDatabase`].
+    Select(u16),
 }
 
 impl<'a> Request<'a> {
@@ -32,7 +35,7 @@ impl<'a> Request<'a> {
     pub(crate) fn query(&self) -> Option<(&'a [u8], Query)> {
         match *self {
             Self::Read(key, query) | Self::MultiRead(key, query, _) => Some((key, query)),
-            Self::Change(..) | Self::MultiKey(_) => None,
+            Self::Change(..) | Self::MultiKey(_) | Self::Select(_) => None,
         }
     }
 
@@ -40,7 +43,7 @@ impl<'a> Request<'a> {
     pub(crate) fn key(&self) -> Option<&'a [u8]> {
         match *self {
             Self::Read(key, _) | Self::MultiRead(key, ..) | Self::Change(key, _) => Some(key),
-            Self::MultiKey(_) => None,
+            Self::MultiKey(_) | Self::Select(_) => None,
         }
     }
 
@@ -74,14 +77,16 @@ impl<'a> Request<'a> {
                 MultiKeyOp::DeleteAll(keys) => keys.iter().map(|key| key.len()).sum(),
                 MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
                 MultiKeyOp::Bitwise { to, .. } => to.len(),
-                MultiKeyOp::Clear => 0,
+                MultiKeyOp::Move { key, .. } => key.len(),
+                MultiKeyOp::Copy { to, .. } => to.len(),
+                MultiKeyOp::Clear | MultiKeyOp::ClearAll | MultiKeyOp::SwapDatabases(..) => 0,
             },
-            Self::Read(..) | Self::MultiRead(..) => 0,
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => 0,
         }
     }
 
-    /// Returns how many bytes the request adds to a log entry at most. The value that a rename moves, and the result of
-    /// a bitwise operation, are not counted.
+    /// Returns how many bytes the request adds to a log entry at most. The value that a rename moves or that is copied,
+    /// and the result of a bitwise operation, are not counted.
     pub(crate) fn entry_bytes(&self) -> usize {
         /// A kind, two lengths and an expiration.
         const HEAD: usize = 32;
@@ -90,11 +95,11 @@ impl<'a> Request<'a> {
         /// Each shard has a range of slots, or several if some of its slots are being moved.
         const CLEAR: usize = 64 << 10;
         let changes = match self {
-            Self::Read(..) | Self::MultiRead(..) => return 0,
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => return 0,
             Self::Change(_, Change::IncrementFloat(_)) => {
                 return self.logged_bytes() + LONGEST_FLOAT;
             }
-            Self::MultiKey(MultiKeyOp::Clear) => return CLEAR,
+            Self::MultiKey(MultiKeyOp::Clear | MultiKeyOp::ClearAll) => return CLEAR,
             Self::Change(_, Change::Fields(fields)) => fields.len().max(1),
             Self::Change(..) | Self::MultiKey(MultiKeyOp::Bitwise { .. }) => 1,
             Self::MultiKey(op) => op.keys().count(),
@@ -105,11 +110,11 @@ impl<'a> Request<'a> {
     /// Returns whether the request may need memory, so that it is refused if memory is full.
     pub(crate) fn grows(&self) -> bool {
         match self {
-            Self::Read(..) | Self::MultiRead(..) => false,
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => false,
             Self::Change(_, change) => {
                 !matches!(change, Change::Delete | Change::GetDelete | Change::Expire { .. })
             }
-            Self::MultiKey(op) => !matches!(op, MultiKeyOp::DeleteAll(_) | MultiKeyOp::Clear),
+            Self::MultiKey(op) => op.grows(),
         }
     }
 
@@ -133,7 +138,7 @@ impl<'a> Request<'a> {
             Self::MultiKey(MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs)) => {
                 pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
             }
-            Self::MultiKey(_) | Self::Read(..) | Self::MultiRead(..) => 0,
+            Self::MultiKey(_) | Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => 0,
         }
     }
 }
@@ -314,8 +319,32 @@ pub enum MultiKeyOp<'a> {
         /// The keys of the values.
         keys: &'a [&'a [u8]],
     },
-    /// Removes all keys of the database. [`Answer::Done`].
+    /// Moves a key to another database, with its expiration. [`Answer::Int`] 1, or 0 if the key does not exist, or
+    /// exists there.
+    Move {
+        /// The key.
+        key: &'a [u8],
+        /// The other database.
+        to: u16,
+    },
+    /// Copies a key's value and expiration to another key. [`Answer::Int`] 1, or 0 if the key does not exist, or the
+    /// other key exists.
+    Copy {
+        /// The key.
+        from: &'a [u8],
+        /// The other key.
+        to: &'a [u8],
+        /// The database of the other key.
+        database: u16,
+        /// Whether an existing other key is replaced.
+        replace: bool,
+    },
+    /// Removes all keys of the selected database. [`Answer::Done`].
     Clear,
+    /// Removes all keys of all databases. [`Answer::Done`].
+    ClearAll,
+    /// Gives two databases each other's keys. [`Answer::Done`]. Not in a transaction.
+    SwapDatabases(u16, u16),
 }
 
 impl<'a> MultiKeyOp<'a> {
@@ -324,12 +353,41 @@ impl<'a> MultiKeyOp<'a> {
         let (pairs, keys, named): (&[_], &[_], _) = match *self {
             Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) => (pairs, &[], [None; 2]),
             Self::DeleteAll(keys) => (&[], keys, [None; 2]),
-            Self::Rename { from, to, .. } => (&[], &[], [Some(from), Some(to)]),
+            Self::Rename { from, to, .. } | Self::Copy { from, to, .. } => {
+                (&[], &[], [Some(from), Some(to)])
+            }
+            Self::Move { key, .. } => (&[], &[], [Some(key), None]),
             Self::Bitwise { to, keys, .. } => (&[], keys, [Some(to), None]),
-            Self::Clear => (&[], &[], [None; 2]),
+            Self::Clear | Self::ClearAll | Self::SwapDatabases(..) => (&[], &[], [None; 2]),
         };
         let keys = pairs.iter().map(|(key, _)| *key).chain(keys.iter().copied());
         keys.chain(named.into_iter().flatten())
+    }
+
+    /// Returns whether it may need memory.
+    pub(crate) fn grows(&self) -> bool {
+        match self {
+            Self::SetAll(_)
+            | Self::SetAllIfAbsent(_)
+            | Self::Rename { .. }
+            | Self::Bitwise { .. }
+            | Self::Copy { .. } => true,
+            Self::DeleteAll(_)
+            | Self::Move { .. }
+            | Self::Clear
+            | Self::ClearAll
+            | Self::SwapDatabases(..) => false,
+        }
+    }
+
+    /// Returns the databases that it names.
+    pub(crate) fn databases(&self) -> impl Iterator<Item = u16> + use<> {
+        let named = match *self {
+            Self::Move { to: one, .. } | Self::Copy { database: one, .. } => [Some(one), None],
+            Self::SwapDatabases(one, other) => [Some(one), Some(other)],
+            _ => [None; 2],
+        };
+        named.into_iter().flatten()
     }
 }
 
@@ -391,6 +449,10 @@ pub enum RequestError {
     LogFull,
     /// The keys and values of the change are longer than a cluster's log takes.
     EntryTooLong,
+    /// There is no database of this number.
+    NoSuchDatabase,
+    /// Databases cannot be swapped inside a transaction.
+    SwapInTransaction,
 }
 
 impl fmt::Display for RequestError {
@@ -416,6 +478,8 @@ impl fmt::Display for RequestError {
                 "the cluster's etcd has hardly any space left, so changes are refused; see the server's log"
             }
             Self::EntryTooLong => "the keys and values exceed 'cluster-max-entry'",
+            Self::NoSuchDatabase => "DB index is out of range",
+            Self::SwapInTransaction => "databases cannot be swapped inside a transaction",
         })
     }
 }

@@ -43,6 +43,82 @@ fn keep(answer: Answer<'_>) -> Kept {
     }
 }
 
+const DATABASES: u16 = 4;
+
+/// The databases, and the number of the selected one.
+#[derive(Default)]
+struct Models([Model; DATABASES as usize], u16);
+
+impl Models {
+    fn selected(&mut self) -> &mut Model {
+        &mut self.0[usize::from(self.1)]
+    }
+
+    fn together(&mut self, together: MultiKeyOp<'_>) -> Kept {
+        if together_databases(together).any(|number| number >= DATABASES) {
+            return Kept::Error(RequestError::NoSuchDatabase);
+        }
+        match together {
+            MultiKeyOp::Move { key, to } => {
+                if !self.selected().0.contains_key(key)
+                    || self.0[usize::from(to)].0.contains_key(key)
+                {
+                    return Kept::Int(0);
+                }
+                let found = self.selected().0.remove(key).unwrap();
+                self.0[usize::from(to)].0.insert(key.to_vec(), found);
+                Kept::Int(1)
+            }
+            MultiKeyOp::Copy { from, to, database, replace } => {
+                let Some(found) = self.selected().0.get(from).cloned() else {
+                    return Kept::Int(0);
+                };
+                let target = &mut self.0[usize::from(database)].0;
+                if target.contains_key(to) && !replace {
+                    return Kept::Int(0);
+                }
+                target.insert(to.to_vec(), found);
+                Kept::Int(1)
+            }
+            MultiKeyOp::ClearAll => {
+                self.0.iter_mut().for_each(|model| model.0.clear());
+                Kept::Done
+            }
+            MultiKeyOp::SwapDatabases(one, other) => {
+                self.0.swap(one.into(), other.into());
+                Kept::Done
+            }
+            together => self.selected().together(together),
+        }
+    }
+
+    fn answer(&mut self, request: &Request<'_>) -> Kept {
+        match *request {
+            Request::Read(key, query) | Request::MultiRead(key, query, _) => {
+                self.selected().read(key, query)
+            }
+            Request::Change(key, change) => self.selected().change(key, change),
+            Request::MultiKey(together) => self.together(together),
+            Request::Select(number) if number < DATABASES => {
+                self.1 = number;
+                Kept::Done
+            }
+            Request::Select(_) => Kept::Error(RequestError::NoSuchDatabase),
+        }
+    }
+}
+
+/// Returns the databases that an operation names.
+fn together_databases(together: MultiKeyOp<'_>) -> impl Iterator<Item = u16> {
+    let named = match together {
+        MultiKeyOp::Move { to, .. } => vec![to],
+        MultiKeyOp::Copy { database, .. } => vec![database],
+        MultiKeyOp::SwapDatabases(one, other) => vec![one, other],
+        _ => vec![],
+    };
+    named.into_iter()
+}
+
 /// Values and expirations by key. Expirations are long past or far away, so the current time does not matter.
 #[derive(Default)]
 struct Model(HashMap<Vec<u8>, (Vec<u8>, Option<u64>)>);
@@ -243,14 +319,7 @@ impl Model {
                 self.0.clear();
                 Kept::Done
             }
-        }
-    }
-
-    fn answer(&mut self, request: &Request<'_>) -> Kept {
-        match *request {
-            Request::Read(key, query) | Request::MultiRead(key, query, _) => self.read(key, query),
-            Request::Change(key, change) => self.change(key, change),
-            Request::MultiKey(together) => self.together(together),
+            _ => unreachable!("it is about several databases"),
         }
     }
 }
@@ -330,9 +399,24 @@ fn transaction_answers(session: &mut Session, requests: &[Request<'_>]) -> Vec<K
     kept
 }
 
-fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
+/// Returns a change of several databases. Databases are swapped outside of transactions only.
+fn of_databases<'a>(random: &mut Random, keys: &[&'a [u8]], swaps: bool) -> MultiKeyOp<'a> {
+    let mut number = || random.below(u64::from(DATABASES) + 1) as u16;
+    let (one, other) = (number(), number());
+    let (key, to) = (random.of(keys), random.of(keys));
+    match random.below(8) {
+        0..3 => MultiKeyOp::Move { key, to: one },
+        3..6 => MultiKeyOp::Copy { from: key, to, database: one, replace: random.below(2) == 0 },
+        6 if random.below(4) == 0 => MultiKeyOp::ClearAll,
+        _ if swaps => MultiKeyOp::SwapDatabases(one, other),
+        _ => MultiKeyOp::Move { key, to: other },
+    }
+}
+
+fn play(mut options: Options, seed: u64, rounds: usize) -> (Db, Models) {
+    options.databases = DATABASES;
     let db = Db::open(options).unwrap();
-    let (mut session, mut model, mut random) = (db.session(), Model::default(), Random(seed));
+    let (mut session, mut model, mut random) = (db.session(), Models::default(), Random(seed));
     let keys: Vec<Vec<u8>> = (0..40).map(|key| format!("key{key}").into_bytes()).collect();
     let mut values: Vec<Vec<u8>> = (0..10).map(|value| (value * 7).to_string().into()).collect();
     values.extend([vec![], b"rose".repeat(40), b"3.5".to_vec(), b"07".to_vec()]);
@@ -345,8 +429,11 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
             (0..=random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
         let some: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&keys)).collect();
         let fields: Vec<Vec<Field>> = (0..3).map(|_| model_bits::any_fields(&mut random)).collect();
+        let as_transaction = random.below(3) == 0;
         let requests: Vec<Request<'_>> = (0..=random.below(12))
-            .map(|_| match random.below(30) {
+            .map(|_| match random.below(33) {
+                30 => Request::Select(random.below(u64::from(DATABASES) + 1) as u16),
+                31 | 32 => Request::MultiKey(of_databases(&mut random, &keys, !as_transaction)),
                 0..11 => Request::Read(random.of(&keys), any_query(&mut random)),
                 11..14 => {
                     let several = random.below(6) as usize;
@@ -372,7 +459,6 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
                 }),
             })
             .collect();
-        let as_transaction = random.below(3) == 0;
         let found = if as_transaction {
             transaction_answers(&mut session, &requests)
         } else {
@@ -386,7 +472,13 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
     (db, model)
 }
 
-fn compare(db: &Db, model: &Model) {
+fn compare(db: &Db, models: &Models) {
+    for (number, model) in (0..).zip(&models.0) {
+        compare_database(&db.database(number).unwrap(), model);
+    }
+}
+
+fn compare_database(db: &Db, model: &Model) {
     let mut session = db.session();
     let (mut from, mut seen) = (0, HashMap::new());
     loop {
@@ -400,6 +492,7 @@ fn compare(db: &Db, model: &Model) {
     met.sort();
     wanted.sort();
     assert_eq!(met, wanted);
+    assert_eq!(db.len(), model.0.len());
     for (key, (value, end)) in &model.0 {
         let requests = [Request::Read(key, Query::Value), Request::Read(key, Query::Expiry)];
         assert_eq!(
@@ -423,12 +516,23 @@ fn answers_match_the_model() {
 #[test]
 fn memory_is_counted_and_freed() {
     let (db, _) = play(Options::in_memory(), 99, 500);
-    let empty = Db::open(Options::in_memory()).unwrap().stats();
-    db.clear().unwrap();
+    let empty = Db::open({
+        let mut options = Options::in_memory();
+        options.databases = DATABASES;
+        options
+    })
+    .unwrap();
+    for number in 0..DATABASES {
+        // Its tables are made when it is first used.
+        assert_eq!(empty.database(number).unwrap().get("rose").unwrap(), None);
+    }
+    let empty = empty.stats();
+    let all = Request::MultiKey(MultiKeyOp::ClearAll);
+    db.session().execute(&[all], &mut |_, answer| assert_eq!(answer, Answer::Done));
     let stats = db.stats();
     assert_eq!((stats.keys, stats.expires), (0, 0));
     // The writers' buffers keep their capacity; records that were not freed would be ten times as much.
-    let notes = 64 * stats.shards as u64;
+    let notes = 64 * u64::from(DATABASES) * stats.shards as u64;
     assert!((empty.memory..=empty.memory + notes).contains(&stats.memory), "{stats:?}");
 }
 

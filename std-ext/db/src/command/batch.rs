@@ -192,6 +192,13 @@ impl<'a> Batch<'a> {
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
+    /// Adds the choice of another database for the requests behind it. Only a transaction has this.
+    pub(super) fn select(&mut self, database: u16) {
+        self.changes = true;
+        self.requests.push(Request::Select(database));
+        self.steps.push(ReplyStep::Answers(ReplyKind::Done, self.command, 1));
+    }
+
     /// Adds the removal of several keys.
     pub(super) fn delete_all(&mut self, keys: &[&'a [u8]]) {
         let from = self.keys.len();

@@ -134,28 +134,11 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// SELECT. There is one database, number 0.
-    pub(super) fn select(&mut self, number: &[u8]) -> Result<(), CommandError> {
-        let number = number::integer(number).ok_or(NOT_AN_INTEGER)?;
-        let invalid = "ERR value is out of range, value must between -2147483648 and 2147483647";
-        // From a SELECT that fails until one that succeeds, commands about keys are refused: they were meant for
-        // another database.
-        self.connection.missing_db_selected = i32::try_from(number).map_err(|_| invalid)? != 0;
-        self.connection.update_blocked();
-        if self.connection.missing_db_selected {
-            return Err(match self.group() {
-                Some(_) => "ERR SELECT is not allowed in cluster mode".into(),
-                None => "ERR DB index is out of range".into(),
-            });
-        }
-        self.reply(|out| out.ok());
-        Ok(())
-    }
-
     /// RESET.
     pub(super) fn reset(&mut self) {
         self.execute_batch();
         self.connection.reset(self.server.has_password());
+        self.session.set_database(self.connection.database);
         self.reply(|out| out.simple("RESET"));
     }
 
@@ -515,7 +498,7 @@ fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
     // Writing to memory does not fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub={} multi=-1 \
+        "id={} addr={} laddr={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi=-1 \
          qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
          events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         info.id,
@@ -525,6 +508,7 @@ fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
         info.age,
         info.idle,
         if Class::of(info) == Class::Subscriber { 'P' } else { 'N' },
+        info.database,
         channels,
         patterns,
         shard_channels,

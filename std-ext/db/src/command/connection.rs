@@ -49,7 +49,9 @@ pub struct Connection {
     pub(super) subscriptions: Option<Box<Subscriptions>>,
     /// Whether the last command has pushed something, which is sent whatever replies the client wants.
     pub(super) pushed: bool,
-    /// Whether the last SELECT named a database that does not exist.
+    /// The selected database.
+    pub(super) database: u16,
+    /// Whether the last SELECT at this node of a cluster named a database that does not exist.
     pub(super) missing_db_selected: bool,
     /// Whether commands are queued, or that database is selected, or it subscribes in RESP2, so that some commands must
     /// not be executed now.
@@ -83,6 +85,7 @@ impl Connection {
             watch: None,
             subscriptions: None,
             pushed: false,
+            database: 0,
             missing_db_selected: false,
             blocked: false,
             batch_limit: MAX_BATCH_COMMANDS,
@@ -138,7 +141,7 @@ impl Connection {
         self.authenticated = !must_authenticate;
         self.reply_mode = ReplyMode::All;
         (self.queue, self.watch) = (None, None);
-        self.missing_db_selected = false;
+        (self.database, self.missing_db_selected) = (0, false);
         self.reads_stale = false;
         self.end_subscriptions();
     }

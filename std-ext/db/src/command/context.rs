@@ -131,6 +131,8 @@ pub struct ClientInfo<'a> {
     pub age: u64,
     /// Seconds since its last command.
     pub idle: u64,
+    /// The selected database.
+    pub database: u16,
     /// The RESP version: 2 or 3.
     pub protocol: u8,
     /// The name of the last command.
@@ -160,6 +162,7 @@ impl Connection {
             name: self.name(),
             age: self.since.elapsed().as_secs(),
             idle: 0,
+            database: self.database,
             protocol: self.version(),
             command: self.command,
             library: self.library.as_ref().map_or(&[], |library| &library.0),

@@ -114,7 +114,10 @@ impl<'a> Execution<'_, 'a> {
                     kind,
                 );
             }
-            Id::FlushDb | Id::FlushAll => self.flush(arguments)?,
+            Id::Move => self.move_key(arguments)?,
+            Id::Copy => self.copy(arguments)?,
+            Id::FlushDb => self.flush(arguments, MultiKeyOp::Clear)?,
+            Id::FlushAll => self.flush(arguments, MultiKeyOp::ClearAll)?,
             Id::SetBit => self.setbit(arguments)?,
             Id::GetBit => self.getbit(arguments)?,
             Id::BitCount => self.bitcount(arguments),
@@ -156,6 +159,7 @@ impl<'a> Execution<'_, 'a> {
             Id::Keys => self.keys(arguments[1]),
             Id::RandomKey => self.random_key(),
             Id::DbSize => self.dbsize(),
+            Id::SwapDb => self.swapdb(arguments)?,
             Id::Time => self.time(),
             Id::Wait => self.wait(arguments)?,
             Id::Role => self.role(),

@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 94] = [
+pub(super) static DOCS: [Docs; 97] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -124,6 +124,9 @@ pub(super) static DOCS: [Docs; 94] = [
     docs("randomkey", "1.0.0", "generic", "Returns a random key."),
     docs("rename", "1.0.0", "generic", "Renames a key and overwrites the destination."),
     docs("renamenx", "1.0.0", "generic", "Renames a key if the destination does not exist."),
+    docs("copy", "6.2.0", "generic", "Copies the value of a key to another key."),
+    docs("move", "1.0.0", "generic", "Moves a key to another database."),
+    docs("swapdb", "4.0.0", "server", "Swaps two databases."),
     docs("dbsize", "1.0.0", "server", "Returns the number of keys."),
     docs("flushdb", "1.0.0", "server", "Removes all keys."),
     docs("flushall", "1.0.0", "server", "Removes all keys."),
@@ -147,7 +150,7 @@ pub(super) static DOCS: [Docs; 94] = [
     docs("info", "1.0.0", "server", "Returns information and statistics about the server."),
     docs("memory", "4.0.0", "server", "A container for memory diagnostics commands."),
     docs("object", "2.2.3", "generic", "A container for object introspection commands."),
-    docs("select", "1.0.0", "connection", "Selects the database. There is only database 0."),
+    docs("select", "1.0.0", "connection", "Selects the database of the following commands."),
     docs("time", "2.6.0", "server", "Returns the server time."),
     docs(
         "wait",

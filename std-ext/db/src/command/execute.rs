@@ -68,6 +68,7 @@ pub fn process_input(
     let start = out.len();
     let (session, db, server) = (&mut *context.session, context.db, context.server);
     let cluster = context.cluster;
+    session.set_database(connection.database);
     let max_out = start.saturating_add(connection.reply_limit);
     let next = NextStep::Continue;
     let mut execution = Execution {

@@ -13,6 +13,7 @@ use crate::command::redirects::port;
 use crate::command::replication::LinkState;
 use crate::db::Stats;
 use crate::log::Fsync;
+use crate::state::databases::DatabaseStats;
 use std::fmt::{Display, Write};
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -259,9 +260,10 @@ fn cluster(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut 
     }
 }
 
-fn keyspace(_: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
-    if stats.keys > 0 {
-        out.line("db0", format_args!("keys={},expires={},avg_ttl=0", stats.keys, stats.expires));
+fn keyspace(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
+    for DatabaseStats { number, keys, expires } in execution.db.database_stats() {
+        let name = format!("db{number}");
+        out.line(&name, format_args!("keys={keys},expires={expires},avg_ttl=0"));
     }
 }
 

@@ -16,6 +16,7 @@ mod command_stats;
 mod config;
 mod connection;
 mod context;
+mod databases;
 mod debug;
 mod diagnostics;
 mod dispatch;

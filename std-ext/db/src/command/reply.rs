@@ -187,6 +187,8 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::ValueTooLong => {
             "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
         }
+        RequestError::NoSuchDatabase => "ERR DB index is out of range",
+        RequestError::SwapInTransaction => "ERR databases cannot be swapped inside a transaction",
         RequestError::NoSuchKey => "ERR no such key",
         RequestError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
         RequestError::NotPrimary => "READONLY You can't write against a read only replica.",

@@ -68,13 +68,17 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// FLUSHDB and FLUSHALL.
-    pub(super) fn flush(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+    pub(super) fn flush(
+        &mut self,
+        arguments: &[&'a [u8]],
+        op: MultiKeyOp<'a>,
+    ) -> Result<(), CommandError> {
         match &arguments[1..] {
             [] => {}
             [how] if is(how, "async") || is(how, "sync") => {}
             _ => return Err(SYNTAX),
         }
-        self.batch.multi_key(MultiKeyOp::Clear, ReplyKind::Done);
+        self.batch.multi_key(op, ReplyKind::Done);
         Ok(())
     }
 

@@ -56,6 +56,9 @@ pub(crate) enum Id {
     RandomKey,
     Rename,
     RenameNx,
+    Copy,
+    Move,
+    SwapDb,
     DbSize,
     FlushDb,
     FlushAll,
@@ -168,7 +171,7 @@ const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 const SUBSCRIBES: &str = "pubsub noscript loading stale";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 94] = [
+pub(crate) static COMMANDS: [CommandSpec; 97] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -218,6 +221,9 @@ pub(crate) static COMMANDS: [CommandSpec; 94] = [
     spec(("randomkey", Id::RandomKey, 1), NONE, "readonly", "keyspace read slow"),
     spec(("rename", Id::Rename, 3), TWO, "write", "keyspace write slow"),
     spec(("renamenx", Id::RenameNx, 3), TWO, "write fast", "keyspace write fast"),
+    spec(("copy", Id::Copy, -3), TWO, "write denyoom", "keyspace write slow"),
+    spec(("move", Id::Move, 3), ONE, "write fast", "keyspace write fast"),
+    spec(("swapdb", Id::SwapDb, 3), NONE, "write fast", "keyspace write fast dangerous"),
     spec(("dbsize", Id::DbSize, 1), NONE, "readonly fast", "keyspace read fast"),
     spec(("flushdb", Id::FlushDb, -1), NONE, "write", "keyspace write slow dangerous"),
     spec(("flushall", Id::FlushAll, -1), NONE, "write", "keyspace write slow dangerous"),

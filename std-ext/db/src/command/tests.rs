@@ -189,7 +189,7 @@ fn a_pipeline_is_answered_in_its_order() {
     write::request(&mut input, &["COMMAND", "COUNT"]);
     write::request(&mut input, &["EXISTS", "b", "b", "c"]);
     let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
-        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:94\r\n:2\r\n";
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:97\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
 }
 
@@ -334,6 +334,7 @@ fn unauthenticated_requests_are_limited() {
 fn clients_are_listed() {
     let mut client = Client::new();
     client.command("client setname rose");
+    assert_eq!(client.command("select 5"), "+OK");
     assert_eq!(client.command("client setinfo lib-name petals"), "+OK");
     assert_eq!(client.command("client setinfo LIB-VER 1.0"), "+OK");
     assert_eq!(client.command("client setinfo foo 1"), "-ERR Unrecognized option 'foo'");
@@ -345,7 +346,7 @@ fn clients_are_listed() {
     };
     let own: Vec<String> = lines(client.reply("client info"));
     let [own] = &own[..] else { panic!("{own:?}") };
-    let begins = "id=7 addr=10.0.0.1:1 laddr=10.0.0.9:6379 name=rose age=0 idle=0 flags=N db=0 ";
+    let begins = "id=7 addr=10.0.0.1:1 laddr=10.0.0.9:6379 name=rose age=0 idle=0 flags=N db=5 ";
     assert!(own.starts_with(begins), "{own}");
     assert!(
         own.ends_with(" cmd=client|info user=default redir=-1 resp=2 lib-name=petals lib-ver=1.0"),

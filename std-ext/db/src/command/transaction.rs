@@ -10,8 +10,10 @@ use crate::command::dump;
 use crate::command::execute::{Execution, NextStep};
 use crate::command::pubsub::refused_to_subscriber;
 use crate::command::queue::Queued;
+use crate::command::reply::error_text;
 use crate::command::subcommands;
 use crate::command::table::{self, CommandSpec, Id};
+use crate::request::RequestError;
 use crate::state::number;
 use crate::state::watched_keys::KeyWatch;
 
@@ -25,7 +27,8 @@ const MISSING_DB: &str =
 /// Returns whether a command is executed by the session, as a part of the transaction.
 fn is_about_keys(spec: &CommandSpec) -> bool {
     let has_keys = spec.keys.0 != 0 && !spec.has_flag("pubsub");
-    has_keys || matches!(spec.id, Id::FlushDb | Id::FlushAll | Id::Memory | Id::Object)
+    let others = [Id::FlushDb, Id::FlushAll, Id::Memory, Id::Object, Id::Select];
+    has_keys || others.contains(&spec.id)
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -104,6 +107,7 @@ impl<'a> Execution<'_, 'a> {
         let (redirects, protocol) = (self.redirects(), self.connection.protocol);
         let restored = dump::restore_all(commands)?;
         let mut next_restored = restored.iter();
+        let database = self.connection.database;
         let batch = std::mem::take(&mut self.batch).emptied();
         let mut execution = self.nested(batch);
         execution.collects = true;
@@ -123,6 +127,10 @@ impl<'a> Execution<'_, 'a> {
         let mut batch = execution.batch;
         let executed = batch.execute_transaction(execution.session, watch, redirects, most);
         let mut result = Ok(());
+        if !matches!(executed, Executed::Done { .. }) {
+            // None of its SELECTs was executed.
+            self.connection.database = database;
+        }
         match executed {
             Executed::Done { full: true, .. } => self.next = NextStep::Drop,
             Executed::Done { lsn, full: false } => {
@@ -253,10 +261,14 @@ impl<'a> Execution<'_, 'a> {
                 let why = "inside a transaction: it would not see the transaction's own changes";
                 return Err(format!("ERR {name} is not allowed {why}").into());
             }
-            // The commands behind it are meant for another database.
-            Id::Select if number::integer(arguments[1]).is_some_and(|number| number != 0) => {
+            // In a cluster the commands behind it are meant for another database.
+            Id::Select
+                if self.group().is_some()
+                    && number::integer(arguments[1]).is_some_and(|number| number != 0) =>
+            {
                 self.select(arguments[1])?;
             }
+            Id::SwapDb => return Err(error_text(RequestError::SwapInTransaction).into()),
             _ if spec.keys.0 == 0 => check_keyless(spec, arguments)?,
             _ => {}
         }

@@ -192,6 +192,7 @@ impl Config {
             "no" => Fsync::Never,
             _ => Fsync::EverySecond,
         };
+        options.databases = self.number("databases") as u16;
         options.shards = self.number("shards") as usize;
         options.max_memory = self.number("maxmemory") as usize;
         options.eviction = Eviction::from_name(self.get("maxmemory-policy")).unwrap_or_default();

@@ -169,6 +169,13 @@ const DURABILITY: &[Setting] = &[
 ];
 
 const MEMORY: &[Setting] = &[
+    immutable(
+        "databases",
+        Kind::Number { min: 1, max: 1024 },
+        "16",
+        "Number of databases, which clients choose by `SELECT`. Each takes memory for its tables once it is used. A \
+         node of a cluster has database 0 only.",
+    ),
     modifiable(
         "maxmemory",
         Kind::Bytes { min: 0 },
@@ -200,7 +207,8 @@ const MEMORY: &[Setting] = &[
         "shards",
         Kind::Number { min: 0, max: 16_384 },
         "0",
-        "Number of shards that change independently, rounded up to a power of two; 0 for eight a core.",
+        "Number of shards of each database that change independently, rounded up to a power of two; 0 for eight a \
+         core.",
     ),
     immutable(
         "threads",

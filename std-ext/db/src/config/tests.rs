@@ -135,6 +135,7 @@ fn every_setting_reaches_its_option() {
         ["--maxmemory", "2gb"],
         ["--maxmemory-policy", "volatile-ttl"],
         ["--compressed", "1mb"],
+        ["--databases", "300"],
         ["--shards", "64"],
         ["--threads", "5"],
         ["--metrics-port", "9000"],
@@ -167,7 +168,7 @@ fn every_setting_reaches_its_option() {
     let options = config.options();
     assert_eq!(options.folder.as_deref(), Some(Path::new("elsewhere")));
     assert_eq!((options.fsync, options.eviction), (Fsync::Always, Eviction::VolatileTtl));
-    assert_eq!((options.shards, options.max_memory), (64, 2 << 30));
+    assert_eq!((options.databases, options.shards, options.max_memory), (300, 64, 2 << 30));
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
     assert_eq!(config.log_level(), "debug");

@@ -29,6 +29,7 @@ struct Entry {
     since: Instant,
     last_active: Instant,
     name: Box<[u8]>,
+    database: u16,
     protocol: u8,
     command: Box<str>,
     library: Box<[u8]>,
@@ -48,6 +49,7 @@ impl ClientList {
             since: last_active,
             last_active,
             name: Box::default(),
+            database: 0,
             protocol: 2,
             command: Box::default(),
             library: Box::default(),
@@ -56,6 +58,7 @@ impl ClientList {
         });
         (entry.last_active, entry.protocol) = (last_active, info.protocol);
         entry.subscriptions = info.subscriptions;
+        entry.database = info.database;
         if *entry.command != *info.command {
             entry.command = info.command.into();
         }
@@ -131,6 +134,7 @@ impl Entry {
             name: &self.name,
             age: now.saturating_duration_since(self.since).as_secs(),
             idle: now.saturating_duration_since(self.last_active).as_secs(),
+            database: self.database,
             protocol: self.protocol,
             command: &self.command,
             library: &self.library,

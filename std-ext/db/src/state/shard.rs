@@ -412,6 +412,22 @@ impl Core {
         self.retire(Undo::Removed { record, moved_out: true, moved_in: false });
     }
 
+    /// Removes all records whose keys count, for another shard that takes over their values. They are freed by the next
+    /// publish but one.
+    pub(super) fn take_moved(&mut self, counts: &impl Fn(&[u8]) -> bool) -> Vec<Record> {
+        let all = self.writer.iter().map(|(record, ())| *record);
+        let moved: Vec<Record> = all.filter(|record| counts(record.key())).collect();
+        for record in &moved {
+            self.remove_moved(*record);
+        }
+        moved
+    }
+
+    /// Inserts a copy of a record of another shard, which has taken it out. The key has none here.
+    pub(super) fn put_moved_in(&mut self, record: Record) {
+        self.put_moved(None, record.key(), record, record.expires_at());
+    }
+
     /// Removes all records.
     pub(crate) fn clear(&mut self) {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
@@ -480,6 +496,20 @@ impl Core {
     pub(super) fn count_slots(&mut self, slots: Range<u16>) {
         debug_assert!(self.len() == 0, "records are not counted");
         self.slots = Some(Box::new(SlotCounts::new(slots)));
+    }
+
+    /// Swaps the watched keys of two shards whose databases are being swapped, and counts those as changed that exist
+    /// in one of them.
+    pub(super) fn swap_watched_keys(&mut self, other: &mut Self) {
+        if self.watched_keys.is_empty() && other.watched_keys.is_empty() {
+            return;
+        }
+        let mut of_self = std::mem::take(&mut self.watched_keys);
+        let mut of_other = std::mem::take(&mut other.watched_keys);
+        let mut exists = |key: &[u8]| self.find(key).or_else(|| other.find(key)).is_some();
+        of_self.note_where(&mut exists);
+        of_other.note_where(&mut exists);
+        (self.watched_keys, other.watched_keys) = (of_other, of_self);
     }
 
     /// Returns the counts of this shard's slots; nothing without a cluster.
