@@ -62,6 +62,7 @@ impl<'a> Request<'a> {
                         Change::Increment(_)
                         | Change::IncrementFloat(_)
                         | Change::Delete
+                        | Change::DeleteIfEqual(_)
                         | Change::GetDelete
                         | Change::Expire { .. } => 0,
                     }
@@ -106,9 +107,7 @@ impl<'a> Request<'a> {
     pub(crate) fn grows(&self) -> bool {
         match self {
             Self::Read(..) | Self::MultiRead(..) => false,
-            Self::Change(_, change) => {
-                !matches!(change, Change::Delete | Change::GetDelete | Change::Expire { .. })
-            }
+            Self::Change(_, change) => change.grows(),
             Self::MultiKey(op) => !matches!(op, MultiKeyOp::DeleteAll(_) | MultiKeyOp::Clear),
         }
     }
@@ -127,7 +126,10 @@ impl<'a> Request<'a> {
                             written.map(|field| byte_of(field.offset) + 9).max().unwrap_or(0)
                         }
                         Change::Increment(_) | Change::IncrementFloat(_) => 20,
-                        Change::Delete | Change::GetDelete | Change::Expire { .. } => 0,
+                        Change::Delete
+                        | Change::DeleteIfEqual(_)
+                        | Change::GetDelete
+                        | Change::Expire { .. } => 0,
                     }
             }
             Self::MultiKey(MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs)) => {
@@ -198,7 +200,7 @@ pub enum Change<'a> {
         /// The value.
         value: &'a [u8],
         /// When the value is stored.
-        condition: SetCondition,
+        condition: SetCondition<'a>,
         /// When the key expires.
         expiry: Expiry,
         /// Whether the answer is the old value.
@@ -206,6 +208,8 @@ pub enum Change<'a> {
     },
     /// Removes the key. [`Answer::Int`] 1 or 0.
     Delete,
+    /// Removes the key if it has this value. [`Answer::Int`] 1 or 0.
+    DeleteIfEqual(&'a [u8]),
     /// Removes the key and answers its value, or [`Answer::Nil`].
     GetDelete,
     /// Sets or removes the expiration. [`Answer::Int`] 1, or 0 if the key is missing or `condition` forbids it. With
@@ -246,6 +250,16 @@ pub enum Change<'a> {
     Fields(&'a [Field]),
 }
 
+impl Change<'_> {
+    /// Returns whether the change may need memory.
+    pub(crate) fn grows(&self) -> bool {
+        !matches!(
+            self,
+            Self::Delete | Self::DeleteIfEqual(_) | Self::GetDelete | Self::Expire { .. }
+        )
+    }
+}
+
 /// The expiration that a change gives a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
@@ -259,13 +273,17 @@ pub enum Expiry {
 
 /// When [`Change::Set`] stores its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetCondition {
+pub enum SetCondition<'a> {
     /// Always.
     Always,
     /// If the key is missing.
     IfAbsent,
     /// If the key exists.
     IfPresent,
+    /// If the key has this value.
+    IfEqual(&'a [u8]),
+    /// If the key has another value, or is missing.
+    IfNotEqual(&'a [u8]),
 }
 
 /// When [`Change::Expire`] changes the expiration. A key without one counts as expiring latest of all.

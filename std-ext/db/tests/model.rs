@@ -118,6 +118,8 @@ impl Model {
                     SetCondition::Always => true,
                     SetCondition::IfAbsent => old.is_none(),
                     SetCondition::IfPresent => old.is_some(),
+                    SetCondition::IfEqual(other) => old.as_deref() == Some(other),
+                    SetCondition::IfNotEqual(other) => old.as_deref() != Some(other),
                 };
                 if allowed {
                     let end = match expiry {
@@ -139,6 +141,13 @@ impl Model {
                 }
             }
             Change::Delete => Kept::Int(self.0.remove(key).is_some().into()),
+            Change::DeleteIfEqual(value) => {
+                let equal = old.as_deref() == Some(value);
+                if equal {
+                    self.0.remove(key);
+                }
+                Kept::Int(equal.into())
+            }
             Change::GetDelete => {
                 self.0.remove(key);
                 before
@@ -274,9 +283,12 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]], fields: &'a [Field]) -> 
                 SetCondition::Always,
                 SetCondition::IfAbsent,
                 SetCondition::IfPresent,
+                SetCondition::IfEqual(random.of(values)),
+                SetCondition::IfNotEqual(random.of(values)),
             ]);
             Change::Set { value: random.of(values), condition, expiry: random.of(&LIVES), get }
         }
+        4 if get => Change::DeleteIfEqual(random.of(values)),
         4 => Change::Delete,
         5 => Change::GetDelete,
         6 => {

@@ -71,6 +71,9 @@ impl<'a> Execution<'_, 'a> {
             Id::Del | Id::Unlink if arguments.len() == 2 => {
                 batch.change(key, Change::Delete, ReplyKind::Integer);
             }
+            Id::DelIfEq => {
+                batch.change(key, Change::DeleteIfEqual(arguments[2]), ReplyKind::Integer);
+            }
             Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
             Id::Exists | Id::Touch => {
                 batch.multi_read(&arguments[1..], Query::Exists, ReplyKind::Sum);

@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 85] = [
+pub(super) static DOCS: [Docs; 86] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -38,6 +38,7 @@ pub(super) static DOCS: [Docs; 85] = [
         "Sets the value of a key and its expiration in milliseconds.",
     ),
     docs("del", "1.0.0", "generic", "Deletes one or more keys, atomically."),
+    docs("delifeq", "9.0.0", "string", "Deletes a key if it has the given value."),
     docs("unlink", "4.0.0", "generic", "Deletes one or more keys, atomically."),
     docs("exists", "1.0.0", "generic", "Counts how many of the keys exist."),
     docs(

@@ -15,6 +15,7 @@ pub(crate) enum Id {
     SetEx,
     PSetEx,
     Del,
+    DelIfEq,
     Unlink,
     Exists,
     Touch,
@@ -158,7 +159,7 @@ const PAIRS: (i8, i8, i8) = (1, -1, 2);
 const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 85] = [
+pub(crate) static COMMANDS: [CommandSpec; 86] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -167,6 +168,8 @@ pub(crate) static COMMANDS: [CommandSpec; 85] = [
     spec(("setex", Id::SetEx, 4), ONE, "write denyoom", "write string slow"),
     spec(("psetex", Id::PSetEx, 4), ONE, "write denyoom", "write string slow"),
     spec(("del", Id::Del, -2), ALL, "write", "keyspace write slow"),
+    // Of Valkey 9, not of Redis.
+    spec(("delifeq", Id::DelIfEq, 3), ONE, "write fast", "write string fast"),
     spec(("unlink", Id::Unlink, -2), ALL, "write fast", "keyspace write fast"),
     spec(("exists", Id::Exists, -2), ALL, "readonly fast", "keyspace read fast"),
     spec(("touch", Id::Touch, -2), ALL, "readonly fast", "keyspace read fast"),
