@@ -54,6 +54,8 @@ impl<'a> Request<'a> {
                         | Change::Append(bytes)
                         | Change::SetRange { bytes, .. } => bytes.len(),
                         Change::SetBit { .. } => 1,
+                        // At most the value: parts of it are logged only if they are shorter.
+                        Change::AddElements(_) => LONGEST_HYPERLOGLOG,
                         // Each field may be an entry of its own, with the key.
                         Change::Fields(fields) => {
                             let written = fields.iter().filter(|field| field.writes()).count();
@@ -75,6 +77,7 @@ impl<'a> Request<'a> {
                 MultiKeyOp::DeleteAll(keys) => keys.iter().map(|key| key.len()).sum(),
                 MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
                 MultiKeyOp::Bitwise { to, .. } => to.len(),
+                MultiKeyOp::MergeElements { to, .. } => to.len() + LONGEST_HYPERLOGLOG,
                 MultiKeyOp::Clear => 0,
             },
             Self::Read(..) | Self::MultiRead(..) => 0,
@@ -97,7 +100,8 @@ impl<'a> Request<'a> {
             }
             Self::MultiKey(MultiKeyOp::Clear) => return CLEAR,
             Self::Change(_, Change::Fields(fields)) => fields.len().max(1),
-            Self::Change(..) | Self::MultiKey(MultiKeyOp::Bitwise { .. }) => 1,
+            Self::Change(..)
+            | Self::MultiKey(MultiKeyOp::Bitwise { .. } | MultiKeyOp::MergeElements { .. }) => 1,
             Self::MultiKey(op) => op.keys().count(),
         };
         self.logged_bytes().saturating_add(changes * HEAD)
@@ -120,6 +124,7 @@ impl<'a> Request<'a> {
                     + match change {
                         Change::Set { value, .. } | Change::Append(value) => value.len(),
                         Change::SetRange { offset, bytes } => offset.saturating_add(bytes.len()),
+                        Change::AddElements(_) => LONGEST_HYPERLOGLOG,
                         Change::SetBit { offset, .. } => byte_of(*offset).saturating_add(1),
                         Change::Fields(fields) => {
                             let written = fields.iter().filter(|field| field.writes());
@@ -140,6 +145,8 @@ impl<'a> Request<'a> {
     }
 }
 
+/// The bytes that the log has for a change of a HyperLogLog at most.
+const LONGEST_HYPERLOGLOG: usize = 64 << 10;
 /// The bytes that an integer of 64 bits touches at most.
 const LONGEST_FIELD: usize = 9;
 
@@ -189,6 +196,11 @@ pub enum Query {
     },
     /// The integer of this type that begins at this bit: [`Answer::Int`]. Bits behind the value's end are zero.
     Field(FieldType, u64),
+    /// The estimated number of elements of a HyperLogLog: [`Answer::Int`], 0 if the key is missing. The value stays as
+    /// it is: Redis stores the number in it.
+    Cardinality,
+    /// The value, if it is a HyperLogLog: [`Answer::Bytes`] or [`Answer::Nil`].
+    HyperLogLog,
 }
 
 /// A change of one key.
@@ -248,6 +260,9 @@ pub enum Change<'a> {
     /// Reads and changes integers of any width, in order. A short value is padded with zero bytes up to the last
     /// integer that is changed, even if that fails. [`Answer::Fields`].
     Fields(&'a [Field]),
+    /// Adds elements to a HyperLogLog, whose value has the format of Redis, and creates a missing one. [`Answer::Int`] 1
+    /// if the key was missing or the value has changed, else 0.
+    AddElements(&'a [&'a [u8]]),
 }
 
 impl Change<'_> {
@@ -332,6 +347,14 @@ pub enum MultiKeyOp<'a> {
         /// The keys of the values.
         keys: &'a [&'a [u8]],
     },
+    /// Adds the elements of the HyperLogLogs of `keys` to that of `to`, which is created if it is missing.
+    /// [`Answer::Done`].
+    MergeElements {
+        /// The key of the result.
+        to: &'a [u8],
+        /// The keys of the others.
+        keys: &'a [&'a [u8]],
+    },
     /// Removes all keys of the database. [`Answer::Done`].
     Clear,
 }
@@ -343,7 +366,9 @@ impl<'a> MultiKeyOp<'a> {
             Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) => (pairs, &[], [None; 2]),
             Self::DeleteAll(keys) => (&[], keys, [None; 2]),
             Self::Rename { from, to, .. } => (&[], &[], [Some(from), Some(to)]),
-            Self::Bitwise { to, keys, .. } => (&[], keys, [Some(to), None]),
+            Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
+                (&[], keys, [Some(to), None])
+            }
             Self::Clear => (&[], &[], [None; 2]),
         };
         let keys = pairs.iter().map(|(key, _)| *key).chain(keys.iter().copied());
@@ -397,6 +422,10 @@ pub enum RequestError {
     ValueTooLong,
     /// There is no such key.
     NoSuchKey,
+    /// The value is no HyperLogLog.
+    NotHyperLogLog,
+    /// The value begins as a HyperLogLog, and is none.
+    CorruptHyperLogLog,
     /// Memory is at its limit, and no key may be evicted.
     OutOfMemory,
     /// The log cannot be written, so the database accepts no change.
@@ -421,6 +450,8 @@ impl fmt::Display for RequestError {
             Self::KeyTooLong => "key exceeds 65535 bytes",
             Self::ValueTooLong => "string exceeds maximum allowed size (512 MiB)",
             Self::NoSuchKey => "no such key",
+            Self::NotHyperLogLog => "the value is not a HyperLogLog",
+            Self::CorruptHyperLogLog => "the HyperLogLog is corrupt",
             Self::OutOfMemory => "command not allowed when used memory > 'maxmemory'",
             Self::LogUnavailable => {
                 "the log cannot be written, so changes are refused; see the server's log"

@@ -117,6 +117,14 @@ impl<'a> Execution<'_, 'a> {
                 );
             }
             Id::FlushDb | Id::FlushAll => self.flush(arguments)?,
+            Id::PfAdd => batch.add_elements(key, &arguments[2..]),
+            Id::PfCount if arguments.len() == 2 => {
+                batch.read(key, Query::Cardinality, ReplyKind::Integer);
+            }
+            Id::PfCount => {
+                batch.multi_read(&arguments[1..], Query::HyperLogLog, ReplyKind::Union);
+            }
+            Id::PfMerge => batch.merge_elements(key, &arguments[2..]),
             Id::SetBit => self.setbit(arguments)?,
             Id::GetBit => self.getbit(arguments)?,
             Id::BitCount => self.bitcount(arguments),

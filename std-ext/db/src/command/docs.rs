@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 86] = [
+pub(super) static DOCS: [Docs; 89] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -88,6 +88,14 @@ pub(super) static DOCS: [Docs; 86] = [
     ),
     docs("bitfield", "3.2.0", "bitmap", "Reads and changes integers of any width in a value."),
     docs("bitfield_ro", "6.0.0", "bitmap", "Reads integers of any width in a value."),
+    docs("pfadd", "2.8.9", "hyperloglog", "Adds elements to a HyperLogLog."),
+    docs(
+        "pfcount",
+        "2.8.9",
+        "hyperloglog",
+        "Estimates the number of elements of one or more HyperLogLogs.",
+    ),
+    docs("pfmerge", "2.8.9", "hyperloglog", "Stores the union of HyperLogLogs."),
     docs("expire", "1.0.0", "generic", "Sets the expiration of a key in seconds."),
     docs("pexpire", "2.6.0", "generic", "Sets the expiration of a key in milliseconds."),
     docs("expireat", "1.2.0", "generic", "Sets the expiration of a key to a Unix time in seconds."),

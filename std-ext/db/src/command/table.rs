@@ -40,6 +40,9 @@ pub(crate) enum Id {
     BitOp,
     BitField,
     BitFieldRo,
+    PfAdd,
+    PfCount,
+    PfMerge,
     Expire,
     PExpire,
     ExpireAt,
@@ -159,7 +162,7 @@ const PAIRS: (i8, i8, i8) = (1, -1, 2);
 const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 86] = [
+pub(crate) static COMMANDS: [CommandSpec; 89] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -194,6 +197,9 @@ pub(crate) static COMMANDS: [CommandSpec; 86] = [
     spec(("bitop", Id::BitOp, -4), BEHIND_OPERATION, "write denyoom", "write bitmap slow"),
     spec(("bitfield", Id::BitField, -2), ONE, "write denyoom", "write bitmap slow"),
     spec(("bitfield_ro", Id::BitFieldRo, -2), ONE, "readonly fast", "read bitmap fast"),
+    spec(("pfadd", Id::PfAdd, -2), ONE, "write denyoom fast", "write hyperloglog fast"),
+    spec(("pfcount", Id::PfCount, -2), ALL, "readonly", "read hyperloglog slow"),
+    spec(("pfmerge", Id::PfMerge, -2), ALL, "write denyoom", "write hyperloglog slow"),
     spec(("expire", Id::Expire, -3), ONE, "write fast", "keyspace write fast"),
     spec(("pexpire", Id::PExpire, -3), ONE, "write fast", "keyspace write fast"),
     spec(("expireat", Id::ExpireAt, -3), ONE, "write fast", "keyspace write fast"),

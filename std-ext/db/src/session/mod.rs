@@ -4,6 +4,7 @@
 //! queued by shard and made under the shard's lock, one shard after the other.
 
 mod bitwise;
+mod merge_elements;
 mod multi_key;
 mod multi_read;
 #[cfg(test)]

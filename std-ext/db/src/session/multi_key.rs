@@ -31,7 +31,9 @@ impl Session {
                 (true, pairs.iter().map(|(key, _)| shard(key)).collect())
             }
             MultiKeyOp::DeleteAll(keys) => (false, keys.iter().map(shard).collect()),
-            MultiKeyOp::Bitwise { .. } => (true, op.keys().map(|key| shard(&key)).collect()),
+            MultiKeyOp::Bitwise { .. } | MultiKeyOp::MergeElements { .. } => {
+                (true, op.keys().map(|key| shard(&key)).collect())
+            }
             MultiKeyOp::Rename { from, to, .. } => (true, vec![shard(&from), shard(&to)]),
             MultiKeyOp::Clear => (false, (0..state.shards.len()).collect()),
         };
@@ -116,6 +118,7 @@ impl Apply<'_, '_> {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
             }
             MultiKeyOp::Rename { from, to, if_absent: absent } => self.rename(from, to, absent),
+            MultiKeyOp::MergeElements { to, keys } => self.merge_elements(to, keys),
             MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
             MultiKeyOp::Clear => self.clear(),
         }

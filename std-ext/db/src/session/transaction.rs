@@ -178,6 +178,7 @@ fn checked(op: MultiKeyOp<'_>) -> Option<Answer<'static>> {
         MultiKeyOp::DeleteAll(_)
         | MultiKeyOp::Rename { .. }
         | MultiKeyOp::Bitwise { .. }
+        | MultiKeyOp::MergeElements { .. }
         | MultiKeyOp::Clear => None,
     }
 }

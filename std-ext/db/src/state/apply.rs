@@ -76,6 +76,7 @@ impl Apply<'_, '_> {
                 answer(self.splice(stored, current, at, bytes, false));
             }
             Change::SetBit { offset, bit } => answer(self.set_bit(stored, current, offset, bit)),
+            Change::AddElements(elements) => answer(self.add_elements(stored, current, elements)),
             Change::Fields(fields) => self.fields(stored, current, fields, answer),
         }
     }
