@@ -57,6 +57,8 @@ impl<'a> Request<'a> {
                         | Change::Append(bytes)
                         | Change::SetRange { bytes, .. } => bytes.len(),
                         Change::SetBit { .. } => 1,
+                        // At most the value: parts of it are logged only if they are shorter.
+                        Change::AddElements(_) => LONGEST_HYPERLOGLOG,
                         // Each field may be an entry of its own, with the key.
                         Change::Fields(fields) => {
                             let written = fields.iter().filter(|field| field.writes()).count();
@@ -65,6 +67,7 @@ impl<'a> Request<'a> {
                         Change::Increment(_)
                         | Change::IncrementFloat(_)
                         | Change::Delete
+                        | Change::DeleteIfEqual(_)
                         | Change::GetDelete
                         | Change::Expire { .. } => 0,
                     }
@@ -77,6 +80,7 @@ impl<'a> Request<'a> {
                 MultiKeyOp::DeleteAll(keys) => keys.iter().map(|key| key.len()).sum(),
                 MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
                 MultiKeyOp::Bitwise { to, .. } => to.len(),
+                MultiKeyOp::MergeElements { to, .. } => to.len() + LONGEST_HYPERLOGLOG,
                 MultiKeyOp::Move { key, .. } => key.len(),
                 MultiKeyOp::Copy { to, .. } => to.len(),
                 MultiKeyOp::Clear | MultiKeyOp::ClearAll | MultiKeyOp::SwapDatabases(..) => 0,
@@ -101,7 +105,8 @@ impl<'a> Request<'a> {
             }
             Self::MultiKey(MultiKeyOp::Clear | MultiKeyOp::ClearAll) => return CLEAR,
             Self::Change(_, Change::Fields(fields)) => fields.len().max(1),
-            Self::Change(..) | Self::MultiKey(MultiKeyOp::Bitwise { .. }) => 1,
+            Self::Change(..)
+            | Self::MultiKey(MultiKeyOp::Bitwise { .. } | MultiKeyOp::MergeElements { .. }) => 1,
             Self::MultiKey(op) => op.keys().count(),
         };
         self.logged_bytes().saturating_add(changes * HEAD)
@@ -111,9 +116,7 @@ impl<'a> Request<'a> {
     pub(crate) fn grows(&self) -> bool {
         match self {
             Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => false,
-            Self::Change(_, change) => {
-                !matches!(change, Change::Delete | Change::GetDelete | Change::Expire { .. })
-            }
+            Self::Change(_, change) => change.grows(),
             Self::MultiKey(op) => op.grows(),
         }
     }
@@ -126,13 +129,17 @@ impl<'a> Request<'a> {
                     + match change {
                         Change::Set { value, .. } | Change::Append(value) => value.len(),
                         Change::SetRange { offset, bytes } => offset.saturating_add(bytes.len()),
+                        Change::AddElements(_) => LONGEST_HYPERLOGLOG,
                         Change::SetBit { offset, .. } => byte_of(*offset).saturating_add(1),
                         Change::Fields(fields) => {
                             let written = fields.iter().filter(|field| field.writes());
                             written.map(|field| byte_of(field.offset) + 9).max().unwrap_or(0)
                         }
                         Change::Increment(_) | Change::IncrementFloat(_) => 20,
-                        Change::Delete | Change::GetDelete | Change::Expire { .. } => 0,
+                        Change::Delete
+                        | Change::DeleteIfEqual(_)
+                        | Change::GetDelete
+                        | Change::Expire { .. } => 0,
                     }
             }
             Self::MultiKey(MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs)) => {
@@ -143,6 +150,8 @@ impl<'a> Request<'a> {
     }
 }
 
+/// The bytes that the log has for a change of a HyperLogLog at most.
+const LONGEST_HYPERLOGLOG: usize = 64 << 10;
 /// The bytes that an integer of 64 bits touches at most.
 const LONGEST_FIELD: usize = 9;
 
@@ -192,6 +201,11 @@ pub enum Query {
     },
     /// The integer of this type that begins at this bit: [`Answer::Int`]. Bits behind the value's end are zero.
     Field(FieldType, u64),
+    /// The estimated number of elements of a HyperLogLog: [`Answer::Int`], 0 if the key is missing. The value stays as
+    /// it is: Redis stores the number in it.
+    Cardinality,
+    /// The value, if it is a HyperLogLog: [`Answer::Bytes`] or [`Answer::Nil`].
+    HyperLogLog,
 }
 
 /// A change of one key.
@@ -203,7 +217,7 @@ pub enum Change<'a> {
         /// The value.
         value: &'a [u8],
         /// When the value is stored.
-        condition: SetCondition,
+        condition: SetCondition<'a>,
         /// When the key expires.
         expiry: Expiry,
         /// Whether the answer is the old value.
@@ -211,6 +225,8 @@ pub enum Change<'a> {
     },
     /// Removes the key. [`Answer::Int`] 1 or 0.
     Delete,
+    /// Removes the key if it has this value. [`Answer::Int`] 1 or 0.
+    DeleteIfEqual(&'a [u8]),
     /// Removes the key and answers its value, or [`Answer::Nil`].
     GetDelete,
     /// Sets or removes the expiration. [`Answer::Int`] 1, or 0 if the key is missing or `condition` forbids it. With
@@ -249,6 +265,19 @@ pub enum Change<'a> {
     /// Reads and changes integers of any width, in order. A short value is padded with zero bytes up to the last
     /// integer that is changed, even if that fails. [`Answer::Fields`].
     Fields(&'a [Field]),
+    /// Adds elements to a HyperLogLog, whose value has the format of Redis, and creates a missing one. [`Answer::Int`] 1
+    /// if the key was missing or the value has changed, else 0.
+    AddElements(&'a [&'a [u8]]),
+}
+
+impl Change<'_> {
+    /// Returns whether the change may need memory.
+    pub(crate) fn grows(&self) -> bool {
+        !matches!(
+            self,
+            Self::Delete | Self::DeleteIfEqual(_) | Self::GetDelete | Self::Expire { .. }
+        )
+    }
 }
 
 /// The expiration that a change gives a key.
@@ -264,13 +293,17 @@ pub enum Expiry {
 
 /// When [`Change::Set`] stores its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetCondition {
+pub enum SetCondition<'a> {
     /// Always.
     Always,
     /// If the key is missing.
     IfAbsent,
     /// If the key exists.
     IfPresent,
+    /// If the key has this value.
+    IfEqual(&'a [u8]),
+    /// If the key has another value, or is missing.
+    IfNotEqual(&'a [u8]),
 }
 
 /// When [`Change::Expire`] changes the expiration. A key without one counts as expiring latest of all.
@@ -339,6 +372,14 @@ pub enum MultiKeyOp<'a> {
         /// Whether an existing other key is replaced.
         replace: bool,
     },
+    /// Adds the elements of the HyperLogLogs of `keys` to that of `to`, which is created if it is missing.
+    /// [`Answer::Done`].
+    MergeElements {
+        /// The key of the result.
+        to: &'a [u8],
+        /// The keys of the others.
+        keys: &'a [&'a [u8]],
+    },
     /// Removes all keys of the selected database. [`Answer::Done`].
     Clear,
     /// Removes all keys of all databases. [`Answer::Done`].
@@ -357,7 +398,9 @@ impl<'a> MultiKeyOp<'a> {
                 (&[], &[], [Some(from), Some(to)])
             }
             Self::Move { key, .. } => (&[], &[], [Some(key), None]),
-            Self::Bitwise { to, keys, .. } => (&[], keys, [Some(to), None]),
+            Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
+                (&[], keys, [Some(to), None])
+            }
             Self::Clear | Self::ClearAll | Self::SwapDatabases(..) => (&[], &[], [None; 2]),
         };
         let keys = pairs.iter().map(|(key, _)| *key).chain(keys.iter().copied());
@@ -371,6 +414,7 @@ impl<'a> MultiKeyOp<'a> {
             | Self::SetAllIfAbsent(_)
             | Self::Rename { .. }
             | Self::Bitwise { .. }
+            | Self::MergeElements { .. }
             | Self::Copy { .. } => true,
             Self::DeleteAll(_)
             | Self::Move { .. }
@@ -437,6 +481,10 @@ pub enum RequestError {
     ValueTooLong,
     /// There is no such key.
     NoSuchKey,
+    /// The value is no HyperLogLog.
+    NotHyperLogLog,
+    /// The value begins as a HyperLogLog, and is none.
+    CorruptHyperLogLog,
     /// Memory is at its limit, and no key may be evicted.
     OutOfMemory,
     /// The log cannot be written, so the database accepts no change.
@@ -465,6 +513,8 @@ impl fmt::Display for RequestError {
             Self::KeyTooLong => "key exceeds 65535 bytes",
             Self::ValueTooLong => "string exceeds maximum allowed size (512 MiB)",
             Self::NoSuchKey => "no such key",
+            Self::NotHyperLogLog => "the value is not a HyperLogLog",
+            Self::CorruptHyperLogLog => "the HyperLogLog is corrupt",
             Self::OutOfMemory => "command not allowed when used memory > 'maxmemory'",
             Self::LogUnavailable => {
                 "the log cannot be written, so changes are refused; see the server's log"

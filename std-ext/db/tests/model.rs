@@ -194,6 +194,8 @@ impl Model {
                     SetCondition::Always => true,
                     SetCondition::IfAbsent => old.is_none(),
                     SetCondition::IfPresent => old.is_some(),
+                    SetCondition::IfEqual(other) => old.as_deref() == Some(other),
+                    SetCondition::IfNotEqual(other) => old.as_deref() != Some(other),
                 };
                 if allowed {
                     let end = match expiry {
@@ -215,6 +217,13 @@ impl Model {
                 }
             }
             Change::Delete => Kept::Int(self.0.remove(key).is_some().into()),
+            Change::DeleteIfEqual(value) => {
+                let equal = old.as_deref() == Some(value);
+                if equal {
+                    self.0.remove(key);
+                }
+                Kept::Int(equal.into())
+            }
             Change::GetDelete => {
                 self.0.remove(key);
                 before
@@ -265,6 +274,8 @@ impl Model {
                 self.0.insert(key.to_vec(), (value, end));
                 Kept::Int(before.into())
             }
+            // Recorded replies of Redis check the bytes of HyperLogLogs.
+            Change::AddElements(_) => unreachable!("not in the model"),
             Change::Fields(fields) => {
                 let mut value = old.clone().unwrap_or_default();
                 let answers = model_bits::change(&mut value, fields);
@@ -315,6 +326,7 @@ impl Model {
                 }
                 Kept::Int(length)
             }
+            MultiKeyOp::MergeElements { .. } => unreachable!("not in the model"),
             MultiKeyOp::Clear => {
                 self.0.clear();
                 Kept::Done
@@ -338,14 +350,18 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]], fields: &'a [Field]) -> 
     let get = random.below(2) == 0;
     match random.below(15) {
         0..4 => {
+            let other = random.of(values);
             let condition = random.of(&[
                 SetCondition::Always,
                 SetCondition::Always,
                 SetCondition::IfAbsent,
                 SetCondition::IfPresent,
+                SetCondition::IfEqual(other),
+                SetCondition::IfNotEqual(other),
             ]);
             Change::Set { value: random.of(values), condition, expiry: random.of(&LIVES), get }
         }
+        4 if get => Change::DeleteIfEqual(random.of(values)),
         4 => Change::Delete,
         5 => Change::GetDelete,
         6 => {

@@ -18,6 +18,7 @@ use crate::request::{
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use crate::session::TransactionOutcome;
+use crate::state::hyperloglog::{self, REGISTERS};
 use crate::state::watched_keys::KeyWatch;
 use std::ops::Range;
 use std::sync::Arc;
@@ -77,6 +78,8 @@ enum DeferredOp {
     DeleteAll,
     Bitwise,
     Fields,
+    AddElements,
+    MergeElements,
 }
 
 /// An answer that arrived out of order. Its bytes are in a buffer.
@@ -228,6 +231,22 @@ impl<'a> Batch<'a> {
         self.keys.extend_from_slice(keys);
         self.defer(DeferredOp::Bitwise, from..self.keys.len());
         self.multi_key(MultiKeyOp::Bitwise { op, to, keys: &[] }, ReplyKind::Integer);
+    }
+
+    /// Adds a union of HyperLogLogs.
+    pub(super) fn merge_elements(&mut self, to: &'a [u8], keys: &[&'a [u8]]) {
+        let from = self.keys.len();
+        self.keys.extend_from_slice(keys);
+        self.defer(DeferredOp::MergeElements, from..self.keys.len());
+        self.multi_key(MultiKeyOp::MergeElements { to, keys: &[] }, ReplyKind::Done);
+    }
+
+    /// Adds a change that adds elements to a HyperLogLog.
+    pub(super) fn add_elements(&mut self, key: &'a [u8], elements: &[&'a [u8]]) {
+        let from = self.keys.len();
+        self.keys.extend_from_slice(elements);
+        self.defer(DeferredOp::AddElements, from..self.keys.len());
+        self.change(key, Change::AddElements(&[]), ReplyKind::Integer);
     }
 
     /// Adds a change of integers in a value.
@@ -460,6 +479,13 @@ fn complete<'a>(
             (DeferredOp::Bitwise, Request::MultiKey(MultiKeyOp::Bitwise { keys: own, .. })) => {
                 *own = &keys[range];
             }
+            (
+                DeferredOp::MergeElements,
+                Request::MultiKey(MultiKeyOp::MergeElements { keys: own, .. }),
+            ) => *own = &keys[range],
+            (DeferredOp::AddElements, Request::Change(_, Change::AddElements(own))) => {
+                *own = &keys[range];
+            }
             (DeferredOp::Fields, Request::Change(_, Change::Fields(own))) => *own = &fields[range],
             _ => debug_assert!(false, "a request of another kind was deferred"),
         }
@@ -535,6 +561,8 @@ struct ReplyWriter<'o, 'b> {
     /// Whether the error that sends the client to another node is its reply already.
     redirected: bool,
     sum: i64,
+    /// The registers of the HyperLogLogs so far.
+    union: Option<Box<[u8; REGISTERS]>>,
     error: Option<RequestError>,
     failures: &'b mut Vec<(u16, RequestError)>,
     now: u64,
@@ -558,6 +586,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             missing_answers: 0,
             redirected: false,
             sum: 0,
+            union: None,
             error: None,
             failures,
             now,
@@ -616,7 +645,10 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
         self.prepared();
         match self.steps.split_first() {
             Some((&ReplyStep::Answers(kind, command, 1), rest))
-                if !matches!(kind, ReplyKind::Values | ReplyKind::Integers | ReplyKind::Sum) =>
+                if !matches!(
+                    kind,
+                    ReplyKind::Values | ReplyKind::Integers | ReplyKind::Sum | ReplyKind::Union
+                ) =>
             {
                 match answer {
                     Answer::Error(why) => {
@@ -637,6 +669,21 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
                 self.answer_of((kind, command, count), answer, redirection);
             }
             _ => debug_assert!(false, "an answer without a step"),
+        }
+    }
+
+    /// Adds a HyperLogLog to the union. The first one that is none makes the reply.
+    fn add_to_union(&mut self, answer: Answer<'_>) {
+        let added = match answer {
+            Answer::Bytes(value) => {
+                let union = self.union.get_or_insert_with(|| Box::new([0; REGISTERS]));
+                hyperloglog::merge(value, union)
+            }
+            Answer::Error(error) => Err(error),
+            _ => Ok(()),
+        };
+        if let Err(error) = added {
+            self.error.get_or_insert(error);
         }
     }
 
@@ -663,10 +710,21 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
             (ReplyKind::Sum, Answer::Error(RequestError::KeyTooLong)) => {}
             (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
+            (ReplyKind::Union, _) => self.add_to_union(answer),
             _ => kind.write(&mut self.out, answer, self.now),
         }
         self.missing_answers -= 1;
         if self.missing_answers == 0 {
+            if kind == ReplyKind::Union {
+                match (self.error.take(), self.union.take()) {
+                    _ if self.redirected => {}
+                    (Some(error), _) => self.out.error(error_text(error)),
+                    (None, union) => {
+                        let count = union.map_or(0, |union| hyperloglog::cardinality_of(&union));
+                        self.out.integer(count.cast_signed());
+                    }
+                }
+            }
             if kind == ReplyKind::Sum {
                 match self.error.take() {
                     _ if self.redirected => {}

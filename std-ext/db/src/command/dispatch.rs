@@ -72,6 +72,9 @@ impl<'a> Execution<'_, 'a> {
             Id::Del | Id::Unlink if arguments.len() == 2 => {
                 batch.change(key, Change::Delete, ReplyKind::Integer);
             }
+            Id::DelIfEq => {
+                batch.change(key, Change::DeleteIfEqual(arguments[2]), ReplyKind::Integer);
+            }
             Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
             Id::Exists | Id::Touch => {
                 batch.multi_read(&arguments[1..], Query::Exists, ReplyKind::Sum);
@@ -118,6 +121,14 @@ impl<'a> Execution<'_, 'a> {
             Id::Copy => self.copy(arguments)?,
             Id::FlushDb => self.flush(arguments, MultiKeyOp::Clear)?,
             Id::FlushAll => self.flush(arguments, MultiKeyOp::ClearAll)?,
+            Id::PfAdd => batch.add_elements(key, &arguments[2..]),
+            Id::PfCount if arguments.len() == 2 => {
+                batch.read(key, Query::Cardinality, ReplyKind::Integer);
+            }
+            Id::PfCount => {
+                batch.multi_read(&arguments[1..], Query::HyperLogLog, ReplyKind::Union);
+            }
+            Id::PfMerge => batch.merge_elements(key, &arguments[2..]),
             Id::SetBit => self.setbit(arguments)?,
             Id::GetBit => self.getbit(arguments)?,
             Id::BitCount => self.bitcount(arguments),

@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 97] = [
+pub(super) static DOCS: [Docs; 101] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -38,6 +38,7 @@ pub(super) static DOCS: [Docs; 97] = [
         "Sets the value of a key and its expiration in milliseconds.",
     ),
     docs("del", "1.0.0", "generic", "Deletes one or more keys, atomically."),
+    docs("delifeq", "9.0.0", "string", "Deletes a key if it has the given value."),
     docs("unlink", "4.0.0", "generic", "Deletes one or more keys, atomically."),
     docs("exists", "1.0.0", "generic", "Counts how many of the keys exist."),
     docs(
@@ -87,6 +88,14 @@ pub(super) static DOCS: [Docs; 97] = [
     ),
     docs("bitfield", "3.2.0", "bitmap", "Reads and changes integers of any width in a value."),
     docs("bitfield_ro", "6.0.0", "bitmap", "Reads integers of any width in a value."),
+    docs("pfadd", "2.8.9", "hyperloglog", "Adds elements to a HyperLogLog."),
+    docs(
+        "pfcount",
+        "2.8.9",
+        "hyperloglog",
+        "Estimates the number of elements of one or more HyperLogLogs.",
+    ),
+    docs("pfmerge", "2.8.9", "hyperloglog", "Stores the union of HyperLogLogs."),
     docs("expire", "1.0.0", "generic", "Sets the expiration of a key in seconds."),
     docs("pexpire", "2.6.0", "generic", "Sets the expiration of a key in milliseconds."),
     docs("expireat", "1.2.0", "generic", "Sets the expiration of a key to a Unix time in seconds."),

@@ -28,6 +28,8 @@ pub(crate) enum ReplyKind {
     IntegerOrNull,
     /// The sum of integers.
     Sum,
+    /// The number of elements of all HyperLogLogs.
+    Union,
     /// A bulk string, empty if the key is missing.
     Range,
     /// The remaining time to live, or the expiration time.
@@ -190,6 +192,8 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::NoSuchDatabase => "ERR DB index is out of range",
         RequestError::SwapInTransaction => "ERR databases cannot be swapped inside a transaction",
         RequestError::NoSuchKey => "ERR no such key",
+        RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",
+        RequestError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected",
         RequestError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
         RequestError::NotPrimary => "READONLY You can't write against a read only replica.",
         RequestError::SlotNotOwned => "CLUSTERDOWN Hash slot not served",

@@ -15,6 +15,7 @@ pub(crate) enum Id {
     SetEx,
     PSetEx,
     Del,
+    DelIfEq,
     Unlink,
     Exists,
     Touch,
@@ -39,6 +40,9 @@ pub(crate) enum Id {
     BitOp,
     BitField,
     BitFieldRo,
+    PfAdd,
+    PfCount,
+    PfMerge,
     Expire,
     PExpire,
     ExpireAt,
@@ -171,7 +175,7 @@ const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 const SUBSCRIBES: &str = "pubsub noscript loading stale";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 97] = [
+pub(crate) static COMMANDS: [CommandSpec; 101] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -180,6 +184,8 @@ pub(crate) static COMMANDS: [CommandSpec; 97] = [
     spec(("setex", Id::SetEx, 4), ONE, "write denyoom", "write string slow"),
     spec(("psetex", Id::PSetEx, 4), ONE, "write denyoom", "write string slow"),
     spec(("del", Id::Del, -2), ALL, "write", "keyspace write slow"),
+    // Of Valkey 9, not of Redis.
+    spec(("delifeq", Id::DelIfEq, 3), ONE, "write fast", "write string fast"),
     spec(("unlink", Id::Unlink, -2), ALL, "write fast", "keyspace write fast"),
     spec(("exists", Id::Exists, -2), ALL, "readonly fast", "keyspace read fast"),
     spec(("touch", Id::Touch, -2), ALL, "readonly fast", "keyspace read fast"),
@@ -204,6 +210,9 @@ pub(crate) static COMMANDS: [CommandSpec; 97] = [
     spec(("bitop", Id::BitOp, -4), BEHIND_OPERATION, "write denyoom", "write bitmap slow"),
     spec(("bitfield", Id::BitField, -2), ONE, "write denyoom", "write bitmap slow"),
     spec(("bitfield_ro", Id::BitFieldRo, -2), ONE, "readonly fast", "read bitmap fast"),
+    spec(("pfadd", Id::PfAdd, -2), ONE, "write denyoom fast", "write hyperloglog fast"),
+    spec(("pfcount", Id::PfCount, -2), ALL, "readonly", "read hyperloglog slow"),
+    spec(("pfmerge", Id::PfMerge, -2), ALL, "write denyoom", "write hyperloglog slow"),
     spec(("expire", Id::Expire, -3), ONE, "write fast", "keyspace write fast"),
     spec(("pexpire", Id::PExpire, -3), ONE, "write fast", "keyspace write fast"),
     spec(("expireat", Id::ExpireAt, -3), ONE, "write fast", "keyspace write fast"),

@@ -189,7 +189,7 @@ fn a_pipeline_is_answered_in_its_order() {
     write::request(&mut input, &["COMMAND", "COUNT"]);
     write::request(&mut input, &["EXISTS", "b", "b", "c"]);
     let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
-        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:97\r\n:2\r\n";
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:101\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
 }
 
@@ -642,6 +642,46 @@ fn shutdown_and_quit_end_the_connection() {
         assert_eq!((outcome.next, outcome.consumed), (then, 9 + line.len() + 2), "{line}");
         assert!(out.starts_with(b"+OK\r\n"));
         assert_eq!(client.db.get("a").unwrap().as_deref(), Some(&b"1"[..]), "{line}");
+    }
+}
+
+/// As Redis 8.4 and Valkey 9 reply. Redis 7 has neither the options nor the command.
+#[test]
+fn values_are_compared_before_they_change() {
+    let mut client = Client::new();
+    let long = "x".repeat(300_000);
+    for (request, reply) in [
+        ("SET lock a IFEQ a", "$-1\r\n"),
+        ("SET lock a IFNE a", "+OK\r\n"),
+        ("SET lock b IFNE a", "$-1\r\n"),
+        ("SET lock b IFEQ ab", "$-1\r\n"),
+        ("SET lock b ifeq a PX 100000 GET", "$1\r\na\r\n"),
+        ("SET lock c IFEQ a GET", "$1\r\nb\r\n"),
+        ("SET lock c IFNE b GET", "$1\r\nb\r\n"),
+        ("GET lock", "$1\r\nb\r\n"),
+        ("SET lock d IFEQ b KEEPTTL", "+OK\r\n"),
+        ("DELIFEQ lock b", ":0\r\n"),
+        ("DELIFEQ lock d", ":1\r\n"),
+        ("DELIFEQ lock d", ":0\r\n"),
+        ("SET missing v IFEQ \"\" GET", "$-1\r\n"),
+        ("EXISTS lock missing", ":0\r\n"),
+        ("SET k v IFEQ", "-ERR syntax error\r\n"),
+        ("SET k v IFEQ a NX", "-ERR syntax error\r\n"),
+        ("SET k v XX IFNE a", "-ERR syntax error\r\n"),
+        ("SET k v IFEQ a IFEQ a", "-ERR syntax error\r\n"),
+        ("SET k v IFNE a IFEQ a", "-ERR syntax error\r\n"),
+        ("DELIFEQ k", "-ERR wrong number of arguments for 'delifeq' command\r\n"),
+        ("SETRANGE long 299999 x", ":300000\r\n"),
+        (&format!("DELIFEQ long {long}"), ":0\r\n"),
+        (&format!("SET long {long}"), "+OK\r\n"),
+        (&format!("DELIFEQ long y{}", &long[1..]), ":0\r\n"),
+        (&format!("DELIFEQ long {long}"), ":1\r\n"),
+    ] {
+        let mut bytes = Vec::new();
+        let words = crate::resp::inline::split(request.as_bytes()).unwrap();
+        crate::resp::write::request(&mut bytes, &words);
+        let found = client.send(&bytes);
+        assert_eq!(String::from_utf8_lossy(&found), reply, "{}", &request[..request.len().min(60)]);
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod bitwise;
 mod database;
+mod merge_elements;
 mod multi_key;
 mod multi_read;
 #[cfg(test)]

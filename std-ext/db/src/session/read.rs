@@ -5,6 +5,7 @@ use crate::state::bits;
 use crate::state::cold::ColdStore;
 use crate::state::record::{AccessTime, Record};
 use crate::state::shard;
+use crate::state::{apply_hyperloglog, hyperloglog};
 use std::ops::Range;
 
 /// Answers a query from the record that was found, if it is alive.
@@ -22,12 +23,14 @@ pub(super) fn answer_query(
             | Query::Length
             | Query::Bit(_)
             | Query::CountBits(_)
+            | Query::Cardinality
             | Query::Field(..)
             | Query::FindBit { bit: false, .. } => Answer::Int(0),
             Query::FindBit { bit: true, .. } => Answer::Int(-1),
             Query::Range(..) => Answer::Bytes(b""),
             Query::Value
             | Query::Pieces
+            | Query::HyperLogLog
             | Query::Prefix(_)
             | Query::Expiry
             | Query::MemoryUsage
@@ -60,6 +63,21 @@ pub(super) fn answer_query(
         Query::Length => answer(Answer::count(record.value().length())),
         Query::Exists | Query::Prefix(_) | Query::IdleTime | Query::MemoryUsage | Query::Expiry => {
             answer(Answer::Int(1));
+        }
+        Query::Cardinality => {
+            answer(match apply_hyperloglog::read(record, cold, hyperloglog::cardinality) {
+                Ok(Ok(number)) => Answer::Int(number.cast_signed()),
+                Ok(Err(error)) | Err(error) => Answer::Error(error),
+            })
+        }
+        Query::HyperLogLog => {
+            let mut answer = Some(answer);
+            let answered = apply_hyperloglog::read(record, cold, |value| {
+                answer.take().map(|answer| answer(Answer::Bytes(value)))
+            });
+            if let (Err(error), Some(answer)) = (answered, answer) {
+                answer(Answer::Error(error));
+            }
         }
         Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } | Query::Field(..) => {
             answer(Answer::Int(read_bits(record, query, cold)));

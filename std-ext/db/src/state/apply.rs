@@ -11,7 +11,7 @@ use crate::request::{
 use crate::state::number;
 use crate::state::record::Record;
 use crate::state::rope::MAX_INLINE;
-use crate::state::shard::Core;
+use crate::state::shard::{self, Core};
 
 /// The change of one key.
 pub(crate) struct Apply<'a, 'd> {
@@ -34,8 +34,7 @@ impl Apply<'_, '_> {
         }
         let stored = self.core.find(self.key);
         let current = stored.filter(|record| !record.is_expired(self.time));
-        let grows = !matches!(change, Change::Delete | Change::GetDelete | Change::Expire { .. });
-        if grows && self.full {
+        if self.full && change.grows() {
             return answer(Answer::Error(RequestError::OutOfMemory));
         }
         match *change {
@@ -45,6 +44,13 @@ impl Apply<'_, '_> {
             Change::Delete => {
                 self.remove(stored, current);
                 answer(Answer::Int(current.is_some().into()));
+            }
+            Change::DeleteIfEqual(value) => {
+                let equal = self.is_value(current, value);
+                if equal {
+                    self.remove(stored, current);
+                }
+                answer(Answer::Int(equal.into()));
             }
             Change::GetDelete => {
                 self.remove(stored, current);
@@ -70,6 +76,7 @@ impl Apply<'_, '_> {
                 answer(self.splice(stored, current, at, bytes, false));
             }
             Change::SetBit { offset, bit } => answer(self.set_bit(stored, current, offset, bit)),
+            Change::AddElements(elements) => answer(self.add_elements(stored, current, elements)),
             Change::Fields(fields) => self.fields(stored, current, fields, answer),
         }
     }
@@ -88,7 +95,7 @@ impl Apply<'_, '_> {
         stored: Option<Record>,
         current: Option<Record>,
         value: &[u8],
-        (condition, expiry, get): (SetCondition, Expiry, bool),
+        (condition, expiry, get): (SetCondition<'_>, Expiry, bool),
         answer: Reply<'_>,
     ) {
         if value.len() > LONGEST_VALUE {
@@ -98,6 +105,8 @@ impl Apply<'_, '_> {
             SetCondition::Always => false,
             SetCondition::IfAbsent => current.is_some(),
             SetCondition::IfPresent => current.is_none(),
+            SetCondition::IfEqual(other) => !self.is_value(current, other),
+            SetCondition::IfNotEqual(other) => self.is_value(current, other),
         };
         if !forbidden {
             let expires_at = match expiry {
@@ -118,6 +127,21 @@ impl Apply<'_, '_> {
             (false, true) => answer(Answer::Nil),
             (false, false) => answer(Answer::Done),
         }
+    }
+
+    /// Returns whether the key exists and has this value. A long value is compared in its pieces.
+    fn is_value(&self, record: Option<Record>, wanted: &[u8]) -> bool {
+        let Some(record) = record else { return false };
+        let (value, mut rest, mut equal) = (record.value(), wanted, true);
+        if value.length() != wanted.len() {
+            return false;
+        }
+        shard::visit(value, self.core.cold(), 0..wanted.len(), &mut |piece| {
+            let (own, behind) = rest.split_at(piece.len());
+            (equal, rest) = (own == piece, behind);
+            equal
+        });
+        equal
     }
 
     /// Returns what the log entry contains of a value. If entries are not written to files, only watchers read them,

@@ -9,7 +9,7 @@ use crate::state::shard::{self, Core};
 use std::ops::Range;
 
 /// Bytes that the log has for each part that was overwritten, besides the key and the part.
-const PART_OVERHEAD: usize = 4;
+pub(super) const PART_OVERHEAD: usize = 4;
 
 impl Apply<'_, '_> {
     /// Sets or clears a bit. Nothing changes if the bit is as wanted already.
@@ -82,7 +82,7 @@ impl Apply<'_, '_> {
     }
 
     /// Overwrites parts of the value, and logs them.
-    fn overwrite(
+    pub(super) fn overwrite(
         &mut self,
         stored: Option<Record>,
         current: Option<Record>,

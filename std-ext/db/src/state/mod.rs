@@ -19,6 +19,7 @@
 
 pub(crate) mod apply;
 mod apply_bits;
+pub(crate) mod apply_hyperloglog;
 pub(crate) mod bits;
 pub(crate) mod cold;
 pub(crate) mod counters;
@@ -34,6 +35,7 @@ mod floor;
 #[cfg(any(test, feature = "cluster"))]
 pub(crate) mod follow;
 pub(crate) mod heap;
+pub(crate) mod hyperloglog;
 mod keyspaces;
 pub(crate) mod limit;
 pub(crate) mod load;

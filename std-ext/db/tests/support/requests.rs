@@ -53,7 +53,7 @@ pub fn plain_set(value: &[u8]) -> Change<'_> {
 /// Returns a random change. Expirations are past, far away, or one of `lives`.
 pub fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
     let (value, expiry, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
-    match random.below(14) {
+    match random.below(16) {
         0..4 => {
             let condition = random.of(&[
                 SetCondition::Always,
@@ -73,6 +73,10 @@ pub fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
         7 | 8 => Change::Increment(random.of(&[1, -5, 1 << 40])),
         9 => Change::IncrementFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(value),
+        13 | 14 => {
+            let from = random.below(VALUES.len() as u64) as usize;
+            Change::AddElements(&VALUES[from..])
+        }
         11 => {
             let offset = random.of(&[0, 7, 300, 2_399, 136_000, 159_999, 2_097_151]);
             Change::SetBit { offset: offset + random.below(9), bit: get }
@@ -100,6 +104,9 @@ pub fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[R
             25 => Request::MultiKey(MultiKeyOp::SetAll(&pairs)),
             26 => Request::MultiKey(MultiKeyOp::SetAllIfAbsent(&pairs[..2])),
             27 => Request::MultiKey(MultiKeyOp::DeleteAll(&some)),
+            28 if random.below(2) == 0 => {
+                Request::MultiKey(MultiKeyOp::MergeElements { to: random.of(&KEYS), keys: &some })
+            }
             28 if random.below(8) == 0 => Request::MultiKey(MultiKeyOp::Clear),
             29 => {
                 let op = random.of(&[Bitwise::And, Bitwise::Or, Bitwise::Xor, Bitwise::Not]);
