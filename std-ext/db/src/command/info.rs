@@ -13,7 +13,7 @@ use crate::command::redirects::port;
 use crate::command::replication::LinkState;
 use crate::db::Stats;
 use crate::log::Fsync;
-use std::fmt::{Display, Write};
+use std::fmt::Write;
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
