@@ -564,14 +564,14 @@ pub(crate) fn recover(
 }
 
 /// Loads the data of a directory, and changes nothing in it.
-#[cfg(feature = "cluster")]
-pub(crate) fn load_only(folder: &Arc<Folder>, shards: &LoadingShards) -> Result<(), OpenError> {
+#[cfg(any(feature = "cli", feature = "cluster"))]
+pub(crate) fn load_only(folder: &Arc<Folder>, shards: &LoadingShards) -> Result<Opened, OpenError> {
     let (mut opened, progress) = (Opened::default(), Progress::default());
     let snapshot = Snapshot::newest_complete(folder)?;
     recover_by(snapshot.as_ref(), shards, &mut opened, &progress, |from, above, replay| {
         Ok(((), crate::log::survey(folder, from, above, replay)?))
     })?;
-    Ok(())
+    Ok(opened)
 }
 
 /// Loads a snapshot, and the entries of the log that `open` opens: those from a number on, behind a snapshot that has

@@ -29,7 +29,7 @@ pub(crate) struct Met {
 }
 
 /// Called with a key, its expiration and its value.
-#[cfg(feature = "cluster")]
+#[cfg(any(feature = "cli", feature = "cluster"))]
 pub(crate) type OnKey<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
 
 /// The shards of a database that is being loaded. No reader sees them yet.
@@ -189,7 +189,7 @@ impl LoadingShards {
     }
 
     /// Calls `each` with all keys, their expirations and their values.
-    #[cfg(feature = "cluster")]
+    #[cfg(any(feature = "cli", feature = "cluster"))]
     pub(crate) fn each_key(&self, each: &mut OnKey<'_>) {
         for shard in &self.all {
             let mut core = shard.lock();
