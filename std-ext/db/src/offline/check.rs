@@ -63,10 +63,10 @@ fn report(loaded: &Loaded, counts: &Counts, json: bool) -> String {
     );
     if *truncated_bytes > 0 {
         // Writing to a string does not fail.
-        let _ = write!(
+        let _ = writeln!(
             text,
             "The log ends with {truncated_bytes} bytes that are no complete entry, as after a crash, and \
-             {discarded_entries} entries behind them; the next start removes them.\n"
+             {discarded_entries} entries behind them; the next start removes them."
         );
     }
     text
