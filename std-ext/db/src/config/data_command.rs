@@ -1,5 +1,5 @@
-//! The command lines of `hedgerow-db import`, `export`, `check` and `dump`: commands about a directory that no server has
-//! open.
+//! The command lines of `hedgerow-db import`, `export`, `check` and `dump`: commands about a directory that no server
+//! has open.
 
 use super::error::ConfigError;
 use super::flags;

@@ -1,6 +1,6 @@
 //! Append-only files: commands, as clients send them.
 
-use super::sources::{Item, Take};
+use super::item::{Item, Take};
 use super::summary::{Summary, count};
 use crate::command::{Replay, replay};
 use crate::resp::parse::{Found, Limits, Requests};

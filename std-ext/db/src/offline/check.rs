@@ -1,7 +1,7 @@
 //! `hedgerow-db check`.
 
 use super::folder::{self, Loaded};
-use super::{json_string, output_error};
+use super::report::{json_string, output_error};
 use crate::config::DataInvocation;
 use std::fmt::Write as _;
 use std::io::Write;

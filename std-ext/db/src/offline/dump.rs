@@ -1,6 +1,7 @@
 //! `hedgerow-db dump`.
 
-use super::{folder, json_string, output_error};
+use super::folder;
+use super::report::{json_string, output_error};
 use crate::config::DataInvocation;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};

@@ -1,6 +1,7 @@
 //! `hedgerow-db export`.
 
-use super::{Progress, folder, json_string, output_error};
+use super::folder;
+use super::report::{Progress, json_string, output_error};
 use crate::config::DataInvocation;
 use crate::rdb::Writer;
 use std::fs::{self, File};

@@ -1,9 +1,11 @@
 //! `hedgerow-db import`.
 
+use super::folder;
+use super::item::Item;
 use super::replies::Executor;
-use super::sources::{Item, Selection, Sources};
+use super::report::{Progress, output_error};
+use super::sources::{Selection, Sources};
 use super::summary::Summary;
-use super::{Progress, folder, output_error};
 use crate::clock::TimeSource;
 use crate::config::DataInvocation;
 use crate::log::Fsync;

@@ -1,6 +1,7 @@
 //! The files of an import: one RDB or AOF file, or several that a manifest names.
 
 use super::aof::Aof;
+use super::item::{Item, Take};
 use super::summary::{Summary, count};
 use crate::rdb::{Entry, Reader, Record};
 use crate::request::LONGEST_KEY;
@@ -19,17 +20,6 @@ pub(super) struct Sources {
     /// Whether a file that begins with an RDB file is the beginning of an AOF.
     is_aof: bool,
 }
-
-/// A part of a file that is imported.
-pub(super) enum Item<'a> {
-    /// A key with a string, and the time at which it expires.
-    Entry(Entry),
-    /// A command: its name, and its bytes.
-    Command(&'static str, &'a [u8]),
-}
-
-/// Takes what is imported.
-pub(super) type Take<'a> = dyn FnMut(Item<'_>) -> Result<(), String> + 'a;
 
 /// The part of the files that is imported.
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! The result of an import.
 
-use super::json_string;
+use super::report::json_string;
 use crate::config::DataInvocation;
 use crate::request::LONGEST_KEY;
 use std::collections::BTreeMap;
