@@ -19,8 +19,8 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{DataCommand, DataInvocation};
 use self::report::Progress;
+use crate::config::{DataCommand, DataInvocation};
 use std::io::Write;
 
 /// Runs a command. Writes its result to `out`, and its progress to `progress`. Returns whether all is well.

@@ -5,11 +5,15 @@ use crate::command::{
     ClientInfo, Connection, Context, NextStep, Scratch, ServerApi, ServerStats, SettingError,
     process_input,
 };
+use crate::pubsub::Hub;
 use crate::resp::read::{self, Found, Reply};
 use crate::{Db, Session};
+use std::sync::Arc;
 
-/// There are no statistics, settings or other clients.
-struct NoServer;
+/// There are no statistics, settings or other clients, and no subscribers.
+struct NoServer {
+    hub: Arc<Hub>,
+}
 
 impl ServerApi for NoServer {
     fn stats(&self) -> ServerStats {
@@ -37,10 +41,15 @@ impl ServerApi for NoServer {
     fn has_password(&self) -> bool {
         false
     }
+
+    fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
 }
 
 /// The connection by which commands are executed.
 pub(super) struct Executor {
+    server: NoServer,
     connection: Connection,
     scratch: Scratch,
     /// The commands that wait, and their names.
@@ -56,7 +65,8 @@ impl Executor {
     pub(super) fn new() -> Self {
         let connection = Connection::new(1, "import".into(), "import".into(), false);
         let (input, names, out) = (Vec::new(), Vec::new(), Vec::new());
-        Self { connection, scratch: Scratch::default(), input, names, out }
+        let server = NoServer { hub: Hub::new(0) };
+        Self { server, connection, scratch: Scratch::default(), input, names, out }
     }
 
     /// Adds a command. Returns whether it is time to execute.
@@ -79,7 +89,7 @@ impl Executor {
         let (mut at, mut names) = (0, self.names.iter());
         while at < self.input.len() {
             let scratch = &mut self.scratch;
-            let mut context = Context { session, db, server: &NoServer, scratch, cluster: None };
+            let mut context = Context { session, db, server: &self.server, scratch, cluster: None };
             let done =
                 process_input(&mut self.connection, &mut context, &self.input[at..], &mut self.out);
             if done.next != NextStep::Continue || done.consumed == 0 {
