@@ -619,14 +619,15 @@ pub(crate) fn recover(
 }
 
 /// Loads the data of a directory, and changes nothing in it.
-#[cfg(feature = "cluster")]
-pub(crate) fn load_only(folder: &Arc<Folder>, shards: &LoadingShards) -> Result<(), OpenError> {
+#[cfg(any(feature = "cli", feature = "cluster"))]
+pub(crate) fn load_only(folder: &Arc<Folder>, shards: &LoadingShards) -> Result<Opened, OpenError> {
     let (mut opened, progress) = (Opened::default(), Progress::default());
     let snapshot = Snapshot::newest_complete(folder)?;
     recover_by(snapshot.as_ref(), shards, &mut opened, &progress, |from, above, replay| {
         Ok(((), crate::log::survey(folder, from, above, replay)?))
     })?;
-    check_databases(folder, shards)
+    check_databases(folder, shards)?;
+    Ok(opened)
 }
 
 /// Returns an error if a database has keys that will not exist.

@@ -60,6 +60,8 @@ pub mod limits;
 mod lock;
 pub mod log;
 mod long_double;
+#[cfg(feature = "cli")]
+pub mod offline;
 pub mod options;
 mod progress;
 #[doc(hidden)]

@@ -36,6 +36,8 @@ mod pubsub;
 mod queue;
 mod redact;
 mod redirects;
+#[cfg(feature = "cli")]
+mod replay;
 mod replication;
 mod reply;
 mod routing;
@@ -63,6 +65,8 @@ pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, sam
 pub use diagnostics::Diagnostics;
 pub use execute::{NextStep, Outcome, process_input};
 pub(crate) use first_key::first_key;
+#[cfg(feature = "cli")]
+pub(crate) use replay::{Replay, replay};
 pub(crate) use routing::LOADING;
 
 /// The version of Redis whose commands and replies these are.

@@ -3,6 +3,8 @@
 
 mod autoscale;
 mod cluster;
+#[cfg(feature = "cli")]
+mod data_command;
 mod error;
 #[cfg(feature = "cli")]
 mod flags;
@@ -25,6 +27,8 @@ pub use cluster::{
     AnnouncedAddresses, ClusterReads, ClusterSettings, EtcdSettings, Formats, PeerCertificates,
     PeerSettings,
 };
+#[cfg(feature = "cli")]
+pub use data_command::{DataCommand, DataInvocation};
 pub use error::ConfigError;
 #[cfg(feature = "cli")]
 pub use flags::{completions, help, manual};

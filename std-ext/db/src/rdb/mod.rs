@@ -24,7 +24,7 @@ mod reader;
 mod skip;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 pub use error::RdbError;

@@ -30,7 +30,7 @@ pub(crate) struct Met {
 }
 
 /// Called with a key, its expiration and its value.
-#[cfg(feature = "cluster")]
+#[cfg(any(feature = "cli", feature = "cluster"))]
 pub(crate) type OnKey<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
 
 /// The shards of the databases that are being loaded. No reader sees them yet.
@@ -289,13 +289,13 @@ impl LoadingShards {
     }
 
     /// Publishes all that was loaded.
-    #[cfg(feature = "cluster")]
+    #[cfg(any(feature = "cli", feature = "cluster"))]
     pub(crate) fn finish_loading(&self) {
         self.all.finish_loading(false);
     }
 
     /// Calls `each` with all keys of database 0, their expirations and their values.
-    #[cfg(feature = "cluster")]
+    #[cfg(any(feature = "cli", feature = "cluster"))]
     pub(crate) fn each_key(&self, each: &mut OnKey<'_>) {
         for shard in self.of(0) {
             let mut core = shard.lock();

@@ -1,7 +1,7 @@
 //! Counts and times of the commands that a server executes, for its operator; the slow ones, and the errors.
 //!
-//! Each thread counts in a `CallMeter` of its own. It reads the clock once for each batch of a pipeline, and divides the
-//! batch's time among the commands: they are executed together, and have no time of their own.
+//! Each thread counts in a `CallMeter` of its own. It reads the clock once for each batch of a pipeline, and divides
+//! the batch's time among the commands: they are executed together, and have no time of their own.
 
 pub(super) mod call_meter;
 pub(super) mod counters;

@@ -1,6 +1,6 @@
 //! Tests with files that Redis wrote, files of every other version and type, and damage to all of them.
 
-mod files;
+pub(crate) mod files;
 mod shapes;
 mod strings;
 
@@ -8,7 +8,7 @@ use super::{Entry, Kind, RdbError, Reader, Record, Writer};
 use std::collections::BTreeMap;
 
 /// Converts hexadecimal digits to bytes.
-fn bytes(hex: &str) -> Vec<u8> {
+pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     let digit = |digit: u8| (digit as char).to_digit(16).unwrap() as u8;
     hex.as_bytes().chunks(2).map(|two| digit(two[0]) << 4 | digit(two[1])).collect()
 }
