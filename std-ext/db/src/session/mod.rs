@@ -4,6 +4,8 @@
 //! queued by shard and made under the shard's lock, one shard after the other.
 
 mod bitwise;
+#[cfg(feature = "scripts")]
+mod locked;
 mod multi_key;
 mod multi_read;
 #[cfg(test)]
@@ -26,6 +28,8 @@ use read::answer_query;
 use std::iter::once;
 use std::sync::Arc;
 
+#[cfg(feature = "scripts")]
+pub(crate) use locked::LockedKeys;
 pub use transaction::TransactionOutcome;
 
 /// Requests whose memory is prefetched at a time: more than a processor fetches at once, fewer than fill its

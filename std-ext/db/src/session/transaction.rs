@@ -158,7 +158,12 @@ fn refusal(
 }
 
 /// Returns whether a watched key was changed, has expired, or is another group's.
-fn has_conflict(state: &State, cores: &LockedShards<'_>, watch: &KeyWatch, time: u64) -> bool {
+pub(super) fn has_conflict(
+    state: &State,
+    cores: &LockedShards<'_>,
+    watch: &KeyWatch,
+    time: u64,
+) -> bool {
     let has_gone = |(key, existed): (&[u8], bool)| {
         let shard = state.shard_of(key);
         let place = cores.binary_search_by_key(&shard, |(number, _)| *number);
@@ -170,7 +175,7 @@ fn has_conflict(state: &State, cores: &LockedShards<'_>, watch: &KeyWatch, time:
 }
 
 /// Returns the error if keys or values of an operation are too long.
-fn checked(op: MultiKeyOp<'_>) -> Option<Answer<'static>> {
+pub(super) fn checked(op: MultiKeyOp<'_>) -> Option<Answer<'static>> {
     match op {
         MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
             check_sizes(pairs).err().map(Answer::Error)
