@@ -58,6 +58,8 @@ struct Inner {
     /// Sessions for callers that have none of their own.
     sessions: Mutex<Vec<Session>>,
     background: BackgroundTasks,
+    #[cfg(feature = "scripts")]
+    scripts: Arc<crate::scripts::Scripts>,
 }
 
 /// The data that was loaded when the database was opened.
@@ -183,8 +185,24 @@ impl Db {
     ) -> Self {
         let background = BackgroundTasks::start(&state, folder, options.snapshot_after);
         let sessions = Mutex::default();
-        let inner = Arc::new(Inner { state, options, opened, sessions, background });
+        #[cfg(feature = "scripts")]
+        let scripts = Arc::new(crate::scripts::Scripts::new(options.script_time_limit));
+        let inner = Arc::new(Inner {
+            state,
+            options,
+            opened,
+            sessions,
+            background,
+            #[cfg(feature = "scripts")]
+            scripts,
+        });
         Self { inner, database: 0 }
+    }
+
+    /// Returns what all connections share about scripts.
+    #[cfg(feature = "scripts")]
+    pub(crate) fn scripts(&self) -> &Arc<crate::scripts::Scripts> {
+        &self.inner.scripts
     }
 
     /// Returns the state.
@@ -302,6 +320,15 @@ impl Db {
     pub fn set_max_memory(&self, bytes: usize) {
         self.inner.state.limit.set_bytes(bytes);
         self.inner.background.wake();
+    }
+
+    /// Sets how many milliseconds a script may run; 0 for no limit.
+    #[cfg_attr(not(feature = "scripts"), expect(clippy::unused_self, reason = "there are none"))]
+    pub fn set_script_time_limit(&self, milliseconds: u64) {
+        #[cfg(feature = "scripts")]
+        self.inner.scripts.set_time_limit(milliseconds);
+        #[cfg(not(feature = "scripts"))]
+        let _ = milliseconds;
     }
 
     /// Sets the eviction policy. Excess keys are evicted in the background.

@@ -84,6 +84,12 @@ pub mod guarantees {
     //! </div>
 }
 
+pub mod scripts {
+    //! Scripts in Lua, and how they differ from those of Redis.
+    //!
+    #![doc = include_str!("../docs/scripts.md")]
+}
+
 pub mod limits {
     //! Unsupported operations, and limits.
     //!

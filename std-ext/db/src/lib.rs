@@ -69,6 +69,8 @@ pub mod pubsub;
 pub mod rdb;
 pub mod request;
 pub mod resp;
+#[cfg(feature = "scripts")]
+mod scripts;
 pub mod server;
 mod session;
 mod slot_set;

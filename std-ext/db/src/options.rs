@@ -76,6 +76,9 @@ pub struct Options {
     /// The size at which the log is replaced by a snapshot, provided that it has also reached twice the size of the
     /// last snapshot; 0 for never.
     pub snapshot_after: u64,
+    /// How long a script may run, in milliseconds; 0 for no limit. A script that takes longer is stopped, and its
+    /// changes are undone.
+    pub script_time_limit: u64,
     /// The clock: for tests.
     #[doc(hidden)]
     pub time: TimeSource,
@@ -93,6 +96,7 @@ impl Options {
             eviction: Eviction::default(),
             compressed: 0,
             snapshot_after: 64 << 20,
+            script_time_limit: 5000,
             time: TimeSource::System,
         }
     }

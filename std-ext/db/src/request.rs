@@ -501,6 +501,8 @@ pub enum RequestError {
     NoSuchDatabase,
     /// Databases cannot be swapped inside a transaction.
     SwapInTransaction,
+    /// A script, or a command of a transaction beside scripts, names another database than the selected one.
+    OtherDatabase,
 }
 
 impl fmt::Display for RequestError {
@@ -530,6 +532,7 @@ impl fmt::Display for RequestError {
             Self::EntryTooLong => "the keys and values exceed 'cluster-max-entry'",
             Self::NoSuchDatabase => "DB index is out of range",
             Self::SwapInTransaction => "databases cannot be swapped inside a transaction",
+            Self::OtherDatabase => "scripts and the commands beside them access one database",
         })
     }
 }

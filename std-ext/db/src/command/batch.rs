@@ -17,6 +17,8 @@ use crate::request::{
 };
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
+#[cfg(feature = "scripts")]
+use crate::session::LockedKeys;
 use crate::session::TransactionOutcome;
 use crate::state::hyperloglog::{self, REGISTERS};
 use crate::state::watched_keys::KeyWatch;
@@ -355,6 +357,33 @@ impl<'a> Batch<'a> {
                 _ => transaction_refused(error_text(why)),
             }),
         }
+    }
+
+    /// Executes the requests of one command on locked keys, and writes its reply. Returns whether it fits into
+    /// `max_out` bytes of `out`.
+    #[cfg(feature = "scripts")]
+    pub(super) fn execute_locked(
+        &mut self,
+        keys: &mut LockedKeys<'_>,
+        redirects: Redirects<'_>,
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+        max_out: usize,
+    ) -> bool {
+        let mut requests = shortened(std::mem::take(&mut self.requests));
+        complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
+        let out = Writer::new(out, protocol);
+        let steps = (&self.steps[..], &self.prepared[..], &mut self.failures);
+        let mut replies = ReplyWriter::new(out, max_out, steps, keys.time());
+        keys.execute(&requests, &mut |request, answer| {
+            let redirection = |lost| redirects.refused(&requests[request], lost);
+            replies.answer(answer, redirection);
+        });
+        replies.prepared();
+        let full = replies.full;
+        self.requests = emptied(requests);
+        self.clear();
+        !full
     }
 
     /// Returns the place behind the replies so far.

@@ -7,6 +7,7 @@ use crate::command::subcommands;
 use crate::command::table::{self, COMMANDS, CommandSpec};
 use crate::glob;
 use crate::resp::write::Writer;
+use crate::state::number;
 
 #[derive(Clone, Copy)]
 enum Subcommand {
@@ -142,11 +143,21 @@ impl<'a> Execution<'_, 'a> {
         }
         let spec = spec.ok_or("ERR Invalid command specified")?;
         // Channels have slots, but are no keys.
-        if spec.keys.0 == 0 || spec.has_flag("pubsub") {
+        if spec.keys.0 == 0 && !spec.counts_keys() || spec.has_flag("pubsub") {
             return Err("ERR The command has no key arguments".into());
         }
         if !spec.takes(command.len()) {
             return Err("ERR Invalid number of arguments specified for command".into());
+        }
+        if spec.counts_keys() {
+            let keys = counted_keys(command);
+            self.reply(|out| {
+                out.array(keys.len());
+                for key in keys {
+                    out.bulk(key);
+                }
+            });
+            return Ok(());
         }
         let places = places(spec.keys, command.len());
         self.reply(|out| {
@@ -155,6 +166,13 @@ impl<'a> Execution<'_, 'a> {
         });
         Ok(())
     }
+}
+
+/// Returns the keys of EVAL and the like, whose number is an argument; none if it is invalid.
+pub(super) fn counted_keys<'k, 'a>(arguments: &'k [&'a [u8]]) -> &'k [&'a [u8]] {
+    let rest = arguments.get(3..).unwrap_or_default();
+    let count = arguments.get(2).and_then(|count| number::integer(count)).unwrap_or(0);
+    usize::try_from(count).ok().and_then(|count| rest.get(..count)).unwrap_or_default()
 }
 
 /// Returns the positions of the keys among this many arguments.

@@ -203,6 +203,14 @@ impl<'a> Execution<'_, 'a> {
             Id::Publish => self.publish(Kind::Channel, arguments),
             Id::SPublish => self.publish(Kind::ShardChannel, arguments),
             Id::PubSub => self.pubsub(arguments)?,
+            #[cfg(feature = "scripts")]
+            Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo => self.eval(id, arguments)?,
+            #[cfg(feature = "scripts")]
+            Id::Script => self.script(arguments)?,
+            #[cfg(not(feature = "scripts"))]
+            Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo | Id::Script => {
+                self.unknown(arguments);
+            }
             _ => {
                 self.reply(|out| out.ok());
                 self.next = NextStep::Close;
@@ -243,19 +251,21 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-/// Commands that client libraries send on their own, with a reason why they do not exist here.
+/// Commands that programs rely on, with a reason why they do not exist here.
 const MISSING: [(&str, &str); 8] = [
     ("eval", NO_SCRIPTS),
     ("eval_ro", NO_SCRIPTS),
     ("evalsha", NO_SCRIPTS),
     ("evalsha_ro", NO_SCRIPTS),
     ("script", NO_SCRIPTS),
-    ("fcall", NO_SCRIPTS),
-    ("fcall_ro", NO_SCRIPTS),
-    ("function", NO_SCRIPTS),
+    ("fcall", NO_FUNCTIONS),
+    ("fcall_ro", NO_FUNCTIONS),
+    ("function", NO_FUNCTIONS),
 ];
+/// In a build without the feature `scripts`.
 const NO_SCRIPTS: &str =
     "scripts are not supported, so a lock that a script would release stays until it expires";
+const NO_FUNCTIONS: &str = "functions are not supported; use EVAL, or SCRIPT LOAD and EVALSHA";
 
 /// Makes the change of a SET without options.
 #[inline]

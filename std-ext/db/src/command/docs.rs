@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 101] = [
+pub(super) static DOCS: [Docs; 106] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -216,6 +216,16 @@ pub(super) static DOCS: [Docs; 101] = [
         "Sends a message to the subscribers of a hash slot's channel.",
     ),
     docs("pubsub", "2.8.0", "pubsub", "A container for commands about subscriptions."),
+    docs("eval", "2.6.0", "scripting", "Executes a script in Lua."),
+    docs("evalsha", "2.6.0", "scripting", "Executes a script that the server knows, by its SHA-1."),
+    docs("eval_ro", "7.0.0", "scripting", "Executes a script in Lua that changes nothing."),
+    docs(
+        "evalsha_ro",
+        "7.0.0",
+        "scripting",
+        "Executes a script that the server knows, by its SHA-1, and that changes nothing.",
+    ),
+    docs("script", "2.6.0", "scripting", "A container for commands about scripts."),
 ];
 
 #[cfg(test)]

@@ -88,6 +88,7 @@ pub fn process_input(
         start: 0,
         end: 0,
         measured: 0,
+        time: None,
     };
     let mut outcome = Outcome::default();
     let batch_limit = if observes { 1 } else { execution.connection.batch_limit };
@@ -168,6 +169,8 @@ pub(super) struct Execution<'t, 'a> {
     pub(super) end: usize,
     /// The end of the requests whose time was measured.
     pub(super) measured: usize,
+    /// The time of commands whose shards are locked already.
+    pub(super) time: Option<u64>,
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -251,7 +254,13 @@ impl<'a> Execution<'_, 'a> {
             start: self.start,
             end: self.end,
             measured: self.measured,
+            time: None,
         }
+    }
+
+    /// Returns the time from which relative expirations count, in milliseconds since 1970.
+    pub(super) fn now(&self) -> u64 {
+        self.time.unwrap_or_else(|| self.session.now())
     }
 
     /// Replies to a malformed request. The connection closes, because nobody can tell where the next request begins.

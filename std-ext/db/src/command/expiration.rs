@@ -73,7 +73,7 @@ impl<'a> Execution<'_, 'a> {
         if time <= 0 {
             return Err(invalid(name));
         }
-        let end = absolute_ms(format, time, || self.session.now(), name)?;
+        let end = absolute_ms(format, time, || self.now(), name)?;
         Ok(Expiry::At(end.unsigned_abs()))
     }
 
@@ -174,7 +174,7 @@ impl<'a> Execution<'_, 'a> {
     ) -> Result<(), CommandError> {
         let condition = condition(&arguments[3..])?;
         let time = number::integer(arguments[2]).ok_or(NOT_AN_INTEGER)?;
-        let end = absolute_ms(format, time, || self.session.now(), name)?;
+        let end = absolute_ms(format, time, || self.now(), name)?;
         // A time before 1970 has the effect of 1970: the key is removed.
         let expiry = Expiry::At(u64::try_from(end).unwrap_or(0));
         self.batch.change(

@@ -41,6 +41,13 @@ mod replay;
 mod replication;
 mod reply;
 mod routing;
+#[cfg(feature = "scripts")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    reason = "the numbers of Lua are floating-point"
+)]
+mod script;
 mod slowlog;
 mod strings;
 mod subcommands;

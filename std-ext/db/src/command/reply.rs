@@ -191,6 +191,9 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         }
         RequestError::NoSuchDatabase => "ERR DB index is out of range",
         RequestError::SwapInTransaction => "ERR databases cannot be swapped inside a transaction",
+        RequestError::OtherDatabase => {
+            "ERR scripts and the commands beside them access the selected database only"
+        }
         RequestError::NoSuchKey => "ERR no such key",
         RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",
         RequestError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected",

@@ -10,11 +10,12 @@ const ABOUT: &str = "loading stale";
 const STALE: &str = "stale";
 const PUBSUB: &str = "pubsub loading stale";
 const CLUSTER_ADMIN: &str = "admin stale";
+const SCRIPTING: &str = "slow scripting";
 const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 84] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 90] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -99,6 +100,12 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 84] = [
     spec(("pubsub|shardchannels", Id::PubSub, -2), NONE, PUBSUB, "pubsub slow"),
     spec(("pubsub|shardnumsub", Id::PubSub, -2), NONE, PUBSUB, "pubsub slow"),
     spec(("pubsub|help", Id::PubSub, 2), NONE, ABOUT, "slow"),
+    spec(("script|load", Id::Script, 3), NONE, "noscript stale", SCRIPTING),
+    spec(("script|help", Id::Script, 2), NONE, ABOUT, SCRIPTING),
+    spec(("script|flush", Id::Script, -2), NONE, "noscript", SCRIPTING),
+    spec(("script|exists", Id::Script, -3), NONE, "noscript", SCRIPTING),
+    spec(("script|kill", Id::Script, 2), NONE, "noscript allow_busy", SCRIPTING),
+    spec(("script|debug", Id::Script, 3), NONE, "noscript", SCRIPTING),
 ];
 
 /// Returns the subcommands of a command.

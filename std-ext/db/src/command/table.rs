@@ -108,6 +108,11 @@ pub(crate) enum Id {
     Publish,
     SPublish,
     PubSub,
+    Eval,
+    EvalSha,
+    EvalRo,
+    EvalShaRo,
+    Script,
 }
 
 /// The static properties of a command.
@@ -141,7 +146,13 @@ impl CommandSpec {
     /// Returns whether the command reads or changes keys of the selected database.
     pub(crate) fn accesses_keys(&self) -> bool {
         let flagged = self.has_flag("readonly") || self.has_flag("write");
-        flagged || matches!(self.id, Id::Memory | Id::Object | Id::Watch)
+        flagged || self.counts_keys() || matches!(self.id, Id::Memory | Id::Object | Id::Watch)
+    }
+
+    /// Returns whether the third argument is the number of keys, which follow it.
+    #[inline]
+    pub(crate) fn counts_keys(&self) -> bool {
+        matches!(self.id, Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo)
     }
 
     /// Returns whether a client may use the command before it has authenticated.
@@ -174,8 +185,11 @@ const PAIRS: (i8, i8, i8) = (1, -1, 2);
 const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 const SUBSCRIBES: &str = "pubsub noscript loading stale";
 
+const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys";
+const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
+
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 101] = [
+pub(crate) static COMMANDS: [CommandSpec; 106] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -333,6 +347,11 @@ pub(crate) static COMMANDS: [CommandSpec; 101] = [
     spec(("publish", Id::Publish, 3), NONE, "pubsub loading stale fast", "pubsub fast"),
     spec(("spublish", Id::SPublish, 3), ONE, "pubsub loading stale fast", "pubsub fast"),
     spec(("pubsub", Id::PubSub, -2), NONE, "", "slow"),
+    spec(("eval", Id::Eval, -3), NONE, SCRIPT, "slow scripting"),
+    spec(("evalsha", Id::EvalSha, -3), NONE, SCRIPT, "slow scripting"),
+    spec(("eval_ro", Id::EvalRo, -3), NONE, READ_SCRIPT, "slow scripting"),
+    spec(("evalsha_ro", Id::EvalShaRo, -3), NONE, READ_SCRIPT, "slow scripting"),
+    spec(("script", Id::Script, -2), NONE, "", "slow"),
 ];
 
 /// The longest name; anything longer is no command.

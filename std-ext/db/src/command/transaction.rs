@@ -20,12 +20,13 @@ use crate::state::watched_keys::KeyWatch;
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 const NOT_ALLOWED: &str = "ERR Command not allowed inside a transaction";
 const TOO_LONG: &str = "ERR the commands of this transaction exceed 64 MiB";
-const NO_SHARD_CHANNELS: &str = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
+pub(super) const NO_SHARD_CHANNELS: &str =
+    "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
 const MISSING_DB: &str =
     "ERR not executed: the selected database does not exist; only SELECT 0 is valid";
 
 /// Returns whether a command is executed by the session, as a part of the transaction.
-fn is_about_keys(spec: &CommandSpec) -> bool {
+pub(super) fn is_about_keys(spec: &CommandSpec) -> bool {
     let has_keys = spec.keys.0 != 0 && !spec.has_flag("pubsub");
     let others = [Id::FlushDb, Id::FlushAll, Id::Memory, Id::Object, Id::Select];
     has_keys || others.contains(&spec.id)
@@ -95,6 +96,10 @@ impl<'a> Execution<'_, 'a> {
         let commands = queue.commands(&arguments);
         if let Some(group) = self.group() {
             self.route_transaction(group, &commands)?;
+        }
+        #[cfg(feature = "scripts")]
+        if commands.iter().any(|(spec, _)| spec.counts_keys()) {
+            return self.execute_with_scripts(&commands, watch.as_deref());
         }
         self.execute_transaction(&commands, watch.as_deref())
     }
@@ -251,6 +256,10 @@ impl<'a> Execution<'_, 'a> {
         match spec.id {
             Id::Multi | Id::Exec | Id::Discard | Id::Watch | Id::Reset | Id::Quit => {
                 return Ok(Checked::Now);
+            }
+            #[cfg(not(feature = "scripts"))]
+            Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo | Id::Script => {
+                return Ok(Checked::Invalid);
             }
             // They would change how the replies of the transaction are written.
             Id::Hello => return Err(NOT_ALLOWED.into()),

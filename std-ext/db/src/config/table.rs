@@ -216,6 +216,12 @@ const MEMORY: &[Setting] = &[
         "0",
         "Threads that serve clients at most, if the load needs them; 0 for one a core.",
     ),
+    modifiable(
+        "busy-reply-threshold",
+        Kind::Number { min: 0, max: 86_400_000 },
+        "5000",
+        "Milliseconds after which a script is stopped, and its changes are undone; 0 for never.",
+    ),
 ];
 
 const TLS: &[Setting] = &[
@@ -574,6 +580,7 @@ const FROM_REDIS: &[(&str, &str)] = &[
     ("save", "snapshot-after"),
     ("io-threads", "threads"),
     ("client-output-limit", "client-output-buffer-limit"),
+    ("lua-time-limit", "busy-reply-threshold"),
     ("maxmemory-clients", "client-output-buffer-limit"),
     ("cluster-enabled", "cluster"),
     ("cluster-node-timeout", "cluster-lease"),
@@ -631,7 +638,8 @@ mod tests {
             ("save", Some("snapshot-after")),
             ("io-threads", Some("threads")),
             ("cluster-enabled", Some("cluster")),
-            ("lua-time-limit", None),
+            ("lua-time-limit", Some("busy-reply-threshold")),
+            ("active-defrag", None),
         ];
         for (name, expected) in cases {
             assert_eq!(suggestion(name), expected, "{name}");

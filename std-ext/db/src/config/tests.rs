@@ -69,8 +69,8 @@ fn errors_name_the_origin_and_what_is_expected() {
     let wanted = "environment variable HEDGEROW_DB_TIMEOUT: invalid value 'soon' for timeout: \
                   expected a number from 0 to 2147483";
     assert_eq!(error_text(&[], &[("HEDGEROW_DB_TIMEOUT", "soon")]), wanted);
-    let wanted = "--lua-time-limit: unknown setting 'lua-time-limit'; --help lists all";
-    assert_eq!(error_text(&["--lua-time-limit", "5"], &[]), wanted);
+    let wanted = "--active-defrag: unknown setting 'active-defrag'; --help lists all";
+    assert_eq!(error_text(&["--active-defrag", "5"], &[]), wanted);
 }
 
 #[test]
@@ -125,6 +125,7 @@ fn every_setting_reaches_its_option() {
         ["--protected-mode", "no"],
         ["--maxclients", "77"],
         ["--timeout", "7"],
+        ["--busy-reply-threshold", "9"],
         ["--tcp-keepalive", "8"],
         ["--client-output-buffer-limit", "normal 9mb 2mb 30"],
         ["--client-query-buffer-limit", "5mb"],

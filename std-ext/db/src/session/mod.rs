@@ -5,6 +5,8 @@
 
 mod bitwise;
 mod database;
+#[cfg(feature = "scripts")]
+mod locked;
 mod merge_elements;
 mod multi_key;
 mod multi_read;
@@ -29,6 +31,8 @@ use read::answer_query;
 use std::iter::once;
 use std::sync::Arc;
 
+#[cfg(feature = "scripts")]
+pub(crate) use locked::LockedKeys;
 pub use transaction::TransactionOutcome;
 
 /// Requests whose memory is prefetched at a time: more than a processor fetches at once, fewer than fill its

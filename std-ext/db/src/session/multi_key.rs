@@ -144,7 +144,7 @@ pub(super) struct Apply<'a, 'c> {
     database: u16,
     first: usize,
     /// The database that the changes at the end of the entry are about.
-    logged: u16,
+    pub(super) logged: u16,
 }
 
 impl<'a, 'c> Apply<'a, 'c> {

@@ -187,7 +187,12 @@ fn refusal(
 }
 
 /// Returns whether a watched key was changed, has expired, or is another group's.
-fn has_conflict(state: &State, cores: &LockedShards<'_>, watch: &KeyWatch, time: u64) -> bool {
+pub(super) fn has_conflict(
+    state: &State,
+    cores: &LockedShards<'_>,
+    watch: &KeyWatch,
+    time: u64,
+) -> bool {
     let has_gone = |(database, key, existed): (u16, &[u8], bool)| {
         let keyspace = state.databases.get(database).expect("its keyspace was made for the watch");
         let shard = state.first_shard(keyspace) + state.shard_of(key);

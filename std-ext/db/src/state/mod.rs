@@ -362,6 +362,20 @@ impl State {
         }
     }
 
+    /// Undoes all changes since the last publish in locked shards that [record](Core::record_undo) them. No reader sees
+    /// any of it.
+    pub(crate) fn undo_unpublished(&self, cores: &mut LockedShards<'_>) {
+        let safe = self.log.safe();
+        for (number, core) in cores.iter_mut() {
+            let shard = &self.shards[*number];
+            core.undo_unpublished();
+            self.add_memory(shard.update_stats(core, None));
+            shard.stats().begin_publish();
+            core.publish(0, safe);
+            shard.stats().end_publish();
+        }
+    }
+
     /// Undoes the changes whose log entries are not safe, because the log cannot be written. All that readers see
     /// afterwards is committed. The caller holds no shard's lock.
     pub(crate) fn roll_back(&self) {

@@ -156,6 +156,8 @@ pub(crate) struct Core {
     snapshots: usize,
     /// Whether insertions are recorded, so that a rollback can undo them.
     records_undo: bool,
+    /// Whether log entries are written to files.
+    is_logged: bool,
     /// Bytes of the records in the map, and the number of keys with a TTL.
     bytes: usize,
     with_ttl: usize,
@@ -200,6 +202,7 @@ impl Shard {
             deferred: VecDeque::new(),
             snapshots: 0,
             records_undo: false,
+            is_logged: false,
             bytes: 0,
             with_ttl: 0,
             slots: None,
@@ -524,12 +527,30 @@ impl Core {
 
     /// Records from now on the changes that a rollback has to undo.
     pub(crate) fn enable_undo(&mut self) {
-        self.records_undo = true;
+        (self.records_undo, self.is_logged) = (true, true);
+    }
+
+    /// Records the changes of one holder of the lock, so that it can call
+    /// [`undo_unpublished`](Self::undo_unpublished), or ends that.
+    pub(crate) fn record_undo(&mut self, records: bool) {
+        self.records_undo = records || self.is_logged;
     }
 
     /// Whether log entries are written to files. False also during replay.
     pub(crate) fn is_logged(&self) -> bool {
-        self.records_undo
+        self.is_logged
+    }
+
+    /// Undoes all changes since the last publish, which began with [`record_undo`](Self::record_undo). The caller
+    /// publishes the result as of log entry 0: its steps must never be undone a second time.
+    pub(crate) fn undo_unpublished(&mut self) {
+        let steps = std::mem::take(&mut self.unpublished);
+        self.undo(steps);
+    }
+
+    /// Returns whether there are changes that were not published.
+    pub(crate) fn has_unpublished(&self) -> bool {
+        !self.unpublished.is_empty()
     }
 
     /// Undoes the changes of log entries after `safe`. The caller publishes the result.
@@ -541,6 +562,10 @@ impl Core {
         }
         // A panic may have left changes without a log entry.
         steps.append(&mut self.unpublished);
+        self.undo(steps);
+    }
+
+    fn undo(&mut self, steps: Vec<Undo>) {
         // In reverse order: an earlier step of a key expects the record that it left.
         for step in steps.into_iter().rev() {
             match step {

@@ -1,0 +1,114 @@
+//! Tests of scripts through a connection.
+
+use crate::command::tests::Client;
+
+/// Returns the reply to a script, as text.
+fn run(client: &mut Client, script: &str, arguments: &[&str]) -> String {
+    let mut request = vec!["EVAL", script];
+    request.extend(arguments);
+    let mut bytes = Vec::new();
+    let words: Vec<Vec<u8>> = request.iter().map(|word| word.as_bytes().to_vec()).collect();
+    crate::resp::write::request(&mut bytes, &words);
+    String::from_utf8_lossy(&client.send(&bytes)).into_owned()
+}
+
+#[test]
+fn a_lock_is_released_by_its_holder() {
+    let release = "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end";
+    let mut client = Client::new();
+    assert_eq!(client.send(b"SET lock mine\r\n"), b"+OK\r\n");
+    assert_eq!(
+        run(&mut client, "return redis.call('get', KEYS[1])", &["1", "lock"]),
+        "$4\r\nmine\r\n"
+    );
+    assert_eq!(run(&mut client, release, &["1", "lock", "other"]), ":0\r\n");
+    assert_eq!(run(&mut client, release, &["1", "lock", "mine"]), ":1\r\n");
+    assert_eq!(run(&mut client, release, &["1", "lock", "mine"]), ":0\r\n");
+    assert_eq!(client.send(b"GET lock\r\n"), b"$-1\r\n");
+}
+
+/// Hostile scripts, and the beginnings of their replies. None of them takes long, or leaves anything.
+#[test]
+fn hostile_scripts_end() {
+    const STOPPED: &str =
+        "-ERR Script stopped, because it has run for 100 ms; its changes are undone";
+    let mut client = Client::new();
+    client.set_script_time_limit(100);
+    client.send(b"SET k kept\r\n");
+    for (script, wanted) in [
+        ("while true do end", STOPPED),
+        ("while true do pcall(function() while true do end end) end", STOPPED),
+        ("xpcall(function() while true do end end, function() end) return 1", STOPPED),
+        ("coroutine.wrap(function() while true do end end)()", STOPPED),
+        ("return {coroutine.resume(coroutine.create(function() while true do end end))}", STOPPED),
+        ("redis.call('set', KEYS[1], 'lost') while true do end", STOPPED),
+        ("redis.call('del', KEYS[1]) redis.call('incr', KEYS[1]) while true do end", STOPPED),
+        ("return string.find(('a'):rep(30000), ('.-'):rep(30) .. 'b')", STOPPED),
+        ("return string.gsub(('a'):rep(30000), ('a?'):rep(99) .. 'b', '')", STOPPED),
+        ("local t = {'x'} for i = 1, 60 do t = {t, t} end return t", STOPPED),
+        ("return #string.rep('x', 1e9)", "-ERR not enough memory"),
+        ("return #string.rep('', 2e9)", ":0"),
+        ("return #(('x'):rep(1e6):gsub('.', ('y'):rep(1e6)))", "-ERR not enough memory"),
+        ("local s = 'x' while true do s = s .. s end", "-ERR Error running script "),
+        ("local t = {} for i = 1, 1e9 do t[i] = i end", "-ERR "),
+        ("local function f() return 1 + f() end return f()", "-ERR user_script:1: stack overflow"),
+        ("local function f() return coroutine.wrap(f)() end return f()", "-ERR user_script:1: "),
+        ("return string.find('x', ('('):rep(40))", "-ERR user_script:1: too many captures"),
+        (
+            "return string.find(('x'):rep(999), ('x?'):rep(999))",
+            "-ERR user_script:1: pattern too complex",
+        ),
+        ("return {unpack({}, 1, 1e8)}", "-ERR user_script:1: too many results to unpack"),
+        ("return select(2, loadstring('\\27Lua'))", "$"),
+        ("return tostring(getfenv)", "-ERR user_script:1: Script attempted"),
+        ("redis.call('set', 'other', 1)", "-ERR Script attempted to access a key that is not in"),
+        ("redis.call('rename', KEYS[1], 'other')", "-ERR Script attempted to access a key"),
+        ("return redis.call('keys', '*')", "-ERR KEYS is not supported in scripts"),
+        ("return redis.call('flushall')", "-ERR FLUSHALL is not supported in scripts"),
+        ("return redis.call('restore', KEYS[1], 0, 'x')", "-ERR RESTORE is not supported"),
+        ("table.insert(string, 1) rawset(table, 1, 1)", "-ERR Attempt to modify a readonly table"),
+        ("return #string", ":0"),
+        ("KEYS = nil", "-ERR user_script:1: Attempt to modify a readonly table"),
+        ("getmetatable('').__index = nil", "-ERR user_script:1: Attempt to modify"),
+        ("collectgarbage('stop') return ('x'):rep(3)", "$3\r\nxxx"),
+        ("error({})", "-ERR unknown error"),
+        ("return redis.call('get', KEYS[1])", "$4\r\nkept\r\n"),
+    ] {
+        let reply = run(&mut client, script, &["1", "k"]);
+        assert!(reply.starts_with(wanted), "{script}: {reply:.300}");
+    }
+    assert_eq!(client.send(b"GET k\r\nDBSIZE\r\n"), b"$4\r\nkept\r\n:1\r\n");
+}
+
+#[test]
+fn a_stopped_script_takes_its_transaction_with_it() {
+    let mut client = Client::new();
+    client.set_script_time_limit(50);
+    client.send(b"SET k kept\r\nMULTI\r\nSET k lost\r\nSET new 1\r\n");
+    let script = "redis.call('append', KEYS[1], 'x') while true do end";
+    assert_eq!(run(&mut client, script, &["1", "k"]), "+QUEUED\r\n");
+    let reply = client.send(b"EXEC\r\n");
+    assert!(reply.starts_with(b"-EXECABORT Transaction discarded because of: Script stopped"));
+    assert_eq!(client.send(b"GET k\r\nGET new\r\n"), b"$4\r\nkept\r\n$-1\r\n");
+    assert_eq!(
+        run(&mut client, "return redis.call('append', KEYS[1], '!')", &["1", "k"]),
+        ":5\r\n"
+    );
+}
+
+/// A script that fails keeps its changes, as in Redis.
+#[test]
+fn a_failed_script_keeps_its_changes() {
+    let mut client = Client::new();
+    let script = "redis.call('set', KEYS[1], 1) error('late')";
+    assert!(run(&mut client, script, &["1", "k"]).starts_with("-ERR user_script:1: late"));
+    assert_eq!(client.send(b"GET k\r\n"), b"$1\r\n1\r\n");
+}
+
+#[test]
+fn commands_of_a_script_have_one_time() {
+    let mut client = Client::new();
+    let script = "redis.call('set', KEYS[1], 1, 'px', 500) local n = 0 for i = 1, 1e5 do n = n + i end \
+                  local t = redis.call('time') return {redis.call('pttl', KEYS[1]), #t}";
+    assert_eq!(run(&mut client, script, &["1", "k"]), "*2\r\n:500\r\n:2\r\n");
+}
