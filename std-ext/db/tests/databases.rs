@@ -447,7 +447,7 @@ fn both_differ(db: &Db, name: &[u8]) {
 #[test]
 fn changes_beside_swaps_are_neither_lost_nor_late() {
     let db = in_memory(4);
-    let (stop, swaps) = (AtomicBool::new(false), 4000);
+    let (stop, swaps) = (AtomicBool::new(false), 1500);
     let done = thread::scope(|scope| {
         let _stop = Stop(&stop);
         let writers: Vec<_> = (0..2)
