@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use support::{Client, Running, command, until};
 
-/// What redis-server sends to several connections. Its first lines describe the format.
+/// The bytes that redis-server sends to several connections. The first lines describe the format.
 const REDIS: &str = include_str!("redis-7-pubsub.txt");
 
 /// Converts text with backslash escapes to bytes.

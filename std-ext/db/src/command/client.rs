@@ -310,7 +310,7 @@ impl<'a> Execution<'_, 'a> {
         let mut class = None;
         match arguments {
             [] => {}
-            [option, kind] if is(option, "type") => class = Some(Class::read(kind)?),
+            [option, kind] if is(option, "type") => class = Some(ClientType::read(kind)?),
             [option, wanted @ ..] if is(option, "id") && !wanted.is_empty() => {
                 let wanted: Option<Vec<i64>> =
                     wanted.iter().map(|id| number::integer(id)).collect();
@@ -321,7 +321,7 @@ impl<'a> Execution<'_, 'a> {
         let mut lines = Vec::new();
         let mut each = |info: &ClientInfo<'_>| {
             let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&info.id.cast_signed()));
-            if wanted && class.is_none_or(|class| class == Class::of(info)) {
+            if wanted && class.is_none_or(|class| class == ClientType::of(info)) {
                 write_client_line(info, &mut lines);
             }
         };
@@ -398,7 +398,7 @@ struct Filter<'f> {
     local_address: Option<&'f [u8]>,
     /// The least age, in seconds.
     age: u64,
-    class: Option<Class>,
+    class: Option<ClientType>,
 }
 
 impl<'f> Filter<'f> {
@@ -412,7 +412,7 @@ impl<'f> Filter<'f> {
                 let invalid = "ERR client-id should be greater than 0";
                 filter.id = Some(id.filter(|id| *id > 0).ok_or(invalid)?);
             } else if is(option, "type") {
-                filter.class = Some(Class::read(value)?);
+                filter.class = Some(ClientType::read(value)?);
             } else if is(option, "addr") {
                 filter.address = Some(value);
             } else if is(option, "laddr") {
@@ -438,7 +438,7 @@ impl<'f> Filter<'f> {
         let is_all = |wanted: Option<&[u8]>, text: &str| {
             wanted.is_none_or(|wanted| wanted == text.as_bytes())
         };
-        self.class.is_none_or(|class| class == Class::of(info))
+        self.class.is_none_or(|class| class == ClientType::of(info))
             && info.age >= self.age
             && self.id.is_none_or(|id| id == info.id)
             && is_all(self.address, info.address)
@@ -448,14 +448,14 @@ impl<'f> Filter<'f> {
 
 /// The types of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
+enum ClientType {
     Normal,
     Subscriber,
     /// A type of Redis that no client has here.
     Absent,
 }
 
-impl Class {
+impl ClientType {
     fn of(info: &ClientInfo<'_>) -> Self {
         if info.subscriptions == [0; 3] { Self::Normal } else { Self::Subscriber }
     }
@@ -507,7 +507,7 @@ fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
         text(info.name),
         info.age,
         info.idle,
-        if Class::of(info) == Class::Subscriber { 'P' } else { 'N' },
+        if ClientType::of(info) == ClientType::Subscriber { 'P' } else { 'N' },
         info.database,
         channels,
         patterns,

@@ -47,7 +47,7 @@ pub struct Connection {
     pub(super) watch: Option<Box<KeyWatch>>,
     /// The channels to which it has subscribed.
     pub(super) subscriptions: Option<Box<Subscriptions>>,
-    /// Whether the last command has pushed something, which is sent whatever replies the client wants.
+    /// Whether the last command has pushed something, which is sent also if the client wants no replies.
     pub(super) pushed: bool,
     /// The selected database.
     pub(super) database: u16,

@@ -196,7 +196,7 @@ impl<'a> Execution<'_, 'a> {
         self.connection.pushed = false;
         self.execute(arguments);
         self.execute_batch();
-        // Only CLIENT REPLY ON can have changed the mode, and that command is answered. What is pushed is no reply.
+        // Only CLIENT REPLY ON can have changed the mode, and that command is answered. A push is no reply.
         let pushed = std::mem::take(&mut self.connection.pushed);
         if self.connection.reply_mode != ReplyMode::All && !pushed {
             self.out.truncate(before);

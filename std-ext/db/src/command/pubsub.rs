@@ -153,7 +153,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// PUBLISH and SPUBLISH.
     pub(super) fn publish(&mut self, kind: Kind, arguments: &[&'a [u8]]) {
-        // What the client has changed before is seen by those that get the message.
+        // The receivers see the changes that the client has made before.
         self.execute_batch();
         let (hub, channel, payload) = (self.server.hub(), arguments[1], arguments[2]);
         let receivers = match kind {
@@ -210,7 +210,7 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// Writes what is no reply, and goes to the client whatever replies it wants.
+    /// Writes a push, which goes to the client also if it wants no replies.
     fn push(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
         self.connection.pushed = true;
         self.reply(write);

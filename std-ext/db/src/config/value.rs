@@ -149,8 +149,8 @@ impl std::fmt::Display for Kind {
             Self::Address => f.write_str("an IP address, such as 127.0.0.1"),
             Self::Mode => f.write_str("permissions in octal, such as 770"),
             Self::OutputLimits => f.write_str(
-                "classes (normal, replica, pubsub), each with bytes, bytes and seconds, such as normal 1gb 256mb 60 pubsub \
-                 32mb 8mb 60, the first of normal at least 64kb",
+                "classes (normal, replica, pubsub), each with bytes, bytes and seconds, such as normal 1gb 256mb 60 \
+                 pubsub 32mb 8mb 60, the first of normal at least 64kb",
             ),
         }
     }

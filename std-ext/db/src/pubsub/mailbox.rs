@@ -1,14 +1,15 @@
 //! The messages that wait for one client.
 
 use crate::lock::lock;
-use crate::pubsub::{Hub, Message};
+use crate::pubsub::message::Message;
+use crate::pubsub::post::PostOffice;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
 /// The messages that wait for one client until the thread that serves it takes them.
 ///
-/// A client may move between threads. The mailbox has its present place, and each message that comes while it has none
-/// is announced when it has one again. So no message waits without an announcement to the right thread.
+/// A client may move between threads. The mailbox has the client's present place. Messages that come between two places
+/// are announced at the second. So each message that waits was announced to the right thread.
 #[derive(Debug)]
 pub struct Mailbox {
     client: u64,
@@ -28,7 +29,7 @@ struct State {
     overflowed: bool,
 }
 
-/// What [`Mailbox::take`] has left.
+/// The messages that [`Mailbox::take`] has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
     /// Nothing.
@@ -51,18 +52,18 @@ impl Mailbox {
     }
 
     /// Adds a message. Returns the worker that the caller must wake.
-    pub(super) fn put(&self, hub: &Hub, message: Message) -> Option<usize> {
+    pub(super) fn put(&self, post: &PostOffice, message: Message) -> Option<usize> {
         let mut state = lock(&self.state);
         if state.overflowed {
             return None;
         }
         state.bytes = state.bytes.saturating_add(message.cost());
-        if state.bytes as u64 > hub.limit.get() {
+        if state.bytes as u64 > post.limit.get() {
             *state = State { overflowed: true, place: state.place, ..State::default() };
         } else {
             state.messages.push_back(message);
         }
-        state.announce(hub)
+        state.announce(post)
     }
 
     /// Takes messages in order: as many as `room` bytes have room for, but one at least if there is any room.
@@ -97,12 +98,12 @@ impl Mailbox {
     }
 
     /// Notes where the client is served from now on. The worker calls this itself, and looks at its mail afterwards.
-    pub fn set_place(&self, hub: &Hub, worker: usize, place: usize) {
+    pub(super) fn set_place(&self, post: &PostOffice, worker: usize, place: usize) {
         let mut state = lock(&self.state);
         state.place = Some((worker, place));
         if !state.messages.is_empty() || state.overflowed {
             // The worker calls this, so it need not be woken.
-            let _ = state.announce(hub);
+            let _ = state.announce(post);
         }
     }
 
@@ -115,9 +116,9 @@ impl Mailbox {
 
 impl State {
     /// Announces the mail, if that has not been done. Returns the worker that the caller must wake.
-    fn announce(&mut self, hub: &Hub) -> Option<usize> {
+    fn announce(&mut self, post: &PostOffice) -> Option<usize> {
         let (worker, place) = self.place.filter(|_| !self.announced)?;
         self.announced = true;
-        hub.announce(worker, place).then_some(worker)
+        post.announce(worker, place).then_some(worker)
     }
 }

@@ -1,7 +1,7 @@
 //! The subscribers of each channel and of each pattern.
 
 use crate::lock::lock;
-use crate::pubsub::{Mailbox, Name};
+use crate::pubsub::mailbox::Mailbox;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 /// Parts of the registry that are locked separately.
 const SHARDS: usize = 64;
+
+/// The name of a channel, or a pattern, shared by all that hold it.
+pub type Name = Arc<[u8]>;
 
 /// The subscribers of a channel or a pattern, by their ids.
 pub(super) type Subscribers = HashMap<u64, Arc<Mailbox>>;

@@ -1,7 +1,10 @@
 //! The subscriptions of one client.
 
 use crate::limits::SUBSCRIPTION_BYTES;
-use crate::pubsub::{Hub, Kind, Mailbox, Message, Name};
+use crate::pubsub::hub::{Hub, Kind};
+use crate::pubsub::mailbox::Mailbox;
+use crate::pubsub::message::Message;
+use crate::pubsub::registry::Name;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -23,6 +26,7 @@ pub struct Subscriptions {
 impl Subscriptions {
     /// Makes the subscriptions of a client, which has none yet.
     pub fn new(hub: &Arc<Hub>, client: u64) -> Self {
+        hub.post.mailboxes.add(1);
         Self {
             hub: Arc::clone(hub),
             mailbox: Arc::new(Mailbox::new(client)),
@@ -38,9 +42,9 @@ impl Subscriptions {
         &self.mailbox
     }
 
-    /// Returns the hub.
-    pub fn hub(&self) -> &Arc<Hub> {
-        &self.hub
+    /// Notes where the client is served from now on. The worker calls this itself, and looks at its mail afterwards.
+    pub fn set_place(&self, worker: usize, place: usize) {
+        self.mailbox.set_place(&self.hub.post, worker, place);
     }
 
     /// Returns the numbers of channels, of patterns and of slots' channels.
@@ -82,7 +86,7 @@ impl Subscriptions {
         true
     }
 
-    /// Ends a subscription, if there is such a one.
+    /// Ends a subscription, if there is one.
     pub fn remove(&mut self, kind: Kind, name: &[u8]) {
         if self.of(kind).remove(name) {
             self.bytes -= SUBSCRIPTION + name.len();
@@ -132,5 +136,6 @@ impl Subscriptions {
 impl Drop for Subscriptions {
     fn drop(&mut self) {
         self.clear();
+        self.hub.post.mailboxes.sub(1);
     }
 }

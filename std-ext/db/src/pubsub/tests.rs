@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::resp::Protocol;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -73,7 +74,7 @@ fn a_full_mailbox_is_emptied() {
     hub.set_limit(1000);
     let mut client = Subscriptions::new(&hub, 7);
     assert!(client.add(Kind::Channel, b"a"));
-    client.mailbox().set_place(&hub, 0, 5);
+    client.set_place(0, 5);
     assert_eq!(hub.publish(b"a", &[0; 500]), 1);
     assert_eq!(hub.publish(b"a", &[0; 500]), 1);
     assert_eq!(client.mailbox().waiting(), 0, "a slow subscriber keeps its messages");
@@ -100,8 +101,8 @@ fn no_message_is_left_at_a_worker_that_the_client_has_left() {
         let (mut got, mut round, mut places, mut late) = (Vec::new(), 0, Vec::new(), 0);
         while got.len() < MESSAGES {
             let worker = round % WORKERS;
-            mailbox.set_place(&hub, worker, round);
-            // Only what is announced is taken.
+            client.set_place(worker, round);
+            // Only announced messages are taken.
             for _ in 0..round % 5 {
                 hub.take_announced(worker, &mut places);
                 if places.drain(..).any(|place| place == round) {

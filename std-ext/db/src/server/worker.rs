@@ -14,7 +14,7 @@ use super::stream::Stream;
 use super::worker_context::WorkerContext;
 use crate::command::Connection;
 use crate::log::{Epoch, Evaluated, LogError, Lsn, Proof};
-use crate::pubsub::Hub;
+use crate::pubsub;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Write};
@@ -157,7 +157,7 @@ impl Worker {
 
     /// Runs the event loop until shutdown. `early` are connections accepted while the data was being loaded.
     pub(super) fn run(mut self, early: Vec<Accepted>) -> io::Result<()> {
-        Hub::run_worker(self.number);
+        pubsub::run_worker(self.number);
         let mut events = Events::with_capacity(EVENTS);
         for accepted in early {
             self.admit(accepted);
@@ -301,7 +301,7 @@ impl Worker {
             client.queued = false;
             self.meter.note_served(&mut client.window);
             client.serve(&mut self.context);
-            client.set_address(&self.shared.hub, self.number, key);
+            client.set_address(self.number, key);
             required_lsn = required_lsn.max(client.required_lsn());
         }
         // After the last request was evaluated, for the same reason.

@@ -8,7 +8,7 @@
 
 use super::{Client, State};
 use crate::config::OutputLimit;
-use crate::pubsub::{Hub, Left};
+use crate::pubsub::Left;
 use crate::server::worker_context::WorkerContext;
 
 /// The output takes messages while fewer bytes than this wait in it.
@@ -18,11 +18,11 @@ impl Client {
     /// Tells the client's mailbox where it is served. Called after each service, because a command may have made the
     /// mailbox.
     #[inline]
-    pub(in crate::server) fn set_address(&mut self, hub: &Hub, worker: usize, place: usize) {
+    pub(in crate::server) fn set_address(&mut self, worker: usize, place: usize) {
         if let Some(subscriptions) = self.connection.subscriptions()
             && !self.has_address
         {
-            subscriptions.mailbox().set_place(hub, worker, place);
+            subscriptions.set_place(worker, place);
             self.has_address = true;
         }
     }
@@ -48,7 +48,7 @@ impl Client {
         self.deliver_mail(MAIL_ROOM.saturating_sub(self.output.waiting()), context);
     }
 
-    /// Moves all messages from the mailbox to the output: they come before the replies to what is executed next.
+    /// Moves all messages from the mailbox to the output: they come before the replies to the next commands.
     #[inline]
     pub(super) fn deliver_all(&mut self, context: &mut WorkerContext) {
         if self.connection.subscriptions().is_some() {

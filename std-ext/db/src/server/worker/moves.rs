@@ -147,7 +147,7 @@ impl Worker {
         let client = &mut self.clients[key];
         client.begin_again();
         // [MV-5] Messages that came while the client moved are announced to this worker.
-        client.set_address(&self.shared.hub, self.number, key);
+        client.set_address(self.number, key);
         let own = &self.shared.workers[self.number];
         own.buffers.set(own.buffers.get() + client.buffers() as u64);
         let registered = client.stream().register(self.poll.registry(), token);
