@@ -37,7 +37,7 @@ fn count(loaded: &Loaded) -> Counts {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = now.as_millis();
     let mut counts = Counts::default();
-    loaded.each_key(&mut |key, expires_at, value| {
+    loaded.each_key(&mut |_, key, expires_at, value| {
         counts.keys += 1;
         counts.with_ttl += u64::from(expires_at.is_some());
         counts.expired += u64::from(expires_at.is_some_and(|end| u128::from(end) <= now));

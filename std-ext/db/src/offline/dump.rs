@@ -12,16 +12,22 @@ use std::io::{self, BufWriter, Write};
 /// If the directory cannot be read, or the result cannot be written.
 pub(super) fn run(asked: &DataInvocation, out: &mut dyn Write) -> Result<bool, String> {
     let loaded = folder::load(&asked.dir).map_err(|why| why.to_string())?;
-    let (mut out, mut result) = (BufWriter::new(out), Ok(()));
-    loaded.each_key(&mut |key, expires_at, value| {
-        if result.is_ok() {
-            let line = if asked.json {
-                json_line(key, expires_at, value)
-            } else {
-                command(key, expires_at, value)
-            };
-            result = out.write_all(line.as_bytes());
+    let (mut out, mut result, mut selected) = (BufWriter::new(out), Ok(()), 0);
+    loaded.each_key(&mut |database, key, expires_at, value| {
+        if result.is_err() {
+            return;
         }
+        let mut line = String::new();
+        if asked.json {
+            line = json_line(database, key, expires_at, value);
+        } else {
+            if database != selected {
+                selected = database;
+                line = format!("SELECT {database}\n");
+            }
+            line += &command(key, expires_at, value);
+        }
+        result = out.write_all(line.as_bytes());
     });
     match result.and_then(|()| out.flush()) {
         // A reader such as `head` has enough.
@@ -58,8 +64,11 @@ fn quoted(bytes: &[u8]) -> String {
     text
 }
 
-fn json_line(key: &[u8], expires_at: Option<u64>, value: &[u8]) -> String {
+fn json_line(database: u16, key: &[u8], expires_at: Option<u64>, value: &[u8]) -> String {
     let mut line = format!("{{{}, {}", json_pair("key", key), json_pair("value", value));
+    if database != 0 {
+        let _ = write!(line, ", \"database\": {database}");
+    }
     if let Some(end) = expires_at {
         let _ = write!(line, ", \"expires_at\": {end}");
     }

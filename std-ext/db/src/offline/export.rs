@@ -4,6 +4,7 @@ use super::folder;
 use super::report::{Progress, json_string, output_error};
 use crate::config::DataInvocation;
 use crate::rdb::Writer;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,13 +24,15 @@ pub(super) fn run(
         return Err(format!("{} exists; --replace replaces it", file.display()));
     }
     let loaded = folder::load(&asked.dir).map_err(|why| why.to_string())?;
-    let (mut keys, mut with_ttl) = (0, 0);
-    loaded.each_key(&mut |_, expires_at, _| {
-        keys += 1;
-        with_ttl += u64::from(expires_at.is_some());
+    let mut databases = BTreeMap::<u16, (u64, u64)>::new();
+    loaded.each_key(&mut |database, _, expires_at, _| {
+        let (keys, with_ttl) = databases.entry(database).or_default();
+        *keys += 1;
+        *with_ttl += u64::from(expires_at.is_some());
     });
+    let keys: u64 = databases.values().map(|(keys, _)| keys).sum();
     let new = Temporary::beside(file);
-    let bytes = write(&new.0, &loaded, (keys, with_ttl), progress).map_err(file_error)?;
+    let bytes = write(&new.0, &loaded, &databases, progress).map_err(file_error)?;
     fs::rename(&new.0, file).map_err(file_error)?;
     sync_name(file).map_err(file_error)?;
     let text = if asked.json {
@@ -63,16 +66,18 @@ impl Drop for Temporary {
 fn write(
     path: &Path,
     loaded: &folder::Loaded,
-    (keys, with_ttl): (u64, u64),
+    databases: &BTreeMap<u16, (u64, u64)>,
     progress: &mut Progress<'_>,
 ) -> io::Result<u64> {
     let mut writer = Writer::new(File::create_new(path)?)?;
     writer.note("redis-bits", "64")?;
-    if keys > 0 {
-        writer.database(0, keys, with_ttl)?;
-    }
-    let (mut done, mut result) = (0, Ok(()));
-    loaded.each_key(&mut |key, expires_at, value| {
+    let (mut done, mut result, mut selected) = (0, Ok(()), None);
+    loaded.each_key(&mut |database, key, expires_at, value| {
+        if result.is_ok() && selected != Some(database) {
+            selected = Some(database);
+            let (keys, with_ttl) = databases.get(&database).copied().unwrap_or_default();
+            result = writer.database(database.into(), keys, with_ttl);
+        }
         if result.is_ok() {
             result = writer.entry(key, expires_at, &[value]);
             done += 1;

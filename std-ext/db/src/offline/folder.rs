@@ -5,7 +5,8 @@ use crate::db::load_only;
 use crate::log::OpenError;
 use crate::log::disk::{Disk, DiskFile, SystemDisk};
 use crate::log::folder::{Folder, LOCK};
-use crate::state::load::{LoadingShards, OnKey};
+use crate::options::MAX_DATABASES;
+use crate::state::load::LoadingShards;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -51,6 +52,9 @@ impl Disk for ReadOnly {
     }
 }
 
+/// Called with a database, a key in it, its expiration and its value.
+pub(super) type OnEntry<'a> = dyn FnMut(u16, &[u8], Option<u64>, &[u8]) + 'a;
+
 /// The contents of a directory.
 pub(super) struct Loaded {
     shards: LoadingShards,
@@ -64,9 +68,13 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Calls `each` with all keys, their expirations and their values.
-    pub(super) fn each_key(&self, each: &mut OnKey<'_>) {
-        self.shards.each_key(each);
+    /// Calls `each` with all keys, their databases in ascending order, their expirations and their values.
+    pub(super) fn each_key(&self, each: &mut OnEntry<'_>) {
+        for database in self.shards.used() {
+            self.shards.each_key_of(database, &mut |key, expires_at, value| {
+                each(database, key, expires_at, value);
+            });
+        }
     }
 }
 
@@ -81,7 +89,9 @@ pub(super) fn load(path: &Path) -> Result<Loaded, OpenError> {
         return Err(OpenError::Io(lock, why));
     }
     let folder = Folder::claim_on(path, Arc::new(ReadOnly))?;
-    let shards = LoadingShards::new(&Options::in_memory());
+    // A directory is read whatever the setting `databases` is.
+    let options = Options { databases: MAX_DATABASES, ..Options::in_memory() };
+    let shards = LoadingShards::new(&options);
     let opened = load_only(&folder, &shards)?;
     shards.finish_loading();
     Ok(Loaded {

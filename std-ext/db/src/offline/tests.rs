@@ -233,6 +233,7 @@ fn filled(folder: &TempDir) {
     db.set([0, 0xFF, b'"'], b"\\ \x01").unwrap();
     let far = std::time::Duration::from_secs(1 << 30);
     db.set_with_ttl("daisy", "a \"white\" one", far).unwrap();
+    db.database(7).unwrap().set("seventh", "heaven").unwrap();
     db.close().unwrap();
 }
 
@@ -257,18 +258,19 @@ fn a_directory_is_checked_dumped_and_exported() {
     assert!(
         healthy
             && text
-                .starts_with("Undamaged: 302 keys, 1 of them with an expiration, of which 0 have"),
+                .starts_with("Undamaged: 303 keys, 1 of them with an expiration, of which 0 have"),
         "{text}"
     );
     let (json, _) = command(&folder, "check @/db --json").unwrap();
     assert!(
-        json.contains("\"keys\": 302, ")
-            && json.contains("\"snapshot_keys\": 300, \"log_entries\": 2, "),
+        json.contains("\"keys\": 303, ")
+            && json.contains("\"snapshot_keys\": 300, \"log_entries\": 3, "),
         "{json}"
     );
 
     let (text, _) = command(&folder, "dump @/db").unwrap();
-    assert_eq!(text.lines().count(), 302);
+    assert_eq!(text.lines().count(), 304);
+    assert!(text.ends_with("SELECT 7\nSET \"seventh\" \"heaven\"\n"), "{text}");
     assert!(text.contains("SET \"\\x00\\xff\\\"\" \"\\\\ \\x01\"\n"), "{text}");
     assert!(text.contains("SET \"daisy\" \"a \\\"white\\\" one\" PXAT "), "{text}");
     let (json, _) = command(&folder, "dump @/db --json").unwrap();
@@ -280,7 +282,7 @@ fn a_directory_is_checked_dumped_and_exported() {
     );
 
     let (text, _) = command(&folder, "export @/out.rdb --dir @/db").unwrap();
-    assert!(text.starts_with("Wrote 302 keys to "), "{text}");
+    assert!(text.starts_with("Wrote 303 keys to "), "{text}");
     let why = command(&folder, "export @/out.rdb --dir @/db").unwrap_err();
     assert!(why.ends_with("exists; --replace replaces it"), "{why}");
     command(&folder, "export @/out.rdb --dir @/db --replace").unwrap();
@@ -288,10 +290,11 @@ fn a_directory_is_checked_dumped_and_exported() {
     let (mut reader, mut found) = (Reader::new(&file[..]).unwrap(), BTreeMap::new());
     while let Some(record) = reader.next().unwrap() {
         if let Record::Entry(entry) = record {
+            assert_eq!(entry.database, if entry.key == b"seventh" { 7 } else { 0 });
             found.insert(entry.key, (entry.value.unwrap(), entry.expires_at));
         }
     }
-    assert_eq!((found.len(), &found[&b"key:9"[..]]), (302, &(b"value 9".to_vec(), None)));
+    assert_eq!((found.len(), &found[&b"key:9"[..]]), (303, &(b"value 9".to_vec(), None)));
     assert!(found[&b"daisy"[..]].1.is_some());
     assert_eq!(all_files(&folder.path().join("db")), before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);

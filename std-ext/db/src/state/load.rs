@@ -295,9 +295,21 @@ impl LoadingShards {
     }
 
     /// Calls `each` with all keys of database 0, their expirations and their values.
-    #[cfg(any(feature = "cli", feature = "cluster"))]
+    #[cfg(feature = "cluster")]
     pub(crate) fn each_key(&self, each: &mut OnKey<'_>) {
-        for shard in self.of(0) {
+        self.each_key_of(0, each);
+    }
+
+    /// Returns the numbers of the databases that have keys.
+    #[cfg(feature = "cli")]
+    pub(crate) fn used(&self) -> impl Iterator<Item = u16> {
+        (0..MAX_DATABASES).filter(|number| self.len(*number) != 0)
+    }
+
+    /// Calls `each` with all keys of a database, their expirations and their values.
+    #[cfg(any(feature = "cli", feature = "cluster"))]
+    pub(crate) fn each_key_of(&self, database: u16, each: &mut OnKey<'_>) {
+        for shard in self.of(database) {
             let mut core = shard.lock();
             for record in core.begin_snapshot() {
                 core.read(record, |value| each(record.key(), record.expires_at(), value));
