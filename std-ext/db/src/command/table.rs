@@ -85,6 +85,7 @@ pub(crate) enum Id {
     Latency,
     Acl,
     Debug,
+    Monitor,
     Multi,
     Exec,
     Discard,
@@ -168,7 +169,7 @@ const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 const SUBSCRIBES: &str = "pubsub noscript loading stale";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 94] = [
+pub(crate) static COMMANDS: [CommandSpec; 95] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -272,6 +273,7 @@ pub(crate) static COMMANDS: [CommandSpec; 94] = [
     spec(("latency", Id::Latency, -2), NONE, "", "slow"),
     spec(("acl", Id::Acl, -2), NONE, "", "slow"),
     spec(("debug", Id::Debug, -2), NONE, "admin noscript loading stale", "admin slow dangerous"),
+    spec(("monitor", Id::Monitor, 1), NONE, "admin noscript loading stale", "admin slow dangerous"),
     spec(
         ("multi", Id::Multi, 1),
         NONE,
@@ -324,8 +326,8 @@ pub(crate) static COMMANDS: [CommandSpec; 94] = [
 const LONGEST: usize = 16;
 /// Folds letters to lower case. No other byte becomes a letter, but `_` and the byte 0x7F become the same one.
 const SMALL: u128 = 0x2020_2020_2020_2020_2020_2020_2020_2020;
-/// Slots of the hash table. About a quarter is in use.
-const PLACES: usize = 256;
+/// Slots of the hash table. About a fifth is in use.
+const PLACES: usize = 512;
 /// An unused slot.
 const FREE: u8 = u8::MAX;
 /// A flag beside the index of a command whose name has an underscore: it must be compared.
@@ -384,7 +386,7 @@ const fn fold(name: &[u8]) -> u128 {
 #[inline]
 const fn place(folded: u128, length: usize) -> usize {
     let mixed = (folded as u64) ^ ((folded >> 64) as u64).rotate_left(21) ^ (length as u64) << 40;
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % PLACES
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize % PLACES
 }
 
 /// Returns the command of this name.
