@@ -4,7 +4,19 @@
 
 mod support;
 
-use support::{Running, command, until};
+use std::io::{BufRead, BufReader};
+use support::{Client, Running, command, until};
+
+/// Reads lines, and nothing behind them.
+fn lines(client: &mut Client, count: usize) -> Vec<String> {
+    let mut reader = BufReader::with_capacity(1, &mut client.0);
+    let mut line = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    };
+    (0..count).map(|_| line()).collect()
+}
 
 #[test]
 fn a_paused_client_is_answered_when_the_pause_ends() {
@@ -77,4 +89,60 @@ fn users_are_described_with_the_digest_of_their_password() {
     client.send(command(&[b"ACL", b"LIST"]));
     let digest = "d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272";
     client.expect(format!("*1\r\n$93\r\nuser default on #{digest} ~* &* +@all\r\n"));
+}
+
+#[test]
+fn a_monitor_sees_the_commands_of_all_others() {
+    let server = Running::new(|config| config.threads = 2);
+    let (mut monitor, mut other) = (server.client(), server.client());
+    monitor.send(command(&[b"MONITOR"]));
+    monitor.expect(b"+OK\r\n");
+    for words in [
+        &[&b"SET"[..], b"rose", b"red"][..],
+        &[b"CONFIG", b"GET", b"port"],
+        &[b"MULTI"],
+        &[b"GET", b"rose"],
+        &[b"EXEC"],
+        &[b"AUTH", b"default", b"sesame"],
+    ] {
+        other.send(command(words));
+    }
+    let mut seen = lines(&mut monitor, 5);
+    for line in &mut seen {
+        let (_, words) = line.split_once("] ").expect("a line of MONITOR");
+        *line = words.to_owned();
+    }
+    let wanted = [
+        "\"SET\" \"rose\" \"red\"",
+        "\"MULTI\"",
+        "\"GET\" \"rose\"",
+        "\"EXEC\"",
+        "\"AUTH\" \"(redacted)\" \"(redacted)\"",
+    ];
+    assert_eq!(seen, wanted, "MONITOR does not show the commands");
+    // After RESET it sees nothing more.
+    monitor.send(command(&[b"RESET"]));
+    monitor.expect(b"+RESET\r\n");
+    other.send(command(&[b"GET", b"rose"]));
+    monitor.send(command(&[b"PING"]));
+    monitor.expect(b"+PONG\r\n");
+}
+
+#[test]
+fn a_monitor_that_reads_nothing_is_closed() {
+    let server = Running::new(|config| config.subscriber_output.hard = 1 << 20);
+    let (mut monitor, mut other) = (server.client(), server.client());
+    monitor.send(command(&[b"MONITOR"]));
+    monitor.expect(b"+OK\r\n");
+    let request = command(&[b"ECHO", &[b'x'; 50_000]]);
+    let reply = [b"$50000\r\n", &[b'x'; 50_000][..], b"\r\n"].concat();
+    // The buffers of the sockets take some before lines wait in the server.
+    for _ in 0..2000 {
+        other.send(&request);
+        other.expect(&reply);
+        if server.watcher.clients() == 1 {
+            return;
+        }
+    }
+    panic!("a monitor that reads nothing takes any memory");
 }

@@ -1,5 +1,6 @@
 //! The state of a connection between its commands.
 
+use crate::command::diagnostics::monitoring::Monitoring;
 use crate::command::queue::Queue;
 use crate::pubsub::{Message, Subscriptions};
 use crate::resp::Protocol;
@@ -45,6 +46,8 @@ pub struct Connection {
     pub(super) queue: Option<Box<Queue>>,
     /// The keys that it watches.
     pub(super) watch: Option<Box<KeyWatch>>,
+    /// Its place among the monitors (`MONITOR`).
+    pub(super) monitoring: Option<Monitoring>,
     /// The channels to which it has subscribed.
     pub(super) subscriptions: Option<Box<Subscriptions>>,
     /// Whether the last command has pushed something, which is sent also if the client wants no replies.
@@ -83,6 +86,7 @@ impl Connection {
             requests: Requests::default(),
             queue: None,
             watch: None,
+            monitoring: None,
             subscriptions: None,
             pushed: false,
             database: 0,
@@ -141,6 +145,12 @@ impl Connection {
         self.authenticated = !must_authenticate;
         self.reply_mode = ReplyMode::All;
         (self.queue, self.watch) = (None, None);
+        // Lines that have not been taken would look like messages.
+        if self.monitoring.take().is_some()
+            && let Some(subscriptions) = &self.subscriptions
+        {
+            let _ = subscriptions.mailbox().take(usize::MAX, &mut Vec::new());
+        }
         (self.database, self.missing_db_selected) = (0, false);
         self.reads_stale = false;
         self.end_subscriptions();
@@ -186,6 +196,6 @@ impl Connection {
 
     /// Returns the first byte of each message.
     pub fn message_mark(&self) -> u8 {
-        Message::mark(self.protocol)
+        if self.monitoring.is_some() { b'+' } else { Message::mark(self.protocol) }
     }
 }

@@ -167,6 +167,7 @@ impl<'a> Execution<'_, 'a> {
             Id::Latency => self.latency(arguments)?,
             Id::Acl => self.acl(arguments)?,
             Id::Debug => self.debug(arguments)?,
+            Id::Monitor => self.monitor()?,
             Id::Keys => self.keys(arguments[1]),
             Id::RandomKey => self.random_key(),
             Id::DbSize => self.dbsize(),

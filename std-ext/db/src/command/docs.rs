@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 106] = [
+pub(super) static DOCS: [Docs; 107] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -190,6 +190,12 @@ pub(super) static DOCS: [Docs; 106] = [
     docs("latency", "2.8.13", "server", "A container for latency diagnostics commands."),
     docs("acl", "6.0.0", "server", "A container for access list control commands."),
     docs("debug", "1.0.0", "server", "A container for debugging commands."),
+    docs(
+        "monitor",
+        "1.0.0",
+        "server",
+        "Listens for all requests received by the server in real-time.",
+    ),
     docs("multi", "1.2.0", "transactions", "Starts a transaction: commands are queued until EXEC."),
     docs("exec", "1.2.0", "transactions", "Executes all queued commands, atomically."),
     docs("discard", "2.0.0", "transactions", "Discards a transaction."),

@@ -31,6 +31,8 @@ mod keyspace;
 mod latency;
 mod measure;
 mod memory;
+mod monitor;
+mod monitor_lines;
 mod observe;
 mod pubsub;
 mod queue;

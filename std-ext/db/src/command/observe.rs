@@ -1,4 +1,4 @@
-//! A look at each request before it is executed, while CLIENT PAUSE holds some.
+//! A look at each request before it is executed, while CLIENT PAUSE holds some or somebody monitors.
 //!
 //! Requests are then executed one by one. Otherwise this costs one look at a flag for each batch.
 
@@ -6,26 +6,38 @@ use crate::command::arguments::is;
 use crate::command::connection::Connection;
 use crate::command::diagnostics::Diagnostics;
 use crate::command::diagnostics::pause::PauseKind;
+use crate::command::monitor_lines;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::resp::inline;
 use crate::resp::parse::{Found, Requests};
 use std::time::Instant;
 
-/// Returns whether the first request of the input must wait because the clients are paused.
+/// Looks at the first request of the input before it is executed. Returns whether it must wait because the clients are
+/// paused. If it need not, the monitors see it.
 #[cold]
 pub(super) fn must_wait(diagnostics: &Diagnostics, connection: &Connection, input: &[u8]) -> bool {
-    let Some(kind) = diagnostics.paused(Instant::now()) else { return false };
     let (mut parser, mut arguments) = (Requests::default(), Vec::new());
-    let waits = |arguments: &[&[u8]]| {
-        let spec = arguments.first().and_then(|name| table::find(name));
-        spec.is_some_and(|spec| is_held(kind, connection, spec, arguments))
-    };
     match parser.next(input, connection.limits(), &mut arguments) {
-        Found::Request(_) => waits(&arguments),
-        Found::Quoted(length) => inline::split(&input[..length])
-            .is_ok_and(|words| waits(&words.iter().map(Vec::as_slice).collect::<Vec<_>>())),
+        Found::Request(_) => look_at(diagnostics, connection, &arguments),
+        Found::Quoted(length) => inline::split(&input[..length]).is_ok_and(|words| {
+            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            look_at(diagnostics, connection, &words)
+        }),
         Found::Nothing(_) | Found::Unfinished(_) | Found::Invalid(_) => false,
     }
+}
+
+fn look_at(diagnostics: &Diagnostics, connection: &Connection, arguments: &[&[u8]]) -> bool {
+    let spec = arguments.first().and_then(|name| table::find(name));
+    let Some(spec) = spec.filter(|spec| spec.takes(arguments.len())) else { return false };
+    let kind = diagnostics.paused(Instant::now());
+    if kind.is_some_and(|kind| is_held(kind, connection, spec, arguments)) {
+        return true;
+    }
+    if diagnostics.is_monitored() {
+        monitor_lines::show(diagnostics, connection, spec, arguments);
+    }
+    false
 }
 
 /// Returns whether a command waits for the end of the pause. Errors are replied at once, and so is what ends the pause.
@@ -35,7 +47,7 @@ fn is_held(
     spec: &CommandSpec,
     arguments: &[&[u8]],
 ) -> bool {
-    if !spec.takes(arguments.len()) || !connection.authenticated {
+    if !connection.authenticated {
         return false;
     }
     let ends_pause = spec.id == Id::Client && is(arguments[1], "unpause");

@@ -99,6 +99,9 @@ fn words(kind: Kind) -> (&'static [u8], &'static [u8]) {
 impl<'a> Execution<'_, 'a> {
     /// SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE.
     pub(super) fn subscribe(&mut self, kind: Kind, names: &[&'a [u8]]) -> Result<(), CommandError> {
+        if self.connection.monitoring.is_some() {
+            return Err("ERR a client that monitors cannot subscribe to channels".into());
+        }
         self.execute_batch();
         let new = || Box::new(Subscriptions::new(self.server.hub(), self.connection.id));
         let mut subscriptions = self.connection.subscriptions.take().unwrap_or_else(new);

@@ -92,6 +92,7 @@ pub(crate) enum Id {
     Latency,
     Acl,
     Debug,
+    Monitor,
     Multi,
     Exec,
     Discard,
@@ -189,7 +190,7 @@ const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys"
 const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 106] = [
+pub(crate) static COMMANDS: [CommandSpec; 107] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -301,6 +302,7 @@ pub(crate) static COMMANDS: [CommandSpec; 106] = [
     spec(("latency", Id::Latency, -2), NONE, "", "slow"),
     spec(("acl", Id::Acl, -2), NONE, "", "slow"),
     spec(("debug", Id::Debug, -2), NONE, "admin noscript loading stale", "admin slow dangerous"),
+    spec(("monitor", Id::Monitor, 1), NONE, "admin noscript loading stale", "admin slow dangerous"),
     spec(
         ("multi", Id::Multi, 1),
         NONE,

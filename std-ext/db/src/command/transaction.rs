@@ -262,7 +262,7 @@ impl<'a> Execution<'_, 'a> {
                 return Ok(Checked::Invalid);
             }
             // They would change how the replies of the transaction are written.
-            Id::Hello => return Err(NOT_ALLOWED.into()),
+            Id::Hello | Id::Monitor => return Err(NOT_ALLOWED.into()),
             Id::Client if is(arguments[1], "reply") => return Err(NOT_ALLOWED.into()),
             // The transaction's changes are not published before it ends, so they would not see them.
             Id::Keys | Id::Scan | Id::RandomKey | Id::DbSize => {

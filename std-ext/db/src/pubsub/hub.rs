@@ -108,6 +108,13 @@ impl Hub {
         delivery.finish()
     }
 
+    /// Puts a message into a mailbox.
+    pub fn send(&self, mailbox: &Mailbox, message: Message) {
+        if let Some(worker) = mailbox.put(&self.post, message) {
+            self.post.wake(&[worker]);
+        }
+    }
+
     /// Returns the number of subscribers of a channel.
     pub fn subscribers(&self, kind: Kind, channel: &[u8]) -> u64 {
         self.of(kind).lock(channel).get(channel).map_or(0, |subscribers| subscribers.len() as u64)

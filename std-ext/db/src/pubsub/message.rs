@@ -34,6 +34,11 @@ impl Message {
         Self(bytes[1..].into())
     }
 
+    /// Makes a line for a monitor, whose first byte is another one.
+    pub fn line(rest: &[u8]) -> Self {
+        Self(rest.into())
+    }
+
     /// Returns the first byte in this protocol.
     pub fn mark(protocol: Protocol) -> u8 {
         match protocol {

@@ -37,6 +37,11 @@ impl Subscriptions {
         }
     }
 
+    /// Returns the channels of the server.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     /// Returns the client's mailbox.
     pub fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox

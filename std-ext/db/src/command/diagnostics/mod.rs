@@ -6,12 +6,14 @@
 pub(super) mod call_meter;
 pub(super) mod counters;
 pub(super) mod latency;
+pub(super) mod monitoring;
 pub(super) mod pause;
 pub(super) mod slow_log;
 
 use crate::db::Stats;
 use crate::gauge::Gauge;
 use crate::lock::lock;
+use crate::pubsub::{Hub, Mailbox, Message, Subscriptions};
 use counters::{CommandCounters, CommandTotals, NUMBERS};
 use latency::LatencyMonitor;
 use pause::{Pause, PauseKind};
@@ -44,6 +46,7 @@ pub struct Diagnostics {
     /// The time from which on commands are looked at for the two above, in nanoseconds.
     slow_after: Gauge,
     pause: Pause,
+    monitors: Mutex<Vec<Monitor>>,
     /// Reasons to look at requests before they are executed.
     observers: Gauge,
     /// The counters of each thread.
@@ -57,6 +60,14 @@ pub struct Diagnostics {
     latency_tracking: Gauge,
     /// The percentiles that `INFO latencystats` shows.
     percentiles: Mutex<Vec<f64>>,
+}
+
+/// A client that sees the commands of all others.
+#[derive(Debug)]
+struct Monitor {
+    client: u64,
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
 }
 
 /// The sums when they were last reset.
@@ -89,6 +100,7 @@ impl Default for Diagnostics {
             latency: LatencyMonitor::default(),
             slow_after: Gauge::new(slow_log::DEFAULT_THRESHOLD),
             pause: Pause::default(),
+            monitors: Mutex::default(),
             observers: Gauge::default(),
             threads: Mutex::default(),
             errors: Mutex::default(),
@@ -145,6 +157,30 @@ impl Diagnostics {
     #[inline]
     pub(super) fn observes(&self) -> bool {
         self.observers.get() != 0
+    }
+
+    /// Adds a monitor, which gets its lines by the mailbox of its subscriptions.
+    pub(super) fn add_monitor(&self, client: u64, subscriptions: &Subscriptions) {
+        let (hub, mailbox) = (Arc::clone(subscriptions.hub()), Arc::clone(subscriptions.mailbox()));
+        lock(&self.monitors).push(Monitor { client, hub, mailbox });
+        self.observers.add(1);
+    }
+
+    pub(super) fn remove_monitor(&self, client: u64) {
+        lock(&self.monitors).retain(|monitor| monitor.client != client);
+        self.observers.sub(1);
+    }
+
+    /// Returns whether there are monitors.
+    pub(super) fn is_monitored(&self) -> bool {
+        !lock(&self.monitors).is_empty()
+    }
+
+    /// Sends a line to all monitors.
+    pub(super) fn show_to_monitors(&self, line: &Message) {
+        for monitor in &*lock(&self.monitors) {
+            monitor.hub.send(&monitor.mailbox, line.clone());
+        }
     }
 
     /// Begins a pause of the clients.
