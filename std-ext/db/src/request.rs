@@ -79,10 +79,9 @@ impl<'a> Request<'a> {
                 }
                 MultiKeyOp::DeleteAll(keys) => keys.iter().map(|key| key.len()).sum(),
                 MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
-                MultiKeyOp::Bitwise { to, .. } => to.len(),
                 MultiKeyOp::MergeElements { to, .. } => to.len() + LONGEST_HYPERLOGLOG,
                 MultiKeyOp::Move { key, .. } => key.len(),
-                MultiKeyOp::Copy { to, .. } => to.len(),
+                MultiKeyOp::Bitwise { to, .. } | MultiKeyOp::Copy { to, .. } => to.len(),
                 MultiKeyOp::Clear | MultiKeyOp::ClearAll | MultiKeyOp::SwapDatabases(..) => 0,
             },
             Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => 0,

@@ -505,14 +505,12 @@ fn complete<'a>(
             (DeferredOp::DeleteAll, Request::MultiKey(op)) => {
                 *op = MultiKeyOp::DeleteAll(&keys[range]);
             }
-            (DeferredOp::Bitwise, Request::MultiKey(MultiKeyOp::Bitwise { keys: own, .. })) => {
-                *own = &keys[range];
-            }
-            (
+            (DeferredOp::Bitwise, Request::MultiKey(MultiKeyOp::Bitwise { keys: own, .. }))
+            | (
                 DeferredOp::MergeElements,
                 Request::MultiKey(MultiKeyOp::MergeElements { keys: own, .. }),
-            ) => *own = &keys[range],
-            (DeferredOp::AddElements, Request::Change(_, Change::AddElements(own))) => {
+            )
+            | (DeferredOp::AddElements, Request::Change(_, Change::AddElements(own))) => {
                 *own = &keys[range];
             }
             (DeferredOp::Fields, Request::Change(_, Change::Fields(own))) => *own = &fields[range],

@@ -371,6 +371,7 @@ const UNDERSCORE: u8 = 1 << 7;
 static BY_NAME: [(u128, u8); PLACES] = by_name();
 
 const fn by_name() -> [(u128, u8); PLACES] {
+    assert!(COMMANDS.len() < UNDERSCORE as usize, "an index must leave the flag clear");
     let mut table = [(0, FREE); PLACES];
     let mut n = 0;
     while n < COMMANDS.len() {

@@ -65,10 +65,11 @@ pub(super) fn answer_query(
             answer(Answer::Int(1));
         }
         Query::Cardinality => {
-            answer(match apply_hyperloglog::read(record, cold, hyperloglog::cardinality) {
+            let counted = apply_hyperloglog::read(record, cold, hyperloglog::cardinality);
+            answer(match counted {
                 Ok(Ok(number)) => Answer::Int(number.cast_signed()),
                 Ok(Err(error)) | Err(error) => Answer::Error(error),
-            })
+            });
         }
         Query::HyperLogLog => {
             let mut answer = Some(answer);

@@ -325,7 +325,7 @@ pub(crate) fn cardinality(value: &[u8]) -> Result<u64, RequestError> {
         let (stored, _) = value[CARDINALITY].as_chunks::<8>();
         return Ok(u64::from_le_bytes(stored[0]));
     }
-    let mut ranks = [0_usize; 64];
+    let mut ranks = [0_u32; 64];
     if is_dense(value) {
         for register in 0..REGISTERS {
             ranks[usize::from(dense_rank(&value[HEADER..], register))] += 1;
@@ -334,7 +334,8 @@ pub(crate) fn cardinality(value: &[u8]) -> Result<u64, RequestError> {
         let mut registers = 0;
         runs(value, |run| {
             registers += run.registers;
-            ranks[usize::from(run.rank)] += run.registers;
+            // A run has two bytes at most, so all of them count less than 32 bits.
+            ranks[usize::from(run.rank)] += run.registers as u32;
             true
         });
         if registers != REGISTERS {
@@ -347,20 +348,23 @@ pub(crate) fn cardinality(value: &[u8]) -> Result<u64, RequestError> {
 /// Returns the estimated number of elements for these registers.
 pub(crate) fn cardinality_of(registers: &[u8; REGISTERS]) -> u64 {
     let mut ranks = [0; 64];
-    registers.iter().for_each(|rank| ranks[usize::from(rank & REGISTER_MASK)] += 1);
+    for rank in registers {
+        ranks[usize::from(rank & REGISTER_MASK)] += 1;
+    }
     estimate(&ranks)
 }
 
 /// Returns the estimate for the number of registers of each rank. (Ertl: New cardinality estimation algorithms for
 /// HyperLogLog sketches, 2017.)
-fn estimate(ranks: &[usize; 64]) -> u64 {
+#[expect(clippy::cast_sign_loss, reason = "the estimate is not negative")]
+fn estimate(ranks: &[u32; 64]) -> u64 {
     const ALPHA: f64 = 0.721_347_520_444_481_7;
-    let (all, last) = (REGISTERS as f64, RANK_BITS as usize);
-    let mut sum = all * tau((all - ranks[last + 1] as f64) / all);
+    let (all, last) = (f64::from(1_u32 << INDEX_BITS), RANK_BITS as usize);
+    let mut sum = all * tau((all - f64::from(ranks[last + 1])) / all);
     for rank in (1..=last).rev() {
-        sum = (sum + ranks[rank] as f64) * 0.5;
+        sum = (sum + f64::from(ranks[rank])) * 0.5;
     }
-    sum += all * sigma(ranks[0] as f64 / all);
+    sum += all * sigma(f64::from(ranks[0]) / all);
     (ALPHA * all * all / sum).round() as u64
 }
 
