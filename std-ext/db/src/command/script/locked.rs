@@ -53,12 +53,12 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
         }
     }
 
-    /// Returns why scripts must not call a command.
     /// Returns whether this is the number of the selected database, whose shards are locked.
     fn is_selected(&self, number: &[u8]) -> bool {
         number::integer(number) == Some(i64::from(self.execution.connection.database))
     }
 
+    /// Returns why scripts must not call a command.
     fn refusal(&self, spec: &CommandSpec, arguments: &[&[u8]]) -> Result<(), String> {
         if spec.has_flag("noscript") {
             return Err("ERR This Redis command is not allowed from script".to_owned());

@@ -135,7 +135,7 @@ fn picked(native: &Table, library: &str, names: &[&str]) -> mlua::Result<Table> 
             name.as_ref().map_or(true, |name| !names.contains(&name.as_str()))
         })
         .collect::<mlua::Result<_>>()?;
-    // What is left out is not reachable for scripts, also not from another function.
+    // The other functions are not reachable for scripts, also not from another table.
     let natives = all.clone();
     for name in unwanted {
         natives.raw_set(name, Value::Nil)?;

@@ -112,3 +112,21 @@ fn commands_of_a_script_have_one_time() {
                   local t = redis.call('time') return {redis.call('pttl', KEYS[1]), #t}";
     assert_eq!(run(&mut client, script, &["1", "k"]), "*2\r\n:500\r\n:2\r\n");
 }
+
+/// A script changes the selected database, and no other.
+#[test]
+fn scripts_run_in_the_selected_database() {
+    let mut client = Client::new();
+    client.send(b"SET k zero\r\nSELECT 3\r\n");
+    assert_eq!(
+        run(&mut client, "return redis.call('set', KEYS[1], 'three')", &["1", "k"]),
+        "+OK\r\n"
+    );
+    let stopped = "redis.call('set', KEYS[1], 'lost') while true do end";
+    client.set_script_time_limit(50);
+    assert!(run(&mut client, stopped, &["1", "k"]).starts_with("-ERR Script stopped"));
+    assert_eq!(
+        client.send(b"GET k\r\nSELECT 0\r\nGET k\r\n"),
+        b"$5\r\nthree\r\n+OK\r\n$4\r\nzero\r\n"
+    );
+}
