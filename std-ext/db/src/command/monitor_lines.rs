@@ -49,18 +49,20 @@ fn show_one(
     let part = part.and_then(|part| subcommands::find(arguments[0], part));
     // Redis does not show commands of administrators.
     if !part.unwrap_or(spec).has_flag("admin") {
-        diagnostics.show_to_monitors(&Message::line(&line(&connection.address, arguments)));
+        diagnostics.show_to_monitors(&Message::line(&line(connection, arguments)));
     }
 }
 
 /// Formats a request, without the first byte of the reply.
-fn line(address: &str, arguments: &[&[u8]]) -> Vec<u8> {
+fn line(connection: &Connection, arguments: &[&[u8]]) -> Vec<u8> {
+    let (address, database) = (&*connection.address, connection.database);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut line = Vec::new();
     let unix = if address.starts_with('/') { "unix:" } else { "" };
     let address = if unix.is_empty() { address } else { address.trim_end_matches(":0") };
     // Writing to memory does not fail.
-    let _ = write!(line, "{}.{:06} [0 {unix}{address}]", now.as_secs(), now.subsec_micros());
+    let _ =
+        write!(line, "{}.{:06} [{database} {unix}{address}]", now.as_secs(), now.subsec_micros());
     for argument in redacted(arguments) {
         line.extend_from_slice(b" \"");
         escape(&argument[..argument.len().min(MAX_BYTES)], &mut line);
@@ -97,8 +99,13 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_redis() {
+        let connection = |address: &str| {
+            let mut connection = Connection::new(1, address.to_owned(), String::new(), false);
+            connection.database = 3;
+            connection
+        };
         let shown = |address: &str, words: &[&[u8]]| {
-            let line = String::from_utf8(line(address, words)).unwrap();
+            let line = String::from_utf8(line(&connection(address), words)).unwrap();
             let (time, rest) = line.split_once(' ').unwrap();
             let (seconds, micros) = time.split_once('.').unwrap();
             assert!(seconds.parse::<u64>().unwrap() > 1_600_000_000 && micros.len() == 6, "{line}");
@@ -107,11 +114,11 @@ mod tests {
         let text = shown("127.0.0.1:5", &[b"SET", b"a \"\\", b"\n\r\t\x07\x08\x00\xff"]);
         assert_eq!(
             text,
-            "[0 127.0.0.1:5] \"SET\" \"a \\\"\\\\\" \"\\n\\r\\t\\a\\b\\x00\\xff\"\r\n"
+            "[3 127.0.0.1:5] \"SET\" \"a \\\"\\\\\" \"\\n\\r\\t\\a\\b\\x00\\xff\"\r\n"
         );
         let text = shown("/run/socket:0", &[b"AUTH", b"sesame"]);
-        assert_eq!(text, "[0 unix:/run/socket] \"AUTH\" \"(redacted)\"\r\n", "a secret is shown");
-        let text = shown("127.0.0.1:5", &[b"GET", &[b'x'; 70_000]]);
+        assert_eq!(text, "[3 unix:/run/socket] \"AUTH\" \"(redacted)\"\r\n", "a secret is shown");
+        let text = shown("127.0.0.1:5", &[b"GET", &b"x".repeat(70_000)]);
         assert!(text.ends_with("x... (4464 more bytes)\"\r\n"), "a line takes any memory");
     }
 }
