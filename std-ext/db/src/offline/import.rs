@@ -87,8 +87,9 @@ impl Store {
             options.time = TimeSource::Manual(Arc::new(AtomicU64::new(BEFORE_ALL_KEYS)));
         }
         let db = Db::open(options).map_err(|why| why.to_string())?;
-        if !db.is_empty() && !asked.replace {
-            let keys = db.len();
+        // Keys of other databases count, too.
+        let keys = db.stats().keys;
+        if keys != 0 && !asked.replace {
             return Err(format!("{dir} has {keys} keys; --replace imports into it"));
         }
         let (session, executor) = (db.session(), Executor::new());
