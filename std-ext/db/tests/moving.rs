@@ -101,12 +101,7 @@ impl Server {
     /// Ends the server, which writes all that it has to write.
     fn shut_down(mut self, how: &[u8]) {
         let mut client = self.client();
-        let words: [&[u8]; 2] = [b"SHUTDOWN", how];
-        let mut request = String::new();
-        for word in words {
-            request += &format!("{} ", String::from_utf8_lossy(word));
-        }
-        client.0.get_mut().write_all(format!("{request}\r\n").as_bytes()).unwrap();
+        client.0.get_mut().write_all(&[b"SHUTDOWN ", how, b"\r\n"].concat()).unwrap();
         assert!(self.child.wait().unwrap().success());
     }
 }

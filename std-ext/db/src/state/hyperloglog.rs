@@ -489,7 +489,7 @@ mod tests {
         let mut unknown = sparse.clone();
         unknown[ENCODING] = 2;
         assert_eq!(checked(&unknown), other);
-        let long = [&sparse[..], &[0; 2 * REGISTERS]].concat();
+        let long = [&sparse[..], &vec![0; 2 * REGISTERS]].concat();
         assert_eq!(checked(&long), Err(CORRUPT));
     }
 }
