@@ -264,8 +264,8 @@ pub enum Change<'a> {
     /// Reads and changes integers of any width, in order. A short value is padded with zero bytes up to the last
     /// integer that is changed, even if that fails. [`Answer::Fields`].
     Fields(&'a [Field]),
-    /// Adds elements to a HyperLogLog, whose value has the format of Redis, and creates a missing one. [`Answer::Int`] 1
-    /// if the key was missing or the value has changed, else 0.
+    /// Adds elements to a HyperLogLog, whose value has the format of Redis. Creates a missing one. [`Answer::Int`] 1 if
+    /// the key was missing or the value has changed, else 0.
     AddElements(&'a [&'a [u8]]),
 }
 

@@ -442,8 +442,8 @@ fn both_differ(db: &Db, name: &[u8]) {
     assert_ne!(values[0], values[1], "a transaction saw a half of a swap");
 }
 
-/// A change is made either before a swap or after it: a client that has missed it behind the swap does not see it appear
-/// in the other database.
+/// A change is made either before a swap or after it: a client that has missed it behind the swap does not see it
+/// appear in the other database.
 #[test]
 fn changes_beside_swaps_are_neither_lost_nor_late() {
     let db = in_memory(4);

@@ -183,6 +183,32 @@ impl Model {
         allowed
     }
 
+    /// Sets a value if the condition holds. Returns whether it does.
+    fn set(&mut self, key: &[u8], value: &[u8], when: SetCondition<'_>, expiry: Expiry) -> bool {
+        let old = self.0.get(key).cloned();
+        let has = |value: &[u8]| old.as_ref().is_some_and(|(old, _)| old == value);
+        let allowed = match when {
+            SetCondition::Always => true,
+            SetCondition::IfAbsent => old.is_none(),
+            SetCondition::IfPresent => old.is_some(),
+            SetCondition::IfEqual(other) => has(other),
+            SetCondition::IfNotEqual(other) => !has(other),
+        };
+        if allowed {
+            let end = match expiry {
+                Expiry::Keep => old.and_then(|(_, end)| end),
+                Expiry::Never => None,
+                Expiry::At(end) => Some(end),
+            };
+            if end.is_some_and(|end| end < FAR) {
+                self.0.remove(key);
+            } else {
+                self.0.insert(key.to_vec(), (value.to_vec(), end));
+            }
+        }
+        allowed
+    }
+
     fn change(&mut self, key: &[u8], change: Change<'_>) -> Kept {
         let before = self.value(key);
         let (old, end) =
@@ -190,30 +216,11 @@ impl Model {
         let text = old.as_ref().map(|old| String::from_utf8_lossy(old).into_owned());
         match change {
             Change::Set { value, condition, expiry, get } => {
-                let allowed = match condition {
-                    SetCondition::Always => true,
-                    SetCondition::IfAbsent => old.is_none(),
-                    SetCondition::IfPresent => old.is_some(),
-                    SetCondition::IfEqual(other) => old.as_deref() == Some(other),
-                    SetCondition::IfNotEqual(other) => old.as_deref() != Some(other),
-                };
-                if allowed {
-                    let end = match expiry {
-                        Expiry::Keep => end,
-                        Expiry::Never => None,
-                        Expiry::At(end) => Some(end),
-                    };
-                    self.0.insert(key.to_vec(), (value.to_vec(), end));
-                    if end.is_some_and(|end| end < FAR) {
-                        self.0.remove(key);
-                    }
-                }
-                if get {
-                    before
-                } else if allowed {
-                    Kept::Done
-                } else {
-                    Kept::Nothing
+                let allowed = self.set(key, value, condition, expiry);
+                match (get, allowed) {
+                    (true, _) => before,
+                    (false, true) => Kept::Done,
+                    (false, false) => Kept::Nothing,
                 }
             }
             Change::Delete => Kept::Int(self.0.remove(key).is_some().into()),

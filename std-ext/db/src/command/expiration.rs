@@ -56,8 +56,8 @@ fn absolute_ms(
     time_ms.ok_or_else(|| invalid(name))
 }
 
-/// Returns the condition that compares the old value, if the option is one. Redis 7 has none: IFEQ is of Valkey 8.1, and
-/// both are of Redis 8.4.
+/// Returns the condition that compares the old value, if the option is one. Redis 7 has none: IFEQ is of Valkey 8.1,
+/// and both are of Redis 8.4.
 fn comparison<'a>(option: &[u8], value: &'a [u8]) -> Option<SetCondition<'a>> {
     match option {
         option if is(option, "ifeq") => Some(SetCondition::IfEqual(value)),

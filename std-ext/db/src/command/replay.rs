@@ -7,7 +7,7 @@ use crate::command::table::{self, Id};
 pub(crate) enum Replay {
     /// It is executed, if its database is imported.
     Execute(&'static str),
-    /// It is executed whatever its database is.
+    /// It is executed in any database.
     ExecuteAlways(&'static str),
     /// It selects a database.
     Select,

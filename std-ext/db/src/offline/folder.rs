@@ -89,7 +89,7 @@ pub(super) fn load(path: &Path) -> Result<Loaded, OpenError> {
         return Err(OpenError::Io(lock, why));
     }
     let folder = Folder::claim_on(path, Arc::new(ReadOnly))?;
-    // A directory is read whatever the setting `databases` is.
+    // A directory is read for any setting of `databases`.
     let options = Options { databases: MAX_DATABASES, ..Options::in_memory() };
     let shards = LoadingShards::new(&options);
     let opened = load_only(&folder, &shards)?;

@@ -312,7 +312,7 @@ pub(crate) fn raised(
         densify(&mut value)?;
     }
     for (register, rank) in registers.iter().enumerate().filter(|(_, rank)| **rank != 0) {
-        // As in Redis: what a corrupt value does not take is left out.
+        // As in Redis: a corrupt value may refuse a register, which is left out.
         let _ = raise(&mut value, register, *rank);
     }
     forget_cardinality(&mut value);
@@ -434,7 +434,7 @@ mod tests {
         assert!((5800..6200).contains(&estimate), "{estimate} for 6,000 elements");
     }
 
-    /// Whatever a client stores: an error or an answer, and no panic.
+    /// Any value that a client stores leads to an error or an answer, and to no panic.
     #[test]
     fn any_bytes_are_refused_or_read() {
         let mut random = 5_u64;

@@ -23,7 +23,7 @@ impl State {
 
     #[cold]
     fn make_keyspace(&self, number: u16) -> (usize, u64) {
-        // Under all locks: a thread that has locked all shards, for a rollback or a clock that was set back, misses none.
+        // Under all locks: a thread that has locked all shards, as for a rollback, misses none.
         let _cores = self.lock_every_shard();
         if self.databases.get(number).is_none() {
             let shards = new_shards(self.sharding, self.cold.as_ref());
