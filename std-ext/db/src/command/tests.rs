@@ -410,6 +410,12 @@ fn out_of_memory_is_reported() {
     {
         assert_eq!(client.command(line), full, "{line}");
     }
+    // A transaction is refused when the command is queued.
+    assert_eq!(client.command("multi"), "+OK");
+    assert_eq!(client.command("get a"), "+QUEUED");
+    assert_eq!(client.command("set a c"), full);
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+    assert_eq!(client.command("exec"), aborted);
     assert_eq!(client.command("get a"), "$1 b");
     assert_eq!(client.command("del a"), ":1");
 }

@@ -279,6 +279,10 @@ impl<'a> Execution<'_, 'a> {
             }
             Id::SwapDb => return Err(error_text(RequestError::SwapInTransaction).into()),
             _ if spec.keys.0 == 0 => check_keyless(spec, arguments)?,
+            // As in Redis, the client learns of it before EXEC.
+            _ if spec.has_flag("denyoom") && self.session.is_memory_full() => {
+                return Err(error_text(RequestError::OutOfMemory).into());
+            }
             _ => {}
         }
         if let Some(group) = self.group() {

@@ -17,7 +17,7 @@ const LONG: usize = 7;
 /// Bits of the hash of three bytes.
 const HASH_BITS: u32 = 16;
 
-/// Returns how many bytes `compressed` bytes can become at most: three of them copy [`LONGEST_COPY`].
+/// Returns how many bytes `compressed` bytes can become at most: three of them copy 264 bytes.
 pub fn longest(compressed: usize) -> usize {
     compressed.saturating_mul(LONGEST_COPY / 3)
 }

@@ -106,6 +106,11 @@ impl Session {
         TransactionOutcome::Done(seen.max().unwrap_or(0).max(made))
     }
 
+    /// Returns whether the database would refuse a change that adds a key, because no key may be evicted.
+    pub(crate) fn is_memory_full(&self) -> bool {
+        self.state.admit_change(|| 0) == Ok(true)
+    }
+
     /// Adds keys to a watch: a transaction with it fails if one of them changes from now on, even if the change is
     /// undone. Returns whether there was room for all of them.
     #[must_use]
