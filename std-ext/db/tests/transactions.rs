@@ -353,9 +353,17 @@ fn a_transaction_refuses_what_it_cannot_do() {
         client.send(format!("MULTI\r\n{line}\r\nSET rose red\r\nEXEC\r\nGET rose\r\n"));
         client.expect(format!("+OK\r\n{error}+QUEUED\r\n{aborted}$-1\r\n"));
     }
+    let full = "OOM command not allowed when used memory > 'maxmemory'.\r\n";
     client.send(b"CONFIG SET maxmemory 1\r\nMULTI\r\nDEL rose\r\nSET rose red\r\nEXEC\r\n");
-    client.expect(b"+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n-EXECABORT Transaction discarded ");
-    client.expect(b"because of: OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    client.expect(format!("+OK\r\n+OK\r\n+QUEUED\r\n-{full}{aborted}"));
+    // The memory becomes full behind the queue.
+    client.send(b"CONFIG SET maxmemory 0\r\nMULTI\r\nDEL rose\r\nSET rose red\r\n");
+    client.expect(b"+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n");
+    let mut other = server.client();
+    other.send(b"CONFIG SET maxmemory 1\r\n");
+    other.expect(b"+OK\r\n");
+    client.send(b"EXEC\r\n");
+    client.expect(format!("-EXECABORT Transaction discarded because of: {full}"));
 }
 
 #[test]
