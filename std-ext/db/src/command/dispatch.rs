@@ -121,6 +121,8 @@ impl<'a> Execution<'_, 'a> {
             Id::Copy => self.copy(arguments)?,
             Id::FlushDb => self.flush(arguments, MultiKeyOp::Clear)?,
             Id::FlushAll => self.flush(arguments, MultiKeyOp::ClearAll)?,
+            Id::Lcs => self.lcs(arguments)?,
+            Id::Sort | Id::SortRo => self.sort(arguments, id == Id::SortRo)?,
             Id::PfAdd => batch.add_elements(key, &arguments[2..]),
             Id::PfCount if arguments.len() == 2 => {
                 batch.read(key, Query::Cardinality, ReplyKind::Integer);

@@ -29,6 +29,7 @@ mod info;
 mod info_lines;
 mod keyspace;
 mod latency;
+mod lcs;
 mod measure;
 mod memory;
 mod monitor;
@@ -51,6 +52,7 @@ mod routing;
 )]
 mod script;
 mod slowlog;
+mod sort;
 mod strings;
 mod subcommands;
 mod table;

@@ -27,6 +27,20 @@ fn a_lock_is_released_by_its_holder() {
     assert_eq!(client.send(b"GET lock\r\n"), b"$-1\r\n");
 }
 
+#[test]
+fn a_script_finds_subsequences_and_sorts_its_keys() {
+    let mut client = Client::new();
+    client.send(b"MSET a ohmytext b mynewtext d 1\r\n");
+    let find = "return redis.call('lcs', KEYS[1], KEYS[2])";
+    assert_eq!(run(&mut client, find, &["2", "a", "b"]), "$6\r\nmytext\r\n");
+    let sort = "return redis.call('sort', KEYS[1], 'store', ARGV[1])";
+    let reply = run(&mut client, sort, &["1", "missing", "d"]);
+    assert!(reply.contains("a key that is not in its KEYS: 'd'"), "{reply}");
+    let sort = "return redis.call('sort', KEYS[1], 'store', KEYS[2])";
+    assert_eq!(run(&mut client, sort, &["2", "missing", "d"]), ":0\r\n");
+    assert_eq!(client.send(b"EXISTS d\r\n"), b":0\r\n");
+}
+
 /// Hostile scripts, and the beginnings of their replies. None of them takes long, or leaves anything.
 #[test]
 fn hostile_scripts_end() {
