@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 110] = [
+pub(super) static DOCS: [Docs; 111] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -235,6 +235,12 @@ pub(super) static DOCS: [Docs; 110] = [
         "Executes a script that the server knows, by its SHA-1, and that changes nothing.",
     ),
     docs("script", "2.6.0", "scripting", "A container for commands about scripts."),
+    docs(
+        "function",
+        "7.0.0",
+        "scripting",
+        "A container for commands about functions, which do not exist.",
+    ),
 ];
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod dump;
 mod execute;
 mod expiration;
 mod first_key;
+mod functions;
 mod info;
 mod info_lines;
 mod keyspace;

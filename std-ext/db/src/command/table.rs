@@ -117,6 +117,7 @@ pub(crate) enum Id {
     EvalRo,
     EvalShaRo,
     Script,
+    Function,
 }
 
 /// The static properties of a command.
@@ -201,7 +202,7 @@ const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys"
 const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 110] = [
+pub(crate) static COMMANDS: [CommandSpec; 111] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -368,6 +369,7 @@ pub(crate) static COMMANDS: [CommandSpec; 110] = [
     spec(("eval_ro", Id::EvalRo, -3), NONE, READ_SCRIPT, "slow scripting"),
     spec(("evalsha_ro", Id::EvalShaRo, -3), NONE, READ_SCRIPT, "slow scripting"),
     spec(("script", Id::Script, -2), NONE, "", "slow"),
+    spec(("function", Id::Function, -2), NONE, "", "slow"),
 ];
 
 /// The longest name; anything longer is no command.
