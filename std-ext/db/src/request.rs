@@ -81,7 +81,9 @@ impl<'a> Request<'a> {
                 MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
                 MultiKeyOp::MergeElements { to, .. } => to.len() + LONGEST_HYPERLOGLOG,
                 MultiKeyOp::Move { key, .. } => key.len(),
-                MultiKeyOp::Bitwise { to, .. } | MultiKeyOp::Copy { to, .. } => to.len(),
+                MultiKeyOp::Bitwise { to, .. }
+                | MultiKeyOp::Copy { to, .. }
+                | MultiKeyOp::StoreSorted { to, .. } => to.len(),
                 MultiKeyOp::Clear | MultiKeyOp::ClearAll | MultiKeyOp::SwapDatabases(..) => 0,
             },
             Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => 0,
@@ -379,6 +381,14 @@ pub enum MultiKeyOp<'a> {
         /// The keys of the others.
         keys: &'a [&'a [u8]],
     },
+    /// Stores the sorted elements of `from`, which has none, because values are strings: removes `to`.
+    /// [`Answer::Int`] 0, or [`RequestError::WrongType`] if `from` exists.
+    StoreSorted {
+        /// The key to sort.
+        from: &'a [u8],
+        /// The key of the result.
+        to: &'a [u8],
+    },
     /// Removes all keys of the selected database. [`Answer::Done`].
     Clear,
     /// Removes all keys of all databases. [`Answer::Done`].
@@ -393,9 +403,9 @@ impl<'a> MultiKeyOp<'a> {
         let (pairs, keys, named): (&[_], &[_], _) = match *self {
             Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) => (pairs, &[], [None; 2]),
             Self::DeleteAll(keys) => (&[], keys, [None; 2]),
-            Self::Rename { from, to, .. } | Self::Copy { from, to, .. } => {
-                (&[], &[], [Some(from), Some(to)])
-            }
+            Self::Rename { from, to, .. }
+            | Self::Copy { from, to, .. }
+            | Self::StoreSorted { from, to } => (&[], &[], [Some(from), Some(to)]),
             Self::Move { key, .. } => (&[], &[], [Some(key), None]),
             Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
                 (&[], keys, [Some(to), None])
@@ -414,6 +424,8 @@ impl<'a> MultiKeyOp<'a> {
             | Self::Rename { .. }
             | Self::Bitwise { .. }
             | Self::MergeElements { .. }
+            // As in Redis, although it only removes a key.
+            | Self::StoreSorted { .. }
             | Self::Copy { .. } => true,
             Self::DeleteAll(_)
             | Self::Move { .. }
@@ -480,6 +492,8 @@ pub enum RequestError {
     ValueTooLong,
     /// There is no such key.
     NoSuchKey,
+    /// The value is a string, which has no elements.
+    WrongType,
     /// The value is no HyperLogLog.
     NotHyperLogLog,
     /// The value begins as a HyperLogLog, and is none.
@@ -514,6 +528,7 @@ impl fmt::Display for RequestError {
             Self::KeyTooLong => "key exceeds 65535 bytes",
             Self::ValueTooLong => "string exceeds maximum allowed size (512 MiB)",
             Self::NoSuchKey => "no such key",
+            Self::WrongType => "the value is a string, which has no elements",
             Self::NotHyperLogLog => "the value is not a HyperLogLog",
             Self::CorruptHyperLogLog => "the HyperLogLog is corrupt",
             Self::OutOfMemory => "command not allowed when used memory > 'maxmemory'",

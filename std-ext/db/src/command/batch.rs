@@ -9,6 +9,7 @@ use crate::buffers::emptied;
 use crate::command::arguments::CommandError;
 use crate::command::diagnostics::Diagnostics;
 use crate::command::diagnostics::call_meter::CallMeter;
+use crate::command::lcs::{self, LcsOptions};
 use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
 use crate::log::Lsn;
@@ -112,8 +113,9 @@ pub(crate) struct Batch<'a> {
     deferred: Vec<DeferredKeys>,
     stored: Vec<StoredAnswer>,
     stored_bytes: Vec<u8>,
-    /// Whether there is a change: then answers arrive in any order.
-    changes: bool,
+    /// Whether answers are stored until all are there: with a change, they arrive in any order. A reply that takes long
+    /// to make must not be made under a lock or within a read section.
+    stores_answers: bool,
     /// Whether a reply depends on the current time.
     wants_time: bool,
 }
@@ -134,7 +136,7 @@ impl<'a> Batch<'a> {
             deferred: emptied(self.deferred),
             stored: emptied(self.stored),
             stored_bytes: emptied(self.stored_bytes),
-            changes: false,
+            stores_answers: false,
             wants_time: false,
         }
     }
@@ -185,21 +187,21 @@ impl<'a> Batch<'a> {
     /// Adds a change of one key.
     #[inline]
     pub(super) fn change(&mut self, key: &'a [u8], change: Change<'a>, kind: ReplyKind) {
-        self.changes = true;
+        self.stores_answers = true;
         self.requests.push(Request::Change(key, change));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
     /// Adds an atomic change of several keys.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'a>, kind: ReplyKind) {
-        self.changes = true;
+        self.stores_answers = true;
         self.requests.push(Request::MultiKey(op));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
     /// Adds the choice of another database for the requests behind it. Only a transaction has this.
     pub(super) fn select(&mut self, database: u16) {
-        self.changes = true;
+        self.stores_answers = true;
         self.requests.push(Request::Select(database));
         self.steps.push(ReplyStep::Answers(ReplyKind::Done, self.command, 1));
     }
@@ -233,6 +235,12 @@ impl<'a> Batch<'a> {
         self.keys.extend_from_slice(keys);
         self.defer(DeferredOp::Bitwise, from..self.keys.len());
         self.multi_key(MultiKeyOp::Bitwise { op, to, keys: &[] }, ReplyKind::Integer);
+    }
+
+    /// Adds a read of two values, whose longest common subsequence is the reply.
+    pub(super) fn lcs(&mut self, keys: &[&'a [u8]], options: LcsOptions) {
+        self.stores_answers = true;
+        self.multi_read(keys, Query::Range(0, lcs::REFUSED_LENGTH - 1), ReplyKind::Lcs(options));
     }
 
     /// Adds a union of HyperLogLogs.
@@ -307,7 +315,7 @@ impl<'a> Batch<'a> {
             complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
             // Changes are answered shard by shard, so the answers are stored until all are there, and then written in
             // order.
-            if self.changes && requests.len() > 1 {
+            if self.stores_answers && requests.len() > 1 {
                 let stored = &mut self.stored;
                 let bytes = &mut self.stored_bytes;
                 stored.resize(requests.len(), StoredAnswer::Nil);
@@ -316,7 +324,7 @@ impl<'a> Batch<'a> {
                 });
                 replies.stored_answers(stored, bytes, &requests, redirects);
             } else {
-                // Without changes, answers arrive in order and are written as they come.
+                // Otherwise answers arrive in order and are written as they come.
                 lsn = session.execute(&requests, &mut |request, answer| {
                     let redirection = |lost| redirects.refused(&requests[request], lost);
                     replies.answer(answer, redirection);
@@ -442,7 +450,7 @@ impl<'a> Batch<'a> {
         self.deferred.clear();
         self.stored.clear();
         self.stored_bytes.clear();
-        (self.changes, self.wants_time) = (false, false);
+        (self.stores_answers, self.wants_time) = (false, false);
     }
 }
 
@@ -590,6 +598,8 @@ struct ReplyWriter<'o, 'b> {
     sum: i64,
     /// The registers of the HyperLogLogs so far.
     union: Option<Box<[u8; REGISTERS]>>,
+    /// The first value of an LCS.
+    first_value: Vec<u8>,
     error: Option<RequestError>,
     failures: &'b mut Vec<(u16, RequestError)>,
     now: u64,
@@ -614,6 +624,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             redirected: false,
             sum: 0,
             union: None,
+            first_value: Vec::new(),
             error: None,
             failures,
             now,
@@ -738,6 +749,17 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             (ReplyKind::Sum, Answer::Error(RequestError::KeyTooLong)) => {}
             (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
             (ReplyKind::Union, _) => self.add_to_union(answer),
+            (ReplyKind::Lcs(options), _) => {
+                // A key that is too long cannot exist, so its value is empty, too.
+                let value = if let Answer::Bytes(value) = answer { value } else { &[] };
+                if self.missing_answers > 1 {
+                    self.first_value = value.to_vec();
+                } else {
+                    let first = std::mem::take(&mut self.first_value);
+                    lcs::write(&mut self.out, (&first, value), options);
+                    self.fits(0);
+                }
+            }
             _ => kind.write(&mut self.out, answer, self.now),
         }
         self.missing_answers -= 1;

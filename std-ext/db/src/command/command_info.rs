@@ -3,8 +3,8 @@
 use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
 use crate::command::docs::{DOCS, Docs};
 use crate::command::execute::Execution;
-use crate::command::subcommands;
-use crate::command::table::{self, COMMANDS, CommandSpec};
+use crate::command::table::{self, COMMANDS, CommandSpec, Id};
+use crate::command::{sort, subcommands};
 use crate::glob;
 use crate::resp::write::Writer;
 use crate::state::number;
@@ -159,7 +159,7 @@ impl<'a> Execution<'_, 'a> {
             });
             return Ok(());
         }
-        let places = places(spec.keys, command.len());
+        let places = places(spec, command);
         self.reply(|out| {
             out.array(places.clone().count());
             places.for_each(|place| out.bulk(command[place]));
@@ -175,14 +175,16 @@ pub(super) fn counted_keys<'k, 'a>(arguments: &'k [&'a [u8]]) -> &'k [&'a [u8]] 
     usize::try_from(count).ok().and_then(|count| rest.get(..count)).unwrap_or_default()
 }
 
-/// Returns the positions of the keys among this many arguments.
+/// Returns the positions of the keys among these arguments.
 pub(super) fn places(
-    (first, last, step): (i8, i8, i8),
-    count: usize,
-) -> impl Iterator<Item = usize> + Clone {
+    spec: &CommandSpec,
+    arguments: &[&[u8]],
+) -> impl Iterator<Item = usize> + Clone + use<> {
+    let (first, last, step) = spec.keys;
     let place = |place: i8| usize::from(place.unsigned_abs());
-    let last = if last < 0 { count.saturating_sub(place(last)) } else { place(last) };
-    (place(first)..=last).step_by(place(step).max(1))
+    let last = if last < 0 { arguments.len().saturating_sub(place(last)) } else { place(last) };
+    let other = if spec.id == Id::Sort { sort::destination(arguments) } else { None };
+    (place(first)..=last).step_by(place(step).max(1)).chain(other)
 }
 
 /// Returns the command of this name, or the subcommand if the name contains a bar.

@@ -121,6 +121,8 @@ impl<'a> Execution<'_, 'a> {
             Id::Copy => self.copy(arguments)?,
             Id::FlushDb => self.flush(arguments, MultiKeyOp::Clear)?,
             Id::FlushAll => self.flush(arguments, MultiKeyOp::ClearAll)?,
+            Id::Lcs => self.lcs(arguments)?,
+            Id::Sort | Id::SortRo => self.sort(arguments, id == Id::SortRo)?,
             Id::PfAdd => batch.add_elements(key, &arguments[2..]),
             Id::PfCount if arguments.len() == 2 => {
                 batch.read(key, Query::Cardinality, ReplyKind::Integer);
@@ -204,6 +206,7 @@ impl<'a> Execution<'_, 'a> {
             Id::Publish => self.publish(Kind::Channel, arguments),
             Id::SPublish => self.publish(Kind::ShardChannel, arguments),
             Id::PubSub => self.pubsub(arguments)?,
+            Id::Function => self.function(arguments)?,
             #[cfg(feature = "scripts")]
             Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo => self.eval(id, arguments)?,
             #[cfg(feature = "scripts")]
@@ -253,7 +256,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Commands that programs rely on, with a reason why they do not exist here.
-const MISSING: [(&str, &str); 8] = [
+const MISSING: [(&str, &str); 7] = [
     ("eval", NO_SCRIPTS),
     ("eval_ro", NO_SCRIPTS),
     ("evalsha", NO_SCRIPTS),
@@ -261,12 +264,12 @@ const MISSING: [(&str, &str); 8] = [
     ("script", NO_SCRIPTS),
     ("fcall", NO_FUNCTIONS),
     ("fcall_ro", NO_FUNCTIONS),
-    ("function", NO_FUNCTIONS),
 ];
 /// In a build without the feature `scripts`.
 const NO_SCRIPTS: &str =
     "scripts are not supported, so a lock that a script would release stays until it expires";
-const NO_FUNCTIONS: &str = "functions are not supported; use EVAL, or SCRIPT LOAD and EVALSHA";
+pub(super) const NO_FUNCTIONS: &str =
+    "functions are not supported; use EVAL, or SCRIPT LOAD and EVALSHA";
 
 /// Makes the change of a SET without options.
 #[inline]

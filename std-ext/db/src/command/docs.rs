@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 107] = [
+pub(super) static DOCS: [Docs; 111] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -88,6 +88,9 @@ pub(super) static DOCS: [Docs; 107] = [
     ),
     docs("bitfield", "3.2.0", "bitmap", "Reads and changes integers of any width in a value."),
     docs("bitfield_ro", "6.0.0", "bitmap", "Reads integers of any width in a value."),
+    docs("lcs", "7.0.0", "string", "Finds the longest common subsequence of two values."),
+    docs("sort", "1.0.0", "generic", "Sorts the elements of a key. Strings have none."),
+    docs("sort_ro", "7.0.0", "generic", "Sorts the elements of a key. Strings have none."),
     docs("pfadd", "2.8.9", "hyperloglog", "Adds elements to a HyperLogLog."),
     docs(
         "pfcount",
@@ -232,6 +235,12 @@ pub(super) static DOCS: [Docs; 107] = [
         "Executes a script that the server knows, by its SHA-1, and that changes nothing.",
     ),
     docs("script", "2.6.0", "scripting", "A container for commands about scripts."),
+    docs(
+        "function",
+        "7.0.0",
+        "scripting",
+        "A container for commands about functions, which do not exist.",
+    ),
 ];
 
 #[cfg(test)]

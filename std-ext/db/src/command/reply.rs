@@ -1,5 +1,6 @@
 //! How answers of the database become replies.
 
+use crate::command::lcs::LcsOptions;
 use crate::rdb::payload;
 use crate::request::{Answer, RequestError};
 use crate::resp::write::Writer;
@@ -30,6 +31,10 @@ pub(crate) enum ReplyKind {
     Sum,
     /// The number of elements of all HyperLogLogs.
     Union,
+    /// The longest common subsequence of two values.
+    Lcs(LcsOptions),
+    /// An empty array, or an error if the key exists.
+    Sorted,
     /// A bulk string, empty if the key is missing.
     Range,
     /// The remaining time to live, or the expiration time.
@@ -96,6 +101,7 @@ impl RestoreError {
     }
 }
 
+const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
 
 /// Redis stores values up to this length in one allocation with their header.
@@ -147,6 +153,8 @@ impl ReplyKind {
             }
             (Self::Refused(error, _), Answer::Int(1)) => out.error(error.text()),
             (Self::Refused(_, missing), _) => out.integer(missing.into()),
+            (Self::Sorted, Answer::Int(1)) => out.error(WRONG_TYPE),
+            (Self::Sorted, _) => out.array(0),
             (Self::Frequency, Answer::Int(1)) => out.error(NO_FREQUENCY),
             (Self::Dump, Answer::Bytes(value)) => write_dump(out, &[value]),
             (Self::Dump, Answer::Pieces(pieces)) => write_dump(out, pieces),
@@ -195,6 +203,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
             "ERR scripts and the commands beside them access the selected database only"
         }
         RequestError::NoSuchKey => "ERR no such key",
+        RequestError::WrongType => WRONG_TYPE,
         RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",
         RequestError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected",
         RequestError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",

@@ -45,7 +45,7 @@ impl<'t> Execution<'t, '_> {
     ) -> Result<(), CommandError> {
         let view = group.view();
         // One key at most, at the primary: nothing to check but its slot, if other groups have slots.
-        if view.role == Role::Primary && spec.keys.0 == spec.keys.1 && !spec.counts_keys() {
+        if view.role == Role::Primary && spec.keys.0 == spec.keys.1 && !spec.finds_keys() {
             let own = |at: usize| arguments.get(at).is_some_and(|key| view.owns(slot(key)));
             // At 0 is the command's name: it has no key, or a subcommand has it.
             if view.is_whole() || usize::try_from(spec.keys.0).is_ok_and(|at| at > 0 && own(at)) {
@@ -137,7 +137,7 @@ fn common_slot(spec: &CommandSpec, arguments: &[&[u8]]) -> Result<Option<u16>, C
     if spec.keys.0 == 0 {
         return Ok(None);
     }
-    let keys = places(spec.keys, arguments.len()).filter_map(|place| arguments.get(place));
+    let keys = places(spec, arguments).filter_map(|place| arguments.get(place));
     common(keys.map(|key| slot(key)))
 }
 

@@ -11,11 +11,13 @@ const STALE: &str = "stale";
 const PUBSUB: &str = "pubsub loading stale";
 const CLUSTER_ADMIN: &str = "admin stale";
 const SCRIPTING: &str = "slow scripting";
+const WRITE_SCRIPTING: &str = "write slow scripting";
+const LOADS: &str = "write denyoom noscript";
 const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 90] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 99] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -106,6 +108,15 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 90] = [
     spec(("script|exists", Id::Script, -3), NONE, "noscript", SCRIPTING),
     spec(("script|kill", Id::Script, 2), NONE, "noscript allow_busy", SCRIPTING),
     spec(("script|debug", Id::Script, 3), NONE, "noscript", SCRIPTING),
+    spec(("function|flush", Id::Function, -2), NONE, "write noscript", WRITE_SCRIPTING),
+    spec(("function|list", Id::Function, -2), NONE, "noscript", SCRIPTING),
+    spec(("function|stats", Id::Function, 2), NONE, "noscript allow_busy", SCRIPTING),
+    spec(("function|kill", Id::Function, 2), NONE, "noscript allow_busy", SCRIPTING),
+    spec(("function|help", Id::Function, 2), NONE, ABOUT, SCRIPTING),
+    spec(("function|dump", Id::Function, 2), NONE, "noscript", SCRIPTING),
+    spec(("function|restore", Id::Function, -3), NONE, LOADS, WRITE_SCRIPTING),
+    spec(("function|load", Id::Function, -3), NONE, LOADS, WRITE_SCRIPTING),
+    spec(("function|delete", Id::Function, 3), NONE, "write noscript", WRITE_SCRIPTING),
 ];
 
 /// Returns the subcommands of a command.

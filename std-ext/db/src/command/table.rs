@@ -40,6 +40,9 @@ pub(crate) enum Id {
     BitOp,
     BitField,
     BitFieldRo,
+    Lcs,
+    Sort,
+    SortRo,
     PfAdd,
     PfCount,
     PfMerge,
@@ -114,6 +117,7 @@ pub(crate) enum Id {
     EvalRo,
     EvalShaRo,
     Script,
+    Function,
 }
 
 /// The static properties of a command.
@@ -156,6 +160,12 @@ impl CommandSpec {
         matches!(self.id, Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo)
     }
 
+    /// Returns whether the arguments decide how many keys the command has, and where.
+    #[inline]
+    pub(crate) fn finds_keys(&self) -> bool {
+        self.counts_keys() || self.id == Id::Sort
+    }
+
     /// Returns whether a client may use the command before it has authenticated.
     pub(crate) fn allowed_unauthenticated(&self) -> bool {
         matches!(self.id, Id::Auth | Id::Hello | Id::Quit | Id::Reset)
@@ -183,6 +193,8 @@ const ONE: (i8, i8, i8) = (1, 1, 1);
 const TWO: (i8, i8, i8) = (1, 2, 1);
 const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
+const SORTS: &str = "write set sortedset list slow dangerous";
+const SORTS_READ_ONLY: &str = "read set sortedset list slow dangerous";
 const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 const SUBSCRIBES: &str = "pubsub noscript loading stale";
 
@@ -190,7 +202,7 @@ const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys"
 const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 107] = [
+pub(crate) static COMMANDS: [CommandSpec; 111] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -225,6 +237,9 @@ pub(crate) static COMMANDS: [CommandSpec; 107] = [
     spec(("bitop", Id::BitOp, -4), BEHIND_OPERATION, "write denyoom", "write bitmap slow"),
     spec(("bitfield", Id::BitField, -2), ONE, "write denyoom", "write bitmap slow"),
     spec(("bitfield_ro", Id::BitFieldRo, -2), ONE, "readonly fast", "read bitmap fast"),
+    spec(("lcs", Id::Lcs, -3), TWO, "readonly", "read string slow"),
+    spec(("sort", Id::Sort, -2), ONE, "write denyoom movablekeys", SORTS),
+    spec(("sort_ro", Id::SortRo, -2), ONE, "readonly movablekeys", SORTS_READ_ONLY),
     spec(("pfadd", Id::PfAdd, -2), ONE, "write denyoom fast", "write hyperloglog fast"),
     spec(("pfcount", Id::PfCount, -2), ALL, "readonly", "read hyperloglog slow"),
     spec(("pfmerge", Id::PfMerge, -2), ALL, "write denyoom", "write hyperloglog slow"),
@@ -354,6 +369,7 @@ pub(crate) static COMMANDS: [CommandSpec; 107] = [
     spec(("eval_ro", Id::EvalRo, -3), NONE, READ_SCRIPT, "slow scripting"),
     spec(("evalsha_ro", Id::EvalShaRo, -3), NONE, READ_SCRIPT, "slow scripting"),
     spec(("script", Id::Script, -2), NONE, "", "slow"),
+    spec(("function", Id::Function, -2), NONE, "", "slow"),
 ];
 
 /// The longest name; anything longer is no command.

@@ -195,7 +195,7 @@ fn a_pipeline_is_answered_in_its_order() {
     write::request(&mut input, &["COMMAND", "COUNT"]);
     write::request(&mut input, &["EXISTS", "b", "b", "c"]);
     let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
-        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:107\r\n:2\r\n";
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:110\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
 }
 
@@ -232,6 +232,45 @@ fn keys_of_a_command_are_among_its_arguments() {
             assert!(are_given && keys.is_empty() == has_none, "{words:?}: {answer}");
         }
     }
+}
+
+#[test]
+fn the_destination_of_sort_is_a_key() {
+    let mut client = Client::new();
+    for (line, keys) in [
+        ("sort a", "*1 $1 a"),
+        ("sort a by store get store limit 0 store", "*1 $1 a"),
+        ("sort a desc STORE b alpha", "*2 $1 a $1 b"),
+        ("sort a store b get * store c", "*2 $1 a $1 c"),
+        ("sort a limit 0 1 store", "*1 $1 a"),
+        ("sort_ro a store b", "*1 $1 a"),
+    ] {
+        assert_eq!(client.command(&format!("command getkeys {line}")), keys, "{line}");
+    }
+}
+
+#[test]
+fn a_transaction_finds_subsequences_and_sorts() {
+    let mut client = Client::new();
+    client.command("mset a ohmytext b mynewtext d 1");
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+    for (line, reply) in [
+        ("multi", "+OK".to_owned()),
+        ("set b text", "+QUEUED".to_owned()),
+        ("lcs a b", "+QUEUED".to_owned()),
+        ("sort a", "+QUEUED".to_owned()),
+        ("lcs a b len", "+QUEUED".to_owned()),
+        ("sort a store b", "+QUEUED".to_owned()),
+        ("sort missing store d", "+QUEUED".to_owned()),
+        ("sort_ro missing", "+QUEUED".to_owned()),
+        ("exec", format!("*7 +OK $4 text {wrong} :4 {wrong} :0 *0")),
+        ("mget b d", "*2 $4 text $-1".to_owned()),
+    ] {
+        assert_eq!(client.command(line), reply, "{line}");
+    }
+    // Changes of the same pipeline that come before and after.
+    let replies = client.send(b"SET a xay\r\nLCS a b\r\nSET a ext\r\nLCS a b LEN\r\nGET a\r\n");
+    assert_eq!(replies, b"+OK\r\n$1\r\nx\r\n+OK\r\n:3\r\n$3\r\next\r\n");
 }
 
 #[test]
@@ -406,8 +445,15 @@ fn out_of_memory_is_reported() {
     client.command("set a b");
     client.command("config set maxmemory 1");
     let full = "-OOM command not allowed when used memory > 'maxmemory'.";
-    for line in ["set a c", "append a c", "incr n", "mset a 1 b 2", "setrange a 0 x", "getset a b"]
-    {
+    for line in [
+        "set a c",
+        "append a c",
+        "incr n",
+        "mset a 1 b 2",
+        "setrange a 0 x",
+        "getset a b",
+        "sort n store a",
+    ] {
         assert_eq!(client.command(line), full, "{line}");
     }
     // A transaction is refused when the command is queued.

@@ -208,6 +208,13 @@ impl<'a, 'c> Apply<'a, 'c> {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
             }
             MultiKeyOp::Rename { from, to, if_absent: absent } => self.rename(from, to, absent),
+            MultiKeyOp::StoreSorted { from, .. } if self.find_alive(from).is_some() => {
+                Answer::Error(RequestError::WrongType)
+            }
+            MultiKeyOp::StoreSorted { to, .. } => {
+                self.delete(to);
+                Answer::Int(0)
+            }
             MultiKeyOp::MergeElements { to, keys } => self.merge_elements(to, keys),
             MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
             MultiKeyOp::Move { key, to } => self.move_key(key, to),

@@ -1,5 +1,6 @@
 //! The state of one run: its limits, and errors on their way through Lua.
 
+use crate::command::script::cjson::Settings;
 use crate::resp::Protocol;
 use crate::scripts::{Scripts, Switch};
 use mlua::{Lua, Value};
@@ -31,6 +32,8 @@ pub(super) struct Control {
     pub(super) protocol: Cell<Protocol>,
     /// The state of `math.random`.
     pub(super) random: Cell<u64>,
+    /// The settings of `cjson`.
+    pub(super) json: Cell<Settings>,
 }
 
 impl Control {
@@ -43,6 +46,7 @@ impl Control {
             place: RefCell::default(),
             protocol: Cell::new(Protocol::Two),
             random: Cell::new(0),
+            json: Cell::new(Settings::DEFAULT),
         }
     }
 
@@ -53,6 +57,7 @@ impl Control {
         *self.value.borrow_mut() = None;
         *self.place.borrow_mut() = None;
         self.protocol.set(Protocol::Two);
+        self.json.set(Settings::DEFAULT);
         self.switch.set_running(true);
     }
 

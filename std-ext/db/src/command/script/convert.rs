@@ -223,7 +223,7 @@ impl Replies<'_, '_, '_> {
 }
 
 /// Returns a value that is a number.
-fn number(value: &Value) -> Option<f64> {
+pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Integer(n) => Some(*n as f64),
         Value::Number(n) => Some(*n),

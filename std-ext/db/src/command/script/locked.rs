@@ -75,7 +75,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
         if spec.keys.0 == 0 || is_apart {
             return keyless_refusal(spec);
         }
-        let undeclared = places(spec.keys, arguments.len())
+        let undeclared = places(spec, arguments)
             .filter_map(|place| arguments.get(place))
             .find(|key| !self.declares(key));
         if let Some(key) = undeclared {

@@ -7,7 +7,12 @@
 mod api;
 mod arguments;
 mod base;
+mod bits;
 mod call;
+mod cjson;
+mod cjson_decode;
+mod cjson_encode;
+mod cmsgpack;
 mod compile;
 mod control;
 mod convert;
@@ -16,12 +21,14 @@ mod host;
 mod interpreter;
 mod locked;
 mod numbers;
+mod output;
 mod pattern;
 mod prelude;
 mod random;
 mod sandbox;
 mod shebang;
 mod strings;
+mod structs;
 mod substitutes;
 mod tables;
 #[cfg(test)]

@@ -7,7 +7,9 @@ use crate::command::script::arguments::bad_argument;
 use crate::command::script::base;
 use crate::command::script::control::{Control, error_here};
 use crate::command::script::substitutes::Substitutes;
-use crate::command::script::{api, prelude, random, strings, tables};
+use crate::command::script::{
+    api, bits, cjson, cmsgpack, prelude, random, strings, structs, tables,
+};
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use std::rc::Rc;
 
@@ -46,6 +48,10 @@ impl Sandbox {
             ("table", tables::table(lua, control, &picked(&native, "table", &TABLES)?)?),
             ("math", math(lua, control, &native.get("math")?)?),
             ("coroutine", picked(&native, "coroutine", &COROUTINES)?),
+            ("bit", bits::table(lua)?),
+            ("cmsgpack", cmsgpack::table(lua, control, &native.get("next")?)?),
+            ("struct", structs::table(lua, control)?),
+            ("cjson", cjson::table(lua, control, &native.get("next")?)?),
         ];
         let (wrapped, xpcall) = wrapped(lua, control, &native)?;
         for (name, real) in libraries {

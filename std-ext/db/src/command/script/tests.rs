@@ -27,6 +27,20 @@ fn a_lock_is_released_by_its_holder() {
     assert_eq!(client.send(b"GET lock\r\n"), b"$-1\r\n");
 }
 
+#[test]
+fn a_script_finds_subsequences_and_sorts_its_keys() {
+    let mut client = Client::new();
+    client.send(b"MSET a ohmytext b mynewtext d 1\r\n");
+    let find = "return redis.call('lcs', KEYS[1], KEYS[2])";
+    assert_eq!(run(&mut client, find, &["2", "a", "b"]), "$6\r\nmytext\r\n");
+    let sort = "return redis.call('sort', KEYS[1], 'store', ARGV[1])";
+    let reply = run(&mut client, sort, &["1", "missing", "d"]);
+    assert!(reply.contains("a key that is not in its KEYS: 'd'"), "{reply}");
+    let sort = "return redis.call('sort', KEYS[1], 'store', KEYS[2])";
+    assert_eq!(run(&mut client, sort, &["2", "missing", "d"]), ":0\r\n");
+    assert_eq!(client.send(b"EXISTS d\r\n"), b":0\r\n");
+}
+
 /// Hostile scripts, and the beginnings of their replies. None of them takes long, or leaves anything.
 #[test]
 fn hostile_scripts_end() {
@@ -129,4 +143,73 @@ fn scripts_run_in_the_selected_database() {
         client.send(b"GET k\r\nSELECT 0\r\nGET k\r\n"),
         b"$5\r\nthree\r\n+OK\r\n$4\r\nzero\r\n"
     );
+}
+
+/// Scripts that give our libraries hostile input, and the beginnings of their replies.
+#[test]
+fn libraries_survive_hostile_input() {
+    const STOPPED: &str = "-ERR Script stopped, because it has run for 500 ms";
+    let mut client = Client::new();
+    client.set_script_time_limit(500);
+    let mut wrong = Vec::new();
+    for (script, wanted) in [
+        ("local t = {} t.t = t cjson.encode(t)", "-ERR user_script:1: Cannot serialise, excessive"),
+        (
+            "cjson.encode_max_depth(2^31 - 1) local t = {} t[1] = t cjson.encode(t)",
+            "-ERR user_script:1: Cannot serialise, excessive nesting (2001)",
+        ),
+        (
+            "cjson.decode_max_depth(2^31 - 1) cjson.decode(('['):rep(1e6))",
+            "-ERR user_script:1: Found too many nested data structures (2001) at character 2001",
+        ),
+        ("local t = {'x'} for i = 1, 60 do t = {t, t} end cjson.encode(t)", STOPPED),
+        ("while true do pcall(cjson.decode, '[') end", STOPPED),
+        ("local t = ('/'):rep(6e6) for i = 1, 4 do t = {t, t} end cjson.encode(t)", "-ERR "),
+        ("cjson.encode_sparse_array(false, 0) cjson.encode({[2^31 - 1] = 1})", "-ERR "),
+        ("cjson.encode_sparse_array(true) return cjson.encode({[2^40] = 1})", "$"),
+        ("cjson.encode({[2^60] = 1})", "-ERR user_script:1: Cannot serialise table: excessively"),
+        ("cjson.decode('[' .. ('1,'):rep(3e6))", "-ERR "),
+        ("cjson.decode((' '):rep(1e6))", "-ERR user_script:1: Expected value but found T_END"),
+        ("cjson.decode('\"\\\\u')", "-ERR user_script:1: Expected value but found invalid unicode"),
+        ("cjson.decode('\"\\\\')", "-ERR user_script:1: Expected value but found invalid escape"),
+        ("return tostring(cjson.decode('0x'))", "-ERR user_script:1: Expected the end but found"),
+        ("return tostring(cjson.decode('1e99999999999'))", "$3\r\ninf"),
+        ("return tostring(cjson.decode('0x1p99999999999'))", "$3\r\ninf"),
+        (
+            "return cjson.decode('-.')",
+            "-ERR user_script:1: Expected value but found invalid number",
+        ),
+        ("cjson.encode_max_depth(5) cjson.new().encode_max_depth(7) return 1", ":1"),
+        ("return cjson.encode_max_depth()", ":1000"),
+        ("cjson.null = 1", "-ERR user_script:1: Attempt to modify a readonly table"),
+        ("while true do cjson.new() end", STOPPED),
+        ("return #cmsgpack.pack(('x'):rep(3e7), ('x'):rep(3e7))", "-ERR "),
+        ("local t = {'x'} for i = 1, 15 do t = {t, t, t, t} end cmsgpack.pack(t)", STOPPED),
+        ("cmsgpack.unpack(('\\145'):rep(1e6))", "-ERR user_script:1: stack overflow"),
+        ("cmsgpack.unpack(('\\1'):rep(1e6))", "-ERR user_script:1: too many results"),
+        (
+            "cmsgpack.unpack_limit(('\\161x'):rep(1e6), 2^40)",
+            "-ERR user_script:1: too many results",
+        ),
+        ("return {cmsgpack.unpack(('\\161x'):rep(2000))}", "*2000"),
+        ("cmsgpack.unpack('\\221\\255\\255\\255\\255\\1')", "-ERR user_script:1: Missing bytes"),
+        ("cmsgpack.unpack('\\219\\255\\255\\255\\255')", "-ERR user_script:1: Missing bytes"),
+        ("cmsgpack.unpack('\\223\\255')", "-ERR user_script:1: Missing bytes"),
+        ("cmsgpack.unpack('\\129\\203\\127\\248' .. ('\\0'):rep(7))", "-ERR table index is NaN"),
+        ("cmsgpack.unpack_one('x', 2^63)", "-ERR user_script:1: Start offset"),
+        ("struct.unpack(('b'):rep(1e5), ('x'):rep(1e5))", "-ERR user_script:1: stack overflow"),
+        ("struct.unpack('c2147483647', 'x')", "-ERR user_script:1: bad argument #2"),
+        ("struct.unpack('>dc0', struct.pack('>d', -1))", "-ERR user_script:1: bad argument #2"),
+        ("struct.unpack('>dc0', struct.pack('>d', 1e300))", "-ERR user_script:1: bad argument #2"),
+        ("struct.unpack('b', 'x', 2^62)", "-ERR user_script:1: bad argument #2"),
+        ("return #struct.pack('!1073741824i32i', 1, 1)", ":36"),
+        ("while true do struct.size(('b'):rep(1e5)) end", STOPPED),
+        ("struct.pack = 1", "-ERR user_script:1: Attempt to modify a readonly table"),
+    ] {
+        let reply = run(&mut client, script, &["0"]);
+        if !reply.starts_with(wanted) {
+            wrong.push(format!("{script}: {reply:.300}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

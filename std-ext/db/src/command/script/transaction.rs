@@ -159,7 +159,7 @@ fn keys_of<'q>(commands: &[Queued<'q>]) -> Vec<&'q [u8]> {
         } else {
             let spec = with_subcommand(spec, arguments);
             if spec.keys.0 != 0 {
-                let found = places(spec.keys, arguments.len());
+                let found = places(spec, arguments);
                 keys.extend(found.filter_map(|place| arguments.get(place)));
             }
         }
