@@ -4,11 +4,10 @@
 
 #![allow(clippy::cast_possible_wrap, reason = "the model counts to a few hundred")]
 
-#[path = "support/random.rs"]
-mod random;
-
 #[path = "support/model_bits.rs"]
 mod model_bits;
+#[path = "support/random.rs"]
+mod random;
 
 use hedgerow_db::request::{
     Answer, Change, ExpireCondition, Expiry, Field, LongDouble, MultiKeyOp, Query, Request,

@@ -17,6 +17,8 @@ use support::{Client, Running, bulk, command};
 
 const ACCOUNTS: usize = 6;
 const EACH: i64 = 1000;
+/// The sum of all accounts.
+const TOTAL: i64 = 6 * EACH;
 const MOVES: usize = 400;
 
 /// Moves an amount between two accounts.
@@ -105,10 +107,12 @@ fn no_reader_sees_a_part_of_a_script() {
             // Relaxed: the threads share nothing else.
             while !ended.load(Ordering::Relaxed) {
                 let sum = snapshot_sum(&mut session, &keys);
-                assert_eq!(sum, EACH * ACCOUNTS as i64, "a reader sees a part of a script");
+                assert_eq!(sum, TOTAL, "a reader sees a part of a script");
             }
         });
-        movers.into_iter().for_each(|mover| mover.join().unwrap());
+        for mover in movers {
+            mover.join().unwrap();
+        }
         stopped.join().unwrap();
         ended.store(true, Ordering::Relaxed);
     });
@@ -140,7 +144,7 @@ fn a_crash_keeps_whole_scripts() {
             torn.unwrap();
             let db = open(&FaultyDisk::new(), copy.path());
             let sum = snapshot_sum(&mut db.session(), &keys);
-            assert_eq!(sum, EACH * ACCOUNTS as i64, "a crash keeps a part of a script");
+            assert_eq!(sum, TOTAL, "a crash keeps a part of a script");
             crashes += 1;
         }
     });

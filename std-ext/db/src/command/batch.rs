@@ -12,10 +12,9 @@ use crate::command::diagnostics::call_meter::CallMeter;
 use crate::command::lcs::{self, LcsOptions};
 use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
+use crate::command::stored_answer::{StoredAnswer, store};
 use crate::log::Lsn;
-use crate::request::{
-    Answer, Bitwise, Change, Field, FieldValues, MultiKeyOp, Query, Request, RequestError,
-};
+use crate::request::{Answer, Bitwise, Change, Field, MultiKeyOp, Query, Request, RequestError};
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 #[cfg(feature = "scripts")]
@@ -83,18 +82,6 @@ enum DeferredOp {
     Fields,
     AddElements,
     MergeElements,
-}
-
-/// An answer that arrived out of order. Its bytes are in a buffer.
-#[derive(Clone, Copy)]
-enum StoredAnswer {
-    Done,
-    Nil,
-    Int(i64),
-    ExpiresAt(Option<u64>),
-    Error(RequestError),
-    Bytes(usize, usize),
-    Fields(usize, usize),
 }
 
 /// The requests of a pipeline, and the steps that make its replies.
@@ -530,54 +517,6 @@ fn complete<'a>(
 /// Shortens the lifetime of the requests.
 fn shortened<'short, 'a: 'short>(requests: Vec<Request<'a>>) -> Vec<Request<'short>> {
     requests
-}
-
-/// Stores an answer, with its bytes in `bytes`. Sets `full` instead of storing more than `max_out` bytes.
-fn store(answer: Answer<'_>, bytes: &mut Vec<u8>, max_out: usize, full: &mut bool) -> StoredAnswer {
-    match answer {
-        Answer::Done => StoredAnswer::Done,
-        Answer::Nil => StoredAnswer::Nil,
-        Answer::Int(n) => StoredAnswer::Int(n),
-        Answer::ExpiresAt(until) => StoredAnswer::ExpiresAt(until),
-        Answer::Error(error) => StoredAnswer::Error(error),
-        Answer::Bytes(value) => store_bytes(&[value], bytes, max_out, full),
-        Answer::Pieces(pieces) => store_bytes(pieces, bytes, max_out, full),
-        Answer::Fields(values) => match store_bytes(&[values.as_bytes()], bytes, max_out, full) {
-            StoredAnswer::Bytes(from, to) => StoredAnswer::Fields(from, to),
-            full => full,
-        },
-    }
-}
-
-fn store_bytes(
-    pieces: &[&[u8]],
-    bytes: &mut Vec<u8>,
-    max_out: usize,
-    full: &mut bool,
-) -> StoredAnswer {
-    let from = bytes.len();
-    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > max_out.saturating_sub(from) {
-        *full = true;
-        return StoredAnswer::Nil;
-    }
-    for piece in pieces {
-        bytes.extend_from_slice(piece);
-    }
-    StoredAnswer::Bytes(from, bytes.len())
-}
-
-impl StoredAnswer {
-    fn answer(self, bytes: &[u8]) -> Answer<'_> {
-        match self {
-            Self::Done => Answer::Done,
-            Self::Nil => Answer::Nil,
-            Self::Int(n) => Answer::Int(n),
-            Self::ExpiresAt(until) => Answer::ExpiresAt(until),
-            Self::Error(error) => Answer::Error(error),
-            Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),
-            Self::Fields(from, to) => Answer::Fields(FieldValues::stored(&bytes[from..to])),
-        }
-    }
 }
 
 /// Converts answers that arrive in order to replies.

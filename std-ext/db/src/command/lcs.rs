@@ -1,7 +1,6 @@
 //! The longest common subsequence of two values (LCS).
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
-use crate::command::execute::Execution;
 use crate::resp::write::Writer;
 use crate::state::number;
 
@@ -28,11 +27,10 @@ pub(crate) struct LcsOptions {
     min_length: u32,
 }
 
-impl<'a> Execution<'_, 'a> {
-    /// LCS.
-    pub(super) fn lcs(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let mut options = LcsOptions::default();
-        let mut rest = &arguments[3..];
+impl LcsOptions {
+    /// Reads the arguments behind the keys.
+    pub(super) fn read(mut rest: &[&[u8]]) -> Result<Self, CommandError> {
+        let mut options = Self::default();
         loop {
             rest = match rest {
                 [] => break,
@@ -61,8 +59,7 @@ impl<'a> Execution<'_, 'a> {
             let why = "ERR If you want both the length and indexes, please just use IDX.";
             return Err(why.into());
         }
-        self.batch.lcs(&arguments[1..3], options);
-        Ok(())
+        Ok(options)
     }
 }
 

@@ -54,6 +54,7 @@ mod routing;
 mod script;
 mod slowlog;
 mod sort;
+mod stored_answer;
 mod strings;
 mod subcommands;
 mod table;

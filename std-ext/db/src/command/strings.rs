@@ -4,6 +4,7 @@ use crate::command::arguments::{
     CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand, wrong_number,
 };
 use crate::command::execute::Execution;
+use crate::command::lcs::LcsOptions;
 use crate::command::reply::{EMBSTR_MAX, ReplyKind};
 use crate::request::{Change, LONGEST_VALUE, LongDouble, MultiKeyOp, Query};
 use crate::state::number;
@@ -110,6 +111,13 @@ impl<'a> Execution<'_, 'a> {
             Some((query, kind)) => self.batch.read(arguments[2], query, kind),
             None => self.help(&HELP),
         }
+        Ok(())
+    }
+
+    /// LCS.
+    pub(super) fn lcs(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let options = LcsOptions::read(&arguments[3..])?;
+        self.batch.lcs(&arguments[1..3], options);
         Ok(())
     }
 
