@@ -1,6 +1,6 @@
 //! `cjson.decode`: a value of Lua from JSON.
 
-use crate::command::script::cjson::Settings;
+use crate::command::script::cjson_settings::Settings;
 use crate::command::script::control::{Control, error_here};
 use crate::command::script::output::Output;
 use mlua::{Lua, LuaString, Table, Value};

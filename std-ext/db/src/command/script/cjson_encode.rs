@@ -1,7 +1,7 @@
 //! `cjson.encode`: a value of Lua as JSON.
 
 use crate::command::script::arguments::type_name;
-use crate::command::script::cjson::{Invalid, Settings};
+use crate::command::script::cjson_settings::{Invalid, Settings};
 use crate::command::script::control::{Control, error_here};
 use crate::command::script::convert::number;
 use crate::command::script::numbers::general;

@@ -1,6 +1,6 @@
 //! The state of one run: its limits, and errors on their way through Lua.
 
-use crate::command::script::cjson::Settings;
+use crate::command::script::cjson_settings::Settings;
 use crate::resp::Protocol;
 use crate::scripts::{Scripts, Switch};
 use mlua::{Lua, Value};

@@ -55,6 +55,9 @@ pub(super) struct Interpreter {
     compiled: HashMap<ScriptId, Script>,
     /// The number of removals when the scripts were compiled.
     removals: u64,
+    /// A script has failed outside of the sandbox: the stack or the memory of the interpreter was exhausted, and its
+    /// garbage may leave too little of them for the next script.
+    is_exhausted: bool,
 }
 
 thread_local! {
@@ -92,7 +95,15 @@ impl Interpreter {
         lua.set_global_hook(triggers, move |_, _| hook.check().map(|()| VmState::Continue))?;
         lua.set_memory_limit(SCRIPT_MEMORY)?;
         let (compiled, removals) = (HashMap::new(), scripts.removals());
-        Ok(Self { lua, scripts: Arc::clone(scripts), control, sandbox, compiled, removals })
+        Ok(Self {
+            lua,
+            scripts: Arc::clone(scripts),
+            control,
+            sandbox,
+            compiled,
+            removals,
+            is_exhausted: false,
+        })
     }
 
     /// Returns a compiled script that all connections know.
@@ -142,8 +153,13 @@ impl Interpreter {
                 let written = convert::write_reply(&self.control, out, &value, max_out);
                 if written.is_ok_and(|fits| fits) { Ok(()) } else { Err(Failure::TooLong) }
             }
-            Ok(Err(value)) => Err(Failure::Error(self.error_reply(id, &value))),
+            Ok(Err(value)) => {
+                // The handler of errors makes a table of each error that it sees.
+                self.is_exhausted = !matches!(value, Value::Table(_));
+                Err(Failure::Error(self.error_reply(id, &value)))
+            }
             Err(error) => {
+                self.is_exhausted = true;
                 let id = String::from_utf8_lossy(id.as_bytes());
                 let text = plain_text(&error);
                 let text = format!("ERR Error running script {id}, {text:.100}");
@@ -226,7 +242,7 @@ impl Interpreter {
 
     /// Returns whether the next script may use the interpreter.
     fn is_clean(&self) -> bool {
-        if self.control.check_stopped().is_err() {
+        if self.is_exhausted || self.control.check_stopped().is_err() {
             return false;
         }
         if self.lua.used_memory() > KEPT_MEMORY && self.lua.gc_collect().is_err() {

@@ -12,6 +12,7 @@ mod call;
 mod cjson;
 mod cjson_decode;
 mod cjson_encode;
+mod cjson_settings;
 mod cmsgpack;
 mod compile;
 mod control;

@@ -41,6 +41,24 @@ fn a_script_finds_subsequences_and_sorts_its_keys() {
     assert_eq!(client.send(b"EXISTS d\r\n"), b":0\r\n");
 }
 
+/// The interpreter has a stack of references, which scripts can fill.
+#[test]
+fn an_exhausted_interpreter_is_replaced() {
+    let mut client = Client::new();
+    for value in [
+        "string.gmatch('a', 'a')",
+        "coroutine.wrap(function() end)",
+        "coroutine.create(function() end)",
+        "cjson.new()",
+    ] {
+        let script = format!("local t = {{}} for i = 1, 20000 do t[i] = {value} end return #t");
+        let reply = run(&mut client, &script, &["0"]);
+        assert!(reply == ":20000\r\n" || reply.starts_with("-ERR"), "{value}: {reply:.300}");
+        let next = run(&mut client, "return cjson.encode({1, 2})", &["0"]);
+        assert_eq!(next, "$5\r\n[1,2]\r\n", "{value} spoils the next script");
+    }
+}
+
 /// Hostile scripts, and the beginnings of their replies. None of them takes long, or leaves anything.
 #[test]
 fn hostile_scripts_end() {
