@@ -298,7 +298,11 @@ impl Worker {
         let served = self.ready.take();
         for &key in &served {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            client.queued = false;
+            // A client that has moved away has left its entry behind, and another one may have its place. To serve that
+            // one twice in a cycle would deliver messages behind replies that are not held yet.
+            if !std::mem::take(&mut client.queued) {
+                continue;
+            }
             self.meter.note_served(&mut client.window);
             client.serve(&mut self.context);
             client.set_address(self.number, key);
