@@ -4,10 +4,8 @@
 
 use crate::command::arguments::{CommandError, SYNTAX, shown, subcommand};
 use crate::command::context::SettingError;
-use crate::command::diagnostics::KeyspaceCounts;
 use crate::command::execute::Execution;
-use crate::config::table;
-use crate::glob;
+use crate::command::glob;
 use crate::log::Fsync;
 use crate::options::Eviction;
 use crate::state::number;
@@ -84,12 +82,12 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::Get => self.settings(&arguments[2..]),
             Subcommand::Set => self.change_settings(&arguments[2..])?,
             Subcommand::ResetStat => {
-                self.execute_batch();
                 self.server.reset_counters();
-                self.meter.diagnostics.reset(KeyspaceCounts::of(&self.db.stats()));
                 self.reply(|out| out.ok());
             }
-            Subcommand::Rewrite => self.rewrite()?,
+            Subcommand::Rewrite => {
+                return Err("ERR The server is running without a config file".into());
+            }
             Subcommand::Help => self.help(&HELP),
         }
         Ok(())
@@ -118,28 +116,7 @@ impl<'a> Execution<'_, 'a> {
         each("dir", &folder.unwrap_or_default());
     }
 
-    /// CONFIG REWRITE.
-    fn rewrite(&mut self) -> Result<(), CommandError> {
-        self.execute_batch();
-        let mut settings = Vec::new();
-        for (name, value) in self.matching(&[b"*"]) {
-            if !table::find(&name).is_some_and(|setting| setting.modifiable) {
-                continue;
-            }
-            let no_text =
-                "ERR Rewriting config file: a password that is not UTF-8 cannot be in a file";
-            settings.push((name, String::from_utf8(value).map_err(|_| no_text)?));
-        }
-        self.server.rewrite_config(&settings).map_err(|why| match why {
-            None => "ERR The server is running without a config file".to_owned(),
-            Some(why) => format!("ERR Rewriting config file: {why}"),
-        })?;
-        self.reply(|out| out.ok());
-        Ok(())
-    }
-
-    /// Returns the settings whose names match one of the patterns, and their values.
-    fn matching(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+    fn settings(&mut self, patterns: &[&[u8]]) {
         let mut found: Vec<(String, Vec<u8>)> = Vec::new();
         let mut each = |name: &str, value: &[u8]| {
             let wanted =
@@ -151,11 +128,6 @@ impl<'a> Execution<'_, 'a> {
         };
         self.db_settings(&mut each);
         self.server.settings(&mut each);
-        found
-    }
-
-    fn settings(&mut self, patterns: &[&[u8]]) {
-        let found = self.matching(patterns);
         self.reply(|out| {
             out.map(found.len());
             for (name, value) in &found {

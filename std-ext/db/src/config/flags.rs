@@ -52,8 +52,7 @@ fn command() -> Command {
             "Settings can also be given in FILE, one per line as NAME VALUE, or as environment variables: \
              maxmemory-policy is {PREFIX}MAXMEMORY_POLICY, and {PREFIX}CONFIG names FILE. Flags override the \
              environment, and the environment overrides the file. `{NAME} cluster --help` lists the commands that \
-             look after a cluster. `{NAME} import`, `export`, `check` and `dump` are about a directory that no server \
-             has open; each has its own --help."
+             look after a cluster."
         ))
         .max_term_width(100)
         .args_override_self(true)
@@ -112,8 +111,7 @@ pub(super) fn flag(setting: &'static Setting) -> Arg {
 fn value_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Flag => "yes|no",
-        Kind::Number { .. } | Kind::Signed { .. } | Kind::NumberOrAuto { .. } => "NUMBER",
-        Kind::Percentiles => "PERCENTAGES",
+        Kind::Number { .. } | Kind::NumberOrAuto { .. } => "NUMBER",
         Kind::Bytes { .. } => "BYTES",
         Kind::Choice(_) => "WORD",
         Kind::Text => "TEXT",

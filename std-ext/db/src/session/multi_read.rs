@@ -19,7 +19,6 @@ use crate::buffers::emptied;
 use crate::log::Lsn;
 use crate::request::{Answer, Request, RequestError};
 use crate::state::State;
-use crate::state::databases::Keyspace;
 use crate::state::ownership::Confirmed;
 use crate::state::record::Record;
 use crate::state::shard::{Entered, Reader};
@@ -53,24 +52,23 @@ pub(super) struct MultiRead {
 type EnteredMemory = [usize; size_of::<Entered<'static>>() / size_of::<usize>()];
 
 impl MultiRead {
-    /// Answers reads, numbered from `first` on, in one snapshot. Returns nothing, and has answered none, if the
-    /// database does not have the keyspace any more.
+    /// Answers reads, numbered from `first` on, in one snapshot.
     pub(super) fn execute(
         &mut self,
-        (state, readers, keyspace): (&State, &[Reader], Keyspace),
-        (first, requests): (usize, &[Request<'_>]),
+        (state, readers): (&State, &[Reader]),
+        first: usize,
+        requests: &[Request<'_>],
         now: u64,
         answer: &mut impl FnMut(usize, Answer<'_>),
-    ) -> Option<Found> {
+    ) -> Found {
         let Self { mut shards, mut versions, entered } = std::mem::take(self);
         let mut entered = emptied(entered);
         let keys = requests.iter().filter_map(|request| Some(request.query()?.0));
         shards.clear();
-        shards.extend(keys.map(|key| keyspace.first + state.shard_of(key)));
+        shards.extend(keys.map(|key| state.shard_of(key)));
         shards.sort_unstable();
         shards.dedup();
-        let mut found = Some(Found::default());
-        let is_swapped = || state.databases.version() != keyspace.version;
+        let mut found = Found::default();
         let slots = || requests.iter().filter_map(|request| Some(slot(request.query()?.0)));
         let confirmed = (0..ATTEMPTS).find_map(|_| {
             let changes = state.ownership.changes();
@@ -82,37 +80,29 @@ impl MultiRead {
             (confirmed != Confirmed::Again).then_some(confirmed)
         });
         match confirmed {
-            // [DB-1] After the states were entered, as for a single read.
-            Some(_) if is_swapped() => found = None,
             Some(Confirmed::Owned) => {
                 let find = |at: usize, key: &[u8]| {
                     entered[at].get_key_value(key).map(|(there, ())| *there)
                 };
-                let hits = answer_all(state, &shards, (first, requests), now, find, answer);
-                found = Some(Found { lsn: 0, hits });
+                found.hits = answer_all(state, &shards, (first, requests), now, find, answer);
             }
             Some(_) => refuse((first, requests), answer),
             None => {
                 // Leave the read sections first: a writer that waits for them holds a lock that this thread needs.
                 entered.clear();
                 let mut cores = state.lock_all(shards.clone());
-                if is_swapped() {
-                    found = None;
-                } else if slots().all(|slot| state.ownership.has(|| slot)) {
+                if slots().all(|slot| state.ownership.has(|| slot)) {
                     let now = state.clock.now();
                     let times = cores.iter_mut().map(|(_, core)| core.advance_time(now));
                     let time = times.max().unwrap_or(now);
                     let find = |at: usize, key: &[u8]| cores[at].1.find(key);
-                    let hits = answer_all(state, &shards, (first, requests), time, find, answer);
-                    found = Some(Found { lsn: 0, hits });
+                    found.hits = answer_all(state, &shards, (first, requests), time, find, answer);
                 } else {
                     refuse((first, requests), answer);
                 }
             }
         }
-        if let Some(found) = &mut found {
-            found.lsn = last_seen(state, &shards, requests);
-        }
+        found.lsn = last_seen(state, &shards, requests);
         let entered = emptied(entered);
         // One element a key until duplicates are removed: a long MGET must not leave a large buffer.
         let shards = emptied(shards);
@@ -176,8 +166,7 @@ fn answer_all(
     let mut hits = 0;
     for (at, request) in requests.iter().enumerate() {
         let Some((key, query)) = request.query() else { continue };
-        let shard = shards[0] - shards[0] % state.shards.per_keyspace() + state.shard_of(key);
-        let index = shards.binary_search(&shard).expect("each key's shard is there");
+        let index = shards.binary_search(&state.shard_of(key)).expect("each key's shard is there");
         let alive = find(index, key).filter(|record| !record.is_expired(time));
         hits += u64::from(alive.is_some());
         answer_query(alive, query, time, state.cold.as_deref(), |found| answer(first + at, found));

@@ -11,7 +11,7 @@ use crate::request::{
 use crate::state::number;
 use crate::state::record::Record;
 use crate::state::rope::MAX_INLINE;
-use crate::state::shard::{self, Core};
+use crate::state::shard::Core;
 
 /// The change of one key.
 pub(crate) struct Apply<'a, 'd> {
@@ -34,7 +34,8 @@ impl Apply<'_, '_> {
         }
         let stored = self.core.find(self.key);
         let current = stored.filter(|record| !record.is_expired(self.time));
-        if self.full && change.grows() {
+        let grows = !matches!(change, Change::Delete | Change::GetDelete | Change::Expire { .. });
+        if grows && self.full {
             return answer(Answer::Error(RequestError::OutOfMemory));
         }
         match *change {
@@ -44,13 +45,6 @@ impl Apply<'_, '_> {
             Change::Delete => {
                 self.remove(stored, current);
                 answer(Answer::Int(current.is_some().into()));
-            }
-            Change::DeleteIfEqual(value) => {
-                let equal = self.is_value(current, value);
-                if equal {
-                    self.remove(stored, current);
-                }
-                answer(Answer::Int(equal.into()));
             }
             Change::GetDelete => {
                 self.remove(stored, current);
@@ -75,9 +69,6 @@ impl Apply<'_, '_> {
             Change::SetRange { offset: at, bytes } => {
                 answer(self.splice(stored, current, at, bytes, false));
             }
-            Change::SetBit { offset, bit } => answer(self.set_bit(stored, current, offset, bit)),
-            Change::AddElements(elements) => answer(self.add_elements(stored, current, elements)),
-            Change::Fields(fields) => self.fields(stored, current, fields, answer),
         }
     }
 
@@ -95,7 +86,7 @@ impl Apply<'_, '_> {
         stored: Option<Record>,
         current: Option<Record>,
         value: &[u8],
-        (condition, expiry, get): (SetCondition<'_>, Expiry, bool),
+        (condition, expiry, get): (SetCondition, Expiry, bool),
         answer: Reply<'_>,
     ) {
         if value.len() > LONGEST_VALUE {
@@ -105,8 +96,6 @@ impl Apply<'_, '_> {
             SetCondition::Always => false,
             SetCondition::IfAbsent => current.is_some(),
             SetCondition::IfPresent => current.is_none(),
-            SetCondition::IfEqual(other) => !self.is_value(current, other),
-            SetCondition::IfNotEqual(other) => self.is_value(current, other),
         };
         if !forbidden {
             let expires_at = match expiry {
@@ -129,24 +118,9 @@ impl Apply<'_, '_> {
         }
     }
 
-    /// Returns whether the key exists and has this value. A long value is compared in its pieces.
-    fn is_value(&self, record: Option<Record>, wanted: &[u8]) -> bool {
-        let Some(record) = record else { return false };
-        let (value, mut rest, mut equal) = (record.value(), wanted, true);
-        if value.length() != wanted.len() {
-            return false;
-        }
-        shard::visit(value, self.core.cold(), 0..wanted.len(), &mut |piece| {
-            let (own, behind) = rest.split_at(piece.len());
-            (equal, rest) = (own == piece, behind);
-            equal
-        });
-        equal
-    }
-
     /// Returns what the log entry contains of a value. If entries are not written to files, only watchers read them,
     /// and only for the keys: then a long value is not copied.
-    pub(super) fn logged<'v>(&self, value: &'v [u8]) -> &'v [u8] {
+    fn logged<'v>(&self, value: &'v [u8]) -> &'v [u8] {
         let is_read = value.len() <= MAX_INLINE || self.core.is_logged();
         if is_read { value } else { &[] }
     }
@@ -250,7 +224,7 @@ impl Apply<'_, '_> {
         }
         let end = at.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
         let Some(end) = end else { return Answer::Error(RequestError::ValueTooLong) };
-        self.core.write(stored, current, self.key, &[(at, part)]);
+        self.core.write(stored, current, self.key, (at, part));
         if appends {
             change::append(self.key, self.logged(part), self.log);
         } else {
@@ -260,6 +234,6 @@ impl Apply<'_, '_> {
     }
 }
 
-pub(super) fn length(record: Option<Record>) -> usize {
+fn length(record: Option<Record>) -> usize {
     record.map_or(0, |record| record.value().length())
 }

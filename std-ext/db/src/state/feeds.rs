@@ -91,11 +91,7 @@ impl Feed {
                 | LoggedOp::Floor(_)
                 | LoggedOp::Batch(_)
                 | LoggedOp::Out(..)
-                | LoggedOp::Own(..)
-                // A node of a cluster has one database.
-                | LoggedOp::Database(_)
-                | LoggedOp::Move(..)
-                | LoggedOp::Swap(..) => {}
+                | LoggedOp::Own(..) => {}
             }
         }
         changed.cleared |= cleared;
