@@ -74,7 +74,7 @@ pub(super) struct Loops {
     pub(super) restless: Gauge,
     /// The number stays as a test has set it: on a busy machine, a loop could retire before the test has begun.
     #[cfg(test)]
-    pub(super) pinned: Gauge,
+    pinned: Gauge,
 }
 
 /// The last changes of the number.
@@ -148,6 +148,19 @@ impl Loops {
     /// Returns how long the work must be little before a loop retires.
     pub(super) fn quiet(&self) -> u64 {
         lock(&self.change).quiet
+    }
+
+    /// Sets the number of active loops, which stays until [`unpin`](Self::unpin).
+    #[cfg(test)]
+    pub(super) fn pin(&self, active: usize) {
+        self.pinned.set(1);
+        self.set_active(active);
+    }
+
+    /// Lets loops retire again.
+    #[cfg(test)]
+    pub(super) fn unpin(&self) {
+        self.pinned.set(0);
     }
 
     /// Sets the number of active loops.

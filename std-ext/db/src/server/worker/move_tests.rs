@@ -234,8 +234,7 @@ fn clients_of_a_retired_loop(
     connect: &(dyn Fn() -> TcpStream + Sync),
     prepare: impl Fn(&mut TcpStream),
 ) -> Vec<TcpStream> {
-    shared.loops.pinned.set(1);
-    shared.loops.set_active(2);
+    shared.loops.pin(2);
     let mut clients: Vec<_> = (0..4).map(|_| connect()).collect();
     clients.iter_mut().for_each(prepare);
     assert!(shared.workers[1].clients.get() > 0, "all clients are on one loop");
@@ -428,8 +427,7 @@ fn replies_that_wait_for_the_client_are_sent_by_the_new_worker() {
 #[test]
 fn a_retired_loop_gives_its_clients_away() {
     serve(in_memory(), |shared, connect| {
-        shared.loops.pinned.set(1);
-        shared.loops.set_active(2);
+        shared.loops.pin(2);
         let mut clients: Vec<_> = (0..10).map(|_| connect()).collect();
         let mut talk = || {
             for client in &mut clients {
@@ -441,7 +439,7 @@ fn a_retired_loop_gives_its_clients_away() {
         let of = |worker: usize| shared.workers[worker].clients.get();
         assert!(of(0) > 0 && of(1) > 0, "new clients go to one loop: {} and {}", of(0), of(1));
         // Both idle, so one retires by itself.
-        shared.loops.pinned.set(0);
+        shared.loops.unpin();
         // A client that moves is counted at neither loop for a moment.
         wait_until("an idle loop does not retire", || {
             talk();
