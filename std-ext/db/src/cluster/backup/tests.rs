@@ -21,14 +21,6 @@ fn why(error: Result<Contents, StartError>) -> String {
     error.err().map(|why| why.to_string()).unwrap_or_default()
 }
 
-fn verify(backup: &Path) -> Result<Contents, StartError> {
-    super::verify(backup)
-}
-
-fn unpack(backup: &Path, to: &Path) -> Result<Contents, StartError> {
-    super::unpack(backup, to)
-}
-
 fn take(settings: &ClusterSettings, to: &Path, node: Option<&str>) -> Result<Contents, StartError> {
     super::take(settings, to, node.as_slice(), Duration::from_secs(60))
 }
