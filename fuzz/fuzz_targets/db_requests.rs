@@ -14,11 +14,13 @@ use hedgerow_db::command::{
     ClientInfo, Connection, Context, NextStep, Scratch, ServerApi, ServerStats, SettingError,
     process_input,
 };
+use hedgerow_db::pubsub::Hub;
+use hedgerow_db::request::{MultiKeyOp, Request};
 use hedgerow_db::resp::parse::Limits;
 use hedgerow_db::resp::read::{self, Found};
 use hedgerow_db::{Db, Options, Session};
 use libfuzzer_sys::fuzz_target;
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 #[derive(Arbitrary, Debug)]
 struct Script<'a> {
@@ -56,7 +58,13 @@ impl ServerApi for Server {
     fn has_password(&self) -> bool {
         false
     }
+
+    fn hub(&self) -> &Arc<Hub> {
+        &HUB
+    }
 }
+
+static HUB: LazyLock<Arc<Hub>> = LazyLock::new(|| Hub::new(0));
 
 static DB: LazyLock<Db> = LazyLock::new(|| {
     let mut options = Options::in_memory();
@@ -68,7 +76,7 @@ static SESSION: LazyLock<Mutex<Session>> = LazyLock::new(|| Mutex::new(DB.sessio
 
 /// Returns the replies to bytes that arrive in pieces.
 fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize) -> Vec<u8> {
-    DB.clear().expect("it is in memory");
+    session.execute(&[Request::MultiKey(MultiKeyOp::ClearAll)], &mut |_, _| {});
     DB.set_max_memory(0);
     let mut connection = Connection::new(1, "fuzz".into(), "here".into(), false);
     let mut scratch = Scratch::default();
@@ -90,8 +98,10 @@ fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize
 /// Returns whether a reply depends on the time, among others.
 fn tells_time(bytes: &[u8]) -> bool {
     let small = bytes.to_ascii_lowercase();
-    let names =
-        ["ttl", "ex", "px", "time", "idle", "info", "memory", "save", "keys", "key", "scan"];
+    let names = [
+        "ttl", "ex", "px", "time", "idle", "info", "memory", "save", "keys", "key", "scan",
+        "restore", "slowlog", "latency", "genpass",
+    ];
     names.iter().any(|name| small.windows(name.len()).any(|word| word == name.as_bytes()))
 }
 

@@ -8,6 +8,7 @@ use crate::log::{LogError, Lsn};
 use crate::snapshot::{self, Writer};
 use crate::state::record::Record;
 use crate::state::role::Role;
+use crate::state::shard::Core;
 use crate::state::{State, maintenance, shard};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -225,22 +226,20 @@ fn write_snapshot(
 ) -> Result<SnapshotStatus, Error> {
     let snapshot_error = |why| Error::Snapshot(Arc::new(why));
     let (first, rollbacks) = (state.log.rotate()?, state.rollbacks());
-    let is_alone = state.role.get() == Role::Alone;
-    let create = if is_alone { Writer::create } else { Writer::create_clustered };
-    let mut writer = create(folder).map_err(snapshot_error)?;
-    let mut pause = Duration::ZERO;
-    let writing = state.begin_snapshot();
-    for number in 0..state.shards.len() {
-        if stopping() {
-            return Err(snapshot_error(io::Error::new(
-                io::ErrorKind::Interrupted,
-                "the database is closed",
-            )));
+    let (writer, pause) = loop {
+        let several = state.shards.len() > state.shards.per_keyspace();
+        let create = match state.role.get() {
+            Role::Alone if several => Writer::create_several,
+            Role::Alone => Writer::create,
+            _ => Writer::create_clustered,
+        };
+        let mut writer = create(folder).map_err(snapshot_error)?;
+        let written = write_shards(state, several, &mut writer, stopping);
+        // The format has no room for a database that was first used meanwhile.
+        if let Some(pause) = written.map_err(snapshot_error)? {
+            break (writer, pause);
         }
-        let took = write_shard(number, state, &mut writer).map_err(snapshot_error)?;
-        pause = pause.max(took);
-    }
-    drop(writing);
+    };
     if !state.seal_snapshot() {
         let why = "this node was the primary until now: the snapshot is written later";
         return Err(snapshot_error(io::Error::other(why)));
@@ -262,30 +261,79 @@ fn write_snapshot(
     Ok(SnapshotStatus { entry: last, pause, bytes, ..SnapshotStatus::default() })
 }
 
-/// Writes a shard as of one point in time. Returns how long the shard was locked.
-fn write_shard(number: usize, state: &State, writer: &mut Writer) -> io::Result<Duration> {
-    /// Releases the records held for the snapshot, even after a panic or an error.
-    struct Held<'a>(&'a State, &'a shard::Shard);
-    impl Drop for Held<'_> {
-        fn drop(&mut self) {
-            self.1.lock().end_snapshot(self.0.log.safe());
+/// Writes all shards. Returns the longest time for which one was locked; nothing if a second database was first used
+/// meanwhile, and the snapshot has no room for `several`.
+fn write_shards(
+    state: &State,
+    several: bool,
+    writer: &mut Writer,
+    stopping: &dyn Fn() -> bool,
+) -> io::Result<Option<Duration>> {
+    let mut pause = Duration::ZERO;
+    let _writing = state.begin_snapshot();
+    for number in 0..state.shards.per_keyspace() {
+        if stopping() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "the database is closed"));
+        }
+        let Some(took) = write_shard(number, state, several, writer)? else { return Ok(None) };
+        pause = pause.max(took);
+    }
+    Ok(Some(pause))
+}
+
+/// Releases the records of a shard that are held for the snapshot, even after a panic or an error.
+struct Held<'a>(&'a State, usize);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.shards[self.1].lock().end_snapshot(self.0.log.safe());
+    }
+}
+
+/// Writes the shard of this number of each keyspace, all as of one point in time: an entry may move keys from one
+/// database to another. Returns how long the shards were locked; nothing if there are several keyspaces, and the
+/// snapshot has no room for them.
+fn write_shard(
+    number: usize,
+    state: &State,
+    several: bool,
+    writer: &mut Writer,
+) -> io::Result<Option<Duration>> {
+    let keyspaces = |from: usize| {
+        let numbers = (from..).map(|keyspace| state.first_shard(keyspace) + number);
+        numbers.take_while(|number| *number < state.shards.len())
+    };
+    let mut cores = state.lock_all(keyspaces(0).collect());
+    // Another thread may have made a keyspace before the first of these was locked, and none since.
+    let more = keyspaces(cores.len()).map(|number| (number, state.shards[number].lock()));
+    cores.extend(more.collect::<Vec<_>>());
+    if cores.len() > 1 && !several {
+        return Ok(None);
+    }
+    let began = Instant::now();
+    // Entries are appended under these locks, so every change in these records has an entry up to this one.
+    let floor = state.log.last();
+    let mut begin = |(shard, core): &mut (usize, MutexGuard<'_, Core>)| {
+        let time = state.snapshot_time(core);
+        (state.database_of(*shard), core.begin_snapshot(), time, *shard)
+    };
+    let begun: Vec<(u16, Vec<Record>, u64, usize)> = cores.iter_mut().map(&mut begin).collect();
+    drop(cores);
+    let pause = began.elapsed();
+    let held = |(database, records, time, shard)| (database, records, time, Held(state, shard));
+    let mut sections: Vec<_> = begun.into_iter().map(held).collect();
+    sections.sort_unstable_by_key(|(database, ..)| *database);
+    for (database, records, time, _held) in sections {
+        // Its slots have a section of database 0 in any case, which says up to which entry they are there.
+        if database != 0 && records.is_empty() {
+            continue;
+        }
+        writer.section_of(database, state.sharding.slots(number), floor)?;
+        for record in records.into_iter().filter(|record| !record.is_expired(time)) {
+            shard::read(record, state.cold.as_deref(), |value| {
+                writer.entry(record.key(), record.expires_at(), value)
+            })?;
         }
     }
-    let shard = &state.shards[number];
-    let mut core = shard.lock();
-    let began = Instant::now();
-    let records: Vec<Record> = core.begin_snapshot();
-    // Entries are appended under this lock, so every change in these records has an entry up to this one.
-    let floor = state.log.last();
-    let time = state.snapshot_time(&mut core);
-    drop(core);
-    let pause = began.elapsed();
-    let _held = Held(state, shard);
-    writer.section(state.sharding.slots(number), floor)?;
-    for record in records.into_iter().filter(|record| !record.is_expired(time)) {
-        shard::read(record, state.cold.as_deref(), |value| {
-            writer.entry(record.key(), record.expires_at(), value)
-        })?;
-    }
-    Ok(pause)
+    Ok(Some(pause))
 }

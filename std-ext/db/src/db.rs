@@ -19,6 +19,7 @@ use crate::session::Session;
 use crate::slot_set::SlotSet;
 use crate::snapshot::Snapshot;
 use crate::state::State;
+use crate::state::databases::DatabaseStats;
 use crate::state::load::{LoadingShards, Met};
 use crate::watch::Watch;
 use std::fmt;
@@ -40,9 +41,14 @@ use std::time::Duration;
 /// assert!(db.delete("rose")?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// There are [several databases](crate::Options::databases), with keys of their own. [`Db::open`] returns database 0,
+/// and [`Db::database`] another one, in the same folder and log.
 #[derive(Clone)]
 pub struct Db {
     inner: Arc<Inner>,
+    /// The number of the database.
+    database: u16,
 }
 
 struct Inner {
@@ -52,6 +58,8 @@ struct Inner {
     /// Sessions for callers that have none of their own.
     sessions: Mutex<Vec<Session>>,
     background: BackgroundTasks,
+    #[cfg(feature = "scripts")]
+    scripts: Arc<crate::scripts::Scripts>,
 }
 
 /// The data that was loaded when the database was opened.
@@ -76,7 +84,7 @@ pub struct Opened {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Keys, including expired ones that have not been removed yet.
+    /// Keys of all databases, including expired ones that have not been removed yet.
     pub keys: u64,
     /// Keys with an expiration.
     pub expires: u64,
@@ -106,7 +114,7 @@ pub struct Stats {
     pub snapshot_failed: bool,
     /// The longest time for which the last snapshot locked a shard.
     pub snapshot_pause: Duration,
-    /// The number of shards.
+    /// The number of shards of each database.
     pub shards: usize,
 }
 
@@ -177,7 +185,24 @@ impl Db {
     ) -> Self {
         let background = BackgroundTasks::start(&state, folder, options.snapshot_after);
         let sessions = Mutex::default();
-        Self { inner: Arc::new(Inner { state, options, opened, sessions, background }) }
+        #[cfg(feature = "scripts")]
+        let scripts = Arc::new(crate::scripts::Scripts::new(options.script_time_limit));
+        let inner = Arc::new(Inner {
+            state,
+            options,
+            opened,
+            sessions,
+            background,
+            #[cfg(feature = "scripts")]
+            scripts,
+        });
+        Self { inner, database: 0 }
+    }
+
+    /// Returns what all connections share about scripts.
+    #[cfg(feature = "scripts")]
+    pub(crate) fn scripts(&self) -> &Arc<crate::scripts::Scripts> {
+        &self.inner.scripts
     }
 
     /// Returns the state.
@@ -191,9 +216,55 @@ impl Db {
         self.inner.state.clock.now()
     }
 
-    /// Makes a session: a thread's access for many requests at once.
+    /// Returns the database of a number, which shares log, memory and sessions with this one.
+    ///
+    /// ```
+    /// use hedgerow_db::{Db, Options};
+    ///
+    /// let db = Db::open(Options::in_memory())?;
+    /// let other = db.database(1)?;
+    /// db.set("rose", "red")?;
+    /// assert_eq!(other.get("rose")?, None);
+    /// other.set("rose", "white")?;
+    /// other.clear()?;
+    /// assert_eq!((db.len(), other.len()), (1, 0));
+    /// db.swap_databases(0, 1)?;
+    /// assert_eq!(other.get("rose")?.as_deref(), Some(&b"red"[..]));
+    /// assert!(db.database(16).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RequestError::NoSuchDatabase`] if the [options](Options::databases) do not have as many.
+    pub fn database(&self, number: u16) -> Result<Self, RequestError> {
+        self.inner.state.databases.check(number)?;
+        Ok(Self { inner: Arc::clone(&self.inner), database: number })
+    }
+
+    /// Returns the number of this database.
+    pub fn number(&self) -> u16 {
+        self.database
+    }
+
+    /// Gives two databases each other's keys, at one point in time. No key is moved, so it takes as long for many keys
+    /// as for few. Their [watches](Self::watch) end.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), and if there is no such database.
+    pub fn swap_databases(&self, one: u16, other: u16) -> Result<(), Error> {
+        self.execute(Request::MultiKey(MultiKeyOp::SwapDatabases(one, other)), done)
+    }
+
+    /// Returns the number of keys of each database that has any.
+    pub fn database_stats(&self) -> Vec<DatabaseStats> {
+        self.inner.state.database_stats()
+    }
+
+    /// Makes a session: a thread's access for many requests at once. It begins with this database.
     pub fn session(&self) -> Session {
-        Session::new(Arc::clone(&self.inner.state))
+        let mut session = Session::new(Arc::clone(&self.inner.state));
+        session.set_database(self.database);
+        session
     }
 
     /// Returns the log, which says when answers may be shown.
@@ -236,7 +307,7 @@ impl Db {
             last_snapshot_at: done.at,
             snapshot_failed: done.failed,
             snapshot_pause: done.pause,
-            shards: state.shards.len(),
+            shards: state.shards.per_keyspace(),
         }
     }
 
@@ -249,6 +320,15 @@ impl Db {
     pub fn set_max_memory(&self, bytes: usize) {
         self.inner.state.limit.set_bytes(bytes);
         self.inner.background.wake();
+    }
+
+    /// Sets how many milliseconds a script may run; 0 for no limit.
+    #[cfg_attr(not(feature = "scripts"), expect(clippy::unused_self, reason = "there are none"))]
+    pub fn set_script_time_limit(&self, milliseconds: u64) {
+        #[cfg(feature = "scripts")]
+        self.inner.scripts.set_time_limit(milliseconds);
+        #[cfg(not(feature = "scripts"))]
+        let _ = milliseconds;
     }
 
     /// Sets the eviction policy. Excess keys are evicted in the background.
@@ -266,7 +346,7 @@ impl Db {
         let _ = bytes;
     }
 
-    /// Starts to watch the changes of keys with a prefix.
+    /// Starts to watch the changes of keys of this database with a prefix.
     ///
     /// ```
     /// use hedgerow_db::{Db, Options};
@@ -284,7 +364,7 @@ impl Db {
     /// ```
     pub fn watch(&self, prefix: impl AsRef<[u8]>) -> Watch {
         let state = &self.inner.state;
-        state.watchers.watch(prefix.as_ref(), Arc::clone(&state.log))
+        state.watchers.watch(self.database, prefix.as_ref(), Arc::clone(&state.log))
     }
 
     /// Writes a snapshot and removes the log before it. Blocks until that is done; other threads are not blocked.
@@ -325,6 +405,7 @@ impl Db {
         let session = sessions.pop();
         drop(sessions);
         let mut session = session.unwrap_or_else(|| self.session());
+        session.set_database(self.database);
         let made = with(&mut session);
         // A session that a panic has left in the middle of a request is not reused.
         lock(&self.inner.sessions).push(session);
@@ -474,7 +555,7 @@ impl Db {
         Ok(self.execute(Request::Change(key.as_ref(), change), int)? == 1)
     }
 
-    /// Returns the number of keys, including expired ones that have not been removed yet.
+    /// Returns the number of keys of this database, including expired ones that have not been removed yet.
     pub fn len(&self) -> usize {
         self.with_session(|session| session.len())
     }
@@ -484,7 +565,7 @@ impl Db {
         self.len() == 0
     }
 
-    /// Removes all keys.
+    /// Removes all keys of this database.
     ///
     /// # Errors
     /// As [`set`](Self::set).
@@ -559,19 +640,29 @@ pub(crate) fn recover(
     progress.add_total(log_bytes(folder)?);
     let snapshot = Snapshot::newest(folder)?;
     recover_by(snapshot.as_ref(), shards, opened, progress, |from, above, replay| {
-        FileLog::open(Arc::clone(folder), options.fsync, from, above, replay)
+        let check = || check_databases(folder, shards);
+        FileLog::open_checked(Arc::clone(folder), options.fsync, from, above, replay, &check)
     })
 }
 
 /// Loads the data of a directory, and changes nothing in it.
-#[cfg(feature = "cluster")]
-pub(crate) fn load_only(folder: &Arc<Folder>, shards: &LoadingShards) -> Result<(), OpenError> {
+#[cfg(any(feature = "cli", feature = "cluster"))]
+pub(crate) fn load_only(folder: &Arc<Folder>, shards: &LoadingShards) -> Result<Opened, OpenError> {
     let (mut opened, progress) = (Opened::default(), Progress::default());
     let snapshot = Snapshot::newest_complete(folder)?;
     recover_by(snapshot.as_ref(), shards, &mut opened, &progress, |from, above, replay| {
         Ok(((), crate::log::survey(folder, from, above, replay)?))
     })?;
-    Ok(())
+    check_databases(folder, shards)?;
+    Ok(opened)
+}
+
+/// Returns an error if a database has keys that will not exist.
+fn check_databases(folder: &Folder, shards: &LoadingShards) -> Result<(), OpenError> {
+    shards.missing().map_or(Ok(()), |(database, databases)| {
+        let folder = folder.path().into();
+        Err(OpenError::NoSuchDatabase { folder, database, databases })
+    })
 }
 
 /// Loads a snapshot, and the entries of the log that `open` opens: those from a number on, behind a snapshot that has
@@ -642,10 +733,10 @@ fn load(snapshot: &Snapshot, shards: &LoadingShards, progress: &Progress) -> Res
             // Relaxed: the numbers must only differ.
             let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let Some(section) = sections.get(number) else { return Ok(()) };
-            shards.reserve(section.slots.clone(), section.entries as usize);
+            shards.reserve(section.database, section.slots.clone(), section.entries as usize);
             let mut bytes = 0;
             snapshot.read_section(number, &mut |key, ends, value| {
-                shards.load(key, ends, value);
+                shards.load_into(section.database, key, ends, value);
                 bytes += (key.len() + value.len()) as u64;
                 if bytes > 1 << 20 {
                     progress.add_done(std::mem::take(&mut bytes));

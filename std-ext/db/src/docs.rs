@@ -1,10 +1,16 @@
-//! Documentation pages: getting started, cluster, sharding, autoscaling, backup, etcd, Kubernetes, security, upgrades,
-//! monitoring, configuration, guarantees, limits.
+//! Documentation pages: getting started, coming from Redis, cluster, sharding, autoscaling, backup, etcd, Kubernetes,
+//! security, upgrades, monitoring, configuration, guarantees, limits.
 
 pub mod getting_started {
     //! Installing and running the database.
     //!
     #![doc = include_str!("../docs/getting_started.md")]
+}
+
+pub mod coming_from_redis {
+    //! Whether a program runs, and how data moves in and out.
+    //!
+    #![doc = include_str!("../docs/coming_from_redis.md")]
 }
 
 pub mod cluster {
@@ -76,6 +82,12 @@ pub mod guarantees {
     //! <div style="overflow-x:auto">
     #![doc = include_str!("../docs/path_of_a_set.svg")]
     //! </div>
+}
+
+pub mod scripts {
+    //! Scripts in Lua, and how they differ from those of Redis.
+    //!
+    #![doc = include_str!("../docs/scripts.md")]
 }
 
 pub mod limits {

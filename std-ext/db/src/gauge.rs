@@ -1,4 +1,4 @@
-//! A shared number that stands for itself.
+//! Shared numbers that stand for themselves.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,5 +38,24 @@ impl Gauge {
     pub(crate) fn raise(&self, value: u64) -> u64 {
         // Relaxed: see the type.
         self.0.fetch_max(value, Ordering::Relaxed)
+    }
+}
+
+/// A number that only grows, written by one thread and read by any.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub(crate) fn add(&self, more: u64) {
+        // Only one thread writes, so no addition is lost. Relaxed: a statistic; no other memory is published through
+        // it.
+        self.0.store(self.get() + more, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        // Relaxed: as in `add`.
+        self.0.load(Ordering::Relaxed)
     }
 }

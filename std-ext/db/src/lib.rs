@@ -53,16 +53,24 @@ mod db;
 pub mod docs;
 mod error;
 mod gauge;
+mod glob;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod limits;
 mod lock;
 pub mod log;
 mod long_double;
+#[cfg(feature = "cli")]
+pub mod offline;
 pub mod options;
 mod progress;
+#[doc(hidden)]
+pub mod pubsub;
+pub mod rdb;
 pub mod request;
 pub mod resp;
+#[cfg(feature = "scripts")]
+mod scripts;
 pub mod server;
 mod session;
 mod slot_set;
@@ -75,10 +83,11 @@ pub mod watch;
 pub use clock::TimeSource;
 pub use db::{Db, Opened, Stats};
 pub use error::Error;
-pub use options::Options;
+pub use options::{MAX_DATABASES, Options};
 pub use progress::Progress;
 pub use session::{Session, TransactionOutcome};
 pub use slot_set::SlotSet;
+pub use state::databases::DatabaseStats;
 #[doc(hidden)]
 pub use state::role::Role;
 pub use state::watched_keys::KeyWatch;

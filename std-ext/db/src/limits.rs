@@ -51,10 +51,18 @@ pub(crate) const LOADING_BYTES: usize = 64 << 10;
 pub(crate) const LOADING_LAST: usize = 64 << 20;
 /// Bytes of the keys and values of one multi-key operation: a single log entry holds all of them.
 pub(crate) const MAX_MULTI_KEY_BYTES: usize = 2 << 30;
+/// Bytes of a script, and of all scripts that are kept for EVALSHA.
+pub(crate) const SCRIPT_BYTES: usize = 1 << 20;
+pub(crate) const SCRIPT_CACHE_BYTES: usize = 32 << 20;
+/// Bytes that the interpreter of a script takes at most.
+pub(crate) const SCRIPT_MEMORY: usize = 64 << 20;
 /// Bytes of the commands that a connection has queued in a transaction.
 pub(crate) const TRANSACTION_BYTES: usize = 64 << 20;
 /// Bytes of memory that the keys take which one connection watches.
 pub(crate) const WATCHED_BYTES: usize = 1 << 20;
+
+/// Bytes of memory that the subscriptions of one connection take.
+pub(crate) const SUBSCRIPTION_BYTES: usize = 64 << 20;
 
 /// The size of a limit.
 #[derive(Clone, Copy, Debug)]
@@ -159,11 +167,36 @@ const BUFFERS: &[Buffer] = &[
         "",
         "an error reply, and `EXECABORT`",
     ),
+    buffer("a script", Limit::Bytes(SCRIPT_BYTES), "", "an error reply"),
+    buffer(
+        "scripts that are kept for `EVALSHA`, of all clients",
+        Limit::Bytes(SCRIPT_CACHE_BYTES),
+        "",
+        "the oldest of `EVAL` are forgotten, or an error reply to `SCRIPT LOAD`",
+    ),
+    buffer(
+        "memory of the interpreter of a script",
+        Limit::Bytes(SCRIPT_MEMORY),
+        "",
+        "the script fails: `not enough memory`",
+    ),
     buffer(
         "keys that a connection watches (`WATCH`), about 128 bytes each and their length twice",
         Limit::Bytes(WATCHED_BYTES),
         "",
         "an error reply, and `EXEC` answers null",
+    ),
+    buffer(
+        "subscriptions of a connection, about 256 bytes each and their length",
+        Limit::Bytes(SUBSCRIPTION_BYTES),
+        "",
+        "an error reply",
+    ),
+    buffer(
+        "messages that a subscriber has not read",
+        Limit::Setting,
+        "client-output-buffer-limit",
+        CLOSED,
     ),
     buffer(
         "while loading: connections",
@@ -228,6 +261,10 @@ const WAITS: &[(&str, &str)] = &[
     ("a gRPC connection without a call", "`timeout`; without it, no limit"),
     ("a gRPC `Watch` without changes", "no limit: the client has nothing to send"),
     ("a request over HTTP and its answer", "5 seconds"),
+    (
+        "clients of a thread that executes a script, and changes of the shards of its keys",
+        "`busy-reply-threshold`, and at most some seconds more",
+    ),
     ("clients of a thread that executes `SAVE`, `KEYS` or `FLUSHALL`", "until it is done"),
 ];
 

@@ -4,11 +4,11 @@ mod reload;
 
 #[cfg(feature = "cluster")]
 use hedgerow_db::cluster::node::{self, Node};
-use hedgerow_db::config::{Config, Invocation};
+use hedgerow_db::config::{Config, DataInvocation, Invocation};
 use hedgerow_db::log::{Fsync, OpenError};
 use hedgerow_db::server::http::HttpServer;
 use hedgerow_db::server::{Address, Loading, StopHandle};
-use hedgerow_db::{Db, Opened, Progress};
+use hedgerow_db::{Db, Opened, Progress, offline};
 use reload::{Hangup, Reload};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -41,8 +41,21 @@ fn main() -> ExitCode {
         // Such settings are refused without the feature.
         #[cfg(not(feature = "cluster"))]
         Ok(Invocation::Cluster(_)) => ExitCode::from(EXIT_BAD_CONFIG),
+        Ok(Invocation::Data(asked)) => run_offline(&asked),
         Ok(Invocation::Print(text)) => print(&text),
         Err(why) => fail(&why.to_string(), EXIT_BAD_CONFIG),
+    }
+}
+
+/// Runs a command about a directory that no server has open.
+fn run_offline(asked: &DataInvocation) -> ExitCode {
+    let mut say = |line: &str| {
+        let _ = writeln!(io::stderr(), "{line}");
+    };
+    match offline::run(asked, &mut io::stdout().lock(), &mut say) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_FAILED),
+        Err(why) => fail(&why, EXIT_FAILED),
     }
 }
 

@@ -51,6 +51,9 @@ impl Eviction {
     }
 }
 
+/// The most databases that there can be.
+pub const MAX_DATABASES: u16 = 1024;
+
 /// Options for opening a database.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -59,7 +62,9 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// When the log is flushed to disk.
     pub fsync: Fsync,
-    /// The number of shards, rounded up to a power of two; 0 for eight a core.
+    /// The number of databases, from 1 to [`MAX_DATABASES`]. A node of a cluster has one.
+    pub databases: u16,
+    /// The number of shards of each database, rounded up to a power of two; 0 for eight a core.
     pub shards: usize,
     /// Maximum memory for keys and values, in bytes; 0 for no limit.
     pub max_memory: usize,
@@ -71,6 +76,9 @@ pub struct Options {
     /// The size at which the log is replaced by a snapshot, provided that it has also reached twice the size of the
     /// last snapshot; 0 for never.
     pub snapshot_after: u64,
+    /// How long a script may run, in milliseconds; 0 for no limit. A script that takes longer is stopped, and its
+    /// changes are undone.
+    pub script_time_limit: u64,
     /// The clock: for tests.
     #[doc(hidden)]
     pub time: TimeSource,
@@ -82,11 +90,13 @@ impl Options {
         Self {
             folder: None,
             fsync: Fsync::default(),
+            databases: 16,
             shards: 0,
             max_memory: 0,
             eviction: Eviction::default(),
             compressed: 0,
             snapshot_after: 64 << 20,
+            script_time_limit: 5000,
             time: TimeSource::System,
         }
     }

@@ -1,9 +1,12 @@
 //! Requests to the database and their answers: the vocabulary that RESP, gRPC, the log and embedding programs share.
 
+mod bits;
+
 use std::error::Error;
 use std::fmt;
 
 pub use crate::long_double::LongDouble;
+pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
 
 /// Longest key, in bytes.
 pub const LONGEST_KEY: usize = u16::MAX as usize;
@@ -22,6 +25,9 @@ pub enum Request<'a> {
     Change(&'a [u8], Change<'a>),
     /// Changes several keys atomically.
     MultiKey(MultiKeyOp<'a>),
+    /// Selects a database: the requests behind this one, also those of later batches, are about its keys.
+    /// [`Answer::Done`] or [`RequestError::NoSuchDatabase`].
+    Select(u16),
 }
 
 impl<'a> Request<'a> {
@@ -29,7 +35,7 @@ impl<'a> Request<'a> {
     pub(crate) fn query(&self) -> Option<(&'a [u8], Query)> {
         match *self {
             Self::Read(key, query) | Self::MultiRead(key, query, _) => Some((key, query)),
-            Self::Change(..) | Self::MultiKey(_) => None,
+            Self::Change(..) | Self::MultiKey(_) | Self::Select(_) => None,
         }
     }
 
@@ -37,7 +43,7 @@ impl<'a> Request<'a> {
     pub(crate) fn key(&self) -> Option<&'a [u8]> {
         match *self {
             Self::Read(key, _) | Self::MultiRead(key, ..) | Self::Change(key, _) => Some(key),
-            Self::MultiKey(_) => None,
+            Self::MultiKey(_) | Self::Select(_) => None,
         }
     }
 
@@ -50,9 +56,18 @@ impl<'a> Request<'a> {
                         Change::Set { value: bytes, .. }
                         | Change::Append(bytes)
                         | Change::SetRange { bytes, .. } => bytes.len(),
+                        Change::SetBit { .. } => 1,
+                        // At most the value: parts of it are logged only if they are shorter.
+                        Change::AddElements(_) => LONGEST_HYPERLOGLOG,
+                        // Each field may be an entry of its own, with the key.
+                        Change::Fields(fields) => {
+                            let written = fields.iter().filter(|field| field.writes()).count();
+                            written.saturating_mul(LONGEST_FIELD + key.len())
+                        }
                         Change::Increment(_)
                         | Change::IncrementFloat(_)
                         | Change::Delete
+                        | Change::DeleteIfEqual(_)
                         | Change::GetDelete
                         | Change::Expire { .. } => 0,
                     }
@@ -64,13 +79,19 @@ impl<'a> Request<'a> {
                 }
                 MultiKeyOp::DeleteAll(keys) => keys.iter().map(|key| key.len()).sum(),
                 MultiKeyOp::Rename { from, to, .. } => from.len() + to.len(),
-                MultiKeyOp::Clear => 0,
+                MultiKeyOp::MergeElements { to, .. } => to.len() + LONGEST_HYPERLOGLOG,
+                MultiKeyOp::Move { key, .. } => key.len(),
+                MultiKeyOp::Bitwise { to, .. }
+                | MultiKeyOp::Copy { to, .. }
+                | MultiKeyOp::StoreSorted { to, .. } => to.len(),
+                MultiKeyOp::Clear | MultiKeyOp::ClearAll | MultiKeyOp::SwapDatabases(..) => 0,
             },
-            Self::Read(..) | Self::MultiRead(..) => 0,
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => 0,
         }
     }
 
-    /// Returns how many bytes the request adds to a log entry at most. The value that a rename moves is not counted.
+    /// Returns how many bytes the request adds to a log entry at most. The value that a rename moves or that is copied,
+    /// and the result of a bitwise operation, are not counted.
     pub(crate) fn entry_bytes(&self) -> usize {
         /// A kind, two lengths and an expiration.
         const HEAD: usize = 32;
@@ -79,12 +100,14 @@ impl<'a> Request<'a> {
         /// Each shard has a range of slots, or several if some of its slots are being moved.
         const CLEAR: usize = 64 << 10;
         let changes = match self {
-            Self::Read(..) | Self::MultiRead(..) => return 0,
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => return 0,
             Self::Change(_, Change::IncrementFloat(_)) => {
                 return self.logged_bytes() + LONGEST_FLOAT;
             }
-            Self::MultiKey(MultiKeyOp::Clear) => return CLEAR,
-            Self::Change(..) => 1,
+            Self::MultiKey(MultiKeyOp::Clear | MultiKeyOp::ClearAll) => return CLEAR,
+            Self::Change(_, Change::Fields(fields)) => fields.len().max(1),
+            Self::Change(..)
+            | Self::MultiKey(MultiKeyOp::Bitwise { .. } | MultiKeyOp::MergeElements { .. }) => 1,
             Self::MultiKey(op) => op.keys().count(),
         };
         self.logged_bytes().saturating_add(changes * HEAD)
@@ -93,11 +116,9 @@ impl<'a> Request<'a> {
     /// Returns whether the request may need memory, so that it is refused if memory is full.
     pub(crate) fn grows(&self) -> bool {
         match self {
-            Self::Read(..) | Self::MultiRead(..) => false,
-            Self::Change(_, change) => {
-                !matches!(change, Change::Delete | Change::GetDelete | Change::Expire { .. })
-            }
-            Self::MultiKey(op) => !matches!(op, MultiKeyOp::DeleteAll(_) | MultiKeyOp::Clear),
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => false,
+            Self::Change(_, change) => change.grows(),
+            Self::MultiKey(op) => op.grows(),
         }
     }
 
@@ -109,16 +130,35 @@ impl<'a> Request<'a> {
                     + match change {
                         Change::Set { value, .. } | Change::Append(value) => value.len(),
                         Change::SetRange { offset, bytes } => offset.saturating_add(bytes.len()),
+                        Change::AddElements(_) => LONGEST_HYPERLOGLOG,
+                        Change::SetBit { offset, .. } => byte_of(*offset).saturating_add(1),
+                        Change::Fields(fields) => {
+                            let written = fields.iter().filter(|field| field.writes());
+                            written.map(|field| byte_of(field.offset) + 9).max().unwrap_or(0)
+                        }
                         Change::Increment(_) | Change::IncrementFloat(_) => 20,
-                        Change::Delete | Change::GetDelete | Change::Expire { .. } => 0,
+                        Change::Delete
+                        | Change::DeleteIfEqual(_)
+                        | Change::GetDelete
+                        | Change::Expire { .. } => 0,
                     }
             }
             Self::MultiKey(MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs)) => {
                 pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
             }
-            Self::MultiKey(_) | Self::Read(..) | Self::MultiRead(..) => 0,
+            Self::MultiKey(_) | Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => 0,
         }
     }
+}
+
+/// The bytes that the log has for a change of a HyperLogLog at most.
+const LONGEST_HYPERLOGLOG: usize = 64 << 10;
+/// The bytes that an integer of 64 bits touches at most.
+const LONGEST_FIELD: usize = 9;
+
+/// Returns the offset of the byte that has this bit. Longer values than [`LONGEST_VALUE`] do not exist.
+fn byte_of(bit: u64) -> usize {
+    usize::try_from(bit / 8).unwrap_or(usize::MAX).min(LONGEST_VALUE)
 }
 
 /// A property of a key to read.
@@ -146,6 +186,27 @@ pub enum Query {
     /// Approximate seconds since it was last read or written: [`Answer::Int`] or [`Answer::Nil`]. The key does not
     /// count as used.
     IdleTime,
+    /// The bit at this offset: [`Answer::Int`] 1 or 0, which is also the answer behind the value's end.
+    Bit(u64),
+    /// How many bits of a part of the value are set: [`Answer::Int`], 0 if the key is missing.
+    CountBits(BitRange),
+    /// The offset of the first such bit in a part of the value: [`Answer::Int`], -1 if there is none. A missing key has
+    /// only zeros.
+    FindBit {
+        /// The bit.
+        bit: bool,
+        /// The part.
+        range: BitRange,
+        /// Whether zeros follow the value: then the bit behind a part of ones only is clear.
+        padded: bool,
+    },
+    /// The integer of this type that begins at this bit: [`Answer::Int`]. Bits behind the value's end are zero.
+    Field(FieldType, u64),
+    /// The estimated number of elements of a HyperLogLog: [`Answer::Int`], 0 if the key is missing. The value stays as
+    /// it is: Redis stores the number in it.
+    Cardinality,
+    /// The value, if it is a HyperLogLog: [`Answer::Bytes`] or [`Answer::Nil`].
+    HyperLogLog,
 }
 
 /// A change of one key.
@@ -157,7 +218,7 @@ pub enum Change<'a> {
         /// The value.
         value: &'a [u8],
         /// When the value is stored.
-        condition: SetCondition,
+        condition: SetCondition<'a>,
         /// When the key expires.
         expiry: Expiry,
         /// Whether the answer is the old value.
@@ -165,6 +226,8 @@ pub enum Change<'a> {
     },
     /// Removes the key. [`Answer::Int`] 1 or 0.
     Delete,
+    /// Removes the key if it has this value. [`Answer::Int`] 1 or 0.
+    DeleteIfEqual(&'a [u8]),
     /// Removes the key and answers its value, or [`Answer::Nil`].
     GetDelete,
     /// Sets or removes the expiration. [`Answer::Int`] 1, or 0 if the key is missing or `condition` forbids it. With
@@ -193,6 +256,29 @@ pub enum Change<'a> {
         /// The bytes to write; empty bytes change nothing.
         bytes: &'a [u8],
     },
+    /// Sets or clears a bit, and pads a short value with zero bytes first. [`Answer::Int`], the bit's value before.
+    SetBit {
+        /// The offset of the bit.
+        offset: u64,
+        /// Its new value.
+        bit: bool,
+    },
+    /// Reads and changes integers of any width, in order. A short value is padded with zero bytes up to the last
+    /// integer that is changed, even if that fails. [`Answer::Fields`].
+    Fields(&'a [Field]),
+    /// Adds elements to a HyperLogLog, whose value has the format of Redis. Creates a missing one. [`Answer::Int`] 1 if
+    /// the key was missing or the value has changed, else 0.
+    AddElements(&'a [&'a [u8]]),
+}
+
+impl Change<'_> {
+    /// Returns whether the change may need memory.
+    pub(crate) fn grows(&self) -> bool {
+        !matches!(
+            self,
+            Self::Delete | Self::DeleteIfEqual(_) | Self::GetDelete | Self::Expire { .. }
+        )
+    }
 }
 
 /// The expiration that a change gives a key.
@@ -208,13 +294,17 @@ pub enum Expiry {
 
 /// When [`Change::Set`] stores its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetCondition {
+pub enum SetCondition<'a> {
     /// Always.
     Always,
     /// If the key is missing.
     IfAbsent,
     /// If the key exists.
     IfPresent,
+    /// If the key has this value.
+    IfEqual(&'a [u8]),
+    /// If the key has another value, or is missing.
+    IfNotEqual(&'a [u8]),
 }
 
 /// When [`Change::Expire`] changes the expiration. A key without one counts as expiring latest of all.
@@ -253,21 +343,106 @@ pub enum MultiKeyOp<'a> {
         /// Whether an existing new key forbids the change.
         if_absent: bool,
     },
-    /// Removes all keys of the database. [`Answer::Done`].
+    /// Stores the result of a bitwise operation on the values of `keys`, without expiration. A missing key has an empty
+    /// value. An empty result removes `to`. [`Answer::Int`], the result's length.
+    Bitwise {
+        /// The operation.
+        op: Bitwise,
+        /// The key of the result.
+        to: &'a [u8],
+        /// The keys of the values.
+        keys: &'a [&'a [u8]],
+    },
+    /// Moves a key to another database, with its expiration. [`Answer::Int`] 1, or 0 if the key does not exist, or
+    /// exists there.
+    Move {
+        /// The key.
+        key: &'a [u8],
+        /// The other database.
+        to: u16,
+    },
+    /// Copies a key's value and expiration to another key. [`Answer::Int`] 1, or 0 if the key does not exist, or the
+    /// other key exists.
+    Copy {
+        /// The key.
+        from: &'a [u8],
+        /// The other key.
+        to: &'a [u8],
+        /// The database of the other key.
+        database: u16,
+        /// Whether an existing other key is replaced.
+        replace: bool,
+    },
+    /// Adds the elements of the HyperLogLogs of `keys` to that of `to`, which is created if it is missing.
+    /// [`Answer::Done`].
+    MergeElements {
+        /// The key of the result.
+        to: &'a [u8],
+        /// The keys of the others.
+        keys: &'a [&'a [u8]],
+    },
+    /// Stores the sorted elements of `from`, which has none, because values are strings: removes `to`.
+    /// [`Answer::Int`] 0, or [`RequestError::WrongType`] if `from` exists.
+    StoreSorted {
+        /// The key to sort.
+        from: &'a [u8],
+        /// The key of the result.
+        to: &'a [u8],
+    },
+    /// Removes all keys of the selected database. [`Answer::Done`].
     Clear,
+    /// Removes all keys of all databases. [`Answer::Done`].
+    ClearAll,
+    /// Gives two databases each other's keys. [`Answer::Done`]. Not in a transaction.
+    SwapDatabases(u16, u16),
 }
 
 impl<'a> MultiKeyOp<'a> {
     /// Returns the keys that it names.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
-        let (pairs, keys, two): (&[_], &[_], _) = match *self {
-            Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) => (pairs, &[], None),
-            Self::DeleteAll(keys) => (&[], keys, None),
-            Self::Rename { from, to, .. } => (&[], &[], Some([from, to])),
-            Self::Clear => (&[], &[], None),
+        let (pairs, keys, named): (&[_], &[_], _) = match *self {
+            Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) => (pairs, &[], [None; 2]),
+            Self::DeleteAll(keys) => (&[], keys, [None; 2]),
+            Self::Rename { from, to, .. }
+            | Self::Copy { from, to, .. }
+            | Self::StoreSorted { from, to } => (&[], &[], [Some(from), Some(to)]),
+            Self::Move { key, .. } => (&[], &[], [Some(key), None]),
+            Self::Bitwise { to, keys, .. } | Self::MergeElements { to, keys } => {
+                (&[], keys, [Some(to), None])
+            }
+            Self::Clear | Self::ClearAll | Self::SwapDatabases(..) => (&[], &[], [None; 2]),
         };
         let keys = pairs.iter().map(|(key, _)| *key).chain(keys.iter().copied());
-        keys.chain(two.into_iter().flatten())
+        keys.chain(named.into_iter().flatten())
+    }
+
+    /// Returns whether it may need memory.
+    pub(crate) fn grows(&self) -> bool {
+        match self {
+            Self::SetAll(_)
+            | Self::SetAllIfAbsent(_)
+            | Self::Rename { .. }
+            | Self::Bitwise { .. }
+            | Self::MergeElements { .. }
+            // As in Redis, although it only removes a key.
+            | Self::StoreSorted { .. }
+            | Self::Copy { .. } => true,
+            Self::DeleteAll(_)
+            | Self::Move { .. }
+            | Self::Clear
+            | Self::ClearAll
+            | Self::SwapDatabases(..) => false,
+        }
+    }
+
+    /// Returns the databases that it names.
+    pub(crate) fn databases(&self) -> impl Iterator<Item = u16> + use<> {
+        let named = match *self {
+            Self::Move { to: one, .. } | Self::Copy { database: one, .. } => [Some(one), None],
+            Self::SwapDatabases(one, other) => [Some(one), Some(other)],
+            _ => [None; 2],
+        };
+        named.into_iter().flatten()
     }
 }
 
@@ -284,6 +459,8 @@ pub enum Answer<'a> {
     Bytes(&'a [u8]),
     /// A value as the pieces that store it, in order. Only [`Query::Pieces`] is answered this way.
     Pieces(&'a [&'a [u8]]),
+    /// The answers to the operations of [`Change::Fields`].
+    Fields(FieldValues<'a>),
     /// When the key expires, in milliseconds since 1970; `None` if it does not.
     ExpiresAt(Option<u64>),
     /// The request failed, and nothing changed.
@@ -315,6 +492,12 @@ pub enum RequestError {
     ValueTooLong,
     /// There is no such key.
     NoSuchKey,
+    /// The value is a string, which has no elements.
+    WrongType,
+    /// The value is no HyperLogLog.
+    NotHyperLogLog,
+    /// The value begins as a HyperLogLog, and is none.
+    CorruptHyperLogLog,
     /// Memory is at its limit, and no key may be evicted.
     OutOfMemory,
     /// The log cannot be written, so the database accepts no change.
@@ -327,6 +510,12 @@ pub enum RequestError {
     LogFull,
     /// The keys and values of the change are longer than a cluster's log takes.
     EntryTooLong,
+    /// There is no database of this number.
+    NoSuchDatabase,
+    /// Databases cannot be swapped inside a transaction.
+    SwapInTransaction,
+    /// A script, or a command of a transaction beside scripts, names another database than the selected one.
+    OtherDatabase,
 }
 
 impl fmt::Display for RequestError {
@@ -339,6 +528,9 @@ impl fmt::Display for RequestError {
             Self::KeyTooLong => "key exceeds 65535 bytes",
             Self::ValueTooLong => "string exceeds maximum allowed size (512 MiB)",
             Self::NoSuchKey => "no such key",
+            Self::WrongType => "the value is a string, which has no elements",
+            Self::NotHyperLogLog => "the value is not a HyperLogLog",
+            Self::CorruptHyperLogLog => "the HyperLogLog is corrupt",
             Self::OutOfMemory => "command not allowed when used memory > 'maxmemory'",
             Self::LogUnavailable => {
                 "the log cannot be written, so changes are refused; see the server's log"
@@ -352,6 +544,9 @@ impl fmt::Display for RequestError {
                 "the cluster's etcd has hardly any space left, so changes are refused; see the server's log"
             }
             Self::EntryTooLong => "the keys and values exceed 'cluster-max-entry'",
+            Self::NoSuchDatabase => "DB index is out of range",
+            Self::SwapInTransaction => "databases cannot be swapped inside a transaction",
+            Self::OtherDatabase => "scripts and the commands beside them access one database",
         })
     }
 }

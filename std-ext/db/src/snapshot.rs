@@ -5,17 +5,17 @@
 //! block:   bytes u32, crc u32 of these and of the entries, entries of one section
 //! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an expiration follows,
 //!          [expiration u64], key, value
-//! footer:  last lsn u64, time u64, [position, from version 2 on], [hash, from version 3 on], for each section:
+//! footer:  last lsn u64, time u64, [position, in versions 2 and 3], [hash, in version 3], for each section:
 //!          begin u16 and end u16 of its slots, floor u64, entries u64, offset of its first block u64, bytes of its
-//!          blocks u64
+//!          blocks u64, [database u16, in version 4]
 //! position: cluster 16 bytes, group u32, incarnation u64, epoch u64, a bit for each slot that the group has, the entry
 //!          with the last mark of a batch u64 (0: none), and of that mark: number u64, epoch u64, chain before 16 bytes
 //! hash:    the first entry that it counts u64 (0: there is no hash), running hash from it to the last lsn 16 bytes
 //! trailer: bytes of the footer u32, crc u32 of the footer and of these, "hedgesnp"
 //! ```
 //!
-//! A database on one machine writes version 1, so that earlier programs can read it. A node of a cluster writes version
-//! 3, and once wrote version 2. All are read.
+//! A database on one machine writes version 1, so that earlier programs can read it, and version 4 if other databases
+//! than 0 have keys. A node of a cluster writes version 3, and once wrote version 2. All are read.
 //!
 //! All numbers are little-endian. `crc` is CRC-32 (IEEE).
 //!
@@ -24,12 +24,14 @@
 //! - A snapshot is written under a temporary name, synced, and then renamed to the number of the last log entry that it
 //!   contains. So a file under a final name is complete.
 //! - A snapshot is fuzzy: sections are written one after the other while clients write. Each contains all log entries
-//!   up to its `floor`. Loading replays the log from there.
+//!   up to its `floor`. Loading replays the log from there. The sections of the same slots in several databases have
+//!   the same floor, so an entry that moves keys from one database to another is either in all of them or in none.
 
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{u32_at, u64_at};
 use crate::log::{BatchHash, BatchMark, Lsn, OpenError, Position, crc};
+use crate::options::MAX_DATABASES;
 use crate::request::LONGEST_VALUE;
 use crate::slot_set::{SLOT_SET_BYTES, SlotSet};
 use std::fs::File;
@@ -43,6 +45,8 @@ const VERSION: u32 = 1;
 /// The version of a node of a cluster, and the one before, without a hash.
 const CLUSTERED: u32 = 3;
 const CLUSTERED_BEFORE: u32 = 2;
+/// The version of a database on one machine with several databases.
+const SEVERAL: u32 = 4;
 /// The prefix of the snapshots' names. The number of the last entry follows.
 pub(crate) const NAME: &str = "snapshot-";
 const NEW: &str = "snapshot.new";
@@ -60,6 +64,8 @@ const FOOTER: usize = 16;
 const POSITION: usize = 16 + 4 + 8 + 8 + SLOT_SET_BYTES + 8 + 8 + 8 + 16;
 const HASH: usize = 8 + 16;
 const SECTION: usize = 36;
+/// Bytes of the number of a section's database, in that version.
+const DATABASE: usize = 2;
 const TRAILER: usize = 16;
 /// The file is synced each time that this much was written, so that the last sync is short.
 const SYNC_STRIDE: u64 = 16 << 20;
@@ -70,6 +76,8 @@ const SLOTS: u16 = 16384;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SectionInfo {
+    /// The database.
+    pub database: u16,
     /// The slots.
     pub slots: Range<u16>,
     /// The section contains all log entries up to this one, and none after it.
@@ -78,6 +86,18 @@ pub struct SectionInfo {
     pub entries: u64,
     place: u64,
     bytes: u64,
+}
+
+impl SectionInfo {
+    /// Returns whether the section may come behind another one, or be the first.
+    fn follows(&self, last: Option<&Self>) -> bool {
+        let slots = &self.slots;
+        let is_next = last.is_none_or(|last| {
+            let same_slots = last.slots == *slots && last.floor == self.floor;
+            last.slots.end <= slots.start || same_slots && last.database < self.database
+        });
+        is_next && slots.start < slots.end && slots.end <= SLOTS && self.database < MAX_DATABASES
+    }
 }
 
 /// Writes a snapshot. Holds one block of it in memory.
@@ -108,6 +128,15 @@ impl Writer {
     /// The system's.
     pub fn create(folder: &Arc<Folder>) -> io::Result<Self> {
         Self::create_version(folder, VERSION)
+    }
+
+    /// Creates a snapshot of several databases on one machine, under its temporary name. Programs that know one
+    /// database only cannot read it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create_several(folder: &Arc<Folder>) -> io::Result<Self> {
+        Self::create_version(folder, SEVERAL)
     }
 
     /// Creates a snapshot of a node of a cluster, under its temporary name.
@@ -142,13 +171,26 @@ impl Writer {
     /// # Errors
     /// The system's, and if the slots do not come after the others.
     pub fn section(&mut self, slots: Range<u16>, floor: Lsn) -> io::Result<()> {
+        self.section_of(0, slots, floor)
+    }
+
+    /// As [`section`](Self::section), of a database. The slots may be those of the last section if that has an earlier
+    /// database and the same floor.
+    ///
+    /// # Errors
+    /// As `section`, and if the snapshot is one of database 0 only.
+    pub fn section_of(&mut self, database: u16, slots: Range<u16>, floor: Lsn) -> io::Result<()> {
         self.flush()?;
-        let begin = self.sections.last().map_or(0, |section| section.slots.end);
-        if slots.start < begin || slots.end <= slots.start || slots.end > SLOTS {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "the slots are out of order"));
+        let invalid = |why| Err(io::Error::new(ErrorKind::InvalidInput, why));
+        if database != 0 && self.version != SEVERAL {
+            return invalid("the snapshot has one database");
         }
-        let place = self.length;
-        self.sections.push(SectionInfo { slots, floor, entries: 0, place, bytes: 0 });
+        let section =
+            SectionInfo { database, slots, floor, entries: 0, place: self.length, bytes: 0 };
+        if !section.follows(self.sections.last()) {
+            return invalid("the slots are out of order");
+        }
+        self.sections.push(section);
         Ok(())
     }
 
@@ -210,7 +252,7 @@ impl Writer {
         if position.is_some() != (self.version == CLUSTERED) {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not the position of this log"));
         }
-        let most = FOOTER + POSITION + HASH + self.sections.len() * SECTION + TRAILER;
+        let most = FOOTER + POSITION + HASH + self.sections.len() * (SECTION + DATABASE) + TRAILER;
         let mut footer = Vec::with_capacity(most);
         footer.extend(last.to_le_bytes());
         footer.extend(time.to_le_bytes());
@@ -222,6 +264,9 @@ impl Writer {
             footer.extend(section.slots.end.to_le_bytes());
             for number in [section.floor, section.entries, section.place, section.bytes] {
                 footer.extend(number.to_le_bytes());
+            }
+            if self.version == SEVERAL {
+                footer.extend(section.database.to_le_bytes());
             }
         }
         footer.extend((footer.len() as u32).to_le_bytes());
@@ -402,10 +447,11 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     if &header[..8] != MAGIC {
         return Err(ReadError::Damage(0, "not a snapshot: the magic number is wrong"));
     }
-    let before_sections = match u32_at(&header, 8) {
-        VERSION => FOOTER,
-        CLUSTERED_BEFORE => FOOTER + POSITION,
-        CLUSTERED => FOOTER + POSITION + HASH,
+    let (before_sections, section_bytes) = match u32_at(&header, 8) {
+        VERSION => (FOOTER, SECTION),
+        CLUSTERED_BEFORE => (FOOTER + POSITION, SECTION),
+        CLUSTERED => (FOOTER + POSITION + HASH, SECTION),
+        SEVERAL => (FOOTER, SECTION + DATABASE),
         _ => return Err(ReadError::Damage(8, "the format version is not supported")),
     };
     let mut trailer = [0; TRAILER];
@@ -414,7 +460,9 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     file.read_exact(&mut trailer)?;
     let size = u64::from(u32_at(&trailer, 0));
     let fits = size >= before_sections as u64 && size <= end - FILE_HEADER as u64;
-    if &trailer[8..] != MAGIC || !fits || !(size as usize - before_sections).is_multiple_of(SECTION)
+    if &trailer[8..] != MAGIC
+        || !fits
+        || !(size as usize - before_sections).is_multiple_of(section_bytes)
     {
         return Err(ReadError::Damage(end, "the end of the file is missing or wrong"));
     }
@@ -430,7 +478,7 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     if last == Lsn::MAX {
         return Err(ReadError::Damage(place, "its last entry has the largest number there is"));
     }
-    let sections = read_sections(&footer[before_sections..], place, last)
+    let sections = read_sections(&footer[before_sections..], section_bytes, (place, last))
         .ok_or(ReadError::Damage(place, "its sections overlap, leave gaps, or are out of order"))?;
     let position = footer[FOOTER..before_sections].split_first_chunk();
     let position =
@@ -498,23 +546,25 @@ fn read_hash(bytes: &[u8; HASH], last: Lsn) -> Option<BatchHash> {
     (first != 0).then_some(BatchHash { first, last, hash })
 }
 
-/// Parses the list of sections in the footer. Returns None unless the sections fill the file from its header to `end`,
-/// contain no entry after `last`, and have room for as many entries as they say.
-fn read_sections(list: &[u8], end: u64, last: Lsn) -> Option<Vec<SectionInfo>> {
-    let (mut slot, mut next) = (0, FILE_HEADER as u64);
-    let mut sections = Vec::with_capacity(list.len() / SECTION);
-    for bytes in list.chunks_exact(SECTION) {
+/// Parses the list of sections in the footer, each of which has `size` bytes. Returns None unless the sections fill the
+/// file from its header to `end`, contain no entry after `last`, and have room for as many entries as they say.
+fn read_sections(list: &[u8], size: usize, (end, last): (u64, Lsn)) -> Option<Vec<SectionInfo>> {
+    let mut next = FILE_HEADER as u64;
+    let mut sections: Vec<SectionInfo> = Vec::with_capacity(list.len() / size);
+    for bytes in list.chunks_exact(size) {
         let both = u32_at(bytes, 0);
         let slots = both as u16..(both >> 16) as u16;
         let [floor, entries, place, length] = [4, 12, 20, 28].map(|at| u64_at(bytes, at));
-        if slots.start < slot || slots.end <= slots.start || slots.end > SLOTS || place != next {
+        let database = bytes[SECTION..].first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
+        let section = SectionInfo { database, slots, floor, entries, place, bytes: length };
+        if !section.follows(sections.last()) || place != next {
             return None;
         }
         if floor > last || entries > length / ENTRY_HEADER as u64 {
             return None;
         }
-        (slot, next) = (slots.end, place.checked_add(length).filter(|&next| next <= end)?);
-        sections.push(SectionInfo { slots, floor, entries, place, bytes: length });
+        next = place.checked_add(length).filter(|&next| next <= end)?;
+        sections.push(section);
     }
     (next == end).then_some(sections)
 }

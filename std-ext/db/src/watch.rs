@@ -61,13 +61,14 @@ impl Watchers {
         self.number.set(queues.len() as u64);
     }
 
-    pub(crate) fn watch(&self, prefix: &[u8], log: Arc<dyn Log>) -> Watch {
+    pub(crate) fn watch(&self, database: u16, prefix: &[u8], log: Arc<dyn Log>) -> Watch {
         let (queue, entries) = sync_channel(WATCH_QUEUE);
         let bytes: Arc<Gauge> = Arc::default();
         let mut queues = lock(&self.queues);
         queues.push(Queue { entries: queue, bytes: Arc::clone(&bytes) });
         self.number.set(queues.len() as u64);
-        Watch { entries, bytes, prefix: prefix.to_vec(), log, events: Vec::new().into_iter() }
+        let (prefix, events) = (prefix.to_vec(), Vec::new().into_iter());
+        Watch { entries, bytes, database, prefix, log, events }
     }
 }
 
@@ -89,7 +90,7 @@ pub enum EventKind {
     Changed(Vec<u8>),
     /// The key was removed. Keys that expire or are evicted are not reported.
     Removed(Vec<u8>),
-    /// All keys were removed.
+    /// All keys of the database were removed.
     Cleared,
 }
 
@@ -98,6 +99,8 @@ pub struct Watch {
     entries: Receiver<Entry>,
     /// Bytes of the queued entries.
     bytes: Arc<Gauge>,
+    /// The database that is watched.
+    database: u16,
     prefix: Vec<u8>,
     log: Arc<dyn Log>,
     events: std::vec::IntoIter<Event>,
@@ -109,7 +112,8 @@ impl Watch {
     ///
     /// # Errors
     /// [`WatchError::Lagged`] if more than 16,384 entries, or 64 MiB of them, were waiting: some changes are lost, and
-    /// the watch is over. [`WatchError::Log`] if the log has failed.
+    /// the watch is over. [`WatchError::Swapped`] if the database was swapped with another one; then it is over, too.
+    /// [`WatchError::Log`] if the log has failed.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Event>, WatchError> {
         loop {
             if let Some(event) = self.events.next() {
@@ -119,7 +123,10 @@ impl Watch {
                 Ok((entry, changes)) => {
                     self.bytes.sub(changes.len() as u64);
                     match self.log.wait(entry) {
-                        Ok(()) => self.events = events(entry, &changes, &self.prefix).into_iter(),
+                        Ok(()) => {
+                            let all = events(entry, self.database, &changes, &self.prefix)?;
+                            self.events = all.into_iter();
+                        }
                         // The change was rolled back before it was acknowledged to anyone.
                         Err(LogError::RolledBack) => {}
                         Err(why) => return Err(WatchError::Log(why)),
@@ -132,11 +139,11 @@ impl Watch {
     }
 }
 
-/// Returns the events of an entry for keys with this prefix.
-fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
+/// Returns the events of an entry for keys of a database with this prefix.
+fn events(lsn: Lsn, own: u16, changes: &[u8], prefix: &[u8]) -> Result<Vec<Event>, WatchError> {
     // The database itself has encoded these bytes, so decoding does not fail.
     let changes = Changes::new(changes).map_while(Result::ok);
-    let mut events = Vec::new();
+    let (mut events, mut database) = (Vec::new(), 0);
     let mut report = |key: &[u8], kind: fn(Vec<u8>) -> EventKind| {
         if key.starts_with(prefix) {
             events.push(Event { lsn, kind: kind(key.to_vec()) });
@@ -144,6 +151,17 @@ fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     };
     for change in changes {
         match change {
+            LoggedOp::Database(number) => database = number,
+            LoggedOp::Swap(one, other) if one == own || other == own => {
+                return Err(WatchError::Swapped);
+            }
+            LoggedOp::Move(key, to) if to == own => report(key, EventKind::Changed),
+            LoggedOp::Change(..)
+            | LoggedOp::Rename(..)
+            | LoggedOp::Move(..)
+            | LoggedOp::Clear(..)
+                if database != own => {}
+            LoggedOp::Move(key, _) => report(key, EventKind::Removed),
             LoggedOp::Change(key, crate::request::Change::Delete) => {
                 report(key, EventKind::Removed);
             }
@@ -158,13 +176,14 @@ fn events(lsn: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
             | LoggedOp::Begin(..)
             | LoggedOp::Floor(_)
             | LoggedOp::Batch(_)
+            | LoggedOp::Swap(..)
             | LoggedOp::Out(..)
             | LoggedOp::Own(..) => {}
         }
     }
     // The entry says so for each shard that had keys.
     events.dedup_by(|next, one| one.kind == EventKind::Cleared && next.kind == one.kind);
-    events
+    Ok(events)
 }
 
 impl fmt::Debug for Watch {
@@ -179,6 +198,8 @@ impl fmt::Debug for Watch {
 pub enum WatchError {
     /// The watcher lagged behind, or the database is closed.
     Lagged,
+    /// The database was swapped with another one, so all of its keys may be others.
+    Swapped,
     /// The log has failed.
     Log(LogError),
 }
@@ -187,6 +208,7 @@ impl fmt::Display for WatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lagged => f.write_str("the watch lagged behind and lost changes"),
+            Self::Swapped => f.write_str("the database was swapped with another one"),
             Self::Log(why) => why.fmt(f),
         }
     }

@@ -6,12 +6,14 @@
 use hedgerow_db::command::{
     ClientInfo, Connection, Context, Scratch, ServerApi, ServerStats, SettingError, process_input,
 };
+use hedgerow_db::pubsub::Hub;
 use hedgerow_db::request::{
     Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Request, SetCondition,
 };
 use hedgerow_db::{Db, Options, Session};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::{Arc, LazyLock};
 
 /// The system's allocator, with a count of each thread's allocations.
 struct Counting;
@@ -68,6 +70,11 @@ impl ServerApi for Server {
 
     fn has_password(&self) -> bool {
         false
+    }
+
+    fn hub(&self) -> &Arc<Hub> {
+        static HUB: LazyLock<Arc<Hub>> = LazyLock::new(|| Hub::new(0));
+        &HUB
     }
 }
 

@@ -12,7 +12,8 @@ use hedgerow_db::log::disk::{Disk, DiskFile};
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::{Fsync, LogError, OpenError};
 use hedgerow_db::request::{
-    Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError,
+    Answer, Change, ExpireCondition, Expiry, Field, FieldOp, FieldType, MultiKeyOp, Overflow,
+    Query, Request, RequestError,
 };
 use hedgerow_db::{Db, Error, Options, Session, TransactionOutcome};
 use random::Random;
@@ -152,9 +153,13 @@ fn the_log_grows_by_the_size_of_changes() {
         let (from, to) = (from.as_bytes(), to.as_bytes());
         Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: false })
     };
+    let kind = FieldType::new(false, 33).unwrap();
+    let field = |offset| Field { kind, offset, op: FieldOp::IncrementBy(1, Overflow::Wrap) };
     let requests = [
         Request::Change(b"a", Change::Append(b"tail")),
         Request::Change(b"a", Change::SetRange { offset: 7, bytes: b"part" }),
+        Request::Change(b"a", Change::SetBit { offset: 4_000_000, bit: true }),
+        Request::Change(b"a", Change::Fields(&[field(3), field(77), field(5_000_000)])),
         Request::Change(b"a", live(Expiry::At(FAR))),
         rename("a", "b"),
         Request::Change(b"b", live(Expiry::Never)),
@@ -165,7 +170,8 @@ fn the_log_grows_by_the_size_of_changes() {
     for request in requests {
         let before = db.log().bytes();
         let lsn = session.execute(&[request], &mut |_, answer| {
-            assert!(matches!(answer, Answer::Int(_) | Answer::Done), "{answer:?}");
+            let is_made = matches!(answer, Answer::Int(_) | Answer::Done | Answer::Fields(_));
+            assert!(is_made, "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
         let grown = db.log().bytes() - before;

@@ -207,6 +207,7 @@ fn the_limits_of_buffers_are_set_as_in_redis() {
     };
     let name = &b"client-output-buffer-limit"[..];
     let shown = |value: &str| {
+        let value = format!("{value} slave 268435456 67108864 60 pubsub 33554432 8388608 60");
         format!("*2\r\n$26\r\nclient-output-buffer-limit\r\n${}\r\n{value}\r\n", value.len())
     };
     says(&[b"CONFIG", b"GET", name], &shown("normal 1073741824 0 0"));

@@ -191,7 +191,7 @@ impl Interface for (Db, Session) {
                     assert_eq!(why, hedgerow_db::request::RequestError::NotAnInteger);
                     Reply::NotAnInteger
                 }
-                Answer::ExpiresAt(end) => panic!("no request has this answer: {end:?}"),
+                other => panic!("no request has this answer: {other:?}"),
             });
         });
         self.0.log().wait(lsn).unwrap();

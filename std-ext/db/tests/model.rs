@@ -4,12 +4,14 @@
 
 #![allow(clippy::cast_possible_wrap, reason = "the model counts to a few hundred")]
 
+#[path = "support/model_bits.rs"]
+mod model_bits;
 #[path = "support/random.rs"]
 mod random;
 
 use hedgerow_db::request::{
-    Answer, Change, ExpireCondition, Expiry, LongDouble, MultiKeyOp, Query, Request, RequestError,
-    SetCondition,
+    Answer, Change, ExpireCondition, Expiry, Field, LongDouble, MultiKeyOp, Query, Request,
+    RequestError, SetCondition,
 };
 use hedgerow_db::{Db, KeyWatch, Options, Session, TransactionOutcome};
 use random::Random;
@@ -22,6 +24,7 @@ enum Kept {
     Nothing,
     Int(i64),
     Bytes(Vec<u8>),
+    Fields(Vec<Option<i64>>),
     Lives(Option<u64>),
     Error(RequestError),
 }
@@ -33,9 +36,86 @@ fn keep(answer: Answer<'_>) -> Kept {
         Answer::Int(int) => Kept::Int(int),
         Answer::Bytes(bytes) => Kept::Bytes(bytes.to_vec()),
         Answer::Pieces(pieces) => Kept::Bytes(pieces.concat()),
+        Answer::Fields(values) => Kept::Fields(values.iter().collect()),
         Answer::ExpiresAt(end) => Kept::Lives(end),
         Answer::Error(error) => Kept::Error(error),
     }
+}
+
+const DATABASES: u16 = 4;
+
+/// The databases, and the number of the selected one.
+#[derive(Default)]
+struct Models([Model; DATABASES as usize], u16);
+
+impl Models {
+    fn selected(&mut self) -> &mut Model {
+        &mut self.0[usize::from(self.1)]
+    }
+
+    fn together(&mut self, together: MultiKeyOp<'_>) -> Kept {
+        if together_databases(together).any(|number| number >= DATABASES) {
+            return Kept::Error(RequestError::NoSuchDatabase);
+        }
+        match together {
+            MultiKeyOp::Move { key, to } => {
+                if !self.selected().0.contains_key(key)
+                    || self.0[usize::from(to)].0.contains_key(key)
+                {
+                    return Kept::Int(0);
+                }
+                let found = self.selected().0.remove(key).unwrap();
+                self.0[usize::from(to)].0.insert(key.to_vec(), found);
+                Kept::Int(1)
+            }
+            MultiKeyOp::Copy { from, to, database, replace } => {
+                let Some(found) = self.selected().0.get(from).cloned() else {
+                    return Kept::Int(0);
+                };
+                let target = &mut self.0[usize::from(database)].0;
+                if target.contains_key(to) && !replace {
+                    return Kept::Int(0);
+                }
+                target.insert(to.to_vec(), found);
+                Kept::Int(1)
+            }
+            MultiKeyOp::ClearAll => {
+                self.0.iter_mut().for_each(|model| model.0.clear());
+                Kept::Done
+            }
+            MultiKeyOp::SwapDatabases(one, other) => {
+                self.0.swap(one.into(), other.into());
+                Kept::Done
+            }
+            together => self.selected().together(together),
+        }
+    }
+
+    fn answer(&mut self, request: &Request<'_>) -> Kept {
+        match *request {
+            Request::Read(key, query) | Request::MultiRead(key, query, _) => {
+                self.selected().read(key, query)
+            }
+            Request::Change(key, change) => self.selected().change(key, change),
+            Request::MultiKey(together) => self.together(together),
+            Request::Select(number) if number < DATABASES => {
+                self.1 = number;
+                Kept::Done
+            }
+            Request::Select(_) => Kept::Error(RequestError::NoSuchDatabase),
+        }
+    }
+}
+
+/// Returns the databases that an operation names.
+fn together_databases(together: MultiKeyOp<'_>) -> impl Iterator<Item = u16> {
+    let named = match together {
+        MultiKeyOp::Move { to, .. } => vec![to],
+        MultiKeyOp::Copy { database, .. } => vec![database],
+        MultiKeyOp::SwapDatabases(one, other) => vec![one, other],
+        _ => vec![],
+    };
+    named.into_iter()
 }
 
 /// Values and expirations by key. Expirations are long past or far away, so the current time does not matter.
@@ -68,6 +148,10 @@ impl Model {
                 let part = value.iter().enumerate().filter_map(inside);
                 Kept::Bytes(if none { vec![] } else { part.collect() })
             }
+            Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } | Query::Field(..) => {
+                let value = found.map(|(value, _)| &value[..]);
+                Kept::Int(model_bits::read(value, query))
+            }
             _ => self.value(key),
         }
     }
@@ -98,6 +182,32 @@ impl Model {
         allowed
     }
 
+    /// Sets a value if the condition holds. Returns whether it does.
+    fn set(&mut self, key: &[u8], value: &[u8], when: SetCondition<'_>, expiry: Expiry) -> bool {
+        let old = self.0.get(key).cloned();
+        let has = |value: &[u8]| old.as_ref().is_some_and(|(old, _)| old == value);
+        let allowed = match when {
+            SetCondition::Always => true,
+            SetCondition::IfAbsent => old.is_none(),
+            SetCondition::IfPresent => old.is_some(),
+            SetCondition::IfEqual(other) => has(other),
+            SetCondition::IfNotEqual(other) => !has(other),
+        };
+        if allowed {
+            let end = match expiry {
+                Expiry::Keep => old.and_then(|(_, end)| end),
+                Expiry::Never => None,
+                Expiry::At(end) => Some(end),
+            };
+            if end.is_some_and(|end| end < FAR) {
+                self.0.remove(key);
+            } else {
+                self.0.insert(key.to_vec(), (value.to_vec(), end));
+            }
+        }
+        allowed
+    }
+
     fn change(&mut self, key: &[u8], change: Change<'_>) -> Kept {
         let before = self.value(key);
         let (old, end) =
@@ -105,31 +215,21 @@ impl Model {
         let text = old.as_ref().map(|old| String::from_utf8_lossy(old).into_owned());
         match change {
             Change::Set { value, condition, expiry, get } => {
-                let allowed = match condition {
-                    SetCondition::Always => true,
-                    SetCondition::IfAbsent => old.is_none(),
-                    SetCondition::IfPresent => old.is_some(),
-                };
-                if allowed {
-                    let end = match expiry {
-                        Expiry::Keep => end,
-                        Expiry::Never => None,
-                        Expiry::At(end) => Some(end),
-                    };
-                    self.0.insert(key.to_vec(), (value.to_vec(), end));
-                    if end.is_some_and(|end| end < FAR) {
-                        self.0.remove(key);
-                    }
-                }
-                if get {
-                    before
-                } else if allowed {
-                    Kept::Done
-                } else {
-                    Kept::Nothing
+                let allowed = self.set(key, value, condition, expiry);
+                match (get, allowed) {
+                    (true, _) => before,
+                    (false, true) => Kept::Done,
+                    (false, false) => Kept::Nothing,
                 }
             }
             Change::Delete => Kept::Int(self.0.remove(key).is_some().into()),
+            Change::DeleteIfEqual(value) => {
+                let equal = old.as_deref() == Some(value);
+                if equal {
+                    self.0.remove(key);
+                }
+                Kept::Int(equal.into())
+            }
             Change::GetDelete => {
                 self.0.remove(key);
                 before
@@ -174,6 +274,22 @@ impl Model {
                 }
                 Kept::Int(value.len() as i64)
             }
+            Change::SetBit { offset, bit } => {
+                let mut value = old.unwrap_or_default();
+                let before = model_bits::set(&mut value, offset, bit);
+                self.0.insert(key.to_vec(), (value, end));
+                Kept::Int(before.into())
+            }
+            // Recorded replies of Redis check the bytes of HyperLogLogs.
+            Change::AddElements(_) => unreachable!("not in the model"),
+            Change::Fields(fields) => {
+                let mut value = old.clone().unwrap_or_default();
+                let answers = model_bits::change(&mut value, fields);
+                if old.is_some() || !value.is_empty() {
+                    self.0.insert(key.to_vec(), (value, end));
+                }
+                Kept::Fields(answers)
+            }
         }
     }
 
@@ -206,18 +322,29 @@ impl Model {
                 self.0.insert(to.to_vec(), found);
                 if absent { Kept::Int(1) } else { Kept::Done }
             }
+            MultiKeyOp::Bitwise { op, to, keys } => {
+                let value = |key: &&[u8]| self.0.get(*key).map_or(&[][..], |(value, _)| value);
+                let result = model_bits::combine(op, &keys.iter().map(value).collect::<Vec<_>>());
+                let length = result.len() as i64;
+                self.0.remove(to);
+                if length > 0 {
+                    self.0.insert(to.to_vec(), (result, None));
+                }
+                Kept::Int(length)
+            }
+            MultiKeyOp::StoreSorted { from, to } => {
+                if self.0.contains_key(from) {
+                    return Kept::Error(RequestError::WrongType);
+                }
+                self.0.remove(to);
+                Kept::Int(0)
+            }
+            MultiKeyOp::MergeElements { .. } => unreachable!("not in the model"),
             MultiKeyOp::Clear => {
                 self.0.clear();
                 Kept::Done
             }
-        }
-    }
-
-    fn answer(&mut self, request: &Request<'_>) -> Kept {
-        match *request {
-            Request::Read(key, query) | Request::MultiRead(key, query, _) => self.read(key, query),
-            Request::Change(key, change) => self.change(key, change),
-            Request::MultiKey(together) => self.together(together),
+            _ => unreachable!("it is about several databases"),
         }
     }
 }
@@ -232,18 +359,22 @@ const WHENS: [ExpireCondition; 6] = [
     ExpireCondition::HasExpiryAndSooner,
 ];
 
-fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
+fn change<'a>(random: &mut Random, values: &[&'a [u8]], fields: &'a [Field]) -> Change<'a> {
     let get = random.below(2) == 0;
-    match random.below(12) {
+    match random.below(15) {
         0..4 => {
+            let other = random.of(values);
             let condition = random.of(&[
                 SetCondition::Always,
                 SetCondition::Always,
                 SetCondition::IfAbsent,
                 SetCondition::IfPresent,
+                SetCondition::IfEqual(other),
+                SetCondition::IfNotEqual(other),
             ]);
             Change::Set { value: random.of(values), condition, expiry: random.of(&LIVES), get }
         }
+        4 if get => Change::DeleteIfEqual(random.of(values)),
         4 => Change::Delete,
         5 => Change::GetDelete,
         6 => {
@@ -257,6 +388,8 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
         7 | 8 => Change::Increment(random.of(&[1, -5, i64::MAX])),
         9 => Change::IncrementFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(random.of(values)),
+        11 => Change::SetBit { offset: model_bits::any_offset(random), bit: get },
+        12 | 13 => Change::Fields(fields),
         _ => {
             // Now and then in long values, or values of several pieces.
             let far = random.of(&[0, 0, 0, 0, 0, 16_300, 17_000, 19_990, 262_100, 300_000]);
@@ -268,6 +401,9 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
 fn any_query(random: &mut Random) -> Query {
     let mut place = || random.below(20) as i64 - 10;
     let part = Query::Range(place(), place());
+    if random.below(3) == 0 {
+        return model_bits::any_query(random);
+    }
     random.of(&[Query::Value, Query::Pieces, Query::Exists, Query::Length, Query::Expiry, part])
 }
 
@@ -292,9 +428,24 @@ fn transaction_answers(session: &mut Session, requests: &[Request<'_>]) -> Vec<K
     kept
 }
 
-fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
+/// Returns a change of several databases. Databases are swapped outside of transactions only.
+fn of_databases<'a>(random: &mut Random, keys: &[&'a [u8]], swaps: bool) -> MultiKeyOp<'a> {
+    let mut number = || random.below(u64::from(DATABASES) + 1) as u16;
+    let (one, other) = (number(), number());
+    let (key, to) = (random.of(keys), random.of(keys));
+    match random.below(8) {
+        0..3 => MultiKeyOp::Move { key, to: one },
+        3..6 => MultiKeyOp::Copy { from: key, to, database: one, replace: random.below(2) == 0 },
+        6 if random.below(4) == 0 => MultiKeyOp::ClearAll,
+        _ if swaps => MultiKeyOp::SwapDatabases(one, other),
+        _ => MultiKeyOp::Move { key, to: other },
+    }
+}
+
+fn play(mut options: Options, seed: u64, rounds: usize) -> (Db, Models) {
+    options.databases = DATABASES;
     let db = Db::open(options).unwrap();
-    let (mut session, mut model, mut random) = (db.session(), Model::default(), Random(seed));
+    let (mut session, mut model, mut random) = (db.session(), Models::default(), Random(seed));
     let keys: Vec<Vec<u8>> = (0..40).map(|key| format!("key{key}").into_bytes()).collect();
     let mut values: Vec<Vec<u8>> = (0..10).map(|value| (value * 7).to_string().into()).collect();
     values.extend([vec![], b"rose".repeat(40), b"3.5".to_vec(), b"07".to_vec()]);
@@ -306,15 +457,22 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
         let pairs: Vec<(&[u8], &[u8])> =
             (0..=random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
         let some: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&keys)).collect();
+        let fields: Vec<Vec<Field>> = (0..3).map(|_| model_bits::any_fields(&mut random)).collect();
+        let as_transaction = random.below(3) == 0;
         let requests: Vec<Request<'_>> = (0..=random.below(12))
-            .map(|_| match random.below(30) {
+            .map(|_| match random.below(33) {
+                30 => Request::Select(random.below(u64::from(DATABASES) + 1) as u16),
+                31 | 32 => Request::MultiKey(of_databases(&mut random, &keys, !as_transaction)),
                 0..11 => Request::Read(random.of(&keys), any_query(&mut random)),
                 11..14 => {
                     let several = random.below(6) as usize;
                     Request::MultiRead(random.of(&keys), any_query(&mut random), several)
                 }
-                14..27 => Request::Change(random.of(&keys), change(&mut random, &values)),
-                _ => Request::MultiKey(match random.below(12) {
+                14..27 => {
+                    let fields = &fields[random.below(3) as usize];
+                    Request::Change(random.of(&keys), change(&mut random, &values, fields))
+                }
+                _ => Request::MultiKey(match random.below(15) {
                     0..3 => MultiKeyOp::SetAll(&pairs),
                     3..5 => MultiKeyOp::SetAllIfAbsent(&pairs),
                     5..8 => MultiKeyOp::DeleteAll(&some),
@@ -322,11 +480,17 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
                         let (from, to) = (random.of(&keys), random.of(&keys));
                         MultiKeyOp::Rename { from, to, if_absent: random.below(2) == 0 }
                     }
-                    _ => MultiKeyOp::Clear,
+                    11 if random.below(2) == 0 => {
+                        MultiKeyOp::StoreSorted { from: random.of(&keys), to: random.of(&keys) }
+                    }
+                    11 => MultiKeyOp::Clear,
+                    _ => {
+                        let (op, to) = (random.of(&model_bits::OPERATIONS), random.of(&keys));
+                        MultiKeyOp::Bitwise { op, to, keys: &some }
+                    }
                 }),
             })
             .collect();
-        let as_transaction = random.below(3) == 0;
         let found = if as_transaction {
             transaction_answers(&mut session, &requests)
         } else {
@@ -340,7 +504,13 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
     (db, model)
 }
 
-fn compare(db: &Db, model: &Model) {
+fn compare(db: &Db, models: &Models) {
+    for (number, model) in (0..).zip(&models.0) {
+        compare_database(&db.database(number).unwrap(), model);
+    }
+}
+
+fn compare_database(db: &Db, model: &Model) {
     let mut session = db.session();
     let (mut from, mut seen) = (0, HashMap::new());
     loop {
@@ -354,6 +524,7 @@ fn compare(db: &Db, model: &Model) {
     met.sort();
     wanted.sort();
     assert_eq!(met, wanted);
+    assert_eq!(db.len(), model.0.len());
     for (key, (value, end)) in &model.0 {
         let requests = [Request::Read(key, Query::Value), Request::Read(key, Query::Expiry)];
         assert_eq!(
@@ -377,12 +548,23 @@ fn answers_match_the_model() {
 #[test]
 fn memory_is_counted_and_freed() {
     let (db, _) = play(Options::in_memory(), 99, 500);
-    let empty = Db::open(Options::in_memory()).unwrap().stats();
-    db.clear().unwrap();
+    let empty = Db::open({
+        let mut options = Options::in_memory();
+        options.databases = DATABASES;
+        options
+    })
+    .unwrap();
+    for number in 0..DATABASES {
+        // Its tables are made when it is first used.
+        assert_eq!(empty.database(number).unwrap().get("rose").unwrap(), None);
+    }
+    let empty = empty.stats();
+    let all = Request::MultiKey(MultiKeyOp::ClearAll);
+    db.session().execute(&[all], &mut |_, answer| assert_eq!(answer, Answer::Done));
     let stats = db.stats();
     assert_eq!((stats.keys, stats.expires), (0, 0));
     // The writers' buffers keep their capacity; records that were not freed would be ten times as much.
-    let notes = 64 * stats.shards as u64;
+    let notes = 64 * u64::from(DATABASES) * stats.shards as u64;
     assert!((empty.memory..=empty.memory + notes).contains(&stats.memory), "{stats:?}");
 }
 

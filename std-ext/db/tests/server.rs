@@ -304,25 +304,28 @@ fn a_password_may_be_any_bytes() {
 }
 
 #[test]
-fn commands_after_a_failed_select_are_not_executed() {
-    const BARRED: &str =
-        "-ERR not executed: the selected database does not exist; only SELECT 0 is valid\r\n";
+fn databases_are_selected_by_connections() {
     let server = Running::new(|_| {});
     let mut client = server.client();
-    client.send(b"SET rose red\r\nSELECT 1\r\nFLUSHDB\r\nGET rose\r\nSET rose white\r\nDBSIZE\r\nSCAN 0\r\n");
-    client.expect(b"+OK\r\n-ERR DB index is out of range\r\n");
-    client.expect(BARRED.repeat(5));
-    // Commands that access no key still work.
-    client.send(b"PING\r\nCLIENT GETNAME\r\nMEMORY USAGE rose\r\nSELECT 0\r\nGET rose\r\n");
-    client.expect(format!("+PONG\r\n$-1\r\n{BARRED}+OK\r\n$3\r\nred\r\n"));
-    // Not in a transaction either.
-    client.send(b"SELECT 3\r\nMULTI\r\nSET rose white\r\nPING\r\nEXEC\r\n");
-    client
-        .expect(format!("-ERR DB index is out of range\r\n+OK\r\n{BARRED}+QUEUED\r\n-EXECABORT "));
-    client.expect(b"Transaction discarded because of previous errors.\r\n");
-    client.send(b"WATCH rose\r\nSELECT 3\r\nRESET\r\nGET rose\r\n");
-    client.expect(BARRED);
-    client.expect(b"-ERR DB index is out of range\r\n+RESET\r\n$3\r\nred\r\n");
+    // A pipeline whose commands are about several databases.
+    client.send(
+        b"SET rose red\r\nSELECT 1\r\nGET rose\r\nSET rose white\r\nSELECT 0\r\nGET rose\r\n",
+    );
+    client.expect(b"+OK\r\n+OK\r\n$-1\r\n+OK\r\n+OK\r\n$3\r\nred\r\n");
+    // A SELECT that fails leaves the selected database as it is.
+    client.send(b"SELECT 1\r\nSELECT 16\r\nGET rose\r\n");
+    client.expect(b"+OK\r\n-ERR DB index is out of range\r\n$5\r\nwhite\r\n");
+    // Connections of one thread share its session.
+    let mut other = server.client();
+    other.send(b"GET rose\r\nCLIENT SETNAME other\r\n");
+    other.expect(b"$3\r\nred\r\n+OK\r\n");
+    client.send(b"GET rose\r\nFLUSHDB\r\nDBSIZE\r\nRESET\r\nDBSIZE\r\n");
+    client.expect(b"$5\r\nwhite\r\n+OK\r\n:0\r\n+RESET\r\n:1\r\n");
+    // Quoted words are executed by an execution of their own.
+    client.send(b"SELECT \"3\"\r\nSET \"rose\" blue\r\nSWAPDB 3 0\r\nGET rose\r\n");
+    client.expect(b"+OK\r\n+OK\r\n+OK\r\n$3\r\nred\r\n");
+    other.send(b"GET rose\r\n");
+    other.expect(b"$4\r\nblue\r\n");
 }
 
 #[test]

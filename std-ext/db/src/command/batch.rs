@@ -7,24 +7,44 @@
 use crate::Session;
 use crate::buffers::emptied;
 use crate::command::arguments::CommandError;
+use crate::command::diagnostics::Diagnostics;
+use crate::command::diagnostics::call_meter::CallMeter;
+use crate::command::lcs::{self, LcsOptions};
 use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
+use crate::command::stored_answer::{StoredAnswer, store};
 use crate::log::Lsn;
-use crate::request::{Answer, Change, MultiKeyOp, Query, Request, RequestError};
+use crate::request::{Answer, Bitwise, Change, Field, MultiKeyOp, Query, Request, RequestError};
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
+#[cfg(feature = "scripts")]
+use crate::session::LockedKeys;
 use crate::session::TransactionOutcome;
+use crate::state::hyperloglog::{self, REGISTERS};
 use crate::state::watched_keys::KeyWatch;
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// A thread's buffers, reused for each pipeline.
 #[derive(Default)]
 pub struct Scratch {
     batch: Batch<'static>,
     arguments: Vec<&'static [u8]>,
+    pub(super) meter: CallMeter,
 }
 
 impl Scratch {
+    /// Makes the buffers of a thread whose commands are counted in `diagnostics`.
+    pub fn new(diagnostics: Arc<Diagnostics>) -> Self {
+        Self { meter: CallMeter::new(diagnostics), ..Self::default() }
+    }
+
+    /// Notes the time from which on commands are executed.
+    pub fn begin(&mut self, now: Instant) {
+        self.meter.begin(now);
+    }
+
     /// Takes the buffers out. They are empty.
     pub(super) fn take<'a>(&mut self) -> (Batch<'a>, Vec<&'a [u8]>) {
         (std::mem::take(&mut self.batch), std::mem::take(&mut self.arguments))
@@ -42,8 +62,8 @@ impl Scratch {
 enum ReplyStep {
     /// Writes the prepared reply bytes up to this offset.
     Prepared(usize),
-    /// Converts this many answers to a reply.
-    Answers(ReplyKind, usize),
+    /// Converts this many answers to the reply of the command of this number.
+    Answers(ReplyKind, u16, usize),
 }
 
 /// A request whose keys are in a buffer that may still be reallocated: it gets its slice when the batch is executed.
@@ -58,32 +78,31 @@ enum DeferredOp {
     SetAll,
     SetAllIfAbsent,
     DeleteAll,
-}
-
-/// An answer that arrived out of order. Its bytes are in a buffer.
-#[derive(Clone, Copy)]
-enum StoredAnswer {
-    Done,
-    Nil,
-    Int(i64),
-    ExpiresAt(Option<u64>),
-    Error(RequestError),
-    Bytes(usize, usize),
+    Bitwise,
+    Fields,
+    AddElements,
+    MergeElements,
 }
 
 /// The requests of a pipeline, and the steps that make its replies.
 #[derive(Default)]
 pub(crate) struct Batch<'a> {
+    /// The number of the command whose requests are added.
+    pub(super) command: u16,
+    /// The numbers of the commands whose replies are errors, and their errors.
+    pub(super) failures: Vec<(u16, RequestError)>,
     requests: Vec<Request<'a>>,
     steps: Vec<ReplyStep>,
     prepared: Vec<u8>,
     pairs: Vec<(&'a [u8], &'a [u8])>,
     keys: Vec<&'a [u8]>,
+    fields: Vec<Field>,
     deferred: Vec<DeferredKeys>,
     stored: Vec<StoredAnswer>,
     stored_bytes: Vec<u8>,
-    /// Whether there is a change: then answers arrive in any order.
-    changes: bool,
+    /// Whether answers are stored until all are there: with a change, they arrive in any order. A reply that takes long
+    /// to make must not be made under a lock or within a read section.
+    stores_answers: bool,
     /// Whether a reply depends on the current time.
     wants_time: bool,
 }
@@ -93,15 +112,18 @@ impl<'a> Batch<'a> {
     #[inline]
     pub(super) fn emptied<'b>(self) -> Batch<'b> {
         Batch {
+            command: self.command,
+            failures: emptied(self.failures),
             requests: emptied(self.requests),
             steps: emptied(self.steps),
             prepared: emptied(self.prepared),
             pairs: emptied(self.pairs),
             keys: emptied(self.keys),
+            fields: emptied(self.fields),
             deferred: emptied(self.deferred),
             stored: emptied(self.stored),
             stored_bytes: emptied(self.stored_bytes),
-            changes: false,
+            stores_answers: false,
             wants_time: false,
         }
     }
@@ -135,7 +157,7 @@ impl<'a> Batch<'a> {
     pub(super) fn read(&mut self, key: &'a [u8], query: Query, kind: ReplyKind) {
         self.wants_time |= matches!(kind, ReplyKind::Ttl { .. });
         self.requests.push(Request::Read(key, query));
-        self.steps.push(ReplyStep::Answers(kind, 1));
+        self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
     /// Adds the same read of several keys, in one snapshot.
@@ -146,22 +168,29 @@ impl<'a> Batch<'a> {
             _ => Request::Read(key, query),
         };
         self.requests.extend(keys.iter().enumerate().map(request));
-        self.steps.push(ReplyStep::Answers(kind, keys.len()));
+        self.steps.push(ReplyStep::Answers(kind, self.command, keys.len()));
     }
 
     /// Adds a change of one key.
     #[inline]
     pub(super) fn change(&mut self, key: &'a [u8], change: Change<'a>, kind: ReplyKind) {
-        self.changes = true;
+        self.stores_answers = true;
         self.requests.push(Request::Change(key, change));
-        self.steps.push(ReplyStep::Answers(kind, 1));
+        self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
     /// Adds an atomic change of several keys.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'a>, kind: ReplyKind) {
-        self.changes = true;
+        self.stores_answers = true;
         self.requests.push(Request::MultiKey(op));
-        self.steps.push(ReplyStep::Answers(kind, 1));
+        self.steps.push(ReplyStep::Answers(kind, self.command, 1));
+    }
+
+    /// Adds the choice of another database for the requests behind it. Only a transaction has this.
+    pub(super) fn select(&mut self, database: u16) {
+        self.stores_answers = true;
+        self.requests.push(Request::Select(database));
+        self.steps.push(ReplyStep::Answers(ReplyKind::Done, self.command, 1));
     }
 
     /// Adds the removal of several keys.
@@ -187,6 +216,64 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Adds a bitwise operation.
+    pub(super) fn bitwise(&mut self, op: Bitwise, to: &'a [u8], keys: &[&'a [u8]]) {
+        let from = self.keys.len();
+        self.keys.extend_from_slice(keys);
+        self.defer(DeferredOp::Bitwise, from..self.keys.len());
+        self.multi_key(MultiKeyOp::Bitwise { op, to, keys: &[] }, ReplyKind::Integer);
+    }
+
+    /// Adds a read of two values, whose longest common subsequence is the reply.
+    pub(super) fn lcs(&mut self, keys: &[&'a [u8]], options: LcsOptions) {
+        self.stores_answers = true;
+        self.multi_read(keys, Query::Range(0, lcs::REFUSED_LENGTH - 1), ReplyKind::Lcs(options));
+    }
+
+    /// Adds a union of HyperLogLogs.
+    pub(super) fn merge_elements(&mut self, to: &'a [u8], keys: &[&'a [u8]]) {
+        let from = self.keys.len();
+        self.keys.extend_from_slice(keys);
+        self.defer(DeferredOp::MergeElements, from..self.keys.len());
+        self.multi_key(MultiKeyOp::MergeElements { to, keys: &[] }, ReplyKind::Done);
+    }
+
+    /// Adds a change that adds elements to a HyperLogLog.
+    pub(super) fn add_elements(&mut self, key: &'a [u8], elements: &[&'a [u8]]) {
+        let from = self.keys.len();
+        self.keys.extend_from_slice(elements);
+        self.defer(DeferredOp::AddElements, from..self.keys.len());
+        self.change(key, Change::AddElements(&[]), ReplyKind::Integer);
+    }
+
+    /// Adds a change of integers in a value.
+    pub(super) fn change_fields(&mut self, key: &'a [u8], fields: &[Field]) {
+        let from = self.fields.len();
+        self.fields.extend_from_slice(fields);
+        self.defer(DeferredOp::Fields, from..self.fields.len());
+        self.change(key, Change::Fields(&[]), ReplyKind::Fields);
+    }
+
+    /// Adds reads of integers in a value, in one snapshot.
+    pub(super) fn read_fields(&mut self, key: &'a [u8], fields: &[Field]) {
+        let request = |(at, field): (usize, &Field)| {
+            let query = Query::Field(field.kind, field.offset);
+            if at == 0 {
+                Request::MultiRead(key, query, fields.len())
+            } else {
+                Request::Read(key, query)
+            }
+        };
+        self.requests.extend(fields.iter().enumerate().map(request));
+        self.steps.push(ReplyStep::Answers(ReplyKind::Integers, self.command, fields.len()));
+    }
+
+    /// Adds a read that may take long. It is made without a lock, even if changes of the same shard are queued.
+    pub(super) fn long_read(&mut self, key: &'a [u8], query: Query, kind: ReplyKind) {
+        self.requests.push(Request::MultiRead(key, query, 1));
+        self.steps.push(ReplyStep::Answers(kind, self.command, 1));
+    }
+
     fn defer(&mut self, what: DeferredOp, range: Range<usize>) {
         self.deferred.push(DeferredKeys { request: self.requests.len(), what, range });
     }
@@ -206,15 +293,16 @@ impl<'a> Batch<'a> {
         let max_stored = max_out.saturating_sub(out.len());
         let mut full = false;
         let out = Writer::new(out, protocol);
-        let mut replies = ReplyWriter::new(out, max_out, (&self.steps, &self.prepared), now);
+        let steps = (&self.steps[..], &self.prepared[..], &mut self.failures);
+        let mut replies = ReplyWriter::new(out, max_out, steps, now);
         let mut lsn = 0;
         if !self.requests.is_empty() {
             // From here on, no buffer of keys grows, so requests may borrow from them.
             let mut requests = shortened(std::mem::take(&mut self.requests));
-            complete(&mut requests, &self.deferred, &self.pairs, &self.keys);
+            complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
             // Changes are answered shard by shard, so the answers are stored until all are there, and then written in
             // order.
-            if self.changes && requests.len() > 1 {
+            if self.stores_answers && requests.len() > 1 {
                 let stored = &mut self.stored;
                 let bytes = &mut self.stored_bytes;
                 stored.resize(requests.len(), StoredAnswer::Nil);
@@ -223,7 +311,7 @@ impl<'a> Batch<'a> {
                 });
                 replies.stored_answers(stored, bytes, &requests, redirects);
             } else {
-                // Without changes, answers arrive in order and are written as they come.
+                // Otherwise answers arrive in order and are written as they come.
                 lsn = session.execute(&requests, &mut |request, answer| {
                     let redirection = |lost| redirects.refused(&requests[request], lost);
                     replies.answer(answer, redirection);
@@ -248,7 +336,7 @@ impl<'a> Batch<'a> {
     ) -> Executed {
         // The batch keeps its own for the replies.
         let mut requests = shortened(self.requests.clone());
-        complete(&mut requests, &self.deferred, &self.pairs, &self.keys);
+        complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
         let (stored, bytes, mut full) = (&mut self.stored, &mut self.stored_bytes, false);
         stored.resize(requests.len(), StoredAnswer::Nil);
         let outcome = session.transaction(&requests, watch, &mut |request, answer| {
@@ -264,6 +352,33 @@ impl<'a> Batch<'a> {
                 _ => transaction_refused(error_text(why)),
             }),
         }
+    }
+
+    /// Executes the requests of one command on locked keys, and writes its reply. Returns whether it fits into
+    /// `max_out` bytes of `out`.
+    #[cfg(feature = "scripts")]
+    pub(super) fn execute_locked(
+        &mut self,
+        keys: &mut LockedKeys<'_>,
+        redirects: Redirects<'_>,
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+        max_out: usize,
+    ) -> bool {
+        let mut requests = shortened(std::mem::take(&mut self.requests));
+        complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
+        let out = Writer::new(out, protocol);
+        let steps = (&self.steps[..], &self.prepared[..], &mut self.failures);
+        let mut replies = ReplyWriter::new(out, max_out, steps, keys.time());
+        keys.execute(&requests, &mut |request, answer| {
+            let redirection = |lost| redirects.refused(&requests[request], lost);
+            replies.answer(answer, redirection);
+        });
+        replies.prepared();
+        let full = replies.full;
+        self.requests = emptied(requests);
+        self.clear();
+        !full
     }
 
     /// Returns the place behind the replies so far.
@@ -303,7 +418,8 @@ impl<'a> Batch<'a> {
         let now = if self.wants_time { session.now() } else { 0 };
         let mut out = Writer::new(out, protocol);
         out.array(commands);
-        let mut replies = ReplyWriter::new(out, max_out, (&self.steps, &self.prepared), now);
+        let steps = (&self.steps[..], &self.prepared[..], &mut self.failures);
+        let mut replies = ReplyWriter::new(out, max_out, steps, now);
         replies.stored_answers(&self.stored, &self.stored_bytes, &self.requests, redirects);
         replies.prepared();
         let full = replies.full;
@@ -317,10 +433,11 @@ impl<'a> Batch<'a> {
         self.prepared.clear();
         self.pairs.clear();
         self.keys.clear();
+        self.fields.clear();
         self.deferred.clear();
         self.stored.clear();
         self.stored_bytes.clear();
-        (self.changes, self.wants_time) = (false, false);
+        (self.stores_answers, self.wants_time) = (false, false);
     }
 }
 
@@ -363,70 +480,43 @@ pub(super) fn transaction_refused(error: &str) -> CommandError {
     format!("EXECABORT Transaction discarded because of: {error}").into()
 }
 
+/// The pairs, keys and fields of requests.
+type Buffers<'a> = (&'a [(&'a [u8], &'a [u8])], &'a [&'a [u8]], &'a [Field]);
+
 /// Gives requests the keys that were in a buffer.
 #[inline]
 fn complete<'a>(
     requests: &mut [Request<'a>],
     deferred: &[DeferredKeys],
-    pairs: &'a [(&'a [u8], &'a [u8])],
-    keys: &'a [&'a [u8]],
+    (pairs, keys, fields): Buffers<'a>,
 ) {
     for deferred in deferred {
-        let range = deferred.range.clone();
-        requests[deferred.request] = Request::MultiKey(match deferred.what {
-            DeferredOp::SetAll => MultiKeyOp::SetAll(&pairs[range]),
-            DeferredOp::SetAllIfAbsent => MultiKeyOp::SetAllIfAbsent(&pairs[range]),
-            DeferredOp::DeleteAll => MultiKeyOp::DeleteAll(&keys[range]),
-        });
+        let (range, request) = (deferred.range.clone(), &mut requests[deferred.request]);
+        match (deferred.what, request) {
+            (DeferredOp::SetAll, Request::MultiKey(op)) => *op = MultiKeyOp::SetAll(&pairs[range]),
+            (DeferredOp::SetAllIfAbsent, Request::MultiKey(op)) => {
+                *op = MultiKeyOp::SetAllIfAbsent(&pairs[range]);
+            }
+            (DeferredOp::DeleteAll, Request::MultiKey(op)) => {
+                *op = MultiKeyOp::DeleteAll(&keys[range]);
+            }
+            (DeferredOp::Bitwise, Request::MultiKey(MultiKeyOp::Bitwise { keys: own, .. }))
+            | (
+                DeferredOp::MergeElements,
+                Request::MultiKey(MultiKeyOp::MergeElements { keys: own, .. }),
+            )
+            | (DeferredOp::AddElements, Request::Change(_, Change::AddElements(own))) => {
+                *own = &keys[range];
+            }
+            (DeferredOp::Fields, Request::Change(_, Change::Fields(own))) => *own = &fields[range],
+            _ => debug_assert!(false, "a request of another kind was deferred"),
+        }
     }
 }
 
 /// Shortens the lifetime of the requests.
 fn shortened<'short, 'a: 'short>(requests: Vec<Request<'a>>) -> Vec<Request<'short>> {
     requests
-}
-
-/// Stores an answer, with its bytes in `bytes`. Sets `full` instead of storing more than `max_out` bytes.
-fn store(answer: Answer<'_>, bytes: &mut Vec<u8>, max_out: usize, full: &mut bool) -> StoredAnswer {
-    match answer {
-        Answer::Done => StoredAnswer::Done,
-        Answer::Nil => StoredAnswer::Nil,
-        Answer::Int(n) => StoredAnswer::Int(n),
-        Answer::ExpiresAt(until) => StoredAnswer::ExpiresAt(until),
-        Answer::Error(error) => StoredAnswer::Error(error),
-        Answer::Bytes(value) => store_bytes(&[value], bytes, max_out, full),
-        Answer::Pieces(pieces) => store_bytes(pieces, bytes, max_out, full),
-    }
-}
-
-fn store_bytes(
-    pieces: &[&[u8]],
-    bytes: &mut Vec<u8>,
-    max_out: usize,
-    full: &mut bool,
-) -> StoredAnswer {
-    let from = bytes.len();
-    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > max_out.saturating_sub(from) {
-        *full = true;
-        return StoredAnswer::Nil;
-    }
-    for piece in pieces {
-        bytes.extend_from_slice(piece);
-    }
-    StoredAnswer::Bytes(from, bytes.len())
-}
-
-impl StoredAnswer {
-    fn answer(self, bytes: &[u8]) -> Answer<'_> {
-        match self {
-            Self::Done => Answer::Done,
-            Self::Nil => Answer::Nil,
-            Self::Int(n) => Answer::Int(n),
-            Self::ExpiresAt(until) => Answer::ExpiresAt(until),
-            Self::Error(error) => Answer::Error(error),
-            Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),
-        }
-    }
 }
 
 /// Converts answers that arrive in order to replies.
@@ -445,7 +535,12 @@ struct ReplyWriter<'o, 'b> {
     /// Whether the error that sends the client to another node is its reply already.
     redirected: bool,
     sum: i64,
+    /// The registers of the HyperLogLogs so far.
+    union: Option<Box<[u8; REGISTERS]>>,
+    /// The first value of an LCS.
+    first_value: Vec<u8>,
     error: Option<RequestError>,
+    failures: &'b mut Vec<(u16, RequestError)>,
     now: u64,
 }
 
@@ -454,7 +549,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
     fn new(
         out: Writer<'o>,
         max_out: usize,
-        (steps, prepared): (&'b [ReplyStep], &'b [u8]),
+        (steps, prepared, failures): (&'b [ReplyStep], &'b [u8], &'b mut Vec<(u16, RequestError)>),
         now: u64,
     ) -> Self {
         Self {
@@ -467,7 +562,10 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             missing_answers: 0,
             redirected: false,
             sum: 0,
+            union: None,
+            first_value: Vec::new(),
             error: None,
+            failures,
             now,
         }
     }
@@ -515,6 +613,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
         let bytes = match answer {
             Answer::Bytes(value) => value.len(),
             Answer::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
+            Answer::Fields(values) => values.as_bytes().len(),
             _ => 0,
         };
         if !self.fits(bytes) {
@@ -522,32 +621,53 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
         }
         self.prepared();
         match self.steps.split_first() {
-            Some((&ReplyStep::Answers(kind, 1), rest))
-                if !matches!(kind, ReplyKind::Values | ReplyKind::Sum) =>
+            Some((&ReplyStep::Answers(kind, command, 1), rest))
+                if !matches!(
+                    kind,
+                    ReplyKind::Values | ReplyKind::Integers | ReplyKind::Sum | ReplyKind::Union
+                ) =>
             {
                 match answer {
-                    Answer::Error(
-                        why @ (RequestError::NotPrimary | RequestError::SlotNotOwned),
-                    ) => {
-                        let error = redirection(why == RequestError::SlotNotOwned);
-                        self.out.error(error.as_bytes());
+                    Answer::Error(why) => {
+                        self.failures.push((command, why));
+                        match why {
+                            RequestError::NotPrimary | RequestError::SlotNotOwned => {
+                                let error = redirection(why == RequestError::SlotNotOwned);
+                                self.out.error(error.as_bytes());
+                            }
+                            _ => kind.write(&mut self.out, answer, self.now),
+                        }
                     }
                     answer => kind.write(&mut self.out, answer, self.now),
                 }
                 self.steps = rest;
             }
-            Some((&ReplyStep::Answers(kind, count), _)) => {
-                self.answer_of(kind, count, answer, redirection);
+            Some((&ReplyStep::Answers(kind, command, count), _)) => {
+                self.answer_of((kind, command, count), answer, redirection);
             }
             _ => debug_assert!(false, "an answer without a step"),
+        }
+    }
+
+    /// Adds a HyperLogLog to the union. The first one that is none makes the reply.
+    fn add_to_union(&mut self, answer: Answer<'_>) {
+        let added = match answer {
+            Answer::Bytes(value) => {
+                let union = self.union.get_or_insert_with(|| Box::new([0; REGISTERS]));
+                hyperloglog::merge(value, union)
+            }
+            Answer::Error(error) => Err(error),
+            _ => Ok(()),
+        };
+        if let Err(error) = added {
+            self.error.get_or_insert(error);
         }
     }
 
     /// Processes one of several answers to a command.
     fn answer_of(
         &mut self,
-        kind: ReplyKind,
-        count: usize,
+        (kind, command, count): (ReplyKind, u16, usize),
         answer: Answer<'_>,
         redirection: impl FnOnce(bool) -> CommandError,
     ) {
@@ -556,8 +676,9 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             // The keys of a command have one slot, and are answered together: if one answer is this error, so are all.
             self.redirected = answer == Answer::Error(RequestError::SlotNotOwned);
             if self.redirected {
+                self.failures.push((command, RequestError::SlotNotOwned));
                 self.out.error(redirection(true).as_bytes());
-            } else if kind == ReplyKind::Values {
+            } else if matches!(kind, ReplyKind::Values | ReplyKind::Integers) {
                 self.out.array(count);
             }
         }
@@ -566,14 +687,39 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
             (ReplyKind::Sum, Answer::Error(RequestError::KeyTooLong)) => {}
             (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
+            (ReplyKind::Union, _) => self.add_to_union(answer),
+            (ReplyKind::Lcs(options), _) => {
+                // A key that is too long cannot exist, so its value is empty, too.
+                let value = if let Answer::Bytes(value) = answer { value } else { &[] };
+                if self.missing_answers > 1 {
+                    self.first_value = value.to_vec();
+                } else {
+                    let first = std::mem::take(&mut self.first_value);
+                    lcs::write(&mut self.out, (&first, value), options);
+                    self.fits(0);
+                }
+            }
             _ => kind.write(&mut self.out, answer, self.now),
         }
         self.missing_answers -= 1;
         if self.missing_answers == 0 {
+            if kind == ReplyKind::Union {
+                match (self.error.take(), self.union.take()) {
+                    _ if self.redirected => {}
+                    (Some(error), _) => self.out.error(error_text(error)),
+                    (None, union) => {
+                        let count = union.map_or(0, |union| hyperloglog::cardinality_of(&union));
+                        self.out.integer(count.cast_signed());
+                    }
+                }
+            }
             if kind == ReplyKind::Sum {
                 match self.error.take() {
                     _ if self.redirected => {}
-                    Some(error) => self.out.error(error_text(error)),
+                    Some(error) => {
+                        self.failures.push((command, error));
+                        self.out.error(error_text(error));
+                    }
                     None => self.out.integer(self.sum),
                 }
                 self.sum = 0;

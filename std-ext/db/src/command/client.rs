@@ -41,10 +41,12 @@ enum Subcommand {
     Kill,
     Unblock,
     TrackingInfo,
+    Pause,
+    Unpause,
     Help,
 }
 
-const SUBCOMMANDS: [(&str, i8, Subcommand); 14] = [
+const SUBCOMMANDS: [(&str, i8, Subcommand); 16] = [
     ("id", 2, Subcommand::Id),
     ("getname", 2, Subcommand::GetName),
     ("setname", 3, Subcommand::SetName),
@@ -58,10 +60,12 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 14] = [
     ("kill", -3, Subcommand::Kill),
     ("unblock", -3, Subcommand::Unblock),
     ("trackinginfo", 2, Subcommand::TrackingInfo),
+    ("pause", -3, Subcommand::Pause),
+    ("unpause", 2, Subcommand::Unpause),
     ("help", 2, Subcommand::Help),
 ];
 
-const HELP: [&str; 35] = [
+const HELP: [&str; 41] = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "GETREDIR",
     "    Return the client ID we are redirecting to when tracking is enabled.",
@@ -79,12 +83,18 @@ const HELP: [&str; 35] = [
     "      Kill connections made from, or to, the specified address",
     "    * ID <client-id>, TYPE (NORMAL|MASTER|REPLICA|PUBSUB), USER <username>",
     "      Kill connections by id, type or user.",
+    "    * MAXAGE <seconds>",
+    "      Kill connections that are at least this old.",
     "    * SKIPME (YES|NO)",
     "      Skip killing current connection (default: yes).",
     "LIST [options ...]",
     "    Return information about client connections. Options:",
     "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
     "      Return clients of specified type.",
+    "UNPAUSE",
+    "    Stop the current client pause, resuming traffic.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Suspend all, or just write, clients for <timeout> milliseconds.",
     "REPLY (ON|OFF|SKIP)",
     "    Control the replies sent to the current connection.",
     "SETINFO <option> <value>",
@@ -107,7 +117,16 @@ fn is_plain(text: &[u8]) -> bool {
 impl<'a> Execution<'_, 'a> {
     /// PING.
     pub(super) fn ping(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let confined = self.connection.is_confined();
         match arguments {
+            [_] | [_, _] if confined => {
+                let text = arguments.get(1).copied().unwrap_or_default();
+                self.reply(|out| {
+                    out.array(2);
+                    out.bulk(b"pong");
+                    out.bulk(text);
+                });
+            }
             [_] => self.reply(|out| out.simple("PONG")),
             [_, text] => self.reply(|out| out.bulk(text)),
             _ => return Err(wrong_number("ping")),
@@ -115,28 +134,11 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// SELECT. There is one database, number 0.
-    pub(super) fn select(&mut self, number: &[u8]) -> Result<(), CommandError> {
-        let number = number::integer(number).ok_or(NOT_AN_INTEGER)?;
-        let invalid = "ERR value is out of range, value must between -2147483648 and 2147483647";
-        // From a SELECT that fails until one that succeeds, commands about keys are refused: they were meant for
-        // another database.
-        self.connection.missing_db_selected = i32::try_from(number).map_err(|_| invalid)? != 0;
-        self.connection.update_blocked();
-        if self.connection.missing_db_selected {
-            return Err(match self.group() {
-                Some(_) => "ERR SELECT is not allowed in cluster mode".into(),
-                None => "ERR DB index is out of range".into(),
-            });
-        }
-        self.reply(|out| out.ok());
-        Ok(())
-    }
-
     /// RESET.
     pub(super) fn reset(&mut self) {
         self.execute_batch();
         self.connection.reset(self.server.has_password());
+        self.session.set_database(self.connection.database);
         self.reply(|out| out.simple("RESET"));
     }
 
@@ -200,6 +202,7 @@ impl<'a> Execution<'_, 'a> {
             self.connection.name = name;
         }
         self.connection.protocol = protocol;
+        self.connection.update_blocked();
         let (id, version) = (self.connection.id, self.connection.version());
         let role = self.group().map(|group| group.view().role);
         let mode = if role.is_some() { "cluster" } else { "standalone" };
@@ -271,6 +274,8 @@ impl<'a> Execution<'_, 'a> {
                 out.bulk(b"prefixes");
                 out.array(0);
             }),
+            Subcommand::Pause => self.pause(&arguments[2..])?,
+            Subcommand::Unpause => self.unpause(),
             Subcommand::Help => self.help(&HELP),
         }
         Ok(())
@@ -302,10 +307,10 @@ impl<'a> Execution<'_, 'a> {
     /// CLIENT LIST.
     fn list(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let mut ids = None;
-        let mut none = false;
+        let mut class = None;
         match arguments {
             [] => {}
-            [option, kind] if is(option, "type") => none = !is_normal(kind)?,
+            [option, kind] if is(option, "type") => class = Some(ClientType::read(kind)?),
             [option, wanted @ ..] if is(option, "id") && !wanted.is_empty() => {
                 let wanted: Option<Vec<i64>> =
                     wanted.iter().map(|id| number::integer(id)).collect();
@@ -316,7 +321,7 @@ impl<'a> Execution<'_, 'a> {
         let mut lines = Vec::new();
         let mut each = |info: &ClientInfo<'_>| {
             let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&info.id.cast_signed()));
-            if wanted && !none {
+            if wanted && class.is_none_or(|class| class == ClientType::of(info)) {
                 write_client_line(info, &mut lines);
             }
         };
@@ -391,8 +396,9 @@ struct Filter<'f> {
     id: Option<u64>,
     address: Option<&'f [u8]>,
     local_address: Option<&'f [u8]>,
-    /// The type option names a type that no client has here.
-    none: bool,
+    /// The least age, in seconds.
+    age: u64,
+    class: Option<ClientType>,
 }
 
 impl<'f> Filter<'f> {
@@ -406,11 +412,14 @@ impl<'f> Filter<'f> {
                 let invalid = "ERR client-id should be greater than 0";
                 filter.id = Some(id.filter(|id| *id > 0).ok_or(invalid)?);
             } else if is(option, "type") {
-                filter.none = !is_normal(value)?;
+                filter.class = Some(ClientType::read(value)?);
             } else if is(option, "addr") {
                 filter.address = Some(value);
             } else if is(option, "laddr") {
                 filter.local_address = Some(value);
+            } else if is(option, "maxage") {
+                let age = number::integer(value).and_then(|age| u64::try_from(age).ok());
+                filter.age = age.ok_or("ERR maxage is not an integer or out of range")?;
             } else if is(option, "user") {
                 if value != USER {
                     let user = String::from_utf8_lossy(shown(value, 128)).into_owned();
@@ -429,23 +438,41 @@ impl<'f> Filter<'f> {
         let is_all = |wanted: Option<&[u8]>, text: &str| {
             wanted.is_none_or(|wanted| wanted == text.as_bytes())
         };
-        !self.none
+        self.class.is_none_or(|class| class == ClientType::of(info))
+            && info.age >= self.age
             && self.id.is_none_or(|id| id == info.id)
             && is_all(self.address, info.address)
             && is_all(self.local_address, info.local_address)
     }
 }
 
-/// Returns whether this is the type that all clients here have; the other types of Redis match none.
-fn is_normal(kind: &[u8]) -> Result<bool, CommandError> {
-    if is(kind, "normal") {
-        return Ok(true);
+/// The types of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientType {
+    Normal,
+    Subscriber,
+    /// A type of Redis that no client has here.
+    Absent,
+}
+
+impl ClientType {
+    fn of(info: &ClientInfo<'_>) -> Self {
+        if info.subscriptions == [0; 3] { Self::Normal } else { Self::Subscriber }
     }
-    if ["master", "slave", "replica", "pubsub"].iter().any(|name| is(kind, name)) {
-        return Ok(false);
+
+    fn read(kind: &[u8]) -> Result<Self, CommandError> {
+        if is(kind, "normal") {
+            return Ok(Self::Normal);
+        }
+        if is(kind, "pubsub") {
+            return Ok(Self::Subscriber);
+        }
+        if ["master", "slave", "replica"].iter().any(|name| is(kind, name)) {
+            return Ok(Self::Absent);
+        }
+        let kind = String::from_utf8_lossy(shown(kind, 128)).into_owned();
+        Err(format!("ERR Unknown client type '{kind}'").into())
     }
-    let kind = String::from_utf8_lossy(shown(kind, 128)).into_owned();
-    Err(format!("ERR Unknown client type '{kind}'").into())
 }
 
 /// Checks a connection name; an empty one removes the name.
@@ -467,10 +494,11 @@ fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, CommandError> {
 /// are reported as 0; INFO reports their sum.
 fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
     let text = String::from_utf8_lossy;
+    let [channels, patterns, shard_channels] = info.subscriptions;
     // Writing to memory does not fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
+        "id={} addr={} laddr={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi=-1 \
          qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
          events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         info.id,
@@ -479,6 +507,11 @@ fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
         text(info.name),
         info.age,
         info.idle,
+        if ClientType::of(info) == ClientType::Subscriber { 'P' } else { 'N' },
+        info.database,
+        channels,
+        patterns,
+        shard_channels,
         info.command,
         info.protocol,
         text(info.library),

@@ -3,10 +3,11 @@
 use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
 use crate::command::docs::{DOCS, Docs};
 use crate::command::execute::Execution;
-use crate::command::glob;
-use crate::command::subcommands;
-use crate::command::table::{self, COMMANDS, CommandSpec};
+use crate::command::table::{self, COMMANDS, CommandSpec, Id};
+use crate::command::{sort, subcommands};
+use crate::glob;
 use crate::resp::write::Writer;
+use crate::state::number;
 
 #[derive(Clone, Copy)]
 enum Subcommand {
@@ -141,13 +142,24 @@ impl<'a> Execution<'_, 'a> {
             spec = subcommands::find(command[0], command[1]);
         }
         let spec = spec.ok_or("ERR Invalid command specified")?;
-        if spec.keys.0 == 0 {
+        // Channels have slots, but are no keys.
+        if spec.keys.0 == 0 && !spec.counts_keys() || spec.has_flag("pubsub") {
             return Err("ERR The command has no key arguments".into());
         }
         if !spec.takes(command.len()) {
             return Err("ERR Invalid number of arguments specified for command".into());
         }
-        let places = places(spec.keys, command.len());
+        if spec.counts_keys() {
+            let keys = counted_keys(command);
+            self.reply(|out| {
+                out.array(keys.len());
+                for key in keys {
+                    out.bulk(key);
+                }
+            });
+            return Ok(());
+        }
+        let places = places(spec, command);
         self.reply(|out| {
             out.array(places.clone().count());
             places.for_each(|place| out.bulk(command[place]));
@@ -156,18 +168,27 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-/// Returns the positions of the keys among this many arguments.
+/// Returns the keys of EVAL and the like, whose number is an argument; none if it is invalid.
+pub(super) fn counted_keys<'k, 'a>(arguments: &'k [&'a [u8]]) -> &'k [&'a [u8]] {
+    let rest = arguments.get(3..).unwrap_or_default();
+    let count = arguments.get(2).and_then(|count| number::integer(count)).unwrap_or(0);
+    usize::try_from(count).ok().and_then(|count| rest.get(..count)).unwrap_or_default()
+}
+
+/// Returns the positions of the keys among these arguments.
 pub(super) fn places(
-    (first, last, step): (i8, i8, i8),
-    count: usize,
-) -> impl Iterator<Item = usize> + Clone {
+    spec: &CommandSpec,
+    arguments: &[&[u8]],
+) -> impl Iterator<Item = usize> + Clone + use<> {
+    let (first, last, step) = spec.keys;
     let place = |place: i8| usize::from(place.unsigned_abs());
-    let last = if last < 0 { count.saturating_sub(place(last)) } else { place(last) };
-    (place(first)..=last).step_by(place(step).max(1))
+    let last = if last < 0 { arguments.len().saturating_sub(place(last)) } else { place(last) };
+    let other = if spec.id == Id::Sort { sort::destination(arguments) } else { None };
+    (place(first)..=last).step_by(place(step).max(1)).chain(other)
 }
 
 /// Returns the command of this name, or the subcommand if the name contains a bar.
-fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
+pub(super) fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
     match name.iter().position(|&byte| byte == b'|') {
         None => table::find(name),
         Some(bar) => subcommands::find(&name[..bar], &name[bar + 1..]),

@@ -4,8 +4,10 @@
 
 use crate::command::arguments::{CommandError, SYNTAX, shown, subcommand};
 use crate::command::context::SettingError;
+use crate::command::diagnostics::KeyspaceCounts;
 use crate::command::execute::Execution;
-use crate::command::glob;
+use crate::config::table;
+use crate::glob;
 use crate::log::Fsync;
 use crate::options::Eviction;
 use crate::state::number;
@@ -82,12 +84,12 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::Get => self.settings(&arguments[2..]),
             Subcommand::Set => self.change_settings(&arguments[2..])?,
             Subcommand::ResetStat => {
+                self.execute_batch();
                 self.server.reset_counters();
+                self.meter.diagnostics.reset(KeyspaceCounts::of(&self.db.stats()));
                 self.reply(|out| out.ok());
             }
-            Subcommand::Rewrite => {
-                return Err("ERR The server is running without a config file".into());
-            }
+            Subcommand::Rewrite => self.rewrite()?,
             Subcommand::Help => self.help(&HELP),
         }
         Ok(())
@@ -116,7 +118,28 @@ impl<'a> Execution<'_, 'a> {
         each("dir", &folder.unwrap_or_default());
     }
 
-    fn settings(&mut self, patterns: &[&[u8]]) {
+    /// CONFIG REWRITE.
+    fn rewrite(&mut self) -> Result<(), CommandError> {
+        self.execute_batch();
+        let mut settings = Vec::new();
+        for (name, value) in self.matching(&[b"*"]) {
+            if !table::find(&name).is_some_and(|setting| setting.modifiable) {
+                continue;
+            }
+            let no_text =
+                "ERR Rewriting config file: a password that is not UTF-8 cannot be in a file";
+            settings.push((name, String::from_utf8(value).map_err(|_| no_text)?));
+        }
+        self.server.rewrite_config(&settings).map_err(|why| match why {
+            None => "ERR The server is running without a config file".to_owned(),
+            Some(why) => format!("ERR Rewriting config file: {why}"),
+        })?;
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+
+    /// Returns the settings whose names match one of the patterns, and their values.
+    fn matching(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
         let mut found: Vec<(String, Vec<u8>)> = Vec::new();
         let mut each = |name: &str, value: &[u8]| {
             let wanted =
@@ -128,6 +151,11 @@ impl<'a> Execution<'_, 'a> {
         };
         self.db_settings(&mut each);
         self.server.settings(&mut each);
+        found
+    }
+
+    fn settings(&mut self, patterns: &[&[u8]]) {
+        let found = self.matching(patterns);
         self.reply(|out| {
             out.map(found.len());
             for (name, value) in &found {

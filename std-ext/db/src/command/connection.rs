@@ -1,6 +1,8 @@
 //! The state of a connection between its commands.
 
+use crate::command::diagnostics::monitoring::Monitoring;
 use crate::command::queue::Queue;
+use crate::pubsub::{Message, Subscriptions};
 use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};
 use crate::state::watched_keys::KeyWatch;
@@ -44,9 +46,18 @@ pub struct Connection {
     pub(super) queue: Option<Box<Queue>>,
     /// The keys that it watches.
     pub(super) watch: Option<Box<KeyWatch>>,
-    /// Whether the last SELECT named a database that does not exist.
+    /// Its place among the monitors (`MONITOR`).
+    pub(super) monitoring: Option<Monitoring>,
+    /// The channels to which it has subscribed.
+    pub(super) subscriptions: Option<Box<Subscriptions>>,
+    /// Whether the last command has pushed something, which is sent also if the client wants no replies.
+    pub(super) pushed: bool,
+    /// The selected database.
+    pub(super) database: u16,
+    /// Whether the last SELECT at this node of a cluster named a database that does not exist.
     pub(super) missing_db_selected: bool,
-    /// Whether commands are queued, or that database is selected, so that some commands must not be executed now.
+    /// Whether commands are queued, or that database is selected, or it subscribes in RESP2, so that some commands must
+    /// not be executed now.
     pub(super) blocked: bool,
     /// Commands in the next batch at most.
     pub(super) batch_limit: usize,
@@ -75,6 +86,10 @@ impl Connection {
             requests: Requests::default(),
             queue: None,
             watch: None,
+            monitoring: None,
+            subscriptions: None,
+            pushed: false,
+            database: 0,
             missing_db_selected: false,
             blocked: false,
             batch_limit: MAX_BATCH_COMMANDS,
@@ -130,13 +145,57 @@ impl Connection {
         self.authenticated = !must_authenticate;
         self.reply_mode = ReplyMode::All;
         (self.queue, self.watch) = (None, None);
-        self.missing_db_selected = false;
+        // Lines that have not been taken would look like messages.
+        if self.monitoring.take().is_some()
+            && let Some(subscriptions) = &self.subscriptions
+        {
+            let _ = subscriptions.mailbox().take(usize::MAX, &mut Vec::new());
+        }
+        (self.database, self.missing_db_selected) = (0, false);
         self.reads_stale = false;
-        self.update_blocked();
+        self.end_subscriptions();
     }
 
     /// Updates `blocked` after one of its reasons changed.
     pub(super) fn update_blocked(&mut self) {
-        self.blocked = self.queue.is_some() || self.missing_db_selected;
+        self.blocked = self.queue.is_some() || self.missing_db_selected || self.is_confined();
+    }
+
+    /// Returns whether the client subscribes to something.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.as_ref().is_some_and(|subscriptions| !subscriptions.is_empty())
+    }
+
+    /// Returns whether the client may use commands about subscriptions only: in RESP2 nothing tells messages from
+    /// replies.
+    pub(super) fn is_confined(&self) -> bool {
+        self.protocol == Protocol::Two && self.is_subscriber()
+    }
+
+    /// Ends all subscriptions.
+    pub fn end_subscriptions(&mut self) {
+        if let Some(subscriptions) = &mut self.subscriptions {
+            subscriptions.clear();
+        }
+        self.update_blocked();
+    }
+
+    /// Returns the subscriptions, if the client has ever had some.
+    #[inline]
+    pub fn subscriptions(&self) -> Option<&Subscriptions> {
+        self.subscriptions.as_deref()
+    }
+
+    /// Ends the subscriptions to channels of slots that are `lost`. Returns what the client is told of each.
+    pub(crate) fn remove_lost_channels(&mut self, lost: impl Fn(&[u8]) -> bool) -> Vec<Message> {
+        let subscriptions = self.subscriptions.as_mut();
+        let messages = subscriptions.map_or_else(Vec::new, |all| all.remove_lost(lost));
+        self.update_blocked();
+        messages
+    }
+
+    /// Returns the first byte of each message.
+    pub fn message_mark(&self) -> u8 {
+        if self.monitoring.is_some() { b'+' } else { Message::mark(self.protocol) }
     }
 }

@@ -3,7 +3,9 @@
 use crate::cluster::view::ViewReader;
 use crate::command::batch::Scratch;
 use crate::command::connection::Connection;
+use crate::pubsub::Hub;
 use crate::{Db, Session};
+use std::sync::Arc;
 
 /// The context in which a connection's commands are executed.
 pub struct Context<'c> {
@@ -33,6 +35,16 @@ pub trait ServerApi {
     /// The index of the first setting that cannot be changed, and why.
     fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)>;
 
+    /// Writes the settings that were changed since the start into the file of settings. `settings` are all that can be
+    /// changed, with their present values.
+    ///
+    /// # Errors
+    /// Why the file cannot be written; nothing if there is none.
+    fn rewrite_config(&self, settings: &[(String, String)]) -> Result<(), Option<String>> {
+        let _ = settings;
+        Err(None)
+    }
+
     /// Resets the statistics (CONFIG RESETSTAT).
     fn reset_counters(&self);
 
@@ -50,6 +62,14 @@ pub trait ServerApi {
 
     /// Returns whether there is a password.
     fn has_password(&self) -> bool;
+
+    /// Returns the SHA-256 of the password in hexadecimal digits, if there is one.
+    fn password_digest(&self) -> Option<String> {
+        None
+    }
+
+    /// Returns the channels and their subscribers.
+    fn hub(&self) -> &Arc<Hub>;
 }
 
 /// Why a setting was not changed.
@@ -111,6 +131,8 @@ pub struct ClientInfo<'a> {
     pub age: u64,
     /// Seconds since its last command.
     pub idle: u64,
+    /// The selected database.
+    pub database: u16,
     /// The RESP version: 2 or 3.
     pub protocol: u8,
     /// The name of the last command.
@@ -119,6 +141,8 @@ pub struct ClientInfo<'a> {
     pub library: &'a [u8],
     /// The version of the client library.
     pub library_version: &'a [u8],
+    /// The numbers of channels, of patterns and of slots' channels to which it subscribes.
+    pub subscriptions: [usize; 3],
 }
 
 /// Compares two secrets in a time that depends only on their lengths.
@@ -138,10 +162,12 @@ impl Connection {
             name: self.name(),
             age: self.since.elapsed().as_secs(),
             idle: 0,
+            database: self.database,
             protocol: self.version(),
             command: self.command,
             library: self.library.as_ref().map_or(&[], |library| &library.0),
             library_version: self.library.as_ref().map_or(&[], |library| &library.1),
+            subscriptions: self.subscriptions.as_ref().map_or([0; 3], |all| all.counts()),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! From a parsed request to the method that executes it.
 
 use crate::command::arguments::{CommandError, is, shown};
+use crate::command::diagnostics::counters::{number, spec};
 use crate::command::execute::{Execution, NextStep};
 use crate::command::expiration::{TimeBase, Unit};
 use crate::command::reply::ReplyKind;
 use crate::command::table::{self, CommandSpec, Id};
+use crate::pubsub::Kind;
 use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 
 impl<'a> Execution<'_, 'a> {
@@ -20,16 +22,18 @@ impl<'a> Execution<'_, 'a> {
         }
         // After the arity check, in Redis's order of errors.
         if !self.connection.authenticated && !spec.allowed_unauthenticated() {
+            self.meter.reject(spec.id as usize);
             return self.error("NOAUTH Authentication required.");
         }
         self.connection.command = spec.name;
         if let Some(group) = self.group()
             && let Err(error) = self.route(group, spec, arguments)
         {
+            self.meter.reject(spec.id as usize);
             return self.error(error.as_ref());
         }
         if let Err(error) = self.dispatch(spec.id, arguments) {
-            self.error(error.as_ref());
+            self.fail(spec.id, arguments, error.as_ref());
         }
     }
 
@@ -38,7 +42,7 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn dispatch_queued(&mut self, spec: &CommandSpec, arguments: &[&'a [u8]]) {
         self.connection.command = spec.name;
         if let Err(error) = self.dispatch(spec.id, arguments) {
-            self.error(error.as_ref());
+            self.fail(spec.id, arguments, error.as_ref());
         }
     }
 
@@ -46,6 +50,7 @@ impl<'a> Execution<'_, 'a> {
     #[inline(always)]
     fn dispatch(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let batch = &mut self.batch;
+        batch.command = id as u16;
         // Commands without a key have no such argument.
         let key = arguments.get(1).copied().unwrap_or_default();
         match id {
@@ -66,6 +71,9 @@ impl<'a> Execution<'_, 'a> {
             }
             Id::Del | Id::Unlink if arguments.len() == 2 => {
                 batch.change(key, Change::Delete, ReplyKind::Integer);
+            }
+            Id::DelIfEq => {
+                batch.change(key, Change::DeleteIfEqual(arguments[2]), ReplyKind::Integer);
             }
             Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
             Id::Exists | Id::Touch => {
@@ -99,6 +107,8 @@ impl<'a> Execution<'_, 'a> {
             Id::PExpireTime => batch.read(key, Query::Expiry, ttl(false, true)),
             Id::Persist => self.persist(key),
             Id::Type => batch.read(key, Query::Exists, ReplyKind::Type),
+            Id::Dump => batch.read(key, Query::Pieces, ReplyKind::Dump),
+            Id::Restore => self.restore(arguments)?,
             Id::Rename | Id::RenameNx => {
                 let absent = id == Id::RenameNx;
                 let kind = if absent { ReplyKind::Integer } else { ReplyKind::Done };
@@ -107,24 +117,63 @@ impl<'a> Execution<'_, 'a> {
                     kind,
                 );
             }
-            Id::FlushDb | Id::FlushAll => self.flush(arguments)?,
+            Id::Move => self.move_key(arguments)?,
+            Id::Copy => self.copy(arguments)?,
+            Id::FlushDb => self.flush(arguments, MultiKeyOp::Clear)?,
+            Id::FlushAll => self.flush(arguments, MultiKeyOp::ClearAll)?,
+            Id::Lcs => self.lcs(arguments)?,
+            Id::Sort | Id::SortRo => self.sort(arguments, id == Id::SortRo)?,
+            Id::PfAdd => batch.add_elements(key, &arguments[2..]),
+            Id::PfCount if arguments.len() == 2 => {
+                batch.read(key, Query::Cardinality, ReplyKind::Integer);
+            }
+            Id::PfCount => {
+                batch.multi_read(&arguments[1..], Query::HyperLogLog, ReplyKind::Union);
+            }
+            Id::PfMerge => batch.merge_elements(key, &arguments[2..]),
+            Id::SetBit => self.setbit(arguments)?,
+            Id::GetBit => self.getbit(arguments)?,
+            Id::BitCount => self.bitcount(arguments),
+            Id::BitPos => self.bitpos(arguments)?,
+            Id::BitOp => self.bitop(arguments)?,
+            Id::BitField | Id::BitFieldRo => self.bitfield(arguments, id == Id::BitFieldRo)?,
+            _ => return self.dispatch_measured(id, arguments),
+        }
+        self.meter.count(id as usize);
+        Ok(())
+    }
+
+    /// Dispatches a command that has a subcommand, or is about no certain keys, and counts it. Not inlined, because
+    /// `dispatch` is.
+    #[inline(never)]
+    fn dispatch_measured(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let number = number(id, arguments);
+        self.batch.command = number as u16;
+        self.connection.command = spec(number).name;
+        match id {
             Id::Object => self.object(arguments)?,
             Id::Memory => self.memory(arguments)?,
             _ => self.dispatch_keyless(id, arguments)?,
         }
+        self.count_measured(id, arguments);
         Ok(())
     }
 
-    /// Dispatches the commands that are not about certain keys. Not inlined, because `dispatch` is.
-    #[inline(never)]
+    /// Dispatches the commands that are not about certain keys.
     fn dispatch_keyless(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         match id {
             Id::Ping => self.ping(arguments)?,
             Id::Echo => self.reply(|out| out.bulk(arguments[1])),
             Id::Scan => self.scan(arguments)?,
+            Id::SlowLog => self.slowlog(arguments)?,
+            Id::Latency => self.latency(arguments)?,
+            Id::Acl => self.acl(arguments)?,
+            Id::Debug => self.debug(arguments)?,
+            Id::Monitor => self.monitor()?,
             Id::Keys => self.keys(arguments[1]),
             Id::RandomKey => self.random_key(),
             Id::DbSize => self.dbsize(),
+            Id::SwapDb => self.swapdb(arguments)?,
             Id::Time => self.time(),
             Id::Wait => self.wait(arguments)?,
             Id::Role => self.role(),
@@ -148,6 +197,24 @@ impl<'a> Execution<'_, 'a> {
             Id::Command => self.command(arguments)?,
             Id::Config => self.config(arguments)?,
             Id::Info => self.info(&arguments[1..]),
+            Id::Subscribe => self.subscribe(Kind::Channel, &arguments[1..])?,
+            Id::PSubscribe => self.subscribe(Kind::Pattern, &arguments[1..])?,
+            Id::SSubscribe => self.subscribe(Kind::ShardChannel, &arguments[1..])?,
+            Id::Unsubscribe => self.unsubscribe(Kind::Channel, &arguments[1..]),
+            Id::PUnsubscribe => self.unsubscribe(Kind::Pattern, &arguments[1..]),
+            Id::SUnsubscribe => self.unsubscribe(Kind::ShardChannel, &arguments[1..]),
+            Id::Publish => self.publish(Kind::Channel, arguments),
+            Id::SPublish => self.publish(Kind::ShardChannel, arguments),
+            Id::PubSub => self.pubsub(arguments)?,
+            Id::Function => self.function(arguments)?,
+            #[cfg(feature = "scripts")]
+            Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo => self.eval(id, arguments)?,
+            #[cfg(feature = "scripts")]
+            Id::Script => self.script(arguments)?,
+            #[cfg(not(feature = "scripts"))]
+            Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo | Id::Script => {
+                self.unknown(arguments);
+            }
             _ => {
                 self.reply(|out| out.ok());
                 self.next = NextStep::Close;
@@ -188,19 +255,21 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-/// Commands that client libraries send on their own, with a reason why they do not exist here.
-const MISSING: [(&str, &str); 8] = [
+/// Commands that programs rely on, with a reason why they do not exist here.
+const MISSING: [(&str, &str); 7] = [
     ("eval", NO_SCRIPTS),
     ("eval_ro", NO_SCRIPTS),
     ("evalsha", NO_SCRIPTS),
     ("evalsha_ro", NO_SCRIPTS),
     ("script", NO_SCRIPTS),
-    ("fcall", NO_SCRIPTS),
-    ("fcall_ro", NO_SCRIPTS),
-    ("function", NO_SCRIPTS),
+    ("fcall", NO_FUNCTIONS),
+    ("fcall_ro", NO_FUNCTIONS),
 ];
+/// In a build without the feature `scripts`.
 const NO_SCRIPTS: &str =
     "scripts are not supported, so a lock that a script would release stays until it expires";
+pub(super) const NO_FUNCTIONS: &str =
+    "functions are not supported; use EVAL, or SCRIPT LOAD and EVALSHA";
 
 /// Makes the change of a SET without options.
 #[inline]

@@ -4,6 +4,8 @@ use crate::cluster::view::ViewReader;
 use crate::command::batch::Batch;
 use crate::command::connection::{Connection, MAX_BATCH_COMMANDS, ReplyMode};
 use crate::command::context::{Context, ServerApi};
+use crate::command::diagnostics::call_meter::CallMeter;
+use crate::command::observe::must_wait;
 use crate::log::Lsn;
 use crate::resp::inline;
 use crate::resp::parse::{Found, ParseError};
@@ -24,6 +26,8 @@ pub struct Outcome {
     pub needed: usize,
     /// Commands that were executed.
     pub commands: usize,
+    /// Whether the next command waits because the clients are paused.
+    pub paused: bool,
     /// The log entry that must be safe before the replies may be sent.
     pub lsn: Lsn,
     /// The next step of the connection.
@@ -55,10 +59,16 @@ pub fn process_input(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Outcome {
-    let (batch, mut arguments) = context.scratch.take();
+    let scratch = &mut *context.scratch;
+    let observes = scratch.meter.diagnostics.observes();
+    if observes && must_wait(&scratch.meter.diagnostics, connection, input) {
+        return Outcome { paused: true, ..Outcome::default() };
+    }
+    let (batch, mut arguments) = scratch.take();
     let start = out.len();
     let (session, db, server) = (&mut *context.session, context.db, context.server);
     let cluster = context.cluster;
+    session.set_database(connection.database);
     let max_out = start.saturating_add(connection.reply_limit);
     let next = NextStep::Continue;
     let mut execution = Execution {
@@ -73,15 +83,23 @@ pub fn process_input(
         lsn: 0,
         next,
         collects: false,
+        meter: &mut scratch.meter,
+        input,
+        start: 0,
+        end: 0,
+        measured: 0,
+        time: None,
     };
     let mut outcome = Outcome::default();
-    let batch_limit = execution.connection.batch_limit;
+    let batch_limit = if observes { 1 } else { execution.connection.batch_limit };
     while outcome.commands < batch_limit && execution.next == NextStep::Continue {
         // For each request anew: the last one may have been AUTH.
         let limits = execution.connection.limits();
         let rest = &input[outcome.consumed..];
+        execution.start = outcome.consumed;
         match execution.connection.requests.next(rest, limits, &mut arguments) {
             Found::Request(consumed) => {
+                execution.end = outcome.consumed + consumed;
                 execution.handle_request(&arguments);
                 outcome.consumed += consumed;
                 outcome.commands += 1;
@@ -106,14 +124,23 @@ pub fn process_input(
             break;
         }
     }
+    execution.start = outcome.consumed;
     execution.execute_batch();
+    // Commands that were not in the batch.
+    execution.lap(outcome.consumed);
     (outcome.lsn, outcome.next) = (execution.lsn, execution.next);
-    context.scratch.put_back(execution.batch, arguments);
+    let batch = execution.batch;
+    scratch.put_back(batch, arguments);
     // The length of replies is known only afterwards, so the batch size follows that of the last replies: it shrinks
     // after long ones, and grows again.
     let long = out.len() - start >= REPLY_CHUNK;
-    connection.batch_limit =
-        if long { (batch_limit / 4).max(1) } else { (batch_limit * 2).min(MAX_BATCH_COMMANDS) };
+    connection.batch_limit = if observes {
+        connection.batch_limit
+    } else if long {
+        (batch_limit / 4).max(1)
+    } else {
+        (batch_limit * 2).min(MAX_BATCH_COMMANDS)
+    };
     outcome
 }
 
@@ -134,6 +161,16 @@ pub(super) struct Execution<'t, 'a> {
     pub(super) next: NextStep,
     /// Whether the batch becomes a transaction, so that it is not executed before it is complete.
     pub(super) collects: bool,
+    pub(super) meter: &'t mut CallMeter,
+    /// The input of the connection.
+    pub(super) input: &'t [u8],
+    /// Where the present request begins and ends in the input.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// The end of the requests whose time was measured.
+    pub(super) measured: usize,
+    /// The time of commands whose shards are locked already.
+    pub(super) time: Option<u64>,
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -159,10 +196,12 @@ impl<'a> Execution<'_, 'a> {
         if replies == ReplyMode::SkipNext {
             self.connection.reply_mode = ReplyMode::SkipThis;
         }
+        self.connection.pushed = false;
         self.execute(arguments);
         self.execute_batch();
-        // Only CLIENT REPLY ON can have changed the mode, and that command is answered.
-        if self.connection.reply_mode != ReplyMode::All {
+        // Only CLIENT REPLY ON can have changed the mode, and that command is answered. A push is no reply.
+        let pushed = std::mem::take(&mut self.connection.pushed);
+        if self.connection.reply_mode != ReplyMode::All && !pushed {
             self.out.truncate(before);
             // A reply that is not sent needs no room.
             if self.next == NextStep::Drop {
@@ -187,10 +226,13 @@ impl<'a> Execution<'_, 'a> {
             return;
         }
         self.execute_batch();
+        let end = self.start + line.len();
         let mut execution = self.nested(Batch::default());
+        // The line counts as executed, also for the slow log.
+        (execution.start, execution.end) = (end, end);
         execution.handle_request(&words);
         execution.execute_batch();
-        (self.lsn, self.next) = (execution.lsn, execution.next);
+        (self.lsn, self.next, self.measured) = (execution.lsn, execution.next, execution.measured);
     }
 
     /// Returns an execution of commands of the same connection that are not in the input buffer.
@@ -207,7 +249,18 @@ impl<'a> Execution<'_, 'a> {
             lsn: self.lsn,
             next: self.next,
             collects: false,
+            meter: self.meter,
+            input: self.input,
+            start: self.start,
+            end: self.end,
+            measured: self.measured,
+            time: None,
         }
+    }
+
+    /// Returns the time from which relative expirations count, in milliseconds since 1970.
+    pub(super) fn now(&self) -> u64 {
+        self.time.unwrap_or_else(|| self.session.now())
     }
 
     /// Replies to a malformed request. The connection closes, because nobody can tell where the next request begins.
@@ -234,6 +287,10 @@ impl<'a> Execution<'_, 'a> {
             if !all {
                 self.next = NextStep::Drop;
             }
+            if !self.batch.failures.is_empty() {
+                self.count_failures();
+            }
+            self.lap(self.start);
         }
     }
 
@@ -267,6 +324,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// Adds an error reply.
     pub(super) fn error(&mut self, text: impl AsRef<[u8]>) {
+        self.meter.diagnostics.count_error(text.as_ref());
         self.reply(|out| out.error(text));
     }
 }

@@ -56,6 +56,16 @@ fn absolute_ms(
     time_ms.ok_or_else(|| invalid(name))
 }
 
+/// Returns the condition that compares the old value, if the option is one. Redis 7 has none: IFEQ is of Valkey 8.1,
+/// and both are of Redis 8.4.
+fn comparison<'a>(option: &[u8], value: &'a [u8]) -> Option<SetCondition<'a>> {
+    match option {
+        option if is(option, "ifeq") => Some(SetCondition::IfEqual(value)),
+        option if is(option, "ifne") => Some(SetCondition::IfNotEqual(value)),
+        _ => None,
+    }
+}
+
 impl<'a> Execution<'_, 'a> {
     /// Returns the expiration for a time that must be positive.
     fn expiry(&self, format: TimeFormat, time: &[u8], name: &str) -> Result<Expiry, CommandError> {
@@ -63,7 +73,7 @@ impl<'a> Execution<'_, 'a> {
         if time <= 0 {
             return Err(invalid(name));
         }
-        let end = absolute_ms(format, time, || self.session.now(), name)?;
+        let end = absolute_ms(format, time, || self.now(), name)?;
         Ok(Expiry::At(end.unsigned_abs()))
     }
 
@@ -75,10 +85,17 @@ impl<'a> Execution<'_, 'a> {
         let mut keeps = false;
         let mut options = arguments[3..].iter();
         while let Some(option) = options.next() {
-            if is(option, "nx") && condition != SetCondition::IfPresent {
-                condition = SetCondition::IfAbsent;
-            } else if is(option, "xx") && condition != SetCondition::IfAbsent {
-                condition = SetCondition::IfPresent;
+            use SetCondition::{Always, IfAbsent, IfPresent};
+            if is(option, "nx") && matches!(condition, Always | IfAbsent) {
+                condition = IfAbsent;
+            } else if is(option, "xx") && matches!(condition, Always | IfPresent) {
+                condition = IfPresent;
+            } else if condition == Always
+                && let Some(value) = options.as_slice().first()
+                && let Some(compares) = comparison(option, value)
+            {
+                options.next();
+                condition = compares;
             } else if is(option, "get") {
                 get = true;
             } else if is(option, "keepttl") && expiry.is_none() {
@@ -157,7 +174,7 @@ impl<'a> Execution<'_, 'a> {
     ) -> Result<(), CommandError> {
         let condition = condition(&arguments[3..])?;
         let time = number::integer(arguments[2]).ok_or(NOT_AN_INTEGER)?;
-        let end = absolute_ms(format, time, || self.session.now(), name)?;
+        let end = absolute_ms(format, time, || self.now(), name)?;
         // A time before 1970 has the effect of 1970: the key is removed.
         let expiry = Expiry::At(u64::try_from(end).unwrap_or(0));
         self.batch.change(

@@ -2,6 +2,7 @@
 
 use crate::command::subcommands;
 use crate::command::table;
+use crate::state::number;
 
 /// Returns the first key of a command. A command that is not in the table has its key behind its name, as
 /// most commands of Redis do.
@@ -9,6 +10,9 @@ pub(crate) fn first_key<T: AsRef<[u8]>>(arguments: &[T]) -> Option<&[u8]> {
     let argument = |at: usize| arguments.get(at).map(AsRef::as_ref);
     let name = argument(0)?;
     let Some(spec) = table::find(name) else { return argument(1) };
+    if spec.counts_keys() {
+        return argument(2).and_then(number::integer).filter(|count| *count > 0).and(argument(3));
+    }
     let place = match spec.keys.0 {
         0 => subcommands::find(name, argument(1)?)?.keys.0,
         place => place,
@@ -28,6 +32,9 @@ mod tests {
             ("mSet rose red daisy white", Some("rose")),
             ("MEMORY USAGE rose", Some("rose")),
             ("object encoding rose", Some("rose")),
+            ("EVAL text 1 rose red", Some("rose")),
+            ("EVALSHA text 0 rose", None),
+            ("EVAL text", None),
             // Not in the table.
             ("LPUSH rose red", Some("rose")),
             ("EXEC", None),

@@ -4,44 +4,26 @@ use crate::cluster::view::{Role, ViewReader};
 use crate::command::COMPATIBLE;
 use crate::command::arguments::is;
 use crate::command::cluster::nodes::{Coverage, ShownNodes};
+use crate::command::command_stats::{command_stats, error_stats, latency_stats};
 use crate::command::context::ServerStats;
+use crate::command::diagnostics::KeyspaceCounts;
 use crate::command::execute::Execution;
+use crate::command::info_lines::{Lines, ratio};
 use crate::command::redirects::port;
 use crate::command::replication::LinkState;
 use crate::db::Stats;
 use crate::log::Fsync;
-use std::fmt::{Display, Write};
+use crate::state::databases::DatabaseStats;
+use std::fmt::Write;
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Clock ticks in a second in Linux's `/proc`.
 const TICKS: f64 = 100.0;
 
-/// The lines of a section.
-struct Lines<'s>(&'s mut String);
-
-impl Lines<'_> {
-    fn line(&mut self, name: &str, value: impl Display) {
-        // Writing to memory does not fail.
-        let _ = write!(self.0, "{name}:{value}\r\n");
-    }
-
-    fn lines(&mut self, all: &[(&str, u64)]) {
-        for (name, value) in all {
-            self.line(name, value);
-        }
-    }
-
-    /// Writes a number of bytes, and again in human-readable form.
-    fn bytes(&mut self, name: &str, bytes: u64) {
-        self.line(name, bytes);
-        self.line(&format!("{name}_human"), human(bytes));
-    }
-}
-
 type Section = fn(&Execution<'_, '_>, &ServerStats, &Stats, &mut Lines<'_>);
 
-const SECTIONS: [(&str, Section); 9] = [
+const SECTIONS: [(&str, Section); 12] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
@@ -49,6 +31,9 @@ const SECTIONS: [(&str, Section); 9] = [
     ("Stats", stats),
     ("Replication", replication),
     ("CPU", cpu),
+    ("Commandstats", command_stats),
+    ("Errorstats", error_stats),
+    ("Latencystats", latency_stats),
     ("Cluster", cluster),
     ("Keyspace", keyspace),
 ];
@@ -57,10 +42,13 @@ impl<'a> Execution<'_, 'a> {
     /// INFO.
     pub(super) fn info(&mut self, names: &[&'a [u8]]) {
         self.execute_batch();
-        let all = ["default", "all", "everything"];
         let is_wanted = |section: &str| {
-            let named = |name: &&[u8]| is(name, section) || all.iter().any(|all| is(name, all));
-            names.is_empty() || names.iter().any(named)
+            let by_default = !matches!(section, "Commandstats" | "Latencystats");
+            let named = |name: &&[u8]| {
+                let is_all = is(name, "all") || is(name, "everything");
+                is(name, section) || is_all || by_default && is(name, "default")
+            };
+            names.is_empty() && by_default || names.iter().any(named)
         };
         let (server, stats) = (self.server.stats(), self.db.stats());
         let mut text = String::new();
@@ -155,7 +143,10 @@ fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, ou
     out.line("snapshot_longest_pause_usec", stats.snapshot_pause.as_micros());
 }
 
-fn stats(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
+fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
+    let diagnostics = &execution.meter.diagnostics;
+    let keyspace = diagnostics.since_reset(KeyspaceCounts::of(stats));
+    let subscribed = execution.server.hub().counts();
     out.lines(&[
         ("total_connections_received", server.connections),
         ("total_commands_processed", server.commands),
@@ -163,13 +154,15 @@ fn stats(_: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut L
         ("total_net_input_bytes", server.bytes_in),
         ("total_net_output_bytes", server.bytes_out),
         ("rejected_connections", server.rejected),
-        ("expired_keys", stats.expired),
-        ("evicted_keys", stats.evicted),
-        ("keyspace_hits", stats.hits),
-        ("keyspace_misses", stats.misses),
-        ("pubsub_channels", 0),
-        ("pubsub_patterns", 0),
+        ("expired_keys", keyspace.expired),
+        ("evicted_keys", keyspace.evicted),
+        ("keyspace_hits", keyspace.hits),
+        ("keyspace_misses", keyspace.misses),
+        ("pubsub_channels", subscribed.channels),
+        ("pubsub_patterns", subscribed.patterns),
+        ("pubsubshard_channels", subscribed.shard_channels),
         ("latest_fork_usec", 0),
+        ("total_error_replies", diagnostics.errors().values().sum()),
     ]);
 }
 
@@ -267,24 +260,11 @@ fn cluster(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut 
     }
 }
 
-fn keyspace(_: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
-    if stats.keys > 0 {
-        out.line("db0", format_args!("keys={},expires={},avg_ttl=0", stats.keys, stats.expires));
+fn keyspace(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
+    for DatabaseStats { number, keys, expires } in execution.db.database_stats() {
+        let name = format!("db{number}");
+        out.line(&name, format_args!("keys={keys},expires={expires},avg_ttl=0"));
     }
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn ratio(one: u64, other: u64) -> f64 {
-    one as f64 / other.max(1) as f64
-}
-
-/// Formats bytes as Redis does for people.
-fn human(bytes: u64) -> String {
-    const UNITS: [(u32, &str); 4] = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
-    let Some((shift, unit)) = UNITS.iter().find(|(shift, _)| bytes >= 1 << shift) else {
-        return format!("{bytes}B");
-    };
-    format!("{:.2}{unit}", ratio(bytes, 1 << shift))
 }
 
 /// Returns the resident memory of the process, if the system reports it.
@@ -317,18 +297,4 @@ fn times() -> (f64, f64) {
     let mut fields = fields.split_whitespace().skip(11).map(|field| field.parse().unwrap_or(0.0));
     let mut next = || fields.next().unwrap_or(0.0) / TICKS;
     (next(), next())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_for_people_too() {
-        let cases =
-            [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (966_280, "943.63K"), (3 << 30, "3.00G")];
-        for (bytes, wanted) in cases {
-            assert_eq!(human(bytes), wanted);
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::{Execution, NextStep};
-use crate::command::glob;
+use crate::glob;
 use crate::resp::write::Writer;
 use crate::state::number;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -4,43 +4,82 @@
 //! (`batch`) that the session executes as a whole. A command about the database or the connection first executes the
 //! batch collected so far, so that effects and replies keep their order.
 
+mod acl;
 mod arguments;
 mod batch;
+mod bits;
 mod client;
+mod client_pause;
 mod cluster;
 mod command_info;
+mod command_stats;
 mod config;
 mod connection;
 mod context;
+mod databases;
+mod debug;
+mod diagnostics;
 mod dispatch;
 mod docs;
+mod dump;
 mod execute;
 mod expiration;
 mod first_key;
-mod glob;
+mod functions;
 mod info;
+mod info_lines;
 mod keyspace;
+mod latency;
+mod lcs;
+mod measure;
 mod memory;
+mod monitor;
+mod monitor_lines;
+mod observe;
+mod pubsub;
 mod queue;
+mod redact;
 mod redirects;
+#[cfg(feature = "cli")]
+mod replay;
 mod replication;
 mod reply;
 mod routing;
+#[cfg(feature = "scripts")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    reason = "the numbers of Lua are floating-point"
+)]
+mod script;
+mod slowlog;
+mod sort;
+mod stored_answer;
 mod strings;
 mod subcommands;
 mod table;
 mod transaction;
 
 #[cfg(test)]
+mod measure_tests;
+#[cfg(test)]
+mod observe_tests;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use acl::hexadecimal;
 pub use batch::Scratch;
+#[cfg(feature = "metrics")]
+pub(crate) use command_stats::command_times;
 pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
+pub use diagnostics::Diagnostics;
 pub use execute::{NextStep, Outcome, process_input};
 pub(crate) use first_key::first_key;
+#[cfg(feature = "cli")]
+pub(crate) use replay::{Replay, replay};
 pub(crate) use routing::LOADING;
 
 /// The version of Redis whose commands and replies these are.

@@ -70,6 +70,12 @@ impl Queue {
         commands.collect()
     }
 
+    /// Returns whether one of the commands changes something.
+    pub(super) fn writes(&self) -> bool {
+        let writes = |spec: &CommandSpec| spec.has_flag("write") || spec.has_flag("may_replicate");
+        self.commands.iter().any(|(spec, _)| writes(spec))
+    }
+
     /// Returns whether a command was refused.
     pub(super) fn is_aborted(&self) -> bool {
         self.aborted

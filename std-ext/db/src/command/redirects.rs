@@ -29,9 +29,15 @@ impl Redirects<'_> {
     /// not have the slot.
     #[cold]
     pub(super) fn refused(self, request: &Request<'_>, lost_slot: bool) -> CommandError {
+        self.refused_slot(slot_of(request), lost_slot)
+    }
+
+    /// As [`refused`](Self::refused), for a request about this slot.
+    #[cold]
+    pub(super) fn refused_slot(self, slot: Option<u16>, lost_slot: bool) -> CommandError {
         let Some(group) = self.group else { return DOWN.into() };
         // The view of this cycle still has this node as the primary.
-        let (view, slot) = (group.views().current(), slot_of(request));
+        let view = group.views().current();
         if lost_slot && slot.is_some_and(|slot| view.owns(slot)) {
             return MOVING.into();
         }
@@ -78,6 +84,7 @@ fn slot_of(request: &Request<'_>) -> Option<u16> {
     let key = match request {
         Request::Read(key, _) | Request::MultiRead(key, ..) | Request::Change(key, _) => Some(*key),
         Request::MultiKey(op) => op.keys().next(),
+        Request::Select(_) => None,
     };
     key.map(slot)
 }

@@ -1,5 +1,7 @@
 //! How answers of the database become replies.
 
+use crate::command::lcs::LcsOptions;
+use crate::rdb::payload;
 use crate::request::{Answer, RequestError};
 use crate::resp::write::Writer;
 use crate::state::number;
@@ -17,10 +19,22 @@ pub(crate) enum ReplyKind {
     DoneAsInteger,
     /// An integer.
     Integer,
+    /// An array of as many integers as there are requests.
+    Integers,
+    /// An array of the integers and nulls of one answer.
+    Fields,
+    /// The error for these arguments, or this integer if the key is missing: Redis looks for the key first.
+    Refused(ArgumentError, i8),
     /// An integer, or null.
     IntegerOrNull,
     /// The sum of integers.
     Sum,
+    /// The number of elements of all HyperLogLogs.
+    Union,
+    /// The longest common subsequence of two values.
+    Lcs(LcsOptions),
+    /// An empty array, or an error if the key exists.
+    Sorted,
     /// A bulk string, empty if the key is missing.
     Range,
     /// The remaining time to live, or the expiration time.
@@ -38,7 +52,57 @@ pub(crate) enum ReplyKind {
     Shared,
     /// An error because access frequencies are not tracked, or null.
     Frequency,
+    /// The payload of DUMP, or null.
+    Dump,
+    /// OK, or an error because the key exists.
+    Restored,
+    /// An error because the key exists, or else this one.
+    NotRestored(RestoreError),
 }
+
+/// An error in the arguments of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArgumentError {
+    Syntax,
+    NotAnInteger,
+}
+
+impl ArgumentError {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Syntax => "ERR syntax error",
+            Self::NotAnInteger => "ERR value is not an integer or out of range",
+        }
+    }
+}
+
+/// The reason why RESTORE stores nothing, whether or not the key exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RestoreError {
+    /// The time to live is no integer.
+    NotAnInteger,
+    /// The time to live is negative.
+    Ttl,
+    /// The version of the payload is not known, or its checksum is wrong.
+    VersionOrChecksum,
+    /// The payload contains no string.
+    Format,
+}
+
+impl RestoreError {
+    /// Returns the error reply.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::NotAnInteger => "ERR value is not an integer or out of range",
+            Self::Ttl => "ERR Invalid TTL value, must be >= 0",
+            Self::VersionOrChecksum => "ERR DUMP payload version or checksum are wrong",
+            Self::Format => "ERR Bad data format",
+        }
+    }
+}
+
+const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
 
 /// Redis stores values up to this length in one allocation with their header.
 pub(super) const EMBSTR_MAX: usize = 44;
@@ -53,7 +117,9 @@ impl ReplyKind {
             (Self::Value | Self::Values | Self::Done, Answer::Nil)
             | (Self::Values, Answer::Error(RequestError::KeyTooLong)) => out.null(),
             (Self::Done, Answer::Done) => out.ok(),
-            (Self::Integer | Self::IntegerOrNull, Answer::Int(n)) => out.integer(n),
+            (Self::Integer | Self::Integers | Self::IntegerOrNull, Answer::Int(n)) => {
+                out.integer(n);
+            }
             (_, Answer::Error(error)) => out.error(error_text(error)),
             _ => self.write_rare(out, answer, now),
         }
@@ -78,10 +144,32 @@ impl ReplyKind {
             (Self::Type, _) => out.simple("none"),
             (Self::Encoding, Answer::Bytes(value)) => out.bulk(encoding(value).as_bytes()),
             (Self::Shared, Answer::Int(1)) => out.integer(1),
+            (Self::Fields, Answer::Fields(values)) => {
+                out.array(values.len());
+                values.iter().for_each(|value| match value {
+                    Some(value) => out.integer(value),
+                    None => out.null(),
+                });
+            }
+            (Self::Refused(error, _), Answer::Int(1)) => out.error(error.text()),
+            (Self::Refused(_, missing), _) => out.integer(missing.into()),
+            (Self::Sorted, Answer::Int(1)) => out.error(WRONG_TYPE),
+            (Self::Sorted, _) => out.array(0),
             (Self::Frequency, Answer::Int(1)) => out.error(NO_FREQUENCY),
+            (Self::Dump, Answer::Bytes(value)) => write_dump(out, &[value]),
+            (Self::Dump, Answer::Pieces(pieces)) => write_dump(out, pieces),
+            (Self::Restored, Answer::Done) => out.ok(),
+            (Self::Restored, _) | (Self::NotRestored(_), Answer::Int(1)) => out.error(BUSY_KEY),
+            (Self::NotRestored(why), _) => out.error(why.text()),
             _ => out.null(),
         }
     }
+}
+
+fn write_dump(out: &mut Writer<'_>, pieces: &[&[u8]]) {
+    let mut payload = Vec::new();
+    payload::dump(pieces, &mut payload);
+    out.bulk(&payload);
 }
 
 /// Returns the encoding that Redis would use. The first [`EMBSTR_MAX`] + 1 bytes of the value decide it.
@@ -109,7 +197,15 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::ValueTooLong => {
             "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
         }
+        RequestError::NoSuchDatabase => "ERR DB index is out of range",
+        RequestError::SwapInTransaction => "ERR databases cannot be swapped inside a transaction",
+        RequestError::OtherDatabase => {
+            "ERR scripts and the commands beside them access the selected database only"
+        }
         RequestError::NoSuchKey => "ERR no such key",
+        RequestError::WrongType => WRONG_TYPE,
+        RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",
+        RequestError::CorruptHyperLogLog => "INVALIDOBJ Corrupted HLL object detected",
         RequestError::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
         RequestError::NotPrimary => "READONLY You can't write against a read only replica.",
         RequestError::SlotNotOwned => "CLUSTERDOWN Hash slot not served",

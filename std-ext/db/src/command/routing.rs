@@ -6,7 +6,7 @@
 
 use crate::cluster::view::{Role, ViewReader};
 use crate::command::arguments::CommandError;
-use crate::command::command_info::places;
+use crate::command::command_info::{counted_keys, places};
 use crate::command::execute::Execution;
 use crate::command::queue::Queued;
 use crate::command::redirects::Redirects;
@@ -45,7 +45,7 @@ impl<'t> Execution<'t, '_> {
     ) -> Result<(), CommandError> {
         let view = group.view();
         // One key at most, at the primary: nothing to check but its slot, if other groups have slots.
-        if view.role == Role::Primary && spec.keys.0 == spec.keys.1 {
+        if view.role == Role::Primary && spec.keys.0 == spec.keys.1 && !spec.finds_keys() {
             let own = |at: usize| arguments.get(at).is_some_and(|key| view.owns(slot(key)));
             // At 0 is the command's name: it has no key, or a subcommand has it.
             if view.is_whole() || usize::try_from(spec.keys.0).is_ok_and(|at| at > 0 && own(at)) {
@@ -120,7 +120,10 @@ impl<'t> Execution<'t, '_> {
 }
 
 /// Returns the subcommand of a command that has one, or else the command.
-fn with_subcommand(spec: &'static CommandSpec, arguments: &[&[u8]]) -> &'static CommandSpec {
+pub(super) fn with_subcommand(
+    spec: &'static CommandSpec,
+    arguments: &[&[u8]],
+) -> &'static CommandSpec {
     // A command with subcommands has no keys itself, so commands with keys need no search.
     let part = arguments.get(1).filter(|_| spec.keys.0 == 0);
     part.and_then(|part| subcommands::find(arguments[0], part)).unwrap_or(spec)
@@ -128,12 +131,17 @@ fn with_subcommand(spec: &'static CommandSpec, arguments: &[&[u8]]) -> &'static 
 
 /// Returns the slot of a command's keys; `None` if it has none.
 fn common_slot(spec: &CommandSpec, arguments: &[&[u8]]) -> Result<Option<u16>, CommandError> {
+    if spec.counts_keys() {
+        return common(counted_keys(arguments).iter().map(|key| slot(key)));
+    }
     if spec.keys.0 == 0 {
         return Ok(None);
     }
-    let mut slots = places(spec.keys, arguments.len())
-        .filter_map(|place| arguments.get(place))
-        .map(|key| slot(key));
+    let keys = places(spec, arguments).filter_map(|place| arguments.get(place));
+    common(keys.map(|key| slot(key)))
+}
+
+fn common(mut slots: impl Iterator<Item = u16>) -> Result<Option<u16>, CommandError> {
     let first = slots.next();
     if slots.all(|other| Some(other) == first) { Ok(first) } else { Err(CROSS_SLOT.into()) }
 }

@@ -4,6 +4,7 @@ use crate::command::arguments::{
     CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand, wrong_number,
 };
 use crate::command::execute::Execution;
+use crate::command::lcs::LcsOptions;
 use crate::command::reply::{EMBSTR_MAX, ReplyKind};
 use crate::request::{Change, LONGEST_VALUE, LongDouble, MultiKeyOp, Query};
 use crate::state::number;
@@ -68,13 +69,17 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// FLUSHDB and FLUSHALL.
-    pub(super) fn flush(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+    pub(super) fn flush(
+        &mut self,
+        arguments: &[&'a [u8]],
+        op: MultiKeyOp<'a>,
+    ) -> Result<(), CommandError> {
         match &arguments[1..] {
             [] => {}
             [how] if is(how, "async") || is(how, "sync") => {}
             _ => return Err(SYNTAX),
         }
-        self.batch.multi_key(MultiKeyOp::Clear, ReplyKind::Done);
+        self.batch.multi_key(op, ReplyKind::Done);
         Ok(())
     }
 
@@ -106,6 +111,13 @@ impl<'a> Execution<'_, 'a> {
             Some((query, kind)) => self.batch.read(arguments[2], query, kind),
             None => self.help(&HELP),
         }
+        Ok(())
+    }
+
+    /// LCS.
+    pub(super) fn lcs(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let options = LcsOptions::read(&arguments[3..])?;
+        self.batch.lcs(&arguments[1..3], options);
         Ok(())
     }
 

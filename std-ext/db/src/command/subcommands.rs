@@ -8,12 +8,16 @@ const PLAIN: &str = "noscript loading stale";
 const ADMIN: &str = "admin noscript loading stale";
 const ABOUT: &str = "loading stale";
 const STALE: &str = "stale";
+const PUBSUB: &str = "pubsub loading stale";
 const CLUSTER_ADMIN: &str = "admin stale";
+const SCRIPTING: &str = "slow scripting";
+const WRITE_SCRIPTING: &str = "write slow scripting";
+const LOADS: &str = "write denyoom noscript";
 const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 52] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 99] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -27,6 +31,8 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 52] = [
     spec(("client|kill", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
     spec(("client|unblock", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
     spec(("client|trackinginfo", Id::Client, 2), NONE, PLAIN, "slow connection"),
+    spec(("client|pause", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
+    spec(("client|unpause", Id::Client, 2), NONE, ADMIN, "admin slow dangerous connection"),
     spec(("client|help", Id::Client, 2), NONE, ABOUT, "slow connection"),
     spec(("cluster|count-failure-reports", Id::Cluster, 3), NONE, CLUSTER_ADMIN, DANGEROUS),
     spec(("cluster|countkeysinslot", Id::Cluster, 3), NONE, STALE, "slow"),
@@ -66,6 +72,51 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 52] = [
     spec(("object|freq", Id::Object, 3), KEY, "readonly", "keyspace read slow"),
     spec(("object|refcount", Id::Object, 3), KEY, "readonly", "keyspace read slow"),
     spec(("object|help", Id::Object, 2), NONE, ABOUT, "keyspace slow"),
+    spec(("slowlog|get", Id::SlowLog, -2), NONE, "admin loading stale", DANGEROUS),
+    spec(("slowlog|len", Id::SlowLog, 2), NONE, "admin loading stale", DANGEROUS),
+    spec(("slowlog|reset", Id::SlowLog, 2), NONE, "admin loading stale", DANGEROUS),
+    spec(("slowlog|help", Id::SlowLog, 2), NONE, ABOUT, "slow"),
+    spec(("latency|doctor", Id::Latency, 2), NONE, ADMIN, DANGEROUS),
+    spec(("latency|graph", Id::Latency, 3), NONE, ADMIN, DANGEROUS),
+    spec(("latency|histogram", Id::Latency, -2), NONE, ADMIN, DANGEROUS),
+    spec(("latency|history", Id::Latency, 3), NONE, ADMIN, DANGEROUS),
+    spec(("latency|latest", Id::Latency, 2), NONE, ADMIN, DANGEROUS),
+    spec(("latency|reset", Id::Latency, -2), NONE, ADMIN, DANGEROUS),
+    spec(("latency|help", Id::Latency, 2), NONE, ABOUT, "slow"),
+    spec(("acl|cat", Id::Acl, -2), NONE, PLAIN, "slow"),
+    spec(("acl|deluser", Id::Acl, -3), NONE, ADMIN, DANGEROUS),
+    spec(("acl|dryrun", Id::Acl, -4), NONE, ADMIN, DANGEROUS),
+    spec(("acl|genpass", Id::Acl, -2), NONE, PLAIN, "slow"),
+    spec(("acl|getuser", Id::Acl, 3), NONE, ADMIN, DANGEROUS),
+    spec(("acl|list", Id::Acl, 2), NONE, ADMIN, DANGEROUS),
+    spec(("acl|load", Id::Acl, 2), NONE, ADMIN, DANGEROUS),
+    spec(("acl|log", Id::Acl, -2), NONE, ADMIN, DANGEROUS),
+    spec(("acl|save", Id::Acl, 2), NONE, ADMIN, DANGEROUS),
+    spec(("acl|setuser", Id::Acl, -3), NONE, ADMIN, DANGEROUS),
+    spec(("acl|users", Id::Acl, 2), NONE, ADMIN, DANGEROUS),
+    spec(("acl|whoami", Id::Acl, 2), NONE, PLAIN, "slow"),
+    spec(("acl|help", Id::Acl, 2), NONE, ABOUT, "slow"),
+    spec(("pubsub|channels", Id::PubSub, -2), NONE, PUBSUB, "pubsub slow"),
+    spec(("pubsub|numsub", Id::PubSub, -2), NONE, PUBSUB, "pubsub slow"),
+    spec(("pubsub|numpat", Id::PubSub, 2), NONE, PUBSUB, "pubsub slow"),
+    spec(("pubsub|shardchannels", Id::PubSub, -2), NONE, PUBSUB, "pubsub slow"),
+    spec(("pubsub|shardnumsub", Id::PubSub, -2), NONE, PUBSUB, "pubsub slow"),
+    spec(("pubsub|help", Id::PubSub, 2), NONE, ABOUT, "slow"),
+    spec(("script|load", Id::Script, 3), NONE, "noscript stale", SCRIPTING),
+    spec(("script|help", Id::Script, 2), NONE, ABOUT, SCRIPTING),
+    spec(("script|flush", Id::Script, -2), NONE, "noscript", SCRIPTING),
+    spec(("script|exists", Id::Script, -3), NONE, "noscript", SCRIPTING),
+    spec(("script|kill", Id::Script, 2), NONE, "noscript allow_busy", SCRIPTING),
+    spec(("script|debug", Id::Script, 3), NONE, "noscript", SCRIPTING),
+    spec(("function|flush", Id::Function, -2), NONE, "write noscript", WRITE_SCRIPTING),
+    spec(("function|list", Id::Function, -2), NONE, "noscript", SCRIPTING),
+    spec(("function|stats", Id::Function, 2), NONE, "noscript allow_busy", SCRIPTING),
+    spec(("function|kill", Id::Function, 2), NONE, "noscript allow_busy", SCRIPTING),
+    spec(("function|help", Id::Function, 2), NONE, ABOUT, SCRIPTING),
+    spec(("function|dump", Id::Function, 2), NONE, "noscript", SCRIPTING),
+    spec(("function|restore", Id::Function, -3), NONE, LOADS, WRITE_SCRIPTING),
+    spec(("function|load", Id::Function, -3), NONE, LOADS, WRITE_SCRIPTING),
+    spec(("function|delete", Id::Function, 3), NONE, "write noscript", WRITE_SCRIPTING),
 ];
 
 /// Returns the subcommands of a command.

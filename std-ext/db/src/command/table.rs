@@ -15,6 +15,7 @@ pub(crate) enum Id {
     SetEx,
     PSetEx,
     Del,
+    DelIfEq,
     Unlink,
     Exists,
     Touch,
@@ -32,6 +33,19 @@ pub(crate) enum Id {
     GetRange,
     Substr,
     SetRange,
+    SetBit,
+    GetBit,
+    BitCount,
+    BitPos,
+    BitOp,
+    BitField,
+    BitFieldRo,
+    Lcs,
+    Sort,
+    SortRo,
+    PfAdd,
+    PfCount,
+    PfMerge,
     Expire,
     PExpire,
     ExpireAt,
@@ -42,11 +56,16 @@ pub(crate) enum Id {
     PExpireTime,
     Persist,
     Type,
+    Dump,
+    Restore,
     Scan,
     Keys,
     RandomKey,
     Rename,
     RenameNx,
+    Copy,
+    Move,
+    SwapDb,
     DbSize,
     FlushDb,
     FlushAll,
@@ -72,6 +91,11 @@ pub(crate) enum Id {
     Save,
     BgSave,
     Shutdown,
+    SlowLog,
+    Latency,
+    Acl,
+    Debug,
+    Monitor,
     Multi,
     Exec,
     Discard,
@@ -79,6 +103,21 @@ pub(crate) enum Id {
     Unwatch,
     Reset,
     Quit,
+    Subscribe,
+    Unsubscribe,
+    PSubscribe,
+    PUnsubscribe,
+    SSubscribe,
+    SUnsubscribe,
+    Publish,
+    SPublish,
+    PubSub,
+    Eval,
+    EvalSha,
+    EvalRo,
+    EvalShaRo,
+    Script,
+    Function,
 }
 
 /// The static properties of a command.
@@ -112,7 +151,19 @@ impl CommandSpec {
     /// Returns whether the command reads or changes keys of the selected database.
     pub(crate) fn accesses_keys(&self) -> bool {
         let flagged = self.has_flag("readonly") || self.has_flag("write");
-        flagged || matches!(self.id, Id::Memory | Id::Object | Id::Watch)
+        flagged || self.counts_keys() || matches!(self.id, Id::Memory | Id::Object | Id::Watch)
+    }
+
+    /// Returns whether the third argument is the number of keys, which follow it.
+    #[inline]
+    pub(crate) fn counts_keys(&self) -> bool {
+        matches!(self.id, Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo)
+    }
+
+    /// Returns whether the arguments decide how many keys the command has, and where.
+    #[inline]
+    pub(crate) fn finds_keys(&self) -> bool {
+        self.counts_keys() || self.id == Id::Sort
     }
 
     /// Returns whether a client may use the command before it has authenticated.
@@ -142,9 +193,16 @@ const ONE: (i8, i8, i8) = (1, 1, 1);
 const TWO: (i8, i8, i8) = (1, 2, 1);
 const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
+const SORTS: &str = "write set sortedset list slow dangerous";
+const SORTS_READ_ONLY: &str = "read set sortedset list slow dangerous";
+const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
+const SUBSCRIBES: &str = "pubsub noscript loading stale";
+
+const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys";
+const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 72] = [
+pub(crate) static COMMANDS: [CommandSpec; 111] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -153,6 +211,8 @@ pub(crate) static COMMANDS: [CommandSpec; 72] = [
     spec(("setex", Id::SetEx, 4), ONE, "write denyoom", "write string slow"),
     spec(("psetex", Id::PSetEx, 4), ONE, "write denyoom", "write string slow"),
     spec(("del", Id::Del, -2), ALL, "write", "keyspace write slow"),
+    // Of Valkey 9, not of Redis.
+    spec(("delifeq", Id::DelIfEq, 3), ONE, "write fast", "write string fast"),
     spec(("unlink", Id::Unlink, -2), ALL, "write fast", "keyspace write fast"),
     spec(("exists", Id::Exists, -2), ALL, "readonly fast", "keyspace read fast"),
     spec(("touch", Id::Touch, -2), ALL, "readonly fast", "keyspace read fast"),
@@ -170,6 +230,19 @@ pub(crate) static COMMANDS: [CommandSpec; 72] = [
     spec(("getrange", Id::GetRange, 4), ONE, "readonly", "read string slow"),
     spec(("substr", Id::Substr, 4), ONE, "readonly", "read string slow"),
     spec(("setrange", Id::SetRange, 4), ONE, "write denyoom", "write string slow"),
+    spec(("setbit", Id::SetBit, 4), ONE, "write denyoom", "write bitmap slow"),
+    spec(("getbit", Id::GetBit, 3), ONE, "readonly fast", "read bitmap fast"),
+    spec(("bitcount", Id::BitCount, -2), ONE, "readonly", "read bitmap slow"),
+    spec(("bitpos", Id::BitPos, -3), ONE, "readonly", "read bitmap slow"),
+    spec(("bitop", Id::BitOp, -4), BEHIND_OPERATION, "write denyoom", "write bitmap slow"),
+    spec(("bitfield", Id::BitField, -2), ONE, "write denyoom", "write bitmap slow"),
+    spec(("bitfield_ro", Id::BitFieldRo, -2), ONE, "readonly fast", "read bitmap fast"),
+    spec(("lcs", Id::Lcs, -3), TWO, "readonly", "read string slow"),
+    spec(("sort", Id::Sort, -2), ONE, "write denyoom movablekeys", SORTS),
+    spec(("sort_ro", Id::SortRo, -2), ONE, "readonly movablekeys", SORTS_READ_ONLY),
+    spec(("pfadd", Id::PfAdd, -2), ONE, "write denyoom fast", "write hyperloglog fast"),
+    spec(("pfcount", Id::PfCount, -2), ALL, "readonly", "read hyperloglog slow"),
+    spec(("pfmerge", Id::PfMerge, -2), ALL, "write denyoom", "write hyperloglog slow"),
     spec(("expire", Id::Expire, -3), ONE, "write fast", "keyspace write fast"),
     spec(("pexpire", Id::PExpire, -3), ONE, "write fast", "keyspace write fast"),
     spec(("expireat", Id::ExpireAt, -3), ONE, "write fast", "keyspace write fast"),
@@ -180,11 +253,16 @@ pub(crate) static COMMANDS: [CommandSpec; 72] = [
     spec(("pexpiretime", Id::PExpireTime, 2), ONE, "readonly fast", "keyspace read fast"),
     spec(("persist", Id::Persist, 2), ONE, "write fast", "keyspace write fast"),
     spec(("type", Id::Type, 2), ONE, "readonly fast", "keyspace read fast"),
+    spec(("dump", Id::Dump, 2), ONE, "readonly", "keyspace read slow"),
+    spec(("restore", Id::Restore, -4), ONE, "write denyoom", "keyspace write slow dangerous"),
     spec(("scan", Id::Scan, -2), NONE, "readonly", "keyspace read slow"),
     spec(("keys", Id::Keys, 2), NONE, "readonly", "keyspace read slow dangerous"),
     spec(("randomkey", Id::RandomKey, 1), NONE, "readonly", "keyspace read slow"),
     spec(("rename", Id::Rename, 3), TWO, "write", "keyspace write slow"),
     spec(("renamenx", Id::RenameNx, 3), TWO, "write fast", "keyspace write fast"),
+    spec(("copy", Id::Copy, -3), TWO, "write denyoom", "keyspace write slow"),
+    spec(("move", Id::Move, 3), ONE, "write fast", "keyspace write fast"),
+    spec(("swapdb", Id::SwapDb, 3), NONE, "write fast", "keyspace write fast dangerous"),
     spec(("dbsize", Id::DbSize, 1), NONE, "readonly fast", "keyspace read fast"),
     spec(("flushdb", Id::FlushDb, -1), NONE, "write", "keyspace write slow dangerous"),
     spec(("flushall", Id::FlushAll, -1), NONE, "write", "keyspace write slow dangerous"),
@@ -235,6 +313,11 @@ pub(crate) static COMMANDS: [CommandSpec; 72] = [
         "admin noscript loading stale no_multi allow_busy",
         "admin slow dangerous",
     ),
+    spec(("slowlog", Id::SlowLog, -2), NONE, "", "slow"),
+    spec(("latency", Id::Latency, -2), NONE, "", "slow"),
+    spec(("acl", Id::Acl, -2), NONE, "", "slow"),
+    spec(("debug", Id::Debug, -2), NONE, "admin noscript loading stale", "admin slow dangerous"),
+    spec(("monitor", Id::Monitor, 1), NONE, "admin noscript loading stale", "admin slow dangerous"),
     spec(
         ("multi", Id::Multi, 1),
         NONE,
@@ -272,21 +355,39 @@ pub(crate) static COMMANDS: [CommandSpec; 72] = [
         "noscript loading stale fast no_auth allow_busy",
         "fast connection",
     ),
+    spec(("subscribe", Id::Subscribe, -2), NONE, SUBSCRIBES, "pubsub slow"),
+    spec(("unsubscribe", Id::Unsubscribe, -1), NONE, SUBSCRIBES, "pubsub slow"),
+    spec(("psubscribe", Id::PSubscribe, -2), NONE, SUBSCRIBES, "pubsub slow"),
+    spec(("punsubscribe", Id::PUnsubscribe, -1), NONE, SUBSCRIBES, "pubsub slow"),
+    spec(("ssubscribe", Id::SSubscribe, -2), ALL, SUBSCRIBES, "pubsub slow"),
+    spec(("sunsubscribe", Id::SUnsubscribe, -1), ALL, SUBSCRIBES, "pubsub slow"),
+    spec(("publish", Id::Publish, 3), NONE, "pubsub loading stale fast", "pubsub fast"),
+    spec(("spublish", Id::SPublish, 3), ONE, "pubsub loading stale fast", "pubsub fast"),
+    spec(("pubsub", Id::PubSub, -2), NONE, "", "slow"),
+    spec(("eval", Id::Eval, -3), NONE, SCRIPT, "slow scripting"),
+    spec(("evalsha", Id::EvalSha, -3), NONE, SCRIPT, "slow scripting"),
+    spec(("eval_ro", Id::EvalRo, -3), NONE, READ_SCRIPT, "slow scripting"),
+    spec(("evalsha_ro", Id::EvalShaRo, -3), NONE, READ_SCRIPT, "slow scripting"),
+    spec(("script", Id::Script, -2), NONE, "", "slow"),
+    spec(("function", Id::Function, -2), NONE, "", "slow"),
 ];
 
 /// The longest name; anything longer is no command.
 const LONGEST: usize = 16;
-/// Folds letters to lower case. Names consist of letters only, and no other byte becomes a letter.
+/// Folds letters to lower case. No other byte becomes a letter, but `_` and the byte 0x7F become the same one.
 const SMALL: u128 = 0x2020_2020_2020_2020_2020_2020_2020_2020;
-/// Slots of the hash table. About a quarter is in use.
-const PLACES: usize = 256;
+/// Slots of the hash table. About a fifth is in use.
+const PLACES: usize = 512;
 /// An unused slot.
 const FREE: u8 = u8::MAX;
+/// A flag beside the index of a command whose name has an underscore: it must be compared.
+const UNDERSCORE: u8 = 1 << 7;
 
 /// The hash table: the folded name and the index in [`COMMANDS`], at the slot of its hash or the next free one.
 static BY_NAME: [(u128, u8); PLACES] = by_name();
 
 const fn by_name() -> [(u128, u8); PLACES] {
+    assert!(COMMANDS.len() < UNDERSCORE as usize, "an index must leave the flag clear");
     let mut table = [(0, FREE); PLACES];
     let mut n = 0;
     while n < COMMANDS.len() {
@@ -296,7 +397,11 @@ const fn by_name() -> [(u128, u8); PLACES] {
         while table[place].1 != FREE {
             place = (place + 1) % PLACES;
         }
-        table[place] = (folded, n as u8);
+        let mut at = 0;
+        while at < name.len() && name[at] != b'_' {
+            at += 1;
+        }
+        table[place] = (folded, n as u8 | if at < name.len() { UNDERSCORE } else { 0 });
         n += 1;
     }
     table
@@ -332,7 +437,7 @@ const fn fold(name: &[u8]) -> u128 {
 #[inline]
 const fn place(folded: u128, length: usize) -> usize {
     let mixed = (folded as u64) ^ ((folded >> 64) as u64).rotate_left(21) ^ (length as u64) << 40;
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % PLACES
+    (mixed.wrapping_mul(0x94d0_49bb_1331_11eb) >> 55) as usize % PLACES
 }
 
 /// Returns the command of this name.
@@ -348,9 +453,10 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static CommandSpec> {
         if n == FREE {
             return None;
         }
-        let spec = &COMMANDS[usize::from(n)];
+        let spec = &COMMANDS[usize::from(n & !UNDERSCORE)];
         if at == folded && spec.name.len() == name.len() {
-            return Some(spec);
+            let same = n & UNDERSCORE == 0 || name.eq_ignore_ascii_case(spec.name.as_bytes());
+            return same.then_some(spec);
         }
         place = (place + 1) % PLACES;
     }
@@ -402,7 +508,10 @@ mod tests {
         let probes = |spec: &CommandSpec| {
             let from = place(fold(spec.name.as_bytes()), spec.name.len());
             let n = COMMANDS.iter().position(|other| other.id == spec.id).unwrap();
-            let at = BY_NAME.iter().position(|&(_, m)| usize::from(m) == n).unwrap();
+            let at = BY_NAME
+                .iter()
+                .position(|&(_, m)| m != FREE && usize::from(m & !UNDERSCORE) == n)
+                .unwrap();
             (at + PLACES - from) % PLACES
         };
         assert_eq!(COMMANDS.iter().take(2).map(probes).sum::<usize>(), 0, "GET and SET");

@@ -6,22 +6,30 @@
 
 use crate::command::arguments::{CommandError, is, unknown_subcommand, wrong_number};
 use crate::command::batch::{Executed, transaction_refused};
+use crate::command::dump;
 use crate::command::execute::{Execution, NextStep};
+use crate::command::pubsub::refused_to_subscriber;
 use crate::command::queue::Queued;
+use crate::command::reply::error_text;
 use crate::command::subcommands;
 use crate::command::table::{self, CommandSpec, Id};
+use crate::request::RequestError;
 use crate::state::number;
 use crate::state::watched_keys::KeyWatch;
 
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 const NOT_ALLOWED: &str = "ERR Command not allowed inside a transaction";
 const TOO_LONG: &str = "ERR the commands of this transaction exceed 64 MiB";
+pub(super) const NO_SHARD_CHANNELS: &str =
+    "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
 const MISSING_DB: &str =
     "ERR not executed: the selected database does not exist; only SELECT 0 is valid";
 
 /// Returns whether a command is executed by the session, as a part of the transaction.
-fn is_about_keys(spec: &CommandSpec) -> bool {
-    spec.keys.0 != 0 || matches!(spec.id, Id::FlushDb | Id::FlushAll | Id::Memory | Id::Object)
+pub(super) fn is_about_keys(spec: &CommandSpec) -> bool {
+    let has_keys = spec.keys.0 != 0 && !spec.has_flag("pubsub");
+    let others = [Id::FlushDb, Id::FlushAll, Id::Memory, Id::Object, Id::Select];
+    has_keys || others.contains(&spec.id)
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -89,6 +97,10 @@ impl<'a> Execution<'_, 'a> {
         if let Some(group) = self.group() {
             self.route_transaction(group, &commands)?;
         }
+        #[cfg(feature = "scripts")]
+        if commands.iter().any(|(spec, _)| spec.counts_keys()) {
+            return self.execute_with_scripts(&commands, watch.as_deref());
+        }
         self.execute_transaction(&commands, watch.as_deref())
     }
 
@@ -98,12 +110,19 @@ impl<'a> Execution<'_, 'a> {
         watch: Option<&KeyWatch>,
     ) -> Result<(), CommandError> {
         let (redirects, protocol) = (self.redirects(), self.connection.protocol);
+        let restored = dump::restore_all(commands)?;
+        let mut next_restored = restored.iter();
+        let database = self.connection.database;
         let batch = std::mem::take(&mut self.batch).emptied();
         let mut execution = self.nested(batch);
         execution.collects = true;
         let mut places = Vec::new();
         for (spec, arguments) in commands {
-            if is_about_keys(spec) {
+            if spec.id == Id::Restore
+                && let Some(restored) = next_restored.next()
+            {
+                execution.restore_queued(arguments, restored);
+            } else if is_about_keys(spec) {
                 execution.dispatch_queued(spec, arguments);
             } else {
                 places.push(execution.batch.place());
@@ -113,6 +132,10 @@ impl<'a> Execution<'_, 'a> {
         let mut batch = execution.batch;
         let executed = batch.execute_transaction(execution.session, watch, redirects, most);
         let mut result = Ok(());
+        if !matches!(executed, Executed::Done { .. }) {
+            // None of its SELECTs was executed.
+            self.connection.database = database;
+        }
         match executed {
             Executed::Done { full: true, .. } => self.next = NextStep::Drop,
             Executed::Done { lsn, full: false } => {
@@ -127,8 +150,11 @@ impl<'a> Execution<'_, 'a> {
             Executed::Conflict => self.reply(|out| out.null_array()),
             Executed::Refused(error) => result = Err(error),
         }
+        let failures = std::mem::take(&mut batch.failures);
         batch.clear();
         self.batch = batch.emptied();
+        self.batch.failures = failures;
+        self.count_failures();
         result
     }
 
@@ -139,11 +165,15 @@ impl<'a> Execution<'_, 'a> {
         let mut execution = self.nested(super::batch::Batch::default());
         (execution.out, execution.max_out) = (&mut replies, most);
         for (spec, arguments) in commands.iter().filter(|(spec, _)| !is_about_keys(spec)) {
-            execution.dispatch_queued(spec, arguments);
-            execution.execute_batch();
+            if spec.id == Id::SSubscribe {
+                execution.error(NO_SHARD_CHANNELS);
+            } else {
+                execution.dispatch_queued(spec, arguments);
+                execution.execute_batch();
+            }
             ends.push(execution.out.len());
         }
-        (self.lsn, self.next) = (execution.lsn, execution.next);
+        (self.lsn, self.next, self.measured) = (execution.lsn, execution.next, execution.measured);
         (ends, replies)
     }
 
@@ -156,6 +186,7 @@ impl<'a> Execution<'_, 'a> {
     /// Replies that a command has a wrong number of arguments.
     #[cold]
     pub(super) fn wrong_arity(&mut self, spec: &CommandSpec) {
+        self.meter.reject(spec.id as usize);
         let mut error = wrong_number(spec.name);
         if spec.id == Id::Exec {
             self.end_transaction();
@@ -172,6 +203,12 @@ impl<'a> Execution<'_, 'a> {
     #[cold]
     pub(super) fn handle_blocked(&mut self, arguments: &[&'a [u8]]) -> bool {
         let spec = table::find(arguments[0]);
+        if self.connection.is_confined()
+            && let Some(error) = spec.and_then(|spec| refused_to_subscriber(spec, arguments))
+        {
+            self.error(error.as_ref());
+            return true;
+        }
         let missing_db = self.connection.missing_db_selected;
         let checked = if missing_db && spec.is_some_and(CommandSpec::accesses_keys) {
             Err(MISSING_DB.into())
@@ -220,8 +257,12 @@ impl<'a> Execution<'_, 'a> {
             Id::Multi | Id::Exec | Id::Discard | Id::Watch | Id::Reset | Id::Quit => {
                 return Ok(Checked::Now);
             }
+            #[cfg(not(feature = "scripts"))]
+            Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo | Id::Script => {
+                return Ok(Checked::Invalid);
+            }
             // They would change how the replies of the transaction are written.
-            Id::Hello => return Err(NOT_ALLOWED.into()),
+            Id::Hello | Id::Monitor => return Err(NOT_ALLOWED.into()),
             Id::Client if is(arguments[1], "reply") => return Err(NOT_ALLOWED.into()),
             // The transaction's changes are not published before it ends, so they would not see them.
             Id::Keys | Id::Scan | Id::RandomKey | Id::DbSize => {
@@ -229,11 +270,19 @@ impl<'a> Execution<'_, 'a> {
                 let why = "inside a transaction: it would not see the transaction's own changes";
                 return Err(format!("ERR {name} is not allowed {why}").into());
             }
-            // The commands behind it are meant for another database.
-            Id::Select if number::integer(arguments[1]).is_some_and(|number| number != 0) => {
+            // In a cluster the commands behind it are meant for another database.
+            Id::Select
+                if self.group().is_some()
+                    && number::integer(arguments[1]).is_some_and(|number| number != 0) =>
+            {
                 self.select(arguments[1])?;
             }
+            Id::SwapDb => return Err(error_text(RequestError::SwapInTransaction).into()),
             _ if spec.keys.0 == 0 => check_keyless(spec, arguments)?,
+            // As in Redis, the client learns of it before EXEC.
+            _ if spec.has_flag("denyoom") && self.session.is_memory_full() => {
+                return Err(error_text(RequestError::OutOfMemory).into());
+            }
             _ => {}
         }
         if let Some(group) = self.group() {

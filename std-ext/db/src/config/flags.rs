@@ -52,7 +52,8 @@ fn command() -> Command {
             "Settings can also be given in FILE, one per line as NAME VALUE, or as environment variables: \
              maxmemory-policy is {PREFIX}MAXMEMORY_POLICY, and {PREFIX}CONFIG names FILE. Flags override the \
              environment, and the environment overrides the file. `{NAME} cluster --help` lists the commands that \
-             look after a cluster."
+             look after a cluster. `{NAME} import`, `export`, `check` and `dump` are about a directory that no server \
+             has open; each has its own --help."
         ))
         .max_term_width(100)
         .args_override_self(true)
@@ -111,7 +112,8 @@ pub(super) fn flag(setting: &'static Setting) -> Arg {
 fn value_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Flag => "yes|no",
-        Kind::Number { .. } | Kind::NumberOrAuto { .. } => "NUMBER",
+        Kind::Number { .. } | Kind::Signed { .. } | Kind::NumberOrAuto { .. } => "NUMBER",
+        Kind::Percentiles => "PERCENTAGES",
         Kind::Bytes { .. } => "BYTES",
         Kind::Choice(_) => "WORD",
         Kind::Text => "TEXT",

@@ -1,5 +1,6 @@
 //! The action that the command line requests.
 
+use super::data_command::{self, DataInvocation};
 use super::error::ConfigError;
 use super::flags::{self, Parsed};
 use super::load::Config;
@@ -12,6 +13,8 @@ pub enum Invocation {
     Serve(Box<Config>),
     /// Run a command of `hedgerow-db cluster`.
     Cluster(Box<ClusterInvocation>),
+    /// Run a command about a directory.
+    Data(DataInvocation),
     /// Print this text and exit: help, version, sample file, completions or manual page.
     Print(String),
 }
@@ -19,7 +22,7 @@ pub enum Invocation {
 impl Config {
     /// Reads the settings from the file that the arguments or `HEDGEROW_DB_CONFIG` name, from variables that begin with
     /// `HEDGEROW_DB_`, and from the arguments. `arguments` does not include the program's name. If the first of them is
-    /// `cluster`, they are a command.
+    /// `cluster`, `import`, `export`, `check` or `dump`, they are a command.
     ///
     /// # Errors
     /// [`ConfigError`] names the place of the error and the expected value.
@@ -32,6 +35,12 @@ impl Config {
         if arguments.next_if(|word| word == subcommand::WORD).is_some() {
             return Ok(match subcommand::read(arguments)? {
                 Ok(words) => Invocation::Cluster(Box::new(words.invocation(environment)?)),
+                Err(text) => Invocation::Print(text),
+            });
+        }
+        if let Some(command) = arguments.peek().and_then(|word| data_command::find(word)) {
+            return Ok(match data_command::read(command, arguments.skip(1))? {
+                Ok(asked) => Invocation::Data(asked),
                 Err(text) => Invocation::Print(text),
             });
         }

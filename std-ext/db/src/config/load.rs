@@ -4,7 +4,7 @@
 use super::error::{ConfigError, conflict};
 #[cfg(feature = "grpc")]
 use super::server::GrpcOptions;
-use super::server::{Bind, ServerConfig};
+use super::server::{Bind, OutputLimit, ServerConfig};
 #[cfg(feature = "tls")]
 use super::server::{ClientCertificates, TlsFiles};
 use super::source::{self, RawSetting};
@@ -192,11 +192,13 @@ impl Config {
             "no" => Fsync::Never,
             _ => Fsync::EverySecond,
         };
+        options.databases = self.number("databases") as u16;
         options.shards = self.number("shards") as usize;
         options.max_memory = self.number("maxmemory") as usize;
         options.eviction = Eviction::from_name(self.get("maxmemory-policy")).unwrap_or_default();
         options.compressed = self.number("compressed") as usize;
         options.snapshot_after = self.number("snapshot-after");
+        options.script_time_limit = self.number("busy-reply-threshold");
         options
     }
 
@@ -225,10 +227,17 @@ impl Config {
         server.timeout = Duration::from_secs(self.number("timeout"));
         server.tcp_keepalive = Duration::from_secs(self.number("tcp-keepalive"));
         let output = value::output_limits(self.get("client-output-buffer-limit"));
-        let (hard, soft, soft_for) = output.unwrap_or_default();
+        let output = output.unwrap_or_default();
+        let (hard, soft, soft_for) = output.normal.unwrap_or_default();
         (server.output_buffer_limit, server.soft_output_buffer_limit) =
             (hard as usize, soft as usize);
         server.soft_output_buffer_time = Duration::from_secs(soft_for);
+        let (hard, soft, soft_for) = output.subscriber.unwrap_or_default();
+        server.subscriber_output = OutputLimit {
+            hard: hard as usize,
+            soft: soft as usize,
+            soft_time: Duration::from_secs(soft_for),
+        };
         server.query_buffer_limit = self.number("client-query-buffer-limit") as usize;
         server.shutdown_timeout = Duration::from_secs(self.number("shutdown-timeout"));
         server.password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());

@@ -3,6 +3,8 @@
 
 mod autoscale;
 mod cluster;
+#[cfg(feature = "cli")]
+mod data_command;
 mod error;
 #[cfg(feature = "cli")]
 mod flags;
@@ -10,6 +12,7 @@ mod flags;
 mod invocation;
 mod load;
 mod render;
+pub(crate) mod rewrite;
 pub(crate) mod server;
 mod source;
 #[cfg(feature = "cli")]
@@ -24,6 +27,8 @@ pub use cluster::{
     AnnouncedAddresses, ClusterReads, ClusterSettings, EtcdSettings, Formats, PeerCertificates,
     PeerSettings,
 };
+#[cfg(feature = "cli")]
+pub use data_command::{DataCommand, DataInvocation};
 pub use error::ConfigError;
 #[cfg(feature = "cli")]
 pub use flags::{completions, help, manual};
@@ -33,7 +38,7 @@ pub use load::Config;
 pub use render::{page, sample};
 #[cfg(feature = "grpc")]
 pub use server::GrpcOptions;
-pub use server::{Bind, ServerConfig};
+pub use server::{Bind, OutputLimit, ServerConfig};
 #[cfg(feature = "tls")]
 pub use server::{ClientCertificates, TlsFiles};
 pub use source::Origin;

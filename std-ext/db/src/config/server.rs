@@ -48,6 +48,8 @@ pub struct ServerConfig {
     pub soft_output_buffer_limit: usize,
     /// How long a client may exceed [`soft_output_buffer_limit`](Self::soft_output_buffer_limit).
     pub soft_output_buffer_time: Duration,
+    /// The same limits for a client with a subscription, whose messages count as well.
+    pub subscriber_output: OutputLimit,
     /// A client that sends a longer request is closed.
     pub query_buffer_limit: usize,
     /// How long a shutdown waits for clients to read their last replies.
@@ -62,6 +64,17 @@ pub struct ServerConfig {
     pub config_file: String,
     /// The cell in which a node of a cluster shows its group; `None` for a single node.
     pub views: Option<Arc<Views>>,
+}
+
+/// The limits of unsent output of one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// A client with more bytes than this is closed; 0 for no limit.
+    pub hard: usize,
+    /// A client with more bytes than this for longer than [`soft_time`](Self::soft_time) is closed; 0 for no limit.
+    pub soft: usize,
+    /// How long the soft limit may be exceeded.
+    pub soft_time: Duration,
 }
 
 impl Default for ServerConfig {
@@ -81,6 +94,11 @@ impl Default for ServerConfig {
             output_buffer_limit: 1 << 30,
             soft_output_buffer_limit: 0,
             soft_output_buffer_time: Duration::ZERO,
+            subscriber_output: OutputLimit {
+                hard: 32 << 20,
+                soft: 8 << 20,
+                soft_time: Duration::from_secs(60),
+            },
             query_buffer_limit: 1 << 30,
             shutdown_timeout: Duration::from_secs(10),
             password: None,

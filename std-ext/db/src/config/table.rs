@@ -1,7 +1,7 @@
 //! The table of all settings. The readers of all sources, `--help`, `CONFIG GET`, the sample file and the documentation
 //! are made from it.
 
-use super::value::Kind;
+use super::value::{self, Kind};
 
 /// A setting.
 #[derive(Clone, Copy, Debug)]
@@ -120,9 +120,10 @@ const CLIENTS: &[Setting] = &[
     modifiable(
         "client-output-buffer-limit",
         Kind::OutputLimits,
-        "normal 1gb 0 0",
-        "A client is disconnected if more bytes of replies are waiting for it than the first number, or more than \
-         the second number for the given seconds; 0 for no limit. Classes other than `normal` have no effect.",
+        value::DEFAULT_OUTPUT_LIMITS,
+        "A client is disconnected if more bytes of replies and messages are waiting for it than the first number, or \
+         more than the second number for the given seconds; 0 for no limit. Clients with a subscription are of the \
+         class `pubsub`, others of `normal`. Classes that are not named keep their limits.",
     ),
     modifiable(
         "client-query-buffer-limit",
@@ -168,6 +169,13 @@ const DURABILITY: &[Setting] = &[
 ];
 
 const MEMORY: &[Setting] = &[
+    immutable(
+        "databases",
+        Kind::Number { min: 1, max: 1024 },
+        "16",
+        "Number of databases, which clients choose by `SELECT`. Each takes memory for its tables once it is used. A \
+         node of a cluster has database 0 only.",
+    ),
     modifiable(
         "maxmemory",
         Kind::Bytes { min: 0 },
@@ -199,13 +207,20 @@ const MEMORY: &[Setting] = &[
         "shards",
         Kind::Number { min: 0, max: 16_384 },
         "0",
-        "Number of shards that change independently, rounded up to a power of two; 0 for eight a core.",
+        "Number of shards of each database that change independently, rounded up to a power of two; 0 for eight a \
+         core.",
     ),
     immutable(
         "threads",
         Kind::Number { min: 0, max: 1024 },
         "0",
         "Threads that serve clients at most, if the load needs them; 0 for one a core.",
+    ),
+    modifiable(
+        "busy-reply-threshold",
+        Kind::Number { min: 0, max: 86_400_000 },
+        "5000",
+        "Milliseconds after which a script is stopped, and its changes are undone; 0 for never.",
     ),
 ];
 
@@ -511,6 +526,42 @@ const MONITORING: &[Setting] = &[
         "127.0.0.1",
         "Address of the metrics port. It requires no password.",
     ),
+    immutable(
+        "enable-debug-command",
+        Kind::Choice(&["no", "local", "yes"]),
+        "no",
+        "Whether clients may use `DEBUG`: none, those on this machine, or all. For tests of client libraries.",
+    ),
+    modifiable(
+        "slowlog-log-slower-than",
+        Kind::Signed { min: -1, max: 1 << 53 },
+        "10000",
+        "Microseconds from which on a command is kept for `SLOWLOG`; 0 for every command, -1 for none.",
+    ),
+    modifiable(
+        "slowlog-max-len",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "128",
+        "Number of commands that are kept for `SLOWLOG`.",
+    ),
+    modifiable(
+        "latency-monitor-threshold",
+        Kind::Number { min: 0, max: 1 << 40 },
+        "0",
+        "Milliseconds from which on an event is kept for `LATENCY`; 0 for none.",
+    ),
+    modifiable(
+        "latency-tracking",
+        Kind::Flag,
+        "yes",
+        "Whether the latencies of each command are counted, for `INFO latencystats` and `LATENCY HISTOGRAM`.",
+    ),
+    modifiable(
+        "latency-tracking-info-percentiles",
+        Kind::Percentiles,
+        "50 99 99.9",
+        "Percentiles that `INFO latencystats` shows.",
+    ),
 ];
 
 /// Returns all settings in order.
@@ -529,6 +580,7 @@ const FROM_REDIS: &[(&str, &str)] = &[
     ("save", "snapshot-after"),
     ("io-threads", "threads"),
     ("client-output-limit", "client-output-buffer-limit"),
+    ("lua-time-limit", "busy-reply-threshold"),
     ("maxmemory-clients", "client-output-buffer-limit"),
     ("cluster-enabled", "cluster"),
     ("cluster-node-timeout", "cluster-lease"),
@@ -586,7 +638,8 @@ mod tests {
             ("save", Some("snapshot-after")),
             ("io-threads", Some("threads")),
             ("cluster-enabled", Some("cluster")),
-            ("lua-time-limit", None),
+            ("lua-time-limit", Some("busy-reply-threshold")),
+            ("active-defrag", None),
         ];
         for (name, expected) in cases {
             assert_eq!(suggestion(name), expected, "{name}");

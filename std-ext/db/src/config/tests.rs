@@ -69,8 +69,8 @@ fn errors_name_the_origin_and_what_is_expected() {
     let wanted = "environment variable HEDGEROW_DB_TIMEOUT: invalid value 'soon' for timeout: \
                   expected a number from 0 to 2147483";
     assert_eq!(error_text(&[], &[("HEDGEROW_DB_TIMEOUT", "soon")]), wanted);
-    let wanted = "--lua-time-limit: unknown setting 'lua-time-limit'; --help lists all";
-    assert_eq!(error_text(&["--lua-time-limit", "5"], &[]), wanted);
+    let wanted = "--active-defrag: unknown setting 'active-defrag'; --help lists all";
+    assert_eq!(error_text(&["--active-defrag", "5"], &[]), wanted);
 }
 
 #[test]
@@ -125,6 +125,7 @@ fn every_setting_reaches_its_option() {
         ["--protected-mode", "no"],
         ["--maxclients", "77"],
         ["--timeout", "7"],
+        ["--busy-reply-threshold", "9"],
         ["--tcp-keepalive", "8"],
         ["--client-output-buffer-limit", "normal 9mb 2mb 30"],
         ["--client-query-buffer-limit", "5mb"],
@@ -135,12 +136,19 @@ fn every_setting_reaches_its_option() {
         ["--maxmemory", "2gb"],
         ["--maxmemory-policy", "volatile-ttl"],
         ["--compressed", "1mb"],
+        ["--databases", "300"],
         ["--shards", "64"],
         ["--threads", "5"],
         ["--metrics-port", "9000"],
         ["--metrics-bind", "0.0.0.0"],
         ["--loglevel", "debug"],
         ["--appendonly", "yes"],
+        ["--slowlog-log-slower-than", "-1"],
+        ["--slowlog-max-len", "9"],
+        ["--enable-debug-command", "local"],
+        ["--latency-monitor-threshold", "7"],
+        ["--latency-tracking", "no"],
+        ["--latency-tracking-info-percentiles", "50"],
     ];
     let config = read(&flags.concat(), &[]).unwrap();
     let server = config.server();
@@ -161,7 +169,7 @@ fn every_setting_reaches_its_option() {
     let options = config.options();
     assert_eq!(options.folder.as_deref(), Some(Path::new("elsewhere")));
     assert_eq!((options.fsync, options.eviction), (Fsync::Always, Eviction::VolatileTtl));
-    assert_eq!((options.shards, options.max_memory), (64, 2 << 30));
+    assert_eq!((options.databases, options.shards, options.max_memory), (300, 64, 2 << 30));
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
     assert_eq!(config.log_level(), "debug");

@@ -16,6 +16,15 @@ pub enum Kind {
         /// The maximum.
         max: u64,
     },
+    /// An integer that may be negative.
+    Signed {
+        /// The minimum.
+        min: i64,
+        /// The maximum.
+        max: i64,
+    },
+    /// Percentages separated by spaces, or nothing.
+    Percentiles,
     /// An integer, or `auto`.
     NumberOrAuto {
         /// The minimum.
@@ -68,6 +77,17 @@ impl Kind {
                 let number = value.parse().ok().filter(|n| (min..=max).contains(n));
                 number.map(|n: u64| n.to_string()).ok_or_else(expected)
             }
+            Self::Signed { min, max } => {
+                let number = value.parse().ok().filter(|n| (min..=max).contains(n));
+                number.map(|n: i64| n.to_string()).ok_or_else(expected)
+            }
+            Self::Percentiles => {
+                let is_percentage =
+                    |word: &str| word.parse::<f64>().is_ok_and(|n| (0.0..=100.0).contains(&n));
+                let words: Vec<&str> = value.split_whitespace().collect();
+                let fine = words.iter().all(|word| is_percentage(word));
+                fine.then(|| words.join(" ")).ok_or_else(expected)
+            }
             Self::NumberOrAuto { .. } if lower == "auto" => Ok(lower),
             Self::NumberOrAuto { min, max } => {
                 Self::Number { min, max }.parse(value).map_err(|_| expected())
@@ -98,12 +118,7 @@ impl Kind {
                 (mode || value.is_empty()).then(|| value.to_owned()).ok_or_else(expected)
             }
             Self::OutputLimits => {
-                let limits = output_limits(&lower).filter(|&(hard, ..)| {
-                    // A lower limit would cut off the reply to the CONFIG SET that raises it again.
-                    hard == 0 || hard >= MIN_OUTPUT_LIMIT
-                });
-                let shown = |(hard, soft, time)| format!("normal {hard} {soft} {time}");
-                limits.map(shown).ok_or_else(expected)
+                output_limits_over(DEFAULT_OUTPUT_LIMITS, &lower).ok_or_else(expected)
             }
         }
     }
@@ -115,6 +130,8 @@ impl std::fmt::Display for Kind {
         match self {
             Self::Flag => f.write_str("yes or no"),
             Self::Number { min, max } => write!(f, "a number from {min} to {max}"),
+            Self::Signed { min, max } => write!(f, "a number from {min} to {max}"),
+            Self::Percentiles => f.write_str("percentages separated by spaces, such as 50 99 99.9"),
             Self::NumberOrAuto { min, max } => write!(f, "a number from {min} to {max}, or auto"),
             Self::Bytes { min: 0 } => f.write_str("bytes, such as 1000, 64kb, 100mb or 2gb"),
             Self::Bytes { min } => {
@@ -132,7 +149,8 @@ impl std::fmt::Display for Kind {
             Self::Address => f.write_str("an IP address, such as 127.0.0.1"),
             Self::Mode => f.write_str("permissions in octal, such as 770"),
             Self::OutputLimits => f.write_str(
-                "`normal`, bytes, bytes and seconds, such as normal 1gb 256mb 60, the first at least 64kb",
+                "classes (normal, replica, pubsub), each with bytes, bytes and seconds, such as normal 1gb 256mb 60 \
+                 pubsub 32mb 8mb 60, the first of normal at least 64kb",
             ),
         }
     }
@@ -153,22 +171,56 @@ pub(crate) fn bytes(value: &str) -> u64 {
 /// The lowest hard limit that [`Kind::OutputLimits`] accepts.
 const MIN_OUTPUT_LIMIT: u64 = 64 << 10;
 
-/// Parses limits of unsent replies, and returns those of the class `normal`: two numbers of bytes and one of seconds.
-/// The last ones win. `None` if there are none, or a word is invalid.
-pub(crate) fn output_limits(text: &str) -> Option<(u64, u64, u64)> {
+/// The limits of unsent output of each class, as the setting begins.
+pub(super) const DEFAULT_OUTPUT_LIMITS: &str =
+    "normal 1gb 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60";
+
+/// The limits of a class: two numbers of bytes and one of seconds.
+pub(crate) type ClassLimits = (u64, u64, u64);
+
+/// The limits of unsent output of each class of clients, as far as they are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OutputLimits {
+    pub(crate) normal: Option<ClassLimits>,
+    /// Accepted without effect: no client is a replica.
+    replica: Option<ClassLimits>,
+    pub(crate) subscriber: Option<ClassLimits>,
+}
+
+/// Parses limits of unsent output. The last ones of a class win. `None` if there are none, or a word is invalid.
+pub(crate) fn output_limits(text: &str) -> Option<OutputLimits> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let (classes, []) = words.as_chunks::<4>() else { return None };
-    let mut normal = None;
+    let mut all = OutputLimits::default();
     for &[class, hard, soft, time] in classes {
-        let limits = (read_bytes(hard)?, read_bytes(soft)?, time.parse().ok()?);
+        let limits: ClassLimits = (read_bytes(hard)?, read_bytes(soft)?, time.parse().ok()?);
+        // The seconds are stored as milliseconds.
+        u32::try_from(limits.2).ok()?;
         match class {
-            "normal" => normal = Some(limits),
-            "replica" | "slave" | "pubsub" => {}
+            // A lower limit would cut off the reply to the CONFIG SET that raises it again.
+            "normal" if limits.0 != 0 && limits.0 < MIN_OUTPUT_LIMIT => return None,
+            "normal" => all.normal = Some(limits),
+            "replica" | "slave" => all.replica = Some(limits),
+            "pubsub" => all.subscriber = Some(limits),
             _ => return None,
         }
     }
-    // The seconds are stored as milliseconds.
-    normal.filter(|limits| u32::try_from(limits.2).is_ok())
+    (!classes.is_empty()).then_some(all)
+}
+
+/// Parses limits of unsent output. Classes that are not named keep their present limits.
+pub(crate) fn output_limits_over(present: &str, text: &str) -> Option<String> {
+    let (old, new) = (output_limits(present).unwrap_or_default(), output_limits(text)?);
+    let shown =
+        |name: &str, (hard, soft, time): ClassLimits| format!("{name} {hard} {soft} {time}");
+    let all = [
+        ("normal", new.normal.or(old.normal)),
+        ("slave", new.replica.or(old.replica)),
+        ("pubsub", new.subscriber.or(old.subscriber)),
+    ];
+    let all: Vec<String> =
+        all.iter().map(|(name, limits)| shown(name, limits.unwrap_or_default())).collect();
+    Some(all.join(" "))
 }
 
 /// Parses addresses, each with whether it may be missing on this machine.
@@ -245,11 +297,15 @@ mod tests {
             (Kind::Endpoints, "http://[::1]", "http://[::1]:2379"),
             (Kind::Mode, "770", "770"),
             (Kind::Mode, "", ""),
-            (Kind::OutputLimits, "Normal 1MB 0 0", "normal 1048576 0 0"),
             (
                 Kind::OutputLimits,
-                "pubsub 32mb 8mb 60 normal 0 1kb 7 replica 0 0 0",
-                "normal 0 1024 7",
+                "Normal 1MB 0 0",
+                "normal 1048576 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+            ),
+            (
+                Kind::OutputLimits,
+                "pubsub 3kb 1 6 normal 0 1kb 7 replica 0 0 0",
+                "normal 0 1024 7 slave 0 0 0 pubsub 3072 1 6",
             ),
         ];
         for (kind, text, expected) in good {
@@ -286,7 +342,7 @@ mod tests {
             (Kind::OutputLimits, "normal 1gb 0"),
             (Kind::OutputLimits, "normal 1kb 0 0"),
             (Kind::OutputLimits, "normal 1gb 0 99999999999"),
-            (Kind::OutputLimits, "pubsub 32mb 8mb 60"),
+            (Kind::OutputLimits, "pubsub 32mb 8mb 99999999999"),
             (Kind::OutputLimits, "other 0 0 0"),
         ];
         for (kind, text) in bad {

@@ -5,10 +5,14 @@
 //! change: kind 8 | key's length, varint | key | operands of the kind
 //! ```
 //!
+//! The changes of an entry are those of database 0, up to a change that names another one: then they are that one's.
+//! So an entry of database 0 is as it was before there were others.
+//!
 //! A later version may add kinds, and reads all that earlier versions wrote. An earlier version rejects a log with a
 //! kind that it does not know, and leaves the log unchanged.
 
 use crate::log::api::{BatchMark, Epoch};
+use crate::options::MAX_DATABASES;
 use crate::request::{Change, ExpireCondition, Expiry, SetCondition};
 use crate::slot_set::SLOT_SET_BYTES;
 use std::ops::Range;
@@ -30,6 +34,11 @@ const FLOOR: u8 = 14;
 const BATCH: u8 = 15;
 const OUT: u8 = 16;
 const OWN: u8 = 17;
+const DATABASE: u8 = 18;
+const MOVE: u8 = 19;
+const SWAP: u8 = 20;
+/// The last kind.
+const LAST: u8 = SWAP;
 
 /// Bytes of a node's id.
 const NODE_ID: usize = 20;
@@ -56,6 +65,13 @@ pub(crate) enum LoggedOp<'a> {
     /// From this entry on the group owns these slots. The entry is no earlier than the one by which another group lost
     /// them.
     Own(u64, &'a SlotBits),
+    /// The operations behind this one, up to the end of the entry, are about keys of this database. Without it, they
+    /// are about those of database 0.
+    Database(u16),
+    /// Moves a key with its value and its TTL to another database, which does not have the key.
+    Move(&'a [u8], u16),
+    /// Two databases get each other's keys.
+    Swap(u16, u16),
 }
 
 /// A bit for each slot, as [`SlotSet`](crate::SlotSet) has them.
@@ -187,6 +203,27 @@ pub(crate) fn own(of_move: u64, slots: &SlotBits, into: &mut Vec<u8>) {
     into.extend_from_slice(slots);
 }
 
+/// Encodes that the changes behind this are about keys of a database.
+pub(crate) fn database(of: u16, into: &mut Vec<u8>) {
+    into.push(DATABASE);
+    number(of.into(), into);
+}
+
+/// Encodes that a key was moved to another database. Unlike [`rename`] it may be used while a snapshot is written: a
+/// snapshot has the keys of a slot as of one time in all databases.
+pub(crate) fn move_key(key: &[u8], to: u16, into: &mut Vec<u8>) {
+    into.push(MOVE);
+    bytes(key, into);
+    number(to.into(), into);
+}
+
+/// Encodes that two databases were swapped.
+pub(crate) fn swap(one: u16, other: u16, into: &mut Vec<u8>) {
+    into.push(SWAP);
+    number(one.into(), into);
+    number(other.into(), into);
+}
+
 /// Decodes the changes of an entry in order. If an entry has a right checksum and wrong changes, another program wrote
 /// it.
 pub(crate) struct Changes<'a>(&'a [u8]);
@@ -218,6 +255,12 @@ impl<'a> Changes<'a> {
         }
     }
 
+    /// Decodes the number of a database.
+    fn database(&mut self) -> Option<u16> {
+        let database = u16::try_from(self.number()?).ok()?;
+        (database < MAX_DATABASES).then_some(database)
+    }
+
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -247,13 +290,15 @@ impl<'a> Changes<'a> {
             }),
             OUT => LoggedOp::Out(self.number()?, self.take(SLOT_SET_BYTES)?.try_into().ok()?),
             OWN => LoggedOp::Own(self.number()?, self.take(SLOT_SET_BYTES)?.try_into().ok()?),
+            DATABASE => LoggedOp::Database(self.database()?),
+            SWAP => LoggedOp::Swap(self.database()?, self.database()?),
             _ => return Some(None),
         }))
     }
 
     fn change(&mut self) -> Option<LoggedOp<'a>> {
         let kind = self.byte()?;
-        if !(SET..=OWN).contains(&kind) {
+        if !(SET..=LAST).contains(&kind) {
             return None;
         }
         if let Some(operation) = self.without_key(kind)? {
@@ -262,6 +307,9 @@ impl<'a> Changes<'a> {
         let key = self.bytes()?;
         if kind == RENAME {
             return Some(LoggedOp::Rename(key, self.bytes()?));
+        }
+        if kind == MOVE {
+            return Some(LoggedOp::Move(key, self.database()?));
         }
         let expire =
             |expiry| Change::Expire { expiry, condition: ExpireCondition::Always, get: false };
@@ -336,6 +384,9 @@ mod tests {
         let slots = &[0x81; SLOT_SET_BYTES];
         out(77, slots, &mut log);
         own(77, slots, &mut log);
+        database(15, &mut log);
+        move_key(b"l", 300, &mut log);
+        swap(0, MAX_DATABASES - 1, &mut log);
         let set = |value, expiry| Change::Set {
             value,
             condition: SetCondition::Always,
@@ -362,6 +413,9 @@ mod tests {
             LoggedOp::Batch(mark),
             LoggedOp::Out(77, slots),
             LoggedOp::Own(77, slots),
+            LoggedOp::Database(15),
+            LoggedOp::Move(b"l", 300),
+            LoggedOp::Swap(0, MAX_DATABASES - 1),
         ];
         let read: Result<Vec<_>, _> = Changes::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));
@@ -372,5 +426,12 @@ mod tests {
                 assert!(read.is_err() || read.as_ref() == Ok(wanted));
             }
         }
+    }
+
+    #[test]
+    fn a_database_that_cannot_exist_is_an_error() {
+        let mut log = Vec::new();
+        database(MAX_DATABASES, &mut log);
+        assert!(Changes::new(&log).next().is_some_and(|change| change.is_err()));
     }
 }

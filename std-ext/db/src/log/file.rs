@@ -37,7 +37,20 @@ impl FileLog {
         snapshot_lsn: Lsn,
         replay: &mut Replay<'_>,
     ) -> Result<(Self, Recovered), OpenError> {
-        let found = recover(&folder, from, snapshot_lsn, replay)?;
+        Self::open_checked(folder, fsync, from, snapshot_lsn, replay, &|| Ok(()))
+    }
+
+    /// As [`open`](Self::open), if `check` returns no error when all entries were replayed. With an error, the folder
+    /// stays as it is.
+    pub(crate) fn open_checked(
+        folder: Arc<Folder>,
+        fsync: Fsync,
+        from: Lsn,
+        snapshot_lsn: Lsn,
+        replay: &mut Replay<'_>,
+        check: &dyn Fn() -> Result<(), OpenError>,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let found = recover(&folder, from, snapshot_lsn, replay, check)?;
         let last = found.recovered.last;
         let io_error = |why| folder.io_error(why);
         let (segment, salt, file) = if let Some((segment, salt)) = found.open {

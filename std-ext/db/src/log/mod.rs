@@ -36,6 +36,6 @@ pub use api::{
 pub(crate) use manifest::NAME as MANIFEST;
 pub use open_error::OpenError;
 pub(crate) use recover::NAME as LOG;
-#[cfg(feature = "cluster")]
+#[cfg(any(feature = "cli", feature = "cluster"))]
 pub(crate) use recover::survey;
 pub use recover::{Cut, Recovered, Replay};

@@ -41,6 +41,15 @@ pub enum OpenError {
     },
     /// Another process has the folder open.
     InUse(PathBuf),
+    /// A database has keys, and there will be no database of its number.
+    NoSuchDatabase {
+        /// The folder.
+        folder: PathBuf,
+        /// The number of the last such database.
+        database: u16,
+        /// The number of databases that there will be.
+        databases: u16,
+    },
 }
 
 impl fmt::Display for OpenError {
@@ -67,6 +76,18 @@ impl fmt::Display for OpenError {
                     file.display()
                 )
             }
+            Self::NoSuchDatabase { folder, database, databases: 1 } => write!(
+                f,
+                "{} has keys in database {database}, and there is only database 0 here (in a cluster always)",
+                folder.display()
+            ),
+            Self::NoSuchDatabase { folder, database, databases } => write!(
+                f,
+                "{} has keys in database {database}, and `databases` is {databases}: set it to {} or more, or move the \
+                 keys before",
+                folder.display(),
+                database + 1
+            ),
             Self::InUse(folder) => write!(f, "{} is in use by another process", folder.display()),
         }
     }

@@ -78,23 +78,25 @@ pub(super) struct OpenedLog {
 }
 
 /// Reads the log of a folder: calls `replay` with the entries from `from` on, checks that the log reaches to
-/// `snapshot_lsn`, the last entry that the snapshot contains, and truncates a torn tail.
+/// `snapshot_lsn`, the last entry that the snapshot contains, and truncates a torn tail if `check` returns no error.
 pub(super) fn recover(
     folder: &Folder,
     from: Lsn,
     snapshot_lsn: Lsn,
     replay: &mut Replay<'_>,
+    check: &dyn Fn() -> Result<(), OpenError>,
 ) -> Result<OpenedLog, OpenError> {
     folder.remove_leftover(NEW)?;
     folder.remove_leftover(PROBE)?;
     let found = read_all(folder, from, snapshot_lsn, replay)?;
+    check()?;
     // Only now, so that a log that is rejected stays as it is.
     truncate(folder, &found)?;
     Ok(found)
 }
 
 /// Reads the log of a folder as [`recover`] does, and changes nothing: a torn tail is left out, and stays.
-#[cfg(feature = "cluster")]
+#[cfg(any(feature = "cli", feature = "cluster"))]
 pub(crate) fn survey(
     folder: &Folder,
     from: Lsn,

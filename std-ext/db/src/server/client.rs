@@ -8,6 +8,7 @@ use super::worker_context::WorkerContext;
 use crate::command::{self, Connection, NextStep};
 use crate::limits::{OUTPUT_PAUSE, UNAUTHENTICATED_OUTPUT_PAUSE};
 use crate::log::{Evaluated, Lsn};
+use crate::pubsub::Subscriptions;
 use mio::{Registry, Token};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ const ROLLED_BACK: &[u8] =
 made or read were rolled back. Check the server's log for details.\r\n";
 const TOO_LARGE: &[u8] =
     b"-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n";
+
+mod mail;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -88,6 +91,8 @@ pub(super) struct Client {
     input_ended: bool,
     /// `input` may hold complete requests that were left for another cycle.
     backlog: bool,
+    /// The next command waits because the clients are paused (CLIENT PAUSE).
+    held: bool,
     /// The socket accepts no more output at the moment.
     blocked: bool,
     /// The poll reports when the socket becomes writable.
@@ -99,12 +104,18 @@ pub(super) struct Client {
     pub(super) dirty: bool,
     pub(super) parked: bool,
     pub(super) paused: bool,
+    /// Its mailbox knows at which worker the client is.
+    has_address: bool,
+    /// Its mailbox has messages for which the output had no room.
+    has_more_mail: bool,
     /// Input was executed since the client list was last updated.
     pub(super) used: bool,
-    /// The name changed, so the client list needs an update in this cycle.
+    /// The name or the subscriptions changed, so the client list needs an update in this cycle.
     pub(super) renamed: bool,
     /// The address and length of the name in the client list; a new name has another address.
     noted: (usize, usize),
+    /// The subscriptions in the client list.
+    noted_subscriptions: [usize; 3],
     /// The window of its worker's meter in which it was last served.
     pub(super) window: u64,
     last_active: Instant,
@@ -129,6 +140,7 @@ impl Client {
             half_closed: false,
             input_ended: false,
             backlog: false,
+            held: false,
             blocked: false,
             writable_event_requested: false,
             shutdown_cycles: None,
@@ -136,9 +148,12 @@ impl Client {
             dirty: false,
             parked: false,
             paused: false,
+            has_address: false,
+            has_more_mail: false,
             used: false,
             renamed: false,
             noted: (0, 0),
+            noted_subscriptions: [0; 3],
             window: 0,
             last_active: now,
             last_progress: now,
@@ -165,6 +180,7 @@ impl Client {
     pub(super) fn note(&mut self, worker: usize, client_list: &ClientList) {
         (self.used, self.renamed) = (false, false);
         self.noted = name_at(&self.connection);
+        self.noted_subscriptions = subscriptions_of(&self.connection);
         client_list.note(worker, &self.connection.info(), self.last_active);
     }
 
@@ -188,7 +204,11 @@ impl Client {
 
     /// Returns the bytes of memory in the client's buffers.
     pub(super) fn buffers(&self) -> usize {
-        self.input.capacity() + self.output.capacity()
+        let subscribed = self
+            .connection
+            .subscriptions()
+            .map_or(0, |subscriptions| subscriptions.bytes() + subscriptions.mailbox().waiting());
+        self.input.capacity() + self.output.capacity() + subscribed
     }
 
     pub(super) fn is_dead(&self) -> bool {
@@ -230,7 +250,7 @@ impl Client {
 
     /// Returns whether commands are read although replies, or the log's entries, are waiting.
     fn may_read(&self, context: &WorkerContext) -> bool {
-        if context.congested {
+        if context.congested || self.held && context.clients_are_paused() {
             return false;
         }
         let waiting = self.output.waiting();
@@ -282,6 +302,7 @@ impl Client {
             State::Lingering(_) => return self.discard(context),
             State::Closing | State::Dead => return,
         }
+        self.deliver_all(context);
         // Below the pause, no client counts as stalled: start its time again.
         if self.output.waiting() < OUTPUT_PAUSE {
             self.last_progress = context.now;
@@ -295,6 +316,10 @@ impl Client {
         }
         if self.state == State::Open && !self.backlog && self.is_input_finished() {
             self.state = State::Closing;
+        }
+        // A client that has said good-bye gets no more messages.
+        if self.state != State::Open {
+            self.connection.end_subscriptions();
         }
     }
 
@@ -388,7 +413,7 @@ impl Client {
     /// Executes the complete commands at the beginning of `input` as long as replies have room. Returns the number of
     /// bytes consumed.
     fn process_input(&mut self, context: &mut WorkerContext, input: &[u8]) -> usize {
-        self.backlog = false;
+        (self.backlog, self.held) = (false, false);
         let mut used = 0;
         // Even for a stalled client that is served beyond the pause, one cycle adds no more output than the pause
         // allows.
@@ -425,7 +450,8 @@ impl Client {
             self.wanted = outcome.needed;
             self.lsn = self.lsn.max(outcome.lsn);
             self.used = true;
-            self.renamed |= name_at(&self.connection) != self.noted;
+            self.renamed |= name_at(&self.connection) != self.noted
+                || subscriptions_of(&self.connection) != self.noted_subscriptions;
             match outcome.next {
                 NextStep::Continue => {}
                 NextStep::Close => self.state = State::Closing,
@@ -434,6 +460,10 @@ impl Client {
                     context.shutdown(save);
                     self.state = State::Closing;
                 }
+            }
+            if outcome.paused {
+                (self.backlog, self.held) = (true, true);
+                break;
             }
             // Only an incomplete request is left.
             if outcome.consumed == 0 {
@@ -498,7 +528,15 @@ impl Client {
 
     /// Writes the client's share of a cycle.
     pub(super) fn write(&mut self, context: &mut WorkerContext) {
-        match self.try_write(context) {
+        let mut written = self.try_write(context);
+        while written.is_ok() && self.has_more_mail && !self.output.is_sendable() {
+            self.deliver(context);
+            if !self.output.is_sendable() {
+                break;
+            }
+            written = self.try_write(context);
+        }
+        match written {
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.blocked = true,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(_) => self.state = State::Dead,
@@ -515,7 +553,7 @@ impl Client {
 
     /// Closes the client if its output exceeds the limits.
     pub(super) fn check_output(&mut self, context: &WorkerContext) {
-        let (waiting, limits) = (self.output.waiting(), &context.limits);
+        let (waiting, limits) = self.unsent(context);
         // Replies that wait for the log are no delay of the client.
         if limits.soft == 0 || waiting <= limits.soft || self.output.is_held() {
             self.over_soft_limit_since = None;
@@ -535,8 +573,12 @@ impl Client {
     /// Closes a client whose replies exceed the output limit, without sending them.
     #[cold]
     fn drop_slow(&mut self, context: &WorkerContext) {
-        tracing::debug!("closing a client: its output has reached client-output-buffer-limit");
-        context.counters.slow.add(1);
+        if self.connection.is_subscriber() {
+            self.drop_slow_subscriber(context);
+        } else {
+            tracing::debug!("closing a client: its output has reached client-output-buffer-limit");
+            context.counters.slow.add(1);
+        }
         self.state = State::Dead;
         self.output = Output::default();
     }
@@ -584,9 +626,13 @@ impl Client {
     pub(super) fn overdue(&self, now: Instant, timeout: Duration) -> Option<Overdue> {
         match self.state {
             State::Lingering(until) if now >= until => Some(Overdue::Lingered),
-            // Replies that wait for the log are no delay of the client.
-            State::Open | State::Closing if !self.output.is_held() => {
+            // Replies that wait for the log, and commands that wait for the end of a pause, are no delay of the client.
+            State::Open | State::Closing if !self.output.is_held() && !self.held => {
                 let closing = self.state == State::Closing;
+                // As in Redis, a subscriber has nothing to say.
+                if !closing && self.connection.is_subscriber() {
+                    return None;
+                }
                 let timeout = if timeout.is_zero() && closing { CLOSE_TIMEOUT } else { timeout };
                 let idle = now.saturating_duration_since(self.last_active);
                 (!timeout.is_zero() && idle >= timeout).then_some(Overdue::Idle)
@@ -599,6 +645,11 @@ impl Client {
 /// Returns whether a client is stalled: `waiting` bytes wait for it, and it has taken none for the time `since`.
 fn is_stalled(waiting: usize, limit: usize, since: Duration) -> bool {
     since >= if waiting < limit / 2 { STALL } else { LONG_STALL }
+}
+
+/// Returns the numbers of a connection's subscriptions.
+fn subscriptions_of(connection: &Connection) -> [usize; 3] {
+    connection.subscriptions().map_or([0; 3], Subscriptions::counts)
 }
 
 /// Returns the address and length of a connection's name.

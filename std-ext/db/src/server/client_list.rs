@@ -29,10 +29,12 @@ struct Entry {
     since: Instant,
     last_active: Instant,
     name: Box<[u8]>,
+    database: u16,
     protocol: u8,
     command: Box<str>,
     library: Box<[u8]>,
     library_version: Box<[u8]>,
+    subscriptions: [usize; 3],
 }
 
 impl ClientList {
@@ -47,12 +49,16 @@ impl ClientList {
             since: last_active,
             last_active,
             name: Box::default(),
+            database: 0,
             protocol: 2,
             command: Box::default(),
             library: Box::default(),
             library_version: Box::default(),
+            subscriptions: [0; 3],
         });
         (entry.last_active, entry.protocol) = (last_active, info.protocol);
+        entry.subscriptions = info.subscriptions;
+        entry.database = info.database;
         if *entry.command != *info.command {
             entry.command = info.command.into();
         }
@@ -128,10 +134,12 @@ impl Entry {
             name: &self.name,
             age: now.saturating_duration_since(self.since).as_secs(),
             idle: now.saturating_duration_since(self.last_active).as_secs(),
+            database: self.database,
             protocol: self.protocol,
             command: &self.command,
             library: &self.library,
             library_version: &self.library_version,
+            subscriptions: self.subscriptions,
         }
     }
 }

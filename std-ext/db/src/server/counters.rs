@@ -1,24 +1,7 @@
 //! The server's counters and latency histogram: each worker counts for itself, and readers add them up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::gauge::Counter;
 use std::time::Duration;
-
-/// A number that only grows, written by one thread and read by any.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, more: u64) {
-        // Only one thread writes, so no addition is lost. Relaxed: a statistic; no other memory is published through
-        // it.
-        self.0.store(self.get() + more, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        // Relaxed: as in `add`.
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 macro_rules! counters {
     ($($(#[doc = $text:literal])* $name:ident,)*) => {
@@ -66,6 +49,10 @@ counters! {
     idle,
     /// Connections closed because the client did not read its replies.
     slow,
+    /// Connections closed because a subscriber did not read its messages.
+    slow_subscribers,
+    /// Messages given to subscribers.
+    messages,
     /// Connections closed because the log failed before their replies were safe.
     failed,
     /// Commands executed.

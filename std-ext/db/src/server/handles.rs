@@ -13,6 +13,7 @@ use crate::cluster::view::Role;
 #[cfg(all(feature = "metrics", feature = "cluster"))]
 use crate::cluster::view::Views;
 use crate::config::ServerConfig;
+use crate::pubsub::Counts;
 use std::io;
 use std::sync::Arc;
 #[cfg(feature = "metrics")]
@@ -75,6 +76,11 @@ impl ServerMonitor {
         self.0.latencies()
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn diagnostics(&self) -> &crate::command::Diagnostics {
+        self.0.runtime_config.diagnostics()
+    }
+
     /// Returns the number of clients.
     pub fn clients(&self) -> usize {
         self.0.runtime_config.clients()
@@ -83,6 +89,11 @@ impl ServerMonitor {
     /// Returns the bytes of memory in clients' buffers, as of a second ago or less.
     pub fn buffers(&self) -> u64 {
         self.0.buffers()
+    }
+
+    /// Returns the numbers of channels and patterns that have a subscriber.
+    pub fn subscriptions(&self) -> Counts {
+        self.0.hub.counts()
     }
 
     /// Returns the time since the start.

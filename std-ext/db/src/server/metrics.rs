@@ -3,6 +3,7 @@
 //! Metrics that Redis's INFO has as well have the same name, with the unit and the suffix that the format requires.
 //! Nothing is counted here: a page is made of the workers' counters when it is requested.
 
+mod by_command;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod page;
@@ -69,6 +70,7 @@ impl Collector for Metrics {
         page.gauge("config_last_reload_successful", help, u32::from(!failed))?;
         clients(&mut page, server)?;
         commands(&mut page, server)?;
+        by_command::write(&mut page, server.diagnostics())?;
         keys(&mut page, server)?;
         log(&mut page, server)?;
         #[cfg(feature = "cluster")]
@@ -92,7 +94,8 @@ fn early(page: &mut Page<'_>, loading: Option<&Progress>) -> Result<(), Error> {
 }
 
 fn clients(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
-    let CounterTotals { connections, rejected, denied, idle, slow, failed, .. } = server.totals();
+    let totals = server.totals();
+    let CounterTotals { connections, rejected, denied, idle, slow, failed, .. } = totals;
     page.gauge("connected_clients", "Connected clients.", server.clients())?;
     page.gauge("maxclients", "Maximum number of clients.", server.max_clients())?;
     let buffers = server.buffers();
@@ -108,8 +111,19 @@ fn clients(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
         "closed_connections",
         "Connections closed by the server.",
         "reason",
-        [("timeout", idle), ("output-buffer-limit", slow), ("log-failure", failed)],
-    )
+        [
+            ("timeout", idle),
+            ("output-buffer-limit", slow),
+            ("slow-subscriber", totals.slow_subscribers),
+            ("log-failure", failed),
+        ],
+    )?;
+    let counts = server.subscriptions();
+    page.gauge("pubsub_channels", "Channels with a subscriber.", counts.channels)?;
+    page.gauge("pubsub_patterns", "Patterns with a subscriber.", counts.patterns)?;
+    let help = "Channels of hash slots with a subscriber.";
+    page.gauge("pubsubshard_channels", help, counts.shard_channels)?;
+    page.counter("pubsub_messages", "Messages given to subscribers.", totals.messages)
 }
 
 fn commands(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {

@@ -6,16 +6,45 @@
 
 use crate::log::{Evaluated, Log, Lsn, Proof};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A chunk of this size gets no more bytes: sent bytes are freed in pieces of about this size, and waiting bytes are
 /// never moved.
 const CHUNK: usize = 64 << 10;
 
+/// A message of at least this size is not copied: the output has a reference to it.
+const SHARED: usize = 16 << 10;
+
+/// A full chunk.
+#[derive(Debug)]
+enum Chunk {
+    Own(Vec<u8>),
+    /// A message, without its first byte.
+    Shared(Arc<[u8]>),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    /// Returns the bytes of memory that it counts for this client.
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Own(bytes) => bytes.capacity(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// Replies on their way to one client. Offsets count from the first byte that the connection ever sent.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     /// Full chunks, in order. Bytes are sent from the first one. There are seldom any.
-    full: VecDeque<Vec<u8>>,
+    full: VecDeque<Chunk>,
     /// Bytes in `full`.
     full_bytes: usize,
     /// The chunk that replies are appended to. Bytes are sent from it if no chunk is full.
@@ -81,7 +110,7 @@ impl Output {
         if full.capacity() - full.len() > full.len() / 2 {
             full.shrink_to_fit();
         }
-        self.full.push_back(full);
+        self.full.push_back(Chunk::Own(full));
     }
 
     /// Returns the number of bytes that were not sent yet.
@@ -91,7 +120,7 @@ impl Output {
 
     /// Returns the bytes of memory in the buffers.
     pub(super) fn capacity(&self) -> usize {
-        self.full.iter().map(Vec::capacity).sum::<usize>() + self.last.capacity()
+        self.full.iter().map(Chunk::capacity).sum::<usize>() + self.last.capacity()
     }
 
     /// Returns whether replies wait for the log.
@@ -138,8 +167,40 @@ impl Output {
                 self.last.truncate(self.free.saturating_sub(begin) as usize);
                 return;
             }
-            self.last = self.full.pop_back().unwrap_or_default();
+            self.last = match self.full.pop_back() {
+                Some(Chunk::Own(bytes)) => bytes,
+                Some(Chunk::Shared(bytes)) => bytes.to_vec(),
+                None => Vec::new(),
+            };
             self.full_bytes -= self.last.len();
+        }
+    }
+
+    /// Appends a message, and lets it be sent behind the replies before it: at once, or when those are released. No
+    /// reply was appended since the last [`hold_until`](Self::hold_until).
+    pub(super) fn append_message(
+        &mut self,
+        mark: u8,
+        rest: &Arc<[u8]>,
+        buffer: impl FnOnce() -> Vec<u8>,
+    ) {
+        debug_assert!(
+            self.held.back().map_or(self.free, |last| last.end) == self.end(),
+            "a message would release a reply"
+        );
+        let last = self.open(buffer);
+        last.push(mark);
+        if rest.len() < SHARED {
+            last.extend_from_slice(rest);
+        } else {
+            self.close_last();
+            self.full_bytes += rest.len();
+            self.full.push_back(Chunk::Shared(Arc::clone(rest)));
+        }
+        let end = self.end();
+        match self.held.back_mut() {
+            Some(hold) => hold.end = end,
+            None => self.free = end,
         }
     }
 
@@ -156,7 +217,7 @@ impl Output {
 
     /// Returns bytes that may be sent now: all of them, or those in the first chunk.
     pub(super) fn sendable(&self) -> &[u8] {
-        let first = self.full.front().unwrap_or(&self.last);
+        let first = self.full.front().map_or(&self.last[..], Chunk::bytes);
         let to = first.len().min((self.free - self.base) as usize);
         &first[(self.sent - self.base) as usize..to]
     }
@@ -165,15 +226,20 @@ impl Output {
     pub(super) fn advance(&mut self, sent: usize) -> Option<Vec<u8>> {
         self.sent += sent as u64;
         debug_assert!(self.sent <= self.free, "sent before it was allowed");
-        let first = self.full.front()?.len();
+        let first = self.full.front()?.bytes().len();
         if self.sent - self.base < first as u64 {
             return None;
         }
         self.base += first as u64;
-        let mut done = self.full.pop_front()?;
+        let done = self.full.pop_front()?;
         self.full_bytes -= first;
-        done.clear();
-        Some(done)
+        match done {
+            Chunk::Own(mut bytes) => {
+                bytes.clear();
+                Some(bytes)
+            }
+            Chunk::Shared(_) => None,
+        }
     }
 
     /// Returns the last buffer for reuse if everything was sent.
@@ -256,6 +322,43 @@ mod tests {
         assert_eq!(output.sendable(), b"c");
         output.release(&up_to(7));
         assert_eq!(output.sendable(), b"cd");
+    }
+
+    #[test]
+    fn a_long_message_is_shared() {
+        let mut output = Output::default();
+        let (long, short) = (Arc::from(vec![b'l'; SHARED]), Arc::from(*b"short"));
+        say(&mut output, "reply", 1, 1);
+        output.append_message(b'>', &long, Vec::new);
+        assert_eq!(Arc::strong_count(&long), 2, "a long message is copied");
+        output.append_message(b'*', &short, Vec::new);
+        // Behind a reply that waits, messages wait as well.
+        say(&mut output, "held", 2, 1);
+        output.append_message(b'>', &long, Vec::new);
+        output.append_message(b'>', &short, Vec::new);
+        let mut sent = Vec::new();
+        let drain = |output: &mut Output, sent: &mut Vec<u8>| {
+            while !output.sendable().is_empty() {
+                let length = output.sendable().len().min(1000);
+                sent.extend_from_slice(&output.sendable()[..length]);
+                output.advance(length);
+            }
+        };
+        drain(&mut output, &mut sent);
+        let mut wanted = [b"reply>", &long[..], b"*short"].concat();
+        assert!(sent == wanted, "a message leaves before the reply in front of it");
+        output.release(&up_to(2));
+        drain(&mut output, &mut sent);
+        wanted.extend([b"held>", &long[..], b">short"].concat());
+        assert!(sent == wanted && output.waiting() == 0, "messages were not sent in order");
+        assert_eq!(Arc::strong_count(&long), 1, "a sent message stays in memory");
+        // Withdrawn bytes may end within a shared message.
+        say(&mut output, "a", 3, 3);
+        output.append_message(b'>', &long, Vec::new);
+        say(&mut output, "held", 9, 3);
+        output.append_message(b'>', &long, Vec::new);
+        output.withdraw_held();
+        assert_eq!(output.waiting(), 2 + SHARED);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use crate::Db;
 use crate::cluster::view::Views;
-use crate::command::{SettingError, same_secret};
+use crate::command::{Diagnostics, SettingError, hexadecimal, same_secret};
+use crate::config::OutputLimit;
 use crate::config::ServerConfig;
 use crate::config::table::{self, Setting};
 use crate::config::value;
@@ -10,6 +11,7 @@ use crate::config::value::Kind;
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::options::Eviction;
+use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub(crate) struct BufferLimits {
     pub(crate) soft: usize,
     /// How long the soft limit may be exceeded.
     pub(crate) soft_time: Duration,
+    /// The same limits of a client with a subscription; [`OutputLimit::hard`] is [`usize::MAX`] for no limit.
+    pub(crate) subscriber: OutputLimit,
     /// The longest request.
     pub(crate) input: usize,
 }
@@ -46,9 +50,13 @@ pub(crate) struct RuntimeConfig {
     soft_output: Gauge,
     /// In milliseconds.
     soft_output_time: Gauge,
+    /// The same three for clients with a subscription.
+    subscriber_output: [Gauge; 3],
     max_input: Gauge,
     /// The node of a cluster, which takes a new lease from here.
     views: Option<Arc<Views>>,
+    /// The counts and times of commands.
+    diagnostics: Arc<Diagnostics>,
     /// The settings' names and values, as `CONFIG GET` shows them.
     displayed: Mutex<Vec<(String, Vec<u8>)>>,
 }
@@ -61,6 +69,10 @@ fn hard_limit(setting: usize) -> u64 {
 impl RuntimeConfig {
     pub(crate) fn new(config: &ServerConfig) -> Self {
         let password = config.password.clone().filter(|password| !password.is_empty());
+        let diagnostics = Arc::new(Diagnostics::default());
+        for (name, value) in &config.settings {
+            diagnostics.apply(name, value);
+        }
         let displayed =
             config.settings.iter().map(|(name, value)| (name.clone(), value.clone().into()));
         Self {
@@ -75,10 +87,21 @@ impl RuntimeConfig {
             hard_output: Gauge::new(hard_limit(config.output_buffer_limit)),
             soft_output: Gauge::new(config.soft_output_buffer_limit as u64),
             soft_output_time: Gauge::new(config.soft_output_buffer_time.as_millis() as u64),
+            subscriber_output: [
+                hard_limit(config.subscriber_output.hard),
+                config.subscriber_output.soft as u64,
+                config.subscriber_output.soft_time.as_millis() as u64,
+            ]
+            .map(Gauge::new),
             max_input: Gauge::new(config.query_buffer_limit as u64),
             views: config.views.clone(),
+            diagnostics,
             displayed: Mutex::new(displayed.collect()),
         }
+    }
+
+    pub(crate) fn diagnostics(&self) -> &Arc<Diagnostics> {
+        &self.diagnostics
     }
 
     pub(crate) fn max_clients(&self) -> usize {
@@ -126,6 +149,11 @@ impl RuntimeConfig {
             hard: usize::try_from(self.hard_output.get()).unwrap_or(usize::MAX),
             soft: self.soft_output.get() as usize,
             soft_time: Duration::from_millis(self.soft_output_time.get()),
+            subscriber: OutputLimit {
+                hard: usize::try_from(self.subscriber_output[0].get()).unwrap_or(usize::MAX),
+                soft: self.subscriber_output[1].get() as usize,
+                soft_time: Duration::from_millis(self.subscriber_output[2].get()),
+            },
             input: self.max_input.get() as usize,
         }
     }
@@ -140,6 +168,12 @@ impl RuntimeConfig {
         let expected = lock(&self.password);
         let right = expected.as_ref().is_none_or(|expected| same_secret(password, expected));
         right && user == b"default"
+    }
+
+    /// Returns the SHA-256 of the password in hexadecimal digits, if there is one.
+    pub(crate) fn password_digest(&self) -> Option<String> {
+        let password = lock(&self.password).clone()?;
+        Some(hexadecimal(&Sha256::digest(&password)))
     }
 
     /// Calls `each` with each setting's name and value.
@@ -164,7 +198,16 @@ impl RuntimeConfig {
         }
         // Two clients that change settings at the same time take turns: this lock is held until all are applied.
         let mut displayed = lock(&self.displayed);
-        for (setting, value) in read {
+        for ((setting, mut value), (_, given)) in read.into_iter().zip(changes) {
+            let shown = displayed.iter().find(|(displayed, _)| displayed == setting.name);
+            // Classes that are not named keep their limits.
+            if setting.kind == Kind::OutputLimits
+                && let Some(present) = shown.and_then(|(_, present)| str::from_utf8(present).ok())
+                && let Ok(given) = str::from_utf8(given)
+                && let Some(all) = value::output_limits_over(present, &given.to_ascii_lowercase())
+            {
+                value = all.into_bytes();
+            }
             self.apply(db, setting.name, &value);
             match displayed.iter_mut().find(|(displayed, _)| displayed == setting.name) {
                 Some((_, old)) => *old = value,
@@ -203,6 +246,7 @@ impl RuntimeConfig {
         match name {
             "maxmemory" => db.set_max_memory(value::bytes(text) as usize),
             "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
+            "busy-reply-threshold" => db.set_script_time_limit(number()),
             "maxclients" => self.max_clients.set(number()),
             "timeout" => self.timeout.set(number() * 1000),
             "cluster-lease" => {
@@ -217,12 +261,18 @@ impl RuntimeConfig {
                 self.max_input.set(value::bytes(text));
             }
             "client-output-buffer-limit" => {
-                let (hard, soft, soft_time) = value::output_limits(text).unwrap_or_default();
+                let all = value::output_limits(text).unwrap_or_default();
+                let (hard, soft, soft_time) = all.subscriber.unwrap_or_default();
+                self.subscriber_output[0].set(hard_limit(hard as usize));
+                self.subscriber_output[1].set(soft);
+                self.subscriber_output[2].set(soft_time * 1000);
+                let (hard, soft, soft_time) = all.normal.unwrap_or_default();
                 self.hard_output.set(hard_limit(hard as usize));
                 self.soft_output.set(soft);
                 self.soft_output_time.set(soft_time * 1000);
             }
             "requirepass" => self.set_password(value),
+            _ if self.diagnostics.apply(name, text) => {}
             _ => debug_assert!(false, "the modifiable setting {name} is not applied"),
         }
     }
@@ -248,6 +298,15 @@ mod tests {
     use super::*;
     use crate::Options;
     use crate::cluster::view::{EndpointType, View};
+
+    #[test]
+    fn settings_of_the_start_reach_the_diagnostics() {
+        let settings = vec![("slowlog-log-slower-than".to_owned(), "0".to_owned())];
+        let config = ServerConfig { settings, ..ServerConfig::default() };
+        assert!(RuntimeConfig::new(&config).diagnostics().logs_every_command());
+        let config = ServerConfig::default();
+        assert!(!RuntimeConfig::new(&config).diagnostics().logs_every_command());
+    }
 
     #[test]
     fn a_new_lease_reaches_the_node() {

@@ -11,12 +11,15 @@ use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
 use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError};
-use crate::config::ServerConfig;
+use crate::config::{ServerConfig, rewrite};
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Log;
+use crate::pubsub::Hub;
 use mio::Waker;
 use std::any::Any;
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 #[cfg(feature = "metrics")]
@@ -55,11 +58,14 @@ pub(super) struct Shared {
     /// The number of workers that serve clients.
     pub(super) loops: Loops,
     pub(super) client_list: ClientList,
+    pub(super) hub: Arc<Hub>,
     next_id: Gauge,
     exit: Mutex<Exit>,
     /// Whether shutdown has begun. Workers read it in each cycle, so it stands outside the lock.
     stopping: AtomicBool,
     commands_per_second: Mutex<CommandRate>,
+    /// The settings that CONFIG REWRITE has written. The lock also keeps two of them apart.
+    rewritten: Mutex<BTreeSet<String>>,
     /// The totals when `CONFIG RESETSTAT` was last used.
     totals_at_reset: Mutex<CounterTotals>,
 }
@@ -197,6 +203,7 @@ impl Shared {
     ) -> Arc<Self> {
         let started = Instant::now();
         let loops = Loops::new(workers.len());
+        let hub = Hub::new(workers.len());
         let shared = Arc::new(Self {
             db,
             log,
@@ -209,6 +216,7 @@ impl Shared {
             workers,
             loops,
             client_list: ClientList::default(),
+            hub,
             next_id: Gauge::new(1),
             exit: Mutex::new(Exit { phase: Phase::Serving, save: None }),
             stopping: AtomicBool::new(false),
@@ -217,6 +225,7 @@ impl Shared {
                 commands: 0,
                 per_second: 0,
             }),
+            rewritten: Mutex::default(),
             totals_at_reset: Mutex::default(),
         });
         let weak: Weak<Self> = Arc::downgrade(&shared);
@@ -225,6 +234,13 @@ impl Shared {
                 shared.wake_waiting();
             }
         }));
+        let weak: Weak<Self> = Arc::downgrade(&shared);
+        shared.hub.on_mail(Box::new(move |worker| {
+            if let Some(shared) = weak.upgrade() {
+                shared.workers[worker].wake();
+            }
+        }));
+        shared.hub.set_limit(shared.runtime_config.buffer_limits().subscriber.hard);
         if let Some(views) = &shared.config.views {
             let weak = Arc::downgrade(&shared);
             views.on_work(Box::new(move || weak.upgrade().map(|shared| shared.work())));
@@ -266,6 +282,8 @@ impl Shared {
     }
 
     fn wake_all(&self) {
+        // Commands that wait for the end of a pause are answered first.
+        self.runtime_config.diagnostics().unpause();
         // Relaxed: as in `phase`.
         self.stopping.store(true, Ordering::Relaxed);
         self.workers.iter().for_each(WorkerHandle::wake);
@@ -393,7 +411,27 @@ impl ServerApi for Shared {
     }
 
     fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
-        self.runtime_config.set(&self.db, changes)
+        self.runtime_config.set(&self.db, changes)?;
+        self.hub.set_limit(self.runtime_config.buffer_limits().subscriber.hard);
+        Ok(())
+    }
+
+    fn rewrite_config(&self, settings: &[(String, String)]) -> Result<(), Option<String>> {
+        let file = &self.config.config_file;
+        if file.is_empty() {
+            return Err(None);
+        }
+        let was = |name: &str| self.config.settings.iter().find(|(other, _)| other == name);
+        // Once a setting was written, it is written again, also with the value of the start.
+        let mut rewritten = lock(&self.rewritten);
+        for (name, value) in settings {
+            if was(name).is_some_and(|(_, was)| was != value) {
+                rewritten.insert(name.clone());
+            }
+        }
+        let changed: Vec<_> =
+            settings.iter().filter(|(name, _)| rewritten.contains(name)).cloned().collect();
+        rewrite::rewrite(Path::new(file), &changed).map_err(|why| Some(why.to_string()))
     }
 
     fn reset_counters(&self) {
@@ -415,6 +453,14 @@ impl ServerApi for Shared {
 
     fn has_password(&self) -> bool {
         self.runtime_config.has_password()
+    }
+
+    fn password_digest(&self) -> Option<String> {
+        self.runtime_config.password_digest()
+    }
+
+    fn hub(&self) -> &Arc<Hub> {
+        &self.hub
     }
 }
 

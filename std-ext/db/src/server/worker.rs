@@ -14,12 +14,14 @@ use super::stream::Stream;
 use super::worker_context::WorkerContext;
 use crate::command::Connection;
 use crate::log::{Epoch, Evaluated, LogError, Lsn, Proof};
+use crate::pubsub;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+mod mail;
 #[cfg(test)]
 mod move_tests;
 mod moves;
@@ -102,6 +104,8 @@ pub(super) struct Worker {
     meter: Meter,
     /// The clients that it gives away.
     moving: Moving,
+    /// Clients that have got messages.
+    with_mail: Vec<usize>,
     context: WorkerContext,
 }
 
@@ -146,12 +150,14 @@ impl Worker {
             warned: false,
             meter: Meter::default(),
             moving: Moving::No,
+            with_mail: Vec::new(),
             context,
         })
     }
 
     /// Runs the event loop until shutdown. `early` are connections accepted while the data was being loaded.
     pub(super) fn run(mut self, early: Vec<Accepted>) -> io::Result<()> {
+        pubsub::run_worker(self.number);
         let mut events = Events::with_capacity(EVENTS);
         for accepted in early {
             self.admit(accepted);
@@ -196,7 +202,8 @@ impl Worker {
 
     /// Returns how long the poll may block.
     fn poll_timeout(&self) -> Option<Duration> {
-        if !self.ready.now.is_empty() || !self.dirty.now.is_empty() {
+        let has_work = !self.ready.now.is_empty() || !self.dirty.now.is_empty();
+        if has_work || self.shared.hub.has_announced(self.number) {
             Some(Duration::ZERO)
         } else if !self.paused.now.is_empty() {
             Some(client::RECHECK)
@@ -291,9 +298,14 @@ impl Worker {
         let served = self.ready.take();
         for &key in &served {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            client.queued = false;
+            // A client that has moved away has left its entry behind, and another one may have its place. To serve that
+            // one twice in a cycle would deliver messages behind replies that are not held yet.
+            if !std::mem::take(&mut client.queued) {
+                continue;
+            }
             self.meter.note_served(&mut client.window);
             client.serve(&mut self.context);
+            client.set_address(self.number, key);
             required_lsn = required_lsn.max(client.required_lsn());
         }
         // After the last request was evaluated, for the same reason.
@@ -303,6 +315,7 @@ impl Worker {
         for &key in &served {
             self.update(key);
         }
+        self.deliver_mail();
         self.write_replies();
         self.context.end_cycle();
         self.measure_load(self.context.end);
@@ -475,6 +488,8 @@ impl Worker {
 
     fn remove(&mut self, key: usize) {
         let Some(mut client) = self.clients.try_remove(key) else { return };
+        // Before the peer can notice the end.
+        client.end_subscriptions();
         // Fails only if the socket is closed already, which removes it from the poll as well.
         let _ = client.stream().deregister(self.poll.registry());
         self.shared.client_list.forget(client.id());
@@ -499,6 +514,7 @@ impl Worker {
 
     /// Closes clients that were silent for too long, and updates what other threads see of the others.
     fn sweep(&mut self) {
+        self.leave_lost_channels();
         let now = self.context.now;
         let timeout = self.shared.runtime_config.timeout();
         let worker = &self.shared.workers[self.number];

@@ -4,9 +4,11 @@ use super::counters::Counters;
 use super::runtime_config::BufferLimits;
 use super::shared::Shared;
 use crate::Session;
-use crate::cluster::view::ViewReader;
+use crate::cluster::view::{Role, ViewReader};
 use crate::command::{Context, Scratch};
 use crate::limits::LOG_BACKLOG;
+use crate::pubsub::Message;
+use crate::state::slots::slot;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,6 +34,8 @@ pub(super) struct WorkerContext {
     pub(super) limits: BufferLimits,
     /// More waits for the log than [`LOG_BACKLOG`], so no commands are read in this cycle.
     pub(super) congested: bool,
+    /// A buffer for messages on their way from a mailbox to an output.
+    pub(super) messages: Vec<Message>,
     session: Session,
     commands: Scratch,
     /// The group, if this is a node of a cluster.
@@ -50,8 +54,9 @@ impl WorkerContext {
             answered: 0,
             limits: shared.runtime_config.buffer_limits(),
             congested: false,
+            messages: Vec::new(),
             session: shared.db.session(),
-            commands: Scratch::default(),
+            commands: Scratch::new(Arc::clone(shared.runtime_config.diagnostics())),
             cluster: shared.config.views.as_ref().map(ViewReader::new),
             shared: Arc::clone(shared),
         }
@@ -60,6 +65,7 @@ impl WorkerContext {
     /// Begins a cycle.
     pub(super) fn begin_cycle(&mut self) {
         self.now = Instant::now();
+        self.commands.begin(self.now);
         self.limits = self.shared.runtime_config.buffer_limits();
         self.congested = self.shared.log.backlog() > LOG_BACKLOG;
     }
@@ -69,6 +75,17 @@ impl WorkerContext {
         if let Some(cluster) = &mut self.cluster {
             cluster.refresh();
         }
+    }
+
+    /// Returns whether another node of the cluster has a slot's channel.
+    pub(super) fn has_lost(&self, channel: &[u8]) -> bool {
+        let view = self.cluster.as_ref().map(ViewReader::view);
+        view.is_some_and(|view| view.role != Role::Primary || !view.owns(slot(channel)))
+    }
+
+    /// Returns whether this is a node of a cluster.
+    pub(super) fn is_clustered(&self) -> bool {
+        self.cluster.is_some()
     }
 
     /// Returns what commands are executed with.
@@ -100,6 +117,11 @@ impl WorkerContext {
             let took = self.end.saturating_duration_since(self.now);
             self.counters.latency.add(commands, took);
         }
+    }
+
+    /// Returns whether commands of clients wait (CLIENT PAUSE).
+    pub(super) fn clients_are_paused(&self) -> bool {
+        self.shared.runtime_config.diagnostics().is_paused(self.now)
     }
 
     /// Starts the shutdown that a client has requested.

@@ -3,6 +3,11 @@
 //! [`Session::execute`] answers a batch of requests. Reads go straight to the shards' published states; changes are
 //! queued by shard and made under the shard's lock, one shard after the other.
 
+mod bitwise;
+mod database;
+#[cfg(feature = "scripts")]
+mod locked;
+mod merge_elements;
 mod multi_key;
 mod multi_read;
 #[cfg(test)]
@@ -12,10 +17,11 @@ mod scan;
 mod transaction;
 
 use crate::buffers::KEPT;
-use crate::log::Lsn;
+use crate::log::{Lsn, change};
 use crate::request::{Answer, Query, Request, RequestError};
 use crate::state::State;
 use crate::state::counters::Counters;
+use crate::state::databases::Keyspace;
 use crate::state::ownership::Confirmed;
 use crate::state::shard::Reader;
 use crate::state::slots::slot;
@@ -25,6 +31,8 @@ use read::answer_query;
 use std::iter::once;
 use std::sync::Arc;
 
+#[cfg(feature = "scripts")]
+pub(crate) use locked::LockedKeys;
 pub use transaction::TransactionOutcome;
 
 /// Requests whose memory is prefetched at a time: more than a processor fetches at once, fewer than fill its
@@ -74,9 +82,13 @@ struct Begun {
 
 /// A thread's access to the database, made by [`Db::session`](crate::Db::session). One thread uses it at a time.
 pub struct Session {
-    readers: Box<[Reader]>,
+    readers: Vec<Reader>,
     /// For each shard, the numbers of the requests that wait for its lock.
-    queues: Box<[Vec<u32>]>,
+    queues: Vec<Vec<u32>>,
+    /// The selected database.
+    database: u16,
+    /// The keyspace that it had when the present batch began; `None` after it was selected.
+    selected: Option<Keyspace>,
     /// The shards whose queue is not empty.
     queued: Vec<u32>,
     /// The prefetched requests.
@@ -92,13 +104,24 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(state: Arc<State>) -> Self {
-        let readers: Box<[Reader]> = state.shards.iter().map(|shard| shard.reader()).collect();
-        let queues = readers.iter().map(|_| Vec::new()).collect();
+        let (readers, queues, database, selected) = (Vec::new(), Vec::new(), 0, None);
         let (queued, begun, entry) = (Vec::new(), Vec::with_capacity(AHEAD), Vec::new());
         let counters = state.register_counters();
         let multi_read = MultiRead::default();
         let since = Since::default();
-        Self { readers, queues, queued, begun, multi_read, entry, since, counters, state }
+        Self {
+            readers,
+            queues,
+            database,
+            selected,
+            queued,
+            begun,
+            multi_read,
+            entry,
+            since,
+            counters,
+            state,
+        }
     }
 
     /// Answers every request once, by `answer(its number, ...)`. If the batch contains changes, answers come out of
@@ -124,11 +147,12 @@ impl Session {
         self.since = Since { rollbacks: self.state.rollbacks(), ..Since::default() };
         let (now, mut hits, mut misses) = (self.now(), 0, 0);
         self.state.publish_gate.wait();
+        let mut keyspace = self.keyspace();
         // Requests before this number are answered already.
         let mut next = 0;
         for (first, part) in requests.chunks(AHEAD).enumerate().map(|(at, part)| (at * AHEAD, part))
         {
-            self.fetch(part);
+            self.fetch(keyspace, part);
             for (at, request) in part.iter().enumerate() {
                 let number = first + at;
                 if number < next {
@@ -143,8 +167,7 @@ impl Session {
                         let others = others.take_while(|next| matches!(next, Request::Read(..)));
                         next = number + 1 + others.count();
                         let group = &requests[number..next];
-                        let shards = (&*self.state, &*self.readers);
-                        let found = self.multi_read.execute(shards, number, group, now, answer);
+                        let found = self.read_group(keyspace, (number, group), now, answer);
                         lsn = lsn.max(found.lsn);
                         hits += found.hits;
                         misses += (next - number) as u64 - found.hits;
@@ -160,14 +183,15 @@ impl Session {
                         }
                         self.since.note_read();
                         let answer = |found: Answer<'_>| answer(number, found);
-                        let found = self.read(begun, key, *query, now, answer);
+                        let begun = (begun, keyspace.version);
+                        let (found, shard) = self.read(begun, key, *query, now, answer);
                         if found {
                             hits += 1;
                         } else {
                             misses += 1;
                         }
                         // After the read: the entry that changed what was read, or a later one.
-                        lsn = lsn.max(self.state.mark(shard, || begun.slot));
+                        lsn = lsn.max(self.state.mark(shard, || begun.0.slot));
                     }
                     Request::Change(..) => {
                         let shard = self.begun[at].shard as usize;
@@ -182,6 +206,13 @@ impl Session {
                         lsn = lsn.max(made);
                         answer(number, found);
                         self.state.publish_gate.wait();
+                    }
+                    Request::Select(database) => {
+                        lsn = lsn.max(self.change_queued(requests, answer));
+                        answer(number, self.select_answer(*database));
+                        keyspace = self.keyspace();
+                        // The rest of these requests is about other keys.
+                        self.fetch(keyspace, part);
                     }
                 }
             }
@@ -201,18 +232,18 @@ impl Session {
 
     /// Prefetches the memory that these requests will touch, so that the cache misses overlap. Notes the shard of each
     /// request and the begun lookup of its key.
-    fn fetch(&mut self, requests: &[Request<'_>]) {
+    fn fetch(&mut self, keyspace: Keyspace, requests: &[Request<'_>]) {
         self.begun.clear();
         for request in requests {
             let key = match request {
                 Request::Read(key, _) | Request::MultiRead(key, ..) | Request::Change(key, _) => {
                     key
                 }
-                // It computes its shards when it locks them.
-                Request::MultiKey(_) => &&[][..],
+                // A change of several keys computes its shards when it locks them.
+                Request::MultiKey(_) | Request::Select(_) => &&[][..],
             };
             let slot = slot(key);
-            let shard = self.state.sharding.shard(slot);
+            let shard = keyspace.first + self.state.sharding.shard(slot);
             let lookup = self.readers[shard].enter().begin_lookup(*key);
             self.begun.push(Begun { shard: shard as u32, slot, lookup });
         }
@@ -225,32 +256,40 @@ impl Session {
         }
     }
 
-    /// Answers a read from its shard's published state. Returns whether the key exists.
+    /// Answers a read from its shard's published state. It was begun at this version of the databases' numbers. Returns
+    /// whether the key exists, and its shard.
     #[inline]
     fn read(
-        &self,
-        begun: Begun,
+        &mut self,
+        (mut begun, mut version): (Begun, u64),
         key: &[u8],
         query: Query,
         now: u64,
         answer: impl FnOnce(Answer<'_>),
-    ) -> bool {
+    ) -> (bool, usize) {
         loop {
             let changes = self.state.ownership.changes();
-            let snapshot = self.readers[begun.shard as usize].enter();
+            let shard = begun.shard as usize;
+            let snapshot = self.readers[shard].enter();
             let there = snapshot.end_lookup(begun.lookup, key).map(|(record, ())| *record);
+            // [DB-1] After the lookup: the keyspace may be another database's by now, and changed since.
+            if self.state.databases.version() != version {
+                drop(snapshot);
+                (begun, version) = self.begin_again(key, begun.slot);
+                continue;
+            }
             // After the lookup: the state may be one in which the keys of the slot are missing already.
             match self.state.ownership.confirm(changes, once(begun.slot)) {
                 Confirmed::Owned => {}
                 Confirmed::NotOwned => {
                     answer(Answer::Error(RequestError::SlotNotOwned));
-                    return false;
+                    return (false, shard);
                 }
                 Confirmed::Again => continue,
             }
             let alive = there.filter(|record| !record.is_expired(now));
             answer_query(alive, query, now, self.state.cold.as_deref(), answer);
-            return alive.is_some();
+            return (alive.is_some(), shard);
         }
     }
 
@@ -284,9 +323,15 @@ impl Session {
         answer: &mut impl FnMut(usize, Answer<'_>),
     ) -> Lsn {
         let state = &self.state;
+        let begun = (self.database, self.selected);
+        let (shard_number, mut core) = state.lock_current(begun, shard_number);
         let shard = &state.shards[shard_number];
         self.entry.clear();
-        let mut core = shard.lock();
+        if self.database != 0 {
+            change::database(self.database, &mut self.entry);
+        }
+        // An entry that is no longer has no change.
+        let head = self.entry.len();
         self.since.answer_locked(state);
         let time = core.advance_time(state.clock.now());
         // Checked under the lock: after a rollback, no change is made until the log can be written again.
@@ -332,16 +377,17 @@ impl Session {
                     let log = &mut self.entry;
                     crate::state::apply_change(&mut core, (time, full), key, change, log, answer);
                 }
-                (Request::MultiRead(..) | Request::MultiKey(_), _) => {
+                (Request::MultiRead(..) | Request::MultiKey(_) | Request::Select(_), _) => {
                     unreachable!("those are never queued")
                 }
             }
             if self.entry.len() >= state.longest_entry {
                 made = state.log_and_publish(shard, &mut core, time, &self.entry);
-                self.entry.clear();
+                self.entry.truncate(head);
             }
         }
-        let made = state.log_and_publish(shard, &mut core, time, &self.entry).max(made);
+        let entry = if self.entry.len() == head { &[][..] } else { &self.entry };
+        let made = state.log_and_publish(shard, &mut core, time, entry).max(made);
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
         // A read may have seen an earlier entry of the shard that is not safe yet.
@@ -357,11 +403,11 @@ impl Session {
         self.state.clock.now()
     }
 
-    /// Returns the number of keys, including expired ones that have not been removed yet. In a cluster of several
-    /// groups, these are the keys of the slots that this node's group has.
+    /// Returns the number of keys of the selected database, including expired ones that have not been removed yet. In a
+    /// cluster of several groups, these are the keys of the slots that this node's group has.
     pub fn len(&self) -> usize {
         self.state.publish_gate.wait();
-        self.state.owned().keys
+        self.state.len_of(self.database)
     }
 
     /// Returns whether there are no keys.

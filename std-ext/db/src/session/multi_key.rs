@@ -22,25 +22,16 @@ impl Session {
             Ok(full) => full,
         };
         let state = Arc::clone(&self.state);
-        let shard = |key: &&[u8]| state.shard_of(key);
-        let (grows, shards) = match op {
-            MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
-                if let Err(error) = check_sizes(pairs) {
-                    return (0, Answer::Error(error));
-                }
-                (true, pairs.iter().map(|(key, _)| shard(key)).collect())
-            }
-            MultiKeyOp::DeleteAll(keys) => (false, keys.iter().map(shard).collect()),
-            MultiKeyOp::Rename { from, to, .. } => (true, vec![shard(&from), shard(&to)]),
-            MultiKeyOp::Clear => (false, (0..state.shards.len()).collect()),
-        };
+        if let Err(error) = check(&state, op) {
+            return (0, Answer::Error(error));
+        }
         if state.exceeds_entry(&Request::MultiKey(op)) {
             return (0, Answer::Error(RequestError::EntryTooLong));
         }
-        if grows && full {
+        if op.grows() && full {
             return (0, Answer::Error(RequestError::OutOfMemory));
         }
-        let mut cores = state.lock_all(shards);
+        let mut cores = lock_shards(&state, || shards_of(&state, self.database, op));
         // Checked under the locks: no slot can be lost between this and the change.
         if !op.keys().all(|key| state.ownership.has(|| slot(key))) {
             return (0, Answer::Error(RequestError::SlotNotOwned));
@@ -51,16 +42,68 @@ impl Session {
         }
         self.since.answer_locked(&state);
         let time = advance(&mut cores, state.clock.now());
+        if let MultiKeyOp::SwapDatabases(one, other) = op {
+            let lsn = if one == other { 0 } else { state.swap(&mut cores, time, (one, other)) };
+            return (lsn, Answer::Done);
+        }
         self.entry.clear();
         let left = state.largest_request.saturating_sub(Request::MultiKey(op).logged_bytes());
         let mut apply =
-            Apply { state: &state, cores: &mut cores, time, entry: &mut self.entry, left };
+            Apply::new(&state, &mut cores, (self.database, time), (&mut self.entry, left));
         let answer = apply.run(op);
         let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
         let shown =
             cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
         (lsn.max(shown.unwrap_or(0)), answer)
     }
+}
+
+/// Locks the shards that `shards` returns, when their databases have them and no others.
+pub(super) fn lock_shards(state: &State, shards: impl Fn() -> Vec<usize>) -> LockedShards<'_> {
+    loop {
+        let seen = || (state.databases.version(), state.shards.len());
+        let before = seen();
+        let cores = state.lock_all(shards());
+        // [DB-2] Under the locks: none of these databases is swapped from now on. The number of shards counts for an
+        // operation on all of them.
+        if before.0.is_multiple_of(2) && seen() == before {
+            return cores;
+        }
+    }
+}
+
+/// Returns the shards that an operation on a database changes.
+pub(super) fn shards_of(state: &State, database: u16, op: MultiKeyOp<'_>) -> Vec<usize> {
+    let first = |database: u16| state.keyspace(database).first;
+    let all_of = |database: u16| first(database)..first(database) + state.shards.per_keyspace();
+    match op {
+        MultiKeyOp::SwapDatabases(one, other) if one == other => Vec::new(),
+        MultiKeyOp::SwapDatabases(one, other) => all_of(one).chain(all_of(other)).collect(),
+        MultiKeyOp::Clear => all_of(database).collect(),
+        MultiKeyOp::ClearAll => (0..state.shards.len()).collect(),
+        _ => {
+            let first = first(database);
+            let mut shards: Vec<usize> = op.keys().map(|key| first + state.shard_of(key)).collect();
+            match op {
+                MultiKeyOp::Move { key, to } => {
+                    shards.push(state.keyspace(to).first + state.shard_of(key));
+                }
+                MultiKeyOp::Copy { to, database, .. } => {
+                    shards.push(state.keyspace(database).first + state.shard_of(to));
+                }
+                _ => {}
+            }
+            shards
+        }
+    }
+}
+
+/// Returns why an operation cannot be executed, for any content of the database.
+pub(super) fn check(state: &State, op: MultiKeyOp<'_>) -> Result<(), RequestError> {
+    if let MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) = op {
+        check_sizes(pairs)?;
+    }
+    op.databases().try_for_each(|number| state.databases.check(number))
 }
 
 /// Brings all locked shards to the same time, and returns it.
@@ -72,7 +115,7 @@ pub(super) fn advance(cores: &mut LockedShards<'_>, now: u64) -> u64 {
     time
 }
 
-pub(super) fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
+fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
     let mut all = 0_usize;
     for (key, value) in pairs {
         all = all.saturating_add(key.len()).saturating_add(value.len());
@@ -97,11 +140,61 @@ pub(super) struct Apply<'a, 'c> {
     pub(super) entry: &'a mut Vec<u8>,
     /// Bytes that the log entry has room for besides the keys and values of the requests.
     pub(super) left: usize,
+    /// The selected database, and its first shard.
+    database: u16,
+    first: usize,
+    /// The database that the changes at the end of the entry are about.
+    pub(super) logged: u16,
 }
 
-impl Apply<'_, '_> {
-    /// Applies an operation, whose sizes were checked.
+impl<'a, 'c> Apply<'a, 'c> {
+    /// Begins with a database, and an empty entry that has this much room besides the requests.
+    pub(super) fn new(
+        state: &'a State,
+        cores: &'a mut LockedShards<'c>,
+        (database, time): (u16, u64),
+        (entry, left): (&'a mut Vec<u8>, usize),
+    ) -> Self {
+        let mut apply = Self { state, cores, time, entry, left, database, first: 0, logged: 0 };
+        apply.select(database);
+        apply
+    }
+
+    /// Selects another database. Its shards are locked, or none of its keys is accessed.
+    pub(super) fn select(&mut self, database: u16) {
+        let keyspace = self.state.databases.get(database).unwrap_or(0);
+        (self.database, self.first) = (database, self.state.first_shard(keyspace));
+    }
+
+    /// Makes changes of the selected database, and logs that they are about that one.
+    pub(super) fn log<R>(&mut self, make: impl FnOnce(&mut Self) -> R) -> R {
+        if self.logged == self.database {
+            return make(self);
+        }
+        let before = self.entry.len();
+        change::database(self.database, self.entry);
+        let head = self.entry.len();
+        let made = make(self);
+        if self.entry.len() == head {
+            self.entry.truncate(before);
+        } else {
+            self.logged = self.database;
+        }
+        made
+    }
+
+    /// Applies an operation, which was checked.
     pub(super) fn run(&mut self, op: MultiKeyOp<'_>) -> Answer<'static> {
+        match op {
+            MultiKeyOp::Copy { from, to, database, replace } => {
+                self.copy((from, to), database, replace)
+            }
+            MultiKeyOp::ClearAll => self.clear_all(),
+            op => self.log(|apply| apply.run_in_database(op)),
+        }
+    }
+
+    fn run_in_database(&mut self, op: MultiKeyOp<'_>) -> Answer<'static> {
         match op {
             MultiKeyOp::SetAll(pairs) => self.set_all(pairs),
             MultiKeyOp::SetAllIfAbsent(pairs) => {
@@ -115,12 +208,26 @@ impl Apply<'_, '_> {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
             }
             MultiKeyOp::Rename { from, to, if_absent: absent } => self.rename(from, to, absent),
+            MultiKeyOp::StoreSorted { from, .. } if self.find_alive(from).is_some() => {
+                Answer::Error(RequestError::WrongType)
+            }
+            MultiKeyOp::StoreSorted { to, .. } => {
+                self.delete(to);
+                Answer::Int(0)
+            }
+            MultiKeyOp::MergeElements { to, keys } => self.merge_elements(to, keys),
+            MultiKeyOp::Bitwise { op, to, keys } => self.bitwise(op, to, keys),
+            MultiKeyOp::Move { key, to } => self.move_key(key, to),
             MultiKeyOp::Clear => self.clear(),
+            MultiKeyOp::Copy { .. } | MultiKeyOp::ClearAll => {
+                unreachable!("they change other databases")
+            }
+            MultiKeyOp::SwapDatabases(..) => Answer::Error(RequestError::SwapInTransaction),
         }
     }
 
     fn core(&mut self, key: &[u8]) -> &mut Core {
-        let shard = self.state.shard_of(key);
+        let shard = self.first + self.state.shard_of(key);
         let place = self.cores.binary_search_by_key(&shard, |(number, _)| *number);
         &mut self.cores[place.expect("every shard of the operation is locked")].1
     }
@@ -141,7 +248,7 @@ impl Apply<'_, '_> {
         *self.entry = entry;
     }
 
-    fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
+    pub(super) fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
         let change = Change::Set { value, condition: SetCondition::Always, expiry, get: false };
         self.change(key, &change, &mut |_| {});
     }
@@ -153,7 +260,7 @@ impl Apply<'_, '_> {
         Answer::Done
     }
 
-    fn delete(&mut self, key: &[u8]) -> bool {
+    pub(super) fn delete(&mut self, key: &[u8]) -> bool {
         let mut deleted = false;
         self.change(key, &Change::Delete, &mut |made| deleted = made == Answer::Int(1));
         deleted
@@ -196,8 +303,72 @@ impl Apply<'_, '_> {
         if absent { Answer::Int(1) } else { Answer::Done }
     }
 
+    /// Moves a key to another database. Unlike a rename, it is logged by its name also while a snapshot is written,
+    /// because the two keys have one slot.
+    fn move_key(&mut self, key: &[u8], to: u16) -> Answer<'static> {
+        let from = self.database;
+        let Some(record) = self.find_alive(key).filter(|_| to != from) else {
+            return Answer::Int(0);
+        };
+        self.select(to);
+        let is_free = self.find_alive(key).is_none();
+        if is_free {
+            let there = self.core(key).find(key);
+            self.core(key).put_moved(there, key, record, record.expires_at());
+        }
+        self.select(from);
+        if is_free {
+            change::move_key(key, to, self.entry);
+            self.core(key).remove_moved(record);
+        }
+        Answer::Int(is_free.into())
+    }
+
+    /// Copies a key. The log gets the value: a copy shares nothing with the original, which may change in place.
+    fn copy(
+        &mut self,
+        (from, to): (&[u8], &[u8]),
+        database: u16,
+        replace: bool,
+    ) -> Answer<'static> {
+        if to.len() > LONGEST_KEY {
+            return Answer::Error(RequestError::KeyTooLong);
+        }
+        let own = self.database;
+        let Some(record) = self.find_alive(from) else { return Answer::Int(0) };
+        self.select(database);
+        let answer = if self.find_alive(to).is_some() && !replace {
+            Answer::Int(0)
+        } else if let Some(left) = self.left.checked_sub(record.value().length()) {
+            self.left = left;
+            let value = shard::read(record, self.state.cold.as_deref(), <[u8]>::to_vec);
+            let expiry = record.expires_at().map_or(Expiry::Never, Expiry::At);
+            self.log(|apply| apply.set(to, &value, expiry));
+            Answer::Int(1)
+        } else {
+            Answer::Error(self.state.too_long())
+        };
+        self.select(own);
+        answer
+    }
+
+    /// Removes all keys of all databases.
+    fn clear_all(&mut self) -> Answer<'static> {
+        let own = self.database;
+        for database in 0..self.state.databases.count() {
+            if self.state.databases.get(database).is_some() {
+                self.select(database);
+                self.log(Self::clear);
+            }
+        }
+        self.select(own);
+        Answer::Done
+    }
+
     fn clear(&mut self) -> Answer<'static> {
-        for (number, core) in self.cores.iter_mut() {
+        let own = self.first..self.first + self.state.shards.per_keyspace();
+        // A keyspace that was made since the shards were locked has no keys.
+        for (number, core) in self.cores.iter_mut().filter(|(number, _)| own.contains(number)) {
             let slots = self.state.sharding.slots(*number);
             if !slots.clone().all(|slot| self.state.ownership.has(|| slot)) {
                 clear_owned(self.state, core, slots, self.entry);

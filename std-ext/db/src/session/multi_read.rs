@@ -19,6 +19,7 @@ use crate::buffers::emptied;
 use crate::log::Lsn;
 use crate::request::{Answer, Request, RequestError};
 use crate::state::State;
+use crate::state::databases::Keyspace;
 use crate::state::ownership::Confirmed;
 use crate::state::record::Record;
 use crate::state::shard::{Entered, Reader};
@@ -52,23 +53,24 @@ pub(super) struct MultiRead {
 type EnteredMemory = [usize; size_of::<Entered<'static>>() / size_of::<usize>()];
 
 impl MultiRead {
-    /// Answers reads, numbered from `first` on, in one snapshot.
+    /// Answers reads, numbered from `first` on, in one snapshot. Returns nothing, and has answered none, if the
+    /// database does not have the keyspace any more.
     pub(super) fn execute(
         &mut self,
-        (state, readers): (&State, &[Reader]),
-        first: usize,
-        requests: &[Request<'_>],
+        (state, readers, keyspace): (&State, &[Reader], Keyspace),
+        (first, requests): (usize, &[Request<'_>]),
         now: u64,
         answer: &mut impl FnMut(usize, Answer<'_>),
-    ) -> Found {
+    ) -> Option<Found> {
         let Self { mut shards, mut versions, entered } = std::mem::take(self);
         let mut entered = emptied(entered);
         let keys = requests.iter().filter_map(|request| Some(request.query()?.0));
         shards.clear();
-        shards.extend(keys.map(|key| state.shard_of(key)));
+        shards.extend(keys.map(|key| keyspace.first + state.shard_of(key)));
         shards.sort_unstable();
         shards.dedup();
-        let mut found = Found::default();
+        let mut found = Some(Found::default());
+        let is_swapped = || state.databases.version() != keyspace.version;
         let slots = || requests.iter().filter_map(|request| Some(slot(request.query()?.0)));
         let confirmed = (0..ATTEMPTS).find_map(|_| {
             let changes = state.ownership.changes();
@@ -80,29 +82,37 @@ impl MultiRead {
             (confirmed != Confirmed::Again).then_some(confirmed)
         });
         match confirmed {
+            // [DB-1] After the states were entered, as for a single read.
+            Some(_) if is_swapped() => found = None,
             Some(Confirmed::Owned) => {
                 let find = |at: usize, key: &[u8]| {
                     entered[at].get_key_value(key).map(|(there, ())| *there)
                 };
-                found.hits = answer_all(state, &shards, (first, requests), now, find, answer);
+                let hits = answer_all(state, &shards, (first, requests), now, find, answer);
+                found = Some(Found { lsn: 0, hits });
             }
             Some(_) => refuse((first, requests), answer),
             None => {
                 // Leave the read sections first: a writer that waits for them holds a lock that this thread needs.
                 entered.clear();
                 let mut cores = state.lock_all(shards.clone());
-                if slots().all(|slot| state.ownership.has(|| slot)) {
+                if is_swapped() {
+                    found = None;
+                } else if slots().all(|slot| state.ownership.has(|| slot)) {
                     let now = state.clock.now();
                     let times = cores.iter_mut().map(|(_, core)| core.advance_time(now));
                     let time = times.max().unwrap_or(now);
                     let find = |at: usize, key: &[u8]| cores[at].1.find(key);
-                    found.hits = answer_all(state, &shards, (first, requests), time, find, answer);
+                    let hits = answer_all(state, &shards, (first, requests), time, find, answer);
+                    found = Some(Found { lsn: 0, hits });
                 } else {
                     refuse((first, requests), answer);
                 }
             }
         }
-        found.lsn = last_seen(state, &shards, requests);
+        if let Some(found) = &mut found {
+            found.lsn = last_seen(state, &shards, requests);
+        }
         let entered = emptied(entered);
         // One element a key until duplicates are removed: a long MGET must not leave a large buffer.
         let shards = emptied(shards);
@@ -166,7 +176,8 @@ fn answer_all(
     let mut hits = 0;
     for (at, request) in requests.iter().enumerate() {
         let Some((key, query)) = request.query() else { continue };
-        let index = shards.binary_search(&state.shard_of(key)).expect("each key's shard is there");
+        let shard = shards[0] - shards[0] % state.shards.per_keyspace() + state.shard_of(key);
+        let index = shards.binary_search(&shard).expect("each key's shard is there");
         let alive = find(index, key).filter(|record| !record.is_expired(time));
         hits += u64::from(alive.is_some());
         answer_query(alive, query, time, state.cold.as_deref(), |found| answer(first + at, found));

@@ -1,9 +1,11 @@
 //! How a read is answered from a record.
 
 use crate::request::{Answer, Query};
+use crate::state::bits;
 use crate::state::cold::ColdStore;
 use crate::state::record::{AccessTime, Record};
 use crate::state::shard;
+use crate::state::{apply_hyperloglog, hyperloglog};
 use std::ops::Range;
 
 /// Answers a query from the record that was found, if it is alive.
@@ -17,10 +19,18 @@ pub(super) fn answer_query(
 ) {
     let Some(record) = alive else {
         return answer(match query {
-            Query::Exists | Query::Length => Answer::Int(0),
+            Query::Exists
+            | Query::Length
+            | Query::Bit(_)
+            | Query::CountBits(_)
+            | Query::Cardinality
+            | Query::Field(..)
+            | Query::FindBit { bit: false, .. } => Answer::Int(0),
+            Query::FindBit { bit: true, .. } => Answer::Int(-1),
             Query::Range(..) => Answer::Bytes(b""),
             Query::Value
             | Query::Pieces
+            | Query::HyperLogLog
             | Query::Prefix(_)
             | Query::Expiry
             | Query::MemoryUsage
@@ -40,9 +50,7 @@ pub(super) fn answer_query(
             let range = 0..value.length().min(most);
             return shard::read_part(value, cold, range, |bytes| answer(Answer::Bytes(bytes)));
         }
-        Query::Value | Query::Pieces | Query::Exists | Query::Length | Query::Range(..) => {
-            record.touch(used);
-        }
+        _ => record.touch(used),
     }
     match query {
         Query::Value => shard::read(record, cold, |value| answer(Answer::Bytes(value))),
@@ -56,6 +64,38 @@ pub(super) fn answer_query(
         Query::Exists | Query::Prefix(_) | Query::IdleTime | Query::MemoryUsage | Query::Expiry => {
             answer(Answer::Int(1));
         }
+        Query::Cardinality => {
+            let counted = apply_hyperloglog::read(record, cold, hyperloglog::cardinality);
+            answer(match counted {
+                Ok(Ok(number)) => Answer::Int(number.cast_signed()),
+                Ok(Err(error)) | Err(error) => Answer::Error(error),
+            });
+        }
+        Query::HyperLogLog => {
+            let mut answer = Some(answer);
+            let answered = apply_hyperloglog::read(record, cold, |value| {
+                answer.take().map(|answer| answer(Answer::Bytes(value)))
+            });
+            if let (Err(error), Some(answer)) = (answered, answer) {
+                answer(Answer::Error(error));
+            }
+        }
+        Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } | Query::Field(..) => {
+            answer(Answer::Int(read_bits(record, query, cold)));
+        }
+    }
+}
+
+/// Answers a query about bits.
+#[inline(never)]
+fn read_bits(record: Record, query: Query, cold: Option<&ColdStore>) -> i64 {
+    let value = record.value();
+    match query {
+        Query::Bit(offset) => bits::bit(value, cold, offset).into(),
+        Query::CountBits(range) => bits::count(value, cold, range),
+        Query::FindBit { bit, range, padded } => bits::find(value, cold, (bit, range, padded)),
+        Query::Field(kind, offset) => bits::field(value, cold, kind, offset),
+        _ => unreachable!("the other queries are answered by `answer_query`"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scans over all keys, whose position is a number that a client can keep.
 
 use super::Session;
+use crate::state::databases::Keyspace;
 use crate::state::evict::Random;
 use crate::state::slot_counts::SlotCount;
 use crate::state::slots;
@@ -12,11 +13,12 @@ impl Session {
     /// Visits about `count` keys from a cursor on. Returns the next cursor, or 0 if all keys were visited.
     ///
     /// A key that exists during the whole scan is visited at least once, maybe more often. A scan begins with cursor 0.
-    /// Wait-free.
+    /// Wait-free. If the database is swapped meanwhile, the scan may visit keys of the other one.
     pub fn scan(&mut self, from: u64, count: usize, each: &mut dyn FnMut(&[u8])) -> u64 {
         // A scan waits for a rollback in progress, so it does not visit changes that are being undone.
         self.state.publish_gate.wait();
-        let shards = self.readers.len();
+        let first = self.keyspace().first;
+        let shards = self.state.shards.per_keyspace();
         let within = PLACE - shards.ilog2();
         let (mut shard, low) = ((from >> within) as usize, from & ((1 << within) - 1));
         if shard >= shards {
@@ -24,7 +26,7 @@ impl Session {
         }
         let (mut at, now, mut visited) = (low << (64 - within), self.now(), 0);
         loop {
-            let next = self.readers[shard].enter().scan(at, |record, ()| {
+            let next = self.readers[first + shard].enter().scan(at, |record, ()| {
                 visited += 1;
                 if !record.is_expired(now) && self.state.ownership.has(|| slots::slot(record.key()))
                 {
@@ -72,7 +74,7 @@ impl Session {
         if self.count_slot(slot) == 0 {
             return;
         }
-        let (shard, now) = (self.state.sharding.shard(slot), self.now());
+        let (shard, now) = (self.keyspace().first + self.state.sharding.shard(slot), self.now());
         let (mut at, mut wanted) = (Some(0), true);
         while let (Some(from), true) = (at, wanted) {
             at = self.readers[shard].enter().scan(from, |record, ()| {
@@ -84,13 +86,23 @@ impl Session {
         }
     }
 
-    /// Returns a random key, if there is one.
+    /// Returns a random key of the selected database, if there is one.
     pub fn random_key(&mut self) -> Option<Vec<u8>> {
-        self.state.publish_gate.wait();
+        loop {
+            self.state.publish_gate.wait();
+            let keyspace = self.keyspace();
+            let key = self.random_key_of(keyspace);
+            if self.swaps() == keyspace.version {
+                return key;
+            }
+        }
+    }
+
+    fn random_key_of(&self, keyspace: Keyspace) -> Option<Vec<u8>> {
         let mut random = Random::new();
-        let shards = self.readers.len();
+        let shards = self.state.shards.per_keyspace();
         let (first, now) = (random.next() as usize % shards, self.now());
-        for shard in (0..shards).map(|step| (first + step) % shards) {
+        for shard in (0..shards).map(|step| keyspace.first + (first + step) % shards) {
             if self.state.shards[shard].stats().keys() == 0 {
                 continue;
             }

@@ -4,7 +4,7 @@
 //! Their changes are one log entry and are published together. So a crash, a follower and every reader see all or none.
 
 use super::Session;
-use super::multi_key::{Apply, advance, check_sizes};
+use super::multi_key::{self, Apply, advance, lock_shards};
 use super::read::answer_query;
 use crate::buffers::KEPT;
 use crate::limits::{MAX_MULTI_KEY_BYTES, WATCHED_BYTES};
@@ -41,12 +41,15 @@ impl Session {
         answer: &mut impl FnMut(usize, Answer<'_>),
     ) -> TransactionOutcome {
         let state = Arc::clone(&self.state);
-        let first_change = requests.iter().position(|request| request.query().is_none());
+        let is_change = |request: &Request<'_>| {
+            request.query().is_none() && !matches!(request, Request::Select(_))
+        };
+        let first_change = requests.iter().position(is_change);
         let left = match admit(&state, requests, first_change) {
             Ok(left) => left,
             Err((error, at)) => return TransactionOutcome::Refused(error, at),
         };
-        let mut cores = state.lock_all(shards_of(&state, requests, watch));
+        let mut cores = lock_shards(&state, || shards_of(&state, self.database, requests, watch));
         if let Some((error, at)) = refusal(&state, requests, first_change) {
             return TransactionOutcome::Refused(error, at);
         }
@@ -56,7 +59,8 @@ impl Session {
         }
         self.entry.clear();
         let mut apply =
-            Apply { state: &state, cores: &mut cores, time, entry: &mut self.entry, left };
+            Apply::new(&state, &mut cores, (self.database, time), (&mut self.entry, left));
+        let mut selected = self.database;
         let (mut hits, mut misses) = (0, 0);
         for (number, request) in requests.iter().enumerate() {
             match request {
@@ -67,10 +71,24 @@ impl Session {
                     answer_query(alive, *query, time, cold, |found| answer(number, found));
                 }
                 Request::Change(key, change) => {
-                    apply.change(key, change, &mut |made| answer(number, made));
+                    apply.log(|apply| apply.change(key, change, &mut |made| answer(number, made)));
                 }
                 Request::MultiKey(op) => {
-                    answer(number, checked(*op).unwrap_or_else(|| apply.run(*op)));
+                    let checked = multi_key::check(&state, *op);
+                    answer(number, checked.map_or_else(Answer::Error, |()| apply.run(*op)));
+                }
+                Request::Select(database) => {
+                    answer(
+                        number,
+                        match state.databases.check(*database) {
+                            Ok(()) => {
+                                selected = *database;
+                                apply.select(selected);
+                                Answer::Done
+                            }
+                            Err(error) => Answer::Error(error),
+                        },
+                    );
                 }
             }
         }
@@ -83,8 +101,14 @@ impl Session {
         if self.entry.capacity() > KEPT {
             self.entry = Vec::new();
         }
+        self.set_database(selected);
         let seen = cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn());
         TransactionOutcome::Done(seen.max().unwrap_or(0).max(made))
+    }
+
+    /// Returns whether the database would refuse a change that adds a key, because no key may be evicted.
+    pub(crate) fn is_memory_full(&self) -> bool {
+        self.state.admit_change(|| 0) == Ok(true)
     }
 
     /// Adds keys to a watch: a transaction with it fails if one of them changes from now on, even if the change is
@@ -92,16 +116,17 @@ impl Session {
     #[must_use]
     pub fn watch_keys(&mut self, watch: &mut KeyWatch, keys: &[&[u8]]) -> bool {
         for key in keys {
-            if watch.contains(key) {
+            if watch.contains(self.database, key) {
                 continue;
             }
             if watch.bytes_with(key) > WATCHED_BYTES {
                 return false;
             }
-            let mut core = self.state.shards[self.state.shard_of(key)].lock();
+            let number = self.keyspace().first + self.state.shard_of(key);
+            let (_, mut core) = self.state.lock_current((self.database, self.selected), number);
             let time = core.advance_time(self.state.clock.now());
             let existed = core.find(key).is_some_and(|record| !record.is_expired(time));
-            core.watched_keys.watch(watch, key, existed);
+            core.watched_keys.watch(watch, self.database, key, existed);
         }
         true
     }
@@ -125,17 +150,26 @@ fn admit(
     most.checked_sub(bytes).ok_or_else(|| (state.too_long(), first))
 }
 
-/// Returns the shards that have the keys of these requests and watches.
-fn shards_of(state: &State, requests: &[Request<'_>], watch: Option<&KeyWatch>) -> Vec<usize> {
+/// Returns the shards that have the keys of these requests, which begin with a database, and of watches.
+fn shards_of(
+    state: &State,
+    mut database: u16,
+    requests: &[Request<'_>],
+    watch: Option<&KeyWatch>,
+) -> Vec<usize> {
+    let shard = |database: u16, key: &[u8]| state.keyspace(database).first + state.shard_of(key);
     let mut shards = Vec::new();
     for request in requests {
         match request {
-            Request::MultiKey(MultiKeyOp::Clear) => return (0..state.shards.len()).collect(),
-            Request::MultiKey(op) => shards.extend(op.keys().map(|key| state.shard_of(key))),
-            _ => shards.extend(request.key().map(|key| state.shard_of(key))),
+            Request::Select(number) if state.databases.check(*number).is_ok() => database = *number,
+            Request::MultiKey(MultiKeyOp::SwapDatabases(..)) | Request::Select(_) => {}
+            Request::MultiKey(op) if multi_key::check(state, *op).is_err() => {}
+            Request::MultiKey(op) => shards.extend(multi_key::shards_of(state, database, *op)),
+            _ => shards.extend(request.key().map(|key| shard(database, key))),
         }
     }
-    shards.extend(watch.iter().flat_map(|watch| watch.keys()).map(|(key, _)| state.shard_of(key)));
+    let watched = watch.iter().flat_map(|watch| watch.keys());
+    shards.extend(watched.map(|(database, key, _)| shard(database, key)));
     shards
 }
 
@@ -158,23 +192,19 @@ fn refusal(
 }
 
 /// Returns whether a watched key was changed, has expired, or is another group's.
-fn has_conflict(state: &State, cores: &LockedShards<'_>, watch: &KeyWatch, time: u64) -> bool {
-    let has_gone = |(key, existed): (&[u8], bool)| {
-        let shard = state.shard_of(key);
+pub(super) fn has_conflict(
+    state: &State,
+    cores: &LockedShards<'_>,
+    watch: &KeyWatch,
+    time: u64,
+) -> bool {
+    let has_gone = |(database, key, existed): (u16, &[u8], bool)| {
+        let keyspace = state.databases.get(database).expect("its keyspace was made for the watch");
+        let shard = state.first_shard(keyspace) + state.shard_of(key);
         let place = cores.binary_search_by_key(&shard, |(number, _)| *number);
         let core = &cores[place.expect("the shard of each watched key is locked")].1;
         let exists = core.find(key).is_some_and(|record| !record.is_expired(time));
         exists != existed || !state.ownership.has(|| slot(key))
     };
     watch.is_changed() || watch.keys().any(has_gone)
-}
-
-/// Returns the error if keys or values of an operation are too long.
-fn checked(op: MultiKeyOp<'_>) -> Option<Answer<'static>> {
-    match op {
-        MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
-            check_sizes(pairs).err().map(Answer::Error)
-        }
-        MultiKeyOp::DeleteAll(_) | MultiKeyOp::Rename { .. } | MultiKeyOp::Clear => None,
-    }
 }

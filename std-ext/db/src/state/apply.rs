@@ -11,7 +11,7 @@ use crate::request::{
 use crate::state::number;
 use crate::state::record::Record;
 use crate::state::rope::MAX_INLINE;
-use crate::state::shard::Core;
+use crate::state::shard::{self, Core};
 
 /// The change of one key.
 pub(crate) struct Apply<'a, 'd> {
@@ -34,8 +34,7 @@ impl Apply<'_, '_> {
         }
         let stored = self.core.find(self.key);
         let current = stored.filter(|record| !record.is_expired(self.time));
-        let grows = !matches!(change, Change::Delete | Change::GetDelete | Change::Expire { .. });
-        if grows && self.full {
+        if self.full && change.grows() {
             return answer(Answer::Error(RequestError::OutOfMemory));
         }
         match *change {
@@ -45,6 +44,13 @@ impl Apply<'_, '_> {
             Change::Delete => {
                 self.remove(stored, current);
                 answer(Answer::Int(current.is_some().into()));
+            }
+            Change::DeleteIfEqual(value) => {
+                let equal = self.is_value(current, value);
+                if equal {
+                    self.remove(stored, current);
+                }
+                answer(Answer::Int(equal.into()));
             }
             Change::GetDelete => {
                 self.remove(stored, current);
@@ -69,6 +75,9 @@ impl Apply<'_, '_> {
             Change::SetRange { offset: at, bytes } => {
                 answer(self.splice(stored, current, at, bytes, false));
             }
+            Change::SetBit { offset, bit } => answer(self.set_bit(stored, current, offset, bit)),
+            Change::AddElements(elements) => answer(self.add_elements(stored, current, elements)),
+            Change::Fields(fields) => self.fields(stored, current, fields, answer),
         }
     }
 
@@ -86,7 +95,7 @@ impl Apply<'_, '_> {
         stored: Option<Record>,
         current: Option<Record>,
         value: &[u8],
-        (condition, expiry, get): (SetCondition, Expiry, bool),
+        (condition, expiry, get): (SetCondition<'_>, Expiry, bool),
         answer: Reply<'_>,
     ) {
         if value.len() > LONGEST_VALUE {
@@ -96,6 +105,8 @@ impl Apply<'_, '_> {
             SetCondition::Always => false,
             SetCondition::IfAbsent => current.is_some(),
             SetCondition::IfPresent => current.is_none(),
+            SetCondition::IfEqual(other) => !self.is_value(current, other),
+            SetCondition::IfNotEqual(other) => self.is_value(current, other),
         };
         if !forbidden {
             let expires_at = match expiry {
@@ -118,9 +129,24 @@ impl Apply<'_, '_> {
         }
     }
 
+    /// Returns whether the key exists and has this value. A long value is compared in its pieces.
+    fn is_value(&self, record: Option<Record>, wanted: &[u8]) -> bool {
+        let Some(record) = record else { return false };
+        let (value, mut rest, mut equal) = (record.value(), wanted, true);
+        if value.length() != wanted.len() {
+            return false;
+        }
+        shard::visit(value, self.core.cold(), 0..wanted.len(), &mut |piece| {
+            let (own, behind) = rest.split_at(piece.len());
+            (equal, rest) = (own == piece, behind);
+            equal
+        });
+        equal
+    }
+
     /// Returns what the log entry contains of a value. If entries are not written to files, only watchers read them,
     /// and only for the keys: then a long value is not copied.
-    fn logged<'v>(&self, value: &'v [u8]) -> &'v [u8] {
+    pub(super) fn logged<'v>(&self, value: &'v [u8]) -> &'v [u8] {
         let is_read = value.len() <= MAX_INLINE || self.core.is_logged();
         if is_read { value } else { &[] }
     }
@@ -224,7 +250,7 @@ impl Apply<'_, '_> {
         }
         let end = at.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
         let Some(end) = end else { return Answer::Error(RequestError::ValueTooLong) };
-        self.core.write(stored, current, self.key, (at, part));
+        self.core.write(stored, current, self.key, &[(at, part)]);
         if appends {
             change::append(self.key, self.logged(part), self.log);
         } else {
@@ -234,6 +260,6 @@ impl Apply<'_, '_> {
     }
 }
 
-fn length(record: Option<Record>) -> usize {
+pub(super) fn length(record: Option<Record>) -> usize {
     record.map_or(0, |record| record.value().length())
 }

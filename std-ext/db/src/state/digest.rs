@@ -199,7 +199,7 @@ impl Drop for Ends<'_> {
     fn drop(&mut self) {
         let wanted = std::mem::take(&mut *lock(&self.0.digests.wanted));
         if let Wanted::Noted(_) = wanted {
-            for shard in &self.0.shards {
+            for shard in self.0.shards.iter() {
                 shard.lock().end_snapshot(self.0.log.safe());
             }
         }

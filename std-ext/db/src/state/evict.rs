@@ -143,6 +143,7 @@ fn evict_some(
         }
         let time = core.advance_time(state.clock.now());
         let (mut evicted, mut log) = (Evicted::default(), Vec::new());
+        state.begin_entry(number, &mut log);
         while evicted.keys < most && evicted.bytes <= over {
             // The scan sees a removed key until it is published. A scan that wraps around could choose the same key
             // twice.

@@ -91,7 +91,11 @@ impl Feed {
                 | LoggedOp::Floor(_)
                 | LoggedOp::Batch(_)
                 | LoggedOp::Out(..)
-                | LoggedOp::Own(..) => {}
+                | LoggedOp::Own(..)
+                // A node of a cluster has one database.
+                | LoggedOp::Database(_)
+                | LoggedOp::Move(..)
+                | LoggedOp::Swap(..) => {}
             }
         }
         changed.cleared |= cleared;

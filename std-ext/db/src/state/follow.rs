@@ -150,6 +150,11 @@ impl State {
                     shards.extend(0..self.shards.len());
                 }
                 LoggedOp::Floor(_) | LoggedOp::Batch(_) => {}
+                LoggedOp::Database(_) | LoggedOp::Move(..) | LoggedOp::Swap(..) => {
+                    let why =
+                        "an entry is about another database than 0, the only one of a cluster";
+                    return Err(FollowError::Unknown(entry, why));
+                }
             }
         }
         Ok(shards)
@@ -209,7 +214,11 @@ impl State {
             LoggedOp::Floor(floor) => self.set_floor(self.floor().max(floor)),
             LoggedOp::Out(_, slots) => self.follow_slots(entry, &SlotSet::from_bits(slots), false),
             LoggedOp::Own(_, slots) => self.follow_slots(entry, &SlotSet::from_bits(slots), true),
-            LoggedOp::Batch(_) => {}
+            LoggedOp::Batch(_)
+            // `shards_of` has refused these.
+            | LoggedOp::Database(_)
+            | LoggedOp::Move(..)
+            | LoggedOp::Swap(..) => {}
         }
         Ok(())
     }

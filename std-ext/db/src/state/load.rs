@@ -2,15 +2,16 @@
 
 use crate::log::change::{Changes, LoggedOp};
 use crate::log::{BatchMark, Lsn};
-use crate::options::Options;
+use crate::options::{MAX_DATABASES, Options};
 use crate::request::{Answer, Change};
 use crate::slot_set::SlotSet;
 use crate::state::apply::Apply;
 use crate::state::cold::ColdStore;
+use crate::state::databases::{Databases, Shards, new_shards};
 use crate::state::shard::{Core, Shard};
 use crate::state::slots::{SLOTS, Sharding, slot};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The default number of shards for each processor.
 const SHARDS: usize = 8;
@@ -29,14 +30,21 @@ pub(crate) struct Met {
 }
 
 /// Called with a key, its expiration and its value.
-#[cfg(feature = "cluster")]
+#[cfg(any(feature = "cli", feature = "cluster"))]
 pub(crate) type OnKey<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
 
-/// The shards of a database that is being loaded. No reader sees them yet.
+/// The shards of the databases that are being loaded. No reader sees them yet.
+///
+/// The data may have keys of more databases than there will be: some may be removed, or swapped, by a later entry.
 pub(crate) struct LoadingShards {
-    all: Box<[Shard]>,
+    all: Shards,
+    databases: Databases,
+    /// Held while a keyspace is made.
+    making: Mutex<()>,
     sharding: Sharding,
     cold: Option<Arc<ColdStore>>,
+    /// The number of databases that there will be.
+    wanted: u16,
 }
 
 impl LoadingShards {
@@ -45,41 +53,97 @@ impl LoadingShards {
         let number = if options.shards == 0 { cores * SHARDS } else { options.shards };
         let number = number.next_power_of_two().clamp(1, SLOTS.into());
         let cold = (options.compressed != 0).then(|| Arc::new(ColdStore::new(options.compressed)));
-        let shards = (0..number).map(|_| Shard::new(cold.clone())).collect();
-        Self { all: shards, sharding: Sharding::new(number), cold }
+        let sharding = Sharding::new(number);
+        let most = usize::from(MAX_DATABASES);
+        let all = Shards::new(vec![new_shards(sharding, cold.as_ref())], most);
+        let databases = Databases::new(most, &[0]);
+        let wanted = options.databases.clamp(1, MAX_DATABASES);
+        Self { all, databases, making: Mutex::default(), sharding, cold, wanted }
     }
 
-    /// As [`new`](Self::new), for a node of a cluster: the keys of each slot are counted.
+    /// As [`new`](Self::new), for a node of a cluster, which has one database: the keys of each slot are counted.
     #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn clustered(options: &Options) -> Self {
-        let shards = Self::new(options);
+        let shards = Self { wanted: 1, ..Self::new(options) };
         for (number, shard) in shards.all.iter().enumerate() {
             shard.lock().count_slots(shards.sharding.slots(number));
         }
         shards
     }
 
-    pub(super) fn into_parts(self) -> (Box<[Shard]>, Sharding, Option<Arc<ColdStore>>) {
-        (self.all, self.sharding, self.cold)
+    /// Returns what the state of the loaded databases consists of. Database 0 has the first keyspace again, and empty
+    /// databases have none.
+    pub(super) fn into_parts(self) -> (Shards, Databases, Sharding, Option<Arc<ColdStore>>) {
+        let wanted = self.wanted;
+        let is_used = |number: u16| number == 0 || self.len(number) != 0;
+        let used: Vec<(u16, usize)> = (0..wanted)
+            .filter(|number| is_used(*number))
+            .filter_map(|number| Some((number, self.databases.get(number)?)))
+            .collect();
+        let mut keyspaces = self.all.into_keyspaces();
+        let taken = used.iter().filter_map(|(_, keyspace)| keyspaces[*keyspace].take()).collect();
+        let numbers: Vec<u16> = used.iter().map(|(number, _)| *number).collect();
+        let databases = Databases::new(wanted.into(), &numbers);
+        (Shards::new(taken, wanted.into()), databases, self.sharding, self.cold)
     }
 
-    fn at(&self, key: &[u8]) -> &Shard {
-        &self.all[self.sharding.shard(slot(key))]
+    /// Returns the last database that has keys and will not exist, if there is one, and the number of those that will.
+    pub(crate) fn missing(&self) -> Option<(u16, u16)> {
+        let last = (self.wanted..MAX_DATABASES).rev().find(|number| self.len(*number) != 0)?;
+        Some((last, self.wanted))
     }
 
-    /// Reserves room for `keys` keys of these slots.
-    pub(crate) fn reserve(&self, slots: Range<u16>, keys: usize) {
+    /// Returns the number of keys of a database.
+    fn len(&self, database: u16) -> usize {
+        let Some(keyspace) = self.databases.get(database) else { return 0 };
+        self.all.keyspace(keyspace).iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// Returns the shards of a database.
+    fn of(&self, database: u16) -> &[Shard] {
+        let keyspace = self.databases.get(database).unwrap_or_else(|| self.make(database));
+        self.all.keyspace(keyspace)
+    }
+
+    #[cold]
+    fn make(&self, database: u16) -> usize {
+        let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        self.databases.get(database).unwrap_or_else(|| {
+            let keyspace = self.all.add(new_shards(self.sharding, self.cold.as_ref()));
+            self.databases.assign(database, keyspace);
+            keyspace
+        })
+    }
+
+    fn at(&self, database: u16, key: &[u8]) -> &Shard {
+        &self.of(database)[self.sharding.shard(slot(key))]
+    }
+
+    /// Reserves room for `keys` keys of these slots in a database.
+    pub(crate) fn reserve(&self, database: u16, slots: Range<u16>, keys: usize) {
         let (first, last) = (self.sharding.shard(slots.start), self.sharding.shard(slots.end - 1));
-        for shard in &self.all[first..=last] {
+        for shard in &self.of(database)[first..=last] {
             shard.lock().reserve(keys / (last - first + 1));
         }
     }
 
-    /// Stores a key from the snapshot.
-    pub(crate) fn load(&self, key: &[u8], expires_at: Option<u64>, value: &[u8]) {
-        let mut core = self.at(key).lock();
+    /// Stores a key of a database from the snapshot.
+    pub(crate) fn load_into(
+        &self,
+        database: u16,
+        key: &[u8],
+        expires_at: Option<u64>,
+        value: &[u8],
+    ) {
+        let mut core = self.at(database, key).lock();
         let stored = core.find(key);
         core.put(stored, key, value, expires_at);
+    }
+
+    /// Stores a key of database 0.
+    #[cfg(test)]
+    pub(crate) fn load(&self, key: &[u8], expires_at: Option<u64>, value: &[u8]) {
+        self.load_into(0, key, expires_at, value);
     }
 
     /// Replays a log entry. `from` returns, for a hash slot, the first entry that the snapshot does not contain:
@@ -92,12 +156,13 @@ impl LoadingShards {
         from: impl Fn(u16) -> Lsn,
         met: &mut Met,
     ) -> Result<(), &'static str> {
-        let mut log = Vec::new();
+        let (mut log, mut database) = (Vec::new(), 0);
         for change in Changes::new(changes) {
             match change? {
+                LoggedOp::Database(number) => database = number,
                 LoggedOp::Change(key, change) => {
                     if entry >= from(slot(key)) {
-                        let mut core = self.at(key).lock();
+                        let mut core = self.at(database, key).lock();
                         apply_logged(&mut core, time, key, &change, &mut log)?;
                         core.publish_if_large();
                     }
@@ -110,11 +175,19 @@ impl LoadingShards {
                             "an entry renames a key that the snapshot contains to one that it does not",
                         );
                     }
-                    if key_counts && !self.rename(time, key, to) {
+                    if key_counts && !self.rename(time, database, key, to) {
                         return Err("an entry renames a key that does not exist");
                     }
                 }
-                LoggedOp::Clear(begin, end) => self.clear(entry, begin..end, &from),
+                LoggedOp::Move(key, to) => {
+                    if entry >= from(slot(key)) && !self.move_key(time, key, (database, to)) {
+                        return Err(
+                            "an entry moves a key that does not exist, or to its own database",
+                        );
+                    }
+                }
+                LoggedOp::Swap(one, other) => self.swap(entry, (one, other), &from),
+                LoggedOp::Clear(begin, end) => self.clear(entry, database, begin..end, &from),
                 LoggedOp::Clock(latest) => {
                     self.set_back(entry, time, latest, &from);
                     (met.floor, met.set_back) = (time, entry);
@@ -130,7 +203,7 @@ impl LoadingShards {
     }
 
     /// Replays a rename. Returns whether the key was there.
-    fn rename(&self, time: u64, key: &[u8], to: &[u8]) -> bool {
+    fn rename(&self, time: u64, database: u16, key: &[u8], to: &[u8]) -> bool {
         let mut numbers = [key, to].map(|key| self.sharding.shard(slot(key))).to_vec();
         let position = |numbers: &[usize], key: &[u8]| {
             let shard = self.sharding.shard(slot(key));
@@ -138,7 +211,8 @@ impl LoadingShards {
         };
         numbers.sort_unstable();
         numbers.dedup();
-        let mut cores: Vec<_> = numbers.iter().map(|number| self.all[*number].lock()).collect();
+        let shards = self.of(database);
+        let mut cores: Vec<_> = numbers.iter().map(|number| shards[*number].lock()).collect();
         let places = (position(&numbers, key), position(&numbers, to));
         let mut locked: Vec<&mut Core> = cores.iter_mut().map(|core| &mut **core).collect();
         let was_there = move_logged(&mut locked, places, time, (key, to));
@@ -148,9 +222,49 @@ impl LoadingShards {
         was_there
     }
 
+    /// Replays a move of a key from one database to another. Returns whether the key was there.
+    fn move_key(&self, time: u64, key: &[u8], (database, to): (u16, u16)) -> bool {
+        if database == to {
+            return false;
+        }
+        let (mut source, mut target) = (self.at(database, key).lock(), self.at(to, key).lock());
+        let cores = &mut [&mut *source, &mut *target];
+        let was_there = move_logged(cores, (0, 1), time, (key, key));
+        source.publish_if_large();
+        target.publish_if_large();
+        was_there
+    }
+
+    /// Replays a swap of two databases. Slots of which the snapshot contains it are swapped there already.
+    fn swap(&self, entry: Lsn, (one, other): (u16, u16), from: &impl Fn(u16) -> Lsn) {
+        let counts = |slot: &u16| entry >= from(*slot);
+        if one == other || !(0..SLOTS).any(|slot| counts(&slot)) {
+            return;
+        }
+        let (of_one, of_other) = (self.of(one), self.of(other));
+        if (0..SLOTS).all(|slot| counts(&slot)) {
+            return self.databases.swap(one, other);
+        }
+        for (one, other) in of_one.iter().zip(of_other) {
+            let (mut one, mut other) = (one.lock(), other.lock());
+            let counts = |key: &[u8]| counts(&slot(key));
+            let to_other = one.take_moved(&counts);
+            let to_one = other.take_moved(&counts);
+            for record in to_one {
+                one.put_moved_in(record);
+            }
+            for record in to_other {
+                other.put_moved_in(record);
+            }
+            // Only now, because a record that was moved out is freed after that.
+            one.publish(0, 0);
+            other.publish(0, 0);
+        }
+    }
+
     /// Removes the keys that had expired when the clock was set back to `time`.
     fn set_back(&self, entry: Lsn, time: u64, expired_by: u64, from: &impl Fn(u16) -> Lsn) {
-        for shard in &self.all {
+        for shard in self.all.iter() {
             let mut core = shard.lock();
             core.remove_where(|record| {
                 record.is_expired(expired_by) && entry >= from(slot(record.key()))
@@ -160,8 +274,8 @@ impl LoadingShards {
         }
     }
 
-    fn clear(&self, entry: Lsn, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
-        for (number, shard) in self.all.iter().enumerate() {
+    fn clear(&self, entry: Lsn, database: u16, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
+        for (number, shard) in self.of(database).iter().enumerate() {
             let own = self.sharding.slots(number);
             if own.start < slots.end && slots.start < own.end {
                 let mut core = shard.lock();
@@ -174,9 +288,41 @@ impl LoadingShards {
         }
     }
 
+    /// Publishes all that was loaded.
+    #[cfg(any(feature = "cli", feature = "cluster"))]
+    pub(crate) fn finish_loading(&self) {
+        self.all.finish_loading(false);
+    }
+
+    /// Calls `each` with all keys of database 0, their expirations and their values.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn each_key(&self, each: &mut OnKey<'_>) {
+        self.each_key_of(0, each);
+    }
+
+    /// Returns the numbers of the databases that have keys.
+    #[cfg(feature = "cli")]
+    pub(crate) fn used(&self) -> impl Iterator<Item = u16> {
+        (0..MAX_DATABASES).filter(|number| self.len(*number) != 0)
+    }
+
+    /// Calls `each` with all keys of a database, their expirations and their values.
+    #[cfg(any(feature = "cli", feature = "cluster"))]
+    pub(crate) fn each_key_of(&self, database: u16, each: &mut OnKey<'_>) {
+        for shard in self.of(database) {
+            let mut core = shard.lock();
+            for record in core.begin_snapshot() {
+                core.read(record, |value| each(record.key(), record.expires_at(), value));
+            }
+            core.end_snapshot(0);
+        }
+    }
+}
+
+impl Shards {
     /// Publishes all that was loaded. If the log may fail, changes are recorded from now on so that a rollback can undo
     /// them. Returns the memory in bytes.
-    pub(crate) fn finish_loading(&self, records_undo: bool) -> usize {
+    pub(super) fn finish_loading(&self, records_undo: bool) -> usize {
         let publish = |shard: &Shard| {
             let mut core = shard.lock();
             core.publish(0, 0);
@@ -185,19 +331,7 @@ impl LoadingShards {
             }
             shard.update_stats(&core, None)
         };
-        self.all.iter().map(publish).sum::<isize>().unsigned_abs()
-    }
-
-    /// Calls `each` with all keys, their expirations and their values.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn each_key(&self, each: &mut OnKey<'_>) {
-        for shard in &self.all {
-            let mut core = shard.lock();
-            for record in core.begin_snapshot() {
-                core.read(record, |value| each(record.key(), record.expires_at(), value));
-            }
-            core.end_snapshot(0);
-        }
+        self.iter().map(publish).sum::<isize>().unsigned_abs()
     }
 }
 
@@ -257,7 +391,7 @@ mod tests {
         let met = &mut Met::default();
         shards.replay(1, 105, &first, |_| 1, met).unwrap();
         shards.replay(2, 100, &second, |_| 1, met).unwrap();
-        let core = shards.at(b"key").lock();
+        let core = shards.at(0, b"key").lock();
         let record = core.find(b"key").unwrap();
         assert_eq!(record.expires_at(), Some(103), "replayed at another time");
         core.read(record, |value| assert_eq!(value, b"6", "replayed at another time"));

@@ -84,7 +84,13 @@ fn note(marks: &[AtomicU64], entry: Lsn, changes: &[u8]) {
                     .filter(|slot| slots.contains(*slot))
                     .for_each(|slot| all(slot..slot + 1));
             }
-            LoggedOp::Begin(..) | LoggedOp::Floor(_) | LoggedOp::Batch(_) => {}
+            LoggedOp::Begin(..)
+            | LoggedOp::Floor(_)
+            | LoggedOp::Batch(_)
+            // A node of a cluster has one database.
+            | LoggedOp::Database(_)
+            | LoggedOp::Move(..)
+            | LoggedOp::Swap(..) => {}
         }
     }
 }

@@ -18,8 +18,12 @@
 //! the count. The library's model of published blocks covers this pattern (`PB-1`, `PB-2` in `sync/published_loom.rs`).
 
 pub(crate) mod apply;
+mod apply_bits;
+pub(crate) mod apply_hyperloglog;
+pub(crate) mod bits;
 pub(crate) mod cold;
 pub(crate) mod counters;
+pub(crate) mod databases;
 #[cfg(feature = "cluster")]
 pub(crate) mod digest;
 #[cfg(feature = "cluster")]
@@ -31,6 +35,8 @@ mod floor;
 #[cfg(any(test, feature = "cluster"))]
 pub(crate) mod follow;
 pub(crate) mod heap;
+pub(crate) mod hyperloglog;
+mod keyspaces;
 pub(crate) mod limit;
 pub(crate) mod load;
 mod logged_floor;
@@ -59,6 +65,7 @@ use crate::watch::Watchers;
 use apply::Apply;
 use cold::ColdStore;
 use counters::Counters;
+use databases::{Databases, Shards};
 use heap::HeapTrimmer;
 use limit::MemoryLimit;
 use load::LoadingShards;
@@ -73,7 +80,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) struct State {
-    pub(crate) shards: Box<[Shard]>,
+    pub(crate) shards: Shards,
+    pub(crate) databases: Databases,
+    /// Whether log entries are written, so that changes may have to be undone.
+    is_logged: bool,
     pub(crate) sharding: Sharding,
     pub(crate) clock: Clock,
     pub(crate) log: Arc<dyn Log>,
@@ -152,8 +162,8 @@ impl State {
         options: &Options,
         is_logged: bool,
     ) -> Self {
-        let memory = shards.finish_loading(is_logged).into();
-        let (all, sharding, cold) = shards.into_parts();
+        let (all, databases, sharding, cold) = shards.into_parts();
+        let memory = all.finish_loading(is_logged).into();
         Self {
             role: RoleCell::new(Role::Alone),
             marks: Marks::default(),
@@ -170,6 +180,8 @@ impl State {
             #[cfg(any(test, feature = "cluster"))]
             removed_by: AtomicU64::new(0),
             shards: all,
+            databases,
+            is_logged,
             sharding,
             clock,
             log,
@@ -189,6 +201,7 @@ impl State {
         }
     }
 
+    /// Returns a key's shard among those of a keyspace.
     #[inline]
     pub(crate) fn shard_of(&self, key: &[u8]) -> usize {
         self.sharding.shard(slot(key))
@@ -272,7 +285,7 @@ impl State {
         // Without a log entry, the changes are removals of expired keys. Replay removes them by itself, from their
         // expiration.
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
-        core.watched_keys.note(log);
+        core.watched_keys.note(log, || None);
         // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
         // LSN, and answer before the change is safe.
         self.marks.note(entry, log);
@@ -290,27 +303,50 @@ impl State {
         time: u64,
         log: &[u8],
     ) -> Lsn {
+        self.log_and_publish_with(cores, time, log, || {})
+    }
+
+    /// As `log_and_publish_all`. `publish` is called when the log has the entry, and each of its shards knows that.
+    fn log_and_publish_with(
+        &self,
+        cores: &mut LockedShards<'_>,
+        time: u64,
+        log: &[u8],
+        publish: impl FnOnce(),
+    ) -> Lsn {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
-        self.publish_entry(cores, entry, log)
+        self.publish_with(cores, entry, log, publish)
     }
 
     /// Publishes the changes of an entry that the log has, in locked shards.
+    #[cfg(any(test, feature = "cluster"))]
     fn publish_entry(
         &self,
         cores: &mut LockedShards<'_>,
         entry: Option<Lsn>,
         changes: &[u8],
     ) -> Lsn {
+        self.publish_with(cores, entry, changes, || {})
+    }
+
+    fn publish_with(
+        &self,
+        cores: &mut LockedShards<'_>,
+        entry: Option<Lsn>,
+        changes: &[u8],
+        publish: impl FnOnce(),
+    ) -> Lsn {
         // Before any state is published, for the reason given in `log_and_publish`.
         self.marks.note(entry, changes);
         // All versions are odd before the first shard is published. So a multi-read that sees one of the new states
         // retries, and never combines it with an old one.
         for (number, core) in cores.iter_mut() {
-            core.watched_keys.note(changes);
+            core.watched_keys.note(changes, || Some(self.database_of(*number)));
             self.add_memory(self.shards[*number].update_stats(core, entry));
             self.shards[*number].stats().begin_publish();
         }
         let _publishing = (cores.len() > 1).then(|| self.publish_gate.begin());
+        publish();
         self.publish_all(cores);
         self.notify_watchers(entry, changes)
     }
@@ -323,6 +359,21 @@ impl State {
         }
         for (number, _) in cores.iter() {
             self.shards[*number].stats().end_publish();
+        }
+    }
+
+    /// Undoes all changes since the last publish in locked shards that [record](Core::record_undo) them. No reader sees
+    /// any of it.
+    #[cfg(feature = "scripts")]
+    pub(crate) fn undo_unpublished(&self, cores: &mut LockedShards<'_>) {
+        let safe = self.log.safe();
+        for (number, core) in cores.iter_mut() {
+            let shard = &self.shards[*number];
+            core.undo_unpublished();
+            self.add_memory(shard.update_stats(core, None));
+            shard.stats().begin_publish();
+            core.publish(0, safe);
+            shard.stats().end_publish();
         }
     }
 
@@ -341,6 +392,7 @@ impl State {
         self.rollbacks.fetch_add(1, Ordering::Release);
         let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
         self.marks.roll_back(safe, mark);
+        self.databases.roll_back(safe);
         for (number, core) in &mut cores {
             let shard = &self.shards[*number];
             let entry = (shard.stats().published_lsn() > safe).then_some(mark);
@@ -369,7 +421,7 @@ impl State {
         if self.role.get().follows() {
             return self.set_follower_clock(latest);
         }
-        for shard in &self.shards {
+        for shard in self.shards.iter() {
             let mut core = shard.lock();
             let time = core.advance_time(self.clock.now());
             core.remove_where(|record| record.is_expired(time));
@@ -443,9 +495,13 @@ impl State {
         numbers.into_iter().map(|number| (number, self.shards[number].lock())).collect()
     }
 
-    /// Locks all shards.
+    /// Locks all shards of all keyspaces. No keyspace is made meanwhile.
     pub(crate) fn lock_every_shard(&self) -> LockedShards<'_> {
-        self.lock_all((0..self.shards.len()).collect())
+        let mut cores = self.lock_all((0..self.shards.len()).collect());
+        // Another thread may have made a keyspace before the first shard was locked, and none since.
+        let more = cores.len()..self.shards.len();
+        cores.extend(more.map(|number| (number, self.shards[number].lock())));
+        cores
     }
 
     /// Announces a snapshot for as long as the result lives.

@@ -136,6 +136,30 @@ impl Rope {
         with(&all)
     }
 
+    /// Calls `each` with the pieces of a part of the value that a record of this length has, until it returns false.
+    ///
+    /// # Safety
+    /// As for [`read`](Self::read).
+    pub(crate) unsafe fn visit(
+        &self,
+        length: usize,
+        part: Range<usize>,
+        each: &mut dyn FnMut(&[u8]) -> bool,
+    ) {
+        assert!(part.start <= part.end && part.end <= length, "a part of the value");
+        let mut from = part.start;
+        while from < part.end {
+            let (piece, within) = (from / self.size, from % self.size);
+            let end = part.end.min((piece + 1) * self.size);
+            // SAFETY: bytes before a record's length are not written while the record lives.
+            let bytes = unsafe { self.pieces[piece].bytes(within..within + end - from) };
+            if !each(bytes) {
+                return;
+            }
+            from = end;
+        }
+    }
+
     /// Answers with the value that a record of this length has, in its pieces.
     ///
     /// # Safety
@@ -157,25 +181,27 @@ impl Rope {
         }
     }
 
-    /// Returns a rope of the value with `part` written at `at`. If the value ends before `at`, the gap is filled with
-    /// zeros. The result is this rope if only bytes behind the value had to be written. O(length of `part`, pieces that
-    /// it touches, number of pieces).
+    /// Returns a rope of the value with each of these parts written at its offset. If the value ends before an offset,
+    /// the gap is filled with zeros. The result is this rope if only bytes behind the value had to be written.
+    /// O(length of the parts, pieces that they touch, number of pieces).
     ///
     /// # Safety
     /// The caller holds the lock of the shard whose newest record of this value points here, with this length.
     pub(crate) unsafe fn write(
         self: &Arc<Self>,
         length: usize,
-        at: usize,
-        part: &[u8],
+        parts: &[(usize, &[u8])],
     ) -> Arc<Self> {
-        let total = length.max(at + part.len());
+        let total = parts.iter().map(|(at, part)| at + part.len()).fold(length, usize::max);
         // Relaxed: read and stored under the lock.
         let newest = self.filled.load(Ordering::Relaxed) == length;
         let fits = self.size == PIECE || self.size <= PIECE && total <= self.size;
-        if newest && fits && at >= length && total <= self.size * self.pieces.len() {
-            // SAFETY: no reader accesses bytes behind the newest record's length.
-            unsafe { self.put(at, part) };
+        let only_behind = parts.iter().all(|(at, _)| *at >= length);
+        if newest && fits && only_behind && total <= self.size * self.pieces.len() {
+            for (at, part) in parts {
+                // SAFETY: no reader accesses bytes behind the newest record's length.
+                unsafe { self.put(*at, part) };
+            }
             // Relaxed: read and stored under the lock.
             self.filled.store(total, Ordering::Relaxed);
             return Arc::clone(self);
@@ -191,22 +217,27 @@ impl Rope {
             pieces.resize_with(number, || Arc::new(Piece::zeroed(next.size)));
             next.pieces = pieces.into();
         }
-        let touched = at / next.size..(at + part.len()).div_ceil(next.size);
-        for piece in touched {
-            let begin = piece * next.size;
-            // Readers access the bytes before the length, so a shared piece has to be copied. Without the copy they
-            // would see a change that was not published.
-            if at.max(begin) < length && Arc::get_mut(&mut next.pieces[piece]).is_none() {
-                let used = next.size.min(length - begin);
-                let copy = Piece::zeroed(next.size);
+        for (at, part) in parts {
+            next.unshare(length, *at..at + part.len());
+            // SAFETY: these bytes are behind the length, or in pieces that no other rope shares.
+            unsafe { next.put(*at, part) };
+        }
+        Arc::new(next)
+    }
+
+    /// Copies the shared pieces of a range whose bytes readers access. They are those before the length. Without the
+    /// copies, readers would see a change that was not published.
+    fn unshare(&mut self, length: usize, range: Range<usize>) {
+        for piece in range.start / self.size..range.end.div_ceil(self.size) {
+            let begin = piece * self.size;
+            if range.start.max(begin) < length && Arc::get_mut(&mut self.pieces[piece]).is_none() {
+                let used = self.size.min(length - begin);
+                let copy = Piece::zeroed(self.size);
                 // SAFETY: bytes before the length are not written, and no other thread has the copy.
-                unsafe { copy.write(0, next.pieces[piece].bytes(0..used)) };
-                next.pieces[piece] = Arc::new(copy);
+                unsafe { copy.write(0, self.pieces[piece].bytes(0..used)) };
+                self.pieces[piece] = Arc::new(copy);
             }
         }
-        // SAFETY: these bytes are behind the length, or in pieces that no other rope shares.
-        unsafe { next.put(at, part) };
-        Arc::new(next)
     }
 
     /// Returns a rope that shares all pieces.
@@ -273,7 +304,7 @@ mod tests {
                     _ => next(wanted.len() + 1),
                 };
                 // SAFETY: this is the newest rope, and no other thread has it.
-                rope = unsafe { rope.write(wanted.len(), at, &part) };
+                rope = unsafe { rope.write(wanted.len(), &[(at, &part)]) };
                 wanted.resize(wanted.len().max(at + part.len()), 0);
                 wanted[at..at + part.len()].copy_from_slice(&part);
                 seen.push((Arc::clone(&rope), wanted.clone()));
@@ -289,9 +320,10 @@ mod tests {
         let rope = Rope::of(b"rose");
         // SAFETY: no other thread has the rope. `write` itself notices if it is not the newest.
         let [red, white, grown, other] = unsafe {
-            let (red, white) = (rope.write(4, 4, b" is red"), rope.write(4, 4, b" is white"));
+            let (red, white) =
+                (rope.write(4, &[(4, b" is red")]), rope.write(4, &[(4, b" is white")]));
             // There is room behind it.
-            let (grown, other) = (red.write(11, 11, b"!"), red.write(11, 11, b"?"));
+            let (grown, other) = (red.write(11, &[(11, b"!")]), red.write(11, &[(11, b"?")]));
             [red, white, grown, other]
         };
         assert!(Arc::ptr_eq(&red, &grown));
@@ -308,7 +340,7 @@ mod tests {
         let mut ropes = 0;
         for _ in 0..1000 {
             // SAFETY: this is the newest rope, and no other thread has it.
-            let next = unsafe { rope.write(length, length, &[2; 1000]) };
+            let next = unsafe { rope.write(length, &[(length, &[2; 1000])]) };
             ropes += usize::from(!Arc::ptr_eq(&rope, &next));
             if length > 4 * PIECE {
                 assert!(

@@ -156,6 +156,8 @@ pub(crate) struct Core {
     snapshots: usize,
     /// Whether insertions are recorded, so that a rollback can undo them.
     records_undo: bool,
+    /// Whether log entries are written to files.
+    is_logged: bool,
     /// Bytes of the records in the map, and the number of keys with a TTL.
     bytes: usize,
     with_ttl: usize,
@@ -200,6 +202,7 @@ impl Shard {
             deferred: VecDeque::new(),
             snapshots: 0,
             records_undo: false,
+            is_logged: false,
             bytes: 0,
             with_ttl: 0,
             slots: None,
@@ -334,17 +337,22 @@ impl Core {
         );
     }
 
-    /// Overwrites part of a value. Long values are not compressed, since they are likely to change again.
+    /// Returns the store of compressed values, if there is one.
+    pub(crate) fn cold(&self) -> Option<&ColdStore> {
+        self.cold.as_deref()
+    }
+
+    /// Overwrites parts of a value, in order. Long values are not compressed, since they are likely to change again.
     pub(crate) fn write(
         &mut self,
         old: Option<Record>,
         current: Option<Record>,
         key: &[u8],
-        (at, part): (usize, &[u8]),
+        parts: &[(usize, &[u8])],
     ) {
         let expires_at = current.and_then(|record| record.expires_at());
         let length = current.map_or(0, |record| record.value().length());
-        let total = length.max(at + part.len());
+        let total = parts.iter().map(|(at, part)| at + part.len()).fold(length, usize::max);
         if total <= MAX_INLINE {
             let mut scratch = std::mem::take(&mut self.scratch);
             scratch.clear();
@@ -352,7 +360,9 @@ impl Core {
                 self.read(record, |value| scratch.extend_from_slice(value));
             }
             scratch.resize(total, 0);
-            scratch[at..at + part.len()].copy_from_slice(part);
+            for (at, part) in parts {
+                scratch[*at..at + part.len()].copy_from_slice(part);
+            }
             self.put(old, key, &scratch, expires_at);
             self.scratch = scratch;
             return;
@@ -364,7 +374,7 @@ impl Core {
         };
         // SAFETY: `&mut self` proves that the lock is held, and the map has the newest record of this rope; or the rope
         // is new.
-        let rope = unsafe { rope.write(length, at, part) };
+        let rope = unsafe { rope.write(length, parts) };
         self.place(old, key, Value::Rope(RopeRef::of(&rope), total), expires_at, TicketOrigin::NEW);
     }
 
@@ -403,6 +413,22 @@ impl Core {
         self.writer.remove(record.key());
         self.count_removed(record);
         self.retire(Undo::Removed { record, moved_out: true, moved_in: false });
+    }
+
+    /// Removes all records whose keys count, for another shard that takes over their values. They are freed by the next
+    /// publish but one.
+    pub(super) fn take_moved(&mut self, counts: &impl Fn(&[u8]) -> bool) -> Vec<Record> {
+        let all = self.writer.iter().map(|(record, ())| *record);
+        let moved: Vec<Record> = all.filter(|record| counts(record.key())).collect();
+        for record in &moved {
+            self.remove_moved(*record);
+        }
+        moved
+    }
+
+    /// Inserts a copy of a record of another shard, which has taken it out. The key has none here.
+    pub(super) fn put_moved_in(&mut self, record: Record) {
+        self.put_moved(None, record.key(), record, record.expires_at());
     }
 
     /// Removes all records.
@@ -475,6 +501,20 @@ impl Core {
         self.slots = Some(Box::new(SlotCounts::new(slots)));
     }
 
+    /// Swaps the watched keys of two shards whose databases are being swapped, and counts those as changed that exist
+    /// in one of them.
+    pub(super) fn swap_watched_keys(&mut self, other: &mut Self) {
+        if self.watched_keys.is_empty() && other.watched_keys.is_empty() {
+            return;
+        }
+        let mut of_self = std::mem::take(&mut self.watched_keys);
+        let mut of_other = std::mem::take(&mut other.watched_keys);
+        let mut exists = |key: &[u8]| self.find(key).or_else(|| other.find(key)).is_some();
+        of_self.note_where(&mut exists);
+        of_other.note_where(&mut exists);
+        (self.watched_keys, other.watched_keys) = (of_other, of_self);
+    }
+
     /// Returns the counts of this shard's slots; nothing without a cluster.
     pub(crate) fn slots(&self) -> &[SlotCount] {
         self.slots.as_ref().map_or(&[], |slots| slots.all())
@@ -487,12 +527,33 @@ impl Core {
 
     /// Records from now on the changes that a rollback has to undo.
     pub(crate) fn enable_undo(&mut self) {
-        self.records_undo = true;
+        (self.records_undo, self.is_logged) = (true, true);
+    }
+
+    /// Records the changes of one holder of the lock, so that it can call
+    /// [`undo_unpublished`](Self::undo_unpublished), or ends that.
+    #[cfg(feature = "scripts")]
+    pub(crate) fn record_undo(&mut self, records: bool) {
+        self.records_undo = records || self.is_logged;
     }
 
     /// Whether log entries are written to files. False also during replay.
     pub(crate) fn is_logged(&self) -> bool {
-        self.records_undo
+        self.is_logged
+    }
+
+    /// Undoes all changes since the last publish, which began with [`record_undo`](Self::record_undo). The caller
+    /// publishes the result as of log entry 0: its steps must never be undone a second time.
+    #[cfg(feature = "scripts")]
+    pub(crate) fn undo_unpublished(&mut self) {
+        let steps = std::mem::take(&mut self.unpublished);
+        self.undo(steps);
+    }
+
+    /// Returns whether there are changes that were not published.
+    #[cfg(feature = "scripts")]
+    pub(crate) fn has_unpublished(&self) -> bool {
+        !self.unpublished.is_empty()
     }
 
     /// Undoes the changes of log entries after `safe`. The caller publishes the result.
@@ -504,6 +565,10 @@ impl Core {
         }
         // A panic may have left changes without a log entry.
         steps.append(&mut self.unpublished);
+        self.undo(steps);
+    }
+
+    fn undo(&mut self, steps: Vec<Undo>) {
         // In reverse order: an earlier step of a key expects the record that it left.
         for step in steps.into_iter().rev() {
             match step {
@@ -661,6 +726,25 @@ pub(crate) fn read_part<R>(
         Value::Compressed(ticket, _) => {
             let value = cold.and_then(|cold| cold.read(ticket, |value| with(&value[part])));
             value.expect("a ticket leads to its value as long as its record is there")
+        }
+    }
+}
+
+/// Calls `each` with the pieces of a part of a value, in order, until it returns false.
+pub(crate) fn visit(
+    value: Value<'_>,
+    cold: Option<&ColdStore>,
+    part: Range<usize>,
+    each: &mut dyn FnMut(&[u8]) -> bool,
+) {
+    match value {
+        // SAFETY: the caller that has the value holds its record.
+        Value::Rope(rope_ref, length) => unsafe { rope_ref.rope().visit(length, part, each) },
+        _ if part.is_empty() => {}
+        Value::Inline(_) | Value::Compressed(..) => {
+            read_part(value, cold, part, |bytes| {
+                each(bytes);
+            });
         }
     }
 }

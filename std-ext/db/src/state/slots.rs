@@ -74,13 +74,19 @@ impl Sharding {
         Self { shift: SLOTS.ilog2() - shards.ilog2() }
     }
 
+    /// Returns the number of shards.
+    pub(crate) fn count(self) -> usize {
+        usize::from(SLOTS) >> self.shift
+    }
+
     #[inline]
     pub(crate) fn shard(self, slot: u16) -> usize {
         usize::from(slot >> self.shift)
     }
 
-    /// Returns the slots of a shard.
+    /// Returns the slots of a shard, which may be one of any keyspace.
     pub(crate) fn slots(self, shard: usize) -> Range<u16> {
+        let shard = shard & (self.count() - 1);
         (shard << self.shift) as u16..((shard + 1) << self.shift) as u16
     }
 }

@@ -22,16 +22,16 @@ const OVERHEAD: usize = 128;
 #[derive(Debug, Default)]
 pub struct KeyWatch {
     changed: Arc<AtomicBool>,
-    /// Each key, and whether it existed when it was watched.
+    /// Each key behind the number of its database, and whether it existed when it was watched.
     keys: HashMap<Box<[u8]>, bool>,
     /// An estimate of the memory that the keys take.
     bytes: usize,
 }
 
 impl KeyWatch {
-    /// Returns whether this key is watched.
-    pub(crate) fn contains(&self, key: &[u8]) -> bool {
-        self.keys.contains_key(key)
+    /// Returns whether this key of a database is watched.
+    pub(crate) fn contains(&self, database: u16, key: &[u8]) -> bool {
+        self.keys.contains_key(&[&database.to_le_bytes(), key].concat()[..])
     }
 
     /// Returns an estimate of the memory that the watch takes with one more key.
@@ -40,9 +40,12 @@ impl KeyWatch {
         self.bytes + 2 * key.len() + OVERHEAD
     }
 
-    /// Returns the keys, and whether each existed when it was watched.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = (&[u8], bool)> {
-        self.keys.iter().map(|(key, existed)| (&**key, *existed))
+    /// Returns the keys, each with its database, and whether each existed when it was watched.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (u16, &[u8], bool)> {
+        self.keys.iter().filter_map(|(key, existed)| {
+            let (database, key) = key.split_first_chunk()?;
+            Some((u16::from_le_bytes(*database), key, *existed))
+        })
     }
 
     /// Returns whether one of the keys was changed. Keys that have expired do not count before the transaction.
@@ -94,10 +97,10 @@ struct Table {
 }
 
 impl WatchedKeys {
-    /// Begins to watch a key of this shard.
-    pub(crate) fn watch(&mut self, watch: &mut KeyWatch, key: &[u8], existed: bool) {
+    /// Begins to watch a key of this shard, which is one of a database.
+    pub(crate) fn watch(&mut self, watch: &mut KeyWatch, database: u16, key: &[u8], existed: bool) {
         watch.bytes = watch.bytes_with(key);
-        watch.keys.insert(key.into(), existed);
+        watch.keys.insert([&database.to_le_bytes(), key].concat().into(), existed);
         let table = self.0.get_or_insert_default();
         if table.watchers >= table.full.max(FEW) {
             table.remove_ended();
@@ -107,20 +110,26 @@ impl WatchedKeys {
         table.watchers += 1;
     }
 
-    /// Notes the changes of an entry. The caller has not published them yet.
+    /// Notes the changes of an entry. The caller has not published them yet. `database` returns the database of this
+    /// shard; `None` if the entry changes no other shard.
     #[inline]
-    pub(crate) fn note(&mut self, changes: &[u8]) {
+    pub(crate) fn note(&mut self, changes: &[u8], database: impl FnOnce() -> Option<u16>) {
         if self.0.is_some() {
-            self.note_changes(changes);
+            self.note_changes(changes, database());
         }
     }
 
     #[cold]
-    fn note_changes(&mut self, changes: &[u8]) {
+    fn note_changes(&mut self, changes: &[u8], own: Option<u16>) {
         let Some(table) = &mut self.0 else { return };
+        let mut database = 0;
         // This program has encoded the changes, or has decoded them before.
         for operation in Changes::new(changes).map_while(Result::ok) {
+            let is_own = own.is_none_or(|own| own == database);
             match operation {
+                LoggedOp::Database(number) => database = number,
+                LoggedOp::Move(key, to) if is_own || own == Some(to) => table.note_key(key),
+                LoggedOp::Change(..) | LoggedOp::Rename(..) | LoggedOp::Clear(..) if !is_own => {}
                 LoggedOp::Change(key, _) => table.note_key(key),
                 LoggedOp::Rename(from, to) => {
                     table.note_key(from);
@@ -134,13 +143,36 @@ impl WatchedKeys {
                     table.note_if(|key, _| slots.contains(slot(key)));
                 }
                 LoggedOp::Clock(_) => table.note_if(|_, _| true),
-                LoggedOp::Begin(..) | LoggedOp::Floor(_) | LoggedOp::Batch(_) => {}
+                LoggedOp::Move(..)
+                // The keys of a swap were noted before.
+                | LoggedOp::Swap(..)
+                | LoggedOp::Begin(..)
+                | LoggedOp::Floor(_)
+                | LoggedOp::Batch(_) => {}
             }
         }
         table.compared += 1;
         if table.compared >= table.watchers.max(FEW) {
             table.remove_ended();
         }
+        self.0.take_if(|table| table.keys.is_empty());
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Counts those keys as changed for which `changed` returns true, and those that existed.
+    pub(crate) fn note_where(&mut self, changed: &mut dyn FnMut(&[u8]) -> bool) {
+        let Some(table) = &mut self.0 else { return };
+        table.keys.retain(|key, watchers| {
+            let is_changed = changed(key);
+            let noted = |watcher: &&Watcher| is_changed || watcher.existed;
+            watchers.iter().filter(noted).for_each(Watcher::note);
+            !is_changed
+        });
+        table.remove_ended();
         self.0.take_if(|table| table.keys.is_empty());
     }
 
@@ -194,9 +226,9 @@ mod tests {
     fn changed(existed: bool, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
         let (mut keys, mut watch, mut entry) =
             (WatchedKeys::default(), KeyWatch::default(), Vec::new());
-        keys.watch(&mut watch, b"rose", existed);
+        keys.watch(&mut watch, 0, b"rose", existed);
         encode(&mut entry);
-        keys.note(&entry);
+        keys.note(&entry, || None);
         watch.is_changed()
     }
 
@@ -223,25 +255,25 @@ mod tests {
     fn watches_that_have_ended_are_removed() {
         let mut keys = WatchedKeys::default();
         let mut kept = KeyWatch::default();
-        keys.watch(&mut kept, b"kept", true);
+        keys.watch(&mut kept, 0, b"kept", true);
         for number in 0..10_000_u32 {
-            keys.watch(&mut KeyWatch::default(), &number.to_le_bytes(), true);
+            keys.watch(&mut KeyWatch::default(), 0, &number.to_le_bytes(), true);
             assert!(keys.len() <= FEW + 1, "{} watchers after {number}", keys.len());
         }
         // Writers remove them, too.
         let mut entry = Vec::new();
         change::delete(b"other", &mut entry);
-        (0..=FEW).for_each(|_| keys.note(&entry));
+        (0..=FEW).for_each(|_| keys.note(&entry, || None));
         assert_eq!(keys.len(), 1);
         drop(kept);
-        (0..=FEW).for_each(|_| keys.note(&entry));
+        (0..=FEW).for_each(|_| keys.note(&entry, || None));
         assert!(keys.0.is_none(), "writers decode their changes for nobody");
     }
 
     #[test]
     fn a_rollback_changes_all_keys() {
         let (mut keys, mut watch) = (WatchedKeys::default(), KeyWatch::default());
-        keys.watch(&mut watch, b"rose", false);
+        keys.watch(&mut watch, 0, b"rose", false);
         keys.note_all();
         assert!(watch.is_changed());
         assert_eq!(keys.len(), 0);

@@ -204,13 +204,90 @@ class Commands(unittest.TestCase):
                 pipe.execute()
         self.assertEqual(self.it.get("a"), b"4")
 
+    def test_channels(self):
+        listener = self.it.pubsub(ignore_subscribe_messages=True)
+        heard = []
+        listener.subscribe("news", sport=heard.append)
+        listener.psubscribe("n*")
+        # The replies to the subscriptions are ignored.
+        for _ in range(3):
+            self.assertIsNone(listener.get_message(timeout=5))
+        self.assertEqual(self.it.publish("news", "rain"), 2)
+        message = {"type": "message", "pattern": None, "channel": b"news", "data": b"rain"}
+        self.assertEqual(listener.get_message(timeout=5), message)
+        message.update(type="pmessage", pattern=b"n*")
+        self.assertEqual(listener.get_message(timeout=5), message)
+        self.assertEqual(self.it.publish("sport", "1:0"), 1)
+        self.assertIsNone(listener.get_message(timeout=5))
+        self.assertEqual([message["data"] for message in heard], [b"1:0"])
+        self.assertEqual(sorted(self.it.pubsub_channels()), [b"news", b"sport"])
+        self.assertEqual(self.it.pubsub_numsub("news", "none"), [(b"news", 1), (b"none", 0)])
+        self.assertEqual(self.it.pubsub_numpat(), 1)
+        listener.unsubscribe()
+        listener.punsubscribe()
+        for _ in range(3):
+            self.assertIsNone(listener.get_message(timeout=5))
+        self.assertEqual(self.it.publish("news", "none"), 0)
+        listener.close()
+
+    def test_a_thread_that_listens(self):
+        heard, listener = [], self.it.pubsub()
+        all_heard = threading.Event()
+
+        def hear(message):
+            heard.append(int(message["data"]))
+            if len(heard) == 1000:
+                all_heard.set()
+
+        listener.psubscribe(**{"counts:*": hear})
+        self.assertEqual(listener.get_message(timeout=5)["type"], "psubscribe")
+        thread = listener.run_in_thread(sleep_time=0.01)
+        with self.it.pipeline(transaction=False) as pipe:
+            for number in range(1000):
+                pipe.publish(f"counts:{number % 7}", number)
+            self.assertEqual(pipe.execute(), [1] * 1000)
+        self.assertTrue(all_heard.wait(30))
+        thread.stop()
+        thread.join()
+        self.assertEqual(heard, list(range(1000)))
+
+    def test_scripts(self):
+        add = self.it.register_script("return redis.call('incrby', KEYS[1], ARGV[1])")
+        self.assertEqual(add(keys=["script"], args=[5]), 5)
+        self.it.script_flush()
+        self.assertEqual(add(keys=["script"], args=[5]), 10)
+        with self.it.pipeline() as pipe:
+            pipe.set("script", 1)
+            add(keys=["script"], args=[2], client=pipe)
+            self.assertEqual(pipe.execute(), [True, 3])
+        with self.assertRaisesRegex(redis.ResponseError, "not in its KEYS: 'other'"):
+            self.it.eval("return redis.call('get', 'other')", 0)
+
+    def test_locks(self):
+        lock = self.it.lock("lock", timeout=100, blocking=False)
+        other = self.it.lock("lock", timeout=100, blocking=False)
+        self.assertTrue(lock.acquire())
+        self.assertFalse(other.acquire())
+        self.assertTrue(lock.owned())
+        self.assertTrue(lock.extend(100))
+        self.assertTrue(lock.reacquire())
+        lock.release()
+        with self.assertRaises(redis.exceptions.LockError):
+            lock.release()
+        with other:
+            self.it.set("lock", "stolen")
+            with self.assertRaises(redis.exceptions.LockNotOwnedError):
+                other.extend(100)
+            self.it.set("lock", other.local.token)
+
     def test_what_there_is_not(self):
         with self.assertRaisesRegex(redis.ResponseError, "unknown command 'HSET'"):
             self.it.hset("hash", "field", 1)
-        with self.assertRaisesRegex(redis.ResponseError, "unknown command 'EVAL'"):
-            self.it.eval("return 1", 0)
+        with self.assertRaisesRegex(redis.ResponseError, "functions are not supported"):
+            self.it.function_load("#!lua name=roses")
+        self.assertEqual(self.it.function_list(), [])
         with self.assertRaisesRegex(redis.ResponseError, "DB index is out of range"):
-            connect(db=1).get("a")
+            connect(db=16).get("a")
         self.refused(
             redis.ResponseError,
             "wrong number of arguments for 'get' command",

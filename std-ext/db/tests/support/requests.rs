@@ -2,7 +2,11 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 use crate::random::Random;
-use hedgerow_db::request::{Change, ExpireCondition, Expiry, MultiKeyOp, Request, SetCondition};
+use hedgerow_db::request::{
+    Bitwise, Change, ExpireCondition, Expiry, Field, FieldOp, FieldType, MultiKeyOp, Overflow,
+    Request, SetCondition,
+};
+use std::sync::LazyLock;
 
 /// A time that no test reaches, in milliseconds.
 pub const FAR: u64 = 1 << 50;
@@ -24,6 +28,22 @@ pub const VALUES: [&[u8]; 9] = [
     &[b'l'; 20_000],
 ];
 
+/// Operations on integers in a value, also in a long one, and behind its end.
+static FIELDS: LazyLock<Vec<Field>> = LazyLock::new(|| {
+    let ops = [
+        FieldOp::Set(-3, Overflow::Wrap),
+        FieldOp::IncrementBy(1 << 40, Overflow::Fail),
+        FieldOp::Get,
+        FieldOp::IncrementBy(i64::MAX, Overflow::Saturate),
+    ];
+    let field = |(at, op)| Field {
+        kind: FieldType::new(at % 3 == 0, [5, 33, 63][at % 3]).expect("a type of Redis"),
+        offset: [3, 77, 2_397, 136_001, 2_097_150][at % 5],
+        op,
+    };
+    ops.into_iter().cycle().take(12).enumerate().map(field).collect()
+});
+
 /// Returns a change that sets a value without conditions or an expiration.
 pub fn plain_set(value: &[u8]) -> Change<'_> {
     let (condition, expiry) = (SetCondition::Always, Expiry::Never);
@@ -33,7 +53,7 @@ pub fn plain_set(value: &[u8]) -> Change<'_> {
 /// Returns a random change. Expirations are past, far away, or one of `lives`.
 pub fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
     let (value, expiry, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
-    match random.below(12) {
+    match random.below(16) {
         0..4 => {
             let condition = random.of(&[
                 SetCondition::Always,
@@ -53,6 +73,20 @@ pub fn change(random: &mut Random, lives: &[Expiry]) -> Change<'static> {
         7 | 8 => Change::Increment(random.of(&[1, -5, 1 << 40])),
         9 => Change::IncrementFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(value),
+        13 | 14 => {
+            let from = random.below(VALUES.len() as u64) as usize;
+            Change::AddElements(&VALUES[from..])
+        }
+        11 => {
+            let offset = random.of(&[0, 7, 300, 2_399, 136_000, 159_999, 2_097_151]);
+            Change::SetBit { offset: offset + random.below(9), bit: get }
+        }
+        12 => {
+            let from = random.below(FIELDS.len() as u64) as usize;
+            Change::Fields(
+                &FIELDS[from..][..random.below(4).min((FIELDS.len() - from) as u64) as usize],
+            )
+        }
         _ => {
             let far = random.of(&[0, 0, 0, 0, 0, 0, 0, 17_000, 19_990, 262_100]);
             Change::SetRange { offset: far + random.below(80) as usize, bytes: value }
@@ -65,12 +99,23 @@ pub fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[R
     let pairs: Vec<_> = (0..4).map(|_| (random.of(&KEYS), random.of(&VALUES))).collect();
     let some: Vec<_> = (0..3).map(|_| random.of(&KEYS)).collect();
     let requests: Vec<_> = (0..=random.below(12))
-        .map(|_| match random.below(30) {
+        .map(|_| match random.below(31) {
             0..25 => Request::Change(random.of(&KEYS), change(random, lives)),
             25 => Request::MultiKey(MultiKeyOp::SetAll(&pairs)),
             26 => Request::MultiKey(MultiKeyOp::SetAllIfAbsent(&pairs[..2])),
             27 => Request::MultiKey(MultiKeyOp::DeleteAll(&some)),
+            28 if random.below(2) == 0 => {
+                Request::MultiKey(MultiKeyOp::MergeElements { to: random.of(&KEYS), keys: &some })
+            }
             28 if random.below(8) == 0 => Request::MultiKey(MultiKeyOp::Clear),
+            28 if random.below(2) == 0 => {
+                let (from, to) = (random.of(&KEYS), random.of(&KEYS));
+                Request::MultiKey(MultiKeyOp::StoreSorted { from, to })
+            }
+            29 => {
+                let op = random.of(&[Bitwise::And, Bitwise::Or, Bitwise::Xor, Bitwise::Not]);
+                Request::MultiKey(MultiKeyOp::Bitwise { op, to: random.of(&KEYS), keys: &some })
+            }
             _ => {
                 let (from, to) = (random.of(&KEYS), random.of(&KEYS));
                 Request::MultiKey(MultiKeyOp::Rename { from, to, if_absent: random.below(2) == 0 })

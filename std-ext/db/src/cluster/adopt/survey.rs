@@ -186,6 +186,12 @@ fn read_snapshot(
     for number in 0..snapshot.sections().len() {
         snapshot.read_section(number, &mut |_, _, _| {})?;
     }
+    if snapshot.sections().iter().any(|section| section.database != 0) {
+        return Err(StartError::new(format!(
+            "the snapshot in {} has keys in other databases than 0, the only one of a cluster",
+            folder.path().display()
+        )));
+    }
     let cluster = belonging.and_then(Belonging::cluster);
     if let Some((position, cluster)) = snapshot.position().zip(cluster)
         && position.cluster != cluster
@@ -230,6 +236,11 @@ fn read_log_behind(
                 LoggedOp::Clock(_) => meanings.sets_back = true,
                 LoggedOp::Out(_, slots) => meanings.slots.push((SlotSet::from_bits(slots), false)),
                 LoggedOp::Own(_, slots) => meanings.slots.push((SlotSet::from_bits(slots), true)),
+                LoggedOp::Database(_) | LoggedOp::Move(..) | LoggedOp::Swap(..) => {
+                    return Err(
+                        "an entry is about another database than 0, the only one of a cluster",
+                    );
+                }
                 _ => {}
             }
         }

@@ -339,9 +339,9 @@ fn each_key(
 ) -> Result<bool, StartError> {
     let slots = SlotSet::from_ranges(slots).unwrap_or_else(SlotSet::all);
     let folder = Folder::claim(&backup.join(group_folder(group)))?;
-    let shards = LoadingShards::new(&Options::in_memory());
+    let shards = LoadingShards::new(&Options { databases: 1, ..Options::in_memory() });
     load_only(&folder, &shards)?;
-    shards.finish_loading(false);
+    shards.finish_loading();
     let mut goes_on = true;
     shards.each_key(&mut |key, expires_at, value| {
         // Keys of other slots are left from a move that was interrupted.

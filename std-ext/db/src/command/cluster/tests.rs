@@ -105,6 +105,14 @@ fn the_primary_executes_commands_of_one_slot() {
     {
         assert_eq!(client.command(line), crossed, "{line}");
     }
+    for line in ["lcs a b", "sort a store b", "sort a limit 0 1 get # store b"] {
+        assert_eq!(client.command(line), crossed, "{line}");
+    }
+    assert_eq!(client.command("lcs a {a}1 len"), ":1");
+    assert_eq!(client.command("sort {a}3 store {a}2"), ":0");
+    let denied = |option: &str| format!("-ERR {option} option of SORT denied in cluster mode.");
+    assert_eq!(client.command("sort {a}3 by w_*"), denied("BY"));
+    assert_eq!(client.command("sort {a}3 by w get #"), denied("GET"));
     assert_eq!(client.command("get b"), "$-1");
     // Values count for nothing.
     assert_eq!(client.command("mset {a}1 b {a}2 c"), "+OK");

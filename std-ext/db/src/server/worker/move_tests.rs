@@ -447,3 +447,55 @@ fn a_retired_loop_gives_its_clients_away() {
         });
     });
 }
+
+/// [MV-5] Messages follow a subscriber that moves with each of them.
+#[test]
+fn subscribers_that_always_move_get_every_message() {
+    const MESSAGES: usize = 300;
+    serve(in_memory(), |shared, connect| {
+        shared.loops.restless.set(1);
+        let mut subscribers: Vec<_> = (0..4).map(|_| connect()).collect();
+        for subscriber in &mut subscribers {
+            subscriber.write_all(b"HELLO 3\r\nSUBSCRIBE news\r\nECHO begin\r\n").unwrap();
+            let mut got = Vec::new();
+            while !got.ends_with(b"begin\r\n") {
+                let mut piece = [0; 1024];
+                let length = subscriber.read(&mut piece).unwrap();
+                got.extend_from_slice(&piece[..length]);
+            }
+        }
+        let listen = |mut subscriber: TcpStream| {
+            let (mut wanted, mut got) = (Vec::new(), Vec::new());
+            for n in 0..MESSAGES {
+                let text = n.to_string();
+                let length = text.len();
+                write!(wanted, ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n${length}\r\n{text}\r\n")
+                    .unwrap();
+            }
+            let mut random = Random(7);
+            while got.len() < wanted.len() {
+                // A command moves it as well, but its reply would be among the messages.
+                if random.below(4) == 0 {
+                    subscriber.write_all(b"\r\n").unwrap();
+                }
+                let mut piece = vec![0; 1 + random.below(3000)];
+                let length = subscriber.read(&mut piece).expect("messages stop");
+                assert!(length > 0, "the subscriber was disconnected");
+                got.extend_from_slice(&piece[..length]);
+            }
+            assert!(got == wanted, "a subscriber that moves got other messages");
+        };
+        thread::scope(|scope| {
+            for subscriber in subscribers {
+                scope.spawn(move || listen(subscriber));
+            }
+            let mut publisher = connect();
+            for n in 0..MESSAGES {
+                write!(publisher, "PUBLISH news {n}\r\n").unwrap();
+                expect(&mut publisher, ":4\r\n");
+            }
+        });
+        let served = shared.workers.iter().filter(|worker| worker.counters.messages.get() > 0);
+        assert_eq!(served.count(), WORKERS, "the subscribers have not moved");
+    });
+}

@@ -6,7 +6,7 @@
 //! behind; the new worker puts it on its own.
 //!
 //! A client with replies that wait for the log stays until they are released. That and the other rules that a move
-//! relies on are labelled [MV-1] to [MV-4].
+//! relies on are labelled [MV-1] to [MV-5].
 
 use super::Worker;
 use crate::server::client::Client;
@@ -116,6 +116,7 @@ impl Worker {
             return false;
         }
         let mut client = self.clients.remove(key);
+        client.clear_address();
         // Fails only if the socket is closed already. Then the new worker cannot register it, and removes the client.
         let _ = client.stream().deregister(self.poll.registry());
         let (shared, id) = (&self.shared, client.id());
@@ -145,6 +146,8 @@ impl Worker {
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];
         client.begin_again();
+        // [MV-5] Messages that came while the client moved are announced to this worker.
+        client.set_address(self.number, key);
         let own = &self.shared.workers[self.number];
         own.buffers.set(own.buffers.get() + client.buffers() as u64);
         let registered = client.stream().register(self.poll.registry(), token);

@@ -47,7 +47,7 @@ fn each_record_that_comes_or_goes_is_counted() {
     core.put_moved(old, b"daisy", rose, None);
     core.remove_moved(rose);
     check(&mut core);
-    core.write(None, None, b"lily", (3, b"white"));
+    core.write(None, None, b"lily", &[(3, b"white")]);
     check(&mut core);
     core.remove_where(|record| record.is_expired(10));
     check(&mut core);

@@ -47,7 +47,7 @@ fn send(export: &mut Export, to: &Db) {
 /// Returns all keys of the slots that move, with their expirations and values.
 fn all(db: &Db) -> BTreeMap<Vec<u8>, (Option<u64>, Vec<u8>)> {
     let mut all = BTreeMap::new();
-    for shard in &db.state().shards {
+    for shard in db.state().shards.iter() {
         let mut core = shard.lock();
         for record in core.begin_snapshot() {
             if moved().contains(slot(record.key())) {

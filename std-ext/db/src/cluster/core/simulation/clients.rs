@@ -43,7 +43,7 @@ fn large(token: &[u8], bytes: usize) -> Vec<u8> {
     token.iter().copied().chain(filler).collect()
 }
 
-fn set(value: &[u8], condition: SetCondition, expiry: Expiry) -> Change<'_> {
+fn set<'a>(value: &'a [u8], condition: SetCondition<'a>, expiry: Expiry) -> Change<'a> {
     Change::Set { value, condition, expiry, get: false }
 }
 

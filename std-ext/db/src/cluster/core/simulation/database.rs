@@ -307,7 +307,7 @@ impl Database {
             return Err(format!("its log is at entry {}, not {}", self.log.last(), store.last));
         }
         let mut found = 0;
-        for shard in &self.state.shards {
+        for shard in self.state.shards.iter() {
             let mut core = shard.lock();
             let records = core.begin_snapshot();
             core.end_snapshot(self.log.safe());

@@ -213,7 +213,7 @@ fn check_end(world: &World, account: &Mutex<Account>) -> Result<(), String> {
 /// Returns the keys that have not expired, with their values.
 fn records(state: &crate::state::State) -> Vec<(Vec<u8>, Vec<u8>)> {
     let (mut found, now) = (Vec::new(), state.clock.now());
-    for shard in &state.shards {
+    for shard in state.shards.iter() {
         let mut core = shard.lock();
         let records = core.begin_snapshot();
         core.end_snapshot(0);

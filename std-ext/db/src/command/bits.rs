@@ -1,0 +1,209 @@
+//! Commands about the bits of values.
+
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::execute::Execution;
+use crate::command::reply::{ArgumentError, ReplyKind};
+use crate::request::{
+    BitRange, BitUnit, Bitwise, Change, Field, FieldOp, FieldType, LONGEST_VALUE, Overflow, Query,
+};
+use crate::state::number;
+
+const BAD_OFFSET: &str = "ERR bit offset is not an integer or out of range";
+const BAD_BIT: &str = "ERR bit is not an integer or out of range";
+const BAD_TYPE: &str = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 \
+    is.";
+
+/// Parses the offset of a bit.
+fn offset(argument: &[u8]) -> Result<u64, CommandError> {
+    number::integer(argument).and_then(checked_offset).ok_or(BAD_OFFSET.into())
+}
+
+/// Parses the offset of an integer of this many bits. `#2` is that of the third one of an array.
+fn field_offset(argument: &[u8], bits: u8) -> Result<u64, CommandError> {
+    let Some(number) = argument.strip_prefix(b"#") else { return offset(argument) };
+    let index = number::integer(number);
+    let at = index.and_then(|index| index.checked_mul(bits.into())).and_then(checked_offset);
+    at.ok_or(BAD_OFFSET.into())
+}
+
+fn checked_offset(offset: i64) -> Option<u64> {
+    u64::try_from(offset).ok().filter(|offset| offset / 8 < LONGEST_VALUE as u64)
+}
+
+/// Parses the type of an integer: a letter and the number of bits.
+fn field_type(argument: &[u8]) -> Result<FieldType, CommandError> {
+    let kind = argument.split_first().and_then(|(letter, bits)| {
+        // Redis reads the number as a C string.
+        let bits = bits.split(|byte| *byte == 0).next().unwrap_or_default();
+        let bits = u8::try_from(number::integer(bits)?).ok()?;
+        match letter {
+            b'i' => FieldType::new(true, bits),
+            b'u' => FieldType::new(false, bits),
+            _ => None,
+        }
+    });
+    kind.ok_or(BAD_TYPE.into())
+}
+
+/// Parses an argument of a range.
+fn place(argument: &[u8]) -> Result<i64, ArgumentError> {
+    number::integer(argument).ok_or(ArgumentError::NotAnInteger)
+}
+
+fn unit(argument: &[u8]) -> Result<BitUnit, ArgumentError> {
+    match argument {
+        unit if is(unit, "byte") => Ok(BitUnit::Byte),
+        unit if is(unit, "bit") => Ok(BitUnit::Bit),
+        _ => Err(ArgumentError::Syntax),
+    }
+}
+
+/// Parses the range of BITCOUNT.
+fn count_range(arguments: &[&[u8]]) -> Result<BitRange, ArgumentError> {
+    let (from, to) = match arguments {
+        [] => return Ok(BitRange::ALL),
+        [from, to] | [from, to, _] => (place(from)?, place(to)?),
+        _ => return Err(ArgumentError::Syntax),
+    };
+    let unit = arguments.get(2).map_or(Ok(BitUnit::Byte), |argument| unit(argument))?;
+    Ok(BitRange { from, to, unit })
+}
+
+/// Parses the range of BITPOS. Redis reads the unit before the end, so it replies another error if both are wrong.
+fn find_range(arguments: &[&[u8]]) -> Result<BitRange, ArgumentError> {
+    let from = match arguments {
+        [] => return Ok(BitRange::ALL),
+        [from] | [from, _] | [from, _, _] => place(from)?,
+        _ => return Err(ArgumentError::Syntax),
+    };
+    let unit = arguments.get(2).map_or(Ok(BitUnit::Byte), |argument| unit(argument))?;
+    let to = arguments.get(1).map_or(Ok(-1), |argument| place(argument))?;
+    Ok(BitRange { from, to, unit })
+}
+
+impl<'a> Execution<'_, 'a> {
+    /// SETBIT.
+    pub(super) fn setbit(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let offset = offset(arguments[2])?;
+        let bit = match number::integer(arguments[3]) {
+            Some(0) => false,
+            Some(1) => true,
+            _ => return Err(BAD_BIT.into()),
+        };
+        self.batch.change(arguments[1], Change::SetBit { offset, bit }, ReplyKind::Integer);
+        Ok(())
+    }
+
+    /// GETBIT.
+    pub(super) fn getbit(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let query = Query::Bit(offset(arguments[2])?);
+        self.batch.read(arguments[1], query, ReplyKind::Integer);
+        Ok(())
+    }
+
+    /// BITCOUNT.
+    pub(super) fn bitcount(&mut self, arguments: &[&'a [u8]]) {
+        let range = count_range(&arguments[2..]);
+        self.read_range(arguments[1], range.map(Query::CountBits), 0);
+    }
+
+    /// BITPOS.
+    pub(super) fn bitpos(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let bit = match number::integer(arguments[2]) {
+            Some(0) => false,
+            Some(1) => true,
+            Some(_) => return Err("ERR The bit argument must be 1 or 0.".into()),
+            None => return Err(NOT_AN_INTEGER),
+        };
+        let range = find_range(&arguments[3..]);
+        let padded = arguments.len() < 5;
+        let query = range.map(|range| Query::FindBit { bit, range, padded });
+        self.read_range(arguments[1], query, if bit { -1 } else { 0 });
+        Ok(())
+    }
+
+    /// Adds a read of a part of a value. If the arguments are wrong, the error is the reply only if the key exists:
+    /// otherwise Redis replies as for a missing key.
+    fn read_range(&mut self, key: &'a [u8], query: Result<Query, ArgumentError>, missing: i8) {
+        match query {
+            Ok(query) => self.batch.long_read(key, query, ReplyKind::Integer),
+            Err(error) => {
+                self.batch.read(key, Query::Exists, ReplyKind::Refused(error, missing));
+            }
+        }
+    }
+
+    /// BITOP.
+    pub(super) fn bitop(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let op = match arguments[1] {
+            name if is(name, "and") => Bitwise::And,
+            name if is(name, "or") => Bitwise::Or,
+            name if is(name, "xor") => Bitwise::Xor,
+            name if is(name, "not") => Bitwise::Not,
+            _ => return Err(SYNTAX),
+        };
+        if op == Bitwise::Not && arguments.len() != 4 {
+            return Err("ERR BITOP NOT must be called with a single source key.".into());
+        }
+        self.batch.bitwise(op, arguments[2], &arguments[3..]);
+        Ok(())
+    }
+
+    /// BITFIELD, and BITFIELD_RO if `reads_only`.
+    pub(super) fn bitfield(
+        &mut self,
+        arguments: &[&'a [u8]],
+        reads_only: bool,
+    ) -> Result<(), CommandError> {
+        let fields = fields(&arguments[2..])?;
+        if fields.is_empty() {
+            self.batch.push_reply(self.connection.protocol, |out| out.array(0));
+        } else if !fields.iter().any(Field::writes) {
+            self.batch.read_fields(arguments[1], &fields);
+        } else if reads_only {
+            return Err("ERR BITFIELD_RO only supports the GET subcommand".into());
+        } else {
+            self.batch.change_fields(arguments[1], &fields);
+        }
+        Ok(())
+    }
+}
+
+/// Parses the operations of BITFIELD.
+fn fields(mut arguments: &[&[u8]]) -> Result<Vec<Field>, CommandError> {
+    let (mut fields, mut overflow) = (Vec::new(), Overflow::Wrap);
+    loop {
+        let integer = |argument| number::integer(argument).ok_or(NOT_AN_INTEGER);
+        arguments = match arguments {
+            [] => return Ok(fields),
+            [name, kind, at, rest @ ..] if is(name, "get") => {
+                let kind = field_type(kind)?;
+                let offset = field_offset(at, kind.bits())?;
+                fields.push(Field { kind, offset, op: FieldOp::Get });
+                rest
+            }
+            [name, kind, at, number, rest @ ..] if is(name, "set") || is(name, "incrby") => {
+                let kind = field_type(kind)?;
+                let offset = field_offset(at, kind.bits())?;
+                let number = integer(number)?;
+                let op = if is(name, "set") {
+                    FieldOp::Set(number, overflow)
+                } else {
+                    FieldOp::IncrementBy(number, overflow)
+                };
+                fields.push(Field { kind, offset, op });
+                rest
+            }
+            [name, how, rest @ ..] if is(name, "overflow") => {
+                overflow = match how {
+                    how if is(how, "wrap") => Overflow::Wrap,
+                    how if is(how, "sat") => Overflow::Saturate,
+                    how if is(how, "fail") => Overflow::Fail,
+                    _ => return Err("ERR Invalid OVERFLOW type specified".into()),
+                };
+                rest
+            }
+            _ => return Err(SYNTAX),
+        };
+    }
+}

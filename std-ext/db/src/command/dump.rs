@@ -1,0 +1,144 @@
+//! DUMP and RESTORE, in Redis's format.
+//!
+//! DUMP replies as redis-server 7.0 does, and RESTORE takes payloads of all versions up to that of Redis 8.0.
+
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::batch::{Batch, transaction_refused};
+use crate::command::execute::Execution;
+use crate::command::queue::Queued;
+use crate::command::reply::{ReplyKind, RestoreError};
+use crate::command::table::Id;
+use crate::limits::TRANSACTION_BYTES;
+use crate::rdb::payload::{self, PayloadError};
+use crate::request::{Change, Expiry, Query, SetCondition};
+use crate::state::number;
+use std::borrow::Cow;
+
+/// The value of a payload, or the reason why there is none.
+type Restored<'p> = Result<Cow<'p, [u8]>, PayloadError>;
+
+/// The options of RESTORE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Options {
+    replace: bool,
+    absolute: bool,
+}
+
+impl<'a> Execution<'_, 'a> {
+    /// RESTORE.
+    pub(super) fn restore(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        match payload::restore(arguments[3]) {
+            // The batch may borrow a value that is in the input.
+            Ok(Cow::Borrowed(value)) => self.store(arguments, Ok(value)),
+            Err(why) => self.store(arguments, Err(why)),
+            Ok(Cow::Owned(value)) => {
+                self.execute_batch();
+                let mut execution = self.nested(Batch::default());
+                if let Err(error) = execution.store(arguments, Ok(&value)) {
+                    execution.error(error.as_ref());
+                }
+                execution.execute_batch();
+                (self.lsn, self.next) = (execution.lsn, execution.next);
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds the RESTORE of a transaction, whose payload is known already.
+    pub(super) fn restore_queued(&mut self, arguments: &[&'a [u8]], restored: &'a Restored<'_>) {
+        self.connection.command = "restore";
+        let value = restored.as_ref().map(|value| &value[..]).map_err(|why| *why);
+        if let Err(error) = self.store(arguments, value) {
+            self.error(error.as_ref());
+        }
+    }
+
+    /// Adds the change. Errors are found in Redis's order: options, the key that exists, the time, the payload.
+    fn store(
+        &mut self,
+        arguments: &[&'a [u8]],
+        value: Result<&'a [u8], PayloadError>,
+    ) -> Result<(), CommandError> {
+        let options = options(&arguments[4..])?;
+        let value = value.map_err(|why| match why {
+            PayloadError::VersionOrChecksum => RestoreError::VersionOrChecksum,
+            PayloadError::Format => RestoreError::Format,
+        });
+        let expiry = self.restored_expiry(arguments[2], options);
+        match expiry.and_then(|expiry| Ok((expiry, value?))) {
+            Ok((expiry, value)) => {
+                let condition =
+                    if options.replace { SetCondition::Always } else { SetCondition::IfAbsent };
+                let set = Change::Set { value, condition, expiry, get: false };
+                self.batch.change(arguments[1], set, ReplyKind::Restored);
+            }
+            Err(error) if options.replace => return Err(error.text().into()),
+            Err(error) => {
+                self.batch.read(arguments[1], Query::Exists, ReplyKind::NotRestored(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn restored_expiry(&self, ttl: &[u8], options: Options) -> Result<Expiry, RestoreError> {
+        let ttl = number::integer(ttl).ok_or(RestoreError::NotAnInteger)?;
+        let ttl = u64::try_from(ttl).map_err(|_| RestoreError::Ttl)?;
+        Ok(match ttl {
+            0 => Expiry::Never,
+            at if options.absolute => Expiry::At(at),
+            ttl => Expiry::At(self.session.now().saturating_add(ttl)),
+        })
+    }
+}
+
+/// Returns the values of the payloads of a transaction's commands, in order.
+///
+/// # Errors
+/// If they need more memory than the commands of a transaction may take.
+pub(super) fn restore_all<'q>(commands: &[Queued<'q>]) -> Result<Vec<Restored<'q>>, CommandError> {
+    let restores = commands.iter().filter(|(spec, _)| spec.id == Id::Restore);
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    for (_, arguments) in restores {
+        let restored = payload::restore(arguments[3]);
+        if let Ok(Cow::Owned(value)) = &restored {
+            bytes += value.len();
+        }
+        if bytes > TRANSACTION_BYTES {
+            return Err(transaction_refused("the values that RESTORE stores exceed 64 MiB"));
+        }
+        all.push(restored);
+    }
+    Ok(all)
+}
+
+fn options(words: &[&[u8]]) -> Result<Options, CommandError> {
+    let mut options = Options::default();
+    let (mut idle, mut frequency) = (false, false);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if is(word, "replace") {
+            options.replace = true;
+        } else if is(word, "absttl") {
+            options.absolute = true;
+        } else if is(word, "idletime")
+            && !frequency
+            && let Some(seconds) = words.next()
+        {
+            idle = true;
+            if number::integer(seconds).ok_or(NOT_AN_INTEGER)? < 0 {
+                return Err("ERR Invalid IDLETIME value, must be >= 0".into());
+            }
+        } else if is(word, "freq")
+            && !idle
+            && let Some(often) = words.next()
+        {
+            frequency = true;
+            if !(0..=255).contains(&number::integer(often).ok_or(NOT_AN_INTEGER)?) {
+                return Err("ERR Invalid FREQ value, must be >= 0 and <= 255".into());
+            }
+        } else {
+            return Err(SYNTAX);
+        }
+    }
+    Ok(options)
+}

@@ -1,0 +1,267 @@
+//! LATENCY: the events that took longest, and the latencies of each command.
+
+use crate::command::arguments::{CommandError, shown, subcommand};
+use crate::command::diagnostics::counters::{self, CommandTotals, NUMBERS};
+use crate::command::diagnostics::latency::{Events, Sample};
+use crate::command::execute::Execution;
+use crate::command::table;
+use crate::resp::write::Writer;
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Clone, Copy)]
+enum Subcommand {
+    Doctor,
+    Graph,
+    Histogram,
+    History,
+    Latest,
+    Reset,
+    Help,
+}
+
+const SUBCOMMANDS: [(&str, i8, Subcommand); 7] = [
+    ("doctor", 2, Subcommand::Doctor),
+    ("graph", 3, Subcommand::Graph),
+    ("histogram", -2, Subcommand::Histogram),
+    ("history", 3, Subcommand::History),
+    ("latest", 2, Subcommand::Latest),
+    ("reset", -2, Subcommand::Reset),
+    ("help", 2, Subcommand::Help),
+];
+
+const HELP: [&str; 15] = [
+    "LATENCY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "DOCTOR",
+    "    Return a human readable latency analysis report.",
+    "GRAPH <event>",
+    "    Return an ASCII latency graph for the <event> class.",
+    "HISTORY <event>",
+    "    Return time-latency samples for the <event> class.",
+    "LATEST",
+    "    Return the latest latency samples for all events.",
+    "RESET [<event> ...]",
+    "    Reset latency data of one or more <event> classes.",
+    "    (default: reset all data for all event classes)",
+    "HISTOGRAM [COMMAND ...]",
+    "    Return a cumulative distribution of latencies in the format of a histogram for the specified command names.",
+    "    If no commands are specified then all histograms are replied.",
+];
+
+/// Columns and rows of a graph.
+const COLUMNS: usize = 80;
+const ROWS: usize = 4;
+/// The characters of a column's end, from low to high.
+const ENDS: [char; 3] = ['_', 'o', '#'];
+
+/// The first bound of the histograms, in nanoseconds. Each further one is twice the one before.
+const FIRST_BOUND: u64 = 1024;
+const BOUNDS: u32 = 27;
+
+impl<'a> Execution<'_, 'a> {
+    /// LATENCY.
+    pub(super) fn latency(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let named = subcommand("latency", &SUBCOMMANDS, arguments)?;
+        // Commands before this one count.
+        self.execute_batch();
+        let words = &arguments[2..];
+        let all = self.meter.diagnostics.latency.all();
+        let events = |name: &[u8]| all.iter().find(|(event, _)| event.as_bytes() == name);
+        match named {
+            Subcommand::Doctor => {
+                let report = doctor(self.meter.diagnostics.latency.threshold(), all.iter());
+                self.reply(|out| out.verbatim(*b"txt", report.as_bytes()));
+            }
+            Subcommand::Graph => {
+                let Some((name, events)) = events(words[0]) else {
+                    let name = String::from_utf8_lossy(shown(words[0], usize::MAX)).into_owned();
+                    return Err(format!("ERR No samples available for event '{name}'").into());
+                };
+                let text = graph(name, events, now());
+                self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
+            }
+            Subcommand::Histogram => self.histograms(words),
+            Subcommand::History => {
+                let samples = events(words[0]).map(|(_, events)| &events.samples);
+                self.reply(|out| {
+                    out.array(samples.map_or(0, VecDeque::len));
+                    for sample in samples.into_iter().flatten() {
+                        out.array(2);
+                        out.integer(sample.at.cast_signed());
+                        out.integer(sample.milliseconds.cast_signed());
+                    }
+                });
+            }
+            Subcommand::Latest => self.reply(|out| {
+                out.array(all.len());
+                for (name, events) in &all {
+                    let last = events.samples.back();
+                    out.array(4);
+                    out.bulk(name.as_bytes());
+                    out.integer(last.map_or(0, |last| last.at.cast_signed()));
+                    out.integer(last.map_or(0, |last| last.milliseconds.cast_signed()));
+                    out.integer(events.longest.cast_signed());
+                }
+            }),
+            Subcommand::Reset => {
+                let count = self.meter.diagnostics.latency.reset(words);
+                self.reply(|out| out.integer(count.cast_signed() as i64));
+            }
+            Subcommand::Help => self.help(&HELP),
+        }
+        Ok(())
+    }
+
+    /// LATENCY HISTOGRAM, of the named commands and their subcommands, or of all.
+    fn histograms(&mut self, names: &[&[u8]]) {
+        let totals = self.meter.diagnostics.totals_since_reset();
+        let mut numbers: Vec<usize> = Vec::new();
+        if names.is_empty() {
+            numbers.extend(0..NUMBERS);
+        }
+        for name in names {
+            let named = |number: &usize| {
+                let spec = counters::spec(*number);
+                let is_part = table::find(name).is_some_and(|command| command.id == spec.id);
+                is_part || spec.name.as_bytes().eq_ignore_ascii_case(name)
+            };
+            numbers.extend((0..NUMBERS).filter(named));
+        }
+        numbers.retain(|number| totals[*number].tracked() > 0);
+        self.reply(|out| {
+            out.map(numbers.len());
+            for number in &numbers {
+                write_histogram(counters::spec(*number).name, &totals[*number], out);
+            }
+        });
+    }
+}
+
+fn write_histogram(name: &str, of: &CommandTotals, out: &mut Writer<'_>) {
+    let bounds = || (0..BOUNDS).map(|n| FIRST_BOUND << n);
+    let counts = of.within(bounds());
+    let mut before = 0;
+    let mut rises: Vec<(u64, u64)> = Vec::new();
+    for (bound, count) in bounds().zip(counts) {
+        if count > before {
+            // Redis shows the largest value that its histogram takes for this bound.
+            rises.push(((bound + (bound >> 7) - 1) / 1000, count));
+            before = count;
+        }
+    }
+    out.bulk(name.as_bytes());
+    out.map(2);
+    out.bulk(b"calls");
+    out.integer(of.tracked().cast_signed());
+    out.bulk(b"histogram_usec");
+    out.map(rises.len());
+    for (microseconds, count) in rises {
+        out.integer(microseconds.cast_signed());
+        out.integer(count.cast_signed());
+    }
+}
+
+/// Returns the time in seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
+/// Says what the samples show, and what to do.
+fn doctor<'e>(threshold: u64, all: impl Iterator<Item = (&'e &'static str, &'e Events)>) -> String {
+    if threshold == 0 {
+        return "Latency is not monitored. CONFIG SET latency-monitor-threshold <milliseconds> begins it.\n"
+            .to_owned();
+    }
+    let mut report = String::new();
+    for (name, events) in all {
+        let count = events.samples.len() as u64;
+        let sum: u64 = events.samples.iter().map(|sample| sample.milliseconds).sum();
+        let mean = sum.checked_div(count).unwrap_or(0);
+        // Writing to memory does not fail.
+        let _ = writeln!(
+            report,
+            "{name}: {count} seconds with an event of {threshold} ms or more, {mean} ms on average, {} ms the \
+             longest.",
+            events.longest
+        );
+    }
+    if report.is_empty() {
+        return format!("No event has taken {threshold} ms or more.\n");
+    }
+    report.push_str(
+        "SLOWLOG GET shows the commands. Commands on all keys (KEYS, FLUSHALL, SAVE), very large values and long \
+         pipelines take long; so does everything if the machine has too few processors.\n",
+    );
+    report
+}
+
+/// Draws the samples of an event, as Redis does.
+fn graph(name: &str, events: &Events, now: u64) -> String {
+    let times = || events.samples.iter().map(|sample| sample.milliseconds);
+    let (high, low) = (times().max().unwrap_or(0), times().min().unwrap_or(0));
+    let longest = events.longest;
+    let mut text = format!("{name} - high {high} ms, low {low} ms (all time high {longest} ms)\n");
+    text.push_str(&"-".repeat(COLUMNS));
+    text.push('\n');
+    let samples: Vec<Sample> = events.samples.iter().copied().collect();
+    for (number, line) in samples.chunks(COLUMNS).enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        draw(line, (low, high), now, &mut text);
+    }
+    text
+}
+
+/// Draws one line of a graph: columns, and below them how long ago each was.
+fn draw(samples: &[Sample], (low, high): (u64, u64), now: u64, text: &mut String) {
+    let steps = ENDS.len() * ROWS;
+    let range = (high - low).max(1);
+    let step = |sample: &Sample| {
+        (((sample.milliseconds - low) * steps as u64 / range) as usize).min(steps - 1)
+    };
+    for row in 0..ROWS {
+        let below = (ROWS - row - 1) * ENDS.len();
+        text.extend(samples.iter().map(|sample| match step(sample).checked_sub(below) {
+            None => ' ',
+            Some(end) => ENDS.get(end).copied().unwrap_or('|'),
+        }));
+        text.push('\n');
+    }
+    let labels: Vec<String> = samples.iter().map(|sample| ago(now, sample.at)).collect();
+    text.push_str(&" ".repeat(samples.len()));
+    text.push('\n');
+    for at in 0..labels.iter().map(String::len).max().unwrap_or(0) {
+        text.extend(labels.iter().map(|label| label.chars().nth(at).unwrap_or(' ')));
+        text.push('\n');
+    }
+}
+
+/// Says how long ago a time was.
+fn ago(now: u64, at: u64) -> String {
+    match now.saturating_sub(at) {
+        seconds @ ..60 => format!("{seconds}s"),
+        seconds @ 60..3600 => format!("{}m", seconds / 60),
+        seconds @ 3600..86_400 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graphs_are_those_of_redis() {
+        let sample = |at, milliseconds| Sample { at, milliseconds };
+        let samples = [(1000, 100), (1001, 200), (1002, 300), (1003, 50), (1012, 100)];
+        let samples = samples.map(|(at, milliseconds)| sample(at, milliseconds)).into();
+        let text = graph("command", &Events { samples, longest: 300 }, 1075);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "command - high 300 ms, low 50 ms (all time high 300 ms)");
+        assert_eq!(lines[1], "-".repeat(80));
+        assert_eq!(lines[2..], ["  #  ", " o|  ", " ||  ", "#||_#", "     ", "11111", "mmmmm"]);
+        assert_eq!(ago(90_000, 0), "1d");
+    }
+}

@@ -1,0 +1,174 @@
+//! How the commands of a connection are counted and measured.
+//!
+//! The clock is read once for each batch, and once for each command that is executed alone. If a batch was slow, its
+//! requests are parsed once more for the slow log, so that a batch that was not has no cost.
+
+use crate::command::diagnostics::call_meter::Slow;
+use crate::command::diagnostics::counters::number;
+use crate::command::diagnostics::slow_log::{SlowCommand, shortened};
+use crate::command::execute::Execution;
+use crate::command::latency::now;
+use crate::command::redact::redacted;
+use crate::command::reply::error_text;
+use crate::command::subcommands;
+use crate::command::table::{self, CommandSpec, Id};
+use crate::request::RequestError;
+use crate::resp::inline;
+use crate::resp::parse::{Found, Limits, Requests};
+use std::borrow::Cow;
+
+/// The arguments of a request.
+type Arguments<'i> = Vec<Cow<'i, [u8]>>;
+
+/// Returns whether a command takes so little time that it is measured together with others.
+fn is_brief(id: Id) -> bool {
+    matches!(id, Id::Ping | Id::Echo | Id::Time | Id::Select | Id::Multi | Id::Object | Id::Memory)
+}
+
+impl Execution<'_, '_> {
+    /// Counts a command that was dispatched outside of a batch, or has subcommands.
+    pub(super) fn count_measured(&mut self, id: Id, arguments: &[&[u8]]) {
+        self.meter.count(number(id, arguments));
+        if self.batch.is_empty() && !is_brief(id) {
+            self.lap(self.end);
+        }
+    }
+
+    /// Replies an error of a command that was dispatched.
+    #[cold]
+    pub(super) fn fail(&mut self, id: Id, arguments: &[&[u8]], error: &str) {
+        let number = number(id, arguments);
+        self.meter.count(number);
+        self.meter.fail(number);
+        self.error(error);
+    }
+
+    /// Counts the errors among the replies of a batch.
+    #[cold]
+    pub(super) fn count_failures(&mut self) {
+        for (number, error) in std::mem::take(&mut self.batch.failures) {
+            self.meter.fail(number.into());
+            self.meter.diagnostics.count_error(match error {
+                RequestError::NotPrimary | RequestError::SlotNotOwned => b"MOVED",
+                _ => error_text(error).as_bytes(),
+            });
+        }
+    }
+
+    /// Measures the commands that were counted since the last call, whose requests end at `upto`.
+    #[inline]
+    pub(super) fn lap(&mut self, upto: usize) {
+        if let Some(slow) = self.meter.lap() {
+            self.note_slow(slow, upto);
+        }
+        self.measured = upto;
+    }
+
+    /// Adds commands to the slow log. Each has an equal share of the time. If no share is as long as the threshold,
+    /// but all are together, the entry is the longest request, and says how many others there were.
+    #[cold]
+    fn note_slow(&mut self, slow: Slow, upto: usize) {
+        let requests = executed(self.requests(upto));
+        self.note_event(slow, &requests);
+        let count = requests.len() as u64;
+        let Some(share) = slow.took.checked_div(count) else { return };
+        let threshold = self.meter.diagnostics.slow_log.threshold();
+        if slow.took < threshold {
+            return;
+        }
+        if share >= threshold {
+            for request in &requests {
+                self.push_slow(request, share, None);
+            }
+            return;
+        }
+        let size = |request: &&Arguments<'_>| -> usize {
+            request.iter().map(|argument| argument.len() + size_of::<&[u8]>()).sum()
+        };
+        if let Some(longest) = requests.iter().max_by_key(size) {
+            let others = format!("... ({} more commands of the pipeline)", count - 1);
+            self.push_slow(longest, slow.took, Some(others));
+        }
+    }
+
+    /// Keeps an event for LATENCY.
+    fn note_event(&self, slow: Slow, requests: &[Arguments<'_>]) {
+        let monitor = &self.meter.diagnostics.latency;
+        let (took, threshold) = (slow.took / 1_000_000, monitor.threshold());
+        if threshold == 0 || took < threshold {
+            return;
+        }
+        let is_fast = |request: &Arguments<'_>| {
+            let part = request.get(1).and_then(|part| subcommands::find(&request[0], part));
+            part.or_else(|| table::find(&request[0])).is_some_and(|spec| spec.has_flag("fast"))
+        };
+        let event = if requests.iter().all(is_fast) { "fast-command" } else { "command" };
+        monitor.note(event, now(), took);
+    }
+
+    fn push_slow(&self, request: &Arguments<'_>, nanoseconds: u64, others: Option<String>) {
+        let arguments: Vec<&[u8]> = request.iter().map(|argument| &**argument).collect();
+        let mut arguments = shortened(&redacted(&arguments));
+        arguments.extend(others.map(String::into_bytes));
+        self.meter.diagnostics.slow_log.push(SlowCommand {
+            id: 0,
+            at: now(),
+            microseconds: nanoseconds / 1000,
+            arguments,
+            address: self.connection.address.clone(),
+            name: self.connection.name().to_vec(),
+        });
+    }
+
+    /// Parses the requests that were not measured before, up to `upto`.
+    fn requests(&self, upto: usize) -> Vec<Arguments<'_>> {
+        let mut at = self.measured;
+        let (mut parser, mut arguments, mut all) = (Requests::default(), Vec::new(), Vec::new());
+        while at < upto {
+            let rest = &self.input[at..];
+            let (request, length): (Arguments<'_>, _) =
+                match parser.next(rest, Limits::FULL, &mut arguments) {
+                    Found::Request(length) => (
+                        arguments.iter().map(|argument| Cow::Borrowed(*argument)).collect(),
+                        length,
+                    ),
+                    Found::Quoted(length) => {
+                        let words = inline::split(&rest[..length]).unwrap_or_default();
+                        (words.into_iter().map(Cow::Owned).collect(), length)
+                    }
+                    Found::Nothing(length) => (Vec::new(), length),
+                    Found::Unfinished(_) | Found::Invalid(_) => break,
+                };
+            at += length.max(1);
+            if !request.is_empty() {
+                all.push(request);
+            }
+        }
+        all
+    }
+}
+
+/// Leaves out requests that were only queued, or not executed because they are no command.
+fn executed(requests: Vec<Arguments<'_>>) -> Vec<Arguments<'_>> {
+    let mut all: Vec<Arguments<'_>> = Vec::new();
+    let mut queues = false;
+    for request in requests {
+        let Some(spec) = table::find(&request[0]).filter(|spec| spec.takes(request.len())) else {
+            continue;
+        };
+        let ends_queue = matches!(spec.id, Id::Exec | Id::Discard);
+        if ends_queue && !queues {
+            // The MULTI came with earlier input, and the requests before this one were queued.
+            all.clear();
+        }
+        if ends_queue || !queues {
+            all.push(request);
+        }
+        queues = is_multi(spec) || queues && !ends_queue;
+    }
+    all
+}
+
+fn is_multi(spec: &CommandSpec) -> bool {
+    spec.id == Id::Multi
+}

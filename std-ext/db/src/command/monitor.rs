@@ -1,0 +1,32 @@
+//! MONITOR: a client that sees the commands of all others.
+//!
+//! While there is one, each request is formatted before it is executed. A monitor gets its lines by its mailbox, as a
+//! subscriber gets messages: if it does not read them, it is closed at the limit of subscribers.
+
+use crate::command::arguments::CommandError;
+use crate::command::diagnostics::monitoring::Monitoring;
+use crate::command::execute::Execution;
+use crate::pubsub::Subscriptions;
+use std::sync::Arc;
+
+impl Execution<'_, '_> {
+    /// MONITOR.
+    pub(super) fn monitor(&mut self) -> Result<(), CommandError> {
+        self.execute_batch();
+        if self.connection.is_subscriber() {
+            return Err(
+                "ERR MONITOR is not allowed for a client that subscribes to channels".into()
+            );
+        }
+        if self.connection.monitoring.is_none() {
+            let new = || Box::new(Subscriptions::new(self.server.hub(), self.connection.id));
+            let subscriptions = self.connection.subscriptions.get_or_insert_with(new);
+            let diagnostics = Arc::clone(&self.meter.diagnostics);
+            diagnostics.add_monitor(self.connection.id, subscriptions);
+            self.connection.monitoring =
+                Some(Monitoring { diagnostics, client: self.connection.id });
+        }
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+}

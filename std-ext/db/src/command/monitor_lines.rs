@@ -1,0 +1,124 @@
+//! The lines that monitors see.
+
+use crate::command::connection::Connection;
+use crate::command::diagnostics::Diagnostics;
+use crate::command::redact::redacted;
+use crate::command::subcommands;
+use crate::command::table::{CommandSpec, Id};
+use crate::pubsub::Message;
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Bytes of an argument that a line shows at most.
+const MAX_BYTES: usize = 64 << 10;
+
+/// Shows a request that will be executed to the monitors.
+pub(super) fn show(
+    diagnostics: &Diagnostics,
+    connection: &Connection,
+    spec: &CommandSpec,
+    arguments: &[&[u8]],
+) {
+    if !connection.authenticated && !spec.allowed_unauthenticated() {
+        return;
+    }
+    match &connection.queue {
+        None => show_one(diagnostics, connection, spec, arguments),
+        // Commands of a transaction are shown when they are executed.
+        Some(queue) if spec.id == Id::Exec && !queue.is_aborted() => {
+            let all = queue.arguments();
+            for (spec, arguments) in queue.commands(&all) {
+                show_one(diagnostics, connection, spec, arguments);
+            }
+            show_one(diagnostics, connection, spec, arguments);
+        }
+        Some(_) if matches!(spec.id, Id::Discard | Id::Reset | Id::Quit) => {
+            show_one(diagnostics, connection, spec, arguments);
+        }
+        Some(_) => {}
+    }
+}
+
+fn show_one(
+    diagnostics: &Diagnostics,
+    connection: &Connection,
+    spec: &CommandSpec,
+    arguments: &[&[u8]],
+) {
+    let part = arguments.get(1).filter(|_| subcommands::of(spec).next().is_some());
+    let part = part.and_then(|part| subcommands::find(arguments[0], part));
+    // Redis does not show commands of administrators.
+    if !part.unwrap_or(spec).has_flag("admin") {
+        diagnostics.show_to_monitors(&Message::line(&line(connection, arguments)));
+    }
+}
+
+/// Formats a request, without the first byte of the reply.
+fn line(connection: &Connection, arguments: &[&[u8]]) -> Vec<u8> {
+    let (address, database) = (&*connection.address, connection.database);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut line = Vec::new();
+    let unix = if address.starts_with('/') { "unix:" } else { "" };
+    let address = if unix.is_empty() { address } else { address.trim_end_matches(":0") };
+    // Writing to memory does not fail.
+    let _ =
+        write!(line, "{}.{:06} [{database} {unix}{address}]", now.as_secs(), now.subsec_micros());
+    for argument in redacted(arguments) {
+        line.extend_from_slice(b" \"");
+        escape(&argument[..argument.len().min(MAX_BYTES)], &mut line);
+        if argument.len() > MAX_BYTES {
+            let _ = write!(line, "... ({} more bytes)", argument.len() - MAX_BYTES);
+        }
+        line.push(b'"');
+    }
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+fn escape(bytes: &[u8], line: &mut Vec<u8>) {
+    for &byte in bytes {
+        match byte {
+            b'\\' | b'"' => line.extend([b'\\', byte]),
+            b'\n' => line.extend(b"\\n"),
+            b'\r' => line.extend(b"\\r"),
+            b'\t' => line.extend(b"\\t"),
+            7 => line.extend(b"\\a"),
+            8 => line.extend(b"\\b"),
+            b' '..=b'~' => line.push(byte),
+            _ => {
+                // Writing to memory does not fail.
+                let _ = write!(line, "\\x{byte:02x}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_those_of_redis() {
+        let connection = |address: &str| {
+            let mut connection = Connection::new(1, address.to_owned(), String::new(), false);
+            connection.database = 3;
+            connection
+        };
+        let shown = |address: &str, words: &[&[u8]]| {
+            let line = String::from_utf8(line(&connection(address), words)).unwrap();
+            let (time, rest) = line.split_once(' ').unwrap();
+            let (seconds, micros) = time.split_once('.').unwrap();
+            assert!(seconds.parse::<u64>().unwrap() > 1_600_000_000 && micros.len() == 6, "{line}");
+            rest.to_owned()
+        };
+        let text = shown("127.0.0.1:5", &[b"SET", b"a \"\\", b"\n\r\t\x07\x08\x00\xff"]);
+        assert_eq!(
+            text,
+            "[3 127.0.0.1:5] \"SET\" \"a \\\"\\\\\" \"\\n\\r\\t\\a\\b\\x00\\xff\"\r\n"
+        );
+        let text = shown("/run/socket:0", &[b"AUTH", b"sesame"]);
+        assert_eq!(text, "[3 unix:/run/socket] \"AUTH\" \"(redacted)\"\r\n", "a secret is shown");
+        let text = shown("127.0.0.1:5", &[b"GET", &b"x".repeat(70_000)]);
+        assert!(text.ends_with("x... (4464 more bytes)\"\r\n"), "a line takes any memory");
+    }
+}

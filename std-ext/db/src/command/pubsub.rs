@@ -1,0 +1,246 @@
+//! Commands about channels: subscriptions and messages.
+
+use crate::command::arguments::{CommandError, is, subcommand, unknown_subcommand, wrong_number};
+use crate::command::connection::ReplyMode;
+use crate::command::execute::Execution;
+use crate::command::subcommands;
+use crate::command::table::{CommandSpec, Id};
+use crate::pubsub::{Kind, Left, Subscriptions};
+use crate::resp::write::Writer;
+use std::borrow::Cow;
+
+const TOO_MANY: &str = "ERR the subscriptions of this connection exceed 64 MiB";
+
+#[derive(Clone, Copy)]
+enum Subcommand {
+    Channels(Kind),
+    NumSub(Kind),
+    NumPat,
+    Help,
+}
+
+const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
+    ("channels", -2, Subcommand::Channels(Kind::Channel)),
+    ("numsub", -2, Subcommand::NumSub(Kind::Channel)),
+    ("numpat", 2, Subcommand::NumPat),
+    ("shardchannels", -2, Subcommand::Channels(Kind::ShardChannel)),
+    ("shardnumsub", -2, Subcommand::NumSub(Kind::ShardChannel)),
+    ("help", 2, Subcommand::Help),
+];
+
+const HELP: [&str; 12] = [
+    "PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CHANNELS [<pattern>]",
+    "    Return the currently active channels matching a <pattern> (default: '*').",
+    "NUMPAT",
+    "    Return number of subscriptions to patterns.",
+    "NUMSUB [<channel> ...]",
+    "    Return the number of subscribers for the specified channels, excluding",
+    "    pattern subscriptions(default: no channels).",
+    "SHARDCHANNELS [<pattern>]",
+    "    Return the currently active shard level channels matching a <pattern> (default: '*').",
+    "SHARDNUMSUB [<shardchannel> ...]",
+    "    Return the number of subscribers for the specified shard level channel(s)",
+];
+
+/// Returns the error if a client that subscribes in RESP2 must not use a command. An error of the command's own goes
+/// first.
+pub(super) fn refused_to_subscriber(
+    spec: &'static CommandSpec,
+    arguments: &[&[u8]],
+) -> Option<CommandError> {
+    let allowed = matches!(
+        spec.id,
+        Id::Subscribe
+            | Id::Unsubscribe
+            | Id::PSubscribe
+            | Id::PUnsubscribe
+            | Id::SSubscribe
+            | Id::SUnsubscribe
+            | Id::Ping
+            | Id::Quit
+            | Id::Reset
+    );
+    if allowed || !spec.takes(arguments.len()) {
+        return None;
+    }
+    let mut named = spec;
+    if let Some(part) = arguments.get(1)
+        && subcommands::of(spec).next().is_some()
+    {
+        let Some(found) = subcommands::find(arguments[0], part) else {
+            return Some(unknown_subcommand(spec.name, part));
+        };
+        if !found.takes(arguments.len()) {
+            return Some(wrong_number(found.name));
+        }
+        named = found;
+    }
+    let why = format!(
+        "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        named.name
+    );
+    let begin = match spec.id {
+        Id::Exec => "EXECABORT Transaction discarded because of: ",
+        _ => "ERR ",
+    };
+    Some(Cow::Owned(format!("{begin}{why}")))
+}
+
+/// Returns the first part of the replies to the commands that begin and end subscriptions.
+fn words(kind: Kind) -> (&'static [u8], &'static [u8]) {
+    match kind {
+        Kind::Channel => (b"subscribe", b"unsubscribe"),
+        Kind::Pattern => (b"psubscribe", b"punsubscribe"),
+        Kind::ShardChannel => (b"ssubscribe", b"sunsubscribe"),
+    }
+}
+
+impl<'a> Execution<'_, 'a> {
+    /// SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE.
+    pub(super) fn subscribe(&mut self, kind: Kind, names: &[&'a [u8]]) -> Result<(), CommandError> {
+        if self.connection.monitoring.is_some() {
+            return Err("ERR a client that monitors cannot subscribe to channels".into());
+        }
+        self.execute_batch();
+        let new = || Box::new(Subscriptions::new(self.server.hub(), self.connection.id));
+        let mut subscriptions = self.connection.subscriptions.take().unwrap_or_else(new);
+        let mut has_room = true;
+        for name in names {
+            has_room = has_room && subscriptions.add(kind, name);
+            if !has_room {
+                break;
+            }
+            let count = subscriptions.count(kind);
+            self.push(|out| changed(out, words(kind).0, Some(name), count));
+        }
+        self.connection.subscriptions = Some(subscriptions);
+        self.connection.update_blocked();
+        if has_room { Ok(()) } else { Err(TOO_MANY.into()) }
+    }
+
+    /// UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE.
+    pub(super) fn unsubscribe(&mut self, kind: Kind, names: &[&'a [u8]]) {
+        self.execute_batch();
+        let word = words(kind).1;
+        let Some(mut subscriptions) = self.connection.subscriptions.take() else {
+            for name in names {
+                self.push(|out| changed(out, word, Some(name), 0));
+            }
+            if names.is_empty() {
+                self.push(|out| changed(out, word, None, 0));
+            }
+            return;
+        };
+        for name in names {
+            subscriptions.remove(kind, name);
+            self.push_mail(&subscriptions);
+            let count = subscriptions.count(kind);
+            self.push(|out| changed(out, word, Some(name), count));
+        }
+        if names.is_empty() {
+            let mut ended = Vec::new();
+            subscriptions.remove_all(kind, |name, count| ended.push((name.clone(), count)));
+            self.push_mail(&subscriptions);
+            for (name, count) in &ended {
+                self.push(|out| changed(out, word, Some(name), *count));
+            }
+            if ended.is_empty() {
+                let count = subscriptions.count(kind);
+                self.push(|out| changed(out, word, None, count));
+            }
+        }
+        self.connection.subscriptions = Some(subscriptions);
+        self.connection.update_blocked();
+    }
+
+    /// PUBLISH and SPUBLISH.
+    pub(super) fn publish(&mut self, kind: Kind, arguments: &[&'a [u8]]) {
+        // The receivers see the changes that the client has made before.
+        self.execute_batch();
+        let (hub, channel, payload) = (self.server.hub(), arguments[1], arguments[2]);
+        let receivers = match kind {
+            Kind::ShardChannel => hub.publish_to_shard(channel, payload),
+            _ => hub.publish(channel, payload),
+        };
+        // A client's own message comes before the reply.
+        if self.connection.reply_mode == ReplyMode::All
+            && let Some(subscriptions) = self.connection.subscriptions.take()
+        {
+            self.push_mail(&subscriptions);
+            self.connection.subscriptions = Some(subscriptions);
+        }
+        self.reply(|out| out.integer(receivers.cast_signed()));
+    }
+
+    /// PUBSUB.
+    pub(super) fn pubsub(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let hub = self.server.hub();
+        match subcommand("pubsub", &SUBCOMMANDS, arguments)? {
+            Subcommand::Channels(kind) => {
+                let pattern = &arguments[2..];
+                if pattern.len() > 1 {
+                    let name = if kind == Kind::Channel { "channels" } else { "shardchannels" };
+                    let given = String::from_utf8_lossy(arguments[1]);
+                    debug_assert!(is(arguments[1], name), "another subcommand");
+                    let why = "unknown subcommand or wrong number of arguments for";
+                    return Err(format!("ERR {why} '{given}'. Try PUBSUB HELP.").into());
+                }
+                let names = hub.names(kind, pattern.first().copied());
+                self.reply(|out| {
+                    out.array(names.len());
+                    for name in &names {
+                        out.bulk(name);
+                    }
+                });
+            }
+            Subcommand::NumSub(kind) => {
+                let names = &arguments[2..];
+                self.reply(|out| {
+                    out.array(names.len() * 2);
+                    for name in names {
+                        out.bulk(name);
+                        out.integer(hub.subscribers(kind, name).cast_signed());
+                    }
+                });
+            }
+            Subcommand::NumPat => {
+                let patterns = hub.counts().patterns;
+                self.reply(|out| out.integer(patterns.cast_signed()));
+            }
+            Subcommand::Help => self.help(&HELP),
+        }
+        Ok(())
+    }
+
+    /// Writes a push, which goes to the client also if it wants no replies.
+    fn push(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
+        self.connection.pushed = true;
+        self.reply(write);
+    }
+
+    /// Writes the messages that wait for this client. The caller has ended a subscription, or has sent a message.
+    fn push_mail(&mut self, subscriptions: &Subscriptions) {
+        let mut messages = Vec::new();
+        // The server closes the client if its messages have exceeded the limit.
+        let _: Left = subscriptions.mailbox().take(usize::MAX, &mut messages);
+        let mark = self.connection.message_mark();
+        for message in &messages {
+            self.push(|out| {
+                out.raw(&[mark]);
+                out.raw(message.rest());
+            });
+        }
+    }
+}
+
+/// Writes that a subscription has begun or ended, and the number of subscriptions.
+fn changed(out: &mut Writer<'_>, word: &[u8], name: Option<&[u8]>, count: usize) {
+    out.push(3);
+    out.bulk(word);
+    match name {
+        Some(name) => out.bulk(name),
+        None => out.null(),
+    }
+    out.integer((count as u64).cast_signed());
+}

@@ -1,0 +1,42 @@
+//! The commands of an append-only file of Redis.
+
+use crate::command::table::{self, Id};
+
+/// How a command of an append-only file is handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// It is executed, if its database is imported.
+    Execute(&'static str),
+    /// It is executed in any database.
+    ExecuteAlways(&'static str),
+    /// It selects a database.
+    Select,
+    /// It begins a transaction.
+    Multi,
+    /// It ends a transaction.
+    Exec,
+    /// It changes no key.
+    Ignore,
+    /// This program does not have it.
+    Unknown,
+}
+
+/// Returns how a command is handled.
+pub(crate) fn replay(arguments: &[&[u8]]) -> Replay {
+    let name = arguments.first().copied().unwrap_or_default();
+    let Some(spec) = table::find(name).filter(|spec| spec.takes(arguments.len())) else {
+        return Replay::Unknown;
+    };
+    match spec.id {
+        Id::Select => Replay::Select,
+        Id::Multi => Replay::Multi,
+        Id::Exec => Replay::Exec,
+        // Only one database is imported, so another one cannot give its keys.
+        Id::SwapDb | Id::Move => Replay::Unknown,
+        Id::Copy if arguments.len() > 4 => Replay::Unknown,
+        Id::FlushAll => Replay::ExecuteAlways(spec.name),
+        _ if spec.has_flag("write") => Replay::Execute(spec.name),
+        _ if spec.keys.0 == 0 => Replay::Ignore,
+        _ => Replay::Unknown,
+    }
+}

@@ -1,0 +1,165 @@
+//! The state of one run: its limits, and errors on their way through Lua.
+
+use crate::command::script::cjson_settings::Settings;
+use crate::resp::Protocol;
+use crate::scripts::{Scripts, Switch};
+use mlua::{Lua, Value};
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Why a script was stopped from outside. Its changes are undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It took longer than the time limit.
+    TimedOut(Duration),
+    /// SCRIPT KILL.
+    Killed,
+}
+
+/// The state of one run.
+pub(super) struct Control {
+    switch: Arc<Switch>,
+    limit: Cell<Option<(Instant, Duration)>>,
+    /// Set once, and never caught by the script.
+    stop: Cell<Option<Stop>>,
+    /// The value of the last error that is no string.
+    value: RefCell<Option<Value>>,
+    /// Where the error came from that ended the script.
+    pub(super) place: RefCell<Option<(String, usize)>>,
+    /// The protocol of the replies that the script sees.
+    pub(super) protocol: Cell<Protocol>,
+    /// The state of `math.random`.
+    pub(super) random: Cell<u64>,
+    /// The settings of `cjson`.
+    pub(super) json: Cell<Settings>,
+}
+
+impl Control {
+    pub(super) fn new(scripts: &Scripts) -> Self {
+        Self {
+            switch: scripts.add_switch(),
+            limit: Cell::default(),
+            stop: Cell::default(),
+            value: RefCell::default(),
+            place: RefCell::default(),
+            protocol: Cell::new(Protocol::Two),
+            random: Cell::new(0),
+            json: Cell::new(Settings::DEFAULT),
+        }
+    }
+
+    /// Begins a run.
+    pub(super) fn begin(&self, limit: Option<Duration>) {
+        self.limit.set(limit.map(|limit| (Instant::now() + limit, limit)));
+        self.stop.set(None);
+        *self.value.borrow_mut() = None;
+        *self.place.borrow_mut() = None;
+        self.protocol.set(Protocol::Two);
+        self.json.set(Settings::DEFAULT);
+        self.switch.set_running(true);
+    }
+
+    /// Ends a run. Returns whether it was stopped.
+    pub(super) fn end(&self) -> Option<Stop> {
+        self.switch.set_running(false);
+        *self.value.borrow_mut() = None;
+        self.stop.get()
+    }
+
+    /// Returns an error if the script must end now. Functions that may take long call it again and again.
+    pub(super) fn check(&self) -> mlua::Result<()> {
+        if self.stop.get().is_none() {
+            if self.switch.is_killed() {
+                self.stop.set(Some(Stop::Killed));
+            } else if let Some((end, limit)) = self.limit.get()
+                && Instant::now() >= end
+            {
+                self.stop.set(Some(Stop::TimedOut(limit)));
+            }
+        }
+        self.check_stopped()
+    }
+
+    /// As [`check`](Self::check), without a look at the clock.
+    pub(super) fn check_stopped(&self) -> mlua::Result<()> {
+        if self.stop.get().is_some() { Err(text_error("script stopped")) } else { Ok(()) }
+    }
+
+    /// Returns an error with this value. Catch it with [`value_of`](Self::value_of).
+    pub(super) fn raise(&self, value: Value) -> mlua::Error {
+        if let Value::String(text) = &value {
+            return text_error(&text.as_bytes()[..]);
+        }
+        *self.value.borrow_mut() = Some(value);
+        mlua::Error::external(Raised(None))
+    }
+
+    /// Returns the value of an error that Lua or a function of ours has raised.
+    pub(super) fn value_of(&self, lua: &Lua, error: Value) -> mlua::Result<Value> {
+        let Value::Error(error) = error else { return Ok(error) };
+        let text = match cause(&error) {
+            mlua::Error::ExternalError(raised) => match raised.downcast_ref::<Raised>() {
+                Some(Raised(Some(text))) => text.clone(),
+                Some(Raised(None)) => return Ok(self.value.take().unwrap_or(Value::Nil)),
+                None => raised.to_string().into_bytes(),
+            },
+            error => plain_text(error).into_bytes(),
+        };
+        lua.create_string(text).map(Value::String)
+    }
+}
+
+/// Returns the error in Lua's words.
+pub(super) fn plain_text(error: &mlua::Error) -> String {
+    match cause(error) {
+        mlua::Error::MemoryError(_) => "not enough memory".to_owned(),
+        mlua::Error::SyntaxError { message, .. } => message.clone(),
+        mlua::Error::RuntimeError(message) => {
+            // The text of the error comes before the stack.
+            message.split("\nstack traceback:").next().unwrap_or_default().to_owned()
+        }
+        error => error.to_string(),
+    }
+}
+
+fn cause(error: &mlua::Error) -> &mlua::Error {
+    let mut error = error;
+    while let mlua::Error::CallbackError { cause, .. } = error {
+        error = cause;
+    }
+    error
+}
+
+/// Returns an error with this text, without a position.
+pub(super) fn text_error(text: impl AsRef<[u8]>) -> mlua::Error {
+    mlua::Error::external(Raised(Some(text.as_ref().to_vec())))
+}
+
+/// Returns an error with this text behind the position of the caller, as `luaL_error` does.
+pub(super) fn error_here(lua: &Lua, text: impl AsRef<[u8]>) -> mlua::Error {
+    let place = lua.inspect_stack(1, |frame| {
+        let source = frame.source().short_src.map(std::borrow::Cow::into_owned);
+        source.zip(frame.current_line())
+    });
+    let mut all = match place.flatten() {
+        Some((source, line)) => format!("{source}:{line}: ").into_bytes(),
+        None => Vec::new(),
+    };
+    all.extend_from_slice(text.as_ref());
+    text_error(all)
+}
+
+/// An error with a text, or with the value that [`Control`] keeps.
+#[derive(Debug)]
+struct Raised(Option<Vec<u8>>);
+
+impl fmt::Display for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.as_deref().unwrap_or(b"an error that is no text");
+        f.write_str(&String::from_utf8_lossy(text))
+    }
+}
+
+impl std::error::Error for Raised {}

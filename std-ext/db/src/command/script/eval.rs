@@ -1,0 +1,231 @@
+//! EVAL, EVALSHA, their read-only forms, and SCRIPT.
+
+use crate::command::arguments::{CommandError, is, subcommand};
+use crate::command::execute::{Execution, NextStep};
+use crate::command::script::call::{Call, NO_SCRIPT};
+use crate::command::script::interpreter::{Failure, Interpreter, Script, with_interpreter};
+use crate::command::script::locked::LockedHost;
+use crate::command::table::Id;
+use crate::resp::write::Writer;
+use crate::scripts::ScriptId;
+use crate::session::LockedKeys;
+use crate::state::slots::slot;
+
+impl<'a> Execution<'_, 'a> {
+    /// EVAL, EVALSHA, EVAL_RO and EVALSHA_RO.
+    pub(in crate::command) fn eval(
+        &mut self,
+        id: Id,
+        arguments: &[&'a [u8]],
+    ) -> Result<(), CommandError> {
+        self.execute_batch();
+        if self.next != NextStep::Continue {
+            return Ok(());
+        }
+        let call = Call::parse(id, arguments)?;
+        let state = self.session.state();
+        let scripts = self.db.scripts().clone();
+        let result = with_interpreter(&scripts, |interpreter| {
+            let script = self.find(interpreter, &call)?;
+            let changes = !(call.reads_only || script.flags.no_writes);
+            let keys = LockedKeys::lock((self.session, &state), call.keys, None, (changes, false));
+            let mut keys = match keys {
+                Ok(Some(keys)) => keys,
+                Ok(None) => return Ok(()),
+                Err(at) => {
+                    return Err(self.redirects().refused_slot(Some(slot(call.keys[at])), true));
+                }
+            };
+            let stopped = self.run_script(interpreter, &call, &script, &mut keys);
+            let lsn = match stopped {
+                Ok(false) => self.session.finish_locked(keys),
+                Ok(true) | Err(_) => self.session.undo_locked(keys),
+            };
+            self.lsn = self.lsn.max(lsn);
+            stopped.map(|_| ())
+        });
+        result.unwrap_or_else(|why| Err(format!("ERR no interpreter for scripts: {why}").into()))
+    }
+
+    /// Finds or compiles the script of a call.
+    pub(super) fn find(
+        &mut self,
+        interpreter: &mut Interpreter,
+        call: &Call<'_, 'a>,
+    ) -> Result<Script, CommandError> {
+        let error = |why: String| CommandError::from(format!("ERR {why}"));
+        if let Some(script) = interpreter.find(&call.id).map_err(error)? {
+            return Ok(script);
+        }
+        let text = call.text.ok_or(NO_SCRIPT)?;
+        self.load(interpreter, call.id, text, true)
+    }
+
+    fn load(
+        &mut self,
+        interpreter: &mut Interpreter,
+        id: ScriptId,
+        text: &[u8],
+        evaluated: bool,
+    ) -> Result<Script, CommandError> {
+        if text.len() > crate::limits::SCRIPT_BYTES {
+            return Err("ERR the script is longer than 1 MiB".into());
+        }
+        let script = interpreter.compile(id, text).map_err(|why| format!("ERR {why}"))?;
+        if !self.db.scripts().insert(id, text, evaluated) {
+            return Err("ERR there is no room for more loaded scripts; use SCRIPT FLUSH".into());
+        }
+        Ok(script)
+    }
+
+    /// Runs a script on locked keys, and writes its reply. Returns whether it was stopped, so that its changes must be
+    /// undone.
+    pub(super) fn run_script(
+        &mut self,
+        interpreter: &mut Interpreter,
+        call: &Call<'_, 'a>,
+        script: &Script,
+        keys: &mut LockedKeys<'_>,
+    ) -> Result<bool, CommandError> {
+        let flags = script.flags;
+        if flags.declared {
+            self.check_flags(call, script, keys)?;
+        }
+        let (protocol, max_out, start) = (self.connection.protocol, self.max_out, self.out.len());
+        let mut out = std::mem::take(self.out);
+        let command = self.connection.command;
+        let mut host = LockedHost::new(self, keys, call, flags);
+        let mut writer = Writer::new(&mut out, protocol);
+        let arguments = (call.keys, call.arguments);
+        let ended = interpreter.run(&call.id, script, arguments, &mut host, &mut writer, max_out);
+        (self.connection.command, self.connection.protocol) = (command, protocol);
+        *self.out = out;
+        let (text, stopped) = match ended {
+            Ok(()) => return Ok(false),
+            Err(Failure::TooLong) => {
+                self.out.truncate(start);
+                self.next = NextStep::Drop;
+                return Ok(false);
+            }
+            Err(Failure::Error(text)) => (text, false),
+            Err(Failure::Stopped(text)) => (text, true),
+        };
+        self.out.truncate(start);
+        Writer::new(self.out, protocol).error(text);
+        Ok(stopped)
+    }
+
+    /// Checks the flags of a script against the state of the node.
+    fn check_flags(
+        &self,
+        call: &Call<'_, 'a>,
+        script: &Script,
+        keys: &LockedKeys<'_>,
+    ) -> Result<(), CommandError> {
+        let flags = script.flags;
+        if flags.no_cluster && self.group().is_some() {
+            return Err("ERR Can not run script on cluster, 'no-cluster' flag is set.".into());
+        }
+        if flags.no_writes {
+            return Ok(());
+        }
+        if call.reads_only {
+            let why = "ERR Can not execute a script with write flag using *_ro command.";
+            return Err(why.into());
+        }
+        if keys.is_full() && !flags.allow_oom {
+            let why = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
+            return Err(why.into());
+        }
+        Ok(())
+    }
+
+    /// SCRIPT.
+    pub(in crate::command) fn script(
+        &mut self,
+        arguments: &[&'a [u8]],
+    ) -> Result<(), CommandError> {
+        let scripts = self.db.scripts().clone();
+        match subcommand("script", &SUBCOMMANDS, arguments)? {
+            Subcommand::Load => {
+                let (text, id) = (arguments[2], ScriptId::of(arguments[2]));
+                let loaded = with_interpreter(&scripts, |interpreter| {
+                    self.load(interpreter, id, text, false).map(|_| ())
+                });
+                loaded.unwrap_or_else(|why| Err(format!("ERR {why}").into()))?;
+                self.reply(|out| out.bulk(id.as_bytes()));
+            }
+            Subcommand::Exists => {
+                let is_known =
+                    |id: &&[u8]| ScriptId::parse(id).is_some_and(|id| scripts.get(&id).is_some());
+                self.reply(|out| {
+                    out.array(arguments.len() - 2);
+                    arguments[2..].iter().for_each(|id| out.integer(is_known(id).into()));
+                });
+            }
+            Subcommand::Flush => {
+                let is_mode = |mode: &&[u8]| is(mode, "sync") || is(mode, "async");
+                if arguments.len() > 3 || !arguments[2..].iter().all(is_mode) {
+                    return Err("ERR SCRIPT FLUSH only support SYNC|ASYNC option".into());
+                }
+                scripts.clear();
+                self.reply(|out| out.ok());
+            }
+            Subcommand::Kill => {
+                if !scripts.kill() {
+                    return Err("NOTBUSY No scripts in execution right now.".into());
+                }
+                self.reply(|out| out.ok());
+            }
+            Subcommand::Debug => {
+                return Err("ERR SCRIPT DEBUG is not supported: there is no debugger".into());
+            }
+            Subcommand::Help => self.reply(|out| {
+                out.array(HELP.len());
+                for line in HELP {
+                    out.simple(line);
+                }
+            }),
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Subcommand {
+    Load,
+    Exists,
+    Flush,
+    Kill,
+    Debug,
+    Help,
+}
+
+const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
+    ("load", 3, Subcommand::Load),
+    ("exists", -3, Subcommand::Exists),
+    ("flush", -2, Subcommand::Flush),
+    ("kill", 2, Subcommand::Kill),
+    ("debug", 3, Subcommand::Debug),
+    ("help", 2, Subcommand::Help),
+];
+
+const HELP: [&str; 17] = [
+    "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "DEBUG (YES|SYNC|NO)",
+    "    Set the debug mode for subsequent scripts executed.",
+    "EXISTS <sha1> [<sha1> ...]",
+    "    Return information about the existence of the scripts in the script cache.",
+    "FLUSH [ASYNC|SYNC]",
+    "    Flush the Lua scripts cache. Very dangerous on replicas.",
+    "    When called without the optional mode argument, the behavior is determined by the",
+    "    lazyfree-lazy-user-flush configuration directive. Valid modes are:",
+    "    * ASYNC: Asynchronously flush the scripts cache.",
+    "    * SYNC: Synchronously flush the scripts cache.",
+    "KILL",
+    "    Kill the currently executing Lua script.",
+    "LOAD <script>",
+    "    Load a script into the scripts cache without executing it.",
+    "HELP",
+    "    Prints this help.",
+];

@@ -1,0 +1,253 @@
+//! The interpreter of a thread: it compiles scripts and runs them in a sandbox.
+//!
+//! All scripts of a thread have one interpreter, and none sees what another has left. A script that was stopped, or has
+//! taken much memory, takes its interpreter with it.
+
+use crate::command::script::compile::compile;
+use crate::command::script::control::{Control, Stop, plain_text};
+use crate::command::script::convert;
+use crate::command::script::host::{self, Host};
+use crate::command::script::random;
+use crate::command::script::sandbox::Sandbox;
+use crate::command::script::shebang::{self, Flags};
+use crate::limits::SCRIPT_MEMORY;
+use crate::resp::write::Writer;
+use crate::scripts::{ScriptId, Scripts};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Value, VmState};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Instructions of Lua between two looks at the clock. Each may copy as much memory as a script may have.
+const INSTRUCTIONS: u32 = 250;
+/// Compiled scripts that a thread keeps at most.
+const COMPILED: usize = 1024;
+/// An interpreter that has more memory than this collects its garbage after the script.
+const KEPT_MEMORY: usize = 4 << 20;
+/// One that has more than this nevertheless is dropped.
+const MOST_MEMORY: usize = 16 << 20;
+
+/// A compiled script.
+#[derive(Clone)]
+pub(super) struct Script {
+    function: Function,
+    pub(super) flags: Flags,
+}
+
+/// Why a script has no reply of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It ended with this error. Its changes remain.
+    Error(Vec<u8>),
+    /// It was stopped. Its changes must be undone.
+    Stopped(Vec<u8>),
+    /// Its reply is longer than the client may have.
+    TooLong,
+}
+
+/// The interpreter of a thread.
+pub(super) struct Interpreter {
+    lua: Lua,
+    scripts: Arc<Scripts>,
+    control: Rc<Control>,
+    sandbox: Sandbox,
+    compiled: HashMap<ScriptId, Script>,
+    /// The number of removals when the scripts were compiled.
+    removals: u64,
+    /// A script has failed outside of the sandbox: the stack or the memory of the interpreter was exhausted, and its
+    /// garbage may leave too little of them for the next script.
+    is_exhausted: bool,
+}
+
+thread_local! {
+    static INTERPRETER: RefCell<Option<Interpreter>> = const { RefCell::new(None) };
+}
+
+/// Calls `with` with the thread's interpreter.
+pub(super) fn with_interpreter<R>(
+    scripts: &Arc<Scripts>,
+    with: impl FnOnce(&mut Interpreter) -> R,
+) -> Result<R, String> {
+    // Taken out, so that one that panics is dropped.
+    let kept = INTERPRETER.with(RefCell::take);
+    let kept = kept.filter(|kept| Arc::ptr_eq(&kept.scripts, scripts));
+    let mut interpreter = match kept {
+        Some(kept) => kept,
+        None => Interpreter::new(scripts).map_err(|error| plain_text(&error))?,
+    };
+    let result = with(&mut interpreter);
+    if interpreter.is_clean() {
+        INTERPRETER.with(|place| place.replace(Some(interpreter)));
+    }
+    Ok(result)
+}
+
+impl Interpreter {
+    fn new(scripts: &Arc<Scripts>) -> mlua::Result<Self> {
+        let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
+        let options = LuaOptions::new().catch_rust_panics(false);
+        let lua = Lua::new_with(libraries, options)?;
+        let control = Rc::new(Control::new(scripts));
+        let sandbox = Sandbox::new(&lua, &control)?;
+        let hook = Rc::clone(&control);
+        let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
+        lua.set_global_hook(triggers, move |_, _| hook.check().map(|()| VmState::Continue))?;
+        lua.set_memory_limit(SCRIPT_MEMORY)?;
+        let (compiled, removals) = (HashMap::new(), scripts.removals());
+        Ok(Self {
+            lua,
+            scripts: Arc::clone(scripts),
+            control,
+            sandbox,
+            compiled,
+            removals,
+            is_exhausted: false,
+        })
+    }
+
+    /// Returns a compiled script that all connections know.
+    pub(super) fn find(&mut self, id: &ScriptId) -> Result<Option<Script>, String> {
+        let removals = self.scripts.removals();
+        if removals != self.removals {
+            self.compiled.clear();
+            self.removals = removals;
+        }
+        if let Some(script) = self.compiled.get(id) {
+            return Ok(Some(script.clone()));
+        }
+        let Some(text) = self.scripts.get(id) else { return Ok(None) };
+        self.compile(*id, &text).map(Some)
+    }
+
+    /// Compiles a script.
+    pub(super) fn compile(&mut self, id: ScriptId, text: &[u8]) -> Result<Script, String> {
+        let (flags, body) = shebang::parse(text)?;
+        let compiled = compile(&self.lua, body, "@user_script");
+        let function = compiled.map_err(|why| {
+            format!("Error compiling script (new function): {}", plain_text(&why))
+        })?;
+        let script = Script { function, flags };
+        if self.compiled.len() >= COMPILED {
+            self.compiled.clear();
+        }
+        self.compiled.insert(id, script.clone());
+        Ok(script)
+    }
+
+    /// Runs a script and writes its reply.
+    pub(super) fn run(
+        &mut self,
+        id: &ScriptId,
+        script: &Script,
+        (keys, arguments): (&[&[u8]], &[&[u8]]),
+        host: &mut dyn Host,
+        out: &mut Writer<'_>,
+        max_out: usize,
+    ) -> Result<(), Failure> {
+        self.control.begin(self.scripts.time_limit());
+        self.control.random.set(random::SEED);
+        let result = self.call(script, keys, arguments, host);
+        let replied = match result {
+            Ok(Ok(value)) => {
+                let written = convert::write_reply(&self.control, out, &value, max_out);
+                if written.is_ok_and(|fits| fits) { Ok(()) } else { Err(Failure::TooLong) }
+            }
+            Ok(Err(value)) => {
+                // The handler of errors makes a table of each error that it sees.
+                self.is_exhausted = !matches!(value, Value::Table(_));
+                Err(Failure::Error(self.error_reply(id, &value)))
+            }
+            Err(error) => {
+                self.is_exhausted = true;
+                let id = String::from_utf8_lossy(id.as_bytes());
+                let text = plain_text(&error);
+                let text = format!("ERR Error running script {id}, {text:.100}");
+                Err(Failure::Error(text.into_bytes()))
+            }
+        };
+        self.sandbox.clean_up();
+        match self.control.end() {
+            None => replied,
+            Some(stop) => Err(Failure::Stopped(self.stopped_reply(id, stop))),
+        }
+    }
+
+    /// Calls the script in a protected call. Returns its result, or the value of its error.
+    fn call(
+        &self,
+        script: &Script,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+        host: &mut dyn Host,
+    ) -> mlua::Result<Result<Value, Value>> {
+        let lua = &self.lua;
+        self.sandbox.set_arguments(lua, keys, arguments)?;
+        let host = RefCell::new(host);
+        lua.scope(|scope| {
+            let raises = |raises: bool| {
+                let (control, host) = (&*self.control, &host);
+                scope.create_function(move |lua, arguments: MultiValue| {
+                    host::call(lua, control, &mut **host.borrow_mut(), &arguments, raises)
+                })
+            };
+            self.sandbox.set_calls(raises(true)?, raises(false)?)?;
+            let (done, found) = self.sandbox.run(&script.function)?;
+            Ok(if done { Ok(found) } else { Err(found) })
+        })
+    }
+
+    /// Returns the error reply for an error that ended the script.
+    fn error_reply(&self, id: &ScriptId, value: &Value) -> Vec<u8> {
+        let mut text = match value {
+            Value::Table(table) => match convert::error_text(table) {
+                Some(text) => text,
+                None => b"ERR unknown error".to_vec(),
+            },
+            // The handler has not seen it: an error for lack of memory, or in the handler.
+            other => {
+                let text = convert::shown(&self.lua, other);
+                let id = String::from_utf8_lossy(id.as_bytes());
+                let text = String::from_utf8_lossy(&text).into_owned();
+                return format!("ERR Error running script {id}, {text:.100}").into_bytes();
+            }
+        };
+        self.add_place(id, &mut text);
+        text
+    }
+
+    fn stopped_reply(&self, id: &ScriptId, stop: Stop) -> Vec<u8> {
+        let mut text = match stop {
+            Stop::Killed => b"ERR Script killed by user with SCRIPT KILL...".to_vec(),
+            Stop::TimedOut(limit) => {
+                let limit = limit.as_millis();
+                format!(
+                    "ERR Script stopped, because it has run for {limit} ms; its changes are undone"
+                )
+                .into_bytes()
+            }
+        };
+        self.add_place(id, &mut text);
+        text
+    }
+
+    /// Adds where in the script the error came from.
+    fn add_place(&self, id: &ScriptId, text: &mut Vec<u8>) {
+        if let Some((source, line)) = &*self.control.place.borrow() {
+            text.extend_from_slice(b" script: ");
+            text.extend_from_slice(id.as_bytes());
+            text.extend_from_slice(format!(", on {source}:{line}.").as_bytes());
+        }
+    }
+
+    /// Returns whether the next script may use the interpreter.
+    fn is_clean(&self) -> bool {
+        if self.is_exhausted || self.control.check_stopped().is_err() {
+            return false;
+        }
+        if self.lua.used_memory() > KEPT_MEMORY && self.lua.gc_collect().is_err() {
+            return false;
+        }
+        self.lua.used_memory() <= MOST_MEMORY
+    }
+}

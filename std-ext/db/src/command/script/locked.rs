@@ -1,0 +1,152 @@
+//! The commands of a script, executed on its locked keys.
+
+use crate::command::batch::Batch;
+use crate::command::command_info::places;
+use crate::command::execute::Execution;
+use crate::command::routing::with_subcommand;
+use crate::command::script::call::Call;
+use crate::command::script::host::Host;
+use crate::command::script::shebang::Flags;
+use crate::command::table::{self, CommandSpec, Id};
+use crate::resp::Protocol;
+use crate::resp::write::Writer;
+use crate::session::LockedKeys;
+use crate::state::number;
+use std::collections::HashSet;
+
+/// More keys than this are looked up in a set.
+const FEW: usize = 16;
+
+/// The commands of a script, executed on its locked keys.
+pub(super) struct LockedHost<'h, 'e, 'a, 's> {
+    execution: &'h mut Execution<'e, 'a>,
+    keys: &'h mut LockedKeys<'s>,
+    declared: &'h [&'a [u8]],
+    /// The declared keys, if they are many.
+    set: HashSet<&'a [u8]>,
+    reads_only: bool,
+    batch: Batch<'static>,
+}
+
+impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
+    pub(super) fn new(
+        execution: &'h mut Execution<'e, 'a>,
+        keys: &'h mut LockedKeys<'s>,
+        call: &Call<'h, 'a>,
+        flags: Flags,
+    ) -> Self {
+        let declared = call.keys;
+        let set =
+            if declared.len() > FEW { declared.iter().copied().collect() } else { HashSet::new() };
+        if flags.allow_oom {
+            keys.ignore_full();
+        }
+        let reads_only = call.reads_only || flags.no_writes;
+        Self { execution, keys, declared, set, reads_only, batch: Batch::default() }
+    }
+
+    fn declares(&self, key: &[u8]) -> bool {
+        if self.declared.len() > FEW {
+            self.set.contains(key)
+        } else {
+            self.declared.contains(&key)
+        }
+    }
+
+    /// Returns whether this is the number of the selected database, whose shards are locked.
+    fn is_selected(&self, number: &[u8]) -> bool {
+        number::integer(number) == Some(i64::from(self.execution.connection.database))
+    }
+
+    /// Returns why scripts must not call a command.
+    fn refusal(&self, spec: &CommandSpec, arguments: &[&[u8]]) -> Result<(), String> {
+        if spec.has_flag("noscript") {
+            return Err("ERR This Redis command is not allowed from script".to_owned());
+        }
+        let writes = spec.has_flag("write");
+        if self.reads_only && writes {
+            return Err("ERR Write commands are not allowed from read-only scripts.".to_owned());
+        }
+        // They are not executed as requests of a batch.
+        let is_apart = spec.id == Id::Restore || spec.has_flag("pubsub");
+        if spec.id == Id::Select && self.is_selected(arguments[1]) {
+            return Ok(());
+        }
+        if spec.keys.0 == 0 || is_apart {
+            return keyless_refusal(spec);
+        }
+        let undeclared = places(spec, arguments)
+            .filter_map(|place| arguments.get(place))
+            .find(|key| !self.declares(key));
+        if let Some(key) = undeclared {
+            let key = String::from_utf8_lossy(&key[..key.len().min(128)]).into_owned();
+            return Err(format!(
+                "ERR Script attempted to access a key that is not in its KEYS: '{key}'"
+            ));
+        }
+        if writes && spec.has_flag("denyoom") && self.keys.is_full() && !self.keys.has_changes() {
+            return Err("OOM command not allowed when used memory > 'maxmemory'.".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Host for LockedHost<'_, '_, '_, '_> {
+    fn call(
+        &mut self,
+        arguments: &[&[u8]],
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let spec =
+            table::find(arguments[0]).ok_or("ERR Unknown Redis command called from script")?;
+        let detailed = with_subcommand(spec, arguments);
+        if !spec.takes(arguments.len()) || !detailed.takes(arguments.len()) {
+            return Err("ERR Wrong number of args calling Redis command from script".to_owned());
+        }
+        self.refusal(detailed, arguments)?;
+        let time = self.keys.time();
+        if spec.id == Id::Time {
+            // The time stands still while a script runs.
+            let mut out = Writer::new(out, protocol);
+            out.array(2);
+            out.bulk((time / 1000).to_string().as_bytes());
+            out.bulk((time % 1000 * 1000).to_string().as_bytes());
+            return Ok(());
+        }
+        if detailed.has_flag("write") {
+            // A script that has begun to write goes on, as in Redis.
+            self.keys.ignore_full();
+        }
+        self.execution.connection.protocol = protocol;
+        let redirects = self.execution.redirects();
+        let batch = std::mem::take(&mut self.batch).emptied();
+        let mut nested = self.execution.nested(batch);
+        (nested.collects, nested.time) = (true, Some(time));
+        nested.dispatch_queued(spec, arguments);
+        let mut batch = nested.batch;
+        let fits = batch.execute_locked(self.keys, redirects, protocol, out, REPLY_BYTES);
+        self.batch = batch.emptied();
+        if fits {
+            Ok(())
+        } else {
+            Err("ERR the reply is longer than the memory of a script".to_owned())
+        }
+    }
+}
+
+/// The longest reply that a script gets.
+const REPLY_BYTES: usize = crate::limits::SCRIPT_MEMORY;
+
+/// Returns why scripts must not call a command about no key.
+fn keyless_refusal(spec: &CommandSpec) -> Result<(), String> {
+    match spec.id {
+        Id::Ping | Id::Echo | Id::Time => Ok(()),
+        _ => {
+            let name = spec.name.replace('|', " ").to_uppercase();
+            Err(format!(
+                "ERR {name} is not supported in scripts, which access the keys of KEYS only"
+            ))
+        }
+    }
+}

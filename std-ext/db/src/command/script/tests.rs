@@ -1,0 +1,233 @@
+//! Tests of scripts through a connection.
+
+use crate::command::tests::Client;
+
+/// Returns the reply to a script, as text.
+fn run(client: &mut Client, script: &str, arguments: &[&str]) -> String {
+    let mut request = vec!["EVAL", script];
+    request.extend(arguments);
+    let mut bytes = Vec::new();
+    let words: Vec<Vec<u8>> = request.iter().map(|word| word.as_bytes().to_vec()).collect();
+    crate::resp::write::request(&mut bytes, &words);
+    String::from_utf8_lossy(&client.send(&bytes)).into_owned()
+}
+
+#[test]
+fn a_lock_is_released_by_its_holder() {
+    let release = "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end";
+    let mut client = Client::new();
+    assert_eq!(client.send(b"SET lock mine\r\n"), b"+OK\r\n");
+    assert_eq!(
+        run(&mut client, "return redis.call('get', KEYS[1])", &["1", "lock"]),
+        "$4\r\nmine\r\n"
+    );
+    assert_eq!(run(&mut client, release, &["1", "lock", "other"]), ":0\r\n");
+    assert_eq!(run(&mut client, release, &["1", "lock", "mine"]), ":1\r\n");
+    assert_eq!(run(&mut client, release, &["1", "lock", "mine"]), ":0\r\n");
+    assert_eq!(client.send(b"GET lock\r\n"), b"$-1\r\n");
+}
+
+#[test]
+fn a_script_finds_subsequences_and_sorts_its_keys() {
+    let mut client = Client::new();
+    client.send(b"MSET a ohmytext b mynewtext d 1\r\n");
+    let find = "return redis.call('lcs', KEYS[1], KEYS[2])";
+    assert_eq!(run(&mut client, find, &["2", "a", "b"]), "$6\r\nmytext\r\n");
+    let sort = "return redis.call('sort', KEYS[1], 'store', ARGV[1])";
+    let reply = run(&mut client, sort, &["1", "missing", "d"]);
+    assert!(reply.contains("a key that is not in its KEYS: 'd'"), "{reply}");
+    let sort = "return redis.call('sort', KEYS[1], 'store', KEYS[2])";
+    assert_eq!(run(&mut client, sort, &["2", "missing", "d"]), ":0\r\n");
+    assert_eq!(client.send(b"EXISTS d\r\n"), b":0\r\n");
+}
+
+/// The interpreter has a stack of references, which scripts can fill.
+#[test]
+fn an_exhausted_interpreter_is_replaced() {
+    let mut client = Client::new();
+    for value in [
+        "string.gmatch('a', 'a')",
+        "coroutine.wrap(function() end)",
+        "coroutine.create(function() end)",
+        "cjson.new()",
+    ] {
+        let script = format!("local t = {{}} for i = 1, 20000 do t[i] = {value} end return #t");
+        let reply = run(&mut client, &script, &["0"]);
+        assert!(reply == ":20000\r\n" || reply.starts_with("-ERR"), "{value}: {reply:.300}");
+        let next = run(&mut client, "return cjson.encode({1, 2})", &["0"]);
+        assert_eq!(next, "$5\r\n[1,2]\r\n", "{value} spoils the next script");
+    }
+}
+
+/// Hostile scripts, and the beginnings of their replies. None of them takes long, or leaves anything.
+#[test]
+fn hostile_scripts_end() {
+    const STOPPED: &str =
+        "-ERR Script stopped, because it has run for 100 ms; its changes are undone";
+    let mut client = Client::new();
+    client.set_script_time_limit(100);
+    client.send(b"SET k kept\r\n");
+    for (script, wanted) in [
+        ("while true do end", STOPPED),
+        ("while true do pcall(function() while true do end end) end", STOPPED),
+        ("xpcall(function() while true do end end, function() end) return 1", STOPPED),
+        ("coroutine.wrap(function() while true do end end)()", STOPPED),
+        ("return {coroutine.resume(coroutine.create(function() while true do end end))}", STOPPED),
+        ("redis.call('set', KEYS[1], 'lost') while true do end", STOPPED),
+        ("redis.call('del', KEYS[1]) redis.call('incr', KEYS[1]) while true do end", STOPPED),
+        ("return string.find(('a'):rep(30000), ('.-'):rep(30) .. 'b')", STOPPED),
+        ("return string.gsub(('a'):rep(30000), ('a?'):rep(99) .. 'b', '')", STOPPED),
+        ("local t = {'x'} for i = 1, 60 do t = {t, t} end return t", STOPPED),
+        ("return #string.rep('x', 1e9)", "-ERR not enough memory"),
+        ("return #string.rep('', 2e9)", ":0"),
+        ("return #(('x'):rep(1e6):gsub('.', ('y'):rep(1e6)))", "-ERR not enough memory"),
+        ("local s = 'x' while true do s = s .. s end", "-ERR Error running script "),
+        ("local t = {} for i = 1, 1e9 do t[i] = i end", "-ERR "),
+        ("local function f() return 1 + f() end return f()", "-ERR user_script:1: stack overflow"),
+        ("local function f() return coroutine.wrap(f)() end return f()", "-ERR user_script:1: "),
+        ("return string.find('x', ('('):rep(40))", "-ERR user_script:1: too many captures"),
+        (
+            "return string.find(('x'):rep(999), ('x?'):rep(999))",
+            "-ERR user_script:1: pattern too complex",
+        ),
+        ("return {unpack({}, 1, 1e8)}", "-ERR user_script:1: too many results to unpack"),
+        ("return select(2, loadstring('\\27Lua'))", "$"),
+        ("return tostring(getfenv)", "-ERR user_script:1: Script attempted"),
+        ("redis.call('set', 'other', 1)", "-ERR Script attempted to access a key that is not in"),
+        ("redis.call('rename', KEYS[1], 'other')", "-ERR Script attempted to access a key"),
+        ("return redis.call('keys', '*')", "-ERR KEYS is not supported in scripts"),
+        ("return redis.call('flushall')", "-ERR FLUSHALL is not supported in scripts"),
+        ("return redis.call('restore', KEYS[1], 0, 'x')", "-ERR RESTORE is not supported"),
+        ("table.insert(string, 1) rawset(table, 1, 1)", "-ERR Attempt to modify a readonly table"),
+        ("return #string", ":0"),
+        ("KEYS = nil", "-ERR user_script:1: Attempt to modify a readonly table"),
+        ("getmetatable('').__index = nil", "-ERR user_script:1: Attempt to modify"),
+        ("collectgarbage('stop') return ('x'):rep(3)", "$3\r\nxxx"),
+        ("error({})", "-ERR unknown error"),
+        ("return redis.call('get', KEYS[1])", "$4\r\nkept\r\n"),
+    ] {
+        let reply = run(&mut client, script, &["1", "k"]);
+        assert!(reply.starts_with(wanted), "{script}: {reply:.300}");
+    }
+    assert_eq!(client.send(b"GET k\r\nDBSIZE\r\n"), b"$4\r\nkept\r\n:1\r\n");
+}
+
+#[test]
+fn a_stopped_script_takes_its_transaction_with_it() {
+    let mut client = Client::new();
+    client.set_script_time_limit(50);
+    client.send(b"SET k kept\r\nMULTI\r\nSET k lost\r\nSET new 1\r\n");
+    let script = "redis.call('append', KEYS[1], 'x') while true do end";
+    assert_eq!(run(&mut client, script, &["1", "k"]), "+QUEUED\r\n");
+    let reply = client.send(b"EXEC\r\n");
+    assert!(reply.starts_with(b"-EXECABORT Transaction discarded because of: Script stopped"));
+    assert_eq!(client.send(b"GET k\r\nGET new\r\n"), b"$4\r\nkept\r\n$-1\r\n");
+    assert_eq!(
+        run(&mut client, "return redis.call('append', KEYS[1], '!')", &["1", "k"]),
+        ":5\r\n"
+    );
+}
+
+/// A script that fails keeps its changes, as in Redis.
+#[test]
+fn a_failed_script_keeps_its_changes() {
+    let mut client = Client::new();
+    let script = "redis.call('set', KEYS[1], 1) error('late')";
+    assert!(run(&mut client, script, &["1", "k"]).starts_with("-ERR user_script:1: late"));
+    assert_eq!(client.send(b"GET k\r\n"), b"$1\r\n1\r\n");
+}
+
+#[test]
+fn commands_of_a_script_have_one_time() {
+    let mut client = Client::new();
+    let script = "redis.call('set', KEYS[1], 1, 'px', 500) local n = 0 for i = 1, 1e5 do n = n + i end \
+                  local t = redis.call('time') return {redis.call('pttl', KEYS[1]), #t}";
+    assert_eq!(run(&mut client, script, &["1", "k"]), "*2\r\n:500\r\n:2\r\n");
+}
+
+/// A script changes the selected database, and no other.
+#[test]
+fn scripts_run_in_the_selected_database() {
+    let mut client = Client::new();
+    client.send(b"SET k zero\r\nSELECT 3\r\n");
+    assert_eq!(
+        run(&mut client, "return redis.call('set', KEYS[1], 'three')", &["1", "k"]),
+        "+OK\r\n"
+    );
+    let stopped = "redis.call('set', KEYS[1], 'lost') while true do end";
+    client.set_script_time_limit(50);
+    assert!(run(&mut client, stopped, &["1", "k"]).starts_with("-ERR Script stopped"));
+    assert_eq!(
+        client.send(b"GET k\r\nSELECT 0\r\nGET k\r\n"),
+        b"$5\r\nthree\r\n+OK\r\n$4\r\nzero\r\n"
+    );
+}
+
+/// Scripts that give our libraries hostile input, and the beginnings of their replies.
+#[test]
+fn libraries_survive_hostile_input() {
+    const STOPPED: &str = "-ERR Script stopped, because it has run for 500 ms";
+    let mut client = Client::new();
+    client.set_script_time_limit(500);
+    let mut wrong = Vec::new();
+    for (script, wanted) in [
+        ("local t = {} t.t = t cjson.encode(t)", "-ERR user_script:1: Cannot serialise, excessive"),
+        (
+            "cjson.encode_max_depth(2^31 - 1) local t = {} t[1] = t cjson.encode(t)",
+            "-ERR user_script:1: Cannot serialise, excessive nesting (2001)",
+        ),
+        (
+            "cjson.decode_max_depth(2^31 - 1) cjson.decode(('['):rep(1e6))",
+            "-ERR user_script:1: Found too many nested data structures (2001) at character 2001",
+        ),
+        ("local t = {'x'} for i = 1, 60 do t = {t, t} end cjson.encode(t)", STOPPED),
+        ("while true do pcall(cjson.decode, '[') end", STOPPED),
+        ("local t = ('/'):rep(6e6) for i = 1, 4 do t = {t, t} end cjson.encode(t)", "-ERR "),
+        ("cjson.encode_sparse_array(false, 0) cjson.encode({[2^31 - 1] = 1})", "-ERR "),
+        ("cjson.encode_sparse_array(true) return cjson.encode({[2^40] = 1})", "$"),
+        ("cjson.encode({[2^60] = 1})", "-ERR user_script:1: Cannot serialise table: excessively"),
+        ("cjson.decode('[' .. ('1,'):rep(3e6))", "-ERR "),
+        ("cjson.decode((' '):rep(1e6))", "-ERR user_script:1: Expected value but found T_END"),
+        ("cjson.decode('\"\\\\u')", "-ERR user_script:1: Expected value but found invalid unicode"),
+        ("cjson.decode('\"\\\\')", "-ERR user_script:1: Expected value but found invalid escape"),
+        ("return tostring(cjson.decode('0x'))", "-ERR user_script:1: Expected the end but found"),
+        ("return tostring(cjson.decode('1e99999999999'))", "$3\r\ninf"),
+        ("return tostring(cjson.decode('0x1p99999999999'))", "$3\r\ninf"),
+        (
+            "return cjson.decode('-.')",
+            "-ERR user_script:1: Expected value but found invalid number",
+        ),
+        ("cjson.encode_max_depth(5) cjson.new().encode_max_depth(7) return 1", ":1"),
+        ("return cjson.encode_max_depth()", ":1000"),
+        ("cjson.null = 1", "-ERR user_script:1: Attempt to modify a readonly table"),
+        ("while true do cjson.new() end", STOPPED),
+        ("return #cmsgpack.pack(('x'):rep(3e7), ('x'):rep(3e7))", "-ERR "),
+        ("local t = {'x'} for i = 1, 15 do t = {t, t, t, t} end cmsgpack.pack(t)", STOPPED),
+        ("cmsgpack.unpack(('\\145'):rep(1e6))", "-ERR user_script:1: stack overflow"),
+        ("cmsgpack.unpack(('\\1'):rep(1e6))", "-ERR user_script:1: too many results"),
+        (
+            "cmsgpack.unpack_limit(('\\161x'):rep(1e6), 2^40)",
+            "-ERR user_script:1: too many results",
+        ),
+        ("return {cmsgpack.unpack(('\\161x'):rep(2000))}", "*2000"),
+        ("cmsgpack.unpack('\\221\\255\\255\\255\\255\\1')", "-ERR user_script:1: Missing bytes"),
+        ("cmsgpack.unpack('\\219\\255\\255\\255\\255')", "-ERR user_script:1: Missing bytes"),
+        ("cmsgpack.unpack('\\223\\255')", "-ERR user_script:1: Missing bytes"),
+        ("cmsgpack.unpack('\\129\\203\\127\\248' .. ('\\0'):rep(7))", "-ERR table index is NaN"),
+        ("cmsgpack.unpack_one('x', 2^63)", "-ERR user_script:1: Start offset"),
+        ("struct.unpack(('b'):rep(1e5), ('x'):rep(1e5))", "-ERR user_script:1: stack overflow"),
+        ("struct.unpack('c2147483647', 'x')", "-ERR user_script:1: bad argument #2"),
+        ("struct.unpack('>dc0', struct.pack('>d', -1))", "-ERR user_script:1: bad argument #2"),
+        ("struct.unpack('>dc0', struct.pack('>d', 1e300))", "-ERR user_script:1: bad argument #2"),
+        ("struct.unpack('b', 'x', 2^62)", "-ERR user_script:1: bad argument #2"),
+        ("return #struct.pack('!1073741824i32i', 1, 1)", ":36"),
+        ("while true do struct.size(('b'):rep(1e5)) end", STOPPED),
+        ("struct.pack = 1", "-ERR user_script:1: Attempt to modify a readonly table"),
+    ] {
+        let reply = run(&mut client, script, &["0"]);
+        if !reply.starts_with(wanted) {
+            wrong.push(format!("{script}: {reply:.300}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -1,0 +1,168 @@
+//! Transactions with scripts: the commands between MULTI and EXEC, if one of them is EVAL or the like.
+//!
+//! A script may change the keys of the next command, so the commands are executed one after the other, on the
+//! locked keys of all of them.
+
+use crate::command::arguments::CommandError;
+use crate::command::batch::{Batch, transaction_refused};
+use crate::command::command_info::{counted_keys, places};
+use crate::command::execute::{Execution, NextStep};
+use crate::command::queue::Queued;
+use crate::command::reply::error_text;
+use crate::command::routing::with_subcommand;
+use crate::command::script::call::Call;
+use crate::command::script::interpreter::with_interpreter;
+use crate::command::table::{CommandSpec, Id};
+use crate::command::transaction::{NO_SHARD_CHANNELS, is_about_keys};
+use crate::request::RequestError;
+use crate::resp::write::Writer;
+use crate::session::LockedKeys;
+use crate::state::number;
+use crate::state::slots::slot;
+use crate::state::watched_keys::KeyWatch;
+
+/// Returns whether a command about no key is executed behind the others, without their locks.
+fn comes_last(spec: &CommandSpec) -> bool {
+    !is_about_keys(spec) && !spec.counts_keys() && spec.id != Id::Script
+}
+
+impl<'a> Execution<'_, 'a> {
+    /// Executes a transaction with scripts, and writes its reply.
+    pub(in crate::command) fn execute_with_scripts(
+        &mut self,
+        commands: &[Queued<'_>],
+        watch: Option<&KeyWatch>,
+    ) -> Result<(), CommandError> {
+        if commands.iter().any(|(spec, _)| spec.id == Id::Restore) {
+            return Err(transaction_refused("RESTORE is not supported beside scripts"));
+        }
+        let own = i64::from(self.connection.database);
+        let selects_other = |(spec, arguments): &Queued<'_>| {
+            spec.id == Id::Select && number::integer(arguments[1]) != Some(own)
+        };
+        if commands.iter().any(selects_other) {
+            return Err(transaction_refused(error_text(RequestError::OtherDatabase)));
+        }
+        let state = self.session.state();
+        let keys = keys_of(commands);
+        let clears = |spec: &CommandSpec| matches!(spec.id, Id::FlushDb | Id::FlushAll);
+        let changes = |spec: &CommandSpec| {
+            spec.has_flag("write") || matches!(spec.id, Id::Eval | Id::EvalSha)
+        };
+        let kinds = (
+            commands.iter().any(|(spec, _)| changes(spec)),
+            commands.iter().any(|(spec, _)| clears(spec)),
+        );
+        let locked = LockedKeys::lock((self.session, &state), &keys, watch, kinds);
+        let mut locked = match locked {
+            Ok(Some(locked)) => locked,
+            Ok(None) => {
+                self.reply(|out| out.null_array());
+                return Ok(());
+            }
+            Err(at) => return Err(self.redirects().refused_slot(Some(slot(keys[at])), true)),
+        };
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut left = self.max_out.saturating_sub(self.out.len());
+        for (spec, arguments) in commands {
+            let mut reply = Vec::new();
+            if !comes_last(spec) {
+                let stopped =
+                    self.execute_queued((spec, arguments), &mut locked, (&mut reply, left));
+                if stopped {
+                    self.session.undo_locked(locked);
+                    let error = String::from_utf8_lossy(reply.trim_ascii_end()).into_owned();
+                    return Err(transaction_refused(error.strip_prefix('-').unwrap_or(&error)));
+                }
+            }
+            left = left.saturating_sub(reply.len());
+            replies.push(reply);
+        }
+        self.lsn = self.session.finish_locked(locked).max(self.lsn);
+        for ((spec, arguments), reply) in commands.iter().zip(&mut replies) {
+            if comes_last(spec) && self.next == NextStep::Continue {
+                let mut nested = self.nested(Batch::default());
+                (nested.out, nested.max_out) = (&mut *reply, left);
+                if spec.id == Id::SSubscribe {
+                    nested.error(NO_SHARD_CHANNELS);
+                } else {
+                    nested.dispatch_queued(spec, arguments);
+                    nested.execute_batch();
+                }
+                (self.lsn, self.next, self.measured) = (nested.lsn, nested.next, nested.measured);
+                left = left.saturating_sub(reply.len());
+            }
+        }
+        if self.next != NextStep::Drop {
+            Writer::new(self.out, self.connection.protocol).array(replies.len());
+            for reply in &replies {
+                self.out.extend_from_slice(reply);
+            }
+            self.fits(0);
+        }
+        Ok(())
+    }
+
+    /// Executes a command on locked keys, and writes its reply. Returns whether it is a script that was stopped.
+    fn execute_queued(
+        &mut self,
+        (spec, arguments): Queued<'_>,
+        locked: &mut LockedKeys<'_>,
+        (reply, max_out): (&mut Vec<u8>, usize),
+    ) -> bool {
+        let (protocol, redirects) = (self.connection.protocol, self.redirects());
+        let mut nested = self.nested(Batch::default());
+        (nested.out, nested.max_out) = (reply, max_out);
+        let mut stopped = Ok(false);
+        if spec.counts_keys() {
+            nested.connection.command = spec.name;
+            stopped = nested.eval_locked(spec.id, arguments, locked);
+        } else if spec.id == Id::Script {
+            nested.dispatch_queued(spec, arguments);
+            nested.execute_batch();
+        } else {
+            (nested.collects, nested.time) = (true, Some(locked.time()));
+            nested.dispatch_queued(spec, arguments);
+            if !nested.batch.execute_locked(locked, redirects, protocol, nested.out, max_out) {
+                nested.next = NextStep::Drop;
+            }
+        }
+        if let Err(error) = &stopped {
+            Writer::new(nested.out, protocol).error(error.as_ref());
+        }
+        self.next = nested.next;
+        stopped.unwrap_or(false)
+    }
+
+    fn eval_locked(
+        &mut self,
+        id: Id,
+        arguments: &[&'a [u8]],
+        locked: &mut LockedKeys<'_>,
+    ) -> Result<bool, CommandError> {
+        let call = Call::parse(id, arguments)?;
+        let scripts = self.db.scripts().clone();
+        let stopped = with_interpreter(&scripts, |interpreter| {
+            let script = self.find(interpreter, &call)?;
+            self.run_script(interpreter, &call, &script, locked)
+        });
+        stopped.unwrap_or_else(|why| Err(format!("ERR no interpreter for scripts: {why}").into()))
+    }
+}
+
+/// Returns the keys of all commands.
+fn keys_of<'q>(commands: &[Queued<'q>]) -> Vec<&'q [u8]> {
+    let mut keys = Vec::new();
+    for (spec, arguments) in commands {
+        if spec.counts_keys() {
+            keys.extend_from_slice(counted_keys(arguments));
+        } else {
+            let spec = with_subcommand(spec, arguments);
+            if spec.keys.0 != 0 {
+                let found = places(spec, arguments);
+                keys.extend(found.filter_map(|place| arguments.get(place)));
+            }
+        }
+    }
+    keys
+}

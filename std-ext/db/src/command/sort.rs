@@ -1,0 +1,75 @@
+//! SORT and SORT_RO. Redis sorts lists, sets and sorted sets. No key of this database has one of them.
+
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::execute::Execution;
+use crate::command::reply::ReplyKind;
+use crate::request::{MultiKeyOp, Query};
+use crate::state::number;
+
+impl<'a> Execution<'_, 'a> {
+    /// SORT, and SORT_RO if `reads_only`. A missing key has no elements, so the result is empty; a string is an error.
+    pub(super) fn sort(
+        &mut self,
+        arguments: &[&'a [u8]],
+        reads_only: bool,
+    ) -> Result<(), CommandError> {
+        let (key, mut rest, mut to) = (arguments[1], &arguments[2..], None);
+        let in_cluster = self.group().is_some();
+        loop {
+            rest = match rest {
+                [] => break,
+                [option, rest @ ..] if ["asc", "desc", "alpha"].iter().any(|o| is(option, o)) => {
+                    rest
+                }
+                [option, from, count, rest @ ..] if is(option, "limit") => {
+                    if number::integer(from).is_none() || number::integer(count).is_none() {
+                        return Err(NOT_AN_INTEGER);
+                    }
+                    rest
+                }
+                [option, destination, rest @ ..] if is(option, "store") && !reads_only => {
+                    to = Some(*destination);
+                    rest
+                }
+                [option, pattern, rest @ ..] if is(option, "by") => {
+                    if in_cluster && pattern.contains(&b'*') {
+                        return Err("ERR BY option of SORT denied in cluster mode.".into());
+                    }
+                    rest
+                }
+                [option, _, rest @ ..] if is(option, "get") => {
+                    if in_cluster {
+                        return Err("ERR GET option of SORT denied in cluster mode.".into());
+                    }
+                    rest
+                }
+                _ => return Err(SYNTAX),
+            };
+        }
+        match to {
+            Some(to) => {
+                self.batch.multi_key(MultiKeyOp::StoreSorted { from: key, to }, ReplyKind::Integer);
+            }
+            None => self.batch.read(key, Query::Exists, ReplyKind::Sorted),
+        }
+        Ok(())
+    }
+}
+
+/// Returns the position of the key at which SORT stores the result. As Redis does, it finds one even if another
+/// argument is wrong.
+pub(super) fn destination(arguments: &[&[u8]]) -> Option<usize> {
+    let (mut at, mut found) = (2, None);
+    while let Some(option) = arguments.get(at) {
+        at += match option {
+            option if is(option, "limit") => 3,
+            option if is(option, "get") || is(option, "by") => 2,
+            option if is(option, "store") && at + 1 < arguments.len() => {
+                found = Some(at + 1);
+                2
+            }
+            _ => 1,
+        };
+    }
+    found
+}

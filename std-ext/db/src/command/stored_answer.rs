@@ -1,0 +1,68 @@
+//! Answers that arrive before their turn, and are kept until it comes.
+
+use crate::request::{Answer, FieldValues, RequestError};
+
+/// An answer that arrived out of order. Its bytes are in a buffer.
+#[derive(Clone, Copy)]
+pub(super) enum StoredAnswer {
+    Done,
+    Nil,
+    Int(i64),
+    ExpiresAt(Option<u64>),
+    Error(RequestError),
+    Bytes(usize, usize),
+    Fields(usize, usize),
+}
+
+/// Stores an answer, with its bytes in `bytes`. Sets `full` instead of storing more than `max_out` bytes.
+pub(super) fn store(
+    answer: Answer<'_>,
+    bytes: &mut Vec<u8>,
+    max_out: usize,
+    full: &mut bool,
+) -> StoredAnswer {
+    match answer {
+        Answer::Done => StoredAnswer::Done,
+        Answer::Nil => StoredAnswer::Nil,
+        Answer::Int(n) => StoredAnswer::Int(n),
+        Answer::ExpiresAt(until) => StoredAnswer::ExpiresAt(until),
+        Answer::Error(error) => StoredAnswer::Error(error),
+        Answer::Bytes(value) => store_bytes(&[value], bytes, max_out, full),
+        Answer::Pieces(pieces) => store_bytes(pieces, bytes, max_out, full),
+        Answer::Fields(values) => match store_bytes(&[values.as_bytes()], bytes, max_out, full) {
+            StoredAnswer::Bytes(from, to) => StoredAnswer::Fields(from, to),
+            full => full,
+        },
+    }
+}
+
+fn store_bytes(
+    pieces: &[&[u8]],
+    bytes: &mut Vec<u8>,
+    max_out: usize,
+    full: &mut bool,
+) -> StoredAnswer {
+    let from = bytes.len();
+    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > max_out.saturating_sub(from) {
+        *full = true;
+        return StoredAnswer::Nil;
+    }
+    for piece in pieces {
+        bytes.extend_from_slice(piece);
+    }
+    StoredAnswer::Bytes(from, bytes.len())
+}
+
+impl StoredAnswer {
+    pub(super) fn answer(self, bytes: &[u8]) -> Answer<'_> {
+        match self {
+            Self::Done => Answer::Done,
+            Self::Nil => Answer::Nil,
+            Self::Int(n) => Answer::Int(n),
+            Self::ExpiresAt(until) => Answer::ExpiresAt(until),
+            Self::Error(error) => Answer::Error(error),
+            Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),
+            Self::Fields(from, to) => Answer::Fields(FieldValues::stored(&bytes[from..to])),
+        }
+    }
+}

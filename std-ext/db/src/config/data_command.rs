@@ -1,0 +1,244 @@
+//! The command lines of `hedgerow-db import`, `export`, `check` and `dump`: commands about a directory that no server
+//! has open.
+
+use super::error::ConfigError;
+use super::flags;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use std::path::PathBuf;
+
+/// A command about a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DataCommand {
+    /// Stores the strings of a file of Redis.
+    Import,
+    /// Writes a file that Redis loads.
+    Export,
+    /// Reads all of a directory, and reports damage.
+    Check,
+    /// Prints all keys.
+    Dump,
+}
+
+/// The commands with their names and effects.
+const COMMANDS: [(DataCommand, &str, &str); 4] = [
+    (
+        DataCommand::Import,
+        "import",
+        "Store the strings of a file of Redis in a directory: of an RDB file, of an AOF file, or of the manifest of \
+         several AOF files",
+    ),
+    (
+        DataCommand::Export,
+        "export",
+        "Write all keys of a directory to an RDB file, which Redis 5 and later load",
+    ),
+    (
+        DataCommand::Check,
+        "check",
+        "Read all of a directory's log and snapshot, and report the first damage",
+    ),
+    (
+        DataCommand::Dump,
+        "dump",
+        "Print all keys of a directory, as commands for redis-cli or as JSON",
+    ),
+];
+
+/// A request to run a command about a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DataInvocation {
+    /// The command.
+    pub command: DataCommand,
+    /// The directory.
+    pub dir: PathBuf,
+    /// The file that is read or written, if the command has one.
+    pub file: PathBuf,
+    /// Whether to print JSON.
+    pub json: bool,
+    /// Whether keys, or the file that is written, may be replaced.
+    pub replace: bool,
+    /// Whether values that are no strings are left out.
+    pub skip_other_types: bool,
+    /// The database to import, if it was named.
+    pub database: Option<u64>,
+}
+
+/// Returns the command of this name.
+pub(super) fn find(name: &str) -> Option<DataCommand> {
+    COMMANDS.iter().find(|(_, known, _)| *known == name).map(|(command, ..)| *command)
+}
+
+/// Reads the words behind a command's name.
+///
+/// # Errors
+/// If they are wrong. `Ok(Err(text))` is a text to print: the help.
+pub(super) fn read(
+    command: DataCommand,
+    words: impl Iterator<Item = String>,
+) -> Result<Result<DataInvocation, String>, ConfigError> {
+    let program = std::iter::once(flags::NAME.to_owned());
+    let found = match clap_command(command).try_get_matches_from(program.chain(words)) {
+        Ok(found) => found,
+        Err(why) if why.kind() == ErrorKind::DisplayHelp => {
+            return Ok(Err(why.render().to_string()));
+        }
+        Err(why) => {
+            let text = why.render().to_string();
+            let text = text.lines().next().unwrap_or_default();
+            let text = text.strip_prefix("error: ").unwrap_or(text);
+            let name = name_of(command);
+            return Err(ConfigError::Usage(format!(
+                "{name}: {text} `{} {name} --help` says more",
+                flags::NAME
+            )));
+        }
+    };
+    Ok(Ok(invocation(command, &found)))
+}
+
+fn invocation(command: DataCommand, found: &ArgMatches) -> DataInvocation {
+    // A flag that the command does not have is not set.
+    let has = |name| matches!(found.try_get_one::<bool>(name), Ok(Some(true)));
+    let path = |name| match found.try_get_one::<PathBuf>(name) {
+        Ok(Some(path)) => path.clone(),
+        _ => PathBuf::new(),
+    };
+    let database = found.try_get_one::<u64>("database").ok().flatten().copied();
+    DataInvocation {
+        command,
+        dir: path("dir"),
+        file: path("file"),
+        json: has("json"),
+        replace: has("replace"),
+        skip_other_types: has("skip-other-types"),
+        database,
+    }
+}
+
+fn name_of(command: DataCommand) -> &'static str {
+    COMMANDS.iter().find(|(known, ..)| *known == command).map_or("", |(_, name, _)| name)
+}
+
+fn clap_command(command: DataCommand) -> Command {
+    let named = COMMANDS.iter().find(|(known, ..)| *known == command);
+    let (name, about) = named.map_or(("", ""), |(_, name, about)| (*name, *about));
+    let switch = |name, help| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    let path = || value_parser!(PathBuf);
+    let file = |help| {
+        Arg::new("file")
+            .value_name("FILE")
+            .required(true)
+            .value_parser(path())
+            .value_hint(ValueHint::FilePath)
+            .help(help)
+    };
+    let dir = Arg::new("dir")
+        .value_name("DIR")
+        .required(true)
+        .value_parser(path())
+        .value_hint(ValueHint::DirPath);
+    let dir_flag = dir
+        .clone()
+        .long("dir")
+        .help("The directory of the database, which no server may have open.");
+    let (usage, arguments) = match command {
+        DataCommand::Import => (
+            "FILE --dir DIR [--replace] [--skip-other-types] [--database NUMBER] [--json]",
+            vec![
+                file("The RDB file, AOF file, manifest, or directory with a manifest."),
+                dir_flag,
+                switch(
+                    "replace",
+                    "Import into a directory that has data. Keys of the same name get the file's values.",
+                ),
+                switch(
+                    "skip-other-types",
+                    "Leave out keys whose values are no strings, and commands about them.",
+                ),
+                Arg::new("database")
+                    .long("database")
+                    .value_name("NUMBER")
+                    .value_parser(value_parser!(u64))
+                    .help("Import the keys of this database, and leave out the others."),
+            ],
+        ),
+        DataCommand::Export => (
+            "FILE --dir DIR [--replace] [--json]",
+            vec![
+                file("The file to write."),
+                dir_flag,
+                switch("replace", "Replace the file if it exists."),
+            ],
+        ),
+        DataCommand::Check | DataCommand::Dump => (
+            "DIR [--json]",
+            vec![dir.help("The directory of the database, which no server may have open.")],
+        ),
+    };
+    Command::new(flags::NAME)
+        .about(about)
+        .override_usage(format!("{} {name} {usage}", flags::NAME))
+        .after_help(
+            "The command exits with 0 if all is well, with 1 if it failed or found something wrong, and with 2 if the \
+             command line is wrong.",
+        )
+        .max_term_width(100)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args(arguments)
+        .arg(switch("json", "Print JSON."))
+        .arg(Arg::new("help").long("help").short('h').action(ArgAction::HelpShort).help("Print this help."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invocation(line: &str) -> Result<DataInvocation, String> {
+        let mut words = line.split(' ').map(str::to_owned);
+        let command = find(&words.next().unwrap()).unwrap();
+        match read(command, words) {
+            Ok(Ok(invocation)) => Ok(invocation),
+            Ok(Err(help)) => Err(help),
+            Err(why) => Err(why.to_string()),
+        }
+    }
+
+    #[test]
+    fn clap_accepts_all_commands() {
+        for (command, name, about) in COMMANDS {
+            clap_command(command).debug_assert();
+            let help = invocation(&format!("{name} --help")).unwrap_err();
+            assert!(help.contains(&about[..30]) && help.contains("--json"), "{help}");
+        }
+    }
+
+    #[test]
+    fn words_are_read() {
+        let found = invocation("import a.rdb --dir b --replace --database 3").unwrap();
+        assert_eq!((found.dir.to_str(), found.file.to_str()), (Some("b"), Some("a.rdb")));
+        assert!(found.replace && !found.skip_other_types && !found.json);
+        assert_eq!(found.database, Some(3));
+        let found = invocation("check b --json").unwrap();
+        assert!(found.json && found.dir.to_str() == Some("b"));
+    }
+
+    #[test]
+    fn wrong_words_get_sentences() {
+        for (line, wanted) in [
+            ("import a.rdb", "import: the following required arguments were not provided"),
+            ("check a b", "check: unexpected argument 'b' found"),
+            ("dump a --replace", "dump: unexpected argument '--replace' found"),
+            (
+                "import a --dir b --database x",
+                "import: invalid value 'x' for '--database <NUMBER>'",
+            ),
+        ] {
+            let why = invocation(line).unwrap_err();
+            assert!(why.contains(wanted) && why.ends_with("--help` says more"), "{why}");
+        }
+    }
+}

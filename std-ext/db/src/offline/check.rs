@@ -1,0 +1,73 @@
+//! `hedgerow-db check`.
+
+use super::folder::{self, Loaded};
+use super::report::{json_string, output_error};
+use crate::config::DataInvocation;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::time::SystemTime;
+
+/// The numbers of keys.
+#[derive(Default)]
+struct Counts {
+    keys: u64,
+    with_ttl: u64,
+    expired: u64,
+    bytes: u64,
+}
+
+/// Reads a directory, and prints what is in it. Returns whether it is undamaged.
+///
+/// # Errors
+/// If the result cannot be written.
+pub(super) fn run(asked: &DataInvocation, out: &mut dyn Write) -> Result<bool, String> {
+    let (text, healthy) = match folder::load(&asked.dir) {
+        Ok(loaded) => (report(&loaded, &count(&loaded), asked.json), true),
+        Err(why) if asked.json => {
+            let why = json_string(why.to_string().as_bytes()).unwrap_or_default();
+            (format!("{{\"healthy\": false, \"error\": {why}}}\n"), false)
+        }
+        Err(why) => (format!("{why}\nNo file was changed.\n"), false),
+    };
+    out.write_all(text.as_bytes()).map_err(|why| output_error(&why))?;
+    Ok(healthy)
+}
+
+fn count(loaded: &Loaded) -> Counts {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = now.as_millis();
+    let mut counts = Counts::default();
+    loaded.each_key(&mut |_, key, expires_at, value| {
+        counts.keys += 1;
+        counts.with_ttl += u64::from(expires_at.is_some());
+        counts.expired += u64::from(expires_at.is_some_and(|end| u128::from(end) <= now));
+        counts.bytes += (key.len() + value.len()) as u64;
+    });
+    counts
+}
+
+fn report(loaded: &Loaded, counts: &Counts, json: bool) -> String {
+    let Counts { keys, with_ttl, expired, bytes } = counts;
+    let Loaded { snapshot_keys, log_entries, truncated_bytes, discarded_entries, .. } = loaded;
+    if json {
+        return format!(
+            "{{\"healthy\": true, \"keys\": {keys}, \"keys_with_expiration\": {with_ttl}, \"expired_keys\": {expired}, \
+             \"bytes\": {bytes}, \"snapshot_keys\": {snapshot_keys}, \"log_entries\": {log_entries}, \
+             \"incomplete_bytes\": {truncated_bytes}, \"discarded_entries\": {discarded_entries}}}\n"
+        );
+    }
+    let mut text = format!(
+        "Undamaged: {keys} keys, {with_ttl} of them with an expiration, of which {expired} have expired; {bytes} bytes \
+         of keys and values.\n{snapshot_keys} keys are in the snapshot, and {log_entries} entries in the log behind \
+         it.\n"
+    );
+    if *truncated_bytes > 0 {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "The log ends with {truncated_bytes} bytes that are no complete entry, as after a crash, and \
+             {discarded_entries} entries behind them; the next start removes them."
+        );
+    }
+    text
+}

@@ -1,0 +1,96 @@
+//! `hedgerow-db export`.
+
+use super::folder;
+use super::report::{Progress, json_string, output_error};
+use crate::config::DataInvocation;
+use crate::rdb::Writer;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes all keys of a directory to a file that Redis loads.
+///
+/// # Errors
+/// If the directory cannot be read, or the file exists or cannot be written.
+pub(super) fn run(
+    asked: &DataInvocation,
+    out: &mut dyn Write,
+    progress: &mut Progress<'_>,
+) -> Result<bool, String> {
+    let file = &asked.file;
+    let file_error = |why: io::Error| format!("{}: {why}", file.display());
+    if !asked.replace && file.exists() {
+        return Err(format!("{} exists; --replace replaces it", file.display()));
+    }
+    let loaded = folder::load(&asked.dir).map_err(|why| why.to_string())?;
+    let mut databases = BTreeMap::<u16, (u64, u64)>::new();
+    loaded.each_key(&mut |database, _, expires_at, _| {
+        let (keys, with_ttl) = databases.entry(database).or_default();
+        *keys += 1;
+        *with_ttl += u64::from(expires_at.is_some());
+    });
+    let keys: u64 = databases.values().map(|(keys, _)| keys).sum();
+    let new = Temporary::beside(file);
+    let bytes = write(&new.0, &loaded, &databases, progress).map_err(file_error)?;
+    fs::rename(&new.0, file).map_err(file_error)?;
+    sync_name(file).map_err(file_error)?;
+    let text = if asked.json {
+        let name = json_string(file.to_string_lossy().as_bytes()).unwrap_or_default();
+        format!("{{\"file\": {name}, \"keys\": {keys}, \"bytes\": {bytes}}}\n")
+    } else {
+        format!("Wrote {keys} keys to {}, {bytes} bytes.\n", file.display())
+    };
+    out.write_all(text.as_bytes()).map_err(|why| output_error(&why))?;
+    Ok(true)
+}
+
+/// A file that is removed unless it was renamed.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn beside(file: &Path) -> Self {
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".{}.new", std::process::id()));
+        Self(name.into())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // It is gone if it was renamed.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn write(
+    path: &Path,
+    loaded: &folder::Loaded,
+    databases: &BTreeMap<u16, (u64, u64)>,
+    progress: &mut Progress<'_>,
+) -> io::Result<u64> {
+    let mut writer = Writer::new(File::create_new(path)?)?;
+    writer.note("redis-bits", "64")?;
+    let (mut done, mut result, mut selected) = (0, Ok(()), None);
+    loaded.each_key(&mut |database, key, expires_at, value| {
+        if result.is_ok() && selected != Some(database) {
+            selected = Some(database);
+            let (keys, with_ttl) = databases.get(&database).copied().unwrap_or_default();
+            result = writer.database(database.into(), keys, with_ttl);
+        }
+        if result.is_ok() {
+            result = writer.entry(key, expires_at, &[value]);
+            done += 1;
+            progress.keys("export", done);
+        }
+    });
+    result?;
+    let (file, bytes) = writer.finish()?;
+    file.sync_all()?;
+    Ok(bytes)
+}
+
+fn sync_name(file: &Path) -> io::Result<()> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}

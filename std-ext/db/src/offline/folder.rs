@@ -1,0 +1,110 @@
+//! A directory that is read, and not changed.
+
+use crate::Options;
+use crate::db::load_only;
+use crate::log::OpenError;
+use crate::log::disk::{Disk, DiskFile, SystemDisk};
+use crate::log::folder::{Folder, LOCK};
+use crate::options::MAX_DATABASES;
+use crate::state::load::LoadingShards;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The file that only the directory of a node of a cluster has.
+const NODE: &str = "node-id";
+
+/// The system's files, for reading only. Leftovers of a crash that another program would remove stay.
+struct ReadOnly;
+
+fn refused() -> io::Error {
+    io::Error::new(ErrorKind::ReadOnlyFilesystem, "nothing is changed here")
+}
+
+impl Disk for ReadOnly {
+    fn create(&self, _: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Err(refused())
+    }
+
+    fn reopen(&self, _: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Err(refused())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<File> {
+        SystemDisk.read(path)
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(refused())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        SystemDisk.list(folder)
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Called with a database, a key in it, its expiration and its value.
+pub(super) type OnEntry<'a> = dyn FnMut(u16, &[u8], Option<u64>, &[u8]) + 'a;
+
+/// The contents of a directory.
+pub(super) struct Loaded {
+    shards: LoadingShards,
+    /// Keys in the snapshot, and entries of the log behind it.
+    pub(super) snapshot_keys: u64,
+    pub(super) log_entries: u64,
+    /// Bytes and complete entries behind the last entry that counts, as a crash leaves them.
+    pub(super) truncated_bytes: u64,
+    pub(super) discarded_entries: u64,
+    _folder: Arc<Folder>,
+}
+
+impl Loaded {
+    /// Calls `each` with all keys, their databases in ascending order, their expirations and their values.
+    pub(super) fn each_key(&self, each: &mut OnEntry<'_>) {
+        for database in self.shards.used() {
+            self.shards.each_key_of(database, &mut |key, expires_at, value| {
+                each(database, key, expires_at, value);
+            });
+        }
+    }
+}
+
+/// Loads a directory, and holds its lock.
+///
+/// # Errors
+/// If there is no such directory, a server has it open, or it is damaged.
+pub(super) fn load(path: &Path) -> Result<Loaded, OpenError> {
+    // Locking creates the file, so it must be there.
+    let lock = path.join(LOCK);
+    if let Err(why) = std::fs::metadata(&lock) {
+        return Err(OpenError::Io(lock, why));
+    }
+    let folder = Folder::claim_on(path, Arc::new(ReadOnly))?;
+    // A directory is read for any setting of `databases`.
+    let options = Options { databases: MAX_DATABASES, ..Options::in_memory() };
+    let shards = LoadingShards::new(&options);
+    let opened = load_only(&folder, &shards)?;
+    shards.finish_loading();
+    Ok(Loaded {
+        shards,
+        snapshot_keys: opened.snapshot_keys,
+        log_entries: opened.log_entries,
+        truncated_bytes: opened.truncated_bytes,
+        discarded_entries: opened.discarded_entries,
+        _folder: folder,
+    })
+}
+
+/// Returns whether the directory is that of a node of a cluster.
+pub(super) fn is_node(path: &Path) -> bool {
+    path.join(NODE).exists()
+}

@@ -1,0 +1,42 @@
+//! The commands about a directory that no server has open: `hedgerow-db import`, `export`, `check` and `dump`.
+//!
+//! `check`, `dump` and `export` load the directory into memory through a disk that cannot change anything
+//! (`folder`). `import` reads its files twice: first to find damage and values that it cannot store, and then, if
+//! there are none, to store the rest.
+
+mod aof;
+mod check;
+mod dump;
+mod export;
+mod folder;
+mod import;
+mod item;
+mod replies;
+mod report;
+mod sources;
+mod summary;
+
+#[cfg(test)]
+mod tests;
+
+use self::report::Progress;
+use crate::config::{DataCommand, DataInvocation};
+use std::io::Write;
+
+/// Runs a command. Writes its result to `out`, and its progress to `progress`. Returns whether all is well.
+///
+/// # Errors
+/// The reason why the command failed.
+pub fn run(
+    asked: &DataInvocation,
+    out: &mut dyn Write,
+    progress: &mut dyn FnMut(&str),
+) -> Result<bool, String> {
+    let mut progress = Progress::new(progress);
+    match asked.command {
+        DataCommand::Import => import::run(asked, out, &mut progress),
+        DataCommand::Export => export::run(asked, out, &mut progress),
+        DataCommand::Check => check::run(asked, out),
+        DataCommand::Dump => dump::run(asked, out),
+    }
+}

@@ -1,0 +1,180 @@
+//! The files of an import: one RDB or AOF file, or several that a manifest names.
+
+use super::aof::Aof;
+use super::item::{Item, Take};
+use super::summary::{Summary, count};
+use crate::rdb::{Entry, Reader, Record};
+use crate::request::LONGEST_KEY;
+use crate::resp::inline;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// How much of a file is read at a time.
+const BUFFER: usize = 1 << 20;
+
+/// The files, in the order in which they are read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Sources {
+    files: Vec<PathBuf>,
+    /// Whether a file that begins with an RDB file is the beginning of an AOF.
+    is_aof: bool,
+}
+
+/// The part of the files that is imported.
+#[derive(Clone, Copy)]
+pub(super) struct Selection {
+    /// The database.
+    pub(super) database: u64,
+    /// The time by which keys of an RDB file have expired.
+    pub(super) now: u64,
+}
+
+impl Sources {
+    /// Finds the files that a path names.
+    ///
+    /// # Errors
+    /// If it names none, or a manifest is damaged.
+    pub(super) fn find(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        if path.is_dir() {
+            let entries = fs::read_dir(path).map_err(|why| format!("{shown}: {why}"))?;
+            let entries = entries.filter_map(|entry| Some(entry.ok()?.path()));
+            let mut manifests: Vec<_> = entries.filter(|path| is_manifest(path)).collect();
+            return match (manifests.pop(), manifests.is_empty()) {
+                (Some(manifest), true) => read_manifest(&manifest),
+                (None, _) => Err(format!("{shown} has no file whose name ends with .manifest")),
+                _ => Err(format!("{shown} has several manifests; name one of them")),
+            };
+        }
+        if is_manifest(path) { read_manifest(path) } else { Self::one(path) }
+    }
+
+    /// Returns one file. An AOF may begin as an RDB file does, and is known by its name then.
+    fn one(path: &Path) -> Result<Self, String> {
+        let mut begin = [0];
+        let read = File::open(path).and_then(|mut file| file.read(&mut begin));
+        let bytes = read.map_err(|why| format!("{}: {why}", path.display()))?;
+        let is_aof =
+            bytes == 1 && begin != *b"R" || path.extension().is_some_and(|end| end == "aof");
+        Ok(Self { files: vec![path.into()], is_aof })
+    }
+
+    /// Returns whether commands follow the keys, so that keys that have expired must be stored before the commands.
+    pub(super) fn is_aof(&self) -> bool {
+        self.is_aof
+    }
+
+    /// Reads all files.
+    ///
+    /// # Errors
+    /// If a file is damaged or cannot be read, or `take` fails.
+    pub(super) fn read(
+        &self,
+        selection: Selection,
+        summary: &mut Summary,
+        take: &mut Take<'_>,
+    ) -> Result<(), String> {
+        for (number, file) in self.files.iter().enumerate() {
+            let named = |why: String| format!("{}: {why}", file.display());
+            let opened = File::open(file).map_err(|why| named(why.to_string()))?;
+            let is_last = number + 1 == self.files.len();
+            let input = BufReader::with_capacity(BUFFER, opened);
+            self.read_file(input, is_last, selection, summary, take).map_err(named)?;
+        }
+        Ok(())
+    }
+
+    fn read_file(
+        &self,
+        mut input: impl BufRead,
+        is_last: bool,
+        selection: Selection,
+        summary: &mut Summary,
+        take: &mut Take<'_>,
+    ) -> Result<(), String> {
+        let begin = input.fill_buf().map_err(|why| why.to_string())?;
+        if !begin.starts_with(b"REDIS") {
+            return Aof::new(selection.database, 0).read(input, is_last, summary, take);
+        }
+        let mut reader = Reader::new(input).map_err(|why| why.to_string())?;
+        while let Some(record) = reader.next().map_err(|why| why.to_string())? {
+            match record {
+                Record::Entry(entry) => self.entry(entry, selection, summary, take)?,
+                Record::Functions => summary.functions += 1,
+                Record::ModuleData => summary.module_data += 1,
+                Record::Note(..) | Record::Counts(..) => {}
+            }
+        }
+        let offset = reader.offset();
+        Aof::new(selection.database, offset).read(reader.into_input(), is_last, summary, take)
+    }
+
+    fn entry(
+        &self,
+        entry: Entry,
+        selection: Selection,
+        summary: &mut Summary,
+        take: &mut Take<'_>,
+    ) -> Result<(), String> {
+        if entry.database != selection.database {
+            count(&mut summary.databases, entry.database);
+        } else if let Err(kind) = entry.value {
+            count(&mut summary.types, kind.to_string());
+        } else if entry.key.len() > LONGEST_KEY {
+            summary.long_keys += 1;
+        } else if !self.is_aof && entry.expires_at.is_some_and(|end| end <= selection.now) {
+            summary.expired += 1;
+        } else {
+            summary.keys += 1;
+            take(Item::Entry(entry))?;
+        }
+        Ok(())
+    }
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "manifest")
+}
+
+/// Reads a manifest: lines `file NAME seq NUMBER type LETTER`, with `b` for the base, `i` for a later file, and `h`
+/// for files that are no longer needed.
+fn read_manifest(path: &Path) -> Result<Sources, String> {
+    let named = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let text = fs::read(path).map_err(|why| named(&why))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let (mut base, mut increments) = (None, Vec::new());
+    for line in text.split(|byte| *byte == b'\n') {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let wrong = || named(&format_args!("no line of a manifest: {}", line.escape_ascii()));
+        let words = inline::split(line).map_err(|_| wrong())?;
+        let value = |name: &str| {
+            let pairs = words.as_chunks::<2>().0;
+            pairs.iter().find(|[key, _]| key == name.as_bytes()).map(|[_, value]| &value[..])
+        };
+        let text =
+            |name| value(name).and_then(|value| std::str::from_utf8(value).ok()).ok_or_else(wrong);
+        let (file, kind) = (text("file")?, text("type")?);
+        if Path::new(file).file_name().is_none_or(|name| name != file) {
+            return Err(named(&format_args!("a name with a folder: {file}")));
+        }
+        let number: u64 = text("seq")?.parse().map_err(|_| wrong())?;
+        match kind {
+            "b" if base.is_none() => base = Some(folder.join(file)),
+            "i" => increments.push((number, folder.join(file))),
+            "h" => {}
+            _ => return Err(wrong()),
+        }
+    }
+    increments.sort();
+    let files: Vec<_> =
+        base.into_iter().chain(increments.into_iter().map(|(_, file)| file)).collect();
+    if files.is_empty() {
+        Err(named(&"it names no file"))
+    } else {
+        Ok(Sources { files, is_aof: true })
+    }
+}

@@ -1,0 +1,144 @@
+//! The result of an import.
+
+use super::report::json_string;
+use crate::config::DataInvocation;
+use crate::request::LONGEST_KEY;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fmt::Write;
+
+/// Numbers of things by their names.
+pub(super) type Counts<K> = BTreeMap<K, u64>;
+
+/// The things that an import has found, and stored.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// Keys of RDB files with values that are strings.
+    pub(super) keys: u64,
+    /// Keys that had expired, and are not stored.
+    pub(super) expired: u64,
+    /// Keys with other values, by type.
+    pub(super) types: Counts<String>,
+    /// Keys and commands of databases that are not imported.
+    pub(super) databases: Counts<u64>,
+    /// Keys that are too long.
+    pub(super) long_keys: u64,
+    /// Libraries of functions, and data of modules that belongs to no key.
+    pub(super) functions: u64,
+    pub(super) module_data: u64,
+    /// Commands of AOF files that change keys.
+    pub(super) commands: u64,
+    /// Commands that this program does not have.
+    pub(super) unknown: Counts<String>,
+    /// Commands that failed.
+    pub(super) failed: Counts<String>,
+    /// Bytes at the end of an AOF file that are no complete command or transaction.
+    pub(super) incomplete: u64,
+}
+
+/// Adds one to the number of a name.
+pub(super) fn count<K: Ord>(counts: &mut Counts<K>, key: K) {
+    *counts.entry(key).or_default() += 1;
+}
+
+fn list<K: Display>(counts: &Counts<K>) -> String {
+    let each = counts.iter().map(|(name, count)| format!("{name} ({count})"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+impl Summary {
+    /// Returns why the file is not imported, if it is not.
+    pub(super) fn refusal(&self, asked: &DataInvocation) -> Option<String> {
+        let mut text = String::new();
+        let mut line = |line: String| {
+            // Writing to a string does not fail.
+            let _ = write!(text, "\n- {line}");
+        };
+        if self.long_keys > 0 {
+            line(format!("{} keys are longer than {LONGEST_KEY} bytes", self.long_keys));
+        }
+        if !asked.skip_other_types {
+            if !self.types.is_empty() {
+                line(format!(
+                    "keys with values that are no strings: {}; --skip-other-types leaves them out",
+                    list(&self.types)
+                ));
+            }
+            if !self.unknown.is_empty() {
+                line(format!(
+                    "commands that this program does not have: {}; --skip-other-types leaves them out",
+                    list(&self.unknown)
+                ));
+            }
+        }
+        if asked.database.is_none() && !self.databases.is_empty() {
+            line(format!(
+                "keys or commands of other databases than 0: {}; --database NUMBER imports one of them, and \
+                 --database 0 leaves them out",
+                list(&self.databases)
+            ));
+        }
+        let (keys, commands) = (self.keys, self.commands);
+        (!text.is_empty())
+            .then(|| format!("nothing was imported; beside {keys} strings and {commands} commands there are{text}"))
+    }
+
+    /// Returns the text for users.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("Imported {} keys", self.keys);
+        if self.commands > 0 {
+            let _ = write!(text, " and {} commands", self.commands);
+        }
+        text += ".\n";
+        let mut line = |counted: bool, line: String| {
+            if counted {
+                text += &line;
+                text.push('\n');
+            }
+        };
+        line(self.expired > 0, format!("Left out: {} keys that have expired.", self.expired));
+        line(!self.types.is_empty(), format!("Left out, by type: {}.", list(&self.types)));
+        line(
+            !self.databases.is_empty(),
+            format!("Left out, by database: {}.", list(&self.databases)),
+        );
+        line(!self.unknown.is_empty(), format!("Left out, commands: {}.", list(&self.unknown)));
+        line(!self.failed.is_empty(), format!("Commands that failed: {}.", list(&self.failed)));
+        line(self.functions > 0, format!("Left out: {} libraries of functions.", self.functions));
+        line(self.module_data > 0, format!("Left out: {} parts of modules.", self.module_data));
+        line(
+            self.incomplete > 0,
+            format!("Left out: {} bytes at the end that are no complete command.", self.incomplete),
+        );
+        text
+    }
+
+    /// Returns the object of JSON.
+    pub(super) fn json(&self) -> String {
+        let mut json = String::from("{");
+        let mut pair = |name: &str, value: String| {
+            let comma = if json.len() > 1 { ", " } else { "" };
+            // Writing to a string does not fail.
+            let _ = write!(json, "{comma}\"{name}\": {value}");
+        };
+        pair("keys", self.keys.to_string());
+        pair("commands", self.commands.to_string());
+        pair("expired", self.expired.to_string());
+        pair("other_types", object(&self.types));
+        pair("other_databases", object(&self.databases));
+        pair("unknown_commands", object(&self.unknown));
+        pair("failed_commands", object(&self.failed));
+        pair("functions", self.functions.to_string());
+        pair("module_data", self.module_data.to_string());
+        pair("incomplete_bytes", self.incomplete.to_string());
+        json + "}\n"
+    }
+}
+
+fn object<K: Display>(counts: &Counts<K>) -> String {
+    let pair = |(name, count): (&K, &u64)| {
+        let name = json_string(name.to_string().as_bytes()).unwrap_or_default();
+        format!("{name}: {count}")
+    };
+    format!("{{{}}}", counts.iter().map(pair).collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,348 @@
+//! The commands on files that Redis wrote, on AOF files, and on damaged directories.
+
+use super::run;
+use crate::config::{Config, Invocation};
+use crate::log::Fsync;
+use crate::rdb::tests::{bytes, files};
+use crate::rdb::{Reader, Record};
+use crate::{Db, Options};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// Runs a command line. Returns its output and whether all is well, or the error.
+fn command(folder: &TempDir, line: &str) -> Result<(String, bool), String> {
+    let place = folder.path().to_str().unwrap();
+    let words = line.split(' ').map(|word| word.replace('@', place));
+    let Ok(Invocation::Data(asked)) = Config::read(words, []) else { panic!("{line}") };
+    let mut out = Vec::new();
+    let healthy = run(&asked, &mut out, &mut |_| ())?;
+    Ok((String::from_utf8(out).unwrap(), healthy))
+}
+
+fn write(folder: &TempDir, name: &str, bytes: &[u8]) {
+    let path = folder.path().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn open(folder: &TempDir) -> Db {
+    Db::open(Options::at(folder.path().join("db"))).unwrap()
+}
+
+fn value(db: &Db, key: &str) -> Option<String> {
+    db.get(key).unwrap().map(|value| String::from_utf8(value).unwrap())
+}
+
+/// Returns a command as clients and AOF files have it.
+fn request(words: &str) -> String {
+    let words: Vec<_> = words.split(' ').collect();
+    let parts = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    format!("*{}\r\n{}", words.len(), parts.collect::<String>())
+}
+
+fn requests(lines: &[&str]) -> Vec<u8> {
+    lines.iter().map(|line| request(line)).collect::<String>().into_bytes()
+}
+
+#[test]
+fn strings_are_imported_and_the_rest_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "a.rdb", &bytes(files::PLAIN));
+    let why = command(&folder, "import @/a.rdb --dir @/db").unwrap_err();
+    for part in [
+        "nothing was imported",
+        "hash (2), list (2), set (2), stream (1), zset (2);",
+        "other databases than 0: 3 (1);",
+    ] {
+        assert!(why.contains(part), "{part} is missing in {why}");
+    }
+    assert!(!folder.path().join("db").exists());
+    let all = "import @/a.rdb --dir @/db --skip-other-types --database 0";
+    let (text, healthy) = command(&folder, all).unwrap();
+    assert!(
+        healthy && text.starts_with("Imported 11 keys.\nLeft out, by type: hash (2), "),
+        "{text}"
+    );
+    assert!(text.contains("Left out: 1 libraries of functions."), "{text}");
+    let db = open(&folder);
+    assert_eq!(
+        (value(&db, "rose").as_deref(), value(&db, "i32").as_deref()),
+        (Some("red"), Some("-123456789"))
+    );
+    assert_eq!((db.len(), db.stats().expires), (11, 2));
+    drop(db);
+    let why = command(&folder, all).unwrap_err();
+    assert!(why.ends_with("has 11 keys; --replace imports into it"), "{why}");
+    let other = "import @/a.rdb --dir @/db --skip-other-types --database 3 --replace --json";
+    let (json, _) = command(&folder, other).unwrap();
+    assert!(
+        json.starts_with("{\"keys\": 1, \"commands\": 0, ")
+            && json.contains("\"other_databases\": {\"0\": 20}"),
+        "{json}"
+    );
+    let db = open(&folder);
+    assert_eq!((value(&db, "other").as_deref(), db.len()), (Some("db"), 12));
+}
+
+#[test]
+fn a_damaged_file_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = bytes(files::PLAIN);
+    let end = file.len();
+    file[end - 1] ^= 1;
+    write(&folder, "a.rdb", &file);
+    write(&folder, "b.rdb", &file[..end - 1]);
+    file[end - 1] ^= 1;
+    file.extend_from_slice(b"more");
+    write(&folder, "c.rdb", &file);
+    write(&folder, "d.rdb", b"");
+    for (name, wanted) in
+        [("a", "the checksum is wrong"), ("b", "the file ends after"), ("c", "begins no command")]
+    {
+        let line = format!("import @/{name}.rdb --dir @/db --skip-other-types --database 0");
+        let why = command(&folder, &line).unwrap_err();
+        assert!(why.contains(wanted), "{why}");
+    }
+    command(&folder, "import @/missing.rdb --dir @/db").unwrap_err();
+    assert!(!folder.path().join("db").exists());
+}
+
+#[test]
+fn expired_keys_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    write(
+        &folder,
+        "a.rdb",
+        b"REDIS0003\xFC\x01\x00\x00\x00\x00\x00\x00\x00\x00\x04rose\x03red\x00\x01a\x01b\xFF",
+    );
+    let (text, _) = command(&folder, "import @/a.rdb --dir @/db").unwrap();
+    assert_eq!(text, "Imported 1 keys.\nLeft out: 1 keys that have expired.\n");
+    assert_eq!(open(&folder).len(), 1);
+}
+
+#[test]
+fn an_aof_is_executed() {
+    let folder = tempfile::tempdir().unwrap();
+    // The base has a key that has expired since; a command has given it a longer life before that.
+    let base =
+        b"REDIS0003\xFC\xE8\x03\x00\x00\x00\x00\x00\x00\x00\x04rose\x03red\x00\x01a\x01b\xFF";
+    write(&folder, "aof/x.aof.1.base.rdb", base);
+    let first = [
+        "SELECT 0",
+        "PEXPIREAT rose 4102444800000",
+        "SET n 1",
+        "INCR n",
+        "MULTI",
+        "SET m 1",
+        "DEL a",
+        "EXEC",
+    ];
+    write(&folder, "aof/x.aof.1.incr.aof", &requests(&first));
+    let second =
+        ["SELECT 0", "APPEND n 0", "PING", "SET gone 1 PXAT 5", "SET other 1 PXAT 4102444800000"];
+    let mut file = b"#TS:1700000000\r\n".to_vec();
+    file.extend(requests(&second));
+    file.extend(requests(&["MULTI", "DEL n"]));
+    write(&folder, "aof/x.aof.2.incr.aof", &file);
+    let manifest = "file x.aof.1.base.rdb seq 1 type b\nfile x.aof.0.incr.aof seq 0 type h\n\
+                    file x.aof.2.incr.aof seq 2 type i\nfile x.aof.1.incr.aof seq 1 type i\n";
+    write(&folder, "aof/x.aof.manifest", manifest.as_bytes());
+    let (text, healthy) = command(&folder, "import @/aof --dir @/db").unwrap();
+    let incomplete = requests(&["MULTI", "DEL n"]).len();
+    let wanted = format!(
+        "Imported 2 keys and 8 commands.\nLeft out: {incomplete} bytes at the end that are no complete command.\n"
+    );
+    assert!(healthy && text == wanted, "{text}");
+    let db = open(&folder);
+    let found = ["rose", "n", "m", "a", "gone", "other"].map(|key| value(&db, key));
+    let wanted = [Some("red"), Some("20"), Some("1"), None, None, Some("1")];
+    assert_eq!(found, wanted.map(|value| value.map(str::to_owned)));
+}
+
+#[test]
+fn an_aof_with_other_commands_is_imported_without_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        "SELECT 0",
+        "SET a 1",
+        "RPUSH l 1",
+        "RPUSH l 2",
+        "INCR b",
+        "RENAME l k",
+        "SELECT 2",
+        "SET a 2",
+    ];
+    let mut file = requests(&lines);
+    write(&folder, "a.aof", &file);
+    let why = command(&folder, "import @/a.aof --dir @/db --database 0").unwrap_err();
+    assert!(why.contains("does not have: RPUSH (2);"), "{why}");
+    let why = command(&folder, "import @/a.aof --dir @/db --skip-other-types").unwrap_err();
+    assert!(why.contains("other databases than 0: 2 (1);"), "{why}");
+    let line = "import @/a.aof --dir @/db --skip-other-types --database 0";
+    let (text, _) = command(&folder, line).unwrap();
+    let wanted = "Imported 0 keys and 3 commands.\nLeft out, by database: 2 (1).\nLeft out, commands: RPUSH (2).\n\
+                  Commands that failed: RENAME (1).\n";
+    assert_eq!(text, wanted);
+    assert_eq!(value(&open(&folder), "a").as_deref(), Some("1"));
+    // A command that fails for no such reason is an error.
+    write(&folder, "b.aof", &requests(&["SET a x", "INCR a"]));
+    let (text, healthy) = command(&folder, "import @/b.aof --dir @/new").unwrap();
+    assert!(!healthy && text.contains("Commands that failed: INCR (1)."), "{text}");
+    for (end, wanted) in
+        [(&b"no command"[..], "begins no command"), (b"*1\r\n$x", "begins no command")]
+    {
+        file.extend_from_slice(end);
+        write(&folder, "c.aof", &file);
+        let why = command(&folder, "import @/c.aof --dir @/new").unwrap_err();
+        assert!(why.contains(wanted), "{why}");
+        file.truncate(file.len() - end.len());
+    }
+}
+
+#[test]
+fn manifests_that_are_none_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, wanted) in [
+        ("", "it names no file"),
+        ("file a seq 1\n", "no line of a manifest"),
+        ("file a seq x type b\n", "no line of a manifest"),
+        ("file a seq 1 type z\n", "no line of a manifest"),
+        ("file ../a seq 1 type b\n", "a name with a folder"),
+        ("file a seq 1 type b\n", "No such file"),
+    ] {
+        write(&folder, "x.manifest", text.as_bytes());
+        for line in ["import @/x.manifest --dir @/db", "import @ --dir @/db"] {
+            let why = command(&folder, line).unwrap_err();
+            assert!(why.contains(wanted), "{why}");
+        }
+    }
+    assert!(!folder.path().join("db").exists());
+}
+
+/// Fills a directory: a snapshot, and a log behind it.
+fn filled(folder: &TempDir) {
+    let mut options = Options::at(folder.path().join("db"));
+    (options.fsync, options.shards) = (Fsync::Always, 4);
+    let db = Db::open(options).unwrap();
+    for number in 0..300 {
+        db.set(format!("key:{number}"), format!("value {number}")).unwrap();
+    }
+    db.snapshot().unwrap();
+    db.set([0, 0xFF, b'"'], b"\\ \x01").unwrap();
+    let far = std::time::Duration::from_secs(1 << 30);
+    db.set_with_ttl("daisy", "a \"white\" one", far).unwrap();
+    db.database(7).unwrap().set("seventh", "heaven").unwrap();
+    db.close().unwrap();
+}
+
+/// Returns the bytes of all files of the directory.
+fn all_files(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let file = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, fs::read(entry.path()).unwrap())
+    };
+    fs::read_dir(path).unwrap().map(|entry| file(entry.unwrap())).collect()
+}
+
+#[test]
+fn a_directory_is_checked_dumped_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(&folder);
+    // A crash may have left these.
+    write(&folder, "db/manifest.new", b"half");
+    write(&folder, "db/snapshot.new", b"half");
+    let before = all_files(&folder.path().join("db"));
+    let (text, healthy) = command(&folder, "check @/db").unwrap();
+    assert!(
+        healthy
+            && text
+                .starts_with("Undamaged: 303 keys, 1 of them with an expiration, of which 0 have"),
+        "{text}"
+    );
+    let (json, _) = command(&folder, "check @/db --json").unwrap();
+    assert!(
+        json.contains("\"keys\": 303, ")
+            && json.contains("\"snapshot_keys\": 300, \"log_entries\": 3, "),
+        "{json}"
+    );
+
+    let (text, _) = command(&folder, "dump @/db").unwrap();
+    assert_eq!(text.lines().count(), 304);
+    assert!(text.ends_with("SELECT 7\nSET \"seventh\" \"heaven\"\n"), "{text}");
+    assert!(text.contains("SET \"\\x00\\xff\\\"\" \"\\\\ \\x01\"\n"), "{text}");
+    assert!(text.contains("SET \"daisy\" \"a \\\"white\\\" one\" PXAT "), "{text}");
+    let (json, _) = command(&folder, "dump @/db --json").unwrap();
+    assert!(json.contains("{\"key\": \"key:7\", \"value\": \"value 7\"}\n"), "{json}");
+    assert!(json.contains("{\"key_hex\": \"00ff22\", \"value\": \"\\\\ \\u0001\"}\n"), "{json}");
+    assert!(
+        json.contains("{\"key\": \"daisy\", \"value\": \"a \\\"white\\\" one\", \"expires_at\": "),
+        "{json}"
+    );
+
+    let (text, _) = command(&folder, "export @/out.rdb --dir @/db").unwrap();
+    assert!(text.starts_with("Wrote 303 keys to "), "{text}");
+    let why = command(&folder, "export @/out.rdb --dir @/db").unwrap_err();
+    assert!(why.ends_with("exists; --replace replaces it"), "{why}");
+    command(&folder, "export @/out.rdb --dir @/db --replace").unwrap();
+    let file = fs::read(folder.path().join("out.rdb")).unwrap();
+    let (mut reader, mut found) = (Reader::new(&file[..]).unwrap(), BTreeMap::new());
+    while let Some(record) = reader.next().unwrap() {
+        if let Record::Entry(entry) = record {
+            assert_eq!(entry.database, if entry.key == b"seventh" { 7 } else { 0 });
+            found.insert(entry.key, (entry.value.unwrap(), entry.expires_at));
+        }
+    }
+    assert_eq!((found.len(), &found[&b"key:9"[..]]), (303, &(b"value 9".to_vec(), None)));
+    assert!(found[&b"daisy"[..]].1.is_some());
+    assert_eq!(all_files(&folder.path().join("db")), before);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn damage_is_found_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(&folder);
+    let path = folder.path().join("db");
+    let before = all_files(&path);
+    for (name, good) in before.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+        let mut bad = good.clone();
+        bad[good.len() / 2] ^= 1;
+        write(&folder, &format!("db/{name}"), &bad);
+        let damaged = all_files(&path);
+        let (text, healthy) = command(&folder, "check @/db").unwrap();
+        assert!(
+            !healthy && text.contains(name) && text.ends_with("No file was changed.\n"),
+            "{name}: {text}"
+        );
+        let (json, healthy) = command(&folder, "check @/db --json").unwrap();
+        assert!(!healthy && json.starts_with("{\"healthy\": false, \"error\": \""), "{json}");
+        for line in ["dump @/db", "export @/out.rdb --dir @/db"] {
+            command(&folder, line).unwrap_err();
+        }
+        assert_eq!(all_files(&path), damaged);
+        write(&folder, &format!("db/{name}"), good);
+    }
+    assert!(command(&folder, "check @/db").unwrap().1);
+}
+
+#[test]
+fn a_directory_that_is_open_or_missing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(&folder);
+    write(&folder, "a.rdb", b"REDIS0003\x00\x01a\x01b\xFF");
+    let db = open(&folder);
+    let text = command(&folder, "check @/db").unwrap().0;
+    assert!(text.contains("is in use by another process"), "{text}");
+    for line in ["dump @/db", "export @/out.rdb --dir @/db", "import @/a.rdb --dir @/db --replace"]
+    {
+        assert!(command(&folder, line).unwrap_err().contains("is in use by another process"));
+    }
+    drop(db);
+    assert!(!command(&folder, "check @/none").unwrap().1);
+    assert!(!folder.path().join("none").exists());
+    write(&folder, "node/node-id", b"x");
+    let why = command(&folder, "import @/a.rdb --dir @/node").unwrap_err();
+    assert!(why.contains("is the directory of a node of a cluster"), "{why}");
+}

@@ -1,0 +1,176 @@
+//! The channels of a server and their subscribers, and the delivery of messages to them.
+
+use crate::glob;
+use crate::pubsub::mailbox::Mailbox;
+use crate::pubsub::message::Message;
+use crate::pubsub::post::{PostOffice, Wake};
+use crate::pubsub::registry::{Channels, Name, Patterns, Subscribers};
+use std::sync::Arc;
+
+/// The kind of name that a subscription has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A channel (`SUBSCRIBE`).
+    Channel,
+    /// A pattern of channels (`PSUBSCRIBE`).
+    Pattern,
+    /// A channel of a slot (`SSUBSCRIBE`). It has no patterns.
+    ShardChannel,
+}
+
+/// The numbers that `INFO` shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Channels with a subscriber.
+    pub channels: u64,
+    /// Patterns with a subscriber.
+    pub patterns: u64,
+    /// Channels of slots with a subscriber.
+    pub shard_channels: u64,
+}
+
+/// The channels of a server.
+pub struct Hub {
+    channels: Channels,
+    shard_channels: Channels,
+    patterns: Patterns,
+    /// How the workers learn of messages.
+    pub(super) post: PostOffice,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// Makes the hub of a server with this number of workers.
+    pub fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            channels: Channels::default(),
+            shard_channels: Channels::default(),
+            patterns: Patterns::default(),
+            post: PostOffice::new(workers),
+        })
+    }
+
+    /// Sets the function that wakes a worker, once.
+    pub fn on_mail(&self, wake: Wake) {
+        self.post.on_mail(wake);
+    }
+
+    /// Sets how many bytes of messages may wait in a mailbox.
+    pub fn set_limit(&self, bytes: usize) {
+        self.post.set_limit(bytes);
+    }
+
+    /// Takes the places of the clients of a worker that have got mail, about: a place may belong to another client now.
+    #[inline]
+    pub fn take_announced(&self, worker: usize, places: &mut Vec<usize>) {
+        self.post.take_announced(worker, places);
+    }
+
+    /// Returns whether clients of a worker have got mail since it last looked.
+    #[inline]
+    pub fn has_announced(&self, worker: usize) -> bool {
+        self.post.has_announced(worker)
+    }
+
+    /// Sends a message to the subscribers of a channel, and returns their number. A client that gets it both by the
+    /// channel's name and by a pattern counts twice.
+    pub fn publish(&self, channel: &[u8], payload: &[u8]) -> u64 {
+        let mut delivery = Delivery { hub: self, receivers: 0, wakes: Vec::new() };
+        let channels = self.channels.lock(channel);
+        if let Some(subscribers) = channels.get(channel) {
+            let message = Message::new(&[b"message", channel, payload]);
+            delivery.send_all(subscribers, &message);
+        }
+        for (pattern, subscribers) in self.patterns.read().iter() {
+            if glob::matches(pattern, channel, false) {
+                let message = Message::new(&[b"pmessage", pattern, channel, payload]);
+                delivery.send_all(subscribers, &message);
+            }
+        }
+        drop(channels);
+        delivery.finish()
+    }
+
+    /// Sends a message to the subscribers of a slot's channel, and returns their number.
+    pub fn publish_to_shard(&self, channel: &[u8], payload: &[u8]) -> u64 {
+        let mut delivery = Delivery { hub: self, receivers: 0, wakes: Vec::new() };
+        let channels = self.shard_channels.lock(channel);
+        if let Some(subscribers) = channels.get(channel) {
+            let message = Message::new(&[b"smessage", channel, payload]);
+            delivery.send_all(subscribers, &message);
+        }
+        drop(channels);
+        delivery.finish()
+    }
+
+    /// Puts a message into a mailbox.
+    pub fn send(&self, mailbox: &Mailbox, message: Message) {
+        if let Some(worker) = mailbox.put(&self.post, message) {
+            self.post.wake(&[worker]);
+        }
+    }
+
+    /// Returns the number of subscribers of a channel.
+    pub fn subscribers(&self, kind: Kind, channel: &[u8]) -> u64 {
+        self.of(kind).lock(channel).get(channel).map_or(0, |subscribers| subscribers.len() as u64)
+    }
+
+    /// Returns the channels that have a subscriber and match a pattern.
+    pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Name> {
+        self.of(kind).names(|name| pattern.is_none_or(|by| glob::matches(by, name, false)))
+    }
+
+    /// Returns the numbers of channels and patterns.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            channels: self.channels.len(),
+            patterns: self.patterns.read().len() as u64,
+            shard_channels: self.shard_channels.len(),
+        }
+    }
+
+    fn of(&self, kind: Kind) -> &Channels {
+        if kind == Kind::ShardChannel { &self.shard_channels } else { &self.channels }
+    }
+
+    pub(super) fn subscribe(&self, kind: Kind, name: &Name, mailbox: &Arc<Mailbox>) {
+        match kind {
+            Kind::Pattern => self.patterns.add(name, mailbox),
+            _ => self.of(kind).add(name, mailbox),
+        }
+    }
+
+    pub(super) fn unsubscribe(&self, kind: Kind, name: &[u8], client: u64) {
+        match kind {
+            Kind::Pattern => self.patterns.remove(name, client),
+            _ => self.of(kind).remove(name, client),
+        }
+    }
+}
+
+/// A message on its way to several subscribers.
+struct Delivery<'h> {
+    hub: &'h Hub,
+    receivers: u64,
+    wakes: Vec<usize>,
+}
+
+impl Delivery<'_> {
+    fn send_all(&mut self, subscribers: &Subscribers, message: &Message) {
+        self.receivers += subscribers.len() as u64;
+        for mailbox in subscribers.values() {
+            self.wakes.extend(mailbox.put(&self.hub.post, message.clone()));
+        }
+    }
+
+    /// Wakes the workers, without a lock, and returns the number of receivers.
+    fn finish(self) -> u64 {
+        self.hub.post.wake(&self.wakes);
+        self.receivers
+    }
+}

@@ -1,0 +1,146 @@
+//! The subscriptions of one client.
+
+use crate::limits::SUBSCRIPTION_BYTES;
+use crate::pubsub::hub::{Hub, Kind};
+use crate::pubsub::mailbox::Mailbox;
+use crate::pubsub::message::Message;
+use crate::pubsub::registry::Name;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Bytes that a subscription takes besides its name, here and in the registry, about.
+const SUBSCRIPTION: usize = 256;
+
+/// The subscriptions of one client. They end when this is dropped.
+#[derive(Debug)]
+pub struct Subscriptions {
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    channels: HashSet<Name>,
+    patterns: HashSet<Name>,
+    shard_channels: HashSet<Name>,
+    /// An estimate of the memory that all this takes.
+    bytes: usize,
+}
+
+impl Subscriptions {
+    /// Makes the subscriptions of a client, which has none yet.
+    pub fn new(hub: &Arc<Hub>, client: u64) -> Self {
+        hub.post.mailboxes.add(1);
+        Self {
+            hub: Arc::clone(hub),
+            mailbox: Arc::new(Mailbox::new(client)),
+            channels: HashSet::new(),
+            patterns: HashSet::new(),
+            shard_channels: HashSet::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Returns the channels of the server.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Returns the client's mailbox.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Notes where the client is served from now on. The worker calls this itself, and looks at its mail afterwards.
+    pub fn set_place(&self, worker: usize, place: usize) {
+        self.mailbox.set_place(&self.hub.post, worker, place);
+    }
+
+    /// Returns the numbers of channels, of patterns and of slots' channels.
+    pub fn counts(&self) -> [usize; 3] {
+        [self.channels.len(), self.patterns.len(), self.shard_channels.len()]
+    }
+
+    /// Returns whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.counts() == [0; 3]
+    }
+
+    /// Returns an estimate of the memory that the subscriptions take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns the number of subscriptions that Redis counts together with those of a kind.
+    pub fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Channel | Kind::Pattern => self.channels.len() + self.patterns.len(),
+            Kind::ShardChannel => self.shard_channels.len(),
+        }
+    }
+
+    /// Adds a subscription. Returns whether there was room.
+    pub fn add(&mut self, kind: Kind, name: &[u8]) -> bool {
+        if self.of(kind).contains(name) {
+            return true;
+        }
+        let bytes = self.bytes.saturating_add(SUBSCRIPTION + name.len());
+        if bytes > SUBSCRIPTION_BYTES {
+            return false;
+        }
+        self.bytes = bytes;
+        let name: Name = name.into();
+        self.hub.subscribe(kind, &name, &self.mailbox);
+        self.of(kind).insert(name);
+        true
+    }
+
+    /// Ends a subscription, if there is one.
+    pub fn remove(&mut self, kind: Kind, name: &[u8]) {
+        if self.of(kind).remove(name) {
+            self.bytes -= SUBSCRIPTION + name.len();
+            self.hub.unsubscribe(kind, name, self.mailbox.client());
+        }
+    }
+
+    /// Ends the subscriptions to channels of slots that are `lost`. Returns what the client is told of each.
+    pub(crate) fn remove_lost(&mut self, lost: impl Fn(&[u8]) -> bool) -> Vec<Message> {
+        let names: Vec<Name> =
+            self.shard_channels.iter().filter(|name| lost(name)).map(Arc::clone).collect();
+        let remove = |name: &Name| {
+            self.remove(Kind::ShardChannel, name);
+            Message::lost(name, self.shard_channels.len())
+        };
+        names.iter().map(remove).collect()
+    }
+
+    /// Ends all subscriptions of a kind. Calls `each` with the name of each, and the [`count`](Self::count) behind it.
+    pub fn remove_all(&mut self, kind: Kind, mut each: impl FnMut(&Name, usize)) {
+        let names = std::mem::take(self.of(kind));
+        let mut count = self.count(kind) + names.len();
+        for name in names {
+            self.bytes -= SUBSCRIPTION + name.len();
+            self.hub.unsubscribe(kind, &name, self.mailbox.client());
+            count -= 1;
+            each(&name, count);
+        }
+    }
+
+    /// Ends all subscriptions.
+    pub fn clear(&mut self) {
+        for kind in [Kind::Channel, Kind::Pattern, Kind::ShardChannel] {
+            self.remove_all(kind, |_, _| {});
+        }
+    }
+
+    fn of(&mut self, kind: Kind) -> &mut HashSet<Name> {
+        match kind {
+            Kind::Channel => &mut self.channels,
+            Kind::Pattern => &mut self.patterns,
+            Kind::ShardChannel => &mut self.shard_channels,
+        }
+    }
+}
+
+impl Drop for Subscriptions {
+    fn drop(&mut self) {
+        self.clear();
+        self.hub.post.mailboxes.sub(1);
+    }
+}

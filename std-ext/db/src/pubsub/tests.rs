@@ -1,0 +1,157 @@
+//! Tests of the hub without a server.
+
+use super::*;
+use crate::resp::Protocol;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+fn text(message: &Message) -> String {
+    String::from_utf8_lossy(message.rest()).into_owned()
+}
+
+fn taken(mailbox: &Mailbox) -> Vec<String> {
+    let mut messages = Vec::new();
+    mailbox.take(usize::MAX, &mut messages);
+    messages.iter().map(text).collect()
+}
+
+#[test]
+fn a_message_is_shared_by_its_receivers() {
+    let hub = Hub::new(1);
+    let mut clients: Vec<_> = (0..3).map(|id| Subscriptions::new(&hub, id)).collect();
+    for client in &mut clients {
+        assert!(client.add(Kind::Channel, b"news"));
+    }
+    assert!(clients[0].add(Kind::Pattern, b"n*"));
+    assert_eq!(hub.publish(b"news", b"hi"), 4);
+    let mut got = Vec::new();
+    clients[1].mailbox().take(usize::MAX, &mut got);
+    clients[2].mailbox().take(usize::MAX, &mut got);
+    assert!(Arc::ptr_eq(got[0].rest(), got[1].rest()), "the message was copied");
+    assert_eq!(text(&got[0]), "3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
+    assert_eq!((Message::mark(Protocol::Two), Message::mark(Protocol::Three)), (b'*', b'>'));
+    assert_eq!(taken(clients[0].mailbox()).len(), 2);
+}
+
+#[test]
+fn a_client_that_ends_is_forgotten() {
+    let hub = Hub::new(1);
+    let mut client = Subscriptions::new(&hub, 7);
+    for n in 0..1000 {
+        assert!(client.add(Kind::Channel, format!("channel {n}").as_bytes()));
+        assert!(client.add(Kind::ShardChannel, format!("channel {n}").as_bytes()));
+    }
+    assert!(client.add(Kind::Pattern, b"c*"));
+    let counts = Counts { channels: 1000, patterns: 1, shard_channels: 1000 };
+    assert_eq!(hub.counts(), counts);
+    let mut left = Vec::new();
+    client.remove_all(Kind::Channel, |_, count| left.push(count));
+    assert_eq!((left.len(), left[0], left[999]), (1000, 1000, 1), "wrong counts");
+    drop(client);
+    assert_eq!(hub.counts(), Counts::default(), "a subscription outlives its client");
+    assert_eq!(hub.publish(b"channel 1", b""), 0);
+}
+
+#[test]
+fn subscriptions_have_a_limit() {
+    let hub = Hub::new(1);
+    let mut client = Subscriptions::new(&hub, 7);
+    let long = vec![b'x'; 1 << 20];
+    let name = |n: u64| [&long[..], &n.to_le_bytes()].concat();
+    let most = (0..100).take_while(|n| client.add(Kind::Pattern, &name(*n))).count();
+    assert_eq!(most, 63, "the limit is not kept");
+    assert!(client.add(Kind::Pattern, &name(3)), "a subscription that exists needs room");
+    client.remove(Kind::Pattern, &name(3));
+    assert!(client.add(Kind::Channel, &name(3)) && !client.add(Kind::Channel, &name(4)));
+    client.clear();
+    assert_eq!((client.bytes(), client.is_empty()), (0, true));
+}
+
+#[test]
+fn a_full_mailbox_is_emptied() {
+    let hub = Hub::new(1);
+    hub.set_limit(1000);
+    let mut client = Subscriptions::new(&hub, 7);
+    assert!(client.add(Kind::Channel, b"a"));
+    client.set_place(0, 5);
+    assert_eq!(hub.publish(b"a", &[0; 500]), 1);
+    assert_eq!(hub.publish(b"a", &[0; 500]), 1);
+    assert_eq!(client.mailbox().waiting(), 0, "a slow subscriber keeps its messages");
+    assert_eq!(client.mailbox().take(usize::MAX, &mut Vec::new()), Left::Overflow);
+}
+
+/// A subscriber that moves between workers all the time gets each message, at a worker that was told of it.
+#[test]
+fn no_message_is_left_at_a_worker_that_the_client_has_left() {
+    const MESSAGES: usize = 20_000;
+    const WORKERS: usize = 3;
+    let hub = Hub::new(WORKERS);
+    let mut client = Subscriptions::new(&hub, 7);
+    assert!(client.add(Kind::Channel, b"a"));
+    let (mailbox, over) = (client.mailbox(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..MESSAGES {
+                assert_eq!(hub.publish(b"a", n.to_string().as_bytes()), 1);
+            }
+            // Relaxed: the scope joins this thread before the last check.
+            over.store(true, Ordering::Relaxed);
+        });
+        let (mut got, mut round, mut places, mut late) = (Vec::new(), 0, Vec::new(), 0);
+        while got.len() < MESSAGES {
+            let worker = round % WORKERS;
+            client.set_place(worker, round);
+            // Only announced messages are taken.
+            for _ in 0..round % 5 {
+                hub.take_announced(worker, &mut places);
+                if places.drain(..).any(|place| place == round) {
+                    mailbox.take(300, &mut got);
+                    if mailbox.take(0, &mut got) == Left::Some {
+                        mailbox.take(usize::MAX, &mut got);
+                    }
+                }
+            }
+            mailbox.clear_place();
+            round += 1;
+            // Relaxed: as above.
+            late += usize::from(over.load(Ordering::Relaxed));
+            assert!(late < 10_000, "a message is not announced");
+        }
+        for (n, message) in got.iter().enumerate() {
+            assert!(text(message).ends_with(&format!("\r\n{n}\r\n")), "messages are out of order");
+        }
+    });
+}
+
+#[test]
+fn all_subscribers_get_the_messages_in_one_order() {
+    const MESSAGES: usize = 10_000;
+    let hub = Hub::new(1);
+    let mut clients: Vec<_> = (0..20).map(|id| Subscriptions::new(&hub, id)).collect();
+    for client in &mut clients {
+        // The one gets them by the name, the next by a pattern.
+        let (kind, name) = [(Kind::Channel, &b"a"[..]), (Kind::Pattern, b"?")]
+            [client.mailbox().client() as usize % 2];
+        assert!(client.add(kind, name));
+    }
+    thread::scope(|scope| {
+        for publisher in 0..2 {
+            let hub = &hub;
+            scope.spawn(move || {
+                for n in 0..MESSAGES {
+                    hub.publish(b"a", format!("{publisher} {n}").as_bytes());
+                }
+            });
+        }
+    });
+    let payloads = |client: &Subscriptions| -> Vec<String> {
+        let all = taken(client.mailbox());
+        all.iter().filter_map(|text| Some(text.lines().last()?.to_owned())).collect()
+    };
+    let first = payloads(&clients[0]);
+    assert_eq!(first.len(), 2 * MESSAGES);
+    for client in &clients[1..] {
+        assert!(payloads(client) == first, "subscribers got messages in different orders");
+    }
+}

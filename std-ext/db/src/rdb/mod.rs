@@ -1,0 +1,75 @@
+//! Redis's file format for data (RDB), and the payloads of `DUMP` and `RESTORE`, which are one value in that format.
+//!
+//! ```text
+//! file:    "REDIS", version as 4 digits, records, 255, from version 5 on CRC-64 of all before it u64
+//! record:  [252 expiration in ms i64 | 253 in seconds i32] [248 idle seconds LENGTH] [249 frequency u8]
+//!          type u8, key STRING, value;
+//!          or 254 database LENGTH; 251 keys LENGTH, of these with an expiration LENGTH;
+//!          244 slot and two counts LENGTH; 250 name STRING, text STRING; 245 library of functions STRING;
+//!          247 data of a module
+//! payload: type u8, value, version u16, CRC-64 of all before it u64
+//! ```
+//!
+//! A `LENGTH` has 6, 14, 32 or 64 bits, and is big-endian. A `STRING` is a length and bytes, an integer of 1, 2 or 4
+//! bytes, or bytes that [`lzf`] has compressed. All other numbers are little-endian.
+//!
+//! The reader takes the versions 1 to [`NEWEST_VERSION`]. It returns values of type string, and skips the others: it
+//! knows how long they are, and not what they contain. Nothing is allocated for a length before its bytes are there.
+
+pub mod crc64;
+mod error;
+pub mod lzf;
+pub mod payload;
+mod reader;
+mod skip;
+mod source;
+#[cfg(test)]
+pub(crate) mod tests;
+mod writer;
+
+pub use error::RdbError;
+pub use reader::{Entry, Reader, Record};
+pub use skip::Kind;
+pub use writer::Writer;
+
+/// The newest version that the reader takes: that of Redis 7.4 and 8.0.
+pub const NEWEST_VERSION: u16 = 12;
+/// The version that the writer writes. Redis 5 and later load it.
+pub const WRITTEN_VERSION: u16 = 9;
+
+/// The type of a value that is a string.
+const STRING: u8 = 0;
+/// The beginning of a file, before the version.
+const MAGIC: &[u8; 5] = b"REDIS";
+
+/// The codes of records that are no keys.
+mod opcode {
+    pub(super) const SLOT_INFO: u8 = 244;
+    pub(super) const FUNCTION: u8 = 245;
+    pub(super) const FUNCTION_PRERELEASE: u8 = 246;
+    pub(super) const MODULE_AUX: u8 = 247;
+    pub(super) const IDLE: u8 = 248;
+    pub(super) const FREQUENCY: u8 = 249;
+    pub(super) const AUX: u8 = 250;
+    pub(super) const RESIZE: u8 = 251;
+    pub(super) const EXPIRES_MS: u8 = 252;
+    pub(super) const EXPIRES_SECONDS: u8 = 253;
+    pub(super) const SELECT: u8 = 254;
+    pub(super) const END: u8 = 255;
+}
+
+/// The encodings of lengths and strings.
+mod encoding {
+    /// The highest two bits of a length: how many bits it has, or that a string is encoded otherwise.
+    pub(super) const BITS_6: u8 = 0;
+    pub(super) const BITS_14: u8 = 1;
+    pub(super) const SPECIAL: u8 = 3;
+    /// The whole first byte of longer lengths.
+    pub(super) const BITS_32: u8 = 0x80;
+    pub(super) const BITS_64: u8 = 0x81;
+    /// The lower six bits of a special encoding.
+    pub(super) const INT_8: u64 = 0;
+    pub(super) const INT_16: u64 = 1;
+    pub(super) const INT_32: u64 = 2;
+    pub(super) const LZF: u64 = 3;
+}

@@ -1,0 +1,189 @@
+//! The reader of files.
+
+use crate::rdb::skip::{self, Kind};
+use crate::rdb::source::Source;
+use crate::rdb::{MAGIC, NEWEST_VERSION, RdbError, STRING, opcode};
+use std::io::BufRead;
+
+/// Reads a file in Redis's format.
+///
+/// ```
+/// use hedgerow_db::rdb::{Reader, Record, Writer};
+///
+/// let mut file = Vec::new();
+/// let mut writer = Writer::new(&mut file)?;
+/// writer.database(0, 1, 0)?;
+/// writer.entry(b"rose", None, &[b"red"])?;
+/// writer.finish()?;
+/// let mut reader = Reader::new(&file[..])?;
+/// while let Some(record) = reader.next()? {
+///     if let Record::Entry(entry) = record {
+///         assert_eq!((&entry.key[..], entry.value.as_deref()), (&b"rose"[..], Ok(&b"red"[..])));
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Reader<R> {
+    source: Source<R>,
+    version: u16,
+    database: u64,
+    ended: bool,
+}
+
+/// A part of a file.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Record {
+    /// A key.
+    Entry(Entry),
+    /// A note about the file, such as `redis-ver` and the version of the program that wrote it.
+    Note(Vec<u8>, Vec<u8>),
+    /// The numbers of keys, and of those with an expiration, that a database probably has.
+    Counts(u64, u64),
+    /// A library of functions.
+    Functions,
+    /// Data of a module that belongs to no key.
+    ModuleData,
+}
+
+/// A key with its value.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The database.
+    pub database: u64,
+    /// The key.
+    pub key: Vec<u8>,
+    /// When it expires, in milliseconds since 1970.
+    pub expires_at: Option<u64>,
+    /// Seconds since it was used, if the file says so.
+    pub idle: Option<u64>,
+    /// How often it was used, by Redis's measure, if the file says so.
+    pub frequency: Option<u8>,
+    /// The value, or the type of a value that is no string.
+    pub value: Result<Vec<u8>, Kind>,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads the beginning of a file.
+    ///
+    /// # Errors
+    /// If it is no file in Redis's format, or of a version that is not known.
+    pub fn new(input: R) -> Result<Self, RdbError> {
+        let mut source = Source::new(input);
+        let begin: [u8; 9] = source.array()?;
+        let no_file = RdbError::Damaged { offset: 0, why: "not a file in Redis's format" };
+        let Some(digits) = begin.strip_prefix(MAGIC) else { return Err(no_file) };
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return Err(no_file);
+        }
+        let version = digits.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+        if !(1..=NEWEST_VERSION).contains(&version) {
+            return Err(RdbError::Version(version));
+        }
+        Ok(Self { source, version, database: 0, ended: false })
+    }
+
+    /// Returns the version of the format.
+    pub fn version(&self) -> u16 {
+        self.version
+    }
+
+    /// Returns how many bytes were read.
+    pub fn offset(&self) -> u64 {
+        self.source.offset()
+    }
+
+    /// Returns the input, at the first byte that was not read: behind the file, once [`next`](Self::next) has returned
+    /// `None`.
+    pub fn into_input(self) -> R {
+        self.source.into_input()
+    }
+
+    /// Returns the next record, or `None` at the end. From version 5 on, the checksum was right then, or the file has
+    /// none.
+    ///
+    /// # Errors
+    /// If the input ends before the file does, or is damaged, or has a value of an unknown type.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail for good")]
+    pub fn next(&mut self) -> Result<Option<Record>, RdbError> {
+        let mut entry = Entry {
+            database: 0,
+            key: Vec::new(),
+            expires_at: None,
+            idle: None,
+            frequency: None,
+            value: Ok(Vec::new()),
+        };
+        while !self.ended {
+            let source = &mut self.source;
+            let code = source.byte()?;
+            match code {
+                opcode::EXPIRES_MS => {
+                    let at = i64::from_le_bytes(source.array()?);
+                    entry.expires_at = Some(at.try_into().unwrap_or(0));
+                }
+                opcode::EXPIRES_SECONDS => {
+                    let at = i64::from(i32::from_le_bytes(source.array()?)) * 1000;
+                    entry.expires_at = Some(at.try_into().unwrap_or(0));
+                }
+                opcode::IDLE => entry.idle = Some(source.length()?),
+                opcode::FREQUENCY => entry.frequency = Some(source.byte()?),
+                opcode::SELECT => self.database = source.length()?,
+                opcode::SLOT_INFO => {
+                    for _ in 0..3 {
+                        source.length()?;
+                    }
+                }
+                opcode::RESIZE => {
+                    return Ok(Some(Record::Counts(source.length()?, source.length()?)));
+                }
+                opcode::AUX => {
+                    return Ok(Some(Record::Note(source.string()?, source.string()?)));
+                }
+                opcode::FUNCTION => {
+                    source.skip_string()?;
+                    return Ok(Some(Record::Functions));
+                }
+                opcode::FUNCTION_PRERELEASE => {
+                    return Err(source.damaged("functions of a prerelease of Redis 7"));
+                }
+                opcode::MODULE_AUX => {
+                    source.skip_module_data()?;
+                    return Ok(Some(Record::ModuleData));
+                }
+                opcode::END => self.end()?,
+                kind => return self.entry(kind, entry).map(|entry| Some(Record::Entry(entry))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a key and its value.
+    fn entry(&mut self, kind: u8, mut entry: Entry) -> Result<Entry, RdbError> {
+        if kind != STRING && !skip::is_known(kind) {
+            let offset = self.source.offset() - 1;
+            return Err(RdbError::UnknownType { number: kind, offset });
+        }
+        (entry.database, entry.key) = (self.database, self.source.string()?);
+        entry.value = match kind {
+            STRING => Ok(self.source.string()?),
+            other => Err(self.source.skip_value(other)?),
+        };
+        Ok(entry)
+    }
+
+    fn end(&mut self) -> Result<(), RdbError> {
+        self.ended = true;
+        if self.version < 5 {
+            return Ok(());
+        }
+        let wanted = self.source.crc();
+        match u64::from_le_bytes(self.source.array()?) {
+            // Written with `rdbchecksum no`.
+            0 => Ok(()),
+            found if found == wanted => Ok(()),
+            _ => Err(self.source.damaged("the checksum is wrong")),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Values that are no strings: their types, and where they end.
+
+use crate::rdb::RdbError;
+use crate::rdb::source::Source;
+use std::fmt;
+use std::io::BufRead;
+
+/// The type of a value that is no string, as `TYPE` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A list.
+    List,
+    /// A set.
+    Set,
+    /// A sorted set.
+    SortedSet,
+    /// A hash.
+    Hash,
+    /// A stream.
+    Stream,
+    /// A value of a module: the nine letters of its type.
+    Module([u8; 9]),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List => f.write_str("list"),
+            Self::Set => f.write_str("set"),
+            Self::SortedSet => f.write_str("zset"),
+            Self::Hash => f.write_str("hash"),
+            Self::Stream => f.write_str("stream"),
+            Self::Module(name) => f.write_str(&String::from_utf8_lossy(name)),
+        }
+    }
+}
+
+/// The parts of a value.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// One string that has all of it.
+    Whole,
+    /// A time, and one string.
+    TimeAndWhole,
+    /// A count, and as many times these parts.
+    Repeated(&'static [Part]),
+    /// A time, a count, and as many times these parts.
+    TimeAndRepeated(&'static [Part]),
+    /// A stream of this version of its format.
+    Stream(u8),
+    Module,
+}
+
+/// A part of a repeated one.
+#[derive(Clone, Copy)]
+enum Part {
+    String,
+    Length,
+    /// A fraction in eight bytes.
+    Binary,
+    /// A fraction as text.
+    Text,
+}
+
+/// Returns the kind and the shape of a type, except for strings.
+fn described(number: u8) -> Option<(Option<Kind>, Shape)> {
+    use Part::{Binary, Length, String, Text};
+    let (kind, shape) = match number {
+        2 => (Kind::Set, Shape::Repeated(&[String])),
+        3 => (Kind::SortedSet, Shape::Repeated(&[String, Text])),
+        4 => (Kind::Hash, Shape::Repeated(&[String, String])),
+        5 => (Kind::SortedSet, Shape::Repeated(&[String, Binary])),
+        7 => return Some((None, Shape::Module)),
+        9 | 13 | 16 | 23 => (Kind::Hash, Shape::Whole),
+        10 => (Kind::List, Shape::Whole),
+        11 | 20 => (Kind::Set, Shape::Whole),
+        12 | 17 => (Kind::SortedSet, Shape::Whole),
+        1 | 14 => (Kind::List, Shape::Repeated(&[String])),
+        15 => (Kind::Stream, Shape::Stream(1)),
+        18 => (Kind::List, Shape::Repeated(&[Length, String])),
+        19 => (Kind::Stream, Shape::Stream(2)),
+        21 => (Kind::Stream, Shape::Stream(3)),
+        22 => (Kind::Hash, Shape::Repeated(&[Length, String, String])),
+        24 => (Kind::Hash, Shape::TimeAndRepeated(&[Length, String, String])),
+        25 => (Kind::Hash, Shape::TimeAndWhole),
+        _ => return None,
+    };
+    Some((Some(kind), shape))
+}
+
+/// Returns whether the end of a value of this type is known.
+pub(super) fn is_known(number: u8) -> bool {
+    described(number).is_some()
+}
+
+/// The bytes of a time, and of the id of an entry of a stream.
+const TIME: u64 = 8;
+const STREAM_ID: u64 = 16;
+/// The least first byte of a fraction as text that nothing follows: it is no number, or infinite.
+const NO_TEXT: u8 = 253;
+
+/// The codes between the parts of a module's value.
+mod module {
+    pub(super) const END: u64 = 0;
+    pub(super) const SIGNED: u64 = 1;
+    pub(super) const UNSIGNED: u64 = 2;
+    pub(super) const FLOAT: u64 = 3;
+    pub(super) const DOUBLE: u64 = 4;
+    pub(super) const STRING: u64 = 5;
+}
+
+impl<R: BufRead> Source<R> {
+    /// Reads over a value of a type that is no string.
+    pub(super) fn skip_value(&mut self, number: u8) -> Result<Kind, RdbError> {
+        let Some((kind, shape)) = described(number) else {
+            return Err(RdbError::UnknownType { number, offset: self.offset() });
+        };
+        match shape {
+            Shape::Whole => self.skip_string()?,
+            Shape::TimeAndWhole => {
+                self.skip(TIME)?;
+                self.skip_string()?;
+            }
+            Shape::Repeated(parts) => self.skip_repeated(parts)?,
+            Shape::TimeAndRepeated(parts) => {
+                self.skip(TIME)?;
+                self.skip_repeated(parts)?;
+            }
+            Shape::Stream(version) => self.skip_stream(version)?,
+            Shape::Module => {
+                let kind = Kind::Module(module_name(self.length()?));
+                self.skip_module_parts()?;
+                return Ok(kind);
+            }
+        }
+        kind.ok_or(RdbError::UnknownType { number, offset: self.offset() })
+    }
+
+    fn skip_repeated(&mut self, parts: &[Part]) -> Result<(), RdbError> {
+        // Each round reads at least one byte, so a wrong count ends with the input.
+        for _ in 0..self.length()? {
+            for part in parts {
+                match part {
+                    Part::String => self.skip_string()?,
+                    Part::Length => drop(self.length()?),
+                    Part::Binary => self.skip(8)?,
+                    Part::Text => match self.byte()? {
+                        NO_TEXT.. => {}
+                        bytes => self.skip(bytes.into())?,
+                    },
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn skip_lengths(&mut self, count: usize) -> Result<(), RdbError> {
+        (0..count).try_for_each(|_| self.length().map(drop))
+    }
+
+    fn skip_stream(&mut self, version: u8) -> Result<(), RdbError> {
+        self.skip_repeated(&[Part::String, Part::String])?;
+        // The number of entries and the last id; the first id, the last deleted one, and all entries that ever were.
+        self.skip_lengths(if version == 1 { 3 } else { 8 })?;
+        for _ in 0..self.length()? {
+            self.skip_group(version)?;
+        }
+        Ok(())
+    }
+
+    /// Reads over a group of consumers.
+    fn skip_group(&mut self, version: u8) -> Result<(), RdbError> {
+        self.skip_string()?;
+        self.skip_lengths(if version == 1 { 2 } else { 3 })?;
+        for _ in 0..self.length()? {
+            self.skip(STREAM_ID + TIME)?;
+            self.length()?;
+        }
+        for _ in 0..self.length()? {
+            self.skip_string()?;
+            self.skip(if version == 3 { 2 * TIME } else { TIME })?;
+            for _ in 0..self.length()? {
+                self.skip(STREAM_ID)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads over data of a module that belongs to no key.
+    pub(super) fn skip_module_data(&mut self) -> Result<(), RdbError> {
+        // The module; a code and a number that say when the module reads it are parts like the others.
+        self.length()?;
+        self.skip_module_parts()
+    }
+
+    fn skip_module_parts(&mut self) -> Result<(), RdbError> {
+        loop {
+            match self.length()? {
+                module::END => return Ok(()),
+                module::SIGNED | module::UNSIGNED => drop(self.length()?),
+                module::FLOAT => self.skip(4)?,
+                module::DOUBLE => self.skip(8)?,
+                module::STRING => self.skip_string()?,
+                _ => return Err(self.damaged("a part of a module's value is unknown")),
+            }
+        }
+    }
+}
+
+/// Returns the name that a module's id has: nine letters of six bits, above ten bits for a version.
+fn module_name(id: u64) -> [u8; 9] {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    std::array::from_fn(|at| LETTERS[(id >> (58 - 6 * at) & 0x3F) as usize])
+}

@@ -1,0 +1,197 @@
+//! Tests with files that Redis wrote, files of every other version and type, and damage to all of them.
+
+pub(crate) mod files;
+mod shapes;
+mod strings;
+
+use super::{Entry, Kind, RdbError, Reader, Record, Writer};
+use std::collections::BTreeMap;
+
+/// Converts hexadecimal digits to bytes.
+pub(crate) fn bytes(hex: &str) -> Vec<u8> {
+    let digit = |digit: u8| (digit as char).to_digit(16).unwrap() as u8;
+    hex.as_bytes().chunks(2).map(|two| digit(two[0]) << 4 | digit(two[1])).collect()
+}
+
+/// Returns all records of a file, and the bytes behind it.
+fn read(file: &[u8]) -> Result<(Vec<Record>, usize), RdbError> {
+    let (mut reader, mut records) = (Reader::new(file)?, Vec::new());
+    while let Some(record) = reader.next()? {
+        records.push(record);
+    }
+    assert_eq!(reader.offset() as usize + reader.into_input().len(), file.len());
+    let read = file.len() - rest(file, &records);
+    Ok((records, read))
+}
+
+fn rest(file: &[u8], records: &[Record]) -> usize {
+    let mut reader = Reader::new(file).unwrap();
+    for _ in records {
+        reader.next().unwrap();
+    }
+    assert_eq!(reader.next().unwrap(), None);
+    reader.into_input().len()
+}
+
+fn entries(file: &[u8]) -> Vec<Entry> {
+    let entry = |record| match record {
+        Record::Entry(entry) => Some(entry),
+        _ => None,
+    };
+    read(file).unwrap().0.into_iter().filter_map(entry).collect()
+}
+
+type Content = BTreeMap<(u64, Vec<u8>), (Result<Vec<u8>, Kind>, Option<u64>)>;
+
+fn content(file: &[u8]) -> Content {
+    let entries = entries(file);
+    let pair = |entry: Entry| ((entry.database, entry.key), (entry.value, entry.expires_at));
+    entries.into_iter().map(pair).collect()
+}
+
+/// Returns what the three files contain.
+fn recorded() -> Content {
+    let a = |count| "a".repeat(count);
+    let long = content(&bytes(files::PLAIN))[&(0, b"long".to_vec())].0.clone().unwrap();
+    assert_eq!(String::from_utf8(long.clone()).unwrap(), a(long.len()));
+    assert!(long.len() > 100);
+    let strings = [
+        ("rose", "red"),
+        ("empty", ""),
+        ("", "nokey"),
+        ("i8", "-7"),
+        ("i16", "1234"),
+        ("i32", "-123456789"),
+        ("i64", "12345678901"),
+        ("lead", "007"),
+    ];
+    let mut all = Content::new();
+    let mut add = |database, key: &str, value, ends| {
+        all.insert((database, key.as_bytes().to_vec()), (value, ends));
+    };
+    for (key, value) in strings {
+        add(0, key, Ok(value.as_bytes().to_vec()), None);
+    }
+    add(0, "long", Ok(long), None);
+    add(0, "ends", Ok(b"daisy".to_vec()), Some(4_102_444_800_123));
+    add(0, "gone", Ok(b"daisy".to_vec()), Some(4_102_444_800_124));
+    for (key, kind) in [
+        ("list", Kind::List),
+        ("biglist", Kind::List),
+        ("intset", Kind::Set),
+        ("set", Kind::Set),
+        ("zset", Kind::SortedSet),
+        ("bigzset", Kind::SortedSet),
+        ("hash", Kind::Hash),
+        ("bighash", Kind::Hash),
+        ("stream", Kind::Stream),
+    ] {
+        add(0, key, Err(kind), None);
+    }
+    add(3, "other", Ok(b"db".to_vec()), None);
+    all
+}
+
+#[test]
+fn files_of_redis_are_read() {
+    for file in [files::PLAIN, files::LRU, files::LFU] {
+        let file = bytes(file);
+        assert_eq!(content(&file), recorded());
+        let (records, read) = read(&file).unwrap();
+        assert_eq!(read, file.len());
+        assert!(records.contains(&Record::Note(b"redis-ver".to_vec(), b"7.0.15".to_vec())));
+        assert!(records.contains(&Record::Functions));
+        assert!(
+            records.contains(&Record::Counts(20, 2)) && records.contains(&Record::Counts(1, 0))
+        );
+    }
+    assert!(entries(&bytes(files::PLAIN)).iter().all(|entry| entry.idle.is_none()));
+    assert!(entries(&bytes(files::LRU)).iter().all(|entry| entry.idle.is_some()));
+    assert!(entries(&bytes(files::LFU)).iter().all(|entry| entry.frequency.is_some()));
+}
+
+#[test]
+fn a_file_may_be_followed_by_others() {
+    let mut file = bytes(files::PLAIN);
+    let length = file.len();
+    file.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
+    assert_eq!(read(&file).unwrap().1, length);
+}
+
+/// Reads it one byte at a time.
+struct Slow<'a>(&'a [u8]);
+
+impl std::io::Read for Slow<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = into.len().min(1);
+        self.0.read(&mut into[..count])
+    }
+}
+
+#[test]
+fn it_does_not_matter_how_the_bytes_arrive() {
+    let file = bytes(files::PLAIN);
+    let mut reader = Reader::new(std::io::BufReader::with_capacity(1, Slow(&file))).unwrap();
+    let mut records = Vec::new();
+    while let Some(record) = reader.next().unwrap() {
+        records.push(record);
+    }
+    assert_eq!(records, read(&file).unwrap().0);
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    for file in [files::PLAIN, files::LRU, files::LFU] {
+        let file = bytes(file);
+        for end in 0..file.len() {
+            let why = read(&file[..end]).unwrap_err();
+            assert!(
+                matches!(why, RdbError::Truncated { offset } if offset == end as u64),
+                "the first {end} bytes: {why}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_changed_byte_is_an_error() {
+    let file = bytes(files::LRU);
+    for at in 0..file.len() {
+        for flip in [1, 2, 4, 8, 16, 32, 64, 128, 255] {
+            let mut damaged = file.clone();
+            damaged[at] ^= flip;
+            assert!(read(&damaged).is_err(), "byte {at} changed by {flip:#x}");
+        }
+    }
+}
+
+#[test]
+fn a_file_without_a_checksum_is_read() {
+    let mut file = bytes(files::PLAIN);
+    let end = file.len() - 8;
+    file[end..].fill(0);
+    assert_eq!(content(&file), recorded());
+}
+
+#[test]
+fn written_files_are_read() {
+    let mut file = Vec::new();
+    let mut writer = Writer::new(&mut file).unwrap();
+    writer.note("redis-ver", "7.0.15").unwrap();
+    let recorded = recorded();
+    let mut database = None;
+    for ((of, key), (value, ends)) in &recorded {
+        let Ok(value) = value else { continue };
+        if database != Some(*of) {
+            database = Some(*of);
+            writer.database(*of, 20, 2).unwrap();
+        }
+        let (first, second) = value.split_at(value.len() / 2);
+        writer.entry(key, *ends, &[first, second]).unwrap();
+    }
+    let (_, length) = writer.finish().unwrap();
+    assert_eq!(length as usize, file.len());
+    let mut wanted = recorded;
+    wanted.retain(|_, (value, _)| value.is_ok());
+    assert_eq!(content(&file), wanted);
+}

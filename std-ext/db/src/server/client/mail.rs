@@ -1,0 +1,120 @@
+//! Messages on their way from a client's mailbox to its output.
+//!
+//! The output takes a message only while it has little else, so messages for a client that reads slowly stay in its
+//! mailbox, where all subscribers of a channel share them.
+//!
+//! A message is appended between two cycles' replies: when all earlier replies are either free or held. So it neither
+//! lands within a reply, nor lets one leave that must wait for the log.
+
+use super::{Client, State};
+use crate::config::OutputLimit;
+use crate::pubsub::Left;
+use crate::server::worker_context::WorkerContext;
+
+/// The output takes messages while fewer bytes than this wait in it.
+const MAIL_ROOM: usize = 64 << 10;
+
+impl Client {
+    /// Tells the client's mailbox where it is served. Called after each service, because a command may have made the
+    /// mailbox.
+    #[inline]
+    pub(in crate::server) fn set_address(&mut self, worker: usize, place: usize) {
+        if let Some(subscriptions) = self.connection.subscriptions()
+            && !self.has_address
+        {
+            subscriptions.set_place(worker, place);
+            self.has_address = true;
+        }
+    }
+
+    /// Takes the client's address back, because it moves to another worker.
+    ///
+    /// [MV-5] From here until the next worker sets the new place, messages only collect, and that worker looks at them
+    /// when it sets the place. So none waits at a worker that does not have the client.
+    pub(in crate::server) fn clear_address(&mut self) {
+        if let Some(subscriptions) = self.connection.subscriptions() {
+            subscriptions.mailbox().clear_place();
+        }
+        self.has_address = false;
+    }
+
+    /// Ends all subscriptions: the client ends.
+    pub(in crate::server) fn end_subscriptions(&mut self) {
+        self.connection.end_subscriptions();
+    }
+
+    /// Moves messages from the mailbox to the output, as far as that has room.
+    pub(in crate::server) fn deliver(&mut self, context: &mut WorkerContext) {
+        self.deliver_mail(MAIL_ROOM.saturating_sub(self.output.waiting()), context);
+    }
+
+    /// Moves all messages from the mailbox to the output: they come before the replies to the next commands.
+    #[inline]
+    pub(super) fn deliver_all(&mut self, context: &mut WorkerContext) {
+        if self.connection.subscriptions().is_some() {
+            self.deliver_mail(usize::MAX, context);
+        }
+    }
+
+    fn deliver_mail(&mut self, room: usize, context: &mut WorkerContext) {
+        if self.state != State::Open {
+            self.connection.end_subscriptions();
+        }
+        let Some(subscriptions) = self.connection.subscriptions() else { return };
+        let mut messages = std::mem::take(&mut context.messages);
+        let left = subscriptions.mailbox().take(room, &mut messages);
+        let mark = self.connection.message_mark();
+        context.counters.messages.add(messages.len() as u64);
+        for message in messages.drain(..) {
+            self.output.append_message(mark, message.rest(), || context.pool.take());
+        }
+        context.messages = messages;
+        self.has_more_mail = left == Left::Some;
+        if left == Left::Overflow && self.state != State::Dead {
+            self.drop_slow(context);
+        }
+    }
+
+    /// Ends the subscriptions to channels of slots that this node does not have any more, and tells the client.
+    /// Publishers go to another node now.
+    pub(in crate::server) fn leave_lost_channels(&mut self, context: &mut WorkerContext) {
+        let subscribes = self.connection.subscriptions().is_some_and(|all| all.counts()[2] > 0);
+        if !subscribes || self.state != State::Open {
+            return;
+        }
+        let ended = self.connection.remove_lost_channels(|channel| context.has_lost(channel));
+        if ended.is_empty() {
+            return;
+        }
+        self.deliver_all(context);
+        let mark = self.connection.message_mark();
+        for message in ended {
+            self.output.append_message(mark, message.rest(), || context.pool.take());
+        }
+        self.renamed = true;
+    }
+
+    /// Returns the bytes that wait for the client, and the limits of its class.
+    pub(super) fn unsent(&self, context: &WorkerContext) -> (usize, OutputLimit) {
+        let limits = &context.limits;
+        let waiting = self.output.waiting();
+        match self.connection.subscriptions().filter(|subscriptions| !subscriptions.is_empty()) {
+            None => {
+                let (hard, soft, soft_time) = (limits.hard, limits.soft, limits.soft_time);
+                (waiting, OutputLimit { hard, soft, soft_time })
+            }
+            Some(subscriptions) => (waiting + subscriptions.mailbox().waiting(), limits.subscriber),
+        }
+    }
+
+    /// Says and counts that a subscriber is closed because it did not read its messages.
+    pub(super) fn drop_slow_subscriber(&self, context: &WorkerContext) {
+        let info = self.connection.info();
+        tracing::warn!(
+            "closing the subscriber {} (id {}): its messages have reached client-output-buffer-limit",
+            info.address,
+            info.id
+        );
+        context.counters.slow_subscribers.add(1);
+    }
+}

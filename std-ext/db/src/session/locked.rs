@@ -1,0 +1,271 @@
+//! Locked keys: requests that are decided one after the other, each by the answers before it, at one point in time.
+//!
+//! A script locks the shards of its keys, executes its requests on them, and ends. All its changes are one log entry
+//! and are published together, as those of a transaction. Until then they can be undone: no reader has seen them.
+
+use super::Session;
+use super::multi_key::{self, Apply, advance, lock_shards};
+use super::read::answer_query;
+use super::transaction::has_conflict;
+use crate::buffers::KEPT;
+use crate::limits::MAX_MULTI_KEY_BYTES;
+use crate::log::Lsn;
+use crate::request::{Answer, Change, Query, Request, RequestError};
+use crate::state::counters::Counters;
+use crate::state::rope::MAX_INLINE;
+use crate::state::slots::slot;
+use crate::state::watched_keys::KeyWatch;
+use crate::state::{LockedShards, State};
+use std::sync::Arc;
+
+/// Bytes that a change takes in memory besides keys and values.
+const CHANGE_BYTES: usize = 128;
+/// Bytes that a change in the middle of a long value copies at most.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Keys whose shards are locked, and the changes that were made so far.
+pub(crate) struct LockedKeys<'s> {
+    state: &'s State,
+    cores: LockedShards<'s>,
+    /// The selected database: all keys are in it.
+    database: u16,
+    /// The database that the changes at the end of the entry are about.
+    logged: u16,
+    time: u64,
+    entry: Vec<u8>,
+    /// Bytes that the log entry has room for.
+    left: usize,
+    /// Bytes of memory that further changes may take. The replaced values stay in memory until the end.
+    room: usize,
+    /// Whether memory is full, or why changes are refused.
+    admitted: Result<bool, RequestError>,
+    hits: u64,
+    misses: u64,
+    /// Whether the changes were published, or undone.
+    is_finished: bool,
+}
+
+impl Session {
+    /// Returns the state, from which [`LockedKeys`] borrow.
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
+    }
+
+    /// Ends what [`LockedKeys`] began: logs the changes as one entry, and publishes them. Returns the log entry that
+    /// must be safe before the answers are shown.
+    pub(crate) fn finish_locked(&mut self, mut keys: LockedKeys<'_>) -> Lsn {
+        Counters::add(&self.counters.hits, keys.hits);
+        Counters::add(&self.counters.misses, keys.misses);
+        let made = if keys.admitted.is_ok() {
+            keys.state.log_and_publish_all(&mut keys.cores, keys.time, &keys.entry)
+        } else {
+            0
+        };
+        keys.is_finished = true;
+        self.keep_entry(std::mem::take(&mut keys.entry));
+        let shards = &keys.state.shards;
+        let seen = keys.cores.iter().map(|(number, _)| shards[*number].stats().published_lsn());
+        seen.max().unwrap_or(0).max(made)
+    }
+
+    /// Ends what [`LockedKeys`] began, without any of the changes. Readers, the log and watchers see nothing of them.
+    #[cold]
+    pub(crate) fn undo_locked(&mut self, mut keys: LockedKeys<'_>) -> Lsn {
+        keys.undo();
+        keys.admitted = Err(RequestError::LogUnavailable);
+        self.finish_locked(keys)
+    }
+
+    fn keep_entry(&mut self, entry: Vec<u8>) {
+        self.entry = if entry.capacity() > KEPT { Vec::new() } else { entry };
+    }
+}
+
+impl<'s> LockedKeys<'s> {
+    /// Locks the shards of `keys` and of watched keys, or every shard. Returns `None` if a watched key has changed.
+    ///
+    /// # Errors
+    /// This node's group of a cluster does not have the slot of a key, whose number is returned.
+    pub(crate) fn lock(
+        (session, state): (&mut Session, &'s State),
+        keys: &[&[u8]],
+        watch: Option<&KeyWatch>,
+        (changes, every_shard): (bool, bool),
+    ) -> Result<Option<Self>, usize> {
+        let mut admitted =
+            if changes { state.admit_change(|| 0) } else { Err(RequestError::LogUnavailable) };
+        let database = session.database;
+        let shard =
+            |(database, key): (u16, &[u8])| state.keyspace(database).first + state.shard_of(key);
+        let mut cores = lock_shards(state, || {
+            if every_shard {
+                return (0..state.shards.len()).collect();
+            }
+            let watched = watch.iter().flat_map(|watch| watch.keys());
+            let watched = watched.map(|(database, key, _)| (database, key));
+            keys.iter().map(|key| (database, *key)).chain(watched).map(shard).collect()
+        });
+        // Checked under the locks: no slot is lost, and no rollback begins, until the changes are logged.
+        if let Some(at) = keys.iter().position(|key| !state.ownership.has(|| slot(key))) {
+            return Err(at);
+        }
+        if let (true, Err(error)) = (changes, state.check_writable()) {
+            admitted = Err(error);
+        }
+        let time = advance(&mut cores, state.clock.now());
+        if watch.is_some_and(|watch| has_conflict(state, &cores, watch, time)) {
+            return Ok(None);
+        }
+        for (number, core) in &mut cores {
+            // A thread that has panicked may have left changes. They are not undone together with later ones.
+            if core.has_unpublished() {
+                core.publish(state.shards[*number].stats().published_lsn(), state.log.safe());
+            }
+            core.record_undo(admitted.is_ok());
+        }
+        let mut entry = std::mem::take(&mut session.entry);
+        entry.clear();
+        let (left, room) = (state.largest_request.min(MAX_MULTI_KEY_BYTES), MAX_MULTI_KEY_BYTES);
+        Ok(Some(Self {
+            state,
+            cores,
+            database,
+            logged: 0,
+            time,
+            entry,
+            left,
+            room,
+            admitted,
+            hits: 0,
+            misses: 0,
+            is_finished: false,
+        }))
+    }
+
+    /// Returns the time of all requests, in milliseconds since 1970.
+    pub(crate) fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// Returns whether changes were made.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.entry.is_empty()
+    }
+
+    /// Returns whether the memory is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.admitted == Ok(true)
+    }
+
+    /// Answers every request once and in order, by `answer(its number, ...)`. The shards of all its keys are locked.
+    ///
+    /// `answer` must not use the database.
+    pub(crate) fn execute(
+        &mut self,
+        requests: &[Request<'_>],
+        answer: &mut impl FnMut(usize, Answer<'_>),
+    ) {
+        for (number, request) in requests.iter().enumerate() {
+            if let Some((key, query)) = request.query() {
+                self.read(key, query, |found| answer(number, found));
+            } else if let Err(error) = self.admit(request) {
+                answer(number, Answer::Error(error));
+            } else {
+                self.change(request, &mut |made| answer(number, made));
+            }
+        }
+    }
+
+    fn read(&mut self, key: &[u8], query: Query, answer: impl FnOnce(Answer<'_>)) {
+        let time = self.time;
+        let alive = self.apply(|apply| apply.find_alive(key));
+        *if alive.is_some() { &mut self.hits } else { &mut self.misses } += 1;
+        answer_query(alive, query, time, self.state.cold.as_deref(), answer);
+    }
+
+    fn change(&mut self, request: &Request<'_>, answer: &mut dyn FnMut(Answer<'_>)) {
+        match request {
+            Request::Change(key, change) => {
+                self.apply(|apply| apply.log(|apply| apply.change(key, change, answer)));
+            }
+            Request::MultiKey(op) => {
+                // The shards of other databases are not locked.
+                if op.databases().any(|database| database != self.database) {
+                    return answer(Answer::Error(RequestError::OtherDatabase));
+                }
+                let checked = multi_key::check(self.state, *op);
+                answer(checked.map_or_else(Answer::Error, |()| self.apply(|apply| apply.run(*op))));
+            }
+            Request::Select(database) if *database == self.database => answer(Answer::Done),
+            Request::Select(_) => answer(Answer::Error(RequestError::OtherDatabase)),
+            Request::Read(..) | Request::MultiRead(..) => {}
+        }
+    }
+
+    /// Checks whether a change may be made, and takes its bytes from those that are left.
+    fn admit(&mut self, request: &Request<'_>) -> Result<(), RequestError> {
+        if self.admitted? && request.grows() {
+            return Err(RequestError::OutOfMemory);
+        }
+        let logged = request.entry_bytes();
+        let taken =
+            request.added_bytes().saturating_add(CHANGE_BYTES).saturating_add(self.copied(request));
+        let (Some(left), Some(room)) =
+            (self.left.checked_sub(logged), self.room.checked_sub(taken))
+        else {
+            return Err(self.state.too_long());
+        };
+        (self.left, self.room) = (left, room);
+        Ok(())
+    }
+
+    /// Returns how many bytes of the present value a change copies at most.
+    fn copied(&mut self, request: &Request<'_>) -> usize {
+        let (key, most) = match request {
+            Request::Change(_, Change::Set { .. } | Change::Delete | Change::GetDelete) => {
+                return 0;
+            }
+            Request::Change(key, Change::SetRange { .. }) => (key, PIECE_BYTES),
+            Request::Change(key, _) => (key, MAX_INLINE),
+            _ => return 0,
+        };
+        let alive = self.apply(|apply| apply.find_alive(key));
+        alive.map_or(0, |record| record.value().length().min(most))
+    }
+
+    /// Admits changes although memory is full.
+    pub(crate) fn ignore_full(&mut self) {
+        if self.is_full() {
+            self.admitted = Ok(false);
+        }
+    }
+
+    fn undo(&mut self) {
+        if self.cores.iter().any(|(_, core)| core.has_unpublished()) {
+            self.state.undo_unpublished(&mut self.cores);
+        }
+        self.entry.clear();
+    }
+
+    fn apply<R>(&mut self, with: impl FnOnce(&mut Apply<'_, 's>) -> R) -> R {
+        let Self { state, cores, database, time, entry, left, .. } = self;
+        let mut apply = Apply::new(state, cores, (*database, *time), (entry, *left));
+        apply.logged = self.logged;
+        let result = with(&mut apply);
+        // A rename may have logged a value.
+        (self.left, self.logged) = (apply.left, apply.logged);
+        result
+    }
+}
+
+impl Drop for LockedKeys<'_> {
+    fn drop(&mut self) {
+        // A panic came between: half of the changes must not become visible.
+        if !self.is_finished {
+            self.undo();
+        }
+        for (_, core) in &mut self.cores {
+            core.record_undo(false);
+        }
+    }
+}

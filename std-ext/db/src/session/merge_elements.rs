@@ -1,0 +1,40 @@
+//! The union of HyperLogLogs of several keys.
+
+use super::multi_key::Apply;
+use crate::request::{Answer, Expiry, LONGEST_KEY, RequestError};
+use crate::state::apply_hyperloglog::read;
+use crate::state::hyperloglog::{self, REGISTERS};
+
+impl Apply<'_, '_> {
+    /// Stores the union of HyperLogLogs, that of `to` included. Nothing changes if one of them is corrupt.
+    pub(super) fn merge_elements(&mut self, to: &[u8], keys: &[&[u8]]) -> Answer<'static> {
+        if to.len() > LONGEST_KEY {
+            return Answer::Error(RequestError::KeyTooLong);
+        }
+        let (mut registers, mut dense) = (Box::new([0; REGISTERS]), false);
+        let cold = self.state.cold.as_deref();
+        for key in std::iter::once(&to).chain(keys) {
+            let Some(record) = self.find_alive(key) else { continue };
+            let merged = read(record, cold, |value| {
+                dense |= hyperloglog::is_dense(value);
+                hyperloglog::merge(value, &mut registers)
+            });
+            if let Ok(Err(error)) | Err(error) = merged {
+                return Answer::Error(error);
+            }
+        }
+        let old = self.find_alive(to);
+        let value = old.map(|record| read(record, cold, <[u8]>::to_vec));
+        let raised = value
+            .unwrap_or_else(|| Ok(hyperloglog::empty()))
+            .and_then(|value| hyperloglog::raised(value, &registers, dense));
+        match raised {
+            Err(error) => Answer::Error(error),
+            Ok(value) => {
+                let expiry = old.and_then(|record| record.expires_at());
+                self.set(to, &value, if expiry.is_some() { Expiry::Keep } else { Expiry::Never });
+                Answer::Done
+            }
+        }
+    }
+}

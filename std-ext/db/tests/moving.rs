@@ -1,0 +1,261 @@
+//! builds: default
+//!
+//! Data that moves between redis-server and the program, in both directions: files, and payloads of `DUMP`. Left out if
+//! redis-server is not installed.
+#![cfg(unix)]
+
+#[path = "support/random.rs"]
+mod random;
+
+use random::Random;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server in a directory of its own, with a socket. Dropping it kills the process.
+struct Server {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client: its replies are bulk strings, or one line.
+struct Client(BufReader<UnixStream>);
+
+impl Client {
+    fn ask(&mut self, words: &[&[u8]]) -> Option<Vec<u8>> {
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            request.extend(format!("${}\r\n", word.len()).bytes());
+            request.extend_from_slice(word);
+            request.extend_from_slice(b"\r\n");
+        }
+        self.0.get_mut().write_all(&request).unwrap();
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        let Some(length) = line.strip_prefix('$') else { return Some(line.trim_end().into()) };
+        let length = length.trim_end().parse::<usize>().ok()?;
+        let mut bytes = vec![0; length + 2];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes.truncate(length);
+        Some(bytes)
+    }
+
+    fn done(&mut self, words: &[&[u8]]) {
+        let reply = self.ask(words).unwrap();
+        assert!(!reply.starts_with(b"-"), "{}", String::from_utf8_lossy(&reply));
+    }
+}
+
+impl Server {
+    fn start(mut command: Command, folder: &Path) -> Option<Self> {
+        let socket = folder.join("socket");
+        command.args(["--port", "0", "--dir", ".", "--unixsocket", "socket"]).current_dir(folder);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().ok()?;
+        let server = Self { child, socket };
+        let begin = Instant::now();
+        while server
+            .connect()
+            .is_none_or(|mut client| client.ask(&[b"PING"]) != Some(b"+PONG".into()))
+        {
+            assert!(begin.elapsed() < Duration::from_secs(60), "the server does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(server)
+    }
+
+    fn redis(folder: &Path, flags: &[&str]) -> Option<Self> {
+        let mut command = Command::new("redis-server");
+        command.args(flags);
+        let server = Self::start(command, folder);
+        if server.is_none() {
+            println!("LEFT OUT: redis-server (apt-get install redis-server)");
+        }
+        server
+    }
+
+    fn own(folder: &Path) -> Self {
+        Self::start(program(), folder).unwrap()
+    }
+
+    fn connect(&self) -> Option<Client> {
+        let stream = UnixStream::connect(&self.socket).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Some(Client(BufReader::new(stream)))
+    }
+
+    fn client(&self) -> Client {
+        self.connect().unwrap()
+    }
+
+    /// Ends the server, which writes all that it has to write.
+    fn shut_down(mut self, how: &[u8]) {
+        let mut client = self.client();
+        client.0.get_mut().write_all(&[b"SHUTDOWN ", how, b"\r\n"].concat()).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_hedgerow-db"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HEDGEROW_DB_") {
+            program.env_remove(name);
+        }
+    }
+    program
+}
+
+fn run(folder: &Path, words: &[&str]) -> Output {
+    program().args(words).current_dir(folder).output().unwrap()
+}
+
+#[track_caller]
+fn succeeds(folder: &Path, words: &[&str]) -> String {
+    let output = run(folder, words);
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+type Content = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+/// Returns keys with values of all kinds, some with an expiration far away.
+fn content(seed: u64) -> Content {
+    let mut random = Random(seed);
+    let mut content = Content::new();
+    for number in 0..400 {
+        let length = if number == 0 { 100_000 } else { random.below(300) as usize };
+        let value = match number % 4 {
+            0 => (0..length).map(|_| random.below(256) as u8).collect(),
+            1 => (0..length).map(|_| random.of(b"ab")).collect(),
+            2 => (random.below(1 << 40).cast_signed() >> random.below(40)).to_string().into_bytes(),
+            _ => b"roses are red, ".repeat(length / 10),
+        };
+        let ends = (number % 3 == 0).then(|| 4_102_444_800_000 + random.below(1000));
+        content.insert(format!("key {number}\r\n\0").into_bytes(), (value, ends));
+    }
+    content
+}
+
+fn fill(client: &mut Client, content: &Content) {
+    for (key, (value, ends)) in content {
+        client.done(&[b"SET", key, value]);
+        if let Some(ends) = ends {
+            client.done(&[b"PEXPIREAT", key, ends.to_string().as_bytes()]);
+        }
+    }
+}
+
+#[track_caller]
+fn holds(client: &mut Client, content: &Content) {
+    assert_eq!(client.ask(&[b"DBSIZE"]).unwrap(), format!(":{}", content.len()).into_bytes());
+    for (key, (value, ends)) in content {
+        assert_eq!(client.ask(&[b"GET", key]).as_ref(), Some(value), "{}", key.escape_ascii());
+        let ends = ends.map_or(-1, u64::cast_signed);
+        assert_eq!(client.ask(&[b"PEXPIRETIME", key]).unwrap(), format!(":{ends}").into_bytes());
+    }
+}
+
+#[test]
+fn payloads_are_the_same_in_both_servers() {
+    let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some(redis) = Server::redis(theirs.path(), &["--save", ""]) else { return };
+    let own = Server::own(ours.path());
+    let (mut redis, mut own) = (redis.client(), own.client());
+    for (key, (value, _)) in content(1) {
+        redis.done(&[b"SET", &key, &value]);
+        own.done(&[b"SET", &key, &value]);
+        let (wanted, made) =
+            (redis.ask(&[b"DUMP", &key]).unwrap(), own.ask(&[b"DUMP", &key]).unwrap());
+        assert!(wanted == made, "{}", value.escape_ascii());
+        for client in [&mut redis, &mut own] {
+            client.done(&[b"RESTORE", b"copy", b"0", &made, b"REPLACE"]);
+            assert_eq!(client.ask(&[b"GET", b"copy"]).as_ref(), Some(&value));
+        }
+    }
+}
+
+#[test]
+fn redis_loads_an_exported_file() {
+    let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    if Server::redis(theirs.path(), &["--save", ""]).is_none() {
+        return;
+    }
+    let content = content(2);
+    let own = Server::own(ours.path());
+    fill(&mut own.client(), &content);
+    own.shut_down(b"NOSAVE");
+    let file = theirs.path().join("dump.rdb");
+    let said = succeeds(ours.path(), &["export", file.to_str().unwrap(), "--dir", "."]);
+    assert!(said.starts_with("Wrote 400 keys to "), "{said}");
+    let redis = Server::redis(theirs.path(), &["--save", ""]).unwrap();
+    holds(&mut redis.client(), &content);
+}
+
+#[test]
+fn files_of_redis_are_imported() {
+    let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let flags = ["--save", "", "--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"];
+    let Some(redis) = Server::redis(theirs.path(), &flags) else { return };
+    let mut content = content(3);
+    let mut client = redis.client();
+    fill(&mut client, &content);
+    client.done(&[b"SAVE"]);
+    let file = theirs.path().join("dump.rdb");
+    let file = file.to_str().unwrap();
+    let said = succeeds(ours.path(), &["import", file, "--dir", "rdb"]);
+    assert_eq!(said, "Imported 400 keys.\n");
+    let rdb = ours.path().join("rdb");
+    let own = Server::own(&rdb);
+    holds(&mut own.client(), &content);
+    drop(own);
+    let again = run(ours.path(), &["import", file, "--dir", "rdb"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&again.stderr).contains("has 400 keys; --replace imports into it")
+    );
+    assert_eq!(run(ours.path(), &["import", file]).status.code(), Some(2));
+
+    // The rewritten log begins with an RDB file. Commands follow it.
+    client.done(&[b"BGREWRITEAOF"]);
+    let begin = Instant::now();
+    while !String::from_utf8_lossy(&client.ask(&[b"INFO", b"persistence"]).unwrap())
+        .contains("aof_rewrite_in_progress:0")
+        || !theirs.path().join("appendonlydir/appendonly.aof.2.base.rdb").exists()
+    {
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    client.done(&[b"SET", b"late", b"1", b"PX", b"100000000000"]);
+    client.done(&[b"PERSIST", b"late"]);
+    client.done(&[b"INCRBY", b"late", b"41"]);
+    client.done(&[b"SETRANGE", b"range", b"3", b"x"]);
+    client.done(&[b"RENAME", b"range", b"moved"]);
+    content.insert(b"late".to_vec(), (b"42".to_vec(), None));
+    content.insert(b"moved".to_vec(), (b"\0\0\0x".to_vec(), None));
+    let first = content.keys().next().unwrap().clone();
+    client.done(&[b"DEL", &first]);
+    content.remove(&first);
+    client.0.get_mut().write_all(b"MULTI\r\nAPPEND late 0\r\nSET other 1\r\nEXEC\r\n").unwrap();
+    let mut line = String::new();
+    while !line.contains(":3") {
+        assert_ne!(client.0.read_line(&mut line).unwrap(), 0);
+    }
+    content.insert(b"late".to_vec(), (b"420".to_vec(), None));
+    content.insert(b"other".to_vec(), (b"1".to_vec(), None));
+    redis.shut_down(b"NOSAVE");
+    let folder = theirs.path().join("appendonlydir");
+    let said = succeeds(ours.path(), &["import", folder.to_str().unwrap(), "--dir", "aof"]);
+    assert!(said.starts_with("Imported 400 keys and 8 commands.\n"), "{said}");
+    holds(&mut Server::own(&ours.path().join("aof")).client(), &content);
+}

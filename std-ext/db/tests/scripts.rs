@@ -1,0 +1,151 @@
+//! builds: asan
+//!
+//! Scripts: all of their changes or none, for every reader and after a crash at any time.
+
+mod support;
+
+use hedgerow_db::log::Fsync;
+use hedgerow_db::log::faults::FaultyDisk;
+use hedgerow_db::request::{Answer, Query, Request};
+use hedgerow_db::{Db, Options, Session};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use support::{Client, Running, bulk, command};
+
+const ACCOUNTS: usize = 6;
+const EACH: i64 = 1000;
+/// The sum of all accounts.
+const TOTAL: i64 = 6 * EACH;
+const MOVES: usize = 400;
+
+/// Moves an amount between two accounts.
+const MOVE: &[u8] =
+    b"redis.call('decrby', KEYS[1], ARGV[1]) return redis.call('incrby', KEYS[2], ARGV[1])";
+/// Moves an amount, and fails in between.
+const FAIL: &[u8] =
+    b"redis.call('incrby', KEYS[1], ARGV[1]) redis.call('decrby', KEYS[2], ARGV[1]) error('late')";
+/// Takes an amount from an account, and never ends.
+const STAY: &[u8] = b"redis.call('decrby', KEYS[1], ARGV[1]) while true do end";
+
+fn account(number: usize) -> Vec<u8> {
+    format!("account {}", number % ACCOUNTS).into_bytes()
+}
+
+fn open(disk: &FaultyDisk, path: &Path) -> Db {
+    let mut options = Options::at(path);
+    (options.fsync, options.shards, options.snapshot_after) = (Fsync::Always, 4, 0);
+    Db::open_on_disk(options, Arc::new(disk.clone())).unwrap()
+}
+
+fn fill(db: &Db) {
+    for number in 0..ACCOUNTS {
+        db.set(account(number), EACH.to_string()).unwrap();
+    }
+}
+
+/// Returns the sum of all accounts in one snapshot.
+fn snapshot_sum(session: &mut Session, keys: &[Vec<u8>]) -> i64 {
+    let mut requests: Vec<_> = keys.iter().map(|key| Request::Read(key, Query::Value)).collect();
+    requests[0] = Request::MultiRead(&keys[0], Query::Value, keys.len());
+    let mut sum = 0;
+    session.execute(&requests, &mut |_, answer| {
+        let Answer::Bytes(text) = answer else { panic!("{answer:?}") };
+        sum += std::str::from_utf8(text).unwrap().parse::<i64>().unwrap();
+    });
+    sum
+}
+
+/// Executes scripts of each kind. Returns when their replies have come.
+fn move_amounts(client: &mut Client, thread: usize) {
+    for round in 0..MOVES {
+        let (from, to) = (account(round + thread), account(round * 5 + 1));
+        let amount = (round % 7).to_string();
+        let script = if round % 16 == 3 { FAIL } else { MOVE };
+        client.send(command(&[b"EVAL", script, b"2", &from, &to, amount.as_bytes()]));
+        let mut first = [0];
+        client.0.read_exact(&mut first).unwrap();
+        assert_eq!(first[0], if script == FAIL { b'-' } else { b':' }, "round {round}");
+        while first[0] != b'\n' {
+            client.0.read_exact(&mut first).unwrap();
+        }
+    }
+}
+
+#[test]
+fn no_reader_sees_a_part_of_a_script() {
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    let db = Db::open(options).unwrap();
+    fill(&db);
+    let server = Running::over(db.clone(), |_| {});
+    let mut client = server.client();
+    client.send(b"CONFIG SET busy-reply-threshold 20\r\n");
+    client.expect(b"+OK\r\n");
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let movers: Vec<_> = (0..2)
+            .map(|thread| (thread, server.client()))
+            .map(|(thread, mut client)| scope.spawn(move || move_amounts(&mut client, thread)))
+            .collect();
+        let mut stays = server.client();
+        let stopped = scope.spawn(move || {
+            for round in 0..5 {
+                stays.send(command(&[b"EVAL", STAY, b"1", &account(round), b"500"]));
+                stays.expect(b"-ERR Script stopped");
+                let mut rest = [0];
+                while rest[0] != b'\n' {
+                    stays.0.read_exact(&mut rest).unwrap();
+                }
+            }
+        });
+        scope.spawn(|| {
+            let mut session = db.session();
+            let keys: Vec<_> = (0..ACCOUNTS).map(account).collect();
+            // Relaxed: the threads share nothing else.
+            while !ended.load(Ordering::Relaxed) {
+                let sum = snapshot_sum(&mut session, &keys);
+                assert_eq!(sum, TOTAL, "a reader sees a part of a script");
+            }
+        });
+        for mover in movers {
+            mover.join().unwrap();
+        }
+        stopped.join().unwrap();
+        ended.store(true, Ordering::Relaxed);
+    });
+    client.send(command(&[b"EVAL", b"return KEYS[1]", b"1", b"k"]));
+    client.expect(bulk(b"k"));
+}
+
+/// A failed script keeps the changes that it has made: here a whole move, so that the sum stays the same.
+#[test]
+fn a_crash_keeps_whole_scripts() {
+    let (path, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+    let db = open(&disk, path.path());
+    fill(&db);
+    let server = Running::over(db, |_| {});
+    let keys: Vec<_> = (0..ACCOUNTS).map(account).collect();
+    thread::scope(|scope| {
+        let mover = |thread| {
+            let mut client = server.client();
+            scope.spawn(move || move_amounts(&mut client, thread))
+        };
+        let movers: Vec<_> = (0..2).map(mover).collect();
+        let (mut crashes, mut keeps) = (0, 0_u32);
+        while crashes < 10 || movers.iter().any(|mover| !mover.is_finished()) {
+            let copy = tempfile::tempdir().unwrap();
+            let torn = disk.copy_torn(path.path(), copy.path(), &mut || {
+                keeps += 1;
+                !keeps.is_multiple_of(3)
+            });
+            torn.unwrap();
+            let db = open(&FaultyDisk::new(), copy.path());
+            let sum = snapshot_sum(&mut db.session(), &keys);
+            assert_eq!(sum, TOTAL, "a crash keeps a part of a script");
+            crashes += 1;
+        }
+    });
+}
