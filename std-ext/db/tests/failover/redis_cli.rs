@@ -42,18 +42,16 @@ struct Cli {
     node: usize,
 }
 
-impl Cli {
-    /// Returns redis-cli at the present node, with a limit for a node that is stopped.
-    fn command(&self, seconds: &str) -> Command {
-        let mut command = Command::new("timeout");
-        command.args([seconds, "redis-cli", "-c", "-p", &self.ports[self.node]]);
-        command
-    }
+/// Returns redis-cli at a node, with a limit in seconds for a node that is stopped.
+fn redis_cli(port: &str, seconds: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command.args([seconds, "redis-cli", "-c", "-p", port]);
+    command
 }
 
 impl Client for Cli {
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let output = self.command("1").args(["set", key, value]).output();
+        let output = redis_cli(&self.ports[self.node], "1").args(["set", key, value]).output();
         let output = output.map_err(|why| why.to_string())?;
         if output.stdout == b"OK\n" {
             return Ok(());
@@ -65,41 +63,45 @@ impl Client for Cli {
     fn count(&mut self, keys: &[String], replicas: bool) -> usize {
         let end = Instant::now() + LIMIT / 2;
         loop {
-            if !replicas || !self.leads() {
-                let found = self.read(keys, replicas);
-                // A replica may be behind.
-                if found == keys.len() || Instant::now() > end {
-                    return found;
-                }
+            let port = self.ports[self.node].clone();
+            let port = if replicas { replica_at(&port) } else { Some(port) };
+            let found = port.map_or(0, |port| read(&port, keys, replicas));
+            // A replica may be behind.
+            if found == keys.len() || Instant::now() > end {
+                return found;
             }
             self.node = (self.node + 1) % 3;
         }
     }
 }
 
-impl Cli {
-    /// Returns whether the present node is the primary.
-    fn leads(&self) -> bool {
-        let output = self.command("1").arg("role").output();
-        output.is_ok_and(|output| output.stdout.starts_with(b"master\n"))
+/// Returns a replica's port: the node's own, or one that the node names if it is a primary itself. After failovers,
+/// all nodes that the client knows may be primaries.
+fn replica_at(port: &str) -> Option<String> {
+    let output = redis_cli(port, "1").arg("role").output().ok()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    match said.lines().next()? {
+        "slave" => Some(port.to_owned()),
+        // The offset stands between, and then for each replica its address, port and offset.
+        "master" => said.lines().nth(3).map(str::to_owned),
+        _ => None,
     }
+}
 
-    /// Reads all keys over one connection, and returns how many are found.
-    fn read(&self, keys: &[String], replicas: bool) -> usize {
-        let mut command = self.command("30");
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut input = child.stdin.take().unwrap();
-        let first = if replicas { "READONLY\n" } else { "" };
-        let lines: Vec<String> = keys.iter().map(|key| format!("GET {key}\n")).collect();
-        let writer = std::thread::spawn(move || {
-            // The program may end before it has read all.
-            let _ = input.write_all(format!("{first}{}", lines.concat()).as_bytes());
-        });
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let values =
-            said.lines().filter(|line| !line.starts_with("-> Redirected") && *line != "OK");
-        values.zip(keys).filter(|(value, key)| value == key).count()
-    }
+/// Reads all keys over one connection, and returns how many are found.
+fn read(port: &str, keys: &[String], replicas: bool) -> usize {
+    let mut command = redis_cli(port, "10");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let first = if replicas { "READONLY\n" } else { "" };
+    let lines: Vec<String> = keys.iter().map(|key| format!("GET {key}\n")).collect();
+    let writer = std::thread::spawn(move || {
+        // The program may end before it has read all.
+        let _ = input.write_all(format!("{first}{}", lines.concat()).as_bytes());
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let values = said.lines().filter(|line| !line.starts_with("-> Redirected") && *line != "OK");
+    values.zip(keys).filter(|(value, key)| value == key).count()
 }

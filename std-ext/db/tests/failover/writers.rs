@@ -30,10 +30,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Asks a question, and returns the answer.
+    /// Asks a question, and returns the answer. Clients repeat a wrong read for half of the limit.
     pub(crate) fn ask(&mut self, question: &str) -> String {
         (self.question)(question);
-        let answer = self.answers.recv_timeout(LIMIT);
+        let answer = self.answers.recv_timeout(2 * LIMIT);
         answer.unwrap_or_else(|why| panic!("{} does not answer {question}: {why}", self.name))
     }
 
