@@ -14,6 +14,9 @@ pub enum Error {
     Request(RequestError),
     /// The log failed: the change may be lost.
     Log(LogError),
+    /// A key that a transaction has read was changed meanwhile. [`Db::transaction`](crate::Db::transaction) calls its
+    /// closure again, and never returns this.
+    Conflict,
     /// A snapshot could not be written.
     Snapshot(Arc<std::io::Error>),
 }
@@ -35,6 +38,7 @@ impl fmt::Display for Error {
         match self {
             Self::Request(error) => error.fmt(f),
             Self::Log(why) => why.fmt(f),
+            Self::Conflict => f.write_str("a key that the transaction has read was changed"),
             Self::Snapshot(why) => write!(f, "the snapshot cannot be written: {why}"),
         }
     }
@@ -45,6 +49,7 @@ impl StdError for Error {
         match self {
             Self::Request(error) => Some(error),
             Self::Log(why) => Some(why),
+            Self::Conflict => None,
             Self::Snapshot(why) => Some(&**why),
         }
     }

@@ -14,6 +14,7 @@
 //! # Features
 //! - `cli` (default): the program with its command line ([`config::Config::read`]), signals and log; with `metrics`.
 //! - `metrics`: `server::http`, an HTTP server with metrics for Prometheus.
+//! - `scripts` (default): scripts in Lua (`EVAL`).
 //! - `tls` (default): TLS with rustls.
 //! - `cluster`: the database on several machines, with its log in etcd.
 //! - `grpc`: module `grpc`, the database over gRPC.
@@ -77,6 +78,7 @@ mod slot_set;
 #[doc(hidden)]
 pub mod snapshot;
 mod state;
+mod transaction;
 pub mod watch;
 
 #[doc(hidden)]
@@ -91,3 +93,4 @@ pub use state::databases::DatabaseStats;
 #[doc(hidden)]
 pub use state::role::Role;
 pub use state::watched_keys::KeyWatch;
+pub use transaction::Transaction;

@@ -516,6 +516,8 @@ pub enum RequestError {
     SwapInTransaction,
     /// A script, or a command of a transaction beside scripts, names another database than the selected one.
     OtherDatabase,
+    /// A [`Transaction`](crate::Transaction) has read too many keys.
+    TransactionTooLarge,
 }
 
 impl fmt::Display for RequestError {
@@ -547,6 +549,7 @@ impl fmt::Display for RequestError {
             Self::NoSuchDatabase => "DB index is out of range",
             Self::SwapInTransaction => "databases cannot be swapped inside a transaction",
             Self::OtherDatabase => "scripts and the commands beside them access one database",
+            Self::TransactionTooLarge => "the transaction reads too many keys",
         })
     }
 }

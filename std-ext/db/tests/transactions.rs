@@ -9,7 +9,8 @@ use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::request::{
     Answer, Change, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
-use hedgerow_db::{Db, KeyWatch, Options, Session, TimeSource, TransactionOutcome};
+use hedgerow_db::{Db, Error, KeyWatch, Options, Session, TimeSource, TransactionOutcome};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -407,4 +408,140 @@ fn queues_and_watches_are_bounded() {
     client.expect(b"-ERR this connection watches too many keys\r\n");
     client.send(b"MULTI\r\nSET key 2\r\nEXEC\r\nMULTI\r\nGET key\r\nEXEC\r\n");
     client.expect(b"+OK\r\n+QUEUED\r\n*-1\r\n+OK\r\n+QUEUED\r\n*1\r\n$1\r\n1\r\n");
+}
+
+/// Closures move money between two accounts. No closure sees another sum, not even one that is called again, and no
+/// move is lost.
+#[test]
+fn closures_see_one_point_in_time() {
+    const ROUNDS: i64 = 400;
+    for shards in [1, 16] {
+        let db = in_shards(shards);
+        db.set_all(&[(b"one", b"500"), (b"other", b"500")]).unwrap();
+        let calls = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for thread in 0..3 {
+                let (db, calls) = (&db, &calls);
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        let by = (round + thread) % 7;
+                        let moved = db.transaction(|tx| {
+                            // Relaxed: a count.
+                            calls.fetch_add(1, Ordering::Relaxed);
+                            let read = |value: Option<Vec<u8>>| {
+                                number(Answer::Bytes(&value.expect("the account exists")))
+                            };
+                            let one = read(tx.get("one")?);
+                            thread::yield_now();
+                            let other = read(tx.get("other")?);
+                            assert_eq!(one + other, 1000);
+                            tx.set("one", (one - by).to_string())?;
+                            tx.set("other", (other + by).to_string())?;
+                            Ok::<_, Error>(by)
+                        });
+                        assert_eq!(moved.unwrap(), by);
+                    }
+                });
+            }
+        });
+        let moved: i64 = (0..3).flat_map(|n| (0..ROUNDS).map(move |round| (round + n) % 7)).sum();
+        let found = ["one", "other"].map(|key| db.add(key, 0).unwrap());
+        assert_eq!(found, [500 - moved, 500 + moved], "with {shards} shards, {calls:?} calls");
+    }
+}
+
+/// A closure that another one has overtaken is called again, and sees the new value.
+#[test]
+fn closures_are_called_again_after_a_change() {
+    let db = in_shards(4);
+    let mut seen = Vec::new();
+    let last = db.transaction(|tx| {
+        let value = tx.add("n", 1)?;
+        seen.push(value);
+        if seen.len() < 3 {
+            db.add("n", 10)?;
+        }
+        Ok::<_, Error>(value)
+    });
+    assert_eq!((last.unwrap(), &seen[..]), (21, &[1, 11, 21][..]));
+    assert_eq!(db.get("n").unwrap().as_deref(), Some(&b"21"[..]));
+    // The second read would see a value that was never beside the first.
+    let mut calls = 0;
+    let pair = db.transaction(|tx| {
+        calls += 1;
+        let first = tx.get("n")?;
+        if calls == 1 {
+            db.set_all(&[(b"n", b"1"), (b"m", b"1")])?;
+        }
+        Ok::<_, Error>((first, tx.get("m")?))
+    });
+    let one = || Some(b"1".to_vec());
+    assert_eq!((pair.unwrap(), calls), ((one(), one()), 2));
+    // Also if the closure hides the error.
+    let hidden = db.transaction(|tx| {
+        let first = tx.get("n")?;
+        if first == one() {
+            db.set("n", "2")?;
+        }
+        Ok::<_, Error>((first, tx.get("m").unwrap_or_default()))
+    });
+    assert_eq!(hidden.unwrap(), (Some(b"2".to_vec()), one()));
+}
+
+/// A closure that returns an error or panics has changed nothing.
+#[test]
+fn closures_that_fail_change_nothing() {
+    let db = in_shards(4);
+    db.set("rose", "red").unwrap();
+    let failed = db.transaction(|tx| {
+        tx.set("rose", "white")?;
+        tx.delete("rose")?;
+        assert_eq!(tx.get("rose")?, None);
+        tx.add("rose", 5)?;
+        tx.add("rose", i64::MAX)
+    });
+    assert!(matches!(failed, Err(Error::Request(RequestError::Overflow))), "{failed:?}");
+    let panicked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        db.transaction(|tx| -> Result<(), Error> {
+            tx.set("rose", "white")?;
+            panic!("a closure panics")
+        })
+    }));
+    assert!(panicked.is_err());
+    let wrong = db.transaction(|tx| tx.add("rose", 1));
+    assert!(matches!(wrong, Err(Error::Request(RequestError::NotAnInteger))), "{wrong:?}");
+    let long = db.transaction(|tx| tx.set(vec![b'k'; 65_536], "value"));
+    assert!(matches!(long, Err(Error::Request(RequestError::KeyTooLong))), "{long:?}");
+    assert_eq!(db.get("rose").unwrap().as_deref(), Some(&b"red"[..]));
+    assert_eq!(db.len(), 1);
+    let many =
+        db.transaction(|tx| (0..20_000).try_for_each(|n: u32| tx.get(n.to_le_bytes()).map(drop)));
+    assert!(matches!(many, Err(Error::Request(RequestError::TransactionTooLarge))), "{many:?}");
+}
+
+/// Closures see the keys of their own database only, and a key keeps its expiration if something is added to its value.
+#[test]
+fn closures_keep_expirations_and_databases() {
+    let db = in_shards(4);
+    let other = db.database(3).unwrap();
+    db.set_with_ttl("n", "1", std::time::Duration::from_secs(100)).unwrap();
+    let sums = other.transaction(|tx| Ok::<_, Error>((tx.add("n", 5)?, tx.add("n", 5)?)));
+    assert_eq!(sums.unwrap(), (5, 10));
+    let expires_at = |db: &Db, key: &[u8]| {
+        let mut end = None;
+        db.session().execute(&[Request::Read(key, Query::Expiry)], &mut |_, answer| {
+            if let Answer::ExpiresAt(found) = answer {
+                end = found;
+            }
+        });
+        end
+    };
+    let end = expires_at(&db, b"n");
+    assert!(end.is_some());
+    db.transaction(|tx| tx.add("n", 1).and_then(|_| tx.add("n", 1))).unwrap();
+    assert_eq!(expires_at(&db, b"n"), end);
+    assert_eq!(expires_at(&other, b"n"), None);
+    db.transaction(|tx| tx.delete("n").and_then(|()| tx.add("n", 1))).unwrap();
+    assert_eq!(expires_at(&db, b"n"), None);
+    assert_eq!(db.get("n").unwrap().as_deref(), Some(&b"1"[..]));
 }

@@ -202,6 +202,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::OtherDatabase => {
             "ERR scripts and the commands beside them access the selected database only"
         }
+        RequestError::TransactionTooLarge => "ERR this connection watches too many keys",
         RequestError::NoSuchKey => "ERR no such key",
         RequestError::WrongType => WRONG_TYPE,
         RequestError::NotHyperLogLog => "WRONGTYPE Key is not a valid HyperLogLog string value.",

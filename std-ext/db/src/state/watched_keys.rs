@@ -50,7 +50,8 @@ impl KeyWatch {
 
     /// Returns whether one of the keys was changed. Keys that have expired do not count before the transaction.
     pub fn is_changed(&self) -> bool {
-        // Relaxed: a transaction holds the locks under which it was stored; to others it is a hint.
+        // Relaxed: a transaction holds the locks under which it was stored. A thread that has read a changed value has
+        // acquired its publication, which follows the store. To others it is a hint.
         self.changed.load(Ordering::Relaxed)
     }
 
