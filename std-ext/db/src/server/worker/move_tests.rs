@@ -339,6 +339,30 @@ fn what_is_counted_of_a_client_moves_with_it() {
     assert!(two.clients[key].queued, "nobody reads what came meanwhile");
 }
 
+/// A client that comes back to its worker may find the entry on the worker's list that it left behind.
+#[test]
+fn a_client_that_comes_back_is_served_once_a_cycle() {
+    let (shared, mut one, mut two, mut client) = two_workers();
+    client.set_nonblocking(true).unwrap();
+    let set = format!("SET rose {}\r\n", "x".repeat(10_000)).into_bytes();
+    // Until no buffer takes more: much more than the server reads at once.
+    while client.write_all(&set).is_ok() {}
+    let (key, _) = one.clients.iter().next().unwrap();
+    one.on_event(key, true, false, false);
+    assert!(one.give_away(key, 1));
+    take(&mut two);
+    let (there, _) = two.clients.iter().next().unwrap();
+    assert!(two.give_away(there, 0));
+    take(&mut one);
+    assert_eq!(one.ready.now, [key, key]);
+    let most = one.context.scratch.len() as u64;
+    let read = || shared.workers[0].counters.bytes_in.get();
+    one.run_cycle();
+    assert_eq!(read(), most, "it is not served once, by one read");
+    one.run_cycle();
+    assert!(read() > most, "nothing was left for a second read");
+}
+
 /// [MV-2] A worker that has exited takes no client.
 #[test]
 fn a_client_stays_if_the_other_worker_has_exited() {
