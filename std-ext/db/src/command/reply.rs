@@ -109,7 +109,7 @@ pub(super) const EMBSTR_MAX: usize = 44;
 
 impl ReplyKind {
     /// Writes the reply of one answer; nothing for [`ReplyKind::Sum`]. `now` is in milliseconds since 1970.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
         match (self, answer) {
             (Self::Value | Self::Values | Self::Range, Answer::Bytes(value)) => out.bulk(value),

@@ -441,7 +441,7 @@ const fn place(folded: u128, length: usize) -> usize {
 }
 
 /// Returns the command of this name.
-#[inline]
+#[inline(always)]
 pub(crate) fn find(name: &[u8]) -> Option<&'static CommandSpec> {
     if name.len() > LONGEST {
         return None;

@@ -123,7 +123,7 @@ struct Partial {
 impl Requests {
     /// Parses the beginning of `input`, and stores its arguments in `arguments`. After [`Found::Unfinished`], the next
     /// `input` must begin with the same bytes and have more of them; otherwise it must begin after the found bytes.
-    #[inline]
+    #[inline(always)]
     pub fn next<'a>(
         &mut self,
         input: &'a [u8],
@@ -157,7 +157,7 @@ impl Requests {
         self.elements(input, at, count.cast_unsigned() as usize, limits, arguments)
     }
 
-    #[inline]
+    #[inline(always)]
     fn elements<'a>(
         &mut self,
         input: &'a [u8],
