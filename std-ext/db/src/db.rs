@@ -325,7 +325,6 @@ impl Db {
     }
 
     /// Sets how many milliseconds a script may run; 0 for no limit.
-    #[cfg_attr(not(feature = "scripts"), expect(clippy::unused_self, reason = "there are none"))]
     pub fn set_script_time_limit(&self, milliseconds: u64) {
         #[cfg(feature = "scripts")]
         self.inner.scripts.set_time_limit(milliseconds);

@@ -64,3 +64,79 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Db, Options};
+    use std::sync::{Arc, Mutex};
+
+    /// Opens a database, and returns the events that it publishes as well.
+    fn open(letters: &str) -> (Db, Arc<Mutex<Vec<String>>>) {
+        let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
+        let published: Arc<Mutex<Vec<String>>> = Arc::default();
+        let all = Arc::clone(&published);
+        db.on_key_event(Box::new(move |_, database, name, key| {
+            let key = String::from_utf8_lossy(key);
+            all.lock().unwrap().push(format!("{database} {name} {key}"));
+        }));
+        db.set_key_events(letters);
+        (db, published)
+    }
+
+    #[test]
+    fn events_are_noted_while_they_are_published() {
+        let (db, published) = open("A");
+        let take = || std::mem::take(&mut *published.lock().unwrap());
+        db.set("rose", "red").unwrap();
+        assert_eq!(take(), [""; 0], "events without a channel are published");
+        db.set_key_events("KEAn");
+        db.set("daisy", "white").unwrap();
+        db.database(3).unwrap().set("daisy", "white").unwrap();
+        assert_eq!(take(), ["0 new daisy", "0 set daisy", "3 new daisy", "3 set daisy"]);
+        db.swap_databases(0, 3).unwrap();
+        db.set("daisy", "red").unwrap();
+        assert_eq!(take(), ["0 set daisy"], "a swapped database has another number");
+        db.set_key_events("E$");
+        db.set("tulip", "red").unwrap();
+        db.delete("tulip").unwrap();
+        assert_eq!(take(), ["0 set tulip"], "a kind is published that is not set");
+        db.set_key_events("");
+        db.set("rose", "red").unwrap();
+        assert_eq!(take(), [""; 0], "events are published although none is set");
+    }
+
+    #[test]
+    fn a_change_is_visible_when_its_event_is_published() {
+        let (db, _) = open("E$");
+        let (session, seen) = (Mutex::new(db.session()), Arc::new(Mutex::new(Vec::new())));
+        let all = Arc::clone(&seen);
+        db.on_key_event(Box::new(move |_, _, _, key| {
+            let request = crate::request::Request::Read(key, crate::request::Query::Value);
+            session.lock().unwrap().execute(&[request], &mut |_, found| {
+                all.lock().unwrap().push(matches!(found, crate::request::Answer::Bytes(b"red")));
+            });
+        }));
+        db.set("rose", "red").unwrap();
+        db.set_all(&[(b"daisy", b"red"), (b"tulip", b"red")]).unwrap();
+        assert_eq!(*seen.lock().unwrap(), [true; 3], "an event precedes its change");
+        db.on_key_event(Box::new(|_, _, _, _| ()));
+    }
+
+    #[test]
+    fn followers_publish_misses_only() {
+        let (db, published) = open("Exm");
+        let state = db.state();
+        let note = || {
+            let mut core = state.shards[0].lock();
+            core.events.note(EventFlags::EXPIRED, "expired", b"rose");
+            core.events.note_miss(b"daisy");
+            state.log_and_publish(&state.shards[0], &mut core, 0, &[]);
+            drop(core);
+            std::mem::take(&mut *published.lock().unwrap())
+        };
+        assert_eq!(note(), ["0 expired rose", "0 keymiss daisy"]);
+        state.become_follower();
+        assert_eq!(note(), ["0 keymiss daisy"], "a follower publishes a change");
+    }
+}
