@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(take(), ["0 set tulip"], "a kind is published that is not set");
         db.set_key_events("");
         db.set("rose", "red").unwrap();
-        assert_eq!(take(), [""; 0], "events are published although none is set");
+        assert_eq!(take(), [""; 0], "events are published without a setting");
     }
 
     #[test]
