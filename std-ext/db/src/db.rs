@@ -3,6 +3,7 @@
 use crate::background::BackgroundTasks;
 use crate::clock::{Clock, milliseconds};
 use crate::error::Error;
+use crate::event_flags::EventFlags;
 use crate::lock::lock;
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
@@ -21,6 +22,7 @@ use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::state::databases::DatabaseStats;
 use crate::state::load::{LoadingShards, Met};
+use crate::state::noted_events::Publish;
 use crate::watch::Watch;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -323,12 +325,22 @@ impl Db {
     }
 
     /// Sets how many milliseconds a script may run; 0 for no limit.
-    #[cfg_attr(not(feature = "scripts"), expect(clippy::unused_self, reason = "there are none"))]
     pub fn set_script_time_limit(&self, milliseconds: u64) {
         #[cfg(feature = "scripts")]
         self.inner.scripts.set_time_limit(milliseconds);
         #[cfg(not(feature = "scripts"))]
         let _ = milliseconds;
+    }
+
+    /// Sets the function that publishes events about keys, in place of an earlier one. It must neither wait nor use the
+    /// database: it is called under the locks of shards.
+    pub(crate) fn on_key_event(&self, publish: Publish) {
+        self.inner.state.key_events.on_event(publish);
+    }
+
+    /// Sets the kinds of events about keys that are published, in letters. Invalid letters publish nothing.
+    pub(crate) fn set_key_events(&self, letters: &str) {
+        self.inner.state.set_key_events(EventFlags::parse(letters).unwrap_or_default());
     }
 
     /// Sets the eviction policy. Excess keys are evicted in the background.

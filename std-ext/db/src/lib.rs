@@ -53,6 +53,7 @@ pub mod config;
 mod db;
 pub mod docs;
 mod error;
+mod event_flags;
 mod gauge;
 mod glob;
 #[cfg(feature = "grpc")]

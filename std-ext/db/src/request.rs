@@ -54,6 +54,7 @@ impl<'a> Request<'a> {
                 key.len()
                     + match change {
                         Change::Set { value: bytes, .. }
+                        | Change::Restore { value: bytes, .. }
                         | Change::Append(bytes)
                         | Change::SetRange { bytes, .. } => bytes.len(),
                         Change::SetBit { .. } => 1,
@@ -128,7 +129,9 @@ impl<'a> Request<'a> {
             Self::Change(key, change) => {
                 key.len()
                     + match change {
-                        Change::Set { value, .. } | Change::Append(value) => value.len(),
+                        Change::Set { value, .. }
+                        | Change::Restore { value, .. }
+                        | Change::Append(value) => value.len(),
                         Change::SetRange { offset, bytes } => offset.saturating_add(bytes.len()),
                         Change::AddElements(_) => LONGEST_HYPERLOGLOG,
                         Change::SetBit { offset, .. } => byte_of(*offset).saturating_add(1),
@@ -223,6 +226,16 @@ pub enum Change<'a> {
         expiry: Expiry,
         /// Whether the answer is the old value.
         get: bool,
+    },
+    /// Stores a value that was dumped. [`Answer::Done`], or [`Answer::Nil`] if the key exists and is not replaced. This
+    /// is [`Set`](Self::Set), but subscribers are told of another event.
+    Restore {
+        /// The value.
+        value: &'a [u8],
+        /// When the key expires.
+        expiry: Expiry,
+        /// Whether a key that exists is replaced.
+        replace: bool,
     },
     /// Removes the key. [`Answer::Int`] 1 or 0.
     Delete,

@@ -280,8 +280,8 @@ impl Model {
                 self.0.insert(key.to_vec(), (value, end));
                 Kept::Int(before.into())
             }
-            // Recorded replies of Redis check the bytes of HyperLogLogs.
-            Change::AddElements(_) => unreachable!("not in the model"),
+            // Recorded replies of Redis check these.
+            Change::AddElements(_) | Change::Restore { .. } => unreachable!("not in the model"),
             Change::Fields(fields) => {
                 let mut value = old.clone().unwrap_or_default();
                 let answers = model_bits::change(&mut value, fields);

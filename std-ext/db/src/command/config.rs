@@ -6,7 +6,8 @@ use crate::command::arguments::{CommandError, SYNTAX, shown, subcommand};
 use crate::command::context::SettingError;
 use crate::command::diagnostics::KeyspaceCounts;
 use crate::command::execute::Execution;
-use crate::config::table;
+use crate::config::table::{self, KEY_EVENTS};
+use crate::event_flags::EventFlags;
 use crate::glob;
 use crate::log::Fsync;
 use crate::options::Eviction;
@@ -155,7 +156,12 @@ impl<'a> Execution<'_, 'a> {
     }
 
     fn settings(&mut self, patterns: &[&[u8]]) {
-        let found = self.matching(patterns);
+        let mut found = self.matching(patterns);
+        if let Some((_, letters)) = found.iter_mut().find(|(name, _)| name == KEY_EVENTS) {
+            // The value that is kept, and that CONFIG REWRITE writes, has all letters.
+            let flags = EventFlags::parse(&String::from_utf8_lossy(letters));
+            *letters = flags.unwrap_or_default().shown().into_bytes();
+        }
         self.reply(|out| {
             out.map(found.len());
             for (name, value) in &found {

@@ -10,7 +10,7 @@ use crate::command::reply::{ReplyKind, RestoreError};
 use crate::command::table::Id;
 use crate::limits::TRANSACTION_BYTES;
 use crate::rdb::payload::{self, PayloadError};
-use crate::request::{Change, Expiry, Query, SetCondition};
+use crate::request::{Change, Expiry, Query};
 use crate::state::number;
 use std::borrow::Cow;
 
@@ -67,10 +67,8 @@ impl<'a> Execution<'_, 'a> {
         let expiry = self.restored_expiry(arguments[2], options);
         match expiry.and_then(|expiry| Ok((expiry, value?))) {
             Ok((expiry, value)) => {
-                let condition =
-                    if options.replace { SetCondition::Always } else { SetCondition::IfAbsent };
-                let set = Change::Set { value, condition, expiry, get: false };
-                self.batch.change(arguments[1], set, ReplyKind::Restored);
+                let change = Change::Restore { value, expiry, replace: options.replace };
+                self.batch.change(arguments[1], change, ReplyKind::Restored);
             }
             Err(error) if options.replace => return Err(error.text().into()),
             Err(error) => {

@@ -124,6 +124,7 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::Address => "ADDRESS",
         Kind::Mode => "MODE",
         Kind::OutputLimits => "LIMITS",
+        Kind::KeyEvents => "LETTERS",
     }
 }
 

@@ -47,6 +47,9 @@ const fn modifiable(
     Setting { name, kind, default, modifiable: true, help }
 }
 
+/// The name of the setting of events about keys.
+pub(crate) const KEY_EVENTS: &str = "notify-keyspace-events";
+
 const PORT: Kind = Kind::Number { min: 0, max: 65_535 };
 
 /// All settings.
@@ -543,6 +546,14 @@ const MONITORING: &[Setting] = &[
         Kind::Number { min: 0, max: 1_000_000 },
         "128",
         "Number of commands that are kept for `SLOWLOG`.",
+    ),
+    modifiable(
+        KEY_EVENTS,
+        Kind::KeyEvents,
+        "",
+        "Events about keys that are published on channels: `K` on the channel of the key, `E` on that of the event, \
+         and kinds of events: `g` generic, `$` strings, `x` expired, `e` evicted, `n` new keys, `m` missing keys. `A` \
+         means all kinds but `n` and `m`. Empty for none.",
     ),
     modifiable(
         "latency-monitor-threshold",

@@ -146,6 +146,7 @@ fn every_setting_reaches_its_option() {
         ["--slowlog-log-slower-than", "-1"],
         ["--slowlog-max-len", "9"],
         ["--enable-debug-command", "local"],
+        ["--notify-keyspace-events", "EnK$"],
         ["--latency-monitor-threshold", "7"],
         ["--latency-tracking", "no"],
         ["--latency-tracking-info-percentiles", "50"],
@@ -173,6 +174,8 @@ fn every_setting_reaches_its_option() {
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
     assert_eq!(config.log_level(), "debug");
+    let events = ("notify-keyspace-events".to_owned(), "$nKE".to_owned());
+    assert!(server.settings.contains(&events), "the letters of events are not normalized");
     // All but TLS, gRPC and the cluster, which other tests cover.
     let set = table::all().filter(|setting| {
         let flag = format!("--{}", setting.name);

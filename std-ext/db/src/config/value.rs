@@ -1,5 +1,6 @@
 //! The kinds of values that settings take.
 
+use crate::event_flags::EventFlags;
 use crate::state::number;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -58,6 +59,8 @@ pub enum Kind {
     /// Limits of unsent replies in Redis's format: for each class of clients its name, two numbers of bytes and a
     /// number of seconds.
     OutputLimits,
+    /// Redis's letters for kinds of events about keys, or nothing.
+    KeyEvents,
 }
 
 impl Kind {
@@ -120,6 +123,7 @@ impl Kind {
             Self::OutputLimits => {
                 output_limits_over(DEFAULT_OUTPUT_LIMITS, &lower).ok_or_else(expected)
             }
+            Self::KeyEvents => EventFlags::parse(value).map(EventFlags::text).ok_or_else(expected),
         }
     }
 }
@@ -152,6 +156,7 @@ impl std::fmt::Display for Kind {
                 "classes (normal, replica, pubsub), each with bytes, bytes and seconds, such as normal 1gb 256mb 60 \
                  pubsub 32mb 8mb 60, the first of normal at least 64kb",
             ),
+            Self::KeyEvents => f.write_str("letters of Ag$lshzxeKEtmdn"),
         }
     }
 }

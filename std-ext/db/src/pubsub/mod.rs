@@ -12,9 +12,11 @@
 //! **The end of a subscription.** To end one takes the same lock. So once it has ended, no message for it comes into
 //! the mailbox, and the caller delivers those that are in it before it says so.
 //!
-//! Locks are taken in this order: a channel's shard, the patterns, a mailbox, a worker's list.
+//! Locks are taken in this order: those of the database's shards, for events about keys; a channel's shard; the
+//! patterns; a mailbox; a worker's list.
 
 mod hub;
+mod key_event;
 mod mailbox;
 mod message;
 mod post;

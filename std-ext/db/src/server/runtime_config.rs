@@ -5,7 +5,7 @@ use crate::cluster::view::Views;
 use crate::command::{Diagnostics, SettingError, hexadecimal, same_secret};
 use crate::config::OutputLimit;
 use crate::config::ServerConfig;
-use crate::config::table::{self, Setting};
+use crate::config::table::{self, KEY_EVENTS, Setting};
 use crate::config::value;
 use crate::config::value::Kind;
 use crate::gauge::Gauge;
@@ -254,6 +254,7 @@ impl RuntimeConfig {
                     views.set_lease(number());
                 }
             }
+            KEY_EVENTS => db.set_key_events(text),
             "cluster-move-rate" => db.set_move_rate(value::bytes(text)),
             // Relaxed: the flag stands for itself.
             "protected-mode" => self.protected.store(text == "yes", Ordering::Relaxed),
@@ -289,7 +290,12 @@ fn parse_change(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>),
     }
     let text =
         str::from_utf8(value).map_err(|_| SettingError::Invalid(setting.kind.to_string()))?;
-    let read = setting.kind.parse(text).map_err(SettingError::Invalid)?;
+    let read = setting.kind.parse(text).map_err(|expected| {
+        SettingError::Invalid(match setting.kind {
+            Kind::KeyEvents => "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned(),
+            _ => expected,
+        })
+    })?;
     Ok((setting, read.into_bytes()))
 }
 

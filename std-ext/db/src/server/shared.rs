@@ -11,6 +11,7 @@ use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
 use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError};
+use crate::config::table::KEY_EVENTS;
 use crate::config::{ServerConfig, rewrite};
 use crate::gauge::Gauge;
 use crate::lock::lock;
@@ -100,7 +101,7 @@ struct Inbox {
 
 /// How other threads reach a worker.
 pub(super) struct WorkerHandle {
-    pub(super) waker: Waker,
+    waker: Arc<Waker>,
     pub(super) counters: Arc<Counters>,
     /// Clients of this worker.
     pub(super) clients: Gauge,
@@ -123,7 +124,7 @@ pub(super) struct WorkerHandle {
 impl WorkerHandle {
     pub(super) fn new(waker: Waker) -> Self {
         Self {
-            waker,
+            waker: Arc::new(waker),
             counters: Arc::default(),
             clients: Gauge::default(),
             active_clients: Gauge::default(),
@@ -166,9 +167,7 @@ impl WorkerHandle {
     }
 
     pub(super) fn wake(&self) {
-        if let Err(why) = self.waker.wake() {
-            tracing::error!("cannot wake a server thread: {why}");
-        }
+        wake(&self.waker);
     }
 
     /// Counts a cycle. Only the worker calls this.
@@ -190,6 +189,12 @@ impl WorkerHandle {
         *checked = Some((cycles, now));
         self.wake();
         false
+    }
+}
+
+fn wake(waker: &Waker) {
+    if let Err(why) = waker.wake() {
+        tracing::error!("cannot wake a server thread: {why}");
     }
 }
 
@@ -234,13 +239,12 @@ impl Shared {
                 shared.wake_waiting();
             }
         }));
-        let weak: Weak<Self> = Arc::downgrade(&shared);
-        shared.hub.on_mail(Box::new(move |worker| {
-            if let Some(shared) = weak.upgrade() {
-                shared.workers[worker].wake();
-            }
-        }));
+        // Not the server: a thread that holds the lock of a shard must not be the last one that uses the database.
+        let wakers = shared.workers.iter().map(|worker| Arc::clone(&worker.waker));
+        let wakers: Vec<Arc<Waker>> = wakers.collect();
+        shared.hub.on_mail(Box::new(move |worker| wake(&wakers[worker])));
         shared.hub.set_limit(shared.runtime_config.buffer_limits().subscriber.hard);
+        shared.publish_key_events();
         if let Some(views) = &shared.config.views {
             let weak = Arc::downgrade(&shared);
             views.on_work(Box::new(move || weak.upgrade().map(|shared| shared.work())));
@@ -257,6 +261,18 @@ impl Shared {
     }
 
     /// Wakes the workers whose replies wait for the log.
+    /// Publishes the events about keys on the channels of this server from now on.
+    fn publish_key_events(&self) {
+        let hub = Arc::downgrade(&self.hub);
+        self.db.on_key_event(Box::new(move |flags, database, event, key| {
+            if let Some(hub) = hub.upgrade() {
+                hub.publish_key_event(flags, database, (event, key));
+            }
+        }));
+        let letters = self.config.settings.iter().find(|(name, _)| name == KEY_EVENTS);
+        self.db.set_key_events(letters.map_or("", |(_, letters)| letters));
+    }
+
     fn wake_waiting(&self) {
         for worker in &self.workers {
             if std::mem::take(&mut *lock(&worker.waits_for_log)) {

@@ -12,7 +12,7 @@ impl Apply<'_, '_> {
         if to.len() > LONGEST_KEY {
             return Answer::Error(RequestError::KeyTooLong);
         }
-        let found: Vec<Option<Record>> = keys.iter().map(|key| self.find_alive(key)).collect();
+        let found: Vec<Option<Record>> = keys.iter().map(|key| self.find_source(key)).collect();
         let lengths = found.iter().flatten().map(|record| record.value().length());
         let length = lengths.max().unwrap_or(0);
         let Some(left) = self.left.checked_sub(length) else {

@@ -59,6 +59,8 @@ impl Session {
         let made = if keys.admitted.is_ok() {
             keys.state.log_and_publish_all(&mut keys.cores, keys.time, &keys.entry)
         } else {
+            // Reads that have found nothing.
+            keys.state.publish_events(&mut keys.cores);
             0
         };
         keys.is_finished = true;
@@ -167,7 +169,7 @@ impl<'s> LockedKeys<'s> {
     ) {
         for (number, request) in requests.iter().enumerate() {
             if let Some((key, query)) = request.query() {
-                self.read(key, query, |found| answer(number, found));
+                self.read(request, (key, query), |found| answer(number, found));
             } else if let Err(error) = self.admit(request) {
                 answer(number, Answer::Error(error));
             } else {
@@ -176,9 +178,14 @@ impl<'s> LockedKeys<'s> {
         }
     }
 
-    fn read(&mut self, key: &[u8], query: Query, answer: impl FnOnce(Answer<'_>)) {
+    fn read(
+        &mut self,
+        request: &Request<'_>,
+        (key, query): (&[u8], Query),
+        answer: impl FnOnce(Answer<'_>),
+    ) {
         let time = self.time;
-        let alive = self.apply(|apply| apply.find_alive(key));
+        let alive = self.apply(|apply| apply.read(key, request));
         *if alive.is_some() { &mut self.hits } else { &mut self.misses } += 1;
         answer_query(alive, query, time, self.state.cold.as_deref(), answer);
     }
@@ -222,9 +229,10 @@ impl<'s> LockedKeys<'s> {
     /// Returns how many bytes of the present value a change copies at most.
     fn copied(&mut self, request: &Request<'_>) -> usize {
         let (key, most) = match request {
-            Request::Change(_, Change::Set { .. } | Change::Delete | Change::GetDelete) => {
-                return 0;
-            }
+            Request::Change(
+                _,
+                Change::Set { .. } | Change::Restore { .. } | Change::Delete | Change::GetDelete,
+            ) => return 0,
             Request::Change(key, Change::SetRange { .. }) => (key, PIECE_BYTES),
             Request::Change(key, _) => (key, MAX_INLINE),
             _ => return 0,
@@ -244,6 +252,7 @@ impl<'s> LockedKeys<'s> {
         if self.cores.iter().any(|(_, core)| core.has_unpublished()) {
             self.state.undo_unpublished(&mut self.cores);
         }
+        self.cores.iter_mut().for_each(|(_, core)| core.events.discard());
         self.entry.clear();
     }
 

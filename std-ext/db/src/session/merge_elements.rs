@@ -1,6 +1,7 @@
 //! The union of HyperLogLogs of several keys.
 
 use super::multi_key::Apply;
+use crate::event_flags::EventFlags;
 use crate::request::{Answer, Expiry, LONGEST_KEY, RequestError};
 use crate::state::apply_hyperloglog::read;
 use crate::state::hyperloglog::{self, REGISTERS};
@@ -14,7 +15,7 @@ impl Apply<'_, '_> {
         let (mut registers, mut dense) = (Box::new([0; REGISTERS]), false);
         let cold = self.state.cold.as_deref();
         for key in std::iter::once(&to).chain(keys) {
-            let Some(record) = self.find_alive(key) else { continue };
+            let Some(record) = self.find_source(key) else { continue };
             let merged = read(record, cold, |value| {
                 dense |= hyperloglog::is_dense(value);
                 hyperloglog::merge(value, &mut registers)
@@ -32,6 +33,7 @@ impl Apply<'_, '_> {
             Err(error) => Answer::Error(error),
             Ok(value) => {
                 let expiry = old.and_then(|record| record.expires_at());
+                self.name_next(to, EventFlags::STRING, "pfadd");
                 self.set(to, &value, if expiry.is_some() { Expiry::Keep } else { Expiry::Never });
                 Answer::Done
             }

@@ -22,6 +22,7 @@ use crate::request::{Answer, Query, Request, RequestError};
 use crate::state::State;
 use crate::state::counters::Counters;
 use crate::state::databases::Keyspace;
+use crate::state::noted_events::missed_key;
 use crate::state::ownership::Confirmed;
 use crate::state::shard::Reader;
 use crate::state::slots::slot;
@@ -168,6 +169,7 @@ impl Session {
                         next = number + 1 + others.count();
                         let group = &requests[number..next];
                         let found = self.read_group(keyspace, (number, group), now, answer);
+                        found.missed.iter().for_each(|at| self.publish_misses(&group[*at..=*at]));
                         lsn = lsn.max(found.lsn);
                         hits += found.hits;
                         misses += (next - number) as u64 - found.hits;
@@ -189,6 +191,7 @@ impl Session {
                             hits += 1;
                         } else {
                             misses += 1;
+                            self.publish_misses(std::slice::from_ref(request));
                         }
                         // After the read: the entry that changed what was read, or a later one.
                         lsn = lsn.max(self.state.mark(shard, || begun.0.slot));
@@ -293,6 +296,18 @@ impl Session {
         }
     }
 
+    /// Publishes that reads without a lock have not found their keys, if that event is published.
+    #[inline]
+    fn publish_misses(&self, requests: &[Request<'_>]) {
+        if self.state.key_events.wants_misses() {
+            // A read that was refused has missed nothing.
+            let is_owned = |key: &&[u8]| self.state.ownership.has(|| slot(key));
+            for key in requests.iter().filter_map(missed_key).filter(is_owned) {
+                self.state.key_events.publish_miss(self.database, key);
+            }
+        }
+    }
+
     /// Executes the queued requests, shard by shard.
     fn change_queued(
         &mut self,
@@ -364,6 +379,9 @@ impl Session {
                         hits += 1;
                     } else {
                         misses += 1;
+                        if let Some(key) = missed_key(&requests[number]) {
+                            core.events.note_miss(key);
+                        }
                     }
                     answer_query(alive, *query, time, cold, |found| answer(number, found));
                 }

@@ -1,12 +1,14 @@
 //! Atomic changes of keys in several shards.
 
 use super::Session;
+use crate::event_flags::EventFlags;
 use crate::limits::MAX_MULTI_KEY_BYTES;
 use crate::log::{Lsn, change};
 use crate::request::{
     Answer, Change, Expiry, LONGEST_KEY, LONGEST_VALUE, MultiKeyOp, Request, RequestError,
     SetCondition,
 };
+use crate::state::noted_events::missed_key;
 use crate::state::record::Record;
 use crate::state::shard::{self, Core};
 use crate::state::slots::slot;
@@ -208,7 +210,7 @@ impl<'a, 'c> Apply<'a, 'c> {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
             }
             MultiKeyOp::Rename { from, to, if_absent: absent } => self.rename(from, to, absent),
-            MultiKeyOp::StoreSorted { from, .. } if self.find_alive(from).is_some() => {
+            MultiKeyOp::StoreSorted { from, .. } if self.find_source(from).is_some() => {
                 Answer::Error(RequestError::WrongType)
             }
             MultiKeyOp::StoreSorted { to, .. } => {
@@ -235,6 +237,48 @@ impl<'a, 'c> Apply<'a, 'c> {
     pub(super) fn find_alive(&mut self, key: &[u8]) -> Option<Record> {
         let time = self.time;
         self.core(key).find(key).filter(|record| !record.is_expired(time))
+    }
+
+    /// As `find_alive`, for a request that reads.
+    pub(super) fn read(&mut self, key: &[u8], request: &Request<'_>) -> Option<Record> {
+        let alive = self.find_alive(key);
+        if alive.is_none()
+            && let Some(key) = missed_key(request)
+        {
+            self.note_miss(key);
+        }
+        alive
+    }
+
+    /// As `find_alive`, for a key that an operation only reads.
+    pub(super) fn find_source(&mut self, key: &[u8]) -> Option<Record> {
+        let alive = self.find_alive(key);
+        if alive.is_none() {
+            self.note_miss(key);
+        }
+        alive
+    }
+
+    fn note_miss(&mut self, key: &[u8]) {
+        self.core(key).events.note_miss(key);
+    }
+
+    /// Notes an event of a key of the selected database.
+    fn note(&mut self, kind: EventFlags, name: &'static str, key: &[u8]) {
+        self.core(key).events.note(kind, name, key);
+    }
+
+    /// Notes the next change of a key under another name.
+    pub(super) fn name_next(&mut self, key: &[u8], kind: EventFlags, name: &'static str) {
+        self.core(key).events.name_next(kind, name, false);
+    }
+
+    /// Notes that a key was moved to another name or database, which is selected. `there` is what was there before.
+    fn note_moved_in(&mut self, key: &[u8], there: Option<Record>) {
+        if there.is_some_and(|record| record.is_expired(self.time)) {
+            self.note(EventFlags::EXPIRED, "expired", key);
+        }
+        self.note(EventFlags::NEW, "new", key);
     }
 
     pub(super) fn change(
@@ -298,6 +342,9 @@ impl<'a, 'c> Apply<'a, 'c> {
                 shard::read(record, cold, |value| change::set(to, value, expiry, entry));
                 change::delete(from, self.entry);
             }
+            self.note_moved_in(to, there);
+            self.note(EventFlags::GENERIC, "rename_from", from);
+            self.note(EventFlags::GENERIC, "rename_to", to);
             self.core(from).remove_moved(record);
         }
         if absent { Answer::Int(1) } else { Answer::Done }
@@ -314,12 +361,17 @@ impl<'a, 'c> Apply<'a, 'c> {
         let is_free = self.find_alive(key).is_none();
         if is_free {
             let there = self.core(key).find(key);
+            self.note_moved_in(key, there);
             self.core(key).put_moved(there, key, record, record.expires_at());
         }
         self.select(from);
         if is_free {
             change::move_key(key, to, self.entry);
+            self.note(EventFlags::GENERIC, "move_from", key);
             self.core(key).remove_moved(record);
+            self.select(to);
+            self.note(EventFlags::GENERIC, "move_to", key);
+            self.select(from);
         }
         Answer::Int(is_free.into())
     }
@@ -335,7 +387,7 @@ impl<'a, 'c> Apply<'a, 'c> {
             return Answer::Error(RequestError::KeyTooLong);
         }
         let own = self.database;
-        let Some(record) = self.find_alive(from) else { return Answer::Int(0) };
+        let Some(record) = self.find_source(from) else { return Answer::Int(0) };
         self.select(database);
         let answer = if self.find_alive(to).is_some() && !replace {
             Answer::Int(0)
@@ -343,6 +395,7 @@ impl<'a, 'c> Apply<'a, 'c> {
             self.left = left;
             let value = shard::read(record, self.state.cold.as_deref(), <[u8]>::to_vec);
             let expiry = record.expires_at().map_or(Expiry::Never, Expiry::At);
+            self.core(to).events.name_next(EventFlags::GENERIC, "copy_to", true);
             self.log(|apply| apply.set(to, &value, expiry));
             Answer::Int(1)
         } else {

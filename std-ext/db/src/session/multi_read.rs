@@ -36,6 +36,8 @@ pub(super) struct Found {
     pub(super) lsn: Lsn,
     /// How many of the keys exist.
     pub(super) hits: u64,
+    /// The reads that have found nothing, counted from the first one, if events are published about them.
+    pub(super) missed: Vec<usize>,
 }
 
 /// The buffers of multi-reads, kept from one to the next.
@@ -88,8 +90,7 @@ impl MultiRead {
                 let find = |at: usize, key: &[u8]| {
                     entered[at].get_key_value(key).map(|(there, ())| *there)
                 };
-                let hits = answer_all(state, &shards, (first, requests), now, find, answer);
-                found = Some(Found { lsn: 0, hits });
+                found = Some(answer_all(state, &shards, (first, requests), now, find, answer));
             }
             Some(_) => refuse((first, requests), answer),
             None => {
@@ -103,8 +104,8 @@ impl MultiRead {
                     let times = cores.iter_mut().map(|(_, core)| core.advance_time(now));
                     let time = times.max().unwrap_or(now);
                     let find = |at: usize, key: &[u8]| cores[at].1.find(key);
-                    let hits = answer_all(state, &shards, (first, requests), time, find, answer);
-                    found = Some(Found { lsn: 0, hits });
+                    let all = (first, requests);
+                    found = Some(answer_all(state, &shards, all, time, find, answer));
                 } else {
                     refuse((first, requests), answer);
                 }
@@ -163,8 +164,8 @@ fn enter_all<'s>(
     shards.iter().zip(versions).all(|(shard, version)| stats(shard).is_still(*version))
 }
 
-/// Answers all reads with the results of `find` for the index of a shard in `shards` and a key. Returns how many keys
-/// exist.
+/// Answers all reads with the results of `find` for the index of a shard in `shards` and a key. Leaves the log entry to
+/// the caller.
 fn answer_all(
     state: &State,
     shards: &[usize],
@@ -172,15 +173,18 @@ fn answer_all(
     time: u64,
     find: impl Fn(usize, &[u8]) -> Option<Record>,
     answer: &mut impl FnMut(usize, Answer<'_>),
-) -> u64 {
-    let mut hits = 0;
+) -> Found {
+    let (mut found, notes) = (Found::default(), state.key_events.wants_misses());
     for (at, request) in requests.iter().enumerate() {
         let Some((key, query)) = request.query() else { continue };
         let shard = shards[0] - shards[0] % state.shards.per_keyspace() + state.shard_of(key);
         let index = shards.binary_search(&shard).expect("each key's shard is there");
         let alive = find(index, key).filter(|record| !record.is_expired(time));
-        hits += u64::from(alive.is_some());
-        answer_query(alive, query, time, state.cold.as_deref(), |found| answer(first + at, found));
+        found.hits += u64::from(alive.is_some());
+        if notes && alive.is_none() {
+            found.missed.push(at);
+        }
+        answer_query(alive, query, time, state.cold.as_deref(), |read| answer(first + at, read));
     }
-    hits
+    found
 }

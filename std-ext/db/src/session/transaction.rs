@@ -65,7 +65,7 @@ impl Session {
         for (number, request) in requests.iter().enumerate() {
             match request {
                 Request::Read(key, query) | Request::MultiRead(key, query, _) => {
-                    let alive = apply.find_alive(key);
+                    let alive = apply.read(key, request);
                     *if alive.is_some() { &mut hits } else { &mut misses } += 1;
                     let cold = state.cold.as_deref();
                     answer_query(alive, *query, time, cold, |found| answer(number, found));
@@ -94,9 +94,12 @@ impl Session {
         }
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
-        let made = match first_change {
-            Some(_) => state.log_and_publish_all(&mut cores, time, &self.entry),
-            None => 0,
+        let made = if first_change.is_some() {
+            state.log_and_publish_all(&mut cores, time, &self.entry)
+        } else {
+            // Reads that have found nothing.
+            state.publish_events(&mut cores);
+            0
         };
         if self.entry.capacity() > KEPT {
             self.entry = Vec::new();

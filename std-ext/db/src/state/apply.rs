@@ -41,6 +41,10 @@ impl Apply<'_, '_> {
             Change::Set { value, condition, expiry, get } => {
                 self.set(stored, current, value, (condition, expiry, get), answer);
             }
+            Change::Restore { value, expiry, replace } => {
+                let condition = if replace { SetCondition::Always } else { SetCondition::IfAbsent };
+                self.set(stored, current, value, (condition, expiry, false), answer);
+            }
             Change::Delete => {
                 self.remove(stored, current);
                 answer(Answer::Int(current.is_some().into()));

@@ -4,6 +4,7 @@
 //! continues: so memory stays near the limit at any rate of writes. The rest is evicted by later steps, before later
 //! changes or by the maintenance thread. A change is rejected only if no key may be evicted.
 
+use crate::event_flags::EventFlags;
 use crate::log::change;
 use crate::options::Eviction;
 use crate::request::RequestError;
@@ -159,6 +160,7 @@ fn evict_some(
             evicted.bytes += record.memory() + compressed;
             evicted.keys += 1;
             change::delete(record.key(), &mut log);
+            core.events.note(EventFlags::EVICTED, "evicted", record.key());
             core.remove(record);
         }
         if evicted.keys > 0 {

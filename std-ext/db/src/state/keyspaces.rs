@@ -27,8 +27,10 @@ impl State {
         let _cores = self.lock_every_shard();
         if self.databases.get(number).is_none() {
             let shards = new_shards(self.sharding, self.cold.as_ref());
+            let (events, made) = (self.key_events.flags(), self.shards.len() / shards.len());
             for shard in &shards {
                 let mut core = shard.lock();
+                core.events.set(events, made);
                 if self.is_logged {
                     core.enable_undo();
                 }

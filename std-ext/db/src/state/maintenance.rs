@@ -1,6 +1,7 @@
 //! The cycle of the maintenance thread: active expiration, reclaiming retired records, shrinking tables, eviction,
 //! compression, and trimming the heap.
 
+use crate::event_flags::EventFlags;
 use crate::state::State;
 use crate::state::evict::{self, MakeRoom};
 use crate::state::record::Record;
@@ -57,6 +58,7 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     core.expire_cursor = at;
     let number = expired.len();
     for record in expired {
+        core.events.note(EventFlags::EXPIRED, "expired", record.key());
         core.remove(record);
     }
     // No log entry: replay, and a follower, expire the keys by themselves.

@@ -20,6 +20,7 @@
 pub(crate) mod apply;
 mod apply_bits;
 pub(crate) mod apply_hyperloglog;
+mod apply_noting;
 pub(crate) mod bits;
 pub(crate) mod cold;
 pub(crate) mod counters;
@@ -36,12 +37,14 @@ mod floor;
 pub(crate) mod follow;
 pub(crate) mod heap;
 pub(crate) mod hyperloglog;
+mod key_events;
 mod keyspaces;
 pub(crate) mod limit;
 pub(crate) mod load;
 mod logged_floor;
 pub(crate) mod maintenance;
 pub(crate) mod marks;
+pub(crate) mod noted_events;
 pub(crate) mod number;
 mod owned;
 pub(crate) mod ownership;
@@ -71,6 +74,7 @@ use limit::MemoryLimit;
 use load::LoadingShards;
 use logged_floor::LoggedFloor;
 use marks::Marks;
+use noted_events::KeyEvents;
 use ownership::Ownership;
 use publish_gate::PublishGate;
 use role::{Role, RoleCell};
@@ -90,6 +94,7 @@ pub(crate) struct State {
     pub(crate) cold: Option<Arc<ColdStore>>,
     pub(crate) publish_gate: PublishGate,
     pub(crate) watchers: Watchers,
+    pub(crate) key_events: KeyEvents,
     pub(crate) limit: MemoryLimit,
     pub(crate) heap_trimmer: HeapTrimmer,
     pub(crate) role: RoleCell,
@@ -188,6 +193,7 @@ impl State {
             cold,
             publish_gate: PublishGate::default(),
             watchers: Watchers::default(),
+            key_events: KeyEvents::default(),
             limit: MemoryLimit::new(options.max_memory, options.eviction),
             heap_trimmer: HeapTrimmer::default(),
             memory,
@@ -293,7 +299,12 @@ impl State {
         shard.stats().begin_publish();
         core.publish(shard.stats().published_lsn(), self.log.safe());
         shard.stats().end_publish();
-        self.notify_watchers(entry, log)
+        let entry = self.notify_watchers(entry, log);
+        // One load for each call, so that nothing else is done while no event is published.
+        if core.events.is_on() {
+            self.publish_noted(std::iter::once(core));
+        }
+        entry
     }
 
     /// As `log_and_publish`, for several shards: readers see either none of the changes or all of them.
@@ -345,10 +356,14 @@ impl State {
             self.add_memory(self.shards[*number].update_stats(core, entry));
             self.shards[*number].stats().begin_publish();
         }
-        let _publishing = (cores.len() > 1).then(|| self.publish_gate.begin());
+        let publishing = (cores.len() > 1).then(|| self.publish_gate.begin());
         publish();
         self.publish_all(cores);
-        self.notify_watchers(entry, changes)
+        let entry = self.notify_watchers(entry, changes);
+        // Readers that wait at the gate do not wait for the events as well.
+        drop(publishing);
+        self.publish_events(cores);
+        entry
     }
 
     /// Publishes locked shards. Their versions are odd already.
@@ -424,7 +439,7 @@ impl State {
         for shard in self.shards.iter() {
             let mut core = shard.lock();
             let time = core.advance_time(self.clock.now());
-            core.remove_where(|record| record.is_expired(time));
+            core.remove_expired(time);
             self.log_and_publish(shard, &mut core, time, &[]);
         }
         // The clock has not moved since the scan, so no further key can have expired by it.
@@ -577,5 +592,9 @@ pub(crate) fn apply_change(
     log: &mut Vec<u8>,
     answer: &mut dyn FnMut(crate::request::Answer<'_>),
 ) {
-    Apply { core, time, full, log, key }.run(change, answer);
+    let mut apply = Apply { core, time, full, log, key };
+    if apply.core.events.is_on() {
+        return apply_noting::apply_noting(apply, change, answer);
+    }
+    apply.run(change, answer);
 }

@@ -12,6 +12,7 @@
 use crate::log::Lsn;
 use crate::request::Answer;
 use crate::state::cold::ColdStore;
+use crate::state::noted_events::NotedEvents;
 use crate::state::record::{AccessTime, Record, RopeRef, Value};
 use crate::state::rope::{MAX_INLINE, Rope};
 use crate::state::slot_counts::{SlotCount, SlotCounts};
@@ -169,6 +170,8 @@ pub(crate) struct Core {
     pub(super) expire_cursor: u64,
     /// The keys of this shard that transactions watch.
     pub(crate) watched_keys: WatchedKeys,
+    /// The events of changes that were not published yet.
+    pub(crate) events: NotedEvents,
     /// A buffer in which new values are assembled.
     pub(super) scratch: Vec<u8>,
 }
@@ -209,6 +212,7 @@ impl Shard {
             time: 0,
             expire_cursor: 0,
             watched_keys: WatchedKeys::default(),
+            events: NotedEvents::default(),
             scratch: Vec::new(),
         };
         Self { core: Mutex::new(core), factory, stats: ShardStats::default() }

@@ -8,11 +8,12 @@
 //! The source loses the slots by one entry under the locks of their shards. From then on their keys do not change there
 //! until [`Clearing`] removes them, but for those that expire. Its entries name each key.
 
+use super::apply::Apply;
 use super::feeds::Feed;
 use super::record::Record;
 use super::shard::Core;
 use super::slots::slot;
-use super::{LockedShards, State, apply_change};
+use super::{LockedShards, State};
 use crate::lock::lock;
 use crate::log::Lsn;
 use crate::log::change;
@@ -362,7 +363,9 @@ impl State {
                     refused = Some(why);
                 }
             };
-            apply_change(&mut core, (time, false), key, &change, &mut entry, &mut note);
+            // Not noted as an event: the key moves with its slot.
+            let mut apply = Apply { core: &mut core, time, full: false, log: &mut entry, key };
+            apply.run(&change, &mut note);
             if let Some(why) = refused {
                 self.log_and_publish(shard, &mut core, time, &entry);
                 return Err(why);

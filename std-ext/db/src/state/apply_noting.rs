@@ -1,0 +1,109 @@
+//! Applying a change while events about keys are published.
+
+use super::apply::Apply;
+use super::shard::Core;
+use crate::event_flags::EventFlags;
+use crate::log::change::{Changes, LoggedOp};
+use crate::request::{Answer, Change, Expiry};
+
+/// Applies a change, and notes its events.
+#[cold]
+pub(super) fn apply_noting(
+    apply: Apply<'_, '_>,
+    change: &Change<'_>,
+    answer: &mut dyn FnMut(Answer<'_>),
+) {
+    let Apply { core, time, full, log, key } = apply;
+    let alias = core.events.take_alias();
+    let is_alive = |core: &Core| core.find(key).map(|record| !record.is_expired(time));
+    let (before, begin) = (is_alive(core), log.len());
+    let (mut refused, mut done) = (false, false);
+    let mut noting = |made: Answer<'_>| {
+        refused = matches!(made, Answer::Error(_));
+        done = made == Answer::Done;
+        answer(made);
+    };
+    Apply { core: &mut *core, time, full, log: &mut *log, key }.run(change, &mut noting);
+    let after = is_alive(core);
+    let logged = Changes::new(&log[begin..]).find_map(Result::ok);
+    let logged = match &logged {
+        Some(LoggedOp::Change(_, logged)) => Some(logged),
+        _ => None,
+    };
+    let events = &mut core.events;
+    if before == Some(false) && after != Some(false) {
+        events.note(EventFlags::EXPIRED, "expired", key);
+    }
+    if reads(change) && before != Some(true) && !refused {
+        events.note_miss(key);
+    }
+    // The value was stored, and has expired at once.
+    let is_over = done && after.is_none() && matches!(change, Change::Set { .. });
+    let replaces = alias.is_some_and(|alias| alias.is_new)
+        || matches!(change, Change::Restore { .. }) && logged.is_some();
+    if is_over && before != Some(true) || after == Some(true) && (before != after || replaces) {
+        events.note(EventFlags::NEW, "new", key);
+    }
+    if let Some(alias) = alias {
+        if logged.is_some() {
+            events.note(alias.kind, alias.name, key);
+        }
+        return;
+    }
+    for (kind, name) in names(change, logged, is_over, refused).into_iter().flatten() {
+        events.note(kind, name, key);
+    }
+}
+
+/// Returns whether a change reads its key, too.
+fn reads(change: &Change<'_>) -> bool {
+    matches!(
+        change,
+        Change::GetDelete | Change::Set { get: true, .. } | Change::Expire { get: true, .. }
+    )
+}
+
+/// Returns the events of a change, in order. `logged` is its outcome, if it has changed anything.
+fn names(
+    change: &Change<'_>,
+    logged: Option<&Change<'_>>,
+    is_over: bool,
+    refused: bool,
+) -> [Option<(EventFlags, &'static str)>; 3] {
+    let string = |name| Some((EventFlags::STRING, name));
+    let generic = |name| Some((EventFlags::GENERIC, name));
+    let expired = Some((EventFlags::EXPIRED, "expired"));
+    let one = match (change, logged) {
+        (Change::Set { .. }, Some(Change::Delete)) => {
+            return [string("set"), generic("expire"), expired];
+        }
+        (Change::Set { .. }, None) if is_over => {
+            return [string("set"), generic("expire"), expired];
+        }
+        (Change::Set { expiry: Expiry::At(_), .. }, Some(_)) => {
+            return [string("set"), generic("expire"), None];
+        }
+        // Redis reports also that nothing was appended.
+        (Change::Append(_), _) if !refused => string("append"),
+        (_, None) => None,
+        (_, Some(Change::Delete)) => generic("del"),
+        (_, Some(Change::Expire { expiry: Expiry::Never, .. })) => generic("persist"),
+        (_, Some(Change::Expire { .. })) => generic("expire"),
+        (Change::Set { .. }, _) => string("set"),
+        (Change::Restore { .. }, _) => generic("restore"),
+        (Change::IncrementFloat(_), _) => string("incrbyfloat"),
+        (Change::Increment(_), _) => string("incrby"),
+        (Change::SetRange { .. }, _) => string("setrange"),
+        (Change::SetBit { .. } | Change::Fields(_), _) => string("setbit"),
+        (Change::AddElements(_), _) => string("pfadd"),
+        (
+            Change::Append(_)
+            | Change::Delete
+            | Change::DeleteIfEqual(_)
+            | Change::GetDelete
+            | Change::Expire { .. },
+            _,
+        ) => None,
+    };
+    [one, None, None]
+}
