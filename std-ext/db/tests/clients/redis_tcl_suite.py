@@ -121,7 +121,7 @@ def play(program, source, unit):
             failed[last] = ""
         elif found := re.match(r"\[exception\]: (.*)", line):
             failed[ENDED] = found[1]
-        # The suite cuts the first line of what a test says, and repeats it.
+        # The suite cuts the first line of a message, and repeats it.
         elif last and len(failed[last]) < 20:
             failed[last] = line
     if "The End" not in text:
