@@ -67,9 +67,9 @@ impl Aof {
         Self { live, ..Self::new(None, offset) }
     }
 
-    /// Returns the offset up to which commands were taken.
+    /// Returns the offset up to which commands were taken. Those of an incomplete transaction were not.
     pub(super) fn offset(&self) -> u64 {
-        self.offset
+        self.transaction.as_ref().map_or(self.offset, |(begin, _)| *begin)
     }
 
     /// Returns whether Redis has asked for the offset since the last call.

@@ -36,10 +36,10 @@ pub(super) fn run(
     stop: &dyn Fn() -> bool,
 ) -> Result<bool, String> {
     let (address, login) = (&source.address, login(source)?);
-    // Before the data comes, which may take long.
-    let mut store = Store::open(asked, true)?;
     let connect = || Link::connect(address, &login, stop);
     let mut link = connect()?;
+    // Before the data is sent, which may take long.
+    let mut store = Store::open(asked, true)?;
     let lag = Lag::start(source, &connect, progress)?;
     let begin = link.request_data()?;
     progress.say(&format!("connected to {address}; waiting for its data"));
