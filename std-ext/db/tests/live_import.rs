@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! `hedgerow-db import --live` and a primary that the test plays: it speaks the protocol as Redis does, or not. The test
-//! with a real redis-server is in `moving.rs`.
+//! `hedgerow-db import --live` and a primary that the test plays: it speaks the protocol as Redis does, or not. The
+//! test with a real redis-server is in `moving.rs`.
 #![cfg(unix)]
 
 use hedgerow_db::rdb::Writer;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// The offset of the first command.
 const BEGIN: u64 = 1000;
 /// How long the primary waits for the import before it closes the connection.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const MARK: &[u8; 40] = b"0123456789abcdef0123456789abcdef01234567";
 
 /// A step of a primary that was asked for its data.
@@ -37,7 +37,7 @@ struct State {
     /// The offset that INFO returns.
     offset: u64,
     acknowledged: u64,
-    /// The steps, until a replica asks for the data.
+    /// The steps, until a replica requests the data.
     steps: Vec<Step>,
 }
 
@@ -127,7 +127,7 @@ fn play(mut stream: TcpStream, state: &Mutex<State>) {
     let steps = std::mem::take(&mut state.lock().unwrap().steps);
     let wait_for = |offset| {
         let begin = Instant::now();
-        while state.lock().unwrap().acknowledged < offset && begin.elapsed() < PATIENCE {
+        while state.lock().unwrap().acknowledged < offset && begin.elapsed() < TIMEOUT {
             thread::sleep(Duration::from_millis(10));
         }
     };
@@ -473,7 +473,7 @@ fn a_signal_ends_the_import() {
     let child: Child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let begin = Instant::now();
     while primary.state.lock().unwrap().acknowledged < end {
-        assert!(begin.elapsed() < PATIENCE, "the import does not acknowledge");
+        assert!(begin.elapsed() < TIMEOUT, "the import does not acknowledge");
         thread::sleep(Duration::from_millis(10));
     }
     rustix::process::kill_process(
