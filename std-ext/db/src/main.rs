@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -52,11 +53,29 @@ fn run_offline(asked: &DataInvocation) -> ExitCode {
     let mut say = |line: &str| {
         let _ = writeln!(io::stderr(), "{line}");
     };
-    match offline::run(asked, &mut io::stdout().lock(), &mut say) {
+    let stopped = Arc::<AtomicBool>::default();
+    if asked.live.is_some()
+        && let Err(why) = note_signals(&stopped)
+    {
+        return fail(&format!("cannot install signal handlers: {why}"), EXIT_FAILED);
+    }
+    // Relaxed: a flag that orders nothing.
+    let stop = || stopped.load(Ordering::Relaxed);
+    match offline::run(asked, &mut io::stdout().lock(), &mut say, &stop) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_FAILED),
         Err(why) => fail(&why, EXIT_FAILED),
     }
+}
+
+/// Lets SIGINT and SIGTERM set a flag. A second one ends the program at once.
+fn note_signals(stopped: &Arc<AtomicBool>) -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        let (flag, status) = (Arc::clone(stopped), EXIT_FAILED.into());
+        signal_hook::flag::register_conditional_shutdown(signal, status, flag)?;
+        signal_hook::flag::register(signal, Arc::clone(stopped))?;
+    }
+    Ok(())
 }
 
 /// Runs a command of `hedgerow-db cluster`.

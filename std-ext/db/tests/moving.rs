@@ -259,3 +259,141 @@ fn files_of_redis_are_imported() {
     assert!(said.starts_with("Imported 400 keys and 8 commands.\n"), "{said}");
     holds(&mut Server::own(&ours.path().join("aof")).client(), &content);
 }
+
+/// Lets redis-server listen on a free port too. Returns it.
+fn listen(redis: &Server) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    redis.client().done(&[b"CONFIG", b"SET", b"port", port.to_string().as_bytes()]);
+    port
+}
+
+/// The databases and the keys of writers.
+const DATABASES: [&[u8]; 3] = [b"0", b"1", b"2"];
+const KEYS: u64 = 300;
+
+fn key(number: u64) -> Vec<u8> {
+    format!("k{number}").into_bytes()
+}
+
+/// Changes random keys until `stop`. Some commands fail, and are sent to no replica then.
+fn write_at_random(client: &mut Client, seed: u64, stop: &dyn Fn() -> bool) {
+    let (mut random, begin) = (Random(seed), Instant::now());
+    // The test has failed if the time is over.
+    while !stop() && begin.elapsed() < Duration::from_secs(120) {
+        // Some thousands of changes a second, with which a build without optimizations keeps up.
+        std::thread::sleep(Duration::from_micros(200));
+        let (one, other) = (key(random.below(KEYS)), key(random.below(KEYS)));
+        let number = random.below(2000).to_string().into_bytes();
+        let database = DATABASES[random.below(3) as usize];
+        let script = b"redis.call('SET', KEYS[1], ARGV[1], 'EX', 900) redis.call('INCR', KEYS[2])";
+        let words: &[&[u8]] = match random.below(24) {
+            0 => &[b"SELECT", database],
+            1 => &[b"SET", &one, &number, b"EX", b"1000"],
+            2 => &[b"SET", &one, &number, b"PX", b"20"],
+            3 => &[b"SET", &one, &number, b"KEEPTTL"],
+            4 => &[b"DEL", &one, &other],
+            5 => &[b"APPEND", &one, &number],
+            6 => &[b"INCRBY", &one, &number],
+            7 => &[b"INCRBYFLOAT", &one, b"0.25"],
+            8 => &[b"SETRANGE", &one, &number, &other],
+            9 => &[b"SETBIT", &one, &number, b"1"],
+            10 => &[b"BITFIELD", &one, b"INCRBY", b"u8", &number, b"3"],
+            11 => &[b"MSET", &one, &number, &other, b"x"],
+            12 => &[b"RENAME", &one, &other],
+            13 => &[b"COPY", &one, &other, b"DB", database, b"REPLACE"],
+            14 => &[b"MOVE", &one, database],
+            15 => &[b"EXPIRE", &one, b"2000"],
+            16 => &[b"PEXPIRE", &one, b"10"],
+            17 => &[b"PERSIST", &one],
+            18 => &[b"GETEX", &one, b"PX", b"5000000"],
+            19 => &[b"GETDEL", &one],
+            20 => &[b"PFADD", b"hll", &number],
+            21 => &[b"SWAPDB", b"1", b"2"],
+            22 => &[b"EVAL", script, b"2", &one, &other, &number],
+            _ => &[b"UNLINK", &one],
+        };
+        client.ask(words);
+        if words[0] == b"BITFIELD" {
+            // Its reply is an array, of one element.
+            client.0.read_line(&mut String::new()).unwrap();
+        }
+    }
+}
+
+/// Checks that two servers have the same keys, with the same values and expirations.
+fn are_equal(redis: &mut Client, own: &mut Client) {
+    for database in DATABASES {
+        redis.done(&[b"SELECT", database]);
+        own.done(&[b"SELECT", database]);
+        for key in (0..KEYS).map(key).chain([b"hll".to_vec(), b"p:1".to_vec(), b"p:20000".to_vec()])
+        {
+            for command in [&b"GET"[..], b"PEXPIRETIME"] {
+                let (theirs, ours) = (redis.ask(&[command, &key]), own.ask(&[command, &key]));
+                let place = (database.escape_ascii().to_string(), key.escape_ascii().to_string());
+                assert_eq!(ours, theirs, "{place:?}");
+            }
+        }
+    }
+}
+
+/// Moves a running redis-server in, while clients write to it.
+fn moves_in_live(flags: &[&str]) {
+    let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let flags = [flags, &["--save", "", "--repl-diskless-sync-delay", "0"]].concat();
+    let Some(redis) = Server::redis(theirs.path(), &flags) else { return };
+    let content = content(4);
+    let mut client = redis.client();
+    fill(&mut client, &content);
+    client.done(&[
+        b"EVAL",
+        b"for i = 1, 20000 do redis.call('SET', 'p:' .. i, i) end return 1",
+        b"0",
+    ]);
+    let url = format!("redis://127.0.0.1:{}/", listen(&redis));
+    let stopped = std::sync::atomic::AtomicBool::new(false);
+    let output = std::thread::scope(|scope| {
+        for seed in 0..2 {
+            let (mut client, stopped) = (redis.client(), &stopped);
+            let stop = || stopped.load(std::sync::atomic::Ordering::Relaxed);
+            scope.spawn(move || write_at_random(&mut client, seed, &stop));
+        }
+        let mut import = program();
+        import.args(["import", "--live", &url, "--dir", "db"]).current_dir(ours.path());
+        let import = import.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begin = Instant::now();
+        // A replica is counted as soon as it follows.
+        while client.ask(&[b"WAIT", b"1", b"100"]) != Some(b":1".into()) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "the import does not follow");
+            client.done(&[b"SET", b"unused", b"1"]);
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        stopped.store(true, std::sync::atomic::Ordering::Relaxed);
+        // Once the writers have ended, the import must acknowledge all that they wrote.
+        std::thread::sleep(Duration::from_millis(200));
+        client.done(&[b"SET", b"unused", b"2"]);
+        assert_eq!(client.ask(&[b"WAIT", b"1", b"30000"]), Some(b":1".into()));
+        let pid = rustix::process::Pid::from_child(&import);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        import.wait_with_output().unwrap()
+    });
+    assert!(output.status.success(), "{output:?}");
+    let own = Server::own(&ours.path().join("db"));
+    let mut own = own.client();
+    are_equal(&mut client, &mut own);
+    for (key, (value, _)) in &content {
+        own.done(&[b"SELECT", b"0"]);
+        assert_eq!(own.ask(&[b"GET", key]).as_ref(), Some(value), "{}", key.escape_ascii());
+    }
+}
+
+#[test]
+fn a_running_redis_is_imported_from_its_disk() {
+    moves_in_live(&["--repl-diskless-sync", "no"]);
+}
+
+#[test]
+fn a_running_redis_is_imported_without_its_disk() {
+    moves_in_live(&["--repl-diskless-sync", "yes"]);
+}

@@ -256,7 +256,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Commands that programs rely on, with a reason why they do not exist here.
-const MISSING: [(&str, &str); 7] = [
+const MISSING: [(&str, &str); 9] = [
     ("eval", NO_SCRIPTS),
     ("eval_ro", NO_SCRIPTS),
     ("evalsha", NO_SCRIPTS),
@@ -264,7 +264,11 @@ const MISSING: [(&str, &str); 7] = [
     ("script", NO_SCRIPTS),
     ("fcall", NO_FUNCTIONS),
     ("fcall_ro", NO_FUNCTIONS),
+    ("replicaof", NO_REPLICAS_OF_REDIS),
+    ("slaveof", NO_REPLICAS_OF_REDIS),
 ];
+const NO_REPLICAS_OF_REDIS: &str = "this server follows no other; `hedgerow-db import --live redis://HOST:PORT --dir \
+    DIR` imports a running Redis and follows it, before the server starts";
 /// In a build without the feature `scripts`.
 const NO_SCRIPTS: &str =
     "scripts are not supported, so a lock that a script would release stays until it expires";

@@ -15,15 +15,20 @@ pub(crate) enum Replay {
     Multi,
     /// It ends a transaction.
     Exec,
+    /// A primary asks its replica for the offset.
+    SendOffset,
     /// It changes no key.
     Ignore,
     /// This program does not have it.
     Unknown,
 }
 
-/// Returns how a command is handled.
-pub(crate) fn replay(arguments: &[&[u8]]) -> Replay {
+/// Returns how a command is handled, if one database is imported or all.
+pub(crate) fn replay(arguments: &[&[u8]], all_databases: bool) -> Replay {
     let name = arguments.first().copied().unwrap_or_default();
+    if name.eq_ignore_ascii_case(b"replconf") {
+        return Replay::SendOffset;
+    }
     let Some(spec) = table::find(name).filter(|spec| spec.takes(arguments.len())) else {
         return Replay::Unknown;
     };
@@ -31,9 +36,12 @@ pub(crate) fn replay(arguments: &[&[u8]]) -> Replay {
         Id::Select => Replay::Select,
         Id::Multi => Replay::Multi,
         Id::Exec => Replay::Exec,
-        // Only one database is imported, so another one cannot give its keys.
-        Id::SwapDb | Id::Move => Replay::Unknown,
-        Id::Copy if arguments.len() > 4 => Replay::Unknown,
+        // If only one database is imported, another one cannot give its keys.
+        Id::SwapDb | Id::Move if !all_databases => Replay::Unknown,
+        Id::Copy if arguments.len() > 4 && !all_databases => Replay::Unknown,
+        // Before Redis 5, primaries send a script instead of its changes.
+        Id::Eval | Id::EvalSha => Replay::Unknown,
+        Id::SPublish => Replay::Ignore,
         Id::FlushAll => Replay::ExecuteAlways(spec.name),
         _ if spec.has_flag("write") => Replay::Execute(spec.name),
         _ if spec.keys.0 == 0 => Replay::Ignore,

@@ -3,6 +3,7 @@
 
 use super::error::ConfigError;
 use super::flags;
+use super::redis_url::RedisAddress;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DataCommand {
-    /// Stores the strings of a file of Redis.
+    /// Stores the strings of a file of Redis, or of a running Redis.
     Import,
     /// Writes a file that Redis loads.
     Export,
@@ -27,7 +28,7 @@ const COMMANDS: [(DataCommand, &str, &str); 4] = [
         DataCommand::Import,
         "import",
         "Store the strings of a file of Redis in a directory: of an RDB file, of an AOF file, or of the manifest of \
-         several AOF files",
+         several AOF files; or the strings of a running Redis, which the import follows until it is ended",
     ),
     (
         DataCommand::Export,
@@ -64,6 +65,20 @@ pub struct DataInvocation {
     pub skip_other_types: bool,
     /// The database to import, if it was named.
     pub database: Option<u64>,
+    /// The running Redis to import, instead of a file.
+    pub live: Option<LiveSource>,
+}
+
+/// A running Redis that is imported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LiveSource {
+    /// Its address.
+    pub address: RedisAddress,
+    /// The file with its password, instead of the one of the address.
+    pub password_file: Option<PathBuf>,
+    /// Whether the import ends by itself.
+    pub until_caught_up: bool,
 }
 
 /// Returns the command of this name.
@@ -96,10 +111,10 @@ pub(super) fn read(
             )));
         }
     };
-    Ok(Ok(invocation(command, &found)))
+    invocation(command, &found).map(Ok)
 }
 
-fn invocation(command: DataCommand, found: &ArgMatches) -> DataInvocation {
+fn invocation(command: DataCommand, found: &ArgMatches) -> Result<DataInvocation, ConfigError> {
     // A flag that the command does not have is not set.
     let has = |name| matches!(found.try_get_one::<bool>(name), Ok(Some(true)));
     let path = |name| match found.try_get_one::<PathBuf>(name) {
@@ -107,7 +122,15 @@ fn invocation(command: DataCommand, found: &ArgMatches) -> DataInvocation {
         _ => PathBuf::new(),
     };
     let database = found.try_get_one::<u64>("database").ok().flatten().copied();
-    DataInvocation {
+    let live = match found.try_get_one::<String>("live") {
+        Ok(Some(text)) => Some(LiveSource {
+            address: RedisAddress::parse(text).map_err(|why| wrong_address(command, why))?,
+            password_file: found.get_one::<PathBuf>("password-file").cloned(),
+            until_caught_up: has("until-caught-up"),
+        }),
+        _ => None,
+    };
+    Ok(DataInvocation {
         command,
         dir: path("dir"),
         file: path("file"),
@@ -115,12 +138,23 @@ fn invocation(command: DataCommand, found: &ArgMatches) -> DataInvocation {
         replace: has("replace"),
         skip_other_types: has("skip-other-types"),
         database,
-    }
+        live,
+    })
+}
+
+fn wrong_address(command: DataCommand, why: &str) -> ConfigError {
+    let name = name_of(command);
+    ConfigError::Usage(format!("{name}: --live: {why}; `{} {name} --help` says more", flags::NAME))
 }
 
 fn name_of(command: DataCommand) -> &'static str {
     COMMANDS.iter().find(|(known, ..)| *known == command).map_or("", |(_, name, _)| name)
 }
+
+/// The arguments of `import`, behind its name.
+const IMPORT_USAGE: &str = "FILE --dir DIR [--replace] [--skip-other-types] [--database NUMBER] [--json]
+       hedgerow-db import --live ADDRESS --dir DIR [--password-file FILE] [--until-caught-up] [--replace] \
+    [--skip-other-types] [--json]";
 
 fn clap_command(command: DataCommand) -> Command {
     let named = COMMANDS.iter().find(|(known, ..)| *known == command);
@@ -146,9 +180,12 @@ fn clap_command(command: DataCommand) -> Command {
         .help("The directory of the database, which no server may have open.");
     let (usage, arguments) = match command {
         DataCommand::Import => (
-            "FILE --dir DIR [--replace] [--skip-other-types] [--database NUMBER] [--json]",
+            IMPORT_USAGE,
             vec![
-                file("The RDB file, AOF file, manifest, or directory with a manifest."),
+                file("The RDB file, AOF file, manifest, or directory with a manifest.")
+                    .required(false)
+                    .required_unless_present("live")
+                    .conflicts_with("live"),
                 dir_flag,
                 switch(
                     "replace",
@@ -162,7 +199,29 @@ fn clap_command(command: DataCommand) -> Command {
                     .long("database")
                     .value_name("NUMBER")
                     .value_parser(value_parser!(u64))
+                    .conflicts_with("live")
                     .help("Import the keys of this database, and leave out the others."),
+                Arg::new("live")
+                    .long("live")
+                    .value_name("ADDRESS")
+                    .help(
+                        "Import all databases of a running Redis, and execute what it executes until Ctrl-C: \
+                         redis://[[USER]:PASSWORD@]HOST[:PORT]",
+                    ),
+                Arg::new("password-file")
+                    .long("password-file")
+                    .value_name("FILE")
+                    .requires("live")
+                    .conflicts_with("file")
+                    .value_parser(path())
+                    .value_hint(ValueHint::FilePath)
+                    .help("The file with the password of that Redis, which other users cannot see then."),
+                switch(
+                    "until-caught-up",
+                    "End as soon as all that Redis has executed is imported.",
+                )
+                .requires("live")
+                .conflicts_with("file"),
             ],
         ),
         DataCommand::Export => (
@@ -227,6 +286,18 @@ mod tests {
     }
 
     #[test]
+    fn the_address_of_a_running_redis_is_read() {
+        let found =
+            invocation("import --live redis://:pw@old:7 --dir b --until-caught-up").unwrap();
+        assert!(!format!("{found:?}").contains("pw"));
+        let live = found.live.unwrap();
+        assert!(live.until_caught_up && live.password_file.is_none());
+        assert_eq!((&live.address.host[..], live.address.port), ("old", 7));
+        let why = invocation("import --live redis://:pw@old:x --dir b").unwrap_err();
+        assert!(why.contains("--live: the port") && !why.contains("pw"), "{why}");
+    }
+
+    #[test]
     fn wrong_words_get_sentences() {
         for (line, wanted) in [
             ("import a.rdb", "import: the following required arguments were not provided"),
@@ -236,6 +307,10 @@ mod tests {
                 "import a --dir b --database x",
                 "import: invalid value 'x' for '--database <NUMBER>'",
             ),
+            ("import a --live redis://b --dir c", "cannot be used with"),
+            ("import --live redis://b --dir c --database 1", "cannot be used with"),
+            ("import a --dir b --until-caught-up", "cannot be used with"),
+            ("import --live redis://b/1 --dir c", "import: --live: the address names a database"),
         ] {
             let why = invocation(line).unwrap_err();
             assert!(why.contains(wanted) && why.ends_with("--help` says more"), "{why}");

@@ -11,6 +11,8 @@ mod flags;
 #[cfg(feature = "cli")]
 mod invocation;
 mod load;
+#[cfg(feature = "cli")]
+mod redis_url;
 mod render;
 pub(crate) mod rewrite;
 pub(crate) mod server;
@@ -28,13 +30,15 @@ pub use cluster::{
     PeerSettings,
 };
 #[cfg(feature = "cli")]
-pub use data_command::{DataCommand, DataInvocation};
+pub use data_command::{DataCommand, DataInvocation, LiveSource};
 pub use error::ConfigError;
 #[cfg(feature = "cli")]
 pub use flags::{completions, help, manual};
 #[cfg(feature = "cli")]
 pub use invocation::Invocation;
 pub use load::Config;
+#[cfg(feature = "cli")]
+pub use redis_url::RedisAddress;
 pub use render::{page, sample};
 #[cfg(feature = "grpc")]
 pub use server::GrpcOptions;

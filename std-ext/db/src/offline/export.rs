@@ -46,13 +46,18 @@ pub(super) fn run(
 }
 
 /// A file that is removed unless it was renamed.
-struct Temporary(PathBuf);
+pub(super) struct Temporary(PathBuf);
 
 impl Temporary {
-    fn beside(file: &Path) -> Self {
-        let mut name = file.as_os_str().to_owned();
+    pub(super) fn beside(file: &Path) -> Self {
+        // Without a slash at the end, behind which the file would be inside.
+        let mut name = file.components().as_path().as_os_str().to_owned();
         name.push(format!(".{}.new", std::process::id()));
         Self(name.into())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -9,6 +9,7 @@ use super::summary::Summary;
 use crate::clock::TimeSource;
 use crate::config::DataInvocation;
 use crate::log::Fsync;
+use crate::options::MAX_DATABASES;
 use crate::rdb::Entry;
 use crate::request::{Answer, Change, Expiry, Request, RequestError, SetCondition};
 use crate::{Db, Options, Session};
@@ -33,38 +34,84 @@ pub(super) fn run(
     progress: &mut Progress<'_>,
 ) -> Result<bool, String> {
     let sources = Sources::find(&asked.file)?;
-    let selection =
-        Selection { database: asked.database.unwrap_or(0), now: TimeSource::System.now() };
+    let selected = (&sources, Some(asked.database.unwrap_or(0)));
+    check_sources(asked, selected, out, progress, &|| false)?;
+    let mut store = Store::open(asked, sources.is_aof())?;
+    let mut summary = store_sources(selected, &mut store, progress, &|| false)?;
+    store.finish(&mut summary)?;
+    write_summary(asked, &summary, out)
+}
+
+/// Files, and the database that is imported; without one, all are.
+type Selected<'a> = (&'a Sources, Option<u64>);
+
+/// Reads files, to find what cannot be stored.
+///
+/// # Errors
+/// If there is something, or damage; or if `stop` returns true.
+pub(super) fn check_sources(
+    asked: &DataInvocation,
+    (sources, database): Selected<'_>,
+    out: &mut dyn Write,
+    progress: &mut Progress<'_>,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), String> {
+    let selection = Selection { database, now: TimeSource::System.now() };
     let (mut found, mut read) = (Summary::default(), 0);
     sources.read(selection, &mut found, &mut |_| {
         read += 1;
         progress.keys("checking", read);
-        Ok(())
+        if stop() { Err("the import was stopped; nothing was imported".to_owned()) } else { Ok(()) }
     })?;
-    if let Some(why) = found.refusal(asked) {
-        if asked.json {
-            out.write_all(found.json().as_bytes()).map_err(|why| output_error(&why))?;
-        }
-        return Err(why);
+    let Some(why) = found.refusal(asked) else { return Ok(()) };
+    if asked.json {
+        out.write_all(found.json().as_bytes()).map_err(|why| output_error(&why))?;
     }
-    let mut store = Store::open(asked, &sources)?;
-    let mut summary = Summary::default();
-    let mut stored = 0;
+    Err(why)
+}
+
+/// Stores files. Returns what was stored.
+///
+/// # Errors
+/// If the database cannot be written, or `stop` returns true.
+pub(super) fn store_sources(
+    (sources, database): Selected<'_>,
+    store: &mut Store,
+    progress: &mut Progress<'_>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Summary, String> {
+    let selection = Selection { database, now: TimeSource::System.now() };
+    let (mut summary, mut stored) = (Summary::default(), 0);
     sources.read(selection, &mut summary, &mut |item| {
         stored += 1;
         progress.keys("importing", stored);
+        if stop() {
+            return Err("the import was stopped; the directory has a part of the keys".to_owned());
+        }
         store.take(item)
     })?;
-    store.finish(&mut summary)?;
+    Ok(summary)
+}
+
+/// Writes the result. Returns whether no command failed that should not.
+pub(super) fn write_summary(
+    asked: &DataInvocation,
+    summary: &Summary,
+    out: &mut dyn Write,
+) -> Result<bool, String> {
     let text = if asked.json { summary.json() } else { summary.text() };
     out.write_all(text.as_bytes()).map_err(|why| output_error(&why))?;
     Ok(summary.failed.is_empty() || asked.skip_other_types)
 }
 
 /// The database that is filled.
-struct Store {
+pub(super) struct Store {
     db: Db,
     session: Session,
+    /// Whether entries keep the number of their database. Otherwise all are stored in database 0.
+    keeps_databases: bool,
+    /// The database of the entries that wait.
+    database: u16,
     entries: Vec<Entry>,
     bytes: usize,
     executor: Executor,
@@ -72,7 +119,11 @@ struct Store {
 }
 
 impl Store {
-    fn open(asked: &DataInvocation, sources: &Sources) -> Result<Self, String> {
+    /// Opens the directory. If commands follow the keys, the clock stands still before all expirations.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or has keys that may not be replaced.
+    pub(super) fn open(asked: &DataInvocation, has_commands: bool) -> Result<Self, String> {
         let dir = asked.dir.display();
         if folder::is_node(&asked.dir) {
             return Err(format!(
@@ -83,8 +134,14 @@ impl Store {
         let mut options = Options::at(&asked.dir);
         // The snapshot at the end is synced.
         (options.fsync, options.snapshot_after) = (Fsync::Never, 0);
-        if sources.is_aof() {
+        if has_commands {
             options.time = TimeSource::Manual(Arc::new(AtomicU64::new(BEFORE_ALL_KEYS)));
+        }
+        let is_live = asked.live.is_some();
+        if is_live {
+            // It may last, so the log is replaced by a snapshot now and then. All databases of Redis find a place.
+            options.snapshot_after = Options::in_memory().snapshot_after;
+            options.databases = MAX_DATABASES;
         }
         let db = Db::open(options).map_err(|why| why.to_string())?;
         // Keys of other databases count, too.
@@ -96,6 +153,8 @@ impl Store {
         Ok(Self {
             db,
             session,
+            keeps_databases: is_live,
+            database: 0,
             entries: Vec::new(),
             bytes: 0,
             executor,
@@ -103,9 +162,13 @@ impl Store {
         })
     }
 
-    fn take(&mut self, item: Item<'_>) -> Result<(), String> {
+    pub(super) fn take(&mut self, item: Item<'_>) -> Result<(), String> {
         match item {
             Item::Entry(entry) => {
+                if self.keeps_databases && entry.database != self.database.into() {
+                    self.store_entries()?;
+                    self.database = number_of(entry.database)?;
+                }
                 self.bytes += entry.key.len() + entry.value.as_ref().map_or(0, Vec::len);
                 self.entries.push(entry);
                 if self.entries.len() >= KEYS || self.bytes >= BYTES {
@@ -122,7 +185,12 @@ impl Store {
         Ok(())
     }
 
-    fn execute(&mut self) -> Result<(), String> {
+    /// Executes the commands that wait.
+    ///
+    /// # Errors
+    /// If the log fails.
+    pub(super) fn execute(&mut self) -> Result<(), String> {
+        self.store_entries()?;
         self.executor.execute(&self.db, &mut self.session, &mut self.failed.failed)
     }
 
@@ -130,6 +198,8 @@ impl Store {
         if self.entries.is_empty() {
             return Ok(());
         }
+        // A command may have selected another one.
+        self.session.select(self.database).map_err(|why| why.to_string())?;
         let requests: Vec<_> = self.entries.iter().filter_map(set).collect();
         let mut error: Option<RequestError> = None;
         let lsn = self.session.execute(&requests, &mut |_, answer| {
@@ -146,14 +216,32 @@ impl Store {
         Ok(())
     }
 
+    /// Returns the first command that failed, and its reply.
+    pub(super) fn first_error(&self) -> Option<&str> {
+        self.executor.first_error.as_deref()
+    }
+
     /// Stores the rest, and makes all of it safe.
-    fn finish(mut self, summary: &mut Summary) -> Result<(), String> {
-        self.store_entries()?;
+    ///
+    /// # Errors
+    /// If the directory cannot be written.
+    pub(super) fn finish(mut self, summary: &mut Summary) -> Result<(), String> {
         self.execute()?;
         summary.failed = self.failed.failed;
         self.db.snapshot().map_err(|why| why.to_string())?;
         self.db.close().map_err(|why| why.to_string())
     }
+}
+
+/// Returns the number of a database of Redis.
+fn number_of(database: u64) -> Result<u16, String> {
+    let number = u16::try_from(database).ok().filter(|number| *number < MAX_DATABASES);
+    number.ok_or_else(|| {
+        format!(
+            "database {database} of Redis cannot be imported; the highest one is {}",
+            MAX_DATABASES - 1
+        )
+    })
 }
 
 fn set(entry: &Entry) -> Option<Request<'_>> {

@@ -2,15 +2,21 @@
 //!
 //! `check`, `dump` and `export` load the directory into memory through a disk that cannot change anything
 //! (`folder`). `import` reads its files twice: first to find damage and values that it cannot store, and then, if
-//! there are none, to store the rest.
+//! there are none, to store the rest. `import --live` does so with the data of a running Redis (`live`), and then
+//! executes the commands that Redis executes.
 
+mod absolute;
 mod aof;
 mod check;
 mod dump;
 mod export;
 mod folder;
+mod follower;
 mod import;
+mod input;
 mod item;
+mod link;
+mod live;
 mod replies;
 mod report;
 mod sources;
@@ -23,7 +29,8 @@ use self::report::Progress;
 use crate::config::{DataCommand, DataInvocation};
 use std::io::Write;
 
-/// Runs a command. Writes its result to `out`, and its progress to `progress`. Returns whether all is well.
+/// Runs a command. Writes its result to `out`, and its progress to `progress`. Returns whether all is well. The import
+/// of a running Redis ends soon after `stop` returns true; the other commands do not call it.
 ///
 /// # Errors
 /// The reason why the command failed.
@@ -31,10 +38,14 @@ pub fn run(
     asked: &DataInvocation,
     out: &mut dyn Write,
     progress: &mut dyn FnMut(&str),
+    stop: &dyn Fn() -> bool,
 ) -> Result<bool, String> {
     let mut progress = Progress::new(progress);
     match asked.command {
-        DataCommand::Import => import::run(asked, out, &mut progress),
+        DataCommand::Import => match &asked.live {
+            Some(source) => live::run(asked, source, out, &mut progress, stop),
+            None => import::run(asked, out, &mut progress),
+        },
         DataCommand::Export => export::run(asked, out, &mut progress),
         DataCommand::Check => check::run(asked, out),
         DataCommand::Dump => dump::run(asked, out),

@@ -56,6 +56,8 @@ pub(super) struct Executor {
     input: Vec<u8>,
     names: Vec<&'static str>,
     out: Vec<u8>,
+    /// The first command that failed, and its reply.
+    pub(super) first_error: Option<String>,
 }
 
 /// Commands are executed when they have this many bytes.
@@ -66,7 +68,8 @@ impl Executor {
         let connection = Connection::new(1, "import".into(), "import".into(), false);
         let (input, names, out) = (Vec::new(), Vec::new(), Vec::new());
         let server = NoServer { hub: Hub::new(0) };
-        Self { server, connection, scratch: Scratch::default(), input, names, out }
+        let scratch = Scratch::default();
+        Self { server, connection, scratch, input, names, out, first_error: None }
     }
 
     /// Adds a command. Returns whether it is time to execute.
@@ -101,8 +104,12 @@ impl Executor {
             while let Ok(Found::Reply(reply, used)) = read::reply(out) {
                 out = &out[used..];
                 let name = names.next().copied().unwrap_or_default();
-                if matches!(reply, Reply::Error(_)) {
-                    count(failed, name.to_ascii_uppercase());
+                if let Reply::Error(text) = reply {
+                    let name = name.to_ascii_uppercase();
+                    self.first_error.get_or_insert_with(|| {
+                        format!("{name}: {}", String::from_utf8_lossy(&text))
+                    });
+                    count(failed, name);
                 }
             }
             self.out.clear();

@@ -16,10 +16,23 @@ impl<'a> Progress<'a> {
         Self { since: Instant::now(), say }
     }
 
+    /// Reports a line now.
+    pub(super) fn say(&mut self, line: &str) {
+        (self.say)(line);
+    }
+
+    /// Returns whether it is time for a report, and notes that there was one.
+    pub(super) fn is_due(&mut self) -> bool {
+        let due = self.since.elapsed() >= REPORT_INTERVAL;
+        if due {
+            self.since = Instant::now();
+        }
+        due
+    }
+
     /// Reports a number of keys if it is time.
     pub(super) fn keys(&mut self, what: &str, keys: u64) {
-        if self.since.elapsed() >= REPORT_INTERVAL {
-            self.since = Instant::now();
+        if self.is_due() {
             (self.say)(&format!("{what}: {keys} keys so far"));
         }
     }

@@ -19,13 +19,15 @@ pub(super) struct Sources {
     files: Vec<PathBuf>,
     /// Whether a file that begins with an RDB file is the beginning of an AOF.
     is_aof: bool,
+    /// A name for errors, instead of those of the files.
+    name: Option<&'static str>,
 }
 
 /// The part of the files that is imported.
 #[derive(Clone, Copy)]
 pub(super) struct Selection {
-    /// The database.
-    pub(super) database: u64,
+    /// The database; none for all, each under its number.
+    pub(super) database: Option<u64>,
     /// The time by which keys of an RDB file have expired.
     pub(super) now: u64,
 }
@@ -57,7 +59,12 @@ impl Sources {
         let bytes = read.map_err(|why| format!("{}: {why}", path.display()))?;
         let is_aof =
             bytes == 1 && begin != *b"R" || path.extension().is_some_and(|end| end == "aof");
-        Ok(Self { files: vec![path.into()], is_aof })
+        Ok(Self { files: vec![path.into()], is_aof, name: None })
+    }
+
+    /// Returns the RDB file that a running Redis has sent. Commands follow, on the connection.
+    pub(super) fn live(file: &Path) -> Self {
+        Self { files: vec![file.into()], is_aof: true, name: Some("the data that Redis sent") }
     }
 
     /// Returns whether commands follow the keys, so that keys that have expired must be stored before the commands.
@@ -76,7 +83,10 @@ impl Sources {
         take: &mut Take<'_>,
     ) -> Result<(), String> {
         for (number, file) in self.files.iter().enumerate() {
-            let named = |why: String| format!("{}: {why}", file.display());
+            let named = |why: String| match self.name {
+                Some(name) => format!("{name}: {why}"),
+                None => format!("{}: {why}", file.display()),
+            };
             let opened = File::open(file).map_err(|why| named(why.to_string()))?;
             let is_last = number + 1 == self.files.len();
             let input = BufReader::with_capacity(BUFFER, opened);
@@ -117,7 +127,7 @@ impl Sources {
         summary: &mut Summary,
         take: &mut Take<'_>,
     ) -> Result<(), String> {
-        if entry.database != selection.database {
+        if selection.database.is_some_and(|database| entry.database != database) {
             count(&mut summary.databases, entry.database);
         } else if let Err(kind) = entry.value {
             count(&mut summary.types, kind.to_string());
@@ -175,6 +185,6 @@ fn read_manifest(path: &Path) -> Result<Sources, String> {
     if files.is_empty() {
         Err(named(&"it names no file"))
     } else {
-        Ok(Sources { files, is_aof: true })
+        Ok(Sources { files, is_aof: true, name: None })
     }
 }

@@ -17,7 +17,7 @@ fn command(folder: &TempDir, line: &str) -> Result<(String, bool), String> {
     let words = line.split(' ').map(|word| word.replace('@', place));
     let Ok(Invocation::Data(asked)) = Config::read(words, []) else { panic!("{line}") };
     let mut out = Vec::new();
-    let healthy = run(&asked, &mut out, &mut |_| ())?;
+    let healthy = run(&asked, &mut out, &mut |_| (), &|| false)?;
     Ok((String::from_utf8(out).unwrap(), healthy))
 }
 
