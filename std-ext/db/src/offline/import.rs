@@ -165,7 +165,7 @@ impl Store {
     pub(super) fn take(&mut self, item: Item<'_>) -> Result<(), String> {
         match item {
             Item::Entry(entry) => {
-                if self.keeps_databases && entry.database != self.database.into() {
+                if self.keeps_databases && entry.database != u64::from(self.database) {
                     self.store_entries()?;
                     self.database = number_of(entry.database)?;
                 }
