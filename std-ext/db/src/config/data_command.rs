@@ -200,7 +200,7 @@ fn clap_command(command: DataCommand) -> Command {
                     .value_name("NUMBER")
                     .value_parser(value_parser!(u64))
                     .conflicts_with("live")
-                    .help("Import the keys of this database, and leave out the others."),
+                    .help("Import this database as database 0, and leave out the others."),
                 Arg::new("live")
                     .long("live")
                     .value_name("ADDRESS")

@@ -34,7 +34,7 @@ pub(super) fn run(
     progress: &mut Progress<'_>,
 ) -> Result<bool, String> {
     let sources = Sources::find(&asked.file)?;
-    let selected = (&sources, Some(asked.database.unwrap_or(0)));
+    let selected = (&sources, asked.database);
     check_sources(asked, selected, out, progress, &|| false)?;
     let mut store = Store::open(asked, sources.is_aof())?;
     let mut summary = store_sources(selected, &mut store, progress, &|| false)?;
@@ -42,7 +42,7 @@ pub(super) fn run(
     write_summary(asked, &summary, out)
 }
 
-/// Files, and the database that is imported; without one, all are.
+/// Files, and the database that is imported as database 0. Without one, all are, under their numbers.
 type Selected<'a> = (&'a Sources, Option<u64>);
 
 /// Reads files, to find what cannot be stored.
@@ -58,9 +58,14 @@ pub(super) fn check_sources(
 ) -> Result<(), String> {
     let selection = Selection { database, now: TimeSource::System.now() };
     let (mut found, mut read) = (Summary::default(), 0);
-    sources.read(selection, &mut found, &mut |_| {
+    sources.read(selection, &mut found, &mut |item| {
         read += 1;
         progress.keys("checking", read);
+        if let Item::Entry(entry) = item
+            && database.is_none()
+        {
+            number_of(entry.database)?;
+        }
         if stop() { Err("the import was stopped; nothing was imported".to_owned()) } else { Ok(()) }
     })?;
     let Some(why) = found.refusal(asked) else { return Ok(()) };
@@ -137,11 +142,11 @@ impl Store {
         if has_commands {
             options.time = TimeSource::Manual(Arc::new(AtomicU64::new(BEFORE_ALL_KEYS)));
         }
-        let is_live = asked.live.is_some();
-        if is_live {
-            // It may last, so the log is replaced by a snapshot now and then. All databases of Redis find a place.
+        // All databases of Redis find a place.
+        options.databases = MAX_DATABASES;
+        if asked.live.is_some() {
+            // It may last, so the log is replaced by a snapshot now and then.
             options.snapshot_after = Options::in_memory().snapshot_after;
-            options.databases = MAX_DATABASES;
         }
         let db = Db::open(options).map_err(|why| why.to_string())?;
         // Keys of other databases count, too.
@@ -153,7 +158,7 @@ impl Store {
         Ok(Self {
             db,
             session,
-            keeps_databases: is_live,
+            keeps_databases: asked.database.is_none(),
             database: 0,
             entries: Vec::new(),
             bytes: 0,

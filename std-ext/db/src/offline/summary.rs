@@ -71,13 +71,6 @@ impl Summary {
                 ));
             }
         }
-        if asked.database.is_none() && !self.databases.is_empty() {
-            line(format!(
-                "keys or commands of other databases than 0: {}; --database NUMBER imports one of them, and \
-                 --database 0 leaves them out",
-                list(&self.databases)
-            ));
-        }
         let (keys, commands) = (self.keys, self.commands);
         (!text.is_empty())
             .then(|| format!("nothing was imported; beside {keys} strings and {commands} commands there are{text}"))
