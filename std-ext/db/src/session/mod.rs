@@ -169,7 +169,7 @@ impl Session {
                         next = number + 1 + others.count();
                         let group = &requests[number..next];
                         let found = self.read_group(keyspace, (number, group), now, answer);
-                        found.missed.iter().for_each(|at| self.publish_misses(&group[*at..=*at]));
+                        found.missed.iter().for_each(|at| self.note_misses(&group[*at..=*at]));
                         lsn = lsn.max(found.lsn);
                         hits += found.hits;
                         misses += (next - number) as u64 - found.hits;
@@ -191,7 +191,7 @@ impl Session {
                             hits += 1;
                         } else {
                             misses += 1;
-                            self.publish_misses(std::slice::from_ref(request));
+                            self.note_misses(std::slice::from_ref(request));
                         }
                         // After the read: the entry that changed what was read, or a later one.
                         lsn = lsn.max(self.state.mark(shard, || begun.0.slot));
@@ -297,14 +297,19 @@ impl Session {
     }
 
     /// Publishes that reads without a lock have not found their keys, if that event is published.
-    #[inline]
-    fn publish_misses(&self, requests: &[Request<'_>]) {
+    #[inline(always)]
+    fn note_misses(&self, requests: &[Request<'_>]) {
         if self.state.key_events.wants_misses() {
-            // A read that was refused has missed nothing.
-            let is_owned = |key: &&[u8]| self.state.ownership.has(|| slot(key));
-            for key in requests.iter().filter_map(missed_key).filter(is_owned) {
-                self.state.key_events.publish_miss(self.database, key);
-            }
+            self.publish_misses(requests);
+        }
+    }
+
+    #[cold]
+    fn publish_misses(&self, requests: &[Request<'_>]) {
+        // A read that was refused has missed nothing.
+        let is_owned = |key: &&[u8]| self.state.ownership.has(|| slot(key));
+        for key in requests.iter().filter_map(missed_key).filter(is_owned) {
+            self.state.key_events.publish_miss(self.database, key);
         }
     }
 

@@ -94,6 +94,8 @@ impl Apply<'_, '_> {
         }
     }
 
+    /// Stores a value. Inlined into its two callers: a call takes 2 % of a SET's instructions.
+    #[inline(always)]
     fn set(
         &mut self,
         stored: Option<Record>,

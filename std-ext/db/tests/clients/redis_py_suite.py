@@ -99,7 +99,8 @@ class Server:
         # Our own variables begin as the server's do, and it refuses those that it does not know.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HEDGEROW_DB_")}
         self.process = subprocess.Popen(
-            [program, f"--port={PORT}", f"--tls-port={TLS_PORT}", *files, f"--dir={self.folder}", "--loglevel=warning"],
+            [program, f"--port={PORT}", f"--tls-port={TLS_PORT}", *files, f"--dir={self.folder}", "--loglevel=warning",
+             "--enable-debug-command=yes"],
             stdout=subprocess.PIPE, text=True, env=environment,
         )
         while (line := self.process.stdout.readline()) != "Press Ctrl-C to stop.\n":
