@@ -34,6 +34,7 @@ const USAGE: &str = "usage: hedgerow-mutants [OPTION...] [FILTER]
   --part=K/N      only every Nth row, from row K on
   --unrecorded    only rows that changed, or whose file or check did, since they were recorded
   --most=N        no more than the first N of them; the others are counted
+  --check         run nothing: only whether each row names code that exists
   --record        write down in tests/mutations.lock which rows came out as expected
   --reuse         run nothing, but judge rows again of which only `says` or `hangs` changed since they failed
   --assume-green  skip the run of each check on the unbroken tree (where it has just passed)";
@@ -44,6 +45,7 @@ struct Options {
     part: Option<(usize, usize)>,
     unrecorded: bool,
     most: Option<usize>,
+    check: bool,
     record: bool,
     reuse: bool,
     filter: String,
@@ -76,6 +78,7 @@ fn options() -> Result<Option<Options>, String> {
         match arg.split_once('=').map_or((arg.as_str(), ""), |pair| pair) {
             ("--assume-green", "") => options.assume_green = true,
             ("--unrecorded", "") => options.unrecorded = true,
+            ("--check", "") => options.check = true,
             ("--record", "") => options.record = true,
             ("--reuse", "") => options.reuse = true,
             ("--part", part) => options.part = Some(part_of(part)?),
@@ -103,6 +106,10 @@ fn run() -> Result<bool, String> {
     let here = env::var_os("CARGO_MANIFEST_DIR").ok_or("start it by cargo")?;
     let root = Path::new(&here).ancestors().nth(2).expect("two folders up");
     let table = table::read(root)?;
+    if options.check {
+        println!("{} rows", table.len());
+        return Ok(true);
+    }
     let mut record = Record::read(root).map_err(|e| format!("cannot read the record: {e}"))?;
     record.keep_current(&table);
     let Some(rows) = chosen(&table, &options, &record) else {
