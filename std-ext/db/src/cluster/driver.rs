@@ -7,7 +7,7 @@ use super::autoscale::load::LoadMeter;
 use super::calls::Calls;
 use super::clock;
 use super::compaction::Compaction;
-use super::core::{self, Action, Answer, Batch, Event, Group, Now, Outcome, Put, Seen};
+use super::core::{self, Action, Batch, Event, Group, Now, Outcome, Put};
 use super::durable::Durable;
 use super::gathering::Gathering;
 use super::log::EtcdLog;
@@ -244,27 +244,12 @@ impl Driver {
                 self.gathering.answered(self.parts.log.waiting(), clock::now());
                 // First the entries that wait, so that the next transaction carries all of it.
                 self.take_entries(self.gathering.least(clock::now()));
-                if let Outcome::Refused { members, .. } = outcome {
-                    self.parts.picture.set_members(members.as_deref());
-                }
                 if let Outcome::Done { revision } = outcome {
                     self.compaction.note(*revision, clock::now());
                 }
                 self.note_time(outcome);
             }
-            Event::Read { id: of, answer } => {
-                id = Some(*of);
-                if let Ok(Answer::Tail { members, .. }) = answer {
-                    self.parts.picture.set_members(members.as_deref());
-                }
-            }
-            Event::Watched { seen, .. } => {
-                for seen in seen {
-                    if let Seen::Members(value) = seen {
-                        self.parts.picture.set_members(value.as_deref());
-                    }
-                }
-            }
+            Event::Read { id: of, .. } => id = Some(*of),
             _ => {}
         }
         let sent = id.and_then(|id| self.sent.remove(&id));
@@ -327,6 +312,11 @@ impl Driver {
         let before = (self.parts.log.safe(), self.proof);
         let mut actions = std::mem::take(&mut self.actions);
         self.parts.group.handle(now, event, &mut actions);
+        // The protocol knows which of several answers is the newest. The answers alone do not say that, and the one that
+        // this node was added has no list.
+        if let Some(members) = self.parts.group.members() {
+            self.parts.picture.set_members(members);
+        }
         for action in actions.drain(..) {
             self.act(action, sent);
         }

@@ -101,10 +101,9 @@ impl Picture {
     }
 
     /// Notes the list of members.
-    pub(super) fn set_members(&mut self, value: Option<&[u8]>) {
-        // The protocol complains about a value that cannot be read.
-        if let Ok(members) = Members::parse(value.unwrap_or(b"[]")) {
-            self.members = members;
+    pub(super) fn set_members(&mut self, members: &Members) {
+        if self.members != *members {
+            self.members = members.clone();
         }
     }
 
@@ -316,7 +315,7 @@ mod tests {
     fn picture() -> Picture {
         let mut picture = Picture::new(OWN, [7; 16], 2, registration("follower", 30));
         let members = Members::default().with(OWN, 1).with(OTHER, 2);
-        picture.set_members(Some(members.print().as_bytes()));
+        picture.set_members(&members);
         picture
             .set_nodes(vec![Node { id: OTHER, registration: registration("follower", 40) }], 900);
         picture

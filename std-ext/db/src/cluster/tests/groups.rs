@@ -32,10 +32,17 @@ pub(super) fn is_refused<T>(result: &Result<T, Error>) -> bool {
 
 #[track_caller]
 pub(in crate::cluster) fn knows_all(node: &Node) {
-    until("a node knows the primaries of both groups", || {
+    let knows = || {
         let view = node.view();
         view.groups().filter(|group| group.is_led && group.members.len() == 2).count() == 2
-    });
+    };
+    let begin = Instant::now();
+    while !knows() {
+        let (exit, status) = (node.exit(), node.member.status());
+        let late = begin.elapsed() > TIME_LIMIT;
+        assert!(!late, "a node misses a primary: {exit:?}, {status:?}, {:?}", node.view());
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::entry::{Epoch, Held, NodeId, Now, Position};
 use super::join::Joiner;
 use super::swap::Failure;
 use super::takeover::Takeover;
+use crate::cluster::core::members::Members;
 pub use state::Group;
 use state::{Ahead, Applying, Clocks, Exit, Origin, Phase, Space, Watching};
 
@@ -242,6 +243,11 @@ impl Group {
     /// The bytes that wait for the log.
     pub fn pending(&self) -> usize {
         if let Phase::Leading(lead) = &self.phase { lead.bytes } else { 0 }
+    }
+
+    /// The members, once they are known.
+    pub fn members(&self) -> Option<&Members> {
+        self.members.as_ref().map(|members| &members.list)
     }
 
     /// The last epoch, and the node that holds the group unless it is released.
