@@ -312,8 +312,8 @@ impl Driver {
         let before = (self.parts.log.safe(), self.proof);
         let mut actions = std::mem::take(&mut self.actions);
         self.parts.group.handle(now, event, &mut actions);
-        // The protocol knows which of several answers is the newest. The answers alone do not say that, and the one that
-        // this node was added has no list.
+        // The protocol knows which of several answers is the newest. And the answer that this node was added does not
+        // repeat the list.
         if let Some(members) = self.parts.group.members() {
             self.parts.picture.set_members(members);
         }

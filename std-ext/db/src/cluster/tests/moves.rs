@@ -63,7 +63,7 @@ fn check(groups: &[Vec<Node>], written: &[(String, String)], owner: impl Fn(u16)
             until("no other key is there", || all() == own.len() as u64);
             assert_eq!(node.db().session().len(), own.len());
             for (key, _) in written.iter().filter(|(key, _)| !is_here(key)) {
-                assert!(is_refused(&node.db().get(key)), "group {number} has read {key}");
+                assert!(is_refused(|| node.db().get(key)), "group {number} has read {key}");
             }
         }
     }
