@@ -26,8 +26,8 @@ pub(super) fn keys(begin: usize, end: usize) -> Vec<(String, String, usize)> {
     pairs(begin, end).into_iter().map(of).collect()
 }
 
-/// Returns whether a node refuses a request because it is about a key of another group. A primary whose lease has run out
-/// on a busy machine refuses everything for a moment, before the next one takes over.
+/// Returns whether a node refuses a request because it is about a key of another group. On a busy machine, a primary
+/// whose lease has run out refuses everything for a moment, until the next one takes over.
 pub(super) fn is_refused<T>(request: impl Fn() -> Result<T, Error>) -> bool {
     let begin = Instant::now();
     loop {
