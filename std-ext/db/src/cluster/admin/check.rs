@@ -33,6 +33,9 @@ const ATTEMPTS: u64 = 3;
 const AHEAD: u64 = 2000;
 /// How long to wait for registrations, which nodes renew each second and after a change of their role.
 const REGISTERED: Duration = Duration::from_secs(4);
+/// How long a registration may differ from the map of slots, and how often both are read until then.
+const SLOTS_AGREE: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(200);
 /// The slots of a part of a digest.
 const PART: usize = SLOTS as usize / PARTS;
 
@@ -73,11 +76,10 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         let (client, keys) = (call.etcd().await?, call.keys()?);
         let log = read_log(&client, &keys).await?;
         let (nodes, other) = compare_nodes(&client, &keys, &options, within).await?;
-        let group = Group::read(&client, &keys).await?;
+        let (group, groups, misplaced) = lasting_slot_problems(&client, &keys).await?;
         let mut problems = log.problems.clone();
         problems.extend(other);
         problems.extend(durable_problems(&group));
-        let (groups, misplaced) = check_slots(&group);
         problems.extend(misplaced);
         let lsn = nodes.first().map(|node| node.lsn);
         let lsn = lsn.filter(|lsn| nodes.iter().all(|node| node.lsn == *lsn));
@@ -178,6 +180,23 @@ async fn read_batches(
         }
     }
     Ok(Some(check))
+}
+
+/// Reads the cluster, and checks its slots. A node writes its registration every second, so after a move that may be
+/// older than the map: a difference is a problem only if it stays.
+async fn lasting_slot_problems(
+    client: &Client,
+    keys: &Keys,
+) -> Result<(Group, Vec<GroupSlots>, Vec<String>), AdminError> {
+    let begin = Instant::now();
+    loop {
+        let group = Group::read(client, keys).await?;
+        let (groups, misplaced) = check_slots(&group);
+        if misplaced.is_empty() || begin.elapsed() > SLOTS_AGREE {
+            return Ok((group, groups, misplaced));
+        }
+        sleep(AGAIN).await;
+    }
 }
 
 /// Checks that each slot has exactly one group, by the published map and by the slots that each registered node owns by
