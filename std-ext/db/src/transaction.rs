@@ -48,16 +48,17 @@ impl Transaction<'_> {
             Some(Pending::Delete) => return Ok(None),
             None => {}
         }
-        if !self.db.with_session(|session| session.watch_keys(&mut self.watch, &[key])) {
-            return Err(RequestError::TransactionTooLarge.into());
-        }
         let (mut value, mut refused) = (None, None);
         self.db.with_session(|session| {
+            if !session.watch_keys(&mut self.watch, &[key]) {
+                refused = Some(RequestError::TransactionTooLarge);
+                return;
+            }
             session.execute(&[Request::Read(key, Query::Value)], &mut |_, answer| match answer {
                 Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
                 Answer::Error(error) => refused = Some(error),
                 _ => {}
-            })
+            });
         });
         // If no key has changed by now, all values were there together at this read. A writer sets the flag before it
         // publishes the values, and a read of one of them acquires what was stored before.

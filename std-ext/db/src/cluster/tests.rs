@@ -113,9 +113,15 @@ pub(super) fn open_alone(folder: &Path) -> Db {
 
 #[track_caller]
 pub(super) fn until(what: &str, so: impl Fn() -> bool) {
+    until_or(so, || format!("{what}: not within {TIME_LIMIT:?}"));
+}
+
+/// Waits until something is so. `otherwise` describes what there is instead.
+#[track_caller]
+pub(super) fn until_or(so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
     let begin = Instant::now();
     while !so() {
-        assert!(begin.elapsed() < TIME_LIMIT, "{what}: not within {TIME_LIMIT:?}");
+        assert!(begin.elapsed() < TIME_LIMIT, "{}", otherwise());
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -86,7 +86,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct State {
     pub(crate) shards: Shards,
     pub(crate) databases: Databases,
-    /// Whether log entries are written, so that changes may have to be undone.
+    /// Whether changes are logged. A change whose entry cannot be logged is undone.
     is_logged: bool,
     pub(crate) sharding: Sharding,
     pub(crate) clock: Clock,

@@ -11,9 +11,9 @@ mod trimming;
 use super::api::{Action, Answer, Event, Role, Seen, Settings, Status};
 use super::entry::{Epoch, Held, NodeId, Now, Position};
 use super::join::Joiner;
+use super::members::Members;
 use super::swap::Failure;
 use super::takeover::Takeover;
-use crate::cluster::core::members::Members;
 pub use state::Group;
 use state::{Ahead, Applying, Clocks, Exit, Origin, Phase, Space, Watching};
 
