@@ -127,12 +127,12 @@ pub struct SlotOwners(
 
 impl SlotOwners {
     /// Returns the owners by the published map, as a group knows better by its own log. A slot that the map gives to
-    /// that group, and that it does not own, is being moved: it has no owner that serves.
-    #[cfg(feature = "cluster")]
+    /// that group, and that it does not own, is being moved: no group serves it.
+    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn of(map: &[u16], group: u32, owned: &crate::SlotSet) -> Self {
         let owner = |(slot, owner): (usize, &u16)| match owned.contains(slot as u16) {
             true => group as u16,
-            false if u32::from(*owner) == group => Self::MOVING,
+            false if u32::from(*owner) == group => *owner | Self::LEAVING,
             false => *owner,
         };
         let owners: Arc<[u16]> = map.iter().enumerate().map(owner).collect();
@@ -140,8 +140,8 @@ impl SlotOwners {
         Self((!is_whole).then_some(owners))
     }
 
-    /// The number that stands for no group: the slot is being moved.
-    pub(crate) const MOVING: u16 = u16::MAX;
+    /// The bit of a slot that its group has lost, and that the next one does not have yet.
+    const LEAVING: u16 = 1 << 15;
 
     /// Returns the groups of the slots in a new cluster of this many groups.
     pub fn divided(groups: u32) -> Self {
@@ -150,20 +150,24 @@ impl SlotOwners {
         Self((groups > 1).then(|| owners.collect()))
     }
 
-    /// Returns the group that has a slot.
+    /// Returns the group that serves a slot; `None` for the milliseconds in which a move has taken it from one group and
+    /// not given it to the next one.
     #[inline]
-    pub fn owner(&self, slot: u16) -> u32 {
-        self.0.as_ref().map_or(0, |owners| owners[usize::from(slot)].into())
+    pub fn owner(&self, slot: u16) -> Option<u32> {
+        let owner = self.0.as_ref().map_or(0, |owners| owners[usize::from(slot)]);
+        (owner < Self::LEAVING).then_some(owner.into())
     }
 
-    /// Returns the slots in ranges, each of one group.
+    /// Returns the slots in ranges, each of one group, as clients are told them. A slot that no group serves is listed
+    /// with the group that it leaves: many clients take a list without some slots for a broken cluster.
     pub fn ranges(&self) -> Vec<SlotRange> {
         let whole = [SlotRange { first: 0, last: SLOTS - 1, group: 0 }];
         let Some(owners) = &self.0 else { return whole.to_vec() };
         let mut first = 0;
-        let ranges = owners.chunk_by(|one, other| one == other).map(|slots| {
-            let range =
-                SlotRange { first, last: first + (slots.len() - 1) as u16, group: slots[0].into() };
+        let listed = |owner: u16| owner & !Self::LEAVING;
+        let ranges = owners.chunk_by(|one, other| listed(*one) == listed(*other)).map(|slots| {
+            let (last, group) = (first + (slots.len() - 1) as u16, listed(slots[0]).into());
+            let range = SlotRange { first, last, group };
             first = range.last.wrapping_add(1);
             range
         });
@@ -230,7 +234,7 @@ impl View {
     /// Returns whether this node's group has a slot.
     #[inline]
     pub fn owns(&self, slot: u16) -> bool {
-        self.owners.owner(slot) == self.group.number
+        self.owners.owner(slot) == Some(self.group.number)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Redirection in a cluster: the errors that send clients to a primary.
 
 use crate::cluster::view::{
-    EndpointType, Group, Health, Member, Role, SlotOwners, View, ViewReader,
+    EndpointType, Group, Health, Member, Role, View, ViewReader,
 };
 use crate::command::arguments::CommandError;
 use crate::command::reply::error_text;
@@ -48,11 +48,9 @@ impl Redirects<'_> {
     pub(super) fn to_owner(self, view: &View, slot: Option<u16>) -> CommandError {
         let Some(slot) = slot else { return error_text(RequestError::NotPrimary).into() };
         // Its last owner has lost it, and the next one does not have it yet.
-        if view.owners.owner(slot) == u32::from(SlotOwners::MOVING) {
-            return MOVING.into();
-        }
-        if !view.owns(slot) {
-            let owner = view.group(view.owners.owner(slot)).and_then(|owner| self.node_of(owner));
+        let Some(owner) = view.owners.owner(slot) else { return MOVING.into() };
+        if owner != view.group.number {
+            let owner = view.group(owner).and_then(|owner| self.node_of(owner));
             return owner.map_or_else(|| NOT_SERVED.into(), |node| self.moved(slot, node));
         }
         // A view with this node as the primary is older than the refusal: the client tries again.

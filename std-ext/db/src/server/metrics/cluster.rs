@@ -2,7 +2,7 @@
 
 use super::page::Page;
 use crate::cluster::NodeMonitor;
-use crate::cluster::view::{Health, Role, SlotOwners, View, Views};
+use crate::cluster::view::{Health, Role, View, Views};
 use crate::server::handles::ServerMonitor;
 use std::fmt::Error;
 use std::time::Duration;
@@ -67,8 +67,6 @@ fn groups_without_primary(view: &View) -> u64 {
     let mut owners: Vec<u32> = view.owners.ranges().iter().map(|range| range.group).collect();
     owners.sort_unstable();
     owners.dedup();
-    // Slots that are being moved have no group for some milliseconds.
-    owners.retain(|group| *group != u32::from(SlotOwners::MOVING));
     let is_led = |group: u32| view.group(group).is_some_and(|group| group.is_led);
     owners.iter().filter(|group| !is_led(**group)).count() as u64
 }
@@ -135,7 +133,7 @@ fn moves(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::view::Group;
+    use crate::cluster::view::{Group, SlotOwners};
 
     #[test]
     fn groups_with_slots_need_a_primary() {

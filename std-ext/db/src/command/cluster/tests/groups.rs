@@ -1,6 +1,7 @@
 //! A node of a cluster of two groups. The keys `b` and `bar` are of group 0, `a` and `foo` of group 1.
 
 use super::*;
+use crate::SlotSet;
 use crate::cluster::view::SlotOwners;
 
 const FOUR: &str = "4444444444444444444444444444444444444444";
@@ -108,6 +109,21 @@ fn a_group_without_a_primary_is_reached_by_its_followers() {
     assert!(
         alone.command("cluster info").contains("cluster_state:fail cluster_slots_assigned:8192 ")
     );
+}
+
+#[test]
+fn a_slot_that_leaves_is_still_listed() {
+    let mut leaving = two_groups(ONE, Role::Primary);
+    let map: Vec<u16> = (0..16_384).map(|slot| slot / 8192).collect();
+    leaving.owners = SlotOwners::of(&map, 0, &SlotSet::of_range(0..3300));
+    let mut at = client(leaving);
+    // The slot of `b` is 3300.
+    assert_eq!(at.command("set b 1"), "-TRYAGAIN The slot is being moved to another group");
+    assert_eq!(at.command("set a 1"), "-MOVED 15495 10.0.0.4:7004");
+    let slots = at.command("cluster slots");
+    assert!(slots.starts_with("*2 *4 :0 :8191 "), "a client misses slots: {slots}");
+    assert!(at.command("cluster nodes").contains(" 0-8191"), "a client misses slots");
+    assert!(at.command("cluster info").contains("cluster_state:ok"));
 }
 
 /// A request that dispatch has let through by an old view.
