@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// The exit code of `timeout` if there is no such program.
 const NOT_FOUND: i32 = 127;
 
+/// How long a program may take: thousands of writes, each of which waits for etcd on a busy disk.
+const SECONDS: &str = "240";
+
 /// Starts a loop that sets keys by `redis-cli -c`, at one node after the other.
 pub(crate) fn start(ports: [u16; 3]) -> Option<Writer> {
     run("redis-cli", &["--version"])?;
@@ -25,14 +28,15 @@ pub(crate) fn start(ports: [u16; 3]) -> Option<Writer> {
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new("timeout");
     let output =
-        command.args(["60", program]).args(arguments).stdin(Stdio::null()).output().unwrap();
+        command.args([SECONDS, program]).args(arguments).stdin(Stdio::null()).output().unwrap();
     if output.status.code() == Some(NOT_FOUND) {
         println!("LEFT OUT: {program} (apt-get install redis-tools)");
         return None;
     }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let said = text(&output.stdout);
-    assert!(output.status.success(), "{program} {arguments:?}: {said}{}", text(&output.stderr));
+    let (status, complaint) = (output.status, text(&output.stderr));
+    assert!(status.success(), "{program} {arguments:?}: {status}: {said}{complaint}");
     Some(said)
 }
 
