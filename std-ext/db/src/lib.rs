@@ -42,6 +42,7 @@ pub mod cluster;
 #[cfg(not(feature = "cluster"))]
 #[doc(hidden)]
 pub mod cluster {
+    pub mod broadcast;
     pub mod view;
 }
 #[cfg(any(test, feature = "cluster"))]

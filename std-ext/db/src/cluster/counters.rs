@@ -37,6 +37,7 @@ pub(super) struct Counters {
     /// How often the node had to fetch its data from a peer.
     pub(super) resyncs: Gauge,
     pub(super) moves: Moves,
+    pub(super) messages: Messages,
     /// The nodes that wait for a place in a group.
     pub(super) spares: Gauge,
     /// The number of the cluster's format.
@@ -45,6 +46,15 @@ pub(super) struct Counters {
     pub(super) coordinates: Gauge,
     /// When the node's thread turned last, boot time.
     pub(super) turned: Gauge,
+}
+
+/// Messages of channels, each counted for each other node.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    /// Those that were put into the node's queue.
+    pub(super) sent: Gauge,
+    /// Those that were not, or that were still there when the node was gone.
+    pub(super) lost: Gauge,
 }
 
 /// The batches that were sent to etcd, repeated ones included.

@@ -13,6 +13,7 @@ use super::gathering::Gathering;
 use super::log::EtcdLog;
 use super::meet;
 use super::message::{Message, Report};
+use super::messenger::Links;
 use super::moves::Primaries;
 use super::picture::Picture;
 use super::registration::Clocks;
@@ -51,6 +52,7 @@ pub(super) struct Parts {
     pub(super) registry: Arc<Registry>,
     pub(super) picture: Picture,
     pub(super) resync: Resync,
+    pub(super) links: Arc<Links>,
     pub(super) primaries: Primaries,
     pub(super) space: Space,
     pub(super) incarnation: Incarnation,
@@ -173,6 +175,7 @@ impl Driver {
                 let clocks = self.clocks.see(&of_group, self.parts.own, self.parts.db.now());
                 self.parts.picture.set_nodes(nodes, clock::now());
                 self.parts.resync.set_sources(self.parts.picture.sources());
+                self.parts.links.set_nodes(&self.parts.picture.other_nodes());
                 *lock(&self.parts.primaries) = self.parts.picture.primaries();
                 self.event(Event::Clocks(clocks));
                 if self.serving {

@@ -22,6 +22,7 @@ use super::keys::Keys;
 use super::log::{EtcdLog, LogSettings};
 use super::meet;
 use super::message::{Inbox, Message};
+use super::messenger::Messenger;
 use super::moves::source::{Asked, Asks};
 use super::moves::{self, Mover, NodeEnv, Primaries};
 use super::peer::client::MOST_FETCHED;
@@ -76,6 +77,8 @@ pub struct Member {
     client: Client,
     /// The certificates that this node shows to others; `None` without TLS.
     tls: Option<SharedTls>,
+    /// Sends messages of channels until the node is dropped.
+    _messenger: Messenger,
 }
 
 impl Member {
@@ -326,6 +329,12 @@ impl Starting<'_> {
         let spool = self.spool();
         let tls = tls.map(SharedTls::from);
         let peer_client = self.peer_client(tls.clone());
+        let messenger = Messenger::start(peer_client.clone(), Arc::clone(&monitor.counters));
+        let messenger = messenger.map_err(|why| cannot_spawn(&why))?;
+        let links = Arc::clone(messenger.links());
+        let sending = Arc::clone(&links);
+        let send = move |channel: &[u8], message: &[u8]| sending.send(channel, message);
+        self.views.broadcast().on_published(Arc::new(send));
         let primaries = Primaries::default();
         let env = NodeEnv {
             client: self.client.clone(),
@@ -357,6 +366,7 @@ impl Starting<'_> {
             registry: Arc::clone(&registry),
             picture: Picture::new(self.id, self.format.cluster, self.format.groups, registration),
             resync,
+            links,
             primaries,
             space: Space::new(self.settings.etcd.quota),
             incarnation: opened.incarnation,
@@ -371,7 +381,8 @@ impl Starting<'_> {
         let tasks = (registry, mover, asked);
         let driver = Some(self.drive(parts, tasks, disk, runtime, messages)?);
         let Self { id, inbox, views, client, .. } = self;
-        Ok(Member { db, id, views, inbox, monitor, peers, driver, client, tls })
+        let _messenger = messenger;
+        Ok(Member { db, id, views, inbox, monitor, peers, driver, client, tls, _messenger })
     }
 
     /// Starts the thread that runs the node.
@@ -521,6 +532,10 @@ impl Starting<'_> {
             status: Box::new(told),
             digest: Box::new(move |time, within| db.digest(time, within)),
             data: Mutex::new(Some((Arc::clone(&self.folder), Arc::clone(&opened.relay)))),
+            deliver: {
+                let views = Arc::clone(&self.views);
+                Box::new(move |channel, message| views.broadcast().receive(channel, message))
+            },
             moves: Some((opened.db.clone(), asks)),
         }
     }

@@ -23,6 +23,7 @@
 //! | `hedgerow-cluster-state` | `replica` | applies committed entries, changes the role of the state |
 //! | `hedgerow-cluster-disk` | `durable` | forces the relay to the disk once a second |
 //! | `hedgerow-relay` | `relay` | writes the relay |
+//! | `hedgerow-messages` | `messenger` | sends messages of channels to the other nodes |
 //! | `hedgerow-cluster-fetch` | `resync` | fetches a peer's data, if etcd has trimmed what the node needs |
 
 #[cfg(feature = "cli")]
@@ -30,6 +31,7 @@ pub mod admin;
 pub mod adopt;
 mod autoscale;
 pub mod backup;
+pub mod broadcast;
 mod calls;
 mod clock;
 mod compaction;
@@ -50,6 +52,7 @@ mod log;
 mod meet;
 pub mod member;
 mod message;
+mod messenger;
 mod moves;
 pub mod node;
 pub mod peer;

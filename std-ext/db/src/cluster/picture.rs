@@ -134,6 +134,12 @@ impl Picture {
         }
     }
 
+    /// Returns the peer addresses of the other nodes of the cluster that are alive.
+    pub(super) fn other_nodes(&self) -> BTreeMap<NodeId, String> {
+        let others = self.nodes.keys().filter(|id| **id != self.own);
+        others.filter_map(|id| Some((*id, self.peer_address(*id)?))).collect()
+    }
+
     /// Returns where peers reach a node that is alive.
     fn peer_address(&self, id: NodeId) -> Option<String> {
         self.nodes.get(&id).filter(|seen| seen.alive)?.registration.peer_address()

@@ -123,6 +123,12 @@ impl NodeMonitor {
         lock(&self.status).clone()
     }
 
+    /// Returns how many messages of channels were sent to other nodes, and how many were lost.
+    pub fn messages(&self) -> (u64, u64) {
+        let messages = &self.counters.messages;
+        (messages.sent.get(), messages.lost.get())
+    }
+
     /// Returns how many nodes wait for a place in a group, as of a second ago.
     pub fn spares(&self) -> u64 {
         self.counters.spares.get()

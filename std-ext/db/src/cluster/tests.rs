@@ -89,6 +89,27 @@ impl Node {
         Ok(Self { member: member.map_err(|why| why.to_string())?, exit })
     }
 
+    /// Starts several nodes, one after the other, and waits until each is a member. One that starts slowly may find the
+    /// log trimmed: it fetches its data from another node, and starts anew, as the program does.
+    #[track_caller]
+    pub(super) fn start_all(
+        settings: &ClusterSettings,
+        folders: &Folders,
+        number: usize,
+    ) -> Vec<Self> {
+        let start = |place| loop {
+            let node = Self::start(settings, folders.at(place)).unwrap();
+            let is_member = || node.member.status().member;
+            until("a node is a member", || is_member() || node.exit().is_some());
+            match node.exit() {
+                None => return node,
+                Some(Exit::Restart(_)) => drop(node),
+                Some(Exit::Stop(why)) => panic!("{why}"),
+            }
+        };
+        (0..number).map(start).collect()
+    }
+
     pub(super) fn db(&self) -> &Db {
         self.member.db()
     }
@@ -155,9 +176,13 @@ pub(super) fn value(node: &Node, key: &str) -> Option<String> {
 #[track_caller]
 pub(super) fn agree(nodes: &[Node], keys: &[(String, String)]) {
     let last = |node: &Node| node.member.status().applied;
-    until("all nodes have the same last entry", || {
+    let equal = || {
         let most = nodes.iter().map(last).max();
         nodes.iter().all(|node| Some(last(node)) == most)
+    };
+    until_or(equal, || {
+        let states = nodes.iter().map(|node| (node.exit(), node.member.status()));
+        format!("the nodes have other last entries: {:#?}", states.collect::<Vec<_>>())
     });
     for (key, wanted) in keys {
         for (place, node) in nodes.iter().enumerate() {
@@ -186,8 +211,7 @@ pub(super) fn pairs(begin: usize, end: usize) -> Vec<(String, String)> {
 fn acknowledged_changes_survive_the_primary() {
     let Some(etcd) = Etcd::start(1) else { return };
     let (settings, folders) = (settings(&etcd, "survive"), Folders::new(3));
-    let mut nodes: Vec<Node> =
-        (0..3).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut nodes: Vec<Node> = Node::start_all(&settings, &folders, 3);
     let mut written = pairs(0, 50);
     for (key, value) in &written {
         write(&nodes, key, value);
@@ -218,8 +242,7 @@ fn acknowledged_changes_survive_the_primary() {
 fn a_follower_changes_nothing() {
     let Some(etcd) = Etcd::start(1) else { return };
     let (settings, folders) = (settings(&etcd, "follower"), Folders::new(2));
-    let nodes: Vec<Node> =
-        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
     let first = write(&nodes, "rose", "red");
     let other = &nodes[1 - first];
     until("the other node follows", || other.view().role == Role::Follower);
@@ -235,8 +258,7 @@ fn a_hand_over_loses_nothing_and_waits_for_no_lease() {
     // So long that only a hand-over can be meant.
     settings.lease = Duration::from_secs(60);
     let folders = Folders::new(2);
-    let nodes: Vec<Node> =
-        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
     until("both are members", || nodes.iter().all(|node| node.member.status().member));
     let mut written = Vec::new();
     for round in 0..6 {
@@ -269,8 +291,7 @@ fn a_hand_over_loses_nothing_and_waits_for_no_lease() {
 fn a_hand_over_is_requested_also_after_etcd_has_ended_the_leases() {
     let Some(etcd) = Etcd::start(1) else { return };
     let (folders, settings) = (Folders::new(2), settings(&etcd, "roses"));
-    let nodes: Vec<_> =
-        (0..2).map(|n| Node::start(&settings, folders.at(n)).expect("a node")).collect();
+    let nodes: Vec<_> = Node::start_all(&settings, &folders, 2);
     let at = primary(&nodes);
     let to = &nodes[1 - at];
     until("both know both", || nodes.iter().all(|node| node.view().group.members.len() == 2));
@@ -297,8 +318,7 @@ fn leases(etcd: &Etcd) -> Vec<String> {
 fn a_node_that_leads_without_serving_follows_again() {
     let Some(etcd) = Etcd::start(1) else { return };
     let (folders, settings) = (Folders::new(2), settings(&etcd, "moments"));
-    let nodes: Vec<_> =
-        (0..2).map(|n| Node::start(&settings, folders.at(n)).expect("a node")).collect();
+    let nodes: Vec<_> = Node::start_all(&settings, &folders, 2);
     let status = |place: usize| nodes[place].member.status();
     until("thirty epochs", || {
         // So often that a node is asked also between its takeover and its service.
@@ -323,8 +343,7 @@ fn a_process_that_stops_names_its_successor() {
     let mut settings = settings(&etcd, "release");
     settings.lease = Duration::from_secs(60);
     let folders = Folders::new(2);
-    let mut nodes: Vec<Node> =
-        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
     let first = write(&nodes, "rose", "red");
     until("both are members", || nodes.iter().all(|node| node.member.status().member));
     agree(&nodes, &[("rose".into(), "red".into())]);
@@ -337,8 +356,7 @@ fn a_process_that_stops_names_its_successor() {
 fn a_new_node_fetches_what_etcd_has_forgotten() {
     let Some(etcd) = Etcd::start(1) else { return };
     let (settings, folders) = (settings(&etcd, "fetch"), Folders::new(3));
-    let mut nodes: Vec<Node> =
-        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
     let mut written = pairs(0, 20);
     for (key, value) in &written {
         write(&nodes, key, value);
@@ -429,8 +447,7 @@ fn a_lease_that_is_set_counts_for_the_others() {
     let mut settings = settings(&etcd, "lease");
     settings.lease = Duration::from_secs(600);
     let folders = Folders::new(2);
-    let mut nodes: Vec<Node> =
-        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
     let first = write(&nodes, "rose", "red");
     until("both are members", || nodes.iter().all(|node| node.member.status().member));
     nodes[first].member.views().set_lease(700);
@@ -462,8 +479,7 @@ fn reads_by_the_log_need_no_lease() {
 fn a_snapshot_and_the_entries_behind_it_are_loaded() {
     let Some(etcd) = Etcd::start(1) else { return };
     let (settings, folders) = (settings(&etcd, "snapshot"), Folders::new(2));
-    let mut nodes: Vec<Node> =
-        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
     let mut written = pairs(0, 30);
     for (key, value) in &written {
         write(&nodes, key, value);
@@ -479,8 +495,7 @@ fn a_snapshot_and_the_entries_behind_it_are_loaded() {
     written.extend(more);
     agree(&nodes, &written);
     nodes.clear();
-    let nodes: Vec<Node> =
-        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
     agree(&nodes, &written);
     assert!(nodes.iter().all(|node| node.db().opened().snapshot_keys > 0));
 }

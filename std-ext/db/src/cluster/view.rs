@@ -4,6 +4,7 @@
 //! the cell once a cycle whether there is a newer one. So a command reads the view without a lock and without an
 //! atomic.
 
+use super::broadcast::Broadcast;
 use crate::clock::milliseconds;
 use crate::lock::lock;
 use crate::slot_set::{MOST_GROUPS, share};
@@ -277,6 +278,7 @@ pub struct Views {
     lease: AtomicU64,
     work: Mutex<Option<Box<Work>>>,
     desired: Mutex<Option<DesiredNodes>>,
+    broadcast: Broadcast,
 }
 
 impl Views {
@@ -292,6 +294,7 @@ impl Views {
             lease: AtomicU64::new(0),
             work: Mutex::default(),
             desired: Mutex::default(),
+            broadcast: Broadcast::default(),
         }
     }
 
@@ -364,6 +367,11 @@ impl Views {
     /// Returns the number of nodes that the cluster wants, if it says so.
     pub fn desired(&self) -> Option<DesiredNodes> {
         lock(&self.desired).clone()
+    }
+
+    /// Returns what passes messages of channels between the nodes.
+    pub fn broadcast(&self) -> &Broadcast {
+        &self.broadcast
     }
 
     /// Sets the callback of `CLUSTER FAILOVER` on a follower.

@@ -248,6 +248,12 @@ impl Shared {
         if let Some(views) = &shared.config.views {
             let weak = Arc::downgrade(&shared);
             views.on_work(Box::new(move || weak.upgrade().map(|shared| shared.work())));
+            let hub = Arc::downgrade(&shared.hub);
+            views.broadcast().on_received(Arc::new(move |channel, message| {
+                if let Some(hub) = hub.upgrade() {
+                    hub.publish(channel, message);
+                }
+            }));
         }
         shared
     }

@@ -172,6 +172,7 @@ fn clients_reach_the_keys_of_two_groups() {
     let Some(etcd) = Etcd::start(1) else { return };
     let mut groups = Groups::new(&etcd, 2);
     every_slot_is_served(&groups);
+    messages_reach_all_nodes(&groups);
     each_node_executes_commands_of_its_group_only(&groups);
     commands_look_after_each_group(&groups, &etcd);
     redis_cli_agrees(&groups);
@@ -265,6 +266,32 @@ fn each_node_executes_commands_of_its_group_only(groups: &Groups) {
                     );
                 }
             }
+        }
+    }
+}
+
+/// Publishes at one node after the other. The clients of all nodes get all messages, in order.
+fn messages_reach_all_nodes(groups: &Groups) {
+    let mut subscribers: Vec<_> = groups.ports.iter().map(|port| connect(*port).unwrap()).collect();
+    let mut subscribed = subscribers.iter_mut().map(|connection| {
+        connection.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut subscribed = connection.as_pubsub();
+        subscribed.subscribe("news").unwrap();
+        subscribed
+    });
+    let mut subscribed: Vec<_> = subscribed.by_ref().collect();
+    for (n, port) in groups.ports.iter().enumerate() {
+        let mut publisher = connect(*port).unwrap();
+        let messages: Vec<String> = (0..20).map(|of| format!("{of} of node {n}")).collect();
+        for message in &messages {
+            let heard: u64 =
+                redis::cmd("PUBLISH").arg("news").arg(message).query(&mut publisher).unwrap();
+            assert_eq!(heard, 1, "the reply counts subscribers of other nodes");
+        }
+        for (at, subscribed) in subscribed.iter_mut().enumerate() {
+            let found: Vec<String> =
+                (0..20).map(|_| subscribed.get_message().unwrap().get_payload().unwrap()).collect();
+            assert_eq!(found, messages, "node {at} got other messages of node {n}");
         }
     }
 }

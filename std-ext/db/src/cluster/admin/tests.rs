@@ -84,8 +84,7 @@ fn a_cluster_is_looked_after() {
     let (settings, folders) = (settings(&etcd, "admin"), Folders::new(3));
     let admin = Admin { etcd: etcd.endpoints().join(","), name: "admin" };
     admin.fails(&["status"], "etcd has no cluster at /hedgerow/admin/format");
-    let mut nodes: Vec<Node> =
-        (0..3).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut nodes: Vec<Node> = Node::start_all(&settings, &folders, 3);
     let mut written = pairs(0, 40);
     for (key, value) in &written {
         write(&nodes, key, value);

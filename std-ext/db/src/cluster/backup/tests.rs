@@ -39,8 +39,7 @@ fn keys(folder: &Path) -> usize {
 fn a_backup_has_the_state_at_its_entry() {
     let Some(etcd) = Etcd::start(1) else { return };
     let (settings, folders) = (settings(&etcd, "backup"), Folders::new(4));
-    let nodes: Vec<Node> =
-        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
     let first = pairs(0, 50);
     for (key, value) in &first {
         write(&nodes, key, value);

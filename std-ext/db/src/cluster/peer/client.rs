@@ -9,8 +9,8 @@ use super::slots::{self, SlotSize};
 use super::tls::SharedTls;
 use super::wire::peer_client::PeerClient as Generated;
 use super::wire::{
-    DigestRequest, ExportRequest, FetchRequest, FetchResponse, MoveRequest, RestoreRequest,
-    RestoredKey, SlotsRequest, StatusRequest,
+    DigestRequest, ExportRequest, FetchRequest, FetchResponse, Identity, MessagesRequest,
+    MoveRequest, RestoreRequest, RestoredKey, SlotsRequest, StatusRequest,
 };
 use crate::SlotSet;
 use crate::clock::milliseconds;
@@ -21,6 +21,7 @@ use crate::config::is_loopback;
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::Streaming;
+use tonic::codegen::tokio_stream::Stream;
 use tonic::transport::{Channel, Endpoint};
 
 /// How long connecting may take.
@@ -176,6 +177,18 @@ impl PeerClient {
         let answer = timeout(RESTORE, self.inner.clone().restore(request)).await;
         let answer = answer.map_err(|_| PeerError::Silent)?.map_err(|status| status_error(&status));
         answer.map(drop)
+    }
+
+    /// Sends the peer messages of channels, until there are no more. `requests` makes them, given this node's identity.
+    pub(in crate::cluster) async fn messages<S>(
+        mut self,
+        requests: impl FnOnce(Identity) -> S,
+    ) -> Result<(), PeerError>
+    where
+        S: Stream<Item = MessagesRequest> + Send + 'static,
+    {
+        let requests = requests(self.group.sent_by(self.node));
+        self.inner.messages(requests).await.map_err(|status| status_error(&status)).map(drop)
     }
 
     fn of_move(&self, group: u32, id: u64) -> MoveRequest {

@@ -263,6 +263,31 @@ pub struct RestoreResponse {
     #[prost(message, optional, tag = "1")]
     pub of: ::core::option::Option<Identity>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MessagesRequest {
+    /// In the first request of a call.
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<Identity>,
+    #[prost(message, repeated, tag = "2")]
+    pub messages: ::prost::alloc::vec::Vec<ChannelMessage>,
+}
+/// A message of a channel, or a part of one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChannelMessage {
+    /// Of several parts, only the first one has it.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub channel: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub payload: ::prost::bytes::Bytes,
+    /// The next part follows.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MessagesResponse {
+    #[prost(message, optional, tag = "1")]
+    pub of: ::core::option::Option<Identity>,
+}
 /// Generated client implementations.
 pub mod peer_client {
     #![allow(
@@ -541,6 +566,31 @@ pub mod peer_client {
                 .insert(GrpcMethod::new("hedgerow.db.peer.v1.Peer", "Restore"));
             self.inner.unary(req, path, codec).await
         }
+        /// Sends messages of channels to the node's clients, until the caller ends the call.
+        pub async fn messages(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::MessagesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MessagesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/hedgerow.db.peer.v1.Peer/Messages",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("hedgerow.db.peer.v1.Peer", "Messages"));
+            self.inner.client_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -610,6 +660,14 @@ pub mod peer_server {
             &self,
             request: tonic::Request<super::RestoreRequest>,
         ) -> std::result::Result<tonic::Response<super::RestoreResponse>, tonic::Status>;
+        /// Sends messages of channels to the node's clients, until the caller ends the call.
+        async fn messages(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::MessagesRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<super::MessagesResponse>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct PeerServer<T> {
@@ -1033,6 +1091,53 @@ pub mod peer_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/hedgerow.db.peer.v1.Peer/Messages" => {
+                    #[allow(non_camel_case_types)]
+                    struct MessagesSvc<T: Peer>(pub Arc<T>);
+                    impl<
+                        T: Peer,
+                    > tonic::server::ClientStreamingService<super::MessagesRequest>
+                    for MessagesSvc<T> {
+                        type Response = super::MessagesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::MessagesRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Peer>::messages(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MessagesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

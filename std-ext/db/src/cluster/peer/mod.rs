@@ -15,6 +15,7 @@
 //! sends is believed unchecked: messages are bounded, every chunk and every entry has a checksum, both are consecutive,
 //! and a peer that sends nothing for ten seconds is given up.
 
+pub(in crate::cluster) mod channels;
 pub mod client;
 pub mod digest;
 pub mod entries;

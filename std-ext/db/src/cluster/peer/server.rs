@@ -5,7 +5,7 @@
 
 use super::limits::SILENCE;
 use super::restored::{MOST_RESTORED, RESTORES};
-use super::service::Service;
+use super::service::{DELIVERIES, Service};
 use super::serving::Serving;
 use super::socket::{Incoming, Socket};
 use super::tls::PeerTls;
@@ -33,8 +33,9 @@ const MOST_REQUEST: usize = MOST_RESTORED;
 const MOST_HEADERS: u32 = 16 << 10;
 /// Calls of one connection at a time.
 const CALLS: u32 = 16;
-/// Threads that may block: for fetches, exports, keys of a backup and a digest.
-const MOST_BLOCKING: usize = 2 * super::service::FETCHES + super::export::EXPORTS + RESTORES + 1;
+/// Threads that may block: for fetches, exports, keys of a backup, messages and a digest.
+const MOST_BLOCKING: usize =
+    2 * super::service::FETCHES + super::export::EXPORTS + RESTORES + DELIVERIES + 1;
 /// How long stopping waits for a thread that reads a file.
 const STOP: Duration = Duration::from_secs(1);
 

@@ -1,5 +1,6 @@
 //! The answers of the server of peers.
 
+use super::channels::Joiner;
 use super::digest::{self, LONGEST_WAIT};
 use super::export::{self, EXPORTS};
 use super::limits::SILENCE;
@@ -10,8 +11,8 @@ use super::source::Source;
 use super::wire::peer_server::Peer;
 use super::wire::{
     DigestRequest, DigestResponse, ExportRequest, FetchRequest, FetchResponse, Identity,
-    MoveRequest, MoveResponse, RestoreRequest, RestoreResponse, SlotsRequest, SlotsResponse,
-    StatusRequest, StatusResponse,
+    MessagesRequest, MessagesResponse, MoveRequest, MoveResponse, RestoreRequest, RestoreResponse,
+    SlotsRequest, SlotsResponse, StatusRequest, StatusResponse,
 };
 use crate::cluster::moves::source::{Asked, Asks};
 use crate::cluster::relay::RelayError;
@@ -28,10 +29,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tonic::codegen::tokio_stream::Stream;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 /// Fetches at a time: each reads the disk, and keeps old files.
 pub(super) const FETCHES: usize = 4;
+/// Calls with messages of channels that are delivered at a time.
+pub(super) const DELIVERIES: usize = 2;
 /// Chunks of a fetch that wait for the peer.
 const WAITING: usize = 4;
 /// How often the relay is asked for new entries.
@@ -199,6 +202,35 @@ impl Peer for Service {
         stored.map_err(|_| Status::internal("it failed to store the keys"))??;
         let of = Some(self.serving.group.sent_by(self.serving.node));
         Ok(Response::new(RestoreResponse { of }))
+    }
+
+    async fn messages(
+        &self,
+        request: Request<Streaming<MessagesRequest>>,
+    ) -> Result<Response<MessagesResponse>, Status> {
+        let (mut requests, mut joiner) = (request.into_inner(), Joiner::default());
+        let mut known = false;
+        while let Some(MessagesRequest { from, messages }) = requests.message().await? {
+            if !known {
+                let group = &self.serving.group;
+                group.check_cluster(from.as_ref()).map_err(Status::failed_precondition)?;
+                known = true;
+            }
+            let mut complete = Vec::new();
+            for message in messages {
+                complete.extend(joiner.take(message).map_err(Status::invalid_argument)?);
+            }
+            let serving = Arc::clone(&self.serving);
+            // Patterns of clients may take long to compare.
+            let delivered = spawn_blocking(move || {
+                for (channel, message) in complete {
+                    (serving.deliver)(&channel, &message);
+                }
+            });
+            delivered.await.map_err(|_| Status::internal("it failed to deliver a message"))?;
+        }
+        let of = Some(self.serving.group.sent_by(self.serving.node));
+        Ok(Response::new(MessagesResponse { of }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::identity::{GroupId, PeerStatus};
 use crate::Db;
+use crate::cluster::broadcast::PassMessage;
 use crate::cluster::core::NodeId;
 use crate::cluster::moves::source::Asks;
 use crate::cluster::relay::Relay;
@@ -25,6 +26,8 @@ pub struct Serving {
     pub digest: Box<TakeDigest>,
     /// The folder and its relay. None until they are open, and on a node without a folder, which sends no data.
     pub data: Mutex<Option<(Arc<Folder>, Arc<Relay>)>>,
+    /// Sends a message of a channel to the node's clients. May take long.
+    pub(in crate::cluster) deliver: Box<PassMessage>,
     /// The database, and the requests of other groups' primaries; none in tests of the rest.
     pub(in crate::cluster) moves: Option<(Db, Asks)>,
 }

@@ -14,7 +14,7 @@ pub(in crate::cluster) fn of_group(etcd: &Etcd, name: &str, group: u32) -> Clust
 
 /// Starts the nodes of a group.
 pub(in crate::cluster) fn start(settings: &ClusterSettings, folders: &Folders) -> Vec<Node> {
-    (0..2).map(|place| Node::start(settings, folders.at(place)).unwrap()).collect()
+    Node::start_all(settings, folders, 2)
 }
 
 /// Returns keys with their values, and the group of each.
@@ -177,4 +177,54 @@ fn a_folder_stays_in_its_group_and_a_cluster_keeps_its_number_of_groups() {
         write(std::slice::from_ref(&node), key, "red");
     }
     assert!(node.view().is_whole());
+}
+
+/// The messages that a node's clients would get.
+type Received = Arc<Mutex<Vec<(Vec<u8>, usize)>>>;
+
+fn receive(node: &Node) -> Received {
+    let received = Received::default();
+    let into = Arc::clone(&received);
+    node.member.views().broadcast().on_received(Arc::new(move |channel, message| {
+        lock(&into).push((channel.to_vec(), message.len()));
+    }));
+    received
+}
+
+#[test]
+fn messages_reach_all_other_nodes_in_order() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let folders = [Folders::new(2), Folders::new(2)];
+    let start = |group| start(&of_group(&etcd, "two", group as u32), &folders[group]);
+    let nodes: Vec<Node> = (0..2).flat_map(start).collect();
+    let received: Vec<Received> = nodes.iter().map(receive).collect();
+    nodes.iter().for_each(knows_all);
+    let publish = |length: usize| {
+        nodes[0].member.views().broadcast().publish(b"news", &vec![b'm'; length]);
+    };
+    // A node that has just come may miss the first ones, as in Redis.
+    let all_have = |wanted: usize| {
+        received[1..].iter().all(|one| lock(one).iter().any(|(_, length)| *length == wanted))
+    };
+    until("all nodes get messages", || {
+        publish(1);
+        all_have(1)
+    });
+    let long = 3 << 20;
+    for length in (2..500).chain([long, 500]) {
+        publish(length);
+    }
+    until("all nodes get the last message", || all_have(500));
+    for (place, received) in received.iter().enumerate().skip(1) {
+        let mut found = lock(received).clone();
+        found.retain(|(_, length)| *length > 1);
+        assert!(found.iter().all(|(channel, _)| channel == b"news"));
+        let lengths: Vec<usize> = found.iter().map(|(_, length)| *length).collect();
+        let wanted: Vec<usize> = (2..500).chain([long, 500]).collect();
+        assert!(lengths == wanted, "node {place} got other messages: {lengths:?}");
+    }
+    assert!(lock(&received[0]).is_empty(), "a message came back to its own node");
+    publish(64 << 20);
+    let (sent, lost) = nodes[0].member.monitor().messages();
+    assert!(sent >= 3 * 501 && lost >= 3, "{sent} sent, {lost} lost");
 }

@@ -69,6 +69,15 @@ fn check(groups: &[Vec<Node>], written: &[(String, String)], owner: impl Fn(u16)
     }
 }
 
+/// Stops threads when it is dropped.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn slots_move_there_and_back_while_clients_write() {
     let Some(etcd) = Etcd::start(1) else { return };
@@ -86,6 +95,8 @@ fn slots_move_there_and_back_while_clients_write() {
     let counter = all.find(|key| slot(key.as_bytes()) < 4096);
     let counter = counter.unwrap();
     thread::scope(|scope| {
+        // Also if this thread panics.
+        let stopping = StopAtEnd(&stop);
         let writer = scope.spawn({
             let (groups, counter, stop) = (&groups, &counter, &stop);
             move || {
@@ -110,7 +121,7 @@ fn slots_move_there_and_back_while_clients_write() {
             admin.wait();
             assert!(groups.iter().flatten().all(|node| node.exit().is_none()));
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         let sum = writer.join().unwrap();
         assert!(sum > 10, "only {sum} additions");
         written.push((counter.clone(), sum.to_string()));
@@ -133,15 +144,6 @@ fn slots_move_there_and_back_while_clients_write() {
         write(&groups[owner(slot(key.as_bytes()))], key, value);
     });
     check(&groups, &written, owner);
-}
-
-/// Stops threads when it is dropped.
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]

@@ -24,8 +24,7 @@ fn a_role_on_the_keys_of_the_cluster_is_enough() {
         settings
     };
     let (roses, folders) = (as_user("roses"), Folders::new(3));
-    let mut nodes: Vec<_> =
-        (0..2).map(|place| Node::start(&roses, folders.at(place)).unwrap()).collect();
+    let mut nodes: Vec<_> = Node::start_all(&roses, &folders, 2);
     write(&nodes, "rose", "red");
     agree(&nodes, &[("rose".to_owned(), "red".to_owned())]);
     let trimmed = |nodes: &[Node]| nodes.iter().any(|node| node.member.monitor().has_trimmed());

@@ -67,8 +67,7 @@ fn changes_are_refused_before_etcd_is_full() {
     // Twice the setting: a compaction writes the changes of a second anew, which is much of so small a quota.
     let Some(etcd) = small_etcd(2 * QUOTA) else { return };
     let (settings, folders) = (with_quota(&etcd, "brake"), Folders::new(2));
-    let mut nodes: Vec<Node> =
-        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let mut nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
     until("both are members", || nodes.iter().all(|node| node.member.status().member));
     let first = write(&nodes, "rose", "red");
     agree(&nodes, &[("rose".into(), "red".into())]);

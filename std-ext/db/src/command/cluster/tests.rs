@@ -9,8 +9,8 @@ use crate::command::tests::Client;
 use crate::log::none::NoLog;
 use crate::log::{Log, OpenError};
 use crate::{Db, Options, Progress};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const ONE: &str = "1111111111111111111111111111111111111111";
@@ -181,6 +181,22 @@ fn a_follower_sends_clients_to_the_primary() {
         let reply = client.command(line);
         assert!(reply.starts_with("-ERR WAIT cannot be used with replica"), "{line}: {reply}");
     }
+}
+
+#[test]
+fn a_message_goes_to_the_other_nodes() {
+    let (mut client, views) = client_of(view(TWO, Role::Follower), EndpointType::Ip);
+    let sent = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&sent);
+    views.broadcast().on_published(Arc::new(move |channel, message| {
+        let [channel, message] = [channel, message].map(String::from_utf8_lossy);
+        into.lock().unwrap().push_str(&format!("{channel}={message} "));
+    }));
+    assert_eq!(client.command("publish news one"), ":0");
+    assert_eq!(client.command("multi"), "+OK");
+    assert_eq!(client.command("publish news two"), "+QUEUED");
+    assert_eq!(client.command("exec"), "*1 :0");
+    assert_eq!(*sent.lock().unwrap(), "news=one news=two ", "PUBLISH stays on its node");
 }
 
 #[test]

@@ -48,7 +48,12 @@ fn role(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
     let help = "Nodes that wait for a place in a group.";
     page.gauge("cluster_spares", help, node.spares())?;
     let help = "Whether the node coordinates the cluster.";
-    page.gauge("cluster_coordinates", help, u32::from(node.coordinates()))
+    page.gauge("cluster_coordinates", help, u32::from(node.coordinates()))?;
+    let (sent, lost) = node.messages();
+    let help = "Messages of channels that the node has sent to other nodes, counted for each.";
+    page.counter("cluster_messages", help, sent)?;
+    let help = "Messages of channels that another node did not get, as far as the node knows.";
+    page.counter("cluster_messages_lost", help, lost)
 }
 
 /// Writes the state of the groups, as the node sees it.

@@ -32,8 +32,7 @@ fn nodes_show_others_certificates_that_were_read_again() {
         key: file("key.pem"),
         authorities: file("ca.pem"),
     });
-    let nodes: Vec<_> =
-        (0..2).map(|place| Node::start(&settings, folders.at(place)).unwrap()).collect();
+    let nodes: Vec<_> = Node::start_all(&settings, &folders, 2);
     write(&nodes, "rose", "red");
     agree(&nodes, &[("rose".to_owned(), "red".to_owned())]);
     let [cert, key, ca] =

@@ -14,8 +14,8 @@ use crate::cluster::peer::wire::peer_client::PeerClient as Generated;
 use crate::cluster::peer::wire::peer_server::{Peer, PeerServer as Serves};
 use crate::cluster::peer::wire::{
     Chunk, DigestRequest, DigestResponse, ExportRequest, ExportResponse, FetchRequest,
-    FetchResponse, Manifest, MoveRequest, MoveResponse, Reached, RestoreRequest, RestoreResponse,
-    SlotsRequest, SlotsResponse, StatusRequest, StatusResponse,
+    FetchResponse, Manifest, MessagesRequest, MessagesResponse, MoveRequest, MoveResponse, Reached,
+    RestoreRequest, RestoreResponse, SlotsRequest, SlotsResponse, StatusRequest, StatusResponse,
 };
 use crate::log::{Log, Lsn};
 use std::io::{Read, Write};
@@ -25,7 +25,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tonic::codegen::tokio_stream::Stream;
-use tonic::{Code, Request, Response, Status, async_trait};
+use tonic::{Code, Request, Response, Status, Streaming, async_trait};
 
 fn manifest(snapshot_lsn: Lsn, snapshot_bytes: u64, first: Lsn) -> Part {
     let of = Some(GROUP.sent_by(NODE));
@@ -246,6 +246,13 @@ impl Peer for Scripted {
         &self,
         _: Request<RestoreRequest>,
     ) -> Result<Response<RestoreResponse>, Status> {
+        Err(Status::unimplemented("not asked"))
+    }
+
+    async fn messages(
+        &self,
+        _: Request<Streaming<MessagesRequest>>,
+    ) -> Result<Response<MessagesResponse>, Status> {
         Err(Status::unimplemented("not asked"))
     }
 }

@@ -190,6 +190,7 @@ impl Node {
             status: Box::new(status),
             digest: Box::new(|time, _| if time == 0 { Err(DigestError::Late) } else { Ok(DIGEST) }),
             data: Mutex::new(data),
+            deliver: Box::new(|_, _| ()),
             moves: None,
         })
     }

@@ -1,0 +1,127 @@
+//! Sends the messages of channels to the other nodes: [`Messenger`].
+//!
+//! A message is sent once, and is lost if the other node cannot be reached, as in Redis Cluster. A node that takes its
+//! messages slowly has a queue of its own, and loses what does not fit.
+
+mod link;
+
+use super::core::NodeId;
+use super::counters::Counters;
+use super::peer::channels::{LONGEST_CHANNEL, LONGEST_MESSAGE};
+use super::peer::wire::ChannelMessage;
+use super::peer::{PeerClient, PeerClientOptions, PeerError};
+use crate::lock::lock;
+use link::{Link, Sending};
+use prost::bytes::Bytes;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// How long a node that cannot be reached is left alone.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The thread that sends messages. Dropping it loses those that wait.
+pub(super) struct Messenger {
+    links: Arc<Links>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Messenger {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system refuses one.
+    pub(super) fn start(options: PeerClientOptions, counters: Arc<Counters>) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let handle = runtime.handle().clone();
+        let links = Arc::new(Links { runtime: handle, options, counters, links: Mutex::default() });
+        let thread = thread::Builder::new().name("hedgerow-messages".into()).spawn(move || {
+            // Dropping the sender is a signal as well.
+            let _ = runtime.block_on(stopped);
+        })?;
+        Ok(Self { links, stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub(super) fn links(&self) -> &Arc<Links> {
+        &self.links
+    }
+}
+
+impl Drop for Messenger {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in the thread has printed its message.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The ways to the other nodes.
+pub(super) struct Links {
+    runtime: Handle,
+    options: PeerClientOptions,
+    counters: Arc<Counters>,
+    links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
+}
+
+impl Links {
+    /// Sets the other nodes that live, and their peer addresses. What waits for others is lost.
+    pub(super) fn set_nodes(&self, nodes: &BTreeMap<NodeId, String>) {
+        let mut links = lock(&self.links);
+        links.retain(|id, link| {
+            let stays = nodes.get(id) == Some(&link.address);
+            if !stays {
+                self.counters.messages.lost.add(link.close());
+            }
+            stays
+        });
+        for (id, address) in nodes {
+            links.entry(*id).or_insert_with(|| {
+                let link = Arc::new(Link::new(address.clone()));
+                self.runtime.spawn(run(Arc::clone(&link), self.options.clone()));
+                link
+            });
+        }
+    }
+
+    /// Sends a message to all other nodes. Does not wait.
+    pub(super) fn send(&self, channel: &[u8], payload: &[u8]) {
+        let links = lock(&self.links);
+        let counters = &self.counters.messages;
+        if channel.len() > LONGEST_CHANNEL || payload.len() > LONGEST_MESSAGE {
+            counters.lost.add(links.len() as u64);
+            return;
+        }
+        if links.is_empty() {
+            return;
+        }
+        let (channel, payload) = (Bytes::copy_from_slice(channel), Bytes::copy_from_slice(payload));
+        let message = ChannelMessage { channel, payload, more: false };
+        for link in links.values() {
+            let counter = if link.put(&message) { &counters.sent } else { &counters.lost };
+            counter.add(1);
+        }
+    }
+}
+
+/// Sends a node its messages while it has a link. Connects when there is the first one.
+async fn run(link: Arc<Link>, options: PeerClientOptions) {
+    while link.has_mail().await {
+        if let Err(why) = send_all(&link, &options).await {
+            tracing::debug!("messages of channels do not reach {}: {why}", link.address);
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+/// Sends messages until the link is closed.
+async fn send_all(link: &Arc<Link>, options: &PeerClientOptions) -> Result<(), PeerError> {
+    PeerClient::new(&link.address, options)?.messages(|from| Sending::new(link, from)).await
+}
