@@ -89,8 +89,8 @@ impl Node {
         Ok(Self { member: member.map_err(|why| why.to_string())?, exit })
     }
 
-    /// Starts several nodes, one after the other, and waits until each is a member. One that starts slowly may find the
-    /// log trimmed: it fetches its data from another node, and starts anew, as the program does.
+    /// Starts several nodes, one after the other, and waits until each is a member with data. One that starts slowly may
+    /// find the log trimmed: it fetches its data from another node, and starts anew, as the program does.
     #[track_caller]
     pub(super) fn start_all(
         settings: &ClusterSettings,
@@ -99,8 +99,11 @@ impl Node {
     ) -> Vec<Self> {
         let start = |place| loop {
             let node = Self::start(settings, folders.at(place)).unwrap();
-            let is_member = || node.member.status().member;
-            until("a node is a member", || is_member() || node.exit().is_some());
+            let has_data = || {
+                let status = node.member.status();
+                status.member && status.role != "loading"
+            };
+            until("a node is a member with data", || has_data() || node.exit().is_some());
             match node.exit() {
                 None => return node,
                 Some(Exit::Restart(_)) => drop(node),

@@ -151,8 +151,8 @@ impl SlotOwners {
         Self((groups > 1).then(|| owners.collect()))
     }
 
-    /// Returns the group that serves a slot; `None` for the milliseconds in which a move has taken it from one group and
-    /// not given it to the next one.
+    /// Returns the group that serves a slot. During a move there is none for some milliseconds: one group has lost the
+    /// slot, and the next one does not have it yet.
     #[inline]
     pub fn owner(&self, slot: u16) -> Option<u32> {
         let owner = self.0.as_ref().map_or(0, |owners| owners[usize::from(slot)]);
