@@ -1,0 +1,75 @@
+"""pottery: locks and numbers on most of three servers, and what it keeps in strings."""
+
+import threading
+import unittest
+
+import redis
+from pottery import BloomFilter, HyperLogLog, NextID, RedisDict, Redlock, ReleaseUnlockedLock
+from pottery import redis_cache
+from support import PORTS, Case
+
+
+class Pottery(Case):
+    def setUp(self):
+        super().setUp()
+        self.masters = {redis.Redis(port=port) for port in PORTS}
+        for master in self.masters:
+            self.addCleanup(master.close)
+        self.one = redis.Redis(port=PORTS[0], decode_responses=False)
+        self.addCleanup(self.one.close)
+
+    def test_redlock(self):
+        lock = Redlock(key="door", masters=self.masters, auto_release_time=20)
+        self.assertTrue(lock.acquire())
+        self.assertTrue(10 < lock.locked() <= 20)
+        other = Redlock(key="door", masters=self.masters)
+        self.assertFalse(other.acquire(blocking=False))
+        self.assertFalse(other.acquire(timeout=0.3))
+        lock.extend()
+        lock.release()
+        self.assertRaises(ReleaseUnlockedLock, lock.release)
+        self.assertRaises(ReleaseUnlockedLock, other.release)
+        with other:
+            self.assertTrue(other.locked())
+        self.assertEqual(self.keys(), [])
+
+    def test_next_id(self):
+        got = []
+
+        def work():
+            it = NextID(key="ids", masters=self.masters, num_tries=30)
+            for _ in range(5):
+                got.append(next(it))
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        # Each number once. A number may be skipped, if two clients propose the same.
+        self.assertEqual(len(set(got)), 15)
+
+    def test_strings(self):
+        seen = BloomFilter(num_elements=1000, false_positives=0.001, redis=self.one, key="bloom")
+        seen.update({f"element {n}" for n in range(100)})
+        self.assertTrue(all(f"element {n}" in seen for n in range(100)))
+        self.assertFalse("absent" in seen)
+        self.assertTrue(90 <= len(seen) <= 110)
+        many = HyperLogLog({f"element {n}" for n in range(1000)}, redis=self.one, key="log")
+        self.assertTrue(950 < len(many) < 1050)
+        self.assertEqual(self.keys(), ["bloom", "log"])
+
+    def test_hashes(self):
+        with self.lacks("HSET"):
+            RedisDict(redis=self.one, key="dict")["a"] = 1
+
+        @redis_cache(redis=self.one, key="cache")
+        def double(n):
+            return 2 * n
+
+        with self.lacks("HGET"):
+            double(2)
+
+
+if __name__ == "__main__":
+    unittest.main()
