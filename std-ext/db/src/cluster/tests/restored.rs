@@ -44,7 +44,7 @@ fn leave_the_log_to_a_snapshot(
     folders: &Folders,
 ) -> usize {
     for _ in 0..20 {
-        let mut nodes: Vec<Node> = Node::start_all(settings, &folders, 2);
+        let mut nodes: Vec<Node> = Node::start_all(settings, folders, 2);
         let follower = 1 - write(&nodes, "rose", "red");
         agree(&nodes, &[("rose".into(), "red".into())]);
         // The snapshot of a primary ends behind an entry of its own, which stays in the log.
