@@ -133,6 +133,12 @@ fn a_monitor_sees_the_commands_of_all_others() {
         "\"AUTH\" \"(redacted)\" \"(redacted)\"",
     ];
     assert_eq!(seen, wanted, "MONITOR does not show the commands");
+    // A transaction that is refused ends for the monitor, too.
+    for words in [&[&b"MULTI"[..]][..], &[b"NOTHING"], &[b"EXEC"]] {
+        other.send(command(words));
+    }
+    let seen = lines(&mut monitor, 2);
+    assert!(seen[0].ends_with("\"MULTI\"") && seen[1].ends_with("\"EXEC\""), "{seen:?}");
     // The commands of a script come behind its call.
     #[cfg(feature = "scripts")]
     {

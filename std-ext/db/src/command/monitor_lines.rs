@@ -33,7 +33,7 @@ pub(super) fn show(
             }
             show_one(diagnostics, connection, spec, arguments);
         }
-        Some(_) if matches!(spec.id, Id::Discard | Id::Reset | Id::Quit) => {
+        Some(_) if matches!(spec.id, Id::Exec | Id::Discard | Id::Reset | Id::Quit) => {
             show_one(diagnostics, connection, spec, arguments);
         }
         Some(_) => {}
