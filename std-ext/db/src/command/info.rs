@@ -67,6 +67,9 @@ fn server(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let run = std::env::current_exe().map(|file| file.to_string_lossy().into_owned());
     out.line("redis_version", COMPATIBLE);
+    // As a release of Redis has them: tools look for the lines.
+    out.line("redis_git_sha1", "00000000");
+    out.line("redis_git_dirty", 0);
     out.line("hedgerow_db_version", env!("CARGO_PKG_VERSION"));
     let clustered = execution.group().is_some();
     out.line("redis_mode", if clustered { "cluster" } else { "standalone" });
