@@ -105,7 +105,7 @@ impl Host for LockedHost<'_, '_, '_, '_> {
             .ok_or_else(|| "ERR Unknown Redis command called from script".to_owned())
             .and_then(|spec| self.execute(spec, arguments, protocol, out));
         if let Err(error) = &called {
-            let meter = &mut self.execution.meter;
+            let meter = &mut *self.execution.meter;
             meter.diagnostics.count_error(error.as_bytes());
             if let Some(spec) = spec {
                 meter.reject(number(spec.id, arguments));
