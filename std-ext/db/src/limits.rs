@@ -331,11 +331,21 @@ mod tests {
     /// `tests/clients/redis_py_suite.py` compares with.
     #[test]
     fn the_page_counts_failing_redis_py_tests() {
+        assert_counted("redis_py_suite", "functions");
+    }
+
+    /// The same for Redis's own tests.
+    #[test]
+    fn the_page_counts_failing_tests_of_redis() {
+        assert_counted("redis_tcl_suite", "tests");
+    }
+
+    fn assert_counted(suite: &str, unit: &str) {
         let read = |file: &str| {
             std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
         };
-        let list = read("tests/clients/redis_py_suite.txt");
-        let mut table = String::from("| why they fail | functions |\n|---|---|\n");
+        let list = read(&format!("tests/clients/{suite}.txt"));
+        let mut table = format!("| why they fail | {unit} |\n|---|---|\n");
         let mut names = Vec::new();
         for group in list.split("\n# ").skip(1) {
             let mut lines = group.lines().filter(|line| !line.is_empty());

@@ -169,8 +169,10 @@ fn byte_of(bit: u64) -> usize {
 pub enum Query {
     /// Its value: [`Answer::Bytes`] or [`Answer::Nil`].
     Value,
-    /// Whether it exists: [`Answer::Int`] 1 or 0.
+    /// Whether it exists: [`Answer::Int`] 1 or 0. The key does not count as used.
     Exists,
+    /// As [`Exists`](Self::Exists), but the key counts as used.
+    Touch,
     /// The length of its value in bytes: [`Answer::Int`], 0 if the key is missing.
     Length,
     /// The bytes between two offsets, both inclusive, as Redis's GETRANGE: a negative offset counts from the end.

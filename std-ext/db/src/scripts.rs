@@ -106,6 +106,11 @@ impl Scripts {
         true
     }
 
+    /// Returns the number of texts.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.texts).by_id.len()
+    }
+
     /// Forgets all texts.
     pub(crate) fn clear(&self) {
         *lock(&self.texts) = Texts::default();

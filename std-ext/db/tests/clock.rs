@@ -209,3 +209,24 @@ fn a_step_back_on_a_full_disk_is_repeated() {
     let db = Db::open(options).unwrap();
     assert_eq!(db.get("key").unwrap().as_deref(), Some(&b"1"[..]));
 }
+
+/// As redis-server 7.0.15: a command that asks about a key is no use of it, except TOUCH.
+#[test]
+fn a_question_is_no_use_of_a_key() {
+    let (clock, folder) = (Clock::at(START), folder());
+    let server = Running::over(clock.open(folder.path()), |_| {});
+    let mut client = server.client();
+    exchange(&mut client, &[("SET rose red", "+OK")]);
+    clock.set(START + 5 * SECOND);
+    exchange(
+        &mut client,
+        &[
+            ("TTL rose", ":-1"),
+            ("TYPE rose", "+string"),
+            ("EXISTS rose none rose", ":2"),
+            ("OBJECT IDLETIME rose", ":5"),
+            ("TOUCH rose none", ":1"),
+            ("OBJECT IDLETIME rose", ":0"),
+        ],
+    );
+}

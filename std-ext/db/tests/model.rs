@@ -132,7 +132,7 @@ impl Model {
     fn read(&self, key: &[u8], query: Query) -> Kept {
         let found = self.0.get(key);
         match query {
-            Query::Exists => Kept::Int(found.is_some().into()),
+            Query::Exists | Query::Touch => Kept::Int(found.is_some().into()),
             Query::Length => Kept::Int(found.map_or(0, |(value, _)| value.len() as i64)),
             Query::Expiry => found.map_or(Kept::Nothing, |(_, end)| Kept::Lives(*end)),
             Query::Range(from, to) => {
@@ -404,7 +404,15 @@ fn any_query(random: &mut Random) -> Query {
     if random.below(3) == 0 {
         return model_bits::any_query(random);
     }
-    random.of(&[Query::Value, Query::Pieces, Query::Exists, Query::Length, Query::Expiry, part])
+    random.of(&[
+        Query::Value,
+        Query::Pieces,
+        Query::Exists,
+        Query::Touch,
+        Query::Length,
+        Query::Expiry,
+        part,
+    ])
 }
 
 fn answers(session: &mut Session, requests: &[Request<'_>]) -> Vec<Kept> {

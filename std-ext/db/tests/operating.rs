@@ -18,6 +18,13 @@ fn lines(client: &mut Client, count: usize) -> Vec<String> {
     (0..count).map(|_| line()).collect()
 }
 
+/// Returns the line of INFO that counts the clients whose next command waits.
+fn held(client: &mut Client) -> String {
+    client.send(command(&[b"INFO", b"clients"]));
+    let lines = lines(client, 8);
+    lines.into_iter().find(|line| line.starts_with("blocked_clients:")).expect("a line of INFO")
+}
+
 #[test]
 fn a_paused_client_is_answered_when_the_pause_ends() {
     let server = Running::new(|config| config.threads = 2);
@@ -30,9 +37,15 @@ fn a_paused_client_is_answered_when_the_pause_ends() {
     until(|| server.watcher.buffers() > 0);
     operator.send(command(&[b"GET", b"rose"]));
     operator.expect(b"$-1\r\n");
+    let is_held = |_| held(&mut operator) == "blocked_clients:1";
+    assert!(
+        (0..10_000).any(is_held),
+        "a client is not counted that waits for the end of the pause"
+    );
     operator.send(command(&[b"CLIENT", b"UNPAUSE"]));
     operator.expect(b"+OK\r\n");
     other.expect(b"+OK\r\n$3\r\nred\r\n");
+    assert_eq!(held(&mut operator), "blocked_clients:0");
 }
 
 #[test]
@@ -120,6 +133,21 @@ fn a_monitor_sees_the_commands_of_all_others() {
         "\"AUTH\" \"(redacted)\" \"(redacted)\"",
     ];
     assert_eq!(seen, wanted, "MONITOR does not show the commands");
+    // A transaction that is refused ends for the monitor, too.
+    for words in [&[&b"MULTI"[..]][..], &[b"NOTHING"], &[b"EXEC"]] {
+        other.send(command(words));
+    }
+    let seen = lines(&mut monitor, 2);
+    assert!(seen[0].ends_with("\"MULTI\"") && seen[1].ends_with("\"EXEC\""), "{seen:?}");
+    // The commands of a script come behind its call.
+    #[cfg(feature = "scripts")]
+    {
+        let script = b"redis.pcall('get') return redis.call('set', KEYS[1], 'blue')";
+        other.send(command(&[b"EVAL", script, b"1", b"rose"]));
+        let seen = lines(&mut monitor, 2);
+        assert!(seen[0].contains("\"EVAL\" "), "{seen:?}");
+        assert!(seen[1].ends_with("[0 lua] \"set\" \"rose\" \"blue\""), "{seen:?}");
+    }
     // After RESET it sees nothing more.
     monitor.send(command(&[b"RESET"]));
     monitor.expect(b"+RESET\r\n");

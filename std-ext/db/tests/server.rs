@@ -257,6 +257,11 @@ fn settings_are_shown_and_modifiable_ones_changed() {
     client.expect(b"*2\r\n$9\r\nmaxmemory\r\n$9\r\n104857600\r\n");
     assert_eq!(db.stats().max_memory, 100 << 20);
     assert_eq!(db.eviction(), hedgerow_db::options::Eviction::Lru);
+    // An older name of a setting.
+    client.send(b"CONFIG SET lua-time-limit 77\r\nCONFIG GET LUA*\r\n");
+    client.expect(b"+OK\r\n*2\r\n$14\r\nlua-time-limit\r\n$2\r\n77\r\n");
+    client.send(b"CONFIG GET busy-reply-threshold\r\n");
+    client.expect(b"*2\r\n$20\r\nbusy-reply-threshold\r\n$2\r\n77\r\n");
     client.send(b"CONFIG SET maxclients 1\r\n");
     client.expect(b"+OK\r\n");
     server.client().expect(b"-ERR max number of clients reached\r\n");

@@ -14,6 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 use support::{Running, bulk, command, until};
 
 const ACCOUNTS: u16 = 6;
@@ -544,4 +545,25 @@ fn closures_keep_expirations_and_databases() {
     db.transaction(|tx| tx.delete("n").and_then(|()| tx.add("n", 1))).unwrap();
     assert_eq!(expires_at(&db, b"n"), None);
     assert_eq!(db.get("n").unwrap().as_deref(), Some(&b"1"[..]));
+}
+
+#[test]
+fn an_expired_key_does_not_change_by_a_swap_of_databases() {
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    for (watched, other) in
+        [("SET x a PX 1", ""), ("", "SET x b PX 1"), ("SET x a PX 1", "SET x b PX 1")]
+    {
+        client.send(b"FLUSHALL\r\nSELECT 0\r\n");
+        client.expect(b"+OK\r\n+OK\r\n");
+        for (database, line) in [(0, other), (1, watched)] {
+            if !line.is_empty() {
+                client.send(format!("SELECT {database}\r\n{line}\r\n"));
+                client.expect(b"+OK\r\n+OK\r\n");
+            }
+        }
+        thread::sleep(Duration::from_millis(3));
+        client.send(b"SELECT 1\r\nWATCH x\r\nSWAPDB 0 1\r\nMULTI\r\nPING\r\nEXEC\r\n");
+        client.expect(b"+OK\r\n+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+    }
 }

@@ -42,6 +42,9 @@ const HELP: [&str; 9] = [
     "    Rewrite the configuration file.",
 ];
 
+/// An older name of a setting, by which Redis shows and changes it, too.
+const ALIAS: (&str, &str) = ("lua-time-limit", "busy-reply-threshold");
+
 /// A change of a setting of the database itself.
 enum DbSetting {
     MaxMemory(usize),
@@ -102,7 +105,7 @@ impl<'a> Execution<'_, 'a> {
         let mut each = |name: &str, value: &str| each_setting(name, value.as_bytes());
         each("maxmemory", &db.stats().max_memory.to_string());
         each("maxmemory-policy", db.eviction().name());
-        each("databases", "1");
+        each("databases", &options.databases.to_string());
         each("proto-max-bulk-len", &crate::resp::parse::LONGEST_ARGUMENT.to_string());
         // Snapshots depend on the log's size, not on time.
         each("save", "");
@@ -142,12 +145,18 @@ impl<'a> Execution<'_, 'a> {
     /// Returns the settings whose names match one of the patterns, and their values.
     fn matching(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
         let mut found: Vec<(String, Vec<u8>)> = Vec::new();
-        let mut each = |name: &str, value: &[u8]| {
+        let mut add = |name: &str, value: &[u8]| {
             let wanted =
                 patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
             // The database's own settings come first, and the server's copies of them are skipped.
             if wanted && found.iter().all(|(other, _)| other != name) {
                 found.push((name.to_owned(), value.to_owned()));
+            }
+        };
+        let mut each = |name: &str, value: &[u8]| {
+            add(name, value);
+            if name == ALIAS.1 {
+                add(ALIAS.0, value);
             }
         };
         self.db_settings(&mut each);
@@ -179,7 +188,10 @@ impl<'a> Execution<'_, 'a> {
         let mut names: Vec<String> = Vec::new();
         let mut changes = Vec::new();
         for [name, value] in pairs {
-            let name = String::from_utf8_lossy(shown(name, 128)).to_ascii_lowercase();
+            let mut name = String::from_utf8_lossy(shown(name, 128)).to_ascii_lowercase();
+            if name == ALIAS.0 {
+                ALIAS.1.clone_into(&mut name);
+            }
             if names.contains(&name) {
                 return Err(failed(&name, "duplicate parameter"));
             }

@@ -4,13 +4,19 @@
 use crate::command::arguments::{CommandError, is, shown};
 use crate::command::diagnostics::DebugAccess;
 use crate::command::execute::Execution;
+use crate::resp::Protocol;
+use crate::resp::write::Writer;
 use std::time::Duration;
 
-const HELP: [&str; 8] = [
+const HELP: [&str; 12] = [
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "ERROR <string>",
     "    Return a Redis protocol error with <string> as message. Useful for clients",
     "    unit tests to simulate Redis errors.",
+    "PROTOCOL <type>",
+    "    Reply with a test value of the specified type. <type> can be: string,",
+    "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
+    "    true, false.",
     "SLEEP <seconds>",
     "    Stop the thread that serves this connection for <seconds>. Decimals allowed.",
     "SET-ACTIVE-EXPIRE <0|1>",
@@ -45,6 +51,10 @@ impl<'a> Execution<'_, 'a> {
             [name, message] if is(name, "error") => {
                 return Err(String::from_utf8_lossy(message).into_owned().into());
             }
+            [name, kind] if is(name, "protocol") => {
+                let kind = String::from_utf8_lossy(kind).to_ascii_lowercase();
+                self.reply(|out| sample(&kind, out));
+            }
             [name, _] if is(name, "set-active-expire") => self.reply(|out| out.ok()),
             [name] if is(name, "help") => self.help(&HELP),
             [name, ..] => {
@@ -57,6 +67,59 @@ impl<'a> Execution<'_, 'a> {
             [] => {}
         }
         Ok(())
+    }
+}
+
+/// Replies a value of this type, as Redis does.
+#[expect(clippy::approx_constant, reason = "the number of Redis, which is not pi")]
+fn sample(kind: &str, out: &mut Writer<'_>) {
+    match kind {
+        "string" => out.bulk(b"Hello World"),
+        "integer" => out.integer(12345),
+        "double" => out.double(3.141),
+        "bignum" => out.big_number("1234567999999999999999999999999999999"),
+        "null" => out.null(),
+        "array" | "set" => {
+            if kind == "set" {
+                out.set(3);
+            } else {
+                out.array(3);
+            }
+            (0..3).for_each(|n| out.integer(n));
+        }
+        "map" => {
+            out.map(3);
+            for n in 0..3 {
+                out.integer(n);
+                out.boolean(n == 1);
+            }
+        }
+        "attrib" => {
+            // No other reply has an attribute, and RESP2 knows none.
+            if out.protocol() == Protocol::Three {
+                out.raw(b"|1\r\n");
+                out.bulk(b"key-popularity");
+                out.array(2);
+                out.bulk(b"key:123");
+                out.integer(90);
+            }
+            out.bulk(b"Some real reply following the attribute");
+        }
+        "push" if out.protocol() == Protocol::Two => {
+            out.error("ERR RESP2 is not supported by this command");
+        }
+        "push" => {
+            out.push(2);
+            out.bulk(b"server-cpu-usage");
+            out.integer(42);
+            out.bulk(b"Some real reply following the push reply");
+        }
+        "verbatim" => out.verbatim(*b"txt", b"This is a verbatim\nstring"),
+        "true" | "false" => out.boolean(kind == "true"),
+        _ => out.error(
+            "ERR Wrong protocol type name. Please use one of the following: \
+             string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+        ),
     }
 }
 
@@ -88,6 +151,63 @@ mod tests {
             ("[::2]:1", false),
         ] {
             assert_eq!(is_local(address), local, "{address}");
+        }
+    }
+    /// The replies of redis-server 7.0.15 in RESP2 and RESP3.
+    const SAMPLES: [(&str, &str, &str); 13] = [
+        ("string", "$11\r\nHello World\r\n", ""),
+        ("INTEGER", ":12345\r\n", ""),
+        ("double", "$5\r\n3.141\r\n", ",3.141\r\n"),
+        ("null", "$-1\r\n", "_\r\n"),
+        ("array", "*3\r\n:0\r\n:1\r\n:2\r\n", ""),
+        ("set", "*3\r\n:0\r\n:1\r\n:2\r\n", "~3\r\n:0\r\n:1\r\n:2\r\n"),
+        (
+            "map",
+            "*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n",
+            "%3\r\n:0\r\n#f\r\n:1\r\n#t\r\n:2\r\n#f\r\n",
+        ),
+        (
+            "attrib",
+            "$39\r\nSome real reply following the attribute\r\n",
+            "|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n\
+             $39\r\nSome real reply following the attribute\r\n",
+        ),
+        (
+            "push",
+            "-ERR RESP2 is not supported by this command\r\n",
+            ">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n\
+             $40\r\nSome real reply following the push reply\r\n",
+        ),
+        (
+            "verbatim",
+            "$25\r\nThis is a verbatim\nstring\r\n",
+            "=29\r\ntxt:This is a verbatim\nstring\r\n",
+        ),
+        ("true", ":1\r\n", "#t\r\n"),
+        (
+            "bignum",
+            "$37\r\n1234567999999999999999999999999999999\r\n",
+            "(1234567999999999999999999999999999999\r\n",
+        ),
+        (
+            "rose",
+            "-ERR Wrong protocol type name. Please use one of the following: \
+             string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false\r\n",
+            "",
+        ),
+    ];
+
+    #[test]
+    fn there_is_a_reply_of_each_type() {
+        let mut client = Client::new();
+        client.command("CONFIG SET enable-debug-command yes");
+        for (protocol, of) in [("2", 0), ("3", 1)] {
+            client.command(&format!("HELLO {protocol}"));
+            for (kind, two, three) in SAMPLES {
+                let wanted = if of == 1 && !three.is_empty() { three } else { two };
+                let reply = client.send(format!("DEBUG PROTOCOL {kind}\r\n").as_bytes());
+                assert_eq!(String::from_utf8_lossy(&reply), wanted, "{kind}");
+            }
         }
     }
 }

@@ -77,7 +77,8 @@ impl<'a> Execution<'_, 'a> {
             }
             Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
             Id::Exists | Id::Touch => {
-                batch.multi_read(&arguments[1..], Query::Exists, ReplyKind::Sum);
+                let query = if id == Id::Touch { Query::Touch } else { Query::Exists };
+                batch.multi_read(&arguments[1..], query, ReplyKind::Sum);
             }
             Id::MGet => batch.multi_read(&arguments[1..], Query::Pieces, ReplyKind::Values),
             Id::MSet => self.mset(arguments, "mset")?,

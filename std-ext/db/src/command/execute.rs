@@ -288,7 +288,8 @@ impl<'a> Execution<'_, 'a> {
                 self.next = NextStep::Drop;
             }
             if !self.batch.failures.is_empty() {
-                self.count_failures();
+                let mut failures = std::mem::take(&mut self.batch.failures);
+                self.count_failures(&mut failures);
             }
             self.lap(self.start);
         }

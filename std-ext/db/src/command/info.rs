@@ -67,6 +67,9 @@ fn server(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let run = std::env::current_exe().map(|file| file.to_string_lossy().into_owned());
     out.line("redis_version", COMPATIBLE);
+    // As a release of Redis has them: tools look for the lines.
+    out.line("redis_git_sha1", "00000000");
+    out.line("redis_git_dirty", 0);
     out.line("hedgerow_db_version", env!("CARGO_PKG_VERSION"));
     let clustered = execution.group().is_some();
     out.line("redis_mode", if clustered { "cluster" } else { "standalone" });
@@ -84,12 +87,12 @@ fn server(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &
     out.line("server_threads", server.threads);
 }
 
-fn clients(_: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
+fn clients(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     out.lines(&[
         ("connected_clients", server.clients),
         ("cluster_connections", 0),
         ("maxclients", server.max_clients),
-        ("blocked_clients", 0),
+        ("blocked_clients", execution.meter.diagnostics.held_clients()),
         ("tracking_clients", 0),
     ]);
 }
@@ -104,6 +107,8 @@ fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, ou
     out.line("used_memory_dataset", stats.memory);
     out.line("mem_clients_normal", server.buffers);
     out.bytes("total_system_memory", system_memory());
+    #[cfg(feature = "scripts")]
+    out.line("number_of_cached_scripts", execution.db.scripts().count());
     out.bytes("maxmemory", stats.max_memory);
     out.line("maxmemory_policy", execution.db.eviction().name());
     out.line("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));

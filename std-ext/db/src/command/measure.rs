@@ -25,6 +25,12 @@ fn is_brief(id: Id) -> bool {
     matches!(id, Id::Ping | Id::Echo | Id::Time | Id::Select | Id::Multi | Id::Object | Id::Memory)
 }
 
+/// Returns whether Redis refuses a command for this before it executes it, so that it counts as rejected.
+fn is_rejection(error: RequestError) -> bool {
+    use RequestError::{LogFull, LogUnavailable, NotPrimary, OutOfMemory, SlotNotOwned};
+    matches!(error, OutOfMemory | LogUnavailable | LogFull | NotPrimary | SlotNotOwned)
+}
+
 impl Execution<'_, '_> {
     /// Counts a command that was dispatched outside of a batch, or has subcommands.
     pub(super) fn count_measured(&mut self, id: Id, arguments: &[&[u8]]) {
@@ -43,11 +49,15 @@ impl Execution<'_, '_> {
         self.error(error);
     }
 
-    /// Counts the errors among the replies of a batch.
+    /// Counts the errors among the replies of a batch, and removes them.
     #[cold]
-    pub(super) fn count_failures(&mut self) {
-        for (number, error) in std::mem::take(&mut self.batch.failures) {
-            self.meter.fail(number.into());
+    pub(super) fn count_failures(&mut self, failures: &mut Vec<(u16, RequestError)>) {
+        for (number, error) in failures.drain(..) {
+            if is_rejection(error) {
+                self.meter.reject_counted(number.into());
+            } else {
+                self.meter.fail(number.into());
+            }
             self.meter.diagnostics.count_error(match error {
                 RequestError::NotPrimary | RequestError::SlotNotOwned => b"MOVED",
                 _ => error_text(error).as_bytes(),

@@ -235,3 +235,44 @@ fn histograms_count_calls_by_their_latency() {
     );
     assert!(client.command("LATENCY HISTOGRAM config").contains("$16 config|resetstat"));
 }
+
+#[test]
+fn commands_that_memory_has_no_room_for_are_rejected() {
+    let mut client = Client::new();
+    client.command("CONFIG SET maxmemory 1");
+    let replies = client.send(b"SET a b\r\nGET a\r\n");
+    assert!(replies.starts_with(b"-OOM ") && replies.ends_with(b"$-1\r\n"));
+    assert_eq!(calls(&mut client, "set"), [0, 1, 0], "a command is executed that was refused");
+    assert_eq!(calls(&mut client, "get"), [1, 0, 0]);
+    client.command("SET a b");
+    assert_eq!(calls(&mut client, "set"), [0, 2, 0]);
+    assert_eq!(info(&mut client, "errorstats", "errorstat_OOM").as_deref(), Some("count=2"));
+}
+
+/// As redis-server 7.0.15 counts them.
+#[test]
+#[cfg(feature = "scripts")]
+fn errors_of_scripts_are_counted_once() {
+    let mut client = Client::new();
+    client.command("SET a b");
+    let caught = "redis.pcall('incr', KEYS[1]) redis.pcall('nothing') redis.pcall('incr')";
+    client.command(&format!("EVAL \"{caught} return 1\" 1 a"));
+    let errors = |client: &mut Client| info(client, "errorstats", "errorstat_ERR");
+    assert_eq!(errors(&mut client).as_deref(), Some("count=3"));
+    assert_eq!(calls(&mut client, "incr"), [1, 1, 1]);
+    assert_eq!(calls(&mut client, "eval"), [1, 0, 0], "a script has failed that caught its errors");
+    // The error ends the script, and is returned by the next one.
+    client.command("EVAL \"return redis.call('incr', KEYS[1])\" 1 a");
+    client.command("EVAL \"return redis.pcall('incr', KEYS[1])\" 1 a");
+    assert_eq!(errors(&mut client).as_deref(), Some("count=5"), "an error is counted twice");
+    assert_eq!(calls(&mut client, "eval"), [3, 0, 2]);
+    // Errors of the scripts' own.
+    client.command("EVAL \"return redis.error_reply('MINE is one')\" 0");
+    client.command("EVAL \"error('no command')\" 0");
+    client.send(b"MULTI\r\nEVAL \"return redis.error_reply('MINE is one')\" 0\r\nEXEC\r\n");
+    assert_eq!(info(&mut client, "errorstats", "errorstat_MINE").as_deref(), Some("count=2"));
+    assert_eq!(errors(&mut client).as_deref(), Some("count=6"));
+    assert_eq!(calls(&mut client, "eval")[2], 5);
+    // `error_reply` of the transaction is the text of the fourth script.
+    assert_eq!(info(&mut client, "memory", "number_of_cached_scripts").as_deref(), Some("5"));
+}

@@ -76,6 +76,7 @@ pub(crate) use command_stats::command_times;
 pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
 pub use diagnostics::Diagnostics;
+pub(crate) use diagnostics::HeldClient;
 pub use execute::{NextStep, Outcome, process_input};
 pub(crate) use first_key::first_key;
 #[cfg(feature = "cli")]

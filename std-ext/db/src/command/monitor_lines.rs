@@ -6,6 +6,7 @@ use crate::command::redact::redacted;
 use crate::command::subcommands;
 use crate::command::table::{CommandSpec, Id};
 use crate::pubsub::Message;
+use std::borrow::Cow;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -32,11 +33,22 @@ pub(super) fn show(
             }
             show_one(diagnostics, connection, spec, arguments);
         }
-        Some(_) if matches!(spec.id, Id::Discard | Id::Reset | Id::Quit) => {
+        Some(_) if matches!(spec.id, Id::Exec | Id::Discard | Id::Reset | Id::Quit) => {
             show_one(diagnostics, connection, spec, arguments);
         }
         Some(_) => {}
     }
+}
+
+/// Shows a command that a script of this connection will execute.
+#[cfg(feature = "scripts")]
+pub(super) fn show_called(
+    diagnostics: &Diagnostics,
+    connection: &Connection,
+    spec: &CommandSpec,
+    arguments: &[&[u8]],
+) {
+    show_of(diagnostics, (connection.database, "lua"), spec, arguments);
 }
 
 fn show_one(
@@ -45,24 +57,38 @@ fn show_one(
     spec: &CommandSpec,
     arguments: &[&[u8]],
 ) {
+    show_of(diagnostics, (connection.database, &source(&connection.address)), spec, arguments);
+}
+
+fn show_of(
+    diagnostics: &Diagnostics,
+    source: (u16, &str),
+    spec: &CommandSpec,
+    arguments: &[&[u8]],
+) {
     let part = arguments.get(1).filter(|_| subcommands::of(spec).next().is_some());
     let part = part.and_then(|part| subcommands::find(arguments[0], part));
     // Redis does not show commands of administrators.
     if !part.unwrap_or(spec).has_flag("admin") {
-        diagnostics.show_to_monitors(&Message::line(&line(connection, arguments)));
+        diagnostics.show_to_monitors(&Message::line(&line(source, arguments)));
     }
 }
 
-/// Formats a request, without the first byte of the reply.
-fn line(connection: &Connection, arguments: &[&[u8]]) -> Vec<u8> {
-    let (address, database) = (&*connection.address, connection.database);
+/// Returns an address as a line shows it.
+fn source(address: &str) -> Cow<'_, str> {
+    if address.starts_with('/') {
+        Cow::Owned(format!("unix:{}", address.trim_end_matches(":0")))
+    } else {
+        Cow::Borrowed(address)
+    }
+}
+
+/// Formats a request to a database, without the first byte of the reply.
+fn line((database, source): (u16, &str), arguments: &[&[u8]]) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut line = Vec::new();
-    let unix = if address.starts_with('/') { "unix:" } else { "" };
-    let address = if unix.is_empty() { address } else { address.trim_end_matches(":0") };
     // Writing to memory does not fail.
-    let _ =
-        write!(line, "{}.{:06} [{database} {unix}{address}]", now.as_secs(), now.subsec_micros());
+    let _ = write!(line, "{}.{:06} [{database} {source}]", now.as_secs(), now.subsec_micros());
     for argument in redacted(arguments) {
         line.extend_from_slice(b" \"");
         escape(&argument[..argument.len().min(MAX_BYTES)], &mut line);
@@ -99,13 +125,8 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_redis() {
-        let connection = |address: &str| {
-            let mut connection = Connection::new(1, address.to_owned(), String::new(), false);
-            connection.database = 3;
-            connection
-        };
         let shown = |address: &str, words: &[&[u8]]| {
-            let line = String::from_utf8(line(&connection(address), words)).unwrap();
+            let line = String::from_utf8(line((3, &source(address)), words)).unwrap();
             let (time, rest) = line.split_once(' ').unwrap();
             let (seconds, micros) = time.split_once('.').unwrap();
             assert!(seconds.parse::<u64>().unwrap() > 1_600_000_000 && micros.len() == 6, "{line}");

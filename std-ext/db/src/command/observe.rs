@@ -54,9 +54,7 @@ fn is_held(
     let writes = match spec.id {
         Id::Exec => connection.queue.as_ref().is_some_and(|queue| queue.writes()),
         // Queueing a command changes nothing.
-        _ => {
-            connection.queue.is_none() && (spec.has_flag("write") || spec.has_flag("may_replicate"))
-        }
+        _ => connection.queue.is_none() && spec.is_held_as_write(arguments),
     };
     !ends_pause && (kind == PauseKind::All || writes)
 }

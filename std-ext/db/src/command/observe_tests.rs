@@ -18,6 +18,18 @@ fn a_pause_of_writes_holds_writes() {
         assert_eq!(reply, held, "{write} is executed during a pause");
     }
     assert_eq!(sent(&mut client, b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n"), held);
+    // They would reach replicas, or may write.
+    for request in
+        ["PFCOUNT a", "PUBLISH news 1", "SPUBLISH news 1", "EVAL 'return 1' 0", "EVALSHA ab 0"]
+    {
+        let reply = sent(&mut client, format!("{request}\r\n").as_bytes());
+        assert_eq!(reply, held, "{request} is executed during a pause");
+    }
+    #[cfg(feature = "scripts")]
+    for request in ["EVAL_RO 'return 1' 0", "EVAL \"#!lua flags=no-writes\\nreturn 1\" 0"] {
+        let reply = sent(&mut client, format!("{request}\r\n").as_bytes());
+        assert_eq!(reply.as_deref(), Some(":1\r\n"), "{request}");
+    }
     for (request, reply) in [
         ("GET a", "$-1\r\n"),
         ("PING", "+PONG\r\n"),

@@ -72,8 +72,8 @@ impl Queue {
 
     /// Returns whether one of the commands changes something.
     pub(super) fn writes(&self) -> bool {
-        let writes = |spec: &CommandSpec| spec.has_flag("write") || spec.has_flag("may_replicate");
-        self.commands.iter().any(|(spec, _)| writes(spec))
+        let all = self.arguments();
+        self.commands(&all).iter().any(|(spec, arguments)| spec.is_held_as_write(arguments))
     }
 
     /// Returns whether a command was refused.

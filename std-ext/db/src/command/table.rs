@@ -148,6 +148,22 @@ impl CommandSpec {
         self.flags.split(' ').any(|flag| flag == name)
     }
 
+    /// Returns whether a pause of writes holds the command, as in Redis: it changes something, is a script that may, or
+    /// would reach replicas.
+    pub(crate) fn is_held_as_write(&self, arguments: &[&[u8]]) -> bool {
+        match self.id {
+            Id::PfCount | Id::Publish | Id::SPublish | Id::EvalSha => true,
+            Id::Eval => {
+                #[cfg(feature = "scripts")]
+                let reads_only = super::script::declares_no_writes(arguments[1]);
+                #[cfg(not(feature = "scripts"))]
+                let reads_only = arguments.is_empty();
+                !reads_only
+            }
+            _ => self.has_flag("write"),
+        }
+    }
+
     /// Returns whether the command reads or changes keys of the selected database.
     pub(crate) fn accesses_keys(&self) -> bool {
         let flagged = self.has_flag("readonly") || self.has_flag("write");

@@ -150,11 +150,9 @@ impl<'a> Execution<'_, 'a> {
             Executed::Conflict => self.reply(|out| out.null_array()),
             Executed::Refused(error) => result = Err(error),
         }
-        let failures = std::mem::take(&mut batch.failures);
+        self.count_failures(&mut batch.failures);
         batch.clear();
         self.batch = batch.emptied();
-        self.batch.failures = failures;
-        self.count_failures();
         result
     }
 

@@ -244,8 +244,7 @@ impl Config {
         server.protected_mode = self.flag("protected-mode");
         server.settings = self.all().map(|(name, value)| (name.into(), value.into())).collect();
         // Settings of Redis that clients read, although nothing can be set here.
-        let read_only =
-            [("save", ""), ("databases", "1"), ("cluster-enabled", self.get("cluster"))];
+        let read_only = [("save", ""), ("cluster-enabled", self.get("cluster"))];
         for (name, value) in read_only {
             server.settings.push((name.to_owned(), value.to_owned()));
         }

@@ -1,6 +1,7 @@
 //! Tests of all sources together, and of the texts that are made from the table.
 
 use super::*;
+use crate::config::value::Kind;
 use crate::log::Fsync;
 use crate::options::Eviction;
 use std::fs;
@@ -484,4 +485,18 @@ fn committed_files_match_the_table() {
     assert!(text == sample(), "hedgerow-db.conf is not what `hedgerow-db --sample` shows");
     let text = fs::read_to_string(root.join("docs/configuration.md")).unwrap();
     assert!(text.contains(&page()), "docs/configuration.md does not hold:\n{}", page());
+}
+
+/// As redis-server 7.0.15 shows them.
+#[test]
+fn percentiles_have_six_digits() {
+    for (given, shown) in [
+        ("0.0 50.10 99.999 100.0", "0 50.1 99.999 100"),
+        ("33.333333333333", "33.333333"),
+        ("1e1", "10"),
+        ("", ""),
+    ] {
+        assert_eq!(Kind::Percentiles.parse(given).as_deref(), Ok(shown));
+    }
+    assert!(Kind::Percentiles.parse("50 101").is_err());
 }

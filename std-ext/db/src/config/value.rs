@@ -85,11 +85,14 @@ impl Kind {
                 number.map(|n: i64| n.to_string()).ok_or_else(expected)
             }
             Self::Percentiles => {
-                let is_percentage =
-                    |word: &str| word.parse::<f64>().is_ok_and(|n| (0.0..=100.0).contains(&n));
-                let words: Vec<&str> = value.split_whitespace().collect();
-                let fine = words.iter().all(|word| is_percentage(word));
-                fine.then(|| words.join(" ")).ok_or_else(expected)
+                let percentage = |word: &str| {
+                    let number = word.parse::<f64>().ok().filter(|n| (0.0..=100.0).contains(n))?;
+                    // As Redis shows it, which keeps six digits.
+                    let digits = format!("{number:.6}");
+                    Some(digits.trim_end_matches('0').trim_end_matches('.').to_owned())
+                };
+                let words: Option<Vec<String>> = value.split_whitespace().map(percentage).collect();
+                words.map(|words| words.join(" ")).ok_or_else(expected)
             }
             Self::NumberOrAuto { .. } if lower == "auto" => Ok(lower),
             Self::NumberOrAuto { min, max } => {

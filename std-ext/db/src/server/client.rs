@@ -5,7 +5,7 @@ use super::client_list::ClientList;
 use super::output::{Allowed, Output};
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
-use crate::command::{self, Connection, NextStep};
+use crate::command::{self, Connection, HeldClient, NextStep};
 use crate::limits::{OUTPUT_PAUSE, UNAUTHENTICATED_OUTPUT_PAUSE};
 use crate::log::{Evaluated, Lsn};
 use crate::pubsub::Subscriptions;
@@ -92,7 +92,7 @@ pub(super) struct Client {
     /// `input` may hold complete requests that were left for another cycle.
     backlog: bool,
     /// The next command waits because the clients are paused (CLIENT PAUSE).
-    held: bool,
+    held: Option<HeldClient>,
     /// The socket accepts no more output at the moment.
     blocked: bool,
     /// The poll reports when the socket becomes writable.
@@ -140,7 +140,7 @@ impl Client {
             half_closed: false,
             input_ended: false,
             backlog: false,
-            held: false,
+            held: None,
             blocked: false,
             writable_event_requested: false,
             shutdown_cycles: None,
@@ -250,7 +250,7 @@ impl Client {
 
     /// Returns whether commands are read although replies, or the log's entries, are waiting.
     fn may_read(&self, context: &WorkerContext) -> bool {
-        if context.congested || self.held && context.clients_are_paused() {
+        if context.congested || self.held.is_some() && context.clients_are_paused() {
             return false;
         }
         let waiting = self.output.waiting();
@@ -413,7 +413,7 @@ impl Client {
     /// Executes the complete commands at the beginning of `input` as long as replies have room. Returns the number of
     /// bytes consumed.
     fn process_input(&mut self, context: &mut WorkerContext, input: &[u8]) -> usize {
-        (self.backlog, self.held) = (false, false);
+        (self.backlog, self.held) = (false, None);
         let mut used = 0;
         // Even for a stalled client that is served beyond the pause, one cycle adds no more output than the pause
         // allows.
@@ -462,7 +462,7 @@ impl Client {
                 }
             }
             if outcome.paused {
-                (self.backlog, self.held) = (true, true);
+                (self.backlog, self.held) = (true, Some(context.hold_client()));
                 break;
             }
             // Only an incomplete request is left.
@@ -627,7 +627,7 @@ impl Client {
         match self.state {
             State::Lingering(until) if now >= until => Some(Overdue::Lingered),
             // Replies that wait for the log, and commands that wait for the end of a pause, are no delay of the client.
-            State::Open | State::Closing if !self.output.is_held() && !self.held => {
+            State::Open | State::Closing if !self.output.is_held() && self.held.is_none() => {
                 let closing = self.state == State::Closing;
                 // As in Redis, a subscriber has nothing to say.
                 if !closing && self.connection.is_subscriber() {

@@ -5,7 +5,7 @@ use super::runtime_config::BufferLimits;
 use super::shared::Shared;
 use crate::Session;
 use crate::cluster::view::{Role, ViewReader};
-use crate::command::{Context, Scratch};
+use crate::command::{Context, HeldClient, Scratch};
 use crate::limits::LOG_BACKLOG;
 use crate::pubsub::Message;
 use crate::state::slots::slot;
@@ -117,6 +117,11 @@ impl WorkerContext {
             let took = self.end.saturating_duration_since(self.now);
             self.counters.latency.add(commands, took);
         }
+    }
+
+    /// Counts a client whose next command waits because the clients are paused.
+    pub(super) fn hold_client(&self) -> HeldClient {
+        self.shared.runtime_config.diagnostics().hold()
     }
 
     /// Returns whether commands of clients wait (CLIENT PAUSE).

@@ -20,6 +20,7 @@ pub(super) fn answer_query(
     let Some(record) = alive else {
         return answer(match query {
             Query::Exists
+            | Query::Touch
             | Query::Length
             | Query::Bit(_)
             | Query::CountBits(_)
@@ -43,6 +44,7 @@ pub(super) fn answer_query(
         Query::IdleTime => {
             return answer(Answer::count((used.since(record.last_access()) / 1000) as usize));
         }
+        Query::Exists => return answer(Answer::Int(1)),
         Query::MemoryUsage => return answer(Answer::count(record.memory() + 20)),
         Query::Expiry => return answer(Answer::ExpiresAt(record.expires_at())),
         Query::Prefix(most) => {
@@ -61,9 +63,12 @@ pub(super) fn answer_query(
             shard::read_part(value, cold, range, |bytes| answer(Answer::Bytes(bytes)));
         }
         Query::Length => answer(Answer::count(record.value().length())),
-        Query::Exists | Query::Prefix(_) | Query::IdleTime | Query::MemoryUsage | Query::Expiry => {
-            answer(Answer::Int(1));
-        }
+        Query::Touch
+        | Query::Exists
+        | Query::Prefix(_)
+        | Query::IdleTime
+        | Query::MemoryUsage
+        | Query::Expiry => answer(Answer::Int(1)),
         Query::Cardinality => {
             let counted = apply_hyperloglog::read(record, cold, hyperloglog::cardinality);
             answer(match counted {

@@ -64,7 +64,7 @@ impl State {
         let half = self.shards.per_keyspace();
         let (lower, upper) = cores.split_at_mut(half);
         for ((_, lower), (_, upper)) in lower.iter_mut().zip(upper) {
-            lower.swap_watched_keys(upper);
+            lower.swap_watched_keys(upper, time);
         }
         let mut entry = Vec::new();
         change::swap(one, other, &mut entry);

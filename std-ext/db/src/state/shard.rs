@@ -506,14 +506,16 @@ impl Core {
     }
 
     /// Swaps the watched keys of two shards whose databases are being swapped, and counts those as changed that exist
-    /// in one of them.
-    pub(super) fn swap_watched_keys(&mut self, other: &mut Self) {
+    /// in one of them. An expired key exists in neither, although it may not have been removed yet.
+    pub(super) fn swap_watched_keys(&mut self, other: &mut Self, time: u64) {
         if self.watched_keys.is_empty() && other.watched_keys.is_empty() {
             return;
         }
         let mut of_self = std::mem::take(&mut self.watched_keys);
         let mut of_other = std::mem::take(&mut other.watched_keys);
-        let mut exists = |key: &[u8]| self.find(key).or_else(|| other.find(key)).is_some();
+        let is_alive =
+            |core: &Self, key: &[u8]| core.find(key).is_some_and(|record| !record.is_expired(time));
+        let mut exists = |key: &[u8]| is_alive(self, key) || is_alive(other, key);
         of_self.note_where(&mut exists);
         of_other.note_where(&mut exists);
         (self.watched_keys, other.watched_keys) = (of_other, of_self);

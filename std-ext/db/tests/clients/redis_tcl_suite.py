@@ -2,17 +2,18 @@
 
     python3 std-ext/db/tests/clients/redis_tcl_suite.py PROGRAM [UNIT...]
 
-The tests are those of redis-server 7.0.15, from Debian's source package. They run against a server that they have not
-started ("external mode"), so those that start servers of their own or need a replica are skipped. The script needs
-tclsh and a registry that answers, and takes a quarter of an hour for all units.
+The tests are those of redis-server 7.0.15, from Debian's source package. The suite starts its servers itself, with
+settings of their own: it calls `src/redis-server`, which is this script again (`--as-redis-server`). Tests that need a
+replica are left out. The script needs tclsh and a registry that answers, and takes half an hour for all units.
 
     HEDGEROW_DB_REDIS_TCL  a folder that is kept, so that the next run fetches nothing
     HEDGEROW_DB_ACCEPT     1: write the list from what has failed. New lines get the reason `?`, to be replaced by hand.
 
-The list has a reason, and below it the tests that fail for it: the unit and the test's name. The script fails if a test
-fails that is not in the list, and if a test of the list runs and no longer fails. A test that fails unexpectedly is
-tried again, since some of the tests depend on the machine's speed. The suite stops a unit at some failures; then the
-tests behind it do not run, and `(the unit ends early)` stands in the list.
+The list has a reason, and below it the tests that fail for it: the unit and the test's name. Tests below a reason that
+begins with `Left out: ` do not run; `/` begins a pattern of names. The script fails if a test fails that is not in the
+list, and if a test of the list runs and no longer fails. A test that fails unexpectedly is tried again, since some of
+the tests depend on the machine's speed. The suite stops a unit at an error outside of a test; then the tests behind it
+do not run, and `(the unit ends early)` stands in the list.
 """
 
 import collections
@@ -20,23 +21,49 @@ import hashlib
 import os
 import pathlib
 import re
+import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 VERSION = "7.0.15"
 SHA256 = "4b1dc4ee6d622a09fff9c6777191209750fb5e5a725ef78ea012d6eef4c22982"
-# The units about what the database has. The others are about other types, replicas, modules and Redis's processes.
+# The units about what the database has. The others are about other types, replicas, modules, Redis's processes and
+# CLIENT TRACKING.
 UNITS = """
     acl auth bitfield bitops client-eviction dump expire hyperloglog info info-command introspection introspection-2
     keyspace latency-monitor lazyfree limits maxmemory multi networking obuf-limits other pause printver protocol pubsub
-    pubsubshard querybuf quit replybufsize scan scripting slowlog sort tracking type/incr type/string wait
+    pubsubshard querybuf quit replybufsize scan scripting slowlog sort type/incr type/string wait
 """.split()
-# Tests that need a replica or much memory are left out.
-TAGS = "-needs:repl -needs:reset -large-memory"
+# Tests that need a replica, a cluster of Redis's kind or much memory are left out.
+TAGS = "-repl -needs:repl -cluster -large-memory"
+# The settings of the suite's servers that this server has, too.
+SETTINGS = """
+    appendfsync appendonly bind busy-reply-threshold client-output-buffer-limit client-query-buffer-limit databases dir
+    enable-debug-command latency-monitor-threshold latency-tracking maxclients maxmemory maxmemory-policy
+    notify-keyspace-events port protected-mode requirepass slowlog-log-slower-than slowlog-max-len timeout unixsocket
+""".split()
+# Changes of the suite: a file, a text, and the text instead.
+PATCHES = [
+    # The unit plays everything once more with functions, which do not exist here, under the same names.
+    ("unit/scripting.tcl", "foreach is_eval {0 1} {", "foreach is_eval {1} {"),
+    # Outside of a test, an error ends the unit.
+    ("unit/scripting.tcl", "external:skip\"}} {\n    r script debug sync\n    r eval {return 'hello'} 0\n    r eval",
+     "external:skip\"}} {\n    r eval"),
+    *(("unit/scripting.tcl", f"    r debug set-disable-deny-scripts {yes}\n",
+       f"    catch {{r debug set-disable-deny-scripts {yes}}}\n") for yes in (1, 0)),
+    # A test that fails leaves its connection as the next one expects it: outside of a transaction, and in RESP2.
+    ("support/test.tcl", "            lappend ::tests_failed $details\n\n            incr ::num_failed\n            send_data",
+     "            lappend ::tests_failed $details\n            foreach {command} {{readraw 0} {deferred 0} discard {hello 2} "
+     "{client unpause} {config set maxmemory 0}} {catch {r {*}$command}}\n            incr ::num_failed\n"
+     "            send_data"),
+]
+# The suite looks for free ports from here.
+BASE_PORT = 22111
 ENDED = "(the unit ends early)"
+LEFT_OUT = "Left out: "
 LIST = pathlib.Path(__file__).with_suffix(".txt")
 # Seconds that one unit may take.
 UNIT = 600
@@ -64,53 +91,55 @@ def fetch(folder):
         got = hashlib.sha256(archive.read_bytes()).hexdigest()
         assert got == SHA256, f"{archive.name} is not the archive that the list is about: {got}"
         shutil.unpack_archive(archive, folder)
+        for name, old, new in PATCHES:
+            file = source / "tests" / name
+            text = file.read_text()
+            assert old in text, f"{name} is not the file that is to be changed"
+            file.write_text(text.replace(old, new))
     return source
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+def as_redis_server(program, words):
+    """Becomes the server, with the settings of a file for Redis that it knows too."""
+    options = []
+    if words and not words[0].startswith("-"):
+        config = pathlib.Path(words.pop(0))
+        kept = [line for line in config.read_text().splitlines() if line.split(" ")[0] in SETTINGS]
+        # A file of its own, so that the next start of the same server finds the original.
+        config.with_suffix(".kept").write_text("\n".join(kept) + "\n")
+        options = [str(config.with_suffix(".kept"))]
+    # The suite has directed the output into files, and waits for words of Redis there.
+    out, errors = (pathlib.Path(f"/proc/{os.getpid()}/fd/{number}").resolve() for number in (1, 2))
+    count = lambda file, words: file.read_text(errors="replace").count(words) if file.is_file() else 0
+    ready, busy = (out, "Press Ctrl-C to stop."), (errors, "Address already in use")
+    server, before = os.getpid(), (count(*ready), count(*busy))
+    if os.fork() == 0:
+        while os.getppid() == server and count(*ready) == before[0]:
+            time.sleep(0.02)
+        if count(*busy) > before[1]:
+            print("Failed listening on port", flush=True)
+        else:
+            print(f"# Server initialized, PID: {server}\n* Ready to accept connections", flush=True)
+        os._exit(0)
+    # Our own variables begin as the server's do, and it refuses those that it does not know.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEDGEROW_DB_")}
+    os.execve(program, [program, *options, *words], environment)
 
 
-class Server:
-    """A server without data, and with what the suite's own servers have."""
-
-    def __init__(self, program):
-        self.port, self.folder = free_port(), tempfile.mkdtemp()
-        # Our own variables begin as the server's do, and it refuses those that it does not know.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("HEDGEROW_DB_")}
-        self.process = subprocess.Popen(
-            [program, f"--port={self.port}", f"--dir={self.folder}", "--loglevel=warning",
-             "--enable-debug-command=yes"],
-            stdout=subprocess.PIPE, text=True, env=environment,
-        )
-        while (line := self.process.stdout.readline()) != "Press Ctrl-C to stop.\n":
-            assert line, "the server did not start"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        # A server that a test has ended is a failure by itself.
-        ended = self.process.poll()
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        assert ended is None, f"the server ended during the suite: {ended}"
-
-
-def play(program, source, unit):
-    """Plays a unit. Returns the tests that have passed, and those that failed with what they said first."""
+def play(program, source, unit, left_out=()):
+    """Plays a unit without some of its tests. Returns the tests that have passed, and those that failed with what they said first."""
     (source / "tests/tmp").mkdir(exist_ok=True)
-    with Server(program) as server:
-        words = ["tclsh", "tests/test_helper.tcl", "--host", "127.0.0.1", "--port", str(server.port), "--durable",
-                 "--ignore-encoding", "--ignore-digest", "--no-latency", "--clients", "1", "--timeout",
-                 str(UNIT - 60), "--tags", TAGS, "--single", f"unit/{unit}"]
-        log = source / f"log-{unit.replace('/', '-')}"
-        with open(log, "w", errors="replace") as out:
-            # It fails, since tests of the list do.
-            subprocess.run(words, cwd=source, stdout=out, stderr=out, timeout=UNIT, check=False)
+    server = source / "src/redis-server"
+    script = shlex.join([sys.executable, str(pathlib.Path(__file__).resolve()), "--as-redis-server", str(program)])
+    server.write_text(f'#!/bin/sh\nexec {script} "$@"\n')
+    server.chmod(0o755)
+    words = ["tclsh", "tests/test_helper.tcl", "--durable", "--ignore-encoding", "--ignore-digest", "--no-latency",
+             "--clients", "1", "--timeout", str(UNIT - 60), "--baseport", str(BASE_PORT), "--tags", TAGS,
+             *(word for name in left_out for word in ("--skiptest", name)), "--single", f"unit/{unit}"]
+    log = source / f"log-{unit.replace('/', '-')}"
+    with open(log, "w", errors="replace") as out:
+        # It fails, since tests of the list do.
+        subprocess.run(words, cwd=source, stdout=out, stderr=out, timeout=UNIT, check=False)
     text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace"))
     passed, failed, last = set(), {}, None
     for line in text.splitlines():
@@ -163,10 +192,12 @@ def main():
         reasons, all_failed, surprises, counted = expected(), set(), 0, collections.Counter()
         accepts = os.environ.get("HEDGEROW_DB_ACCEPT") == "1"
         for unit in units:
-            passed, failed = play(program, source, unit)
+            is_left_out = lambda name: name.startswith(f"{unit}: ") and reasons[name].startswith(LEFT_OUT)
+            left_out = [name.removeprefix(f"{unit}: ") for name in reasons if is_left_out(name)]
+            passed, failed = play(program, source, unit, left_out)
             new = [name for name in failed if f"{unit}: {name}" not in reasons]
             if new and not accepts:
-                _, again = play(program, source, unit)
+                _, again = play(program, source, unit, left_out)
                 for name in new:
                     if name in again:
                         surprises += 1
@@ -179,7 +210,7 @@ def main():
                     print(f"{unit}: {name} is in the list and does not fail")
             print(f"{unit}: {len(passed)} passed, {len(failed)} failed", flush=True)
             counted.update(passed=len(passed), failed=len(failed))
-            all_failed |= {f"{unit}: {name}" for name in failed}
+            all_failed |= {f"{unit}: {name}" for name in [*failed, *left_out]}
         print(f"{counted['passed']} passed, {counted['failed']} failed, {surprises} of them otherwise than in the list")
         if accepts:
             return accept(reasons, all_failed, units)
@@ -191,4 +222,6 @@ def main():
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--as-redis-server"]:
+        as_redis_server(sys.argv[2], sys.argv[3:])
     main()

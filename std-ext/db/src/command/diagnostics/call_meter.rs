@@ -70,7 +70,8 @@ impl CallMeter {
         self.last = now;
         let tracks = self.diagnostics.tracks_latency();
         let calls: u64 = self.called.iter().map(|number| u64::from(self.calls[*number])).sum();
-        let share = took / calls;
+        // All of them may have been rejected.
+        let share = took / calls.max(1);
         for &number in &self.called {
             let calls = std::mem::take(&mut self.calls[number]);
             self.counters.add_calls(number, calls.into(), share, tracks);
@@ -83,6 +84,13 @@ impl CallMeter {
     #[cold]
     pub(in crate::command) fn reject(&mut self, number: usize) {
         self.counters.add_rejected(number);
+    }
+
+    /// Counts a command as rejected that was counted as a call when it was added to a batch.
+    #[cold]
+    pub(in crate::command) fn reject_counted(&mut self, number: usize) {
+        self.calls[number] = self.calls[number].saturating_sub(1);
+        self.reject(number);
     }
 
     /// Counts a command whose reply is an error.

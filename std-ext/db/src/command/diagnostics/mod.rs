@@ -46,6 +46,8 @@ pub struct Diagnostics {
     /// The time from which on commands are looked at for the two above, in nanoseconds.
     slow_after: Gauge,
     pause: Pause,
+    /// The clients whose next command waits for the end of a pause.
+    held: Gauge,
     monitors: Mutex<Vec<Monitor>>,
     /// Reasons to look at requests before they are executed.
     observers: Gauge,
@@ -60,6 +62,16 @@ pub struct Diagnostics {
     latency_tracking: Gauge,
     /// The percentiles that `INFO latencystats` shows.
     percentiles: Mutex<Vec<f64>>,
+}
+
+/// A client whose next command waits for the end of a pause.
+#[derive(Debug)]
+pub(crate) struct HeldClient(Arc<Diagnostics>);
+
+impl Drop for HeldClient {
+    fn drop(&mut self) {
+        self.0.held.sub(1);
+    }
 }
 
 /// A client that sees the commands of all others.
@@ -100,6 +112,7 @@ impl Default for Diagnostics {
             latency: LatencyMonitor::default(),
             slow_after: Gauge::new(slow_log::DEFAULT_THRESHOLD),
             pause: Pause::default(),
+            held: Gauge::default(),
             monitors: Mutex::default(),
             observers: Gauge::default(),
             threads: Mutex::default(),
@@ -196,6 +209,17 @@ impl Diagnostics {
     /// Returns whether clients are paused.
     pub(crate) fn is_paused(&self, now: Instant) -> bool {
         self.observes() && self.paused(now).is_some()
+    }
+
+    /// Counts a client whose next command waits, until the result is dropped.
+    pub(crate) fn hold(self: &Arc<Self>) -> HeldClient {
+        self.held.add(1);
+        HeldClient(Arc::clone(self))
+    }
+
+    /// Returns the number of clients whose next command waits.
+    pub(super) fn held_clients(&self) -> u64 {
+        self.held.get()
     }
 
     /// Returns the commands that wait because the clients are paused.

@@ -9,6 +9,7 @@ pub(super) const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL
 
 /// A script, its keys and its arguments.
 pub(super) struct Call<'c, 'a> {
+    pub(super) command: Id,
     /// The text, for EVAL.
     pub(super) text: Option<&'a [u8]>,
     pub(super) id: ScriptId,
@@ -36,6 +37,6 @@ impl<'c, 'a> Call<'c, 'a> {
         };
         let (keys, arguments) = arguments[3..].split_at(count);
         let reads_only = matches!(id, Id::EvalRo | Id::EvalShaRo);
-        Ok(Self { text, id: script, keys, arguments, reads_only })
+        Ok(Self { command: id, text, id: script, keys, arguments, reads_only })
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Control {
     value: RefCell<Option<Value>>,
     /// Where the error came from that ended the script.
     pub(super) place: RefCell<Option<(String, usize)>>,
+    /// Whether the error that the script replies was counted when a command replied it.
+    pub(super) counted: Cell<bool>,
     /// The protocol of the replies that the script sees.
     pub(super) protocol: Cell<Protocol>,
     /// The state of `math.random`.
@@ -44,6 +46,7 @@ impl Control {
             stop: Cell::default(),
             value: RefCell::default(),
             place: RefCell::default(),
+            counted: Cell::default(),
             protocol: Cell::new(Protocol::Two),
             random: Cell::new(0),
             json: Cell::new(Settings::DEFAULT),
@@ -56,6 +59,7 @@ impl Control {
         self.stop.set(None);
         *self.value.borrow_mut() = None;
         *self.place.borrow_mut() = None;
+        self.counted.set(false);
         self.protocol.set(Protocol::Two);
         self.json.set(Settings::DEFAULT);
         self.switch.set_running(true);

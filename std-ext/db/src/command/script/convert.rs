@@ -9,6 +9,8 @@ use mlua::{Lua, Table, Value};
 
 /// Tables nested deeper than this are replaced by an error.
 const DEEPEST: usize = 256;
+/// The field of an error's table that was counted. Scripts see it, under Redis's name.
+const COUNTED: &str = "ignore_error_stats_update";
 
 /// Returns the value of a command's reply.
 pub(super) fn reply_value(lua: &Lua, protocol: Protocol, reply: &[u8]) -> mlua::Result<Value> {
@@ -70,8 +72,14 @@ fn field(lua: &Lua, name: &str, value: Value) -> mlua::Result<Value> {
 pub(super) fn error_value(lua: &Lua, text: &[u8]) -> mlua::Result<Value> {
     let table = lua.create_table_with_capacity(0, 4)?;
     table.raw_set("err", lua.create_string(text)?)?;
-    table.raw_set("ignore_error_stats_update", true)?;
+    table.raw_set(COUNTED, true)?;
     Ok(Value::Table(table))
+}
+
+/// Returns whether a value is the table of an error that was counted when a command replied it.
+pub(super) fn is_counted(value: &Value) -> bool {
+    let Value::Table(table) = value else { return false };
+    matches!(table.raw_get(COUNTED), Ok(Value::Boolean(true)))
 }
 
 /// Returns the text of an error's table.

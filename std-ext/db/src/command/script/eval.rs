@@ -101,7 +101,10 @@ impl<'a> Execution<'_, 'a> {
         (self.connection.command, self.connection.protocol) = (command, protocol);
         *self.out = out;
         let (text, stopped) = match ended {
-            Ok(()) => return Ok(false),
+            Ok(()) => {
+                self.count_script_error(call.command, start, interpreter.has_counted_error());
+                return Ok(false);
+            }
             Err(Failure::TooLong) => {
                 self.out.truncate(start);
                 self.next = NextStep::Drop;
@@ -112,7 +115,20 @@ impl<'a> Execution<'_, 'a> {
         };
         self.out.truncate(start);
         Writer::new(self.out, protocol).error(text);
+        let counted = !stopped && interpreter.has_counted_error();
+        self.count_script_error(call.command, start, counted);
         Ok(stopped)
+    }
+
+    /// Counts the reply of a script from `start` on if it is an error. The error of a command that the script called
+    /// has been counted then, and only the call of the script has failed.
+    fn count_script_error(&mut self, command: Id, start: usize, counted: bool) {
+        if let Some(text) = self.out[start..].strip_prefix(b"-") {
+            self.meter.fail(command as usize);
+            if !counted {
+                self.meter.diagnostics.count_error(text.trim_ascii_end());
+            }
+        }
     }
 
     /// Checks the flags of a script against the state of the node.

@@ -148,6 +148,9 @@ impl Interpreter {
         self.control.begin(self.scripts.time_limit());
         self.control.random.set(random::SEED);
         let result = self.call(script, keys, arguments, host);
+        if let Ok(Ok(value) | Err(value)) = &result {
+            self.control.counted.set(convert::is_counted(value));
+        }
         let replied = match result {
             Ok(Ok(value)) => {
                 let written = convert::write_reply(&self.control, out, &value, max_out);
@@ -195,6 +198,11 @@ impl Interpreter {
             let (done, found) = self.sandbox.run(&script.function)?;
             Ok(if done { Ok(found) } else { Err(found) })
         })
+    }
+
+    /// Returns whether the error that the last script replied was counted when a command replied it.
+    pub(super) fn has_counted_error(&self) -> bool {
+        self.control.counted.get()
     }
 
     /// Returns the error reply for an error that ended the script.

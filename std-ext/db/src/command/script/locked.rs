@@ -2,7 +2,9 @@
 
 use crate::command::batch::Batch;
 use crate::command::command_info::places;
+use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
+use crate::command::monitor_lines;
 use crate::command::routing::with_subcommand;
 use crate::command::script::call::Call;
 use crate::command::script::host::Host;
@@ -11,7 +13,7 @@ use crate::command::table::{self, CommandSpec, Id};
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use crate::session::LockedKeys;
-use crate::state::number;
+use crate::state::number::integer;
 use std::collections::HashSet;
 
 /// More keys than this are looked up in a set.
@@ -55,7 +57,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
 
     /// Returns whether this is the number of the selected database, whose shards are locked.
     fn is_selected(&self, number: &[u8]) -> bool {
-        number::integer(number) == Some(i64::from(self.execution.connection.database))
+        integer(number) == Some(i64::from(self.execution.connection.database))
     }
 
     /// Returns why scripts must not call a command.
@@ -98,13 +100,38 @@ impl Host for LockedHost<'_, '_, '_, '_> {
         protocol: Protocol,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
-        let spec =
-            table::find(arguments[0]).ok_or("ERR Unknown Redis command called from script")?;
+        let spec = table::find(arguments[0]);
+        let called = spec
+            .ok_or_else(|| "ERR Unknown Redis command called from script".to_owned())
+            .and_then(|spec| self.execute(spec, arguments, protocol, out));
+        if let Err(error) = &called {
+            let meter = &mut *self.execution.meter;
+            meter.diagnostics.count_error(error.as_bytes());
+            if let Some(spec) = spec {
+                meter.reject(number(spec.id, arguments));
+            }
+        }
+        called
+    }
+}
+
+impl LockedHost<'_, '_, '_, '_> {
+    fn execute(
+        &mut self,
+        spec: &'static CommandSpec,
+        arguments: &[&[u8]],
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
         let detailed = with_subcommand(spec, arguments);
         if !spec.takes(arguments.len()) || !detailed.takes(arguments.len()) {
             return Err("ERR Wrong number of args calling Redis command from script".to_owned());
         }
         self.refusal(detailed, arguments)?;
+        let diagnostics = &self.execution.meter.diagnostics;
+        if diagnostics.observes() && diagnostics.is_monitored() {
+            monitor_lines::show_called(diagnostics, self.execution.connection, spec, arguments);
+        }
         let time = self.keys.time();
         if spec.id == Id::Time {
             // The time stands still while a script runs.
@@ -126,6 +153,7 @@ impl Host for LockedHost<'_, '_, '_, '_> {
         nested.dispatch_queued(spec, arguments);
         let mut batch = nested.batch;
         let fits = batch.execute_locked(self.keys, redirects, protocol, out, REPLY_BYTES);
+        self.execution.count_failures(&mut batch.failures);
         self.batch = batch.emptied();
         if fits {
             Ok(())

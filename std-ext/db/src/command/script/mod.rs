@@ -35,3 +35,5 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod transaction;
+
+pub(super) use shebang::declares_no_writes;

@@ -13,6 +13,11 @@ pub(super) struct Flags {
     pub(super) no_cluster: bool,
 }
 
+/// Returns whether the first line of a script says that it changes nothing.
+pub(in crate::command) fn declares_no_writes(text: &[u8]) -> bool {
+    parse(text).is_ok_and(|(flags, _)| flags.no_writes)
+}
+
 /// Returns the flags, and the script from the end of the first line on.
 ///
 /// # Errors

@@ -126,9 +126,12 @@ impl<'a> Execution<'_, 'a> {
             if !nested.batch.execute_locked(locked, redirects, protocol, nested.out, max_out) {
                 nested.next = NextStep::Drop;
             }
+            let mut failures = std::mem::take(&mut nested.batch.failures);
+            nested.count_failures(&mut failures);
         }
         if let Err(error) = &stopped {
-            Writer::new(nested.out, protocol).error(error.as_ref());
+            nested.meter.fail(spec.id as usize);
+            nested.error(error.as_ref());
         }
         self.next = nested.next;
         stopped.unwrap_or(false)
