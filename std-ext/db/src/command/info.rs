@@ -84,13 +84,13 @@ fn server(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &
     out.line("server_threads", server.threads);
 }
 
-fn clients(_: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
+fn clients(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     out.lines(&[
         ("connected_clients", server.clients),
         ("cluster_connections", 0),
         ("maxclients", server.max_clients),
         ("blocked_clients", 0),
-        ("tracking_clients", 0),
+        ("tracking_clients", execution.db.state().tracking.counts().clients),
     ]);
 }
 
@@ -147,6 +147,7 @@ fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out
     let diagnostics = &execution.meter.diagnostics;
     let keyspace = diagnostics.since_reset(KeyspaceCounts::of(stats));
     let subscribed = execution.server.hub().counts();
+    let tracked = execution.db.state().tracking.counts();
     out.lines(&[
         ("total_connections_received", server.connections),
         ("total_commands_processed", server.commands),
@@ -162,6 +163,9 @@ fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out
         ("pubsub_patterns", subscribed.patterns),
         ("pubsubshard_channels", subscribed.shard_channels),
         ("latest_fork_usec", 0),
+        ("tracking_total_keys", tracked.keys),
+        ("tracking_total_items", tracked.items),
+        ("tracking_total_prefixes", tracked.prefixes),
         ("total_error_replies", diagnostics.errors().values().sum()),
     ]);
 }

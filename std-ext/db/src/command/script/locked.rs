@@ -8,6 +8,7 @@ use crate::command::script::call::Call;
 use crate::command::script::host::Host;
 use crate::command::script::shebang::Flags;
 use crate::command::table::{self, CommandSpec, Id};
+use crate::command::tracking::is_tracked;
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use crate::session::LockedKeys;
@@ -117,6 +118,12 @@ impl Host for LockedHost<'_, '_, '_, '_> {
         if detailed.has_flag("write") {
             // A script that has begun to write goes on, as in Redis.
             self.keys.ignore_full();
+        }
+        if let Some(tracking) = &self.execution.connection.tracking
+            && is_tracked(detailed)
+        {
+            // Under the locks of all declared keys, so no change comes between this and the read.
+            self.declared.iter().for_each(|key| tracking.remember(key));
         }
         self.execution.connection.protocol = protocol;
         let redirects = self.execution.redirects();
