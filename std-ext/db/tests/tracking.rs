@@ -19,8 +19,8 @@ use support::{Client, Running, command};
 /// The bytes that redis-server sends to several connections. The first lines describe the format.
 const REDIS: &str = include_str!("redis-7-tracking.txt");
 /// The numbers of sections and of requests in the file.
-const SECTIONS: usize = 11;
-const REQUESTS: usize = 233;
+const SECTIONS: usize = 12;
+const REQUESTS: usize = 271;
 
 /// A client that reads one reply or push after the other.
 struct Reader {

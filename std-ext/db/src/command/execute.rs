@@ -138,6 +138,7 @@ pub fn process_input(
     if connection.blocked {
         // Later changes of this thread are those of other clients.
         tracking::set_caller(0);
+        tracking::end_own_reads();
     }
     connection.batch_limit = if observes {
         connection.batch_limit

@@ -80,6 +80,8 @@ impl ClientTracking {
     /// Notes that a command begins, which is queued for EXEC or executed now.
     fn begin(&mut self, id: Option<Id>, queued: bool) {
         tracking::set_caller(if self.no_loop { self.client } else { 0 });
+        // Those of an earlier command, which is published.
+        tracking::end_own_reads();
         self.named = self.next_named;
         // CLIENT CACHING counts for the commands of a whole transaction.
         let ends = !queued || matches!(id, Some(Id::Exec | Id::Discard));
@@ -98,19 +100,23 @@ impl ClientTracking {
         is_chosen && !self.broadcasts
     }
 
-    /// Remembers a key that the present command is about to read.
-    pub(super) fn remember(&self, key: &[u8]) {
-        if self.remembers() {
-            self.all.remember(key, self.client);
-        }
-    }
-
-    /// Remembers the keys of a command that is about to be executed, if it reads them.
-    fn remember_all(&self, spec: &'static CommandSpec, arguments: &[&[u8]]) {
-        let spec = with_subcommand(spec, arguments);
-        if is_tracked(spec) {
-            let keys = places(spec, arguments).filter_map(|place| arguments.get(place));
-            keys.for_each(|key| self.remember(key));
+    /// Remembers the keys of a command of a transaction or a script, which is executed under the locks of its keys.
+    /// `declared` are all keys of the script.
+    pub(super) fn remember_own(
+        &self,
+        spec: &CommandSpec,
+        arguments: &[&[u8]],
+        declared: Option<&[&[u8]]>,
+    ) {
+        let keys = || places(spec, arguments).filter_map(|place| arguments.get(place).copied());
+        if spec.has_flag("write") {
+            keys().for_each(tracking::note_own_change);
+        } else if is_tracked(spec) && self.remembers() {
+            let remember = |key: &[u8]| self.all.remember_own(key, self.client);
+            match declared {
+                Some(declared) => declared.iter().for_each(|key| remember(key)),
+                None => keys().for_each(remember),
+            }
         }
     }
 
@@ -225,8 +231,8 @@ impl<'a> Execution<'_, 'a> {
         let Some(tracking) = &mut self.connection.tracking else { return };
         tracking.begin(spec.map(|spec| spec.id), queued);
         let Some(spec) = spec.filter(|_| !queued) else { return };
-        let reads = tracking.remembers() && is_tracked(with_subcommand(spec, arguments));
-        if !reads {
+        let detailed = with_subcommand(spec, arguments);
+        if !(tracking.remembers() && is_tracked(detailed)) {
             tracking.has_changes |= spec.has_flag("write");
             return;
         }
@@ -235,16 +241,17 @@ impl<'a> Execution<'_, 'a> {
             self.execute_batch();
         }
         if let Some(tracking) = &self.connection.tracking {
-            tracking.remember_all(spec, arguments);
+            let keys = places(detailed, arguments).filter_map(|place| arguments.get(place));
+            keys.for_each(|key| tracking.all.remember(key, tracking.client));
         }
     }
 
-    /// Remembers the keys that the commands of a transaction read.
+    /// Remembers the keys that the commands of a transaction read, before it is executed.
     #[cold]
     pub(super) fn remember_queued(&self, commands: &[Queued<'_>]) {
         if let Some(tracking) = &self.connection.tracking {
             for (spec, arguments) in commands {
-                tracking.remember_all(spec, arguments);
+                tracking.remember_own(with_subcommand(spec, arguments), arguments, None);
             }
         }
     }

@@ -32,7 +32,7 @@ use crate::pubsub::{Hub, Mailbox, Message};
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use prefixes::Prefixes;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use table::Table;
@@ -40,6 +40,27 @@ use table::Table;
 thread_local! {
     /// The client with `NOLOOP` whose commands this thread executes; 0 for none.
     static CALLER: Cell<u64> = const { Cell::new(0) };
+    /// The reads of the transaction or script that this thread executes.
+    static OWN_READS: RefCell<OwnReads> = RefCell::default();
+}
+
+/// The keys that a transaction or a script reads after its own last change of each. All its changes are published at its
+/// end, when these keys are in the table. They stay there, because the client has read its own values.
+#[derive(Default)]
+struct OwnReads {
+    client: u64,
+    /// Each key, and whether the client was interested in it before.
+    keys: HashMap<Box<[u8]>, bool>,
+}
+
+/// Notes that a transaction or a script changes a key behind its reads so far.
+pub(crate) fn note_own_change(key: &[u8]) {
+    OWN_READS.with_borrow_mut(|reads| reads.keys.remove(key));
+}
+
+/// Notes the end of a transaction or a script.
+pub(crate) fn end_own_reads() {
+    OWN_READS.with_borrow_mut(|reads| *reads = OwnReads::default());
 }
 
 /// Notes that this thread executes commands of a client that is not told of its own changes; 0 for another one.
@@ -193,6 +214,16 @@ impl Tracking {
         self.evict();
     }
 
+    /// As `remember`, for a read of a transaction or a script. [`end_own_reads`] follows when its changes are published.
+    pub(crate) fn remember_own(&self, key: &[u8], client: u64) {
+        let is_new = self.table.add(key, client);
+        OWN_READS.with_borrow_mut(|reads| {
+            reads.client = client;
+            reads.keys.entry(key.into()).or_insert(!is_new);
+        });
+        self.evict();
+    }
+
     /// Sets how many keys the table may have; 0 for as many as its memory holds.
     pub(crate) fn set_max_keys(&self, keys: u64) {
         self.table.max_keys.set(keys);
@@ -211,9 +242,17 @@ impl Tracking {
     pub(crate) fn invalidate(&self, keys: &[&[u8]]) {
         let (clients, caller) = (read(&self.clients), CALLER.get());
         for key in keys {
+            let own = OWN_READS.with_borrow(|reads| {
+                reads.keys.get(*key).map(|was_interested| (reads.client, *was_interested))
+            });
             // A client that is not told of its own change stays interested in the next one of another client. Redis
-            // forgets the key. But here a read of a transaction is remembered before the transaction's changes.
-            let ids = self.table.take(key, caller);
+            // forgets the key, and the client would keep the value that it has set.
+            let mut ids = self.table.take(key, own.map_or(caller, |(client, _)| client));
+            if let Some((client, true)) = own
+                && client != caller
+            {
+                ids.push(client);
+            }
             self.tell(&clients, key, &ids);
         }
         let prefixes = read(&self.prefixes);
@@ -227,6 +266,9 @@ impl Tracking {
     /// Tells all clients that any key may have changed.
     pub(crate) fn invalidate_all(&self) {
         self.table.clear();
+        OWN_READS.with_borrow(|reads| {
+            reads.keys.keys().for_each(|key| _ = self.table.add(key, reads.client));
+        });
         read(&self.clients).values().for_each(|tracker| tracker.send_all_changed());
     }
 

@@ -85,8 +85,8 @@ impl Table {
         &self.parts[self.hasher.hash_one(key) as usize % PARTS]
     }
 
-    /// Adds a client to those that have read a key.
-    pub(super) fn add(&self, key: &[u8], client: u64) {
+    /// Adds a client to those that have read a key. Returns whether it was none of them.
+    pub(super) fn add(&self, key: &[u8], client: u64) -> bool {
         let mut part = lock(self.part(key));
         let Some(place) = part.places.get(key).copied() else {
             let entry: Entry = (key.into(), vec![client]);
@@ -96,14 +96,14 @@ impl Table {
             let place = part.entries.len();
             part.places.insert(Arc::clone(&entry.0), place);
             part.entries.push(entry);
-            return;
+            return true;
         };
         let ids = &mut part.entries[place].1;
-        if let Err(at) = ids.binary_search(&client) {
-            ids.insert(at, client);
-            self.items.add(1);
-            self.bytes.add(size_of::<u64>() as u64);
-        }
+        let Err(at) = ids.binary_search(&client) else { return false };
+        ids.insert(at, client);
+        self.items.add(1);
+        self.bytes.add(size_of::<u64>() as u64);
+        true
     }
 
     /// Forgets a key, and returns its clients. If `kept` is one of them, it is not returned, and stays.

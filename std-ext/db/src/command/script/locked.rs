@@ -8,7 +8,6 @@ use crate::command::script::call::Call;
 use crate::command::script::host::Host;
 use crate::command::script::shebang::Flags;
 use crate::command::table::{self, CommandSpec, Id};
-use crate::command::tracking::is_tracked;
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use crate::session::LockedKeys;
@@ -119,11 +118,9 @@ impl Host for LockedHost<'_, '_, '_, '_> {
             // A script that has begun to write goes on, as in Redis.
             self.keys.ignore_full();
         }
-        if let Some(tracking) = &self.execution.connection.tracking
-            && is_tracked(detailed)
-        {
+        if let Some(tracking) = &self.execution.connection.tracking {
             // Under the locks of all declared keys, so no change comes between this and the read.
-            self.declared.iter().for_each(|key| tracking.remember(key));
+            tracking.remember_own(detailed, arguments, Some(self.declared));
         }
         self.execution.connection.protocol = protocol;
         let redirects = self.execution.redirects();
