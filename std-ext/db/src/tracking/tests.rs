@@ -1,7 +1,10 @@
 //! Tests of the table and of the messages, without a server.
 
 use super::*;
+use crate::pubsub::Subscriptions;
+use crate::request::{Answer, Query, Request};
 use crate::{Db, Options};
+use std::sync::Mutex;
 
 /// A client that tracks keys of a database, and its mailbox.
 struct Client {
@@ -75,7 +78,7 @@ fn each_way_to_change_a_key_tells_those_that_have_read_it() {
 }
 
 #[test]
-fn a_swap_and_a_rollback_tell_that_any_key_may_have_changed() {
+fn a_swap_tells_that_any_key_may_have_changed() {
     let db = open();
     let client = Client::new(&db, 1);
     client.remember(&["rose"]);
@@ -215,6 +218,29 @@ fn a_redirected_message_says_that_its_receiver_is_gone() {
     client.remember(&["rose"]);
     db.set("rose", "red").unwrap();
     assert_eq!(client.messages(), broken, "a mailbox that was dropped gets messages");
+}
+
+#[test]
+fn a_change_is_visible_when_it_is_told() {
+    let db = open();
+    let hub = Hub::new(1);
+    let subscriptions = Subscriptions::new(&hub, 1);
+    subscriptions.set_place(0, 0);
+    let (session, seen) = (Mutex::new(db.session()), Arc::new(Mutex::new(Vec::new())));
+    let all = Arc::clone(&seen);
+    // Called when the message is in the mailbox, by the thread that makes the change.
+    hub.on_mail(Box::new(move |_| {
+        let request = Request::Read(b"rose", Query::Value);
+        session.lock().unwrap().execute(&[request], &mut |_, found| {
+            all.lock().unwrap().push(matches!(found, Answer::Bytes(b"red")));
+        });
+    }));
+    let tracker = Arc::new(Tracker::new((&hub, subscriptions.mailbox()), false, None));
+    db.state().track(&tracker);
+    db.state().tracking.remember(b"rose", 1);
+    db.set("rose", "red").unwrap();
+    assert_eq!(*seen.lock().unwrap(), [true], "a key is told before its change");
+    db.state().tracking.remove(1, std::iter::empty());
 }
 
 /// A client that keeps what it reads, and drops it when told, never keeps a value that is older than the last change.
