@@ -34,6 +34,7 @@ enum Choice {
 }
 
 /// How a client tracks keys. Tracking ends when this is dropped.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
 pub(super) struct ClientTracking {
     all: Arc<Tracking>,
     tracker: Arc<Tracker>,
@@ -144,6 +145,7 @@ pub(super) fn is_tracked(spec: &CommandSpec) -> bool {
 
 /// The options of CLIENT TRACKING.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 struct Options<'a> {
     redirect: Option<Arc<Mailbox>>,
     prefixes: Vec<&'a [u8]>,
@@ -404,12 +406,16 @@ impl<'a> Execution<'_, 'a> {
             out.map(3);
             out.bulk(b"flags");
             out.set(flags.len());
-            flags.iter().for_each(|flag| out.bulk(flag.as_bytes()));
+            for flag in &flags {
+                out.bulk(flag.as_bytes());
+            }
             out.bulk(b"redirect");
             out.integer(redirect);
             out.bulk(b"prefixes");
             out.array(prefixes.clone().count());
-            prefixes.for_each(|prefix| out.bulk(prefix));
+            for prefix in prefixes {
+                out.bulk(prefix);
+            }
         });
         self.connection.tracking = tracking;
     }

@@ -5,6 +5,7 @@
 //! names the keys that were changed. Keys that have expired are in no entry, but among the records that were removed
 //! since the last publication.
 
+use super::record::Record;
 use super::shard::Core;
 use super::{LockedShards, State};
 use crate::log::change::{Changes, LoggedOp};
@@ -27,10 +28,7 @@ impl Invalidation {
     /// Collects the changes of an entry in locked shards. They are not published yet: afterwards the removed records
     /// are not known any more.
     #[cold]
-    pub(super) fn collect<'c>(
-        entry: &[u8],
-        cores: impl Iterator<Item = &'c mut Core>,
-    ) -> Box<Self> {
+    pub(super) fn collect<'c>(entry: &[u8], cores: impl Iterator<Item = &'c mut Core>) -> Self {
         let (mut all, mut changed, mut seen) = (false, Vec::new(), HashSet::<Box<[u8]>>::new());
         let mut note = |key: &[u8]| {
             if seen.insert(key.into()) {
@@ -63,11 +61,11 @@ impl Invalidation {
         for core in cores {
             all |= std::mem::take(&mut core.was_cleared);
             if !all {
-                let removed = core.removed().map(|record| Box::from(record.key()));
-                expired.extend(removed.filter(|key: &Box<[u8]>| !seen.contains(&**key)));
+                let removed = core.removed().map(Record::key).filter(|key| !seen.contains(*key));
+                expired.extend(removed.map(Box::from));
             }
         }
-        Box::new(Self { all, changed, expired })
+        Self { all, changed, expired }
     }
 }
 
@@ -91,7 +89,7 @@ impl State {
         &self,
         entry: &[u8],
         cores: &mut LockedShards<'_>,
-    ) -> Option<Box<Invalidation>> {
+    ) -> Option<Invalidation> {
         let collect =
             || Invalidation::collect(entry, cores.iter_mut().map(|(_, core)| &mut **core));
         self.tracking.is_on().then(collect)

@@ -124,12 +124,11 @@ impl Tracker {
         let Some((client, mailbox)) = &self.redirect else {
             return self.hub.send(&self.mailbox, Message::invalidation(keys, false));
         };
-        match mailbox.upgrade().filter(|mailbox| !mailbox.is_closed()) {
-            Some(mailbox) => self.hub.send(&mailbox, Message::invalidation(keys, true)),
-            None => {
-                self.is_broken.set(1);
-                self.hub.send(&self.mailbox, Message::broken_redirect(*client));
-            }
+        if let Some(mailbox) = mailbox.upgrade().filter(|mailbox| !mailbox.is_closed()) {
+            self.hub.send(&mailbox, Message::invalidation(keys, true));
+        } else {
+            self.is_broken.set(1);
+            self.hub.send(&self.mailbox, Message::broken_redirect(*client));
         }
     }
 
@@ -233,7 +232,7 @@ impl Tracking {
     /// Forgets keys while the table exceeds its limits. Their clients must not cache them any longer.
     fn evict(&self) {
         while let Some((key, ids)) = self.table.evict() {
-            self.tell(&read(&self.clients), &key, &ids);
+            tell(&read(&self.clients), &key, &ids);
         }
     }
 
@@ -253,7 +252,7 @@ impl Tracking {
             {
                 ids.push(client);
             }
-            self.tell(&clients, key, &ids);
+            tell(&clients, key, &ids);
         }
         let prefixes = read(&self.prefixes);
         for (keys, ids) in prefixes.matches(keys) {
@@ -272,16 +271,6 @@ impl Tracking {
         read(&self.clients).values().for_each(|tracker| tracker.send_all_changed());
     }
 
-    /// Tells clients that they must not cache a key that they have read.
-    fn tell(&self, clients: &Clients, key: &[u8], ids: &[u64]) {
-        // A client may have read the key before it changed to broadcasting.
-        let told = ids.iter().filter_map(|id| clients.get(id)).filter(|one| !one.broadcasts);
-        let mut keys = None;
-        for tracker in told {
-            tracker.send(keys.get_or_insert_with(|| encode(&[key])));
-        }
-    }
-
     /// Returns the numbers that `INFO` shows.
     pub(crate) fn counts(&self) -> TrackingCounts {
         TrackingCounts {
@@ -293,12 +282,24 @@ impl Tracking {
     }
 }
 
+/// Tells clients that they must not cache a key that they have read.
+fn tell(clients: &Clients, key: &[u8], ids: &[u64]) {
+    // A client may have read the key before it changed to broadcasting.
+    let told = ids.iter().filter_map(|id| clients.get(id)).filter(|one| !one.broadcasts);
+    let mut keys = None;
+    for tracker in told {
+        tracker.send(keys.get_or_insert_with(|| encode(&[key])));
+    }
+}
+
 /// Encodes an array of keys, once for all clients.
 fn encode(keys: &[&[u8]]) -> Arc<[u8]> {
     let mut bytes = Vec::with_capacity(keys.iter().map(|key| key.len() + 16).sum::<usize>() + 16);
     let mut out = Writer::new(&mut bytes, Protocol::Two);
     out.array(keys.len());
-    keys.iter().for_each(|key| out.bulk(key));
+    for key in keys {
+        out.bulk(key);
+    }
     bytes.into()
 }
 
