@@ -208,7 +208,6 @@ impl Db {
     }
 
     /// Returns the state.
-    #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn state(&self) -> &Arc<State> {
         &self.inner.state
     }
@@ -336,6 +335,11 @@ impl Db {
     /// database: it is called under the locks of shards.
     pub(crate) fn on_key_event(&self, publish: Publish) {
         self.inner.state.key_events.on_event(publish);
+    }
+
+    /// Sets how many keys are remembered for clients that track them; 0 for as many as fit.
+    pub(crate) fn set_tracked_keys(&self, keys: u64) {
+        self.inner.state.tracking.set_max_keys(keys);
     }
 
     /// Sets the kinds of events about keys that are published, in letters. Invalid letters publish nothing.

@@ -80,6 +80,7 @@ mod slot_set;
 #[doc(hidden)]
 pub mod snapshot;
 mod state;
+mod tracking;
 mod transaction;
 pub mod watch;
 

@@ -64,6 +64,11 @@ pub(crate) const WATCHED_BYTES: usize = 1 << 20;
 /// Bytes of memory that the subscriptions of one connection take.
 pub(crate) const SUBSCRIPTION_BYTES: usize = 64 << 20;
 
+/// Bytes of memory that the keys take which tracking clients have read.
+pub(crate) const TRACKING_BYTES: usize = 256 << 20;
+/// Prefixes of one client in broadcasting mode.
+pub(crate) const TRACKING_PREFIXES: usize = 1024;
+
 /// The size of a limit.
 #[derive(Clone, Copy, Debug)]
 enum Limit {
@@ -189,6 +194,24 @@ const BUFFERS: &[Buffer] = &[
     buffer(
         "subscriptions of a connection, about 256 bytes each and their length",
         Limit::Bytes(SUBSCRIPTION_BYTES),
+        "",
+        "an error reply",
+    ),
+    buffer(
+        "keys that are remembered for `CLIENT TRACKING`, of all clients",
+        Limit::Setting,
+        "tracking-table-max-keys",
+        "others are forgotten, and their clients told",
+    ),
+    buffer(
+        "the same, about 128 bytes each and their length",
+        Limit::Bytes(TRACKING_BYTES),
+        "",
+        "others are forgotten, and their clients told",
+    ),
+    buffer(
+        "prefixes of a connection (`CLIENT TRACKING ON BCAST`)",
+        Limit::Number(TRACKING_PREFIXES),
         "",
         "an error reply",
     ),

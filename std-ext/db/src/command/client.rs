@@ -40,13 +40,15 @@ enum Subcommand {
     GetRedir,
     Kill,
     Unblock,
+    Tracking,
+    Caching,
     TrackingInfo,
     Pause,
     Unpause,
     Help,
 }
 
-const SUBCOMMANDS: [(&str, i8, Subcommand); 16] = [
+const SUBCOMMANDS: [(&str, i8, Subcommand); 18] = [
     ("id", 2, Subcommand::Id),
     ("getname", 2, Subcommand::GetName),
     ("setname", 3, Subcommand::SetName),
@@ -59,14 +61,18 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 16] = [
     ("getredir", 2, Subcommand::GetRedir),
     ("kill", -3, Subcommand::Kill),
     ("unblock", -3, Subcommand::Unblock),
+    ("tracking", -3, Subcommand::Tracking),
+    ("caching", 3, Subcommand::Caching),
     ("trackinginfo", 2, Subcommand::TrackingInfo),
     ("pause", -3, Subcommand::Pause),
     ("unpause", 2, Subcommand::Unpause),
     ("help", 2, Subcommand::Help),
 ];
 
-const HELP: [&str; 41] = [
+const HELP: [&str; 46] = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CACHING (YES|NO)",
+    "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
     "GETREDIR",
     "    Return the client ID we are redirecting to when tracking is enabled.",
     "GETNAME",
@@ -101,10 +107,13 @@ const HELP: [&str; 41] = [
     "    Set client meta attr.",
     "SETNAME <name>",
     "    Assign the name <name> to the current connection.",
-    "TRACKINGINFO",
-    "    Report tracking status for the current connection. Tracking is always off.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
     "    Unblock the specified blocked client. No command blocks on this server.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+    "         [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Control server assisted client side caching.",
+    "TRACKINGINFO",
+    "    Report tracking status for the current connection.",
     "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
     "    Accepted without effect.",
 ];
@@ -202,6 +211,9 @@ impl<'a> Execution<'_, 'a> {
             self.connection.name = name;
         }
         self.connection.protocol = protocol;
+        if let Some(tracking) = &self.connection.tracking {
+            tracking.set_protocol(protocol);
+        }
         self.connection.update_blocked();
         let (id, version) = (self.connection.id, self.connection.version());
         let role = self.group().map(|group| group.view().role);
@@ -261,19 +273,12 @@ impl<'a> Execution<'_, 'a> {
                 }
                 self.reply(|out| out.ok());
             }
-            Subcommand::GetRedir => self.reply(|out| out.integer(-1)),
+            Subcommand::GetRedir => self.redirection(),
+            Subcommand::Tracking => self.tracking(&arguments[2..])?,
+            Subcommand::Caching => self.caching(argument)?,
             Subcommand::Kill => self.kill(&arguments[2..])?,
             Subcommand::Unblock => self.unblock(&arguments[2..])?,
-            Subcommand::TrackingInfo => self.reply(|out| {
-                out.map(3);
-                out.bulk(b"flags");
-                out.set(1);
-                out.bulk(b"off");
-                out.bulk(b"redirect");
-                out.integer(-1);
-                out.bulk(b"prefixes");
-                out.array(0);
-            }),
+            Subcommand::TrackingInfo => self.tracking_info(),
             Subcommand::Pause => self.pause(&arguments[2..])?,
             Subcommand::Unpause => self.unpause(),
             Subcommand::Help => self.help(&HELP),
@@ -488,6 +493,20 @@ fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, CommandError> {
     Ok((!name.is_empty()).then(|| name.into()))
 }
 
+/// Returns the letters of a client in CLIENT LIST, in the order of Redis.
+fn flags(info: &ClientInfo<'_>) -> String {
+    let tracking = &info.tracking;
+    let letters = [
+        (ClientType::of(info) == ClientType::Subscriber, 'P'),
+        (tracking.is_on, 't'),
+        (tracking.is_broken, 'R'),
+        (tracking.broadcasts, 'B'),
+    ];
+    let flags: String =
+        letters.iter().filter(|(is_set, _)| *is_set).map(|(_, letter)| letter).collect();
+    if flags.is_empty() { "N".to_owned() } else { flags }
+}
+
 /// Writes a line of CLIENT LIST.
 ///
 /// Client libraries parse these numbers and fail if one is missing. Buffers belong to the threads, so a client's own
@@ -500,19 +519,20 @@ fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
         line,
         "id={} addr={} laddr={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi=-1 \
          qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
-         events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+         events=r cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
         info.id,
         info.address,
         info.local_address,
         text(info.name),
         info.age,
         info.idle,
-        if ClientType::of(info) == ClientType::Subscriber { 'P' } else { 'N' },
+        flags(info),
         info.database,
         channels,
         patterns,
         shard_channels,
         info.command,
+        if info.tracking.is_on { info.tracking.redirect.cast_signed() } else { -1 },
         info.protocol,
         text(info.library),
         text(info.library_version),

@@ -2,10 +2,12 @@
 
 use crate::command::diagnostics::monitoring::Monitoring;
 use crate::command::queue::Queue;
-use crate::pubsub::{Message, Subscriptions};
+use crate::command::tracking::ClientTracking;
+use crate::pubsub::{Hub, Mailbox, Message, Subscriptions};
 use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};
 use crate::state::watched_keys::KeyWatch;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Commands in a batch at most.
@@ -46,6 +48,8 @@ pub struct Connection {
     pub(super) queue: Option<Box<Queue>>,
     /// The keys that it watches.
     pub(super) watch: Option<Box<KeyWatch>>,
+    /// How it tracks keys (`CLIENT TRACKING`).
+    pub(super) tracking: Option<Box<ClientTracking>>,
     /// Its place among the monitors (`MONITOR`).
     pub(super) monitoring: Option<Monitoring>,
     /// The channels to which it has subscribed.
@@ -57,7 +61,7 @@ pub struct Connection {
     /// Whether the last SELECT at this node of a cluster named a database that does not exist.
     pub(super) missing_db_selected: bool,
     /// Whether commands are queued, or that database is selected, or it subscribes in RESP2, so that some commands must
-    /// not be executed now.
+    /// not be executed now; or whether it tracks keys, so that those of reads are remembered first.
     pub(super) blocked: bool,
     /// Commands in the next batch at most.
     pub(super) batch_limit: usize,
@@ -86,6 +90,7 @@ impl Connection {
             requests: Requests::default(),
             queue: None,
             watch: None,
+            tracking: None,
             monitoring: None,
             subscriptions: None,
             pushed: false,
@@ -153,12 +158,16 @@ impl Connection {
         }
         (self.database, self.missing_db_selected) = (0, false);
         self.reads_stale = false;
+        self.tracking = None;
         self.end_subscriptions();
     }
 
     /// Updates `blocked` after one of its reasons changed.
     pub(super) fn update_blocked(&mut self) {
-        self.blocked = self.queue.is_some() || self.missing_db_selected || self.is_confined();
+        self.blocked = self.queue.is_some()
+            || self.missing_db_selected
+            || self.is_confined()
+            || self.tracking.is_some();
     }
 
     /// Returns whether the client subscribes to something.
@@ -180,6 +189,21 @@ impl Connection {
         self.update_blocked();
     }
 
+    /// Ends all subscriptions, and tracking: the connection ends. Other clients find that out from the mailbox.
+    pub(crate) fn end_mail(&mut self) {
+        self.tracking = None;
+        if let Some(subscriptions) = &self.subscriptions {
+            subscriptions.mailbox().close();
+        }
+        self.end_subscriptions();
+    }
+
+    /// Takes the mailbox that another client has asked for, unless there is one already.
+    pub(crate) fn adopt_mailbox(&mut self, hub: &Arc<Hub>, mailbox: Arc<Mailbox>) {
+        let new = || Box::new(Subscriptions::with_mailbox(hub, mailbox));
+        self.subscriptions.get_or_insert_with(new);
+    }
+
     /// Returns the subscriptions, if the client has ever had some.
     #[inline]
     pub fn subscriptions(&self) -> Option<&Subscriptions> {
@@ -194,8 +218,13 @@ impl Connection {
         messages
     }
 
-    /// Returns the first byte of each message.
-    pub fn message_mark(&self) -> u8 {
-        if self.monitoring.is_some() { b'+' } else { Message::mark(self.protocol) }
+    /// Returns the bytes that come first in a message; `None` if this client does not get it.
+    pub fn head_of(&self, message: &Message) -> Option<&'static [u8]> {
+        self.head_for(message, self.is_subscriber())
+    }
+
+    /// As `head_of`, for a client that subscribes to something or not.
+    pub(super) fn head_for(&self, message: &Message, subscribes: bool) -> Option<&'static [u8]> {
+        message.head(self.protocol, subscribes)
     }
 }

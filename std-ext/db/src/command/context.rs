@@ -3,7 +3,7 @@
 use crate::cluster::view::ViewReader;
 use crate::command::batch::Scratch;
 use crate::command::connection::Connection;
-use crate::pubsub::Hub;
+use crate::pubsub::{Hub, Mailbox};
 use crate::{Db, Session};
 use std::sync::Arc;
 
@@ -70,6 +70,17 @@ pub trait ServerApi {
 
     /// Returns the channels and their subscribers.
     fn hub(&self) -> &Arc<Hub>;
+
+    /// Returns the mailbox of the connection that asks, which gets one.
+    fn own_mailbox(&self, client: u64) -> Arc<Mailbox> {
+        Arc::new(Mailbox::new(client))
+    }
+
+    /// Returns the mailbox of another connection, which gets one; `None` if there is no such connection.
+    fn mailbox_of(&self, client: u64) -> Option<Arc<Mailbox>> {
+        let _ = client;
+        None
+    }
 }
 
 /// Why a setting was not changed.
@@ -143,6 +154,21 @@ pub struct ClientInfo<'a> {
     pub library_version: &'a [u8],
     /// The numbers of channels, of patterns and of slots' channels to which it subscribes.
     pub subscriptions: [usize; 3],
+    /// How the client tracks keys (`CLIENT TRACKING`).
+    pub tracking: TrackingInfo,
+}
+
+/// How a client tracks keys, as CLIENT LIST shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackingInfo {
+    /// Whether it tracks keys.
+    pub is_on: bool,
+    /// Whether it is told of all changes of keys with its prefixes.
+    pub broadcasts: bool,
+    /// Whether the client is gone to which its messages are redirected.
+    pub is_broken: bool,
+    /// The client to which its messages are redirected; 0 for none.
+    pub redirect: u64,
 }
 
 /// Compares two secrets in a time that depends only on their lengths.
@@ -168,6 +194,7 @@ impl Connection {
             library: self.library.as_ref().map_or(&[], |library| &library.0),
             library_version: self.library.as_ref().map_or(&[], |library| &library.1),
             subscriptions: self.subscriptions.as_ref().map_or([0; 3], |all| all.counts()),
+            tracking: self.tracking.as_ref().map_or_else(Default::default, |own| own.info()),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::log::Lsn;
 use crate::resp::inline;
 use crate::resp::parse::{Found, ParseError};
 use crate::resp::write::Writer;
+use crate::tracking;
 use crate::{Db, Session};
 
 /// A batch is executed when it has this many keys. One command may exceed it.
@@ -134,6 +135,11 @@ pub fn process_input(
     // The length of replies is known only afterwards, so the batch size follows that of the last replies: it shrinks
     // after long ones, and grows again.
     let long = out.len() - start >= REPLY_CHUNK;
+    if connection.blocked {
+        // Later changes of this thread are those of other clients.
+        tracking::set_caller(0);
+        tracking::end_own_reads();
+    }
     connection.batch_limit = if observes {
         connection.batch_limit
     } else if long {

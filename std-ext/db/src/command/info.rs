@@ -93,7 +93,7 @@ fn clients(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: 
         ("cluster_connections", 0),
         ("maxclients", server.max_clients),
         ("blocked_clients", execution.meter.diagnostics.held_clients()),
-        ("tracking_clients", 0),
+        ("tracking_clients", execution.db.state().tracking.counts().clients),
     ]);
 }
 
@@ -152,6 +152,7 @@ fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out
     let diagnostics = &execution.meter.diagnostics;
     let keyspace = diagnostics.since_reset(KeyspaceCounts::of(stats));
     let subscribed = execution.server.hub().counts();
+    let tracked = execution.db.state().tracking.counts();
     out.lines(&[
         ("total_connections_received", server.connections),
         ("total_commands_processed", server.commands),
@@ -167,6 +168,9 @@ fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out
         ("pubsub_patterns", subscribed.patterns),
         ("pubsubshard_channels", subscribed.shard_channels),
         ("latest_fork_usec", 0),
+        ("tracking_total_keys", tracked.keys),
+        ("tracking_total_items", tracked.items),
+        ("tracking_total_prefixes", tracked.prefixes),
         ("total_error_replies", diagnostics.errors().values().sum()),
     ]);
 }

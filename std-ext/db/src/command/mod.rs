@@ -58,6 +58,7 @@ mod stored_answer;
 mod strings;
 mod subcommands;
 mod table;
+mod tracking;
 mod transaction;
 
 #[cfg(test)]
@@ -74,7 +75,9 @@ pub use batch::Scratch;
 #[cfg(feature = "metrics")]
 pub(crate) use command_stats::command_times;
 pub use connection::Connection;
-pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
+pub use context::{
+    ClientInfo, Context, ServerApi, ServerStats, SettingError, TrackingInfo, same_secret,
+};
 pub use diagnostics::Diagnostics;
 pub(crate) use diagnostics::HeldClient;
 pub use execute::{NextStep, Outcome, process_input};

@@ -6,7 +6,6 @@
 use crate::command::arguments::CommandError;
 use crate::command::diagnostics::monitoring::Monitoring;
 use crate::command::execute::Execution;
-use crate::pubsub::Subscriptions;
 use std::sync::Arc;
 
 impl Execution<'_, '_> {
@@ -19,10 +18,11 @@ impl Execution<'_, '_> {
             );
         }
         if self.connection.monitoring.is_none() {
-            let new = || Box::new(Subscriptions::new(self.server.hub(), self.connection.id));
-            let subscriptions = self.connection.subscriptions.get_or_insert_with(new);
+            let taken = self.connection.subscriptions.take();
+            let subscriptions = taken.unwrap_or_else(|| self.new_subscriptions());
             let diagnostics = Arc::clone(&self.meter.diagnostics);
-            diagnostics.add_monitor(self.connection.id, subscriptions);
+            diagnostics.add_monitor(self.connection.id, &subscriptions);
+            self.connection.subscriptions = Some(subscriptions);
             self.connection.monitoring =
                 Some(Monitoring { diagnostics, client: self.connection.id });
         }

@@ -103,8 +103,8 @@ impl<'a> Execution<'_, 'a> {
             return Err("ERR a client that monitors cannot subscribe to channels".into());
         }
         self.execute_batch();
-        let new = || Box::new(Subscriptions::new(self.server.hub(), self.connection.id));
-        let mut subscriptions = self.connection.subscriptions.take().unwrap_or_else(new);
+        let taken = self.connection.subscriptions.take();
+        let mut subscriptions = taken.unwrap_or_else(|| self.new_subscriptions());
         let mut has_room = true;
         for name in names {
             has_room = has_room && subscriptions.add(kind, name);
@@ -218,6 +218,12 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
+    /// Makes the subscriptions of this connection, which has none yet.
+    pub(super) fn new_subscriptions(&self) -> Box<Subscriptions> {
+        let mailbox = self.server.own_mailbox(self.connection.id);
+        Box::new(Subscriptions::with_mailbox(self.server.hub(), mailbox))
+    }
+
     /// Writes a push, which goes to the client also if it wants no replies.
     fn push(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
         self.connection.pushed = true;
@@ -229,12 +235,13 @@ impl<'a> Execution<'_, 'a> {
         let mut messages = Vec::new();
         // The server closes the client if its messages have exceeded the limit.
         let _: Left = subscriptions.mailbox().take(usize::MAX, &mut messages);
-        let mark = self.connection.message_mark();
         for message in &messages {
-            self.push(|out| {
-                out.raw(&[mark]);
-                out.raw(message.rest());
-            });
+            if let Some(head) = self.connection.head_for(message, !subscriptions.is_empty()) {
+                self.push(|out| {
+                    out.raw(head);
+                    out.raw(message.rest());
+                });
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 99] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 101] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -30,6 +30,8 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 99] = [
     spec(("client|getredir", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|kill", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
     spec(("client|unblock", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
+    spec(("client|tracking", Id::Client, -3), NONE, PLAIN, "slow connection"),
+    spec(("client|caching", Id::Client, 3), NONE, PLAIN, "slow connection"),
     spec(("client|trackinginfo", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|pause", Id::Client, -3), NONE, ADMIN, "admin slow dangerous connection"),
     spec(("client|unpause", Id::Client, 2), NONE, ADMIN, "admin slow dangerous connection"),

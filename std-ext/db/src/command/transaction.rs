@@ -94,6 +94,9 @@ impl<'a> Execution<'_, 'a> {
         }
         let arguments = queue.arguments();
         let commands = queue.commands(&arguments);
+        if self.connection.tracking.is_some() {
+            self.remember_queued(&commands);
+        }
         if let Some(group) = self.group() {
             self.route_transaction(group, &commands)?;
         }
@@ -194,13 +197,16 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Handles a command that must not be executed now: it is queued for EXEC, or an earlier SELECT has failed. Returns
-    /// whether it did.
+    /// whether it did. If the client tracks keys, remembers those that the command reads.
     ///
     /// A client that pipelines does not wait for the reply to SELECT. Its commands were meant for another database, and
     /// must not run in database 0.
     #[cold]
     pub(super) fn handle_blocked(&mut self, arguments: &[&'a [u8]]) -> bool {
         let spec = table::find(arguments[0]);
+        if self.connection.tracking.is_some() {
+            self.begin_tracked(spec.filter(|spec| spec.takes(arguments.len())), arguments);
+        }
         if self.connection.is_confined()
             && let Some(error) = spec.and_then(|spec| refused_to_subscriber(spec, arguments))
         {

@@ -49,6 +49,8 @@ const fn modifiable(
 
 /// The name of the setting of events about keys.
 pub(crate) const KEY_EVENTS: &str = "notify-keyspace-events";
+/// The setting for the number of keys that are remembered for tracking clients.
+pub(crate) const TRACKED_KEYS: &str = "tracking-table-max-keys";
 
 const PORT: Kind = Kind::Number { min: 0, max: 65_535 };
 
@@ -554,6 +556,13 @@ const MONITORING: &[Setting] = &[
         "Events about keys that are published on channels: `K` on the channel of the key, `E` on that of the event, \
          and kinds of events: `g` generic, `$` strings, `x` expired, `e` evicted, `n` new keys, `m` missing keys. `A` \
          means all kinds but `n` and `m`. Empty for none.",
+    ),
+    modifiable(
+        TRACKED_KEYS,
+        Kind::Number { min: 0, max: i64::MAX.cast_unsigned() },
+        "1000000",
+        "Number of keys that are remembered for clients with `CLIENT TRACKING`. Beyond it, a key is forgotten, and its \
+         clients are told not to cache it any longer; 0 for no limit but 256 MiB of memory.",
     ),
     modifiable(
         "latency-monitor-threshold",

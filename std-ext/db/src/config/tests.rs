@@ -148,6 +148,7 @@ fn every_setting_reaches_its_option() {
         ["--slowlog-max-len", "9"],
         ["--enable-debug-command", "local"],
         ["--notify-keyspace-events", "EnK$"],
+        ["--tracking-table-max-keys", "8"],
         ["--latency-monitor-threshold", "7"],
         ["--latency-tracking", "no"],
         ["--latency-tracking-info-percentiles", "50"],

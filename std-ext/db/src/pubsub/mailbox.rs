@@ -27,6 +27,8 @@ struct State {
     announced: bool,
     /// The messages have exceeded the limit, so they were dropped, and the client will be closed.
     overflowed: bool,
+    /// The client has ended, or is about to: it gets no more messages.
+    closed: bool,
 }
 
 /// The messages that [`Mailbox::take`] has left.
@@ -54,7 +56,7 @@ impl Mailbox {
     /// Adds a message. Returns the worker that the caller must wake.
     pub(super) fn put(&self, post: &PostOffice, message: Message) -> Option<usize> {
         let mut state = lock(&self.state);
-        if state.overflowed {
+        if state.overflowed || state.closed {
             return None;
         }
         state.bytes = state.bytes.saturating_add(message.cost());
@@ -90,6 +92,16 @@ impl Mailbox {
             state.messages = VecDeque::new();
         }
         Left::Nothing
+    }
+
+    /// Notes that the client gets no more messages, because it ends.
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = true;
+    }
+
+    /// Returns whether the client has ended, or is about to.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.state).closed
     }
 
     /// Returns the bytes that wait.

@@ -6,9 +6,28 @@ use std::sync::Arc;
 
 /// A message. Clones share the bytes.
 ///
-/// RESP2 and RESP3 differ in the first byte alone: one sends an array, the other a push. It is left out here.
+/// RESP2 and RESP3 differ in the head of a message, which depends on its form. It is left out here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message(Arc<[u8]>);
+pub struct Message {
+    rest: Arc<[u8]>,
+    form: Form,
+}
+
+/// What the head of a message depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A message of a channel: an array in RESP2, a push in RESP3.
+    Channel,
+    /// A line for a monitor.
+    Line,
+    /// Keys that the receiver must not cache any longer.
+    Invalidation {
+        /// Whether another client has read the keys, and redirects these messages to the receiver.
+        redirected: bool,
+    },
+    /// The client is gone to which the receiver redirects its invalidations.
+    BrokenRedirect,
+}
 
 impl Message {
     /// Encodes a message of bulk strings.
@@ -20,7 +39,7 @@ impl Message {
         for part in parts {
             out.bulk(part);
         }
-        Self(bytes[1..].into())
+        Self { rest: bytes[1..].into(), form: Form::Channel }
     }
 
     /// Encodes that a subscription to a slot's channel has ended, and the number of those that are left.
@@ -31,29 +50,49 @@ impl Message {
         out.bulk(b"sunsubscribe");
         out.bulk(channel);
         out.integer((count as u64).cast_signed());
-        Self(bytes[1..].into())
+        Self { rest: bytes[1..].into(), form: Form::Channel }
     }
 
-    /// Makes a line for a monitor, whose first byte is another one.
+    /// Makes a line for a monitor, without its first byte.
     pub fn line(rest: &[u8]) -> Self {
-        Self(rest.into())
+        Self { rest: rest.into(), form: Form::Line }
     }
 
-    /// Returns the first byte in this protocol.
-    pub fn mark(protocol: Protocol) -> u8 {
-        match protocol {
-            Protocol::Two => b'*',
-            Protocol::Three => b'>',
+    /// Makes the message that keys were changed, from the encoded array of their names or an encoded null.
+    pub(crate) fn invalidation(keys: &Arc<[u8]>, redirected: bool) -> Self {
+        Self { rest: Arc::clone(keys), form: Form::Invalidation { redirected } }
+    }
+
+    /// Encodes that a client is gone to which the receiver redirects its invalidations.
+    pub(crate) fn broken_redirect(client: u64) -> Self {
+        Self { rest: format!(":{client}\r\n").into_bytes().into(), form: Form::BrokenRedirect }
+    }
+
+    /// Returns the bytes that come first for a receiver that uses this protocol; `None` if it gets no such message.
+    pub fn head(&self, protocol: Protocol, subscribes: bool) -> Option<&'static [u8]> {
+        match (self.form, protocol) {
+            (Form::Channel, Protocol::Two) => Some(b"*"),
+            (Form::Channel, Protocol::Three) => Some(b">"),
+            (Form::Line, _) => Some(b"+"),
+            (Form::Invalidation { .. }, Protocol::Three) => Some(b">2\r\n$10\r\ninvalidate\r\n"),
+            // In RESP2 only a subscriber can tell a message from a reply.
+            (Form::Invalidation { redirected: true }, Protocol::Two) if subscribes => {
+                Some(b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n")
+            }
+            (Form::BrokenRedirect, Protocol::Three) => {
+                Some(b">2\r\n$21\r\ntracking-redir-broken\r\n")
+            }
+            (Form::Invalidation { .. } | Form::BrokenRedirect, Protocol::Two) => None,
         }
     }
 
-    /// Returns the bytes behind the first one.
+    /// Returns the bytes behind the head.
     pub fn rest(&self) -> &Arc<[u8]> {
-        &self.0
+        &self.rest
     }
 
     /// Returns the bytes that the message counts for the limit of each of its receivers.
     pub(super) fn cost(&self) -> usize {
-        self.0.len() + size_of::<Self>()
+        self.rest.len() + size_of::<Self>()
     }
 }

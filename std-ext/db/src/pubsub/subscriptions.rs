@@ -26,10 +26,15 @@ pub struct Subscriptions {
 impl Subscriptions {
     /// Makes the subscriptions of a client, which has none yet.
     pub fn new(hub: &Arc<Hub>, client: u64) -> Self {
+        Self::with_mailbox(hub, Arc::new(Mailbox::new(client)))
+    }
+
+    /// Makes the subscriptions of a client that has a mailbox already.
+    pub fn with_mailbox(hub: &Arc<Hub>, mailbox: Arc<Mailbox>) -> Self {
         hub.post.mailboxes.add(1);
         Self {
             hub: Arc::clone(hub),
-            mailbox: Arc::new(Mailbox::new(client)),
+            mailbox,
             channels: HashSet::new(),
             patterns: HashSet::new(),
             shard_channels: HashSet::new(),

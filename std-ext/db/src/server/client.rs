@@ -319,7 +319,7 @@ impl Client {
         }
         // A client that has said good-bye gets no more messages.
         if self.state != State::Open {
-            self.connection.end_subscriptions();
+            self.connection.end_mail();
         }
     }
 

@@ -1,10 +1,11 @@
 //! The list of clients that other threads see: a client belongs to one worker, which publishes a copy of its data here.
 //! It is one list for all workers: a client that moves between two of them is in it exactly once at any time.
 
-use crate::command::ClientInfo;
+use crate::command::{ClientInfo, TrackingInfo};
 use crate::lock::lock;
+use crate::pubsub::Mailbox;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// The clients as other threads see them. The list is at most a second old; names are newer.
@@ -16,6 +17,8 @@ struct Entries {
     clients: BTreeMap<u64, Entry>,
     /// Clients that each worker has to close, by the worker's number.
     killed: BTreeMap<usize, Vec<u64>>,
+    /// Clients that have got a mailbox from another client, by their worker's number.
+    addressed: BTreeMap<usize, Vec<u64>>,
 }
 
 #[derive(Debug)]
@@ -35,6 +38,9 @@ struct Entry {
     library: Box<[u8]>,
     library_version: Box<[u8]>,
     subscriptions: [usize; 3],
+    tracking: TrackingInfo,
+    /// The client's mailbox, if it has one.
+    mailbox: Option<Arc<Mailbox>>,
 }
 
 impl ClientList {
@@ -55,9 +61,11 @@ impl ClientList {
             library: Box::default(),
             library_version: Box::default(),
             subscriptions: [0; 3],
+            tracking: TrackingInfo::default(),
+            mailbox: None,
         });
         (entry.last_active, entry.protocol) = (last_active, info.protocol);
-        entry.subscriptions = info.subscriptions;
+        (entry.subscriptions, entry.tracking) = (info.subscriptions, info.tracking);
         entry.database = info.database;
         if *entry.command != *info.command {
             entry.command = info.command.into();
@@ -102,7 +110,7 @@ impl ClientList {
         wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool,
         mut wake: impl FnMut(usize),
     ) -> u64 {
-        let Entries { clients, killed } = &mut *lock(&self.0);
+        let Entries { clients, killed, .. } = &mut *lock(&self.0);
         let mut count = 0;
         for (&id, entry) in clients {
             // A client that was killed already must not be counted twice.
@@ -117,6 +125,42 @@ impl ClientList {
             wake(worker);
         }
         count
+    }
+
+    /// Returns the mailbox of a client, which gets one if it has none. Its own worker asks.
+    pub(super) fn own_mailbox(&self, id: u64) -> Arc<Mailbox> {
+        let new = || Arc::new(Mailbox::new(id));
+        match lock(&self.0).clients.get_mut(&id) {
+            Some(entry) => Arc::clone(entry.mailbox.get_or_insert_with(new)),
+            None => new(),
+        }
+    }
+
+    /// As `own_mailbox`, for another client; `None` if there is no such client. Calls `wake` with the number of the
+    /// worker that has to give the client its mailbox.
+    pub(super) fn mailbox_of(&self, id: u64, wake: impl FnOnce(usize)) -> Option<Arc<Mailbox>> {
+        let Entries { clients, addressed, .. } = &mut *lock(&self.0);
+        let entry = clients.get_mut(&id).filter(|entry| !entry.killed)?;
+        if entry.mailbox.is_none() {
+            entry.mailbox = Some(Arc::new(Mailbox::new(id)));
+            addressed.entry(entry.worker).or_default().push(id);
+            wake(entry.worker);
+        }
+        entry.mailbox.clone()
+    }
+
+    /// Returns the mailbox of a client that has moved, if it has one. Its new worker asks: one that the client has got
+    /// on its way was for the worker that it has left.
+    pub(super) fn mailbox(&self, id: u64) -> Option<Arc<Mailbox>> {
+        lock(&self.0).clients.get(&id)?.mailbox.clone()
+    }
+
+    /// Takes those clients of a worker that have got a mailbox from another client.
+    pub(super) fn addressed(&self, worker: usize) -> Vec<(u64, Arc<Mailbox>)> {
+        let Entries { clients, addressed, .. } = &mut *lock(&self.0);
+        let ids = addressed.remove(&worker).unwrap_or_default();
+        let mailbox = |id: u64| Some((id, clients.get(&id)?.mailbox.clone()?));
+        ids.into_iter().filter_map(mailbox).collect()
     }
 
     /// Takes the ids of the clients that a worker has to close.
@@ -140,6 +184,7 @@ impl Entry {
             library: &self.library,
             library_version: &self.library_version,
             subscriptions: self.subscriptions,
+            tracking: self.tracking,
         }
     }
 }

@@ -180,7 +180,7 @@ impl Output {
     /// reply was appended since the last [`hold_until`](Self::hold_until).
     pub(super) fn append_message(
         &mut self,
-        mark: u8,
+        head: &[u8],
         rest: &Arc<[u8]>,
         buffer: impl FnOnce() -> Vec<u8>,
     ) {
@@ -189,7 +189,7 @@ impl Output {
             "a message would release a reply"
         );
         let last = self.open(buffer);
-        last.push(mark);
+        last.extend_from_slice(head);
         if rest.len() < SHARED {
             last.extend_from_slice(rest);
         } else {
@@ -329,13 +329,13 @@ mod tests {
         let mut output = Output::default();
         let (long, short) = (Arc::from(vec![b'l'; SHARED]), Arc::from(*b"short"));
         say(&mut output, "reply", 1, 1);
-        output.append_message(b'>', &long, Vec::new);
+        output.append_message(b">", &long, Vec::new);
         assert_eq!(Arc::strong_count(&long), 2, "a long message is copied");
-        output.append_message(b'*', &short, Vec::new);
+        output.append_message(b"*", &short, Vec::new);
         // Behind a reply that waits, messages wait as well.
         say(&mut output, "held", 2, 1);
-        output.append_message(b'>', &long, Vec::new);
-        output.append_message(b'>', &short, Vec::new);
+        output.append_message(b">", &long, Vec::new);
+        output.append_message(b">", &short, Vec::new);
         let mut sent = Vec::new();
         let drain = |output: &mut Output, sent: &mut Vec<u8>| {
             while !output.sendable().is_empty() {
@@ -354,9 +354,9 @@ mod tests {
         assert_eq!(Arc::strong_count(&long), 1, "a sent message stays in memory");
         // Withdrawn bytes may end within a shared message.
         say(&mut output, "a", 3, 3);
-        output.append_message(b'>', &long, Vec::new);
+        output.append_message(b">", &long, Vec::new);
         say(&mut output, "held", 9, 3);
-        output.append_message(b'>', &long, Vec::new);
+        output.append_message(b">", &long, Vec::new);
         output.withdraw_held();
         assert_eq!(output.waiting(), 2 + SHARED);
     }

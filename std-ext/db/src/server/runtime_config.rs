@@ -5,7 +5,7 @@ use crate::cluster::view::Views;
 use crate::command::{Diagnostics, SettingError, hexadecimal, same_secret};
 use crate::config::OutputLimit;
 use crate::config::ServerConfig;
-use crate::config::table::{self, KEY_EVENTS, Setting};
+use crate::config::table::{self, KEY_EVENTS, Setting, TRACKED_KEYS};
 use crate::config::value;
 use crate::config::value::Kind;
 use crate::gauge::Gauge;
@@ -255,6 +255,7 @@ impl RuntimeConfig {
                 }
             }
             KEY_EVENTS => db.set_key_events(text),
+            TRACKED_KEYS => db.set_tracked_keys(number()),
             "cluster-move-rate" => db.set_move_rate(value::bytes(text)),
             // Relaxed: the flag stands for itself.
             "protected-mode" => self.protected.store(text == "yes", Ordering::Relaxed),

@@ -11,12 +11,12 @@ use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
 use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError};
-use crate::config::table::KEY_EVENTS;
+use crate::config::table::{KEY_EVENTS, TRACKED_KEYS};
 use crate::config::{ServerConfig, rewrite};
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Log;
-use crate::pubsub::Hub;
+use crate::pubsub::{Hub, Mailbox};
 use mio::Waker;
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -277,6 +277,10 @@ impl Shared {
         }));
         let letters = self.config.settings.iter().find(|(name, _)| name == KEY_EVENTS);
         self.db.set_key_events(letters.map_or("", |(_, letters)| letters));
+        let keys = self.config.settings.iter().find(|(name, _)| name == TRACKED_KEYS);
+        if let Some(keys) = keys.and_then(|(_, keys)| keys.parse().ok()) {
+            self.db.set_tracked_keys(keys);
+        }
     }
 
     fn wake_waiting(&self) {
@@ -483,6 +487,14 @@ impl ServerApi for Shared {
 
     fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    fn own_mailbox(&self, client: u64) -> Arc<Mailbox> {
+        self.client_list.own_mailbox(client)
+    }
+
+    fn mailbox_of(&self, client: u64) -> Option<Arc<Mailbox>> {
+        self.client_list.mailbox_of(client, |worker| self.workers[worker].wake())
     }
 }
 

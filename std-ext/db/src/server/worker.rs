@@ -575,6 +575,7 @@ impl Worker {
                 }
             }
             self.close_killed();
+            self.give_mailboxes();
         }
         if self.pending_accepts.now.is_empty() {
             return;
@@ -599,6 +600,21 @@ impl Worker {
         let keys = self.clients.iter().filter(|(_, client)| is_killed(client));
         for key in keys.map(|(key, _)| key).collect::<Vec<_>>() {
             self.remove(key);
+        }
+    }
+
+    /// Gives clients the mailboxes in which other clients want to put messages.
+    fn give_mailboxes(&mut self) {
+        let mut wanted = self.shared.client_list.addressed(self.number);
+        if wanted.is_empty() {
+            return;
+        }
+        wanted.sort_unstable_by_key(|(id, _)| *id);
+        for (key, client) in &mut self.clients {
+            if let Ok(at) = wanted.binary_search_by_key(&client.id(), |(id, _)| *id) {
+                client.adopt_mailbox(&self.shared.hub, Arc::clone(&wanted[at].1));
+                client.set_address(self.number, key);
+            }
         }
     }
 

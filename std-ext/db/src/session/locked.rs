@@ -253,6 +253,7 @@ impl<'s> LockedKeys<'s> {
             self.state.undo_unpublished(&mut self.cores);
         }
         self.cores.iter_mut().for_each(|(_, core)| core.events.discard());
+        self.cores.iter_mut().for_each(|(_, core)| core.was_cleared = false);
         self.entry.clear();
     }
 

@@ -422,6 +422,7 @@ impl<'a, 'c> Apply<'a, 'c> {
         let own = self.first..self.first + self.state.shards.per_keyspace();
         // A keyspace that was made since the shards were locked has no keys.
         for (number, core) in self.cores.iter_mut().filter(|(number, _)| own.contains(number)) {
+            core.was_cleared = self.state.tracking.is_on();
             let slots = self.state.sharding.slots(*number);
             if !slots.clone().all(|slot| self.state.ownership.has(|| slot)) {
                 clear_owned(self.state, core, slots, self.entry);

@@ -12,6 +12,7 @@ use crate::state::State;
 use crate::state::record::{AccessTime, Record, Value};
 use crate::state::shard::Core;
 use crate::state::slots::slot;
+use crate::tracking;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -164,7 +165,8 @@ fn evict_some(
             core.remove(record);
         }
         if evicted.keys > 0 {
-            state.log_and_publish(shard, &mut core, time, &log);
+            // The client that writes is told of evicted keys also if it is not told of its own changes.
+            tracking::as_server(|| state.log_and_publish(shard, &mut core, time, &log));
             state.shrink(shard, &mut core);
             // Relaxed: a count.
             state.evicted.fetch_add(evicted.keys as u64, Ordering::Relaxed);

@@ -55,6 +55,7 @@ pub(crate) mod rope;
 pub(crate) mod shard;
 pub(crate) mod slot_counts;
 pub(crate) mod slots;
+mod tracked;
 #[cfg(feature = "cluster")]
 pub(crate) mod transfer;
 pub(crate) mod watched_keys;
@@ -64,6 +65,7 @@ use crate::log::change;
 use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
 use crate::request::{Change, RequestError};
+use crate::tracking::Tracking;
 use crate::watch::Watchers;
 use apply::Apply;
 use cold::ColdStore;
@@ -82,6 +84,7 @@ use shard::{Core, Shard};
 use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tracked::Invalidation;
 
 pub(crate) struct State {
     pub(crate) shards: Shards,
@@ -95,6 +98,7 @@ pub(crate) struct State {
     pub(crate) publish_gate: PublishGate,
     pub(crate) watchers: Watchers,
     pub(crate) key_events: KeyEvents,
+    pub(crate) tracking: Arc<Tracking>,
     pub(crate) limit: MemoryLimit,
     pub(crate) heap_trimmer: HeapTrimmer,
     pub(crate) role: RoleCell,
@@ -194,6 +198,7 @@ impl State {
             publish_gate: PublishGate::default(),
             watchers: Watchers::default(),
             key_events: KeyEvents::default(),
+            tracking: Arc::default(),
             limit: MemoryLimit::new(options.max_memory, options.eviction),
             heap_trimmer: HeapTrimmer::default(),
             memory,
@@ -292,6 +297,9 @@ impl State {
         // expiration.
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         core.watched_keys.note(log, || None);
+        let collect = || Invalidation::collect(log, std::iter::once(&mut *core));
+        // One load for each call, so that nothing else is done while no client tracks keys.
+        let invalidation = self.tracking.is_on().then(collect);
         // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
         // LSN, and answer before the change is safe.
         self.marks.note(entry, log);
@@ -303,6 +311,10 @@ impl State {
         // One load for each call, so that nothing else is done while no event is published.
         if core.events.is_on() {
             self.publish_noted(std::iter::once(core));
+        }
+        // After the publication: a client that reads the key then gets the new value.
+        if let Some(invalidation) = invalidation {
+            self.invalidate(&invalidation);
         }
         entry
     }
@@ -349,6 +361,7 @@ impl State {
     ) -> Lsn {
         // Before any state is published, for the reason given in `log_and_publish`.
         self.marks.note(entry, changes);
+        let invalidation = self.collect_invalidation(changes, cores);
         // All versions are odd before the first shard is published. So a multi-read that sees one of the new states
         // retries, and never combines it with an old one.
         for (number, core) in cores.iter_mut() {
@@ -363,6 +376,9 @@ impl State {
         // Readers that wait at the gate do not wait for the events as well.
         drop(publishing);
         self.publish_events(cores);
+        if let Some(invalidation) = invalidation {
+            self.invalidate(&invalidation);
+        }
         entry
     }
 
@@ -417,6 +433,9 @@ impl State {
             shard.stats().begin_publish();
         }
         self.publish_all(&mut cores);
+        if self.tracking.is_on() {
+            self.tracking.invalidate_all();
+        }
         let (entry, from) = *self.set_back.lock().unwrap_or_else(PoisonError::into_inner);
         // The log has discarded the entry that set the clock back, so the clock continues from where it was.
         if entry > safe && entry < mark {

@@ -172,6 +172,8 @@ pub(crate) struct Core {
     pub(crate) watched_keys: WatchedKeys,
     /// The events of changes that were not published yet.
     pub(crate) events: NotedEvents,
+    /// Whether all keys were removed since the last publication; set only while a client tracks keys.
+    pub(crate) was_cleared: bool,
     /// A buffer in which new values are assembled.
     pub(super) scratch: Vec<u8>,
 }
@@ -213,6 +215,7 @@ impl Shard {
             expire_cursor: 0,
             watched_keys: WatchedKeys::default(),
             events: NotedEvents::default(),
+            was_cleared: false,
             scratch: Vec::new(),
         };
         Self { core: Mutex::new(core), factory, stats: ShardStats::default() }
@@ -524,6 +527,14 @@ impl Core {
     /// Returns the counts of this shard's slots; nothing without a cluster.
     pub(crate) fn slots(&self) -> &[SlotCount] {
         self.slots.as_ref().map_or(&[], |slots| slots.all())
+    }
+
+    /// Returns the records that were removed or replaced since the last publication.
+    pub(super) fn removed(&self) -> impl Iterator<Item = &Record> {
+        self.unpublished.iter().filter_map(|step| match step {
+            Undo::Removed { record, .. } => Some(record),
+            Undo::Inserted { .. } => None,
+        })
     }
 
     /// Records a removal for reclamation and undo.

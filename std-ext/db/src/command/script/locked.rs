@@ -145,6 +145,10 @@ impl LockedHost<'_, '_, '_, '_> {
             // A script that has begun to write goes on, as in Redis.
             self.keys.ignore_full();
         }
+        if let Some(tracking) = &self.execution.connection.tracking {
+            // Under the locks of all declared keys, so no change comes between this and the read.
+            tracking.remember_own(detailed, arguments, Some(self.declared));
+        }
         self.execution.connection.protocol = protocol;
         let redirects = self.execution.redirects();
         let batch = std::mem::take(&mut self.batch).emptied();

@@ -8,8 +8,9 @@
 
 use super::{Client, State};
 use crate::config::OutputLimit;
-use crate::pubsub::Left;
+use crate::pubsub::{Hub, Left, Mailbox};
 use crate::server::worker_context::WorkerContext;
+use std::sync::Arc;
 
 /// The output takes messages while fewer bytes than this wait in it.
 const MAIL_ROOM: usize = 64 << 10;
@@ -40,7 +41,16 @@ impl Client {
 
     /// Ends all subscriptions: the client ends.
     pub(in crate::server) fn end_subscriptions(&mut self) {
-        self.connection.end_subscriptions();
+        self.connection.end_mail();
+    }
+
+    /// Gives the client the mailbox that another client has asked for, unless it has one.
+    pub(in crate::server) fn adopt_mailbox(&mut self, hub: &Arc<Hub>, mailbox: Arc<Mailbox>) {
+        self.connection.adopt_mailbox(hub, mailbox);
+        // One that has said good-bye gets no messages. The client that redirects them to it learns that from the mailbox.
+        if self.state != State::Open {
+            self.connection.end_mail();
+        }
     }
 
     /// Moves messages from the mailbox to the output, as far as that has room.
@@ -58,15 +68,16 @@ impl Client {
 
     fn deliver_mail(&mut self, room: usize, context: &mut WorkerContext) {
         if self.state != State::Open {
-            self.connection.end_subscriptions();
+            self.connection.end_mail();
         }
         let Some(subscriptions) = self.connection.subscriptions() else { return };
         let mut messages = std::mem::take(&mut context.messages);
         let left = subscriptions.mailbox().take(room, &mut messages);
-        let mark = self.connection.message_mark();
         context.counters.messages.add(messages.len() as u64);
         for message in messages.drain(..) {
-            self.output.append_message(mark, message.rest(), || context.pool.take());
+            if let Some(head) = self.connection.head_of(&message) {
+                self.output.append_message(head, message.rest(), || context.pool.take());
+            }
         }
         context.messages = messages;
         self.has_more_mail = left == Left::Some;
@@ -87,9 +98,10 @@ impl Client {
             return;
         }
         self.deliver_all(context);
-        let mark = self.connection.message_mark();
         for message in ended {
-            self.output.append_message(mark, message.rest(), || context.pool.take());
+            if let Some(head) = self.connection.head_of(&message) {
+                self.output.append_message(head, message.rest(), || context.pool.take());
+            }
         }
         self.renamed = true;
     }

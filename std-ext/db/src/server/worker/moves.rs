@@ -146,6 +146,9 @@ impl Worker {
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];
         client.begin_again();
+        if let Some(mailbox) = self.shared.client_list.mailbox(client.id()) {
+            client.adopt_mailbox(&self.shared.hub, mailbox);
+        }
         // [MV-5] Messages that came while the client moved are announced to this worker.
         client.set_address(self.number, key);
         let own = &self.shared.workers[self.number];

@@ -5,6 +5,7 @@ use crate::clock::TimeSource;
 use crate::log::manual::{Entry, ManualLog};
 use crate::log::{Log, change};
 use crate::options::{Eviction, Options};
+use crate::pubsub::{Hub, Mailbox, Message};
 use crate::request::{
     Answer, Change, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
 };
@@ -12,6 +13,7 @@ use crate::session::{Session, TransactionOutcome};
 use crate::state::load::LoadingShards;
 use crate::state::maintenance::run_cycle;
 use crate::state::watched_keys::KeyWatch;
+use crate::tracking::Tracker;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -167,6 +169,32 @@ fn a_transaction_is_one_entry() {
         |requests| follower.session.transaction(requests, Some(&watch), &mut |_, _| {});
     assert_eq!(execute(&requests[4..]), TransactionOutcome::Conflict);
     assert_eq!(execute(&requests), refused);
+}
+
+/// Clients that read at a follower learn of what the primary changes, and of slots that the group loses.
+#[test]
+fn a_follower_tells_clients_that_cache() {
+    let (mut primary, follower) = (Node::primary(1000), Node::follower(1000));
+    let (hub, mailbox) = (Hub::new(1), Arc::new(Mailbox::new(7)));
+    let tracker = Arc::new(Tracker::new((&hub, &mailbox), false, None));
+    follower.state.track(&tracker);
+    let told = || {
+        let mut messages = Vec::new();
+        mailbox.take(usize::MAX, &mut messages);
+        let text = |message: &Message| String::from_utf8_lossy(message.rest()).into_owned();
+        messages.iter().map(text).collect::<Vec<_>>()
+    };
+    let remember = || follower.state.tracking.remember(b"rose", 7);
+    remember();
+    primary.set("daisy", "white", Expiry::Never);
+    primary.set("rose", "red", Expiry::At(5000));
+    follower.follow(&primary.log.entries()).unwrap();
+    assert_eq!(told(), ["*1\r\n$4\r\nrose\r\n"], "a change of the primary is not told");
+    remember();
+    let own = slot(b"rose");
+    let lost = SlotSet::of_range(own..own + 1);
+    follower.follow(&[entry(3, 1001, |to| change::out(7, lost.bits(), to))]).unwrap();
+    assert_eq!(told(), ["$-1\r\n"], "the loss of slots is not told");
 }
 
 /// The requests of a transaction share the room of one entry.
