@@ -125,7 +125,7 @@ impl Section {
         let mut whole = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let id = self.client(part.chars().next().unwrap()).1;
-            whole += &format!("{id}{}", &part[1..]);
+            whole.extend([&*id.to_string(), &part[1..]]);
         }
         whole
     }

@@ -77,8 +77,6 @@ pub struct Member {
     client: Client,
     /// The certificates that this node shows to others; `None` without TLS.
     tls: Option<SharedTls>,
-    /// Sends messages of channels until the node is dropped.
-    _messenger: Messenger,
 }
 
 impl Member {
@@ -379,10 +377,9 @@ impl Starting<'_> {
             on_exit,
         };
         let tasks = (registry, mover, asked);
-        let driver = Some(self.drive(parts, tasks, disk, runtime, messages)?);
+        let driver = Some(self.drive(parts, tasks, (disk, messenger), runtime, messages)?);
         let Self { id, inbox, views, client, .. } = self;
-        let _messenger = messenger;
-        Ok(Member { db, id, views, inbox, monitor, peers, driver, client, tls, _messenger })
+        Ok(Member { db, id, views, inbox, monitor, peers, driver, client, tls })
     }
 
     /// Starts the thread that runs the node.
@@ -390,7 +387,7 @@ impl Starting<'_> {
         &self,
         parts: Parts,
         (registry, mover, asked): (Arc<Registry>, Mover<NodeEnv>, UnboundedReceiver<Asked>),
-        disk: DiskThread,
+        threads: (DiskThread, Messenger),
         runtime: Runtime,
         messages: UnboundedReceiver<Message>,
     ) -> Result<JoinHandle<()>, StartError> {
@@ -407,7 +404,7 @@ impl Starting<'_> {
         }));
         let run = move || {
             // Dropped behind the driver: it owns what the driver's threads use.
-            let _disk = disk;
+            let _threads = threads;
             runtime.block_on(async move {
                 tokio::spawn(registry.run(registering));
                 let (_running, stopped) = oneshot::channel();

@@ -40,7 +40,8 @@ impl Messenger {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let handle = runtime.handle().clone();
-        let links = Arc::new(Links { runtime: handle, options, counters, links: Mutex::default() });
+        let links =
+            Arc::new(Links { runtime: handle, options, counters, by_node: Mutex::default() });
         let thread = thread::Builder::new().name("hedgerow-messages".into()).spawn(move || {
             // Dropping the sender is a signal as well.
             let _ = runtime.block_on(stopped);
@@ -68,13 +69,13 @@ pub(super) struct Links {
     runtime: Handle,
     options: PeerClientOptions,
     counters: Arc<Counters>,
-    links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
+    by_node: Mutex<BTreeMap<NodeId, Arc<Link>>>,
 }
 
 impl Links {
     /// Sets the other nodes that live, and their peer addresses. What waits for others is lost.
     pub(super) fn set_nodes(&self, nodes: &BTreeMap<NodeId, String>) {
-        let mut links = lock(&self.links);
+        let mut links = lock(&self.by_node);
         links.retain(|id, link| {
             let stays = nodes.get(id) == Some(&link.address);
             if !stays {
@@ -93,7 +94,7 @@ impl Links {
 
     /// Sends a message to all other nodes. Does not wait.
     pub(super) fn send(&self, channel: &[u8], payload: &[u8]) {
-        let links = lock(&self.links);
+        let links = lock(&self.by_node);
         let counters = &self.counters.messages;
         if channel.len() > LONGEST_CHANNEL || payload.len() > LONGEST_MESSAGE {
             counters.lost.add(links.len() as u64);

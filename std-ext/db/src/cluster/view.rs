@@ -129,7 +129,7 @@ pub struct SlotOwners(
 impl SlotOwners {
     /// Returns the owners by the published map, as a group knows better by its own log. A slot that the map gives to
     /// that group, and that it does not own, is being moved: no group serves it.
-    #[cfg(any(test, feature = "cluster"))]
+    #[cfg(feature = "cluster")]
     pub(crate) fn of(map: &[u16], group: u32, owned: &crate::SlotSet) -> Self {
         let owner = |(slot, owner): (usize, &u16)| match owned.contains(slot as u16) {
             true => group as u16,

@@ -159,14 +159,13 @@ impl<'a> Execution<'_, 'a> {
         // The receivers see the changes that the client has made before.
         self.execute_batch();
         let (hub, channel, payload) = (self.server.hub(), arguments[1], arguments[2]);
-        let receivers = match kind {
-            Kind::ShardChannel => hub.publish_to_shard(channel, payload),
-            _ => {
-                if let Some(cluster) = self.cluster {
-                    cluster.views().broadcast().publish(channel, payload);
-                }
-                hub.publish(channel, payload)
+        let receivers = if kind == Kind::ShardChannel {
+            hub.publish_to_shard(channel, payload)
+        } else {
+            if let Some(cluster) = self.cluster {
+                cluster.views().broadcast().publish(channel, payload);
             }
+            hub.publish(channel, payload)
         };
         // A client's own message comes before the reply.
         if self.connection.reply_mode == ReplyMode::All

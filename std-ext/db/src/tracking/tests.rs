@@ -269,7 +269,7 @@ fn no_value_is_stale() {
                 }
                 if kept.is_none() {
                     client.remember(&["rose"]);
-                    kept = db.get("rose").unwrap().map(Into::into);
+                    kept = db.get("rose").unwrap();
                 }
             }
             // A kept value of before `last` must have been told to be changed.

@@ -195,7 +195,7 @@ fn a_message_goes_to_the_other_nodes() {
     assert_eq!(client.command("multi"), "+OK");
     assert_eq!(client.command("publish news two"), "+QUEUED");
     assert_eq!(client.command("exec"), "*1 :0");
-    let wanted = ["one", "two"].map(|message| ["news".into(), message.into()]);
+    let wanted = ["one", "two"].map(|message| [b"news".to_vec(), message.into()]);
     assert_eq!(*sent.lock().unwrap(), wanted, "PUBLISH stays on its node");
 }
 
