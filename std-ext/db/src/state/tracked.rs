@@ -13,7 +13,7 @@ use crate::tracking::{self, Tracker};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// What clients are told when a change is published.
+/// The keys that clients are told of when a change is published.
 #[derive(Debug, Default)]
 pub(super) struct Invalidation {
     /// Any key may have changed.

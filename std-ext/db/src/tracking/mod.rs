@@ -1,4 +1,4 @@
-//! Server-assisted client-side caching (`CLIENT TRACKING`): which client has read which keys, and the messages that tell
+//! Server-assisted client-side caching (`CLIENT TRACKING`): the keys that each client has read, and the messages that tell
 //! clients that keys were changed.
 //!
 //! A client keeps the values that it reads, and drops one when the server says that the key was changed. The server
@@ -85,7 +85,7 @@ pub(crate) struct Tracker {
     mailbox: Arc<Mailbox>,
     /// The client that gets the messages instead, and its mailbox.
     redirect: Option<(u64, Weak<Mailbox>)>,
-    /// Whether that client was gone when a message was to be sent.
+    /// Whether that client was gone when a message came for it.
     is_broken: Gauge,
     /// The version of the protocol that the client uses.
     version: Gauge,

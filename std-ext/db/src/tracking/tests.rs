@@ -255,7 +255,7 @@ fn no_value_is_stale() {
         scope.spawn(move || {
             for round in 0..ROUNDS {
                 writer.set("rose", round.to_string()).unwrap();
-                // Now and then the reader must be done with what it was told so far.
+                // Now and then the reader must have taken all messages so far.
                 if round % 64 == 63 && next.send(round).is_err() {
                     return;
                 }

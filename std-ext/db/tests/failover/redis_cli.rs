@@ -35,8 +35,8 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Option<String> {
     }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let said = text(&output.stdout);
-    let (status, complaint) = (output.status, text(&output.stderr));
-    assert!(status.success(), "{program} {arguments:?}: {status}: {said}{complaint}");
+    let (status, errors) = (output.status, text(&output.stderr));
+    assert!(status.success(), "{program} {arguments:?}: {status}: {said}{errors}");
     Some(said)
 }
 

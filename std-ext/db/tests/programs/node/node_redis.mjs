@@ -1,4 +1,4 @@
-// node-redis: transactions, scripts, messages, events, and both protocols. Its cache in the client cannot run.
+// node-redis: transactions, scripts, messages, events, both protocols, and its cache in the client.
 
 import assert from "node:assert/strict";
 import { createClient, createClientPool, defineScript, WatchError } from "redis";
@@ -97,8 +97,16 @@ for (const RESP of [2, 3]) {
   assert.deepEqual(events, ["connect", "ready", "end"]);
 }
 
-const socket = { reconnectStrategy: false };
-const cached = createClient({ url, RESP: 3, clientSideCache: { ttl: 0, maxEntries: 0 }, socket });
-cached.on("error", () => {});
-await assert.rejects(cached.connect(), /unknown subcommand 'TRACKING'/);
+// The client keeps what it has read, until the server tells it that the key was changed.
+const cached = createClient({ url, RESP: 3, clientSideCache: { ttl: 0, maxEntries: 0 } });
+await cached.connect();
+await plain.set("kept", "old");
+await plain.config("RESETSTAT");
+for (let n = 0; n < 3; n += 1) assert.equal(await cached.get("kept"), "old");
+assert.match(await plain.info("commandstats"), /cmdstat_get:calls=1,/);
+await plain.set("kept", "new");
+await eventually(async () => (await cached.get("kept")) === "new");
+await plain.flushall();
+await eventually(async () => (await cached.get("kept")) === null);
+cached.destroy();
 await plain.quit();

@@ -1,10 +1,11 @@
-"""redis-py: transactions, optimistic locking, locks, scripts and messages."""
+"""redis-py: transactions, optimistic locking, locks, scripts, messages, and its cache in the client."""
 
 import threading
 import time
 import unittest
 
 import redis
+from redis.cache import CacheConfig
 from redis.exceptions import LockError, LockNotOwnedError, WatchError
 from support import PORT, Case, eventually
 
@@ -159,6 +160,17 @@ class Redis(Case):
             self.it.set("rose", "red", px=50)
             got = eventually(lambda: pubsub.get_message(timeout=1))
             self.assertEqual((got["channel"], got["data"]), ("__keyevent@0__:expired", "rose"))
+
+    def test_cache_in_the_client(self):
+        cached = redis.Redis(port=PORT, protocol=3, decode_responses=True, cache_config=CacheConfig())
+        self.addCleanup(cached.close)
+        self.it.set("kept", "old")
+        self.assertEqual(cached.get("kept"), "old")
+        self.it.config_resetstat()
+        self.assertEqual([cached.get("kept") for _ in range(3)], ["old"] * 3)
+        self.assertNotIn("cmdstat_get", self.it.info("commandstats"))
+        self.it.set("kept", "new")
+        eventually(lambda: cached.get("kept") == "new")
 
     def test_lists(self):
         with self.lacks("LPUSH"):
