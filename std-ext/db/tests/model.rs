@@ -399,20 +399,12 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]], fields: &'a [Field]) -> 
 }
 
 fn any_query(random: &mut Random) -> Query {
-    let mut place = || random.below(20) as i64 - 10;
-    let part = Query::Range(place(), place());
+    use Query::{Exists, Expiry, Length, Pieces, Touch, Value};
+    let part = Query::Range(random.below(20) as i64 - 10, random.below(20) as i64 - 10);
     if random.below(3) == 0 {
         return model_bits::any_query(random);
     }
-    random.of(&[
-        Query::Value,
-        Query::Pieces,
-        Query::Exists,
-        Query::Touch,
-        Query::Length,
-        Query::Expiry,
-        part,
-    ])
+    random.of(&[Value, Pieces, Exists, Touch, Length, Expiry, part])
 }
 
 fn answers(session: &mut Session, requests: &[Request<'_>]) -> Vec<Kept> {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 /// Takes a channel and a message.
 pub type PassMessage = dyn Fn(&[u8], &[u8]) + Send + Sync;
 
-/// Passes messages of this node's clients to the other nodes, and those of other nodes to this node's clients. A message
-/// of another node is never passed on, so none goes round in circles.
+/// Passes messages of this node's clients to the other nodes, and those of other nodes to this node's clients. It never
+/// passes on a message of another node, so none goes round in circles.
 #[derive(Default)]
 pub struct Broadcast {
     to_nodes: Mutex<Option<Arc<PassMessage>>>,

@@ -73,7 +73,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Sets the other nodes that live, and their peer addresses. What waits for others is lost.
+    /// Sets the other nodes that live, and their peer addresses. Messages that wait for others are lost.
     pub(super) fn set_nodes(&self, nodes: &BTreeMap<NodeId, String>) {
         let mut links = lock(&self.by_node);
         links.retain(|id, link| {

@@ -89,8 +89,8 @@ impl Node {
         Ok(Self { member: member.map_err(|why| why.to_string())?, exit })
     }
 
-    /// Starts several nodes, one after the other, and waits until each is a member with data. One that starts slowly may
-    /// find the log trimmed: it fetches its data from another node, and starts anew, as the program does.
+    /// Starts several nodes, one after the other, and waits until each is a member with data. One that starts slowly
+    /// may find the log trimmed: it fetches its data from another node, and starts anew, as the program does.
     #[track_caller]
     pub(super) fn start_all(
         settings: &ClusterSettings,

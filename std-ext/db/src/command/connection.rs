@@ -1,8 +1,8 @@
 //! The state of a connection between its commands.
 
+use crate::command::client_tracking::ClientTracking;
 use crate::command::diagnostics::monitoring::Monitoring;
 use crate::command::queue::Queue;
-use crate::command::tracking::ClientTracking;
 use crate::pubsub::{Hub, Mailbox, Message, Subscriptions};
 use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};

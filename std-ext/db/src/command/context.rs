@@ -2,6 +2,7 @@
 
 use crate::cluster::view::ViewReader;
 use crate::command::batch::Scratch;
+use crate::command::client_tracking::TrackingInfo;
 use crate::command::connection::Connection;
 use crate::pubsub::{Hub, Mailbox};
 use crate::{Db, Session};
@@ -156,19 +157,6 @@ pub struct ClientInfo<'a> {
     pub subscriptions: [usize; 3],
     /// How the client tracks keys (`CLIENT TRACKING`).
     pub tracking: TrackingInfo,
-}
-
-/// How a client tracks keys, as CLIENT LIST shows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TrackingInfo {
-    /// Whether it tracks keys.
-    pub is_on: bool,
-    /// Whether it is told of all changes of keys with its prefixes.
-    pub broadcasts: bool,
-    /// Whether the client is gone to which its messages are redirected.
-    pub is_broken: bool,
-    /// The client to which its messages are redirected; 0 for none.
-    pub redirect: u64,
 }
 
 /// Compares two secrets in a time that depends only on their lengths.

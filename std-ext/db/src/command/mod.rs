@@ -10,6 +10,7 @@ mod batch;
 mod bits;
 mod client;
 mod client_pause;
+mod client_tracking;
 mod cluster;
 mod command_info;
 mod command_stats;
@@ -72,12 +73,11 @@ mod tests;
 
 pub(crate) use acl::hexadecimal;
 pub use batch::Scratch;
+pub use client_tracking::TrackingInfo;
 #[cfg(feature = "metrics")]
 pub(crate) use command_stats::command_times;
 pub use connection::Connection;
-pub use context::{
-    ClientInfo, Context, ServerApi, ServerStats, SettingError, TrackingInfo, same_secret,
-};
+pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
 pub use diagnostics::Diagnostics;
 pub(crate) use diagnostics::HeldClient;
 pub use execute::{NextStep, Outcome, process_input};

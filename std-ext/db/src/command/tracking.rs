@@ -1,147 +1,22 @@
-//! CLIENT TRACKING and CLIENT CACHING: which keys are remembered for a client that caches values.
+//! CLIENT TRACKING and CLIENT CACHING: a client that caches values chooses the keys that are remembered for it.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::client_tracking::{Choice, ClientTracking, is_tracked};
 use crate::command::command_info::places;
-use crate::command::context::TrackingInfo;
 use crate::command::execute::Execution;
 use crate::command::queue::Queued;
 use crate::command::routing::with_subcommand;
-use crate::command::table::{CommandSpec, Id};
+use crate::command::table::CommandSpec;
 use crate::limits::TRACKING_PREFIXES;
 use crate::pubsub::Mailbox;
-use crate::resp::Protocol;
 use crate::state::number;
-use crate::tracking::{self, Tracker, Tracking};
-use std::collections::BTreeSet;
-use std::fmt;
+use crate::tracking::Tracker;
 use std::sync::Arc;
 
 const OTHER_CHOICE: &str = "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then \
     re-enabling it with a different mode.";
 const OTHER_MODE: &str = "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then \
     re-enabling it with a different mode.";
-
-/// The keys that a client wants to be remembered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Choice {
-    /// Those of all reads.
-    #[default]
-    All,
-    /// Those of the command behind CLIENT CACHING YES (`OPTIN`).
-    In,
-    /// Those of all reads but the one behind CLIENT CACHING NO (`OPTOUT`).
-    Out,
-}
-
-/// How a client tracks keys. Tracking ends when this is dropped.
-#[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
-pub(super) struct ClientTracking {
-    all: Arc<Tracking>,
-    tracker: Arc<Tracker>,
-    client: u64,
-    /// The client to which messages are redirected; 0 for none.
-    redirect: u64,
-    choice: Choice,
-    broadcasts: bool,
-    /// Whether the client is not told of its own changes (`NOLOOP`).
-    no_loop: bool,
-    prefixes: BTreeSet<Box<[u8]>>,
-    /// Whether CLIENT CACHING was sent for the next command, and whether it was for the present one.
-    next_named: bool,
-    named: bool,
-    /// Whether the batch may have a change.
-    has_changes: bool,
-}
-
-impl fmt::Debug for ClientTracking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientTracking").field("client", &self.client).finish_non_exhaustive()
-    }
-}
-
-impl Drop for ClientTracking {
-    fn drop(&mut self) {
-        self.all.remove(self.client, self.prefixes.iter().map(|prefix| &**prefix));
-        tracking::set_caller(0);
-    }
-}
-
-impl ClientTracking {
-    /// Notes the protocol that the client uses from now on.
-    pub(super) fn set_protocol(&self, protocol: Protocol) {
-        self.tracker.set_protocol(protocol);
-    }
-
-    /// Returns what CLIENT LIST shows.
-    pub(super) fn info(&self) -> TrackingInfo {
-        let (broadcasts, redirect) = (self.broadcasts, self.redirect);
-        TrackingInfo { is_on: true, broadcasts, is_broken: self.tracker.is_broken(), redirect }
-    }
-
-    /// Notes that a command begins, which is queued for EXEC or executed now.
-    fn begin(&mut self, id: Option<Id>, queued: bool) {
-        tracking::set_caller(if self.no_loop { self.client } else { 0 });
-        // Those of an earlier command, which is published.
-        tracking::end_own_reads();
-        self.named = self.next_named;
-        // CLIENT CACHING counts for the commands of a whole transaction.
-        let ends = !queued || matches!(id, Some(Id::Exec | Id::Discard));
-        if ends && !matches!(id, Some(Id::Client | Id::Multi)) {
-            self.next_named = false;
-        }
-    }
-
-    /// Returns whether the keys of the present command are remembered.
-    fn remembers(&self) -> bool {
-        let is_chosen = match self.choice {
-            Choice::All => true,
-            Choice::In => self.named,
-            Choice::Out => !self.named,
-        };
-        is_chosen && !self.broadcasts
-    }
-
-    /// Remembers the keys of a command of a transaction or a script, which is executed under the locks of its keys.
-    /// `declared` are all keys of the script.
-    pub(super) fn remember_own(
-        &self,
-        spec: &CommandSpec,
-        arguments: &[&[u8]],
-        declared: Option<&[&[u8]]>,
-    ) {
-        let keys = || places(spec, arguments).filter_map(|place| arguments.get(place).copied());
-        if spec.has_flag("write") {
-            keys().for_each(tracking::note_own_change);
-        } else if is_tracked(spec) && self.remembers() {
-            let remember = |key: &[u8]| self.all.remember_own(key, self.client);
-            match declared {
-                Some(declared) => declared.iter().for_each(|key| remember(key)),
-                None => keys().for_each(remember),
-            }
-        }
-    }
-
-    fn flags(&self) -> impl Iterator<Item = &'static str> {
-        let (opts_in, opts_out) = (self.choice == Choice::In, self.choice == Choice::Out);
-        let flags = [
-            ("on", true),
-            ("bcast", self.broadcasts),
-            ("optin", opts_in),
-            ("caching-yes", opts_in && self.next_named),
-            ("optout", opts_out),
-            ("caching-no", opts_out && self.next_named),
-            ("noloop", self.no_loop),
-            ("broken_redirect", self.tracker.is_broken()),
-        ];
-        flags.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name)
-    }
-}
-
-/// Returns whether the keys of a command are remembered for a client that tracks them: those of reads. A script remembers
-/// its keys when it calls such a command.
-pub(super) fn is_tracked(spec: &CommandSpec) -> bool {
-    spec.has_flag("readonly") && spec.keys.0 != 0 && !spec.counts_keys() && !spec.has_flag("pubsub")
-}
 
 /// The options of CLIENT TRACKING.
 #[derive(Default)]
@@ -220,9 +95,17 @@ fn collision(prefix: &[u8], what: &str, other: &[u8]) -> CommandError {
     format!("ERR Prefix '{prefix}' overlaps with {what} '{other}'. {why}").into()
 }
 
+/// Returns the keys among the arguments of a command.
+pub(super) fn keys_of<'k>(
+    spec: &CommandSpec,
+    arguments: &[&'k [u8]],
+) -> impl Iterator<Item = &'k [u8]> {
+    places(spec, arguments).filter_map(|place| arguments.get(place).copied())
+}
+
 impl<'a> Execution<'_, 'a> {
-    /// Begins a command of a client that tracks keys: remembers the keys that it reads before it is executed. `None` for
-    /// a command that is refused.
+    /// Begins a command of a client that tracks keys: remembers the keys that it reads before it is executed. `None`
+    /// for a command that is refused.
     #[cold]
     pub(super) fn begin_tracked(
         &mut self,
@@ -243,7 +126,7 @@ impl<'a> Execution<'_, 'a> {
             self.execute_batch();
         }
         if let Some(tracking) = &self.connection.tracking {
-            let keys = places(detailed, arguments).filter_map(|place| arguments.get(place));
+            let keys = keys_of(detailed, arguments);
             keys.for_each(|key| tracking.all.remember(key, tracking.client));
         }
     }
@@ -253,7 +136,8 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn remember_queued(&self, commands: &[Queued<'_>]) {
         if let Some(tracking) = &self.connection.tracking {
             for (spec, arguments) in commands {
-                tracking.remember_own(with_subcommand(spec, arguments), arguments, None);
+                let spec = with_subcommand(spec, arguments);
+                tracking.remember_own(spec, keys_of(spec, arguments), None);
             }
         }
     }
@@ -333,21 +217,10 @@ impl<'a> Execution<'_, 'a> {
         let (tracker, state) = (Arc::new(tracker), self.db.state());
         tracker.set_protocol(self.connection.protocol);
         state.track(&tracker);
-        let mut own = self.connection.tracking.take().unwrap_or_else(|| {
-            Box::new(ClientTracking {
-                all: Arc::clone(&state.tracking),
-                tracker: Arc::clone(&tracker),
-                client,
-                redirect: 0,
-                choice: Choice::All,
-                broadcasts: false,
-                no_loop: false,
-                prefixes: BTreeSet::new(),
-                next_named: false,
-                named: false,
-                has_changes: false,
-            })
-        });
+        let mut own =
+            self.connection.tracking.take().unwrap_or_else(|| {
+                Box::new(ClientTracking::new(&state.tracking, &tracker, client))
+            });
         own.tracker = tracker;
         own.redirect = redirect.map_or(0, |mailbox| mailbox.client());
         (own.choice, own.no_loop) = (options.choice(), options.no_loop);

@@ -13,7 +13,7 @@ pub struct Message {
     form: Form,
 }
 
-/// What the head of a message depends on.
+/// The kind of a message, on which its head depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// A message of a channel: an array in RESP2, a push in RESP3.

@@ -37,6 +37,7 @@ mod floor;
 pub(crate) mod follow;
 pub(crate) mod heap;
 pub(crate) mod hyperloglog;
+mod invalidation;
 mod key_events;
 mod keyspaces;
 pub(crate) mod limit;
@@ -72,6 +73,7 @@ use cold::ColdStore;
 use counters::Counters;
 use databases::{Databases, Shards};
 use heap::HeapTrimmer;
+use invalidation::Invalidation;
 use limit::MemoryLimit;
 use load::LoadingShards;
 use logged_floor::LoggedFloor;
@@ -84,7 +86,6 @@ use shard::{Core, Shard};
 use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tracked::Invalidation;
 
 pub(crate) struct State {
     pub(crate) shards: Shards,

@@ -1,19 +1,19 @@
-//! Server-assisted client-side caching (`CLIENT TRACKING`): the keys that each client has read, and the messages that tell
-//! clients that keys were changed.
+//! Server-assisted client-side caching (`CLIENT TRACKING`): the keys that each client has read, and the messages that
+//! tell clients that keys were changed.
 //!
 //! A client keeps the values that it reads, and drops one when the server says that the key was changed. The server
-//! remembers each key that a tracking client reads, until the key changes; then it forgets the key and tells the client.
-//! In broadcasting mode a client is told of each change of a key with one of its prefixes, and nothing is remembered.
-//! Keys count by their names, in all databases together, as in Redis.
+//! remembers each key that a tracking client reads, until the key changes; then it forgets the key and tells the
+//! client. In broadcasting mode a client is told of each change of a key with one of its prefixes, and nothing is
+//! remembered. Keys count by their names, in all databases together, as in Redis.
 //!
 //! # Why no client keeps a stale value
-//! - **A read is remembered before it looks.** A thread that changes a key takes it out of the table after the change is
-//!   published. Both hold the lock of the key's part of the table. If the reader comes first, the writer finds the entry
-//!   and tells the client. If the writer comes first, its publication happens before the read, which returns the new
-//!   value. So no change falls between a read and its entry.
+//! - **A read is remembered before it looks.** A thread that changes a key takes it out of the table after the change
+//!   is published. Both hold the lock of the key's part of the table. If the reader comes first, the writer finds the
+//!   entry and tells the client. If the writer comes first, its publication happens before the read, which returns the
+//!   new value. So no change falls between a read and its entry.
 //! - **The old value comes before the message.** A message waits in the client's mailbox. The thread that executes the
-//!   client's commands takes it out between two batches, so every reply of a batch that was executed before precedes it.
-//!   A message that is redirected to another connection has no order with the replies, as in Redis.
+//!   client's commands takes it out between two batches, so every reply of a batch that was executed before precedes
+//!   it. A message that is redirected to another connection has no order with the replies, as in Redis.
 //! - **The switch.** While no client tracks, a change costs one relaxed load of `count`. The first client sets it under
 //!   the locks of all shards. A thread that holds a shard's lock later sees it. A thread that held the lock before has
 //!   published its change, which the client's reads see.
@@ -44,8 +44,8 @@ thread_local! {
     static OWN_READS: RefCell<OwnReads> = RefCell::default();
 }
 
-/// The keys that a transaction or a script reads after its own last change of each. All its changes are published at its
-/// end, when these keys are in the table. They stay there, because the client has read its own values.
+/// The keys that a transaction or a script reads after its own last change of each. All its changes are published at
+/// its end, when these keys are in the table. They stay there, because the client has read its own values.
 #[derive(Default)]
 struct OwnReads {
     client: u64,
@@ -213,7 +213,8 @@ impl Tracking {
         self.evict();
     }
 
-    /// As `remember`, for a read of a transaction or a script. [`end_own_reads`] follows when its changes are published.
+    /// As `remember`, for a read of a transaction or a script. [`end_own_reads`] follows when its changes are
+    /// published.
     pub(crate) fn remember_own(&self, key: &[u8], client: u64) {
         let is_new = self.table.add(key, client);
         OWN_READS.with_borrow_mut(|reads| {

@@ -10,6 +10,7 @@ use crate::command::script::call::Call;
 use crate::command::script::host::Host;
 use crate::command::script::shebang::Flags;
 use crate::command::table::{self, CommandSpec, Id};
+use crate::command::tracking::keys_of;
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use crate::session::LockedKeys;
@@ -147,7 +148,7 @@ impl LockedHost<'_, '_, '_, '_> {
         }
         if let Some(tracking) = &self.execution.connection.tracking {
             // Under the locks of all declared keys, so no change comes between this and the read.
-            tracking.remember_own(detailed, arguments, Some(self.declared));
+            tracking.remember_own(detailed, keys_of(detailed, arguments), Some(self.declared));
         }
         self.execution.connection.protocol = protocol;
         let redirects = self.execution.redirects();

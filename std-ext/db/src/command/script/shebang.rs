@@ -14,7 +14,7 @@ pub(super) struct Flags {
 }
 
 /// Returns whether the first line of a script says that it changes nothing.
-pub(in crate::command) fn declares_no_writes(text: &[u8]) -> bool {
+pub(crate) fn declares_no_writes(text: &[u8]) -> bool {
     parse(text).is_ok_and(|(flags, _)| flags.no_writes)
 }
 

@@ -47,7 +47,8 @@ impl Client {
     /// Gives the client the mailbox that another client has asked for, unless it has one.
     pub(in crate::server) fn adopt_mailbox(&mut self, hub: &Arc<Hub>, mailbox: Arc<Mailbox>) {
         self.connection.adopt_mailbox(hub, mailbox);
-        // One that has said good-bye gets no messages. The client that redirects them to it learns that from the mailbox.
+        // One that has said good-bye gets no messages. The client that redirects them to it learns that from the
+        // mailbox.
         if self.state != State::Open {
             self.connection.end_mail();
         }

@@ -171,7 +171,7 @@ fn a_transaction_is_one_entry() {
     assert_eq!(execute(&requests), refused);
 }
 
-/// Clients that read at a follower learn of what the primary changes, and of slots that the group loses.
+/// Clients that read at a follower learn of keys that the primary changes, and of slots that the group loses.
 #[test]
 fn a_follower_tells_clients_that_cache() {
     let (mut primary, follower) = (Node::primary(1000), Node::follower(1000));
