@@ -162,7 +162,7 @@ class Redis(Case):
             self.assertEqual((got["channel"], got["data"]), ("__keyevent@0__:expired", "rose"))
 
     def test_cache_in_the_client(self):
-        # It asks for a version, and not whether the server has CLIENT TRACKING.
+        # It looks at the version of the server, and not whether there is CLIENT TRACKING.
         cached = redis.Redis(port=PORT, protocol=3, cache_config=CacheConfig())
         self.addCleanup(cached.close)
         with self.assertRaisesRegex(redis.ConnectionError, "Redis 7.4 or later"):
