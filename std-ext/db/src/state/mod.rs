@@ -73,7 +73,6 @@ use cold::ColdStore;
 use counters::Counters;
 use databases::{Databases, Shards};
 use heap::HeapTrimmer;
-use invalidation::Invalidation;
 use limit::MemoryLimit;
 use load::LoadingShards;
 use logged_floor::LoggedFloor;
@@ -298,9 +297,7 @@ impl State {
         // expiration.
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         core.watched_keys.note(log, || None);
-        let collect = || Invalidation::collect(log, std::iter::once(&mut *core));
-        // One load for each call, so that nothing else is done while no client tracks keys.
-        let invalidation = self.tracking.is_on().then(collect);
+        let invalidation = self.collect_invalidation(log, std::iter::once(&mut *core));
         // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
         // LSN, and answer before the change is safe.
         self.marks.note(entry, log);
@@ -362,7 +359,8 @@ impl State {
     ) -> Lsn {
         // Before any state is published, for the reason given in `log_and_publish`.
         self.marks.note(entry, changes);
-        let invalidation = self.collect_invalidation(changes, cores);
+        let all = cores.iter_mut().map(|(_, core)| &mut **core);
+        let invalidation = self.collect_invalidation(changes, all);
         // All versions are odd before the first shard is published. So a multi-read that sees one of the new states
         // retries, and never combines it with an old one.
         for (number, core) in cores.iter_mut() {

@@ -1,10 +1,11 @@
-//! The keys that changes have to be told to clients that cache them (`CLIENT TRACKING`).
+//! Tells clients that cache keys when these keys change (`CLIENT TRACKING`).
 //!
 //! Every change of a published state passes [`State::log_and_publish`] or `publish_with`: those of commands,
 //! transactions and scripts, evictions, imports, moves of slots, and the entries that a follower applies.
 
+use super::State;
 use super::invalidation::Invalidation;
-use super::{LockedShards, State};
+use super::shard::Core;
 use crate::tracking::{self, Tracker};
 use std::sync::Arc;
 
@@ -24,14 +25,13 @@ impl State {
 
     /// Collects what clients must be told, if one tracks keys.
     #[inline]
-    pub(super) fn collect_invalidation(
+    pub(super) fn collect_invalidation<'c>(
         &self,
         entry: &[u8],
-        cores: &mut LockedShards<'_>,
+        cores: impl Iterator<Item = &'c mut Core>,
     ) -> Option<Invalidation> {
-        let collect =
-            || Invalidation::collect(entry, cores.iter_mut().map(|(_, core)| &mut **core));
-        self.tracking.is_on().then(collect)
+        // One load for each call, so that nothing else is done while no client tracks keys.
+        self.tracking.is_on().then(|| Invalidation::collect(entry, cores))
     }
 
     /// Begins to tell a client what changes, or goes on with other options.
