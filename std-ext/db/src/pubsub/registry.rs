@@ -1,11 +1,11 @@
 //! The subscribers of each channel and of each pattern.
 
-use crate::lock::lock;
+use crate::lock::{self, lock};
 use crate::pubsub::mailbox::Mailbox;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 /// Parts of the registry that are locked separately.
 const SHARDS: usize = 64;
@@ -66,15 +66,15 @@ pub(super) struct Patterns(RwLock<ByName>);
 
 impl Patterns {
     pub(super) fn read(&self) -> RwLockReadGuard<'_, ByName> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        lock::read(&self.0)
     }
 
     pub(super) fn add(&self, name: &Name, mailbox: &Arc<Mailbox>) {
-        add(&mut self.0.write().unwrap_or_else(PoisonError::into_inner), name, mailbox);
+        add(&mut lock::write(&self.0), name, mailbox);
     }
 
     pub(super) fn remove(&self, name: &[u8], client: u64) {
-        remove(&mut self.0.write().unwrap_or_else(PoisonError::into_inner), name, client);
+        remove(&mut lock::write(&self.0), name, client);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use crate::event_flags::EventFlags;
 use crate::gauge::Gauge;
+use crate::lock;
 use crate::request::{Query, Request};
 use std::cell::Cell;
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 
 /// A function that publishes an event: on which channels, its database, its name, and the key.
 pub(crate) type Publish = Box<dyn Fn(EventFlags, u16, &str, &[u8]) + Send + Sync>;
@@ -20,7 +21,7 @@ pub(crate) struct KeyEvents {
 impl KeyEvents {
     /// Sets the function that publishes events, in place of an earlier one.
     pub(crate) fn on_event(&self, publish: Publish) {
-        *self.publish.write().unwrap_or_else(PoisonError::into_inner) = Some(publish);
+        *lock::write(&self.publish) = Some(publish);
     }
 
     /// Sets the kinds of events. The caller holds the locks of all shards, and tells them.
@@ -46,7 +47,7 @@ impl KeyEvents {
     }
 
     pub(super) fn publish(&self, database: u16, name: &str, key: &[u8]) {
-        if let Some(publish) = &*self.publish.read().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(publish) = &*lock::read(&self.publish) {
             publish(self.flags(), database, name, key);
         }
     }

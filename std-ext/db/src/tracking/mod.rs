@@ -28,13 +28,14 @@ mod prefixes;
 mod table;
 
 use crate::gauge::Gauge;
+use crate::lock::{read, write};
 use crate::pubsub::{Hub, Mailbox, Message};
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use prefixes::Prefixes;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, RwLock, Weak};
 use table::Table;
 
 thread_local! {
@@ -302,14 +303,6 @@ fn encode(keys: &[&[u8]]) -> Arc<[u8]> {
         out.bulk(key);
     }
     bytes.into()
-}
-
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
