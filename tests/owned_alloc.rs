@@ -121,7 +121,7 @@ fn fill_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> u6
 #[test]
 fn failing_allocations_lose_nothing() {
     within(300, "failing allocations", || {
-        for (hasher, keys) in [(hashers::GOOD, 500), (hashers::CONSTANT, 80)] {
+        for (hasher, keys) in [(hashers::GOOD, 250), (hashers::CONSTANT, 60)] {
             for doomed in [1, 2, FOR_EVER] {
                 let mut spared = 0;
                 while fill_with_failures(hasher, keys, spared, doomed) > 0 {

@@ -3,49 +3,19 @@
 //! Events about keys over sockets: those that redis-server 7.0.15 publishes for each command, the events of keys that
 //! expire or are evicted, and their order.
 
+#[path = "support/recorded.rs"]
+mod recorded;
 mod support;
 
 use hedgerow_db::options::Eviction;
-use hedgerow_db::resp::inline;
-use hedgerow_db::resp::read::{self, Found, Reply};
+use hedgerow_db::resp::read::Reply;
 use hedgerow_db::{Db, Options};
-use std::io::Read;
+use recorded::{Reader, sections};
 use std::thread;
-use support::{Client, Running, command};
+use support::Running;
 
 /// The messages that redis-server sends to a subscriber. The first lines describe the format.
 const REDIS: &str = include_str!("redis-7-key-events.txt");
-
-/// A client that reads one reply after the other.
-struct Reader {
-    client: Client,
-    input: Vec<u8>,
-}
-
-impl Reader {
-    fn new(server: &Running) -> Self {
-        Self { client: server.client(), input: Vec::new() }
-    }
-
-    /// Sends a command, and returns the first reply.
-    fn ask(&mut self, words: &[&[u8]]) -> Reply {
-        self.client.send(command(words));
-        self.next()
-    }
-
-    fn next(&mut self) -> Reply {
-        loop {
-            if let Ok(Found::Reply(reply, length)) = read::reply(&self.input) {
-                self.input.drain(..length);
-                return reply;
-            }
-            let mut piece = [0; 1 << 14];
-            let length = self.client.0.read(&mut piece).expect("messages stop");
-            assert!(length > 0, "the client was disconnected");
-            self.input.extend_from_slice(&piece[..length]);
-        }
-    }
-}
 
 /// A server that publishes these events, a client of it, and a subscriber of all events.
 struct Setup {
@@ -59,9 +29,9 @@ struct Setup {
 impl Setup {
     fn new(server: Running, letters: &str) -> Self {
         let (mut client, marker) = (Reader::new(&server), Reader::new(&server));
-        client.ask(&[b"CONFIG", b"SET", b"notify-keyspace-events", letters.as_bytes()]);
+        client.ask(&format!("CONFIG SET notify-keyspace-events '{letters}'"));
         let mut subscriber = Reader::new(&server);
-        subscriber.ask(&[b"PSUBSCRIBE", b"__key*"]);
+        subscriber.ask("PSUBSCRIBE __key*");
         Self { client, marker, subscriber, server }
     }
 
@@ -80,7 +50,7 @@ impl Setup {
 
     /// Returns the messages that came since the last call.
     fn messages(&mut self) -> Vec<String> {
-        self.marker.ask(&[b"PUBLISH", b"__key-end", b""]);
+        self.marker.ask("PUBLISH __key-end ''");
         let mut all = Vec::new();
         loop {
             match self.message() {
@@ -93,32 +63,23 @@ impl Setup {
 
 #[test]
 fn events_are_those_of_redis() {
-    let (mut sections, mut commands) = (0, 0);
-    let mut lines = REDIS.lines().skip_while(|line| !line.is_empty()).peekable();
-    while let Some(line) = lines.next() {
-        if !line.starts_with("# ") {
-            assert!(line.is_empty(), "a line outside of a section: {line}");
-            continue;
-        }
-        sections += 1;
+    let sections = sections(REDIS);
+    assert_eq!(sections.len(), SECTIONS);
+    let mut commands = 0;
+    for section in sections {
         let mut setup = Setup::new(Running::new(|_| ()), "");
-        while let Some(line) = lines.next_if(|line| !line.is_empty()) {
+        for part in section.chunk_by(|_, line| line.starts_with("__key")) {
+            let (line, wanted) = part.split_first().unwrap();
             let request = line.strip_prefix("> ").unwrap_or_else(|| panic!("no command: {line}"));
-            let words = inline::split(request.as_bytes()).unwrap();
             commands += 1;
-            if words[0] == b"EVAL" && !cfg!(feature = "scripts") {
-                while lines.next_if(|line| line.starts_with("__key")).is_some() {}
+            if request.starts_with("EVAL") && !cfg!(feature = "scripts") {
                 continue;
             }
-            setup.client.ask(&words.iter().map(Vec::as_slice).collect::<Vec<_>>());
-            let mut wanted = Vec::new();
-            while let Some(line) = lines.next_if(|line| line.starts_with("__key")) {
-                wanted.push(line.to_owned());
-            }
+            setup.client.ask(request);
             assert_eq!(setup.messages(), wanted, "other events at {line}");
         }
     }
-    assert_eq!((sections, commands), (SECTIONS, COMMANDS));
+    assert_eq!(commands, COMMANDS);
 }
 
 /// The numbers of sections and of commands in the file.
@@ -129,14 +90,14 @@ const COMMANDS: usize = 202;
 fn the_setting_is_shown_as_redis_does() {
     let server = Running::new(|_| ());
     let mut client = Reader::new(&server);
-    let mut config = |words: &[&[u8]]| client.ask(&[&[b"CONFIG" as &[u8]], words].concat());
-    let name: &[u8] = b"notify-keyspace-events";
+    let mut config = |words: &str| client.ask(&format!("CONFIG {words}"));
+    let name = "notify-keyspace-events";
     for (given, shown) in [("KEA", "AKE"), ("mKnA", "AKm"), ("nmK", "nKm"), ("", "")] {
-        assert_eq!(config(&[b"SET", name, given.as_bytes()]), Reply::Simple(b"OK".into()));
-        let wanted = [name, shown.as_bytes()].map(|text| Reply::Bulk(text.to_vec()));
-        assert_eq!(config(&[b"GET", name]), Reply::Array(wanted.into()), "for {given}");
+        assert_eq!(config(&format!("SET {name} '{given}'")), Reply::Simple(b"OK".into()));
+        let wanted = [name, shown].map(|text| Reply::Bulk(text.into()));
+        assert_eq!(config(&format!("GET {name}")), Reply::Array(wanted.into()), "for {given}");
     }
-    let Reply::Error(why) = config(&[b"SET", name, b"KEZ"]) else { panic!("KEZ is accepted") };
+    let Reply::Error(why) = config(&format!("SET {name} KEZ")) else { panic!("KEZ is accepted") };
     assert_eq!(
         String::from_utf8_lossy(&why),
         "ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class \
@@ -150,8 +111,8 @@ fn the_setting_of_the_start_holds() {
         config.settings = vec![("notify-keyspace-events".to_owned(), "K$".to_owned())];
     });
     let mut subscriber = Reader::new(&server);
-    subscriber.ask(&[b"SUBSCRIBE", b"__keyspace@0__:rose"]);
-    Reader::new(&server).ask(&[b"SET", b"rose", b"red"]);
+    subscriber.ask("SUBSCRIBE __keyspace@0__:rose");
+    Reader::new(&server).ask("SET rose red");
     let message = subscriber.next();
     let wanted = ["message", "__keyspace@0__:rose", "set"];
     assert_eq!(message, Reply::Array(wanted.map(|text| Reply::Bulk(text.into())).into()));
@@ -160,8 +121,8 @@ fn the_setting_of_the_start_holds() {
 #[test]
 fn keys_that_expire_are_reported() {
     let mut setup = Setup::new(Running::new(|_| ()), "Ex$gn");
-    setup.client.ask(&[b"SELECT", b"2"]);
-    setup.client.ask(&[b"SET", b"rose", b"red", b"PX", b"1"]);
+    setup.client.ask("SELECT 2");
+    setup.client.ask("SET rose red PX 1");
     assert_eq!(setup.message(), "__keyevent@2__:new rose");
     assert_eq!(setup.message(), "__keyevent@2__:set rose");
     assert_eq!(setup.message(), "__keyevent@2__:expire rose");
@@ -169,7 +130,7 @@ fn keys_that_expire_are_reported() {
     assert_eq!(setup.message(), "__keyevent@2__:expired rose");
     assert_eq!(setup.messages(), [""; 0]);
     // A value that has expired when it is stored.
-    setup.client.ask(&[b"SET", b"daisy", b"white", b"PXAT", b"1"]);
+    setup.client.ask("SET daisy white PXAT 1");
     let names = ["new", "set", "expire", "expired"];
     assert_eq!(setup.messages(), names.map(|name| format!("__keyevent@2__:{name} daisy")));
 }
@@ -180,9 +141,9 @@ fn keys_that_are_evicted_are_reported() {
     (options.max_memory, options.eviction) = (2 << 20, Eviction::Random);
     let db = Db::open(options).unwrap();
     let mut setup = Setup::new(Running::over(db, |_| ()), "Ee");
-    let value = [b'v'; 1000];
-    for number in 0..4096_u32 {
-        setup.client.ask(&[b"SET", number.to_string().as_bytes(), &value]);
+    let value = "v".repeat(1000);
+    for number in 0..4096 {
+        setup.client.ask(&format!("SET {number} {value}"));
     }
     let evicted = setup.messages();
     assert!(!evicted.is_empty(), "no eviction is reported");
@@ -193,13 +154,13 @@ fn keys_that_are_evicted_are_reported() {
 #[test]
 fn scripts_that_are_undone_report_nothing() {
     let mut setup = Setup::new(Running::new(|_| ()), "KA");
-    setup.client.ask(&[b"CONFIG", b"SET", b"busy-reply-threshold", b"20"]);
-    let endless = b"redis.call('SET', KEYS[1], 'red') while true do end";
-    let stopped = setup.client.ask(&[b"EVAL", endless, b"1", b"rose"]);
+    setup.client.ask("CONFIG SET busy-reply-threshold 20");
+    let endless = "redis.call('SET', KEYS[1], 'red') while true do end";
+    let stopped = setup.client.ask(&format!("EVAL \"{endless}\" 1 rose"));
     assert!(matches!(stopped, Reply::Error(_)), "{stopped:?}");
-    assert_eq!(setup.client.ask(&[b"GET", b"rose"]), Reply::Null);
+    assert_eq!(setup.client.ask("GET rose"), Reply::Null);
     assert_eq!(setup.messages(), [""; 0], "an event of a change that was undone");
-    setup.client.ask(&[b"SET", b"rose", b"red"]);
+    setup.client.ask("SET rose red");
     assert_eq!(setup.messages(), ["__keyspace@0__:rose set"]);
 }
 
@@ -207,13 +168,12 @@ fn scripts_that_are_undone_report_nothing() {
 #[test]
 fn slow_subscribers_of_events_are_disconnected() {
     let mut setup = Setup::new(Running::new(|_| ()), "KEA");
-    let limit = b"pubsub 65536 0 0";
-    setup.client.ask(&[b"CONFIG", b"SET", b"client-output-buffer-limit", limit]);
+    setup.client.ask("CONFIG SET client-output-buffer-limit 'pubsub 65536 0 0'");
     let mut slow = Reader::new(&setup.server);
-    slow.ask(&[b"PSUBSCRIBE", b"*"]);
-    let (key, mut rounds) = (vec![b'k'; 60_000], 0);
+    slow.ask("PSUBSCRIBE *");
+    let (key, mut rounds) = ("k".repeat(60_000), 0);
     while setup.server.watcher.clients() > 3 {
-        setup.client.ask(&[b"SET", &key, b"v"]);
+        setup.client.ask(&format!("SET {key} v"));
         rounds += 1;
         assert!(rounds < 10_000, "a slow subscriber stays");
     }
@@ -227,10 +187,9 @@ fn events_of_a_key_come_in_the_order_of_its_changes() {
     let writers = [true, false].map(|sets| {
         let mut writer = Reader::new(&setup.server);
         thread::spawn(move || {
-            let words: &[&[u8]] =
-                if sets { &[b"SETNX", b"rose", b"red"] } else { &[b"DEL", b"rose"] };
+            let command = if sets { "SETNX rose red" } else { "DEL rose" };
             for _ in 0..ROUNDS {
-                writer.ask(words);
+                writer.ask(command);
             }
         })
     });

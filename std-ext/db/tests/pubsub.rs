@@ -3,11 +3,13 @@
 //! Subscriptions over sockets: replies and messages as redis-server 7.0.15 sends them, their order and completeness,
 //! and subscribers that are slow or die.
 
+#[path = "support/recorded.rs"]
+mod recorded;
 mod support;
 
 use hedgerow_db::pubsub::Counts;
-use hedgerow_db::resp::inline;
 use hedgerow_db::resp::read::{self, Found, Reply};
+use recorded::{bytes, expect, expect_no_more, sections, send};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Barrier;
@@ -18,75 +20,30 @@ use support::{Client, Running, command, until};
 /// The bytes that redis-server sends to several connections. The first lines describe the format.
 const REDIS: &str = include_str!("redis-7-pubsub.txt");
 
-/// Converts text with backslash escapes to bytes.
-fn bytes(text: &str) -> Vec<u8> {
-    let quoted = text.replace('"', "\\x22");
-    inline::split(format!("\"{quoted}\"").as_bytes()).unwrap().remove(0)
-}
-
-/// Replaces the number of a connection, which HELLO tells.
-fn without_id(mut text: Vec<u8>) -> Vec<u8> {
-    const ID: &[u8] = b"$2\r\nid\r\n:";
-    if let Some(at) = text.windows(ID.len()).position(|part| part == ID) {
-        let begin = at + ID.len();
-        let digits = text[begin..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        text.splice(begin..begin + digits, *b"ID");
-    }
-    text
-}
-
 #[test]
 fn subscribers_get_what_redis_sends() {
-    let mut sections = 0;
-    let mut lines = REDIS.lines().skip_while(|line| !line.is_empty()).peekable();
-    while let Some(line) = lines.next() {
-        if !line.starts_with("# ") {
-            assert!(line.is_empty(), "a line outside of a section: {line}");
-            continue;
-        }
-        sections += 1;
+    let sections = sections(REDIS);
+    assert_eq!(sections.len(), 7);
+    for section in sections {
         // Each section has a server of its own, whose clients are on several threads.
         let server = Running::new(|config| config.threads = 3);
         let mut clients = BTreeMap::new();
-        while let Some(line) = lines.next_if(|line| !line.is_empty()) {
-            let (name, rest) = line.split_at(1);
+        for line in section {
+            let name = line.chars().next().unwrap();
             let client: &mut Client = clients.entry(name).or_insert_with(|| server.client());
-            if let Some(request) = rest.strip_prefix("> ") {
-                let words = inline::split(request.as_bytes()).unwrap();
-                let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-                client.send(command(&words));
-            } else if let Some(wanted) = rest.strip_prefix("= ") {
+            if let Some(request) = line[1..].strip_prefix("> ") {
+                send(client, request);
+            } else if let Some(wanted) = line[1..].strip_prefix("= ") {
                 expect(client, line, &bytes(wanted));
             } else {
-                assert_eq!(rest, " closed", "{line}");
+                assert_eq!(&line[1..], " closed", "{line}");
                 client.expect_end();
             }
         }
-        // Nobody has got more.
         for (name, client) in &mut clients {
-            client.send(command(&[b"UNSUBSCRIBE", b"the end"]));
-            let mut rest = vec![0; 64];
-            let Ok(length @ 1..) = client.0.read(&mut rest) else { continue };
-            let rest = String::from_utf8_lossy(&rest[..length]).into_owned();
-            assert!(rest[1..].starts_with("3\r\n$11\r\nunsubscribe\r\n"), "{name} has got {rest}");
+            expect_no_more(client, *name);
         }
     }
-    assert_eq!(sections, 7);
-}
-
-/// Reads as many bytes as are wanted, up to the number of a connection.
-fn expect(client: &mut Client, line: &str, wanted: &[u8]) {
-    let wanted = without_id(wanted.to_vec());
-    let (mut got, mut piece) = (Vec::new(), vec![0; 4096]);
-    while without_id(got.clone()).len() < wanted.len() {
-        let length = client.0.read(&mut piece).unwrap_or_else(|why| {
-            panic!("{why} instead of {line}\nafter {}", String::from_utf8_lossy(&got))
-        });
-        assert!(length > 0, "closed instead of {line}");
-        got.extend_from_slice(&piece[..length]);
-    }
-    let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
-    assert_eq!(shown(&without_id(got)), shown(&wanted), "at {line}");
 }
 
 /// A subscriber that takes one message after the other.

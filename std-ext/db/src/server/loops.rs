@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn no_steady_load_makes_the_number_swing() {
-        for steady in (0..9000).step_by(70) {
+        for steady in (0..9000).step_by(230) {
             for dearer in [0, 100, 500] {
                 let mut server = Server::new();
                 // From below and from above.

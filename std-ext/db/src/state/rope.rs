@@ -296,7 +296,7 @@ mod tests {
             let mut wanted: Vec<u8> = (0..first).map(|n| n as u8).collect();
             let mut rope = Rope::of(&wanted);
             let mut seen = vec![(Arc::clone(&rope), wanted.clone())];
-            for round in 0..60 {
+            for round in 0..30 {
                 let part = vec![round; [1, 10, 70_000, 300_000][next(4)]];
                 let at = match next(3) {
                     0 => wanted.len(),

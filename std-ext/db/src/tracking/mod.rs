@@ -19,6 +19,10 @@
 //!   published its change, which the client's reads see.
 //! - **An entry outlives its client.** It names the client by its id, which no other client gets.
 //!
+//! There is one exception. A client with `NOLOOP` may set a key with an expiration that has passed when the command is
+//! executed. The command then deletes the key. That is a change by the client itself, so it is not told. A client that
+//! caches the values that it sets must drop them when their own expirations have passed.
+//!
 //! A message may come for a value that is new already: then the client reads it once more.
 //!
 //! Locks are taken in this order: those of the database's shards; the clients; the prefixes; a part of the table; a

@@ -37,6 +37,8 @@ pub(super) struct Table {
     pub(super) items: Gauge,
     /// An estimate of the memory that all this takes.
     bytes: Gauge,
+    /// The most bytes.
+    pub(super) max_bytes: Gauge,
     /// The most keys; 0 for no limit but that of memory.
     pub(super) max_keys: Gauge,
     /// The number of evictions, from which the next victim is derived.
@@ -51,6 +53,7 @@ impl Default for Table {
             keys: Gauge::default(),
             items: Gauge::default(),
             bytes: Gauge::default(),
+            max_bytes: Gauge::new(TRACKING_BYTES as u64),
             max_keys: Gauge::new(MAX_KEYS),
             evictions: Gauge::default(),
         }
@@ -127,7 +130,7 @@ impl Table {
     pub(super) fn evict(&self) -> Option<Entry> {
         let most = self.max_keys.get();
         let is_full =
-            || most != 0 && self.keys.get() > most || self.bytes.get() > TRACKING_BYTES as u64;
+            || most != 0 && self.keys.get() > most || self.bytes.get() > self.max_bytes.get();
         while is_full() {
             let number = self.evictions.add(1) as usize;
             let mut part = lock(&self.parts[number % PARTS]);

@@ -475,7 +475,7 @@ fn a_retired_loop_gives_its_clients_away() {
 /// [MV-5] Messages follow a subscriber that moves with each of them.
 #[test]
 fn subscribers_that_always_move_get_every_message() {
-    const MESSAGES: usize = 300;
+    const MESSAGES: usize = 100;
     serve(in_memory(), |shared, connect| {
         shared.loops.restless.set(1);
         let mut subscribers: Vec<_> = (0..4).map(|_| connect()).collect();
