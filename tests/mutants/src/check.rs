@@ -70,6 +70,10 @@ pub fn parse<'de, D: Deserializer<'de>>(from: D) -> Result<Check, D::Error> {
         Some(("fuzz", target)) if !target.is_empty() => Some(Check::Fuzz(target.into())),
         _ => None,
     };
+    // Without its feature the module is not compiled, and no test has the name.
+    if text.starts_with("test:db/lib::cluster::") || text.starts_with("test:db/lib::grpc::") {
+        return Err(serde::de::Error::custom(format!("check {text:?} needs test:db-cluster/lib")));
+    }
     let wanted = "none of loom:NAME, round:NAME, shuttle:NAME, test:TARGET::NAME, fuzz:TARGET";
     check.ok_or_else(|| serde::de::Error::custom(format!("check {text:?} is {wanted}")))
 }
