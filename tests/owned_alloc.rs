@@ -16,7 +16,7 @@ use support::alloc::{Injected, failing};
 use support::alone::alone;
 use support::hashers::{self, Mapped};
 use support::rng::mix;
-use support::{ignore, within};
+use support::{effort, ignore, within};
 
 #[global_allocator]
 static ALLOCATOR: Injected = Injected;
@@ -121,7 +121,8 @@ fn fill_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> u6
 #[test]
 fn failing_allocations_lose_nothing() {
     within(300, "failing allocations", || {
-        for (hasher, keys) in [(hashers::GOOD, 250), (hashers::CONSTANT, 60)] {
+        let keys = [(hashers::GOOD, effort(500).max(250)), (hashers::CONSTANT, effort(80).max(60))];
+        for (hasher, keys) in keys {
             for doomed in [1, 2, FOR_EVER] {
                 let mut spared = 0;
                 while fill_with_failures(hasher, keys, spared, doomed) > 0 {

@@ -53,6 +53,8 @@ pub mod command;
 pub mod config;
 mod db;
 pub mod docs;
+#[cfg(test)]
+mod effort;
 mod error;
 mod event_flags;
 mod gauge;

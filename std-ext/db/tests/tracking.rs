@@ -160,7 +160,7 @@ fn keys_that_are_evicted_are_told() {
     let mut client = tracking(&server, "BCAST NOLOOP");
     let value = "v".repeat(1000);
     for number in 0..4096 {
-        send(&mut client.client, &format!("SET {number} {value}"));
+        client.send(&format!("SET {number} {value}"));
     }
     let (mut replies, mut evicted) = (0, 0);
     while replies < 4096 || evicted == 0 {
@@ -232,7 +232,7 @@ fn the_table_has_a_limit() {
         config.settings = vec![("tracking-table-max-keys".to_owned(), "2".to_owned())];
     });
     let mut client = tracking(&server, "");
-    send(&mut client.client, "MGET a b c");
+    client.send("MGET a b c");
     assert!(matches!(client.next(), Reply::Array(values) if values.len() == 3));
     assert!(matches!(client.next(), Reply::Push(_)), "a forgotten key is not told");
     let mut other = Reader::new(&server);
@@ -277,10 +277,10 @@ fn no_client_keeps_a_stale_value() {
                         // Relaxed: the value that is read afterwards is compared only after the writer has ended.
                         let last = over.load(Ordering::Relaxed);
                         if kept.is_none() {
-                            send(&mut client.client, "GET rose");
+                            client.send("GET rose");
                             reads += 1;
                         } else {
-                            send(&mut client.client, "PING");
+                            client.send("PING");
                         }
                         loop {
                             match client.next() {
@@ -295,7 +295,7 @@ fn no_client_keeps_a_stale_value() {
                         }
                     }
                     // The messages of the last changes have been sent before the writer has got its last reply.
-                    send(&mut client.client, "PING");
+                    client.send("PING");
                     while let Reply::Push(_) = client.next() {
                         kept = None;
                     }

@@ -262,6 +262,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effort::rounds;
 
     const SECOND: u64 = 1_000_000_000;
     const MOST: usize = 8;
@@ -331,7 +332,8 @@ mod tests {
 
     #[test]
     fn no_steady_load_makes_the_number_swing() {
-        for steady in (0..9000).step_by(230) {
+        let step = 9000 / rounds(128, 39) as usize;
+        for steady in (0..9000).step_by(step) {
             for dearer in [0, 100, 500] {
                 let mut server = Server::new();
                 // From below and from above.

@@ -403,6 +403,7 @@ fn tau(mut x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effort::rounds;
 
     fn registers(value: &[u8]) -> Box<[u8; REGISTERS]> {
         let mut all = Box::new([0; REGISTERS]);
@@ -443,7 +444,8 @@ mod tests {
             (random >> 33) as usize
         };
         let (mut fine, mut corrupt) = (0, 0);
-        for round in 0..900 {
+        let rounds = rounds(3000, 900);
+        for round in 0..rounds {
             let mut value = empty();
             for element in 0..next() % 300 {
                 add(&mut value, &element.to_le_bytes()).unwrap();
@@ -473,7 +475,7 @@ mod tests {
             }
             let _ = raised(value, &all, round % 2 == 0);
         }
-        assert!(fine > 150 && corrupt > 150, "{fine} fine, {corrupt} corrupt");
+        assert!(fine > rounds / 6 && corrupt > rounds / 6, "{fine} fine, {corrupt} corrupt");
     }
 
     #[test]

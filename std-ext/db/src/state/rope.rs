@@ -278,6 +278,7 @@ impl Rope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effort::rounds;
 
     fn value(rope: &Rope, length: usize) -> Vec<u8> {
         // SAFETY: the tests keep the rope alive, and write only behind the lengths that they read.
@@ -296,7 +297,7 @@ mod tests {
             let mut wanted: Vec<u8> = (0..first).map(|n| n as u8).collect();
             let mut rope = Rope::of(&wanted);
             let mut seen = vec![(Arc::clone(&rope), wanted.clone())];
-            for round in 0..30 {
+            for round in 0..rounds(60, 30) as u8 {
                 let part = vec![round; [1, 10, 70_000, 300_000][next(4)]];
                 let at = match next(3) {
                     0 => wanted.len(),

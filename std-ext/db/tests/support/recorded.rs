@@ -79,9 +79,13 @@ impl Reader {
         Self { client: server.client(), input: Vec::new() }
     }
 
+    pub fn send(&mut self, line: &str) {
+        send(&mut self.client, line);
+    }
+
     /// Sends a command, and returns the next reply or push.
     pub fn ask(&mut self, line: &str) -> Reply {
-        send(&mut self.client, line);
+        self.send(line);
         self.next()
     }
 

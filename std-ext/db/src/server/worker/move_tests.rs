@@ -1,6 +1,7 @@
 //! Tests of clients that move between workers: always, at random, and at the moments that matter.
 
 use super::*;
+use crate::effort::rounds;
 use crate::log::Log;
 use crate::server::loops::WINDOW;
 use crate::server::tests::{AtOnce, Slow, expect};
@@ -475,7 +476,7 @@ fn a_retired_loop_gives_its_clients_away() {
 /// [MV-5] Messages follow a subscriber that moves with each of them.
 #[test]
 fn subscribers_that_always_move_get_every_message() {
-    const MESSAGES: usize = 100;
+    let messages = rounds(300, 100);
     serve(in_memory(), |shared, connect| {
         shared.loops.restless.set(1);
         let mut subscribers: Vec<_> = (0..4).map(|_| connect()).collect();
@@ -490,7 +491,7 @@ fn subscribers_that_always_move_get_every_message() {
         }
         let listen = |mut subscriber: TcpStream| {
             let (mut wanted, mut got) = (Vec::new(), Vec::new());
-            for n in 0..MESSAGES {
+            for n in 0..messages {
                 let text = n.to_string();
                 let length = text.len();
                 write!(wanted, ">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n${length}\r\n{text}\r\n")
@@ -514,7 +515,7 @@ fn subscribers_that_always_move_get_every_message() {
                 scope.spawn(move || listen(subscriber));
             }
             let mut publisher = connect();
-            for n in 0..MESSAGES {
+            for n in 0..messages {
                 write!(publisher, "PUBLISH news {n}\r\n").unwrap();
                 expect(&mut publisher, ":4\r\n");
             }

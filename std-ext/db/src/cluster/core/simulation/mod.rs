@@ -43,6 +43,7 @@ mod world;
 pub(in crate::cluster) use database::relay;
 pub(in crate::cluster) use random::Random;
 
+use crate::effort::rounds;
 use coverage::{ALWAYS, CORE, Case, Coverage, Met, WHOLE, WIDE};
 use faults::Scenario;
 use kept::KEPT;
@@ -59,12 +60,8 @@ pub(in crate::cluster) fn seeds(default: Range<u64>) -> Range<u64> {
 }
 
 /// The seeds to run, as `seeds` says. By default the part of them that `HEDGEROW_TEST_EFFORT` wants.
-#[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)] // Some thousands, and no fewer than none.
 fn some_seeds(default: Range<u64>) -> Range<u64> {
-    let effort = std::env::var("HEDGEROW_TEST_EFFORT").ok();
-    let effort = effort.map_or(1.0, |text| text.parse::<f64>().expect("a factor, such as 0.3"));
-    let all = (default.end - default.start) as f64;
-    seeds(default.start..default.start + (all * effort.min(1.0)) as u64)
+    seeds(default.start..default.start + rounds(default.end - default.start, 0))
 }
 
 /// Runs seeds; fails with the shrunk trace of the first one that breaks a rule.
