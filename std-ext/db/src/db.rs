@@ -353,6 +353,26 @@ impl Db {
         self.inner.background.wake();
     }
 
+    /// Returns how slowly the counter of a key's uses grows under the eviction policies by frequency.
+    pub fn lfu_log_factor(&self) -> u32 {
+        self.inner.state.limit.lfu_log_factor()
+    }
+
+    /// Returns after how many minutes without a use that counter is decremented; 0 for never.
+    pub fn lfu_decay_time(&self) -> u32 {
+        self.inner.state.limit.lfu_decay_time()
+    }
+
+    /// Sets how slowly the counter of a key's uses grows, as [`Options::lfu_log_factor`].
+    pub fn set_lfu_log_factor(&self, factor: u32) {
+        self.inner.state.limit.set_lfu_log_factor(factor);
+    }
+
+    /// Sets after how many minutes without a use that counter is decremented; 0 for never.
+    pub fn set_lfu_decay_time(&self, minutes: u32) {
+        self.inner.state.limit.set_lfu_decay_time(minutes);
+    }
+
     /// Sets the most bytes a second that are sent for a move of slots while clients write; 0 for no limit.
     #[cfg_attr(not(feature = "cluster"), expect(clippy::unused_self, reason = "no slots move"))]
     pub(crate) fn set_move_rate(&self, bytes: u64) {

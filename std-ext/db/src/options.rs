@@ -12,10 +12,14 @@ pub enum Eviction {
     Never,
     /// Evicts the least recently used keys of a sample.
     Lru,
+    /// Evicts the least frequently used keys of a sample.
+    Lfu,
     /// Evicts random keys.
     Random,
     /// Evicts the least recently used keys that have an expiration.
     VolatileLru,
+    /// Evicts the least frequently used keys that have an expiration.
+    VolatileLfu,
     /// Evicts random keys that have an expiration.
     VolatileRandom,
     /// Evicts the keys that expire soonest.
@@ -23,11 +27,13 @@ pub enum Eviction {
 }
 
 /// The policies and their names, which are Redis's.
-const POLICIES: [(&str, Eviction); 6] = [
+const POLICIES: [(&str, Eviction); 8] = [
     ("volatile-lru", Eviction::VolatileLru),
+    ("volatile-lfu", Eviction::VolatileLfu),
     ("volatile-random", Eviction::VolatileRandom),
     ("volatile-ttl", Eviction::VolatileTtl),
     ("allkeys-lru", Eviction::Lru),
+    ("allkeys-lfu", Eviction::Lfu),
     ("allkeys-random", Eviction::Random),
     ("noeviction", Eviction::Never),
 ];
@@ -70,6 +76,10 @@ pub struct Options {
     pub max_memory: usize,
     /// The policy at that limit.
     pub eviction: Eviction,
+    /// How slowly the counter of a key's uses grows under the policies by frequency, as Redis's `lfu-log-factor`.
+    pub lfu_log_factor: u32,
+    /// After how many minutes without a use this counter is decremented; 0 for never.
+    pub lfu_decay_time: u32,
     /// Bytes of memory in which values of 64 bytes and more are stored, and compressed while they are not used; 0 for
     /// no compression.
     pub compressed: usize,
@@ -94,6 +104,8 @@ impl Options {
             shards: 0,
             max_memory: 0,
             eviction: Eviction::default(),
+            lfu_log_factor: 10,
+            lfu_decay_time: 1,
             compressed: 0,
             snapshot_after: 64 << 20,
             script_time_limit: 5000,

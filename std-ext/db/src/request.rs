@@ -188,9 +188,12 @@ pub enum Query {
     Expiry,
     /// The bytes of memory that it takes, all in all: [`Answer::Int`] or [`Answer::Nil`].
     MemoryUsage,
-    /// Approximate seconds since it was last read or written: [`Answer::Int`] or [`Answer::Nil`]. The key does not
-    /// count as used.
+    /// Approximate seconds since it was last read or written: [`Answer::Int`] or [`Answer::Nil`], or
+    /// [`RequestError::NoIdleTime`] under an eviction policy by frequency. The key does not count as used.
     IdleTime,
+    /// The logarithmic counter of its uses, from 0 to 255: [`Answer::Int`] or [`Answer::Nil`], or
+    /// [`RequestError::NoFrequency`] under any other eviction policy. The key does not count as used.
+    Frequency,
     /// The bit at this offset: [`Answer::Int`] 1 or 0, which is also the answer behind the value's end.
     Bit(u64),
     /// How many bits of a part of the value are set: [`Answer::Int`], 0 if the key is missing.
@@ -212,6 +215,15 @@ pub enum Query {
     Cardinality,
     /// The value, if it is a HyperLogLog: [`Answer::Bytes`] or [`Answer::Nil`].
     HyperLogLog,
+}
+
+/// How a key was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// The seconds since it was last used.
+    IdleSeconds(u64),
+    /// The logarithmic counter of its uses: see [`Query::Frequency`].
+    Frequency(u8),
 }
 
 /// A change of one key.
@@ -238,6 +250,9 @@ pub enum Change<'a> {
         expiry: Expiry,
         /// Whether a key that exists is replaced.
         replace: bool,
+        /// How the key was used before, if that is known. It is not logged, and ignored if the eviction policy records
+        /// the other kind.
+        usage: Option<Usage>,
     },
     /// Removes the key. [`Answer::Int`] 1 or 0.
     Delete,
@@ -497,6 +512,10 @@ pub enum RequestError {
     NotAnInteger,
     /// The value is no number.
     NotAFloat,
+    /// The eviction policy counts uses, and keeps no time of the last one.
+    NoIdleTime,
+    /// The eviction policy does not count uses.
+    NoFrequency,
     /// The sum does not fit into a 64-bit integer.
     Overflow,
     /// The sum is not a finite number.
@@ -540,6 +559,8 @@ impl fmt::Display for RequestError {
         f.write_str(match self {
             Self::NotAnInteger => "value is not an integer or out of range",
             Self::NotAFloat => "value is not a valid float",
+            Self::NoIdleTime => "the eviction policy counts uses, and keeps no time of the last one",
+            Self::NoFrequency => "the eviction policy does not count uses",
             Self::Overflow => "increment or decrement would overflow",
             Self::NotFinite => "increment would produce NaN or Infinity",
             Self::KeyTooLong => "key exceeds 65535 bytes",

@@ -49,6 +49,8 @@ const ALIAS: (&str, &str) = ("lua-time-limit", "busy-reply-threshold");
 enum DbSetting {
     MaxMemory(usize),
     Policy(Eviction),
+    LfuLogFactor(u32),
+    LfuDecayTime(u32),
 }
 
 /// Parses a change if this is a setting of the database itself.
@@ -66,11 +68,24 @@ fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError
             };
             Some(named.map(DbSetting::Policy).ok_or_else(invalid))
         }
+        "lfu-log-factor" => Some(natural(value).map(DbSetting::LfuLogFactor)),
+        "lfu-decay-time" => Some(natural(value).map(DbSetting::LfuDecayTime)),
         "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
             Some(Err(SettingError::Immutable))
         }
         _ => None,
     }
+}
+
+/// Parses a number that fits into an `int` of C.
+fn natural(value: &[u8]) -> Result<u32, SettingError> {
+    let parsed = number::integer(value).ok_or_else(|| {
+        SettingError::Invalid("argument couldn't be parsed into an integer".into())
+    })?;
+    let bounded = u32::try_from(parsed).ok().filter(|number| *number <= i32::MAX.cast_unsigned());
+    bounded.ok_or_else(|| {
+        SettingError::Invalid(format!("argument must be between 0 and {} inclusive", i32::MAX))
+    })
 }
 
 /// Parses bytes with an optional unit: 1,000-based (`k`, `m`, `g`) or 1,024-based (`kb`, `mb`, `gb`).
@@ -105,6 +120,8 @@ impl<'a> Execution<'_, 'a> {
         let mut each = |name: &str, value: &str| each_setting(name, value.as_bytes());
         each("maxmemory", &db.stats().max_memory.to_string());
         each("maxmemory-policy", db.eviction().name());
+        each("lfu-log-factor", &db.lfu_log_factor().to_string());
+        each("lfu-decay-time", &db.lfu_decay_time().to_string());
         each("databases", &options.databases.to_string());
         each("proto-max-bulk-len", &crate::resp::parse::LONGEST_ARGUMENT.to_string());
         // Snapshots depend on the log's size, not on time.
@@ -215,6 +232,8 @@ impl<'a> Execution<'_, 'a> {
             match change {
                 DbSetting::MaxMemory(bytes) => self.db.set_max_memory(bytes),
                 DbSetting::Policy(policy) => self.db.set_eviction(policy),
+                DbSetting::LfuLogFactor(factor) => self.db.set_lfu_log_factor(factor),
+                DbSetting::LfuDecayTime(minutes) => self.db.set_lfu_decay_time(minutes),
             }
         }
         self.reply(|out| out.ok());

@@ -10,7 +10,7 @@ use crate::command::reply::{ReplyKind, RestoreError};
 use crate::command::table::Id;
 use crate::limits::TRANSACTION_BYTES;
 use crate::rdb::payload::{self, PayloadError};
-use crate::request::{Change, Expiry, Query};
+use crate::request::{Change, Expiry, Query, Usage};
 use crate::state::number;
 use std::borrow::Cow;
 
@@ -22,6 +22,7 @@ type Restored<'p> = Result<Cow<'p, [u8]>, PayloadError>;
 struct Options {
     replace: bool,
     absolute: bool,
+    usage: Option<Usage>,
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -67,7 +68,12 @@ impl<'a> Execution<'_, 'a> {
         let expiry = self.restored_expiry(arguments[2], options);
         match expiry.and_then(|expiry| Ok((expiry, value?))) {
             Ok((expiry, value)) => {
-                let change = Change::Restore { value, expiry, replace: options.replace };
+                let change = Change::Restore {
+                    value,
+                    expiry,
+                    replace: options.replace,
+                    usage: options.usage,
+                };
                 self.batch.change(arguments[1], change, ReplyKind::Restored);
             }
             Err(error) if options.replace => return Err(error.text().into()),
@@ -111,7 +117,6 @@ pub(super) fn restore_all<'q>(commands: &[Queued<'q>]) -> Result<Vec<Restored<'q
 
 fn options(words: &[&[u8]]) -> Result<Options, CommandError> {
     let mut options = Options::default();
-    let (mut idle, mut frequency) = (false, false);
     let mut words = words.iter();
     while let Some(word) = words.next() {
         if is(word, "replace") {
@@ -119,21 +124,21 @@ fn options(words: &[&[u8]]) -> Result<Options, CommandError> {
         } else if is(word, "absttl") {
             options.absolute = true;
         } else if is(word, "idletime")
-            && !frequency
+            && !matches!(options.usage, Some(Usage::Frequency(_)))
             && let Some(seconds) = words.next()
         {
-            idle = true;
-            if number::integer(seconds).ok_or(NOT_AN_INTEGER)? < 0 {
-                return Err("ERR Invalid IDLETIME value, must be >= 0".into());
-            }
+            let seconds = number::integer(seconds).ok_or(NOT_AN_INTEGER)?;
+            let seconds =
+                u64::try_from(seconds).map_err(|_| "ERR Invalid IDLETIME value, must be >= 0")?;
+            options.usage = Some(Usage::IdleSeconds(seconds));
         } else if is(word, "freq")
-            && !idle
+            && !matches!(options.usage, Some(Usage::IdleSeconds(_)))
             && let Some(often) = words.next()
         {
-            frequency = true;
-            if !(0..=255).contains(&number::integer(often).ok_or(NOT_AN_INTEGER)?) {
-                return Err("ERR Invalid FREQ value, must be >= 0 and <= 255".into());
-            }
+            let counter = number::integer(often).ok_or(NOT_AN_INTEGER)?;
+            let counter = u8::try_from(counter)
+                .map_err(|_| "ERR Invalid FREQ value, must be >= 0 and <= 255")?;
+            options.usage = Some(Usage::Frequency(counter));
         } else {
             return Err(SYNTAX);
         }

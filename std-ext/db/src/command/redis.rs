@@ -7,11 +7,12 @@ use super::tests::Client;
 use crate::resp::{inline, read, write};
 
 /// Requests and Redis's replies. The first lines of the first file describe the format.
-const ANSWERS: [&str; 4] = [
+const ANSWERS: [&str; 5] = [
     include_str!("../../tests/redis-7.txt"),
     include_str!("../../tests/redis-7-bits.txt"),
     include_str!("../../tests/redis-7-hyperloglog.txt"),
     include_str!("../../tests/redis-7-lcs.txt"),
+    include_str!("../../tests/redis-7-usage.txt"),
 ];
 const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");

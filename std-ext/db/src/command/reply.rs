@@ -50,8 +50,6 @@ pub(crate) enum ReplyKind {
     Encoding,
     /// The number of references to the value.
     Shared,
-    /// An error because access frequencies are not tracked, or null.
-    Frequency,
     /// The payload of DUMP, or null.
     Dump,
     /// OK, or an error because the key exists.
@@ -143,7 +141,7 @@ impl ReplyKind {
             (Self::Type, Answer::Int(1)) => out.simple("string"),
             (Self::Type, _) => out.simple("none"),
             (Self::Encoding, Answer::Bytes(value)) => out.bulk(encoding(value).as_bytes()),
-            (Self::Shared, Answer::Int(_)) => out.integer(1),
+            (Self::Shared, Answer::Bytes(_)) => out.integer(1),
             (Self::Fields, Answer::Fields(values)) => {
                 out.array(values.len());
                 values.iter().for_each(|value| match value {
@@ -155,7 +153,6 @@ impl ReplyKind {
             (Self::Refused(_, missing), _) => out.integer(missing.into()),
             (Self::Sorted, Answer::Int(1)) => out.error(WRONG_TYPE),
             (Self::Sorted, _) => out.array(0),
-            (Self::Frequency, Answer::Int(_)) => out.error(NO_FREQUENCY),
             (Self::Dump, Answer::Bytes(value)) => write_dump(out, &[value]),
             (Self::Dump, Answer::Pieces(pieces)) => write_dump(out, pieces),
             (Self::Restored, Answer::Done) => out.ok(),
@@ -183,6 +180,8 @@ fn encoding(value: &[u8]) -> &'static str {
     }
 }
 
+const NO_IDLE_TIME: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
+    switching between policies at runtime LRU and LFU data will take some time to adjust.";
 const NO_FREQUENCY: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
     that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
 
@@ -191,6 +190,8 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
     match error {
         RequestError::NotAnInteger => "ERR value is not an integer or out of range",
         RequestError::NotAFloat => "ERR value is not a valid float",
+        RequestError::NoIdleTime => NO_IDLE_TIME,
+        RequestError::NoFrequency => NO_FREQUENCY,
         RequestError::Overflow => "ERR increment or decrement would overflow",
         RequestError::NotFinite => "ERR increment would produce NaN or Infinity",
         RequestError::KeyTooLong => "ERR key exceeds maximum allowed size (65535 bytes)",

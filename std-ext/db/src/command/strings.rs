@@ -103,8 +103,8 @@ impl<'a> Execution<'_, 'a> {
         let parts = [
             ("encoding", 3, Some((Query::Prefix(EMBSTR_MAX + 1), ReplyKind::Encoding))),
             ("idletime", 3, Some((Query::IdleTime, ReplyKind::IntegerOrNull))),
-            ("freq", 3, Some((Query::IdleTime, ReplyKind::Frequency))),
-            ("refcount", 3, Some((Query::IdleTime, ReplyKind::Shared))),
+            ("freq", 3, Some((Query::Frequency, ReplyKind::IntegerOrNull))),
+            ("refcount", 3, Some((Query::Prefix(0), ReplyKind::Shared))),
             ("help", 2, None),
         ];
         match subcommand("object", &parts, arguments)? {

@@ -196,6 +196,8 @@ impl Config {
         options.shards = self.number("shards") as usize;
         options.max_memory = self.number("maxmemory") as usize;
         options.eviction = Eviction::from_name(self.get("maxmemory-policy")).unwrap_or_default();
+        options.lfu_log_factor = self.number("lfu-log-factor") as u32;
+        options.lfu_decay_time = self.number("lfu-decay-time") as u32;
         options.compressed = self.number("compressed") as usize;
         options.snapshot_after = self.number("snapshot-after");
         options.script_time_limit = self.number("busy-reply-threshold");

@@ -192,14 +192,29 @@ const MEMORY: &[Setting] = &[
         Kind::Choice(&[
             "noeviction",
             "allkeys-lru",
+            "allkeys-lfu",
             "allkeys-random",
             "volatile-lru",
+            "volatile-lfu",
             "volatile-random",
             "volatile-ttl",
         ]),
         "noeviction",
         "The policy at `maxmemory`: changes that need memory are refused, or keys are evicted. `volatile-` \
-         policies evict only keys with an expiration.",
+         policies evict only keys with an expiration. `lfu` evicts the keys that are used least often.",
+    ),
+    modifiable(
+        "lfu-log-factor",
+        Kind::Number { min: 0, max: 2_147_483_647 },
+        "10",
+        "How slowly the counter of a key's uses, from 0 to 255, grows under the `lfu` policies: at 10 it is 255 after \
+         a million uses.",
+    ),
+    modifiable(
+        "lfu-decay-time",
+        Kind::Number { min: 0, max: 2_147_483_647 },
+        "1",
+        "Minutes without a use after which the counter of a key's uses is decremented; 0 for never.",
     ),
     immutable(
         "compressed",

@@ -136,6 +136,8 @@ fn every_setting_reaches_its_option() {
         ["--snapshot-after", "1gb"],
         ["--maxmemory", "2gb"],
         ["--maxmemory-policy", "volatile-ttl"],
+        ["--lfu-log-factor", "11"],
+        ["--lfu-decay-time", "12"],
         ["--compressed", "1mb"],
         ["--databases", "300"],
         ["--shards", "64"],
@@ -173,6 +175,7 @@ fn every_setting_reaches_its_option() {
     assert_eq!(options.folder.as_deref(), Some(Path::new("elsewhere")));
     assert_eq!((options.fsync, options.eviction), (Fsync::Always, Eviction::VolatileTtl));
     assert_eq!((options.databases, options.shards, options.max_memory), (300, 64, 2 << 30));
+    assert_eq!((options.lfu_log_factor, options.lfu_decay_time), (11, 12));
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
     assert_eq!(config.log_level(), "debug");

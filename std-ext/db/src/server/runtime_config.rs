@@ -246,6 +246,8 @@ impl RuntimeConfig {
         match name {
             "maxmemory" => db.set_max_memory(value::bytes(text) as usize),
             "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
+            "lfu-log-factor" => db.set_lfu_log_factor(number() as u32),
+            "lfu-decay-time" => db.set_lfu_decay_time(number() as u32),
             "busy-reply-threshold" => db.set_script_time_limit(number()),
             "maxclients" => self.max_clients.set(number()),
             "timeout" => self.timeout.set(number() * 1000),

@@ -187,7 +187,7 @@ impl<'s> LockedKeys<'s> {
         let time = self.time;
         let alive = self.apply(|apply| apply.read(key, request));
         *if alive.is_some() { &mut self.hits } else { &mut self.misses } += 1;
-        answer_query(alive, query, time, self.state.cold.as_deref(), answer);
+        answer_query(alive, query, self.state.usage_at(time), self.state.cold.as_deref(), answer);
     }
 
     fn change(&mut self, request: &Request<'_>, answer: &mut dyn FnMut(Answer<'_>)) {

@@ -291,7 +291,8 @@ impl Session {
                 Confirmed::Again => continue,
             }
             let alive = there.filter(|record| !record.is_expired(now));
-            answer_query(alive, query, now, self.state.cold.as_deref(), answer);
+            let usage = self.state.usage_at(now);
+            answer_query(alive, query, usage, self.state.cold.as_deref(), answer);
             return (alive.is_some(), shard);
         }
     }
@@ -388,7 +389,8 @@ impl Session {
                             core.events.note_miss(key);
                         }
                     }
-                    answer_query(alive, *query, time, cold, |found| answer(number, found));
+                    let usage = self.state.usage_at(time);
+                    answer_query(alive, *query, usage, cold, |found| answer(number, found));
                 }
                 (Request::Change(..), Err(error)) => answer(number, Answer::Error(error)),
                 // Before anything is changed, since the log could not take it.

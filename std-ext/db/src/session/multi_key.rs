@@ -388,6 +388,7 @@ impl<'a, 'c> Apply<'a, 'c> {
         }
         let own = self.database;
         let Some(record) = self.find_source(from) else { return Answer::Int(0) };
+        self.core(from).touch(record);
         self.select(database);
         let answer = if self.find_alive(to).is_some() && !replace {
             Answer::Int(0)

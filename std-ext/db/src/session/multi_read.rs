@@ -184,7 +184,9 @@ fn answer_all(
         if notes && alive.is_none() {
             found.missed.push(at);
         }
-        answer_query(alive, query, time, state.cold.as_deref(), |read| answer(first + at, read));
+        answer_query(alive, query, state.usage_at(time), state.cold.as_deref(), |read| {
+            answer(first + at, read);
+        });
     }
     found
 }

@@ -1,10 +1,11 @@
 //! How a read is answered from a record.
 
-use crate::request::{Answer, Query};
+use crate::request::{Answer, Query, RequestError};
 use crate::state::bits;
 use crate::state::cold::ColdStore;
-use crate::state::record::{AccessTime, Record};
+use crate::state::record::Record;
 use crate::state::shard;
+use crate::state::usage::UsageClock;
 use crate::state::{apply_hyperloglog, hyperloglog};
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ use std::ops::Range;
 pub(super) fn answer_query(
     alive: Option<Record>,
     query: Query,
-    now: u64,
+    usage: UsageClock<'_>,
     cold: Option<&ColdStore>,
     answer: impl FnOnce(Answer<'_>),
 ) {
@@ -35,14 +36,23 @@ pub(super) fn answer_query(
             | Query::Prefix(_)
             | Query::Expiry
             | Query::MemoryUsage
-            | Query::IdleTime => Answer::Nil,
+            | Query::IdleTime
+            | Query::Frequency => Answer::Nil,
         });
     };
-    let used = AccessTime::of(now);
     // The queries that do not count as a use return here, before the record is touched.
     match query {
         Query::IdleTime => {
-            return answer(Answer::count((used.since(record.last_access()) / 1000) as usize));
+            let idle = usage.idle_seconds(record);
+            return answer(idle.map_or(Answer::Error(RequestError::NoIdleTime), |seconds| {
+                Answer::Int(seconds.cast_signed())
+            }));
+        }
+        Query::Frequency => {
+            let counter = usage.frequency(record);
+            return answer(counter.map_or(Answer::Error(RequestError::NoFrequency), |counter| {
+                Answer::Int(counter.into())
+            }));
         }
         Query::Exists => return answer(Answer::Int(1)),
         Query::MemoryUsage => return answer(Answer::count(record.memory() + 20)),
@@ -52,7 +62,7 @@ pub(super) fn answer_query(
             let range = 0..value.length().min(most);
             return shard::read_part(value, cold, range, |bytes| answer(Answer::Bytes(bytes)));
         }
-        _ => record.touch(used),
+        _ => usage.touch(record),
     }
     match query {
         Query::Value => shard::read(record, cold, |value| answer(Answer::Bytes(value))),
@@ -67,6 +77,7 @@ pub(super) fn answer_query(
         | Query::Exists
         | Query::Prefix(_)
         | Query::IdleTime
+        | Query::Frequency
         | Query::MemoryUsage
         | Query::Expiry => answer(Answer::Int(1)),
         Query::Cardinality => {

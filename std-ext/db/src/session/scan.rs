@@ -2,12 +2,17 @@
 
 use super::Session;
 use crate::state::databases::Keyspace;
-use crate::state::evict::Random;
+use crate::state::random::Random;
+use crate::state::record::Record;
 use crate::state::slot_counts::SlotCount;
 use crate::state::slots;
 
 /// Bits of a cursor: some clients store numbers as 64-bit floats, which have 53 bits.
 const PLACE: u32 = 53;
+/// The keys that a bin has at most. One in thousands has more, and its keys are a little less likely to be random keys.
+const BIN: usize = 16;
+/// The bins that are looked at for a random key. If a quarter of the places has a key, one of ten suffices.
+const RANDOM_TRIES: usize = 1000;
 
 impl Session {
     /// Visits about `count` keys from a cursor on. Returns the next cursor, or 0 if all keys were visited.
@@ -28,8 +33,7 @@ impl Session {
         loop {
             let next = self.readers[first + shard].enter().scan(at, |record, ()| {
                 visited += 1;
-                if !record.is_expired(now) && self.state.ownership.has(|| slots::slot(record.key()))
-                {
+                if self.is_shown(*record, now) {
                     each(record.key());
                 }
             });
@@ -98,35 +102,116 @@ impl Session {
         }
     }
 
+    /// Returns a random key of a keyspace, each with the same probability.
+    ///
+    /// A shard is chosen by its number of keys, and then one of its bins. The key at a random place in the bin is the
+    /// answer if there is one. So a key in a full bin is not less likely than one that is alone, and a key behind empty
+    /// bins is not more likely.
     fn random_key_of(&self, keyspace: Keyspace) -> Option<Vec<u8>> {
-        let mut random = Random::new();
-        let shards = self.state.shards.per_keyspace();
-        let (first, now) = (random.next() as usize % shards, self.now());
-        for shard in (0..shards).map(|step| keyspace.first + (first + step) % shards) {
-            if self.state.shards[shard].stats().keys() == 0 {
-                continue;
-            }
-            // From a random position to the end, and then from the beginning.
-            for start in [random.next(), 0] {
-                let (mut at, mut found) = (Some(start), Vec::new());
-                while let (Some(from), true) = (at, found.is_empty()) {
-                    at = self.readers[shard].enter().scan(from, |record, ()| {
-                        let owned = self.state.ownership.has(|| slots::slot(record.key()));
-                        if owned && !record.is_expired(now) {
-                            found.push(record.key().to_vec());
-                        }
-                    });
+        let (mut random, now) = (Random::new(), self.now());
+        for _ in 0..RANDOM_TRIES {
+            let shard = self.random_shard(keyspace, &mut random)?;
+            // The rest of a random bin, and then the whole bin behind it.
+            let reader = &self.readers[shard];
+            let from = reader.enter().scan(random.next(), |_, ()| {}).unwrap_or(0);
+            let (mut found, mut place) = (None, random.next() as usize % BIN);
+            reader.enter().scan(from, |record, ()| {
+                if self.is_shown(*record, now) {
+                    if place == 0 {
+                        found = Some(record.key().to_vec());
+                    }
+                    place = place.wrapping_sub(1);
                 }
-                if !found.is_empty() {
-                    return Some(found.swap_remove(random.next() as usize % found.len()));
-                }
+            });
+            if found.is_some() {
+                return found;
             }
         }
-        None
+        // Nearly all keys have expired, or are about to be moved away.
+        self.first_key_of(keyspace, random.next(), now)
+    }
+
+    /// Returns a random shard of a keyspace, by its number of keys.
+    fn random_shard(&self, keyspace: Keyspace, random: &mut Random) -> Option<usize> {
+        let shards = keyspace.first..keyspace.first + self.state.shards.per_keyspace();
+        let keys = |shard: &usize| self.state.shards[*shard].stats().keys();
+        let all: usize = shards.clone().map(|shard| keys(&shard)).sum();
+        let mut place = (random.next() as usize).checked_rem(all)?;
+        // Another thread may have removed keys since.
+        shards
+            .clone()
+            .find(|shard| {
+                let keys = keys(shard);
+                let is_here = place < keys;
+                place = place.saturating_sub(keys);
+                is_here
+            })
+            .or(Some(keyspace.first))
+    }
+
+    /// Returns the first key behind a position in the shards of a keyspace.
+    fn first_key_of(&self, keyspace: Keyspace, start: u64, now: u64) -> Option<Vec<u8>> {
+        let shards = self.state.shards.per_keyspace();
+        let first = start as usize % shards;
+        let mut all = (0..shards).map(|step| keyspace.first + (first + step) % shards);
+        all.find_map(|shard| {
+            let (mut at, mut found) = (Some(0), None);
+            while let (Some(from), None) = (at, &found) {
+                at = self.readers[shard].enter().scan(from, |record, ()| {
+                    if self.is_shown(*record, now) {
+                        found = Some(record.key().to_vec());
+                    }
+                });
+            }
+            found
+        })
+    }
+
+    /// Whether a key is one that a walk shows: it is alive, and its slot is this group's.
+    fn is_shown(&self, record: Record, now: u64) -> bool {
+        self.state.ownership.has(|| slots::slot(record.key())) && !record.is_expired(now)
     }
 }
 
 /// Returns the position within the shard at which the call began, or 0 if it began in another shard.
 fn low_of(from: u64, within: u32, shard: usize) -> u64 {
     if (from >> within) as usize == shard { from & ((1 << within) - 1) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Db, Options};
+    use std::collections::HashMap;
+
+    #[test]
+    fn all_keys_are_equally_likely_random_keys() {
+        let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
+        let mut session = db.session();
+        assert_eq!(session.random_key(), None);
+        // Few keys a bin, and many; with bins that have none.
+        for keys in [300, 340] {
+            (0..keys).for_each(|key| db.set(format!("key{key}"), "").unwrap());
+            let mut found: HashMap<Vec<u8>, usize> = HashMap::new();
+            for _ in 0..100 * keys {
+                *found.entry(session.random_key().unwrap()).or_default() += 1;
+            }
+            // Six and a half standard deviations of 100 expected times.
+            let odd: Vec<(usize, usize)> = (0..keys)
+                .map(|key| (key, *found.get(format!("key{key}").as_bytes()).unwrap_or(&0)))
+                .filter(|(_, times)| !(35..=165).contains(times))
+                .collect();
+            assert!(odd.is_empty(), "keys that are found too often or too rarely: {odd:?}");
+        }
+    }
+
+    #[test]
+    fn the_only_key_among_expired_ones_is_found() {
+        let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
+        let soon = std::time::Duration::from_millis(1);
+        (0..500).for_each(|key| db.set_with_ttl(format!("key{key}"), "", soon).unwrap());
+        db.set("stays", "").unwrap();
+        let mut session = db.session();
+        while db.get("key499").unwrap().is_some() {}
+        assert_eq!(session.random_key().as_deref(), Some(&b"stays"[..]));
+    }
 }

@@ -68,7 +68,9 @@ impl Session {
                     let alive = apply.read(key, request);
                     *if alive.is_some() { &mut hits } else { &mut misses } += 1;
                     let cold = state.cold.as_deref();
-                    answer_query(alive, *query, time, cold, |found| answer(number, found));
+                    answer_query(alive, *query, state.usage_at(time), cold, |found| {
+                        answer(number, found);
+                    });
                 }
                 Request::Change(key, change) => {
                     apply.log(|apply| apply.change(key, change, &mut |made| answer(number, made)));

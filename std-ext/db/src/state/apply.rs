@@ -41,9 +41,13 @@ impl Apply<'_, '_> {
             Change::Set { value, condition, expiry, get } => {
                 self.set(stored, current, value, (condition, expiry, get), answer);
             }
-            Change::Restore { value, expiry, replace } => {
+            Change::Restore { value, expiry, replace, usage } => {
                 let condition = if replace { SetCondition::Always } else { SetCondition::IfAbsent };
+                let done = replace || current.is_none();
                 self.set(stored, current, value, (condition, expiry, false), answer);
+                if done {
+                    self.core.restore_usage(self.key, usage);
+                }
             }
             Change::Delete => {
                 self.remove(stored, current);
@@ -127,6 +131,10 @@ impl Apply<'_, '_> {
                 let expiry = if expires_at.is_none() { Expiry::Never } else { expiry };
                 change::set(self.key, self.logged(value), expiry, self.log);
             }
+        }
+        // As in Redis: a lock that many try to take is a key that is used.
+        if forbidden && let Some(record) = current {
+            self.core.touch(record);
         }
         match (get, forbidden) {
             (true, _) => self.value(current, answer),

@@ -24,7 +24,7 @@
 //!
 //! No model checks these orderings, for the reason given in [`super`].
 
-use super::shard::Shard;
+use super::shard::{Shard, ShardContext};
 use super::slots::Sharding;
 use crate::log::Lsn;
 use crate::request::RequestError;
@@ -252,11 +252,8 @@ pub struct DatabaseStats {
 }
 
 /// Makes the shards of a keyspace.
-pub(super) fn new_shards(
-    sharding: Sharding,
-    cold: Option<&std::sync::Arc<super::cold::ColdStore>>,
-) -> Box<[Shard]> {
-    (0..sharding.count()).map(|_| Shard::new(cold.cloned())).collect()
+pub(super) fn new_shards(sharding: Sharding, context: &ShardContext) -> Box<[Shard]> {
+    (0..sharding.count()).map(|_| Shard::new(context.clone())).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use crate::log::change;
 use crate::options::Eviction;
 use crate::request::RequestError;
 use crate::state::State;
-use crate::state::record::{AccessTime, Record, Value};
+use crate::state::random::Random;
+use crate::state::record::{Record, Value};
 use crate::state::shard::Core;
 use crate::state::slots::slot;
 use crate::tracking;
@@ -29,17 +30,14 @@ pub(crate) const BEFORE_CHANGE: Duration = Duration::from_micros(500);
 /// The time of an eviction step of the maintenance thread.
 pub(crate) const IN_BACKGROUND: Duration = Duration::from_millis(5);
 
-/// Returns how much a record is worth keeping. The key with the lowest value is evicted.
-fn priority(record: Record, policy: Eviction, now: AccessTime) -> u64 {
-    match policy {
-        Eviction::Lru | Eviction::VolatileLru => u64::MAX - now.since(record.last_access()),
-        Eviction::VolatileTtl => record.expires_at().unwrap_or(u64::MAX),
-        Eviction::Never | Eviction::Random | Eviction::VolatileRandom => 0,
-    }
-}
-
 fn only_with_ttl(policy: Eviction) -> bool {
-    matches!(policy, Eviction::VolatileLru | Eviction::VolatileRandom | Eviction::VolatileTtl)
+    matches!(
+        policy,
+        Eviction::VolatileLru
+            | Eviction::VolatileLfu
+            | Eviction::VolatileRandom
+            | Eviction::VolatileTtl
+    )
 }
 
 /// The outcome of an eviction step.
@@ -150,7 +148,6 @@ fn evict_some(
             // The scan sees a removed key until it is published. A scan that wraps around could choose the same key
             // twice.
             let last = if evicted.keys == 0 { 2 } else { 1 };
-            let time = AccessTime::of(time);
             let Some(record) = pick_victim((state, &core), policy, time, &mut cursor, last) else {
                 break;
             };
@@ -187,11 +184,12 @@ struct Cursor {
 fn pick_victim(
     (state, core): (&State, &Core),
     policy: Eviction,
-    now: AccessTime,
+    now: u64,
     cursor: &mut Cursor,
     last: u32,
 ) -> Option<Record> {
     let (mut victim, mut seen, mut buckets) = (None::<(u64, Record)>, 0, 0);
+    let usage = state.usage_at(now);
     while seen < SAMPLE && buckets < BUCKETS && cursor.wraps < last {
         let next = core.scan(cursor.at, |record| {
             if only_with_ttl(policy) && record.expires_at().is_none() {
@@ -202,7 +200,7 @@ fn pick_victim(
                 return;
             }
             seen += 1;
-            let priority = priority(record, policy, now);
+            let priority = usage.priority(record, policy);
             if victim.is_none_or(|(least, _)| priority < least) {
                 victim = Some((priority, record));
             }
@@ -212,29 +210,6 @@ fn pick_victim(
         cursor.wraps += u32::from(next.is_none());
     }
     victim.map(|(_, record)| record)
-}
-
-/// SplitMix64 with a random seed. (Steele, Lea and Flood.)
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new() -> Self {
-        use std::hash::{BuildHasher, RandomState};
-        Self(RandomState::new().hash_one(0u8))
-    }
-
-    /// Returns the numbers of a seed.
-    #[cfg(all(test, feature = "cluster"))]
-    pub(crate) fn of_seed(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ mixed >> 31
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! The keyspaces of the databases: how they are made, found, locked, swapped and counted.
 
 use super::databases::{DatabaseStats, Keyspace, new_shards};
-use super::shard::{Core, Shard};
+use super::shard::{Core, Shard, ShardContext};
 use super::{LockedShards, State};
 use crate::log::{Lsn, change};
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 
 impl State {
     /// Returns the keyspace of a database, and makes it if the database has none yet. The caller holds no shard's lock.
@@ -26,7 +26,8 @@ impl State {
         // Under all locks: a thread that has locked all shards, as for a rollback, misses none.
         let _cores = self.lock_every_shard();
         if self.databases.get(number).is_none() {
-            let shards = new_shards(self.sharding, self.cold.as_ref());
+            let (cold, limit) = (self.cold.clone(), Arc::clone(&self.limit));
+            let shards = new_shards(self.sharding, &ShardContext { cold, limit });
             let (events, made) = (self.key_events.flags(), self.shards.len() / shards.len());
             for shard in &shards {
                 let mut core = shard.lock();

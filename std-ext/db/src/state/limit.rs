@@ -1,27 +1,37 @@
-//! The memory limit and the eviction policy (`maxmemory`, `maxmemory-policy`).
+//! The memory limit and the eviction policy (`maxmemory`, `maxmemory-policy`, `lfu-log-factor`, `lfu-decay-time`).
 
-use crate::options::Eviction;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use crate::options::{Eviction, Options};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
-/// The memory limit, and the policy when it is reached. Both can be set at run time.
+/// The memory limit, and the policy when it is reached. All can be set at run time.
+#[derive(Default)]
 pub(crate) struct MemoryLimit {
     bytes: AtomicUsize,
     eviction: AtomicU8,
+    lfu_log_factor: AtomicU32,
+    lfu_decay_time: AtomicU32,
 }
 
-const POLICIES: [Eviction; 6] = [
+/// The policies that count uses come last.
+const POLICIES: [Eviction; 8] = [
     Eviction::Never,
     Eviction::Lru,
     Eviction::Random,
     Eviction::VolatileLru,
     Eviction::VolatileRandom,
     Eviction::VolatileTtl,
+    Eviction::Lfu,
+    Eviction::VolatileLfu,
 ];
+const FIRST_THAT_COUNTS: u8 = 6;
 
 impl MemoryLimit {
-    pub(crate) fn new(bytes: usize, eviction: Eviction) -> Self {
-        let limit = Self { bytes: AtomicUsize::new(bytes), eviction: AtomicU8::new(0) };
-        limit.set_eviction(eviction);
+    pub(crate) fn new(options: &Options) -> Self {
+        let limit = Self::default();
+        limit.set_bytes(options.max_memory);
+        limit.set_eviction(options.eviction);
+        limit.set_lfu_log_factor(options.lfu_log_factor);
+        limit.set_lfu_decay_time(options.lfu_decay_time);
         limit
     }
 
@@ -45,5 +55,49 @@ impl MemoryLimit {
         let place = POLICIES.iter().position(|one| *one == policy).unwrap_or(0);
         // Relaxed: as above.
         self.eviction.store(place as u8, Ordering::Relaxed);
+    }
+
+    /// Whether the policy counts the uses of keys, and does not keep the times of their last uses.
+    #[inline]
+    pub(crate) fn counts_uses(&self) -> bool {
+        // Relaxed: as above.
+        self.eviction.load(Ordering::Relaxed) >= FIRST_THAT_COUNTS
+    }
+
+    /// Returns how slowly the counter of a key's uses grows.
+    pub(crate) fn lfu_log_factor(&self) -> u32 {
+        // Relaxed: as above.
+        self.lfu_log_factor.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_lfu_log_factor(&self, factor: u32) {
+        // Relaxed: as above.
+        self.lfu_log_factor.store(factor, Ordering::Relaxed);
+    }
+
+    /// Returns after how many minutes without a use the counter is decremented; 0 for never.
+    pub(crate) fn lfu_decay_time(&self) -> u32 {
+        // Relaxed: as above.
+        self.lfu_decay_time.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_lfu_decay_time(&self, minutes: u32) {
+        // Relaxed: as above.
+        self.lfu_decay_time.store(minutes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_by_frequency_count_uses() {
+        for policy in POLICIES {
+            let limit = MemoryLimit::default();
+            limit.set_eviction(policy);
+            assert_eq!(limit.eviction(), policy);
+            assert_eq!(limit.counts_uses(), policy.name().ends_with("lfu"), "{policy:?}");
+        }
     }
 }

@@ -8,7 +8,8 @@ use crate::slot_set::SlotSet;
 use crate::state::apply::Apply;
 use crate::state::cold::ColdStore;
 use crate::state::databases::{Databases, Shards, new_shards};
-use crate::state::shard::{Core, Shard};
+use crate::state::limit::MemoryLimit;
+use crate::state::shard::{Core, Shard, ShardContext};
 use crate::state::slots::{SLOTS, Sharding, slot};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +43,7 @@ pub(crate) struct LoadingShards {
     /// Held while a keyspace is made.
     making: Mutex<()>,
     sharding: Sharding,
-    cold: Option<Arc<ColdStore>>,
+    context: ShardContext,
     /// The number of databases that there will be.
     wanted: u16,
 }
@@ -53,12 +54,13 @@ impl LoadingShards {
         let number = if options.shards == 0 { cores * SHARDS } else { options.shards };
         let number = number.next_power_of_two().clamp(1, SLOTS.into());
         let cold = (options.compressed != 0).then(|| Arc::new(ColdStore::new(options.compressed)));
+        let context = ShardContext { cold, limit: Arc::new(MemoryLimit::new(options)) };
         let sharding = Sharding::new(number);
         let most = usize::from(MAX_DATABASES);
-        let all = Shards::new(vec![new_shards(sharding, cold.as_ref())], most);
+        let all = Shards::new(vec![new_shards(sharding, &context)], most);
         let databases = Databases::new(most, &[0]);
         let wanted = options.databases.clamp(1, MAX_DATABASES);
-        Self { all, databases, making: Mutex::default(), sharding, cold, wanted }
+        Self { all, databases, making: Mutex::default(), sharding, context, wanted }
     }
 
     /// As [`new`](Self::new), for a node of a cluster, which has one database: the keys of each slot are counted.
@@ -73,7 +75,7 @@ impl LoadingShards {
 
     /// Returns what the state of the loaded databases consists of. Database 0 has the first keyspace again, and empty
     /// databases have none.
-    pub(super) fn into_parts(self) -> (Shards, Databases, Sharding, Option<Arc<ColdStore>>) {
+    pub(super) fn into_parts(self) -> (Shards, Databases, Sharding, ShardContext) {
         let wanted = self.wanted;
         let is_used = |number: u16| number == 0 || self.len(number) != 0;
         let used: Vec<(u16, usize)> = (0..wanted)
@@ -84,7 +86,7 @@ impl LoadingShards {
         let taken = used.iter().filter_map(|(_, keyspace)| keyspaces[*keyspace].take()).collect();
         let numbers: Vec<u16> = used.iter().map(|(number, _)| *number).collect();
         let databases = Databases::new(wanted.into(), &numbers);
-        (Shards::new(taken, wanted.into()), databases, self.sharding, self.cold)
+        (Shards::new(taken, wanted.into()), databases, self.sharding, self.context)
     }
 
     /// Returns the last database that has keys and will not exist, if there is one, and the number of those that will.
@@ -109,7 +111,7 @@ impl LoadingShards {
     fn make(&self, database: u16) -> usize {
         let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         self.databases.get(database).unwrap_or_else(|| {
-            let keyspace = self.all.add(new_shards(self.sharding, self.cold.as_ref()));
+            let keyspace = self.all.add(new_shards(self.sharding, &self.context));
             self.databases.assign(database, keyspace);
             keyspace
         })

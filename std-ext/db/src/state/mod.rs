@@ -50,15 +50,18 @@ pub(crate) mod number;
 mod owned;
 pub(crate) mod ownership;
 pub(crate) mod publish_gate;
+pub(crate) mod random;
 pub(crate) mod record;
 pub(crate) mod role;
 pub(crate) mod rope;
 pub(crate) mod shard;
+mod shard_stats;
 pub(crate) mod slot_counts;
 pub(crate) mod slots;
 mod tracked;
 #[cfg(feature = "cluster")]
 pub(crate) mod transfer;
+pub(crate) mod usage;
 pub(crate) mod watched_keys;
 
 use crate::clock::Clock;
@@ -81,10 +84,12 @@ use noted_events::KeyEvents;
 use ownership::Ownership;
 use publish_gate::PublishGate;
 use role::{Role, RoleCell};
+use shard::ShardContext;
 use shard::{Core, Shard};
 use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use usage::UsageClock;
 
 pub(crate) struct State {
     pub(crate) shards: Shards,
@@ -99,7 +104,7 @@ pub(crate) struct State {
     pub(crate) watchers: Watchers,
     pub(crate) key_events: KeyEvents,
     pub(crate) tracking: Arc<Tracking>,
-    pub(crate) limit: MemoryLimit,
+    pub(crate) limit: Arc<MemoryLimit>,
     pub(crate) heap_trimmer: HeapTrimmer,
     pub(crate) role: RoleCell,
     marks: Marks,
@@ -144,7 +149,7 @@ impl State {
         clock: Clock,
         options: &Options,
     ) -> Self {
-        Self::build(shards, log, clock, options, options.folder.is_some())
+        Self::build(shards, log, clock, options.folder.is_some())
     }
 
     /// Creates the state of a node of a cluster, which is loading. `floor` is the time of the last floor, and `latest`
@@ -159,19 +164,13 @@ impl State {
         let clock = Clock::starting(options.time.clone(), latest);
         let ownership = Ownership::of(&log.slots());
         // The log contains all changes, with their values, also without a folder.
-        let state = Self::build(shards, log, clock, options, true);
+        let state = Self::build(shards, log, clock, true);
         let (role, marks) = (RoleCell::new(Role::Loading), Marks::by_slot());
         Self { role, marks, ownership, floor: floor.into(), latest_entry: latest.into(), ..state }
     }
 
-    fn build(
-        shards: LoadingShards,
-        log: Arc<dyn Log>,
-        clock: Clock,
-        options: &Options,
-        is_logged: bool,
-    ) -> Self {
-        let (all, databases, sharding, cold) = shards.into_parts();
+    fn build(shards: LoadingShards, log: Arc<dyn Log>, clock: Clock, is_logged: bool) -> Self {
+        let (all, databases, sharding, ShardContext { cold, limit }) = shards.into_parts();
         let memory = all.finish_loading(is_logged).into();
         Self {
             role: RoleCell::new(Role::Alone),
@@ -199,7 +198,7 @@ impl State {
             watchers: Watchers::default(),
             key_events: KeyEvents::default(),
             tracking: Arc::default(),
-            limit: MemoryLimit::new(options.max_memory, options.eviction),
+            limit,
             heap_trimmer: HeapTrimmer::default(),
             memory,
             cold_memory: AtomicUsize::new(0),
@@ -210,6 +209,12 @@ impl State {
             snapshots: AtomicUsize::new(0),
             counters: Mutex::default(),
         }
+    }
+
+    /// Returns how the use of a key at this time is recorded.
+    #[inline]
+    pub(crate) fn usage_at(&self, now: u64) -> UsageClock<'_> {
+        UsageClock { now, limit: &self.limit }
     }
 
     /// Returns a key's shard among those of a keyspace.

@@ -58,7 +58,7 @@ impl KeyEvents {
 pub(crate) fn missed_key<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     let (key, query) = request.query()?;
     let counts = match query {
-        Query::Prefix(_) | Query::MemoryUsage | Query::IdleTime => false,
+        Query::Prefix(_) | Query::MemoryUsage | Query::IdleTime | Query::Frequency => false,
         Query::Field(..) => matches!(request, Request::MultiRead(..)),
         _ => true,
     };

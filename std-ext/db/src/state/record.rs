@@ -1,8 +1,8 @@
-//! A record: key, value and metadata in one allocation. Nothing in it changes but the time of the last access. A long
+//! A record: key, value and metadata in one allocation. Nothing in it changes but the record of its use. A long
 //! value is stored outside, and several records may share it.
 //!
 //! ```text
-//! key's length 16 | value's length and flags 16 | last access 32 | expiration 64, if any | key | value, or a reference
+//! key's length 16 | value's length and flags 16 | usage 32 | expiration 64, if any | key | value, or a reference
 //! reference: its length 32 | pointer or ticket 64
 //! ```
 
@@ -26,14 +26,11 @@ const LENGTH: u16 = OUT_OF_LINE - 1;
 const TICKET: u16 = 0;
 const ROPE: u16 = 1;
 
-/// Milliseconds in the unit of the access time, as in Redis. 32 bits of seconds are 136 years.
-const ACCESS_UNIT: u64 = 1000;
-
 #[repr(C)]
 struct Header {
     key_length: u16,
     value: u16,
-    used: AtomicU32,
+    usage: AtomicU32,
 }
 
 const HEADER: usize = size_of::<Header>();
@@ -82,21 +79,6 @@ impl<'a> RopeRef<'a> {
     }
 }
 
-/// The time of an access, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AccessTime(u32);
-
-impl AccessTime {
-    pub(crate) fn of(time: u64) -> Self {
-        Self((time / ACCESS_UNIT) as u32)
-    }
-
-    /// Returns the approximate milliseconds from `then` to `self`.
-    pub(crate) fn since(self, then: Self) -> u64 {
-        u64::from(self.0.wrapping_sub(then.0)) * ACCESS_UNIT
-    }
-}
-
 /// A pointer to a record.
 ///
 /// The holder makes sure that the record was not freed. It is in a shard's map or among its retired records, or the
@@ -113,12 +95,7 @@ impl Record {
     /// Allocates a record, with a reference count of its own for a rope. The lengths of key and value are within the
     /// limits of `request`.
     #[inline(always)]
-    pub(crate) fn new(
-        key: &[u8],
-        value: Value<'_>,
-        expires_at: Option<u64>,
-        used: AccessTime,
-    ) -> Self {
+    pub(crate) fn new(key: &[u8], value: Value<'_>, expires_at: Option<u64>, usage: u32) -> Self {
         let word = match value {
             Value::Inline(bytes) => {
                 assert!(bytes.len() <= MAX_INLINE, "longer values are stored outside");
@@ -129,7 +106,7 @@ impl Record {
         };
         let word = word | if expires_at.is_some() { HAS_TTL } else { 0 };
         let key_length = u16::try_from(key.len()).expect("keys have been measured");
-        let header = Header { key_length, used: AtomicU32::new(used.0), value: word };
+        let header = Header { key_length, usage: AtomicU32::new(usage), value: word };
         let length = u32::try_from(value.length()).expect("values have been measured");
         let layout = header.layout();
         // SAFETY: the layout is at least as large as a header.
@@ -239,15 +216,15 @@ impl Record {
         self.expires_at().is_some_and(|end| end <= time)
     }
 
-    /// Updates the time of the last access. Stores only if it has changed, so that keys that are read often stay in all
-    /// processors' caches.
+    /// Sets what is recorded of the record's use. Stores only if it has changed, so that keys that are read often stay
+    /// in all processors' caches.
     #[inline]
-    pub(crate) fn touch(self, now: AccessTime) {
-        let used = &self.header().used;
+    pub(crate) fn set_usage(self, now: u32) {
+        let usage = &self.header().usage;
         // Relaxed: a value by itself, which orders nothing.
-        if used.load(Ordering::Relaxed) != now.0 {
+        if usage.load(Ordering::Relaxed) != now {
             // Relaxed: as above.
-            used.store(now.0, Ordering::Relaxed);
+            usage.store(now, Ordering::Relaxed);
         }
     }
 
@@ -255,12 +232,13 @@ impl Record {
     #[inline]
     pub(crate) fn prefetch(self) {
         // Relaxed: the value is not used, and the processor need not wait for it.
-        std::hint::black_box(self.header().used.load(Ordering::Relaxed));
+        std::hint::black_box(self.header().usage.load(Ordering::Relaxed));
     }
 
-    pub(crate) fn last_access(self) -> AccessTime {
-        // Relaxed: for the reason given in `touch`.
-        AccessTime(self.header().used.load(Ordering::Relaxed))
+    /// Returns what is recorded of the record's use: see [`usage`](crate::state::usage).
+    pub(crate) fn usage(self) -> u32 {
+        // Relaxed: for the reason given in `set_usage`.
+        self.header().usage.load(Ordering::Relaxed)
     }
 
     /// Returns the bytes of the record and its rope, with the allocator's overhead: as in glibc, a word, rounded up to
@@ -322,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_record_is_what_it_was_made_of() {
-        let now = AccessTime::of(1 << 40);
+        let now = 1 << 30;
         for (key, value) in [(0, 0), (1, 1), (3, 13), (65_535, 7), (5, 100_000)] {
             let (key, value) = (vec![b'k'; key], vec![b'v'; value]);
             let rope = Rope::of(&value);
@@ -332,7 +310,7 @@ mod tests {
                 for value in [here, away, Value::Rope(RopeRef::of(&rope), value.len())] {
                     let record = Record::new(&key, value, expires_at, now);
                     assert_eq!((record.key(), record.value()), (&key[..], value));
-                    assert_eq!((record.expires_at(), record.last_access()), (expires_at, now));
+                    assert_eq!((record.expires_at(), record.usage()), (expires_at, now));
                     assert!(record.memory() >= key.len() + HEADER + 8);
                     // SAFETY: no other pointer to it is used.
                     unsafe { record.free() };
@@ -343,20 +321,11 @@ mod tests {
     }
 
     #[test]
-    fn access_times_of_days_and_months_differ() {
-        let (now, day) = (1_800_000_000_000, 86_400_000);
-        for days in [1, 3, 4, 30, 365] {
-            let since = AccessTime::of(now + days * day).since(AccessTime::of(now));
-            assert_eq!(since, days * day, "the age of a key that was not used for {days} days");
-        }
-    }
-
-    #[test]
     fn keys_expire_on_time() {
-        let record = Record::new(b"k", Value::Inline(b"v"), Some(1000), AccessTime::of(0));
+        let record = Record::new(b"k", Value::Inline(b"v"), Some(1000), 0);
         assert!(!record.is_expired(999) && record.is_expired(1000));
-        record.touch(AccessTime::of(ACCESS_UNIT * 5));
-        assert_eq!(AccessTime::of(ACCESS_UNIT * 7).since(record.last_access()), ACCESS_UNIT * 2);
+        record.set_usage(5);
+        assert_eq!(record.usage(), 5);
         // SAFETY: no other pointer to it is used.
         unsafe { record.free() };
     }

@@ -10,12 +10,15 @@
 //! successor, must leave it readable as it was until then.
 
 use crate::log::Lsn;
-use crate::request::Answer;
+use crate::request::{Answer, Usage};
 use crate::state::cold::ColdStore;
+use crate::state::limit::MemoryLimit;
 use crate::state::noted_events::NotedEvents;
-use crate::state::record::{AccessTime, Record, RopeRef, Value};
+use crate::state::record::{Record, RopeRef, Value};
 use crate::state::rope::{MAX_INLINE, Rope};
+use crate::state::shard_stats::ShardStats;
 use crate::state::slot_counts::{SlotCount, SlotCounts};
+use crate::state::usage::UsageClock;
 use crate::state::watched_keys::WatchedKeys;
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
@@ -23,7 +26,6 @@ use hedgerow::left_right::{
 };
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) type Reader = ReadHandle<Record, (), DefaultHashBuilder, Inline>;
@@ -40,72 +42,6 @@ pub(crate) struct Shard {
     core: Mutex<Core>,
     factory: Factory,
     stats: ShardStats,
-}
-
-/// Statistics of a shard that other threads may read without its lock. The counts are stored under the lock, each by
-/// itself.
-#[derive(Default)]
-pub(crate) struct ShardStats {
-    /// The last log entry that changed what readers see. Stored before its state is published. So a reader that has
-    /// seen a state, and loads this afterwards, gets the entry of that state or of a later one.
-    published_lsn: AtomicU64,
-    /// The version of the published state. Odd while a state is being published.
-    version: AtomicU64,
-    keys: AtomicUsize,
-    with_ttl: AtomicUsize,
-    memory: AtomicUsize,
-}
-
-impl ShardStats {
-    /// Makes the version odd. The caller holds the shard's lock.
-    pub(crate) fn begin_publish(&self) {
-        // Relaxed: only the holder of the lock stores the version.
-        let version = self.version.load(Ordering::Relaxed);
-        // [MO-1] Relaxed: ordered before the publish by the fence below.
-        self.version.store(version + 1, Ordering::Relaxed);
-        // [MO-1] Release: pairs with the fence of the reader in `multi_read`. A reader that sees anything of the new
-        // state sees the odd version or a later one, and retries.
-        fence(Ordering::Release);
-    }
-
-    /// Makes the version even.
-    pub(crate) fn end_publish(&self) {
-        // Relaxed: only the holder of the lock stores the version.
-        let version = self.version.load(Ordering::Relaxed);
-        // [MO-2] Release: pairs with the acquire in `version`. A reader that sees this version sees the state that was
-        // published before.
-        self.version.store(version + 1, Ordering::Release);
-    }
-
-    /// Returns the version of the published state, and None while a state is being published.
-    pub(crate) fn version(&self) -> Option<u64> {
-        // [MO-2] Acquire: pairs with the release in `end_publish`, so the caller sees the state of this version.
-        let version = self.version.load(Ordering::Acquire);
-        version.is_multiple_of(2).then_some(version)
-    }
-
-    /// Whether this version is still current. The caller has executed a fence since it read the state.
-    pub(crate) fn is_still(&self, version: u64) -> bool {
-        // [MO-1] Relaxed: the caller's fence orders it after the read of the state.
-        self.version.load(Ordering::Relaxed) == version
-    }
-
-    pub(crate) fn published_lsn(&self) -> Lsn {
-        // [RB-1] Acquire: pairs with the release in `update_stats`, so a thread that gets the entry of a rollback sees
-        // the rollback counted. For the LSN itself this load needs no ordering: the thread has acquired the state, and
-        // the LSN was stored before it.
-        self.published_lsn.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn keys(&self) -> usize {
-        // Relaxed: a count.
-        self.keys.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn keys_with_ttl(&self) -> usize {
-        // Relaxed: a count.
-        self.with_ttl.load(Ordering::Relaxed)
-    }
 }
 
 /// One step that a rollback can undo.
@@ -141,12 +77,19 @@ impl TicketOrigin {
     const NEW: Self = Self { from_old: false, moved_in: false };
 }
 
+/// The parts that all shards of a database share.
+#[derive(Clone, Default)]
+pub(crate) struct ShardContext {
+    pub(crate) cold: Option<Arc<ColdStore>>,
+    pub(crate) limit: Arc<MemoryLimit>,
+}
+
 /// The part of a shard that its lock protects.
 pub(crate) struct Core {
     writer: Writer,
     /// For scans. Sees the published state.
     reader: Reader,
-    cold: Option<Arc<ColdStore>>,
+    context: ShardContext,
     /// Undo steps since the last publish; of the publish before; and those that may not be dropped yet.
     unpublished: Vec<Undo>,
     retired: Vec<Undo>,
@@ -194,13 +137,13 @@ thread_local! {
 }
 
 impl Shard {
-    pub(crate) fn new(cold: Option<Arc<ColdStore>>) -> Self {
+    pub(crate) fn new(context: ShardContext) -> Self {
         let (writer, reader) = LeftRightMap::<Record, ()>::inline_with_hasher(hasher());
         let factory = reader.factory();
         let core = Core {
             writer,
             reader,
-            cold,
+            context,
             unpublished: Vec::new(),
             retired: Vec::new(),
             retired_lsn: 0,
@@ -242,19 +185,7 @@ impl Shard {
 
     /// Updates the statistics before a state is published. Returns by how many bytes the memory has changed.
     pub(crate) fn update_stats(&self, core: &Core, entry: Option<Lsn>) -> isize {
-        let ShardStats { published_lsn, keys, with_ttl, memory, .. } = &self.stats;
-        if let Some(entry) = entry {
-            // [RB-1] Release: pairs with the acquire in `published_lsn`, so a thread that gets the entry of a rollback
-            // sees the rollback counted. Publishing the state releases this store, too.
-            published_lsn.store(entry, Ordering::Release);
-        }
-        let now = core.memory();
-        // Relaxed: counts, each by itself.
-        keys.store(core.len(), Ordering::Relaxed);
-        // Relaxed: as above.
-        with_ttl.store(core.with_ttl, Ordering::Relaxed);
-        // Relaxed: as above; stored under the lock only.
-        now.wrapping_sub(memory.swap(now, Ordering::Relaxed)).cast_signed()
+        self.stats.update((core.len(), core.with_ttl, core.memory()), entry)
     }
 }
 
@@ -273,6 +204,22 @@ impl Core {
         self.time
     }
 
+    fn usage_clock(&self) -> UsageClock<'_> {
+        UsageClock { now: self.time, limit: &self.context.limit }
+    }
+
+    /// Records that a key is used by a request that does not write it.
+    pub(crate) fn touch(&self, record: Record) {
+        self.usage_clock().touch(record);
+    }
+
+    /// Records what a dump says of the use of a key that has just been written.
+    pub(crate) fn restore_usage(&self, key: &[u8], usage: Option<Usage>) {
+        if let Some(record) = self.find(key) {
+            record.set_usage(self.usage_clock().of_restored(usage));
+        }
+    }
+
     /// Returns the record of a key, even if it has expired.
     pub(crate) fn find(&self, key: &[u8]) -> Option<Record> {
         self.writer.get_key_value(key).map(|(record, ())| *record)
@@ -280,7 +227,7 @@ impl Core {
 
     /// Calls `with` with the value of a record and returns the result.
     pub(crate) fn read<R>(&self, record: Record, with: impl FnOnce(&[u8]) -> R) -> R {
-        read(record, self.cold.as_deref(), with)
+        read(record, self.context.cold.as_deref(), with)
     }
 
     /// Stores a value. `old` is the key's present record.
@@ -292,8 +239,8 @@ impl Core {
         expires_at: Option<u64>,
     ) {
         // The common case, kept short so that it is inlined.
-        if self.cold.is_none() && value.len() <= MAX_INLINE {
-            return self.place(old, key, Value::Inline(value), expires_at, TicketOrigin::NEW);
+        if self.context.cold.is_none() && value.len() <= MAX_INLINE {
+            return self.place(old, old, key, Value::Inline(value), expires_at, TicketOrigin::NEW);
         }
         self.put_out_of_line(old, key, value, expires_at);
     }
@@ -307,19 +254,15 @@ impl Core {
         value: &[u8],
         expires_at: Option<u64>,
     ) {
-        let stored = self.cold.as_deref().map_or(Value::Inline(value), |cold| cold.store(value));
+        let stored =
+            self.context.cold.as_deref().map_or(Value::Inline(value), |cold| cold.store(value));
         match stored {
             Value::Inline(value) if value.len() > MAX_INLINE => {
                 let rope = Rope::of(value);
-                self.place(
-                    old,
-                    key,
-                    Value::Rope(RopeRef::of(&rope), value.len()),
-                    expires_at,
-                    TicketOrigin::NEW,
-                );
+                let value = Value::Rope(RopeRef::of(&rope), value.len());
+                self.place(old, old, key, value, expires_at, TicketOrigin::NEW);
             }
-            stored => self.place(old, key, stored, expires_at, TicketOrigin::NEW),
+            stored => self.place(old, old, key, stored, expires_at, TicketOrigin::NEW),
         }
     }
 
@@ -335,18 +278,13 @@ impl Core {
         expires_at: Option<u64>,
     ) {
         let is_old = old.is_some_and(|old| old.is_same(record));
-        self.place(
-            old,
-            key,
-            record.value(),
-            expires_at,
-            TicketOrigin { from_old: is_old, moved_in: true },
-        );
+        let origin = TicketOrigin { from_old: is_old, moved_in: true };
+        self.place(old, Some(record), key, record.value(), expires_at, origin);
     }
 
     /// Returns the store of compressed values, if there is one.
     pub(crate) fn cold(&self) -> Option<&ColdStore> {
-        self.cold.as_deref()
+        self.context.cold.as_deref()
     }
 
     /// Overwrites parts of a value, in order. Long values are not compressed, since they are likely to change again.
@@ -382,20 +320,23 @@ impl Core {
         // SAFETY: `&mut self` proves that the lock is held, and the map has the newest record of this rope; or the rope
         // is new.
         let rope = unsafe { rope.write(length, parts) };
-        self.place(old, key, Value::Rope(RopeRef::of(&rope), total), expires_at, TicketOrigin::NEW);
+        let value = Value::Rope(RopeRef::of(&rope), total);
+        self.place(old, old, key, value, expires_at, TicketOrigin::NEW);
     }
 
-    /// Inserts a record. `old` is the key's present record.
+    /// Inserts a record. `old` is the key's present record, and `before` the one whose uses the new one continues.
     #[inline(always)]
     fn place(
         &mut self,
         old: Option<Record>,
+        before: Option<Record>,
         key: &[u8],
         value: Value<'_>,
         expires_at: Option<u64>,
         TicketOrigin { from_old, moved_in }: TicketOrigin,
     ) {
-        let new = Record::new(key, value, expires_at, AccessTime::of(self.time));
+        let usage = self.usage_clock().of_written(before);
+        let new = Record::new(key, value, expires_at, usage);
         self.count_inserted(new, old);
         self.writer.insert(new, ());
         match old {
@@ -652,7 +593,7 @@ impl Core {
             self.deferred.extend(gone.map(|step| (entry, step)));
         } else {
             for step in self.retired.drain(..) {
-                step.free(self.cold.as_deref());
+                step.free(self.context.cold.as_deref());
             }
         }
         if self.retired.capacity() > 1 << 12 {
@@ -672,7 +613,7 @@ impl Core {
     fn reclaim_deferred_up_to(&mut self, safe: Lsn) {
         while self.deferred.front().is_some_and(|(entry, _)| *entry <= safe) {
             let Some((_, step)) = self.deferred.pop_front() else { break };
-            step.free(self.cold.as_deref());
+            step.free(self.context.cold.as_deref());
         }
         if self.deferred.is_empty() && self.deferred.capacity() > 1 << 12 {
             self.deferred = VecDeque::new();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::state::evict::Random;
+use crate::state::random::Random;
 use crate::state::slots::SLOTS;
 
 /// Groups with these bytes, whose slots follow each other.

@@ -1,11 +1,11 @@
 use super::*;
-use crate::state::shard::{Core, Shard};
+use crate::state::shard::{Core, Shard, ShardContext};
 use crate::state::slots::SLOTS;
 use std::collections::BTreeMap;
 
 /// A shard that counts its slots, and can undo changes.
 fn shard() -> Shard {
-    let shard = Shard::new(None);
+    let shard = Shard::new(ShardContext::default());
     shard.lock().count_slots(0..SLOTS);
     shard.lock().enable_undo();
     shard
@@ -89,7 +89,7 @@ fn what_a_rollback_undoes_is_counted_back() {
 
 #[test]
 fn a_shard_without_a_cluster_counts_nothing() {
-    let shard = Shard::new(None);
+    let shard = Shard::new(ShardContext::default());
     let mut core = shard.lock();
     core.put(None, b"rose", b"red", None);
     assert_eq!(core.slots(), []);
