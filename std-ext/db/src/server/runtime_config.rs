@@ -9,6 +9,7 @@ use crate::config::table::{self, KEY_EVENTS, Setting, TRACKED_KEYS};
 use crate::config::value;
 use crate::config::value::Kind;
 use crate::gauge::Gauge;
+use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
 use crate::options::Eviction;
 use sha2::{Digest, Sha256};
@@ -68,8 +69,13 @@ fn hard_limit(setting: usize) -> u64 {
 
 impl RuntimeConfig {
     pub(crate) fn new(config: &ServerConfig) -> Self {
+        Self::with_latency(config, Arc::default())
+    }
+
+    /// As `new`, with the monitor of the database that the server serves.
+    pub(crate) fn with_latency(config: &ServerConfig, latency: Arc<LatencyMonitor>) -> Self {
         let password = config.password.clone().filter(|password| !password.is_empty());
-        let diagnostics = Arc::new(Diagnostics::default());
+        let diagnostics = Arc::new(Diagnostics::with_latency(latency));
         for (name, value) in &config.settings {
             diagnostics.apply(name, value);
         }

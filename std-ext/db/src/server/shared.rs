@@ -209,10 +209,11 @@ impl Shared {
         let started = Instant::now();
         let loops = Loops::new(workers.len());
         let hub = Hub::new(workers.len());
+        let latency = Arc::clone(&db.state().latency);
         let shared = Arc::new(Self {
             db,
             log,
-            runtime_config: Arc::new(RuntimeConfig::new(&config)),
+            runtime_config: Arc::new(RuntimeConfig::with_latency(&config, latency)),
             config,
             tls,
             started,
@@ -266,7 +267,6 @@ impl Shared {
         (self.workers.iter().map(worked).sum(), self.workers.len())
     }
 
-    /// Wakes the workers whose replies wait for the log.
     /// Publishes the events about keys on the channels of this server from now on.
     fn publish_key_events(&self) {
         let hub = Arc::downgrade(&self.hub);
@@ -283,6 +283,7 @@ impl Shared {
         }
     }
 
+    /// Wakes the workers whose replies wait for the log.
     fn wake_waiting(&self) {
         for worker in &self.workers {
             if std::mem::take(&mut *lock(&worker.waits_for_log)) {

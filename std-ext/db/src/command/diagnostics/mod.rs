@@ -5,17 +5,16 @@
 
 pub(super) mod call_meter;
 pub(super) mod counters;
-pub(super) mod latency;
 pub(super) mod monitoring;
 pub(super) mod pause;
 pub(super) mod slow_log;
 
 use crate::db::Stats;
 use crate::gauge::Gauge;
+use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
 use crate::pubsub::{Hub, Mailbox, Message, Subscriptions};
 use counters::{CommandCounters, CommandTotals, NUMBERS};
-use latency::LatencyMonitor;
 use pause::{Pause, PauseKind};
 use slow_log::SlowLog;
 use std::collections::BTreeMap;
@@ -42,7 +41,8 @@ pub(super) enum DebugAccess {
 #[derive(Debug)]
 pub struct Diagnostics {
     pub(super) slow_log: SlowLog,
-    pub(super) latency: LatencyMonitor,
+    /// The database's, whose own threads add events, too.
+    pub(super) latency: Arc<LatencyMonitor>,
     /// The time from which on commands are looked at for the two above, in nanoseconds.
     slow_after: Gauge,
     pause: Pause,
@@ -109,7 +109,7 @@ impl Default for Diagnostics {
     fn default() -> Self {
         Self {
             slow_log: SlowLog::default(),
-            latency: LatencyMonitor::default(),
+            latency: Arc::default(),
             slow_after: Gauge::new(slow_log::DEFAULT_THRESHOLD),
             pause: Pause::default(),
             held: Gauge::default(),
@@ -126,6 +126,11 @@ impl Default for Diagnostics {
 }
 
 impl Diagnostics {
+    /// Makes the diagnostics of a server, with the monitor of its database.
+    pub(crate) fn with_latency(latency: Arc<LatencyMonitor>) -> Self {
+        Self { latency, ..Self::default() }
+    }
+
     /// Returns the counters for another thread.
     fn register(&self) -> Arc<CommandCounters> {
         let counters = Arc::new(CommandCounters::default());
