@@ -34,6 +34,7 @@ mod latency;
 mod lcs;
 mod measure;
 mod memory;
+mod memory_doctor;
 mod monitor;
 mod monitor_lines;
 mod observe;
