@@ -2,7 +2,7 @@
 //! bounded share of an event-loop cycle.
 
 use super::client_list::ClientList;
-use super::output::{Allowed, Output};
+use super::output::{Allowed, Exceeded, Output};
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
 use crate::command::{self, Connection, HeldClient, NextStep};
@@ -37,6 +37,7 @@ const TOO_LARGE: &[u8] =
     b"-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n";
 
 mod mail;
+mod output_limits;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -455,7 +456,7 @@ impl Client {
             match outcome.next {
                 NextStep::Continue => {}
                 NextStep::Close => self.state = State::Closing,
-                NextStep::Drop => self.drop_slow(context),
+                NextStep::Drop => self.drop_slow(Exceeded::Hard, context),
                 NextStep::Shutdown { save } => {
                     context.shutdown(save);
                     self.state = State::Closing;
@@ -549,38 +550,6 @@ impl Client {
         if self.state == State::Closing && self.output.waiting() == 0 && !self.stream.holds_back() {
             self.close_stream(context);
         }
-    }
-
-    /// Closes the client if its output exceeds the limits.
-    pub(super) fn check_output(&mut self, context: &WorkerContext) {
-        let (waiting, limits) = self.unsent(context);
-        // Replies that wait for the log are no delay of the client.
-        if limits.soft == 0 || waiting <= limits.soft || self.output.is_held() {
-            self.over_soft_limit_since = None;
-        } else {
-            self.over_soft_limit_since.get_or_insert(context.now);
-        }
-        let over_soft_limit_since =
-            |since| context.now.saturating_duration_since(since) >= limits.soft_time;
-        if self.state != State::Dead
-            && (waiting > limits.hard
-                || self.over_soft_limit_since.is_some_and(over_soft_limit_since))
-        {
-            self.drop_slow(context);
-        }
-    }
-
-    /// Closes a client whose replies exceed the output limit, without sending them.
-    #[cold]
-    fn drop_slow(&mut self, context: &WorkerContext) {
-        if self.connection.is_subscriber() {
-            self.drop_slow_subscriber(context);
-        } else {
-            tracing::debug!("closing a client: its output has reached client-output-buffer-limit");
-            context.counters.slow.add(1);
-        }
-        self.state = State::Dead;
-        self.output = Output::default();
     }
 
     fn try_write(&mut self, context: &mut WorkerContext) -> io::Result<()> {

@@ -15,6 +15,15 @@ const CHUNK: usize = 64 << 10;
 /// A message of at least this size is not copied: the output has a reference to it.
 const SHARED: usize = 16 << 10;
 
+/// The limit that the output of a client has exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exceeded {
+    /// The hard limit, at any time.
+    Hard,
+    /// The soft limit, for as long as that is allowed.
+    Soft,
+}
+
 /// A full chunk.
 #[derive(Debug)]
 enum Chunk {
