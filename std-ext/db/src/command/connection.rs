@@ -71,6 +71,8 @@ pub struct Connection {
     pub(super) reads_stale: bool,
     /// Whether the client uses TLS, so it is sent to other nodes' ports for TLS.
     pub(super) uses_tls: bool,
+    /// The number of its socket, which CLIENT LIST shows.
+    pub(super) descriptor: i32,
 }
 
 impl Connection {
@@ -101,12 +103,18 @@ impl Connection {
             reply_limit: usize::MAX,
             reads_stale: false,
             uses_tls: false,
+            descriptor: 0,
         }
     }
 
     /// Notes whether the client uses TLS.
     pub fn set_tls(&mut self, tls: bool) {
         self.uses_tls = tls;
+    }
+
+    /// Notes the number of the socket, which CLIENT LIST shows.
+    pub fn set_descriptor(&mut self, descriptor: i32) {
+        self.descriptor = descriptor;
     }
 
     /// Returns the connection's id.

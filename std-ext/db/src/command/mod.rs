@@ -10,6 +10,7 @@ mod batch;
 mod bits;
 mod client;
 mod client_pause;
+mod client_sizes;
 mod client_tracking;
 mod cluster;
 mod command_info;
@@ -74,6 +75,7 @@ mod tests;
 
 pub(crate) use acl::hexadecimal;
 pub use batch::Scratch;
+pub use client_sizes::ClientSizes;
 pub use client_tracking::TrackingInfo;
 #[cfg(feature = "metrics")]
 pub(crate) use command_stats::command_times;

@@ -484,6 +484,10 @@ impl Worker {
             client.note(self.number, &self.shared.client_list);
         }
         self.queue(key);
+        // If a write follows in this cycle, the sizes are shown behind it.
+        if let Some(client) = self.clients.get_mut(key).filter(|client| !client.dirty) {
+            client.show_sizes();
+        }
     }
 
     fn remove(&mut self, key: usize) {
@@ -669,7 +673,7 @@ impl Worker {
     }
 
     fn add_client(&mut self, accepted: Accepted) {
-        let stream = match Stream::new(accepted.socket, accepted.tls, &self.shared.tls) {
+        let mut stream = match Stream::new(accepted.socket, accepted.tls, &self.shared.tls) {
             Ok(stream) => stream,
             Err(why) => {
                 tracing::warn!("cannot serve {}: {why}", accepted.name);
@@ -680,6 +684,7 @@ impl Worker {
         let (id, local) = (self.shared.next_id(), accepted.to);
         let mut connection = Connection::new(id, accepted.name, local, must_authenticate);
         connection.set_tls(accepted.tls);
+        connection.set_descriptor(stream.descriptor());
         let key = self.clients.insert(Client::new(stream, connection, self.context.now));
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];
