@@ -8,6 +8,7 @@ mod acl;
 mod arguments;
 mod batch;
 mod bits;
+mod busy;
 mod client;
 mod client_pause;
 mod client_sizes;

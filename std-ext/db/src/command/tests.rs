@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 /// A server with few settings, and optionally a password.
 #[derive(Default)]
-struct Server {
-    password: Option<&'static [u8]>,
+pub(super) struct Server {
+    pub(super) password: Option<&'static [u8]>,
     timeout: RefCell<String>,
-    diagnostics: Arc<Diagnostics>,
+    pub(super) diagnostics: Arc<Diagnostics>,
     hub: OnceCell<Arc<Hub>>,
 }
 
@@ -81,7 +81,7 @@ impl ServerApi for Server {
 pub(super) struct Client {
     db: Db,
     session: Session,
-    server: Server,
+    pub(super) server: Server,
     connection: Connection,
     scratch: Scratch,
     next: NextStep,
@@ -96,7 +96,7 @@ impl Client {
         Self::of(Server::default())
     }
 
-    fn of(server: Server) -> Self {
+    pub(super) fn of(server: Server) -> Self {
         let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
         let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
         let connection = Connection::new(7, address, local, server.has_password());

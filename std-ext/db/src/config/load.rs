@@ -198,7 +198,7 @@ impl Config {
         options.eviction = Eviction::from_name(self.get("maxmemory-policy")).unwrap_or_default();
         options.compressed = self.number("compressed") as usize;
         options.snapshot_after = self.number("snapshot-after");
-        options.script_time_limit = self.number("busy-reply-threshold");
+        options.script_time_limit = self.number("script-time-limit");
         options
     }
 

@@ -253,7 +253,7 @@ impl RuntimeConfig {
         match name {
             "maxmemory" => db.set_max_memory(value::bytes(text) as usize),
             "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
-            "busy-reply-threshold" => db.set_script_time_limit(number()),
+            "script-time-limit" => db.set_script_time_limit(number()),
             "maxclients" => self.max_clients.set(number()),
             "timeout" => self.timeout.set(number() * 1000),
             "cluster-lease" => {

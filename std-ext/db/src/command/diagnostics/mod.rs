@@ -49,6 +49,10 @@ pub struct Diagnostics {
     /// The clients whose next command waits for the end of a pause.
     held: Gauge,
     monitors: Mutex<Vec<Monitor>>,
+    /// Scripts that run for longer than the time below.
+    busy: Gauge,
+    /// In milliseconds; 0 if scripts may run for any time.
+    busy_after: Gauge,
     /// Reasons to look at requests before they are executed.
     observers: Gauge,
     /// The counters of each thread.
@@ -71,6 +75,26 @@ pub(crate) struct HeldClient(Arc<Diagnostics>);
 impl Drop for HeldClient {
     fn drop(&mut self) {
         self.0.held.sub(1);
+    }
+}
+
+/// A script that runs for longer than `busy-reply-threshold`, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct BusyScript(Arc<Diagnostics>);
+
+impl BusyScript {
+    /// Notes that a script has run for that long. Other commands are refused from now on.
+    pub(crate) fn begin(diagnostics: &Arc<Diagnostics>) -> Self {
+        diagnostics.busy.add(1);
+        diagnostics.observers.add(1);
+        Self(Arc::clone(diagnostics))
+    }
+}
+
+impl Drop for BusyScript {
+    fn drop(&mut self) {
+        self.0.busy.sub(1);
+        self.0.observers.sub(1);
     }
 }
 
@@ -113,6 +137,8 @@ impl Default for Diagnostics {
             slow_after: Gauge::new(slow_log::DEFAULT_THRESHOLD),
             pause: Pause::default(),
             held: Gauge::default(),
+            busy: Gauge::default(),
+            busy_after: Gauge::new(5000),
             monitors: Mutex::default(),
             observers: Gauge::default(),
             threads: Mutex::default(),
@@ -144,6 +170,7 @@ impl Diagnostics {
         match name {
             "slowlog-log-slower-than" => self.slow_log.set_threshold(number()),
             "latency-monitor-threshold" => self.latency.set_threshold(number().cast_unsigned()),
+            "busy-reply-threshold" => self.busy_after.set(number().cast_unsigned()),
             "slowlog-max-len" => self.slow_log.set_max_len(number().cast_unsigned()),
             "enable-debug-command" => self.debug_access.set(match value {
                 "yes" => DebugAccess::Yes,
@@ -220,6 +247,17 @@ impl Diagnostics {
     pub(crate) fn hold(self: &Arc<Self>) -> HeldClient {
         self.held.add(1);
         HeldClient(Arc::clone(self))
+    }
+
+    /// Returns whether a script runs for longer than `busy-reply-threshold`, so that other commands are refused.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.get() != 0
+    }
+
+    /// Returns the time from which on a command occupies its loop for too long, if there is one.
+    pub(crate) fn busy_after(&self) -> Option<Duration> {
+        let milliseconds = self.busy_after.get();
+        (milliseconds != 0).then(|| Duration::from_millis(milliseconds))
     }
 
     /// Returns the number of clients whose next command waits.
