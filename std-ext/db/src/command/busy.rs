@@ -61,7 +61,7 @@ impl Execution<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::diagnostics::BusyScript;
+    use crate::command::diagnostics::busy::BusyScript;
     use crate::command::tests::{Client, Server};
 
     /// The replies are those of redis-server 7.0.15 while a script runs.

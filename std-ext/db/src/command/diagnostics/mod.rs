@@ -3,6 +3,8 @@
 //! Each thread counts in a `CallMeter` of its own. It reads the clock once for each batch of a pipeline, and divides
 //! the batch's time among the commands: they are executed together, and have no time of their own.
 
+#[cfg(any(test, feature = "scripts"))]
+pub(super) mod busy;
 pub(super) mod call_meter;
 pub(super) mod counters;
 pub(super) mod monitoring;
@@ -75,26 +77,6 @@ pub(crate) struct HeldClient(Arc<Diagnostics>);
 impl Drop for HeldClient {
     fn drop(&mut self) {
         self.0.held.sub(1);
-    }
-}
-
-/// A script that runs for longer than `busy-reply-threshold`, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct BusyScript(Arc<Diagnostics>);
-
-impl BusyScript {
-    /// Notes that a script has run for that long. Other commands are refused from now on.
-    pub(crate) fn begin(diagnostics: &Arc<Diagnostics>) -> Self {
-        diagnostics.busy.add(1);
-        diagnostics.observers.add(1);
-        Self(Arc::clone(diagnostics))
-    }
-}
-
-impl Drop for BusyScript {
-    fn drop(&mut self) {
-        self.0.busy.sub(1);
-        self.0.observers.sub(1);
     }
 }
 

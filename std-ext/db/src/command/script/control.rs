@@ -1,6 +1,7 @@
 //! The state of one run: its limits, and errors on their way through Lua.
 
-use crate::command::diagnostics::{BusyScript, Diagnostics};
+use crate::command::diagnostics::Diagnostics;
+use crate::command::diagnostics::busy::BusyScript;
 use crate::command::script::cjson_settings::Settings;
 use crate::resp::Protocol;
 use crate::scripts::{Scripts, Switch};
