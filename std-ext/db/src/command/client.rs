@@ -530,7 +530,8 @@ fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
     // Writing to memory does not fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} {} events=r cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} {} events=r \
+         cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
         info.id,
         info.address,
         info.local_address,

@@ -1,8 +1,8 @@
-//! The sizes of what a connection holds, as CLIENT LIST shows them.
+//! The sizes of a connection's buffers and queue, as CLIENT LIST shows them.
 
 use std::fmt;
 
-/// The sizes of what a connection holds.
+/// The sizes of a connection's buffers and queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientSizes {
     /// Bytes of input that were received and not executed.

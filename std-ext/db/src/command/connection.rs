@@ -61,8 +61,8 @@ pub struct Connection {
     /// Whether the last SELECT at this node of a cluster named a database that does not exist.
     pub(super) missing_db_selected: bool,
     /// Whether commands are queued, or that database is selected, or it subscribes in RESP2, so that some commands must
-    /// not be executed now; or whether it tracks keys, so that those of reads are remembered first. Also while its input
-    /// is processed and a script runs for too long.
+    /// not be executed now; or whether it tracks keys, so that those of reads are remembered first. Also while its
+    /// input is processed and a script runs for too long.
     pub(super) blocked: bool,
     /// Commands in the next batch at most.
     pub(super) batch_limit: usize,

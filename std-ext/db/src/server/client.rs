@@ -193,8 +193,8 @@ impl Client {
         client_list.note(worker, &self.connection.info(), self.last_active, &self.shown_sizes);
     }
 
-    /// Shows the sizes of what the client holds, if they have changed. Called at most once for each time that the
-    /// worker reads or writes: most commands leave nothing, so nothing is stored.
+    /// Shows the sizes of the client's buffers and queue, if they have changed. Called at most once for each time that
+    /// the worker reads or writes: most commands leave nothing, so nothing is stored.
     #[inline]
     pub(super) fn show_sizes(&mut self) {
         let sizes = self.sizes();
@@ -204,7 +204,8 @@ impl Client {
         }
     }
 
-    /// Returns the sizes of what the client holds, without messages in its mailbox: the client list asks that itself.
+    /// Returns the sizes of the client's buffers and queue, without messages in its mailbox: the client list asks that
+    /// itself.
     fn sizes(&self) -> ClientSizes {
         let output = self.output.sizes();
         let input = self.input.capacity();

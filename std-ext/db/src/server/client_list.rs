@@ -202,7 +202,7 @@ impl Entry {
         }
     }
 
-    /// Returns the sizes of what the client holds, with the messages in its mailbox.
+    /// Returns the sizes of the client's buffers and queue, with the messages in its mailbox.
     fn sizes(&self) -> ClientSizes {
         let messages = self.mailbox.as_ref().map_or(0, |mailbox| mailbox.waiting() as u64);
         let sizes = self.sizes.get();

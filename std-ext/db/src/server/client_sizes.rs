@@ -1,10 +1,10 @@
-//! The sizes of what a client holds, for the threads that list it.
+//! The sizes of a client's buffers and queue, for the threads that list it.
 
 use crate::command::ClientSizes;
 use crate::gauge::Gauge;
 
-/// The sizes of what a client holds. Only its worker writes them, and any thread reads them. A reader may see some old
-/// and some new ones.
+/// The sizes of a client's buffers and queue. Only its worker writes them, and any thread reads them. A reader may see
+/// some old and some new ones.
 #[derive(Debug, Default)]
 pub(super) struct SharedSizes {
     input: Gauge,

@@ -1,4 +1,4 @@
-//! The limits of what waits for a client (`client-output-buffer-limit`): beyond them, the client is closed.
+//! The limits of the output that waits for a client (`client-output-buffer-limit`): beyond them, the client is closed.
 
 use super::{Client, State};
 use crate::config::OutputLimit;
