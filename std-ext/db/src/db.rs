@@ -156,17 +156,20 @@ impl Db {
         let shards = LoadingShards::new(&options);
         let mut opened = Opened::default();
         let mut claimed = None;
-        let (log, time): (Arc<dyn Log>, u64) = match &options.folder {
-            None => (Arc::new(NoLog::new()), 0),
+        let (log, time, latency): (Arc<dyn Log>, u64, _) = match &options.folder {
+            None => (Arc::new(NoLog::new()), 0, Arc::default()),
             Some(folder) => {
                 let folder = Folder::claim_on(folder, disk)?;
                 let (log, found) = recover(&folder, &options, &shards, &mut opened, progress)?;
                 claimed = Some(folder);
-                (Arc::new(log), found.time)
+                let latency = Arc::clone(log.latency());
+                (Arc::new(log), found.time, latency)
             }
         };
         let clock = Clock::starting(options.time.clone(), time);
-        let state = Arc::new(State::new(shards, log, clock, &options));
+        let mut state = State::new(shards, log, clock, &options);
+        state.latency = latency;
+        let state = Arc::new(state);
         let weak = Arc::downgrade(&state);
         state.log.on_failure(Box::new(move || {
             if let Some(state) = weak.upgrade() {

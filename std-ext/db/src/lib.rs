@@ -61,6 +61,9 @@ mod gauge;
 mod glob;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+mod latency_monitor;
+#[cfg(test)]
+mod latency_tests;
 pub mod limits;
 mod lock;
 pub mod log;

@@ -145,6 +145,14 @@ impl Scripts {
         switches.iter().filter_map(Weak::upgrade).filter(|switch| switch.kill()).count() != 0
     }
 
+    /// Returns whether a script runs.
+    #[cfg(test)]
+    pub(crate) fn is_running(&self) -> bool {
+        // Relaxed: the switch is all that the threads share here.
+        let runs = |switch: Arc<Switch>| switch.0.load(Ordering::Relaxed) == RUNNING;
+        lock(&self.switches).iter().filter_map(Weak::upgrade).any(runs)
+    }
+
     /// Returns how long a script may run.
     pub(crate) fn time_limit(&self) -> Option<Duration> {
         // Relaxed: a setting by itself.

@@ -215,7 +215,8 @@ fn the_limits_of_buffers_are_set_as_in_redis() {
     says(&[b"CONFIG", b"GET", name], &shown("normal 103809024 2097152 1"));
     says(
         &[b"CONFIG", b"SET", name, b"normal 99mb 2mb"],
-        "-ERR CONFIG SET failed (possibly related to argument",
+        "-ERR CONFIG SET failed (possibly related to argument 'client-output-buffer-limit') - Wrong number of \
+         arguments in buffer limit configuration.\r\n",
     );
     // More than the kernel buffers, and less than the hard limit: the soft limit closes the connection.
     let mut slow = server.client();

@@ -154,7 +154,7 @@ fn keys_that_are_evicted_are_reported() {
 #[test]
 fn scripts_that_are_undone_report_nothing() {
     let mut setup = Setup::new(Running::new(|_| ()), "KA");
-    setup.client.ask("CONFIG SET busy-reply-threshold 20");
+    setup.client.ask("CONFIG SET script-time-limit 20");
     let endless = "redis.call('SET', KEYS[1], 'red') while true do end";
     let stopped = setup.client.ask(&format!("EVAL \"{endless}\" 1 rose"));
     assert!(matches!(stopped, Reply::Error(_)), "{stopped:?}");

@@ -4,8 +4,9 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use support::{Client, Running, bulk, command, until};
+use std::io::{BufRead, BufReader, Read};
+use std::time::Instant;
+use support::{Client, LIMIT, Running, bulk, command, until};
 
 /// Reads lines, and nothing behind them.
 fn lines(client: &mut Client, count: usize) -> Vec<String> {
@@ -46,6 +47,94 @@ fn a_paused_client_is_answered_when_the_pause_ends() {
     operator.expect(b"+OK\r\n");
     other.expect(b"+OK\r\n$3\r\nred\r\n");
     assert_eq!(held(&mut operator), "blocked_clients:0");
+}
+
+/// Returns the line of CLIENT LIST about the client of a name.
+fn listed(operator: &mut Client, name: &str) -> String {
+    operator.send(command(&[b"CLIENT", b"LIST"]));
+    let head = lines(operator, 1).remove(0);
+    let bytes: usize = head[1..].parse().unwrap();
+    let mut text = vec![0; bytes + 2];
+    operator.0.read_exact(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let wanted = format!(" name={name} ");
+    let line = text.lines().find(|line| line.contains(&wanted));
+    line.unwrap_or_else(|| panic!("{name} is not in {text}")).to_owned()
+}
+
+/// Returns a number of a line of CLIENT LIST.
+fn number(line: &str, field: &str) -> i64 {
+    let pair = line.split(' ').find_map(|pair| pair.strip_prefix(field)?.strip_prefix('='));
+    pair.unwrap_or_else(|| panic!("{field} is not in {line}")).parse().unwrap()
+}
+
+/// Waits until a line of CLIENT LIST is as wanted.
+fn until_listed(operator: &mut Client, name: &str, is_so: impl Fn(&str) -> bool) {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let line = listed(operator, name);
+        if is_so(&line) {
+            return;
+        }
+        assert!(Instant::now() < end, "the client list never shows it: {line}");
+    }
+}
+
+#[test]
+fn the_client_list_shows_what_each_client_holds() {
+    let server = Running::new(|config| config.threads = 2);
+    let named = |name: &str| {
+        let mut client = server.client();
+        client.send(command(&[b"CLIENT", b"SETNAME", name.as_bytes()]));
+        client.expect(b"+OK\r\n");
+        client
+    };
+    let mut operator = named("operator");
+    let own = listed(&mut operator, "operator");
+    let shown = ["qbuf", "argv-mem", "multi", "obl", "omem"].map(|field| number(&own, field));
+    assert_eq!(shown, [26, 10, -1, 0, 0], "another client shows itself: {own}");
+    assert!(number(&own, "fd") > 0 && number(&own, "tot-mem") > 0, "{own}");
+
+    // Half a request.
+    let mut half = named("half");
+    half.send(b"*2\r\n$3\r\nGET\r\n$1000\r\nx");
+    until_listed(&mut operator, "half", |line| number(line, "qbuf") == 21);
+
+    // A transaction that is not executed yet.
+    let mut multi = named("multi");
+    multi.send(command(&[b"MULTI"]));
+    multi.send(command(&[b"SET", b"key", &[b'v'; 1000]]));
+    multi.expect(b"+OK\r\n+QUEUED\r\n");
+    until_listed(&mut operator, "multi", |line| {
+        let size = number(line, "multi-mem");
+        number(line, "multi") == 1 && size > 1000 && number(line, "tot-mem") > size
+    });
+    assert!(listed(&mut operator, "multi").contains(" flags=x "), "MULTI is no flag");
+    multi.send(command(&[b"EXEC"]));
+    multi.expect(b"*1\r\n+OK\r\n");
+    until_listed(&mut operator, "multi", |line| {
+        number(line, "multi") == -1 && number(line, "multi-mem") == 0
+    });
+
+    // Replies that nobody reads: more than the system's buffers take.
+    operator.send(command(&[b"SET", b"big", &vec![b'v'; 1 << 20]]));
+    operator.expect(b"+OK\r\n");
+    let mut slow = named("slow");
+    slow.send(command(&[b"GET", b"big"]).repeat(40));
+    until_listed(&mut operator, "slow", |line| {
+        let size = number(line, "omem");
+        size > 1 << 20 && number(line, "oll") > 0 && number(line, "tot-mem") > size
+    });
+
+    // Messages that nobody reads.
+    let mut subscriber = named("subscriber");
+    subscriber.send(command(&[b"SUBSCRIBE", b"news"]));
+    subscriber.expect(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+    for _ in 0..16 {
+        operator.send(command(&[b"PUBLISH", b"news", &vec![b'm'; 1 << 20]]));
+        operator.expect(b":1\r\n");
+    }
+    until_listed(&mut operator, "subscriber", |line| number(line, "omem") > 1 << 20);
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn no_reader_sees_a_part_of_a_script() {
     fill(&db);
     let server = Running::over(db.clone(), |_| {});
     let mut client = server.client();
-    client.send(b"CONFIG SET busy-reply-threshold 20\r\n");
+    client.send(b"CONFIG SET script-time-limit 20\r\n");
     client.expect(b"+OK\r\n");
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -5,7 +5,7 @@ use crate::command::COMPATIBLE;
 use crate::command::arguments::{
     CommandError, NOT_AN_INTEGER, SYNTAX, is, shown, subcommand, wrong_number,
 };
-use crate::command::connection::ReplyMode;
+use crate::command::connection::{Connection, ReplyMode};
 use crate::command::context::ClientInfo;
 use crate::command::execute::{Execution, NextStep};
 use crate::limits::LONGEST_NAME;
@@ -260,10 +260,10 @@ impl<'a> Execution<'_, 'a> {
                 self.reply(|out| out.ok());
             }
             Subcommand::SetInfo => self.set_info(argument, arguments[3])?,
-            Subcommand::List => self.list(&arguments[2..])?,
+            Subcommand::List => self.list(arguments)?,
             Subcommand::Info => {
                 let mut line = Vec::new();
-                write_client_line(&self.connection.info(), &mut line);
+                write_client_line(&self.own_info(arguments), &mut line);
                 self.reply(|out| out.verbatim(*b"txt", &line));
             }
             Subcommand::Reply => self.set_reply_mode(argument)?,
@@ -309,11 +309,24 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
+    /// Returns what CLIENT LIST shows of the client that sends this command.
+    fn own_info(&self, arguments: &[&[u8]]) -> ClientInfo<'_> {
+        let mut info = self.connection.info();
+        let sizes = &mut info.sizes;
+        sizes.input = self.input.len() as u64;
+        sizes.arguments = arguments.iter().map(|argument| argument.len() as u64).sum();
+        (sizes.reply_bytes, sizes.reply_buffer) =
+            (self.out.len() as u64, self.out.capacity() as u64);
+        let held = size_of::<Connection>() as u64 + sizes.queued_bytes;
+        sizes.total = held + sizes.input + sizes.arguments + sizes.reply_buffer;
+        info
+    }
+
     /// CLIENT LIST.
     fn list(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let mut ids = None;
         let mut class = None;
-        match arguments {
+        match &arguments[2..] {
             [] => {}
             [option, kind] if is(option, "type") => class = Some(ClientType::read(kind)?),
             [option, wanted @ ..] if is(option, "id") && !wanted.is_empty() => {
@@ -330,7 +343,7 @@ impl<'a> Execution<'_, 'a> {
                 write_client_line(info, &mut lines);
             }
         };
-        each(&self.connection.info());
+        each(&self.own_info(arguments));
         self.server.clients(self.connection.id, &mut each);
         self.reply(|out| out.verbatim(*b"txt", &lines));
         Ok(())
@@ -498,6 +511,7 @@ fn flags(info: &ClientInfo<'_>) -> String {
     let tracking = &info.tracking;
     let letters = [
         (ClientType::of(info) == ClientType::Subscriber, 'P'),
+        (info.sizes.queued.is_some(), 'x'),
         (tracking.is_on, 't'),
         (tracking.is_broken, 'R'),
         (tracking.broadcasts, 'B'),
@@ -509,20 +523,19 @@ fn flags(info: &ClientInfo<'_>) -> String {
 
 /// Writes a line of CLIENT LIST.
 ///
-/// Client libraries parse these numbers and fail if one is missing. Buffers belong to the threads, so a client's own
-/// are reported as 0; INFO reports their sum.
+/// Client libraries parse these numbers and fail if one is missing.
 fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
     let text = String::from_utf8_lossy;
     let [channels, patterns, shard_channels] = info.subscriptions;
     // Writing to memory does not fail.
     let _ = writeln!(
         line,
-        "id={} addr={} laddr={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi=-1 \
-         qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
-         events=r cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} {} events=r \
+         cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
         info.id,
         info.address,
         info.local_address,
+        info.descriptor,
         text(info.name),
         info.age,
         info.idle,
@@ -531,6 +544,7 @@ fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
         channels,
         patterns,
         shard_channels,
+        info.sizes,
         info.command,
         if info.tracking.is_on { info.tracking.redirect.cast_signed() } else { -1 },
         info.protocol,

@@ -61,7 +61,8 @@ pub struct Connection {
     /// Whether the last SELECT at this node of a cluster named a database that does not exist.
     pub(super) missing_db_selected: bool,
     /// Whether commands are queued, or that database is selected, or it subscribes in RESP2, so that some commands must
-    /// not be executed now; or whether it tracks keys, so that those of reads are remembered first.
+    /// not be executed now; or whether it tracks keys, so that those of reads are remembered first. Also while its
+    /// input is processed and a script runs for too long.
     pub(super) blocked: bool,
     /// Commands in the next batch at most.
     pub(super) batch_limit: usize,
@@ -71,6 +72,8 @@ pub struct Connection {
     pub(super) reads_stale: bool,
     /// Whether the client uses TLS, so it is sent to other nodes' ports for TLS.
     pub(super) uses_tls: bool,
+    /// The number of its socket, which CLIENT LIST shows.
+    pub(super) descriptor: i32,
 }
 
 impl Connection {
@@ -101,12 +104,18 @@ impl Connection {
             reply_limit: usize::MAX,
             reads_stale: false,
             uses_tls: false,
+            descriptor: 0,
         }
     }
 
     /// Notes whether the client uses TLS.
     pub fn set_tls(&mut self, tls: bool) {
         self.uses_tls = tls;
+    }
+
+    /// Notes the number of the socket, which CLIENT LIST shows.
+    pub fn set_descriptor(&mut self, descriptor: i32) {
+        self.descriptor = descriptor;
     }
 
     /// Returns the connection's id.

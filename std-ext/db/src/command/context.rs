@@ -2,6 +2,7 @@
 
 use crate::cluster::view::ViewReader;
 use crate::command::batch::Scratch;
+use crate::command::client_sizes::ClientSizes;
 use crate::command::client_tracking::TrackingInfo;
 use crate::command::connection::Connection;
 use crate::pubsub::{Hub, Mailbox};
@@ -157,6 +158,10 @@ pub struct ClientInfo<'a> {
     pub subscriptions: [usize; 3],
     /// How the client tracks keys (`CLIENT TRACKING`).
     pub tracking: TrackingInfo,
+    /// The number of the socket.
+    pub descriptor: i32,
+    /// The sizes of its buffers and its queue.
+    pub sizes: ClientSizes,
 }
 
 /// Compares two secrets in a time that depends only on their lengths.
@@ -183,6 +188,18 @@ impl Connection {
             library_version: self.library.as_ref().map_or(&[], |library| &library.1),
             subscriptions: self.subscriptions.as_ref().map_or([0; 3], |all| all.counts()),
             tracking: self.tracking.as_ref().map_or_else(Default::default, |own| own.info()),
+            descriptor: self.descriptor,
+            sizes: self.sizes(),
+        }
+    }
+
+    /// Returns the sizes of the commands that are queued. The caller knows the buffers.
+    pub(crate) fn sizes(&self) -> ClientSizes {
+        let queue = self.queue.as_deref();
+        ClientSizes {
+            queued: queue.map(|queue| queue.len() as u64),
+            queued_bytes: queue.map_or(0, |queue| queue.size() as u64),
+            ..ClientSizes::default()
         }
     }
 }

@@ -65,6 +65,8 @@ pub fn process_input(
     if observes && must_wait(&scratch.meter.diagnostics, connection, input) {
         return Outcome { paused: true, ..Outcome::default() };
     }
+    // While a script runs for too long, each command is checked as those of a transaction are.
+    connection.blocked |= observes && scratch.meter.diagnostics.is_busy();
     let (batch, mut arguments) = scratch.take();
     let start = out.len();
     let (session, db, server) = (&mut *context.session, context.db, context.server);
@@ -139,6 +141,9 @@ pub fn process_input(
         // Later changes of this thread are those of other clients.
         tracking::set_caller(0);
         tracking::end_own_reads();
+    }
+    if observes {
+        connection.update_blocked();
     }
     connection.batch_limit = if observes {
         connection.batch_limit

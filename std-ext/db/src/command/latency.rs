@@ -2,13 +2,12 @@
 
 use crate::command::arguments::{CommandError, shown, subcommand};
 use crate::command::diagnostics::counters::{self, CommandTotals, NUMBERS};
-use crate::command::diagnostics::latency::{Events, Sample};
 use crate::command::execute::Execution;
 use crate::command::table;
+use crate::latency_monitor::{Events, Sample, event, seconds_now};
 use crate::resp::write::Writer;
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Clone, Copy)]
 enum Subcommand {
@@ -78,7 +77,7 @@ impl<'a> Execution<'_, 'a> {
                     let name = String::from_utf8_lossy(shown(words[0], usize::MAX)).into_owned();
                     return Err(format!("ERR No samples available for event '{name}'").into());
                 };
-                let text = graph(name, events, now());
+                let text = graph(name, events, seconds_now());
                 self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
             }
             Subcommand::Histogram => self.histograms(words),
@@ -162,11 +161,6 @@ fn write_histogram(name: &str, of: &CommandTotals, out: &mut Writer<'_>) {
     }
 }
 
-/// Returns the time in seconds since 1970.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
-}
-
 /// Says what the samples show, and what to do.
 fn doctor<'e>(threshold: u64, all: impl Iterator<Item = (&'e &'static str, &'e Events)>) -> String {
     if threshold == 0 {
@@ -174,7 +168,12 @@ fn doctor<'e>(threshold: u64, all: impl Iterator<Item = (&'e &'static str, &'e E
             .to_owned();
     }
     let mut report = String::new();
+    let mut advice: Vec<&str> = Vec::new();
     for (name, events) in all {
+        let about = advice_about(name);
+        if !advice.contains(&about) {
+            advice.push(about);
+        }
         let count = events.samples.len() as u64;
         let sum: u64 = events.samples.iter().map(|sample| sample.milliseconds).sum();
         let mean = sum.checked_div(count).unwrap_or(0);
@@ -189,11 +188,38 @@ fn doctor<'e>(threshold: u64, all: impl Iterator<Item = (&'e &'static str, &'e E
     if report.is_empty() {
         return format!("No event has taken {threshold} ms or more.\n");
     }
-    report.push_str(
-        "SLOWLOG GET shows the commands. Commands on all keys (KEYS, FLUSHALL, SAVE), very large values and long \
-         pipelines take long; so does everything if the machine has too few processors.\n",
-    );
+    for about in advice {
+        report.push_str(about);
+        report.push('\n');
+    }
+    report.push_str("Everything takes long if the machine has too few processors.\n");
     report
+}
+
+/// Says what makes an event take long, and what to do.
+fn advice_about(name: &str) -> &'static str {
+    match name {
+        event::EXPIRE_CYCLE => {
+            "Rounds over expired keys run on a thread of their own, which locks one shard at a time: only changes of \
+             that shard wait. Many keys that expire at the same time make a round long; spread their times."
+        }
+        event::EVICTION_CYCLE | event::EVICTION_DEL => {
+            "Changes wait while keys are evicted for them. Raise maxmemory, or write less at a time. If few keys have \
+             a time to live, a volatile policy has to search for them."
+        }
+        event::AOF_FSYNC_ALWAYS => {
+            "With appendfsync always, replies to changes wait for the disk. Use a faster disk, or everysec, which may \
+             lose the changes of the last two seconds if the power fails."
+        }
+        event::AOF_WRITE | event::AOF_WRITE_PENDING_FSYNC => {
+            "The disk takes long to accept what is written to the log. Other programs may use it, or a snapshot is \
+             being written; with everysec and always, a sync delays the writes behind it."
+        }
+        _ => {
+            "SLOWLOG GET shows the commands. Commands on all keys (KEYS, FLUSHALL, SAVE), very large values and long \
+             pipelines take long."
+        }
+    }
 }
 
 /// Draws the samples of an event, as Redis does.
@@ -251,6 +277,27 @@ fn ago(now: u64, at: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_doctor_knows_what_makes_each_event_long() {
+        let samples = || [Sample { at: 1000, milliseconds: 30 }].into();
+        let events = Events { samples: samples(), longest: 30 };
+        let says = |names: &[&'static str]| doctor(20, names.iter().map(|name| (name, &events)));
+        for (name, about) in [
+            (event::EXPIRE_CYCLE, "expire at the same time"),
+            (event::EVICTION_CYCLE, "maxmemory"),
+            (event::AOF_FSYNC_ALWAYS, "appendfsync always"),
+            (event::AOF_WRITE, "disk"),
+            ("command", "SLOWLOG"),
+        ] {
+            let report = says(&[name]);
+            assert!(report.starts_with(&format!("{name}: 1 seconds")), "{report}");
+            assert!(report.contains(about), "the doctor does not know {name}: {report}");
+            assert_eq!(report.contains("SLOWLOG"), name == "command", "{report}");
+        }
+        let twice = says(&[event::EVICTION_CYCLE, event::EVICTION_DEL]);
+        assert_eq!(twice.matches("maxmemory").count(), 1, "an advice is given twice: {twice}");
+    }
 
     #[test]
     fn graphs_are_those_of_redis() {

@@ -7,11 +7,11 @@ use crate::command::diagnostics::call_meter::Slow;
 use crate::command::diagnostics::counters::number;
 use crate::command::diagnostics::slow_log::{SlowCommand, shortened};
 use crate::command::execute::Execution;
-use crate::command::latency::now;
 use crate::command::redact::redacted;
 use crate::command::reply::error_text;
 use crate::command::subcommands;
 use crate::command::table::{self, CommandSpec, Id};
+use crate::latency_monitor::seconds_now;
 use crate::request::RequestError;
 use crate::resp::inline;
 use crate::resp::parse::{Found, Limits, Requests};
@@ -113,7 +113,7 @@ impl Execution<'_, '_> {
             part.or_else(|| table::find(&request[0])).is_some_and(|spec| spec.has_flag("fast"))
         };
         let event = if requests.iter().all(is_fast) { "fast-command" } else { "command" };
-        monitor.note(event, now(), took);
+        monitor.note(event, seconds_now(), took);
     }
 
     fn push_slow(&self, request: &Arguments<'_>, nanoseconds: u64, others: Option<String>) {
@@ -122,7 +122,7 @@ impl Execution<'_, '_> {
         arguments.extend(others.map(String::into_bytes));
         self.meter.diagnostics.slow_log.push(SlowCommand {
             id: 0,
-            at: now(),
+            at: seconds_now(),
             microseconds: nanoseconds / 1000,
             arguments,
             address: self.connection.address.clone(),

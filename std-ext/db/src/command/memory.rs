@@ -2,6 +2,7 @@
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
 use crate::command::execute::Execution;
+use crate::command::memory_doctor::MemoryFacts;
 use crate::command::reply::ReplyKind;
 use crate::request::Query;
 use crate::state::number;
@@ -56,9 +57,7 @@ impl<'a> Execution<'_, 'a> {
                 }
                 self.batch.read(arguments[2], Query::MemoryUsage, ReplyKind::IntegerOrNull);
             }
-            Subcommand::Doctor => {
-                self.reply(|out| out.verbatim(*b"txt", b"Memory diagnostics are not supported."));
-            }
+            Subcommand::Doctor => self.memory_doctor(),
             Subcommand::Stats => self.memory_stats(),
             Subcommand::MallocStats => {
                 self.reply(|out| {
@@ -72,6 +71,27 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::Help => self.help(&HELP),
         }
         Ok(())
+    }
+
+    fn memory_doctor(&mut self) {
+        self.execute_batch();
+        let (stats, server) = (self.db.stats(), self.server.stats());
+        #[cfg(feature = "scripts")]
+        let scripts = self.db.scripts().count() as u64;
+        #[cfg(not(feature = "scripts"))]
+        let scripts = 0;
+        let facts = MemoryFacts {
+            dataset: stats.memory,
+            buffers: server.buffers,
+            clients: server.clients,
+            resident: super::info::resident(),
+            max_memory: stats.max_memory,
+            policy: self.db.eviction(),
+            with_ttl: stats.expires,
+            scripts,
+        };
+        let report = facts.report();
+        self.reply(|out| out.verbatim(*b"txt", report.as_bytes()));
     }
 
     fn memory_stats(&mut self) {

@@ -8,8 +8,10 @@ mod acl;
 mod arguments;
 mod batch;
 mod bits;
+mod busy;
 mod client;
 mod client_pause;
+mod client_sizes;
 mod client_tracking;
 mod cluster;
 mod command_info;
@@ -34,6 +36,7 @@ mod latency;
 mod lcs;
 mod measure;
 mod memory;
+mod memory_doctor;
 mod monitor;
 mod monitor_lines;
 mod observe;
@@ -73,6 +76,7 @@ mod tests;
 
 pub(crate) use acl::hexadecimal;
 pub use batch::Scratch;
+pub use client_sizes::ClientSizes;
 pub use client_tracking::TrackingInfo;
 #[cfg(feature = "metrics")]
 pub(crate) use command_stats::command_times;

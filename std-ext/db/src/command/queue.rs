@@ -76,6 +76,16 @@ impl Queue {
         self.commands(&all).iter().any(|(spec, arguments)| spec.is_held_as_write(arguments))
     }
 
+    /// Returns the number of commands.
+    pub(super) fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Returns an estimate of the bytes that the commands take.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
     /// Returns whether a command was refused.
     pub(super) fn is_aborted(&self) -> bool {
         self.aborted

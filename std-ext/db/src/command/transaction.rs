@@ -179,7 +179,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Forgets the queue and the watched keys.
-    fn end_transaction(&mut self) {
+    pub(super) fn end_transaction(&mut self) {
         (self.connection.queue, self.connection.watch) = (None, None);
         self.connection.update_blocked();
     }
@@ -211,6 +211,9 @@ impl<'a> Execution<'_, 'a> {
             && let Some(error) = spec.and_then(|spec| refused_to_subscriber(spec, arguments))
         {
             self.error(error.as_ref());
+            return true;
+        }
+        if self.meter.diagnostics.is_busy() && self.refuse_while_busy(spec, arguments) {
             return true;
         }
         let missing_db = self.connection.missing_db_selected;

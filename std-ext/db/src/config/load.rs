@@ -200,7 +200,7 @@ impl Config {
         options.lfu_decay_time = self.number("lfu-decay-time") as u32;
         options.compressed = self.number("compressed") as usize;
         options.snapshot_after = self.number("snapshot-after");
-        options.script_time_limit = self.number("busy-reply-threshold");
+        options.script_time_limit = self.number("script-time-limit");
         options
     }
 

@@ -240,6 +240,13 @@ const MEMORY: &[Setting] = &[
         "busy-reply-threshold",
         Kind::Number { min: 0, max: 86_400_000 },
         "5000",
+        "Milliseconds after which other clients' commands are answered with `BUSY` while a script runs, and after \
+         which another thread serves new connections if a command occupies all active ones; 0 for never.",
+    ),
+    modifiable(
+        "script-time-limit",
+        Kind::Number { min: 0, max: 86_400_000 },
+        "5000",
         "Milliseconds after which a script is stopped, and its changes are undone; 0 for never.",
     ),
 ];

@@ -124,7 +124,7 @@ impl Kind {
                 (mode || value.is_empty()).then(|| value.to_owned()).ok_or_else(expected)
             }
             Self::OutputLimits => {
-                output_limits_over(DEFAULT_OUTPUT_LIMITS, &lower).ok_or_else(expected)
+                output_limits_over(DEFAULT_OUTPUT_LIMITS, &lower).map_err(|_| expected())
             }
             Self::KeyEvents => EventFlags::parse(value).map(EventFlags::text).ok_or_else(expected),
         }
@@ -179,6 +179,13 @@ pub(crate) fn bytes(value: &str) -> u64 {
 /// The lowest hard limit that [`Kind::OutputLimits`] accepts.
 const MIN_OUTPUT_LIMIT: u64 = 64 << 10;
 
+/// The errors of CONFIG SET; the first three are Redis's.
+const WRONG_WORDS: &str = "Wrong number of arguments in buffer limit configuration.";
+const WRONG_CLASS: &str = "Invalid client class specified in buffer limit configuration.";
+const WRONG_LIMITS: &str =
+    "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+const TOO_LOW: &str = "the hard limit of the class normal must be 0 or at least 64kb";
+
 /// The limits of unsent output of each class, as the setting begins.
 pub(super) const DEFAULT_OUTPUT_LIMITS: &str =
     "normal 1gb 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60";
@@ -195,29 +202,43 @@ pub(crate) struct OutputLimits {
     pub(crate) subscriber: Option<ClassLimits>,
 }
 
-/// Parses limits of unsent output. The last ones of a class win. `None` if there are none, or a word is invalid.
-pub(crate) fn output_limits(text: &str) -> Option<OutputLimits> {
+/// Parses limits of unsent output. The last ones of a class win.
+///
+/// # Errors
+/// Redis's text for a word that is invalid.
+pub(crate) fn output_limits(text: &str) -> Result<OutputLimits, &'static str> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let (classes, []) = words.as_chunks::<4>() else { return None };
+    let (classes, []) = words.as_chunks::<4>() else { return Err(WRONG_WORDS) };
     let mut all = OutputLimits::default();
     for &[class, hard, soft, time] in classes {
-        let limits: ClassLimits = (read_bytes(hard)?, read_bytes(soft)?, time.parse().ok()?);
-        // The seconds are stored as milliseconds.
-        u32::try_from(limits.2).ok()?;
-        match class {
-            // A lower limit would cut off the reply to the CONFIG SET that raises it again.
-            "normal" if limits.0 != 0 && limits.0 < MIN_OUTPUT_LIMIT => return None,
-            "normal" => all.normal = Some(limits),
-            "replica" | "slave" => all.replica = Some(limits),
-            "pubsub" => all.subscriber = Some(limits),
-            _ => return None,
+        let of_class = match class {
+            "normal" => &mut all.normal,
+            "replica" | "slave" => &mut all.replica,
+            "pubsub" => &mut all.subscriber,
+            _ => return Err(WRONG_CLASS),
+        };
+        let limits = class_limits(hard, soft, time).ok_or(WRONG_LIMITS)?;
+        // A lower limit would cut off the reply to the CONFIG SET that raises it again.
+        if class == "normal" && limits.0 != 0 && limits.0 < MIN_OUTPUT_LIMIT {
+            return Err(TOO_LOW);
         }
+        *of_class = Some(limits);
     }
-    (!classes.is_empty()).then_some(all)
+    Ok(all)
+}
+
+/// Parses the limits of a class.
+fn class_limits(hard: &str, soft: &str, time: &str) -> Option<ClassLimits> {
+    let limits: ClassLimits = (read_bytes(hard)?, read_bytes(soft)?, time.parse().ok()?);
+    // The seconds are stored as milliseconds.
+    u32::try_from(limits.2).is_ok().then_some(limits)
 }
 
 /// Parses limits of unsent output. Classes that are not named keep their present limits.
-pub(crate) fn output_limits_over(present: &str, text: &str) -> Option<String> {
+///
+/// # Errors
+/// As [`output_limits`].
+pub(crate) fn output_limits_over(present: &str, text: &str) -> Result<String, &'static str> {
     let (old, new) = (output_limits(present).unwrap_or_default(), output_limits(text)?);
     let shown =
         |name: &str, (hard, soft, time): ClassLimits| format!("{name} {hard} {soft} {time}");
@@ -228,7 +249,7 @@ pub(crate) fn output_limits_over(present: &str, text: &str) -> Option<String> {
     ];
     let all: Vec<String> =
         all.iter().map(|(name, limits)| shown(name, limits.unwrap_or_default())).collect();
-    Some(all.join(" "))
+    Ok(all.join(" "))
 }
 
 /// Parses addresses, each with whether it may be missing on this machine.
@@ -277,6 +298,9 @@ fn endpoint(word: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    const DEFAULT_SHOWN: &str =
+        "normal 1073741824 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60";
+
     #[test]
     fn invalid_values_report_what_is_expected() {
         let choice = Kind::Choice(&["always", "no"]);
@@ -305,6 +329,7 @@ mod tests {
             (Kind::Endpoints, "http://[::1]", "http://[::1]:2379"),
             (Kind::Mode, "770", "770"),
             (Kind::Mode, "", ""),
+            (Kind::OutputLimits, "", DEFAULT_SHOWN),
             (
                 Kind::OutputLimits,
                 "Normal 1MB 0 0",
@@ -345,7 +370,6 @@ mod tests {
             (Kind::Endpoints, "http://a/path"),
             (Kind::Mode, "888"),
             (Kind::Mode, "7777"),
-            (Kind::OutputLimits, ""),
             (Kind::OutputLimits, "1gb"),
             (Kind::OutputLimits, "normal 1gb 0"),
             (Kind::OutputLimits, "normal 1kb 0 0"),
@@ -356,6 +380,25 @@ mod tests {
         for (kind, text) in bad {
             assert_eq!(kind.parse(text), Err(kind.to_string()), "{text}");
         }
+    }
+
+    #[test]
+    fn invalid_limits_of_output_have_the_errors_of_redis() {
+        for (text, why) in [
+            ("wrong number", WRONG_WORDS),
+            ("normal 0 0 0 pubsub 5 5", WRONG_WORDS),
+            ("invalid_class 10mb 10mb 60", WRONG_CLASS),
+            ("master 10mb 10mbs 60", WRONG_CLASS),
+            ("normal 10mbs 10mb 60", WRONG_LIMITS),
+            ("replica 0mb 10mbs 60", WRONG_LIMITS),
+            ("pubsub 10mb 10mb 60s", WRONG_LIMITS),
+            ("normal 1mb 1mb -1", WRONG_LIMITS),
+            ("normal -1 0 0", WRONG_LIMITS),
+            ("normal 1kb 0 0", TOO_LOW),
+        ] {
+            assert_eq!(output_limits(text), Err(why), "another error: {text}");
+        }
+        assert_eq!(output_limits("pubsub 1 2 3").map(|all| all.subscriber), Ok(Some((1, 2, 3))));
     }
 
     #[test]

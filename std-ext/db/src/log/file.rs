@@ -2,6 +2,8 @@
 //!
 //! This file has the log's interface and its thread. How entries get to the disk is in `log/writer.rs`.
 
+use crate::gauge::Gauge;
+use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
 use crate::log::api::{Fsync, Log, LogError, Lsn, Rollback};
 use crate::log::folder::{Folder, numbered_name};
@@ -88,12 +90,19 @@ impl FileLog {
             progressed: Condvar::new(),
             on_progress: Mutex::new(Vec::new()),
             on_failure: Mutex::new(None),
+            latency: Arc::default(),
+            syncing: Gauge::default(),
         });
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("hedgerow-db log".into());
         let thread =
             thread.spawn(move || of_thread.run()).map_err(|why| shared.folder.io_error(why))?;
         Ok((Self { shared, thread: Mutex::new(Some(thread)) }, found.recovered))
+    }
+
+    /// Returns the monitor to which the log adds the writes and syncs that took long.
+    pub(crate) fn latency(&self) -> &Arc<LatencyMonitor> {
+        &self.shared.latency
     }
 }
 

@@ -28,6 +28,8 @@
 //! Shards, `sync_lock`, `writer`; then one of `write_buffer`, `closed_segments` and `sync_request`; then `health`. A
 //! thread that takes `progress`, `on_progress` or `on_failure` holds none of the others.
 
+use crate::gauge::Gauge;
+use crate::latency_monitor::{LatencyMonitor, event};
 use crate::lock::lock;
 use crate::log::api::{Fsync, LogError, Lsn, Rollback};
 use crate::log::disk::DiskFile;
@@ -76,6 +78,10 @@ pub(super) struct Shared {
     pub(super) progressed: Condvar,
     pub(super) on_progress: Mutex<Vec<Callback>>,
     pub(super) on_failure: Mutex<Option<Callback>>,
+    /// The events that took long.
+    pub(super) latency: Arc<LatencyMonitor>,
+    /// Whether a thread syncs without the lock of `writer`: 1 or 0.
+    pub(super) syncing: Gauge,
 }
 
 pub(super) type Callback = Arc<dyn Fn() + Send + Sync>;
@@ -253,7 +259,7 @@ impl Shared {
         writer.torn &= cut.is_err();
         let wrote =
             cut.and_then(|()| if self.health.is_full() { self.probe_free_space() } else { Ok(()) });
-        if let Err(why) = wrote.and_then(|()| writer.file.write(&writer.pending)) {
+        if let Err(why) = wrote.and_then(|()| self.write_measured(writer)) {
             writer.torn = writer.torn || writer.file.cut(writer.length).is_err();
             return Err(self.write_failed(writer, why));
         }
@@ -276,6 +282,25 @@ impl Shared {
             writer.notify = true;
         }
         Ok(())
+    }
+
+    /// Writes the pending entries to the file, and measures how long that takes.
+    fn write_measured(&self, writer: &Writer) -> io::Result<()> {
+        let (began, syncing) = (self.latency.begin(), self.syncing.get() != 0);
+        let wrote = writer.file.write(&writer.pending);
+        // On many systems a write waits for a sync of the same file that another thread has begun.
+        if self.latency.end(event::AOF_WRITE, began) && syncing {
+            self.latency.end(event::AOF_WRITE_PENDING_FSYNC, began);
+        }
+        wrote
+    }
+
+    /// Syncs a file without the lock of `writer`. No reply waits for that, but writes may.
+    fn sync_unlocked(&self, file: &dyn DiskFile) -> io::Result<()> {
+        self.syncing.set(1);
+        let synced = file.sync();
+        self.syncing.set(0);
+        synced
     }
 
     /// Checks that a disk that was full has more than a few bytes free. Otherwise changes would be admitted and rolled
@@ -309,7 +334,10 @@ impl Shared {
         if writer.synced == writer.written {
             return Ok(());
         }
-        if let Err(why) = writer.file.sync() {
+        let began = self.latency.begin().filter(|_| self.fsync == Fsync::Always);
+        let synced = writer.file.sync();
+        self.latency.end(event::AOF_FSYNC_ALWAYS, began);
+        if let Err(why) = synced {
             return Err(self.sync_failed(writer, why));
         }
         self.check_file(writer)?;
@@ -392,7 +420,7 @@ impl Shared {
             self.write_appended(writer)?;
             Ok((Arc::clone(&writer.file), writer.written))
         })?;
-        let synced = file.sync();
+        let synced = self.sync_unlocked(&*file);
         self.with_writer(|writer| match synced {
             Ok(()) => {
                 self.note_synced(writer, written);
@@ -482,7 +510,7 @@ impl Shared {
         });
         if due {
             // Without the lock of `writer`: commits go on meanwhile.
-            let synced = file.sync();
+            let synced = self.sync_unlocked(&*file);
             self.with_writer(|writer| match synced {
                 Ok(()) => self.note_synced(writer, written),
                 Err(why) => drop(self.sync_failed(writer, why)),
@@ -498,7 +526,8 @@ impl Shared {
         // `always` the old segment is synced already, but for the entries that this thread syncs under the lock below.
         let file = create_segment(&self.folder, self.salt).map_err(io_error)?;
         let (old, written) = self.with_writer(|writer| (Arc::clone(&writer.file), writer.written));
-        let early = if self.fsync == Fsync::Always { None } else { Some(old.sync()) };
+        let early =
+            if self.fsync == Fsync::Always { None } else { Some(self.sync_unlocked(&*old)) };
         // If this fails, nobody knows which names are on the disk.
         let sync_names = || self.folder.disk().sync_folder(self.folder.path());
         let first = self.with_writer(|writer| {

@@ -2,15 +2,17 @@
 //! bounded share of an event-loop cycle.
 
 use super::client_list::ClientList;
-use super::output::{Allowed, Output};
+use super::client_sizes::SharedSizes;
+use super::output::{Allowed, Exceeded, Output};
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
-use crate::command::{self, Connection, HeldClient, NextStep};
+use crate::command::{self, ClientSizes, Connection, HeldClient, NextStep};
 use crate::limits::{OUTPUT_PAUSE, UNAUTHENTICATED_OUTPUT_PAUSE};
 use crate::log::{Evaluated, Lsn};
 use crate::pubsub::Subscriptions;
 use mio::{Registry, Token};
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A client that has taken no byte for this long is stalled: it does not read its replies. From half of the output
@@ -37,6 +39,7 @@ const TOO_LARGE: &[u8] =
     b"-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n";
 
 mod mail;
+mod output_limits;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -116,6 +119,10 @@ pub(super) struct Client {
     noted: (usize, usize),
     /// The subscriptions in the client list.
     noted_subscriptions: [usize; 3],
+    /// The sizes in the client list, which other threads read.
+    shown_sizes: Arc<SharedSizes>,
+    /// The same, as they were last shown.
+    noted_sizes: ClientSizes,
     /// The window of its worker's meter in which it was last served.
     pub(super) window: u64,
     last_active: Instant,
@@ -154,6 +161,8 @@ impl Client {
             renamed: false,
             noted: (0, 0),
             noted_subscriptions: [0; 3],
+            shown_sizes: Arc::default(),
+            noted_sizes: ClientSizes::default(),
             window: 0,
             last_active: now,
             last_progress: now,
@@ -181,7 +190,38 @@ impl Client {
         (self.used, self.renamed) = (false, false);
         self.noted = name_at(&self.connection);
         self.noted_subscriptions = subscriptions_of(&self.connection);
-        client_list.note(worker, &self.connection.info(), self.last_active);
+        client_list.note(worker, &self.connection.info(), self.last_active, &self.shown_sizes);
+    }
+
+    /// Shows the sizes of the client's buffers and queue, if they have changed. Called at most once for each time that
+    /// the worker reads or writes: most commands leave nothing, so nothing is stored.
+    #[inline]
+    pub(super) fn show_sizes(&mut self) {
+        let sizes = self.sizes();
+        if sizes != self.noted_sizes {
+            self.noted_sizes = sizes;
+            self.shown_sizes.set(&sizes);
+        }
+    }
+
+    /// Returns the sizes of the client's buffers and queue, without messages in its mailbox: the client list asks that
+    /// itself.
+    fn sizes(&self) -> ClientSizes {
+        let output = self.output.sizes();
+        let input = self.input.capacity();
+        let subscribed = self.connection.subscriptions().map_or(0, Subscriptions::bytes);
+        let queue = self.connection.sizes();
+        let held = size_of::<Self>() + input + output.last + output.full_bytes + subscribed;
+        ClientSizes {
+            input: self.input.len() as u64,
+            input_room: (input - self.input.len()) as u64,
+            reply_buffer: output.last as u64,
+            reply_bytes: output.waiting as u64,
+            full_buffers: output.full as u64,
+            full_bytes: output.full_bytes as u64,
+            total: held as u64 + queue.queued_bytes,
+            ..queue
+        }
     }
 
     /// Returns whether another worker can serve this client from now on.
@@ -455,7 +495,7 @@ impl Client {
             match outcome.next {
                 NextStep::Continue => {}
                 NextStep::Close => self.state = State::Closing,
-                NextStep::Drop => self.drop_slow(context),
+                NextStep::Drop => self.drop_slow(Exceeded::Hard, context),
                 NextStep::Shutdown { save } => {
                     context.shutdown(save);
                     self.state = State::Closing;
@@ -549,38 +589,6 @@ impl Client {
         if self.state == State::Closing && self.output.waiting() == 0 && !self.stream.holds_back() {
             self.close_stream(context);
         }
-    }
-
-    /// Closes the client if its output exceeds the limits.
-    pub(super) fn check_output(&mut self, context: &WorkerContext) {
-        let (waiting, limits) = self.unsent(context);
-        // Replies that wait for the log are no delay of the client.
-        if limits.soft == 0 || waiting <= limits.soft || self.output.is_held() {
-            self.over_soft_limit_since = None;
-        } else {
-            self.over_soft_limit_since.get_or_insert(context.now);
-        }
-        let over_soft_limit_since =
-            |since| context.now.saturating_duration_since(since) >= limits.soft_time;
-        if self.state != State::Dead
-            && (waiting > limits.hard
-                || self.over_soft_limit_since.is_some_and(over_soft_limit_since))
-        {
-            self.drop_slow(context);
-        }
-    }
-
-    /// Closes a client whose replies exceed the output limit, without sending them.
-    #[cold]
-    fn drop_slow(&mut self, context: &WorkerContext) {
-        if self.connection.is_subscriber() {
-            self.drop_slow_subscriber(context);
-        } else {
-            tracing::debug!("closing a client: its output has reached client-output-buffer-limit");
-            context.counters.slow.add(1);
-        }
-        self.state = State::Dead;
-        self.output = Output::default();
     }
 
     fn try_write(&mut self, context: &mut WorkerContext) -> io::Result<()> {

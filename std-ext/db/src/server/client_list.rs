@@ -1,7 +1,8 @@
 //! The list of clients that other threads see: a client belongs to one worker, which publishes a copy of its data here.
 //! It is one list for all workers: a client that moves between two of them is in it exactly once at any time.
 
-use crate::command::{ClientInfo, TrackingInfo};
+use super::client_sizes::SharedSizes;
+use crate::command::{ClientInfo, ClientSizes, TrackingInfo};
 use crate::lock::lock;
 use crate::pubsub::Mailbox;
 use std::collections::BTreeMap;
@@ -41,11 +42,20 @@ struct Entry {
     tracking: TrackingInfo,
     /// The client's mailbox, if it has one.
     mailbox: Option<Arc<Mailbox>>,
+    descriptor: i32,
+    /// The client's worker writes them after each time that it reads or writes.
+    sizes: Arc<SharedSizes>,
 }
 
 impl ClientList {
     /// Updates the entry of a worker's client. `last_active` is when the client was last active.
-    pub(super) fn note(&self, worker: usize, info: &ClientInfo<'_>, last_active: Instant) {
+    pub(super) fn note(
+        &self,
+        worker: usize,
+        info: &ClientInfo<'_>,
+        last_active: Instant,
+        sizes: &Arc<SharedSizes>,
+    ) {
         let mut entries = lock(&self.0);
         let entry = entries.clients.entry(info.id).or_insert_with(|| Entry {
             worker,
@@ -63,6 +73,8 @@ impl ClientList {
             subscriptions: [0; 3],
             tracking: TrackingInfo::default(),
             mailbox: None,
+            descriptor: info.descriptor,
+            sizes: Arc::clone(sizes),
         });
         (entry.last_active, entry.protocol) = (last_active, info.protocol);
         (entry.subscriptions, entry.tracking) = (info.subscriptions, info.tracking);
@@ -185,7 +197,17 @@ impl Entry {
             library_version: &self.library_version,
             subscriptions: self.subscriptions,
             tracking: self.tracking,
+            descriptor: self.descriptor,
+            sizes: self.sizes(),
         }
+    }
+
+    /// Returns the sizes of the client's buffers and queue, with the messages in its mailbox.
+    fn sizes(&self) -> ClientSizes {
+        let messages = self.mailbox.as_ref().map_or(0, |mailbox| mailbox.waiting() as u64);
+        let sizes = self.sizes.get();
+        let (full_bytes, total) = (sizes.full_bytes + messages, sizes.total + messages);
+        ClientSizes { full_bytes, total, ..sizes }
     }
 }
 
@@ -207,7 +229,7 @@ mod tests {
         let note = |id: u64| {
             let (address, local_address) = (format!("10.0.0.1:{id}"), "10.0.0.9:6379".to_owned());
             let connection = Connection::new(id, address, local_address, false);
-            list.note(0, &connection.info(), now);
+            list.note(0, &connection.info(), now, &Arc::default());
         };
         let shown = || {
             let mut shown = Vec::new();
@@ -237,7 +259,7 @@ mod tests {
         let list = ClientList::default();
         let now = Instant::now();
         let connection = Connection::new(1, "10.0.0.1:1".to_owned(), String::new(), false);
-        list.note(0, &connection.info(), now);
+        list.note(0, &connection.info(), now, &Arc::default());
         list.move_to(1, 1);
         let mut shown = 0;
         list.show(0, now, &mut |_| shown += 1);

@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,8 +56,17 @@ pub(super) struct Accepted {
 
 /// A worker's listener.
 pub(super) enum Listener {
-    Tcp { socket_listener: TcpListener, tls: bool, keepalive: Duration },
-    Unix { socket_listener: UnixListener, path: PathBuf },
+    Tcp {
+        socket_listener: TcpListener,
+        tls: bool,
+        keepalive: Duration,
+    },
+    /// A copy does not remove the file of the socket.
+    Unix {
+        socket_listener: UnixListener,
+        path: PathBuf,
+        is_copy: bool,
+    },
 }
 
 /// Opens the listeners of all workers, and returns them with the addresses.
@@ -144,7 +154,7 @@ fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Listener> 
     if let Some(mode) = mode {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
-    Ok(Listener::Unix { socket_listener, path: path.to_owned() })
+    Ok(Listener::Unix { socket_listener, path: path.to_owned(), is_copy: false })
 }
 
 impl Listener {
@@ -163,6 +173,22 @@ impl Listener {
         self.source().deregister(registry)
     }
 
+    /// Returns a listener for the same connections: each is accepted by one of the two.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp { socket_listener, tls, keepalive } => {
+                let copy = socket_listener.as_fd().try_clone_to_owned()?;
+                let socket_listener = TcpListener::from_std(copy.into());
+                Self::Tcp { socket_listener, tls: *tls, keepalive: *keepalive }
+            }
+            Self::Unix { socket_listener, path, .. } => {
+                let copy = socket_listener.as_fd().try_clone_to_owned()?;
+                let socket_listener = UnixListener::from_std(copy.into());
+                Self::Unix { socket_listener, path: path.clone(), is_copy: true }
+            }
+        })
+    }
+
     /// Accepts a connection.
     pub(super) fn accept(&self) -> io::Result<Accepted> {
         match self {
@@ -178,7 +204,7 @@ impl Listener {
                 let name = from.to_string();
                 Ok(Accepted { socket: Socket::Tcp(socket), tls: *tls, name, to, local })
             }
-            Self::Unix { socket_listener, path } => {
+            Self::Unix { socket_listener, path, .. } => {
                 let (socket, _) = socket_listener.accept()?;
                 let name = format!("{}:0", path.display());
                 let to = name.clone();
@@ -199,7 +225,7 @@ pub(crate) fn keep_alive(socket: &SockRef<'_>, after: Duration) {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Self::Unix { path, .. } = self {
+        if let Self::Unix { path, is_copy: false, .. } = self {
             // If this fails, the next start finds that nobody listens on the socket, and removes it.
             let _ = std::fs::remove_file(path);
         }

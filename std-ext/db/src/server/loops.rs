@@ -9,6 +9,8 @@
 //! All decisions go by the time that loops spend waiting for events, over periods of time. A loop is full at [`FULL`],
 //! and one retires only if the others would be loaded to [`QUIET`] at most with its work. So no steady load both
 //! activates and retires a loop. A load that comes and goes does so more and more seldom ([`Change::quiet`]).
+//!
+//! If one command occupies an active loop for very long, another loop serves new connections: see `worker/relief.rs`.
 
 use crate::gauge::Gauge;
 use crate::lock::lock;
@@ -47,6 +49,11 @@ impl IdleTime {
     pub(super) fn until(&self, now: u64) -> u64 {
         let word = self.0.get();
         if word & 1 == 1 { now.saturating_sub(word >> 1) } else { word >> 1 }
+    }
+
+    /// Returns whether the loop waits now.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.0.get() & 1 == 1
     }
 
     /// Notes that the loop waits from `now` on. Only the loop calls this.

@@ -5,6 +5,7 @@
 
 mod client;
 mod client_list;
+mod client_sizes;
 mod counters;
 mod handles;
 #[cfg(feature = "metrics")]

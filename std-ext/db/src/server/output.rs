@@ -15,6 +15,27 @@ const CHUNK: usize = 64 << 10;
 /// A message of at least this size is not copied: the output has a reference to it.
 const SHARED: usize = 16 << 10;
 
+/// The limit that the output of a client has exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exceeded {
+    /// The hard limit, at any time.
+    Hard,
+    /// The soft limit, for as long as that is allowed.
+    Soft,
+}
+
+/// The sizes of the chunks of an output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OutputSizes {
+    /// Bytes of memory in the chunk that replies are appended to.
+    pub(super) last: usize,
+    /// Bytes that wait in it.
+    pub(super) waiting: usize,
+    /// The number of full chunks, and their bytes of memory.
+    pub(super) full: usize,
+    pub(super) full_bytes: usize,
+}
+
 /// A full chunk.
 #[derive(Debug)]
 enum Chunk {
@@ -121,6 +142,24 @@ impl Output {
     /// Returns the bytes of memory in the buffers.
     pub(super) fn capacity(&self) -> usize {
         self.full.iter().map(Chunk::capacity).sum::<usize>() + self.last.capacity()
+    }
+
+    /// Returns the sizes of the chunks. A last one that gets no more bytes counts as full.
+    pub(super) fn sizes(&self) -> OutputSizes {
+        let mut sizes = OutputSizes { last: self.last.capacity(), ..OutputSizes::default() };
+        if self.full.is_empty() && self.last.len() < CHUNK {
+            sizes.waiting = self.waiting();
+            return sizes;
+        }
+        (sizes.full, sizes.full_bytes) =
+            (self.full.len(), self.full.iter().map(Chunk::capacity).sum());
+        if self.last.len() < CHUNK {
+            sizes.waiting = self.last.len();
+        } else {
+            sizes.full += 1;
+            sizes.full_bytes += std::mem::take(&mut sizes.last);
+        }
+        sizes
     }
 
     /// Returns whether replies wait for the log.
@@ -359,6 +398,30 @@ mod tests {
         output.append_message(b">", &long, Vec::new);
         output.withdraw_held();
         assert_eq!(output.waiting(), 2 + SHARED);
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_chunks() {
+        let mut output = Output::default();
+        assert_eq!(output.sizes(), OutputSizes::default());
+        say(&mut output, "abc", 1, 1);
+        let sizes = output.sizes();
+        assert_eq!((sizes.waiting, sizes.full, sizes.full_bytes), (3, 0, 0));
+        assert!(sizes.last >= 3);
+        output.advance(2);
+        assert_eq!(output.sizes().waiting, 1);
+        // Replies that are longer than a chunk.
+        say(&mut output, &"x".repeat(3 * CHUNK), 1, 1);
+        let sizes = output.sizes();
+        assert_eq!((sizes.waiting, sizes.last, sizes.full), (0, 0, 1));
+        assert!(sizes.full_bytes >= 3 * CHUNK, "{sizes:?}");
+        say(&mut output, "more", 1, 1);
+        let sizes = output.sizes();
+        assert_eq!(
+            (sizes.waiting, sizes.full),
+            (4, 1),
+            "the end of the output is not told from full chunks"
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::config::table::{self, KEY_EVENTS, Setting, TRACKED_KEYS};
 use crate::config::value;
 use crate::config::value::Kind;
 use crate::gauge::Gauge;
+use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
 use crate::options::Eviction;
 use sha2::{Digest, Sha256};
@@ -67,9 +68,15 @@ fn hard_limit(setting: usize) -> u64 {
 }
 
 impl RuntimeConfig {
+    #[cfg(any(test, feature = "grpc"))]
     pub(crate) fn new(config: &ServerConfig) -> Self {
+        Self::with_latency(config, Arc::default())
+    }
+
+    /// As `new`, with the monitor of the database that the server serves.
+    pub(crate) fn with_latency(config: &ServerConfig, latency: Arc<LatencyMonitor>) -> Self {
         let password = config.password.clone().filter(|password| !password.is_empty());
-        let diagnostics = Arc::new(Diagnostics::default());
+        let diagnostics = Arc::new(Diagnostics::with_latency(latency));
         for (name, value) in &config.settings {
             diagnostics.apply(name, value);
         }
@@ -204,7 +211,7 @@ impl RuntimeConfig {
             if setting.kind == Kind::OutputLimits
                 && let Some(present) = shown.and_then(|(_, present)| str::from_utf8(present).ok())
                 && let Ok(given) = str::from_utf8(given)
-                && let Some(all) = value::output_limits_over(present, &given.to_ascii_lowercase())
+                && let Ok(all) = value::output_limits_over(present, &given.to_ascii_lowercase())
             {
                 value = all.into_bytes();
             }
@@ -248,7 +255,7 @@ impl RuntimeConfig {
             "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
             "lfu-log-factor" => db.set_lfu_log_factor(number() as u32),
             "lfu-decay-time" => db.set_lfu_decay_time(number() as u32),
-            "busy-reply-threshold" => db.set_script_time_limit(number()),
+            "script-time-limit" => db.set_script_time_limit(number()),
             "maxclients" => self.max_clients.set(number()),
             "timeout" => self.timeout.set(number() * 1000),
             "cluster-lease" => {
@@ -295,11 +302,17 @@ fn parse_change(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>),
         str::from_utf8(value).map_err(|_| SettingError::Invalid(setting.kind.to_string()))?;
     let read = setting.kind.parse(text).map_err(|expected| {
         SettingError::Invalid(match setting.kind {
+            Kind::OutputLimits => output_limits_error(text).unwrap_or(expected),
             Kind::KeyEvents => "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned(),
             _ => expected,
         })
     })?;
     Ok((setting, read.into_bytes()))
+}
+
+/// Returns Redis's text for invalid limits of unsent output.
+fn output_limits_error(text: &str) -> Option<String> {
+    value::output_limits(&text.to_ascii_lowercase()).err().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -328,6 +341,30 @@ mod tests {
         assert_eq!(views.take_lease(), Some(700));
         assert!(runtime_config.set(&db, &[("cluster-lease", b"100")]).is_err());
         assert_eq!(views.take_lease(), None, "a lease below the least one is taken");
+    }
+
+    #[test]
+    fn invalid_limits_of_output_have_the_errors_of_redis() {
+        let db = Db::open(Options::in_memory()).unwrap();
+        let config = RuntimeConfig::new(&ServerConfig::default());
+        let name = "client-output-buffer-limit";
+        let before = config.buffer_limits();
+        for (value, why) in [
+            ("wrong number", "Wrong number of arguments in buffer limit configuration."),
+            ("master 1 1 1", "Invalid client class specified in buffer limit configuration."),
+            (
+                "pubsub 1mb 1mb 60s",
+                "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
+            ),
+        ] {
+            let set = config.set(&db, &[(name, value.as_bytes())]);
+            assert_eq!(set, Err((0, SettingError::Invalid(why.to_owned()))), "{value}");
+        }
+        assert_eq!(config.buffer_limits(), before);
+        config.set(&db, &[(name, b"Slave 1 1 1 pubsub 3kb 2KB 7")]).unwrap();
+        let OutputLimit { hard, soft, soft_time } = config.buffer_limits().subscriber;
+        assert_eq!((hard, soft, soft_time), (3072, 2048, Duration::from_secs(7)));
+        assert_eq!(config.buffer_limits().hard, before.hard, "a class that is not named changes");
     }
 
     /// Sets each to its default; a setting without an arm in `apply` panics.

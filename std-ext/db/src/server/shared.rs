@@ -5,7 +5,7 @@ use super::client_list::ClientList;
 #[cfg(feature = "metrics")]
 use super::counters::Latencies;
 use super::counters::{CounterTotals, Counters};
-use super::listen::Accepted;
+use super::listen::{Accepted, Listener};
 use super::loops::{IdleTime, Loops};
 use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
@@ -23,10 +23,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-#[cfg(feature = "metrics")]
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+/// How long a loop is in the same cycle beyond `busy-reply-threshold` before others serve its new connections.
+const OCCUPIED: Duration = Duration::from_millis(100);
 /// How long a worker may stand still after it was woken. A command on all keys may take seconds.
 #[cfg(feature = "metrics")]
 const STANDSTILL: Duration = Duration::from_secs(60);
@@ -112,6 +112,10 @@ pub(super) struct WorkerHandle {
     pub(super) buffers: Gauge,
     /// Cycles of its event loop.
     cycles: Gauge,
+    /// When the last cycle began, in nanoseconds.
+    pub(super) cycle_began: Gauge,
+    /// Copies of its listeners, from which other workers accept connections while this one stands still.
+    pub(super) spare_listeners: Mutex<Vec<Listener>>,
     /// The cycles when they were last found to have changed, and when that was. The worker was woken then.
     #[cfg(feature = "metrics")]
     checked: Mutex<Option<(u64, Instant)>>,
@@ -131,6 +135,8 @@ impl WorkerHandle {
             idle: IdleTime::default(),
             buffers: Gauge::default(),
             cycles: Gauge::default(),
+            cycle_began: Gauge::default(),
+            spare_listeners: Mutex::default(),
             #[cfg(feature = "metrics")]
             checked: Mutex::default(),
             inbox: Mutex::default(),
@@ -147,6 +153,29 @@ impl WorkerHandle {
     /// Takes what other workers have handed over to this one. They also wake this one.
     pub(super) fn take_handovers(&self) -> Vec<Handover> {
         std::mem::take(&mut lock(&self.inbox).handovers)
+    }
+
+    /// Takes the connections that other workers have handed over to this one, and leaves the rest.
+    pub(super) fn take_accepted(&self) -> Vec<Accepted> {
+        let mut inbox = lock(&self.inbox);
+        let mut taken = Vec::new();
+        for handover in std::mem::take(&mut inbox.handovers) {
+            match handover {
+                Handover::Accepted(accepted) => taken.push(accepted),
+                Handover::Client(_) => inbox.handovers.push(handover),
+            }
+        }
+        taken
+    }
+
+    /// Copies the worker's listeners. Without a copy, connections to it wait while it stands still.
+    pub(super) fn open_spare_listeners(&self, listeners: &[Listener]) {
+        let copies = listeners.iter().filter_map(|listener| listener.try_clone().ok());
+        *lock(&self.spare_listeners) = copies.collect();
+    }
+
+    pub(super) fn close_spare_listeners(&self) {
+        lock(&self.spare_listeners).clear();
     }
 
     /// Hands something over to this worker, which the caller wakes. Returns it if the worker has exited.
@@ -209,10 +238,11 @@ impl Shared {
         let started = Instant::now();
         let loops = Loops::new(workers.len());
         let hub = Hub::new(workers.len());
+        let latency = Arc::clone(&db.state().latency);
         let shared = Arc::new(Self {
             db,
             log,
-            runtime_config: Arc::new(RuntimeConfig::new(&config)),
+            runtime_config: Arc::new(RuntimeConfig::with_latency(&config, latency)),
             config,
             tls,
             started,
@@ -266,7 +296,6 @@ impl Shared {
         (self.workers.iter().map(worked).sum(), self.workers.len())
     }
 
-    /// Wakes the workers whose replies wait for the log.
     /// Publishes the events about keys on the channels of this server from now on.
     fn publish_key_events(&self) {
         let hub = Arc::downgrade(&self.hub);
@@ -283,6 +312,7 @@ impl Shared {
         }
     }
 
+    /// Wakes the workers whose replies wait for the log.
     fn wake_waiting(&self) {
         for worker in &self.workers {
             if std::mem::take(&mut *lock(&worker.waits_for_log)) {
@@ -310,6 +340,11 @@ impl Shared {
     fn wake_all(&self) {
         // Commands that wait for the end of a pause are answered first.
         self.runtime_config.diagnostics().unpause();
+        // A script that runs for too long would hold the shutdown up.
+        #[cfg(feature = "scripts")]
+        if self.runtime_config.diagnostics().is_busy() {
+            self.db.scripts().kill();
+        }
         // Relaxed: as in `phase`.
         self.stopping.store(true, Ordering::Relaxed);
         self.workers.iter().for_each(WorkerHandle::wake);
@@ -339,21 +374,37 @@ impl Shared {
         at.saturating_duration_since(self.started).as_nanos() as u64
     }
 
-    /// Returns the worker with the fewest clients that were served lately, of those whose loops are active.
+    /// Returns whether a loop has been in the same cycle for longer than `busy-reply-threshold`, at this time since the
+    /// start.
+    pub(super) fn is_occupied(&self, worker: usize, now: u64) -> bool {
+        let Some(after) = self.runtime_config.diagnostics().busy_after() else { return false };
+        let worker = &self.workers[worker];
+        // A script counts as busy a little later than its cycle begins. Until then, a command that needs the lock of
+        // one of its keys' shards would occupy the next loop, too.
+        let after = (after + OCCUPIED).as_nanos() as u64;
+        !worker.idle.is_waiting() && now.saturating_sub(worker.cycle_began.get()) >= after
+    }
+
+    /// Returns the worker with the fewest clients that were served lately, of those whose loops are active. One that
+    /// is occupied comes last.
     pub(super) fn least_active(&self) -> usize {
-        let active = &self.workers[..self.loops.active()];
-        let load = |worker: &WorkerHandle| (worker.active_clients.get(), worker.clients.get());
-        active
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, worker)| load(worker))
-            .map_or(0, |(least, _)| least)
+        let now = self.time(Instant::now());
+        let load = |number: &usize| {
+            let worker = &self.workers[*number];
+            let is_occupied = self.is_occupied(*number, now);
+            (is_occupied, worker.active_clients.get(), worker.clients.get())
+        };
+        (0..self.loops.active()).min_by_key(load).unwrap_or(0)
     }
 
     /// Chooses the worker for a connection that `own` has accepted: `own`, unless its loop is retired or another one is
     /// clearly less active.
     pub(super) fn worker_for_next(&self, own: usize) -> usize {
         let least = self.least_active();
+        if least != own && self.is_occupied(least, self.time(Instant::now())) {
+            // All active loops are occupied. This one has time, and is activated soon.
+            return own;
+        }
         let load = |worker: usize| self.workers[worker].active_clients.get();
         // Prefer the accepting worker: handing a connection over costs a wake-up.
         let is_fine = own < self.loops.active() && load(own) <= load(least) + 1;

@@ -9,6 +9,7 @@ use crate::lock::lock;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
 #[cfg(feature = "tls")]
 use std::sync::{Arc, Mutex};
 
@@ -74,6 +75,14 @@ impl Stream {
     #[expect(clippy::unnecessary_wraps, reason = "with TLS it can fail")]
     pub(super) fn new(socket: Socket, _: bool, _: &Tls) -> io::Result<Self> {
         Ok(Self::Bare(socket))
+    }
+
+    /// Returns the number of the socket.
+    pub(super) fn descriptor(&mut self) -> i32 {
+        match self.socket() {
+            Socket::Tcp(socket) => socket.as_raw_fd(),
+            Socket::Unix(socket) => socket.as_raw_fd(),
+        }
     }
 
     /// Registers the connection with a poll, for input.

@@ -25,6 +25,9 @@ mod mail;
 #[cfg(test)]
 mod move_tests;
 mod moves;
+mod relief;
+#[cfg(all(test, feature = "scripts"))]
+mod relief_tests;
 
 /// The waker's token. The listeners' tokens follow, then the clients'.
 pub(super) const WAKER: Token = Token(0);
@@ -32,6 +35,8 @@ pub(super) const WAKER: Token = Token(0);
 const ACCEPTS: usize = 128;
 const EVENTS: usize = 1024;
 const SWEEP: Duration = Duration::from_secs(1);
+/// How often a worker looks at the connections that wait for an occupied loop.
+const RELIEF: Duration = Duration::from_millis(20);
 const SWEEP_SOON: Duration = Duration::from_millis(20);
 
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -97,6 +102,9 @@ pub(super) struct Worker {
     /// When shutdown began.
     stopping_since: Option<Instant>,
     next_sweep: Instant,
+    /// When this worker looks next whether other loops are occupied, and the pause until then: shorter if some were.
+    next_relief: Instant,
+    relief_pause: Duration,
     lingering: bool,
     /// A warning that connections cannot be accepted was logged.
     warned: bool,
@@ -107,6 +115,16 @@ pub(super) struct Worker {
     /// Clients that have got messages.
     with_mail: Vec<usize>,
     context: WorkerContext,
+    _spares: SpareListeners,
+}
+
+/// The spare listeners of a worker, which are closed when it ends.
+struct SpareListeners(Arc<Shared>, usize);
+
+impl Drop for SpareListeners {
+    fn drop(&mut self) {
+        self.0.workers[self.1].close_spare_listeners();
+    }
 }
 
 impl Worker {
@@ -119,6 +137,9 @@ impl Worker {
         let mut listeners = listeners;
         for (i, listener) in listeners.iter_mut().enumerate() {
             listener.register(poll.registry(), Token(i + 1))?;
+        }
+        if shared.workers.len() > 1 {
+            shared.workers[number].open_spare_listeners(&listeners);
         }
         let counters = Arc::clone(&shared.workers[number].counters);
         let context = WorkerContext::new(shared, counters);
@@ -146,6 +167,9 @@ impl Worker {
             unproved: None,
             stopping_since: None,
             next_sweep: context.now,
+            next_relief: context.now,
+            relief_pause: SWEEP,
+            _spares: SpareListeners(Arc::clone(shared), number),
             lingering: false,
             warned: false,
             meter: Meter::default(),
@@ -169,7 +193,9 @@ impl Worker {
             own.idle.begin_wait(began);
             let polled = self.poll.poll(&mut events, self.poll_timeout());
             self.context.begin_cycle();
-            own.idle.end_wait(began, shared.time(self.context.now));
+            let now = shared.time(self.context.now);
+            own.idle.end_wait(began, now);
+            own.cycle_began.set(now);
             match polled {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 done => done?,
@@ -212,7 +238,9 @@ impl Worker {
             || self.stopping_since.is_some()
         {
             Some(SWEEP_SOON)
-        } else if !self.clients.is_empty() || self.is_last_active() {
+        } else if self.relief_pause == RELIEF {
+            Some(RELIEF)
+        } else if !self.clients.is_empty() || self.is_last_active() || self.looks_for_occupied() {
             Some(SWEEP)
         } else {
             None
@@ -222,6 +250,13 @@ impl Worker {
     /// Returns whether this loop has to check now and then whether it is needed.
     fn is_last_active(&self) -> bool {
         self.number > 0 && self.number + 1 == self.shared.loops.active()
+    }
+
+    /// Returns whether this loop has to check now and then whether others are occupied: the first one, and the next to
+    /// become active. The last active one does so as well.
+    fn looks_for_occupied(&self) -> bool {
+        self.shared.workers.len() > 1
+            && (self.number == 0 || self.number == self.shared.loops.active())
     }
 
     fn is_finished(&self) -> bool {
@@ -277,6 +312,7 @@ impl Worker {
     }
 
     fn run_cycle(&mut self) {
+        self.relieve_others();
         self.accept_connections();
         self.recheck_paused();
         // Before clients are served, so that the requests that they have sent by now are still read.
@@ -484,6 +520,10 @@ impl Worker {
             client.note(self.number, &self.shared.client_list);
         }
         self.queue(key);
+        // If a write follows in this cycle, the sizes are shown behind it.
+        if let Some(client) = self.clients.get_mut(key).filter(|client| !client.dirty) {
+            client.show_sizes();
+        }
     }
 
     fn remove(&mut self, key: usize) {
@@ -556,6 +596,8 @@ impl Worker {
     /// Closes the listeners; connected clients still get replies to the requests that they have sent.
     fn begin_shutdown(&mut self) {
         self.stopping_since = Some(self.context.now);
+        // First: the poll reports events of a listener until all of its copies are closed.
+        self.shared.workers[self.number].close_spare_listeners();
         self.listeners.clear();
         self.pending_accepts.now.clear();
         let keys: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
@@ -669,7 +711,7 @@ impl Worker {
     }
 
     fn add_client(&mut self, accepted: Accepted) {
-        let stream = match Stream::new(accepted.socket, accepted.tls, &self.shared.tls) {
+        let mut stream = match Stream::new(accepted.socket, accepted.tls, &self.shared.tls) {
             Ok(stream) => stream,
             Err(why) => {
                 tracing::warn!("cannot serve {}: {why}", accepted.name);
@@ -680,6 +722,7 @@ impl Worker {
         let (id, local) = (self.shared.next_id(), accepted.to);
         let mut connection = Connection::new(id, accepted.name, local, must_authenticate);
         connection.set_tls(accepted.tls);
+        connection.set_descriptor(stream.descriptor());
         let key = self.clients.insert(Client::new(stream, connection, self.context.now));
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];

@@ -5,6 +5,7 @@
 //! changes or by the maintenance thread. A change is rejected only if no key may be evicted.
 
 use crate::event_flags::EventFlags;
+use crate::latency_monitor::event;
 use crate::log::change;
 use crate::options::Eviction;
 use crate::request::RequestError;
@@ -65,8 +66,21 @@ pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> u
     if policy == Eviction::Never {
         return MakeRoom::NoVictim;
     }
+    let began = state.latency.begin();
+    let made = evict_until(state, (max, policy), time, added());
+    state.latency.end(event::EVICTION_CYCLE, began);
+    made
+}
+
+/// Evicts keys until memory is at most `max`, or until `time` is over and `added` bytes were freed.
+fn evict_until(
+    state: &State,
+    (max, policy): (usize, Eviction),
+    time: Duration,
+    added: usize,
+) -> MakeRoom {
     let (mut random, shards, began) = (Random::new(), state.shards.len(), Instant::now());
-    let (added, mut freed, mut since_check) = (added(), 0, 0);
+    let (mut freed, mut since_check) = (0, 0);
     loop {
         // Begins at a random shard and goes through all: so it also finds a few keys in one shard.
         let first = random.next() as usize % shards;
@@ -141,6 +155,7 @@ fn evict_some(
         if state.check_writable().is_err() {
             return None;
         }
+        let began = state.latency.begin();
         let time = core.advance_time(state.clock.now());
         let (mut evicted, mut log) = (Evicted::default(), Vec::new());
         state.begin_entry(number, &mut log);
@@ -167,6 +182,8 @@ fn evict_some(
             state.shrink(shard, &mut core);
             // Relaxed: a count.
             state.evicted.fetch_add(evicted.keys as u64, Ordering::Relaxed);
+            drop(core);
+            state.latency.end(event::EVICTION_DEL, began);
             return Some(evicted);
         }
     }

@@ -2,6 +2,7 @@
 //! compression, and trimming the heap.
 
 use crate::event_flags::EventFlags;
+use crate::latency_monitor::event;
 use crate::state::State;
 use crate::state::evict::{self, MakeRoom};
 use crate::state::record::Record;
@@ -14,9 +15,11 @@ const BUCKETS: usize = 256;
 pub(crate) fn run_cycle(state: &State) -> bool {
     let mut more = false;
     state.follow_clock();
+    let began = state.latency.begin();
     for number in 0..state.shards.len() {
         more |= active_expire_cycle(state, number);
     }
+    state.latency.end(event::EXPIRE_CYCLE, began);
     state.log_floor_if_due();
     state.heap_trimmer.trim_if_due(state.memory());
     more |= evict::make_room(state, evict::IN_BACKGROUND, || 0) == MakeRoom::TimedOut;

@@ -65,6 +65,7 @@ pub(crate) mod usage;
 pub(crate) mod watched_keys;
 
 use crate::clock::Clock;
+use crate::latency_monitor::LatencyMonitor;
 use crate::log::change;
 use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
@@ -105,6 +106,8 @@ pub(crate) struct State {
     pub(crate) key_events: KeyEvents,
     pub(crate) tracking: Arc<Tracking>,
     pub(crate) limit: Arc<MemoryLimit>,
+    /// The events of this database's threads that took long, and those of the server that serves it.
+    pub(crate) latency: Arc<LatencyMonitor>,
     pub(crate) heap_trimmer: HeapTrimmer,
     pub(crate) role: RoleCell,
     marks: Marks,
@@ -195,6 +198,7 @@ impl State {
             log,
             cold,
             publish_gate: PublishGate::default(),
+            latency: Arc::default(),
             watchers: Watchers::default(),
             key_events: KeyEvents::default(),
             tracking: Arc::default(),

@@ -3,19 +3,20 @@
 //! Each thread counts in a `CallMeter` of its own. It reads the clock once for each batch of a pipeline, and divides
 //! the batch's time among the commands: they are executed together, and have no time of their own.
 
+#[cfg(any(test, feature = "scripts"))]
+pub(super) mod busy;
 pub(super) mod call_meter;
 pub(super) mod counters;
-pub(super) mod latency;
 pub(super) mod monitoring;
 pub(super) mod pause;
 pub(super) mod slow_log;
 
 use crate::db::Stats;
 use crate::gauge::Gauge;
+use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
 use crate::pubsub::{Hub, Mailbox, Message, Subscriptions};
 use counters::{CommandCounters, CommandTotals, NUMBERS};
-use latency::LatencyMonitor;
 use pause::{Pause, PauseKind};
 use slow_log::SlowLog;
 use std::collections::BTreeMap;
@@ -42,13 +43,18 @@ pub(super) enum DebugAccess {
 #[derive(Debug)]
 pub struct Diagnostics {
     pub(super) slow_log: SlowLog,
-    pub(super) latency: LatencyMonitor,
+    /// The database's, whose own threads add events, too.
+    pub(super) latency: Arc<LatencyMonitor>,
     /// The time from which on commands are looked at for the two above, in nanoseconds.
     slow_after: Gauge,
     pause: Pause,
     /// The clients whose next command waits for the end of a pause.
     held: Gauge,
     monitors: Mutex<Vec<Monitor>>,
+    /// Scripts that run for longer than the time below.
+    busy: Gauge,
+    /// In milliseconds; 0 if scripts may run for any time.
+    busy_after: Gauge,
     /// Reasons to look at requests before they are executed.
     observers: Gauge,
     /// The counters of each thread.
@@ -109,10 +115,12 @@ impl Default for Diagnostics {
     fn default() -> Self {
         Self {
             slow_log: SlowLog::default(),
-            latency: LatencyMonitor::default(),
+            latency: Arc::default(),
             slow_after: Gauge::new(slow_log::DEFAULT_THRESHOLD),
             pause: Pause::default(),
             held: Gauge::default(),
+            busy: Gauge::default(),
+            busy_after: Gauge::new(5000),
             monitors: Mutex::default(),
             observers: Gauge::default(),
             threads: Mutex::default(),
@@ -126,6 +134,11 @@ impl Default for Diagnostics {
 }
 
 impl Diagnostics {
+    /// Makes the diagnostics of a server, with the monitor of its database.
+    pub(crate) fn with_latency(latency: Arc<LatencyMonitor>) -> Self {
+        Self { latency, ..Self::default() }
+    }
+
     /// Returns the counters for another thread.
     fn register(&self) -> Arc<CommandCounters> {
         let counters = Arc::new(CommandCounters::default());
@@ -139,6 +152,7 @@ impl Diagnostics {
         match name {
             "slowlog-log-slower-than" => self.slow_log.set_threshold(number()),
             "latency-monitor-threshold" => self.latency.set_threshold(number().cast_unsigned()),
+            "busy-reply-threshold" => self.busy_after.set(number().cast_unsigned()),
             "slowlog-max-len" => self.slow_log.set_max_len(number().cast_unsigned()),
             "enable-debug-command" => self.debug_access.set(match value {
                 "yes" => DebugAccess::Yes,
@@ -215,6 +229,17 @@ impl Diagnostics {
     pub(crate) fn hold(self: &Arc<Self>) -> HeldClient {
         self.held.add(1);
         HeldClient(Arc::clone(self))
+    }
+
+    /// Returns whether a script runs for longer than `busy-reply-threshold`, so that other commands are refused.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.get() != 0
+    }
+
+    /// Returns the time from which on a command occupies its loop for too long, if there is one.
+    pub(crate) fn busy_after(&self) -> Option<Duration> {
+        let milliseconds = self.busy_after.get();
+        (milliseconds != 0).then(|| Duration::from_millis(milliseconds))
     }
 
     /// Returns the number of clients whose next command waits.

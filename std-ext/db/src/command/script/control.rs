@@ -1,5 +1,7 @@
 //! The state of one run: its limits, and errors on their way through Lua.
 
+use crate::command::diagnostics::Diagnostics;
+use crate::command::diagnostics::busy::BusyScript;
 use crate::command::script::cjson_settings::Settings;
 use crate::resp::Protocol;
 use crate::scripts::{Scripts, Switch};
@@ -22,6 +24,12 @@ pub(super) enum Stop {
 pub(super) struct Control {
     switch: Arc<Switch>,
     limit: Cell<Option<(Instant, Duration)>>,
+    /// The diagnostics of the server that runs the script.
+    diagnostics: RefCell<Option<Arc<Diagnostics>>>,
+    /// When the script will have run for so long that other commands are refused; nothing from then on.
+    busy_at: Cell<Option<Instant>>,
+    /// Other commands are refused.
+    busy: RefCell<Option<BusyScript>>,
     /// Set once, and never caught by the script.
     stop: Cell<Option<Stop>>,
     /// The value of the last error that is no string.
@@ -43,6 +51,9 @@ impl Control {
         Self {
             switch: scripts.add_switch(),
             limit: Cell::default(),
+            diagnostics: RefCell::default(),
+            busy_at: Cell::default(),
+            busy: RefCell::default(),
             stop: Cell::default(),
             value: RefCell::default(),
             place: RefCell::default(),
@@ -53,9 +64,20 @@ impl Control {
         }
     }
 
+    /// Notes whose diagnostics say how long scripts may run before other commands are refused.
+    pub(super) fn set_diagnostics(&self, diagnostics: &Arc<Diagnostics>) {
+        let mut own = self.diagnostics.borrow_mut();
+        if own.as_ref().is_none_or(|own| !Arc::ptr_eq(own, diagnostics)) {
+            *own = Some(Arc::clone(diagnostics));
+        }
+    }
+
     /// Begins a run.
     pub(super) fn begin(&self, limit: Option<Duration>) {
-        self.limit.set(limit.map(|limit| (Instant::now() + limit, limit)));
+        let now = Instant::now();
+        self.limit.set(limit.map(|limit| (now + limit, limit)));
+        let busy_after = self.diagnostics.borrow().as_ref().and_then(|own| own.busy_after());
+        self.busy_at.set(busy_after.map(|after| now + after));
         self.stop.set(None);
         *self.value.borrow_mut() = None;
         *self.place.borrow_mut() = None;
@@ -68,6 +90,7 @@ impl Control {
     /// Ends a run. Returns whether it was stopped.
     pub(super) fn end(&self) -> Option<Stop> {
         self.switch.set_running(false);
+        *self.busy.borrow_mut() = None;
         *self.value.borrow_mut() = None;
         self.stop.get()
     }
@@ -77,13 +100,24 @@ impl Control {
         if self.stop.get().is_none() {
             if self.switch.is_killed() {
                 self.stop.set(Some(Stop::Killed));
-            } else if let Some((end, limit)) = self.limit.get()
-                && Instant::now() >= end
-            {
-                self.stop.set(Some(Stop::TimedOut(limit)));
+            } else if self.limit.get().is_some() || self.busy_at.get().is_some() {
+                self.check_time(Instant::now());
             }
         }
         self.check_stopped()
+    }
+
+    /// Stops the script, or refuses other commands, if its time for that has come.
+    fn check_time(&self, now: Instant) {
+        if let Some((end, limit)) = self.limit.get()
+            && now >= end
+        {
+            self.stop.set(Some(Stop::TimedOut(limit)));
+        }
+        if self.busy_at.get().is_some_and(|busy_at| now >= busy_at) {
+            self.busy_at.set(None);
+            *self.busy.borrow_mut() = self.diagnostics.borrow().as_ref().map(BusyScript::begin);
+        }
     }
 
     /// As [`check`](Self::check), without a look at the clock.

@@ -92,6 +92,7 @@ impl<'a> Execution<'_, 'a> {
             self.check_flags(call, script, keys)?;
         }
         let (protocol, max_out, start) = (self.connection.protocol, self.max_out, self.out.len());
+        interpreter.set_diagnostics(&self.meter.diagnostics);
         let mut out = std::mem::take(self.out);
         let command = self.connection.command;
         let mut host = LockedHost::new(self, keys, call, flags);

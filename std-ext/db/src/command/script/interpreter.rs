@@ -3,6 +3,7 @@
 //! All scripts of a thread have one interpreter, and none sees what another has left. A script that was stopped, or has
 //! taken much memory, takes its interpreter with it.
 
+use crate::command::diagnostics::Diagnostics;
 use crate::command::script::compile::compile;
 use crate::command::script::control::{Control, Stop, plain_text};
 use crate::command::script::convert;
@@ -133,6 +134,11 @@ impl Interpreter {
         }
         self.compiled.insert(id, script.clone());
         Ok(script)
+    }
+
+    /// Notes whose diagnostics say how long scripts may run before other commands are refused.
+    pub(super) fn set_diagnostics(&self, diagnostics: &Arc<Diagnostics>) {
+        self.control.set_diagnostics(diagnostics);
     }
 
     /// Runs a script and writes its reply.

@@ -7,8 +7,8 @@
 //! lands within a reply, nor lets one leave that must wait for the log.
 
 use super::{Client, State};
-use crate::config::OutputLimit;
 use crate::pubsub::{Hub, Left, Mailbox};
+use crate::server::output::Exceeded;
 use crate::server::worker_context::WorkerContext;
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl Client {
         context.messages = messages;
         self.has_more_mail = left == Left::Some;
         if left == Left::Overflow && self.state != State::Dead {
-            self.drop_slow(context);
+            self.drop_slow(Exceeded::Hard, context);
         }
     }
 
@@ -105,29 +105,5 @@ impl Client {
             }
         }
         self.renamed = true;
-    }
-
-    /// Returns the bytes that wait for the client, and the limits of its class.
-    pub(super) fn unsent(&self, context: &WorkerContext) -> (usize, OutputLimit) {
-        let limits = &context.limits;
-        let waiting = self.output.waiting();
-        match self.connection.subscriptions().filter(|subscriptions| !subscriptions.is_empty()) {
-            None => {
-                let (hard, soft, soft_time) = (limits.hard, limits.soft, limits.soft_time);
-                (waiting, OutputLimit { hard, soft, soft_time })
-            }
-            Some(subscriptions) => (waiting + subscriptions.mailbox().waiting(), limits.subscriber),
-        }
-    }
-
-    /// Says and counts that a subscriber is closed because it did not read its messages.
-    pub(super) fn drop_slow_subscriber(&self, context: &WorkerContext) {
-        let info = self.connection.info();
-        tracing::warn!(
-            "closing the subscriber {} (id {}): its messages have reached client-output-buffer-limit",
-            info.address,
-            info.id
-        );
-        context.counters.slow_subscribers.add(1);
     }
 }

@@ -82,6 +82,10 @@ impl Worker {
             // The loops have changed since the last window.
             _ => return,
         };
+        // A client that moves to an occupied loop would wait there.
+        if self.shared.is_occupied(to, self.shared.time(self.context.now)) {
+            return;
+        }
         let mut moved = 0;
         for &key in served {
             if let Moving::Some { left, .. } = &mut self.moving {

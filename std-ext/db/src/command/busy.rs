@@ -1,0 +1,136 @@
+//! Commands while a script runs for longer than `busy-reply-threshold`: nearly all are refused, as in Redis.
+//!
+//! The script holds the locks of its keys' shards, so a command that needs one of them would occupy its loop as well,
+//! and nobody could reach SCRIPT KILL.
+
+use crate::command::arguments::is;
+use crate::command::diagnostics::counters::number;
+use crate::command::execute::Execution;
+use crate::command::subcommands::{self, SUBCOMMANDS};
+use crate::command::table::{CommandSpec, Id};
+
+const BUSY: &str =
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+
+/// Returns whether a command, or one of its subcommands, is executed while a script runs for too long. `None` if its
+/// subcommand is wrong.
+fn is_allowed(spec: &CommandSpec, arguments: &[&[u8]]) -> Option<bool> {
+    let ends_at_once = |word: &&[u8]| is(word, "nosave") || is(word, "abort");
+    let has_parts = SUBCOMMANDS.iter().any(|part| part.id == spec.id);
+    let called = if has_parts && arguments.len() > 1 {
+        subcommands::find(arguments[0], arguments[1]).filter(|part| part.takes(arguments.len()))?
+    } else {
+        spec
+    };
+    Some(match spec.id {
+        // They are about functions, and a script of EVAL runs.
+        Id::Function => false,
+        Id::Shutdown => arguments[1..].iter().any(ends_at_once),
+        _ => called.has_flag("allow_busy"),
+    })
+}
+
+impl Execution<'_, '_> {
+    /// Refuses a command because a script runs for too long. Returns whether it did: wrong commands have their own
+    /// errors, and some commands are executed.
+    #[cold]
+    pub(super) fn refuse_while_busy(
+        &mut self,
+        spec: Option<&'static CommandSpec>,
+        arguments: &[&[u8]],
+    ) -> bool {
+        let Some(spec) = spec.filter(|spec| spec.takes(arguments.len())) else { return false };
+        let unknown = !self.connection.authenticated && !spec.allowed_unauthenticated();
+        if unknown || is_allowed(spec, arguments).unwrap_or(true) {
+            return false;
+        }
+        self.meter.reject(number(spec.id, arguments));
+        if spec.id == Id::Exec {
+            self.end_transaction();
+            self.error(format!("EXECABORT Transaction discarded because of: {BUSY}"));
+            return true;
+        }
+        if let Some(queue) = &mut self.connection.queue {
+            queue.abort();
+        }
+        self.error(BUSY);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::diagnostics::busy::BusyScript;
+    use crate::command::tests::{Client, Server};
+
+    /// The replies are those of redis-server 7.0.15 while a script runs.
+    #[test]
+    fn commands_are_refused_as_redis_does() {
+        let mut client = Client::new();
+        let busy = format!("-{BUSY}");
+        let aborted = format!("-EXECABORT Transaction discarded because of: {BUSY}");
+        let script = BusyScript::begin(&client.server.diagnostics);
+        for (request, reply) in [
+            ("ping", &*busy),
+            ("set k v", &busy),
+            ("get k", &busy),
+            ("multi", "+OK"),
+            ("set k v", &busy),
+            ("exec", &aborted),
+            ("multi", "+OK"),
+            ("exec", &aborted),
+            ("exec", &aborted),
+            ("multi", "+OK"),
+            ("discard", "+OK"),
+            ("watch a", "+OK"),
+            ("unwatch", "+OK"),
+            ("script exists a", &busy),
+            ("script flush", &busy),
+            ("function stats", &busy),
+            ("function kill", &busy),
+            ("eval 'return 1' 0", &busy),
+            ("info", &busy),
+            ("shutdown", &busy),
+            ("shutdown save", &busy),
+            ("client list", &busy),
+            ("ping a b c", &busy),
+            ("subscribe x", &busy),
+            ("config get port", &busy),
+            ("foo", "-ERR unknown command 'foo', with args beginning with:"),
+            ("get", "-ERR wrong number of arguments for 'get' command"),
+            ("client foo", "-ERR unknown subcommand 'foo'. Try CLIENT HELP."),
+            ("reset", "+RESET"),
+        ] {
+            assert_eq!(client.command(request), reply, "another reply to {request}");
+        }
+        #[cfg(feature = "scripts")]
+        for (request, reply) in [
+            ("script kill", "-NOTBUSY No scripts in execution right now."),
+            ("script kill x", "-ERR wrong number of arguments for 'script|kill' command"),
+        ] {
+            assert_eq!(client.command(request), reply);
+        }
+        drop(script);
+        assert_eq!(client.command("set k v"), "+OK", "a command is refused after the script");
+        let mut server = Server::default();
+        server.password = Some(b"secret");
+        let mut client = Client::of(server);
+        let _script = BusyScript::begin(&client.server.diagnostics);
+        assert_eq!(client.command("get k"), "-NOAUTH Authentication required.");
+        assert_eq!(client.command("auth secret"), "+OK");
+        assert_eq!(client.command("get k"), busy);
+    }
+
+    /// All requests of a pipeline after the script's time is over are refused one by one.
+    #[test]
+    fn each_command_of_a_pipeline_is_looked_at() {
+        let mut client = Client::new();
+        let script = BusyScript::begin(&client.server.diagnostics);
+        let replies = client.send(b"MULTI\r\nGET k\r\nDISCARD\r\nGET k\r\nUNWATCH\r\n");
+        let wanted = format!("+OK\r\n-{BUSY}\r\n+OK\r\n-{BUSY}\r\n+OK\r\n");
+        assert_eq!(String::from_utf8_lossy(&replies), wanted);
+        drop(script);
+        assert_eq!(client.send(b"GET k\r\n"), b"$-1\r\n");
+    }
+}

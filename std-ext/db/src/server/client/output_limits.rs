@@ -1,0 +1,92 @@
+//! The limits of the output that waits for a client (`client-output-buffer-limit`): beyond them, the client is closed.
+
+use super::{Client, State};
+use crate::config::OutputLimit;
+use crate::server::output::{Exceeded, Output};
+use crate::server::worker_context::WorkerContext;
+
+impl Client {
+    /// Closes the client if its output exceeds the limits.
+    pub(in crate::server) fn check_output(&mut self, context: &WorkerContext) {
+        let (waiting, limits) = self.unsent(context);
+        // Replies that wait for the log are no delay of the client.
+        if limits.soft == 0 || waiting <= limits.soft || self.output.is_held() {
+            self.over_soft_limit_since = None;
+        } else {
+            self.over_soft_limit_since.get_or_insert(context.now);
+        }
+        let is_over = |since| context.now.saturating_duration_since(since) >= limits.soft_time;
+        if self.state == State::Dead {
+            return;
+        }
+        if waiting > limits.hard {
+            self.drop_slow(Exceeded::Hard, context);
+        } else if self.over_soft_limit_since.is_some_and(is_over) {
+            self.drop_slow(Exceeded::Soft, context);
+        }
+    }
+
+    /// Returns the bytes that wait for the client, and the limits of its class.
+    fn unsent(&self, context: &WorkerContext) -> (usize, OutputLimit) {
+        let waiting = self.output.waiting();
+        let subscriptions = self.connection.subscriptions();
+        match subscriptions.filter(|subscriptions| !subscriptions.is_empty()) {
+            None => (waiting, limits_of(false, context)),
+            Some(all) => (waiting + all.mailbox().waiting(), limits_of(true, context)),
+        }
+    }
+
+    /// Closes a client whose output exceeds a limit, without sending the output.
+    #[cold]
+    pub(super) fn drop_slow(&mut self, exceeded: Exceeded, context: &WorkerContext) {
+        let subscribes = self.connection.is_subscriber();
+        let info = self.connection.info();
+        tracing::warn!(
+            "closing the client {} (id {}): {}",
+            info.address,
+            info.id,
+            reason(exceeded, subscribes, limits_of(subscribes, context))
+        );
+        let counters = &context.counters;
+        if subscribes { &counters.slow_subscribers } else { &counters.slow }.add(1);
+        self.state = State::Dead;
+        self.output = Output::default();
+    }
+}
+
+/// Returns the limits of clients that subscribe to something, or of the others.
+fn limits_of(subscribes: bool, context: &WorkerContext) -> OutputLimit {
+    let limits = &context.limits;
+    let (hard, soft, soft_time) = (limits.hard, limits.soft, limits.soft_time);
+    if subscribes { limits.subscriber } else { OutputLimit { hard, soft, soft_time } }
+}
+
+/// Says which limit of which class a client has exceeded.
+fn reason(exceeded: Exceeded, subscribes: bool, limits: OutputLimit) -> String {
+    let class = if subscribes { "pubsub" } else { "normal" };
+    let which = match exceeded {
+        Exceeded::Hard => format!("has exceeded the hard limit of {} bytes", limits.hard),
+        Exceeded::Soft => format!(
+            "has been over the soft limit of {} bytes for {} seconds",
+            limits.soft,
+            limits.soft_time.as_secs()
+        ),
+    };
+    format!("the output that it does not read {which} (client-output-buffer-limit, class {class})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_log_says_which_limit_a_client_has_exceeded() {
+        let limits = OutputLimit { hard: 70, soft: 60, soft_time: Duration::from_secs(5) };
+        let hard = reason(Exceeded::Hard, true, limits);
+        assert!(hard.contains("hard limit of 70 bytes") && hard.contains("class pubsub"), "{hard}");
+        let soft = reason(Exceeded::Soft, false, limits);
+        assert!(soft.contains("soft limit of 60 bytes for 5 seconds"), "{soft}");
+        assert!(soft.contains("class normal"), "{soft}");
+    }
+}

@@ -1,0 +1,124 @@
+//! Tests of loops that a script occupies.
+
+use crate::server::shared::Shared;
+use crate::server::tests::AtOnce;
+use crate::server::{Address, Server, ServerConfig};
+use crate::{Db, Options};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const BUSY: &str =
+    "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+/// How long a test waits, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A client that reads replies of one line.
+struct Lines(BufReader<TcpStream>);
+
+impl Lines {
+    fn new(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    fn send(&mut self, request: &str) {
+        write!(self.0.get_mut(), "{request}\r\n").unwrap();
+    }
+
+    fn read(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("no reply comes");
+        line.trim_end().to_owned()
+    }
+
+    fn ask(&mut self, request: &str) -> String {
+        self.send(request);
+        self.read()
+    }
+}
+
+/// Runs a server of two loops, of which one is active, until the test is done.
+fn serve(test: impl FnOnce(&Shared, &dyn Fn() -> Lines)) {
+    let config = ServerConfig { threads: 2, ..ServerConfig::default() };
+    let server = Server::bind(Db::open(Options::in_memory()).unwrap(), config).unwrap();
+    let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
+    let stopper = server.stop_handle();
+    thread::scope(|scope| {
+        let running = scope.spawn(|| server.run());
+        let ends = AtOnce(&stopper);
+        test(&stopper.0, &|| Lines::new(TcpStream::connect(address).unwrap()));
+        drop(ends);
+        running.join().unwrap().unwrap();
+    });
+}
+
+fn wait_until(otherwise: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{otherwise}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Starts a script without an end, and returns its client when the script has begun.
+fn occupy(shared: &Shared, connect: &dyn Fn() -> Lines) -> Lines {
+    let mut client = connect();
+    assert_eq!(client.ask("CONFIG SET script-time-limit 0 busy-reply-threshold 300"), "+OK");
+    assert_eq!(shared.loops.active(), 1, "a loop is activated that is not needed");
+    client.send("EVAL 'redis.call(\"set\", KEYS[1], 1) while true do end' 1 key");
+    wait_until("the script does not begin", || shared.db.scripts().is_running());
+    client
+}
+
+#[test]
+fn a_script_on_the_only_active_loop_can_be_killed() {
+    serve(|shared, connect| {
+        let mut runs = occupy(shared, connect);
+        // The system gives some of these connections to the listener of the loop that is occupied.
+        let mut others: Vec<Lines> = (0..16).map(|_| connect()).collect();
+        for other in &mut others {
+            wait_until("other commands are not refused", || other.ask("PING") == BUSY);
+            assert_eq!(other.ask("SET key 2"), BUSY, "a command waits for the lock of a script");
+        }
+        assert_eq!(others[0].ask("SCRIPT KILL"), "+OK");
+        let ended = runs.read();
+        assert!(ended.starts_with("-ERR Script killed by user with SCRIPT KILL"), "{ended}");
+        for other in &mut others {
+            assert_eq!(other.ask("SET key 2"), "+OK", "commands are refused after the script");
+        }
+        assert_eq!(runs.ask("PING"), "+PONG");
+    });
+}
+
+#[test]
+fn connections_that_came_when_a_script_was_over_its_time_are_served() {
+    serve(|shared, connect| {
+        let mut runs = occupy(shared, connect);
+        let time = || shared.time(Instant::now());
+        wait_until("the loop does not count as occupied", || shared.is_occupied(0, time()));
+        let mut others: Vec<Lines> = (0..16).map(|_| connect()).collect();
+        for other in &mut others {
+            wait_until("other commands are not refused", || other.ask("PING") == BUSY);
+        }
+        assert_eq!(shared.loops.active(), 2, "no other loop becomes active");
+        let [clients, own] = [1, 0].map(|worker| shared.workers[worker].clients.get());
+        assert_eq!((clients, own), (16, 1), "the clients of a loop are not counted where they are");
+        assert_eq!(others[0].ask("SCRIPT KILL"), "+OK");
+        assert!(runs.read().starts_with("-ERR Script killed"));
+    });
+}
+
+#[test]
+fn a_shutdown_ends_a_script_that_runs_for_too_long() {
+    serve(|shared, connect| {
+        let mut runs = occupy(shared, connect);
+        let mut other = connect();
+        wait_until("other commands are not refused", || other.ask("PING") == BUSY);
+        assert_eq!(other.ask("SHUTDOWN"), BUSY);
+        other.send("SHUTDOWN NOSAVE");
+        let ended = runs.read();
+        assert!(ended.starts_with("-ERR Script killed"), "{ended}");
+    });
+}
