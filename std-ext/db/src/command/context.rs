@@ -1,6 +1,7 @@
 //! The context of commands: the database and the server.
 
 use crate::cluster::view::ViewReader;
+use crate::command::acl::users::Users;
 use crate::command::batch::Scratch;
 use crate::command::client_tracking::TrackingInfo;
 use crate::command::connection::Connection;
@@ -57,17 +58,8 @@ pub trait ServerApi {
     /// executed.
     fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64;
 
-    /// Returns whether this is the user's password. Without a configured password, returns true. The time must not
-    /// depend on the passwords' contents, as with [`same_secret`].
-    fn password_is(&self, user: &[u8], password: &[u8]) -> bool;
-
-    /// Returns whether there is a password.
-    fn has_password(&self) -> bool;
-
-    /// Returns the SHA-256 of the password in hexadecimal digits, if there is one.
-    fn password_digest(&self) -> Option<String> {
-        None
-    }
+    /// Returns the users.
+    fn users(&self) -> &Users;
 
     /// Returns the channels and their subscribers.
     fn hub(&self) -> &Arc<Hub>;
@@ -149,6 +141,8 @@ pub struct ClientInfo<'a> {
     pub protocol: u8,
     /// The name of the last command.
     pub command: &'a str,
+    /// The name of the user.
+    pub user: &'a [u8],
     /// The name of the client library.
     pub library: &'a [u8],
     /// The version of the client library.
@@ -179,6 +173,7 @@ impl Connection {
             database: self.database,
             protocol: self.version(),
             command: self.command,
+            user: self.user_name(),
             library: self.library.as_ref().map_or(&[], |library| &library.0),
             library_version: self.library.as_ref().map_or(&[], |library| &library.1),
             subscriptions: self.subscriptions.as_ref().map_or([0; 3], |all| all.counts()),

@@ -9,6 +9,7 @@ mod arguments;
 mod batch;
 mod bits;
 mod client;
+mod client_line;
 mod client_pause;
 mod client_tracking;
 mod cluster;
@@ -27,8 +28,10 @@ mod execute;
 mod expiration;
 mod first_key;
 mod functions;
+mod hexadecimal;
 mod info;
 mod info_lines;
+mod key_places;
 mod keyspace;
 mod latency;
 mod lcs;
@@ -71,7 +74,10 @@ mod redis;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use acl::hexadecimal;
+#[cfg(feature = "grpc")]
+pub(crate) use acl::user::DEFAULT as DEFAULT_USER;
+pub use acl::user::User;
+pub use acl::users::Users;
 pub use batch::Scratch;
 pub use client_tracking::TrackingInfo;
 #[cfg(feature = "metrics")]
@@ -82,6 +88,7 @@ pub use diagnostics::Diagnostics;
 pub(crate) use diagnostics::HeldClient;
 pub use execute::{NextStep, Outcome, process_input};
 pub(crate) use first_key::first_key;
+pub(crate) use hexadecimal::hexadecimal;
 #[cfg(feature = "cli")]
 pub(crate) use replay::{Replay, replay};
 pub(crate) use routing::LOADING;

@@ -7,8 +7,9 @@ use super::tests::Client;
 use crate::resp::{inline, read, write};
 
 /// Requests and Redis's replies. The first lines of the first file describe the format.
-const ANSWERS: [&str; 4] = [
+const ANSWERS: [&str; 5] = [
     include_str!("../../tests/redis-7.txt"),
+    include_str!("../../tests/redis-7-acl.txt"),
     include_str!("../../tests/redis-7-bits.txt"),
     include_str!("../../tests/redis-7-hyperloglog.txt"),
     include_str!("../../tests/redis-7-lcs.txt"),

@@ -11,10 +11,10 @@ use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A server with few settings, and optionally a password.
+/// A server with few settings.
 #[derive(Default)]
 struct Server {
-    password: Option<&'static [u8]>,
+    pub(super) users: Users,
     timeout: RefCell<String>,
     diagnostics: Arc<Diagnostics>,
     hub: OnceCell<Arc<Hub>>,
@@ -53,7 +53,8 @@ impl ServerApi for Server {
     fn reset_counters(&self) {}
 
     fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>)) {
-        let other = Connection::new(but + 1, "10.0.0.2:2".into(), "10.0.0.9:6379".into(), false);
+        let (address, local) = ("10.0.0.2:2".into(), "10.0.0.9:6379".into());
+        let other = Connection::new(but + 1, address, local, &Users::default());
         each(&other.info());
     }
 
@@ -63,13 +64,8 @@ impl ServerApi for Server {
         killed
     }
 
-    fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
-        let wanted = self.password.unwrap_or(password);
-        same_secret(user, b"default") & same_secret(password, wanted)
-    }
-
-    fn has_password(&self) -> bool {
-        self.password.is_some()
+    fn users(&self) -> &Users {
+        &self.users
     }
 
     fn hub(&self) -> &Arc<Hub> {
@@ -99,7 +95,7 @@ impl Client {
     fn of(server: Server) -> Self {
         let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
         let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
-        let connection = Connection::new(7, address, local, server.has_password());
+        let connection = Connection::new(7, address, local, &server.users);
         let (session, scratch) = (db.session(), Scratch::new(Arc::clone(&server.diagnostics)));
         let (next, cluster) = (NextStep::Continue, None);
         let delay = Duration::ZERO;
@@ -290,7 +286,11 @@ fn hello_chooses_the_protocol() {
 
 #[test]
 fn commands_require_authentication() {
-    let server = || Server { password: Some(b"sesame"), ..Server::default() };
+    let server = || {
+        let server = Server::default();
+        server.users.set_default_password(b"sesame");
+        server
+    };
     let mut client = Client::of(server());
     let refused = "-NOAUTH Authentication required.";
     for line in
@@ -361,7 +361,11 @@ fn a_single_node_has_no_cluster() {
 
 #[test]
 fn unauthenticated_requests_are_limited() {
-    let server = || Server { password: Some(b"sesame"), ..Server::default() };
+    let server = || {
+        let server = Server::default();
+        server.users.set_default_password(b"sesame");
+        server
+    };
     let mut client = Client::of(server());
     assert_eq!(
         client.send(b"*11\r\n"),

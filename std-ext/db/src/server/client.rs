@@ -5,7 +5,7 @@ use super::client_list::ClientList;
 use super::output::{Allowed, Output};
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
-use crate::command::{self, Connection, HeldClient, NextStep};
+use crate::command::{self, Connection, HeldClient, NextStep, Users};
 use crate::limits::{OUTPUT_PAUSE, UNAUTHENTICATED_OUTPUT_PAUSE};
 use crate::log::{Evaluated, Lsn};
 use crate::pubsub::Subscriptions;
@@ -114,6 +114,8 @@ pub(super) struct Client {
     pub(super) renamed: bool,
     /// The address and length of the name in the client list; a new name has another address.
     noted: (usize, usize),
+    /// The address of the name of the user in the client list.
+    noted_user: usize,
     /// The subscriptions in the client list.
     noted_subscriptions: [usize; 3],
     /// The window of its worker's meter in which it was last served.
@@ -153,6 +155,7 @@ impl Client {
             used: false,
             renamed: false,
             noted: (0, 0),
+            noted_user: 0,
             noted_subscriptions: [0; 3],
             window: 0,
             last_active: now,
@@ -180,6 +183,7 @@ impl Client {
     pub(super) fn note(&mut self, worker: usize, client_list: &ClientList) {
         (self.used, self.renamed) = (false, false);
         self.noted = name_at(&self.connection);
+        self.noted_user = self.connection.user_name().as_ptr().addr();
         self.noted_subscriptions = subscriptions_of(&self.connection);
         client_list.note(worker, &self.connection.info(), self.last_active);
     }
@@ -287,6 +291,14 @@ impl Client {
         if self.state == State::Open && self.shutdown_cycles.is_none() {
             self.shutdown_cycles = Some(0);
             self.readable = true;
+        }
+    }
+
+    /// Takes the newest rights of the client's user. Closes the client if its user was removed, or may not use a channel
+    /// any more to which the client subscribes.
+    pub(super) fn refresh_user(&mut self, users: &Users) {
+        if self.state == State::Open && !self.connection.refresh_user(users) {
+            self.kill();
         }
     }
 
@@ -451,6 +463,7 @@ impl Client {
             self.lsn = self.lsn.max(outcome.lsn);
             self.used = true;
             self.renamed |= name_at(&self.connection) != self.noted
+                || self.connection.user_name().as_ptr().addr() != self.noted_user
                 || subscriptions_of(&self.connection) != self.noted_subscriptions;
             match outcome.next {
                 NextStep::Continue => {}

@@ -10,7 +10,7 @@ use super::loops::{IdleTime, Loops};
 use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
-use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError};
+use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError, Users};
 use crate::config::table::{KEY_EVENTS, TRACKED_KEYS};
 use crate::config::{ServerConfig, rewrite};
 use crate::gauge::Gauge;
@@ -242,6 +242,11 @@ impl Shared {
         // Not the server: a thread that holds the lock of a shard must not be the last one that uses the database.
         let wakers = shared.workers.iter().map(|worker| Arc::clone(&worker.waker));
         let wakers: Vec<Arc<Waker>> = wakers.collect();
+        let all = wakers.clone();
+        shared
+            .runtime_config
+            .users()
+            .on_change(Box::new(move || all.iter().for_each(|waker| wake(waker))));
         shared.hub.on_mail(Box::new(move |worker| wake(&wakers[worker])));
         shared.hub.set_limit(shared.runtime_config.buffer_limits().subscriber.hard);
         shared.publish_key_events();
@@ -473,16 +478,8 @@ impl ServerApi for Shared {
         self.client_list.kill(but, Instant::now(), wanted, |worker| self.workers[worker].wake())
     }
 
-    fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
-        self.runtime_config.password_is(user, password)
-    }
-
-    fn has_password(&self) -> bool {
-        self.runtime_config.has_password()
-    }
-
-    fn password_digest(&self) -> Option<String> {
-        self.runtime_config.password_digest()
+    fn users(&self) -> &Users {
+        self.runtime_config.users()
     }
 
     fn hub(&self) -> &Arc<Hub> {
