@@ -153,13 +153,6 @@ pub struct ClientInfo<'a> {
     pub tracking: TrackingInfo,
 }
 
-/// Compares two secrets in a time that depends only on their lengths.
-pub fn same_secret(one: &[u8], other: &[u8]) -> bool {
-    let differs = |n: usize| one[n] ^ other.get(n).copied().unwrap_or(!one[n]);
-    let differing = (0..one.len()).fold(0, |all, n| all | std::hint::black_box(differs(n)));
-    differing == 0 && one.len() == other.len()
-}
-
 impl Connection {
     /// Returns what CLIENT LIST shows of this connection.
     pub fn info(&self) -> ClientInfo<'_> {
@@ -179,18 +172,5 @@ impl Connection {
             subscriptions: self.subscriptions.as_ref().map_or([0; 3], |all| all.counts()),
             tracking: self.tracking.as_ref().map_or_else(Default::default, |own| own.info()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_the_same_or_not() {
-        for (one, other) in [("", "a"), ("a", ""), ("ab", "aB"), ("ab", "abc"), ("abc", "ab")] {
-            assert!(!same_secret(one.as_bytes(), other.as_bytes()), "{one} {other}");
-        }
-        assert!(same_secret(b"", b"") && same_secret(b"open sesame", b"open sesame"));
     }
 }

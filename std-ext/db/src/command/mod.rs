@@ -56,6 +56,7 @@ mod routing;
     reason = "the numbers of Lua are floating-point"
 )]
 mod script;
+mod secret;
 mod slowlog;
 mod sort;
 mod stored_answer;
@@ -72,6 +73,8 @@ mod observe_tests;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod test_client;
+#[cfg(test)]
 mod tests;
 
 #[cfg(feature = "grpc")]
@@ -83,7 +86,7 @@ pub use client_tracking::TrackingInfo;
 #[cfg(feature = "metrics")]
 pub(crate) use command_stats::command_times;
 pub use connection::Connection;
-pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
+pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError};
 pub use diagnostics::Diagnostics;
 pub(crate) use diagnostics::HeldClient;
 pub use execute::{NextStep, Outcome, process_input};
@@ -92,6 +95,7 @@ pub(crate) use hexadecimal::hexadecimal;
 #[cfg(feature = "cli")]
 pub(crate) use replay::{Replay, replay};
 pub(crate) use routing::LOADING;
+pub use secret::same_secret;
 
 /// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";

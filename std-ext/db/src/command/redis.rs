@@ -3,7 +3,7 @@
 use super::NextStep;
 use super::subcommands::{self, SUBCOMMANDS};
 use super::table::{self, COMMANDS};
-use super::tests::Client;
+use super::test_client::Client;
 use crate::resp::{inline, read, write};
 
 /// Requests and Redis's replies. The first lines of the first file describe the format.

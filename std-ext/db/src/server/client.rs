@@ -294,8 +294,8 @@ impl Client {
         }
     }
 
-    /// Takes the newest rights of the client's user. Closes the client if its user was removed, or may not use a channel
-    /// any more to which the client subscribes.
+    /// Takes the newest rights of the client's user. Closes the client if its user was removed, or may no longer use a
+    /// channel to which the client subscribes.
     pub(super) fn refresh_user(&mut self, users: &Users) {
         if self.state == State::Open && !self.connection.refresh_user(users) {
             self.kill();

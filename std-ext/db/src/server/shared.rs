@@ -11,8 +11,9 @@ use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
 use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError, Users};
+use crate::config::ServerConfig;
+use crate::config::rewrite::{self, UserLines};
 use crate::config::table::{KEY_EVENTS, TRACKED_KEYS};
-use crate::config::{ServerConfig, rewrite};
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Log;
@@ -416,6 +417,22 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Returns the lines of users for the file of settings, unless they are in a file of their own.
+    fn user_lines(&self, settings: &[(String, String)]) -> Result<Option<UserLines>, String> {
+        let users = self.runtime_config.users();
+        if users.file().is_some() {
+            return Ok(None);
+        }
+        let password = settings.iter().find(|(name, _)| name == "requirepass");
+        let password = password.map_or("", |(_, password)| password);
+        let are_implied = users.are_implied_by(password.as_bytes());
+        let lines = users.lines().into_iter().map(String::from_utf8).collect::<Result<_, _>>();
+        let lines = lines.map_err(|_| "rules of users that are not UTF-8 cannot be in a file")?;
+        Ok(Some(UserLines { lines, are_implied }))
+    }
+}
+
 impl ServerApi for Shared {
     fn stats(&self) -> ServerStats {
         let totals = self.totals_since_reset();
@@ -462,7 +479,9 @@ impl ServerApi for Shared {
         }
         let changed: Vec<_> =
             settings.iter().filter(|(name, _)| rewritten.contains(name)).cloned().collect();
-        rewrite::rewrite(Path::new(file), &changed).map_err(|why| Some(why.to_string()))
+        let users = self.user_lines(settings).map_err(Some)?;
+        rewrite::rewrite(Path::new(file), &changed, users.as_ref())
+            .map_err(|why| Some(why.to_string()))
     }
 
     fn reset_counters(&self) {

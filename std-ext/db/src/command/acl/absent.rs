@@ -1,7 +1,7 @@
 //! The commands of Redis 7.0.15 that this server does not have.
 //!
-//! Rules may name them, so a file of users that Redis has written can be read. They also count when the rights of a user
-//! are described by categories, so the description is the one that Redis gives.
+//! Rules may name them, so a file of users that Redis has written can be read. They also count when the rights of a
+//! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
 pub(super) const ABSENT: [(&str, &str); 158] = [

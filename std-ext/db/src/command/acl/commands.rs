@@ -91,7 +91,7 @@ impl Number {
     }
 }
 
-/// What the names of a command and its categories say.
+/// The properties that the names of a command and its categories tell.
 #[derive(Clone, Default)]
 struct Properties {
     /// One bit for each of [`CATEGORIES`].
@@ -99,7 +99,7 @@ struct Properties {
     subcommands: Vec<Number>,
 }
 
-/// The properties of all commands, by their numbers: a rule about a category asks for them many times.
+/// The properties of all commands, by their numbers: a rule about a category reads them many times.
 static PROPERTIES: LazyLock<Vec<Properties>> = LazyLock::new(|| {
     let mut all = vec![Properties::default(); ALL];
     for number in Number::all() {

@@ -122,8 +122,8 @@ impl CommandSet {
     }
 }
 
-/// Returns the category that describes most of what is left: with more commands that agree than ones that differ, the
-/// fewest that differ, and of equal ones the most that agree.
+/// Returns the category that describes most of the commands that are left: with more commands that agree than ones that
+/// differ, the fewest that differ, and of equal ones the most that agree.
 fn best_category(rest: &CommandSet, left: &[usize], adds: bool) -> Option<usize> {
     let mut best: Option<(usize, usize, usize)> = None;
     for &category in left {

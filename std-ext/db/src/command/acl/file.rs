@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What Redis adds to the errors of a file.
+/// The words that Redis adds to the errors of a file.
 const UNCHANGED: &[u8] =
     b"WARNING: ACL errors detected, no change to the previously active ACL rules was performed";
 
@@ -70,7 +70,6 @@ fn apply_all(
     for rule in &rules {
         let rule = rule.trim_ascii();
         match user.apply(rule, all_channels) {
-            Ok(()) => {}
             Err(why @ RuleError::UnknownName) => {
                 errors.extend(format!("{place}: Error in applying operation '").as_bytes());
                 errors.extend([rule, format!("': {why}. ").as_bytes()].concat());
@@ -79,12 +78,12 @@ fn apply_all(
                 errors.extend(format!("{place}: {why}. ").as_bytes());
                 told = true;
             }
-            Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
     }
 }
 
-/// Writes lines to a file in place of what it had. A crash leaves the old or the new contents.
+/// Writes lines to a file in place of its contents. A crash leaves the old or the new contents.
 pub(super) fn write(path: &Path, lines: &[Vec<u8>]) -> io::Result<()> {
     // A symbolic link stays one.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());

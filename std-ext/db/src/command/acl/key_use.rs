@@ -74,37 +74,52 @@ fn key_use(spec: &CommandSpec, arguments: &[&[u8]], place: usize) -> KeyUse {
         Id::Set if has_option(arguments, "get") || has_option(arguments, "ifeq") => {
             RW | ACCESS | UPDATE
         }
+        Id::BitField if !bitfield_reads_only(arguments) => RW | ACCESS | UPDATE,
         Id::Set | Id::SetEx | Id::PSetEx | Id::MSet | Id::Restore => OW | UPDATE,
         Id::SetNx | Id::MSetNx => OW | INSERT,
-        Id::BitField if !bitfield_reads_only(arguments) => RW | ACCESS | UPDATE,
-        Id::BitOp if place == 2 => OW | UPDATE,
-        Id::Copy if place == 2 => OW | UPDATE,
+        // Destinations.
+        Id::BitOp | Id::Copy | Id::Rename if place == 2 => OW | UPDATE,
         Id::Sort if place != 1 => OW | UPDATE,
-        Id::Rename if place == 2 => OW | UPDATE,
         Id::RenameNx if place == 2 => OW | INSERT,
+        Id::PfMerge if place == 1 => RW | ACCESS | INSERT,
         Id::Rename | Id::RenameNx | Id::GetDel | Id::DelIfEq => RW | ACCESS | DELETE,
         Id::Del | Id::Unlink => RM | DELETE,
-        Id::Incr | Id::Decr | Id::IncrBy | Id::DecrBy | Id::IncrByFloat => RW | ACCESS | UPDATE,
-        Id::GetEx | Id::GetSet | Id::Move | Id::SetBit => RW | ACCESS | UPDATE,
-        Id::Eval | Id::EvalSha => RW | ACCESS | UPDATE,
-        Id::Expire | Id::PExpire | Id::ExpireAt | Id::PExpireAt => RW | UPDATE,
-        Id::Persist | Id::SetRange => RW | UPDATE,
+        Id::Expire | Id::PExpire | Id::ExpireAt | Id::PExpireAt | Id::Persist | Id::SetRange => {
+            RW | UPDATE
+        }
         Id::PfCount => RW | ACCESS,
-        Id::PfMerge if place == 1 => RW | ACCESS | INSERT,
         // They tell that a key exists and how long its value is, not the value.
         Id::Exists | Id::Touch | Id::StrLen | Id::Type | Id::Watch | Id::Object | Id::Memory => RO,
-        Id::BitCount | Id::BitField | Id::BitFieldRo | Id::BitOp | Id::BitPos => RO | ACCESS,
-        Id::Copy | Id::Dump | Id::EvalRo | Id::EvalShaRo | Id::ExpireTime => RO | ACCESS,
-        Id::Get | Id::GetBit | Id::GetRange | Id::Lcs | Id::MGet => RO | ACCESS,
-        Id::PExpireTime | Id::PfMerge | Id::PTtl | Id::Sort | Id::SortRo => RO | ACCESS,
-        Id::Substr | Id::Ttl => RO | ACCESS,
-        // A command that is not named here needs all rights to its keys.
+        Id::BitCount
+        | Id::BitField
+        | Id::BitFieldRo
+        | Id::BitOp
+        | Id::BitPos
+        | Id::Copy
+        | Id::Dump
+        | Id::EvalRo
+        | Id::EvalShaRo
+        | Id::ExpireTime
+        | Id::Get
+        | Id::GetBit
+        | Id::GetRange
+        | Id::Lcs
+        | Id::MGet
+        | Id::PExpireTime
+        | Id::PfMerge
+        | Id::PTtl
+        | Id::Sort
+        | Id::SortRo
+        | Id::Substr
+        | Id::Ttl => RO | ACCESS,
+        // Also the commands that are not named here: they need all rights to their keys.
         _ => RW | ACCESS | UPDATE,
     };
     KeyUse(flags)
 }
 
-/// Returns whether an argument behind the value of SET is this option. As in Redis, it may also be the value of another.
+/// Returns whether an argument behind the value of SET is this option. As in Redis, it may also be the value of
+/// another.
 fn has_option(arguments: &[&[u8]], name: &str) -> bool {
     arguments.iter().skip(3).any(|option| is(option, name))
 }

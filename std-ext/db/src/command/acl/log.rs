@@ -9,7 +9,7 @@ const COMPARED: usize = 10;
 /// Bytes of a name that an entry keeps: a client must not fill the memory with long keys that it may not use.
 const MAX_BYTES: usize = 1024;
 
-/// What was refused.
+/// The kind of the refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     Command,

@@ -22,7 +22,7 @@ impl Connection {
     }
 
     fn update_rights(&mut self) {
-        // Who has not logged in is `default`, which may need no password by now.
+        // A client that has not logged in is `default`, which may need no password by now.
         self.authenticated = self.is_logged_in || self.user.is_open();
         self.is_unrestricted = self.authenticated && self.user.is_unrestricted();
     }
@@ -43,20 +43,16 @@ impl Connection {
     fn take_changed_user(&mut self, users: &Users) -> bool {
         // Before the user is read: a change between the two is seen by the next comparison.
         self.users_version = users.version();
-        match users.get(&self.user.name).filter(|user| user.serial == self.user.serial) {
-            Some(user) => {
-                let before = std::mem::replace(&mut self.user, user);
-                self.update_rights();
-                !self.user.has_fewer_channels_than(&before) || !self.has_forbidden_subscription()
-            }
-            None => {
-                // Nothing may be executed with the rights of a user that was removed.
-                self.user = Arc::new(User::new(self.user.name(), self.user.serial, false));
-                (self.is_logged_in, self.authenticated, self.is_unrestricted) =
-                    (false, false, false);
-                false
-            }
-        }
+        let known = users.get(&self.user.name).filter(|user| user.serial == self.user.serial);
+        let Some(user) = known else {
+            // Nothing may be executed with the rights of a user that was removed.
+            self.user = Arc::new(User::new(self.user.name(), self.user.serial, false));
+            (self.is_logged_in, self.authenticated, self.is_unrestricted) = (false, false, false);
+            return false;
+        };
+        let before = std::mem::replace(&mut self.user, user);
+        self.update_rights();
+        !self.user.has_fewer_channels_than(&before) || !self.has_forbidden_subscription()
     }
 
     fn has_forbidden_subscription(&self) -> bool {

@@ -82,10 +82,10 @@ impl User {
             _ if is(rule, "skip-sanitize-payload") => self.sanitizes = Some(false),
             _ if is(rule, "sanitize-payload") => self.sanitizes = Some(true),
             _ if is(rule, "nopass") => {
-                (self.needs_no_password, self.passwords) = (true, Vec::new())
+                (self.needs_no_password, self.passwords) = (true, Vec::new());
             }
             _ if is(rule, "resetpass") => {
-                (self.needs_no_password, self.passwords) = (false, Vec::new())
+                (self.needs_no_password, self.passwords) = (false, Vec::new());
             }
             [b'>', password @ ..] => self.add_password(digest(password)),
             [b'#', hash @ ..] => self.add_password(parse_hash(hash)?),
@@ -145,18 +145,18 @@ impl Selector {
     fn apply(&mut self, rule: &[u8]) -> Result<(), RuleError> {
         match rule {
             _ if is(rule, "allkeys") || rule == b"~*" => {
-                (self.all_keys, self.keys) = (true, Vec::new())
+                (self.all_keys, self.keys) = (true, Vec::new());
             }
             _ if is(rule, "resetkeys") => (self.all_keys, self.keys) = (false, Vec::new()),
             _ if is(rule, "allchannels") || rule == b"&*" => {
                 (self.all_channels, self.channels) = (true, Vec::new());
             }
             _ if is(rule, "resetchannels") => {
-                (self.all_channels, self.channels) = (false, Vec::new())
+                (self.all_channels, self.channels) = (false, Vec::new());
             }
             _ if is(rule, "allcommands") || is(rule, "+@all") => self.commands = CommandSet::all(),
             _ if is(rule, "nocommands") || is(rule, "-@all") => {
-                self.commands = CommandSet::default()
+                self.commands = CommandSet::default();
             }
             [b'~', pattern @ ..] => self.add_keys(pattern, (true, true))?,
             [b'%', rest @ ..] => {

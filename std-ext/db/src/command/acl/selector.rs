@@ -1,5 +1,5 @@
-//! A selector: commands, keys and channels that belong together. A command is allowed if one selector of the user allows
-//! all of it.
+//! A selector: commands, keys and channels that belong together. A command is allowed if one selector of the user
+//! allows all of it.
 
 use super::commands::{CommandSet, Number};
 use super::key_use::{KeyUse, has_keys, keys};
@@ -91,7 +91,7 @@ impl Selector {
         self.all_channels || self.channels.iter().any(allows)
     }
 
-    /// Returns whether all keys may be read, whatever their names.
+    /// Returns whether all keys may be read.
     pub(super) fn reads_all_keys(&self) -> bool {
         self.all_keys || self.keys.iter().any(|pattern| pattern.reads && pattern.pattern == b"*")
     }

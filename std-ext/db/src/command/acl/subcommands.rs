@@ -109,7 +109,9 @@ impl<'a> Execution<'_, 'a> {
                 let lines = self.server.users().lines();
                 self.reply(|out| {
                     out.array(lines.len());
-                    lines.iter().for_each(|line| out.bulk(line));
+                    for line in &lines {
+                        out.bulk(line);
+                    }
                 });
             }
             Subcommand::Load => self.load_users()?,
@@ -120,7 +122,9 @@ impl<'a> Execution<'_, 'a> {
                 let users = self.server.users().all();
                 self.reply(|out| {
                     out.array(users.len());
-                    users.iter().for_each(|user| out.bulk(user.name()));
+                    for user in &users {
+                        out.bulk(user.name());
+                    }
                 });
             }
             Subcommand::WhoAmI => {
@@ -136,7 +140,7 @@ impl<'a> Execution<'_, 'a> {
     fn set_user(&mut self, words: &[&[u8]]) -> Result<(), CommandError> {
         // Commands before this one are subject to the old rights.
         self.execute_batch();
-        self.server.users().set(words[0], &words[1..]).map_err(error)?;
+        self.server.users().set(words[0], &words[1..]).map_err(|why| error(&why))?;
         self.reply(|out| out.ok());
         self.take_own_user();
         Ok(())
@@ -171,7 +175,7 @@ impl<'a> Execution<'_, 'a> {
         let text = std::fs::read(file).map_err(|why| {
             format!("ERR Error loading ACLs, opening file '{name}': {}", reason(&why))
         })?;
-        users.load(&name, &text).map_err(error)?;
+        users.load(&name, &text).map_err(|why| error(&why))?;
         self.reply(|out| out.ok());
         self.take_own_user();
         Ok(())
@@ -286,7 +290,9 @@ impl<'a> Execution<'_, 'a> {
             out.bulk(b"flags");
             let flags = user.flags();
             out.set(flags.len());
-            flags.iter().for_each(|flag| out.bulk(flag.as_bytes()));
+            for flag in flags {
+                out.bulk(flag.as_bytes());
+            }
             out.bulk(b"passwords");
             let passwords = user.password_digits();
             out.array(passwords.len());
@@ -321,7 +327,9 @@ impl<'a> Execution<'_, 'a> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         self.reply(|out| {
             out.array(entries.len());
-            entries.iter().for_each(|entry| write_entry(entry, now as u64, out));
+            for entry in &entries {
+                write_entry(entry, now as u64, out);
+            }
         });
         Ok(())
     }
@@ -358,8 +366,8 @@ fn write_entry(entry: &Entry, now: u64, out: &mut Writer<'_>) {
 }
 
 /// Returns the reply for an error whose text may have any bytes.
-fn error(why: Vec<u8>) -> CommandError {
-    format!("ERR {}", text(&why, usize::MAX)).into()
+fn error(why: &[u8]) -> CommandError {
+    format!("ERR {}", text(why, usize::MAX)).into()
 }
 
 /// Returns the reason of an error as C names it, without the number.

@@ -1,7 +1,7 @@
 //! A user: an immutable snapshot of its passwords and rights.
 
 use super::selector::{Denied, Selector};
-use crate::command::context::same_secret;
+use crate::command::secret::same_secret;
 use crate::command::table::CommandSpec;
 use sha2::{Digest, Sha256};
 

@@ -208,6 +208,19 @@ impl Users {
         self.all().iter().map(|user| user.line()).collect()
     }
 
+    /// Returns whether there is only `default`, with all rights and this password, or without one if it is empty.
+    pub(crate) fn are_implied_by(&self, password: &[u8]) -> bool {
+        let table = lock(&self.table);
+        let user = table.get(DEFAULT).filter(|user| {
+            table.len() == 1 && user.is_on && user.is_unrestricted() && user.selectors.is_empty()
+        });
+        user.is_some_and(|user| match &user.passwords[..] {
+            [] => user.needs_no_password && password.is_empty(),
+            [own] => !password.is_empty() && *own == super::user::digest(password),
+            _ => false,
+        })
+    }
+
     /// Returns the file of users.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.get().map(PathBuf::as_path)
