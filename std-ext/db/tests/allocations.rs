@@ -4,7 +4,8 @@
 //! stores.
 
 use hedgerow_db::command::{
-    ClientInfo, Connection, Context, Scratch, ServerApi, ServerStats, SettingError, process_input,
+    ClientInfo, Connection, Context, Scratch, ServerApi, ServerStats, SettingError, Users,
+    process_input,
 };
 use hedgerow_db::pubsub::Hub;
 use hedgerow_db::request::{
@@ -64,12 +65,9 @@ impl ServerApi for Server {
         0
     }
 
-    fn password_is(&self, _: &[u8], _: &[u8]) -> bool {
-        true
-    }
-
-    fn has_password(&self) -> bool {
-        false
+    fn users(&self) -> &Users {
+        static USERS: LazyLock<Users> = LazyLock::new(Users::default);
+        &USERS
     }
 
     fn hub(&self) -> &Arc<Hub> {
@@ -86,7 +84,7 @@ fn on_one_node<'c>(session: &'c mut Session, db: &'c Db, scratch: &'c mut Scratc
 fn pipelines_allocate_nothing() {
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
-    let mut connection = Connection::new(1, "here".into(), "there".into(), false);
+    let mut connection = Connection::new(1, "here".into(), "there".into(), Server.users());
     for n in 0..64 {
         db.set(format!("key:{n}"), "a value that is not short").unwrap();
     }
@@ -191,7 +189,7 @@ fn a_long_value_is_copied_once_if_nothing_is_logged() {
 fn object_encoding_reads_only_the_beginning_of_a_value() {
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
-    let mut connection = Connection::new(1, "here".into(), "here".into(), false);
+    let mut connection = Connection::new(1, "here".into(), "here".into(), Server.users());
     db.set("a", vec![b'1'; 1 << 20]).unwrap();
     // Now the value is stored in pieces, which a plain read joins.
     session.execute(&[Request::Change(b"a", Change::Append(b"1"))], &mut |_, _| {});
@@ -208,7 +206,7 @@ fn a_value_in_pieces_is_not_joined_for_a_reply() {
     const LENGTH: usize = 4 << 20;
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
-    let mut connection = Connection::new(1, "here".into(), "here".into(), false);
+    let mut connection = Connection::new(1, "here".into(), "here".into(), Server.users());
     let mut value: Vec<u8> = (0..LENGTH).map(|at| (at / 1000) as u8).collect();
     db.set("a", &value).unwrap();
     session.execute(&[Request::Change(b"a", Change::Append(b"tail"))], &mut |_, _| {});

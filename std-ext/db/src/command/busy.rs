@@ -62,7 +62,7 @@ impl Execution<'_, '_> {
 mod tests {
     use super::*;
     use crate::command::diagnostics::busy::BusyScript;
-    use crate::command::tests::{Client, Server};
+    use crate::command::test_client::Client;
 
     /// The replies are those of redis-server 7.0.15 while a script runs.
     #[test]
@@ -70,7 +70,7 @@ mod tests {
         let mut client = Client::new();
         let busy = format!("-{BUSY}");
         let aborted = format!("-EXECABORT Transaction discarded because of: {BUSY}");
-        let script = BusyScript::begin(&client.server.diagnostics);
+        let script = BusyScript::begin(client.diagnostics());
         for (request, reply) in [
             ("ping", &*busy),
             ("set k v", &busy),
@@ -113,10 +113,9 @@ mod tests {
         }
         drop(script);
         assert_eq!(client.command("set k v"), "+OK", "a command is refused after the script");
-        let mut server = Server::default();
-        server.password = Some(b"secret");
-        let mut client = Client::of(server);
-        let _script = BusyScript::begin(&client.server.diagnostics);
+        client.users().set_default_password(b"secret");
+        client.connect_again();
+        let _script = BusyScript::begin(client.diagnostics());
         assert_eq!(client.command("get k"), "-NOAUTH Authentication required.");
         assert_eq!(client.command("auth secret"), "+OK");
         assert_eq!(client.command("get k"), busy);
@@ -126,7 +125,7 @@ mod tests {
     #[test]
     fn each_command_of_a_pipeline_is_looked_at() {
         let mut client = Client::new();
-        let script = BusyScript::begin(&client.server.diagnostics);
+        let script = BusyScript::begin(client.diagnostics());
         let replies = client.send(b"MULTI\r\nGET k\r\nDISCARD\r\nGET k\r\nUNWATCH\r\n");
         let wanted = format!("+OK\r\n-{BUSY}\r\n+OK\r\n-{BUSY}\r\n+OK\r\n");
         assert_eq!(String::from_utf8_lossy(&replies), wanted);

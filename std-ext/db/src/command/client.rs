@@ -2,16 +2,17 @@
 
 use crate::cluster::view::Role;
 use crate::command::COMPATIBLE;
+use crate::command::acl::user::DEFAULT;
 use crate::command::arguments::{
     CommandError, NOT_AN_INTEGER, SYNTAX, is, shown, subcommand, wrong_number,
 };
+use crate::command::client_line::{self, ClientType};
 use crate::command::connection::{Connection, ReplyMode};
 use crate::command::context::ClientInfo;
 use crate::command::execute::{Execution, NextStep};
 use crate::limits::LONGEST_NAME;
 use crate::resp::Protocol;
 use crate::state::number;
-use std::io::Write;
 
 const WRONG_PASSWORD: CommandError =
     CommandError::Borrowed("WRONGPASS invalid username-password pair or user is disabled.");
@@ -24,8 +25,6 @@ const NO_PASSWORD: CommandError = CommandError::Borrowed(
     "ERR AUTH <password> called without any password configured for the default user. Are you \
     sure your configuration is correct?",
 );
-/// The only user.
-const USER: &[u8] = b"default";
 
 #[derive(Clone, Copy)]
 enum Subcommand {
@@ -146,7 +145,7 @@ impl<'a> Execution<'_, 'a> {
     /// RESET.
     pub(super) fn reset(&mut self) {
         self.execute_batch();
-        self.connection.reset(self.server.has_password());
+        self.connection.reset(self.server.users());
         self.session.set_database(self.connection.database);
         self.reply(|out| out.simple("RESET"));
     }
@@ -154,15 +153,15 @@ impl<'a> Execution<'_, 'a> {
     /// AUTH.
     pub(super) fn auth(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let (user, password) = match *arguments {
-            [_, password] if self.server.has_password() => (USER, password),
-            [_, _] => return Err(NO_PASSWORD),
+            [_, _] if self.server.users().default_user().needs_no_password() => {
+                return Err(NO_PASSWORD);
+            }
+            [_, password] => (DEFAULT, password),
             [_, user, password] => (user, password),
             _ => return Err(SYNTAX),
         };
-        if !self.server.password_is(user, password) {
-            return Err(WRONG_PASSWORD);
-        }
-        self.connection.authenticated = true;
+        let known = self.authenticate((user, password), (arguments[0], "auth"));
+        self.connection.log_in(known.ok_or(WRONG_PASSWORD)?);
         self.reply(|out| out.ok());
         Ok(())
     }
@@ -198,11 +197,9 @@ impl<'a> Execution<'_, 'a> {
                 }
             };
         }
-        if let Some((user, password)) = secret {
-            if !self.server.password_is(user, password) {
-                return Err(WRONG_PASSWORD);
-            }
-            self.connection.authenticated = true;
+        if let Some(secret) = secret {
+            let known = self.authenticate(secret, (arguments[0], "hello"));
+            self.connection.log_in(known.ok_or(WRONG_PASSWORD)?);
         }
         if !self.connection.authenticated {
             return Err(NO_HELLO);
@@ -263,7 +260,8 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::List => self.list(arguments)?,
             Subcommand::Info => {
                 let mut line = Vec::new();
-                write_client_line(&self.own_info(arguments), &mut line);
+                client_line::write(&self.own_info(arguments), &mut line);
+                line.push(b'\n');
                 self.reply(|out| out.verbatim(*b"txt", &line));
             }
             Subcommand::Reply => self.set_reply_mode(argument)?,
@@ -340,7 +338,8 @@ impl<'a> Execution<'_, 'a> {
         let mut each = |info: &ClientInfo<'_>| {
             let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&info.id.cast_signed()));
             if wanted && class.is_none_or(|class| class == ClientType::of(info)) {
-                write_client_line(info, &mut lines);
+                client_line::write(info, &mut lines);
+                lines.push(b'\n');
             }
         };
         each(&self.own_info(arguments));
@@ -356,6 +355,10 @@ impl<'a> Execution<'_, 'a> {
             [address] => (Filter { address: Some(address), ..Filter::default() }, false),
             _ => Filter::read(arguments)?,
         };
+        if let Some(user) = filter.user.filter(|user| self.server.users().get(user).is_none()) {
+            let user = String::from_utf8_lossy(shown(user, 128)).into_owned();
+            return Err(format!("ERR No such user '{user}'").into());
+        }
         // Commands before this one are executed even if it closes the connection.
         self.execute_batch();
         let mut killed = self.server.kill(self.connection.id, &mut |info| filter.matches(info));
@@ -417,6 +420,7 @@ struct Filter<'f> {
     /// The least age, in seconds.
     age: u64,
     class: Option<ClientType>,
+    user: Option<&'f [u8]>,
 }
 
 impl<'f> Filter<'f> {
@@ -439,10 +443,7 @@ impl<'f> Filter<'f> {
                 let age = number::integer(value).and_then(|age| u64::try_from(age).ok());
                 filter.age = age.ok_or("ERR maxage is not an integer or out of range")?;
             } else if is(option, "user") {
-                if value != USER {
-                    let user = String::from_utf8_lossy(shown(value, 128)).into_owned();
-                    return Err(format!("ERR No such user '{user}'").into());
-                }
+                filter.user = Some(value);
             } else if is(option, "skipme") && (is(value, "yes") || is(value, "no")) {
                 skips_own = is(value, "yes");
             } else {
@@ -458,38 +459,10 @@ impl<'f> Filter<'f> {
         };
         self.class.is_none_or(|class| class == ClientType::of(info))
             && info.age >= self.age
+            && self.user.is_none_or(|user| user == info.user)
             && self.id.is_none_or(|id| id == info.id)
             && is_all(self.address, info.address)
             && is_all(self.local_address, info.local_address)
-    }
-}
-
-/// The types of clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ClientType {
-    Normal,
-    Subscriber,
-    /// A type of Redis that no client has here.
-    Absent,
-}
-
-impl ClientType {
-    fn of(info: &ClientInfo<'_>) -> Self {
-        if info.subscriptions == [0; 3] { Self::Normal } else { Self::Subscriber }
-    }
-
-    fn read(kind: &[u8]) -> Result<Self, CommandError> {
-        if is(kind, "normal") {
-            return Ok(Self::Normal);
-        }
-        if is(kind, "pubsub") {
-            return Ok(Self::Subscriber);
-        }
-        if ["master", "slave", "replica"].iter().any(|name| is(kind, name)) {
-            return Ok(Self::Absent);
-        }
-        let kind = String::from_utf8_lossy(shown(kind, 128)).into_owned();
-        Err(format!("ERR Unknown client type '{kind}'").into())
     }
 }
 
@@ -504,51 +477,4 @@ fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, CommandError> {
         return Err(text.into());
     }
     Ok((!name.is_empty()).then(|| name.into()))
-}
-
-/// Returns the letters of a client in CLIENT LIST, in the order of Redis.
-fn flags(info: &ClientInfo<'_>) -> String {
-    let tracking = &info.tracking;
-    let letters = [
-        (ClientType::of(info) == ClientType::Subscriber, 'P'),
-        (info.sizes.queued.is_some(), 'x'),
-        (tracking.is_on, 't'),
-        (tracking.is_broken, 'R'),
-        (tracking.broadcasts, 'B'),
-    ];
-    let flags: String =
-        letters.iter().filter(|(is_set, _)| *is_set).map(|(_, letter)| letter).collect();
-    if flags.is_empty() { "N".to_owned() } else { flags }
-}
-
-/// Writes a line of CLIENT LIST.
-///
-/// Client libraries parse these numbers and fail if one is missing.
-fn write_client_line(info: &ClientInfo<'_>, line: &mut Vec<u8>) {
-    let text = String::from_utf8_lossy;
-    let [channels, patterns, shard_channels] = info.subscriptions;
-    // Writing to memory does not fail.
-    let _ = writeln!(
-        line,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} {} events=r \
-         cmd={} user=default redir={} resp={} lib-name={} lib-ver={}",
-        info.id,
-        info.address,
-        info.local_address,
-        info.descriptor,
-        text(info.name),
-        info.age,
-        info.idle,
-        flags(info),
-        info.database,
-        channels,
-        patterns,
-        shard_channels,
-        info.sizes,
-        info.command,
-        if info.tracking.is_on { info.tracking.redirect.cast_signed() } else { -1 },
-        info.protocol,
-        text(info.library),
-        text(info.library_version),
-    );
 }

@@ -1,13 +1,13 @@
 //! COMMAND: information about the commands.
 
+use crate::command::acl::key_use::{has_keys, keys};
 use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
 use crate::command::docs::{DOCS, Docs};
 use crate::command::execute::Execution;
-use crate::command::table::{self, COMMANDS, CommandSpec, Id};
-use crate::command::{sort, subcommands};
+use crate::command::subcommands;
+use crate::command::table::{self, COMMANDS, CommandSpec};
 use crate::glob;
 use crate::resp::write::Writer;
-use crate::state::number;
 
 #[derive(Clone, Copy)]
 enum Subcommand {
@@ -16,19 +16,21 @@ enum Subcommand {
     Info,
     Docs,
     GetKeys,
+    GetKeysAndFlags,
     Help,
 }
 
-const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
+const SUBCOMMANDS: [(&str, i8, Subcommand); 7] = [
     ("count", 2, Subcommand::Count),
     ("list", -2, Subcommand::List),
     ("info", -2, Subcommand::Info),
     ("docs", -2, Subcommand::Docs),
     ("getkeys", -4, Subcommand::GetKeys),
+    ("getkeysandflags", -4, Subcommand::GetKeysAndFlags),
     ("help", 2, Subcommand::Help),
 ];
 
-const HELP: [&str; 17] = [
+const HELP: [&str; 19] = [
     "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "(no subcommand)",
     "    Return details about all Redis commands.",
@@ -46,6 +48,8 @@ const HELP: [&str; 17] = [
     "    commands are returned.",
     "GETKEYS <full-command>",
     "    Return the keys from a full Redis command.",
+    "GETKEYSANDFLAGS <full-command>",
+    "    Return the keys and the access flags from a full Redis command.",
 ];
 
 impl<'a> Execution<'_, 'a> {
@@ -60,7 +64,8 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::List => self.names(&arguments[2..])?,
             Subcommand::Info => self.infos(&arguments[2..]),
             Subcommand::Docs => self.docs(&arguments[2..]),
-            Subcommand::GetKeys => self.getkeys(&arguments[2..])?,
+            Subcommand::GetKeys => self.getkeys(&arguments[2..], false)?,
+            Subcommand::GetKeysAndFlags => self.getkeys(&arguments[2..], true)?,
             Subcommand::Help => self.help(&HELP),
         }
         Ok(())
@@ -78,7 +83,7 @@ impl<'a> Execution<'_, 'a> {
             }
             out.array(names.len());
             for name in names {
-                match find_spec(name) {
+                match subcommands::find_spec(name) {
                     Some(spec) => write_spec(spec, out),
                     None => out.null(),
                 }
@@ -135,63 +140,35 @@ impl<'a> Execution<'_, 'a> {
         });
     }
 
-    fn getkeys(&mut self, command: &[&'a [u8]]) -> Result<(), CommandError> {
+    /// COMMAND GETKEYS, and COMMAND GETKEYSANDFLAGS if `with_flags`.
+    fn getkeys(&mut self, command: &[&'a [u8]], with_flags: bool) -> Result<(), CommandError> {
         let mut spec = table::find(command[0]);
         // If the command has subcommands, the second argument names one.
         if spec.is_some_and(|spec| subcommands::of(spec).next().is_some()) {
             spec = subcommands::find(command[0], command[1]);
         }
         let spec = spec.ok_or("ERR Invalid command specified")?;
-        // Channels have slots, but are no keys.
-        if spec.keys.0 == 0 && !spec.counts_keys() || spec.has_flag("pubsub") {
+        if !has_keys(spec) {
             return Err("ERR The command has no key arguments".into());
         }
         if !spec.takes(command.len()) {
             return Err("ERR Invalid number of arguments specified for command".into());
         }
-        if spec.counts_keys() {
-            let keys = counted_keys(command);
-            self.reply(|out| {
-                out.array(keys.len());
-                for key in keys {
-                    out.bulk(key);
-                }
-            });
-            return Ok(());
-        }
-        let places = places(spec, command);
+        let keys = keys(spec, command);
         self.reply(|out| {
-            out.array(places.clone().count());
-            places.for_each(|place| out.bulk(command[place]));
+            out.array(keys.clone().count());
+            for (place, key_use) in keys {
+                if !with_flags {
+                    out.bulk(command[place]);
+                    continue;
+                }
+                out.array(2);
+                out.bulk(command[place]);
+                out.set(key_use.names().count());
+                key_use.names().for_each(|name| out.simple(name));
+            }
         });
         Ok(())
-    }
-}
-
-/// Returns the keys of EVAL and the like, whose number is an argument; none if it is invalid.
-pub(super) fn counted_keys<'k, 'a>(arguments: &'k [&'a [u8]]) -> &'k [&'a [u8]] {
-    let rest = arguments.get(3..).unwrap_or_default();
-    let count = arguments.get(2).and_then(|count| number::integer(count)).unwrap_or(0);
-    usize::try_from(count).ok().and_then(|count| rest.get(..count)).unwrap_or_default()
-}
-
-/// Returns the positions of the keys among these arguments.
-pub(super) fn places(
-    spec: &CommandSpec,
-    arguments: &[&[u8]],
-) -> impl Iterator<Item = usize> + Clone + use<> {
-    let (first, last, step) = spec.keys;
-    let place = |place: i8| usize::from(place.unsigned_abs());
-    let last = if last < 0 { arguments.len().saturating_sub(place(last)) } else { place(last) };
-    let other = if spec.id == Id::Sort { sort::destination(arguments) } else { None };
-    (place(first)..=last).step_by(place(step).max(1)).chain(other)
-}
-
-/// Returns the command of this name, or the subcommand if the name contains a bar.
-pub(super) fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
-    match name.iter().position(|&byte| byte == b'|') {
-        None => table::find(name),
-        Some(bar) => subcommands::find(&name[..bar], &name[bar + 1..]),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The state of a connection between its commands.
 
+use crate::command::acl::user::User;
+use crate::command::acl::users::Users;
 use crate::command::client_tracking::ClientTracking;
 use crate::command::diagnostics::monitoring::Monitoring;
 use crate::command::queue::Queue;
@@ -39,7 +41,16 @@ pub struct Connection {
     /// The name and the version of the client library.
     pub(super) library: Option<Box<(Vec<u8>, Vec<u8>)>>,
     pub(super) protocol: Protocol,
+    /// Whether the client has authenticated, or need not.
     pub(super) authenticated: bool,
+    /// Whether the client may do everything, so that none of its commands needs a check.
+    pub(super) is_unrestricted: bool,
+    /// Whether the client has authenticated, or was accepted while it needed no password.
+    pub(super) is_logged_in: bool,
+    /// Its user, as of `users_version`. Before it has authenticated, this is `default`.
+    pub(super) user: Arc<User>,
+    /// The version of the table of users with which `user` was compared last.
+    pub(super) users_version: u64,
     pub(super) reply_mode: ReplyMode,
     /// The name of the last command.
     pub(super) command: &'static str,
@@ -77,9 +88,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Makes the state of a new connection. With `must_authenticate`, it begins unauthenticated.
-    pub fn new(id: u64, address: String, local_address: String, must_authenticate: bool) -> Self {
-        Self {
+    /// Makes the state of a new connection. Its user is `default`, without a password if that user needs none.
+    pub fn new(id: u64, address: String, local_address: String, users: &Users) -> Self {
+        let mut connection = Self {
             id,
             address,
             local_address,
@@ -87,7 +98,11 @@ impl Connection {
             name: None,
             library: None,
             protocol: Protocol::Two,
-            authenticated: !must_authenticate,
+            authenticated: false,
+            is_unrestricted: false,
+            is_logged_in: false,
+            user: users.default_user(),
+            users_version: 0,
             reply_mode: ReplyMode::All,
             command: "",
             requests: Requests::default(),
@@ -105,7 +120,9 @@ impl Connection {
             reads_stale: false,
             uses_tls: false,
             descriptor: 0,
-        }
+        };
+        connection.log_out(users);
+        connection
     }
 
     /// Notes whether the client uses TLS.
@@ -153,10 +170,10 @@ impl Connection {
     }
 
     /// Resets the state to that of a new connection.
-    pub(super) fn reset(&mut self, must_authenticate: bool) {
+    pub(super) fn reset(&mut self, users: &Users) {
         self.name = None;
         self.protocol = Protocol::Two;
-        self.authenticated = !must_authenticate;
+        self.log_out(users);
         self.reply_mode = ReplyMode::All;
         (self.queue, self.watch) = (None, None);
         // Lines that have not been taken would look like messages.

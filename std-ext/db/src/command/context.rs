@@ -1,6 +1,7 @@
 //! The context of commands: the database and the server.
 
 use crate::cluster::view::ViewReader;
+use crate::command::acl::users::Users;
 use crate::command::batch::Scratch;
 use crate::command::client_sizes::ClientSizes;
 use crate::command::client_tracking::TrackingInfo;
@@ -58,17 +59,8 @@ pub trait ServerApi {
     /// executed.
     fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64;
 
-    /// Returns whether this is the user's password. Without a configured password, returns true. The time must not
-    /// depend on the passwords' contents, as with [`same_secret`].
-    fn password_is(&self, user: &[u8], password: &[u8]) -> bool;
-
-    /// Returns whether there is a password.
-    fn has_password(&self) -> bool;
-
-    /// Returns the SHA-256 of the password in hexadecimal digits, if there is one.
-    fn password_digest(&self) -> Option<String> {
-        None
-    }
+    /// Returns the users.
+    fn users(&self) -> &Users;
 
     /// Returns the channels and their subscribers.
     fn hub(&self) -> &Arc<Hub>;
@@ -150,6 +142,8 @@ pub struct ClientInfo<'a> {
     pub protocol: u8,
     /// The name of the last command.
     pub command: &'a str,
+    /// The name of the user.
+    pub user: &'a [u8],
     /// The name of the client library.
     pub library: &'a [u8],
     /// The version of the client library.
@@ -162,13 +156,6 @@ pub struct ClientInfo<'a> {
     pub descriptor: i32,
     /// The sizes of its buffers and its queue.
     pub sizes: ClientSizes,
-}
-
-/// Compares two secrets in a time that depends only on their lengths.
-pub fn same_secret(one: &[u8], other: &[u8]) -> bool {
-    let differs = |n: usize| one[n] ^ other.get(n).copied().unwrap_or(!one[n]);
-    let differing = (0..one.len()).fold(0, |all, n| all | std::hint::black_box(differs(n)));
-    differing == 0 && one.len() == other.len()
 }
 
 impl Connection {
@@ -184,6 +171,7 @@ impl Connection {
             database: self.database,
             protocol: self.version(),
             command: self.command,
+            user: self.user_name(),
             library: self.library.as_ref().map_or(&[], |library| &library.0),
             library_version: self.library.as_ref().map_or(&[], |library| &library.1),
             subscriptions: self.subscriptions.as_ref().map_or([0; 3], |all| all.counts()),
@@ -201,18 +189,5 @@ impl Connection {
             queued_bytes: queue.map_or(0, |queue| queue.size() as u64),
             ..ClientSizes::default()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_the_same_or_not() {
-        for (one, other) in [("", "a"), ("a", ""), ("ab", "aB"), ("ab", "abc"), ("abc", "ab")] {
-            assert!(!same_secret(one.as_bytes(), other.as_bytes()), "{one} {other}");
-        }
-        assert!(same_secret(b"", b"") && same_secret(b"open sesame", b"open sesame"));
     }
 }

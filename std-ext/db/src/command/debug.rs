@@ -131,7 +131,7 @@ fn is_local(address: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::tests::Client;
+    use crate::command::test_client::Client;
 
     #[test]
     fn debug_must_be_allowed() {

@@ -20,10 +20,9 @@ impl<'a> Execution<'_, 'a> {
         if !spec.takes(arguments.len()) {
             return self.wrong_arity(spec);
         }
-        // After the arity check, in Redis's order of errors.
-        if !self.connection.authenticated && !spec.allowed_unauthenticated() {
-            self.meter.reject(spec.id as usize);
-            return self.error("NOAUTH Authentication required.");
+        // After the arity check, in Redis's order of errors. Nearly all clients may do everything.
+        if !self.connection.is_unrestricted && !self.admits(spec, arguments) {
+            return;
         }
         self.connection.command = spec.name;
         if let Some(group) = self.group()

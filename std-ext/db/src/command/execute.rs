@@ -60,6 +60,10 @@ pub fn process_input(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Outcome {
+    // Once for all of the input, not for each command.
+    if !connection.refresh_user(context.server.users()) {
+        return Outcome { next: NextStep::Close, ..Outcome::default() };
+    }
     let scratch = &mut *context.scratch;
     let observes = scratch.meter.diagnostics.observes();
     if observes && must_wait(&scratch.meter.diagnostics, connection, input) {

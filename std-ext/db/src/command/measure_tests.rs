@@ -1,4 +1,4 @@
-use super::tests::Client;
+use super::test_client::Client;
 use crate::resp::read::Reply;
 use crate::resp::write;
 use std::time::Duration;

@@ -10,6 +10,7 @@ mod batch;
 mod bits;
 mod busy;
 mod client;
+mod client_line;
 mod client_pause;
 mod client_sizes;
 mod client_tracking;
@@ -29,8 +30,10 @@ mod execute;
 mod expiration;
 mod first_key;
 mod functions;
+mod hexadecimal;
 mod info;
 mod info_lines;
+mod key_places;
 mod keyspace;
 mod latency;
 mod lcs;
@@ -56,6 +59,7 @@ mod routing;
     reason = "the numbers of Lua are floating-point"
 )]
 mod script;
+mod secret;
 mod slowlog;
 mod sort;
 mod stored_answer;
@@ -72,23 +76,30 @@ mod observe_tests;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod test_client;
+#[cfg(test)]
 mod tests;
 
-pub(crate) use acl::hexadecimal;
+#[cfg(feature = "grpc")]
+pub(crate) use acl::user::DEFAULT as DEFAULT_USER;
+pub use acl::user::User;
+pub use acl::users::Users;
 pub use batch::Scratch;
 pub use client_sizes::ClientSizes;
 pub use client_tracking::TrackingInfo;
 #[cfg(feature = "metrics")]
 pub(crate) use command_stats::command_times;
 pub use connection::Connection;
-pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError, same_secret};
+pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError};
 pub use diagnostics::Diagnostics;
 pub(crate) use diagnostics::HeldClient;
 pub use execute::{NextStep, Outcome, process_input};
 pub(crate) use first_key::first_key;
+pub(crate) use hexadecimal::hexadecimal;
 #[cfg(feature = "cli")]
 pub(crate) use replay::{Replay, replay};
 pub(crate) use routing::LOADING;
+pub use secret::same_secret;
 
 /// The version of Redis whose commands and replies these are.
 const COMPATIBLE: &str = "7.0.15";

@@ -17,10 +17,13 @@ const MAX_BYTES: usize = 64 << 10;
 pub(super) fn show(
     diagnostics: &Diagnostics,
     connection: &Connection,
-    spec: &CommandSpec,
+    spec: &'static CommandSpec,
     arguments: &[&[u8]],
 ) {
-    if !connection.authenticated && !spec.allowed_unauthenticated() {
+    let refuses = || connection.user.refuses(spec, arguments);
+    if !connection.authenticated && !spec.allowed_unauthenticated()
+        || !connection.is_unrestricted && refuses()
+    {
         return;
     }
     match &connection.queue {

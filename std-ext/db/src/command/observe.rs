@@ -44,10 +44,13 @@ fn look_at(diagnostics: &Diagnostics, connection: &Connection, arguments: &[&[u8
 fn is_held(
     kind: PauseKind,
     connection: &Connection,
-    spec: &CommandSpec,
+    spec: &'static CommandSpec,
     arguments: &[&[u8]],
 ) -> bool {
-    if !connection.authenticated {
+    // An error is replied at once.
+    if !connection.authenticated
+        || !connection.is_unrestricted && connection.user.refuses(spec, arguments)
+    {
         return false;
     }
     let ends_pause = spec.id == Id::Client && is(arguments[1], "unpause");

@@ -1,4 +1,4 @@
-use super::tests::Client;
+use super::test_client::Client;
 
 /// Sends a request. Returns its reply, or nothing if it waits.
 fn sent(client: &mut Client, request: &[u8]) -> Option<String> {

@@ -3,12 +3,13 @@
 use super::NextStep;
 use super::subcommands::{self, SUBCOMMANDS};
 use super::table::{self, COMMANDS};
-use super::tests::Client;
+use super::test_client::Client;
 use crate::resp::{inline, read, write};
 
 /// Requests and Redis's replies. The first lines of the first file describe the format.
-const ANSWERS: [&str; 5] = [
+const ANSWERS: [&str; 6] = [
     include_str!("../../tests/redis-7.txt"),
+    include_str!("../../tests/redis-7-acl.txt"),
     include_str!("../../tests/redis-7-bits.txt"),
     include_str!("../../tests/redis-7-hyperloglog.txt"),
     include_str!("../../tests/redis-7-lcs.txt"),

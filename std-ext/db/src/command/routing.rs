@@ -6,8 +6,8 @@
 
 use crate::cluster::view::{Role, ViewReader};
 use crate::command::arguments::CommandError;
-use crate::command::command_info::{counted_keys, places};
 use crate::command::execute::Execution;
+use crate::command::key_places::{counted_keys, places};
 use crate::command::queue::Queued;
 use crate::command::redirects::Redirects;
 use crate::command::subcommands;

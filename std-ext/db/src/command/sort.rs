@@ -3,6 +3,7 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
 use crate::command::reply::ReplyKind;
+use crate::command::table;
 use crate::request::{MultiKeyOp, Query};
 use crate::state::number;
 
@@ -15,6 +16,11 @@ impl<'a> Execution<'_, 'a> {
     ) -> Result<(), CommandError> {
         let (key, mut rest, mut to) = (arguments[1], &arguments[2..], None);
         let in_cluster = self.group().is_some();
+        // Patterns of BY and GET name keys that no argument does.
+        let reads_all = self.connection.is_unrestricted || {
+            let spec = table::find(arguments[0]);
+            spec.is_some_and(|spec| self.connection.user.reads_all_keys_with(spec, arguments))
+        };
         loop {
             rest = match rest {
                 [] => break,
@@ -35,11 +41,19 @@ impl<'a> Execution<'_, 'a> {
                     if in_cluster && pattern.contains(&b'*') {
                         return Err("ERR BY option of SORT denied in cluster mode.".into());
                     }
+                    if !reads_all && pattern.contains(&b'*') {
+                        let why = "BY option of SORT denied due to insufficient ACL permissions.";
+                        return Err(format!("ERR {why}").into());
+                    }
                     rest
                 }
                 [option, _, rest @ ..] if is(option, "get") => {
                     if in_cluster {
                         return Err("ERR GET option of SORT denied in cluster mode.".into());
+                    }
+                    if !reads_all {
+                        let why = "GET option of SORT denied due to insufficient ACL permissions.";
+                        return Err(format!("ERR {why}").into());
                     }
                     rest
                 }
@@ -54,22 +68,4 @@ impl<'a> Execution<'_, 'a> {
         }
         Ok(())
     }
-}
-
-/// Returns the position of the key at which SORT stores the result. As Redis does, it finds one even if another
-/// argument is wrong.
-pub(super) fn destination(arguments: &[&[u8]]) -> Option<usize> {
-    let (mut at, mut found) = (2, None);
-    while let Some(option) = arguments.get(at) {
-        at += match option {
-            option if is(option, "limit") => 3,
-            option if is(option, "get") || is(option, "by") => 2,
-            option if is(option, "store") && at + 1 < arguments.len() => {
-                found = Some(at + 1);
-                2
-            }
-            _ => 1,
-        };
-    }
-    found
 }

@@ -1,6 +1,6 @@
 //! The table of subcommands, as `COMMAND` shows them.
 
-use super::table::{CommandSpec, Id, NONE, spec};
+use super::table::{self, CommandSpec, Id, NONE, spec};
 
 /// The key is the second argument.
 const KEY: (i8, i8, i8) = (2, 2, 1);
@@ -17,7 +17,7 @@ const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 101] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 102] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -57,6 +57,7 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 101] = [
     spec(("command|info", Id::Command, -2), NONE, ABOUT, "slow connection"),
     spec(("command|docs", Id::Command, -2), NONE, ABOUT, "slow connection"),
     spec(("command|getkeys", Id::Command, -4), NONE, ABOUT, "slow connection"),
+    spec(("command|getkeysandflags", Id::Command, -4), NONE, ABOUT, "slow connection"),
     spec(("command|help", Id::Command, 2), NONE, ABOUT, "slow connection"),
     spec(("config|get", Id::Config, -3), NONE, ADMIN, "admin slow dangerous"),
     spec(("config|set", Id::Config, -4), NONE, ADMIN, "admin slow dangerous"),
@@ -134,4 +135,12 @@ pub(crate) fn find(command: &[u8], name: &[u8]) -> Option<&'static CommandSpec> 
         command.eq_ignore_ascii_case(container.as_bytes())
             && name.eq_ignore_ascii_case(part.as_bytes())
     })
+}
+
+/// Returns the command of this name, or the subcommand if the name contains a bar.
+pub(crate) fn find_spec(name: &[u8]) -> Option<&'static CommandSpec> {
+    match name.iter().position(|&byte| byte == b'|') {
+        None => table::find(name),
+        Some(bar) => find(&name[..bar], &name[bar + 1..]),
+    }
 }

@@ -1,189 +1,18 @@
 //! Tests of commands at the level of bytes.
 
 use super::execute::REPLY_CHUNK;
+use super::test_client::Client;
 use super::*;
-use crate::cluster::view::ViewReader;
-use crate::pubsub::Hub;
-use crate::resp::read::{self, Reply};
+use crate::resp::read::Reply;
 use crate::resp::write;
-use crate::{Db, Options, Session};
-use std::cell::{OnceCell, RefCell};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use crate::{Db, Options};
 
-/// A server with few settings, and optionally a password.
-#[derive(Default)]
-pub(super) struct Server {
-    pub(super) password: Option<&'static [u8]>,
-    timeout: RefCell<String>,
-    pub(super) diagnostics: Arc<Diagnostics>,
-    hub: OnceCell<Arc<Hub>>,
-}
-
-impl ServerApi for Server {
-    fn stats(&self) -> ServerStats {
-        ServerStats { port: 6379, clients: 2, run_id: "0".repeat(40), ..ServerStats::default() }
-    }
-
-    fn settings(&self, each: &mut dyn FnMut(&str, &[u8])) {
-        each("port", b"6379");
-        each("timeout", self.timeout.borrow().as_bytes());
-        each("maxmemory", b"the database's own is shown");
-    }
-
-    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
-        for (number, change) in changes.iter().enumerate() {
-            let why = match *change {
-                ("timeout", b"x") => SettingError::Invalid("argument couldn't be parsed".into()),
-                ("timeout", _) => continue,
-                (name, value) if self.diagnostics.apply(name, str::from_utf8(value).unwrap()) => {
-                    continue;
-                }
-                ("port", _) => SettingError::Immutable,
-                _ => SettingError::Unknown,
-            };
-            return Err((number, why));
-        }
-        for (_, value) in changes.iter().filter(|(name, _)| *name == "timeout") {
-            *self.timeout.borrow_mut() = String::from_utf8_lossy(value).into_owned();
-        }
-        Ok(())
-    }
-
-    fn reset_counters(&self) {}
-
-    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>)) {
-        let other = Connection::new(but + 1, "10.0.0.2:2".into(), "10.0.0.9:6379".into(), false);
-        each(&other.info());
-    }
-
-    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
-        let mut killed = 0;
-        self.clients(but, &mut |info| killed += u64::from(wanted(info)));
-        killed
-    }
-
-    fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
-        let wanted = self.password.unwrap_or(password);
-        same_secret(user, b"default") & same_secret(password, wanted)
-    }
-
-    fn has_password(&self) -> bool {
-        self.password.is_some()
-    }
-
-    fn hub(&self) -> &Arc<Hub> {
-        self.hub.get_or_init(|| Hub::new(0))
-    }
-}
-
-/// A database with one connection.
-pub(super) struct Client {
-    db: Db,
-    session: Session,
-    pub(super) server: Server,
-    connection: Connection,
-    scratch: Scratch,
-    next: NextStep,
-    /// How long the next commands seem to have taken.
-    pub(super) delay: Duration,
-    /// The group, if the server is a node of a cluster.
-    pub(super) cluster: Option<ViewReader>,
-}
-
-impl Client {
-    pub(super) fn new() -> Self {
-        Self::of(Server::default())
-    }
-
-    pub(super) fn of(server: Server) -> Self {
-        let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
-        let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
-        let connection = Connection::new(7, address, local, server.has_password());
-        let (session, scratch) = (db.session(), Scratch::new(Arc::clone(&server.diagnostics)));
-        let (next, cluster) = (NextStep::Continue, None);
-        let delay = Duration::ZERO;
-        Self { db, session, server, connection, scratch, next, delay, cluster }
-    }
-
-    /// Replaces the database.
-    #[cfg(feature = "cluster")]
-    pub(super) fn with(mut self, db: Db) -> Self {
-        self.session = db.session();
-        self.db = db;
-        self
-    }
-
-    /// Sets how many milliseconds a script may run.
-    #[cfg(feature = "scripts")]
-    pub(super) fn set_script_time_limit(&mut self, milliseconds: u64) {
-        self.db.set_script_time_limit(milliseconds);
-    }
-
-    /// Makes the connection one with TLS.
-    #[cfg(feature = "cluster")]
-    pub(super) fn use_tls(&mut self) {
-        self.connection.set_tls(true);
-    }
-
-    pub(super) fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        let delay = std::mem::take(&mut self.delay);
-        self.scratch.begin(Instant::now().checked_sub(delay).unwrap());
-        let mut context = Context {
-            session: &mut self.session,
-            db: &self.db,
-            server: &self.server,
-            scratch: &mut self.scratch,
-            cluster: self.cluster.as_ref(),
-        };
-        process_input(&mut self.connection, &mut context, input, out)
-    }
-
-    /// Sends bytes, all of which must be consumed. Returns the replies.
-    pub(super) fn send(&mut self, mut input: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        while !input.is_empty() && self.next == NextStep::Continue {
-            let outcome = self.process(input, &mut out);
-            self.next = outcome.next;
-            input = &input[outcome.consumed..];
-            assert!(outcome.consumed > 0 || outcome.next != NextStep::Continue, "{input:?}");
-        }
-        out
-    }
-
-    /// Sends bytes, which may contain no request or end within one.
-    pub(super) fn send_some(&mut self, mut input: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        while self.next == NextStep::Continue {
-            let outcome = self.process(input, &mut out);
-            self.next = outcome.next;
-            input = &input[outcome.consumed..];
-            if outcome.consumed == 0 {
-                break;
-            }
-        }
-        out
-    }
-
-    /// Returns what to do with the connection.
-    pub(super) fn next(&self) -> NextStep {
-        self.next
-    }
-
-    /// Sends a line of words as one request.
-    pub(super) fn command(&mut self, line: &str) -> String {
-        let mut input = Vec::new();
-        write::request(&mut input, &crate::resp::inline::split(line.as_bytes()).unwrap());
-        String::from_utf8_lossy(&self.send(&input)).replace("\r\n", " ").trim_end().to_owned()
-    }
-
-    pub(super) fn reply(&mut self, line: &str) -> Reply {
-        let answer = self.send(format!("{line}\r\n").as_bytes());
-        match read::reply(&answer) {
-            Ok(read::Found::Reply(reply, length)) if length == answer.len() => reply,
-            other => panic!("{other:?} of {answer:?}"),
-        }
-    }
+/// Returns a client of a server with the password `sesame`.
+fn protected() -> Client {
+    let mut client = Client::new();
+    client.users().set_default_password(b"sesame");
+    client.connect_again();
+    client
 }
 
 #[test]
@@ -290,8 +119,7 @@ fn hello_chooses_the_protocol() {
 
 #[test]
 fn commands_require_authentication() {
-    let server = || Server { password: Some(b"sesame"), ..Server::default() };
-    let mut client = Client::of(server());
+    let mut client = protected();
     let refused = "-NOAUTH Authentication required.";
     for line in
         ["get a", "set a b", "ping", "client id", "config get *", "shutdown", "info", "command"]
@@ -323,10 +151,10 @@ fn commands_require_authentication() {
     assert!(client.command("hello 3 auth default sesame").starts_with("%7"));
     assert_eq!(client.command("get a"), "_");
     // Also within one pipeline.
-    let mut client = Client::of(server());
+    let mut client = protected();
     let answers = client.send(b"get a\r\nauth default sesame\r\nget a\r\nquit\r\n");
     assert_eq!(answers, b"-NOAUTH Authentication required.\r\n+OK\r\n$-1\r\n+OK\r\n");
-    assert_eq!(client.next, NextStep::Close);
+    assert_eq!(client.next(), NextStep::Close);
 }
 
 #[test]
@@ -361,16 +189,15 @@ fn a_single_node_has_no_cluster() {
 
 #[test]
 fn unauthenticated_requests_are_limited() {
-    let server = || Server { password: Some(b"sesame"), ..Server::default() };
-    let mut client = Client::of(server());
+    let mut client = protected();
     assert_eq!(
         client.send(b"*11\r\n"),
         b"-ERR Protocol error: unauthenticated multibulk length\r\n"
     );
-    let mut client = Client::of(server());
+    let mut client = protected();
     let answer = client.send(b"*1\r\n$16385\r\n");
     assert_eq!(answer, b"-ERR Protocol error: unauthenticated bulk length\r\n");
-    let mut client = Client::of(server());
+    let mut client = protected();
     client.command("auth sesame");
     let mut request = Vec::new();
     write::request(&mut request, &[&b"SET"[..], b"k", &b"x".repeat(20_000)]);
@@ -765,12 +592,12 @@ fn no_message_follows_the_end_of_its_subscription() {
     let mut client = Client::new();
     client.send(b"HELLO 3\r\n");
     client.send(b"SUBSCRIBE news\r\nPSUBSCRIBE n*\r\n");
-    assert_eq!(client.server.hub().publish(b"news", b"1"), 2);
+    assert_eq!(client.hub().publish(b"news", b"1"), 2);
     let message = ">3 $7 message $4 news $1 1 >4 $8 pmessage $2 n* $4 news $1 1";
     let ended = ">3 $11 unsubscribe $4 news :1";
     let got = client.command("UNSUBSCRIBE news");
     assert_eq!(got, format!("{message} {ended}"), "a message follows the end of its subscription");
-    assert_eq!(client.server.hub().publish(b"news", b"2"), 1);
+    assert_eq!(client.hub().publish(b"news", b"2"), 1);
     let message = ">4 $8 pmessage $2 n* $4 news $1 2";
     let got = client.command("PUNSUBSCRIBE");
     assert_eq!(got, format!("{message} >3 $12 punsubscribe $2 n* :0"));
@@ -796,5 +623,5 @@ fn subscriptions_of_a_client_have_a_limit() {
     assert_eq!(refused, b"-ERR the subscriptions of this connection exceed 64 MiB\r\n");
     assert_eq!(subscribed, 7);
     assert!(client.command("UNSUBSCRIBE").ends_with(":0"));
-    assert_eq!(client.server.hub().counts().channels, 0);
+    assert_eq!(client.hub().counts().channels, 0);
 }

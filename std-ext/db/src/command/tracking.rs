@@ -2,8 +2,8 @@
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::client_tracking::{Choice, ClientTracking, is_tracked};
-use crate::command::command_info::places;
 use crate::command::execute::Execution;
+use crate::command::key_places::places;
 use crate::command::queue::Queued;
 use crate::command::routing::with_subcommand;
 use crate::command::table::CommandSpec;

@@ -121,9 +121,12 @@ impl<'a> Execution<'_, 'a> {
         execution.collects = true;
         let mut places = Vec::new();
         for (spec, arguments) in commands {
-            if spec.id == Id::Restore
-                && let Some(restored) = next_restored.next()
+            let restored = if spec.id == Id::Restore { next_restored.next() } else { None };
+            if is_about_keys(spec)
+                && let Some(error) = execution.refusal_at_exec(spec, arguments)
             {
+                execution.error(error.as_ref());
+            } else if let Some(restored) = restored {
                 execution.restore_queued(arguments, restored);
             } else if is_about_keys(spec) {
                 execution.dispatch_queued(spec, arguments);
@@ -166,7 +169,9 @@ impl<'a> Execution<'_, 'a> {
         let mut execution = self.nested(super::batch::Batch::default());
         (execution.out, execution.max_out) = (&mut replies, most);
         for (spec, arguments) in commands.iter().filter(|(spec, _)| !is_about_keys(spec)) {
-            if spec.id == Id::SSubscribe {
+            if let Some(error) = execution.refusal_at_exec(spec, arguments) {
+                execution.error(error.as_ref());
+            } else if spec.id == Id::SSubscribe {
                 execution.error(NO_SHARD_CHANNELS);
             } else {
                 execution.dispatch_queued(spec, arguments);
@@ -204,6 +209,13 @@ impl<'a> Execution<'_, 'a> {
     #[cold]
     pub(super) fn handle_blocked(&mut self, arguments: &[&'a [u8]]) -> bool {
         let spec = table::find(arguments[0]);
+        // Before the command is queued, or its keys are tracked.
+        if !self.connection.is_unrestricted
+            && let Some(spec) = spec.filter(|spec| spec.takes(arguments.len()))
+            && !self.admits(spec, arguments)
+        {
+            return true;
+        }
         if self.connection.tracking.is_some() {
             self.begin_tracked(spec.filter(|spec| spec.takes(arguments.len())), arguments);
         }

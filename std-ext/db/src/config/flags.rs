@@ -213,6 +213,7 @@ pub(super) fn given(found: &ArgMatches) -> Vec<RawSetting> {
         found.value_source(name).filter(|source| *source == ValueSource::CommandLine)?;
         let value = found.get_one::<String>(name)?.clone();
         Some(RawSetting {
+            words: Vec::new(),
             name: (*name).to_owned(),
             value,
             origin: Origin::Flag(format!("--{name}")),

@@ -17,12 +17,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The name of the lines of a file that make users. Unlike a setting, it may stand in many lines.
+pub(super) const USER: &str = "user";
+
 /// The settings of one start.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The values in the order of the table.
     pub(super) values: Vec<String>,
     file: Option<PathBuf>,
+    /// The users of the file: where each stands, and its name and rules.
+    users: Vec<(String, Vec<String>)>,
 }
 
 impl Default for Config {
@@ -31,7 +36,7 @@ impl Default for Config {
         let read = |setting: &Setting| {
             setting.kind.parse(setting.default).expect("a test parses all defaults")
         };
-        Self { values: table::all().map(read).collect(), file: None }
+        Self { values: table::all().map(read).collect(), file: None, users: Vec::new() }
     }
 }
 
@@ -80,7 +85,11 @@ impl Config {
     }
 
     pub(super) fn apply(&mut self, all: Vec<RawSetting>) -> Result<(), ConfigError> {
-        for RawSetting { name, value, origin } in all {
+        for RawSetting { name, value, words, origin } in all {
+            if name.eq_ignore_ascii_case(USER) && !words.is_empty() {
+                self.users.push((origin.to_string(), words));
+                continue;
+            }
             let index = table::all().position(|setting| setting.name.eq_ignore_ascii_case(&name));
             let Some(index) = index else {
                 let suggestion = table::suggestion(&name);
@@ -121,6 +130,11 @@ impl Config {
             if *port != 0 && ports[..i].contains(port) {
                 return conflict("port, tls-port, grpc-port and metrics-port must differ");
             }
+        }
+        if !self.users.is_empty() && !self.get("aclfile").is_empty() {
+            return conflict(
+                "users are in aclfile, or in lines of the file of settings, but not in both",
+            );
         }
         self.check_grpc()?;
         self.check_cluster()
@@ -243,6 +257,7 @@ impl Config {
         server.query_buffer_limit = self.number("client-query-buffer-limit") as usize;
         server.shutdown_timeout = Duration::from_secs(self.number("shutdown-timeout"));
         server.password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());
+        (server.users, server.acl_file) = (self.users.clone(), self.path("aclfile"));
         server.protected_mode = self.flag("protected-mode");
         server.settings = self.all().map(|(name, value)| (name.into(), value.into())).collect();
         // Settings of Redis that clients read, although nothing can be set here.

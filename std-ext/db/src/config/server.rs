@@ -54,8 +54,12 @@ pub struct ServerConfig {
     pub query_buffer_limit: usize,
     /// How long a shutdown waits for clients to read their last replies.
     pub shutdown_timeout: Duration,
-    /// The password that clients must send.
+    /// The password of the user `default`.
     pub password: Option<String>,
+    /// The users of the file of settings: where each stands, and its name and rules.
+    pub users: Vec<(String, Vec<String>)>,
+    /// The file of users.
+    pub acl_file: Option<PathBuf>,
     /// Whether clients on other machines are refused while there is no password.
     pub protected_mode: bool,
     /// The names and values that `CONFIG GET` shows.
@@ -102,6 +106,8 @@ impl Default for ServerConfig {
             query_buffer_limit: 1 << 30,
             shutdown_timeout: Duration::from_secs(10),
             password: None,
+            users: Vec::new(),
+            acl_file: None,
             protected_mode: true,
             settings: Vec::new(),
             config_file: String::new(),

@@ -34,6 +34,8 @@ impl fmt::Display for Origin {
 pub(super) struct RawSetting {
     pub(super) name: String,
     pub(super) value: String,
+    /// The words of the value, if it is a line of a file.
+    pub(super) words: Vec<String>,
     pub(super) origin: Origin,
 }
 
@@ -57,7 +59,7 @@ pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<RawSetting>
                 if words.is_empty() {
                     return Err((origin, "the value is missing; write \"\" for an empty one"));
                 }
-                all.push(RawSetting { name, value: words.join(" "), origin });
+                all.push(RawSetting { name, value: words.join(" "), words, origin });
             }
         }
     }
@@ -127,7 +129,7 @@ pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> 
             continue;
         }
         let name = rest.to_ascii_lowercase().replace('_', "-");
-        all.push(RawSetting { name, value, origin: Origin::Variable(variable) });
+        all.push(RawSetting { name, value, words: Vec::new(), origin: Origin::Variable(variable) });
     }
     // The order of variables is random; sorting them makes the reported error deterministic.
     all.sort_by(|a, b| a.name.cmp(&b.name));

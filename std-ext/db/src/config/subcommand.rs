@@ -298,6 +298,7 @@ impl Words {
         // The commands are about nothing but a cluster. A flag counts more than the other sources.
         let value = if OFFLINE.contains(&command.name) { "no" } else { "yes" };
         flags.push(RawSetting {
+            words: Vec::new(),
             name: "cluster".to_owned(),
             value: value.to_owned(),
             origin: Origin::Flag("--cluster".to_owned()),

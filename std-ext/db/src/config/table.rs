@@ -96,7 +96,26 @@ const CLIENTS: &[Setting] = &[
         "requirepass",
         Kind::Text,
         "",
-        "Password that clients must send with `AUTH`; empty for none.",
+        "Password of the user `default`, which clients must send with `AUTH`; empty for none.",
+    ),
+    immutable(
+        "aclfile",
+        Kind::File,
+        "",
+        "File of users and their rights, which `ACL LOAD` reads and `ACL SAVE` writes; empty for none. It must exist. \
+         Without it, lines `user NAME RULES` of the file of settings make users.",
+    ),
+    modifiable(
+        "acllog-max-len",
+        Kind::Number { min: 0, max: 1_000_000 },
+        "128",
+        "Entries that `ACL LOG` keeps at most.",
+    ),
+    modifiable(
+        "acl-pubsub-default",
+        Kind::Choice(&["resetchannels", "allchannels"]),
+        "resetchannels",
+        "Whether new users may use no channel or all channels.",
     ),
     modifiable(
         "protected-mode",

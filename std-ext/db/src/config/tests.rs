@@ -123,6 +123,9 @@ fn every_setting_reaches_its_option() {
         ["--unixsocket", "/run/x"],
         ["--unixsocketperm", "660"],
         ["--requirepass", "word"],
+        ["--aclfile", "/etc/users"],
+        ["--acllog-max-len", "5"],
+        ["--acl-pubsub-default", "allchannels"],
         ["--protected-mode", "no"],
         ["--maxclients", "77"],
         ["--timeout", "7"],
@@ -166,6 +169,7 @@ fn every_setting_reaches_its_option() {
         (Some(Path::new("/run/x")), Some(0o660))
     );
     assert_eq!((server.password.as_deref(), server.protected_mode), (Some("word"), false));
+    assert_eq!(server.acl_file.as_deref(), Some(Path::new("/etc/users")));
     assert_eq!((server.max_clients, server.threads, server.output_buffer_limit), (77, 5, 9 << 20));
     assert_eq!((server.soft_output_buffer_limit, server.query_buffer_limit), (2 << 20, 5 << 20));
     assert_eq!(server.soft_output_buffer_time, Duration::from_secs(30));

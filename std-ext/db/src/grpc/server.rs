@@ -11,6 +11,7 @@ use super::api;
 use super::api::database_server::DatabaseServer;
 use super::bounds::{Accepted, Bounded, ToServer, ToThread, accept, incoming};
 use super::service::Service;
+use crate::command::DEFAULT_USER;
 use crate::config::{GrpcOptions, ServerConfig};
 use crate::db::Db;
 use crate::limits::{GRPC_CALLS, GRPC_WATCHES};
@@ -330,12 +331,19 @@ fn authenticate(
     request: Request<()>,
     runtime_config: &RuntimeConfig,
 ) -> Result<Request<()>, Status> {
-    if !runtime_config.has_password() {
+    // Requests are those of the user `default`. They are not checked one by one, so it must have all rights.
+    let user = runtime_config.users().default_user();
+    if !user.is_unrestricted() {
+        return Err(Status::permission_denied("the user `default` does not have all rights"));
+    }
+    if user.is_open() {
         return Ok(request);
     }
     let sent = request.metadata().get("authorization");
     match sent.and_then(|sent| sent.as_encoded_bytes().strip_prefix(b"Bearer ")) {
-        Some(sent) if runtime_config.password_is(b"default", sent) => Ok(request),
+        Some(sent) if runtime_config.users().authenticate(DEFAULT_USER, sent).is_some() => {
+            Ok(request)
+        }
         _ => Err(Status::unauthenticated("send the password in `authorization: Bearer`")),
     }
 }

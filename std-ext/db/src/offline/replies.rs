@@ -3,7 +3,7 @@
 use super::summary::{Counts, count};
 use crate::command::{
     ClientInfo, Connection, Context, NextStep, Scratch, ServerApi, ServerStats, SettingError,
-    process_input,
+    Users, process_input,
 };
 use crate::pubsub::Hub;
 use crate::resp::read::{self, Found, Reply};
@@ -13,6 +13,7 @@ use std::sync::Arc;
 /// There are no statistics, settings or other clients, and no subscribers.
 struct NoServer {
     hub: Arc<Hub>,
+    users: Users,
 }
 
 impl ServerApi for NoServer {
@@ -34,12 +35,8 @@ impl ServerApi for NoServer {
         0
     }
 
-    fn password_is(&self, _: &[u8], _: &[u8]) -> bool {
-        false
-    }
-
-    fn has_password(&self) -> bool {
-        false
+    fn users(&self) -> &Users {
+        &self.users
     }
 
     fn hub(&self) -> &Arc<Hub> {
@@ -65,9 +62,9 @@ const CHUNK: usize = 1 << 20;
 
 impl Executor {
     pub(super) fn new() -> Self {
-        let connection = Connection::new(1, "import".into(), "import".into(), false);
+        let server = NoServer { hub: Hub::new(0), users: Users::default() };
+        let connection = Connection::new(1, "import".into(), "import".into(), &server.users);
         let (input, names, out) = (Vec::new(), Vec::new(), Vec::new());
-        let server = NoServer { hub: Hub::new(0) };
         let scratch = Scratch::default();
         Self { server, connection, scratch, input, names, out, first_error: None }
     }

@@ -67,6 +67,13 @@ impl Subscriptions {
         self.counts() == [0; 3]
     }
 
+    /// Returns whether all names are `allowed`, which is told whether each is a pattern.
+    pub(crate) fn all(&self, allowed: impl Fn(&[u8], bool) -> bool) -> bool {
+        let mut channels = self.channels.iter().chain(&self.shard_channels);
+        channels.all(|name| allowed(name, false))
+            && self.patterns.iter().all(|pattern| allowed(pattern, true))
+    }
+
     /// Returns an estimate of the memory that the subscriptions take.
     pub fn bytes(&self) -> usize {
         self.bytes

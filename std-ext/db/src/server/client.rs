@@ -6,7 +6,7 @@ use super::client_sizes::SharedSizes;
 use super::output::{Allowed, Exceeded, Output};
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
-use crate::command::{self, ClientSizes, Connection, HeldClient, NextStep};
+use crate::command::{self, ClientSizes, Connection, HeldClient, NextStep, Users};
 use crate::limits::{OUTPUT_PAUSE, UNAUTHENTICATED_OUTPUT_PAUSE};
 use crate::log::{Evaluated, Lsn};
 use crate::pubsub::Subscriptions;
@@ -117,6 +117,8 @@ pub(super) struct Client {
     pub(super) renamed: bool,
     /// The address and length of the name in the client list; a new name has another address.
     noted: (usize, usize),
+    /// The address of the name of the user in the client list.
+    noted_user: usize,
     /// The subscriptions in the client list.
     noted_subscriptions: [usize; 3],
     /// The sizes in the client list, which other threads read.
@@ -160,6 +162,7 @@ impl Client {
             used: false,
             renamed: false,
             noted: (0, 0),
+            noted_user: 0,
             noted_subscriptions: [0; 3],
             shown_sizes: Arc::default(),
             noted_sizes: ClientSizes::default(),
@@ -189,6 +192,7 @@ impl Client {
     pub(super) fn note(&mut self, worker: usize, client_list: &ClientList) {
         (self.used, self.renamed) = (false, false);
         self.noted = name_at(&self.connection);
+        self.noted_user = self.connection.user_name().as_ptr().addr();
         self.noted_subscriptions = subscriptions_of(&self.connection);
         client_list.note(worker, &self.connection.info(), self.last_active, &self.shown_sizes);
     }
@@ -327,6 +331,14 @@ impl Client {
         if self.state == State::Open && self.shutdown_cycles.is_none() {
             self.shutdown_cycles = Some(0);
             self.readable = true;
+        }
+    }
+
+    /// Takes the newest rights of the client's user. Closes the client if its user was removed, or may no longer use a
+    /// channel to which the client subscribes.
+    pub(super) fn refresh_user(&mut self, users: &Users) {
+        if self.state == State::Open && !self.connection.refresh_user(users) {
+            self.kill();
         }
     }
 
@@ -491,6 +503,7 @@ impl Client {
             self.lsn = self.lsn.max(outcome.lsn);
             self.used = true;
             self.renamed |= name_at(&self.connection) != self.noted
+                || self.connection.user_name().as_ptr().addr() != self.noted_user
                 || subscriptions_of(&self.connection) != self.noted_subscriptions;
             match outcome.next {
                 NextStep::Continue => {}

@@ -36,6 +36,7 @@ struct Entry {
     database: u16,
     protocol: u8,
     command: Box<str>,
+    user: Box<[u8]>,
     library: Box<[u8]>,
     library_version: Box<[u8]>,
     subscriptions: [usize; 3],
@@ -68,6 +69,7 @@ impl ClientList {
             database: 0,
             protocol: 2,
             command: Box::default(),
+            user: Box::default(),
             library: Box::default(),
             library_version: Box::default(),
             subscriptions: [0; 3],
@@ -83,6 +85,7 @@ impl ClientList {
             entry.command = info.command.into();
         }
         replace(&mut entry.name, info.name);
+        replace(&mut entry.user, info.user);
         replace(&mut entry.library, info.library);
         replace(&mut entry.library_version, info.library_version);
     }
@@ -193,6 +196,7 @@ impl Entry {
             database: self.database,
             protocol: self.protocol,
             command: &self.command,
+            user: &self.user,
             library: &self.library,
             library_version: &self.library_version,
             subscriptions: self.subscriptions,
@@ -220,7 +224,7 @@ fn replace(old: &mut Box<[u8]>, new: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Connection;
+    use crate::command::{Connection, Users};
 
     #[test]
     fn killed_clients_are_not_listed() {
@@ -228,7 +232,7 @@ mod tests {
         let now = Instant::now();
         let note = |id: u64| {
             let (address, local_address) = (format!("10.0.0.1:{id}"), "10.0.0.9:6379".to_owned());
-            let connection = Connection::new(id, address, local_address, false);
+            let connection = Connection::new(id, address, local_address, &Users::default());
             list.note(0, &connection.info(), now, &Arc::default());
         };
         let shown = || {
@@ -258,7 +262,8 @@ mod tests {
     fn a_client_that_moves_is_listed_once_and_killed_at_its_new_worker() {
         let list = ClientList::default();
         let now = Instant::now();
-        let connection = Connection::new(1, "10.0.0.1:1".to_owned(), String::new(), false);
+        let connection =
+            Connection::new(1, "10.0.0.1:1".to_owned(), String::new(), &Users::default());
         list.note(0, &connection.info(), now, &Arc::default());
         list.move_to(1, 1);
         let mut shown = 0;

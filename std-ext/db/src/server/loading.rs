@@ -6,6 +6,7 @@
 
 use super::listen::Address;
 use super::listen::{Accepted, Listener};
+use super::runtime_config::RuntimeConfig;
 use super::serve::{Bound, Server};
 use super::stream::{Stream, Tls};
 use crate::Db;
@@ -60,7 +61,7 @@ impl Loading {
             connections: Slab::new(),
             progress,
             // A client that needs a password to use the server needs one to read its progress.
-            answers_info: config.password.as_ref().is_none_or(String::is_empty),
+            answers_info: may_use_all(config)?,
             answers_remote_info: !config.protected_mode,
             max_connections: config.max_clients.min(MAX_CONNECTIONS),
             tls: bound.tls.clone(),
@@ -94,6 +95,14 @@ impl Loading {
         let _ = self.waker.wake();
         thread.join().ok()
     }
+}
+
+/// Returns whether a client may do everything without a password.
+fn may_use_all(config: &ServerConfig) -> io::Result<bool> {
+    let runtime_config = RuntimeConfig::new(config);
+    runtime_config.load_users(config)?;
+    let user = runtime_config.users().default_user();
+    Ok(user.is_open() && user.is_unrestricted())
 }
 
 impl Drop for Loading {

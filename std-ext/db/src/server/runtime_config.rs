@@ -2,7 +2,7 @@
 
 use crate::Db;
 use crate::cluster::view::Views;
-use crate::command::{Diagnostics, SettingError, hexadecimal, same_secret};
+use crate::command::{Diagnostics, SettingError, Users};
 use crate::config::OutputLimit;
 use crate::config::ServerConfig;
 use crate::config::table::{self, KEY_EVENTS, Setting, TRACKED_KEYS};
@@ -12,7 +12,7 @@ use crate::gauge::Gauge;
 use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
 use crate::options::Eviction;
-use sha2::{Digest, Sha256};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,9 +44,8 @@ pub(crate) struct RuntimeConfig {
     #[cfg(feature = "grpc")]
     keepalive: Duration,
     protected: AtomicBool,
-    has_password: AtomicBool,
-    /// Any bytes, as `AUTH` takes them.
-    password: Mutex<Option<Vec<u8>>>,
+    /// The users, whose passwords and rights all ports honour.
+    users: Arc<Users>,
     hard_output: Gauge,
     soft_output: Gauge,
     /// In milliseconds.
@@ -68,17 +67,22 @@ fn hard_limit(setting: usize) -> u64 {
 }
 
 impl RuntimeConfig {
-    #[cfg(any(test, feature = "grpc"))]
     pub(crate) fn new(config: &ServerConfig) -> Self {
         Self::with_latency(config, Arc::default())
     }
 
     /// As `new`, with the monitor of the database that the server serves.
     pub(crate) fn with_latency(config: &ServerConfig, latency: Arc<LatencyMonitor>) -> Self {
-        let password = config.password.clone().filter(|password| !password.is_empty());
+        let users = Arc::new(Users::default());
+        users.set_default_password(config.password.as_deref().unwrap_or_default().as_bytes());
         let diagnostics = Arc::new(Diagnostics::with_latency(latency));
         for (name, value) in &config.settings {
             diagnostics.apply(name, value);
+            match &**name {
+                "acllog-max-len" => users.set_log_length(value.parse().unwrap_or(0)),
+                "acl-pubsub-default" => users.set_all_channels(value == "allchannels"),
+                _ => {}
+            }
         }
         let displayed =
             config.settings.iter().map(|(name, value)| (name.clone(), value.clone().into()));
@@ -89,8 +93,7 @@ impl RuntimeConfig {
             #[cfg(feature = "grpc")]
             keepalive: config.tcp_keepalive,
             protected: AtomicBool::new(config.protected_mode),
-            has_password: AtomicBool::new(password.is_some()),
-            password: Mutex::new(password.map(String::into_bytes)),
+            users,
             hard_output: Gauge::new(hard_limit(config.output_buffer_limit)),
             soft_output: Gauge::new(config.soft_output_buffer_limit as u64),
             soft_output_time: Gauge::new(config.soft_output_buffer_time.as_millis() as u64),
@@ -147,7 +150,7 @@ impl RuntimeConfig {
     /// Returns whether clients on other machines are refused.
     pub(crate) fn denies_remote(&self) -> bool {
         // Relaxed: the flag stands for itself.
-        self.protected.load(Ordering::Relaxed) && !self.has_password()
+        self.protected.load(Ordering::Relaxed) && self.users.default_user().needs_no_password()
     }
 
     /// Returns the buffer limits. A reader may see some old and some new ones, which does no harm for one cycle.
@@ -165,22 +168,36 @@ impl RuntimeConfig {
         }
     }
 
-    pub(crate) fn has_password(&self) -> bool {
-        // Relaxed: the flag stands for itself; the password is read under its lock.
-        self.has_password.load(Ordering::Relaxed)
+    /// Makes the users of the configuration and of the file of users.
+    ///
+    /// # Errors
+    /// The text names each place that is wrong.
+    pub(crate) fn load_users(&self, config: &ServerConfig) -> io::Result<()> {
+        let mut known = Vec::new();
+        for (place, words) in &config.users {
+            let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+            let [name, rules @ ..] = &words[..] else { continue };
+            let made = if known.contains(name) {
+                Err("Duplicate user found. A user can only be defined once in config files".into())
+            } else {
+                self.users.configure(name, rules)
+            };
+            made.map_err(|why| io::Error::other(format!("{place}: {why}")))?;
+            known.push(name);
+        }
+        let Some(file) = &config.acl_file else { return Ok(()) };
+        let name = file.display().to_string();
+        let text = std::fs::read(file);
+        let text =
+            text.map_err(|why| io::Error::new(why.kind(), format!("aclfile {name}: {why}")))?;
+        let read = self.users.load(&name, &text);
+        read.map_err(|why| io::Error::other(String::from_utf8_lossy(&why).into_owned()))?;
+        self.users.set_file(file.clone());
+        Ok(())
     }
 
-    /// Returns whether this is the user's password. Without a configured password, returns true.
-    pub(crate) fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
-        let expected = lock(&self.password);
-        let right = expected.as_ref().is_none_or(|expected| same_secret(password, expected));
-        right && user == b"default"
-    }
-
-    /// Returns the SHA-256 of the password in hexadecimal digits, if there is one.
-    pub(crate) fn password_digest(&self) -> Option<String> {
-        let password = lock(&self.password).clone()?;
-        Some(hexadecimal(&Sha256::digest(&password)))
+    pub(crate) fn users(&self) -> &Arc<Users> {
+        &self.users
     }
 
     /// Calls `each` with each setting's name and value.
@@ -229,20 +246,12 @@ impl RuntimeConfig {
         let mut displayed = lock(&self.displayed);
         for (name, value) in changed {
             if name == "requirepass" {
-                self.set_password(value.as_bytes());
+                self.users.set_default_password(value.as_bytes());
             }
             if let Some((_, old)) = displayed.iter_mut().find(|(displayed, _)| displayed == name) {
                 *old = value.into_bytes();
             }
         }
-    }
-
-    fn set_password(&self, value: &[u8]) {
-        let password = Some(value.to_vec()).filter(|password| !password.is_empty());
-        let mut expected = lock(&self.password);
-        // Relaxed: the flag stands for itself.
-        self.has_password.store(password.is_some(), Ordering::Relaxed);
-        *expected = password;
     }
 
     /// Applies a setting. Each modifiable setting of the table has an arm here.
@@ -282,7 +291,9 @@ impl RuntimeConfig {
                 self.soft_output.set(soft);
                 self.soft_output_time.set(soft_time * 1000);
             }
-            "requirepass" => self.set_password(value),
+            "acllog-max-len" => self.users.set_log_length(number()),
+            "acl-pubsub-default" => self.users.set_all_channels(text == "allchannels"),
+            "requirepass" => self.users.set_default_password(value),
             _ if self.diagnostics.apply(name, text) => {}
             _ => debug_assert!(false, "the modifiable setting {name} is not applied"),
         }

@@ -2,7 +2,6 @@
 
 use super::handles::{Reloader, ServerMonitor, StopHandle};
 use super::listen::{self, Accepted, Address, Listener};
-#[cfg(feature = "grpc")]
 use super::runtime_config::RuntimeConfig;
 use super::shared::{Shared, WorkerHandle};
 use super::stream::Tls;
@@ -31,6 +30,8 @@ impl Bound {
         if config.threads == 0 {
             config.threads = thread::available_parallelism().map_or(1, usize::from);
         }
+        // Only to see that they can be read: an error must show before the data is loaded.
+        RuntimeConfig::new(&config).load_users(&config)?;
         let tls = Tls::load(&config)?;
         let (listeners, addresses) = listen::open(&config, config.threads)?;
         Ok(Self { config, listeners, addresses, tls })
@@ -89,6 +90,7 @@ impl Server {
             _ => None,
         });
         let shared = Shared::new(db, log, (config, tls), port.unwrap_or(0), workers);
+        shared.runtime_config.load_users(&shared.config)?;
         Ok(Self { shared, threads, addresses, early: Vec::new() })
     }
 

@@ -10,9 +10,10 @@ use super::loops::{IdleTime, Loops};
 use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
-use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError};
+use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError, Users};
+use crate::config::ServerConfig;
+use crate::config::rewrite::{self, UserLines};
 use crate::config::table::{KEY_EVENTS, TRACKED_KEYS};
-use crate::config::{ServerConfig, rewrite};
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::Log;
@@ -272,6 +273,11 @@ impl Shared {
         // Not the server: a thread that holds the lock of a shard must not be the last one that uses the database.
         let wakers = shared.workers.iter().map(|worker| Arc::clone(&worker.waker));
         let wakers: Vec<Arc<Waker>> = wakers.collect();
+        let all = wakers.clone();
+        shared
+            .runtime_config
+            .users()
+            .on_change(Box::new(move || all.iter().for_each(|waker| wake(waker))));
         shared.hub.on_mail(Box::new(move |worker| wake(&wakers[worker])));
         shared.hub.set_limit(shared.runtime_config.buffer_limits().subscriber.hard);
         shared.publish_key_events();
@@ -462,6 +468,22 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Returns the lines of users for the file of settings, unless they are in a file of their own.
+    fn user_lines(&self, settings: &[(String, String)]) -> Result<Option<UserLines>, String> {
+        let users = self.runtime_config.users();
+        if users.file().is_some() {
+            return Ok(None);
+        }
+        let password = settings.iter().find(|(name, _)| name == "requirepass");
+        let password = password.map_or("", |(_, password)| password);
+        let are_implied = users.are_implied_by(password.as_bytes());
+        let lines = users.lines().into_iter().map(String::from_utf8).collect::<Result<_, _>>();
+        let lines = lines.map_err(|_| "rules of users that are not UTF-8 cannot be in a file")?;
+        Ok(Some(UserLines { lines, are_implied }))
+    }
+}
+
 impl ServerApi for Shared {
     fn stats(&self) -> ServerStats {
         let totals = self.totals_since_reset();
@@ -508,7 +530,9 @@ impl ServerApi for Shared {
         }
         let changed: Vec<_> =
             settings.iter().filter(|(name, _)| rewritten.contains(name)).cloned().collect();
-        rewrite::rewrite(Path::new(file), &changed).map_err(|why| Some(why.to_string()))
+        let users = self.user_lines(settings).map_err(Some)?;
+        rewrite::rewrite(Path::new(file), &changed, users.as_ref())
+            .map_err(|why| Some(why.to_string()))
     }
 
     fn reset_counters(&self) {
@@ -524,16 +548,8 @@ impl ServerApi for Shared {
         self.client_list.kill(but, Instant::now(), wanted, |worker| self.workers[worker].wake())
     }
 
-    fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
-        self.runtime_config.password_is(user, password)
-    }
-
-    fn has_password(&self) -> bool {
-        self.runtime_config.has_password()
-    }
-
-    fn password_digest(&self) -> Option<String> {
-        self.runtime_config.password_digest()
+    fn users(&self) -> &Users {
+        self.runtime_config.users()
     }
 
     fn hub(&self) -> &Arc<Hub> {

@@ -89,6 +89,8 @@ pub(super) struct Worker {
     safe: Lsn,
     /// The number of rollbacks when the log was last asked.
     rollbacks: u64,
+    /// The version of the users when the clients were last checked.
+    users_version: u64,
     /// The log's epoch before the last cycle. No reply of an earlier epoch is parked.
     epoch: Epoch,
     /// The last evaluation that was proved.
@@ -162,6 +164,7 @@ impl Worker {
             parked_until: 0,
             safe: 0,
             rollbacks: shared.db.rollbacks(),
+            users_version: shared.runtime_config.users().version(),
             epoch: shared.log.epoch(),
             proved: None,
             unproved: None,
@@ -314,6 +317,7 @@ impl Worker {
     fn run_cycle(&mut self) {
         self.relieve_others();
         self.accept_connections();
+        self.notice_users();
         self.recheck_paused();
         // Before clients are served, so that the requests that they have sent by now are still read.
         if self.stopping_since.is_none() && self.shared.phase() != Phase::Serving {
@@ -645,6 +649,21 @@ impl Worker {
         }
     }
 
+    /// Gives the clients the newest rights of their users, if a user has changed. Closes those that must end. A client
+    /// that sends something finds out by itself; this is for those that only receive messages.
+    fn notice_users(&mut self) {
+        let users = Arc::clone(self.shared.runtime_config.users());
+        let version = users.version();
+        if std::mem::replace(&mut self.users_version, version) == version {
+            return;
+        }
+        let keys: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.clients[key].refresh_user(&users);
+            self.update(key);
+        }
+    }
+
     /// Gives clients the mailboxes in which other clients want to put messages.
     fn give_mailboxes(&mut self) {
         let mut wanted = self.shared.client_list.addressed(self.number);
@@ -718,9 +737,9 @@ impl Worker {
                 return self.leave();
             }
         };
-        let must_authenticate = self.shared.runtime_config.has_password();
+        let users = self.shared.runtime_config.users();
         let (id, local) = (self.shared.next_id(), accepted.to);
-        let mut connection = Connection::new(id, accepted.name, local, must_authenticate);
+        let mut connection = Connection::new(id, accepted.name, local, users);
         connection.set_tls(accepted.tls);
         connection.set_descriptor(stream.descriptor());
         let key = self.clients.insert(Client::new(stream, connection, self.context.now));

@@ -41,9 +41,10 @@ UNITS = """
 TAGS = "-repl -needs:repl -cluster -large-memory"
 # The settings of the suite's servers that this server has, too.
 SETTINGS = """
-    appendfsync appendonly bind busy-reply-threshold client-output-buffer-limit client-query-buffer-limit databases dir
-    enable-debug-command latency-monitor-threshold latency-tracking maxclients maxmemory maxmemory-policy
-    notify-keyspace-events port protected-mode requirepass slowlog-log-slower-than slowlog-max-len timeout unixsocket
+    acl-pubsub-default aclfile acllog-max-len appendfsync appendonly bind busy-reply-threshold
+    client-output-buffer-limit client-query-buffer-limit databases dir enable-debug-command
+    latency-monitor-threshold latency-tracking maxclients maxmemory maxmemory-policy notify-keyspace-events port
+    protected-mode requirepass slowlog-log-slower-than slowlog-max-len timeout unixsocket user
 """.split()
 # Changes of the suite: a file, a text, and the text instead.
 PATCHES = [
@@ -105,6 +106,9 @@ def as_redis_server(program, words):
     if words and not words[0].startswith("-"):
         config = pathlib.Path(words.pop(0))
         kept = [line for line in config.read_text().splitlines() if line.split(" ")[0] in SETTINGS]
+        # Redis looks for a file of users in its working directory, which is `dir`.
+        folder = next((line.split(" ", 1)[1] for line in kept if line.startswith("dir ")), ".")
+        kept = [re.sub("^aclfile (?=[^/])", f"aclfile {folder}/", line) for line in kept]
         # A file of its own, so that the next start of the same server finds the original.
         config.with_suffix(".kept").write_text("\n".join(kept) + "\n")
         options = [str(config.with_suffix(".kept"))]

@@ -5,7 +5,7 @@ mod groups;
 use crate::cluster::view::{
     Addresses, EndpointType, Group, Health, Member, Role, View, ViewReader, Views,
 };
-use crate::command::tests::Client;
+use crate::command::test_client::Client;
 use crate::log::none::NoLog;
 use crate::log::{Log, OpenError};
 use crate::{Db, Options, Progress};

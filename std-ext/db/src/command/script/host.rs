@@ -1,11 +1,14 @@
 //! `redis.call`: a script's way to the database.
 
+use crate::command::acl::user::User;
 use crate::command::script::control::Control;
 use crate::command::script::convert;
 use crate::command::script::numbers;
+use crate::command::subcommands;
 use crate::command::table;
 use crate::resp::Protocol;
 use mlua::{Lua, MultiValue, Value};
+use std::sync::Arc;
 
 /// Executes the commands of a script.
 pub(super) trait Host {
@@ -19,6 +22,9 @@ pub(super) trait Host {
         protocol: Protocol,
         out: &mut Vec<u8>,
     ) -> Result<(), String>;
+
+    /// Returns the user of the client that runs the script.
+    fn user(&self) -> Arc<User>;
 }
 
 /// The most bytes of arguments of one command.
@@ -84,21 +90,29 @@ pub(super) fn with_arguments(
     with(&slices)
 }
 
-/// `redis.acl_check_cmd`: a client that may run scripts may call every command.
+/// `redis.acl_check_cmd`: returns whether the user of the client may execute a command.
 pub(super) fn check_command(
     lua: &Lua,
     control: &Control,
     arguments: &MultiValue,
 ) -> mlua::Result<bool> {
-    let mut is_known = false;
+    let mut allowed = None;
     let checked = with_arguments(arguments, |arguments| {
-        is_known = table::find(arguments[0]).is_some();
+        let spec = table::find(arguments[0]);
+        let has_parts = spec.is_some_and(|spec| subcommands::of(spec).next().is_some());
+        let named = match arguments.get(1) {
+            Some(part) if has_parts => subcommands::find(arguments[0], part),
+            _ => spec,
+        };
+        let user = control.user.borrow();
+        let may = |user: &Arc<User>| named.map(|spec| user.check(spec, arguments).is_ok());
+        allowed = user.as_ref().and_then(may);
         Ok(())
     });
-    let text = match checked {
-        Ok(()) if is_known => return Ok(true),
-        Ok(()) => "ERR Invalid command passed to redis.acl_check_cmd()".to_owned(),
-        Err(text) => text,
+    let text = match (checked, allowed) {
+        (Ok(()), Some(allowed)) => return Ok(allowed),
+        (Ok(()), None) => "ERR Invalid command passed to redis.acl_check_cmd()".to_owned(),
+        (Err(text), _) => text,
     };
     Err(control.raise(convert::error_value(lua, text.as_bytes())?))
 }

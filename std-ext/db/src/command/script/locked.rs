@@ -1,9 +1,10 @@
 //! The commands of a script, executed on its locked keys.
 
+use crate::command::acl::user::User;
 use crate::command::batch::Batch;
-use crate::command::command_info::places;
 use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
+use crate::command::key_places::places;
 use crate::command::monitor_lines;
 use crate::command::routing::with_subcommand;
 use crate::command::script::call::Call;
@@ -16,6 +17,7 @@ use crate::resp::write::Writer;
 use crate::session::LockedKeys;
 use crate::state::number::integer;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// More keys than this are looked up in a set.
 const FEW: usize = 16;
@@ -62,9 +64,12 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
     }
 
     /// Returns why scripts must not call a command.
-    fn refusal(&self, spec: &CommandSpec, arguments: &[&[u8]]) -> Result<(), String> {
+    fn refusal(&self, spec: &'static CommandSpec, arguments: &[&[u8]]) -> Result<(), String> {
         if spec.has_flag("noscript") {
             return Err("ERR This Redis command is not allowed from script".to_owned());
+        }
+        if let Some(error) = self.execution.refusal_in_script(spec, arguments) {
+            return Err(error.to_owned());
         }
         let writes = spec.has_flag("write");
         if self.reads_only && writes {
@@ -95,6 +100,10 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
 }
 
 impl Host for LockedHost<'_, '_, '_, '_> {
+    fn user(&self) -> Arc<User> {
+        Arc::clone(&self.execution.connection.user)
+    }
+
     fn call(
         &mut self,
         arguments: &[&[u8]],

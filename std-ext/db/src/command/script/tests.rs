@@ -1,6 +1,6 @@
 //! Tests of scripts through a connection.
 
-use crate::command::tests::Client;
+use crate::command::test_client::Client;
 
 /// Returns the reply to a script, as text.
 fn run(client: &mut Client, script: &str, arguments: &[&str]) -> String {

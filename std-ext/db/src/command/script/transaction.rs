@@ -5,8 +5,8 @@
 
 use crate::command::arguments::CommandError;
 use crate::command::batch::{Batch, transaction_refused};
-use crate::command::command_info::{counted_keys, places};
 use crate::command::execute::{Execution, NextStep};
+use crate::command::key_places::{counted_keys, places};
 use crate::command::queue::Queued;
 use crate::command::reply::error_text;
 use crate::command::routing::with_subcommand;
@@ -83,7 +83,9 @@ impl<'a> Execution<'_, 'a> {
             if comes_last(spec) && self.next == NextStep::Continue {
                 let mut nested = self.nested(Batch::default());
                 (nested.out, nested.max_out) = (&mut *reply, left);
-                if spec.id == Id::SSubscribe {
+                if let Some(error) = nested.refusal_at_exec(spec, arguments) {
+                    nested.error(error.as_ref());
+                } else if spec.id == Id::SSubscribe {
                     nested.error(NO_SHARD_CHANNELS);
                 } else {
                     nested.dispatch_queued(spec, arguments);
@@ -114,7 +116,9 @@ impl<'a> Execution<'_, 'a> {
         let mut nested = self.nested(Batch::default());
         (nested.out, nested.max_out) = (reply, max_out);
         let mut stopped = Ok(false);
-        if spec.counts_keys() {
+        if let Some(error) = nested.refusal_at_exec(spec, arguments) {
+            nested.error(error.as_ref());
+        } else if spec.counts_keys() {
             nested.connection.command = spec.name;
             stopped = nested.eval_locked(spec.id, arguments, locked);
         } else if spec.id == Id::Script {

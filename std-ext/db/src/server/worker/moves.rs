@@ -162,6 +162,8 @@ impl Worker {
         if registered.is_err() || self.shared.client_list.is_killed(client.id()) {
             return self.remove(key);
         }
+        // This worker may have checked its clients before it had this one.
+        client.refresh_user(self.shared.runtime_config.users());
         if self.stopping_since.is_some() {
             client.finish();
         }

@@ -1,0 +1,201 @@
+//! Checks of commands before they are executed.
+
+use super::log::{Entry, LogContext, Reason};
+use super::selector::Denied;
+use super::user::User;
+use crate::command::arguments::{CommandError, unknown_subcommand, wrong_number};
+use crate::command::batch::transaction_refused;
+use crate::command::client_line;
+use crate::command::diagnostics::counters::number;
+use crate::command::execute::Execution;
+use crate::command::subcommands;
+use crate::command::table::{CommandSpec, Id};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+impl User {
+    /// Returns the error if the user may not execute a command, without an entry in ACL LOG.
+    pub(in crate::command) fn refuses(
+        &self,
+        spec: &'static CommandSpec,
+        arguments: &[&[u8]],
+    ) -> bool {
+        resolve(spec, arguments).is_ok_and(|named| self.check(named, arguments).is_err())
+    }
+}
+
+/// Returns the subcommand that a command names, or the command if it has none.
+///
+/// # Errors
+/// If there is no such subcommand, or it does not take this number of arguments.
+fn resolve(
+    spec: &'static CommandSpec,
+    arguments: &[&[u8]],
+) -> Result<&'static CommandSpec, CommandError> {
+    let (Some(part), true) = (arguments.get(1), subcommands::of(spec).next().is_some()) else {
+        return Ok(spec);
+    };
+    let named = subcommands::find(spec.name.as_bytes(), part);
+    let named = named.ok_or_else(|| unknown_subcommand(spec.name, part))?;
+    if named.takes(arguments.len()) { Ok(named) } else { Err(wrong_number(named.name)) }
+}
+
+impl<'a> Execution<'_, 'a> {
+    /// Returns whether a command of a client that may not do everything is executed. If it is not, replies why.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::command) fn admits(
+        &mut self,
+        spec: &'static CommandSpec,
+        arguments: &[&'a [u8]],
+    ) -> bool {
+        let Some(mut error) = self.refusal(spec, arguments) else { return true };
+        self.meter.reject(number(spec.id, arguments));
+        if let Some(queue) = &mut self.connection.queue {
+            queue.abort();
+        }
+        if spec.id == Id::Exec {
+            self.end_transaction();
+            error = transaction_refused(&error);
+        }
+        self.error(error.as_ref());
+        false
+    }
+
+    /// Returns the error if a command is refused. An entry of ACL LOG says it, too.
+    fn refusal(&self, spec: &'static CommandSpec, arguments: &[&[u8]]) -> Option<CommandError> {
+        if !self.connection.authenticated && !spec.allowed_unauthenticated() {
+            return Some("NOAUTH Authentication required.".into());
+        }
+        let named = match resolve(spec, arguments) {
+            Ok(named) => named,
+            Err(error) => return Some(error),
+        };
+        let denied = self.connection.user.check(named, arguments).err()?;
+        let in_transaction = self.connection.queue.is_some();
+        let context = if in_transaction { LogContext::Transaction } else { LogContext::TopLevel };
+        self.log_denied(denied, context, (named, arguments));
+        Some(match denied {
+            Denied::Command => {
+                let name = named.name;
+                format!("NOPERM this user has no permissions to run the '{name}' command").into()
+            }
+            Denied::Key(_) => {
+                "NOPERM this user has no permissions to access one of the keys used as arguments".into()
+            }
+            Denied::Channel(_) => {
+                "NOPERM this user has no permissions to access one of the channels used as arguments".into()
+            }
+        })
+    }
+
+    /// Checks a command of a transaction again, when EXEC executes it. Returns the error in place of its reply.
+    pub(in crate::command) fn refusal_at_exec(
+        &self,
+        spec: &'static CommandSpec,
+        arguments: &[&[u8]],
+    ) -> Option<CommandError> {
+        if self.connection.is_unrestricted {
+            return None;
+        }
+        let named = match resolve(spec, arguments) {
+            Ok(named) => named,
+            Err(error) => return Some(error),
+        };
+        let denied = self.connection.user.check(named, arguments).err()?;
+        self.log_denied(denied, LogContext::Transaction, (named, arguments));
+        let reason = match denied {
+            Denied::Command => "no permission to execute the command or subcommand",
+            Denied::Key(_) => "no permission to touch the specified keys",
+            Denied::Channel(_) => "no permission to access one of the channels used as arguments",
+        };
+        let why = "ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This \
+                   command is no longer allowed for the following reason:";
+        Some(format!("NOPERM {why} {reason}").into())
+    }
+
+    /// Checks a command that a script calls. `spec` is the subcommand if the command has one.
+    #[cfg(feature = "scripts")]
+    pub(in crate::command) fn refusal_in_script(
+        &self,
+        spec: &'static CommandSpec,
+        arguments: &[&[u8]],
+    ) -> Option<&'static str> {
+        if self.connection.is_unrestricted {
+            return None;
+        }
+        let denied = self.connection.user.check(spec, arguments).err()?;
+        self.log_denied(denied, LogContext::Script, (spec, arguments));
+        Some(match denied {
+            Denied::Command => {
+                "ERR The user executing the script can't run this command or subcommand"
+            }
+            Denied::Key(_) => {
+                "ERR The user executing the script can't access at least one of the keys mentioned in the command \
+                 arguments"
+            }
+            Denied::Channel(_) => {
+                "ERR The user executing the script can't publish to the channel mentioned in the command"
+            }
+        })
+    }
+
+    fn log_denied(
+        &self,
+        denied: Denied,
+        context: LogContext,
+        (named, arguments): (&'static CommandSpec, &[&[u8]]),
+    ) {
+        let (reason, object) = match denied {
+            Denied::Command => (Reason::Command, named.name.as_bytes()),
+            Denied::Key(at) => (Reason::Key, arguments[at]),
+            Denied::Channel(at) => (Reason::Channel, arguments[at]),
+        };
+        // A script is the command of its client.
+        let command = match context {
+            LogContext::TopLevel | LogContext::Transaction => named.name,
+            #[cfg(feature = "scripts")]
+            LogContext::Script => self.connection.command,
+        };
+        self.log(reason, context, (object, self.connection.user_name(), command));
+    }
+
+    fn log(
+        &self,
+        reason: Reason,
+        context: LogContext,
+        (object, user, command): (&[u8], &[u8], &str),
+    ) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut client = Vec::new();
+        let mut info = self.connection.info();
+        info.command = command;
+        client_line::write(&info, &mut client);
+        self.server.users().add_to_log(Entry {
+            count: 1,
+            reason,
+            context,
+            object: object.to_vec(),
+            user: user.to_vec(),
+            time: now.as_millis() as u64,
+            client,
+        });
+    }
+
+    /// Returns the user if the password is right. If it is not, an entry of ACL LOG says so. `command` is the word by
+    /// which the client has named its command.
+    pub(in crate::command) fn authenticate(
+        &self,
+        (user, password): (&[u8], &[u8]),
+        (word, command): (&[u8], &'static str),
+    ) -> Option<Arc<User>> {
+        let known = self.server.users().authenticate(user, password);
+        if known.is_none() {
+            let in_transaction = self.connection.queue.is_some();
+            let context =
+                if in_transaction { LogContext::Transaction } else { LogContext::TopLevel };
+            self.log(Reason::Auth, context, (word, user, command));
+        }
+        known
+    }
+}

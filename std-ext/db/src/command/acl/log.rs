@@ -1,0 +1,139 @@
+//! ACL LOG: refused commands and logins.
+
+use std::collections::VecDeque;
+
+/// Entries of the last minute are looked through for an equal one, as in Redis.
+const GROUPING_MILLISECONDS: u64 = 60_000;
+/// The newest entries that are compared.
+const COMPARED: usize = 10;
+/// Bytes of a name that an entry keeps: a client must not fill the memory with long keys that it may not use.
+const MAX_BYTES: usize = 1024;
+
+/// The kind of the refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Command,
+    Key,
+    Channel,
+    Auth,
+}
+
+/// From where it was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::command) enum LogContext {
+    TopLevel,
+    Transaction,
+    #[cfg(feature = "scripts")]
+    Script,
+}
+
+/// An entry: equal events of a minute.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) count: u64,
+    pub(super) reason: Reason,
+    pub(super) context: LogContext,
+    /// The command, the key or the channel.
+    pub(super) object: Vec<u8>,
+    pub(super) user: Vec<u8>,
+    /// The time of the last event, in milliseconds since 1970.
+    pub(super) time: u64,
+    /// The client of the last event, as in CLIENT LIST.
+    pub(super) client: Vec<u8>,
+}
+
+impl Entry {
+    fn is_like(&self, other: &Self) -> bool {
+        self.reason == other.reason
+            && self.context == other.context
+            && self.time.abs_diff(other.time) <= GROUPING_MILLISECONDS
+            && self.object == other.object
+            && self.user == other.user
+    }
+
+    pub(super) fn reason(&self) -> &'static str {
+        match self.reason {
+            Reason::Command => "command",
+            Reason::Key => "key",
+            Reason::Channel => "channel",
+            Reason::Auth => "auth",
+        }
+    }
+
+    pub(super) fn context(&self) -> &'static str {
+        match self.context {
+            LogContext::TopLevel => "toplevel",
+            LogContext::Transaction => "multi",
+            #[cfg(feature = "scripts")]
+            LogContext::Script => "lua",
+        }
+    }
+}
+
+/// The entries, the newest first.
+#[derive(Debug, Default)]
+pub(super) struct AclLog(VecDeque<Entry>);
+
+impl AclLog {
+    /// Adds an entry, or counts an equal one again. Keeps at most `longest` entries.
+    pub(super) fn add(&mut self, mut entry: Entry, longest: usize) {
+        entry.object.truncate(MAX_BYTES);
+        entry.user.truncate(MAX_BYTES);
+        let like = self.0.iter().take(COMPARED).position(|known| known.is_like(&entry));
+        if let Some(known) = like.and_then(|place| self.0.remove(place)) {
+            entry.count = known.count + 1;
+        }
+        self.0.push_front(entry);
+        if like.is_none() {
+            self.0.truncate(longest);
+        }
+    }
+
+    pub(super) fn newest(&self, count: usize) -> impl ExactSizeIterator<Item = &Entry> {
+        self.0.iter().take(count)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0 = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(object: &str, time: u64) -> Entry {
+        let (reason, context) = (Reason::Key, LogContext::TopLevel);
+        let (object, user, client) = (object.into(), b"rose".to_vec(), Vec::new());
+        Entry { count: 1, reason, context, object, user, time, client }
+    }
+
+    fn shown(log: &AclLog) -> Vec<(String, u64)> {
+        let shown = |entry: &Entry| (String::from_utf8(entry.object.clone()).unwrap(), entry.count);
+        log.newest(usize::MAX).map(shown).collect()
+    }
+
+    fn pairs(wanted: &[(&str, u64)]) -> Vec<(String, u64)> {
+        wanted.iter().map(|(object, count)| ((*object).to_owned(), *count)).collect()
+    }
+
+    #[test]
+    fn equal_entries_of_a_minute_are_one() {
+        let mut log = AclLog::default();
+        for (object, time) in [("a", 0), ("b", 1), ("a", 60_000)] {
+            log.add(entry(object, time), 3);
+        }
+        assert_eq!(shown(&log), pairs(&[("a", 2), ("b", 1)]), "equal entries are not one");
+        log.add(entry("b", 60_002), 3);
+        assert_eq!(shown(&log), pairs(&[("b", 1), ("a", 2), ("b", 1)]), "an old entry is counted");
+        log.add(entry("c", 60_003), 3);
+        assert_eq!(shown(&log), pairs(&[("c", 1), ("b", 1), ("a", 2)]), "the log is too long");
+    }
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let mut log = AclLog::default();
+        log.add(entry(&"x".repeat(1 << 20), 0), 3);
+        assert_eq!(log.newest(1).next().unwrap().object.len(), MAX_BYTES, "the log keeps any name");
+    }
+}
