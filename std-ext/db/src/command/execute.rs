@@ -138,9 +138,6 @@ pub fn process_input(
     (outcome.lsn, outcome.next) = (execution.lsn, execution.next);
     let batch = execution.batch;
     scratch.put_back(batch, arguments);
-    // The length of replies is known only afterwards, so the batch size follows that of the last replies: it shrinks
-    // after long ones, and grows again.
-    let long = out.len() - start >= REPLY_CHUNK;
     if connection.blocked {
         // Later changes of this thread are those of other clients.
         tracking::set_caller(0);
@@ -148,15 +145,16 @@ pub fn process_input(
     }
     if observes {
         connection.update_blocked();
-    }
-    connection.batch_limit = if observes {
-        connection.batch_limit
-    } else if long {
-        (batch_limit / 4).max(1)
     } else {
-        (batch_limit * 2).min(MAX_BATCH_COMMANDS)
-    };
+        connection.batch_limit = next_batch_limit(batch_limit, out.len() - start);
+    }
     outcome
+}
+
+/// Returns how many commands the next batch may have. The length of replies is known only afterwards, so this follows
+/// the length of the last ones: it shrinks after long ones, and grows again.
+fn next_batch_limit(last: usize, replied: usize) -> usize {
+    if replied >= REPLY_CHUNK { (last / 4).max(1) } else { (last * 2).min(MAX_BATCH_COMMANDS) }
 }
 
 /// The state of executing the commands of one pipeline.

@@ -68,8 +68,8 @@ impl ShardStats {
         self.with_ttl.load(Ordering::Relaxed)
     }
 
-    /// Stores the number of keys, the number of those with a TTL, and the memory. The caller holds the shard's lock, and
-    /// publishes the state afterwards. Returns by how many bytes the memory has changed.
+    /// Stores the number of keys, the number of those with a TTL, and the memory. The caller holds the shard's lock,
+    /// and publishes the state afterwards. Returns by how many bytes the memory has changed.
     pub(super) fn update(
         &self,
         (keys, with_ttl, memory): (usize, usize, usize),
