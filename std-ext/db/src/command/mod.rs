@@ -80,7 +80,6 @@ mod test_client;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "grpc")]
 pub(crate) use acl::user::DEFAULT as DEFAULT_USER;
 pub use acl::user::User;
 pub use acl::users::Users;

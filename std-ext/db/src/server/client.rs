@@ -2,7 +2,7 @@
 //! bounded share of an event-loop cycle.
 
 use super::client_list::ClientList;
-use super::client_sizes::SharedSizes;
+use super::client_sizes::{self, SharedSizes};
 use super::output::{Allowed, Exceeded, Output};
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
@@ -121,10 +121,8 @@ pub(super) struct Client {
     noted_user: usize,
     /// The subscriptions in the client list.
     noted_subscriptions: [usize; 3],
-    /// The sizes in the client list, which other threads read.
-    shown_sizes: Arc<SharedSizes>,
-    /// The same, as they were last shown.
-    noted_sizes: ClientSizes,
+    /// The sizes in the client list, which other threads read. Nothing until the client has a buffer or a queue.
+    shown_sizes: Option<Arc<SharedSizes>>,
     /// The window of its worker's meter in which it was last served.
     pub(super) window: u64,
     last_active: Instant,
@@ -164,8 +162,7 @@ impl Client {
             noted: (0, 0),
             noted_user: 0,
             noted_subscriptions: [0; 3],
-            shown_sizes: Arc::default(),
-            noted_sizes: ClientSizes::default(),
+            shown_sizes: None,
             window: 0,
             last_active: now,
             last_progress: now,
@@ -194,17 +191,30 @@ impl Client {
         self.noted = name_at(&self.connection);
         self.noted_user = self.connection.user_name().as_ptr().addr();
         self.noted_subscriptions = subscriptions_of(&self.connection);
-        client_list.note(worker, &self.connection.info(), self.last_active, &self.shown_sizes);
+        let (info, sizes) = (self.connection.info(), self.shown_sizes.as_ref());
+        client_list.note(worker, &info, self.last_active, sizes);
     }
 
     /// Shows the sizes of the client's buffers and queue, if they have changed. Called at most once for each time that
-    /// the worker reads or writes: most commands leave nothing, so nothing is stored.
+    /// the worker reads or writes: most commands leave nothing, so nothing is stored. Returns whether they are the first
+    /// ones, which the client list does not have yet.
     #[inline]
-    pub(super) fn show_sizes(&mut self) {
+    pub(super) fn show_sizes(&mut self) -> bool {
         let sizes = self.sizes();
-        if sizes != self.noted_sizes {
-            self.noted_sizes = sizes;
-            self.shown_sizes.set(&sizes);
+        match &self.shown_sizes {
+            Some(shown) => {
+                if shown.get() != sizes {
+                    shown.set(&sizes);
+                }
+                false
+            }
+            None if sizes == client_sizes::bare() => false,
+            None => {
+                let shown = SharedSizes::default();
+                shown.set(&sizes);
+                self.shown_sizes = Some(Arc::new(shown));
+                true
+            }
         }
     }
 
@@ -215,7 +225,7 @@ impl Client {
         let input = self.input.capacity();
         let subscribed = self.connection.subscriptions().map_or(0, Subscriptions::bytes);
         let queue = self.connection.sizes();
-        let held = size_of::<Self>() + input + output.last + output.full_bytes + subscribed;
+        let held = input + output.last + output.full_bytes + subscribed;
         ClientSizes {
             input: self.input.len() as u64,
             input_room: (input - self.input.len()) as u64,
@@ -223,7 +233,7 @@ impl Client {
             reply_bytes: output.waiting as u64,
             full_buffers: output.full as u64,
             full_bytes: output.full_bytes as u64,
-            total: held as u64 + queue.queued_bytes,
+            total: client_sizes::bare().total + held as u64 + queue.queued_bytes,
             ..queue
         }
     }

@@ -1,8 +1,8 @@
 //! The list of clients that other threads see: a client belongs to one worker, which publishes a copy of its data here.
 //! It is one list for all workers: a client that moves between two of them is in it exactly once at any time.
 
-use super::client_sizes::SharedSizes;
-use crate::command::{ClientInfo, ClientSizes, TrackingInfo};
+use super::client_sizes::{self, SharedSizes};
+use crate::command::{ClientInfo, ClientSizes, DEFAULT_USER, TrackingInfo};
 use crate::lock::lock;
 use crate::pubsub::Mailbox;
 use std::collections::BTreeMap;
@@ -36,7 +36,8 @@ struct Entry {
     database: u16,
     protocol: u8,
     command: Box<str>,
-    user: Box<[u8]>,
+    /// The name of the user; nothing for `default`, which nearly all clients are.
+    user: Option<Box<[u8]>>,
     library: Box<[u8]>,
     library_version: Box<[u8]>,
     subscriptions: [usize; 3],
@@ -44,8 +45,8 @@ struct Entry {
     /// The client's mailbox, if it has one.
     mailbox: Option<Arc<Mailbox>>,
     descriptor: i32,
-    /// The client's worker writes them after each time that it reads or writes.
-    sizes: Arc<SharedSizes>,
+    /// The client's worker writes them after each time that it reads or writes. Nothing if it never had buffers.
+    sizes: Option<Arc<SharedSizes>>,
 }
 
 impl ClientList {
@@ -55,7 +56,7 @@ impl ClientList {
         worker: usize,
         info: &ClientInfo<'_>,
         last_active: Instant,
-        sizes: &Arc<SharedSizes>,
+        sizes: Option<&Arc<SharedSizes>>,
     ) {
         let mut entries = lock(&self.0);
         let entry = entries.clients.entry(info.id).or_insert_with(|| Entry {
@@ -69,14 +70,14 @@ impl ClientList {
             database: 0,
             protocol: 2,
             command: Box::default(),
-            user: Box::default(),
+            user: None,
             library: Box::default(),
             library_version: Box::default(),
             subscriptions: [0; 3],
             tracking: TrackingInfo::default(),
             mailbox: None,
             descriptor: info.descriptor,
-            sizes: Arc::clone(sizes),
+            sizes: None,
         });
         (entry.last_active, entry.protocol) = (last_active, info.protocol);
         (entry.subscriptions, entry.tracking) = (info.subscriptions, info.tracking);
@@ -85,7 +86,13 @@ impl ClientList {
             entry.command = info.command.into();
         }
         replace(&mut entry.name, info.name);
-        replace(&mut entry.user, info.user);
+        let user = Some(info.user).filter(|user| *user != DEFAULT_USER);
+        if entry.user.as_deref() != user {
+            entry.user = user.map(Into::into);
+        }
+        if entry.sizes.is_none() {
+            entry.sizes = sizes.cloned();
+        }
         replace(&mut entry.library, info.library);
         replace(&mut entry.library_version, info.library_version);
     }
@@ -196,7 +203,7 @@ impl Entry {
             database: self.database,
             protocol: self.protocol,
             command: &self.command,
-            user: &self.user,
+            user: self.user.as_deref().unwrap_or(DEFAULT_USER),
             library: &self.library,
             library_version: &self.library_version,
             subscriptions: self.subscriptions,
@@ -209,7 +216,7 @@ impl Entry {
     /// Returns the sizes of the client's buffers and queue, with the messages in its mailbox.
     fn sizes(&self) -> ClientSizes {
         let messages = self.mailbox.as_ref().map_or(0, |mailbox| mailbox.waiting() as u64);
-        let sizes = self.sizes.get();
+        let sizes = self.sizes.as_ref().map_or_else(client_sizes::bare, |sizes| sizes.get());
         let (full_bytes, total) = (sizes.full_bytes + messages, sizes.total + messages);
         ClientSizes { full_bytes, total, ..sizes }
     }
@@ -233,7 +240,7 @@ mod tests {
         let note = |id: u64| {
             let (address, local_address) = (format!("10.0.0.1:{id}"), "10.0.0.9:6379".to_owned());
             let connection = Connection::new(id, address, local_address, &Users::default());
-            list.note(0, &connection.info(), now, &Arc::default());
+            list.note(0, &connection.info(), now, None);
         };
         let shown = || {
             let mut shown = Vec::new();
@@ -264,7 +271,7 @@ mod tests {
         let now = Instant::now();
         let connection =
             Connection::new(1, "10.0.0.1:1".to_owned(), String::new(), &Users::default());
-        list.note(0, &connection.info(), now, &Arc::default());
+        list.note(0, &connection.info(), now, None);
         list.move_to(1, 1);
         let mut shown = 0;
         list.show(0, now, &mut |_| shown += 1);

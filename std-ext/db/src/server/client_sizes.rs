@@ -3,6 +3,14 @@
 use crate::command::ClientSizes;
 use crate::gauge::Gauge;
 
+/// Approximate bytes of memory that a client takes without buffers, its place in the list of clients included.
+const BARE: u64 = 1280;
+
+/// Returns the sizes of a client without buffers and queue. Nearly all idle clients are such.
+pub(super) fn bare() -> ClientSizes {
+    ClientSizes { total: BARE, ..ClientSizes::default() }
+}
+
 /// The sizes of a client's buffers and queue. Only its worker writes them, and any thread reads them. A reader may see
 /// some old and some new ones.
 #[derive(Debug, Default)]

@@ -525,8 +525,10 @@ impl Worker {
         }
         self.queue(key);
         // If a write follows in this cycle, the sizes are shown behind it.
-        if let Some(client) = self.clients.get_mut(key).filter(|client| !client.dirty) {
-            client.show_sizes();
+        if let Some(client) = self.clients.get_mut(key).filter(|client| !client.dirty)
+            && client.show_sizes()
+        {
+            client.note(self.number, &self.shared.client_list);
         }
     }
 
