@@ -3,11 +3,11 @@
 //
 //     cargo build --release -p hedgerow-db
 //     node benches/redis.mjs [--rounds 5] [--fsync everysec|always|no] [--seconds 2] [--ours PATH]
-//         [--client-threads 1] [--memory FILE.rows]
+//         [--client-threads 1] [--memory FILE.rows] [--programs]
 //
 // Needs redis-server and redis-benchmark. `--memory` loads rows (a key, a tab and a value a line; without a tab the
 // line's number is the key) into both instead, and tells what memory each takes of them, and how long each takes to
-// start again.
+// start again. `--programs` measures transactions, scripts and messages instead.
 
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -203,5 +203,125 @@ const memory = async (file) => {
   }
 };
 
+// Opens connections.
+const sockets = (port, count) =>
+  Promise.all(
+    Array.from({ length: count }, () => new Promise((done, failed) => {
+      const socket = connect(port, "127.0.0.1", () => done(socket));
+      socket.on("error", failed);
+    })),
+  );
+
+// Calls `each` whenever a socket has got this many lines.
+const onLines = (socket, lines, each) => {
+  let got = 0;
+  socket.on("data", (data) => {
+    for (const byte of data) got += byte === 10;
+    for (; got >= lines; got -= lines) each();
+  });
+};
+
+const command = (...words) =>
+  `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`;
+
+// Has 50 clients send a request `depth` times, wait for the replies, and go on for some seconds. `request` makes the
+// request of a key, and its replies have `lines` lines. Returns requests a second, and the server's time for each.
+const drive = async (server, { request, lines }, depth) => {
+  const all = await sockets(server.port, 50);
+  const before = cpu(server.process.pid);
+  const began = performance.now();
+  let [answered, key, waiting] = [0, 0, all.length];
+  await new Promise((done) => {
+    for (const socket of all) {
+      const send = () => {
+        if (performance.now() - began >= seconds * 1000) return --waiting || done();
+        socket.write(Array.from({ length: depth }, () => request(`key:${(key = (key + 7919) % 100000)}`)).join(""));
+      };
+      onLines(socket, lines * depth, () => {
+        answered += depth;
+        send();
+      });
+      send();
+    }
+  });
+  const took = (performance.now() - began) / 1000;
+  const found = { rps: answered / took, cpu: (cpu(server.process.pid) - before) / answered };
+  all.forEach((socket) => socket.destroy());
+  return found;
+};
+
+// Publishes messages to subscribers until all have got all. Returns messages a second, and the server's time for each.
+const publish = async (server, subscribers) => {
+  const messages = Math.ceil((seconds * 100000) / (subscribers + 1));
+  const all = await sockets(server.port, subscribers);
+  const [publisher] = await sockets(server.port, 1);
+  await Promise.all(all.map((socket) => new Promise((done) => {
+    onLines(socket, 6, done);
+    socket.write(command("SUBSCRIBE", "news"));
+  })));
+  const before = cpu(server.process.pid);
+  const began = performance.now();
+  let waiting = subscribers;
+  await new Promise((done) => {
+    for (const socket of all) {
+      let got = 0;
+      socket.removeAllListeners("data");
+      onLines(socket, 7, () => ++got === messages && (--waiting || done()));
+    }
+    // A message at a time would measure the client, and all at once the memory for what waits.
+    let sent = 0;
+    const send = () => {
+      const part = Math.min(64, messages - sent);
+      sent += part;
+      if (part) publisher.write(command("PUBLISH", "news", "v".repeat(64)).repeat(part));
+    };
+    let answered = 0;
+    onLines(publisher, 1, () => ++answered === sent && send());
+    send();
+  });
+  const took = (performance.now() - began) / 1000;
+  const found = { rps: messages / took, cpu: (cpu(server.process.pid) - before) / messages };
+  [...all, publisher].forEach((socket) => socket.destroy());
+  return found;
+};
+
+const RELEASE = "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end";
+const TRANSACTION = {
+  request: (key) =>
+    command("MULTI") + Array.from({ length: 10 }, (_, n) => command("SET", `${key}:${n}`, "v".repeat(64))).join("") + command("EXEC"),
+  lines: 22,
+};
+const SCRIPT = { request: (key) => command("SET", key, "me") + command("EVAL", RELEASE, "1", key, "me"), lines: 2 };
+const PROGRAMS = [
+  ["MULTI, 10 SETs, EXEC", (server) => drive(server, TRANSACTION, 1)],
+  ["the same, 8 in a pipeline", (server) => drive(server, TRANSACTION, 8)],
+  ["a lock is taken, and released by EVAL", (server) => drive(server, SCRIPT, 1)],
+  ["the same, 16 in a pipeline", (server) => drive(server, SCRIPT, 16)],
+  ...[1, 100, 1000].map((count) => [`PUBLISH to ${count}`, (server) => publish(server, count)]),
+];
+
+const programs = async () => {
+  const both = servers([]);
+  for (const server of both) await start(server);
+  console.log(`${cpus()[0].model}, ${cpus().length} cores, appendfsync ${fsync}, ${rounds} rounds. Medians; the client has one thread.\n`);
+  console.log("| | redis/s | ours/s | ratio | CPU µs: redis | ours | ratio |");
+  console.log("|---|--:|--:|--:|--:|--:|--:|");
+  for (const [name, measure] of PROGRAMS) {
+    const found = [[], []];
+    for (let round = 0; round < rounds; round++) {
+      for (const at of round % 2 ? [1, 0] : [0, 1]) found[at].push(await measure(both[at]));
+    }
+    const of = (at, what) => median(found[at].map((one) => one[what]));
+    const ratio = (what) => median(found[1].map((one, round) => one[what] / found[0][round][what])).toFixed(2);
+    const cells = [
+      ...[name, Math.round(of(0, "rps")), Math.round(of(1, "rps")), `**${ratio("rps")}**`],
+      ...[of(0, "cpu").toFixed(2), of(1, "cpu").toFixed(2), ratio("cpu")],
+    ];
+    console.log(`| ${cells.join(" | ")} |`);
+  }
+  for (const server of both) await stop(server);
+  both.forEach((server) => rmSync(server.folder, { recursive: true }));
+};
+
 const file = option("memory");
-await (file ? memory(file) : speed());
+await (file ? memory(file) : process.argv.includes("--programs") ? programs() : speed());

@@ -229,6 +229,9 @@ fn two_groups(etcd: &Etcd) -> Cluster {
     cluster.write(&commands());
     let (fine, said) = command(etcd, &["move", "--slots", "0-99,5000", "--to", "1"]);
     assert!(fine, "{said}");
+    // Not all nodes have heard of it yet, and a pipeline of redis-rs fails if its node sends it to another one.
+    let knows = |port: &u16| ask(*port, &["CLUSTER", "NODES"]).contains(" connected 0-99 5000 ");
+    wait(|| cluster.ports.iter().all(knows).then_some(()));
     cluster
 }
 
