@@ -3,6 +3,7 @@
 use crate::command::acl::user::User;
 use crate::command::script::control::Control;
 use crate::command::script::convert;
+use crate::command::script::memory_limit::Lifted;
 use crate::command::script::numbers;
 use crate::command::subcommands;
 use crate::command::table;
@@ -43,10 +44,12 @@ pub(super) fn call(
     let called = with_arguments(arguments, |arguments| {
         host.call(arguments, control.protocol.get(), &mut out)
     });
+    let lifted = Lifted::for_values_of(lua, out.len());
     let reply = match called {
         Ok(()) => convert::reply_value(lua, control.protocol.get(), &out)?,
         Err(text) => convert::error_value(lua, text.as_bytes())?,
     };
+    drop(lifted);
     match &reply {
         Value::Table(table) if raises && out.first().is_none_or(|&mark| mark == b'-') => {
             Err(control.raise(Value::Table(table.clone())))

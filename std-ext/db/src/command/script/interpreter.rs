@@ -8,10 +8,10 @@ use crate::command::script::compile::compile;
 use crate::command::script::control::{Control, Stop, plain_text};
 use crate::command::script::convert;
 use crate::command::script::host::{self, Host};
+use crate::command::script::memory_limit::{self, Lifted};
 use crate::command::script::random;
 use crate::command::script::sandbox::Sandbox;
 use crate::command::script::shebang::{self, Flags};
-use crate::limits::SCRIPT_MEMORY;
 use crate::resp::write::Writer;
 use crate::scripts::{ScriptId, Scripts};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Value, VmState};
@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// Instructions of Lua between two looks at the clock. Each may copy as much memory as a script may have.
 const INSTRUCTIONS: u32 = 250;
+/// Bytes that a value of an array takes beside its text, approximately.
+const VALUE: usize = 64;
 /// Compiled scripts that a thread keeps at most.
 const COMPILED: usize = 1024;
 /// An interpreter that has more memory than this collects its garbage after the script.
@@ -94,7 +96,7 @@ impl Interpreter {
         let hook = Rc::clone(&control);
         let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
         lua.set_global_hook(triggers, move |_, _| hook.check().map(|()| VmState::Continue))?;
-        lua.set_memory_limit(SCRIPT_MEMORY)?;
+        memory_limit::set(&lua)?;
         let (compiled, removals) = (HashMap::new(), scripts.removals());
         Ok(Self {
             lua,
@@ -192,6 +194,8 @@ impl Interpreter {
         host: &mut dyn Host,
     ) -> mlua::Result<Result<Value, Value>> {
         let lua = &self.lua;
+        let bytes = keys.iter().chain(arguments).map(|text| text.len() + VALUE).sum();
+        let lifted = Lifted::for_values_of(lua, bytes);
         self.sandbox.set_arguments(lua, keys, arguments)?;
         let host = RefCell::new(host);
         lua.scope(|scope| {
@@ -202,6 +206,7 @@ impl Interpreter {
                 })
             };
             self.sandbox.set_calls(raises(true)?, raises(false)?)?;
+            drop(lifted);
             let (done, found) = self.sandbox.run(&script.function)?;
             Ok(if done { Ok(found) } else { Err(found) })
         })

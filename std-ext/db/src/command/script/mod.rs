@@ -21,6 +21,7 @@ mod eval;
 mod host;
 mod interpreter;
 mod locked;
+mod memory_limit;
 mod numbers;
 mod output;
 mod pattern;
