@@ -59,6 +59,26 @@ fn an_exhausted_interpreter_is_replaced() {
     }
 }
 
+/// The limit of memory is lifted while this crate makes the values of a call, and not longer.
+#[test]
+fn the_memory_of_a_script_is_limited() {
+    let mut client = Client::new();
+    client.set_script_time_limit(0);
+    client.send(b"SET k kept\r\n");
+    for first in ["", "redis.call('get', KEYS[1]) ", "redis.pcall('nothing') "] {
+        let fill = "local s, t = ('x'):rep(1e6), {} for i = 1, 200 do t[i] = s .. i end return #t";
+        let reply = run(&mut client, &format!("{first}{fill}"), &["1", "k"]);
+        assert!(
+            reply.starts_with('-'),
+            "a script that begins with `{first}` takes 200 MB: {reply}"
+        );
+    }
+    assert_eq!(
+        run(&mut client, "return redis.call('get', KEYS[1])", &["1", "k"]),
+        "$4\r\nkept\r\n"
+    );
+}
+
 /// Hostile scripts, and the beginnings of their replies. None of them takes long, or leaves anything.
 #[test]
 fn hostile_scripts_end() {
