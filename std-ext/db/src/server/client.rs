@@ -196,8 +196,8 @@ impl Client {
     }
 
     /// Shows the sizes of the client's buffers and queue, if they have changed. Called at most once for each time that
-    /// the worker reads or writes: most commands leave nothing, so nothing is stored. Returns whether they are the first
-    /// ones, which the client list does not have yet.
+    /// the worker reads or writes: most commands leave nothing, so nothing is stored. Returns whether these are the
+    /// first sizes, which the client list does not have yet.
     #[inline]
     pub(super) fn show_sizes(&mut self) -> bool {
         let sizes = self.sizes();
