@@ -1,7 +1,7 @@
 //! Functions by which all commands read their arguments, and the errors that they reply.
 
 use crate::command::subcommands;
-use crate::command::table::takes;
+use crate::command::table::{CommandSpec, takes};
 use std::borrow::Cow;
 
 /// The error that a command replies, with its code.
@@ -27,6 +27,22 @@ pub(super) fn unknown_subcommand(container: &str, part: &[u8]) -> CommandError {
     let part = String::from_utf8_lossy(shown(part, 128)).into_owned();
     let container = container.to_uppercase();
     format!("ERR unknown subcommand '{part}'. Try {container} HELP.").into()
+}
+
+/// Returns the subcommand that a command names, or the command if it has none.
+///
+/// # Errors
+/// If there is no such subcommand, or it does not take this number of arguments.
+pub(super) fn resolve(
+    spec: &'static CommandSpec,
+    arguments: &[&[u8]],
+) -> Result<&'static CommandSpec, CommandError> {
+    let (Some(part), true) = (arguments.get(1), subcommands::of(spec).next().is_some()) else {
+        return Ok(spec);
+    };
+    let named = subcommands::find(spec.name.as_bytes(), part);
+    let named = named.ok_or_else(|| unknown_subcommand(spec.name, part))?;
+    if named.takes(arguments.len()) { Ok(named) } else { Err(wrong_number(named.name)) }
 }
 
 /// Returns the subcommand that the second argument names, if it takes this number of arguments.

@@ -3,31 +3,23 @@
 //! The script holds the locks of its keys' shards, so a command that needs one of them would occupy its loop as well,
 //! and nobody could reach SCRIPT KILL.
 
-use crate::command::arguments::is;
+use crate::command::arguments::{is, resolve};
 use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
-use crate::command::subcommands::{self, SUBCOMMANDS};
 use crate::command::table::{CommandSpec, Id};
 
 const BUSY: &str =
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
 
-/// Returns whether a command, or one of its subcommands, is executed while a script runs for too long. `None` if its
-/// subcommand is wrong.
-fn is_allowed(spec: &CommandSpec, arguments: &[&[u8]]) -> Option<bool> {
+/// Returns whether a command or subcommand is executed while a script runs for too long.
+fn is_allowed(called: &CommandSpec, arguments: &[&[u8]]) -> bool {
     let ends_at_once = |word: &&[u8]| is(word, "nosave") || is(word, "abort");
-    let has_parts = SUBCOMMANDS.iter().any(|part| part.id == spec.id);
-    let called = if has_parts && arguments.len() > 1 {
-        subcommands::find(arguments[0], arguments[1]).filter(|part| part.takes(arguments.len()))?
-    } else {
-        spec
-    };
-    Some(match spec.id {
+    match called.id {
         // They are about functions, and a script of EVAL runs.
         Id::Function => false,
         Id::Shutdown => arguments[1..].iter().any(ends_at_once),
         _ => called.has_flag("allow_busy"),
-    })
+    }
 }
 
 impl Execution<'_, '_> {
@@ -41,19 +33,11 @@ impl Execution<'_, '_> {
     ) -> bool {
         let Some(spec) = spec.filter(|spec| spec.takes(arguments.len())) else { return false };
         let unknown = !self.connection.authenticated && !spec.allowed_unauthenticated();
-        if unknown || is_allowed(spec, arguments).unwrap_or(true) {
+        let is_allowed = |called| is_allowed(called, arguments);
+        if unknown || resolve(spec, arguments).map_or(true, is_allowed) {
             return false;
         }
-        self.meter.reject(number(spec.id, arguments));
-        if spec.id == Id::Exec {
-            self.end_transaction();
-            self.error(format!("EXECABORT Transaction discarded because of: {BUSY}"));
-            return true;
-        }
-        if let Some(queue) = &mut self.connection.queue {
-            queue.abort();
-        }
-        self.error(BUSY);
+        self.refuse(spec, number(spec.id, arguments), BUSY.into());
         true
     }
 }

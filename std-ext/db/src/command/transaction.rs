@@ -4,14 +4,13 @@
 //! as one transaction. The commands without keys follow it, and their replies are inserted at their places. So a
 //! transaction that is not executed changes nothing, not even a setting.
 
-use crate::command::arguments::{CommandError, is, unknown_subcommand, wrong_number};
+use crate::command::arguments::{CommandError, is, resolve, wrong_number};
 use crate::command::batch::{Executed, transaction_refused};
 use crate::command::dump;
 use crate::command::execute::{Execution, NextStep};
 use crate::command::pubsub::refused_to_subscriber;
 use crate::command::queue::Queued;
 use crate::command::reply::error_text;
-use crate::command::subcommands;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::request::RequestError;
 use crate::state::number;
@@ -192,11 +191,19 @@ impl<'a> Execution<'_, 'a> {
     /// Replies that a command has a wrong number of arguments.
     #[cold]
     pub(super) fn wrong_arity(&mut self, spec: &CommandSpec) {
-        self.meter.reject(spec.id as usize);
-        let mut error = wrong_number(spec.name);
+        self.refuse(spec, spec.id as usize, wrong_number(spec.name));
+    }
+
+    /// Refuses a command before it is executed, and counts that for the command of this number. The transaction fails
+    /// to which the command belongs.
+    #[cold]
+    pub(super) fn refuse(&mut self, spec: &CommandSpec, number: usize, mut error: CommandError) {
+        self.meter.reject(number);
         if spec.id == Id::Exec {
             self.end_transaction();
             error = transaction_refused(&error);
+        } else if let Some(queue) = &mut self.connection.queue {
+            queue.abort();
         }
         self.error(error.as_ref());
     }
@@ -322,14 +329,9 @@ enum Checked {
 }
 
 /// Checks a command without keys, or with a subcommand.
-fn check_keyless(spec: &CommandSpec, arguments: &[&[u8]]) -> Result<(), CommandError> {
+fn check_keyless(spec: &'static CommandSpec, arguments: &[&[u8]]) -> Result<(), CommandError> {
     if spec.has_flag("no_multi") {
         return Err(NOT_ALLOWED.into());
     }
-    let (Some(name), true) = (arguments.get(1), subcommands::of(spec).next().is_some()) else {
-        return Ok(());
-    };
-    let part = subcommands::find(arguments[0], name);
-    let part = part.ok_or_else(|| unknown_subcommand(spec.name, name))?;
-    if part.takes(arguments.len()) { Ok(()) } else { Err(wrong_number(part.name)) }
+    resolve(spec, arguments).map(drop)
 }

@@ -3,13 +3,11 @@
 use super::log::{Entry, LogContext, Reason};
 use super::selector::Denied;
 use super::user::User;
-use crate::command::arguments::{CommandError, unknown_subcommand, wrong_number};
-use crate::command::batch::transaction_refused;
+use crate::command::arguments::{CommandError, resolve};
 use crate::command::client_line;
 use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
-use crate::command::subcommands;
-use crate::command::table::{CommandSpec, Id};
+use crate::command::table::CommandSpec;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -24,22 +22,6 @@ impl User {
     }
 }
 
-/// Returns the subcommand that a command names, or the command if it has none.
-///
-/// # Errors
-/// If there is no such subcommand, or it does not take this number of arguments.
-fn resolve(
-    spec: &'static CommandSpec,
-    arguments: &[&[u8]],
-) -> Result<&'static CommandSpec, CommandError> {
-    let (Some(part), true) = (arguments.get(1), subcommands::of(spec).next().is_some()) else {
-        return Ok(spec);
-    };
-    let named = subcommands::find(spec.name.as_bytes(), part);
-    let named = named.ok_or_else(|| unknown_subcommand(spec.name, part))?;
-    if named.takes(arguments.len()) { Ok(named) } else { Err(wrong_number(named.name)) }
-}
-
 impl<'a> Execution<'_, 'a> {
     /// Returns whether a command of a client that may not do everything is executed. If it is not, replies why.
     #[cold]
@@ -49,16 +31,8 @@ impl<'a> Execution<'_, 'a> {
         spec: &'static CommandSpec,
         arguments: &[&'a [u8]],
     ) -> bool {
-        let Some(mut error) = self.refusal(spec, arguments) else { return true };
-        self.meter.reject(number(spec.id, arguments));
-        if let Some(queue) = &mut self.connection.queue {
-            queue.abort();
-        }
-        if spec.id == Id::Exec {
-            self.end_transaction();
-            error = transaction_refused(&error);
-        }
-        self.error(error.as_ref());
+        let Some(error) = self.refusal(spec, arguments) else { return true };
+        self.refuse(spec, number(spec.id, arguments), error);
         false
     }
 

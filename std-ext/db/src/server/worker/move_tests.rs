@@ -41,7 +41,7 @@ fn in_memory() -> Server {
 }
 
 /// Waits until something is so, for a long time: other programs may need the processors.
-fn wait_until(otherwise: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn wait_until(otherwise: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "{otherwise}");

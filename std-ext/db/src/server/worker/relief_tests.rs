@@ -1,5 +1,6 @@
 //! Tests of loops that a script occupies.
 
+use super::move_tests::wait_until;
 use crate::server::shared::Shared;
 use crate::server::tests::AtOnce;
 use crate::server::{Address, Server, ServerConfig};
@@ -52,14 +53,6 @@ fn serve(test: impl FnOnce(&Shared, &dyn Fn() -> Lines)) {
         drop(ends);
         running.join().unwrap().unwrap();
     });
-}
-
-fn wait_until(otherwise: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{otherwise}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Starts a script without an end, and returns its client when the script has begun.
