@@ -102,6 +102,20 @@ const median = (all) => {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 };
 
+// Measures both servers in turns, `measure(at)` each. Returns the median of a figure of a server, and the median of the
+// rounds' ratios of a figure.
+const inTurns = async (measure) => {
+  const found = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    const order = round % 2 ? [1, 0] : [0, 1];
+    for (const at of order) found[at].push(await measure(at));
+  }
+  return {
+    of: (at, what) => median(found[at].map((one) => one[what])),
+    ratio: (what) => median(found[1].map((one, round) => one[what] / found[0][round][what])).toFixed(2),
+  };
+};
+
 const GOALS = { 1: { get: 1, set: 1 }, 16: { get: 1.5, set: 1.3 }, 64: { get: 2.3, set: 2 } };
 
 const speed = async () => {
@@ -114,29 +128,23 @@ const speed = async () => {
   console.log("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
   for (const depth of [1, 16, 64]) {
     for (const test of ["get", "set"]) {
-      const found = [[], []];
       const sizes = both.map((server) => {
         const { rps } = benchmark(server, test, depth, 20000 * depth);
         return Math.ceil((rps * seconds) / 1000) * 1000;
       });
-      for (let round = 0; round < rounds; round++) {
-        const order = round % 2 ? [1, 0] : [0, 1];
-        for (const at of order) found[at].push(benchmark(both[at], test, depth, sizes[at]));
-      }
-      const of = (at, what) => median(found[at].map((one) => one[what]));
-      const ratio = (what) => median(found[1].map((one, round) => one[what] / found[0][round][what]));
+      const { of, ratio } = await inTurns((at) => benchmark(both[at], test, depth, sizes[at]));
       const cells = [
         `${test.toUpperCase()}, P = ${depth}`,
         Math.round(of(0, "rps")),
         Math.round(of(1, "rps")),
-        `**${ratio("rps").toFixed(2)}**`,
+        `**${ratio("rps")}**`,
         GOALS[depth][test],
         of(0, "cpu").toFixed(2),
         of(1, "cpu").toFixed(2),
-        ratio("cpu").toFixed(2),
+        ratio("cpu"),
         of(0, "p99").toFixed(2),
         of(1, "p99").toFixed(2),
-        ratio("p99").toFixed(2),
+        ratio("p99"),
       ];
       console.log(`| ${cells.join(" | ")} |`);
     }
@@ -307,12 +315,7 @@ const programs = async () => {
   console.log("| | redis/s | ours/s | ratio | CPU µs: redis | ours | ratio |");
   console.log("|---|--:|--:|--:|--:|--:|--:|");
   for (const [name, measure] of PROGRAMS) {
-    const found = [[], []];
-    for (let round = 0; round < rounds; round++) {
-      for (const at of round % 2 ? [1, 0] : [0, 1]) found[at].push(await measure(both[at]));
-    }
-    const of = (at, what) => median(found[at].map((one) => one[what]));
-    const ratio = (what) => median(found[1].map((one, round) => one[what] / found[0][round][what])).toFixed(2);
+    const { of, ratio } = await inTurns((at) => measure(both[at]));
     const cells = [
       ...[name, Math.round(of(0, "rps")), Math.round(of(1, "rps")), `**${ratio("rps")}**`],
       ...[of(0, "cpu").toFixed(2), of(1, "cpu").toFixed(2), ratio("cpu")],
