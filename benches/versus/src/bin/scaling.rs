@@ -1,9 +1,13 @@
-//! Operations a second of all threads together, by the number of threads: `scaling [SECONDS] [THREADS,...]`.
+//! Operations a second of all threads together, by the number of threads.
+//!
+//!     scaling [--seconds 0.2] [--threads 1,2,4,8,16] [--entries 65536,1048576] [--maps LIST] [--mixes LIST]
 //!
 //! For machines with many cores. Each map takes its turn in each round with the same streams of keys; the table shows
 //! the median of the rounds. A round lasts for a fixed time, and each thread counts what it did in it, so that a thread
-//! that was off its core costs the others nothing. Threads are not pinned.
+//! that was off its core costs the others nothing. Threads are not pinned. Maps that publish have one thread that
+//! overwrites keys and publishes after each hundred; the table shows the reads of the others.
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +17,12 @@ use hedgerow::HashMap;
 use hedgerow_versus::contest::median;
 use hedgerow_versus::data::Word;
 use hedgerow_versus::keys::{Rng, fold, key, value};
+use hedgerow_versus::pairs::{self, Pair, Reader, Writer};
 use hedgerow_versus::rivals::{Bench, Dash, Flat, Hasher, Locked, Papaya, Scc, SpinLocks, hasher};
 use hedgerow_versus::trees::{self, Fence, Index, Skipmap, Tree};
+use hedgerow_versus::work::zipf::Zipf;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 /// Operations between two looks at the clock's flag.
 const PIECE: usize = 256;
 const STREAM: usize = 1 << 16;
@@ -77,27 +83,43 @@ impl Subject for Owned {
     }
 }
 
-/// The number of operations in a hundred that change the map: half of them insert, half remove, keys of a range twice
-/// the map's average length, so that it keeps its size.
+/// How many operations in a hundred change the map, and which keys they take.
 #[derive(Clone, Copy)]
 struct Mix {
     name: &'static str,
     changes: u64,
+    law: Law,
 }
 
-const MIXES: [Mix; 4] = [
-    Mix { name: "get", changes: 0 },
-    Mix { name: "99/1", changes: 1 },
-    Mix { name: "90/10", changes: 10 },
-    Mix { name: "changes", changes: 100 },
+#[derive(Clone, Copy)]
+enum Law {
+    /// Half of the changes insert and half remove, keys of a range twice the map's average length, so that it keeps
+    /// its size.
+    Uniform,
+    /// Keys that are in the map, a few of them in most operations; changes overwrite.
+    Zipf,
+}
+
+const MIXES: [Mix; 7] = [
+    Mix { name: "get", changes: 0, law: Law::Uniform },
+    Mix { name: "99/1", changes: 1, law: Law::Uniform },
+    Mix { name: "90/10", changes: 10, law: Law::Uniform },
+    Mix { name: "changes", changes: 100, law: Law::Uniform },
+    Mix { name: "zipf-get", changes: 0, law: Law::Zipf },
+    Mix { name: "zipf-95/5", changes: 5, law: Law::Zipf },
+    Mix { name: "zipf-50/50", changes: 50, law: Law::Zipf },
 ];
 
 /// Keys of a thread, each with what to do: 0 looks it up, 1 inserts it, and 2 removes it.
 fn stream(mix: Mix, keys: u64, thread: u64) -> Vec<(u64, u8)> {
     let mut rng = Rng::new(thread.wrapping_mul(77) + keys);
+    let zipf = matches!(mix.law, Law::Zipf).then(|| Zipf::new(keys as usize / 2));
     let one = |rng: &mut Rng| {
         let change = rng.below(100) < mix.changes;
-        (key(rng.below(keys)), if change { 1 + (rng.word() & 1) as u8 } else { 0 })
+        match &zipf {
+            None => (key(rng.below(keys)), if change { 1 + (rng.word() & 1) as u8 } else { 0 }),
+            Some(zipf) => (key(2 * zipf.draw(rng)), u8::from(change)),
+        }
     };
     (0..STREAM).map(|_| one(&mut rng)).collect()
 }
@@ -138,43 +160,91 @@ fn round<S: Subject>(map: &S, streams: &[Vec<(u64, u8)>], time: Duration) -> f64
 /// A round of a map that was built for it, by its streams and its time.
 type Run<'a> = Box<dyn Fn(&[Vec<(u64, u8)>], Duration) -> f64 + 'a>;
 
-/// Builds a map of half of `keys`, which a mix of inserts and removes keeps.
+/// Builds a map and fills it.
+type Build<'a> = Box<dyn FnOnce() -> Run<'a> + 'a>;
+
+/// Fills a map with half of `keys`, which a mix of inserts and removes keeps.
 fn subject<'a, S: Subject + 'a>(map: S, keys: u64) -> Run<'a> {
     (0..keys).step_by(2).for_each(|n| map.insert(key(n)));
     Box::new(move |streams, time| round(&map, streams, time))
 }
 
-fn main() {
-    let mut words = std::env::args().skip(1);
-    let seconds: f64 = words.next().map_or(0.2, |word| word.parse().expect("seconds"));
-    let threads = words.next().unwrap_or_else(|| "1,2,4,8,16".into());
-    let threads: Vec<u64> =
-        threads.split(',').map(|word| word.parse().expect("a number of threads")).collect();
-    for keys in [1 << 17, 1 << 21] {
-        hashed(keys, &threads, Duration::from_secs_f64(seconds));
-        ordered(keys, &threads, Duration::from_secs_f64(seconds));
+/// What to measure.
+#[derive(Clone)]
+struct Options {
+    time: Duration,
+    threads: Vec<u64>,
+    entries: Vec<u64>,
+    /// Names of maps and of mixes; empty for all.
+    maps: Vec<String>,
+    mixes: Vec<String>,
+}
+
+impl Options {
+    fn parse(mut words: impl Iterator<Item = String>) -> Self {
+        let mut options = Self {
+            time: Duration::from_millis(200),
+            threads: vec![1, 2, 4, 8, 16],
+            entries: vec![1 << 16, 1 << 20],
+            maps: vec![],
+            mixes: vec![],
+        };
+        while let Some(word) = words.next() {
+            let list: Vec<String> =
+                words.next().expect("a value").split(',').map(str::to_owned).collect();
+            let numbers = || list.iter().map(|word| word.parse().expect("a number")).collect();
+            match word.as_str() {
+                "--seconds" => {
+                    options.time = Duration::from_secs_f64(list[0].parse().expect("seconds"));
+                }
+                "--threads" => options.threads = numbers(),
+                "--entries" => options.entries = numbers(),
+                "--maps" => options.maps = list,
+                "--mixes" => options.mixes = list,
+                _ => panic!("unknown option {word}"),
+            }
+        }
+        options
+    }
+
+    fn wants_map(&self, name: &str) -> bool {
+        self.maps.is_empty() || self.maps.iter().any(|map| map == name)
+    }
+
+    fn wants_mix(&self, mix: &Mix) -> bool {
+        self.mixes.is_empty() || self.mixes.iter().any(|name| name == mix.name)
     }
 }
 
-fn hashed(keys: u64, threads: &[u64], time: Duration) {
-    fn of<'a, M: Bench<Key = u64, Value = u64>>(keys: u64) -> (&'static str, Run<'a>) {
-        (M::NAME, subject(Hashed(M::new()), keys))
+fn main() {
+    let options = Options::parse(std::env::args().skip(1));
+    for &entries in &options.entries {
+        hashed(2 * entries, &options);
+        ordered(2 * entries, &options);
     }
+    published(1 << 20, &options);
+}
+
+fn hashed(keys: u64, options: &Options) {
+    fn of<'a, M: Bench<Key = u64, Value = u64>>(keys: u64) -> (&'static str, Build<'a>) {
+        (M::NAME, Box::new(move || subject(Hashed(M::new()), keys)))
+    }
+    let owned = move || subject(Owned(HashMap::with_hasher(hasher())), keys);
     let maps = [
         of::<Flat>(keys),
-        ("HashMap", subject(Owned(HashMap::with_hasher(hasher())), keys)),
+        ("HashMap", Box::new(owned) as Build<'_>),
         of::<Papaya<u64, u64>>(keys),
         of::<Scc<u64, u64>>(keys),
         of::<Dash<u64, u64>>(keys),
         of::<SpinLocks<u64, u64>>(keys),
         of::<Locked<u64, u64>>(keys),
     ];
-    compare("hash maps", keys, &maps, threads, time);
+    compare("hash maps", keys, maps, &MIXES, options);
 }
 
-fn ordered(keys: u64, threads: &[u64], time: Duration) {
-    fn of<'a, T: Tree>(keys: u64) -> (&'static str, Run<'a>) {
-        (T::NAME, subject(Ordered(T::new()), keys))
+fn ordered(keys: u64, options: &Options) {
+    fn of<'a, T: Tree>(keys: u64) -> (&'static str, Build<'a>) {
+        (T::NAME, Box::new(move || subject(Ordered(T::new()), keys)))
     }
     let maps = [
         of::<Fence>(keys),
@@ -183,20 +253,120 @@ fn ordered(keys: u64, threads: &[u64], time: Duration) {
         of::<trees::BbTree>(keys),
         of::<trees::Locked>(keys),
     ];
-    compare("ordered maps", keys, &maps, threads, time);
+    compare("ordered maps", keys, maps, &MIXES, options);
 }
 
-fn compare(what: &str, keys: u64, maps: &[(&str, Run<'_>)], threads: &[u64], time: Duration) {
-    let names: Vec<_> = maps.iter().map(|(name, _)| *name).collect();
+/// Millions of reads a second beside one thread that writes.
+fn beside_writer<P: Pair<u64>>(
+    writer: &mut P::Writer,
+    readers: &mut [P::Reader],
+    streams: &[Vec<(u64, u8)>],
+    time: Duration,
+) -> f64 {
+    let (over, start) = (AtomicBool::new(false), Barrier::new(streams.len() + 1));
+    // relaxed: `join` orders the counts.
+    let is_over = || over.load(Ordering::Relaxed);
+    let read = |reader: &mut P::Reader, stream: &[(u64, u8)]| {
+        start.wait();
+        let (begin, mut done, mut sum) = (Instant::now(), 0, 0_u64);
+        for piece in stream.chunks(PIECE).cycle() {
+            for (key, _) in piece {
+                sum = sum.wrapping_add(fold(reader.get(key, |&value| value)));
+            }
+            done += piece.len();
+            if is_over() {
+                break;
+            }
+        }
+        black_box(sum);
+        done as f64 / begin.elapsed().as_secs_f64() / 1e6
+    };
+    std::thread::scope(|scope| {
+        let (first, others) = streams.split_first().expect("a stream a thread");
+        scope.spawn(|| {
+            start.wait();
+            for piece in first.chunks(100).cycle() {
+                writer.batched(|insert| {
+                    for &(key, _) in piece {
+                        insert(key, value(key, 1));
+                    }
+                });
+                writer.publish();
+                if is_over() {
+                    break;
+                }
+            }
+        });
+        let readers = others.iter().zip(readers);
+        let threads: Vec<_> =
+            readers.map(|(stream, reader)| scope.spawn(|| read(reader, stream))).collect();
+        start.wait();
+        std::thread::sleep(time);
+        // relaxed: as above.
+        over.store(true, Ordering::Relaxed);
+        threads.into_iter().map(|thread| thread.join().expect("threads do not panic")).sum()
+    })
+}
+
+/// Maps of one writer, and maps that threads share anyway, with keys by Zipf's law.
+fn published(keys: u64, options: &Options) {
+    fn of<P: Pair<u64>>(keys: u64, most: u64) -> (&'static str, Build<'static>) {
+        let build = move || -> Run<'static> {
+            let (mut writer, reader) = P::new();
+            writer.batched(|insert| {
+                (0..keys).step_by(2).map(key).for_each(|key| insert(key, value(key, 1)));
+            });
+            writer.publish();
+            let readers: Vec<_> = (0..most).map(|_| reader.another()).collect();
+            let state = RefCell::new((writer, readers));
+            Box::new(move |streams, time| {
+                let (writer, readers) = &mut *state.borrow_mut();
+                beside_writer::<P>(writer, readers, streams, time)
+            })
+        };
+        (P::NAME, Box::new(build))
+    }
+    let most = options.threads.iter().copied().max().unwrap_or(1);
+    let maps = [
+        of::<pairs::LeftRightMap<u64, hedgerow::left_right::Inline>>(keys, most),
+        of::<pairs::Shared<Flat<u64>, true>>(keys, most),
+        of::<pairs::LeftRight<u64>>(keys, most),
+        of::<pairs::Evmap<u64>>(keys, most),
+        of::<pairs::Flashmap<u64>>(keys, most),
+        of::<pairs::Shared<Papaya<u64, u64>>>(keys, most),
+        of::<pairs::Shared<Dash<u64, u64>>>(keys, most),
+        of::<pairs::Locked<u64>>(keys, most),
+    ];
+    let mix = Mix { name: "beside-writer", changes: 0, law: Law::Zipf };
+    // One of the threads is the writer.
+    let threads = options.threads.iter().copied().filter(|&threads| threads > 1).collect();
+    compare("maps of one writer", keys, maps, &[mix], &Options { threads, ..options.clone() });
+}
+
+/// Builds the wanted maps and prints the table of them.
+fn compare<const N: usize>(
+    what: &str,
+    keys: u64,
+    maps: [(&'static str, Build<'_>); N],
+    mixes: &[Mix],
+    options: &Options,
+) {
+    let maps: Vec<_> = maps.into_iter().filter(|(name, _)| options.wants_map(name)).collect();
+    let mixes: Vec<_> = mixes.iter().copied().filter(|mix| options.wants_mix(mix)).collect();
+    if mixes.is_empty() || maps.is_empty() {
+        return;
+    }
+    let (names, maps): (Vec<_>, Vec<_>) =
+        maps.into_iter().map(|(name, build)| (name, build())).unzip();
     println!("\n{what}, {} entries, million operations a second\n", keys / 2);
     println!("| | threads | {} |\n|---|--:|{}", names.join(" | "), "--:|".repeat(maps.len()));
-    for mix in MIXES {
-        for &threads in threads {
+    for mix in mixes {
+        for &threads in &options.threads {
             let streams: Vec<_> = (0..threads).map(|thread| stream(mix, keys, thread)).collect();
             let mut speeds = vec![vec![]; maps.len()];
             for _ in 0..ROUNDS {
-                for ((_, run), speeds) in maps.iter().zip(&mut speeds) {
-                    speeds.push(run(&streams, time));
+                for (run, speeds) in maps.iter().zip(&mut speeds) {
+                    speeds.push(run(&streams, options.time));
                 }
             }
             let cells = speeds

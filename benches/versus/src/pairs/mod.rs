@@ -22,6 +22,7 @@ pub use evmap::Evmap;
 pub use flashmap::Flashmap;
 pub use left_right::LeftRight;
 pub use locked::Locked;
+pub use ours::LeftRightMap;
 pub use shared::Shared;
 
 /// As tables will call the map that this suite is about.
