@@ -111,6 +111,7 @@ load_and_store!(Hint, AtomicBool, bool);
 load_and_store!(Hint, AtomicUsize, usize);
 load_and_store!(Gauge, AtomicUsize, usize);
 load_and_store!(Gauge, AtomicIsize, isize);
+load_and_store!(Private, AtomicIsize, isize);
 load_and_store!(Private, AtomicUsize, usize);
 add_and_subtract!(AtomicUsize, usize);
 add_and_subtract!(AtomicIsize, isize);
