@@ -6,6 +6,7 @@ use crate::gauge::Gauge;
 use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
 use crate::log::api::{Fsync, Log, LogError, Lsn, Rollback};
+use crate::log::appends::Appends;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, FILE_HEADER};
 use crate::log::health::Health;
@@ -13,7 +14,7 @@ use crate::log::manifest::Manifest;
 use crate::log::open_error::OpenError;
 use crate::log::recover::{NAME, Recovered, Replay, Segment, recover};
 use crate::log::rollback::RolledBackRanges;
-use crate::log::writer::{Shared, SyncRequest, WriteBuffer, Writer, create_segment, name_segment};
+use crate::log::writer::{Shared, SyncRequest, Writer, create_segment, name_segment};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,7 +77,7 @@ impl FileLog {
             folder,
             fsync,
             salt,
-            write_buffer: Mutex::new(WriteBuffer { bytes: Vec::new(), next_lsn: last + 1 }),
+            appends: Appends::new(last + 1),
             writer: Mutex::new(Writer::new(file, segment, last)),
             closed_segments: Mutex::new(found.closed),
             sync_lock: Mutex::new(()),
@@ -134,17 +135,15 @@ impl Log for FileLog {
             let why = io::Error::new(io::ErrorKind::InvalidInput, "an entry of more than 4 GiB");
             return Err(LogError::Write(Arc::new(why)));
         }
+        let shared = &*self.shared;
         // Before the lock: it is most of the work.
         let crc = frame::crc(changes);
-        let mut incoming = lock(&self.shared.write_buffer);
-        if !self.shared.health.writable() {
-            // A full disk is no error here: the change was made already, and the rollback undoes it.
-            self.shared.health.accepts_entries()?;
-        }
-        let lsn = incoming.next_lsn;
-        incoming.next_lsn += 1;
-        frame::encode(&mut incoming.bytes, self.shared.salt, lsn, time, crc, changes);
-        Ok(lsn)
+        // A full disk is no error here: the change was made already, and the rollback undoes it.
+        let check =
+            || if shared.health.writable() { Ok(()) } else { shared.health.accepts_entries() };
+        shared.appends.append(check, |buffer, lsn| {
+            frame::encode(buffer, shared.salt, lsn, time, crc, changes);
+        })
     }
 
     #[inline]

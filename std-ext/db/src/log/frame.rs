@@ -82,6 +82,12 @@ pub(crate) fn encode(
     buffer.extend_from_slice(changes);
 }
 
+/// Returns the number of the entry at the beginning of `bytes`, and its length with the header; None if there is none.
+pub(crate) fn number_and_length(bytes: &[u8]) -> Option<(Lsn, usize)> {
+    let length = || ENTRY_HEADER + u32_at(bytes, 0) as usize;
+    (!bytes.is_empty()).then(|| (u64_at(bytes, 8), length()))
+}
+
 /// Appends a sync mark to `buffer`: all entries up to `synced` are synced.
 pub(crate) fn sync_mark(buffer: &mut Vec<u8>, salt: u32, synced: Lsn) {
     let header = EntryHeader { length: SYNC_MARK, crc: 0, lsn: synced, time: 0 };

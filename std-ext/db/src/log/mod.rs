@@ -3,6 +3,7 @@
 //! The trait [`Log`] is what the database needs of a log. [`FileLog`](file::FileLog) keeps it in files.
 //!
 //! - `change`: the changes in an entry, as bytes.
+//! - `appends`: the entries that wait to be written.
 //! - `writer`: group commit, sync, and rotation of segments.
 //! - `frame`: the format of segments and entries.
 //! - `recover`: recovery at startup: replay, torn tails, damage.
@@ -11,6 +12,7 @@
 //! - [`disk`], [`folder`]: the files. `faults` makes them fail in tests.
 
 mod api;
+mod appends;
 pub(crate) mod change;
 pub(crate) mod crc;
 pub mod disk;

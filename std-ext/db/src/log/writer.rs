@@ -1,15 +1,15 @@
 //! Writing the log: group commit, sync, rollback, and rotation of segments.
 //!
 //! # The path of an entry
-//! - `append` encodes the entry into `write_buffer` under a short lock, which also gives it its number (LSN).
-//! - A *group commit* takes all entries out of that buffer with one swap and writes them with one system call, under
-//!   the lock of `writer`. Under `everysec` and `no` the first thread that calls `commit` does this for all; the others
+//! - `append` gives the entry its number (LSN) and encodes it into a buffer of the thread (`log/appends.rs`).
+//! - A *group commit* takes all entries out of these buffers and writes them with one system call, under the lock of
+//!   `writer`. Under `everysec` and `no` the first thread that calls `commit` does this for all; the others
 //!   find their entries written. Under `always` the log's thread does it, and calls `fdatasync` once for all entries
 //!   that arrived meanwhile.
 //! - An entry is *safe*, and may be acknowledged, once it is written (`everysec`, `no`) or synced (`always`).
 //!
-//! This file does not bound the buffer. Each event loop of the server commits at the end of an iteration, so the buffer
-//! holds the changes of one iteration of each loop.
+//! This file does not bound the buffers. Each event loop of the server commits at the end of an iteration, so they hold
+//! the changes of one iteration of each loop.
 //!
 //! # Failures
 //! `Condition` in `log/health.rs` says whether the log can be written.
@@ -25,13 +25,15 @@
 //! segment was removed.
 //!
 //! # Lock order
-//! Shards, `sync_lock`, `writer`; then one of `write_buffer`, `closed_segments` and `sync_request`; then `health`. A
+//! Shards, `sync_lock`, `writer`; then the buffers of `appends` in order, or one of `closed_segments` and
+//! `sync_request`; then `health`. A
 //! thread that takes `progress`, `on_progress` or `on_failure` holds none of the others.
 
 use crate::gauge::Gauge;
 use crate::latency_monitor::{LatencyMonitor, event};
 use crate::lock::lock;
 use crate::log::api::{Fsync, LogError, Lsn, Rollback};
+use crate::log::appends::{Appends, Taken};
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, FILE_HEADER};
@@ -60,7 +62,8 @@ pub(super) struct Shared {
     /// The initial value of the checksums of entry headers. All segments have the same, so an entry is valid in any of
     /// them.
     pub(super) salt: u32,
-    pub(super) write_buffer: Mutex<WriteBuffer>,
+    /// Entries that no thread has taken yet.
+    pub(super) appends: Appends,
     pub(super) writer: Mutex<Writer>,
     /// All segments but the one that is being written, oldest first.
     pub(super) closed_segments: Mutex<Vec<Segment>>,
@@ -86,12 +89,6 @@ pub(super) struct Shared {
 
 pub(super) type Callback = Arc<dyn Fn() + Send + Sync>;
 
-/// Appended entries that no thread has taken yet.
-pub(super) struct WriteBuffer {
-    pub(super) bytes: Vec<u8>,
-    pub(super) next_lsn: Lsn,
-}
-
 /// The segment that is being written. Its lock serializes writes.
 pub(super) struct Writer {
     pub(super) file: Arc<dyn DiskFile>,
@@ -100,7 +97,9 @@ pub(super) struct Writer {
     pub(super) length: u64,
     /// Whether a failed write left a part of an entry behind `length` that could not be truncated.
     pub(super) torn: bool,
-    /// Entries that were taken from the write buffer and are not written yet, and the number of the last of them.
+    /// Entries that were appended, but cannot be written before others.
+    pub(super) early: Taken,
+    /// Entries that are the next to be written, and the number of the last of them.
     pub(super) pending: Vec<u8>,
     pub(super) taken: Lsn,
     /// Numbers of the last entry that was written, and of the last that was synced.
@@ -129,6 +128,7 @@ impl Writer {
             first: segment.first,
             length: segment.bytes,
             torn: false,
+            early: Taken::default(),
             pending: Vec::new(),
             taken: last,
             written: last,
@@ -217,16 +217,22 @@ impl Shared {
     pub(super) fn write_appended(&self, writer: &mut Writer) -> Result<(), LogError> {
         self.health.can_progress()?;
         self.write_pending(writer)?;
-        self.take(writer);
-        self.write_pending(writer)
+        let next = self.appends.next();
+        while writer.taken + 1 < next {
+            let before = writer.taken;
+            self.take(writer);
+            self.write_pending(writer)?;
+            debug_assert!(writer.taken > before, "an entry that has a number is missing");
+            if writer.taken == before {
+                break;
+            }
+        }
+        Ok(())
     }
 
-    /// Takes the entries out of the write buffer. Those that were taken before have been written.
-    pub(super) fn take(&self, writer: &mut Writer) {
-        let mut incoming = lock(&self.write_buffer);
-        std::mem::swap(&mut incoming.bytes, &mut writer.pending);
-        writer.taken = incoming.next_lsn - 1;
-        drop(incoming);
+    /// Takes appended entries. Those that were taken before have been written.
+    fn take(&self, writer: &mut Writer) {
+        writer.taken = self.appends.take(&mut writer.early, writer.taken, &mut writer.pending);
         if !writer.pending.is_empty() {
             self.append_sync_mark(writer);
         }
@@ -381,16 +387,15 @@ impl Shared {
             // fails, the condition below is `Failed`.
             let _ = self.sync(writer);
         }
-        let mut incoming = lock(&self.write_buffer);
-        let (safe, mark) = (self.safe(), incoming.next_lsn);
+        let mut appends = self.appends.lock_all();
+        let (safe, mark) = (self.safe(), appends.next());
         match self.health.condition() {
             // There is room again, and the retry has written everything.
             Condition::Healthy | Condition::Closing | Condition::Closed => return None,
             Condition::Full(_) if safe + 1 == mark => return None,
             Condition::Full(_) | Condition::Failed(_) => {}
         }
-        incoming.next_lsn += 1;
-        incoming.bytes = Vec::new();
+        appends.discard(&mut writer.early);
         writer.pending.clear();
         // The cleared buffer may have contained a sync mark.
         writer.marked = 0;
@@ -436,7 +441,7 @@ impl Shared {
         }
         if writer.only_fillers {
             // Fillers need not be written: the next start begins with the entry after the last written one.
-            (writer.taken, writer.only_fillers) = (writer.written, false);
+            writer.only_fillers = false;
             writer.pending.clear();
         }
         let closed = self.write_and_sync(writer).and_then(|()| self.check_file(writer));
@@ -455,7 +460,7 @@ impl Shared {
     }
 
     pub(super) fn last(&self) -> Lsn {
-        lock(&self.write_buffer).next_lsn - 1
+        self.appends.next() - 1
     }
 
     /// The loop of the log's thread.
