@@ -53,7 +53,8 @@ impl Line {
     fn add_alone(&self, by: isize) -> Option<isize> {
         let count = self.count.add_alone(by) + by;
         let change = count - self.reported.load();
-        if change.unsigned_abs() < STEP.unsigned_abs() {
+        // Whether `change` is between `-STEP` and `STEP`, by one comparison.
+        if (change + (STEP - 1)).cast_unsigned() < (2 * STEP - 1).unsigned_abs() {
             return None;
         }
         self.reported.store(count);
