@@ -163,6 +163,9 @@ impl Run {
             self.at = 0;
             std::mem::swap(&mut self.bytes, part);
         } else {
+            // What was moved on goes, because under load there may always be an entry that waits.
+            self.bytes.drain(..self.at);
+            self.at = 0;
             self.bytes.append(part);
         }
         if part.capacity() > MAX_RETAINED {
@@ -298,6 +301,24 @@ mod tests {
         assert_eq!(append(&appends, b"six"), 6);
         assert_eq!(appends.take(&mut taken, 5, &mut pending), 6);
         assert_eq!(numbers(&pending), [6], "a discarded entry is written");
+    }
+
+    #[test]
+    fn entries_that_always_wait_take_no_more_and_more_memory() {
+        let (appends, mut taken) = (Appends::new(1), Taken::default());
+        let (mut last, mut late) = (0, appends.next.0.fetch_add(1, Ordering::Release));
+        for _ in 0..200 {
+            append(&appends, b"early");
+            let mut pending = Vec::new();
+            assert_eq!(appends.take(&mut taken, last, &mut pending), last, "no entry comes first");
+            append_elsewhere(&appends, late, b"late");
+            late = appends.next.0.fetch_add(1, Ordering::Release);
+            append(&appends, b"early");
+            last = appends.take(&mut taken, last, &mut pending);
+            assert_eq!(last + 1, late);
+        }
+        let kept: usize = taken.0.iter().map(|run| run.bytes.len()).sum();
+        assert!(kept < 1000, "{kept} bytes of one entry that waits");
     }
 
     /// More threads than buffers. Each take brings all entries whose numbers were taken before it.
