@@ -69,8 +69,7 @@ pub(crate) struct Usage {
 /// A hash table that grows.
 ///
 /// The fields are in this order so that `count` and the free list of `pool`, which many inserts and removals write, are
-/// not on the cache lines of words that every operation reads: the directory's address before them, and the addresses
-/// of the overflow lines behind them. Gaps in `count` and `pool` keep them apart.
+/// not on the cache line of the directory's address, which every lookup reads. A gap in `count` keeps them apart.
 #[repr(C)]
 pub(crate) struct Table<K, V> {
     /// The current directory; `Directory::none` until the first insert.

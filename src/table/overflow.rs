@@ -27,7 +27,6 @@ use crate::facade::atomic::{self, AtomicPtr, Ordering};
 use crate::facade::lock::{Guard, Lock};
 use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
-use crate::sync::cache::Gap;
 use crate::sync::seqlock::State;
 use crate::sync::words;
 use core::marker::PhantomData;
@@ -174,14 +173,9 @@ impl Free {
 }
 
 /// All overflow lines of a map.
-///
-/// The fields are in this order so that the lock, and the count that lies before the pool, are not on the cache line of
-/// the words that every walk along a chain reads.
-#[repr(C)]
 pub(crate) struct Pool<K, V> {
-    pub(super) free: Lock<Free>,
-    _apart: Gap,
     chunks: AtomicPtr<Chunks>,
+    pub(super) free: Lock<Free>,
     pub(super) parked: Parked,
     /// The source of the memory of chunks, and of the table's segments.
     pub(crate) arena: Arena,
@@ -245,14 +239,13 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     crate::facade::const_unless_loom! {
         pub(crate) fn new(arena: Arena) -> Self {
             Self {
+                arena,
+                chunks: AtomicPtr::new(ptr::null_mut()),
                 free: Lock::new(Free {
                     list: List { first: 0, len: 0 },
                     fresh: Self::FIRST_LINE,
                     chunks: 0,
                 }),
-                _apart: Gap::NEW,
-                chunks: AtomicPtr::new(ptr::null_mut()),
-                arena,
                 parked: Parked::new(),
                 entries: PhantomData,
             }
