@@ -4,10 +4,11 @@
 //! have a stripe of their own each, to which they add without a locked instruction. The others share stripes: the
 //! address of a thread's stack chooses one, which tells threads apart without an operating system.
 //!
-//! A common sum, which tells writers when the map has to grow, follows the stripes in steps of [`STEP`], so most updates
-//! change a stripe alone. A stripe of one thread is reported when it has moved that far since its last report. Reports
-//! at fixed multiples would cost more: a thread that inserts and removes by turns crosses a multiple again and again.
-//! With sixteen threads that do so, in a map of 64 k entries, they took a quarter of the time (Xeon, 16 cores).
+//! A common sum tells writers when the map has to grow. It follows the stripes in steps of [`STEP`], so most updates
+//! change a stripe alone. A stripe of one thread is reported when its count has changed by a step since the last
+//! report. Reports at fixed multiples would cost more: a thread that inserts and removes by turns crosses a multiple
+//! again and again. With sixteen threads that do so, in a map of 64 k entries, they took a quarter of the time (Xeon,
+//! 16 cores).
 //!
 //! # Synchronization
 //! The stripes are [`Published`]: a thread that sees them sees them zeroed. The counts are [`Gauge`]s: a total is one
@@ -35,9 +36,9 @@ const HAS_OWNED: bool = cfg!(any(feature = "std", hedgerow_loom));
 
 #[repr(align(64))]
 struct Line {
-    /// What was added to the stripe, less what was taken from it.
+    /// The number of additions to the stripe, less the removals.
     count: Gauge<AtomicIsize>,
-    /// What the common sum has of `count`, if the stripe is of one thread.
+    /// The count at the last report, if the stripe is of one thread.
     reported: Private<AtomicIsize>,
 }
 
@@ -80,7 +81,7 @@ pub(crate) struct Counter {
     _apart: Gap,
     /// Updates from before the stripes existed, and all updates of a small map.
     base: Gauge<AtomicIsize>,
-    /// What the stripes have reported.
+    /// The sum of all reports of the stripes.
     sum: Gauge<AtomicIsize>,
 }
 

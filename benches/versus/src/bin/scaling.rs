@@ -169,7 +169,7 @@ fn subject<'a, S: Subject + 'a>(map: S, keys: u64) -> Run<'a> {
     Box::new(move |streams, time| round(&map, streams, time))
 }
 
-/// What to measure.
+/// The wanted measurements.
 #[derive(Clone)]
 struct Options {
     time: Duration,

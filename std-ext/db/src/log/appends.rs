@@ -6,14 +6,14 @@
 //!
 //! # Numbers
 //! A thread takes the number of an entry while it has the lock of its buffer. So a thread that reads the next number,
-//! and then locks each buffer in turn, finds every entry with a lower number: if it had locked that buffer before the
-//! entry's thread did, its read of the next number would have come before the entry's number was taken. It may also
-//! find an entry with a higher number and miss one before it. Such entries are kept for the next call, because entries
-//! are written in the order of their numbers.
+//! and then locks one buffer after another, finds every entry with a lower number: if it had locked that buffer before
+//! the entry's thread did, its read of the next number would have come before the entry's number was taken. It may also
+//! find an entry with a higher number and miss one before it. Such entries are kept for the next call, because the
+//! entries of a file are in the order of their numbers.
 //!
 //! # Synchronization
-//! - `[AP-1]` `used` is raised before an entry's number is taken with release ↔ `[AP-2]` a thread reads the next number
-//!   with acquire, and then `used`: it locks the buffers of all entries with lower numbers.
+//! - `[AP-1]` `used` is raised before an entry's number is taken, with release ↔ `[AP-2]` a thread reads the next
+//!   number, with acquire, and then `used`: it locks the buffers of all entries with lower numbers.
 
 use crate::lock::lock;
 use crate::log::api::Lsn;
@@ -163,7 +163,7 @@ impl Run {
             self.at = 0;
             std::mem::swap(&mut self.bytes, part);
         } else {
-            // What was moved on goes, because under load there may always be an entry that waits.
+            // Entries that were moved on are removed, because under load there may always be one that waits.
             self.bytes.drain(..self.at);
             self.at = 0;
             self.bytes.append(part);
