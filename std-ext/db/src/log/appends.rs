@@ -141,7 +141,9 @@ impl LockedAppends<'_> {
 
     /// Discards all entries, and those in `taken`. The next number is skipped: no entry gets it.
     pub(super) fn discard(&mut self, taken: &mut Taken) {
-        self.parts.iter_mut().for_each(|part| **part = Vec::new());
+        for part in &mut self.parts {
+            **part = Vec::new();
+        }
         *taken = Taken::default();
         // [AP-1] Release: continues the release sequence of the additions before.
         self.next.fetch_add(1, Ordering::Release);
@@ -342,7 +344,9 @@ mod tests {
                 })
                 .collect();
             scope.spawn(move || {
-                writers.into_iter().for_each(|writer| writer.join().unwrap());
+                for writer in writers {
+                    writer.join().unwrap();
+                }
                 // Release: pairs with the acquire below, so the last take finds everything.
                 over.store(true, Ordering::Release);
             });
