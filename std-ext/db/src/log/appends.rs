@@ -256,8 +256,9 @@ mod tests {
         // A thread has taken this number, and its entry follows.
         let late = appends.next.0.fetch_add(1, Ordering::Release);
         assert_eq!(append(&appends, b"three"), 3);
-        assert_eq!(appends.take(&mut taken, 0, &mut pending), 1);
-        assert_eq!(numbers(&pending), [1], "an entry is written before its predecessor");
+        let last = appends.take(&mut taken, 0, &mut pending);
+        assert_eq!(last, 1, "an entry is written before its predecessor");
+        assert_eq!(numbers(&pending), [1]);
 
         pending.clear();
         append_elsewhere(&appends, late, b"two");
