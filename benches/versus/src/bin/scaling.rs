@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use hedgerow::HashMap;
@@ -124,36 +125,67 @@ fn stream(mix: Mix, keys: u64, thread: u64) -> Vec<(u64, u8)> {
     (0..STREAM).map(|_| one(&mut rng)).collect()
 }
 
-/// Millions of operations a second.
-fn round<S: Subject>(map: &S, streams: &[Vec<(u64, u8)>], time: Duration) -> f64 {
-    let (over, start) = (AtomicBool::new(false), Barrier::new(streams.len() + 1));
-    let work = |stream: &[(u64, u8)]| {
-        start.wait();
+/// A stretch of time in which threads work and count their operations.
+struct Round {
+    start: Barrier,
+    over: AtomicBool,
+}
+
+impl Round {
+    fn new(threads: usize) -> Self {
+        Self { start: Barrier::new(threads + 1), over: AtomicBool::new(false) }
+    }
+
+    fn is_over(&self) -> bool {
+        // relaxed: `join` orders the counts.
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Calls `each` with the operations of `stream`, again and again. Returns millions of them a second.
+    fn work(&self, stream: &[(u64, u8)], mut each: impl FnMut(u64, u8) -> u64) -> f64 {
+        self.start.wait();
         let (begin, mut done, mut sum) = (Instant::now(), 0, 0_u64);
         for piece in stream.chunks(PIECE).cycle() {
             for &(key, what) in piece {
-                match what {
-                    0 => sum = sum.wrapping_add(map.get(key)),
-                    1 => map.insert(key),
-                    _ => map.remove(key),
-                }
+                sum = sum.wrapping_add(each(key, what));
             }
             done += piece.len();
-            // relaxed: `join` orders the counts.
-            if over.load(Ordering::Relaxed) {
+            if self.is_over() {
                 break;
             }
         }
         black_box(sum);
         done as f64 / begin.elapsed().as_secs_f64() / 1e6
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = streams.iter().map(|stream| scope.spawn(|| work(stream))).collect();
-        start.wait();
+    }
+
+    /// Starts the threads, ends their work after `time`, and returns the sum of their results.
+    fn run(&self, time: Duration, threads: Vec<ScopedJoinHandle<'_, f64>>) -> f64 {
+        self.start.wait();
         std::thread::sleep(time);
         // relaxed: as above.
-        over.store(true, Ordering::Relaxed);
+        self.over.store(true, Ordering::Relaxed);
         threads.into_iter().map(|thread| thread.join().expect("threads do not panic")).sum()
+    }
+}
+
+/// Millions of operations a second.
+fn round<S: Subject>(map: &S, streams: &[Vec<(u64, u8)>], time: Duration) -> f64 {
+    let round = Round::new(streams.len());
+    let each = |key, what| match what {
+        0 => map.get(key),
+        1 => {
+            map.insert(key);
+            0
+        }
+        _ => {
+            map.remove(key);
+            0
+        }
+    };
+    let work = |stream: &[(u64, u8)]| round.work(stream, each);
+    std::thread::scope(|scope| {
+        let threads = streams.iter().map(|stream| scope.spawn(|| work(stream))).collect();
+        round.run(time, threads)
     })
 }
 
@@ -263,28 +295,14 @@ fn beside_writer<P: Pair<u64>>(
     streams: &[Vec<(u64, u8)>],
     time: Duration,
 ) -> f64 {
-    let (over, start) = (AtomicBool::new(false), Barrier::new(streams.len() + 1));
-    // relaxed: `join` orders the counts.
-    let is_over = || over.load(Ordering::Relaxed);
+    let round = Round::new(streams.len());
     let read = |reader: &mut P::Reader, stream: &[(u64, u8)]| {
-        start.wait();
-        let (begin, mut done, mut sum) = (Instant::now(), 0, 0_u64);
-        for piece in stream.chunks(PIECE).cycle() {
-            for (key, _) in piece {
-                sum = sum.wrapping_add(fold(reader.get(key, |&value| value)));
-            }
-            done += piece.len();
-            if is_over() {
-                break;
-            }
-        }
-        black_box(sum);
-        done as f64 / begin.elapsed().as_secs_f64() / 1e6
+        round.work(stream, |key, _| fold(reader.get(&key, |&value| value)))
     };
     std::thread::scope(|scope| {
         let (first, others) = streams.split_first().expect("a stream a thread");
         scope.spawn(|| {
-            start.wait();
+            round.start.wait();
             for piece in first.chunks(100).cycle() {
                 writer.batched(|insert| {
                     for &(key, _) in piece {
@@ -292,19 +310,15 @@ fn beside_writer<P: Pair<u64>>(
                     }
                 });
                 writer.publish();
-                if is_over() {
+                if round.is_over() {
                     break;
                 }
             }
         });
         let readers = others.iter().zip(readers);
-        let threads: Vec<_> =
+        let threads =
             readers.map(|(stream, reader)| scope.spawn(|| read(reader, stream))).collect();
-        start.wait();
-        std::thread::sleep(time);
-        // relaxed: as above.
-        over.store(true, Ordering::Relaxed);
-        threads.into_iter().map(|thread| thread.join().expect("threads do not panic")).sum()
+        round.run(time, threads)
     })
 }
 

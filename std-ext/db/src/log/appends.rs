@@ -110,12 +110,10 @@ impl Appends {
     /// Moves entries to the end of `pending`, which is empty, in the order of their numbers. Returns the number of the
     /// last one. `last` is the number of the one before.
     ///
-    /// The entry behind `last` is among them, if its number was taken before the call. So are all whose numbers were
-    /// taken before, unless they are long: the rest is left for another call.
+    /// The caller has called [`next`](Self::next). The entry behind `last` is among them, if its number is below that
+    /// result. So are all with numbers below it, unless they are long: the rest is left for another call.
     pub(super) fn take(&self, taken: &mut Taken, last: Lsn, pending: &mut Vec<u8>) -> Lsn {
-        // [AP-2] Acquire: pairs with the release in `append`.
-        self.next.0.load(Ordering::Acquire);
-        // [AP-2] Relaxed: ordered by the acquire above, so it covers all entries whose numbers were taken by then.
+        // [AP-2] Relaxed: ordered by the acquire in `next`, so it covers all entries with numbers below its result.
         let used = self.used.load(Ordering::Relaxed);
         for (part, run) in self.parts[..used].iter().zip(&mut taken.0) {
             run.take(&mut lock(&part.0));

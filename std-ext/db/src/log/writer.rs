@@ -3,9 +3,9 @@
 //! # The path of an entry
 //! - `append` gives the entry its number (LSN) and encodes it into a buffer of the thread (`log/appends.rs`).
 //! - A *group commit* takes all entries out of these buffers and writes them with one system call, under the lock of
-//!   `writer`. Under `everysec` and `no` the first thread that calls `commit` does this for all; the others
-//!   find their entries written. Under `always` the log's thread does it, and calls `fdatasync` once for all entries
-//!   that arrived meanwhile.
+//!   `writer`. Under `everysec` and `no` the first thread that calls `commit` does this for all; the others find their
+//!   entries written. Under `always` the log's thread does it, and calls `fdatasync` once for all entries that arrived
+//!   meanwhile.
 //! - An entry is *safe*, and may be acknowledged, once it is written (`everysec`, `no`) or synced (`always`).
 //!
 //! This file does not bound the buffers. Each event loop of the server commits at the end of an iteration, so they hold
@@ -26,8 +26,8 @@
 //!
 //! # Lock order
 //! Shards, `sync_lock`, `writer`; then the buffers of `appends` in order, or one of `closed_segments` and
-//! `sync_request`; then `health`. A
-//! thread that takes `progress`, `on_progress` or `on_failure` holds none of the others.
+//! `sync_request`; then `health`. A thread that takes `progress`, `on_progress` or `on_failure` holds none of the
+//! others.
 
 use crate::gauge::Gauge;
 use crate::latency_monitor::{LatencyMonitor, event};
