@@ -68,6 +68,7 @@ fn be_killed(folder: &str) {
         }
         loop {
             db.snapshot().unwrap();
+            print("snapshot\n");
             thread::sleep(Duration::from_millis(2));
         }
     });
@@ -106,11 +107,14 @@ fn write(db: &Db, thread: u64, from: u64) {
             assert!(no_such || !matches!(answer, Answer::Error(_)), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
-        // A single write, so that the reader gets all of it or nothing.
-        let printed = format!("safe {thread} {number}\n");
-        if std::io::stdout().lock().write_all(printed.as_bytes()).is_err() {
-            std::process::exit(1);
-        }
+        print(&format!("safe {thread} {number}\n"));
+    }
+}
+
+/// Prints a line with a single write, so that the reader gets all of it or nothing.
+fn print(line: &str) {
+    if std::io::stdout().lock().write_all(line.as_bytes()).is_err() {
+        std::process::exit(1);
     }
 }
 
@@ -133,24 +137,33 @@ fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREAD
     command.env(CHILD, folder).env(ROUNDS, round.to_string()).stdout(Stdio::piped());
     let mut child = Running(command.spawn().unwrap());
     let out = child.0.stdout.take().unwrap();
-    let (first, begun) = mpsc::channel();
+    let ((write, writes), (snapshot, snapshots)) = (mpsc::channel(), mpsc::channel());
     let reader = thread::spawn(move || {
         let mut last = [None; THREADS as usize];
         for line in BufReader::new(out).lines() {
             let line = line.unwrap();
+            if line == "snapshot" {
+                let _ = snapshot.send(());
+            }
             // Skip the test harness's own lines.
-            let Some(printed) = line.strip_prefix("safe ") else { continue };
-            let (thread, number) = printed.split_once(' ').unwrap();
+            let Some(safe) = line.strip_prefix("safe ") else { continue };
+            let (thread, number) = safe.split_once(' ').unwrap();
             let (thread, number): (usize, u64) = (thread.parse().unwrap(), number.parse().unwrap());
             let wanted = last[thread].map_or(round * STRIDE, |last: u64| last + 1);
             assert_eq!(number, wanted);
             last[thread] = Some(number);
-            let _ = first.send(());
+            let _ = write.send(());
         }
         last
     });
-    if random.below(4) != 0 {
-        // Otherwise the kill may come while it opens the directory, or before.
+    let begun = match random.below(4) {
+        // The kill may come while it opens the directory, or before.
+        0 => None,
+        // On a slow disk no snapshot would be complete a few milliseconds after the first write.
+        1 => Some(snapshots),
+        _ => Some(writes),
+    };
+    if let Some(begun) = begun {
         let _ = begun.recv_timeout(Duration::from_secs(60));
     }
     thread::sleep(Duration::from_micros(random.below(20_000)));
