@@ -6,6 +6,7 @@
 use crate::command::arguments::{is, resolve};
 use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
+use crate::command::flags::Flag;
 use crate::command::table::{CommandSpec, Id};
 
 const BUSY: &str =
@@ -18,7 +19,7 @@ fn is_allowed(called: &CommandSpec, arguments: &[&[u8]]) -> bool {
         // They are about functions, and a script of EVAL runs.
         Id::Function => false,
         Id::Shutdown => arguments[1..].iter().any(ends_at_once),
-        _ => called.has_flag("allow_busy"),
+        _ => called.has_flag(Flag::AllowBusy),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The state of a client that tracks keys ([`ClientTracking`]), and the choice of the keys that are remembered for it.
 
+use crate::command::flags::Flag;
 use crate::command::table::{CommandSpec, Id};
 use crate::resp::Protocol;
 use crate::tracking::{self, Tracker, Tracking};
@@ -125,7 +126,7 @@ impl ClientTracking {
         keys: impl Iterator<Item = &'k [u8]>,
         declared: Option<&[&[u8]]>,
     ) {
-        if spec.has_flag("write") {
+        if spec.has_flag(Flag::Write) {
             keys.for_each(tracking::note_own_change);
         } else if is_tracked(spec) && self.remembers() {
             let remember = |key: &[u8]| self.all.remember_own(key, self.client);
@@ -155,5 +156,8 @@ impl ClientTracking {
 /// Returns whether the keys of a command are remembered for a client that tracks them: those of reads. A script
 /// remembers its keys when it calls one of these commands.
 pub(super) fn is_tracked(spec: &CommandSpec) -> bool {
-    spec.has_flag("readonly") && spec.keys.0 != 0 && !spec.counts_keys() && !spec.has_flag("pubsub")
+    spec.has_flag(Flag::ReadOnly)
+        && spec.keys.0 != 0
+        && !spec.counts_keys()
+        && !spec.has_flag(Flag::PubSub)
 }

@@ -7,6 +7,7 @@ use crate::command::diagnostics::call_meter::Slow;
 use crate::command::diagnostics::counters::number;
 use crate::command::diagnostics::slow_log::{SlowCommand, shortened};
 use crate::command::execute::Execution;
+use crate::command::flags::Flag;
 use crate::command::redact::redacted;
 use crate::command::reply::error_text;
 use crate::command::subcommands;
@@ -110,7 +111,7 @@ impl Execution<'_, '_> {
         }
         let is_fast = |request: &Arguments<'_>| {
             let part = request.get(1).and_then(|part| subcommands::find(&request[0], part));
-            part.or_else(|| table::find(&request[0])).is_some_and(|spec| spec.has_flag("fast"))
+            part.or_else(|| table::find(&request[0])).is_some_and(|spec| spec.has_flag(Flag::Fast))
         };
         let event = if requests.iter().all(is_fast) { "fast-command" } else { "command" };
         monitor.note(event, seconds_now(), took);

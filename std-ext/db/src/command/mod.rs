@@ -29,6 +29,7 @@ mod dump;
 mod execute;
 mod expiration;
 mod first_key;
+mod flags;
 mod functions;
 mod hexadecimal;
 mod info;

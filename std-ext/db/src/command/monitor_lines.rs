@@ -2,6 +2,7 @@
 
 use crate::command::connection::Connection;
 use crate::command::diagnostics::Diagnostics;
+use crate::command::flags::Flag;
 use crate::command::redact::redacted;
 use crate::command::subcommands;
 use crate::command::table::{CommandSpec, Id};
@@ -72,7 +73,7 @@ fn show_of(
     let part = arguments.get(1).filter(|_| subcommands::of(spec).next().is_some());
     let part = part.and_then(|part| subcommands::find(arguments[0], part));
     // Redis does not show commands of administrators.
-    if !part.unwrap_or(spec).has_flag("admin") {
+    if !part.unwrap_or(spec).has_flag(Flag::Admin) {
         diagnostics.show_to_monitors(&Message::line(&line(source, arguments)));
     }
 }

@@ -1,5 +1,6 @@
 //! The commands of an append-only file of Redis.
 
+use crate::command::flags::Flag;
 use crate::command::table::{self, Id};
 
 /// How a command of an append-only file is handled.
@@ -43,7 +44,7 @@ pub(crate) fn replay(arguments: &[&[u8]], all_databases: bool) -> Replay {
         Id::Eval | Id::EvalSha => Replay::Unknown,
         Id::SPublish => Replay::Ignore,
         Id::FlushAll => Replay::ExecuteAlways(spec.name),
-        _ if spec.has_flag("write") => Replay::Execute(spec.name),
+        _ if spec.has_flag(Flag::Write) => Replay::Execute(spec.name),
         _ if spec.keys.0 == 0 => Replay::Ignore,
         _ => Replay::Unknown,
     }

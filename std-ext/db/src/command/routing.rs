@@ -7,6 +7,7 @@
 use crate::cluster::view::{Role, ViewReader};
 use crate::command::arguments::CommandError;
 use crate::command::execute::Execution;
+use crate::command::flags::Flag;
 use crate::command::key_places::{counted_keys, places};
 use crate::command::queue::Queued;
 use crate::command::redirects::Redirects;
@@ -65,7 +66,7 @@ impl<'t> Execution<'t, '_> {
         let slot = common_slot(spec, arguments)?;
         match group.view().role {
             // Clients may ask a node that is loading where the others are.
-            Role::Loading if spec.has_flag("loading") || spec.id == Id::Cluster => Ok(()),
+            Role::Loading if spec.has_flag(Flag::Loading) || spec.id == Id::Cluster => Ok(()),
             Role::Loading => Err(LOADING.into()),
             _ if slot.is_some_and(|slot| !group.view().owns(slot)) => {
                 Err(self.redirects().to_owner(group.view(), slot))
@@ -100,11 +101,11 @@ impl<'t> Execution<'t, '_> {
         spec: &CommandSpec,
         slot: Option<u16>,
     ) -> Result<(), CommandError> {
-        let writes = spec.has_flag("write");
+        let writes = spec.has_flag(Flag::Write);
         let may_read = match slot {
             Some(_) => !writes && self.connection.reads_stale,
             // As at Redis's replicas: walks over all keys show this node's.
-            None if !writes && !spec.has_flag("readonly") => return Ok(()),
+            None if !writes && !spec.has_flag(Flag::ReadOnly) => return Ok(()),
             None => !writes,
         };
         if !may_read {

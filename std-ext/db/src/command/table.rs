@@ -3,6 +3,8 @@
 //! A name is found in any case. Its bytes, folded to lower case, form one number, and a hash table of these numbers is
 //! computed at compile time.
 
+use crate::command::flags::{Flag, FlagSet};
+
 /// A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -132,6 +134,8 @@ pub(crate) struct CommandSpec {
     pub(crate) keys: (i8, i8, i8),
     /// The flags of `COMMAND INFO`.
     pub(crate) flags: &'static str,
+    /// Those of them that decide how the command is executed. Scripts check several for each command.
+    flag_set: FlagSet,
     /// The categories of `COMMAND INFO`, without `@`.
     pub(crate) categories: &'static str,
 }
@@ -144,8 +148,9 @@ impl CommandSpec {
     }
 
     /// Returns whether `COMMAND INFO` shows this flag.
-    pub(crate) fn has_flag(&self, name: &str) -> bool {
-        self.flags.split(' ').any(|flag| flag == name)
+    #[inline]
+    pub(crate) fn has_flag(&self, flag: Flag) -> bool {
+        self.flag_set.has(flag)
     }
 
     /// Returns whether a pause of writes holds the command, as in Redis: it changes something, is a script that may, or
@@ -160,13 +165,13 @@ impl CommandSpec {
                 let reads_only = arguments.is_empty();
                 !reads_only
             }
-            _ => self.has_flag("write"),
+            _ => self.has_flag(Flag::Write),
         }
     }
 
     /// Returns whether the command reads or changes keys of the selected database.
     pub(crate) fn accesses_keys(&self) -> bool {
-        let flagged = self.has_flag("readonly") || self.has_flag("write");
+        let flagged = self.has_flag(Flag::ReadOnly) || self.has_flag(Flag::Write);
         flagged || self.counts_keys() || matches!(self.id, Id::Memory | Id::Object | Id::Watch)
     }
 
@@ -201,7 +206,8 @@ pub(super) const fn spec(
     flags: &'static str,
     categories: &'static str,
 ) -> CommandSpec {
-    CommandSpec { name, id, arity, keys, flags, categories }
+    let flag_set = FlagSet::parse(flags);
+    CommandSpec { name, id, arity, keys, flags, flag_set, categories }
 }
 
 pub(super) const NONE: (i8, i8, i8) = (0, 0, 0);
@@ -532,5 +538,16 @@ mod tests {
         };
         assert_eq!(COMMANDS.iter().take(2).map(probes).sum::<usize>(), 0, "GET and SET");
         assert!(COMMANDS.iter().map(probes).max().unwrap() < 6);
+    }
+
+    #[test]
+    fn flags_are_those_of_the_texts() {
+        for (flag, name) in Flag::ALL {
+            for spec in &COMMANDS {
+                let shown = spec.flags.split(' ').any(|shown| shown == name);
+                assert_eq!(spec.has_flag(flag), shown, "{name} of {}", spec.name);
+            }
+            assert!(COMMANDS.iter().any(|spec| spec.has_flag(flag)), "no command has {name}");
+        }
     }
 }

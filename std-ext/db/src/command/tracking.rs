@@ -3,6 +3,7 @@
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::client_tracking::{Choice, ClientTracking, is_tracked};
 use crate::command::execute::Execution;
+use crate::command::flags::Flag;
 use crate::command::key_places::places;
 use crate::command::queue::Queued;
 use crate::command::routing::with_subcommand;
@@ -118,7 +119,7 @@ impl<'a> Execution<'_, 'a> {
         let Some(spec) = spec.filter(|_| !queued) else { return };
         let detailed = with_subcommand(spec, arguments);
         if !(tracking.remembers() && is_tracked(detailed)) {
-            tracking.has_changes |= spec.has_flag("write");
+            tracking.has_changes |= spec.has_flag(Flag::Write);
             return;
         }
         // The changes that come before the read would make the server forget its keys.

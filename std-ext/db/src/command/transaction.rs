@@ -8,6 +8,7 @@ use crate::command::arguments::{CommandError, is, resolve, wrong_number};
 use crate::command::batch::{Executed, transaction_refused};
 use crate::command::dump;
 use crate::command::execute::{Execution, NextStep};
+use crate::command::flags::Flag;
 use crate::command::pubsub::refused_to_subscriber;
 use crate::command::queue::Queued;
 use crate::command::reply::error_text;
@@ -26,7 +27,7 @@ const MISSING_DB: &str =
 
 /// Returns whether a command is executed by the session, as a part of the transaction.
 pub(super) fn is_about_keys(spec: &CommandSpec) -> bool {
-    let has_keys = spec.keys.0 != 0 && !spec.has_flag("pubsub");
+    let has_keys = spec.keys.0 != 0 && !spec.has_flag(Flag::PubSub);
     let others = [Id::FlushDb, Id::FlushAll, Id::Memory, Id::Object, Id::Select];
     has_keys || others.contains(&spec.id)
 }
@@ -306,7 +307,7 @@ impl<'a> Execution<'_, 'a> {
             Id::SwapDb => return Err(error_text(RequestError::SwapInTransaction).into()),
             _ if spec.keys.0 == 0 => check_keyless(spec, arguments)?,
             // As in Redis, the client learns of it before EXEC.
-            _ if spec.has_flag("denyoom") && self.session.is_memory_full() => {
+            _ if spec.has_flag(Flag::DenyOom) && self.session.is_memory_full() => {
                 return Err(error_text(RequestError::OutOfMemory).into());
             }
             _ => {}
@@ -330,7 +331,7 @@ enum Checked {
 
 /// Checks a command without keys, or with a subcommand.
 fn check_keyless(spec: &'static CommandSpec, arguments: &[&[u8]]) -> Result<(), CommandError> {
-    if spec.has_flag("no_multi") {
+    if spec.has_flag(Flag::NoMulti) {
         return Err(NOT_ALLOWED.into());
     }
     resolve(spec, arguments).map(drop)

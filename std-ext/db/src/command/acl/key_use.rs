@@ -140,6 +140,7 @@ fn bitfield_reads_only(arguments: &[&[u8]]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::flags::Flag;
     use crate::command::table::COMMANDS;
 
     /// A new command must say how it uses its keys. The words of its flags tell reads from changes.
@@ -150,7 +151,7 @@ mod tests {
             let words: Vec<&[u8]> = [spec.name, "1", "1", "a", "b"].map(str::as_bytes).to_vec();
             let uses: Vec<KeyUse> = keys(spec, &words).map(|(_, key_use)| key_use).collect();
             assert!(!uses.is_empty(), "{} has no keys", spec.name);
-            let changes = spec.has_flag("write") || matches!(spec.id, Id::Eval | Id::EvalSha);
+            let changes = spec.has_flag(Flag::Write) || matches!(spec.id, Id::Eval | Id::EvalSha);
             // SORT stores only with an option.
             if spec.id != Id::Sort {
                 assert_eq!(

@@ -1,7 +1,6 @@
 //! The table `redis`, except for `call` and `pcall`.
 
-use crate::command::script::control::{Control, error_here};
-use crate::command::script::convert::error_value;
+use crate::command::script::control::Control;
 use crate::command::script::{arguments, convert, host};
 use crate::resp::Protocol;
 use crate::scripts::ScriptId;
@@ -96,11 +95,9 @@ fn add_replies(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result<
 }
 
 fn error_table(lua: &Lua, text: &[u8]) -> mlua::Result<Value> {
-    let value = error_value(lua, text)?;
-    if let Value::Table(table) = &value {
-        table.raw_set("ignore_error_stats_update", Value::Nil)?;
-    }
-    Ok(value)
+    let table = lua.create_table_with_capacity(0, 1)?;
+    table.raw_set("err", lua.create_string(text)?)?;
+    Ok(Value::Table(table))
 }
 
 fn add_settings(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result<()> {
@@ -162,10 +159,12 @@ fn add_settings(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result
         Ok(())
     })?;
     table.raw_set("log", log)?;
-    // Of the interpreter's own, so that it can raise errors before a script runs.
-    let outside = lua.create_function(|lua, _: MultiValue| -> mlua::Result<()> {
-        Err(error_here(lua, "redis.call/pcall can only be called inside a script invocation"))
-    })?;
-    table.raw_set("call", &outside)?;
-    table.raw_set("pcall", outside)
+    for (name, raises) in [("call", true), ("pcall", false)] {
+        let of = Rc::clone(control);
+        let call = lua.create_function(move |lua, arguments: MultiValue| {
+            host::call(lua, &of, &arguments, raises)
+        })?;
+        table.raw_set(name, call)?;
+    }
+    Ok(())
 }

@@ -4,6 +4,8 @@ use crate::command::acl::user::User;
 use crate::command::diagnostics::Diagnostics;
 use crate::command::diagnostics::busy::BusyScript;
 use crate::command::script::cjson_settings::Settings;
+use crate::command::script::current_host::CurrentHost;
+use crate::command::script::names::Names;
 use crate::resp::Protocol;
 use crate::scripts::{Scripts, Switch};
 use mlua::{Lua, Value};
@@ -47,11 +49,14 @@ pub(super) struct Control {
     pub(super) random: Cell<u64>,
     /// The settings of `cjson`.
     pub(super) json: Cell<Settings>,
+    /// The host, which executes the commands of the script.
+    pub(super) host: CurrentHost,
+    pub(super) names: Names,
 }
 
 impl Control {
-    pub(super) fn new(scripts: &Scripts) -> Self {
-        Self {
+    pub(super) fn new(lua: &Lua, scripts: &Scripts) -> mlua::Result<Self> {
+        Ok(Self {
             switch: scripts.add_switch(),
             limit: Cell::default(),
             diagnostics: RefCell::default(),
@@ -65,7 +70,9 @@ impl Control {
             protocol: Cell::new(Protocol::Two),
             random: Cell::new(0),
             json: Cell::new(Settings::DEFAULT),
-        }
+            host: CurrentHost::default(),
+            names: Names::new(lua)?,
+        })
     }
 
     /// Notes whose diagnostics say how long scripts may run before other commands are refused.

@@ -1,85 +1,87 @@
 //! Conversions between replies and values of Lua, as Redis defines them.
 
 use crate::command::script::control::Control;
+use crate::command::script::names::Names;
 use crate::command::script::numbers;
 use crate::resp::Protocol;
 use crate::resp::read::{self, Found, Reply};
 use crate::resp::write::Writer;
-use mlua::{Lua, Table, Value};
+use mlua::{Lua, LuaString, Table, Value};
 
 /// Tables nested deeper than this are replaced by an error.
 const DEEPEST: usize = 256;
-/// The field of an error's table that was counted. Scripts see it, under Redis's name.
-const COUNTED: &str = "ignore_error_stats_update";
 
 /// Returns the value of a command's reply.
-pub(super) fn reply_value(lua: &Lua, protocol: Protocol, reply: &[u8]) -> mlua::Result<Value> {
+pub(super) fn reply_value(lua: &Lua, control: &Control, reply: &[u8]) -> mlua::Result<Value> {
     match read::reply(reply) {
-        Ok(Found::Reply(reply, _)) => value(lua, protocol, reply),
-        _ => error_value(lua, b"ERR the command has no reply that a script can read"),
+        Ok(Found::Reply(reply, _)) => value(lua, control, reply),
+        _ => {
+            error_value(lua, &control.names, b"ERR the command has no reply that a script can read")
+        }
     }
 }
 
-fn value(lua: &Lua, protocol: Protocol, reply: Reply) -> mlua::Result<Value> {
+fn value(lua: &Lua, control: &Control, reply: Reply) -> mlua::Result<Value> {
+    let names = &control.names;
     let text = |bytes: Vec<u8>| lua.create_string(bytes).map(Value::String);
     Ok(match reply {
-        Reply::Simple(status) => field(lua, "ok", text(status)?)?,
-        Reply::Error(error) => error_value(lua, &error)?,
+        Reply::Simple(status) => field(lua, &names.ok, text(status)?)?,
+        Reply::Error(error) => error_value(lua, names, &error)?,
         Reply::Integer(n) => Value::Number(n as f64),
         Reply::Bulk(bytes) => text(bytes)?,
-        Reply::Null if protocol == Protocol::Two => Value::Boolean(false),
+        Reply::Null if control.protocol.get() == Protocol::Two => Value::Boolean(false),
         Reply::Null => Value::Nil,
         Reply::Boolean(yes) => Value::Boolean(yes),
-        Reply::Double(x) => field(lua, "double", Value::Number(x))?,
-        Reply::BigNumber(digits) => field(lua, "big_number", text(digits)?)?,
+        Reply::Double(x) => field(lua, &names.double, Value::Number(x))?,
+        Reply::BigNumber(digits) => field(lua, &names.big_number, text(digits)?)?,
         Reply::Verbatim(format, bytes) => {
             let parts = lua.create_table()?;
-            parts.raw_set("string", text(bytes)?)?;
-            parts.raw_set("format", text(format.to_vec())?)?;
-            field(lua, "verbatim_string", Value::Table(parts))?
+            parts.raw_set(&names.string, text(bytes)?)?;
+            parts.raw_set(&names.format, text(format.to_vec())?)?;
+            field(lua, &names.verbatim, Value::Table(parts))?
         }
         Reply::Array(items) | Reply::Push(items) => {
             let table = lua.create_table_with_capacity(items.len().min(1 << 16), 0)?;
             for (at, item) in items.into_iter().enumerate() {
-                table.raw_set(at + 1, value(lua, protocol, item)?)?;
+                table.raw_set(at + 1, value(lua, control, item)?)?;
             }
             Value::Table(table)
         }
         Reply::Map(pairs) => {
             let table = lua.create_table()?;
             for (key, item) in pairs {
-                table.raw_set(value(lua, protocol, key)?, value(lua, protocol, item)?)?;
+                table.raw_set(value(lua, control, key)?, value(lua, control, item)?)?;
             }
-            field(lua, "map", Value::Table(table))?
+            field(lua, &names.map, Value::Table(table))?
         }
         Reply::Set(items) => {
             let table = lua.create_table()?;
             for item in items {
-                table.raw_set(value(lua, protocol, item)?, true)?;
+                table.raw_set(value(lua, control, item)?, true)?;
             }
-            field(lua, "set", Value::Table(table))?
+            field(lua, &names.set, Value::Table(table))?
         }
     })
 }
 
-fn field(lua: &Lua, name: &str, value: Value) -> mlua::Result<Value> {
+fn field(lua: &Lua, name: &LuaString, value: Value) -> mlua::Result<Value> {
     let table = lua.create_table_with_capacity(0, 1)?;
     table.raw_set(name, value)?;
     Ok(Value::Table(table))
 }
 
 /// Returns the table of an error, whose text has its code.
-pub(super) fn error_value(lua: &Lua, text: &[u8]) -> mlua::Result<Value> {
+pub(super) fn error_value(lua: &Lua, names: &Names, text: &[u8]) -> mlua::Result<Value> {
     let table = lua.create_table_with_capacity(0, 4)?;
-    table.raw_set("err", lua.create_string(text)?)?;
-    table.raw_set(COUNTED, true)?;
+    table.raw_set(&names.error, lua.create_string(text)?)?;
+    table.raw_set(&names.counted, true)?;
     Ok(Value::Table(table))
 }
 
 /// Returns whether a value is the table of an error that was counted when a command replied it.
-pub(super) fn is_counted(value: &Value) -> bool {
+pub(super) fn is_counted(control: &Control, value: &Value) -> bool {
     let Value::Table(table) = value else { return false };
-    matches!(table.raw_get(COUNTED), Ok(Value::Boolean(true)))
+    matches!(table.raw_get(&control.names.counted), Ok(Value::Boolean(true)))
 }
 
 /// Returns the text of an error's table.
@@ -156,10 +158,11 @@ impl Replies<'_, '_, '_> {
     fn table(&mut self, table: &Table, depth: usize) -> mlua::Result<bool> {
         // A table may contain another one many times over.
         self.control.check()?;
-        if let Value::String(_) = table.raw_get("err")? {
+        let names = &self.control.names;
+        if let Value::String(_) = table.raw_get(&names.error)? {
             let text = error_text(table).unwrap_or_default();
             self.out.error(text);
-        } else if let Value::String(status) = table.raw_get("ok")? {
+        } else if let Value::String(status) = table.raw_get(&names.ok)? {
             let clean = |&byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
             // As a string of C, it ends at the first zero byte.
             let status: Vec<u8> = status
@@ -171,20 +174,20 @@ impl Replies<'_, '_, '_> {
                 .map(clean)
                 .collect();
             self.out.raw(&[b"+", &status[..], b"\r\n"].concat());
-        } else if let Some(number) = number(&table.raw_get("double")?) {
+        } else if let Some(number) = number(&table.raw_get(&names.double)?) {
             self.line(b',', numbers::general(number, 17).as_bytes());
-        } else if let Value::String(digits) = table.raw_get("big_number")? {
+        } else if let Value::String(digits) = table.raw_get(&names.big_number)? {
             let clean = |&byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
             let digits: Vec<u8> = digits.as_bytes().iter().map(clean).collect();
             self.line(b'(', &digits);
-        } else if let Value::Table(parts) = table.raw_get("verbatim_string")?
-            && let Value::String(format) = parts.raw_get("format")?
-            && let Value::String(text) = parts.raw_get("string")?
+        } else if let Value::Table(parts) = table.raw_get(&names.verbatim)?
+            && let Value::String(format) = parts.raw_get(&names.format)?
+            && let Value::String(text) = parts.raw_get(&names.string)?
         {
             let mut kind = [b' '; 3];
             kind.iter_mut().zip(format.as_bytes().iter()).for_each(|(to, from)| *to = *from);
             self.out.verbatim(kind, &text.as_bytes());
-        } else if let Value::Table(map) = table.raw_get("map")? {
+        } else if let Value::Table(map) = table.raw_get(&names.map)? {
             let count = map.pairs::<Value, Value>().count();
             self.out.map(count);
             for pair in map.pairs::<Value, Value>() {
@@ -193,7 +196,7 @@ impl Replies<'_, '_, '_> {
                     return Ok(false);
                 }
             }
-        } else if let Value::Table(set) = table.raw_get("set")? {
+        } else if let Value::Table(set) = table.raw_get(&names.set)? {
             self.out.set(set.pairs::<Value, Value>().count());
             for pair in set.pairs::<Value, Value>() {
                 if !self.write(&pair?.0, depth + 1)? {

@@ -7,47 +7,32 @@ use crate::command::script::memory_limit::Lifted;
 use crate::command::script::numbers;
 use crate::command::subcommands;
 use crate::command::table;
-use crate::resp::Protocol;
 use mlua::{Lua, MultiValue, Value};
 use std::sync::Arc;
 
-/// Executes the commands of a script.
-pub(super) trait Host {
-    /// Executes a command, and appends its reply to `out`.
-    ///
-    /// # Errors
-    /// Scripts must not call it. The text is the error that the script gets, with its code.
-    fn call(
-        &mut self,
-        arguments: &[&[u8]],
-        protocol: Protocol,
-        out: &mut Vec<u8>,
-    ) -> Result<(), String>;
-
-    /// Returns the user of the client that runs the script.
-    fn user(&self) -> Arc<User>;
-}
-
 /// The most bytes of arguments of one command.
 const ARGUMENT_BYTES: usize = crate::limits::SCRIPT_MEMORY;
+
+const NOT_IN_A_SCRIPT: &str = "ERR redis.call/pcall can only be called inside a script invocation";
 
 /// `redis.call` and `redis.pcall`, of which only the former raises the error that a command replies.
 pub(super) fn call(
     lua: &Lua,
     control: &Control,
-    host: &mut dyn Host,
     arguments: &MultiValue,
     raises: bool,
 ) -> mlua::Result<Value> {
     control.check()?;
     let mut out = Vec::new();
     let called = with_arguments(arguments, |arguments| {
-        host.call(arguments, control.protocol.get(), &mut out)
+        let called =
+            control.host.with(|host| host.call(arguments, control.protocol.get(), &mut out));
+        called.unwrap_or_else(|| Err(NOT_IN_A_SCRIPT.to_owned()))
     });
     let lifted = Lifted::for_values_of(lua, out.len());
     let reply = match called {
-        Ok(()) => convert::reply_value(lua, control.protocol.get(), &out)?,
-        Err(text) => convert::error_value(lua, text.as_bytes())?,
+        Ok(()) => convert::reply_value(lua, control, &out)?,
+        Err(text) => convert::error_value(lua, &control.names, text.as_bytes())?,
     };
     drop(lifted);
     match &reply {
@@ -70,13 +55,14 @@ pub(super) fn with_arguments(
     for argument in arguments {
         match argument {
             Value::String(text) => {
+                let text = text.as_bytes();
                 // The same string may be given many times, and is copied each time.
-                if bytes.len() + text.as_bytes().len() > ARGUMENT_BYTES {
+                if bytes.len() + text.len() > ARGUMENT_BYTES {
                     return Err(
                         "ERR the arguments of a command of a script are too long".to_owned()
                     );
                 }
-                bytes.extend_from_slice(&text.as_bytes());
+                bytes.extend_from_slice(&text);
             }
             Value::Integer(n) => bytes.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
             Value::Number(n) => bytes.extend_from_slice(numbers::general(*n, 17).as_bytes()),
@@ -117,5 +103,5 @@ pub(super) fn check_command(
         (Ok(()), None) => "ERR Invalid command passed to redis.acl_check_cmd()".to_owned(),
         (Err(text), _) => text,
     };
-    Err(control.raise(convert::error_value(lua, text.as_bytes())?))
+    Err(control.raise(convert::error_value(lua, &control.names, text.as_bytes())?))
 }

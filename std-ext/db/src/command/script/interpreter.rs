@@ -7,14 +7,14 @@ use crate::command::diagnostics::Diagnostics;
 use crate::command::script::compile::compile;
 use crate::command::script::control::{Control, Stop, plain_text};
 use crate::command::script::convert;
-use crate::command::script::host::{self, Host};
+use crate::command::script::current_host::Host;
 use crate::command::script::memory_limit::{self, Lifted};
 use crate::command::script::random;
 use crate::command::script::sandbox::Sandbox;
 use crate::command::script::shebang::{self, Flags};
 use crate::resp::write::Writer;
 use crate::scripts::{ScriptId, Scripts};
-use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Value, VmState};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Value, VmState};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -91,7 +91,7 @@ impl Interpreter {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let options = LuaOptions::new().catch_rust_panics(false);
         let lua = Lua::new_with(libraries, options)?;
-        let control = Rc::new(Control::new(scripts));
+        let control = Rc::new(Control::new(&lua, scripts)?);
         let sandbox = Sandbox::new(&lua, &control)?;
         let hook = Rc::clone(&control);
         let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
@@ -158,7 +158,7 @@ impl Interpreter {
         self.control.user.replace(Some(host.user()));
         let result = self.call(script, keys, arguments, host);
         if let Ok(Ok(value) | Err(value)) = &result {
-            self.control.counted.set(convert::is_counted(value));
+            self.control.counted.set(convert::is_counted(&self.control, value));
         }
         let replied = match result {
             Ok(Ok(value)) => {
@@ -196,20 +196,11 @@ impl Interpreter {
         let lua = &self.lua;
         let bytes = keys.iter().chain(arguments).map(|text| text.len() + VALUE).sum();
         let lifted = Lifted::for_values_of(lua, bytes);
-        self.sandbox.set_arguments(lua, keys, arguments)?;
-        let host = RefCell::new(host);
-        lua.scope(|scope| {
-            let raises = |raises: bool| {
-                let (control, host) = (&*self.control, &host);
-                scope.create_function(move |lua, arguments: MultiValue| {
-                    host::call(lua, control, &mut **host.borrow_mut(), &arguments, raises)
-                })
-            };
-            self.sandbox.set_calls(raises(true)?, raises(false)?)?;
-            drop(lifted);
-            let (done, found) = self.sandbox.run(&script.function)?;
-            Ok(if done { Ok(found) } else { Err(found) })
-        })
+        self.sandbox.set_arguments(lua, &self.control.names, keys, arguments)?;
+        drop(lifted);
+        let (done, found) =
+            self.control.host.set_during(host, || self.sandbox.run(&script.function))?;
+        Ok(if done { Ok(found) } else { Err(found) })
     }
 
     /// Returns whether the error that the last script replied was counted when a command replied it.

@@ -4,11 +4,12 @@ use crate::command::acl::user::User;
 use crate::command::batch::Batch;
 use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
+use crate::command::flags::Flag;
 use crate::command::key_places::places;
 use crate::command::monitor_lines;
 use crate::command::routing::with_subcommand;
 use crate::command::script::call::Call;
-use crate::command::script::host::Host;
+use crate::command::script::current_host::Host;
 use crate::command::script::shebang::Flags;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::command::tracking::keys_of;
@@ -65,18 +66,18 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
 
     /// Returns why scripts must not call a command.
     fn refusal(&self, spec: &'static CommandSpec, arguments: &[&[u8]]) -> Result<(), String> {
-        if spec.has_flag("noscript") {
+        if spec.has_flag(Flag::NoScript) {
             return Err("ERR This Redis command is not allowed from script".to_owned());
         }
         if let Some(error) = self.execution.refusal_in_script(spec, arguments) {
             return Err(error.to_owned());
         }
-        let writes = spec.has_flag("write");
+        let writes = spec.has_flag(Flag::Write);
         if self.reads_only && writes {
             return Err("ERR Write commands are not allowed from read-only scripts.".to_owned());
         }
         // They are not executed as requests of a batch.
-        let is_apart = spec.id == Id::Restore || spec.has_flag("pubsub");
+        let is_apart = spec.id == Id::Restore || spec.has_flag(Flag::PubSub);
         if spec.id == Id::Select && self.is_selected(arguments[1]) {
             return Ok(());
         }
@@ -92,7 +93,8 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
                 "ERR Script attempted to access a key that is not in its KEYS: '{key}'"
             ));
         }
-        if writes && spec.has_flag("denyoom") && self.keys.is_full() && !self.keys.has_changes() {
+        if writes && spec.has_flag(Flag::DenyOom) && self.keys.is_full() && !self.keys.has_changes()
+        {
             return Err("OOM command not allowed when used memory > 'maxmemory'.".to_owned());
         }
         Ok(())
@@ -151,7 +153,7 @@ impl LockedHost<'_, '_, '_, '_> {
             out.bulk((time % 1000 * 1000).to_string().as_bytes());
             return Ok(());
         }
-        if detailed.has_flag("write") {
+        if detailed.has_flag(Flag::Write) {
             // A script that has begun to write goes on, as in Redis.
             self.keys.ignore_full();
         }

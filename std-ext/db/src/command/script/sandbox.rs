@@ -6,11 +6,12 @@
 use crate::command::script::arguments::bad_argument;
 use crate::command::script::base;
 use crate::command::script::control::{Control, error_here};
+use crate::command::script::names::Names;
 use crate::command::script::substitutes::Substitutes;
 use crate::command::script::{
     api, bits, cjson, cmsgpack, prelude, random, strings, structs, tables,
 };
-use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
+use mlua::{Function, IntoLua, Lua, LuaString, MultiValue, Table, Value};
 use std::rc::Rc;
 
 /// Functions of Lua that scripts call as they are.
@@ -26,9 +27,8 @@ const COROUTINES: [&str; 6] = ["create", "resume", "running", "status", "wrap", 
 
 /// The sandbox of an interpreter.
 pub(super) struct Sandbox {
-    /// The real global table and the real `redis`.
+    /// The real global table.
     globals: Table,
-    redis: Table,
     substitutes: Rc<Substitutes>,
     /// Lua's own `xpcall`, and the handler that notes where an error comes from.
     xpcall: Function,
@@ -41,9 +41,8 @@ impl Sandbox {
         let globals = lua.create_table()?;
         let mut substitutes = Substitutes::default();
         let environment = substitutes.add(lua, globals.clone())?;
-        let redis = api::table(lua, control)?;
         let libraries = [
-            ("redis", redis.clone()),
+            ("redis", api::table(lua, control)?),
             ("string", strings::table(lua, control, &picked(&native, "string", &STRINGS)?)?),
             ("table", tables::table(lua, control, &picked(&native, "table", &TABLES)?)?),
             ("math", math(lua, control, &native.get("math")?)?),
@@ -89,30 +88,22 @@ impl Sandbox {
         // Texts that are compiled later get the environment, too.
         lua.set_globals(environment)?;
         let handler = handler(lua, control)?;
-        Ok(Self { globals, redis, substitutes, xpcall, handler })
+        Ok(Self { globals, substitutes, xpcall, handler })
     }
 
     /// Sets `KEYS` and `ARGV`.
     pub(super) fn set_arguments(
         &self,
         lua: &Lua,
+        names: &Names,
         keys: &[&[u8]],
         arguments: &[&[u8]],
     ) -> mlua::Result<()> {
-        for (name, values) in [("KEYS", keys), ("ARGV", arguments)] {
-            let table = lua.create_table_with_capacity(values.len(), 0)?;
-            for (at, value) in values.iter().enumerate() {
-                table.raw_set(at + 1, lua.create_string(value)?)?;
-            }
-            self.globals.raw_set(name, table)?;
+        for (name, values) in [(&names.keys, keys), (&names.arguments, arguments)] {
+            let values = values.iter().map(|value| Text(value));
+            self.globals.raw_set(name, lua.create_sequence_from(values)?)?;
         }
         Ok(())
-    }
-
-    /// Sets `redis.call` and `redis.pcall`.
-    pub(super) fn set_calls(&self, call: Function, pcall: Function) -> mlua::Result<()> {
-        self.redis.raw_set("call", call)?;
-        self.redis.raw_set("pcall", pcall)
     }
 
     /// Runs a script. Returns its result, or false and the value of its error.
@@ -128,6 +119,15 @@ impl Sandbox {
                 let _ = substitute.clear();
             }
         }
+    }
+}
+
+/// Bytes that become a string of Lua.
+struct Text<'t>(&'t [u8]);
+
+impl IntoLua for Text<'_> {
+    fn into_lua(self, lua: &Lua) -> mlua::Result<Value> {
+        lua.create_string(self.0).map(Value::String)
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::command::arguments::CommandError;
 use crate::command::batch::{Batch, transaction_refused};
 use crate::command::execute::{Execution, NextStep};
+use crate::command::flags::Flag;
 use crate::command::key_places::{counted_keys, places};
 use crate::command::queue::Queued;
 use crate::command::reply::error_text;
@@ -47,7 +48,7 @@ impl<'a> Execution<'_, 'a> {
         let keys = keys_of(commands);
         let clears = |spec: &CommandSpec| matches!(spec.id, Id::FlushDb | Id::FlushAll);
         let changes = |spec: &CommandSpec| {
-            spec.has_flag("write") || matches!(spec.id, Id::Eval | Id::EvalSha)
+            spec.has_flag(Flag::Write) || matches!(spec.id, Id::Eval | Id::EvalSha)
         };
         let kinds = (
             commands.iter().any(|(spec, _)| changes(spec)),
