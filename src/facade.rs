@@ -72,12 +72,25 @@ pub(crate) mod lock {
     #[cfg(hedgerow_loom)]
     pub(crate) use super::checker::sync::MutexGuard as Guard;
     #[cfg(not(hedgerow_loom))]
-    pub(crate) use spin::mutex::SpinMutexGuard as Guard;
+    pub(crate) type Guard<'a, T> = spin::mutex::SpinMutexGuard<'a, T, Yielding>;
 
     #[cfg(hedgerow_loom)]
     use super::checker::sync::Mutex;
     #[cfg(not(hedgerow_loom))]
-    use spin::mutex::SpinMutex as Mutex;
+    type Mutex<T> = spin::mutex::SpinMutex<T, Yielding>;
+
+    /// Spins briefly, then yields: the thread that has the lock may be off its core.
+    #[cfg(not(hedgerow_loom))]
+    pub(crate) struct Yielding;
+
+    #[cfg(not(hedgerow_loom))]
+    impl spin::RelaxStrategy for Yielding {
+        #[inline]
+        fn relax() {
+            (0..64).for_each(|_| super::spin_hint());
+            super::yield_hint();
+        }
+    }
 
     pub(crate) struct Lock<T>(Mutex<T>);
 
@@ -88,7 +101,7 @@ pub(crate) mod lock {
             }
         }
 
-        /// Spins until this thread has the lock.
+        /// Waits until this thread has the lock.
         pub(crate) fn lock(&self) -> Guard<'_, T> {
             #[cfg(hedgerow_loom)]
             return self.0.lock().unwrap();

@@ -3,13 +3,14 @@
 //! # Synchronization
 //! None: a wait orders nothing. The caller loads the awaited word again, with the ordering of its own protocol.
 
-use crate::facade::spin_hint;
+use crate::facade::{spin_hint, yield_hint};
 
 /// The operation would have to wait, and its backoff does not allow that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WouldWait;
 
-/// Exponential backoff of up to 64 spin hints a wait. The number of waits is unlimited, bounded, or zero.
+/// Exponential backoff of up to 64 spin hints a wait. Later waits yield as well: the awaited thread may be off its core.
+/// The number of waits is unlimited, bounded, or zero.
 pub(crate) struct Backoff {
     step: u8,
     /// Waits that are left. `u32::MAX` is unlimited.
@@ -25,6 +26,9 @@ impl Backoff {
     #[cfg(feature = "alloc")]
     const MAX_RETRIES: u8 = 64;
     const MAX_STEP: u8 = if cfg!(hedgerow_loom) { 0 } else { 6 };
+    /// Waits without a yield: some 250 hints. They take longer than any critical section of a thread that runs. With
+    /// more threads than cores, spinning on would take the core from the thread that is awaited.
+    const SPINNING_WAITS: u8 = 8;
 
     #[inline]
     pub(crate) fn spinning() -> Self {
@@ -86,15 +90,19 @@ impl Backoff {
         Ok(())
     }
 
-    /// Spins, up to twice as long as the time before.
+    /// Spins, up to twice as long as the time before. After [`SPINNING_WAITS`](Self::SPINNING_WAITS), yields as well.
     #[cfg_attr(target_pointer_width = "64", inline)]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Small targets lack flash.
     pub(crate) fn wait(&mut self) -> Result<(), WouldWait> {
         self.take_wait()?;
-        for _ in 0..1u32 << self.step {
+        for _ in 0..1u32 << self.step.min(Self::MAX_STEP) {
             spin_hint();
         }
-        self.step = (self.step + 1).min(Self::MAX_STEP);
+        if self.step < Self::SPINNING_WAITS {
+            self.step += 1;
+        } else {
+            yield_hint();
+        }
         Ok(())
     }
 
@@ -109,7 +117,7 @@ impl Backoff {
             self.step += 1;
             (0..self.step.min(4)).for_each(|_| spin_hint());
         } else {
-            crate::facade::yield_hint();
+            yield_hint();
         }
         Ok(())
     }
