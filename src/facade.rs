@@ -70,14 +70,14 @@ pub(crate) use const_unless_loom;
 #[cfg(feature = "alloc")]
 pub(crate) mod lock {
     #[cfg(hedgerow_loom)]
-    pub(crate) use super::checker::sync::MutexGuard as Guard;
-    #[cfg(not(hedgerow_loom))]
-    pub(crate) type Guard<'a, T> = spin::mutex::SpinMutexGuard<'a, T, Yielding>;
-
-    #[cfg(hedgerow_loom)]
     use super::checker::sync::Mutex;
+    #[cfg(hedgerow_loom)]
+    pub(crate) use super::checker::sync::MutexGuard as Guard;
+
     #[cfg(not(hedgerow_loom))]
     type Mutex<T> = spin::mutex::SpinMutex<T, Yielding>;
+    #[cfg(not(hedgerow_loom))]
+    pub(crate) type Guard<'a, T> = spin::mutex::SpinMutexGuard<'a, T, Yielding>;
 
     /// Spins briefly, then yields: the thread that has the lock may be off its core.
     #[cfg(not(hedgerow_loom))]
