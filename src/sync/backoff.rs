@@ -26,7 +26,7 @@ impl Backoff {
     #[cfg(feature = "alloc")]
     const MAX_RETRIES: u8 = 64;
     const MAX_STEP: u8 = if cfg!(hedgerow_loom) { 0 } else { 6 };
-    /// Waits without a yield: some 250 hints. They take longer than any critical section of a thread that runs. With
+    /// Waits without a yield: 191 hints. They take longer than any critical section of a thread that runs. With
     /// more threads than cores, spinning on would take the core from the thread that is awaited.
     const SPINNING_WAITS: u8 = 8;
 
@@ -94,14 +94,17 @@ impl Backoff {
     #[cfg_attr(target_pointer_width = "64", inline)]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Small targets lack flash.
     pub(crate) fn wait(&mut self) -> Result<(), WouldWait> {
+        self.wait_by(spin_hint, yield_hint)
+    }
+
+    #[inline(always)]
+    fn wait_by(&mut self, spin: impl Fn(), yield_core: impl Fn()) -> Result<(), WouldWait> {
         self.take_wait()?;
-        for _ in 0..1u32 << self.step.min(Self::MAX_STEP) {
-            spin_hint();
-        }
+        (0..1u32 << self.step.min(Self::MAX_STEP)).for_each(|_| spin());
         if self.step < Self::SPINNING_WAITS {
             self.step += 1;
         } else {
-            yield_hint();
+            yield_core();
         }
         Ok(())
     }
@@ -120,5 +123,26 @@ impl Backoff {
             yield_hint();
         }
         Ok(())
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+
+    #[test]
+    fn long_waits_yield() {
+        let (spins, yields) = (Cell::new(0), Cell::new(0));
+        let mut backoff = Backoff::spinning();
+        let mut wait = || {
+            let waited =
+                backoff.wait_by(|| spins.set(spins.get() + 1), || yields.set(yields.get() + 1));
+            assert_eq!(waited, Ok(()));
+        };
+        (0..Backoff::SPINNING_WAITS).for_each(|_| wait());
+        assert_eq!((spins.get(), yields.get()), (191, 0));
+        (0..10).for_each(|_| wait());
+        assert_eq!((spins.get(), yields.get()), (191 + 10 * 64, 10), "a long wait spins on");
     }
 }
