@@ -162,8 +162,8 @@
 //! or read a key that is in it, spin until it runs again. Other bins are not affected. Nothing is lock-free in the
 //! strict sense except a miss outside of splits.
 //!
-//! With the feature `std`, a thread that has spun for some microseconds yields its core after each further wait, so more
-//! threads than cores do little harm.
+//! With the feature `std`, a thread that has spun for some microseconds yields its core after each further wait. More
+//! threads than cores then do little harm.
 //!
 //! Waiting assumes that the other thread can run meanwhile. With fixed priorities on one core, a task that spins for a
 //! task of lower priority spins for ever: treat the higher one like an interrupt handler, or keep it from running
