@@ -85,7 +85,8 @@ pub(crate) mod lock {
 
     #[cfg(not(hedgerow_loom))]
     impl spin::RelaxStrategy for Yielding {
-        #[inline]
+        #[cold]
+        #[inline(never)]
         fn relax() {
             (0..64).for_each(|_| super::spin_hint());
             super::yield_hint();

@@ -163,7 +163,7 @@
 //! strict sense except a miss outside of splits.
 //!
 //! With the feature `std`, a thread that has spun for some microseconds yields its core after each further wait. More
-//! threads than cores then do little harm.
+//! threads than cores then do little harm. [`FlatTable`](crate::FlatTable) never yields.
 //!
 //! Waiting assumes that the other thread can run meanwhile. With fixed priorities on one core, a task that spins for a
 //! task of lower priority spins for ever: treat the higher one like an interrupt handler, or keep it from running

@@ -91,10 +91,19 @@ impl Backoff {
     }
 
     /// Spins, up to twice as long as the time before. After [`SPINNING_WAITS`](Self::SPINNING_WAITS), yields as well.
-    #[cfg_attr(target_pointer_width = "64", inline)]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Small targets lack flash.
+    #[cfg(feature = "alloc")]
+    #[cold]
+    #[inline(never)]
     pub(crate) fn wait(&mut self) -> Result<(), WouldWait> {
         self.wait_by(spin_hint, yield_hint)
+    }
+
+    /// Spins, up to twice as long as the time before, and never yields. For operations that call nothing: the call of
+    /// [`wait`](Self::wait) would cost each of them registers.
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Small targets lack flash.
+    pub(crate) fn spin(&mut self) -> Result<(), WouldWait> {
+        self.wait_by(spin_hint, || ())
     }
 
     #[inline(always)]

@@ -220,7 +220,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
             if let Ok(found) = self.search_from(home, hash, eq, read) {
                 return Ok(Probe { home, found });
             }
-            backoff.wait()?;
+            backoff.spin()?;
         }
     }
 
@@ -315,7 +315,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
             if done {
                 return Ok((found.map(|(_, _, before)| before), change));
             }
-            backoff.wait()?;
+            backoff.spin()?;
         }
     }
 
@@ -417,7 +417,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
                     return Some(((key, value), Position { slot: slot + 1, ..position }));
                 }
                 Ok(None) => position = Position { number: position.number + 1, slot: 0 },
-                Err(Changed) => drop(backoff.wait()),
+                Err(Changed) => drop(backoff.spin()),
             }
         }
         None
@@ -449,7 +449,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
                         continue;
                     }
                 }
-                let _ = backoff.wait();
+                let _ = backoff.spin();
             }
         }
     }

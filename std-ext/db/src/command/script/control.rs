@@ -4,6 +4,7 @@ use crate::command::acl::user::User;
 use crate::command::diagnostics::Diagnostics;
 use crate::command::diagnostics::busy::BusyScript;
 use crate::command::script::cjson_settings::Settings;
+use crate::command::script::command_bytes::CommandBytes;
 use crate::command::script::current_host::CurrentHost;
 use crate::command::script::names::Names;
 use crate::resp::Protocol;
@@ -52,6 +53,8 @@ pub(super) struct Control {
     /// The host, which executes the commands of the script.
     pub(super) host: CurrentHost,
     pub(super) names: Names,
+    /// The buffers of the commands.
+    pub(super) bytes: Cell<CommandBytes>,
 }
 
 impl Control {
@@ -72,6 +75,7 @@ impl Control {
             json: Cell::new(Settings::DEFAULT),
             host: CurrentHost::default(),
             names: Names::new(lua)?,
+            bytes: Cell::default(),
         })
     }
 

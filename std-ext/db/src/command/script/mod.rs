@@ -14,6 +14,7 @@ mod cjson_decode;
 mod cjson_encode;
 mod cjson_settings;
 mod cmsgpack;
+mod command_bytes;
 mod compile;
 mod control;
 mod convert;
