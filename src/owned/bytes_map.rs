@@ -233,7 +233,7 @@ impl<S: BuildHasher> BytesMap<S> {
         value: impl AsRef<[u8]>,
     ) -> Option<RemovedBytes<'_>> {
         let (key, value) = (key.as_ref(), value.as_ref());
-        let (hash, mut freed) = self.inner.begin(key);
+        let (hash, mut freed) = self.inner.begin(Mode::Blocking, key);
         let done = self.inner.insert_by(Mode::Blocking, hash, key, value, &mut freed);
         freed.resume();
         done.unwrap_or_else(insertion_failed).map(RemovedBytes)
@@ -258,7 +258,7 @@ impl<S: BuildHasher> BytesMap<S> {
         value: V,
     ) -> Result<Option<RemovedBytes<'_>>, TryInsertError<K, V>> {
         let (mode, bytes) = (self.inner.non_blocking(), key.as_ref());
-        let (hash, mut freed) = self.inner.begin(bytes);
+        let (hash, mut freed) = self.inner.begin(mode, bytes);
         let done = self.inner.insert_by(mode, hash, bytes, value.as_ref(), &mut freed);
         freed.resume();
         match done {

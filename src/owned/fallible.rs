@@ -36,7 +36,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let (mode, (hash, mut freed)) = (self.inner.non_blocking(), self.inner.begin(&key));
+        let mode = self.inner.non_blocking();
+        let (hash, mut freed) = self.inner.begin(mode, &key);
         let done = self.inner.insert_by(mode, hash, key, value, &mut freed);
         freed.resume();
         done.map(|before| before.map(Removed::new)).map_err(refused)

@@ -80,7 +80,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
-        let (hash, mut freed) = self.inner.begin(&key);
+        let (hash, mut freed) = self.inner.begin(Mode::Blocking, &key);
         match self.inner.insert_by(Mode::Blocking, hash, key, value, &mut freed) {
             Ok(before) => {
                 freed.resume();

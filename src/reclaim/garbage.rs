@@ -13,6 +13,10 @@
 //! drops its node before it begins, while the processor fetches the bin
 //! ([`NodeMap::begin`](super::map::NodeMap::begin)), and makes its own node in the same memory if the sizes agree.
 //!
+//! With more threads than cores, a reader may be off its core while the others make garbage that has to wait for it.
+//! Insertions then yield now and then. A map of 64 k entries, changed by eight threads on two cores, had 130,000 nodes
+//! of garbage without that, and has 7,000.
+//!
 //! Destructors are user code. They run with nothing locked, and a thread takes only a few nodes out of a bag at a time
 //! ([`Taken`]). So a destructor that is slow, or never returns, holds up its own thread and a few other nodes. If a
 //! destructor panics, the other nodes go back into the bag. Destructors that write to the map do not run nested in each
@@ -28,8 +32,10 @@
 use super::node::{List, Node, NodePtr};
 use super::node_memory::NodeMemory;
 use super::reentrancy::{Freeing, Reason, Reentrancy};
-use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard as Locked, Lock};
+#[cfg(all(feature = "std", not(hedgerow_loom)))]
+use crate::facade::yield_hint;
 use crate::sync::cache::CachePadded;
 use crate::sync::epoch::{Domain, Stamp};
 use crate::sync::hint::{Gauge, Hint};
@@ -40,8 +46,10 @@ use core::ptr;
 
 /// Nodes in a batch. Each batch costs a heavy barrier, which interrupts the other cores.
 const BATCH: usize = if cfg!(hedgerow_loom) { 1 } else { 256 };
+/// Nodes in the open list from which on insertions yield, one for each further batch.
+const YIELD_FROM: usize = 2 * BATCH;
 /// Nodes that are added between two checks whether a sealed batch is reclaimable.
-const ADVANCE_EVERY: usize = if cfg!(hedgerow_loom) { 1 } else { 16 };
+const ADVANCE_EVERY: u32 = if cfg!(hedgerow_loom) { 1 } else { 16 };
 /// Reclaimable nodes that stay in a bag when an operation adds a node, because insertions drop them before they begin.
 /// Without `std`, nothing catches the panic of a destructor, so all nodes are dropped after the operation.
 const KEEP: usize = if cfg!(all(feature = "std", not(hedgerow_loom))) { BATCH } else { 0 };
@@ -56,9 +64,9 @@ struct Bag<N> {
     stamp: Option<Stamp>,
     reclaimable: List<N>,
     /// Nodes to be added before the next check.
-    until_advance: usize,
+    until_advance: u32,
     /// The number of the other bag that is advanced next.
-    next_other: usize,
+    next_other: u32,
 }
 
 impl<N: Node> Bag<N> {
@@ -113,13 +121,16 @@ struct BagCell<N> {
     len: Gauge<AtomicUsize>,
     /// How many of its nodes are reclaimable. An operation that frees them counts again under the lock.
     reclaimable: Hint<AtomicUsize>,
+    /// The next insertion yields: a reader keeps the garbage for so long that it is probably off its core.
+    yields: Hint<AtomicBool>,
 }
 
 impl<N: Node> BagCell<N> {
     crate::facade::const_unless_loom! {
         fn new() -> Self {
             let (len, reclaimable) = (Gauge::<AtomicUsize>::new(0), Hint::<AtomicUsize>::new(0));
-            Self { bag: Lock::new(Bag::new()), len, reclaimable }
+            let yields = Hint::<AtomicBool>::new(false);
+            Self { bag: Lock::new(Bag::new()), len, reclaimable, yields }
         }
     }
 
@@ -133,6 +144,15 @@ impl<N: Node> BagCell<N> {
 
     fn len(&self) -> usize {
         self.len.load()
+    }
+
+    /// Yields, so that a reader that is off its core ends and the garbage can be freed.
+    #[cfg(all(feature = "std", not(hedgerow_loom)))]
+    #[cold]
+    #[inline(never)]
+    fn let_readers_run(&self) {
+        self.yields.store(false);
+        yield_hint();
     }
 }
 
@@ -357,7 +377,7 @@ impl<N: Node> Garbage<N> {
     /// Advances the bag every [`ADVANCE_EVERY`] nodes. If that seals a batch, also advances another bag, whose threads
     /// may have ended or write no more.
     #[inline(always)]
-    fn maybe_advance(&self, bag: &mut Bag<N>, domain: &Domain) {
+    fn maybe_advance(&self, bag: &mut BagGuard<'_, N>, domain: &Domain) {
         if bag.until_advance > 0 {
             bag.until_advance -= 1;
             return;
@@ -367,12 +387,18 @@ impl<N: Node> Garbage<N> {
     }
 
     #[cold]
-    fn advance(&self, bag: &mut Bag<N>, domain: &Domain) {
+    fn advance(&self, bag: &mut BagGuard<'_, N>, domain: &Domain) {
+        // True once for each batch: there are `ADVANCE_EVERY + 1` additions from one call to the next.
+        if bag.open.len() >= YIELD_FROM && bag.open.len() % BATCH <= ADVANCE_EVERY as usize {
+            bag.cell.yields.store(true);
+        }
         if bag.advance(domain, BATCH) {
             bag.next_other = bag.next_other.wrapping_add(1);
             // The lock may be held: by another thread, or by this one if the other bag is this bag.
-            if let Some(mut other) =
-                self.bags().nth(bag.next_other % (BAG_COUNT + 1)).and_then(BagCell::try_lock)
+            if let Some(mut other) = self
+                .bags()
+                .nth(bag.next_other as usize % (BAG_COUNT + 1))
+                .and_then(BagCell::try_lock)
             {
                 bag.advance_other(&mut other, domain);
             }
@@ -420,25 +446,42 @@ impl<N: Node> Garbage<N> {
         self.free_some(self.bag(reader), Reason::Share, catch_up).1
     }
 
-    /// Frees a node. Returns its memory, or the panic of its destructor. If no node is reclaimable, this takes no lock.
+    /// Frees a node. Returns its memory, or the panic of its destructor. If no node is reclaimable, this takes no lock,
+    /// and yields if readers keep many nodes and `may_yield`.
     #[cfg_attr(not(all(feature = "std", not(hedgerow_loom))), allow(clippy::unused_self))]
     #[inline(always)]
-    pub(crate) fn free_one_before(&self, reader: impl FnOnce() -> usize + Copy) -> Freed {
+    pub(crate) fn free_one_before(
+        &self,
+        reader: impl FnOnce() -> usize + Copy,
+        may_yield: bool,
+    ) -> Freed {
         #[cfg(all(feature = "std", not(hedgerow_loom)))]
-        if self.cell(reader).reclaimable.load() > 0 {
-            if !N::RUNS_DESTRUCTORS {
-                return Freed::of(self.free_share_of(reader, false));
+        {
+            let cell = self.cell(reader);
+            if cell.reclaimable.load() > 0 {
+                return self.free_one(reader);
             }
-            // The garbage is consistent while a destructor runs, so its panic may be caught.
-            let free = core::panic::AssertUnwindSafe(|| self.free_share_of(reader, false));
-            return match std::panic::catch_unwind(free) {
-                Ok(memory) => Freed::of(memory),
-                Err(panic) => Freed { memory: None, panic: Some(panic) },
-            };
+            if may_yield && cell.yields.load() {
+                cell.let_readers_run();
+            }
         }
         #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
-        let _ = reader;
+        let _ = (reader, may_yield);
         Freed::of(None)
+    }
+
+    #[cfg(all(feature = "std", not(hedgerow_loom)))]
+    #[inline(always)]
+    fn free_one(&self, reader: impl FnOnce() -> usize + Copy) -> Freed {
+        if !N::RUNS_DESTRUCTORS {
+            return Freed::of(self.free_share_of(reader, false));
+        }
+        // The garbage is consistent while a destructor runs, so its panic may be caught.
+        let free = core::panic::AssertUnwindSafe(|| self.free_share_of(reader, false));
+        match std::panic::catch_unwind(free) {
+            Ok(memory) => Freed::of(memory),
+            Err(panic) => Freed { memory: None, panic: Some(panic) },
+        }
     }
 
     /// Returns the number of nodes.
@@ -532,5 +575,60 @@ impl<N> Drop for Garbage<N> {
             // SAFETY: `spread` made the box, and no other thread has the garbage any more.
             drop(unsafe { Box::from_raw(more) });
         }
+    }
+}
+
+#[cfg(all(test, feature = "std", not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+    use crate::api::hash::KeyHash;
+    use crate::reclaim::node::Header;
+    use alloc::alloc::Layout;
+    use core::ptr::NonNull;
+
+    #[repr(C)]
+    struct Plain(Header);
+
+    // SAFETY: the header is the first field, and `plain` allocates with the layout of the type.
+    unsafe impl Node for Plain {
+        unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
+            // SAFETY: the caller promises that nothing else uses the node.
+            unsafe { NodeMemory::from_raw(node.cast(), Layout::new::<Self>()) }
+        }
+    }
+
+    fn plain() -> NodePtr<Plain> {
+        NodePtr(NonNull::from(Box::leak(Box::new(Plain(Header::new(KeyHash(0)))))))
+    }
+
+    #[test]
+    fn insertions_yield_once_for_each_batch_that_readers_keep() {
+        let (domain, mut garbage) = (Domain::new(), Garbage::<Plain>::new());
+        let slot = domain.claim().unwrap();
+        // Adds a node and begins an insertion. Returns whether it yields.
+        let change = |garbage: &Garbage<Plain>| {
+            // SAFETY: no map has had the node.
+            unsafe { garbage.add(&domain, || 0, plain()) };
+            let yields = garbage.first.yields.load();
+            drop(garbage.free_one_before(|| 0, true));
+            yields
+        };
+        domain.pin(slot);
+        let yields = (0..10 * BATCH).filter(|_| change(&garbage)).count();
+        // One batch is sealed, and the open list is longer than two for the last seven.
+        assert!((7..=8).contains(&yields), "{yields} yields");
+        while !change(&garbage) {}
+        // SAFETY: as above.
+        (0..2 * BATCH).for_each(|_| unsafe { garbage.add(&domain, || 0, plain()) });
+        drop(garbage.free_one_before(|| 0, false));
+        assert!(garbage.first.yields.load(), "an insertion that must not wait yields");
+
+        Domain::unpin(slot);
+        garbage.reclaim(&domain);
+        let yields = (0..10 * BATCH).filter(|_| change(&garbage)).count();
+        assert!(yields <= 1, "{yields} yields without a reader");
+        let mut all = List::new();
+        garbage.move_to(&mut all);
+        free_all(&mut all);
     }
 }

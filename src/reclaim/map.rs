@@ -136,10 +136,10 @@ pub(crate) trait NodeMap {
     /// than the caches. The operation's own node gets its memory. The operation takes its guard later: see `update_by`.
     /// When it has taken place, the caller calls [`Freed::resume`], and so loses nothing if a destructor has panicked.
     #[inline(always)]
-    fn begin(&self, key: &Key<Self>) -> (KeyHash, Freed) {
+    fn begin(&self, mode: Mode, key: &Key<Self>) -> (KeyHash, Freed) {
         let hash = self.hash(key);
         self.prefetch(hash);
-        (hash, self.retired().free_one_before())
+        (hash, self.retired().free_one_before(mode))
     }
 
     /// Stores an entry, and returns the one that it replaces. `hash` and `freed` are from [`begin`](Self::begin).

@@ -182,8 +182,8 @@ impl<N: Node> Retired<N> {
     /// operation can take place before the panic goes on. The caller holds no guard of its own, as in
     /// [`free_share`](Self::free_share).
     #[inline(always)]
-    pub(crate) fn free_one_before(&self) -> Freed {
-        self.garbage.free_one_before(reader)
+    pub(crate) fn free_one_before(&self, mode: Mode) -> Freed {
+        self.garbage.free_one_before(reader, mode.waits())
     }
 
     /// Returns a node that belongs to the caller, until it is dropped.

@@ -36,7 +36,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         key: K,
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let (mode, (rank, mut freed)) = (self.non_blocking(), self.begin(&key));
+        let mode = self.non_blocking();
+        let (rank, mut freed) = self.begin(mode, &key);
         let done = self.insert_by(mode, rank, key, value, &mut freed);
         freed.resume();
         done.map(|before| before.map(Removed::new)).map_err(refused)

@@ -74,7 +74,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
-        let (rank, mut freed) = self.begin(&key);
+        let (rank, mut freed) = self.begin(Mode::Blocking, &key);
         match self.insert_by(Mode::Blocking, rank, key, value, &mut freed) {
             Ok(before) => {
                 freed.resume();
