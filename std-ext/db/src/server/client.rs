@@ -559,9 +559,9 @@ impl Client {
         self.lsn
     }
 
-    /// Returns the evaluation of the first replies that wait for the log.
-    pub(super) fn first_held(&self) -> Option<Evaluated> {
-        self.output.first_held()
+    /// Returns the evaluation whose proof the first held replies wait for, or `None` if their entry is not safe either.
+    pub(super) fn awaited_proof(&self, safe: Lsn) -> Option<Evaluated> {
+        self.output.awaited_proof(safe)
     }
 
     /// Releases the replies that the log allows to be sent.

@@ -167,9 +167,9 @@ impl Output {
         !self.held.is_empty()
     }
 
-    /// Returns the evaluation of the first replies that wait for the log.
-    pub(super) fn first_held(&self) -> Option<Evaluated> {
-        self.held.front().map(|hold| hold.evaluated)
+    /// Returns the evaluation whose proof the first held replies wait for, or `None` if their entry is not safe either.
+    pub(super) fn awaited_proof(&self, safe: Lsn) -> Option<Evaluated> {
+        self.held.front().filter(|hold| hold.lsn <= safe).map(|hold| hold.evaluated)
     }
 
     /// Ends a cycle: everything appended in it needs `lsn` to be safe, and `evaluated` to be proved.

@@ -165,6 +165,19 @@ fn the_time_of_an_evaluation_is_that_of_its_end() {
     });
 }
 
+/// Between any two questions of the worker.
+#[test]
+fn a_proof_may_come_at_any_moment() {
+    for calls in 0..8 {
+        serve(|log, connect| {
+            log.set(|state| (state.proved, state.proved_after) = (0, Some(calls)));
+            let mut client = connect();
+            client.write_all(b"SET rose red\r\n").unwrap();
+            expect(&mut client, "+OK\r\n");
+        });
+    }
+}
+
 #[test]
 fn clients_are_not_read_while_too_much_waits_for_the_log() {
     serve(|log, connect| {

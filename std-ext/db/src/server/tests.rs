@@ -139,6 +139,7 @@ fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHand
     });
 }
 
+#[track_caller]
 pub(super) fn expect(client: &mut TcpStream, wanted: &str) {
     let mut got = vec![0; wanted.len()];
     client.read_exact(&mut got).unwrap();

@@ -485,14 +485,14 @@ impl Worker {
                 tracing::debug!("closing a client: its replies may not be sent: {why:?}");
             }
             client.parked = client.is_held();
-            if let Some(first) = client.first_held() {
-                if !allowed.is_proved(&first) {
-                    let earliest = self.unproved.map_or(first, |earlier| earlier.min(first));
-                    self.unproved = Some(earliest);
-                }
-                self.parked.now.push(key);
-            } else {
+            if !client.parked {
                 self.queue(key);
+                continue;
+            }
+            self.parked.now.push(key);
+            // The log is not asked again: a proof that came since `release` would leave the replies to nobody.
+            if let Some(awaited) = client.awaited_proof(self.safe) {
+                self.unproved = Some(self.unproved.map_or(awaited, |other| other.min(awaited)));
             }
         }
         self.parked.give_back(parked);
