@@ -16,19 +16,28 @@ NOWHERE = "02:00:00:00:de:ad"
 CLIENT = "client"
 
 
+def is_free(port):
+    with socket.socket() as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_ports(count):
-    """Returns ports that were free just now, none of them 10000 above another."""
-    ports, held = [], []
+    """Returns ports that were free just now, none of them 10000 above another.
+
+    They and those 10000 above are below the ports that the system gives to connections, so none takes them meanwhile.
+    """
+    # Not the generator that a test has seeded: whether a port is free depends on the machine.
+    ports, generator = [], random.SystemRandom()
     while len(ports) < count:
-        one = socket.socket()
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-        held.append(one)
+        port = generator.randrange(10_000, 22_000)
         # A node listens for other nodes at 10000 more than its own port.
-        if port < 50000 and not {port, port - 10000, port + 10000} & set(ports):
+        taken = {port, port - 10_000, port + 10_000} & set(ports)
+        if not taken and is_free(port) and is_free(port + 10_000):
             ports.append(port)
-    for one in held:
-        one.close()
     return ports
 
 
