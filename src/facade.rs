@@ -79,7 +79,7 @@ pub(crate) mod lock {
     #[cfg(not(hedgerow_loom))]
     pub(crate) type Guard<'a, T> = spin::mutex::SpinMutexGuard<'a, T, Yielding>;
 
-    /// Spins briefly, then yields: the thread that has the lock may be off its core.
+    /// Spins briefly, then yields: the thread that has the lock may be descheduled.
     #[cfg(not(hedgerow_loom))]
     pub(crate) struct Yielding;
 

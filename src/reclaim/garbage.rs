@@ -13,9 +13,9 @@
 //! drops its node before it begins, while the processor fetches the bin
 //! ([`NodeMap::begin`](super::map::NodeMap::begin)), and makes its own node in the same memory if the sizes agree.
 //!
-//! With more threads than cores, a reader may be off its core while the others make garbage that has to wait for it.
-//! Insertions then yield now and then. A map of 64 k entries, changed by eight threads on two cores, had 130,000 nodes
-//! of garbage without that, and has 7,000.
+//! If there are more threads than cores, a reader may be descheduled. The other threads then produce garbage that
+//! cannot be freed before that reader runs again, so insertions yield once for each batch of it. A map of 64 k entries,
+//! changed by eight threads on two cores, had 130,000 nodes of garbage without these yields, and has 7,000 with them.
 //!
 //! Destructors are user code. They run with nothing locked, and a thread takes only a few nodes out of a bag at a time
 //! ([`Taken`]). So a destructor that is slow, or never returns, holds up its own thread and a few other nodes. If a
@@ -121,7 +121,7 @@ struct BagCell<N> {
     len: Gauge<AtomicUsize>,
     /// How many of its nodes are reclaimable. An operation that frees them counts again under the lock.
     reclaimable: Hint<AtomicUsize>,
-    /// The next insertion yields: a reader keeps the garbage for so long that it is probably off its core.
+    /// The next insertion yields: a reader keeps so much garbage that it is probably descheduled.
     yields: Hint<AtomicBool>,
 }
 
@@ -146,7 +146,7 @@ impl<N: Node> BagCell<N> {
         self.len.load()
     }
 
-    /// Yields, so that a reader that is off its core ends and the garbage can be freed.
+    /// Yields, so that a descheduled reader can end and the garbage can be freed.
     #[cfg(all(feature = "std", not(hedgerow_loom)))]
     #[cold]
     #[inline(never)]

@@ -9,8 +9,8 @@ use crate::facade::{spin_hint, yield_hint};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WouldWait;
 
-/// Exponential backoff of up to 64 spin hints a wait. Later waits yield as well, because the awaited thread may be off
-/// its core. The number of waits is unlimited, bounded, or zero.
+/// Exponential backoff of up to 64 spin hints a wait. Later waits yield as well, because the awaited thread may be
+/// descheduled. The number of waits is unlimited, bounded, or zero.
 pub(crate) struct Backoff {
     step: u8,
     /// Waits that are left. `u32::MAX` is unlimited.

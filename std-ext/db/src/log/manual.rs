@@ -150,10 +150,12 @@ impl Log for ManualLog {
     }
 
     fn proof(&self, evaluated: &Evaluated) -> Proof {
-        let left = lock(&self.state).proved_after.take();
-        match left {
-            Some(0) => self.set(|state| state.proved = u64::MAX),
-            _ => lock(&self.state).proved_after = left.map(|left| left - 1),
+        let left = {
+            let left = &mut lock(&self.state).proved_after;
+            std::mem::replace(left, left.and_then(|left| left.checked_sub(1)))
+        };
+        if left == Some(0) {
+            self.set(|state| state.proved = u64::MAX);
         }
         self.get(|state| match evaluated.epoch == state.epoch {
             false => Proof::Never,

@@ -39,19 +39,16 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>) -> mlua::Result<Table> {
 
 /// Returns the error with the text of Redis, which has no position.
 fn raised(lua: &Lua, control: &Control, text: &str) -> mlua::Error {
-    let table = lua.create_table_with_capacity(0, 1);
-    let table = table.and_then(|table| {
-        table.raw_set("err", format!("ERR {text}"))?;
-        Ok(table)
-    });
+    let table = convert::error_table(lua, &control.names, format!("ERR {text}").as_bytes());
     table.map_or_else(|error| error, |table| control.raise(Value::Table(table)))
 }
 
 fn add_replies(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result<()> {
     const WRONG: &[u8] = b"ERR wrong number or type of arguments";
-    let error = lua.create_function(|lua, arguments: MultiValue| {
+    let of = Rc::clone(control);
+    let error = lua.create_function(move |lua, arguments: MultiValue| {
         let (1, Some(Value::String(text))) = (arguments.len(), arguments.front()) else {
-            return error_table(lua, WRONG);
+            return convert::error_table(lua, &of.names, WRONG);
         };
         // As a string of C, it ends at the first zero byte.
         let text = text.as_bytes();
@@ -64,16 +61,18 @@ fn add_replies(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result<
         let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
         let first = message.iter().position(|byte| !is_end(byte)).unwrap_or(message.len());
         let last = message.iter().rposition(|byte| !is_end(byte)).map_or(first, |at| at + 1);
-        error_table(lua, &[code, b" ", &message[first..last]].concat())
+        let text = [code, b" ", &message[first..last]].concat();
+        convert::error_table(lua, &of.names, &text)
     })?;
     table.raw_set("error_reply", error)?;
-    let status = lua.create_function(|lua, arguments: MultiValue| {
+    let of = Rc::clone(control);
+    let status = lua.create_function(move |lua, arguments: MultiValue| {
         let (1, Some(text @ Value::String(_))) = (arguments.len(), arguments.front()) else {
-            return error_table(lua, WRONG);
+            return convert::error_table(lua, &of.names, WRONG);
         };
         let table = lua.create_table_with_capacity(0, 1)?;
-        table.raw_set("ok", text)?;
-        Ok(Value::Table(table))
+        table.raw_set(&of.names.ok, text)?;
+        Ok(table)
     })?;
     table.raw_set("status_reply", status)?;
     let of = Rc::clone(control);
@@ -92,12 +91,6 @@ fn add_replies(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result<
         host::check_command(lua, &of, &arguments)
     })?;
     table.raw_set("acl_check_cmd", check)
-}
-
-fn error_table(lua: &Lua, text: &[u8]) -> mlua::Result<Value> {
-    let table = lua.create_table_with_capacity(0, 1)?;
-    table.raw_set("err", lua.create_string(text)?)?;
-    Ok(Value::Table(table))
 }
 
 fn add_settings(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result<()> {

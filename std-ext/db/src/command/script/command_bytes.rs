@@ -1,6 +1,6 @@
 //! The bytes of a command that a script executes, and of its reply. The next command reuses their memory.
 
-use crate::buffers::KEPT;
+use crate::buffers::emptied;
 use crate::command::script::numbers;
 use crate::limits::SCRIPT_MEMORY;
 use mlua::{MultiValue, Value};
@@ -24,17 +24,10 @@ pub(super) struct ArgumentBytes {
 
 impl CommandBytes {
     /// Empties the buffers. Frees those that have become large.
-    pub(super) fn emptied(mut self) -> Self {
-        let arguments = &mut self.arguments;
-        if arguments.bytes.capacity() + self.reply.capacity() > KEPT
-            || arguments.ends.capacity() > KEPT / size_of::<usize>()
-        {
-            return Self::default();
-        }
-        arguments.bytes.clear();
-        arguments.ends.clear();
-        self.reply.clear();
-        self
+    pub(super) fn emptied(self) -> Self {
+        let ArgumentBytes { bytes, ends } = self.arguments;
+        let arguments = ArgumentBytes { bytes: emptied(bytes), ends: emptied(ends) };
+        Self { arguments, reply: emptied(self.reply) }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The state of one run: its limits, and errors on their way through Lua.
 
-use crate::command::acl::user::User;
 use crate::command::diagnostics::Diagnostics;
 use crate::command::diagnostics::busy::BusyScript;
 use crate::command::script::cjson_settings::Settings;
@@ -42,8 +41,6 @@ pub(super) struct Control {
     pub(super) place: RefCell<Option<(String, usize)>>,
     /// Whether the error that the script replies was counted when a command replied it.
     pub(super) counted: Cell<bool>,
-    /// The user of the client that runs the script.
-    pub(super) user: RefCell<Option<Arc<User>>>,
     /// The protocol of the replies that the script sees.
     pub(super) protocol: Cell<Protocol>,
     /// The state of `math.random`.
@@ -69,7 +66,6 @@ impl Control {
             value: RefCell::default(),
             place: RefCell::default(),
             counted: Cell::default(),
-            user: RefCell::default(),
             protocol: Cell::new(Protocol::Two),
             random: Cell::new(0),
             json: Cell::new(Settings::DEFAULT),

@@ -71,9 +71,15 @@ fn field(lua: &Lua, name: &LuaString, value: Value) -> mlua::Result<Value> {
 }
 
 /// Returns the table of an error, whose text has its code.
-pub(super) fn error_value(lua: &Lua, names: &Names, text: &[u8]) -> mlua::Result<Value> {
-    let table = lua.create_table_with_capacity(0, 4)?;
+pub(super) fn error_table(lua: &Lua, names: &Names, text: &[u8]) -> mlua::Result<Table> {
+    let table = lua.create_table_with_capacity(0, 2)?;
     table.raw_set(&names.error, lua.create_string(text)?)?;
+    Ok(table)
+}
+
+/// Returns the table of an error that a command has replied, and that was counted.
+pub(super) fn error_value(lua: &Lua, names: &Names, text: &[u8]) -> mlua::Result<Value> {
+    let table = error_table(lua, names, text)?;
     table.raw_set(&names.counted, true)?;
     Ok(Value::Table(table))
 }

@@ -1,6 +1,5 @@
 //! `redis.call`: a script's way to the database.
 
-use crate::command::acl::user::User;
 use crate::command::script::command_bytes::{ArgumentBytes, CommandBytes};
 use crate::command::script::control::Control;
 use crate::command::script::convert;
@@ -8,7 +7,6 @@ use crate::command::script::memory_limit::Lifted;
 use crate::command::subcommands;
 use crate::command::table;
 use mlua::{Lua, MultiValue, Value};
-use std::sync::Arc;
 
 const NOT_IN_A_SCRIPT: &str = "ERR redis.call/pcall can only be called inside a script invocation";
 
@@ -59,9 +57,8 @@ pub(super) fn check_command(
                 Some(part) if has_parts => subcommands::find(arguments[0], part),
                 _ => spec,
             };
-            let user = control.user.borrow();
-            let may = |user: &Arc<User>| named.map(|spec| user.check(spec, arguments).is_ok());
-            user.as_ref().and_then(may)
+            let user = control.host.with(|host| host.user())?;
+            named.map(|spec| user.check(spec, arguments).is_ok())
         })
     });
     let text = match checked {

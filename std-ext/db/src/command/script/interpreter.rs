@@ -155,7 +155,6 @@ impl Interpreter {
     ) -> Result<(), Failure> {
         self.control.begin(self.scripts.time_limit());
         self.control.random.set(random::SEED);
-        self.control.user.replace(Some(host.user()));
         let result = self.call(script, keys, arguments, host);
         if let Ok(Ok(value) | Err(value)) = &result {
             self.control.counted.set(convert::is_counted(&self.control, value));

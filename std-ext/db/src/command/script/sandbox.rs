@@ -9,7 +9,7 @@ use crate::command::script::control::{Control, error_here};
 use crate::command::script::names::Names;
 use crate::command::script::substitutes::Substitutes;
 use crate::command::script::{
-    api, bits, cjson, cmsgpack, prelude, random, strings, structs, tables,
+    api, bits, cjson, cmsgpack, convert, prelude, random, strings, structs, tables,
 };
 use mlua::{Function, IntoLua, Lua, LuaString, MultiValue, Table, Value};
 use std::rc::Rc;
@@ -218,7 +218,7 @@ fn refuse_unknown(lua: &Lua) -> mlua::Result<Table> {
             return Err(error_here(lua, why));
         }
         let mut text = b"Script attempted to access nonexistent global variable '".to_vec();
-        text.extend(super::convert::shown(lua, &name));
+        text.extend(convert::shown(lua, &name));
         text.push(b'\'');
         Err(error_here(lua, text))
     })?;
@@ -251,9 +251,7 @@ fn handler(lua: &Lua, control: &Rc<Control>) -> mlua::Result<Function> {
         if matches!(error, Value::Table(_)) {
             return Ok(error);
         }
-        let table = lua.create_table()?;
-        let text = [b"ERR ".as_slice(), &super::convert::shown(lua, &error)].concat();
-        table.raw_set("err", lua.create_string(text)?)?;
-        Ok(Value::Table(table))
+        let text = [b"ERR ".as_slice(), &convert::shown(lua, &error)].concat();
+        convert::error_table(lua, &control.names, &text).map(Value::Table)
     })
 }
