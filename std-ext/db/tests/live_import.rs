@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// The offset of the first command.
 const BEGIN: u64 = 1000;
 /// How long the primary waits for the import before it closes the connection.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const MARK: &[u8; 40] = b"0123456789abcdef0123456789abcdef01234567";
 
 /// A step of a primary that was asked for its data.

@@ -42,6 +42,9 @@ fn keep(answer: Answer<'_>) -> Kept {
     }
 }
 
+/// Only a fault takes this long, on any machine and under any sanitizer.
+const TIME_LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+
 const DATABASES: u16 = 4;
 
 /// The databases, and the number of the selected one.
@@ -641,7 +644,7 @@ fn refused_until_it_fits(db: &Db) -> usize {
         if key >= 100 && stats.memory <= stats.max_memory + 4096 {
             break;
         }
-        assert!(began.elapsed().as_secs() < 30, "memory stays over the limit: {stats:?}");
+        assert!(began.elapsed() < TIME_LIMIT, "memory stays over the limit: {stats:?}");
     }
     refused
 }
@@ -741,7 +744,7 @@ fn no_key_is_evicted_twice() {
         let began = std::time::Instant::now();
         while db.set("key1", "value").is_ok() {
             assert!(
-                began.elapsed().as_secs() < 20,
+                began.elapsed() < TIME_LIMIT,
                 "keys that could be evicted stay: {:?}",
                 db.stats()
             );
@@ -760,7 +763,7 @@ fn a_lower_limit_evicts_while_nobody_writes() {
     while db.stats().memory > 1 << 20 {
         std::thread::sleep(std::time::Duration::from_millis(5));
         let stats = db.stats();
-        assert!(began.elapsed().as_secs() < 20, "nothing is evicted without writes: {stats:?}");
+        assert!(began.elapsed() < TIME_LIMIT, "nothing is evicted without writes: {stats:?}");
     }
 }
 

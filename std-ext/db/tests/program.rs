@@ -47,7 +47,7 @@ impl Running {
             assert_ne!(out.read_line(&mut said).unwrap(), 0, "it exited: {said}");
         }
         let socket = UnixStream::connect(socket).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Self { child, said, socket }
     }
 
@@ -179,7 +179,7 @@ fn a_hangup_reads_passwords_again() {
     server.request("AUTH red", "+OK\r\n");
     let connect = || {
         let socket = UnixStream::connect(folder.path().join("socket")).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         socket
     };
     let accepts = |password: &str| {

@@ -41,7 +41,7 @@ fn serve(test: impl FnOnce(&ManualLog, &dyn Fn() -> TcpStream)) {
     let stopper = server.stop_handle();
     let connect = || {
         let client = TcpStream::connect(address).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         client
     };
     thread::scope(|scope| {
@@ -258,7 +258,7 @@ fn a_worker_that_stands_still_is_noticed() {
         monitor.stands_still(Instant::now() + Duration::from_secs(3600 * hours.get()))
     };
     let until = |what: &str, wanted: bool| {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while stands_still() != wanted {
             assert!(Instant::now() < deadline, "{what}");
             thread::sleep(Duration::from_millis(5));

@@ -118,7 +118,7 @@ impl Cluster {
             builder = builder.read_routing_strategy(RandomReplicaStrategy).retries(3);
         }
         let connection = builder.build().unwrap().get_connection().unwrap();
-        connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         connection
     }
 

@@ -24,7 +24,7 @@ fn serve(server: Server, test: impl FnOnce(&Shared, &(dyn Fn() -> TcpStream + Sy
     let stopper = server.stop_handle();
     let connect = || {
         let client = TcpStream::connect(address).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         client
     };
     thread::scope(|scope| {
@@ -289,9 +289,9 @@ fn two_workers() -> (Arc<Shared>, Worker, Worker, TcpStream) {
     let mut third = workers.next();
     drop(workers);
     let client = TcpStream::connect(address).unwrap();
-    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     // Any of the three listeners has it, a little later.
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while one.clients.is_empty() && Instant::now() < deadline {
         for worker in [&mut one, &mut two].into_iter().chain(third.as_mut()) {
             worker.pending_accepts.now.push(0);
@@ -315,7 +315,7 @@ fn what_is_counted_of_a_client_moves_with_it() {
     client.write_all(b"*1\r\n$900000\r\n").unwrap();
     client.write_all(&vec![b'x'; 100_000]).unwrap();
     let (key, _) = one.clients.iter().next().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while one.clients[key].buffers() < 100_000 {
         assert!(Instant::now() < deadline, "the bytes do not arrive");
         one.clients[key].on_event(true, false, false);
