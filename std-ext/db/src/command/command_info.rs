@@ -155,6 +155,9 @@ impl<'a> Execution<'_, 'a> {
             return Err("ERR Invalid number of arguments specified for command".into());
         }
         let keys = keys(spec, command);
+        if !spec.counts_keys() && keys.clone().next().is_none() {
+            return Err("ERR Invalid arguments specified for command".into());
+        }
         self.reply(|out| {
             out.array(keys.clone().count());
             for (place, key_use) in keys {

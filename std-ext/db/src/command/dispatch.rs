@@ -164,6 +164,7 @@ impl<'a> Execution<'_, 'a> {
         match id {
             Id::Ping => self.ping(arguments)?,
             Id::Echo => self.reply(|out| out.bulk(arguments[1])),
+            Id::Migrate => self.migrate(arguments)?,
             Id::Scan => self.scan(arguments)?,
             Id::SlowLog => self.slowlog(arguments)?,
             Id::Latency => self.latency(arguments)?,

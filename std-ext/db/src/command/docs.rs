@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 111] = [
+pub(super) static DOCS: [Docs; 112] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -131,6 +131,7 @@ pub(super) static DOCS: [Docs; 111] = [
     docs("type", "1.0.0", "generic", "Returns the type of a value."),
     docs("dump", "2.6.0", "generic", "Returns a key's value in Redis's format, for RESTORE."),
     docs("restore", "2.6.0", "generic", "Stores a value that DUMP has returned."),
+    docs("migrate", "2.6.0", "generic", "Moves or copies keys to another server."),
     docs("scan", "2.8.0", "generic", "Iterates over the keys of the database."),
     docs("keys", "1.0.0", "generic", "Returns all keys that match a pattern."),
     docs("randomkey", "1.0.0", "generic", "Returns a random key."),

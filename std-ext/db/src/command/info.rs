@@ -168,6 +168,8 @@ fn stats(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out
         ("pubsub_patterns", subscribed.patterns),
         ("pubsubshard_channels", subscribed.shard_channels),
         ("latest_fork_usec", 0),
+        // MIGRATE keeps no connection.
+        ("migrate_cached_sockets", 0),
         ("tracking_total_keys", tracked.keys),
         ("tracking_total_items", tracked.items),
         ("tracking_total_prefixes", tracked.prefixes),

@@ -19,8 +19,10 @@ pub(super) fn places(
     let (first, last, step) = spec.keys;
     let place = |place: i8| usize::from(place.unsigned_abs());
     let last = if last < 0 { arguments.len().saturating_sub(place(last)) } else { place(last) };
+    let listed = if spec.id == Id::Migrate { listed_keys(arguments) } else { None };
+    let (first, last) = listed.map_or((place(first), last), |at| (at, arguments.len() - 1));
     let other = if spec.id == Id::Sort { destination(arguments) } else { None };
-    (place(first)..=last).step_by(place(step).max(1)).chain(other)
+    (first..=last).step_by(place(step).max(1)).chain(other)
 }
 
 /// Returns the position of the key at which SORT stores the result. As Redis does, it finds one even if another
@@ -39,4 +41,19 @@ fn destination(arguments: &[&[u8]]) -> Option<usize> {
         };
     }
     found
+}
+
+/// Returns where the keys behind the word KEYS of MIGRATE begin. If the key before the options is not empty, the
+/// command is wrong, and has none.
+fn listed_keys(arguments: &[&[u8]]) -> Option<usize> {
+    let mut at = 6;
+    loop {
+        at += match arguments.get(at)? {
+            option if is(option, "keys") => break,
+            option if is(option, "auth") => 2,
+            option if is(option, "auth2") => 3,
+            _ => 1,
+        };
+    }
+    Some(if arguments[3].is_empty() { at + 1 } else { arguments.len() })
 }

@@ -41,6 +41,7 @@ mod lcs;
 mod measure;
 mod memory;
 mod memory_doctor;
+mod migrate;
 mod monitor;
 mod monitor_lines;
 mod observe;

@@ -60,6 +60,7 @@ pub(crate) enum Id {
     Type,
     Dump,
     Restore,
+    Migrate,
     Scan,
     Keys,
     RandomKey,
@@ -184,7 +185,7 @@ impl CommandSpec {
     /// Returns whether the arguments decide how many keys the command has, and where.
     #[inline]
     pub(crate) fn finds_keys(&self) -> bool {
-        self.counts_keys() || self.id == Id::Sort
+        self.counts_keys() || matches!(self.id, Id::Sort | Id::Migrate)
     }
 
     /// Returns whether a client may use the command before it has authenticated.
@@ -212,6 +213,7 @@ pub(super) const fn spec(
 
 pub(super) const NONE: (i8, i8, i8) = (0, 0, 0);
 const ONE: (i8, i8, i8) = (1, 1, 1);
+const THIRD: (i8, i8, i8) = (3, 3, 1);
 const TWO: (i8, i8, i8) = (1, 2, 1);
 const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
@@ -224,7 +226,7 @@ const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys"
 const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 111] = [
+pub(crate) static COMMANDS: [CommandSpec; 112] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -277,6 +279,7 @@ pub(crate) static COMMANDS: [CommandSpec; 111] = [
     spec(("type", Id::Type, 2), ONE, "readonly fast", "keyspace read fast"),
     spec(("dump", Id::Dump, 2), ONE, "readonly", "keyspace read slow"),
     spec(("restore", Id::Restore, -4), ONE, "write denyoom", "keyspace write slow dangerous"),
+    spec(("migrate", Id::Migrate, -6), THIRD, "write movablekeys", "keyspace write slow dangerous"),
     spec(("scan", Id::Scan, -2), NONE, "readonly", "keyspace read slow"),
     spec(("keys", Id::Keys, 2), NONE, "readonly", "keyspace read slow dangerous"),
     spec(("randomkey", Id::RandomKey, 1), NONE, "readonly", "keyspace read slow"),

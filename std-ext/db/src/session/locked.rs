@@ -2,6 +2,7 @@
 //!
 //! A script locks the shards of its keys, executes its requests on them, and ends. All its changes are one log entry
 //! and are published together, as those of a transaction. Until then they can be undone: no reader has seen them.
+//! MIGRATE uses the same locks.
 
 use super::Session;
 use super::multi_key::{self, Apply, advance, lock_shards};
@@ -71,6 +72,7 @@ impl Session {
     }
 
     /// Ends what [`LockedKeys`] began, without any of the changes. Readers, the log and watchers see nothing of them.
+    #[cfg(feature = "scripts")]
     #[cold]
     pub(crate) fn undo_locked(&mut self, mut keys: LockedKeys<'_>) -> Lsn {
         keys.undo();
@@ -149,12 +151,19 @@ impl<'s> LockedKeys<'s> {
         self.time
     }
 
+    /// Returns why changes are refused.
+    pub(crate) fn refusal(&self) -> Option<RequestError> {
+        self.admitted.err()
+    }
+
     /// Returns whether changes were made.
+    #[cfg(feature = "scripts")]
     pub(crate) fn has_changes(&self) -> bool {
         !self.entry.is_empty()
     }
 
     /// Returns whether the memory is full.
+    #[cfg(feature = "scripts")]
     pub(crate) fn is_full(&self) -> bool {
         self.admitted == Ok(true)
     }
@@ -242,6 +251,7 @@ impl<'s> LockedKeys<'s> {
     }
 
     /// Admits changes although memory is full.
+    #[cfg(feature = "scripts")]
     pub(crate) fn ignore_full(&mut self) {
         if self.is_full() {
             self.admitted = Ok(false);

@@ -5,7 +5,6 @@
 
 mod bitwise;
 mod database;
-#[cfg(feature = "scripts")]
 mod locked;
 mod merge_elements;
 mod multi_key;
@@ -32,7 +31,6 @@ use read::answer_query;
 use std::iter::once;
 use std::sync::Arc;
 
-#[cfg(feature = "scripts")]
 pub(crate) use locked::LockedKeys;
 pub use transaction::TransactionOutcome;
 

@@ -403,7 +403,6 @@ impl State {
 
     /// Undoes all changes since the last publish in locked shards that [record](Core::record_undo) them. No reader sees
     /// any of it.
-    #[cfg(feature = "scripts")]
     pub(crate) fn undo_unpublished(&self, cores: &mut LockedShards<'_>) {
         let safe = self.log.safe();
         for (number, core) in cores.iter_mut() {

@@ -145,7 +145,6 @@ impl NotedEvents {
     }
 
     /// Drops the events of changes that were undone.
-    #[cfg(feature = "scripts")]
     pub(crate) fn discard(&mut self) {
         if let Some(notes) = &mut self.0 {
             (notes.alias, notes.events) = (None, Vec::new());

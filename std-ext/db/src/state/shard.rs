@@ -490,7 +490,6 @@ impl Core {
 
     /// Records the changes of one holder of the lock, so that it can call
     /// [`undo_unpublished`](Self::undo_unpublished), or ends that.
-    #[cfg(feature = "scripts")]
     pub(crate) fn record_undo(&mut self, records: bool) {
         self.records_undo = records || self.is_logged;
     }
@@ -502,14 +501,12 @@ impl Core {
 
     /// Undoes all changes since the last publish, which began with [`record_undo`](Self::record_undo). The caller
     /// publishes the result as of log entry 0: its steps must never be undone a second time.
-    #[cfg(feature = "scripts")]
     pub(crate) fn undo_unpublished(&mut self) {
         let steps = std::mem::take(&mut self.unpublished);
         self.undo(steps);
     }
 
     /// Returns whether there are changes that were not published.
-    #[cfg(feature = "scripts")]
     pub(crate) fn has_unpublished(&self) -> bool {
         !self.unpublished.is_empty()
     }

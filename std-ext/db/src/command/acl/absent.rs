@@ -4,7 +4,7 @@
 //! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
-pub(super) const ABSENT: [(&str, &str); 158] = [
+pub(super) const ABSENT: [(&str, &str); 157] = [
     ("bgrewriteaof", "admin slow dangerous"),
     ("blmove", "write list slow blocking"),
     ("blmpop", "write list slow blocking"),
@@ -70,7 +70,6 @@ pub(super) const ABSENT: [(&str, &str); 158] = [
     ("lrem", "write list slow"),
     ("lset", "write list slow"),
     ("ltrim", "write list slow"),
-    ("migrate", "keyspace write slow dangerous"),
     ("module", "slow"),
     ("module|help", "slow"),
     ("module|list", "admin slow dangerous"),

@@ -82,7 +82,7 @@ fn key_use(spec: &CommandSpec, arguments: &[&[u8]], place: usize) -> KeyUse {
         Id::Sort if place != 1 => OW | UPDATE,
         Id::RenameNx if place == 2 => OW | INSERT,
         Id::PfMerge if place == 1 => RW | ACCESS | INSERT,
-        Id::Rename | Id::RenameNx | Id::GetDel | Id::DelIfEq => RW | ACCESS | DELETE,
+        Id::Rename | Id::RenameNx | Id::GetDel | Id::DelIfEq | Id::Migrate => RW | ACCESS | DELETE,
         Id::Del | Id::Unlink => RM | DELETE,
         Id::Expire | Id::PExpire | Id::ExpireAt | Id::PExpireAt | Id::Persist | Id::SetRange => {
             RW | UPDATE

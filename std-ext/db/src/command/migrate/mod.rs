@@ -1,0 +1,260 @@
+//! MIGRATE: moves keys to another server, as Redis does.
+//!
+//! The other server stores a key by RESTORE, and then the key is deleted here. No lock is held between the two: a key
+//! is watched before it is read, and deleted only if it has not changed since; otherwise it is sent again. So no other
+//! client waits for the other server, and no change is lost. A key that has changed each time is locked while it is
+//! sent.
+
+mod call;
+mod target;
+
+use crate::Session;
+use crate::command::arguments::CommandError;
+use crate::command::execute::{Execution, NextStep};
+use crate::command::reply::error_text;
+use crate::log::Lsn;
+use crate::rdb::payload;
+use crate::request::{Answer, Change, Query, Request, RequestError};
+use crate::resp::write::request;
+use crate::session::LockedKeys;
+use crate::state::State;
+use crate::state::watched_keys::KeyWatch;
+use call::Call;
+use std::collections::VecDeque;
+use target::Target;
+
+const IN_TRANSACTION: &str = "ERR MIGRATE is not supported in transactions and scripts";
+const IN_CLUSTER: &str =
+    "ERR MIGRATE is not supported in a cluster; `hedgerow-db cluster move` moves its slots";
+/// Keys that are sent together at most, and the bytes after which no other key is added.
+const KEYS_AT_ONCE: usize = 64;
+const BYTES_AT_ONCE: usize = 1 << 20;
+/// A key that has changed this often while it was sent is locked the next time.
+const UNLOCKED_ATTEMPTS: u32 = 8;
+
+impl<'a> Execution<'_, 'a> {
+    /// MIGRATE.
+    pub(super) fn migrate(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        if self.collects {
+            return Err(IN_TRANSACTION.into());
+        }
+        if self.group().is_some() {
+            return Err(IN_CLUSTER.into());
+        }
+        let call = Call::parse(arguments)?;
+        self.execute_batch();
+        if self.next != NextStep::Continue {
+            return Ok(());
+        }
+        let state = self.session.state();
+        let mut migration = Migration::new(self.session, &state, &call);
+        let moved = migration.run();
+        self.lsn = self.lsn.max(migration.lsn);
+        if moved? {
+            self.reply(|out| out.ok());
+        } else {
+            self.reply(|out| out.simple("NOKEY"));
+        }
+        Ok(())
+    }
+}
+
+/// The keys that one MIGRATE moves.
+struct Migration<'c, 'a> {
+    session: &'c mut Session,
+    state: &'c State,
+    call: &'c Call<'a>,
+    pending: VecDeque<Pending<'a>>,
+    /// The connection, made when the first key is found.
+    target: Option<Target>,
+    /// The first error of the other server.
+    refused: Option<String>,
+    /// The log entry that must be safe before the reply may be sent.
+    lsn: Lsn,
+}
+
+/// A key that moves, and how often it was sent and had changed meanwhile.
+struct Pending<'a> {
+    key: &'a [u8],
+    attempts: u32,
+}
+
+/// A key that was sent, and whether it has changed since.
+struct Sent<'a> {
+    pending: Pending<'a>,
+    watch: KeyWatch,
+}
+
+impl<'c, 'a> Migration<'c, 'a> {
+    fn new(session: &'c mut Session, state: &'c State, call: &'c Call<'a>) -> Self {
+        let pending = call.keys.iter().map(|key| Pending { key, attempts: 0 }).collect();
+        Self { session, state, call, pending, target: None, refused: None, lsn: 0 }
+    }
+
+    /// Moves all keys. Returns false if none of them exists.
+    fn run(&mut self) -> Result<bool, CommandError> {
+        while let Some(next) = self.pending.front() {
+            if next.attempts < UNLOCKED_ATTEMPTS {
+                self.move_unlocked()?;
+            } else {
+                self.move_locked()?;
+            }
+        }
+        match self.refused.take() {
+            Some(error) => Err(format!("ERR Target instance replied with error: {error}").into()),
+            None => Ok(self.target.is_some()),
+        }
+    }
+
+    /// Sends the next keys, and deletes those that have not changed when the other server has replied.
+    fn move_unlocked(&mut self) -> Result<(), CommandError> {
+        let (mut requests, mut sent) = (Vec::new(), Vec::new());
+        while sent.len() < KEYS_AT_ONCE && requests.len() < BYTES_AT_ONCE {
+            let next = self.pending.front();
+            if next.is_none_or(|next| next.attempts >= UNLOCKED_ATTEMPTS) {
+                break;
+            }
+            let Some(pending) = self.pending.pop_front() else { break };
+            let mut watch = KeyWatch::default();
+            // Before the key is read, so that no change comes between.
+            if !self.call.copy && !self.session.watch_keys(&mut watch, &[pending.key]) {
+                return Err("ERR the key is too long to be moved".into());
+            }
+            let mut locked = self.lock(pending.key, None)?.ok_or(IN_CLUSTER)?;
+            let found = self.write_request(&mut locked, &pending, &mut requests);
+            self.unlock(locked);
+            if found {
+                sent.push(Sent { pending, watch });
+            }
+        }
+        if sent.is_empty() {
+            return Ok(());
+        }
+        self.target()?.send(&requests)?;
+        let mut changed = Vec::new();
+        for Sent { mut pending, watch } in sent {
+            if let Err(error) = self.target()?.reply()? {
+                self.refused.get_or_insert(error);
+            } else if !self.call.copy && !self.delete_unchanged(pending.key, &watch)? {
+                pending.attempts += 1;
+                changed.push(pending);
+            }
+        }
+        for pending in changed.into_iter().rev() {
+            self.pending.push_front(pending);
+        }
+        Ok(())
+    }
+
+    /// Moves the next key, which was sent before, and is locked until the other server has replied.
+    fn move_locked(&mut self) -> Result<(), CommandError> {
+        let Some(pending) = self.pending.pop_front() else { return Ok(()) };
+        let mut request = Vec::new();
+        let mut locked = self.lock(pending.key, None)?.ok_or(IN_CLUSTER)?;
+        self.write_request(&mut locked, &pending, &mut request);
+        let target = self.target()?;
+        target.send(&request)?;
+        match target.reply()? {
+            Ok(()) => self.delete(locked, pending.key),
+            Err(error) => {
+                self.refused.get_or_insert(error);
+                self.unlock(locked);
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns the connection to the other server.
+    fn target(&mut self) -> Result<&mut Target, CommandError> {
+        if self.target.is_none() {
+            match Target::connect(self.call)? {
+                Ok(target) => self.target = Some(target),
+                Err(error) => {
+                    let text = format!("ERR Target instance replied with error: {error}");
+                    return Err(text.into());
+                }
+            }
+        }
+        Ok(self.target.as_mut().expect("it was just connected"))
+    }
+
+    /// Appends the request that makes the other server's key equal to this one, if there is a need for one.
+    fn write_request(
+        &self,
+        locked: &mut LockedKeys<'_>,
+        pending: &Pending<'_>,
+        requests: &mut Vec<u8>,
+    ) -> bool {
+        let (key, was_sent, time) = (pending.key, pending.attempts > 0, locked.time());
+        let (mut ttl, mut value) = (0, None);
+        let reads = [Request::Read(key, Query::Expiry), Request::Read(key, Query::Pieces)];
+        locked.execute(&reads, &mut |_, answer| match answer {
+            // A time to live of 0 would be none.
+            Answer::ExpiresAt(Some(at)) => ttl = at.saturating_sub(time).max(1),
+            Answer::Bytes(bytes) => value = Some(dumped(&[bytes])),
+            Answer::Pieces(pieces) => value = Some(dumped(pieces)),
+            _ => {}
+        });
+        let ttl = ttl.to_string();
+        match &value {
+            Some(value) if was_sent || self.call.replace => {
+                request(requests, &[b"RESTORE", key, ttl.as_bytes(), value, b"REPLACE"]);
+            }
+            Some(value) => request(requests, &[b"RESTORE", key, ttl.as_bytes(), value]),
+            // It was deleted, or has expired, after it was sent.
+            None if was_sent => request(requests, &[b"DEL", key]),
+            None => return false,
+        }
+        true
+    }
+
+    /// Deletes a key, unless it has changed. Returns whether it has not.
+    fn delete_unchanged(&mut self, key: &[u8], watch: &KeyWatch) -> Result<bool, CommandError> {
+        let Some(locked) = self.lock(key, Some(watch))? else { return Ok(false) };
+        self.delete(locked, key)?;
+        Ok(true)
+    }
+
+    fn delete(&mut self, mut locked: LockedKeys<'c>, key: &[u8]) -> Result<(), CommandError> {
+        let mut failed = None;
+        locked.execute(&[Request::Change(key, Change::Delete)], &mut |_, answer| {
+            if let Answer::Error(error) = answer {
+                failed = Some(error);
+            }
+        });
+        self.unlock(locked);
+        failed.map_or(Ok(()), refused)
+    }
+
+    /// Locks the shard of a key. Returns nothing if the watched key has changed.
+    ///
+    /// # Errors
+    /// If keys cannot be deleted now, so that none may be sent.
+    fn lock(
+        &mut self,
+        key: &[u8],
+        watch: Option<&KeyWatch>,
+    ) -> Result<Option<LockedKeys<'c>>, CommandError> {
+        let deletes = !self.call.copy;
+        let locked = LockedKeys::lock((self.session, self.state), &[key], watch, (deletes, false));
+        let locked = locked.map_err(|_| IN_CLUSTER)?;
+        match locked.as_ref().and_then(LockedKeys::refusal) {
+            Some(error) if deletes => refused(error),
+            _ => Ok(locked),
+        }
+    }
+
+    fn unlock(&mut self, locked: LockedKeys<'_>) {
+        self.lsn = self.session.finish_locked(locked).max(self.lsn);
+    }
+}
+
+fn refused<T>(error: RequestError) -> Result<T, CommandError> {
+    Err(error_text(error).into())
+}
+
+fn dumped(pieces: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    payload::dump(pieces, &mut bytes);
+    bytes
+}
