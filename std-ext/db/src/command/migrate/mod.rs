@@ -101,7 +101,7 @@ impl<'c, 'a> Migration<'c, 'a> {
             }
         }
         match self.refused.take() {
-            Some(error) => Err(format!("ERR Target instance replied with error: {error}").into()),
+            Some(error) => Err(refused_there(&error)),
             None => Ok(self.target.is_some()),
         }
     }
@@ -167,13 +167,8 @@ impl<'c, 'a> Migration<'c, 'a> {
     /// Returns the connection to the other server.
     fn target(&mut self) -> Result<&mut Target, CommandError> {
         if self.target.is_none() {
-            match Target::connect(self.call)? {
-                Ok(target) => self.target = Some(target),
-                Err(error) => {
-                    let text = format!("ERR Target instance replied with error: {error}");
-                    return Err(text.into());
-                }
-            }
+            let connected = Target::connect(self.call)?;
+            self.target = Some(connected.map_err(|error| refused_there(&error))?);
         }
         Ok(self.target.as_mut().expect("it was just connected"))
     }
@@ -223,7 +218,7 @@ impl<'c, 'a> Migration<'c, 'a> {
             }
         });
         self.unlock(locked);
-        failed.map_or(Ok(()), refused)
+        failed.map_or(Ok(()), refused_here)
     }
 
     /// Locks the shard of a key. Returns nothing if the watched key has changed.
@@ -239,7 +234,7 @@ impl<'c, 'a> Migration<'c, 'a> {
         let locked = LockedKeys::lock((self.session, self.state), &[key], watch, (deletes, false));
         let locked = locked.map_err(|_| IN_CLUSTER)?;
         match locked.as_ref().and_then(LockedKeys::refusal) {
-            Some(error) if deletes => refused(error),
+            Some(error) if deletes => refused_here(error),
             _ => Ok(locked),
         }
     }
@@ -249,8 +244,14 @@ impl<'c, 'a> Migration<'c, 'a> {
     }
 }
 
-fn refused<T>(error: RequestError) -> Result<T, CommandError> {
+/// Returns the error for a request that this database refuses.
+fn refused_here<T>(error: RequestError) -> Result<T, CommandError> {
     Err(error_text(error).into())
+}
+
+/// Returns the error for a request that the other server refuses.
+fn refused_there(error: &str) -> CommandError {
+    format!("ERR Target instance replied with error: {error}").into()
 }
 
 fn dumped(pieces: &[&[u8]]) -> Vec<u8> {
