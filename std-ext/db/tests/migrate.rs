@@ -364,6 +364,28 @@ fn a_slow_server_does_not_keep_it() {
     }
 }
 
+/// A server that shuts down does not wait for the other one.
+#[test]
+fn a_shutdown_ends_it() {
+    let (from, _) = with_key();
+    let (waits, began) = std::sync::mpsc::channel();
+    let (to, played) = play(move |mut to| {
+        to.first_request();
+        waits.send(()).unwrap();
+        // The end of the connection.
+        let _ = to.0.read(&mut [0]);
+    });
+    let mut here = from.client();
+    let (host, port) = (to.ip().to_string(), to.port().to_string());
+    let words = ["MIGRATE", &host, &port, "a", "0", "80000000"].map(str::as_bytes);
+    here.send(command(&words));
+    began.recv().unwrap();
+    let begun = Instant::now();
+    from.end();
+    assert!(begun.elapsed() < support::LIMIT / 2, "the shutdown waits for the other server");
+    played.join().unwrap();
+}
+
 /// It is logged: a copy of the log that is read anew does not have the key.
 #[test]
 fn a_moved_key_is_gone_after_a_restart() {

@@ -62,6 +62,11 @@ pub trait ServerApi {
     /// Returns the users.
     fn users(&self) -> &Users;
 
+    /// Returns whether the server shuts down, so that a command should not wait any longer.
+    fn is_stopping(&self) -> bool {
+        false
+    }
+
     /// Returns the channels and their subscribers.
     fn hub(&self) -> &Arc<Hub>;
 

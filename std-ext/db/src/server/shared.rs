@@ -543,6 +543,10 @@ impl ServerApi for Shared {
         self.client_list.show(but, Instant::now(), each);
     }
 
+    fn is_stopping(&self) -> bool {
+        self.phase() != Phase::Serving
+    }
+
     fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
         // A worker closes its own clients.
         self.client_list.kill(but, Instant::now(), wanted, |worker| self.workers[worker].wake())

@@ -10,6 +10,7 @@ mod target;
 
 use crate::Session;
 use crate::command::arguments::CommandError;
+use crate::command::context::ServerApi;
 use crate::command::execute::{Execution, NextStep};
 use crate::command::reply::error_text;
 use crate::log::Lsn;
@@ -47,7 +48,7 @@ impl<'a> Execution<'_, 'a> {
             return Ok(());
         }
         let state = self.session.state();
-        let mut migration = Migration::new(self.session, &state, &call);
+        let mut migration = Migration::new((self.session, self.server), &state, &call);
         let moved = migration.run();
         self.lsn = self.lsn.max(migration.lsn);
         if moved? {
@@ -62,11 +63,12 @@ impl<'a> Execution<'_, 'a> {
 /// The keys that one MIGRATE moves.
 struct Migration<'c, 'a> {
     session: &'c mut Session,
+    server: &'c dyn ServerApi,
     state: &'c State,
     call: &'c Call<'a>,
     pending: VecDeque<Pending<'a>>,
     /// The connection, made when the first key is found.
-    target: Option<Target>,
+    target: Option<Target<'c>>,
     /// The first error of the other server.
     refused: Option<String>,
     /// The log entry that must be safe before the reply may be sent.
@@ -86,9 +88,13 @@ struct Sent<'a> {
 }
 
 impl<'c, 'a> Migration<'c, 'a> {
-    fn new(session: &'c mut Session, state: &'c State, call: &'c Call<'a>) -> Self {
+    fn new(
+        (session, server): (&'c mut Session, &'c dyn ServerApi),
+        state: &'c State,
+        call: &'c Call<'a>,
+    ) -> Self {
         let pending = call.keys.iter().map(|key| Pending { key, attempts: 0 }).collect();
-        Self { session, state, call, pending, target: None, refused: None, lsn: 0 }
+        Self { session, server, state, call, pending, target: None, refused: None, lsn: 0 }
     }
 
     /// Moves all keys. Returns false if none of them exists.
@@ -165,9 +171,9 @@ impl<'c, 'a> Migration<'c, 'a> {
     }
 
     /// Returns the connection to the other server.
-    fn target(&mut self) -> Result<&mut Target, CommandError> {
+    fn target(&mut self) -> Result<&mut Target<'c>, CommandError> {
         if self.target.is_none() {
-            let connected = Target::connect(self.call)?;
+            let connected = Target::connect(self.call, self.server)?;
             self.target = Some(connected.map_err(|error| refused_there(&error))?);
         }
         Ok(self.target.as_mut().expect("it was just connected"))
@@ -193,11 +199,11 @@ impl<'c, 'a> Migration<'c, 'a> {
         let ttl = ttl.to_string();
         match &value {
             Some(value) if was_sent || self.call.replace => {
-                request(requests, &[b"RESTORE", key, ttl.as_bytes(), value, b"REPLACE"]);
+                request(requests, &[&b"RESTORE"[..], key, ttl.as_bytes(), value, b"REPLACE"]);
             }
-            Some(value) => request(requests, &[b"RESTORE", key, ttl.as_bytes(), value]),
+            Some(value) => request(requests, &[&b"RESTORE"[..], key, ttl.as_bytes(), value]),
             // It was deleted, or has expired, after it was sent.
-            None if was_sent => request(requests, &[b"DEL", key]),
+            None if was_sent => request(requests, &[&b"DEL"[..], key]),
             None => return false,
         }
         true

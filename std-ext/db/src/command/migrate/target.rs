@@ -2,11 +2,16 @@
 
 use super::call::Call;
 use crate::command::arguments::CommandError;
+use crate::command::context::ServerApi;
 use crate::resp::write::request;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+/// The longest time for connecting, whatever the timeout is.
+const CONNECTING: Duration = Duration::from_secs(10);
+/// The time after which a wait looks whether the server is shut down.
+const SLICE: Duration = Duration::from_millis(100);
 /// The longest line of a reply.
 const LONGEST_LINE: usize = 4096;
 /// In Redis's words, also if the server refuses the connection.
@@ -14,26 +19,30 @@ const WRITING: &str = "IOERR error or timeout writing to target instance";
 const READING: &str = "IOERR error or timeout reading to target instance";
 
 /// A connection to another server.
-pub(super) struct Target {
+pub(super) struct Target<'s> {
     stream: BufReader<TcpStream>,
     timeout: Duration,
+    server: &'s dyn ServerApi,
 }
 
 /// The reply to a request: the text of the error if the server refuses it.
 type Reply = Result<(), String>;
 
-impl Target {
+impl<'s> Target<'s> {
     /// Connects, authenticates, and selects the database. Returns the error of a server that refuses.
     ///
     /// # Errors
     /// If the server cannot be reached in time.
-    pub(super) fn connect(call: &Call<'_>) -> Result<Result<Self, String>, CommandError> {
+    pub(super) fn connect(
+        call: &Call<'_>,
+        server: &'s dyn ServerApi,
+    ) -> Result<Result<Self, String>, CommandError> {
         let stream = connect(call).map_err(|why| match why.kind() {
             ErrorKind::ConnectionRefused | ErrorKind::InvalidInput => WRITING,
             _ => "IOERR error or timeout connecting to the client",
         });
         let stream = BufReader::new(stream?);
-        let mut target = Self { stream, timeout: call.timeout };
+        let mut target = Self { stream, timeout: call.timeout, server };
         let mut requests = Vec::new();
         if !call.login.is_empty() {
             let words: Vec<&[u8]> = [&b"AUTH"[..]].into_iter().chain(call.login.clone()).collect();
@@ -56,13 +65,12 @@ impl Target {
     pub(super) fn send(&mut self, mut requests: &[u8]) -> Result<(), CommandError> {
         let deadline = Instant::now() + self.timeout;
         while !requests.is_empty() {
+            let wait = self.wait_until(deadline).ok_or(WRITING)?;
             let stream = self.stream.get_mut();
-            let left = time_until(deadline).ok_or(WRITING)?;
-            let sent = stream.set_write_timeout(Some(left)).and_then(|()| stream.write(requests));
-            match sent {
+            match stream.set_write_timeout(Some(wait)).and_then(|()| stream.write(requests)) {
                 Ok(0) => return Err(WRITING.into()),
                 Ok(sent) => requests = &requests[sent..],
-                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                Err(why) if may_continue(&why) => {}
                 Err(_) => return Err(WRITING.into()),
             }
         }
@@ -87,13 +95,13 @@ impl Target {
         let (deadline, mut line) = (Instant::now() + self.timeout, Vec::new());
         loop {
             if self.stream.buffer().is_empty() {
-                let left = time_until(deadline).ok_or(ErrorKind::TimedOut)?;
-                self.stream.get_ref().set_read_timeout(Some(left))?;
+                let wait = self.wait_until(deadline).ok_or(ErrorKind::TimedOut)?;
+                self.stream.get_ref().set_read_timeout(Some(wait))?;
             }
             let bytes = match self.stream.fill_buf() {
                 Ok([]) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(bytes) => bytes,
-                Err(why) if why.kind() == ErrorKind::Interrupted => continue,
+                Err(why) if may_continue(&why) => continue,
                 Err(why) => return Err(why),
             };
             let end = memchr::memchr(b'\n', bytes);
@@ -109,11 +117,17 @@ impl Target {
             }
         }
     }
+
+    /// Returns for how long to wait now; nothing if the time is over, or the server is shut down.
+    fn wait_until(&self, deadline: Instant) -> Option<Duration> {
+        let left = time_until(deadline).filter(|_| !self.server.is_stopping());
+        left.map(|left| left.min(SLICE))
+    }
 }
 
 /// Connects to the first address of the host that accepts.
 fn connect(call: &Call<'_>) -> io::Result<TcpStream> {
-    let deadline = Instant::now() + call.timeout;
+    let deadline = Instant::now() + call.timeout.min(CONNECTING);
     let host = std::str::from_utf8(call.host).map_err(io::Error::other)?;
     let port = std::str::from_utf8(call.port).ok().and_then(|port| port.parse::<u16>().ok());
     let port = port.ok_or(ErrorKind::InvalidInput)?;
@@ -134,4 +148,9 @@ fn connect(call: &Call<'_>) -> io::Result<TcpStream> {
 /// Returns the time that is left, if there is some.
 fn time_until(deadline: Instant) -> Option<Duration> {
     deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+}
+
+/// Returns whether an error only says that nothing has happened yet.
+fn may_continue(why: &io::Error) -> bool {
+    matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
