@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-/// The longest time for connecting, whatever the timeout is.
+/// The longest time for connecting, also if the timeout is longer.
 const CONNECTING: Duration = Duration::from_secs(10);
 /// The time after which a wait looks whether the server is shut down.
 const SLICE: Duration = Duration::from_millis(100);
