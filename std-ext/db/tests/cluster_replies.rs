@@ -145,7 +145,7 @@ struct Peer {
 impl Peer {
     fn new(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(support::LIMIT)).unwrap();
         let mut peer = Self { id: String::new(), port, connection: BufReader::new(stream) };
         peer.ask("cluster myid")[1..].clone_into(&mut peer.id);
         peer

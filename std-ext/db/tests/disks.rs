@@ -17,11 +17,9 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use support::{Running, until};
+use support::{LIMIT, Running, until};
 
 const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
-/// Longer than any reply takes on a busy machine.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// A directory in memory if possible: no test here needs a disk.
 fn folder() -> tempfile::TempDir {
@@ -58,7 +56,7 @@ struct Client(BufReader<TcpStream>);
 impl Client {
     fn new(server: &Running) -> Self {
         let stream = TcpStream::connect(server.address).unwrap();
-        stream.set_read_timeout(Some(TIME_LIMIT)).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self(BufReader::new(stream))
     }
@@ -336,7 +334,7 @@ fn a_snapshot_blocks_nothing() {
     }
     let began = Instant::now();
     while db.stats().keys != 0 {
-        assert!(began.elapsed() < TIME_LIMIT, "expired keys stay while a snapshot is written");
+        assert!(began.elapsed() < LIMIT, "expired keys stay while a snapshot is written");
         std::thread::sleep(Duration::from_millis(5));
     }
     let running = text("-ERR Background save already in progress");
@@ -428,11 +426,11 @@ fn clients_get_loading_errors_while_the_data_is_loaded() {
     let mut client = loop {
         match std::os::unix::net::UnixStream::connect(&socket) {
             Ok(client) => break client,
-            Err(why) => assert!(began.elapsed() < TIME_LIMIT, "clients cannot connect: {why}"),
+            Err(why) => assert!(began.elapsed() < LIMIT, "clients cannot connect: {why}"),
         }
         std::thread::sleep(Duration::from_millis(5));
     };
-    client.set_read_timeout(Some(TIME_LIMIT)).unwrap();
+    client.set_read_timeout(Some(LIMIT)).unwrap();
     let loading = "-LOADING hedgerow-db is loading the dataset in memory\r\n";
     client.write_all(b"PING\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\nINFO\r\n").unwrap();
     let mut got = String::new();
@@ -445,7 +443,7 @@ fn clients_get_loading_errors_while_the_data_is_loaded() {
     assert!(got.contains("\r\nloading:1\r\n") && got.contains("loading_loaded_perc:0.00"), "{got}");
     let http = |path: &str| {
         let mut stream = TcpStream::connect(("127.0.0.1", free)).unwrap();
-        stream.set_read_timeout(Some(TIME_LIMIT)).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
         let ask = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         stream.write_all(ask.as_bytes()).unwrap();
         let mut text = String::new();
@@ -469,7 +467,7 @@ fn early_clients_are_served_when_the_data_is_loaded() {
     let Address::Tcp(address) = loading.addresses()[0] else { panic!("TCP is first") };
     let connect = || {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(TIME_LIMIT)).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
         Client(BufReader::new(stream))
     };
     let reply = text("-LOADING hedgerow-db is loading the dataset in memory");
@@ -587,7 +585,7 @@ fn a_small_file_system_blocks_no_client() {
         let other = at.join("other");
         assert!(!other.exists());
         server.end();
-        assert!(began.elapsed() < TIME_LIMIT, "no client waits: {:?}", began.elapsed());
+        assert!(began.elapsed() < LIMIT, "no client waits: {:?}", began.elapsed());
         // There may be too little space to open the database. If there is enough, nothing is lost.
         if let Ok(db) = Db::open(options(&path, fsync)) {
             let server = Running::over(db, |_| {});

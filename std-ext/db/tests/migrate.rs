@@ -2,14 +2,17 @@
 //!
 //! MIGRATE: keys move to another server, or stay; no change is lost that comes between.
 
+#[path = "support/random.rs"]
+mod random;
 mod support;
 
 use hedgerow_db::{Db, Options};
+use random::Random;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use support::{Client, Running, bulk, command, until};
+use support::{Client, Running, bulk, command};
 
 /// The time that a test gives a server that answers.
 const PATIENT: &str = "60000";
@@ -102,13 +105,8 @@ fn many_and_large_keys_move() {
     let (from, to) = (Running::new(|_| {}), Running::new(|_| {}));
     let (mut here, mut there) = (from.client(), to.client());
     // Bytes that do not compress.
-    let mut state = 1_u64;
-    let large: Vec<u8> = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 56) as u8
-    })
-    .take(3 << 20)
-    .collect();
+    let mut random = Random(1);
+    let large: Vec<u8> = (0..3 << 20).map(|_| random.below(256) as u8).collect();
     let names: Vec<String> = (0..1000).map(|number| format!("key{number}")).collect();
     for name in &names {
         send(&mut here, &["SET", name, name], "+OK\r\n");
@@ -397,7 +395,6 @@ fn a_moved_key_is_gone_after_a_restart() {
     migrate(&mut here, to.address, &["a", "0", PATIENT], "+OK\r\n");
     drop(here);
     from.end();
-    until(|| Db::open(Options::at(folder.path())).is_ok());
     let db = Db::open(Options::at(folder.path())).unwrap();
     assert_eq!(db.get("a").unwrap(), None);
     assert_eq!(db.get("b").unwrap().as_deref(), Some(&b"2"[..]));

@@ -20,7 +20,7 @@ fn connect(server: &Running, protocol: &str) -> Connection {
     let url = format!("redis://{}/?protocol={protocol}", server.address);
     let connection = Client::open(url).unwrap().get_connection().unwrap();
     // Fail rather than wait for ever.
-    connection.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    connection.set_read_timeout(Some(support::LIMIT)).unwrap();
     connection
 }
 

@@ -506,7 +506,7 @@ fn a_unix_socket_is_served_and_removed() {
 
 fn http(http: &HttpServer, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(http.address().unwrap()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(support::LIMIT)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -540,7 +540,7 @@ fn the_latency_of_each_command_is_counted() {
     // The last ones are counted when their replies are sent.
     let begun = Instant::now();
     let count = |name: &str| metric::<u64>(&page, &format!("command_duration_seconds_{name}"));
-    while count("count") != 60 && begun.elapsed() < Duration::from_secs(60) {
+    while count("count") != 60 && begun.elapsed() < support::LIMIT {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(count("count"), 60, "the latency of each of 60 commands was not counted");

@@ -15,7 +15,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use support::{Client, Running, bulk, command, numbers};
 
 /// Certificates in a directory: an authority's, and those that it has signed.
@@ -78,8 +77,8 @@ impl Certificates {
         let name = ServerName::try_from("localhost").unwrap();
         let tls = ClientConnection::new(Arc::new(config), name).unwrap();
         let stream = TcpStream::connect(server.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(support::LIMIT)).unwrap();
+        stream.set_write_timeout(Some(support::LIMIT)).unwrap();
         StreamOwned::new(tls, stream)
     }
 }

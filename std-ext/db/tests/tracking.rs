@@ -14,7 +14,7 @@ use recorded::{Reader, bytes, expect, expect_no_more, sections, send};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use support::{Client, Running, command};
 
 /// The bytes that redis-server sends to several connections. The first lines describe the format.
@@ -219,7 +219,7 @@ fn clients_and_counts_are_shown() {
     assert!(text(&mut client, "CLIENT INFO").contains(" flags=tR "));
     // A client that ends is forgotten.
     drop((client, broad));
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + support::LIMIT;
     while !text(&mut plain, "INFO clients").contains("tracking_clients:0") {
         assert!(Instant::now() < deadline, "a client that has ended still tracks");
     }
