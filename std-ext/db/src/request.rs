@@ -449,9 +449,10 @@ impl<'a> MultiKeyOp<'a> {
     /// Returns whether it may need memory.
     pub(crate) fn grows(&self) -> bool {
         match self {
+            // A key of the same length takes no more memory.
+            Self::Rename { from, to, .. } => to.len() > from.len(),
             Self::SetAll(_)
             | Self::SetAllIfAbsent(_)
-            | Self::Rename { .. }
             | Self::Bitwise { .. }
             | Self::MergeElements { .. }
             // As in Redis, although it only removes a key.

@@ -33,6 +33,19 @@ fn format(option: &[u8]) -> Option<TimeFormat> {
     options.iter().find(|(name, _)| is(option, name)).map(|&(_, format)| format)
 }
 
+/// Returns the time that an option names, unless another option has named one. Of the same option given twice, Redis
+/// takes the last.
+fn last_time<'a>(
+    before: Option<(TimeFormat, &[u8])>,
+    format: TimeFormat,
+    time: Option<&&'a [u8]>,
+) -> Result<(TimeFormat, &'a [u8]), CommandError> {
+    match time {
+        Some(time) if before.is_none_or(|(before, _)| before == format) => Ok((format, time)),
+        _ => Err(SYNTAX),
+    }
+}
+
 fn invalid(name: &str) -> CommandError {
     format!("ERR invalid expire time in '{name}' command").into()
 }
@@ -100,15 +113,9 @@ impl<'a> Execution<'_, 'a> {
                 get = true;
             } else if is(option, "keepttl") && expiry.is_none() {
                 keeps = true;
-            } else if let Some(format) = format(option)
-                && !keeps
-                // The same option given twice: Redis takes the last one.
-                && expiry.is_none_or(|(before, _)| before == format)
-                && let Some(time) = options.next()
-            {
-                expiry = Some((format, *time));
             } else {
-                return Err(SYNTAX);
+                let format = format(option).filter(|_| !keeps).ok_or(SYNTAX)?;
+                expiry = Some(last_time(expiry, format, options.next())?);
             }
         }
         let expiry = match expiry {
@@ -138,17 +145,23 @@ impl<'a> Execution<'_, 'a> {
     /// GETEX.
     pub(super) fn get_ex(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let key = arguments[1];
-        let expiry = match &arguments[2..] {
-            [] => {
+        let (mut expiry, mut persists) = (None, false);
+        let mut options = arguments[2..].iter();
+        while let Some(option) = options.next() {
+            if is(option, "persist") && expiry.is_none() {
+                persists = true;
+            } else {
+                let format = format(option).filter(|_| !persists).ok_or(SYNTAX)?;
+                expiry = Some(last_time(expiry, format, options.next())?);
+            }
+        }
+        let expiry = match expiry {
+            Some((format, time)) => self.expiry(format, time, "getex")?,
+            None if persists => Expiry::Never,
+            None => {
                 self.batch.read(key, Query::Pieces, ReplyKind::Value);
                 return Ok(());
             }
-            [option] if is(option, "persist") => Expiry::Never,
-            [option, time] => {
-                let format = format(option).ok_or(SYNTAX)?;
-                self.expiry(format, time, "getex")?
-            }
-            _ => return Err(SYNTAX),
         };
         let live = Change::Expire { expiry, condition: ExpireCondition::Always, get: true };
         self.batch.change(key, live, ReplyKind::Value);

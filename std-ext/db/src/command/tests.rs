@@ -278,9 +278,13 @@ fn out_of_memory_is_reported() {
         "setrange a 0 x",
         "getset a b",
         "sort n store a",
+        "rename a longer",
     ] {
         assert_eq!(client.command(line), full, "{line}");
     }
+    // As long as the old one: the key takes no more memory.
+    assert_eq!(client.command("rename a n"), "+OK");
+    assert_eq!(client.command("renamenx n a"), ":1");
     let aborted = "-EXECABORT Transaction discarded because of previous errors.";
     for (line, reply) in [("multi", "+OK"), ("set a c", full), ("exec", aborted)] {
         assert_eq!(client.command(line), reply, "{line}");
