@@ -132,7 +132,11 @@ impl<'a> Request<'a> {
                         Change::Set { value, .. }
                         | Change::Restore { value, .. }
                         | Change::Append(value) => value.len(),
-                        Change::SetRange { offset, bytes } => offset.saturating_add(bytes.len()),
+                        Change::SetRange { bytes: [], .. } => 0,
+                        // A longer value is refused.
+                        Change::SetRange { offset, bytes } => {
+                            offset.saturating_add(bytes.len()).min(LONGEST_VALUE)
+                        }
                         Change::AddElements(_) => LONGEST_HYPERLOGLOG,
                         Change::SetBit { offset, .. } => byte_of(*offset).saturating_add(1),
                         Change::Fields(fields) => {

@@ -9,6 +9,7 @@ mod model_bits;
 #[path = "support/random.rs"]
 mod random;
 
+use hedgerow_db::options::Eviction;
 use hedgerow_db::request::{
     Answer, Change, ExpireCondition, Expiry, Field, LongDouble, MultiKeyOp, Query, Request,
     RequestError, SetCondition,
@@ -615,4 +616,25 @@ fn every_read_is_counted() {
     let requests = [Request::Change(b"rose", Change::Delete), value(b"rose"), value(b"daisy")];
     session.execute(&requests, &mut |_, _| {});
     assert_eq!((db.stats().hits, db.stats().misses), (1, 3), "hits and misses");
+}
+
+#[test]
+fn an_offset_behind_the_longest_value_is_refused() {
+    let far = |offset, bytes| Request::Change(b"rose", Change::SetRange { offset, bytes });
+    // With full memory, the bytes that a batch adds are estimated first.
+    for full in [false, true] {
+        let mut options = Options::in_memory();
+        (options.max_memory, options.eviction) = (full.into(), Eviction::Lru);
+        let db = Db::open(options).unwrap();
+        let mut session = db.session();
+        let refused = if full { RequestError::OutOfMemory } else { RequestError::ValueTooLong };
+        let refused = Kept::Error(refused);
+        let empty = if full { refused.clone() } else { Kept::Int(0) };
+        for offset in [usize::MAX, usize::MAX - 1, 1 << 40] {
+            // Three, because their sum must not overflow either.
+            let requests = [far(offset, b"x"), far(offset, b"x"), far(offset, b"")];
+            let wanted = [refused.clone(), refused.clone(), empty.clone()];
+            assert_eq!(answers(&mut session, &requests), wanted, "{offset}");
+        }
+    }
 }

@@ -65,7 +65,9 @@ fn count_range(arguments: &[&[u8]]) -> Result<BitRange, ArgumentError> {
         [from, to] | [from, to, _] => (place(from)?, place(to)?),
         _ => return Err(ArgumentError::Syntax),
     };
-    let unit = arguments.get(2).map_or(Ok(BitUnit::Byte), |argument| unit(argument))?;
+    let unit = arguments.get(2).map_or(Ok(BitUnit::Byte), |argument| unit(argument));
+    // A range that ends before its beginning, both counted from the end: Redis does not read its unit.
+    let unit = if to < from && from < 0 { unit.unwrap_or(BitUnit::Byte) } else { unit? };
     Ok(BitRange { from, to, unit })
 }
 

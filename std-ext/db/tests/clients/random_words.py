@@ -1,0 +1,301 @@
+"""Random commands for `random_commands.py`: what a client may send, right or wrong."""
+
+KEYS = [b"a", b"b", b"c", b"{t}1", b"", b"key\x00\xff", b"d" * 60]
+VALUES = [b"", b"x", b"rose", b"10", b"-5", b"3.5", b"\x00\xff\x80", b"abc" * 20, b"\xff" * 9, b"00",
+          b"9223372036854775807", b"hello world", b"y" * 300]
+SMALL = [b"0", b"1", b"2", b"5", b"-1", b"-2", b"-5", b"100", b"-100"]
+NUMBERS = [b"0", b"1", b"-1", b"2", b"7", b"63", b"64", b"9223372036854775807", b"-9223372036854775808",
+           b"9223372036854775808", b"4294967295", b"4294967296", b"2147483647", b"1.5", b"1e3", b"", b" 1", b"1 ",
+           b"+1", b"01", b"-0", b"abc", b"nan", b"inf", b"0x10", b"1_000", b"99999999999999999999"]
+FRACTIONS = NUMBERS + [b"0.1", b"-0.1", b"3.14159265358979", b"1e-5", b"1e17", b"5e-324", b"1e400", b"infinity", b".5",
+                       b"5.", b"-.5e1", b"0.30000000000000004"]
+TIMES = [b"100", b"1000", b"0", b"-1", b"9223372036854775807", b"-9223372036854775808", b"abc", b"", b"1.5",
+         b"10000000000000000"]
+CHANNELS = [b"ch", b"other"]
+# No channel matches both: the order of their messages is undefined.
+PATTERNS = [b"c*", b"o?her"]
+# The payload of `x`, one with a wrong sum, and others.
+PAYLOADS = [b"\x00\x01x\x0a\x00\xcb\x8d\xfa\x06\xa5\xa5\xf3\x88", b"", b"garbage", b"\x00\x03foo\x0a\x00" + bytes(8)]
+LOADED = b"e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
+SCRIPTS = [line.strip().encode() for line in """
+    return redis.call('GET', KEYS[1])
+    return redis.call('SET', KEYS[1], ARGV[1])
+    return redis.call('SETRANGE', KEYS[1], 3, ARGV[1])
+    return redis.call('EXPIRE', KEYS[1], 100)
+    return redis.call('TTL', KEYS[1])
+    return redis.call('DEL', KEYS[1])
+    return redis.call('MGET', unpack(KEYS))
+    return redis.call('NOSUCH')
+    return redis.call('GET')
+    return redis.pcall('INCR', KEYS[1])
+    return tostring(redis.call('STRLEN', KEYS[1]))
+    return type(redis.call('GET', KEYS[1]))
+    redis.call('SET', KEYS[1], 'x') redis.call('INCR', KEYS[1])
+    redis.setresp(3) return redis.call('GET', KEYS[1])
+    redis.setresp(3) return {map={a=1}}
+    redis.setresp(3) return true
+    return {1, 'a', {2, 3}, false, true}
+    return {1, nil, 3}
+    return {double=3.5}
+    return {map={a=1}}
+    return {ok='yes'}
+    return {err='no'}
+    return redis.error_reply('MY error')
+    return redis.status_reply('FINE')
+    return redis.sha1hex(ARGV[1] or '')
+    return redis.REDIS_VERSION_NUM ~= nil
+    return 3.99
+    return -0.5
+    return 1e15
+    return tostring(1e15)
+    return nil
+    return false
+    return true
+    return #ARGV
+    return ARGV
+    return KEYS
+    return cjson.encode({1, 2, {a='b'}})
+    return cmsgpack.unpack(cmsgpack.pack({1, 2, 3}))
+    return struct.pack('>I2', 500)
+    return bit.band(7, tonumber(ARGV[1]) or 3)
+    return string.format('%5.2f', tonumber(ARGV[1]) or 1)
+    local t = {} for i = 1, 5 do t[i] = i * 2 end return t
+    error('boom')
+    error({err='My table'})
+    return foo
+    foo = 1
+    syntax error here
+""".strip().split("\n")]
+
+
+class Words:
+    """Makes commands of random words."""
+
+    def __init__(self, random):
+        self.random = random
+
+    def command(self):
+        name = self.random.choice(NAMES)
+        words = [name, *COMMANDS[name](self)]
+        # A word more or less would make some of these change settings, or ask for what differs in any case. In Redis,
+        # GETEX does not read its time if the key is missing.
+        if name not in (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"HELLO", b"MEMORY", b"GETEX",
+                        b"UNSUBSCRIBE"):
+            self.spoil(words)
+        return words
+
+    def spoil(self, words):
+        roll = self.random.random()
+        if roll < 0.03 and len(words) > 1:
+            words.pop()
+        elif roll < 0.05:
+            words.append(self.pick(b"", b"x", b"10", b"GET"))
+        elif roll < 0.07:
+            words[0] = words[0].lower()
+        elif roll < 0.08 and len(words) > 1:
+            words.insert(self.random.randrange(1, len(words)), self.pick(b"0", b"GET", b"", b"a"))
+
+    def pick(self, *of):
+        return self.random.choice(of)
+
+    def some(self, make, least=1, most=3):
+        return [make() for _ in range(self.random.randint(least, most))]
+
+    def options(self, *of):
+        """A few of these words or lists of words, in any order, some of them twice."""
+        chosen = [self.random.choice(of) for _ in range(self.pick(0, 0, 0, 1, 1, 1, 2, 3))]
+        return [word for option in chosen for word in (option if isinstance(option, list) else [option])]
+
+    def mostly(self, usual, all_of):
+        return self.random.choice(usual if self.random.random() < 0.7 else all_of)
+
+    def key(self):
+        return self.mostly(KEYS[:4], KEYS)
+
+    def value(self):
+        return self.random.choice(VALUES)
+
+    def pair(self):
+        return [self.key(), self.value()]
+
+    def number(self):
+        return self.mostly(SMALL, NUMBERS)
+
+    def numbers(self):
+        return [self.number(), self.number()]
+
+    def time(self):
+        return self.mostly(TIMES[:2], TIMES)
+
+    def later(self):
+        """A time that compares equal at two servers: none that is relative, and none that has just passed."""
+        return self.options([b"EXAT", b"9999999999"], [b"PXAT", self.pick(b"99999999999999", b"8888888888888")],
+                            b"KEEPTTL", b"PERSIST")
+
+    def field(self):
+        kind = self.pick(b"u8", b"i8", b"u1", b"i64", b"u63", b"u64", b"i65", b"u0", b"i5", b"x8", b"u", b"i32", b"U8")
+        at = self.pick(b"0", b"1", b"#0", b"#1", b"#2", b"7", b"100", b"-1", b"#-1", b"#", b"abc", b"#100",
+                       b"4294967296")
+        return self.pick(
+            [self.pick(b"GET", b"get"), kind, at],
+            [b"SET", kind, at, self.number()],
+            [b"INCRBY", kind, at, self.number()],
+            [b"OVERFLOW", self.pick(b"WRAP", b"SAT", b"FAIL", b"sat", b"NO")],
+        )
+
+    def fields(self, most):
+        return [word for field in self.some(self.field, 0, most) for word in field]
+
+    def script(self):
+        keys = self.some(self.key, 0, 2)
+        count = self.mostly([b"%d" % len(keys)], NUMBERS) if self.random.random() < 0.1 else b"%d" % len(keys)
+        return [self.random.choice(SCRIPTS), count, *keys, *self.some(self.value, 0, 2)]
+
+
+CONDITIONS = [b"NX", b"XX", b"GT", b"LT", b"ab"]
+# The two servers are asked one after the other, so times relative to now are not compared with each other.
+RELATIVE = [b"NX", b"XX", b"ab"]
+# Long values would take seconds.
+OFFSETS = [b"0", b"1", b"7", b"8", b"100", b"-1", b"536870912", b"4294967296", b"abc", b"1.5"]
+# A command's name, and how its arguments are made.
+COMMANDS = {
+    b"GET": lambda w: [w.key()],
+    b"SET": lambda w: w.pair() + w.options(
+        b"NX", b"XX", b"GET", b"KEEPTTL", b"xx", b"EX", [b"EX", w.time()], [b"PX", w.pick(b"100000", b"0", b"abc")],
+        [b"EXAT", b"9999999999"], [b"PXAT", w.pick(b"99999999999999", b"abc", b"0")], b"FOO"),
+    b"SETNX": lambda w: w.pair(),
+    b"SETEX": lambda w: [w.key(), w.time(), w.value()],
+    b"PSETEX": lambda w: [w.key(), w.pick(b"100000", b"0", b"-1", b"abc", b"9223372036854775807"), w.value()],
+    b"GETSET": lambda w: w.pair(),
+    b"GETDEL": lambda w: [w.key()],
+    b"GETEX": lambda w: [w.key()] + w.later(),
+    b"MGET": lambda w: w.some(w.key, 1, 4),
+    b"MSET": lambda w: sum(w.some(w.pair), []),
+    b"MSETNX": lambda w: sum(w.some(w.pair), []),
+    b"APPEND": lambda w: w.pair(),
+    b"STRLEN": lambda w: [w.key()],
+    b"GETRANGE": lambda w: [w.key()] + w.numbers(),
+    b"SUBSTR": lambda w: [w.key()] + w.numbers(),
+    b"SETRANGE": lambda w: [w.key(), w.pick(*OFFSETS), w.pick(b"", b"x", b"yy")],
+    b"INCR": lambda w: [w.key()],
+    b"DECR": lambda w: [w.key()],
+    b"INCRBY": lambda w: [w.key(), w.number()],
+    b"DECRBY": lambda w: [w.key(), w.number()],
+    b"INCRBYFLOAT": lambda w: [w.key(), w.pick(*FRACTIONS)],
+    b"SETBIT": lambda w: [w.key(), w.pick(*OFFSETS[:6], *OFFSETS[7:]), w.pick(b"0", b"1", b"2", b"-1", b"x")],
+    b"GETBIT": lambda w: [w.key(), w.pick(*OFFSETS)],
+    b"BITCOUNT": lambda w: [w.key()] + w.options(
+        w.numbers(), w.numbers() + [w.pick(b"BIT", b"byte")], [w.number()], b"FOO"),
+    b"BITPOS": lambda w: [w.key(), w.pick(b"0", b"1", b"2", b"-1", b"a")] + w.options(
+        w.numbers(), w.numbers() + [w.pick(b"BIT", b"byte")], [w.number()]),
+    b"BITOP": lambda w: [w.pick(b"AND", b"OR", b"XOR", b"NOT", b"not", b"NAND"), w.key()] + w.some(w.key),
+    b"BITFIELD": lambda w: [w.key()] + w.fields(4),
+    b"BITFIELD_RO": lambda w: [w.key()] + w.fields(3),
+    b"LCS": lambda w: [w.key(), w.key()] + w.options(
+        b"LEN", b"IDX", b"WITHMATCHLEN", [b"MINMATCHLEN", w.number()], b"FOO"),
+    b"PFADD": lambda w: [w.key()] + w.some(w.value, 0, 3),
+    b"PFCOUNT": lambda w: w.some(w.key, 1, 2),
+    b"PFMERGE": lambda w: w.some(w.key, 1, 3),
+    b"DEL": lambda w: w.some(w.key),
+    b"UNLINK": lambda w: w.some(w.key),
+    b"EXISTS": lambda w: w.some(w.key),
+    b"TOUCH": lambda w: w.some(w.key),
+    b"EXPIRE": lambda w: [w.key(), w.time()] + w.options(*RELATIVE),
+    b"PEXPIRE": lambda w: [w.key(), w.pick(b"100000", b"1000000", b"0", b"-1", b"abc", TIMES[4])]
+    + w.options(*RELATIVE),
+    b"EXPIREAT": lambda w: [w.key(), w.pick(b"9999999999", b"8888888888", b"0", b"-1", b"abc", TIMES[4])]
+    + w.options(*CONDITIONS),
+    b"PEXPIREAT": lambda w: [w.key(), w.pick(b"9999999999999", b"8888888888888", b"0", b"-1", b"abc", TIMES[4])]
+    + w.options(*CONDITIONS),
+    b"TTL": lambda w: [w.key()],
+    b"EXPIRETIME": lambda w: [w.key()],
+    b"PEXPIRETIME": lambda w: [w.key()],
+    b"PERSIST": lambda w: [w.key()],
+    b"TYPE": lambda w: [w.key()],
+    b"RENAME": lambda w: [w.key(), w.key()],
+    b"RENAMENX": lambda w: [w.key(), w.key()],
+    b"COPY": lambda w: [w.key(), w.key()] + w.options(b"REPLACE", [b"DB", w.number()], b"FOO", [b"DB", b"1"]),
+    b"MOVE": lambda w: [w.key(), w.pick(b"0", b"1", b"2", b"-1", b"16", b"abc")],
+    b"SELECT": lambda w: [w.pick(b"0", b"0", b"1", b"2", b"-1", b"16", b"abc", b"")],
+    b"SWAPDB": lambda w: [w.pick(b"0", b"1", b"2", b"16", b"a"), w.pick(b"0", b"1", b"2", b"-1", b"b")],
+    b"DBSIZE": lambda w: [],
+    b"FLUSHDB": lambda w: w.options(b"ASYNC", b"SYNC", b"FOO"),
+    b"FLUSHALL": lambda w: w.options(b"ASYNC", b"SYNC"),
+    b"KEYS": lambda w: [w.pick(b"z*", b"[x-z]", b"\\a\\b", b"nothing")],
+    b"SCAN": lambda w: [w.pick(b"abc", b"99999999999999999999")]
+    + w.options([b"MATCH", b"z"], [b"COUNT", w.number()], [b"TYPE", b"list"]),
+    b"SORT": lambda w: [b"missing"] + w.options(
+        b"ALPHA", b"DESC", [b"LIMIT", *w.numbers()], [b"BY", b"x"], [b"STORE", w.key()]),
+    b"OBJECT": lambda w: w.pick([b"REFCOUNT", b"missing"], [b"FREQ", w.key()], [b"IDLETIME", b"missing"],
+                                [b"ENCODING", b"missing"], [b"FOO"], [b"FOO", w.key()]),
+    b"DUMP": lambda w: [w.key()],
+    b"RESTORE": lambda w: [w.key(), w.number(), w.pick(*PAYLOADS)] + w.options(
+        b"REPLACE", b"ABSTTL", [b"IDLETIME", w.number()], [b"FREQ", w.number()]),
+    b"ECHO": lambda w: [w.value()],
+    b"PING": lambda w: w.some(w.value, 0, 2),
+    b"MULTI": lambda w: [],
+    b"EXEC": lambda w: [],
+    b"DISCARD": lambda w: [],
+    b"WATCH": lambda w: w.some(w.key, 1, 2),
+    b"UNWATCH": lambda w: [],
+    b"EVAL": lambda w: w.script(),
+    b"EVAL_RO": lambda w: w.script(),
+    b"EVALSHA": lambda w: [w.pick(LOADED, LOADED.upper(), b"abc"), w.number()] + w.some(w.key, 0, 2),
+    b"SCRIPT": lambda w: w.pick([b"EXISTS", b"abc"], [b"EXISTS", LOADED], [b"LOAD", b"return 1"],
+                                [b"LOAD", b"syntax error"], [b"FLUSH"], [b"FLUSH", b"FOO"], [b"FLUSH", b"ASYNC"],
+                                [b"KILL"], [b"FOO"]),
+    b"FUNCTION": lambda w: [b"FOO"],
+    b"PUBLISH": lambda w: [w.pick(*CHANNELS), w.value()],
+    b"SPUBLISH": lambda w: [w.pick(*CHANNELS), w.value()],
+    b"PUBSUB": lambda w: w.pick([b"CHANNELS", b"x*"], [b"NUMSUB", b"ch"], [b"NUMPAT"], [b"SHARDNUMSUB", b"ch", b"x"],
+                                [b"FOO"]),
+    b"SUBSCRIBE": lambda w: w.some(lambda: w.pick(*CHANNELS), 1, 2),
+    b"UNSUBSCRIBE": lambda w: w.some(lambda: w.pick(*CHANNELS), 1, 2),
+    b"PSUBSCRIBE": lambda w: [w.pick(*PATTERNS)],
+    b"PUNSUBSCRIBE": lambda w: [w.pick(*PATTERNS)],
+    b"SSUBSCRIBE": lambda w: [w.pick(*CHANNELS)],
+    b"SUNSUBSCRIBE": lambda w: [w.pick(*CHANNELS)],
+    b"RESET": lambda w: [],
+    b"HELLO": lambda w: w.pick([b"4"], [b"abc"], [b"2", b"FOO"], [b"3", b"SETNAME"], [b"3", b"AUTH", b"a"],
+                               [b"2", b"AUTH", b"nobody", b"x"]),
+    b"AUTH": lambda w: w.pick([b"x"], [b"default", b"x"], [b"nobody", b"x"], []),
+    b"CLIENT": lambda w: w.pick(
+        [b"SETNAME", w.pick(b"n", b"", b"a b", b"x\n")], [b"GETNAME"], [b"REPLY", b"ON"], [b"REPLY", b"FOO"],
+        [b"NO-EVICT", b"on"], [b"NO-EVICT", b"x"], [b"TRACKING", b"off"], [b"TRACKING", b"FOO"], [b"CACHING", b"yes"],
+        [b"GETREDIR"], [b"TRACKINGINFO"], [b"UNBLOCK", w.number()], [b"KILL", b"ID", b"9999999"],
+        [b"KILL", b"1.2.3.4:5"], [b"KILL", b"TYPE", b"foo"], [b"KILL", b"USER", b"nobody"], [b"UNPAUSE"], [b"FOO"],
+        [b"LIST", b"TYPE", b"foo"],
+        [b"LIST", b"ID", b"abc"], [b"LIST", b"ID", b"9999999"]),
+    b"CONFIG": lambda w: w.pick(
+        [b"GET", b"nothing-*"], [b"GET", b"maxmemory-policy"], [b"GET", b"databases"], [b"GET"],
+        [b"SET", b"nothing", b"1"], [b"SET", b"maxmemory"], [b"SET", b"maxmemory-policy", b"foo"], [b"RESETSTAT"],
+        [b"FOO"]),
+    b"COMMAND": lambda w: w.pick(
+        [b"COUNT", b"x"], [b"INFO", b"nothing"], [b"DOCS", b"nothing"], [b"FOO"], [b"LIST", b"FILTERBY", b"FOO", b"x"],
+        [b"LIST", b"FILTERBY", b"PATTERN", b"xge*"], [b"GETKEYS", b"MSET", b"a", b"1", b"b", b"2"],
+        [b"GETKEYS", b"PING"]),
+    b"SLOWLOG": lambda w: w.pick([b"RESET"], [b"GET", b"abc"], [b"GET", b"-2"], [b"FOO"], [b"LEN", b"x"]),
+    b"LATENCY": lambda w: w.pick([b"RESET"], [b"HISTORY", b"nothing"], [b"FOO"], [b"LATEST"], [b"GRAPH", b"nothing"]),
+    b"MEMORY": lambda w: w.pick([b"USAGE", b"missing"], [b"USAGE", b"missing", b"SAMPLES", w.number()], [b"FOO"],
+                                [b"USAGE"]),
+    b"ACL": lambda w: w.pick(
+        [b"WHOAMI"], [b"CAT", b"foo"], [b"GETUSER", b"nobody"], [b"GETUSER", b"u"], [b"DELUSER", b"default"],
+        [b"DELUSER", b"u"], [b"SETUSER", b"u", b"+foo"], [b"SETUSER", b"u", b"on", b"+@all", b"~*", b"nopass"],
+        [b"GENPASS", b"5000"], [b"LIST"], [b"USERS"], [b"DRYRUN", b"default", b"GET", b"a"],
+        [b"DRYRUN", b"default", b"FOO"], [b"DRYRUN", b"nobody", b"GET", b"a"], [b"FOO"], [b"LOG", b"abc"], [b"LOAD"],
+        [b"SAVE"]),
+    b"WAIT": lambda w: [w.pick(b"0", b"abc", b"-1"), w.pick(b"1", b"0", b"abc", b"-1")],
+    b"READONLY": lambda w: [],
+    b"READWRITE": lambda w: [],
+    b"ASKING": lambda w: [],
+    b"CLUSTER": lambda w: w.pick([b"INFO"], [b"NODES"], [b"KEYSLOT", w.key()]),
+    b"DEBUG": lambda w: [b"FOO"],
+    b"NOSUCH": lambda w: w.some(w.value, 0, 3),
+}
+# How often each is chosen; the others twice.
+OFTEN = {
+    b"SET": 8, b"GET": 4, b"MULTI": 4, b"EXEC": 6, b"EVAL": 12, b"EVAL_RO": 3, b"BITFIELD": 3, b"APPEND": 3,
+    b"CLIENT": 3, b"FLUSHDB": 1, b"SWAPDB": 1, b"RESET": 1, b"FLUSHALL": 0.3, b"SUBSCRIBE": 0.3, b"PSUBSCRIBE": 0.3,
+    b"SSUBSCRIBE": 0.3,
+}
+NAMES = [name for name in COMMANDS for _ in range(int(10 * OFTEN.get(name, 2)))]
