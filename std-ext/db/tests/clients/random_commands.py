@@ -22,13 +22,13 @@ import time
 
 from random_words import Words
 
-# Replies that `docs/limits.md` explains. What follows in the session may differ, too.
+# Replies that `docs/limits.md` explains. Later replies of the session may differ, too.
 EXPLAINED = re.compile(
     rb"not allowed inside a transaction|databases cannot be swapped inside|beside scripts|commands beside them"
 )
 # Commands in a session, and differences after which the script ends.
 LENGTH, ENOUGH = 120, 20
-# What every session begins with.
+# The first commands of every session.
 CLEAN = [[b"FLUSHALL"], [b"SCRIPT", b"FLUSH"], [b"ACL", b"DELUSER", b"u"],
          [b"CONFIG", b"SET", b"slowlog-log-slower-than", b"-1"]]
 
@@ -100,7 +100,7 @@ def wrong_number(name):
 
 
 def normal(replies):
-    """The replies without what differs: clocks, ids, and the number that PFCOUNT stores in a value in Redis alone."""
+    """The replies without clocks, ids, and the number that PFCOUNT stores in a value in Redis alone."""
     replies = re.sub(rb"(\$2\r\nid\r\n:)\d+", rb"\1N", replies)
     replies = re.sub(rb"\$\d+\r\n\x00.HYLL[^\r]*", b"DUMP", replies, flags=re.S)
     replies = re.sub(rb"(HYLL....).{8}", rb"\1", replies, flags=re.S)

@@ -77,8 +77,8 @@ class Words:
     def command(self):
         name = self.random.choice(NAMES)
         words = [name, *COMMANDS[name](self)]
-        # A word more or less would make some of these change settings, or ask for what differs in any case. In Redis,
-        # GETEX does not read its time if the key is missing.
+        # With a word more or less, some of these would change settings, or have replies that differ between any two
+        # servers. In Redis, GETEX does not read its time if the key is missing.
         if name not in (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"HELLO", b"MEMORY", b"GETEX",
                         b"UNSUBSCRIBE"):
             self.spoil(words)
