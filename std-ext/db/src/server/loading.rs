@@ -1,6 +1,7 @@
 //! The server while the data is being loaded: clients can connect, and get `-LOADING` replies.
 //!
-//! One thread serves all listeners. `INFO` is answered with the progress, every other request with an error. When the
+//! A small folder is loaded before a client has waited for long, so no client gets an error in the first quarter of a
+//! second: connections wait in the system's queue. Then one thread serves all listeners. `INFO` is answered with the progress, every other request with an error. When the
 //! data is loaded, the server takes over the listeners and all connections that are between two requests; the others
 //! are closed.
 
@@ -26,8 +27,11 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 const WAKER: Token = Token(0);
+/// [`EventLoop::patience`] of a server.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Answers clients while the data is being loaded. Dropping it closes the listeners.
 pub struct Loading {
@@ -46,6 +50,14 @@ impl Loading {
     /// # Errors
     /// As [`Server::bind`].
     pub fn start(config: ServerConfig, progress: Arc<Progress>) -> io::Result<Self> {
+        Self::start_with(config, progress, PATIENCE)
+    }
+
+    fn start_with(
+        config: ServerConfig,
+        progress: Arc<Progress>,
+        patience: Duration,
+    ) -> io::Result<Self> {
         let mut bound = Bound::open(config)?;
         let mut listeners = std::mem::take(&mut bound.listeners);
         let config = &bound.config;
@@ -60,6 +72,7 @@ impl Loading {
             listeners,
             connections: Slab::new(),
             progress,
+            patience,
             // A client that needs a password to use the server needs one to read its progress.
             answers_info: may_use_all(config)?,
             answers_remote_info: !config.protected_mode,
@@ -134,6 +147,8 @@ struct EventLoop {
     first: usize,
     connections: Slab<Connection>,
     progress: Arc<Progress>,
+    /// How long clients wait for the data before they get errors.
+    patience: Duration,
     answers_info: bool,
     answers_remote_info: bool,
     max_connections: usize,
@@ -143,7 +158,11 @@ struct EventLoop {
 impl EventLoop {
     fn run(mut self) -> Handover {
         let mut events = Events::with_capacity(256);
-        let mut closing = false;
+        let mut closing = self.is_loaded_soon(&mut events);
+        if !closing {
+            // Their events have passed.
+            (0..self.first - 1).for_each(|listener| self.accept(listener));
+        }
         while !closing {
             match self.poll.poll(&mut events, None) {
                 Err(why) if why.kind() == ErrorKind::Interrupted => continue,
@@ -162,6 +181,23 @@ impl EventLoop {
             }
         }
         self.hand_over()
+    }
+
+    /// Accepts nobody for as long as clients wait without a reply. Returns whether the data is loaded by then.
+    fn is_loaded_soon(&mut self, events: &mut Events) -> bool {
+        let end = Instant::now() + self.patience;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            // The main loop reports an error that persists.
+            if self.poll.poll(events, Some(left)).is_ok()
+                && events.iter().any(|event| event.token() == WAKER)
+            {
+                return true;
+            }
+        }
     }
 
     /// Stops, and returns what the server takes over.
@@ -341,4 +377,38 @@ fn info(progress: &Progress) -> String {
         progress.remaining().as_secs()
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    /// Returns the first bytes of the reply that a client gets if it connects 50 milliseconds before the data is
+    /// loaded.
+    fn early_reply(patience: Duration) -> String {
+        let config = ServerConfig { threads: 1, ..ServerConfig::default() };
+        let loading = Loading::start_with(config, Arc::default(), patience).unwrap();
+        let Address::Tcp(address) = loading.addresses()[0] else { panic!("TCP is first") };
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        client.write_all(b"PING\r\n").unwrap();
+        thread::sleep(Duration::from_millis(50));
+        let server = loading.finish(Db::open(Options::in_memory()).unwrap()).unwrap();
+        let stopper = server.stop_handle();
+        let running = thread::spawn(|| server.run());
+        let mut reply = [0; 5];
+        client.read_exact(&mut reply).unwrap();
+        stopper.stop();
+        running.join().unwrap().unwrap();
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    #[test]
+    fn clients_wait_for_a_short_load() {
+        assert_eq!(early_reply(Duration::from_secs(60)), "+PONG", "a client gets an error");
+        assert_eq!(early_reply(Duration::ZERO), "-LOAD", "a client waits for a long load");
+    }
 }
