@@ -178,12 +178,14 @@ impl<'a> Execution<'_, 'a> {
             Id::Time => self.time(),
             Id::Wait => self.wait(arguments)?,
             Id::Role => self.role(),
+            Id::ReplicaOf | Id::SlaveOf => self.replicaof(arguments)?,
             Id::Cluster => self.cluster(arguments)?,
             Id::ReadOnly | Id::ReadWrite => self.read_stale(id == Id::ReadOnly)?,
             Id::Asking => self.asking()?,
             Id::LastSave => self.last_save(),
             Id::Save => self.save()?,
             Id::BgSave => self.bgsave(arguments)?,
+            Id::BgRewriteAof => self.bgrewriteaof()?,
             Id::Shutdown => self.shutdown(arguments)?,
             Id::Hello => self.hello(arguments)?,
             Id::Auth => self.auth(arguments)?,
@@ -208,6 +210,7 @@ impl<'a> Execution<'_, 'a> {
             Id::SPublish => self.publish(Kind::ShardChannel, arguments),
             Id::PubSub => self.pubsub(arguments)?,
             Id::Function => self.function(arguments)?,
+            Id::Module => self.module(arguments)?,
             #[cfg(feature = "scripts")]
             Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo => self.eval(id, arguments)?,
             #[cfg(feature = "scripts")]
@@ -257,7 +260,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Commands that programs rely on, with a reason why they do not exist here.
-const MISSING: [(&str, &str); 9] = [
+const MISSING: [(&str, &str); 7] = [
     ("eval", NO_SCRIPTS),
     ("eval_ro", NO_SCRIPTS),
     ("evalsha", NO_SCRIPTS),
@@ -265,11 +268,7 @@ const MISSING: [(&str, &str); 9] = [
     ("script", NO_SCRIPTS),
     ("fcall", NO_FUNCTIONS),
     ("fcall_ro", NO_FUNCTIONS),
-    ("replicaof", NO_REPLICAS_OF_REDIS),
-    ("slaveof", NO_REPLICAS_OF_REDIS),
 ];
-const NO_REPLICAS_OF_REDIS: &str = "this server follows no other; `hedgerow-db import --live redis://HOST:PORT --dir \
-    DIR` imports a running Redis and follows it, before the server starts";
 /// In a build without the feature `scripts`.
 const NO_SCRIPTS: &str =
     "scripts are not supported, so a lock that a script would release stays until it expires";

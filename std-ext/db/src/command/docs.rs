@@ -19,7 +19,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 112] = [
+pub(super) static DOCS: [Docs; 116] = [
     docs("get", "1.0.0", "string", "Returns the value of a key."),
     docs(
         "set",
@@ -189,6 +189,14 @@ pub(super) static DOCS: [Docs; 112] = [
     docs("lastsave", "1.0.0", "server", "Returns the Unix time of the last snapshot."),
     docs("save", "1.0.0", "server", "Writes a snapshot and waits until it is written."),
     docs("bgsave", "1.0.0", "server", "Writes a snapshot in the background."),
+    docs(
+        "bgrewriteaof",
+        "1.0.0",
+        "server",
+        "Writes a snapshot in the background, so that the log is short.",
+    ),
+    docs("replicaof", "5.0.0", "server", "Accepts NO ONE: the server follows no other."),
+    docs("slaveof", "1.0.0", "server", "Accepts NO ONE: the server follows no other."),
     docs("shutdown", "1.0.0", "server", "Shuts the server down."),
     docs("slowlog", "2.2.12", "server", "A container for slow log commands."),
     docs("latency", "2.8.13", "server", "A container for latency diagnostics commands."),
@@ -241,6 +249,12 @@ pub(super) static DOCS: [Docs; 112] = [
         "7.0.0",
         "scripting",
         "A container for commands about functions, which do not exist.",
+    ),
+    docs(
+        "module",
+        "4.0.0",
+        "server",
+        "A container for commands about modules, which do not exist.",
     ),
 ];
 

@@ -1,6 +1,7 @@
-//! FUNCTION, of a server without functions.
+//! FUNCTION and MODULE, of a server without functions and modules.
 //!
-//! Test suites of clients call FUNCTION FLUSH before they begin, so it has the replies of a Redis without functions.
+//! Test suites of clients call FUNCTION FLUSH before they begin, and tools list modules, so these have the replies of a
+//! Redis without functions and modules.
 
 use crate::command::arguments::{CommandError, is, subcommand};
 use crate::command::dispatch::NO_FUNCTIONS;
@@ -36,12 +37,19 @@ impl<'a> Execution<'_, 'a> {
             }),
             Subcommand::Kill => return Err("NOTBUSY No scripts in execution right now.".into()),
             Subcommand::Unsupported => return Err(format!("ERR {NO_FUNCTIONS}").into()),
-            Subcommand::Help => self.reply(|out| {
-                out.array(HELP.len());
-                for line in HELP {
-                    out.simple(line);
-                }
-            }),
+            Subcommand::Help => self.help(&HELP),
+        }
+        Ok(())
+    }
+
+    /// MODULE.
+    pub(in crate::command) fn module(
+        &mut self,
+        arguments: &[&'a [u8]],
+    ) -> Result<(), CommandError> {
+        match subcommand("module", &[("list", 2, false), ("help", 2, true)], arguments)? {
+            true => self.help(&MODULE_HELP),
+            false => self.reply(|out| out.array(0)),
         }
         Ok(())
     }
@@ -101,7 +109,13 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 9] = [
     ("delete", 3, Subcommand::Unsupported),
 ];
 
-const HELP: [&str; 40] = [
+const MODULE_HELP: [&str; 3] = [
+    "MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "LIST",
+    "    Return a list of loaded modules.",
+];
+
+const HELP: [&str; 38] = [
     "FUNCTION <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "LOAD [REPLACE] <FUNCTION CODE>",
     "    Create a new library with the given library name and code.",
@@ -141,6 +155,4 @@ const HELP: [&str; 40] = [
     "    * REPLACE: appends the restored libraries to the existing libraries, On collision, replace the old",
     "      libraries with the new libraries (notice that even on this option there is a chance of failure",
     "      in case of functions name collision with another library).",
-    "HELP",
-    "    Prints this help.",
 ];

@@ -284,7 +284,7 @@ pub(super) fn resident() -> u64 {
 }
 
 /// Returns the peak of the resident memory.
-fn peak() -> u64 {
+pub(super) fn peak() -> u64 {
     kilobytes("/proc/self/status", "VmHWM:")
 }
 

@@ -154,6 +154,17 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
+    /// BGREWRITEAOF. The log of changes before a snapshot is deleted, so a snapshot is what makes the log short.
+    pub(super) fn bgrewriteaof(&mut self) -> Result<(), CommandError> {
+        self.execute_batch();
+        if !self.db.snapshot_soon() {
+            let why = "ERR Background append only file rewriting already in progress";
+            return Err(why.into());
+        }
+        self.reply(|out| out.simple("Background append only file rewriting started"));
+        Ok(())
+    }
+
     /// SHUTDOWN. It has no reply. Everything acknowledged is in the log, so a snapshot is written only if SAVE is
     /// given.
     pub(super) fn shutdown(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {

@@ -94,24 +94,62 @@ impl<'a> Execution<'_, 'a> {
         self.reply(|out| out.verbatim(*b"txt", report.as_bytes()));
     }
 
+    /// MEMORY STATS: the fields of Redis. This server counts its data and buffers itself, and knows of its allocator
+    /// only how much memory the process has.
     fn memory_stats(&mut self) {
         self.execute_batch();
         let (stats, server) = (self.db.stats(), self.server.stats());
-        let each = stats.memory.checked_div(stats.keys).unwrap_or(0);
-        let resident = super::info::resident();
+        let used = stats.memory + server.buffers;
+        let (resident, peak) = (super::info::resident(), super::info::peak().max(used));
+        let beyond = resident.cast_signed() - used.cast_signed();
+        let ratio =
+            |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        let bytes = [
+            ("peak.allocated", peak),
+            ("total.allocated", used),
+            ("startup.allocated", 0),
+            ("replication.backlog", 0),
+            ("clients.slaves", 0),
+            ("clients.normal", server.buffers),
+            ("cluster.links", 0),
+            ("aof.buffer", 0),
+            ("lua.caches", 0),
+            ("functions.caches", 0),
+            ("overhead.total", server.buffers),
+            ("keys.count", stats.keys),
+            ("keys.bytes-per-key", stats.memory.checked_div(stats.keys).unwrap_or(0)),
+            ("dataset.bytes", stats.memory),
+            ("allocator.allocated", used),
+            ("allocator.active", resident),
+            ("allocator.resident", resident),
+        ];
+        let ratios = [
+            ("dataset.percentage", 100.0 * ratio(stats.memory, used)),
+            ("peak.percentage", 100.0 * ratio(used, peak)),
+            ("allocator-fragmentation.ratio", ratio(resident, used)),
+            ("allocator-rss.ratio", 1.0),
+            ("rss-overhead.ratio", 1.0),
+            ("fragmentation", ratio(resident, used)),
+        ];
+        let differences = [
+            ("allocator-fragmentation.bytes", beyond),
+            ("allocator-rss.bytes", 0),
+            ("rss-overhead.bytes", 0),
+            ("fragmentation.bytes", beyond),
+        ];
         self.reply(|out| {
-            let lines = [
-                ("total.allocated", stats.memory + server.buffers),
-                ("clients.normal", server.buffers),
-                ("keys.count", stats.keys),
-                ("keys.bytes-per-key", each),
-                ("dataset.bytes", stats.memory),
-                ("allocator.resident", resident),
-            ];
-            out.map(lines.len());
-            for (name, value) in lines {
+            out.map(bytes.len() + ratios.len() + differences.len());
+            for (name, value) in bytes {
                 out.bulk(name.as_bytes());
                 out.integer(value.cast_signed());
+            }
+            for (name, value) in ratios {
+                out.bulk(name.as_bytes());
+                out.double(value);
+            }
+            for (name, value) in differences {
+                out.bulk(name.as_bytes());
+                out.integer(value);
             }
         });
     }

@@ -1,7 +1,7 @@
-//! Commands about the primary and its followers: ROLE and WAIT, and the modes of a cluster's connections.
+//! Commands about the primary and its followers: ROLE, REPLICAOF and WAIT, and the modes of a cluster's connections.
 
 use crate::cluster::view::Role;
-use crate::command::arguments::{CommandError, NOT_AN_INTEGER};
+use crate::command::arguments::{CommandError, NOT_AN_INTEGER, is};
 use crate::command::cluster::DISABLED;
 use crate::command::cluster::nodes::ShownNodes;
 use crate::command::execute::Execution;
@@ -13,7 +13,22 @@ const WAIT_ON_FOLLOWER: &str = "ERR WAIT cannot be used with replica instances. 
     if a replica is configured to be writable (which is not the default) writes to replicas are just local and are \
     not propagated.";
 
+const FOLLOWS_NO_OTHER: &str = "ERR this server follows no other; `hedgerow-db import --live redis://HOST:PORT --dir \
+    DIR` imports a running Redis and follows it, before the server starts";
+
 impl<'a> Execution<'_, 'a> {
+    /// REPLICAOF and SLAVEOF. Tools send `REPLICAOF NO ONE` to a server that should be a primary.
+    pub(super) fn replicaof(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        if self.group().is_some() {
+            return Err("ERR REPLICAOF not allowed in cluster mode.".into());
+        }
+        if !is(arguments[1], "no") || !is(arguments[2], "one") {
+            return Err(FOLLOWS_NO_OTHER.into());
+        }
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+
     /// ROLE.
     pub(super) fn role(&mut self) {
         self.execute_batch();

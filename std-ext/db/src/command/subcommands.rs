@@ -17,7 +17,7 @@ const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 102] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 104] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -120,6 +120,8 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 102] = [
     spec(("function|restore", Id::Function, -3), NONE, LOADS, WRITE_SCRIPTING),
     spec(("function|load", Id::Function, -3), NONE, LOADS, WRITE_SCRIPTING),
     spec(("function|delete", Id::Function, 3), NONE, "write noscript", WRITE_SCRIPTING),
+    spec(("module|list", Id::Module, 2), NONE, "admin noscript", DANGEROUS),
+    spec(("module|help", Id::Module, 2), NONE, ABOUT, "slow"),
 ];
 
 /// Returns the subcommands of a command.

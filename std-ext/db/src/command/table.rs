@@ -86,6 +86,8 @@ pub(crate) enum Id {
     Time,
     Wait,
     Role,
+    ReplicaOf,
+    SlaveOf,
     Cluster,
     ReadOnly,
     ReadWrite,
@@ -93,6 +95,7 @@ pub(crate) enum Id {
     LastSave,
     Save,
     BgSave,
+    BgRewriteAof,
     Shutdown,
     SlowLog,
     Latency,
@@ -121,6 +124,7 @@ pub(crate) enum Id {
     EvalShaRo,
     Script,
     Function,
+    Module,
 }
 
 /// The static properties of a command.
@@ -221,12 +225,13 @@ const SORTS: &str = "write set sortedset list slow dangerous";
 const SORTS_READ_ONLY: &str = "read set sortedset list slow dangerous";
 const BEHIND_OPERATION: (i8, i8, i8) = (2, -1, 1);
 const SUBSCRIBES: &str = "pubsub noscript loading stale";
+const FOLLOWS: &str = "admin noscript stale no_async_loading";
 
 const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys";
 const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 112] = [
+pub(crate) static COMMANDS: [CommandSpec; 116] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -333,6 +338,14 @@ pub(crate) static COMMANDS: [CommandSpec; 112] = [
         "admin slow dangerous",
     ),
     spec(
+        ("bgrewriteaof", Id::BgRewriteAof, 1),
+        NONE,
+        "admin noscript no_async_loading",
+        "admin slow dangerous",
+    ),
+    spec(("replicaof", Id::ReplicaOf, 3), NONE, FOLLOWS, "admin slow dangerous"),
+    spec(("slaveof", Id::SlaveOf, 3), NONE, FOLLOWS, "admin slow dangerous"),
+    spec(
         ("shutdown", Id::Shutdown, -1),
         NONE,
         "admin noscript loading stale no_multi allow_busy",
@@ -395,6 +408,7 @@ pub(crate) static COMMANDS: [CommandSpec; 112] = [
     spec(("evalsha_ro", Id::EvalShaRo, -3), NONE, READ_SCRIPT, "slow scripting"),
     spec(("script", Id::Script, -2), NONE, "", "slow"),
     spec(("function", Id::Function, -2), NONE, "", "slow"),
+    spec(("module", Id::Module, -2), NONE, "", "slow"),
 ];
 
 /// The longest name; anything longer is no command.

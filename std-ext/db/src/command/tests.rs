@@ -6,6 +6,7 @@ use super::*;
 use crate::resp::read::Reply;
 use crate::resp::write;
 use crate::{Db, Options};
+use std::time::{Duration, Instant};
 
 /// Returns a client of a server with the password `sesame`.
 fn protected() -> Client {
@@ -24,7 +25,7 @@ fn a_pipeline_is_answered_in_its_order() {
     write::request(&mut input, &["COMMAND", "COUNT"]);
     write::request(&mut input, &["EXISTS", "b", "b", "c"]);
     let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
-        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:112\r\n:2\r\n";
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:116\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
 }
 
@@ -303,6 +304,7 @@ fn a_closed_log_is_reported() {
     assert_eq!(client.command("config get appendonly"), "*2 $10 appendonly $3 yes");
     assert_eq!(client.command("save"), "+OK");
     assert_eq!(client.command("bgsave"), "+Background saving started");
+
     client.db.close().unwrap();
     for line in ["set a c", "del a", "mset a 1 b 2", "flushall"] {
         assert!(client.command(line).starts_with("-MISCONF "), "{line}");
@@ -628,4 +630,39 @@ fn subscriptions_of_a_client_have_a_limit() {
     assert_eq!(subscribed, 7);
     assert!(client.command("UNSUBSCRIBE").ends_with(":0"));
     assert_eq!(client.hub().counts().channels, 0);
+}
+
+#[test]
+fn tools_that_expect_replicas_modules_and_a_debugger_get_replies() {
+    let mut client = Client::new();
+    for line in ["replicaof no one", "SLAVEOF NO ONE"] {
+        assert_eq!(client.command(line), "+OK");
+    }
+    let refused = client.command("replicaof 10.0.0.1 6379");
+    assert!(refused.starts_with("-ERR this server follows no other"), "{refused}");
+    assert_eq!(client.command("module list"), "*0");
+    assert_eq!(client.command("module load x"), "-ERR unknown subcommand 'load'. Try MODULE HELP.");
+    assert!(client.command("module help").starts_with("*5 +MODULE <subcommand>"));
+    assert!(client.command("function help").starts_with("*40 +FUNCTION <subcommand>"));
+    let stats = client.command("memory stats");
+    for field in ["peak.allocated", "dataset.percentage", "fragmentation.bytes"] {
+        assert!(stats.contains(&format!("{field} ")), "{stats}");
+    }
+    assert!(stats.starts_with("*54 "), "27 fields, as Redis has: {stats}");
+}
+
+#[test]
+fn bgrewriteaof_makes_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut client = Client::new();
+    client.db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
+    client.session = client.db.session();
+    assert_eq!(client.command("set a b"), "+OK");
+    let started = "+Background append only file rewriting started";
+    assert_eq!(client.command("bgrewriteaof"), started);
+    let began = Instant::now();
+    while client.db.stats().last_snapshot_at == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "there is no snapshot");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -4,8 +4,7 @@
 //! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
-pub(super) const ABSENT: [(&str, &str); 157] = [
-    ("bgrewriteaof", "admin slow dangerous"),
+pub(super) const ABSENT: [(&str, &str); 151] = [
     ("blmove", "write list slow blocking"),
     ("blmpop", "write list slow blocking"),
     ("blpop", "write list slow blocking"),
@@ -70,9 +69,6 @@ pub(super) const ABSENT: [(&str, &str); 157] = [
     ("lrem", "write list slow"),
     ("lset", "write list slow"),
     ("ltrim", "write list slow"),
-    ("module", "slow"),
-    ("module|help", "slow"),
-    ("module|list", "admin slow dangerous"),
     ("module|load", "admin slow dangerous"),
     ("module|loadex", "admin slow dangerous"),
     ("module|unload", "admin slow dangerous"),
@@ -80,7 +76,6 @@ pub(super) const ABSENT: [(&str, &str); 157] = [
     ("pfselftest", "hyperloglog admin slow dangerous"),
     ("psync", "admin slow dangerous"),
     ("replconf", "admin slow dangerous"),
-    ("replicaof", "admin slow dangerous"),
     ("restore-asking", "keyspace write slow dangerous"),
     ("rpop", "write list fast"),
     ("rpoplpush", "write list slow"),
@@ -94,7 +89,6 @@ pub(super) const ABSENT: [(&str, &str); 157] = [
     ("sintercard", "read set slow"),
     ("sinterstore", "write set slow"),
     ("sismember", "read set fast"),
-    ("slaveof", "admin slow dangerous"),
     ("smembers", "read set slow"),
     ("smismember", "read set fast"),
     ("smove", "write set fast"),

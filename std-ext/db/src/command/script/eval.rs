@@ -194,15 +194,11 @@ impl<'a> Execution<'_, 'a> {
                 }
                 self.reply(|out| out.ok());
             }
+            Subcommand::Debug if is(arguments[2], "no") => self.reply(|out| out.ok()),
             Subcommand::Debug => {
                 return Err("ERR SCRIPT DEBUG is not supported: there is no debugger".into());
             }
-            Subcommand::Help => self.reply(|out| {
-                out.array(HELP.len());
-                for line in HELP {
-                    out.simple(line);
-                }
-            }),
+            Subcommand::Help => self.help(&HELP),
         }
         Ok(())
     }
@@ -227,7 +223,7 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
     ("help", 2, Subcommand::Help),
 ];
 
-const HELP: [&str; 17] = [
+const HELP: [&str; 15] = [
     "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "DEBUG (YES|SYNC|NO)",
     "    Set the debug mode for subsequent scripts executed.",
@@ -243,6 +239,4 @@ const HELP: [&str; 17] = [
     "    Kill the currently executing Lua script.",
     "LOAD <script>",
     "    Load a script into the scripts cache without executing it.",
-    "HELP",
-    "    Prints this help.",
 ];
