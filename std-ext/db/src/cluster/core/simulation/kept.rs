@@ -21,4 +21,7 @@ pub(super) const KEPT: &[(Scenario, &[u64])] = &[
     // A record on its way counted for the node that had its id when it arrived.
     (Scenario::Whole, &[29_753]),
     (Scenario::Wide, &[32_162]),
+    // Mistakes of the simulation: the run ended while a primary gave the group away; a member whose folder was replaced
+    // stayed a member, because etcd was full.
+    (Scenario::Wide, &[161_134, 265_031]),
 ];

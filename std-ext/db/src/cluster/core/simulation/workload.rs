@@ -351,19 +351,26 @@ impl World {
         if disk.last() < self.nodes[node].disk.last() {
             return; // The folder may be the only one with its last entries.
         }
+        // Entries that only this folder had on disk will be gone, and its records must not count any more. A full etcd
+        // refuses that, and then the folder stays.
+        if !self.remove_member(node) {
+            return;
+        }
         self.end_process(node, false, 100);
-        // Entries that only this folder had on disk are gone, and its records must not count any more.
-        self.remove_member(node);
         self.folders_intact = false;
         let machine = &mut self.nodes[node];
         (machine.id, machine.disk) = (id, disk);
     }
 
-    fn remove_member(&mut self, node: usize) {
+    /// Removes a node from the members. Returns false if etcd is full.
+    fn remove_member(&mut self, node: usize) -> bool {
         let id = self.nodes[node].id;
-        let Some(old) = self.etcd.get("members").map(|stored| stored.value.clone()) else { return };
+        let Some(old) = self.etcd.get("members").map(|stored| stored.value.clone()) else {
+            return true;
+        };
         let Ok(members) = Members::parse(&old) else {
-            return self.violate("the members cannot be read".into());
+            self.violate("the members cannot be read".into());
+            return false;
         };
         let new = members.without(id).print().into_bytes();
         let swap = Transaction {
@@ -371,9 +378,11 @@ impl World {
             puts: vec![("members".into(), new)],
             deletes: vec![(format!("durable/{id}"), format!("durable/{id}~"))],
         };
-        if self.etcd.commit(&swap).is_ok() {
+        let done = self.etcd.commit(&swap).is_ok();
+        if done {
             self.changed();
         }
+        done
     }
 
     /// etcd gets an older state. All connections break.
