@@ -4,6 +4,7 @@ use crate::command::acl::key_use::{has_keys, keys};
 use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
 use crate::command::docs::{DOCS, Docs};
 use crate::command::execute::Execution;
+use crate::command::key_specs::{write_key_specs, write_tips};
 use crate::command::subcommands;
 use crate::command::table::{self, COMMANDS, CommandSpec};
 use crate::glob;
@@ -188,8 +189,8 @@ fn write_spec(spec: &CommandSpec, out: &mut Writer<'_>) {
     out.integer(spec.keys.2.into());
     out.set(words(spec.categories).count());
     words(spec.categories).for_each(|category| out.simple(&format!("@{category}")));
-    // No tips and no key specifications.
-    (0..2).for_each(|_| out.array(0));
+    write_tips(spec, out);
+    write_key_specs(spec, out);
     let is_subcommand = spec.name.contains('|');
     let parts = || subcommands::of(spec).filter(|_| !is_subcommand);
     out.array(parts().count());

@@ -35,6 +35,7 @@ mod hexadecimal;
 mod info;
 mod info_lines;
 mod key_places;
+mod key_specs;
 mod keyspace;
 mod latency;
 mod lcs;

@@ -17,6 +17,7 @@ const ANSWERS: [&str; 6] = [
 ];
 const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");
+const KEY_SPECS: &str = include_str!("../../tests/redis-7-key-specs.txt");
 
 /// A request, with its replies in RESP2 and RESP3.
 #[derive(Default)]
@@ -249,5 +250,22 @@ fn the_command_table_matches_redis() {
         names += 1;
     }
     // Redis 7.0 lacks one of the commands, and four of the subcommands.
+    assert_eq!(names, COMMANDS.len() + SUBCOMMANDS.len() - 5);
+}
+
+#[test]
+fn tips_and_key_specifications_are_those_of_redis() {
+    let mut client = Client::new();
+    client.command("hello 3");
+    let mut names = 0;
+    for line in KEY_SPECS.lines().filter(|line| !line.starts_with('#')) {
+        let (name, recorded) = line.split_once(' ').unwrap();
+        let mut reply = Vec::new();
+        client.process(format!("command info {name}\r\n").as_bytes(), &mut reply);
+        let part = [b"\r\n", &bytes(recorded)[..]].concat();
+        let found = reply.windows(part.len()).any(|window| window == part);
+        assert!(found, "{name}: {}", String::from_utf8_lossy(&reply));
+        names += 1;
+    }
     assert_eq!(names, COMMANDS.len() + SUBCOMMANDS.len() - 5);
 }

@@ -32,10 +32,13 @@ fn a_pipeline_is_answered_in_its_order() {
 #[test]
 fn command_info_lists_subcommands() {
     const ENCODING: &str =
-        "*10 $15 object|encoding :3 *1 +readonly :2 :2 :1 *3 +@keyspace +@read +@slow *0 *0 *0";
+        "*10 $15 object|encoding :3 *1 +readonly :2 :2 :1 *3 +@keyspace +@read +@slow ";
     let mut client = Client::new();
     let reply = client.command("command info OBJECT|encoding object|none none|none");
-    assert_eq!(reply, format!("*3 {ENCODING} $-1 $-1"));
+    assert!(
+        reply.starts_with(&format!("*3 {ENCODING}")) && reply.ends_with(" *0 $-1 $-1"),
+        "{reply}"
+    );
     let reply = client.command("command info object");
     assert!(reply.contains(&format!("*0 *0 *5 {ENCODING}")), "subcommands are not listed: {reply}");
     let reply = client.command("command list");
@@ -497,8 +500,10 @@ fn info_has_what_dashboards_read() {
 #[test]
 fn command_describes_the_commands() {
     let mut client = Client::new();
-    let get = "*10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string +@fast *0 *0 *0";
-    assert_eq!(client.command("command info GET foo"), format!("*2 {get} $-1"));
+    let get =
+        "*10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string +@fast *0 *1 *6 $5 flags ";
+    let info = client.command("command info GET foo");
+    assert!(info.starts_with(&format!("*2 {get}")) && info.ends_with(" *0 $-1"), "{info}");
     let Reply::Array(all) = client.reply("command") else { panic!() };
     assert_eq!(all.len(), table::COMMANDS.len());
     let docs = "*2 $3 get *6 $7 summary $27 Returns the value of a key. $5 since $5 1.0.0 $5 group $6 string";

@@ -66,6 +66,11 @@ pub(in crate::command) fn keys<'k>(
         .map(|place| (place, key_use(spec, arguments, place)))
 }
 
+/// Returns how a command uses the key at this place if its options change nothing about that.
+pub(in crate::command) fn use_at(spec: &CommandSpec, place: usize) -> KeyUse {
+    key_use(spec, &[&b"x"[..]; 16], place)
+}
+
 /// Returns how a command uses the key at this place.
 fn key_use(spec: &CommandSpec, arguments: &[&[u8]], place: usize) -> KeyUse {
     let flags = match spec.id {
