@@ -1,7 +1,7 @@
 //! The tips and the key specifications of commands, as `COMMAND INFO` shows them.
 //!
-//! A client of a cluster reads in the tips which nodes should execute a command, and how it combines their replies. Most
-//! key specifications follow from the places of the keys and from their use. They are those of redis-server 7.0.15.
+//! A client of a cluster reads in the tips which nodes should execute a command, and how it combines their replies.
+//! Most key specifications follow from the places of the keys and from their use. All are those of redis-server 7.0.15.
 
 use crate::command::acl::key_use::{has_keys, use_at};
 use crate::command::table::{CommandSpec, Id};
@@ -125,7 +125,7 @@ enum Find {
         step: i8,
     },
     /// An argument tells the number.
-    Counted,
+    KeyNum,
     Unknown,
 }
 
@@ -148,7 +148,7 @@ fn key_specs(spec: &CommandSpec) -> Vec<KeySpec> {
         find: Find::Range { last, step },
     };
     if spec.counts_keys() {
-        return vec![KeySpec { notes: notes(spec), find: Find::Counted, ..found(2, 0, 1) }];
+        return vec![KeySpec { notes: notes(spec), find: Find::KeyNum, ..found(2, 0, 1) }];
     }
     let (first, last, step) = spec.keys;
     let mut specs = Vec::new();
@@ -243,7 +243,7 @@ impl KeySpec {
                 let numbers = [("lastkey", last.into()), ("keystep", step.into()), ("limit", 0)];
                 write_part(out, "range", &numbers);
             }
-            Find::Counted => {
+            Find::KeyNum => {
                 write_part(out, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
             }
             Find::Unknown => write_part(out, "unknown", &[]),

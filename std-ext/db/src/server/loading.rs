@@ -30,8 +30,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const WAKER: Token = Token(0);
-/// [`EventLoop::patience`] of a server.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// [`EventLoop::grace_period`] of a server.
+const GRACE_PERIOD: Duration = Duration::from_millis(250);
 
 /// Answers clients while the data is being loaded. Dropping it closes the listeners.
 pub struct Loading {
@@ -50,13 +50,13 @@ impl Loading {
     /// # Errors
     /// As [`Server::bind`].
     pub fn start(config: ServerConfig, progress: Arc<Progress>) -> io::Result<Self> {
-        Self::start_with(config, progress, PATIENCE)
+        Self::start_with(config, progress, GRACE_PERIOD)
     }
 
     fn start_with(
         config: ServerConfig,
         progress: Arc<Progress>,
-        patience: Duration,
+        grace_period: Duration,
     ) -> io::Result<Self> {
         let mut bound = Bound::open(config)?;
         let mut listeners = std::mem::take(&mut bound.listeners);
@@ -72,7 +72,7 @@ impl Loading {
             listeners,
             connections: Slab::new(),
             progress,
-            patience,
+            grace_period,
             // A client that needs a password to use the server needs one to read its progress.
             answers_info: may_use_all(config)?,
             answers_remote_info: !config.protected_mode,
@@ -148,7 +148,7 @@ struct EventLoop {
     connections: Slab<Connection>,
     progress: Arc<Progress>,
     /// How long clients wait for the data before they get errors.
-    patience: Duration,
+    grace_period: Duration,
     answers_info: bool,
     answers_remote_info: bool,
     max_connections: usize,
@@ -185,7 +185,7 @@ impl EventLoop {
 
     /// Accepts nobody for as long as clients wait without a reply. Returns whether the data is loaded by then.
     fn is_loaded_soon(&mut self, events: &mut Events) -> bool {
-        let end = Instant::now() + self.patience;
+        let end = Instant::now() + self.grace_period;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -388,9 +388,9 @@ mod tests {
 
     /// Returns the first bytes of the reply that a client gets if it connects 50 milliseconds before the data is
     /// loaded.
-    fn early_reply(patience: Duration) -> String {
+    fn early_reply(grace_period: Duration) -> String {
         let config = ServerConfig { threads: 1, ..ServerConfig::default() };
-        let loading = Loading::start_with(config, Arc::default(), patience).unwrap();
+        let loading = Loading::start_with(config, Arc::default(), grace_period).unwrap();
         let Address::Tcp(address) = loading.addresses()[0] else { panic!("TCP is first") };
         let mut client = TcpStream::connect(address).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
