@@ -132,9 +132,8 @@ impl<'a> Request<'a> {
                         Change::Set { value, .. }
                         | Change::Restore { value, .. }
                         | Change::Append(value) => value.len(),
-                        Change::SetRange { bytes: [], .. } => 0,
-                        // A longer value is refused.
-                        Change::SetRange { offset, bytes } => {
+                        // A longer value is refused, and no bytes change nothing.
+                        Change::SetRange { offset, bytes } if !bytes.is_empty() => {
                             offset.saturating_add(bytes.len()).min(LONGEST_VALUE)
                         }
                         Change::AddElements(_) => LONGEST_HYPERLOGLOG,
@@ -144,7 +143,8 @@ impl<'a> Request<'a> {
                             written.map(|field| byte_of(field.offset) + 9).max().unwrap_or(0)
                         }
                         Change::Increment(_) | Change::IncrementFloat(_) => 20,
-                        Change::Delete
+                        Change::SetRange { .. }
+                        | Change::Delete
                         | Change::DeleteIfEqual(_)
                         | Change::GetDelete
                         | Change::Expire { .. } => 0,

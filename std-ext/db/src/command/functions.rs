@@ -47,9 +47,11 @@ impl<'a> Execution<'_, 'a> {
         &mut self,
         arguments: &[&'a [u8]],
     ) -> Result<(), CommandError> {
-        match subcommand("module", &[("list", 2, false), ("help", 2, true)], arguments)? {
-            true => self.help(&MODULE_HELP),
-            false => self.reply(|out| out.array(0)),
+        let is_help = subcommand("module", &[("list", 2, false), ("help", 2, true)], arguments)?;
+        if is_help {
+            self.help(&MODULE_HELP);
+        } else {
+            self.reply(|out| out.array(0));
         }
         Ok(())
     }

@@ -133,13 +133,14 @@ enum Find {
 pub(super) fn write_key_specs(spec: &CommandSpec, out: &mut Writer<'_>) {
     let specs = key_specs(spec);
     out.set(specs.len());
-    specs.iter().for_each(|spec| spec.write(out));
+    for spec in &specs {
+        spec.write(out);
+    }
 }
 
 fn key_specs(spec: &CommandSpec) -> Vec<KeySpec> {
-    let flags = |place: u8| match has_keys(spec) {
-        true => use_at(spec, place.into()).names().collect(),
-        false => vec!["not_key"],
+    let flags = |place: u8| {
+        if has_keys(spec) { use_at(spec, place.into()).names().collect() } else { vec!["not_key"] }
     };
     let found = |place: u8, last, step| KeySpec {
         notes: "",

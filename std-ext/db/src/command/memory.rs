@@ -96,6 +96,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// MEMORY STATS: the fields of Redis. This server counts its data and buffers itself, and knows of its allocator
     /// only how much memory the process has.
+    #[allow(clippy::cast_precision_loss)] // Of a ratio, six digits say enough.
     fn memory_stats(&mut self) {
         self.execute_batch();
         let (stats, server) = (self.db.stats(), self.server.stats());
