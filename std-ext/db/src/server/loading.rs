@@ -1,9 +1,9 @@
 //! The server while the data is being loaded: clients can connect, and get `-LOADING` replies.
 //!
 //! A small folder is loaded before a client has waited for long, so no client gets an error in the first quarter of a
-//! second: connections wait in the system's queue. Then one thread serves all listeners. `INFO` is answered with the progress, every other request with an error. When the
-//! data is loaded, the server takes over the listeners and all connections that are between two requests; the others
-//! are closed.
+//! second: connections wait in the system's queue. Then one thread serves all listeners. `INFO` is answered with the
+//! progress, every other request with an error. When the data is loaded, the server takes over the listeners and all
+//! connections that are between two requests; the others are closed.
 
 use super::listen::Address;
 use super::listen::{Accepted, Listener};

@@ -492,7 +492,7 @@ impl World {
             let end = self.clients_end() + self.scenario.calm().1;
             // At the end a primary may just be giving the group away, because of its clock. The next one gets some
             // leases.
-            if time > end && (self.is_settled() || time > end + 5 * self.longest_lease()) {
+            if time > end && (self.all_agree() || time > end + 5 * self.longest_lease()) {
                 break;
             }
             self.now = time;
@@ -513,7 +513,7 @@ impl World {
     }
 
     /// Whether there is a primary, and all nodes have the last entry.
-    fn is_settled(&self) -> bool {
+    fn all_agree(&self) -> bool {
         let processes = || self.nodes.iter().filter_map(|node| node.process.as_ref());
         let last = self.truth.last();
         processes().any(|process| process.role == Role::Primary)
