@@ -80,7 +80,7 @@ class Words:
         # With a word more or less, some of these would change settings, or have replies that differ between any two
         # servers. In Redis, GETEX does not read its time if the key is missing.
         if name not in (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"HELLO", b"MEMORY", b"GETEX",
-                        b"UNSUBSCRIBE"):
+                        b"PFCOUNT", b"UNSUBSCRIBE"):
             self.spoil(words)
         return words
 
@@ -194,7 +194,8 @@ COMMANDS = {
     b"LCS": lambda w: [w.key(), w.key()] + w.options(
         b"LEN", b"IDX", b"WITHMATCHLEN", [b"MINMATCHLEN", w.number()], b"FOO"),
     b"PFADD": lambda w: [w.key()] + w.some(w.value, 0, 3),
-    b"PFCOUNT": lambda w: w.some(w.key, 1, 2),
+    # Of one key, Redis stores the number in the value.
+    b"PFCOUNT": lambda w: w.some(w.key, 2, 3),
     b"PFMERGE": lambda w: w.some(w.key, 1, 3),
     b"DEL": lambda w: w.some(w.key),
     b"UNLINK": lambda w: w.some(w.key),
