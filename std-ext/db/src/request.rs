@@ -123,6 +123,11 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Estimates how many bytes of keys and values the requests add at most.
+    pub(crate) fn all_added_bytes(requests: &[Self]) -> usize {
+        requests.iter().map(Self::added_bytes).fold(0, usize::saturating_add)
+    }
+
     /// Estimates how many bytes of keys and values the request adds at most.
     pub(crate) fn added_bytes(&self) -> usize {
         match self {

@@ -102,8 +102,7 @@ fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, ou
     let used = stats.memory + server.buffers;
     out.bytes("used_memory", used);
     out.bytes("used_memory_rss", resident);
-    // Usage is not tracked at each allocation, so the process's peak stands in for it.
-    out.bytes("used_memory_peak", peak().max(used));
+    out.bytes("used_memory_peak", peak(used));
     out.line("used_memory_dataset", stats.memory);
     out.line("mem_clients_normal", server.buffers);
     out.bytes("total_system_memory", system_memory());
@@ -283,9 +282,10 @@ pub(super) fn resident() -> u64 {
     crate::state::heap::resident() as u64
 }
 
-/// Returns the peak of the resident memory.
-pub(super) fn peak() -> u64 {
-    kilobytes("/proc/self/status", "VmHWM:")
+/// Returns the peak of the used memory, which is `used` now. Usage is not tracked at each allocation, so the peak of
+/// the process's resident memory stands in for it.
+pub(super) fn peak(used: u64) -> u64 {
+    kilobytes("/proc/self/status", "VmHWM:").max(used)
 }
 
 fn system_memory() -> u64 {

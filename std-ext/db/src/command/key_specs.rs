@@ -139,12 +139,11 @@ pub(super) fn write_key_specs(spec: &CommandSpec, out: &mut Writer<'_>) {
 }
 
 fn key_specs(spec: &CommandSpec) -> Vec<KeySpec> {
-    let flags = |place: u8| {
-        if has_keys(spec) { use_at(spec, place.into()).names().collect() } else { vec!["not_key"] }
-    };
+    // Channels stand at the places of keys.
+    let used = |place: u8| has_keys(spec).then(|| use_at(spec, place.into()));
     let found = |place: u8, last, step| KeySpec {
         notes: "",
-        flags: flags(place),
+        flags: used(place).map_or_else(|| vec!["not_key"], |used| used.names().collect()),
         begin: Begin::At(place),
         find: Find::Range { last, step },
     };
@@ -157,7 +156,7 @@ fn key_specs(spec: &CommandSpec) -> Vec<KeySpec> {
         // The destination of a command is the first key or the second, and is used otherwise.
         let (place, second) = (first.unsigned_abs(), (first + step).unsigned_abs());
         let relative = |from: u8| if last < 0 { last } else { last - from.cast_signed() };
-        if last == first || flags(place) == flags(second) {
+        if last == first || used(place) == used(second) {
             specs.push(found(place, relative(place), step));
         } else {
             specs.extend([found(place, 0, 1), found(second, relative(second), step)]);

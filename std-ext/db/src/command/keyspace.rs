@@ -146,22 +146,26 @@ impl<'a> Execution<'_, 'a> {
             [option] if is(option, "schedule") => {}
             _ => return Err(SYNTAX),
         }
-        self.execute_batch();
-        if !self.db.snapshot_soon() {
-            return Err(SAVE_IN_PROGRESS.into());
-        }
-        self.reply(|out| out.simple("Background saving started"));
-        Ok(())
+        self.start_snapshot("Background saving started", SAVE_IN_PROGRESS)
     }
 
     /// BGREWRITEAOF. The log of changes before a snapshot is deleted, so a snapshot is what makes the log short.
     pub(super) fn bgrewriteaof(&mut self) -> Result<(), CommandError> {
+        let in_progress = "ERR Background append only file rewriting already in progress";
+        self.start_snapshot("Background append only file rewriting started", in_progress)
+    }
+
+    /// Starts a snapshot, unless one is in progress.
+    fn start_snapshot(
+        &mut self,
+        started: &str,
+        in_progress: &'static str,
+    ) -> Result<(), CommandError> {
         self.execute_batch();
         if !self.db.snapshot_soon() {
-            let why = "ERR Background append only file rewriting already in progress";
-            return Err(why.into());
+            return Err(in_progress.into());
         }
-        self.reply(|out| out.simple("Background append only file rewriting started"));
+        self.reply(|out| out.simple(started));
         Ok(())
     }
 

@@ -101,7 +101,7 @@ impl<'a> Execution<'_, 'a> {
         self.execute_batch();
         let (stats, server) = (self.db.stats(), self.server.stats());
         let used = stats.memory + server.buffers;
-        let (resident, peak) = (super::info::resident(), super::info::peak().max(used));
+        let (resident, peak) = (super::info::resident(), super::info::peak(used));
         let beyond = resident.cast_signed() - used.cast_signed();
         let ratio =
             |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
@@ -140,17 +140,14 @@ impl<'a> Execution<'_, 'a> {
         ];
         self.reply(|out| {
             out.map(bytes.len() + ratios.len() + differences.len());
-            for (name, value) in bytes {
+            let bytes = bytes.map(|(name, value)| (name, value.cast_signed()));
+            for (name, value) in bytes.into_iter().chain(differences) {
                 out.bulk(name.as_bytes());
-                out.integer(value.cast_signed());
+                out.integer(value);
             }
             for (name, value) in ratios {
                 out.bulk(name.as_bytes());
                 out.double(value);
-            }
-            for (name, value) in differences {
-                out.bulk(name.as_bytes());
-                out.integer(value);
             }
         });
     }

@@ -99,7 +99,6 @@ impl Client {
     }
 
     /// Replaces the database.
-    #[cfg(feature = "cluster")]
     pub(super) fn with(mut self, db: Db) -> Self {
         self.session = db.session();
         self.db = db;

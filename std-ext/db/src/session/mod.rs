@@ -322,9 +322,7 @@ impl Session {
             return 0;
         }
         let mut last = 0;
-        let admitted = self.state.admit_change(|| {
-            requests.iter().map(Request::added_bytes).fold(0, usize::saturating_add)
-        });
+        let admitted = self.state.admit_change(|| Request::all_added_bytes(requests));
         while let Some(shard) = self.queued.pop() {
             let mut queue = std::mem::take(&mut self.queues[shard as usize]);
             last = last.max(self.change_shard(shard as usize, &queue, requests, admitted, answer));

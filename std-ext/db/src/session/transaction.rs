@@ -144,9 +144,8 @@ fn admit(
     first_change: Option<usize>,
 ) -> Result<usize, (RequestError, usize)> {
     let Some(first) = first_change else { return Ok(0) };
-    let full = state
-        .admit_change(|| requests.iter().map(Request::added_bytes).fold(0, usize::saturating_add))
-        .map_err(|error| (error, first))?;
+    let admitted = state.admit_change(|| Request::all_added_bytes(requests));
+    let full = admitted.map_err(|error| (error, first))?;
     if full && let Some(at) = requests.iter().position(Request::grows) {
         return Err((RequestError::OutOfMemory, at));
     }

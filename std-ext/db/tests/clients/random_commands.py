@@ -105,16 +105,22 @@ def normal(replies):
     return re.sub(rb":1[78]\d{8}(\d{3})?\r", rb":T\r", replies)
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 class Server:
-    def __init__(self, program, port, *options):
-        self.port = port
+    def __init__(self, program, *options):
+        self.port = free_port()
         self.folder = tempfile.mkdtemp()
-        argv = [program, "--port", str(port), "--dir", self.folder, "--enable-debug-command", "yes", *options]
+        argv = [program, "--port", str(self.port), "--dir", self.folder, "--enable-debug-command", "yes", *options]
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
         end = time.monotonic() + 30
         while True:
             try:
-                return Connection(port).close()
+                return Connection(self.port).close()
             except OSError:
                 if time.monotonic() > end or self.process.poll() is not None:
                     raise SystemExit(f"{program} does not listen") from None
@@ -216,12 +222,11 @@ def main():
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--self-test", action="store_true")
-    parser.add_argument("--port", type=int, default=7901, help="of hedgerow-db; redis-server has the next one")
     arguments = parser.parse_args()
     servers = []
     try:
-        servers.append(Server(str(arguments.program.resolve()), arguments.port))
-        servers.append(Server(arguments.redis, arguments.port + 1, "--save", ""))
+        servers.append(Server(str(arguments.program.resolve())))
+        servers.append(Server(arguments.redis, "--save", ""))
         sessions, differences = play(servers, arguments)
     finally:
         for server in servers:
