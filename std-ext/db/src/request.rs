@@ -1,12 +1,15 @@
 //! Requests to the database and their answers: the vocabulary that RESP, gRPC, the log and embedding programs share.
 
 mod bits;
+mod database;
 
 use std::error::Error;
 use std::fmt;
 
 pub use crate::long_double::LongDouble;
 pub use bits::{BitRange, BitUnit, Bitwise, Field, FieldOp, FieldType, FieldValues, Overflow};
+pub(crate) use database::KeyListBuilder;
+pub use database::{DatabaseQuery, KeyList, KeyScan};
 
 /// Longest key, in bytes.
 pub const LONGEST_KEY: usize = u16::MAX as usize;
@@ -28,6 +31,8 @@ pub enum Request<'a> {
     /// Selects a database: the requests behind this one, also those of later batches, are about its keys.
     /// [`Answer::Done`] or [`RequestError::NoSuchDatabase`].
     Select(u16),
+    /// Asks about all keys of the selected database.
+    Database(DatabaseQuery<'a>),
 }
 
 impl<'a> Request<'a> {
@@ -35,7 +40,7 @@ impl<'a> Request<'a> {
     pub(crate) fn query(&self) -> Option<(&'a [u8], Query)> {
         match *self {
             Self::Read(key, query) | Self::MultiRead(key, query, _) => Some((key, query)),
-            Self::Change(..) | Self::MultiKey(_) | Self::Select(_) => None,
+            Self::Change(..) | Self::MultiKey(_) | Self::Select(_) | Self::Database(_) => None,
         }
     }
 
@@ -43,7 +48,7 @@ impl<'a> Request<'a> {
     pub(crate) fn key(&self) -> Option<&'a [u8]> {
         match *self {
             Self::Read(key, _) | Self::MultiRead(key, ..) | Self::Change(key, _) => Some(key),
-            Self::MultiKey(_) | Self::Select(_) => None,
+            Self::MultiKey(_) | Self::Select(_) | Self::Database(_) => None,
         }
     }
 
@@ -87,7 +92,7 @@ impl<'a> Request<'a> {
                 | MultiKeyOp::StoreSorted { to, .. } => to.len(),
                 MultiKeyOp::Clear | MultiKeyOp::ClearAll | MultiKeyOp::SwapDatabases(..) => 0,
             },
-            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => 0,
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) | Self::Database(_) => 0,
         }
     }
 
@@ -101,7 +106,7 @@ impl<'a> Request<'a> {
         /// Each shard has a range of slots, or several if some of its slots are being moved.
         const CLEAR: usize = 64 << 10;
         let changes = match self {
-            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => return 0,
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) | Self::Database(_) => return 0,
             Self::Change(_, Change::IncrementFloat(_)) => {
                 return self.logged_bytes() + LONGEST_FLOAT;
             }
@@ -117,7 +122,7 @@ impl<'a> Request<'a> {
     /// Returns whether the request may need memory, so that it is refused if memory is full.
     pub(crate) fn grows(&self) -> bool {
         match self {
-            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => false,
+            Self::Read(..) | Self::MultiRead(..) | Self::Select(_) | Self::Database(_) => false,
             Self::Change(_, change) => change.grows(),
             Self::MultiKey(op) => op.grows(),
         }
@@ -158,7 +163,11 @@ impl<'a> Request<'a> {
             Self::MultiKey(MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs)) => {
                 pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
             }
-            Self::MultiKey(_) | Self::Read(..) | Self::MultiRead(..) | Self::Select(_) => 0,
+            Self::MultiKey(_)
+            | Self::Read(..)
+            | Self::MultiRead(..)
+            | Self::Select(_)
+            | Self::Database(_) => 0,
         }
     }
 }
@@ -501,6 +510,8 @@ pub enum Answer<'a> {
     Pieces(&'a [&'a [u8]]),
     /// The answers to the operations of [`Change::Fields`].
     Fields(FieldValues<'a>),
+    /// The keys that a part of a walk has found, and the cursor of the next part; 0 if there is none.
+    Keys(KeyList<'a>, u64),
     /// When the key expires, in milliseconds since 1970; `None` if it does not.
     ExpiresAt(Option<u64>),
     /// The request failed, and nothing changed.

@@ -11,12 +11,12 @@ mod random;
 
 use hedgerow_db::options::Eviction;
 use hedgerow_db::request::{
-    Answer, Change, ExpireCondition, Expiry, Field, LongDouble, MultiKeyOp, Query, Request,
-    RequestError, SetCondition,
+    Answer, Change, DatabaseQuery, ExpireCondition, Expiry, Field, KeyScan, LongDouble, MultiKeyOp,
+    Query, Request, RequestError, SetCondition,
 };
 use hedgerow_db::{Db, KeyWatch, Options, Session, TransactionOutcome};
 use random::Random;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// An answer that owns its bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,7 @@ enum Kept {
     Bytes(Vec<u8>),
     Fields(Vec<Option<i64>>),
     Lives(Option<u64>),
+    Keys(BTreeSet<Vec<u8>>),
     Error(RequestError),
 }
 
@@ -39,6 +40,10 @@ fn keep(answer: Answer<'_>) -> Kept {
         Answer::Pieces(pieces) => Kept::Bytes(pieces.concat()),
         Answer::Fields(values) => Kept::Fields(values.iter().collect()),
         Answer::ExpiresAt(end) => Kept::Lives(end),
+        Answer::Keys(keys, next) => {
+            assert_eq!(next, 0, "the cursor behind all keys");
+            Kept::Keys(keys.iter().map(<[u8]>::to_vec).collect())
+        }
         Answer::Error(error) => Kept::Error(error),
     }
 }
@@ -104,6 +109,7 @@ impl Models {
                 Kept::Done
             }
             Request::Select(_) => Kept::Error(RequestError::NoSuchDatabase),
+            Request::Database(query) => self.selected().ask(query),
         }
     }
 }
@@ -154,6 +160,18 @@ impl Model {
                 Kept::Int(model_bits::read(value, query))
             }
             _ => self.value(key),
+        }
+    }
+
+    fn ask(&self, query: DatabaseQuery<'_>) -> Kept {
+        match query {
+            DatabaseQuery::Count => Kept::Int(self.0.len() as i64),
+            DatabaseQuery::Scan(scan) => {
+                let prefix = scan.pattern.map_or(&b""[..], |pattern| &pattern[..pattern.len() - 1]);
+                let found = self.0.keys().filter(|key| key.starts_with(prefix));
+                Kept::Keys(found.cloned().collect())
+            }
+            DatabaseQuery::RandomKey => unreachable!("not in the model"),
         }
     }
 
@@ -408,6 +426,12 @@ fn any_query(random: &mut Random) -> Query {
     random.of(&[Value, Pieces, Exists, Touch, Length, Expiry, part])
 }
 
+fn any_database_query(random: &mut Random) -> DatabaseQuery<'static> {
+    let pattern = random.of(&[None, Some(&b"key1*"[..])]);
+    let all = KeyScan { cursor: 0, count: usize::MAX, pattern, most: usize::MAX };
+    random.of(&[DatabaseQuery::Count, DatabaseQuery::Scan(all)])
+}
+
 fn answers(session: &mut Session, requests: &[Request<'_>]) -> Vec<Kept> {
     let mut kept = vec![None; requests.len()];
     session.execute(requests, &mut |number, answer| {
@@ -461,7 +485,8 @@ fn play(mut options: Options, seed: u64, rounds: usize) -> (Db, Models) {
         let fields: Vec<Vec<Field>> = (0..3).map(|_| model_bits::any_fields(&mut random)).collect();
         let as_transaction = random.below(3) == 0;
         let requests: Vec<Request<'_>> = (0..=random.below(12))
-            .map(|_| match random.below(33) {
+            .map(|_| match random.below(35) {
+                33 | 34 => Request::Database(any_database_query(&mut random)),
                 30 => Request::Select(random.below(u64::from(DATABASES) + 1) as u16),
                 31 | 32 => Request::MultiKey(of_databases(&mut random, &keys, !as_transaction)),
                 0..11 => Request::Read(random.of(&keys), any_query(&mut random)),

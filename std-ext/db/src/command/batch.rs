@@ -14,7 +14,9 @@ use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
 use crate::command::stored_answer::{StoredAnswer, store};
 use crate::log::Lsn;
-use crate::request::{Answer, Bitwise, Change, Field, MultiKeyOp, Query, Request, RequestError};
+use crate::request::{
+    Answer, Bitwise, Change, DatabaseQuery, Field, MultiKeyOp, Query, Request, RequestError,
+};
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 #[cfg(feature = "scripts")]
@@ -191,6 +193,12 @@ impl<'a> Batch<'a> {
         self.stores_answers = true;
         self.requests.push(Request::Select(database));
         self.steps.push(ReplyStep::Answers(ReplyKind::Done, self.command, 1));
+    }
+
+    /// Adds a question about all keys of the selected database.
+    pub(super) fn ask_database(&mut self, query: DatabaseQuery<'a>, kind: ReplyKind) {
+        self.requests.push(Request::Database(query));
+        self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
     /// Adds the removal of several keys.
@@ -614,6 +622,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             Answer::Bytes(value) => value.len(),
             Answer::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
             Answer::Fields(values) => values.as_bytes().len(),
+            Answer::Keys(keys, _) => keys.reply_bytes(),
             _ => 0,
         };
         if !self.fits(bytes) {

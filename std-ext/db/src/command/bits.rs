@@ -130,7 +130,7 @@ impl<'a> Execution<'_, 'a> {
         match query {
             Ok(query) => self.batch.long_read(key, query, ReplyKind::Integer),
             Err(error) => {
-                self.batch.read(key, Query::Exists, ReplyKind::Refused(error, missing));
+                self.batch.read(key, Query::Exists, ReplyKind::Refused(error, Some(missing)));
             }
         }
     }

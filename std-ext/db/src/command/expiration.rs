@@ -2,7 +2,7 @@
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, shown};
 use crate::command::execute::Execution;
-use crate::command::reply::ReplyKind;
+use crate::command::reply::{ArgumentError, ReplyKind};
 use crate::request::{Change, ExpireCondition, Expiry, Query, SetCondition};
 use crate::state::number;
 
@@ -156,7 +156,19 @@ impl<'a> Execution<'_, 'a> {
             }
         }
         let expiry = match expiry {
-            Some((format, time)) => self.expiry(format, time, "getex")?,
+            Some((format, time)) => match self.expiry(format, time, "getex") {
+                Ok(expiry) => expiry,
+                Err(error) => {
+                    let is_integer = error != NOT_AN_INTEGER;
+                    let error = if is_integer {
+                        ArgumentError::ExpireTime
+                    } else {
+                        ArgumentError::NotAnInteger
+                    };
+                    self.batch.read(key, Query::Exists, ReplyKind::Refused(error, None));
+                    return Ok(());
+                }
+            },
             None if persists => Expiry::Never,
             None => {
                 self.batch.read(key, Query::Pieces, ReplyKind::Value);

@@ -2,15 +2,13 @@
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::{Execution, NextStep};
-use crate::glob;
-use crate::resp::write::Writer;
+use crate::command::reply::ReplyKind;
+use crate::request::{DatabaseQuery, KeyScan};
 use crate::state::number;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SAVE_IN_PROGRESS: &str = "ERR Background save already in progress";
 const INVALID_CURSOR: &str = "ERR invalid cursor";
-/// Keys that KEYS visits between two checks of the output limit.
-const STRIDE: usize = 4096;
 
 impl<'a> Execution<'_, 'a> {
     /// SCAN.
@@ -43,64 +41,48 @@ impl<'a> Execution<'_, 'a> {
                 _ => return Err(SYNTAX),
             };
         }
-        self.execute_batch();
-        let mut found = FoundKeys::within(self.max_out - self.out.len().min(self.max_out));
-        let next = self.session.scan(from, count, &mut |key| {
-            if strings && pattern.is_none_or(|pattern| glob::matches(pattern, key, false)) {
-                found.push(key);
-            }
-        });
-        self.wait_for_last_entry();
-        if !self.fits(found.bytes) {
+        if !strings {
+            // No key has another type, so the walk is over.
+            self.reply(|out| {
+                out.array(2);
+                out.bulk(b"0");
+                out.array(0);
+            });
             return Ok(());
         }
-        self.reply(|out| {
-            out.array(2);
-            out.bulk(itoa::Buffer::new().format(next).as_bytes());
-            found.write(out);
-        });
+        let scan = KeyScan { cursor: from, count, pattern, most: self.room() };
+        self.ask_database(DatabaseQuery::Scan(scan), ReplyKind::Scanned);
         Ok(())
     }
 
     /// KEYS.
-    pub(super) fn keys(&mut self, pattern: &[u8]) {
-        self.execute_batch();
-        let mut found = FoundKeys::within(self.max_out - self.out.len().min(self.max_out));
-        let mut from = 0;
-        loop {
-            from = self.session.scan(from, STRIDE, &mut |key| {
-                if glob::matches(pattern, key, false) {
-                    found.push(key);
-                }
-            });
-            if !self.fits(found.bytes) {
-                return;
-            }
-            if from == 0 {
-                break;
-            }
-        }
-        self.wait_for_last_entry();
-        self.reply(|out| found.write(out));
+    pub(super) fn keys(&mut self, pattern: &'a [u8]) {
+        let (pattern, most) = (Some(pattern), self.room());
+        let scan = KeyScan { cursor: 0, count: usize::MAX, pattern, most };
+        self.ask_database(DatabaseQuery::Scan(scan), ReplyKind::Keys);
     }
 
     /// RANDOMKEY.
     pub(super) fn random_key(&mut self) {
-        self.execute_batch();
-        let key = self.session.random_key();
-        self.wait_for_last_entry();
-        self.reply(|out| match &key {
-            Some(key) => out.bulk(key),
-            None => out.null(),
-        });
+        self.ask_database(DatabaseQuery::RandomKey, ReplyKind::Value);
     }
 
     /// DBSIZE.
     pub(super) fn dbsize(&mut self) {
+        self.ask_database(DatabaseQuery::Count, ReplyKind::Integer);
+    }
+
+    /// Executes a question about the selected database alone, so that the time that it takes is its own; in a
+    /// transaction, with the rest of that.
+    fn ask_database(&mut self, query: DatabaseQuery<'a>, kind: ReplyKind) {
         self.execute_batch();
-        let count = self.session.len();
-        self.wait_for_last_entry();
-        self.reply(|out| out.integer(count.cast_signed() as i64));
+        self.batch.ask_database(query, kind);
+        self.execute_batch();
+    }
+
+    /// Returns how many bytes of replies there is room for.
+    fn room(&self) -> usize {
+        self.max_out.saturating_sub(self.out.len())
     }
 
     /// TIME.
@@ -191,41 +173,5 @@ impl<'a> Execution<'_, 'a> {
         self.execute_batch();
         self.next = NextStep::Shutdown { save };
         Ok(())
-    }
-}
-
-/// Keys for a reply. They are counted before they are written.
-struct FoundKeys {
-    keys: Vec<u8>,
-    ends: Vec<usize>,
-    /// Bytes that the reply needs at least, including keys that were left out for lack of room.
-    bytes: usize,
-    /// Bytes that the reply may have.
-    most: usize,
-}
-
-impl FoundKeys {
-    /// The least that a key takes of a reply: `$0\r\n\r\n`.
-    const SHORTEST: usize = 6;
-
-    fn within(most: usize) -> Self {
-        Self { keys: Vec::new(), ends: Vec::new(), bytes: 0, most }
-    }
-
-    fn push(&mut self, key: &[u8]) {
-        self.bytes += key.len() + Self::SHORTEST;
-        if self.bytes <= self.most {
-            self.keys.extend_from_slice(key);
-            self.ends.push(self.keys.len());
-        }
-    }
-
-    fn write(&self, out: &mut Writer<'_>) {
-        out.array(self.ends.len());
-        let mut from = 0;
-        for &end in &self.ends {
-            out.bulk(&self.keys[from..end]);
-            from = end;
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::command::lcs::LcsOptions;
 use crate::rdb::payload;
-use crate::request::{Answer, RequestError};
+use crate::request::{Answer, KeyList, RequestError};
 use crate::resp::write::Writer;
 use crate::state::number;
 
@@ -23,8 +23,13 @@ pub(crate) enum ReplyKind {
     Integers,
     /// An array of the integers and nulls of one answer.
     Fields,
-    /// The error for these arguments, or this integer if the key is missing: Redis looks for the key first.
-    Refused(ArgumentError, i8),
+    /// An array of keys.
+    Keys,
+    /// A cursor, and an array of keys.
+    Scanned,
+    /// The error for these arguments; or this integer or null if the key is missing, because Redis looks for the key
+    /// first.
+    Refused(ArgumentError, Option<i8>),
     /// An integer, or null.
     IntegerOrNull,
     /// The sum of integers.
@@ -63,6 +68,8 @@ pub(crate) enum ReplyKind {
 pub(crate) enum ArgumentError {
     Syntax,
     NotAnInteger,
+    /// The time of GETEX is not positive, or too late.
+    ExpireTime,
 }
 
 impl ArgumentError {
@@ -70,6 +77,7 @@ impl ArgumentError {
         match self {
             Self::Syntax => "ERR syntax error",
             Self::NotAnInteger => "ERR value is not an integer or out of range",
+            Self::ExpireTime => "ERR invalid expire time in 'getex' command",
         }
     }
 }
@@ -149,8 +157,14 @@ impl ReplyKind {
                     None => out.null(),
                 });
             }
+            (Self::Keys, Answer::Keys(keys, _)) => write_keys(out, keys),
+            (Self::Scanned, Answer::Keys(keys, next)) => {
+                out.array(2);
+                out.bulk(itoa::Buffer::new().format(next).as_bytes());
+                write_keys(out, keys);
+            }
             (Self::Refused(error, _), Answer::Int(1)) => out.error(error.text()),
-            (Self::Refused(_, missing), _) => out.integer(missing.into()),
+            (Self::Refused(_, Some(missing)), _) => out.integer(missing.into()),
             (Self::Sorted, Answer::Int(1)) => out.error(WRONG_TYPE),
             (Self::Sorted, _) => out.array(0),
             (Self::Dump, Answer::Bytes(value)) => write_dump(out, &[value]),
@@ -161,6 +175,11 @@ impl ReplyKind {
             _ => out.null(),
         }
     }
+}
+
+fn write_keys(out: &mut Writer<'_>, keys: KeyList<'_>) {
+    out.array(keys.len());
+    keys.iter().for_each(|key| out.bulk(key));
 }
 
 fn write_dump(out: &mut Writer<'_>, pieces: &[&[u8]]) {

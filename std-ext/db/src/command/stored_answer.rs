@@ -1,6 +1,6 @@
 //! Answers that arrive before their turn, and are kept until it comes.
 
-use crate::request::{Answer, FieldValues, RequestError};
+use crate::request::{Answer, FieldValues, KeyList, RequestError};
 
 /// An answer that arrived out of order. Its bytes are in a buffer.
 #[derive(Clone, Copy)]
@@ -12,6 +12,8 @@ pub(super) enum StoredAnswer {
     Error(RequestError),
     Bytes(usize, usize),
     Fields(usize, usize),
+    /// Keys, behind the cursor of the next ones.
+    Keys(usize, usize),
 }
 
 /// Stores an answer, with its bytes in `bytes`. Sets `full` instead of storing more than `max_out` bytes.
@@ -33,6 +35,16 @@ pub(super) fn store(
             StoredAnswer::Bytes(from, to) => StoredAnswer::Fields(from, to),
             full => full,
         },
+        // Too many keys are not all there.
+        Answer::Keys(keys, _) if keys.reply_bytes() > max_out.saturating_sub(bytes.len()) => {
+            *full = true;
+            StoredAnswer::Nil
+        }
+        Answer::Keys(keys, next) => {
+            let from = bytes.len();
+            keys.store(next, bytes);
+            StoredAnswer::Keys(from, bytes.len())
+        }
     }
 }
 
@@ -63,6 +75,10 @@ impl StoredAnswer {
             Self::Error(error) => Answer::Error(error),
             Self::Bytes(from, to) => Answer::Bytes(&bytes[from..to]),
             Self::Fields(from, to) => Answer::Fields(FieldValues::stored(&bytes[from..to])),
+            Self::Keys(from, to) => {
+                let (keys, next) = KeyList::stored(&bytes[from..to]);
+                Answer::Keys(keys, next)
+            }
         }
     }
 }

@@ -29,7 +29,12 @@ const MISSING_DB: &str =
 pub(super) fn is_about_keys(spec: &CommandSpec) -> bool {
     let has_keys = spec.keys.0 != 0 && !spec.has_flag(Flag::PubSub);
     let others = [Id::FlushDb, Id::FlushAll, Id::Memory, Id::Object, Id::Select];
-    has_keys || others.contains(&spec.id)
+    has_keys || others.contains(&spec.id) || asks_database(spec)
+}
+
+/// Returns whether a command asks about all keys of a database.
+pub(super) fn asks_database(spec: &CommandSpec) -> bool {
+    matches!(spec.id, Id::Keys | Id::Scan | Id::RandomKey | Id::DbSize)
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -291,12 +296,6 @@ impl<'a> Execution<'_, 'a> {
             // They would change how the replies of the transaction are written.
             Id::Hello | Id::Monitor => return Err(NOT_ALLOWED.into()),
             Id::Client if is(arguments[1], "reply") => return Err(NOT_ALLOWED.into()),
-            // The transaction's changes are not published before it ends, so they would not see them.
-            Id::Keys | Id::Scan | Id::RandomKey | Id::DbSize => {
-                let name = spec.name.to_uppercase();
-                let why = "inside a transaction: it would not see the transaction's own changes";
-                return Err(format!("ERR {name} is not allowed {why}").into());
-            }
             // In a cluster the commands behind it are meant for another database.
             Id::Select
                 if self.group().is_some()

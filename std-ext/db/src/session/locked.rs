@@ -177,7 +177,9 @@ impl<'s> LockedKeys<'s> {
         answer: &mut impl FnMut(usize, Answer<'_>),
     ) {
         for (number, request) in requests.iter().enumerate() {
-            if let Some((key, query)) = request.query() {
+            if let Request::Database(query) = request {
+                self.apply(|apply| apply.ask_database(*query, |found| answer(number, found)));
+            } else if let Some((key, query)) = request.query() {
                 self.read(request, (key, query), |found| answer(number, found));
             } else if let Err(error) = self.admit(request) {
                 answer(number, Answer::Error(error));
@@ -214,7 +216,7 @@ impl<'s> LockedKeys<'s> {
             }
             Request::Select(database) if *database == self.database => answer(Answer::Done),
             Request::Select(_) => answer(Answer::Error(RequestError::OtherDatabase)),
-            Request::Read(..) | Request::MultiRead(..) => {}
+            Request::Read(..) | Request::MultiRead(..) | Request::Database(_) => {}
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod bitwise;
 mod database;
+mod database_query;
 mod locked;
 mod merge_elements;
 mod multi_key;
@@ -208,6 +209,14 @@ impl Session {
                         answer(number, found);
                         self.state.publish_gate.wait();
                     }
+                    Request::Database(query) => {
+                        lsn = lsn.max(self.change_queued(requests, answer));
+                        let last = self.ask_database(*query, |found| answer(number, found));
+                        lsn = lsn.max(last);
+                        // It has looked up the database's keyspace, which another thread may have swapped.
+                        keyspace = self.keyspace();
+                        self.fetch(keyspace, part);
+                    }
                     Request::Select(database) => {
                         lsn = lsn.max(self.change_queued(requests, answer));
                         answer(number, self.select_answer(*database));
@@ -241,7 +250,7 @@ impl Session {
                     key
                 }
                 // A change of several keys computes its shards when it locks them.
-                Request::MultiKey(_) | Request::Select(_) => &&[][..],
+                Request::MultiKey(_) | Request::Select(_) | Request::Database(_) => &&[][..],
             };
             let slot = slot(key);
             let shard = keyspace.first + self.state.sharding.shard(slot);
@@ -400,7 +409,13 @@ impl Session {
                     let log = &mut self.entry;
                     crate::state::apply_change(&mut core, (time, full), key, change, log, answer);
                 }
-                (Request::MultiRead(..) | Request::MultiKey(_) | Request::Select(_), _) => {
+                (
+                    Request::MultiRead(..)
+                    | Request::MultiKey(_)
+                    | Request::Select(_)
+                    | Request::Database(_),
+                    _,
+                ) => {
                     unreachable!("those are never queued")
                 }
             }

@@ -144,7 +144,7 @@ pub(super) struct Apply<'a, 'c> {
     pub(super) left: usize,
     /// The selected database, and its first shard.
     database: u16,
-    first: usize,
+    pub(super) first: usize,
     /// The database that the changes at the end of the entry are about.
     pub(super) logged: u16,
 }

@@ -7,8 +7,6 @@ use crate::state::record::Record;
 use crate::state::slot_counts::SlotCount;
 use crate::state::slots;
 
-/// Bits of a cursor: some clients store numbers as 64-bit floats, which have 53 bits.
-const PLACE: u32 = 53;
 /// The keys that a bin has at most. One in thousands has more, and its keys are a little less likely to be random keys.
 const BIN: usize = 16;
 /// The bins that are looked at for a random key. If a quarter of the places has a key, one of ten suffices.
@@ -24,7 +22,7 @@ impl Session {
         self.state.publish_gate.wait();
         let first = self.keyspace().first;
         let shards = self.state.shards.per_keyspace();
-        let within = PLACE - shards.ilog2();
+        let within = self.state.cursor_bits();
         let (mut shard, low) = ((from >> within) as usize, from & ((1 << within) - 1));
         if shard >= shards {
             return 0;

@@ -42,7 +42,8 @@ impl Session {
     ) -> TransactionOutcome {
         let state = Arc::clone(&self.state);
         let is_change = |request: &Request<'_>| {
-            request.query().is_none() && !matches!(request, Request::Select(_))
+            request.query().is_none()
+                && !matches!(request, Request::Select(_) | Request::Database(_))
         };
         let first_change = requests.iter().position(is_change);
         let left = match admit(&state, requests, first_change) {
@@ -78,6 +79,9 @@ impl Session {
                 Request::MultiKey(op) => {
                     let checked = multi_key::check(&state, *op);
                     answer(number, checked.map_or_else(Answer::Error, |()| apply.run(*op)));
+                }
+                Request::Database(query) => {
+                    apply.ask_database(*query, |found| answer(number, found));
                 }
                 Request::Select(database) => {
                     answer(
@@ -167,6 +171,9 @@ fn shards_of(
         match request {
             Request::Select(number) if state.databases.check(*number).is_ok() => database = *number,
             Request::MultiKey(MultiKeyOp::SwapDatabases(..)) | Request::Select(_) => {}
+            Request::Database(_) => {
+                shards.extend(multi_key::shards_of(state, database, MultiKeyOp::Clear))
+            }
             Request::MultiKey(op) if multi_key::check(state, *op).is_err() => {}
             Request::MultiKey(op) => shards.extend(multi_key::shards_of(state, database, *op)),
             _ => shards.extend(request.key().map(|key| shard(database, key))),

@@ -6,6 +6,9 @@ use super::{LockedShards, State};
 use crate::log::{Lsn, change};
 use std::sync::{Arc, MutexGuard};
 
+/// Bits of a cursor: some clients store numbers as 64-bit floats, which have 53 bits.
+const CURSOR_BITS: u32 = 53;
+
 impl State {
     /// Returns the keyspace of a database, and makes it if the database has none yet. The caller holds no shard's lock.
     ///
@@ -73,6 +76,11 @@ impl State {
             self.log_and_publish_with(cores, time, &entry, || self.databases.swap(one, other));
         self.databases.note((lsn, one, other), self.log.safe());
         lsn
+    }
+
+    /// Returns how many bits of a walk's cursor are a place within a shard. Those above are the shard.
+    pub(crate) fn cursor_bits(&self) -> u32 {
+        CURSOR_BITS - self.shards.per_keyspace().ilog2()
     }
 
     /// Returns the number of keys of a database, including expired ones that have not been removed yet.

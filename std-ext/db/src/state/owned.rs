@@ -25,7 +25,12 @@ impl State {
     }
 
     /// Calls `each` with the counts of these slots in a shard.
-    fn for_each_owned(&self, number: usize, core: &Core, mut each: impl FnMut(u16, SlotCount)) {
+    pub(crate) fn for_each_owned(
+        &self,
+        number: usize,
+        core: &Core,
+        mut each: impl FnMut(u16, SlotCount),
+    ) {
         let counts = self.sharding.slots(number).zip(core.slots());
         let owned = counts.filter(|(slot, _)| self.ownership.has(|| *slot));
         owned.for_each(|(slot, count)| each(slot, *count));

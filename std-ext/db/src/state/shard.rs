@@ -622,10 +622,15 @@ impl Core {
         self.reader.enter().scan(from, |record, ()| each(*record))
     }
 
+    /// Returns all records, those of unpublished changes included.
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
+        self.writer.iter().map(|(record, ())| *record)
+    }
+
     /// Returns all records. None of them is freed until `end_snapshot`.
     pub(crate) fn begin_snapshot(&mut self) -> Vec<Record> {
         self.snapshots += 1;
-        self.writer.iter().map(|(record, ())| *record).collect()
+        self.records().collect()
     }
 
     pub(crate) fn end_snapshot(&mut self, safe: Lsn) {

@@ -78,9 +78,8 @@ class Words:
         name = self.random.choice(NAMES)
         words = [name, *COMMANDS[name](self)]
         # With a word more or less, some of these would change settings, or have replies that differ between any two
-        # servers. In Redis, GETEX does not read its time if the key is missing.
-        if name not in (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"HELLO", b"MEMORY", b"GETEX",
-                        b"PFCOUNT", b"UNSUBSCRIBE"):
+        # servers.
+        if name not in (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"HELLO", b"MEMORY", b"PFCOUNT", b"UNSUBSCRIBE"):
             self.spoil(words)
         return words
 
@@ -222,9 +221,11 @@ COMMANDS = {
     b"DBSIZE": lambda w: [],
     b"FLUSHDB": lambda w: w.options(b"ASYNC", b"SYNC", b"FOO"),
     b"FLUSHALL": lambda w: w.options(b"ASYNC", b"SYNC"),
-    b"KEYS": lambda w: [w.pick(b"z*", b"[x-z]", b"\\a\\b", b"nothing")],
-    b"SCAN": lambda w: [w.pick(b"abc", b"99999999999999999999")]
-    + w.options([b"MATCH", b"z"], [b"COUNT", w.number()], [b"TYPE", b"list"]),
+    # At most one key matches: the order of keys is undefined.
+    b"KEYS": lambda w: [w.pick(b"z*", b"[x-z]", b"\\a\\b", b"nothing", b"a", b"[b]", b"{t}?")],
+    b"SCAN": lambda w: w.pick(
+        [w.pick(b"abc", b"99999999999999999999")] + w.options([b"MATCH", b"z"], [b"COUNT", w.number()], [b"TYPE", b"list"]),
+        [b"0", b"MATCH", w.pick(b"a", b"[bx]", b"z*"), b"COUNT", b"1000"] + w.options([b"TYPE", w.pick(b"string", b"set")])),
     b"SORT": lambda w: [b"missing"] + w.options(
         b"ALPHA", b"DESC", [b"LIMIT", *w.numbers()], [b"BY", b"x"], [b"STORE", w.key()]),
     b"OBJECT": lambda w: w.pick([b"REFCOUNT", b"missing"], [b"FREQ", w.key()], [b"IDLETIME", b"missing"],

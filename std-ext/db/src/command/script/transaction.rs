@@ -14,7 +14,7 @@ use crate::command::routing::with_subcommand;
 use crate::command::script::call::Call;
 use crate::command::script::interpreter::with_interpreter;
 use crate::command::table::{CommandSpec, Id};
-use crate::command::transaction::{NO_SHARD_CHANNELS, is_about_keys};
+use crate::command::transaction::{NO_SHARD_CHANNELS, asks_database, is_about_keys};
 use crate::request::RequestError;
 use crate::resp::write::Writer;
 use crate::session::LockedKeys;
@@ -46,13 +46,15 @@ impl<'a> Execution<'_, 'a> {
         }
         let state = self.session.state();
         let keys = keys_of(commands);
-        let clears = |spec: &CommandSpec| matches!(spec.id, Id::FlushDb | Id::FlushAll);
+        let needs_all = |spec: &CommandSpec| {
+            matches!(spec.id, Id::FlushDb | Id::FlushAll) || asks_database(spec)
+        };
         let changes = |spec: &CommandSpec| {
             spec.has_flag(Flag::Write) || matches!(spec.id, Id::Eval | Id::EvalSha)
         };
         let kinds = (
             commands.iter().any(|(spec, _)| changes(spec)),
-            commands.iter().any(|(spec, _)| clears(spec)),
+            commands.iter().any(|(spec, _)| needs_all(spec)),
         );
         let locked = LockedKeys::lock((self.session, &state), &keys, watch, kinds);
         let mut locked = match locked {
