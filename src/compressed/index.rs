@@ -57,6 +57,12 @@ impl Index {
         self.hasher.hash(key)
     }
 
+    /// Returns the function that the table hashes its entries with when it grows: one for all changes.
+    #[inline(always)]
+    pub(super) fn rehash(&self) -> impl Fn(&Indirect) -> KeyHash + Copy {
+        |entry| self.hash_of(Location::from(*entry))
+    }
+
     /// Returns the hash of the key of a stored record; an arbitrary hash if the record is changing.
     pub(super) fn hash_of(&self, at: Location) -> KeyHash {
         match &self.hasher {
@@ -92,9 +98,8 @@ impl Index {
     ) -> Result<Altered<Indirect, (), Indirect>, Failure> {
         let wanted = |entry: &Indirect| wanted(Location::from(*entry));
         let decide = |found: Option<&Indirect>| decide(found.map(|entry| Location::from(*entry)));
-        let rehash = |entry: &Indirect| self.hash_of(Location::from(*entry));
         let backoff = Backoff::spinning();
-        self.table.alter(hash, wanted, |entry| entry.key(), rehash, backoff, decide)
+        self.table.alter(hash, wanted, |entry| entry.key(), self.rehash(), backoff, decide)
     }
 
     /// Makes the entry that refers to `from`, as opened in `generation`, refer to `to`.

@@ -83,9 +83,8 @@ impl Store {
         if len < FEW_ENTRIES || !table.has_arena() || table.has(wanted) {
             return false;
         }
-        let rehash = |entry: &Indirect| self.index.hash_of(Location::from(*entry));
         let _ = self.provide_index(len + AHEAD_ENTRIES);
-        table.grow_to(wanted, 1, &rehash, &mut Backoff::never()).is_ok()
+        table.grow_to(wanted, 1, &self.index.rehash(), &mut Backoff::never()).is_ok()
     }
 
     /// Removes the expired entries of the next `bins` bins. Returns how many.

@@ -1,5 +1,6 @@
 //! Operations that find or store a value in one step, and exchanges.
 
+use super::lookup::is;
 use super::map::FlatMap;
 use crate::api::entry::Entry;
 use crate::api::op::Op;
@@ -26,7 +27,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let read = |entry: Slot<'_, K, V>| both(entry.key(), entry.value());
-        self.table().get(self.hash(key), move |k| key.equivalent(k), read)
+        self.table().get(self.hash(key), is(key), read)
     }
 
     /// Returns the value of `key`, or the default value. Inserts nothing. Waits as [`get`](Self::get) does.

@@ -1,6 +1,7 @@
 //! `FlatMap`: hashing and types around `Table`.
 
 use super::iter::{ExtractIf, Iter, Keys, Values};
+use super::lookup::{is, value_of};
 use crate::api::failure::Failure;
 use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
@@ -246,6 +247,13 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         KeyHash::spread(hash_builder.hash_one(key), mixes_well::<S>())
     }
 
+    /// Returns the function that a table hashes its keys with when it grows. It has one type for each type of map: see
+    /// the module `lookup`.
+    #[inline(always)]
+    fn rehash(&self) -> impl Fn(&K) -> KeyHash + Copy {
+        move |key| self.hash(key)
+    }
+
     #[cold]
     fn fail(why: TryReserveError) -> ! {
         match why {
@@ -269,7 +277,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.table.get(self.hash(key), move |k| key.equivalent(k), |entry| entry.value())
+        self.table.get(self.hash(key), is(key), value_of)
     }
 
     /// Does what [`get`](Self::get) does, but never waits: for interrupt handlers, and for callers that may not spin.
@@ -287,12 +295,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         self.table
-            .get_slowly(
-                self.hash(key),
-                move |k| key.equivalent(k),
-                |entry| entry.value(),
-                &mut Backoff::never(),
-            )
+            .get_slowly(self.hash(key), is(key), value_of, &mut Backoff::never())
             .map_err(|_| Busy)
     }
 
@@ -321,9 +324,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.table
-            .get(self.hash(key), move |k| key.equivalent(k), |_| core::mem::MaybeUninit::new(()))
-            .is_some()
+        self.table.get(self.hash(key), is(key), |_| core::mem::MaybeUninit::new(())).is_some()
     }
 
     /// Stores `value` under `key` and returns the value that it replaces. The map keeps the key that it has.
@@ -437,7 +438,6 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         backoff: Backoff,
         mut decide: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<Altered<K, V>, Failure> {
-        let (eq, rehash) = (|k: &K| *k == key, |key: &K| self.hash(key));
         let decide = |old: Option<&V>| match (decide(old.copied()), old) {
             (Op::Keep, _) => Change::Keep,
             // `insert` keeps the key that the map has, as std's does.
@@ -445,7 +445,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             (Op::Insert(value), None) => Change::Entry(key, value),
             (Op::Remove, _) => Change::Remove,
         };
-        self.table.alter(hash, eq, |entry| entry.value(), rehash, backoff, decide)
+        self.table.alter(hash, is(&key), value_of, self.rehash(), backoff, decide)
     }
 
     #[inline]
@@ -482,14 +482,13 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let (eq, rehash) = (move |k: &K| key.equivalent(k), |key: &K| self.hash(key));
         let decide = |old: Option<&V>| match old.map(|&value| decide(value)) {
             None | Some(Op::Keep) => Change::Keep,
             Some(Op::Insert(value)) => Change::Value(value),
             Some(Op::Remove) => Change::Remove,
         };
         let (before, change) =
-            self.table.alter(hash, eq, |entry| entry.value(), rehash, backoff, decide)?;
+            self.table.alter(hash, is(key), value_of, self.rehash(), backoff, decide)?;
         let op = match change {
             Change::Keep => Op::Keep,
             Change::Value(value) | Change::Entry(_, value) => Op::Insert(value),
@@ -619,12 +618,12 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         key: &K,
         mut wanted: impl FnMut(&K, &V) -> bool,
     ) -> Option<(K, V)> {
-        let (eq, rehash) = (|other: &K| key == other, |key: &K| self.hash(key));
         let read = |entry: Entry<'_, K, V>| both(entry.key(), entry.value());
         let decide = |found: Option<&(K, V)>| match found {
             Some((key, value)) if wanted(key, value) => Change::Remove,
             _ => Change::Keep,
         };
+        let (eq, rehash) = (is(key), self.rehash());
         match self.table.alter(self.hash(key), eq, read, rehash, Backoff::spinning(), decide) {
             Ok((taken, Change::Remove)) => taken,
             Ok(_) => None,
@@ -676,7 +675,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         let len = self.len().checked_add(additional).ok_or(TryReserveError::CapacityOverflow)?;
         let wanted = Table::<K, V>::checked_bins(len)?;
         self.table
-            .make_room(wanted, &|key| self.hash(key), &mut Backoff::spinning())
+            .make_room(wanted, &self.rehash(), &mut Backoff::spinning())
             .and_then(|()| self.table.provide_lines(len, &Backoff::spinning()))
             .map_err(|_| TryReserveError::Alloc)
     }
@@ -705,9 +704,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// assert_eq!(map.stats().bins, bins);
     /// ```
     pub fn grow_step(&self, budget: usize) -> bool {
-        let rehash = |key: &K| self.hash(key);
         // Without memory, nothing is due until a later insert or the caller tries again.
-        self.table.grow_ahead(budget, &rehash, &mut Backoff::spinning()).unwrap_or(false)
+        self.table.grow_ahead(budget, &self.rehash(), &mut Backoff::spinning()).unwrap_or(false)
     }
 
     /// Frees the memory that the entries do not need, by moving them to a new table.
@@ -741,10 +739,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         let mut done = Ok(());
         table.for_each_mut(|key, value| {
             if done.is_ok() {
-                let (eq, change) = (|k: &K| *k == key, |_: Option<&V>| Change::Entry(key, value));
-                let read = |entry: Entry<'_, K, V>| entry.value();
+                let change = |_: Option<&V>| Change::Entry(key, value);
                 done = fresh
-                    .alter(rehash(&key), eq, read, rehash, Backoff::spinning(), change)
+                    .alter(rehash(&key), is(&key), value_of, rehash, Backoff::spinning(), change)
                     .map(drop);
             }
         });

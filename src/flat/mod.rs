@@ -19,6 +19,7 @@ mod fallible;
 mod fixed;
 #[cfg(feature = "alloc")]
 mod iter;
+mod lookup;
 #[cfg(feature = "rayon")]
 mod rayon;
 #[cfg(feature = "serde")]

@@ -13,6 +13,17 @@ use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
+/// Compares the key of a node with the one that a lookup is for. It is no closure of a method, which would have the type
+/// parameters of that: each closure of the user would have a copy of all code that searches a table.
+#[inline(always)]
+fn is<N, Q>(key: &Q) -> impl Fn(Live<'_, N>) -> bool + Copy
+where
+    N: EntryNode,
+    Q: Equivalent<N::Key> + ?Sized,
+{
+    move |node| key.equivalent(node.key())
+}
+
 /// A hash table of nodes, and the hasher of their keys.
 pub(super) struct Hashed<N: Node, S> {
     pub(super) hash_builder: S,
@@ -54,7 +65,7 @@ impl<N: EntryNode, S: BuildHasher> Hashed<N, S> {
     where
         Q: Hash + Equivalent<N::Key> + ?Sized,
     {
-        self.nodes.get(self.hash_of(key), move |node| key.equivalent(node.key()), guard)
+        self.nodes.get(self.hash_of(key), is(key), guard)
     }
 
     /// Looks up `key`, and waits only if `mode` does.
@@ -68,7 +79,7 @@ impl<N: EntryNode, S: BuildHasher> Hashed<N, S> {
     where
         Q: Hash + Equivalent<N::Key> + ?Sized,
     {
-        self.nodes.find(self.hash_of(key), |node| key.equivalent(node.key()), mode, guard)
+        self.nodes.find(self.hash_of(key), is(key), mode, guard)
     }
 
     /// Removes `key` if `condition` returns `true` for its entry.
@@ -83,9 +94,8 @@ impl<N: EntryNode, S: BuildHasher> Hashed<N, S> {
         Q: Hash + Equivalent<N::Key> + ?Sized,
     {
         let guard = mode.pin().map_err(|_| Busy)?;
-        let same = |node: Live<'_, N>| key.equivalent(node.key());
         let wanted = |node: Live<'_, N>| condition(node.key(), node.value());
-        self.nodes.remove(self.hash_of(key), same, wanted, mode, &guard)
+        self.nodes.remove(self.hash_of(key), is(key), wanted, mode, &guard)
     }
 }
 

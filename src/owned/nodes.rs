@@ -28,7 +28,14 @@ use crate::table::scan::{AT_ONCE, Raw};
 use crate::table::walk::Position;
 use crate::table::write::{Altered, Change};
 use alloc::vec::Vec;
+use core::mem::MaybeUninit;
 use core::panic::{RefUnwindSafe, UnwindSafe};
+
+/// Returns the node of an entry.
+#[inline(always)]
+fn node_of<N: Node>(entry: Entry<'_, NodePtr<N>, ()>) -> MaybeUninit<NodePtr<N>> {
+    entry.key()
+}
 
 /// Statistics of a [`HashMap`](super::HashMap) or a [`BytesMap`](super::BytesMap), from
 /// [`HashMap::stats`](super::HashMap::stats) and [`BytesMap::stats`](super::BytesMap::stats).
@@ -101,8 +108,7 @@ impl<N: Node> Nodes<N> {
     fn grow_to(&self, bins: usize) -> Result<(), TryReserveError> {
         // Growth reads the hash of each node, so the nodes must stay alive.
         let _guard = try_pin()?;
-        let rehash = |node: &NodePtr<N>| Self::hash_of(*node);
-        let grown = self.table.make_room(bins, &rehash, &mut Backoff::spinning());
+        let grown = self.table.make_room(bins, &Self::rehash(), &mut Backoff::spinning());
         grown.map_err(|_| TryReserveError::Alloc)
     }
 
@@ -151,12 +157,10 @@ impl<N: Node> Nodes<N> {
         &'a self,
         hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        _guard: &'a Guard<'_>,
+        guard: &'a Guard<'_>,
     ) -> Option<Live<'a, N>> {
+        let found = self.table.get(hash, Self::same(eq, guard), node_of)?;
         // SAFETY: the table held the node while the caller held the guard, so the guard's promise keeps it alive.
-        let same = |node: &NodePtr<N>| eq(unsafe { node.live() });
-        let found = self.table.get(hash, same, |entry| entry.key())?;
-        // SAFETY: as above.
         Some(unsafe { found.live() })
     }
 
@@ -165,11 +169,10 @@ impl<N: Node> Nodes<N> {
         &'a self,
         hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        _guard: &'a Guard<'_>,
+        guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, N>>, Busy> {
-        // SAFETY: the guard's promise.
-        let same = |node: &NodePtr<N>| eq(unsafe { node.live() });
-        let found = self.table.get_slowly(hash, same, |entry| entry.key(), &mut Backoff::never());
+        let same = Self::same(eq, guard);
+        let found = self.table.get_slowly(hash, same, node_of, &mut Backoff::never());
         // SAFETY: the guard's promise.
         found.map(|node| node.map(|node| unsafe { node.live() })).map_err(|_| Busy)
     }
@@ -210,7 +213,7 @@ impl<N: Node> Nodes<N> {
             // SAFETY: the guard's promise.
             answer(at, found.map(|node| unsafe { node.live() }));
         };
-        self.table.get_window(hashes, same, |entry| entry.key(), touch, answer);
+        self.table.get_window(hashes, same, node_of, touch, answer);
     }
 
     /// Changes the entry for which `eq` returns `true`, as `decide` says. Returns the node before, and the change.
@@ -221,13 +224,27 @@ impl<N: Node> Nodes<N> {
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         backoff: Backoff,
         mut decide: impl FnMut(Option<NodePtr<N>>) -> Change<NodePtr<N>, ()>,
-        _guard: &Guard<'_>,
+        guard: &Guard<'_>,
     ) -> Result<Altered<NodePtr<N>, (), NodePtr<N>>, Failure> {
-        // SAFETY: the guard's promise.
-        let same = |node: &NodePtr<N>| eq(unsafe { node.live() });
-        let rehash = |node: &NodePtr<N>| Self::hash_of(*node);
         let decide = |found: Option<&NodePtr<N>>| decide(found.copied());
-        self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide)
+        let same = Self::same(eq, guard);
+        self.table.alter(hash, same, node_of, Self::rehash(), backoff, decide)
+    }
+
+    /// Returns `eq` for pointers. As [`rehash`](Self::rehash), it is no closure of its caller: see `flat::lookup`.
+    #[inline(always)]
+    fn same(
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
+        _guard: &Guard<'_>,
+    ) -> impl Fn(&NodePtr<N>) -> bool + Copy {
+        // SAFETY: the guard's promise, for as long as the result is used.
+        move |node| eq(unsafe { node.live() })
+    }
+
+    /// Returns the function that the table hashes its nodes with when it grows.
+    #[inline(always)]
+    fn rehash() -> impl Fn(&NodePtr<N>) -> KeyHash + Copy {
+        |node| Self::hash_of(*node)
     }
 
     fn hash_of(node: NodePtr<N>) -> KeyHash {
@@ -411,13 +428,12 @@ impl<N: Node> Nodes<N> {
         let mut failed = None;
         let target = &fresh.table;
         self.table.for_each_mut(|node, ()| {
-            let rehash = |node: &NodePtr<N>| Self::hash_of(*node);
             if failed.is_none() {
                 let moved = target.alter(
                     Self::hash_of(node),
                     |_| false,
-                    |entry| entry.key(),
-                    rehash,
+                    node_of,
+                    Self::rehash(),
                     Backoff::spinning(),
                     |_| Change::Entry(node, ()),
                 );

@@ -8,15 +8,10 @@ use crate::api::op::Change;
 use crate::bins::bin::{Bin, Changed, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
 use crate::bins::tags::Tags;
+use crate::flat::lookup::value_of;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
-
-/// Returns the value of an entry. Operations that read only this share their code.
-#[inline(always)]
-pub(super) fn value_of<K: Copy, V: Copy>(entry: Entry<'_, K, V>) -> MaybeUninit<V> {
-    entry.value()
-}
 
 /// The reason why an entry was not changed.
 pub(super) enum Failure<K, V> {

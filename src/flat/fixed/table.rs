@@ -11,7 +11,7 @@
 //! operations call one function through a `dyn` closure, and the `inline` attributes depend on the pointer's width.
 #![allow(clippy::type_complexity)] // Results name all that they hand back.
 
-use super::bins::{Altered, Failure, Position, value_of};
+use super::bins::{Altered, Failure, Position};
 use super::iter::{TableIter, TableKeys, TableValues};
 use super::storage::Storage;
 use crate::api::fixed_hasher::FixedHashBuilder;
@@ -20,6 +20,7 @@ use crate::api::hasher::mixes_well;
 use crate::api::op::{Change, Computed, Op};
 use crate::bins::layout::Layout;
 use crate::error::{Busy, Full, OccupiedError, TryInsertError};
+use crate::flat::lookup::{is, value_of};
 use crate::sync::backoff::Backoff;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -229,13 +230,6 @@ fn never_refused() -> ! {
     loop {
         crate::facade::spin_hint();
     }
-}
-
-/// Compares a key with the one that a lookup is for. All lookups of a `Q` share this closure's type, and with it their
-/// code.
-#[inline(always)]
-fn is<K, Q: Equivalent<K> + ?Sized>(key: &Q) -> impl Fn(&K) -> bool + Copy {
-    move |k| key.equivalent(k)
 }
 
 impl<K, V, const BINS: usize, S> FlatTable<K, V, BINS, S>
