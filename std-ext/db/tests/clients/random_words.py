@@ -128,7 +128,8 @@ class Words:
 
     def later(self):
         """A time that compares equal at two servers: none that is relative, and none that has just passed."""
-        return self.options([b"EXAT", b"9999999999"], [b"PXAT", self.pick(b"99999999999999", b"8888888888888")],
+        return self.options([b"EXAT", self.pick(b"9999999999", b"9999999999", b"0", b"1.5", b"9223372036854775807")],
+                            [b"PXAT", self.pick(b"99999999999999", b"8888888888888", b"-1", b"abc")],
                             b"KEEPTTL", b"PERSIST")
 
     def field(self):

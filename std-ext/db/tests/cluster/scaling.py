@@ -1,7 +1,8 @@
 """The cluster's own number of nodes, followed by a simulated StatefulSet: 3 nodes, 6 or 9, and 3 again, under load.
 
 The times that a decision takes are seconds here. Each acknowledged write must be there at the end, no group may be left
-behind in etcd, and a rolling restart must show no error to a client that retries.
+behind in etcd, and a rolling restart must show no error to a client that retries. With an earlier version of the program,
+the nodes start with that; they are upgraded, go back, and are upgraded again.
 """
 import json
 import os
@@ -36,12 +37,12 @@ STEP = 120.0
 class Scaling:
     """The processes, the clients, and what was seen."""
 
-    def __init__(self, program, folder, etcd, most, clients, seed):
-        self.most = most
+    def __init__(self, program, folder, etcd, most, clients, seed, earlier=None):
+        self.most, self.program, self.earlier = most, os.path.realpath(program), earlier and os.path.realpath(earlier)
         self.etcd = Cluster(program, folder, etcd, Settings(nodes=0, network="proxies"))
         urls = ",".join(self.etcd.member_url(n, self.etcd.client_ports) for n in range(3))
         os.mkdir(f"{folder}/nodes")
-        self.nodes = StatefulSet(os.path.realpath(program), f"{folder}/nodes", {
+        self.nodes = StatefulSet(self.earlier or self.program, f"{folder}/nodes", {
             **FLAGS, "cluster-autoscale-max": most, "cluster-etcd": urls})
         self.addresses = self.nodes.addresses
         self.clients, self.seed, self.workload = clients, seed, None
@@ -58,7 +59,13 @@ class Scaling:
             self.fill(0.85 * MEMORY * (groups - 1))
             nodes = EACH * groups
             self.wait(f"{nodes} nodes serve", lambda: self.wants(nodes) and self.is_whole(groups))
-        self.roll()
+        if self.earlier:
+            for program in (self.program, self.earlier, self.program):
+                self.nodes.program = program
+                self.roll()
+            self.finish_upgrade()
+        else:
+            self.roll()
         self.lose_zone()
         self.empty()
         self.wait("three nodes are left", lambda: self.wants(3) and len(self.nodes.running) == 3 and self.is_whole(1))
@@ -117,7 +124,7 @@ class Scaling:
     def admin(self, *words):
         settings = [word for name in ("cluster", "cluster-name", "cluster-etcd", "cluster-insecure")
                     for word in (f"--{name}", str(self.nodes.flags[name]))]
-        asked = [self.nodes.program, "cluster", *map(str, words), *settings]
+        asked = [self.program, "cluster", *map(str, words), *settings]
         done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
         return done.returncode == 0, done.stdout + done.stderr
 
@@ -154,6 +161,13 @@ class Scaling:
             raise Violation(f"a client that retries has seen an error: {writer.failed}")
         print(f"a rolling restart of {self.most} nodes took {took:.0f} s: {writer.count} writes, no error, {writer.retried} "
               f"repeated, longest gap {writer.gap * 1000:.0f} ms", flush=True)
+
+    def finish_upgrade(self):
+        """Raises the format of the cluster, if the later version has another one."""
+        fine, said = self.admin("upgrade", "--finish")
+        if not fine:
+            raise Violation(f"`cluster upgrade --finish` says: {said}")
+        print(said.splitlines()[0], flush=True)
 
     def lose_zone(self):
         """Kills all nodes of a zone at once. Each group has one there, and a client that retries sees no error."""
@@ -262,9 +276,9 @@ class Writer(threading.Thread):
         return self.client.retried
 
 
-def play(program, folder, etcd, most, clients, seed):
+def play(program, folder, etcd, most, clients, seed, earlier=None):
     """Plays the scenario. Raises `Violation` or `Failed`."""
-    scaling = Scaling(program, folder, etcd, most, clients, seed)
+    scaling = Scaling(program, folder, etcd, most, clients, seed, earlier)
     try:
         scaling.play()
     except (Failed, Violation):
