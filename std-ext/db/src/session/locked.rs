@@ -179,6 +179,8 @@ impl<'s> LockedKeys<'s> {
         for (number, request) in requests.iter().enumerate() {
             if let Request::Database(query) = request {
                 self.apply(|apply| apply.ask_database(*query, |found| answer(number, found)));
+            } else if let Request::Select(database) = request {
+                answer(number, self.select(*database));
             } else if let Some((key, query)) = request.query() {
                 self.read(request, (key, query), |found| answer(number, found));
             } else if let Err(error) = self.admit(request) {
@@ -201,6 +203,15 @@ impl<'s> LockedKeys<'s> {
         answer_query(alive, query, self.state.usage_at(time), self.state.cold.as_deref(), answer);
     }
 
+    /// Selects the database that is selected: no shard of another one is locked. That is no change.
+    fn select(&self, database: u16) -> Answer<'static> {
+        if database == self.database {
+            Answer::Done
+        } else {
+            Answer::Error(RequestError::OtherDatabase)
+        }
+    }
+
     fn change(&mut self, request: &Request<'_>, answer: &mut dyn FnMut(Answer<'_>)) {
         match request {
             Request::Change(key, change) => {
@@ -214,9 +225,10 @@ impl<'s> LockedKeys<'s> {
                 let checked = multi_key::check(self.state, *op);
                 answer(checked.map_or_else(Answer::Error, |()| self.apply(|apply| apply.run(*op))));
             }
-            Request::Select(database) if *database == self.database => answer(Answer::Done),
-            Request::Select(_) => answer(Answer::Error(RequestError::OtherDatabase)),
-            Request::Read(..) | Request::MultiRead(..) | Request::Database(_) => {}
+            Request::Read(..)
+            | Request::MultiRead(..)
+            | Request::Select(_)
+            | Request::Database(_) => {}
         }
     }
 
