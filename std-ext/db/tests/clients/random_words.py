@@ -78,8 +78,9 @@ class Words:
         name = self.random.choice(NAMES)
         words = [name, *COMMANDS[name](self)]
         # With a word more or less, some of these would change settings, or have replies that differ between any two
-        # servers.
-        if name not in (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"HELLO", b"MEMORY", b"PFCOUNT", b"UNSUBSCRIBE"):
+        # servers: with a second channel, in their order.
+        if name not in (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"HELLO", b"MEMORY", b"PFCOUNT", b"PUBSUB",
+                        b"PUNSUBSCRIBE", b"SUNSUBSCRIBE", b"UNSUBSCRIBE"):
             self.spoil(words)
         return words
 
@@ -172,7 +173,8 @@ COMMANDS = {
     b"MGET": lambda w: w.some(w.key, 1, 4),
     b"MSET": lambda w: sum(w.some(w.pair), []),
     b"MSETNX": lambda w: sum(w.some(w.pair), []),
-    b"APPEND": lambda w: w.pair(),
+    # In Redis, appending nothing changes a watched key.
+    b"APPEND": lambda w: [w.key(), w.value() or b"x"],
     b"STRLEN": lambda w: [w.key()],
     b"GETRANGE": lambda w: [w.key()] + w.numbers(),
     b"SUBSTR": lambda w: [w.key()] + w.numbers(),
