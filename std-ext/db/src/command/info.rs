@@ -112,8 +112,12 @@ fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, ou
     out.line("maxmemory_policy", execution.db.eviction().name());
     out.line("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
     out.line("mem_fragmentation_bytes", resident.cast_signed() - used.cast_signed());
+    // `maxmemory` is a limit of the data.
+    out.line("mem_not_counted_for_evict", server.buffers);
     out.line("mem_allocator", "system");
+    out.line("active_defrag_running", 0);
     out.line("lazyfree_pending_objects", 0);
+    out.line("lazyfreed_objects", 0);
 }
 
 fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {

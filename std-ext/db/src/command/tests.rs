@@ -471,6 +471,7 @@ fn info_has_what_dashboards_read() {
         "total_system_memory",
         "maxmemory",
         "mem_fragmentation_ratio",
+        "mem_not_counted_for_evict",
         "rdb_last_save_time",
         "rdb_changes_since_last_save",
         "rdb_bgsave_in_progress",

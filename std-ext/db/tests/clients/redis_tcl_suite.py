@@ -35,7 +35,8 @@ SHA256 = "4b1dc4ee6d622a09fff9c6777191209750fb5e5a725ef78ea012d6eef4c22982"
 UNITS = """
     acl auth bitfield bitops client-eviction dump expire hyperloglog info info-command introspection introspection-2
     keyspace latency-monitor lazyfree limits maxmemory multi networking obuf-limits other pause printver protocol pubsub
-    pubsubshard querybuf quit replybufsize scan scripting slowlog sort type/incr type/string wait
+    pubsubshard querybuf quit replybufsize scan scripting slowlog sort tracking type/incr type/string
+    wait
 """.split()
 # Tests that need a replica, a cluster of Redis's kind or much memory are left out.
 TAGS = "-repl -needs:repl -cluster -large-memory"
