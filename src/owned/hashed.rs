@@ -13,8 +13,8 @@ use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-/// Compares the key of a node with the one that a lookup is for. It is no closure of a method, which would have the type
-/// parameters of that: each closure of the user would have a copy of all code that searches a table.
+/// Compares the key of a node with the one that a lookup is for. It is no closure of a method, which would have the
+/// type parameters of that: each closure of the user would have a copy of all code that searches a table.
 #[inline(always)]
 fn is<N, Q>(key: &Q) -> impl Fn(Live<'_, N>) -> bool + Copy
 where

@@ -129,7 +129,9 @@ mod tests {
     fn keys_of_all_lengths_come_back() {
         let keys = [vec![], b"rose".to_vec(), vec![b'k'; super::super::LONGEST_KEY], vec![0]];
         let mut builder = KeyListBuilder::new(usize::MAX);
-        keys.iter().for_each(|key| builder.push(key));
+        for key in &keys {
+            builder.push(key);
+        }
         let list = builder.list();
         assert_eq!(list.iter().map(<[u8]>::to_vec).collect::<Vec<_>>(), keys);
         assert_eq!((list.len(), list.is_empty()), (4, false));

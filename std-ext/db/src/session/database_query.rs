@@ -51,7 +51,7 @@ impl Session {
                 answer(Answer::Keys(list.list(), next));
             }
         }
-        // Any entry may have changed a part of what was seen.
+        // Any entry may have changed a key that was found.
         self.state.log.last()
     }
 }
@@ -269,7 +269,7 @@ mod tests {
                 Answer::Keys(keys, 0) => keys.iter().collect::<Vec<_>>().join(&b' '),
                 Answer::Bytes(key) => key.to_vec(),
                 other => panic!("{other:?}"),
-            })
+            });
         });
         assert_eq!(answers, [b"stays", b"stays"]);
     }

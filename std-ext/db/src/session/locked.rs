@@ -8,7 +8,6 @@ use super::Session;
 use super::multi_key::{self, Apply, advance, lock_shards};
 use super::read::answer_query;
 use super::transaction::has_conflict;
-use crate::buffers::KEPT;
 use crate::limits::MAX_MULTI_KEY_BYTES;
 use crate::log::Lsn;
 use crate::request::{Answer, Change, Query, Request, RequestError};
@@ -65,7 +64,8 @@ impl Session {
             0
         };
         keys.is_finished = true;
-        self.keep_entry(std::mem::take(&mut keys.entry));
+        self.entry = std::mem::take(&mut keys.entry);
+        self.free_long_entry();
         let shards = &keys.state.shards;
         let seen = keys.cores.iter().map(|(number, _)| shards[*number].stats().published_lsn());
         seen.max().unwrap_or(0).max(made)
@@ -78,10 +78,6 @@ impl Session {
         keys.undo();
         keys.admitted = Err(RequestError::LogUnavailable);
         self.finish_locked(keys)
-    }
-
-    fn keep_entry(&mut self, entry: Vec<u8>) {
-        self.entry = if entry.capacity() > KEPT { Vec::new() } else { entry };
     }
 }
 

@@ -211,18 +211,15 @@ impl Session {
                     }
                     Request::Database(query) => {
                         lsn = lsn.max(self.change_queued(requests, answer));
-                        let last = self.ask_database(*query, |found| answer(number, found));
-                        lsn = lsn.max(last);
+                        lsn = lsn.max(self.ask_database(*query, |found| answer(number, found)));
                         // It has looked up the database's keyspace, which another thread may have swapped.
-                        keyspace = self.keyspace();
-                        self.fetch(keyspace, part);
+                        keyspace = self.fetch_again(part);
                     }
                     Request::Select(database) => {
                         lsn = lsn.max(self.change_queued(requests, answer));
                         answer(number, self.select_answer(*database));
-                        keyspace = self.keyspace();
                         // The rest of these requests is about other keys.
-                        self.fetch(keyspace, part);
+                        keyspace = self.fetch_again(part);
                     }
                 }
             }
@@ -230,14 +227,19 @@ impl Session {
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
         let lsn = lsn.max(self.change_queued(requests, answer));
-        // A session lives as long as its thread: without this, it would keep the memory of the longest entry.
-        if self.entry.capacity() > KEPT {
-            self.entry = Vec::new();
-        }
+        self.free_long_entry();
         // [RB-1] A rollback may have undone what an unlocked read saw. That change never becomes safe, so neither do
         // these answers.
         let undone = self.since.read_unlocked && self.state.rollbacks() != self.since.rollbacks;
         if undone || self.since.split { Lsn::MAX } else { lsn }
+    }
+
+    /// Frees the buffer of the entry if it has become large. A session lives as long as its thread: without this, it
+    /// would keep the memory of the longest entry.
+    fn free_long_entry(&mut self) {
+        if self.entry.capacity() > KEPT {
+            self.entry = Vec::new();
+        }
     }
 
     /// Prefetches the memory that these requests will touch, so that the cache misses overlap. Notes the shard of each
@@ -264,6 +266,13 @@ impl Session {
             let reader = &self.readers[*shard as usize];
             reader.enter().likely(*lookup, |record, ()| record.prefetch());
         }
+    }
+
+    /// Does what `fetch` does, in the keyspace that the selected database has by now. Returns that.
+    fn fetch_again(&mut self, requests: &[Request<'_>]) -> Keyspace {
+        let keyspace = self.keyspace();
+        self.fetch(keyspace, requests);
+        keyspace
     }
 
     /// Answers a read from its shard's published state. It was begun at this version of the databases' numbers. Returns

@@ -6,7 +6,6 @@
 use super::Session;
 use super::multi_key::{self, Apply, advance, lock_shards};
 use super::read::answer_query;
-use crate::buffers::KEPT;
 use crate::limits::{MAX_MULTI_KEY_BYTES, WATCHED_BYTES};
 use crate::log::Lsn;
 use crate::request::{Answer, MultiKeyOp, Request, RequestError};
@@ -107,9 +106,7 @@ impl Session {
             state.publish_events(&mut cores);
             0
         };
-        if self.entry.capacity() > KEPT {
-            self.entry = Vec::new();
-        }
+        self.free_long_entry();
         self.set_database(selected);
         let seen = cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn());
         TransactionOutcome::Done(seen.max().unwrap_or(0).max(made))
@@ -172,7 +169,7 @@ fn shards_of(
             Request::Select(number) if state.databases.check(*number).is_ok() => database = *number,
             Request::MultiKey(MultiKeyOp::SwapDatabases(..)) | Request::Select(_) => {}
             Request::Database(_) => {
-                shards.extend(multi_key::shards_of(state, database, MultiKeyOp::Clear))
+                shards.extend(multi_key::shards_of(state, database, MultiKeyOp::Clear));
             }
             Request::MultiKey(op) if multi_key::check(state, *op).is_err() => {}
             Request::MultiKey(op) => shards.extend(multi_key::shards_of(state, database, *op)),
