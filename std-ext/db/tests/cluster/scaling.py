@@ -30,6 +30,8 @@ FLAGS = {
     "cluster-autoscale-out-after": 2, "cluster-autoscale-in-after": 3,
     "cluster-autoscale-average": 1, "cluster-autoscale-full-within": 0,
 }
+# The keys that are written during a restart: so many that each group has some.
+KEYS = 24
 # How long a step may take on a busy machine.
 STEP = 120.0
 
@@ -151,7 +153,7 @@ class Scaling:
 
     def roll(self):
         """Restarts all nodes, one after the other, while a client writes and counts its errors."""
-        writer = Writer(self.retrying())
+        writer = Writer([self.retrying() for _ in range(KEYS)])
         writer.start()
         begin, groups = time.monotonic(), self.most // EACH
         self.nodes.update(lambda: self.is_whole(groups))
@@ -171,7 +173,7 @@ class Scaling:
 
     def lose_zone(self):
         """Kills all nodes of a zone at once. Each group has one there, and a client that retries sees no error."""
-        writer = Writer(self.retrying())
+        writer = Writer([self.retrying() for _ in range(KEYS)])
         writer.start()
         for number in range(1, self.most, EACH):
             self.nodes.running[number].kill()
@@ -247,19 +249,22 @@ class Retrying:
 
 
 class Writer(threading.Thread):
-    """Writes all the time, and notes the longest time between two acknowledgements."""
+    """Writes all the time, and notes the longest time between two acknowledgements.
 
-    def __init__(self, client):
+    Each key has a client of its own, which stays with the primary of its group, as a client that knows the slots does.
+    """
+
+    def __init__(self, clients):
         super().__init__(daemon=True)
-        self.client, self.ending, self.failed = client, False, None
+        self.clients, self.ending, self.failed = clients, False, None
         self.count, self.gap = 0, 0.0
 
     def run(self):
         last = time.monotonic()
         try:
             while not self.ending:
-                # Keys of many slots, so of all groups.
-                self.client.do("SET", f"roll:{self.count % 500}", self.count)
+                number = self.count % len(self.clients)
+                self.clients[number].do("SET", f"roll:{number}", self.count)
                 now = time.monotonic()
                 self.gap, last = max(self.gap, now - last), now
                 self.count += 1
@@ -273,7 +278,7 @@ class Writer(threading.Thread):
 
     @property
     def retried(self):
-        return self.client.retried
+        return sum(client.retried for client in self.clients)
 
 
 def play(program, folder, etcd, most, clients, seed, earlier=None):

@@ -93,7 +93,8 @@ class StatefulSet(Nodes):
             while not (self.is_ready(number) and is_up()):
                 if time.monotonic() > end:
                     raise TimeoutError(f"node {number} is not ready")
-                time.sleep(0.05)
+                # `is_up` starts processes, which take time from the nodes.
+                time.sleep(0.2)
 
     def kill_all(self):
         for process in [*self.running.values(), *(process for process, _ in self.stopping.values())]:
