@@ -73,6 +73,7 @@ fn hostile_bytes_are_decompressed_or_refused() {
     assert_eq!(lzf::decompress(b"\x00a\x20\x01", 4), None);
     assert_eq!(lzf::decompress(b"\x00a\x20\x00", 4).as_deref(), Some(&b"aaaa"[..]));
     assert_eq!(lzf::decompress(b"\x00a\x20\x00", 3), None);
+    assert_eq!(lzf::decompress(b"\x00a\x20\x00\x00b", 3), None);
     assert_eq!(lzf::decompress(b"\x00a\xE0", 3), None);
     assert_eq!(lzf::decompress(b"\x05a", 3), None);
 }
