@@ -30,7 +30,7 @@ FLAGS = {
     "cluster-autoscale-out-after": 2, "cluster-autoscale-in-after": 3,
     "cluster-autoscale-average": 1, "cluster-autoscale-full-within": 0,
 }
-# The keys that are written during a restart: so many that each group has some.
+# The keys that are written during a restart: enough for each group to have some.
 KEYS = 24
 # How long a step may take on a busy machine.
 STEP = 120.0
