@@ -156,19 +156,17 @@ impl<'a> Execution<'_, 'a> {
             }
         }
         let expiry = match expiry {
-            Some((format, time)) => match self.expiry(format, time, "getex") {
-                Ok(expiry) => expiry,
-                Err(error) => {
-                    let is_integer = error != NOT_AN_INTEGER;
-                    let error = if is_integer {
-                        ArgumentError::ExpireTime
-                    } else {
-                        ArgumentError::NotAnInteger
+            Some((format, time)) => {
+                let Ok(expiry) = self.expiry(format, time, "getex") else {
+                    let error = match number::integer(time) {
+                        Some(_) => ArgumentError::ExpireTime,
+                        None => ArgumentError::NotAnInteger,
                     };
                     self.batch.read(key, Query::Exists, ReplyKind::Refused(error, None));
                     return Ok(());
-                }
-            },
+                };
+                expiry
+            }
             None if persists => Expiry::Never,
             None => {
                 self.batch.read(key, Query::Pieces, ReplyKind::Value);

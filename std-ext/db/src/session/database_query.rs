@@ -3,13 +3,13 @@
 
 use super::Session;
 use super::multi_key::Apply;
+use super::scan::random_part;
 use crate::glob;
 use crate::log::Lsn;
 use crate::request::{Answer, DatabaseQuery, KeyListBuilder, KeyScan};
 use crate::state::random::Random;
 use crate::state::record::Record;
 use crate::state::shard::Core;
-use crate::state::slots::slot;
 
 /// Keys that are visited between two checks whether the answer has become too long.
 const STRIDE: usize = 4096;
@@ -105,14 +105,8 @@ impl Apply<'_, '_> {
     /// Returns a random key: a shard is chosen by its number of keys, and each of its keys has the same probability.
     fn random_key(&self) -> Option<Record> {
         let mut random = Random::new();
-        let keys: usize = self.own_shards().map(|(_, core)| core.len()).sum();
-        let mut place = (random.next() as usize).checked_rem(keys)?;
-        let chosen = self.own_shards().position(|(_, core)| {
-            let is_here = place < core.len();
-            place = place.saturating_sub(core.len());
-            is_here
-        });
-        let (before, from) = (self.own_shards(), self.own_shards().skip(chosen.unwrap_or(0)));
+        let chosen = random_part(&mut random, self.own_shards().map(|(_, core)| core.len()))?;
+        let (before, from) = (self.own_shards(), self.own_shards().skip(chosen));
         // If all keys of the chosen shard have expired, another shard has the key.
         from.chain(before).find_map(|(_, core)| {
             let shown = core.records().filter(|record| self.is_shown(*record));
@@ -127,13 +121,12 @@ impl Apply<'_, '_> {
     }
 
     fn is_shown(&self, record: Record) -> bool {
-        self.state.ownership.has(|| slot(record.key())) && !record.is_expired(self.time)
+        self.state.is_shown(record, self.time)
     }
 
     /// Returns the shards of the selected database, and their numbers.
-    fn own_shards(&self) -> impl Iterator<Item = (usize, &Core)> {
-        let first = self.first;
-        (first..first + self.state.shards.per_keyspace()).map(|shard| {
+    fn own_shards(&self) -> impl Iterator<Item = (usize, &Core)> + Clone {
+        self.own_numbers().map(|shard| {
             let place = self.cores.binary_search_by_key(&shard, |(number, _)| *number);
             let (number, core) = &self.cores[place.expect("every shard of the database is locked")];
             (*number, &**core)

@@ -173,16 +173,18 @@ impl<'s> LockedKeys<'s> {
         answer: &mut impl FnMut(usize, Answer<'_>),
     ) {
         for (number, request) in requests.iter().enumerate() {
-            if let Request::Database(query) = request {
-                self.apply(|apply| apply.ask_database(*query, |found| answer(number, found)));
-            } else if let Request::Select(database) = request {
-                answer(number, self.select(*database));
-            } else if let Some((key, query)) = request.query() {
-                self.read(request, (key, query), |found| answer(number, found));
-            } else if let Err(error) = self.admit(request) {
-                answer(number, Answer::Error(error));
-            } else {
-                self.change(request, &mut |made| answer(number, made));
+            match request {
+                Request::Database(query) => {
+                    self.apply(|apply| apply.ask_database(*query, |found| answer(number, found)));
+                }
+                Request::Select(database) => answer(number, self.select(*database)),
+                Request::Read(key, query) | Request::MultiRead(key, query, _) => {
+                    self.read(request, (key, *query), |found| answer(number, found));
+                }
+                Request::Change(..) | Request::MultiKey(_) => match self.admit(request) {
+                    Ok(()) => self.change(request, &mut |made| answer(number, made)),
+                    Err(error) => answer(number, Answer::Error(error)),
+                },
             }
         }
     }

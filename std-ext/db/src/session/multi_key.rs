@@ -76,15 +76,14 @@ pub(super) fn lock_shards(state: &State, shards: impl Fn() -> Vec<usize>) -> Loc
 
 /// Returns the shards that an operation on a database changes.
 pub(super) fn shards_of(state: &State, database: u16, op: MultiKeyOp<'_>) -> Vec<usize> {
-    let first = |database: u16| state.keyspace(database).first;
-    let all_of = |database: u16| first(database)..first(database) + state.shards.per_keyspace();
+    let all_of = |database: u16| all_shards_of(state, database);
     match op {
         MultiKeyOp::SwapDatabases(one, other) if one == other => Vec::new(),
         MultiKeyOp::SwapDatabases(one, other) => all_of(one).chain(all_of(other)).collect(),
         MultiKeyOp::Clear => all_of(database).collect(),
         MultiKeyOp::ClearAll => (0..state.shards.len()).collect(),
         _ => {
-            let first = first(database);
+            let first = state.keyspace(database).first;
             let mut shards: Vec<usize> = op.keys().map(|key| first + state.shard_of(key)).collect();
             match op {
                 MultiKeyOp::Move { key, to } => {
@@ -98,6 +97,12 @@ pub(super) fn shards_of(state: &State, database: u16, op: MultiKeyOp<'_>) -> Vec
             shards
         }
     }
+}
+
+/// Returns all shards of a database.
+pub(super) fn all_shards_of(state: &State, database: u16) -> Range<usize> {
+    let first = state.keyspace(database).first;
+    first..first + state.shards.per_keyspace()
 }
 
 /// Returns why an operation cannot be executed, for any content of the database.
@@ -144,7 +149,7 @@ pub(super) struct Apply<'a, 'c> {
     pub(super) left: usize,
     /// The selected database, and its first shard.
     database: u16,
-    pub(super) first: usize,
+    first: usize,
     /// The database that the changes at the end of the entry are about.
     pub(super) logged: u16,
 }
@@ -226,6 +231,11 @@ impl<'a, 'c> Apply<'a, 'c> {
             }
             MultiKeyOp::SwapDatabases(..) => Answer::Error(RequestError::SwapInTransaction),
         }
+    }
+
+    /// Returns the numbers of the shards of the selected database.
+    pub(super) fn own_numbers(&self) -> Range<usize> {
+        self.first..self.first + self.state.shards.per_keyspace()
     }
 
     fn core(&mut self, key: &[u8]) -> &mut Core {
@@ -420,7 +430,7 @@ impl<'a, 'c> Apply<'a, 'c> {
     }
 
     fn clear(&mut self) -> Answer<'static> {
-        let own = self.first..self.first + self.state.shards.per_keyspace();
+        let own = self.own_numbers();
         // A keyspace that was made since the shards were locked has no keys.
         for (number, core) in self.cores.iter_mut().filter(|(number, _)| own.contains(number)) {
             core.was_cleared = self.state.tracking.is_on();

@@ -3,7 +3,6 @@
 use super::Session;
 use crate::state::databases::Keyspace;
 use crate::state::random::Random;
-use crate::state::record::Record;
 use crate::state::slot_counts::SlotCount;
 use crate::state::slots;
 
@@ -31,7 +30,7 @@ impl Session {
         loop {
             let next = self.readers[first + shard].enter().scan(at, |record, ()| {
                 visited += 1;
-                if self.is_shown(*record, now) {
+                if self.state.is_shown(*record, now) {
                     each(record.key());
                 }
             });
@@ -114,7 +113,7 @@ impl Session {
             let from = reader.enter().scan(random.next(), |_, ()| {}).unwrap_or(0);
             let (mut found, mut place) = (None, random.next() as usize % BIN);
             reader.enter().scan(from, |record, ()| {
-                if self.is_shown(*record, now) {
+                if self.state.is_shown(*record, now) {
                     if place == 0 {
                         found = Some(record.key().to_vec());
                     }
@@ -132,19 +131,9 @@ impl Session {
     /// Returns a random shard of a keyspace, by its number of keys.
     fn random_shard(&self, keyspace: Keyspace, random: &mut Random) -> Option<usize> {
         let shards = keyspace.first..keyspace.first + self.state.shards.per_keyspace();
-        let keys = |shard: &usize| self.state.shards[*shard].stats().keys();
-        let all: usize = shards.clone().map(|shard| keys(&shard)).sum();
-        let mut place = (random.next() as usize).checked_rem(all)?;
-        // Another thread may have removed keys since.
-        shards
-            .clone()
-            .find(|shard| {
-                let keys = keys(shard);
-                let is_here = place < keys;
-                place = place.saturating_sub(keys);
-                is_here
-            })
-            .or(Some(keyspace.first))
+        let shard =
+            random_part(random, shards.map(|shard| self.state.shards[shard].stats().keys()));
+        shard.map(|shard| keyspace.first + shard)
     }
 
     /// Returns the first key behind a position in the shards of a keyspace.
@@ -156,7 +145,7 @@ impl Session {
             let (mut at, mut found) = (Some(0), None);
             while let (Some(from), None) = (at, &found) {
                 at = self.readers[shard].enter().scan(from, |record, ()| {
-                    if self.is_shown(*record, now) {
+                    if self.state.is_shown(*record, now) {
                         found = Some(record.key().to_vec());
                     }
                 });
@@ -164,11 +153,22 @@ impl Session {
             found
         })
     }
+}
 
-    /// Whether a key is one that a walk shows: it is alive, and its slot is this group's.
-    fn is_shown(&self, record: Record, now: u64) -> bool {
-        self.state.ownership.has(|| slots::slot(record.key())) && !record.is_expired(now)
-    }
+/// Returns the number of a random part, by the number of keys that each has. The first part stands for keys that
+/// another thread removes meanwhile.
+pub(super) fn random_part(
+    random: &mut Random,
+    mut keys: impl Iterator<Item = usize> + Clone,
+) -> Option<usize> {
+    let all: usize = keys.clone().sum();
+    let mut place = (random.next() as usize).checked_rem(all)?;
+    let chosen = keys.position(|keys| {
+        let is_here = place < keys;
+        place = place.saturating_sub(keys);
+        is_here
+    });
+    Some(chosen.unwrap_or(0))
 }
 
 /// Returns the position within the shard at which the call began, or 0 if it began in another shard.

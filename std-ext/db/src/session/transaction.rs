@@ -168,9 +168,7 @@ fn shards_of(
         match request {
             Request::Select(number) if state.databases.check(*number).is_ok() => database = *number,
             Request::MultiKey(MultiKeyOp::SwapDatabases(..)) | Request::Select(_) => {}
-            Request::Database(_) => {
-                shards.extend(multi_key::shards_of(state, database, MultiKeyOp::Clear));
-            }
+            Request::Database(_) => shards.extend(multi_key::all_shards_of(state, database)),
             Request::MultiKey(op) if multi_key::check(state, *op).is_err() => {}
             Request::MultiKey(op) => shards.extend(multi_key::shards_of(state, database, *op)),
             _ => shards.extend(request.key().map(|key| shard(database, key))),

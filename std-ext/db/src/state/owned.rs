@@ -1,9 +1,10 @@
 //! The counts of the slots that this node's group has.
 
 use super::State;
+use super::record::Record;
 use super::shard::{Core, Shard};
 use super::slot_counts::SlotCount;
-use super::slots::SLOTS;
+use super::slots::{SLOTS, slot};
 use std::sync::MutexGuard;
 
 impl State {
@@ -22,6 +23,11 @@ impl State {
             self.for_each_owned(number, &shard.lock(), |slot, count| owned.push((slot, count)));
         }
         owned
+    }
+
+    /// Returns whether a walk shows a key: it is alive, and its slot is this group's.
+    pub(crate) fn is_shown(&self, record: Record, now: u64) -> bool {
+        self.ownership.has(|| slot(record.key())) && !record.is_expired(now)
     }
 
     /// Calls `each` with the counts of these slots in a shard.
