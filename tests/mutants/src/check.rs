@@ -172,6 +172,7 @@ impl Check {
         let feature = match target {
             "hostile" => Some("--features=hostile"),
             "db_batch" | "db_peer" => Some("--features=cluster"),
+            "db_scripts" => Some("--features=scripts"),
             target if target.starts_with("db_") => Some("--features=db"),
             _ => None,
         };

@@ -1,11 +1,16 @@
 """Runs the test suite of redis-py against the server, and compares what fails with `redis_py_suite.txt`.
 
     python3 std-ext/db/tests/clients/redis_py_suite.py PROGRAM [PROTOCOL]
+    python3 std-ext/db/tests/clients/redis_py_suite.py PROGRAM --cluster [PROTOCOL]
 
 PROGRAM is hedgerow-db with TLS; PROTOCOL is 2 or 3, without it both. The script needs Python 3.10 or later, pip and a
 registry that answers, openssl, and the ports 6379 and 6666 of 127.0.0.1, which some of the tests have as constants. It
 takes about ten minutes for each protocol.
 
+With `--cluster` it runs the tests for a cluster, against three groups of two nodes on one member of etcd, and compares
+with `redis_py_suite_cluster.txt`. PROGRAM has the feature `cluster` then.
+
+    HEDGEROW_ETCD          the folder of etcd, unless it is on PATH
     HEDGEROW_DB_REDIS_PY   a folder that is kept, so that the next run installs nothing
     HEDGEROW_DB_ACCEPT     1: write the list from what has failed. New lines get the reason `?`, to be replaced by hand.
 
@@ -36,14 +41,14 @@ NEEDED = [
     "xxhash==3.6.0", "cryptography", "pyopenssl", "requests", "PyJWT", "opentelemetry-sdk",
     "opentelemetry-exporter-otlp-proto-http",
 ]
-# A cluster, modules and accounts elsewhere are not to be had from one server. The last three folders test the client
-# against a simulated server, in real time.
-MARKS = "not onlycluster and not redismod and not cp_integration"
+# Modules and accounts elsewhere are not to be had. The folders test the client against a simulated server.
+MARKS = "not redismod and not cp_integration"
 LEFT_OUT = ["tests/test_scenario", "tests/test_asyncio/test_scenario", "tests/maint_notifications"]
-LIST = pathlib.Path(__file__).with_suffix(".txt")
 # Seconds that one test may take, and the whole suite.
 TEST, SUITE = 60, 3000
 PORT, TLS_PORT = 6379, 6666
+# Groups of the cluster, and nodes of each.
+GROUPS, EACH = 3, 2
 
 
 def run(*command, **more):
@@ -64,7 +69,8 @@ def install(folder):
         got = hashlib.sha256(archive.read_bytes()).hexdigest()
         assert got == SHA256, f"{archive.name} is not the archive that the list is about: {got}"
         shutil.unpack_archive(archive, folder)
-        certify(source / "dockers/standalone/tls")
+        for folder in "standalone", "cluster":
+            certify(source / f"dockers/{folder}/tls")
     return python, source
 
 
@@ -86,24 +92,41 @@ def certify(folder):
                 "-CAcreateserial", "-extfile", extensions, "-out", f"{name}.crt")
 
 
+def check_free(*ports):
+    for port in ports:
+        with socket.socket() as free:
+            assert free.connect_ex(("127.0.0.1", port)) != 0, f"port {port} is in use"
+
+
 class Server:
     """A server without data, on the ports that the suite expects."""
 
+    marks = f"not onlycluster and {MARKS}"
+    tests = ["tests"]
+    list = pathlib.Path(__file__).with_suffix(".txt")
+    # The folder of certificates that the suite reads, and the fewest tests that pass if it has run at all.
+    certificates, fewest = "standalone", 1000
+
     def __init__(self, program, certificates):
-        for port in PORT, TLS_PORT:
-            with socket.socket() as free:
-                assert free.connect_ex(("127.0.0.1", port)) != 0, f"port {port} is in use"
-        self.folder = tempfile.mkdtemp()
-        files = [f"--tls-cert-file={certificates}/redis.crt", f"--tls-key-file={certificates}/redis.key",
-                 f"--tls-ca-cert-file={certificates}/ca.crt", "--tls-auth-clients=optional"]
+        check_free(PORT, TLS_PORT)
+        self.folder, self.processes = tempfile.mkdtemp(), []
+        self.start(program, [
+            f"--tls-port={TLS_PORT}", f"--tls-cert-file={certificates}/redis.crt",
+            f"--tls-key-file={certificates}/redis.key", f"--tls-ca-cert-file={certificates}/ca.crt",
+            "--tls-auth-clients=optional"])
+
+    def start(self, program, tls):
+        self.start_node(program, f"--port={PORT}", f"--dir={self.folder}", *tls)
+
+    def start_node(self, program, *flags):
         # Our own variables begin as the server's do, and it refuses those that it does not know.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HEDGEROW_DB_")}
-        self.process = subprocess.Popen(
-            [program, f"--port={PORT}", f"--tls-port={TLS_PORT}", *files, f"--dir={self.folder}", "--loglevel=warning",
-             "--enable-debug-command=yes"],
+        node = subprocess.Popen(
+            [program, *flags, "--loglevel=warning", "--enable-debug-command=yes"],
             stdout=subprocess.PIPE, text=True, env=environment,
         )
-        while (line := self.process.stdout.readline()) != "Press Ctrl-C to stop.\n":
+        self.processes.append(node)
+        while (line := node.stdout.readline()) != "Press Ctrl-C to stop.\n":
             assert line, "the server did not start"
 
     def __enter__(self):
@@ -111,11 +134,38 @@ class Server:
 
     def __exit__(self, *_):
         # A server that a test has ended is a failure by itself.
-        ended = self.process.poll()
-        self.process.kill()
-        self.process.wait()
+        ended = [process.poll() for process in self.processes]
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
         shutil.rmtree(self.folder)
-        assert ended is None, f"the server ended during the suite: {ended}"
+        assert not any(code is not None for code in ended), f"a server ended during the suite: {ended}"
+
+
+class Cluster(Server):
+    """Three groups of two nodes, the first of them on the ports that the suite expects; and their etcd."""
+
+    marks = f"not onlynoncluster and {MARKS}"
+    # The others test the client alone, or have clients that know no clusters.
+    tests = [f"tests/{folder}test_{name}.py" for folder in ("", "test_asyncio/")
+             for name in ("cluster", "cluster_transaction", "commands", "lock", "pubsub", "scripting")]
+    list = Server.list.with_name("redis_py_suite_cluster.txt")
+    certificates, fewest = "cluster", 500
+
+    def start(self, program, tls):
+        client, peer = (f"http://127.0.0.1:{PORT + 20 + at}" for at in range(2))
+        check_free(*range(PORT + 1, PORT + GROUPS * EACH), PORT + 20, PORT + 21)
+        etcd = shutil.which("etcd", path=f"{os.environ.get('HEDGEROW_ETCD', '')}:{os.environ['PATH']}")
+        assert etcd, "there is no etcd: name its folder with HEDGEROW_ETCD"
+        self.processes.append(subprocess.Popen(
+            [etcd, f"--data-dir={self.folder}/etcd", "--log-level=error", f"--listen-client-urls={client}",
+             f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}",
+             f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"]))
+        for at in range(GROUPS * EACH):
+            self.start_node(
+                program, f"--port={PORT + at}", f"--dir={self.folder}/{at}", "--cluster=yes", "--cluster-name=redis-py",
+                f"--cluster-etcd={client}", f"--cluster-groups={GROUPS}", f"--cluster-group={at % GROUPS}",
+                "--cluster-announce-ip=127.0.0.1", "--threads=1", *(tls if at == 0 else []))
 
 
 def name_of(case):
@@ -125,14 +175,14 @@ def name_of(case):
     return "::".join(["/".join(words[: len(words) - len(classes)]), *classes, re.sub(r"\[.*", "", case.get("name"))])
 
 
-def suite(program, python, source, protocol, *options):
+def suite(servers, program, python, source, protocol, *options):
     """Runs tests. Returns the cases that failed, by name, and how many cases there are of each kind."""
     report = source / f"report-{protocol}.xml"
     report.unlink(missing_ok=True)
-    with Server(program, source / "dockers/standalone/tls"):
+    with servers(program, source / f"dockers/{servers.certificates}/tls"):
         words = [python, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=native", f"--timeout={TEST}",
                  f"--protocol={protocol}", f"--redis-url=redis://127.0.0.1:{PORT}/0", f"--junitxml={report}",
-                 "-m", MARKS, *(f"--ignore={folder}" for folder in LEFT_OUT), *options, "tests"]
+                 "-m", servers.marks, *(f"--ignore={folder}" for folder in LEFT_OUT), *options, *servers.tests]
         with open(source / f"log-{protocol}", "w") as log:
             # It fails, since tests of the list do.
             subprocess.run(words, cwd=source, stdout=log, stderr=log, timeout=SUITE, check=False)
@@ -146,10 +196,10 @@ def suite(program, python, source, protocol, *options):
     return failed, counted
 
 
-def expected():
+def expected(path):
     """The reason of each test of the list."""
     reasons, reason = {}, None
-    for line in LIST.read_text().splitlines():
+    for line in path.read_text().splitlines():
         if line.startswith("# "):
             reason = line[2:]
         elif line and not line.startswith("//"):
@@ -158,34 +208,36 @@ def expected():
     return reasons
 
 
-def accept(reasons, failed):
+def accept(path, reasons, failed):
     """Writes the list anew: its head, then each reason in its old order."""
-    head = [line for line in LIST.read_text().splitlines() if line.startswith("//")]
+    head = [line for line in path.read_text().splitlines() if line.startswith("//")]
     groups = {reason: [] for reason in reasons.values()}
     for name in sorted(failed):
         groups.setdefault(reasons.get(name, "?"), []).append(name)
     lines = [line for reason, names in groups.items() if names for line in ["", f"# {reason}", *names]]
-    LIST.write_text("\n".join([*head, *lines]) + "\n")
+    path.write_text("\n".join([*head, *lines]) + "\n")
 
 
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
-    protocols = sys.argv[2:] or ["2", "3"]
+    words = sys.argv[2:]
+    servers = Cluster if "--cluster" in words else Server
+    protocols = [word for word in words if word != "--cluster"] or ["2", "3"]
     kept = os.environ.get("HEDGEROW_DB_REDIS_PY")
     folder = pathlib.Path(kept or tempfile.mkdtemp())
     try:
         python, source = install(folder)
-        reasons, all_failed, surprises = expected(), set(), 0
+        reasons, all_failed, surprises = expected(servers.list), set(), 0
         accepts = os.environ.get("HEDGEROW_DB_ACCEPT") == "1"
         for protocol in protocols:
-            failed, counted = suite(program, python, source, protocol)
+            failed, counted = suite(servers, program, python, source, protocol)
             print(f"RESP{protocol}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(counted.items())))
-            assert counted["passed"] > 1000, "the suite did not run"
+            assert counted["passed"] > servers.fewest, "the suite did not run"
             unexpected = sorted(failed.keys() - reasons.keys())
             if unexpected and not accepts:
                 # By function, in any file: to run more tests than needed does no harm.
                 functions = " or ".join(sorted({name.split("::")[-1] for name in unexpected}))
-                again, _ = suite(program, python, source, protocol, "-k", functions)
+                again, _ = suite(servers, program, python, source, protocol, "-k", functions)
                 for name in unexpected:
                     if name in again:
                         surprises += 1
@@ -194,7 +246,7 @@ def main():
                         del failed[name]
             all_failed |= failed.keys()
         if accepts:
-            return accept(reasons, all_failed)
+            return accept(servers.list, reasons, all_failed)
         if len(protocols) > 1:
             for name in sorted(reasons.keys() - all_failed):
                 surprises += 1

@@ -29,6 +29,15 @@ class Settings:
         self.__dict__.update(given)
 
 
+def resident(process):
+    """Returns the resident memory of a process in KiB; 0 if it does not run."""
+    try:
+        with open(f"/proc/{process.pid}/status") as status:
+            return next((int(line.split()[1]) for line in status if line.startswith("VmRSS:")), 0)
+    except OSError:
+        return 0
+
+
 class Cluster:
     """The processes, their folders, and the network between them."""
 
@@ -205,6 +214,11 @@ class Cluster:
                 except FileNotFoundError:
                     pass
         return used
+
+    def memory(self):
+        """Returns the resident memory of each member of etcd and of each node, in KiB; 0 of one that does not run."""
+        return {f"{letter}{n}": resident(process) for letter, processes in (("e", self.members), ("n", self.nodes))
+                for n, process in enumerate(processes)}
 
     def fail(self, why):
         raise Failed(why)

@@ -21,12 +21,36 @@ class Violation(Exception):
     """What a checker found, or what the cluster did not do."""
 
 
+class Kept:
+    """The keys of the latest rounds, and a digest of their values, which nobody may change."""
+
+    def __init__(self, read, remove):
+        self.read, self.remove, self.rounds = read, remove, {}
+
+    def add(self, number, values):
+        """Keeps the values of a round, and removes those of an old one, which must still be there."""
+        self.rounds[number] = (list(values), digest(values))
+        if number - KEPT in self.rounds:
+            self.check(number - KEPT)
+            self.remove(self.rounds.pop(number - KEPT)[0])
+
+    def check(self, number):
+        keys, wanted = self.rounds[number]
+        if digest(self.read(keys)) != wanted:
+            raise Violation(f"the values of round {number} have changed")
+
+    def check_all(self):
+        for number in self.rounds:
+            self.check(number)
+
+
 class Rounds:
     """Plays rounds on a cluster, and checks each."""
 
     def __init__(self, cluster, workload, seed, report, settle=0.3):
         self.cluster, self.workload, self.seed, self.report, self.settle = cluster, workload, seed, report, settle
-        self.number, self.kept, self.gaps = 0, {}, {}
+        self.number, self.gaps = 0, {}
+        self.kept = Kept(self.read_at_primary, self.remove)
 
     def play(self, name, fault=None):
         """Plays a round with a fault."""
@@ -50,7 +74,7 @@ class Rounds:
         self.report.round(
             round=number, fault=name, seed=self.seed, gap_ms=round(any_gap * 1000), longest_ms=round(own_gap * 1000),
             takeovers=cluster.epoch() - epoch, operations=len(operations), acknowledged=workload.acknowledged(),
-            disk_kb=[cluster.disk(n) >> 10 for n in range(COUNT)], load=os.getloadavg()[0])
+            disk_kb=[cluster.disk(n) >> 10 for n in range(COUNT)], memory_kb=cluster.memory(), load=os.getloadavg()[0])
 
     def post_mortem(self):
         """Returns what the nodes that still answer have lost of a round that failed."""
@@ -75,9 +99,7 @@ class Rounds:
             raise Violation("; ".join(wrong[:6]))
         for n in range(COUNT):
             self.wait_for_values(n, keys, finals)
-        self.kept[number] = (keys, digest(finals))
-        if number - KEPT in self.kept:
-            self.forget(number - KEPT)
+        self.kept.add(number, finals)
 
     def read_at_primary(self, keys, within=30.0):
         end = time.monotonic() + within
@@ -111,28 +133,12 @@ class Rounds:
             time.sleep(0.1)
         raise Violation(f"node {n} {wrong}")
 
-    def forget(self, number):
-        """Removes the keys of an old round, which must still have their values."""
-        keys, wanted = self.kept.pop(number)
-        if digest(self.read_at_primary(keys)) != wanted:
-            raise Violation(f"the values of round {number} have changed")
-        connection = Connection(self.cluster.addresses[self.cluster.primary()], 10.0)
-        try:
-            for key in keys:
-                connection.send("DEL", key)
-            for _ in keys:
-                connection.reply()
-        except (OSError, Refused):
-            # A hand-over came in between: the keys stay, and are not looked at again.
-            pass
-        finally:
-            connection.close()
+    def remove(self, keys):
+        remove(self.cluster.addresses[self.cluster.primary()], keys)
 
     def finish(self):
         """Compares everything that all nodes have, and the values of earlier rounds."""
-        for number, (keys, wanted) in self.kept.items():
-            if digest(self.read_at_primary(keys)) != wanted:
-                raise Violation(f"the values of round {number} have changed")
+        self.kept.check_all()
         end = time.monotonic() + CATCH_UP
         while True:
             try:
@@ -179,6 +185,25 @@ class Rounds:
             connection.close()
 
 
+def remove(address, keys):
+    """Removes keys at a node, those that it has."""
+    connection = Connection(address, 10.0)
+    try:
+        for key in keys:
+            connection.send("DEL", key)
+        for _ in keys:
+            try:
+                connection.reply()
+            except Refused as why:
+                if not str(why).startswith("MOVED"):
+                    raise
+    except (OSError, Refused):
+        # A hand-over came in between: the keys stay, and are not looked at again.
+        pass
+    finally:
+        connection.close()
+
+
 def digest(values):
     hashed = hashlib.sha256()
     for key, value in sorted(values.items()):
@@ -191,8 +216,10 @@ class Report:
 
     def __init__(self, path):
         self.file = open(path, "a") if path else None
+        self.rounds = []
 
     def round(self, **values):
+        self.rounds.append(values)
         print(f"{values['round'] + 1:4} {values['fault']:22} no change for {values['gap_ms']:6} ms, a client waited "
               f"{values['longest_ms']:6} ms, {values['takeovers']:2} takeovers, {values['operations']:6} operations, "
               f"load {values['load']:.1f}", flush=True)
@@ -202,6 +229,20 @@ class Report:
         if self.file:
             self.file.write(json.dumps(values) + "\n")
             self.file.flush()
+
+    def totals(self):
+        """Prints what all rounds did together, and the most memory that a process had in each third of them."""
+        if not self.rounds:
+            return
+        operations, takeovers = (sum(one[name] for one in self.rounds) for name in ("operations", "takeovers"))
+        print(f"{len(self.rounds)} rounds: {operations} operations, {takeovers} takeovers.")
+        third = max(1, len(self.rounds) // 3)
+        thirds = [self.rounds[at:at + third] for at in range(0, len(self.rounds), third)][:3]
+        most = {name: [max(one["memory_kb"][name] for one in rounds) >> 10 for rounds in thirds]
+                for name in self.rounds[0]["memory_kb"]}
+        print("The most memory in each third of the rounds, in MiB:",
+              *(f"{name} {'; '.join(map(str, of))}" for name, of in most.items()), sep="\n  ")
+        self.line(summary="totals", rounds=len(self.rounds), operations=operations, takeovers=takeovers, memory_mb=most)
 
     def gaps(self, name, times, **more):
         """Prints the percentiles of times, in seconds."""
@@ -216,4 +257,4 @@ class Report:
         return at
 
 
-__all__ = ["Failed", "Report", "Rounds", "Violation"]
+__all__ = ["Failed", "Kept", "Report", "Rounds", "Violation", "remove"]

@@ -8,7 +8,7 @@ import faults
 from checkers import check_history, final_keys
 from processes import Cluster
 from resp import Connection, Refused
-from rounds import Violation
+from rounds import Kept, Violation, remove
 from workload import LOCK_MS
 
 GROUPS = 2
@@ -107,6 +107,7 @@ class MoveRounds:
     def __init__(self, cluster, workload, seed, report, widths=WIDTHS):
         self.cluster, self.workload, self.seed, self.report, self.widths = cluster, workload, seed, report, widths
         self.number, self.cancelled, self.moved = 0, 0, 0
+        self.kept = Kept(self.read, self.remove)
 
     def fill(self):
         """Writes keys that stay, each to its group, once all nodes know where that is."""
@@ -159,15 +160,16 @@ class MoveRounds:
         if not moved and not cancels:
             raise Violation(f"the slots {slots[0]}-{slots[-1]} have not moved to group {to}")
         self.moved, self.cancelled = self.moved + moved, self.cancelled + (not moved)
-        keys = final_keys(operations)
-        wrong = check_history(operations, self.read(keys), [])
+        finals = self.read(final_keys(operations))
+        wrong = check_history(operations, finals, [])
         if wrong:
             raise Violation("; ".join(wrong[:6]))
+        self.kept.add(number, finals)
         any_gap, own_gap = workload.gaps(begin, end)
         self.report.round(
             round=number, fault=f"{name} {cluster.chosen}" if name else "none", seed=self.seed, gap_ms=round(any_gap * 1000),
             longest_ms=round(own_gap * 1000), takeovers=cluster.epochs() - epochs, operations=len(operations),
-            acknowledged=workload.acknowledged(), load=faults.os.getloadavg()[0])
+            acknowledged=workload.acknowledged(), memory_kb=cluster.memory(), load=faults.os.getloadavg()[0])
 
     def begin(self, slots, to):
         """Begins a move. A group whose nodes have just lost their registrations gets none."""
@@ -231,8 +233,13 @@ class MoveRounds:
             raise Violation(f"no group has {missing[0]}, nor {len(missing) - 1} other keys")
         return found
 
+    def remove(self, keys):
+        for group in range(GROUPS):
+            remove(self.cluster.addresses[self.cluster.primary(group=group)], keys)
+
     def finish(self):
         """Counts every key once, and asks `cluster check` about each group."""
+        self.kept.check_all()
         fillers = self.read([f"fill:{key}" for key in range(FILLERS)])
         lost = [key for key in range(FILLERS) if fillers[f"fill:{key}"] != f"{key}".encode() * 20]
         if lost:

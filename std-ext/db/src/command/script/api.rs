@@ -1,7 +1,7 @@
 //! The table `redis`, except for `call` and `pcall`.
 
 use crate::command::script::control::Control;
-use crate::command::script::{arguments, convert, host};
+use crate::command::script::{arguments, convert, host, raw};
 use crate::resp::Protocol;
 use crate::scripts::ScriptId;
 use mlua::{Lua, MultiValue, Table, Value};
@@ -153,11 +153,7 @@ fn add_settings(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result
     })?;
     table.raw_set("log", log)?;
     for (name, raises) in [("call", true), ("pcall", false)] {
-        let of = Rc::clone(control);
-        let call = lua.create_function(move |lua, arguments: MultiValue| {
-            host::call(lua, &of, &arguments, raises)
-        })?;
-        table.raw_set(name, call)?;
+        table.raw_set(name, raw::call(lua, control, raises)?)?;
     }
     Ok(())
 }

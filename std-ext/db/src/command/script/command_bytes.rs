@@ -8,6 +8,17 @@ use mlua::{MultiValue, Value};
 /// Commands with more arguments need a vector for them.
 const FEW: usize = 8;
 
+/// An argument that a script gives.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Argument<'a> {
+    Text(&'a [u8]),
+    Integer(i64),
+    /// A number that is no integer of 64 bits.
+    Number(f64),
+    /// Of a type that no command takes.
+    Other,
+}
+
 /// The bytes of a command and of its reply.
 #[derive(Default)]
 pub(super) struct CommandBytes {
@@ -37,32 +48,50 @@ impl ArgumentBytes {
     /// # Errors
     /// They are no command. The text is the error that the script gets, with its code.
     pub(super) fn add(&mut self, arguments: &MultiValue) -> Result<(), String> {
-        if arguments.is_empty() {
-            let why = "ERR Please specify at least one argument for this redis lib call";
-            return Err(why.to_owned());
-        }
-        let bytes = &mut self.bytes;
         for argument in arguments {
             match argument {
-                Value::String(text) => {
-                    let text = text.as_bytes();
-                    // The same string may be given many times, and is copied each time.
-                    if bytes.len() + text.len() > SCRIPT_MEMORY {
-                        let why = "ERR the arguments of a command of a script are too long";
-                        return Err(why.to_owned());
-                    }
-                    bytes.extend_from_slice(&text);
-                }
-                Value::Integer(n) => {
-                    bytes.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes());
-                }
-                Value::Number(n) => bytes.extend_from_slice(numbers::general(*n, 17).as_bytes()),
-                _ => {
-                    let why = "ERR Lua redis lib command arguments must be strings or integers";
-                    return Err(why.to_owned());
-                }
+                Value::String(text) => self.add_one(Argument::Text(&text.as_bytes()))?,
+                Value::Integer(n) => self.add_one(Argument::Integer(*n))?,
+                Value::Number(n) => self.add_one(Argument::Number(*n))?,
+                _ => self.add_one(Argument::Other)?,
             }
-            self.ends.push(bytes.len());
+        }
+        self.check_some()
+    }
+
+    /// Adds an argument.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub(super) fn add_one(&mut self, argument: Argument<'_>) -> Result<(), String> {
+        let bytes = &mut self.bytes;
+        match argument {
+            // The same string may be given many times, and is copied each time.
+            Argument::Text(text) if bytes.len() + text.len() > SCRIPT_MEMORY => {
+                return Err("ERR the arguments of a command of a script are too long".to_owned());
+            }
+            Argument::Text(text) => bytes.extend_from_slice(text),
+            Argument::Integer(n) => {
+                bytes.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
+            }
+            Argument::Number(n) => bytes.extend_from_slice(numbers::general(n, 17).as_bytes()),
+            Argument::Other => {
+                let why = "ERR Lua redis lib command arguments must be strings or integers";
+                return Err(why.to_owned());
+            }
+        }
+        self.ends.push(bytes.len());
+        Ok(())
+    }
+
+    /// Checks that there is an argument.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub(super) fn check_some(&self) -> Result<(), String> {
+        if self.ends.is_empty() {
+            let why = "ERR Please specify at least one argument for this redis lib call";
+            return Err(why.to_owned());
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::command::script::cjson_settings::Settings;
 use crate::command::script::command_bytes::CommandBytes;
 use crate::command::script::current_host::CurrentHost;
 use crate::command::script::names::Names;
+use crate::command::script::raw::Outcome;
 use crate::resp::Protocol;
 use crate::scripts::{Scripts, Switch};
 use mlua::{Lua, Value};
@@ -52,6 +53,11 @@ pub(super) struct Control {
     pub(super) names: Names,
     /// The buffers of the commands.
     pub(super) bytes: Cell<CommandBytes>,
+    /// How many functions scripts have made that keep values of Lua, since the garbage was last collected. Together
+    /// they keep some 8,000 values at most: the stack of references has no room for more.
+    pub(super) functions: Cell<usize>,
+    /// The outcome of the last command, if its reply is not of the simple kind.
+    pub(super) outcome: Cell<Option<Outcome>>,
 }
 
 impl Control {
@@ -72,6 +78,8 @@ impl Control {
             host: CurrentHost::default(),
             names: Names::new(lua)?,
             bytes: Cell::default(),
+            functions: Cell::default(),
+            outcome: Cell::default(),
         })
     }
 
@@ -81,6 +89,11 @@ impl Control {
         if own.as_ref().is_none_or(|own| !Arc::ptr_eq(own, diagnostics)) {
             *own = Some(Arc::clone(diagnostics));
         }
+    }
+
+    /// Counts a function that a script has made, and that keeps values of Lua.
+    pub(super) fn count_function(&self) {
+        self.functions.set(self.functions.get() + 1);
     }
 
     /// Begins a run.
@@ -103,6 +116,7 @@ impl Control {
         self.switch.set_running(false);
         *self.busy.borrow_mut() = None;
         *self.value.borrow_mut() = None;
+        self.bytes.set(self.bytes.take().emptied());
         self.stop.get()
     }
 

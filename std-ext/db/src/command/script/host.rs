@@ -10,29 +10,48 @@ use mlua::{Lua, MultiValue, Value};
 
 const NOT_IN_A_SCRIPT: &str = "ERR redis.call/pcall can only be called inside a script invocation";
 
-/// `redis.call` and `redis.pcall`, of which only the former raises the error that a command replies.
-pub(super) fn call(
-    lua: &Lua,
+/// Whether a command was executed. If so, its reply is in [`Control::bytes`]. If not, the text is the error that the
+/// script gets, with its code.
+pub(super) type Executed = Result<(), String>;
+
+/// Executes a command with the arguments that `add` adds.
+///
+/// # Errors
+/// The script must end.
+pub(super) fn execute(
     control: &Control,
-    arguments: &MultiValue,
-    raises: bool,
-) -> mlua::Result<Value> {
+    add: impl FnOnce(&mut ArgumentBytes) -> Result<(), String>,
+) -> mlua::Result<Executed> {
     control.check()?;
-    let mut bytes = control.bytes.take();
+    let mut bytes = control.bytes.take().emptied();
     let CommandBytes { arguments: texts, reply: out } = &mut bytes;
-    let called = texts.add(arguments).and_then(|()| {
+    let executed = add(texts).and_then(|()| texts.check_some()).and_then(|()| {
         let executed = control
             .host
             .with(|host| texts.with(|texts| host.call(texts, control.protocol.get(), out)));
         executed.unwrap_or_else(|| Err(NOT_IN_A_SCRIPT.to_owned()))
     });
+    control.bytes.set(bytes);
+    Ok(executed)
+}
+
+/// Returns the value of the reply to `redis.call` or `redis.pcall`, of which only the former raises the error that a
+/// command replies.
+pub(super) fn reply(
+    lua: &Lua,
+    control: &Control,
+    executed: Executed,
+    raises: bool,
+) -> mlua::Result<Value> {
+    let bytes = control.bytes.take();
+    let out = &bytes.reply[..];
     let lifted = Lifted::for_values_of(lua, out.len());
-    let reply = match called {
+    let is_error = executed.is_err() || out.first() == Some(&b'-');
+    let reply = match executed {
         Ok(()) => convert::reply_value(lua, control, out)?,
         Err(text) => convert::error_value(lua, &control.names, text.as_bytes())?,
     };
     drop(lifted);
-    let is_error = out.first().is_none_or(|&mark| mark == b'-');
     control.bytes.set(bytes.emptied());
     match &reply {
         Value::Table(table) if raises && is_error => {

@@ -8,7 +8,7 @@ use crate::command::script::compile::compile;
 use crate::command::script::control::{Control, Stop, plain_text};
 use crate::command::script::convert;
 use crate::command::script::current_host::Host;
-use crate::command::script::memory_limit::{self, Lifted};
+use crate::command::script::memory_limit;
 use crate::command::script::random;
 use crate::command::script::sandbox::Sandbox;
 use crate::command::script::shebang::{self, Flags};
@@ -22,13 +22,13 @@ use std::sync::Arc;
 
 /// Instructions of Lua between two looks at the clock. Each may copy as much memory as a script may have.
 const INSTRUCTIONS: u32 = 250;
-/// Bytes that a value of an array takes beside its text, approximately.
-const VALUE: usize = 64;
 /// Compiled scripts that a thread keeps at most.
 const COMPILED: usize = 1024;
 /// An interpreter that has more memory than this collects its garbage after the script.
 const KEPT_MEMORY: usize = 4 << 20;
-/// One that has more than this nevertheless is dropped.
+/// So does one whose scripts have made more functions than this.
+const KEPT_FUNCTIONS: usize = 1024;
+/// One that has more memory than this nevertheless is dropped.
 const MOST_MEMORY: usize = 16 << 20;
 
 /// A compiled script.
@@ -64,7 +64,8 @@ pub(super) struct Interpreter {
 }
 
 thread_local! {
-    static INTERPRETER: RefCell<Option<Interpreter>> = const { RefCell::new(None) };
+    // In a box: it is taken out for each script.
+    static INTERPRETER: RefCell<Option<Box<Interpreter>>> = const { RefCell::new(None) };
 }
 
 /// Calls `with` with the thread's interpreter.
@@ -77,7 +78,7 @@ pub(super) fn with_interpreter<R>(
     let kept = kept.filter(|kept| Arc::ptr_eq(&kept.scripts, scripts));
     let mut interpreter = match kept {
         Some(kept) => kept,
-        None => Interpreter::new(scripts).map_err(|error| plain_text(&error))?,
+        None => Box::new(Interpreter::new(scripts).map_err(|error| plain_text(&error))?),
     };
     let result = with(&mut interpreter);
     if interpreter.is_clean() {
@@ -192,13 +193,8 @@ impl Interpreter {
         arguments: &[&[u8]],
         host: &mut dyn Host,
     ) -> mlua::Result<Result<Value, Value>> {
-        let lua = &self.lua;
-        let bytes = keys.iter().chain(arguments).map(|text| text.len() + VALUE).sum();
-        let lifted = Lifted::for_values_of(lua, bytes);
-        self.sandbox.set_arguments(lua, &self.control.names, keys, arguments)?;
-        drop(lifted);
-        let (done, found) =
-            self.control.host.set_during(host, || self.sandbox.run(&script.function))?;
+        let run = || self.sandbox.run(&script.function, keys, arguments);
+        let (done, found) = self.control.host.set_during(host, run)?;
         Ok(if done { Ok(found) } else { Err(found) })
     }
 
@@ -255,8 +251,11 @@ impl Interpreter {
         if self.is_exhausted || self.control.check_stopped().is_err() {
             return false;
         }
-        if self.lua.used_memory() > KEPT_MEMORY && self.lua.gc_collect().is_err() {
-            return false;
+        if self.lua.used_memory() > KEPT_MEMORY || self.control.functions.get() > KEPT_FUNCTIONS {
+            if self.lua.gc_collect().is_err() {
+                return false;
+            }
+            self.control.functions.set(0);
         }
         self.lua.used_memory() <= MOST_MEMORY
     }

@@ -30,6 +30,7 @@ mod output;
 mod pattern;
 mod prelude;
 mod random;
+mod raw;
 mod sandbox;
 mod shebang;
 mod strings;

@@ -21,8 +21,6 @@ macro_rules! names {
 }
 
 names! {
-    keys: "KEYS",
-    arguments: "ARGV",
     ok: "ok",
     error: "err",
     // Redis's name: scripts see the field in the tables of errors that a command has replied.

@@ -6,12 +6,12 @@
 use crate::command::script::arguments::bad_argument;
 use crate::command::script::base;
 use crate::command::script::control::{Control, error_here};
-use crate::command::script::names::Names;
+use crate::command::script::raw::Runner;
 use crate::command::script::substitutes::Substitutes;
 use crate::command::script::{
     api, bits, cjson, cmsgpack, convert, prelude, random, strings, structs, tables,
 };
-use mlua::{Function, IntoLua, Lua, LuaString, MultiValue, Table, Value};
+use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use std::rc::Rc;
 
 /// Functions of Lua that scripts call as they are.
@@ -27,12 +27,8 @@ const COROUTINES: [&str; 6] = ["create", "resume", "running", "status", "wrap", 
 
 /// The sandbox of an interpreter.
 pub(super) struct Sandbox {
-    /// The real global table.
-    globals: Table,
     substitutes: Rc<Substitutes>,
-    /// Lua's own `xpcall`, and the handler that notes where an error comes from.
-    xpcall: Function,
-    handler: Function,
+    runner: Runner,
 }
 
 impl Sandbox {
@@ -87,28 +83,18 @@ impl Sandbox {
         )?;
         // Texts that are compiled later get the environment, too.
         lua.set_globals(environment)?;
-        let handler = handler(lua, control)?;
-        Ok(Self { globals, substitutes, xpcall, handler })
+        let runner = Runner::new(lua, &globals, &xpcall, &handler(lua, control)?)?;
+        Ok(Self { substitutes, runner })
     }
 
-    /// Sets `KEYS` and `ARGV`.
-    pub(super) fn set_arguments(
+    /// Runs a script with these keys and arguments. Returns its result, or false and the value of its error.
+    pub(super) fn run(
         &self,
-        lua: &Lua,
-        names: &Names,
+        script: &Function,
         keys: &[&[u8]],
         arguments: &[&[u8]],
-    ) -> mlua::Result<()> {
-        for (name, values) in [(&names.keys, keys), (&names.arguments, arguments)] {
-            let values = values.iter().map(|value| Text(value));
-            self.globals.raw_set(name, lua.create_sequence_from(values)?)?;
-        }
-        Ok(())
-    }
-
-    /// Runs a script. Returns its result, or false and the value of its error.
-    pub(super) fn run(&self, script: &Function) -> mlua::Result<(bool, Value)> {
-        self.xpcall.call((script, &self.handler))
+    ) -> mlua::Result<(bool, Value)> {
+        self.runner.run(script, keys, arguments)
     }
 
     /// Removes the fields that a script has left.
@@ -119,15 +105,6 @@ impl Sandbox {
                 let _ = substitute.clear();
             }
         }
-    }
-}
-
-/// Bytes that become a string of Lua.
-struct Text<'t>(&'t [u8]);
-
-impl IntoLua for Text<'_> {
-    fn into_lua(self, lua: &Lua) -> mlua::Result<Value> {
-        lua.create_string(self.0).map(Value::String)
     }
 }
 
@@ -192,6 +169,7 @@ fn add_wrap(
         if !matches!(run, Value::Function(_)) {
             return Err(bad_argument(lua, 0, "wrap", "Lua function expected"));
         }
+        of.count_function();
         let (thread, resume, of) = (create.call::<Value>(run)?, resume.clone(), Rc::clone(&of));
         lua.create_function(move |lua, mut arguments: MultiValue| {
             arguments.push_front(thread.clone());

@@ -1,0 +1,321 @@
+//! What each script does, in Lua's own interface: its arguments, and `redis.call`.
+//!
+//! A value that `mlua` makes is safe to use, and each costs some hundred instructions: half of the time of a short
+//! script. Here are the two steps of every script, for replies of the simple kinds. All else is left to `mlua`.
+//!
+//! # Safety
+//! - Lua raises an error by a jump out of the function that raises it (`longjmp`), over all frames up to a protected
+//!   call. So a frame here that calls such a function has nothing to drop: it has references and numbers only. These
+//!   functions are marked below.
+//! - A panic must not unwind the frames of Lua. It is caught, and goes on in a function of `mlua`, which leads it past
+//!   them.
+//! - A function has room for `LUA_MINSTACK` (20) values beside its arguments. None here pushes more than five.
+
+use crate::command::script::command_bytes::{Argument, ArgumentBytes};
+use crate::command::script::control::Control;
+use crate::command::script::host::{self, Executed};
+use crate::resp::Protocol;
+use crate::state::number;
+use mlua::{Function, LightUserData, Lua, Table, Value, ffi};
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::{slice, thread};
+
+/// The most entries for which a table gets its memory at once.
+const AT_ONCE: usize = 1 << 16;
+
+/// What became of a command: executed or refused, or the script must end, or a panic.
+pub(super) type Outcome = thread::Result<mlua::Result<Executed>>;
+
+/// The texts that a script gets.
+struct Texts<'t> {
+    keys: &'t [&'t [u8]],
+    arguments: &'t [&'t [u8]],
+}
+
+/// The function that begins scripts.
+pub(super) struct Runner(Function);
+
+impl Runner {
+    /// Makes it, for this global table of scripts. It calls them by `xpcall` with this handler of errors.
+    pub(super) fn new(
+        lua: &Lua,
+        globals: &Table,
+        xpcall: &Function,
+        handler: &Function,
+    ) -> mlua::Result<Self> {
+        // SAFETY: `exec_raw` pushes the three values, which become those of the closure, and returns the closure.
+        let function = unsafe {
+            lua.exec_raw((globals, xpcall, handler), |state| {
+                ffi::lua_pushcclosure(state, run_script, 3);
+            })
+        };
+        function.map(Self)
+    }
+
+    /// Runs a script with these keys and arguments. Returns its result, or false and the value of its error.
+    pub(super) fn run(
+        &self,
+        script: &Function,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+    ) -> mlua::Result<(bool, Value)> {
+        let texts = Texts { keys, arguments };
+        self.0.call((script, LightUserData((&raw const texts).cast_mut().cast())))
+    }
+}
+
+/// Sets `KEYS` and `ARGV`, and runs a script. Its values are those of `Runner::new`; its arguments are a script, and the
+/// address of its texts.
+unsafe extern "C-unwind" fn run_script(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: only `Runner::run` calls it, with the address of texts that live until it returns.
+    let texts = unsafe { &*ffi::lua_touserdata(state, 2).cast_const().cast::<Texts<'_>>() };
+    // SAFETY: it is the state of this function. The calls raise errors, and there are only references to drop. At the
+    // end there are `xpcall`, the script and the handler on the stack, and then two results of `xpcall`.
+    unsafe {
+        ffi::lua_settop(state, 1);
+        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+        ffi::lua_insert(state, 1);
+        set_texts(state, b"KEYS", texts.keys);
+        set_texts(state, b"ARGV", texts.arguments);
+        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(2));
+        ffi::lua_replace(state, 1);
+        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(3));
+        ffi::lua_call(state, 2, 2);
+    }
+    2
+}
+
+/// Sets a field of the table at 1 to an array of texts.
+///
+/// # Safety
+/// There is a table at 1, and room for three values. The function raises errors: the caller has nothing to drop.
+unsafe fn set_texts(state: *mut ffi::lua_State, name: &[u8], texts: &[&[u8]]) {
+    // SAFETY: the caller's promise; each value is pushed onto what the lines before it have left.
+    unsafe {
+        ffi::lua_pushlstring(state, name.as_ptr().cast(), name.len());
+        ffi::lua_createtable(state, texts.len().min(AT_ONCE) as c_int, 0);
+        for (at, text) in (1..).zip(texts) {
+            ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len());
+            ffi::lua_rawseti(state, -2, at);
+        }
+        ffi::lua_rawset(state, 1);
+    }
+}
+
+/// Returns `redis.call`, or `redis.pcall`, which does not raise the error that a command replies.
+pub(super) fn call(lua: &Lua, control: &Rc<Control>, raises: bool) -> mlua::Result<Function> {
+    let of = Rc::clone(control);
+    let finish = lua.create_function(move |lua, ()| match of.outcome.take() {
+        Some(Ok(executed)) => host::reply(lua, &of, executed?, raises),
+        Some(Err(panic)) => resume_unwind(panic),
+        None => unreachable!("it is called by `execute_command` alone, with an outcome"),
+    })?;
+    // `finish` keeps the control for as long as the closure has `finish`.
+    let control = LightUserData(Rc::as_ptr(control).cast_mut().cast());
+    // SAFETY: `exec_raw` pushes the two values, which become those of the closure, and returns the closure.
+    unsafe {
+        lua.exec_raw((control, finish), |state| {
+            ffi::lua_pushcclosure(state, execute_command, 2);
+        })
+    }
+}
+
+/// A reply that Lua has a value for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Simple<'r> {
+    Integer(i64),
+    Text(&'r [u8]),
+    Status(&'r [u8]),
+    Null(Protocol),
+}
+
+/// Executes a command of a script. Its first value is the control, and its second one the function that returns replies
+/// which are not simple.
+unsafe extern "C-unwind" fn execute_command(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: only `call` makes this function, with the address of a control, which its second value keeps alive.
+    let control = unsafe {
+        &*ffi::lua_touserdata(state, ffi::lua_upvalueindex(1)).cast_const().cast::<Control>()
+    };
+    // SAFETY: it is the state of this function. Nothing here must be dropped if a function below raises an error:
+    // `Simple` borrows from the buffer in `control`, which the next command empties.
+    unsafe {
+        match simple_reply(control, state) {
+            Some(Simple::Integer(n)) => ffi::lua_pushnumber(state, n as f64),
+            Some(Simple::Null(Protocol::Two)) => ffi::lua_pushboolean(state, 0),
+            Some(Simple::Null(Protocol::Three)) => ffi::lua_pushnil(state),
+            Some(Simple::Text(text)) => {
+                ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len());
+            }
+            Some(Simple::Status(text)) => {
+                ffi::lua_createtable(state, 0, 1);
+                ffi::lua_pushlstring(state, c"ok".as_ptr(), 2);
+                ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len());
+                ffi::lua_rawset(state, -3);
+            }
+            None => {
+                ffi::lua_pushvalue(state, ffi::lua_upvalueindex(2));
+                // Raises the errors of commands, and what ends the script.
+                ffi::lua_call(state, 0, 1);
+            }
+        }
+    }
+    1
+}
+
+/// Executes the command whose arguments are on the stack. Returns its reply if that is simple; otherwise the outcome is
+/// in the control.
+///
+/// # Safety
+/// It is the state of the function that runs. Until the next command nobody takes the buffers of the control.
+unsafe fn simple_reply(control: &Control, state: *mut ffi::lua_State) -> Option<Simple<'_>> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the caller's promise.
+        host::execute(control, |texts| unsafe { add_arguments(texts, state) })
+    }));
+    if matches!(outcome, Ok(Ok(Ok(())))) {
+        // SAFETY: nobody takes the buffers, as the caller promises, and `execute` has put them back.
+        let bytes = unsafe { &*control.bytes.as_ptr() };
+        if let Some(simple) = simple(&bytes.reply, control.protocol.get()) {
+            return Some(simple);
+        }
+    }
+    control.outcome.set(Some(outcome));
+    None
+}
+
+/// Adds the arguments on the stack. No function that it calls raises errors.
+///
+/// # Safety
+/// It is the state of the function that runs.
+unsafe fn add_arguments(
+    texts: &mut ArgumentBytes,
+    state: *mut ffi::lua_State,
+) -> Result<(), String> {
+    // SAFETY: the caller's promise.
+    for at in 1..=unsafe { ffi::lua_gettop(state) } {
+        // SAFETY: there is a value at `at`. Only of a number would `lua_tolstring` make a string, which could raise an
+        // error. The bytes stay as long as the string is on the stack, and `add_one` copies them.
+        let argument = unsafe {
+            match ffi::lua_type(state, at) {
+                ffi::LUA_TSTRING => {
+                    let mut len = 0;
+                    let text = ffi::lua_tolstring(state, at, &raw mut len);
+                    Argument::Text(slice::from_raw_parts(text.cast(), len))
+                }
+                ffi::LUA_TNUMBER => number_argument(ffi::lua_tonumber(state, at)),
+                _ => Argument::Other,
+            }
+        };
+        texts.add_one(argument)?;
+    }
+    Ok(())
+}
+
+/// Returns a number as an integer if it is one of 64 bits.
+fn number_argument(number: f64) -> Argument<'static> {
+    const LIMIT: f64 = -(i64::MIN as f64);
+    let integer = number as i64;
+    let is_same = (integer as f64).to_bits() == number.to_bits();
+    if (-LIMIT..LIMIT).contains(&number) && is_same {
+        Argument::Integer(integer)
+    } else {
+        Argument::Number(number)
+    }
+}
+
+/// Returns a reply if it is simple.
+fn simple(reply: &[u8], protocol: Protocol) -> Option<Simple<'_>> {
+    let (&mark, rest) = reply.split_first()?;
+    let end = memchr::memchr(b'\r', rest)?;
+    let (line, rest) = (&rest[..end], rest.get(end + 2..)?);
+    Some(match mark {
+        b':' => Simple::Integer(number::integer(line)?),
+        b'+' => Simple::Status(line),
+        b'$' if line == b"-1" => Simple::Null(protocol),
+        b'_' => Simple::Null(protocol),
+        b'$' => Simple::Text(rest.strip_suffix(b"\r\n").filter(|text| {
+            number::integer(line).and_then(|len| usize::try_from(len).ok()) == Some(text.len())
+        })?),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::acl::user::User;
+    use crate::command::script::current_host::Host;
+    use crate::command::script::interpreter::with_interpreter;
+    use crate::resp::write::Writer;
+    use crate::scripts::{ScriptId, Scripts};
+    use Protocol::{Three, Two};
+    use std::sync::Arc;
+
+    struct Panicking;
+
+    impl Host for Panicking {
+        fn call(&mut self, _: &[&[u8]], _: Protocol, _: &mut Vec<u8>) -> Result<(), String> {
+            panic!("in a command");
+        }
+
+        fn user(&self) -> Arc<User> {
+            unreachable!("the script does not ask")
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_command_passes_through_the_script() {
+        for text in [
+            "redis.call('get', 'k')",
+            "pcall(redis.call, 'get', 'k') return 1",
+            "pcall(function() redis.pcall('get', 'k') end) return 1",
+            "return coroutine.wrap(function() return redis.call('get', 'k') end)()",
+        ] {
+            let scripts = Arc::new(Scripts::new(0));
+            let run = || {
+                with_interpreter(&scripts, |interpreter| {
+                    let id = ScriptId::of(text.as_bytes());
+                    let script = interpreter.compile(id, text.as_bytes()).unwrap();
+                    let mut out = Vec::new();
+                    let mut out = Writer::new(&mut out, Two);
+                    interpreter.run(&id, &script, (&[], &[]), &mut Panicking, &mut out, 1000)
+                })
+            };
+            let caught = catch_unwind(AssertUnwindSafe(run)).expect_err("the panic was lost");
+            assert_eq!(caught.downcast_ref(), Some(&"in a command"), "{text}");
+        }
+    }
+
+    #[test]
+    fn replies_of_one_line_and_texts_are_simple() {
+        let cases: [(&[u8], Option<Simple<'_>>); 13] = [
+            (b":-7\r\n", Some(Simple::Integer(-7))),
+            (b"+OK\r\n", Some(Simple::Status(b"OK"))),
+            (b"$-1\r\n", Some(Simple::Null(Two))),
+            (b"_\r\n", Some(Simple::Null(Two))),
+            (b"$0\r\n\r\n", Some(Simple::Text(b""))),
+            (b"$4\r\na\r\nb\r\n", Some(Simple::Text(b"a\r\nb"))),
+            (b"$5\r\na\r\nb\r\n", None),
+            (b"$3\r\na\r\nb\r\n", None),
+            (b"*0\r\n", None),
+            (b"-ERR no\r\n", None),
+            (b":1x\r\n", None),
+            (b":1", None),
+            (b"", None),
+        ];
+        for (reply, expected) in cases {
+            assert_eq!(simple(reply, Two), expected, "{reply:?}");
+        }
+        assert_eq!(simple(b"_\r\n", Three), Some(Simple::Null(Three)));
+    }
+
+    #[test]
+    fn numbers_are_integers_if_64_bits_have_them() {
+        let is_integer = |number: f64| matches!(number_argument(number), Argument::Integer(_));
+        let limit = -(i64::MIN as f64);
+        assert!([0.0, -1.0, 1e15, -limit].into_iter().all(is_integer));
+        assert!(![-0.0, 0.5, limit, f64::NAN, f64::INFINITY].into_iter().any(is_integer));
+    }
+}
