@@ -5,7 +5,7 @@
 #![no_main]
 
 use arbitrary::{Arbitrary, Unstructured};
-use hedgerow_db::resp::read::{self, Found, Reply};
+use hedgerow_db::resp::read::{self, Found, Malformed, Reply};
 use hedgerow_db::{Db, Options, Session};
 use hedgerow_fuzz::server::{answers, clear};
 use libfuzzer_sys::fuzz_target;
@@ -70,6 +70,13 @@ fn found(session: &mut Session) -> String {
         Reply::Bulk(text) => String::from_utf8_lossy(&text).into_owned(),
         other => panic!("{other:?}"),
     }
+}
+
+/// What LeakSanitizer takes for lost: `mlua` counts the owners of a value in an `Rc<()>`, and keeps the address of its
+/// value, which has no bytes, behind the end of the allocation.
+#[unsafe(no_mangle)]
+extern "C" fn __lsan_default_suppressions() -> *const std::ffi::c_char {
+    c"leak:clone_shared".as_ptr()
 }
 
 /// A script in the making.
@@ -226,6 +233,8 @@ fn ask(session: &mut Session, words: &[&[u8]]) -> Reply {
     let out = answers(&DB, session, &request, &mut || usize::MAX >> 1);
     match read::reply(&out) {
         Ok(Found::Reply(reply, used)) if used == out.len() => reply,
+        // A table that contains itself.
+        Err(Malformed::TooDeep) => Reply::Null,
         other => panic!("{other:?} of {}", out.escape_ascii()),
     }
 }

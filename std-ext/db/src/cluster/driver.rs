@@ -611,7 +611,7 @@ impl Driver {
         parts.registry.update(|own| {
             (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);
             (own.retained, own.wall) = (status.retained, wall);
-            own.slots = Some(parts.picture.owned().ranges());
+            own.set_slots(parts.picture.owned());
         });
         let relayed = parts.log.relay().position().lsn;
         *lock(&parts.monitor.status) = NodeStatus {

@@ -495,13 +495,14 @@ impl Starting<'_> {
             (0, Some(server)) => server.address().port(),
             (port, _) => port,
         };
-        Registration {
+        let mut registration = Registration {
             group: self.settings.group,
-            slots: Some(slots.ranges()),
             peer_port,
             role: "loading".to_owned(),
             ..announced
-        }
+        };
+        registration.set_slots(slots);
+        registration
     }
 
     /// Returns what peers are told, and sent.

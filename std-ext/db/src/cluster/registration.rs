@@ -2,14 +2,20 @@
 
 use super::autoscale::load::Load;
 use super::core::NodeId;
-use super::meet;
 use super::view::Addresses;
+use super::{hex, meet};
+use crate::SlotSet;
 use crate::config::ClusterSettings;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// The group of a node that waits for a place in one.
 pub(super) const NO_GROUP: u32 = u32::MAX;
+/// The longest value that is read. The addresses, the zone and the load take some 500 bytes, and the slots at most
+/// `SLOT_SET_BYTES` in hexadecimal digits, and [`FEW_RANGES`].
+const MOST_BYTES: usize = 16 << 10;
+/// With more ranges of slots than this, a bit for each slot is shorter.
+const FEW_RANGES: usize = 64;
 /// The role of a node that waits for a place in a group.
 pub(super) const SPARE: &str = "spare";
 
@@ -40,9 +46,12 @@ pub(super) struct Registration {
     #[serde(default)]
     pub(super) zone: String,
     /// The slots that the node takes for those of its group, as ranges with their last slot; `None` if a version of
-    /// before has registered it.
+    /// before has registered it. The first ones, if there are more than [`FEW_RANGES`].
     #[serde(default)]
     pub(super) slots: Option<Vec<(u16, u16)>>,
+    /// All of these slots, a bit for each in hexadecimal digits, if there are more ranges than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) slot_bits: Option<String>,
     /// The epoch of its group's log. Of several primaries of a group, the one with the latest epoch is right.
     #[serde(default)]
     pub(super) epoch: u64,
@@ -69,6 +78,28 @@ pub(super) struct Registration {
 }
 
 impl Registration {
+    /// Reads the value of a node's key.
+    pub(super) fn read(value: &[u8]) -> Option<Self> {
+        serde_json::from_slice(Some(value).filter(|value| value.len() <= MOST_BYTES)?).ok()
+    }
+
+    /// Sets the slots that the node takes for those of its group.
+    pub(super) fn set_slots(&mut self, slots: &SlotSet) {
+        let mut ranges = slots.ranges();
+        // After many small moves a group may have thousands of ranges, of fourteen bytes each.
+        self.slot_bits = (ranges.len() > FEW_RANGES).then(|| hex::text(slots.bits()));
+        ranges.truncate(FEW_RANGES);
+        self.slots = Some(ranges);
+    }
+
+    /// Returns the slots that the node takes for those of its group.
+    pub(super) fn claimed(&self) -> Option<SlotSet> {
+        match &self.slot_bits {
+            Some(bits) => hex::parse(bits).map(|bits| SlotSet::from_bits(&bits)),
+            None => self.slots.as_deref().and_then(SlotSet::from_ranges),
+        }
+    }
+
     /// Returns the addresses that the settings tell others, with the version and the zone.
     pub(super) fn announced(settings: &ClusterSettings, nonce: u64) -> Self {
         let announce = &settings.announce;
@@ -156,6 +187,27 @@ impl Clocks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A node whose group has every second slot is seen as any other.
+    #[test]
+    fn a_registration_has_room_for_scattered_slots() {
+        let odd: Vec<_> = (0..16384 / 2).map(|half| (2 * half + 1, 2 * half + 1)).collect();
+        let few = vec![(0, 99), (200, 16383)];
+        for ranges in [few, odd, Vec::new()] {
+            let slots = SlotSet::from_ranges(&ranges).unwrap();
+            let mut written = Registration {
+                hostname: "h".repeat(255),
+                zone: "z".repeat(255),
+                load: Some(Load::default()),
+                ..Registration::default()
+            };
+            written.set_slots(&slots);
+            let value = serde_json::to_vec(&written).unwrap();
+            let read = Registration::read(&value).expect("the node is not seen");
+            assert!(read == written && read.claimed() == Some(slots));
+            assert!(value.len() < MOST_BYTES / 2, "{} bytes", value.len());
+        }
+    }
 
     #[test]
     fn a_clock_is_compared_when_its_registration_changes() {

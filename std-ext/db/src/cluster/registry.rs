@@ -39,8 +39,6 @@ const TWIN: u32 = 3;
 const SILENCE: u64 = 3000;
 /// After this many registrations, a node asks again which member of etcd is the leader.
 const LEADER_TURNS: u32 = 10;
-/// The longest value that is read.
-const MOST_BYTES: usize = 4096;
 
 /// The load of this node, and the cell for the number of nodes that the cluster wants.
 pub(super) struct Told {
@@ -273,8 +271,7 @@ pub(super) async fn read_nodes(client: &Client, keys: &Keys) -> Result<Vec<Node>
     let nodes = client.range(&range).await?.pairs.into_iter().filter_map(|pair| {
         let id = pair.key.strip_prefix(prefix.as_bytes())?;
         let id = NodeId::read(id)?;
-        let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
-        Some(Node { id, registration: serde_json::from_slice(value).ok()? })
+        Some(Node { id, registration: Registration::read(&pair.value)? })
     });
     Ok(nodes.collect())
 }

@@ -17,7 +17,6 @@ use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
 use crate::cluster::registration::Node;
 use crate::clustered::{Digest, PARTS};
 use crate::config::ClusterSettings;
-use crate::slot_set::SlotSet;
 use crate::state::slots::SLOTS;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -222,7 +221,7 @@ fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
     }
     let mut problems = Vec::new();
     for Node { id, registration } in group.nodes.iter().chain(&group.others) {
-        let claimed = registration.slots.as_deref().and_then(SlotSet::from_ranges);
+        let claimed = registration.claimed();
         let Some(claimed) = claimed else { continue };
         let claimed = claimed.difference(&group.moving).ranges();
         own(registration.group, &claimed);
@@ -437,6 +436,7 @@ impl NodeDigest {
 mod tests {
     use super::super::group::tests::group;
     use super::*;
+    use crate::SlotSet;
     use crate::cluster::slot_map::SlotMap;
     use crate::clustered::DigestPart;
 

@@ -14,8 +14,6 @@ use crate::cluster::moves::record::MoveRecord;
 use crate::cluster::registration::{Node, Registration};
 use crate::cluster::slot_map::SlotMap;
 
-/// The longest registration that is read.
-const MOST_BYTES: usize = 4096;
 /// The least digits by which a command line may name a node.
 const LEAST_DIGITS: usize = 4;
 
@@ -188,8 +186,7 @@ fn of_nodes<T>(
 }
 
 fn registration(id: NodeId, value: &[u8]) -> Option<Node> {
-    let value = Some(value).filter(|value| value.len() <= MOST_BYTES)?;
-    Some(Node { id, registration: serde_json::from_slice(value).ok()? })
+    Some(Node { id, registration: Registration::read(value)? })
 }
 
 #[cfg(test)]

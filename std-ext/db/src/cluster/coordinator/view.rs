@@ -19,8 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The groups that one transaction reads: five keys each, and etcd takes 128 operations.
 const GROUPS: usize = 25;
-/// The longest registration or place that is read.
-const MOST_BYTES: usize = 4096;
 
 /// The cluster.
 #[derive(Clone, Debug, Default)]
@@ -109,8 +107,8 @@ impl View {
         let mut view = Self {
             coordinator: coordinator.first().and_then(Holder::of),
             last_decision: last.first().map(|pair| pair.modified),
-            nodes: of_nodes(nodes, &keys.nodes()).collect(),
-            places: of_nodes::<Place>(places, &keys.places()).collect(),
+            nodes: of_nodes(nodes, &keys.nodes(), Registration::read).collect(),
+            places: of_nodes(places, &keys.places(), Place::parse).collect(),
             groups: BTreeMap::new(),
             desired: desired.first().and_then(|pair| Desired::parse(&pair.value)),
             desired_revision: desired.first().map(|pair| pair.modified),
@@ -268,12 +266,10 @@ fn id_of(pair: &KeyValue, prefix: &str) -> Option<NodeId> {
 }
 
 /// Reads keys that end with a node's id. Those that cannot be read are left out, as all nodes do.
-fn of_nodes<'a, T: serde::de::DeserializeOwned>(
+fn of_nodes<'a, T>(
     pairs: &'a [KeyValue],
     prefix: &'a str,
+    read: impl Fn(&[u8]) -> Option<T>,
 ) -> impl Iterator<Item = (NodeId, T)> {
-    pairs.iter().filter_map(move |pair| {
-        let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
-        Some((id_of(pair, prefix)?, serde_json::from_slice(value).ok()?))
-    })
+    pairs.iter().filter_map(move |pair| Some((id_of(pair, prefix)?, read(&pair.value)?)))
 }

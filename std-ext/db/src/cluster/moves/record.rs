@@ -22,13 +22,10 @@ use crate::slot_set::{MOST_GROUPS, SlotSet};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The longest value of a key, in bytes.
-const MOST_BYTES: usize = 64 * 1024;
+/// The longest value of a key, in bytes: 8192 ranges of fourteen bytes, and a reason of characters that JSON escapes.
+const MOST_BYTES: usize = 128 * 1024;
 /// The longest reason, in characters.
 const MOST_REASON: usize = 200;
-/// Bytes by which a record can grow while the move goes on: a reason of characters that JSON escapes, and an epoch,
-/// and a time.
-const MOST_GROWTH: usize = MOST_REASON * 12 + 64;
 
 /// The state of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -257,9 +254,6 @@ impl MoveRecord {
     pub(crate) fn new(slots: SlotSet, from: u32, to: u32) -> Result<Self, String> {
         let Phase { state, epoch } = Phase::NEW;
         let new = Self { slots, from, to, state, epoch, time: 0, reason: String::new() };
-        if new.print().len() + MOST_GROWTH > MOST_BYTES {
-            return Err("the slots are too many ranges for one move".to_owned());
-        }
         Self::parse(new.print().as_bytes())
     }
 
@@ -374,21 +368,18 @@ mod tests {
         }
         assert!(MoveRecord::parse(b"").is_err());
         let padded = format!("{TEXT}{}", " ".repeat(MOST_BYTES));
-        assert!(MoveRecord::parse(padded.as_bytes()).unwrap_err().contains("65536 bytes"));
+        assert!(MoveRecord::parse(padded.as_bytes()).unwrap_err().contains("131072 bytes"));
     }
 
     #[test]
     fn a_new_record_stays_readable_whatever_the_reason() {
-        let some: Vec<_> = (0..4000).map(|slot| (slot * 4, slot * 4)).collect();
-        let record = MoveRecord::new(SlotSet::from_ranges(&some).unwrap(), 7, 4095).unwrap();
+        let most: Vec<_> = (0..8192).map(|slot| (slot * 2 + 1, slot * 2 + 1)).collect();
+        let record = MoveRecord::new(SlotSet::from_ranges(&most).unwrap(), 4094, 4095).unwrap();
         for letter in ["\0", "\u{10FFFF}", "x"] {
             let next = record.next(Copying, Actor::Target(u64::MAX), &letter.repeat(300)).unwrap();
             assert_eq!(next.reason.chars().count(), 200);
             assert_eq!(MoveRecord::parse(next.print().as_bytes()), Ok(next));
         }
-        let most: Vec<_> = (0..8192).map(|slot| (slot * 2, slot * 2)).collect();
-        let refused = MoveRecord::new(SlotSet::from_ranges(&most).unwrap(), 0, 1).unwrap_err();
-        assert_eq!(refused, "the slots are too many ranges for one move");
         assert!(MoveRecord::new(SlotSet::all(), 1, 1).is_err());
     }
 

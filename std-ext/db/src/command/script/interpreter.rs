@@ -260,3 +260,45 @@ impl Interpreter {
         self.lua.used_memory() <= MOST_MEMORY
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::acl::user::User;
+    use crate::resp::Protocol;
+
+    struct NoHost;
+
+    impl Host for NoHost {
+        fn call(&mut self, _: &[&[u8]], _: Protocol, _: &mut Vec<u8>) -> Result<(), String> {
+            unreachable!("the script calls no command")
+        }
+
+        fn user(&self) -> Arc<User> {
+            unreachable!("the script calls no command")
+        }
+    }
+
+    #[test]
+    fn an_interpreter_without_references_is_replaced() {
+        let scripts = Arc::new(Scripts::new(0));
+        let run = |fills: bool| {
+            with_interpreter(&scripts, |interpreter| {
+                let text = b"return cjson.encode({1, 2})";
+                let id = ScriptId::of(text);
+                let script = interpreter.compile(id, text).unwrap();
+                while fills && let Ok(text) = interpreter.lua.create_string("x") {
+                    // Its place on the stack of references is never free again.
+                    std::mem::forget(text);
+                }
+                let mut out = Vec::new();
+                let mut writer = Writer::new(&mut out, Protocol::Two);
+                let no_keys = (&[][..], &[][..]);
+                let ran = interpreter.run(&id, &script, no_keys, &mut NoHost, &mut writer, 100);
+                (ran.is_ok(), out)
+            })
+        };
+        assert!(!run(true).unwrap().0, "there were references left");
+        assert_eq!(run(false), Ok((true, b"$5\r\n[1,2]\r\n".to_vec())), "it is kept");
+    }
+}
