@@ -358,6 +358,7 @@ mod tests {
     #[test]
     fn the_page_counts_failing_redis_py_tests() {
         assert_counted("redis_py_suite", "functions");
+        assert_counted("redis_py_suite_cluster", "functions");
     }
 
     /// The same for Redis's own tests.

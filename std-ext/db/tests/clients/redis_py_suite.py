@@ -69,8 +69,10 @@ def install(folder):
         got = hashlib.sha256(archive.read_bytes()).hexdigest()
         assert got == SHA256, f"{archive.name} is not the archive that the list is about: {got}"
         shutil.unpack_archive(archive, folder)
-        for folder in "standalone", "cluster":
-            certify(source / f"dockers/{folder}/tls")
+    for servers in Server, Cluster:
+        certificates = source / f"dockers/{servers.certificates}/tls"
+        if not certificates.exists():
+            certify(certificates)
     return python, source
 
 
@@ -110,10 +112,14 @@ class Server:
     def __init__(self, program, certificates):
         check_free(PORT, TLS_PORT)
         self.folder, self.processes = tempfile.mkdtemp(), []
-        self.start(program, [
-            f"--tls-port={TLS_PORT}", f"--tls-cert-file={certificates}/redis.crt",
-            f"--tls-key-file={certificates}/redis.key", f"--tls-ca-cert-file={certificates}/ca.crt",
-            "--tls-auth-clients=optional"])
+        tls = [f"--tls-port={TLS_PORT}", f"--tls-cert-file={certificates}/redis.crt",
+               f"--tls-key-file={certificates}/redis.key", f"--tls-ca-cert-file={certificates}/ca.crt",
+               "--tls-auth-clients=optional"]
+        try:
+            self.start(program, tls)
+        except BaseException:
+            self.end()
+            raise
 
     def start(self, program, tls):
         self.start_node(program, f"--port={PORT}", f"--dir={self.folder}", *tls)
@@ -129,16 +135,19 @@ class Server:
         while (line := node.stdout.readline()) != "Press Ctrl-C to stop.\n":
             assert line, "the server did not start"
 
+    def end(self):
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+        shutil.rmtree(self.folder)
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         # A server that a test has ended is a failure by itself.
         ended = [process.poll() for process in self.processes]
-        for process in reversed(self.processes):
-            process.kill()
-            process.wait()
-        shutil.rmtree(self.folder)
+        self.end()
         assert not any(code is not None for code in ended), f"a server ended during the suite: {ended}"
 
 
