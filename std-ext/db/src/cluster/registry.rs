@@ -119,7 +119,7 @@ impl Registry {
 
     /// Writes the registration and reads all others, every second, until the driver has stopped.
     pub(super) async fn run(self: Arc<Self>, inbox: Inbox) {
-        let (mut lease, mut twin) = (None, Twin::default());
+        let (mut lease, mut twin, mut failures) = (None, Twin::default(), Failures::default());
         let mut turns = 0..;
         while !inbox.is_closed() {
             if turns.next().is_some_and(|turn: u32| turn.is_multiple_of(LEADER_TURNS)) {
@@ -134,6 +134,9 @@ impl Registry {
                     return;
                 }
                 Ok(nodes) => {
+                    if failures.end() {
+                        tracing::info!("this node is registered again");
+                    }
                     let (spares, nodes): (Vec<_>, _) =
                         nodes.into_iter().partition(|node| node.registration.is_spare());
                     self.counters.spares.set(spares.len() as u64);
@@ -149,6 +152,10 @@ impl Registry {
                         self.read_wishes(&inbox).await;
                     }
                 }
+                Err(why) if failures.must_be_told(clock::now()) => tracing::warn!(
+                    "this node has not been registered for some seconds, so clients and other nodes do not find it: \
+                     {why}"
+                ),
                 Err(why) => tracing::debug!("cannot register this node: {why}"),
             }
             tokio::time::sleep(SHORT_PERIOD).await;
@@ -276,6 +283,28 @@ pub(super) async fn read_nodes(client: &Client, keys: &Keys) -> Result<Vec<Node>
     Ok(nodes.collect())
 }
 
+/// The attempts to register this node that have failed, one after the other.
+#[derive(Default)]
+struct Failures {
+    /// When the first of them was, boot time.
+    since: Option<u64>,
+    is_told: bool,
+}
+
+impl Failures {
+    /// Notes another one. Returns true once, when the registration may have ended in etcd.
+    fn must_be_told(&mut self, now: u64) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let is_late = u128::from(now.saturating_sub(since)) > LEASE.as_millis();
+        is_late && !std::mem::replace(&mut self.is_told, true)
+    }
+
+    /// Notes that the node is registered. Returns whether the failures were told.
+    fn end(&mut self) -> bool {
+        std::mem::take(self).is_told
+    }
+}
+
 /// Another process with the id of this node: the one before a restart, whose registration is still there, or one with
 /// a copy of the directory.
 #[derive(Default)]
@@ -310,6 +339,17 @@ impl Twin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_are_told_once_when_they_matter() {
+        let mut failures = Failures::default();
+        let late = 1000 + LEASE.as_millis() as u64 + 1;
+        assert_eq!([1000, 2000, late - 1].map(|now| failures.must_be_told(now)), [false; 3]);
+        assert!(failures.must_be_told(late), "nobody hears of them");
+        assert!(!failures.must_be_told(late + 1000), "they are told again and again");
+        assert!(failures.end() && !failures.end());
+        assert!(!failures.must_be_told(late + 2000), "the failures before count");
+    }
 
     #[test]
     fn a_process_that_writes_is_alive() {

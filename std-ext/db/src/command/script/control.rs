@@ -117,6 +117,7 @@ impl Control {
         *self.busy.borrow_mut() = None;
         *self.value.borrow_mut() = None;
         self.bytes.set(self.bytes.take().emptied());
+        self.outcome.set(None);
         self.stop.get()
     }
 
