@@ -4,8 +4,8 @@
     python3 std-ext/db/tests/clients/redis_py_suite.py PROGRAM --cluster [PROTOCOL]
 
 PROGRAM is hedgerow-db with TLS; PROTOCOL is 2 or 3, without it both. The script needs Python 3.10 or later, pip and a
-registry that answers, openssl, and the ports 6379 and 6666 of 127.0.0.1, which some of the tests have as constants. It
-takes about ten minutes for each protocol.
+registry that answers, openssl, and the ports 6379 (of a cluster, 16379 to 16400) and 6666 of 127.0.0.1, which some of
+the tests have as constants. It takes about ten minutes for each protocol.
 
 With `--cluster` it runs the tests for a cluster, against three groups of two nodes on one member of etcd, and compares
 with `redis_py_suite_cluster.txt`. PROGRAM has the feature `cluster` then.
@@ -46,7 +46,7 @@ MARKS = "not redismod and not cp_integration"
 LEFT_OUT = ["tests/test_scenario", "tests/test_asyncio/test_scenario", "tests/maint_notifications"]
 # Seconds that one test may take, and the whole suite.
 TEST, SUITE = 60, 3000
-PORT, TLS_PORT = 6379, 6666
+TLS_PORT = 6666
 # Groups of the cluster, and nodes of each.
 GROUPS, EACH = 3, 2
 
@@ -103,6 +103,7 @@ def check_free(*ports):
 class Server:
     """A server without data, on the ports that the suite expects."""
 
+    port = 6379
     marks = f"not onlycluster and {MARKS}"
     tests = ["tests"]
     list = pathlib.Path(__file__).with_suffix(".txt")
@@ -110,7 +111,7 @@ class Server:
     certificates, fewest = "standalone", 1000
 
     def __init__(self, program, certificates):
-        check_free(PORT, TLS_PORT)
+        check_free(self.port, TLS_PORT)
         self.folder, self.processes = tempfile.mkdtemp(), []
         tls = [f"--tls-port={TLS_PORT}", f"--tls-cert-file={certificates}/redis.crt",
                f"--tls-key-file={certificates}/redis.key", f"--tls-ca-cert-file={certificates}/ca.crt",
@@ -122,7 +123,7 @@ class Server:
             raise
 
     def start(self, program, tls):
-        self.start_node(program, f"--port={PORT}", f"--dir={self.folder}", *tls)
+        self.start_node(program, f"--port={self.port}", f"--dir={self.folder}", *tls)
 
     def start_node(self, program, *flags):
         # Our own variables begin as the server's do, and it refuses those that it does not know.
@@ -154,6 +155,7 @@ class Server:
 class Cluster(Server):
     """Three groups of two nodes, the first of them on the ports that the suite expects; and their etcd."""
 
+    port = 16379
     marks = f"not onlynoncluster and {MARKS}"
     # The others test the client alone, or have clients that know no clusters.
     tests = [f"tests/{folder}test_{name}.py" for folder in ("", "test_asyncio/")
@@ -162,8 +164,8 @@ class Cluster(Server):
     certificates, fewest = "cluster", 500
 
     def start(self, program, tls):
-        client, peer = (f"http://127.0.0.1:{PORT + 20 + at}" for at in range(2))
-        check_free(*range(PORT + 1, PORT + GROUPS * EACH), PORT + 20, PORT + 21)
+        client, peer = (f"http://127.0.0.1:{self.port + 20 + at}" for at in range(2))
+        check_free(*range(self.port + 1, self.port + GROUPS * EACH), self.port + 20, self.port + 21)
         etcd = shutil.which("etcd", path=f"{os.environ.get('HEDGEROW_ETCD', '')}:{os.environ['PATH']}")
         assert etcd, "there is no etcd: name its folder with HEDGEROW_ETCD"
         self.processes.append(subprocess.Popen(
@@ -172,7 +174,7 @@ class Cluster(Server):
              f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"]))
         for at in range(GROUPS * EACH):
             self.start_node(
-                program, f"--port={PORT + at}", f"--dir={self.folder}/{at}", "--cluster=yes", "--cluster-name=redis-py",
+                program, f"--port={self.port + at}", f"--dir={self.folder}/{at}", "--cluster=yes", "--cluster-name=redis-py",
                 f"--cluster-etcd={client}", f"--cluster-groups={GROUPS}", f"--cluster-group={at % GROUPS}",
                 "--cluster-announce-ip=127.0.0.1", "--threads=1", *(tls if at == 0 else []))
 
@@ -190,7 +192,7 @@ def suite(servers, program, python, source, protocol, *options):
     report.unlink(missing_ok=True)
     with servers(program, source / f"dockers/{servers.certificates}/tls"):
         words = [python, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=native", f"--timeout={TEST}",
-                 f"--protocol={protocol}", f"--redis-url=redis://127.0.0.1:{PORT}/0", f"--junitxml={report}",
+                 f"--protocol={protocol}", f"--redis-url=redis://127.0.0.1:{servers.port}/0", f"--junitxml={report}",
                  "-m", servers.marks, *(f"--ignore={folder}" for folder in LEFT_OUT), *options, *servers.tests]
         with open(source / f"log-{protocol}", "w") as log:
             # It fails, since tests of the list do.

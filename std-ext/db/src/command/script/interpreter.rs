@@ -178,7 +178,6 @@ impl Interpreter {
                 Err(Failure::Error(text.into_bytes()))
             }
         };
-        self.sandbox.clean_up();
         match self.control.end() {
             None => replied,
             Some(stop) => Err(Failure::Stopped(self.stopped_reply(id, stop))),

@@ -1,4 +1,5 @@
-//! What each script does, in Lua's own interface: its arguments, and `redis.call`.
+//! What each script does, in Lua's own interface: its arguments, and `redis.call`; and `table.insert`, which may not
+//! become slow.
 //!
 //! A value that `mlua` makes is safe to use, and each costs some hundred instructions: half of the time of a short
 //! script. Here are the two steps of every script, for replies of the simple kinds. All else is left to `mlua`.
@@ -120,6 +121,60 @@ pub(super) fn call(lua: &Lua, control: &Rc<Control>, raises: bool) -> mlua::Resu
             ffi::lua_pushcclosure(state, execute_command, 2);
         })
     }
+}
+
+/// What the metatables of shared tables have as a field: a light userdata, which no script can make.
+static SHARED: u8 = 0;
+
+/// Marks the metatable of a shared table, which [`insert`] refuses to change.
+pub(super) fn mark_shared(metatable: &Table) -> mlua::Result<()> {
+    metatable.raw_set(LightUserData((&raw const SHARED).cast_mut().cast()), true)
+}
+
+/// Returns `table.insert`. Lua's own looks at no metatable, so it would change shared tables. For those, it calls
+/// `refuse`, which raises an error.
+pub(super) fn insert(lua: &Lua, refuse: &Function) -> mlua::Result<Function> {
+    // SAFETY: `exec_raw` pushes the value, which becomes that of the closure, and returns the closure.
+    unsafe { lua.exec_raw(refuse, |state| ffi::lua_pushcclosure(state, insert_value, 1)) }
+}
+
+/// `table.insert`, as in Lua 5.1. Its value is the function that refuses.
+unsafe extern "C-unwind" fn insert_value(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: it is the state of this function. The calls raise errors, and there is nothing to drop. What is pushed
+    // onto the arguments is popped or stored, so at the end the value that is inserted is the last one again.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        if ffi::lua_getmetatable(state, 1) != 0 {
+            ffi::lua_pushlightuserdata(state, (&raw const SHARED).cast_mut().cast());
+            ffi::lua_rawget(state, -2);
+            if ffi::lua_toboolean(state, -1) != 0 {
+                ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+                ffi::lua_call(state, 0, 0);
+            }
+            ffi::lua_pop(state, 2);
+        }
+        let end = ffi::lua_objlen(state, 1) as ffi::lua_Integer + 1;
+        let at = match ffi::lua_gettop(state) {
+            2 => end,
+            3 => {
+                // As an `int` of C.
+                let at = ffi::lua_Integer::from(ffi::luaL_checkinteger(state, 2) as c_int);
+                let mut hole = end.max(at);
+                while hole > at {
+                    ffi::lua_rawgeti(state, 1, hole - 1);
+                    ffi::lua_rawseti(state, 1, hole);
+                    hole -= 1;
+                }
+                at
+            }
+            _ => {
+                let why = c"wrong number of arguments to 'insert'";
+                return ffi::luaL_error(state, why.as_ptr());
+            }
+        };
+        ffi::lua_rawseti(state, 1, at);
+    }
+    0
 }
 
 /// A reply that Lua has a value for.

@@ -1,7 +1,7 @@
 //! The sandbox: the part of Lua that scripts see, which none of them can change for the next one.
 //!
 //! Scripts get substitutes for the global table and for each library: empty tables whose metatables read the real one
-//! and refuse changes. A field that a script puts into a substitute by `table.insert` is removed after it.
+//! and refuse changes. So do the functions that look past metatables: `rawset` and `table.insert`.
 
 use crate::command::script::arguments::bad_argument;
 use crate::command::script::base;
@@ -27,7 +27,6 @@ const COROUTINES: [&str; 6] = ["create", "resume", "running", "status", "wrap", 
 
 /// The sandbox of an interpreter.
 pub(super) struct Sandbox {
-    substitutes: Rc<Substitutes>,
     runner: Runner,
 }
 
@@ -84,7 +83,7 @@ impl Sandbox {
         // Texts that are compiled later get the environment, too.
         lua.set_globals(environment)?;
         let runner = Runner::new(lua, &globals, &xpcall, &handler(lua, control)?)?;
-        Ok(Self { substitutes, runner })
+        Ok(Self { runner })
     }
 
     /// Runs a script with these keys and arguments. Returns its result, or false and the value of its error.
@@ -95,16 +94,6 @@ impl Sandbox {
         arguments: &[&[u8]],
     ) -> mlua::Result<(bool, Value)> {
         self.runner.run(script, keys, arguments)
-    }
-
-    /// Removes the fields that a script has left.
-    pub(super) fn clean_up(&self) {
-        for (_, substitute, _) in self.substitutes.all() {
-            if !substitute.is_empty() {
-                // It cannot fail: no field is added.
-                let _ = substitute.clear();
-            }
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Substitutes: empty tables that scripts see instead of shared ones, which they must not change.
 
 use crate::command::script::control::error_here;
+use crate::command::script::raw;
 use mlua::{Lua, MultiValue, Table};
 use std::ffi::c_void;
 
@@ -20,11 +21,6 @@ impl Substitutes {
         self.all.iter().find(|(other, ..)| *other == address).map(|(_, _, real)| real)
     }
 
-    /// Returns each substitute and its real table.
-    pub(super) fn all(&self) -> &[(*const c_void, Table, Table)] {
-        &self.all
-    }
-
     /// Makes a substitute for a table.
     pub(super) fn add(&mut self, lua: &Lua, real: Table) -> mlua::Result<Table> {
         let substitute = lua.create_table()?;
@@ -34,6 +30,7 @@ impl Substitutes {
             Err(error_here(lua, READ_ONLY))
         })?;
         metatable.raw_set("__newindex", refuse)?;
+        raw::mark_shared(&metatable)?;
         substitute.set_metatable(Some(metatable))?;
         self.all.push((substitute.to_pointer(), substitute.clone(), real));
         Ok(substitute)

@@ -1,7 +1,10 @@
-//! The library `table`: Lua's own, except that sorting takes no time that an adversary chooses.
+//! The library `table`: Lua's own, except that sorting takes no time that an adversary chooses, and that shared tables
+//! cannot be changed.
 
 use crate::command::script::arguments::{table as table_argument, wrong_type};
-use crate::command::script::control::Control;
+use crate::command::script::control::{Control, text_error};
+use crate::command::script::raw;
+use crate::command::script::substitutes::READ_ONLY;
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -34,6 +37,8 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::
         Err(control.raise(error))
     })?;
     natives.raw_set("sort", sort)?;
+    let refuse = lua.create_function(|_, ()| -> mlua::Result<()> { Err(text_error(READ_ONLY)) })?;
+    natives.raw_set("insert", raw::insert(lua, &refuse)?)?;
     Ok(natives.clone())
 }
 
