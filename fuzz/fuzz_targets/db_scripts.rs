@@ -72,8 +72,8 @@ fn found(session: &mut Session) -> String {
     }
 }
 
-/// What LeakSanitizer takes for lost: `mlua` counts the owners of a value in an `Rc<()>`, and keeps the address of its
-/// value, which has no bytes, behind the end of the allocation.
+/// Keeps LeakSanitizer from false alarms: `mlua` counts the owners of a value in an `Rc<()>`, and keeps the address of
+/// the `()`, which is behind the end of the allocation.
 #[unsafe(no_mangle)]
 extern "C" fn __lsan_default_suppressions() -> *const std::ffi::c_char {
     c"leak:clone_shared".as_ptr()

@@ -84,7 +84,7 @@ impl ArgumentBytes {
         Ok(())
     }
 
-    /// Checks that there is an argument.
+    /// Refuses a call without arguments.
     ///
     /// # Errors
     /// As [`add`](Self::add).

@@ -6,7 +6,6 @@ use crate::command::script::cjson_settings::Settings;
 use crate::command::script::command_bytes::CommandBytes;
 use crate::command::script::current_host::CurrentHost;
 use crate::command::script::names::Names;
-use crate::command::script::raw::Outcome;
 use crate::resp::Protocol;
 use crate::scripts::{Scripts, Switch};
 use mlua::{Lua, Value};
@@ -23,6 +22,13 @@ pub(super) enum Stop {
     /// SCRIPT KILL.
     Killed,
 }
+
+/// Whether a command was executed. If so, its reply is in [`Control::bytes`]. If not, the text is the error that the
+/// script gets, with its code.
+pub(super) type Executed = Result<(), String>;
+
+/// The outcome of a command: it was executed or refused, or the script must end, or the command has panicked.
+pub(super) type Outcome = std::thread::Result<mlua::Result<Executed>>;
 
 /// The state of one run.
 pub(super) struct Control {

@@ -1,7 +1,7 @@
 //! `redis.call`: a script's way to the database.
 
 use crate::command::script::command_bytes::{ArgumentBytes, CommandBytes};
-use crate::command::script::control::Control;
+use crate::command::script::control::{Control, Executed};
 use crate::command::script::convert;
 use crate::command::script::memory_limit::Lifted;
 use crate::command::subcommands;
@@ -9,10 +9,6 @@ use crate::command::table;
 use mlua::{Lua, MultiValue, Value};
 
 const NOT_IN_A_SCRIPT: &str = "ERR redis.call/pcall can only be called inside a script invocation";
-
-/// Whether a command was executed. If so, its reply is in [`Control::bytes`]. If not, the text is the error that the
-/// script gets, with its code.
-pub(super) type Executed = Result<(), String>;
 
 /// Executes a command with the arguments that `add` adds.
 ///

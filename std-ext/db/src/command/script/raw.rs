@@ -1,33 +1,28 @@
-//! What each script does, in Lua's own interface: its arguments, and `redis.call`; and `table.insert`, which may not
-//! become slow.
+//! The steps of every script, in Lua's own interface: its arguments, `redis.call` and `table.insert`.
 //!
-//! A value that `mlua` makes is safe to use, and each costs some hundred instructions: half of the time of a short
-//! script. Here are the two steps of every script, for replies of the simple kinds. All else is left to `mlua`.
+//! A value that `mlua` makes is safe to use, and costs some hundred instructions: half of the time of a short script.
+//! So these steps make none, if the reply of a command is of a simple kind. `mlua` does the rest.
 //!
 //! # Safety
-//! - Lua raises an error by a jump out of the function that raises it (`longjmp`), over all frames up to a protected
-//!   call. So a frame here that calls such a function has nothing to drop: it has references and numbers only. These
-//!   functions are marked below.
+//! - Lua raises an error by a jump (`longjmp`) over all frames up to a protected call. So a frame here that calls a
+//!   function that raises errors has nothing to drop: it has references and numbers only. Comments name those calls.
 //! - A panic must not unwind the frames of Lua. It is caught, and goes on in a function of `mlua`, which leads it past
 //!   them.
 //! - A function has room for `LUA_MINSTACK` (20) values beside its arguments. None here pushes more than five.
 
 use crate::command::script::command_bytes::{Argument, ArgumentBytes};
 use crate::command::script::control::Control;
-use crate::command::script::host::{self, Executed};
+use crate::command::script::host;
 use crate::resp::Protocol;
 use crate::state::number;
 use mlua::{Function, LightUserData, Lua, Table, Value, ffi};
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
-use std::{slice, thread};
+use std::slice;
 
 /// The most entries for which a table gets its memory at once.
 const AT_ONCE: usize = 1 << 16;
-
-/// What became of a command: executed or refused, or the script must end, or a panic.
-pub(super) type Outcome = thread::Result<mlua::Result<Executed>>;
 
 /// The texts that a script gets.
 struct Texts<'t> {
@@ -67,8 +62,8 @@ impl Runner {
     }
 }
 
-/// Sets `KEYS` and `ARGV`, and runs a script. Its values are those of `Runner::new`; its arguments are a script, and the
-/// address of its texts.
+/// Sets `KEYS` and `ARGV`, and runs a script. The function's values are those of `Runner::new`; its arguments are a
+/// script, and the address of the texts.
 unsafe extern "C-unwind" fn run_script(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: only `Runner::run` calls it, with the address of texts that live until it returns.
     let texts = unsafe { &*ffi::lua_touserdata(state, 2).cast_const().cast::<Texts<'_>>() };
@@ -93,7 +88,7 @@ unsafe extern "C-unwind" fn run_script(state: *mut ffi::lua_State) -> c_int {
 /// # Safety
 /// There is a table at 1, and room for three values. The function raises errors: the caller has nothing to drop.
 unsafe fn set_texts(state: *mut ffi::lua_State, name: &[u8], texts: &[&[u8]]) {
-    // SAFETY: the caller's promise; each value is pushed onto what the lines before it have left.
+    // SAFETY: the caller's promise; each line finds the values on the stack that the lines before it have pushed.
     unsafe {
         ffi::lua_pushlstring(state, name.as_ptr().cast(), name.len());
         ffi::lua_createtable(state, texts.len().min(AT_ONCE) as c_int, 0);
@@ -123,7 +118,7 @@ pub(super) fn call(lua: &Lua, control: &Rc<Control>, raises: bool) -> mlua::Resu
     }
 }
 
-/// What the metatables of shared tables have as a field: a light userdata, which no script can make.
+/// Its address is the key of a field in the metatables of shared tables. Scripts cannot make a key like it.
 static SHARED: u8 = 0;
 
 /// Marks the metatable of a shared table, which [`insert`] refuses to change.
@@ -140,8 +135,8 @@ pub(super) fn insert(lua: &Lua, refuse: &Function) -> mlua::Result<Function> {
 
 /// `table.insert`, as in Lua 5.1. Its value is the function that refuses.
 unsafe extern "C-unwind" fn insert_value(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: it is the state of this function. The calls raise errors, and there is nothing to drop. What is pushed
-    // onto the arguments is popped or stored, so at the end the value that is inserted is the last one again.
+    // SAFETY: it is the state of this function. The calls raise errors, and there is nothing to drop. All pushed values
+    // are popped or stored again, so at the end the last argument, which is inserted, is on top.
     unsafe {
         ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
         if ffi::lua_getmetatable(state, 1) != 0 {
@@ -211,7 +206,7 @@ unsafe extern "C-unwind" fn execute_command(state: *mut ffi::lua_State) -> c_int
             }
             None => {
                 ffi::lua_pushvalue(state, ffi::lua_upvalueindex(2));
-                // Raises the errors of commands, and what ends the script.
+                // Raises errors: those of commands, and the one that ends the script.
                 ffi::lua_call(state, 0, 1);
             }
         }

@@ -51,7 +51,7 @@ fn an_exhausted_interpreter_is_replaced() {
         "coroutine.create(function() end)",
         "cjson.new()",
     ] {
-        // All that there is room for, and some less, which are garbage when the next script begins.
+        // More than the interpreter has room for, and some less, which are garbage when the next script begins.
         for count in [20_000, 3_000, 3_000, 3_000] {
             let script =
                 format!("local t = {{}} for i = 1, {count} do t[i] = {value} end return #t");
