@@ -5,6 +5,7 @@ import unittest
 
 from checkers import Operation, apply, check_counter, check_history, check_locks, check_once, check_pair
 from checkers import check_register, check_stale_reads, check_word, explain, token
+from rounds import KEPT, Kept, Violation
 
 
 def append(number, start, end=...):
@@ -166,6 +167,20 @@ class Rounds(unittest.TestCase):
         self.assertEqual(check_history(operations, finals), [])
         for key in finals:
             self.assertTrue(check_history(operations, {**finals, key: None}), key)
+
+    def test_the_values_of_an_earlier_round_must_stay(self):
+        stored, removed = {}, []
+        kept = Kept(lambda keys: {key: stored.get(key) for key in keys}, removed.extend)
+        for number in range(KEPT + 1):
+            values = {f"r{number}:reg:0": b"rose"}
+            stored.update(values)
+            kept.add(number, values)
+        self.assertEqual(removed, ["r0:reg:0"])
+        kept.check_all()
+        stored["r7:reg:0"] = b"tulip"
+        self.assertRaisesRegex(Violation, "the values of round 7 have changed", kept.check_all)
+        stored["r1:reg:0"] = None
+        self.assertRaisesRegex(Violation, "round 1 have changed", kept.add, KEPT + 1, {})
 
 
 if __name__ == "__main__":
