@@ -29,6 +29,8 @@ use writers::Writer;
 
 /// How long a step may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long a node that has started again may be missing in the list of nodes.
+const REGISTERED: Duration = Duration::from_secs(15);
 /// Writes by which a client has shown that it goes on.
 const WRITES: u64 = 5;
 
@@ -108,7 +110,14 @@ fn read_back(nodes: &Nodes, writer: &mut Writer) {
 fn check_tools(nodes: &Nodes) {
     let [port, _, _] = nodes.ports;
     let address = format!("127.0.0.1:{port}");
-    let Some(said) = redis_cli::run("redis-cli", &["--cluster", "check", &address]) else { return };
+    let check = || redis_cli::run("redis-cli", &["--cluster", "check", &address]);
+    let Some(mut said) = check() else { return };
+    // A process that has started again with the id of one before waits until the registration of that one has ended.
+    let end = Instant::now() + REGISTERED;
+    while !said.contains("2 additional replica(s)") && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(100));
+        said = check().unwrap_or_default();
+    }
     for wanted in [
         "slots:[0-16383] (16384 slots) master",
         "2 additional replica(s)",
