@@ -37,11 +37,12 @@ const WORDS: &str = "
 const DEEPEST: usize = 5;
 /// Milliseconds that a script may take.
 const LIMIT: u64 = 100;
-/// Says what scripts find: all fields of all libraries, their types, and the first number of `math.random`.
+/// Says what scripts find: all fields of all libraries, their types and lengths, and the first number of `math.random`.
 const FOUND: &str = "local found = {tostring(math.random()), #KEYS, #ARGV, tostring(next(KEYS))}
 for name, value in pairs(_G) do
     found[#found + 1] = name .. type(value)
     if type(value) == 'table' and name ~= '_G' then
+        found[#found + 1] = name .. #value
         for field, part in pairs(value) do found[#found + 1] = name .. tostring(field) .. type(part) end
     end
 end
