@@ -1,8 +1,7 @@
 //! A database's commands, without a network.
 
 use hedgerow_db::command::{
-    ClientInfo, Connection, Context, NextStep, Scratch, ServerApi, ServerStats, SettingError,
-    Users, process_input,
+    Connection, Context, NextStep, Scratch, ServerApi, Users, process_input,
 };
 use hedgerow_db::pubsub::Hub;
 use hedgerow_db::request::{MultiKeyOp, Request};
@@ -16,24 +15,6 @@ struct Server {
 }
 
 impl ServerApi for Server {
-    fn stats(&self) -> ServerStats {
-        ServerStats::default()
-    }
-
-    fn settings(&self, _: &mut dyn FnMut(&str, &[u8])) {}
-
-    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
-        Err((0, SettingError::Unknown))
-    }
-
-    fn reset_counters(&self) {}
-
-    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>)) {}
-
-    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
-        0
-    }
-
     fn users(&self) -> &Users {
         &self.users
     }

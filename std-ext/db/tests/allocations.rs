@@ -3,10 +3,7 @@
 //! Allocations of a pipeline whose buffers have grown: none for reads, and for changes only the data that the database
 //! stores.
 
-use hedgerow_db::command::{
-    ClientInfo, Connection, Context, Scratch, ServerApi, ServerStats, SettingError, Users,
-    process_input,
-};
+use hedgerow_db::command::{Connection, Context, Scratch, ServerApi, Users, process_input};
 use hedgerow_db::pubsub::Hub;
 use hedgerow_db::request::{
     Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Request, SetCondition,
@@ -47,24 +44,6 @@ static ALLOCATOR: Counting = Counting;
 struct Server;
 
 impl ServerApi for Server {
-    fn stats(&self) -> ServerStats {
-        ServerStats::default()
-    }
-
-    fn settings(&self, _: &mut dyn FnMut(&str, &[u8])) {}
-
-    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
-        Err((0, SettingError::Unknown))
-    }
-
-    fn reset_counters(&self) {}
-
-    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>)) {}
-
-    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
-        0
-    }
-
     fn users(&self) -> &Users {
         static USERS: LazyLock<Users> = LazyLock::new(Users::default);
         &USERS

@@ -27,16 +27,23 @@ pub struct Context<'c> {
 /// The parts of the server that commands read and change.
 pub trait ServerApi {
     /// Returns the server's statistics.
-    fn stats(&self) -> ServerStats;
+    fn stats(&self) -> ServerStats {
+        ServerStats::default()
+    }
 
     /// Calls `each` with each setting's name and value.
-    fn settings(&self, each: &mut dyn FnMut(&str, &[u8]));
+    fn settings(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        let _ = each;
+    }
 
     /// Changes all of these settings, or none.
     ///
     /// # Errors
     /// The index of the first setting that cannot be changed, and why.
-    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)>;
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
+        let _ = changes;
+        Err((0, SettingError::Unknown))
+    }
 
     /// Writes the settings that were changed since the start into the file of settings. `settings` are all that can be
     /// changed, with their present values.
@@ -49,15 +56,20 @@ pub trait ServerApi {
     }
 
     /// Resets the statistics (CONFIG RESETSTAT).
-    fn reset_counters(&self);
+    fn reset_counters(&self) {}
 
     /// Calls `each` for all connections except `but`, whose caller has newer information.
-    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>));
+    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>)) {
+        let _ = (but, each);
+    }
 
     /// Closes the connections that are `wanted`, except `but`, and returns their number. From then on,
     /// [`clients`](Self::clients) does not show them, but one that another thread serves may still have a command
     /// executed.
-    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64;
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
+        let _ = (but, wanted);
+        0
+    }
 
     /// Returns the users.
     fn users(&self) -> &Users;

@@ -1,10 +1,7 @@
 //! A server without clients: commands of a file are executed as those of a client, by the same layer.
 
 use super::summary::{Counts, count};
-use crate::command::{
-    ClientInfo, Connection, Context, NextStep, Scratch, ServerApi, ServerStats, SettingError,
-    Users, process_input,
-};
+use crate::command::{Connection, Context, NextStep, Scratch, ServerApi, Users, process_input};
 use crate::pubsub::Hub;
 use crate::resp::read::{self, Found, Reply};
 use crate::{Db, Session};
@@ -17,24 +14,6 @@ struct NoServer {
 }
 
 impl ServerApi for NoServer {
-    fn stats(&self) -> ServerStats {
-        ServerStats::default()
-    }
-
-    fn settings(&self, _: &mut dyn FnMut(&str, &[u8])) {}
-
-    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
-        Err((0, SettingError::Unknown))
-    }
-
-    fn reset_counters(&self) {}
-
-    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>)) {}
-
-    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
-        0
-    }
-
     fn users(&self) -> &Users {
         &self.users
     }

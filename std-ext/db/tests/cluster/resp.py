@@ -47,6 +47,15 @@ class Connection:
                 found[key] = self.reply()
         return found
 
+    def replies_but_moved(self, count):
+        """Reads replies, and passes over those that send the client to another group."""
+        for _ in range(count):
+            try:
+                self.reply()
+            except Refused as why:
+                if not str(why).startswith("MOVED"):
+                    raise
+
     def reply(self):
         line = self.file.readline()
         if not line.endswith(b"\r\n"):

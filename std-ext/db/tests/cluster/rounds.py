@@ -191,12 +191,7 @@ def remove(address, keys):
     try:
         for key in keys:
             connection.send("DEL", key)
-        for _ in keys:
-            try:
-                connection.reply()
-            except Refused as why:
-                if not str(why).startswith("MOVED"):
-                    raise
+        connection.replies_but_moved(len(keys))
     except (OSError, Refused):
         # A hand-over came in between: the keys stay, and are not looked at again.
         pass

@@ -122,12 +122,7 @@ class MoveRounds:
                 for key in keys:
                     connection.send("SET", f"fill:{key}", f"{key}" * 20)
             for connection in pipelines:
-                for _ in keys:
-                    try:
-                        connection.reply()
-                    except Refused as why:
-                        if not str(why).startswith("MOVED"):
-                            raise
+                connection.replies_but_moved(len(keys))
         for connection in pipelines:
             connection.close()
         self.begin(",".join(map(str, SCATTERED)), 1)

@@ -21,7 +21,7 @@ pub(super) fn execute(
     control.check()?;
     let mut bytes = control.bytes.take().emptied();
     let CommandBytes { arguments: texts, reply: out } = &mut bytes;
-    let executed = add(texts).and_then(|()| texts.check_some()).and_then(|()| {
+    let executed = add(texts).and_then(|()| {
         let executed = control
             .host
             .with(|host| texts.with(|texts| host.call(texts, control.protocol.get(), out)));
@@ -48,7 +48,7 @@ pub(super) fn reply(
         Err(text) => convert::error_value(lua, &control.names, text.as_bytes())?,
     };
     drop(lifted);
-    control.bytes.set(bytes.emptied());
+    control.bytes.set(bytes);
     match &reply {
         Value::Table(table) if raises && is_error => {
             Err(control.raise(Value::Table(table.clone())))

@@ -10,7 +10,8 @@ use crate::command::script::convert;
 use crate::command::script::current_host::Host;
 use crate::command::script::memory_limit;
 use crate::command::script::random;
-use crate::command::script::sandbox::Sandbox;
+use crate::command::script::raw::Runner;
+use crate::command::script::sandbox;
 use crate::command::script::shebang::{self, Flags};
 use crate::resp::write::Writer;
 use crate::scripts::{ScriptId, Scripts};
@@ -54,7 +55,7 @@ pub(super) struct Interpreter {
     lua: Lua,
     scripts: Arc<Scripts>,
     control: Rc<Control>,
-    sandbox: Sandbox,
+    runner: Runner,
     compiled: HashMap<ScriptId, Script>,
     /// The number of removals when the scripts were compiled.
     removals: u64,
@@ -93,7 +94,7 @@ impl Interpreter {
         let options = LuaOptions::new().catch_rust_panics(false);
         let lua = Lua::new_with(libraries, options)?;
         let control = Rc::new(Control::new(&lua, scripts)?);
-        let sandbox = Sandbox::new(&lua, &control)?;
+        let runner = sandbox::runner(&lua, &control)?;
         let hook = Rc::clone(&control);
         let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
         lua.set_global_hook(triggers, move |_, _| hook.check().map(|()| VmState::Continue))?;
@@ -103,7 +104,7 @@ impl Interpreter {
             lua,
             scripts: Arc::clone(scripts),
             control,
-            sandbox,
+            runner,
             compiled,
             removals,
             is_exhausted: false,
@@ -192,7 +193,7 @@ impl Interpreter {
         arguments: &[&[u8]],
         host: &mut dyn Host,
     ) -> mlua::Result<Result<Value, Value>> {
-        let run = || self.sandbox.run(&script.function, keys, arguments);
+        let run = || self.runner.run(&script.function, keys, arguments);
         let (done, found) = self.control.host.set_during(host, run)?;
         Ok(if done { Ok(found) } else { Err(found) })
     }

@@ -260,7 +260,7 @@ unsafe fn add_arguments(
         };
         texts.add_one(argument)?;
     }
-    Ok(())
+    texts.check_some()
 }
 
 /// Returns a number as an integer if it is one of 64 bits.

@@ -25,76 +25,53 @@ const TABLES: [&str; 9] =
     ["concat", "foreach", "foreachi", "getn", "insert", "maxn", "remove", "setn", "sort"];
 const COROUTINES: [&str; 6] = ["create", "resume", "running", "status", "wrap", "yield"];
 
-/// The sandbox of an interpreter.
-pub(super) struct Sandbox {
-    runner: Runner,
-}
-
-impl Sandbox {
-    pub(super) fn new(lua: &Lua, control: &Rc<Control>) -> mlua::Result<Self> {
-        let native = lua.globals();
-        let globals = lua.create_table()?;
-        let mut substitutes = Substitutes::default();
-        let environment = substitutes.add(lua, globals.clone())?;
-        let libraries = [
-            ("redis", api::table(lua, control)?),
-            ("string", strings::table(lua, control, &picked(&native, "string", &STRINGS)?)?),
-            ("table", tables::table(lua, control, &picked(&native, "table", &TABLES)?)?),
-            ("math", math(lua, control, &native.get("math")?)?),
-            ("coroutine", picked(&native, "coroutine", &COROUTINES)?),
-            ("bit", bits::table(lua)?),
-            ("cmsgpack", cmsgpack::table(lua, control, &native.get("next")?)?),
-            ("struct", structs::table(lua, control)?),
-            ("cjson", cjson::table(lua, control, &native.get("next")?)?),
-        ];
-        let (wrapped, xpcall) = wrapped(lua, control, &native)?;
-        for (name, real) in libraries {
-            if name == "coroutine" {
-                real.raw_set("resume", &wrapped[2])?;
-            }
-            if name == "string"
-                && let Some(metatable) = lua.type_metatable::<LuaString>()
-            {
-                metatable.raw_set("__index", &real)?;
-            }
-            globals.raw_set(name, substitutes.add(lua, real)?)?;
+/// Makes the sandbox of an interpreter. Returns the function that runs scripts in it.
+pub(super) fn runner(lua: &Lua, control: &Rc<Control>) -> mlua::Result<Runner> {
+    let native = lua.globals();
+    let globals = lua.create_table()?;
+    let mut substitutes = Substitutes::default();
+    let environment = substitutes.add(lua, globals.clone())?;
+    let libraries = [
+        ("redis", api::table(lua, control)?),
+        ("string", strings::table(lua, control, &picked(&native, "string", &STRINGS)?)?),
+        ("table", tables::table(lua, control, &picked(&native, "table", &TABLES)?)?),
+        ("math", math(lua, control, &native.get("math")?)?),
+        ("coroutine", picked(&native, "coroutine", &COROUTINES)?),
+        ("bit", bits::table(lua)?),
+        ("cmsgpack", cmsgpack::table(lua, control, &native.get("next")?)?),
+        ("struct", structs::table(lua, control)?),
+        ("cjson", cjson::table(lua, control, &native.get("next")?)?),
+    ];
+    let (wrapped, xpcall) = wrapped(lua, control, &native)?;
+    for (name, real) in libraries {
+        if name == "coroutine" {
+            real.raw_set("resume", &wrapped[2])?;
         }
-        for name in PLAIN {
-            globals.raw_set(name, native.get::<Value>(name)?)?;
+        if name == "string"
+            && let Some(metatable) = lua.type_metatable::<LuaString>()
+        {
+            metatable.raw_set("__index", &real)?;
         }
-        globals.raw_set("pcall", &wrapped[0])?;
-        globals.raw_set("xpcall", &wrapped[1])?;
-        globals.raw_set("_VERSION", native.get::<Value>("_VERSION")?)?;
-        globals.raw_set("_G", &environment)?;
-        globals.set_metatable(Some(refuse_unknown(lua)?))?;
-        // Scripts may look at the metatables of strings and of the global table, and not change them.
-        let strings = lua.create_table()?;
-        strings.raw_set("__index", globals.raw_get::<Value>("string")?)?;
-        let strings = substitutes.add(lua, strings)?;
-        let of_globals = substitutes.add(lua, lua.create_table()?)?;
-        let substitutes = Rc::new(substitutes);
-        base::add(
-            lua,
-            control,
-            &globals,
-            &substitutes,
-            (&native, &environment, strings, of_globals),
-        )?;
-        // Texts that are compiled later get the environment, too.
-        lua.set_globals(environment)?;
-        let runner = Runner::new(lua, &globals, &xpcall, &handler(lua, control)?)?;
-        Ok(Self { runner })
+        globals.raw_set(name, substitutes.add(lua, real)?)?;
     }
-
-    /// Runs a script with these keys and arguments. Returns its result, or false and the value of its error.
-    pub(super) fn run(
-        &self,
-        script: &Function,
-        keys: &[&[u8]],
-        arguments: &[&[u8]],
-    ) -> mlua::Result<(bool, Value)> {
-        self.runner.run(script, keys, arguments)
+    for name in PLAIN {
+        globals.raw_set(name, native.get::<Value>(name)?)?;
     }
+    globals.raw_set("pcall", &wrapped[0])?;
+    globals.raw_set("xpcall", &wrapped[1])?;
+    globals.raw_set("_VERSION", native.get::<Value>("_VERSION")?)?;
+    globals.raw_set("_G", &environment)?;
+    globals.set_metatable(Some(refuse_unknown(lua)?))?;
+    // Scripts may look at the metatables of strings and of the global table, and not change them.
+    let strings = lua.create_table()?;
+    strings.raw_set("__index", globals.raw_get::<Value>("string")?)?;
+    let strings = substitutes.add(lua, strings)?;
+    let of_globals = substitutes.add(lua, lua.create_table()?)?;
+    let substitutes = Rc::new(substitutes);
+    base::add(lua, control, &globals, &substitutes, (&native, &environment, strings, of_globals))?;
+    // Texts that are compiled later get the environment, too.
+    lua.set_globals(environment)?;
+    Runner::new(lua, &globals, &xpcall, &handler(lua, control)?)
 }
 
 /// Returns a table with some functions of a library of Lua.
