@@ -5,14 +5,21 @@
 
 #[macro_use]
 mod string_commands;
+mod address;
 mod cluster;
 mod error;
+mod options;
 
+#[cfg(feature = "tls")]
+pub use crate::outgoing::ClientTls;
 pub use cluster::{ClusterClient, ClusterPipeline};
 pub use error::{Attempt, ClientError, Unavailable};
+pub use options::ClientOptions;
 
+use crate::outgoing::{self, Stream};
 use crate::resp::read::{self, Found, Reply};
 use crate::resp::write::request;
+use address::Address;
 use error::Result;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -43,7 +50,7 @@ const PIPELINE_PART: usize = 32 << 10;
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     /// Received bytes; those from `read` on were not consumed.
     input: Vec<u8>,
     read: usize,
@@ -56,30 +63,57 @@ impl Client {
     /// Connects to a server.
     ///
     /// # Errors
-    /// If the connection fails, or the server requires a password
-    /// ([`connect_with_password`](Self::connect_with_password)).
+    /// If the connection fails, or the server requires a password ([`connect_with`](Self::connect_with)).
     pub fn connect(address: impl ToSocketAddrs) -> Result<Self> {
-        Self::handshake(address, &["HELLO", "3"])
+        Self::handshake(address, &ClientOptions::default())
     }
 
-    /// Connects to a server with a password.
+    /// Connects to a server with the password of the user `default`.
     ///
     /// # Errors
     /// If the connection fails, or the password is wrong.
     pub fn connect_with_password(address: impl ToSocketAddrs, password: &str) -> Result<Self> {
-        Self::handshake(address, &["HELLO", "3", "AUTH", "default", password])
+        Self::handshake(address, &ClientOptions::with_password(password))
     }
 
-    fn handshake(address: impl ToSocketAddrs, hello: &[&str]) -> Result<Self> {
-        Self::greet(TcpStream::connect(address)?, hello)
+    /// Connects to a server as a user, or with TLS. The address is `HOST:PORT`; with TLS, the server's certificate must
+    /// have this host.
+    ///
+    /// # Errors
+    /// If the connection fails, or the certificate or the user is refused.
+    pub fn connect_with(address: &str, options: &ClientOptions) -> Result<Self> {
+        let Address { host, port } = Address::of_user(address)?;
+        Self::open(&host, port, options, None)
+    }
+
+    /// Connects to a host. The limit is for each of its addresses, and for each read and write.
+    fn open(
+        host: &str,
+        port: u16,
+        options: &ClientOptions,
+        limit: Option<Duration>,
+    ) -> Result<Self> {
+        let tcp = outgoing::connect(host, port, limit)?;
+        tcp.set_read_timeout(limit)?;
+        tcp.set_write_timeout(limit)?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &options.tls {
+            return Self::greet(Stream::with_tls(tcp, tls, host)?, options);
+        }
+        Self::greet(Stream::Plain(tcp), options)
+    }
+
+    fn handshake(address: impl ToSocketAddrs, options: &ClientOptions) -> Result<Self> {
+        let tcp = TcpStream::connect(address)?;
+        tcp.set_nodelay(true)?;
+        Self::greet(Stream::Plain(tcp), options)
     }
 
     /// Begins a connection on a stream.
-    fn greet(stream: TcpStream, hello: &[&str]) -> Result<Self> {
-        stream.set_nodelay(true)?;
+    fn greet(stream: Stream, options: &ClientOptions) -> Result<Self> {
         let (input, output) = (Vec::new(), Vec::new());
         let mut client = Self { stream, input, read: 0, output, broken: false };
-        client.command(hello)?;
+        client.command(&options.hello())?;
         Ok(client)
     }
 
@@ -89,8 +123,8 @@ impl Client {
     /// # Errors
     /// If the operating system refuses; a timeout of zero is invalid.
     pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.stream.set_read_timeout(timeout)?;
-        self.stream.set_write_timeout(timeout)
+        self.stream.socket().set_read_timeout(timeout)?;
+        self.stream.socket().set_write_timeout(timeout)
     }
 
     /// Sends any command and waits for its reply.
@@ -138,26 +172,29 @@ impl Client {
                 Err(why) => return Err((sent - from, why)),
             }
         }
-        Ok(())
+        // TLS may have encrypted the end of the last request, and not sent it.
+        self.stream.flush().map_err(|why| (sent - from, why))
     }
 
     /// Returns whether the connection waits for requests: no request was interrupted, and the server has neither closed
-    /// the connection nor sent anything but a push message.
-    fn is_open(&self) -> bool {
-        let is_push = |first: u8| first == b'>';
-        let is_clean = self.input.get(self.read).is_none_or(|first| is_push(*first));
-        if self.broken || !is_clean || self.stream.set_nonblocking(true).is_err() {
+    /// the connection nor sent anything but push messages.
+    fn is_open(&mut self) -> bool {
+        let socket = self.stream.socket();
+        if self.broken || socket.set_nonblocking(true).is_err() {
             return false;
         }
-        let mut first = [0];
-        let peeked = self.stream.peek(&mut first);
-        let blocks = self.stream.set_nonblocking(false).is_ok();
-        blocks
-            && match peeked {
-                Ok(0) => false,
-                Ok(_) => is_push(first[0]),
-                Err(why) => why.kind() == ErrorKind::WouldBlock,
-            }
+        let came = match socket.peek(&mut [0]) {
+            // Or the end, or a message of TLS.
+            Ok(_) => self.receive(0),
+            Err(why) => Err(why.into()),
+        };
+        let blocks = self.stream.socket().set_nonblocking(false).is_ok();
+        let waits = match came {
+            Ok(()) => true,
+            Err(ClientError::Io(why)) => why.kind() == ErrorKind::WouldBlock,
+            Err(_) => false,
+        };
+        blocks && waits && self.input.get(self.read).is_none_or(|first| *first == b'>')
     }
 
     /// Returns the next reply.

@@ -34,6 +34,8 @@ struct ReadMe;
 
 mod background;
 mod buffers;
+#[cfg(feature = "tls")]
+mod certificates;
 pub mod client;
 mod clock;
 #[cfg(feature = "cluster")]
@@ -71,6 +73,7 @@ mod long_double;
 #[cfg(feature = "cli")]
 pub mod offline;
 pub mod options;
+mod outgoing;
 mod progress;
 #[doc(hidden)]
 pub mod pubsub;

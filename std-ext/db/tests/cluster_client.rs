@@ -3,6 +3,10 @@
 //! The cluster client of this crate against small servers that answer as the test says. `tests/failover/groups.rs` has
 //! it beside the clients that others wrote, against real nodes.
 
+#[cfg(feature = "tls")]
+#[path = "support/certificates.rs"]
+mod certificates;
+
 use hedgerow_db::client::{ClientError, ClusterClient, Unavailable};
 use hedgerow_db::resp::read::{self, Found, Reply};
 use std::io::{Read, Write};
@@ -540,4 +544,39 @@ fn a_cluster_may_have_no_primary_at_first() {
     });
     client.set(LOW, "x").unwrap();
     assert_eq!(client.primaries(), [node.address.to_string()]);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn nodes_are_reached_with_tls() {
+    use hedgerow_db::client::{ClientOptions, ClientTls};
+    use std::sync::atomic::Ordering;
+    let (slots, certificates) = (Slots::default(), certificates::Certificates::new());
+    let (low, high) = (Node::start(&slots), Node::start(&slots));
+    let (low_front, high_front) =
+        (certificates.in_front_of(low.address), certificates.in_front_of(high.address));
+    let ports = (low_front.address.port(), high_front.address.port());
+    *slots.lock().unwrap() = vec![(0, 8191, ports.0), (8192, 16383, ports.1)];
+    let mut options = ClientOptions::default();
+    options.tls = Some(ClientTls::new(&certificates.pem("ca.pem")).unwrap());
+    let mut client = ClusterClient::connect_with(&[low_front.address], &options).unwrap();
+    // Idle connections have received messages of TLS. They are not closed for that.
+    for _ in 0..3 {
+        client.set(LOW, "x").unwrap();
+        client.set(HIGH, "x").unwrap();
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(low.seen()[1..], ["SET {user}1 x", "SET {user}1 x", "SET {user}1 x"]);
+    assert_eq!(high.seen(), ["SET foo x", "SET foo x", "SET foo x"]);
+    let opened = [&low_front, &high_front].map(|front| front.opened.load(Ordering::Relaxed));
+    assert_eq!(opened, [1, 1]);
+    let mut pipeline = client.pipeline();
+    pipeline.command(&["SET", LOW, "y"]).command(&["SET", HIGH, "y"]);
+    assert_eq!(pipeline.send().unwrap().len(), 2);
+    // A connection that was closed is not used.
+    high.answers(|_| Answer::Last("+OK\r\n".into()));
+    client.set(HIGH, "x").unwrap();
+    high_front.closed.recv_timeout(LONG).unwrap();
+    high.answers(|_| ok());
+    client.set(HIGH, "x").unwrap();
 }

@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 use hedgerow_db::rdb::Writer;
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -37,8 +38,10 @@ struct State {
     /// The offset that INFO returns.
     offset: u64,
     acknowledged: u64,
-    /// The steps, until a replica requests the data.
-    steps: Vec<Step>,
+    /// The steps of each connection that becomes a replica's. After the last one, the primary has all data only.
+    connections: VecDeque<Vec<Step>>,
+    /// The histories and offsets that replicas have asked for.
+    asked: Vec<String>,
 }
 
 struct Primary {
@@ -49,9 +52,20 @@ struct Primary {
 impl Primary {
     /// Starts a primary with an offset for INFO. It closes the connection after its steps, if that is before it.
     fn start(offset: u64, password: Option<&'static str>, steps: Vec<Step>) -> Self {
+        Self::with_connections(offset, password, vec![steps])
+    }
+
+    /// Starts a primary with the steps of one connection after the other.
+    fn with_connections(
+        offset: u64,
+        password: Option<&'static str>,
+        connections: Vec<Vec<Step>>,
+    ) -> Self {
+        let connections = connections.into();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State { password, offset, acknowledged: 0, steps }));
+        let state =
+            Arc::new(Mutex::new(State { password, offset, connections, ..State::default() }));
         let shared = Arc::clone(&state);
         // It ends with the process.
         thread::spawn(move || {
@@ -111,9 +125,14 @@ fn serve(mut stream: TcpStream, state: &Arc<Mutex<State>>) {
                     format!("# Replication\r\nrole:master\r\nmaster_repl_offset:{offset}\r\n");
                 format!("${}\r\n{text}\r\n", text.len())
             }
-            ["PSYNC", "?", "-1"] => {
+            ["PSYNC", history, next] => {
                 let (stream, state) = (stream.try_clone().unwrap(), Arc::clone(state));
-                thread::spawn(move || play(stream, &state));
+                let steps = {
+                    let mut state = state.lock().unwrap();
+                    state.asked.push(format!("{history} {next}"));
+                    state.connections.pop_front().unwrap_or_else(|| vec![resync()])
+                };
+                thread::spawn(move || play(stream, steps, &state));
                 continue;
             }
             other => panic!("{other:?}"),
@@ -123,8 +142,7 @@ fn serve(mut stream: TcpStream, state: &Arc<Mutex<State>>) {
 }
 
 /// Sends the data and the commands. Closes the connection at the end, or after a while.
-fn play(mut stream: TcpStream, state: &Mutex<State>) {
-    let steps = std::mem::take(&mut state.lock().unwrap().steps);
+fn play(mut stream: TcpStream, steps: Vec<Step>, state: &Mutex<State>) {
     let wait_for = |offset| {
         let begin = Instant::now();
         while state.lock().unwrap().acknowledged < offset && begin.elapsed() < TIMEOUT {
@@ -415,7 +433,9 @@ fn a_stream_that_ends_leaves_what_was_executed() {
     stream.extend_from_slice(b"*2\r\n$3\r\nDEL\r\n$1");
     let steps = vec![resync(), with_length(&file()), Send(stream), Acknowledged(complete)];
     let (error, folder) = fails(steps, &["--until-caught-up"]);
-    assert!(error.contains("hedgerow-db: Redis has closed the connection\n"), "{error}");
+    let lost =
+        "hedgerow-db: Redis has closed the connection. Redis has no longer the commands behind";
+    assert!(error.contains(&format!("{lost} offset {complete}: ")), "{error}");
     assert!(error.contains(&format!("executed up to offset {complete}.")), "{error}");
     let dump = dump(folder.path());
     has_lines(&dump, &["SET \"rose\" \"red\"", "SET \"a\" \"1\""]);
@@ -485,4 +505,80 @@ fn a_signal_ends_the_import() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(output.stdout, b"Imported 4 keys and 1 commands.\n");
     has_lines(&dump(folder.path()), &["SET \"a\" \"1\""]);
+}
+
+/// A connection that is lost is made again, and each command is executed once.
+#[test]
+fn a_lost_connection_continues_where_it_ended() {
+    let first = commands(&[
+        "SELECT 3", "INCR n", "MULTI", "INCR n", "SELECT 5", "INCR m", "EXEC", "INCR m",
+    ]);
+    let second = commands(&["INCR m", "SELECT 0", "INCR z", "INCRBY z 10"]);
+    let stream = [&first[..], &second].concat();
+    let end = BEGIN + stream.len() as u64;
+    let position = |commands: &[u8]| BEGIN + commands.len() as u64;
+    let in_transaction = commands(&["SELECT 3", "INCR n", "MULTI", "INCR n", "SELECT 5"]);
+    let before_transaction = position(&commands(&["SELECT 3", "INCR n"]));
+    let rest = stream[(before_transaction - BEGIN) as usize..].to_vec();
+    let cut = first.len() + 7;
+    let connections = vec![
+        // The first connection ends within a transaction, behind its SELECT.
+        vec![
+            resync(),
+            with_length(&file()),
+            Send(in_transaction),
+            Acknowledged(before_transaction),
+        ],
+        // A primary that starts has no answer yet.
+        vec![send("-LOADING Redis is loading the dataset in memory\r\n")],
+        // The second one ends within a command.
+        vec![
+            send("+CONTINUE bcd\r\n"),
+            Send(rest[..cut - (before_transaction - BEGIN) as usize].to_vec()),
+            Acknowledged(position(&first)),
+        ],
+        vec![send("+CONTINUE\r\n"), Send(second), Acknowledged(u64::MAX)],
+    ];
+    let primary = Primary::with_connections(end, Some("pw"), connections);
+    let folder = tempfile::tempdir().unwrap();
+    let output = import(folder.path(), &primary.url(":pw@"), &["--until-caught-up"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{error}");
+    let asked = [
+        "? -1".to_owned(),
+        format!("{} {}", "a".repeat(40), before_transaction + 1),
+        format!("{} {}", "a".repeat(40), before_transaction + 1),
+        format!("bcd {}", position(&first) + 1),
+    ];
+    assert_eq!(primary.state.lock().unwrap().asked, asked, "{error}");
+    let again = "Redis has closed the connection; connecting again\nconnected at offset ";
+    for offset in [before_transaction, position(&first)] {
+        assert!(error.contains(&format!("{again}{offset}\n")), "{error}");
+    }
+    assert!(error.contains(&format!("ended at offset {end}\n")), "{error}");
+    let dump = dump(folder.path());
+    has_lines(&dump, &["SET \"z\" \"11\"", "SET \"n\" \"2\"", "SET \"m\" \"3\""]);
+    assert_eq!(output.stdout, b"Imported 4 keys and 7 commands.\n");
+}
+
+#[test]
+fn a_primary_that_stays_away_ends_the_import() {
+    let stream = commands(&["SELECT 0", "SET a 1"]);
+    let end = BEGIN + stream.len() as u64;
+    let steps = || vec![resync(), with_length(&file()), Send(stream.clone()), Acknowledged(end)];
+    let away = || vec![send("-NOMASTERLINK Can't SYNC while not connected with my master\r\n")];
+    for (limit, wanted) in [
+        ("1", "the connection; after 1 seconds: Redis refuses PSYNC: NOMASTERLINK"),
+        ("0", "hedgerow-db: Redis has closed the connection\n"),
+    ] {
+        let connections = [steps()].into_iter().chain((0..50).map(|_| away())).collect();
+        let primary = Primary::with_connections(end + 1, None, connections);
+        let folder = tempfile::tempdir().unwrap();
+        let output = import(folder.path(), &primary.url(""), &["--reconnect", limit]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(wanted), "{error}");
+        assert!(error.contains(&format!("executed up to offset {end}.")), "{error}");
+        has_lines(&dump(folder.path()), &["SET \"a\" \"1\""]);
+    }
 }

@@ -4,6 +4,9 @@
 //! redis-server is not installed.
 #![cfg(unix)]
 
+#[cfg(feature = "tls")]
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/random.rs"]
 mod random;
 
@@ -260,13 +263,13 @@ fn files_of_redis_are_imported() {
     holds(&mut Server::own(&ours.path().join("aof")).client(), &content);
 }
 
-/// Lets redis-server listen on a free port too. Returns it.
-fn listen(redis: &Server) -> u16 {
+/// Lets redis-server listen on a free port too, by the setting `port`. Returns it.
+fn listen(redis: &Server, setting: &[u8]) -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let number = listener.local_addr().unwrap().port();
     drop(listener);
-    redis.client().done(&[b"CONFIG", b"SET", b"port", port.to_string().as_bytes()]);
-    port
+    redis.client().done(&[b"CONFIG", b"SET", setting, number.to_string().as_bytes()]);
+    number
 }
 
 /// The databases and the keys of writers.
@@ -338,8 +341,9 @@ fn are_equal(redis: &mut Client, own: &mut Client) {
     }
 }
 
-/// Moves a running redis-server in, while clients write to it.
-fn moves_in_live(flags: &[&str]) {
+/// Moves a running redis-server in, while clients write to it, and its connection is closed several times.
+/// `port` is the setting of its port, and the import gets the scheme of the address, and more words.
+fn moves_in_live(flags: &[&str], port: &str, scheme: &str, more: &[&str]) {
     let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let flags = [flags, &["--save", "", "--repl-diskless-sync-delay", "0"]].concat();
     let Some(redis) = Server::redis(theirs.path(), &flags) else { return };
@@ -351,7 +355,7 @@ fn moves_in_live(flags: &[&str]) {
         b"for i = 1, 20000 do redis.call('SET', 'p:' .. i, i) end return 1",
         b"0",
     ]);
-    let url = format!("redis://127.0.0.1:{}/", listen(&redis));
+    let url = format!("{scheme}://127.0.0.1:{}/", listen(&redis, port.as_bytes()));
     let stopped = std::sync::atomic::AtomicBool::new(false);
     let output = std::thread::scope(|scope| {
         for seed in 0..2 {
@@ -360,7 +364,7 @@ fn moves_in_live(flags: &[&str]) {
             scope.spawn(move || write_at_random(&mut client, seed, &stop));
         }
         let mut import = program();
-        import.args(["import", "--live", &url, "--dir", "db"]).current_dir(ours.path());
+        import.args(["import", "--live", &url, "--dir", "db"]).args(more).current_dir(ours.path());
         let import = import.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let begin = Instant::now();
         // A replica is counted as soon as it follows.
@@ -368,7 +372,10 @@ fn moves_in_live(flags: &[&str]) {
             assert!(begin.elapsed() < Duration::from_secs(60), "the import does not follow");
             client.done(&[b"SET", b"unused", b"1"]);
         }
-        std::thread::sleep(Duration::from_secs(1));
+        for _ in 0..4 {
+            std::thread::sleep(Duration::from_millis(250));
+            client.done(&[b"CLIENT", b"KILL", b"TYPE", b"replica"]);
+        }
         stopped.store(true, std::sync::atomic::Ordering::Relaxed);
         // Once the writers have ended, the import must acknowledge all that they wrote.
         std::thread::sleep(Duration::from_millis(200));
@@ -379,6 +386,8 @@ fn moves_in_live(flags: &[&str]) {
         import.wait_with_output().unwrap()
     });
     assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("connecting again\nconnected at offset "), "{said}");
     let own = Server::own(&ours.path().join("db"));
     let mut own = own.client();
     are_equal(&mut client, &mut own);
@@ -390,10 +399,25 @@ fn moves_in_live(flags: &[&str]) {
 
 #[test]
 fn a_running_redis_is_imported_from_its_disk() {
-    moves_in_live(&["--repl-diskless-sync", "no"]);
+    moves_in_live(&["--repl-diskless-sync", "no"], "port", "redis", &[]);
 }
 
 #[test]
 fn a_running_redis_is_imported_without_its_disk() {
-    moves_in_live(&["--repl-diskless-sync", "yes"]);
+    moves_in_live(&["--repl-diskless-sync", "yes"], "port", "redis", &[]);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_running_redis_is_imported_with_tls() {
+    let certificates = certificates::Certificates::new();
+    let files = ["localhost.pem", "localhost.key", "ca.pem", "client.pem", "client.key"];
+    let files = files.map(|name| certificates.file(name).to_str().unwrap().to_owned());
+    let [certificate, key, authority, own_certificate, own_key] = &files;
+    let flags = [
+        &["--tls-cert-file", certificate, "--tls-key-file", key][..],
+        &["--tls-ca-cert-file", authority, "--tls-auth-clients", "yes", "--tls-replication", "yes"],
+    ];
+    let own = ["--cacert", authority, "--cert", own_certificate, "--key", own_key];
+    moves_in_live(&flags.concat(), "tls-port", "rediss", &own);
 }

@@ -1,53 +1,28 @@
 //! builds: default
 //!
-//! The server over TLS, with certificates made for the test.
+//! The server over TLS, and the client of this crate, with certificates made for the test.
 #![cfg(feature = "tls")]
 
+#[path = "support/certificates.rs"]
+mod certificates;
 mod support;
 
+use certificates::Certificates;
+use hedgerow_db::client::{self, ClientError, ClientOptions, ClientTls};
+use hedgerow_db::resp::read::Reply;
 use hedgerow_db::server::{ClientCertificates, TlsFiles};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 use support::{Client, Running, bulk, command, numbers};
 
-/// Certificates in a directory: an authority's, and those that it has signed.
-struct Certificates {
-    folder: tempfile::TempDir,
-}
-
 impl Certificates {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        for (file, name) in
-            [("localhost", "localhost"), ("client", "client"), ("other", "elsewhere")]
-        {
-            let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-            let certificate = params.signed_by(&key, &authority).unwrap();
-            fs::write(folder.path().join(format!("{file}.pem")), certificate.pem()).unwrap();
-            fs::write(folder.path().join(format!("{file}.key")), key.serialize_pem()).unwrap();
-        }
-        Self { folder }
-    }
-
     fn files(&self, clients: ClientCertificates) -> TlsFiles {
         let (certificate, key) = (self.file("localhost.pem"), self.file("localhost.key"));
         TlsFiles { certificate, key, authorities: Some(self.file("ca.pem")), clients }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
     }
 
     fn serve(&self, clients: ClientCertificates) -> Running {
@@ -203,4 +178,92 @@ fn new_connections_get_certificates_that_were_read_again() {
     server.reloader.prepare(&with(other), Vec::new()).unwrap()();
     assert!(!pings(&after, &server), "a client accepts another name");
     ping();
+}
+
+/// Connects the crate's own client, by a name of the host.
+fn own_client(
+    server: &Running,
+    host: &str,
+    tls: &ClientTls,
+    login: Option<(&str, &str)>,
+) -> Result<client::Client, ClientError> {
+    let mut options = ClientOptions::default();
+    options.tls = Some(tls.clone());
+    if let Some((user, password)) = login {
+        options.user = Some(user.to_owned());
+        options.password = Some(password.to_owned());
+    }
+    assert!(!format!("{options:?}").contains("thorn"));
+    client::Client::connect_with(&format!("{host}:{}", server.address.port()), &options)
+}
+
+#[test]
+fn the_own_client_checks_the_server() {
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let server = certificates.serve(ClientCertificates::Ignored);
+    let tls = ClientTls::new(&certificates.pem("ca.pem")).unwrap();
+    let mut client = own_client(&server, "localhost", &tls, None).unwrap();
+    let value: Vec<u8> = (0..3_u32 << 20).map(|i| (i % 251) as u8).collect();
+    client.set("big", &value).unwrap();
+    assert!(client.get("big").unwrap() == Some(value.clone()));
+    let mut pipeline = client.pipeline();
+    for _ in 0..8 {
+        pipeline.command(&["GET", "big"]);
+    }
+    assert!(pipeline.send().unwrap().iter().all(|reply| *reply == Reply::Bulk(value.clone())));
+    // By its address, too.
+    own_client(&server, "127.0.0.1", &tls, None).unwrap();
+
+    let refused = |server: &Running, tls: &ClientTls| {
+        let why = own_client(server, "localhost", tls, None).unwrap_err();
+        assert!(matches!(why, ClientError::Io(_)), "{why}");
+        why.to_string()
+    };
+    let strangers = ClientTls::new(&others.pem("ca.pem")).unwrap();
+    assert!(refused(&server, &strangers).contains("invalid peer certificate"));
+    let mut files = certificates.files(ClientCertificates::Ignored);
+    (files.certificate, files.key) =
+        (certificates.file("other.pem"), certificates.file("other.key"));
+    let elsewhere = Running::new(|config| {
+        config.tls_binds = std::mem::take(&mut config.binds);
+        config.tls = Some(files);
+    });
+    assert!(refused(&elsewhere, &tls).contains("not valid for name"));
+    // A server without TLS is not trusted with a request.
+    let plain = Running::new(|_| ());
+    refused(&plain, &tls);
+}
+
+#[test]
+fn the_own_client_shows_a_certificate_and_a_user() {
+    let certificates = Certificates::new();
+    let server = certificates.serve(ClientCertificates::Required);
+    let pem = |name| certificates.pem(name);
+    let without = ClientTls::new(&pem("ca.pem")).unwrap();
+    assert!(own_client(&server, "localhost", &without, None).is_err());
+    let with = ClientTls::with_certificate(&pem("ca.pem"), &pem("client.pem"), &pem("client.key"))
+        .unwrap();
+    let mut client = own_client(&server, "localhost", &with, None).unwrap();
+    client.command(&["ACL", "SETUSER", "gardener", "on", ">thorn", "~*", "+@all"]).unwrap();
+    let mut gardener =
+        own_client(&server, "localhost", &with, Some(("gardener", "thorn"))).unwrap();
+    let name = gardener.command(&["ACL", "WHOAMI"]).unwrap();
+    assert_eq!(name, Reply::Bulk(b"gardener".to_vec()));
+    let why = own_client(&server, "localhost", &with, Some(("gardener", "rose"))).unwrap_err();
+    assert!(matches!(why, ClientError::Server(why) if why.starts_with("WRONGPASS")));
+
+    for (authorities, certificate, key) in [
+        (&b""[..], pem("client.pem"), pem("client.key")),
+        (&pem("ca.pem"), pem("client.key"), pem("client.key")),
+        (&pem("ca.pem"), pem("client.pem"), pem("client.pem")),
+        (&pem("ca.pem"), pem("client.pem"), pem("other.key")),
+    ] {
+        ClientTls::with_certificate(authorities, &certificate, &key).unwrap_err();
+    }
+    let mut options = ClientOptions::default();
+    options.tls = Some(with);
+    for address in ["localhost", ":1", "a b:1"] {
+        let why = client::Client::connect_with(address, &options).unwrap_err();
+        assert!(matches!(why, ClientError::Io(_)), "{why}");
+    }
 }

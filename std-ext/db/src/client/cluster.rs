@@ -3,7 +3,6 @@
 //! A request is repeated only if no node can have executed it: a node sent it elsewhere or refused it, or it was not
 //! sent completely. If a connection fails while a reply is awaited, the outcome is unknown, and the caller decides.
 
-mod address;
 mod advice;
 mod pipeline;
 mod retry;
@@ -11,20 +10,19 @@ mod slot_map;
 
 pub use pipeline::ClusterPipeline;
 
+use super::address::Address;
 use super::error::{Attempt, ClientError, Result, Unavailable};
-use super::{Client, done, integer, server_error};
+use super::{Client, ClientOptions, done, integer, server_error};
 use crate::command::first_key;
 use crate::resp::read::Reply;
 use crate::resp::write::request;
 use crate::state::slots::slot;
-use address::Address;
 use advice::Advice;
 use retry::{Limits, Reason, Retry};
 use slot_map::SlotMap;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// By default a request is tried for longer than a failover takes.
@@ -65,7 +63,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// send it again: the error is [`ClientError::Io`], as with [`Client`]. The next request finds the next primary.
 pub struct ClusterClient {
     seeds: Vec<Address>,
-    password: Option<String>,
+    options: ClientOptions,
     timeout: Option<Duration>,
     limits: Limits,
     map: SlotMap,
@@ -126,29 +124,27 @@ impl ClusterClient {
     /// # Errors
     /// [`ClientError::Unavailable`] with the reasons if no seed answers as a node of a cluster.
     pub fn connect<A: ToString>(seeds: &[A]) -> Result<Self> {
-        Self::begin(seeds, None)
+        Self::connect_with(seeds, &ClientOptions::default())
     }
 
-    /// Connects to a cluster whose nodes require a password.
+    /// Connects to a cluster whose nodes require a password of the user `default`.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
     pub fn connect_with_password<A: ToString>(seeds: &[A], password: &str) -> Result<Self> {
-        Self::begin(seeds, Some(password.to_owned()))
+        Self::connect_with(seeds, &ClientOptions::with_password(password))
     }
 
-    fn begin<A: ToString>(seeds: &[A], password: Option<String>) -> Result<Self> {
-        let parse = |seed: &A| {
-            let seed = seed.to_string();
-            let address = Address::parse(&seed).filter(|address| !address.host.is_empty());
-            address.ok_or_else(|| {
-                io::Error::new(ErrorKind::InvalidInput, format!("{seed:?} is not HOST:PORT"))
-            })
-        };
-        let seeds = seeds.iter().map(parse).collect::<io::Result<_>>()?;
+    /// Connects to a cluster as a user, or with TLS. The certificate of each node must have the host that the node
+    /// announces to clients.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_with<A: ToString>(seeds: &[A], options: &ClientOptions) -> Result<Self> {
+        let seeds = seeds.iter().map(|seed| Address::of_user(&seed.to_string()));
         let mut client = Self {
-            seeds,
-            password,
+            seeds: seeds.collect::<io::Result<_>>()?,
+            options: options.clone(),
             timeout: Some(TIMEOUT),
             limits: LIMITS,
             map: SlotMap::new(),
@@ -372,37 +368,14 @@ impl ClusterClient {
     /// Returns a connection that waits for requests.
     fn connection(&mut self, address: &Address) -> Result<&mut Client> {
         // Requests on a connection that the node has closed would have an unknown outcome without need.
-        let is_open = self.connections.get(address).is_some_and(Client::is_open);
+        let is_open = self.connections.get_mut(address).is_some_and(Client::is_open);
         if !is_open {
-            let connection = self.open(address)?;
+            let Address { host, port } = address;
+            let connection = Client::open(host, *port, &self.options, self.timeout)?;
             self.failed.take_if(|failed| failed == address);
             self.connections.insert(address.clone(), connection);
         }
         self.connections.get_mut(address).ok_or_else(not_connected)
-    }
-
-    fn open(&self, address: &Address) -> Result<Client> {
-        let mut failed = None;
-        for resolved in (&*address.host, address.port).to_socket_addrs()? {
-            let stream = match self.timeout {
-                Some(timeout) => TcpStream::connect_timeout(&resolved, timeout),
-                None => TcpStream::connect(resolved),
-            };
-            match stream {
-                Ok(stream) => {
-                    stream.set_read_timeout(self.timeout)?;
-                    stream.set_write_timeout(self.timeout)?;
-                    return match &self.password {
-                        None => Client::greet(stream, &["HELLO", "3"]),
-                        Some(word) => {
-                            Client::greet(stream, &["HELLO", "3", "AUTH", "default", word])
-                        }
-                    };
-                }
-                Err(why) => failed = Some(why),
-            }
-        }
-        Err(failed.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into()).into())
     }
 
     /// Reads the map if it is known to be old. If no node answers, the next request tries again.

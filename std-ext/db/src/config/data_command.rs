@@ -7,6 +7,7 @@ use super::redis_url::RedisAddress;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A command about a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub struct DataInvocation {
     /// The database to import, if it was named.
     pub database: Option<u64>,
     /// The running Redis to import, instead of a file.
-    pub live: Option<LiveSource>,
+    pub live: Option<Box<LiveSource>>,
 }
 
 /// A running Redis that is imported.
@@ -77,8 +78,22 @@ pub struct LiveSource {
     pub address: RedisAddress,
     /// The file with its password, instead of the one of the address.
     pub password_file: Option<PathBuf>,
+    /// The certificates, if the address has TLS.
+    pub tls: Option<LiveTls>,
     /// Whether the import ends by itself.
     pub until_caught_up: bool,
+    /// For how long to connect again after the connection was lost.
+    pub reconnect: Duration,
+}
+
+/// The certificates for a running Redis, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LiveTls {
+    /// The file with the authorities that sign its certificate.
+    pub authorities: PathBuf,
+    /// The files with the certificate that the import shows, and its key.
+    pub own: Option<(PathBuf, PathBuf)>,
 }
 
 /// Returns the command of this name.
@@ -123,11 +138,10 @@ fn invocation(command: DataCommand, found: &ArgMatches) -> Result<DataInvocation
     };
     let database = found.try_get_one::<u64>("database").ok().flatten().copied();
     let live = match found.try_get_one::<String>("live") {
-        Ok(Some(text)) => Some(LiveSource {
-            address: RedisAddress::parse(text).map_err(|why| wrong_address(command, why))?,
-            password_file: found.get_one::<PathBuf>("password-file").cloned(),
-            until_caught_up: has("until-caught-up"),
-        }),
+        Ok(Some(text)) => {
+            let live = live_source(text, found).map_err(|why| wrong_address(command, why))?;
+            Some(Box::new(live))
+        }
         _ => None,
     };
     Ok(DataInvocation {
@@ -142,6 +156,30 @@ fn invocation(command: DataCommand, found: &ArgMatches) -> Result<DataInvocation
     })
 }
 
+/// Returns the running Redis of this address.
+///
+/// # Errors
+/// If the address is none, or does not fit the flags about TLS.
+fn live_source(text: &str, found: &ArgMatches) -> Result<LiveSource, &'static str> {
+    let path = |name| found.get_one::<PathBuf>(name).cloned();
+    let address = RedisAddress::parse(text)?;
+    let tls = match (address.tls, path("cacert")) {
+        (true, Some(authorities)) => {
+            Some(LiveTls { authorities, own: path("cert").zip(path("key")) })
+        }
+        (true, None) => return Err("rediss:// needs --cacert"),
+        (false, Some(_)) => return Err("--cacert needs rediss://"),
+        (false, None) => None,
+    };
+    Ok(LiveSource {
+        address,
+        password_file: path("password-file"),
+        tls,
+        until_caught_up: found.get_flag("until-caught-up"),
+        reconnect: Duration::from_secs(found.get_one("reconnect").copied().unwrap_or(RECONNECT)),
+    })
+}
+
 fn wrong_address(command: DataCommand, why: &str) -> ConfigError {
     let name = name_of(command);
     ConfigError::Usage(format!("{name}: --live: {why}; `{} {name} --help` says more", flags::NAME))
@@ -153,8 +191,56 @@ fn name_of(command: DataCommand) -> &'static str {
 
 /// The arguments of `import`, behind its name.
 const IMPORT_USAGE: &str = "FILE --dir DIR [--replace] [--skip-other-types] [--database NUMBER] [--json]
-       hedgerow-db import --live ADDRESS --dir DIR [--password-file FILE] [--until-caught-up] [--replace] \
-    [--skip-other-types] [--json]";
+       hedgerow-db import --live ADDRESS --dir DIR [--password-file FILE] [--cacert FILE [--cert FILE --key FILE]] \
+    [--until-caught-up] [--reconnect SECONDS] [--replace] [--skip-other-types] [--json]";
+
+/// The seconds for which the import connects again by default.
+const RECONNECT: u64 = 60;
+
+/// Returns the arguments of `import` about a running Redis.
+fn live_arguments() -> Vec<Arg> {
+    let file = |name, help| {
+        Arg::new(name)
+            .long(name)
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .value_hint(ValueHint::FilePath)
+            .requires("live")
+            .conflicts_with("file")
+            .help(help)
+    };
+    vec![
+        Arg::new("live").long("live").value_name("ADDRESS").help(
+            "Import all databases of a running Redis, and execute what it executes until Ctrl-C: \
+             redis://[[USER]:PASSWORD@]HOST[:PORT], or rediss:// with TLS",
+        ),
+        file(
+            "password-file",
+            "The file with the password of that Redis, which other users cannot see then.",
+        ),
+        file(
+            "cacert",
+            "The file with the authorities that may sign the certificate of that Redis.",
+        ),
+        file("cert", "The file with the certificate that the import shows.")
+            .requires("cacert")
+            .requires("key"),
+        file("key", "The file with the key of that certificate.").requires("cert"),
+        Arg::new("until-caught-up")
+            .long("until-caught-up")
+            .action(ArgAction::SetTrue)
+            .requires("live")
+            .conflicts_with("file")
+            .help("End as soon as all that Redis has executed is imported."),
+        Arg::new("reconnect")
+            .long("reconnect")
+            .value_name("SECONDS")
+            .value_parser(value_parser!(u64).range(..=86_400))
+            .requires("live")
+            .conflicts_with("file")
+            .help("For how long to connect again after the connection was lost. By default, 60."),
+    ]
+}
 
 fn clap_command(command: DataCommand) -> Command {
     let named = COMMANDS.iter().find(|(known, ..)| *known == command);
@@ -201,28 +287,10 @@ fn clap_command(command: DataCommand) -> Command {
                     .value_parser(value_parser!(u64))
                     .conflicts_with("live")
                     .help("Import this database as database 0, and leave out the others."),
-                Arg::new("live")
-                    .long("live")
-                    .value_name("ADDRESS")
-                    .help(
-                        "Import all databases of a running Redis, and execute what it executes until Ctrl-C: \
-                         redis://[[USER]:PASSWORD@]HOST[:PORT]",
-                    ),
-                Arg::new("password-file")
-                    .long("password-file")
-                    .value_name("FILE")
-                    .requires("live")
-                    .conflicts_with("file")
-                    .value_parser(path())
-                    .value_hint(ValueHint::FilePath)
-                    .help("The file with the password of that Redis, which other users cannot see then."),
-                switch(
-                    "until-caught-up",
-                    "End as soon as all that Redis has executed is imported.",
-                )
-                .requires("live")
-                .conflicts_with("file"),
-            ],
+            ]
+            .into_iter()
+            .chain(live_arguments())
+            .collect(),
         ),
         DataCommand::Export => (
             "FILE --dir DIR [--replace] [--json]",
@@ -293,6 +361,11 @@ mod tests {
         let live = found.live.unwrap();
         assert!(live.until_caught_up && live.password_file.is_none());
         assert_eq!((&live.address.host[..], live.address.port), ("old", 7));
+        assert_eq!((live.tls, live.reconnect), (None, Duration::from_secs(60)));
+        let line = "import --live rediss://old --dir b --cacert c --cert d --key e --reconnect 0";
+        let live = invocation(line).unwrap().live.unwrap();
+        let tls = LiveTls { authorities: "c".into(), own: Some(("d".into(), "e".into())) };
+        assert_eq!((live.tls, live.reconnect), (Some(tls), Duration::ZERO));
         let why = invocation("import --live redis://:pw@old:x --dir b").unwrap_err();
         assert!(why.contains("--live: the port") && !why.contains("pw"), "{why}");
     }
@@ -311,6 +384,10 @@ mod tests {
             ("import --live redis://b --dir c --database 1", "cannot be used with"),
             ("import a --dir b --until-caught-up", "cannot be used with"),
             ("import --live redis://b/1 --dir c", "import: --live: the address names a database"),
+            ("import --live rediss://b --dir c", "import: --live: rediss:// needs --cacert"),
+            ("import --live redis://b --dir c --cacert d", "--live: --cacert needs rediss://"),
+            ("import --live rediss://b --dir c --cacert d --cert e", "were not provided"),
+            ("import --live redis://b --dir c --reconnect 86401", "invalid value '86401'"),
         ] {
             let why = invocation(line).unwrap_err();
             assert!(why.contains(wanted) && why.ends_with("--help` says more"), "{why}");

@@ -30,7 +30,7 @@ pub use cluster::{
     PeerSettings,
 };
 #[cfg(feature = "cli")]
-pub use data_command::{DataCommand, DataInvocation, LiveSource};
+pub use data_command::{DataCommand, DataInvocation, LiveSource, LiveTls};
 pub use error::ConfigError;
 #[cfg(feature = "cli")]
 pub use flags::{completions, help, manual};

@@ -1,11 +1,11 @@
-//! The address of a running Redis: `redis://[[USER]:PASSWORD@]HOST[:PORT][/]`.
+//! The address of a running Redis: `redis://[[USER]:PASSWORD@]HOST[:PORT][/]`, or `rediss://` with TLS.
 
 use std::fmt;
 
 /// The port of Redis, if the address has none.
 const PORT: u16 = 6379;
-/// The beginning of an address.
-const SCHEME: &str = "redis://";
+/// The beginnings of an address, and whether there is TLS.
+const SCHEMES: [(&str, bool); 2] = [("redis://", false), ("rediss://", true)];
 
 /// The address of a running Redis, and how a client authenticates there.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct RedisAddress {
     pub host: String,
     /// The port.
     pub port: u16,
+    /// Whether the connection has TLS.
+    pub tls: bool,
     /// The user, if the address names one.
     pub user: Option<Vec<u8>>,
     /// The password, if the address has one.
@@ -45,13 +47,11 @@ impl RedisAddress {
     /// # Errors
     /// The fault of the text.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
-        let Some(rest) = text.strip_prefix(SCHEME) else {
-            return Err(if text.starts_with("rediss://") {
-                "TLS (rediss://) is not supported; a tunnel such as stunnel can carry it"
-            } else {
-                "the address must begin with redis://"
-            });
-        };
+        let schemes = SCHEMES.iter();
+        let mut found =
+            schemes.filter_map(|(scheme, tls)| Some((text.strip_prefix(scheme)?, *tls)));
+        let (rest, tls) =
+            found.next().ok_or("the address must begin with redis:// or rediss://")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         // A password may contain `@` and `/`.
         let (login, place) = match rest.rsplit_once('@') {
@@ -64,7 +64,7 @@ impl RedisAddress {
             None => (None, None),
         };
         let (host, port) = host_and_port(place)?;
-        Ok(Self { host: host.to_owned(), port, user, password })
+        Ok(Self { host: host.to_owned(), port, tls, user, password })
     }
 }
 
@@ -133,10 +133,12 @@ mod tests {
             ("redis://:s%40e%2F@old", "old", 6379, None, Some("s@e/")),
             ("redis://me:a@b:c@old:1", "old", 1, Some("me"), Some("a@b:c")),
             ("redis://me@old", "old", 6379, Some("me"), None),
+            ("rediss://me@old:1", "old", 1, Some("me"), None),
         ] {
             let found = RedisAddress::parse(text).unwrap();
             let login = (found.user.as_deref(), found.password.as_deref());
             assert_eq!((&found.host[..], found.port), (host, port), "{text}");
+            assert_eq!(found.tls, text.starts_with("rediss:"), "{text}");
             assert_eq!(login, (user.map(str::as_bytes), password.map(str::as_bytes)), "{text}");
             assert!(!format!("{found:?}").contains("s@e/"));
         }
@@ -147,7 +149,7 @@ mod tests {
     fn wrong_addresses_get_a_reason() {
         for (text, wanted) in [
             ("old:6379", "redis://"),
-            ("rediss://old", "TLS"),
+            ("redisss://old", "redis:// or rediss://"),
             ("redis://", "no host"),
             ("redis://:6379", "no host"),
             ("redis://old:", "port"),

@@ -1,10 +1,9 @@
 //! The commands that a running Redis sends its replica, and the offset that the replica sends back.
 
-use super::input::{CHUNK, Input};
+use super::input::{CHUNK, Input, Output};
 use crate::lock::lock;
 use crate::resp::write::request;
-use std::io::{self, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -36,7 +35,7 @@ pub(super) struct Follower {
 
 /// The side of the connection by which Redis is told the offset. It takes no answer.
 struct Acknowledged {
-    stream: TcpStream,
+    output: Output,
     /// The offset up to which commands were executed.
     offset: Mutex<u64>,
 }
@@ -48,7 +47,7 @@ impl Acknowledged {
         let offset = lock(&self.offset);
         let mut bytes = Vec::new();
         request(&mut bytes, &[&b"REPLCONF"[..], b"ACK", offset.to_string().as_bytes()]);
-        let _ = (&self.stream).write_all(&bytes);
+        let _ = self.output.send(&bytes);
     }
 }
 
@@ -57,10 +56,10 @@ impl Follower {
     ///
     /// # Errors
     /// If one cannot be started.
-    pub(super) fn start(input: Input, output: TcpStream, offset: u64) -> io::Result<Self> {
+    pub(super) fn start(input: Input, output: Output, offset: u64) -> io::Result<Self> {
         let (chunks, received) = mpsc::sync_channel(MOST_WAITING / CHUNK);
         let (running, stopped) = mpsc::channel();
-        let acknowledged = Arc::new(Acknowledged { stream: output, offset: Mutex::new(offset) });
+        let acknowledged = Arc::new(Acknowledged { output, offset: Mutex::new(offset) });
         let mut follower = Self {
             chunks: Some(received),
             ended: None,
@@ -127,7 +126,7 @@ impl Drop for Follower {
     fn drop(&mut self) {
         // Both threads end: one cannot send, and finds the connection closed; the other one finds its channel closed.
         (self.chunks, self.running) = (None, None);
-        let _ = self.acknowledged.stream.shutdown(Shutdown::Both);
+        self.acknowledged.output.close();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }

@@ -1,7 +1,10 @@
-//! The reading side of a connection to a running Redis.
+//! The two sides of a connection to a running Redis.
 
+use crate::lock::lock;
+use crate::outgoing::Stream;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long Redis may be silent. It pings its replicas every ten seconds, unless it was told another interval.
@@ -15,8 +18,46 @@ pub(super) const CHUNK: usize = 64 << 10;
 
 /// The reading side of a connection.
 pub(super) struct Input {
-    stream: BufReader<TcpStream>,
+    received: BufReader<Received>,
     heard: Instant,
+}
+
+/// The bytes of a connection. Waiting for them holds no lock, so that another thread can send meanwhile.
+struct Received(Output);
+
+impl Read for Received {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Output { socket, stream } = &self.0;
+        if !lock(stream).has_decrypted() {
+            socket.peek(&mut [0])?;
+        }
+        lock(stream).read(into)
+    }
+}
+
+/// The writing side of a connection.
+pub(super) struct Output {
+    socket: TcpStream,
+    stream: Arc<Mutex<Stream>>,
+}
+
+impl Output {
+    /// Sends bytes.
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stream = lock(&self.stream);
+        stream.write_all(bytes)?;
+        stream.flush()
+    }
+
+    /// Ends the connection, in both directions.
+    pub(super) fn close(&self) {
+        // It may have ended.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()?, stream: Arc::clone(&self.stream) })
+    }
 }
 
 /// Describes an error of a connection.
@@ -29,23 +70,24 @@ fn is_timeout(why: &io::Error) -> bool {
 }
 
 impl Input {
-    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_read_timeout(Some(READ))?;
-        stream.set_write_timeout(Some(WRITE))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::with_capacity(CHUNK, stream), heard: Instant::now() })
+    pub(super) fn new(stream: Stream) -> io::Result<Self> {
+        let socket = stream.socket().try_clone()?;
+        socket.set_read_timeout(Some(READ))?;
+        socket.set_write_timeout(Some(WRITE))?;
+        let received = Received(Output { socket, stream: Arc::new(Mutex::new(stream)) });
+        Ok(Self { received: BufReader::with_capacity(CHUNK, received), heard: Instant::now() })
     }
 
     /// Returns the connection for writing.
-    pub(super) fn output(&self) -> io::Result<TcpStream> {
-        self.stream.get_ref().try_clone()
+    pub(super) fn output(&self) -> io::Result<Output> {
+        self.received.get_ref().0.try_clone()
     }
 
     /// Sends a request, to which Redis must reply.
     pub(super) fn send(&mut self, request: &[u8]) -> Result<(), String> {
         // The connection may have been idle.
         self.heard = Instant::now();
-        self.stream.get_mut().write_all(request).map_err(|why| connection_error(&why))
+        self.received.get_ref().0.send(request).map_err(|why| connection_error(&why))
     }
 
     /// Waits for a moment. Returns whether there are bytes.
@@ -53,7 +95,7 @@ impl Input {
     /// # Errors
     /// If the connection has ended, or Redis is silent for too long.
     pub(super) fn has_more(&mut self) -> Result<bool, String> {
-        match self.stream.fill_buf() {
+        match self.received.fill_buf() {
             Ok([]) => Err("Redis has closed the connection".to_owned()),
             Ok(_) => {
                 self.heard = Instant::now();
@@ -72,7 +114,7 @@ impl Input {
     /// Adds bytes to a line up to its end, or up to this length.
     pub(super) fn read_line(&mut self, line: &mut Vec<u8>, longest: usize) -> Result<(), String> {
         let left = longest.saturating_sub(line.len()) as u64;
-        match (&mut self.stream).take(left).read_until(b'\n', line) {
+        match (&mut self.received).take(left).read_until(b'\n', line) {
             Err(why) if !is_timeout(&why) => Err(connection_error(&why)),
             _ => Ok(()),
         }
@@ -80,11 +122,11 @@ impl Input {
 
     /// Returns the bytes that were received, and not used.
     pub(super) fn bytes(&self) -> &[u8] {
-        self.stream.buffer()
+        self.received.buffer()
     }
 
     /// Notes that these bytes were used.
     pub(super) fn consume(&mut self, bytes: usize) {
-        self.stream.consume(bytes);
+        self.received.consume(bytes);
     }
 }

@@ -3,19 +3,15 @@
 //! Redis sends a replica its data as an RDB file, and then the commands that it executes. The file goes to the disk.
 //! Commands go through a queue of bounded length, so that Redis need not wait while the file is imported.
 
+use super::endpoint::Endpoint;
 use super::follower::Follower;
 use super::input::{CHUNK, Input, connection_error};
-use crate::config::RedisAddress;
 use crate::resp::write::request;
 use memchr::memmem;
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::time::Duration;
 
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(10);
 /// The longest line of a reply.
 const LONGEST_LINE: usize = 4096;
 /// The longest reply to INFO.
@@ -25,10 +21,12 @@ const LONGEST_FILE: u64 = 1 << 44;
 /// The length of the mark behind an RDB file whose length Redis does not know.
 const MARK: usize = 40;
 
-/// The name and the password by which the program authenticates.
-pub(super) struct Login {
-    pub(super) user: Option<Vec<u8>>,
-    pub(super) password: Option<Vec<u8>>,
+/// A place in the commands that a Redis has executed.
+pub(super) struct Position {
+    /// The id of their history.
+    pub(super) history: String,
+    /// The bytes of commands before it.
+    pub(super) offset: u64,
 }
 
 /// A connection to a running Redis.
@@ -51,26 +49,11 @@ impl<'a> Link<'a> {
     ///
     /// # Errors
     /// If Redis cannot be reached, or refuses.
-    pub(super) fn connect(
-        address: &RedisAddress,
-        login: &Login,
-        stop: &'a dyn Fn() -> bool,
-    ) -> Result<Self, String> {
-        let named = |why: io::Error| format!("{address}: {why}");
-        let mut failed = format!("{address}: no such host");
-        let mut connected = None;
-        for candidate in (&address.host[..], address.port).to_socket_addrs().map_err(named)? {
-            match TcpStream::connect_timeout(&candidate, CONNECT) {
-                Ok(stream) => {
-                    connected = Some(stream);
-                    break;
-                }
-                Err(why) => failed = named(why),
-            }
-        }
-        let stream = connected.ok_or(failed)?;
-        let mut link = Self { input: Input::new(stream).map_err(named)?, stop };
-        match (&login.user, &login.password) {
+    pub(super) fn connect(endpoint: &Endpoint, stop: &'a dyn Fn() -> bool) -> Result<Self, String> {
+        let stream = endpoint.connect()?;
+        let input = Input::new(stream).map_err(|why| format!("{}: {why}", endpoint.address))?;
+        let mut link = Self { input, stop };
+        match (&endpoint.address.user, &endpoint.password) {
             (Some(user), password) => {
                 let password = password.as_deref().unwrap_or_default();
                 link.ask(&[b"AUTH", user, password])?;
@@ -82,19 +65,37 @@ impl<'a> Link<'a> {
         Ok(link)
     }
 
-    /// Requests all data, as a replica. Returns the offset of the first command behind it.
+    /// Requests all data, as a replica. Returns the position of the first command behind it.
     ///
     /// # Errors
     /// If Redis refuses.
-    pub(super) fn request_data(&mut self) -> Result<u64, String> {
+    pub(super) fn request_data(&mut self) -> Result<Position, String> {
+        let reply = self.synchronize("?", "-1")?;
+        position(&reply).ok_or_else(|| format!("Redis does not send its data: {reply}"))
+    }
+
+    /// Requests the commands from a position on, as a replica whose connection was lost. Returns whether Redis sends
+    /// them: it keeps the last ones only. The history may go on under another id.
+    ///
+    /// # Errors
+    /// If Redis refuses.
+    pub(super) fn request_rest(&mut self, position: &mut Position) -> Result<bool, String> {
+        // Redis is told the first byte that is missing. It counts from 1.
+        let next = (position.offset + 1).to_string();
+        let reply = self.synchronize(&position.history, &next)?;
+        let mut words = reply.split(' ');
+        let continues = words.next() == Some("+CONTINUE");
+        if continues && let Some(history) = words.next() {
+            history.clone_into(&mut position.history);
+        }
+        Ok(continues)
+    }
+
+    /// Becomes a replica that has everything before this byte of a history. Returns the reply.
+    fn synchronize(&mut self, history: &str, next: &str) -> Result<String, String> {
         self.ask(&[b"REPLCONF", b"listening-port", b"0"])?;
         self.ask(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"])?;
-        let reply = self.ask(&[b"PSYNC", b"?", b"-1"])?;
-        let offset = reply.strip_prefix("+FULLRESYNC ").and_then(|rest| rest.split(' ').nth(1));
-        // An offset of more than 63 bits could overflow later.
-        let offset = offset.and_then(|offset| offset.parse().ok());
-        let offset = offset.filter(|offset: &u64| i64::try_from(*offset).is_ok());
-        offset.ok_or_else(|| format!("Redis does not send its data: {reply}"))
+        self.ask(&[b"PSYNC", history.as_bytes(), next.as_bytes()])
     }
 
     /// Writes the data to a new file.
@@ -234,6 +235,14 @@ impl<'a> Link<'a> {
 
 /// Writes a part of the data.
 type WritePart<'a> = dyn FnMut(&[u8]) -> Result<(), String> + 'a;
+
+/// Parses the reply of a Redis that sends all data.
+fn position(reply: &str) -> Option<Position> {
+    let mut words = reply.strip_prefix("+FULLRESYNC ")?.split(' ');
+    let (history, offset) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+    // An offset of more than 63 bits could overflow later.
+    i64::try_from(offset).is_ok().then_some(Position { history, offset })
+}
 
 /// Parses the line before an RDB file.
 fn file_end(line: &str) -> Option<FileEnd> {

@@ -1,33 +1,35 @@
 //! `hedgerow-db import --live`: moving in from a Redis that goes on serving.
 //!
 //! The program is a replica of it. It gets all data as a file, imports that as any other file, and then executes the
-//! commands that Redis executes, until it is stopped. The clock of the database stands still meanwhile: Redis sends a
-//! command when a key has expired.
+//! commands that Redis executes, until it is stopped. If the connection is lost then, it connects again, and Redis
+//! sends the commands that are missing, of which it keeps the last `repl-backlog-size` bytes. The clock of the database
+//! stands still meanwhile: Redis sends a command when a key has expired.
 
 use super::aof::Aof;
+use super::endpoint::Endpoint;
 use super::export::Temporary;
 use super::follower::Follower;
 use super::import::{self, Store};
-use super::link::{Link, Login};
+use super::link::{Link, Position};
 use super::report::Progress;
 use super::sources::Sources;
 use super::summary::Summary;
 use crate::config::{DataInvocation, LiveSource};
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::Write;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often Redis is asked for its offset.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
-/// The longest password in a file.
-const LONGEST_PASSWORD: u64 = 64 << 10;
+/// The wait before another attempt to connect.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 /// Imports the data of a running Redis, and follows it until `stop` returns true.
 ///
 /// # Errors
-/// If Redis cannot be reached, ends the connection, or has something that cannot be stored; or if the directory cannot
-/// be written. The commands that were executed before are in the directory.
+/// If Redis cannot be reached, or has something that cannot be stored; if the connection is lost before all data was
+/// received, or stays lost afterwards; or if the directory cannot be written. The commands that were executed before
+/// are in the directory.
 pub(super) fn run(
     asked: &DataInvocation,
     source: &LiveSource,
@@ -35,37 +37,41 @@ pub(super) fn run(
     progress: &mut Progress<'_>,
     stop: &dyn Fn() -> bool,
 ) -> Result<bool, String> {
-    let (address, login) = (&source.address, login(source)?);
-    let connect = || Link::connect(address, &login, stop);
+    let endpoint = Endpoint::new(source)?;
+    let connect = || Link::connect(&endpoint, stop);
     let mut link = connect()?;
     // Before the data is sent, which may take long.
     let mut store = Store::open(asked, true)?;
     let lag = Lag::start(source, &connect, progress)?;
     let begin = link.request_data()?;
-    progress.say(&format!("connected to {address}; waiting for its data"));
+    progress.say(&format!("connected to {}; waiting for its data", endpoint.address));
     let file = Temporary::beside(&asked.dir);
     link.copy_data(file.path(), &mut |bytes| {
         if progress.is_due() {
             progress.say(&format!("receiving: {bytes} bytes so far"));
         }
     })?;
-    let mut follower = link.follow(begin)?;
+    let follower = link.follow(begin.offset)?;
     progress.say("all data has come; importing it");
     let sources = Sources::live(file.path());
     import::check_sources(asked, (&sources, None), out, progress, stop)?;
     let mut summary = import::store_sources((&sources, None), &mut store, progress, stop)?;
     drop(file);
     let mut following = Following {
-        commands: Aof::live(begin, asked.skip_other_types),
-        follower: &mut follower,
+        source,
+        connect: &connect,
+        stop,
+        commands: Aof::live(begin.offset, asked.skip_other_types),
+        history: begin.history,
+        follower,
         store: &mut store,
         summary: &mut summary,
         skips_failed: asked.skip_other_types,
         lag,
     };
-    let ended = following.run(source.until_caught_up, progress, stop);
+    let ended = following.run(progress);
     let offset = following.commands.offset();
-    drop(follower);
+    drop(following);
     store.finish(&mut summary)?;
     if let Err(why) = ended {
         return Err(format!(
@@ -78,30 +84,15 @@ pub(super) fn run(
     import::write_summary(asked, &summary, out)
 }
 
-/// Returns the login, with the password of the file if there is one.
-fn login(source: &LiveSource) -> Result<Login, String> {
-    let password = match &source.password_file {
-        Some(path) => Some(password_in(path)?),
-        None => source.address.password.clone(),
-    };
-    Ok(Login { user: source.address.user.clone(), password })
-}
-
-fn password_in(path: &Path) -> Result<Vec<u8>, String> {
-    let mut password = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(LONGEST_PASSWORD).read_to_end(&mut password));
-    read.map_err(|why| format!("{}: {why}", path.display()))?;
-    while password.last().is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
-        password.pop();
-    }
-    Ok(password)
-}
-
 /// The execution of the commands that come.
 struct Following<'a, 'l> {
+    source: &'a LiveSource,
+    connect: &'l Connect<'l>,
+    stop: &'a dyn Fn() -> bool,
     commands: Aof,
-    follower: &'a mut Follower,
+    /// The id of the history that they are part of.
+    history: String,
+    follower: Follower,
     store: &'a mut Store,
     summary: &'a mut Summary,
     /// Whether commands that fail are left out.
@@ -109,26 +100,79 @@ struct Following<'a, 'l> {
     lag: Lag<'l>,
 }
 
+/// Makes a connection to Redis.
+type Connect<'l> = dyn Fn() -> Result<Link<'l>, String> + 'l;
+
 impl Following<'_, '_> {
     /// Executes the commands that come, until `stop` returns true, or all are executed if that was asked for.
-    fn run(
-        &mut self,
-        until_caught_up: bool,
-        progress: &mut Progress<'_>,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<(), String> {
+    fn run(&mut self, progress: &mut Progress<'_>) -> Result<(), String> {
         let mut buffer = Vec::new();
-        while !stop() {
-            let came = self.follower.collect(&mut buffer)?;
+        while !(self.stop)() {
+            let came = match self.follower.collect(&mut buffer) {
+                Ok(came) => came,
+                Err(why) => {
+                    // The beginning of a command is sent again.
+                    buffer.clear();
+                    self.reconnect(&why, progress)?;
+                    continue;
+                }
+            };
             if came {
                 self.execute(&mut buffer)?;
             }
             let caught_up = self.lag.look(self.commands.offset(), came, progress);
-            if caught_up && until_caught_up {
+            if caught_up && self.source.until_caught_up {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Connects again, and continues behind the commands that were executed. Returns also when `stop` returns true.
+    ///
+    /// # Errors
+    /// If that takes too long, or Redis does not have the missing commands any more.
+    fn reconnect(&mut self, lost: &str, progress: &mut Progress<'_>) -> Result<(), String> {
+        let limit = self.source.reconnect;
+        if limit.is_zero() {
+            return Err(lost.to_owned());
+        }
+        progress.say(&format!("{lost}; connecting again"));
+        let begin = Instant::now();
+        while !(self.stop)() {
+            match self.resume() {
+                Ok(true) => {
+                    progress.say(&format!("connected at offset {}", self.commands.offset()));
+                    break;
+                }
+                Ok(false) => {
+                    return Err(format!(
+                        "{lost}. Redis has no longer the commands behind offset {}: repl-backlog-size says how many \
+                         bytes it keeps, and a Redis that was started again keeps none",
+                        self.commands.offset()
+                    ));
+                }
+                Err(why) if begin.elapsed() >= limit => {
+                    return Err(format!("{lost}; after {} seconds: {why}", limit.as_secs()));
+                }
+                Err(_) => thread::sleep(BETWEEN_ATTEMPTS),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether Redis sends the commands that are missing.
+    fn resume(&mut self) -> Result<bool, String> {
+        let mut link = (self.connect)()?;
+        let (history, offset) = (self.history.clone(), self.commands.offset());
+        let mut position = Position { history, offset };
+        if !link.request_rest(&mut position)? {
+            return Ok(false);
+        }
+        self.follower = link.follow(offset)?;
+        self.history = position.history;
+        self.commands = Aof::live(offset, self.skips_failed);
+        Ok(true)
     }
 
     fn execute(&mut self, buffer: &mut Vec<u8>) -> Result<(), String> {
@@ -152,7 +196,7 @@ impl Following<'_, '_> {
 
 /// How many bytes of commands Redis is ahead.
 struct Lag<'l> {
-    connect: &'l dyn Fn() -> Result<Link<'l>, String>,
+    connect: &'l Connect<'l>,
     /// The connection that asks Redis for its offset. Redis may close it while it is idle.
     link: Option<Link<'l>>,
     /// Whether Redis says its offset. Otherwise a moment without commands counts as being up to date.
@@ -172,7 +216,7 @@ impl<'l> Lag<'l> {
     /// If it does not, although the import ends at that offset.
     fn start(
         source: &LiveSource,
-        connect: &'l dyn Fn() -> Result<Link<'l>, String>,
+        connect: &'l Connect<'l>,
         progress: &mut Progress<'_>,
     ) -> Result<Self, String> {
         let (link, asked_at, target) = (None, Instant::now(), u64::MAX);

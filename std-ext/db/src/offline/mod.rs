@@ -9,6 +9,7 @@ mod absolute;
 mod aof;
 mod check;
 mod dump;
+mod endpoint;
 mod export;
 mod folder;
 mod follower;

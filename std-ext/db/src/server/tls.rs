@@ -1,11 +1,11 @@
 //! TLS with rustls over non-blocking sockets.
 
 use super::socket::Socket;
+use crate::certificates;
 use crate::config::{ClientCertificates, TlsFiles};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConnection};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,37 +23,31 @@ pub(super) fn load(files: &TlsFiles) -> io::Result<Arc<rustls::ServerConfig>> {
         builder.with_no_client_auth()
     } else {
         let file = files.authorities.as_deref().ok_or_else(|| {
-            let why = "tls-port requires tls-ca-cert-file, or tls-auth-clients no";
-            io::Error::new(io::ErrorKind::InvalidInput, why)
+            certificates::wrong("tls-port requires tls-ca-cert-file, or tls-auth-clients no")
         })?;
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(file)? {
-            roots.add(certificate).map_err(|e| bad(file, &e))?;
+        for certificate in of_file(file, certificates::all)? {
+            roots.add(certificate).map_err(|why| named(file, &why))?;
         }
         let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         if files.clients == ClientCertificates::Optional {
             verifier = verifier.allow_unauthenticated();
         }
-        builder.with_client_cert_verifier(verifier.build().map_err(|e| bad(file, &e))?)
+        builder.with_client_cert_verifier(verifier.build().map_err(|why| named(file, &why))?)
     };
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| bad(&files.key, &e))?;
-    let config = builder
-        .with_single_cert(certificates(&files.certificate)?, key)
-        .map_err(|e| bad(&files.certificate, &e))?;
-    Ok(Arc::new(config))
+    let certificate = of_file(&files.certificate, certificates::all)?;
+    let key = of_file(&files.key, certificates::key)?;
+    let config = builder.with_single_cert(certificate, key);
+    Ok(Arc::new(config.map_err(|why| named(&files.certificate, &why))?))
 }
 
-fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let all: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).and_then(Iterator::collect).map_err(|e| bad(file, &e));
-    match all {
-        Ok(none) if none.is_empty() => Err(bad(file, &"the file contains no certificate")),
-        all => all,
-    }
+/// Reads a file. An error names it.
+fn of_file<T>(file: &Path, read: fn(&[u8]) -> io::Result<T>) -> io::Result<T> {
+    fs::read(file).and_then(|pem| read(&pem)).map_err(|why| named(file, &why))
 }
 
-fn bad(file: &Path, why: &dyn std::fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {why}", file.display()))
+fn named(file: &Path, why: &dyn std::fmt::Display) -> io::Error {
+    certificates::wrong(format_args!("{}: {why}", file.display()))
 }
 
 /// A TLS connection. rustls bounds its buffers to some records of 16 KiB in each direction.

@@ -1,6 +1,6 @@
 //! Errors by which a node says that it has not executed a request, and the next step of the client.
 
-use super::address::Address;
+use crate::client::address::Address;
 
 /// The next step of a client after an error reply.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Pipelines over several nodes.
 
-use super::address::Address;
 use super::retry::Retry;
 use super::{ClusterClient, Outcome, Target};
 use crate::client::PIPELINE_PART;
+use crate::client::address::Address;
 use crate::client::error::{Attempt, ClientError, Result, Unavailable};
 use crate::command::first_key;
 use crate::resp::read::Reply;

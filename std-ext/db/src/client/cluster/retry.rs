@@ -1,6 +1,6 @@
 //! How often and how long a request is tried.
 
-use super::address::Address;
+use crate::client::address::Address;
 use crate::client::error::{Attempt, ClientError, Result, Unavailable};
 use std::collections::VecDeque;
 use std::thread::sleep;

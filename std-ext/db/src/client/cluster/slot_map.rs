@@ -1,6 +1,6 @@
 //! The map from slots to nodes, as `CLUSTER SLOTS` tells it.
 
-use super::address::Address;
+use crate::client::address::Address;
 use crate::resp::read::Reply;
 use crate::state::slots::SLOTS;
 use std::collections::HashMap;

@@ -1,6 +1,7 @@
 //! Addresses of nodes, as users and nodes write them.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 
 /// The host and port of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +17,17 @@ impl Address {
         let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let port = port.parse().ok().filter(|port| *port != 0)?;
         Some(Self { host: inner.unwrap_or(host).to_owned(), port })
+    }
+
+    /// Parses the address of a user, which has a host.
+    ///
+    /// # Errors
+    /// If the text is something else.
+    pub(super) fn of_user(text: &str) -> io::Result<Self> {
+        let address = Self::parse(text).filter(|address| !address.host.is_empty());
+        address.ok_or_else(|| {
+            io::Error::new(ErrorKind::InvalidInput, format!("{text:?} is not HOST:PORT"))
+        })
     }
 }
 

@@ -1,0 +1,106 @@
+//! Connections to other servers: plain ones, and with TLS.
+
+#[cfg(feature = "tls")]
+mod tls;
+
+#[cfg(feature = "tls")]
+pub use tls::ClientTls;
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Connects to the first address of a host that accepts. The limit is for each address.
+///
+/// # Errors
+/// If the host has no address, or none accepts.
+pub(crate) fn connect(host: &str, port: u16, limit: Option<Duration>) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(ErrorKind::AddrNotAvailable, "no such host");
+    for address in (host, port).to_socket_addrs()? {
+        let connected = match limit {
+            Some(limit) => TcpStream::connect_timeout(&address, limit),
+            None => TcpStream::connect(address),
+        };
+        match connected {
+            Ok(tcp) => {
+                tcp.set_nodelay(true)?;
+                return Ok(tcp);
+            }
+            Err(why) => failed = why,
+        }
+    }
+    Err(failed)
+}
+
+/// A blocking connection. The timeouts of its socket apply, also to TLS.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// Without TLS.
+    Plain(TcpStream),
+    /// With TLS, after the handshake.
+    #[cfg(feature = "tls")]
+    Tls(Box<tls::TlsStream>),
+}
+
+impl Stream {
+    /// Begins TLS. The server's certificate must have this name, which is a host name or an address of IP.
+    ///
+    /// # Errors
+    /// If the certificate is refused, or the handshake ends otherwise, or `name` is neither.
+    #[cfg(feature = "tls")]
+    pub(crate) fn with_tls(tcp: TcpStream, tls: &ClientTls, name: &str) -> io::Result<Self> {
+        Ok(Self::Tls(Box::new(tls.begin(tcp, name)?)))
+    }
+
+    /// Returns the socket, for its settings. Its bytes may be encrypted.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => &tls.sock,
+        }
+    }
+
+    /// Returns whether TLS has decrypted bytes that were not read, so that a read does not wait.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_decrypted(&mut self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls::has_decrypted(tls),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(into),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => match tls.read(into) {
+                // Many servers end without `close_notify`. Replies have lengths, so an incomplete one is noticed.
+                Err(why) if why.kind() == ErrorKind::UnexpectedEof => Ok(0),
+                done => done,
+            },
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    /// Sends the bytes that TLS has encrypted and not sent.
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+}
