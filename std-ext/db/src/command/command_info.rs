@@ -2,10 +2,12 @@
 
 use crate::command::acl::key_use::{has_keys, keys};
 use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
-use crate::command::docs::{DOCS, Docs};
+use crate::command::docs::DOCS;
 use crate::command::execute::Execution;
 use crate::command::key_specs::{write_key_specs, write_tips};
+use crate::command::subcommand_docs::SUBCOMMAND_DOCS;
 use crate::command::subcommands;
+use crate::command::syntax::write_arguments;
 use crate::command::table::{self, COMMANDS, CommandSpec};
 use crate::glob;
 use crate::resp::write::Writer;
@@ -120,23 +122,14 @@ impl<'a> Execution<'_, 'a> {
 
     /// COMMAND DOCS; without names, for all commands. Unknown names are left out, as in Redis.
     fn docs(&mut self, names: &[&[u8]]) {
-        let docs = |name: &&[u8]| {
-            let spec = table::find(name)?;
-            DOCS.iter().find(|docs| docs.name == spec.name)
+        let found: Vec<&CommandSpec> = match names {
+            [] => COMMANDS.iter().collect(),
+            names => names.iter().filter_map(|name| subcommands::find_spec(name)).collect(),
         };
-        let some: Vec<&Docs> = names.iter().filter_map(docs).collect();
-        let all: Vec<&Docs> = if names.is_empty() { DOCS.iter().collect() } else { some };
         self.reply(|out| {
-            out.map(all.len());
-            for docs in all {
-                out.bulk(docs.name.as_bytes());
-                out.map(3);
-                let texts =
-                    [("summary", docs.summary), ("since", docs.since), ("group", docs.group)];
-                for (name, text) in texts {
-                    out.bulk(name.as_bytes());
-                    out.bulk(text.as_bytes());
-                }
+            out.map(found.len());
+            for spec in found {
+                write_docs(spec, out);
             }
         });
     }
@@ -195,4 +188,36 @@ fn write_spec(spec: &CommandSpec, out: &mut Writer<'_>) {
     let parts = || subcommands::of(spec).filter(|_| !is_subcommand);
     out.array(parts().count());
     parts().for_each(|part| write_spec(part, out));
+}
+
+/// Writes what COMMAND DOCS replies for a command or a subcommand: its name, and a map.
+fn write_docs(spec: &CommandSpec, out: &mut Writer<'_>) {
+    let (command, part) = match spec.name.split_once('|') {
+        Some((command, _)) => (command, Some(spec)),
+        None => (spec.name, None),
+    };
+    let of_part = part.and_then(|part| SUBCOMMAND_DOCS.iter().find(|docs| docs.name == part.name));
+    // Tests compare the tables.
+    let Some(docs) = DOCS.iter().find(|docs| docs.name == command) else { return };
+    let (summary, since, syntax) = match of_part {
+        Some(part) => (part.summary, part.since, part.syntax),
+        None => (docs.summary, docs.since, docs.syntax),
+    };
+    let parts = || subcommands::of(spec).filter(|_| part.is_none());
+    let has_parts = parts().next().is_some();
+    out.bulk(spec.name.as_bytes());
+    out.map(3 + usize::from(!syntax.is_empty()) + usize::from(has_parts));
+    for (name, text) in [("summary", summary), ("since", since), ("group", docs.group)] {
+        out.bulk(name.as_bytes());
+        out.bulk(text.as_bytes());
+    }
+    if !syntax.is_empty() {
+        out.bulk(b"arguments");
+        write_arguments(syntax, out);
+    }
+    if has_parts {
+        out.bulk(b"subcommands");
+        out.map(parts().count());
+        parts().for_each(|part| write_docs(part, out));
+    }
 }

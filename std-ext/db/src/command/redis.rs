@@ -17,6 +17,7 @@ const ANSWERS: [&str; 6] = [
 ];
 const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");
+const ARGUMENTS: &str = include_str!("../../tests/redis-7-arguments.txt");
 const KEY_SPECS: &str = include_str!("../../tests/redis-7-key-specs.txt");
 
 /// A request, with its replies in RESP2 and RESP3.
@@ -268,4 +269,36 @@ fn tips_and_key_specifications_are_those_of_redis() {
         names += 1;
     }
     assert_eq!(names, COMMANDS.len() + SUBCOMMANDS.len() - 5);
+}
+
+/// `SET` has a condition more, and four subcommands are of later versions.
+#[test]
+fn arguments_of_commands_are_those_of_redis() {
+    let mut client = Client::new();
+    client.command("hello 3");
+    let mut docs_of = |name: &str| {
+        let mut reply = Vec::new();
+        client.process(format!("command docs {name}\r\n").as_bytes(), &mut reply);
+        reply
+    };
+    let has = |reply: &[u8], part: &[u8]| reply.windows(part.len()).any(|window| window == part);
+    let mut names = Vec::new();
+    for line in ARGUMENTS.lines().filter(|line| !line.starts_with('#')) {
+        let (name, recorded) = line.split_once(' ').unwrap();
+        let part = [b"$9\r\narguments\r\n", &bytes(recorded)[..]].concat();
+        let reply = docs_of(name);
+        assert!(has(&reply, &part) == (name != "set"), "{}", String::from_utf8_lossy(&reply));
+        names.push(name);
+    }
+    let later = ["delifeq", "client|setinfo", "client|no-touch", "cluster|slot-stats"];
+    for spec in COMMANDS.iter().chain(&SUBCOMMANDS) {
+        let wanted = names.contains(&spec.name) || later.contains(&spec.name);
+        let own = docs_of(spec.name);
+        // Those of a command with subcommands stand behind them.
+        let own = own
+            .windows(11)
+            .position(|window| window == b"subcommands")
+            .map_or(&own[..], |end| &own[..end]);
+        assert_eq!(has(own, b"$9\r\narguments\r\n"), wanted, "{}", spec.name);
+    }
 }
