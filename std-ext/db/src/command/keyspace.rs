@@ -4,6 +4,7 @@ use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::{Execution, NextStep};
 use crate::command::reply::ReplyKind;
 use crate::request::{DatabaseQuery, KeyScan};
+use crate::resp::write::Writer;
 use crate::state::number;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -87,12 +88,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// TIME.
     pub(super) fn time(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        self.reply(|out| {
-            out.array(2);
-            out.bulk(itoa::Buffer::new().format(now.as_secs()).as_bytes());
-            out.bulk(itoa::Buffer::new().format(now.subsec_micros()).as_bytes());
-        });
+        self.reply(write_time);
     }
 
     /// LASTSAVE.
@@ -174,4 +170,12 @@ impl<'a> Execution<'_, 'a> {
         self.next = NextStep::Shutdown { save };
         Ok(())
     }
+}
+
+/// Writes the seconds since 1970, and the microseconds of this second.
+pub(super) fn write_time(out: &mut Writer<'_>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    out.array(2);
+    out.bulk(itoa::Buffer::new().format(now.as_secs()).as_bytes());
+    out.bulk(itoa::Buffer::new().format(now.subsec_micros()).as_bytes());
 }

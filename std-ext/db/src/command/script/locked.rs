@@ -6,6 +6,7 @@ use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
 use crate::command::flags::Flag;
 use crate::command::key_places::places;
+use crate::command::keyspace::write_time;
 use crate::command::monitor_lines;
 use crate::command::routing::with_subcommand;
 use crate::command::script::call::Call;
@@ -144,13 +145,9 @@ impl LockedHost<'_, '_, '_, '_> {
         if diagnostics.observes() && diagnostics.is_monitored() {
             monitor_lines::show_called(diagnostics, self.execution.connection, spec, arguments);
         }
-        let time = self.keys.time();
         if spec.id == Id::Time {
-            // The time stands still while a script runs.
-            let mut out = Writer::new(out, protocol);
-            out.array(2);
-            out.bulk((time / 1000).to_string().as_bytes());
-            out.bulk((time % 1000 * 1000).to_string().as_bytes());
+            // It goes on while the script runs, so that a loop may wait for it. No key expires meanwhile.
+            write_time(&mut Writer::new(out, protocol));
             return Ok(());
         }
         if detailed.has_flag(Flag::Write) {
@@ -165,7 +162,7 @@ impl LockedHost<'_, '_, '_, '_> {
         let redirects = self.execution.redirects();
         let batch = std::mem::take(&mut self.batch).emptied();
         let mut nested = self.execution.nested(batch);
-        (nested.collects, nested.time) = (true, Some(time));
+        (nested.collects, nested.time) = (true, Some(self.keys.time()));
         nested.dispatch_queued(spec, arguments);
         let mut batch = nested.batch;
         let fits = batch.execute_locked(self.keys, redirects, protocol, out, REPLY_BYTES);
