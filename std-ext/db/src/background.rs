@@ -123,6 +123,11 @@ impl BackgroundTasks {
     pub(crate) fn snapshot_soon(&self) -> bool {
         self.can_snapshot && self.shared.request_snapshot()
     }
+
+    /// As `snapshot_soon`, but if one is being written, another one starts after it.
+    pub(crate) fn schedule_snapshot(&self) -> bool {
+        self.can_snapshot && self.shared.schedule_snapshot()
+    }
 }
 
 impl Shared {
@@ -132,10 +137,18 @@ impl Shared {
 
     /// Requests a snapshot. Returns false if one is being written already.
     fn request_snapshot(&self) -> bool {
-        let mut status = self.status();
-        if status.snapshot.in_progress {
-            return false;
-        }
+        let status = self.status();
+        !status.snapshot.in_progress && self.begin_snapshot(status)
+    }
+
+    /// Requests a snapshot that starts after the one that is being written. Returns false if there is one.
+    fn schedule_snapshot(&self) -> bool {
+        let status = self.status();
+        let waits = status.snapshot.in_progress;
+        self.begin_snapshot(status) && !waits
+    }
+
+    fn begin_snapshot(&self, mut status: MutexGuard<'_, Status>) -> bool {
         (status.snapshot_requested, status.snapshot.in_progress) = (true, true);
         drop(status);
         self.wakeup.notify_all();
@@ -336,4 +349,25 @@ fn write_shard(
         }
     }
     Ok(Some(pause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheduled_snapshot_follows_the_one_that_is_written() {
+        let shared = Shared {
+            folder: None,
+            snapshot_after: 0,
+            status: Mutex::default(),
+            wakeup: Condvar::new(),
+            snapshot_lock: Mutex::default(),
+        };
+        assert!(shared.schedule_snapshot() && !shared.request_snapshot());
+        // The thread has begun to write it.
+        shared.status().snapshot_requested = false;
+        assert!(!shared.request_snapshot() && !shared.status().snapshot_requested);
+        assert!(!shared.schedule_snapshot() && shared.status().snapshot_requested);
+    }
 }

@@ -420,6 +420,11 @@ impl Db {
         self.inner.background.snapshot_soon()
     }
 
+    /// Starts a snapshot in the background. If one is being written, starts another one after it, and returns false.
+    pub fn schedule_snapshot(&self) -> bool {
+        self.inner.background.schedule_snapshot()
+    }
+
     /// Writes and flushes the rest of the log, and refuses changes from then on.
     ///
     /// # Errors

@@ -343,6 +343,7 @@ fn a_snapshot_blocks_nothing() {
         assert_eq!(client.reply("BGSAVE"), running, "one snapshot at a time");
     }
     assert_eq!(client.request("SAVE"), running);
+    assert_eq!(client.request("BGSAVE SCHEDULE"), text("+Background saving scheduled"));
     let Reply::Text(info) = client.request("INFO persistence") else { panic!("no reply to INFO") };
     assert!(info.contains("rdb_bgsave_in_progress:1"), "{info}");
     drop(held);

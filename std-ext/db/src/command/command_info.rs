@@ -2,7 +2,7 @@
 
 use crate::command::acl::key_use::{has_keys, keys};
 use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
-use crate::command::docs::DOCS;
+use crate::command::docs::{DOCS, complexity};
 use crate::command::execute::Execution;
 use crate::command::key_specs::{write_key_specs, write_tips};
 use crate::command::subcommand_docs::SUBCOMMAND_DOCS;
@@ -206,8 +206,14 @@ fn write_docs(spec: &CommandSpec, out: &mut Writer<'_>) {
     let parts = || subcommands::of(spec).filter(|_| part.is_none());
     let has_parts = parts().next().is_some();
     out.bulk(spec.name.as_bytes());
-    out.map(3 + usize::from(!syntax.is_empty()) + usize::from(has_parts));
-    for (name, text) in [("summary", summary), ("since", since), ("group", docs.group)] {
+    out.map(4 + usize::from(!syntax.is_empty()) + usize::from(has_parts));
+    let texts = [
+        ("summary", summary),
+        ("since", since),
+        ("group", docs.group),
+        ("complexity", complexity(spec.name, has_parts)),
+    ];
+    for (name, text) in texts {
         out.bulk(name.as_bytes());
         out.bulk(text.as_bytes());
     }

@@ -573,6 +573,89 @@ pub(super) static DOCS: [Docs; 116] = [
     ),
 ];
 
+/// The time that commands take, and the commands and subcommands that take it. All others take the same time always.
+const COMPLEXITIES: [(&str, &[&str]); 11] = [
+    (
+        "O(N), N is the number of keys",
+        &[
+            "del", "unlink", "exists", "touch", "mget", "mset", "msetnx", "pfcount", "pfmerge",
+            "watch", "unwatch",
+        ],
+    ),
+    (
+        "O(N), N is the number of bytes",
+        &[
+            "getrange",
+            "substr",
+            "setrange",
+            "bitcount",
+            "bitpos",
+            "bitop",
+            "dump",
+            "restore",
+            "copy",
+            "move",
+            "getdel",
+            "migrate",
+            "memory|usage",
+        ],
+    ),
+    ("O(N*M), N and M are the numbers of bytes", &["lcs"]),
+    ("O(N), N is the number of integers", &["bitfield", "bitfield_ro", "pfadd"]),
+    ("O(N), N is the number of keys in the database", &["keys", "flushdb", "flushall", "save"]),
+    ("O(1) for each call, O(N) for all calls, N is the number of keys in the database", &["scan"]),
+    (
+        "O(N), N is the number of subscribers and of patterns",
+        &[
+            "publish",
+            "spublish",
+            "pubsub|channels",
+            "pubsub|shardchannels",
+            "pubsub|numsub",
+            "pubsub|shardnumsub",
+            "subscribe",
+            "unsubscribe",
+            "psubscribe",
+            "punsubscribe",
+            "ssubscribe",
+            "sunsubscribe",
+        ],
+    ),
+    ("Depends on the script", &["eval", "evalsha", "eval_ro", "evalsha_ro"]),
+    ("Depends on the commands that are queued", &["exec", "discard"]),
+    ("O(N), N is the number of connections", &["client|list", "client|kill"]),
+    (
+        "O(N), N is the length of the reply",
+        &[
+            "command",
+            "command|docs",
+            "command|info",
+            "command|list",
+            "config|get",
+            "info",
+            "slowlog|get",
+            "latency|history",
+            "latency|histogram",
+            "acl|list",
+            "acl|log",
+            "cluster|slots",
+            "cluster|shards",
+            "cluster|nodes",
+            "cluster|getkeysinslot",
+        ],
+    ),
+];
+
+/// Returns the time that a command or a subcommand takes.
+pub(super) fn complexity(name: &str, is_container: bool) -> &'static str {
+    let found = COMPLEXITIES.iter().find(|(_, names)| names.contains(&name));
+    match found {
+        Some((text, _)) => text,
+        None if is_container => "Depends on the subcommand",
+        None => "O(1)",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -583,5 +666,14 @@ mod tests {
         let named: Vec<&str> = DOCS.iter().map(|docs| docs.name).collect();
         let wanted: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
         assert_eq!(named, wanted);
+    }
+
+    #[test]
+    fn complexities_are_of_commands() {
+        for name in COMPLEXITIES.iter().flat_map(|(_, names)| *names) {
+            assert!(crate::command::subcommands::find_spec(name.as_bytes()).is_some(), "{name}");
+        }
+        assert_eq!(complexity("get", false), "O(1)");
+        assert_eq!(complexity("acl", true), "Depends on the subcommand");
     }
 }

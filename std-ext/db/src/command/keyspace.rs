@@ -119,12 +119,18 @@ impl<'a> Execution<'_, 'a> {
 
     /// BGSAVE.
     pub(super) fn bgsave(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        const STARTED: &str = "Background saving started";
         match &arguments[1..] {
-            [] => {}
-            [option] if is(option, "schedule") => {}
-            _ => return Err(SYNTAX),
+            [] => self.start_snapshot(STARTED, SAVE_IN_PROGRESS),
+            [option] if is(option, "schedule") => {
+                self.execute_batch();
+                let starts = self.db.schedule_snapshot();
+                let text = if starts { STARTED } else { "Background saving scheduled" };
+                self.reply(|out| out.simple(text));
+                Ok(())
+            }
+            _ => Err(SYNTAX),
         }
-        self.start_snapshot("Background saving started", SAVE_IN_PROGRESS)
     }
 
     /// BGREWRITEAOF. The log of changes before a snapshot is deleted, so a snapshot is what makes the log short.

@@ -508,14 +508,14 @@ fn command_describes_the_commands() {
     assert_eq!(client.command("command info GET foo"), format!("*2 {get} $-1"));
     let Reply::Array(all) = client.reply("command") else { panic!() };
     assert_eq!(all.len(), table::COMMANDS.len());
-    let docs = "*2 $3 get *8 $7 summary $27 Returns the value of a key. $5 since $5 1.0.0 $5 group $6 string \
-        $9 arguments *1 *6 $4 name $3 key $4 type $3 key $14 key_spec_index :0";
+    let docs = "*2 $3 get *10 $7 summary $27 Returns the value of a key. $5 since $5 1.0.0 $5 group $6 string \
+        $10 complexity $4 O(1) $9 arguments *1 *6 $4 name $3 key $4 type $3 key $14 key_spec_index :0";
     assert_eq!(client.command("command docs get foo"), docs);
-    let docs = "*2 $11 acl|genpass *8 $7 summary $21 Generates a password. $5 since $5 6.0.0 $5 group $6 server \
-        $9 arguments *1 *6 $4 name $4 bits $4 type $7 integer $5 flags *1 +optional";
+    let docs = "*2 $11 acl|genpass *10 $7 summary $21 Generates a password. $5 since $5 6.0.0 $5 group $6 server \
+        $10 complexity $4 O(1) $9 arguments *1 *6 $4 name $4 bits $4 type $7 integer $5 flags *1 +optional";
     assert_eq!(client.command("command docs acl|GENPASS acl|none"), docs);
     let docs = client.command("command docs acl");
-    assert!(docs.contains(" $11 subcommands *26 $7 acl|cat *8 "), "{docs}");
+    assert!(docs.contains(" $11 subcommands *26 $7 acl|cat *10 "), "{docs}");
     let Reply::Array(docs) = client.reply("command docs") else { panic!() };
     assert_eq!(docs.len(), 2 * table::COMMANDS.len());
     assert_eq!(
