@@ -64,6 +64,7 @@ pub(super) fn run(
         commands: Aof::live(begin.offset, asked.skip_other_types),
         history: begin.history,
         follower,
+        connected_at: Instant::now(),
         store: &mut store,
         summary: &mut summary,
         skips_failed: asked.skip_other_types,
@@ -93,6 +94,7 @@ struct Following<'a, 'l> {
     /// The id of the history that they are part of.
     history: String,
     follower: Follower,
+    connected_at: Instant,
     store: &'a mut Store,
     summary: &'a mut Summary,
     /// Whether commands that fail are left out.
@@ -138,6 +140,8 @@ impl Following<'_, '_> {
             return Err(lost.to_owned());
         }
         progress.say(&format!("{lost}; connecting again"));
+        // Redis may end each connection at once.
+        thread::sleep(BETWEEN_ATTEMPTS.saturating_sub(self.connected_at.elapsed()));
         let begin = Instant::now();
         while !(self.stop)() {
             match self.resume() {
@@ -169,7 +173,7 @@ impl Following<'_, '_> {
         if !link.request_rest(&mut position)? {
             return Ok(false);
         }
-        self.follower = link.follow(offset)?;
+        (self.follower, self.connected_at) = (link.follow(offset)?, Instant::now());
         self.history = position.history;
         self.commands = Aof::live(offset, self.skips_failed);
         Ok(true)
