@@ -137,7 +137,7 @@ def files(base, program, source):
     copy.stop()
     row("hedgerow-db import", timed([program, "import", file, "--dir", "imported"], base))
     own = Server([program, "--dir", "."], f"{base}/imported")
-    row("hedgerow-db: start with what was imported", own.seconds)
+    row("hedgerow-db: start with that directory", own.seconds)
     of_redis, of_own = digest(source.client), digest(own.client)
     own.stop()
     row("hedgerow-db export", timed([program, "export", "again.rdb", "--dir", "imported"], base))
