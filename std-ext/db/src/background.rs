@@ -218,6 +218,7 @@ impl Shared {
         let _ends = Ends(self);
         let Some(folder) = &self.folder else { return Ok(()) };
         self.status().snapshot.in_progress = true;
+        let _span = tracing::debug_span!("snapshot").entered();
         let made = write_snapshot(folder, state, &|| self.status().stopping);
         let snapshot = &mut self.status().snapshot;
         snapshot.failed = made.is_err();

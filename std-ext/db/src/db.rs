@@ -152,7 +152,7 @@ impl Db {
         disk: Arc<dyn Disk>,
         progress: &Progress,
     ) -> Result<Self, OpenError> {
-        let began = std::time::Instant::now();
+        let (_span, began) = (tracing::debug_span!("open").entered(), std::time::Instant::now());
         let shards = LoadingShards::new(&options);
         let mut opened = Opened::default();
         let mut claimed = None;

@@ -149,7 +149,8 @@ impl Fetch {
             };
             turn += 1;
             tracing::info!("fetching the data of the group from {address}");
-            match self.fetch(address) {
+            let span = tracing::debug_span!("resync", from = %address);
+            match span.in_scope(|| self.fetch(address)) {
                 Ok(_) => {
                     // Fails only after the driver has stopped.
                     let _ = self.inbox.send(Message::Fetched);

@@ -13,6 +13,7 @@ use std::pin::pin;
 use tokio::select;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
+use tracing::Instrument as _;
 
 /// Takes part in moves to this group, as its primary, until the node stops.
 pub(super) async fn run<E: Env>(mover: Mover<E>) {
@@ -68,7 +69,9 @@ impl<E: Env> Import<'_, E> {
                 self.mover.delete(&found, self.by()).await
             }
             MoveState::Copying | MoveState::Ready | MoveState::Leaving | MoveState::Moved => {
-                self.import(found).await
+                let (id, from) = (found.id, found.record.from);
+                let span = tracing::debug_span!("import_slots", move_id = id, from_group = from);
+                self.import(found).instrument(span).await
             }
             MoveState::Arriving => self.arrive(found).await,
             // The node may have stopped before it published the slots.
