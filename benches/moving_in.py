@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 sys.dont_write_bytecode = True
 
 from network import free_ports  # noqa: E402
-from resp import Connection, Refused  # noqa: E402
+from resp import Connection, Refused, encoded  # noqa: E402
 
 BATCH = 500
 
@@ -69,11 +69,6 @@ class Server:
 
 def redis(folder, *more):
     return Server(["redis-server", "--save", "", "--dir", ".", *more], folder)
-
-
-def encoded(*words):
-    words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 
 
 def send(client, requests):

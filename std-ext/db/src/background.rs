@@ -138,21 +138,25 @@ impl Shared {
     /// Requests a snapshot. Returns false if one is being written already.
     fn request_snapshot(&self) -> bool {
         let status = self.status();
-        !status.snapshot.in_progress && self.begin_snapshot(status)
+        let is_idle = !status.snapshot.in_progress;
+        if is_idle {
+            self.begin_snapshot(status);
+        }
+        is_idle
     }
 
     /// Requests a snapshot that starts after the one that is being written. Returns false if there is one.
     fn schedule_snapshot(&self) -> bool {
         let status = self.status();
-        let waits = status.snapshot.in_progress;
-        self.begin_snapshot(status) && !waits
+        let is_idle = !status.snapshot.in_progress;
+        self.begin_snapshot(status);
+        is_idle
     }
 
-    fn begin_snapshot(&self, mut status: MutexGuard<'_, Status>) -> bool {
+    fn begin_snapshot(&self, mut status: MutexGuard<'_, Status>) {
         (status.snapshot_requested, status.snapshot.in_progress) = (true, true);
         drop(status);
         self.wakeup.notify_all();
-        true
     }
 
     fn run_periodic(&self, state: &State) {

@@ -16,7 +16,7 @@ pub use cluster::{ClusterClient, ClusterPipeline};
 pub use error::{Attempt, ClientError, Unavailable};
 pub use options::ClientOptions;
 
-use crate::outgoing::{self, Stream};
+use crate::outgoing::Stream;
 use crate::resp::read::{self, Found, Reply};
 use crate::resp::write::request;
 use address::Address;
@@ -93,14 +93,7 @@ impl Client {
         options: &ClientOptions,
         limit: Option<Duration>,
     ) -> Result<Self> {
-        let tcp = outgoing::connect(host, port, limit)?;
-        tcp.set_read_timeout(limit)?;
-        tcp.set_write_timeout(limit)?;
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &options.tls {
-            return Self::greet(Stream::with_tls(tcp, tls, host)?, options);
-        }
-        Self::greet(Stream::Plain(tcp), options)
+        Self::greet(Stream::open(host, port, limit, options.tls.as_ref())?, options)
     }
 
     fn handshake(address: impl ToSocketAddrs, options: &ClientOptions) -> Result<Self> {

@@ -1,9 +1,7 @@
 //! How a client connects.
 
+use crate::outgoing::ClientTls;
 use std::fmt;
-
-#[cfg(feature = "tls")]
-use super::ClientTls;
 
 /// How a client connects to a server: its user, its password, and TLS.
 ///
@@ -28,6 +26,8 @@ pub struct ClientOptions {
     /// TLS; `None` for a connection in clear text.
     #[cfg(feature = "tls")]
     pub tls: Option<ClientTls>,
+    #[cfg(not(feature = "tls"))]
+    pub(super) tls: Option<ClientTls>,
 }
 
 impl fmt::Debug for ClientOptions {

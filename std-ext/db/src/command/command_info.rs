@@ -2,7 +2,7 @@
 
 use crate::command::acl::key_use::{has_keys, keys};
 use crate::command::arguments::{CommandError, SYNTAX, is, subcommand};
-use crate::command::docs::{DOCS, complexity};
+use crate::command::docs::{DOCS, Docs, complexity};
 use crate::command::execute::Execution;
 use crate::command::key_specs::{write_key_specs, write_tips};
 use crate::command::subcommand_docs::SUBCOMMAND_DOCS;
@@ -190,36 +190,34 @@ fn write_spec(spec: &CommandSpec, out: &mut Writer<'_>) {
     parts().for_each(|part| write_spec(part, out));
 }
 
+/// Returns the documentation of a command or a subcommand.
+fn find_docs(name: &str) -> Option<&'static Docs> {
+    DOCS.iter().chain(&SUBCOMMAND_DOCS).find(|docs| docs.name == name)
+}
+
 /// Writes what COMMAND DOCS replies for a command or a subcommand: its name, and a map.
 fn write_docs(spec: &CommandSpec, out: &mut Writer<'_>) {
-    let (command, part) = match spec.name.split_once('|') {
-        Some((command, _)) => (command, Some(spec)),
-        None => (spec.name, None),
-    };
-    let of_part = part.and_then(|part| SUBCOMMAND_DOCS.iter().find(|docs| docs.name == part.name));
+    let command = spec.name.split_once('|').map(|(command, _)| command);
     // Tests compare the tables.
-    let Some(docs) = DOCS.iter().find(|docs| docs.name == command) else { return };
-    let (summary, since, syntax) = match of_part {
-        Some(part) => (part.summary, part.since, part.syntax),
-        None => (docs.summary, docs.since, docs.syntax),
-    };
-    let parts = || subcommands::of(spec).filter(|_| part.is_none());
+    let Some(docs) = find_docs(spec.name) else { return };
+    let group = command.and_then(find_docs).unwrap_or(docs).group;
+    let parts = || subcommands::of(spec).filter(|_| command.is_none());
     let has_parts = parts().next().is_some();
     out.bulk(spec.name.as_bytes());
-    out.map(4 + usize::from(!syntax.is_empty()) + usize::from(has_parts));
+    out.map(4 + usize::from(!docs.syntax.is_empty()) + usize::from(has_parts));
     let texts = [
-        ("summary", summary),
-        ("since", since),
-        ("group", docs.group),
+        ("summary", docs.summary),
+        ("since", docs.since),
+        ("group", group),
         ("complexity", complexity(spec.name, has_parts)),
     ];
     for (name, text) in texts {
         out.bulk(name.as_bytes());
         out.bulk(text.as_bytes());
     }
-    if !syntax.is_empty() {
+    if !docs.syntax.is_empty() {
         out.bulk(b"arguments");
-        write_arguments(syntax, out);
+        write_arguments(docs.syntax, out);
     }
     if has_parts {
         out.bulk(b"subcommands");

@@ -1,6 +1,6 @@
 //! The replies of COMMAND DOCS, by command.
 
-/// The documentation of a command.
+/// The documentation of a command or a subcommand.
 pub(super) struct Docs {
     pub(super) name: &'static str,
     /// The version of Redis that introduced it.

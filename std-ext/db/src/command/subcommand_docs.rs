@@ -1,29 +1,21 @@
 //! The replies of COMMAND DOCS, by subcommand.
 
-/// The documentation of a subcommand. Its group is the command's.
-pub(super) struct SubcommandDocs {
-    /// The command, a bar and the subcommand.
-    pub(super) name: &'static str,
-    /// The version of Redis that introduced it.
-    pub(super) since: &'static str,
-    /// The arguments, in the notation of [`syntax`](super::syntax).
-    pub(super) syntax: &'static str,
-    pub(super) summary: &'static str,
-}
+use super::docs::Docs;
 
+/// The group of a subcommand is that of its command.
 const fn part(
     name: &'static str,
     since: &'static str,
     syntax: &'static str,
     summary: &'static str,
-) -> SubcommandDocs {
-    SubcommandDocs { name, since, syntax, summary }
+) -> Docs {
+    Docs { name, since, group: "", syntax, summary }
 }
 
 const HELP: &str = "Lists the subcommands.";
 
 /// In the order of [`SUBCOMMANDS`](super::subcommands::SUBCOMMANDS).
-pub(super) static SUBCOMMAND_DOCS: [SubcommandDocs; 104] = [
+pub(super) static SUBCOMMAND_DOCS: [Docs; 104] = [
     part("client|id", "5.0.0", "", "Returns the id of the connection."),
     part("client|getname", "2.6.9", "", "Returns the name of the connection."),
     part("client|setname", "2.6.9", "connection-name", "Names the connection."),

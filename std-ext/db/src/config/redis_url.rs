@@ -47,11 +47,9 @@ impl RedisAddress {
     /// # Errors
     /// The fault of the text.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
-        let schemes = SCHEMES.iter();
-        let mut found =
-            schemes.filter_map(|(scheme, tls)| Some((text.strip_prefix(scheme)?, *tls)));
-        let (rest, tls) =
-            found.next().ok_or("the address must begin with redis:// or rediss://")?;
+        let mut schemes = SCHEMES.iter();
+        let found = schemes.find_map(|(scheme, tls)| Some((text.strip_prefix(scheme)?, *tls)));
+        let (rest, tls) = found.ok_or("the address must begin with redis:// or rediss://")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         // A password may contain `@` and `/`.
         let (login, place) = match rest.rsplit_once('@') {

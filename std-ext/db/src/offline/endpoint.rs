@@ -1,16 +1,11 @@
 //! The running Redis that is imported: its address, the login, and TLS.
 
-use crate::config::{LiveSource, RedisAddress};
-use crate::outgoing::{Stream, connect};
+use crate::config::{LiveSource, LiveTls, RedisAddress};
+use crate::outgoing::{ClientTls, Stream};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
-
-#[cfg(feature = "tls")]
-use crate::config::LiveTls;
-#[cfg(feature = "tls")]
-use crate::outgoing::ClientTls;
 
 /// How long connecting may take, and each step of the handshake.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -22,7 +17,6 @@ pub(super) struct Endpoint {
     pub(super) address: RedisAddress,
     /// The password, which may come from a file.
     pub(super) password: Option<Vec<u8>>,
-    #[cfg(feature = "tls")]
     tls: Option<ClientTls>,
 }
 
@@ -36,16 +30,8 @@ impl Endpoint {
             Some(path) => Some(password_in(path)?),
             None => source.address.password.clone(),
         };
-        #[cfg(not(feature = "tls"))]
-        if source.tls.is_some() {
-            return Err("rediss:// requires a build with the feature `tls`".to_owned());
-        }
-        Ok(Self {
-            address: source.address.clone(),
-            password,
-            #[cfg(feature = "tls")]
-            tls: source.tls.as_ref().map(read_tls).transpose()?,
-        })
+        let tls = source.tls.as_ref().map(read_tls).transpose()?;
+        Ok(Self { address: source.address.clone(), password, tls })
     }
 
     /// Connects.
@@ -53,15 +39,9 @@ impl Endpoint {
     /// # Errors
     /// If Redis cannot be reached, or its certificate is refused.
     pub(super) fn connect(&self) -> Result<Stream, String> {
-        let named = |why: io::Error| format!("{}: {why}", self.address);
-        let tcp = connect(&self.address.host, self.address.port, Some(CONNECT)).map_err(named)?;
-        tcp.set_read_timeout(Some(CONNECT)).map_err(named)?;
-        tcp.set_write_timeout(Some(CONNECT)).map_err(named)?;
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            return Stream::with_tls(tcp, tls, &self.address.host).map_err(named);
-        }
-        Ok(Stream::Plain(tcp))
+        let RedisAddress { host, port, .. } = &self.address;
+        Stream::open(host, *port, Some(CONNECT), self.tls.as_ref())
+            .map_err(|why| format!("{}: {why}", self.address))
     }
 }
 
@@ -85,6 +65,11 @@ fn read_tls(files: &LiveTls) -> Result<ClientTls, String> {
     };
     ClientTls::with_certificate(&authorities, &read(certificate)?, &read(key)?)
         .map_err(|why| named(certificate, &why))
+}
+
+#[cfg(not(feature = "tls"))]
+fn read_tls(_: &LiveTls) -> Result<ClientTls, String> {
+    Err("rediss:// requires a build with the feature `tls`".to_owned())
 }
 
 fn named(path: &Path, why: &io::Error) -> String {

@@ -1,8 +1,12 @@
 //! Connections to other servers: plain ones, and with TLS.
 
+#[cfg(not(feature = "tls"))]
+mod no_tls;
 #[cfg(feature = "tls")]
 mod tls;
 
+#[cfg(not(feature = "tls"))]
+pub(crate) use no_tls::ClientTls;
 #[cfg(feature = "tls")]
 pub use tls::ClientTls;
 
@@ -14,7 +18,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// If the host has no address, or none accepts.
-pub(crate) fn connect(host: &str, port: u16, limit: Option<Duration>) -> io::Result<TcpStream> {
+fn connect(host: &str, port: u16, limit: Option<Duration>) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(ErrorKind::AddrNotAvailable, "no such host");
     for address in (host, port).to_socket_addrs()? {
         let connected = match limit {
@@ -43,13 +47,27 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Begins TLS. The server's certificate must have this name, which is a host name or an address of IP.
+    /// Connects to a host, which is a name or an address of IP. The limit is for each of its addresses, and for each
+    /// read and write. With TLS, the server's certificate must have the host.
     ///
     /// # Errors
-    /// If the certificate is refused, or the handshake ends otherwise, or `name` is neither.
-    #[cfg(feature = "tls")]
-    pub(crate) fn with_tls(tcp: TcpStream, tls: &ClientTls, name: &str) -> io::Result<Self> {
-        Ok(Self::Tls(Box::new(tls.begin(tcp, name)?)))
+    /// If the host cannot be reached, its certificate is refused, or the handshake ends otherwise.
+    pub(crate) fn open(
+        host: &str,
+        port: u16,
+        limit: Option<Duration>,
+        tls: Option<&ClientTls>,
+    ) -> io::Result<Self> {
+        let tcp = connect(host, port, limit)?;
+        tcp.set_read_timeout(limit)?;
+        tcp.set_write_timeout(limit)?;
+        match tls {
+            None => Ok(Self::Plain(tcp)),
+            #[cfg(feature = "tls")]
+            Some(tls) => Ok(Self::Tls(Box::new(tls.begin(tcp, host)?))),
+            #[cfg(not(feature = "tls"))]
+            Some(tls) => match *tls {},
+        }
     }
 
     /// Returns the socket, for its settings. Its bytes may be encrypted.

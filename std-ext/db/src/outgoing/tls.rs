@@ -2,7 +2,7 @@
 
 use crate::certificates;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -38,15 +38,11 @@ impl ClientTls {
     }
 
     fn build(authorities: &[u8], own: Option<(&[u8], &[u8])>) -> io::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for authority in certificates::all(authorities)? {
-            roots.add(authority).map_err(certificates::wrong)?;
-        }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
-            .with_root_certificates(roots);
+            .with_root_certificates(certificates::roots(authorities)?);
         let config = match own {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => builder

@@ -3,8 +3,8 @@
 use super::socket::Socket;
 use crate::certificates;
 use crate::config::{ClientCertificates, TlsFiles};
+use rustls::ServerConnection;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConnection};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -25,10 +25,7 @@ pub(super) fn load(files: &TlsFiles) -> io::Result<Arc<rustls::ServerConfig>> {
         let file = files.authorities.as_deref().ok_or_else(|| {
             certificates::wrong("tls-port requires tls-ca-cert-file, or tls-auth-clients no")
         })?;
-        let mut roots = RootCertStore::empty();
-        for certificate in of_file(file, certificates::all)? {
-            roots.add(certificate).map_err(|why| named(file, &why))?;
-        }
+        let roots = of_file(file, certificates::roots)?;
         let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         if files.clients == ClientCertificates::Optional {
             verifier = verifier.allow_unauthenticated();

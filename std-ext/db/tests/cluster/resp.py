@@ -20,6 +20,12 @@ class Stopped(Exception):
     """The client was told to stop before its command was executed."""
 
 
+def encoded(*words):
+    """Returns a request as bytes."""
+    words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
 class Connection:
     """A client of one node."""
 
@@ -33,16 +39,14 @@ class Connection:
         return self.reply()
 
     def send(self, *words):
-        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+        self.socket.sendall(encoded(*words))
 
     def values(self, keys, most=500):
         """Returns the values of many keys, in pipelines."""
         found = {}
         for at in range(0, len(keys), most):
             part = keys[at:at + most]
-            text = [b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key.encode()) for key in part]
-            self.socket.sendall(b"".join(text))
+            self.socket.sendall(b"".join(encoded("GET", key) for key in part))
             for key in part:
                 found[key] = self.reply()
         return found
