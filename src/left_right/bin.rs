@@ -5,10 +5,10 @@
 //!        last byte    overflow count: entries that passed this full bin; 127 = saturated
 //! ```
 //!
-//! The hash of an entry names its home bin. If that is full, the entry goes into the next bin with a free slot, and
-//! each bin that it passes counts it. A lookup goes on past a bin only if the count is not zero. Bins are whole cache
-//! lines, so a hit mostly waits for memory once. (Overflow counts: F14, by Bronson and Shi. Tags compared as one word:
-//! Knuth's and Mycroft's bit tricks.)
+//! The hash of an entry names its home bin. If that is full, the entry goes into the first bin with a free slot, in the
+//! order of `side::after`, and each bin that it passes counts it. A lookup goes on past a bin only if the count is not
+//! zero. Bins are whole cache lines, so a hit mostly waits for memory once. (Overflow counts: F14, by Bronson and Shi.
+//! Tags compared as one word: Knuth's and Mycroft's bit tricks.)
 
 use crate::api::hasher::mixes_well;
 use crate::sync::prefetch;

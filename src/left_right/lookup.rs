@@ -61,7 +61,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     /// w.publish();
     /// assert_eq!(r.get("rose").as_deref().map(String::as_str), Some("red"));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<ReadGuard<'_, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -83,7 +83,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     /// w.publish();
     /// assert_eq!(r.get_with("rose", |colour| colour.len()), Some(3));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn get_with<Q, R>(&self, key: &Q, with: impl FnOnce(&V) -> R) -> Option<R>
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -99,7 +99,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     /// w.publish();
     /// assert_eq!(r.get_copied(&7), Some('a'));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn get_copied<Q>(&self, key: &Q) -> Option<V>
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -116,7 +116,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     /// w.publish();
     /// assert_eq!(r.get_cloned("rose"), Some("red".into()));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -151,7 +151,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     /// w.publish();
     /// assert!(r.contains_key(&7));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
         Q: Hash + Equivalent<K> + ?Sized,

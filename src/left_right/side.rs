@@ -33,6 +33,7 @@ use crate::sync::prefetch;
 #[cfg(feature = "left-right")]
 use crate::sync::sides::SideState;
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 /// The place of an entry.
@@ -63,6 +64,57 @@ impl From<Place> for PackedPlace {
 impl From<PackedPlace> for Place {
     fn from(place: PackedPlace) -> Self {
         Self { bin: place.0 >> 3, slot: place.0 & 7 }
+    }
+}
+
+/// The bins that a search goes through before it looks elsewhere. Nearly every full bin has one with room among them.
+const BLOCK: usize = 8;
+
+/// Returns the bins of the block that `bin` belongs to.
+#[inline(always)]
+fn block_of(bin: usize, bins: usize) -> Range<usize> {
+    let start = bin / BLOCK * BLOCK;
+    start..bins.min(start + BLOCK)
+}
+
+/// Returns the bin that entries whose home is `home` go to if `bin` is full: the others of the home bin's block first,
+/// and then those of other blocks, in the order of [`block_after`]. After the last one it returns `home`.
+#[inline(never)]
+fn after(home: usize, bin: usize, bins: usize) -> usize {
+    let block = block_of(bin, bins);
+    let next = bin + 1;
+    if !block.contains(&home) {
+        return if next < block.end { next } else { next_block(home, bin, bins) };
+    }
+    let next = if next < block.end { next } else { block.start };
+    if next == home { next_block(home, bin, bins) } else { next }
+}
+
+/// Returns the first bin of the block after that of `bin`, or `home` if its block is the next one.
+fn next_block(home: usize, bin: usize, bins: usize) -> usize {
+    let next = block_after(bin / BLOCK, bins.div_ceil(BLOCK));
+    if next == home / BLOCK { home } else { next * BLOCK }
+}
+
+/// Returns the block after `block` in the order in which a search goes through all of them.
+///
+/// Their numbers are counted up from the highest bit down (van der Corput's sequence), so that blocks which follow each
+/// other are far apart. Bins are in the order of hashes. So keys that arrive in the order of another map with the same
+/// hasher, or are left over when others were removed in this order, have their homes in one part of the table. If
+/// their search went on with the neighbour, the full bins of that part would all be searched, again and again.
+fn block_after(mut block: usize, blocks: usize) -> usize {
+    let all = if blocks == 1 { 0 } else { usize::MAX >> (blocks - 1).leading_zeros() };
+    loop {
+        let zeros = !block & all;
+        // The highest bit that is zero becomes one, and the carry has cleared those above it.
+        block = match zeros.checked_ilog2() {
+            Some(bit) => block & ((1 << bit) - 1) | 1 << bit,
+            None => 0,
+        };
+        // Only a number with the highest bit can be too large, and every other number has it.
+        if block < blocks {
+            return block;
+        }
     }
 }
 
@@ -165,19 +217,41 @@ impl<E: Copy> View<E> {
         hash: Hashed,
         is: impl Fn(&E) -> bool + Copy,
     ) -> Option<&'a E> {
-        let mut bin = self.after(home);
+        let block = block_of(home, self.number);
+        let mut bin = home;
+        // Nearly all searches end within the block, and need no more registers than this.
+        loop {
+            bin = if bin + 1 < block.end { bin + 1 } else { block.start };
+            if bin == home {
+                break;
+            }
+            // SAFETY: the caller promises that the side does not change, and the bins of a block exist.
+            match Self::find_in(unsafe { self.bin(bin) }, hash, is) {
+                Err(true) => {}
+                found => return found.ok().map(|(_, entry)| entry),
+            }
+        }
+        // SAFETY: the caller promises the same.
+        unsafe { self.find_past_block(home, hash, is) }
+    }
+
+    /// As `find`, in the bins after the block of the home bin.
+    #[inline(never)]
+    unsafe fn find_past_block<'a>(
+        self,
+        home: usize,
+        hash: Hashed,
+        is: impl Fn(&E) -> bool + Copy,
+    ) -> Option<&'a E> {
+        let mut bin = next_block(home, home, self.number);
         while bin != home {
             // SAFETY: the caller promises that the side does not change, and `after` returns an existing bin.
             match Self::find_in(unsafe { self.bin(bin) }, hash, is) {
-                Err(true) => bin = self.after(bin),
+                Err(true) => bin = after(home, bin, self.number),
                 found => return found.ok().map(|(_, entry)| entry),
             }
         }
         None
-    }
-
-    fn after(self, bin: usize) -> usize {
-        if bin + 1 < self.number { bin + 1 } else { 0 }
     }
 
     /// Prefetches the home bin of `hash`.
@@ -229,7 +303,7 @@ impl<E: Copy> View<E> {
                     each(entry);
                 }
             }
-            at = self.after(at);
+            at = after(home, at, self.number);
             if !bin.head().has_overflowed() || at == home {
                 return Hashed::first_past(home, self.number);
             }
@@ -422,7 +496,8 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     #[inline(always)]
     pub(super) fn place(&mut self, hash: Hashed, entry: E, mut mark: impl FnMut(Place)) -> Place {
         debug_assert!(self.len < self.capacity());
-        let mut bin = hash.home(self.bins());
+        let home = hash.home(self.bins());
+        let mut bin = home;
         loop {
             mark(Place { bin, slot: HEAD });
             if let Some(slot) = self.at(bin).put(hash, entry) {
@@ -433,7 +508,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
             }
             // Counted, because a lookup stops at the first bin that no entry has passed.
             self.at(bin).add_overflow();
-            bin = self.view().after(bin);
+            bin = after(home, bin, self.bins());
         }
     }
 
@@ -445,7 +520,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
             mark(Place { bin, slot: HEAD });
             // Otherwise misses would read past this bin for ever.
             self.at(bin).remove_overflow();
-            bin = self.view().after(bin);
+            bin = after(home, bin, self.bins());
         }
         mark(Place { bin, slot: HEAD });
         self.len -= 1;
@@ -487,6 +562,104 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
         // Not stored if it is the same already: readers of the next state would have to fetch the line again.
         if self.len != other.len {
             self.len = other.len;
+        }
+    }
+}
+
+#[cfg(all(test, feature = "left-right"))]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+
+    type Table = Side<u64, Vec<Bin<u64>>>;
+
+    fn table(bins: usize) -> Table {
+        Side::new(alloc::vec![Bin::EMPTY; bins])
+    }
+
+    /// Places entries by these hashes. Returns how many bins were looked at.
+    fn place(table: &mut Table, hashes: impl Iterator<Item = u64>) -> usize {
+        let mut bins = 0;
+        for hash in hashes {
+            table.place(Hashed(hash), hash, |place| bins += usize::from(place.slot == HEAD));
+        }
+        bins
+    }
+
+    /// Hashes in ascending order, which is that of the bins.
+    fn ascending(number: usize) -> Vec<u64> {
+        let mut hashes: Vec<u64> =
+            (0..number as u64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
+        hashes.sort_unstable();
+        hashes
+    }
+
+    #[test]
+    fn a_search_goes_through_each_bin_once_and_its_own_block_first() {
+        for bins in (1..70_usize).chain([1000, 1024, 1025]) {
+            for home in (0..bins).step_by(bins.div_ceil(70)) {
+                let mut order = alloc::vec![home];
+                while order.len() <= bins {
+                    match after(home, order[order.len() - 1], bins) {
+                        next if next == home => break,
+                        next => order.push(next),
+                    }
+                }
+                assert_eq!(order.len(), bins, "from {home} of {bins}");
+                let all: BTreeSet<_> = order.iter().copied().collect();
+                assert!(all.into_iter().eq(0..bins), "from {home} of {bins}");
+                let block = block_of(home, bins);
+                let own = order.iter().take_while(|bin| block.contains(bin)).count();
+                assert_eq!(own, block.len(), "from {home} of {bins}");
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_that_follow_each_other_are_spread_over_the_table() {
+        for block in 0..64 {
+            let mut quarters = [0; 4];
+            (0..4).fold(block, |at, _| {
+                quarters[at / 16] += 1;
+                block_after(at, 64)
+            });
+            assert_eq!(quarters, [1; 4], "from {block}");
+        }
+    }
+
+    #[test]
+    fn entries_in_the_order_of_another_table_do_not_search_it_all() {
+        let hashes = ascending(20_000);
+        let (mut now, mut looked) = (table(1), 0);
+        for (n, hash) in hashes.iter().enumerate() {
+            if n == now.capacity() {
+                let mut next = table(now.bins() * 4 / 3 + 1);
+                looked += place(&mut next, hashes[..n].iter().copied());
+                now = next;
+            }
+            looked += place(&mut now, core::iter::once(*hash));
+        }
+        assert!(looked < 150 * hashes.len(), "{looked} bins for {} entries", hashes.len());
+        let all = |hash: &&u64| now.find(Hashed(**hash), |entry| entry == *hash).is_some();
+        assert_eq!(hashes.iter().filter(all).count(), hashes.len());
+    }
+
+    #[test]
+    fn entries_that_are_left_of_one_part_of_a_table_are_found_soon() {
+        let hashes = ascending(20_000);
+        let mut now = table(5_000 * 4 / 3 / Bin::<u64>::SLOTS + 1);
+        let looked = place(&mut now, hashes[15_000..].iter().copied());
+        assert!(looked < 20 * 5_000, "{looked} bins for 5000 entries");
+        let (gone, rest): (Vec<u64>, Vec<u64>) =
+            hashes[15_000..].iter().partition(|hash| *hash % 2 == 0);
+        for hash in gone {
+            let (at, _) = now.find(Hashed(hash), |entry| *entry == hash).expect("it is there");
+            let home = now.home_of(Hashed(hash), at);
+            assert_eq!(now.take(home, at, drop), hash);
+        }
+        for hash in rest {
+            assert!(now.find(Hashed(hash), |entry| *entry == hash).is_some(), "it is hidden");
         }
     }
 }
