@@ -32,6 +32,8 @@ mod digest_cell;
 pub(crate) mod evict;
 #[cfg(feature = "cluster")]
 mod feeds;
+#[cfg(any(test, feature = "cluster"))]
+mod filtered_counts;
 mod floor;
 #[cfg(any(test, feature = "cluster"))]
 pub(crate) mod follow;

@@ -12,6 +12,8 @@
 use crate::log::Lsn;
 use crate::request::{Answer, Usage};
 use crate::state::cold::ColdStore;
+#[cfg(feature = "cluster")]
+use crate::state::filtered_counts::FilteredCounts;
 use crate::state::limit::MemoryLimit;
 use crate::state::noted_events::NotedEvents;
 use crate::state::record::{Record, RopeRef, Value};
@@ -447,6 +449,12 @@ impl Core {
     pub(super) fn count_slots(&mut self, slots: Range<u16>) {
         debug_assert!(self.len() == 0, "records are not counted");
         self.slots = Some(Box::new(SlotCounts::new(slots)));
+    }
+
+    /// Returns the counts of records of slots that move; nothing without a cluster.
+    #[cfg(feature = "cluster")]
+    pub(super) fn filtered_counts(&mut self) -> Option<&mut FilteredCounts> {
+        self.slots.as_mut().map(|slots| &mut slots.filtered)
     }
 
     /// Swaps the watched keys of two shards whose databases are being swapped, and counts those as changed that exist

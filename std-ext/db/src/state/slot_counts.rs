@@ -1,6 +1,8 @@
 //! The numbers of keys and bytes of each hash slot, in a cluster. They are kept under the locks of the shards, with
 //! each record that a shard's map gets or loses, so they are exact.
 
+#[cfg(any(test, feature = "cluster"))]
+use super::filtered_counts::FilteredCounts;
 use super::record::Record;
 use super::slots::slot;
 use std::ops::AddAssign;
@@ -28,6 +30,9 @@ pub(crate) struct SlotCounts {
     /// The first of these slots.
     first: u16,
     all: Box<[SlotCount]>,
+    /// Those of the moves in progress.
+    #[cfg(any(test, feature = "cluster"))]
+    pub(super) filtered: FilteredCounts,
 }
 
 impl SlotCounts {
@@ -35,34 +40,40 @@ impl SlotCounts {
     #[cfg(any(test, feature = "cluster"))]
     pub(super) fn new(slots: std::ops::Range<u16>) -> Self {
         let all = vec![SlotCount::default(); slots.len()].into();
-        Self { first: slots.start, all }
+        Self { first: slots.start, all, filtered: FilteredCounts::default() }
     }
 
     pub(super) fn all(&self) -> &[SlotCount] {
         &self.all
     }
 
-    fn at(&mut self, record: Record) -> &mut SlotCount {
-        &mut self.all[usize::from(slot(record.key()) - self.first)]
+    fn at(&mut self, slot: u16) -> &mut SlotCount {
+        &mut self.all[usize::from(slot - self.first)]
     }
 
     /// Counts a record that the map has got, and the one of the same key that it has replaced. Not inlined, because a
     /// database without a cluster never comes here.
     #[inline(never)]
     pub(super) fn inserted(&mut self, record: Record, replaced: Option<Record>) {
-        let count = self.at(record);
+        let slot = slot(record.key());
+        let count = self.at(slot);
         count.keys += 1;
         count.with_ttl += usize::from(record.expires_at().is_some());
         count.bytes += record.memory();
         if let Some(replaced) = replaced {
             count.subtract(replaced);
         }
+        #[cfg(any(test, feature = "cluster"))]
+        self.filtered.inserted(slot, record, replaced);
     }
 
     /// Counts a record that the map has lost.
     #[inline(never)]
     pub(super) fn removed(&mut self, record: Record) {
-        self.at(record).subtract(record);
+        let slot = slot(record.key());
+        self.at(slot).subtract(record);
+        #[cfg(any(test, feature = "cluster"))]
+        self.filtered.removed(slot, record);
     }
 }
 

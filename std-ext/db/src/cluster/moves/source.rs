@@ -4,7 +4,10 @@ use super::env::Env;
 use super::mover::{LOOK, Mover};
 use super::record::{Actor, MoveRecord, MoveState};
 use super::records::{Found, text};
-use std::sync::Arc;
+use crate::lock::lock;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::select;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -28,60 +31,69 @@ pub(in crate::cluster) enum Asked {
 /// Sends requests to the task that executes them.
 pub(in crate::cluster) type Asks = UnboundedSender<Asked>;
 
-/// The move for which clients are held back.
-struct Holding {
-    id: u64,
-    taken: Arc<Notify>,
+/// The moves for which clients are held back, because they cannot be told yet which group has the slots. Each is
+/// notified when that is known.
+#[derive(Clone, Default)]
+struct Holds(Arc<Mutex<BTreeMap<u64, Arc<Notify>>>>);
+
+impl Holds {
+    /// Holds clients back until [`end`](Self::end), and for some time at most.
+    fn begin<E: Env>(&self, mover: &Mover<E>, id: u64) {
+        let taken = Arc::new(Notify::new());
+        match lock(&self.0).entry(id) {
+            // The target's primary asks again.
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => _ = place.insert(Arc::clone(&taken)),
+        }
+        mover.log.hold(true);
+        let (began, counters) = (Instant::now(), Arc::clone(&mover.counters));
+        let (env, log, holds) = (mover.env.clone(), Arc::clone(&mover.log), self.clone());
+        mover.env.spawn(async move {
+            select! {
+                biased;
+                () = taken.notified() => {}
+                () = env.sleep(HOLD) => {}
+            }
+            let mut others = lock(&holds.0);
+            others.remove(&id);
+            if others.is_empty() {
+                log.hold(false);
+            }
+            counters.moves.longest_hold.raise(began.elapsed().as_micros() as u64);
+        });
+    }
+
+    fn end(&self, id: u64) {
+        if let Some(taken) = lock(&self.0).get(&id) {
+            taken.notify_one();
+        }
+    }
 }
 
 /// Executes the requests of the primaries of other groups.
 pub(super) async fn answer<E: Env>(mover: Mover<E>, mut asked: UnboundedReceiver<Asked>) {
-    let mut holding: Option<Holding> = None;
+    let holds = Holds::default();
     while let Some(asked) = asked.recv().await {
         match asked {
             Asked::Leave { id, to, done } => {
-                let taken = hold(&mover);
-                let left = leave(&mover, id, to).await;
-                match &left {
-                    Ok(()) => holding = Some(Holding { id, taken }),
-                    Err(why) => {
-                        tracing::info!("the slots of the move {id:016x} are not left: {why}");
-                        taken.notify_one();
-                    }
+                let left = leave(&mover, &holds, id, to).await;
+                if let Err(why) = &left {
+                    tracing::info!("the slots of the move {id:016x} are not left: {why}");
+                    holds.end(id);
                 }
                 // Fails if the caller has given up; it will ask again.
                 let _ = done.send(left);
             }
             Asked::Taken { id } => {
                 mover.see_map().await;
-                if let Some(one) = holding.take_if(|one| one.id == id) {
-                    one.taken.notify_one();
-                }
+                holds.end(id);
             }
         }
     }
 }
 
-/// Holds clients back for a time, or until the result is notified: they cannot be told yet which group has the slots.
-fn hold<E: Env>(mover: &Mover<E>) -> Arc<Notify> {
-    let (taken, log) = (Arc::new(Notify::new()), Arc::clone(&mover.log));
-    let (until, env) = (Arc::clone(&taken), mover.env.clone());
-    let (began, counters) = (Instant::now(), Arc::clone(&mover.counters));
-    log.hold(true);
-    mover.env.spawn(async move {
-        select! {
-            biased;
-            () = until.notified() => {}
-            () = env.sleep(HOLD) => {}
-        }
-        log.hold(false);
-        counters.moves.longest_hold.raise(began.elapsed().as_micros() as u64);
-    });
-    taken
-}
-
 /// Loses the slots of a move. Does nothing twice.
-async fn leave<E: Env>(mover: &Mover<E>, id: u64, to: u32) -> Result<(), String> {
+async fn leave<E: Env>(mover: &Mover<E>, holds: &Holds, id: u64, to: u32) -> Result<(), String> {
     let mut found = mover.find(id).await?;
     let slots = found.record.slots.clone();
     if (found.record.from, found.record.to) != (mover.group(), to) {
@@ -97,9 +109,16 @@ async fn leave<E: Env>(mover: &Mover<E>, id: u64, to: u32) -> Result<(), String>
         }
         MoveState::Ready => return Err("this group does not own all of the slots".to_owned()),
         MoveState::Leaving => {}
-        MoveState::Moved | MoveState::Arriving | MoveState::Done => return Ok(()),
+        MoveState::Moved => {
+            holds.begin(mover, id);
+            return Ok(());
+        }
+        // The target may have said already that it serves them.
+        MoveState::Arriving | MoveState::Done => return Ok(()),
         state => return Err(format!("it is {state}")),
     }
+    // Not before: up to here clients are served, however long etcd takes.
+    holds.begin(mover, id);
     let time = if owned.overlaps(&slots) {
         let (entry, time) = mover.on_state(move |state| state.lose_slots(id, &slots)).await?;
         mover.safe(entry).await?;

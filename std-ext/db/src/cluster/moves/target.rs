@@ -7,12 +7,14 @@ use super::records::{Found, text};
 use crate::cluster::peer::Exported;
 use crate::log::Lsn;
 use crate::request::RequestError;
+use crate::slot_set::SlotSet;
 use crate::state::State;
-use crate::state::transfer::Item;
+use crate::state::transfer::{Item, KeyCount};
 use std::pin::pin;
-use tokio::select;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
+use tokio::{join, select};
 use tracing::Instrument as _;
 
 /// Takes part in moves to this group, as its primary, until the node stops.
@@ -109,10 +111,7 @@ impl<E: Env> Import<'_, E> {
             Err(Failed::Full(id)) => self.give_up(id).await,
             Ok(found) => {
                 let found = self.say_arriving(found).await?;
-                let (from, id) = (found.record.from, found.id);
-                self.arrive(found).await?;
-                // The source learns it within a second otherwise.
-                self.mover.env.taken(from, id).await
+                self.arrive(found).await
             }
         }
     }
@@ -152,7 +151,7 @@ impl<E: Env> Import<'_, E> {
         let mut parts = self.mover.env.export(found.record.from, &slots).await?;
         let mut cancelled = pin!(self.cancelled(id));
         let mut leaving: Option<oneshot::Receiver<Result<(), String>>> = None;
-        let mut last = 0;
+        let (mut last, mut count): (_, Option<KeyCount>) = (0, None);
         loop {
             // Only between two messages: nothing is imported after this function has returned, so the keys can be
             // cleared.
@@ -167,13 +166,19 @@ impl<E: Env> Import<'_, E> {
                     // A message ahead: etcd is the brake.
                     self.mover.safe(std::mem::replace(&mut last, safe)).await?;
                 }
-                Exported::CaughtUp => {
+                Exported::CaughtUp { horizon } => {
                     match leaving.as_mut().map(oneshot::Receiver::try_recv) {
                         Some(Err(TryRecvError::Empty)) => continue,
                         Some(answer) => answer.map_err(text)??,
                         None => {}
                     }
                     self.mover.safe(last).await?;
+                    let is_counted = count.as_ref().is_some_and(|count| count.is_of(horizon));
+                    if horizon != 0 && !is_counted {
+                        count = Some(self.count(&slots, horizon).await?);
+                        // More may have come while they were counted.
+                        continue;
+                    }
                     if found.record.state == MoveState::Copying {
                         found = self.change(&found, MoveState::Ready, "").await?;
                     }
@@ -184,7 +189,11 @@ impl<E: Env> Import<'_, E> {
                     if let Some(answer) = leaving {
                         answer.await.map_err(text)??;
                     }
-                    self.compare(&found, horizon, keys).await?;
+                    let count = match count.take().filter(|count| count.is_of(horizon)) {
+                        Some(count) => count,
+                        None => self.count(&slots, horizon).await?,
+                    };
+                    self.compare(id, count, keys).await?;
                     let found = self.mover.find(id).await?;
                     if found.record.state == MoveState::Moved {
                         return Ok(found);
@@ -231,17 +240,20 @@ impl<E: Env> Import<'_, E> {
         })
     }
 
+    /// Counts the keys that have come, and those that come or go from now on.
+    async fn count(&self, slots: &SlotSet, horizon: u64) -> Result<KeyCount, String> {
+        let (state, slots) = (Arc::clone(&self.mover.state), slots.clone());
+        self.mover.on_state(move |_| Ok(KeyCount::begin(state, slots, horizon))).await
+    }
+
     /// Compares the number of keys with that of the source.
-    async fn compare(&self, found: &Found, horizon: u64, keys: u64) -> Result<(), Failed> {
-        let slots = found.record.slots.clone();
-        let own =
-            self.mover.on_state(move |state| Ok(state.keys_of_slots(&slots, horizon))).await?;
+    async fn compare(&self, id: u64, count: KeyCount, keys: u64) -> Result<(), Failed> {
+        let own = self.mover.on_state(move |_| Ok(count.keys())).await?;
         if own == keys {
             return Ok(());
         }
         tracing::error!(
-            "of the move {:016x}, {own} keys are here and {keys} at the source: they are fetched again",
-            found.id,
+            "of the move {id:016x}, {own} keys are here and {keys} at the source: they are fetched again",
         );
         Err(Failed::Again("the number of keys differs from that of the source".to_owned()))
     }
@@ -257,7 +269,10 @@ impl<E: Env> Import<'_, E> {
             self.mover.safe(got).await?;
         }
         self.mover.publish_slots().await?;
-        self.change(&found, MoveState::Done, "").await.map(drop)
+        // The source's clients wait for that. Without it, the source learns it within a second.
+        let told = self.mover.env.taken(found.record.from, id);
+        let (told, done) = join!(told, self.change(&found, MoveState::Done, ""));
+        done.and(told)
     }
 }
 

@@ -40,6 +40,8 @@ const SLICE: Duration = Duration::from_millis(50);
 /// Keys that expire this soon after the slots were lost are not counted: the clocks of the two groups differ by
 /// less, and each of them may or may not have removed these.
 const MARGIN: u64 = 60_000;
+/// If the slots are not lost within this time after their keys were counted, they are counted again. In milliseconds.
+const AHEAD: u64 = 60_000;
 
 /// The messages of one export.
 pub(super) struct Parts(Receiver<Result<ExportResponse, Status>>);
@@ -55,7 +57,10 @@ impl Stream for Parts {
 /// The next thing to send.
 pub(in crate::cluster) enum Next {
     Items(Vec<Item>),
-    Nothing,
+    /// As [`Exported::CaughtUp`], unless that was said just now.
+    Nothing {
+        horizon: u64,
+    },
     /// As [`Exported::Frozen`].
     Frozen {
         horizon: u64,
@@ -98,7 +103,7 @@ async fn send(
             }
             Next::Frozen { horizon, keys } => Ok(Part::Frozen(Frozen { horizon, keys, crc })),
             Next::Over => Err(Status::failed_precondition("it is not the primary of its group")),
-            Next::Nothing => {
+            Next::Nothing { horizon } => {
                 idle += 1;
                 if idle % TELL != 1 {
                     sleep(POLL).await;
@@ -107,7 +112,7 @@ async fn send(
                     }
                     continue;
                 }
-                Ok(Part::CaughtUp(CaughtUp {}))
+                Ok(Part::CaughtUp(CaughtUp { horizon }))
             }
         };
         let ends = !matches!(part, Ok(Part::Items(_) | Part::CaughtUp(_)));
@@ -164,12 +169,14 @@ pub(in crate::cluster) fn next(
     if !items.is_empty() {
         return Next::Items(items);
     }
+    // CountFilter before the slots are lost, because clients wait afterwards.
+    let count = export.key_count(state.latest_time() + MARGIN, AHEAD);
+    let horizon = count.horizon();
     // While the entry by which they were lost is not committed, another primary may still have them, and change them.
     if !lost || !state.is_safe(slots) {
-        return Next::Nothing;
+        return Next::Nothing { horizon };
     }
-    let horizon = state.latest_time() + MARGIN;
-    Next::Frozen { horizon, keys: state.keys_of_slots(slots, horizon) }
+    Next::Frozen { horizon, keys: count.keys() }
 }
 
 fn to_wire(item: Item) -> Sent {
@@ -216,8 +223,9 @@ pub(in crate::cluster) struct Exports {
 pub(in crate::cluster) enum Exported {
     /// Some keys.
     Items(Vec<Item>),
-    /// There is no more at present.
-    CaughtUp,
+    /// There is no more at present. The source is likely to count its keys with this horizon in the end; 0 if it has
+    /// an earlier version, which does not say it.
+    CaughtUp { horizon: u64 },
     /// The group does not own the slots any more, and all was sent. `keys` counts those that do not expire by the
     /// horizon.
     Frozen { horizon: u64, keys: u64 },
@@ -240,7 +248,7 @@ impl Exports {
                 self.crc = items.iter().fold(self.crc, crc_after);
                 Ok(Exported::Items(items))
             }
-            Part::CaughtUp(_) => Ok(Exported::CaughtUp),
+            Part::CaughtUp(CaughtUp { horizon }) => Ok(Exported::CaughtUp { horizon }),
             Part::Frozen(Frozen { crc, .. }) if crc != self.crc => {
                 Err(PeerError::Invalid("the keys have a wrong checksum"))
             }
@@ -252,6 +260,31 @@ impl Exports {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::none::NoLog;
+    use crate::log::{Log, OpenError};
+    use crate::options::Options;
+    use crate::progress::Progress;
+
+    #[test]
+    fn keys_are_counted_before_the_slots_are_lost() {
+        let options = Options { shards: 4, ..Options::in_memory() };
+        let log = |_| Ok::<Arc<dyn Log>, OpenError>(Arc::new(NoLog::of(0..16384)));
+        let db = Db::open_clustered(options, None, &Progress::default(), log).unwrap();
+        db.become_primary(1);
+        db.set("{tulip}1", "red").unwrap();
+        let (state, slots) = (db.state(), SlotSet::all());
+        let mut export = Export::new(Arc::clone(state), slots.clone());
+        let mut next = || next(state, &slots, &mut export, MESSAGE);
+        assert!(matches!(next(), Next::Items(items) if items.len() == 1));
+        let Next::Nothing { horizon } = next() else { panic!("there is more") };
+        assert!(horizon >= state.latest_time() + MARGIN);
+        // Changes after the count count, too.
+        db.set("{tulip}2", "red").unwrap();
+        assert!(matches!(next(), Next::Items(items) if items.len() == 1));
+        state.lose_slots(7, &slots).unwrap();
+        let Next::Frozen { horizon: last, keys } = next() else { panic!("it is not the end") };
+        assert_eq!((last, keys), (horizon, 2));
+    }
 
     #[test]
     fn each_part_of_an_item_is_in_the_checksum() {

@@ -150,7 +150,11 @@ pub struct Item {
     pub cleared: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CaughtUp {}
+pub struct CaughtUp {
+    /// That of the count in `Frozen`, if the slots are lost soon.
+    #[prost(uint64, tag = "1")]
+    pub horizon: u64,
+}
 /// The group does not own the slots any more, and all was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Frozen {

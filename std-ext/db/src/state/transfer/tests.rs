@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The primary of a group that has these slots.
-fn group(slots: Range<u16>) -> Db {
+pub(super) fn group(slots: Range<u16>) -> Db {
     let options = Options { shards: 4, ..Options::in_memory() };
     let log = |_| Ok::<Arc<dyn Log>, OpenError>(Arc::new(NoLog::of(slots)));
     let db = Db::open_clustered(options, None, &Progress::default(), log).unwrap();
@@ -19,7 +19,7 @@ fn group(slots: Range<u16>) -> Db {
     db
 }
 
-fn moved() -> SlotSet {
+pub(super) fn moved() -> SlotSet {
     SlotSet::of_range(1000..9000)
 }
 
@@ -28,7 +28,7 @@ fn is_moved(key: &str) -> bool {
 }
 
 /// Keys of the slots that move.
-fn names(prefix: &str, number: usize) -> Vec<String> {
+pub(super) fn names(prefix: &str, number: usize) -> Vec<String> {
     let all = (0..10_000).map(|n| format!("{prefix} {n}"));
     all.filter(|key| is_moved(key)).take(number).collect()
 }

@@ -224,13 +224,13 @@ impl Parts for SimParts {
                 }
                 peer::Next::Frozen { horizon, keys } => Exported::Frozen { horizon, keys },
                 peer::Next::Over => return Err("it is not the primary of its group".to_owned()),
-                peer::Next::Nothing => {
+                peer::Next::Nothing { horizon } => {
                     self.idle += 1;
                     if self.idle % TELL != 1 {
                         self.env.handle().sleep(POLL).await;
                         continue;
                     }
-                    Exported::CaughtUp
+                    Exported::CaughtUp { horizon }
                 }
             };
             self.env.world().delay(0, 5).await;
