@@ -6,7 +6,7 @@ import threading
 import time
 
 from measure import line, table
-from processes import Group, Node, Process, Refused, free_ports
+from processes import Groups, Refused
 
 # A quarter of all slots, and of a million keys.
 SLOTS = 4096
@@ -14,54 +14,6 @@ SECONDS = 3
 # The default of cluster-move-rate, and the name of a row without it.
 LIMIT = "8mb"
 UNLIMITED = "writes, cluster-move-rate 0"
-
-
-class Groups(Group):
-    """Three members of etcd, and two groups of two nodes."""
-
-    def __init__(self, program, etcd, base=None):
-        super().__init__(program, etcd, (), base)
-        self.program = program
-        common = self.nodes[0].command[self.nodes[0].command.index("--cluster"):]
-        ports = free_ports(8)
-        self.nodes = [
-            Node(f"group{n // 2}-{n % 2}", self.folder, program, ports[n], ports[4 + n],
-                 [*common, "--cluster-groups", "2", "--cluster-group", str(n // 2)])
-            for n in range(4)
-        ]
-        self.alone = Process("nothing", self.folder, ["sleep", "1000000"])
-
-    def wait_for_all(self):
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            roles = [str(node.role()) for node in self.nodes]
-            if all(sorted(roles[n:n + 2]) == ["master", "slave"] for n in (0, 2)) and all(map(self.is_whole, self.nodes)):
-                return
-            time.sleep(0.1)
-        self.fail("the groups have no primaries after two minutes")
-
-    def is_whole(self, node):
-        with node.connect() as connection:
-            return b"cluster_state:ok" in connection.command("CLUSTER", "INFO")
-
-    def primary_of(self, group):
-        return next(node for node in self.nodes[2 * group:2 * group + 2] if node.role() == "master")
-
-    def limit(self, rate):
-        """Sets the bytes a second that a move may send."""
-        for node in self.nodes:
-            with node.connect() as connection:
-                connection.command("CONFIG", "SET", "cluster-move-rate", rate)
-
-    def move(self, slots, to):
-        """Moves slots, and returns the seconds that it took."""
-        done = subprocess.run(
-            [self.program, "cluster", "move", "--slots", slots, "--to", str(to), "--cluster-name", "bench",
-             "--cluster-etcd", ",".join(self.urls())], capture_output=True, text=True, check=False)
-        found = re.search(r"took (\d+) ms", done.stdout)
-        if not found:
-            self.fail(done.stdout + done.stderr)
-        return int(found.group(1)) / 1e3
 
 
 def slot_of(key):
@@ -130,6 +82,24 @@ class Prober(threading.Thread):
             time.sleep(0.0005)
 
 
+def limit(groups, rate):
+    """Sets the bytes a second that a move may send."""
+    for node in groups.nodes:
+        with node.connect() as connection:
+            connection.command("CONFIG", "SET", "cluster-move-rate", rate)
+
+
+def move(groups, slots, to):
+    """Moves slots, and returns the seconds that it took."""
+    done = subprocess.run(
+        [groups.program, "cluster", "move", "--slots", slots, "--to", str(to), "--cluster-name", "bench",
+         "--cluster-etcd", ",".join(groups.urls())], capture_output=True, text=True, check=False)
+    found = re.search(r"took (\d+) ms", done.stdout)
+    if not found:
+        groups.fail(done.stdout + done.stderr)
+    return int(found.group(1)) / 1e3
+
+
 def moves(bench):
     """The time of a move of a quarter of all slots, the pause of its keys, and the rate of other slots meanwhile."""
     print(f"Moves of {SLOTS} slots with a quarter of a million keys from one group to another, on one machine.\n")
@@ -137,11 +107,11 @@ def moves(bench):
     names = tags()
     keys = 250_000 if bench.options.minutes >= 1 else 5_000
     for size in (64, 4096):
-        with Groups(bench.options.program, bench.etcd, bench.options.folder) as groups:
+        with Groups(bench.options.program, bench.etcd, 2, 2, bench.options.folder) as groups:
             fill(groups.primary_of(0), [names[slot] for slot in range(SLOTS)], keys, size)
             for beside in ("nothing", "writes", UNLIMITED):
                 source, target = groups.primary_of(0), groups.primary_of(1)
-                groups.limit("0" if beside == UNLIMITED else LIMIT)
+                limit(groups, "0" if beside == UNLIMITED else LIMIT)
                 prober = Prober([source, target], f"{{{names[7]}}}:probe")
                 prober.start()
                 rates = None
@@ -151,14 +121,14 @@ def moves(bench):
                     rates.mark()
                     time.sleep(SECONDS)
                     rates.mark()
-                seconds = groups.move(f"0-{SLOTS - 1}", 1)
+                seconds = move(groups, f"0-{SLOTS - 1}", 1)
                 kept = rates.end() if rates else "-"
                 prober.ending = True
                 prober.join()
                 bench.note(f"moves, {size}, {beside}", "cluster", {"seconds": seconds, "pause": prober.gap})
                 line(size, beside, f"{seconds:.2f}", f"{keys / seconds:,.0f}", f"{1e3 * prober.gap:.0f}", kept)
-                groups.limit("0")
-                groups.move(f"0-{SLOTS - 1}", 0)
+                limit(groups, "0")
+                move(groups, f"0-{SLOTS - 1}", 0)
             rates = Rates(groups.primary_of(0), names[5000])
             rates.start()
             rates.mark()

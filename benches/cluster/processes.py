@@ -186,3 +186,38 @@ class Group:
                 with open(f"{self.folder}/{name}", errors="replace") as log:
                     print(f"==> {name}", *log.readlines()[-12:], sep="\n", file=sys.stderr)
         raise SystemExit(f"FAILED: {why}")
+
+
+class Groups(Group):
+    """Three members of etcd, and some groups of some nodes each."""
+
+    def __init__(self, program, etcd, number, copies, base=None):
+        super().__init__(program, etcd, (), base)
+        self.program, self.copies = program, copies
+        common = self.nodes[0].command[self.nodes[0].command.index("--cluster"):]
+        ports, nodes = free_ports(2 * number * copies), number * copies
+        self.nodes = [
+            Node(f"group{n // copies}-{n % copies}", self.folder, program, ports[n], ports[nodes + n],
+                 [*common, "--cluster-groups", str(number), "--cluster-group", str(n // copies)])
+            for n in range(nodes)
+        ]
+        self.alone = Process("nothing", self.folder, ["sleep", "1000000"])
+
+    def wait_for_all(self):
+        wanted = ["master"] + (self.copies - 1) * ["slave"]
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            of_groups = [self.nodes[n:n + self.copies] for n in range(0, len(self.nodes), self.copies)]
+            roles = [sorted(str(node.role()) for node in some) for some in of_groups]
+            if all(some == wanted for some in roles) and all(map(self.is_whole, self.nodes)):
+                return
+            time.sleep(0.1)
+        self.fail("the groups have no primaries after two minutes")
+
+    def is_whole(self, node):
+        with node.connect() as connection:
+            return b"cluster_state:ok" in connection.command("CLUSTER", "INFO")
+
+    def primary_of(self, group):
+        some = self.nodes[self.copies * group:self.copies * (group + 1)]
+        return next(node for node in some if node.role() == "master")

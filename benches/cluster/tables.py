@@ -4,6 +4,7 @@ import statistics
 import threading
 import time
 
+from groups import groups
 from measure import line, median, ratio, table
 from moves import moves
 from processes import Refused, metric
@@ -76,7 +77,7 @@ def reads(bench):
         wait_until_equal(group)
         table("reads", "primary, `lease`/s", "p50; p99, ms", "÷ one node", "follower ÷ one node", "÷ etcd's get",
               "CPU µs: primary", "one node", "follower")
-        for clients, pipeline in [(64, 1), (256, 1), (50, 16)]:
+        for clients, pipeline in [(64, 1), (256, 1), (50, 16), (50, 64)]:
             row, contenders = read_row(group, primary, clients, pipeline)
             contenders["follower"] = ("get", {**contenders["primary"][1], "port": followers[0].port, "readonly": True})
             found = bench.rounds(group, f"{row}, lease", contenders)
@@ -257,4 +258,4 @@ def sample(group, primary):
 
 
 ALL = {"writes": writes, "reads": reads, "mixed": mixed, "lag": lag, "restarts": restarts, "space": space,
-       "moves": moves}
+       "moves": moves, "groups": groups}
