@@ -8,7 +8,7 @@ use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use std::time::Duration;
 
-const HELP: [&str; 12] = [
+const HELP: [&str; 14] = [
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "ERROR <string>",
     "    Return a Redis protocol error with <string> as message. Useful for clients",
@@ -21,6 +21,8 @@ const HELP: [&str; 12] = [
     "    Stop the thread that serves this connection for <seconds>. Decimals allowed.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Accepted without effect: no client sees an expired key.",
+    "PAUSE-CRON <0|1>",
+    "    Accepted without effect: the tasks in the background go on.",
 ];
 
 const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you \
@@ -55,7 +57,9 @@ impl<'a> Execution<'_, 'a> {
                 let kind = String::from_utf8_lossy(kind).to_ascii_lowercase();
                 self.reply(|out| sample(&kind, out));
             }
-            [name, _] if is(name, "set-active-expire") => self.reply(|out| out.ok()),
+            [name, _] if is(name, "set-active-expire") || is(name, "pause-cron") => {
+                self.reply(|out| out.ok());
+            }
             [name] if is(name, "help") => self.help(&HELP),
             [name, ..] => {
                 let name = String::from_utf8_lossy(shown(name, 128)).into_owned();

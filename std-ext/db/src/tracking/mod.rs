@@ -192,6 +192,11 @@ impl Tracking {
     }
 
     fn insert(&self, clients: &mut Clients, tracker: &Arc<Tracker>) {
+        if clients.is_empty() {
+            // Its keys may have changed while nobody tracked any. No other thread adds one or changes one now, because
+            // there is no client, and all shards are locked.
+            self.table.clear();
+        }
         clients.insert(tracker.client, Arc::clone(tracker));
         self.count.set(clients.len() as u64);
     }

@@ -88,6 +88,25 @@ fn a_swap_tells_that_any_key_may_have_changed() {
 }
 
 #[test]
+fn keys_of_clients_that_are_gone_are_forgotten_before_the_next_one() {
+    let db = open();
+    db.set("rose", "red").unwrap();
+    let client = Client::new(&db, 1);
+    client.remember(&["rose"]);
+    client.tracking.remove(1, [].into_iter());
+    db.clear().unwrap();
+    let client = Client::new(&db, 1);
+    let none = TrackingCounts { clients: 1, ..TrackingCounts::default() };
+    assert_eq!(client.tracking.counts(), none);
+    db.set("rose", "white").unwrap();
+    assert_eq!(client.messages(), [""; 0], "it is told of a key that it has not read since");
+    client.remember(&["rose"]);
+    let _second = Client::new(&db, 2);
+    db.set("rose", "red").unwrap();
+    assert_eq!(client.messages(), [one("rose")], "another client has cleared the table");
+}
+
+#[test]
 fn the_switch_is_off_without_clients() {
     let db = open();
     assert!(!db.state().tracking.is_on());
