@@ -1,6 +1,5 @@
 //! The program: a database on one node, for clients of Redis.
 
-mod allocator;
 mod reload;
 
 #[cfg(feature = "cluster")]
@@ -143,7 +142,6 @@ fn log_to_stderr(config: &Config) {
 }
 
 fn serve(config: &Config) -> Result<(), String> {
-    allocator::merge_small_blocks_at_once();
     log_to_stderr(config);
     let (stopper, hangup) = (Arc::<OnceLock<Stopper>>::default(), Arc::<Hangup>::default());
     install_signal_handlers(Arc::clone(&stopper), Arc::clone(&hangup))

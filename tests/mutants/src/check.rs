@@ -218,10 +218,11 @@ impl Check {
                 if clustered {
                     cargo.args(["--features", "cluster,grpc"]);
                 }
-                match target {
-                    "lib" | "bins" => cargo.arg(format!("--{target}")),
-                    _ => cargo.args(["--test", target]),
-                };
+                if target == "lib" {
+                    cargo.arg("--lib");
+                } else {
+                    cargo.args(["--test", target]);
+                }
                 cargo.env("CARGO_PROFILE_DEV_DEBUG", "false");
                 cargo.env("CARGO_TARGET_DIR", tree.build("test"));
             }

@@ -100,7 +100,7 @@ impl Record {
         // The path of a test names its module.
         let parts: Vec<&str> = name.split("::").collect();
         let modules = (1..parts.len()).rev().map(|length| parts[..length].join("/"));
-        if !["lib", "bins"].contains(&target) {
+        if target != "lib" {
             let tests = package.join("tests");
             let modules = modules.map(|module| tests.join(target).join(format!("{module}.rs")));
             let files = [tests.join(target).join("main.rs"), tests.join(format!("{target}.rs"))];
