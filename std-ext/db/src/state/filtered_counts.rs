@@ -17,7 +17,7 @@ impl CountFilter {
     }
 }
 
-/// By how many records of a filter the map has more than when they began to be counted.
+/// The records of a filter that the map has got since they began to be counted, less those that it has lost.
 struct FilteredCount {
     filter: Arc<CountFilter>,
     change: i64,
@@ -52,11 +52,12 @@ impl FilteredCounts {
 
 #[cfg(feature = "cluster")]
 impl FilteredCounts {
+    /// Begins to count the records of a filter.
     pub(super) fn begin(&mut self, filter: &Arc<CountFilter>) {
         self.0.push(FilteredCount { filter: Arc::clone(filter), change: 0 });
     }
 
-    /// Returns by how many records of a filter the map has more than when they began to be counted.
+    /// Returns how many records of a filter the map has got since `begin`, less those that it has lost.
     pub(super) fn change(&self, filter: &Arc<CountFilter>) -> i64 {
         let found = self.0.iter().find(|count| Arc::ptr_eq(&count.filter, filter));
         found.map_or(0, |count| count.change)

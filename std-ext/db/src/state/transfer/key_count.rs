@@ -7,8 +7,8 @@ use super::super::slots::slot;
 use crate::slot_set::SlotSet;
 use std::sync::Arc;
 
-/// The number of keys of some slots, without those that expire by a time. It takes a walk through the keys to begin,
-/// and follows them from then on until it is dropped, so that it is cheap to read.
+/// The number of keys of some slots, without those that expire by a time. To begin takes a walk through all keys of
+/// their shards. From then on the shards count what changes, so that it is cheap to read.
 pub(crate) struct KeyCount {
     state: Arc<State>,
     shards: Vec<usize>,
