@@ -437,4 +437,4 @@ fn within(slots: &SlotSet, range: &Range<u16>) -> impl Iterator<Item = Range<u16
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -260,17 +260,11 @@ impl Exports {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::none::NoLog;
-    use crate::log::{Log, OpenError};
-    use crate::options::Options;
-    use crate::progress::Progress;
+    use crate::state::transfer::tests::group;
 
     #[test]
     fn keys_are_counted_before_the_slots_are_lost() {
-        let options = Options { shards: 4, ..Options::in_memory() };
-        let log = |_| Ok::<Arc<dyn Log>, OpenError>(Arc::new(NoLog::of(0..16384)));
-        let db = Db::open_clustered(options, None, &Progress::default(), log).unwrap();
-        db.become_primary(1);
+        let db = group(0..16384);
         db.set("{tulip}1", "red").unwrap();
         let (state, slots) = (db.state(), SlotSet::all());
         let mut export = Export::new(Arc::clone(state), slots.clone());

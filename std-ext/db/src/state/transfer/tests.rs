@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The primary of a group that has these slots.
-pub(super) fn group(slots: Range<u16>) -> Db {
+pub(crate) fn group(slots: Range<u16>) -> Db {
     let options = Options { shards: 4, ..Options::in_memory() };
     let log = |_| Ok::<Arc<dyn Log>, OpenError>(Arc::new(NoLog::of(slots)));
     let db = Db::open_clustered(options, None, &Progress::default(), log).unwrap();
