@@ -5,8 +5,10 @@
 
 mod link;
 
+use super::clock;
 use super::core::NodeId;
 use super::counters::Counters;
+use super::failures::Failures;
 use super::peer::channels::{LONGEST_CHANNEL, LONGEST_MESSAGE};
 use super::peer::wire::ChannelMessage;
 use super::peer::{PeerClient, PeerClientOptions, PeerError};
@@ -17,12 +19,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// How long a node that cannot be reached is left alone.
 const AGAIN: Duration = Duration::from_secs(1);
+/// A call that has lasted for so long has had a connection: the attempt to connect ends earlier.
+const CONNECTED: Duration = Duration::from_secs(20);
 
 /// The thread that sends messages. Dropping it loses those that wait.
 pub(super) struct Messenger {
@@ -114,11 +118,22 @@ impl Links {
 
 /// Sends a node its messages while it has a link. Connects when there is the first one.
 async fn run(link: Arc<Link>, options: PeerClientOptions) {
+    let mut failures = Failures::default();
     while link.has_mail().await {
-        if let Err(why) = send_all(&link, &options).await {
-            tracing::debug!("messages of channels do not reach {}: {why}", link.address);
-            tokio::time::sleep(AGAIN).await;
+        let begin = Instant::now();
+        let Err(why) = send_all(&link, &options).await else { continue };
+        if begin.elapsed() > CONNECTED {
+            failures.end();
         }
+        if failures.must_be_told(clock::now()) {
+            tracing::warn!(
+                "for some seconds no message of a channel has reached the node at {}: {why}",
+                link.address
+            );
+        } else {
+            tracing::debug!("messages of channels do not reach {}: {why}", link.address);
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

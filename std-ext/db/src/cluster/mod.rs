@@ -42,6 +42,7 @@ mod driver;
 mod durable;
 mod error;
 pub mod etcd;
+mod failures;
 mod forgetting;
 mod gathering;
 mod hex;
@@ -73,6 +74,7 @@ mod space;
 mod status;
 #[cfg(test)]
 mod tests;
+mod unlike_peers;
 pub mod view;
 
 pub use error::StartError;

@@ -36,6 +36,9 @@ pub(super) struct Registration {
     pub(super) tls_port: u16,
     /// The port for other nodes.
     pub(super) peer_port: u16,
+    /// Whether that port uses TLS. `None`: an earlier version has registered the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) peer_tls: Option<bool>,
     /// The program's version.
     #[serde(default)]
     pub(super) version: String,
@@ -111,6 +114,7 @@ impl Registration {
             port: announce.port,
             tls_port: announce.tls_port,
             peer_port: announce.peer_port,
+            peer_tls: Some(settings.peer.tls.is_some()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             zone: settings.zone.clone(),
             formats: (settings.formats.lowest, settings.formats.highest),

@@ -12,6 +12,7 @@ use super::error::StartError;
 use super::etcd::{
     Answer, Client, EtcdError, Keys as KeyRange, Lease, Operation, Range, Transaction,
 };
+use super::failures::{Failures, UNHEARD};
 use super::identity::Format;
 use super::keys::Keys;
 use super::message::{Inbox, Message};
@@ -19,6 +20,7 @@ use super::moves;
 use super::place::Place;
 use super::registration::{Node, Registration};
 use super::status::Counters;
+use super::unlike_peers::UnlikePeers;
 use super::view::{DesiredNodes, Views};
 use crate::config::ClusterSettings;
 use crate::lock::lock;
@@ -27,7 +29,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How long etcd keeps the registration of a node that is silent.
-const LEASE: Duration = Duration::from_secs(5);
+const LEASE: Duration = Duration::from_millis(UNHEARD);
 /// How often a node writes its registration and reads the others'.
 const PERIOD: Duration = Duration::from_secs(1);
 /// The same while a registration is missed.
@@ -120,7 +122,7 @@ impl Registry {
     /// Writes the registration and reads all others, every second, until the driver has stopped.
     pub(super) async fn run(self: Arc<Self>, inbox: Inbox) {
         let (mut lease, mut twin, mut failures) = (None, Twin::default(), Failures::default());
-        let mut turns = 0..;
+        let (mut unlike_peers, mut turns) = (UnlikePeers::default(), 0..);
         while !inbox.is_closed() {
             if turns.next().is_some_and(|turn: u32| turn.is_multiple_of(LEADER_TURNS)) {
                 // Apart, because a member that does not answer takes its time.
@@ -136,6 +138,10 @@ impl Registry {
                 Ok(nodes) => {
                     if failures.end() {
                         tracing::info!("this node is registered again");
+                    }
+                    let unlike = unlike_peers.found(&lock(&self.own), &nodes);
+                    for why in unlike {
+                        tracing::warn!("{why}");
                     }
                     let (spares, nodes): (Vec<_>, _) =
                         nodes.into_iter().partition(|node| node.registration.is_spare());
@@ -283,28 +289,6 @@ pub(super) async fn read_nodes(client: &Client, keys: &Keys) -> Result<Vec<Node>
     Ok(nodes.collect())
 }
 
-/// The attempts to register this node that have failed, one after the other.
-#[derive(Default)]
-struct Failures {
-    /// When the first of them was, boot time.
-    since: Option<u64>,
-    is_told: bool,
-}
-
-impl Failures {
-    /// Notes another one. Returns true once, when the registration may have ended in etcd.
-    fn must_be_told(&mut self, now: u64) -> bool {
-        let since = *self.since.get_or_insert(now);
-        let is_late = u128::from(now.saturating_sub(since)) > LEASE.as_millis();
-        is_late && !std::mem::replace(&mut self.is_told, true)
-    }
-
-    /// Notes that the node is registered. Returns whether the failures were told.
-    fn end(&mut self) -> bool {
-        std::mem::take(self).is_told
-    }
-}
-
 /// Another process with the id of this node: the one before a restart, whose registration is still there, or one with
 /// a copy of the directory.
 #[derive(Default)]
@@ -339,17 +323,6 @@ impl Twin {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn failures_are_told_once_when_they_matter() {
-        let mut failures = Failures::default();
-        let late = 1000 + LEASE.as_millis() as u64 + 1;
-        assert_eq!([1000, 2000, late - 1].map(|now| failures.must_be_told(now)), [false; 3]);
-        assert!(failures.must_be_told(late), "nobody hears of them");
-        assert!(!failures.must_be_told(late + 1000), "they are told again and again");
-        assert!(failures.end() && !failures.end());
-        assert!(!failures.must_be_told(late + 2000), "the failures before count");
-    }
 
     #[test]
     fn a_process_that_writes_is_alive() {

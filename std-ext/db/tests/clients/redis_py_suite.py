@@ -49,6 +49,8 @@ TEST, SUITE = 60, 3000
 TLS_PORT = 6666
 # Groups of the cluster, and nodes of each.
 GROUPS, EACH = 3, 2
+# Its name, which the certificates of its nodes have.
+CLUSTER = "redis-py"
 
 
 def run(*command, **more):
@@ -80,7 +82,7 @@ def certify(folder):
     """The certificates that the suite looks for, signed by an authority of their own."""
     folder.mkdir(parents=True)
     extensions = folder / "extensions"
-    extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+    extensions.write_text(f"subjectAltName=DNS:localhost,DNS:{CLUSTER},IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
 
     def openssl(*words):
         run("openssl", *words, cwd=folder, stderr=subprocess.DEVNULL)
@@ -113,8 +115,8 @@ class Server:
     def __init__(self, program, certificates):
         check_free(self.port, TLS_PORT)
         self.folder, self.processes = tempfile.mkdtemp(), []
-        tls = [f"--tls-port={TLS_PORT}", f"--tls-cert-file={certificates}/redis.crt",
-               f"--tls-key-file={certificates}/redis.key", f"--tls-ca-cert-file={certificates}/ca.crt",
+        tls = [f"--tls-cert-file={certificates}/redis.crt", f"--tls-key-file={certificates}/redis.key",
+               f"--tls-ca-cert-file={certificates}/ca.crt",
                "--tls-auth-clients=optional"]
         try:
             self.start(program, tls)
@@ -123,7 +125,7 @@ class Server:
             raise
 
     def start(self, program, tls):
-        self.start_node(program, f"--port={self.port}", f"--dir={self.folder}", *tls)
+        self.start_node(program, f"--port={self.port}", f"--dir={self.folder}", f"--tls-port={TLS_PORT}", *tls)
 
     def start_node(self, program, *flags):
         # Our own variables begin as the server's do, and it refuses those that it does not know.
@@ -173,10 +175,12 @@ class Cluster(Server):
              f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}",
              f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}"]))
         for at in range(GROUPS * EACH):
+            for_clients = [f"--tls-port={TLS_PORT}"] if at == 0 else []
             self.start_node(
-                program, f"--port={self.port + at}", f"--dir={self.folder}/{at}", "--cluster=yes", "--cluster-name=redis-py",
-                f"--cluster-etcd={client}", f"--cluster-groups={GROUPS}", f"--cluster-group={at % GROUPS}",
-                "--cluster-announce-ip=127.0.0.1", "--threads=1", *(tls if at == 0 else []))
+                program, f"--port={self.port + at}", f"--dir={self.folder}/{at}", "--cluster=yes",
+                f"--cluster-name={CLUSTER}", f"--cluster-etcd={client}", f"--cluster-groups={GROUPS}",
+                f"--cluster-group={at % GROUPS}",
+                "--cluster-announce-ip=127.0.0.1", "--threads=1", *for_clients, *tls)
 
 
 def name_of(case):
