@@ -96,6 +96,10 @@ impl Registration {
     }
 
     /// Returns the slots that the node takes for those of its group.
+    #[cfg_attr(
+        not(any(test, feature = "cli")),
+        expect(dead_code, reason = "for the commands of the program")
+    )]
     pub(super) fn claimed(&self) -> Option<SlotSet> {
         match &self.slot_bits {
             Some(bits) => hex::parse(bits).map(|bits| SlotSet::from_bits(&bits)),

@@ -80,6 +80,10 @@ impl SlotMap {
     }
 
     /// Returns the slots of a group.
+    #[cfg_attr(
+        not(any(test, feature = "cli")),
+        expect(dead_code, reason = "for the commands of the program")
+    )]
     pub(crate) fn slots_of(&self, group: u32) -> SlotSet {
         let mut bits = [0; SLOT_SET_BYTES];
         for (slot, owner) in self.0.iter().enumerate() {

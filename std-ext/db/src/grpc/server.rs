@@ -180,7 +180,11 @@ impl Drop for GrpcServer {
 /// Returns a server with the limits of connections, and with TLS if the options have certificates.
 #[cfg_attr(
     not(feature = "tls"),
-    expect(clippy::unnecessary_wraps, reason = "with TLS it can fail")
+    expect(
+        clippy::unnecessary_wraps,
+        clippy::needless_pass_by_value,
+        reason = "with TLS it can fail, and takes the certificates"
+    )
 )]
 fn secured(options: GrpcOptions) -> io::Result<Server> {
     let server = Server::builder().max_concurrent_streams(GRPC_CALLS);

@@ -14,6 +14,10 @@ const ATTEMPTS: usize = 10;
 ///
 /// # Errors
 /// A sentence that says why there can be no such move.
+#[cfg_attr(
+    not(any(test, feature = "cli")),
+    expect(dead_code, reason = "for the commands of the program")
+)]
 pub(in crate::cluster) async fn begin(
     etcd: &impl Etcd,
     keys: &Keys,
@@ -69,6 +73,10 @@ pub(in crate::cluster) async fn begin_if(
 ///
 /// # Errors
 /// A sentence that says why it cannot be done.
+#[cfg_attr(
+    not(any(test, feature = "cli")),
+    expect(dead_code, reason = "for the commands of the program")
+)]
 pub(in crate::cluster) async fn turn_back(
     etcd: &impl Etcd,
     keys: &Keys,
