@@ -20,7 +20,7 @@ use crate::table::Table;
 use crate::table::walk::Position;
 use crate::table::write::{Altered, Change};
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::hash::{BuildHasher, Hasher};
 use core::mem::MaybeUninit;
 
@@ -57,10 +57,17 @@ impl Index {
         self.hasher.hash(key)
     }
 
-    /// Returns the function that the table hashes its entries with when it grows: one for all changes.
+    /// Returns the function that the table hashes its entries with when it grows: one for all changes. It sets
+    /// `is_growing` before it calls the user's hasher, which may panic.
     #[inline(always)]
-    pub(super) fn rehash(&self) -> impl Fn(&Indirect) -> KeyHash + Copy {
-        |entry| self.hash_of(Location::from(*entry))
+    pub(super) fn rehash<'a>(
+        &'a self,
+        is_growing: &'a Cell<bool>,
+    ) -> impl Fn(&Indirect) -> KeyHash + Copy + 'a {
+        move |entry| {
+            is_growing.set(true);
+            self.hash_of(Location::from(*entry))
+        }
     }
 
     /// Returns the hash of the key of a stored record; an arbitrary hash if the record is changing.
@@ -87,19 +94,35 @@ impl Index {
         self.table.get(hash, wanted, |_| MaybeUninit::new(())).is_some()
     }
 
-    /// Applies `decide` to the location of the entry that `wanted` accepts, under the lock of its bin. Retries until
-    /// nothing has changed between the lookup and the lock. Returns the location before, and the applied decision.
+    /// Applies `decide` to the location of the entry that `wanted` accepts, and makes the change that it returns. Retries
+    /// until nothing has changed between the lookup and the lock of the bin. Returns the location before, and the applied decision.
     #[inline(always)]
     pub(super) fn alter(
         &self,
         hash: KeyHash,
         wanted: impl Fn(Location) -> bool,
+        decide: impl FnMut(Option<Location>) -> Change<Indirect, ()>,
+    ) -> Result<Altered<Indirect, (), Indirect>, Failure> {
+        self.alter_and_note(hash, wanted, decide, &Cell::new(false))
+    }
+
+    /// As `alter`. `is_stored` is set once a new entry is stored, also if the user's hasher panics afterwards: only then
+    /// does the table grow and hash its entries.
+    #[inline(always)]
+    pub(super) fn alter_and_note(
+        &self,
+        hash: KeyHash,
+        wanted: impl Fn(Location) -> bool,
         mut decide: impl FnMut(Option<Location>) -> Change<Indirect, ()>,
+        is_stored: &Cell<bool>,
     ) -> Result<Altered<Indirect, (), Indirect>, Failure> {
         let wanted = |entry: &Indirect| wanted(Location::from(*entry));
         let decide = |found: Option<&Indirect>| decide(found.map(|entry| Location::from(*entry)));
         let backoff = Backoff::spinning();
-        self.table.alter(hash, wanted, |entry| entry.key(), self.rehash(), backoff, decide)
+        let rehash = self.rehash(is_stored);
+        let altered = self.table.alter(hash, wanted, |entry| entry.key(), rehash, backoff, decide);
+        is_stored.set(matches!(altered, Ok((_, Change::Entry(..)))));
+        altered
     }
 
     /// Makes the entry that refers to `from`, as opened in `generation`, refer to `to`.

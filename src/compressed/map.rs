@@ -231,7 +231,7 @@ impl CompressedMap {
 
     /// Stores a change without reading the value. The map's [`Merge`](super::Merge) applies it whenever the value is
     /// read, and for good when the value is compressed or eight changes are waiting. If the key has no value, the
-    /// change begins one.
+    /// change begins one, which does not expire, not even in a map with a default time to live.
     ///
     /// # Errors
     /// Those of [`insert`](Self::insert); [`StoreError::NoMerge`] if the map was built without a merge function.

@@ -12,6 +12,7 @@ use crate::sync::backoff::Backoff;
 use crate::sync::words::Indirect;
 use crate::table::walk::Position;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// Bytes that a step sweeps before it releases the maintenance lock.
 const SLICE: usize = 1024;
@@ -84,7 +85,9 @@ impl Store {
             return false;
         }
         let _ = self.provide_index(len + AHEAD_ENTRIES);
-        table.grow_to(wanted, 1, &self.index.rehash(), &mut Backoff::never()).is_ok()
+        table
+            .grow_to(wanted, 1, &self.index.rehash(&Cell::new(false)), &mut Backoff::never())
+            .is_ok()
     }
 
     /// Removes the expired entries of the next `bins` bins. Returns how many.
@@ -167,6 +170,7 @@ impl Store {
             self.pool().give_back(open.number);
         }
         let kept = maintenance.compressor.current.clone();
+        maintenance.scrub.restart_segment();
         drop(maintenance);
         self.index.records.models.drop_unused(&kept);
         self.index.records.pool.shrink();

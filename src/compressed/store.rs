@@ -22,6 +22,7 @@ use crate::sync::stripes::Counter;
 use crate::sync::words::Indirect;
 use crate::table::Table;
 use alloc::boxed::Box;
+use core::cell::Cell;
 
 /// With fewer segments than this, no second segment is reserved for folding operands.
 const MIN_FOR_RESERVE: usize = 8;
@@ -172,26 +173,29 @@ impl Store {
     }
 }
 
-/// An appended record that no entry refers to yet. If it is dropped without being linked, for example because a codec
-/// panics, its bytes are counted as dead.
+/// An appended record, to which an entry may refer by now. When this is dropped, the record is counted: as a value if it
+/// is linked, else as dead. A panic of the user's code between the two cannot lose the difference.
 pub(super) struct Appended<'a> {
     store: &'a Store,
     pub(super) at: Location,
+    /// Whether an entry refers to the record, whose bytes stay live then.
+    pub(super) is_linked: Cell<bool>,
+    /// The bytes of key and value by which the map's contents grow with the record.
+    pub(super) raw: isize,
 }
 
 impl<'a> Appended<'a> {
-    pub(super) const fn new(store: &'a Store, at: Location) -> Self {
-        Self { store, at }
-    }
-
-    /// Notes that an entry refers to the record, whose bytes stay live.
-    pub(super) const fn linked(self) {
-        core::mem::forget(self);
+    pub(super) const fn new(store: &'a Store, at: Location, raw: isize) -> Self {
+        Self { store, at, is_linked: Cell::new(false), raw }
     }
 }
 
 impl Drop for Appended<'_> {
     fn drop(&mut self) {
-        self.store.records().drop_record(self.at);
+        if self.is_linked.get() {
+            self.store.raw.add(self.raw);
+        } else {
+            self.store.records().drop_record(self.at);
+        }
     }
 }

@@ -54,6 +54,12 @@ impl Scrub {
         Ok(done)
     }
 
+    /// Begins the segment again. Its memory is about to be freed: a new segment of the same number counts its
+    /// generations anew, and would be taken for the one before.
+    pub(super) const fn restart_segment(&mut self) {
+        self.at = 0;
+    }
+
     /// Moves on to the next segment.
     fn skip(&mut self, count: usize) {
         *self = Self { number: (self.number + 1) % count, ..Self::default() };

@@ -69,18 +69,19 @@ impl Store {
         let head = Head::raw(key.len(), value.len()).with_deadline(deadline);
         let at = self.append(Location::NONE, head, key, value)?;
         let wanted = |top| self.records().has_key(top, key);
-        let linked = self.link(hash, at.at, wanted, |_, _| true, true);
-        let raw = (key.len() + value.len()).cast_signed();
-        self.finish(&linked, at, raw)
+        let linked = self.link(hash, &at, wanted, |_, _| true, true);
+        self.finish(&linked, at)
     }
 
-    /// Counts a linked record, or drops one that was not linked. Then sweeps for the writers to come.
+    /// Counts the record as linked or dead. Then sweeps for the writers to come.
     fn finish(
         &self,
         linked: &Result<Linked, Failure>,
         at: Appended<'_>,
-        raw: isize,
     ) -> Result<bool, StoreError> {
+        let raw = at.raw;
+        // Counted before the sweep, which frees what is dead.
+        drop(at);
         let replaced = match linked {
             // An expired value counts as absent.
             Ok(Linked::Replaced(deadline)) => Ok(!self.expiry.has_passed(*deadline)),
@@ -88,12 +89,6 @@ impl Store {
             Ok(Linked::NoRoom | Linked::Other) => Err(StoreError::BudgetExceeded),
             Err(_) => Err(StoreError::Alloc),
         };
-        if replaced.is_ok() {
-            at.linked();
-            self.raw.add(raw);
-        } else {
-            drop(at);
-        }
         self.pace(raw.unsigned_abs());
         replaced
     }
@@ -141,7 +136,8 @@ impl Store {
         let mut attempts = self.attempts();
         loop {
             if let Some(at) = self.append_hot(below, head, key, value) {
-                return Ok(Appended::new(self, at));
+                let raw = (key.len() + value.len()).cast_signed();
+                return Ok(Appended::new(self, at, raw));
             }
             if !self.make_room(&mut attempts) {
                 return Err(StoreError::BudgetExceeded);
@@ -180,11 +176,11 @@ impl Store {
     }
 
     /// Makes the entry that `wanted` accepts refer to `at`; a new entry, if there is none and `new` is set. `still`
-    /// decides under the bin's lock, from the top of the chain and the chain, whether to go ahead.
+    /// decides from the top of the chain and the chain whether to go ahead, and again if the bin has changed since.
     fn link(
         &self,
         hash: KeyHash,
-        at: Location,
+        at: &Appended<'_>,
         wanted: impl Fn(Location) -> bool,
         still: impl Fn(Option<Location>, &mut Chain) -> bool,
         new: bool,
@@ -203,9 +199,9 @@ impl Store {
                 let lacks = if top.is_none() && new { self.may_add_key().err() } else { None };
                 shortage.set(lacks);
                 let may = (top.is_some() || new) && lacks.is_none() && still(top, &mut chain);
-                if may { Change::Entry(at.entry(), ()) } else { Change::Keep }
+                if may { Change::Entry(at.at.entry(), ()) } else { Change::Keep }
             };
-            let altered = self.index.alter(hash, &wanted, decide);
+            let altered = self.index.alter_and_note(hash, &wanted, decide, &at.is_linked);
             let table = &self.index.table;
             if matches!(altered, Err(Failure::Alloc)) && table.has_arena() && drops < MAX_DROPS {
                 // The index needs an overflow line, and its segments have none left.
@@ -309,11 +305,11 @@ impl Store {
         // The location alone may be that of a newer record of the key.
         let still =
             |_: Option<Location>, _: &mut Chain| self.records().generation(top) == generation;
-        let linked = self.link(hash, at.at, |found| found == top, still, false);
+        let linked = self.link(hash, &at, |found| found == top, still, false);
         if let Ok(Linked::Other) = linked {
             return Ok(false);
         }
-        self.finish(&linked, at, (key.len() + value.len()).cast_signed())
+        self.finish(&linked, at)
     }
 
     /// Links an operand, which a read folds into the value, and a sweep for good.
@@ -324,11 +320,11 @@ impl Store {
         let hash = self.index.hash(key);
         loop {
             let head = Head { kind: Head::operand_kind(0), ..Head::raw(key.len(), operand.len()) };
-            let at = self.append(Location::NONE, head, key, operand)?;
+            let mut at = self.append(Location::NONE, head, key, operand)?;
             let (full, expired) = (Cell::new(false), Cell::new(None));
             let now = self.expiry.now_if_used();
-            // The record below is known only under the lock. No other thread has the operand yet, so its link and its
-            // kind can still be stored.
+            // The record below may change until the bin is locked; this then runs again. No other thread has the operand
+            // yet, so its link and its kind can still be stored.
             let still = |top: Option<Location>, chain: &mut Chain| {
                 let depth = top
                     .and_then(|top| self.records().head(top))
@@ -344,7 +340,7 @@ impl Store {
                 !full.get() && !is_over
             };
             let wanted = |top| self.records().has_key(top, key);
-            let linked = self.link(hash, at.at, wanted, still, true);
+            let linked = self.link(hash, &at, wanted, still, true);
             if let Ok(Linked::Other) = linked {
                 drop(at);
                 if let Some((top, generation)) = expired.get() {
@@ -356,11 +352,11 @@ impl Store {
                 }
                 continue;
             }
-            let raw = match linked {
-                Ok(Linked::New) => (key.len() + operand.len()).cast_signed(),
-                _ => 0,
-            };
-            return self.finish(&linked, at, raw).map(drop);
+            if !matches!(linked, Ok(Linked::New)) {
+                // The value grows when a sweep folds the operand into it.
+                at.raw = 0;
+            }
+            return self.finish(&linked, at).map(drop);
         }
     }
 }
@@ -479,8 +475,7 @@ mod tests {
             let head = Head::raw(3, 5);
             let at = store.append(Location::NONE, head, b"key", b"other").expect("there is room");
             let still = |_: Option<Location>, _: &mut Chain| panic!("a codec");
-            let _ = store.link(store.index.hash(b"key"), at.at, |_| true, still, true);
-            at.linked();
+            let _ = store.link(store.index.hash(b"key"), &at, |_| true, still, true);
         }));
         assert!(panicked.is_err());
         assert_eq!(live(), before, "a record without an entry counts as live");

@@ -230,7 +230,8 @@ impl<E> Bin<E> {
     /// Returns the most entries that `bins` bins hold: three quarters of their slots. With more entries, many bins
     /// would overflow, and misses would read further bins.
     pub(super) const fn capacity(bins: usize) -> usize {
-        bins * Self::SLOTS / 4 * 3 + bins * Self::SLOTS % 4 * 3 / 4
+        // In an order in which no product is greater than the result.
+        bins / 4 * (3 * Self::SLOTS) + bins % 4 * (3 * Self::SLOTS) / 4
     }
 
     /// Returns the number of bins for `entries`, at least one, or `None` if it cannot be addressed or numbered.
@@ -401,6 +402,8 @@ mod tests {
         check::<u8>(64);
         check::<[u64; 9]>(512);
         check::<()>(64);
-        assert_eq!(Bin::<u64>::number_for(usize::MAX), None);
+        for entries in [usize::MAX, usize::MAX / 4 * 3, usize::MAX / 4 * 3 - 1, usize::MAX / 2] {
+            assert_eq!(Bin::<u64>::number_for(entries), None, "{entries} entries");
+        }
     }
 }

@@ -225,18 +225,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> SharedWriteHandle<K, V, 
     /// ```
     pub fn publish(&self) {
         let mut backoff = Backoff::spinning();
-        let mut published_in = None;
-        loop {
-            let mut writer = self.lock();
-            if published_in.is_none() && writer.try_publish().is_ok() {
-                published_in = Some(writer.generation());
-            }
-            // A later publish has waited for this one to be over, so there is nothing left to wait for.
-            let is_later = published_in.is_some_and(|generation| writer.generation() > generation);
-            if is_later || published_in.is_some() && !writer.is_pending() {
-                return;
-            }
-            drop(writer);
+        // The lock is released before each pause.
+        while self.lock().try_publish().is_err() {
             let _ = backoff.wait_long();
         }
     }

@@ -153,7 +153,8 @@ impl Guard<'_> {
         if count == 0 {
             DOMAIN.pin(slot);
         } else {
-            assert!(count != ORPHANED - 1, "more guards than can be counted");
+            // The highest bit is not part of the number.
+            assert!(count | ORPHANED != usize::MAX, "more guards than can be counted");
         }
         slot.owner_note.store(count + 1);
         Self { slot, owner: PhantomData }
@@ -380,4 +381,27 @@ mod sealed {
     impl Sealed for super::Guard<'_> {}
     impl<G: Sealed> Sealed for &G {}
     impl Sealed for super::OwnedGuard {}
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// A program may forget more guards than a word can count: on 32 bits within minutes. The count must not begin anew.
+    #[test]
+    fn no_more_guards_are_taken_than_can_be_counted() {
+        let handle = Handle::new();
+        let guard = handle.pin();
+        let note = &guard.slot.owner_note;
+        for most in [ORPHANED - 1, usize::MAX] {
+            note.store(most);
+            let refused = catch_unwind(AssertUnwindSafe(|| core::mem::forget(guard.again())));
+            note.store(1);
+            // Without overflow checks, nothing but this message stops the count.
+            let refused = refused.err().and_then(|why| why.downcast::<&str>().ok());
+            let says = refused.is_some_and(|why| why.contains("more guards than can be counted"));
+            assert!(says, "the count begins anew");
+        }
+    }
 }

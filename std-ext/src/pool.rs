@@ -188,8 +188,12 @@ impl<M: FencedMap> Pool<M> {
         self.map.worker_of(key, self.queues.len(), self.settings.threshold > 0)
     }
 
-    fn run_single(&self, (_, job): Single<M>) {
-        contain(|| job.run(&self.map));
+    fn run_single(&self, single: Single<M>) {
+        contain(|| {
+            // The key's destructor may panic, too.
+            let (_key, job) = single;
+            job.run(&self.map);
+        });
     }
 
     fn run_singles(&self, singles: &mut Vec<Single<M>>) {
@@ -200,48 +204,51 @@ impl<M: FencedMap> Pool<M> {
 
     /// Applies all changes of several batches, with one lock for each leaf.
     fn run_batches(&self, batches: &mut Vec<Batch<M>>) {
-        if batches.is_empty() {
-            return;
-        }
-        let apply = |changes: &[(M::Key, M::Op)]| {
-            catch_unwind(AssertUnwindSafe(|| self.map.apply_each(changes)))
-        };
         // A batch that is alone need not be copied.
-        if batches.len() == 1
-            && let Some((changes, promise)) = batches.pop()
-        {
-            let answers = apply(&changes);
+        if batches.len() > 1 {
+            let mut all = None;
+            contain(|| {
+                all = Some(batches.iter().flat_map(|(changes, _)| changes).cloned().collect());
+            });
+            // If the `Clone` of a value panics, nothing was applied yet. Alone, each batch has a panic of its own.
+            if let Some(all) = all {
+                return self.run_together(batches, all);
+            }
+        }
+        for (changes, promise) in batches.drain(..) {
+            let answers = self.apply(&changes);
             contain(|| match promise {
                 Some(promise) => promise.keep(answers),
                 None => drop(answers),
             });
-            return;
+            contain(|| drop(changes));
         }
-        let all: Vec<_> = batches.iter().flat_map(|(changes, _)| changes).cloned().collect();
-        match apply(&all) {
-            Ok(answers) => {
-                let mut answers = answers.into_iter();
-                for (changes, promise) in batches.drain(..) {
-                    let own = answers.by_ref().take(changes.len());
-                    match promise {
-                        Some(promise) => {
-                            let own = own.collect();
-                            contain(|| promise.keep(Ok(own)));
-                        }
-                        None => own.for_each(drop),
-                    }
-                }
-            }
-            Err(payload) => {
-                let mut payload = Some(payload);
-                for promise in batches.drain(..).filter_map(|(_, promise)| promise) {
-                    // A payload cannot be cloned: the first ticket gets it.
-                    let payload = payload.take().unwrap_or_else(|| Box::new(Canceled));
-                    contain(|| promise.keep(Err(payload)));
-                }
-                contain(|| drop(payload));
-            }
+    }
+
+    /// Applies the changes of all these batches, which `all` has copies of.
+    fn run_together(&self, batches: &mut Vec<Batch<M>>, all: Vec<(M::Key, M::Op)>) {
+        let mut applied = self.apply(&all).map(Vec::into_iter);
+        contain(|| drop(all));
+        for (changes, promise) in batches.drain(..) {
+            // Taken out even if nobody waits for them, or the next ticket would get them.
+            let own = match &mut applied {
+                Ok(answers) => Ok(answers.by_ref().take(changes.len()).collect()),
+                // A payload cannot be cloned: the first ticket gets it.
+                Err(payload) if promise.is_some() => Err(mem::replace(payload, Box::new(Canceled))),
+                Err(_) => Ok(Vec::new()),
+            };
+            contain(|| match promise {
+                Some(promise) => promise.keep(own),
+                None => drop(own),
+            });
+            contain(|| drop(changes));
         }
+        contain(|| drop(applied));
+    }
+
+    /// Applies changes. Returns their answers, or the payload of a panic.
+    fn apply(&self, changes: &[(M::Key, M::Op)]) -> thread::Result<Vec<M::Before>> {
+        catch_unwind(AssertUnwindSafe(|| self.map.apply_each(changes)))
     }
 
     /// Takes all requests out of the worker's queue and does them. Returns how many changes there were.

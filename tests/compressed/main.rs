@@ -14,6 +14,8 @@ mod history;
 mod key_in_value;
 #[cfg(not(build_tsan))]
 mod map;
+#[cfg(not(any(build_narrow, build_portable, build_tsan)))]
+mod panics;
 #[cfg(not(any(build_asan, build_narrow, build_portable, build_tsan)))]
 mod pauses;
 #[cfg(not(any(build_asan, build_portable, build_tsan)))]

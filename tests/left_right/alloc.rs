@@ -5,7 +5,7 @@
 use crate::support;
 
 use hedgerow::LeftRightMap;
-use hedgerow::error::TryInsertError;
+use hedgerow::error::{TryInsertError, TryReserveError};
 use hedgerow::left_right::{ReadHandle, Storage, WriteHandle};
 use std::collections::HashMap;
 use support::alloc::{counted, failing};
@@ -152,6 +152,10 @@ fn capacities_that_cannot_be_addressed_are_refused() {
     let (mut writer, _) = LeftRightMap::<u64, u64>::inline();
     for more in [usize::MAX, usize::MAX / 2, usize::MAX / 16, isize::MAX as usize / 16] {
         assert!(writer.try_reserve(more).is_err());
+    }
+    // With these, the number of slots or of entries is close to the greatest number.
+    for more in [usize::MAX / 4 * 3 + 2, usize::MAX / 4 * 3] {
+        assert_eq!(writer.try_reserve(more), Err(TryReserveError::CapacityOverflow));
     }
     writer.insert(1, 1);
     assert_eq!(writer.len(), 1);

@@ -515,6 +515,20 @@ fn writers_share_a_handle_while_they_hold_guards() {
     });
 }
 
+/// A publish waits for readers of the state before the last one only, whoever publishes.
+#[cfg(feature = "std")]
+#[test]
+fn a_shared_writer_publishes_beside_a_snapshot() {
+    within(30, "a publish beside a snapshot of its own thread", || {
+        let (writer, reader) = LeftRightMap::<u64, u64>::new();
+        let writer = hedgerow::left_right::SharedWriteHandle::new(writer);
+        let before = reader.enter();
+        writer.insert(1, 1);
+        writer.publish();
+        assert_eq!((before.len(), reader.len()), (0, 1));
+    });
+}
+
 /// A walk of many snapshots, between which the map grows and shrinks.
 #[test]
 fn a_walk_visits_the_entries_that_stay() {

@@ -6,8 +6,10 @@ use crate::support;
 
 use hedgerow::LeftRightTable;
 use hedgerow::error::TryInsertError;
-use hedgerow::left_right::{TableReader, TableWriter};
+use hedgerow::left_right::{Inline, ReadGuard, Snapshot, TableReader, TableSnapshot, TableWriter};
 use std::collections::HashMap;
+use std::hash::RandomState;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::hashers::{self, Mapped};
 use support::rng::Rng;
@@ -21,6 +23,39 @@ const _: () = {
     send::<TableReader<'static, u64, u64, 4, 4>>();
     send::<TableWriter<'static, u64, u64, 4, 4>>();
 };
+
+/// Says of a type whether it is `Send`: an inherent method, if its bounds hold, goes before that of a trait.
+struct Auto<T>(PhantomData<T>);
+
+impl<T: Send> Auto<T> {
+    fn is_send(&self) -> bool {
+        true
+    }
+}
+
+trait NotSend {
+    fn is_send(&self) -> bool {
+        false
+    }
+}
+
+impl<T> NotSend for Auto<T> {}
+
+/// What a reader lends stays on its thread. Two threads that begin and end its reads at once would lose counts, and the
+/// writer would change what is still read.
+#[test]
+fn snapshots_stay_on_the_thread_of_their_reader() {
+    type OfTable = TableSnapshot<'static, u64, u64, 4>;
+    type OfMap = Snapshot<'static, u64, u64, RandomState, Inline>;
+    type Guard = ReadGuard<'static, u64>;
+    assert!(Auto::<TableReader<'static, u64, u64, 4, 4>>(PhantomData).is_send());
+    assert!(
+        !Auto::<OfTable>(PhantomData).is_send(),
+        "a snapshot of a table moves to another thread"
+    );
+    assert!(!Auto::<OfMap>(PhantomData).is_send(), "a snapshot of a map moves to another thread");
+    assert!(!Auto::<Guard>(PhantomData).is_send(), "a guard of a map moves to another thread");
+}
 
 /// Seconds, far more than any of these tests needs.
 const TIME_LIMIT: u64 = 300;

@@ -131,6 +131,61 @@ fn a_panic_fails_its_own_ticket() {
     });
 }
 
+/// A worker copies batches to apply them together, and drops the answers that nobody waits for. Both may panic.
+#[test]
+fn a_panic_in_one_of_several_batches_fails_no_other() {
+    static WRONG: AtomicBool = AtomicBool::new(false);
+    #[derive(Debug, PartialEq)]
+    struct Fragile(u64);
+    impl Clone for Fragile {
+        fn clone(&self) -> Self {
+            if self.0 == 13 && WRONG.load(Ordering::SeqCst) {
+                planned_panic()
+            } else {
+                Self(self.0)
+            }
+        }
+    }
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            if self.0 == 14 && WRONG.load(Ordering::SeqCst) && !thread::panicking() {
+                planned_panic();
+            }
+        }
+    }
+    within(60, "batches that panic", || {
+        let map = Arc::new(OrdMap::<u64, Fragile>::new());
+        let builder = OrdWorkers::<u64, Fragile>::builder().threshold(0);
+        let workers = builder.spawn(Arc::clone(&map)).unwrap();
+        for (key, value) in [(4, 14), (5, 5), (6, 6)] {
+            map.insert(key, Fragile(value));
+        }
+        let is_open = Arc::new(AtomicBool::new(false));
+        let gate = Arc::clone(&is_open);
+        // The batches gather behind this request.
+        let first = workers.submit(1, move |_| {
+            while !gate.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            WRONG.store(true, Ordering::SeqCst);
+            Op::Insert(Fragile(1))
+        });
+        let batch = |key, op| workers.submit_all(vec![(key, op)]).unwrap();
+        let good = batch(2, Op::Insert(Fragile(2)));
+        let bad = batch(3, Op::Insert(Fragile(13)));
+        workers.post_all(vec![(4, Op::Remove), (5, Op::Remove)]).unwrap();
+        let last = batch(6, Op::Remove);
+        is_open.store(true, Ordering::SeqCst);
+        first.unwrap().wait().unwrap();
+        assert_eq!(good.wait().expect("another batch's value has panicked"), [None]);
+        assert!(bad.wait().is_err(), "a panic is not told");
+        assert_eq!(last.wait().unwrap(), [Some(Fragile(6))], "the answer of another batch");
+        assert_eq!(workers.stats().died, 0, "a worker has ended");
+        assert!(map.get(&2).is_some() && map.get(&5).is_none());
+        WRONG.store(false, Ordering::SeqCst);
+    });
+}
+
 /// Entries that workers replace are dropped with the map at the latest, and so are the tickets' clones.
 #[test]
 fn no_value_is_leaked() {

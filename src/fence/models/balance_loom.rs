@@ -7,6 +7,7 @@ use crate::fence::tree::fence::Fence;
 use crate::fence::tree::leaf::{Leaf, Meta};
 use crate::fence::tree::load::LeafLoad;
 use crate::fence::tree::rank::ByType;
+use crate::fence::tree::split::move_to_new_fence;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::explore_each;
 use ::loom::sync::Arc;
@@ -134,6 +135,35 @@ fn loom_batch_against_fences_that_change() {
         assert_eq!(writer.join().unwrap(), [Some(0), Some(0)]);
         let all: std::vec::Vec<u64> = map.all().into_iter().map(|(_, value)| value).collect();
         saw(format!("{all:?}"));
+    });
+}
+
+/// A thread merges two fences that it found before another thread merged one of them away. A third one splits a fence, and
+/// fills the unused one while it has the root locked. A thread that had the unused one locked, and waited for the root,
+/// would never get it.
+#[test]
+fn loom_split_against_a_merge_with_an_unused_fence() {
+    explore_each(2, ["false [1, 1, 2]"], 0..1, |_, saw| {
+        let map = Map::new(ByType);
+        KEYS.into_iter().for_each(|key| _ = map.put(key, 0));
+        [30, 40].iter().for_each(|bound| map.start_fence_at(bound).unwrap());
+        map.start_leaf_at(&20, &mut Backoff::spinning()).unwrap();
+        map.list_right_of(map.leaf_before(20), &mut Backoff::spinning());
+        let found = [1, 2].map(|at| core::ptr::from_ref(fence(&map, at)).expose_provenance());
+        assert!(map.merge_fences(fence(&map, 1), fence(&map, 2), true));
+        let map = Arc::new(map);
+        let other = map.clone();
+        let merger = thread::spawn(move || {
+            // SAFETY: the addresses of fences, which are freed with the map.
+            let [left, right] =
+                found.map(|at| unsafe { &*core::ptr::with_exposed_provenance::<Fence>(at) });
+            other.merge_fences(left, right, true)
+        });
+        let editor = fence(&map, 0).lock();
+        assert!(move_to_new_fence(&editor, &mut map.root.acquire(true).unwrap(), 1));
+        drop(editor);
+        let merged = merger.join().unwrap();
+        saw(format!("{merged} {:?}", [0, 1, 2].map(|at| fence(&map, at).count())));
     });
 }
 

@@ -5,7 +5,7 @@
 //! root lists the fence. A merge is never necessary: if it would have to wait, a later removal does it.
 
 use super::descent::Tree;
-use super::fence::{FANOUT, Fence};
+use super::fence::{FANOUT, Fence, FenceEditor};
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, Meta, VersionedLeaf};
 use super::policy::KeyPolicy;
@@ -171,8 +171,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 
     /// Moves all leaves of `right` to `left`, if they are neighbours and have few leaves.
     pub(crate) fn merge_fences(&self, left: &Fence, right: &Fence, wait: bool) -> bool {
-        let Some(first) = left.acquire(wait) else { return false };
-        let Some(second) = right.acquire(wait) else { return false };
+        let Some((first, second)) = lock_both(left, right, wait) else { return false };
         let Some(mut root) = self.root.acquire(wait) else { return false };
         let Some(at) = root.position(right).filter(|&at| at > 0) else { return false };
         let are_neighbours = root.fence(at - 1).is_some_and(|fence| ptr::eq(fence, left));
@@ -189,4 +188,25 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         root.put_back(right);
         true
     }
+}
+
+/// Locks two fences, in the order of their addresses. `None` if that would mean waiting and `wait` is false, or if one of
+/// them is unused by now.
+///
+/// The caller found them before, without their locks. Meanwhile another thread may have merged one away, and a third one,
+/// which has locked the root, may wait for it to fill it anew. So a thread that has an unused fence waits for nothing. A
+/// fence may even have been used again, to the other side of its neighbour; two threads that locked these two from the
+/// left to the right would wait for each other.
+fn lock_both<'a>(
+    left: &'a Fence,
+    right: &'a Fence,
+    wait: bool,
+) -> Option<(FenceEditor<'a>, FenceEditor<'a>)> {
+    let lock = |fence: &'a Fence| fence.acquire(wait).filter(|_| fence.count() > 0);
+    if ptr::from_ref(left) < ptr::from_ref(right) {
+        let first = lock(left)?;
+        return Some((first, lock(right)?));
+    }
+    let second = lock(right)?;
+    Some((lock(left)?, second))
 }

@@ -9,6 +9,7 @@ use crate::sync::slot::Slot;
 use core::cell::Cell;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use core::marker::PhantomData;
 use equivalent::Equivalent;
 
 impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
@@ -78,7 +79,8 @@ impl<'a, K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
         }
         // SAFETY: the read section that returned `state` ends when the snapshot is dropped.
         let side = unsafe { self.table.side(state) };
-        TableSnapshot { side, slot: self.slot, hash_builder: &self.table.hash_builder }
+        let hash_builder = &self.table.hash_builder;
+        TableSnapshot { side, slot: self.slot, hash_builder, reader: PhantomData }
     }
 
     /// Returns a copy of the value of `key`. Wait-free; O(1) expected.
@@ -145,10 +147,16 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> fmt::Debug
 }
 
 /// One published state of a [`LeftRightTable`], for as long as the snapshot is held. Made by [`TableReader::enter`].
+///
+/// It stays on the thread of its reader.
 pub struct TableSnapshot<'a, K: Copy, V: Copy, const BINS: usize, S = FixedHashBuilder> {
     side: &'a Fixed<K, V, BINS>,
     slot: &'a Slot,
     hash_builder: &'a S,
+    /// Stands for the borrowed reader, which threads cannot share. If another thread dropped the snapshot, the two
+    /// would count the slot's read sections at once, by loads and stores that lose each other's counts. The writer
+    /// would then change a side that is read.
+    reader: PhantomData<&'a Cell<SideState>>,
 }
 
 impl<K: Copy, V: Copy, const BINS: usize, S> TableSnapshot<'_, K, V, BINS, S> {

@@ -1,0 +1,108 @@
+//! builds: asan
+//!
+//! `CompressedMap` with hashers and clocks that panic: after a value is stored, too, which stays a value like all others.
+
+use crate::support;
+
+use hedgerow::CompressedMap;
+use std::hash::{BuildHasher, DefaultHasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use support::{panics, planned_panic};
+
+/// Lets so many calls pass, and panics at the next one. At zero it never does.
+#[derive(Clone, Default)]
+struct Fuse(Arc<AtomicUsize>);
+
+impl Fuse {
+    fn set(&self, calls: usize) {
+        self.0.store(calls + 1, Relaxed);
+    }
+
+    fn pass(&self) {
+        let left = self.0.load(Relaxed);
+        self.0.store(left.saturating_sub(1), Relaxed);
+        if left == 1 {
+            planned_panic();
+        }
+    }
+}
+
+impl BuildHasher for Fuse {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        self.pass();
+        DefaultHasher::new()
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn small() -> hedgerow::compressed::Builder {
+    CompressedMap::builder(256 << 10).segment_bytes(1 << 10)
+}
+
+/// Stores and removes other values until each segment has been swept, and compares the map with the values that it must
+/// have.
+fn others_are_written(map: &CompressedMap, kept: &[(String, String)]) {
+    for n in 0..5_000 {
+        map.insert(&format!("other {n}"), &[9; 24]).expect("there is room");
+        if n >= 100 {
+            assert!(map.remove(&format!("other {}", n - 100)));
+        }
+    }
+    for (key, value) in kept {
+        assert_eq!(map.get(key), Ok(Some(value.clone().into_bytes())), "{key} is lost");
+    }
+    assert_eq!(map.len(), kept.len() + 100, "entries of nobody");
+}
+
+/// The index hashes keys again when it grows, after it has stored the new one.
+#[test]
+fn a_value_is_kept_if_the_hasher_panics_while_the_index_grows() {
+    let fuse = Fuse::default();
+    let map = small().hasher(fuse.clone()).build();
+    let (mut kept, mut panicked) = (Vec::new(), 0);
+    for n in 0..1_000 {
+        let (key, value) = (format!("key {n}"), format!("value {n}"));
+        // The first call is for the key itself.
+        fuse.set(1);
+        panicked += usize::from(panics(|| _ = map.insert(&key, &value)));
+        fuse.0.store(0, Relaxed);
+        if map.contains_key(&key) {
+            kept.push((key, value));
+        }
+    }
+    assert!(panicked > 100 && kept.len() == 1_000, "{panicked} panics, {} values", kept.len());
+    let raw: usize = kept.iter().map(|(key, value)| key.len() + value.len()).sum();
+    assert_eq!(map.stats().raw, raw, "bytes of values that are there are not counted");
+    others_are_written(&map, &kept);
+}
+
+/// The clock says whether the value before has expired, after the new one is stored.
+#[test]
+fn a_value_is_kept_if_the_clock_panics_after_it_is_stored() {
+    let fuse = Fuse::default();
+    let clock = fuse.clone();
+    let map = small().clock(move || {
+        clock.pass();
+        Duration::from_secs(1)
+    });
+    let map = map.build();
+    let neighbours: Vec<_> = (0..12).map(|n| (format!("b{n:03}"), "12345678".to_owned())).collect();
+    map.insert_for("aaaa", "12345678", DAY).unwrap();
+    for (key, value) in &neighbours {
+        map.insert_for(key, value, DAY).unwrap();
+    }
+    for _ in 0..12 {
+        fuse.set(1);
+        assert!(panics(|| _ = map.insert_for("aaaa", "12345678", DAY)), "the clock is not asked");
+        fuse.set(1);
+        assert!(panics(|| _ = map.update("aaaa", Some)), "the clock is not asked");
+    }
+    fuse.0.store(0, Relaxed);
+    assert!(map.remove("aaaa"));
+    others_are_written(&map, &neighbours);
+}
