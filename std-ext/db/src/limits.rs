@@ -68,6 +68,8 @@ pub(crate) const SUBSCRIPTION_BYTES: usize = 64 << 20;
 pub(crate) const TRACKING_BYTES: usize = 256 << 20;
 /// Prefixes of one client in broadcasting mode.
 pub(crate) const TRACKING_PREFIXES: usize = 1024;
+/// Bytes of all these prefixes.
+pub(crate) const TRACKING_PREFIX_BYTES: usize = 1 << 20;
 
 /// The size of a limit.
 #[derive(Clone, Copy, Debug)]
@@ -215,6 +217,7 @@ const BUFFERS: &[Buffer] = &[
         "",
         "an error reply",
     ),
+    buffer("bytes of these prefixes", Limit::Bytes(TRACKING_PREFIX_BYTES), "", "an error reply"),
     buffer(
         "messages that a subscriber has not read",
         Limit::Setting,

@@ -55,6 +55,30 @@ fn no_change_is_refused_while_keys_can_be_evicted() {
     assert!(stats.keys > 2000, "tables keep the memory of keys that were evicted: {stats:?}");
 }
 
+/// A few bytes of requests may ask for values of gigabytes, and a pipeline has many of them.
+#[test]
+fn a_pipeline_of_long_values_ends_at_the_limit() {
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    options.max_memory = 64 << 20;
+    let db = Db::open(options).unwrap();
+    let (bytes, offset) = (&b"x"[..], 32 << 20);
+    let keys: Vec<_> = (0..100).map(|key| format!("key{key}")).collect();
+    let requests = keys.iter().map(|key| {
+        let change = Change::SetRange { offset, bytes };
+        Request::Change(key.as_bytes(), change)
+    });
+    let requests: Vec<_> = requests.collect();
+    let (mut made, mut refused) = (0, 0);
+    db.session().execute(&requests, &mut |_, answer| match answer {
+        Answer::Int(_) => made += 1,
+        Answer::Error(RequestError::OutOfMemory) => refused += 1,
+        other => panic!("{other:?}"),
+    });
+    // The last one may be above the limit, as one by one.
+    assert_eq!((made, refused), (2, 98), "a pipeline fills the memory");
+}
+
 /// The memory of compressed values is known at eviction, not only some time later.
 #[test]
 fn no_more_than_needed_is_evicted_of_compressed_values() {

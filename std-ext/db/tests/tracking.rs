@@ -226,6 +226,20 @@ fn clients_and_counts_are_shown() {
     assert!(text(&mut plain, "INFO stats").contains("tracking_total_prefixes:0"));
 }
 
+/// The prefixes of a client count together, however many requests they come in.
+#[test]
+fn prefixes_have_a_limit() {
+    let server = Running::new(|_| {});
+    let mut client = Reader::new(&server);
+    client.ask("HELLO 3");
+    let long = "x".repeat(400 << 10);
+    let replies = ["a", "b", "c"]
+        .map(|first| client.ask(&format!("CLIENT TRACKING ON BCAST PREFIX {first}{long}")));
+    let ok = Reply::Simple(b"OK".into());
+    let refused = b"ERR the prefixes of a client have at most 1048576 bytes".to_vec();
+    assert_eq!(replies, [ok.clone(), ok, Reply::Error(refused)]);
+}
+
 #[test]
 fn the_table_has_a_limit() {
     let server = Running::new(|config| {

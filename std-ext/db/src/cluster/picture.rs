@@ -146,7 +146,11 @@ impl Picture {
     }
 
     /// Returns the peer addresses of the other nodes that are alive and have data, those with the most entries first.
+    ///
+    /// A node that has lost its folder begins with another id, and its registration of before stays for some seconds. So
+    /// an address of this node is none of another.
     pub(super) fn sources(&self) -> Vec<String> {
+        let own = self.peer_address(self.own);
         let alive = self.nodes.iter().filter(|(id, seen)| {
             let Registration { group, role, .. } = &seen.registration;
             **id != self.own && seen.alive && *group == self.group && role != "loading"
@@ -154,7 +158,8 @@ impl Picture {
         let mut sources: Vec<_> =
             alive.map(|(id, seen)| (seen.registration.applied, *id)).collect();
         sources.sort_unstable_by(|one, other| other.cmp(one));
-        sources.into_iter().filter_map(|(_, id)| self.peer_address(id)).collect()
+        let addresses = sources.into_iter().filter_map(|(_, id)| self.peer_address(id));
+        addresses.filter(|address| Some(address) != own.as_ref()).collect()
     }
 
     /// Returns the member that should take the group over: it is alive, and has the most entries.
@@ -322,8 +327,8 @@ mod tests {
         let mut picture = Picture::new(OWN, [7; 16], 2, registration("follower", 30));
         let members = Members::default().with(OWN, 1).with(OTHER, 2);
         picture.set_members(&members);
-        picture
-            .set_nodes(vec![Node { id: OTHER, registration: registration("follower", 40) }], 900);
+        let registration = Registration { peer_port: 17001, ..registration("follower", 40) };
+        picture.set_nodes(vec![Node { id: OTHER, registration }], 900);
         picture
     }
 
@@ -368,11 +373,21 @@ mod tests {
         assert_eq!(picture.as_of(&status(OTHER, 40)), Some(77_000), "and stays it");
     }
 
+    /// The registration of the node as it was before it lost its folder is there for some seconds more.
+    #[test]
+    fn a_node_fetches_nothing_from_itself() {
+        let mut picture = picture();
+        let before = NodeId([9; 20]);
+        picture
+            .set_nodes(vec![Node { id: before, registration: registration("follower", 99) }], 900);
+        assert_eq!(picture.sources(), [""; 0], "its own address is that of another node");
+    }
+
     #[test]
     fn members_that_are_gone_have_failed() {
         let mut picture = picture();
         assert_eq!(picture.successor(), Some(OTHER));
-        assert_eq!(picture.sources(), ["127.0.0.1:17000"]);
+        assert_eq!(picture.sources(), ["127.0.0.1:17001"]);
         picture.set_nodes(Vec::new(), 3000);
         let view = picture.view(&status(OWN, 30), true, 3000);
         let health = |id: NodeId| view.group.member(&id.to_string()).map(|member| member.health);

@@ -14,9 +14,13 @@ pub(super) struct UnlikePeers(BTreeSet<NodeId>);
 impl UnlikePeers {
     /// Takes this node's registration and all that were just read. Returns what the operator is told.
     pub(super) fn found(&mut self, own: &Registration, nodes: &[Node]) -> Vec<String> {
-        // A node of an earlier version does not say whether it uses TLS.
+        // A node of an earlier version does not say whether it uses TLS. One of the same address was this node before it
+        // lost its folder.
         let is_unlike = |node: &&Node| {
-            node.registration.peer_tls.is_some() && node.registration.peer_tls != own.peer_tls
+            let other = &node.registration;
+            other.peer_tls.is_some()
+                && other.peer_tls != own.peer_tls
+                && other.peer_address() != own.peer_address()
         };
         let unlike: Vec<_> = nodes.iter().filter(is_unlike).collect();
         self.0.retain(|id| unlike.iter().any(|node| node.id == *id));
@@ -44,7 +48,7 @@ mod tests {
 
     fn node(number: u8, peer_tls: Option<bool>) -> Node {
         let registration = Registration {
-            ip: "10.0.0.7".into(),
+            ip: format!("10.0.0.{number}"),
             peer_port: 16379,
             peer_tls,
             ..Registration::default()
@@ -55,12 +59,14 @@ mod tests {
     #[test]
     fn each_node_is_told_once() {
         let own = node(1, Some(false));
-        let nodes = [own.clone(), node(2, Some(true)), node(3, Some(false)), node(4, None)];
+        let mut before = node(1, Some(true));
+        before.id = NodeId([9; 20]);
+        let nodes = [before, node(2, Some(true)), node(3, Some(false)), node(4, None)];
         let mut unlike = UnlikePeers::default();
         let told = unlike.found(&own.registration, &nodes);
         assert_eq!(told.len(), 1, "{told:?}");
         let says = format!(
-            "{} at 10.0.0.7:16379 uses TLS between nodes, and this one does not",
+            "{} at 10.0.0.2:16379 uses TLS between nodes, and this one does not",
             nodes[1].id
         );
         assert!(told[0].contains(&says), "{told:?}");

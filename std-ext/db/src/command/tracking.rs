@@ -8,7 +8,7 @@ use crate::command::key_places::places;
 use crate::command::queue::Queued;
 use crate::command::routing::with_subcommand;
 use crate::command::table::CommandSpec;
-use crate::limits::TRACKING_PREFIXES;
+use crate::limits::{TRACKING_PREFIX_BYTES, TRACKING_PREFIXES};
 use crate::pubsub::Mailbox;
 use crate::state::number;
 use crate::tracking::Tracker;
@@ -66,6 +66,11 @@ impl Options<'_> {
         // The comparison below takes the square of this time.
         if existing().count() + self.prefixes.len() > TRACKING_PREFIXES {
             return Err(format!("ERR a client has at most {TRACKING_PREFIXES} prefixes").into());
+        }
+        let bytes = existing().map(<[u8]>::len).chain(self.prefixes.iter().map(|one| one.len()));
+        if bytes.sum::<usize>() > TRACKING_PREFIX_BYTES {
+            let most = TRACKING_PREFIX_BYTES;
+            return Err(format!("ERR the prefixes of a client have at most {most} bytes").into());
         }
         for (at, prefix) in self.prefixes.iter().enumerate() {
             if let Some(other) = existing().find(|other| overlap(prefix, other)) {

@@ -177,6 +177,9 @@ impl Drop for GrpcServer {
     }
 }
 
+/// The longest request for the state of the server or the description of its interface, in bytes.
+const LONGEST_QUESTION: usize = 4096;
+
 /// Returns a server with the limits of connections, and with TLS if the options have certificates.
 #[cfg_attr(
     not(feature = "tls"),
@@ -315,10 +318,15 @@ impl Thread {
         };
         server
             .add_service(database)
-            .add_service(health_service)
-            .add_service(reflection().build_v1()?)
+            // Nobody who asks these has shown a password.
+            .add_service(questions(health_service.max_decoding_message_size(LONGEST_QUESTION)))
+            .add_service(questions(
+                reflection().build_v1()?.max_decoding_message_size(LONGEST_QUESTION),
+            ))
             // Older clients know only this version.
-            .add_service(reflection().build_v1alpha()?)
+            .add_service(questions(
+                reflection().build_v1alpha()?.max_decoding_message_size(LONGEST_QUESTION),
+            ))
             .serve_with_incoming_shutdown(incoming(given), async {
                 let _ = stopped.changed().await;
                 // Watches would not end on their own.
@@ -328,6 +336,11 @@ impl Thread {
             .await?;
         Ok(())
     }
+}
+
+/// Bounds a service whose requests are short.
+fn questions<S>(service: S) -> Bounded<S> {
+    Bounded { service, longest: LONGEST_QUESTION }
 }
 
 /// Admits a request if it carries the current password, or if no password is set.

@@ -40,6 +40,8 @@ pub use transaction::TransactionOutcome;
 const AHEAD: usize = 32;
 /// With fewer requests than this, prefetching costs more than the wait that it saves.
 const FEW: usize = 3;
+/// Bytes by which a batch may exceed the limit of memory, beside those of its last request.
+const ADMITTED_TOGETHER: usize = 1 << 20;
 
 /// Events since this batch of requests began. They decide whether a rollback invalidates the answers.
 #[derive(Clone, Copy, Default)]
@@ -340,10 +342,21 @@ impl Session {
             return 0;
         }
         let mut last = 0;
+        // A few requests may add gigabytes, so of those each is admitted by itself.
+        let one_by_one =
+            self.state.limit.bytes() != 0 && Request::all_added_bytes(requests) > ADMITTED_TOGETHER;
         let admitted = self.state.admit_change(|| Request::all_added_bytes(requests));
         while let Some(shard) = self.queued.pop() {
             let mut queue = std::mem::take(&mut self.queues[shard as usize]);
-            last = last.max(self.change_shard(shard as usize, &queue, requests, admitted, answer));
+            for part in queue.chunks(if one_by_one { 1 } else { queue.len().max(1) }) {
+                let admitted = if one_by_one {
+                    self.state.admit_change(|| requests[part[0] as usize].added_bytes())
+                } else {
+                    admitted
+                };
+                last =
+                    last.max(self.change_shard(shard as usize, part, requests, admitted, answer));
+            }
             queue.clear();
             self.queues[shard as usize] = queue;
         }

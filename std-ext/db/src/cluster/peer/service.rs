@@ -114,7 +114,11 @@ impl Peer for Service {
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Parts>, Status> {
         let serving = &self.serving;
         let from = &request.get_ref().from;
-        serving.group.check(from.as_ref()).map_err(Status::failed_precondition)?;
+        let from = serving.group.check(from.as_ref()).map_err(Status::failed_precondition)?;
+        if from == serving.node {
+            let why = "the node has reached itself: another node has announced its address";
+            return Err(Status::failed_precondition(why));
+        }
         let permit = Arc::clone(&self.fetches).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted("it sends its data to other nodes already: try again later")
         })?;

@@ -1,6 +1,6 @@
 //! Checks of commands before they are executed.
 
-use super::log::{Entry, LogContext, Reason};
+use super::log::{Entry, LogContext, Reason, cut};
 use super::selector::Denied;
 use super::user::User;
 use crate::command::arguments::{CommandError, resolve};
@@ -149,8 +149,8 @@ impl<'a> Execution<'_, 'a> {
             count: 1,
             reason,
             context,
-            object: object.to_vec(),
-            user: user.to_vec(),
+            object: cut(object),
+            user: cut(user),
             time: now.as_millis() as u64,
             client,
         });

@@ -217,7 +217,8 @@ impl Selector {
         if command.is_subcommand() {
             return Err(RuleError::SubcommandArgument);
         }
-        if argument.is_empty() {
+        // A file has a rule between spaces, and a user on a line.
+        if argument.is_empty() || has_spaces(argument) {
             return Err(RuleError::Syntax);
         }
         if command.subcommands().next().is_some() {

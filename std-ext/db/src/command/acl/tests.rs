@@ -276,6 +276,17 @@ fn a_bad_file_changes_nothing() {
     }
 }
 
+/// A rule that would become several words or lines in a file of users or of settings.
+#[test]
+fn rules_have_no_spaces() {
+    let users = Users::default();
+    for argument in ["a b", "a\nuser evil on nopass ~* +@all", "a\0", ""] {
+        let rule = format!("+get|{argument}");
+        assert!(users.set(b"rose", &[rule.as_bytes()]).is_err(), "{rule:?} is a rule");
+    }
+    assert!(users.set(b"rose", &[b"+get|a"]).is_ok());
+}
+
 #[test]
 fn users_are_read_as_they_were_written() {
     let users = Users::default();

@@ -23,6 +23,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// The bytes of an error's code that are kept. A script can make codes of any length.
+const LONGEST_ERROR_CODE: usize = 32;
 /// Codes of errors that are counted apart. A script can make any number of codes.
 const MAX_ERROR_CODES: usize = 128;
 /// The code under which further errors are counted.
@@ -277,7 +279,8 @@ impl Diagnostics {
     /// Counts an error by its code, the first word of its text.
     pub(super) fn count_error(&self, text: &[u8]) {
         let code = text.split(|&byte| byte == b' ').next().unwrap_or_default();
-        let code = String::from_utf8_lossy(code);
+        // A script chooses the text.
+        let code = String::from_utf8_lossy(&code[..code.len().min(LONGEST_ERROR_CODE)]);
         let mut errors = lock(&self.errors);
         if let Some(count) = errors.get_mut(&*code) {
             *count += 1;
@@ -343,5 +346,9 @@ mod tests {
         assert_eq!(errors["CODE0"], 2);
         assert_eq!(errors.len(), MAX_ERROR_CODES + 1, "one client makes any number of codes");
         assert_eq!(errors[OTHER_ERRORS], MAX_ERROR_CODES as u64);
+        let diagnostics = Diagnostics::default();
+        diagnostics.count_error(&vec![b'E'; 1 << 20]);
+        let lengths: Vec<_> = diagnostics.errors().into_keys().map(|code| code.len()).collect();
+        assert_eq!(lengths, [LONGEST_ERROR_CODE], "a code of any length is kept");
     }
 }

@@ -1,4 +1,5 @@
-//! The steps of every script, in Lua's own interface: its arguments, `redis.call` and `table.insert`.
+//! The steps of every script, in Lua's own interface: its arguments, `redis.call` and `table.insert`. And the functions
+//! of Lua that need bounds.
 //!
 //! A value that `mlua` makes is safe to use, and costs some hundred instructions: half of the time of a short script.
 //! So these steps make none, if the reply of a command is of a simple kind. `mlua` does the rest.
@@ -126,14 +127,95 @@ pub(super) fn mark_shared(metatable: &Table) -> mlua::Result<()> {
     metatable.raw_set(LightUserData((&raw const SHARED).cast_mut().cast()), true)
 }
 
-/// Returns `table.insert`. Lua's own looks at no metatable, so it would change shared tables. For those, it calls
-/// `refuse`, which raises an error.
-pub(super) fn insert(lua: &Lua, refuse: &Function) -> mlua::Result<Function> {
-    // SAFETY: `exec_raw` pushes the value, which becomes that of the closure, and returns the closure.
-    unsafe { lua.exec_raw(refuse, |state| ffi::lua_pushcclosure(state, insert_value, 1)) }
+/// Moves after which a function that moves the entries of a table looks whether the script must end.
+const CHECKED_EVERY: ffi::lua_Integer = 1 << 16;
+
+/// Returns `unpack`. Lua's own counts the values in an `int`, which overflows: it then writes values of the script behind
+/// its stack (CVE-2025-46817).
+pub(super) fn unpack(lua: &Lua) -> mlua::Result<Function> {
+    // SAFETY: `exec_raw` pushes nothing, and returns the function.
+    unsafe { lua.exec_raw((), |state| ffi::lua_pushcclosure(state, unpack_values, 0)) }
 }
 
-/// `table.insert`, as in Lua 5.1. Its value is the function that refuses.
+/// `unpack`, as in Lua 5.1.
+unsafe extern "C-unwind" fn unpack_values(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: it is the state of this function. The calls raise errors, and there is nothing to drop. `lua_checkstack`
+    // has made room for all values.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        // As an `int` of C.
+        let first = ffi::luaL_optinteger(state, 2, 1) as c_int;
+        let length = ffi::lua_objlen(state, 1) as ffi::lua_Integer;
+        let last = ffi::luaL_optinteger(state, 3, length) as c_int;
+        let (first, last) = (ffi::lua_Integer::from(first), ffi::lua_Integer::from(last));
+        if first > last {
+            return 0;
+        }
+        let count = c_int::try_from(last - first + 1).unwrap_or(c_int::MAX);
+        if ffi::lua_checkstack(state, count) == 0 {
+            return ffi::luaL_error(state, c"too many results to unpack".as_ptr());
+        }
+        for at in first..=last {
+            ffi::lua_rawgeti(state, 1, at);
+        }
+        count
+    }
+}
+
+/// Returns `table.insert`. Lua's own looks at no metatable, so it would change shared tables. For those, it calls
+/// `refuse`, which raises an error. It calls `check` now and then, since the length of a table with holes may be far
+/// greater than the number of its entries.
+pub(super) fn insert(lua: &Lua, refuse: &Function, check: &Function) -> mlua::Result<Function> {
+    // SAFETY: `exec_raw` pushes the two values, which become those of the closure, and returns the closure.
+    unsafe { lua.exec_raw((refuse, check), |state| ffi::lua_pushcclosure(state, insert_value, 2)) }
+}
+
+/// Returns `table.remove`, which calls `check` as `table.insert` does.
+pub(super) fn remove(lua: &Lua, check: &Function) -> mlua::Result<Function> {
+    // SAFETY: as above, with one value.
+    unsafe { lua.exec_raw(check, |state| ffi::lua_pushcclosure(state, remove_value, 1)) }
+}
+
+/// Calls the function at this place after each [`CHECKED_EVERY`] moves. It raises an error if the script must end.
+///
+/// # Safety
+/// It is the state of the function that runs, with room for a value. The function raises errors: the caller has nothing
+/// to drop.
+unsafe fn check_after(state: *mut ffi::lua_State, check: c_int, moves: ffi::lua_Integer) {
+    if moves % CHECKED_EVERY == 0 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            ffi::lua_pushvalue(state, check);
+            ffi::lua_call(state, 0, 0);
+        }
+    }
+}
+
+/// `table.remove`, as in Lua 5.1. Its value is the function that checks.
+unsafe extern "C-unwind" fn remove_value(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: it is the state of this function. The calls raise errors, and there is nothing to drop. All pushed values
+    // are stored again but the one that is returned.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        let end = ffi::lua_objlen(state, 1) as ffi::lua_Integer;
+        // As an `int` of C.
+        let at = ffi::lua_Integer::from(ffi::luaL_optinteger(state, 2, end) as c_int);
+        if !(1..=end).contains(&at) {
+            return 0;
+        }
+        ffi::lua_rawgeti(state, 1, at);
+        for place in at..end {
+            check_after(state, ffi::lua_upvalueindex(1), place - at + 1);
+            ffi::lua_rawgeti(state, 1, place + 1);
+            ffi::lua_rawseti(state, 1, place);
+        }
+        ffi::lua_pushnil(state);
+        ffi::lua_rawseti(state, 1, end);
+    }
+    1
+}
+
+/// `table.insert`, as in Lua 5.1. Its values are the function that refuses, and the one that checks.
 unsafe extern "C-unwind" fn insert_value(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: it is the state of this function. The calls raise errors, and there is nothing to drop. All pushed values
     // are popped or stored again, so at the end the last argument, which is inserted, is on top.
@@ -156,6 +238,7 @@ unsafe extern "C-unwind" fn insert_value(state: *mut ffi::lua_State) -> c_int {
                 let at = ffi::lua_Integer::from(ffi::luaL_checkinteger(state, 2) as c_int);
                 let mut hole = end.max(at);
                 while hole > at {
+                    check_after(state, ffi::lua_upvalueindex(2), hole);
                     ffi::lua_rawgeti(state, 1, hole - 1);
                     ffi::lua_rawseti(state, 1, hole);
                     hole -= 1;

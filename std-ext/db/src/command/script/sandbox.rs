@@ -9,14 +9,14 @@ use crate::command::script::control::{Control, error_here};
 use crate::command::script::raw::Runner;
 use crate::command::script::substitutes::Substitutes;
 use crate::command::script::{
-    api, bits, cjson, cmsgpack, convert, prelude, random, strings, structs, tables,
+    api, bits, cjson, cmsgpack, convert, prelude, random, raw, strings, structs, tables,
 };
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use std::rc::Rc;
 
 /// Functions of Lua that scripts call as they are.
-const PLAIN: [&str; 9] =
-    ["assert", "error", "ipairs", "rawequal", "select", "tonumber", "tostring", "type", "unpack"];
+const PLAIN: [&str; 8] =
+    ["assert", "error", "ipairs", "rawequal", "select", "tonumber", "tostring", "type"];
 
 /// Libraries of Lua, and their functions that scripts call as they are, or that ours call.
 const STRINGS: [&str; 9] =
@@ -57,6 +57,7 @@ pub(super) fn runner(lua: &Lua, control: &Rc<Control>) -> mlua::Result<Runner> {
     for name in PLAIN {
         globals.raw_set(name, native.get::<Value>(name)?)?;
     }
+    globals.raw_set("unpack", raw::unpack(lua)?)?;
     globals.raw_set("pcall", &wrapped[0])?;
     globals.raw_set("xpcall", &wrapped[1])?;
     globals.raw_set("_VERSION", native.get::<Value>("_VERSION")?)?;

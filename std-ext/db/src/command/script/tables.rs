@@ -10,10 +10,15 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::rc::Rc;
 
+/// Entries after which a function that goes through a table looks whether the script must end.
+const CHECKED_EVERY: usize = 1 << 16;
+
 /// Completes the table of the library.
 pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::Result<Table> {
     let native: Function = natives.get("sort")?;
     let pcall: Function = lua.globals().get("pcall")?;
+    let of = Rc::clone(control);
+    let check = lua.create_function(move |_, ()| of.check())?;
     let control = Rc::clone(control);
     let sort = lua.create_function(move |lua, arguments: MultiValue| {
         control.check()?;
@@ -24,7 +29,7 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::
             other => return Err(wrong_type(lua, (1, other), "sort", "function")),
         };
         // Lua's own sort needs quadratic time for some tables.
-        if compare.is_none() && sort_plain(&table)? {
+        if compare.is_none() && sort_plain(&control, &table)? {
             return Ok(());
         }
         // Lua's sort calls the function of the script, which can be stopped at any time.
@@ -38,15 +43,24 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::
     })?;
     natives.raw_set("sort", sort)?;
     let refuse = lua.create_function(|_, ()| -> mlua::Result<()> { Err(text_error(READ_ONLY)) })?;
-    natives.raw_set("insert", raw::insert(lua, &refuse)?)?;
+    natives.raw_set("insert", raw::insert(lua, &refuse, &check)?)?;
+    natives.raw_set("remove", raw::remove(lua, &check)?)?;
     Ok(natives.clone())
 }
 
 /// Sorts a table of numbers, or of strings. Returns whether it is one.
-fn sort_plain(table: &Table) -> mlua::Result<bool> {
-    let length = table.raw_len();
-    let values: Vec<Value> =
-        (1..=length).map(|at| table.raw_get(at)).collect::<mlua::Result<_>>()?;
+fn sort_plain(control: &Control, table: &Table) -> mlua::Result<bool> {
+    let mut values = Vec::new();
+    for at in 1..=table.raw_len() {
+        if at % CHECKED_EVERY == 0 {
+            control.check()?;
+        }
+        match table.raw_get(at)? {
+            value @ (Value::Integer(_) | Value::Number(_) | Value::String(_)) => values.push(value),
+            // The length of a table with holes may be far greater than the number of its entries.
+            _ => return Ok(false),
+        }
+    }
     let numbers: Option<Vec<f64>> = values
         .iter()
         .map(|value| match value {
