@@ -101,8 +101,8 @@ impl Builder {
         self
     }
 
-    /// Sets the time to live of values that are inserted without one. By default values do not expire, and a value that a
-    /// [deferred change](super::CompressedMap::modify_deferred) begins never does.
+    /// Sets the time to live of values that are inserted without one. By default values do not expire, and a value
+    /// that a [deferred change](super::CompressedMap::modify_deferred) begins never does.
     ///
     /// ```
     /// use std::time::Duration;

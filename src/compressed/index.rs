@@ -94,8 +94,9 @@ impl Index {
         self.table.get(hash, wanted, |_| MaybeUninit::new(())).is_some()
     }
 
-    /// Applies `decide` to the location of the entry that `wanted` accepts, and makes the change that it returns. Retries
-    /// until nothing has changed between the lookup and the lock of the bin. Returns the location before, and the applied decision.
+    /// Applies `decide` to the location of the entry that `wanted` accepts, and makes the change that it returns.
+    /// Retries until nothing has changed between the lookup and the lock of the bin. Returns the location before, and
+    /// the applied decision.
     #[inline(always)]
     pub(super) fn alter(
         &self,
@@ -106,8 +107,8 @@ impl Index {
         self.alter_and_note(hash, wanted, decide, &Cell::new(false))
     }
 
-    /// As `alter`. `is_stored` is set once a new entry is stored, also if the user's hasher panics afterwards: only then
-    /// does the table grow and hash its entries.
+    /// As `alter`. `is_stored` is set once a new entry is stored, also if the user's hasher panics afterwards: only
+    /// then does the table grow and hash its entries.
     #[inline(always)]
     pub(super) fn alter_and_note(
         &self,

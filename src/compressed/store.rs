@@ -173,8 +173,8 @@ impl Store {
     }
 }
 
-/// An appended record, to which an entry may refer by now. When this is dropped, the record is counted: as a value if it
-/// is linked, else as dead. A panic of the user's code between the two cannot lose the difference.
+/// An appended record, to which an entry may refer by now. When this is dropped, the record is counted: as a value if
+/// it is linked, else as dead. A panic of the user's code between the two cannot lose the difference.
 pub(super) struct Appended<'a> {
     store: &'a Store,
     pub(super) at: Location,

@@ -323,8 +323,8 @@ impl Store {
             let mut at = self.append(Location::NONE, head, key, operand)?;
             let (full, expired) = (Cell::new(false), Cell::new(None));
             let now = self.expiry.now_if_used();
-            // The record below may change until the bin is locked; this then runs again. No other thread has the operand
-            // yet, so its link and its kind can still be stored.
+            // The record below may change until the bin is locked; this then runs again. No other thread has the
+            // operand yet, so its link and its kind can still be stored.
             let still = |top: Option<Location>, chain: &mut Chain| {
                 let depth = top
                     .and_then(|top| self.records().head(top))

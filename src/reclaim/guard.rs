@@ -388,7 +388,8 @@ mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    /// A program may forget more guards than a word can count: on 32 bits within minutes. The count must not begin anew.
+    /// A program may forget more guards than a word can count: on 32 bits within minutes. The count must not begin
+    /// anew.
     #[test]
     fn no_more_guards_are_taken_than_can_be_counted() {
         let handle = Handle::new();

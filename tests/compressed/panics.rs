@@ -1,6 +1,7 @@
 //! builds: asan
 //!
-//! `CompressedMap` with hashers and clocks that panic: after a value is stored, too, which stays a value like all others.
+//! `CompressedMap` with hashers and clocks that panic: after a value is stored, too, which stays a value like all
+//! others.
 
 use crate::support;
 
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use support::{panics, planned_panic};
 
-/// Lets so many calls pass, and panics at the next one. At zero it never does.
+/// Lets a number of calls pass, and panics at the next one. Before it is set, it never does.
 #[derive(Clone, Default)]
 struct Fuse(Arc<AtomicUsize>);
 

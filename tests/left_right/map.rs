@@ -515,7 +515,7 @@ fn writers_share_a_handle_while_they_hold_guards() {
     });
 }
 
-/// A publish waits for readers of the state before the last one only, whoever publishes.
+/// A publish by a shared writer waits only for readers of the state before the last one, as any other publish does.
 #[cfg(feature = "std")]
 #[test]
 fn a_shared_writer_publishes_beside_a_snapshot() {

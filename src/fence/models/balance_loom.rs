@@ -138,9 +138,9 @@ fn loom_batch_against_fences_that_change() {
     });
 }
 
-/// A thread merges two fences that it found before another thread merged one of them away. A third one splits a fence, and
-/// fills the unused one while it has the root locked. A thread that had the unused one locked, and waited for the root,
-/// would never get it.
+/// A thread merges two fences that it found before another thread merged one of them away. A third one splits a
+/// fence, and fills the unused one while it has the root locked. A thread that had the unused one locked, and waited
+/// for the root, would never get it.
 #[test]
 fn loom_split_against_a_merge_with_an_unused_fence() {
     explore_each(2, ["false [1, 1, 2]"], 0..1, |_, saw| {

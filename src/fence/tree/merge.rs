@@ -190,13 +190,13 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 }
 
-/// Locks two fences, in the order of their addresses. `None` if that would mean waiting and `wait` is false, or if one of
-/// them is unused by now.
+/// Locks two fences, in the order of their addresses. `None` if that would mean waiting and `wait` is false, or if
+/// one of them is unused by now.
 ///
-/// The caller found them before, without their locks. Meanwhile another thread may have merged one away, and a third one,
-/// which has locked the root, may wait for it to fill it anew. So a thread that has an unused fence waits for nothing. A
-/// fence may even have been used again, to the other side of its neighbour; two threads that locked these two from the
-/// left to the right would wait for each other.
+/// The caller found them before, without their locks. Meanwhile another thread may have merged one away, and a third
+/// one, which has locked the root, may wait for it to fill it anew. So a thread that has an unused fence waits for
+/// nothing. A fence may even have been used again, to the other side of its neighbour; two threads that locked these
+/// two from the left to the right would wait for each other.
 fn lock_both<'a>(
     left: &'a Fence,
     right: &'a Fence,

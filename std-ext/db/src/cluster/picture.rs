@@ -147,8 +147,8 @@ impl Picture {
 
     /// Returns the peer addresses of the other nodes that are alive and have data, those with the most entries first.
     ///
-    /// A node that has lost its folder begins with another id, and its registration of before stays for some seconds. So
-    /// an address of this node is none of another.
+    /// A node that has lost its folder begins with another id, and its registration of before stays for some seconds.
+    /// So an address of this node is none of another.
     pub(super) fn sources(&self) -> Vec<String> {
         let own = self.peer_address(self.own);
         let alive = self.nodes.iter().filter(|(id, seen)| {

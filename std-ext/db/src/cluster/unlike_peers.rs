@@ -14,8 +14,8 @@ pub(super) struct UnlikePeers(BTreeSet<NodeId>);
 impl UnlikePeers {
     /// Takes this node's registration and all that were just read. Returns what the operator is told.
     pub(super) fn found(&mut self, own: &Registration, nodes: &[Node]) -> Vec<String> {
-        // A node of an earlier version does not say whether it uses TLS. One of the same address was this node before it
-        // lost its folder.
+        // A node of an earlier version does not say whether it uses TLS. One of the same address was this node before
+        // it lost its folder.
         let is_unlike = |node: &&Node| {
             let other = &node.registration;
             other.peer_tls.is_some()

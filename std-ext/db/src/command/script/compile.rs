@@ -13,8 +13,8 @@ pub(super) fn compile(lua: &Lua, text: &[u8], name: &str) -> mlua::Result<Functi
         };
         return Err(text_error(format!("{shown}:1: unexpected symbol near 'char(27)'")));
     }
-    // Lua has no reference of its own to the name until it has compiled some of the text (CVE-2025-49844). Equal texts are
-    // one object, so this reference keeps it.
+    // Lua has no reference of its own to the name until it has compiled some of the text (CVE-2025-49844). Equal
+    // texts are one object, so this reference keeps it.
     let kept = lua.create_string(name)?;
     let function = lua.load(text).set_name(name).set_mode(ChunkMode::Text).into_function();
     drop(kept);

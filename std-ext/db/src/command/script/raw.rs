@@ -130,8 +130,8 @@ pub(super) fn mark_shared(metatable: &Table) -> mlua::Result<()> {
 /// Moves after which a function that moves the entries of a table looks whether the script must end.
 const CHECKED_EVERY: ffi::lua_Integer = 1 << 16;
 
-/// Returns `unpack`. Lua's own counts the values in an `int`, which overflows: it then writes values of the script behind
-/// its stack (CVE-2025-46817).
+/// Returns `unpack`. Lua's own counts the values in an `int`, which overflows: it then writes values of the script
+/// behind its stack (CVE-2025-46817).
 pub(super) fn unpack(lua: &Lua) -> mlua::Result<Function> {
     // SAFETY: `exec_raw` pushes nothing, and returns the function.
     unsafe { lua.exec_raw((), |state| ffi::lua_pushcclosure(state, unpack_values, 0)) }
