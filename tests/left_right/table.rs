@@ -37,8 +37,8 @@ trait NotSend {
 
 impl<T> NotSend for Auto<T> {}
 
-/// A snapshot stays on the thread of its reader. Two threads that begin and end its reads at once would lose counts, and
-/// the writer would change what is still read.
+/// A snapshot stays on the thread of its reader. Two threads that begin and end its reads at once would lose counts,
+/// and the writer would change what is still read.
 #[test]
 fn snapshots_stay_on_the_thread_of_their_reader() {
     type OfTable = TableSnapshot<'static, u64, u64, 4>;
