@@ -40,11 +40,11 @@
 //!   operating system, use `default-features = false, features = ["alloc"]`.
 //! - `ordered`, `left-right`, `compressed`: the maps above. `lz4`: the codec [`Lz4`](compressed::codec::Lz4). `full`:
 //!   all of these. They are not in the default set because each adds a second or more to the compile time.
-//! - `alloc`: maps that allocate. Without it, [`FlatTable`] and [`LeftRightTable`] remain.
+//! - `alloc`: maps that allocate. Without it, [`FlatTable`] remains, and with `left-right-table` [`LeftRightTable`].
 //! - `std-ext`: module `std_ext`, worker threads and other parts that need an operating system. Implies `std` and
 //!   `full`.
 //! - `defmt`: `Format` of [`FlatTable`] and [`LeftRightTable`], and of the errors that they return.
-//! - `serde`: `Serialize` and `Deserialize`. `rayon`: parallel iterators.
+//! - `serde`: `Serialize` and `Deserialize`; implies `alloc`. `rayon`: parallel iterators; implies `std`.
 //! - `portable-atomic`: atomics from the crate of that name, for targets without compare-and-swap.
 //!
 //! No feature changes what another one does.

@@ -68,6 +68,12 @@ impl fmt::Display for StoreError {
 
 impl Error for StoreError {}
 
+impl From<Corrupt> for StoreError {
+    fn from(Corrupt: Corrupt) -> Self {
+        Self::Corrupt
+    }
+}
+
 /// Why a value was not read into a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -91,6 +97,12 @@ impl fmt::Display for ReadError {
 }
 
 impl Error for ReadError {}
+
+impl From<Corrupt> for ReadError {
+    fn from(Corrupt: Corrupt) -> Self {
+        Self::Corrupt
+    }
+}
 
 /// Statistics of one codec; see [`Stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -20,7 +20,7 @@
 //!
 //! | you want to | call | because |
 //! |---|---|---|
-//! | read | [`get`] | it copies the value, and holds nothing afterwards |
+//! | read | [`get`] | of plain data it returns a copy, and holds nothing; else a [`Ref`](crate::owned::Ref) |
 //! | read in an interrupt handler | [`try_get`] | it never waits |
 //! | count, or change a value | [`update`], [`compute`] | `get` and then `insert` loses changes in between |
 //! | change a value that is not `Clone` | a lock in the value, [in place] | `update` makes a new value |

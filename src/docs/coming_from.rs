@@ -16,14 +16,14 @@
 //! | `map.alter(&k, \|k, v\| …)` | `map.update(&k, \|v\| …)` |
 //! | `map.view(&k, \|k, v\| …)` | `map.get_with(&k, \|v\| …)` |
 //! | `map.remove(&k).map(\|(_, v)\| v)` | `map.remove(&k)` |
-//! | `map.remove_if(&k, \|_, v\| p(v))` | `map.compute(k, …)`, or `compare_exchange(k, Some(v), None)` |
+//! | `map.remove_if(&k, \|_, v\| p(v))` | the same; to remove one value alone, `compare_exchange(k, Some(v), None)` |
 //! | `map.iter()`, a shard locked at a time | `map.iter()`, nothing locked |
 //! | `map.try_get(&k)` | `map.try_get(&k)` |
 //!
 //! A `DashMap` deadlocks if a thread writes while it holds a guard; `FlatMap` has no guards.
 //!
 //! ```
-//! use hedgerow::{FlatMap, Op};
+//! use hedgerow::FlatMap;
 //!
 //! let map: FlatMap<&str, u32> = [("rose", 1), ("briar", 7)].into();
 //! assert_eq!(map.get("rose"), Some(1));
@@ -31,9 +31,8 @@
 //! assert_eq!(map.entry("rose").and_modify(|v| *v += 1).or_insert(0), 3);
 //! assert_eq!(map.entry("thorn").or_default(), 0);
 //! assert_eq!(map.get_with("rose", |v| v * 2), Some(6));
-//! // remove_if:
-//! let removed = map.compute("briar", |v| if v > Some(5) { Op::Remove } else { Op::Keep });
-//! assert_eq!((removed.before, map.get("briar")), (Some(7), None));
+//! assert_eq!(map.remove_if("briar", |_, v| *v > 5), Some(7));
+//! assert_eq!(map.get("briar"), None);
 //! for (word, _) in map.iter() {
 //!     map.remove(word); // while walking: no deadlock
 //! }
@@ -47,7 +46,7 @@
 //! | `map.get(&k)` → `Option<&V>` | `map.get(&k)` → `Option<V>` |
 //! | `map.insert(k, v)` → `Option<&V>` | the same → `Option<V>` |
 //! | `map.try_insert(k, v)` → `Err` if the key is present | `map.insert_if_absent(k, v)` → `Err` likewise |
-//! | `map.get_or_insert_with(k, f)` | `map.entry(k).or_insert_with(f)` |
+//! | `map.get_or_insert_with(k, f)` | the same |
 //! | `map.update(k, \|v\| …)` → the new value | `map.update(&k, \|v\| …)` → the new value |
 //! | `map.update_or_insert(k, f, v)` | `map.entry(k).and_modify(f).or_insert(v)` |
 //! | `map.compute(k, \|entry\| Operation::…)` | `map.compute(k, \|value\| Op::…)` |
@@ -82,7 +81,7 @@
 //! | `map.upsert_sync(k, v)` | `map.insert(k, v)` |
 //! | `map.update_sync(&k, \|_, v\| …)` | `map.update(&k, \|v\| …)` |
 //! | `map.entry_sync(k).or_insert(v)` | `map.entry(k).or_insert(v)` |
-//! | `map.remove_if_sync(&k, \|v\| p(v))` | `map.compute(k, …)` |
+//! | `map.remove_if_sync(&k, \|v\| p(v))` | `map.remove_if(&k, \|_, v\| p(v))` |
 //! | `map.iter_sync(\|k, v\| …)`, which may stop | `map.scan(cursor, budget, \|k, v\| …)`, which may go on later |
 //! | `…_async` | the same calls: none of them waits longer than for a writer's few stores |
 //!
@@ -163,8 +162,8 @@
 //!   another thread changes its value [in place](#values-that-are-changed-in-place) meanwhile.
 //! - Replaced and removed entries are dropped later: by another write to the map, by
 //!   [`reclaim`](crate::HashMap::reclaim), which drops them now if no guard prevents it, or by
-//!   [`try_into_owned`](crate::owned::Removed::try_into_owned), which takes the entry out of the result of `remove`
-//!   returned. This matters if other code waits for the destructor: of the sender of a channel, or of the last
+//!   [`try_into_owned`](crate::owned::Removed::try_into_owned), which takes the entry out of the result of
+//!   `remove`. This matters if other code waits for the destructor: of the sender of a channel, or of the last
 //!   reference of an `Arc` that a test counts.
 //! - `shrink_to_fit` takes `&mut self`. If you implement a trait of your own for the map, and the trait has a
 //!   `shrink_to_fit(&self)`, then `self.shrink_to_fit()` in it calls itself.

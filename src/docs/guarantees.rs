@@ -202,7 +202,8 @@
 //!
 //! # Memory
 //! - An empty map made by `new` or `with_hasher` allocates nothing.
-//! - Lookups, `remove`, `clear` and updates of existing entries allocate nothing.
+//! - Lookups allocate nothing. Of a [`FlatMap`](crate::FlatMap), neither do `remove`, `clear` and updates of existing
+//!   entries; a map of owned data makes a node for a new value, and lists of removed nodes.
 //! - An insert allocates at most for its bin's overflow and for a bounded part of growth. Growth that gets no memory is
 //!   deferred; the insert has succeeded by then.
 //! - If there is no memory for the entry itself, `insert` and `compute` end as std's collections do. Each operation of

@@ -5,6 +5,7 @@
 use crate::support;
 
 use hedgerow::CompressedMap;
+use hedgerow::compressed::codec::Corrupt;
 use hedgerow::compressed::{Policy, ReadError, StoreError};
 use std::collections::HashMap;
 use support::nibbles::Nibbles;
@@ -206,4 +207,21 @@ fn a_scrub_knows_a_segment_from_another_of_its_number() {
         map.clear();
         map.shrink();
     }
+}
+
+/// A function that stores and reads has one error.
+#[test]
+fn errors_of_reads_are_errors_of_writes() {
+    fn copied(map: &CompressedMap, from: &str, to: &str) -> Result<bool, StoreError> {
+        match map.get(from)? {
+            Some(value) => map.insert(to, &value),
+            None => Ok(false),
+        }
+    }
+    let map = CompressedMap::with_budget(1 << 20);
+    map.insert("rose", "red").unwrap();
+    assert_eq!(copied(&map, "rose", "briar"), Ok(false));
+    assert_eq!(map.get("briar"), Ok(Some(b"red".to_vec())));
+    let of_read: fn(Corrupt) -> ReadError = From::from;
+    assert_eq!(of_read(Corrupt::new()), ReadError::Corrupt);
 }

@@ -190,23 +190,19 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 }
 
-/// Locks two fences, in the order of their addresses. `None` if that would mean waiting and `wait` is false, or if
-/// one of them is unused by now.
+/// Locks two fences. `None` if one of them is unused by now, or if this would wait for the second one; it waits for the
+/// first if `wait` is true.
 ///
 /// The caller found them before, without their locks. Meanwhile another thread may have merged one away, and a third
 /// one, which has locked the root, may wait for it to fill it anew. So a thread that has an unused fence waits for
-/// nothing. A fence may even have been used again, to the other side of its neighbour; two threads that locked these
-/// two from the left to the right would wait for each other.
+/// nothing. A fence may even have been used again, to the other side of its neighbour, so two threads that waited with
+/// one of these two could wait for each other.
 fn lock_both<'a>(
     left: &'a Fence,
     right: &'a Fence,
     wait: bool,
 ) -> Option<(FenceEditor<'a>, FenceEditor<'a>)> {
-    let lock = |fence: &'a Fence| fence.acquire(wait).filter(|_| fence.count() > 0);
-    if ptr::from_ref(left) < ptr::from_ref(right) {
-        let first = lock(left)?;
-        return Some((first, lock(right)?));
-    }
-    let second = lock(right)?;
-    Some((lock(left)?, second))
+    let is_used = |editor: &FenceEditor<'_>| editor.fence.count() > 0;
+    let first = left.acquire(wait).filter(is_used)?;
+    Some((first, right.try_lock().filter(is_used)?))
 }

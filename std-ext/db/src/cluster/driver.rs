@@ -608,9 +608,12 @@ impl Driver {
             super::view::Role::Primary => "primary",
         };
         let wall = parts.db.now();
+        let limit = &parts.db.state().limit;
+        let memory = format!("{} {}", limit.bytes(), limit.eviction().name());
         parts.registry.update(|own| {
             (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);
             (own.retained, own.wall) = (status.retained, wall);
+            own.memory = Some(memory);
             own.set_slots(parts.picture.owned());
         });
         let relayed = parts.log.relay().position().lsn;

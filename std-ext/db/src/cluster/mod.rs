@@ -35,6 +35,7 @@ pub mod broadcast;
 mod calls;
 mod clock;
 mod compaction;
+mod conflicts;
 mod coordinator;
 pub mod core;
 mod counters;
@@ -74,7 +75,6 @@ mod space;
 mod status;
 #[cfg(test)]
 mod tests;
-mod unlike_peers;
 pub mod view;
 
 pub use error::StartError;

@@ -39,6 +39,9 @@ pub(super) struct Registration {
     /// Whether that port uses TLS. `None`: an earlier version has registered the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) peer_tls: Option<bool>,
+    /// Its limit of memory in bytes, and the policy of eviction. `None`: as above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) memory: Option<String>,
     /// The program's version.
     #[serde(default)]
     pub(super) version: String,

@@ -7,6 +7,7 @@
 use super::autoscale::desired::Desired;
 use super::autoscale::load::LoadMeter;
 use super::clock;
+use super::conflicts::Conflicts;
 use super::core::NodeId;
 use super::error::StartError;
 use super::etcd::{
@@ -20,7 +21,6 @@ use super::moves;
 use super::place::Place;
 use super::registration::{Node, Registration};
 use super::status::Counters;
-use super::unlike_peers::UnlikePeers;
 use super::view::{DesiredNodes, Views};
 use crate::config::ClusterSettings;
 use crate::lock::lock;
@@ -122,7 +122,7 @@ impl Registry {
     /// Writes the registration and reads all others, every second, until the driver has stopped.
     pub(super) async fn run(self: Arc<Self>, inbox: Inbox) {
         let (mut lease, mut twin, mut failures) = (None, Twin::default(), Failures::default());
-        let (mut unlike_peers, mut turns) = (UnlikePeers::default(), 0..);
+        let (mut conflicts, mut turns) = (Conflicts::default(), 0..);
         while !inbox.is_closed() {
             if turns.next().is_some_and(|turn: u32| turn.is_multiple_of(LEADER_TURNS)) {
                 // Apart, because a member that does not answer takes its time.
@@ -139,8 +139,8 @@ impl Registry {
                     if failures.end() {
                         tracing::info!("this node is registered again");
                     }
-                    let unlike = unlike_peers.found(&lock(&self.own), &nodes);
-                    for why in unlike {
+                    let own = lock(&self.own).clone();
+                    for why in conflicts.found((self.id, &own), &nodes, clock::now()) {
                         tracing::warn!("{why}");
                     }
                     let (spares, nodes): (Vec<_>, _) =

@@ -136,7 +136,9 @@ fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, ou
     out.line("aof_rewrite_in_progress", 0);
     out.line("aof_rewrite_scheduled", 0);
     out.line("aof_last_bgrewrite_status", "ok");
-    out.line("aof_last_write_status", status(execution.db.log().writable()));
+    // The log of a follower is written by the primary.
+    let follows = execution.db.state().role.get().follows();
+    out.line("aof_last_write_status", status(follows || execution.db.log().writable()));
     out.line("aof_current_size", stats.log_bytes);
     out.line("log_last_entry", stats.last_entry);
     out.line("log_safe_entry", execution.db.log().safe());

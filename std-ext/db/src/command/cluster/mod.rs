@@ -56,7 +56,7 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 16] = [
 ];
 
 const NO_SLOTS: &str =
-    "the slots are divided among the groups when the cluster is made (cluster-groups), and stay so";
+    "slots are divided among the groups when the cluster is made; use `hedgerow-db cluster move`";
 const NO_EPOCHS: &str = "epochs are decided in etcd";
 
 /// Subcommands of Redis that change the cluster, each with what to do instead.
@@ -72,7 +72,10 @@ const REFUSED: [(&str, &str); 13] = [
     ("saveconfig", "the configuration of the cluster is in etcd"),
     ("meet", "a node joins by itself: start it with the same cluster-name and cluster-etcd"),
     ("forget", "stop the node, and use `hedgerow-db cluster forget`"),
-    ("replicate", "all nodes but the primary are replicas; CLUSTER FAILOVER makes one the primary"),
+    (
+        "replicate",
+        "the other nodes of a group are its replicas; CLUSTER FAILOVER makes one the primary",
+    ),
     ("reset", "stop the node, use `hedgerow-db cluster forget`, and remove its directory"),
 ];
 
