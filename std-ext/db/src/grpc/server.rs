@@ -318,7 +318,7 @@ impl Thread {
         };
         server
             .add_service(database)
-            // Nobody who asks these has shown a password.
+            // These need no password.
             .add_service(questions(health_service.max_decoding_message_size(LONGEST_QUESTION)))
             .add_service(questions(
                 reflection().build_v1()?.max_decoding_message_size(LONGEST_QUESTION),

@@ -345,15 +345,13 @@ impl Session {
         // A few requests may add gigabytes, so of those each is admitted by itself.
         let one_by_one =
             self.state.limit.bytes() != 0 && Request::all_added_bytes(requests) > ADMITTED_TOGETHER;
-        let admitted = self.state.admit_change(|| Request::all_added_bytes(requests));
+        let together =
+            (!one_by_one).then(|| self.state.admit_change(|| Request::all_added_bytes(requests)));
         while let Some(shard) = self.queued.pop() {
             let mut queue = std::mem::take(&mut self.queues[shard as usize]);
             for part in queue.chunks(if one_by_one { 1 } else { queue.len().max(1) }) {
-                let admitted = if one_by_one {
-                    self.state.admit_change(|| requests[part[0] as usize].added_bytes())
-                } else {
-                    admitted
-                };
+                let added = || requests[part[0] as usize].added_bytes();
+                let admitted = together.unwrap_or_else(|| self.state.admit_change(added));
                 last =
                     last.max(self.change_shard(shard as usize, part, requests, admitted, answer));
             }

@@ -127,8 +127,8 @@ pub(super) fn mark_shared(metatable: &Table) -> mlua::Result<()> {
     metatable.raw_set(LightUserData((&raw const SHARED).cast_mut().cast()), true)
 }
 
-/// Moves after which a function that moves the entries of a table looks whether the script must end.
-const CHECKED_EVERY: ffi::lua_Integer = 1 << 16;
+/// Entries after which a function that goes through a table looks whether the script must end.
+pub(super) const CHECKED_EVERY: u32 = 1 << 16;
 
 /// Returns `unpack`. Lua's own counts the values in an `int`, which overflows: it then writes values of the script
 /// behind its stack (CVE-2025-46817).
@@ -182,7 +182,7 @@ pub(super) fn remove(lua: &Lua, check: &Function) -> mlua::Result<Function> {
 /// It is the state of the function that runs, with room for a value. The function raises errors: the caller has nothing
 /// to drop.
 unsafe fn check_after(state: *mut ffi::lua_State, check: c_int, moves: ffi::lua_Integer) {
-    if moves % CHECKED_EVERY == 0 {
+    if moves % ffi::lua_Integer::from(CHECKED_EVERY) == 0 {
         // SAFETY: the caller's promise.
         unsafe {
             ffi::lua_pushvalue(state, check);

@@ -10,9 +10,6 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::rc::Rc;
 
-/// Entries after which a function that goes through a table looks whether the script must end.
-const CHECKED_EVERY: usize = 1 << 16;
-
 /// Completes the table of the library.
 pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::Result<Table> {
     let native: Function = natives.get("sort")?;
@@ -52,7 +49,7 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::
 fn sort_plain(control: &Control, table: &Table) -> mlua::Result<bool> {
     let mut values = Vec::new();
     for at in 1..=table.raw_len() {
-        if at % CHECKED_EVERY == 0 {
+        if at % raw::CHECKED_EVERY as usize == 0 {
             control.check()?;
         }
         match table.raw_get(at)? {
