@@ -2,11 +2,17 @@
 //!
 //! Garbage is stored in bags, each under a short lock of its own. There is one bag until two threads contend for it,
 //! and then as many as make contention rare. A bag has three lists: *open*, to which operations add; *sealed*, a batch
-//! stamped with the epoch; *reclaimable*, which no reader can see any more. Each operation that adds garbage drops one
+//! with its stamp; *reclaimable*, which no reader can see any more. Each operation that adds garbage drops one
 //! reclaimable node, and a second one if more than a batch is waiting, so that no single operation pays for all. An
 //! operation that seals a batch also advances one other bag, because that bag's threads may have ended. Adding garbage
 //! never fails: only the second to seventeenth bag are allocated. An operation that must not exceed a limit frees
 //! garbage first ([`Garbage::make_room`]).
+//!
+//! A sealed batch waits for a heavy barrier of any thread. A bag executes one of its own only when it has collected
+//! another batch meanwhile. So threads that write equally much take turns, and a barrier serves the batches of all.
+//!
+//! Insertions of new keys add no garbage. If several batches wait, as after `clear`, each of them counts down to the
+//! next step of its bag, and drops a node that is reclaimable.
 //!
 //! One node for one is the cheapest pace: the allocator gets a block, and is asked for one of its size right after it.
 //! When some operations dropped two nodes and others none, blocks went through the allocator's slow paths. An insertion
@@ -44,12 +50,19 @@ use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 use core::ptr;
 
-/// Nodes in a batch. Each batch costs a heavy barrier, which interrupts the other cores.
+/// Nodes in a batch. One thread alone executes a heavy barrier for each, which interrupts the other cores.
 const BATCH: usize = if cfg!(hedgerow_loom) { 1 } else { 256 };
 /// Nodes in the open list from which on insertions yield, one for each further batch.
 const YIELD_FROM: usize = 2 * BATCH;
-/// Nodes that are added between two checks whether a sealed batch is reclaimable.
-const ADVANCE_EVERY: u32 = if cfg!(hedgerow_loom) { 1 } else { 16 };
+/// Nodes in the open list from which on a bag does not wait for a barrier that another thread has begun: that thread
+/// may be descheduled, or the system may have refused the barrier.
+const IMPATIENT_FROM: usize = 4 * BATCH;
+/// Nodes that are open or sealed from which on insertions advance the bag. Operations that add a node each hardly ever
+/// leave so many.
+const BACKLOG_FROM: usize = 4 * BATCH;
+/// Nodes that are added, or insertions while there is a backlog, between two checks whether a sealed batch is
+/// reclaimable.
+const ADVANCE_EVERY: u32 = if cfg!(hedgerow_loom) { 0 } else { 16 };
 /// Reclaimable nodes that stay in a bag when an operation adds a node, because insertions drop them before they begin.
 /// Without `std`, nothing catches the panic of a destructor, so all nodes are dropped after the operation.
 const KEEP: usize = if cfg!(all(feature = "std", not(hedgerow_loom))) { BATCH } else { 0 };
@@ -83,25 +96,41 @@ impl<N: Node> Bag<N> {
         }
     }
 
-    /// Advances batches: the sealed one, as far as readers allow, and the open one if it has at least `least` nodes.
-    /// Returns true if it sealed a batch.
-    fn advance(&mut self, domain: &Domain, least: usize) -> bool {
-        self.promote_sealed(domain);
-        if self.stamp.is_some() || self.open.len() < least {
-            return false;
-        }
-        self.stamp = domain.seal();
-        if self.stamp.is_some() {
-            self.sealed.append(&mut self.open);
-        }
-        self.stamp.is_some()
+    /// Seals the open nodes, together with those that no barrier has served yet.
+    fn seal(&mut self, domain: &Domain) {
+        self.sealed.append(&mut self.open);
+        self.stamp = Some(domain.stamp());
     }
 
-    /// Advances all batches that readers allow. The first call may seal the open batch; the second mostly finds it
-    /// reclaimable at once.
-    fn advance_all(&mut self, domain: &Domain) {
-        self.advance(domain, 1);
-        self.advance(domain, 1);
+    /// Makes the sealed batch reclaimable as far as readers allow, and then seals the open one if it has at least
+    /// `least` nodes. Returns true if it sealed a batch.
+    fn advance(&mut self, domain: &Domain, least: usize) -> bool {
+        self.promote_sealed(domain);
+        let seals = self.stamp.is_none() && self.open.len() >= least;
+        if seals {
+            self.seal(domain);
+        }
+        seals
+    }
+
+    /// Returns true if the sealed batch has waited long enough for a barrier of another thread.
+    fn wants_barrier(&self, domain: &Domain) -> bool {
+        let open = self.open.len();
+        open >= BATCH
+            && self.stamp.is_some_and(|stamp| {
+                !domain.is_being_served(stamp) || open >= IMPATIENT_FROM && !domain.is_served(stamp)
+            })
+    }
+
+    /// Seals all nodes, unless readers keep a batch that was served. Returns true if they are waiting for a barrier.
+    fn seal_all(&mut self, domain: &Domain) -> bool {
+        self.promote_sealed(domain);
+        let served = self.stamp.is_some_and(|stamp| domain.is_served(stamp));
+        let waits = !served && self.waiting() > 0;
+        if waits {
+            self.seal(domain);
+        }
+        waits
     }
 
     /// Advances `other`, whose threads may have ended, and takes over its reclaimable nodes.
@@ -110,8 +139,9 @@ impl<N: Node> Bag<N> {
         self.reclaimable.append(&mut other.reclaimable);
     }
 
-    fn len(&self) -> usize {
-        self.open.len() + self.sealed.len() + self.reclaimable.len()
+    /// Returns the number of nodes that are not reclaimable yet.
+    fn waiting(&self) -> usize {
+        self.open.len() + self.sealed.len()
     }
 }
 
@@ -123,14 +153,16 @@ struct BagCell<N> {
     reclaimable: Hint<AtomicUsize>,
     /// The next insertion yields: a reader keeps so much garbage that it is probably descheduled.
     yields: Hint<AtomicBool>,
+    /// Insertions advance the bag: it has more nodes than those that add some leave.
+    backlog: Hint<AtomicBool>,
 }
 
 impl<N: Node> BagCell<N> {
     crate::facade::const_unless_loom! {
         fn new() -> Self {
             let (len, reclaimable) = (Gauge::<AtomicUsize>::new(0), Hint::<AtomicUsize>::new(0));
-            let yields = Hint::<AtomicBool>::new(false);
-            Self { bag: Lock::new(Bag::new()), len, reclaimable, yields }
+            let (yields, backlog) = (Hint::<AtomicBool>::new(false), Hint::<AtomicBool>::new(false));
+            Self { bag: Lock::new(Bag::new()), len, reclaimable, yields, backlog }
         }
     }
 
@@ -165,8 +197,10 @@ struct BagGuard<'a, N: Node> {
 impl<N: Node> Drop for BagGuard<'_, N> {
     #[inline]
     fn drop(&mut self) {
-        self.cell.len.store(self.bag.len());
-        self.cell.reclaimable.store(self.bag.reclaimable.len());
+        let (waiting, reclaimable) = (self.bag.waiting(), self.bag.reclaimable.len());
+        self.cell.len.store(waiting + reclaimable);
+        self.cell.reclaimable.store(reclaimable);
+        self.cell.backlog.store(waiting >= BACKLOG_FROM);
     }
 }
 
@@ -392,6 +426,9 @@ impl<N: Node> Garbage<N> {
         if bag.open.len() >= YIELD_FROM && bag.open.len() % BATCH <= ADVANCE_EVERY as usize {
             bag.cell.yields.store(true);
         }
+        if bag.wants_barrier(domain) {
+            domain.pass_barrier();
+        }
         if bag.advance(domain, BATCH) {
             bag.next_other = bag.next_other.wrapping_add(1);
             // The lock may be held: by another thread, or by this one if the other bag is this bag.
@@ -403,6 +440,25 @@ impl<N: Node> Garbage<N> {
                 bag.advance_other(&mut other, domain);
             }
         }
+    }
+
+    /// Counts an insertion, and advances the bag if it is the last of [`ADVANCE_EVERY`]. Does nothing if another thread
+    /// has the lock.
+    #[cfg(all(feature = "std", not(hedgerow_loom)))]
+    #[cold]
+    #[inline(never)]
+    fn shrink_backlog(domain: &Domain, cell: &BagCell<N>) {
+        let Some(mut bag) = cell.try_lock() else { return };
+        if bag.until_advance > 0 {
+            bag.until_advance -= 1;
+            return;
+        }
+        bag.until_advance = ADVANCE_EVERY;
+        // An insertion adds no nodes, so the bag would not collect what `wants_barrier` waits for.
+        if bag.stamp.is_some_and(|stamp| !domain.is_being_served(stamp)) {
+            domain.pass_barrier();
+        }
+        bag.advance(domain, 1);
     }
 
     /// Frees a node with nothing locked, or two if `catch_up` and more than a batch is waiting. Returns how many, and
@@ -446,12 +502,13 @@ impl<N: Node> Garbage<N> {
         self.free_some(self.bag(reader), Reason::Share, catch_up).1
     }
 
-    /// Frees a node. Returns its memory, or the panic of its destructor. If no node is reclaimable, this takes no lock,
-    /// and yields if readers keep many nodes and `may_yield`.
+    /// Frees a node. Returns its memory, or the panic of its destructor. If no node is reclaimable, this advances the
+    /// bag if it has a backlog, and yields if readers keep many nodes and `may_yield`.
     #[cfg_attr(not(all(feature = "std", not(hedgerow_loom))), allow(clippy::unused_self))]
     #[inline(always)]
     pub(crate) fn free_one_before(
         &self,
+        domain: &Domain,
         reader: impl FnOnce() -> usize + Copy,
         may_yield: bool,
     ) -> Freed {
@@ -461,12 +518,15 @@ impl<N: Node> Garbage<N> {
             if cell.reclaimable.load() > 0 {
                 return self.free_one(reader);
             }
+            if cell.backlog.load() {
+                Self::shrink_backlog(domain, cell);
+            }
             if may_yield && cell.yields.load() {
                 cell.let_readers_run();
             }
         }
         #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
-        let _ = (reader, may_yield);
+        let _ = (domain, reader, may_yield);
         Freed::of(None)
     }
 
@@ -498,8 +558,9 @@ impl<N: Node> Garbage<N> {
             while excess > 0
                 && let Some(mut bag) = cell.try_lock()
             {
-                if bag.reclaimable.len() == 0 {
-                    bag.advance_all(domain);
+                if bag.reclaimable.len() == 0 && bag.seal_all(domain) {
+                    domain.pass_barrier();
+                    bag.promote_sealed(domain);
                 }
                 match self.free_some(bag, Reason::Demand, true).0 {
                     0 => break,
@@ -513,9 +574,13 @@ impl<N: Node> Garbage<N> {
     /// Frees all nodes that no reader can see any more. Within a destructor of this garbage it only advances batches:
     /// the operation that runs the destructor frees them, or a later one.
     pub(crate) fn reclaim(&self, domain: &Domain) {
+        // One barrier serves all bags.
+        if self.bags().fold(false, |waits, cell| cell.lock().seal_all(domain) || waits) {
+            domain.pass_barrier();
+        }
         for cell in self.bags() {
             let mut bag = cell.lock();
-            bag.advance_all(domain);
+            bag.promote_sealed(domain);
             // Only the nodes of this moment: destructors may add more without end.
             let mut left = bag.reclaimable.len();
             let Some(_freeing) = self.begin_to_free(&bag, Reason::Demand) else { continue };
@@ -610,7 +675,7 @@ mod tests {
             // SAFETY: no map has had the node.
             unsafe { garbage.add(&domain, || 0, plain()) };
             let yields = garbage.first.yields.load();
-            drop(garbage.free_one_before(|| 0, true));
+            drop(garbage.free_one_before(&domain, || 0, true));
             yields
         };
         domain.pin(slot);
@@ -620,7 +685,7 @@ mod tests {
         while !change(&garbage) {}
         // SAFETY: as above.
         (0..2 * BATCH).for_each(|_| unsafe { garbage.add(&domain, || 0, plain()) });
-        drop(garbage.free_one_before(|| 0, false));
+        drop(garbage.free_one_before(&domain, || 0, false));
         assert!(garbage.first.yields.load(), "an insertion that must not wait yields");
 
         Domain::unpin(slot);

@@ -334,19 +334,20 @@ impl fmt::Debug for OwnedGuard {
     }
 }
 
-/// A reader whose guard is older than the youngest garbage, and keeps that garbage from being dropped.
+/// A reader whose guard is older than some garbage, and keeps that garbage from being dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stalled {
     /// The reader's number, which is [`Guard::reader_id`] of its guard.
     pub reader: usize,
-    /// Batches of garbage, of all maps, that were sealed since the reader was pinned.
-    pub batches: usize,
+    /// Epochs that have ended since the reader was pinned. One ends when garbage, of any maps, could be dropped but for
+    /// readers.
+    pub epochs: usize,
 }
 
-/// Returns all readers that have been pinned since before the last batch was sealed.
+/// Returns all readers that have been pinned since an earlier epoch.
 pub(crate) fn stalled() -> impl Iterator<Item = Stalled> {
-    DOMAIN.stalled().map(|(reader, batches)| Stalled { reader, batches })
+    DOMAIN.stalled().map(|(reader, epochs)| Stalled { reader, epochs })
 }
 
 /// Something that holds a [`Guard`]: the guard itself, an [`OwnedGuard`], or a reference to either.

@@ -117,7 +117,8 @@ fn loom_read_against_garbage_that_is_freed() {
         let slot = model.domain.claim().unwrap().number();
         let reader = thread::spawn(move || theirs.read(slot));
         model.replace(1);
-        // The first operation seals the node, and the third frees it if no reader is pinned.
+        // The first operation seals the node. The second executes a barrier, and frees the node if no reader is pinned;
+        // so may the third.
         [0, 2, 3].into_iter().for_each(|node| model.add_and_free(0, node));
         let found = reader.join().unwrap();
         saw(outcome(found, model.is_freed(0)));
@@ -140,11 +141,12 @@ fn loom_read_against_reclaim() {
     });
 }
 
-/// One thread seals a batch in its bag, and another, which adds to another bag, advances the first bag too.
+/// One thread seals a batch in its bag. Another, which adds to another bag, executes the barrier that serves it, and
+/// advances the first bag too.
 #[test]
 fn loom_read_against_another_bag_that_is_advanced() {
     explore(2, OUTCOMES, |saw| {
-        let model = Model::new(4);
+        let model = Model::new(6);
         model.garbage.spread();
         let (theirs, others) = (model.clone(), model.clone());
         let slot = model.domain.claim().unwrap().number();
@@ -153,8 +155,9 @@ fn loom_read_against_another_bag_that_is_advanced() {
             others.add_and_free(0, 0);
         });
         let reader = thread::spawn(move || theirs.read(slot));
-        // The first operation seals, and advances the first bag; the second frees the node that was reclaimable there.
-        [2, 3].into_iter().for_each(|node| model.add_and_free(1, node));
+        // Each operation seals, and the second executes the first barrier. They advance the three bags in turns: the first
+        // operation this one, and the fourth again, which frees what is reclaimable there.
+        [2, 3, 4, 5].into_iter().for_each(|node| model.add_and_free(1, node));
         writer.join().unwrap();
         let found = reader.join().unwrap();
         saw(outcome(found, model.is_freed(0)));

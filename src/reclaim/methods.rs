@@ -460,7 +460,7 @@ macro_rules! garbage_methods {
             self.garbage().limit()
         }
 
-        /// Returns the readers whose guards are older than the youngest batch of garbage.
+        /// Returns the readers whose guards are older than some garbage.
         ///
         /// No map can drop entries that these readers may use. All maps share their readers, so the readers of other
         /// maps are included. Checks each reader's slot. Allocates nothing.

@@ -183,7 +183,7 @@ impl<N: Node> Retired<N> {
     /// [`free_share`](Self::free_share).
     #[inline(always)]
     pub(crate) fn free_one_before(&self, mode: Mode) -> Freed {
-        self.garbage.free_one_before(reader, mode.waits())
+        self.garbage.free_one_before(&DOMAIN, reader, mode.waits())
     }
 
     /// Returns a node that belongs to the caller, until it is dropped.

@@ -165,6 +165,47 @@ fn loom_a_batch_freed_by_another_thread() {
     });
 }
 
+/// Unlinks and frees in a thread of its own. The only barrier is the caller's.
+fn served_by_this_thread(
+    model: &Arc<Model>,
+    reader: thread::JoinHandle<(&'static str, &'static str)>,
+) -> String {
+    let others = model.clone();
+    let writer = thread::spawn(move || {
+        others.unlink();
+        let stamp = others.domain.stamp();
+        others.free_if_past(stamp)
+    });
+    assert!(model.domain.pass_barrier());
+    let freed = writer.join().unwrap();
+    let (first, second) = reader.join().unwrap();
+    format!("{first} {second} {}", if freed { "freed" } else { "kept" })
+}
+
+/// A thread's barrier serves what another has unlinked before it began, and nothing else.
+#[test]
+fn loom_a_batch_served_by_another_thread() {
+    explore(3, TWO_READS, |saw| {
+        let model = Arc::new(Model::new(Domain::new()));
+        let theirs = model.clone();
+        let number = model.domain.claim().unwrap().number();
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.slot(number);
+            (theirs.read(slot), theirs.read(slot))
+        });
+        saw(served_by_this_thread(&model, reader));
+    });
+}
+
+/// As above, with the operating system's barrier.
+#[test]
+fn loom_a_batch_served_by_another_thread_by_interruption() {
+    explore_each(4, TWO_READS, 0..POINTS, |at, saw| {
+        let (model, reader) = two_reads(System::serving_at(at));
+        saw(served_by_this_thread(&model, reader));
+    });
+}
+
 /// A slot goes from one reader to another, or the second claims a slot of a new block.
 #[test]
 fn loom_a_slot_handed_on() {

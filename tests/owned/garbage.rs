@@ -126,104 +126,115 @@ fn destructors_that_never_return_delay_no_other_thread() {
     });
 }
 
-/// Asserts that no thread holds a guard: another map can free an entry at once.
-fn assert_that_nobody_holds_a_guard(while_what: &str) {
+/// Returns true if a thread holds a guard: another map then cannot free an entry.
+fn a_guard_is_held() -> bool {
     let another: HashMap<u64, u64> = [(1, 1)].into();
     drop(another.remove(&1));
     another.reclaim();
-    assert_eq!(another.pending(), 0, "{while_what} runs destructors under a guard of its own");
+    another.pending() > 0
 }
 
-/// Runs `operation` on a map whose next garbage has a slow destructor. Checks that the thread holds no guard while the
-/// destructor runs.
-fn frees_without_a_guard<M: Send + Sync + 'static>(
-    map: M,
+fn assert_that_nobody_holds_a_guard(while_what: &str) {
+    assert!(!a_guard_is_held(), "{while_what} runs destructors under a guard of its own");
+}
+
+thread_local! {
+    /// How many values this thread has dropped, and how many of them while a guard was held.
+    static DROPPED: Cell<[usize; 2]> = const { Cell::new([0, 0]) };
+}
+
+/// A value whose destructor looks for guards.
+struct Watchful;
+
+impl Drop for Watchful {
+    fn drop(&mut self) {
+        let [all, guarded] = DROPPED.get();
+        DROPPED.set([all + 1, guarded + usize::from(a_guard_is_held())]);
+    }
+}
+
+/// The keys that the operations below change.
+const CHANGED: Range<u64> = 100..900;
+
+/// Runs `operation` on a map with so much garbage that each change frees as much as it may. Checks that no guard is held
+/// when destructors run.
+fn frees_without_a_guard<M>(
+    map: &M,
     (name, operation): (&str, fn(&M)),
-    insert: fn(&M, u64, Slow),
-    remove: fn(&M, u64),
+    insert: fn(&M, u64, Watchful),
 ) {
-    let map = Arc::new(map);
-    let (slow, begun, end) = Slow::new();
+    CHANGED.for_each(|key| insert(map, key, Watchful));
     let guard = pin();
-    insert(&map, 1, slow);
-    remove(&map, 1);
-    (0..400).for_each(|_| insert(&map, 2, Slow::quick()));
+    (0..2_000).for_each(|_| insert(map, 2, Watchful));
     drop(guard);
-    // These removals seal the batch, in which the slow value comes first.
-    (100..200).for_each(|key| insert(&map, key, Slow::quick()));
-    let theirs = map.clone();
-    let other = thread::spawn(move || operation(&theirs));
-    wait_for(&begun);
-    assert_that_nobody_holds_a_guard(name);
-    drop(end);
-    other.join().expect("it ends");
+    DROPPED.set([0, 0]);
+    operation(map);
+    let [all, guarded] = DROPPED.get();
+    assert!(all > 0, "{name} frees nothing");
+    assert_eq!(guarded, 0, "{name} runs destructors under a guard of its own");
 }
 
 /// `retain` and similar operations free entries after they have dropped their own guard. Operations that return a guard
 /// free entries before they take it. So a slow destructor delays one thread, and not the reclamation of all maps.
 #[test]
 fn no_guard_is_held_while_entries_are_freed() {
-    type Map = HashMap<u64, Slow>;
+    type Map = HashMap<u64, Watchful>;
     alone(|| {
         let operations: [(_, fn(&Map)); 7] = [
             ("retain", |map| map.retain(|key, _| *key == 2)),
             ("clear", Map::clear),
             ("update", |map| {
-                (100..200).for_each(|key| ignore(map.update(&key, |_| Slow::quick())));
+                CHANGED.for_each(|key| ignore(map.update(&key, |_| Watchful)));
             }),
             ("compute", |map| {
-                let replace = |_: Option<&Slow>| Op::Insert(Slow::quick());
-                (100..200).for_each(|key| ignore(map.compute(key, replace)));
+                let replace = |_: Option<&Watchful>| Op::Insert(Watchful);
+                CHANGED.for_each(|key| ignore(map.compute(key, replace)));
             }),
             ("compute that removes", |map| {
-                (100..200).for_each(|key| ignore(map.compute(key, |_| Op::Remove)));
+                CHANGED.for_each(|key| ignore(map.compute(key, |_| Op::Remove)));
             }),
             ("try_compute", |map| {
-                (100..200).for_each(|key| ignore(map.try_compute(key, |_| Op::Remove)));
+                CHANGED.for_each(|key| ignore(map.try_compute(key, |_| Op::Remove)));
             }),
             ("try_update", |map| {
-                (100..200).for_each(|key| ignore(map.try_update(&key, |_| Slow::quick())));
+                CHANGED.for_each(|key| ignore(map.try_update(&key, |_| Watchful)));
             }),
         ];
         for operation in operations {
             let insert: fn(&Map, _, _) = |map, key, value| ignore(map.insert(key, value));
-            frees_without_a_guard(Map::new(), operation, insert, |map, key| {
-                ignore(map.remove(&key));
-            });
+            frees_without_a_guard(&Map::new(), operation, insert);
         }
     });
 }
 
 #[test]
 fn no_guard_is_held_while_ordered_entries_are_freed() {
-    type Map = OrdMap<u64, Slow>;
+    type Map = OrdMap<u64, Watchful>;
     alone(|| {
         let operations: [(_, fn(&Map)); 8] = [
             ("retain", |map| map.retain(|key, _| *key == 2)),
             ("clear", Map::clear),
             ("remove_range", |map| ignore(map.remove_range(50..))),
             ("update", |map| {
-                (100..200).for_each(|key| ignore(map.update(&key, |_| Slow::quick())));
+                CHANGED.for_each(|key| ignore(map.update(&key, |_| Watchful)));
             }),
             ("compute", |map| {
-                let replace = |_: Option<&Slow>| Op::Insert(Slow::quick());
-                (100..200).for_each(|key| ignore(map.compute(key, replace)));
+                let replace = |_: Option<&Watchful>| Op::Insert(Watchful);
+                CHANGED.for_each(|key| ignore(map.compute(key, replace)));
             }),
             ("compute that removes", |map| {
-                (100..200).for_each(|key| ignore(map.compute(key, |_| Op::Remove)));
+                CHANGED.for_each(|key| ignore(map.compute(key, |_| Op::Remove)));
             }),
             ("try_compute", |map| {
-                (100..200).for_each(|key| ignore(map.try_compute(key, |_| Op::Remove)));
+                CHANGED.for_each(|key| ignore(map.try_compute(key, |_| Op::Remove)));
             }),
             ("try_update", |map| {
-                (100..200).for_each(|key| ignore(map.try_update(&key, |_| Slow::quick())));
+                CHANGED.for_each(|key| ignore(map.try_update(&key, |_| Watchful)));
             }),
         ];
         for operation in operations {
             let insert: fn(&Map, _, _) = |map, key, value| ignore(map.insert(key, value));
-            frees_without_a_guard(Map::new(), operation, insert, |map, key| {
-                ignore(map.remove(&key));
-            });
+            frees_without_a_guard(&Map::new(), operation, insert);
         }
     });
 }
