@@ -32,8 +32,13 @@
 //! Readers' slots are never returned to the allocator: there are as many as there were guards in different threads, and
 //! handles, at one time, rounded up to sixteen.
 //!
-//! Even without a guard, some hundred removed entries of each map wait for the next write to it, because maps free
-//! entries in batches of 256. [`reclaim`](crate::HashMap::reclaim) frees them at once.
+//! Even without a guard, some hundred removed entries of each map wait for later writes to it, because maps free entries
+//! in batches of 256. If many threads write, up to sixteen groups of them have batches of their own. Where it takes long
+//! to interrupt the other processors, as in virtual machines, batches have up to 1,024 entries.
+//! [`reclaim`](crate::HashMap::reclaim) frees all at once.
+//!
+//! Each write frees at most two entries, so after `clear` or `retain` it takes as many insertions or removals until the
+//! memory of the removed entries is free. Without `std`, insertions of new keys free nothing.
 //!
 //! # A reader delays a publish
 //! A [`LeftRightMap`](crate::LeftRightMap) has two tables. While a reader is in the old one, the writer can neither

@@ -9,7 +9,8 @@
 //! garbage first ([`Garbage::make_room`]).
 //!
 //! A sealed batch waits for a heavy barrier of any thread. A bag executes one of its own only when it has collected
-//! another batch meanwhile. So threads that write equally much take turns, and a barrier serves the batches of all.
+//! another batch meanwhile. So threads that write equally much take turns, and a barrier serves the batches of all. Where
+//! barriers take long, batches are longer.
 //!
 //! Insertions of new keys add no garbage. If several batches wait, as after `clear`, each of them counts down to the
 //! next step of its bag, and drops a node that is reclaimable.
@@ -50,22 +51,26 @@ use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 use core::ptr;
 
-/// Nodes in a batch. One thread alone executes a heavy barrier for each, which interrupts the other cores.
+/// Nodes in a batch at least. One thread alone executes a heavy barrier for each batch, which interrupts the other
+/// cores.
 const BATCH: usize = if cfg!(hedgerow_loom) { 1 } else { 256 };
-/// Nodes in the open list from which on insertions yield, one for each further batch.
-const YIELD_FROM: usize = 2 * BATCH;
-/// Nodes in the open list from which on a bag does not wait for a barrier that another thread has begun: that thread
+/// Nodes in a batch at most, where barriers take long. In between, the barrier takes as long as a fence for each node.
+const MAX_BATCH: usize = 4 * BATCH;
+/// Batches in the open list from which on insertions yield, one for each further batch.
+const YIELD_FROM: usize = 2;
+/// Batches in the open list from which on a bag does not wait for a barrier that another thread has begun: that thread
 /// may be descheduled, or the system may have refused the barrier.
-const IMPATIENT_FROM: usize = 4 * BATCH;
-/// Nodes that are open or sealed from which on insertions advance the bag. Operations that add a node each hardly ever
-/// leave so many.
-const BACKLOG_FROM: usize = 4 * BATCH;
+const IMPATIENT_FROM: usize = 4;
+/// Batches that are open or sealed from which on insertions advance the bag. Operations that add a node each hardly
+/// ever leave so many.
+const BACKLOG_FROM: usize = 4;
 /// Nodes that are added, or insertions while there is a backlog, between two checks whether a sealed batch is
 /// reclaimable.
-const ADVANCE_EVERY: u32 = if cfg!(hedgerow_loom) { 0 } else { 16 };
-/// Reclaimable nodes that stay in a bag when an operation adds a node, because insertions drop them before they begin.
-/// Without `std`, nothing catches the panic of a destructor, so all nodes are dropped after the operation.
-const KEEP: usize = if cfg!(all(feature = "std", not(hedgerow_loom))) { BATCH } else { 0 };
+const ADVANCE_EVERY: u16 = if cfg!(hedgerow_loom) { 0 } else { 16 };
+/// Whether a batch of reclaimable nodes stays in a bag when an operation adds a node, because insertions drop them
+/// before they begin. Without `std`, nothing catches the panic of a destructor, so all nodes are dropped after the
+/// operation.
+const KEEPS_A_BATCH: bool = cfg!(all(feature = "std", not(hedgerow_loom)));
 /// Nodes that `reclaim` takes out of a bag at a time, and that one slow destructor holds up.
 const RECLAIM_CHUNK: usize = 16;
 /// Bags beside the first, once there is more than one.
@@ -76,8 +81,10 @@ struct Bag<N> {
     sealed: List<N>,
     stamp: Option<Stamp>,
     reclaimable: List<N>,
+    /// Nodes in a batch, from [`BATCH`] to [`MAX_BATCH`].
+    batch: u16,
     /// Nodes to be added before the next check.
-    until_advance: u32,
+    until_advance: u16,
     /// The number of the other bag that is advanced next.
     next_other: u32,
 }
@@ -85,7 +92,20 @@ struct Bag<N> {
 impl<N: Node> Bag<N> {
     const fn new() -> Self {
         let (open, sealed, reclaimable) = (List::new(), List::new(), List::new());
-        Self { open, sealed, stamp: None, reclaimable, until_advance: 0, next_other: 0 }
+        Self {
+            open,
+            sealed,
+            stamp: None,
+            reclaimable,
+            batch: BATCH as u16,
+            until_advance: 0,
+            next_other: 0,
+        }
+    }
+
+    /// Returns the number of nodes in a batch.
+    fn batch(&self) -> usize {
+        self.batch.into()
     }
 
     /// Makes the sealed batch reclaimable, if no reader can see it any more.
@@ -100,6 +120,7 @@ impl<N: Node> Bag<N> {
     fn seal(&mut self, domain: &Domain) {
         self.sealed.append(&mut self.open);
         self.stamp = Some(domain.stamp());
+        self.batch = domain.barrier_in_fences().clamp(BATCH, MAX_BATCH) as u16;
     }
 
     /// Makes the sealed batch reclaimable as far as readers allow, and then seals the open one if it has at least
@@ -115,10 +136,10 @@ impl<N: Node> Bag<N> {
 
     /// Returns true if the sealed batch has waited long enough for a barrier of another thread.
     fn wants_barrier(&self, domain: &Domain) -> bool {
-        let open = self.open.len();
-        open >= BATCH
+        self.open.len() >= self.batch()
             && self.stamp.is_some_and(|stamp| {
-                !domain.is_being_served(stamp) || open >= IMPATIENT_FROM && !domain.is_served(stamp)
+                let patient = self.open.len() < IMPATIENT_FROM * self.batch();
+                !domain.is_being_served(stamp) || !patient && !domain.is_served(stamp)
             })
     }
 
@@ -197,10 +218,9 @@ struct BagGuard<'a, N: Node> {
 impl<N: Node> Drop for BagGuard<'_, N> {
     #[inline]
     fn drop(&mut self) {
-        let (waiting, reclaimable) = (self.bag.waiting(), self.bag.reclaimable.len());
-        self.cell.len.store(waiting + reclaimable);
+        let reclaimable = self.bag.reclaimable.len();
+        self.cell.len.store(self.bag.waiting() + reclaimable);
         self.cell.reclaimable.store(reclaimable);
-        self.cell.backlog.store(waiting >= BACKLOG_FROM);
     }
 }
 
@@ -218,6 +238,11 @@ impl<N: Node> DerefMut for BagGuard<'_, N> {
 }
 
 impl<'a, N: Node> BagGuard<'a, N> {
+    /// Notes whether insertions are to advance the bag. Called after each step, because few nodes are added between two.
+    fn note_backlog(&self) {
+        self.cell.backlog.store(self.waiting() >= BACKLOG_FROM * self.batch());
+    }
+
     /// Takes up to `COUNT` reclaimable nodes, and unlocks the bag.
     fn take_reclaimable<const COUNT: usize>(mut self) -> Taken<'a, N, COUNT> {
         let nodes = core::array::from_fn(|_| self.reclaimable.pop());
@@ -373,7 +398,7 @@ impl<N: Node> Garbage<N> {
         drop(unsafe { self.put(domain, reader, node) });
     }
 
-    /// As `add`, and then frees a reclaimable node if more than [`KEEP`] are waiting. Its destructor runs with nothing
+    /// As `add`, and then frees a reclaimable node if more are waiting than may stay. Its destructor runs with nothing
     /// locked.
     ///
     /// # Safety
@@ -386,9 +411,9 @@ impl<N: Node> Garbage<N> {
     ) {
         // SAFETY: the caller promises what `put` requires.
         let bag = unsafe { self.put(domain, reader, node) };
-        if bag.reclaimable.len() > KEEP {
+        if bag.reclaimable.len() > if KEEPS_A_BATCH { bag.batch() } else { 0 } {
             // With `std`, an insertion has dropped one node before, and two are the most.
-            drop(self.free_some(bag, Reason::Share, KEEP == 0));
+            drop(self.free_some(bag, Reason::Share, !KEEPS_A_BATCH));
         }
     }
 
@@ -423,13 +448,14 @@ impl<N: Node> Garbage<N> {
     #[cold]
     fn advance(&self, bag: &mut BagGuard<'_, N>, domain: &Domain) {
         // True once for each batch: there are `ADVANCE_EVERY + 1` additions from one call to the next.
-        if bag.open.len() >= YIELD_FROM && bag.open.len() % BATCH <= ADVANCE_EVERY as usize {
+        let (open, batch) = (bag.open.len(), bag.batch());
+        if open >= YIELD_FROM * batch && open % batch <= ADVANCE_EVERY as usize {
             bag.cell.yields.store(true);
         }
         if bag.wants_barrier(domain) {
             domain.pass_barrier();
         }
-        if bag.advance(domain, BATCH) {
+        if bag.advance(domain, batch) {
             bag.next_other = bag.next_other.wrapping_add(1);
             // The lock may be held: by another thread, or by this one if the other bag is this bag.
             if let Some(mut other) = self
@@ -440,6 +466,7 @@ impl<N: Node> Garbage<N> {
                 bag.advance_other(&mut other, domain);
             }
         }
+        bag.note_backlog();
     }
 
     /// Counts an insertion, and advances the bag if it is the last of [`ADVANCE_EVERY`]. Does nothing if another thread
@@ -459,6 +486,7 @@ impl<N: Node> Garbage<N> {
             domain.pass_barrier();
         }
         bag.advance(domain, 1);
+        bag.note_backlog();
     }
 
     /// Frees a node with nothing locked, or two if `catch_up` and more than a batch is waiting. Returns how many, and
@@ -475,7 +503,7 @@ impl<N: Node> Garbage<N> {
             return (0, None);
         }
         let Some(_freeing) = self.begin_to_free(&bag, reason) else { return (0, None) };
-        if catch_up && reclaimable > BATCH {
+        if catch_up && reclaimable > bag.batch() {
             return bag.take_reclaimable::<2>().free();
         }
         bag.take_reclaimable::<1>().free()
@@ -575,7 +603,7 @@ impl<N: Node> Garbage<N> {
     /// the operation that runs the destructor frees them, or a later one.
     pub(crate) fn reclaim(&self, domain: &Domain) {
         // One barrier serves all bags.
-        if self.bags().fold(false, |waits, cell| cell.lock().seal_all(domain) || waits) {
+        if self.bags().filter(|cell| cell.lock().seal_all(domain)).count() > 0 {
             domain.pass_barrier();
         }
         for cell in self.bags() {
@@ -666,23 +694,79 @@ mod tests {
         NodePtr(NonNull::from(Box::leak(Box::new(Plain(Header::new(KeyHash(0)))))))
     }
 
+    /// Frees all nodes at the end of a test.
+    fn free(mut garbage: Garbage<Plain>) {
+        let mut all = List::new();
+        garbage.move_to(&mut all);
+        free_all(&mut all);
+    }
+
+    /// Adds a node as the operation of a reader does. Returns whether it yields.
+    fn change(domain: &Domain, garbage: &Garbage<Plain>, reader: usize) -> bool {
+        let yields = garbage.cell(|| reader).yields.load();
+        drop(garbage.free_one_before(domain, || reader, true));
+        // SAFETY: no map has had the node.
+        unsafe { garbage.add_and_free(domain, || reader, plain()) };
+        yields
+    }
+
+    /// Where a barrier takes longer, more nodes wait for it.
+    #[test]
+    fn batches_are_as_long_as_barriers() {
+        for (fences, batch) in [(0, BATCH), (3 * BATCH, 3 * BATCH), (usize::MAX, MAX_BATCH)] {
+            let (domain, garbage) = (Domain::new(), Garbage::<Plain>::new());
+            domain.barrier_in_fences.store(fences, Ordering::Relaxed);
+            (0..40 * BATCH).for_each(|_| _ = change(&domain, &garbage, 0));
+            let barriers = 40 * BATCH / batch;
+            let seen = domain.barriers();
+            assert!((barriers * 3 / 4..=barriers).contains(&seen), "{seen} barriers of {fences}");
+            let pending = garbage.len();
+            assert!(pending <= 3 * batch + 2 * ADVANCE_EVERY as usize, "{pending} of {batch}");
+            free(garbage);
+        }
+    }
+
+    #[test]
+    fn threads_share_barriers() {
+        let (domain, garbage) = (Domain::new(), Garbage::<Plain>::new());
+        garbage.spread();
+        // Each bag is in another phase, so none finds its batch served because all seal at the same time.
+        for reader in 0..BAG_COUNT {
+            (0..reader * BATCH / BAG_COUNT).for_each(|_| _ = change(&domain, &garbage, reader));
+        }
+        (0..20 * BATCH * BAG_COUNT).for_each(|n| _ = change(&domain, &garbage, n % BAG_COUNT));
+        let (seals, barriers) =
+            (garbage.bags().map(|cell| cell.lock().next_other).sum::<u32>(), domain.barriers());
+        assert!(barriers * 8 <= seals as usize, "{barriers} barriers for {seals} batches");
+        let pending = garbage.len();
+        let most = 4 * BATCH * BAG_COUNT;
+        assert!(pending < most, "{pending} nodes are pending without a reader");
+        garbage.reclaim(&domain);
+        assert_eq!(domain.barriers() - barriers, 1, "barriers of a call of `reclaim`");
+        assert_eq!(garbage.len(), 0, "nodes that `reclaim` leaves");
+        free(garbage);
+    }
+
+    #[test]
+    fn a_barrier_that_never_ends_is_not_waited_for() {
+        let (domain, garbage) = (Domain::new(), Garbage::<Plain>::new());
+        (0..=BATCH).for_each(|_| _ = change(&domain, &garbage, 0));
+        domain.begin_endless_barrier();
+        (0..10 * BATCH).for_each(|_| _ = change(&domain, &garbage, 0));
+        let pending = garbage.len();
+        assert!(pending < 8 * BATCH, "{pending} nodes wait for a barrier that never ends");
+        free(garbage);
+    }
+
     #[test]
     fn insertions_yield_once_for_each_batch_that_readers_keep() {
-        let (domain, mut garbage) = (Domain::new(), Garbage::<Plain>::new());
+        let (domain, garbage) = (Domain::new(), Garbage::<Plain>::new());
         let slot = domain.claim().unwrap();
-        // Adds a node and begins an insertion. Returns whether it yields.
-        let change = |garbage: &Garbage<Plain>| {
-            // SAFETY: no map has had the node.
-            unsafe { garbage.add(&domain, || 0, plain()) };
-            let yields = garbage.first.yields.load();
-            drop(garbage.free_one_before(&domain, || 0, true));
-            yields
-        };
         domain.pin(slot);
-        let yields = (0..10 * BATCH).filter(|_| change(&garbage)).count();
+        let yields = (0..10 * BATCH).filter(|_| change(&domain, &garbage, 0)).count();
         // One batch is sealed, and the open list is longer than two for the last seven.
         assert!((7..=8).contains(&yields), "{yields} yields");
-        while !change(&garbage) {}
+        while !change(&domain, &garbage, 0) {}
         // SAFETY: as above.
         (0..2 * BATCH).for_each(|_| unsafe { garbage.add(&domain, || 0, plain()) });
         drop(garbage.free_one_before(&domain, || 0, false));
@@ -690,10 +774,8 @@ mod tests {
 
         Domain::unpin(slot);
         garbage.reclaim(&domain);
-        let yields = (0..10 * BATCH).filter(|_| change(&garbage)).count();
+        let yields = (0..10 * BATCH).filter(|_| change(&domain, &garbage, 0)).count();
         assert!(yields <= 1, "{yields} yields without a reader");
-        let mut all = List::new();
-        garbage.move_to(&mut all);
-        free_all(&mut all);
+        free(garbage);
     }
 }

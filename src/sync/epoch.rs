@@ -41,6 +41,9 @@ pub(crate) struct Domain {
     begun: CachePadded<AtomicUsize>,
     registry: Registry,
     pub(super) barrier: Barrier,
+    /// What a barrier costs in a unit test, which must not depend on the machine.
+    #[cfg(all(test, not(hedgerow_loom)))]
+    pub(crate) barrier_in_fences: AtomicUsize,
 }
 
 /// The domain of all maps. A thread has one slot for all of them.
@@ -77,6 +80,8 @@ impl Domain {
                 begun: CachePadded::new(AtomicUsize::new(0)),
                 registry: Registry::new(),
                 barrier: Barrier::new(),
+                #[cfg(all(test, not(hedgerow_loom)))]
+                barrier_in_fences: AtomicUsize::new(0),
             }
         }
     }
@@ -165,6 +170,27 @@ impl Domain {
             epoch = other;
         }
         true
+    }
+
+    /// Begins a barrier that never ends: its thread is descheduled, or the system has refused it.
+    #[cfg(all(test, feature = "std", not(hedgerow_loom)))]
+    pub(crate) fn begin_endless_barrier(&self) {
+        self.begun.fetch_add(EPOCH, Ordering::AcqRel);
+    }
+
+    /// Returns the number of barriers that have begun.
+    #[cfg(all(test, feature = "std", not(hedgerow_loom)))]
+    pub(crate) fn barriers(&self) -> usize {
+        self.begun.load(Ordering::Relaxed) / EPOCH
+    }
+
+    /// Returns how many fences take as long as a barrier took lately.
+    pub(crate) fn barrier_in_fences(&self) -> usize {
+        #[cfg(all(test, not(hedgerow_loom)))]
+        // relaxed: set before other threads have the domain.
+        return self.barrier_in_fences.load(Ordering::Relaxed);
+        #[cfg(not(all(test, not(hedgerow_loom))))]
+        self.barrier.cost_in_fences()
     }
 
     /// Stamps entries as `stamp` does, and executes the barrier for them. Returns `None` if that is impossible now.

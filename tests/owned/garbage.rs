@@ -54,7 +54,7 @@ fn wait_for(begun: &Receiver<()>) {
 }
 
 /// The number of entries, a few batches, that may be pending although no guard protects them.
-const FEW: usize = 2_000;
+const FEW: usize = 5_000;
 
 /// Replaces one entry again and again, and asserts that the map frees the garbage.
 fn assert_that_garbage_goes(map: &HashMap<u64, Slow>, while_what: &str) {
@@ -73,7 +73,7 @@ fn a_slow_destructor_delays_no_other_thread() {
         let other = thread::spawn(move || {
             drop(theirs.remove(&1));
             // Writes until the map frees the earlier garbage, with the slow value in it.
-            (0..2_000).for_each(|_| ignore(theirs.insert(2, Slow::quick())));
+            (0..6_000).for_each(|_| ignore(theirs.insert(2, Slow::quick())));
         });
         wait_for(&begun);
         assert_that_garbage_goes(&map, "a slow destructor");
@@ -117,7 +117,7 @@ fn destructors_that_never_return_delay_no_other_thread() {
             let theirs = map.clone();
             thread::spawn(move || {
                 drop(theirs.remove(&n));
-                (0..2_000).for_each(|_| ignore(theirs.insert(n, Slow::quick())));
+                (0..6_000).for_each(|_| ignore(theirs.insert(n, Slow::quick())));
             });
             wait_for(&begun);
             ends.push(end);
@@ -154,7 +154,7 @@ impl Drop for Watchful {
 }
 
 /// The keys that the operations below change.
-const CHANGED: Range<u64> = 100..900;
+const CHANGED: Range<u64> = 100..3_000;
 
 /// Runs `operation` on a map with so much garbage that each change frees as much as it may. Checks that no guard is held
 /// when destructors run.
@@ -165,7 +165,7 @@ fn frees_without_a_guard<M>(
 ) {
     CHANGED.for_each(|key| insert(map, key, Watchful));
     let guard = pin();
-    (0..2_000).for_each(|_| insert(map, 2, Watchful));
+    (0..6_000).for_each(|_| insert(map, 2, Watchful));
     drop(guard);
     DROPPED.set([0, 0]);
     operation(map);
