@@ -32,10 +32,10 @@
 //! Readers' slots are never returned to the allocator: there are as many as there were guards in different threads, and
 //! handles, at one time, rounded up to sixteen.
 //!
-//! Even without a guard, some hundred removed entries of each map wait for later writes to it, because maps free entries
-//! in batches of 256. If many threads write, up to sixteen groups of them have batches of their own. Where it takes long
-//! to interrupt the other processors, as in virtual machines, batches have up to 1,024 entries.
-//! [`reclaim`](crate::HashMap::reclaim) frees all at once.
+//! Even without a guard, some hundred removed entries of each map wait for later writes to it, because maps free
+//! entries in batches of 256. If many threads write, up to sixteen groups of them have batches of their own. Batches
+//! have up to 1,024 entries if it takes long to interrupt the other processors, as it does in many virtual machines.
+//! [`reclaim`](crate::HashMap::reclaim) frees all entries at once that no guard protects.
 //!
 //! Each write frees at most two entries, so after `clear` or `retain` it takes as many insertions or removals until the
 //! memory of the removed entries is free. Without `std`, insertions of new keys free nothing.

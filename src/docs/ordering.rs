@@ -102,8 +102,8 @@
 //! - `SE-1` ↔ `SE-2` (`sync/claim.rs`): a reader's slot, or the writer's place of a left-right map, released and
 //!   claimed.
 //! - `EP-1`, `EP-3` ↔ `EP-2`, `EP-4` ↔ `EP-5`, `EP-6` ↔ `EP-7` (`sync/epoch.rs`): pins and unpins against the scan of
-//!   all slots; the epoch as a writer raises it after a barrier, and as a pin or a scan reads it; the stamp of what was
-//!   unlinked, and the beginning of a barrier that comes after it.
+//!   all slots; the epoch as a writer raises it after a barrier, and as a pin or a scan reads it; the stamp of unlinked
+//!   entries, and the beginning of a barrier that comes after it.
 //! - `GB-1` ↔ `GB-2` (`reclaim/garbage.rs`): publication of the bags of removed entries.
 //! - `LR-1` ↔ `LR-2` (`sync/sides.rs`): a reader's announcement, before it loads which side is the read side; the
 //!   writer's swap of the sides, before it loads the announcements. One of the two sees the other.

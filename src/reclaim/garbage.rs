@@ -9,8 +9,8 @@
 //! garbage first ([`Garbage::make_room`]).
 //!
 //! A sealed batch waits for a heavy barrier of any thread. A bag executes one of its own only when it has collected
-//! another batch meanwhile. So threads that write equally much take turns, and a barrier serves the batches of all. Where
-//! barriers take long, batches are longer.
+//! another batch meanwhile. So threads that write equally much take turns, and a barrier serves the batches of all.
+//! Batches are longer if barriers take long.
 //!
 //! Insertions of new keys add no garbage. If several batches wait, as after `clear`, each of them counts down to the
 //! next step of its bag, and drops a node that is reclaimable.
@@ -62,7 +62,7 @@ const YIELD_FROM: usize = 2;
 /// may be descheduled, or the system may have refused the barrier.
 const IMPATIENT_FROM: usize = 4;
 /// Batches that are open or sealed from which on insertions advance the bag. Operations that add a node each hardly
-/// ever leave so many.
+/// ever leave that many.
 const BACKLOG_FROM: usize = 4;
 /// Nodes that are added, or insertions while there is a backlog, between two checks whether a sealed batch is
 /// reclaimable.
@@ -238,7 +238,8 @@ impl<N: Node> DerefMut for BagGuard<'_, N> {
 }
 
 impl<'a, N: Node> BagGuard<'a, N> {
-    /// Notes whether insertions are to advance the bag. Called after each step, because few nodes are added between two.
+    /// Notes whether insertions are to advance the bag. Called after each step, because few nodes are added between
+    /// two steps.
     fn note_backlog(&self) {
         self.cell.backlog.store(self.waiting() >= BACKLOG_FROM * self.batch());
     }

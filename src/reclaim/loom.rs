@@ -155,8 +155,8 @@ fn loom_read_against_another_bag_that_is_advanced() {
             others.add_and_free(0, 0);
         });
         let reader = thread::spawn(move || theirs.read(slot));
-        // Each operation seals, and the second executes the first barrier. They advance the three bags in turns: the first
-        // operation this one, and the fourth again, which frees what is reclaimable there.
+        // Each operation seals, and the second executes the first barrier. They advance the three bags in turns. The
+        // fourth operation comes back to the writer's bag, and frees the node that is reclaimable there.
         [2, 3, 4, 5].into_iter().for_each(|node| model.add_and_free(1, node));
         writer.join().unwrap();
         let found = reader.join().unwrap();

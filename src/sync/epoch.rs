@@ -4,7 +4,7 @@
 //! has ended. A reader announces, in a slot of its own, the epoch in which it began ([`Domain::pin`]), and ends the
 //! announcement when it is done. A thread that has unlinked entries stamps a batch of them with the number of the
 //! barrier that was the last to begin ([`Domain::stamp`]), so every later barrier comes after the unlinks. It may free
-//! the batch once such a barrier has ended, and every pinned reader began after that ([`Domain::is_past`]).
+//! the batch once one of them has ended, and every pinned reader began after that ([`Domain::is_past`]).
 //!
 //! Any thread's barrier serves the batches of all. A barrier interrupts every processor that runs a thread of the
 //! process, and the system executes one at a time: when each batch had a barrier of its own, sixteen threads spent most
@@ -19,7 +19,7 @@
 //!   see the idle value in between.
 //! - `[EP-4]` the epoch is set, by an acquire-release exchange, after the heavy barrier ↔ `[EP-5]` a pin's acquire
 //!   load: a reader that begins in a later epoch than the stamp sees the unlinks that it stamps. `[EP-5]` is also the
-//!   acquire load before a scan: the scan comes after the barrier, whichever thread executed it.
+//!   acquire load before a scan: the scan comes after the barrier, also if another thread executed it.
 //! - `[EP-6]` a stamp is the result of an acquire-release addition of nothing ↔ `[EP-7]` the acquire-release addition
 //!   with which a barrier begins: a barrier with a greater number than the stamp comes after the stamped unlinks.
 
@@ -41,7 +41,7 @@ pub(crate) struct Domain {
     begun: CachePadded<AtomicUsize>,
     registry: Registry,
     pub(super) barrier: Barrier,
-    /// What a barrier costs in a unit test, which must not depend on the machine.
+    /// The cost of a barrier in a unit test, whose outcome must not depend on the machine.
     #[cfg(all(test, not(hedgerow_loom)))]
     pub(crate) barrier_in_fences: AtomicUsize,
 }
@@ -157,13 +157,13 @@ impl Domain {
         }
         // A guess: every earlier barrier has ended, and no later one.
         let mut epoch = number.wrapping_sub(EPOCH);
-        // [EP-4] acquire and release: pairs with [EP-5], so a reader of the new epoch sees the unlinks of all barriers up
-        // to this one. relaxed if it fails: the value only tells whether to try again.
+        // [EP-4] acquire and release: pairs with [EP-5], so a reader of the new epoch sees the unlinks of all barriers
+        // up to this one. relaxed if it fails: the value only tells whether to try again.
         while let Err(other) =
             self.epoch.compare_exchange_weak(epoch, number, Ordering::AcqRel, Ordering::Relaxed)
         {
-            // If a barrier that began later has ended first, the epoch is past this one's number, and it served the same
-            // stamps.
+            // If a barrier that began later has ended first, the epoch is past this one's number, and that barrier
+            // served the same stamps.
             if !is_less(other, number) {
                 break;
             }

@@ -156,8 +156,8 @@ impl Drop for Watchful {
 /// The keys that the operations below change.
 const CHANGED: Range<u64> = 100..3_000;
 
-/// Runs `operation` on a map with so much garbage that each change frees as much as it may. Checks that no guard is held
-/// when destructors run.
+/// Runs `operation` on a map with so much garbage that each change frees as much as it may. Checks that no guard is
+/// held when destructors run.
 fn frees_without_a_guard<M>(
     map: &M,
     (name, operation): (&str, fn(&M)),
