@@ -9,7 +9,7 @@ use hedgerow_db::{Db, Error, Options};
 use std::time::{Duration, Instant};
 
 /// Only a fault takes this long, on any machine and under any sanitizer.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 fn full_of_small_values(bytes: usize) -> Db {
     let mut options = Options::in_memory();

@@ -77,6 +77,8 @@ fn a_pipeline_that_is_written_before_it_is_read_is_served() {
     let server = serve(|_| {});
     let mut client = server.client();
     let (pipeline, replies) = long_pipeline(&mut client);
+    // Each part of it that the kernel accepts may wait that long.
+    client.0.set_write_timeout(Some(Duration::from_secs(15))).unwrap();
     let written = client.0.write_all(&pipeline);
     assert!(written.is_ok(), "the server stopped reading the pipeline: {written:?}");
     client.expect(replies);
