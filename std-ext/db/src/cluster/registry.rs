@@ -159,8 +159,8 @@ impl Registry {
                     }
                 }
                 Err(why) if failures.must_be_told(clock::now()) => tracing::warn!(
-                    "this node has not been registered for some seconds, so clients and other nodes do not find it: \
-                     {why}"
+                    "this node has not been registered for some seconds, so clients and other nodes do not find it. \
+                     While a primary does not reach etcd, its clients wait for the answers of reads and changes: {why}"
                 ),
                 Err(why) => tracing::debug!("cannot register this node: {why}"),
             }

@@ -9,6 +9,24 @@ use crate::command::table::{self, CommandSpec, Id};
 use crate::pubsub::Kind;
 use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 
+/// Returns whether the replies of a command show no data. A primary that cannot prove that it still is one, because etcd
+/// is away, answers these commands all the same, so that an operator can look at it.
+///
+/// `INFO`, `ROLE` and `CLUSTER` show this node's view of its group, as followers do.
+fn is_dataless(id: Id, arguments: &[&[u8]]) -> bool {
+    match id {
+        Id::Cluster => {
+            let of_keys = ["countkeysinslot", "getkeysinslot"];
+            !of_keys.iter().any(|name| is(arguments[1], name))
+        }
+        Id::Acl | Id::Asking | Id::Auth | Id::Client | Id::Command | Id::Config | Id::Echo => true,
+        Id::Hello | Id::Info | Id::Latency | Id::Multi | Id::Ping | Id::ReadOnly => true,
+        Id::ReadWrite | Id::Reset | Id::Role | Id::Select | Id::Shutdown | Id::SlowLog => true,
+        Id::Time => true,
+        _ => false,
+    }
+}
+
 impl<'a> Execution<'_, 'a> {
     /// Executes a command, or adds it to the batch. The first argument is its name.
     pub(super) fn execute(&mut self, arguments: &[&'a [u8]]) {
@@ -150,6 +168,7 @@ impl<'a> Execution<'_, 'a> {
         let number = number(id, arguments);
         self.batch.command = number as u16;
         self.connection.command = spec(number).name;
+        self.dataless += usize::from(is_dataless(id, arguments));
         match id {
             Id::Object => self.object(arguments)?,
             Id::Memory => self.memory(arguments)?,
@@ -229,6 +248,7 @@ impl<'a> Execution<'_, 'a> {
 
     #[cold]
     fn unknown(&mut self, arguments: &[&[u8]]) {
+        self.dataless += 1;
         // A browser that a web page sends here (cross-protocol scripting): the following lines are under that page's
         // control, so close, as Redis does.
         if [&b"post"[..], b"host:"].iter().any(|name| name.eq_ignore_ascii_case(arguments[0])) {

@@ -31,6 +31,8 @@ pub struct Outcome {
     pub paused: bool,
     /// The log entry that must be safe before the replies may be sent.
     pub lsn: Lsn,
+    /// Whether a reply shows data, so that a primary must prove that it still is one before the replies may be sent.
+    pub shows_data: bool,
     /// The next step of the connection.
     pub next: NextStep,
 }
@@ -88,6 +90,7 @@ pub fn process_input(
         max_out,
         batch,
         lsn: 0,
+        dataless: 0,
         next,
         collects: false,
         meter: &mut scratch.meter,
@@ -136,6 +139,7 @@ pub fn process_input(
     // Commands that were not in the batch.
     execution.lap(outcome.consumed);
     (outcome.lsn, outcome.next) = (execution.lsn, execution.next);
+    outcome.shows_data = execution.dataless < outcome.commands;
     let batch = execution.batch;
     scratch.put_back(batch, arguments);
     if connection.blocked {
@@ -171,6 +175,8 @@ pub(super) struct Execution<'t, 'a> {
     pub(super) batch: Batch<'a>,
     /// The log entry that must be safe before `out` may be sent.
     pub(super) lsn: Lsn,
+    /// Requests of the client itself whose replies show no data.
+    pub(super) dataless: usize,
     pub(super) next: NextStep,
     /// Whether the batch becomes a transaction, so that it is not executed before it is complete.
     pub(super) collects: bool,
@@ -260,6 +266,7 @@ impl<'a> Execution<'_, 'a> {
             max_out: self.max_out,
             batch,
             lsn: self.lsn,
+            dataless: 0,
             next: self.next,
             collects: false,
             meter: self.meter,

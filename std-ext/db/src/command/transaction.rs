@@ -204,6 +204,7 @@ impl<'a> Execution<'_, 'a> {
     /// to which the command belongs.
     #[cold]
     pub(super) fn refuse(&mut self, spec: &CommandSpec, number: usize, mut error: CommandError) {
+        self.dataless += 1;
         self.meter.reject(number);
         if spec.id == Id::Exec {
             self.end_transaction();

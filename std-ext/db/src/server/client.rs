@@ -83,6 +83,8 @@ pub(super) struct Client {
     wanted: usize,
     /// The log entry that must be safe before the replies of this cycle are sent.
     lsn: Lsn,
+    /// Whether a reply of this cycle shows data.
+    shows_data: bool,
     /// Commands whose replies wait for the log, and the start of the cycle in which the first of them came.
     unanswered: (u64, Instant),
     state: State,
@@ -141,6 +143,7 @@ impl Client {
             input: Vec::new(),
             wanted: 0,
             lsn: 0,
+            shows_data: false,
             unanswered: (0, now),
             state: State::Open,
             readable: true,
@@ -512,6 +515,7 @@ impl Client {
             self.unanswered.0 += outcome.commands as u64;
             self.wanted = outcome.needed;
             self.lsn = self.lsn.max(outcome.lsn);
+            self.shows_data |= outcome.shows_data;
             self.used = true;
             self.renamed |= name_at(&self.connection) != self.noted
                 || self.connection.user_name().as_ptr().addr() != self.noted_user
@@ -544,7 +548,13 @@ impl Client {
         allowed: &Allowed<'_>,
         context: &mut WorkerContext,
     ) {
-        self.output.hold_until(std::mem::take(&mut self.lsn), evaluated, allowed);
+        let (lsn, shows_data) =
+            (std::mem::take(&mut self.lsn), std::mem::take(&mut self.shows_data));
+        if lsn > 0 || shows_data {
+            self.output.hold_until(lsn, evaluated, allowed);
+        } else {
+            self.output.queue_behind_held();
+        }
         self.count_answered(context);
     }
 

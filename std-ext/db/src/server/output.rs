@@ -186,6 +186,15 @@ impl Output {
         self.release(allowed);
     }
 
+    /// Ends a cycle whose replies need nothing of the log: they are sent behind the replies that are held, if any.
+    pub(super) fn queue_behind_held(&mut self) {
+        let end = self.end();
+        match self.held.back_mut() {
+            Some(last) => last.end = end,
+            None => self.free = end,
+        }
+    }
+
     /// Releases replies that the log allows to be sent.
     pub(super) fn release(&mut self, allowed: &Allowed<'_>) {
         while let Some(mark) = self.held.front()
@@ -236,11 +245,7 @@ impl Output {
             self.full_bytes += rest.len();
             self.full.push_back(Chunk::Shared(Arc::clone(rest)));
         }
-        let end = self.end();
-        match self.held.back_mut() {
-            Some(hold) => hold.end = end,
-            None => self.free = end,
-        }
+        self.queue_behind_held();
     }
 
     /// Lets everything be sent that was appended. No reply is held.

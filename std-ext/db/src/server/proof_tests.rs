@@ -111,6 +111,35 @@ fn reads_and_refused_changes_wait_for_their_proof() {
     });
 }
 
+/// While nothing can be proved, an operator can look at the primary, and clients are told of their mistakes.
+#[test]
+fn replies_that_show_no_data_need_no_proof() {
+    serve(|log, connect| {
+        let (mut one, mut two) = (connect(), connect());
+        log.set(|state| (state.safe, state.proved) = (0, 0));
+        one.write_all(b"PING\r\nNOTHING\r\nPING too many words\r\nINFO nothing\r\n").unwrap();
+        expect(&mut one, "+PONG\r\n-ERR unknown command 'NOTHING', with args beginning with: \r\n");
+        expect(&mut one, "-ERR wrong number of arguments for 'ping' command\r\n");
+        expect(&mut one, "$0\r\n\r\n");
+        // In the same pipeline with a read, and behind one. A transaction shows what its commands read.
+        two.write_all(b"PING\r\nGET rose\r\nPING\r\n").unwrap();
+        let mut three = connect();
+        three.write_all(b"MULTI\r\nGET rose\r\nPING\r\nPING\r\nPING\r\nEXEC\r\n").unwrap();
+        // When the server has answered another client, it has executed them.
+        let mut answer = || {
+            one.write_all(b"PING\r\n").unwrap();
+            expect(&mut one, "+PONG\r\n");
+        };
+        answer();
+        two.write_all(b"PING\r\n").unwrap();
+        answer();
+        [&mut two, &mut three].into_iter().for_each(expect_silence);
+        log.set(|state| state.proved = u64::MAX);
+        expect(&mut two, "+PONG\r\n$-1\r\n+PONG\r\n+PONG\r\n");
+        expect(&mut three, "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*4\r\n$-1\r\n");
+    });
+}
+
 /// The entry of the same number in the next epoch is another one.
 #[test]
 fn no_reply_outlives_its_epoch() {

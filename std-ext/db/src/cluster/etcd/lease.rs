@@ -79,16 +79,28 @@ impl Keeper {
         mut stopped: oneshot::Receiver<()>,
         lost: watch::Sender<bool>,
     ) {
-        let mut pause = period;
+        let (mut pause, mut is_told) = (period, false);
         while timeout(pause, &mut stopped).await.is_err() {
             pause = match self.prolong(period).await {
-                Ok(true) => period,
+                Ok(true) => {
+                    if std::mem::take(&mut is_told) {
+                        tracing::info!("the lease is kept alive again");
+                    }
+                    period
+                }
                 Ok(false) => {
                     lost.send_replace(true);
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!("a lease could not be prolonged: {error}");
+                    // Once: an attempt fails several times a second while etcd is away.
+                    if std::mem::replace(&mut is_told, true) {
+                        tracing::debug!("the lease could not be kept alive: {error}");
+                    } else {
+                        tracing::warn!(
+                            "the lease could not be kept alive, and is tried again: {error}"
+                        );
+                    }
                     self.index = (self.index + 1) % self.caller.members().len();
                     period / 10
                 }
