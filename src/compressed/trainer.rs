@@ -47,7 +47,8 @@ impl RatioMonitor {
         if !self.is_trained || self.plain < SPAN {
             return false;
         }
-        let now = self.stored.saturating_mul(1000) / self.plain;
+        // In 64 bits: one value of some megabytes ends the span, and a thousand times its length is no `usize` of 32.
+        let now = (self.stored as u64 * 1000 / self.plain as u64) as usize;
         (self.plain, self.stored) = (0, 0);
         self.pause = self.pause.saturating_sub(1);
         if self.reference == 0 {

@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use support::compare::{compare_by_cmp, meddle, meddling};
 use support::rng::{Rng, mix};
-use support::{planned_panic, within};
+use support::{ignore, planned_panic, within};
 
 thread_local! {
     /// Number of comparisons until the planned panic.
@@ -93,6 +93,32 @@ fn panics_at_each_step<R: Ranking<FuseKey>>(map: &FenceMap<FuseKey, u64, R>) {
     for (key, value) in map {
         assert_eq!((key.0, map.get(&key)), (value, Some(value)));
     }
+}
+
+/// A key whose number 5,003 is less than all even ones, but greater than the odd ones before it.
+#[derive(Clone, Copy, Debug)]
+struct Misplaced(u64);
+
+impl Ord for Misplaced {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.0, other.0) {
+            (5_003, even) if even % 2 == 0 => Ordering::Less,
+            (even, 5_003) if even % 2 == 0 => Ordering::Greater,
+            (one, other) => one.cmp(&other),
+        }
+    }
+}
+compare_by_cmp!(Misplaced);
+
+/// The first leaf of the batch is done when the keys of a later one turn out to contradict each other.
+#[test]
+fn no_change_of_a_batch_is_made_twice() {
+    let map = FenceMap::<Misplaced, u64>::new();
+    (0..5_000).for_each(|n| ignore(map.insert(Misplaced(2 * n), n)));
+    let odd = (0..10).map(|n| 2 * n + 1).chain([5_001, 5_003]);
+    let changes: Vec<_> = odd.map(|n| (Misplaced(n), Op::Insert(n))).collect();
+    let answers = map.apply_each(&changes);
+    assert_eq!(answers[..10], [None; 10], "keys were found that were not there before the batch");
 }
 
 /// A key that compares at random.

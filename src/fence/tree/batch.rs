@@ -567,7 +567,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let may_wait = backoff.may_wait();
         match self.apply_atomically(request, backoff, |_| ())? {
             Outcome::Done(answers) => Ok(answers),
-            Outcome::OneByOne => self.apply_one_by_one(request, request.answers()?, may_wait),
+            Outcome::OneByOne => {
+                self.apply_one_by_one(request, 0..request.len(), request.answers()?, may_wait)
+            }
         }
     }
 
@@ -578,14 +580,17 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         mut backoff: Backoff,
     ) -> Result<Vec<Option<V>>, Failure> {
         if request.len() < MIN_TO_PLAN {
-            return self.apply_one_by_one(request, request.answers()?, backoff.may_wait());
+            let (all, answers) = (0..request.len(), request.answers()?);
+            return self.apply_one_by_one(request, all, answers, backoff.may_wait());
         }
         let mut batch = Batch::<'_, '_, _, _, V>::new(request, self.exact_rank())?;
         let mut at = 0;
         while at < batch.order.len() {
             batch.clear();
             let Some(next) = self.plan_leaf(&mut batch, at, &mut backoff)? else {
-                return self.apply_one_by_one(request, batch.answers, backoff.may_wait());
+                // The leaves before are done.
+                let rest = batch.order[at..].iter().map(|&(_, number)| number);
+                return self.apply_one_by_one(request, rest, batch.answers, backoff.may_wait());
             };
             if Self::lock_all(&batch).is_ok() {
                 self.store_all(&batch);
@@ -599,14 +604,16 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok(batch.answers)
     }
 
-    /// Applies the changes one by one, each atomic by itself: if planning is not worth it, or if keys are inconsistent.
+    /// Applies the changes of these numbers one by one, each atomic by itself: if planning is not worth it, or if keys
+    /// are inconsistent.
     fn apply_one_by_one(
         &self,
         request: Request<'_, K, V>,
+        numbers: impl Iterator<Item = usize>,
         mut answers: Vec<Option<V>>,
         may_wait: bool,
     ) -> Result<Vec<Option<V>>, Failure> {
-        for (number, answer) in answers.iter_mut().enumerate() {
+        for number in numbers {
             let key = request.key(number);
             let change = |old: Option<&V>| match (request.op(number), old) {
                 (Op::Keep, _) => Change::Keep,
@@ -616,7 +623,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             };
             let own = if may_wait { Backoff::spinning() } else { Backoff::never() };
             let read = |leaf: Leaf<'_, K, V>, at| leaf.fetch_value(at);
-            *answer = self.alter(self.search_key(key), read, own, change, |_| ())?.0;
+            answers[number] = self.alter(self.search_key(key), read, own, change, |_| ())?.0;
         }
         Ok(answers)
     }

@@ -14,17 +14,32 @@ use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 ///
 /// `INFO`, `ROLE` and `CLUSTER` show this node's view of its group, as followers do.
 fn is_dataless(id: Id, arguments: &[&[u8]]) -> bool {
-    match id {
-        Id::Cluster => {
-            let of_keys = ["countkeysinslot", "getkeysinslot"];
-            !of_keys.iter().any(|name| is(arguments[1], name))
-        }
-        Id::Acl | Id::Asking | Id::Auth | Id::Client | Id::Command | Id::Config | Id::Echo => true,
-        Id::Hello | Id::Info | Id::Latency | Id::Multi | Id::Ping | Id::ReadOnly => true,
-        Id::ReadWrite | Id::Reset | Id::Role | Id::Select | Id::Shutdown | Id::SlowLog => true,
-        Id::Time => true,
-        _ => false,
+    if id == Id::Cluster {
+        return !["countkeysinslot", "getkeysinslot"].iter().any(|name| is(arguments[1], name));
     }
+    matches!(
+        id,
+        Id::Acl
+            | Id::Asking
+            | Id::Auth
+            | Id::Client
+            | Id::Command
+            | Id::Config
+            | Id::Echo
+            | Id::Hello
+            | Id::Info
+            | Id::Latency
+            | Id::Multi
+            | Id::Ping
+            | Id::ReadOnly
+            | Id::ReadWrite
+            | Id::Reset
+            | Id::Role
+            | Id::Select
+            | Id::Shutdown
+            | Id::SlowLog
+            | Id::Time
+    )
 }
 
 impl<'a> Execution<'_, 'a> {
