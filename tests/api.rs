@@ -48,6 +48,7 @@ const OWN: [(&str, &[&str]); 9] = [
         "CompressedMap",
         &[
             "builder",
+            "builder_without_codecs",
             "compress_step",
             "expire_step",
             "export",

@@ -46,7 +46,7 @@ fn value(n: u8, len: u16) -> Vec<u8> {
 fuzz_target!(|script: Script| {
     let budget = 24 * 1024 + usize::from(script.kibibytes) * 512;
     let policy = if script.evict { Policy::Evict } else { Policy::Refuse };
-    let builder = CompressedMap::builder(budget).segment_bytes(1024).policy(policy);
+    let builder = CompressedMap::builder_without_codecs(budget).segment_bytes(1024).policy(policy);
     let mut map = builder.codec(SmallText::new()).merge(append).build();
     let mut model = HashMap::<Vec<u8>, Vec<u8>>::new();
     let mut next = 0u32;

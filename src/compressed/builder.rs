@@ -1,6 +1,8 @@
 //! The settings of a map.
 
-use super::codec::{Codec, Corrupt};
+#[cfg(feature = "lz4")]
+use super::codec::Lz4;
+use super::codec::{Codec, Corrupt, SmallText};
 use super::expiry::{Clock, Listener, RemovalCause};
 use super::hash::KeyHasher;
 use super::models::Named;
@@ -15,7 +17,7 @@ const SMALLEST: u32 = if cfg!(hedgerow_loom) { 8 } else { 10 };
 const LARGEST: u32 = 16;
 
 /// Builds a [`CompressedMap`](crate::CompressedMap) from a budget, codecs, and a policy for the time when the budget is
-/// used up.
+/// used up. [`CompressedMap::builder`](crate::CompressedMap::builder) makes one with the default codecs.
 ///
 /// ```
 /// use hedgerow::CompressedMap;
@@ -30,6 +32,8 @@ pub struct Builder {
     pub(super) budget: usize,
     segment: Option<usize>,
     pub(super) codecs: Vec<Named>,
+    /// Whether the first codec of the caller replaces those in `codecs`.
+    has_default_codecs: bool,
     pub(super) merge: Option<Box<dyn Merge>>,
     pub(super) policy: Policy,
     pub(super) hasher: Option<KeyHasher>,
@@ -44,6 +48,7 @@ impl Builder {
             budget,
             segment: None,
             codecs: Vec::new(),
+            has_default_codecs: false,
             merge: None,
             policy: Policy::default(),
             hasher: None,
@@ -53,14 +58,25 @@ impl Builder {
         }
     }
 
-    /// Adds a codec. If a map has several, each value is stored in its shortest compressed form. A value that no codec
-    /// makes a tenth shorter is stored plain.
+    /// Adds the default codecs: one for short texts and, with feature `lz4`, one for longer values.
+    pub(super) fn with_default_codecs(self) -> Self {
+        let builder = self.codec(SmallText::new());
+        #[cfg(feature = "lz4")]
+        let builder = builder.codec(Lz4::new());
+        Self { has_default_codecs: true, ..builder }
+    }
+
+    /// Adds a codec. The first one replaces the default codecs. If a map has several, each value is stored in its
+    /// shortest compressed form. A value that no codec makes a tenth shorter is stored plain.
     ///
     /// A codec must not change the map that it belongs to: that call may hang.
     ///
     /// # Panics
     /// The codec's name is longer than 255 bytes, for which an export has no room.
     pub fn codec(mut self, codec: impl Codec + 'static) -> Self {
+        if core::mem::take(&mut self.has_default_codecs) {
+            self.codecs.clear();
+        }
         self.codecs.push(Named::new(codec));
         self
     }

@@ -1,9 +1,7 @@
 //! The public interface of `CompressedMap`.
 
 use super::builder::Builder;
-#[cfg(feature = "lz4")]
-use super::codec::Lz4;
-use super::codec::{Corrupt, SmallText};
+use super::codec::Corrupt;
 use super::iter::{Iter, Keys};
 use super::read::ReadEntry;
 use super::record::Shape;
@@ -46,14 +44,32 @@ impl CompressedMap {
     /// ```
     #[must_use]
     pub fn with_budget(bytes: usize) -> Self {
-        let builder = Self::builder(bytes).codec(SmallText::new());
-        #[cfg(feature = "lz4")]
-        let builder = builder.codec(Lz4::new());
-        builder.build()
+        Self::builder(bytes).build()
     }
 
-    /// Returns a builder for a map with other codecs, another policy, or segments of another size.
+    /// Returns a builder for a map with another policy, other codecs, a time to live, or segments of another size.
+    ///
+    /// The map has the default codecs, unless [`codec`](Builder::codec) is called.
+    ///
+    /// ```
+    /// use hedgerow::CompressedMap;
+    /// use hedgerow::compressed::Policy;
+    ///
+    /// let map = CompressedMap::builder(1 << 20).policy(Policy::Evict).build();
+    /// assert!(map.stats().codecs.iter().any(|codec| codec.name == "small-text"));
+    /// ```
     pub fn builder(budget: usize) -> Builder {
+        Self::builder_without_codecs(budget).with_default_codecs()
+    }
+
+    /// Returns a builder for a map without the default codecs. If no other is added, the map compresses nothing: it is
+    /// a cache within a budget, and a program for a small machine has no code of codecs.
+    ///
+    /// ```
+    /// let map = hedgerow::CompressedMap::builder_without_codecs(1 << 20).build();
+    /// assert!(map.stats().codecs.iter().all(|codec| codec.name == "none"));
+    /// ```
+    pub fn builder_without_codecs(budget: usize) -> Builder {
         Builder::new(budget)
     }
 

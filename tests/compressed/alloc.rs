@@ -18,7 +18,7 @@ fn text(n: usize) -> Vec<u8> {
 fn bytes_are_those_of_the_allocator() {
     for (budget, count) in [(64 << 10, 100), (64 << 10, 5000), (1 << 20, 3000), (4 << 20, 60_000)] {
         let (map, counts) = counted(|| {
-            let map = CompressedMap::builder(budget).codec(Nibbles).build();
+            let map = CompressedMap::builder_without_codecs(budget).codec(Nibbles).build();
             for n in 0..count {
                 let key = n.to_string();
                 let _ = map.insert(&key, &text(n));
@@ -41,7 +41,7 @@ fn bytes_are_those_of_the_allocator() {
 
 #[test]
 fn a_look_up_allocates_nothing() {
-    let map = CompressedMap::builder(64 << 10).codec(Nibbles).build();
+    let map = CompressedMap::builder_without_codecs(64 << 10).codec(Nibbles).build();
     let there = (0..400).filter(|n| map.insert(&n.to_string(), &text(*n)).is_ok()).count();
     let names: Vec<String> = (0..there).map(|n| n.to_string()).collect();
     let (found, counts) = counted(|| {
@@ -58,7 +58,7 @@ fn a_look_up_allocates_nothing() {
 #[test]
 fn no_memory_is_an_error() {
     for spared in 0..60 {
-        let map = CompressedMap::builder(256 << 10).segment_bytes(1 << 10).build();
+        let map = CompressedMap::builder_without_codecs(256 << 10).segment_bytes(1 << 10).build();
         let mut there = Vec::new();
         let values: Vec<_> = (0..400).map(|n| (n.to_string(), text(n))).collect();
         let mut refused = 0;
@@ -113,7 +113,7 @@ fn a_value_may_change_its_length_while_it_is_read() {
             let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
                 [value.unwrap_or_default(), &changes.concat()].concat()
             };
-            CompressedMap::builder(1 << 20).codec(Nibbles).merge(append).build()
+            CompressedMap::builder_without_codecs(1 << 20).codec(Nibbles).merge(append).build()
         };
     }
     let long = |n: usize| -> Vec<u8> { text(n).into_iter().cycle().take(6_000).collect() };

@@ -92,7 +92,7 @@ fn last(_: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
 }
 
 fn map(budget: usize, model_bytes: usize) -> CompressedMap {
-    let builder = CompressedMap::builder(budget).codec(Fashion { model_bytes });
+    let builder = CompressedMap::builder_without_codecs(budget).codec(Fashion { model_bytes });
     builder.segment_bytes(SEGMENT).merge(last).build()
 }
 

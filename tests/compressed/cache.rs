@@ -57,7 +57,7 @@ fn is_absent(map: &CompressedMap, key: &str) {
 #[test]
 fn a_value_is_there_until_it_expires() {
     let time = Manual::default();
-    let map = CompressedMap::builder(1 << 20).clock(time.clock()).build();
+    let map = CompressedMap::builder_without_codecs(1 << 20).clock(time.clock()).build();
     for (key, is_long) in [("short", false), ("long", true)] {
         let value = if is_long { text(1).repeat(40) } else { text(1) };
         time.set(0);
@@ -87,7 +87,9 @@ fn a_value_is_there_until_it_expires() {
 
 /// Returns a map of a small budget, filled until most values are compressed.
 fn filled(time: &Manual, keys: usize) -> CompressedMap {
-    let builder = CompressedMap::builder(256 << 10).codec(SmallText::new()).clock(time.clock());
+    let builder = CompressedMap::builder_without_codecs(256 << 10)
+        .codec(SmallText::new())
+        .clock(time.clock());
     let map = builder.policy(Policy::Refuse).build();
     for n in 0..keys {
         let key = format!("key {n}");
@@ -166,7 +168,8 @@ fn an_export_contains_times_to_live() {
     // The other map has another clock.
     let later = Manual::default();
     later.set(70_000);
-    let other = CompressedMap::builder(1 << 20).codec(SmallText::new()).clock(later.clock());
+    let other =
+        CompressedMap::builder_without_codecs(1 << 20).codec(SmallText::new()).clock(later.clock());
     let (other, mut rest) = (other.build(), &bytes[..]);
     let read = |into: &mut [u8]| std::io::Read::read(&mut rest, into);
     assert_eq!(other.import(read).unwrap(), keys);
@@ -183,7 +186,8 @@ fn a_deferred_change_neither_prolongs_nor_revives() {
         [value.unwrap_or_default(), &changes.concat()].concat()
     };
     let time = Manual::default();
-    let map = CompressedMap::builder(1 << 20).clock(time.clock()).merge(append).build();
+    let map =
+        CompressedMap::builder_without_codecs(1 << 20).clock(time.clock()).merge(append).build();
     map.insert_for("key", "a", LIFE).unwrap();
     map.modify_deferred("key", "b").unwrap();
     assert_eq!(map.get("key"), Ok(Some(b"ab".to_vec())));
@@ -202,7 +206,7 @@ type Told = HashMap<Vec<u8>, (Vec<u8>, RemovalCause)>;
 fn the_listener_gets_each_removed_entry_once_with_its_value() {
     let told: Arc<Mutex<Told>> = Arc::default();
     let (note, time) = (told.clone(), Manual::default());
-    let map = CompressedMap::builder(128 << 10)
+    let map = CompressedMap::builder_without_codecs(128 << 10)
         .codec(SmallText::new())
         .policy(Policy::Evict)
         .clock(time.clock())
@@ -323,7 +327,9 @@ impl Hasher for Lie {
 fn a_hasher_may_lie_and_panic() {
     for mood in 0..3 {
         let liar = Liar(Arc::new(AtomicUsize::new(mood)));
-        let map = CompressedMap::builder(128 << 10).hasher(liar.clone()).policy(Policy::Evict);
+        let map = CompressedMap::builder_without_codecs(128 << 10)
+            .hasher(liar.clone())
+            .policy(Policy::Evict);
         let map = map.codec(SmallText::new()).build();
         for n in 0..3_000 {
             let key = format!("{}", n % 500);

@@ -149,7 +149,7 @@ fn press(map: &CompressedMap, over: &AtomicBool, seed: u64) {
 fn play(seed: u64) {
     let mut rng = Rng::new(seed);
     let keys: Vec<Vec<u8>> = (0..=rng.below(3)).map(|n| format!("k{n}").into_bytes()).collect();
-    let builder = CompressedMap::builder([24 << 10, 48 << 10][rng.below(2)]);
+    let builder = CompressedMap::builder_without_codecs([24 << 10, 48 << 10][rng.below(2)]);
     let map = builder.segment_bytes(1 << 10).codec(Nibbles).merge(merge).build();
     let (clock, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let operations = 60 + rng.below(120);

@@ -35,7 +35,10 @@ fn value(n: usize) -> Vec<u8> {
 }
 
 fn map(budget: usize) -> CompressedMap {
-    CompressedMap::builder(budget).codec(SmallText::new()).segment_bytes(4 << 10).build()
+    CompressedMap::builder_without_codecs(budget)
+        .codec(SmallText::new())
+        .segment_bytes(4 << 10)
+        .build()
 }
 
 /// Fills a map whose budget is far below the length of its values.

@@ -32,7 +32,10 @@ fn value(rng: &mut Rng, most: usize) -> Vec<u8> {
 #[test]
 fn entries_of_next_to_nothing_stay_within_the_budget() {
     for budget in [32 << 10, 64 << 10, 200 << 10] {
-        let map = CompressedMap::builder(budget).codec(Nibbles).segment_bytes(1 << 10).build();
+        let map = CompressedMap::builder_without_codecs(budget)
+            .codec(Nibbles)
+            .segment_bytes(1 << 10)
+            .build();
         let refused = (0..100_000u32).find(|n| {
             let stored = map.insert(&n.to_le_bytes()[..3], "");
             let stats = map.stats();
@@ -42,6 +45,19 @@ fn entries_of_next_to_nothing_stay_within_the_budget() {
         let refused = refused.expect("the map fills up") as usize;
         assert!(refused > budget / 100, "{refused} of {budget}: {:?}", map.stats());
     }
+}
+
+#[test]
+fn a_builder_compresses_unless_it_is_told_not_to() {
+    let names = |map: &CompressedMap| -> Vec<_> {
+        map.stats().codecs.iter().map(|codec| codec.name).filter(|name| *name != "none").collect()
+    };
+    let map = CompressedMap::builder(1 << 20).policy(Policy::Evict).build();
+    assert!(names(&map).contains(&"small-text"), "a map with a policy does not compress");
+    let map = CompressedMap::builder(1 << 20).codec(Nibbles).build();
+    assert_eq!(names(&map).len(), 1, "the default codecs stay");
+    let map = CompressedMap::builder_without_codecs(1 << 20).build();
+    assert_eq!(names(&map), [""; 0]);
 }
 
 #[test]
@@ -55,7 +71,7 @@ fn values_come_back_after_any_move() {
             _ => [1 << 10, 4 << 10, 16 << 10][rng.below(3)],
         };
         let policy = if rng.below(2) == 0 { Policy::Refuse } else { Policy::Evict };
-        let map = CompressedMap::builder(budget)
+        let map = CompressedMap::builder_without_codecs(budget)
             .codec(Nibbles)
             .policy(policy)
             .segment_bytes(segment)
@@ -139,7 +155,7 @@ fn values_come_back_after_any_move() {
 
 #[test]
 fn values_without_room_are_refused_and_nothing_is_lost() {
-    let map = CompressedMap::builder(64 << 10).codec(Nibbles).build();
+    let map = CompressedMap::builder_without_codecs(64 << 10).codec(Nibbles).build();
     let text = |n: usize| format!("{{\"the number\": {n:080}}}").into_bytes();
     let mut there = Vec::new();
     for n in 0.. {
@@ -167,7 +183,10 @@ fn values_without_room_are_refused_and_nothing_is_lost() {
 
 #[test]
 fn the_longest_value_is_told_and_taken() {
-    let map = CompressedMap::builder(1 << 20).segment_bytes(4 << 10).codec(Nibbles).build();
+    let map = CompressedMap::builder_without_codecs(1 << 20)
+        .segment_bytes(4 << 10)
+        .codec(Nibbles)
+        .build();
     let Err(StoreError::ValueTooLarge { most }) = map.insert("k", &vec![1; 5000]) else {
         panic!("taken")
     };
@@ -187,7 +206,7 @@ fn the_longest_value_is_told_and_taken() {
 /// Segments that are freed and made again have the numbers of those before, and count their generations anew.
 #[test]
 fn a_scrub_knows_a_segment_from_another_of_its_number() {
-    let mut map = CompressedMap::builder(256 << 10).segment_bytes(1 << 10).build();
+    let mut map = CompressedMap::builder_without_codecs(256 << 10).segment_bytes(1 << 10).build();
     let fill = |map: &mut CompressedMap, number: u32| {
         for n in 0..400 {
             map.insert(&(number * 1000 + n).to_le_bytes(), &[(number + n) as u8; 60]).unwrap();

@@ -132,7 +132,7 @@ fn play(map: &CompressedMap, step: Option<usize>) -> [Most; 2] {
 }
 
 fn map() -> CompressedMap {
-    CompressedMap::builder(3 << 19).codec(Counting).build()
+    CompressedMap::builder_without_codecs(3 << 19).codec(Counting).build()
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl Codec for Shipped {
 }
 
 fn small(budget: usize) -> CompressedMap {
-    CompressedMap::builder(budget).segment_bytes(1 << 10).codec(Shipped).build()
+    CompressedMap::builder_without_codecs(budget).segment_bytes(1 << 10).codec(Shipped).build()
 }
 
 /// Fills the map, then does random operations and checks them. Returns how many rows fit at first.

@@ -39,7 +39,7 @@ fn read(key: usize, value: &[u8]) -> usize {
 #[test]
 fn no_reader_ever_sees_an_older_value_again() {
     rounds(6, Duration::from_secs(30), |round| {
-        let map = CompressedMap::builder(96 << 10)
+        let map = CompressedMap::builder_without_codecs(96 << 10)
             .codec(Nibbles)
             .segment_bytes(1 << 10)
             .policy(if round % 2 == 0 { Policy::Refuse } else { Policy::Evict })
@@ -103,7 +103,7 @@ fn no_reader_ever_sees_an_older_value_again() {
 #[test]
 fn no_deferred_change_is_lost() {
     rounds(4, Duration::from_secs(20), |round| {
-        let map = CompressedMap::builder(128 << 10)
+        let map = CompressedMap::builder_without_codecs(128 << 10)
             .codec(Nibbles)
             .segment_bytes(4 << 10)
             .merge(append)

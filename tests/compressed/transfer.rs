@@ -26,7 +26,8 @@ fn append(_: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
 
 /// Returns a map of hot, cold, plain and deferred values, compressed by two codecs.
 fn full() -> CompressedMap {
-    let builder = CompressedMap::builder(256 << 10).codec(SmallText::new()).codec(Nibbles);
+    let builder =
+        CompressedMap::builder_without_codecs(256 << 10).codec(SmallText::new()).codec(Nibbles);
     let map = builder.segment_bytes(4 << 10).merge(append).build();
     for n in 0..3_000 {
         let done = map.insert(&key(n), &text(n));
@@ -65,7 +66,10 @@ fn an_export_can_be_imported() {
     let other = CompressedMap::with_budget(1 << 20);
     // The other map does not have the codecs of this test.
     let unknown = import(&other, &bytes);
-    let fresh = CompressedMap::builder(1 << 20).codec(SmallText::new()).codec(Nibbles).build();
+    let fresh = CompressedMap::builder_without_codecs(1 << 20)
+        .codec(SmallText::new())
+        .codec(Nibbles)
+        .build();
     assert_eq!(import(&fresh, &bytes).expect("it is whole"), map.len());
     let whole = |(key, value): (_, Result<Vec<u8>, _>)| (key, value.expect("it is whole"));
     let entries: HashMap<_, _> = map.iter().map(whole).collect();
@@ -85,7 +89,10 @@ fn bytes_that_changed_are_found() {
         let mut bytes = bytes.clone();
         let at = rng.below(bytes.len());
         bytes[at] ^= 1 << rng.below(8);
-        let map = CompressedMap::builder(1 << 20).codec(SmallText::new()).codec(Nibbles).build();
+        let map = CompressedMap::builder_without_codecs(1 << 20)
+            .codec(SmallText::new())
+            .codec(Nibbles)
+            .build();
         let error = import(&map, &bytes).expect_err("a bit was turned");
         let known = matches!(error, ImportError::Corrupt | ImportError::UnknownCodec { .. });
         assert!(known, "at {at}: {error}");
@@ -98,7 +105,10 @@ fn bytes_that_changed_are_found() {
 #[test]
 fn an_import_returns_the_entry_that_does_not_fit() {
     let bytes = exported(&full());
-    let small = CompressedMap::builder(40 << 10).codec(SmallText::new()).codec(Nibbles).build();
+    let small = CompressedMap::builder_without_codecs(40 << 10)
+        .codec(SmallText::new())
+        .codec(Nibbles)
+        .build();
     let Err(ImportError::Store { error, key, value }) = import(&small, &bytes) else {
         panic!("it does not fit")
     };
@@ -127,7 +137,7 @@ fn memory_that_is_whole_is_found_whole() {
 /// Steps train codecs, so that no writer has to.
 #[test]
 fn steps_train_ahead_of_writers() {
-    let map = CompressedMap::builder(1 << 20).codec(SmallText::new()).build();
+    let map = CompressedMap::builder_without_codecs(1 << 20).codec(SmallText::new()).build();
     assert!(!map.compress_step(1 << 12));
     let models = || map.stats().codecs[0].models;
     let mut n = 0;
@@ -193,7 +203,7 @@ fn malicious_streams_do_no_harm() {
         b"z".to_vec(),
         b"?".to_vec(),
     ];
-    let build = || CompressedMap::builder(1 << 20).codec(Nibbles).build();
+    let build = || CompressedMap::builder_without_codecs(1 << 20).codec(Nibbles).build();
     let whole = [b"hedgerowC\x01", &good[..], &end(1)].concat();
     assert_eq!(import(&build(), &whole).expect("it is whole"), 1);
     for (index, bytes) in hostile.into_iter().enumerate() {

@@ -153,7 +153,7 @@ const KEYS: usize = 1_500;
 fn a_codec_that_panics_loses_nothing() {
     for doomed in 1..support::effort(120_usize) {
         let fuse = Fuse::default();
-        let builder = CompressedMap::builder(160 << 10).codec(Blanks(fuse.clone()));
+        let builder = CompressedMap::builder_without_codecs(160 << 10).codec(Blanks(fuse.clone()));
         let map = builder.segment_bytes(1 << 10).build();
         fuse.set(doomed);
         let mut there = Vec::new();
@@ -201,7 +201,7 @@ impl Untrained for Picky {
 /// A sweep skips a value at which a codec always panics: only the first writer panics.
 #[test]
 fn a_value_that_no_codec_survives_stops_nobody() {
-    let builder = CompressedMap::builder(160 << 10).codec(Of(Picky(b"doom")));
+    let builder = CompressedMap::builder_without_codecs(160 << 10).codec(Of(Picky(b"doom")));
     let map = builder.segment_bytes(1 << 10).build();
     map.insert("the one", "doom").expect("there is room");
     let (mut stored, mut panicked) = (0, 0);
@@ -217,7 +217,7 @@ fn a_value_that_no_codec_survives_stops_nobody() {
 #[test]
 fn a_read_that_panics_leaves_the_value() {
     let fuse = Fuse::default();
-    let builder = CompressedMap::builder(160 << 10).codec(Blanks(fuse.clone()));
+    let builder = CompressedMap::builder_without_codecs(160 << 10).codec(Blanks(fuse.clone()));
     let mut map = builder.segment_bytes(1 << 10).build();
     (0..KEYS / 2).for_each(|n| ignore(map.insert(&key(n), &value(n)).expect("there is room")));
     map.shrink();
@@ -242,7 +242,7 @@ fn closures_may_panic_and_call_the_map() {
         }
         [value.unwrap_or_default(), &changes.concat()].concat()
     };
-    let map = CompressedMap::builder(64 << 10).merge(merge).build();
+    let map = CompressedMap::builder_without_codecs(64 << 10).merge(merge).build();
     (0..100).for_each(|n| ignore(map.insert(&key(n), &value(n)).expect("there is room")));
     must_panic("update", || ignore(map.update(&key(1), |_| planned_panic())));
     must_panic("retain", || map.retain(|_, _| planned_panic()));
@@ -314,7 +314,8 @@ fn a_length_beyond_the_buffer_is_not_believed() {
         for (index, lie) in lies.into_iter().enumerate() {
             // The liar comes before and behind the codec with the best answer so far.
             for place in 0..3 {
-                let builder = CompressedMap::builder(160 * segment).segment_bytes(segment);
+                let builder =
+                    CompressedMap::builder_without_codecs(160 * segment).segment_bytes(segment);
                 let blanks = || Blanks(Fuse::default());
                 let mut map = match place {
                     0 => builder.codec(Of(Liar(lie))),
@@ -345,7 +346,7 @@ fn a_length_beyond_the_buffer_is_not_believed() {
 fn a_length_within_the_buffer_harms_only_its_own_value() {
     let lies: [Answer; 3] = [|_, _| 0, |_, _| 1, |_, room| room];
     for lie in lies {
-        let builder = CompressedMap::builder(256 << 10).segment_bytes(1 << 10);
+        let builder = CompressedMap::builder_without_codecs(256 << 10).segment_bytes(1 << 10);
         let mut map = builder.codec(Of(Liar(lie))).build();
         (0..100).for_each(|n| ignore(map.insert(&key(n), &any_value(n, 1 << 10))));
         map.shrink();
@@ -365,7 +366,7 @@ fn a_length_within_the_buffer_harms_only_its_own_value() {
 fn a_merge_of_any_length_stays_within_a_segment() {
     for len in [0, 1, 100, 4_000, 70_000, 1 << 21].into_iter().chain((936..1_030).step_by(4)) {
         let merge = move |key: &[u8], _: Option<&[u8]>, _: &[&[u8]]| vec![key[key.len() - 1]; len];
-        let builder = CompressedMap::builder(64 << 10).segment_bytes(1 << 10);
+        let builder = CompressedMap::builder_without_codecs(64 << 10).segment_bytes(1 << 10);
         let mut map = builder.merge(merge).build();
         // Makes the buffers of sweeps as long as a segment.
         map.insert("long", &[1; 600]).expect("there is room");
@@ -425,7 +426,8 @@ fn damage_is_an_error_and_never_an_absence() {
     let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
         [value.unwrap_or_default(), &changes.concat()].concat()
     };
-    let builder = CompressedMap::builder(256 << 10).segment_bytes(1 << 10).merge(append);
+    let builder =
+        CompressedMap::builder_without_codecs(256 << 10).segment_bytes(1 << 10).merge(append);
     let mut map = builder.codec(Of(forgets.clone())).build();
     let dotted = |n: usize| format!("{n:08}................................").into_bytes();
     (0..100).for_each(|n| ignore(map.insert(&key(n), &dotted(n)).expect("there is room")));
@@ -588,7 +590,12 @@ fn dotted(n: usize) -> Vec<u8> {
 
 /// Exports and imports cold values of the same codec.
 fn there_and_back(codec: impl Fn() -> Strange) -> Result<usize, String> {
-    let build = || CompressedMap::builder(256 << 10).segment_bytes(1 << 10).codec(codec()).build();
+    let build = || {
+        CompressedMap::builder_without_codecs(256 << 10)
+            .segment_bytes(1 << 10)
+            .codec(codec())
+            .build()
+    };
     let mut map = build();
     (0..100).for_each(|n| ignore(map.insert(&key(n), &dotted(n)).expect("there is room")));
     map.shrink();
@@ -621,7 +628,9 @@ fn a_codec_of_any_name_can_be_exported_and_imported() {
         assert_eq!(there_and_back(|| Strange::named(name)), Ok(100), "{told}: name {index}");
     }
     let refused = std::panic::catch_unwind(|| {
-        ignore(CompressedMap::builder(1 << 20).codec(Strange::named(|_| NAME_OF_256)));
+        ignore(
+            CompressedMap::builder_without_codecs(1 << 20).codec(Strange::named(|_| NAME_OF_256)),
+        );
     });
     let payload = refused.expect_err("a name was accepted that no export has room for");
     assert_eq!(support::message(&*payload), "a codec's name has more than 255 bytes");
@@ -638,7 +647,7 @@ fn a_model_of_any_size_is_counted() {
     for bytes in [usize::MAX, usize::MAX - 100, isize::MAX as usize, 1 << 40] {
         let codec = || Strange { bytes, ..Strange::named(|_| "large") };
         for budget in [64 << 10, 1 << 20, usize::MAX >> 1] {
-            let map = CompressedMap::builder(budget).codec(codec()).build();
+            let map = CompressedMap::builder_without_codecs(budget).codec(codec()).build();
             let inserted = map.insert("key", "value");
             let fits = bytes < budget;
             assert_eq!(inserted.is_ok(), fits, "a model of {bytes} bytes in {budget}");
@@ -683,7 +692,7 @@ fn training_that_never_ends_is_cancelled() {
     let polls = Arc::new(AtomicUsize::new(0));
     let told = polls.clone();
     within(60, "an insert during training without end", move || {
-        let builder = CompressedMap::builder(128 << 10).codec(Endless(polls));
+        let builder = CompressedMap::builder_without_codecs(128 << 10).codec(Endless(polls));
         let map = builder.codec(Blanks(Fuse::default())).build();
         let there = (0..KEYS).filter(|&n| map.insert(&key(n), &value(n)).is_ok()).count();
         assert!(there > 500, "{there}");
@@ -695,7 +704,7 @@ fn training_that_never_ends_is_cancelled() {
     // Steps do not wait forever either.
     let polls = Arc::new(AtomicUsize::new(0));
     within(60, "a step during training without end", move || {
-        let map = CompressedMap::builder(128 << 10).codec(Endless(polls)).build();
+        let map = CompressedMap::builder_without_codecs(128 << 10).codec(Endless(polls)).build();
         (0..300).for_each(|n| ignore(map.insert(&key(n), &value(n))));
         while map.compress_step(usize::MAX) {}
     });
@@ -729,7 +738,9 @@ impl Codec for Author {
 fn a_codec_that_writes_to_its_own_map_during_training_panics() {
     within(60, "an insert by a codec in training", || {
         let it = Arc::new(OnceLock::new());
-        let map = Arc::new(CompressedMap::builder(128 << 10).codec(Author(it.clone())).build());
+        let map = Arc::new(
+            CompressedMap::builder_without_codecs(128 << 10).codec(Author(it.clone())).build(),
+        );
         it.set(Arc::downgrade(&map)).expect("it is set once");
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             (0..100_000).for_each(|n| ignore(map.insert(&key(n), &value(n))));
@@ -749,7 +760,9 @@ fn any_parameter_is_taken() {
     for budget in ends {
         for segment in ends {
             for policy in [Policy::Refuse, Policy::Evict] {
-                let builder = CompressedMap::builder(budget).segment_bytes(segment).policy(policy);
+                let builder = CompressedMap::builder_without_codecs(budget)
+                    .segment_bytes(segment)
+                    .policy(policy);
                 let mut map = builder.codec(Blanks(Fuse::default())).build();
                 let there = (0..40).filter(|&n| map.insert(&key(n), &value(n)).is_ok()).count();
                 assert!(there == 40 || budget <= 1 << 10, "{there} in {budget}");

@@ -5,13 +5,13 @@ use hedgerow::CompressedMap;
 use hedgerow::flat::FixedHashBuilder;
 
 pub(crate) fn all() {
-    let map = CompressedMap::builder(64 << 20).hasher(FixedHashBuilder).build();
+    let map = CompressedMap::builder_without_codecs(64 << 20).hasher(FixedHashBuilder).build();
     fill(&map);
     let mut buffer = [0; 256];
     count("CompressedMap::get_into, hot value", &names(), |key| map.get_into(&key, &mut buffer));
     count("CompressedMap::insert, present key", &names(), |key| map.insert(&key, &line(key)));
     // Far less than the values take plain, so most of them are cold.
-    let map = CompressedMap::builder(768 << 10).hasher(FixedHashBuilder).build();
+    let map = CompressedMap::builder_without_codecs(768 << 10).hasher(FixedHashBuilder).build();
     fill(&map);
     while map.compress_step(1 << 20) {}
     count("CompressedMap::peek_into, cold value", &names(), |key| map.peek_into(&key, &mut buffer));

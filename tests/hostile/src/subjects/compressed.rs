@@ -265,7 +265,7 @@ impl Map {
         if now_and_then() && !bytes.is_empty() {
             bytes[flip] ^= 0x10;
         }
-        let other = CompressedMap::builder(1 << 20)
+        let other = CompressedMap::builder_without_codecs(1 << 20)
             .segment_bytes(4 << 10)
             .codec(Runs(Wrong::Never))
             .build();
@@ -304,7 +304,9 @@ impl Subject for Map {
     fn new(program: &Program) -> Self {
         let wrong = wrong(program);
         CALLS.store(0, Relaxed);
-        let builder = CompressedMap::builder(96 << 10).segment_bytes(4 << 10).codec(Runs(wrong));
+        let builder = CompressedMap::builder_without_codecs(96 << 10)
+            .segment_bytes(4 << 10)
+            .codec(Runs(wrong));
         let merge = |_: &[u8], before: Option<&[u8]>, operands: &[&[u8]]| {
             world::step();
             let last = operands.last().or(before.as_ref());
