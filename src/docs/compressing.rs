@@ -46,8 +46,8 @@
 //! with which a line of an index begins, takes a byte or two in place of itself.
 //!
 //! By default a map has both, and stores for each value the shorter result, or the value itself if neither saves a
-//! tenth. Leave one out if its time to compress hurts: [`CompressedMap::builder`](crate::CompressedMap::builder) has no
-//! codec until it is given one. A codec of your own is two short traits: `benches/examples/own_codec.rs` plugs in
+//! tenth. Leave one out if its time to compress hurts: the first [`codec`](crate::compressed::Builder::codec) that a
+//! builder is given replaces both. A codec of your own is two short traits: `benches/examples/own_codec.rs` plugs in
 //! Snappy.
 //!
 //! # Which thread does the work

@@ -9,8 +9,8 @@ use crate::command::table::{self, CommandSpec, Id};
 use crate::pubsub::Kind;
 use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 
-/// Returns whether the replies of a command show no data. A primary that cannot prove that it still is one, because etcd
-/// is away, answers these commands all the same, so that an operator can look at it.
+/// Returns whether the replies of a command show no data. A primary that cannot prove that it still is one, because
+/// etcd is away, answers these commands all the same, so that an operator can look at it.
 ///
 /// `INFO`, `ROLE` and `CLUSTER` show this node's view of its group, as followers do.
 fn is_dataless(id: Id, arguments: &[&[u8]]) -> bool {

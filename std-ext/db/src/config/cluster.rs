@@ -239,7 +239,7 @@ impl Config {
     /// Checks the settings of the cluster against each other and against the others.
     pub(super) fn check_cluster(&self) -> Result<(), ConfigError> {
         if !self.flag("cluster") {
-            return Ok(());
+            return self.check_no_cluster();
         }
         if cfg!(not(feature = "cluster")) {
             return conflict("cluster requires a build with the feature `cluster`");
@@ -249,6 +249,16 @@ impl Config {
         self.check_cluster_etcd()?;
         self.check_cluster_peer()?;
         self.check_autoscale()
+    }
+
+    /// A node that was meant for a cluster would start as a database of its own, and lose its data with its disk.
+    fn check_no_cluster(&self) -> Result<(), ConfigError> {
+        let meant =
+            ["cluster-name", "cluster-etcd"].into_iter().find(|name| !self.get(name).is_empty());
+        meant.map_or(Ok(()), |name| {
+            let advice = "set that, or leave it out";
+            conflict(&format!("{name} has no effect without `cluster yes`: {advice}"))
+        })
     }
 
     fn check_cluster_name(&self) -> Result<(), ConfigError> {

@@ -76,8 +76,10 @@ fn errors_name_the_origin_and_what_is_expected() {
 
 #[test]
 fn conflicting_settings_are_refused() {
-    let cases: [&[&str]; 6] = [
+    let cases: [&[&str]; 8] = [
         &["--port", "0"],
+        &["--cluster-name", "roses"],
+        &["--cluster-etcd", "http://127.0.0.1:2379"],
         &[
             "--tls-port",
             "6379",
