@@ -6,6 +6,7 @@ use crate::command::script::cjson_settings::Settings;
 use crate::command::script::command_bytes::CommandBytes;
 use crate::command::script::current_host::CurrentHost;
 use crate::command::script::names::Names;
+use crate::limits::SCRIPT_MEMORY;
 use crate::resp::Protocol;
 use crate::scripts::{Scripts, Switch};
 use mlua::{Lua, Value};
@@ -62,8 +63,22 @@ pub(super) struct Control {
     /// How many functions scripts have made that keep values of Lua, since the garbage was last collected. Together
     /// they keep some 8,000 values at most: the stack of references has no room for more.
     pub(super) functions: Cell<usize>,
+    /// Bytes that functions of ours have made, outside of Lua's memory, and keep while they call the script.
+    kept: Cell<usize>,
     /// The outcome of the last command, if its reply is not of the simple kind.
     pub(super) outcome: Cell<Option<Outcome>>,
+}
+
+/// Bytes that a function of ours keeps while it calls the script.
+pub(super) struct Kept<'c> {
+    all: &'c Cell<usize>,
+    bytes: usize,
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.all.set(self.all.get() - self.bytes);
+    }
 }
 
 impl Control {
@@ -85,7 +100,19 @@ impl Control {
             names: Names::new(lua)?,
             bytes: Cell::default(),
             functions: Cell::default(),
+            kept: Cell::default(),
             outcome: Cell::default(),
+        })
+    }
+
+    /// Counts bytes outside of Lua's memory until the result is dropped. A function that keeps some calls this before it
+    /// calls the script, which may call that function again. Returns nothing if all of them together are more than the
+    /// memory of a script.
+    pub(super) fn keep(&self, bytes: usize) -> Option<Kept<'_>> {
+        let all = self.kept.get().saturating_add(bytes);
+        (all <= SCRIPT_MEMORY).then(|| {
+            self.kept.set(all);
+            Kept { all: &self.kept, bytes }
         })
     }
 

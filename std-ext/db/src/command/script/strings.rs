@@ -224,10 +224,16 @@ impl Part<'_, '_> {
         pcall: &Function,
         made: &mut Vec<u8>,
     ) -> mlua::Result<()> {
+        // A function, or a table's `__index`, may call `gsub` again, and so on.
+        let keep = || self.control.keep(made.capacity()).ok_or_else(no_memory);
         let found = match replacement {
             Replacement::Text(text) => return self.replace_by_text(&text.as_bytes(), made),
-            Replacement::Table(table) => table.get::<Value>(self.capture(0)?)?,
+            Replacement::Table(table) => {
+                let _kept = keep()?;
+                table.get::<Value>(self.capture(0)?)?
+            }
             Replacement::Function(function) => {
+                let _kept = keep()?;
                 let captures = self.search.captures(Some(self.whole));
                 let captures =
                     captures.map_err(|why| pattern_error(self.lua, self.control, why))?;

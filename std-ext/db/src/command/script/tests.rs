@@ -110,6 +110,11 @@ fn hostile_scripts_end() {
         ("return #string.rep('x', 1e9)", "-ERR not enough memory"),
         ("return #string.rep('', 2e9)", ":0"),
         ("return #(('x'):rep(1e6):gsub('.', ('y'):rep(1e6)))", "-ERR not enough memory"),
+        (
+            "local y = ('y'):rep(2e7) local function f(depth) local n = 0 return (('xx'):gsub('.', function() n = n \
+             + 1 if n == 1 then return y end if depth > 0 then f(depth - 1) end return '' end)) end return #f(20)",
+            "-ERR not enough memory",
+        ),
         ("local s = 'x' while true do s = s .. s end", "-ERR Error running script "),
         ("local t = {} for i = 1, 1e9 do t[i] = i end", "-ERR "),
         ("local function f() return 1 + f() end return f()", "-ERR user_script:1: stack overflow"),
