@@ -105,9 +105,9 @@ impl Control {
         })
     }
 
-    /// Counts bytes outside of Lua's memory until the result is dropped. A function that keeps some calls this before it
-    /// calls the script, which may call that function again. Returns nothing if all of them together are more than the
-    /// memory of a script.
+    /// Counts bytes outside of Lua's memory until the result is dropped. A function that keeps some calls this before
+    /// it calls the script, which may call that function again. Returns nothing if all of them together are more than
+    /// the memory of a script.
     pub(super) fn keep(&self, bytes: usize) -> Option<Kept<'_>> {
         let all = self.kept.get().saturating_add(bytes);
         (all <= SCRIPT_MEMORY).then(|| {
