@@ -196,7 +196,8 @@ pub fn run() -> i32 {
 fn play() -> i32 {
     let rows = (0..ROWS * 2).map(|_| None).collect();
     let at_rest = HEAP.used();
-    let map = CompressedMap::builder_without_codecs(BUDGET).segment_bytes(1 << 10).codec(Shipped).build();
+    let map =
+        CompressedMap::builder_without_codecs(BUDGET).segment_bytes(1 << 10).codec(Shipped).build();
     let mut run = Run { map, rows, writes: 0, at_rest, most: 0, longest: [0; 3] };
     let mut n = 0;
     while n < ROWS * 2 && run.insert(n, 0) {

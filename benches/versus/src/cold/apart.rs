@@ -287,7 +287,7 @@ fn deferred(rows: &[Row], budget: usize) -> [f64; Deferred::FIGURES] {
     let order = order(rows.len(), rows.len(), false, 8);
     let change = [b'0'; CHANGE];
     let [(noted, kept), (updated, made)] = [true, false].map(|noted| {
-        let builder = CompressedMap::builder_without_codecs(budget).codec(SmallText::new()).codec(Lz4::new());
+        let builder = CompressedMap::builder(budget).codec(SmallText::new()).codec(Lz4::new());
         let map = builder.merge(Tail).build();
         assert!(fill(&map, rows), "there is room");
         let one = |key: &[u8]| {
