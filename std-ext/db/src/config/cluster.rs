@@ -239,7 +239,7 @@ impl Config {
     /// Checks the settings of the cluster against each other and against the others.
     pub(super) fn check_cluster(&self) -> Result<(), ConfigError> {
         if !self.flag("cluster") {
-            return self.check_no_cluster();
+            return Ok(());
         }
         if cfg!(not(feature = "cluster")) {
             return conflict("cluster requires a build with the feature `cluster`");
@@ -251,14 +251,14 @@ impl Config {
         self.check_autoscale()
     }
 
-    /// A node that was meant for a cluster would start as a database of its own, and lose its data with its disk.
-    fn check_no_cluster(&self) -> Result<(), ConfigError> {
-        let meant =
+    /// Checks that a server without `cluster yes` is not meant for a cluster. It would start as a database of its own,
+    /// and lose its data with its disk.
+    pub(super) fn check_meant_alone(&self) -> Result<(), ConfigError> {
+        let given =
             ["cluster-name", "cluster-etcd"].into_iter().find(|name| !self.get(name).is_empty());
-        meant.map_or(Ok(()), |name| {
-            let advice = "set that, or leave it out";
-            conflict(&format!("{name} has no effect without `cluster yes`: {advice}"))
-        })
+        let Some(name) = given.filter(|_| !self.flag("cluster")) else { return Ok(()) };
+        let advice = "set that, or leave it out";
+        conflict(&format!("{name} has no effect without `cluster yes`: {advice}"))
     }
 
     fn check_cluster_name(&self) -> Result<(), ConfigError> {

@@ -48,6 +48,8 @@ impl Config {
             Parsed::Print(text) => Invocation::Print(text),
             Parsed::Serve(arguments) => {
                 let config = Self::from_all_sources(arguments.file, environment, arguments.given)?;
+                // Not for `hedgerow-db cluster`, which needs no such setting.
+                config.check_meant_alone()?;
                 Invocation::Serve(Box::new(config))
             }
         })
