@@ -524,20 +524,20 @@ fn destructors_that_all_panic_are_run_once_each() {
 fn an_unwinding_thread_runs_no_destructor_of_other_entries() {
     alone(|| {
         let map = HashMap::<u64, Option<Bomb>>::new();
-        (100..200).for_each(|key| ignore(map.insert(key, None)));
+        (100..2_100).for_each(|key| ignore(map.insert(key, None)));
         let guard = pin();
-        (0..400).for_each(|_| ignore(map.insert(1, Some(Bomb))));
+        (0..2_000).for_each(|_| ignore(map.insert(1, Some(Bomb))));
         drop(guard);
-        let taken: Vec<_> = (100..200).map(|key| map.remove(&key)).collect();
+        let taken: Vec<_> = (100..2_100).map(|key| map.remove(&key)).collect();
         let message = || {
             let _taken = taken;
             planned_panic();
         };
         must_panic("an operation", message);
-        assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (0, 499));
+        assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (0, 3_999));
         // After the panic, the thread frees garbage again.
         while panics(|| map.reclaim()) {}
-        assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (399, 0));
+        assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (1_999, 0));
         must_panic("the end of the map", || drop(map));
     });
 }
