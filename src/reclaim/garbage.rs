@@ -108,6 +108,17 @@ impl<N: Node> Bag<N> {
         self.batch.into()
     }
 
+    /// Counts an added node, or an insertion. Returns true once after each [`ADVANCE_EVERY`] of them.
+    #[inline(always)]
+    fn step_is_due(&mut self) -> bool {
+        if self.until_advance > 0 {
+            self.until_advance -= 1;
+            return false;
+        }
+        self.until_advance = ADVANCE_EVERY;
+        true
+    }
+
     /// Makes the sealed batch reclaimable, if no reader can see it any more.
     fn promote_sealed(&mut self, domain: &Domain) {
         if self.stamp.is_some_and(|stamp| domain.is_past(stamp)) {
@@ -441,11 +452,9 @@ impl<N: Node> Garbage<N> {
     /// may have ended or write no more.
     #[inline(always)]
     fn maybe_advance(&self, bag: &mut BagGuard<'_, N>, domain: &Domain) {
-        if bag.until_advance > 0 {
-            bag.until_advance -= 1;
+        if !bag.step_is_due() {
             return;
         }
-        bag.until_advance = ADVANCE_EVERY;
         self.advance(bag, domain);
     }
 
@@ -484,11 +493,9 @@ impl<N: Node> Garbage<N> {
     #[inline(never)]
     fn shrink_backlog(domain: &Domain, cell: &BagCell<N>) {
         let Some(mut bag) = cell.try_lock() else { return };
-        if bag.until_advance > 0 {
-            bag.until_advance -= 1;
+        if !bag.step_is_due() {
             return;
         }
-        bag.until_advance = ADVANCE_EVERY;
         // An insertion adds no nodes, so the bag would not collect what `wants_barrier` waits for.
         if bag.stamp.is_some_and(|stamp| !domain.is_being_served(stamp)) {
             domain.pass_barrier();

@@ -138,8 +138,8 @@ impl Domain {
     /// Executes a heavy barrier, for all stamps of this moment. Returns false if that is impossible now; the caller may
     /// try again.
     pub(crate) fn pass_barrier(&self) -> bool {
-        // A reader of long ago must not look like one of the future when numbers wrap around. Its garbage has to wait
-        // for it anyway, so there are no more barriers then.
+        // Numbers wrap around, and a reader that began half of all numbers ago would look as if it had begun later. It
+        // keeps all newer garbage, so a barrier would free nothing: there is none until the reader has ended.
         let far = |word: usize, now: usize| {
             word & PINNED != 0 && now.wrapping_sub(word & !PINNED) > usize::MAX >> 2
         };

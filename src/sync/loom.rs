@@ -102,6 +102,12 @@ impl Model {
         seen
     }
 
+    /// Reads twice, as the reader whose slot has this number.
+    fn read_twice(&self, number: usize) -> (&'static str, &'static str) {
+        let slot = self.domain.slot(number);
+        (self.read(slot), self.read(slot))
+    }
+
     fn unlink(&self) {
         // The table's own ordering, as in `read`.
         self.link.store(1, Ordering::Release);
@@ -126,6 +132,10 @@ const TWO_READS: [&str; 6] = [
     "old old kept",
 ];
 
+fn outcome((first, second): (&str, &str), freed: bool) -> String {
+    format!("{first} {second} {}", if freed { "freed" } else { "kept" })
+}
+
 /// One reader that pins twice. The scan may never see the idle value in between.
 #[test]
 fn loom_two_pins_against_free() {
@@ -133,14 +143,10 @@ fn loom_two_pins_against_free() {
         let model = Arc::new(Model::new(Domain::new()));
         let theirs = model.clone();
         let number = model.domain.claim().unwrap().number();
-        let reader = thread::spawn(move || {
-            let slot = theirs.domain.slot(number);
-            (theirs.read(slot), theirs.read(slot))
-        });
+        let reader = thread::spawn(move || theirs.read_twice(number));
         model.unlink();
         let freed = model.free_if_past(model.domain.seal().unwrap());
-        let (first, second) = reader.join().unwrap();
-        saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
+        saw(outcome(reader.join().unwrap(), freed));
     });
 }
 
@@ -155,13 +161,9 @@ fn loom_a_batch_freed_by_another_thread() {
             others.unlink();
             others.domain.seal().unwrap()
         });
-        let reader = thread::spawn(move || {
-            let slot = theirs.domain.slot(number);
-            (theirs.read(slot), theirs.read(slot))
-        });
+        let reader = thread::spawn(move || theirs.read_twice(number));
         let freed = model.free_if_past(writer.join().unwrap());
-        let (first, second) = reader.join().unwrap();
-        saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
+        saw(outcome(reader.join().unwrap(), freed));
     });
 }
 
@@ -178,8 +180,7 @@ fn served_by_this_thread(
     });
     assert!(model.domain.pass_barrier());
     let freed = writer.join().unwrap();
-    let (first, second) = reader.join().unwrap();
-    format!("{first} {second} {}", if freed { "freed" } else { "kept" })
+    outcome(reader.join().unwrap(), freed)
 }
 
 /// A thread's barrier serves what another has unlinked before it began, and nothing else.
@@ -189,10 +190,7 @@ fn loom_a_batch_served_by_another_thread() {
         let model = Arc::new(Model::new(Domain::new()));
         let theirs = model.clone();
         let number = model.domain.claim().unwrap().number();
-        let reader = thread::spawn(move || {
-            let slot = theirs.domain.slot(number);
-            (theirs.read(slot), theirs.read(slot))
-        });
+        let reader = thread::spawn(move || theirs.read_twice(number));
         saw(served_by_this_thread(&model, reader));
     });
 }
@@ -243,8 +241,7 @@ fn two_reads(system: System) -> (Arc<Model>, thread::JoinHandle<(&'static str, &
     let theirs = model.clone();
     let number = model.domain.claim().unwrap().number();
     let reader = thread::spawn(move || {
-        let slot = theirs.domain.slot(number);
-        let seen = (theirs.read(slot), theirs.read(slot));
+        let seen = theirs.read_twice(number);
         theirs.domain.barrier.end();
         seen
     });
@@ -258,8 +255,7 @@ fn loom_two_pins_against_free_by_interruption() {
         let (model, reader) = two_reads(System::serving_at(at));
         model.unlink();
         let freed = model.free_if_past(model.domain.seal().unwrap());
-        let (first, second) = reader.join().unwrap();
-        saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
+        saw(outcome(reader.join().unwrap(), freed));
     });
 }
 
@@ -276,14 +272,12 @@ fn loom_a_batch_freed_by_another_thread_by_interruption() {
             others.domain.seal().unwrap()
         });
         let reader = thread::spawn(move || {
-            let slot = theirs.domain.slot(number);
-            let seen = (theirs.read(slot), theirs.read(slot));
+            let seen = theirs.read_twice(number);
             theirs.domain.barrier.end();
             seen
         });
         let freed = model.free_if_past(writer.join().unwrap());
-        let (first, second) = reader.join().unwrap();
-        saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
+        saw(outcome(reader.join().unwrap(), freed));
     });
 }
 
@@ -322,10 +316,7 @@ fn loom_two_pins_against_free_when_the_system_refuses() {
         let model = Arc::new(refused());
         let theirs = model.clone();
         let number = model.domain.claim().unwrap().number();
-        let reader = thread::spawn(move || {
-            let slot = theirs.domain.slot(number);
-            (theirs.read(slot), theirs.read(slot))
-        });
+        let reader = thread::spawn(move || theirs.read_twice(number));
         model.unlink();
         let freed = model.seal_and_free(2);
         let (first, second) = reader.join().unwrap();
@@ -351,10 +342,7 @@ fn loom_two_pins_against_free_when_another_writer_is_refused() {
         let model = Arc::new(refused());
         let (theirs, others) = (model.clone(), model.clone());
         let number = model.domain.claim().unwrap().number();
-        let reader = thread::spawn(move || {
-            let slot = theirs.domain.slot(number);
-            (theirs.read(slot), theirs.read(slot))
-        });
+        let reader = thread::spawn(move || theirs.read_twice(number));
         let other = thread::spawn(move || others.domain.seal().is_some());
         model.unlink();
         let freed = model.seal_and_free(1);
