@@ -548,9 +548,10 @@ impl Client {
         allowed: &Allowed<'_>,
         context: &mut WorkerContext,
     ) {
-        let (lsn, shows_data) =
-            (std::mem::take(&mut self.lsn), std::mem::take(&mut self.shows_data));
-        if lsn > 0 || shows_data {
+        let needs_proof = self.needs_proof();
+        let lsn = std::mem::take(&mut self.lsn);
+        self.shows_data = false;
+        if needs_proof {
             self.output.hold_until(lsn, evaluated, allowed);
         } else {
             self.output.queue_behind_held();
@@ -568,6 +569,11 @@ impl Client {
     /// Returns the log entry that must be safe before the replies of this cycle are sent.
     pub(super) fn required_lsn(&self) -> Lsn {
         self.lsn
+    }
+
+    /// Returns whether a reply of this cycle waits for the proof of its evaluation.
+    pub(super) fn needs_proof(&self) -> bool {
+        self.lsn > 0 || self.shows_data
     }
 
     /// Returns the evaluation whose proof the first held replies wait for, or `None` if their entry is not safe either.

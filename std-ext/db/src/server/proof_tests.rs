@@ -117,6 +117,14 @@ fn replies_that_show_no_data_need_no_proof() {
     serve(|log, connect| {
         let (mut one, mut two) = (connect(), connect());
         log.set(|state| (state.safe, state.proved) = (0, 0));
+        // The first call of `proof` would find everything proved.
+        log.set(|state| state.proved_after = Some(0));
+        one.write_all(b"PING\r\n").unwrap();
+        expect(&mut one, "+PONG\r\n");
+        log.set(|state| {
+            assert_eq!(state.proved, 0, "a cycle without data requests a proof");
+            state.proved_after = None;
+        });
         one.write_all(b"PING\r\nNOTHING\r\nPING too many words\r\nINFO nothing\r\n").unwrap();
         expect(&mut one, "+PONG\r\n-ERR unknown command 'NOTHING', with args beginning with: \r\n");
         expect(&mut one, "-ERR wrong number of arguments for 'ping' command\r\n");

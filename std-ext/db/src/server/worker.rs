@@ -334,7 +334,7 @@ impl Worker {
         // After the epoch: a node that is deposed publishes its view before its log has the next epoch. So no read is
         // executed by a view of the primary and proved by the epoch of a follower.
         self.context.refresh_view();
-        let mut required_lsn = 0;
+        let (mut required_lsn, mut needs_proof) = (0, false);
         let served = self.ready.take();
         for &key in &served {
             let Some(client) = self.clients.get_mut(key) else { continue };
@@ -347,11 +347,12 @@ impl Worker {
             client.serve(&mut self.context);
             client.set_address(self.number, key);
             required_lsn = required_lsn.max(client.required_lsn());
+            needs_proof |= client.needs_proof();
         }
         // After the last request was evaluated, for the same reason.
         let evaluated = self.shared.log.evaluated(epoch);
         // One commit for all clients of the cycle: under `always`, they share one flush.
-        self.commit_replies(&served, required_lsn, evaluated);
+        self.commit_replies(&served, (required_lsn, needs_proof), evaluated);
         for &key in &served {
             self.update(key);
         }
@@ -367,7 +368,12 @@ impl Worker {
     }
 
     /// Asks the log which replies of this and earlier cycles may be sent, once for all clients.
-    fn commit_replies(&mut self, served: &[usize], required_lsn: Lsn, evaluated: Evaluated) {
+    fn commit_replies(
+        &mut self,
+        served: &[usize],
+        (required_lsn, needs_proof): (Lsn, bool),
+        evaluated: Evaluated,
+    ) {
         let required_lsn = required_lsn.max(self.parked_until);
         let before = self.safe;
         let mut failed = None;
@@ -375,7 +381,7 @@ impl Worker {
         if required_lsn > before {
             failed = self.request_commit(required_lsn);
         }
-        if !served.is_empty() {
+        if needs_proof {
             // Also if no entry waits: an answer of a deposed primary that changed nothing shows old values.
             failed = self.request_proof(evaluated).or(failed);
         }
