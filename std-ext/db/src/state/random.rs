@@ -10,7 +10,7 @@ impl Random {
     }
 
     /// Returns the numbers of a seed.
-    #[cfg(all(test, feature = "cluster"))]
+    #[cfg(test)]
     pub(crate) fn of_seed(seed: u64) -> Self {
         Self(seed)
     }

@@ -177,9 +177,11 @@ mod tests {
         });
     }
 
-    /// The figures are those of the comments in redis.conf.
+    /// The figures are those of the comments in redis.conf. The seed is fixed, because counters are estimates: of
+    /// some hundred seeds one ends outside these ranges.
     #[test]
     fn counters_grow_with_the_logarithm_of_the_uses() {
+        RANDOM.set(Random::of_seed(1));
         for (factor, uses, expected) in [
             (0, 100, 105..=105),
             (0, 1000, 255..=255),
