@@ -4,6 +4,9 @@
 //! this is about answers. Maps differ in the type of a value, so the tests turn answers into numbers before they
 //! compare them.
 
+#[path = "support/from_entries.rs"]
+mod from_entries;
+
 use equivalent::{Comparable, Equivalent};
 use hedgerow::compressed::TypedMap;
 use hedgerow::compressed::codec::Corrupt;
@@ -386,7 +389,13 @@ macro_rules! takes {
         assert!(sorted(&map).iter().all(|(_, value)| value % 10 == 1));
         map.extend([(of(1), of(5)), (of(200), of(6))]);
         assert_eq!((numbers(map.get(&of(1))), map.len()), (Some(5), 51), "the later value stays");
-        assert_eq!(sorted(map.drain()).len(), 51);
+        (&map).extend([(of(202), of(7)), (of(203), of(8)), (of(202), of(9))]);
+        assert_eq!(
+            (numbers(map.get(&of(202))), map.len()),
+            (Some(9), 53),
+            "as through a reference"
+        );
+        assert_eq!(sorted(map.drain()).len(), 53);
         assert!(map.is_empty() && map == <$map>::default());
         assert_eq!(sorted(map.drain()), []);
     }};
@@ -767,6 +776,8 @@ macro_rules! sets {
         assert!(!more.is_subset(&set) && !set.is_disjoint(&more));
         let (copy, none) = (more.clone(), <$set>::from([8, 9]));
         assert!(copy == more && none.is_disjoint(&more));
+        (&none).extend([7, 8]);
+        assert_eq!((none.len(), none.contains(&7)), (3, true), "sets grow through a reference");
         assert!(set.remove(&1), "true has removed");
         assert!(!set.remove(&1));
         more.retain(|n| n % 2 == 1);

@@ -2,6 +2,7 @@
 
 use super::iter::{IntoIter, Iter};
 use super::map::FlatMap;
+use crate::api::hasher::DefaultHashBuilder;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
@@ -57,11 +58,10 @@ where
     }
 }
 
-impl<K, V, S, const N: usize> From<[(K, V); N]> for FlatMap<K, V, S>
+impl<K, V, const N: usize> From<[(K, V); N]> for FlatMap<K, V, DefaultHashBuilder>
 where
     K: Copy + Eq + Hash,
     V: Copy,
-    S: BuildHasher + Default,
 {
     fn from(entries: [(K, V); N]) -> Self {
         Self::from_iter(entries)
@@ -76,6 +76,18 @@ where
 {
     /// Inserts one entry after the other. Of two with the same key the later stays. If memory may run out, call
     /// `try_insert` for each.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        self.extend_shared(entries);
+    }
+}
+
+impl<K, V, S> Extend<(K, V)> for &FlatMap<K, V, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher,
+{
+    /// Inserts as through `&mut FlatMap`.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         self.extend_shared(entries);
     }

@@ -72,8 +72,22 @@ impl BytesMap {
     #[must_use]
     #[inline]
     pub fn with_capacity(capacity: usize) -> Self {
-        let made = Self::try_with_capacity_and_hasher(capacity, DefaultHashBuilder::default());
-        made.unwrap_or_else(|(why, _)| reserve_failed(why))
+        Self::with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
+    }
+
+    /// Creates an empty map as [`with_capacity`](Self::with_capacity) does, or returns an error.
+    ///
+    /// # Errors
+    /// If the capacity overflows the address space, or the allocator fails.
+    ///
+    /// ```
+    /// use hedgerow::{BytesMap, error::TryReserveError};
+    /// let none = BytesMap::try_with_capacity(usize::MAX);
+    /// assert_eq!(none.err(), Some(TryReserveError::CapacityOverflow));
+    /// ```
+    pub fn try_with_capacity(capacity: usize) -> Result<Self, TryReserveError> {
+        Self::try_with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
+            .map_err(|(why, _)| why)
     }
 }
 
@@ -94,8 +108,26 @@ impl<S> BytesMap<S> {
 
     /// Creates an empty map that hashes with `hash_builder`, with room for `capacity` entries before its table grows.
     ///
+    /// # Panics
+    /// If the capacity overflows the address space. If there is no memory, the process aborts, as with the collections
+    /// of std.
+    ///
+    /// ```
+    /// use std::hash::RandomState;
+    /// let map = hedgerow::BytesMap::with_capacity_and_hasher(100, RandomState::new());
+    /// map.insert("rose", "red");
+    /// ```
+    #[must_use]
+    pub fn with_capacity_and_hasher(capacity: usize, hash_builder: S) -> Self {
+        Self::try_with_capacity_and_hasher(capacity, hash_builder)
+            .unwrap_or_else(|(why, _)| reserve_failed(why))
+    }
+
+    /// Creates an empty map as [`with_capacity_and_hasher`](Self::with_capacity_and_hasher) does, or returns an error
+    /// together with the hasher.
+    ///
     /// # Errors
-    /// If the capacity overflows the address space, or the allocator fails. The error contains the hasher.
+    /// If the capacity overflows the address space, or the allocator fails.
     ///
     /// ```
     /// use std::hash::RandomState;

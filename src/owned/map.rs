@@ -76,6 +76,21 @@ impl<K, V> HashMap<K, V> {
     pub fn with_capacity(capacity: usize) -> Self {
         Self::with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
     }
+
+    /// Creates an empty map as [`with_capacity`](Self::with_capacity) does, or returns an error.
+    ///
+    /// # Errors
+    /// If the capacity overflows the address space, or the allocator fails.
+    ///
+    /// ```
+    /// use hedgerow::{HashMap, error::TryReserveError};
+    /// let none = HashMap::<String, u32>::try_with_capacity(usize::MAX);
+    /// assert_eq!(none.err(), Some(TryReserveError::CapacityOverflow));
+    /// ```
+    pub fn try_with_capacity(capacity: usize) -> Result<Self, TryReserveError> {
+        Self::try_with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
+            .map_err(|(why, _)| why)
+    }
 }
 
 impl<K, V, S> HashMap<K, V, S> {

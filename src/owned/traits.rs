@@ -4,6 +4,7 @@ use super::bytes_iter::{BytesIntoIter, BytesIter};
 use super::bytes_map::BytesMap;
 use super::iter::{IntoIter, Iter};
 use super::map::HashMap;
+use crate::api::hasher::DefaultHashBuilder;
 use crate::reclaim::borrowed::Ref;
 use alloc::vec::Vec;
 use core::fmt;
@@ -49,23 +50,32 @@ where
     }
 }
 
-impl<K, V, S, const N: usize> From<[(K, V); N]> for HashMap<K, V, S>
-where
-    K: Eq + Hash,
-    S: BuildHasher + Default,
-{
+impl<K: Eq + Hash, V, const N: usize> From<[(K, V); N]> for HashMap<K, V, DefaultHashBuilder> {
     fn from(entries: [(K, V); N]) -> Self {
         Self::from_iter(entries)
     }
 }
 
-impl<K, V, S> Extend<(K, V)> for HashMap<K, V, S>
-where
-    K: Eq + Hash,
-    S: BuildHasher,
-{
+impl<K: Eq + Hash, V, S: BuildHasher> Extend<(K, V)> for HashMap<K, V, S> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         self.extend_shared(entries);
+    }
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher> Extend<(K, V)> for &HashMap<K, V, S> {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        self.extend_shared(entries);
+    }
+}
+
+impl<'a, K, V, S> Extend<(&'a K, &'a V)> for HashMap<K, V, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher,
+{
+    fn extend<I: IntoIterator<Item = (&'a K, &'a V)>>(&mut self, entries: I) {
+        self.extend_shared(entries.into_iter().map(|(key, value)| (*key, *value)));
     }
 }
 
@@ -125,6 +135,12 @@ impl<S> fmt::Debug for BytesMap<S> {
 
 impl<S: BuildHasher, K: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(K, V)> for BytesMap<S> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        (&*self).extend(entries);
+    }
+}
+
+impl<S: BuildHasher, K: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(K, V)> for &BytesMap<S> {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         for (key, value) in entries {
             self.insert(key, value);
         }
@@ -139,8 +155,7 @@ where
 {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let entries = entries.into_iter();
-        let mut map = Self::default();
-        map.reserve(entries.size_hint().0);
+        let mut map = Self::with_capacity_and_hasher(entries.size_hint().0, S::default());
         map.extend(entries);
         map
     }

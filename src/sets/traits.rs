@@ -4,18 +4,22 @@
 use super::{FenceSet, OrdSet};
 use super::{FlatSet, HashSet};
 #[cfg(feature = "ordered")]
-use crate::fence::{self, Ranking};
-use crate::flat;
+use crate::fence::{self, ByType, Ranking};
+use crate::flat::{self, DefaultHashBuilder};
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
-/// Implements the traits of a set. `$bounds` are the bounds of its operations, `$make` those of making an empty set,
-/// and `$copy` those of copying a set.
+/// Implements the traits of a set. `$element` and `$policy` are the bounds of its operations, `$make` those of making
+/// an empty set, and `$copy` those of copying a set. A set that is made from an array has the `$default` policy, so
+/// that callers need not name it.
 macro_rules! traits {
-    ($set:ident<$t:ident, $p:ident>; where [$($bounds:tt)*]; made [$($make:tt)*]; copied [$($copy:tt)*]) => {
+    (
+        $set:ident<$t:ident, $p:ident = $default:ty>;
+        where [$($element:tt)*] [$($policy:tt)*]; made [$($make:tt)*]; copied [$($copy:tt)*]
+    ) => {
         impl<$t, $p> Default for $set<$t, $p>
         where
-            $($bounds)* $($make)*
+            $($element)* $($policy)* $($make)*
         {
             fn default() -> Self {
                 Self { map: Default::default() }
@@ -24,7 +28,7 @@ macro_rules! traits {
 
         impl<$t, $p> Clone for $set<$t, $p>
         where
-            $($bounds)* $($copy)*
+            $($element)* $($policy)* $($copy)*
         {
             fn clone(&self) -> Self {
                 Self { map: self.map.clone() }
@@ -33,16 +37,16 @@ macro_rules! traits {
 
         impl<$t, $p> FromIterator<$t> for $set<$t, $p>
         where
-            $($bounds)* $($make)*
+            $($element)* $($policy)* $($make)*
         {
             fn from_iter<I: IntoIterator<Item = $t>>(values: I) -> Self {
                 Self { map: values.into_iter().map(|value| (value, ())).collect() }
             }
         }
 
-        impl<$t, $p, const N: usize> From<[$t; N]> for $set<$t, $p>
+        impl<$t, const N: usize> From<[$t; N]> for $set<$t, $default>
         where
-            $($bounds)* $($make)*
+            $($element)*
         {
             fn from(values: [$t; N]) -> Self {
                 Self::from_iter(values)
@@ -51,16 +55,26 @@ macro_rules! traits {
 
         impl<$t, $p> Extend<$t> for $set<$t, $p>
         where
-            $($bounds)*
+            $($element)* $($policy)*
         {
             fn extend<I: IntoIterator<Item = $t>>(&mut self, values: I) {
-                self.map.extend(values.into_iter().map(|value| (value, ())));
+                (&*self).extend(values);
+            }
+        }
+
+        impl<$t, $p> Extend<$t> for &$set<$t, $p>
+        where
+            $($element)* $($policy)*
+        {
+            fn extend<I: IntoIterator<Item = $t>>(&mut self, values: I) {
+                let mut map = &self.map;
+                map.extend(values.into_iter().map(|value| (value, ())));
             }
         }
 
         impl<$t, $p> fmt::Debug for $set<$t, $p>
         where
-            $($bounds)* $t: fmt::Debug,
+            $($element)* $($policy)* $t: fmt::Debug,
         {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_set().entries(self.iter()).finish()
@@ -69,7 +83,7 @@ macro_rules! traits {
 
         impl<$t, $p> PartialEq for $set<$t, $p>
         where
-            $($bounds)*
+            $($element)* $($policy)*
         {
             /// Compares one element after the other, not a snapshot.
             fn eq(&self, other: &Self) -> bool {
@@ -79,18 +93,30 @@ macro_rules! traits {
 
         impl<$t, $p> Eq for $set<$t, $p>
         where
-            $($bounds)*
+            $($element)* $($policy)*
         {
         }
     };
 }
 
-traits! { FlatSet<T, S>; where [T: Copy + Eq + Hash, S: BuildHasher,]; made [S: Default,]; copied [S: Clone,] }
-traits! { HashSet<T, S>; where [T: Eq + Hash, S: BuildHasher,]; made [S: Default,]; copied [T: Clone, S: Clone,] }
+traits! {
+    FlatSet<T, S = DefaultHashBuilder>;
+    where [T: Copy + Eq + Hash,] [S: BuildHasher,]; made [S: Default,]; copied [S: Clone,]
+}
+traits! {
+    HashSet<T, S = DefaultHashBuilder>;
+    where [T: Eq + Hash,] [S: BuildHasher,]; made [S: Default,]; copied [T: Clone, S: Clone,]
+}
 #[cfg(feature = "ordered")]
-traits! { FenceSet<T, R>; where [T: Ord + Copy, R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,] }
+traits! {
+    FenceSet<T, R = ByType>;
+    where [T: Ord + Copy,] [R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,]
+}
 #[cfg(feature = "ordered")]
-traits! { OrdSet<T, R>; where [T: Ord + Clone, R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,] }
+traits! {
+    OrdSet<T, R = ByType>;
+    where [T: Ord + Clone,] [R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,]
+}
 
 impl<'a, T: Copy + Eq + Hash, S: BuildHasher> IntoIterator for &'a FlatSet<T, S> {
     type Item = T;

@@ -110,7 +110,9 @@ fn collect_and_extend() {
 fn an_array_makes_a_map() {
     let map: FlatMap<_, _> = [(1, 'a'), (2, 'b'), (1, 'c')].into();
     assert_eq!(sorted(&map), [(1, 'c'), (2, 'b')]);
-    let map: FlatMap<_, _, Mapped> = FlatMap::from([("a", 1)]);
+    // Nobody has to name the hasher. With another one, `collect` makes the map, as in the standard library.
+    assert_eq!(FlatMap::from([("a", 1)]).get("a"), Some(1));
+    let map: FlatMap<_, _, Mapped> = [("a", 1)].into_iter().collect();
     assert_eq!(map.get("a"), Some(1));
 }
 

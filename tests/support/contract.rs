@@ -244,6 +244,11 @@ fn traits() -> Vec<Row> {
         trait_row! { write "FromIterator<(K, V)>" (FromIterator<(K, V)>) (FromIterator<(Bytes, Bytes)>) },
         trait_row! { write "From<[(K, V); N]>" (From<[(K, V); N]>) (From<[(Bytes, Bytes); N]>) },
         trait_row! { write "Extend<(K, V)>" (Extend<(K, V)>) (Extend<(Bytes, Bytes)>) },
+        trait_row! { borrowed "Extend<(K, V)> for &" (Extend<(K, V)>) (Extend<(Bytes, Bytes)>) },
+        trait_row! {
+            write "Extend<(&K, &V)>"
+            (Extend<(&'static K, &'static V)>) (Extend<(&'static Bytes, &'static Bytes)>)
+        },
         trait_row! { write "IntoIterator" (IntoIterator) (IntoIterator) },
         trait_row! { borrowed "IntoIterator for &" (IntoIterator) (IntoIterator) },
     ]

@@ -40,12 +40,14 @@ pub(super) fn making() -> Vec<Row> {
             OrdMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { made with_capacity_and_hasher "with_capacity_and_hasher(n, hasher)"
-            HashMap FlatMap => [(usize, S) -> Self]
-            OrdMap BytesMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            HashMap BytesMap FlatMap => [(usize, S) -> Self]
+            OrdMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { made try_with_capacity "try_with_capacity(n)"
+            HashMap => [(usize) -> Result<HashMap, TryReserveError>]
+            BytesMap => [(usize) -> Result<BytesMap, TryReserveError>]
             FlatMap => [(usize) -> Result<FlatMap, TryReserveError>]
-            HashMap OrdMap BytesMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            OrdMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { made try_with_capacity_and_hasher "try_with_capacity_and_hasher(n, hasher)"
             HashMap => [(usize, S) -> Result<HashMap, (TryReserveError, S)>]

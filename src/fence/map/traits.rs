@@ -2,7 +2,7 @@
 
 use super::fence_map::FenceMap;
 use super::iter::{Iter, Range};
-use crate::fence::tree::rank::Ranking;
+use crate::fence::tree::rank::{ByType, Ranking};
 use core::fmt;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K> + Default> Default for FenceMap<K, V, R> {
@@ -40,12 +40,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K> + Default> FromIterator<(K, V)> for F
     }
 }
 
-impl<K, V, R, const N: usize> From<[(K, V); N]> for FenceMap<K, V, R>
-where
-    K: Copy + Ord,
-    V: Copy,
-    R: Ranking<K> + Default,
-{
+impl<K: Copy + Ord, V: Copy, const N: usize> From<[(K, V); N]> for FenceMap<K, V, ByType> {
     fn from(entries: [(K, V); N]) -> Self {
         Self::from_iter(entries)
     }
@@ -54,6 +49,13 @@ where
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Extend<(K, V)> for FenceMap<K, V, R> {
     /// Inserts the entries in order, so that of two with the same key the later stays. Aborts if memory runs out.
     /// `try_insert` does not.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        self.extend_shared(entries);
+    }
+}
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Extend<(K, V)> for &FenceMap<K, V, R> {
+    /// As through `&mut FenceMap`.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         self.extend_shared(entries);
     }

@@ -2,7 +2,7 @@
 
 use super::iter::{OrdIntoIter, OrdIter};
 use super::map::OrdMap;
-use crate::fence::tree::rank::Ranking;
+use crate::fence::tree::rank::{ByType, Ranking};
 use crate::reclaim::borrowed::Ref;
 use core::fmt;
 
@@ -42,11 +42,7 @@ impl<K: Ord + Clone, V, R: Ranking<K> + Default> FromIterator<(K, V)> for OrdMap
     }
 }
 
-impl<K, V, R, const N: usize> From<[(K, V); N]> for OrdMap<K, V, R>
-where
-    K: Ord + Clone,
-    R: Ranking<K> + Default,
-{
+impl<K: Ord + Clone, V, const N: usize> From<[(K, V); N]> for OrdMap<K, V, ByType> {
     fn from(entries: [(K, V); N]) -> Self {
         Self::from_iter(entries)
     }
@@ -56,6 +52,20 @@ impl<K: Ord + Clone, V, R: Ranking<K>> Extend<(K, V)> for OrdMap<K, V, R> {
     /// Inserts the entries in order, so that of two with the same key the later stays.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         self.extend_shared(entries);
+    }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>> Extend<(K, V)> for &OrdMap<K, V, R> {
+    /// As through `&mut OrdMap`.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        self.extend_shared(entries);
+    }
+}
+
+impl<'a, K: Copy + Ord, V: Copy, R: Ranking<K>> Extend<(&'a K, &'a V)> for OrdMap<K, V, R> {
+    /// As for entries by value.
+    fn extend<I: IntoIterator<Item = (&'a K, &'a V)>>(&mut self, entries: I) {
+        self.extend_shared(entries.into_iter().map(|(key, value)| (*key, *value)));
     }
 }
 

@@ -1,0 +1,33 @@
+//! Maps and sets that are made from arrays, and extended by reference.
+
+use super::{bytes, sorted};
+use hedgerow::{BytesMap, FenceMap, FenceSet, FlatMap, FlatSet, HashMap, HashSet, OrdMap, OrdSet};
+use std::collections::BTreeMap;
+
+#[test]
+fn arrays_make_maps_whose_hasher_or_ranking_is_not_named() {
+    assert_eq!(sorted(HashMap::from([(1_u64, 2_u64), (3, 4), (1, 5)])), [(1, 5), (3, 4)]);
+    assert_eq!(sorted(OrdMap::from([(1_u64, 2_u64), (3, 4), (1, 5)])), [(1, 5), (3, 4)]);
+    assert_eq!(sorted(BytesMap::from([(bytes(1), bytes(2)), (bytes(1), bytes(5))])), [(1, 5)]);
+    assert_eq!(sorted(FlatMap::from([(1_u64, 2_u64), (3, 4), (1, 5)])), [(1, 5), (3, 4)]);
+    assert_eq!(sorted(FenceMap::from([(1_u64, 2_u64), (3, 4), (1, 5)])), [(1, 5), (3, 4)]);
+    let lens = (FlatSet::from([1, 2, 1]).len(), HashSet::from(["a", "b", "a"]).len());
+    assert_eq!(lens, (2, 2));
+    assert_eq!((FenceSet::from([1, 2, 1]).len(), OrdSet::from(["a", "b", "a"]).len()), (2, 2));
+}
+
+#[test]
+fn maps_of_plain_data_extend_by_reference() {
+    let more = BTreeMap::from([(1_u64, 2_u64), (3, 4)]);
+    macro_rules! extends {
+        ($map:expr) => {{
+            let mut map = $map;
+            map.extend(&more);
+            assert_eq!(sorted(&map), [(1, 2), (3, 4)]);
+        }};
+    }
+    extends!(HashMap::<u64, u64>::new());
+    extends!(OrdMap::<u64, u64>::new());
+    extends!(FlatMap::<u64, u64>::new());
+    extends!(FenceMap::<u64, u64>::new());
+}
