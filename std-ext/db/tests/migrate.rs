@@ -362,10 +362,8 @@ fn a_slow_server_does_not_keep_it() {
     }
 }
 
-/// A server that shuts down does not wait for the other one.
-#[test]
-fn a_shutdown_ends_it() {
-    let (from, _) = with_key();
+/// Begins a MIGRATE to a server that never replies, with a timeout of a day. Returns its client when it waits.
+fn wait_for_a_silent_server(from: &Running) -> (Client, JoinHandle<()>) {
     let (waits, began) = std::sync::mpsc::channel();
     let (to, played) = play(move |mut to| {
         to.first_request();
@@ -378,6 +376,30 @@ fn a_shutdown_ends_it() {
     let words = ["MIGRATE", &host, &port, "a", "0", "80000000"].map(str::as_bytes);
     here.send(command(&words));
     began.recv().unwrap();
+    (here, played)
+}
+
+/// An administrator can end it, from a connection that another event loop serves.
+#[test]
+fn a_kill_ends_it() {
+    let (from, db) = with_key();
+    let mut admin = from.client();
+    send(&mut admin, &["CONFIG", "SET", "busy-reply-threshold", "100"], "+OK\r\n");
+    let (mut here, played) = wait_for_a_silent_server(&from);
+    let address = here.0.local_addr().unwrap().to_string();
+    send(&mut from.client(), &["CLIENT", "KILL", "ADDR", &address], ":1\r\n");
+    here.0.set_read_timeout(Some(support::LIMIT / 4)).unwrap();
+    here.expect("-IOERR error or timeout reading to target instance\r\n");
+    here.expect_end();
+    played.join().unwrap();
+    assert!(db.get(b"a").unwrap().is_some(), "the key is deleted although it was not moved");
+}
+
+/// A server that shuts down does not wait for the other one.
+#[test]
+fn a_shutdown_ends_it() {
+    let (from, _) = with_key();
+    let (_client, played) = wait_for_a_silent_server(&from);
     let begun = Instant::now();
     from.end();
     assert!(begun.elapsed() < support::LIMIT / 2, "the shutdown waits for the other server");

@@ -71,6 +71,12 @@ pub trait ServerApi {
         0
     }
 
+    /// Returns whether a connection was killed, so that its command should not wait any longer.
+    fn is_killed(&self, client: u64) -> bool {
+        let _ = client;
+        false
+    }
+
     /// Returns the users.
     fn users(&self) -> &Users;
 

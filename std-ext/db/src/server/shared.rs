@@ -552,6 +552,10 @@ impl ServerApi for Shared {
         self.client_list.kill(but, Instant::now(), wanted, |worker| self.workers[worker].wake())
     }
 
+    fn is_killed(&self, client: u64) -> bool {
+        self.client_list.is_killed(client)
+    }
+
     fn users(&self) -> &Users {
         self.runtime_config.users()
     }

@@ -48,7 +48,7 @@ impl<'a> Execution<'_, 'a> {
             return Ok(());
         }
         let state = self.session.state();
-        let mut migration = Migration::new((self.session, self.server), &state, &call);
+        let mut migration = Migration::new(self.session, &state, &call, (self.server, self.connection.id()));
         let moved = migration.run();
         self.lsn = self.lsn.max(migration.lsn);
         if moved? {
@@ -63,9 +63,10 @@ impl<'a> Execution<'_, 'a> {
 /// The keys that one MIGRATE moves.
 struct Migration<'c, 'a> {
     session: &'c mut Session,
-    server: &'c dyn ServerApi,
     state: &'c State,
     call: &'c Call<'a>,
+    /// The server, and the client that has called MIGRATE.
+    caller: (&'c dyn ServerApi, u64),
     pending: VecDeque<Pending<'a>>,
     /// The connection, made when the first key is found.
     target: Option<Target<'c>>,
@@ -89,12 +90,13 @@ struct Sent<'a> {
 
 impl<'c, 'a> Migration<'c, 'a> {
     fn new(
-        (session, server): (&'c mut Session, &'c dyn ServerApi),
+        session: &'c mut Session,
         state: &'c State,
         call: &'c Call<'a>,
+        caller: (&'c dyn ServerApi, u64),
     ) -> Self {
         let pending = call.keys.iter().map(|key| Pending { key, attempts: 0 }).collect();
-        Self { session, server, state, call, pending, target: None, refused: None, lsn: 0 }
+        Self { session, state, call, caller, pending, target: None, refused: None, lsn: 0 }
     }
 
     /// Moves all keys. Returns false if none of them exists.
@@ -173,7 +175,7 @@ impl<'c, 'a> Migration<'c, 'a> {
     /// Returns the connection to the other server.
     fn target(&mut self) -> Result<&mut Target<'c>, CommandError> {
         if self.target.is_none() {
-            let connected = Target::connect(self.call, self.server)?;
+            let connected = Target::connect(self.call, self.caller)?;
             self.target = Some(connected.map_err(|error| refused_there(&error))?);
         }
         Ok(self.target.as_mut().expect("it was just connected"))

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// The longest time for connecting, also if the timeout is longer.
 const CONNECTING: Duration = Duration::from_secs(10);
-/// The time after which a wait looks whether the server is shut down.
+/// The time after which a wait looks whether the server is shut down, or the client was killed.
 const SLICE: Duration = Duration::from_millis(100);
 /// The longest line of a reply.
 const LONGEST_LINE: usize = 4096;
@@ -23,6 +23,8 @@ pub(super) struct Target<'s> {
     stream: BufReader<TcpStream>,
     timeout: Duration,
     server: &'s dyn ServerApi,
+    /// The client that has called MIGRATE.
+    client: u64,
 }
 
 /// The reply to a request: the text of the error if the server refuses it.
@@ -35,14 +37,14 @@ impl<'s> Target<'s> {
     /// If the server cannot be reached in time.
     pub(super) fn connect(
         call: &Call<'_>,
-        server: &'s dyn ServerApi,
+        (server, client): (&'s dyn ServerApi, u64),
     ) -> Result<Result<Self, String>, CommandError> {
         let stream = connect(call).map_err(|why| match why.kind() {
             ErrorKind::ConnectionRefused | ErrorKind::InvalidInput => WRITING,
             _ => "IOERR error or timeout connecting to the client",
         });
         let stream = BufReader::new(stream?);
-        let mut target = Self { stream, timeout: call.timeout, server };
+        let mut target = Self { stream, timeout: call.timeout, server, client };
         let mut requests = Vec::new();
         if !call.login.is_empty() {
             let words: Vec<&[u8]> = [&b"AUTH"[..]].into_iter().chain(call.login.clone()).collect();
@@ -118,10 +120,13 @@ impl<'s> Target<'s> {
         }
     }
 
-    /// Returns for how long to wait now; nothing if the time is over, or the server is shut down.
+    /// Returns for how long to wait now; nothing if the time is over, the server is shut down, or the client was
+    /// killed.
     fn wait_until(&self, deadline: Instant) -> Option<Duration> {
-        let left = time_until(deadline).filter(|_| !self.server.is_stopping());
-        left.map(|left| left.min(SLICE))
+        if self.server.is_stopping() || self.server.is_killed(self.client) {
+            return None;
+        }
+        time_until(deadline).map(|left| left.min(SLICE))
     }
 }
 
