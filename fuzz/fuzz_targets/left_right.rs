@@ -421,7 +421,8 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         let handle = unsafe { &*(&raw const *reader.look(self.publishes)) };
         let held = if let Some(key) = key {
             let guard = handle.get(&key);
-            assert_eq!(guard.as_deref().map(T::borrow), self.published.get(&key));
+            let found = guard.as_deref().map(T::borrow);
+            assert_eq!(found, self.published.get(&key), "a guard has another value");
             let Some(guard) = guard else { return };
             Held::Guard(key, guard)
         } else {
@@ -461,7 +462,8 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         );
         for key in keys {
             let value = published.get(&key).copied();
-            assert_eq!(handle.get(&key).map(|value| *(*value).borrow()), value);
+            let found = handle.get(&key).map(|value| *(*value).borrow());
+            assert_eq!(found, value, "a reader finds another value than was published");
             assert_eq!(handle.contains_key(&key), value.is_some());
         }
         if let Some(writer) = &self.writer {
@@ -497,7 +499,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         let writer = self.writer();
         let all: Model =
             writer.iter().map(|(key, value)| (*key.borrow(), *value.borrow())).collect();
-        assert_eq!(all, draft);
+        assert_eq!(all, draft, "the writer has other entries than it stored");
         assert_eq!(writer.iter().count(), draft.len(), "a key came twice");
         assert!(draft.iter().all(|(key, value)| writer.get(key).map(T::borrow) == Some(value)));
         self.census();
@@ -525,12 +527,15 @@ fn compare<T: Number, P: Kept<T>>(snapshot: &Snapshot<'_, T, T, Hashing, P>, mod
     let mut entries = snapshot.iter();
     for left in (0..model.len()).rev() {
         let (key, value) = entries.next().expect("as many as there are");
-        assert_eq!((Some(value.borrow()), entries.len()), (model.get(key.borrow()), left));
+        let shown = (Some(value.borrow()), entries.len());
+        let wanted = (model.get(key.borrow()), left);
+        assert_eq!(shown, wanted, "a snapshot shows other entries than were published");
     }
-    assert!(entries.next().is_none());
-    assert_eq!((snapshot.len(), snapshot.is_empty()), (model.len(), model.is_empty()));
+    assert!(entries.next().is_none(), "a snapshot shows more entries than were published");
+    let len = (snapshot.len(), snapshot.is_empty());
+    assert_eq!(len, (model.len(), model.is_empty()), "a snapshot has a wrong number of entries");
     for (key, value) in model {
         let found = snapshot.get_key_value(key).map(|(key, value)| (key.borrow(), value.borrow()));
-        assert_eq!(found, Some((key, value)));
+        assert_eq!(found, Some((key, value)), "a snapshot finds another entry");
     }
 }

@@ -123,6 +123,22 @@ fn the_primary_executes_commands_of_one_slot() {
     assert_eq!(client.command("asking"), "+OK");
 }
 
+/// A client that does not look at the error for SELECT must not change the keys of database 0.
+#[test]
+fn commands_after_a_failed_select_are_not_executed() {
+    let mut client = at_primary();
+    assert_eq!(client.command("set a 1"), "+OK");
+    assert_eq!(client.command("select 1"), "-ERR SELECT is not allowed in cluster mode");
+    let missing =
+        "-ERR not executed: the selected database does not exist; only SELECT 0 is valid";
+    for line in ["set a 2", "get a", "flushall", "eval \"return 1\" 0"] {
+        assert_eq!(client.command(line), missing, "{line}");
+    }
+    assert_eq!(client.command("ping"), "+PONG");
+    assert_eq!(client.command("select 0"), "+OK");
+    assert_eq!(client.command("get a"), "$1 1");
+}
+
 #[test]
 fn a_transaction_has_one_slot() {
     let mut client = at_primary();
