@@ -34,6 +34,7 @@ const USAGE: &str = "usage: hedgerow-mutants [OPTION...] [FILTER]
   --part=K/N      only every Nth row, from row K on
   --unrecorded    only rows that changed, or whose file or check did, since they were recorded
   --most=N        no more than the first N of them; the others are counted
+  --jobs=N        N rows at a time, each in a copy of the tree; 2 if not given. Rows of the database mostly wait
   --check         run nothing: only whether each row names code that exists
   --record        write down in tests/mutations.lock which rows came out as expected
   --reuse         run nothing, but judge rows again of which only `says` or `hangs` changed since they failed
@@ -45,6 +46,7 @@ struct Options {
     part: Option<(usize, usize)>,
     unrecorded: bool,
     most: Option<usize>,
+    jobs: Option<usize>,
     check: bool,
     record: bool,
     reuse: bool,
@@ -71,6 +73,10 @@ fn part_of(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
+fn number_of(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("{text:?} is no number\n{USAGE}"))
+}
+
 /// Parses the command line; returns `None` if the user wants help.
 fn options() -> Result<Option<Options>, String> {
     let mut options = Options::default();
@@ -82,10 +88,8 @@ fn options() -> Result<Option<Options>, String> {
             ("--record", "") => options.record = true,
             ("--reuse", "") => options.reuse = true,
             ("--part", part) => options.part = Some(part_of(part)?),
-            ("--most", most) => {
-                let number = most.parse().map_err(|_| format!("{most:?} is no number\n{USAGE}"))?;
-                options.most = Some(number);
-            }
+            ("--most", most) => options.most = Some(number_of(most)?),
+            ("--jobs", jobs) => options.jobs = Some(number_of(jobs)?.max(1)),
             ("-h" | "--help", "") => return Ok(None),
             (flag, _) if flag.starts_with('-') => {
                 return Err(format!("unknown option {flag}\n{USAGE}"));
@@ -118,7 +122,8 @@ fn run() -> Result<bool, String> {
         return Ok(table.is_empty());
     };
 
-    let trees = Tree::copies(root, 2).map_err(|e| format!("cannot copy the tree: {e}"))?;
+    let trees = Tree::copies(root, options.jobs.unwrap_or(2))
+        .map_err(|e| format!("cannot copy the tree: {e}"))?;
     // Fingerprints of the copied files, because an editor may change the tree during the run.
     let prints: Vec<_> = rows.iter().map(|row| record.fingerprint(row)).collect();
     let changes = rows.iter().map(|row| record.fingerprint_of_change(row));

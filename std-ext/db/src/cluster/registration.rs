@@ -164,34 +164,49 @@ pub(super) struct Node {
 /// The clocks of the other nodes.
 ///
 /// A registration tells the time at which it was written, so it is compared with this node's clock when it has just
-/// changed. etcd keeps a registration while it is away, and an old one would make this node's clock look ahead.
+/// changed: since the last time that this node has read all of them, a moment ago. etcd keeps a registration while it
+/// is away, and an old one would make this node's clock look ahead.
 #[derive(Debug, Default)]
-pub(super) struct Clocks(HashMap<NodeId, SeenClock>);
+pub(super) struct Clocks {
+    seen: HashMap<NodeId, SeenClock>,
+    /// When registrations were last read, by this node's clock.
+    read_at: Option<u64>,
+}
 
 #[derive(Debug)]
 struct SeenClock {
     /// The process, and the time that it wrote.
     written: (u64, u64),
-    /// By how much it was ahead of this node's then, in milliseconds. `None`: it is not known when that was written.
+    /// By how much it was ahead of this node's when that was last known, in milliseconds.
     ahead: Option<i64>,
 }
 
 impl Clocks {
+    /// The longest time in milliseconds between two reads for which a change in between counts as new. Nodes write and
+    /// read once a second.
+    const LONGEST_PAUSE: u64 = 3000;
+
     /// Takes the registrations that were just read, at the time `now`. Returns how far clocks of other nodes are ahead,
     /// in milliseconds.
     pub(super) fn see(&mut self, nodes: &[Node], own: NodeId, now: u64) -> Vec<(NodeId, i64)> {
-        self.0.retain(|id, _| nodes.iter().any(|node| node.id == *id));
+        let is_new = |last| now.saturating_sub(last) <= Self::LONGEST_PAUSE;
+        let changes_are_new = self.read_at.replace(now).is_some_and(is_new);
+        self.seen.retain(|id, _| nodes.iter().any(|node| node.id == *id));
         for node in nodes.iter().filter(|node| node.id != own) {
             let written = (node.registration.nonce, node.registration.wall);
             let new = SeenClock { written, ahead: None };
-            let seen = self.0.entry(node.id).or_insert(new);
-            if seen.written != written {
+            let seen = self.seen.entry(node.id).or_insert(new);
+            if seen.written == written {
+                continue;
+            }
+            seen.written = written;
+            if changes_are_new {
                 let ahead = i128::from(node.registration.wall) - i128::from(now);
                 let ahead = ahead.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
-                *seen = SeenClock { written, ahead: Some(ahead) };
+                seen.ahead = Some(ahead);
             }
         }
-        self.0.iter().filter_map(|(id, seen)| Some((*id, seen.ahead?))).collect()
+        self.seen.iter().filter_map(|(id, seen)| Some((*id, seen.ahead?))).collect()
     }
 }
 
@@ -232,7 +247,10 @@ mod tests {
         assert_eq!(clocks.see(&at(1000), own, 61_000), [], "an old registration counts");
         assert_eq!(clocks.see(&at(62_500), own, 62_000), [(other, 500)]);
         assert_eq!(clocks.see(&at(62_500), own, 90_000), [(other, 500)], "etcd was away");
-        assert_eq!(clocks.see(&[], own, 91_000), []);
-        assert_eq!(clocks.see(&at(62_500), own, 92_000), [], "it is another one");
+        let late = "a registration that was written during a pause counts as new";
+        assert_eq!(clocks.see(&at(100_000), own, 120_000), [(other, 500)], "{late}");
+        assert_eq!(clocks.see(&at(121_100), own, 121_000), [(other, 100)]);
+        assert_eq!(clocks.see(&[], own, 122_000), []);
+        assert_eq!(clocks.see(&at(121_100), own, 123_000), [], "it is another one");
     }
 }
