@@ -87,6 +87,8 @@ pub(super) struct Driver {
     serving: bool,
     /// Changes are refused, and the node is still the primary.
     held: bool,
+    /// The node's own disk keeps no entries at present.
+    disk_fails: bool,
     /// Clients are held back until the primary is known, at the latest until this time.
     hold_until: Option<u64>,
     view_due: u64,
@@ -115,6 +117,7 @@ impl Driver {
             begin: 0,
             serving: false,
             held: false,
+            disk_fails: false,
             hold_until: None,
             view_due: 0,
             holder: (0, None),
@@ -290,12 +293,14 @@ impl Driver {
             }
             Report::MustRestart(why) => self.exit(Exit::Restart(why)),
             Report::DiskFailed(why) => {
+                self.disk_fails = true;
                 tracing::error!(
                     "{why}; until that is mended, this node is no primary, and does not count as a copy"
                 );
                 self.event(Event::CannotServe(why));
             }
             Report::DiskMended => {
+                self.disk_fails = false;
                 tracing::info!("this node's own disk keeps entries again");
                 self.event(Event::Serving);
             }
@@ -610,7 +615,9 @@ impl Driver {
         let wall = parts.db.now();
         let limit = &parts.db.state().limit;
         let memory = format!("{} {}", limit.bytes(), limit.eviction().name());
+        let disk_fails = self.disk_fails;
         parts.registry.update(|own| {
+            own.disk_fails = disk_fails;
             (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);
             (own.retained, own.wall) = (status.retained, wall);
             own.memory = Some(memory);

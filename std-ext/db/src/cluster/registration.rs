@@ -69,6 +69,9 @@ pub(super) struct Registration {
     pub(super) applied: u64,
     /// The time that an entry of it would carry, in milliseconds since 1970.
     pub(super) wall: u64,
+    /// Whether the node's own disk keeps no entries at present.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) disk_fails: bool,
     /// Bytes of batches in etcd, as the primary counts them.
     #[serde(default)]
     pub(super) retained: u64,

@@ -71,6 +71,7 @@ struct NodeStatus {
     durable_lsn: Option<u64>,
     durable_seq: Option<u64>,
     clock_ahead_ms: Option<i64>,
+    disk_fails: Option<bool>,
 }
 
 /// A member of etcd.
@@ -163,6 +164,12 @@ impl Status {
                 problems.push(format!(
                     "member {id} is not registered: it has stopped, or cannot reach etcd. If it is gone for good: \
                      hedgerow-db cluster forget {id}"
+                ));
+            }
+            if member.disk_fails == Some(true) {
+                problems.push(format!(
+                    "member {id} cannot write to its disk, so it becomes no primary and does not count as a copy: \
+                     look whether the disk is full; the node's log says more"
                 ));
             }
             let most = i64::try_from(milliseconds(settings.max_skew)).unwrap_or(i64::MAX);
@@ -357,6 +364,7 @@ impl NodeStatus {
         self.applied_lsn = Some(there.applied);
         self.behind = Some(last.saturating_sub(there.applied));
         self.clock_ahead_ms = Some(i64::try_from(ahead).unwrap_or(i64::MAX));
+        self.disk_fails = Some(there.disk_fails);
     }
 
     fn row(&self) -> Vec<String> {
@@ -541,6 +549,9 @@ mod tests {
         let mut fast = group();
         fast.nodes[1].registration.wall = NOW + 10_001;
         has(&status(&fast, member(), &[]), "is 10.0 s ahead");
+        let mut full = group();
+        full.nodes[1].registration.disk_fails = true;
+        has(&status(&full, member(), &[]), &format!("member {} cannot write", "02".repeat(20)));
         let mut few = group();
         few.durable.truncate(1);
         has(&status(&few, member(), &[]), "1 of 3 members have the log's beginning on disk");
