@@ -2,14 +2,16 @@
 
 use super::codec::Corrupt;
 use super::map::CompressedMap;
-use super::types::StoreError;
+use super::types::{Stats, StoreError};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
+use core::convert::Infallible;
 use core::fmt;
 use core::marker::PhantomData;
+use core::time::Duration;
 
 /// A type that can be viewed as bytes. Equal values have equal bytes, and a borrowed form has the bytes of its owner.
 ///
@@ -162,6 +164,92 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         key.with_bytes(|key| value.with_bytes(|value| self.map.insert(key, value)))
     }
 
+    /// Stores a value that expires after `time_to_live`, and returns whether there was one before; see
+    /// [`CompressedMap::insert_for`].
+    ///
+    /// # Errors
+    /// Those of [`CompressedMap::insert_for`].
+    pub fn insert_for<Q, W>(
+        &self,
+        key: &Q,
+        value: &W,
+        time_to_live: Duration,
+    ) -> Result<bool, StoreError>
+    where
+        K: Borrow<Q>,
+        V: Borrow<W>,
+        Q: Encode + ?Sized,
+        W: Encode + ?Sized,
+    {
+        key.with_bytes(|key| {
+            value.with_bytes(|value| self.map.insert_for(key, value, time_to_live))
+        })
+    }
+
+    /// Returns the time that the key's value has left: `Some(None)` if it never expires, `None` if there is no value;
+    /// see [`CompressedMap::time_to_live`].
+    pub fn time_to_live<Q>(&self, key: &Q) -> Option<Option<Duration>>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        key.with_bytes(|key| self.map.time_to_live(key))
+    }
+
+    /// Returns the key's value. If there is none, calls `make`, stores its result, and returns that. Of several threads
+    /// that do this with one key at once, one calls its closure; see [`CompressedMap::get_or_insert_with`].
+    ///
+    /// # Errors
+    /// [`Corrupt`] if there is a value and its bytes are damaged, or are not those of a `V`.
+    ///
+    /// # Panics
+    /// `make` requests the value of the same key.
+    ///
+    /// ```
+    /// # use hedgerow::{CompressedMap, compressed::TypedMap};
+    /// let squares = TypedMap::<u32, u64>::new(CompressedMap::with_budget(1 << 20));
+    /// assert_eq!(squares.get_or_insert_with(&9, || 81), Ok(81));
+    /// assert_eq!(squares.get_or_insert_with(&9, || unreachable!()), Ok(81));
+    /// ```
+    pub fn get_or_insert_with<Q>(&self, key: &Q, make: impl FnOnce() -> V) -> Result<V, Corrupt>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        let made = self.get_or_try_insert_with(key, || Ok::<_, Infallible>(make()))?;
+        Ok(made.unwrap_or_else(|never| match never {}))
+    }
+
+    /// Returns the key's value, or the result of `make`, which may fail. If it fails, nothing is stored, and the next
+    /// waiting thread calls its own closure; see [`CompressedMap::get_or_try_insert_with`].
+    ///
+    /// # Errors
+    /// [`Corrupt`] outside if there is a value and its bytes are damaged, or are not those of a `V`; inside, the error
+    /// of `make`.
+    ///
+    /// # Panics
+    /// The same as for [`get_or_insert_with`](Self::get_or_insert_with).
+    pub fn get_or_try_insert_with<Q, E>(
+        &self,
+        key: &Q,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<Result<V, E>, Corrupt>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        let mut made = None;
+        let found = key.with_bytes(|key| {
+            self.map
+                .get_or_try_insert_with(key, || Ok(made.insert(make()?).with_bytes(<[u8]>::to_vec)))
+        });
+        match (found?, made) {
+            (Err(why), _) => Ok(Err(why)),
+            (Ok(_), Some(made)) => Ok(Ok(made)),
+            (Ok(bytes), None) => V::decode(&bytes).map(Ok).ok_or(Corrupt),
+        }
+    }
+
     /// Returns the key's value; see [`CompressedMap::get`].
     ///
     /// # Errors
@@ -244,6 +332,35 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
                 Ok(change(value).map(|value| value.with_bytes(<[u8]>::to_vec)))
             })
         })
+    }
+
+    /// Removes the entries for which `keep` returns false; see [`CompressedMap::retain`]. Entries that are damaged, or
+    /// are not a `K` and a `V`, stay.
+    ///
+    /// ```
+    /// # use hedgerow::{CompressedMap, compressed::TypedMap};
+    /// let map = TypedMap::<String, u64>::new(CompressedMap::with_budget(1 << 20));
+    /// map.insert("oak", &1)?;
+    /// map.insert("elm", &2)?;
+    /// map.retain(|_, n| n > 1);
+    /// assert!(!map.contains_key("oak") && map.contains_key("elm"));
+    /// # Ok::<(), hedgerow::compressed::StoreError>(())
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(K, V) -> bool) {
+        self.map.retain(|key, value| {
+            let value = value.ok().and_then(V::decode);
+            K::decode(key).zip(value).is_none_or(|(key, value)| keep(key, value))
+        });
+    }
+
+    /// Removes all entries that it finds; see [`CompressedMap::clear`].
+    pub fn clear(&self) {
+        self.map.clear();
+    }
+
+    /// Returns statistics; see [`CompressedMap::stats`].
+    pub fn stats(&self) -> Stats {
+        self.map.stats()
     }
 
     /// Returns the number of entries. It is exact if no thread writes meanwhile.

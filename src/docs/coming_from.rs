@@ -99,6 +99,48 @@
 //! assert_eq!(sum, 25);
 //! ```
 //!
+//! # From `moka` and other caches
+//! [`CompressedMap`](crate::CompressedMap) is a cache of bytes whose size is given in bytes, with everything that the
+//! map itself takes; values that are read rarely are compressed before anything is evicted.
+//! [`TypedMap`](crate::compressed::TypedMap) gives it typed keys and values.
+//!
+//! | `moka::sync::Cache` | `TypedMap` over a `CompressedMap` |
+//! |---|---|
+//! | `Cache::builder().max_capacity(n)`, with a `weigher` | `CompressedMap::builder(bytes).policy(Policy::Evict)` |
+//! | `.time_to_live(duration)` | the same |
+//! | `.time_to_idle(duration)` | none: the map evicts entries that were not read lately |
+//! | an `Expiry` for each entry | `map.insert_for(&k, &v, duration)` |
+//! | `.eviction_listener(f)` | `.on_removal(f)`; not for entries that a caller removes or replaces |
+//! | `cache.get(&k)` → `Option<V>` | `map.get(&k)?` → `Option<V>`: stored bytes may be damaged |
+//! | `cache.get_with(k, make)` | `map.get_or_insert_with(&k, make)?`: one of several threads computes |
+//! | `cache.try_get_with(k, make)` | `map.get_or_try_insert_with(&k, make)?`; the next thread tries after an error |
+//! | `cache.insert(k, v)` | `map.insert(&k, &v)?`: an entry may be too long |
+//! | `cache.invalidate(&k)`, `invalidate_all()` | `map.remove(&k)`, `map.clear()` |
+//! | `cache.invalidate_entries_if(p)` | `map.retain(\|k, v\| …)`, at once |
+//! | `cache.run_pending_tasks()` | not needed; `map.as_bytes().expire_step(n)` frees expired entries ahead of time |
+//! | `cache.weighted_size()`, `entry_count()` | `map.stats().memory_bytes`, `map.len()` |
+//!
+//! Values that are not bytes at heart, such as an `Arc` of something large, belong into a [`HashMap`](crate::HashMap);
+//! how to [compute them once](crate::docs::computing_once) is described apart.
+//!
+//! ```
+//! use hedgerow::CompressedMap;
+//! use hedgerow::compressed::{Policy, TypedMap};
+//! use std::time::Duration;
+//!
+//! let pages = CompressedMap::builder(64 << 20)
+//!     .policy(Policy::Evict)
+//!     .time_to_live(Duration::from_secs(60))
+//!     .build();
+//! let pages = TypedMap::<String, String>::new(pages);
+//! let page = pages.get_or_insert_with("/roses", || "<h1>Roses</h1>".into())?;
+//! assert_eq!(page, "<h1>Roses</h1>");
+//! assert_eq!(pages.get("/roses"), Ok(Some(page)));
+//! pages.retain(|path, _| !path.starts_with("/roses"));
+//! assert!(pages.is_empty());
+//! # Ok::<(), hedgerow::compressed::codec::Corrupt>(())
+//! ```
+//!
 //! # From `RwLock<HashMap>`
 //! | `RwLock<HashMap>` | `FlatMap` |
 //! |---|---|

@@ -164,14 +164,14 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
 ///
 /// While the guard is held, the writer can publish once. It defers later changes
 /// ([`WriteHandle::stalled_readers`](super::WriteHandle::stalled_readers)).
-pub struct ReadGuard<'a, V> {
+pub struct ReadGuard<'a, V: ?Sized> {
     value: NonNull<V>,
     slot: &'a Slot,
     /// Neither `Send` nor `Sync`: the slot belongs to the thread of the handle.
     handle: PhantomData<(&'a V, *mut ())>,
 }
 
-impl<'a, V> ReadGuard<'a, V> {
+impl<'a, V: ?Sized> ReadGuard<'a, V> {
     /// Returns a guard of a part of the value.
     ///
     /// ```
@@ -182,15 +182,43 @@ impl<'a, V> ReadGuard<'a, V> {
     /// let letter = r.get(&7).map(|guard| ReadGuard::map(guard, |pair| &pair.1));
     /// assert_eq!(letter.as_deref(), Some(&'a'));
     /// ```
-    pub fn map<U>(guard: Self, part: impl FnOnce(&V) -> &U) -> ReadGuard<'a, U> {
+    pub fn map<U: ?Sized>(guard: Self, part: impl FnOnce(&V) -> &U) -> ReadGuard<'a, U> {
         let value = NonNull::from(part(&guard));
-        let slot = guard.slot;
-        core::mem::forget(guard);
-        ReadGuard { value, slot, handle: PhantomData }
+        guard.of_part(value)
+    }
+
+    /// Returns a guard of a part of the value, if there is one.
+    ///
+    /// # Errors
+    /// The guard, if `part` returns `None`.
+    ///
+    /// ```
+    /// use hedgerow::left_right::ReadGuard;
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(7, vec!['a', 'b']);
+    /// w.publish();
+    /// let second = ReadGuard::filter_map(r.get(&7).unwrap(), |letters| letters.get(1));
+    /// assert_eq!(second.ok().as_deref(), Some(&'b'));
+    /// ```
+    pub fn filter_map<U: ?Sized>(
+        guard: Self,
+        part: impl FnOnce(&V) -> Option<&U>,
+    ) -> Result<ReadGuard<'a, U>, Self> {
+        match part(&guard).map(NonNull::from) {
+            Some(value) => Ok(guard.of_part(value)),
+            None => Err(guard),
+        }
+    }
+
+    /// Hands the read section over to a guard of a part of the value.
+    fn of_part<U: ?Sized>(self, part: NonNull<U>) -> ReadGuard<'a, U> {
+        let slot = self.slot;
+        core::mem::forget(self);
+        ReadGuard { value: part, slot, handle: PhantomData }
     }
 }
 
-impl<V> Deref for ReadGuard<'_, V> {
+impl<V: ?Sized> Deref for ReadGuard<'_, V> {
     type Target = V;
 
     #[inline(always)]
@@ -200,14 +228,14 @@ impl<V> Deref for ReadGuard<'_, V> {
     }
 }
 
-impl<V> Drop for ReadGuard<'_, V> {
+impl<V: ?Sized> Drop for ReadGuard<'_, V> {
     #[inline(always)]
     fn drop(&mut self) {
         Sides::end_read(self.slot);
     }
 }
 
-impl<V: fmt::Debug> fmt::Debug for ReadGuard<'_, V> {
+impl<V: fmt::Debug + ?Sized> fmt::Debug for ReadGuard<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

@@ -107,6 +107,45 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     pub fn pair(&self) -> (&K, &V) {
         (self.key(), self.value())
     }
+
+    /// Borrows a part of the value. A function, so that a method `map` of the value can still be called.
+    ///
+    /// ```
+    /// use hedgerow::owned::Ref;
+    /// let map: hedgerow::HashMap<u32, (i32, String)> = [(7, (1, "seven".into()))].into();
+    /// let word = map.get(&7).map(|entry| Ref::map(entry, |pair| pair.1.as_str()));
+    /// assert_eq!(word.as_deref(), Some("seven"));
+    /// ```
+    pub fn map<U: ?Sized>(entry: Self, part: impl FnOnce(&V) -> &U) -> Ref<'a, K, U> {
+        let value = NonNull::from(part(&entry));
+        // The part belongs to the value, which the guard keeps alive, or lives for ever.
+        Ref { key: entry.key, value, guard: entry.guard, borrows: PhantomData }
+    }
+
+    /// Borrows a part of the value, if there is one.
+    ///
+    /// # Errors
+    /// The entry, if `part` returns `None`.
+    ///
+    /// ```
+    /// use hedgerow::owned::Ref;
+    /// let map: hedgerow::HashMap<u32, Vec<char>> = [(7, vec!['a', 'b'])].into();
+    /// let letter = Ref::filter_map(map.get(&7).unwrap(), |letters| letters.get(1)).unwrap();
+    /// assert_eq!((*letter.key(), *letter), (7, 'b'));
+    /// assert!(Ref::filter_map(map.get(&7).unwrap(), |letters| letters.get(2)).is_err());
+    /// ```
+    pub fn filter_map<U: ?Sized>(
+        entry: Self,
+        part: impl FnOnce(&V) -> Option<&U>,
+    ) -> Result<Ref<'a, K, U>, Self> {
+        match part(&entry).map(NonNull::from) {
+            // As in `map`.
+            Some(value) => {
+                Ok(Ref { key: entry.key, value, guard: entry.guard, borrows: PhantomData })
+            }
+            None => Err(entry),
+        }
+    }
 }
 
 impl<K: ?Sized, V: ?Sized> Clone for Ref<'_, K, V> {

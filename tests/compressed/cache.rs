@@ -5,7 +5,7 @@
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::{Corrupt, SmallText};
-use hedgerow::compressed::{Policy, RemovalCause, StoreError};
+use hedgerow::compressed::{Policy, RemovalCause, StoreError, TypedMap};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -352,4 +352,33 @@ fn without_a_clock_nothing_can_expire() {
     let map = CompressedMap::with_budget(1 << 20);
     assert_ne!(map.insert_for("key", "value", LIFE), Err(StoreError::NoClock));
     assert_eq!(StoreError::NoClock.to_string(), "the map has no clock");
+}
+
+/// A typed map is the same cache.
+#[test]
+fn typed_values_expire_and_are_computed_once() {
+    let time = Manual::default();
+    let map = CompressedMap::builder(1 << 20).clock(time.clock()).time_to_live(2 * LIFE).build();
+    let map = TypedMap::<String, u64>::new(map);
+    assert_eq!(map.insert_for("oak", &1, LIFE), Ok(false));
+    assert_eq!(map.insert("elm", &2), Ok(false));
+    assert_eq!(map.time_to_live("oak"), Some(Some(LIFE)));
+    assert_eq!(map.time_to_live("elm"), Some(Some(2 * LIFE)));
+    assert_eq!(map.time_to_live("ash"), None);
+    time.set(1_000);
+    assert_eq!((map.get("oak"), map.get("elm")), (Ok(None), Ok(Some(2))));
+    assert_eq!(map.get_or_insert_with("oak", || 3), Ok(3));
+    assert_eq!(map.get_or_insert_with("oak", || unreachable!("it is there")), Ok(3));
+    assert_eq!(map.get_or_try_insert_with("ash", || Err("offline")), Ok(Err("offline")));
+    assert!(!map.contains_key("ash"), "a failed computation was stored");
+    assert_eq!(map.get_or_try_insert_with("oak", || Err("offline")), Ok(Ok(3)));
+    // Bytes that are no number are not overwritten, and stay.
+    map.as_bytes().insert("yew", "no number").unwrap();
+    assert_eq!(map.get_or_insert_with("yew", || 4), Err(Corrupt::new()));
+    map.retain(|key, n| key != "elm" || n != 2);
+    let there = ["oak", "elm", "yew"].map(|key| map.contains_key(key));
+    assert_eq!(there, [true, false, true]);
+    assert_eq!((map.stats().len, map.len()), (2, 2));
+    map.clear();
+    assert!(map.is_empty());
 }

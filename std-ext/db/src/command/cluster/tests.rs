@@ -129,8 +129,7 @@ fn commands_after_a_failed_select_are_not_executed() {
     let mut client = at_primary();
     assert_eq!(client.command("set a 1"), "+OK");
     assert_eq!(client.command("select 1"), "-ERR SELECT is not allowed in cluster mode");
-    let missing =
-        "-ERR not executed: the selected database does not exist; only SELECT 0 is valid";
+    let missing = "-ERR not executed: the selected database does not exist; only SELECT 0 is valid";
     for line in ["set a 2", "get a", "flushall", "eval \"return 1\" 0"] {
         assert_eq!(client.command(line), missing, "{line}");
     }

@@ -48,7 +48,8 @@ impl<'a> Execution<'_, 'a> {
             return Ok(());
         }
         let state = self.session.state();
-        let mut migration = Migration::new(self.session, &state, &call, (self.server, self.connection.id()));
+        let mut migration =
+            Migration::new(self.session, &state, &call, (self.server, self.connection.id()));
         let moved = migration.run();
         self.lsn = self.lsn.max(migration.lsn);
         if moved? {
