@@ -27,9 +27,11 @@
 //! ```
 //!
 //! # Pages
+//! The feature `full` has them, and docs.rs.
+//!
 //! - [`docs::choosing`]: the map, the operation and the hasher for your case.
 //! - [`docs::api`]: every operation of every map. An operation has the same name and meaning on all maps that have it.
-//! - [`docs::coming_from`]: the calls of dashmap, papaya, scc, left-right and others, and ours beside them.
+//! - [`docs::coming_from`]: the calls of dashmap, moka, papaya, scc, left-right and others, and ours beside them.
 //! - [`docs::guarantees`] and [`docs::limits`]: the promises of the maps, and their limits.
 //! - [`docs::embedded`]: without an operating system. [`docs::how_it_works`]: the maps in pictures.
 //!

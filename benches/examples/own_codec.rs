@@ -1,5 +1,5 @@
-//! Plugs in a codec that hedgerow does not have: Snappy, by the crate `snap`. Says what it and the others make of the
-//! lines of some text.
+//! Plugs in a codec that hedgerow does not have: Snappy, by the crate `snap`. Prints how short it and the others
+//! make the lines of some text.
 //!
 //! ```text
 //! cargo run --release --example own_codec [-- FILE...]

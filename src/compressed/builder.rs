@@ -9,6 +9,7 @@ use super::models::Named;
 use super::types::{Merge, Policy};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 use core::hash::BuildHasher;
 use core::time::Duration;
 
@@ -40,6 +41,16 @@ pub struct Builder {
     pub(super) clock: Option<Box<dyn Clock>>,
     pub(super) time_to_live: Option<Duration>,
     pub(super) listener: Option<Box<Listener>>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("budget", &self.budget)
+            .field("policy", &self.policy)
+            .field("time_to_live", &self.time_to_live)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Builder {
@@ -152,7 +163,8 @@ impl Builder {
     }
 
     /// Calls `listener` with the key, the value and the cause for each entry that the map removes by itself. It is not
-    /// called for an entry that a caller removes or replaces, even if that had expired.
+    /// called for an entry that a caller removes or replaces, even if that had expired. It gets an expired entry when
+    /// the memory is freed: by [`expire_step`](super::CompressedMap::expire_step), or when a write needs room.
     ///
     /// It runs in any thread that makes room. No lock is held that a lookup needs, but other threads that make room may
     /// wait for it. Like a codec, it must not change the map. With a listener each removal allocates the value.

@@ -23,6 +23,7 @@ use core::time::Duration;
 ///     .build();
 /// let page = pages.get_or_insert_with("/index.html", || b"<html>".to_vec())?;
 /// assert_eq!(page, b"<html>");
+/// pages.expire_step(64); // from a timer: removes expired pages, and calls the listener
 /// # Ok::<(), hedgerow::compressed::codec::Corrupt>(())
 /// ```
 impl CompressedMap {
@@ -73,16 +74,17 @@ impl CompressedMap {
 
     /// Returns the key's value. If there is none, calls `make`, stores its result, and returns that.
     ///
-    /// If several threads ask for the same key at once, one of them calls its closure. The others wait until it has
-    /// ended, first spinning and then yielding, and take its value. If the closure panics, the next thread calls its
-    /// own. Meanwhile no lock is held that another operation needs. The result of `make` is returned even if there is
-    /// no room to store it.
+    /// If several threads request the same key at once, one of them calls its closure. The others wait until it has
+    /// ended, and take its value: they spin briefly and then sleep, or yield without `std`. If the closure panics, the
+    /// next thread calls its own. Meanwhile no lock is held that another operation needs. The result of `make` is
+    /// returned even if there is no room to store it.
     ///
     /// # Errors
     /// [`Corrupt`] if there is a value and its bytes are damaged; `make` does not run.
     ///
     /// # Panics
-    /// `make` requests the value of the same key. Without `std` the call waits forever instead.
+    /// `make` requests the value of the same key. Without `std` the call waits forever instead. So do closures of two
+    /// threads that request each other's keys: `make` may request another key only if no cycle results.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);

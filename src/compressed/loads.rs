@@ -3,6 +3,7 @@
 use crate::facade::lock::Lock;
 use crate::sync::backoff::Backoff;
 use crate::sync::holder::Holder;
+use crate::sync::parking::Sleepers;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -20,6 +21,8 @@ struct Load {
     number: usize,
     /// The thread that computes the value.
     holder: Holder,
+    /// The threads that have waited for it for long.
+    sleepers: Sleepers,
 }
 
 /// The right to compute a key's value. It ends when this is dropped.
@@ -47,7 +50,7 @@ impl Loads {
             all.next = number.wrapping_add(1);
             let holder = Holder::new();
             holder.begin();
-            all.loads.push(Load { key: copy, number, holder });
+            all.loads.push(Load { key: copy, number, holder, sleepers: Sleepers::default() });
             return Some(Turn { loads: self, number });
         }
         drop(all);
@@ -56,11 +59,22 @@ impl Loads {
         None
     }
 
-    /// Waits until no thread computes the key's value.
+    /// Waits until no thread computes the key's value: spins at first, and then sleeps if `std` is there.
     pub(super) fn wait(&self, key: &[u8]) {
-        let mut backoff = Backoff::spinning();
-        while self.0.lock().loads.iter().any(|load| *load.key == *key) {
-            let _ = backoff.wait_long();
+        /// Steps of the backoff before a thread sleeps: a computation that ends meanwhile needs no wake-up.
+        const AWAKE: u32 = 100;
+        let (mut backoff, mut awake) = (Backoff::spinning(), AWAKE);
+        loop {
+            let mut all = self.0.lock();
+            let Some(load) = all.loads.iter_mut().find(|load| *load.key == *key) else { return };
+            let sleeps = awake == 0 && load.sleepers.join();
+            drop(all);
+            if sleeps {
+                Sleepers::sleep();
+            } else {
+                let _ = backoff.wait_long();
+                awake = awake.saturating_sub(1);
+            }
         }
     }
 }
@@ -76,8 +90,10 @@ impl Drop for Turn<'_> {
         let mut all = self.loads.0.lock();
         let at = all.loads.iter().position(|load| load.number == self.number);
         let done = at.map(|at| all.loads.swap_remove(at));
-        // The key is freed after the lock is released.
+        // The key is freed, and threads are woken, after the lock is released.
         drop(all);
-        drop(done);
+        if let Some(load) = done {
+            load.sleepers.wake();
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::types::{ReadError, Stats, StoreError};
 use crate::table::walk::Position;
 use alloc::vec::Vec;
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// A concurrent map from bytes to bytes that stays within a budget of memory. It keeps values plain that are read
 /// often, and compresses all others, automatically.
@@ -34,9 +35,13 @@ pub struct CompressedMap {
     pub(super) store: Store,
 }
 
+// Codecs, hashers, clocks and closures run only while the map is in a state that a panic may leave behind.
+impl UnwindSafe for CompressedMap {}
+impl RefUnwindSafe for CompressedMap {}
+
 impl CompressedMap {
     /// Returns an empty map that takes at most `bytes` bytes, has the default codecs, and refuses values for which
-    /// there is no room.
+    /// there is no room. A map of less than about 18 KiB (on 64-bit targets) has no room for any entry.
     ///
     /// ```
     /// let map = hedgerow::CompressedMap::with_budget(1 << 20);

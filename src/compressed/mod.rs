@@ -62,6 +62,7 @@ mod verify;
 mod write;
 
 pub use self::builder::Builder;
+pub use self::codec::Corrupt;
 pub use self::expiry::{Clock, RemovalCause};
 pub use self::iter::{Iter, Keys};
 pub use self::map::CompressedMap;

@@ -6,6 +6,8 @@ use super::types::{Stats, StoreError};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
+#[cfg(target_has_atomic = "ptr")]
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::convert::Infallible;
@@ -34,12 +36,22 @@ use core::time::Duration;
 /// }
 /// assert!(Point::decode(&[1, 0, 0, 0, 2, 0, 0, 0]).is_some_and(|point| (point.0, point.1) == (1, 2)));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored in a `TypedMap`",
+    label = "`{Self}` is not stored as bytes",
+    note = "implement `Encode` and `Decode` for it, or wrap it in `compressed::Formatted` (feature `serde`)"
+)]
 pub trait Encode {
     /// Calls `read` with the bytes.
     fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R;
 }
 
 /// A type whose values can be decoded from their bytes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored in a `TypedMap`",
+    label = "`{Self}` is not stored as bytes",
+    note = "implement `Encode` and `Decode` for it, or wrap it in `compressed::Formatted` (feature `serde`)"
+)]
 pub trait Decode: Encode + Sized {
     /// Returns the value that has these bytes; `None` if there is none.
     fn decode(bytes: &[u8]) -> Option<Self>;
@@ -61,6 +73,34 @@ macro_rules! numbers {
     )*};
 }
 numbers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
+// As keys they are equal if their bits are: 0.0 and -0.0 are two keys.
+numbers!(f32 f64);
+
+/// Types that are stored as another type: `$to` returns the stored value, and `$from` the value of it, if there is one.
+macro_rules! stored_as {
+    ($($type:ty: $stored:ty, $to:expr, $from:expr;)*) => {$(
+        impl Encode for $type {
+            fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+                let stored: $stored = $to(*self);
+                stored.with_bytes(read)
+            }
+        }
+
+        impl Decode for $type {
+            fn decode(bytes: &[u8]) -> Option<Self> {
+                <$stored>::decode(bytes).and_then($from)
+            }
+        }
+    )*};
+}
+stored_as! {
+    // The same bytes on all targets.
+    usize: u64, |number| number as u64, |stored: u64| stored.try_into().ok();
+    isize: i64, |number| number as i64, |stored: i64| stored.try_into().ok();
+    bool: u8, u8::from, |stored| (stored < 2).then_some(stored == 1);
+    char: u32, u32::from, char::from_u32;
+    (): [u8; 0], |()| [], |[]: [u8; 0]| Some(());
+}
 
 macro_rules! bytes {
     ($($type:ty: $from:expr;)*) => {$(
@@ -82,6 +122,17 @@ bytes! {
     Box<[u8]>: |bytes: &[u8]| Some(bytes.into());
     String: |bytes| core::str::from_utf8(bytes).ok().map(ToOwned::to_owned);
     Box<str>: |bytes| core::str::from_utf8(bytes).ok().map(Into::into);
+}
+#[cfg(target_has_atomic = "ptr")]
+bytes! {
+    Arc<[u8]>: |bytes: &[u8]| Some(bytes.into());
+    Arc<str>: |bytes| core::str::from_utf8(bytes).ok().map(Into::into);
+}
+
+impl<T: Encode + ?Sized> Encode for &T {
+    fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        (**self).with_bytes(read)
+    }
 }
 
 impl<const N: usize> Encode for [u8; N] {
@@ -128,28 +179,35 @@ pub struct TypedMap<K, V> {
     types: PhantomData<Through<K, V>>,
 }
 
-impl<K: Decode, V: Decode> TypedMap<K, V> {
+impl<K, V> TypedMap<K, V> {
     /// Returns a typed map over a map of bytes, whose entries must already be of these types.
     ///
     /// ```
     /// # use hedgerow::{CompressedMap, compressed::TypedMap};
     /// let map = TypedMap::<u32, Vec<u8>>::new(CompressedMap::with_budget(1 << 20));
-    /// assert!(map.as_bytes().is_empty());
+    /// assert!(map.as_map().is_empty());
     /// ```
-    pub const fn new(map: CompressedMap) -> Self {
+    pub const fn new(map: CompressedMap) -> Self
+    where
+        K: Decode,
+        V: Decode,
+    {
         Self { map, types: PhantomData }
     }
 
-    /// Returns the map of bytes, for everything that does not depend on types.
-    pub const fn as_bytes(&self) -> &CompressedMap {
+    /// Returns the map of bytes, for everything that does not depend on types, such as
+    /// [`expire_step`](CompressedMap::expire_step).
+    pub const fn as_map(&self) -> &CompressedMap {
         &self.map
     }
 
     /// Returns the map of bytes.
-    pub fn into_bytes(self) -> CompressedMap {
+    pub fn into_map(self) -> CompressedMap {
         self.map
     }
+}
 
+impl<K: Decode, V: Decode> TypedMap<K, V> {
     /// Stores a value, and returns whether there was one before; see [`CompressedMap::insert`].
     ///
     /// # Errors
@@ -203,7 +261,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
     /// [`Corrupt`] if there is a value and its bytes are damaged, or are not those of a `V`.
     ///
     /// # Panics
-    /// `make` requests the value of the same key.
+    /// `make` requests the value of the same key. Closures of two threads that request each other's keys wait for ever.
     ///
     /// ```
     /// # use hedgerow::{CompressedMap, compressed::TypedMap};
@@ -385,6 +443,12 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
     /// Returns copies of all keys, in no order; see [`CompressedMap::keys`]. A key that is not a `K` is an error.
     pub fn keys(&self) -> impl Iterator<Item = Result<K, Corrupt>> + '_ {
         self.map.keys().map(|key| K::decode(&key).ok_or(Corrupt))
+    }
+
+    /// Returns copies of all values, in no order; see [`CompressedMap::values`]. A value that is damaged, or is not a
+    /// `V`, is an error.
+    pub fn values(&self) -> impl Iterator<Item = Result<V, Corrupt>> + '_ {
+        self.map.values().map(|value| V::decode(&value?).ok_or(Corrupt))
     }
 }
 

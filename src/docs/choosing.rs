@@ -10,7 +10,7 @@
 //! | in key order, with ranges and scans; own memory, as `String` does | [`OrdMap`] |
 //! | in key order, with ranges and scans; `Copy` | [`FenceMap`] |
 //! | one thread writes; readers never wait, or need a snapshot of several keys | [`LeftRightMap`] |
-//! | byte strings that should take less memory than they have bytes | [`CompressedMap`](crate::CompressedMap) |
+//! | byte strings within a memory budget, compressed; a cache with times to live | [`CompressedMap`] |
 //!
 //! [Left-right or flat?](super::left_right_or_flat) compares [`LeftRightMap`] with the others, and
 //! [compressing](super::compressing) says how much a `CompressedMap` saves.
@@ -158,6 +158,7 @@
 //! for all keys is correct, and as slow as a list.
 //!
 //! [`HashMap`]: crate::HashMap
+//! [`CompressedMap`]: crate::CompressedMap
 //! [`OrdMap`]: crate::OrdMap
 //! [`FenceMap`]: crate::FenceMap
 //! [`FlatMap`]: crate::FlatMap

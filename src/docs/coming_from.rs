@@ -2,6 +2,7 @@
 //!
 //! - Keys and values of any type: [`HashMap`](crate::HashMap), under [owned data](#owned-data).
 //! - One writer that publishes: [`LeftRightMap`](crate::LeftRightMap), from [`evmap`](#from-evmap) on.
+//! - A cache: [from `moka`](#from-moka-and-other-caches).
 //! - `Copy` keys and values: [`FlatMap`](crate::FlatMap), first. It copies values out, and returns nothing that holds a
 //!   lock or a guard. If another map returns a reference, ours returns the value; if it returns a mutable one, ours
 //!   takes a closure, which runs while nothing is locked and may be called again.
@@ -13,6 +14,7 @@
 //! | `map.get_mut(&k).map(\|mut v\| *v += 1)` | `map.update(&k, \|v\| v + 1)` |
 //! | `map.entry(k).and_modify(f).or_insert(v)` | the same, which returns the value |
 //! | `map.entry(k).or_default()` | the same, which returns the value |
+//! | `*map.entry(k).or_insert(0) += 1` | `map.entry(k).and_modify(\|n\| *n += 1).or_insert(1)` |
 //! | `map.alter(&k, \|k, v\| …)` | `map.update(&k, \|v\| …)` |
 //! | `map.view(&k, \|k, v\| …)` | `map.get_with(&k, \|v\| …)` |
 //! | `map.remove(&k).map(\|(_, v)\| v)` | `map.remove(&k)` |
@@ -102,7 +104,9 @@
 //! # From `moka` and other caches
 //! [`CompressedMap`](crate::CompressedMap) is a cache of bytes whose size is given in bytes, with everything that the
 //! map itself takes; values that are read rarely are compressed before anything is evicted.
-//! [`TypedMap`](crate::compressed::TypedMap) gives it typed keys and values.
+//! [`TypedMap`](crate::compressed::TypedMap) gives it keys and values of types that implement `Encode` and `Decode`, or
+//! are wrapped in `Formatted` (feature `serde`). In async code, [put a cell](crate::docs::computing_once) into a
+//! [`HashMap`](crate::HashMap) instead.
 //!
 //! | `moka::sync::Cache` | `TypedMap` over a `CompressedMap` |
 //! |---|---|
@@ -110,15 +114,22 @@
 //! | `.time_to_live(duration)` | the same |
 //! | `.time_to_idle(duration)` | none: the map evicts entries that were not read lately |
 //! | an `Expiry` for each entry | `map.insert_for(&k, &v, duration)` |
-//! | `.eviction_listener(f)` | `.on_removal(f)`; not for entries that a caller removes or replaces |
+//! | `.eviction_listener(f)` | `.on_removal(f)`, for expired and evicted entries |
 //! | `cache.get(&k)` → `Option<V>` | `map.get(&k)?` → `Option<V>`: stored bytes may be damaged |
-//! | `cache.get_with(k, make)` | `map.get_or_insert_with(&k, make)?`: one of several threads computes |
+//! | `cache.get_with(k, make)` | `map.get_or_insert_with(&k, make)?`: one thread computes, the others sleep |
 //! | `cache.try_get_with(k, make)` | `map.get_or_try_insert_with(&k, make)?`; the next thread tries after an error |
-//! | `cache.insert(k, v)` | `map.insert(&k, &v)?`: an entry may be too long |
+//! | `cache.insert(k, v)` | `map.insert(&k, &v)?`: the entry may be too long |
+//! | `cache.clone()` | `Arc<TypedMap<K, V>>` |
 //! | `cache.invalidate(&k)`, `invalidate_all()` | `map.remove(&k)`, `map.clear()` |
 //! | `cache.invalidate_entries_if(p)` | `map.retain(\|k, v\| …)`, at once |
-//! | `cache.run_pending_tasks()` | not needed; `map.as_bytes().expire_step(n)` frees expired entries ahead of time |
+//! | `cache.run_pending_tasks()` | `map.as_map().expire_step(n)`, from a timer or a thread |
 //! | `cache.weighted_size()`, `entry_count()` | `map.stats().memory_bytes`, `map.len()` |
+//!
+//! - **Expired entries** are never found. They are removed, and the listener is called, by `expire_step`, or by a write
+//!   that needs room; reads do neither. The listener gets bytes (`String::decode(key)`), and no entry that a caller has
+//!   removed or replaced.
+//! - **Long entries**: key and value together must fit into a segment, which has 64 KiB, or less in maps below 4 MiB.
+//!   `get_or_insert_with` returns a longer value without storing it.
 //!
 //! Values that are not bytes at heart, such as an `Arc` of something large, belong into a [`HashMap`](crate::HashMap);
 //! how to [compute them once](crate::docs::computing_once) is described apart.
@@ -138,7 +149,7 @@
 //! assert_eq!(pages.get("/roses"), Ok(Some(page)));
 //! pages.retain(|path, _| !path.starts_with("/roses"));
 //! assert!(pages.is_empty());
-//! # Ok::<(), hedgerow::compressed::codec::Corrupt>(())
+//! # Ok::<(), hedgerow::compressed::Corrupt>(())
 //! ```
 //!
 //! # From `RwLock<HashMap>`
@@ -167,10 +178,13 @@
 //! | papaya `map.pin().get_or_insert_with(k, f)` | the same; or `map.get_or_insert_with(k, f)` |
 //! | papaya `map.pin_owned()`, `map.update(k, f)` → the new value | the same |
 //! | dashmap `map.get(&k)?.value().clone()` | the same; or `map.get_cloned(&k)` |
-//! | dashmap `map.entry(k).or_insert(v)`, `or_insert_with`, `or_default` | the same |
+//! | dashmap `map.get(&k).map(\|v\| *v)` | `map.get_cloned(&k)`; compare by `map.get(&k).as_deref()` |
+//! | dashmap `map.entry(k).or_insert(v)`, `or_insert_with`, `or_default` | the same, but they return a shared `Ref` |
+//! | dashmap `*map.entry(k).or_insert(0) += 1` | `map.entry(k).and_modify(\|n\| *n += 1).or_insert(1)` |
+//! | dashmap, the type `Entry<'_, K, V>` | `Entry<'_, HashMap<K, V, S>>`: its parameter is the map |
 //! | dashmap `map.get_mut(&k)` | `map.update(&k, \|v\| …)`, [in place](#values-that-are-changed-in-place) |
 //! | dashmap `map.view(&k, \|_, v\| …)`, scc `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
-//! | dashmap, scc `map.remove(&k)` → owned | `map.remove(&k)?.try_into_owned()`, or use it as it is |
+//! | dashmap, scc `map.remove(&k)` → owned | `map.remove(&k)?.into_owned()`, a clone while a reader has it |
 //! | dashmap `map.remove_if(&k, \|k, v\| …)` | the same |
 //! | scc `map.insert_sync(k, v)` → `Err((k, v))` if the key is present | `map.insert_if_absent(k, v)` |
 //! | dashmap `map.into_iter()` | the same |
@@ -221,10 +235,10 @@
 //! let map: HashMap<u32, Arc<&str>> = [(7, Arc::clone(&colour))].into();
 //! map.remove(&7);
 //! assert_eq!(Arc::strong_count(&colour), 2); // the map drops it some writes later
-//! # #[cfg(any())]
-//! map.reclaim();
-//! # while map.pending() > 0 { map.reclaim() }
-//! assert_eq!(Arc::strong_count(&colour), 1); // since no thread holds a guard
+//! while map.pending() > 0 {
+//!     map.reclaim(); // once, unless another thread has a guard
+//! }
+//! assert_eq!(Arc::strong_count(&colour), 1);
 //! ```
 //!
 //! ## Values that are changed in place
@@ -344,7 +358,7 @@
 //! | `r.enter()?`, `r.enter()?.iter()` | `r.enter()`, `r.enter().iter()`: also before the first publish |
 //! | `w.set_meta(m)`, `r.meta()` | an entry, published with the others |
 //! | `r.factory().handle()` | the same |
-//! | after `drop(w)` readers get `None` | they get what was published last; `r.writer()` returns a new writer |
+//! | after `drop(w)` readers get `None` | they get the last published state; `r.writer()` returns a new writer |
 //!
 //! ```
 //! use hedgerow::LeftRightMap;
@@ -435,7 +449,7 @@
 //! | `map.load().get(&k)` | `r.get(&k)` |
 //! | `let now = map.load();`, then several gets | `let now = r.enter();` |
 //! | `map.load_full()`, kept for long | clones of the needed values: a snapshot that is kept delays the writer |
-//! | `map.rcu(\|map\| …)`, which clones the whole map | `w.insert(k, v); w.publish();`, which copies what changed |
+//! | `map.rcu(\|map\| …)`, which clones the whole map | `w.insert(k, v); w.publish();`, which copies changed entries |
 //! | `map.store(Arc::new(other))` | `w.clear(); w.extend(other); w.publish();` |
 //! | stores by any thread | one writer, or its handle in a lock |
 //!

@@ -1,9 +1,9 @@
 //! More data in the same memory: the budget and the codec of a [`CompressedMap`](crate::CompressedMap).
 //!
-//! A `CompressedMap` stores byte strings for byte strings within a budget that it never exceeds: the budget covers the
-//! index, the values, the models of codecs, and the room that they work in. The map keeps entries that were read
-//! lately plain, and compresses the others. It moves the border between the two by itself: compressed values take what
-//! they need, and plain ones have the rest.
+//! A `CompressedMap` stores byte strings for byte strings within a budget: it covers the index, the values, the models
+//! of codecs, and the room that they work in; [training](crate::docs::limits#a-fixed-budget) alone comes on top. The
+//! map keeps entries that were read lately plain, and compresses the others. It moves the border between the two by
+//! itself: compressed values take what they need, and plain ones have the rest.
 //!
 //! <div style="overflow-x:auto">
 #![doc = include_str!("cold_rows.svg")]
@@ -18,7 +18,7 @@
 //! - **The least budget.** Insert a sample into a map with a large budget, [`train`](crate::CompressedMap::train) it,
 //!   [`shrink`](crate::CompressedMap::shrink) it, which compresses all that was not read, and look at
 //!   [`stats`](crate::CompressedMap::stats). The sum of `cold` and `index`, divided by the number of entries, is what
-//!   each will take. An eighth more lets the map compact what it replaces.
+//!   each will take. An eighth more lets the map compact replaced records.
 //! - **More than that** holds plain copies. `hits` and `misses` show what they are worth: a hit costs a lookup and a
 //!   copy, a miss some hundred nanoseconds to some microseconds more, depending on the value's length.
 //! - **At the budget**, [`Policy::Refuse`](crate::compressed::Policy) makes inserts fail, and
@@ -28,7 +28,7 @@
 //!   [`insert_for`](crate::CompressedMap::insert_for) set a time to live, and
 //!   [`Builder::on_removal`](crate::compressed::Builder::on_removal) names a listener, which the map calls for each
 //!   entry that expires or is evicted. A value with a time to live takes six bytes more.
-//! - **Segments**: no entry is longer than a segment, a power of two of at most 64 KiB and a sixtieth of the budget,
+//! - **Segments**: no entry is longer than a segment, a power of two of at most 64 KiB and a 64th of the budget,
 //!   unless [`segment_bytes`](crate::compressed::Builder::segment_bytes) says otherwise. Larger segments waste less at
 //!   their ends; smaller ones use a small budget better.
 //!

@@ -1,9 +1,10 @@
 //! One thread or task computes a value, and the others wait for it.
 //!
-//! A cache of expensive results should compute each key once, however many threads request it at the same time. No map
-//! can do that by itself: a thread that computes under the map's lock delays all others, and in async code a task that
-//! holds a lock, or a guard that is one, across an `await` blocks other tasks or deadlocks. This pattern works: put a
-//! *cell* under the key at once, and compute into the cell, outside of the map.
+//! A cache of expensive results should compute each key once, however many threads request it at the same time.
+//! [`CompressedMap`](crate::CompressedMap) does so for bytes, by `get_or_insert_with`, which blocks waiting threads.
+//! The other maps let each caller compute, and keep one result, because none holds a lock meanwhile: a thread that
+//! computes under a map's lock delays all others, and in async code a task that holds a lock across an `await` blocks
+//! other tasks or deadlocks. There, put a *cell* under the key at once, and compute into the cell, outside of the map.
 //!
 //! # Threads
 //! The cell is std's `OnceLock`. The first thread computes; the others wait for the cell, not for the map.
@@ -108,12 +109,16 @@
 //! # assert_eq!(done, [Some(8); 2]);
 //! ```
 //!
-//! A computation that fails, or a task that is dropped before its end, should remove its cell with
-//! [`remove_if`](crate::HashMap::remove_if), so that the next caller tries again.
+//! A computation that fails, or a task that is dropped before its end, should remove its cell, and no other, so that
+//! the next caller tries again: `cache.remove_if(word, |_, there| Arc::ptr_eq(there, &cell))`.
 //!
 //! # Guards and `await`
 //! A [`Ref`](crate::owned::Ref) holds a [`Guard`](crate::owned::Guard), which stays in its thread. So a future that
 //! holds one across an `await` is not `Send`, and the compiler says so. It blocks no other task, though. If a borrowed
 //! value has to outlive an `await`, borrow it from the map that [`pin_owned`](crate::HashMap::pin_owned) returns, which
-//! may be held across it. Entries that are removed meanwhile, from any map, are dropped after it.
+//! may be held across it. Entries that are removed meanwhile, from any map, are dropped after that pinned map.
 //! [`FlatMap`](crate::FlatMap) has no guards at all.
+//!
+//! A [`ReadHandle`](crate::left_right::ReadHandle) of a left-right map is `Send` and not `Sync`: give each task a
+//! handle of its own (`factory.handle()`), by value. A `ReadGuard` or a `Snapshot` cannot be held across an `await` of a
+//! task that may move between threads. It would delay the writer, too.

@@ -54,9 +54,10 @@
 //!
 //! - **Guards.** A map drops no entry that the holder of a guard can have seen, before the guard is dropped. No thread
 //!   waits for a guard: its own thread and all others may write to the same map, and to others, for as long as it is
-//!   held. Entries that they remove meanwhile accumulate. [`pending`](crate::HashMap::pending) counts it,
-//!   [`stalled_readers`](crate::HashMap::stalled_readers) says whose guard it is, and
-//!   [`set_pending_limit`](crate::HashMap::set_pending_limit) makes operations fail that can.
+//!   held. Entries that they remove meanwhile accumulate. [`pending`](crate::HashMap::pending) counts
+//!   them, [`stalled_readers`](crate::HashMap::stalled_readers) lists the guards, and with a
+//!   [`set_pending_limit`](crate::HashMap::set_pending_limit) operations that return an error fail when there are too
+//!   many.
 //! - **Drops.** Every key and value is dropped exactly once: by an operation that writes to the same map, at most two
 //!   an operation; by [`reclaim`](crate::HashMap::reclaim); when the caller takes it out as owned
 //!   ([`try_into_owned`](crate::owned::Removed::try_into_owned)); or with the map. The thread is not specified.

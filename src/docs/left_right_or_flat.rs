@@ -90,8 +90,8 @@
 //! Other readers do not notice. The writer does:
 //!
 //! - The next publish shows the changes once more, and drops nothing that the reader may see. After that [`publish`]
-//!   waits, and [`try_publish`] returns [`Pending`], until the reader has finished. Readers see what was published
-//!   last, however old it becomes.
+//!   waits, and [`try_publish`] returns [`Pending`], until the reader has finished. Readers see the last
+//!   published state, however old it becomes.
 //! - Changes go on meanwhile: the writer notes them in a separate table, an insertion into another hash table for each,
 //!   and makes them when the reader has finished.
 //! - [`stalled_readers`] returns whose handles they are, by their [`reader_id`].

@@ -84,7 +84,7 @@
 //! do not rely on the number there. [`generation`](crate::left_right::ReadHandle::generation) has 64 bits everywhere.
 //!
 //! # Ordered maps
-//! - [`range`](crate::FenceMap::range) copies what it finds, so that it can be a snapshot. For a long range use
+//! - [`range`](crate::FenceMap::range) copies the entries, so that it can be a snapshot. For a long range use
 //!   [`iter_range`](crate::FenceMap::iter_range) or a cursor.
 //! - A range that is read while other threads write to it all the time locks its leaves in the end, and delays all
 //!   threads that use them. [`remove_range`](crate::FenceMap::remove_range) and
@@ -102,11 +102,11 @@
 //!
 //! # A fixed budget
 //! - A [`CompressedMap`](crate::CompressedMap) returns no memory while it is shared: the index does not shrink, and
-//!   segments are kept for the next entries. [`shrink`](crate::CompressedMap::shrink) returns what it can; the index
-//!   keeps what it has borrowed.
-//! - An insert that finds no room sweeps for some. It may be refused although a hundredth of the budget is free,
-//!   because room is reserved for compaction and for training. In a map of less than 1 MiB, or with segments of less
-//!   than 16 KiB, it may be a quarter, which is reserved for the index.
+//!   segments are kept for the next entries. [`shrink`](crate::CompressedMap::shrink) returns free segments; the index
+//!   keeps those that it has borrowed.
+//! - An insert that finds no room sweeps for some. It may be refused while a hundredth of the budget is free, because
+//!   that is reserved for compaction and training. In a map below 1 MiB, or with segments below 16 KiB, up to a quarter
+//!   is reserved, for the index.
 //! - While codecs train they take up to 1 MiB that is not counted. Before the first training, that much is kept free
 //!   for it.
 //! - Records of one map are 32 GiB at most, compressed: the index has 36 bits for the place of each.
@@ -189,7 +189,7 @@
 //!
 //! A handler reads a [`LeftRightMap`](crate::LeftRightMap) through a handle that was made before: all reads are
 //! wait-free and allocate nothing. A handler that writes has to be the only writer, and publish by `try_publish`. Its
-//! changes may call the allocator, those of an inline map too, for growth or a note; they may free what was replaced,
+//! changes may call the allocator, those of an inline map too, for growth or a note; they may free replaced entries,
 //! and spin for a microsecond. `publish` in a handler would wait for readers that the handler has interrupted.
 //!
 //! [`FlatTable`](crate::FlatTable) allocates nothing: its `try_get`, `try_insert` and `try_remove` look at sixteen bins
@@ -245,7 +245,7 @@
 //! - A map never becomes smaller by itself. Removed entries leave room that later ones use;
 //!   [`shrink_to_fit`](crate::FlatMap::shrink_to_fit) needs `&mut self`.
 //! - When the directory becomes too short, one of twice the length replaces it. When a small map gets its first full
-//!   segments, it leaves its small tables behind. The map keeps what it has replaced until it is dropped or shrunk,
+//!   segments, it leaves its small tables behind. The map keeps replaced tables until it is dropped or shrunk,
 //!   because a reader may still be inside: small tables of at most 37 bins, and directories that together are about as
 //!   large as the current one, which has a word for each segment of up to 128 bins. [`stats`](crate::FlatMap::stats)
 //!   counts all of it as `retired_bytes`.

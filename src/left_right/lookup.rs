@@ -235,6 +235,26 @@ impl<V: ?Sized> Drop for ReadGuard<'_, V> {
     }
 }
 
+impl<V: ?Sized> AsRef<V> for ReadGuard<'_, V> {
+    fn as_ref(&self) -> &V {
+        self
+    }
+}
+
+impl<V: PartialEq + ?Sized> PartialEq for ReadGuard<'_, V> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<V: Eq + ?Sized> Eq for ReadGuard<'_, V> {}
+
+impl<V: fmt::Display + ?Sized> fmt::Display for ReadGuard<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
 impl<V: fmt::Debug + ?Sized> fmt::Debug for ReadGuard<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)

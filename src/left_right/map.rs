@@ -21,7 +21,8 @@ pub type Handles<K, V, S = DefaultHashBuilder, P = Boxed> =
 /// two, waits until no reader is left in the old one, and copies the bins that differ. (Left-right, by Ramalhete and
 /// Correia.)
 ///
-/// The type itself only makes handles. The operations are methods of [`WriteHandle`] and [`ReadHandle`].
+/// No value of this type exists: its functions make handles. Name [`WriteHandle`] and [`ReadHandle`], which have the
+/// operations, in the fields of your own types.
 ///
 /// - [`new`](Self::new) stores each entry once, in a box that both tables point to: for any types.
 /// - [`inline`](Self::inline) stores a copy of each entry in both tables, for plain data of a few words: a read finds

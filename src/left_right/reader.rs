@@ -12,6 +12,7 @@ use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
 use core::cell::Cell;
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 
 /// Reads the state that was published last. Each thread, task or interrupt handler has one of its own: a handle can be
@@ -31,6 +32,9 @@ pub struct ReadHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     view: Cell<View<P::Entry>>,
 }
 
+// A read section ends when its guard is dropped, also by a panic.
+impl<K, V, S, P: Storage<K, V>> UnwindSafe for ReadHandle<K, V, S, P> {}
+impl<K, V, S, P: Storage<K, V>> RefUnwindSafe for ReadHandle<K, V, S, P> {}
 // SAFETY: the handle owns its slot, which lives as long as the shared part. The shared part allows any thread to read
 // entries.
 unsafe impl<K, V, S, P> Send for ReadHandle<K, V, S, P>
@@ -170,6 +174,10 @@ impl<K, V, S, P: Storage<K, V>> fmt::Debug for ReadHandle<K, V, S, P> {
 pub struct ReadHandleFactory<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     shared: Shared<Inner<K, V, S, P>>,
 }
+
+// It only makes handles.
+impl<K, V, S, P: Storage<K, V>> UnwindSafe for ReadHandleFactory<K, V, S, P> {}
+impl<K, V, S, P: Storage<K, V>> RefUnwindSafe for ReadHandleFactory<K, V, S, P> {}
 
 impl<K, V, S, P: Storage<K, V>> ReadHandleFactory<K, V, S, P> {
     /// Returns a new handle, as `clone` of a handle does.

@@ -20,6 +20,7 @@ use core::alloc::Layout;
 use core::error::Error;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use equivalent::Equivalent;
 #[cfg(feature = "std")]
 use std::sync::Arc;
@@ -50,6 +51,10 @@ pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     /// Entries that a batch has not stored yet. The writer has some only while there is a batch, or if that was leaked.
     pub(super) batched: Batched<K, V>,
 }
+
+// User code runs only while the map is in a state that a panic may leave behind.
+impl<K, V, S, P: Storage<K, V>> UnwindSafe for WriteHandle<K, V, S, P> {}
+impl<K, V, S, P: Storage<K, V>> RefUnwindSafe for WriteHandle<K, V, S, P> {}
 
 /// Statistics of a map, from [`WriteHandle::stats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,9 @@ use super::entry::EntryNode;
 use super::guard::{Guard, HasGuard};
 use super::node::NodePtr;
 use crate::api::op::Computed;
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -240,6 +242,36 @@ impl<K: PartialEq + ?Sized> PartialEq for KeyRef<'_, K> {
 }
 
 impl<K: Eq + ?Sized> Eq for KeyRef<'_, K> {}
+
+impl<K: PartialOrd + ?Sized> PartialOrd for KeyRef<'_, K> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        (**self).partial_cmp(&**other)
+    }
+}
+
+impl<K: Ord + ?Sized> Ord for KeyRef<'_, K> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl<K: Hash + ?Sized> Hash for KeyRef<'_, K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl<K: ?Sized> AsRef<K> for KeyRef<'_, K> {
+    fn as_ref(&self) -> &K {
+        self
+    }
+}
+
+impl<K: fmt::Display + ?Sized> fmt::Display for KeyRef<'_, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
 
 /// A map of owned data with a guard: its methods return plain references, for many operations in a row.
 ///

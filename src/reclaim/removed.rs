@@ -36,11 +36,21 @@ impl<'a, K, V> Removed<'a, K, V> {
         self.0.live().value()
     }
 
+    /// Returns the entry's key and value.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.remove("rose").unwrap().pair(), (&"rose".into(), &1));
+    /// ```
+    pub fn pair(&self) -> (&K, &V) {
+        (self.key(), self.value())
+    }
+
     /// Returns the key and the value themselves, if no reader can be using them any more.
     ///
-    /// That fails while this thread or another holds a guard from before the removal. Waits for no thread. Asks the
-    /// operating system for a barrier of all threads (feature `std-ext`; some hundred nanoseconds) and reads each
-    /// reader's slot.
+    /// That fails while this thread or another holds a guard from before the removal, of this or any other map: a
+    /// [`Ref`](super::borrowed::Ref), an iterator or a pinned map. Waits for no thread. Asks the operating system for a
+    /// barrier of all threads (feature `std-ext`; some hundred nanoseconds) and reads each reader's slot.
     ///
     /// # Errors
     /// If a reader may be using the entry. The error is the entry, unchanged; the caller can try again.
@@ -48,12 +58,12 @@ impl<'a, K, V> Removed<'a, K, V> {
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
     /// let guard = hedgerow::owned::pin();
-    /// let seven = map.remove(&7).unwrap().try_into_owned().unwrap_err();
+    /// let mut seven = map.remove(&7).unwrap().try_into_owned();
+    /// assert!(seven.is_err(), "the guard may be using it");
     /// drop(guard);
-    /// # let mut seven = Err(seven);
-    /// # while let Err(removed) = seven { seven = removed.try_into_owned(); }
-    /// # #[cfg(any())]
-    /// let seven = seven.try_into_owned();
+    /// while let Err(shared) = seven {
+    ///     seven = shared.try_into_owned(); // other threads may have guards, too
+    /// }
     /// assert_eq!(seven.unwrap(), (7, "seven".into()));
     /// ```
     pub fn try_into_owned(self) -> Result<(K, V), Self> {
@@ -62,12 +72,43 @@ impl<'a, K, V> Removed<'a, K, V> {
             Err(node) => Err(Self(node)),
         }
     }
+
+    /// Returns the key and the value themselves if no reader can be using them any more, and clones of them otherwise.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
+    /// let seven = map.get(&7).unwrap();
+    /// assert_eq!(map.remove(&7).unwrap().into_owned(), (7, "seven".into()));
+    /// assert_eq!(*seven, "seven", "it is still here");
+    /// ```
+    pub fn into_owned(self) -> (K, V)
+    where
+        K: Clone,
+        V: Clone,
+    {
+        self.try_into_owned().unwrap_or_else(|shared| {
+            let (key, value) = shared.pair();
+            (key.clone(), value.clone())
+        })
+    }
 }
 
 impl<K, V> Deref for Removed<'_, K, V> {
     type Target = V;
     fn deref(&self) -> &V {
         self.value()
+    }
+}
+
+impl<K, V> AsRef<V> for Removed<'_, K, V> {
+    fn as_ref(&self) -> &V {
+        self.value()
+    }
+}
+
+impl<K, V: fmt::Display> fmt::Display for Removed<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value().fmt(f)
     }
 }
 

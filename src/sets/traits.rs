@@ -1,13 +1,15 @@
 //! The traits of std that sets implement.
 
+use super::{ElementRef, FlatSet, HashSet};
 #[cfg(feature = "ordered")]
 use super::{FenceSet, OrdSet};
-use super::{FlatSet, HashSet};
 #[cfg(feature = "ordered")]
-use crate::fence::{self, ByType, Ranking};
-use crate::flat::{self, DefaultHashBuilder};
+use crate::fence::{self, ByType, FenceMap, OrdMap, Ranking};
+use crate::flat::{self, DefaultHashBuilder, FlatMap};
+use crate::owned::{self, HashMap, Ref};
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use core::iter::Map;
 
 /// Implements the traits of a set. `$element` and `$policy` are the bounds of its operations, `$make` those of making
 /// an empty set, and `$copy` those of copying a set. A set that is made from an array has the `$default` policy, so
@@ -118,21 +120,58 @@ traits! {
     where [T: Ord + Clone,] [R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,]
 }
 
-impl<'a, T: Copy + Eq + Hash, S: BuildHasher> IntoIterator for &'a FlatSet<T, S> {
-    type Item = T;
-    type IntoIter = flat::Keys<'a, T, ()>;
+/// Writes the iterators of a set: by reference, whose elements are `$element`, and by value.
+macro_rules! iterators {
+    ($set:ident<$t:ident, $p:ident>; where [$($bounds:tt)*] [$($taken:tt)*];
+     $element:ty, $iter:ty, $of:expr; $into:ty) => {
+        impl<'a, $t, $p> IntoIterator for &'a $set<$t, $p>
+        where
+            $($bounds)*
+        {
+            type Item = $element;
+            type IntoIter = $iter;
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
+            fn into_iter(self) -> Self::IntoIter {
+                $of(&self.map)
+            }
+        }
+
+        impl<$t, $p> IntoIterator for $set<$t, $p>
+        where
+            $($taken)*
+        {
+            type Item = $t;
+            type IntoIter = Map<$into, fn(($t, ())) -> $t>;
+
+            fn into_iter(self) -> Self::IntoIter {
+                self.map.into_iter().map(|(value, ())| value)
+            }
+        }
+    };
 }
 
-#[cfg(feature = "ordered")]
-impl<'a, T: Ord + Copy, R: Ranking<T>> IntoIterator for &'a FenceSet<T, R> {
-    type Item = T;
-    type IntoIter = fence::Keys<'a, T, (), R>;
+/// The elements of a set of owned data: the entries of its map `I`, without values.
+type Elements<'a, T, I> = Map<I, fn(Ref<'a, T, ()>) -> ElementRef<'a, T>>;
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
+iterators! {
+    FlatSet<T, S>; where [T: Copy + Eq + Hash, S: BuildHasher,] [T: Copy,];
+    T, flat::Keys<'a, T, ()>, FlatMap::keys; flat::IntoIter<T, ()>
+}
+iterators! {
+    HashSet<T, S>; where [T: Eq + Hash, S: BuildHasher,] [];
+    ElementRef<'a, T>, Elements<'a, T, owned::Iter<'a, T, ()>>,
+    |map: &'a HashMap<T, (), S>| map.iter().map(ElementRef::new as fn(_) -> _);
+    owned::IntoIter<T, ()>
+}
+#[cfg(feature = "ordered")]
+iterators! {
+    FenceSet<T, R>; where [T: Ord + Copy, R: Ranking<T>,] [T: Ord + Copy, R: Ranking<T>,];
+    T, fence::Keys<'a, T, (), R>, FenceMap::keys; fence::Range<T, ()>
+}
+#[cfg(feature = "ordered")]
+iterators! {
+    OrdSet<T, R>; where [T: Ord + Clone, R: Ranking<T>,] [];
+    ElementRef<'a, T>, Elements<'a, T, fence::OrdIter<'a, T, (), R>>,
+    |map: &'a OrdMap<T, (), R>| map.iter().map(ElementRef::new as fn(_) -> _);
+    fence::OrdIntoIter<T, ()>
 }

@@ -16,6 +16,8 @@ pub(crate) mod hint;
 pub(crate) mod holder;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 pub(crate) mod loom;
+#[cfg(feature = "compressed")]
+pub(crate) mod parking;
 pub(crate) mod prefetch;
 #[cfg(feature = "alloc")]
 pub(crate) mod published;

@@ -3,9 +3,10 @@
 //! `CompressedMap` as a cache: values that expire, the listener of removals, and values that are computed once, on
 //! demand.
 
+use crate::support::within;
 use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::{Corrupt, SmallText};
-use hedgerow::compressed::{Policy, RemovalCause, StoreError, TypedMap};
+use hedgerow::compressed::{Decode, Policy, RemovalCause, StoreError, TypedMap};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -373,7 +374,7 @@ fn typed_values_expire_and_are_computed_once() {
     assert!(!map.contains_key("ash"), "a failed computation was stored");
     assert_eq!(map.get_or_try_insert_with("oak", || Err("offline")), Ok(Ok(3)));
     // Bytes that are no number are not overwritten, and stay.
-    map.as_bytes().insert("yew", "no number").unwrap();
+    map.as_map().insert("yew", "no number").unwrap();
     assert_eq!(map.get_or_insert_with("yew", || 4), Err(Corrupt::new()));
     map.retain(|key, n| key != "elm" || n != 2);
     let there = ["oak", "elm", "yew"].map(|key| map.contains_key(key));
@@ -381,4 +382,55 @@ fn typed_values_expire_and_are_computed_once() {
     assert_eq!((map.stats().len, map.len()), (2, 2));
     map.clear();
     assert!(map.is_empty());
+}
+
+/// Threads that have waited for long are asleep, and each is woken.
+#[test]
+fn threads_that_wait_for_a_value_for_long_are_woken() {
+    within(60, "waiting for a value", || {
+        let map = CompressedMap::with_budget(1 << 20);
+        let (map, all) = (&map, &Barrier::new(4));
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let slow = || {
+                    all.wait();
+                    thread::sleep(Duration::from_millis(100));
+                    b"value".to_vec()
+                };
+                assert_eq!(map.get_or_insert_with("key", slow).unwrap(), b"value");
+            });
+            for _ in 0..3 {
+                scope.spawn(move || {
+                    all.wait();
+                    let other = || unreachable!("another thread computes");
+                    assert_eq!(map.get_or_insert_with("key", other).unwrap(), b"value");
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn values_of_many_types_come_back() {
+    fn stored<T: Decode + Clone + PartialEq + std::fmt::Debug>(values: &[T]) {
+        let map = TypedMap::<u8, T>::new(CompressedMap::with_budget(1 << 16));
+        for value in values {
+            map.insert(&1, value).unwrap();
+            assert_eq!(map.get(&1), Ok(Some(value.clone())));
+        }
+        assert_eq!(map.values().count(), 1);
+    }
+    stored(&[0.0, -1.5, f64::MAX]);
+    stored(&[0.5_f32]);
+    stored(&[true, false]);
+    stored(&['a', '\u{10FFFF}']);
+    stored(&[usize::MAX, 0]);
+    stored(&[isize::MIN, 7]);
+    stored(&[()]);
+    stored(&[Arc::<str>::from("rose")]);
+    stored(&[Arc::<[u8]>::from([1, 2])]);
+    // Bytes of no such value.
+    assert_eq!((bool::decode(&[2]), char::decode(&[0, 0xD8, 0, 0])), (None, None));
+    assert_eq!((<()>::decode(&[1]), usize::decode(&[1])), (None, None));
+    assert_eq!(Arc::<str>::decode(&[0xFF]), None);
 }

@@ -6,10 +6,15 @@ use crate::support;
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::Corrupt;
-use hedgerow::compressed::{Policy, ReadError, StoreError};
+use hedgerow::compressed::{Policy, ReadError, StoreError, TypedMap};
 use std::collections::HashMap;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use support::nibbles::Nibbles;
 use support::rng::Rng;
+
+const fn unwind<T: UnwindSafe + RefUnwindSafe>() {}
+const _: () = unwind::<CompressedMap>();
+const _: () = unwind::<TypedMap<String, Vec<u8>>>();
 
 fn append(_: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
     [value.unwrap_or_default(), &operands.concat()].concat()

@@ -457,7 +457,7 @@ fn damage_is_an_error_and_never_an_absence() {
     assert_eq!(map.get(&key(3)), Err(Corrupt::new()), "{lost}");
     assert_eq!(map.update(&key(3), Some), Err(StoreError::Corrupt), "{lost}");
     assert_eq!(map.iter().filter(Result::is_err).count(), 100, "{lost}");
-    let map = map.into_bytes();
+    let map = map.into_map();
 
     // The caller of `retain` decides; other operations keep damaged values.
     let mut told = 0;
@@ -504,7 +504,7 @@ fn an_update_of_a_value_of_another_type_runs_again() {
     MAP.with(|map| {
         map.insert(&1, &Even(3)).expect("there is room");
         assert_eq!(map.update(&1, Some), Err(StoreError::Corrupt));
-        let stored = || map.as_bytes().get(&1u64.to_le_bytes());
+        let stored = || map.as_map().get(&1u64.to_le_bytes());
         assert_eq!(stored(), Ok(Some(3u64.to_le_bytes().to_vec())), "it stays");
         // Good when it is read, and another value when it is stored.
         map.insert(&1, &Even(4)).expect("there is room");

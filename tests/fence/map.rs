@@ -11,8 +11,12 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::num::NonZeroU32;
 use std::ops::Bound;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use support::rng::{Rng, mix};
 use support::walks::{every_fourth, meets_what_stays_once, same_from_both_ends};
+
+const fn unwind<T: UnwindSafe + RefUnwindSafe>() {}
+const _: () = unwind::<FenceMap<u64, u64>>();
 
 /// Asserts that map and model have the same entries, for any ranking.
 fn same<K: Copy + Ord + Debug, V: Copy + PartialEq + Debug, R: Ranking<K>>(

@@ -13,6 +13,7 @@ use hedgerow::left_right::{
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use support::hashers::{self, Mapped};
@@ -22,12 +23,16 @@ use support::{Stop, joined_scope, must_panic, planned_panic, seed, within};
 
 const fn send<T: Send>() {}
 const fn sync<T: Sync>() {}
+const fn unwind<T: UnwindSafe + RefUnwindSafe>() {}
 const _: () = {
     send::<WriteHandle<String, String>>();
     sync::<WriteHandle<String, String>>();
     send::<ReadHandle<String, String>>();
     send::<ReadHandle<u64, u64, hashers::Mapped, Inline>>();
     send::<ReadHandleFactory<String, String>>();
+    unwind::<WriteHandle<String, String>>();
+    unwind::<ReadHandle<String, String>>();
+    unwind::<ReadHandleFactory<String, String>>();
     sync::<ReadHandleFactory<String, String>>();
 };
 

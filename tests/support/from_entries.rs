@@ -1,6 +1,7 @@
 //! Maps and sets that are made from arrays, and extended by reference.
 
 use super::{bytes, sorted};
+use hedgerow::sets::ElementRef;
 use hedgerow::{BytesMap, FenceMap, FenceSet, FlatMap, FlatSet, HashMap, HashSet, OrdMap, OrdSet};
 use std::collections::BTreeMap;
 
@@ -30,4 +31,39 @@ fn maps_of_plain_data_extend_by_reference() {
     extends!(OrdMap::<u64, u64>::new());
     extends!(FlatMap::<u64, u64>::new());
     extends!(FenceMap::<u64, u64>::new());
+}
+
+/// By reference and by value, as std's sets are.
+#[test]
+fn sets_are_walked_and_taken_apart() {
+    macro_rules! walks {
+        ($set:expr) => {{
+            let set = $set;
+            let mut sum = 0;
+            for element in &set {
+                let element: u64 = element.into_number();
+                sum += element;
+            }
+            let mut elements: Vec<u64> = set.into_iter().collect();
+            elements.sort_unstable();
+            assert_eq!((sum, elements), (10, vec![1, 2, 3, 4]));
+        }};
+    }
+    trait IntoNumber {
+        fn into_number(self) -> u64;
+    }
+    impl IntoNumber for u64 {
+        fn into_number(self) -> u64 {
+            self
+        }
+    }
+    impl IntoNumber for ElementRef<'_, u64> {
+        fn into_number(self) -> u64 {
+            *self
+        }
+    }
+    walks!(FlatSet::from([1_u64, 2, 3, 4]));
+    walks!(HashSet::from([1_u64, 2, 3, 4]));
+    walks!(FenceSet::from([1_u64, 2, 3, 4]));
+    walks!(OrdSet::from([1_u64, 2, 3, 4]));
 }

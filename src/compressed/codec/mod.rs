@@ -13,7 +13,8 @@
 //! | [`SmallText`] | short texts that have words, names and syntax in common | nothing |
 //!
 //! The best codec differs from value to value: [`Choice`] tries several, and tries those less often that have lost.
-//! Implement the two traits to add a codec: `benches/examples/own_codec.rs` does.
+//! Implement the two traits to add a codec, as the example of [`Codec`] does, or `benches/examples/own_codec.rs` with
+//! Snappy.
 
 mod choice;
 #[cfg(feature = "lz4")]
@@ -39,6 +40,68 @@ use alloc::boxed::Box;
 /// A codec, its models and a [`Merge`](super::Merge) must not change their own map, because they may run within a write
 /// that other writers wait for. With `std` a call that would wait for itself panics; without `std` it never returns.
 /// They may read the map.
+///
+/// A codec that learns nothing is its own model:
+///
+/// ```
+/// use hedgerow::CompressedMap;
+/// use hedgerow::compressed::codec::{Codec, Corrupt, Model, Work};
+///
+/// /// Stores a run of equal bytes as its length and one of them.
+/// #[derive(Clone, Copy)]
+/// struct Runs;
+///
+/// impl Model for Runs {
+///     fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
+///         let mut len = 0;
+///         for run in plain.chunk_by(|a, b| a == b).flat_map(|run| run.chunks(255)) {
+///             into.get_mut(len..len + 2)?.copy_from_slice(&[run.len() as u8, run[0]]);
+///             len += 2;
+///         }
+///         Some(len)
+///     }
+///
+///     fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+///         let (runs, rest) = stored.as_chunks::<2>();
+///         let mut len = 0;
+///         for &[count, byte] in runs {
+///             let end = len + usize::from(count);
+///             into.get_mut(len..end).ok_or(Corrupt::new())?.fill(byte);
+///             len = end;
+///         }
+///         if rest.is_empty() && len == into.len() { Ok(()) } else { Err(Corrupt::new()) }
+///     }
+///
+///     fn export(&self, _into: &mut dyn FnMut(&[u8])) {}
+///
+///     fn bytes(&self) -> usize {
+///         0
+///     }
+/// }
+///
+/// impl Codec for Runs {
+///     fn name(&self) -> &'static str {
+///         "runs"
+///     }
+///
+///     fn untrained(&self) -> Option<Box<dyn Model>> {
+///         Some(Box::new(*self))
+///     }
+///
+///     fn train(&self, _samples: &[&[u8]], _room: usize) -> Option<Box<dyn Model>> {
+///         None
+///     }
+///
+///     fn import(&self, bytes: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+///         if bytes.is_empty() { Ok(Box::new(*self)) } else { Err(Corrupt::new()) }
+///     }
+/// }
+///
+/// let map = CompressedMap::builder(1 << 20).codec(Runs).build();
+/// map.insert("rule", &"-".repeat(80))?;
+/// assert_eq!(map.get("rule")?, Some("-".repeat(80).into_bytes()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Codec: Send + Sync {
     /// Returns the codec's name, for statistics and imports: at most 255 bytes, and different from those of the map's
     /// other codecs. A map calls this once.

@@ -15,6 +15,7 @@ use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use equivalent::Comparable;
 
 /// A concurrent ordered map of plain data. Lookups take no lock and no guard, and write nothing.
@@ -73,6 +74,10 @@ use equivalent::Comparable;
 pub struct FenceMap<K, V, R = ByType> {
     tree: Tree<K, V, R>,
 }
+
+// User code runs only while the map is in a state that a panic may leave behind.
+impl<K, V, R: UnwindSafe> UnwindSafe for FenceMap<K, V, R> {}
+impl<K, V, R: RefUnwindSafe> RefUnwindSafe for FenceMap<K, V, R> {}
 
 impl<K, V> FenceMap<K, V> {
     crate::facade::const_unless_loom! {

@@ -249,6 +249,16 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert!(map.iter_range(10..20).map(|entry| *entry.key()).eq(10..20));
     /// assert_eq!(map.iter_range(..500).next_back().as_deref(), Some(&499));
     /// ```
+    ///
+    /// All keys with a prefix:
+    ///
+    /// ```
+    /// use std::ops::Bound::{Included, Unbounded};
+    ///
+    /// let map: hedgerow::OrdMap<String, u32> = ["hay", "hazel", "heath", "hedge"].map(|k| (k.into(), 1)).into();
+    /// let from = map.iter_range::<str, _>((Included("ha"), Unbounded));
+    /// assert_eq!(from.take_while(|entry| entry.key().starts_with("ha")).count(), 2);
+    /// ```
     pub fn iter_range<Q, B: RangeBounds<Q>>(&self, bounds: B) -> OrdIterRange<'_, Q, B, K, V, R>
     where
         K: Borrow<Q>,

@@ -66,6 +66,7 @@ pub(super) struct Parts {
 }
 
 /// The driver's state.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
 pub(super) struct Driver {
     parts: Parts,
     compaction: Compaction,
