@@ -101,7 +101,8 @@ impl CompressedMap {
         self.store.insert(key.as_ref(), value.as_ref())
     }
 
-    /// Returns the key's value, or `None` if there is none. Takes no lock; allocates the value.
+    /// Returns the key's value, or `None` if there is none. The lookup takes no lock; allocates the value. A read that
+    /// promotes a compressed value makes room for it as a write does, which may take locks, compress and train.
     ///
     /// The call linearizes when it finds the key's bin unchanged after it has copied the record.
     ///
@@ -119,9 +120,9 @@ impl CompressedMap {
         self.store.get(key.as_ref())
     }
 
-    /// Reads the key's value into the front of a buffer. Returns its length, or `None` if there is no value. Takes no
-    /// lock. Allocates only if the stored value takes more than 1 KiB or has deferred changes. It promotes a cold value
-    /// only as far as writes, [`get`](Self::get) and steps have made segments for that.
+    /// Reads the key's value into the front of a buffer. Returns its length, or `None` if there is no value. The lookup
+    /// takes no lock. Allocates only if the stored value takes more than 1 KiB or has deferred changes. It promotes a
+    /// cold value only as far as writes, [`get`](Self::get) and steps have made segments for that.
     ///
     /// # Errors
     /// [`ReadError::BufferTooSmall`] says how much is needed. After an error the buffer may hold anything.
@@ -185,7 +186,7 @@ impl CompressedMap {
         Ok(self.get(key)?.map(|value| read(&value)))
     }
 
-    /// Returns the key's value, or an empty vector. Inserts nothing. Takes no lock; allocates the value.
+    /// Returns the key's value, or an empty vector. Inserts nothing; otherwise as [`get`](Self::get).
     ///
     /// # Errors
     /// [`Corrupt`] if there is a value and its bytes are damaged.

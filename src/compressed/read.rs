@@ -1,4 +1,4 @@
-//! Lookups. They take no lock, and store nothing that another thread waits for.
+//! Lookups. They take no lock, and store nothing that another thread waits for. A promotion may do both.
 //!
 //! A lookup finds the key's entry, copies the record while it may be changing, and validates the bin ([CM-1]). Only
 //! then does it decompress the copy.
@@ -257,12 +257,15 @@ impl Store {
         loop {
             if found.head.is_operand() {
                 let entry = self.read_entry(hash, |at| self.records().has_key(at, key), key)?;
-                let ReadEntry { top, generation, value: Ok(value), .. } = entry else {
+                let ReadEntry { top, generation, value: Ok(value), deadline } = entry else {
                     return Some((Err(ReadError::Corrupt), found));
                 };
                 let need = value.len();
                 let room = into.room(need).map(|room| room.copy_from_slice(&value));
-                let read = Found { at: top, generation, ..found };
+                // The head is the operand's, which has no deadline of its own. A sweep may have folded the chain
+                // since, and then the record is promoted with the deadline of the value.
+                let head = found.head.with_deadline(deadline);
+                let read = Found { at: top, generation, head, deadline, ..found };
                 return Some((room.map(|()| need).ok_or(ReadError::BufferTooSmall { need }), read));
             }
             words.resize(Scratch::words_for(found.head.stored) + 1, MaybeUninit::uninit());

@@ -151,7 +151,7 @@ impl Store {
     pub(super) fn shrink(&mut self) {
         self.memory.set_scarce(true);
         self.seal_hot();
-        let most = 4 * self.pool().made() * self.shape().bytes();
+        let most = self.shape().bytes().saturating_mul(4 * self.pool().made());
         let mut swept = 0;
         let wanted =
             || self.pool().most_dead(COMPACT_FIRST_PART).is_some() || self.pool().hot() > 0;

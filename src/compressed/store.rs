@@ -102,19 +102,21 @@ impl Store {
         self.records().shape()
     }
 
-    /// Appends a record to the hot front, on top of `below`. Returns `None` if there is no segment for it.
+    /// Appends a record to the hot front, on top of `below`. Returns `None` if there is no segment for it. Makes one
+    /// only if it may allocate.
     pub(super) fn append_hot(
         &self,
         below: Location,
         head: Head,
         key: &[u8],
         value: &[u8],
+        may_allocate: bool,
     ) -> Option<Location> {
         let mut hot = self.hot.lock();
-        self.append_to(&mut hot, below, head, key, value, true)
+        self.append_to(&mut hot, below, head, key, value, may_allocate)
     }
 
-    /// Appends as `append_hot` does, but never waits, and makes a segment only if it may allocate.
+    /// Appends as `append_hot` does, but never waits.
     pub(super) fn try_append_hot(
         &self,
         below: Location,

@@ -306,7 +306,13 @@ impl Store {
         let &SweptRecord { at, hash, head, key, stored, was_read, .. } = record;
         let below = self.records().below(at);
         if was_read
-            && let Some(to) = self.append_hot(below.unwrap_or(Location::NONE), head, key, stored)
+            && let Some(to) = self.append_hot(
+                below.unwrap_or(Location::NONE),
+                head,
+                key,
+                stored,
+                !compressor.no_alloc,
+            )
         {
             self.index.relocate(hash, at, to);
             return Ok(());
@@ -350,7 +356,7 @@ impl Store {
         }
         // The chain changes too often, or cannot be folded. The operand is moved as it is, to empty the segment.
         let below = self.records().below(at).unwrap_or(Location::NONE);
-        let to = self.append_hot(below, head, key, stored).ok_or(Stuck)?;
+        let to = self.append_hot(below, head, key, stored, !compressor.no_alloc).ok_or(Stuck)?;
         self.index.relocate(hash, at, to);
         Ok(())
     }

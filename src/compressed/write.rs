@@ -135,7 +135,7 @@ impl Store {
         self.admit_record(size)?;
         let mut attempts = self.attempts();
         loop {
-            if let Some(at) = self.append_hot(below, head, key, value) {
+            if let Some(at) = self.append_hot(below, head, key, value, true) {
                 let raw = (key.len() + value.len()).cast_signed();
                 return Ok(Appended::new(self, at, raw));
             }
@@ -148,7 +148,8 @@ impl Store {
     /// Returns the limits of a writer without room. It sweeps all segments twice before it fails, because other
     /// writers may take the segments that it frees.
     fn attempts(&self) -> RoomBudget {
-        let sweeps = 2 * (self.pool().made() + 1) * self.shape().bytes() / SHARE;
+        let all = self.shape().bytes().saturating_mul(self.pool().made() + 1);
+        let sweeps = all / SHARE * 2;
         RoomBudget { sweeps, backoff: Backoff::spinning() }
     }
 

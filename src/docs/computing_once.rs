@@ -120,5 +120,5 @@
 //! [`FlatMap`](crate::FlatMap) has no guards at all.
 //!
 //! A [`ReadHandle`](crate::left_right::ReadHandle) of a left-right map is `Send` and not `Sync`: give each task a
-//! handle of its own (`factory.handle()`), by value. A `ReadGuard` or a `Snapshot` cannot be held across an `await` of a
-//! task that may move between threads. It would delay the writer, too.
+//! handle of its own (`factory.handle()`), by value. A `ReadGuard` or a `Snapshot` cannot be held across an `await` of
+//! a task that may move between threads. It would delay the writer, too.

@@ -59,20 +59,23 @@
 //!   [`set_pending_limit`](crate::HashMap::set_pending_limit) operations that return an error fail when there are too
 //!   many.
 //! - **Drops.** Every key and value is dropped exactly once: by an operation that writes to the same map, at most two
-//!   an operation; by [`reclaim`](crate::HashMap::reclaim); when the caller takes it out as owned
-//!   ([`try_into_owned`](crate::owned::Removed::try_into_owned)); or with the map. The thread is not specified.
+//!   an operation (of an [`OrdMap`](crate::OrdMap) four); by [`reclaim`](crate::HashMap::reclaim); when the caller
+//!   takes it out as owned ([`try_into_owned`](crate::owned::Removed::try_into_owned)); or with the map. The thread is
+//!   not specified.
 //! - **Destructors** run while nothing is locked, like all your code, and without a guard of the operation that frees:
 //!   a `Drop` may panic, call the map, be slow, or never return. If it panics, the operation in which it ran is
 //!   complete, and no other entry is lost or dropped twice; entries that were to be dropped with it wait for a later
 //!   operation. If it is slow, it delays its own thread and keeps at most fifteen other entries. While a thread
 //!   unwinds, its operations drop nothing by themselves. (If the destructors of two entries panic while a map itself is
 //!   dropped, the process aborts, as it does with std's collections.)
-//! - **Nested destructors.** If a `Drop` writes to the map that is dropping it, no other `Drop` of that map runs within
-//!   it: the entries that it replaces or removes wait for a later operation, and [`reclaim`](crate::HashMap::reclaim)
-//!   within it drops nothing. So the stack does not grow with the number of removed entries. If destructors write to
-//!   other maps, at most eight maps free entries in one thread, each within a destructor of the one before. Without
-//!   feature `std`, the maps cannot tell threads apart: then a second operation frees if 64 entries can be freed, a
-//!   third if 192, and so on, in any threads, and eight more of those that are asked to by `reclaim` or a limit.
+//! - **Nested destructors.** If a `Drop` writes to the map that is dropping it, no other `Drop` of that map runs
+//!   within it: the entries that it replaces or removes wait for a later operation, and
+//!   [`reclaim`](crate::HashMap::reclaim) within it drops nothing. So the stack does not grow with the number of
+//!   removed entries. An [`OrdMap`](crate::OrdMap) counts as two maps here: its entries, and its keys that are bounds
+//!   of leaves. If destructors write to other maps, at most eight maps free entries in one thread, each within a
+//!   destructor of the one before. Without feature `std`, the maps cannot tell threads apart: then a second operation
+//!   frees if 64 entries can be freed, a third if 192, and so on, in any threads, and eight more of those that are
+//!   asked to by `reclaim` or a limit.
 //! - **Contradicting keys.** If `Hash`, `Eq`, `Ord`, `Clone` or `Borrow` of a key return wrong or changing results,
 //!   lookups return wrong results and nothing worse happens: every operation ends, and every key and value is dropped
 //!   once.
@@ -95,9 +98,9 @@
 //!   reading since before the last publish. The first change after a publish waits for them a while: a microsecond, or
 //!   once the time of an operating system's barrier. No other method waits. Waiting is spinning; with feature `std` it
 //!   yields.
-//! - **Drops.** Every key and value is dropped exactly once. If no reader can have seen it, the operation that replaces
-//!   or removes it drops it. Otherwise the first of the writer's operations after the publish that removed it does, if
-//!   no reader is left, and drops all that is due;
+//! - **Drops.** Every key and value is dropped exactly once. If no reader can have seen it, the operation that
+//!   replaces or removes it drops it. Otherwise the first of the writer's operations after the publish that removed it
+//!   does, if no reader is left, and drops all that is due;
 //!   [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers) does so for certain. The rest is dropped
 //!   with the last handle, a writer's or a reader's, in its thread.
 //! - **Your code.** Bringing one table up to date with the other runs none of it. `Hash`, `Eq` and closures run before

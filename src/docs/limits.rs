@@ -111,7 +111,9 @@
 //!   for it.
 //! - Records of one map are 32 GiB at most, compressed: the index has 36 bits for the place of each.
 //! - One thread at a time appends, and one sweeps. If the sweeping thread is descheduled while there is no room,
-//!   writers wait for it. Reads wait for a bin's writers only, as those of a [`FlatMap`](crate::FlatMap) do.
+//!   writers wait for it. Reads wait for a bin's writers, as those of a [`FlatMap`](crate::FlatMap) do. A read that
+//!   promotes a compressed value takes part in making room for it: it may sweep, and wait for a thread that allocates
+//!   a segment. `peek_into` and `contains_key` never do.
 //! - A map keeps at most 32 models, of all its codecs together, and only `shrink` drops one.
 //! - If a codec or a [`Merge`](crate::compressed::Merge) finds no memory for its result, the process ends as it does
 //!   with `Vec`. The map's own allocations are fallible.
@@ -183,9 +185,10 @@
 //! allocates. Every other method may spin, `stats`, `iter` and `try_reserve` included.
 //!
 //! In the maps of owned data only `try_get` is for handlers, with a guard of a [`Handle`](crate::owned::Handle) that
-//! was made before: `map.with_guard(&handle.pin()).try_get(&key)`. (`map.try_get(&key)` may have to claim a slot for
-//! its guard, which may call the allocator.) The other `try_` methods wait for no thread that writes to a bin. But they
-//! allocate, and dropping an entry that they replaced or removed puts it into a bag under a short lock.
+//! was made before: `map.with_guard(&handle.pin()).try_get(&key)`. A handler must not take a guard of the interrupted
+//! thread: `map.try_get(&key)` and `pin` would end the guard that this thread is just taking, and may have to call the
+//! allocator for a slot. The other `try_` methods wait for no thread that writes to a bin. But they allocate, and
+//! dropping an entry that they replaced or removed puts it into a bag under a short lock.
 //!
 //! A handler reads a [`LeftRightMap`](crate::LeftRightMap) through a handle that was made before: all reads are
 //! wait-free and allocate nothing. A handler that writes has to be the only writer, and publish by `try_publish`. Its

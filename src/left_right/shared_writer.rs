@@ -3,7 +3,7 @@
 use super::reader::ReadHandle;
 use super::storage::Reclaimable;
 use super::storage::{Boxed, Storage};
-use super::writer::{Pending, WriteHandle};
+use super::writer::{Pending, WriteHandle, out_of_memory};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::sync::backoff::Backoff;
 use crate::sync::holder::Holder;
@@ -25,7 +25,9 @@ use std::thread;
 ///
 /// # User code and the lock
 /// - Keys and values are dropped after the lock is released. So a destructor may use the handle, or wait for a thread
-///   that does. If a thread panics under the lock, the next thread that releases the lock drops them.
+///   that does. If a thread panics under the lock, the next thread that releases the lock drops them. The arguments of
+///   an operation whose `Hash` or `Eq` panics are an exception: they are dropped under the lock, so that a destructor
+///   of theirs that uses the handle ends the process.
 /// - `Hash`, `Eq`, `Clone`, the closure of [`update`](Self::update) and closures of the locked handle run under the
 ///   lock. They may read the map through a [`ReadHandle`]. If one of them uses the handle, that call panics, because it
 ///   would wait for its own thread. If one of them waits for a thread that uses the handle, the two deadlock.
@@ -225,8 +227,12 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> SharedWriteHandle<K, V, 
     /// ```
     pub fn publish(&self) {
         let mut backoff = Backoff::spinning();
-        // The lock is released before each pause.
-        while self.lock().try_publish().is_err() {
+        loop {
+            // The lock is released before each pause, and before the process ends for want of memory.
+            let published = self.lock().publish_now();
+            if published.unwrap_or_else(out_of_memory) {
+                return;
+            }
             let _ = backoff.wait_long();
         }
     }

@@ -600,11 +600,19 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// assert_eq!(r.get_copied(&7), Some('a'));
     /// ```
     pub fn try_publish(&mut self) -> Result<(), Pending> {
-        let flushed = self.flush();
-        match flushed.and_then(|()| self.core().publish(&mut Backoff::never())) {
+        match self.publish_now() {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Pending { readers: self.stalled_readers().count() }),
         }
+    }
+
+    /// Publishes without waiting. Returns false if a reader is in the way.
+    ///
+    /// # Errors
+    /// If there is no memory for the deferred changes.
+    pub(super) fn publish_now(&mut self) -> Result<bool, TryReserveError> {
+        self.flush()?;
+        self.core().publish(&mut Backoff::never())
     }
 
     /// Makes every `operations`-th change publish all changes. 0, the default, turns that off.

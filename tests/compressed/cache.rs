@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -353,6 +353,44 @@ fn without_a_clock_nothing_can_expire() {
     let map = CompressedMap::with_budget(1 << 20);
     assert_ne!(map.insert_for("key", "value", LIFE), Err(StoreError::NoClock));
     assert_eq!(StoreError::NoClock.to_string(), "the map has no clock");
+}
+
+/// A sweep may fold deferred changes while a read applies them. Then the read promotes the folded record.
+#[test]
+fn a_read_that_meets_deferred_changes_keeps_the_deadline() {
+    let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
+        [value.unwrap_or_default(), &changes.concat()].concat()
+    };
+    let (time, armed) = (Manual::default(), Arc::new(AtomicUsize::new(0)));
+    let map = Arc::new(OnceLock::<CompressedMap>::new());
+    let clock = {
+        let (clock, armed, map) = (time.clock(), armed.clone(), Arc::downgrade(&map));
+        move || {
+            // It stands for another thread that runs between the two lookups of a read.
+            if armed.swap(0, Ordering::Relaxed) == 1 {
+                let shared = map.upgrade().unwrap();
+                let fold = move || {
+                    let map = shared.get().unwrap();
+                    for n in 0..20_000_u32 {
+                        map.insert(&(n % 50).to_le_bytes(), &[7; 20]).unwrap();
+                    }
+                    assert!(map.get("key").unwrap().is_some());
+                };
+                thread::spawn(fold).join().unwrap();
+            }
+            clock()
+        }
+    };
+    let small = CompressedMap::builder(64 << 10).segment_bytes(1 << 10);
+    let map = map.get_or_init(|| small.merge(append).clock(clock).build());
+    map.insert_for("key", "value", LIFE).unwrap();
+    map.modify_deferred("key", "+").unwrap();
+    armed.store(1, Ordering::Relaxed);
+    assert_eq!(map.get("key"), Ok(Some(b"value+".to_vec())));
+    assert_eq!(armed.load(Ordering::Relaxed), 0, "no thread ran between the lookups");
+    assert_eq!(map.time_to_live("key"), Some(Some(LIFE)), "a read dropped the deadline");
+    time.set(1_000);
+    assert_eq!(map.get("key"), Ok(None));
 }
 
 /// A typed map is the same cache.
