@@ -21,8 +21,8 @@ use alloc::alloc::handle_alloc_error;
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, also while the table grows.
-/// - `iter`, `retain` and `clear` work bin by bin. They see each bin as a consistent snapshot, and meet every key that
-///   is present throughout exactly once.
+/// - `iter`, `retain` and `clear` work bin by bin (a bin is a few entries that share a lock). They see each bin as a
+///   consistent snapshot, and meet every key that is present throughout exactly once.
 /// - A thread may hold a guard for any length of time while it, or another thread, writes to this map or to others.
 ///   Nothing deadlocks. The guard keeps alive the entries that are removed while it is held.
 /// - A replaced or removed entry is dropped once: by a later operation that writes to the map (each drops at most
