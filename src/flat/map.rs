@@ -25,8 +25,8 @@ use equivalent::Equivalent;
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, through growth too. `iter`, `retain` and `clear` work bin by bin (a
-///   bin is a few entries that share a lock): each bin is a consistent snapshot, and a key that is present throughout is
-///   met exactly once.
+///   bin is a few entries that share a lock): each bin is a consistent snapshot, and a key that is present throughout
+///   is met exactly once.
 /// - A lookup waits only for a writer that is inside the key's bin: a few nanoseconds, unless that writer is
 ///   descheduled there. [`try_get`](Self::try_get) returns [`Busy`] instead. A lookup of an absent key mostly does not
 ///   wait, because one load answers it, unless another key of the bin has the same seven-bit tag or has overflowed, or
