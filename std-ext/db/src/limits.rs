@@ -51,6 +51,10 @@ pub(crate) const LOADING_BYTES: usize = 64 << 10;
 pub(crate) const LOADING_LAST: usize = 64 << 20;
 /// Bytes of the keys and values of one multi-key operation: a single log entry holds all of them.
 pub(crate) const MAX_MULTI_KEY_BYTES: usize = 2 << 30;
+/// Bytes of values that the commands of one transaction or script copy or compute, or `maxmemory` if that is between
+/// the two: all of them are in one log entry, and a few short commands make gigabytes of copies.
+pub(crate) const LEAST_PRODUCED_BYTES: usize = 64 << 20;
+pub(crate) const MAX_PRODUCED_BYTES: usize = 512 << 20;
 /// Bytes of a script, and of all scripts that are kept for EVALSHA.
 pub(crate) const SCRIPT_BYTES: usize = 1 << 20;
 pub(crate) const SCRIPT_CACHE_BYTES: usize = 32 << 20;
@@ -173,6 +177,13 @@ const BUFFERS: &[Buffer] = &[
         Limit::Bytes(TRANSACTION_BYTES),
         "",
         "an error reply, and `EXECABORT`",
+    ),
+    buffer(
+        "values that the commands of a transaction copy or compute, or that a script stores; \
+         `maxmemory` if that is less, but 64 MiB at least",
+        Limit::Bytes(MAX_PRODUCED_BYTES),
+        "maxmemory",
+        "an error reply to the command",
     ),
     buffer("a script", Limit::Bytes(SCRIPT_BYTES), "", "an error reply"),
     buffer(

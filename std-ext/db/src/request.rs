@@ -545,6 +545,9 @@ pub enum RequestError {
     KeyTooLong,
     /// The value would be longer than [`LONGEST_VALUE`].
     ValueTooLong,
+    /// The values that the commands of a transaction copy or compute, or that a script stores, would be too long
+    /// together.
+    ValuesTooLong,
     /// There is no such key.
     NoSuchKey,
     /// The value is a string, which has no elements.
@@ -586,6 +589,9 @@ impl fmt::Display for RequestError {
             Self::NotFinite => "increment would produce NaN or Infinity",
             Self::KeyTooLong => "key exceeds 65535 bytes",
             Self::ValueTooLong => "string exceeds maximum allowed size (512 MiB)",
+            Self::ValuesTooLong => {
+                "a transaction copies or computes, or a script stores, more bytes of values than it may"
+            }
             Self::NoSuchKey => "no such key",
             Self::WrongType => "the value is a string, which has no elements",
             Self::NotHyperLogLog => "the value is not a HyperLogLog",

@@ -7,6 +7,7 @@ mod support;
 
 use hedgerow_db::server::ServerConfig;
 use hedgerow_db::server::http::HttpServer;
+use hedgerow_db::{Db, Options};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -288,6 +289,41 @@ fn probes_are_answered_whatever_other_clients_send() {
         let threads = status("Threads:");
         assert!(threads <= before + 8, "{threads} threads while there are {what}");
     }
+}
+
+/// A server with a log, whose key `big` has a value of 20 MB.
+fn with_log(max_memory: usize) -> (tempfile::TempDir, Running, Client) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::at(folder.path());
+    options.max_memory = max_memory;
+    let server = Running::over(Db::open(options).unwrap(), |config| config.threads = 1);
+    let client = with_big(&server, 20 << 20);
+    (folder, server, client)
+}
+
+/// The log has the value of each copy, so that short commands make long entries.
+#[test]
+fn a_pipeline_of_copies_is_executed_no_faster_than_it_is_logged() {
+    let turn = exclusive();
+    let (_folder, _server, mut client) = with_log(0);
+    client.send(command(&[b"COPY", b"big", b"other", b"REPLACE"]).repeat(50));
+    client.expect(b":1\r\n".repeat(50));
+    assert!(turn.used() < 400 << 20, "copies of 1 GB wait in {} bytes", turn.used());
+}
+
+#[test]
+fn a_transaction_copies_no_more_than_the_data_set_may_have() {
+    let _turn = exclusive();
+    let (_folder, _server, mut client) = with_log(100 << 20);
+    let copy = command(&[b"COPY", b"big", b"other", b"REPLACE"]);
+    let too_long = "-ERR this transaction copies or computes, or this script stores, more bytes of values than \
+                    maxmemory (64mb to 512mb)\r\n";
+    client.send([&b"MULTI\r\n"[..], &copy.repeat(6), b"EXEC\r\n"].concat());
+    client.expect(b"+OK\r\n");
+    client.expect(b"+QUEUED\r\n".repeat(6));
+    client.expect([&b"*6\r\n"[..], &b":1\r\n".repeat(5), too_long.as_bytes()].concat());
+    client.send(copy);
+    client.expect(b":1\r\n");
 }
 
 #[test]

@@ -107,6 +107,8 @@ pub(crate) struct Batch<'a> {
     stores_answers: bool,
     /// Whether a reply depends on the current time.
     wants_time: bool,
+    /// Whether an operation copies or computes values, so that a short command makes a long log entry.
+    produces_values: bool,
 }
 
 impl<'a> Batch<'a> {
@@ -127,6 +129,7 @@ impl<'a> Batch<'a> {
             stored_bytes: emptied(self.stored_bytes),
             stores_answers: false,
             wants_time: false,
+            produces_values: false,
         }
     }
 
@@ -138,6 +141,11 @@ impl<'a> Batch<'a> {
     /// Returns the number of requests.
     pub(super) fn len(&self) -> usize {
         self.requests.len()
+    }
+
+    /// Returns whether an operation copies or computes values.
+    pub(super) fn produces_values(&self) -> bool {
+        self.produces_values
     }
 
     /// Returns the bytes of prepared replies.
@@ -184,6 +192,10 @@ impl<'a> Batch<'a> {
     /// Adds an atomic change of several keys.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'a>, kind: ReplyKind) {
         self.stores_answers = true;
+        self.produces_values |= matches!(
+            op,
+            MultiKeyOp::Copy { .. } | MultiKeyOp::Rename { .. } | MultiKeyOp::Move { .. }
+        );
         self.requests.push(Request::MultiKey(op));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
@@ -228,6 +240,7 @@ impl<'a> Batch<'a> {
     pub(super) fn bitwise(&mut self, op: Bitwise, to: &'a [u8], keys: &[&'a [u8]]) {
         let from = self.keys.len();
         self.keys.extend_from_slice(keys);
+        self.produces_values = true;
         self.defer(DeferredOp::Bitwise, from..self.keys.len());
         self.multi_key(MultiKeyOp::Bitwise { op, to, keys: &[] }, ReplyKind::Integer);
     }
@@ -445,7 +458,7 @@ impl<'a> Batch<'a> {
         self.deferred.clear();
         self.stored.clear();
         self.stored_bytes.clear();
-        (self.stores_answers, self.wants_time) = (false, false);
+        (self.stores_answers, self.wants_time, self.produces_values) = (false, false, false);
     }
 }
 

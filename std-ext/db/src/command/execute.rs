@@ -129,8 +129,10 @@ pub fn process_input(
                 break;
             }
         }
-        // Stop early: the replies can be sent while the rest of a long pipeline waits in the input.
-        if execution.batch.len() >= MAX_BATCH_KEYS || execution.out.len() >= REPLY_CHUNK {
+        // Stop early: the replies can be sent while the rest of a long pipeline waits in the input. After each copy the
+        // caller looks how much waits for the log, because the length of the input does not bound it.
+        let is_long = execution.batch.len() >= MAX_BATCH_KEYS || execution.out.len() >= REPLY_CHUNK;
+        if is_long || execution.batch.produces_values() {
             break;
         }
     }

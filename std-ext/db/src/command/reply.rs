@@ -217,6 +217,10 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::ValueTooLong => {
             "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
         }
+        RequestError::ValuesTooLong => {
+            "ERR this transaction copies or computes, or this script stores, more bytes of values than \
+             maxmemory (64mb to 512mb)"
+        }
         RequestError::NoSuchDatabase => "ERR DB index is out of range",
         RequestError::SwapInTransaction => "ERR databases cannot be swapped inside a transaction",
         RequestError::OtherDatabase => {

@@ -207,9 +207,10 @@ fn status_of(error: RequestError) -> Status {
             Status::unavailable(text)
         }
         RequestError::NoSuchKey => Status::not_found(text),
-        RequestError::KeyTooLong | RequestError::ValueTooLong | RequestError::EntryTooLong => {
-            Status::invalid_argument(text)
-        }
+        RequestError::KeyTooLong
+        | RequestError::ValueTooLong
+        | RequestError::ValuesTooLong
+        | RequestError::EntryTooLong => Status::invalid_argument(text),
         RequestError::Overflow | RequestError::NotFinite => Status::out_of_range(text),
         _ => Status::failed_precondition(text),
     }

@@ -180,6 +180,12 @@ pub trait Log: Send + Sync {
         0
     }
 
+    /// Returns the bytes of entries that the calling thread has appended since a commit wrote its entries; 0 if the log
+    /// does not count them, because [`backlog`](Self::backlog) does.
+    fn uncommitted(&self) -> usize {
+        0
+    }
+
     /// Returns where a log that nodes share stands, for the header of a snapshot that contains its entries up to
     /// `last`; `None` for a log of one node.
     fn position(&self, last: Lsn) -> Option<Position> {

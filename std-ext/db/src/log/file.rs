@@ -236,6 +236,10 @@ impl Log for FileLog {
         shared.with_writer(|writer| shared.write_and_sync(writer))
     }
 
+    fn uncommitted(&self) -> usize {
+        self.shared.appends.own_bytes()
+    }
+
     fn bytes(&self) -> u64 {
         // Relaxed: a count.
         self.shared.bytes.load(Ordering::Relaxed)

@@ -7,6 +7,10 @@ use crate::pubsub::post::{PostOffice, Wake};
 use crate::pubsub::registry::{Channels, Name, Patterns, Subscribers};
 use std::sync::Arc;
 
+/// A pattern is matched under the locks of a publish if that takes no more steps than this, some ten microseconds: its
+/// length times that of the channel.
+const MOST_STEPS: usize = 1 << 14;
+
 /// The kind of name that a subscription has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -86,13 +90,27 @@ impl Hub {
             let message = Message::new(&[b"message", channel, payload]);
             delivery.send_all(subscribers, &message);
         }
+        let mut slow = Vec::new();
         for (pattern, subscribers) in self.patterns.read().iter() {
-            if glob::matches(pattern, channel, false) {
-                let message = Message::new(&[b"pmessage", pattern, channel, payload]);
-                delivery.send_all(subscribers, &message);
+            if pattern.len().saturating_mul(channel.len()) > MOST_STEPS {
+                slow.push(Arc::clone(pattern));
+            } else if glob::matches(pattern, channel, false) {
+                delivery.send_by_pattern(subscribers, [pattern, channel, payload]);
             }
         }
         drop(channels);
+        // The others are matched with nothing locked: subscribers and publishers would wait for as long.
+        slow.retain(|pattern| glob::matches(pattern, channel, false));
+        if !slow.is_empty() {
+            let _channels = self.channels.lock(channel);
+            let patterns = self.patterns.read();
+            for pattern in &slow {
+                // Its last subscriber may have ended meanwhile.
+                if let Some(subscribers) = patterns.get(pattern) {
+                    delivery.send_by_pattern(subscribers, [pattern, channel, payload]);
+                }
+            }
+        }
         delivery.finish()
     }
 
@@ -122,7 +140,12 @@ impl Hub {
 
     /// Returns the channels that have a subscriber and match a pattern.
     pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Name> {
-        self.of(kind).names(|name| pattern.is_none_or(|by| glob::matches(by, name, false)))
+        let mut names = self.of(kind).names();
+        // With nothing locked: a long pattern takes long.
+        if let Some(pattern) = pattern {
+            names.retain(|name| glob::matches(pattern, name, false));
+        }
+        names
     }
 
     /// Returns the numbers of channels and patterns.
@@ -161,6 +184,12 @@ struct Delivery<'h> {
 }
 
 impl Delivery<'_> {
+    fn send_by_pattern(&mut self, subscribers: &Subscribers, message: [&[u8]; 3]) {
+        let [pattern, channel, payload] = message;
+        let message = Message::new(&[b"pmessage", pattern, channel, payload]);
+        self.send_all(subscribers, &message);
+    }
+
     fn send_all(&mut self, subscribers: &Subscribers, message: &Message) {
         self.receivers += subscribers.len() as u64;
         for mailbox in subscribers.values() {

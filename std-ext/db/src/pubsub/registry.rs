@@ -50,11 +50,11 @@ impl Channels {
         self.shards.iter().map(|shard| lock(shard).len() as u64).sum()
     }
 
-    /// Returns the names of those channels that are wanted.
-    pub(super) fn names(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Name> {
+    /// Returns the names of all channels.
+    pub(super) fn names(&self) -> Vec<Name> {
         let mut names = Vec::new();
         for shard in &self.shards {
-            names.extend(lock(shard).keys().filter(|name| wanted(name)).map(Arc::clone));
+            names.extend(lock(shard).keys().map(Arc::clone));
         }
         names
     }

@@ -5,6 +5,7 @@ use crate::resp::Protocol;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 fn text(message: &Message) -> String {
     String::from_utf8_lossy(message.rest()).into_owned()
@@ -155,4 +156,28 @@ fn all_subscribers_get_the_messages_in_one_order() {
     for client in &clients[1..] {
         assert!(payloads(client) == first, "subscribers got messages in different orders");
     }
+}
+
+/// A pattern may take seconds to match. Nobody waits for it but its publisher.
+#[test]
+fn a_pattern_that_takes_long_is_matched_with_nothing_locked() {
+    const LENGTH: usize = 15_000;
+    let (hub, is_sent) = (Hub::new(1), AtomicBool::new(false));
+    let slow = [&b"*["[..], &[b'b'; LENGTH], b"a]"].concat();
+    let mut clients: Vec<_> = (0..2).map(|id| Subscriptions::new(&hub, id)).collect();
+    assert!(clients[0].add(Kind::Pattern, &slow));
+    // The star goes on to the end of the name, whose last letter alone is in the class.
+    let channel = [&[b'c'; LENGTH][..], b"a"].concat();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            assert_eq!(hub.publish(&channel, b"hi"), 1);
+            is_sent.store(true, Ordering::Relaxed);
+        });
+        thread::sleep(Duration::from_millis(50));
+        assert!(clients[1].add(Kind::Pattern, b"news.*"));
+        assert!(clients[1].add(Kind::Channel, &channel));
+        assert!(!is_sent.load(Ordering::Relaxed), "a subscriber waits for another one's pattern");
+    });
+    assert_eq!(taken(clients[0].mailbox()).len(), 1);
+    assert_eq!(hub.names(Kind::Channel, Some(&slow)).len(), 1);
 }

@@ -493,8 +493,10 @@ impl Client {
             }
             let waiting = self.output.waiting();
             // Leave the rest for the next cycle: one client's pipeline must not delay the others, nor fill memory with
-            // replies.
-            if batch == BATCHES || waiting - before >= OUTPUT_PAUSE || !self.may_read(context) {
+            // replies or with entries of the log. A short command may make a long entry.
+            let fills_memory =
+                || waiting - before >= OUTPUT_PAUSE || batch > 0 && context.has_changed_much();
+            if batch == BATCHES || fills_memory() || !self.may_read(context) {
                 self.backlog = true;
                 break;
             }

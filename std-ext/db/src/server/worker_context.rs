@@ -70,6 +70,12 @@ impl WorkerContext {
         self.congested = self.shared.log.backlog() > LOG_BACKLOG;
     }
 
+    /// Returns whether more changes of this thread, or of all, wait for the log than should. The end of a cycle writes
+    /// those of its thread.
+    pub(super) fn has_changed_much(&self) -> bool {
+        self.shared.log.uncommitted() > LOG_BACKLOG || self.shared.log.backlog() > LOG_BACKLOG
+    }
+
     /// Takes the newest view of the group. The caller has taken the log's epoch before.
     pub(super) fn refresh_view(&mut self) {
         if let Some(cluster) = &mut self.cluster {

@@ -125,7 +125,7 @@ impl<'s> LockedKeys<'s> {
         }
         let mut entry = std::mem::take(&mut session.entry);
         entry.clear();
-        let (left, room) = (state.largest_request.min(MAX_MULTI_KEY_BYTES), MAX_MULTI_KEY_BYTES);
+        let (left, room) = (state.most_produced(), MAX_MULTI_KEY_BYTES);
         Ok(Some(Self {
             state,
             cores,

@@ -152,7 +152,8 @@ fn admit(
     }
     let bytes = requests.iter().map(Request::entry_bytes).fold(0, usize::saturating_add);
     let most = state.largest_request.min(MAX_MULTI_KEY_BYTES);
-    most.checked_sub(bytes).ok_or_else(|| (state.too_long(), first))
+    let left = most.checked_sub(bytes).ok_or_else(|| (state.too_long(), first))?;
+    Ok(left.min(state.most_produced()))
 }
 
 /// Returns the shards that have the keys of these requests, which begin with a database, and of watches.

@@ -68,6 +68,7 @@ pub(crate) mod watched_keys;
 
 use crate::clock::Clock;
 use crate::latency_monitor::LatencyMonitor;
+use crate::limits::{LEAST_PRODUCED_BYTES, MAX_PRODUCED_BYTES};
 use crate::log::change;
 use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
@@ -259,11 +260,21 @@ impl State {
         self.largest_request != usize::MAX && request.logged_bytes() > self.largest_request
     }
 
+    /// Returns how many bytes of values the commands of one transaction or script may copy or compute. A data set with
+    /// a limit has no longer values than that.
+    pub(crate) fn most_produced(&self) -> usize {
+        let most = match self.limit.bytes() {
+            0 => MAX_PRODUCED_BYTES,
+            bytes => bytes.clamp(LEAST_PRODUCED_BYTES, MAX_PRODUCED_BYTES),
+        };
+        most.min(self.largest_request)
+    }
+
     /// Returns the error for changes that no log entry can hold.
     #[cold]
     pub(crate) fn too_long(&self) -> RequestError {
         match self.largest_request {
-            usize::MAX => RequestError::ValueTooLong,
+            usize::MAX => RequestError::ValuesTooLong,
             _ => RequestError::EntryTooLong,
         }
     }
