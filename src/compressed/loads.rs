@@ -50,7 +50,7 @@ impl Loads {
             all.next = number.wrapping_add(1);
             let holder = Holder::new();
             holder.begin();
-            all.loads.push(Load { key: copy, number, holder, sleepers: Sleepers::default() });
+            all.loads.push(Load { key: copy, number, holder, sleepers: Sleepers::new() });
             return Some(Turn { loads: self, number });
         }
         drop(all);

@@ -15,10 +15,13 @@ mod known {
 
     /// The threads that sleep until an event. The lock that protects this also protects the event, so that no thread
     /// goes to sleep behind it.
-    #[derive(Default)]
     pub(crate) struct Sleepers(Vec<Thread>);
 
     impl Sleepers {
+        pub(crate) fn new() -> Self {
+            Self(Vec::new())
+        }
+
         /// Adds the calling thread, which calls [`sleep`](Self::sleep) when it has released the lock. Returns whether
         /// threads can sleep.
         pub(crate) fn join(&mut self) -> bool {
@@ -45,11 +48,14 @@ mod known {
 /// Without `std` threads cannot sleep, and wait as they did before.
 #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
 mod unknown {
-    #[derive(Default)]
     pub(crate) struct Sleepers;
 
     #[expect(clippy::unused_self, reason = "the other `Sleepers` has the same methods")]
     impl Sleepers {
+        pub(crate) fn new() -> Self {
+            Self
+        }
+
         pub(crate) fn join(&mut self) -> bool {
             false
         }

@@ -115,6 +115,10 @@ impl Users {
         if has_spaces(name) {
             return Err(b"Usernames can't contain spaces or null characters".to_vec());
         }
+        // Redis accepts it, and then writes a file of users that has another user.
+        if name.is_empty() {
+            return Err(b"Usernames can't be empty".to_vec());
+        }
         let rules = join_selectors(rules).map_err(|at| {
             [b"Unmatched parenthesis in acl selector starting at '", rules[at], b"'."].concat()
         })?;

@@ -294,7 +294,8 @@ impl Unpacker<'_> {
             0xcc => Value::Number(self.bytes::<1>()?[0].into()),
             0xcd => Value::Number(u16::from_be_bytes(self.bytes()?).into()),
             0xce => Value::Number(u32::from_be_bytes(self.bytes()?).into()),
-            0xcf => Value::Number(u64::from_be_bytes(self.bytes()?) as f64),
+            // As in Redis, which pushes a signed integer: 2^63 and above are negative.
+            0xcf => Value::Number(i64::from_be_bytes(self.bytes()?) as f64),
             0xd0 => Value::Number(i8::from_be_bytes(self.bytes()?).into()),
             0xd1 => Value::Number(i16::from_be_bytes(self.bytes()?).into()),
             0xd2 => Value::Number(i32::from_be_bytes(self.bytes()?).into()),

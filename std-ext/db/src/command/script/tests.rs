@@ -266,6 +266,7 @@ fn libraries_survive_hostile_input() {
             "-ERR user_script:1: too many results",
         ),
         ("return {cmsgpack.unpack(('\\161x'):rep(2000))}", "*2000"),
+        ("return cmsgpack.unpack('\\207' .. ('\\255'):rep(8))", ":-1"),
         ("cmsgpack.unpack('\\221\\255\\255\\255\\255\\1')", "-ERR user_script:1: Missing bytes"),
         ("cmsgpack.unpack('\\219\\255\\255\\255\\255')", "-ERR user_script:1: Missing bytes"),
         ("cmsgpack.unpack('\\223\\255')", "-ERR user_script:1: Missing bytes"),
