@@ -294,12 +294,11 @@ impl Unpacker<'_> {
             0xcc => Value::Number(self.bytes::<1>()?[0].into()),
             0xcd => Value::Number(u16::from_be_bytes(self.bytes()?).into()),
             0xce => Value::Number(u32::from_be_bytes(self.bytes()?).into()),
-            // As in Redis, which pushes a signed integer: 2^63 and above are negative.
-            0xcf => Value::Number(i64::from_be_bytes(self.bytes()?) as f64),
             0xd0 => Value::Number(i8::from_be_bytes(self.bytes()?).into()),
             0xd1 => Value::Number(i16::from_be_bytes(self.bytes()?).into()),
             0xd2 => Value::Number(i32::from_be_bytes(self.bytes()?).into()),
-            0xd3 => Value::Number(i64::from_be_bytes(self.bytes()?) as f64),
+            // Unsigned ones as well, as in Redis: 2^63 and above are negative.
+            0xcf | 0xd3 => Value::Number(i64::from_be_bytes(self.bytes()?) as f64),
             0xa0..=0xbf => self.string(usize::from(mark & 0x1f))?,
             0xd9..=0xdb => {
                 let length = self.length(mark - 0xd9)?;
