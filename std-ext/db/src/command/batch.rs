@@ -194,7 +194,10 @@ impl<'a> Batch<'a> {
         self.stores_answers = true;
         self.produces_values |= matches!(
             op,
-            MultiKeyOp::Copy { .. } | MultiKeyOp::Rename { .. } | MultiKeyOp::Move { .. }
+            MultiKeyOp::Bitwise { .. }
+                | MultiKeyOp::Copy { .. }
+                | MultiKeyOp::Rename { .. }
+                | MultiKeyOp::Move { .. }
         );
         self.requests.push(Request::MultiKey(op));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
@@ -240,7 +243,6 @@ impl<'a> Batch<'a> {
     pub(super) fn bitwise(&mut self, op: Bitwise, to: &'a [u8], keys: &[&'a [u8]]) {
         let from = self.keys.len();
         self.keys.extend_from_slice(keys);
-        self.produces_values = true;
         self.defer(DeferredOp::Bitwise, from..self.keys.len());
         self.multi_key(MultiKeyOp::Bitwise { op, to, keys: &[] }, ReplyKind::Integer);
     }
