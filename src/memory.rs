@@ -1,4 +1,5 @@
-//! Blocks of zeroed words from the global allocator, and failure as a value.
+//! Allocation that fails with a value: zeroed words, words that are zeroed in steps, raw blocks, and headers with
+//! tails.
 //!
 //! Segments and chunks are blocks of zeroed words: a zero tag word is an uninitialized bin, a zero state is an unlocked
 //! one. Nothing here runs under a lock.

@@ -154,7 +154,7 @@ impl Column {
 fn watch(words: &[Word]) -> Vec<Column> {
     let map: Arc<FenceMap<Word, Known>> =
         Arc::new(words.iter().map(|word| (*word, Known::default())).collect());
-    let builder = FenceWorkers::<Word, Known>::builder().fences_a_look(32);
+    let builder = FenceWorkers::<Word, Known>::builder().fences_a_step(32);
     let workers = builder.spawn(Arc::clone(&map)).expect("a thread");
     let written = AtomicUsize::new(0);
     let mut columns = Vec::with_capacity(COLUMNS);

@@ -222,7 +222,7 @@ impl Store {
         let wanted = self.ahead().saturating_sub(free).max(1);
         let more = (1..=wanted).rev().find(|&more| self.may_grow_by(more)).unwrap_or(0);
         self.memory.set_scarce(more == 0);
-        let more = more + self.pool().in_the_making();
+        let more = more + usize::from(self.pool().is_making());
         self.memory.set_room(free + more);
         // The last segments are made at once, so that no write has to make them later.
         let growing = more > 0 && (free <= self.pool().reserve || free + more < self.ahead());

@@ -94,16 +94,16 @@ impl Pool {
     #[inline(always)]
     pub(super) fn segment(&self, number: usize) -> Option<Segment<'_>> {
         let (block, index) = block_of(number);
-        // [CP-2] acquire: pairs with the release in `publish` and `may_number` [CP-1], so the memory behind the pointer
-        // is initialized.
+        // [CP-2] acquire: pairs with the release in `publish` and `reserve_number` [CP-1], so the memory behind the
+        // pointer is initialized.
         let addresses = self.blocks.get(block)?.load(Ordering::Acquire);
         if addresses.is_null() {
             return None;
         }
         // SAFETY: `block_of` returns an index within the block, and a block lives as long as the pool.
         let address = unsafe { &*addresses.add(index) };
-        // [CP-2] acquire: pairs with the release in `publish` and `may_number` [CP-1], so the memory behind the pointer
-        // is initialized.
+        // [CP-2] acquire: pairs with the release in `publish` and `reserve_number` [CP-1], so the memory behind the
+        // pointer is initialized.
         let words = address.load(Ordering::Acquire);
         // SAFETY: a segment's address is published after its words were zeroed, and the words are freed only through
         // `&mut Pool`.
@@ -198,7 +198,7 @@ impl Pool {
     pub(super) fn grow(&self, may_grow: impl Fn() -> bool) -> bool {
         let mut lists = self.lists.lock();
         if lists.next.is_none() {
-            let blank = if cfg!(hedgerow_loom) || !may_grow() || !self.may_number(&mut lists) {
+            let blank = if cfg!(hedgerow_loom) || !may_grow() || !self.reserve_number(&mut lists) {
                 None
             } else {
                 memory::Unzeroed::of(self.shape.words()).ok()
@@ -213,9 +213,9 @@ impl Pool {
         lists.next.is_some()
     }
 
-    /// Returns 1 if a segment is being made.
-    pub(super) fn in_the_making(&self) -> usize {
-        usize::from(self.lists.lock().next.is_some())
+    /// Whether a segment is being made.
+    pub(super) fn is_making(&self) -> bool {
+        self.lists.lock().next.is_some()
     }
 
     /// Zeroes `words` more words of the next segment. A complete segment becomes free.
@@ -371,7 +371,7 @@ impl Pool {
     }
 
     fn make(&self, lists: &mut Lists) -> Option<usize> {
-        if !self.may_number(lists) {
+        if !self.reserve_number(lists) {
             return None;
         }
         let words = memory::words(self.shape.words()).ok()?.take();
@@ -379,8 +379,8 @@ impl Pool {
         Some(self.publish(lists, words))
     }
 
-    /// Whether there is a number for another segment, and a block for its address.
-    fn may_number(&self, lists: &mut Lists) -> bool {
+    /// Finds a number for another segment, and makes the block for its address. Returns false if it cannot.
+    fn reserve_number(&self, lists: &mut Lists) -> bool {
         // Numbers of freed segments are given out again.
         while lists.vacant < lists.count && self.segment(lists.vacant).is_some() {
             lists.vacant += 1;
@@ -405,7 +405,7 @@ impl Pool {
         true
     }
 
-    /// Publishes a segment's words under the number that `may_number` has found.
+    /// Publishes a segment's words under the number that `reserve_number` has found.
     fn publish(&self, lists: &mut Lists, words: *mut Word) -> usize {
         let number = lists.vacant;
         let (block, index) = block_of(number);
@@ -429,7 +429,7 @@ impl Drop for Pool {
             if addresses.is_null() {
                 continue;
             }
-            // SAFETY: `may_number` made it as a boxed slice of this length, and `&mut self` excludes other users.
+            // SAFETY: `reserve_number` made it as a boxed slice of this length, and `&mut self` excludes other users.
             let addresses = unsafe {
                 Box::from_raw(ptr::slice_from_raw_parts_mut(addresses, block_len(block)))
             };

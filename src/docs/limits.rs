@@ -187,8 +187,9 @@
 //! In the maps of owned data only `try_get` is for handlers, with a guard of a [`Handle`](crate::owned::Handle) that
 //! was made before: `map.with_guard(&handle.pin()).try_get(&key)`. A handler must not take a guard of the interrupted
 //! thread: `map.try_get(&key)` and `pin` would end the guard that this thread is just taking, and may have to call the
-//! allocator for a slot. The other `try_` methods wait for no thread that writes to a bin. But they allocate, and
-//! dropping an entry that they replaced or removed puts it into a bag under a short lock.
+//! allocator for a slot. The other `try_` methods wait for no thread that writes to a bin. But they allocate. And an
+//! entry that was replaced or removed goes into a bag under a short lock, when it is dropped, or within `try_update`
+//! and `try_compute`. Another thread of the bag may execute a barrier of the system under that lock.
 //!
 //! A handler reads a [`LeftRightMap`](crate::LeftRightMap) through a handle that was made before: all reads are
 //! wait-free and allocate nothing. A handler that writes has to be the only writer, and publish by `try_publish`. Its

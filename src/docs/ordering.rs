@@ -73,8 +73,8 @@
 //! - `SL-6` (`sync/seqlock.rs`): a lock that is released without a write, by a release store.
 //! - `SL-7` ↔ `SL-8` (`sync/seqlock.rs`): the holder of another lock swaps a state for itself; the acquire half of the
 //!   fence after the next lock, whose owner then sees that other lock taken.
-//! - `PB-1` ↔ `PB-2` (`sync/published.rs`): publication of a block that is allocated late: the striped counter, and a
-//!   table's extents.
+//! - `PB-1` ↔ `PB-2` (`sync/published.rs`): publication of a block that is allocated late: the striped counter, the
+//!   lists of free overflow lines, the bags of removed entries, and a table's extents.
 //! - `FT-1` ↔ `FT-2` (`bins/bin.rs`): load and store of a bin's tag word.
 //! - `DI-1` ↔ `DI-2` (`table/directory.rs`): publication of a directory, and of a segment in it.
 //! - `SP-1`, `SP-2`, `SP-3` (`table/split.rs`): the order of a split's stores: children's entries, parent's tags,
@@ -104,7 +104,6 @@
 //! - `EP-1`, `EP-3` ↔ `EP-2`, `EP-4` ↔ `EP-5`, `EP-6` ↔ `EP-7` (`sync/epoch.rs`): pins and unpins against the scan of
 //!   all slots; the epoch as a writer raises it after a barrier, and as a pin or a scan reads it; the stamp of unlinked
 //!   entries, and the beginning of a barrier that comes after it.
-//! - `GB-1` ↔ `GB-2` (`reclaim/garbage.rs`): publication of the bags of removed entries.
 //! - `LR-1` ↔ `LR-2` (`sync/sides.rs`): a reader's announcement, before it loads which side is the read side; the
 //!   writer's swap of the sides, before it loads the announcements. One of the two sees the other.
 //! - `LR-3`, `LR-4`, `LR-5` (`sync/sides.rs`): a complete side, as it is published; the end of a read, before the side

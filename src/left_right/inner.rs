@@ -161,7 +161,7 @@ impl<K, V, S, P: Storage<K, V>> Drop for Inner<K, V, S, P> {
         unsafe {
             let retired = iter::from_fn(|| P::unlink(retired));
             let reclaimable = iter::from_fn(|| P::unlink(reclaimable));
-            while let Some(emptied) = P::unlink(&mut pending.emptied.0) {
+            while let Some(emptied) = P::unlink(&mut pending.emptied.list) {
                 P::release(emptied);
             }
             free_all::<K, V, P>(newest.chain(deferred).chain(retired).chain(reclaimable));

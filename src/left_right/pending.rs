@@ -78,6 +78,12 @@ impl<E> DeferredChange<E> {
     }
 }
 
+/// Entries whose keys and values were dropped, to make others of them.
+pub(super) struct Emptied<E> {
+    pub(super) list: Option<E>,
+    pub(super) count: usize,
+}
+
 /// The writer's notes between publishes. The next writer takes it over.
 pub(super) struct PendingChanges<E> {
     pub(super) dirty: Dirty,
@@ -87,8 +93,7 @@ pub(super) struct PendingChanges<E> {
     pub(super) retired: Option<E>,
     /// Entries that no reader can see any more, to be dropped after this thread has released the shared writer's lock.
     pub(super) reclaimable: Option<E>,
-    /// Entries whose keys and values were dropped, to make others of them, and how many there are.
-    pub(super) emptied: (Option<E>, usize),
+    pub(super) emptied: Emptied<E>,
     /// Says which thread holds the lock, if threads share the writer.
     #[cfg(feature = "std")]
     pub(super) lock: Option<Arc<Holder>>,
@@ -114,7 +119,7 @@ impl<E> PendingChanges<E> {
             spare: None,
             retired: None,
             reclaimable: None,
-            emptied: (None, 0),
+            emptied: Emptied { list: None, count: 0 },
             #[cfg(feature = "std")]
             lock: None,
             swap: None,

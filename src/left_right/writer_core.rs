@@ -3,7 +3,7 @@
 use super::bin::{Bin, Hashed};
 use super::dirty::Dirty;
 use super::inner::Inner;
-use super::pending::{Base, DeferredChange, PendingChanges, Table, table};
+use super::pending::{Base, DeferredChange, Emptied, PendingChanges, Table, table};
 use super::side::Place;
 use super::storage::Reclaimable;
 use super::storage::Storage;
@@ -114,33 +114,33 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
         // SAFETY: the caller owns the entry, and no reader can reach it. If a destructor panics, `empty` has freed the
         // memory, and this does not go on to link it.
         unsafe {
-            if self.pending.emptied.1 >= P::KEPT {
+            if self.pending.emptied.count >= P::KEPT {
                 return P::free(entry);
             }
             P::empty(entry);
-            let (list, kept) = &mut self.pending.emptied;
+            let Emptied { list, count } = &mut self.pending.emptied;
             P::link(entry, list);
-            *kept += 1;
+            *count += 1;
         }
     }
 
     /// Makes an entry, if there is one of an emptied entry. Hands key and value back if there is no memory.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn make(&mut self, hash: Hashed, key: K, value: V) -> Result<P::Entry, (K, V)> {
-        let (list, kept) = &mut self.pending.emptied;
+        let Emptied { list, count } = &mut self.pending.emptied;
         // SAFETY: `recycle` linked all entries of the list, after it had emptied them.
         unsafe {
             let Some(emptied) = P::unlink(list) else { return P::make(hash, key, value) };
-            *kept -= 1;
+            *count -= 1;
             Ok(P::refill(emptied, hash, key, value))
         }
     }
 
     /// Frees the memory of all emptied entries.
     fn release_emptied(&mut self) {
-        self.pending.emptied.1 = 0;
+        self.pending.emptied.count = 0;
         // SAFETY: `recycle` linked all entries of the list, after it had emptied them.
-        while let Some(emptied) = unsafe { P::unlink(&mut self.pending.emptied.0) } {
+        while let Some(emptied) = unsafe { P::unlink(&mut self.pending.emptied.list) } {
             // SAFETY: as above, and the list owned it.
             unsafe { P::release(emptied) };
         }
@@ -218,10 +218,16 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
         }
     }
 
+    /// Returns the write side, to be read.
+    fn write_side(&self) -> &Table<P::Entry> {
+        // SAFETY: there is one `WriterCore`, and only it changes the side.
+        unsafe { self.shared.write_side() }
+    }
+
     /// Notes which of the entries that moved from the write side to `next` readers cannot see. The two sides had the
     /// same layout.
     fn note_unseen(&self, next: &Table<P::Entry>, dirty: &mut Dirty) {
-        let write_side = Self::write_side_mut(self.shared);
+        let write_side = self.write_side();
         for bin in self.pending.dirty.bins() {
             for place in write_side.places_of(bin) {
                 let Some(entry) = write_side.get(place) else { continue };
@@ -254,7 +260,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         if self.pending.dirty.is_small() {
             Self::read_side(self.shared).view().prefetch(hash);
         }
-        let side = &*Self::write_side_mut(self.shared);
+        let side = self.write_side();
         let (place, entry) = find::<K, V, P, _>(side, hash, key)?;
         Some((place, placed_under(self.shared, side, hash, place, entry), entry))
     }
@@ -462,12 +468,6 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     pub(super) fn prefetch_likely(&self, hash: Hashed) {
         // SAFETY: the side does not change during the call, which changes nothing.
         unsafe { self.write_side().view().likely(hash, P::prefetch) };
-    }
-
-    /// Returns the write side, to be read.
-    fn write_side(&self) -> &Table<P::Entry> {
-        // SAFETY: there is one `WriterCore`, and only it changes the side.
-        unsafe { self.shared.write_side() }
     }
 
     /// Inserts an entry whose key has this hash, and returns true if it replaced another. Hands key and value back if

@@ -93,7 +93,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
         let (read_side, write_side) =
             unsafe { (self.shared.read_side(), self.shared.write_side()) };
         let notes = self.pending.dirty.bytes() + self.pending.deferred.allocation_size();
-        let emptied = self.pending.emptied.1 * P::BYTES;
+        let emptied = self.pending.emptied.count * P::BYTES;
         read_side.bytes() + write_side.bytes() + spare + notes + emptied
     }
 

@@ -53,7 +53,7 @@ impl<S: BuildHasher> BytesMap<S> {
         // guard of the return value would leak.
         let decide = move |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
         let done = self.inner.compute_by(mode, key.as_ref(), decide);
-        let after = done.map_err(|(why, _, value)| why.of((), value))?.after;
+        let after = done.map_err(|(why, _, value)| why.hand_back((), value))?.after;
         // As in `get`: before the return value is made.
         drop(key);
         Ok(after)

@@ -98,7 +98,7 @@ impl<S: BuildHasher> BytesMap<S> {
                 drop(key);
                 Ok(got)
             }
-            Err((why, _, value)) => Err(why.of(key, value)),
+            Err((why, _, value)) => Err(why.hand_back(key, value)),
         }
     }
 }
@@ -141,7 +141,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         let mode = map.non_blocking();
         match map.get_or_insert_under(mode, key.as_ref(), |_| make(), self.guard()) {
             Ok(got) => Ok(got.value()),
-            Err((why, _, value)) => Err(why.of(key, value)),
+            Err((why, _, value)) => Err(why.hand_back(key, value)),
         }
     }
 }

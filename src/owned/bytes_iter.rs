@@ -32,7 +32,7 @@ impl<'a> Iterator for BytesIter<'a> {
     // into the crate, also for users without a `BytesMap`.
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let node = self.0.next()?.shared();
+        let node = self.0.next()?.ptr();
         // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
         Some(unsafe { Ref::of(node, self.0.guard.again()) })
     }

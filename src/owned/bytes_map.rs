@@ -164,7 +164,7 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Ref<'_, [u8], [u8]>> {
         let guard = pin();
-        let found = self.inner.find(key.as_ref(), &guard)?.shared();
+        let found = self.inner.find(key.as_ref(), &guard)?.ptr();
         // Dropped before the return value is made: if the key's destructor panicked afterwards, the guard of the return
         // value would leak, and keep the garbage of all maps.
         drop(key);
@@ -196,7 +196,7 @@ impl<S: BuildHasher> BytesMap<S> {
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, [u8], [u8]>>, Busy> {
         let guard = try_pin().map_err(|_| Busy)?;
         let found = self.inner.find_in(Mode::NON_BLOCKING, key.as_ref(), &guard)?;
-        let found = found.map(Live::shared);
+        let found = found.map(Live::ptr);
         // As in `get`: before the return value is made.
         drop(key);
         // SAFETY: `find_in` returned the node under this guard.
@@ -295,7 +295,7 @@ impl<S: BuildHasher> BytesMap<S> {
         freed.resume();
         match done {
             Ok(before) => Ok(before.map(RemovedBytes)),
-            Err((why, ..)) => Err(why.of(key, value)),
+            Err((why, ..)) => Err(why.hand_back(key, value)),
         }
     }
 
@@ -342,7 +342,7 @@ impl<S: BuildHasher> BytesMap<S> {
         match self.inner.insert_if_absent_by(mode, key.as_ref(), value.as_ref()) {
             Ok(Ok(())) => Ok(Ok(())),
             Ok(Err(_)) => Ok(Err(OccupiedError::new(key, value, ()))),
-            Err((why, ..)) => Err(why.of(key, value)),
+            Err((why, ..)) => Err(why.hand_back(key, value)),
         }
     }
 
@@ -444,7 +444,7 @@ impl<S: BuildHasher> BytesMap<S> {
                 drop(key);
                 Ok(done)
             }
-            Err((why, _, value)) => Err(why.of(key, value)),
+            Err((why, _, value)) => Err(why.hand_back(key, value)),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::map::HashMap;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::refused;
+use crate::reclaim::errors::into_error;
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::non_blocking_methods;
 use crate::reclaim::removed::Removed;
@@ -40,7 +40,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let (hash, mut freed) = self.inner.begin(mode, &key);
         let done = self.inner.insert_by(mode, hash, key, value, &mut freed);
         freed.resume();
-        done.map(|before| before.map(Removed::new)).map_err(refused)
+        done.map(|before| before.map(Removed::new)).map_err(into_error)
     }
 
     /// Removes `key` and returns its entry as [`remove`](Self::remove) does, but never waits.

@@ -53,7 +53,7 @@ impl InlineNode {
     #[inline(always)]
     fn bytes(node: Live<'_, Self>) -> *const u8 {
         // SAFETY: the bytes begin at the end of the fields. The pointer is from `alloc`, so it may reach all of them.
-        unsafe { node.shared().0.add(1).cast::<u8>().as_ptr() }
+        unsafe { node.ptr().0.add(1).cast::<u8>().as_ptr() }
     }
 }
 

@@ -220,7 +220,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     type Item = Ref<'a, K, V>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let node = self.0.next()?.shared();
+        let node = self.0.next()?.ptr();
         // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
         Some(unsafe { Ref::of(node, self.0.guard.again()) })
     }

@@ -117,7 +117,8 @@ impl<N: Node> Nodes<N> {
     pub(super) fn shrink_to_fit(&mut self) {
         let mut all = List::new();
         self.retired.move_to(&mut all);
-        free_all(&mut all);
+        // SAFETY: `&mut self` excludes readers.
+        unsafe { free_all(&mut all) };
         if let Ok(fresh) = Self::with_capacity(self.len()) {
             self.move_to(fresh);
         }
@@ -309,8 +310,8 @@ impl<N: Node> Nodes<N> {
         mode: Mode,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, NotStored<'a, N>> {
-        let (hash, old, new) = (fresh.live().hash(), node.shared(), fresh.0);
-        let same = move |other: Live<'_, N>| other.shared() == old;
+        let (hash, old, new) = (fresh.live().hash(), node.ptr(), fresh.0);
+        let same = move |other: Live<'_, N>| other.ptr() == old;
         let decide = |found: Option<_>| match found {
             Some(_) => Change::Entry(new, ()),
             None => Change::Keep,
@@ -362,8 +363,8 @@ impl<N: Node> Nodes<N> {
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
         // If the node is garbage, its header holds a link instead of a hash. Then no bin has it, and this finds
         // nothing.
-        let (hash, node) = (node.hash(), node.shared());
-        self.remove(hash, move |other| other.shared() == node, |_| true, mode, guard)
+        let (hash, node) = (node.hash(), node.ptr());
+        self.remove(hash, move |other| other.ptr() == node, |_| true, mode, guard)
     }
 
     /// Appends the nodes of the next few bins from `position` on to `buffer`, and prefetches them. Returns the next
@@ -480,6 +481,7 @@ impl<N: Node> Drop for Nodes<N> {
     fn drop(&mut self) {
         let mut all = self.drain();
         self.retired.move_to(&mut all);
-        free_all(&mut all);
+        // SAFETY: `&mut self` excludes readers.
+        unsafe { free_all(&mut all) };
     }
 }

@@ -1,7 +1,8 @@
 //! `HashMap`: operations on one key that may wait for another writer.
 //!
-//! Each of them takes a guard first, so every node that it finds stays alive until it returns. The variants that never
-//! wait are in `fallible`.
+//! A node that an operation finds stays alive, because the operation runs under a guard. `insert`, `update` and
+//! `compute` free garbage before they take it: see [`NodeMap::begin`]. The variants that never wait are in `fallible`,
+//! except `try_get`.
 
 use super::map::HashMap;
 use crate::api::op::{Computed, Op};
@@ -36,7 +37,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = pin();
-        let found = self.inner.find(key, &guard)?.shared();
+        let found = self.inner.find(key, &guard)?.ptr();
         // SAFETY: `find` returned the node under this guard.
         Some(unsafe { Ref::of(found, guard) })
     }
@@ -58,7 +59,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = try_pin().map_err(|_| Busy)?;
-        let found = self.inner.find_in(Mode::NON_BLOCKING, key, &guard)?.map(Live::shared);
+        let found = self.inner.find_in(Mode::NON_BLOCKING, key, &guard)?.map(Live::ptr);
         // SAFETY: `find_in` returned the node under this guard.
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }

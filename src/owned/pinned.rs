@@ -6,7 +6,7 @@ use crate::api::batch::{WINDOW, hashes, same_length};
 use crate::api::cursor::Cursor;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Pinned;
-use crate::reclaim::errors::refused;
+use crate::reclaim::errors::into_error;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::{guard_methods, pinned_methods};

@@ -13,7 +13,8 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    pub(crate) fn of<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
+    /// Returns the error of an insertion that failed, with the caller's key and value.
+    pub(crate) fn hand_back<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
         match self {
             Self::Busy => TryInsertError::Busy { key, value },
             Self::Alloc => TryInsertError::Alloc { key, value },
@@ -27,8 +28,8 @@ impl Cause {
 pub(crate) type Refused<K, V> = (Cause, K, V);
 
 /// Returns the error of a failed insertion.
-pub(crate) fn refused<K, V>((why, key, value): Refused<K, V>) -> TryInsertError<K, V> {
-    why.of(key, value)
+pub(crate) fn into_error<K, V>((why, key, value): Refused<K, V>) -> TryInsertError<K, V> {
+    why.hand_back(key, value)
 }
 
 impl From<Busy> for Cause {

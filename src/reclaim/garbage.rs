@@ -30,8 +30,7 @@
 //! other ([`reentrancy`](super::reentrancy)).
 //!
 //! # Synchronization
-//! - `[GB-1]` release store of the bags' address ↔ `[GB-2]` acquire load: a thread that sees the bags sees them
-//!   initialized.
+//! - The bags of more threads are a [published array](crate::sync::published).
 //! - A bag's lock hands its lists from thread to thread: sealing and freeing come after the unlinks. When a batch may
 //!   be freed is up to [`epoch`](crate::sync::epoch).
 //! - The length of a bag is a [`Gauge`] beside its lock.
@@ -39,17 +38,16 @@
 use super::node::{List, Node, NodePtr};
 use super::node_memory::NodeMemory;
 use super::reentrancy::{Freeing, Reason, Reentrancy};
-use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use crate::facade::atomic::{AtomicBool, AtomicUsize};
 use crate::facade::lock::{Guard as Locked, Lock};
 #[cfg(all(feature = "std", not(hedgerow_loom)))]
 use crate::facade::yield_hint;
 use crate::sync::cache::CachePadded;
 use crate::sync::epoch::{Domain, Stamp};
 use crate::sync::hint::{Gauge, Hint};
+use crate::sync::published::PublishedArray;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
-use core::ptr;
 
 /// Nodes in a batch at least. One thread alone executes a heavy barrier for each batch, which interrupts the other
 /// cores.
@@ -335,44 +333,35 @@ impl Freed {
 
 pub(crate) struct Garbage<N> {
     first: BagCell<N>,
-    more: AtomicPtr<Bags<N>>,
+    more: PublishedArray<CachePadded<BagCell<N>>, BAG_COUNT>,
     reentrancy: Reentrancy,
 }
-
-type Bags<N> = [CachePadded<BagCell<N>>; BAG_COUNT];
 
 impl<N: Node> Garbage<N> {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
                 first: BagCell::new(),
-                more: AtomicPtr::new(ptr::null_mut()),
+                more: PublishedArray::new(),
                 reentrancy: Reentrancy::new(),
             }
         }
     }
 
-    fn more(&self) -> Option<&Bags<N>> {
-        // [GB-2] acquire: pairs with [GB-1], so the bags are seen initialized.
-        let more = self.more.load(Ordering::Acquire);
-        // SAFETY: null, or the box that `spread` made, which lives as long as `self`.
-        unsafe { more.as_ref() }
-    }
-
     fn bags(&self) -> impl Iterator<Item = &BagCell<N>> {
-        core::iter::once(&self.first).chain(self.more().into_iter().flatten().map(|bag| &**bag))
+        core::iter::once(&self.first).chain(self.more.get().into_iter().flatten().map(|bag| &**bag))
     }
 
     /// Returns the bag of a reader. While there is one bag, the reader's number is not needed.
     #[inline]
     fn cell(&self, reader: impl FnOnce() -> usize) -> &BagCell<N> {
-        self.more().map_or(&self.first, |more| &*more[reader() % BAG_COUNT])
+        self.more.get().map_or(&self.first, |more| &*more[reader() % BAG_COUNT])
     }
 
     /// Locks the bag of the reader of this number.
     #[inline]
     fn bag(&self, reader: impl FnOnce() -> usize) -> BagGuard<'_, N> {
-        if let Some(more) = self.more() {
+        if let Some(more) = self.more.get() {
             return more[reader() % BAG_COUNT].lock();
         }
         self.first.try_lock().unwrap_or_else(|| {
@@ -384,18 +373,7 @@ impl<N: Node> Garbage<N> {
     /// Makes more bags. Keeps one if there is no memory.
     #[cold]
     pub(super) fn spread(&self) {
-        let mut made = Vec::new();
-        if made.try_reserve_exact(BAG_COUNT).is_err() {
-            return;
-        }
-        made.resize_with(BAG_COUNT, || CachePadded::new(BagCell::new()));
-        let Ok(made) = Box::<Bags<N>>::try_from(made) else { return };
-        let (made, none) = (Box::into_raw(made), ptr::null_mut());
-        // [GB-1] release: pairs with [GB-2]. relaxed if it fails: the bags of the other thread are not used here.
-        if self.more.compare_exchange(none, made, Ordering::Release, Ordering::Relaxed).is_err() {
-            // SAFETY: the swap failed, so the box was never shared.
-            drop(unsafe { Box::from_raw(made) });
-        }
+        self.more.make(|| CachePadded::new(BagCell::new()));
     }
 
     /// Adds a node that was unlinked. Runs no destructor.
@@ -531,7 +509,7 @@ impl<N: Node> Garbage<N> {
     }
 
     /// Frees a node, or two if more than a batch is waiting. Returns the memory of one. If no node is reclaimable, this
-    /// takes no lock.
+    /// takes no lock. Never waits.
     #[inline(always)]
     pub(crate) fn free_share(&self, reader: impl FnOnce() -> usize + Copy) -> Option<NodeMemory> {
         if self.cell(reader).reclaimable.load() == 0 {
@@ -540,9 +518,10 @@ impl<N: Node> Garbage<N> {
         self.free_share_of(reader, true)
     }
 
+    /// Frees nothing if another thread has the bag: its lock is not worth a wait, and some callers may not wait.
     #[inline(never)]
     fn free_share_of(&self, reader: impl FnOnce() -> usize, catch_up: bool) -> Option<NodeMemory> {
-        self.free_some(self.bag(reader), Reason::Share, catch_up).1
+        self.free_some(self.cell(reader).try_lock()?, Reason::Share, catch_up).1
     }
 
     /// Frees a node. Returns its memory, or the panic of its destructor. If no node is reclaimable, this advances the
@@ -650,13 +629,16 @@ impl<N: Node> Garbage<N> {
 
     /// Returns the bytes on the heap.
     pub(crate) fn bytes(&self) -> usize {
-        self.more().map_or(0, size_of_val)
+        self.more.bytes()
     }
 }
 
-/// Frees the nodes of a list that no reader can see any more. If a destructor panics, the rest is freed during
-/// unwinding. A second panic then aborts, as with std's collections.
-pub(crate) fn free_all<N: Node>(list: &mut List<N>) {
+/// Frees the nodes of a list. If a destructor panics, the rest is freed during unwinding. A second panic then aborts,
+/// as with std's collections.
+///
+/// # Safety
+/// No reader can see the nodes any more.
+pub(crate) unsafe fn free_all<N: Node>(list: &mut List<N>) {
     struct Rest<'a, N: Node>(&'a mut List<N>);
     impl<N: Node> Rest<'_, N> {
         fn free(&mut self) {
@@ -673,17 +655,6 @@ pub(crate) fn free_all<N: Node>(list: &mut List<N>) {
         }
     }
     Rest(list).free();
-}
-
-impl<N> Drop for Garbage<N> {
-    fn drop(&mut self) {
-        // relaxed: `&mut self` means that every other use happened before.
-        let more = self.more.load(Ordering::Relaxed);
-        if !more.is_null() {
-            // SAFETY: `spread` made the box, and no other thread has the garbage any more.
-            drop(unsafe { Box::from_raw(more) });
-        }
-    }
 }
 
 #[cfg(all(test, feature = "std", not(hedgerow_loom)))]

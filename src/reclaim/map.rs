@@ -278,7 +278,7 @@ pub(crate) trait NodeMap {
             Ok(guard) => guard,
             Err(why) => return Err((why, key, None)),
         };
-        let got = self.get_or_insert_under(mode, key, make_value, &guard)?.shared();
+        let got = self.get_or_insert_under(mode, key, make_value, &guard)?.ptr();
         // SAFETY: the call found the node under this guard, or inserted it.
         Ok(unsafe { Ref::of(got, guard) })
     }
@@ -442,7 +442,7 @@ pub(crate) trait NodeMap {
             Err(why) => return Err((why, key, None)),
         };
         let (before, after) = self.compute_under(mode, key, f, spare, &guard)?;
-        let (before, after) = (before.map(Live::shared), after.map(Live::shared));
+        let (before, after) = (before.map(Live::ptr), after.map(Live::ptr));
         // SAFETY: the call found the nodes under this guard, or inserted them.
         Ok(unsafe { Ref::of_both(before, after, guard) })
     }
@@ -457,7 +457,7 @@ pub(crate) fn insert_new<K, V>(
     let guard = pin();
     let hash = map.hash(&key);
     let inserted = map.insert_new_under(Mode::Blocking, hash, key, value, &guard);
-    match inserted.map(Live::shared) {
+    match inserted.map(Live::ptr) {
         // SAFETY: inserted under this guard.
         Ok(node) => Ok(unsafe { Ref::of(node, guard) }),
         Err((Unchanged::Instead(_), key, value)) => Err((key, value)),

@@ -191,7 +191,7 @@ macro_rules! non_blocking_methods {
             value: V,
         ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
             let map = &(*self)$(.$nodes)?;
-            map.insert_if_absent_by(map.non_blocking(), key, value).map_err(refused)
+            map.insert_if_absent_by(map.non_blocking(), key, value).map_err(into_error)
         }
 
         /// Replaces the value of `key` by the result of `f` as [`update`](Self::update) does, but neither waits nor
@@ -220,7 +220,7 @@ macro_rules! non_blocking_methods {
             let map = &(*self)$(.$nodes)?;
             let mode = map.non_blocking();
             let done = map.update_by(mode, |map, guard| map.find_in(mode, key, guard), f);
-            done.map_err(|(why, value)| why.of((), value))
+            done.map_err(|(why, value)| why.hand_back((), value))
         }
 
         /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but neither
@@ -239,7 +239,7 @@ macro_rules! non_blocking_methods {
             make: impl FnOnce() -> V,
         ) -> Result<Ref<'_, K, V>, TryInsertError<K, Option<V>>> {
             let map = &(*self)$(.$nodes)?;
-            map.get_or_insert_by(map.non_blocking(), key, |_| make()).map_err(refused)
+            map.get_or_insert_by(map.non_blocking(), key, |_| make()).map_err(into_error)
         }
 
         /// Inserts, replaces, removes or keeps the entry of `key` as [`compute`](Self::compute) does, but neither waits
@@ -263,7 +263,7 @@ macro_rules! non_blocking_methods {
             f: impl FnMut(Option<&V>) -> Op<V>,
         ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
             let map = &(*self)$(.$nodes)?;
-            map.compute_by(map.non_blocking(), key, f).map_err(refused)
+            map.compute_by(map.non_blocking(), key, f).map_err(into_error)
         }
     };
 }
@@ -334,7 +334,7 @@ macro_rules! pinned_methods {
         ) -> Result<&V, TryInsertError<K, Option<V>>> {
             let map = &(*self.map())$(.$nodes)?;
             let got = map.get_or_insert_under(map.non_blocking(), key, |_| make(), self.guard());
-            got.map(Live::value).map_err(refused)
+            got.map(Live::value).map_err(into_error)
         }
     };
 }

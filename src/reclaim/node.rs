@@ -115,8 +115,9 @@ impl<N> Clone for Live<'_, N> {
 impl<N> Copy for Live<'_, N> {}
 
 impl<'a, N: Node> Live<'a, N> {
+    /// Returns the node's address, without the promise that it is alive.
     #[inline(always)]
-    pub(crate) fn shared(self) -> NodePtr<N> {
+    pub(crate) fn ptr(self) -> NodePtr<N> {
         self.node
     }
 

@@ -56,7 +56,8 @@ impl<N: Node> NodeList<N> {
 
 impl<N: Node> Drop for NodeList<N> {
     fn drop(&mut self) {
-        free_all(&mut self.0);
+        // SAFETY: the list owns its nodes.
+        unsafe { free_all(&mut self.0) }
     }
 }
 

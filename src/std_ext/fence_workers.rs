@@ -71,7 +71,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FencedMap for FenceMap<K, V, R> {
     }
 
     fn mark_hot(&self, threshold: usize, calls: usize) -> usize {
-        self.update_contention(threshold, calls)
+        self.mark_hot(threshold, calls)
     }
 
     fn rebalance_step(&self, budget: usize) -> bool {
@@ -113,7 +113,7 @@ where
     }
 
     fn mark_hot(&self, threshold: usize, calls: usize) -> usize {
-        self.update_contention(threshold, calls)
+        self.mark_hot(threshold, calls)
     }
 
     fn rebalance_step(&self, budget: usize) -> bool {

@@ -3,6 +3,8 @@
 //! # Synchronization
 //! None: a wait orders nothing. The caller loads the awaited word again, with the ordering of its own protocol.
 
+#[cfg(feature = "alloc")]
+use crate::facade::lock::{Guard, Lock};
 use crate::facade::{spin_hint, yield_hint};
 
 /// The operation would have to wait, and its backoff does not allow that.
@@ -59,6 +61,13 @@ impl Backoff {
     #[inline]
     pub(crate) fn may_wait(&self) -> bool {
         self.waits_left > 0
+    }
+
+    /// Takes a lock that is held for a few instructions; waits for it only if the operation may wait.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn lock<'l, T>(&self, lock: &'l Lock<T>) -> Result<Guard<'l, T>, WouldWait> {
+        if self.may_wait() { Ok(lock.lock()) } else { lock.try_lock().ok_or(WouldWait) }
     }
 
     /// Uses up one of the waits that are left.

@@ -31,7 +31,10 @@ use crate::sync::slot::Slot;
 
 /// Set in a slot's word while its reader is pinned; the rest is the epoch.
 const PINNED: usize = 1;
-const EPOCH: usize = 2;
+/// The distance between two epochs in a slot's word.
+const ONE_EPOCH: usize = 2;
+/// Numbers wrap around: no pinned reader may be farther behind than this.
+const FAR: usize = usize::MAX / 4;
 
 /// The readers of the process, or of a model, and their epoch.
 pub(crate) struct Domain {
@@ -140,23 +143,22 @@ impl Domain {
     pub(crate) fn pass_barrier(&self) -> bool {
         // Numbers wrap around, and a reader that began half of all numbers ago would look as if it had begun later. It
         // keeps all newer garbage, so a barrier would free nothing: there is none until the reader has ended.
-        let far = |word: usize, now: usize| {
-            word & PINNED != 0 && now.wrapping_sub(word & !PINNED) > usize::MAX >> 2
-        };
+        let far =
+            |word: usize, now: usize| word & PINNED != 0 && now.wrapping_sub(word & !PINNED) > FAR;
         // relaxed: compared with slots that are far behind or not at all.
         let now = self.begun.load(Ordering::Relaxed);
         if usize::BITS < 64 && self.words().any(|(_, word)| far(word, now)) {
             return false;
         }
         // [EP-7] acquire: pairs with [EP-6], so the barrier comes after the unlinks of all lesser stamps.
-        let number = self.begun.fetch_add(EPOCH, Ordering::AcqRel).wrapping_add(EPOCH);
+        let number = self.begun.fetch_add(ONE_EPOCH, Ordering::AcqRel).wrapping_add(ONE_EPOCH);
         // [EP-2] [AB-2] the barrier before the scan: pairs with [EP-1]. Without it the scan could miss a reader that
         // has not seen the unlinks.
         if !self.barrier.heavy(|| self.registry.slots().all(Slot::has_agreed)) {
             return false;
         }
         // A guess: every earlier barrier has ended, and no later one.
-        let mut epoch = number.wrapping_sub(EPOCH);
+        let mut epoch = number.wrapping_sub(ONE_EPOCH);
         // [EP-4] acquire and release: pairs with [EP-5], so a reader of the new epoch sees the unlinks of all barriers
         // up to this one. relaxed if it fails: the value only tells whether to try again.
         while let Err(other) =
@@ -175,20 +177,20 @@ impl Domain {
     /// Begins a barrier that never ends: its thread is descheduled, or the system has refused it.
     #[cfg(all(test, feature = "std", not(hedgerow_loom)))]
     pub(crate) fn begin_endless_barrier(&self) {
-        self.begun.fetch_add(EPOCH, Ordering::AcqRel);
+        self.begun.fetch_add(ONE_EPOCH, Ordering::AcqRel);
     }
 
     /// Pretends that barriers have begun and ended.
     #[cfg(all(test, feature = "std", not(hedgerow_loom)))]
     pub(crate) fn skip_barriers(&self, count: usize) {
-        self.begun.fetch_add(count * EPOCH, Ordering::AcqRel);
-        self.epoch.fetch_add(count * EPOCH, Ordering::AcqRel);
+        self.begun.fetch_add(count * ONE_EPOCH, Ordering::AcqRel);
+        self.epoch.fetch_add(count * ONE_EPOCH, Ordering::AcqRel);
     }
 
     /// Returns the number of barriers that have begun.
     #[cfg(all(test, feature = "std", not(hedgerow_loom)))]
     pub(crate) fn barriers(&self) -> usize {
-        self.begun.load(Ordering::Relaxed) / EPOCH
+        self.begun.load(Ordering::Relaxed) / ONE_EPOCH
     }
 
     /// Returns how many fences take as long as a barrier took lately.
@@ -230,8 +232,9 @@ impl Domain {
         // [EP-5] acquire: pairs with [EP-4].
         let now = self.epoch.load(Ordering::Acquire);
         self.words().filter(|(_, word)| word & PINNED != 0).filter_map(move |(slot, word)| {
-            let barriers = now.wrapping_sub(word & !PINNED) / EPOCH;
-            (barriers > 0 && barriers < usize::MAX / 4).then_some((slot.number(), barriers))
+            // A pin that is newer than `now` is a negative number of epochs behind.
+            let behind = now.wrapping_sub(word & !PINNED).cast_signed();
+            (behind > 0).then_some((slot.number(), behind.cast_unsigned() / ONE_EPOCH))
         })
     }
 

@@ -4,12 +4,12 @@
 //! None of its own: the caller's lock protects the list, and `std` parks the threads.
 
 #[cfg(all(feature = "std", not(hedgerow_loom)))]
-pub(crate) use known::Sleepers;
+pub(crate) use with_std::Sleepers;
 #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
-pub(crate) use unknown::Sleepers;
+pub(crate) use without_std::Sleepers;
 
 #[cfg(all(feature = "std", not(hedgerow_loom)))]
-mod known {
+mod with_std {
     use alloc::vec::Vec;
     use std::thread::{self, Thread};
 
@@ -45,9 +45,9 @@ mod known {
     }
 }
 
-/// Without `std` threads cannot sleep, and wait as they did before.
+/// Without `std` threads cannot sleep: they spin.
 #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
-mod unknown {
+mod without_std {
     pub(crate) struct Sleepers;
 
     #[expect(clippy::unused_self, reason = "the other `Sleepers` has the same methods")]

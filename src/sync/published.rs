@@ -5,6 +5,8 @@
 //!   block initialized. If a compare-and-swap fails, the thread does not use the address that it found.
 
 use crate::facade::atomic::{AtomicPtr, Ordering};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::ptr;
 
@@ -50,5 +52,56 @@ impl<T> Published<T> {
     pub(crate) fn take(&mut self) -> *mut T {
         // relaxed: `&mut self` means that every other use happened before.
         self.0.swap(ptr::null_mut(), Ordering::Relaxed)
+    }
+}
+
+/// An array that the first thread in need of it makes. It lives as long as this owner.
+pub(crate) struct PublishedArray<T, const N: usize>(Published<[T; N]>);
+
+impl<T, const N: usize> PublishedArray<T, N> {
+    crate::facade::const_unless_loom! {
+        pub(crate) fn new() -> Self {
+            Self(Published::new())
+        }
+    }
+
+    /// Returns the array, if it was made.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Option<&[T; N]> {
+        self.0.get()
+    }
+
+    /// Makes the array, unless it exists or there is no memory for it.
+    pub(crate) fn make(&self, element: impl FnMut() -> T) {
+        if self.get().is_some() {
+            return;
+        }
+        let mut made = Vec::new();
+        if made.try_reserve_exact(N).is_err() {
+            return;
+        }
+        made.resize_with(N, element);
+        let Ok(made) = Box::<[T; N]>::try_from(made) else { return };
+        let made = Box::into_raw(made);
+        // SAFETY: the array was just made, and once it is published only `drop` frees it.
+        if !unsafe { self.0.publish_first(made) } {
+            // SAFETY: another thread was first, so this array was never shared.
+            drop(unsafe { Box::from_raw(made) });
+        }
+    }
+
+    /// Returns the array's bytes on the heap.
+    pub(crate) fn bytes(&self) -> usize {
+        self.get().map_or(0, size_of_val)
+    }
+}
+
+impl<T, const N: usize> Drop for PublishedArray<T, N> {
+    fn drop(&mut self) {
+        let array = self.0.take();
+        if !array.is_null() {
+            // SAFETY: `make` made the box, and no other thread has its owner any more.
+            drop(unsafe { Box::from_raw(array) });
+        }
     }
 }

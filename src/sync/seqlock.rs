@@ -25,7 +25,7 @@
 
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 
-/// Bits of the word for the number of overflow lines. On 32-bit targets that number has a word of its own.
+/// Bits of the word for the index of a bin's first overflow line. On 32-bit targets that index has a word of its own.
 const INDEX_BITS: u32 = if usize::BITS == 64 { 28 } else { 0 };
 const VERSION_BITS: u32 = usize::BITS - 1 - INDEX_BITS;
 const LOCKED: usize = 1;

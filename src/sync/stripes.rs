@@ -18,10 +18,8 @@
 use crate::facade::atomic::AtomicIsize;
 use crate::sync::cache::{Gap, LINE_BYTES};
 use crate::sync::hint::{Gauge, Private};
-use crate::sync::published::Published;
+use crate::sync::published::PublishedArray;
 use crate::sync::thread_number::{self, NUMBERS};
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 /// How far a stripe's count changes before it is moved to the common sum.
 pub(crate) const STEP: isize = 16;
@@ -78,7 +76,7 @@ type Stripes = [Line; LINES];
 /// A striped counter. The address of the stripes is first, before a gap, because every update reads it.
 #[repr(C)]
 pub(crate) struct Counter {
-    stripes: Published<Stripes>,
+    stripes: PublishedArray<Line, LINES>,
     _apart: Gap,
     /// Updates from before the stripes existed, and all updates of a small map.
     base: Gauge<AtomicIsize>,
@@ -93,7 +91,7 @@ impl Counter {
                 base: Gauge::<AtomicIsize>::new(0),
                 sum: Gauge::<AtomicIsize>::new(0),
                 _apart: Gap::NEW,
-                stripes: Published::new(),
+                stripes: PublishedArray::new(),
             }
         }
     }
@@ -105,21 +103,7 @@ impl Counter {
 
     /// Spreads the count over stripes from now on. Keeps one word if there is no memory for them.
     pub(crate) fn spread(&self) {
-        if self.stripes().is_some() {
-            return;
-        }
-        let mut made = Vec::new();
-        if made.try_reserve_exact(LINES).is_err() {
-            return;
-        }
-        made.resize_with(LINES, Line::new);
-        let Ok(made) = Box::<Stripes>::try_from(made) else { return };
-        let made = Box::into_raw(made);
-        // SAFETY: the block was just made, and once it is published only `drop` frees it.
-        if !unsafe { self.stripes.publish_first(made) } {
-            // SAFETY: the swap failed, so the box was never shared.
-            drop(unsafe { Box::from_raw(made) });
-        }
+        self.stripes.make(Line::new);
     }
 
     /// Spreads the count if it is greater than `few`.
@@ -161,17 +145,7 @@ impl Counter {
 
     /// Returns the bytes on the heap.
     pub(crate) fn bytes(&self) -> usize {
-        self.stripes().map_or(0, size_of_val)
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        let stripes = self.stripes.take();
-        if !stripes.is_null() {
-            // SAFETY: `spread` made the box, and no other thread has the counter any more.
-            drop(unsafe { Box::from_raw(stripes) });
-        }
+        self.stripes.bytes()
     }
 }
 

@@ -10,7 +10,7 @@
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
 
-/// How many numbers there are. More would need a longer word, and more memory wherever each number has words.
+/// How many numbers there are. More would need more memory wherever each number has words.
 pub(crate) const NUMBERS: usize = 16;
 
 /// A set of numbers that threads have.
@@ -92,7 +92,7 @@ mod by_thread {
     /// The note of a thread that has none, because there was none left, or because the thread is ending.
     const NONE: usize = usize::MAX - 1;
 
-    static NUMBERS: Numbers = Numbers::new();
+    static CLAIMED: Numbers = Numbers::new();
 
     std::thread_local! {
         /// It has no destructor, so an access need not check whether it is alive.
@@ -108,7 +108,7 @@ mod by_thread {
             // Destructors of other thread-locals may run after this, and must not use the number.
             let _ = NUMBER.try_with(|number| number.set(NONE));
             if self.0.get() != NONE {
-                NUMBERS.release(self.0.get());
+                CLAIMED.release(self.0.get());
             }
         }
     }
@@ -126,7 +126,7 @@ mod by_thread {
     #[cold]
     fn first() -> Option<usize> {
         let claim = |owner: &Owner| {
-            let number = NUMBERS.claim()?;
+            let number = CLAIMED.claim()?;
             owner.0.set(number);
             Some(number)
         };

@@ -6,9 +6,13 @@
 //! copy. To the language an assembly block is code that it cannot see. Here that code stands for a loop of relaxed
 //! loads and stores of words, so a concurrent access is no data race. The processor may split a wide access, which does
 //! no harm: a reader that ran beside a writer drops its copy ([SL-2]).
+//!
+//! The assembly counts in words of 64 bits. Some systems for these processors have pointers, and so words, of 32 bits:
+//! x32 and AArch64's ILP32. They copy word by word.
 
 #[cfg(all(
     target_arch = "x86_64",
+    target_pointer_width = "64",
     target_feature = "sse2",
     not(any(hedgerow_loom, hedgerow_int_words, miri))
 ))]
@@ -58,6 +62,7 @@ mod copies {
 
 #[cfg(all(
     target_arch = "aarch64",
+    target_pointer_width = "64",
     target_feature = "neon",
     not(any(hedgerow_loom, hedgerow_int_words, miri))
 ))]
@@ -106,6 +111,7 @@ mod copies {
         all(target_arch = "x86_64", target_feature = "sse2"),
         all(target_arch = "aarch64", target_feature = "neon")
     ),
+    target_pointer_width = "64",
     not(any(hedgerow_loom, hedgerow_int_words, miri))
 )))]
 mod copies {
@@ -122,6 +128,7 @@ pub(crate) use copies::{LEAST_COPY, copy};
 #[cfg(all(
     feature = "alloc",
     target_arch = "x86_64",
+    target_pointer_width = "64",
     target_feature = "sse2",
     not(any(hedgerow_loom, hedgerow_int_words, miri))
 ))]
@@ -224,6 +231,7 @@ mod moves {
     feature = "alloc",
     not(all(
         target_arch = "x86_64",
+        target_pointer_width = "64",
         target_feature = "sse2",
         not(any(hedgerow_loom, hedgerow_int_words, miri))
     ))

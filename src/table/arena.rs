@@ -17,9 +17,9 @@ use super::Failure;
 use crate::bins::layout::whole_lines;
 use crate::facade::Word;
 use crate::facade::atomic::{self, Ordering};
-use crate::facade::lock::{Guard, Lock};
+use crate::facade::lock::Lock;
 use crate::memory::{self, AllocError, Words};
-use crate::sync::backoff::{Backoff, WouldWait};
+use crate::sync::backoff::Backoff;
 use alloc::boxed::Box;
 use core::ptr;
 
@@ -84,7 +84,7 @@ impl Arena {
     /// Returns `words` zeroed words, on a cache line: from the allocator, or from the arena.
     pub(crate) fn words(&self, words: usize, backoff: &Backoff) -> Result<Words, Failure> {
         let Some(pieces) = &self.0 else { return Ok(memory::words(words)?) };
-        let block = locked(pieces, backoff)?.take(whole_lines(words)).ok_or(AllocError)?;
+        let block = backoff.lock(pieces)?.take(whole_lines(words)).ok_or(AllocError)?;
         // [LE-1] release fence: pairs with the acquire fence of `validate` [SL-2], so a reader of the memory's former
         // use that loads a zero finds its bin's state changed.
         atomic::fence(Ordering::Release);
@@ -99,15 +99,11 @@ impl Arena {
     /// require waiting, the block is lost to the table.
     pub(crate) fn give_back(&self, mut block: Words, words: usize, backoff: &Backoff) {
         if let Some(pieces) = &self.0
-            && let Ok(mut pieces) = locked(pieces, backoff)
+            && let Ok(mut pieces) = backoff.lock(pieces)
         {
             pieces.add(Piece { first: block.take(), words: whole_lines(words) });
         }
     }
-}
-
-fn locked<'a>(pieces: &'a Lock<Pieces>, backoff: &Backoff) -> Result<Guard<'a, Pieces>, WouldWait> {
-    if backoff.may_wait() { Ok(pieces.lock()) } else { pieces.try_lock().ok_or(WouldWait) }
 }
 
 impl Pieces {

@@ -222,11 +222,7 @@ mod imp {
 
     impl Store {
         fn room(&self, backoff: &Backoff) -> Result<Guard<'_, FreeMemory>, WouldWait> {
-            if backoff.may_wait() {
-                Ok(self.room.lock())
-            } else {
-                self.room.try_lock().ok_or(WouldWait)
-            }
+            backoff.lock(&self.room)
         }
 
         /// Takes segments from `extent` from now on. If there are free segments by now, returns it instead. `room` is

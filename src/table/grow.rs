@@ -372,7 +372,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
             let segment = self.segment(backoff)?;
             let mut segment = Some(segment);
-            let guard = self.lock_growth(backoff);
+            let guard = backoff.lock(&self.growth);
             // Read again under the lock, which only one thread holds: another thread may have added the segment.
             if guard.is_ok()
                 && let Some(directory) = self.directory()
@@ -400,7 +400,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Result<(), Failure> {
         let made = directory.doubled()?;
         self.pool.spread_beyond(2 * directory.reach());
-        let guard = self.lock_growth(backoff);
+        let guard = backoff.lock(&self.growth);
         let mut published = false;
         if guard.is_ok() && self.current() == directory.as_ptr() {
             // SAFETY: `made` is a live directory, which no other thread sees before it is published.

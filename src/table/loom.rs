@@ -6,6 +6,7 @@
 //! nothing fails.
 
 use super::Table;
+use super::overflow::LineList;
 use super::walk::Position;
 use super::write::Change;
 use crate::api::hash::KeyHash;
@@ -654,7 +655,7 @@ fn loom_lines_change_hands() {
         assert_eq!(chain(&map, popped), [1, 2]);
         let other = map.clone();
         let taker = thread::spawn(move || chain(&other, pop(&other)));
-        map.pool.push(popped);
+        map.pool.push(LineList { first: popped });
         let lines = taker.join().unwrap();
         let whole = lines == [1, 2] || lines == [3, 4];
         assert!(whole, "{lines:?}: a line leads where it did before it was pushed");
@@ -680,7 +681,7 @@ fn loom_lines_pass_between_lists() {
             assert_eq!(other.pool.owned(first).head().next, 0, "one line was asked for");
             first
         });
-        map.pool.push(popped.first);
+        map.pool.push(popped);
         let own = map.pool.parked.own().unwrap().lock();
         let mut mine = Vec::new();
         let mut line = own.first;

@@ -261,15 +261,6 @@ impl<K, V> Table<K, V> {
         Ok(Directory::make(bits, segments, older)?)
     }
 
-    /// Takes the growth lock, and waits for it only if the caller may wait.
-    fn lock_growth(&self, backoff: &Backoff) -> Result<impl Sized + '_, WouldWait> {
-        if backoff.may_wait() {
-            Ok(self.growth.lock())
-        } else {
-            self.growth.try_lock().ok_or(WouldWait)
-        }
-    }
-
     /// Makes `made` the current directory if `expected` still is; else frees it and returns its segments.
     fn publish_directory(
         &self,
@@ -288,7 +279,7 @@ impl<K, V> Table<K, V> {
             self.count.spread();
             self.pool.spread_beyond(bins);
         }
-        let guard = self.lock_growth(backoff);
+        let guard = backoff.lock(&self.growth);
         let published = guard.is_ok() && self.replace_directory(expected, made);
         if published && !small {
             self.claimed.store(bins);

@@ -182,9 +182,10 @@ pub(crate) struct Pool<K, V> {
     entries: PhantomData<(K, V)>,
 }
 
-/// Lines that were popped and are not in use yet, linked by their heads.
+/// Lines that belong to no bin, linked by their heads.
 #[derive(Clone, Copy)]
-pub(crate) struct Taken {
+pub(crate) struct LineList {
+    /// The number of the first line; 0 means none.
     pub(crate) first: usize,
 }
 
@@ -207,9 +208,9 @@ enum Held<'a> {
 impl<K: Copy, V: Copy> Session<'_, K, V> {
     /// Pops `count` lines, or returns None if the pool needs another chunk first. Fails only if the writer may not
     /// wait.
-    pub(crate) fn pop(&mut self, count: usize) -> Result<Option<Taken>, WouldWait> {
+    pub(crate) fn pop(&mut self, count: usize) -> Result<Option<LineList>, WouldWait> {
         if count == 0 {
-            return Ok(Some(Taken { first: 0 }));
+            return Ok(Some(LineList { first: 0 }));
         }
         let pool = self.pool;
         match (&mut self.held, pool.parked.own()) {
@@ -223,11 +224,11 @@ impl<K: Copy, V: Copy> Session<'_, K, V> {
     }
 
     /// Returns a list of lines to the pool. The bin that owned them must be unlocked.
-    pub(crate) fn push(&mut self, first: usize) {
+    pub(crate) fn push(&mut self, lines: LineList) {
         match &mut self.held {
-            Held::Common(free) => self.pool.push_to(&mut free.list, first),
-            Held::Own(own) => self.pool.push_own(own, first, || self.pool.free.try_lock()),
-            Held::None => self.pool.push(first),
+            Held::Common(free) => self.pool.push_to(&mut free.list, lines),
+            Held::Own(own) => self.pool.push_own(own, lines, || self.pool.free.try_lock()),
+            Held::None => self.pool.push(lines),
         }
     }
 }
@@ -305,7 +306,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         own: &mut List,
         count: usize,
         common: impl FnOnce() -> Option<Guard<'a, Free>>,
-    ) -> Result<Option<Taken>, WouldWait> {
+    ) -> Result<Option<LineList>, WouldWait> {
         if own.len < count {
             let mut free = common().ok_or(WouldWait)?;
             let refill = free.lines().min(REFILL.max(count - own.len));
@@ -314,12 +315,12 @@ impl<K: Copy, V: Copy> Pool<K, V> {
             }
             let Some(taken) = self.pop_from(&mut free, refill) else { return Ok(None) };
             drop(free);
-            self.push_to(own, taken.first);
+            self.push_to(own, taken);
         }
         Ok(Some(self.take(own, count)))
     }
 
-    fn pop_from(&self, free: &mut Free, count: usize) -> Option<Taken> {
+    fn pop_from(&self, free: &mut Free, count: usize) -> Option<LineList> {
         if free.lines() < count {
             return None;
         }
@@ -333,12 +334,12 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     }
 
     /// Takes `count` lines off a list that has as many.
-    fn take(&self, list: &mut List, count: usize) -> Taken {
+    fn take(&self, list: &mut List, count: usize) -> LineList {
         self.chain(count, || self.unlink(list))
     }
 
     /// Links `count` lines. The caller holds the lock of the list that `next` takes them from.
-    fn chain(&self, count: usize, mut next: impl FnMut() -> usize) -> Taken {
+    fn chain(&self, count: usize, mut next: impl FnMut() -> usize) -> LineList {
         // [OV-3] the lock pairs with that of `push`: the former owners' last words are visible to this thread.
         // [OV-4] release fence: pairs with the acquire fence of `validate` [SL-2], so a stale walker that loads a word
         // stored below finds its bin's state changed.
@@ -349,7 +350,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
             self.owned(number).set_head(Head::new(first));
             first = number;
         }
-        Taken { first }
+        LineList { first }
     }
 
     fn unlink(&self, list: &mut List) -> usize {
@@ -359,7 +360,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         number
     }
 
-    fn push_to(&self, list: &mut List, mut first: usize) {
+    fn push_to(&self, list: &mut List, LineList { mut first }: LineList) {
         while first != 0 {
             let line = self.owned(first);
             let next = line.head().next;
@@ -371,14 +372,14 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     }
 
     /// Returns a list of lines to the pool. The bin that owned them must be unlocked.
-    pub(crate) fn push(&self, first: usize) {
-        if first == 0 {
+    pub(crate) fn push(&self, lines: LineList) {
+        if lines.first == 0 {
             return;
         }
         // [OV-3] the lock pairs with that of `pop`, so the next owner sees the last words of these lines.
         match self.parked.own() {
-            Some(own) => self.push_own(&mut own.lock(), first, || Some(self.free.lock())),
-            None => self.push_to(&mut self.free.lock().list, first),
+            Some(own) => self.push_own(&mut own.lock(), lines, || Some(self.free.lock())),
+            None => self.push_to(&mut self.free.lock().list, lines),
         }
     }
 
@@ -387,16 +388,16 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     fn push_own<'a>(
         &'a self,
         own: &mut List,
-        first: usize,
+        lines: LineList,
         common: impl FnOnce() -> Option<Guard<'a, Free>>,
     ) {
-        self.push_to(own, first);
+        self.push_to(own, lines);
         if own.len > KEPT
             && let Some(mut free) = common()
         {
             let spare = own.len - REFILL;
             let spare = self.take(own, spare);
-            self.push_to(&mut free.list, spare.first);
+            self.push_to(&mut free.list, spare);
         }
     }
 
@@ -404,13 +405,12 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     pub(super) fn gather(&self, backoff: &Backoff) -> Result<bool, WouldWait> {
         let mut any = false;
         for Stripe(list) in self.parked.all() {
-            let mut list =
-                if backoff.may_wait() { list.lock() } else { list.try_lock().ok_or(WouldWait)? };
+            let mut list = backoff.lock(list)?;
             let len = list.len;
             if len > 0 {
                 let mut free = self.lock(backoff)?;
                 let taken = self.take(&mut list, len);
-                self.push_to(&mut free.list, taken.first);
+                self.push_to(&mut free.list, taken);
                 any = true;
             }
         }
@@ -506,11 +506,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     }
 
     fn lock(&self, backoff: &Backoff) -> Result<Guard<'_, Free>, WouldWait> {
-        if backoff.may_wait() {
-            Ok(self.free.lock())
-        } else {
-            self.free.try_lock().ok_or(WouldWait)
-        }
+        backoff.lock(&self.free)
     }
 
     /// Returns the number of lines in use; the bytes of all lines and tables, except memory of the arena; and the bytes
@@ -608,12 +604,13 @@ mod tests {
                 assert_eq!(pool.usage().0, len, "lines in use are counted");
             }
             if round % 2 == 0 && !owned.is_empty() {
-                pool.session(&backoff).unwrap().push(owned.remove(0));
+                let lines = LineList { first: owned.remove(0) };
+                pool.session(&backoff).unwrap().push(lines);
             }
         }
         assert!(all > 500, "only {all} lines were popped");
         for first in owned {
-            pool.push(first);
+            pool.push(LineList { first });
         }
         assert_eq!(pool.usage().0, 0, "all lines were returned");
     }
@@ -636,7 +633,7 @@ mod tests {
         let first = pop(&pool, &Backoff::spinning(), count).unwrap();
         for line in numbers(&pool, first) {
             pool.owned(line).set_head(Head::new(0));
-            pool.push(line);
+            pool.push(LineList { first: line });
         }
         let parked = pool.parked.own().unwrap().lock().len;
         assert!(parked <= KEPT, "{parked} lines are set aside for one thread");
@@ -653,7 +650,7 @@ mod tests {
         for stripe in pool.parked.all() {
             let taken =
                 pool.pop_from(&mut pool.free.lock(), KEPT).expect("no lines for the last thread");
-            pool.push_to(&mut stripe.0.lock(), taken.first);
+            pool.push_to(&mut stripe.0.lock(), taken);
         }
         let left = pool.pop_from(&mut pool.free.lock(), WANTED);
         assert!(left.is_some(), "no lines for the last thread");
@@ -667,7 +664,7 @@ mod tests {
         pool.provide(0, &Backoff::spinning()).unwrap();
         for stripe in pool.parked.all() {
             let taken = pool.pop_from(&mut pool.free.lock(), 2).unwrap();
-            pool.push_to(&mut stripe.0.lock(), taken.first);
+            pool.push_to(&mut stripe.0.lock(), taken);
         }
         let before = pool.free.lock().lines();
         let held = pool.parked.all()[3].0.lock();

@@ -7,10 +7,8 @@
 //! A list is locked before the common one. No thread locks two of the lists at a time.
 
 use crate::facade::lock::Lock;
-use crate::sync::published::Published;
+use crate::sync::published::PublishedArray;
 use crate::sync::thread_number;
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 /// How many lists there are. Threads beyond this number share them.
 const STRIPES: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
@@ -34,32 +32,18 @@ pub(super) struct List {
 pub(super) struct Stripe(pub(super) Lock<List>);
 
 /// The lists of a table, once it is large.
-pub(super) struct Parked(Published<[Stripe; STRIPES]>);
+pub(super) struct Parked(PublishedArray<Stripe, STRIPES>);
 
 impl Parked {
     crate::facade::const_unless_loom! {
         pub(super) fn new() -> Self {
-            Self(Published::new())
+            Self(PublishedArray::new())
         }
     }
 
     /// Makes the lists. Without memory for them, the table goes on with the common list.
     pub(super) fn spread(&self) {
-        if self.0.get().is_some() {
-            return;
-        }
-        let mut made = Vec::new();
-        if made.try_reserve_exact(STRIPES).is_err() {
-            return;
-        }
-        made.resize_with(STRIPES, || Stripe(Lock::new(List::default())));
-        let Ok(made) = Box::<[Stripe; STRIPES]>::try_from(made) else { return };
-        let made = Box::into_raw(made);
-        // SAFETY: the block was just made, and once it is published only `drop` frees it.
-        if !unsafe { self.0.publish_first(made) } {
-            // SAFETY: another thread was first, so the box was never shared.
-            drop(unsafe { Box::from_raw(made) });
-        }
+        self.0.make(|| Stripe(Lock::new(List::default())));
     }
 
     /// Returns this thread's list, if there are lists.
@@ -80,16 +64,6 @@ impl Parked {
 
     /// Returns the bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self.all())
-    }
-}
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        let stripes = self.0.take();
-        if !stripes.is_null() {
-            // SAFETY: `spread` made the box, and no other thread has the pool any more.
-            drop(unsafe { Box::from_raw(stripes) });
-        }
+        self.0.bytes()
     }
 }

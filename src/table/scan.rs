@@ -1,7 +1,7 @@
 //! Walking over all bins while other threads write and the table grows, in the order of [`walk`](super::walk).
 
 use super::Table;
-use super::overflow::{Head, Taken};
+use super::overflow::{Head, LineList};
 use super::read::{Changed, Place};
 use super::walk::{Found, Position};
 use crate::api::cursor::Cursor;
@@ -399,7 +399,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                     self.pool.owned(number).entry(slot).put_value(value);
                 }
                 place => {
-                    let emptied: Taken;
+                    let emptied: LineList;
                     (tags, first, emptied) = self.vacate(tags, first, place);
                     if emptied.first != 0 {
                         self.pool.owned(emptied.first).set_head(Head::new(freed));
@@ -412,7 +412,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         bin.set_tags(tags);
         bin.seq().unlock(bin.state_after(state, first));
         // Only after the unlock, when no reader's state leads to these lines any more, may another bin take them.
-        self.pool.push(freed);
+        self.pool.push(LineList { first: freed });
         if removed > 0 {
             self.count.add(-removed);
         }
@@ -449,7 +449,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         bin.set_tags(Tags::empty(tags.depth()));
         bin.seq().unlock(bin.state_after(state, 0));
-        self.pool.push(chain);
+        self.pool.push(LineList { first: chain });
         self.count.add(-removed.cast_signed());
         Some(tags)
     }

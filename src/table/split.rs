@@ -15,7 +15,7 @@
 //! The user's `Hash` runs before the lock is taken, on keys read as any reader reads them. Locking the bin from the
 //! state that was read then proves that they are still its keys.
 
-use super::overflow::{Head, Taken};
+use super::overflow::{Head, LineList};
 use super::read::Changed;
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
@@ -169,7 +169,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             return Ok(backoff.again()?);
         };
         if !parent.seq().try_lock(state) {
-            pool.push(taken.first);
+            pool.push(taken);
             drop(pool);
             return Ok(backoff.wait()?);
         }
@@ -180,7 +180,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let (left, first, freed) = if stays {
             self.compact(parent, state, tags, &partition)
         } else {
-            (Tags::empty(Depth::MOVED), 0, Taken { first: parent.overflow(state) })
+            (Tags::empty(Depth::MOVED), 0, LineList { first: parent.overflow(state) })
         };
         // [SP-2] the parent's tags: from here on, lookups of moved keys wait for their child.
         parent.set_tags(left);
@@ -190,7 +190,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         parent.seq().unlock(parent.state_after(state, first));
         // Only now, when no reader's state leads to these lines any more, may another bin take them.
-        pool.push(freed.first);
+        pool.push(freed);
         Ok(())
     }
 
@@ -297,7 +297,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let first = if lines.is_some() { parent.overflow(state) } else { 0 };
         parent.seq().unlock(parent.state_after(state, 0));
         if let Some(pool) = &mut pool {
-            pool.push(first);
+            pool.push(LineList { first });
         }
         Ok(Split::Done)
     }
@@ -431,7 +431,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         state: State,
         tags: Tags,
         partition: &Partition,
-        taken: &mut Taken,
+        taken: &mut LineList,
     ) {
         let (mut at, mut first) = (0, 0);
         self.each_locked(parent, state, tags, |index, entry| {
@@ -467,7 +467,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         state: State,
         tags: Tags,
         partition: &Partition,
-    ) -> (Tags, usize, Taken) {
+    ) -> (Tags, usize, LineList) {
         let depth = Depth::of_bits(partition.depth.bits() + 1);
         let mut left = tags.without_overflow().with_depth(depth);
         for (_, slot) in tags.used().enumerate().filter(|&(index, _)| partition.part(index) != 0) {
@@ -508,10 +508,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
             number = head.next;
         }
         if into.0 == 0 {
-            return (left, 0, Taken { first: chain });
+            return (left, 0, LineList { first: chain });
         }
         let freed = into.1.next;
         self.pool.owned(into.0).set_head(into.1.linked_to(0));
-        (left, chain, Taken { first: freed })
+        (left, chain, LineList { first: freed })
     }
 }

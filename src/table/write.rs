@@ -8,7 +8,7 @@
 //! Two changes were tried without gain: counting the entry before the lock, so that its stores need not finish before
 //! the next operation begins, and prefetching the line of the last slots too.
 
-use super::overflow::{Head, Taken};
+use super::overflow::{Head, LineList};
 use super::read::{Changed, Place, Probe};
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
@@ -304,7 +304,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let new_line = matches!(vacancy, Vacancy::NewLine);
         let Some(taken) = pool.pop(usize::from(new_line))? else { return Ok(Outcome::NeedsLine) };
         if !bin.seq().try_lock(state) {
-            pool.push(taken.first);
+            pool.push(taken);
             return Ok(Outcome::Raced);
         }
         let mut first = bin.overflow(state);
@@ -382,7 +382,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         bin.set_tags(tags);
         bin.seq().unlock(bin.state_after(state, first));
         if let Some(pool) = &mut pool {
-            pool.push(freed.first);
+            pool.push(freed);
         }
         self.count.add(-1);
         Ok(true)
@@ -396,7 +396,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         state: State,
         tags: Tags,
         slot: usize,
-    ) -> (Tags, usize, Taken) {
+    ) -> (Tags, usize, LineList) {
         let number = bin.overflow(state);
         let line = self.pool.owned(number);
         let head = line.head();
@@ -409,8 +409,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Empties one place of a locked bin. Returns the tags and the first line that the bin has then, and a line that
     /// the caller gives back after it has unlocked the bin.
-    pub(super) fn vacate(&self, tags: Tags, first: usize, place: Place) -> (Tags, usize, Taken) {
-        let none = Taken { first: 0 };
+    pub(super) fn vacate(&self, tags: Tags, first: usize, place: Place) -> (Tags, usize, LineList) {
+        let none = LineList { first: 0 };
         let (before, number, slot) = match place {
             Place::Line { before, number, slot } => (before, number, slot),
             Place::Slot(slot) => return (tags.without(slot), first, none),
@@ -432,7 +432,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         line.set_head(Head::new(0));
         // Filter bits are shared by keys, so they can only be cleared together, when no line is left.
         let tags = if first == 0 { tags.without_overflow() } else { tags };
-        (tags, first, Taken { first: number })
+        (tags, first, LineList { first: number })
     }
 }
 

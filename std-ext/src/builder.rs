@@ -14,7 +14,7 @@ use std::time::Duration;
 ///     .name("orders")
 ///     .pin_to([0, 1])
 ///     .pace(Duration::from_millis(5))
-///     .fences_a_look(4)
+///     .fences_a_step(4)
 ///     .threshold(100)
 ///     .queue(1 << 12)
 ///     .spawn(map)?;
@@ -78,7 +78,7 @@ impl FenceWorkersBuilder {
     }
 
     /// Sets how many fences a rebalancing step looks at. The default is 2. Each takes some microseconds.
-    pub fn fences_a_look(mut self, fences: usize) -> Self {
+    pub fn fences_a_step(mut self, fences: usize) -> Self {
         self.step = fences;
         self
     }

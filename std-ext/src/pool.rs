@@ -123,14 +123,19 @@ impl Stats {
     }
 }
 
+/// Batches that a worker applies together.
+struct Gathered<M: FencedMap> {
+    batches: Vec<Batch<M>>,
+    /// Changes in all of them.
+    changes: usize,
+}
+
 /// The state of one worker.
 struct WorkerState<M: FencedMap> {
     number: usize,
     requests: Vec<Request<M>>,
     singles: Vec<Single<M>>,
-    batches: Vec<Batch<M>>,
-    /// Changes in `batches`.
-    gathered: usize,
+    gathered: Gathered<M>,
     /// How often in a row the queue was empty.
     spins: u32,
     /// When to rebalance next. None if it is not this worker's job, or if that time is beyond the clock's range.
@@ -202,8 +207,10 @@ impl<M: FencedMap> Pool<M> {
         singles.drain(..).for_each(|single| self.run_single(single));
     }
 
-    /// Applies all changes of several batches, with one lock for each leaf.
-    fn run_batches(&self, batches: &mut Vec<Batch<M>>) {
+    /// Applies all changes of the gathered batches, with one lock for each leaf.
+    fn run_batches(&self, gathered: &mut Gathered<M>) {
+        gathered.changes = 0;
+        let batches = &mut gathered.batches;
         // A batch that is alone need not be copied.
         if batches.len() > 1 {
             let mut all = None;
@@ -217,12 +224,17 @@ impl<M: FencedMap> Pool<M> {
         }
         for (changes, promise) in batches.drain(..) {
             let answers = self.apply(&changes);
-            contain(|| match promise {
-                Some(promise) => promise.keep(answers),
-                None => drop(answers),
-            });
+            Self::answer(promise, answers);
             contain(|| drop(changes));
         }
+    }
+
+    /// Hands a batch's answers to its ticket, if there is one.
+    fn answer(promise: Option<Promise<Vec<M::Before>>>, answers: thread::Result<Vec<M::Before>>) {
+        contain(|| match promise {
+            Some(promise) => promise.keep(answers),
+            None => drop(answers),
+        });
     }
 
     /// Applies the changes of all these batches, which `all` has copies of.
@@ -237,10 +249,7 @@ impl<M: FencedMap> Pool<M> {
                 Err(payload) if promise.is_some() => Err(mem::replace(payload, Box::new(Canceled))),
                 Err(_) => Ok(Vec::new()),
             };
-            contain(|| match promise {
-                Some(promise) => promise.keep(own),
-                None => drop(own),
-            });
+            Self::answer(promise, own);
             contain(|| drop(changes));
         }
         contain(|| drop(applied));
@@ -265,22 +274,21 @@ impl<M: FencedMap> Pool<M> {
             // key have to be done in the order of their arrival.
             match request {
                 Request::Single(single) => {
-                    self.run_batches(&mut worker.batches);
+                    self.run_batches(&mut worker.gathered);
                     worker.singles.push(single);
                 }
                 Request::Batch(changes, promise) => {
                     self.run_singles(&mut worker.singles);
-                    worker.gathered += changes.len();
-                    worker.batches.push((changes, promise));
-                    if worker.gathered >= GATHERED {
-                        self.run_batches(&mut worker.batches);
-                        worker.gathered = 0;
+                    worker.gathered.changes += changes.len();
+                    worker.gathered.batches.push((changes, promise));
+                    if worker.gathered.changes >= GATHERED {
+                        self.run_batches(&mut worker.gathered);
                     }
                 }
             }
         }
         self.run_singles(&mut worker.singles);
-        self.run_batches(&mut worker.batches);
+        self.run_batches(&mut worker.gathered);
         changes
     }
 
@@ -342,8 +350,7 @@ impl<M: FencedMap> Pool<M> {
             number,
             requests: Vec::new(),
             singles: Vec::new(),
-            batches: Vec::new(),
-            gathered: 0,
+            gathered: Gathered { batches: Vec::new(), changes: 0 },
             spins: 0,
             due: (number == 0).then(Instant::now),
             last_step: Instant::now(),
@@ -384,7 +391,7 @@ impl<M: FencedMap> Pool<M> {
         queue.close();
         // Dropping a request drops its promise, which fails its ticket.
         worker.singles.drain(..).for_each(|single| contain(|| drop(single)));
-        worker.batches.drain(..).for_each(|batch| contain(|| drop(batch)));
+        worker.gathered.batches.drain(..).for_each(|batch| contain(|| drop(batch)));
         worker.requests.drain(..).for_each(|request| contain(|| drop(request)));
         queue.take(&mut worker.requests);
         worker.requests.drain(..).for_each(|request| contain(|| drop(request)));

@@ -508,7 +508,7 @@ fn workers_keep_the_fences_balanced() {
     within(120, "the balance", || {
         let map: Arc<FenceMap<u64, [u64; 64]>> =
             Arc::new((0..10_000).map(|n| (n, [n; 64])).collect());
-        let builder = FenceWorkers::<u64, [u64; 64]>::builder().fences_a_look(64).pin_to([0]);
+        let builder = FenceWorkers::<u64, [u64; 64]>::builder().fences_a_step(64).pin_to([0]);
         let workers = builder.pace(Duration::from_millis(10)).spawn(Arc::clone(&map)).unwrap();
         let before = map.fences().len();
         let began = Instant::now();

@@ -22,15 +22,15 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Some((at * among / count).min(among - 1))
     }
 
-    /// Marks each fence with at least `threshold` conflicts since the last call as hot, for the next `rounds` calls.
+    /// Marks each fence with at least `threshold` conflicts since the last call as hot, for the next `calls` calls.
     /// Returns the number of hot fences. Only one thread at a time may call this.
-    pub(crate) fn update_contention(&self, threshold: usize, rounds: usize) -> usize {
+    pub(crate) fn mark_hot(&self, threshold: usize, calls: usize) -> usize {
         let Some(table) = self.root.table() else { return 0 };
         let fences = (0..table.count()).filter_map(|at| table.fence(at));
         fences
             .filter(|fence| {
                 let counters = &fence.counters;
-                counters.contention.update(counters.conflicts(), threshold, rounds)
+                counters.contention.update(counters.conflicts(), threshold, calls)
             })
             .count()
     }
@@ -54,7 +54,7 @@ mod tests {
         let of = |key| tree.worker_of(rank(key), 3, false).unwrap();
         let all: alloc::vec::Vec<_> = (0..9).map(|n| of(n * 10 + 5)).collect();
         assert_eq!(all, [0, 0, 0, 1, 1, 1, 2, 2, 2]);
-        assert_eq!(tree.update_contention(1, 1), 0);
-        assert_eq!((tree.update_contention(0, 1), tree.worker_of(rank(85), 3, true)), (9, Some(2)));
+        assert_eq!(tree.mark_hot(1, 1), 0);
+        assert_eq!((tree.mark_hot(0, 1), tree.worker_of(rank(85), 3, true)), (9, Some(2)));
     }
 }

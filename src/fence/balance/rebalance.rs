@@ -75,7 +75,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Some(editor.update_load())
     }
 
-    fn relieve(&self, table: &RootTable, at: usize, load: usize, last: LoadSum) -> Action {
+    fn relieve(&self, table: RootTable<'_>, at: usize, load: usize, last: LoadSum) -> Action {
         let Some(fence) = table.fence(at) else { return Action::Nothing };
         let Some(mean) = last.mean_beside(load) else { return Action::Nothing };
         let left = at.checked_sub(1).and_then(|at| table.fence(at));

@@ -6,7 +6,7 @@ use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::fence::tree::rank::Ranking;
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::refused;
+use crate::reclaim::errors::into_error;
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::non_blocking_methods;
 use crate::reclaim::removed::Removed;
@@ -40,7 +40,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let (rank, mut freed) = self.begin(mode, &key);
         let done = self.insert_by(mode, rank, key, value, &mut freed);
         freed.resume();
-        done.map(|before| before.map(Removed::new)).map_err(refused)
+        done.map(|before| before.map(Removed::new)).map_err(into_error)
     }
 
     /// As [`remove`](Self::remove), but never waits.

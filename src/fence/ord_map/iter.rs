@@ -34,7 +34,7 @@ impl<'a, K, V> OrdRange<'a, K, V> {
 
     fn entry(&self, (raw, ()): (Raw<K>, ())) -> Ref<'a, K, V> {
         // SAFETY: read under the guard.
-        unsafe { Ref::of(raw.shared(), self.guard.again()) }
+        unsafe { Ref::of(raw.ptr(), self.guard.again()) }
     }
 }
 
@@ -53,7 +53,7 @@ impl<'a, K, V> PinnedOrdRange<'a, K, V> {
     #[expect(clippy::unused_self, reason = "it is the proof of the guard")]
     fn entry(&self, (raw, ()): (Raw<K>, ())) -> (&'a K, &'a V) {
         // SAFETY: read under the guard, which is borrowed for `'a`.
-        unsafe { raw.shared().live() }.entry()
+        unsafe { raw.ptr().live() }.entry()
     }
 }
 
@@ -287,7 +287,7 @@ where
     fn next(&mut self) -> Option<Self::Item> {
         let raw = self.walk.next()?;
         // SAFETY: read under the guard.
-        Some(unsafe { Ref::of(raw.shared(), self.guard.again()) })
+        Some(unsafe { Ref::of(raw.ptr(), self.guard.again()) })
     }
 }
 
@@ -301,7 +301,7 @@ where
     fn next_back(&mut self) -> Option<Self::Item> {
         let raw = self.walk.next_back()?;
         // SAFETY: read under the guard.
-        Some(unsafe { Ref::of(raw.shared(), self.guard.again()) })
+        Some(unsafe { Ref::of(raw.ptr(), self.guard.again()) })
     }
 }
 

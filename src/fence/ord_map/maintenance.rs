@@ -111,7 +111,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     #[cfg(feature = "std-ext")]
-    pub(crate) fn update_contention(&self, threshold: usize, rounds: usize) -> usize {
-        self.tree().update_contention(threshold, rounds)
+    pub(crate) fn mark_hot(&self, threshold: usize, calls: usize) -> usize {
+        self.tree().mark_hot(threshold, calls)
     }
 }

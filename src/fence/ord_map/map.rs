@@ -174,7 +174,7 @@ impl<K, V, R> OrdMap<K, V, R> {
     pub(super) fn take_all(&mut self) -> AllNodes<K, V> {
         let (mut entries, mut garbage, mut bounds) = (List::new(), List::new(), List::new());
         // SAFETY: `drain` passes each node once, and the tree does not use it any more.
-        let entry = |raw: Raw<K>| unsafe { entries.push(raw.shared()) };
+        let entry = |raw: Raw<K>| unsafe { entries.push(raw.ptr()) };
         // SAFETY: as above.
         let bound = |raw: Raw<K>| unsafe { bounds.push(NodePtr(raw.node)) };
         self.tree.drain(entry, bound);

@@ -51,7 +51,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn live<'a>(raw: Raw<K>, _guard: &'a Guard<'_>) -> Live<'a, Pair<K, V>> {
         // SAFETY: an entry of this map that was found under the guard.
-        unsafe { raw.shared().live() }
+        unsafe { raw.ptr().live() }
     }
 
     #[inline(always)]
@@ -101,7 +101,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Takes over a node that this call has removed from the tree.
     pub(super) fn unlinked(&self, raw: Raw<K>) -> Unlinked<'_, Pair<K, V>> {
         // SAFETY: the tree reports each removed entry once, to the call that has removed it.
-        unsafe { self.owner().entries.unlinked(raw.shared()) }
+        unsafe { self.owner().entries.unlinked(raw.ptr()) }
     }
 
     /// Stores `fresh` if `wanted` returns true for the entry of its key, and hands it back otherwise.
@@ -246,7 +246,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
         let mut instead = None;
         let is_expected = |old: Option<Raw<K>>| {
             instead = old.map(|raw| Self::live(raw, guard));
-            instead.map(Live::shared) == expected.map(Live::shared)
+            instead.map(Live::ptr) == expected.map(Live::ptr)
         };
         let stored = self.put(fresh, mode, is_expected, guard);
         stored.map_err(|(why, fresh)| match why {
@@ -265,7 +265,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
         let mut instead = None;
         let is_node = |old: Live<'g, Pair<K, V>>| {
             instead = Some(old);
-            old.shared() == node.shared()
+            old.ptr() == node.ptr()
         };
         // If the node is garbage, its header holds a link instead of a rank. Then no leaf has it, and this finds
         // nothing.
@@ -288,7 +288,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
     ) -> bool {
         let is_contradicted = [found, instead]
             .into_iter()
-            .any(|found| order.is_contradicted_by(found.map(Live::shared)));
+            .any(|found| order.is_contradicted_by(found.map(Live::ptr)));
         if !is_contradicted {
             self.tree().count_conflict(rank.0 as usize);
         }

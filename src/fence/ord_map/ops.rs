@@ -32,7 +32,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         R: Ranking<Q>,
     {
         let guard = pin();
-        let found = self.find(key, &guard)?.shared();
+        let found = self.find(key, &guard)?.ptr();
         // SAFETY: found under the guard.
         Some(unsafe { Ref::of(found, guard) })
     }
@@ -54,7 +54,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         R: Ranking<Q>,
     {
         let guard = try_pin().map_err(|_| Busy)?;
-        let found = self.find_in(Mode::NON_BLOCKING, key, &guard)?.map(Live::shared);
+        let found = self.find_in(Mode::NON_BLOCKING, key, &guard)?.map(Live::ptr);
         // SAFETY: found under the guard.
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }

@@ -35,7 +35,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let guard = pin();
         let found = self.neighbour(neighbour)?;
         // SAFETY: found under the guard.
-        Some(unsafe { Ref::of(found.shared(), guard) })
+        Some(unsafe { Ref::of(found.ptr(), guard) })
     }
 
     fn remove_neighbour(

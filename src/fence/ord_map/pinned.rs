@@ -12,7 +12,7 @@ use crate::fence::tree::range::unbounded;
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::search::CompareKey;
 use crate::reclaim::borrowed::Pinned;
-use crate::reclaim::errors::refused;
+use crate::reclaim::errors::into_error;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::{guard_methods, pinned_methods};

@@ -40,7 +40,7 @@ impl<K> Raw<K> {
         unsafe { &(*self.node.as_ptr()).key }
     }
 
-    pub(super) fn shared<V>(self) -> NodePtr<Pair<K, V>> {
+    pub(super) fn ptr<V>(self) -> NodePtr<Pair<K, V>> {
         NodePtr(self.node.cast())
     }
 
@@ -167,6 +167,6 @@ impl<K: Clone, V, R> KeyPolicy<Raw<K>> for Owner<K, V, R> {
 
     fn retire_entry(&self, key: Raw<K>) {
         // SAFETY: the tree has just removed the entry.
-        unsafe { self.entries.add(key.shared()) }
+        unsafe { self.entries.add(key.ptr()) }
     }
 }

@@ -45,6 +45,9 @@ pub(crate) struct Tree<K, V, R> {
     /// Whether models use `locate_fast`, which makes them many times as long.
     #[cfg(hedgerow_loom)]
     pub(crate) uses_fast_path: bool,
+    /// The next search walks from the first leaf at once, and calls this when it has loaded a leaf's link.
+    #[cfg(all(test, not(hedgerow_loom)))]
+    on_link: std::sync::Mutex<Option<std::boxed::Box<dyn FnOnce() + Send>>>,
 }
 
 /// The target of a search: the leaf of a key, or, if `below` is set, the leaf of the keys right before it.
@@ -131,6 +134,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 len: CachePadded::new(Counter::new()),
                 #[cfg(hedgerow_loom)]
                 uses_fast_path: false,
+                #[cfg(all(test, not(hedgerow_loom)))]
+                on_link: std::sync::Mutex::new(None),
             }
         }
     }
@@ -285,11 +290,22 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
+    #[cfg_attr(not(all(test, not(hedgerow_loom))), expect(clippy::unused_self))]
+    #[inline(always)]
+    fn most_attempts(&self) -> usize {
+        #[cfg(all(test, not(hedgerow_loom)))]
+        if self.on_link.lock().unwrap().is_some() {
+            return 0;
+        }
+        MAX_ATTEMPTS
+    }
+
     /// Searches for the leaf that `judge` accepts, and returns it with the result of `judge`. None in a map that has
     /// never had an entry.
     ///
-    /// The last argument of `judge` says whether the leaf may begin behind the probe. It is false in a walk from the
-    /// first leaf: there all leaves before this one ended too soon.
+    /// The last argument of `judge` says whether the leaf may begin behind the probe. In a walk from the first leaf it
+    /// does not, as long as the leaf before is the one that ended too soon. Else this leaf may have been retired since,
+    /// and be used again further right.
     #[inline(always)]
     fn search<'a, T>(
         &'a self,
@@ -301,7 +317,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let mut start = start;
         let mut attempts = 0;
         loop {
-            let walks = attempts >= MAX_ATTEMPTS;
+            let walks = attempts >= self.most_attempts();
+            // In a walk: the leaf whose link led here, as it was then.
+            let mut came_from: Option<(Leaf<'a, K, V>, LeafVersion)> = None;
             let mut leaf = if let Some(leaf) = start.take() {
                 leaf
             } else if walks {
@@ -326,7 +344,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 if !version.meta.is_live() {
                     break;
                 }
-                match judge(leaf, version, !walks) {
+                // Loaded after this leaf's version: a merge changes the leaf before it first.
+                let may_start_after =
+                    !walks || came_from.is_some_and(|(before, seen)| before.check(seen).is_err());
+                match judge(leaf, version, may_start_after) {
                     Err(Changed) => backoff.again()?,
                     Ok(Answer::Here(found)) => {
                         return Ok(Some(Location { leaf, version, place: found }));
@@ -334,7 +355,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     Ok(Answer::Left) => break,
                     Ok(Answer::Right) => match leaf.next(version) {
                         // Ends at the last leaf, even if `Ord` contradicts itself: that leaf has no upper bound.
-                        Ok(next) => leaf = next,
+                        Ok(next) => {
+                            #[cfg(all(test, not(hedgerow_loom)))]
+                            self.call_on_link();
+                            came_from = Some((leaf, version));
+                            leaf = next;
+                        }
                         Err(Changed) => backoff.again()?,
                     },
                 }
@@ -459,5 +485,62 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let table = self.root.table()?;
         let fence = table.fence(table.pick(rank))?;
         self.leaf_of(fence, fence.pick(rank))
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+    use crate::FenceMap;
+    use std::boxed::Box;
+    use std::sync::Arc;
+
+    impl<K, V, R> Tree<K, V, R> {
+        pub(super) fn call_on_link(&self) {
+            let call = self.on_link.lock().unwrap().take();
+            if let Some(call) = call {
+                call();
+            }
+        }
+    }
+
+    fn second_leaf(map: &FenceMap<u64, u64>) -> Option<Leaf<'_, u64, u64>> {
+        let head = map.tree().head()?;
+        head.begin().meta.has_hi().then(|| head.next_locked())
+    }
+
+    /// Between two leaves, a walk stops. A merge moves the key that it looks for to the first leaf. Then a split uses
+    /// the second leaf again, for greater keys.
+    #[test]
+    fn a_walk_notices_that_the_next_leaf_is_used_again() {
+        let map = Arc::new(FenceMap::<u64, u64>::new());
+        let mut least = 0;
+        while second_leaf(&map).is_none() {
+            map.insert(least, least);
+            least += 1;
+        }
+        let second = second_leaf(&map).unwrap();
+        let key = second.lo(second.begin()).unwrap_or_default().unwrap();
+        let other = map.clone();
+        let at = second.as_ptr().addr();
+        let change = move || {
+            for less in 1..key {
+                other.remove(&less);
+            }
+            assert!(second_leaf(&other).is_none(), "the leaves are merged");
+            for more in key + 1.. {
+                other.insert(more, more);
+                let Some(second) = second_leaf(&other) else { continue };
+                assert_eq!(second.as_ptr().addr(), at, "the leaf is used again");
+                let lo = second.lo(second.begin()).unwrap_or_default().unwrap();
+                assert!(lo > key, "{lo}: the leaf does not begin behind {key}");
+                break;
+            }
+        };
+        let tree = map.tree();
+        *tree.on_link.lock().unwrap() = Some(Box::new(change));
+        let found = tree.seek(tree.search_key(&key), None, &mut Backoff::spinning());
+        assert!(tree.on_link.lock().unwrap().is_none(), "the search did not walk");
+        assert!(found.unwrap().unwrap().place.found, "a key that is always there is missed");
     }
 }

@@ -102,6 +102,6 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 
     fn fences(&self) -> impl Iterator<Item = &Fence> {
         let table = self.root.table();
-        table.into_iter().flat_map(|table| (0..table.count()).filter_map(|at| table.fence(at)))
+        table.into_iter().flat_map(|table| (0..table.count()).filter_map(move |at| table.fence(at)))
     }
 }

@@ -16,17 +16,18 @@ use crate::facade::lock::{Guard, Lock};
 use crate::memory::{self, AllocError};
 use crate::sync::hint::Hint;
 use core::hint::select_unpredictable;
-use core::ptr;
+use core::marker::PhantomData;
+use core::ptr::{self, NonNull};
 
 /// Capacity of the first table, in fences.
 const FIRST: usize = 4;
 
-/// A table of fences. Its `room` slots follow it in memory.
-pub(crate) struct RootTable {
+/// The header of a table of fences. Its `room` slots follow it in memory.
+struct TableHeader {
     count: Hint<AtomicUsize>,
     /// A power of two.
     room: usize,
-    older: *mut RootTable,
+    older: *mut TableHeader,
 }
 
 struct Slot {
@@ -34,65 +35,92 @@ struct Slot {
     fence: AtomicPtr<Fence>,
 }
 
-impl RootTable {
-    fn make(room: usize) -> Result<*mut Self, AllocError> {
-        let header = Self { count: Hint::<AtomicUsize>::new(0), room, older: ptr::null_mut() };
+/// A table of fences. A pointer and not a reference, which would be one to the header alone, and not to the slots.
+#[derive(Clone, Copy)]
+pub(crate) struct RootTable<'r>(NonNull<TableHeader>, PhantomData<&'r Root>);
+
+impl<'r> RootTable<'r> {
+    fn make(room: usize) -> Result<*mut TableHeader, AllocError> {
+        let count = Hint::<AtomicUsize>::new(0);
+        let header = TableHeader { count, room, older: ptr::null_mut() };
         memory::with_tail(header, room, || Slot {
             low: Hint::<AtomicUsize>::new(usize::MAX),
             fence: AtomicPtr::new(ptr::null_mut()),
         })
     }
 
+    /// # Safety
+    /// `table` is null, or comes from `make` and lives for `'r`.
     #[inline(always)]
-    fn slot(&self, at: usize) -> &Slot {
-        debug_assert!(at < self.room);
+    unsafe fn from_ptr(table: *mut TableHeader) -> Option<Self> {
+        Some(Self(NonNull::new(table)?, PhantomData))
+    }
+
+    #[inline(always)]
+    fn header(self) -> &'r TableHeader {
+        // SAFETY: it lives for `'r`, see `from_ptr`.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline(always)]
+    fn slot(self, at: usize) -> &'r Slot {
+        debug_assert!(at < self.room());
         // SAFETY: `make` put `room` slots right behind the header, and all callers keep `at` below `room`.
-        unsafe { &*ptr::from_ref(self).add(1).cast::<Slot>().add(at) }
+        unsafe { self.0.add(1).cast::<Slot>().add(at).as_ref() }
     }
 
     #[inline(always)]
-    pub(crate) fn count(&self) -> usize {
+    fn room(self) -> usize {
+        self.header().room
+    }
+
+    fn is(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+
+    #[inline(always)]
+    pub(crate) fn count(self) -> usize {
         // Exact under the lock [RT-3], and a hint to lookups.
-        self.count.load()
+        self.header().count.load()
     }
 
     #[inline(always)]
-    pub(crate) fn low(&self, at: usize) -> usize {
+    pub(crate) fn low(self, at: usize) -> usize {
         // Exact under the lock [RT-3], and a hint to lookups.
         self.slot(at).low.load()
     }
 
     /// Returns the index of the last fence whose rank is at most `rank`, or 0.
     #[inline(always)]
-    pub(crate) fn pick(&self, rank: usize) -> usize {
+    pub(crate) fn pick(self, rank: usize) -> usize {
         // A binary search over the whole table, without the count: slots above it hold the greatest rank.
-        let (mut at, mut half) = (0, self.room / 2);
+        let (mut at, mut half) = (0, self.room() / 2);
         while half > 0 {
             let middle = at + half;
             at = select_unpredictable(self.low(middle) <= rank, middle, at);
             half /= 2;
         }
-        at.min(self.count().wrapping_sub(1).min(self.room - 1))
+        at.min(self.count().wrapping_sub(1).min(self.room() - 1))
     }
 
     /// Returns the fence at `at`. There always is one below the count.
     #[inline(always)]
-    pub(crate) fn fence(&self, at: usize) -> Option<&Fence> {
+    pub(crate) fn fence(self, at: usize) -> Option<&'r Fence> {
         // [RT-2] acquire: pairs with [RT-1] in `set`, so the caller sees the fence initialized.
         let fence = self.slot(at).fence.load(Ordering::Acquire);
         // SAFETY: null or a fence of this root, and fences are freed with the root.
         unsafe { fence.as_ref() }
     }
 
-    fn set(&self, at: usize, low: usize, fence: &Fence) {
+    fn set(self, at: usize, low: usize, fence: &Fence) {
         let slot = self.slot(at);
         // [RT-1] release: pairs with [RT-2] in `fence`, so a lookup that loads the address sees the fence initialized.
         slot.fence.store(ptr::from_ref(fence).cast_mut(), Ordering::Release);
         slot.low.store(low);
     }
 
-    fn set_count(&self, count: usize) {
-        self.count.store(count);
+    fn set_count(self, count: usize) {
+        self.header().count.store(count);
     }
 }
 
@@ -105,7 +133,7 @@ struct FenceLists {
 }
 
 pub(crate) struct Root {
-    table: AtomicPtr<RootTable>,
+    table: AtomicPtr<TableHeader>,
     fences: Lock<FenceLists>,
 }
 
@@ -126,11 +154,11 @@ impl Root {
 
     /// Returns the table. None if the map has never had an entry.
     #[inline(always)]
-    pub(crate) fn table(&self) -> Option<&RootTable> {
+    pub(crate) fn table(&self) -> Option<RootTable<'_>> {
         // [RT-2] acquire: pairs with [RT-1] in `reserve_slot` and `publish_first`, so the caller sees the table filled.
         let table = self.table.load(Ordering::Acquire);
         // SAFETY: null or a table of this root, and tables are freed with the root.
-        unsafe { table.as_ref() }
+        unsafe { RootTable::from_ptr(table) }
     }
 
     /// Locks the root. Waits for the lock only if `wait` is true.
@@ -172,25 +200,27 @@ impl Root {
     /// Makes sure that the table has a free slot. False if that would mean waiting and `wait` is false.
     fn reserve_slot(&self, wait: bool) -> Result<bool, AllocError> {
         let Some(old) = self.table() else { return Ok(false) };
-        if old.count() < old.room {
+        if old.count() < old.room() {
             return Ok(true);
         }
-        let made = RootTable::make(old.room * 2)?;
-        // SAFETY: made above, and not published.
-        let new = unsafe { &mut *made };
+        let room = old.room() * 2;
+        let made = RootTable::make(room)?;
         let editor = self.acquire(wait);
         // Another thread may have replaced the table before the lock was taken. This copy would undo its changes.
-        let is_latest = self.table().is_some_and(|table| ptr::eq(table, old));
+        let is_latest = self.table().is_some_and(|table| table.is(old));
         if editor.is_none() || !is_latest {
             // SAFETY: made above, and not published.
-            unsafe { memory::free_with_tail::<RootTable, Slot>(made, new.room) };
+            unsafe { memory::free_with_tail::<TableHeader, Slot>(made, room) };
             return Ok(editor.is_some());
         }
+        // SAFETY: made above, and not published.
+        unsafe { (*made).older = old.0.as_ptr() };
+        // SAFETY: as above, and from here on it is not changed through `made`.
+        let new = unsafe { RootTable::from_ptr(made) }.expect("an allocation has an address");
         for at in 0..old.count() {
             new.set(at, old.low(at), old.fence(at).expect("a fence below the count"));
         }
         new.set_count(old.count());
-        new.older = ptr::from_ref(old).cast_mut();
         // [RT-1] release: pairs with [RT-2] in `table`, so a lookup that loads the address sees the table filled.
         self.table.store(made, Ordering::Release);
         Ok(true)
@@ -208,14 +238,14 @@ impl Root {
         let done = self.reserve_fence(wait).map(|_| self.publish_first(made, leaf, wait, before));
         if !matches!(done, Ok(true)) {
             // SAFETY: made above, and not published.
-            unsafe { memory::free_with_tail::<RootTable, Slot>(made, FIRST) };
+            unsafe { memory::free_with_tail::<TableHeader, Slot>(made, FIRST) };
         }
         done
     }
 
     fn publish_first(
         &self,
-        made: *mut RootTable,
+        made: *mut TableHeader,
         leaf: *mut Word,
         wait: bool,
         before: impl FnOnce(),
@@ -229,7 +259,7 @@ impl Root {
         before();
         fence.lock().push(0, leaf);
         // SAFETY: made by the caller, and not published.
-        let table = unsafe { &*made };
+        let Some(table) = (unsafe { RootTable::from_ptr(made) }) else { return false };
         table.set(0, 0, fence);
         table.set_count(1);
         // [RT-1] release: pairs with [RT-2] in `table`, so a lookup that loads the address sees the table filled.
@@ -251,12 +281,12 @@ impl Root {
         let mut table = self.table();
         let mut current = true;
         while let Some(this) = table {
-            let here = size_of::<RootTable>() + this.room * size_of::<Slot>();
+            let here = size_of::<TableHeader>() + this.room() * size_of::<Slot>();
             bytes += here;
             retired += if current { 0 } else { here };
             current = false;
             // SAFETY: tables are freed with the root.
-            table = unsafe { this.older.as_ref() };
+            table = unsafe { RootTable::from_ptr(this.header().older) };
         }
         (bytes, retired)
     }
@@ -271,7 +301,7 @@ impl Drop for Root {
         unsafe {
             while !table.is_null() {
                 let (older, room) = ((*table).older, (*table).room);
-                memory::free_with_tail::<RootTable, Slot>(table, room);
+                memory::free_with_tail::<TableHeader, Slot>(table, room);
                 table = older;
             }
             while !fence.is_null() {
@@ -307,7 +337,7 @@ impl<'a> RootEditor<'a> {
         self.fences.unused = ptr::from_ref(fence).cast_mut();
     }
 
-    fn table(&self) -> &'a RootTable {
+    fn table(&self) -> RootTable<'a> {
         self.root.table().expect("a root with fences has a table")
     }
 
@@ -326,7 +356,7 @@ impl<'a> RootEditor<'a> {
     pub(crate) fn insert_after(&self, left: &Fence, low: usize, fence: &Fence) -> bool {
         let table = self.table();
         let count = table.count();
-        let Some(at) = self.position(left).filter(|_| count < table.room) else { return false };
+        let Some(at) = self.position(left).filter(|_| count < table.room()) else { return false };
         table.set_count(count + 1);
         // From the end, so that each fence is listed at least once at any time.
         for index in (at + 1..count).rev() {

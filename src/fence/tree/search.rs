@@ -4,11 +4,30 @@ use super::leaf::{BLOCK, Changed, Leaf, LeafLayout, LeafVersion};
 use super::policy::KeyPolicy;
 use super::rank::is_exact;
 use core::cmp::Ordering;
+use core::convert::Infallible;
 use core::mem::MaybeUninit;
 use equivalent::Comparable;
 
 /// Size in bytes from which keys are compared one by one. Smaller ones are copied to the stack, a block at a time.
 const LARGE: usize = 1 << 10;
+
+/// Returns the last block before `end` whose first entry is at most the key to find, as `is_at_most` says of the
+/// entry's place; else the first block.
+fn last_block_before<E>(
+    end: usize,
+    mut is_at_most: impl FnMut(usize) -> Result<bool, E>,
+) -> Result<usize, E> {
+    let (mut low, mut high) = (0, end);
+    while high - low > 1 {
+        let middle = usize::midpoint(low, high);
+        if is_at_most(middle * BLOCK)? {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
 
 /// The place in a leaf where a key is, or where it would be inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +150,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         policy: &R,
     ) -> Result<usize, Changed> {
         if is_exact::<K, R>() {
-            // SAFETY: exact keys are integers, see `is_exact`.
-            return Ok(policy.rank_word(&unsafe { self.integer_key(at) }));
+            return Ok(self.exact_rank_at(at, policy));
         }
         Ok(policy.rank_word(&self.key(version, at)?))
     }
@@ -223,16 +241,9 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         rank: usize,
         policy: &R,
     ) -> Place {
-        let (mut low, mut high) = (0, block);
-        while high - low > 1 {
-            let middle = usize::midpoint(low, high);
-            if self.exact_rank_at(middle * BLOCK, policy) <= rank {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        self.place_in(version, low, rank, policy)
+        let is_at_most = |at| Ok::<_, Infallible>(self.exact_rank_at(at, policy) <= rank);
+        let Ok(block) = last_block_before(block, is_at_most);
+        self.place_in(version, block, rank, policy)
     }
 
     fn place_by_order<R: KeyPolicy<K>>(
@@ -249,16 +260,8 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
             return Ok(place);
         }
         // Hints tie, and the key belongs to an earlier block.
-        let (mut low, mut high) = (0, block);
-        while high - low > 1 {
-            let middle = usize::midpoint(low, high);
-            if target.compare(&self.key(version, middle * BLOCK)?).is_ge() {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        self.order_in(version, low, target)
+        let is_at_most = |at| Ok(target.compare(&self.key(version, at)?).is_ge());
+        self.order_in(version, last_block_before(block, is_at_most)?, target)
     }
 
     /// Returns the key's place in a block, by `Ord` alone. If `Ord` is inconsistent, it is any place in the block.

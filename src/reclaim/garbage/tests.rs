@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::hash::KeyHash;
+use crate::facade::atomic::Ordering;
 use crate::reclaim::node::Header;
 use alloc::alloc::Layout;
 use core::ptr::NonNull;
@@ -25,7 +26,8 @@ fn plain() -> NodePtr<Plain> {
 fn free(mut garbage: Garbage<Plain>) {
     let mut all = List::new();
     garbage.move_to(&mut all);
-    free_all(&mut all);
+    // SAFETY: the test has no reader any more.
+    unsafe { free_all(&mut all) };
 }
 
 /// Adds a node as the operation of a reader does. Returns whether it yields.

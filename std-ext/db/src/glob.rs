@@ -5,13 +5,82 @@
 
 /// Returns whether `pattern` matches all of `text`. If `fold`, the case of ASCII letters is ignored.
 pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
+    find(&Source { pattern, fold }, text)
+}
+
+/// A pattern that many texts are compared with. The bytes of each class were looked up once, so a class as
+/// long as the largest request takes no longer than a letter.
+pub(crate) struct Glob {
+    elements: Vec<Element>,
+    classes: Vec<[u64; 4]>,
+    /// The length of the shortest text that matches.
+    shortest: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Element {
+    Star,
+    Any,
+    Byte(u8),
+    /// A byte of a class, by the index of its set.
+    OneOf(u32),
+}
+
+impl Glob {
+    pub(crate) fn new(pattern: &[u8]) -> Self {
+        let (mut elements, mut classes) = (Vec::new(), Vec::new());
+        let (mut rest, mut shortest) = (pattern, 0);
+        while let [first, behind @ ..] = rest {
+            let (element, length) = match (first, behind) {
+                (b'*', _) => (Element::Star, 1),
+                (b'?', _) => (Element::Any, 1),
+                (b'\\', [literal, ..]) => (Element::Byte(*literal), 2),
+                (b'[', _) => {
+                    let (set, length) = bytes_of(behind);
+                    classes.push(set);
+                    (Element::OneOf(classes.len() as u32 - 1), 1 + length)
+                }
+                (literal, _) => (Element::Byte(*literal), 1),
+            };
+            let follows_star = matches!(elements.last(), Some(Element::Star));
+            match element {
+                Element::Star if follows_star => {}
+                Element::Star => elements.push(element),
+                _ => {
+                    elements.push(element);
+                    shortest += 1;
+                }
+            }
+            rest = &rest[length..];
+        }
+        Self { elements, classes, shortest }
+    }
+
+    /// Returns whether the pattern matches all of `text`.
+    pub(crate) fn matches(&self, text: &[u8]) -> bool {
+        self.shortest <= text.len() && find(self, text)
+    }
+}
+
+/// The elements of a pattern, each at a position.
+trait Elements {
+    /// Returns the position behind the last element.
+    fn end(&self) -> usize;
+    fn is_star(&self, at: usize) -> bool;
+    /// Returns the position of the next element if the one at `at`, which is not a star, matches this byte.
+    fn behind(&self, at: usize, byte: u8) -> Option<usize>;
+}
+
+/// Returns whether a pattern matches all of `text`.
+#[inline]
+fn find(pattern: &impl Elements, text: &[u8]) -> bool {
     let (mut at, mut place) = (0, 0);
     // After the last star: the position in the pattern, and the position in the text up to which the star matches.
     let mut star: Option<(usize, usize)> = None;
     loop {
-        if pattern.get(at) == Some(&b'*') {
+        if pattern.is_star(at) {
             at += 1;
-            if at == pattern.len() {
+            if at == pattern.end() {
                 return true;
             }
             star = Some((at, place));
@@ -19,10 +88,10 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
         }
         if place == text.len() {
             // Extending a star would leave less text for the rest of the pattern.
-            return at == pattern.len();
+            return at == pattern.end();
         }
-        match one(&pattern[at..], text[place], fold) {
-            Some(used) => (at, place) = (at + used, place + 1),
+        match pattern.behind(at, text[place]) {
+            Some(next) => (at, place) = (next, place + 1),
             None => match &mut star {
                 Some((behind, taken)) => {
                     *taken += 1;
@@ -31,6 +100,48 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
                 None => return false,
             },
         }
+    }
+}
+
+impl Elements for Glob {
+    fn end(&self) -> usize {
+        self.elements.len()
+    }
+
+    fn is_star(&self, at: usize) -> bool {
+        matches!(self.elements.get(at), Some(Element::Star))
+    }
+
+    fn behind(&self, at: usize, byte: u8) -> Option<usize> {
+        let hit = match *self.elements.get(at)? {
+            Element::Star => false,
+            Element::Any => true,
+            Element::Byte(literal) => literal == byte,
+            Element::OneOf(class) => {
+                self.classes[class as usize][usize::from(byte / 64)] >> (byte % 64) & 1 == 1
+            }
+        };
+        hit.then_some(at + 1)
+    }
+}
+
+/// A pattern as it was written.
+struct Source<'p> {
+    pattern: &'p [u8],
+    fold: bool,
+}
+
+impl Elements for Source<'_> {
+    fn end(&self) -> usize {
+        self.pattern.len()
+    }
+
+    fn is_star(&self, at: usize) -> bool {
+        self.pattern.get(at) == Some(&b'*')
+    }
+
+    fn behind(&self, at: usize, byte: u8) -> Option<usize> {
+        one(&self.pattern[at..], byte, self.fold).map(|used| at + used)
     }
 }
 
@@ -49,29 +160,54 @@ fn one(pattern: &[u8], byte: u8, fold: bool) -> Option<usize> {
     }
 }
 
-/// Returns whether a class matches this byte, and the length of the class after its bracket. A class without an end
-/// extends to the end of the pattern.
+/// Returns whether a class matches this byte, and the length of the class after its bracket.
 fn class(class: &[u8], byte: u8, fold: bool) -> (bool, usize) {
     let small = |byte: u8| if fold { byte.to_ascii_lowercase() } else { byte };
     let byte = small(byte);
-    let not = class.first() == Some(&b'^');
-    let mut at = usize::from(not);
     let mut hit = false;
+    let (is_negated, length) = for_each_range(class, |from, to| {
+        let (from, to) = (small(from), small(to));
+        hit |= (from..=to).contains(&byte);
+    });
+    (hit != is_negated, length)
+}
+
+/// Returns the bytes that a class matches, as a set, and the length of the class after its bracket.
+fn bytes_of(class: &[u8]) -> ([u64; 4], usize) {
+    let mut contained = [false; 256];
+    let (is_negated, length) = for_each_range(class, |from, to| {
+        // Of a long class, nearly all ranges repeat others.
+        if from != to || !contained[usize::from(from)] {
+            contained[usize::from(from)..=usize::from(to)].fill(true);
+        }
+    });
+    let set = std::array::from_fn(|word| {
+        (0..64)
+            .fold(0, |bits, bit| bits | u64::from(contained[word * 64 + bit] != is_negated) << bit)
+    });
+    (set, length)
+}
+
+/// Calls `each` with the ends of each range of a class, the lower one first. Returns whether the class matches what is
+/// in none of them, and its length after its bracket. A class without an end extends to the end of the pattern.
+#[inline]
+fn for_each_range(class: &[u8], mut each: impl FnMut(u8, u8)) -> (bool, usize) {
+    let is_negated = class.first() == Some(&b'^');
+    let mut at = usize::from(is_negated);
     loop {
         match class.get(at..).unwrap_or_default() {
-            [] => return (hit != not, at),
-            [b']', ..] => return (hit != not, at + 1),
+            [] => return (is_negated, at),
+            [b']', ..] => return (is_negated, at + 1),
             [b'\\', literal, ..] => {
-                hit |= small(*literal) == byte;
+                each(*literal, *literal);
                 at += 2;
             }
             [from, b'-', to, ..] => {
-                let (from, to) = (small(*from.min(to)), small(*from.max(to)));
-                hit |= (from..=to).contains(&byte);
+                each(*from.min(to), *from.max(to));
                 at += 3;
             }
             [literal, ..] => {
-                hit |= small(*literal) == byte;
+                each(*literal, *literal);
                 at += 1;
             }
         }
@@ -94,6 +230,16 @@ mod tests {
                 }
             },
         }
+    }
+
+    /// Returns all words of these letters, up to a length.
+    fn words(letters: &[u8], longest: u32) -> Vec<Vec<u8>> {
+        let n = letters.len();
+        let word = |length: u32, i: usize| {
+            (0..length).map(|at| letters[i / n.pow(at) % n]).collect::<Vec<u8>>()
+        };
+        let of_length = |length: u32| (0..n.pow(length)).map(move |i| word(length, i));
+        (0..=longest).flat_map(of_length).collect()
     }
 
     #[test]
@@ -123,11 +269,11 @@ mod tests {
             ("", "a", false),
         ];
         for (pattern, text, wanted) in cases {
-            assert_eq!(
+            let found = [
                 matches(pattern.as_bytes(), text.as_bytes(), false),
-                wanted,
-                "{pattern} {text}"
-            );
+                Glob::new(pattern.as_bytes()).matches(text.as_bytes()),
+            ];
+            assert_eq!(found, [wanted; 2], "{pattern} {text}");
         }
         assert!(matches(b"MAX*", b"maxmemory", true) && !matches(b"MAX*", b"maxmemory", false));
         assert!(matches(b"[A-C]", b"b", true) && matches(b"[a-c]", b"B", true));
@@ -135,25 +281,24 @@ mod tests {
 
     #[test]
     fn extending_only_the_last_star_is_enough() {
-        // All patterns and texts over few letters.
-        let words = |letters: &[u8], longest: u32| -> Vec<Vec<u8>> {
-            let n = letters.len();
-            let word = |length: u32, i: usize| {
-                (0..length).map(|at| letters[i / n.pow(at) % n]).collect::<Vec<u8>>()
-            };
-            (0..=longest)
-                .flat_map(|length| (0..n.pow(length)).map(move |i| (length, i)))
-                .map(|(length, i)| word(length, i))
-                .collect()
-        };
         let texts = words(b"ab", 6);
         for pattern in words(b"ab*?", 5) {
+            let glob = Glob::new(&pattern);
             for text in &texts {
-                assert_eq!(
-                    matches(&pattern, text, false),
-                    slow(&pattern, text),
-                    "{pattern:?} {text:?}"
-                );
+                let found = [matches(&pattern, text, false), glob.matches(text)];
+                assert_eq!(found, [slow(&pattern, text); 2], "{pattern:?} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn classes_are_what_their_definition_says() {
+        let texts: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
+        for pattern in words(b"[a^-]\\b", 6) {
+            let glob = Glob::new(&pattern);
+            for text in &texts {
+                let wanted = matches(&pattern, text, false);
+                assert_eq!(glob.matches(text), wanted, "{pattern:?} {text:?}");
             }
         }
     }
@@ -162,5 +307,9 @@ mod tests {
     fn no_pattern_takes_long() {
         let pattern = b"*a".repeat(500);
         assert!(!matches(&[&pattern[..], b"b"].concat(), &b"a".repeat(20_000), false));
+        // Without the set, each byte of a text would be compared with a million ranges: for a minute.
+        let class = [&b"*["[..], &b"b-y".repeat(1 << 20), b"]"].concat();
+        let glob = Glob::new(&class);
+        assert!(!glob.matches(&b"a".repeat(60_000)) && glob.matches(b"ab"));
     }
 }

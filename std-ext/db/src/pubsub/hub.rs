@@ -1,6 +1,6 @@
 //! The channels of a server and their subscribers, and the delivery of messages to them.
 
-use crate::glob;
+use crate::glob::{self, Glob};
 use crate::pubsub::mailbox::Mailbox;
 use crate::pubsub::message::Message;
 use crate::pubsub::post::{PostOffice, Wake};
@@ -100,7 +100,7 @@ impl Hub {
         }
         drop(channels);
         // The others are matched with nothing locked: subscribers and publishers would wait for as long.
-        slow.retain(|pattern| glob::matches(pattern, channel, false));
+        slow.retain(|pattern| Glob::new(pattern).matches(channel));
         if !slow.is_empty() {
             let _channels = self.channels.lock(channel);
             let patterns = self.patterns.read();
@@ -142,8 +142,8 @@ impl Hub {
     pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Name> {
         let mut names = self.of(kind).names();
         // With nothing locked: a long pattern takes long.
-        if let Some(pattern) = pattern {
-            names.retain(|name| glob::matches(pattern, name, false));
+        if let Some(pattern) = pattern.map(Glob::new) {
+            names.retain(|name| pattern.matches(name));
         }
         names
     }

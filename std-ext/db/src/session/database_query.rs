@@ -4,7 +4,7 @@
 use super::Session;
 use super::multi_key::Apply;
 use super::scan::random_part;
-use crate::glob;
+use crate::glob::Glob;
 use crate::log::Lsn;
 use crate::request::{Answer, DatabaseQuery, KeyListBuilder, KeyScan};
 use crate::state::random::Random;
@@ -14,11 +14,21 @@ use crate::state::shard::Core;
 /// Keys that are visited between two checks whether the answer has become too long.
 const STRIDE: usize = 4096;
 
-impl KeyScan<'_> {
-    /// Adds a key that matches.
-    fn collect(&self, key: &[u8], list: &mut KeyListBuilder) {
-        if self.pattern.is_none_or(|pattern| glob::matches(pattern, key, false)) {
-            list.push(key);
+/// The keys that a scan has found.
+struct Found {
+    pattern: Option<Glob>,
+    list: KeyListBuilder,
+}
+
+impl Found {
+    fn new(scan: &KeyScan<'_>) -> Self {
+        Self { pattern: scan.pattern.map(Glob::new), list: KeyListBuilder::new(scan.most) }
+    }
+
+    /// Adds a key if it matches.
+    fn collect(&mut self, key: &[u8]) {
+        if self.pattern.as_ref().is_none_or(|pattern| pattern.matches(key)) {
+            self.list.push(key);
         }
     }
 }
@@ -38,17 +48,16 @@ impl Session {
                 answer(key.as_deref().map_or(Answer::Nil, Answer::Bytes));
             }
             DatabaseQuery::Scan(scan) => {
-                let (mut list, mut left, mut next) =
-                    (KeyListBuilder::new(scan.most), scan.count, scan.cursor);
+                let (mut found, mut left, mut next) = (Found::new(&scan), scan.count, scan.cursor);
                 loop {
                     let part = left.min(STRIDE);
-                    next = self.scan(next, part, &mut |key| scan.collect(key, &mut list));
+                    next = self.scan(next, part, &mut |key| found.collect(key));
                     left -= part;
-                    if next == 0 || left == 0 || list.is_full() {
+                    if next == 0 || left == 0 || found.list.is_full() {
                         break;
                     }
                 }
-                answer(Answer::Keys(list.list(), next));
+                answer(Answer::Keys(found.list.list(), next));
             }
         }
         // Any entry may have changed a key that was found.
@@ -66,9 +75,9 @@ impl Apply<'_, '_> {
                 answer(key.as_ref().map_or(Answer::Nil, |record| Answer::Bytes(record.key())));
             }
             DatabaseQuery::Scan(scan) => {
-                let mut list = KeyListBuilder::new(scan.most);
-                let next = self.scan(&scan, &mut list);
-                answer(Answer::Keys(list.list(), next));
+                let mut found = Found::new(&scan);
+                let next = self.scan(&scan, &mut found);
+                answer(Answer::Keys(found.list.list(), next));
             }
         }
     }
@@ -86,17 +95,17 @@ impl Apply<'_, '_> {
     }
 
     /// Visits all keys of one shard after the other. Returns the cursor of the first shard that it has not visited.
-    fn scan(&self, scan: &KeyScan<'_>, list: &mut KeyListBuilder) -> u64 {
+    fn scan(&self, scan: &KeyScan<'_>, found: &mut Found) -> u64 {
         let within = self.state.cursor_bits();
         let first = (scan.cursor >> within) as usize;
         let mut visited = 0;
         for (place, (_, core)) in self.own_shards().enumerate().skip(first) {
-            if place != first && (visited >= scan.count || list.is_full()) {
+            if place != first && (visited >= scan.count || found.list.is_full()) {
                 return (place as u64) << within;
             }
             for record in core.records().filter(|record| self.is_shown(*record)) {
                 visited += 1;
-                scan.collect(record.key(), list);
+                found.collect(record.key());
             }
         }
         0
