@@ -112,7 +112,7 @@ fn others_are_served_while_a_pipeline_is_not_read() {
 fn a_client_that_never_reads_is_closed_at_the_limit() {
     const LIMIT: usize = 32 << 20;
     let exclusive = exclusive();
-    let server = serve(|config| config.output_buffer_limit = LIMIT);
+    let server = serve(|config| config.output.hard = LIMIT);
     let mut client = with_big(&server, 1000);
     let sent = send_without_reading(&mut client, &command(&[b"GET", b"big"]), 512 << 20);
     assert!(sent.is_some(), "a client that never reads was not closed at the limit");
@@ -126,7 +126,7 @@ fn a_client_that_never_reads_is_closed_at_the_limit() {
 fn a_reply_is_not_built_beyond_the_limit() {
     const LIMIT: usize = 16 << 20;
     let exclusive = exclusive();
-    let server = serve(|config| config.output_buffer_limit = LIMIT);
+    let server = serve(|config| config.output.hard = LIMIT);
     let value = 1 << 20;
     let many: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain([&b"big"[..]; 1000]).collect();
     let changing = [command(&[b"SET", b"x", b"y"]), command(&[b"GET", b"big"]).repeat(500)];

@@ -375,8 +375,7 @@ fn gets(count: usize) -> BatchRequest {
 #[test]
 fn responses_are_bounded() {
     const LIMIT: usize = 32 << 20;
-    let change =
-        |config: &mut hedgerow_db::server::ServerConfig| config.output_buffer_limit = LIMIT;
+    let change = |config: &mut hedgerow_db::server::ServerConfig| config.output.hard = LIMIT;
     with_both(change, async |server: Running, address: String, db: Db| {
         db.set("big", vec![b'v'; 1 << 20]).unwrap();
         let client = DatabaseClient::connect(address.clone()).await.unwrap();

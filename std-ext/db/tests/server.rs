@@ -85,7 +85,7 @@ fn long_pipelines_are_answered_in_order() {
 
 #[test]
 fn a_client_that_reads_none_of_its_replies_is_closed() {
-    let server = Running::new(|config| config.output_buffer_limit = 8 << 20);
+    let server = Running::new(|config| config.output.hard = 8 << 20);
     let mut client = server.client();
     client.send(command(&[b"SET", b"big", &vec![b'v'; 1 << 20]]));
     client.expect(b"+OK\r\n");

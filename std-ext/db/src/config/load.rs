@@ -4,7 +4,7 @@
 use super::error::{ConfigError, conflict};
 #[cfg(feature = "grpc")]
 use super::server::GrpcOptions;
-use super::server::{Bind, OutputLimit, ServerConfig};
+use super::server::{Bind, ServerConfig};
 #[cfg(feature = "tls")]
 use super::server::{ClientCertificates, TlsFiles};
 use super::source::{self, RawSetting};
@@ -244,16 +244,8 @@ impl Config {
         server.tcp_keepalive = Duration::from_secs(self.number("tcp-keepalive"));
         let output = value::output_limits(self.get("client-output-buffer-limit"));
         let output = output.unwrap_or_default();
-        let (hard, soft, soft_for) = output.normal.unwrap_or_default();
-        (server.output_buffer_limit, server.soft_output_buffer_limit) =
-            (hard as usize, soft as usize);
-        server.soft_output_buffer_time = Duration::from_secs(soft_for);
-        let (hard, soft, soft_for) = output.subscriber.unwrap_or_default();
-        server.subscriber_output = OutputLimit {
-            hard: hard as usize,
-            soft: soft as usize,
-            soft_time: Duration::from_secs(soft_for),
-        };
+        server.output = output.normal.unwrap_or_default();
+        server.subscriber_output = output.subscriber.unwrap_or_default();
         server.query_buffer_limit = self.number("client-query-buffer-limit") as usize;
         server.shutdown_timeout = Duration::from_secs(self.number("shutdown-timeout"));
         server.password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());

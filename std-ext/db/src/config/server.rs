@@ -40,14 +40,9 @@ pub struct ServerConfig {
     pub timeout: Duration,
     /// The silence after which TCP keepalive probes a client; zero for never.
     pub tcp_keepalive: Duration,
-    /// A client with more bytes of unsent replies than this is closed; 0 for no limit. From 512 KiB on, the server
-    /// reads more commands of a client only if that client takes none of its replies.
-    pub output_buffer_limit: usize,
-    /// A client with more bytes of unsent replies than this for longer than
-    /// [`soft_output_buffer_time`](Self::soft_output_buffer_time) is closed; 0 for no limit.
-    pub soft_output_buffer_limit: usize,
-    /// How long a client may exceed [`soft_output_buffer_limit`](Self::soft_output_buffer_limit).
-    pub soft_output_buffer_time: Duration,
+    /// The limits of unsent replies of a client without a subscription. From 512 KiB on, the server reads more commands
+    /// of a client only if that client takes none of its replies.
+    pub output: OutputLimit,
     /// The same limits for a client with a subscription, whose messages count as well.
     pub subscriber_output: OutputLimit,
     /// A client that sends a longer request is closed.
@@ -70,8 +65,8 @@ pub struct ServerConfig {
     pub views: Option<Arc<Views>>,
 }
 
-/// The limits of unsent output of one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The limits of unsent output of one client. The default is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct OutputLimit {
     /// A client with more bytes than this is closed; 0 for no limit.
     pub hard: usize,
@@ -95,9 +90,7 @@ impl Default for ServerConfig {
             max_clients: 10_000,
             timeout: Duration::ZERO,
             tcp_keepalive: Duration::from_secs(300),
-            output_buffer_limit: 1 << 30,
-            soft_output_buffer_limit: 0,
-            soft_output_buffer_time: Duration::ZERO,
+            output: OutputLimit { hard: 1 << 30, soft: 0, soft_time: Duration::ZERO },
             subscriber_output: OutputLimit {
                 hard: 32 << 20,
                 soft: 8 << 20,
@@ -140,7 +133,6 @@ pub struct TlsFiles {
     /// The certificates that sign those of clients.
     pub authorities: Option<PathBuf>,
     /// Whether clients must send a certificate.
-    #[cfg(feature = "tls")]
     pub clients: ClientCertificates,
 }
 
@@ -175,12 +167,7 @@ impl Default for GrpcOptions {
     /// One thread a core, no password, 10,000 connections, 64 MiB a message, 1 GiB a connection, no TLS.
     fn default() -> Self {
         let ServerConfig {
-            max_clients,
-            timeout,
-            query_buffer_limit,
-            output_buffer_limit,
-            shutdown_timeout,
-            ..
+            max_clients, timeout, query_buffer_limit, output, shutdown_timeout, ..
         } = ServerConfig::default();
         Self {
             threads: 0,
@@ -189,7 +176,7 @@ impl Default for GrpcOptions {
             timeout,
             longest_message: GRPC_MESSAGE,
             query_buffer_limit,
-            output_buffer_limit,
+            output_buffer_limit: output.hard,
             shutdown_timeout,
             #[cfg(feature = "tls")]
             tls: None,

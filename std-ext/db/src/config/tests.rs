@@ -172,9 +172,9 @@ fn every_setting_reaches_its_option() {
     );
     assert_eq!((server.password.as_deref(), server.protected_mode), (Some("word"), false));
     assert_eq!(server.acl_file.as_deref(), Some(Path::new("/etc/users")));
-    assert_eq!((server.max_clients, server.threads, server.output_buffer_limit), (77, 5, 9 << 20));
-    assert_eq!((server.soft_output_buffer_limit, server.query_buffer_limit), (2 << 20, 5 << 20));
-    assert_eq!(server.soft_output_buffer_time, Duration::from_secs(30));
+    assert_eq!((server.max_clients, server.threads), (77, 5));
+    let output = OutputLimit { hard: 9 << 20, soft: 2 << 20, soft_time: Duration::from_secs(30) };
+    assert_eq!((server.output, server.query_buffer_limit), (output, 5 << 20));
     let seconds =
         [server.timeout, server.tcp_keepalive, server.shutdown_timeout].map(|time| time.as_secs());
     assert_eq!(seconds, [7, 8, 3]);

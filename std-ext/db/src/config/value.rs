@@ -1,8 +1,10 @@
 //! The kinds of values that settings take.
 
+use super::server::OutputLimit;
 use crate::event_flags::EventFlags;
 use crate::state::number;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 /// The values that a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +179,7 @@ pub(crate) fn bytes(value: &str) -> u64 {
 }
 
 /// The lowest hard limit that [`Kind::OutputLimits`] accepts.
-const MIN_OUTPUT_LIMIT: u64 = 64 << 10;
+const MIN_OUTPUT_LIMIT: usize = 64 << 10;
 
 /// The errors of CONFIG SET; the first three are Redis's.
 const WRONG_WORDS: &str = "Wrong number of arguments in buffer limit configuration.";
@@ -190,16 +192,13 @@ const TOO_LOW: &str = "the hard limit of the class normal must be 0 or at least 
 pub(super) const DEFAULT_OUTPUT_LIMITS: &str =
     "normal 1gb 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60";
 
-/// The limits of a class: two numbers of bytes and one of seconds.
-pub(crate) type ClassLimits = (u64, u64, u64);
-
 /// The limits of unsent output of each class of clients, as far as they are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OutputLimits {
-    pub(crate) normal: Option<ClassLimits>,
+    pub(crate) normal: Option<OutputLimit>,
     /// Accepted without effect: no client is a replica.
-    replica: Option<ClassLimits>,
-    pub(crate) subscriber: Option<ClassLimits>,
+    replica: Option<OutputLimit>,
+    pub(crate) subscriber: Option<OutputLimit>,
 }
 
 /// Parses limits of unsent output. The last ones of a class win.
@@ -217,21 +216,23 @@ pub(crate) fn output_limits(text: &str) -> Result<OutputLimits, &'static str> {
             "pubsub" => &mut all.subscriber,
             _ => return Err(WRONG_CLASS),
         };
-        let limits = class_limits(hard, soft, time).ok_or(WRONG_LIMITS)?;
+        let limit = class_limit(hard, soft, time).ok_or(WRONG_LIMITS)?;
         // A lower limit would cut off the reply to the CONFIG SET that raises it again.
-        if class == "normal" && limits.0 != 0 && limits.0 < MIN_OUTPUT_LIMIT {
+        if class == "normal" && limit.hard != 0 && limit.hard < MIN_OUTPUT_LIMIT {
             return Err(TOO_LOW);
         }
-        *of_class = Some(limits);
+        *of_class = Some(limit);
     }
     Ok(all)
 }
 
 /// Parses the limits of a class.
-fn class_limits(hard: &str, soft: &str, time: &str) -> Option<ClassLimits> {
-    let limits: ClassLimits = (read_bytes(hard)?, read_bytes(soft)?, time.parse().ok()?);
+fn class_limit(hard: &str, soft: &str, time: &str) -> Option<OutputLimit> {
+    let bytes = |text| usize::try_from(read_bytes(text)?).ok();
     // The seconds are stored as milliseconds.
-    u32::try_from(limits.2).is_ok().then_some(limits)
+    let seconds: u32 = time.parse().ok()?;
+    let soft_time = Duration::from_secs(seconds.into());
+    Some(OutputLimit { hard: bytes(hard)?, soft: bytes(soft)?, soft_time })
 }
 
 /// Parses limits of unsent output. Classes that are not named keep their present limits.
@@ -240,15 +241,16 @@ fn class_limits(hard: &str, soft: &str, time: &str) -> Option<ClassLimits> {
 /// As [`output_limits`].
 pub(crate) fn output_limits_over(present: &str, text: &str) -> Result<String, &'static str> {
     let (old, new) = (output_limits(present).unwrap_or_default(), output_limits(text)?);
-    let shown =
-        |name: &str, (hard, soft, time): ClassLimits| format!("{name} {hard} {soft} {time}");
+    let shown = |name: &str, limit: OutputLimit| {
+        format!("{name} {} {} {}", limit.hard, limit.soft, limit.soft_time.as_secs())
+    };
     let all = [
         ("normal", new.normal.or(old.normal)),
         ("slave", new.replica.or(old.replica)),
         ("pubsub", new.subscriber.or(old.subscriber)),
     ];
     let all: Vec<String> =
-        all.iter().map(|(name, limits)| shown(name, limits.unwrap_or_default())).collect();
+        all.iter().map(|(name, limit)| shown(name, limit.unwrap_or_default())).collect();
     Ok(all.join(" "))
 }
 
@@ -398,7 +400,9 @@ mod tests {
         ] {
             assert_eq!(output_limits(text), Err(why), "another error: {text}");
         }
-        assert_eq!(output_limits("pubsub 1 2 3").map(|all| all.subscriber), Ok(Some((1, 2, 3))));
+        let subscriber = OutputLimit { hard: 1, soft: 2, soft_time: Duration::from_secs(3) };
+        let read = output_limits("pubsub 1 2 3").map(|all| all.subscriber);
+        assert_eq!(read, Ok(Some(subscriber)));
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Reservation {
         // Add before comparing, so that two calls cannot both take the last bytes.
         let before = usage.output.add(bytes as u64) as usize;
         self.bytes += bytes;
-        before.saturating_add(bytes) <= usage.runtime_config.buffer_limits().hard
+        before.saturating_add(bytes) <= usage.runtime_config.buffer_limits().output.hard
     }
 
     pub(super) fn bytes(&self) -> usize {

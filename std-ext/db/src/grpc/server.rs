@@ -12,7 +12,7 @@ use super::api::database_server::DatabaseServer;
 use super::bounds::{Accepted, Bounded, ToServer, ToThread, accept, incoming};
 use super::service::Service;
 use crate::command::DEFAULT_USER;
-use crate::config::{GrpcOptions, ServerConfig};
+use crate::config::{GrpcOptions, OutputLimit, ServerConfig};
 use crate::db::Db;
 use crate::limits::{GRPC_CALLS, GRPC_WATCHES};
 use crate::lock::lock;
@@ -84,7 +84,7 @@ impl GrpcServer {
             max_clients: options.max_clients,
             timeout: options.timeout,
             query_buffer_limit: options.query_buffer_limit,
-            output_buffer_limit: options.output_buffer_limit,
+            output: OutputLimit { hard: options.output_buffer_limit, ..OutputLimit::default() },
             ..ServerConfig::default()
         };
         Self::start_with(db, address, options, &Arc::new(RuntimeConfig::new(&config)))

@@ -322,7 +322,7 @@ impl Client {
         // A client that takes nothing may be writing a whole pipeline before it reads a reply. If the server stopped
         // reading, the two would wait for each other for ever. A client that takes some is only slow, and can wait.
         let since_progress = context.now.saturating_duration_since(self.last_progress);
-        is_stalled(waiting, context.limits.hard, since_progress)
+        is_stalled(waiting, context.limits.output.hard, since_progress)
     }
 
     /// Tries to write although the poll has reported nothing: on some systems, it reports late.
@@ -501,7 +501,7 @@ impl Client {
                 break;
             }
             // A reply beyond this would close the client anyway, so it is not even made.
-            self.connection.set_reply_limit(context.limits.hard.saturating_sub(waiting));
+            self.connection.set_reply_limit(context.limits.output.hard.saturating_sub(waiting));
             let out = self.output.open(|| context.pool.take());
             let outcome = command::process_input(
                 &mut self.connection,

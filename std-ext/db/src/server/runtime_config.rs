@@ -20,14 +20,10 @@ use std::time::Duration;
 /// The limits of one client's buffers, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BufferLimits {
-    /// A client with more bytes of unsent replies than this is closed; [`usize::MAX`] for no limit.
-    pub(crate) hard: usize,
-    /// A client with more bytes than this for longer than [`soft_time`](Self::soft_time) is closed; 0 for no limit.
-    pub(crate) soft: usize,
-    /// How long the soft limit may be exceeded.
-    pub(crate) soft_time: Duration,
-    /// The same limits of a client with a subscription; [`OutputLimit::hard`] is [`usize::MAX`] for no limit.
-    pub(crate) subscriber: OutputLimit,
+    /// The limits of unsent replies; [`OutputLimit::hard`] is [`usize::MAX`] for no limit.
+    pub(crate) output: OutputLimit,
+    /// The same limits of a client with a subscription.
+    pub(crate) subscriber_output: OutputLimit,
     /// The longest request.
     pub(crate) input: usize,
 }
@@ -46,12 +42,9 @@ pub(crate) struct RuntimeConfig {
     protected: AtomicBool,
     /// The users, whose passwords and rights all ports honour.
     users: Arc<Users>,
-    hard_output: Gauge,
-    soft_output: Gauge,
-    /// In milliseconds.
-    soft_output_time: Gauge,
-    /// The same three for clients with a subscription.
-    subscriber_output: [Gauge; 3],
+    output: OutputGauges,
+    /// The same for clients with a subscription.
+    subscriber_output: OutputGauges,
     max_input: Gauge,
     /// The node of a cluster, which takes a new lease from here.
     views: Option<Arc<Views>>,
@@ -61,9 +54,38 @@ pub(crate) struct RuntimeConfig {
     displayed: Mutex<Vec<(String, Vec<u8>)>>,
 }
 
-/// Returns the hard limit for a setting, where 0 means no limit.
-fn hard_limit(setting: usize) -> u64 {
-    if setting == 0 { u64::MAX } else { setting as u64 }
+/// An [`OutputLimit`] that can change while it is read.
+#[derive(Debug)]
+struct OutputGauges {
+    /// [`u64::MAX`] for no limit.
+    hard: Gauge,
+    soft: Gauge,
+    /// In milliseconds.
+    soft_time: Gauge,
+}
+
+impl OutputGauges {
+    fn new(limit: OutputLimit) -> Self {
+        let gauges = Self { hard: Gauge::new(0), soft: Gauge::new(0), soft_time: Gauge::new(0) };
+        gauges.set(limit);
+        gauges
+    }
+
+    /// Takes limits as a setting has them: a hard limit of 0 means no limit.
+    fn set(&self, limit: OutputLimit) {
+        self.hard.set(if limit.hard == 0 { u64::MAX } else { limit.hard as u64 });
+        self.soft.set(limit.soft as u64);
+        self.soft_time.set(limit.soft_time.as_millis() as u64);
+    }
+
+    /// Returns the limits, with [`usize::MAX`] for no hard limit.
+    fn get(&self) -> OutputLimit {
+        OutputLimit {
+            hard: usize::try_from(self.hard.get()).unwrap_or(usize::MAX),
+            soft: self.soft.get() as usize,
+            soft_time: Duration::from_millis(self.soft_time.get()),
+        }
+    }
 }
 
 impl RuntimeConfig {
@@ -94,15 +116,8 @@ impl RuntimeConfig {
             keepalive: config.tcp_keepalive,
             protected: AtomicBool::new(config.protected_mode),
             users,
-            hard_output: Gauge::new(hard_limit(config.output_buffer_limit)),
-            soft_output: Gauge::new(config.soft_output_buffer_limit as u64),
-            soft_output_time: Gauge::new(config.soft_output_buffer_time.as_millis() as u64),
-            subscriber_output: [
-                hard_limit(config.subscriber_output.hard),
-                config.subscriber_output.soft as u64,
-                config.subscriber_output.soft_time.as_millis() as u64,
-            ]
-            .map(Gauge::new),
+            output: OutputGauges::new(config.output),
+            subscriber_output: OutputGauges::new(config.subscriber_output),
             max_input: Gauge::new(config.query_buffer_limit as u64),
             views: config.views.clone(),
             diagnostics,
@@ -156,14 +171,8 @@ impl RuntimeConfig {
     /// Returns the buffer limits. A reader may see some old and some new ones, which does no harm for one cycle.
     pub(crate) fn buffer_limits(&self) -> BufferLimits {
         BufferLimits {
-            hard: usize::try_from(self.hard_output.get()).unwrap_or(usize::MAX),
-            soft: self.soft_output.get() as usize,
-            soft_time: Duration::from_millis(self.soft_output_time.get()),
-            subscriber: OutputLimit {
-                hard: usize::try_from(self.subscriber_output[0].get()).unwrap_or(usize::MAX),
-                soft: self.subscriber_output[1].get() as usize,
-                soft_time: Duration::from_millis(self.subscriber_output[2].get()),
-            },
+            output: self.output.get(),
+            subscriber_output: self.subscriber_output.get(),
             input: self.max_input.get() as usize,
         }
     }
@@ -282,14 +291,8 @@ impl RuntimeConfig {
             }
             "client-output-buffer-limit" => {
                 let all = value::output_limits(text).unwrap_or_default();
-                let (hard, soft, soft_time) = all.subscriber.unwrap_or_default();
-                self.subscriber_output[0].set(hard_limit(hard as usize));
-                self.subscriber_output[1].set(soft);
-                self.subscriber_output[2].set(soft_time * 1000);
-                let (hard, soft, soft_time) = all.normal.unwrap_or_default();
-                self.hard_output.set(hard_limit(hard as usize));
-                self.soft_output.set(soft);
-                self.soft_output_time.set(soft_time * 1000);
+                self.output.set(all.normal.unwrap_or_default());
+                self.subscriber_output.set(all.subscriber.unwrap_or_default());
             }
             "acllog-max-len" => self.users.set_log_length(number()),
             "acl-pubsub-default" => self.users.set_all_channels(text == "allchannels"),
@@ -373,9 +376,13 @@ mod tests {
         }
         assert_eq!(config.buffer_limits(), before);
         config.set(&db, &[(name, b"Slave 1 1 1 pubsub 3kb 2KB 7")]).unwrap();
-        let OutputLimit { hard, soft, soft_time } = config.buffer_limits().subscriber;
+        let OutputLimit { hard, soft, soft_time } = config.buffer_limits().subscriber_output;
         assert_eq!((hard, soft, soft_time), (3072, 2048, Duration::from_secs(7)));
-        assert_eq!(config.buffer_limits().hard, before.hard, "a class that is not named changes");
+        assert_eq!(
+            config.buffer_limits().output,
+            before.output,
+            "a class that is not named changes"
+        );
     }
 
     /// Sets each to its default; a setting without an arm in `apply` panics.

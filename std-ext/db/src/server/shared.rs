@@ -279,7 +279,7 @@ impl Shared {
             .users()
             .on_change(Box::new(move || all.iter().for_each(|waker| wake(waker))));
         shared.hub.on_mail(Box::new(move |worker| wake(&wakers[worker])));
-        shared.hub.set_limit(shared.runtime_config.buffer_limits().subscriber.hard);
+        shared.hub.set_limit(shared.runtime_config.buffer_limits().subscriber_output.hard);
         shared.publish_key_events();
         if let Some(views) = &shared.config.views {
             let weak = Arc::downgrade(&shared);
@@ -511,7 +511,7 @@ impl ServerApi for Shared {
 
     fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, SettingError)> {
         self.runtime_config.set(&self.db, changes)?;
-        self.hub.set_limit(self.runtime_config.buffer_limits().subscriber.hard);
+        self.hub.set_limit(self.runtime_config.buffer_limits().subscriber_output.hard);
         Ok(())
     }
 

@@ -57,8 +57,7 @@ impl Client {
 /// Returns the limits of clients that subscribe to something, or of the others.
 fn limits_of(subscribes: bool, context: &WorkerContext) -> OutputLimit {
     let limits = &context.limits;
-    let (hard, soft, soft_time) = (limits.hard, limits.soft, limits.soft_time);
-    if subscribes { limits.subscriber } else { OutputLimit { hard, soft, soft_time } }
+    if subscribes { limits.subscriber_output } else { limits.output }
 }
 
 /// Says which limit of which class a client has exceeded.
