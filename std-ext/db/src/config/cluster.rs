@@ -154,10 +154,11 @@ impl Config {
         let milliseconds = |name| Duration::from_millis(self.number(name));
         let identity = self.path("cluster-etcd-cert-file");
         let user = Some(self.get("cluster-etcd-user")).filter(|user| !user.is_empty());
+        let auto_group = self.get("cluster-group") == AUTO;
         Some(ClusterSettings {
             name: self.get("cluster-name").to_owned(),
-            group: self.number("cluster-group") as u32,
-            auto_group: self.get("cluster-group") == AUTO,
+            group: if auto_group { 0 } else { self.number("cluster-group") as u32 },
+            auto_group,
             groups: self.number("cluster-groups") as u32,
             replicas: self.number("cluster-replicas") as u32,
             zone: self.get("cluster-zone").to_owned(),

@@ -178,8 +178,9 @@ impl Config {
         self.file.as_deref()
     }
 
+    /// Returns the value of a setting that is a number, or a number of bytes.
     pub(super) fn number(&self, name: &str) -> u64 {
-        value::bytes(self.get(name))
+        value::number(self.get(name))
     }
 
     pub(super) fn flag(&self, name: &str) -> bool {
@@ -243,7 +244,7 @@ impl Config {
         server.timeout = Duration::from_secs(self.number("timeout"));
         server.tcp_keepalive = Duration::from_secs(self.number("tcp-keepalive"));
         let output = value::output_limits(self.get("client-output-buffer-limit"));
-        let output = output.unwrap_or_default();
+        let output = output.expect("the table has checked the limits");
         server.output = output.normal.unwrap_or_default();
         server.subscriber_output = output.subscriber.unwrap_or_default();
         server.query_buffer_limit = self.number("client-query-buffer-limit") as usize;

@@ -2,7 +2,7 @@
 
 use super::server::OutputLimit;
 use crate::event_flags::EventFlags;
-use crate::state::number;
+use crate::state::number::unit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -169,13 +169,16 @@ impl std::fmt::Display for Kind {
 /// Parses bytes as Redis does: `k` is 1,000, `kb` is 1,024.
 fn read_bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = number::unit(&text[digits.len()..])? as u64;
+    let unit = unit(&text[digits.len()..])? as u64;
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// Converts a normalized value to bytes.
-pub(crate) fn bytes(value: &str) -> u64 {
-    read_bytes(value).unwrap_or(0)
+/// Reads a value that [`Kind::parse`] has normalized to digits: that of a [`Kind::Number`] or [`Kind::Bytes`].
+///
+/// # Panics
+/// If it is no number.
+pub(crate) fn number(value: &str) -> u64 {
+    value.parse().expect("the table has checked the number")
 }
 
 /// The lowest hard limit that [`Kind::OutputLimits`] accepts.

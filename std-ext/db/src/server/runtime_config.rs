@@ -267,9 +267,9 @@ impl RuntimeConfig {
     fn apply(&self, db: &Db, name: &str, value: &[u8]) {
         // Only the password may hold other bytes than text.
         let text = str::from_utf8(value).unwrap_or_default();
-        let number = || text.parse::<u64>().unwrap_or(0);
+        let number = || value::number(text);
         match name {
-            "maxmemory" => db.set_max_memory(value::bytes(text) as usize),
+            "maxmemory" => db.set_max_memory(number() as usize),
             "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
             "lfu-log-factor" => db.set_lfu_log_factor(number() as u32),
             "lfu-decay-time" => db.set_lfu_decay_time(number() as u32),
@@ -283,12 +283,10 @@ impl RuntimeConfig {
             }
             KEY_EVENTS => db.set_key_events(text),
             TRACKED_KEYS => db.set_tracked_keys(number()),
-            "cluster-move-rate" => db.set_move_rate(value::bytes(text)),
+            "cluster-move-rate" => db.set_move_rate(number()),
             // Relaxed: the flag stands for itself.
             "protected-mode" => self.protected.store(text == "yes", Ordering::Relaxed),
-            "client-query-buffer-limit" => {
-                self.max_input.set(value::bytes(text));
-            }
+            "client-query-buffer-limit" => self.max_input.set(number()),
             "client-output-buffer-limit" => {
                 let all = value::output_limits(text).unwrap_or_default();
                 self.output.set(all.normal.unwrap_or_default());
