@@ -157,11 +157,8 @@ fn serve(config: &Config) -> Result<(), String> {
     #[cfg(feature = "cluster")]
     let cluster = config.cluster().map(|cluster| (node::views(&cluster), cluster));
     #[cfg(feature = "cluster")]
-    if let Some((views, _)) = &cluster {
-        settings.views = Some(Arc::clone(views));
-        if let Some(http) = &http {
-            http.set_views(views);
-        }
+    if let (Some((views, _)), Some(http)) = (&cluster, &http) {
+        http.set_views(views);
     }
     let closed = |why: io::Error| {
         let advice = advice(&why, "port");
@@ -173,6 +170,10 @@ fn serve(config: &Config) -> Result<(), String> {
         http.set_progress(&progress);
     }
     let loading = Loading::start(settings, Arc::clone(&progress)).map_err(closed)?;
+    #[cfg(feature = "cluster")]
+    let views = cluster.as_ref().map(|(views, _)| Arc::clone(views));
+    #[cfg(not(feature = "cluster"))]
+    let views = None;
     #[cfg(feature = "cluster")]
     let node = match cluster {
         Some((views, cluster)) => {
@@ -189,7 +190,7 @@ fn serve(config: &Config) -> Result<(), String> {
         None => Db::open_with_progress(config.options(), &progress)
             .map_err(|why| explain_open_error(&why))?,
     };
-    let server = loading.finish(db.clone()).map_err(closed)?;
+    let server = loading.finish(db.clone(), views).map_err(closed)?;
     #[cfg(feature = "grpc")]
     let grpc = grpc(config, &server)?;
     if let Some(http) = &http {

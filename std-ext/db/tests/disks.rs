@@ -490,7 +490,7 @@ fn early_clients_are_served_when_the_data_is_loaded() {
     assert_eq!((leaves.request("QUIT"), leaves.reply("")), (text("+OK"), Reply::Closed));
     // The server has read the half request.
     std::thread::sleep(Duration::from_millis(100));
-    let server = loading.finish(Db::open(Options::in_memory()).unwrap()).unwrap();
+    let server = loading.finish(Db::open(Options::in_memory()).unwrap(), None).unwrap();
     let stopper = server.stop_handle();
     let running = std::thread::spawn(|| server.run());
     assert_eq!(half.reply("GET"), Reply::Closed);

@@ -1,11 +1,9 @@
 //! The configuration of the servers: plain data, which [`Config`](super::Config) fills in and the servers read.
 
-use crate::cluster::view::Views;
 #[cfg(feature = "grpc")]
 use crate::limits::GRPC_MESSAGE;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// An address to listen on.
@@ -61,8 +59,6 @@ pub struct ServerConfig {
     pub settings: Vec<(String, String)>,
     /// The configuration file, if there is one, as `INFO` shows it.
     pub config_file: String,
-    /// The cell in which a node of a cluster shows its group; `None` for a single node.
-    pub views: Option<Arc<Views>>,
 }
 
 /// The limits of unsent output of one client. The default is no limit.
@@ -104,7 +100,6 @@ impl Default for ServerConfig {
             protected_mode: true,
             settings: Vec::new(),
             config_file: String::new(),
-            views: None,
         }
     }
 }

@@ -110,12 +110,12 @@ impl ServerMonitor {
 
     /// Returns whether the log of a database on one machine cannot be written.
     pub fn log_fails(&self) -> bool {
-        self.0.config.views.is_none() && !self.0.log.writable()
+        self.0.views.is_none() && !self.0.log.writable()
     }
 
     /// Returns whether a node of a cluster has not caught up with its group yet.
     pub fn is_loading(&self) -> bool {
-        let view = self.0.config.views.as_ref().map(|views| views.current());
+        let view = self.0.views.as_ref().map(|views| views.current());
         view.is_some_and(|view| view.role == Role::Loading)
     }
 
@@ -136,7 +136,7 @@ impl ServerMonitor {
     /// Returns the cell in which a node of a cluster shows its group.
     #[cfg(all(feature = "metrics", feature = "cluster"))]
     pub(crate) fn views(&self) -> Option<&Arc<Views>> {
-        self.0.config.views.as_ref()
+        self.0.views.as_ref()
     }
 
     #[cfg(feature = "metrics")]

@@ -11,6 +11,7 @@ use super::runtime_config::RuntimeConfig;
 use super::serve::{Bound, Server};
 use super::stream::{Stream, Tls};
 use crate::Db;
+use crate::cluster::view::Views;
 use crate::command::LOADING;
 use crate::config::ServerConfig;
 use crate::limits::{
@@ -90,16 +91,16 @@ impl Loading {
     }
 
     /// Makes a server of the listeners and an open database. Connected clients stay connected, except those in the
-    /// middle of a request and those that use TLS.
+    /// middle of a request and those that use TLS. A node of a cluster shows its group in the cell `views`.
     ///
     /// # Errors
     /// If the operating system refuses.
-    pub fn finish(mut self, db: Db) -> io::Result<Server> {
+    pub fn finish(mut self, db: Db, views: Option<Arc<Views>>) -> io::Result<Server> {
         let (listeners, early) = self.end().unwrap_or_default();
         let config = std::mem::take(&mut self.bound.config);
         let addresses = std::mem::take(&mut self.bound.addresses);
         let bound = Bound { config, listeners, addresses, tls: self.bound.tls.clone() };
-        Server::over(db, bound, early)
+        Server::over(db, views, bound, early)
     }
 
     fn end(&mut self) -> Option<Handover> {
@@ -406,7 +407,7 @@ mod tests {
     fn clients_wait_for_a_short_load() {
         let (loading, mut client) = start(Duration::from_secs(60));
         thread::sleep(Duration::from_millis(50));
-        let server = loading.finish(Db::open(Options::in_memory()).unwrap()).unwrap();
+        let server = loading.finish(Db::open(Options::in_memory()).unwrap(), None).unwrap();
         let stopper = server.stop_handle();
         let running = thread::spawn(|| server.run());
         assert_eq!(first_bytes(&mut client), "+PONG", "a client gets an error");

@@ -30,7 +30,7 @@ mod tls;
 mod worker;
 mod worker_context;
 
-pub use crate::config::{Bind, ServerConfig};
+pub use crate::config::{Bind, OutputLimit, ServerConfig};
 #[cfg(feature = "tls")]
 pub use crate::config::{ClientCertificates, TlsFiles};
 pub use counters::CounterTotals;

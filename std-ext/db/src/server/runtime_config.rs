@@ -90,11 +90,15 @@ impl OutputGauges {
 
 impl RuntimeConfig {
     pub(crate) fn new(config: &ServerConfig) -> Self {
-        Self::with_latency(config, Arc::default())
+        Self::with_database(config, Arc::default(), None)
     }
 
-    /// As `new`, with the monitor of the database that the server serves.
-    pub(crate) fn with_latency(config: &ServerConfig, latency: Arc<LatencyMonitor>) -> Self {
+    /// As `new`, with the latency monitor of the database that the server serves, and the views of a cluster's node.
+    pub(crate) fn with_database(
+        config: &ServerConfig,
+        latency: Arc<LatencyMonitor>,
+        views: Option<Arc<Views>>,
+    ) -> Self {
         let users = Arc::new(Users::default());
         users.set_default_password(config.password.as_deref().unwrap_or_default().as_bytes());
         let diagnostics = Arc::new(Diagnostics::with_latency(latency));
@@ -119,7 +123,7 @@ impl RuntimeConfig {
             output: OutputGauges::new(config.output),
             subscriber_output: OutputGauges::new(config.subscriber_output),
             max_input: Gauge::new(config.query_buffer_limit as u64),
-            views: config.views.clone(),
+            views,
             diagnostics,
             displayed: Mutex::new(displayed.collect()),
         }
@@ -347,8 +351,9 @@ mod tests {
         let db = Db::open(Options::in_memory()).unwrap();
         let ip = EndpointType::Ip;
         let views = Arc::new(Views::new(View::default(), ip, Duration::from_secs(1)));
-        let config = ServerConfig { views: Some(Arc::clone(&views)), ..ServerConfig::default() };
-        let runtime_config = RuntimeConfig::new(&config);
+        let of_node = Some(Arc::clone(&views));
+        let config = ServerConfig::default();
+        let runtime_config = RuntimeConfig::with_database(&config, Arc::default(), of_node);
         runtime_config.set(&db, &[("cluster-lease", b"700")]).unwrap();
         assert_eq!(views.take_lease(), Some(700));
         assert!(runtime_config.set(&db, &[("cluster-lease", b"100")]).is_err());

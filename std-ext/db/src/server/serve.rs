@@ -7,6 +7,7 @@ use super::shared::{Shared, WorkerHandle};
 use super::stream::Tls;
 use super::worker::{self, Guard, Worker};
 use crate::Db;
+use crate::cluster::view::Views;
 use crate::config::ServerConfig;
 use crate::log::Log;
 use mio::{Poll, Waker};
@@ -65,18 +66,37 @@ impl Server {
         Self::bind_with(db, log, config)
     }
 
+    /// As [`bind`](Self::bind), for a node of a cluster, which shows its group in the cell `views`.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_node(db: Db, config: ServerConfig, views: Arc<Views>) -> io::Result<Self> {
+        let log = Arc::clone(db.log());
+        Self::with_listeners(db, log, Some(views), Bound::open(config)?)
+    }
+
     /// As `bind`, with the log that decides when replies may be sent.
     pub(super) fn bind_with(db: Db, log: Arc<dyn Log>, config: ServerConfig) -> io::Result<Self> {
-        Self::with_listeners(db, log, Bound::open(config)?)
+        Self::with_listeners(db, log, None, Bound::open(config)?)
     }
 
     /// Makes a server of open listeners and the connections that they have accepted already.
-    pub(super) fn over(db: Db, bound: Bound, early: Vec<Accepted>) -> io::Result<Self> {
+    pub(super) fn over(
+        db: Db,
+        views: Option<Arc<Views>>,
+        bound: Bound,
+        early: Vec<Accepted>,
+    ) -> io::Result<Self> {
         let log = Arc::clone(db.log());
-        Ok(Self { early, ..Self::with_listeners(db, log, bound)? })
+        Ok(Self { early, ..Self::with_listeners(db, log, views, bound)? })
     }
 
-    fn with_listeners(db: Db, log: Arc<dyn Log>, bound: Bound) -> io::Result<Self> {
+    fn with_listeners(
+        db: Db,
+        log: Arc<dyn Log>,
+        views: Option<Arc<Views>>,
+        bound: Bound,
+    ) -> io::Result<Self> {
         let Bound { config, listeners, addresses, tls } = bound;
         let mut workers = Vec::new();
         let mut threads = Vec::new();
@@ -89,7 +109,7 @@ impl Server {
             Address::Tcp(address) => Some(address.port()),
             _ => None,
         });
-        let shared = Shared::new(db, log, (config, tls), port.unwrap_or(0), workers);
+        let shared = Shared::new(db, log, views, (config, tls), port.unwrap_or(0), workers);
         shared.runtime_config.load_users(&shared.config)?;
         Ok(Self { shared, threads, addresses, early: Vec::new() })
     }

@@ -10,6 +10,7 @@ use super::loops::{IdleTime, Loops};
 use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
+use crate::cluster::view::Views;
 use crate::command::{ClientInfo, ServerApi, ServerStats, SettingError, Users};
 use crate::config::ServerConfig;
 use crate::config::rewrite::{self, UserLines};
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) db: Db,
     /// The log that acknowledges changes: the database's own, except in tests.
     pub(super) log: Arc<dyn Log>,
+    /// The cell in which a node of a cluster shows its group; `None` for a single node.
+    pub(super) views: Option<Arc<Views>>,
     pub(super) config: ServerConfig,
     pub(super) tls: Tls,
     pub(super) runtime_config: Arc<RuntimeConfig>,
@@ -232,6 +235,7 @@ impl Shared {
     pub(super) fn new(
         db: Db,
         log: Arc<dyn Log>,
+        views: Option<Arc<Views>>,
         (config, tls): (ServerConfig, Tls),
         port: u16,
         workers: Vec<WorkerHandle>,
@@ -240,10 +244,12 @@ impl Shared {
         let loops = Loops::new(workers.len());
         let hub = Hub::new(workers.len());
         let latency = Arc::clone(&db.state().latency);
+        let runtime_config = RuntimeConfig::with_database(&config, latency, views.clone());
         let shared = Arc::new(Self {
             db,
             log,
-            runtime_config: Arc::new(RuntimeConfig::with_latency(&config, latency)),
+            views,
+            runtime_config: Arc::new(runtime_config),
             config,
             tls,
             started,
@@ -281,7 +287,7 @@ impl Shared {
         shared.hub.on_mail(Box::new(move |worker| wake(&wakers[worker])));
         shared.hub.set_limit(shared.runtime_config.buffer_limits().subscriber_output.hard);
         shared.publish_key_events();
-        if let Some(views) = &shared.config.views {
+        if let Some(views) = &shared.views {
             let weak = Arc::downgrade(&shared);
             views.on_work(Box::new(move || weak.upgrade().map(|shared| shared.work())));
             let hub = Arc::downgrade(&shared.hub);

@@ -57,7 +57,7 @@ impl WorkerContext {
             messages: Vec::new(),
             session: shared.db.session(),
             commands: Scratch::new(Arc::clone(shared.runtime_config.diagnostics())),
-            cluster: shared.config.views.as_ref().map(ViewReader::new),
+            cluster: shared.views.as_ref().map(ViewReader::new),
             shared: Arc::clone(shared),
         }
     }

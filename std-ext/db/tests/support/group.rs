@@ -28,8 +28,7 @@ impl Node {
         let views = Arc::new(Views::new(first, endpoint_type, Duration::from_secs(3600)));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         views.set_as_of(u64::try_from(now).unwrap());
-        let shown = Arc::clone(&views);
-        let server = Running::new(|config| config.views = Some(shown));
+        let server = Running::node(Arc::clone(&views));
         Self { id, server, views }
     }
 

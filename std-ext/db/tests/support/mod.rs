@@ -1,12 +1,14 @@
 //! A server in the test's process, and clients that send bytes.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
+use hedgerow_db::cluster::view::Views;
 use hedgerow_db::server::{
     Address, Reloader, Server, ServerConfig, ServerExit, ServerMonitor, StopHandle,
 };
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -35,10 +37,20 @@ impl Running {
         change: impl FnOnce(&mut ServerConfig),
         start: impl FnOnce(&Server) -> T,
     ) -> (Self, T) {
-        let mut config = ServerConfig::default();
-        config.threads = 2;
+        let mut config = of_two_threads();
         change(&mut config);
         let server = Server::bind(db, config).unwrap();
+        let started = start(&server);
+        (Self::of(server), started)
+    }
+
+    /// Starts a server that is a node of a cluster, with a database of its own.
+    pub fn node(views: Arc<Views>) -> Self {
+        let db = Db::open(Options::in_memory()).unwrap();
+        Self::of(Server::bind_node(db, of_two_threads(), views).unwrap())
+    }
+
+    fn of(server: Server) -> Self {
         let tcp = |address: &Address| match address {
             Address::Tcp(address) | Address::Tls(address) => Some(*address),
             _ => None,
@@ -46,9 +58,8 @@ impl Running {
         let address = server.addresses().iter().find_map(tcp).unwrap();
         let (stopper, watcher) = (server.stop_handle(), server.monitor());
         let reloader = server.reloader();
-        let started = start(&server);
         let thread = Some(std::thread::spawn(|| server.run()));
-        (Self { address, stopper, watcher, reloader, thread }, started)
+        Self { address, stopper, watcher, reloader, thread }
     }
 
     pub fn client(&self) -> Client {
@@ -65,6 +76,12 @@ impl Running {
     pub fn joined(mut self) -> ServerExit {
         self.thread.take().unwrap().join().unwrap().unwrap()
     }
+}
+
+fn of_two_threads() -> ServerConfig {
+    let mut config = ServerConfig::default();
+    config.threads = 2;
+    config
 }
 
 impl Drop for Running {

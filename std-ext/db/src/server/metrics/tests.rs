@@ -51,8 +51,9 @@ fn pages() -> [String; 2] {
     let source = Source::default();
     let early = text(&source);
     let config = ServerConfig { binds: Vec::new(), ..ServerConfig::default() };
+    let db = Db::open(Options::in_memory()).unwrap();
     #[cfg(feature = "cluster")]
-    let config = {
+    let server = {
         use crate::cluster::NodeMonitor;
         use crate::cluster::view::{DesiredNodes, EndpointType, View, Views};
         assert!(source.node.set(NodeMonitor::with_etcd("http://127.0.0.1:1")).is_ok());
@@ -64,9 +65,11 @@ fn pages() -> [String; 2] {
             page: String::new(),
         }));
         assert!(source.views.set(Arc::clone(&views)).is_ok());
-        ServerConfig { views: Some(views), ..config }
+        Server::bind_node(db, config, views)
     };
-    let server = Server::bind(Db::open(Options::in_memory()).unwrap(), config).unwrap();
+    #[cfg(not(feature = "cluster"))]
+    let server = Server::bind(db, config);
+    let server = server.unwrap();
     assert!(source.server.set(server.monitor()).is_ok());
     [early, text(&source)]
 }
