@@ -1,8 +1,20 @@
 //! Options for opening a database.
 
 use crate::clock::TimeSource;
-use crate::log::Fsync;
 use std::path::PathBuf;
+
+/// When the log is synced to the disk (`fdatasync`), as Redis's `appendfsync`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fsync {
+    /// Before a change is acknowledged: acknowledged changes survive a power failure.
+    Always,
+    /// Once a second: acknowledged changes survive a crash of the process. A power failure loses up to the last two
+    /// seconds.
+    #[default]
+    EverySecond,
+    /// Whenever the system writes its page cache: acknowledged changes survive a crash of the process.
+    Never,
+}
 
 /// The policy when memory reaches its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

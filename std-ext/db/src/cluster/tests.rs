@@ -11,7 +11,8 @@ use super::etcd::process::Etcd;
 use super::view::{Role, View};
 use super::{Exit, Member, node};
 use crate::config::{
-    AnnouncedAddresses, Bind, ClusterReads, ClusterSettings, EtcdSettings, Formats, PeerSettings,
+    AnnouncedAddresses, Bind, ClusterReads, ClusterSettings, EndpointType, EtcdSettings, Formats,
+    PeerSettings,
 };
 use crate::lock::lock;
 use crate::options::Options;
@@ -62,7 +63,7 @@ pub(super) fn settings(etcd: &Etcd, name: &str) -> ClusterSettings {
             port: 7000,
             ..AnnouncedAddresses::default()
         },
-        endpoint_type: super::view::EndpointType::Ip,
+        endpoint_type: EndpointType::Ip,
         formats: Formats::default(),
     }
 }

@@ -6,6 +6,7 @@
 
 use super::broadcast::Broadcast;
 use crate::clock::milliseconds;
+use crate::config::EndpointType;
 use crate::lock::lock;
 use crate::slot_set::{MOST_GROUPS, share};
 use crate::state::slots::SLOTS;
@@ -51,18 +52,6 @@ pub struct Addresses {
     pub tls_port: u16,
     /// The port for other nodes.
     pub peer_port: u16,
-}
-
-/// The kind of address to which clients are sent (`cluster-preferred-endpoint-type`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum EndpointType {
-    /// The IP address.
-    #[default]
-    Ip,
-    /// The host name.
-    Hostname,
-    /// None: the client takes the address that it has used already, with the port that it is told.
-    Unknown,
 }
 
 /// A member of the group.

@@ -1,8 +1,9 @@
 //! Redirection in a cluster: the errors that send clients to a primary.
 
-use crate::cluster::view::{EndpointType, Group, Health, Member, Role, View, ViewReader};
+use crate::cluster::view::{Group, Health, Member, Role, View, ViewReader};
 use crate::command::arguments::CommandError;
 use crate::command::reply::error_text;
+use crate::config::EndpointType;
 use crate::request::{Request, RequestError};
 use crate::state::slots::slot;
 

@@ -5,7 +5,6 @@ use super::error::{ConfigError, conflict};
 use super::load::{Config, binds};
 use super::server::Bind;
 use super::value;
-use crate::cluster::view::EndpointType;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +17,18 @@ pub enum ClusterReads {
     Lease,
     /// etcd has said so after the read.
     Log,
+}
+
+/// The kind of address to which clients are sent (`cluster-preferred-endpoint-type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EndpointType {
+    /// The IP address.
+    #[default]
+    Ip,
+    /// The host name.
+    Hostname,
+    /// None: the client takes the address that it has used already, with the port that it is told.
+    Unknown,
 }
 
 /// The formats of clusters that a node reads. It writes what the format of its cluster has, and nothing later.

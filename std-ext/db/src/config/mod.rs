@@ -26,8 +26,8 @@ pub use autoscale::AutoscaleSettings;
 #[cfg(feature = "cluster")]
 pub(crate) use cluster::is_loopback;
 pub use cluster::{
-    AnnouncedAddresses, ClusterReads, ClusterSettings, EtcdSettings, Formats, PeerCertificates,
-    PeerSettings,
+    AnnouncedAddresses, ClusterReads, ClusterSettings, EndpointType, EtcdSettings, Formats,
+    PeerCertificates, PeerSettings,
 };
 #[cfg(feature = "cli")]
 pub use data_command::{DataCommand, DataInvocation, LiveSource, LiveTls};

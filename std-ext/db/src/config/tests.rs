@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::config::value::Kind;
-use crate::log::Fsync;
-use crate::options::Eviction;
+use crate::options::{Eviction, Fsync};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -218,7 +217,6 @@ fn a_cluster_needs_the_feature() {
 #[cfg(feature = "cluster")]
 #[test]
 fn every_setting_of_the_cluster_reaches_its_field() {
-    use crate::cluster::view::EndpointType;
     use std::path::PathBuf;
     let config = read(&CLUSTERED, &[]).unwrap();
     assert_eq!(config.server().settings.last().unwrap().1, "yes");

@@ -41,19 +41,6 @@ pub enum Proof {
 /// The length from which on a log in files begins a new entry instead of making one longer.
 const LONG_ENTRY: usize = 16 << 20;
 
-/// When the log is synced to the disk (`fdatasync`), as Redis's `appendfsync`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Fsync {
-    /// Before a change is acknowledged: acknowledged changes survive a power failure.
-    Always,
-    /// Once a second: acknowledged changes survive a crash of the process. A power failure loses up to the last two
-    /// seconds.
-    #[default]
-    EverySecond,
-    /// Whenever the system writes its page cache: acknowledged changes survive a crash of the process.
-    Never,
-}
-
 /// A write-ahead log. Any number of threads may call all methods.
 ///
 /// An entry is appended under the locks of the shards that it changes, so the log has the changes of one key in the

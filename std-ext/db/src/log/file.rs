@@ -5,7 +5,7 @@
 use crate::gauge::Gauge;
 use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
-use crate::log::api::{Fsync, Log, LogError, Lsn, Rollback};
+use crate::log::api::{Log, LogError, Lsn, Rollback};
 use crate::log::appends::Appends;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, FILE_HEADER};
@@ -15,6 +15,7 @@ use crate::log::open_error::OpenError;
 use crate::log::recover::{NAME, Recovered, Replay, Segment, recover};
 use crate::log::rollback::RolledBackRanges;
 use crate::log::writer::{Shared, SyncRequest, Writer, create_segment, name_segment};
+use crate::options::Fsync;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

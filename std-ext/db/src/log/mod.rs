@@ -31,8 +31,9 @@ mod recover;
 mod rollback;
 mod writer;
 
+pub use crate::options::Fsync;
 pub use api::{
-    BatchHash, BatchMark, Epoch, Evaluated, Fsync, Log, LogError, Lsn, Position, Proof, Rollback,
+    BatchHash, BatchMark, Epoch, Evaluated, Log, LogError, Lsn, Position, Proof, Rollback,
 };
 #[cfg(feature = "cluster")]
 pub(crate) use manifest::NAME as MANIFEST;

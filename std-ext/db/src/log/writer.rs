@@ -32,7 +32,7 @@
 use crate::gauge::Gauge;
 use crate::latency_monitor::{LatencyMonitor, event};
 use crate::lock::lock;
-use crate::log::api::{Fsync, LogError, Lsn, Rollback};
+use crate::log::api::{LogError, Lsn, Rollback};
 use crate::log::appends::{Appends, Taken};
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
@@ -41,6 +41,7 @@ use crate::log::health::{Condition, Health};
 use crate::log::manifest::Manifest;
 use crate::log::recover::{NAME, NEW, PROBE, Segment};
 use crate::log::rollback::RolledBackRanges;
+use crate::options::Fsync;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -340,7 +340,8 @@ fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
 #[cfg(all(test, feature = "cluster"))]
 mod tests {
     use super::*;
-    use crate::cluster::view::{DesiredNodes, EndpointType, View, Views};
+    use crate::cluster::view::{DesiredNodes, View, Views};
+    use crate::config::EndpointType;
 
     #[test]
     fn each_node_says_how_many_nodes_are_wanted() {

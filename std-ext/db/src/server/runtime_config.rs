@@ -335,7 +335,8 @@ fn output_limits_error(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::Options;
-    use crate::cluster::view::{EndpointType, View};
+    use crate::cluster::view::View;
+    use crate::config::EndpointType;
 
     #[test]
     fn settings_of_the_start_reach_the_diagnostics() {

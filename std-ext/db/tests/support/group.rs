@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub(crate) use hedgerow_db::cluster::view::EndpointType;
+pub(crate) use hedgerow_db::config::EndpointType;
 
 const GROUP: &str = "00000000000000000000000000000000000000cc";
 

@@ -1,8 +1,9 @@
 //! How the nodes of the cluster are shown, in the formats of Redis Cluster 7.
 
-use crate::cluster::view::{EndpointType, Group, Health, Member, SlotRange, View, Views};
+use crate::cluster::view::{Group, Health, Member, SlotRange, View, Views};
 use crate::command::execute::Execution;
 use crate::command::redirects::{host, port};
+use crate::config::EndpointType;
 use crate::resp::write::Writer;
 use crate::state::slots::SLOTS;
 use std::fmt::Write as _;

@@ -2,10 +2,9 @@
 
 mod groups;
 
-use crate::cluster::view::{
-    Addresses, EndpointType, Group, Health, Member, Role, View, ViewReader, Views,
-};
+use crate::cluster::view::{Addresses, Group, Health, Member, Role, View, ViewReader, Views};
 use crate::command::test_client::Client;
+use crate::config::EndpointType;
 use crate::log::none::NoLog;
 use crate::log::{Log, OpenError};
 use crate::{Db, Options, Progress};

@@ -55,7 +55,8 @@ fn pages() -> [String; 2] {
     #[cfg(feature = "cluster")]
     let server = {
         use crate::cluster::NodeMonitor;
-        use crate::cluster::view::{DesiredNodes, EndpointType, View, Views};
+        use crate::cluster::view::{DesiredNodes, View, Views};
+        use crate::config::EndpointType;
         assert!(source.node.set(NodeMonitor::with_etcd("http://127.0.0.1:1")).is_ok());
         let views =
             Arc::new(Views::new(View::default(), EndpointType::Ip, std::time::Duration::ZERO));
