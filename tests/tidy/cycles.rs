@@ -85,7 +85,10 @@ struct Use {
 }
 
 /// From each file to the files that it imports.
-fn imports(folder: &str, files: &Files) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) type Graph = BTreeMap<String, BTreeSet<String>>;
+
+/// The files that each file imports, outside of its tests.
+pub(crate) fn imports(folder: &str, files: &Files) -> Graph {
     let mut units = BTreeMap::new();
     let mut tests: Vec<Module> = Vec::new();
     for (path, text) in files {
@@ -265,7 +268,7 @@ fn inline(code: &str) -> Vec<Module> {
 }
 
 /// The groups of two or more files in which each file imports each other one, directly or through others.
-fn cycles(graph: &BTreeMap<String, BTreeSet<String>>) -> Groups {
+fn cycles(graph: &Graph) -> Groups {
     let reached = |from: &String| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
         while let Some(file) = open.pop() {

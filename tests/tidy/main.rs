@@ -10,6 +10,7 @@
 
 mod ceilings;
 mod cycles;
+mod database_layers;
 mod imports;
 mod prose;
 mod rules;
