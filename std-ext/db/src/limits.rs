@@ -10,10 +10,10 @@ use std::fmt::{self, Display, Write};
 /// Then the clients' sockets fill up, and not this process's memory.
 pub(crate) const LOG_BACKLOG: usize = 8 << 20;
 /// Beyond this many bytes of unread replies, the server reads more commands only if the client takes none of the
-/// replies: it may write all of a pipeline before it reads. A client that reads slowly is paused, and costs no more
+/// replies: it may write all of a pipeline before it reads. A client that reads slowly is throttled, and costs no more
 /// than this.
 pub(crate) const OUTPUT_PAUSE: usize = 512 << 10;
-/// The same for an unauthenticated client, which is always paused until it reads.
+/// The same for an unauthenticated client, which is always throttled until it reads.
 pub(crate) const UNAUTHENTICATED_OUTPUT_PAUSE: usize = 64 << 10;
 /// The longest name of a connection or a library, in bytes: names are stored for as long as the connection lives.
 pub(crate) const LONGEST_NAME: usize = 1024;

@@ -27,8 +27,8 @@ pub struct Outcome {
     pub needed: usize,
     /// Commands that were executed.
     pub commands: usize,
-    /// Whether the next command waits because the clients are paused.
-    pub paused: bool,
+    /// Whether the next command waits because the clients are paused (CLIENT PAUSE).
+    pub postponed: bool,
     /// The log entry that must be safe before the replies may be sent.
     pub lsn: Lsn,
     /// Whether a reply shows data, so that a primary must prove that it still is one before the replies may be sent.
@@ -69,7 +69,7 @@ pub fn process_input(
     let scratch = &mut *context.scratch;
     let observes = scratch.meter.diagnostics.observes();
     if observes && must_wait(&scratch.meter.diagnostics, connection, input) {
-        return Outcome { paused: true, ..Outcome::default() };
+        return Outcome { postponed: true, ..Outcome::default() };
     }
     // While a script runs for too long, each command is checked as those of a transaction are.
     connection.blocked |= observes && scratch.meter.diagnostics.is_busy();

@@ -92,7 +92,7 @@ fn clients(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: 
         ("connected_clients", server.clients),
         ("cluster_connections", 0),
         ("maxclients", server.max_clients),
-        ("blocked_clients", execution.meter.diagnostics.held_clients()),
+        ("blocked_clients", execution.meter.diagnostics.postponed_clients()),
         ("tracking_clients", execution.db.state().tracking.counts().clients),
     ]);
 }

@@ -96,7 +96,7 @@ pub(crate) use command_stats::command_times;
 pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError};
 pub use diagnostics::Diagnostics;
-pub(crate) use diagnostics::HeldClient;
+pub(crate) use diagnostics::PostponedClient;
 pub use execute::{NextStep, Outcome, process_input};
 pub(crate) use first_key::first_key;
 pub(crate) use hexadecimal::hexadecimal;

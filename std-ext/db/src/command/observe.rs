@@ -31,7 +31,7 @@ fn look_at(diagnostics: &Diagnostics, connection: &Connection, arguments: &[&[u8
     let spec = arguments.first().and_then(|name| table::find(name));
     let Some(spec) = spec.filter(|spec| spec.takes(arguments.len())) else { return false };
     let kind = diagnostics.paused(Instant::now());
-    if kind.is_some_and(|kind| is_held(kind, connection, spec, arguments)) {
+    if kind.is_some_and(|kind| is_postponed(kind, connection, spec, arguments)) {
         return true;
     }
     if diagnostics.is_monitored() {
@@ -41,7 +41,7 @@ fn look_at(diagnostics: &Diagnostics, connection: &Connection, arguments: &[&[u8
 }
 
 /// Returns whether a command waits for the end of the pause. Errors are replied at once, and so is what ends the pause.
-fn is_held(
+fn is_postponed(
     kind: PauseKind,
     connection: &Connection,
     spec: &'static CommandSpec,
@@ -57,7 +57,7 @@ fn is_held(
     let writes = match spec.id {
         Id::Exec => connection.queue.as_ref().is_some_and(|queue| queue.writes()),
         // Queueing a command changes nothing.
-        _ => connection.queue.is_none() && spec.is_held_as_write(arguments),
+        _ => connection.queue.is_none() && spec.is_postponed_as_write(arguments),
     };
     !ends_pause && (kind == PauseKind::All || writes)
 }

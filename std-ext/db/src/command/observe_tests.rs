@@ -4,26 +4,26 @@ use super::test_client::Client;
 fn sent(client: &mut Client, request: &[u8]) -> Option<String> {
     let mut out = Vec::new();
     let outcome = client.process(request, &mut out);
-    assert_eq!(outcome.paused, outcome.consumed == 0, "{request:?}");
-    (!outcome.paused).then(|| String::from_utf8(out).unwrap())
+    assert_eq!(outcome.postponed, outcome.consumed == 0, "{request:?}");
+    (!outcome.postponed).then(|| String::from_utf8(out).unwrap())
 }
 
 #[test]
 fn a_pause_of_writes_holds_writes() {
     let mut client = Client::new();
     assert_eq!(client.command("CLIENT PAUSE 1000000 WRITE"), "+OK");
-    let held = None;
+    let postponed = None;
     for write in ["SET a b", "DEL a", "INCR a", "FLUSHALL", "SET a \"b c\"", "MSET a b"] {
         let reply = sent(&mut client, format!("{write}\r\n").as_bytes());
-        assert_eq!(reply, held, "{write} is executed during a pause");
+        assert_eq!(reply, postponed, "{write} is executed during a pause");
     }
-    assert_eq!(sent(&mut client, b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n"), held);
+    assert_eq!(sent(&mut client, b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n"), postponed);
     // They would reach replicas, or may write.
     for request in
         ["PFCOUNT a", "PUBLISH news 1", "SPUBLISH news 1", "EVAL 'return 1' 0", "EVALSHA ab 0"]
     {
         let reply = sent(&mut client, format!("{request}\r\n").as_bytes());
-        assert_eq!(reply, held, "{request} is executed during a pause");
+        assert_eq!(reply, postponed, "{request} is executed during a pause");
     }
     #[cfg(feature = "scripts")]
     for request in ["EVAL_RO 'return 1' 0", "EVAL \"#!lua flags=no-writes\\nreturn 1\" 0"] {
@@ -39,7 +39,11 @@ fn a_pause_of_writes_holds_writes() {
     ] {
         assert_eq!(sent(&mut client, format!("{request}\r\n").as_bytes()).as_deref(), Some(reply));
     }
-    assert_eq!(sent(&mut client, b"EXEC\r\n"), held, "a transaction is executed during a pause");
+    assert_eq!(
+        sent(&mut client, b"EXEC\r\n"),
+        postponed,
+        "a transaction is executed during a pause"
+    );
     assert_eq!(client.command("DISCARD"), "+OK");
     assert_eq!(client.command("CLIENT UNPAUSE"), "+OK");
     assert_eq!(sent(&mut client, b"SET a b\r\n").as_deref(), Some("+OK\r\n"));
@@ -61,7 +65,7 @@ fn a_pause_of_all_holds_all_but_its_end() {
     loop {
         let outcome = client.process(&input[at..], &mut out);
         at += outcome.consumed;
-        if outcome.paused {
+        if outcome.postponed {
             break;
         }
     }

@@ -73,7 +73,7 @@ impl Queue {
     /// Returns whether one of the commands changes something.
     pub(super) fn writes(&self) -> bool {
         let all = self.arguments();
-        self.commands(&all).iter().any(|(spec, arguments)| spec.is_held_as_write(arguments))
+        self.commands(&all).iter().any(|(spec, arguments)| spec.is_postponed_as_write(arguments))
     }
 
     /// Returns the number of commands.

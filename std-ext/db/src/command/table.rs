@@ -158,9 +158,9 @@ impl CommandSpec {
         self.flag_set.has(flag)
     }
 
-    /// Returns whether a pause of writes holds the command, as in Redis: it changes something, is a script that may, or
-    /// would reach replicas.
-    pub(crate) fn is_held_as_write(&self, arguments: &[&[u8]]) -> bool {
+    /// Returns whether a pause of writes postpones the command, as in Redis: it changes something, is a script that
+    /// may, or would reach replicas.
+    pub(crate) fn is_postponed_as_write(&self, arguments: &[&[u8]]) -> bool {
         match self.id {
             Id::PfCount | Id::Publish | Id::SPublish | Id::EvalSha => true,
             Id::Eval => {

@@ -6,7 +6,7 @@ use super::client_sizes::{self, SharedSizes};
 use super::output::{Allowed, Exceeded, Output};
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
-use crate::command::{self, ClientSizes, Connection, HeldClient, NextStep, Users};
+use crate::command::{self, ClientSizes, Connection, NextStep, PostponedClient, Users};
 use crate::limits::{OUTPUT_PAUSE, UNAUTHENTICATED_OUTPUT_PAUSE};
 use crate::log::{Evaluated, Lsn};
 use crate::pubsub::Subscriptions;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// limit on, the longer time applies, so that a slow network is not mistaken for a stalled client.
 pub(super) const STALL: Duration = Duration::from_millis(30);
 pub(super) const LONG_STALL: Duration = Duration::from_secs(1);
-/// How often a worker checks whether a paused client has taken some of its replies.
+/// How often a worker checks whether throttled clients may be read again.
 pub(super) const RECHECK: Duration = Duration::from_millis(10);
 /// Batches of commands executed for one client in a cycle.
 const BATCHES: usize = 16;
@@ -97,7 +97,7 @@ pub(super) struct Client {
     /// `input` may hold complete requests that were left for another cycle.
     backlog: bool,
     /// The next command waits because the clients are paused (CLIENT PAUSE).
-    held: Option<HeldClient>,
+    postponed: Option<PostponedClient>,
     /// The socket accepts no more output at the moment.
     blocked: bool,
     /// The poll reports when the socket becomes writable.
@@ -108,7 +108,7 @@ pub(super) struct Client {
     pub(super) queued: bool,
     pub(super) dirty: bool,
     pub(super) parked: bool,
-    pub(super) paused: bool,
+    pub(super) throttled: bool,
     /// Its mailbox knows at which worker the client is.
     has_address: bool,
     /// Its mailbox has messages for which the output had no room.
@@ -150,14 +150,14 @@ impl Client {
             half_closed: false,
             input_ended: false,
             backlog: false,
-            held: None,
+            postponed: None,
             blocked: false,
             writable_event_requested: false,
             shutdown_cycles: None,
             queued: false,
             dirty: false,
             parked: false,
-            paused: false,
+            throttled: false,
             has_address: false,
             has_more_mail: false,
             used: false,
@@ -251,7 +251,7 @@ impl Client {
 
     /// Prepares the client for another worker: it is on none of its lists, and its poll reports nothing yet.
     pub(super) fn begin_again(&mut self) {
-        (self.queued, self.dirty, self.parked, self.paused) = (false, false, false, false);
+        (self.queued, self.dirty, self.parked, self.throttled) = (false, false, false, false);
         // [MV-4] Between the two registrations no event is reported. To try in vain costs little.
         (self.readable, self.blocked) = (true, false);
         // The registration with the new poll is one for input only.
@@ -276,7 +276,8 @@ impl Client {
         matches!(self.state, State::Lingering(_))
     }
 
-    pub(super) fn is_held(&self) -> bool {
+    /// Returns whether replies wait for the log.
+    pub(super) fn has_held_replies(&self) -> bool {
         self.output.is_held()
     }
 
@@ -300,14 +301,15 @@ impl Client {
         }
     }
 
-    /// Returns whether only waiting replies keep the worker from reading more of this client.
-    pub(super) fn is_paused(&self, context: &WorkerContext) -> bool {
+    /// Returns whether the client has input that is not read for now: it must take replies first, the log must write
+    /// entries, or a pause of the clients must end.
+    pub(super) fn is_throttled(&self, context: &WorkerContext) -> bool {
         self.state == State::Open && (self.readable || self.backlog) && !self.may_read(context)
     }
 
     /// Returns whether commands are read although replies, or the log's entries, are waiting.
     fn may_read(&self, context: &WorkerContext) -> bool {
-        if context.congested || self.held.is_some() && context.clients_are_paused() {
+        if context.congested || self.postponed.is_some() && context.clients_are_paused() {
             return false;
         }
         let waiting = self.output.waiting();
@@ -478,7 +480,7 @@ impl Client {
     /// Executes the complete commands at the beginning of `input` as long as replies have room. Returns the number of
     /// bytes consumed.
     fn process_input(&mut self, context: &mut WorkerContext, input: &[u8]) -> usize {
-        (self.backlog, self.held) = (false, None);
+        (self.backlog, self.postponed) = (false, None);
         let _span = tracing::trace_span!("requests", client = self.connection.id()).entered();
         let mut used = 0;
         // Even for a stalled client that is served beyond the pause, one cycle adds no more output than the pause
@@ -531,8 +533,8 @@ impl Client {
                     self.state = State::Closing;
                 }
             }
-            if outcome.paused {
-                (self.backlog, self.held) = (true, Some(context.hold_client()));
+            if outcome.postponed {
+                (self.backlog, self.postponed) = (true, Some(context.postpone_client()));
                 break;
             }
             // Only an incomplete request is left.
@@ -677,7 +679,7 @@ impl Client {
         match self.state {
             State::Lingering(until) if now >= until => Some(Overdue::Lingered),
             // Replies that wait for the log, and commands that wait for the end of a pause, are no delay of the client.
-            State::Open | State::Closing if !self.output.is_held() && self.held.is_none() => {
+            State::Open | State::Closing if !self.output.is_held() && self.postponed.is_none() => {
                 let closing = self.state == State::Closing;
                 // As in Redis, a subscriber has nothing to say.
                 if !closing && self.connection.is_subscriber() {

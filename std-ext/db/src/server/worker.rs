@@ -79,9 +79,9 @@ pub(super) struct Worker {
     dirty: WorkList,
     /// Clients whose replies wait for the log.
     parked: WorkList,
-    /// Clients whose input is not read until they take replies.
-    paused: WorkList,
-    /// When the paused clients are checked next.
+    /// Clients whose input is not read for now ([`Client::is_throttled`]).
+    throttled: WorkList,
+    /// When the throttled clients are checked next.
     next_recheck: Instant,
     /// The log entry that must be safe before all parked replies are released.
     parked_until: Lsn,
@@ -159,7 +159,7 @@ impl Worker {
             ready: WorkList::default(),
             dirty: WorkList::default(),
             parked: WorkList::default(),
-            paused: WorkList::default(),
+            throttled: WorkList::default(),
             next_recheck: context.now,
             parked_until: 0,
             safe: 0,
@@ -234,7 +234,7 @@ impl Worker {
         let has_work = !self.ready.now.is_empty() || !self.dirty.now.is_empty();
         if has_work || self.shared.hub.has_announced(self.number) {
             Some(Duration::ZERO)
-        } else if !self.paused.now.is_empty() {
+        } else if !self.throttled.now.is_empty() {
             Some(client::RECHECK)
         } else if !self.pending_accepts.now.is_empty()
             || self.lingering
@@ -287,9 +287,9 @@ impl Worker {
                 client.queued = true;
                 self.ready.now.push(key);
             }
-        } else if !client.paused && client.is_paused(&self.context) {
-            client.paused = true;
-            self.paused.now.push(key);
+        } else if !client.throttled && client.is_throttled(&self.context) {
+            client.throttled = true;
+            self.throttled.now.push(key);
         }
         if client.wants_write() && !client.dirty {
             client.dirty = true;
@@ -297,28 +297,28 @@ impl Worker {
         }
     }
 
-    /// Checks whether paused clients have taken replies, so that they are read again.
-    fn recheck_paused(&mut self) {
-        if self.paused.now.is_empty() || self.context.now < self.next_recheck {
+    /// Checks whether throttled clients may be read again.
+    fn recheck_throttled(&mut self) {
+        if self.throttled.now.is_empty() || self.context.now < self.next_recheck {
             return;
         }
         self.next_recheck = self.context.now + client::RECHECK;
-        let paused = self.paused.take();
-        for &key in &paused {
+        let throttled = self.throttled.take();
+        for &key in &throttled {
             if let Some(client) = self.clients.get_mut(key) {
-                client.paused = false;
+                client.throttled = false;
                 client.probe(&mut self.context);
                 self.update(key);
             }
         }
-        self.paused.give_back(paused);
+        self.throttled.give_back(throttled);
     }
 
     fn run_cycle(&mut self) {
         self.relieve_others();
         self.accept_connections();
         self.notice_users();
-        self.recheck_paused();
+        self.recheck_throttled();
         // Before clients are served, so that the requests that they have sent by now are still read.
         if self.stopping_since.is_none() && self.shared.phase() != Phase::Serving {
             self.begin_shutdown();
@@ -398,7 +398,7 @@ impl Worker {
         for &key in served {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.finish_cycle(evaluated, &allowed, &mut self.context);
-            if client.is_held() && !client.parked {
+            if client.has_held_replies() && !client.parked {
                 client.parked = true;
                 self.parked.now.push(key);
                 self.context.counters.clients_held.add(1);
@@ -490,7 +490,7 @@ impl Worker {
             {
                 tracing::debug!("closing a client: its replies may not be sent: {why:?}");
             }
-            client.parked = client.is_held();
+            client.parked = client.has_held_replies();
             if !client.parked {
                 self.queue(key);
                 continue;

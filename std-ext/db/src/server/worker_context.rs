@@ -5,7 +5,7 @@ use super::runtime_config::BufferLimits;
 use super::shared::Shared;
 use crate::Session;
 use crate::cluster::view::{Role, ViewReader};
-use crate::command::{Context, HeldClient, Scratch};
+use crate::command::{Context, PostponedClient, Scratch};
 use crate::limits::LOG_BACKLOG;
 use crate::pubsub::Message;
 use crate::state::slots::slot;
@@ -126,8 +126,8 @@ impl WorkerContext {
     }
 
     /// Counts a client whose next command waits because the clients are paused.
-    pub(super) fn hold_client(&self) -> HeldClient {
-        self.shared.runtime_config.diagnostics().hold()
+    pub(super) fn postpone_client(&self) -> PostponedClient {
+        self.shared.runtime_config.diagnostics().postpone()
     }
 
     /// Returns whether commands of clients wait (CLIENT PAUSE).

@@ -51,7 +51,7 @@ pub struct Diagnostics {
     slow_after: Gauge,
     pause: Pause,
     /// The clients whose next command waits for the end of a pause.
-    held: Gauge,
+    postponed: Gauge,
     monitors: Mutex<Vec<Monitor>>,
     /// Scripts that run for longer than the time below.
     busy: Gauge,
@@ -74,11 +74,11 @@ pub struct Diagnostics {
 
 /// A client whose next command waits for the end of a pause.
 #[derive(Debug)]
-pub(crate) struct HeldClient(Arc<Diagnostics>);
+pub(crate) struct PostponedClient(Arc<Diagnostics>);
 
-impl Drop for HeldClient {
+impl Drop for PostponedClient {
     fn drop(&mut self) {
-        self.0.held.sub(1);
+        self.0.postponed.sub(1);
     }
 }
 
@@ -120,7 +120,7 @@ impl Default for Diagnostics {
             latency: Arc::default(),
             slow_after: Gauge::new(slow_log::DEFAULT_THRESHOLD),
             pause: Pause::default(),
-            held: Gauge::default(),
+            postponed: Gauge::default(),
             busy: Gauge::default(),
             busy_after: Gauge::new(5000),
             monitors: Mutex::default(),
@@ -228,9 +228,9 @@ impl Diagnostics {
     }
 
     /// Counts a client whose next command waits, until the result is dropped.
-    pub(crate) fn hold(self: &Arc<Self>) -> HeldClient {
-        self.held.add(1);
-        HeldClient(Arc::clone(self))
+    pub(crate) fn postpone(self: &Arc<Self>) -> PostponedClient {
+        self.postponed.add(1);
+        PostponedClient(Arc::clone(self))
     }
 
     /// Returns whether a script runs for longer than `busy-reply-threshold`, so that other commands are refused.
@@ -245,8 +245,8 @@ impl Diagnostics {
     }
 
     /// Returns the number of clients whose next command waits.
-    pub(super) fn held_clients(&self) -> u64 {
-        self.held.get()
+    pub(super) fn postponed_clients(&self) -> u64 {
+        self.postponed.get()
     }
 
     /// Returns the commands that wait because the clients are paused.
