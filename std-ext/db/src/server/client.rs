@@ -71,6 +71,29 @@ pub(super) enum Overdue {
     Lingered,
 }
 
+/// The parts of a connection that the client list shows and commands change. A new name has another address, so names
+/// are not copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+struct Noted {
+    /// The address and length of the connection's name.
+    name: (usize, usize),
+    /// The address of the user's name.
+    user: usize,
+    /// The numbers of subscriptions.
+    subscriptions: [usize; 3],
+}
+
+impl Noted {
+    fn of(connection: &Connection) -> Self {
+        let name = connection.name();
+        Self {
+            name: (name.as_ptr().addr(), name.len()),
+            user: connection.user_name().as_ptr().addr(),
+            subscriptions: connection.subscriptions().map_or([0; 3], Subscriptions::counts),
+        }
+    }
+}
+
 /// A client.
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
 pub(super) struct Client {
@@ -117,12 +140,8 @@ pub(super) struct Client {
     pub(super) used: bool,
     /// The name or the subscriptions changed, so the client list needs an update in this cycle.
     pub(super) renamed: bool,
-    /// The address and length of the name in the client list; a new name has another address.
-    noted: (usize, usize),
-    /// The address of the name of the user in the client list.
-    noted_user: usize,
-    /// The subscriptions in the client list.
-    noted_subscriptions: [usize; 3],
+    /// The parts of the connection that the client list has.
+    noted: Noted,
     /// The sizes in the client list, which other threads read. Nothing until the client has a buffer or a queue.
     shown_sizes: Option<Arc<SharedSizes>>,
     /// The window of its worker's meter in which it was last served.
@@ -162,9 +181,7 @@ impl Client {
             has_more_mail: false,
             used: false,
             renamed: false,
-            noted: (0, 0),
-            noted_user: 0,
-            noted_subscriptions: [0; 3],
+            noted: Noted::default(),
             shown_sizes: None,
             window: 0,
             last_active: now,
@@ -191,9 +208,7 @@ impl Client {
     /// Updates this client's entry in the client list, as the client of a worker.
     pub(super) fn note(&mut self, worker: usize, client_list: &ClientList) {
         (self.used, self.renamed) = (false, false);
-        self.noted = name_at(&self.connection);
-        self.noted_user = self.connection.user_name().as_ptr().addr();
-        self.noted_subscriptions = subscriptions_of(&self.connection);
+        self.noted = Noted::of(&self.connection);
         let (info, sizes) = (self.connection.info(), self.shown_sizes.as_ref());
         client_list.note(worker, &info, self.last_active, sizes);
     }
@@ -521,9 +536,7 @@ impl Client {
             self.lsn = self.lsn.max(outcome.lsn);
             self.shows_data |= outcome.shows_data;
             self.used = true;
-            self.renamed |= name_at(&self.connection) != self.noted
-                || self.connection.user_name().as_ptr().addr() != self.noted_user
-                || subscriptions_of(&self.connection) != self.noted_subscriptions;
+            self.renamed |= Noted::of(&self.connection) != self.noted;
             match outcome.next {
                 NextStep::Continue => {}
                 NextStep::Close => self.state = State::Closing,
@@ -697,17 +710,6 @@ impl Client {
 /// Returns whether a client is stalled: `waiting` bytes wait for it, and it has taken none for the time `since`.
 fn is_stalled(waiting: usize, limit: usize, since: Duration) -> bool {
     since >= if waiting < limit / 2 { STALL } else { LONG_STALL }
-}
-
-/// Returns the numbers of a connection's subscriptions.
-fn subscriptions_of(connection: &Connection) -> [usize; 3] {
-    connection.subscriptions().map_or([0; 3], Subscriptions::counts)
-}
-
-/// Returns the address and length of a connection's name.
-fn name_at(connection: &Connection) -> (usize, usize) {
-    let name = connection.name();
-    (name.as_ptr().addr(), name.len())
 }
 
 #[cfg(test)]
