@@ -10,6 +10,7 @@ mod counters;
 mod handles;
 #[cfg(feature = "metrics")]
 pub mod http;
+mod inbox;
 pub(crate) mod listen;
 mod loading;
 mod loops;

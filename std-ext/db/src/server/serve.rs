@@ -1,6 +1,7 @@
 //! The server: its listeners, and the threads that serve it.
 
 use super::handles::{Reloader, ServerMonitor, StopHandle};
+use super::inbox;
 use super::listen::{self, Accepted, Address, Listener};
 use super::runtime_config::RuntimeConfig;
 use super::shared::{Shared, WorkerHandle};
@@ -162,14 +163,18 @@ impl Server {
     /// If a thread cannot be started, or had to stop.
     pub fn run(self) -> io::Result<ServerExit> {
         let Self { shared, threads, mut early, .. } = self;
+        // They end with this function. With them end the clients and connections that were handed to a worker that had
+        // to stop at once.
+        let inboxes = inbox::inboxes(threads.len());
         let mut running = Vec::new();
         let mut outcome = Ok(());
         for (number, (poll, listeners)) in threads.into_iter().enumerate() {
             let of_thread = Arc::clone(&shared);
+            let inboxes = Arc::clone(&inboxes);
             let early = std::mem::take(&mut early);
             let serve = move || {
                 let _guard = Guard(Arc::clone(&of_thread));
-                let worker = Worker::new(&of_thread, number, poll, listeners);
+                let worker = Worker::new(&of_thread, inboxes, number, poll, listeners);
                 let done = worker.and_then(|worker| worker.run(early));
                 if done.is_err() {
                     of_thread.stop();
@@ -190,8 +195,6 @@ impl Server {
                 thread.join().unwrap_or_else(|_| Err(io::Error::other("a server thread panicked")));
             outcome = outcome.and(done);
         }
-        // Clients and connections that were handed to a worker that had to stop at once.
-        shared.workers.iter().for_each(|handle| drop(handle.take_handovers()));
         outcome.map(|()| ServerExit { save: shared.save() })
     }
 }

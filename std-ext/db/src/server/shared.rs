@@ -5,7 +5,7 @@ use super::client_list::ClientList;
 #[cfg(feature = "metrics")]
 use super::counters::Latencies;
 use super::counters::{CounterTotals, Counters};
-use super::listen::{Accepted, Listener};
+use super::listen::Listener;
 use super::loops::{IdleTime, Loops};
 use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
@@ -20,7 +20,6 @@ use crate::lock::lock;
 use crate::log::Log;
 use crate::pubsub::{Hub, Mailbox};
 use mio::Waker;
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,22 +86,6 @@ struct Exit {
     save: Option<bool>,
 }
 
-/// A thing that another thread hands over to a worker.
-pub(super) enum Handover {
-    /// A connection that another worker has accepted.
-    Accepted(Accepted),
-    /// A client that another worker has served. Only workers know the type, because this module is below theirs.
-    Client(Box<dyn Any + Send>),
-}
-
-/// The handovers that a worker has not taken yet.
-#[derive(Default)]
-struct Inbox {
-    handovers: Vec<Handover>,
-    /// The worker has exited.
-    closed: bool,
-}
-
 /// How other threads reach a worker.
 pub(super) struct WorkerHandle {
     waker: Arc<Waker>,
@@ -123,7 +106,6 @@ pub(super) struct WorkerHandle {
     /// The cycles when they were last found to have changed, and when that was. The worker was woken then.
     #[cfg(feature = "metrics")]
     checked: Mutex<Option<(u64, Instant)>>,
-    inbox: Mutex<Inbox>,
     /// Whether the worker has replies that wait for the log. This is a lock and no atomic: the worker sets it and then
     /// asks the log, the log's thread makes progress and then reads it, and one of the two must see the other.
     waits_for_log: Mutex<bool>,
@@ -143,7 +125,6 @@ impl WorkerHandle {
             spare_listeners: Mutex::default(),
             #[cfg(feature = "metrics")]
             checked: Mutex::default(),
-            inbox: Mutex::default(),
             waits_for_log: Mutex::default(),
         }
     }
@@ -154,24 +135,6 @@ impl WorkerHandle {
         *lock(&self.waits_for_log) = true;
     }
 
-    /// Takes what other workers have handed over to this one. They also wake this one.
-    pub(super) fn take_handovers(&self) -> Vec<Handover> {
-        std::mem::take(&mut lock(&self.inbox).handovers)
-    }
-
-    /// Takes the connections that other workers have handed over to this one, and leaves the rest.
-    pub(super) fn take_accepted(&self) -> Vec<Accepted> {
-        let mut inbox = lock(&self.inbox);
-        let mut taken = Vec::new();
-        for handover in std::mem::take(&mut inbox.handovers) {
-            match handover {
-                Handover::Accepted(accepted) => taken.push(accepted),
-                Handover::Client(_) => inbox.handovers.push(handover),
-            }
-        }
-        taken
-    }
-
     /// Copies the worker's listeners. Without a copy, connections to it wait while it stands still.
     pub(super) fn open_spare_listeners(&self, listeners: &[Listener]) {
         let copies = listeners.iter().filter_map(|listener| listener.try_clone().ok());
@@ -180,23 +143,6 @@ impl WorkerHandle {
 
     pub(super) fn close_spare_listeners(&self) {
         lock(&self.spare_listeners).clear();
-    }
-
-    /// Hands something over to this worker, which the caller wakes. Returns it if the worker has exited.
-    pub(super) fn receive(&self, handover: Handover) -> Result<(), Handover> {
-        let mut inbox = lock(&self.inbox);
-        if inbox.closed {
-            return Err(handover);
-        }
-        inbox.handovers.push(handover);
-        Ok(())
-    }
-
-    /// Closes the inbox, because the worker exits, if nothing is in it. Returns whether it is closed.
-    pub(super) fn close_inbox(&self) -> bool {
-        let mut inbox = lock(&self.inbox);
-        inbox.closed |= inbox.handovers.is_empty();
-        inbox.closed
     }
 
     pub(super) fn wake(&self) {
@@ -421,14 +367,6 @@ impl Shared {
         // Prefer the accepting worker: handing a connection over costs a wake-up.
         let is_fine = own < self.loops.active() && load(own) <= load(least) + 1;
         if is_fine { own } else { least }
-    }
-
-    /// Hands a connection over to another worker.
-    pub(super) fn hand_over(&self, to: usize, accepted: Accepted) {
-        // A worker that has exited takes none: the server stops, and the connection is closed.
-        if self.workers[to].receive(Handover::Accepted(accepted)).is_ok() {
-            self.workers[to].wake();
-        }
     }
 
     /// Returns the sums of all workers' counters.

@@ -5,10 +5,11 @@
 //! is not proved yet ([`Proof`]), are parked; progress of the log wakes the worker.
 
 use super::client::{self, Client, Overdue, Withdrawal};
+use super::inbox::{Handover, Inboxes};
 use super::listen::{Accepted, Listener};
 use super::loops::{Meter, Moving};
 use super::output::Allowed;
-use super::shared::{Handover, Phase, Shared};
+use super::shared::{Phase, Shared};
 use super::socket::Socket;
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
@@ -68,6 +69,8 @@ impl WorkList {
 pub(super) struct Worker {
     number: usize,
     shared: Arc<Shared>,
+    /// The inboxes of this worker and of the others.
+    inboxes: Inboxes,
     poll: Poll,
     listeners: Vec<Listener>,
     /// The first client token. It does not change when the listeners are closed.
@@ -132,6 +135,7 @@ impl Drop for SpareListeners {
 impl Worker {
     pub(super) fn new(
         shared: &Arc<Shared>,
+        inboxes: Inboxes,
         number: usize,
         poll: Poll,
         listeners: Vec<Listener>,
@@ -148,6 +152,7 @@ impl Worker {
         Ok(Self {
             number,
             shared: Arc::clone(shared),
+            inboxes,
             poll,
             first_client: listeners.len() + 1,
             // Connections may have arrived before the listener was registered with the poll, which reports only new
@@ -265,7 +270,7 @@ impl Worker {
     fn is_finished(&self) -> bool {
         self.stopping_since.is_some_and(|since| {
             // [MV-2] A client that is given to this worker from now on stays where it is.
-            self.clients.is_empty() && self.shared.workers[self.number].close_inbox()
+            self.clients.is_empty() && self.inboxes[self.number].close()
                 || since.elapsed() >= self.shared.config.shutdown_timeout
                 || self.shared.phase() == Phase::StoppingNow
         })
@@ -622,10 +627,10 @@ impl Worker {
     /// Accepts connections from the listeners and from other workers.
     fn accept_connections(&mut self) {
         if std::mem::take(&mut self.woken) {
-            for handover in self.shared.workers[self.number].take_handovers() {
+            for handover in self.inboxes[self.number].take() {
                 match handover {
                     Handover::Accepted(accepted) => self.add_client(accepted),
-                    Handover::Client(client) => self.adopt(client),
+                    Handover::Client(client) => self.adopt(*client),
                 }
             }
             self.close_killed();
@@ -731,9 +736,11 @@ impl Worker {
         self.shared.workers[worker].clients.add(1);
         self.shared.workers[worker].active_clients.add(1);
         if worker == self.number {
-            self.add_client(accepted);
-        } else {
-            self.shared.hand_over(worker, accepted);
+            return self.add_client(accepted);
+        }
+        // A worker that has exited takes none: the server stops, and the connection is closed.
+        if self.inboxes[worker].receive(Handover::Accepted(accepted)).is_ok() {
+            self.shared.workers[worker].wake();
         }
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::effort::rounds;
 use crate::log::Log;
+use crate::server::inbox::inboxes;
 use crate::server::loops::WINDOW;
 use crate::server::tests::{AtOnce, Slow, expect};
 use crate::server::{Address, Server, ServerConfig};
@@ -281,10 +282,10 @@ fn two_workers() -> (Arc<Shared>, Worker, Worker, TcpStream) {
     let server = in_memory();
     let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
     let (shared, threads) = server.into_parts();
-    let mut workers = threads
-        .into_iter()
-        .enumerate()
-        .map(|(number, (poll, listeners))| Worker::new(&shared, number, poll, listeners).unwrap());
+    let inboxes = inboxes(threads.len());
+    let mut workers = threads.into_iter().enumerate().map(|(number, (poll, listeners))| {
+        Worker::new(&shared, Arc::clone(&inboxes), number, poll, listeners).unwrap()
+    });
     let (mut one, mut two) = (workers.next().unwrap(), workers.next().unwrap());
     let mut third = workers.next();
     drop(workers);
@@ -368,7 +369,7 @@ fn a_client_that_comes_back_is_served_once_a_cycle() {
 #[test]
 fn a_client_stays_if_the_other_worker_has_exited() {
     let (shared, mut one, two, _client) = two_workers();
-    assert!(shared.workers[1].close_inbox());
+    assert!(one.inboxes[1].close());
     let (key, _) = one.clients.iter().next().unwrap();
     assert!(!one.give_away(key, 1));
     assert_eq!((one.clients.len(), two.clients.len()), (1, 0), "a client is lost");

@@ -10,10 +10,10 @@
 
 use super::Worker;
 use crate::server::client::Client;
+use crate::server::inbox::Handover;
 use crate::server::loops::Moving;
-use crate::server::shared::{Handover, Phase};
+use crate::server::shared::Phase;
 use mio::Token;
-use std::any::Any;
 use std::time::Instant;
 
 /// Clients that a loop with too much work gives away in a cycle. Each costs some system calls, and the others wait.
@@ -132,21 +132,19 @@ impl Worker {
         other.active_clients.add(1);
         // Before the new worker has the client, because it looks for a kill when it gets it.
         shared.client_list.move_to(to, id);
-        let Err(refused) = other.receive(Handover::Client(Box::new(client))) else { return true };
+        let refused = self.inboxes[to].receive(Handover::Client(Box::new(client)));
+        let Err(Handover::Client(client)) = refused else { return true };
         // [MV-2] The other worker has exited, so this one still answers what the client has sent.
         shared.client_list.move_to(self.number, id);
         other.clients.sub(1);
         own.clients.add(1);
-        if let Handover::Client(client) = refused {
-            self.adopt(client);
-        }
+        self.adopt(*client);
         false
     }
 
     /// Serves a client that another worker has given away.
-    pub(super) fn adopt(&mut self, client: Box<dyn Any + Send>) {
-        let Ok(client) = client.downcast::<Client>() else { return };
-        let key = self.clients.insert(*client);
+    pub(super) fn adopt(&mut self, client: Client) {
+        let key = self.clients.insert(client);
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];
         client.begin_again();

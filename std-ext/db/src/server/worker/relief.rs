@@ -39,7 +39,7 @@ impl Worker {
     fn take_connections_of(&mut self, worker: usize) {
         let shared = Arc::clone(&self.shared);
         let other = &shared.workers[worker];
-        for accepted in other.take_accepted() {
+        for accepted in self.inboxes[worker].take_accepted() {
             other.clients.sub(1);
             other.active_clients.set(other.active_clients.get().saturating_sub(1));
             self.serve_accepted(accepted);

@@ -1,0 +1,70 @@
+//! Handovers between workers: connections that one has accepted for another, and clients that move.
+
+use super::client::Client;
+use super::listen::Accepted;
+use crate::lock::lock;
+use std::sync::{Arc, Mutex};
+
+/// The inboxes of all workers, by the workers' numbers.
+pub(super) type Inboxes = Arc<[Inbox]>;
+
+/// Makes the inboxes of this number of workers.
+pub(super) fn inboxes(workers: usize) -> Inboxes {
+    (0..workers).map(|_| Inbox::default()).collect()
+}
+
+/// A thing that another thread hands over to a worker.
+pub(super) enum Handover {
+    /// A connection that another worker has accepted.
+    Accepted(Accepted),
+    /// A client that another worker has served.
+    Client(Box<Client>),
+}
+
+/// The handovers that a worker has not taken yet.
+#[derive(Default)]
+pub(super) struct Inbox(Mutex<Contents>);
+
+#[derive(Default)]
+struct Contents {
+    handovers: Vec<Handover>,
+    /// The worker has exited.
+    closed: bool,
+}
+
+impl Inbox {
+    /// Hands something over to the worker, which the caller wakes. Returns it if the worker has exited.
+    pub(super) fn receive(&self, handover: Handover) -> Result<(), Handover> {
+        let mut inbox = lock(&self.0);
+        if inbox.closed {
+            return Err(handover);
+        }
+        inbox.handovers.push(handover);
+        Ok(())
+    }
+
+    /// Takes what other workers have handed over.
+    pub(super) fn take(&self) -> Vec<Handover> {
+        std::mem::take(&mut lock(&self.0).handovers)
+    }
+
+    /// Takes the connections that other workers have handed over, and leaves the rest.
+    pub(super) fn take_accepted(&self) -> Vec<Accepted> {
+        let mut inbox = lock(&self.0);
+        let mut taken = Vec::new();
+        for handover in std::mem::take(&mut inbox.handovers) {
+            match handover {
+                Handover::Accepted(accepted) => taken.push(accepted),
+                Handover::Client(_) => inbox.handovers.push(handover),
+            }
+        }
+        taken
+    }
+
+    /// Closes the inbox, because the worker exits, if nothing is in it. Returns whether it is closed.
+    pub(super) fn close(&self) -> bool {
+        let mut inbox = lock(&self.0);
+        inbox.closed |= inbox.handovers.is_empty();
+        inbox.closed
+    }
+}
