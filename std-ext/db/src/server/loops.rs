@@ -31,6 +31,31 @@ const FULL: u64 = 90;
 /// The share of their time that the remaining loops may work after one has retired, in percent.
 const QUIET: u64 = 50;
 
+/// How often a worker looks whether other loops are occupied.
+const LOOK: Duration = Duration::from_secs(1);
+/// The same while one is, whose connections the worker serves. A person who wants to stop a command notices no delay of
+/// this length.
+const LOOK_SOON: Duration = Duration::from_millis(20);
+
+/// The state of the other loops when a worker last looked at them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OtherLoops {
+    /// All of them go on.
+    Free,
+    /// At least one is occupied.
+    Occupied,
+}
+
+impl OtherLoops {
+    /// Returns how long the worker waits until it looks again.
+    pub(super) fn pause(self) -> Duration {
+        match self {
+            Self::Free => LOOK,
+            Self::Occupied => LOOK_SOON,
+        }
+    }
+}
+
 fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos() as u64
 }

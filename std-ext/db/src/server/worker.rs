@@ -7,7 +7,7 @@
 use super::client::{self, Client, Overdue, Withdrawal};
 use super::inbox::{Handover, Inboxes};
 use super::listen::{Accepted, Listener};
-use super::loops::{Meter, Moving};
+use super::loops::{Meter, Moving, OtherLoops};
 use super::output::Allowed;
 use super::shared::{Phase, Shared};
 use super::socket::Socket;
@@ -34,10 +34,14 @@ mod relief_tests;
 pub(super) const WAKER: Token = Token(0);
 /// Connections accepted from one listener in a cycle.
 const ACCEPTS: usize = 128;
+/// Events that one poll reports at most; the next poll reports the rest. So a cycle serves no more clients, and the
+/// replies to the first of them do not wait for those to ten thousand others.
 const EVENTS: usize = 1024;
+/// How often a worker looks at all of its clients. `timeout` counts in seconds, and monitors read the memory of buffers
+/// as of a second ago or less.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How often a worker looks at the connections that wait for an occupied loop.
-const RELIEF: Duration = Duration::from_millis(20);
+/// The same while clients linger or the server stops, and while connections wait that could not be accepted. At a stop
+/// clients linger for a tenth of a second, so this is a part of that.
 const SWEEP_SOON: Duration = Duration::from_millis(20);
 
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -107,9 +111,9 @@ pub(super) struct Worker {
     /// When shutdown began.
     stopping_since: Option<Instant>,
     next_sweep: Instant,
-    /// When this worker looks next whether other loops are occupied, and the pause until then: shorter if some were.
+    /// When this worker looks next whether other loops are occupied, and their state at its last look.
     next_relief: Instant,
-    relief_pause: Duration,
+    other_loops: OtherLoops,
     lingering: bool,
     /// A warning that connections cannot be accepted was logged.
     warned: bool,
@@ -176,7 +180,7 @@ impl Worker {
             stopping_since: None,
             next_sweep: context.now,
             next_relief: context.now,
-            relief_pause: SWEEP,
+            other_loops: OtherLoops::Free,
             _spares: SpareListeners(Arc::clone(shared), number),
             lingering: false,
             warned: false,
@@ -246,8 +250,8 @@ impl Worker {
             || self.stopping_since.is_some()
         {
             Some(SWEEP_SOON)
-        } else if self.relief_pause == RELIEF {
-            Some(RELIEF)
+        } else if self.other_loops == OtherLoops::Occupied {
+            Some(self.other_loops.pause())
         } else if !self.clients.is_empty() || self.is_last_active() || self.looks_for_occupied() {
             Some(SWEEP)
         } else {
@@ -255,13 +259,14 @@ impl Worker {
         }
     }
 
-    /// Returns whether this loop has to check now and then whether it is needed.
+    /// Returns whether this loop has to check now and then whether it is needed: the last active one, unless it is the
+    /// only one.
     fn is_last_active(&self) -> bool {
         self.number > 0 && self.number + 1 == self.shared.loops.active()
     }
 
     /// Returns whether this loop has to check now and then whether others are occupied: the first one, and the next to
-    /// become active. The last active one does so as well.
+    /// become active.
     fn looks_for_occupied(&self) -> bool {
         self.shared.workers.len() > 1
             && (self.number == 0 || self.number == self.shared.loops.active())

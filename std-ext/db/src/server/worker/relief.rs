@@ -7,9 +7,10 @@
 //!
 //! Clients that a loop already serves stay with it until it goes on: only its own thread may touch them.
 
-use super::{ACCEPTS, RELIEF, SWEEP, Worker};
+use super::{ACCEPTS, Worker};
 use crate::lock::lock;
 use crate::server::listen::Accepted;
+use crate::server::loops::OtherLoops;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ impl Worker {
         let time = shared.time(now);
         let occupied = |worker: &usize| *worker != self.number && shared.is_occupied(*worker, time);
         let all: Vec<usize> = (0..shared.workers.len()).filter(occupied).collect();
-        self.relief_pause = if all.is_empty() { SWEEP } else { RELIEF };
-        self.next_relief = now + self.relief_pause;
+        self.other_loops = if all.is_empty() { OtherLoops::Free } else { OtherLoops::Occupied };
+        self.next_relief = now + self.other_loops.pause();
         let active = shared.loops.active();
         if !all.is_empty() && (0..active).all(|worker| all.contains(&worker)) {
             shared.loops.activate(time);
