@@ -1,6 +1,8 @@
-//! A disk with injected faults, for tests of recovery.
+//! A disk with injected faults, and files with damaged bytes, for tests of recovery.
 
 use crate::log::disk::{Disk, DiskFile, SystemDisk};
+#[cfg(test)]
+use crate::log::open_error::OpenError;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -284,5 +286,23 @@ impl DiskFile for FaultyFile {
             file.synced = file.synced.min(length);
         });
         Ok(())
+    }
+}
+
+/// Checks that a file is reported as damaged if a byte of it is another, or if it is shorter or longer.
+#[cfg(test)]
+pub(crate) fn expect_every_byte_counts<T: std::fmt::Debug>(
+    file: &Path,
+    read: impl Fn() -> Result<T, OpenError>,
+) {
+    let good = std::fs::read(file).unwrap();
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        for bytes in [&bad[..], &good[..at], &[&good[..], &[0]].concat()] {
+            std::fs::write(file, bytes).unwrap();
+            let read = read();
+            assert!(matches!(read, Err(OpenError::Damaged { .. })), "byte {at}: {read:?}");
+        }
     }
 }

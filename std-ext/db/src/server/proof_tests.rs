@@ -1,6 +1,6 @@
 //! Tests of when replies of a cluster's primary are sent, with a log that tests control.
 
-use super::tests::{AtOnce, expect, expect_silence};
+use super::tests::{expect, expect_silence, run_server};
 use super::*;
 use crate::clock::TimeSource;
 use crate::clustered::Role;
@@ -37,20 +37,7 @@ fn serve(test: impl FnOnce(&ManualLog, &dyn Fn() -> TcpStream)) {
     let log = Arc::new(ManualLog::trusting());
     let config = ServerConfig { threads: 1, ..ServerConfig::default() };
     let server = Server::bind(primary(&log), config).unwrap();
-    let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
-    let stopper = server.stop_handle();
-    let connect = || {
-        let client = TcpStream::connect(address).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        client
-    };
-    thread::scope(|scope| {
-        let running = scope.spawn(|| server.run());
-        let ends = AtOnce(&stopper);
-        test(&log, &connect);
-        drop(ends);
-        running.join().unwrap().unwrap();
-    });
+    run_server(server, |_, connect| test(&log, connect));
 }
 
 /// Checks that the server closes a connection without another byte.
@@ -286,8 +273,7 @@ fn a_worker_that_stands_still_is_noticed() {
     let db = primary(&Arc::new(ManualLog::trusting()));
     let config = ServerConfig { threads: 1, ..ServerConfig::default() };
     let server = Server::bind(db.clone(), config).unwrap();
-    let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
-    let (stopper, monitor) = (server.stop_handle(), server.monitor());
+    let monitor = server.monitor();
     // The time moves on by an hour for each check.
     let hours = std::cell::Cell::new(0);
     let stands_still = || {
@@ -301,21 +287,17 @@ fn a_worker_that_stands_still_is_noticed() {
             thread::sleep(Duration::from_millis(5));
         }
     };
-    thread::scope(|scope| {
-        let running = scope.spawn(|| server.run());
-        let ends = AtOnce(&stopper);
+    run_server(server, |_, connect| {
         assert!(!stands_still(), "the first check knows nothing");
         // Its start makes some cycles without a wake-up.
         (0..5).for_each(|_| until("an idle worker is not woken", false));
         let state = db.state();
         let locked = state.shards[state.shard_of(b"rose")].lock();
-        let mut client = TcpStream::connect(address).unwrap();
+        let mut client = connect();
         client.write_all(b"SET rose red\r\n").unwrap();
         until("a worker that waits for a lock is taken for alive", true);
         drop(locked);
         expect(&mut client, "+OK\r\n");
         until("a worker that turns again is not alive", false);
-        drop(ends);
-        running.join().unwrap().unwrap();
     });
 }

@@ -105,7 +105,7 @@ impl Log for Slow {
 }
 
 /// Stops a server at once, even if the test fails: otherwise that would wait for the server.
-pub(super) struct AtOnce<'a>(pub(super) &'a StopHandle);
+struct AtOnce<'a>(&'a StopHandle);
 
 impl Drop for AtOnce<'_> {
     fn drop(&mut self) {
@@ -123,6 +123,14 @@ fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHand
     let log: Arc<Slow> = Arc::default();
     let config = ServerConfig { threads: 1, ..ServerConfig::default() };
     let server = Server::bind_with(db, Arc::clone(&log) as Arc<dyn Log>, config).unwrap();
+    run_server(server, |stopper, connect| test(&log, connect, stopper));
+}
+
+/// Runs a server until the test is done, which gets a function that connects a client.
+pub(super) fn run_server(
+    server: Server,
+    test: impl FnOnce(&StopHandle, &(dyn Fn() -> TcpStream + Sync)),
+) {
     let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
     let stopper = server.stop_handle();
     let connect = || {
@@ -133,7 +141,7 @@ fn serve_over(db: Db, test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &StopHand
     thread::scope(|scope| {
         let running = scope.spawn(|| server.run());
         let ends = AtOnce(&stopper);
-        test(&log, &connect, &stopper);
+        test(&stopper, &connect);
         drop(ends);
         running.join().unwrap().unwrap();
     });

@@ -5,7 +5,7 @@ use crate::effort::rounds;
 use crate::log::Log;
 use crate::server::inbox::inboxes;
 use crate::server::loops::WINDOW;
-use crate::server::tests::{AtOnce, Slow, expect};
+use crate::server::tests::{Slow, expect, run_server};
 use crate::server::{Address, Server, ServerConfig};
 use crate::{Db, Options};
 use std::io::Read;
@@ -21,20 +21,7 @@ fn config() -> ServerConfig {
 
 /// Runs a server until the test is done.
 fn serve(server: Server, test: impl FnOnce(&Shared, &(dyn Fn() -> TcpStream + Sync))) {
-    let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
-    let stopper = server.stop_handle();
-    let connect = || {
-        let client = TcpStream::connect(address).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        client
-    };
-    thread::scope(|scope| {
-        let running = scope.spawn(|| server.run());
-        let ends = AtOnce(&stopper);
-        test(&stopper.0, &connect);
-        drop(ends);
-        running.join().unwrap().unwrap();
-    });
+    run_server(server, |stopper, connect| test(&stopper.0, connect));
 }
 
 fn in_memory() -> Server {

@@ -2,12 +2,11 @@
 
 use super::move_tests::wait_until;
 use crate::server::shared::Shared;
-use crate::server::tests::AtOnce;
-use crate::server::{Address, Server, ServerConfig};
+use crate::server::tests::run_server;
+use crate::server::{Server, ServerConfig};
 use crate::{Db, Options};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::thread;
 use std::time::{Duration, Instant};
 
 const BUSY: &str =
@@ -44,15 +43,7 @@ impl Lines {
 fn serve(test: impl FnOnce(&Shared, &dyn Fn() -> Lines)) {
     let config = ServerConfig { threads: 2, ..ServerConfig::default() };
     let server = Server::bind(Db::open(Options::in_memory()).unwrap(), config).unwrap();
-    let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
-    let stopper = server.stop_handle();
-    thread::scope(|scope| {
-        let running = scope.spawn(|| server.run());
-        let ends = AtOnce(&stopper);
-        test(&stopper.0, &|| Lines::new(TcpStream::connect(address).unwrap()));
-        drop(ends);
-        running.join().unwrap().unwrap();
-    });
+    run_server(server, |stopper, connect| test(&stopper.0, &|| Lines::new(connect())));
 }
 
 /// Starts a script without an end, and returns its client when the script has begun.
