@@ -199,6 +199,8 @@ pub enum Query {
     /// As [`Value`](Self::Value), but a long value that is stored in pieces may be answered by [`Answer::Pieces`],
     /// without a copy that joins them.
     Pieces,
+    /// As [`Range`](Self::Range), but answered as [`Pieces`](Self::Pieces) is.
+    RangePieces(i64, i64),
     /// The first bytes of its value, at most this many: [`Answer::Bytes`] or [`Answer::Nil`]. The key does not count
     /// as used.
     Prefix(usize),
@@ -506,7 +508,8 @@ pub enum Answer<'a> {
     Int(i64),
     /// A value, or a part of one.
     Bytes(&'a [u8]),
-    /// A value as the pieces that store it, in order. Only [`Query::Pieces`] is answered this way.
+    /// A value as the pieces that store it, in order. Only [`Query::Pieces`] and
+    /// [`Query::RangePieces`] are answered this way.
     Pieces(&'a [&'a [u8]]),
     /// The answers to the operations of [`Change::Fields`].
     Fields(FieldValues<'a>),

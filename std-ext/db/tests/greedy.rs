@@ -162,6 +162,22 @@ fn a_reply_is_not_built_beyond_the_limit() {
     }
 }
 
+/// Else a pipeline of such requests would occupy its thread long after the client was lost.
+#[test]
+fn a_range_is_not_copied_before_it_is_refused() {
+    const LENGTH: usize = 128 << 20;
+    let _turn = exclusive();
+    let server = serve(|config| config.output.hard = 16 << 20);
+    let mut client = server.client();
+    client.send(command(&[b"SETRANGE", b"big", (LENGTH - 1).to_string().as_bytes(), b"x"]));
+    client.expect(format!(":{LENGTH}\r\n"));
+    let before = begin_of_memory();
+    client.send(b"GETRANGE big 0 -1\r\n");
+    until(|| server.watcher.totals().slow == 1);
+    let used = memory_since(before);
+    assert!(used < LENGTH / 2, "{used} bytes were used for a reply that is not sent");
+}
+
 #[test]
 fn a_request_is_not_read_beyond_the_limit() {
     const LIMIT: usize = 4 << 20;

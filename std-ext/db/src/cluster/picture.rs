@@ -398,7 +398,10 @@ mod tests {
     /// Nodes of group 1.
     fn others(nodes: &[(u8, &str, u64)]) -> Vec<Node> {
         let node = |(number, role, epoch): &(u8, &str, u64)| {
-            let registration = Registration { group: 1, epoch: *epoch, ..registration(role, 99) };
+            // An address of its own, so that only the group keeps the node from being copied.
+            let peer_port = 17_000 + u16::from(*number);
+            let registration =
+                Registration { group: 1, epoch: *epoch, peer_port, ..registration(role, 99) };
             Node { id: NodeId([*number; 20]), registration }
         };
         nodes.iter().map(node).collect()

@@ -13,6 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of an argument that a line shows at most.
 const MAX_BYTES: usize = 64 << 10;
+/// Bytes of a line from which on no more arguments are shown. Every monitor keeps the line until it has read it.
+const MAX_LINE: usize = 1 << 20;
 
 /// Shows a request that will be executed to the monitors.
 pub(super) fn show(
@@ -93,7 +95,11 @@ fn line((database, source): (u16, &str), arguments: &[&[u8]]) -> Vec<u8> {
     let mut line = Vec::new();
     // Writing to memory does not fail.
     let _ = write!(line, "{}.{:06} [{database} {source}]", now.as_secs(), now.subsec_micros());
-    for argument in redacted(arguments) {
+    for (at, argument) in redacted(arguments).into_iter().enumerate() {
+        if line.len() > MAX_LINE {
+            let _ = write!(line, " ... ({} more arguments)", arguments.len() - at);
+            break;
+        }
         line.extend_from_slice(b" \"");
         escape(&argument[..argument.len().min(MAX_BYTES)], &mut line);
         if argument.len() > MAX_BYTES {
@@ -145,5 +151,11 @@ mod tests {
         assert_eq!(text, "[3 unix:/run/socket] \"AUTH\" \"(redacted)\"\r\n", "a secret is shown");
         let text = shown("127.0.0.1:5", &[b"GET", &b"x".repeat(70_000)]);
         assert!(text.ends_with("x... (4464 more bytes)\"\r\n"), "a line takes any memory");
+        let text = shown("127.0.0.1:5", &vec![b"key".as_slice(); 1 << 18]);
+        assert!(text.len() < 2 * MAX_LINE, "a line of many arguments takes any memory");
+        let (_, more) = text.rsplit_once(" \"key\" ... (").unwrap();
+        let more: usize = more.strip_suffix(" more arguments)\r\n").unwrap().parse().unwrap();
+        let shown = text.matches("\"key\"").count();
+        assert_eq!(shown + more, 1 << 18, "an argument is neither shown nor counted");
     }
 }

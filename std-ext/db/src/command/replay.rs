@@ -42,10 +42,25 @@ pub(crate) fn replay(arguments: &[&[u8]], all_databases: bool) -> Replay {
         Id::Copy if arguments.len() > 4 && !all_databases => Replay::Unknown,
         // Before Redis 5, primaries send a script instead of its changes.
         Id::Eval | Id::EvalSha => Replay::Unknown,
+        // Redis writes the deletion instead. Executed, it would send keys to a server that the file names.
+        Id::Migrate => Replay::Unknown,
         Id::SPublish => Replay::Ignore,
         Id::FlushAll => Replay::ExecuteAlways(spec.name),
         _ if spec.has_flag(Flag::Write) => Replay::Execute(spec.name),
         _ if spec.keys.0 == 0 => Replay::Ignore,
         _ => Replay::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_command_of_a_file_sends_its_keys_elsewhere() {
+        let migrate: [&[u8]; 6] = [b"MIGRATE", b"203.0.113.1", b"6379", b"key", b"0", b"1000"];
+        assert!(matches!(replay(&migrate, true), Replay::Unknown), "a file's MIGRATE is executed");
+        let set: [&[u8]; 3] = [b"SET", b"key", b"value"];
+        assert!(matches!(replay(&set, true), Replay::Execute("set")));
     }
 }

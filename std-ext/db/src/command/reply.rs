@@ -135,6 +135,9 @@ impl ReplyKind {
     fn write_rare(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
         match (self, answer) {
             (Self::DoneAsInteger, answer) => out.integer((answer == Answer::Done).into()),
+            (Self::Value | Self::Values | Self::Range, Answer::Pieces(pieces)) => {
+                out.bulk_of(pieces)
+            }
             (Self::Range, _) => out.bulk(b""),
             (Self::Ttl { seconds, absolute }, answer) => out.integer(match answer {
                 Answer::ExpiresAt(Some(end)) => {
@@ -145,7 +148,6 @@ impl ReplyKind {
                 Answer::ExpiresAt(None) => -1,
                 _ => -2,
             }),
-            (Self::Value | Self::Values, Answer::Pieces(pieces)) => out.bulk_of(pieces),
             (Self::Type, Answer::Int(1)) => out.simple("string"),
             (Self::Type, _) => out.simple("none"),
             (Self::Encoding, Answer::Bytes(value)) => out.bulk(encoding(value).as_bytes()),

@@ -50,7 +50,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// GETRANGE.
     pub(super) fn getrange(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
-        let query = Query::Range(integer(arguments[2])?, integer(arguments[3])?);
+        let query = Query::RangePieces(integer(arguments[2])?, integer(arguments[3])?);
         self.batch.read(arguments[1], query, ReplyKind::Range);
         Ok(())
     }

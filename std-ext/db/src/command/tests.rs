@@ -36,6 +36,26 @@ fn a_pipeline_is_answered_in_its_order() {
 }
 
 #[test]
+fn ranges_of_long_values_are_sent_from_their_pieces() {
+    let mut client = Client::new();
+    let value: String = (0..50_000).map(|number| format!("{number:06}")).collect();
+    let mut input = Vec::new();
+    // A value that was stored as a whole is one piece.
+    write::request(&mut input, &["SET", "long", &value[..100_000]]);
+    write::request(&mut input, &["APPEND", "long", &value[100_000..]]);
+    assert_eq!(client.send(&input), b"+OK\r\n:300000\r\n");
+    let last = value.len() - 1;
+    for (from, to) in
+        [(0, last), (1, last), (0, 0), (last, last), (70_000, 70_010), (16_000, 200_000)]
+    {
+        let range = &value[from..=to];
+        let reply = client.send(format!("GETRANGE long {from} {to}\r\n").as_bytes());
+        assert!(reply == format!("${}\r\n{range}\r\n", range.len()).as_bytes(), "{from} to {to}");
+    }
+    assert_eq!(client.command(&format!("getrange long {} -1", last + 1)), "$0");
+}
+
+#[test]
 fn command_info_lists_subcommands() {
     const ENCODING: &str = "*10 $15 object|encoding :3 *1 +readonly :2 :2 :1 *3 +@keyspace +@read +@slow \
         *1 $23 nondeterministic_output *1 *6 $5 flags *1 +RO \

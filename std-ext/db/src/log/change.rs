@@ -13,7 +13,7 @@
 
 use crate::log::api::{BatchMark, Epoch};
 use crate::options::MAX_DATABASES;
-use crate::request::{Change, ExpireCondition, Expiry, SetCondition};
+use crate::request::{Change, ExpireCondition, Expiry, LONGEST_KEY, SetCondition};
 use crate::slot_set::SLOT_SET_BYTES;
 use std::ops::Range;
 
@@ -306,7 +306,10 @@ impl<'a> Changes<'a> {
         }
         let key = self.bytes()?;
         if kind == RENAME {
-            return Some(LoggedOp::Rename(key, self.bytes()?));
+            let to = self.bytes()?;
+            // A rename to the same name is not logged. To apply one would free the record twice.
+            let is_valid = to != key && to.len() <= LONGEST_KEY;
+            return is_valid.then_some(LoggedOp::Rename(key, to));
         }
         if kind == MOVE {
             return Some(LoggedOp::Move(key, self.database()?));
@@ -425,6 +428,16 @@ mod tests {
             for (read, wanted) in read.iter().zip(&wanted) {
                 assert!(read.is_err() || read.as_ref() == Ok(wanted));
             }
+        }
+    }
+
+    #[test]
+    fn a_rename_that_cannot_be_is_an_error() {
+        for to in [&b"same"[..], &[b'k'; LONGEST_KEY + 1]] {
+            let mut log = Vec::new();
+            rename(b"same", to, &mut log);
+            let read: Result<Vec<_>, _> = Changes::new(&log).collect();
+            assert!(read.is_err(), "a rename to {} bytes would be applied", to.len());
         }
     }
 

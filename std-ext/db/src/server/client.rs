@@ -540,7 +540,9 @@ impl Client {
             match outcome.next {
                 NextStep::Continue => {}
                 NextStep::Close => self.state = State::Closing,
-                NextStep::Drop => self.drop_slow(Exceeded::Hard, context),
+                NextStep::Drop => {
+                    self.drop_slow(Exceeded::Hard, self.connection.is_subscriber(), context);
+                }
                 NextStep::Shutdown { save } => {
                     context.shutdown(save);
                     self.state = State::Closing;

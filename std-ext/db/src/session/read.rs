@@ -29,7 +29,7 @@ pub(super) fn answer_query(
             | Query::Field(..)
             | Query::FindBit { bit: false, .. } => Answer::Int(0),
             Query::FindBit { bit: true, .. } => Answer::Int(-1),
-            Query::Range(..) => Answer::Bytes(b""),
+            Query::Range(..) | Query::RangePieces(..) => Answer::Bytes(b""),
             Query::Value
             | Query::Pieces
             | Query::HyperLogLog
@@ -66,11 +66,18 @@ pub(super) fn answer_query(
     }
     match query {
         Query::Value => shard::read(record, cold, |value| answer(Answer::Bytes(value))),
-        Query::Pieces => shard::read_pieces(record, cold, answer),
+        Query::Pieces => {
+            let value = record.value();
+            shard::read_pieces(value, cold, 0..value.length(), answer);
+        }
         Query::Range(from, to) => {
             let value = record.value();
             let range = byte_range(value.length(), from, to);
             shard::read_part(value, cold, range, |bytes| answer(Answer::Bytes(bytes)));
+        }
+        Query::RangePieces(from, to) => {
+            let value = record.value();
+            shard::read_pieces(value, cold, byte_range(value.length(), from, to), answer);
         }
         Query::Length => answer(Answer::count(record.value().length())),
         Query::Touch

@@ -118,22 +118,37 @@ impl Rope {
         with: impl FnOnce(&[u8]) -> R,
     ) -> R {
         assert!(part.start <= part.end && part.end <= length, "a part of the value");
+        // SAFETY: the caller promises that the record lives.
+        let within = |piece: usize| unsafe { self.piece_of(&part, piece) };
+        match self.pieces_of(&part) {
+            (_, 0) => with(b""),
+            (first, 1) => with(within(first)),
+            (first, number) => {
+                let mut all = Vec::with_capacity(part.len());
+                (first..first + number).for_each(|piece| all.extend_from_slice(within(piece)));
+                with(&all)
+            }
+        }
+    }
+
+    /// Returns the index of the first piece that has bytes of a part of the value, and how many have.
+    fn pieces_of(&self, part: &Range<usize>) -> (usize, usize) {
         if part.is_empty() {
-            return with(b"");
+            return (0, 0);
         }
-        let (first, last) = (part.start / self.size, (part.end - 1) / self.size);
-        let within = |piece: usize| {
-            let begin = piece * self.size;
-            let range = part.start.max(begin) - begin..part.end.min(begin + self.size) - begin;
-            // SAFETY: bytes before a record's length are not written while the record lives.
-            unsafe { self.pieces[piece].bytes(range) }
-        };
-        if first == last {
-            return with(within(first));
-        }
-        let mut all = Vec::with_capacity(part.len());
-        (first..=last).for_each(|piece| all.extend_from_slice(within(piece)));
-        with(&all)
+        let first = part.start / self.size;
+        (first, (part.end - 1) / self.size - first + 1)
+    }
+
+    /// Returns the bytes of a part of the value that are in a piece.
+    ///
+    /// # Safety
+    /// As for [`read`](Self::read).
+    unsafe fn piece_of(&self, part: &Range<usize>, piece: usize) -> &[u8] {
+        let begin = piece * self.size;
+        let range = part.start.max(begin) - begin..part.end.min(begin + self.size) - begin;
+        // SAFETY: bytes before a record's length are not written while the record lives.
+        unsafe { self.pieces[piece].bytes(range) }
     }
 
     /// Calls `each` with the pieces of a part of the value that a record of this length has, until it returns false.
@@ -160,22 +175,25 @@ impl Rope {
         }
     }
 
-    /// Answers with the value that a record of this length has, in its pieces.
+    /// Answers with a part of the value that a record of this length has, in its pieces.
     ///
     /// # Safety
     /// As for [`read`](Self::read).
     #[inline(never)]
-    pub(crate) unsafe fn read_pieces(&self, length: usize, answer: impl FnOnce(Answer<'_>)) {
-        let within = |piece: usize| {
-            let used = self.size.min(length - piece * self.size);
-            // SAFETY: bytes before a record's length are not written while the record lives.
-            unsafe { self.pieces[piece].bytes(0..used) }
-        };
-        match length.div_ceil(self.size.max(1)) {
-            0 => answer(Answer::Bytes(b"")),
-            1 => answer(Answer::Bytes(within(0))),
-            number => {
-                let pieces: Vec<&[u8]> = (0..number).map(within).collect();
+    pub(crate) unsafe fn read_pieces(
+        &self,
+        length: usize,
+        part: Range<usize>,
+        answer: impl FnOnce(Answer<'_>),
+    ) {
+        assert!(part.start <= part.end && part.end <= length, "a part of the value");
+        // SAFETY: the caller promises that the record lives.
+        let within = |piece: usize| unsafe { self.piece_of(&part, piece) };
+        match self.pieces_of(&part) {
+            (_, 0) => answer(Answer::Bytes(b"")),
+            (first, 1) => answer(Answer::Bytes(within(first))),
+            (first, number) => {
+                let pieces: Vec<&[u8]> = (first..first + number).map(within).collect();
                 answer(Answer::Pieces(&pieces));
             }
         }

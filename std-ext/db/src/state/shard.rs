@@ -665,18 +665,23 @@ pub(crate) fn read<R>(
     }
 }
 
-/// Answers with a record's value, in the pieces in which it is stored.
+/// Answers with a part of a value, in the pieces in which it is stored.
 #[inline]
 pub(crate) fn read_pieces(
-    record: Record,
+    value: Value<'_>,
     cold: Option<&ColdStore>,
+    part: Range<usize>,
     answer: impl FnOnce(Answer<'_>),
 ) {
-    match record.value() {
-        Value::Inline(value) => answer(Answer::Bytes(value)),
-        // SAFETY: the value belongs to a record that the caller holds.
-        Value::Rope(rope_ref, length) => unsafe { rope_ref.rope().read_pieces(length, answer) },
-        Value::Compressed(..) => read(record, cold, |value| answer(Answer::Bytes(value))),
+    match value {
+        Value::Inline(value) => answer(Answer::Bytes(&value[part])),
+        Value::Rope(rope_ref, length) => {
+            // SAFETY: the caller that has the value holds its record.
+            unsafe { rope_ref.rope().read_pieces(length, part, answer) }
+        }
+        Value::Compressed(..) => {
+            read_part(value, cold, part, |bytes| answer(Answer::Bytes(bytes)));
+        }
     }
 }
 

@@ -1,20 +1,25 @@
 //! The prefixes of clients in broadcasting mode.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 
 /// The clients of each prefix.
+///
+/// A change looks up one prefix of each length, and not each prefix, and it hashes all of them in one pass over its
+/// key: clients that add many must not slow down every writer.
 #[derive(Debug, Default)]
 pub(super) struct Prefixes {
     clients: HashMap<Box<[u8]>, HashSet<u64>>,
-    /// The number of prefixes of each length. A change looks up one prefix of each length, and not each prefix: clients
-    /// that add many must not slow down every writer.
-    lengths: BTreeMap<usize, usize>,
+    /// For each length, how many prefixes have each hash.
+    hashes: BTreeMap<usize, HashMap<u64, usize>>,
+    hasher: PrefixHasher,
 }
 
 impl Prefixes {
     pub(super) fn add(&mut self, prefix: &[u8], client: u64) {
         if !self.clients.contains_key(prefix) {
-            *self.lengths.entry(prefix.len()).or_default() += 1;
+            let hash = self.hasher.extend(PrefixHasher::EMPTY, prefix);
+            *self.hashes.entry(prefix.len()).or_default().entry(hash).or_default() += 1;
         }
         self.clients.entry(prefix.into()).or_default().insert(client);
     }
@@ -26,11 +31,16 @@ impl Prefixes {
             return;
         }
         self.clients.remove(prefix);
-        if let Some(number) = self.lengths.get_mut(&prefix.len()) {
+        let Some(hashes) = self.hashes.get_mut(&prefix.len()) else { return };
+        let hash = self.hasher.extend(PrefixHasher::EMPTY, prefix);
+        if let Some(number) = hashes.get_mut(&hash) {
             *number -= 1;
             if *number == 0 {
-                self.lengths.remove(&prefix.len());
+                hashes.remove(&hash);
             }
+        }
+        if hashes.is_empty() {
+            self.hashes.remove(&prefix.len());
         }
     }
 
@@ -46,12 +56,84 @@ impl Prefixes {
     ) -> impl Iterator<Item = (Vec<&'k [u8]>, &HashSet<u64>)> {
         let mut found: BTreeMap<&'k [u8], Vec<&'k [u8]>> = BTreeMap::new();
         for key in keys {
-            for length in self.lengths.range(..=key.len()).map(|(length, _)| *length) {
-                if self.clients.contains_key(&key[..length]) {
+            let (mut hash, mut hashed) = (PrefixHasher::EMPTY, 0);
+            for (&length, hashes) in self.hashes.range(..=key.len()) {
+                hash = self.hasher.extend(hash, &key[hashed..length]);
+                hashed = length;
+                // Another prefix may have this hash.
+                if hashes.contains_key(&hash) && self.clients.contains_key(&key[..length]) {
                     found.entry(&key[..length]).or_default().push(key);
                 }
             }
         }
         found.into_iter().filter_map(|(prefix, keys)| Some((keys, self.clients.get(prefix)?)))
+    }
+}
+
+/// Hashes a text byte by byte: its bytes are the coefficients of a polynomial, which is evaluated at a secret point.
+/// (Karp and Rabin.)
+#[derive(Debug)]
+struct PrefixHasher(u64);
+
+impl Default for PrefixHasher {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(()) & Self::PRIME)
+    }
+}
+
+impl PrefixHasher {
+    /// The hash of the empty text. Not 0, or zero bytes at the beginning would not count.
+    const EMPTY: u64 = 1;
+    const PRIME: u64 = (1 << 61) - 1;
+
+    /// Returns the hash of a text with `more` behind it.
+    fn extend(&self, hash: u64, more: &[u8]) -> u64 {
+        let next = |hash, byte: &u8| {
+            let product = u128::from(hash) * u128::from(self.0) + u128::from(*byte);
+            // 2^61 is 1 modulo the prime.
+            let sum = (product as u64 & Self::PRIME) + (product >> 61) as u64;
+            if sum >= Self::PRIME { sum - Self::PRIME } else { sum }
+        };
+        more.iter().fold(hash, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns all texts of these bytes, up to a length.
+    fn texts(longest: u32) -> Vec<Vec<u8>> {
+        let bytes = [0, 1, b'a'];
+        let text = |length: u32, number: usize| {
+            (0..length).map(|at| bytes[number / 3_usize.pow(at) % 3]).collect()
+        };
+        let of_length =
+            |length: u32| (0..3_usize.pow(length)).map(move |number| text(length, number));
+        (0..=longest).flat_map(of_length).collect()
+    }
+
+    #[test]
+    fn keys_match_the_prefixes_that_they_begin_with() {
+        let (mut prefixes, keys) = (Prefixes::default(), texts(5));
+        // One in five, so that each length has some that are missing.
+        let mut kept: Vec<Vec<u8>> = texts(4).into_iter().step_by(5).collect();
+        for prefix in &kept {
+            prefixes.add(prefix, 1);
+            prefixes.add(prefix, 2);
+        }
+        for removed in kept.drain(..kept.len() / 2) {
+            prefixes.remove(&removed, 1);
+            prefixes.remove(&removed, 2);
+        }
+        for key in &keys {
+            let wanted = kept.iter().filter(|prefix| key.starts_with(prefix)).count();
+            assert_eq!(prefixes.matches(&[key]).count(), wanted, "the prefixes of {key:?}");
+        }
+        for prefix in &kept {
+            prefixes.remove(prefix, 1);
+            prefixes.remove(prefix, 2);
+        }
+        assert_eq!((prefixes.len(), prefixes.hashes.len()), (0, 0), "a prefix is left over");
     }
 }

@@ -83,7 +83,8 @@ impl Client {
         context.messages = messages;
         self.has_more_mail = left == Left::Some;
         if left == Left::Overflow && self.state != State::Dead {
-            self.drop_slow(Exceeded::Hard, context);
+            // Messages of monitors and trackers are limited as those of subscribers are.
+            self.drop_slow(Exceeded::Hard, true, context);
         }
     }
 

@@ -20,9 +20,9 @@ impl Client {
             return;
         }
         if waiting > limits.hard {
-            self.drop_slow(Exceeded::Hard, context);
+            self.drop_slow(Exceeded::Hard, self.connection.is_subscriber(), context);
         } else if self.over_soft_limit_since.is_some_and(is_over) {
-            self.drop_slow(Exceeded::Soft, context);
+            self.drop_slow(Exceeded::Soft, self.connection.is_subscriber(), context);
         }
     }
 
@@ -36,10 +36,14 @@ impl Client {
         }
     }
 
-    /// Closes a client whose output exceeds a limit, without sending the output.
+    /// Closes a client whose output exceeds a limit of subscribers, or of the others, without sending the output.
     #[cold]
-    pub(super) fn drop_slow(&mut self, exceeded: Exceeded, context: &WorkerContext) {
-        let subscribes = self.connection.is_subscriber();
+    pub(super) fn drop_slow(
+        &mut self,
+        exceeded: Exceeded,
+        subscribes: bool,
+        context: &WorkerContext,
+    ) {
         let info = self.connection.info();
         tracing::warn!(
             "closing the client {} (id {}): {}",
