@@ -174,7 +174,7 @@ impl Store {
         let record = match self.index.table.len() {
             _ if records >= ENOUGH_RECORDS => stored / records,
             // Most values are compressed to more than a quarter.
-            len if len >= ENOUGH_RECORDS => ASSUMED_RECORD.max(self.raw.total() / len / 4),
+            len if len >= ENOUGH_RECORDS => ASSUMED_RECORD.max(self.contents.total() / len / 4),
             _ => ASSUMED_RECORD,
         };
         let record = record.max(8);
@@ -322,7 +322,7 @@ impl Store {
 
     /// Counts the bytes of everything but index, segments and models.
     pub(super) fn count_fixed(&self, maintenance: &Maintenance) {
-        let counters = self.raw.bytes() + self.hits.bytes() + self.misses.bytes();
+        let counters = self.contents.bytes() + self.hits.bytes() + self.misses.bytes();
         let fixed = size_of::<Self>() + counters + maintenance.bytes();
         self.memory.fixed.store(fixed);
     }

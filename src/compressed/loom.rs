@@ -97,7 +97,7 @@ impl Store {
     /// Writes a cold record of the key to an empty segment. The key has no record yet.
     fn put_cold(&self, key: &str, n: u8) {
         let number = self.pool().take(0, || false).expect("one is empty");
-        let (key, head) = (key.as_bytes(), Head::raw(key.len(), LONG));
+        let (key, head) = (key.as_bytes(), Head::of_plain(key.len(), LONG));
         let mut open = OpenSegment::new(number, self.shape());
         let at =
             self.records().append(&mut open, None, head, key, &[n; LONG]).expect("there is room");
@@ -122,7 +122,7 @@ impl Store {
     /// Writes a record of the key that is never linked, so that no reader may find it.
     fn write_over(&self, key: &str) {
         self.reopen();
-        let head = Head::raw(key.len(), LONG);
+        let head = Head::of_plain(key.len(), LONG);
         assert!(self.append_hot(Location::NONE, head, key.as_bytes(), &[9; LONG], true).is_some());
     }
 

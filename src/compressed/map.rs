@@ -392,7 +392,7 @@ impl CompressedMap {
         let (_, cold) = store.models().cold();
         Stats {
             len: self.len(),
-            raw: store.raw.total(),
+            raw: store.contents.total(),
             memory_bytes: store.bytes_but_index().saturating_add(own),
             budget: store.memory.budget,
             index: own + in_segments * store.shape().bytes(),

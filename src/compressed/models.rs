@@ -10,7 +10,7 @@
 
 use super::codec::{Choice, Codec, Corrupt, Model, Work};
 use super::key_in_value;
-use super::record::{Head, MAX_MODELS, RAW};
+use super::record::{Head, MAX_MODELS, PLAIN};
 use super::types::CodecStats;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::hint::Gauge;
@@ -167,7 +167,7 @@ impl Models {
     }
 
     /// Compresses by the model of `among` that makes the value shortest. Returns the kind of the record and the bytes
-    /// written to `into`; `RAW` if no model saves a tenth.
+    /// written to `into`; `PLAIN` if no model saves a tenth.
     pub(super) fn compress(
         &self,
         among: &[usize],
@@ -181,7 +181,7 @@ impl Models {
         let models = there().map(|(_, model)| model);
         let best = choice.best_among(models, plain, into, spare, work);
         let kind = best.and_then(|(place, len)| Some((1 + there().nth(place)?.0 as u8, len)));
-        kind.unwrap_or((RAW, plain.len()))
+        kind.unwrap_or((PLAIN, plain.len()))
     }
 
     /// Counts a cold record that was appended.

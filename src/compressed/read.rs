@@ -103,7 +103,7 @@ pub(super) struct Found {
 
 impl Found {
     fn none() -> Self {
-        let head = Head::raw(0, 0);
+        let head = Head::of_plain(0, 0);
         Self { at: Location::NONE, generation: 0, head, deadline: 0, copied: Copied::Not }
     }
 }
@@ -304,7 +304,7 @@ impl Store {
     /// if it may.
     #[inline(never)]
     fn promote(&self, hash: KeyHash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
-        let head = Head::raw(key.len(), plain.len()).with_deadline(found.head.deadline);
+        let head = Head::of_plain(key.len(), plain.len()).with_deadline(found.head.deadline);
         let size = head.record_len(true);
         // A record that fills a quarter of a segment would push out too many others.
         if size > self.shape().room() / 4 {

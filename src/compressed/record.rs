@@ -13,7 +13,7 @@ use crate::sync::words::{INDIRECT_MAX, Indirect, WORD};
 use core::ops::Range;
 
 /// The kind of a value that is stored plain.
-pub(super) const RAW: u8 = 0;
+pub(super) const PLAIN: u8 = 0;
 /// The kind of a deferred operand at the bottom of its chain. Those of operands above follow.
 const OPERAND: u8 = 240;
 /// The most operands in a chain.
@@ -161,8 +161,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) const fn raw(key: usize, value: usize) -> Self {
-        Self { kind: RAW, key, stored: value, plain: value, key_at: None, deadline: 0 }
+    pub(super) const fn of_plain(key: usize, value: usize) -> Self {
+        Self { kind: PLAIN, key, stored: value, plain: value, key_at: None, deadline: 0 }
     }
 
     /// Returns the head with this deadline.
@@ -177,7 +177,7 @@ impl Head {
 
     /// Returns the bytes that a record with this head stores: the value or its compressed form.
     pub(super) fn stored_bytes<'b>(self, plain: &'b [u8], compressed: &'b [u8]) -> &'b [u8] {
-        if self.kind == RAW { plain } else { &compressed[..self.stored] }
+        if self.kind == PLAIN { plain } else { &compressed[..self.stored] }
     }
 
     /// Returns how many operands are below an operand of this kind; `None` for other kinds.
@@ -191,7 +191,7 @@ impl Head {
 
     /// Returns the model that compressed the value.
     pub(super) const fn model(self) -> Option<usize> {
-        if self.kind == RAW || self.is_operand() { None } else { Some(self.kind as usize - 1) }
+        if self.kind == PLAIN || self.is_operand() { None } else { Some(self.kind as usize - 1) }
     }
 
     /// Returns the bytes of the head.
@@ -237,7 +237,7 @@ impl Head {
         let (stored, mut at) = varint(bytes, at);
         let mut head = Self { kind, key, stored, plain: stored, key_at: None, deadline: 0 };
         // The common case: a plain value that never expires.
-        if kind == RAW || head.is_operand() {
+        if kind == PLAIN || head.is_operand() {
             return (head, at);
         }
         head.kind &= !(EXPIRES | WITHOUT_KEY);
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn heads_come_back() {
         for length in [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 0x1F_FFFF] {
-            for kind in [RAW, 1, 32, Head::operand_kind(3)] {
+            for kind in [PLAIN, 1, 32, Head::operand_kind(3)] {
                 let mut bytes = [0; LONGEST_HEAD];
                 let plain =
                     if (1..100).contains(&kind) { 3 * length / 2 % 0x20_0000 } else { length };

@@ -296,7 +296,7 @@ impl Chain {
     }
 
     /// Returns the bytes of key and value that the map counts for this chain.
-    pub(super) fn raw(&self) -> isize {
+    pub(super) fn contents(&self) -> isize {
         let base = self.links().find(|(_, head)| !head.is_operand()).or(self.links().next_back());
         base.map_or(0, |(_, head)| (head.key + head.plain).cast_signed())
     }
@@ -385,7 +385,7 @@ mod tests {
     fn a_record_is_written_only_where_it_fits() {
         let records = records();
         let (end, begin) = (records.shape().end(), records.shape().begin());
-        let most = end - begin - Head::raw(3, 900).len() - 3;
+        let most = end - begin - Head::of_plain(3, 900).len() - 3;
         for (at, stored, fits) in [
             (begin, most, true),
             (begin, most + 1, false),
@@ -398,7 +398,7 @@ mod tests {
             open.at = at;
             let stored = vec![7; stored];
             let written =
-                records.append(&mut open, None, Head::raw(3, stored.len()), b"key", &stored);
+                records.append(&mut open, None, Head::of_plain(3, stored.len()), b"key", &stored);
             let told = "a record was written beyond its segment";
             assert_eq!(written.is_some(), fits, "{told}: {} bytes at {at}", stored.len());
             let segment = records.pool.segment(open.number).expect("it is open");
@@ -412,11 +412,11 @@ mod tests {
         let records = records();
         let mut open = open(&records);
         for (key, stored) in [(3, 4), (2, 5), (3, 6)] {
-            let head = Head::raw(key, stored);
+            let head = Head::of_plain(key, stored);
             let written = records.append(&mut open, None, head, b"key", b"value");
             assert_eq!(written, None, "a record of other lengths than its head says");
         }
-        assert!(records.append(&mut open, None, Head::raw(3, 5), b"key", b"value").is_some());
+        assert!(records.append(&mut open, None, Head::of_plain(3, 5), b"key", b"value").is_some());
     }
 
     #[test]

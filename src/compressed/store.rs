@@ -44,7 +44,7 @@ pub(super) struct Store {
     /// The place from which read marks of cold records are cleared next.
     pub(super) age_cursor: AtomicUsize,
     /// Bytes of keys and values.
-    pub(super) raw: Counter,
+    pub(super) contents: Counter,
     pub(super) hits: Counter,
     pub(super) misses: Counter,
 }
@@ -72,12 +72,12 @@ impl Store {
             hot: Lock::new(None),
             sweep_wanted: Hint::<AtomicBool>::new(false),
             age_cursor: AtomicUsize::new(0),
-            raw: Counter::new(),
+            contents: Counter::new(),
             hits: Counter::new(),
             misses: Counter::new(),
         };
         if !cfg!(hedgerow_loom) && builder.budget > 1 << 20 {
-            [&store.raw, &store.hits, &store.misses].into_iter().for_each(Counter::spread);
+            [&store.contents, &store.hits, &store.misses].into_iter().for_each(Counter::spread);
         }
         store.add_untrained_models();
         store
@@ -170,7 +170,7 @@ impl Store {
 
     /// Notes that a chain was unlinked, whose bytes the index has counted as dead.
     pub(super) fn note_unlinked(&self, chain: &Chain) {
-        self.raw.add(-chain.raw());
+        self.contents.add(-chain.contents());
         self.memory.note_change();
     }
 }
@@ -183,19 +183,19 @@ pub(super) struct Appended<'a> {
     /// Whether an entry refers to the record, whose bytes stay live then.
     pub(super) is_linked: Cell<bool>,
     /// The bytes of key and value by which the map's contents grow with the record.
-    pub(super) raw: isize,
+    pub(super) contents: isize,
 }
 
 impl<'a> Appended<'a> {
-    pub(super) const fn new(store: &'a Store, at: Location, raw: isize) -> Self {
-        Self { store, at, is_linked: Cell::new(false), raw }
+    pub(super) const fn new(store: &'a Store, at: Location, contents: isize) -> Self {
+        Self { store, at, is_linked: Cell::new(false), contents }
     }
 }
 
 impl Drop for Appended<'_> {
     fn drop(&mut self) {
         if self.is_linked.get() {
-            self.store.raw.add(self.raw);
+            self.store.contents.add(self.contents);
         } else {
             self.store.records().drop_record(self.at);
         }

@@ -28,7 +28,7 @@ use super::maintenance::{
 };
 use super::pool::COMPACT_PART;
 use super::read::ReadEntry;
-use super::record::{Head, Location, RAW};
+use super::record::{Head, Location, PLAIN};
 use super::records::OpenSegment;
 use super::segment::{Scratch, Segment, Use};
 use super::store::Store;
@@ -348,7 +348,7 @@ impl Store {
             let to = self.append_compressed(compressor, key, &value, deadline)?;
             if let Some(chain) = self.index.replace_chain(hash, top, to) {
                 self.note_unlinked(&chain);
-                self.raw.add((key.len() + value.len()).cast_signed());
+                self.contents.add((key.len() + value.len()).cast_signed());
                 return Ok(());
             }
             // A writer has changed the entry meanwhile.
@@ -366,7 +366,7 @@ impl Store {
     fn fits_buffers(&self, key: &[u8], value: &[u8]) -> bool {
         // relaxed: it changes under the maintenance lock only, which the caller holds.
         let longest = self.memory.longest.load(Ordering::Relaxed).min(self.shape().max_record());
-        let record = Head::raw(key.len(), value.len());
+        let record = Head::of_plain(key.len(), value.len());
         value.len() <= longest && record.record_len(true) <= longest
     }
 
@@ -426,13 +426,14 @@ impl Store {
         compressor.add_work(plain.len());
         let Compressor { out, spare, rest, work, current, choice, ratio, .. } = compressor;
         let work: &mut Option<Work> = work;
-        let raw = Head::raw(key.len(), plain.len());
+        let as_plain = Head::of_plain(key.len(), plain.len());
         // A map without codecs stores all values plain.
-        let Some(work) = work else { return raw };
+        let Some(work) = work else { return as_plain };
         let key_at = key_in_value::position(key, plain);
         let rest = key_at.map_or(plain, |at| key_in_value::cut(plain, at, key.len(), rest));
         let (kind, len) = self.models().compress(current, choice, rest, out, spare, work);
-        let head = if kind == RAW { raw } else { Head { kind, stored: len, key_at, ..raw } };
+        let head =
+            if kind == PLAIN { as_plain } else { Head { kind, stored: len, key_at, ..as_plain } };
         let len = head.stored;
         if ratio.note(plain.len(), len) && self.room_to_train() > 0 {
             self.training.set_due(true);

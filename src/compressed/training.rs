@@ -51,7 +51,7 @@ impl Store {
 
     /// Whether there are enough samples to train before the budget is used up.
     pub(super) fn has_samples(&self) -> bool {
-        self.raw.total() >= 2 * self.max_samples()
+        self.contents.total() >= 2 * self.max_samples()
     }
 
     fn max_samples(&self) -> usize {

@@ -66,7 +66,7 @@ impl Store {
         deadline: u64,
     ) -> Result<bool, StoreError> {
         let hash = self.index.hash(key);
-        let head = Head::raw(key.len(), value.len()).with_deadline(deadline);
+        let head = Head::of_plain(key.len(), value.len()).with_deadline(deadline);
         let at = self.append(Location::NONE, head, key, value)?;
         let wanted = |top| self.records().has_key(top, key);
         let linked = self.link(hash, &at, wanted, |_, _| true, true);
@@ -79,7 +79,7 @@ impl Store {
         linked: &Result<Linked, Failure>,
         at: Appended<'_>,
     ) -> Result<bool, StoreError> {
-        let raw = at.raw;
+        let contents = at.contents;
         // Counted before the sweep, which frees what is dead.
         drop(at);
         let replaced = match linked {
@@ -89,7 +89,7 @@ impl Store {
             Ok(Linked::NoRoom | Linked::Other) => Err(StoreError::BudgetExceeded),
             Err(_) => Err(StoreError::Alloc),
         };
-        self.pace(raw.unsigned_abs());
+        self.pace(contents.unsigned_abs());
         replaced
     }
 
@@ -136,8 +136,8 @@ impl Store {
         let mut attempts = self.attempts();
         loop {
             if let Some(at) = self.append_hot(below, head, key, value, true) {
-                let raw = (key.len() + value.len()).cast_signed();
-                return Ok(Appended::new(self, at, raw));
+                let contents = (key.len() + value.len()).cast_signed();
+                return Ok(Appended::new(self, at, contents));
             }
             if !self.make_room(&mut attempts) {
                 return Err(StoreError::BudgetExceeded);
@@ -301,7 +301,7 @@ impl Store {
         deadline: u64,
         (top, generation): (Location, usize),
     ) -> Result<bool, StoreError> {
-        let head = Head::raw(key.len(), value.len()).with_deadline(deadline);
+        let head = Head::of_plain(key.len(), value.len()).with_deadline(deadline);
         let at = self.append(Location::NONE, head, key, value)?;
         // The location alone may be that of a newer record of the key.
         let still =
@@ -320,7 +320,8 @@ impl Store {
         }
         let hash = self.index.hash(key);
         loop {
-            let head = Head { kind: Head::operand_kind(0), ..Head::raw(key.len(), operand.len()) };
+            let head =
+                Head { kind: Head::operand_kind(0), ..Head::of_plain(key.len(), operand.len()) };
             let mut at = self.append(Location::NONE, head, key, operand)?;
             let (full, expired) = (Cell::new(false), Cell::new(None));
             let now = self.expiry.now_if_used();
@@ -355,7 +356,7 @@ impl Store {
             }
             if !matches!(linked, Ok(Linked::New)) {
                 // The value grows when a sweep folds the operand into it.
-                at.raw = 0;
+                at.contents = 0;
             }
             return self.finish(&linked, at).map(drop);
         }
@@ -473,7 +474,7 @@ mod tests {
         };
         let before = live();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            let head = Head::raw(3, 5);
+            let head = Head::of_plain(3, 5);
             let at = store.append(Location::NONE, head, b"key", b"other").expect("there is room");
             let still = |_: Option<Location>, _: &mut Chain| panic!("a codec");
             let _ = store.link(store.index.hash(b"key"), &at, |_| true, still, true);

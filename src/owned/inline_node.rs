@@ -15,13 +15,13 @@ use core::ptr::NonNull;
 #[repr(C)]
 pub(super) struct InlineNode {
     header: Header,
-    key: u32,
-    value: u32,
+    key_len: u32,
+    value_len: u32,
 }
 
 impl InlineNode {
-    fn layout(key: u32, value: u32) -> Option<Layout> {
-        let bytes = (key as usize).checked_add(value as usize)?;
+    fn layout(key_len: u32, value_len: u32) -> Option<Layout> {
+        let bytes = (key_len as usize).checked_add(value_len as usize)?;
         let (layout, _) = Layout::new::<Self>().extend(Layout::array::<u8>(bytes).ok()?).ok()?;
         Some(layout)
     }
@@ -42,7 +42,7 @@ impl InlineNode {
         let node = memory.into_raw().cast::<Self>();
         // SAFETY: `layout` has room for the fields and, behind them, for both slices. No other thread has the pointer.
         unsafe {
-            node.write(Self { header: Header::new(hash), key: key_len, value: value_len });
+            node.write(Self { header: Header::new(hash), key_len, value_len });
             let bytes = node.add(1).cast::<u8>();
             bytes.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
             bytes.add(key.len()).copy_from_nonoverlapping(NonNull::from(value).cast(), value.len());
@@ -63,8 +63,10 @@ unsafe impl Node for InlineNode {
 
     unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
         // SAFETY: the caller hands the node over alive.
-        let (key, value) = unsafe { ((*node.as_ptr()).key, (*node.as_ptr()).value) };
-        let layout = Self::layout(key, value).expect("the layout of an allocation is valid");
+        let (key_len, value_len) =
+            unsafe { ((*node.as_ptr()).key_len, (*node.as_ptr()).value_len) };
+        let layout =
+            Self::layout(key_len, value_len).expect("the layout of an allocation is valid");
         // SAFETY: allocated by `new` with this layout, and the caller uses the node no more. The fields have no
         // destructors.
         unsafe { NodeMemory::from_raw(node.cast(), layout) }
@@ -77,17 +79,20 @@ impl EntryNode for InlineNode {
 
     #[inline(always)]
     fn key(node: Live<'_, Self>) -> &[u8] {
-        let len = node.fields().key as usize;
+        let len = node.fields().key_len as usize;
         // SAFETY: `InlineNode::new` has written `len` bytes behind the fields, and they never change.
         unsafe { core::slice::from_raw_parts(Self::bytes(node), len) }
     }
 
     #[inline(always)]
     fn value(node: Live<'_, Self>) -> &[u8] {
-        let Self { key, value, .. } = node.fields();
+        let Self { key_len, value_len, .. } = node.fields();
         // SAFETY: `InlineNode::new` has written that many bytes behind those of the key, and they never change.
         unsafe {
-            core::slice::from_raw_parts(Self::bytes(node).add(*key as usize), *value as usize)
+            core::slice::from_raw_parts(
+                Self::bytes(node).add(*key_len as usize),
+                *value_len as usize,
+            )
         }
     }
 }

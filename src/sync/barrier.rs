@@ -373,12 +373,7 @@ impl Barrier {
         if mode.all_fence() || mode.uses_system() && self.system_barrier() {
             return true;
         }
-        mode.begin_leaving();
-        let done = all_fence() || self.visit_processors();
-        if done {
-            mode.finish_leaving();
-        }
-        done
+        self.leave(mode, all_fence)
     }
 
     /// As [`heavy`](Self::heavy), for readers of `sides` that have not agreed to execute fences. They learn of it from
@@ -393,8 +388,14 @@ impl Barrier {
         if self.system_barrier() {
             return true;
         }
+        self.leave(mode, || false)
+    }
+
+    /// Tells all readers to fence from now on, and waits until each has done so. Returns false if that could not be
+    /// reached.
+    fn leave(&self, mode: &Mode, all_fence: impl FnOnce() -> bool) -> bool {
         mode.begin_leaving();
-        let done = self.visit_processors();
+        let done = all_fence() || self.visit_processors();
         if done {
             mode.finish_leaving();
         }

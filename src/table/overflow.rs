@@ -47,12 +47,12 @@ impl<K, V> Copy for Line<'_, K, V> {}
 
 /// The head of a line: the number of the next line, and a tag for each slot.
 #[derive(Clone, Copy)]
-pub(crate) struct Head {
+pub(crate) struct LineHead {
     pub(crate) next: usize,
     tags: u32,
 }
 
-impl Head {
+impl LineHead {
     #[inline]
     pub(crate) fn tag(self, slot: usize) -> u8 {
         (self.tags >> (8 * slot)) as u8
@@ -77,9 +77,16 @@ impl Head {
         self.tags == 0
     }
 
+    /// Returns the slots in use.
+    #[inline]
+    pub(crate) fn used(self) -> Slots {
+        // As in `matches`: the top bit of a lane is set if the lane is not zero.
+        Slots(((self.tags + 0x7F7F_7F7F) & 0x8080_8080) as usize)
+    }
+
     /// Returns the number of slots in use.
     pub(crate) fn count(self) -> usize {
-        self.tags.to_le_bytes().iter().filter(|&&tag| tag != 0).count()
+        self.used().count()
     }
 
     pub(crate) fn new(next: usize) -> Self {
@@ -100,30 +107,30 @@ impl<'a, K: Copy, V: Copy> Line<'a, K, V> {
     }
 
     #[cfg(target_pointer_width = "64")]
-    pub(crate) fn head(self) -> Head {
+    pub(crate) fn head(self) -> LineHead {
         // relaxed: guarded by the seqlock of the bin that owns the line.
         let word = self.word(0).control().load(Ordering::Relaxed);
-        Head { next: word & 0xFFFF_FFFF, tags: (word >> 32) as u32 }
+        LineHead { next: word & 0xFFFF_FFFF, tags: (word >> 32) as u32 }
     }
 
     #[cfg(target_pointer_width = "64")]
-    pub(crate) fn set_head(self, head: Head) {
+    pub(crate) fn set_head(self, head: LineHead) {
         // relaxed: guarded by the seqlock of the bin that owns the line.
         self.word(0).control().store(head.next | (head.tags as usize) << 32, Ordering::Relaxed);
     }
 
     #[cfg(not(target_pointer_width = "64"))]
-    pub(crate) fn head(self) -> Head {
+    pub(crate) fn head(self) -> LineHead {
         // relaxed: guarded by the seqlock of the bin that owns the line.
         let (next, tags) = (
             self.word(0).control().load(Ordering::Relaxed),
             self.word(1).control().load(Ordering::Relaxed),
         );
-        Head { next, tags: tags as u32 }
+        LineHead { next, tags: tags as u32 }
     }
 
     #[cfg(not(target_pointer_width = "64"))]
-    pub(crate) fn set_head(self, head: Head) {
+    pub(crate) fn set_head(self, head: LineHead) {
         // relaxed: guarded by the seqlock of the bin that owns the line.
         self.word(0).control().store(head.next, Ordering::Relaxed);
         // relaxed: as above.
@@ -347,7 +354,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         let mut first = 0;
         for _ in 0..count {
             let number = next();
-            self.owned(number).set_head(Head::new(first));
+            self.owned(number).set_head(LineHead::new(first));
             first = number;
         }
         LineList { first }
@@ -364,7 +371,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         while first != 0 {
             let line = self.owned(first);
             let next = line.head().next;
-            line.set_head(Head::new(list.first));
+            line.set_head(LineHead::new(list.first));
             list.first = first;
             list.len += 1;
             first = next;
@@ -632,7 +639,7 @@ mod tests {
         let count = pool.free.lock().lines();
         let first = pop(&pool, &Backoff::spinning(), count).unwrap();
         for line in numbers(&pool, first) {
-            pool.owned(line).set_head(Head::new(0));
+            pool.owned(line).set_head(LineHead::new(0));
             pool.push(LineList { first: line });
         }
         let parked = pool.parked.own().unwrap().lock().len;

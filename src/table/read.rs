@@ -12,7 +12,6 @@ use super::{Table, covers};
 use crate::api::hash::KeyHash;
 pub(super) use crate::bins::bin::Changed;
 use crate::bins::bin::{Bin, Entry};
-use crate::bins::layout::Layout;
 use crate::bins::tags::{Depth, Tags};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
@@ -245,10 +244,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
             let line = self.pool.line(number).ok_or(Changed)?;
             let head = line.head();
-            for slot in 0..Layout::<K, V>::LINE_SLOTS {
-                if head.tag(slot) != 0 {
-                    each(line.entry(slot), Place::Line { before, number, slot })?;
-                }
+            for slot in head.used() {
+                each(line.entry(slot), Place::Line { before, number, slot })?;
             }
             (before, number) = (number, head.next);
         }

@@ -1,7 +1,7 @@
 //! Walking over all bins while other threads write and the table grows, in the order of [`walk`](super::walk).
 
 use super::Table;
-use super::overflow::{Head, LineList};
+use super::overflow::{LineHead, LineList};
 use super::read::{Changed, Place};
 use super::walk::{Found, Position};
 use crate::api::cursor::Cursor;
@@ -402,7 +402,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                     let emptied: LineList;
                     (tags, first, emptied) = self.vacate(tags, first, place);
                     if emptied.first != 0 {
-                        self.pool.owned(emptied.first).set_head(Head::new(freed));
+                        self.pool.owned(emptied.first).set_head(LineHead::new(freed));
                         freed = emptied.first;
                     }
                     removed += 1;

@@ -15,7 +15,7 @@
 //! The user's `Hash` runs before the lock is taken, on keys read as any reader reads them. Locking the bin from the
 //! state that was read then proves that they are still its keys.
 
-use super::overflow::{Head, LineList};
+use super::overflow::{LineHead, LineList};
 use super::read::Changed;
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
@@ -414,7 +414,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         while number != 0 {
             let line = self.pool.owned(number);
             let head = line.head();
-            for slot in (0..Layout::<K, V>::LINE_SLOTS).filter(|&slot| head.tag(slot) != 0) {
+            for slot in head.used() {
                 show(line.entry(slot));
             }
             number = head.next;
@@ -445,7 +445,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 if slot == 0 {
                     let line = self.pool.owned(taken.first);
                     let next = line.head().next;
-                    line.set_head(Head::new(first));
+                    line.set_head(LineHead::new(first));
                     (first, taken.first) = (taken.first, next);
                 }
                 let line = self.pool.owned(first);
@@ -475,13 +475,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         let chain = if tags.has_overflow() { parent.overflow(state) } else { 0 };
         // The place that is written next, never ahead of the place that is read: line, its head so far, slot.
-        let mut into = (0, Head::new(0), 0);
+        let mut into = (0, LineHead::new(0), 0);
         let mut number = chain;
         let mut index = tags.used().count();
         while number != 0 {
             let line = self.pool.owned(number);
             let head = line.head();
-            for slot in (0..Layout::<K, V>::LINE_SLOTS).filter(|&slot| head.tag(slot) != 0) {
+            for slot in head.used() {
                 let (entry, hash, part) =
                     (line.entry(slot), partition.hashes.get(index), partition.part(index));
                 index += 1;
@@ -494,11 +494,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
                     continue;
                 }
                 if into.0 == 0 {
-                    into = (chain, Head::new(self.pool.owned(chain).head().next), 0);
+                    into = (chain, LineHead::new(self.pool.owned(chain).head().next), 0);
                 } else if into.2 == Layout::<K, V>::LINE_SLOTS {
                     let next = into.1.next;
                     self.pool.owned(into.0).set_head(into.1);
-                    into = (next, Head::new(self.pool.owned(next).head().next), 0);
+                    into = (next, LineHead::new(self.pool.owned(next).head().next), 0);
                 }
                 self.pool.owned(into.0).entry(into.2).copy_from(entry);
                 into.1 = into.1.with(into.2, hash.tag());

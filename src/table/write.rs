@@ -8,7 +8,7 @@
 //! Two changes were tried without gain: counting the entry before the lock, so that its stores need not finish before
 //! the next operation begins, and prefetching the line of the last slots too.
 
-use super::overflow::{Head, LineList};
+use super::overflow::{LineHead, LineList};
 use super::read::{Changed, Place, Probe};
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
@@ -182,13 +182,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let done = match &change {
                 Change::Keep => true,
                 Change::Remove => self.take(bin, state, tags, place, &backoff)?,
-                stored => match place {
-                    Place::Slot(slot) => Self::overwrite(bin, state, bin.entry(slot), stored),
-                    Place::Line { number, slot, .. } => {
-                        let entry = self.pool.owned(number).entry(slot);
-                        Self::overwrite(bin, state, entry, stored)
-                    }
-                },
+                stored => Self::overwrite(bin, state, self.entry_at(bin, place), stored),
             };
             if done {
                 return Ok((Some(before), change));
@@ -215,6 +209,15 @@ impl<K: Copy, V: Copy> Table<K, V> {
         bin.set_tags(tags.with(slot, hash.tag()));
         bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
         true
+    }
+
+    /// Returns the entry in a place of a bin that the caller has locked, or will lock before it writes.
+    #[inline(always)]
+    fn entry_at<'t>(&'t self, bin: Bin<'t, K, V>, place: Place) -> Entry<'t, K, V> {
+        match place {
+            Place::Slot(slot) => bin.entry(slot),
+            Place::Line { number, slot, .. } => self.pool.owned(number).entry(slot),
+        }
     }
 
     /// Replaces an entry or its value, if nothing was written since `state`.
@@ -258,12 +261,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 let _ = backoff.wait();
                 continue;
             }
-            let entry = match place {
-                Place::Slot(slot) => bin.entry(slot),
-                Place::Line { number, slot, .. } => self.pool.owned(number).entry(slot),
-            };
             if let Some(key) = under(key) {
-                entry.put_key(&key);
+                self.entry_at(bin, place).put_key(&key);
             }
             bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
             return true;
@@ -311,7 +310,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let (number, slot) = match vacancy {
             Vacancy::Line { number, slot } => (number, slot),
             Vacancy::NewLine => {
-                self.pool.owned(taken.first).set_head(Head::new(first));
+                self.pool.owned(taken.first).set_head(LineHead::new(first));
                 first = taken.first;
                 (first, 0)
             }
@@ -400,8 +399,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let number = bin.overflow(state);
         let line = self.pool.owned(number);
         let head = line.head();
-        let last = (0..Layout::<K, V>::LINE_SLOTS).rfind(|&at| head.tag(at) != 0);
-        let last = last.expect("a line in use holds an entry");
+        let last = head.used().last().expect("a line in use holds an entry");
         bin.entry(slot).copy_from(line.entry(last));
         let tags = tags.with(slot, head.tag(last));
         self.vacate(tags, number, Place::Line { before: 0, number, slot: last })
@@ -429,7 +427,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             before.set_head(before.head().linked_to(head.next));
             first
         };
-        line.set_head(Head::new(0));
+        line.set_head(LineHead::new(0));
         // Filter bits are shared by keys, so they can only be cleared together, when no line is left.
         let tags = if first == 0 { tags.without_overflow() } else { tags };
         (tags, first, LineList { first: number })

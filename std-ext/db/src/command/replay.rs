@@ -40,10 +40,9 @@ pub(crate) fn replay(arguments: &[&[u8]], all_databases: bool) -> Replay {
         // If only one database is imported, another one cannot give its keys.
         Id::SwapDb | Id::Move if !all_databases => Replay::Unknown,
         Id::Copy if arguments.len() > 4 && !all_databases => Replay::Unknown,
-        // Before Redis 5, primaries send a script instead of its changes.
-        Id::Eval | Id::EvalSha => Replay::Unknown,
-        // Redis writes the deletion instead. Executed, it would send keys to a server that the file names.
-        Id::Migrate => Replay::Unknown,
+        // Before Redis 5, primaries send a script instead of its changes. Redis never writes MIGRATE, but the deletion:
+        // executed, it would send keys to a server that the file names.
+        Id::Eval | Id::EvalSha | Id::Migrate => Replay::Unknown,
         Id::SPublish => Replay::Ignore,
         Id::FlushAll => Replay::ExecuteAlways(spec.name),
         _ if spec.has_flag(Flag::Write) => Replay::Execute(spec.name),

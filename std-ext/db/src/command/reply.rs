@@ -136,7 +136,7 @@ impl ReplyKind {
         match (self, answer) {
             (Self::DoneAsInteger, answer) => out.integer((answer == Answer::Done).into()),
             (Self::Value | Self::Values | Self::Range, Answer::Pieces(pieces)) => {
-                out.bulk_of(pieces)
+                out.bulk_of(pieces);
             }
             (Self::Range, _) => out.bulk(b""),
             (Self::Ttl { seconds, absolute }, answer) => out.integer(match answer {
