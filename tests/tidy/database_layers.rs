@@ -105,12 +105,12 @@ fn shows_layers(page: &str) -> bool {
 
 /// The layers as the page shows them.
 fn table() -> String {
-    let mut table = String::from("| layer | modules |\n|---|---|\n");
-    for (layer, names) in LAYERS.iter().enumerate() {
+    let row = |(layer, names): (usize, &&[&str])| {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-        table += &format!("| {} | {} |\n", layer + 1, names.join(", "));
-    }
-    table
+        format!("| {} | {} |\n", layer + 1, names.join(", "))
+    };
+    let rows: String = LAYERS.iter().enumerate().map(row).collect();
+    format!("| layer | modules |\n|---|---|\n{rows}")
 }
 
 #[test]

@@ -30,6 +30,9 @@ use core::ptr;
 
 /// Number of descents, each further left than the one before, until a search walks from the first leaf.
 const MAX_ATTEMPTS: usize = 8;
+/// Attempts from which on a search does not check any more whether a leaf begins behind its key. Other threads cannot
+/// be in the way that often: `Ord` contradicts itself, and the search ends with any answer.
+const PATIENCE: usize = 1 << 10;
 
 pub(crate) struct Tree<K, V, R> {
     pub(crate) policy: R,
@@ -303,9 +306,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Searches for the leaf that `judge` accepts, and returns it with the result of `judge`. None in a map that has
     /// never had an entry.
     ///
-    /// The last argument of `judge` says whether the leaf may begin behind the probe. In a walk from the first leaf it
-    /// does not, as long as the leaf before is the one that ended too soon. Else this leaf may have been retired since,
-    /// and be used again further right.
+    /// The last argument of `judge` says whether the leaf may begin behind the probe.
     #[inline(always)]
     fn search<'a, T>(
         &'a self,
@@ -318,13 +319,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let mut attempts = 0;
         loop {
             let walks = attempts >= self.most_attempts();
-            // In a walk: the leaf whose link led here, as it was then.
-            let mut came_from: Option<(Leaf<'a, K, V>, LeafVersion)> = None;
             let mut leaf = if let Some(leaf) = start.take() {
                 leaf
             } else if walks {
-                let Some(head) = self.head() else { return Ok(None) };
-                head
+                let Some(leaf) = self.walk(probe, backoff)? else { return Ok(None) };
+                leaf
             } else if let Some((leaf, _)) = self.descend(probe, attempts, backoff)? {
                 leaf
             } else if self.root.table().is_some() {
@@ -344,10 +343,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 if !version.meta.is_live() {
                     break;
                 }
-                // Loaded after this leaf's version: a merge changes the leaf before it first.
-                let may_start_after =
-                    !walks || came_from.is_some_and(|(before, seen)| before.check(seen).is_err());
-                match judge(leaf, version, may_start_after) {
+                match judge(leaf, version, attempts < PATIENCE) {
                     Err(Changed) => backoff.again()?,
                     Ok(Answer::Here(found)) => {
                         return Ok(Some(Location { leaf, version, place: found }));
@@ -355,22 +351,57 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     Ok(Answer::Left) => break,
                     Ok(Answer::Right) => match leaf.next(version) {
                         // Ends at the last leaf, even if `Ord` contradicts itself: that leaf has no upper bound.
-                        Ok(next) => {
-                            #[cfg(all(test, not(hedgerow_loom)))]
-                            self.call_on_link();
-                            came_from = Some((leaf, version));
-                            leaf = next;
-                        }
+                        Ok(next) => leaf = next,
                         Err(Changed) => backoff.again()?,
                     },
                 }
             }
             attempts += 1;
             if walks {
-                // The walk reached a leaf that was retired meanwhile, so it starts again from the first leaf.
+                // The leaf was changed between the walk and this look at it.
                 backoff.again()?;
             }
         }
+    }
+
+    /// Follows the links from the first leaf on. Returns a leaf that does not end before the probe; if leaves were
+    /// retired and used again meanwhile, it may begin behind it.
+    #[cold]
+    #[inline(never)]
+    fn walk<'a>(
+        &'a self,
+        probe: Probe<impl CompareKey<K>>,
+        backoff: &mut Backoff,
+    ) -> Result<Option<Leaf<'a, K, V>>, WouldWait> {
+        while let Some(head) = self.head() {
+            let mut leaf = head;
+            loop {
+                let version = leaf.begin();
+                if version.is_locked() {
+                    backoff.wait()?;
+                    continue;
+                }
+                if !version.meta.is_live() {
+                    break;
+                }
+                let next = leaf.hi(version).and_then(|hi| {
+                    let is_further = hi.is_some_and(|hi| probe.is_right_of(&hi));
+                    is_further.then(|| leaf.next(version)).transpose()
+                });
+                match next {
+                    Ok(None) => return Ok(Some(leaf)),
+                    Ok(Some(next)) => {
+                        #[cfg(all(test, not(hedgerow_loom)))]
+                        self.call_on_link();
+                        leaf = next;
+                    }
+                    Err(Changed) => backoff.again()?,
+                }
+            }
+            // A leaf was retired meanwhile.
+            backoff.again()?;
+        }
+        Ok(None)
     }
 
     /// Returns the place of a key in the leaf to whose range it belongs.
