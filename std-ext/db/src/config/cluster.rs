@@ -265,6 +265,7 @@ impl Config {
 
     /// Checks that a server without `cluster yes` is not meant for a cluster. It would start as a database of its own,
     /// and lose its data with its disk.
+    #[cfg(feature = "cli")]
     pub(super) fn check_meant_alone(&self) -> Result<(), ConfigError> {
         let given =
             ["cluster-name", "cluster-etcd"].into_iter().find(|name| !self.get(name).is_empty());
