@@ -7,6 +7,8 @@ use super::limits::SILENCE;
 use super::restored::{MOST_RESTORED, RESTORES};
 use super::service::{DELIVERIES, Service};
 use super::serving::Serving;
+#[cfg(feature = "tls")]
+use super::socket::Connection;
 use super::socket::{Incoming, Socket};
 use super::tls::PeerTls;
 use super::wire::peer_server::PeerServer as Generated;
@@ -222,7 +224,7 @@ impl Stream for Given {
 fn admit(request: Request<()>, name: Option<&str>) -> Result<Request<()>, Status> {
     use tonic::transport::server::TlsConnectInfo;
     if let Some(name) = name {
-        let shown = request.extensions().get::<TlsConnectInfo<()>>();
+        let shown = request.extensions().get::<TlsConnectInfo<Connection>>();
         let certificates = shown.and_then(TlsConnectInfo::peer_certs);
         super::tls::check_client(certificates.as_ref(), name).map_err(Status::permission_denied)?;
     }

@@ -7,6 +7,7 @@ use super::limits::SILENCE;
 use super::restored::{self, RESTORES};
 use super::serving::Serving;
 use super::slots;
+use super::socket::Connection;
 use super::source::Source;
 use super::wire::peer_server::Peer;
 use super::wire::{
@@ -14,6 +15,7 @@ use super::wire::{
     MessagesRequest, MessagesResponse, MoveRequest, MoveResponse, RestoreRequest, RestoreResponse,
     SlotsRequest, SlotsResponse, StatusRequest, StatusResponse,
 };
+use crate::cluster::core::NodeId;
 use crate::cluster::moves::source::{Asked, Asks};
 use crate::cluster::relay::RelayError;
 use crate::clustered::{DigestError, Role};
@@ -29,7 +31,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tonic::codegen::tokio_stream::Stream;
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::{Extensions, Request, Response, Status, Streaming, async_trait};
 
 /// Fetches at a time: each reads the disk, and keeps old files.
 pub(super) const FETCHES: usize = 4;
@@ -57,11 +59,30 @@ impl Service {
         Self { serving, fetches, exports, restores }
     }
 
-    /// Checks that a node of this cluster asks this group. Returns the asking group, and the parts that moves and
-    /// restored backups need.
-    fn moves(&self, from: Option<&Identity>, group: u32) -> Result<(u32, &(Db, Asks)), Status> {
+    /// Checks that a node of this group asks, and admits its connection. Returns the node.
+    fn member(&self, asked: &Extensions, from: Option<&Identity>) -> Result<NodeId, Status> {
+        let node = self.serving.group.check(from).map_err(Status::failed_precondition)?;
+        Connection::of(asked)?.admit()?;
+        Ok(node)
+    }
+
+    /// Checks that a node of this cluster asks, and admits its connection.
+    fn node(&self, asked: &Extensions, from: Option<&Identity>) -> Result<NodeId, Status> {
+        let node = self.serving.group.check_cluster(from).map_err(Status::failed_precondition)?;
+        Connection::of(asked)?.admit()?;
+        Ok(node)
+    }
+
+    /// Checks that a node of this cluster asks this group, and admits its connection. Returns the asking group, and the
+    /// parts that moves and restored backups need.
+    fn moves(
+        &self,
+        asked: &Extensions,
+        from: Option<&Identity>,
+        group: u32,
+    ) -> Result<(u32, &(Db, Asks)), Status> {
         let serving = &self.serving;
-        serving.group.check_cluster(from).map_err(Status::failed_precondition)?;
+        self.node(asked, from)?;
         if group != serving.group.group {
             return Err(Status::failed_precondition("it is a node of another group"));
         }
@@ -87,8 +108,7 @@ impl Peer for Service {
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
         let serving = &self.serving;
-        let from = &request.get_ref().from;
-        serving.group.check(from.as_ref()).map_err(Status::failed_precondition)?;
+        self.member(request.extensions(), request.get_ref().from.as_ref())?;
         Ok(Response::new((serving.status)().to_wire(&serving.group)))
     }
 
@@ -96,8 +116,8 @@ impl Peer for Service {
         &self,
         request: Request<DigestRequest>,
     ) -> Result<Response<DigestResponse>, Status> {
-        let DigestRequest { from, time, within } = request.into_inner();
-        self.serving.group.check(from.as_ref()).map_err(Status::failed_precondition)?;
+        let (_, asked, DigestRequest { from, time, within }) = request.into_parts();
+        self.member(&asked, from.as_ref())?;
         let within = Duration::from_millis(within).min(LONGEST_WAIT);
         let serving = Arc::clone(&self.serving);
         let taken = spawn_blocking(move || (serving.digest)(time, within)).await;
@@ -113,8 +133,7 @@ impl Peer for Service {
 
     async fn fetch(&self, request: Request<FetchRequest>) -> Result<Response<Parts>, Status> {
         let serving = &self.serving;
-        let from = &request.get_ref().from;
-        let from = serving.group.check(from.as_ref()).map_err(Status::failed_precondition)?;
+        let from = self.member(request.extensions(), request.get_ref().from.as_ref())?;
         if from == serving.node {
             let why = "the node has reached itself: another node has announced its address";
             return Err(Status::failed_precondition(why));
@@ -139,8 +158,8 @@ impl Peer for Service {
         &self,
         request: Request<ExportRequest>,
     ) -> Result<Response<export::Parts>, Status> {
-        let ExportRequest { from, group, slots } = request.into_inner();
-        let (_, (db, _)) = self.moves(from.as_ref(), group)?;
+        let (_, asked, ExportRequest { from, group, slots }) = request.into_parts();
+        let (_, (db, _)) = self.moves(&asked, from.as_ref(), group)?;
         let wrong = || Status::invalid_argument("the request has no set of slots");
         let slots = SlotSet::from_bits(slots[..].try_into().map_err(|_| wrong())?);
         if db.role() != Role::Primary {
@@ -153,8 +172,8 @@ impl Peer for Service {
     }
 
     async fn leave(&self, request: Request<MoveRequest>) -> Result<Response<MoveResponse>, Status> {
-        let MoveRequest { from, group, r#move: id } = request.into_inner();
-        let (to, (_, asks)) = self.moves(from.as_ref(), group)?;
+        let (_, asked, MoveRequest { from, group, r#move: id }) = request.into_parts();
+        let (to, (_, asks)) = self.moves(&asked, from.as_ref(), group)?;
         let (done, left) = oneshot::channel();
         // Fails only after the node has stopped.
         let _ = asks.send(Asked::Leave { id, to, done });
@@ -164,8 +183,8 @@ impl Peer for Service {
     }
 
     async fn taken(&self, request: Request<MoveRequest>) -> Result<Response<MoveResponse>, Status> {
-        let MoveRequest { from, group, r#move: id } = request.into_inner();
-        let (_, (_, asks)) = self.moves(from.as_ref(), group)?;
+        let (_, asked, MoveRequest { from, group, r#move: id }) = request.into_parts();
+        let (_, (_, asks)) = self.moves(&asked, from.as_ref(), group)?;
         // As above.
         let _ = asks.send(Asked::Taken { id });
         Ok(Response::new(self.moved()))
@@ -175,8 +194,8 @@ impl Peer for Service {
         &self,
         request: Request<SlotsRequest>,
     ) -> Result<Response<SlotsResponse>, Status> {
-        let SlotsRequest { from, group } = request.into_inner();
-        let (_, (db, _)) = self.moves(from.as_ref(), group)?;
+        let (_, asked, SlotsRequest { from, group }) = request.into_parts();
+        let (_, (db, _)) = self.moves(&asked, from.as_ref(), group)?;
         let db = db.clone();
         let counts = spawn_blocking(move || (db.role(), db.state().owned_slots())).await;
         let (role, counts) = counts.map_err(|_| Status::internal("it failed to count its keys"))?;
@@ -191,8 +210,8 @@ impl Peer for Service {
         &self,
         request: Request<RestoreRequest>,
     ) -> Result<Response<RestoreResponse>, Status> {
-        let RestoreRequest { from, group, must_be_empty, keys } = request.into_inner();
-        let (_, (db, _)) = self.moves(from.as_ref(), group)?;
+        let (_, asked, RestoreRequest { from, group, must_be_empty, keys }) = request.into_parts();
+        let (_, (db, _)) = self.moves(&asked, from.as_ref(), group)?;
         let db = db.clone();
         let permit = Arc::clone(&self.restores).try_acquire_owned().map_err(|_| {
             Status::unavailable("it stores other keys of a backup at present: try again")
@@ -212,12 +231,12 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<MessagesRequest>>,
     ) -> Result<Response<MessagesResponse>, Status> {
-        let (mut requests, mut joiner) = (request.into_inner(), Joiner::default());
+        let (_, asked, mut requests) = request.into_parts();
+        let mut joiner = Joiner::default();
         let mut known = false;
         while let Some(MessagesRequest { from, messages }) = requests.message().await? {
             if !known {
-                let group = &self.serving.group;
-                group.check_cluster(from.as_ref()).map_err(Status::failed_precondition)?;
+                self.node(&asked, from.as_ref())?;
                 known = true;
             }
             let mut complete = Vec::new();

@@ -1,6 +1,8 @@
 //! Peers that send what no peer sends, too much, too little, or nothing; and clients that do so.
 
-use super::node::{GROUP, NODE, Node, eventually, in_memory, names, options, write_snapshot_of};
+use super::node::{
+    GROUP, NODE, Node, crowd, eventually, in_memory, names, options, write_snapshot_of,
+};
 use crate::cluster::core::NodeId;
 use crate::cluster::peer::client::PeerClient;
 use crate::cluster::peer::entries;
@@ -8,6 +10,7 @@ use crate::cluster::peer::error::PeerError;
 use crate::cluster::peer::identity::GroupId;
 use crate::cluster::peer::receive::Receiver;
 use crate::cluster::peer::resync::{Decision, fetch};
+use crate::cluster::peer::socket::CONNECTIONS;
 use crate::cluster::peer::source::chunk_crc;
 use crate::cluster::peer::wire::fetch_response::Part;
 use crate::cluster::peer::wire::peer_client::PeerClient as Generated;
@@ -386,6 +389,39 @@ fn few_fetches_run_at_a_time() {
             assert!(Instant::now() < deadline, "a fetch that has ended still counts");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    });
+}
+
+#[test]
+fn only_peers_take_the_place_of_a_peer() {
+    let node = Node::new(b"value");
+    let server = node.serve();
+    let address = server.address().to_string();
+    let silent = crowd(server.address());
+    let mut oldest = &silent[0];
+    // Sooner than the server closes a silent connection.
+    oldest.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+    // The server greets it first.
+    let read = oldest.read_to_end(&mut Vec::new());
+    let is_open = |why: std::io::Error| why.kind() == std::io::ErrorKind::WouldBlock;
+    assert!(!read.is_err_and(is_open), "the oldest connection stays");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut peer = PeerClient::new(&address, &options()).unwrap();
+        peer.status().await.expect("silent clients take the place of a peer");
+        drop(silent);
+        // These speak the protocol, and do not know the cluster.
+        let mut other = options();
+        other.group.cluster[0] ^= 1;
+        let mut others = Vec::new();
+        for _ in 0..=CONNECTIONS {
+            let mut client = PeerClient::new(&address, &other).unwrap();
+            client.status().await.unwrap_err();
+            others.push(client);
+        }
+        let mut next = PeerClient::new(&address, &options()).unwrap();
+        next.status().await.expect("another cluster's nodes take the place of a peer");
+        peer.status().await.expect("a peer's connection was closed");
     });
 }
 

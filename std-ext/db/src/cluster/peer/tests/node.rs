@@ -5,6 +5,7 @@ use crate::cluster::peer::client::{MOST_FETCHED, PeerClientOptions};
 use crate::cluster::peer::identity::{GroupId, PeerStatus};
 use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
 use crate::cluster::peer::serving::Serving;
+use crate::cluster::peer::socket::{CONNECTIONS, HANDSHAKES};
 use crate::cluster::relay::position::{logged_mark, mark_in, mark_of};
 use crate::cluster::relay::{Durable, Relay, RelayPosition};
 use crate::clustered::{Digest, DigestError, DigestPart, PARTS};
@@ -15,7 +16,7 @@ use crate::log::{self, Fsync, Log, Lsn};
 use crate::slot_set::SlotSet;
 use crate::snapshot::{Snapshot, Writer, remove_older};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -206,6 +207,11 @@ pub(super) fn loopback() -> SocketAddr {
 
 pub(super) fn serve(serving: Arc<Serving>) -> PeerServer {
     PeerServer::start(loopback(), &PeerServerOptions::default(), serving).unwrap()
+}
+
+/// Opens more connections than a server has for peers, and sends nothing.
+pub(super) fn crowd(server: SocketAddr) -> Vec<TcpStream> {
+    (0..CONNECTIONS + HANDSHAKES).map(|_| TcpStream::connect(server).unwrap()).collect()
 }
 
 /// The names in a folder, but for its lock.

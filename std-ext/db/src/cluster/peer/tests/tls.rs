@@ -1,6 +1,6 @@
 //! Certificates: both sides need one of the cluster's authority with the cluster's name.
 
-use super::node::{Node, loopback, options};
+use super::node::{Node, crowd, loopback, options};
 use super::served::status;
 use crate::cluster::peer::client::{PeerClient, PeerClientOptions};
 use crate::cluster::peer::error::PeerError;
@@ -48,6 +48,35 @@ fn both_sides_show_the_name_of_the_cluster() {
     assert!(refused.to_string().contains("the cluster's name"), "{refused}");
     let refused = asked(&other, Some(&good)).unwrap_err();
     assert!(matches!(refused, PeerError::Unreachable(_)), "{refused}");
+}
+
+#[test]
+fn clients_without_a_certificate_take_no_place_of_a_peer() {
+    let own = authority();
+    let good = certificates(&own, &own, "roses", "roses");
+    let node = Node::empty();
+    let tls = PeerServerOptions { tls: Some(good.clone()), insecure: false };
+    let server = PeerServer::start(loopback(), &tls, node.serving()).unwrap();
+    let address = server.address().to_string();
+    let with = |tls: &PeerTls| PeerClientOptions { tls: Some(tls.clone().into()), ..options() };
+    // These have a certificate of the authority, and it is not one of this cluster.
+    let other = certificates(&own, &own, "tulips", "roses");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut connected = PeerClient::new(&address, &with(&good)).unwrap();
+        connected.status().await.unwrap();
+        let mut others = Vec::new();
+        for _ in 0..8 {
+            let mut client = PeerClient::new(&address, &with(&other)).unwrap();
+            client.status().await.unwrap_err();
+            others.push(client);
+        }
+        let silent = crowd(server.address());
+        let asked = PeerClient::new(&address, &with(&good)).unwrap().status().await;
+        asked.expect("silent clients take the place of a peer");
+        connected.status().await.expect("a peer's connection was closed");
+        drop((silent, others));
+    });
 }
 
 #[test]
