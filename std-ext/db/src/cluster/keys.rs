@@ -103,6 +103,11 @@ impl Keys {
         format!("{}slots", self.prefix)
     }
 
+    /// Returns the key that names the command that restores a backup. It ends with a lease.
+    pub(crate) fn restoring(&self) -> String {
+        format!("{}restoring", self.prefix)
+    }
+
     /// Returns the prefix of the keys of moves.
     pub(crate) fn moves(&self) -> String {
         format!("{}move/", self.prefix)

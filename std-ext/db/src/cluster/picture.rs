@@ -6,6 +6,7 @@ use super::registration::{Node, Registration};
 use super::slot_map::SlotMap;
 use super::view::{self, Health, Member, SlotOwners, View};
 use crate::SlotSet;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// The lines of `tail` whose entries the state does not have yet.
@@ -218,9 +219,12 @@ impl Picture {
         View { own_id, role, group, others: self.others(status, now), owners, ..View::default() }
     }
 
-    /// Returns a group's name for clients: 40 hexadecimal digits, the same on all nodes.
+    /// Returns a group's name for clients: 40 hexadecimal digits, the same on all nodes and after restarts.
+    ///
+    /// It is a hash because every user may read it, and nodes without TLS answer all that know the id of the cluster.
     fn group_id(&self, group: u32) -> String {
-        hex::text(&self.cluster) + &hex::text(&group.to_be_bytes())
+        let hash = Sha256::new().chain_update(b"group of hedgerow-db").chain_update(self.cluster);
+        hex::text(&hash.chain_update(group.to_be_bytes()).finalize()[..20])
     }
 
     /// Returns the other groups of which a node is known, as the nodes' registrations show them.
@@ -435,8 +439,19 @@ mod tests {
         let mut picture = picture();
         picture.set_nodes(others(&[(8, "primary", 5)]), 1000);
         let view = picture.view(&status(OWN, 30), true, 1000);
-        assert_eq!(view.group.id, format!("{}00000000", "07".repeat(16)));
-        assert_eq!(view.group(1).unwrap().id, format!("{}00000001", "07".repeat(16)));
+        let (own, other) = (view.group.id.clone(), view.group(1).unwrap().id.clone());
+        assert_ne!(own, other);
+        for id in [&own, &other] {
+            assert!(id.len() == 40 && id.bytes().all(|digit| digit.is_ascii_hexdigit()), "{id}");
+            assert!(!id.contains(&"07".repeat(16)), "the id of the cluster is shown");
+        }
+        // A test vector: a node has the same names after a restart, and with another version of the program.
+        assert_eq!(own, "e84eca0c028ca5bd86e88415fc42999881a7b892");
+        let in_other = Registration { group: 1, ..registration("follower", 30) };
+        let of_other = Picture::new(OTHER, [7; 16], 2, in_other);
+        assert_eq!([of_other.group_id(0), of_other.group_id(1)], [own.clone(), other]);
+        let another = Picture::new(OWN, [8; 16], 2, registration("follower", 30));
+        assert_ne!(another.group_id(0), own, "two clusters have the same name");
         assert!(view.owns(8191) && !view.owns(8192));
     }
 }

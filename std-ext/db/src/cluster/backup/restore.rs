@@ -1,6 +1,7 @@
 //! Stores the keys of a backup in an empty cluster of any number of groups.
 //!
-//! 1. The backup is verified. Every group of the cluster must have a primary, and no key.
+//! 1. The backup is verified. The key `restoring` in etcd gets the id of the command, without which nodes take no keys
+//!    from it. Every group of the cluster must have a primary, and no key.
 //! 2. Each group of the backup is loaded into memory, one after another. Its keys go to the primaries of their slots,
 //!    by the port for other nodes, as changes with the expirations that they had.
 //! 3. The primaries are asked for digests of their keys, and the backup is loaded again, for a digest of the same keys:
@@ -15,6 +16,7 @@ use super::verify::verify;
 use crate::cluster::adopt::{connect, runtime};
 use crate::cluster::core::NodeId;
 use crate::cluster::error::StartError;
+use crate::cluster::etcd::{Bytes, Compare, Lease, Operation, Transaction};
 use crate::cluster::identity;
 use crate::cluster::member::peer_tls;
 use crate::cluster::peer::client::MOST_FETCHED;
@@ -40,6 +42,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
+/// How long nodes take keys from a command that was killed, or has lost its connection with etcd.
+const ANNOUNCED: Duration = Duration::from_secs(60);
 /// Messages that wait for a primary.
 const WAITING: usize = 2;
 /// A group that takes nothing for this long is given up.
@@ -94,34 +98,34 @@ pub fn restore(
     within: Duration,
 ) -> Result<Restored, StartError> {
     let contents = Arc::new(verify(backup)?);
-    let options = PeerClientOptions {
-        group: GroupId::default(),
-        // This command is no node. The name is for the logs of those that are asked.
-        node: NodeId(identity::random()?),
-        insecure: settings.peer.insecure,
-        tls: peer_tls(settings)?,
-        most_bytes: MOST_FETCHED,
-    };
-    let backup = backup.to_owned();
     runtime()?.block_on(async {
-        let (client, keys) = connect(settings).await?;
-        let etcd = ClusterKeys { client, keys, name: settings.name.clone() };
-        let calm = etcd.calm(Instant::now() + within).await?;
-        let groups: Vec<u32> = calm.slots.groups().into_iter().collect();
-        let target = Arc::new(Target { etcd, options, calm });
-        let mut primaries: Vec<_> =
-            groups.iter().map(|group| Primary::of(&target, *group)).collect();
-        for primary in &mut primaries {
-            primary.store(Vec::new(), true, within).await?;
-        }
-        send_all(&target, &contents, &backup, primaries).await?;
-        let digests = digests(&target, &groups).await?;
-        let end = Instant::now() + within;
-        let moved = !target.etcd.calm(end).await?.is_as(&target.calm);
-        let expected = Expected::new(&digests, &target.calm);
-        let expected = of_backup(&contents, &backup, expected).await?;
-        Ok(Restored::of(&digests, &expected, moved))
+        let target = Arc::new(Target::find(settings, within).await?);
+        let lease = target.announce().await?;
+        let restored = fill(&target, &contents, backup, within).await;
+        lease.revoke().await;
+        restored
     })
+}
+
+/// Stores the keys of a backup in a cluster that knows of it.
+async fn fill(
+    target: &Arc<Target>,
+    contents: &Arc<Contents>,
+    backup: &Path,
+    within: Duration,
+) -> Result<Restored, StartError> {
+    let groups: Vec<u32> = target.calm.slots.groups().into_iter().collect();
+    let mut primaries: Vec<_> = groups.iter().map(|group| Primary::of(target, *group)).collect();
+    for primary in &mut primaries {
+        primary.store(Vec::new(), true, within).await?;
+    }
+    send_all(target, contents, backup, primaries).await?;
+    let digests = digests(target, &groups).await?;
+    let end = Instant::now() + within;
+    let moved = !target.etcd.calm(end).await?.is_as(&target.calm);
+    let expected = Expected::new(&digests, &target.calm);
+    let expected = of_backup(contents, backup, expected).await?;
+    Ok(Restored::of(&digests, &expected, moved))
 }
 
 /// The cluster that gets the keys.
@@ -130,6 +134,47 @@ struct Target {
     options: PeerClientOptions,
     /// The cluster before the first key was sent.
     calm: Calm,
+}
+
+impl Target {
+    /// Finds the cluster. Waits `within` for the end of moves of slots.
+    async fn find(settings: &ClusterSettings, within: Duration) -> Result<Self, StartError> {
+        let options = PeerClientOptions {
+            group: GroupId::default(),
+            // This command is no node. The id is secret: nodes take keys from the one that etcd has.
+            node: NodeId(identity::random()?),
+            insecure: settings.peer.insecure,
+            tls: peer_tls(settings)?,
+            most_bytes: MOST_FETCHED,
+        };
+        let (client, keys) = connect(settings).await?;
+        let etcd = ClusterKeys { client, keys, name: settings.name.clone() };
+        let calm = etcd.calm(Instant::now() + within).await?;
+        Ok(Self { etcd, options, calm })
+    }
+
+    /// Tells the nodes by etcd that this command restores a backup. They take keys from it until the lease ends.
+    ///
+    /// # Errors
+    /// If another command restores one.
+    async fn announce(&self) -> Result<Lease, StartError> {
+        let ClusterKeys { client, keys, .. } = &self.etcd;
+        let lease = client.grant(ANNOUNCED).await?;
+        let (key, value) = (Bytes::from(keys.restoring()), self.options.node.to_string().into());
+        let announce = Transaction {
+            compare: vec![Compare::Absent { key: key.clone() }],
+            then: vec![Operation::Put { key, value, lease: lease.id() }],
+            ..Transaction::default()
+        };
+        if client.transact(&announce).await?.succeeded {
+            return Ok(lease);
+        }
+        lease.revoke().await;
+        Err(StartError::new(format!(
+            "another command restores a backup into this cluster, or was killed in the last {} s: wait, and try again",
+            ANNOUNCED.as_secs()
+        )))
+    }
 }
 
 /// The primary of a group that gets keys.
@@ -438,7 +483,8 @@ fn sum_of(one: DigestPart, other: DigestPart) -> DigestPart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::tests::open_alone;
+    use crate::cluster::etcd::process::Etcd;
+    use crate::cluster::tests::{Folders, Node, open_alone, primary, settings, value};
     use std::time::Duration;
 
     /// A backup of one group, with keys of all slots.
@@ -519,5 +565,35 @@ mod tests {
         let differs = Restored::of(&found, &expected, true);
         assert_eq!(differs.problems.len(), 2, "it was not noticed: {:?}", differs.problems);
         assert!(differs.problems[1].contains("slots have moved"));
+    }
+
+    #[test]
+    fn a_node_takes_keys_of_a_restoration_only() {
+        let Some(etcd) = Etcd::start(1) else { return };
+        let (settings, folders) = (settings(&etcd, "restoring"), Folders::new(1));
+        let nodes = [Node::start(&settings, folders.at(0)).unwrap()];
+        primary(&nodes);
+        let limit = Duration::from_secs(60);
+        runtime().unwrap().block_on(async {
+            let command = Arc::new(Target::find(&settings, limit).await.unwrap());
+            let other = Arc::new(Target::find(&settings, limit).await.unwrap());
+            let store = async |by: &Arc<Target>, text: &[u8]| {
+                let keys = parts(b"rose", None, text);
+                let stored = Primary::of(by, 0).store(keys, false, limit).await;
+                stored.map_err(|why| why.to_string())
+            };
+            let refused = "etcd does not say that the sender restores a backup";
+            let why = store(&command, b"red").await.expect_err("no backup is being restored");
+            assert!(why.contains(refused), "{why}");
+            let lease = command.announce().await.unwrap();
+            store(&command, b"red").await.unwrap();
+            let why = store(&other, b"blue").await.expect_err("another one restores a backup");
+            assert!(why.contains(refused), "{why}");
+            let why = other.announce().await.expect_err("two commands restore").to_string();
+            assert!(why.contains("another command"), "{why}");
+            lease.revoke().await;
+            store(&command, b"blue").await.expect_err("the restoration has ended");
+        });
+        assert_eq!(value(&nodes[0], "rose").as_deref(), Some("red"));
     }
 }

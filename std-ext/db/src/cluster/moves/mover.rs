@@ -4,6 +4,7 @@ use super::env::Env;
 use super::etcd::Etcd as _;
 use super::record::{Actor, MoveRecord};
 use super::records::{self, Found, text, unchanged};
+use crate::cluster::core::NodeId;
 use crate::cluster::counters::Counters;
 use crate::cluster::etcd::{Operation, Transaction};
 use crate::cluster::keys::Keys;
@@ -145,6 +146,12 @@ impl<E: Env> Mover<E> {
                 return Ok(());
             }
         }
+    }
+
+    /// Returns whether a sender restores a backup into the cluster.
+    pub(super) async fn restores(&self, by: NodeId) -> Result<bool, String> {
+        let found = self.env.etcd().read(self.keys.restoring()).await.map_err(text)?;
+        Ok(found.is_some_and(|pair| pair.value == by.to_string()))
     }
 
     /// Reads the published map of slots, and makes the node show it.

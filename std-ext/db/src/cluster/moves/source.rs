@@ -4,6 +4,7 @@ use super::env::Env;
 use super::mover::{LOOK, Mover};
 use super::record::{Actor, MoveRecord, MoveState};
 use super::records::{Found, text};
+use crate::cluster::core::NodeId;
 use crate::lock::lock;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,12 +21,14 @@ const HOLD: Duration = Duration::from_secs(2);
 /// How often the record of a move is changed anew, if another node has changed it meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// A request of the target's primary to the source's.
+/// A request on the peer port that needs etcd.
 pub(in crate::cluster) enum Asked {
     /// Lose the slots of this move to this group.
     Leave { id: u64, to: u32, done: oneshot::Sender<Result<(), String>> },
     /// The target serves the slots of this move.
     Taken { id: u64 },
+    /// Say whether the sender with this id restores a backup.
+    Restores { by: NodeId, answer: oneshot::Sender<Result<bool, String>> },
 }
 
 /// Sends requests to the task that executes them.
@@ -70,7 +73,7 @@ impl Holds {
     }
 }
 
-/// Executes the requests of the primaries of other groups.
+/// Executes the requests of the primaries of other groups, and of a command that restores a backup.
 pub(super) async fn answer<E: Env>(mover: Mover<E>, mut asked: UnboundedReceiver<Asked>) {
     let holds = Holds::default();
     while let Some(asked) = asked.recv().await {
@@ -87,6 +90,10 @@ pub(super) async fn answer<E: Env>(mover: Mover<E>, mut asked: UnboundedReceiver
             Asked::Taken { id } => {
                 mover.see_map().await;
                 holds.end(id);
+            }
+            Asked::Restores { by, answer } => {
+                // As above.
+                let _ = answer.send(mover.restores(by).await);
             }
         }
     }

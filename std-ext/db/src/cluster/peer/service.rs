@@ -211,11 +211,21 @@ impl Peer for Service {
         request: Request<RestoreRequest>,
     ) -> Result<Response<RestoreResponse>, Status> {
         let (_, asked, RestoreRequest { from, group, must_be_empty, keys }) = request.into_parts();
-        let (_, (db, _)) = self.moves(&asked, from.as_ref(), group)?;
+        let (_, (db, asks)) = self.moves(&asked, from.as_ref(), group)?;
         let db = db.clone();
         let permit = Arc::clone(&self.restores).try_acquire_owned().map_err(|_| {
             Status::unavailable("it stores other keys of a backup at present: try again")
         })?;
+        // The id of the cluster alone must not allow writing: that of the command is in etcd, and secret.
+        let by = self.node(&asked, from.as_ref())?;
+        let (answer, answered) = oneshot::channel();
+        // As above.
+        let _ = asks.send(Asked::Restores { by, answer });
+        let restores = answered.await.map_err(|_| Status::unavailable("it stops"))?;
+        if !restores.map_err(Status::unavailable)? {
+            let why = "etcd does not say that the sender restores a backup";
+            return Err(Status::failed_precondition(why));
+        }
         let stored = spawn_blocking(move || {
             // Also if the caller is gone: its next request must not overtake this one.
             let _permit = permit;
