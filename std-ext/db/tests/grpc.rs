@@ -67,6 +67,14 @@ fn single_operations_work() {
             "out of memory is not a failed precondition"
         );
         db.set_max_memory(0);
+        // As Redis, which has signed times.
+        for late in [u64::MAX, i64::MAX.unsigned_abs()] {
+            let late = SetRequest { ttl: Some(late), ..set("daisy", "red") };
+            let refused = client.set(late).await.map(drop).map_err(|why| why.code());
+            assert_eq!(refused, Err(Code::InvalidArgument), "a time beyond all numbers is taken");
+        }
+        let late = i64::MAX.unsigned_abs() / 2;
+        client.set(SetRequest { ttl: Some(late), ..set("daisy", "white") }).await.unwrap();
 
         let keys = vec!["rose".into(), "petals".into(), "thorn".into()];
         let removed = client.delete(DeleteRequest { keys }).await.unwrap().into_inner().removed;

@@ -412,7 +412,7 @@ fn to_request(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> 
                 Err(_) => return Err(Status::invalid_argument("invalid value of `when`")),
             };
             let expiry = match set.ttl {
-                Some(time) => Expiry::At(now.saturating_add(time)),
+                Some(time) => Expiry::At(expiration(now, time)?),
                 None if set.keep_ttl => Expiry::Keep,
                 None => Expiry::Never,
             };
@@ -424,6 +424,12 @@ fn to_request(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> 
         operation::Kind::Delete(key) => DbRequest::Change(key, Change::Delete),
         operation::Kind::Add(add) => DbRequest::Change(&add.key, Change::Increment(add.by)),
     })
+}
+
+/// Returns the time at which a key expires. As in Redis, it is a signed number of milliseconds.
+fn expiration(now: u64, ttl: u64) -> Result<u64, Status> {
+    let time = now.checked_add(ttl).filter(|time| i64::try_from(*time).is_ok());
+    time.ok_or_else(|| Status::invalid_argument("invalid expire time"))
 }
 
 /// Converts an answer to a message.
