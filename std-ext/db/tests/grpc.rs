@@ -8,8 +8,8 @@ mod support;
 
 use hedgerow_db::grpc::api::database_client::DatabaseClient;
 use hedgerow_db::grpc::api::{
-    AddRequest, BatchRequest, DeleteRequest, Entry, GetRequest, Operation, ScanRequest, SetRequest,
-    WatchRequest, When, answer, operation, watch_response,
+    AddRequest, BatchRequest, BatchResponse, DeleteRequest, Entry, GetRequest, Operation,
+    ScanRequest, SetRequest, WatchRequest, When, answer, operation, watch_response,
 };
 use hedgerow_db::grpc::{GrpcOptions, GrpcServer};
 use hedgerow_db::{Db, Options};
@@ -275,6 +275,123 @@ fn a_password_set_at_runtime_applies() {
             client.get(asks_with("petal")).await.unwrap();
             set(b"");
             client.get(get("rose")).await.unwrap();
+        },
+    );
+}
+
+/// A client of RESP that may change the user `default`, also if that one has no rights.
+fn admin(server: &Running) -> impl FnMut(&str) {
+    let mut admin = server.client();
+    let mut send = move |line: &str| {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        admin.send(command(&words));
+        admin.expect(b"+OK\r\n");
+    };
+    send("ACL SETUSER gardener on nopass ~* &* +@all");
+    send("AUTH gardener x");
+    send
+}
+
+/// Begins a pipeline whose batches come from a channel.
+async fn pipeline(
+    client: &mut Client,
+    password: Option<&str>,
+) -> (tokio::sync::mpsc::UnboundedSender<BatchRequest>, tonic::Streaming<BatchResponse>) {
+    let (batches, queue) = tokio::sync::mpsc::unbounded_channel();
+    let queue = futures_util::stream::unfold(queue, |mut queue| async {
+        queue.recv().await.map(|batch| (batch, queue))
+    });
+    let mut request = Request::new(queue);
+    if let Some(password) = password {
+        let bearer = format!("Bearer {password}").parse().unwrap();
+        request.metadata_mut().insert("authorization", bearer);
+    }
+    (batches, client.pipeline(request).await.unwrap().into_inner())
+}
+
+fn set_batch(key: &'static str) -> BatchRequest {
+    let set = operation::Kind::Set(set(key, "value"));
+    BatchRequest { operations: vec![Operation { kind: Some(set) }] }
+}
+
+/// Returns the error that ends a stream.
+async fn end_of<T>(answers: &mut tonic::Streaming<T>) -> Option<Code> {
+    let end = async {
+        loop {
+            match answers.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(why) => return Some(why.code()),
+            }
+        }
+    };
+    tokio::time::timeout(support::LIMIT, end).await.expect("the stream goes on")
+}
+
+#[test]
+fn streams_end_with_the_rights() {
+    const LOSE: &str = "ACL SETUSER default off resetpass resetkeys -@all";
+    const GET_BACK: &str = "ACL SETUSER default on nopass ~* &* +@all";
+    with_both(
+        |_| {},
+        async |server: Running, address, db: Db| {
+            let mut admin = admin(&server);
+            let mut client = DatabaseClient::connect(address).await.unwrap();
+
+            let (batches, mut answers) = pipeline(&mut client, None).await;
+            batches.send(set_batch("rose")).unwrap();
+            answers.message().await.unwrap().unwrap();
+            // A change of other rights does not matter.
+            admin("ACL SETUSER daisy on nopass");
+            batches.send(set_batch("rose")).unwrap();
+            answers.message().await.unwrap().unwrap();
+            admin(LOSE);
+            batches.send(set_batch("thorn")).unwrap();
+            let end = answers.message().await.map(drop).map_err(|why| why.code());
+            assert_eq!(end, Err(Code::PermissionDenied), "a pipeline goes on without rights");
+            assert_eq!(db.get("thorn").unwrap(), None);
+
+            admin(GET_BACK);
+            for number in 0..100 {
+                db.set(format!("walk{number}"), vec![b'v'; 1 << 20]).unwrap();
+            }
+            let request = ScanRequest { prefix: "walk".into(), with_values: true };
+            let mut parts = client.scan(request).await.unwrap().into_inner();
+            parts.message().await.unwrap().unwrap();
+            admin(LOSE);
+            let end = end_of(&mut parts).await;
+            assert_eq!(end, Some(Code::PermissionDenied), "a scan goes on without rights");
+
+            admin(GET_BACK);
+            let request = WatchRequest { prefix: "rose".into(), with_values: true };
+            let mut events = client.watch(request).await.unwrap().into_inner();
+            admin(LOSE);
+            let end = end_of(&mut events).await;
+            assert_eq!(end, Some(Code::PermissionDenied), "a watch goes on without rights");
+        },
+    );
+}
+
+#[test]
+fn a_stream_needs_a_password_that_is_set_later() {
+    with_both(
+        |_| {},
+        async |server: Running, address, _| {
+            let mut admin = admin(&server);
+            let mut client = DatabaseClient::connect(address).await.unwrap();
+            let (batches, mut without) = pipeline(&mut client, None).await;
+            batches.send(set_batch("rose")).unwrap();
+            without.message().await.unwrap().unwrap();
+            admin("CONFIG SET requirepass thorn");
+            batches.send(set_batch("rose")).unwrap();
+            let end = without.message().await.map(drop).map_err(|why| why.code());
+            assert_eq!(end, Err(Code::Unauthenticated), "a pipeline goes on without the password");
+
+            // As a connection over RESP, one with a password goes on when the password changes.
+            let (batches, mut with) = pipeline(&mut client, Some("thorn")).await;
+            admin("CONFIG SET requirepass petal");
+            batches.send(set_batch("rose")).unwrap();
+            with.message().await.expect("a pipeline with a password ends").unwrap();
         },
     );
 }

@@ -7,11 +7,11 @@
 //! tonic's server has the certificates with which it was made. So when they are read again, each thread makes another
 //! server for the connections from then on, and the ones before go on with their own.
 
+use super::access::authenticate;
 use super::api;
 use super::api::database_server::DatabaseServer;
 use super::bounds::{Accepted, Bounded, ToServer, ToThread, accept, incoming};
 use super::service::Service;
-use crate::command::DEFAULT_USER;
 use crate::config::{GrpcOptions, OutputLimit, ServerConfig};
 use crate::db::Db;
 use crate::limits::{GRPC_CALLS, GRPC_WATCHES};
@@ -30,8 +30,8 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tonic::Request;
 use tonic::transport::Server;
-use tonic::{Request, Status};
 
 /// How long a shutdown waits for the threads of watches.
 const WATCH_SHUTDOWN: Duration = Duration::from_secs(1);
@@ -341,26 +341,4 @@ impl Thread {
 /// Bounds a service whose requests are short.
 fn questions<S>(service: S) -> Bounded<S> {
     Bounded { service, longest: LONGEST_QUESTION }
-}
-
-/// Admits a request if it carries the current password, or if no password is set.
-fn authenticate(
-    request: Request<()>,
-    runtime_config: &RuntimeConfig,
-) -> Result<Request<()>, Status> {
-    // Requests are those of the user `default`. They are not checked one by one, so it must have all rights.
-    let user = runtime_config.users().default_user();
-    if !user.is_unrestricted() {
-        return Err(Status::permission_denied("the user `default` does not have all rights"));
-    }
-    if user.is_open() {
-        return Ok(request);
-    }
-    let sent = request.metadata().get("authorization");
-    match sent.and_then(|sent| sent.as_encoded_bytes().strip_prefix(b"Bearer ")) {
-        Some(sent) if runtime_config.users().authenticate(DEFAULT_USER, sent).is_some() => {
-            Ok(request)
-        }
-        _ => Err(Status::unauthenticated("send the password in `authorization: Bearer`")),
-    }
 }

@@ -1,5 +1,6 @@
 //! The calls of the service.
 
+use super::access::{Access, caller};
 use super::api::database_server::Database;
 use super::api::{
     AddRequest, AddResponse, Answer, BatchRequest, BatchResponse, DeleteRequest, DeleteResponse,
@@ -69,13 +70,13 @@ impl Service {
     /// Executes one operation, and waits until it is safe.
     async fn execute(
         &self,
-        peer: &Peer,
+        (peer, access): &(Peer, Access),
         kind: operation::Kind,
     ) -> Result<Accounted<answer::Kind>, Status> {
         let operation = Operation { kind: Some(kind) };
         let mut reserved = peer.reserve();
         let mut made = Err(unexpected());
-        self.shared.wait_for_room().await;
+        self.shared.wait_until_admitted(access).await?;
         let epoch = self.shared.epoch();
         let lsn = {
             let to_request = [to_request(&operation, self.shared.db.now())?];
@@ -125,9 +126,9 @@ where
     stream::unfold((messages.boxed(), None), next).boxed()
 }
 
-/// Returns the connection of a request.
-fn peer_of<T>(request: &Request<T>) -> Result<Peer, Status> {
-    request.extensions().get::<Peer>().cloned().ok_or_else(unexpected)
+/// Returns the connection of a request, and its access.
+fn caller_of<T>(request: &Request<T>) -> Result<(Peer, Access), Status> {
+    caller(request).ok_or_else(unexpected)
 }
 
 /// Returns the length of an answer's value.
@@ -234,6 +235,13 @@ impl Shared {
             // Both outcomes mean to look again. Progress that comes before this is registered costs a pause.
             let _ = tokio::time::timeout(LOOK_AGAIN, self.progress.notified()).await;
         }
+    }
+
+    /// Waits for room, and then checks the access again: a client that sends its messages slowly, or waits here, may
+    /// have lost its rights meanwhile.
+    async fn wait_until_admitted(&self, access: &Access) -> Result<(), Status> {
+        self.wait_for_room().await;
+        access.check()
     }
 
     /// Waits until answers may be sent.
@@ -356,18 +364,21 @@ impl Shared {
     /// Sends changes to a watcher as long as it listens.
     fn watch(
         &self,
-        peer: &Peer,
+        (peer, access): &(Peer, Access),
         mut watch: Watch,
         with_values: bool,
         to: &mpsc::Sender<QueuedEvent>,
     ) {
         let (space, runtime) = (Arc::new(Semaphore::new(GRPC_WATCH_BYTES)), Handle::current());
         while !to.is_closed() {
-            let message = match watch.next(WATCH_POLL) {
-                Ok(None) => continue,
-                Ok(Some(event)) => self.watch_response(event, with_values),
-                Err(why @ WatchError::Lagged) => Err(Status::data_loss(why.to_string())),
-                Err(why) => Err(Status::unavailable(why.to_string())),
+            let next = watch.next(WATCH_POLL);
+            // Behind the wait, which has no limit, and before a value is read.
+            let message = match (access.check(), next) {
+                (Err(refused), _) => Err(refused),
+                (Ok(()), Ok(None)) => continue,
+                (Ok(()), Ok(Some(event))) => self.watch_response(event, with_values),
+                (_, Err(why @ WatchError::Lagged)) => Err(Status::data_loss(why.to_string())),
+                (_, Err(why)) => Err(Status::unavailable(why.to_string())),
             };
             let bytes = message.as_ref().map_or(0, prost::Message::encoded_len);
             let mut reserved = peer.reserve();
@@ -467,26 +478,27 @@ impl Database for Service {
     type WatchStream = BoxStream<'static, WatchResult>;
 
     async fn get(&self, request: Request<GetRequest>) -> RpcResult<GetResponse> {
-        let peer = peer_of(&request)?;
-        match self.execute(&peer, operation::Kind::Get(request.into_inner())).await? {
+        let caller = caller_of(&request)?;
+        match self.execute(&caller, operation::Kind::Get(request.into_inner())).await? {
             (answer::Kind::Get(found), reserved) => Ok(accounted((found, reserved))),
             _ => Err(unexpected()),
         }
     }
 
     async fn set(&self, request: Request<SetRequest>) -> RpcResult<SetResponse> {
-        let peer = peer_of(&request)?;
-        match self.execute(&peer, operation::Kind::Set(request.into_inner())).await?.0 {
+        let caller = caller_of(&request)?;
+        match self.execute(&caller, operation::Kind::Set(request.into_inner())).await?.0 {
             answer::Kind::Set(made) => Ok(Response::new(made)),
             _ => Err(unexpected()),
         }
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> RpcResult<DeleteResponse> {
+        let (_, access) = caller_of(&request)?;
         let request = request.into_inner();
         let keys: Vec<&[u8]> = request.keys.iter().map(|key| &key[..]).collect();
         let mut made = Ok(0);
-        self.shared.wait_for_room().await;
+        self.shared.wait_until_admitted(&access).await?;
         let epoch = self.shared.epoch();
         let lsn = self.shared.db.with_session(|session| {
             session.execute(
@@ -507,16 +519,16 @@ impl Database for Service {
     }
 
     async fn add(&self, request: Request<AddRequest>) -> RpcResult<AddResponse> {
-        let peer = peer_of(&request)?;
-        match self.execute(&peer, operation::Kind::Add(request.into_inner())).await?.0 {
+        let caller = caller_of(&request)?;
+        match self.execute(&caller, operation::Kind::Add(request.into_inner())).await?.0 {
             answer::Kind::Add(made) => Ok(Response::new(made)),
             _ => Err(unexpected()),
         }
     }
 
     async fn batch(&self, request: Request<BatchRequest>) -> RpcResult<BatchResponse> {
-        let peer = peer_of(&request)?;
-        self.shared.wait_for_room().await;
+        let (peer, access) = caller_of(&request)?;
+        self.shared.wait_until_admitted(&access).await?;
         let ((answers, reserved), needs) =
             self.shared.execute(&peer, &request.into_inner().operations)?;
         self.shared.wait_safe(needs).await?;
@@ -527,15 +539,16 @@ impl Database for Service {
         &self,
         request: Request<Streaming<BatchRequest>>,
     ) -> RpcResult<Self::PipelineStream> {
-        let (peer, window) = (peer_of(&request)?, Arc::<OutputWindow>::default());
+        let (caller, window) = (caller_of(&request)?, Arc::<OutputWindow>::default());
         let shared = Arc::clone(&self.shared);
         // Execute each batch when it arrives, if earlier responses leave room. Only its response waits for the log, so
         // later batches are not delayed.
         let made = request.into_inner().then(move |batch| {
-            let (shared, peer, window) = (Arc::clone(&shared), peer.clone(), Arc::clone(&window));
+            let (shared, window) = (Arc::clone(&shared), Arc::clone(&window));
+            let (peer, access) = caller.clone();
             async move {
                 window.wait_for_space().await;
-                shared.wait_for_room().await;
+                shared.wait_until_admitted(&access).await?;
                 let ((answers, reserved), needs) = shared.execute(&peer, &batch?.operations)?;
                 Ok((answers, WindowBytes::new(&window, reserved), needs))
             }
@@ -553,14 +566,15 @@ impl Database for Service {
     }
 
     async fn scan(&self, request: Request<ScanRequest>) -> RpcResult<Self::ScanStream> {
-        let peer = peer_of(&request)?;
+        let caller = caller_of(&request)?;
         let (shared, request) = (Arc::clone(&self.shared), Arc::new(request.into_inner()));
         let scan_state = ScanState { keys: VecDeque::new(), next: Some(0), seen: (0, 0, 0) };
         let parts = stream::try_unfold(scan_state, move |mut scan_state| {
-            let (shared, request, peer) = (Arc::clone(&shared), Arc::clone(&request), peer.clone());
+            let (shared, request) = (Arc::clone(&shared), Arc::clone(&request));
+            let (peer, access) = caller.clone();
             async move {
                 while scan_state.next.is_some() || !scan_state.keys.is_empty() {
-                    shared.wait_for_room().await;
+                    shared.wait_until_admitted(&access).await?;
                     let ((entries, reserved), needs) =
                         shared.scan(&peer, &request, &mut scan_state)?;
                     if !entries.is_empty() {
@@ -584,7 +598,7 @@ impl Database for Service {
                 self.0.watches.sub(1);
             }
         }
-        let peer = peer_of(&request)?;
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let shared = Arc::clone(&self.shared);
         let before = shared.watches.add(1);
@@ -596,9 +610,9 @@ impl Database for Service {
         let (to, events) = mpsc::channel(WATCH_QUEUE);
         let end = Arc::clone(&shared.end);
         // A watcher sends nothing for as long as nothing changes, so the timeout must not apply to it.
-        let busy: Busy = peer.busy();
+        let busy: Busy = caller.0.busy();
         tokio::task::spawn_blocking(move || {
-            counted.0.watch(&peer, watch, request.with_values, &to);
+            counted.0.watch(&caller, watch, request.with_values, &to);
         });
         let events = stream::unfold((events, busy), |(mut events, busy)| async {
             events.recv().await.map(|event| (event, (events, busy)))
