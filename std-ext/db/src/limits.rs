@@ -286,7 +286,10 @@ const WAITS: &[(&str, &str)] = &[
     ("a closing client that reads none of its last replies", "`timeout`, or a minute"),
     ("input from a client after its connection was closed", "a second; a tenth at shutdown"),
     ("shutdown: clients that read their last replies", "`shutdown-timeout`"),
-    ("shutdown: calls over gRPC", "`shutdown-timeout`"),
+    (
+        "shutdown: calls over gRPC",
+        "`shutdown-timeout`, and two seconds more for the operation that is executed then",
+    ),
     (
         "replies that wait for the log",
         "as long as the disk takes; they are withdrawn if writing fails",

@@ -492,7 +492,11 @@ fn silent_connections_time_out_except_watchers() {
 }
 
 fn gets(count: usize) -> BatchRequest {
-    let one = Operation { kind: Some(operation::Kind::Get(get("big"))) };
+    gets_of("big", count)
+}
+
+fn gets_of(key: &'static str, count: usize) -> BatchRequest {
+    let one = Operation { kind: Some(operation::Kind::Get(get(key))) };
     BatchRequest { operations: vec![one; count] }
 }
 
@@ -515,6 +519,18 @@ fn responses_are_bounded() {
             let answers = client.batch(gets(20)).await.unwrap().into_inner().answers;
             assert_eq!(answers.len(), 20);
         }
+
+        // A value in pieces is not joined before its length is compared.
+        let mut other = server.client();
+        other.send(command(&[b"SETRANGE", b"pieces", b"104857600", b"y"]));
+        other.expect(b":104857601\r\n");
+        let before = begin_of_memory();
+        let received = client.batch(gets_of("pieces", 2000)).await.map(drop);
+        assert_eq!(received.map_err(|why| why.code()), Err(Code::ResourceExhausted));
+        let used = memory_since(before);
+        assert!(used < 2 * LIMIT, "{used} bytes were used for a value beyond the limit");
+        let received = client.get(get("pieces")).await.map(drop).map_err(|why| why.code());
+        assert_eq!(received, Err(Code::ResourceExhausted));
 
         // A stream that is not read is not executed further; when it is read, all of it is.
         let before = begin_of_memory();

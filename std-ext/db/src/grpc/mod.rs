@@ -4,6 +4,7 @@
 //! The gRPC server has its own threads, which share the database with those of the RESP server.
 
 mod access;
+mod batch;
 mod bounds;
 pub(crate) mod codec;
 #[cfg(test)]

@@ -25,7 +25,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
@@ -35,14 +35,21 @@ use tonic::transport::Server;
 
 /// How long a shutdown waits for the threads of watches.
 const WATCH_SHUTDOWN: Duration = Duration::from_secs(1);
+/// How much longer a shutdown waits for a thread that executes a call.
+const BUSY_SHUTDOWN: Duration = Duration::from_secs(1);
+/// How often a shutdown checks whether the threads have ended.
+const SHUTDOWN_POLL: Duration = Duration::from_millis(2);
 
 /// A running gRPC server. Dropping it shuts the server down: pending calls are completed, at the latest after
-/// [`shutdown_timeout`](GrpcOptions::shutdown_timeout).
+/// [`shutdown_timeout`](GrpcOptions::shutdown_timeout). If a single operation still occupies a thread two seconds
+/// later, nobody waits for the thread, and it ends behind the operation.
 #[derive(Debug)]
 pub struct GrpcServer {
     address: SocketAddr,
     stop: Option<watch::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
+    /// How long a shutdown waits for the threads.
+    within: Duration,
     reloader: GrpcReloader,
 }
 
@@ -128,9 +135,15 @@ impl GrpcServer {
         let (stop, stopped) = watch::channel(());
         let (queues, accepted): (Vec<_>, Vec<_>) = (0..count).map(|_| ToThread::new()).unzip();
         let mut listening = Some((listener, queues));
-        // Dropping it stops the threads that run if one cannot be started.
         let reloader = GrpcReloader { speaks_tls, threads: Vec::new() };
-        let mut running = Self { address, stop: Some(stop), threads: Vec::new(), reloader };
+        // Dropping it stops the threads that run if one cannot be started.
+        let mut running = Self {
+            address,
+            stop: Some(stop),
+            threads: Vec::new(),
+            within: within.saturating_add(WATCH_SHUTDOWN + BUSY_SHUTDOWN),
+            reloader,
+        };
         for accepted in accepted {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .thread_name("hedgerow-db grpc")
@@ -170,9 +183,21 @@ impl GrpcServer {
 impl Drop for GrpcServer {
     fn drop(&mut self) {
         drop(self.stop.take());
+        let (begun, within) = (Instant::now(), self.within);
+        let are_busy = |all: &[JoinHandle<()>]| !all.iter().all(JoinHandle::is_finished);
+        // Joining has no limit of time.
+        while are_busy(&self.threads) && begun.elapsed() < within {
+            thread::sleep(SHUTDOWN_POLL);
+        }
         for thread in self.threads.drain(..) {
-            // A panic in the thread has printed its message.
-            let _ = thread.join();
+            if thread.is_finished() {
+                // A panic in the thread has printed its message.
+                let _ = thread.join();
+            } else {
+                tracing::warn!(
+                    "a thread of the gRPC server is still busy: its calls have no answer"
+                );
+            }
         }
     }
 }
@@ -341,4 +366,38 @@ impl Thread {
 /// Bounds a service whose requests are short.
 fn questions<S>(service: S) -> Bounded<S> {
     Bounded { service, longest: LONGEST_QUESTION }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_busy_thread_does_not_delay_shutdown() {
+        let db = Db::open(Options::in_memory()).unwrap();
+        let options = GrpcOptions {
+            threads: 1,
+            shutdown_timeout: Duration::from_millis(100),
+            ..GrpcOptions::default()
+        };
+        let server = GrpcServer::start(db, "127.0.0.1:0", options).unwrap();
+        let (release, released) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        server.reloader.threads[0].0.spawn(async move {
+            begun.send(()).unwrap();
+            let _ = released.recv();
+        });
+        begins.recv().unwrap();
+        let (ended, ends) = mpsc::channel();
+        let stop = thread::spawn(move || {
+            drop(server);
+            ended.send(())
+        });
+        let within = ends.recv_timeout(Duration::from_secs(30));
+        drop(release);
+        assert!(within.is_ok(), "shutdown waits for a thread that is busy");
+        stop.join().unwrap().unwrap();
+    }
 }

@@ -3,8 +3,8 @@
 use super::access::{Access, caller};
 use super::api::database_server::Database;
 use super::api::{
-    AddRequest, AddResponse, Answer, BatchRequest, BatchResponse, DeleteRequest, DeleteResponse,
-    Entry, GetRequest, GetResponse, Operation, ScanRequest, ScanResponse, SetRequest, SetResponse,
+    AddRequest, AddResponse, BatchRequest, BatchResponse, DeleteRequest, DeleteResponse, Entry,
+    GetRequest, GetResponse, Operation, ScanRequest, ScanResponse, SetRequest, SetResponse,
     WatchRequest, WatchResponse, When, answer, operation, watch_response,
 };
 use super::bounds::{Busy, Peer, Reservation, output_limit_error};
@@ -33,7 +33,7 @@ const SCAN_KEYS: usize = 256;
 /// Events that may wait for a watcher.
 const WATCH_QUEUE: usize = 256;
 /// Approximate bytes of an answer besides its value.
-const ANSWER_OVERHEAD: usize = 64;
+pub(super) const ANSWER_OVERHEAD: usize = 64;
 /// How long a call that waits for the log's backlog goes without looking at it.
 const LOOK_AGAIN: Duration = Duration::from_millis(30);
 /// How often a watch checks whether it is still wanted.
@@ -46,8 +46,9 @@ pub(super) struct Service {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    db: Db,
+/// The part of the service that all calls share.
+pub(super) struct Shared {
+    pub(super) db: Db,
     /// Notified when the log makes progress.
     progress: Arc<Notify>,
     /// Notified when the server stops.
@@ -61,6 +62,11 @@ impl Service {
         let notify = Arc::clone(&progress);
         db.log().on_progress(Box::new(move || notify.notify_waiters()));
         Self { shared: Arc::new(Shared { db, progress, end, watches: Gauge::default() }) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     pub(super) fn end(&self) -> Arc<Notify> {
@@ -98,7 +104,7 @@ impl Service {
 }
 
 /// A message, with the reservation of its bytes.
-type Accounted<T> = (T, Reservation);
+pub(super) type Accounted<T> = (T, Reservation);
 
 /// Makes a response whose bytes stay reserved until it is sent.
 fn accounted<T>((message, reserved): Accounted<T>) -> Response<T> {
@@ -132,8 +138,21 @@ fn caller_of<T>(request: &Request<T>) -> Result<(Peer, Access), Status> {
 }
 
 /// Returns the length of an answer's value.
-fn length(found: request::Answer<'_>) -> usize {
-    if let request::Answer::Bytes(value) = found { value.len() } else { 0 }
+pub(super) fn length(found: request::Answer<'_>) -> usize {
+    match found {
+        request::Answer::Bytes(value) => value.len(),
+        request::Answer::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
+        _ => 0,
+    }
+}
+
+/// Copies an answer's value.
+fn value(found: request::Answer<'_>) -> Option<Bytes> {
+    match found {
+        request::Answer::Bytes(value) => Some(Bytes::copy_from_slice(value)),
+        request::Answer::Pieces(pieces) => Some(pieces.concat().into()),
+        _ => None,
+    }
 }
 
 /// Bytes of a stream's responses in memory.
@@ -179,11 +198,18 @@ impl Drop for WindowBytes {
 
 /// The entry and the evaluation for which answers wait.
 #[derive(Clone, Copy)]
-struct Needs {
+pub(super) struct Needs {
     /// The entry that must be safe.
     lsn: Lsn,
     /// The evaluation that must be proved.
     evaluated: Evaluated,
+}
+
+#[cfg(test)]
+impl Needs {
+    pub(super) fn lsn(&self) -> Lsn {
+        self.lsn
+    }
 }
 
 /// The state of a scan.
@@ -219,12 +245,12 @@ fn status_of(error: RequestError) -> Status {
 
 impl Shared {
     /// Returns the log's epoch. Called before requests are evaluated.
-    fn epoch(&self) -> Epoch {
+    pub(super) fn epoch(&self) -> Epoch {
         self.db.log().epoch()
     }
 
     /// Returns the conditions for answers that were evaluated just now. `epoch` is the one from before.
-    fn needs(&self, lsn: Lsn, epoch: Epoch) -> Needs {
+    pub(super) fn needs(&self, lsn: Lsn, epoch: Epoch) -> Needs {
         Needs { lsn, evaluated: self.db.log().evaluated(epoch) }
     }
 
@@ -266,35 +292,6 @@ impl Shared {
         }
     }
 
-    /// Executes operations. Returns their answers, and the entry and the evaluation for which the answers wait.
-    fn execute(
-        &self,
-        peer: &Peer,
-        operations: &[Operation],
-    ) -> Result<(Accounted<Vec<Answer>>, Needs), Status> {
-        let epoch = self.epoch();
-        let now = self.db.now();
-        let requests: Vec<DbRequest<'_>> = operations
-            .iter()
-            .map(|operation| to_request(operation, now))
-            .collect::<Result<_, _>>()?;
-        let mut answers = vec![Answer::default(); operations.len()];
-        let mut reserved = peer.reserve();
-        let mut fits = reserved.grow(ANSWER_OVERHEAD * operations.len());
-        let lsn = self.db.with_session(|session| {
-            session.execute(&requests, &mut |number, found| {
-                fits = fits && reserved.grow(length(found));
-                if fits {
-                    let made = to_answer(&operations[number], found);
-                    let status_of = |error: RequestError| answer::Kind::Error(error.to_string());
-                    answers[number].kind = Some(made.unwrap_or_else(status_of));
-                }
-            })
-        });
-        let needs = self.needs(lsn, epoch);
-        if fits { Ok(((answers, reserved), needs)) } else { Err(output_limit_error()) }
-    }
-
     /// Returns the next part of a scan.
     fn scan(
         &self,
@@ -319,21 +316,21 @@ impl Shared {
             lsn = scan_state.seen.0;
             while fits && reserved.bytes() < GRPC_SCAN {
                 let Some(key) = scan_state.keys.pop_front() else { break };
-                let mut value = None;
+                let mut read = None;
                 if request.with_values {
-                    let made =
-                        session.execute(&[DbRequest::Read(&key, Query::Value)], &mut |_, found| {
+                    let made = session.execute(
+                        &[DbRequest::Read(&key, Query::Pieces)],
+                        &mut |_, found| {
                             fits = reserved.grow(length(found));
-                            if let (request::Answer::Bytes(found), true) = (found, fits) {
-                                value = Some(Bytes::copy_from_slice(found));
-                            }
-                        });
+                            read = if fits { value(found) } else { None };
+                        },
+                    );
                     lsn = lsn.max(made);
                 }
                 fits = fits && reserved.grow(ANSWER_OVERHEAD + key.len());
                 // A key that was removed meanwhile is not reported.
-                if value.is_some() || !request.with_values {
-                    entries.push(Entry { key, value });
+                if read.is_some() || !request.with_values {
+                    entries.push(Entry { key, value: read });
                 }
             }
             // A rollback since the keys were found may have undone some of them.
@@ -410,11 +407,11 @@ type WatchResult = Result<WatchResponse, Status>;
 type QueuedEvent = Result<(WatchResponse, (OwnedSemaphorePermit, Reservation)), Status>;
 
 /// Converts an operation to a request.
-fn to_request(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> {
+pub(super) fn to_request(operation: &Operation, now: u64) -> Result<DbRequest<'_>, Status> {
     let kind = operation.kind.as_ref();
     let kind = kind.ok_or_else(|| Status::invalid_argument("an operation without a kind"))?;
     Ok(match kind {
-        operation::Kind::Get(get) => DbRequest::Read(&get.key, Query::Value),
+        operation::Kind::Get(get) => DbRequest::Read(&get.key, Query::Pieces),
         operation::Kind::Set(set) => {
             let condition = match When::try_from(set.when) {
                 Ok(When::Always) => request::SetCondition::Always,
@@ -444,7 +441,7 @@ fn expiration(now: u64, ttl: u64) -> Result<u64, Status> {
 }
 
 /// Converts an answer to a message.
-fn to_answer(
+pub(super) fn to_answer(
     operation: &Operation,
     found: request::Answer<'_>,
 ) -> Result<answer::Kind, RequestError> {
@@ -461,13 +458,7 @@ fn to_answer(
             answer::Kind::Delete(DeleteResponse { removed: int.cast_unsigned() })
         }
         Some(operation::Kind::Add(_)) => answer::Kind::Add(AddResponse { sum: int }),
-        _ => {
-            let value = match found {
-                request::Answer::Bytes(value) => Some(Bytes::copy_from_slice(value)),
-                _ => None,
-            };
-            answer::Kind::Get(GetResponse { value })
-        }
+        _ => answer::Kind::Get(GetResponse { value: value(found) }),
     })
 }
 
@@ -530,7 +521,7 @@ impl Database for Service {
         let (peer, access) = caller_of(&request)?;
         self.shared.wait_until_admitted(&access).await?;
         let ((answers, reserved), needs) =
-            self.shared.execute(&peer, &request.into_inner().operations)?;
+            self.shared.execute(&peer, &request.into_inner().operations).await?;
         self.shared.wait_safe(needs).await?;
         Ok(accounted((BatchResponse { answers }, reserved)))
     }
@@ -549,7 +540,8 @@ impl Database for Service {
             async move {
                 window.wait_for_space().await;
                 shared.wait_until_admitted(&access).await?;
-                let ((answers, reserved), needs) = shared.execute(&peer, &batch?.operations)?;
+                let ((answers, reserved), needs) =
+                    shared.execute(&peer, &batch?.operations).await?;
                 Ok((answers, WindowBytes::new(&window, reserved), needs))
             }
         });
