@@ -319,7 +319,7 @@ const PORT_SETTINGS: &[(&str, [&str; 5])] = &[
         ["yes", "yes", "yes", "each call except health and reflection", "requires none"],
     ),
     ("aclfile", ["yes", "yes", "yes", "`default` must have all rights", "no"]),
-    ("acllog-max-len", ["yes", "yes", "yes", "-", "-"]),
+    ("acllog-max-len", ["yes", "yes", "yes", "yes", "-"]),
     ("acl-pubsub-default", ["yes", "yes", "yes", "-", "-"]),
     ("protected-mode", ["yes", "yes", "-", "yes", "no"]),
     ("maxclients", ["yes", "yes", "yes", "yes, each connection", "128 of its own"]),

@@ -279,6 +279,49 @@ fn a_password_set_at_runtime_applies() {
     );
 }
 
+#[test]
+fn wrong_passwords_are_in_the_acl_log() {
+    use std::io::Read;
+    let change = |config: &mut hedgerow_db::server::ServerConfig| {
+        config.password = Some("thorn".to_owned());
+    };
+    with_both(change, async |server: Running, address, _| {
+        let mut client = DatabaseClient::connect(address).await.unwrap();
+        for wrong in ["petal", "thor"] {
+            let refused = client.get(asks_with(wrong)).await.unwrap_err();
+            assert_eq!(refused.code(), Code::Unauthenticated);
+        }
+        // Neither is a wrong password.
+        client.get(get("rose")).await.unwrap_err();
+        client.get(asks_with("thorn")).await.unwrap();
+        let mut admin = server.client();
+        admin.send(b"AUTH thorn\r\nACL LOG\r\nECHO behind\r\n");
+        let (mut shown, mut part) = (String::new(), [0; 4096]);
+        while !shown.ends_with("$6\r\nbehind\r\n") {
+            let more = admin.0.read(&mut part).unwrap();
+            shown.push_str(str::from_utf8(&part[..more]).unwrap());
+        }
+        let words: Vec<&str> = shown.lines().filter(|line| !line.starts_with('$')).collect();
+        let entries = shown.matches("client-info").count();
+        assert_eq!(entries, 1, "wrong passwords over gRPC have no entry of their own: {shown}");
+        let wanted = [
+            "count",
+            ":2",
+            "reason",
+            "auth",
+            "context",
+            "toplevel",
+            "object",
+            "authorization",
+            "username",
+            "default",
+        ];
+        assert!(words.windows(wanted.len()).any(|part| part == wanted), "{shown}");
+        assert!(shown.contains("addr=127.0.0.1:") && shown.contains("cmd=grpc user=default"));
+        assert!(!shown.contains("petal"), "a password is shown: {shown}");
+    });
+}
+
 /// A client of RESP that may change the user `default`, also if that one has no rights.
 fn admin(server: &Running) -> impl FnMut(&str) {
     let mut admin = server.client();

@@ -63,8 +63,13 @@ pub(super) fn authenticate(
     let has_password = !user.is_open();
     if has_password {
         let sent = request.metadata().get("authorization");
-        let sent = sent.and_then(|sent| sent.as_encoded_bytes().strip_prefix(b"Bearer "));
-        if sent.is_none_or(|sent| users.authenticate(DEFAULT_USER, sent).is_none()) {
+        // As over RESP, nothing is logged about a client that has sent no password.
+        let Some(sent) = sent else { return Err(no_password()) };
+        let password = sent.as_encoded_bytes().strip_prefix(b"Bearer ");
+        if password.is_none_or(|sent| users.authenticate(DEFAULT_USER, sent).is_none()) {
+            if let Some(peer) = request.extensions().get::<Peer>() {
+                peer.log_wrong_password();
+            }
             return Err(no_password());
         }
     }

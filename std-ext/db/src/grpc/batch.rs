@@ -133,7 +133,7 @@ mod tests {
     fn peer(output: usize) -> Peer {
         let output = OutputLimit { hard: output, ..OutputLimit::default() };
         let config = ServerConfig { output, ..ServerConfig::default() };
-        Peer::new(&Arc::new(RuntimeConfig::new(&config)))
+        Peer::new(&Arc::new(RuntimeConfig::new(&config)), [None; 2])
     }
 
     fn get(key: &'static str) -> Operation {

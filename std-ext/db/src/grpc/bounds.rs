@@ -4,6 +4,7 @@
 //! A response is counted from its creation until its last bytes are handed to HTTP/2, which takes them in small pieces
 //! as the client reads.
 
+use crate::command::{ClientInfo, ClientSizes, DEFAULT_USER, TrackingInfo};
 use crate::gauge::Gauge;
 use crate::server::listen::keep_alive;
 use crate::server::runtime_config::RuntimeConfig;
@@ -15,6 +16,7 @@ use socket2::SockRef;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -42,6 +44,9 @@ pub(super) struct Peer(Arc<Usage>);
 
 struct Usage {
     runtime_config: Arc<RuntimeConfig>,
+    /// The addresses of the client and of the server. The system does not tell those of a connection that has ended.
+    addresses: [Option<SocketAddr>; 2],
+    since: Instant,
     /// Bytes of requests in memory.
     input: Gauge,
     /// Bytes of responses in memory.
@@ -51,10 +56,47 @@ struct Usage {
 }
 
 impl Peer {
-    pub(super) fn new(runtime_config: &Arc<RuntimeConfig>) -> Self {
-        let runtime_config = Arc::clone(runtime_config);
+    pub(super) fn new(
+        runtime_config: &Arc<RuntimeConfig>,
+        addresses: [Option<SocketAddr>; 2],
+    ) -> Self {
         let none = Gauge::default;
-        Self(Arc::new(Usage { runtime_config, input: none(), output: none(), busy: none() }))
+        Self(Arc::new(Usage {
+            runtime_config: Arc::clone(runtime_config),
+            addresses,
+            since: Instant::now(),
+            input: none(),
+            output: none(),
+            busy: none(),
+        }))
+    }
+
+    /// Adds an entry to ACL LOG: the client has sent a wrong password.
+    pub(super) fn log_wrong_password(&self) {
+        let usage = &self.0;
+        let shown =
+            |address: Option<SocketAddr>| address.map_or_else(String::new, |it| it.to_string());
+        let [address, local_address] = usage.addresses.map(shown);
+        let client = ClientInfo {
+            // CLIENT LIST has no clients of gRPC, so there is no id by which it can be found.
+            id: 0,
+            address: &address,
+            local_address: &local_address,
+            name: b"",
+            age: usage.since.elapsed().as_secs(),
+            idle: 0,
+            database: 0,
+            protocol: 0,
+            command: "grpc",
+            user: DEFAULT_USER,
+            library: b"",
+            library_version: b"",
+            subscriptions: [0; 3],
+            tracking: TrackingInfo::default(),
+            descriptor: -1,
+            sizes: ClientSizes::default(),
+        };
+        usage.runtime_config.users().log_wrong_password(b"authorization", &client);
     }
 
     /// Returns the connection of a request.
@@ -226,7 +268,9 @@ pub(super) struct Socket {
 impl Socket {
     fn new(stream: TcpStream, admission: Admission) -> Self {
         let timer = Box::pin(tokio::time::sleep(CHECK_INTERVAL.min(Duration::from_millis(100))));
-        let (peer, last_active) = (Peer::new(&admission.runtime_config), Instant::now());
+        let addresses = [stream.peer_addr().ok(), stream.local_addr().ok()];
+        let peer = Peer::new(&admission.runtime_config, addresses);
+        let last_active = Instant::now();
         Self { stream, peer, last_active, timer, _admission: admission }
     }
 

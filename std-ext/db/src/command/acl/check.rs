@@ -3,8 +3,10 @@
 use super::log::{Entry, LogContext, Reason, cut};
 use super::selector::Denied;
 use super::user::User;
+use super::users::Users;
 use crate::command::arguments::{CommandError, resolve};
 use crate::command::client_line;
+use crate::command::context::ClientInfo;
 use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
 use crate::command::table::CommandSpec;
@@ -19,6 +21,36 @@ impl User {
         arguments: &[&[u8]],
     ) -> bool {
         resolve(spec, arguments).is_ok_and(|named| self.check(named, arguments).is_err())
+    }
+}
+
+impl Users {
+    /// Adds an entry to ACL LOG about a client that does not speak RESP, and has sent a wrong password of its user.
+    /// `word` names the place of the password.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn log_wrong_password(&self, word: &[u8], client: &ClientInfo<'_>) {
+        self.log_refusal(Reason::Auth, LogContext::TopLevel, (word, client.user), client);
+    }
+
+    fn log_refusal(
+        &self,
+        reason: Reason,
+        context: LogContext,
+        (object, user): (&[u8], &[u8]),
+        info: &ClientInfo<'_>,
+    ) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut client = Vec::new();
+        client_line::write(info, &mut client);
+        self.add_to_log(Entry {
+            count: 1,
+            reason,
+            context,
+            object: cut(object),
+            user: cut(user),
+            time: now.as_millis() as u64,
+            client,
+        });
     }
 }
 
@@ -140,20 +172,9 @@ impl<'a> Execution<'_, 'a> {
         context: LogContext,
         (object, user, command): (&[u8], &[u8], &str),
     ) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut client = Vec::new();
         let mut info = self.connection.info();
         info.command = command;
-        client_line::write(&info, &mut client);
-        self.server.users().add_to_log(Entry {
-            count: 1,
-            reason,
-            context,
-            object: cut(object),
-            user: cut(user),
-            time: now.as_millis() as u64,
-            client,
-        });
+        self.server.users().log_refusal(reason, context, (object, user), &info);
     }
 
     /// Returns the user if the password is right. If it is not, an entry of ACL LOG says so. `command` is the word by
