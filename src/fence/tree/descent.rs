@@ -32,7 +32,7 @@ use core::ptr;
 const MAX_ATTEMPTS: usize = 8;
 /// Attempts from which on a search does not check any more whether a leaf begins behind its key. Other threads cannot
 /// be in the way that often: `Ord` contradicts itself, and the search ends with any answer.
-const PATIENCE: usize = 1 << 10;
+const CHECKED_ATTEMPTS: usize = 1 << 10;
 
 pub(crate) struct Tree<K, V, R> {
     pub(crate) policy: R,
@@ -343,7 +343,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 if !version.meta.is_live() {
                     break;
                 }
-                match judge(leaf, version, attempts < PATIENCE) {
+                match judge(leaf, version, attempts < CHECKED_ATTEMPTS) {
                     Err(Changed) => backoff.again()?,
                     Ok(Answer::Here(found)) => {
                         return Ok(Some(Location { leaf, version, place: found }));

@@ -433,9 +433,9 @@ mod tests {
 
     #[test]
     fn a_rename_that_cannot_be_is_an_error() {
-        for to in [&b"same"[..], &[b'k'; LONGEST_KEY + 1]] {
+        for to in [b"same".to_vec(), vec![b'k'; LONGEST_KEY + 1]] {
             let mut log = Vec::new();
-            rename(b"same", to, &mut log);
+            rename(b"same", &to, &mut log);
             let read: Result<Vec<_>, _> = Changes::new(&log).collect();
             assert!(read.is_err(), "a rename to {} bytes would be applied", to.len());
         }
