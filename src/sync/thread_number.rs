@@ -113,6 +113,12 @@ mod by_thread {
         }
     }
 
+    /// Whether this thread has released its number, because it is ending.
+    #[cfg(test)]
+    pub(super) fn has_ended() -> bool {
+        OWNER.try_with(|_| ()).is_err()
+    }
+
     /// Returns this thread's number, if it has one.
     #[inline(always)]
     pub(crate) fn own() -> Option<usize> {
@@ -139,7 +145,7 @@ mod by_thread {
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
     use super::*;
-    use std::sync::Barrier;
+    use std::sync::{Barrier, Mutex};
     use std::vec::Vec;
 
     #[test]
@@ -175,28 +181,31 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_ends_has_no_number() {
+    fn a_thread_that_has_released_its_number_does_not_use_it() {
+        static SEEN: Mutex<Vec<Option<usize>>> = Mutex::new(Vec::new());
         struct Late;
         impl Drop for Late {
             fn drop(&mut self) {
-                // Either the number is still this thread's, or it has none: both are seen, depending on the order in
-                // which the thread's destructors run.
-                let number = own();
-                assert!(number.is_none_or(|number| number < NUMBERS));
+                if by_thread::has_ended() {
+                    SEEN.lock().unwrap().push(own());
+                }
             }
         }
         std::thread_local!(static LATE: Late = const { Late });
-        for first in [true, false] {
-            std::thread::spawn(move || {
-                if first {
+        // The system decides which destructor of a thread runs first.
+        for is_late_first in [true, false] {
+            let thread = std::thread::spawn(move || {
+                if is_late_first {
                     LATE.with(|_| own());
                 } else {
                     own();
                     LATE.with(|_| {});
                 }
-            })
-            .join()
-            .unwrap();
+            });
+            thread.join().unwrap();
         }
+        let seen = SEEN.lock().unwrap();
+        assert!(!seen.is_empty(), "no destructor ran after the release");
+        assert!(seen.iter().all(Option::is_none), "a number is used after its release");
     }
 }
