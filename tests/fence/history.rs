@@ -18,31 +18,10 @@ use ordered_play::{Plan, Target, play};
 use plain::Plain;
 use std::time::Duration;
 use support::check::{check, explain};
-use support::history::Value;
+use support::history::{Boxed, Value};
 use support::ordered::{Call, KEYS, Near, OrderedEvent};
 use support::rng::Rng;
 use support::{rounds, seed, within};
-
-/// A value of two words, which differ from those of a dropped value.
-struct Boxed(Box<[Value; 2]>);
-
-impl Boxed {
-    fn of(value: Value) -> Self {
-        Self(Box::new([value, !value]))
-    }
-
-    fn value(&self) -> Value {
-        let [value, check] = *self.0;
-        assert_eq!(check, !value, "torn, or freed");
-        value
-    }
-}
-
-impl Drop for Boxed {
-    fn drop(&mut self) {
-        *self.0 = [0xdead; 2];
-    }
-}
 
 struct Owned(OrdMap<Box<u64>, Boxed>);
 

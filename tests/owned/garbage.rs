@@ -174,15 +174,12 @@ fn frees_without_a_guard<M>(
     assert_eq!(guarded, 0, "{name} runs destructors under a guard of its own");
 }
 
-/// `retain` and similar operations free entries after they have dropped their own guard. Operations that return a guard
-/// free entries before they take it. So a slow destructor delays one thread, and not the reclamation of all maps.
-#[test]
-fn no_guard_is_held_while_entries_are_freed() {
-    type Map = HashMap<u64, Watchful>;
-    alone(|| {
-        let operations: [(_, fn(&Map)); 7] = [
+/// The operations of all maps of owned data that free what others have removed.
+macro_rules! operations_that_free {
+    ($map:ty) => {{
+        let operations: [(_, fn(&$map)); 7] = [
             ("retain", |map| map.retain(|key, _| *key == 2)),
-            ("clear", Map::clear),
+            ("clear", |map| map.clear()),
             ("update", |map| {
                 CHANGED.for_each(|key| ignore(map.update(&key, |_| Watchful)));
             }),
@@ -200,7 +197,17 @@ fn no_guard_is_held_while_entries_are_freed() {
                 CHANGED.for_each(|key| ignore(map.try_update(&key, |_| Watchful)));
             }),
         ];
-        for operation in operations {
+        operations
+    }};
+}
+
+/// `retain` and similar operations free entries after they have dropped their own guard. Operations that return a guard
+/// free entries before they take it. So a slow destructor delays one thread, and not the reclamation of all maps.
+#[test]
+fn no_guard_is_held_while_entries_are_freed() {
+    type Map = HashMap<u64, Watchful>;
+    alone(|| {
+        for operation in operations_that_free!(Map) {
             let insert: fn(&Map, _, _) = |map, key, value| ignore(map.insert(key, value));
             frees_without_a_guard(&Map::new(), operation, insert);
         }
@@ -211,28 +218,8 @@ fn no_guard_is_held_while_entries_are_freed() {
 fn no_guard_is_held_while_ordered_entries_are_freed() {
     type Map = OrdMap<u64, Watchful>;
     alone(|| {
-        let operations: [(_, fn(&Map)); 8] = [
-            ("retain", |map| map.retain(|key, _| *key == 2)),
-            ("clear", Map::clear),
-            ("remove_range", |map| ignore(map.remove_range(50..))),
-            ("update", |map| {
-                CHANGED.for_each(|key| ignore(map.update(&key, |_| Watchful)));
-            }),
-            ("compute", |map| {
-                let replace = |_: Option<&Watchful>| Op::Insert(Watchful);
-                CHANGED.for_each(|key| ignore(map.compute(key, replace)));
-            }),
-            ("compute that removes", |map| {
-                CHANGED.for_each(|key| ignore(map.compute(key, |_| Op::Remove)));
-            }),
-            ("try_compute", |map| {
-                CHANGED.for_each(|key| ignore(map.try_compute(key, |_| Op::Remove)));
-            }),
-            ("try_update", |map| {
-                CHANGED.for_each(|key| ignore(map.try_update(&key, |_| Watchful)));
-            }),
-        ];
-        for operation in operations {
+        let remove_range: (_, fn(&Map)) = ("remove_range", |map| ignore(map.remove_range(50..)));
+        for operation in operations_that_free!(Map).into_iter().chain([remove_range]) {
             let insert: fn(&Map, _, _) = |map, key, value| ignore(map.insert(key, value));
             frees_without_a_guard(&Map::new(), operation, insert);
         }

@@ -16,30 +16,9 @@ use hedgerow::owned::pin;
 use play::{Maybe, Plan, Target, play};
 use std::time::Duration;
 use support::hashers::Mapped;
-use support::history::{Answer, Value};
+use support::history::{Answer, Boxed, Value};
 use support::rng::Rng;
 use support::{rounds, seed, within};
-
-/// A value of two words that a dropped value never has.
-struct Boxed(Box<[u64; 2]>);
-
-impl Boxed {
-    fn of(value: Value) -> Self {
-        Self(Box::new([value, !value]))
-    }
-
-    fn value(&self) -> Value {
-        let [value, check] = *self.0;
-        assert_eq!(check, !value, "torn, or freed");
-        value
-    }
-}
-
-impl Drop for Boxed {
-    fn drop(&mut self) {
-        *self.0 = [0xdead; 2];
-    }
-}
 
 /// Returns the key and value of an error, which must be `Busy`: there is memory, and no limit.
 fn busy<V>(

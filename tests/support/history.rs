@@ -10,6 +10,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Values are unique within a history, so that a wrong one shows.
 pub(crate) type Value = u64;
 
+/// A value of two words, which differ from those of a dropped value.
+pub(crate) struct Boxed(Box<[Value; 2]>);
+
+impl Boxed {
+    pub(crate) fn of(value: Value) -> Self {
+        Self(Box::new([value, !value]))
+    }
+
+    pub(crate) fn value(&self) -> Value {
+        let [value, check] = *self.0;
+        assert_eq!(check, !value, "torn, or freed");
+        value
+    }
+}
+
+impl Drop for Boxed {
+    fn drop(&mut self) {
+        *self.0 = [0xdead; 2];
+    }
+}
+
 /// The decision of a `compute` closure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
