@@ -322,7 +322,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             let mut leaf = if let Some(leaf) = start.take() {
                 leaf
             } else if walks {
-                let Some(leaf) = self.walk(probe, backoff)? else { return Ok(None) };
+                let Some(leaf) = self.walk_to(probe, backoff)? else { return Ok(None) };
                 leaf
             } else if let Some((leaf, _)) = self.descend(probe, attempts, backoff)? {
                 leaf
@@ -368,7 +368,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// retired and used again meanwhile, it may begin behind it.
     #[cold]
     #[inline(never)]
-    fn walk<'a>(
+    fn walk_to<'a>(
         &'a self,
         probe: Probe<impl CompareKey<K>>,
         backoff: &mut Backoff,

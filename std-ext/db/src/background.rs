@@ -11,6 +11,7 @@ use crate::state::role::Role;
 use crate::state::shard::Core;
 use crate::state::{State, maintenance, shard};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -201,10 +202,12 @@ impl Shared {
             }
             status.snapshot_requested = false;
             drop(status);
-            if let Err(why) = self.snapshot(state)
-                && !self.status().stopping
-            {
-                tracing::error!("{why}");
+            // Each snapshot frees what the one before holds: after a panic, the next one may succeed.
+            let made = catch_unwind(AssertUnwindSafe(|| self.snapshot(state)));
+            match made {
+                Ok(Err(why)) if !self.status().stopping => tracing::error!("{why}"),
+                Ok(_) => {}
+                Err(_) => tracing::error!("a snapshot has panicked"),
             }
         }
     }
@@ -216,6 +219,7 @@ impl Shared {
             fn drop(&mut self) {
                 let mut status = self.0.status();
                 status.snapshot.in_progress = status.snapshot_requested;
+                status.snapshot.failed |= std::thread::panicking();
             }
         }
         let _one = lock(&self.snapshot_lock);

@@ -47,7 +47,8 @@ const LONG_ENTRY: usize = 16 << 20;
 /// order in which they were made. `append` works in memory only. `commit` is called once for many entries, and without
 /// locks.
 ///
-/// An entry is *safe* once it may be acknowledged under the policy: written, or written and synced ([`Fsync`]).
+/// An entry is *safe* once it may be acknowledged under the policy: written, or written and synced
+/// ([`Fsync`](crate::log::Fsync)).
 pub trait Log: Send + Sync {
     /// Appends an entry: the time at which it is applied, and its changes as bytes. Does no I/O.
     ///

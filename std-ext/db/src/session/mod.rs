@@ -8,6 +8,8 @@ mod database;
 mod database_query;
 mod locked;
 mod merge_elements;
+#[cfg(test)]
+mod moved_tests;
 mod multi_key;
 mod multi_read;
 #[cfg(test)]

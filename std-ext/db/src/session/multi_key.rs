@@ -9,7 +9,7 @@ use crate::request::{
     SetCondition,
 };
 use crate::state::noted_events::missed_key;
-use crate::state::record::Record;
+use crate::state::record::{Record, Value};
 use crate::state::shard::{self, Core};
 use crate::state::slots::slot;
 use crate::state::{LockedShards, State};
@@ -343,7 +343,8 @@ impl<'a, 'c> Apply<'a, 'c> {
         self.left = left;
         if from != to {
             let there = self.core(to).find(to);
-            self.core(to).put_moved(there, to, record, record.expires_at());
+            let is_same_shard = self.state.shard_of(from) == self.state.shard_of(to);
+            let has_ticket = self.put_moved(record, to, is_same_shard);
             if names_both {
                 change::rename(from, to, self.entry);
             } else {
@@ -355,7 +356,7 @@ impl<'a, 'c> Apply<'a, 'c> {
             self.note_moved_in(to, there);
             self.note(EventFlags::GENERIC, "rename_from", from);
             self.note(EventFlags::GENERIC, "rename_to", to);
-            self.core(from).remove_moved(record);
+            self.remove_moved(record, has_ticket);
         }
         if absent { Answer::Int(1) } else { Answer::Done }
     }
@@ -368,22 +369,46 @@ impl<'a, 'c> Apply<'a, 'c> {
             return Answer::Int(0);
         };
         self.select(to);
-        let is_free = self.find_alive(key).is_none();
-        if is_free {
-            let there = self.core(key).find(key);
-            self.note_moved_in(key, there);
-            self.core(key).put_moved(there, key, record, record.expires_at());
-        }
-        self.select(from);
-        if is_free {
-            change::move_key(key, to, self.entry);
-            self.note(EventFlags::GENERIC, "move_from", key);
-            self.core(key).remove_moved(record);
-            self.select(to);
-            self.note(EventFlags::GENERIC, "move_to", key);
+        if self.find_alive(key).is_some() {
             self.select(from);
+            return Answer::Int(0);
         }
-        Answer::Int(is_free.into())
+        let there = self.core(key).find(key);
+        self.note_moved_in(key, there);
+        let has_ticket = self.put_moved(record, key, false);
+        self.select(from);
+        change::move_key(key, to, self.entry);
+        self.note(EventFlags::GENERIC, "move_from", key);
+        self.remove_moved(record, has_ticket);
+        self.select(to);
+        self.note(EventFlags::GENERIC, "move_to", key);
+        self.select(from);
+        Answer::Int(1)
+    }
+
+    /// Stores the value of a record under `key`. Returns whether the new record has its ticket.
+    ///
+    /// A compressed value from another shard is stored again. With its ticket this shard would free it, while readers
+    /// and snapshots of the other shard still use the old record.
+    fn put_moved(&mut self, record: Record, key: &[u8], is_same_shard: bool) -> bool {
+        let there = self.core(key).find(key);
+        let has_ticket = is_same_shard || !matches!(record.value(), Value::Compressed(..));
+        if has_ticket {
+            self.core(key).put_moved(there, key, record, record.expires_at());
+        } else {
+            let value = shard::read(record, self.state.cold.as_deref(), <[u8]>::to_vec);
+            self.core(key).put(there, key, &value, record.expires_at());
+            if let Some(new) = self.core(key).find(key) {
+                new.set_usage(record.usage());
+            }
+        }
+        has_ticket
+    }
+
+    /// Removes a record whose value was stored elsewhere.
+    fn remove_moved(&mut self, record: Record, gave_ticket: bool) {
+        let core = self.core(record.key());
+        if gave_ticket { core.remove_moved(record) } else { core.remove(record) }
     }
 
     /// Copies a key. The log gets the value: a copy shares nothing with the original, which may change in place.

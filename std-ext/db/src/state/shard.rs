@@ -28,7 +28,7 @@ use hedgerow::left_right::{
 };
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 pub(crate) type Reader = ReadHandle<Record, (), DefaultHashBuilder, Inline>;
 /// A published state of a shard, which does not change while this lives.
@@ -97,8 +97,10 @@ pub(crate) struct Core {
     retired: Vec<Undo>,
     /// The last log entry of the steps in `retired`.
     retired_lsn: Lsn,
-    /// Steps that wait for the end of a snapshot, or until this log entry is safe. Ascending.
+    /// Steps that wait until this log entry is safe, and for the end of a snapshot. Ascending.
     deferred: VecDeque<(Lsn, Undo)>,
+    /// Removals that no rollback undoes any more. They wait for the end of a snapshot.
+    snapshot_only: Vec<Undo>,
     snapshots: usize,
     /// Whether insertions are recorded, so that a rollback can undo them.
     records_undo: bool,
@@ -150,6 +152,7 @@ impl Shard {
             retired: Vec::new(),
             retired_lsn: 0,
             deferred: VecDeque::new(),
+            snapshot_only: Vec::new(),
             snapshots: 0,
             records_undo: false,
             is_logged: false,
@@ -166,10 +169,26 @@ impl Shard {
         Self { core: Mutex::new(core), factory, stats: ShardStats::default() }
     }
 
-    /// Locks the shard. After a panic of another holder its state is still consistent: each step leaves it so, and
-    /// unpublished changes are published with the next change.
+    /// Locks the shard.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.core.lock().unwrap_or_else(|poisoned| self.recover(poisoned.into_inner()))
+    }
+
+    /// Undoes what a holder has left that has panicked: it has logged nothing. Without a log its changes are published
+    /// instead. Scans see the published state, and would find records that were removed already.
+    #[cold]
+    fn recover<'a>(&'a self, mut core: MutexGuard<'a, Core>) -> MutexGuard<'a, Core> {
+        if core.has_unpublished() {
+            if core.records_undo {
+                core.undo_unpublished();
+                core.events.discard();
+            }
+            self.stats.begin_publish();
+            core.publish(0, 0);
+            self.stats.end_publish();
+        }
+        self.core.clear_poison();
+        core
     }
 
     /// As `lock`, but returns None if another thread holds the lock.
@@ -595,7 +614,7 @@ impl Core {
         } else if self.snapshots != 0 {
             // A snapshot needs the removed records only.
             let gone = self.retired.drain(..).filter(|step| matches!(step, Undo::Removed { .. }));
-            self.deferred.extend(gone.map(|step| (entry, step)));
+            self.snapshot_only.extend(gone);
         } else {
             for step in self.retired.drain(..) {
                 step.free(self.context.cold.as_deref());
@@ -643,6 +662,11 @@ impl Core {
 
     pub(crate) fn end_snapshot(&mut self, safe: Lsn) {
         self.snapshots -= 1;
+        if self.snapshots == 0 {
+            for step in std::mem::take(&mut self.snapshot_only) {
+                step.free(self.context.cold.as_deref());
+            }
+        }
         self.reclaim_deferred(safe);
     }
 
@@ -742,6 +766,7 @@ impl Drop for Core {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         let deferred = self.deferred.drain(..).map(|(_, step)| step);
         let steps = self.unpublished.drain(..).chain(self.retired.drain(..)).chain(deferred);
+        let steps = steps.chain(self.snapshot_only.drain(..));
         let gone = steps.filter_map(|step| match step {
             Undo::Inserted { .. } => None,
             Undo::Removed { record, .. } => Some(record),
@@ -752,3 +777,6 @@ impl Drop for Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

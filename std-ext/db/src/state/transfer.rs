@@ -355,6 +355,17 @@ impl State {
         let shard = &self.shards[self.shard_of(key)];
         let mut core = shard.lock();
         self.check_writable()?;
+        // The source sends keys of these slots only, and the group does not own any of them. Checked before the first
+        // change: an error must leave nothing that is not logged.
+        let is_wrong = |item: &Item| match item {
+            Item::Set(key, ..) | Item::Removed(key) => {
+                !slots.contains(slot(key)) || self.ownership.has(|| slot(key))
+            }
+            Item::Cleared => false,
+        };
+        if items.iter().any(is_wrong) {
+            return Err(RequestError::SlotNotOwned);
+        }
         let time = core.advance_time(self.clock.now());
         let (mut entry, mut last) = (Vec::new(), 0);
         for item in items {
@@ -367,10 +378,6 @@ impl State {
                 Item::Removed(key) => (key, Change::Delete),
                 Item::Cleared => continue,
             };
-            // The source sends keys of these slots only, and the group does not own any of them.
-            if !slots.contains(slot(key)) || self.ownership.has(|| slot(key)) {
-                return Err(RequestError::SlotNotOwned);
-            }
             let mut refused = None;
             let mut note = |made: Answer<'_>| {
                 if let Answer::Error(why) = made {

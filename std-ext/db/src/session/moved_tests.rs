@@ -1,0 +1,60 @@
+//! Records that were moved or removed, and readers and scans that still find them.
+
+use crate::options::Eviction;
+use crate::request::{Answer, Change, MultiKeyOp, Request};
+use crate::state::{evict, shard};
+use crate::{Db, Options};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[test]
+fn a_moved_value_stays_for_readers_of_the_key_before() {
+    let mut options = Options::in_memory();
+    (options.shards, options.compressed) = (16, 16 << 20);
+    let db = Db::open(options).unwrap();
+    let state = Arc::clone(db.state());
+    assert_ne!(state.shard_of(b"from"), state.shard_of(b"to2"));
+    let moves = [
+        MultiKeyOp::Rename { from: b"from", to: b"to2", if_absent: false },
+        MultiKeyOp::Move { key: b"from", to: 1 },
+    ];
+    for operation in moves {
+        db.set("from", vec![b'v'; 300]).unwrap();
+        let reader = state.shards[state.shard_of(b"from")].reader();
+        let entered = reader.enter();
+        let (record, ()) = entered.get_key_value(&b"from"[..]).unwrap();
+        db.with_session(|session| {
+            session.execute(&[Request::MultiKey(operation)], &mut |_, made| {
+                assert!(!matches!(made, Answer::Error(_) | Answer::Int(0)), "{made:?}");
+            })
+        });
+        // The second change after a removal frees it.
+        let moved_to = if operation.keys().count() > 1 { (0, "to2") } else { (1, "from") };
+        let other = db.database(moved_to.0).unwrap();
+        assert_eq!(other.get(moved_to.1).unwrap().unwrap(), vec![b'v'; 300]);
+        other.delete(moved_to.1).unwrap();
+        other.set(moved_to.1, "1").unwrap();
+        other.set(moved_to.1, "2").unwrap();
+        shard::read(*record, state.cold.as_deref(), |value| assert_eq!(value, [b'v'; 300]));
+    }
+}
+
+#[test]
+fn a_panic_in_an_answer_leaves_nothing_that_is_removed_twice() {
+    let mut options = Options::in_memory();
+    (options.shards, options.eviction) = (1, Eviction::Lru);
+    let db = Db::open(options).unwrap();
+    db.set("rose", "red").unwrap();
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        let delete = Request::Change(b"rose", Change::Delete);
+        db.session().execute(&[delete], &mut |_, _| panic!("of the caller"));
+    }));
+    caught.unwrap_err();
+    let state = Arc::clone(db.state());
+    state.limit.set_bytes(1);
+    evict::make_room(&state, Duration::from_millis(1), || 0);
+    state.limit.set_bytes(0);
+    db.set("ruby", "red").unwrap();
+    assert_eq!((db.len(), db.get("rose").unwrap()), (1, None));
+}
