@@ -593,7 +593,7 @@ fn values_are_compared_before_they_change() {
         ("SET k v IFEQ a IFEQ a", "-ERR syntax error\r\n"),
         ("SET k v IFNE a IFEQ a", "-ERR syntax error\r\n"),
         ("DELIFEQ k", "-ERR wrong number of arguments for 'delifeq' command\r\n"),
-        ("SETRANGE long 299999 x", ":250000\r\n"),
+        ("SETRANGE long 299999 x", ":300000\r\n"),
         (&format!("DELIFEQ long {long}"), ":0\r\n"),
         (&format!("SET long {long}"), "+OK\r\n"),
         (&format!("DELIFEQ long y{}", &long[1..]), ":0\r\n"),
