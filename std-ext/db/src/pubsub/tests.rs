@@ -163,11 +163,11 @@ fn all_subscribers_get_the_messages_in_one_order() {
 fn a_pattern_that_takes_long_is_matched_with_nothing_locked() {
     const LENGTH: usize = 20_000;
     let (hub, is_sent) = (Hub::new(1), AtomicBool::new(false));
-    let slow = [&b"*"[..], &[b'c'; LENGTH / 2], b"a"].concat();
+    let slow = [&b"*"[..], &vec![b'c'; LENGTH / 2], b"a"].concat();
     let mut clients: Vec<_> = (0..2).map(|id| Subscriptions::new(&hub, id)).collect();
     assert!(clients[0].add(Kind::Pattern, &slow));
     // From each of its letters the first half of the name matches half of the pattern.
-    let channel = [&[b'c'; LENGTH][..], b"a"].concat();
+    let channel = [&vec![b'c'; LENGTH][..], b"a"].concat();
     thread::scope(|scope| {
         scope.spawn(|| {
             assert_eq!(hub.publish(&channel, b"hi"), 1);
