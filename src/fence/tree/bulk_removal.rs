@@ -162,11 +162,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 return Ok(Ok(()));
             }
             let Ok(next) = leaf.next(version) else { return Ok(Err(Changed)) };
-            (leaf, version, from) = (next, next.begin(), 0);
-            while version.is_locked() {
-                backoff.wait()?;
-                version = leaf.begin();
-            }
+            (leaf, version, from) = (next, next.begin_unlocked(backoff)?, 0);
             if !version.meta.is_live() {
                 return Ok(Err(Changed));
             }

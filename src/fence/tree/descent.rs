@@ -282,14 +282,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> Result<bool, WouldWait> {
         loop {
-            let version = leaf.begin();
-            if version.is_locked() {
-                backoff.wait()?;
-            } else if let Ok(lo) = leaf.lo(version) {
+            let version = leaf.begin_unlocked(backoff)?;
+            if let Ok(lo) = leaf.lo(version) {
                 return Ok(lo.is_some_and(|lo| probe.is_left_of(&lo)));
-            } else {
-                backoff.again()?;
             }
+            backoff.again()?;
         }
     }
 
@@ -334,6 +331,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 return Ok(None);
             };
             loop {
+                // Not `begin_unlocked`: its loop within this one takes 3 % more instructions for owned keys.
                 let version = leaf.begin();
                 if version.is_locked() {
                     backoff.wait()?;
@@ -376,11 +374,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         while let Some(head) = self.head() {
             let mut leaf = head;
             loop {
-                let version = leaf.begin();
-                if version.is_locked() {
-                    backoff.wait()?;
-                    continue;
-                }
+                let version = leaf.begin_unlocked(backoff)?;
                 if !version.meta.is_live() {
                     break;
                 }

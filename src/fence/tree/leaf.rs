@@ -20,6 +20,7 @@
 use super::hints::{Hints, LANES_A_WORD, Scale};
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
+use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::cache::LINE_BYTES;
 use crate::sync::prefetch;
 use crate::sync::seqlock::{SeqLock, State};
@@ -270,6 +271,18 @@ impl<'a, K, V> Leaf<'a, K, V> {
     #[inline(always)]
     pub(crate) fn validate(self, version: LeafVersion) -> bool {
         self.lock().validate(version.state)
+    }
+
+    /// Loads the version. Waits while a writer has the leaf.
+    #[inline(always)]
+    pub(crate) fn begin_unlocked(self, backoff: &mut Backoff) -> Result<LeafVersion, WouldWait> {
+        loop {
+            let version = self.begin();
+            if !version.is_locked() {
+                return Ok(version);
+            }
+            backoff.wait()?;
+        }
     }
 
     #[inline(always)]

@@ -117,11 +117,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             if next == leaf {
                 return Ok(if read_set.validate_all() { Ok(None) } else { Err(Changed) });
             }
-            (leaf, version, at) = (next, next.begin(), 0);
-            while version.is_locked() {
-                backoff.wait()?;
-                version = leaf.begin();
-            }
+            (leaf, version, at) = (next, next.begin_unlocked(backoff)?, 0);
             // A retired leaf says nothing about its keys, which are in another leaf now.
             if !version.meta.is_live() {
                 return Ok(Err(Changed));
@@ -182,11 +178,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         // Leaves have changed, or `Ord` is inconsistent. A walk from the first leaf compares no keys.
         let Some(mut left) = self.head() else { return Ok(None) };
         loop {
-            let version = left.begin();
-            if version.is_locked() {
-                backoff.wait()?;
-                continue;
-            }
+            let version = left.begin_unlocked(backoff)?;
             if !version.meta.is_live() {
                 return Ok(None);
             }
@@ -209,11 +201,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         'tail: loop {
             let Some(mut leaf) = self.tail() else { return Ok(None) };
             loop {
-                let version = leaf.begin();
-                if version.is_locked() {
-                    backoff.wait()?;
-                    continue;
-                }
+                let version = leaf.begin_unlocked(backoff)?;
                 if !version.meta.is_live() {
                     // A merge has named another last leaf before it retired this one.
                     continue 'tail;

@@ -54,13 +54,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             return Ok(self.find_leaf(probe, backoff)?);
         }
         let Some(head) = self.head() else { return Ok(None) };
-        loop {
-            let version = head.begin();
-            if !version.is_locked() {
-                return Ok(Some((head, version)));
-            }
-            backoff.wait()?;
-        }
+        Ok(Some((head, head.begin_unlocked(backoff)?)))
     }
 
     /// Returns the number of the leaf's entries before the start of a range.

@@ -33,8 +33,8 @@ const QUIET: u64 = 50;
 
 /// How often a worker looks whether other loops are occupied.
 const LOOK: Duration = Duration::from_secs(1);
-/// The same while one is, whose connections the worker serves. A person who wants to stop a command notices no delay of
-/// this length.
+/// The same while another loop is occupied and the worker serves its connections. Nobody who stops a command notices a
+/// delay of this length.
 const LOOK_SOON: Duration = Duration::from_millis(20);
 
 /// The state of the other loops when a worker last looked at them.

@@ -344,7 +344,7 @@ impl<'a, 'c> Apply<'a, 'c> {
         if from != to {
             let there = self.core(to).find(to);
             let is_same_shard = self.state.shard_of(from) == self.state.shard_of(to);
-            let has_ticket = self.put_moved(record, to, is_same_shard);
+            let has_ticket = self.put_moved(record, (to, there), is_same_shard);
             if names_both {
                 change::rename(from, to, self.entry);
             } else {
@@ -375,7 +375,7 @@ impl<'a, 'c> Apply<'a, 'c> {
         }
         let there = self.core(key).find(key);
         self.note_moved_in(key, there);
-        let has_ticket = self.put_moved(record, key, false);
+        let has_ticket = self.put_moved(record, (key, there), false);
         self.select(from);
         change::move_key(key, to, self.entry);
         self.note(EventFlags::GENERIC, "move_from", key);
@@ -386,12 +386,17 @@ impl<'a, 'c> Apply<'a, 'c> {
         Answer::Int(1)
     }
 
-    /// Stores the value of a record under `key`. Returns whether the new record has its ticket.
+    /// Stores the value of a record under `key`, whose record is `there`. Returns whether the new record has the same
+    /// ticket.
     ///
     /// A compressed value from another shard is stored again. With its ticket this shard would free it, while readers
     /// and snapshots of the other shard still use the old record.
-    fn put_moved(&mut self, record: Record, key: &[u8], is_same_shard: bool) -> bool {
-        let there = self.core(key).find(key);
+    fn put_moved(
+        &mut self,
+        record: Record,
+        (key, there): (&[u8], Option<Record>),
+        is_same_shard: bool,
+    ) -> bool {
         let has_ticket = is_same_shard || !matches!(record.value(), Value::Compressed(..));
         if has_ticket {
             self.core(key).put_moved(there, key, record, record.expires_at());
