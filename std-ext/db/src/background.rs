@@ -9,7 +9,7 @@ use crate::snapshot::{self, Writer};
 use crate::state::record::Record;
 use crate::state::role::Role;
 use crate::state::shard::Core;
-use crate::state::{State, maintenance, shard};
+use crate::state::{HeldRecords, State, maintenance, shard};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -303,15 +303,6 @@ fn write_shards(
     Ok(Some(pause))
 }
 
-/// Releases the records of a shard that are held for the snapshot, even after a panic or an error.
-struct Held<'a>(&'a State, usize);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.shards[self.1].lock().end_snapshot(self.0.log.safe());
-    }
-}
-
 /// Writes the shard of this number of each keyspace, all as of one point in time: an entry may move keys from one
 /// database to another. Returns how long the shards were locked; nothing if there are several keyspaces, and the
 /// snapshot has no room for them.
@@ -342,7 +333,8 @@ fn write_shard(
     let begun: Vec<(u16, Vec<Record>, u64, usize)> = cores.iter_mut().map(&mut begin).collect();
     drop(cores);
     let pause = began.elapsed();
-    let held = |(database, records, time, shard)| (database, records, time, Held(state, shard));
+    let held =
+        |(database, records, time, shard)| (database, records, time, HeldRecords { state, shard });
     let mut sections: Vec<_> = begun.into_iter().map(held).collect();
     sections.sort_unstable_by_key(|(database, ..)| *database);
     for (database, records, time, _held) in sections {

@@ -29,6 +29,13 @@ pub(super) fn unknown_subcommand(container: &str, part: &[u8]) -> CommandError {
     format!("ERR unknown subcommand '{part}'. Try {container} HELP.").into()
 }
 
+/// Returns the error for a subcommand whose number of arguments is checked by the subcommand.
+pub(super) fn wrong_part(container: &str, part: &[u8]) -> CommandError {
+    let part = String::from_utf8_lossy(shown(part, 128)).into_owned();
+    let why = "unknown subcommand or wrong number of arguments for";
+    format!("ERR {why} '{part}'. Try {container} HELP.").into()
+}
+
 /// Returns the subcommand that a command names, or the command if it has none.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use crate::cluster::view::Role;
 use crate::command::COMPATIBLE;
 use crate::command::acl::user::DEFAULT;
 use crate::command::arguments::{
-    CommandError, NOT_AN_INTEGER, SYNTAX, is, shown, subcommand, wrong_number,
+    CommandError, NOT_AN_INTEGER, SYNTAX, is, shown, subcommand, wrong_number, wrong_part,
 };
 use crate::command::client_line::{self, ClientType};
 use crate::command::connection::{Connection, ReplyMode};
@@ -275,9 +275,9 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::Tracking => self.tracking(&arguments[2..])?,
             Subcommand::Caching => self.caching(argument)?,
             Subcommand::Kill => self.kill(&arguments[2..])?,
-            Subcommand::Unblock => self.unblock(&arguments[2..])?,
+            Subcommand::Unblock => self.unblock(arguments)?,
             Subcommand::TrackingInfo => self.tracking_info(),
-            Subcommand::Pause => self.pause(&arguments[2..])?,
+            Subcommand::Pause => self.pause(arguments)?,
             Subcommand::Unpause => self.unpause(),
             Subcommand::Help => self.help(&HELP),
         }
@@ -377,16 +377,13 @@ impl<'a> Execution<'_, 'a> {
 
     /// CLIENT UNBLOCK. No command blocks here, so no client can be unblocked.
     fn unblock(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
-        match arguments {
+        match &arguments[2..] {
             [_] => {}
             [_, how] if is(how, "timeout") || is(how, "error") => {}
             [_, _] => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
-            _ => {
-                let text = "ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.";
-                return Err(text.into());
-            }
+            _ => return Err(wrong_part("CLIENT", arguments[1])),
         }
-        number::integer(arguments[0]).ok_or(NOT_AN_INTEGER)?;
+        number::integer(arguments[2]).ok_or(NOT_AN_INTEGER)?;
         self.reply(|out| out.integer(0));
         Ok(())
     }

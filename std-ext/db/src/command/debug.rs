@@ -1,7 +1,7 @@
 //! DEBUG: the subcommands that test suites of client libraries use. Only if the setting `enable-debug-command` allows
 //! it.
 
-use crate::command::arguments::{CommandError, is, shown};
+use crate::command::arguments::{CommandError, is, wrong_part};
 use crate::command::diagnostics::DebugAccess;
 use crate::command::execute::Execution;
 use crate::resp::Protocol;
@@ -61,13 +61,7 @@ impl<'a> Execution<'_, 'a> {
                 self.reply(|out| out.ok());
             }
             [name] if is(name, "help") => self.help(&HELP),
-            [name, ..] => {
-                let name = String::from_utf8_lossy(shown(name, 128)).into_owned();
-                let text = format!(
-                    "ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP."
-                );
-                return Err(text.into());
-            }
+            [name, ..] => return Err(wrong_part("DEBUG", name)),
             [] => {}
         }
         Ok(())

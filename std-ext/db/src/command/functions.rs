@@ -3,7 +3,7 @@
 //! Test suites of clients call FUNCTION FLUSH before they begin, and tools list modules, so these have the replies of a
 //! Redis without functions and modules.
 
-use crate::command::arguments::{CommandError, is, subcommand};
+use crate::command::arguments::{CommandError, is, subcommand, wrong_part};
 use crate::command::dispatch::NO_FUNCTIONS;
 use crate::command::execute::Execution;
 
@@ -59,9 +59,7 @@ impl<'a> Execution<'_, 'a> {
 
 fn check_flush(arguments: &[&[u8]]) -> Result<(), CommandError> {
     if arguments.len() > 3 {
-        let name = String::from_utf8_lossy(arguments[1]);
-        let why = "unknown subcommand or wrong number of arguments for";
-        return Err(format!("ERR {why} '{name}'. Try FUNCTION HELP.").into());
+        return Err(wrong_part("FUNCTION", arguments[1]));
     }
     if arguments[2..].iter().all(|mode| is(mode, "sync") || is(mode, "async")) {
         Ok(())

@@ -1,6 +1,8 @@
 //! Commands about channels: subscriptions and messages.
 
-use crate::command::arguments::{CommandError, is, subcommand, unknown_subcommand, wrong_number};
+use crate::command::arguments::{
+    CommandError, is, subcommand, unknown_subcommand, wrong_number, wrong_part,
+};
 use crate::command::connection::ReplyMode;
 use crate::command::execute::Execution;
 use crate::command::subcommands;
@@ -185,10 +187,8 @@ impl<'a> Execution<'_, 'a> {
                 let pattern = &arguments[2..];
                 if pattern.len() > 1 {
                     let name = if kind == Kind::Channel { "channels" } else { "shardchannels" };
-                    let given = String::from_utf8_lossy(arguments[1]);
                     debug_assert!(is(arguments[1], name), "another subcommand");
-                    let why = "unknown subcommand or wrong number of arguments for";
-                    return Err(format!("ERR {why} '{given}'. Try PUBSUB HELP.").into());
+                    return Err(wrong_part("PUBSUB", arguments[1]));
                 }
                 let names = hub.names(kind, pattern.first().copied());
                 self.reply(|out| {

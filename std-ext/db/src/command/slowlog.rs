@@ -1,6 +1,6 @@
 //! SLOWLOG: the commands that took longest.
 
-use crate::command::arguments::{CommandError, subcommand};
+use crate::command::arguments::{CommandError, subcommand, wrong_part};
 use crate::command::execute::Execution;
 use crate::state::number;
 
@@ -42,7 +42,7 @@ impl<'a> Execution<'_, 'a> {
         // Commands before this one may belong into the log.
         self.execute_batch();
         match named {
-            Subcommand::Get => self.slow_commands(&arguments[2..])?,
+            Subcommand::Get => self.slow_commands(arguments)?,
             Subcommand::Len => {
                 let length = self.meter.diagnostics.slow_log.len();
                 self.reply(|out| out.integer(length.cast_signed() as i64));
@@ -57,7 +57,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     fn slow_commands(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
-        let count = match arguments {
+        let count = match &arguments[2..] {
             [] => DEFAULT_COUNT,
             [count] => {
                 let invalid = "ERR count should be greater than or equal to -1";
@@ -66,10 +66,7 @@ impl<'a> Execution<'_, 'a> {
                     count => count.and_then(|count| usize::try_from(count).ok()).ok_or(invalid)?,
                 }
             }
-            _ => {
-                let text = "ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.";
-                return Err(text.into());
-            }
+            _ => return Err(wrong_part("SLOWLOG", arguments[1])),
         };
         let commands = self.meter.diagnostics.slow_log.last(count);
         self.reply(|out| {

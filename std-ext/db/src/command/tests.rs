@@ -675,6 +675,18 @@ fn tools_that_expect_replicas_modules_and_a_debugger_get_replies() {
     assert!(refused.starts_with("-ERR this server follows no other"), "{refused}");
     assert_eq!(client.command("module list"), "*0");
     assert_eq!(client.command("module load x"), "-ERR unknown subcommand 'load'. Try MODULE HELP.");
+    // A subcommand is named as the client wrote it.
+    for (container, line) in [
+        ("CLIENT", "Pause 1 all x"),
+        ("ACL", "genPass 1 2"),
+        ("ACL", "cat a b"),
+        ("SLOWLOG", "get 1 2"),
+    ] {
+        let name = line.split(' ').next().unwrap();
+        let why = "unknown subcommand or wrong number of arguments for";
+        let wanted = format!("-ERR {why} '{name}'. Try {container} HELP.");
+        assert_eq!(client.command(&format!("{container} {line}")), wanted);
+    }
     assert!(client.command("module help").starts_with("*5 +MODULE <subcommand>"));
     assert!(client.command("function help").starts_with("*40 +FUNCTION <subcommand>"));
     let stats = client.command("memory stats");

@@ -619,6 +619,18 @@ impl Drop for SnapshotGuard<'_> {
     }
 }
 
+/// Lets a shard free its records again, after an error or a panic, too: [`Core::begin_snapshot`] was called.
+pub(crate) struct HeldRecords<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) shard: usize,
+}
+
+impl Drop for HeldRecords<'_> {
+    fn drop(&mut self) {
+        self.state.shards[self.shard].lock().end_snapshot(self.state.log.safe());
+    }
+}
+
 /// Locked shards and their numbers.
 pub(crate) type LockedShards<'a> = Vec<(usize, std::sync::MutexGuard<'a, Core>)>;
 

@@ -6,7 +6,7 @@ use super::log::{AclLog, Entry};
 use super::selector::{Denied, Selector};
 use super::user::DEFAULT;
 use crate::command::arguments::{
-    CommandError, NOT_AN_INTEGER, is, shown, subcommand, wrong_number,
+    CommandError, NOT_AN_INTEGER, is, shown, subcommand, wrong_number, wrong_part,
 };
 use crate::command::execute::{Execution, NextStep};
 use crate::command::hexadecimal;
@@ -100,10 +100,10 @@ impl<'a> Execution<'_, 'a> {
         let named = subcommand("acl", &SUBCOMMANDS, arguments)?;
         let words = &arguments[2..];
         match named {
-            Subcommand::Cat => self.categories(words)?,
+            Subcommand::Cat => self.categories(arguments)?,
             Subcommand::DelUser => self.delete_users(words)?,
             Subcommand::DryRun => self.dry_run(words)?,
-            Subcommand::GenPass => self.make_password(words)?,
+            Subcommand::GenPass => self.make_password(arguments)?,
             Subcommand::GetUser => self.user(words[0]),
             Subcommand::List => {
                 let lines = self.server.users().lines();
@@ -116,7 +116,7 @@ impl<'a> Execution<'_, 'a> {
             }
             Subcommand::Load => self.load_users()?,
             Subcommand::Save => self.save_users()?,
-            Subcommand::Log => self.acl_log(words)?,
+            Subcommand::Log => self.acl_log(arguments)?,
             Subcommand::SetUser => self.set_user(words)?,
             Subcommand::Users => {
                 let users = self.server.users().all();
@@ -194,8 +194,9 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    fn categories(&mut self, words: &[&[u8]]) -> Result<(), CommandError> {
-        let name = match words {
+    /// ACL CAT.
+    fn categories(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
+        let name = match &arguments[2..] {
             [] => {
                 self.reply(|out| {
                     out.array(CATEGORIES.len());
@@ -206,7 +207,7 @@ impl<'a> Execution<'_, 'a> {
                 return Ok(());
             }
             [name] => name,
-            _ => return Err(wrong_part("CAT")),
+            _ => return Err(wrong_part("ACL", arguments[1])),
         };
         let Some(category) = CATEGORIES.iter().find(|category| is(name, category)) else {
             return Err(format!("ERR Unknown category '{}'", text(name, 128)).into());
@@ -257,11 +258,11 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// ACL GENPASS: random hexadecimal digits, four bits each.
-    fn make_password(&mut self, words: &[&[u8]]) -> Result<(), CommandError> {
-        let bits = match words {
+    fn make_password(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
+        let bits = match &arguments[2..] {
             [] => BITS,
             [bits] => number::integer(bits).ok_or(NOT_AN_INTEGER)?,
-            _ => return Err(wrong_part("GENPASS")),
+            _ => return Err(wrong_part("ACL", arguments[1])),
         };
         let Some(bits) = usize::try_from(bits).ok().filter(|bits| (1..=MAX_BITS).contains(bits))
         else {
@@ -308,9 +309,9 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// ACL LOG.
-    fn acl_log(&mut self, words: &[&[u8]]) -> Result<(), CommandError> {
+    fn acl_log(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
         let users = self.server.users();
-        let count = match words {
+        let count = match &arguments[2..] {
             [] => SHOWN_ENTRIES,
             [word] if is(word, "reset") => {
                 users.with_log(AclLog::clear);
@@ -321,7 +322,7 @@ impl<'a> Execution<'_, 'a> {
                 let count = number::integer(count).ok_or(NOT_AN_INTEGER)?;
                 usize::try_from(count).unwrap_or(0)
             }
-            _ => return Err(wrong_part("LOG")),
+            _ => return Err(wrong_part("ACL", arguments[1])),
         };
         let entries: Vec<Entry> = users.with_log(|log| log.newest(count).cloned().collect());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
@@ -378,9 +379,4 @@ fn reason(why: &std::io::Error) -> String {
 
 fn text(word: &[u8], most: usize) -> String {
     String::from_utf8_lossy(shown(word, most)).into_owned()
-}
-
-fn wrong_part(name: &str) -> CommandError {
-    format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try ACL HELP.")
-        .into()
 }

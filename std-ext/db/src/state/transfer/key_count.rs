@@ -1,9 +1,9 @@
 //! Counting the keys of slots that move, so that the two groups can compare their numbers.
 
-use super::super::State;
 use super::super::filtered_counts::CountFilter;
 use super::super::record::Record;
 use super::super::slots::slot;
+use super::super::{HeldRecords, State};
 use crate::slot_set::SlotSet;
 use std::sync::Arc;
 
@@ -39,10 +39,10 @@ impl KeyCount {
                 core.filtered_counts().into_iter().for_each(|all| all.begin(&count.filter));
                 core.begin_snapshot()
             };
+            let _held = HeldRecords { state: &count.state, shard: *number };
             // Counted without the lock, as for a snapshot.
             let counts = |record: &&Record| count.filter.counts(slot(record.key()), **record);
             count.before += records.iter().filter(counts).count() as u64;
-            shard.lock().end_snapshot(count.state.log.safe());
         }
         count
     }
