@@ -90,7 +90,12 @@ impl<'a> Execution<'_, 'a> {
         Ok(match ttl {
             0 => Expiry::Never,
             at if options.absolute => Expiry::At(at),
-            ttl => Expiry::At(self.session.now().saturating_add(ttl)),
+            ttl => {
+                let at = self.session.now().checked_add(ttl);
+                Expiry::At(
+                    at.filter(|at| i64::try_from(*at).is_ok()).ok_or(RestoreError::ExpireTime)?,
+                )
+            }
         })
     }
 }

@@ -89,6 +89,8 @@ pub(crate) enum RestoreError {
     NotAnInteger,
     /// The time to live is negative.
     Ttl,
+    /// The key would expire after the latest time that there is.
+    ExpireTime,
     /// The version of the payload is not known, or its checksum is wrong.
     VersionOrChecksum,
     /// The payload contains no string.
@@ -101,6 +103,7 @@ impl RestoreError {
         match self {
             Self::NotAnInteger => "ERR value is not an integer or out of range",
             Self::Ttl => "ERR Invalid TTL value, must be >= 0",
+            Self::ExpireTime => "ERR invalid expire time in 'restore' command",
             Self::VersionOrChecksum => "ERR DUMP payload version or checksum are wrong",
             Self::Format => "ERR Bad data format",
         }

@@ -696,6 +696,17 @@ fn tools_that_expect_replicas_modules_and_a_debugger_get_replies() {
     assert!(stats.starts_with("*54 "), "27 fields, as Redis has: {stats}");
 }
 
+/// As SET, which refuses it, too: such a key would never expire, and no reply could tell when it does.
+#[test]
+fn no_key_is_restored_with_a_time_beyond_all() {
+    let mut client = Client::new();
+    let restore = r#"restore a 9223372036854775807 "\x00\x03red\n\x00\xe5\xbe7T5\xe6\x8a\xd1""#;
+    assert_eq!(client.command(restore), "-ERR invalid expire time in 'restore' command");
+    assert_eq!(client.command("exists a"), ":0");
+    assert_eq!(client.command(&format!("{restore} absttl")), "+OK");
+    assert_eq!(client.command("pexpiretime a"), ":9223372036854775807");
+}
+
 #[test]
 fn bgrewriteaof_makes_a_snapshot() {
     let folder = tempfile::tempdir().unwrap();

@@ -75,8 +75,8 @@ pub(in crate::command) fn use_at(spec: &CommandSpec, place: usize) -> KeyUse {
 fn key_use(spec: &CommandSpec, arguments: &[&[u8]], place: usize) -> KeyUse {
     let flags = match spec.id {
         Id::Append | Id::PfAdd => RW | INSERT,
-        // IFEQ is of Valkey: its reply tells whether the value is the given one.
-        Id::Set if has_option(arguments, "get") || has_option(arguments, "ifeq") => {
+        // The replies of IFEQ, which is Valkey's, and IFNE tell whether the value is the given one.
+        Id::Set if ["get", "ifeq", "ifne"].iter().any(|name| has_option(arguments, name)) => {
             RW | ACCESS | UPDATE
         }
         Id::BitField if !bitfield_reads_only(arguments) => RW | ACCESS | UPDATE,

@@ -287,6 +287,20 @@ fn rules_have_no_spaces() {
     assert!(users.set(b"rose", &[b"+get|a"]).is_ok());
 }
 
+/// The reply of a SET with such a condition tells the value, so a user who may only write must not send it.
+#[test]
+fn a_condition_on_the_value_needs_the_right_to_read() {
+    let mut client = Client::new();
+    for line in ["SET secret red", "ACL SETUSER w on nopass %W~* +set", "AUTH w x"] {
+        assert_eq!(client.command(line), "+OK", "{line}");
+    }
+    assert_eq!(client.command("SET secret red"), "+OK");
+    for condition in ["IFEQ red", "IFNE red", "ifne red GET", "GET"] {
+        let reply = client.command(&format!("SET secret red {condition}"));
+        assert!(reply.starts_with("-NOPERM "), "{condition}: {reply}");
+    }
+}
+
 #[test]
 fn users_are_read_as_they_were_written() {
     let users = Users::default();
