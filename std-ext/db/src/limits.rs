@@ -185,6 +185,13 @@ const BUFFERS: &[Buffer] = &[
         "maxmemory",
         "an error reply to the command",
     ),
+    buffer(
+        "values of up to 16 KiB that a transaction or script changes, each time, with those that a script stores; \
+         bounded by `maxmemory` in the same way",
+        Limit::Bytes(MAX_MULTI_KEY_BYTES),
+        "maxmemory",
+        "an error reply to the command",
+    ),
     buffer("a script", Limit::Bytes(SCRIPT_BYTES), "", "an error reply"),
     buffer(
         "scripts that are kept for `EVALSHA`, of all clients",

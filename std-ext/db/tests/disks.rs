@@ -261,36 +261,52 @@ fn every_request_is_answered_whatever_the_disk_refuses() {
     }
 }
 
-/// A disk that blocks the writing of snapshots while a lock is held.
+/// A disk that blocks the writing of snapshots while one lock is held, and syncs of the log while the other is.
 #[derive(Clone, Default)]
-struct Slow(Arc<Mutex<()>>);
+struct Slow {
+    snapshots: Arc<Mutex<()>>,
+    syncs: Arc<Mutex<()>>,
+}
 
-struct SlowFile(Slow, Arc<dyn DiskFile>);
+struct SlowFile {
+    file: Arc<dyn DiskFile>,
+    writing: Arc<Mutex<()>>,
+    syncing: Arc<Mutex<()>>,
+}
 
 impl DiskFile for SlowFile {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        drop(self.0.0.lock());
-        self.1.write(bytes)
+        drop(self.writing.lock());
+        self.file.write(bytes)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.1.sync()
+        drop(self.syncing.lock());
+        self.file.sync()
     }
 
     fn cut(&self, length: u64) -> io::Result<()> {
-        self.1.cut(length)
+        self.file.cut(length)
+    }
+}
+
+impl Slow {
+    fn of(&self, path: &Path, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        let (free, slow) = (Arc::default(), self.clone());
+        let is_snapshot = path.ends_with("snapshot.new");
+        let (writing, syncing) =
+            if is_snapshot { (slow.snapshots, free) } else { (free, slow.syncs) };
+        Arc::new(SlowFile { file, writing, syncing })
     }
 }
 
 impl Disk for Slow {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = SystemDisk.create(path)?;
-        let slow = path.ends_with("snapshot.new");
-        Ok(if slow { Arc::new(SlowFile(self.clone(), file)) } else { file })
+        Ok(self.of(path, SystemDisk.create(path)?))
     }
 
     fn reopen(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        SystemDisk.reopen(path)
+        Ok(self.of(path, SystemDisk.reopen(path)?))
     }
 
     fn read(&self, path: &Path) -> io::Result<File> {
@@ -321,7 +337,7 @@ fn a_snapshot_blocks_nothing() {
     let (path, disk) = (folder(), Slow::default());
     let mut options = options(path.path(), Fsync::Never);
     options.snapshot_after = 1;
-    let held = disk.0.lock().unwrap();
+    let held = disk.snapshots.lock().unwrap();
     let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
     let server = Running::over(db.clone(), |_| {});
     let mut client = Client::new(&server);
@@ -357,6 +373,37 @@ fn a_snapshot_blocks_nothing() {
     }
     let threads = saving_threads();
     assert!(threads <= 10, "{threads} threads write snapshots");
+    drop(client);
+    server.end();
+}
+
+/// Under `always` changes wait for a sync. While the disk hangs in one, the server takes few more of them.
+#[test]
+fn a_hanging_sync_does_not_fill_the_memory() {
+    let (path, disk) = (folder(), Slow::default());
+    let db = Db::open_on_disk(options(path.path(), Fsync::Always), Arc::new(disk.clone())).unwrap();
+    let server = Running::over(db, |_| {});
+    // Dropped first if the test fails: the database waits for its log.
+    let hangs = disk.syncs.lock().unwrap();
+    let mut client = Client::new(&server);
+    let (value, number) = ("v".repeat(1 << 20), 200);
+    let change = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len());
+    let pipeline = change.repeat(number);
+    let mut stream = client.0.get_ref();
+    stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let mut sent = 0;
+    while let Some(rest) = pipeline.as_bytes().get(sent..).filter(|rest| !rest.is_empty()) {
+        let Ok(written) = stream.write(&rest[..rest.len().min(1 << 20)]) else { break };
+        sent += written;
+    }
+    // What the system keeps of a connection is counted, too.
+    assert!(sent < 64 << 20, "the server took {sent} bytes of changes that no disk has");
+    drop(hangs);
+    stream.set_write_timeout(None).unwrap();
+    stream.write_all(&pipeline.as_bytes()[sent..]).unwrap();
+    for _ in 0..number {
+        assert_eq!(client.reply("SET"), text("+OK"));
+    }
     drop(client);
     server.end();
 }

@@ -327,6 +327,69 @@ fn a_pipeline_of_copies_is_executed_no_faster_than_it_is_logged() {
     assert!(turn.used() < 400 << 20, "copies of 1 GB wait in {} bytes", turn.used());
 }
 
+/// Each of these makes its changes at once, and not with the batch of its pipeline.
+#[test]
+fn changes_at_once_are_made_no_faster_than_they_are_logged() {
+    let copy = command(&[b"COPY", b"big", b"other", b"REPLACE"]);
+    let in_transaction = [&b"MULTI\r\n"[..], &copy, b"EXEC\r\n"].concat();
+    let script = b"return redis.call('copy', KEYS[1], KEYS[2], 'replace')";
+    let in_script = command(&[b"EVAL", script, b"2", b"big", b"other"]);
+    let quoted = b"COPY \"big\" other REPLACE\r\n".to_vec();
+    let (off, on) = (b"CLIENT REPLY OFF\r\n".as_slice(), b"CLIENT REPLY ON\r\n".as_slice());
+    for (name, sent, expected) in [
+        ("EXEC", in_transaction.repeat(40), b"+OK\r\n+QUEUED\r\n*1\r\n:1\r\n".repeat(40)),
+        ("EVAL", in_script.repeat(40), b":1\r\n".repeat(40)),
+        ("CLIENT REPLY OFF", [off, &copy.repeat(40), on].concat(), b"+OK\r\n".to_vec()),
+        ("quoted words", quoted.repeat(40), b":1\r\n".repeat(40)),
+    ] {
+        let turn = exclusive();
+        let (_folder, _server, mut client) = with_log(0);
+        client.send(sent);
+        client.expect(expected);
+        assert!(turn.used() < 400 << 20, "copies of 800 MB, {name}: {} bytes", turn.used());
+    }
+}
+
+/// Each client has one command in a cycle, and all of them together are more than should wait for its end.
+#[test]
+fn changes_of_many_clients_are_made_no_faster_than_they_are_logged() {
+    let turn = exclusive();
+    let (_folder, server, _client) = with_log(0);
+    let mut clients: Vec<Client> = (0..60).map(|_| server.client()).collect();
+    for client in &mut clients {
+        client.send(command(&[b"COPY", b"big", b"other", b"REPLACE"]));
+    }
+    for client in &mut clients {
+        client.expect(b":1\r\n");
+    }
+    assert!(turn.used() < 400 << 20, "copies of 1.2 GB wait in {} bytes", turn.used());
+}
+
+/// A change in the middle of a long value copies the pieces that readers may see, and those only once before they see
+/// the change.
+#[test]
+fn a_value_that_is_changed_often_is_not_copied_as_often() {
+    let write = command(&[b"SETRANGE", b"big", b"0", b"x"]);
+    let length = 20 << 20;
+    let replies = |number: usize| format!(":{length}\r\n").repeat(number).into_bytes();
+    let transaction = [&b"MULTI\r\n"[..], &write.repeat(4000), b"EXEC\r\n"].concat();
+    let mut exec = [&b"+OK\r\n"[..], &b"+QUEUED\r\n".repeat(4000), b"*4000\r\n"].concat();
+    exec.extend(replies(4000));
+    let script = b"for i = 1, 4000 do redis.call('setbit', KEYS[1], 0, i % 2) end";
+    let in_script = command(&[b"EVAL", script, b"1", b"big"]);
+    for (name, sent, expected) in [
+        ("a transaction", transaction, exec),
+        ("a script", in_script, b"$-1\r\n".to_vec()),
+        ("a pipeline", write.repeat(8000), replies(8000)),
+    ] {
+        let turn = exclusive();
+        let (_folder, _server, mut client) = with_log(0);
+        client.send(sent);
+        client.expect(expected);
+        assert!(turn.used() < 150 << 20, "{name} copies pieces of {} bytes", turn.used());
+    }
+}
+
 #[test]
 fn a_transaction_copies_no_more_than_the_data_set_may_have() {
     let _turn = exclusive();

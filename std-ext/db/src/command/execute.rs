@@ -6,10 +6,12 @@ use crate::command::connection::{Connection, MAX_BATCH_COMMANDS, ReplyMode};
 use crate::command::context::{Context, ServerApi};
 use crate::command::diagnostics::call_meter::CallMeter;
 use crate::command::observe::must_wait;
+use crate::limits::LOG_BACKLOG;
 use crate::log::Lsn;
 use crate::resp::inline;
 use crate::resp::parse::{Found, ParseError};
 use crate::resp::write::Writer;
+use crate::state::changed;
 use crate::tracking;
 use crate::{Db, Session};
 
@@ -129,10 +131,11 @@ pub fn process_input(
                 break;
             }
         }
-        // Stop early: the replies can be sent while the rest of a long pipeline waits in the input. After each copy the
-        // caller looks how much waits for the log, because the length of the input does not bound it.
+        // Stop early: the replies can be sent while the rest of a long pipeline waits in the input. Commands that copy
+        // values are not bounded by the length of the input, so the caller looks how much waits for the log: after each
+        // batch with one of them, and after transactions, scripts and others that have changed much at once.
         let is_long = execution.batch.len() >= MAX_BATCH_KEYS || execution.out.len() >= REPLY_CHUNK;
-        if is_long || execution.batch.produces_values() {
+        if is_long || execution.batch.produces_values() || changed::bytes() > LOG_BACKLOG {
             break;
         }
     }

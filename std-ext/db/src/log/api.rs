@@ -63,6 +63,16 @@ pub trait Log: Send + Sync {
     /// If the log is closed or has failed, or the changes exceed the limit of an entry.
     fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError>;
 
+    /// As [`append`](Self::append), for changes that keep `held` bytes of replaced values in memory until the entry is
+    /// safe. A log that counts its [`backlog`](Self::backlog) adds them to it.
+    ///
+    /// # Errors
+    /// As `append`.
+    fn append_holding(&self, time: u64, changes: &[u8], held: usize) -> Result<Lsn, LogError> {
+        let _ = held;
+        self.append(time, changes)
+    }
+
     /// Whether the log can be written. If not, no change may begin. The log of a cluster can be written at the primary
     /// only.
     fn writable(&self) -> bool;
@@ -162,15 +172,10 @@ pub trait Log: Send + Sync {
         usize::MAX
     }
 
-    /// Returns the bytes of entries that wait to become safe. The server stops reading from its clients while they are
-    /// too many.
+    /// Returns the bytes of entries that wait to become safe, and of the values that they have replaced. The server
+    /// stops reading from its clients while they are too many. A log may leave out what the next
+    /// [`commit`](Self::commit) makes safe.
     fn backlog(&self) -> usize {
-        0
-    }
-
-    /// Returns the bytes of entries that the calling thread has appended since a commit wrote its entries; 0 if the log
-    /// does not count them, because [`backlog`](Self::backlog) does.
-    fn uncommitted(&self) -> usize {
         0
     }
 

@@ -107,11 +107,6 @@ impl Appends {
         Ok(lsn)
     }
 
-    /// Returns the bytes of entries in the calling thread's buffer.
-    pub(super) fn own_bytes(&self) -> usize {
-        lock(&self.parts[own_part()].0).len()
-    }
-
     /// Moves entries to the end of `pending`, which is empty, in the order of their numbers. Returns the number of the
     /// last one. `last` is the number of the one before.
     ///

@@ -7,6 +7,7 @@ use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
 use crate::log::api::{Log, LogError, Lsn, Rollback};
 use crate::log::appends::Appends;
+use crate::log::backlog::Backlog;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, FILE_HEADER};
 use crate::log::health::Health;
@@ -94,6 +95,7 @@ impl FileLog {
             on_failure: Mutex::new(None),
             latency: Arc::default(),
             syncing: Gauge::default(),
+            backlog: Backlog::default(),
         });
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("hedgerow-db log".into());
@@ -132,6 +134,10 @@ impl Drop for FileLog {
 impl Log for FileLog {
     #[inline]
     fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError> {
+        self.append_holding(time, changes, 0)
+    }
+
+    fn append_holding(&self, time: u64, changes: &[u8], held: usize) -> Result<Lsn, LogError> {
         if changes.len() > frame::MAX_CHANGES {
             let why = io::Error::new(io::ErrorKind::InvalidInput, "an entry of more than 4 GiB");
             return Err(LogError::Write(Arc::new(why)));
@@ -142,6 +148,7 @@ impl Log for FileLog {
         // A full disk is no error here: the change was made already, and the rollback undoes it.
         let check =
             || if shared.health.writable() { Ok(()) } else { shared.health.accepts_entries() };
+        shared.count_appended(changes.len().saturating_add(held));
         shared.appends.append(check, |buffer, lsn| {
             frame::encode(buffer, shared.salt, lsn, time, crc, changes);
         })
@@ -237,8 +244,8 @@ impl Log for FileLog {
         shared.with_writer(|writer| shared.write_and_sync(writer))
     }
 
-    fn uncommitted(&self) -> usize {
-        self.shared.appends.own_bytes()
+    fn backlog(&self) -> usize {
+        self.shared.backlog()
     }
 
     fn bytes(&self) -> u64 {

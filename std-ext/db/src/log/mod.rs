@@ -13,6 +13,7 @@
 
 mod api;
 mod appends;
+mod backlog;
 pub(crate) mod change;
 pub(crate) mod crc;
 pub mod disk;

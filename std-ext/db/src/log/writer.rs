@@ -8,8 +8,9 @@
 //!   meanwhile.
 //! - An entry is *safe*, and may be acknowledged, once it is written (`everysec`, `no`) or synced (`always`).
 //!
-//! This file does not bound the buffers. Each event loop of the server commits at the end of an iteration, so they hold
-//! the changes of one iteration of each loop.
+//! This file does not bound the buffers. Each event loop of the server commits at the end of an iteration, and ends it
+//! early after many changes. Under `always`, where a commit does not wait for the disk, `log/backlog.rs` counts what is
+//! not safe, and the server makes no more changes while that is much.
 //!
 //! # Failures
 //! `Condition` in `log/health.rs` says whether the log can be written.
@@ -34,6 +35,7 @@ use crate::latency_monitor::{LatencyMonitor, event};
 use crate::lock::lock;
 use crate::log::api::{LogError, Lsn, Rollback};
 use crate::log::appends::{Appends, Taken};
+use crate::log::backlog::Backlog;
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, FILE_HEADER};
@@ -86,6 +88,7 @@ pub(super) struct Shared {
     pub(super) latency: Arc<LatencyMonitor>,
     /// Whether a thread syncs without the lock of `writer`: 1 or 0.
     pub(super) syncing: Gauge,
+    pub(super) backlog: Backlog,
 }
 
 pub(super) type Callback = Arc<dyn Fn() + Send + Sync>;
@@ -103,6 +106,8 @@ pub(super) struct Writer {
     /// Entries that are the next to be written, and the number of the last of them.
     pub(super) pending: Vec<u8>,
     pub(super) taken: Lsn,
+    /// The bytes that had been appended when the last number was taken.
+    pub(super) counted: u64,
     /// Numbers of the last entry that was written, and of the last that was synced.
     pub(super) written: Lsn,
     pub(super) synced: Lsn,
@@ -132,6 +137,7 @@ impl Writer {
             early: Taken::default(),
             pending: Vec::new(),
             taken: last,
+            counted: 0,
             written: last,
             synced: last,
             marked: segment.marked,
@@ -219,6 +225,8 @@ impl Shared {
         self.health.can_progress()?;
         self.write_pending(writer)?;
         let next = self.appends.next();
+        // After the number [BL-1].
+        writer.counted = self.appended_bytes();
         while writer.taken + 1 < next {
             let before = writer.taken;
             self.take(writer);
@@ -357,6 +365,7 @@ impl Shared {
         if self.fsync == Fsync::Always {
             // `safe` may be higher: a rollback passes the numbers of the entries that it discards.
             self.advance(writer.synced.max(self.safe()));
+            self.settle(writer.counted);
             writer.notify = true;
         }
     }
@@ -396,6 +405,7 @@ impl Shared {
             Condition::Full(_) if safe + 1 == mark => return None,
             Condition::Full(_) | Condition::Failed(_) => {}
         }
+        self.settle(self.appended_bytes());
         appends.discard(&mut writer.early);
         writer.pending.clear();
         // The cleared buffer may have contained a sync mark.

@@ -348,6 +348,11 @@ impl Worker {
         let served = self.ready.take();
         for &key in &served {
             let Some(client) = self.clients.get_mut(key) else { continue };
+            // Those before may each have made long changes. The rest are first in the next cycle, after the commit.
+            if self.context.has_filled_cycle() {
+                self.ready.now.push(key);
+                continue;
+            }
             // A client that has moved away has left its entry behind, and another one may have its place. To serve that
             // one twice in a cycle would deliver messages behind replies that are not held yet.
             if !std::mem::take(&mut client.queued) {

@@ -8,6 +8,7 @@ use crate::cluster::view::{Role, ViewReader};
 use crate::command::{Context, PostponedClient, Scratch};
 use crate::limits::LOG_BACKLOG;
 use crate::pubsub::Message;
+use crate::state::changed;
 use crate::state::slots::slot;
 use std::sync::Arc;
 use std::time::Instant;
@@ -68,12 +69,17 @@ impl WorkerContext {
         self.commands.begin(self.now);
         self.limits = self.shared.runtime_config.buffer_limits();
         self.congested = self.shared.log.backlog() > LOG_BACKLOG;
+        changed::reset();
     }
 
-    /// Returns whether more changes of this thread, or of all, wait for the log than should. The end of a cycle writes
-    /// those of its thread.
+    /// Returns whether the changes of this cycle are as many as should wait for its end, which commits them.
+    pub(super) fn has_filled_cycle(&self) -> bool {
+        changed::bytes() > LOG_BACKLOG
+    }
+
+    /// Returns whether more changes of this cycle, or of all threads, wait for the log than should.
     pub(super) fn has_changed_much(&self) -> bool {
-        self.shared.log.uncommitted() > LOG_BACKLOG || self.shared.log.backlog() > LOG_BACKLOG
+        self.has_filled_cycle() || self.shared.log.backlog() > LOG_BACKLOG
     }
 
     /// Takes the newest view of the group. The caller has taken the log's epoch before.

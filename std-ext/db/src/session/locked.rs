@@ -8,11 +8,9 @@ use super::Session;
 use super::multi_key::{self, Apply, advance, lock_shards};
 use super::read::answer_query;
 use super::transaction::has_conflict;
-use crate::limits::MAX_MULTI_KEY_BYTES;
 use crate::log::Lsn;
-use crate::request::{Answer, Change, Query, Request, RequestError};
+use crate::request::{Answer, Query, Request, RequestError};
 use crate::state::counters::Counters;
-use crate::state::rope::MAX_INLINE;
 use crate::state::slots::slot;
 use crate::state::watched_keys::KeyWatch;
 use crate::state::{LockedShards, State};
@@ -20,8 +18,6 @@ use std::sync::Arc;
 
 /// Bytes that a change takes in memory besides keys and values.
 const CHANGE_BYTES: usize = 128;
-/// Bytes that a change in the middle of a long value copies at most.
-const PIECE_BYTES: usize = 256 << 10;
 
 /// Keys whose shards are locked, and the changes that were made so far.
 pub(crate) struct LockedKeys<'s> {
@@ -125,7 +121,7 @@ impl<'s> LockedKeys<'s> {
         }
         let mut entry = std::mem::take(&mut session.entry);
         entry.clear();
-        let (left, room) = (state.most_produced(), MAX_MULTI_KEY_BYTES);
+        let (left, room) = (state.most_produced(), state.most_held());
         Ok(Some(Self {
             state,
             cores,
@@ -235,31 +231,14 @@ impl<'s> LockedKeys<'s> {
         if self.admitted? && request.grows() {
             return Err(RequestError::OutOfMemory);
         }
-        let logged = request.entry_bytes();
-        let taken =
-            request.added_bytes().saturating_add(CHANGE_BYTES).saturating_add(self.copied(request));
+        let taken = request.added_bytes().saturating_add(CHANGE_BYTES);
         let (Some(left), Some(room)) =
-            (self.left.checked_sub(logged), self.room.checked_sub(taken))
+            (self.left.checked_sub(request.entry_bytes()), self.room.checked_sub(taken))
         else {
             return Err(self.state.too_long());
         };
         (self.left, self.room) = (left, room);
-        Ok(())
-    }
-
-    /// Returns how many bytes of the present value a change copies at most.
-    fn copied(&mut self, request: &Request<'_>) -> usize {
-        let (key, most) = match request {
-            Request::Change(
-                _,
-                Change::Set { .. } | Change::Restore { .. } | Change::Delete | Change::GetDelete,
-            ) => return 0,
-            Request::Change(key, Change::SetRange { .. }) => (key, PIECE_BYTES),
-            Request::Change(key, _) => (key, MAX_INLINE),
-            _ => return 0,
-        };
-        let alive = self.apply(|apply| apply.find_alive(key));
-        alive.map_or(0, |record| record.value().length().min(most))
+        self.apply(|apply| apply.admit_copy(request))
     }
 
     /// Admits changes although memory is full.
@@ -280,12 +259,12 @@ impl<'s> LockedKeys<'s> {
     }
 
     fn apply<R>(&mut self, with: impl FnOnce(&mut Apply<'_, 's>) -> R) -> R {
-        let Self { state, cores, database, time, entry, left, .. } = self;
-        let mut apply = Apply::new(state, cores, (*database, *time), (entry, *left));
+        let Self { state, cores, database, time, entry, left, room, .. } = self;
+        let mut apply = Apply::new(state, cores, (*database, *time), entry, (*left, *room));
         apply.logged = self.logged;
         let result = with(&mut apply);
-        // A rename may have logged a value.
-        (self.left, self.logged) = (apply.left, apply.logged);
+        // A rename may have logged a value, or stored one a second time.
+        (self.left, self.room, self.logged) = (apply.left, apply.room, apply.logged);
         result
     }
 }

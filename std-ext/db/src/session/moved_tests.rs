@@ -1,7 +1,9 @@
 //! Records that were moved or removed, and readers and scans that still find them.
 
 use crate::options::Eviction;
-use crate::request::{Answer, Change, MultiKeyOp, Request};
+use crate::request::{Answer, Change, MultiKeyOp, Request, RequestError};
+use crate::session::transaction::TransactionOutcome;
+use crate::state::rope::MAX_INLINE;
 use crate::state::{evict, shard};
 use crate::{Db, Options};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,4 +59,44 @@ fn a_panic_in_an_answer_leaves_nothing_that_is_removed_twice() {
     state.limit.set_bytes(0);
     db.set("ruby", "red").unwrap();
     assert_eq!((db.len(), db.get("rose").unwrap()), (1, None));
+}
+
+/// Executes a transaction, and returns how many of its requests were executed before the first that was too long.
+fn executed(db: &Db, requests: &[Request<'_>]) -> usize {
+    let mut executed = 0;
+    let done = db.session().transaction(requests, None, &mut |_, answer| match answer {
+        Answer::Error(RequestError::ValuesTooLong | RequestError::NoSuchKey) => {}
+        Answer::Error(other) => panic!("{other:?}"),
+        _ => executed += 1,
+    });
+    assert!(matches!(done, TransactionOutcome::Done(_)), "{done:?}");
+    executed
+}
+
+#[test]
+fn a_transaction_holds_a_bounded_number_of_replaced_values() {
+    let mut options = Options::in_memory();
+    options.max_memory = 64 << 20;
+    let db = Db::open(options).unwrap();
+    db.set("short", vec![b'v'; MAX_INLINE]).unwrap();
+    let change = |key| Request::Change(key, Change::SetBit { offset: 7, bit: true });
+    let done = executed(&db, &[change(b"short"); 20_000]);
+    assert!(done < 20_000, "replaced values are held without a limit");
+    assert!(done > 4_000, "{done}");
+}
+
+#[test]
+fn moves_of_compressed_values_are_bounded() {
+    let mut options = Options::in_memory();
+    (options.shards, options.compressed, options.max_memory) = (16, 16 << 20, 64 << 20);
+    let db = Db::open(options).unwrap();
+    db.set("from", vec![b'v'; 16_000]).unwrap();
+    let there = MultiKeyOp::Rename { from: b"from", to: b"to2", if_absent: false };
+    let back = MultiKeyOp::Rename { from: b"to2", to: b"from", if_absent: false };
+    let moves = [Request::MultiKey(there), Request::MultiKey(back)];
+    let done = executed(&db, &moves.repeat(3_000));
+    assert!(done < 6_000, "compressed values are stored again without a limit");
+    assert!(done > 4_000, "{done}");
+    let key = if done % 2 == 0 { "from" } else { "to2" };
+    assert_eq!(db.get(key).unwrap().unwrap(), vec![b'v'; 16_000]);
 }

@@ -10,6 +10,7 @@ use crate::request::{
 };
 use crate::state::noted_events::missed_key;
 use crate::state::record::{Record, Value};
+use crate::state::rope::MAX_INLINE;
 use crate::state::shard::{self, Core};
 use crate::state::slots::slot;
 use crate::state::{LockedShards, State};
@@ -50,8 +51,8 @@ impl Session {
         }
         self.entry.clear();
         let left = state.largest_request.saturating_sub(Request::MultiKey(op).logged_bytes());
-        let mut apply =
-            Apply::new(&state, &mut cores, (self.database, time), (&mut self.entry, left));
+        let (of, bounds) = ((self.database, time), (left, state.most_held()));
+        let mut apply = Apply::new(&state, &mut cores, of, &mut self.entry, bounds);
         let answer = apply.run(op);
         let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
         let shown =
@@ -147,6 +148,8 @@ pub(super) struct Apply<'a, 'c> {
     pub(super) entry: &'a mut Vec<u8>,
     /// Bytes that the log entry has room for besides the keys and values of the requests.
     pub(super) left: usize,
+    /// Bytes of memory that further changes may take, besides the keys and values of the requests.
+    pub(super) room: usize,
     /// The selected database, and its first shard.
     database: u16,
     first: usize,
@@ -155,14 +158,16 @@ pub(super) struct Apply<'a, 'c> {
 }
 
 impl<'a, 'c> Apply<'a, 'c> {
-    /// Begins with a database, and an empty entry that has this much room besides the requests.
+    /// Begins with a database, and an empty entry that has this much room besides the requests, as memory has.
     pub(super) fn new(
         state: &'a State,
         cores: &'a mut LockedShards<'c>,
         (database, time): (u16, u64),
-        (entry, left): (&'a mut Vec<u8>, usize),
+        entry: &'a mut Vec<u8>,
+        (left, room): (usize, usize),
     ) -> Self {
-        let mut apply = Self { state, cores, time, entry, left, database, first: 0, logged: 0 };
+        let mut apply =
+            Self { state, cores, time, entry, left, room, database, first: 0, logged: 0 };
         apply.select(database);
         apply
     }
@@ -291,6 +296,29 @@ impl<'a, 'c> Apply<'a, 'c> {
         self.note(EventFlags::NEW, "new", key);
     }
 
+    /// Takes the bytes of a present value that a change copies from the room that is left. Of a long value, a thousand
+    /// changes copy no more than one.
+    ///
+    /// # Errors
+    /// There is no such room.
+    pub(super) fn admit_copy(&mut self, request: &Request<'_>) -> Result<(), RequestError> {
+        let key = match request {
+            Request::Change(
+                _,
+                Change::Set { .. } | Change::Restore { .. } | Change::Delete | Change::GetDelete,
+            ) => return Ok(()),
+            Request::Change(key, _) => key,
+            _ => return Ok(()),
+        };
+        let copied = self.find_alive(key).map_or(0, |record| record.value().length());
+        self.take_room(copied.min(MAX_INLINE))
+    }
+
+    fn take_room(&mut self, bytes: usize) -> Result<(), RequestError> {
+        self.room = self.room.checked_sub(bytes).ok_or(RequestError::ValuesTooLong)?;
+        Ok(())
+    }
+
     pub(super) fn change(
         &mut self,
         key: &[u8],
@@ -344,7 +372,10 @@ impl<'a, 'c> Apply<'a, 'c> {
         if from != to {
             let there = self.core(to).find(to);
             let is_same_shard = self.state.shard_of(from) == self.state.shard_of(to);
-            let has_ticket = self.put_moved(record, (to, there), is_same_shard);
+            let has_ticket = match self.put_moved(record, (to, there), is_same_shard) {
+                Ok(has_ticket) => has_ticket,
+                Err(error) => return Answer::Error(error),
+            };
             if names_both {
                 change::rename(from, to, self.entry);
             } else {
@@ -374,9 +405,15 @@ impl<'a, 'c> Apply<'a, 'c> {
             return Answer::Int(0);
         }
         let there = self.core(key).find(key);
-        self.note_moved_in(key, there);
-        let has_ticket = self.put_moved(record, (key, there), false);
+        let moved = self.put_moved(record, (key, there), false);
+        if moved.is_ok() {
+            self.note_moved_in(key, there);
+        }
         self.select(from);
+        let has_ticket = match moved {
+            Ok(has_ticket) => has_ticket,
+            Err(error) => return Answer::Error(error),
+        };
         change::move_key(key, to, self.entry);
         self.note(EventFlags::GENERIC, "move_from", key);
         self.remove_moved(record, has_ticket);
@@ -391,23 +428,27 @@ impl<'a, 'c> Apply<'a, 'c> {
     ///
     /// A compressed value from another shard is stored again. With its ticket this shard would free it, while readers
     /// and snapshots of the other shard still use the old record.
+    ///
+    /// # Errors
+    /// There is no room for a second copy of the value. Nothing was changed.
     fn put_moved(
         &mut self,
         record: Record,
         (key, there): (&[u8], Option<Record>),
         is_same_shard: bool,
-    ) -> bool {
+    ) -> Result<bool, RequestError> {
         let has_ticket = is_same_shard || !matches!(record.value(), Value::Compressed(..));
         if has_ticket {
             self.core(key).put_moved(there, key, record, record.expires_at());
         } else {
+            self.take_room(record.value().length())?;
             let value = shard::read(record, self.state.cold.as_deref(), <[u8]>::to_vec);
             self.core(key).put(there, key, &value, record.expires_at());
             if let Some(new) = self.core(key).find(key) {
                 new.set_usage(record.usage());
             }
         }
-        has_ticket
+        Ok(has_ticket)
     }
 
     /// Removes a record whose value was stored elsewhere.

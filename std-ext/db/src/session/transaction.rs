@@ -58,8 +58,8 @@ impl Session {
             return TransactionOutcome::Conflict;
         }
         self.entry.clear();
-        let mut apply =
-            Apply::new(&state, &mut cores, (self.database, time), (&mut self.entry, left));
+        let (of, bounds) = ((self.database, time), (left, state.most_held()));
+        let mut apply = Apply::new(&state, &mut cores, of, &mut self.entry, bounds);
         let mut selected = self.database;
         let (mut hits, mut misses) = (0, 0);
         for (number, request) in requests.iter().enumerate() {
@@ -72,9 +72,11 @@ impl Session {
                         answer(number, found);
                     });
                 }
-                Request::Change(key, change) => {
-                    apply.log(|apply| apply.change(key, change, &mut |made| answer(number, made)));
-                }
+                Request::Change(key, change) => match apply.admit_copy(request) {
+                    Ok(()) => apply
+                        .log(|apply| apply.change(key, change, &mut |made| answer(number, made))),
+                    Err(error) => answer(number, Answer::Error(error)),
+                },
                 Request::MultiKey(op) => {
                     let checked = multi_key::check(&state, *op);
                     answer(number, checked.map_or_else(Answer::Error, |()| apply.run(*op)));

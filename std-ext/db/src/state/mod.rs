@@ -22,6 +22,7 @@ mod apply_bits;
 pub(crate) mod apply_hyperloglog;
 mod apply_noting;
 pub(crate) mod bits;
+pub(crate) mod changed;
 pub(crate) mod cold;
 pub(crate) mod counters;
 pub(crate) mod databases;
@@ -68,7 +69,7 @@ pub(crate) mod watched_keys;
 
 use crate::clock::Clock;
 use crate::latency_monitor::LatencyMonitor;
-use crate::limits::{LEAST_PRODUCED_BYTES, MAX_PRODUCED_BYTES};
+use crate::limits::{LEAST_PRODUCED_BYTES, MAX_MULTI_KEY_BYTES, MAX_PRODUCED_BYTES};
 use crate::log::change;
 use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
@@ -270,6 +271,15 @@ impl State {
         most.min(self.largest_request)
     }
 
+    /// Returns how many bytes of memory the changes of one transaction or script may take, replaced values included:
+    /// these stay until all is published.
+    pub(crate) fn most_held(&self) -> usize {
+        match self.limit.bytes() {
+            0 => MAX_MULTI_KEY_BYTES,
+            bytes => bytes.clamp(LEAST_PRODUCED_BYTES, MAX_MULTI_KEY_BYTES),
+        }
+    }
+
     /// Returns the error for changes that no log entry can hold.
     #[cold]
     pub(crate) fn too_long(&self) -> RequestError {
@@ -315,9 +325,7 @@ impl State {
         time: u64,
         log: &[u8],
     ) -> Lsn {
-        // Without a log entry, the changes are removals of expired keys. Replay removes them by itself, from their
-        // expiration.
-        let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
+        let entry = self.log_entry(time, log, core.replaced());
         core.watched_keys.note(log, || None);
         let invalidation = self.collect_invalidation(log, std::iter::once(&mut *core));
         // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
@@ -357,8 +365,21 @@ impl State {
         log: &[u8],
         publish: impl FnOnce(),
     ) -> Lsn {
-        let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
+        let replaced = cores.iter().map(|(_, core)| core.replaced()).sum();
+        let entry = self.log_entry(time, log, replaced);
         self.publish_with(cores, entry, log, publish)
+    }
+
+    /// Appends an entry of changes that have replaced this many bytes of values. Without changes there is none: what is
+    /// published are removals of expired keys. Replay removes them by itself, from their expiration.
+    fn log_entry(&self, time: u64, changes: &[u8], replaced: usize) -> Option<Lsn> {
+        if changes.is_empty() {
+            return None;
+        }
+        if self.is_logged {
+            changed::note(changes.len().saturating_add(replaced));
+        }
+        Some(self.log.append_holding(time, changes, replaced).unwrap_or(Lsn::MAX))
     }
 
     /// Publishes the changes of an entry that the log has, in locked shards.

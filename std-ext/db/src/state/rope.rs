@@ -7,7 +7,9 @@
 //! - the same rope, if the value stays as it is: `EXPIRE`, `PERSIST`, `GETEX`, `RENAME`;
 //! - the same rope with a greater length, if bytes are appended and the last piece has room. Readers of an older record
 //!   read only the bytes before its length, so the bytes behind may be written;
-//! - a new rope that shares all unchanged pieces: `APPEND` that needs further pieces, `SETRANGE`.
+//! - a new rope that shares all unchanged pieces: `APPEND` that needs further pieces, `SETRANGE`;
+//! - the same rope, changed in place, if it is written only in pieces that changes since the last publish have made:
+//!   no reader has seen them. So a transaction that changes a value a thousand times copies each piece once.
 //!
 //! A rope is an array of pieces of equal size. A value that is stored as a whole is one piece of its own length, and
 //! can be read in place. Two changes move it to pieces of [`PIECE`] bytes: one for which that piece has no room, and
@@ -23,6 +25,10 @@
 //! The writer holds the shard's lock. It writes bytes behind the length of the newest record of the rope, before it
 //! publishes the next record. That publish releases them to its readers. No reader accesses these bytes before.
 //! `filled` tells whether a record is the newest; it is read and stored under the lock.
+//!
+//! A piece has the number of the *window* in which it was made: the changes of one shard between two publishes. As long
+//! as that window lasts, only records that were not published lead to the piece, and none of these is read again but
+//! the newest: a rollback undoes all of them. So the shard's writer may overwrite the piece.
 
 use crate::request::Answer;
 use std::cell::UnsafeCell;
@@ -48,7 +54,11 @@ pub(crate) struct Rope {
     pieces: Box<[Arc<Piece>]>,
 }
 
-struct Piece(Box<[UnsafeCell<u8>]>);
+struct Piece {
+    bytes: Box<[UnsafeCell<u8>]>,
+    /// The window in which it was made; 0 if it is never overwritten.
+    window: u64,
+}
 
 // SAFETY: only the holder of the shard's lock writes, and only bytes that no reader accesses. It publishes them
 // afterwards.
@@ -57,17 +67,17 @@ unsafe impl Send for Piece {}
 unsafe impl Sync for Piece {}
 
 impl Piece {
-    /// Returns a piece of zeros.
-    fn zeroed(size: usize) -> Self {
+    /// Returns a piece of zeros that was made in a window.
+    fn zeroed(size: usize, window: u64) -> Self {
         let bytes = Box::into_raw(vec![0_u8; size].into_boxed_slice());
         // SAFETY: `UnsafeCell<u8>` has the layout of `u8`, and the box was just allocated.
-        Self(unsafe { Box::from_raw(bytes as *mut [UnsafeCell<u8>]) })
+        Self { bytes: unsafe { Box::from_raw(bytes as *mut [UnsafeCell<u8>]) }, window }
     }
 
     fn of(bytes: &[u8]) -> Self {
         let bytes: *mut [u8] = Box::into_raw(Box::from(bytes));
         // SAFETY: `UnsafeCell<u8>` has the layout of `u8`, and the box was just allocated.
-        Self(unsafe { Box::from_raw(bytes as *mut [UnsafeCell<u8>]) })
+        Self { bytes: unsafe { Box::from_raw(bytes as *mut [UnsafeCell<u8>]) }, window: 0 }
     }
 
     /// Returns some of the bytes.
@@ -75,7 +85,7 @@ impl Piece {
     /// # Safety
     /// No thread writes these bytes while the result lives.
     unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
-        let cells = &self.0[range];
+        let cells = &self.bytes[range];
         // SAFETY: the caller excludes writes, and `UnsafeCell<u8>` has the layout of `u8`.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<u8>(), cells.len()) }
     }
@@ -85,7 +95,7 @@ impl Piece {
     /// # Safety
     /// No other thread reads or writes these bytes meanwhile.
     unsafe fn write(&self, at: usize, bytes: &[u8]) {
-        let cells = &self.0[at..at + bytes.len()];
+        let cells = &self.bytes[at..at + bytes.len()];
         // SAFETY: the caller excludes other accesses, the slice above has checked the bounds, and the cells permit
         // writes.
         unsafe {
@@ -199,32 +209,42 @@ impl Rope {
         }
     }
 
-    /// Returns a rope of the value with each of these parts written at its offset. If the value ends before an offset,
-    /// the gap is filled with zeros. The result is this rope if only bytes behind the value had to be written.
-    /// O(length of the parts, pieces that they touch, number of pieces).
+    /// Returns a rope of the value with each of these parts written at its offset, and how many bytes were copied for
+    /// it. If the value ends before an offset, the gap is filled with zeros. The result is this rope if all bytes that
+    /// had to be written are behind the value, or in pieces of this window. O(length of the parts, pieces that they
+    /// touch, number of pieces).
     ///
     /// # Safety
-    /// The caller holds the lock of the shard whose newest record of this value points here, with this length.
+    /// The caller holds the lock of the shard whose newest record of this value points here, with this length. Records
+    /// whose changes had this window, which is not 0, were not published, and only this caller has the number.
     pub(crate) unsafe fn write(
         self: &Arc<Self>,
         length: usize,
         parts: &[(usize, &[u8])],
-    ) -> Arc<Self> {
+        window: u64,
+    ) -> (Arc<Self>, usize) {
         let total = parts.iter().map(|(at, part)| at + part.len()).fold(length, usize::max);
         // Relaxed: read and stored under the lock.
         let newest = self.filled.load(Ordering::Relaxed) == length;
         let fits = self.size == PIECE || self.size <= PIECE && total <= self.size;
-        let only_behind = parts.iter().all(|(at, _)| *at >= length);
-        if newest && fits && only_behind && total <= self.size * self.pieces.len() {
+        let has_room = newest && fits && total <= self.size * self.pieces.len();
+        let in_place = |(at, part): &(usize, &[u8])| {
+            *at >= length || self.seen_pieces(length, *at..at + part.len(), window).next().is_none()
+        };
+        if has_room && parts.iter().all(in_place) {
             for (at, part) in parts {
-                // SAFETY: no reader accesses bytes behind the newest record's length.
+                // SAFETY: no reader accesses bytes behind the newest record's length, nor pieces of this window.
                 unsafe { self.put(*at, part) };
             }
             // Relaxed: read and stored under the lock.
             self.filled.store(total, Ordering::Relaxed);
-            return Arc::clone(self);
+            return (Arc::clone(self), 0);
         }
-        let mut next = if newest && fits { self.shared() } else { self.moved(length, total) };
+        let (mut next, mut copied) = if newest && fits {
+            (self.shared(), 0)
+        } else {
+            (self.moved(length, total, window), length)
+        };
         // Relaxed: read and stored under the lock. From now on only the new rope may write the shared bytes behind the
         // length: no record of this one counts as the newest.
         self.filled.store(usize::MAX, Ordering::Relaxed);
@@ -232,30 +252,43 @@ impl Rope {
         let number = total.div_ceil(next.size);
         if number > next.pieces.len() {
             let mut pieces = std::mem::take(&mut next.pieces).into_vec();
-            pieces.resize_with(number, || Arc::new(Piece::zeroed(next.size)));
+            pieces.resize_with(number, || Arc::new(Piece::zeroed(next.size, window)));
             next.pieces = pieces.into();
         }
         for (at, part) in parts {
-            next.unshare(length, *at..at + part.len());
-            // SAFETY: these bytes are behind the length, or in pieces that no other rope shares.
+            copied += next.unshare(length, *at..at + part.len(), window);
+            // SAFETY: these bytes are behind the length, or in pieces of this window.
             unsafe { next.put(*at, part) };
         }
-        Arc::new(next)
+        (Arc::new(next), copied)
     }
 
-    /// Copies the shared pieces of a range whose bytes readers access. They are those before the length. Without the
-    /// copies, readers would see a change that was not published.
-    fn unshare(&mut self, length: usize, range: Range<usize>) {
-        for piece in range.start / self.size..range.end.div_ceil(self.size) {
-            let begin = piece * self.size;
-            if range.start.max(begin) < length && Arc::get_mut(&mut self.pieces[piece]).is_none() {
-                let used = self.size.min(length - begin);
-                let copy = Piece::zeroed(self.size);
-                // SAFETY: bytes before the length are not written, and no other thread has the copy.
-                unsafe { copy.write(0, self.pieces[piece].bytes(0..used)) };
-                self.pieces[piece] = Arc::new(copy);
-            }
+    /// Returns the pieces of a range whose bytes readers may access: those before the length that no change of this
+    /// window has made.
+    fn seen_pieces(
+        &self,
+        length: usize,
+        range: Range<usize>,
+        window: u64,
+    ) -> impl Iterator<Item = usize> {
+        let pieces = range.start / self.size..range.end.div_ceil(self.size);
+        pieces.filter(move |piece| {
+            range.start.max(piece * self.size) < length && self.pieces[*piece].window != window
+        })
+    }
+
+    /// Copies the pieces of a range whose bytes readers may access, and returns how many bytes. Without the copies,
+    /// readers would see a change that was not published.
+    fn unshare(&mut self, length: usize, range: Range<usize>, window: u64) -> usize {
+        let seen: Vec<usize> = self.seen_pieces(length, range, window).collect();
+        for piece in &seen {
+            let used = self.size.min(length - piece * self.size);
+            let copy = Piece::zeroed(self.size, window);
+            // SAFETY: bytes before the length are not written, and no other thread has the copy.
+            unsafe { copy.write(0, self.pieces[*piece].bytes(0..used)) };
+            self.pieces[*piece] = Arc::new(copy);
         }
+        seen.len() * self.size
     }
 
     /// Returns a rope that shares all pieces.
@@ -264,9 +297,9 @@ impl Rope {
     }
 
     /// Returns a rope with copies of the pieces, for a value of `total` bytes.
-    fn moved(&self, length: usize, total: usize) -> Self {
+    fn moved(&self, length: usize, total: usize, window: u64) -> Self {
         let size = if total > PIECE { PIECE } else { total.next_power_of_two() };
-        let new = || Arc::new(Piece::zeroed(size));
+        let new = || Arc::new(Piece::zeroed(size, window));
         let pieces = std::iter::repeat_with(new).take(length.div_ceil(size)).collect();
         let next = Self { size, filled: AtomicUsize::new(0), pieces };
         for (piece, old) in self.pieces.iter().enumerate() {
@@ -303,7 +336,19 @@ mod tests {
         unsafe { rope.read(length, 0..length, <[u8]>::to_vec) }
     }
 
-    /// Older ropes and lengths keep their values, as readers of older records see them.
+    /// Makes a change that is published at once.
+    ///
+    /// # Safety
+    /// As for [`Rope::write`].
+    unsafe fn write(rope: &Arc<Rope>, length: usize, part: (usize, &[u8])) -> Arc<Rope> {
+        static WINDOWS: AtomicUsize = AtomicUsize::new(1 << 32);
+        // Relaxed: a number that nobody else gets.
+        let window = WINDOWS.fetch_add(1, Ordering::Relaxed) as u64;
+        // SAFETY: the caller's promise, and the window is new.
+        unsafe { rope.write(length, &[part], window) }.0
+    }
+
+    /// Ropes and lengths that were published keep their values, as readers of older records see them.
     #[test]
     fn older_lengths_and_ropes_do_not_change() {
         let mut random = 7_u64;
@@ -314,7 +359,7 @@ mod tests {
         for first in [0, 1, 100, 20_000, PIECE, PIECE + 1, 3 * PIECE + 5] {
             let mut wanted: Vec<u8> = (0..first).map(|n| n as u8).collect();
             let mut rope = Rope::of(&wanted);
-            let mut seen = vec![(Arc::clone(&rope), wanted.clone())];
+            let (mut seen, mut window) = (vec![(Arc::clone(&rope), wanted.clone())], 1);
             for round in 0..rounds(60, 30) as u8 {
                 let part = vec![round; [1, 10, 70_000, 300_000][next(4)]];
                 let at = match next(3) {
@@ -323,10 +368,14 @@ mod tests {
                     _ => next(wanted.len() + 1),
                 };
                 // SAFETY: this is the newest rope, and no other thread has it.
-                rope = unsafe { rope.write(wanted.len(), &[(at, &part)]) };
+                (rope, _) = unsafe { rope.write(wanted.len(), &[(at, &part)], window) };
                 wanted.resize(wanted.len().max(at + part.len()), 0);
                 wanted[at..at + part.len()].copy_from_slice(&part);
-                seen.push((Arc::clone(&rope), wanted.clone()));
+                assert!(value(&rope, wanted.len()) == wanted, "a change is lost");
+                if next(3) == 0 {
+                    seen.push((Arc::clone(&rope), wanted.clone()));
+                    window += 1;
+                }
             }
             for (rope, wanted) in &seen {
                 assert!(value(rope, wanted.len()) == *wanted, "an older value was overwritten");
@@ -340,9 +389,9 @@ mod tests {
         // SAFETY: no other thread has the rope. `write` itself notices if it is not the newest.
         let [red, white, grown, other] = unsafe {
             let (red, white) =
-                (rope.write(4, &[(4, b" is red")]), rope.write(4, &[(4, b" is white")]));
+                (write(&rope, 4, (4, b" is red")), write(&rope, 4, (4, b" is white")));
             // There is room behind it.
-            let (grown, other) = (red.write(11, &[(11, b"!")]), red.write(11, &[(11, b"?")]));
+            let (grown, other) = (write(&red, 11, (11, b"!")), write(&red, 11, (11, b"?")));
             [red, white, grown, other]
         };
         assert!(Arc::ptr_eq(&red, &grown));
@@ -353,13 +402,32 @@ mod tests {
     }
 
     #[test]
+    fn changes_before_a_publish_copy_each_piece_once() {
+        let length = 4 * PIECE;
+        let first = Rope::of(&vec![1; length]);
+        // SAFETY: the newest rope each time, which no other thread has.
+        let (mut rope, moved) = unsafe { first.write(length, &[(0, b"a")], 1) };
+        assert_eq!(moved, length, "a value of one piece is moved to pieces");
+        for (window, copies) in [(1, 0), (2, 2), (3, 2)] {
+            let mut copied = 0;
+            for at in (0..200).map(|n| n % 2 * 3 * PIECE + n) {
+                // SAFETY: as above.
+                let (next, bytes) = unsafe { rope.write(length, &[(at, b"b")], window) };
+                (rope, copied) = (next, copied + bytes);
+            }
+            assert_eq!(copied, copies * PIECE, "in window {window}");
+        }
+        assert!(value(&first, length).iter().all(|byte| *byte == 1));
+    }
+
+    #[test]
     fn appending_shares_pieces() {
         let mut rope = Rope::of(&vec![1; 4 * PIECE]);
         let mut length = 4 * PIECE;
         let mut ropes = 0;
         for _ in 0..1000 {
             // SAFETY: this is the newest rope, and no other thread has it.
-            let next = unsafe { rope.write(length, &[(length, &[2; 1000])]) };
+            let next = unsafe { write(&rope, length, (length, &[2; 1000])) };
             ropes += usize::from(!Arc::ptr_eq(&rope, &next));
             if length > 4 * PIECE {
                 assert!(

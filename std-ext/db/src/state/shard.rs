@@ -10,7 +10,7 @@
 //! successor, must leave it readable as it was until then.
 
 use crate::log::Lsn;
-use crate::request::{Answer, Usage};
+use crate::request::Usage;
 use crate::state::cold::ColdStore;
 #[cfg(feature = "cluster")]
 use crate::state::filtered_counts::FilteredCounts;
@@ -27,8 +27,12 @@ use hedgerow::left_right::{
     DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
 };
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+mod values;
+
+pub(crate) use values::{read, read_part, read_pieces, visit};
 
 pub(crate) type Reader = ReadHandle<Record, (), DefaultHashBuilder, Inline>;
 /// A published state of a shard, which does not change while this lives.
@@ -123,6 +127,10 @@ pub(crate) struct Core {
     pub(crate) was_cleared: bool,
     /// A buffer in which new values are assembled.
     pub(super) scratch: Vec<u8>,
+    /// Bytes of values that were replaced since the last publish: a rollback needs them until their log entry is safe.
+    replaced: usize,
+    /// The number of the changes since the last publish, which marks the pieces of ropes that they make. 0: none yet.
+    window: u64,
 }
 
 /// Returns the hasher of a new shard.
@@ -165,6 +173,8 @@ impl Shard {
             events: NotedEvents::default(),
             was_cleared: false,
             scratch: Vec::new(),
+            replaced: 0,
+            window: 0,
         };
         Self { core: Mutex::new(core), factory, stats: ShardStats::default() }
     }
@@ -338,11 +348,30 @@ impl Core {
         } else {
             current.map_or_else(|| Rope::of(b""), |record| self.read(record, Rope::of))
         };
+        let (window, replaced) = (self.window(), self.replaced);
         // SAFETY: `&mut self` proves that the lock is held, and the map has the newest record of this rope; or the rope
-        // is new.
-        let rope = unsafe { rope.write(length, parts) };
+        // is new. No other changes have this window, and none of its records was published.
+        let (rope, copied) = unsafe { rope.write(length, parts, window) };
         let value = Value::Rope(RopeRef::of(&rope), total);
         self.place(old, old, key, value, expires_at, TicketOrigin::NEW);
+        // The new record shares the rest with the old one.
+        self.replaced = replaced.saturating_add(copied);
+    }
+
+    /// Returns the number of the changes since the last publish. No other shard has the same, because ropes move
+    /// between shards.
+    fn window(&mut self) -> u64 {
+        static WINDOWS: AtomicU64 = AtomicU64::new(1);
+        if self.window == 0 {
+            // Relaxed: a number that nobody else gets, and nothing else.
+            self.window = WINDOWS.fetch_add(1, Ordering::Relaxed);
+        }
+        self.window
+    }
+
+    /// Returns the bytes of values that changes since the last publish have replaced.
+    pub(crate) fn replaced(&self) -> usize {
+        self.replaced
     }
 
     /// Inserts a record. `old` is the key's present record, and `before` the one whose uses the new one continues.
@@ -465,7 +494,7 @@ impl Core {
 
     /// Counts the records of each slot of this shard, which is empty.
     #[cfg(any(test, feature = "cluster"))]
-    pub(super) fn count_slots(&mut self, slots: Range<u16>) {
+    pub(super) fn count_slots(&mut self, slots: std::ops::Range<u16>) {
         debug_assert!(self.len() == 0, "records are not counted");
         self.slots = Some(Box::new(SlotCounts::new(slots)));
     }
@@ -507,6 +536,9 @@ impl Core {
 
     /// Records a removal for reclamation and undo.
     fn retire(&mut self, step: Undo) {
+        if let Undo::Removed { record, moved_out: false, .. } = step {
+            self.replaced = self.replaced.saturating_add(record.memory());
+        }
         self.unpublished.push(step);
     }
 
@@ -576,6 +608,8 @@ impl Core {
         if !self.writer.has_changes() {
             return;
         }
+        // From here on readers may see the ropes of these changes.
+        (self.window, self.replaced) = (0, 0);
         // Waits until no reader uses the state before the present one. So no reader can reach the records in `retired`
         // any more.
         self.writer.publish();
@@ -673,76 +707,6 @@ impl Core {
     /// Reserves room for more keys.
     pub(crate) fn reserve(&mut self, keys: usize) {
         self.writer.reserve(keys);
-    }
-}
-
-/// Calls `with` with the value of a record and returns the result.
-#[inline]
-pub(crate) fn read<R>(
-    record: Record,
-    cold: Option<&ColdStore>,
-    with: impl FnOnce(&[u8]) -> R,
-) -> R {
-    match record.value() {
-        Value::Inline(value) => with(value),
-        value => read_part(value, cold, 0..value.length(), with),
-    }
-}
-
-/// Answers with a part of a value, in the pieces in which it is stored.
-#[inline]
-pub(crate) fn read_pieces(
-    value: Value<'_>,
-    cold: Option<&ColdStore>,
-    part: Range<usize>,
-    answer: impl FnOnce(Answer<'_>),
-) {
-    match value {
-        Value::Inline(value) => answer(Answer::Bytes(&value[part])),
-        Value::Rope(rope_ref, length) => {
-            // SAFETY: the caller that has the value holds its record.
-            unsafe { rope_ref.rope().read_pieces(length, part, answer) }
-        }
-        Value::Compressed(..) => {
-            read_part(value, cold, part, |bytes| answer(Answer::Bytes(bytes)));
-        }
-    }
-}
-
-/// Calls `with` with a part of a value and returns the result. Of a long value only that part is read.
-pub(crate) fn read_part<R>(
-    value: Value<'_>,
-    cold: Option<&ColdStore>,
-    part: Range<usize>,
-    with: impl FnOnce(&[u8]) -> R,
-) -> R {
-    match value {
-        Value::Inline(value) => with(&value[part]),
-        // SAFETY: the caller that has the value holds its record.
-        Value::Rope(rope_ref, length) => unsafe { rope_ref.rope().read(length, part, with) },
-        Value::Compressed(ticket, _) => {
-            let value = cold.and_then(|cold| cold.read(ticket, |value| with(&value[part])));
-            value.expect("a ticket leads to its value as long as its record is there")
-        }
-    }
-}
-
-/// Calls `each` with the pieces of a part of a value, in order, until it returns false.
-pub(crate) fn visit(
-    value: Value<'_>,
-    cold: Option<&ColdStore>,
-    part: Range<usize>,
-    each: &mut dyn FnMut(&[u8]) -> bool,
-) {
-    match value {
-        // SAFETY: the caller that has the value holds its record.
-        Value::Rope(rope_ref, length) => unsafe { rope_ref.rope().visit(length, part, each) },
-        _ if part.is_empty() => {}
-        Value::Inline(_) | Value::Compressed(..) => {
-            read_part(value, cold, part, |bytes| {
-                each(bytes);
-            });
-        }
     }
 }
 

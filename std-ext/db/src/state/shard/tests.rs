@@ -42,3 +42,25 @@ fn a_stopped_script_does_not_confuse_a_rollback() {
         assert_eq!(left, [b""; 0], "{before} and {after}: a rollback leaves a change");
     }
 }
+
+/// Readers of the published record see its bytes, although the next change is made by the same thread.
+#[test]
+fn a_published_rope_is_not_overwritten() {
+    let limit = Arc::new(MemoryLimit::new(&Options::in_memory()));
+    let shard = Shard::new(ShardContext { cold: None, limit });
+    let mut core = shard.lock();
+    core.put(None, b"rose", &vec![b'r'; 40_000], None);
+    core.publish(0, 0);
+    for byte in [b"a", b"b", b"c"] {
+        let before = core.find(b"rose");
+        let seen = core.read(before.unwrap(), <[u8]>::to_vec);
+        core.write(before, before, b"rose", &[(7, byte)]);
+        let newest = core.find(b"rose");
+        core.write(newest, newest, b"rose", &[(8, byte)]);
+        core.read(before.unwrap(), |value| {
+            assert!(value == seen, "a published value was overwritten");
+        });
+        core.publish(0, 0);
+        core.read(core.find(b"rose").unwrap(), |value| assert_eq!(value[7..9], [byte[0]; 2]));
+    }
+}

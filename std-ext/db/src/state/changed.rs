@@ -1,0 +1,23 @@
+//! What a thread's changes keep in memory until their log entries are safe: the entries, and the values that they have
+//! replaced, which a rollback needs. A thread stops executing commands when that is much, and commits.
+
+use std::cell::Cell;
+
+thread_local! {
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts the bytes of a change.
+pub(super) fn note(bytes: usize) {
+    BYTES.set(BYTES.get().saturating_add(bytes));
+}
+
+/// Returns the bytes of this thread's changes since the last [`reset`].
+pub(crate) fn bytes() -> usize {
+    BYTES.get()
+}
+
+/// Begins to count anew: the changes so far were committed.
+pub(crate) fn reset() {
+    BYTES.set(0);
+}
