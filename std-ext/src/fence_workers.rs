@@ -12,7 +12,7 @@ use crate::queue::TrySubmitError;
 use crate::ticket::{Promise, Server, Ticket};
 use crate::worker::{WakeHandle, Worker};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io, thread};
 
 /// A pool of threads that make contended changes to an ordered map for their callers, and keep its load balanced.
@@ -30,8 +30,8 @@ use std::{fmt, io, thread};
 /// # Requests
 /// - A worker takes all requests out of its queue together and does them in key order. It applies changes that were
 ///   submitted together ([`submit_all`](Self::submit_all)) with one lock for each leaf. Requests for one key that wait
-///   in the same queue are done in the order of their arrival. If one request has to be done after another, wait for
-///   the other's ticket: either may be done in place, or by another worker.
+///   in the same queue are done in the order of their arrival, also at a shutdown. If one request has to be done after
+///   another, wait for the other's ticket: either may be done in place, or by another worker.
 /// - If a closure panics, in place or not, its own ticket returns the panic. No other request is affected.
 /// - A request that a worker makes, inside another request, is done in place.
 /// - If a worker's thread dies nevertheless, the tickets of its requests fail with [`Canceled`](crate::Canceled).
@@ -39,7 +39,8 @@ use std::{fmt, io, thread};
 /// - The requests that wait for one worker are bounded ([`queue`](FenceWorkersBuilder::queue)) over all callers: up to
 ///   twice as many, if those are counted that the worker has taken out. Callers that wait for room are served in no
 ///   particular order.
-/// - [`shutdown`](Self::shutdown), or a drop, does all requests that were accepted. Later ones are rejected.
+/// - After [`shutdown`](Self::shutdown), or a drop, the workers do all requests that were accepted, and end. Later
+///   requests are rejected.
 ///
 /// ```
 /// use hedgerow::Op;
@@ -451,10 +452,12 @@ where
         }
     }
 
-    /// Rejects further requests, does all that were accepted, and ends the threads. The map stays.
+    /// Rejects further requests, and waits until the workers have done all that were accepted, and have ended. The map
+    /// stays.
     ///
-    /// Returns once that is done. There are two exceptions: if another thread is shutting the workers down already, or
-    /// if a worker calls this inside a request, the rest is done after this returns.
+    /// There are two exceptions: if another thread is shutting the workers down already, or if a worker calls this
+    /// inside a request, the workers do the rest after this returns. In the second case the next call by another
+    /// thread waits for them, and so does a drop, unless a worker drops the handle, too.
     ///
     /// ```
     /// # use hedgerow::{FenceMap, Op, std_ext::{FenceWorkers, TrySubmitError}};
@@ -473,6 +476,9 @@ where
 impl<M: FencedMap> Drop for FenceWorkers<M> {
     fn drop(&mut self) {
         self.pool.close(&self.threads);
+        // Threads are left if a worker drops the handle inside a request. It must not wait for them here either.
+        let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
+        threads.drain(..).for_each(Worker::detach);
     }
 }
 
@@ -513,6 +519,8 @@ mod tests {
     use crate::pool::WorkerGuard;
     use crate::ticket::Canceled;
     use std::collections::BTreeMap;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
 
     /// A map with a fence for each ten keys.
     #[derive(Default)]
@@ -602,10 +610,116 @@ mod tests {
         assert!(matches!(workers.submit(7, count), Err(TrySubmitError::Closed((7, _)))));
     }
 
-    /// The thread that shuts the workers down does the requests that they left, one after the other.
+    /// Submits a request that waits until the sender is dropped. The receiver tells that it has begun.
+    fn waiting(workers: &FenceWorkers<Map>, key: u64) -> (Sender<()>, Receiver<()>) {
+        let (release, released) = channel();
+        let (begins, has_begun) = channel();
+        let wait = move |_: Option<u64>| {
+            let _ = begins.send(());
+            let _ = released.recv();
+            None
+        };
+        drop(workers.submit(key, wait).unwrap());
+        (release, has_begun)
+    }
+
+    fn with_threads(workers: usize) -> Arc<FenceWorkers<Map>> {
+        let settings = FenceWorkersBuilder::default().workers(workers).threshold(0);
+        Arc::new(settings.spawn(Arc::default()).unwrap())
+    }
+
+    const OVERTAKEN: &str = "a request has overtaken another one of its key at the shutdown";
+
+    /// Returns a ticket's result; None if it does not come for 30 seconds.
+    fn in_time(ticket: Ticket<Option<u64>>) -> Option<thread::Result<Option<u64>>> {
+        let (returns, result) = channel();
+        thread::spawn(move || returns.send(ticket.wait()));
+        result.recv_timeout(Duration::from_secs(30)).ok()
+    }
+
+    #[test]
+    fn requests_of_one_key_keep_their_order_if_two_threads_shut_down() {
+        let workers = with_threads(1);
+        let (go, has_begun) = waiting(&workers, 0);
+        has_begun.recv().unwrap();
+        // The worker takes two requests out of its queue together. The third one is left there.
+        let (go_on, has_begun) = waiting(&workers, 1);
+        let two = workers.submit(5, |_| Some(2)).unwrap();
+        drop(go);
+        has_begun.recv().unwrap();
+        let three = workers.submit(5, |_| Some(3)).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| workers.shutdown());
+            // The other thread has the worker's handle, and joins.
+            while !workers.threads.lock().unwrap().is_empty() {
+                thread::yield_now();
+            }
+            workers.shutdown();
+            drop(go_on);
+        });
+        assert_eq!((two.wait().unwrap(), three.wait().unwrap()), (Some(2), Some(3)));
+        assert_eq!(workers.map().entries(), [(5, 3)], "{OVERTAKEN}");
+    }
+
+    #[test]
+    fn requests_of_one_key_keep_their_order_if_a_request_shuts_down() {
+        let workers = with_threads(1);
+        let (go, has_begun) = waiting(&workers, 0);
+        has_begun.recv().unwrap();
+        let (begins, has_begun) = channel();
+        let (go_on, goes_on) = channel::<()>();
+        let own = Arc::clone(&workers);
+        let ends = move |_| {
+            begins.send(()).unwrap();
+            let _ = goes_on.recv();
+            own.shutdown();
+            begins.send(()).unwrap();
+            None
+        };
+        let ends = workers.submit(1, ends).unwrap();
+        let two = workers.submit(5, |_| Some(2)).unwrap();
+        drop(go);
+        has_begun.recv().unwrap();
+        let three = workers.submit(5, |_| Some(3)).unwrap();
+        drop(go_on);
+        has_begun.recv().unwrap();
+        let is_left = workers.threads.lock().unwrap().len() == 1;
+        workers.shutdown();
+        let are_done = ends.is_ready() && three.is_ready();
+        assert_eq!((two.wait().unwrap(), three.wait().unwrap()), (Some(2), Some(3)));
+        assert_eq!(workers.map().entries(), [(5, 3)], "{OVERTAKEN}");
+        assert!(is_left && are_done, "no thread can wait for a worker that has shut down");
+    }
+
+    /// A worker that drops the last handle waits for no other worker, because that one may wait for it.
+    #[test]
+    fn a_worker_that_drops_the_last_handle_joins_none() {
+        let workers = with_threads(2);
+        let (go, has_begun) = waiting(&workers, 0);
+        has_begun.recv().unwrap();
+        let mut own = Some(Arc::clone(&workers));
+        let drops = move |_| {
+            drop(own.take());
+            None
+        };
+        drop(workers.submit(1, drops).unwrap());
+        let two = std::cell::Cell::new(Some(workers.submit(5, count).unwrap()));
+        let waits = move |_| {
+            two.take().unwrap().wait().unwrap();
+            None
+        };
+        drop(workers.submit(75, waits).unwrap());
+        let last = workers.submit(6, count).unwrap();
+        drop((workers, go));
+        let done = in_time(last);
+        assert!(matches!(done, Some(Ok(_))), "a worker that drops the last handle: not back");
+    }
+
+    /// A worker does what is left in its queue, as itself, even if it has ended before its first step.
     #[test]
     fn a_request_that_waits_for_a_later_one_at_the_end_fails() {
-        let workers = without_threads(2, 9);
+        let workers = without_threads(1, 9);
+        let guard = WorkerGuard::new(&workers.pool, 0);
         let later = std::cell::Cell::new(Some(workers.submit(75, count).unwrap()));
         let waits = move |old| {
             later.take().unwrap().wait().unwrap();
@@ -613,7 +727,45 @@ mod tests {
         };
         let waits = workers.submit(1, waits).unwrap();
         workers.shutdown();
-        assert!(waits.wait().is_err());
+        let ends = thread::spawn(|| drop(guard));
+        let failed = in_time(waits);
+        assert!(matches!(failed, Some(Err(_))), "a worker waits for itself at the end: not back");
+        ends.join().unwrap();
         assert_eq!(workers.map().entries(), [(75, 1)]);
+    }
+
+    /// At the end each worker does its own requests, so one may wait for another's.
+    #[test]
+    fn a_request_may_wait_for_one_of_another_worker_at_the_end() {
+        let workers = without_threads(2, 9);
+        let [one, other] = [0, 1].map(|number| WorkerGuard::new(&workers.pool, number));
+        let later = std::cell::Cell::new(Some(workers.submit(75, count).unwrap()));
+        let waits = move |old| {
+            later.take().unwrap().wait().unwrap();
+            count(old)
+        };
+        let waits = workers.submit(1, waits).unwrap();
+        workers.shutdown();
+        thread::scope(|scope| {
+            scope.spawn(|| drop(one));
+            scope.spawn(|| drop(other));
+        });
+        assert_eq!(waits.wait().unwrap(), Some(1));
+    }
+
+    #[test]
+    fn tickets_of_a_worker_that_panics_at_the_end_fail() {
+        let workers = without_threads(1, 9);
+        let guard = WorkerGuard::new(&workers.pool, 0);
+        let one = workers.submit(1, count).unwrap();
+        workers.shutdown();
+        let panics = thread::spawn(|| {
+            let _guard = guard;
+            std::panic::resume_unwind(Box::new("planned"));
+        });
+        assert!(panics.join().is_err());
+        let failed = one.wait().is_err_and(|payload| payload.is::<Canceled>());
+        assert!(failed, "a worker whose thread panics has done a request");
+        assert_eq!((workers.map().entries(), workers.stats().died), (vec![], 1));
     }
 }

@@ -1,8 +1,8 @@
 //! The worker pool: each worker takes requests out of its queue, does them in key order, and the first one rebalances.
 //!
 //! A fence in which attempts to lock a leaf often fail stays hot for 64 rebalancing steps, because requests that are
-//! handed over fail no attempt any more. At the end the queues are closed, the threads are joined, and the thread that
-//! ends the pool does the remaining requests.
+//! handed over fail no attempt any more. At the end the queues are closed, and each worker does the rest of its own
+//! queue before its thread ends: no other thread does a request while the worker still has earlier ones.
 //!
 //! # Synchronization
 //! Requests and results go through the mutexes of [`queue`](crate::queue) and [`ticket`](crate::ticket). `mode` is a
@@ -18,7 +18,6 @@ use crate::queue::Queue;
 use crate::ticket::{Canceled, Promise, Server};
 use crate::worker::{Progress, Worker};
 use std::any::Any;
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,11 +35,6 @@ const SPINS: u32 = 32;
 const GATHERED: usize = 1 << 12;
 /// The `mode` of a pool that accepts no more requests.
 const CLOSED: usize = usize::MAX;
-
-std::thread_local! {
-    /// Whether this thread is a worker. A worker makes its own changes in place: it would wait for itself.
-    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
-}
 
 /// One change, with a closure of any type.
 pub(crate) trait Job<M>: Send {
@@ -104,7 +98,7 @@ pub(crate) struct Stats {
     pub(crate) most_drained: Counter,
     pub(crate) steps: Counter,
     pub(crate) changes: Counter,
-    /// Workers whose thread ended before the shutdown.
+    /// Workers that a panic has ended.
     pub(crate) died: Counter,
 }
 
@@ -187,7 +181,8 @@ impl<M: FencedMap> Pool<M> {
     /// Returns the worker that does requests for `key`, and None if the caller does them in place.
     #[cold]
     pub(crate) fn worker_of(&self, key: &M::Key) -> Option<usize> {
-        if IS_WORKER.get() {
+        // It would wait for itself, or for a worker that waits for it.
+        if Server::is_any_here() {
             return None;
         }
         self.map.worker_of(key, self.queues.len(), self.settings.threshold > 0)
@@ -358,25 +353,27 @@ impl<M: FencedMap> Pool<M> {
         }
     }
 
-    /// Accepts no more requests, ends the threads, and does the requests that they left.
+    /// Accepts no more requests, and waits until the workers have done those in their queues and have ended.
+    ///
+    /// If a worker calls this inside a request, it waits for none: another worker may wait for a request of this one.
+    /// The threads are then left in `threads`, for a caller that can wait for them.
     pub(crate) fn close(&self, threads: &Mutex<Vec<Worker>>) {
         // relaxed: a hint; the queues reject requests themselves. It is stored before they close, so that a caller
         // whose request is rejected can tell a shutdown from a worker that has died.
         self.mode.store(CLOSED, Ordering::Relaxed);
         self.queues.iter().for_each(Queue::close);
+        let mut left = threads.lock().unwrap_or_else(PoisonError::into_inner);
+        // The worker ends after the step that is running, and drops its `WorkerGuard`.
+        left.iter().for_each(Worker::signal_stop);
+        if Server::is_here(self.id()) {
+            return;
+        }
+        let threads = mem::take(&mut *left);
         // Joined without the lock: a request that runs may call this, too.
-        let threads = mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(left);
         for thread in threads {
-            // The thread ends after the step that is running.
             let _ = thread.shutdown();
         }
-        // The queues are closed, so each has to be drained only until it is empty.
-        let previous = Server::all_workers(self.id()).enter();
-        for number in 0..self.queues.len() {
-            let mut worker = self.worker(number);
-            while self.drain(&mut worker) > 0 {}
-        }
-        previous.enter();
     }
 
     /// Returns a number that no other pool has while this one exists: its address.
@@ -398,7 +395,8 @@ impl<M: FencedMap> Pool<M> {
     }
 }
 
-/// Owned by a worker's thread, which drops it when it ends. If the pool is not closed then, the worker has died.
+/// Owned by a worker's thread, which drops it when it ends. If the pool is not closed then, or if the thread panics,
+/// the worker has died.
 pub(crate) struct WorkerGuard<M: FencedMap> {
     pool: Arc<Pool<M>>,
     worker: WorkerState<M>,
@@ -408,14 +406,22 @@ impl<M: FencedMap> WorkerGuard<M> {
     pub(crate) fn new(pool: &Arc<Pool<M>>, number: usize) -> Self {
         Self { pool: Arc::clone(pool), worker: pool.worker(number) }
     }
+
+    /// Makes the calling thread the worker's.
+    fn enter(&self) {
+        Server::worker(self.pool.id(), self.worker.number).enter();
+    }
 }
 
 impl<M: FencedMap> Drop for WorkerGuard<M> {
     fn drop(&mut self) {
-        // `close` does the requests that workers leave at a shutdown.
-        if !self.pool.is_closed() {
-            self.pool.abandon(&mut self.worker);
+        if !self.pool.is_closed() || thread::panicking() {
+            return self.pool.abandon(&mut self.worker);
         }
+        // The thread was told to end after its queue had been closed, so this takes all that is left. It may have
+        // ended before its first step.
+        self.enter();
+        self.pool.drain(&mut self.worker);
     }
 }
 
@@ -435,8 +441,7 @@ where
         Worker::spawn(name, 0, move |_| {
             if !has_begun {
                 has_begun = true;
-                IS_WORKER.set(true);
-                Server::worker(guard.pool.id(), number).enter();
+                guard.enter();
                 let processors = &guard.pool.settings.processors;
                 if let Some(at) = number.checked_rem(processors.len()) {
                     let _ = affinity::pin_to(processors[at]);

@@ -69,7 +69,7 @@ struct Channel<T> {
     server: Server,
 }
 
-/// A worker of a pool, or all workers of it.
+/// A worker of a pool.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Server {
     pool: usize,
@@ -77,34 +77,36 @@ pub(crate) struct Server {
 }
 
 std::thread_local! {
-    /// The worker as which this thread does requests.
+    /// The worker whose thread this is.
     static THIS_THREAD: Cell<Server> = const { Cell::new(Server::NONE) };
 }
 
 #[cfg_attr(hedgerow_loom, allow(dead_code, reason = "the pool is not modelled"))]
 impl Server {
     const NONE: Self = Self { pool: 0, number: 0 };
-    const ALL: usize = usize::MAX;
 
     pub(crate) fn worker(pool: usize, number: usize) -> Self {
         Self { pool, number }
     }
 
-    pub(crate) fn all_workers(pool: usize) -> Self {
-        Self { pool, number: Self::ALL }
+    /// Makes this thread the worker's.
+    pub(crate) fn enter(self) {
+        THIS_THREAD.set(self);
     }
 
-    /// Makes this thread act as `self` from now on. Returns what it acted as before.
-    pub(crate) fn enter(self) -> Self {
-        THIS_THREAD.replace(self)
+    /// Whether this thread is a worker of any pool.
+    pub(crate) fn is_any_here() -> bool {
+        THIS_THREAD.get() != Self::NONE
+    }
+
+    /// Whether this thread is a worker of `pool`.
+    pub(crate) fn is_here(pool: usize) -> bool {
+        THIS_THREAD.get().pool == pool
     }
 
     /// Whether this thread does the requests of `self`.
     fn is_this_thread(self) -> bool {
-        let mine = THIS_THREAD.get();
-        self != Self::NONE
-            && self.pool == mine.pool
-            && (self.number == mine.number || mine.number == Self::ALL)
+        self != Self::NONE && self == THIS_THREAD.get()
     }
 }
 

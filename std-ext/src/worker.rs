@@ -163,9 +163,21 @@ impl Worker {
         self.stop()
     }
 
-    fn stop(&mut self) -> thread::Result<()> {
+    /// Makes the thread end after the running step, and does not wait for that.
+    pub(crate) fn signal_stop(&self) {
         self.signals.lock().stop = true;
         self.signals.changed.notify_one();
+    }
+
+    /// As [`signal_stop`](Self::signal_stop), for a thread that nobody waits for.
+    #[cfg_attr(hedgerow_loom, allow(dead_code, reason = "the pool is not modelled"))]
+    pub(crate) fn detach(mut self) {
+        self.signal_stop();
+        self.thread = None;
+    }
+
+    fn stop(&mut self) -> thread::Result<()> {
+        self.signal_stop();
         match self.thread.take() {
             Some(thread) if thread.thread().id() != thread::current().id() => thread.join(),
             _ => Ok(()),
