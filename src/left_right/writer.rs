@@ -99,7 +99,14 @@ impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
     }
 
     pub(super) fn take(shared: &Shared<Inner<K, V, S, P>>) -> Option<Self> {
-        shared.claim_writing().then(|| Self::new(shared.clone()))
+        shared.claim_writing().then(|| {
+            #[cfg_attr(not(feature = "std"), allow(unused_mut))]
+            let mut writer = Self::new(shared.clone());
+            // The last writer's lock is gone. If its guard was leaked, its note says for good that a thread has it.
+            #[cfg(feature = "std")]
+            writer.share(None);
+            writer
+        })
     }
 
     #[inline(always)]

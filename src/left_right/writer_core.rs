@@ -64,7 +64,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
             // SAFETY: the entry was taken out before a swap that is over, so no reader can reach it.
             unsafe { self.recycle(entry) };
         }
-        // A thread that panicked under the lock of a shared writer may have left some.
+        // A thread that panicked under the lock of a shared writer, or leaked it, may have left some.
         if mem::needs_drop::<(K, V)>() && self.pending.reclaimable.is_some() {
             drop(self.take_reclaimable());
         }

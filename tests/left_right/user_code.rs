@@ -8,6 +8,7 @@ use hedgerow::LeftRightMap;
 use hedgerow::left_right::{LeftRightTable, ReadHandle, SharedWriteHandle, Storage, WriteHandle};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -471,6 +472,30 @@ fn destructors_may_use_the_shared_writer() {
         writer.publish();
         assert_eq!(reader.len(), 2 * notes.len());
     });
+}
+
+#[test]
+fn a_leaked_lock_keeps_no_entries_of_the_next_writer() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let (writer, reader) = LeftRightMap::<u64, Tracked>::new();
+    let writer = SharedWriteHandle::new(writer);
+    let mut locked = writer.lock();
+    locked.insert(0, Tracked::new(0, &alive));
+    locked.insert(0, Tracked::new(1, &alive));
+    mem::forget(locked);
+    drop(writer);
+    let mut writer = reader.writer().expect("the shared writer was dropped");
+    for n in 0..100 {
+        writer.insert(n, Tracked::new(n, &alive));
+    }
+    writer.publish();
+    for n in 0..100 {
+        writer.remove(&n);
+    }
+    writer.publish();
+    writer.wait_for_readers();
+    let alive = alive.load(Ordering::Relaxed);
+    assert_eq!(alive, 0, "entries are kept for a lock that nobody has");
 }
 
 #[test]
