@@ -57,7 +57,7 @@ pub struct SharedWriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Bo
 
 struct Locked<K, V, S, P: Storage<K, V>> {
     writer: Mutex<WriteHandle<K, V, S, P>>,
-    /// Says which thread holds the lock. The writer shares it, and drops no entry while its thread holds the lock.
+    /// Says which thread holds the lock. The writer's map refers to it, and drops no entry in that thread.
     holder: Arc<Holder>,
 }
 
@@ -69,9 +69,8 @@ impl<K, V, S, P: Storage<K, V>> SharedWriteHandle<K, V, S, P> {
     /// let (writer, _reader) = hedgerow::LeftRightMap::<u32, u32>::new();
     /// assert!(SharedWriteHandle::new(writer).lock().is_empty());
     /// ```
-    pub fn new(mut writer: WriteHandle<K, V, S, P>) -> Self {
+    pub fn new(writer: WriteHandle<K, V, S, P>) -> Self {
         let holder = Arc::new(Holder::new());
-        writer.share(Some(holder.clone()));
         Self { inner: Arc::new(Locked { writer: Mutex::new(writer), holder }) }
     }
 
@@ -98,7 +97,6 @@ impl<K, V, S, P: Storage<K, V>> SharedWriteHandle<K, V, S, P> {
     #[inline]
     pub fn lock(&self) -> SharedWriteGuard<'_, K, V, S, P> {
         let Locked { writer, holder } = &*self.inner;
-        let holder: &Holder = holder;
         // Only the waiting path checks whether this thread holds the lock: `try_lock` would fail in that case.
         let writer = match writer.try_lock() {
             Ok(writer) => writer,
@@ -267,12 +265,15 @@ impl<K, V, S, P: Storage<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
 /// The locked [`WriteHandle`] of a [`SharedWriteHandle`]. Made by [`lock`](SharedWriteHandle::lock).
 ///
 /// Dropping the guard releases the lock, and then drops the keys and values that no reader can see any more.
+///
+/// A caller may swap the handle for that of another map. It should call the new one through the guard, because a
+/// mutable reference that is older than the swap drops keys and values under the lock.
 pub struct SharedWriteGuard<'a, K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     // The fields are dropped in this order: the lock is released before user code runs.
     writer: MutexGuard<'a, WriteHandle<K, V, S, P>>,
     /// Empty until the guard is dropped.
     reclaimable: Reclaimable<K, V, P>,
-    holder: &'a Holder,
+    holder: &'a Arc<Holder>,
 }
 
 impl<K, V, S, P: Storage<K, V>> Deref for SharedWriteGuard<'_, K, V, S, P> {
@@ -287,6 +288,8 @@ impl<K, V, S, P: Storage<K, V>> Deref for SharedWriteGuard<'_, K, V, S, P> {
 impl<K, V, S, P: Storage<K, V>> DerefMut for SharedWriteGuard<'_, K, V, S, P> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
+        // At each use: since the last one the handle may have been swapped for that of another map.
+        self.writer.share(Some(self.holder));
         &mut self.writer
     }
 }

@@ -115,11 +115,15 @@ impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
         unsafe { WriterCore::new(&self.shared) }
     }
 
-    /// Sets the lock that a thread holds for each use of this handle from now on; `None` if there is none.
+    /// Notes the lock under which this handle is used from now on; `None` if there is none.
     #[cfg(feature = "std")]
-    pub(super) fn share(&mut self, lock: Option<Arc<Holder>>) {
+    #[inline(always)]
+    pub(super) fn share(&mut self, lock: Option<&Arc<Holder>>) {
         // SAFETY: this handle holds the writer's claim and is borrowed mutably, so nothing else uses the changes.
-        unsafe { self.shared.pending_mut() }.lock = lock;
+        let noted = unsafe { &mut self.shared.pending_mut().lock };
+        if noted.as_ref().map(Arc::as_ptr) != lock.map(Arc::as_ptr) {
+            *noted = lock.cloned();
+        }
     }
 
     /// Returns true if entries are set aside, because this thread held the lock when they became reclaimable.

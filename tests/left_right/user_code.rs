@@ -475,6 +475,38 @@ fn destructors_may_use_the_shared_writer() {
 }
 
 #[test]
+fn destructors_may_use_a_shared_writer_that_was_swapped_for_another() {
+    within(TIME_LIMIT, "a destructor that uses a swapped writer", || {
+        let (writer, _reader) = LeftRightMap::new();
+        let writer: Writer = SharedWriteHandle::new(writer);
+        let own = Arc::new(OnceLock::new());
+        assert!(own.set(writer.clone()).is_ok());
+        let value = |note| Caller { writer: own.clone(), note: Some(note) };
+        let (mut other, _reader) = LeftRightMap::new();
+        other.insert(0, value(100));
+        let mut locked = writer.lock();
+        mem::swap(&mut *locked, &mut other);
+        locked.remove(&0);
+        drop(locked);
+        assert!(writer.lock().contains_key(&100), "the destructor of 100 did not run");
+        // Nobody locks the handle that was swapped out.
+        other.insert(0, value(200));
+        other.remove(&0);
+        assert!(writer.lock().contains_key(&200), "the destructor of 200 did not run");
+        // The handles of two locks change places, and one of the locks is released.
+        let (third, _reader) = LeftRightMap::new();
+        let second = SharedWriteHandle::new(third);
+        second.insert(0, value(300));
+        let (mut locked, mut other) = (writer.lock(), second.lock());
+        mem::swap(&mut *locked, &mut *other);
+        drop(other);
+        locked.remove(&0);
+        drop(locked);
+        assert!(writer.lock().contains_key(&300), "the destructor of 300 did not run");
+    });
+}
+
+#[test]
 fn a_leaked_lock_keeps_no_entries_of_the_next_writer() {
     let alive = Arc::new(AtomicUsize::new(0));
     let (writer, reader) = LeftRightMap::<u64, Tracked>::new();
