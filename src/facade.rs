@@ -66,7 +66,8 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
-/// A short lock for writers' bookkeeping. No user code runs under it, and no reader takes it.
+/// A spin lock. A lookup takes one only to promote a value of a `CompressedMap`. User code runs under two locks of that
+/// map, for maintenance and for training, and the allocator under more: ARCHITECTURE.md has a table.
 #[cfg(feature = "alloc")]
 pub(crate) mod lock {
     #[cfg(hedgerow_loom)]

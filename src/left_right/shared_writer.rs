@@ -77,8 +77,9 @@ impl<K, V, S, P: Storage<K, V>> SharedWriteHandle<K, V, S, P> {
     /// Returns the writer's handle, locked, for several operations that are published together. Blocks while another
     /// thread holds the lock.
     ///
-    /// Do not call [`WriteHandle::publish`] on it if other threads take the lock while they hold guards: it would wait
-    /// for them, and they for it. Keys and values are dropped when the lock is released.
+    /// Do not call the methods that wait for readers on it ([`WriteHandle::publish`], `wait_for_readers`, `retain`,
+    /// `clear` and `shrink_to_fit`) if other threads take the lock while they hold guards: it would wait for them, and
+    /// they for it. Keys and values are dropped when the lock is released.
     ///
     /// # Panics
     /// If this thread holds the lock already.

@@ -245,7 +245,8 @@ pub(super) mod sealed {
         fn prefetch(_: &Self::Entry) {}
 
         fn is_same(_: &Self::Entry, _: &Self::Entry) -> bool {
-            // Never called: inline entries need no freeing, so the writer does not compare them.
+            // Inline entries have no identity, and need no freeing. A deferred change of a key that contradicts itself
+            // may find another change's entry in its place, and replaces that one.
             true
         }
 

@@ -313,7 +313,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// not return the entry, for the reasons at [`insert`](Self::insert).
     ///
     /// Waits for no reader, except briefly after a publish. Allocates only while readers are stalled, to note the
-    /// change. O(1) expected.
+    /// change, and once they are not any more: the first change then makes the deferred ones, which may need a larger
+    /// table. O(1) expected.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -403,8 +404,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
 
     /// Removes all entries for which `keep` returns false.
     ///
-    /// Waits for readers that have been reading since before the last publish. Allocates nothing. O(capacity). If
-    /// `keep` panics, the entries that it rejected before are removed.
+    /// Waits for readers that have been reading since before the last publish. Then it makes deferred changes and
+    /// stores the entries of a leaked batch, which may allocate; the removal itself allocates nothing. O(capacity).
+    /// If `keep` panics, the entries that it rejected before are removed.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
