@@ -120,8 +120,8 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     /// ```
     pub fn map<U: ?Sized>(entry: Self, part: impl FnOnce(&V) -> &U) -> Ref<'a, K, U> {
         let value = NonNull::from(part(&entry));
-        // The part belongs to the value, which the guard keeps alive, or lives for ever.
-        Ref { key: entry.key, value, guard: entry.guard, borrows: PhantomData }
+        // SAFETY: `part` works for a borrow of any lifetime, so it returns a part of the value, or of a static one.
+        unsafe { entry.narrow(value) }
     }
 
     /// Borrows a part of the value, if there is one.
@@ -141,12 +141,18 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
         part: impl FnOnce(&V) -> Option<&U>,
     ) -> Result<Ref<'a, K, U>, Self> {
         match part(&entry).map(NonNull::from) {
-            // As in `map`.
-            Some(value) => {
-                Ok(Ref { key: entry.key, value, guard: entry.guard, borrows: PhantomData })
-            }
+            // SAFETY: as in `map`.
+            Some(value) => Ok(unsafe { entry.narrow(value) }),
             None => Err(entry),
         }
+    }
+
+    /// Borrows `value` by this borrow's guard.
+    ///
+    /// # Safety
+    /// `value` is a part of the entry's value, which the guard keeps alive, or is static.
+    unsafe fn narrow<U: ?Sized>(self, value: NonNull<U>) -> Ref<'a, K, U> {
+        Ref { key: self.key, value, guard: self.guard, borrows: PhantomData }
     }
 }
 
