@@ -2,7 +2,7 @@
 //! tails.
 //!
 //! Segments and chunks are blocks of zeroed words: a zero tag word is an uninitialized bin, a zero state is an unlocked
-//! one. Nothing here runs under a lock.
+//! one. No caller holds a lock, but for the pool of a `CompressedMap`, whose lock keeps others from making segments.
 
 use crate::facade::Word;
 use crate::sync::cache::LINE_BYTES;
@@ -18,6 +18,7 @@ pub(crate) struct AllocError;
 const ALIGN: usize = LINE_BYTES;
 
 fn words_layout(count: usize) -> Result<Layout, AllocError> {
+    assert!(count > 0, "an allocation of no words");
     let layout = Layout::array::<Word>(count).map_err(|_| AllocError)?;
     layout.align_to(ALIGN).map_err(|_| AllocError)
 }
@@ -62,7 +63,7 @@ impl Drop for Words {
 /// Allocates `count > 0` zeroed words.
 pub(crate) fn words(count: usize) -> Result<Words, AllocError> {
     let layout = words_layout(count)?;
-    // SAFETY: `count > 0`, so the layout is not empty.
+    // SAFETY: `words_layout` refuses a count of 0, so the layout is not empty.
     let words = unsafe { alloc_zeroed(layout) }.cast::<Word>();
     if words.is_null() {
         return Err(AllocError);
@@ -79,26 +80,30 @@ pub(crate) fn words(count: usize) -> Result<Words, AllocError> {
 pub(crate) struct Unzeroed {
     words: *mut Word,
     count: usize,
+    /// The words at the begin that are zeroed.
+    zeroed: usize,
 }
 
 impl Unzeroed {
     /// Allocates `count > 0` words.
     pub(crate) fn of(count: usize) -> Result<Self, AllocError> {
         let layout = words_layout(count)?;
-        // SAFETY: `count > 0`, the caller's part, so the layout is not empty.
+        // SAFETY: `words_layout` refuses a count of 0, so the layout is not empty.
         let words = unsafe { alloc(layout) }.cast::<Word>();
-        if words.is_null() { Err(AllocError) } else { Ok(Self { words, count }) }
+        if words.is_null() { Err(AllocError) } else { Ok(Self { words, count, zeroed: 0 }) }
     }
 
-    /// Zeroes the words of `range`.
+    /// Zeroes the words of `range`, which begins where the last call's range ended.
     pub(crate) fn zero(&mut self, range: core::ops::Range<usize>) {
-        assert!(range.start <= range.end && range.end <= self.count);
+        assert!(range.start == self.zeroed && range.start <= range.end && range.end <= self.count);
         // SAFETY: within the block, which no other thread sees before `take`.
         unsafe { self.words.add(range.start).write_bytes(0, range.len()) };
+        self.zeroed = range.end;
     }
 
-    /// Returns the block, after the caller has zeroed all of it. The caller frees it with `free_words`.
+    /// Returns the block, after all of it was zeroed. The caller frees it with `free_words`.
     pub(crate) fn take(mut self) -> *mut Word {
+        assert!(self.zeroed == self.count, "a block is handed out with words that are not zeroed");
         core::mem::replace(&mut self.words, ptr::null_mut())
     }
 }
@@ -116,8 +121,9 @@ impl Drop for Unzeroed {
 /// Allocates `bytes > 0` uninitialized bytes, to be freed with [`free_block`].
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 pub(crate) fn block(bytes: usize, align: usize) -> Result<*mut Word, AllocError> {
+    assert!(bytes > 0, "an allocation of no bytes");
     let layout = Layout::from_size_align(bytes, align).map_err(|_| AllocError)?;
-    // SAFETY: `bytes > 0`, the caller's part, so the layout is not empty.
+    // SAFETY: `bytes > 0`, so the layout is not empty.
     let block = unsafe { alloc(layout) };
     if block.is_null() { Err(AllocError) } else { Ok(block.cast()) }
 }
@@ -169,7 +175,7 @@ pub(crate) unsafe fn free_words(words: *mut Word, count: usize) {
 fn tail_layout<H, T>(count: usize) -> Result<Layout, AllocError> {
     const {
         let fits = size_of::<H>().is_multiple_of(align_of::<T>());
-        assert!(fits && align_of::<T>() <= align_of::<H>());
+        assert!(fits && align_of::<T>() <= align_of::<H>() && size_of::<H>() > 0);
     };
     let tail = Layout::array::<T>(count).map_err(|_| AllocError)?;
     let (layout, _) = Layout::new::<H>().extend(tail).map_err(|_| AllocError)?;
@@ -183,7 +189,7 @@ pub(crate) fn with_tail<H, T>(
     mut each: impl FnMut() -> T,
 ) -> Result<*mut H, AllocError> {
     let layout = tail_layout::<H, T>(count)?;
-    // SAFETY: the layout includes a header, and no header type is zero-sized.
+    // SAFETY: the layout includes a header, whose type is not zero-sized: `tail_layout` asserts that.
     let block = unsafe { alloc(layout) }.cast::<H>();
     if block.is_null() {
         return Err(AllocError);
@@ -210,5 +216,38 @@ pub(crate) unsafe fn free_with_tail<H, T>(block: *mut H, count: usize) {
         ptr::slice_from_raw_parts_mut(block.add(1).cast::<T>(), count).drop_in_place();
         block.drop_in_place();
         dealloc(block.cast(), layout);
+    }
+}
+
+#[cfg(all(test, feature = "std", not(hedgerow_loom)))]
+mod tests {
+    use super::{Unzeroed, free_words, words};
+    use std::panic::catch_unwind;
+
+    #[test]
+    fn a_block_is_handed_out_when_all_of_it_is_zeroed() {
+        let mut block = Unzeroed::of(4).unwrap();
+        block.zero(0..3);
+        block.zero(3..4);
+        // SAFETY: a block of 4 words, which nothing else uses.
+        unsafe { free_words(block.take(), 4) };
+        let skips = || {
+            let mut block = Unzeroed::of(4).unwrap();
+            block.zero(0..1);
+            block.zero(2..4);
+        };
+        assert!(catch_unwind(skips).is_err(), "words in the middle are not zeroed");
+        let ends_early = || {
+            let mut block = Unzeroed::of(4).unwrap();
+            block.zero(0..3);
+            block.take()
+        };
+        assert!(catch_unwind(ends_early).is_err(), "words at the end are not zeroed");
+    }
+
+    #[test]
+    fn no_block_is_empty() {
+        assert!(catch_unwind(|| words(0).map(drop)).is_err(), "no words are allocated");
+        assert!(catch_unwind(|| Unzeroed::of(0).map(drop)).is_err(), "no words are allocated");
     }
 }
