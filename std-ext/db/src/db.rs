@@ -334,8 +334,8 @@ impl Db {
         let _ = milliseconds;
     }
 
-    /// Sets the function that publishes events about keys, in place of an earlier one. It must neither wait nor use the
-    /// database: it is called under the locks of shards.
+    /// Sets the function that publishes events about keys, in place of an earlier one. It is called under the locks
+    /// of shards, so it must take a bounded time, and not use the database.
     pub(crate) fn on_key_event(&self, publish: Publish) {
         self.inner.state.key_events.on_event(publish);
     }

@@ -3,62 +3,87 @@
 //! On a mismatch, only the last star is extended. That is enough: any byte that an earlier star could match in
 //! addition, the last star can match as well. So the time is at most the product of the two lengths, for any pattern.
 
+/// Steps of a comparison that must not take long, and those that each byte of the text adds. A text of up to 255 bytes
+/// needs no more with any pattern: the elements behind a star are compared at each place up to which it can match, so
+/// there are at most a quarter of the square of the length plus one, and twice the length for stars and the text.
+const BRIEF_STEPS: usize = 1 << 14;
+const BRIEF_STEPS_OF_BYTE: usize = 4;
+
 /// Returns whether `pattern` matches all of `text`. If `fold`, the case of ASCII letters is ignored.
 pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
-    find(&Source { pattern, fold }, text)
+    find(&Source { pattern, fold }, text, usize::MAX)
 }
 
 /// A pattern that many texts are compared with. The bytes of each class were looked up once, so a class as
-/// long as the largest request takes no longer than a letter.
+/// long as the largest request takes about as long as a letter.
 pub(crate) struct Glob {
-    elements: Vec<Element>,
-    classes: Vec<[u64; 4]>,
-    /// The length of the shortest text that matches.
+    /// One element behind the other, in at most twice as many bytes as the pattern: `*` and `?`; `\` and a byte; `[`,
+    /// the number of a class's ranges, and the two ends of each, in order; any other byte.
+    elements: Box<[u8]>,
+    /// The length of the shortest text that matches; [`NONE`](Self::NONE) if none does.
     shortest: usize,
 }
 
-#[derive(Clone, Copy)]
-enum Element {
-    Star,
-    Any,
-    Byte(u8),
-    /// A byte of a class, by the index of its set.
-    OneOf(u32),
-}
-
 impl Glob {
-    pub(crate) fn new(pattern: &[u8]) -> Self {
-        let (mut elements, mut classes) = (Vec::new(), Vec::new());
-        let (mut rest, mut shortest) = (pattern, 0);
+    /// No text is as long.
+    const NONE: usize = usize::MAX;
+
+    /// Compiles a pattern for texts of at most `longest` bytes. One that matches only longer texts is read no further
+    /// than is necessary to know that.
+    pub(crate) fn new(pattern: &[u8], longest: usize) -> Self {
+        let nothing = || Self { elements: Box::default(), shortest: Self::NONE };
+        let (mut elements, mut rest, mut shortest) = (Vec::new(), pattern, 0);
+        let mut follows_star = false;
         while let [first, behind @ ..] = rest {
-            let (element, length) = match (first, behind) {
-                (b'*', _) => (Element::Star, 1),
-                (b'?', _) => (Element::Any, 1),
-                (b'\\', [literal, ..]) => (Element::Byte(*literal), 2),
+            let is_star = *first == b'*';
+            let length = match (first, behind) {
+                (b'*', _) if follows_star => 1,
+                (b'\\', [literal, ..]) => {
+                    elements.extend([b'\\', *literal]);
+                    2
+                }
                 (b'[', _) => {
-                    let (set, length) = bytes_of(behind);
-                    classes.push(set);
-                    (Element::OneOf(classes.len() as u32 - 1), 1 + length)
+                    let (class, length) = bytes_of(behind);
+                    if class == ByteSet::default() {
+                        return nothing();
+                    }
+                    class.push_ranges(&mut elements);
+                    1 + length
                 }
-                (literal, _) => (Element::Byte(*literal), 1),
+                // A backslash at the end stands for itself.
+                (b'\\', []) => {
+                    elements.extend(*b"\\\\");
+                    1
+                }
+                (other, _) => {
+                    elements.push(*other);
+                    1
+                }
             };
-            let follows_star = matches!(elements.last(), Some(Element::Star));
-            match element {
-                Element::Star if follows_star => {}
-                Element::Star => elements.push(element),
-                _ => {
-                    elements.push(element);
-                    shortest += 1;
-                }
+            shortest += usize::from(!is_star);
+            if shortest > longest {
+                return nothing();
             }
+            follows_star = is_star;
             rest = &rest[length..];
         }
-        Self { elements, classes, shortest }
+        Self { elements: elements.into(), shortest }
     }
 
     /// Returns whether the pattern matches all of `text`.
     pub(crate) fn matches(&self, text: &[u8]) -> bool {
-        self.shortest <= text.len() && find(self, text)
+        self.is_found(text, usize::MAX)
+    }
+
+    /// Returns whether the pattern matches all of `text`, and finding out does not take long: at most
+    /// [`BRIEF_STEPS`] steps, and some for each byte of the text.
+    pub(crate) fn matches_briefly(&self, text: &[u8]) -> bool {
+        let steps = text.len().saturating_mul(BRIEF_STEPS_OF_BYTE).saturating_add(BRIEF_STEPS);
+        self.is_found(text, steps)
+    }
+
+    fn is_found(&self, text: &[u8], steps: usize) -> bool {
+        self.shortest <= text.len() && find(self, text, steps)
     }
 }
 
@@ -71,13 +96,13 @@ trait Elements {
     fn behind(&self, at: usize, byte: u8) -> Option<usize>;
 }
 
-/// Returns whether a pattern matches all of `text`.
+/// Returns whether a pattern matches all of `text`, and no more than `steps` steps show it.
 #[inline]
-fn find(pattern: &impl Elements, text: &[u8]) -> bool {
+fn find(pattern: &impl Elements, text: &[u8], steps: usize) -> bool {
     let (mut at, mut place) = (0, 0);
     // After the last star: the position in the pattern, and the position in the text up to which the star matches.
     let mut star: Option<(usize, usize)> = None;
-    loop {
+    for _ in 0..steps {
         if pattern.is_star(at) {
             at += 1;
             if at == pattern.end() {
@@ -101,6 +126,7 @@ fn find(pattern: &impl Elements, text: &[u8]) -> bool {
             },
         }
     }
+    false
 }
 
 impl Elements for Glob {
@@ -109,19 +135,65 @@ impl Elements for Glob {
     }
 
     fn is_star(&self, at: usize) -> bool {
-        matches!(self.elements.get(at), Some(Element::Star))
+        self.elements.get(at) == Some(&b'*')
     }
 
     fn behind(&self, at: usize, byte: u8) -> Option<usize> {
-        let hit = match *self.elements.get(at)? {
-            Element::Star => false,
-            Element::Any => true,
-            Element::Byte(literal) => literal == byte,
-            Element::OneOf(class) => {
-                self.classes[class as usize][usize::from(byte / 64)] >> (byte % 64) & 1 == 1
+        match *self.elements.get(at..)? {
+            [b'?', ..] => Some(at + 1),
+            [b'[', ranges, ref behind @ ..] => {
+                let length = 2 * usize::from(ranges);
+                let (ranges, _) = behind[..length].as_chunks::<2>();
+                let first = ranges.partition_point(|[_, to]| *to < byte);
+                let is_in = ranges.get(first).is_some_and(|[from, _]| *from <= byte);
+                is_in.then_some(at + 2 + length)
             }
-        };
-        hit.then_some(at + 1)
+            [b'\\', literal, ..] => (literal == byte).then_some(at + 2),
+            [literal, ..] => (literal == byte).then_some(at + 1),
+            [] => None,
+        }
+    }
+}
+
+/// A set of bytes.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct ByteSet([u64; 4]);
+
+impl ByteSet {
+    /// Adds the bytes from one to another.
+    fn add(&mut self, from: u8, to: u8) {
+        for word in from / 64..=to / 64 {
+            let low = if word == from / 64 { from % 64 } else { 0 };
+            let high = if word == to / 64 { to % 64 } else { 63 };
+            self.0[usize::from(word)] |= u64::MAX >> (63 - (high - low)) << low;
+        }
+    }
+
+    /// Returns the first byte from one on that is in the set, or that is not; 256 if there is none.
+    fn next(&self, mut from: usize, is_in: bool) -> usize {
+        while from < 256 {
+            let word = self.0[from / 64];
+            let those = if is_in { word } else { !word } >> (from % 64);
+            if those != 0 {
+                return from + those.trailing_zeros() as usize;
+            }
+            from = (from / 64 + 1) * 64;
+        }
+        from
+    }
+
+    /// Adds the element of a class that has these bytes.
+    fn push_ranges(&self, elements: &mut Vec<u8>) {
+        let head = elements.len();
+        elements.extend([b'[', 0]);
+        let mut from = self.next(0, true);
+        while from < 256 {
+            let behind = self.next(from, false);
+            elements.extend([from as u8, (behind - 1) as u8]);
+            // At most 128: there is a byte between two ranges.
+            elements[head + 1] += 1;
+            from = self.next(behind, true);
+        }
     }
 }
 
@@ -172,20 +244,11 @@ fn class(class: &[u8], byte: u8, fold: bool) -> (bool, usize) {
     (hit != is_negated, length)
 }
 
-/// Returns the bytes that a class matches, as a set, and the length of the class after its bracket.
-fn bytes_of(class: &[u8]) -> ([u64; 4], usize) {
-    let mut contained = [false; 256];
-    let (is_negated, length) = for_each_range(class, |from, to| {
-        // Of a long class, nearly all ranges repeat others.
-        if from != to || !contained[usize::from(from)] {
-            contained[usize::from(from)..=usize::from(to)].fill(true);
-        }
-    });
-    let set = std::array::from_fn(|word| {
-        (0..64)
-            .fold(0, |bits, bit| bits | u64::from(contained[word * 64 + bit] != is_negated) << bit)
-    });
-    (set, length)
+/// Returns the bytes that a class matches, and the length of the class after its bracket.
+fn bytes_of(class: &[u8]) -> (ByteSet, usize) {
+    let mut set = ByteSet::default();
+    let (is_negated, length) = for_each_range(class, |from, to| set.add(from, to));
+    (if is_negated { ByteSet(set.0.map(|word| !word)) } else { set }, length)
 }
 
 /// Calls `each` with the ends of each range of a class, the lower one first. Returns whether the class matches what is
@@ -271,7 +334,7 @@ mod tests {
         for (pattern, text, wanted) in cases {
             let found = [
                 matches(pattern.as_bytes(), text.as_bytes(), false),
-                Glob::new(pattern.as_bytes()).matches(text.as_bytes()),
+                Glob::new(pattern.as_bytes(), 100).matches(text.as_bytes()),
             ];
             assert_eq!(found, [wanted; 2], "{pattern} {text}");
         }
@@ -283,10 +346,14 @@ mod tests {
     fn extending_only_the_last_star_is_enough() {
         let texts = words(b"ab", 6);
         for pattern in words(b"ab*?", 5) {
-            let glob = Glob::new(&pattern);
+            let glob = Glob::new(&pattern, 6);
             for text in &texts {
-                let found = [matches(&pattern, text, false), glob.matches(text)];
-                assert_eq!(found, [slow(&pattern, text); 2], "{pattern:?} {text:?}");
+                let found = [
+                    matches(&pattern, text, false),
+                    glob.matches(text),
+                    glob.matches_briefly(text),
+                ];
+                assert_eq!(found, [slow(&pattern, text); 3], "{pattern:?} {text:?}");
             }
         }
     }
@@ -295,10 +362,40 @@ mod tests {
     fn classes_are_what_their_definition_says() {
         let texts: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
         for pattern in words(b"[a^-]\\b", 6) {
-            let glob = Glob::new(&pattern);
+            let glob = Glob::new(&pattern, pattern.len());
+            let length = glob.elements.len();
+            assert!(length <= 2 * pattern.len(), "{pattern:?} is compiled to {length} bytes");
             for text in &texts {
                 let wanted = matches(&pattern, text, false);
                 assert_eq!(glob.matches(text), wanted, "{pattern:?} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_compiled_for_the_longest_text() {
+        for (pattern, shortest) in [("*?[a-c]*\\**", 3), ("[^a]xyz", 4), ("[^]x*", 2)] {
+            let compiled = |longest| Glob::new(pattern.as_bytes(), longest).shortest;
+            let found = [compiled(shortest - 1), compiled(shortest)];
+            assert_eq!(found, [Glob::NONE, shortest], "compiled too far or too short: {pattern}");
+        }
+        let long: Vec<u8> = (1..=255).step_by(2).flat_map(|byte| [b'\\', byte]).collect();
+        let classes = [&b"["[..], &long, b"]"].concat();
+        let glob = Glob::new(&[&b"****"[..], &classes, b"***"].concat(), 1);
+        let length = 1 + 2 + 2 * 128 + 1;
+        assert_eq!(glob.elements.len(), length, "stars are compiled one by one");
+        assert!((0..=255).all(|byte| glob.matches(&[byte]) == (byte % 2 == 1)));
+    }
+
+    #[test]
+    fn short_texts_are_compared_to_the_end() {
+        // Of all patterns with one star these take longest.
+        for length in [254, 255] {
+            let text = [&vec![b'a'; length - 1][..], b"b"].concat();
+            for elements in [1, length / 2 - 1, length / 2, length / 2 + 1, length] {
+                let pattern = [&b"*"[..], &text[length - elements..]].concat();
+                let glob = Glob::new(&pattern, length);
+                assert!(glob.matches_briefly(&text), "{elements} elements of {length}");
             }
         }
     }
@@ -309,7 +406,7 @@ mod tests {
         assert!(!matches(&[&pattern[..], b"b"].concat(), &b"a".repeat(20_000), false));
         // Without the set, each byte of a text would be compared with a million ranges: for a minute.
         let class = [&b"*["[..], &b"b-y".repeat(1 << 20), b"]"].concat();
-        let glob = Glob::new(&class);
+        let glob = Glob::new(&class, 60_000);
         assert!(!glob.matches(&b"a".repeat(60_000)) && glob.matches(b"ab"));
     }
 }

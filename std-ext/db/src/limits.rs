@@ -212,7 +212,7 @@ const BUFFERS: &[Buffer] = &[
         "an error reply, and `EXEC` answers null",
     ),
     buffer(
-        "subscriptions of a connection, about 256 bytes each and their length",
+        "subscriptions of a connection, about 256 bytes each and their length, that of patterns thrice",
         Limit::Bytes(SUBSCRIPTION_BYTES),
         "",
         "an error reply",

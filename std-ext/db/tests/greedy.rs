@@ -426,3 +426,66 @@ fn half_a_request_times_out() {
         assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
     }
 }
+
+/// Sends a request, expects its reply, and returns how long that took.
+fn time_of(client: &mut Client, request: &[u8], reply: impl AsRef<[u8]>) -> Duration {
+    let started = Instant::now();
+    client.send(request);
+    client.expect(reply);
+    started.elapsed()
+}
+
+/// Long patterns of many classes: one that matches nothing, and one that does.
+fn long_patterns() -> [Vec<u8>; 2] {
+    [b"[]".repeat(2 << 20), b"[ab]".repeat(1 << 20)]
+}
+
+/// Memory for a long pattern, the request that has it, and its reply.
+const PATTERN_MEMORY: usize = 40 << 20;
+
+#[test]
+fn a_long_pattern_of_a_subscriber_delays_no_publisher() {
+    let _turn = exclusive();
+    for pattern in long_patterns() {
+        let server = serve(|_| {});
+        let (mut subscriber, mut other) = (server.client(), server.client());
+        let subscribe = command(&[b"PSUBSCRIBE", &pattern]);
+        other.send(b"CONFIG SET notify-keyspace-events KEA\r\n");
+        other.expect(b"+OK\r\n");
+        let before = begin_of_memory();
+        subscriber.send(subscribe);
+        until(|| server.watcher.subscriptions().patterns == 1);
+        for (request, reply) in [("PUBLISH news hi\r\n", ":0\r\n"), ("SET a 1\r\n", "+OK\r\n")] {
+            let took = time_of(&mut other, &request.repeat(100).into_bytes(), reply.repeat(100));
+            assert!(took < Duration::from_secs(1), "{request:?} waits for a pattern: {took:?}");
+        }
+        let used = memory_since(before);
+        assert!(used < PATTERN_MEMORY, "{used} bytes were used for the pattern of a subscriber");
+    }
+}
+
+#[test]
+fn a_long_pattern_is_compiled_no_further_than_a_name_can_match() {
+    let _turn = exclusive();
+    let server = serve(|_| {});
+    let (mut subscriber, mut client) = (server.client(), with_big(&server, 10));
+    subscriber.send(command(&[b"SUBSCRIBE", b"news"]));
+    until(|| server.watcher.subscriptions().channels == 1);
+    for pattern in long_patterns() {
+        let none = &b"*0\r\n"[..];
+        let scanned = &b"*2\r\n$1\r\n0\r\n*0\r\n"[..];
+        let requests: [(&[&[u8]], &[u8]); 3] = [
+            (&[b"KEYS", &pattern], none),
+            (&[b"SCAN", b"0", b"MATCH", &pattern], scanned),
+            (&[b"PUBSUB", b"CHANNELS", &pattern], none),
+        ];
+        for (words, reply) in requests {
+            let (request, name) = (command(words), String::from_utf8_lossy(words[0]));
+            let before = begin_of_memory();
+            let took = time_of(&mut client, &request, reply);
+            assert!(took < Duration::from_secs(1), "{name}: a pattern is compiled for {took:?}");
+            let used = memory_since(before);
+            assert!(used < PATTERN_MEMORY, "{name}: {used} bytes were used for a pattern");
+        }
+    }
+}

@@ -1,15 +1,11 @@
 //! The channels of a server and their subscribers, and the delivery of messages to them.
 
-use crate::glob::{self, Glob};
+use crate::glob::Glob;
 use crate::pubsub::mailbox::Mailbox;
 use crate::pubsub::message::Message;
 use crate::pubsub::post::{PostOffice, Wake};
 use crate::pubsub::registry::{Channels, Name, Patterns, Subscribers};
 use std::sync::Arc;
-
-/// A pattern is matched under the locks of a publish if that takes no more steps than this, some ten microseconds: its
-/// length times that of the channel.
-const MOST_STEPS: usize = 1 << 14;
 
 /// The kind of name that a subscription has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,27 +86,14 @@ impl Hub {
             let message = Message::new(&[b"message", channel, payload]);
             delivery.send_all(subscribers, &message);
         }
-        let mut slow = Vec::new();
-        for (pattern, subscribers) in self.patterns.read().iter() {
-            if pattern.len().saturating_mul(channel.len()) > MOST_STEPS {
-                slow.push(Arc::clone(pattern));
-            } else if glob::matches(pattern, channel, false) {
-                delivery.send_by_pattern(subscribers, [pattern, channel, payload]);
+        for (name, pattern) in self.patterns.read().iter() {
+            // Briefly: a publisher holds locks here, of shards as well if it reports an event.
+            if pattern.glob.matches_briefly(channel) {
+                let message = Message::new(&[b"pmessage", name, channel, payload]);
+                delivery.send_all(&pattern.subscribers, &message);
             }
         }
         drop(channels);
-        // The others are matched with nothing locked: subscribers and publishers would wait for as long.
-        slow.retain(|pattern| Glob::new(pattern).matches(channel));
-        if !slow.is_empty() {
-            let _channels = self.channels.lock(channel);
-            let patterns = self.patterns.read();
-            for pattern in &slow {
-                // Its last subscriber may have ended meanwhile.
-                if let Some(subscribers) = patterns.get(pattern) {
-                    delivery.send_by_pattern(subscribers, [pattern, channel, payload]);
-                }
-            }
-        }
         delivery.finish()
     }
 
@@ -141,9 +124,10 @@ impl Hub {
     /// Returns the channels that have a subscriber and match a pattern.
     pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Name> {
         let mut names = self.of(kind).names();
-        // With nothing locked: a long pattern takes long.
-        if let Some(pattern) = pattern.map(Glob::new) {
-            names.retain(|name| pattern.matches(name));
+        let longest = names.iter().map(|name| name.len()).max().unwrap_or(0);
+        // With nothing locked. Those are shown whose messages a subscriber to the pattern gets.
+        if let Some(pattern) = pattern.map(|pattern| Glob::new(pattern, longest)) {
+            names.retain(|name| pattern.matches_briefly(name));
         }
         names
     }
@@ -184,12 +168,6 @@ struct Delivery<'h> {
 }
 
 impl Delivery<'_> {
-    fn send_by_pattern(&mut self, subscribers: &Subscribers, message: [&[u8]; 3]) {
-        let [pattern, channel, payload] = message;
-        let message = Message::new(&[b"pmessage", pattern, channel, payload]);
-        self.send_all(subscribers, &message);
-    }
-
     fn send_all(&mut self, subscribers: &Subscribers, message: &Message) {
         self.receivers += subscribers.len() as u64;
         for mailbox in subscribers.values() {

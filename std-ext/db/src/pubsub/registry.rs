@@ -1,5 +1,6 @@
 //! The subscribers of each channel and of each pattern.
 
+use crate::glob::Glob;
 use crate::lock::{self, lock};
 use crate::pubsub::mailbox::Mailbox;
 use std::collections::HashMap;
@@ -38,11 +39,11 @@ impl Channels {
     }
 
     pub(super) fn add(&self, name: &Name, mailbox: &Arc<Mailbox>) {
-        add(&mut self.lock(name), name, mailbox);
+        add(self.lock(name).entry(Arc::clone(name)).or_default(), mailbox);
     }
 
     pub(super) fn remove(&self, name: &[u8], client: u64) {
-        remove(&mut self.lock(name), name, client);
+        remove(&mut self.lock(name), name, client, |subscribers| subscribers);
     }
 
     /// Returns the number of channels.
@@ -60,31 +61,46 @@ impl Channels {
     }
 }
 
+/// A pattern with a subscriber.
+pub(super) struct Pattern {
+    /// Compiled once, because each message is compared with it.
+    pub(super) glob: Glob,
+    pub(super) subscribers: Subscribers,
+}
+
 /// The subscribers of each pattern. Publishers compare at the same time.
 #[derive(Default)]
-pub(super) struct Patterns(RwLock<ByName>);
+pub(super) struct Patterns(RwLock<HashMap<Name, Pattern>>);
 
 impl Patterns {
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, ByName> {
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, HashMap<Name, Pattern>> {
         lock::read(&self.0)
     }
 
     pub(super) fn add(&self, name: &Name, mailbox: &Arc<Mailbox>) {
-        add(&mut lock::write(&self.0), name, mailbox);
+        // Before the lock: a long pattern takes long. A channel's name may have any length.
+        let glob = Glob::new(name, usize::MAX);
+        let mut patterns = lock::write(&self.0);
+        let new = || Pattern { glob, subscribers: HashMap::new() };
+        add(&mut patterns.entry(Arc::clone(name)).or_insert_with(new).subscribers, mailbox);
     }
 
     pub(super) fn remove(&self, name: &[u8], client: u64) {
-        remove(&mut lock::write(&self.0), name, client);
+        remove(&mut lock::write(&self.0), name, client, |pattern| &mut pattern.subscribers);
     }
 }
 
-fn add(all: &mut ByName, name: &Name, mailbox: &Arc<Mailbox>) {
-    let subscribers = all.entry(Arc::clone(name)).or_default();
+fn add(subscribers: &mut Subscribers, mailbox: &Arc<Mailbox>) {
     subscribers.insert(mailbox.client(), Arc::clone(mailbox));
 }
 
-fn remove(all: &mut ByName, name: &[u8], client: u64) {
-    let Some(subscribers) = all.get_mut(name) else { return };
+fn remove<T>(
+    all: &mut HashMap<Name, T>,
+    name: &[u8],
+    client: u64,
+    subscribers: impl FnOnce(&mut T) -> &mut Subscribers,
+) {
+    let Some(subscribers) = all.get_mut(name).map(subscribers) else { return };
     subscribers.remove(&client);
     if subscribers.is_empty() {
         all.remove(name);

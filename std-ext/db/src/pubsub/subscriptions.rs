@@ -11,6 +11,13 @@ use std::sync::Arc;
 /// Bytes that a subscription takes besides its name, here and in the registry, about.
 const SUBSCRIPTION: usize = 256;
 
+/// Returns the bytes that a subscription takes, about.
+fn cost(kind: Kind, name: &[u8]) -> usize {
+    // A pattern is compiled as well, to at most twice its length.
+    let times = if kind == Kind::Pattern { 3 } else { 1 };
+    SUBSCRIPTION + name.len().saturating_mul(times)
+}
+
 /// The subscriptions of one client. They end when this is dropped.
 #[derive(Debug)]
 pub struct Subscriptions {
@@ -92,7 +99,7 @@ impl Subscriptions {
         if self.of(kind).contains(name) {
             return true;
         }
-        let bytes = self.bytes.saturating_add(SUBSCRIPTION + name.len());
+        let bytes = self.bytes.saturating_add(cost(kind, name));
         if bytes > SUBSCRIPTION_BYTES {
             return false;
         }
@@ -106,7 +113,7 @@ impl Subscriptions {
     /// Ends a subscription, if there is one.
     pub fn remove(&mut self, kind: Kind, name: &[u8]) {
         if self.of(kind).remove(name) {
-            self.bytes -= SUBSCRIPTION + name.len();
+            self.bytes -= cost(kind, name);
             self.hub.unsubscribe(kind, name, self.mailbox.client());
         }
     }
@@ -127,7 +134,7 @@ impl Subscriptions {
         let names = std::mem::take(self.of(kind));
         let mut count = self.count(kind) + names.len();
         for name in names {
-            self.bytes -= SUBSCRIPTION + name.len();
+            self.bytes -= cost(kind, &name);
             self.hub.unsubscribe(kind, &name, self.mailbox.client());
             count -= 1;
             each(&name, count);

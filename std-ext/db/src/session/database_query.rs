@@ -6,7 +6,7 @@ use super::multi_key::Apply;
 use super::scan::random_part;
 use crate::glob::Glob;
 use crate::log::Lsn;
-use crate::request::{Answer, DatabaseQuery, KeyListBuilder, KeyScan};
+use crate::request::{Answer, DatabaseQuery, KeyListBuilder, KeyScan, LONGEST_KEY};
 use crate::state::random::Random;
 use crate::state::record::Record;
 use crate::state::shard::Core;
@@ -22,7 +22,8 @@ struct Found {
 
 impl Found {
     fn new(scan: &KeyScan<'_>) -> Self {
-        Self { pattern: scan.pattern.map(Glob::new), list: KeyListBuilder::new(scan.most) }
+        let pattern = scan.pattern.map(|pattern| Glob::new(pattern, LONGEST_KEY));
+        Self { pattern, list: KeyListBuilder::new(scan.most) }
     }
 
     /// Adds a key if it matches.

@@ -2,7 +2,8 @@
 //!
 //! A thread that changes a shard notes the events of the change under the shard's lock, if events are published at all.
 //! It publishes them after the change, and before it releases the lock. So the events of a key are published in the
-//! order of its changes, and a client that receives one finds the change made. Publishing only moves messages into
+//! order of its changes, and a client that receives one finds the change made. Publishing compares the channel with
+//! each pattern of a subscriber, in a number of steps that the channel's length bounds, and moves messages into
 //! mailboxes of bounded size: it waits for no client.
 //!
 //! Changes that a follower applies, and keys that move with their slots, are not noted.
