@@ -475,7 +475,7 @@ impl Db {
     }
 
     /// Executes a read, and repeats it if a change that it saw was rolled back.
-    fn read<R>(&self, key: &[u8], query: Query, take: fn(Answer<'_>) -> R) -> Result<R, Error> {
+    fn read<R>(&self, key: &[u8], query: Query<'_>, take: fn(Answer<'_>) -> R) -> Result<R, Error> {
         loop {
             let take = |answer: Answer<'_>| match answer {
                 Answer::Error(error) => Err(error),

@@ -20,10 +20,10 @@ pub const LONGEST_VALUE: usize = 512 << 20;
 #[derive(Clone, Copy, Debug)]
 pub enum Request<'a> {
     /// Reads one key.
-    Read(&'a [u8], Query),
+    Read(&'a [u8], Query<'a>),
     /// Reads one key in one snapshot with the reads that follow. The number counts this read and those; a request of
     /// another kind ends the group early.
-    MultiRead(&'a [u8], Query, usize),
+    MultiRead(&'a [u8], Query<'a>, usize),
     /// Changes one key.
     Change(&'a [u8], Change<'a>),
     /// Changes several keys atomically.
@@ -37,7 +37,7 @@ pub enum Request<'a> {
 
 impl<'a> Request<'a> {
     /// Returns the key and the query, if this request only reads.
-    pub(crate) fn query(&self) -> Option<(&'a [u8], Query)> {
+    pub(crate) fn query(&self) -> Option<(&'a [u8], Query<'a>)> {
         match *self {
             Self::Read(key, query) | Self::MultiRead(key, query, _) => Some((key, query)),
             Self::Change(..) | Self::MultiKey(_) | Self::Select(_) | Self::Database(_) => None,
@@ -184,7 +184,7 @@ fn byte_of(bit: u64) -> usize {
 
 /// A property of a key to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Query {
+pub enum Query<'a> {
     /// Its value: [`Answer::Bytes`] or [`Answer::Nil`].
     Value,
     /// Whether it exists: [`Answer::Int`] 1 or 0. The key does not count as used.
@@ -228,8 +228,9 @@ pub enum Query {
         /// Whether zeros follow the value: then the bit behind a part of ones only is clear.
         padded: bool,
     },
-    /// The integer of this type that begins at this bit: [`Answer::Int`]. Bits behind the value's end are zero.
-    Field(FieldType, u64),
+    /// The integers of these fields as they are, for any operation: [`Answer::Fields`]. Bits behind the value's end are
+    /// zero.
+    Fields(&'a [Field]),
     /// The estimated number of elements of a HyperLogLog: [`Answer::Int`], 0 if the key is missing. The value stays as
     /// it is: Redis stores the number in it.
     Cardinality,
@@ -511,7 +512,7 @@ pub enum Answer<'a> {
     /// A value as the pieces that store it, in order. Only [`Query::Pieces`] and
     /// [`Query::RangePieces`] are answered this way.
     Pieces(&'a [&'a [u8]]),
-    /// The answers to the operations of [`Change::Fields`].
+    /// The answers to the operations of [`Change::Fields`], or the integers of [`Query::Fields`].
     Fields(FieldValues<'a>),
     /// The keys that a part of a walk has found, and the cursor of the next part; 0 if there is none.
     Keys(KeyList<'a>, u64),

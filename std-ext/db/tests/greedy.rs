@@ -489,3 +489,25 @@ fn a_long_pattern_is_compiled_no_further_than_a_name_can_match() {
         }
     }
 }
+
+/// A read of many fields copies or decompresses a value once.
+#[test]
+fn fields_of_a_compressed_value_are_read_at_once() {
+    const FIELDS: usize = 100_000;
+    let _turn = exclusive();
+    // About the longest value that is compressed.
+    let get: [&[u8]; 3] = [b"GET", b"u8", b"#59999"];
+    let request = command(&[&[&b"BITFIELD"[..], b"big"][..], &get.repeat(FIELDS)].concat());
+    let replies = format!("*{FIELDS}\r\n{}", format!(":{}\r\n", b'v').repeat(FIELDS));
+    let took = [0, 256 << 20].map(|compressed| {
+        let mut options = Options::in_memory();
+        options.compressed = compressed;
+        let server = Running::over(Db::open(options).unwrap(), |config| config.threads = 1);
+        time_of(&mut with_big(&server, 60_000), &request, &replies)
+    });
+    let [plain, compressed] = took;
+    assert!(
+        compressed < 2 * plain + Duration::from_millis(100),
+        "the value is read for each field: {compressed:?} and not {plain:?}"
+    );
+}

@@ -136,7 +136,7 @@ impl Model {
         self.0.get(key).map_or(Kept::Nothing, |(value, _)| Kept::Bytes(value.clone()))
     }
 
-    fn read(&self, key: &[u8], query: Query) -> Kept {
+    fn read(&self, key: &[u8], query: Query<'_>) -> Kept {
         let found = self.0.get(key);
         match query {
             Query::Exists | Query::Touch => Kept::Int(found.is_some().into()),
@@ -155,7 +155,11 @@ impl Model {
                 let part = value.iter().enumerate().filter_map(inside);
                 Kept::Bytes(if none { vec![] } else { part.collect() })
             }
-            Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } | Query::Field(..) => {
+            Query::Fields(fields) => {
+                let value = found.map_or(&[][..], |(value, _)| value);
+                Kept::Fields(model_bits::fields(value, fields))
+            }
+            Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } => {
                 let value = found.map(|(value, _)| &value[..]);
                 Kept::Int(model_bits::read(value, query))
             }
@@ -417,11 +421,12 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]], fields: &'a [Field]) -> 
     }
 }
 
-fn any_query(random: &mut Random) -> Query {
+fn any_query<'a>(random: &mut Random, fields: &'a [Vec<Field>]) -> Query<'a> {
     use Query::{Exists, Expiry, Length, Pieces, Touch, Value};
     let part = Query::Range(random.below(20) as i64 - 10, random.below(20) as i64 - 10);
     if random.below(3) == 0 {
-        return model_bits::any_query(random);
+        let fields = &fields[random.below(fields.len() as u64) as usize];
+        return model_bits::any_query(random, fields);
     }
     random.of(&[Value, Pieces, Exists, Touch, Length, Expiry, part])
 }
@@ -489,10 +494,11 @@ fn play(mut options: Options, seed: u64, rounds: usize) -> (Db, Models) {
                 33 | 34 => Request::Database(any_database_query(&mut random)),
                 30 => Request::Select(random.below(u64::from(DATABASES) + 1) as u16),
                 31 | 32 => Request::MultiKey(of_databases(&mut random, &keys, !as_transaction)),
-                0..11 => Request::Read(random.of(&keys), any_query(&mut random)),
+                0..11 => Request::Read(random.of(&keys), any_query(&mut random, &fields)),
                 11..14 => {
                     let several = random.below(6) as usize;
-                    Request::MultiRead(random.of(&keys), any_query(&mut random), several)
+                    let query = any_query(&mut random, &fields);
+                    Request::MultiRead(random.of(&keys), query, several)
                 }
                 14..27 => {
                     let fields = &fields[random.below(3) as usize];

@@ -164,14 +164,14 @@ impl<'a> Batch<'a> {
 
     /// Adds a read of one key.
     #[inline]
-    pub(super) fn read(&mut self, key: &'a [u8], query: Query, kind: ReplyKind) {
+    pub(super) fn read(&mut self, key: &'a [u8], query: Query<'a>, kind: ReplyKind) {
         self.wants_time |= matches!(kind, ReplyKind::Ttl { .. });
         self.requests.push(Request::Read(key, query));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
 
     /// Adds the same read of several keys, in one snapshot.
-    pub(super) fn multi_read(&mut self, keys: &[&'a [u8]], query: Query, kind: ReplyKind) {
+    pub(super) fn multi_read(&mut self, keys: &[&'a [u8]], query: Query<'a>, kind: ReplyKind) {
         // The first one announces the group.
         let request = |(at, key): (usize, &&'a [u8])| match at {
             0 if keys.len() > 1 => Request::MultiRead(key, query, keys.len()),
@@ -277,22 +277,16 @@ impl<'a> Batch<'a> {
         self.change(key, Change::Fields(&[]), ReplyKind::Fields);
     }
 
-    /// Adds reads of integers in a value, in one snapshot.
+    /// Adds a read of integers in a value. Many of them take long.
     pub(super) fn read_fields(&mut self, key: &'a [u8], fields: &[Field]) {
-        let request = |(at, field): (usize, &Field)| {
-            let query = Query::Field(field.kind, field.offset);
-            if at == 0 {
-                Request::MultiRead(key, query, fields.len())
-            } else {
-                Request::Read(key, query)
-            }
-        };
-        self.requests.extend(fields.iter().enumerate().map(request));
-        self.steps.push(ReplyStep::Answers(ReplyKind::Integers, self.command, fields.len()));
+        let from = self.fields.len();
+        self.fields.extend_from_slice(fields);
+        self.defer(DeferredOp::Fields, from..self.fields.len());
+        self.long_read(key, Query::Fields(&[]), ReplyKind::Fields);
     }
 
     /// Adds a read that may take long. It is made without a lock, even if changes of the same shard are queued.
-    pub(super) fn long_read(&mut self, key: &'a [u8], query: Query, kind: ReplyKind) {
+    pub(super) fn long_read(&mut self, key: &'a [u8], query: Query<'a>, kind: ReplyKind) {
         self.requests.push(Request::MultiRead(key, query, 1));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
@@ -531,7 +525,11 @@ fn complete<'a>(
             | (DeferredOp::AddElements, Request::Change(_, Change::AddElements(own))) => {
                 *own = &keys[range];
             }
-            (DeferredOp::Fields, Request::Change(_, Change::Fields(own))) => *own = &fields[range],
+            (
+                DeferredOp::Fields,
+                Request::Change(_, Change::Fields(own))
+                | Request::MultiRead(_, Query::Fields(own), _),
+            ) => *own = &fields[range],
             _ => debug_assert!(false, "a request of another kind was deferred"),
         }
     }
@@ -646,10 +644,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
         self.prepared();
         match self.steps.split_first() {
             Some((&ReplyStep::Answers(kind, command, 1), rest))
-                if !matches!(
-                    kind,
-                    ReplyKind::Values | ReplyKind::Integers | ReplyKind::Sum | ReplyKind::Union
-                ) =>
+                if !matches!(kind, ReplyKind::Values | ReplyKind::Sum | ReplyKind::Union) =>
             {
                 match answer {
                     Answer::Error(why) => {
@@ -702,7 +697,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             if self.redirected {
                 self.failures.push((command, RequestError::SlotNotOwned));
                 self.out.error(redirection(true).as_bytes());
-            } else if matches!(kind, ReplyKind::Values | ReplyKind::Integers) {
+            } else if kind == ReplyKind::Values {
                 self.out.array(count);
             }
         }

@@ -126,7 +126,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// Adds a read of a part of a value. If the arguments are wrong, the error is the reply only if the key exists:
     /// otherwise Redis replies as for a missing key.
-    fn read_range(&mut self, key: &'a [u8], query: Result<Query, ArgumentError>, missing: i8) {
+    fn read_range(&mut self, key: &'a [u8], query: Result<Query<'a>, ArgumentError>, missing: i8) {
         match query {
             Ok(query) => self.batch.long_read(key, query, ReplyKind::Integer),
             Err(error) => {

@@ -19,8 +19,6 @@ pub(crate) enum ReplyKind {
     DoneAsInteger,
     /// An integer.
     Integer,
-    /// An array of as many integers as there are requests.
-    Integers,
     /// An array of the integers and nulls of one answer.
     Fields,
     /// An array of keys.
@@ -126,9 +124,7 @@ impl ReplyKind {
             (Self::Value | Self::Values | Self::Done, Answer::Nil)
             | (Self::Values, Answer::Error(RequestError::KeyTooLong)) => out.null(),
             (Self::Done, Answer::Done) => out.ok(),
-            (Self::Integer | Self::Integers | Self::IntegerOrNull, Answer::Int(n)) => {
-                out.integer(n);
-            }
+            (Self::Integer | Self::IntegerOrNull, Answer::Int(n)) => out.integer(n),
             (_, Answer::Error(error)) => out.error(error_text(error)),
             _ => self.write_rare(out, answer, now),
         }

@@ -61,7 +61,8 @@ pub enum Overflow {
     Fail,
 }
 
-/// One operation of [`Change::Fields`](super::Change::Fields).
+/// One operation of [`Change::Fields`](super::Change::Fields), or an integer that
+/// [`Query::Fields`](super::Query::Fields) reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     /// The type of the integer.
@@ -96,7 +97,8 @@ pub enum FieldOp {
     IncrementBy(i64, Overflow),
 }
 
-/// The answers to the operations of [`Change::Fields`](super::Change::Fields), in order.
+/// The answers to the operations of [`Change::Fields`](super::Change::Fields), or the integers of
+/// [`Query::Fields`](super::Query::Fields), in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldValues<'a>(&'a [u8]);
 

@@ -1,9 +1,9 @@
 //! How a read is answered from a record.
 
-use crate::request::{Answer, Query, RequestError};
+use crate::request::{Answer, Field, FieldValues, Query, RequestError};
 use crate::state::bits;
 use crate::state::cold::ColdStore;
-use crate::state::record::Record;
+use crate::state::record::{Record, Value};
 use crate::state::shard;
 use crate::state::usage::UsageClock;
 use crate::state::{apply_hyperloglog, hyperloglog};
@@ -13,32 +13,16 @@ use std::ops::Range;
 #[inline]
 pub(super) fn answer_query(
     alive: Option<Record>,
-    query: Query,
+    query: Query<'_>,
     usage: UsageClock<'_>,
     cold: Option<&ColdStore>,
     answer: impl FnOnce(Answer<'_>),
 ) {
     let Some(record) = alive else {
-        return answer(match query {
-            Query::Exists
-            | Query::Touch
-            | Query::Length
-            | Query::Bit(_)
-            | Query::CountBits(_)
-            | Query::Cardinality
-            | Query::Field(..)
-            | Query::FindBit { bit: false, .. } => Answer::Int(0),
-            Query::FindBit { bit: true, .. } => Answer::Int(-1),
-            Query::Range(..) | Query::RangePieces(..) => Answer::Bytes(b""),
-            Query::Value
-            | Query::Pieces
-            | Query::HyperLogLog
-            | Query::Prefix(_)
-            | Query::Expiry
-            | Query::MemoryUsage
-            | Query::IdleTime
-            | Query::Frequency => Answer::Nil,
-        });
+        if let Query::Fields(fields) = query {
+            return answer_fields(Value::Inline(b""), None, fields, answer);
+        }
+        return answer(of_missing(query));
     };
     // The queries that do not count as a use return here, before the record is touched.
     match query {
@@ -103,23 +87,59 @@ pub(super) fn answer_query(
                 answer(Answer::Error(error));
             }
         }
-        Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } | Query::Field(..) => {
+        Query::Fields(fields) => answer_fields(record.value(), cold, fields, answer),
+        Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } => {
             answer(Answer::Int(read_bits(record, query, cold)));
         }
     }
 }
 
+/// Returns the answer about a missing key; that of [`Query::Fields`] needs memory, so the caller makes it.
+#[inline]
+fn of_missing(query: Query<'_>) -> Answer<'static> {
+    match query {
+        Query::Exists
+        | Query::Touch
+        | Query::Length
+        | Query::Bit(_)
+        | Query::CountBits(_)
+        | Query::Cardinality
+        | Query::FindBit { bit: false, .. } => Answer::Int(0),
+        Query::FindBit { bit: true, .. } => Answer::Int(-1),
+        Query::Range(..) | Query::RangePieces(..) => Answer::Bytes(b""),
+        Query::Value
+        | Query::Pieces
+        | Query::HyperLogLog
+        | Query::Prefix(_)
+        | Query::Expiry
+        | Query::MemoryUsage
+        | Query::IdleTime
+        | Query::Frequency
+        | Query::Fields(_) => Answer::Nil,
+    }
+}
+
 /// Answers a query about bits.
 #[inline(never)]
-fn read_bits(record: Record, query: Query, cold: Option<&ColdStore>) -> i64 {
+fn read_bits(record: Record, query: Query<'_>, cold: Option<&ColdStore>) -> i64 {
     let value = record.value();
     match query {
         Query::Bit(offset) => bits::bit(value, cold, offset).into(),
         Query::CountBits(range) => bits::count(value, cold, range),
         Query::FindBit { bit, range, padded } => bits::find(value, cold, (bit, range, padded)),
-        Query::Field(kind, offset) => bits::field(value, cold, kind, offset),
         _ => unreachable!("the other queries are answered by `answer_query`"),
     }
+}
+
+/// Answers with integers of a value.
+#[inline(never)]
+fn answer_fields(
+    value: Value<'_>,
+    cold: Option<&ColdStore>,
+    fields: &[Field],
+    answer: impl FnOnce(Answer<'_>),
+) {
+    answer(Answer::Fields(FieldValues::stored(&bits::fields(value, cold, fields))));
 }
 
 /// Converts GETRANGE's offsets, both inclusive and counted from the end if negative, to a range within `length` bytes.

@@ -1,7 +1,7 @@
 //! Bits of values: counting, searching, and integers of any width. Long values are read in the pieces in which they are
 //! stored.
 
-use crate::request::{BitRange, BitUnit, FieldType, Overflow};
+use crate::request::{BitRange, BitUnit, Field, FieldType, FieldValues, Overflow};
 use crate::state::cold::ColdStore;
 use crate::state::record::Value;
 use crate::state::shard::{read_part, visit};
@@ -127,20 +127,28 @@ pub(crate) fn bit(value: Value<'_>, cold: Option<&ColdStore>, offset: u64) -> bo
         })
 }
 
-/// Returns an integer of a value. Bits behind its end are zero.
-pub(crate) fn field(
-    value: Value<'_>,
-    cold: Option<&ColdStore>,
-    kind: FieldType,
-    offset: u64,
-) -> i64 {
-    let (mut window, length) = ([0; WINDOW], value.length());
-    if offset / 8 < length as u64 {
-        let from = byte(offset / 8);
-        let part = from..length.min(from + WINDOW);
-        read_part(value, cold, part, |bytes| window[..bytes.len()].copy_from_slice(bytes));
+/// Returns integers of a value as [`FieldValues`] stores them. Bits behind its end are zero.
+pub(crate) fn fields(value: Value<'_>, cold: Option<&ColdStore>, fields: &[Field]) -> Vec<u8> {
+    if let Value::Compressed(_, length) = value {
+        // Once for all fields: the store copies or decompresses the whole value.
+        return read_part(value, cold, 0..length, |bytes| all_fields(Value::Inline(bytes), fields));
     }
-    get(&window, offset % 8, kind)
+    all_fields(value, fields)
+}
+
+/// As [`fields`], of a value that is not compressed.
+fn all_fields(value: Value<'_>, fields: &[Field]) -> Vec<u8> {
+    let (mut stored, length) = (Vec::with_capacity(fields.len() * (WINDOW + 1)), value.length());
+    for field in fields {
+        let mut window = [0; WINDOW];
+        if field.offset / 8 < length as u64 {
+            let from = byte(field.offset / 8);
+            let part = from..length.min(from + WINDOW);
+            read_part(value, None, part, |bytes| window[..bytes.len()].copy_from_slice(bytes));
+        }
+        FieldValues::store(Some(get(&window, field.offset % 8, field.kind)), &mut stored);
+    }
+    stored
 }
 
 /// Returns the integer that begins at a bit of a window: 0 to 7.

@@ -54,15 +54,12 @@ impl KeyEvents {
 }
 
 /// Returns the key of a read for which Redis reports that the key is missing. Redis does not for `OBJECT` and
-/// `MEMORY USAGE`. Of a group of reads of one value's fields, the first one counts.
+/// `MEMORY USAGE`.
 pub(crate) fn missed_key<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     let (key, query) = request.query()?;
-    let counts = match query {
-        Query::Prefix(_) | Query::MemoryUsage | Query::IdleTime | Query::Frequency => false,
-        Query::Field(..) => matches!(request, Request::MultiRead(..)),
-        _ => true,
-    };
-    counts.then_some(key)
+    let is_silent =
+        matches!(query, Query::Prefix(_) | Query::MemoryUsage | Query::IdleTime | Query::Frequency);
+    (!is_silent).then_some(key)
 }
 
 #[derive(Debug)]

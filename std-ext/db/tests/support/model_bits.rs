@@ -93,8 +93,13 @@ pub(crate) fn combine(op: Bitwise, values: &[&[u8]]) -> Vec<u8> {
     (0..length).map(byte).collect()
 }
 
+/// Returns integers of a value.
+pub(crate) fn fields(value: &[u8], fields: &[Field]) -> Vec<Option<i64>> {
+    fields.iter().map(|field| Some(get(value, field.kind, field.offset))).collect()
+}
+
 /// Answers a query about a value.
-pub(crate) fn read(value: Option<&[u8]>, query: Query) -> i64 {
+pub(crate) fn read(value: Option<&[u8]>, query: Query<'_>) -> i64 {
     let bytes = value.unwrap_or_default();
     let part = |range: BitRange| {
         let each = if range.unit == BitUnit::Bit { 1 } else { 8 };
@@ -112,7 +117,6 @@ pub(crate) fn read(value: Option<&[u8]>, query: Query) -> i64 {
     };
     match query {
         Query::Bit(at) => bit(bytes, at).into(),
-        Query::Field(kind, at) => get(bytes, kind, at),
         Query::CountBits(BitRange { from, to, .. }) if from < 0 && to < 0 && from > to => 0,
         Query::CountBits(range) => those(part(range), true).count() as i64,
         Query::FindBit { bit, .. } if value.is_none() => -i64::from(bit),
@@ -152,19 +156,19 @@ pub(crate) fn any_fields(random: &mut Random) -> Vec<Field> {
     (0..count).map(one).collect()
 }
 
-pub(crate) fn any_query(random: &mut Random) -> Query {
+pub(crate) fn any_query<'a>(random: &mut Random, fields: &'a [Field]) -> Query<'a> {
     let mut place = || random.of(&[0, 1, -1, 7, -9, 30, -64, 130_000, -130_000]);
     let (from, to) = (place(), place());
     let range = BitRange { from, to, unit: random.of(&[BitUnit::Byte, BitUnit::Bit]) };
     let whole = BitRange { to: -1, unit: BitUnit::Byte, ..range };
     let bit = random.below(2) == 0;
-    let (at, kind) = (any_offset(random), any_kind(random));
+    let at = any_offset(random);
     random.of(&[
         Query::Bit(at),
         Query::CountBits(range),
         Query::CountBits(BitRange::ALL),
         Query::FindBit { bit, range, padded: false },
         Query::FindBit { bit, range: whole, padded: true },
-        Query::Field(kind, at),
+        Query::Fields(fields),
     ])
 }
