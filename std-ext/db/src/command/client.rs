@@ -330,13 +330,17 @@ impl<'a> Execution<'_, 'a> {
             [option, wanted @ ..] if is(option, "id") && !wanted.is_empty() => {
                 let wanted: Option<Vec<i64>> =
                     wanted.iter().map(|id| number::integer(id)).collect();
-                ids = Some(wanted.ok_or("ERR Invalid client ID")?);
+                let mut wanted = wanted.ok_or("ERR Invalid client ID")?;
+                // The list is locked while each of its clients is looked for here.
+                wanted.sort_unstable();
+                ids = Some(wanted);
             }
             _ => return Err(SYNTAX),
         }
         let mut lines = Vec::new();
         let mut each = |info: &ClientInfo<'_>| {
-            let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&info.id.cast_signed()));
+            let id = info.id.cast_signed();
+            let wanted = ids.as_ref().is_none_or(|ids| ids.binary_search(&id).is_ok());
             if wanted && class.is_none_or(|class| class == ClientType::of(info)) {
                 client_line::write(info, &mut lines);
                 lines.push(b'\n');

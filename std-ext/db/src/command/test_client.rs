@@ -6,7 +6,7 @@ use crate::pubsub::Hub;
 use crate::resp::read::{self, Reply};
 use crate::resp::write;
 use crate::{Db, Options, Session};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ struct Server {
     timeout: RefCell<String>,
     diagnostics: Arc<Diagnostics>,
     hub: OnceCell<Arc<Hub>>,
+    /// Clients besides this one and another.
+    more_clients: Cell<usize>,
 }
 
 impl ServerApi for Server {
@@ -54,7 +56,7 @@ impl ServerApi for Server {
     fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientInfo<'_>)) {
         let (address, local) = ("10.0.0.2:2".into(), "10.0.0.9:6379".into());
         let other = Connection::new(but + 1, address, local, &Users::default());
-        each(&other.info());
+        (0..=self.more_clients.get()).for_each(|_| each(&other.info()));
     }
 
     fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {
@@ -103,6 +105,11 @@ impl Client {
         self.session = db.session();
         self.db = db;
         self
+    }
+
+    /// Sets how many clients there are besides this one and another.
+    pub(super) fn set_more_clients(&self, number: usize) {
+        self.server.more_clients.set(number);
     }
 
     /// Sets how many milliseconds a script may run.

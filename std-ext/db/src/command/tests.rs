@@ -720,3 +720,30 @@ fn bgrewriteaof_makes_a_snapshot() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// The list of clients is locked while it is shown.
+#[test]
+fn clients_are_listed_as_fast_whatever_ids_are_wanted() {
+    let mut client = Client::new();
+    let found = client.command("CLIENT LIST ID 99 8 98 7 1");
+    assert_eq!(
+        found.matches(" addr=").count(),
+        2,
+        "a client whose id is wanted is missing: {found}"
+    );
+    let ids: Vec<String> = (1_000..1_001_000).map(|id| id.to_string()).collect();
+    let mut words = vec![&b"CLIENT"[..], b"LIST", b"ID"];
+    words.extend(ids.iter().map(String::as_bytes));
+    let mut request = Vec::new();
+    write::request(&mut request, &words);
+    let [alone, among_others] = [0, 10_000].map(|others| {
+        client.set_more_clients(others);
+        let started = Instant::now();
+        assert_eq!(client.send(&request), b"$0\r\n\r\n");
+        started.elapsed()
+    });
+    assert!(
+        among_others < 2 * alone + Duration::from_millis(500),
+        "each id is compared with each client: {among_others:?} and not {alone:?}"
+    );
+}
