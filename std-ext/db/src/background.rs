@@ -266,7 +266,7 @@ fn write_snapshot(
         let why = "this node was the primary until now: the snapshot is written later";
         return Err(snapshot_error(io::Error::other(why)));
     }
-    let last = state.log.last();
+    let (last, time) = state.last_entry();
     // The snapshot holds changes up to `last`, so the log must not end before them after a crash.
     state.log.sync()?;
     // The flush has made all entries up to `last` safe, unless a rollback undid some that the snapshot holds. From now
@@ -277,7 +277,7 @@ fn write_snapshot(
     // The log of one node has no position. The snapshot of a node of a cluster without one is an error: it would have
     // lost its place in the log.
     let position = state.log.position(last);
-    let bytes = writer.finish_at(last, state.latest_time(), position).map_err(snapshot_error)?;
+    let bytes = writer.finish_at(last, time, position).map_err(snapshot_error)?;
     state.log.drop_before(first)?;
     snapshot::remove_older(folder, last).map_err(|why| snapshot_error(io::Error::other(why)))?;
     Ok(SnapshotStatus { entry: last, pause, bytes, ..SnapshotStatus::default() })

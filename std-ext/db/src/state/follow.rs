@@ -103,12 +103,13 @@ impl State {
             self.follow_operation(&mut cores, (entry, time), operation, &mut log)
                 .map_err(|why| FollowError::Impossible(entry, why))?;
         }
+        // Relaxed: only this thread stores it while the node follows. Before the entry is published: a snapshot that
+        // has the entry must not have an earlier time.
+        self.latest_entry.fetch_max(time, Ordering::Relaxed);
         // Under the locks: a snapshot that locks one of these shards afterwards must see that it contains this entry,
         // and one that has locked it before, that it does not. Before publishing: the records that this entry has
         // removed are freed once the log says that the entry is safe.
         publish_last(entry);
-        // Relaxed: only this thread stores it, and a snapshot may take a later time for an earlier one.
-        self.latest_entry.fetch_max(time, Ordering::Relaxed);
         self.publish_entry(&mut cores, Some(entry), changes);
         #[cfg(feature = "cluster")]
         self.note_floor(&mut cores, entry, changes);
@@ -204,11 +205,10 @@ impl State {
                 }
             }
             LoggedOp::Clock(latest) => {
-                for (_, core) in cores {
+                for (_, core) in cores.iter_mut() {
                     core.remove_where(|record| record.is_expired(latest));
-                    core.set_back(time);
                 }
-                self.set_floor(time);
+                self.set_time_back(cores, time);
             }
             LoggedOp::Begin(..) => self.set_floor(self.floor().max(time)),
             LoggedOp::Floor(floor) => self.set_floor(self.floor().max(floor)),

@@ -127,9 +127,10 @@ pub(crate) struct State {
     logged_floor: Mutex<LoggedFloor>,
     #[cfg(feature = "cluster")]
     digests: digest_cell::DigestCell,
-    /// The latest time of the entries that a follower has applied.
+    /// The latest time of the entries that a follower has applied, since the one that set the clock back last.
     latest_entry: AtomicU64,
-    /// The time by which this node has removed expired keys when it was the primary last; 0 if it never was.
+    /// The time by which this node has removed expired keys when it was the primary last; 0 if it never was, or if the
+    /// log has set the clock back since.
     #[cfg(any(test, feature = "cluster"))]
     removed_by: AtomicU64,
     /// Bytes of records and tables, in all shards.
@@ -289,10 +290,18 @@ impl State {
         }
     }
 
-    /// Returns the latest time that the log is known to contain, or a later one.
+    /// Returns the latest time that the log is known to contain since the clock was set back last, or a later one.
     pub(crate) fn latest_time(&self) -> u64 {
         // Relaxed: a number that orders nothing.
         self.clock.now().max(self.latest_entry.load(Ordering::Relaxed))
+    }
+
+    /// Returns the last entry of the log, and a time that is no earlier than those of the entries up to this one.
+    pub(crate) fn last_entry(&self) -> (Lsn, u64) {
+        // Under a lock: an entry that sets the clock back is appended under the locks of all shards. Between the two
+        // loads, it would give an entry from before it the time from behind it.
+        let _core = self.shards[0].lock();
+        (self.log.last(), self.latest_time())
     }
 
     /// Returns the approximate bytes of keys, values and tables.
@@ -509,10 +518,7 @@ impl State {
             return;
         }
         let Some(now) = self.clock.set_back(latest) else { return };
-        for (_, core) in &mut cores {
-            core.set_back(now);
-        }
-        self.set_floor(now);
+        self.set_time_back(&mut cores, now);
         let mut entry = Vec::new();
         change::clock(latest, &mut entry);
         let entry = self.log_and_publish_all(&mut cores, now, &entry);
@@ -522,6 +528,23 @@ impl State {
         tracing::warn!(
             "the system's clock was set back by {seconds} s; keys that had expired were removed"
         );
+    }
+
+    /// Continues from the time of an entry that sets the clock back. All shards are locked.
+    ///
+    /// The keys that had expired are removed by that entry at all nodes. So no time before it counts any more: neither
+    /// that of an entry, nor that by which this node has removed keys. If they did, a later primary would begin at one
+    /// of them, and keys would expire too early.
+    fn set_time_back(&self, cores: &mut LockedShards<'_>, time: u64) {
+        for (_, core) in cores.iter_mut() {
+            core.set_back(time);
+        }
+        self.set_floor(time);
+        // Relaxed: ordered by the shards' locks.
+        self.latest_entry.store(time, Ordering::Relaxed);
+        // Relaxed: as above.
+        #[cfg(any(test, feature = "cluster"))]
+        self.removed_by.store(0, Ordering::Relaxed);
     }
 
     fn set_follower_clock(&self, latest: u64) {

@@ -19,6 +19,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+mod clocks;
 #[cfg(feature = "cluster")]
 mod digests;
 
