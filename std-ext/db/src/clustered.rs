@@ -123,8 +123,9 @@ impl Db {
         self.state().become_follower();
     }
 
-    /// Makes the node the primary. `begin` is the time of its BEGIN entry, no earlier than that of any entry before.
-    /// The caller makes the log writable afterwards: then every change has a time of `begin` or later.
+    /// Makes the node the primary. `begin` is the time of its BEGIN entry, no earlier than that of any entry since the
+    /// clock was set back last. The caller makes the log writable afterwards: then every change has a time of `begin`
+    /// or later.
     #[doc(hidden)]
     pub fn become_primary(&self, begin: u64) {
         self.state().become_primary(begin);

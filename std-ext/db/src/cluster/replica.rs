@@ -23,7 +23,8 @@ pub(super) enum Order {
     Keep(Committed),
     /// The node has caught up.
     Follow,
-    /// Become the primary. No entry has a later time than this. [`Report::Serving`] carries the number.
+    /// Become the primary. No entry since the clock was set back last has a later time than this.
+    /// [`Report::Serving`] carries the number.
     Lead(u64, u64),
     /// Cease to be the primary, or begin to hold changes. [`Report::SteppedDown`] answers.
     StepDown,

@@ -6,6 +6,7 @@
 
 use super::survey::Logged;
 use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry};
+use crate::cluster::core::entry::time_behind;
 use crate::cluster::core::{Chain, Entry, Mark, Position, Seq};
 use std::collections::VecDeque;
 
@@ -43,7 +44,7 @@ pub(in crate::cluster) struct Builder {
     bytes: usize,
     /// The batch whose entries are coming.
     open: Option<Open>,
-    /// The latest time of an entry.
+    /// The latest time of an entry since the clock was set back last.
     time: u64,
 }
 
@@ -66,7 +67,7 @@ impl Builder {
     /// Takes the next entry.
     pub(in crate::cluster) fn take(&mut self, logged: &Logged) {
         let Logged { mark, entry } = logged;
-        self.time = self.time.max(entry.time);
+        self.time = time_behind(self.time, [entry]);
         if let Some(mark) = mark {
             self.close(Some(mark));
             self.open = Some(Open { mark: *mark, entries: 0, raw: Vec::new(), too_long: false });
@@ -161,6 +162,7 @@ mod tests {
     use super::*;
     use crate::cluster::core::Held;
     use crate::cluster::core::join::Joiner;
+    use crate::log::change;
 
     /// A log of batches with these lengths of entries.
     fn logged(batches: &[&[usize]]) -> (Vec<Logged>, Chain) {
@@ -224,6 +226,17 @@ mod tests {
         let wanted = Entry { lsn: before.lsn + 1, time: before.time, changes: vec![1, 2, 3] };
         assert_eq!(read, Some(vec![wanted]));
         assert_eq!(*joiner.position(), window.end);
+    }
+
+    #[test]
+    fn a_window_ends_at_the_time_to_which_the_clock_was_set_back() {
+        let (mut logged, _) = logged(&[&[5], &[0], &[6]]);
+        logged[0].entry.time = 9_000_000;
+        change::clock(9_000_000, &mut logged[1].entry.changes);
+        // The chain counts the entry's bytes, so the marks behind it are others.
+        let (_, end) = (logged.pop(), logged[1].entry.time);
+        let window = window(&logged).expect("a window");
+        assert_eq!(window.end.time, end, "the next epoch begins at the old time");
     }
 
     #[test]

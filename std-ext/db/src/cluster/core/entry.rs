@@ -3,6 +3,7 @@
 use super::chain::Chain;
 use crate::cluster::hex;
 use crate::log::Lsn;
+use crate::log::change::{Changes, LoggedOp};
 use std::fmt;
 use std::str::FromStr;
 
@@ -77,6 +78,25 @@ pub struct Entry {
     pub changes: Vec<u8>,
 }
 
+impl Entry {
+    /// Whether it says that the primary's clock was set back to the entry's time. Keys that had expired before are gone
+    /// with it, so no earlier time counts any more.
+    pub fn sets_clock_back(&self) -> bool {
+        matches!(Changes::new(&self.changes).next(), Some(Ok(LoggedOp::Clock(_))))
+    }
+}
+
+/// Returns the latest time behind these entries, with `before` as that of the log before them.
+///
+/// An epoch must begin no earlier: the log has removed keys that had expired by this time. Nor should it begin later,
+/// because then keys expire too early [C-7].
+pub fn time_behind<'a>(before: u64, entries: impl IntoIterator<Item = &'a Entry>) -> u64 {
+    let latest = |time: u64, entry: &Entry| {
+        if entry.sets_clock_back() { entry.time } else { time.max(entry.time) }
+    };
+    entries.into_iter().fold(before, latest)
+}
+
 /// How far a copy of the log reaches: the last batch, and the state behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Position {
@@ -88,7 +108,7 @@ pub struct Position {
     pub epoch: Epoch,
     /// The chain behind the last batch.
     pub chain: Chain,
-    /// The latest time of an entry.
+    /// The latest time of an entry since the clock was set back last.
     pub time: u64,
 }
 
@@ -111,7 +131,7 @@ pub struct Mark {
 impl Mark {
     /// Returns the position before the batch. The epoch is that of the batch: earlier ones are not accepted any more.
     ///
-    /// `time` is the latest time of an entry that the node has.
+    /// `time` is the latest time of an entry that the node has, since the clock was set back last.
     pub fn before(&self, time: u64) -> Position {
         Position {
             seq: self.seq.saturating_sub(1),

@@ -1,7 +1,7 @@
 //! Batches in, entries out: checks that each batch continues the log, and puts parts together.
 
 use super::batch::{self, Batch, Piece};
-use super::entry::{Committed, Entry, Epoch, Held, Mark, Position, Seq};
+use super::entry::{Committed, Entry, Epoch, Held, Mark, Position, Seq, time_behind};
 use crate::log::Lsn;
 
 /// The end of the log as a node has read it.
@@ -106,8 +106,7 @@ impl Joiner {
                 (parts.mark, batch::decode_entries(&parts.bytes, batch.first, 1)?)
             }
         };
-        let latest = entries.iter().map(|entry| entry.time).max().unwrap_or(0);
-        let after = Position { time: after.time.max(latest), ..after };
+        let after = Position { time: time_behind(after.time, &entries), ..after };
         let again = self.compared(&entries)?;
         self.again = again;
         self.parts = None;

@@ -28,8 +28,8 @@
 //! # Claims
 //! Each has a check that fails if the claim is broken (`tests/mutations.toml`).
 //!
-//! - [C-1] The entry that begins an epoch has no earlier time than any entry before it (`group/campaign.rs`). The
-//!   driver raises the clock to it.
+//! - [C-1] The entry that begins an epoch has no earlier time than any entry since the clock was set back last, nor
+//!   than the last line (`group/campaign.rs`). The driver raises the clock to it.
 //! - [C-2] A node that cannot read an entry never takes over (`group/campaign.rs`).
 //! - [C-3] Parts of an entry without an end before a new epoch never happened (`join.rs`).
 //! - [C-4] No transaction of a deposed primary is done, because the value of `tail` differs (`swap.rs`, `tail.rs`).

@@ -32,7 +32,9 @@ pub struct Tail {
     pub seq: Seq,
     /// The last entry that is complete.
     pub lsn: Lsn,
-    /// The primary's clock when it wrote the line, in milliseconds since 1970. It never goes back.
+    /// The primary's clock when it wrote the line, in milliseconds since 1970. It is no earlier than any entry, and
+    /// goes back only together with a batch that says that the clock was set back: until etcd has that batch, the next
+    /// primary must not begin before the keys expired that this one may have removed.
     pub time: u64,
     /// Rises with each line without a batch.
     pub beat: u64,

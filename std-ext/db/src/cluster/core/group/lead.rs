@@ -5,7 +5,7 @@ use super::state::{
 };
 use crate::cluster::core::api::{Action, Role};
 use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry, entry_bytes};
-use crate::cluster::core::entry::{Committed, Entry, Held, Mark, NodeId, Position};
+use crate::cluster::core::entry::{Committed, Entry, Held, Mark, NodeId, Position, time_behind};
 use crate::cluster::core::join::Joiner;
 use crate::cluster::core::swap::{Compare, Put, Swap};
 use crate::cluster::core::tail::Tail;
@@ -153,14 +153,14 @@ impl Group {
         let settings = &self.settings;
         let Phase::Leading(lead) = &mut self.phase else { return };
         let (load, batch) = lead.next_load();
-        let latest = lead.latest(&load);
+        let time = lead.time_behind(&load);
         let position = lead.position;
         let beats = others.len() as u64 + u64::from(batch.is_none());
         let ended = batch.as_ref().map_or(0, |batch| u64::from(batch.entries));
         let line = Tail {
             seq: position.seq + u64::from(batch.is_some()),
             lsn: position.lsn + ended,
-            time: lead.line.time.max(self.now.wall).max(latest),
+            time: time.max(self.now.wall),
             beat: lead.line.beat + beats,
             lease: settings.lease,
             chain: batch.as_ref().map_or(position.chain, Batch::after),
@@ -236,8 +236,7 @@ impl Group {
             lead.trim.add(line.seq, attempt.bytes());
         }
         if let Some((mark, entries)) = lead.take(&attempt.load, mark) {
-            let latest = entries.iter().map(|entry| entry.time).max().unwrap_or(0);
-            after.time = after.time.max(latest);
+            after.time = time_behind(after.time, &entries);
             out.push(Action::Commit(Committed { mark, entries, after }));
             out.push(Action::Safe(after.lsn));
         }
@@ -486,14 +485,15 @@ impl Lead {
         (load, Some(Batch { epoch, first, entries, piece, before: self.position.chain, raw }))
     }
 
-    /// The latest time of the entries that a batch has.
-    fn latest(&self, load: &Load) -> u64 {
+    /// The latest time behind the entries that a batch completes: that of the line, if there is none.
+    fn time_behind(&self, load: &Load) -> u64 {
+        let is_last = |end| self.part.as_ref().is_some_and(|part| end == part.encoded.len());
         let count = match load {
             Load::Entries(count) => *count,
-            Load::Part(_) => 1,
+            Load::Part(end) => usize::from(is_last(*end)),
             Load::None | Load::Begin(_) => 0,
         };
-        self.pending.iter().take(count).map(|entry| entry.time).max().unwrap_or(0)
+        time_behind(self.line.time, self.pending.iter().take(count))
     }
 
     /// Takes the entries that a transaction completed, with the mark of their first batch.

@@ -57,6 +57,8 @@ pub(super) enum Case {
     Twins,
     /// A primary set its clock back.
     ClockSetBack,
+    /// So did the line in etcd.
+    LineSetBack,
     /// A former primary started again because its successor begins earlier.
     RestartedByTime,
     SnapshotKept,
@@ -218,6 +220,7 @@ pub(super) const WIDE: &[(Met, u64)] = &[
 /// More cases, for runs with the whole state.
 pub(super) const WHOLE: &[(Met, u64)] = &[
     (Met::Case(Case::ClockSetBack), 30),
+    (Met::Case(Case::LineSetBack), 50),
     (Met::Case(Case::SnapshotKept), 500),
     (Met::Case(Case::SnapshotLoaded), 80),
     (Met::Case(Case::LockTaken), 800),

@@ -214,16 +214,27 @@ impl Database {
     }
 
     /// Goes through all shards once, as the maintenance thread does. Returns the entries that it has appended.
-    pub(super) fn run_cycle(&self) -> Vec<Entry> {
+    pub(super) fn run_cycle(&mut self) -> Vec<Entry> {
         run_cycle(&self.state);
-        self.log.take(1)
+        let entries = self.log.take(1);
+        self.forget_removals(&entries);
+        entries
+    }
+
+    /// The log removes what had expired when it sets the clock back, so this node lacks nothing more.
+    fn forget_removals(&mut self, entries: &[Entry]) {
+        if entries.iter().any(Entry::sets_clock_back) {
+            self.removed_by = 0;
+        }
     }
 
     /// Applies committed entries as a follower.
-    pub(super) fn follow(&self, entries: &[Entry]) -> Result<(), FollowError> {
-        let entries: Vec<_> =
+    pub(super) fn follow(&mut self, entries: &[Entry]) -> Result<(), FollowError> {
+        let borrowed: Vec<_> =
             entries.iter().map(|entry| (entry.lsn, entry.time, &entry.changes[..])).collect();
-        self.state.follow(&entries, &|lsn| self.log.set_reached(lsn))
+        self.state.follow(&borrowed, &|lsn| self.log.set_reached(lsn))?;
+        self.forget_removals(entries);
+        Ok(())
     }
 
     pub(super) fn become_follower(&self) {

@@ -178,7 +178,7 @@ impl World {
             return self
                 .violate(format!("node {node} is the primary and applies what another wrote"));
         }
-        let followed = process.database.as_ref().map(|real| real.follow(&committed.entries));
+        let followed = process.database.as_mut().map(|real| real.follow(&committed.entries));
         match followed {
             None | Some(Ok(())) => {}
             Some(Err(FollowError::TimeWentBack { .. })) => {

@@ -21,7 +21,7 @@ pub(super) struct Store {
     written: BTreeMap<Vec<u8>, Lsn>,
     /// The last entry that was applied.
     pub(super) last: Lsn,
-    /// The latest time of an entry.
+    /// The latest time of an entry since the clock was set back last.
     pub(super) time: u64,
     /// No later entry has an earlier time.
     pub(super) floor: u64,

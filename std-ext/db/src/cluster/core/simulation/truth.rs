@@ -42,6 +42,8 @@ pub(super) struct Truth {
     pub(super) abandoned: u64,
     /// Entries that had several parts.
     pub(super) joined: u64,
+    /// Lines with an earlier time than the one before.
+    pub(super) set_back: u64,
 }
 
 impl Truth {
@@ -105,10 +107,12 @@ impl Truth {
         let Some(tail) = tail else {
             return if batches.is_empty() { Ok(()) } else { Err("a batch without a line".into()) };
         };
+        let (old, set_backs) = (self.tail, self.store.set_backs);
         self.line(tail, &batches)?;
         for (_, batch) in batches {
             self.batch(batch)?;
         }
+        self.time(old, tail, self.store.set_backs > set_backs)?;
         if tail.lsn != self.last() {
             return Err(format!("the line says entry {}, the log has {}", tail.lsn, self.last()));
         }
@@ -137,9 +141,6 @@ impl Truth {
         } else if tail.chain != chain {
             return Err(format!("the chain of {tail:?} changes without a batch"));
         }
-        if old.is_some_and(|old| tail.time < old.time) {
-            return Err(format!("the time of the line goes back: {old:?}, then {tail:?}"));
-        }
         if begins {
             self.holders.extend(tail.node);
             self.taken = old;
@@ -147,6 +148,21 @@ impl Truth {
                 self.abandoned += 1;
                 self.parts.clear();
             }
+        }
+        Ok(())
+    }
+
+    /// Checks the time of a line whose batches were replayed. `set_back`: one of them sets the clock back.
+    fn time(&mut self, old: Option<Tail>, tail: Tail, set_back: bool) -> Result<(), String> {
+        if tail.time < self.store.time {
+            let latest = self.store.time;
+            return Err(format!("an entry of {latest} is later than its line: {tail:?}"));
+        }
+        if old.is_some_and(|old| tail.time < old.time) {
+            if !set_back {
+                return Err(format!("the time of the line goes back: {old:?}, then {tail:?}"));
+            }
+            self.set_back += 1;
         }
         Ok(())
     }

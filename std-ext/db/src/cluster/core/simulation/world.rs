@@ -534,6 +534,9 @@ impl World {
         if self.truth.store.set_backs > 0 {
             self.coverage.met(Case::ClockSetBack);
         }
+        if self.truth.set_back > 0 {
+            self.coverage.met(Case::LineSetBack);
+        }
         let holders = &self.truth.holders;
         if holders.windows(3).any(|three| three[0] == three[2] && three[0] != three[1]) {
             self.coverage.met(Case::BackToTheFirst);

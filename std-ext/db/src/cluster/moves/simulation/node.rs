@@ -6,6 +6,7 @@ use super::world::{GROUPS, World, keys};
 use crate::clock::TimeSource;
 use crate::cluster::clock;
 use crate::cluster::core::Entry;
+use crate::cluster::core::entry::time_behind;
 use crate::cluster::core::simulation::relay;
 use crate::cluster::log::{EtcdLog, LogSettings};
 use crate::cluster::moves::source::{Asked, Asks};
@@ -45,7 +46,7 @@ impl Node {
         for entry in entries {
             let replayed = loading.replay(entry.lsn, entry.time, &entry.changes, |_| 0, &mut met);
             replayed.map_err(|why| format!("entry {} of group {group}: {why}", entry.lsn))?;
-            time = entry.time.max(time);
+            time = time_behind(time, [entry]);
         }
         let first = SlotSet::of_range(share(group, GROUPS));
         let change = |slots: SlotSet, (by, owned): &(SlotSet, bool)| match owned {

@@ -1,6 +1,7 @@
 //! One group against a small etcd without faults: each test makes the faults that it is about.
 
 mod campaign;
+mod clocks;
 mod follow;
 mod lead;
 mod leave;
