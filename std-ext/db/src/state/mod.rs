@@ -507,6 +507,11 @@ impl State {
         }
         for shard in self.shards.iter() {
             let mut core = shard.lock();
+            // Under the lock: a node that steps down says by which time it has removed keys. The next cycle sets its
+            // clock.
+            if self.role.get().follows() {
+                return;
+            }
             let time = core.advance_time(self.clock.now());
             core.remove_expired(time);
             self.log_and_publish(shard, &mut core, time, &[]);

@@ -109,3 +109,35 @@ fn an_entry_is_published_behind_its_time() {
     };
     follower.state.follow(&[(lsn, time, &changes)], &published).unwrap();
 }
+
+/// The thread that follows the clock has looked at some shards when the node steps down.
+#[test]
+fn a_primary_that_steps_down_removes_nothing_more_by_its_clock() {
+    let mut node = Node::primary(1_000_000);
+    let state = Arc::clone(&node.state);
+    let last = state.shards.len() - 1;
+    for number in 0..1000 {
+        let key = format!("key{number}");
+        if [0, last].contains(&state.shard_of(key.as_bytes())) {
+            node.set(&key, "value", Expiry::At(1_000_000 + HOUR / 2));
+        }
+    }
+    let keys = |shard: usize| state.shards[shard].stats().keys();
+    let before = keys(last);
+    node.set_time(1_000_000 + HOUR);
+    assert_eq!(node.session.now(), 1_000_000 + HOUR);
+    node.set_time(1_001_000);
+    let held = state.shards[last].lock();
+    thread::scope(|scope| {
+        scope.spawn(|| state.follow_clock());
+        while keys(0) != 0 {
+            thread::yield_now();
+        }
+        // The lock of the last shard is held, so this is what `step_down` does.
+        let others: Vec<_> = (0..last).map(|shard| state.shards[shard].lock()).collect();
+        state.role.set(Role::Follower);
+        drop(others);
+        drop(held);
+    });
+    assert_eq!(keys(last), before, "a follower has removed keys by its own clock");
+}
