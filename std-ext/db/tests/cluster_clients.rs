@@ -56,7 +56,7 @@ fn clients_read_from_followers_if_they_want_to() {
     let _: () = client.set("rose", "red").unwrap();
     // The follower has nothing.
     assert_eq!(client.get::<_, Option<String>>("rose").unwrap(), None);
-    cluster.0[1].views.set_as_of(0);
+    cluster.0[1].views.set_as_of(0, 0);
     let stale: Result<Option<String>, RedisError> = client.get("rose");
     assert!(stale.is_err() || stale.unwrap().as_deref() == Some("red"), "too old data was read");
 }

@@ -594,8 +594,8 @@ impl Driver {
         self.view_due = now + VIEW;
         self.parts.monitor.counters.turned.set(now);
         let parts = &mut self.parts;
-        if let Some(time) = parts.picture.as_of(&status) {
-            parts.views.set_as_of(time);
+        if let Some(line) = parts.picture.as_of(&status) {
+            parts.views.set_as_of(line.time, line.received);
         }
         let ownership = &parts.db.state().ownership;
         parts.picture.set_owned(ownership.changes(), || ownership.slots());

@@ -1,5 +1,6 @@
 //! A node as the program runs it. If the node cannot go on, the process executes itself anew, or ends.
 
+use super::clock;
 use super::error::StartError;
 use super::member::Member;
 use super::status::{Exit, NodeMonitor};
@@ -34,7 +35,8 @@ pub type Renewer =
 
 /// Returns a cell for the view of a group, before anything is known.
 pub fn views(settings: &ClusterSettings) -> Arc<Views> {
-    Arc::new(Views::new(View::default(), settings.endpoint_type, settings.max_stale))
+    let views = Views::new(View::default(), settings.endpoint_type, settings.max_stale);
+    Arc::new(views.with_uptime(clock::now))
 }
 
 impl Node {
@@ -150,4 +152,31 @@ fn execute_anew() -> io::Error {
         command.arg0(name);
     }
     command.args(arguments).exec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Invocation};
+
+    fn settings() -> ClusterSettings {
+        let arguments = ["cluster", "status", "--cluster-name", "roses"].map(str::to_owned);
+        let etcd = ("HEDGEROW_DB_CLUSTER_ETCD".to_owned(), "http://127.0.0.1:2379".to_owned());
+        match Config::read(arguments, [etcd]).unwrap() {
+            Invocation::Cluster(asked) => asked.config.cluster().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The clock of the primary was an hour ahead when it wrote its last line.
+    #[test]
+    fn a_follower_that_is_cut_off_serves_no_old_data() {
+        let views = views(&settings());
+        clock::manual::set(1_000_000_000);
+        views.set_as_of(5_000_000 + 3_600_000, 1_000_000);
+        assert!(views.is_fresh(5_000_000));
+        clock::manual::set(1_010_001_000);
+        assert!(!views.is_fresh(5_010_001), "old data is served until its time has come");
+        clock::manual::clear();
+    }
 }

@@ -32,8 +32,19 @@ pub(super) struct Picture {
     nodes: HashMap<NodeId, Seen>,
     /// The primaries of the other groups, or the last ones, with their epochs.
     others: BTreeMap<u32, (u64, NodeId)>,
-    /// The last entries and the times of lines of `tail`, oldest first.
-    lines: VecDeque<(u64, u64)>,
+    /// Lines of `tail`, oldest first.
+    lines: VecDeque<Line>,
+}
+
+/// A line of `tail`, as far as it dates the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// The last entry.
+    lsn: u64,
+    /// The primary's clock, in milliseconds since 1970.
+    pub(super) time: u64,
+    /// When this node received it: boot time.
+    pub(super) received: u64,
 }
 
 /// A node's last registration.
@@ -173,10 +184,12 @@ impl Picture {
         self.members.0.iter().filter_map(|one| fit(&one.node)).max().map(|(_, id)| id)
     }
 
-    /// Returns the time of the newest line of `tail` whose entries the state has.
-    pub(super) fn as_of(&mut self, status: &Status) -> Option<u64> {
-        if let Some(tail) = &status.tail
-            && self.lines.back() != Some(&(tail.lsn, tail.time))
+    /// Returns the newest line of `tail` whose entries the state has.
+    pub(super) fn as_of(&mut self, status: &Status) -> Option<Line> {
+        let received = status.received;
+        let line = status.tail.map(|tail| Line { lsn: tail.lsn, time: tail.time, received });
+        if let Some(line) = line
+            && self.lines.back() != Some(&line)
         {
             if self.lines.len() == LINES {
                 // With more lines to apply than this, every second one will do.
@@ -186,13 +199,13 @@ impl Picture {
                     keep
                 });
             }
-            self.lines.push_back((tail.lsn, tail.time));
+            self.lines.push_back(line);
         }
         let mut as_of = None;
-        while let Some((lsn, time)) = self.lines.front().copied()
-            && lsn <= status.applied
+        while let Some(line) = self.lines.front().copied()
+            && line.lsn <= status.applied
         {
-            as_of = Some(time);
+            as_of = Some(line);
             self.lines.pop_front();
         }
         as_of
@@ -372,9 +385,13 @@ mod tests {
     #[test]
     fn data_are_as_old_as_the_last_line_that_was_applied() {
         let mut picture = picture();
+        let line = |received| Some(Line { lsn: 40, time: 77_000, received });
         assert_eq!(picture.as_of(&status(OTHER, 39)), None, "an entry is missing");
-        assert_eq!(picture.as_of(&status(OTHER, 40)), Some(77_000));
-        assert_eq!(picture.as_of(&status(OTHER, 40)), Some(77_000), "and stays it");
+        assert_eq!(picture.as_of(&status(OTHER, 40)), line(1000), "the line, and when it came");
+        assert_eq!(picture.as_of(&status(OTHER, 40)), line(1000), "and stays it");
+        // The primary's clock stands still, and its lines arrive.
+        let next = Status { received: 1400, ..status(OTHER, 40) };
+        assert_eq!(picture.as_of(&next), line(1400), "the next line with the same time is newer");
     }
 
     /// The registration of the node as it was before it lost its folder is there for some seconds more.

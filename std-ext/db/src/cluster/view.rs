@@ -259,6 +259,10 @@ pub struct Views {
     current: Mutex<Arc<View>>,
     /// The time of the newest entry or beat of the primary that this node has, in milliseconds since 1970.
     as_of: AtomicU64,
+    /// When that arrived, by `uptime`.
+    received: AtomicU64,
+    /// Returns milliseconds since some time, by a clock that is never set.
+    uptime: fn() -> u64,
     /// Milliseconds.
     max_stale: u64,
     endpoint_type: EndpointType,
@@ -277,6 +281,8 @@ impl Views {
             version: AtomicU64::new(0),
             current: Mutex::new(Arc::new(view)),
             as_of: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            uptime: || 0,
             max_stale: milliseconds(max_stale),
             endpoint_type,
             hand_over: Mutex::default(),
@@ -285,6 +291,13 @@ impl Views {
             desired: Mutex::default(),
             broadcast: Broadcast::default(),
         }
+    }
+
+    /// Sets the clock by which the age of a follower's data is counted besides the times that the primary gives. It
+    /// returns milliseconds, and is never set. Without it, these times alone count.
+    #[must_use]
+    pub fn with_uptime(self, uptime: fn() -> u64) -> Self {
+        Self { uptime, ..self }
     }
 
     /// Replaces the view. A view that equals the current one changes nothing.
@@ -303,16 +316,23 @@ impl Views {
         Arc::clone(&lock(&self.current))
     }
 
-    /// Notes the time of the newest entry or beat of the primary that this node has, in milliseconds since 1970.
-    pub fn set_as_of(&self, time: u64) {
-        // Relaxed: the number stands for itself. A thread that loads an older one takes the data for older than it is.
+    /// Notes the time of the newest entry or beat of the primary that this node has, in milliseconds since 1970, and
+    /// when it arrived, by the clock that is never set.
+    pub fn set_as_of(&self, time: u64, received: u64) {
+        // Relaxed: each number stands for itself. A thread that loads an older one takes the data for older than it is.
         self.as_of.store(time, Ordering::Relaxed);
+        // Relaxed: as above.
+        self.received.store(received, Ordering::Relaxed);
     }
 
     /// Returns the milliseconds by which a follower's data may be older than the primary's, given the time.
     pub fn staleness(&self, now: u64) -> u64 {
         // Relaxed: as in `set_as_of`.
-        now.saturating_sub(self.as_of.load(Ordering::Relaxed))
+        let (as_of, received) =
+            (self.as_of.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed));
+        // The primary's clock may be ahead of this node's, so its time may make the data look too young. They are at
+        // least as old as their stay here.
+        now.saturating_sub(as_of).max((self.uptime)().saturating_sub(received))
     }
 
     /// Returns whether a follower may serve reads at this time.
@@ -473,10 +493,17 @@ mod tests {
     fn a_follower_is_fresh_until_its_data_is_too_old() {
         let views = Views::new(View::default(), EndpointType::Ip, Duration::from_millis(500));
         assert!(!views.is_fresh(1_000_000), "it has read nothing yet");
-        views.set_as_of(1_000_000);
+        views.set_as_of(1_000_000, 0);
         let found = [999_000, 1_000_500, 1_000_501].map(|now| views.is_fresh(now));
         assert_eq!(found, [true, true, false]);
         assert_eq!(views.staleness(1_000_501), 501);
+        // The primary's clock is ahead by nine seconds.
+        let views = views.with_uptime(|| 20_000);
+        for (received, fresh) in [(19_500, true), (19_499, false)] {
+            views.set_as_of(1_009_000, received);
+            assert_eq!(views.is_fresh(1_000_501), fresh, "data that arrived at {received}");
+        }
+        assert_eq!(views.staleness(1_009_900), 900, "the time counts, not the arrival");
     }
 
     #[test]

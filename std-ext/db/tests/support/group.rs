@@ -27,7 +27,7 @@ impl Node {
         let id = first.own_id.clone();
         let views = Arc::new(Views::new(first, endpoint_type, Duration::from_secs(3600)));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-        views.set_as_of(u64::try_from(now).unwrap());
+        views.set_as_of(u64::try_from(now).unwrap(), 0);
         let server = Running::node(Arc::clone(&views));
         Self { id, server, views }
     }

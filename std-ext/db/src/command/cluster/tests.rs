@@ -73,7 +73,7 @@ fn now() -> u64 {
 /// A client of a node with this view. Its data is fresh for an hour.
 fn client_of(view: View, endpoint_type: EndpointType) -> (Client, Arc<Views>) {
     let views = Arc::new(Views::new(view, endpoint_type, Duration::from_secs(3600)));
-    views.set_as_of(now());
+    views.set_as_of(now(), 0);
     let mut client = Client::new();
     client.cluster = Some(ViewReader::new(&views));
     (client, views)
@@ -229,13 +229,13 @@ fn a_follower_serves_reads_that_may_be_stale_while_it_is_fresh() {
     next_cycle(&mut client);
     assert_eq!(client.command("get a"), "$-1");
     assert_eq!(client.command("set a 1"), "-CLUSTERDOWN The cluster is down");
-    views.set_as_of(now() - 3_700_000);
+    views.set_as_of(now() - 3_700_000, 0);
     let stale = "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
     for line in ["get a", "ttl a", "dbsize", "keys *", "object encoding a"] {
         assert_eq!(client.command(line), stale, "{line}");
     }
     assert_eq!(client.command("ping"), "+PONG");
-    views.set_as_of(now());
+    views.set_as_of(now(), 0);
     views.publish(view(TWO, Role::Follower));
     next_cycle(&mut client);
     assert_eq!(client.command("get a"), "$-1");
@@ -658,7 +658,7 @@ fn info_has_what_dashboards_read_of_a_cluster() {
     ] {
         assert!(text.contains(&format!(" {line}")), "{line} in {text}");
     }
-    views.set_as_of(now() - 3_700_000);
+    views.set_as_of(now() - 3_700_000, 0);
     let text = client.command("info replication");
     assert!(text.contains("master_link_status:down"), "{text}");
     assert!(text.contains("master_link_down_since_seconds:3700"), "{text}");
