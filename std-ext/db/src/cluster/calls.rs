@@ -119,7 +119,7 @@ impl Calls {
         }));
     }
 
-    /// Sets a key, without waiting for it. A failure is logged; the caller tries again when there is a newer value.
+    /// Sets a key, without waiting for it. A failure is logged; the caller puts the value again if it must be there.
     pub(super) fn put(&self, key: String, value: String, lease: i64) {
         let client = self.client.clone();
         tokio::spawn(async move {

@@ -8,7 +8,7 @@ use super::calls::Calls;
 use super::clock;
 use super::compaction::Compaction;
 use super::core::{self, Action, Batch, Event, Group, Now, Outcome, Put};
-use super::durable::Durable;
+use super::durable::{Durable, DurableKey};
 use super::gathering::Gathering;
 use super::log::EtcdLog;
 use super::meet;
@@ -70,6 +70,7 @@ pub(super) struct Parts {
 pub(super) struct Driver {
     parts: Parts,
     compaction: Compaction,
+    durable: DurableKey<String>,
     clocks: Clocks,
     /// When requests were sent that may prove something, in microseconds, by their numbers.
     sent: HashMap<u64, u64>,
@@ -107,6 +108,7 @@ impl Driver {
         Self {
             parts,
             compaction: Compaction::default(),
+            durable: DurableKey::default(),
             clocks: Clocks::default(),
             sent: HashMap::new(),
             in_flight: None,
@@ -169,8 +171,8 @@ impl Driver {
             }
             Message::Replica(report) => self.report(report),
             Message::Forced(durable) => {
-                let value = Durable::new(self.parts.incarnation, durable).print();
-                self.parts.calls.put(self.parts.durable_key.clone(), value, 0);
+                self.durable.set(Durable::new(self.parts.incarnation, durable).print());
+                self.put_durable();
             }
             Message::Nodes(nodes) => {
                 let group = self.parts.picture.group();
@@ -220,6 +222,13 @@ impl Driver {
             }
             Message::Failed(why) => self.exit(Exit::Stop(why)),
             Message::Stop => self.ended = true,
+        }
+    }
+
+    /// Puts what the node has on its disk, if it is time.
+    fn put_durable(&mut self) {
+        if let Some(value) = self.durable.due(clock::now()) {
+            self.parts.calls.put(self.parts.durable_key.clone(), value, 0);
         }
     }
 
@@ -567,6 +576,7 @@ impl Driver {
             self.leading_since = None;
             self.event(Event::CannotServe("the node's threads do not answer".to_owned()));
         }
+        self.put_durable();
         self.look_at_lease();
         if self.depart_by.is_some_and(|by| now >= by) {
             self.exit(Exit::Restart(

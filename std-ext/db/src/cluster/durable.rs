@@ -18,6 +18,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const BYTES: usize = 8 << 20;
 /// The longest value that is read.
 const MOST_BYTES: usize = 1024;
+/// How often the key is put if the value stays the same, in milliseconds.
+const AGAIN: u64 = 3000;
 
 /// The value of `durable/<node>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,37 @@ impl Durable {
     pub(super) fn print(&self) -> String {
         let Self { folder, lsn, seq } = self;
         format!(r#"{{"folder":"{folder}","lsn":{lsn},"seq":{seq}}}"#)
+    }
+}
+
+/// The value that the node's key shall have, and when it is put next.
+///
+/// A put may fail, or be done behind a later one, and no later value may ever come: the primary refuses changes while
+/// etcd has little space, which ends once the keys say that the members have the changes on disk. A node that begins
+/// with an older folder must take back what it said before, too. So the last value is put again and again.
+pub(super) struct DurableKey<T> {
+    value: Option<T>,
+    /// When it is put next, boot time.
+    due: u64,
+}
+
+impl<T> Default for DurableKey<T> {
+    fn default() -> Self {
+        Self { value: None, due: 0 }
+    }
+}
+
+impl<T: Clone> DurableKey<T> {
+    /// Sets the value, and makes it due at once.
+    pub(super) fn set(&mut self, value: T) {
+        *self = Self { value: Some(value), due: 0 };
+    }
+
+    /// Returns the value if it is time to put it.
+    pub(super) fn due(&mut self, now: u64) -> Option<T> {
+        let value = self.value.clone().filter(|_| now >= self.due)?;
+        self.due = now + AGAIN;
+        Some(value)
     }
 }
 

@@ -100,6 +100,23 @@ fn changes_are_refused_before_etcd_is_full() {
     assert_eq!(nodes[1].db().get(last).unwrap(), Some(noise(written - 1, VALUE)));
 }
 
+/// The record of a disk is not there, as if the put had failed, and the group is idle: no later one would come.
+#[test]
+fn a_record_of_a_disk_that_was_lost_comes_back() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "records"), Folders::new(1));
+    let nodes = [Node::start(&settings, folders.at(0)).unwrap()];
+    write(&nodes, "rose", "red");
+    let keys = crate::cluster::keys::Keys::new("records", 0).unwrap();
+    let key = keys.durable(&nodes[0].member.id().to_string());
+    let record = || etcd.etcdctl(&["get", "--print-value-only", &key]);
+    let last = || format!(r#""lsn":{},"#, nodes[0].member.status().applied);
+    until("the last entry is on the disk", || record().contains(&last()));
+    let before = record();
+    etcd.etcdctl(&["del", &key]);
+    until("the record comes back", || record() == before);
+}
+
 #[test]
 fn an_etcd_that_was_full_is_used_on_once_there_is_room() {
     let Some(etcd) = small_etcd(QUOTA) else { return };

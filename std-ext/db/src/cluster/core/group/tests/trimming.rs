@@ -1,6 +1,7 @@
 //! The primary's trimming.
 
 use super::*;
+use crate::cluster::durable::DurableKey;
 
 fn filled(batches: usize) -> (Etcd, Node) {
     let (mut etcd, mut leader) = leader();
@@ -121,6 +122,31 @@ fn a_failed_deletion_is_repeated_later() {
     }
     leader.live(&mut etcd, 3000);
     assert_eq!(etcd.log.keys().next(), Some(&11));
+}
+
+/// A member has come back while etcd has little space, so no change comes that its disk could tell of next.
+#[test]
+fn a_record_that_was_lost_is_put_again() {
+    let (mut etcd, mut leader) = filled(20);
+    join(&mut etcd, &mut leader);
+    etcd.durable = vec![(node(1), 15), (node(2), 3)];
+    leader.event(Event::SpaceShort(true));
+    leader.live(&mut etcd, 3000);
+    assert_eq!(etcd.log.keys().next(), Some(&3));
+    let (mut key, mut puts) = (DurableKey::default(), 0);
+    key.set(12);
+    for _ in 0..100 {
+        leader.live(&mut etcd, 100);
+        if let Some(seq) = key.due(leader.now.boot) {
+            puts += 1;
+            // The first one is lost.
+            if puts > 1 {
+                etcd.durable[1] = (node(2), seq);
+            }
+        }
+    }
+    assert_eq!(etcd.log.keys().next(), Some(&12), "etcd keeps for ever what both have");
+    assert!(puts <= 4, "{puts} puts in ten seconds");
 }
 
 #[test]
