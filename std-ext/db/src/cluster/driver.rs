@@ -40,6 +40,8 @@ const MESSAGES: usize = 256;
 const DEPART: u64 = 5000;
 /// How long clients are held back at most while a new primary is awaited.
 const HOLD: u64 = 2000;
+/// The consequence of a disk that keeps no entries.
+const NO_DISK: &str = "until that is mended, this node is no primary, and does not count as a copy";
 
 /// The parts of a driver.
 pub(super) struct Parts {
@@ -66,7 +68,6 @@ pub(super) struct Parts {
 }
 
 /// The driver's state.
-#[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
 pub(super) struct Driver {
     parts: Parts,
     compaction: Compaction,
@@ -89,8 +90,10 @@ pub(super) struct Driver {
     serving: bool,
     /// Changes are refused, and the node is still the primary.
     held: bool,
-    /// The node's own disk keeps no entries at present.
-    disk_fails: bool,
+    /// Why the node's own disk keeps no entries at present.
+    disk_trouble: Option<String>,
+    /// Why it keeps them too late.
+    disk_lag: Option<String>,
     /// Clients are held back until the primary is known, at the latest until this time.
     hold_until: Option<u64>,
     view_due: u64,
@@ -120,7 +123,8 @@ impl Driver {
             begin: 0,
             serving: false,
             held: false,
-            disk_fails: false,
+            disk_trouble: None,
+            disk_lag: None,
             hold_until: None,
             view_due: 0,
             holder: (0, None),
@@ -221,6 +225,7 @@ impl Driver {
                 self.exit(Exit::Restart("the node's data were fetched from a peer".to_owned()));
             }
             Message::Failed(why) => self.exit(Exit::Stop(why)),
+            Message::Restart(why) => self.exit(Exit::Restart(why)),
             Message::Stop => self.ended = true,
         }
     }
@@ -303,17 +308,34 @@ impl Driver {
             }
             Report::MustRestart(why) => self.exit(Exit::Restart(why)),
             Report::DiskFailed(why) => {
-                self.disk_fails = true;
-                tracing::error!(
-                    "{why}; until that is mended, this node is no primary, and does not count as a copy"
-                );
+                // A relay that has failed reports each batch.
+                if self.disk_trouble.as_ref() != Some(&why) {
+                    tracing::error!("{why}; {NO_DISK}");
+                    self.disk_trouble = Some(why.clone());
+                }
+                self.event(Event::CannotServe(why));
+            }
+            Report::DiskLags(why) => {
+                tracing::error!("{why}; {NO_DISK}");
+                self.disk_lag = Some(why.clone());
                 self.event(Event::CannotServe(why));
             }
             Report::DiskMended => {
-                self.disk_fails = false;
-                tracing::info!("this node's own disk keeps entries again");
-                self.event(Event::Serving);
+                self.disk_trouble = None;
+                self.mended();
             }
+            Report::DiskKeepsUp => {
+                self.disk_lag = None;
+                self.mended();
+            }
+        }
+    }
+
+    /// The node's own disk keeps entries again, unless it has another trouble.
+    fn mended(&mut self) {
+        if self.disk_trouble.is_none() && self.disk_lag.is_none() {
+            tracing::info!("this node's own disk keeps entries again");
+            self.event(Event::Serving);
         }
     }
 
@@ -409,6 +431,7 @@ impl Driver {
                 self.compaction.free_space(&self.parts.calls, self.parts.space.setting());
             }
             Action::Released => self.released(),
+            Action::Restart(why) => self.exit(Exit::Restart(why)),
             Action::Stop(why) => self.exit(Exit::Stop(why)),
             Action::Note(text) => tracing::info!("{text}"),
         }
@@ -626,7 +649,7 @@ impl Driver {
         let wall = parts.db.now();
         let limit = &parts.db.state().limit;
         let memory = format!("{} {}", limit.bytes(), limit.eviction().name());
-        let disk_fails = self.disk_fails;
+        let disk_fails = self.disk_trouble.is_some() || self.disk_lag.is_some();
         parts.registry.update(|own| {
             own.disk_fails = disk_fails;
             (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);

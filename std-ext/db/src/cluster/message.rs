@@ -39,6 +39,8 @@ pub(super) enum Message {
     Fetched,
     /// The node cannot go on: the sentence says why.
     Failed(String),
+    /// The process must start anew: the sentence says why.
+    Restart(String),
     /// Stop at once, without releasing anything.
     Stop,
 }
@@ -59,6 +61,10 @@ pub(super) enum Report {
     DiskFailed(String),
     /// It does again.
     DiskMended,
+    /// Too many entries wait for the disk, which hangs or is too slow.
+    DiskLags(String),
+    /// None wait any more.
+    DiskKeepsUp,
 }
 
 /// Where messages go. Sending never blocks, and fails only after the driver has stopped.

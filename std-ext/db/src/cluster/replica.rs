@@ -1,19 +1,24 @@
 //! The thread that applies committed entries to the state, and gives them to the relay.
 //!
 //! It is apart from the driver, so that a long entry, or a change of role that waits for all shards, never stops the
-//! primary's beats. It does its orders one after the other.
+//! primary's beats. It does its orders one after the other. While the disk is slow it waits in the relay, and the
+//! primary's entries wait in front of it: a disk that stays behind by [`MOST_WAITING`] has failed.
 
-use super::core::Committed;
+use super::core::{Committed, Entry};
 use super::durable::Pushed;
 use super::log::EtcdLog;
 use super::message::{Inbox, Message, Report};
 use super::relay::RelayError;
 use crate::Db;
 use crate::clustered::FollowError;
+use crate::lock::lock;
 use crate::log::Lsn;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+
+/// Bytes of the primary's entries that may wait for the thread, besides those that wait in the relay.
+const MOST_WAITING: usize = 256 << 20;
 
 /// A task for the thread.
 pub(super) enum Order {
@@ -37,6 +42,47 @@ pub(super) type OnFollow = Option<Box<dyn FnOnce() + Send>>;
 pub(super) struct Replica {
     orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
+    waiting: Arc<Mutex<Waiting>>,
+    inbox: Inbox,
+}
+
+/// The bytes of the primary's entries that wait for the thread. Nothing else bounds them.
+#[derive(Default)]
+struct Waiting {
+    bytes: usize,
+    /// They were too many, and some of them still wait.
+    too_many: bool,
+}
+
+impl Waiting {
+    /// Adds bytes. Returns true once, when they are too many.
+    fn add(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        self.bytes > MOST_WAITING && !std::mem::replace(&mut self.too_many, true)
+    }
+
+    /// Removes bytes. Returns true if they were too many, and none wait any more.
+    fn remove(&mut self, bytes: usize) -> bool {
+        self.bytes -= bytes;
+        self.bytes == 0 && std::mem::take(&mut self.too_many)
+    }
+}
+
+fn bytes_of(committed: &Committed) -> usize {
+    committed.entries.iter().map(|entry| size_of::<Entry>() + entry.changes.len()).sum()
+}
+
+/// Ends the node if the thread panics: it would answer no order any more.
+struct EndsByPanic(Inbox);
+
+impl Drop for EndsByPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let why = "the thread of the cluster's state has panicked";
+            // Fails only after the driver has stopped.
+            let _ = self.0.send(Message::Restart(why.to_owned()));
+        }
+    }
 }
 
 impl Replica {
@@ -50,15 +96,31 @@ impl Replica {
     ) -> std::io::Result<Self> {
         let (orders, received) = mpsc::channel();
         let thread = thread::Builder::new().name("hedgerow-cluster-state".into());
-        let worker = Worker { db, log, pushed, inbox, on_follow, stuck: false };
-        let thread = thread.spawn(move || worker.run(&received))?;
-        Ok(Self { orders: Some(orders), thread: Some(thread) })
+        let waiting = Arc::<Mutex<Waiting>>::default();
+        let (of_thread, ends) = (Arc::clone(&waiting), EndsByPanic(inbox.clone()));
+        let to_driver = inbox.clone();
+        let worker = Worker { db, log, pushed, inbox, on_follow, waiting: of_thread, stuck: false };
+        let thread = thread.spawn(move || {
+            let _ends = ends;
+            worker.run(&received);
+        })?;
+        Ok(Self { orders: Some(orders), thread: Some(thread), waiting, inbox: to_driver })
     }
 
     /// Gives an order.
     pub(super) fn order(&self, order: Order) {
+        if let Order::Keep(committed) = &order
+            && lock(&self.waiting).add(bytes_of(committed))
+        {
+            let why = format!(
+                "this node's disk hangs or is too slow: {} MiB of entries wait for it",
+                MOST_WAITING >> 20
+            );
+            // Fails only after the driver has stopped.
+            let _ = self.inbox.send(Message::Replica(Report::DiskLags(why)));
+        }
         if let Some(orders) = &self.orders {
-            // Fails only after a panic in the thread, which the driver notices by the answers that do not come.
+            // Fails only after a panic in the thread, which has ended the node.
             let _ = orders.send(order);
         }
     }
@@ -81,6 +143,7 @@ struct Worker {
     pushed: Pushed,
     inbox: Inbox,
     on_follow: OnFollow,
+    waiting: Arc<Mutex<Waiting>>,
     /// An entry could not be applied, so no later one may be.
     stuck: bool,
 }
@@ -92,7 +155,8 @@ impl Worker {
                 Order::Apply(committed) => self.apply(&committed),
                 Order::Keep(committed) => {
                     self.keep(&committed);
-                    None
+                    let keeps_up = lock(&self.waiting).remove(bytes_of(&committed));
+                    keeps_up.then_some(Report::DiskKeepsUp)
                 }
                 Order::Follow => {
                     self.db.become_follower();
@@ -148,5 +212,59 @@ impl Worker {
                 self.report(Report::MustRestart(why.to_string()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::core::{Chain, Mark, Position};
+    use super::*;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    /// An entry that takes this number of bytes.
+    fn committed(bytes: usize) -> Committed {
+        let mark = Mark { seq: 1, epoch: 1, chain: Chain::default(), first: 1 };
+        let entries = vec![Entry { lsn: 1, time: 1, changes: vec![0; bytes - size_of::<Entry>()] }];
+        Committed { mark, entries, after: Position::default() }
+    }
+
+    /// The thread of this replica waits for a disk that hangs.
+    #[test]
+    fn a_disk_that_stays_behind_has_failed() {
+        let (orders, _waiting) = mpsc::channel();
+        let (inbox, mut messages) = unbounded_channel();
+        let waiting = Arc::default();
+        let replica = Replica { orders: Some(orders), thread: None, waiting, inbox };
+        let part = MOST_WAITING / 4;
+        for _ in 0..4 {
+            replica.order(Order::Keep(committed(part)));
+        }
+        assert!(messages.try_recv().is_err(), "the disk may be behind for a moment");
+        replica.order(Order::Keep(committed(99)));
+        let Ok(Message::Replica(Report::DiskLags(why))) = messages.try_recv() else {
+            panic!("entries wait without end");
+        };
+        assert!(why.contains("256 MiB"), "{why}");
+        replica.order(Order::Keep(committed(99)));
+        assert!(messages.try_recv().is_err(), "it is told with each batch");
+        let mut waiting = lock(&replica.waiting);
+        assert!(!waiting.remove(4 * part) && !waiting.remove(99), "some of them still wait");
+        assert!(waiting.remove(99), "it has caught up");
+        assert!(!waiting.add(4 * part) && !waiting.remove(4 * part));
+        assert!(waiting.add(4 * part + 1), "it hangs again");
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_ends_the_node() {
+        let (inbox, mut messages) = unbounded_channel();
+        let ends = EndsByPanic(inbox.clone());
+        let thread = thread::spawn(move || {
+            let _ends = ends;
+            panic!("as wanted by the test");
+        });
+        assert!(thread.join().is_err());
+        assert!(matches!(messages.try_recv(), Ok(Message::Restart(_))), "nobody hears of it");
+        drop(EndsByPanic(inbox));
+        assert!(messages.try_recv().is_err());
     }
 }

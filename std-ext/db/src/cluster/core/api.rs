@@ -208,7 +208,8 @@ pub enum Action {
         /// Why, for the log.
         reason: String,
     },
-    /// Refuse changes from now on, but keep the role: replies that wait still leave. Answer with [`Event::Closed`].
+    /// Refuse changes from now on, but keep the role: replies that wait still leave. Answer with [`Event::Closed`]
+    /// within three leases, or five seconds if these are longer.
     Hold,
     /// Changes are accepted again: the hand-over did not work.
     Unhold,
@@ -227,6 +228,8 @@ pub enum Action {
     /// This node was the primary, and changed its state by entries that will never be committed. The process must
     /// start anew; the group does nothing any more.
     Fenced,
+    /// The process must start anew, and the sentence says why. No further action follows.
+    Restart(String),
     /// The batches that this node needs are gone from etcd: fetch a snapshot and the relay from a peer. From now on
     /// [`Action::Spool`] gives new batches. Answer with [`Event::Resynced`]. The driver answers
     /// [`Read::Batches`] from its spool before it asks etcd.

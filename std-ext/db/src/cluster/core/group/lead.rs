@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 /// The bytes of a batch that etcd must take: less is no use.
 const LEAST_LIMIT: usize = 8 << 10;
+/// How long the state may take at least to let go of the group, in milliseconds: a command may hold its shards for
+/// seconds, and a lease may be shorter.
+const SHORTEST_HOLD: u64 = 5000;
 
 impl Group {
     /// The takeover was done: this node is the primary.
@@ -115,6 +118,7 @@ impl Group {
 
     /// Sends what is due, if no transaction is in flight.
     pub(super) fn lead_on(&mut self, out: &mut Vec<Action>) {
+        self.end_unclosed(out);
         self.give_up_leaving(out);
         self.check_service(out);
         self.trim(out);
@@ -311,6 +315,28 @@ impl Group {
         }
     }
 
+    /// Ends if the state does not answer [`Action::Hold`]: its thread waits for a disk that hangs, or has panicked. A
+    /// primary that went on beating would keep the group, and refuse all changes.
+    fn end_unclosed(&mut self, out: &mut Vec<Action>) {
+        let Phase::Leading(lead) = &self.phase else { return };
+        let most = (3 * lead.line.lease).max(SHORTEST_HOLD);
+        let late = |leaving: &Leaving| {
+            !leaving.closed && self.now.boot >= leaving.since.saturating_add(most)
+        };
+        if !lead.leaving.as_ref().is_some_and(late) {
+            return;
+        }
+        let why = "its state did not let go of the group for three leases, as if its disk hung";
+        self.tell_role(Role::Follower, why, out);
+        self.phase = Phase::Stopped;
+        self.flight = None;
+        out.push(match self.exit {
+            Exit::No => Action::Restart(format!("{why}; another node takes over")),
+            // The process ends anyway.
+            Exit::Owed | Exit::Told => Action::Released,
+        });
+    }
+
     /// Takes back a hand-over that does not get through.
     fn give_up_leaving(&mut self, out: &mut Vec<Action>) {
         let Phase::Leading(lead) = &mut self.phase else { return };
@@ -320,7 +346,8 @@ impl Group {
         if lead.leaving.as_ref().is_some_and(late) {
             lead.leaving = None;
             out.push(Action::Note(
-                "the hand-over is taken back: etcd did not answer in time".to_owned(),
+                "the hand-over is taken back: etcd, or this node's state, did not answer in time"
+                    .to_owned(),
             ));
             out.push(Action::Unhold);
         }

@@ -126,6 +126,10 @@ impl World {
                     self.check_one_lease(node);
                 }
             }
+            Action::Restart(_) => {
+                let restart = self.random.nodes.between(20, 300);
+                self.end_process(node, false, restart);
+            }
             Action::Fenced => {
                 self.coverage.met(Case::FencedUnsafe);
                 let restart = self.random.nodes.between(20, 300);

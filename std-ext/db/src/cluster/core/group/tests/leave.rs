@@ -182,6 +182,63 @@ fn a_hand_over_that_does_not_get_through_is_taken_back() {
     assert_eq!(leader.changes(), [b"a", b"b"]);
 }
 
+fn restarts(node: &Node) -> bool {
+    node.told.iter().any(|told| matches!(told, Action::Restart(_)))
+}
+
+/// The thread of the state waits for a disk that hangs.
+#[test]
+fn a_primary_whose_state_does_not_let_go_ends() {
+    for hands_over in [true, false] {
+        let (mut etcd, mut leader) = leader();
+        leader.closes = false;
+        let members = Members::default().with(node(1), 0).with(node(2), 0);
+        etcd.members = Some(members.print().into_bytes());
+        etcd.revision += 1;
+        etcd.seen.push(Seen::Members(etcd.members.clone()));
+        etcd.tell(&mut leader);
+        leader.event(if hands_over {
+            Event::HandOver(Some(node(2)))
+        } else {
+            Event::CannotServe("the disk hangs".to_owned())
+        });
+        leader.append(&[b"a"]);
+        leader.live(&mut etcd, 3 * LEASE - 10);
+        assert_eq!(leader.changes(), [b"a"], "changes from before are committed");
+        assert!(leader.role() == Role::Primary && !restarts(&leader));
+        leader.live(&mut etcd, LEASE);
+        let line = etcd.tail();
+        assert_eq!(leader.role(), Role::Follower, "it refuses changes, and keeps the group");
+        leader.live(&mut etcd, 4 * LEASE);
+        assert_eq!(etcd.tail(), line, "it still beats");
+        assert!(restarts(&leader) && !released(&leader));
+    }
+}
+
+/// A command may hold its shards for longer than three short leases.
+#[test]
+fn a_state_has_some_seconds_to_let_go() {
+    let (mut etcd, mut leader) = leader();
+    leader.closes = false;
+    leader.event(Event::Lease(500));
+    leader.live(&mut etcd, LEASE);
+    leader.event(Event::CannotServe("its clock is ahead".to_owned()));
+    leader.live(&mut etcd, 4500);
+    assert_eq!(etcd.tail().lease, 500);
+    assert!(leader.role() == Role::Primary && !restarts(&leader), "it ends although it works");
+    leader.live(&mut etcd, 500);
+    assert!(restarts(&leader));
+}
+
+#[test]
+fn a_process_that_stops_does_not_start_anew_if_its_state_does_not_let_go() {
+    let (mut etcd, mut leader) = leader();
+    leader.closes = false;
+    leader.event(Event::Exit);
+    leader.live(&mut etcd, 4 * LEASE);
+    assert!(released(&leader) && !restarts(&leader));
+}
+
 fn released(node: &Node) -> bool {
     node.told.iter().any(|told| matches!(told, Action::Released))
 }
