@@ -130,9 +130,10 @@ async fn free_space(
     if !EtcdSpace::of(&members, quota).is_some_and(|space| space.has_room()) {
         if warn {
             tracing::error!(
-                "etcd has no space left (alarm NOSPACE), and changes wait. Start the nodes that are away, and then \
-                 defragment etcd's members one after the other (`etcdctl defrag`); or raise --quota-backend-bytes and \
-                 cluster-etcd-quota. This node then disarms the alarm and goes on by itself"
+                "etcd has no space left (alarm NOSPACE), and changes wait. Defragment etcd's members one after the \
+                 other (`etcdctl defrag`), or raise --quota-backend-bytes and cluster-etcd-quota. This node then \
+                 disarms the alarm and goes on by itself. Nodes that are away can come back only after that: under the \
+                 alarm etcd refuses what they put. Do not stop the primary: no other node trims"
             );
         }
         return Ok(());
