@@ -206,7 +206,7 @@ impl Driver {
                 if self.serving && node != self.parts.own {
                     tracing::info!("node {node} asks to become the primary");
                     self.parts.calls.delete(self.parts.wanted_key.clone());
-                    self.event(Event::HandOver(Some(node)));
+                    self.hand_over(Some(node));
                 }
             }
             Message::Want => {
@@ -215,7 +215,7 @@ impl Driver {
                 // deletes the key.
                 self.parts.calls.put(self.parts.wanted_key.clone(), own, 0);
             }
-            Message::HandOver(to) => self.event(Event::HandOver(to)),
+            Message::HandOver(to) => self.hand_over(to),
             Message::Leave(done) => {
                 self.release = Some(done);
                 self.release_group();
@@ -234,6 +234,15 @@ impl Driver {
     fn put_durable(&mut self) {
         if let Some(value) = self.durable.due(clock::now()) {
             self.parts.calls.put(self.parts.durable_key.clone(), value, 0);
+        }
+    }
+
+    /// Hands the group over, unless that node could not take it.
+    fn hand_over(&mut self, to: Option<core::NodeId>) {
+        if let Some(to) = to.filter(|to| self.parts.picture.disk_fails(*to)) {
+            tracing::warn!("the hand-over was refused: the disk of node {to} keeps no entries");
+        } else {
+            self.event(Event::HandOver(to));
         }
     }
 

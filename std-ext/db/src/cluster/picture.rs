@@ -174,12 +174,18 @@ impl Picture {
         addresses.filter(|address| Some(address) != own.as_ref()).collect()
     }
 
-    /// Returns the member that should take the group over: it is alive, and has the most entries.
+    /// Returns whether a node has said that its own disk keeps no entries: it would not take the group over.
+    pub(super) fn disk_fails(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|seen| seen.alive && seen.registration.disk_fails)
+    }
+
+    /// Returns the member that should take the group over: it is alive, its disk works, and it has the most entries.
     pub(super) fn successor(&self) -> Option<NodeId> {
         let fit = |id: &NodeId| {
             let seen = self.nodes.get(id).filter(|seen| seen.alive && *id != self.own)?;
             let registration = &seen.registration;
-            (registration.role == "follower").then_some((registration.applied, *id))
+            let fit = registration.role == "follower" && !registration.disk_fails;
+            fit.then_some((registration.applied, *id))
         };
         self.members.0.iter().filter_map(|one| fit(&one.node)).max().map(|(_, id)| id)
     }
@@ -414,6 +420,21 @@ mod tests {
         let health = |id: NodeId| view.group.member(&id.to_string()).map(|member| member.health);
         assert_eq!((health(OWN), health(OTHER)), (Some(Health::Online), Some(Health::Failed)));
         assert_eq!((picture.successor(), picture.sources().len()), (None, 0));
+    }
+
+    #[test]
+    fn a_member_whose_disk_fails_does_not_take_over() {
+        let mut picture = picture();
+        let third = NodeId([3; 20]);
+        picture.set_members(&Members::default().with(OWN, 1).with(OTHER, 2).with(third, 3));
+        let node = |id, registration| Node { id, registration };
+        let full = Registration { disk_fails: true, ..registration("follower", 40) };
+        let behind = node(third, registration("follower", 39));
+        picture.set_nodes(vec![node(OTHER, full), behind.clone()], 900);
+        assert_eq!(picture.successor(), Some(third), "a node that does not take over is named");
+        assert!(picture.disk_fails(OTHER) && !picture.disk_fails(third));
+        picture.set_nodes(vec![behind], 900);
+        assert!(!picture.disk_fails(OTHER), "that was before it ended");
     }
 
     /// Nodes of group 1.

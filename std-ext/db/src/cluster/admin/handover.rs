@@ -87,12 +87,13 @@ fn primary(group: &Group) -> Result<(NodeId, Epoch), AdminError> {
 fn target(group: &Group, primary: NodeId, asked: Option<&str>) -> Result<NodeId, AdminError> {
     let refuse = |why: String| Err(AdminError::from(why));
     let role = |id: NodeId| group.registration(id).map(|there| &there.role[..]);
+    let disk_fails = |id: NodeId| group.registration(id).is_some_and(|there| there.disk_fails);
     let Some(asked) = asked else {
         let others = group.members.0.iter().map(|member| member.node).filter(|id| *id != primary);
-        let followers = others.filter(|id| role(*id) == Some("follower"));
+        let followers = others.filter(|id| role(*id) == Some("follower") && !disk_fails(*id));
         let most = followers.max_by_key(|id| group.registration(*id).map(|there| there.applied));
         return most.map_or_else(
-            || refuse("no follower is there to take over: start another node first".to_owned()),
+            || refuse("no follower is there whose disk works: start another node first".to_owned()),
             Ok,
         );
     };
@@ -101,6 +102,10 @@ fn target(group: &Group, primary: NodeId, asked: Option<&str>) -> Result<NodeId,
         return Ok(id);
     }
     match role(id) {
+        Some("follower") if disk_fails(id) => refuse(format!(
+            "node {id} cannot write to its disk, so it cannot take over: look whether the disk is full; the node's log \
+             says more"
+        )),
         Some("follower") => Ok(id),
         Some(role) => refuse(format!(
             "node {id} is {role}, and only a follower can take over: wait until it has caught up"
@@ -232,12 +237,16 @@ mod tests {
         assert_eq!(target(&group, FIRST, None).unwrap(), THIRD, "it has the most entries");
         assert_eq!(target(&group, FIRST, Some("0202")).unwrap(), SECOND);
         assert_eq!(target(&group, FIRST, Some("0101")).unwrap(), FIRST);
+        group.nodes[2].registration.disk_fails = true;
+        assert_eq!(target(&group, FIRST, None).unwrap(), SECOND, "a node without a disk is asked");
+        refused(target(&group, FIRST, Some("0303")), "cannot write to its disk");
+        group.nodes[2].registration.disk_fails = false;
         group.nodes[2].registration.role = "loading".to_owned();
         assert_eq!(target(&group, FIRST, None).unwrap(), SECOND);
         refused(target(&group, FIRST, Some("0303")), "is loading");
         group.nodes.remove(1);
         refused(target(&group, FIRST, Some("0202")), "is not registered");
-        refused(target(&group, FIRST, None), "no follower is there");
+        refused(target(&group, FIRST, None), "no follower is there whose disk works");
         group.tail.as_mut().unwrap().nonce = 0;
         refused(primary(&group), "no node is the primary");
     }
