@@ -40,6 +40,7 @@ use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
 use super::slot_history;
 use super::space::Space;
 use super::status::{Exit, NodeMonitor, NodeStatus};
+use super::tasks;
 use super::view::Views;
 use crate::clock::milliseconds;
 use crate::clustered::Relayed;
@@ -392,6 +393,7 @@ impl Starting<'_> {
         messages: UnboundedReceiver<Message>,
     ) -> Result<JoinHandle<()>, StartError> {
         let (wanting, registering) = (self.inbox.clone(), self.inbox.clone());
+        let (ending, counters) = (self.inbox.clone(), Arc::clone(&parts.monitor.counters));
         let coordinator = Coordinator::new(
             self.client.clone(),
             Keys::clone(&self.keys),
@@ -406,10 +408,18 @@ impl Starting<'_> {
             // Dropped behind the driver: it owns what the driver's threads use.
             let _threads = threads;
             runtime.block_on(async move {
-                tokio::spawn(registry.run(registering));
+                let run = registry.run(registering);
+                tasks::needed("registers this node", ending.clone(), run);
+                tasks::needed("moves slots", ending, moves::run(mover, asked));
                 let (_running, stopped) = oneshot::channel();
-                tokio::spawn(coordinator.run(stopped));
-                tokio::spawn(moves::run(mover, asked));
+                // Another node coordinates then, perhaps with the same end. The data is served on all of them.
+                tasks::on_panic(coordinator.run(stopped), move || {
+                    counters.coordinates.set(0);
+                    tracing::error!(
+                        "the task that coordinates the cluster has panicked on this node, which does not coordinate \
+                         any more until it is restarted"
+                    );
+                });
                 Driver::new(parts).run(messages).await;
             });
         };

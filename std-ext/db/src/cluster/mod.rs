@@ -73,6 +73,7 @@ mod slot_history;
 mod slot_map;
 mod space;
 mod status;
+mod tasks;
 #[cfg(test)]
 mod tests;
 pub mod view;

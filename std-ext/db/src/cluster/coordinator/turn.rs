@@ -11,6 +11,7 @@ use crate::clock::TimeSource;
 use crate::cluster::clock;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Client, Compare, Lease, Operation, Transaction};
+use crate::cluster::failures::Failures;
 use crate::cluster::keys::Keys;
 use crate::cluster::peer::PeerClientOptions;
 use crate::cluster::status::Counters;
@@ -63,10 +64,20 @@ impl Coordinator {
 
     /// Takes turns until `stop` is dropped. Then another node may coordinate at once.
     pub(in crate::cluster) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let mut failures = Failures::default();
         loop {
             match self.turn().await {
-                Ok(leads) => self.note(leads),
+                Ok(leads) => {
+                    if failures.end() {
+                        tracing::info!("this node can coordinate the cluster again");
+                    }
+                    self.note(leads);
+                }
                 // Nothing is decided, and the time of the last look stays.
+                Err(why) if failures.must_be_told(clock::now()) => tracing::warn!(
+                    "this node has failed to coordinate the cluster for some seconds. Unless another node does it, no \
+                     node is placed or replaced, and the number of nodes stays as it is: {why}"
+                ),
                 Err(why) => tracing::debug!("cannot coordinate the cluster: {why}"),
             }
             if tokio::time::timeout(PERIOD, &mut stop).await.is_ok() {
