@@ -9,12 +9,14 @@ use super::etcd::{
 };
 use super::keys::Keys;
 use super::message::{Inbox, Message};
+use super::peer::{SpoolError, SpoolReader};
 use super::resync::SharedSpool;
 use super::space::EtcdSpace;
 use crate::lock::lock;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// The batches of one answer: at 512 KiB each they are less than the 8 MiB that the client takes.
 const BATCHES: u32 = 15;
@@ -44,7 +46,7 @@ impl Calls {
         tokio::spawn(async move {
             let answer = match read {
                 Read::Tail => read_tail(&client, &keys).await,
-                Read::Batches(first, last) => match spooled(&spool, first, last) {
+                Read::Batches(first, last) => match spooled(&spool, first, last).await {
                     Some(batches) => Ok(Answer::Batches(batches)),
                     None => read_batches(&client, &keys, first, last).await,
                 },
@@ -269,26 +271,42 @@ async fn read_batches(
 }
 
 /// Returns batches that were kept while the folder was renewed, if the first one is among them.
-fn spooled(spool: &SharedSpool, first: Seq, last: Seq) -> Option<Vec<(Seq, Vec<u8>)>> {
-    let spool = lock(spool);
-    let (begin, end) = spool.as_ref()?.range()?;
-    if !(begin..=end).contains(&first) {
-        return None;
-    }
-    let (mut batches, mut bytes) = (Vec::new(), 0);
-    let read = spool.as_ref()?.read(first, &mut |seq, value| {
-        if seq <= last && bytes < SPOOLED {
-            bytes += value.len();
-            batches.push((seq, value.to_vec()));
-        }
-    });
+///
+/// They are read on another thread, and without the lock, because the driver needs both: the first batch may be
+/// gigabytes behind the file's beginning.
+async fn spooled(spool: &SharedSpool, first: Seq, last: Seq) -> Option<Vec<(Seq, Vec<u8>)>> {
+    let reader = {
+        let spool = lock(spool);
+        let spool = spool.as_ref()?;
+        let (begin, end) = spool.range()?;
+        let is_there = first <= last && (begin..=end).contains(&first);
+        is_there.then(|| spool.reader(first))?
+    };
+    // It panics only if the runtime stops.
+    let read = spawn_blocking(move || batches(&reader, last)).await.ok()?;
     match read {
-        Ok(()) => Some(batches).filter(|batches| !batches.is_empty()),
+        // The file may be that of a later spool meanwhile.
+        Ok(batches) => batches.first().is_some_and(|(seq, _)| *seq == first).then_some(batches),
         Err(why) => {
             tracing::warn!("{why}; the batches are read from etcd instead");
             None
         }
     }
+}
+
+/// Reads batches up to one, but not many more bytes than one answer may have.
+fn batches(reader: &SpoolReader, last: Seq) -> Result<Vec<(Seq, Vec<u8>)>, SpoolError> {
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    reader.read(&mut |seq, value| {
+        bytes += value.len();
+        batches.push((seq, value.to_vec()));
+        if seq >= last || bytes >= SPOOLED {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    Ok(batches)
 }
 
 /// Reads `members`, the lowest batch, and the progress of each member's disk, as of one revision.
@@ -338,6 +356,8 @@ pub(super) fn failure(why: &EtcdError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::peer::Spool;
+    use std::sync::Mutex;
 
     #[test]
     fn a_swap_compares_values_and_reads_both_if_they_differ() {
@@ -368,6 +388,30 @@ mod tests {
         assert_eq!(transaction(&keys, &swap), wanted);
         let any = Swap { tail: Compare::Any, members: Compare::Any, puts: Vec::new() };
         assert_eq!(transaction(&keys, &any).compare, []);
+    }
+
+    #[test]
+    fn spooled_batches_come_in_steps() {
+        let path = tempfile::tempdir().unwrap();
+        let mut spool = Spool::create(path.path(), 1 << 30).unwrap();
+        (3..9).for_each(|seq| spool.push(seq, b"small").unwrap());
+        let large = vec![7; SPOOLED / 4];
+        (9..19).for_each(|seq| spool.push(seq, &large).unwrap());
+        let spool = Arc::new(Mutex::new(Some(spool)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let numbers = |first, last| -> Option<Vec<Seq>> {
+            let found = runtime.block_on(spooled(&spool, first, last));
+            Some(found?.into_iter().map(|(seq, _)| seq).collect())
+        };
+        assert_eq!(numbers(4, 6), Some(vec![4, 5, 6]), "batches behind the last one");
+        assert_eq!(numbers(7, 70), Some((7..13).collect()), "all at once");
+        assert_eq!(numbers(3, 3), Some(vec![3]));
+        assert_eq!(numbers(18, 70), Some(vec![18]));
+        for (first, last) in [(2, 5), (19, 30), (5, 4)] {
+            assert_eq!(numbers(first, last), None, "{first} to {last}");
+        }
+        *lock(&spool) = None;
+        assert_eq!(numbers(4, 6), None);
     }
 
     #[test]

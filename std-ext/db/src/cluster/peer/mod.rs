@@ -58,5 +58,5 @@ pub use serving::Serving;
 #[cfg(feature = "cli")]
 pub(in crate::cluster) use slots::SlotSize;
 pub(in crate::cluster) use source::least_floor;
-pub use spool::{Spool, SpoolError};
+pub use spool::{Spool, SpoolError, SpoolReader};
 pub use tls::{PeerTls, SharedTls};

@@ -10,13 +10,16 @@
 
 use super::frame::checksum;
 use crate::cluster::core::{Seq, batch};
+use crate::lock::lock;
 use crate::log::crc;
 use crate::log::frame::{u32_at, u64_at};
 use std::error::Error;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 /// The file's name.
 pub(super) const NAME: &str = "spool";
@@ -25,6 +28,8 @@ const VERSION: u32 = 1;
 const FILE_HEADER: u64 = 16;
 /// Bytes of a batch before its value.
 const HEADER: usize = 16;
+/// The bytes that are read at once. A reader of few batches reads as many.
+const READ: usize = 64 << 10;
 /// The longest value. etcd's own limit is lower.
 const MOST_VALUE: usize = 4 * batch::MOST_RAW;
 
@@ -79,6 +84,17 @@ pub struct Spool {
     most_bytes: u64,
     range: Option<(Seq, Seq)>,
     buffer: Vec<u8>,
+    /// The batch behind those that were read last, and where it begins in the file.
+    next: Arc<Mutex<(Seq, u64)>>,
+}
+
+/// Reads batches of a spool, while others are added to it.
+pub struct SpoolReader {
+    path: PathBuf,
+    /// The end of the file when the reader was made.
+    length: u64,
+    from: Seq,
+    next: Arc<Mutex<(Seq, u64)>>,
 }
 
 impl Spool {
@@ -91,7 +107,7 @@ impl Spool {
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(true).open(&path)?;
         file.write_all(&file_header())?;
-        Ok(Self { path, file, length: FILE_HEADER, most_bytes, range: None, buffer: Vec::new() })
+        Ok(Self::of(path, file, (FILE_HEADER, most_bytes), None))
     }
 
     /// Opens the spool of a folder, if there is one, and truncates an incomplete end.
@@ -111,13 +127,24 @@ impl Spool {
         let end = walk(batches, whole - FILE_HEADER, &mut |seq, value| {
             length += (HEADER + value.len()) as u64;
             range = Some((range.map_or(seq, |(first, _)| first), seq));
+            ControlFlow::Continue(())
         });
         if let Err(SpoolError::Io(why)) = end {
             return Err(why.into());
         }
         file.set_len(length)?;
         (&file).seek(SeekFrom::Start(length))?;
-        Ok(Some(Self { path, file, length, most_bytes, range, buffer: Vec::new() }))
+        Ok(Some(Self::of(path, file, (length, most_bytes), range)))
+    }
+
+    fn of(
+        path: PathBuf,
+        file: File,
+        (length, most_bytes): (u64, u64),
+        range: Option<(Seq, Seq)>,
+    ) -> Self {
+        let next = Arc::new(Mutex::new((0, FILE_HEADER)));
+        Self { path, file, length, most_bytes, range, buffer: Vec::new(), next }
     }
 
     /// Adds the value of a batch's key. Batches that the spool has are left out.
@@ -160,18 +187,10 @@ impl Spool {
         self.range
     }
 
-    /// Calls `each` with the number and the value of all batches from `from` on.
-    ///
-    /// # Errors
-    /// The system's, and if the file was changed.
-    pub fn read(&self, from: Seq, each: &mut dyn FnMut(Seq, &[u8])) -> Result<(), SpoolError> {
-        let file = File::open(&self.path)?;
-        let batches = behind_header(&file, self.length)?;
-        walk(batches, self.length - FILE_HEADER, &mut |seq, value| {
-            if seq >= from {
-                each(seq, value);
-            }
-        })
+    /// Returns a reader of the batches from `from` on.
+    pub fn reader(&self, from: Seq) -> SpoolReader {
+        let next = Arc::clone(&self.next);
+        SpoolReader { path: self.path.clone(), length: self.length, from, next }
     }
 
     /// Removes the file.
@@ -180,6 +199,38 @@ impl Spool {
     /// The system's.
     pub fn remove(self) -> Result<(), SpoolError> {
         Ok(fs::remove_file(&self.path)?)
+    }
+}
+
+impl SpoolReader {
+    /// Calls `each` with the number and the value of the batches until it breaks. Returns the number of bytes of
+    /// batches that were read.
+    ///
+    /// If an earlier reader has read up to the first batch that this one wants, this one begins there in the file.
+    /// Otherwise it reads all batches before, too.
+    ///
+    /// # Errors
+    /// The system's, and if the file was changed.
+    pub fn read(
+        &self,
+        each: &mut dyn FnMut(Seq, &[u8]) -> ControlFlow<()>,
+    ) -> Result<u64, SpoolError> {
+        let file = File::open(&self.path)?;
+        let mut batches = behind_header(&file, self.length)?;
+        let (next, offset) = *lock(&self.next);
+        let begin = if next == self.from { offset } else { FILE_HEADER };
+        batches.seek(SeekFrom::Start(begin))?;
+        let mut end = begin;
+        walk(batches, self.length.saturating_sub(begin), &mut |seq, value| {
+            end += (HEADER + value.len()) as u64;
+            if seq < self.from {
+                return ControlFlow::Continue(());
+            }
+            let flow = each(seq, value);
+            *lock(&self.next) = (seq + 1, end);
+            flow
+        })?;
+        Ok(end - begin)
     }
 }
 
@@ -194,7 +245,7 @@ fn file_header() -> [u8; FILE_HEADER as usize] {
 
 /// Checks the header of a file that has `length` bytes, and returns a reader of the batches behind it.
 fn behind_header(file: &File, length: u64) -> Result<BufReader<&File>, SpoolError> {
-    let mut file = BufReader::with_capacity(1 << 20, file);
+    let mut file = BufReader::with_capacity(READ, file);
     let mut header = [0; FILE_HEADER as usize];
     if length < FILE_HEADER {
         return Err(SpoolError::Damaged("the file ends inside its header"));
@@ -207,11 +258,11 @@ fn behind_header(file: &File, length: u64) -> Result<BufReader<&File>, SpoolErro
     Ok(file)
 }
 
-/// Calls `each` with the batches in the next `left` bytes of a file.
+/// Calls `each` with the batches in the next `left` bytes of a file until it breaks.
 fn walk(
     mut file: BufReader<&File>,
     mut left: u64,
-    each: &mut dyn FnMut(Seq, &[u8]),
+    each: &mut dyn FnMut(Seq, &[u8]) -> ControlFlow<()>,
 ) -> Result<(), SpoolError> {
     let (mut last, mut value) = (None, Vec::new());
     while left > 0 {
@@ -235,7 +286,9 @@ fn walk(
             return Err(SpoolError::Damaged("a batch is missing"));
         }
         last = Some(seq);
-        each(seq, &value);
+        if each(seq, &value).is_break() {
+            break;
+        }
     }
     Ok(())
 }

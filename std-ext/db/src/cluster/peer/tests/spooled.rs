@@ -3,10 +3,15 @@
 use crate::cluster::core::Seq;
 use crate::cluster::peer::spool::{Spool, SpoolError};
 use std::fs;
+use std::ops::ControlFlow;
 
 fn read(spool: &Spool, from: Seq) -> Vec<(Seq, Vec<u8>)> {
     let mut all = Vec::new();
-    spool.read(from, &mut |seq, value| all.push((seq, value.to_vec()))).unwrap();
+    let mut each = |seq, value: &[u8]| {
+        all.push((seq, value.to_vec()));
+        ControlFlow::Continue(())
+    };
+    spool.reader(from).read(&mut each).unwrap();
     all
 }
 
@@ -69,4 +74,36 @@ fn a_torn_end_is_cut() {
         let had = Spool::open(path.path(), 1000).map(|spool| spool.unwrap().range());
         assert_ne!(had.ok(), Some(Some((1, 2))), "byte {at}");
     }
+}
+
+#[test]
+fn each_batch_is_read_once_in_steps() {
+    let path = tempfile::tempdir().unwrap();
+    let mut spool = Spool::create(path.path(), 1 << 20).unwrap();
+    let value = |seq: Seq| vec![seq as u8; seq as usize % 50];
+    (3..1000).for_each(|seq| spool.push(seq, &value(seq)).unwrap());
+    let whole = fs::metadata(path.path().join("spool")).unwrap().len();
+    let (mut next, mut walked) = (3, 0);
+    while next < 1000 {
+        let mut last = next;
+        let mut each = |seq, found: &[u8]| {
+            assert_eq!((seq, found), (last, &value(last)[..]));
+            last = seq + 1;
+            if last == next + 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        walked += spool.reader(next).read(&mut each).unwrap();
+        next = last;
+    }
+    assert_eq!(walked, whole - 16, "batches were read again");
+    // Any other reader finds its first batch, too, and so does one behind batches that came later.
+    assert_eq!(read(&spool, 500).len(), 500);
+    assert_eq!(read(&spool, 3).len(), 997);
+    let behind = spool.reader(1000);
+    assert_eq!(behind.read(&mut |_, _| panic!("there is none")).unwrap(), 0);
+    spool.push(1000, b"new").unwrap();
+    assert_eq!(read(&spool, 1000), [(1000, b"new".to_vec())]);
+    // A new spool of the folder knows nothing of it.
+    let mut spool = Spool::create(path.path(), 1 << 20).unwrap();
+    spool.push(1001, b"first").unwrap();
+    assert_eq!(read(&spool, 1001), [(1001, b"first".to_vec())]);
 }
