@@ -94,6 +94,10 @@ pub(super) struct Belonging {
     /// The number of groups in `format`.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     groups: u32,
+    /// The revision of etcd when the data began in an empty folder; 0 if that is not known. A key that changed
+    /// before is about other data.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    since: u64,
 }
 
 fn one() -> u32 {
@@ -110,6 +114,11 @@ fn is_first(group: &u32) -> bool {
     *group == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_unknown(since: &u64) -> bool {
+    *since == 0
+}
+
 impl Belonging {
     pub(super) fn new(name: &str, format: &Format, group: u32) -> Self {
         Self {
@@ -118,7 +127,18 @@ impl Belonging {
             incarnation: format.incarnation,
             group,
             groups: format.groups,
+            since: 0,
         }
+    }
+
+    /// Returns the same, of data that begin at a revision of etcd.
+    pub(super) fn since(self, revision: u64) -> Self {
+        Self { since: revision, ..self }
+    }
+
+    /// Returns whether a key that changed last at a revision of etcd says something about these data.
+    pub(super) fn is_before(&self, revision: u64) -> bool {
+        self.since < revision
     }
 
     /// Returns the number of groups that the slots were divided among when the cluster was made.
@@ -186,6 +206,8 @@ impl Belonging {
     /// # Errors
     /// A sentence that says how they differ, and what to do.
     pub(super) fn check(&self, etcd: &Self) -> Result<Age, StartError> {
+        // Only the folder knows when its data began.
+        let etcd = &etcd.clone().since(self.since);
         if self == etcd {
             return Ok(Age::Current);
         }
@@ -368,6 +390,10 @@ mod tests {
         own.write(&folder).unwrap();
         let own = Belonging::of(&folder).unwrap().unwrap();
         assert_eq!(own.check(&Belonging::new("roses", &one, 0)).unwrap(), Age::Current);
+        let later = own.clone().since(42);
+        later.write(&folder).unwrap();
+        assert_eq!(Belonging::of(&folder).unwrap(), Some(later.clone()));
+        assert_eq!(later.check(&Belonging::new("roses", &one, 0)).unwrap(), Age::Current);
         let why = own.check(&Belonging::new("roses", &other, 0)).unwrap_err().to_string();
         assert!(why.contains("cluster adopt") && why.contains(&hex::text(&other.cluster)), "{why}");
     }

@@ -51,11 +51,23 @@ pub(super) async fn meet(
     let format = find_cluster(client, keys, settings, belonging.is_none()).await?;
     let etcd = Belonging::new(&settings.name, &format, settings.group);
     let age = match &belonging {
-        Some(own) => own.check(&etcd)?,
-        None => etcd.write(folder).map(|()| Age::Current)?,
+        Some(own) => {
+            let (age, now) = (own.check(&etcd)?, revision(client, keys).await);
+            if now != 0 && !own.is_before(now) {
+                // etcd was restored from a backup. Keys that change from now on are about these data.
+                own.clone().since(now).write(folder)?;
+            }
+            age
+        }
+        None => etcd.since(revision(client, keys).await).write(folder).map(|()| Age::Current)?,
     };
     note_groups(settings, &format);
     Ok((format, age))
+}
+
+/// Returns the revision of etcd; 0 if it does not answer.
+async fn revision(client: &Client, keys: &Keys) -> u64 {
+    client.get(keys.format()).await.map_or(0, |got| got.revision)
 }
 
 /// Returns the cluster that a folder belongs to, if it belongs to one.

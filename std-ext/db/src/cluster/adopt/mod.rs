@@ -10,7 +10,8 @@
 //!
 //! A member that has the same entries, or fewer, finds its last batch in etcd, compares it, and follows on. One with
 //! other entries stops with a sentence, and so does one whose batches etcd does not have [C-13]. Nothing of a folder is
-//! ever thrown away.
+//! ever thrown away: the coordinator's decisions about nodes are deleted, too, and a node with a folder of an earlier
+//! incarnation follows none. So no node empties its folder by a decision about another log.
 //!
 //! If the last batch cannot be made again, because it is in the snapshot only, or the folder is of a database on one
 //! machine, the folder's log gets one more entry (`history`). It begins a batch of a new history, so only empty nodes

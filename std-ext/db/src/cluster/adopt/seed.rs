@@ -1,7 +1,7 @@
 //! Fills etcd with the ends of the logs of folders, one of each group.
 //!
-//! 1. `format` says that it is being filled, so that no node uses it. All keys of groups, of moves and of slots are
-//!    deleted.
+//! 1. `format` says that it is being filled, so that no node uses it. All keys of groups, of moves, of slots and of the
+//!    coordinator's decisions about nodes are deleted.
 //! 2. The batches of the windows are put, and then the lines of the logs, and the members.
 //! 3. The map of slots is put, and `format` names the new incarnation.
 //!
@@ -67,12 +67,7 @@ impl Seed {
         let before = found.map_or(Compare::Absent { key: keys.format().into() }, |found| {
             Compare::Value { key: keys.format().into(), value: found.into() }
         });
-        let begin = vec![
-            Operation::put(keys.format(), filling.clone()),
-            Operation::Delete(KeyRange::prefix(keys.groups())),
-            Operation::Delete(KeyRange::prefix(keys.moves())),
-            Operation::Delete(KeyRange::one(keys.slots())),
-        ];
+        let begin = begin(keys, &filling);
         let is_ours = Compare::Value { key: keys.format().into(), value: filling.clone().into() };
         change(client, keys, before, begin, &filling).await?;
         for GroupSeed { group, window, tail, members } in self.groups {
@@ -92,6 +87,24 @@ impl Seed {
         end.extend(self.slots.map(|slots| Operation::put(keys.slots(), slots.print())));
         change(client, keys, is_ours, end, &last).await
     }
+}
+
+/// Returns the first operations.
+///
+/// The places go, because they are about members of the logs that are deleted: a node that was to leave its group would
+/// empty a directory whose entries the new log may lack. So go the coordinator and its last decision, and a decision
+/// that is on its way makes no new places. `desired` stays: programs stop nodes by it, and the coordinator would begin
+/// with the number of nodes that are there first. `last-move` stays, too, so that no number is used twice.
+fn begin(keys: &Keys, filling: &str) -> Vec<Operation> {
+    vec![
+        Operation::put(keys.format(), filling.to_owned()),
+        Operation::Delete(KeyRange::prefix(keys.groups())),
+        Operation::Delete(KeyRange::prefix(keys.moves())),
+        Operation::Delete(KeyRange::one(keys.slots())),
+        Operation::Delete(KeyRange::prefix(keys.places())),
+        Operation::Delete(KeyRange::one(keys.coordinator())),
+        Operation::Delete(KeyRange::one(keys.last_decision())),
+    ]
 }
 
 /// Cuts a window into the puts of transactions.
@@ -166,6 +179,31 @@ fn may_pass(why: &EtcdError) -> bool {
 mod tests {
     use super::*;
     use crate::cluster::core::Position;
+
+    #[test]
+    fn decisions_about_the_members_of_before_are_deleted() {
+        let keys = Keys::new("roses", 0).unwrap();
+        let begin = begin(&keys, "filling");
+        let is_deleted = |key: String| {
+            begin.iter().any(|operation| match operation {
+                Operation::Delete(range) => {
+                    let (from, end) = range.bounds();
+                    let key = key.as_bytes();
+                    if end.is_empty() { key == from } else { (from..end).contains(&key) }
+                }
+                _ => false,
+            })
+        };
+        let place = keys.place(&"03".repeat(20));
+        assert!(is_deleted(place), "a node leaves by a decision of before");
+        for key in [keys.tail(), keys.of_group(7).members(), keys.move_of(4), keys.slots()] {
+            assert!(is_deleted(key.clone()), "{key} stays");
+        }
+        assert!(is_deleted(keys.coordinator()) && is_deleted(keys.last_decision()));
+        for key in [keys.desired(), keys.last_move(), keys.format()] {
+            assert!(!is_deleted(key.clone()), "{key} is deleted");
+        }
+    }
 
     #[test]
     fn transactions_are_as_small_as_etcd_wants_them() {

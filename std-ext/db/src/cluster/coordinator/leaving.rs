@@ -12,7 +12,7 @@ use crate::cluster::core::{NodeId, Tail};
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
 use crate::cluster::forgetting::{self, Leaving, Refusal};
-use crate::cluster::identity::Belonging;
+use crate::cluster::identity::{Age, Belonging};
 use crate::cluster::keys::Keys;
 use crate::cluster::peer;
 use crate::cluster::place::Place;
@@ -24,6 +24,16 @@ const PERIOD: Duration = Duration::from_millis(300);
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// The fewest nodes that must have the data of a group that a member leaves, if the group has as many.
 const FEWEST: usize = 2;
+
+/// The wish of the cluster for a node.
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    Stay,
+    /// It leaves its group.
+    Leave,
+    /// It should leave with other data than it has.
+    Outdated,
+}
 
 /// The next step of a node.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,11 +61,19 @@ impl Waiting<'_> {
         let until = Instant::now() + TIME_LIMIT;
         loop {
             let step = match View::read(self.client, &keys).await {
-                Ok(Some(view)) if self.shall_leave(belonging, &view) => {
-                    step(&view, &keys, self.id, &Rules::of(self.settings))
-                }
-                // If etcd or the directory is wrong, the rest of the start says so.
-                Ok(_) => return Ok(false),
+                Ok(Some(view)) => match wish(&self.settings.name, self.id, belonging, &view) {
+                    Wish::Leave => step(&view, &keys, self.id, &Rules::of(self.settings)),
+                    Wish::Outdated => {
+                        tracing::warn!(
+                            "this node stays: it was to leave with other data than its directory has"
+                        );
+                        // As long as the key is there, a node that runs starts anew to leave.
+                        self.forget_place(number).await;
+                        return Ok(false);
+                    }
+                    Wish::Stay => return Ok(false),
+                },
+                Ok(None) => return Ok(false),
                 Err(why) => {
                     tracing::warn!("waiting for etcd: {why}");
                     Step::Wait
@@ -97,15 +115,6 @@ impl Waiting<'_> {
         }
     }
 
-    /// Returns whether the node shall leave the group that its directory belongs to.
-    fn shall_leave(&self, belonging: &Belonging, view: &View) -> bool {
-        let is_same = view.format.as_ref().is_some_and(|format| {
-            let etcd = Belonging::new(&self.settings.name, format, belonging.group());
-            belonging.check(&etcd).is_ok()
-        });
-        is_same && view.leaves(self.id, belonging.group())
-    }
-
     /// Deletes the place that says that the node leaves. If that fails, it is tried again later.
     pub(super) async fn forget_place(&self, group: u32) {
         let key = self.keys.place(&self.id.to_string());
@@ -118,6 +127,27 @@ impl Waiting<'_> {
         if let Err(why) = self.client.transact(&transaction).await {
             tracing::debug!("cannot delete this node's place: {why}");
         }
+    }
+}
+
+/// Returns the wish for a node with a directory. If etcd or the directory is wrong, the rest of the start says so.
+///
+/// The place may be of other data than those in the directory. After `hedgerow-db cluster adopt`, a directory of an
+/// earlier incarnation may have entries that no other one has. After etcd was restored from a backup, the place may be
+/// from before the node left, and was placed again.
+fn wish(name: &str, own: NodeId, belonging: &Belonging, view: &View) -> Wish {
+    if !view.leaves(own, belonging.group()) {
+        return Wish::Stay;
+    }
+    let age = view.format.as_ref().and_then(|format| {
+        let etcd = Belonging::new(name, format, belonging.group());
+        belonging.check(&etcd).ok()
+    });
+    let is_later = view.placed_at.get(&own).is_some_and(|revision| belonging.is_before(*revision));
+    match age {
+        Some(Age::Current) if is_later => Wish::Leave,
+        Some(_) => Wish::Outdated,
+        None => Wish::Stay,
     }
 }
 
@@ -210,6 +240,7 @@ mod tests {
     use super::*;
     use crate::cluster::core::Members;
     use crate::cluster::durable::Durable;
+    use crate::cluster::identity::Format;
     use crate::cluster::registration::Registration;
     use crate::cluster::slot_map::SlotMap;
 
@@ -248,6 +279,27 @@ mod tests {
             Step::Remove(transaction) => transaction.then,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_place_of_other_data_makes_no_node_leave() {
+        let format = Format::new(1, 1).unwrap();
+        let first = Belonging::new("roses", &format, 7);
+        let mut view = view(7, &[OTHER, THIRD]);
+        view.format = Some(format.clone());
+        view.placed_at.insert(OWN, 40);
+        let of = |belonging: &Belonging, view: &View| wish("roses", OWN, belonging, view);
+        assert_eq!(of(&first, &view), Wish::Leave, "a directory without a revision");
+        assert_eq!(of(&first.clone().since(39), &view), Wish::Leave);
+        for later in [40, 41] {
+            let later = first.clone().since(later);
+            assert_eq!(of(&later, &view), Wish::Outdated, "the place is older than the directory");
+        }
+        assert_eq!(of(&Belonging::new("roses", &format, 6), &view), Wish::Stay, "another group");
+        let other = Format { cluster: [7; 16], ..format.clone() };
+        assert_eq!(of(&Belonging::new("roses", &other, 7), &view), Wish::Stay, "another cluster");
+        view.format = Some(Format { incarnation: 2, ..format });
+        assert_eq!(of(&first, &view), Wish::Outdated, "the directory is of an earlier incarnation");
     }
 
     #[test]

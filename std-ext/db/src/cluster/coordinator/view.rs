@@ -31,6 +31,8 @@ pub(in crate::cluster) struct View {
     pub(in crate::cluster) nodes: BTreeMap<NodeId, Registration>,
     /// The groups in which nodes were placed.
     pub(in crate::cluster) places: BTreeMap<NodeId, Place>,
+    /// The revisions at which the places were written.
+    pub(in crate::cluster) placed_at: BTreeMap<NodeId, u64>,
     /// The groups: those of the map of slots, and those of which there is a node.
     pub(in crate::cluster) groups: BTreeMap<u32, GroupView>,
     /// The identity of the cluster, and the groups that it was made with.
@@ -103,12 +105,15 @@ impl View {
             let record = MoveRecord::parse(&pair.value).ok()?;
             Some((record.from, record.to))
         };
+        let placed_at =
+            places.iter().filter_map(|pair| Some((id_of(pair, &keys.places())?, pair.modified)));
         let map = slots.first().map(|slots| SlotMap::parse(&slots.value)).transpose()?;
         let mut view = Self {
             coordinator: coordinator.first().and_then(Holder::of),
             last_decision: last.first().map(|pair| pair.modified),
             nodes: of_nodes(nodes, &keys.nodes(), Registration::read).collect(),
             places: of_nodes(places, &keys.places(), Place::parse).collect(),
+            placed_at: placed_at.collect(),
             groups: BTreeMap::new(),
             desired: desired.first().and_then(|pair| Desired::parse(&pair.value)),
             desired_revision: desired.first().map(|pair| pair.modified),
