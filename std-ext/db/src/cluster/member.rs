@@ -346,6 +346,7 @@ impl Starting<'_> {
         let mover = Mover {
             env,
             keys: Arc::clone(&self.keys),
+            process: (self.id, nonce),
             state: Arc::clone(opened.db.state()),
             log: Arc::clone(&opened.log),
             groups: self.format.groups,

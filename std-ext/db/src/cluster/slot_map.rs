@@ -1,7 +1,7 @@
 //! The key `slots`: the group of each slot, as the groups have published it.
 //!
-//! It is a hint for clients and for nodes of other groups. The slots of a group stand in its log. Its primary corrects
-//! the map when it has got some.
+//! It is a hint for clients and for nodes of other groups. The slots of a group stand in its log. Its primary publishes
+//! them when it has got some, and looks every few seconds whether the map still gives them to its group.
 
 use crate::SlotSet;
 use crate::slot_set::{MOST_GROUPS, SLOT_SET_BYTES, share};

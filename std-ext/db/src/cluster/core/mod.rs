@@ -77,6 +77,6 @@ pub use chain::Chain;
 pub use entry::{Committed, Entry, Epoch, Held, Mark, NodeId, Now, Position, Seq};
 pub use group::Group;
 pub use members::{Member, Members};
-pub use swap::{Compare, Failure, Outcome, Put, Swap};
+pub use swap::{Compare, Failure, Outcome, Put, Swap, primary_value};
 pub use tail::Tail;
 pub use takeover::Takeover;

@@ -16,7 +16,7 @@
 //!
 //! `NoSpace` is unknown because etcd does the transaction that reaches the quota, and reports the error nevertheless.
 
-use super::entry::Seq;
+use super::entry::{Epoch, NodeId, Seq};
 use std::sync::Arc;
 
 /// A transaction: if all comparisons hold, put all; else read `tail` and `members`.
@@ -52,6 +52,11 @@ pub enum Put {
     Primary(String),
     /// `g/0/members`.
     Members(String),
+}
+
+/// Returns the value of `primary` in an epoch. The random number makes it differ between two processes of one node.
+pub fn primary_value(epoch: Epoch, node: NodeId, nonce: u64) -> String {
+    format!(r#"{{"epoch":{epoch},"node":"{node}","nonce":"{nonce:016x}"}}"#)
 }
 
 /// The answer of a transaction.

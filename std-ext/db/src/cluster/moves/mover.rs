@@ -4,9 +4,9 @@ use super::env::Env;
 use super::etcd::Etcd as _;
 use super::record::{Actor, MoveRecord};
 use super::records::{self, Found, text, unchanged};
-use crate::cluster::core::NodeId;
+use crate::cluster::core::{NodeId, primary_value};
 use crate::cluster::counters::Counters;
-use crate::cluster::etcd::{Operation, Transaction};
+use crate::cluster::etcd::{Compare, KeyValue, Operation, Transaction};
 use crate::cluster::keys::Keys;
 use crate::cluster::log::EtcdLog;
 use crate::cluster::slot_map::SlotMap;
@@ -21,11 +21,16 @@ use std::time::Duration;
 /// How often a primary looks for moves of its group.
 pub(super) const LOOK: Duration = Duration::from_millis(300);
 
+/// The number in entries that belong to no move. The first move is number 1.
+const NO_MOVE: u64 = 0;
+
 /// The parts of a node that moves need.
 #[derive(Clone)]
 pub(in crate::cluster) struct Mover<E> {
     pub(in crate::cluster) env: E,
     pub(in crate::cluster) keys: Arc<Keys>,
+    /// This node, and the random number of its process.
+    pub(in crate::cluster) process: (NodeId, u64),
     pub(in crate::cluster) state: Arc<State>,
     pub(in crate::cluster) log: Arc<EtcdLog>,
     /// How many groups the slots were divided among at birth.
@@ -124,28 +129,60 @@ impl<E: Env> Mover<E> {
     }
 
     /// Publishes the slots that this group owns, and makes the node show them.
+    ///
+    /// A node may be stopped between its read and its transaction, until the slots have moved on. So the transaction
+    /// compares `primary`, too: the value of `slots` alone may be the same again, and a deposed primary that reads it
+    /// anew still believes that it owns the slots.
     pub(super) async fn publish_slots(&self) -> Result<(), String> {
-        let key = self.keys.slots();
+        let epoch = self.log.primary_epoch().ok_or("this node is not the primary any more")?;
+        let own = primary_value(epoch, self.process.0, self.process.1);
+        let (key, primary) = (self.keys.slots(), self.keys.primary());
         loop {
-            let found = self.env.etcd().read(key.clone()).await.map_err(text)?;
-            let map = match &found {
-                Some(pair) => SlotMap::parse(&pair.value)?,
-                None => SlotMap::divided(self.groups),
-            };
+            let (found, map) = self.published().await?;
             let next = map.with(self.group(), &self.owned());
             self.env.show(next.clone());
             if next == map {
                 return Ok(());
             }
+            let leads = Compare::Value { key: primary.clone().into(), value: own.clone().into() };
             let put = Transaction {
-                compare: vec![unchanged(key.clone(), found)],
+                compare: vec![unchanged(key.clone(), found), leads],
                 then: vec![Operation::put(key.clone(), next.print())],
                 ..Transaction::default()
             };
             if self.env.etcd().transact(&put).await.map_err(text)? {
                 return Ok(());
             }
+            let found = self.env.etcd().read(primary.clone()).await.map_err(text)?;
+            if found.is_none_or(|pair| pair.value != own) {
+                return Err("another node has become the primary".to_owned());
+            }
         }
+    }
+
+    /// Publishes the slots that this group owns if the published map gives some of them to another group. A transaction
+    /// of an earlier move may have arrived late, and nobody publishes the slots of a move that has ended.
+    ///
+    /// Only the owner corrects the map. So two primaries never correct each other, except for one that does not know
+    /// yet that it was deposed, and that one fails to confirm what it owns.
+    pub(super) async fn correct_map(&self) -> Result<(), String> {
+        let (_, map) = self.published().await?;
+        if map.with(self.group(), &self.owned()) == map {
+            return Ok(());
+        }
+        tracing::info!("the published map gives slots of group {} to another one", self.group());
+        self.confirm(NO_MOVE).await?;
+        self.publish_slots().await
+    }
+
+    /// Reads the published map of slots, and its key. Before the first move, the slots are divided as at birth.
+    async fn published(&self) -> Result<(Option<KeyValue>, SlotMap), String> {
+        let found = self.env.etcd().read(self.keys.slots()).await.map_err(text)?;
+        let map = match &found {
+            Some(pair) => SlotMap::parse(&pair.value)?,
+            None => SlotMap::divided(self.groups),
+        };
+        Ok((found, map))
     }
 
     /// Returns whether a sender restores a backup into the cluster.

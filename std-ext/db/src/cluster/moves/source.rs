@@ -21,6 +21,9 @@ const HOLD: Duration = Duration::from_secs(2);
 /// How often the record of a move is changed anew, if another node has changed it meanwhile.
 const ATTEMPTS: usize = 5;
 
+/// In how many looks for moves of its group a primary reads the published map of slots once. The map may be long.
+const LOOKS: u32 = 10;
+
 /// A request on the peer port that needs etcd.
 pub(in crate::cluster) enum Asked {
     /// Lose the slots of this move to this group.
@@ -149,12 +152,19 @@ async fn leave<E: Env>(mover: &Mover<E>, holds: &Holds, id: u64, to: u32) -> Res
     Err("its record changes all the time".to_owned())
 }
 
-/// Finishes moves from this group, as its primary, until the node stops.
+/// Finishes moves from this group, and corrects the published map of slots, as its primary, until the node stops.
 pub(super) async fn tidy<E: Env>(mover: Mover<E>) {
+    let mut looks = 0_u32;
     while !mover.env.is_stopped() {
         mover.env.sleep(LOOK).await;
         if !mover.is_primary() {
             continue;
+        }
+        looks = looks.wrapping_add(1);
+        if looks.is_multiple_of(LOOKS)
+            && let Err(why) = mover.correct_map().await
+        {
+            tracing::debug!("cannot compare the published map of slots: {why}");
         }
         let moves = match mover.moves().await {
             Ok(moves) => moves,

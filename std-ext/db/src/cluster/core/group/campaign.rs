@@ -5,7 +5,7 @@ use crate::cluster::core::api::Action;
 use crate::cluster::core::batch::{Batch, Piece, encode_entry};
 use crate::cluster::core::entry::{Entry, NodeId, Position};
 use crate::cluster::core::members::Members;
-use crate::cluster::core::swap::{Compare, Failure, Outcome, Put, Swap};
+use crate::cluster::core::swap::{Compare, Failure, Outcome, Put, Swap, primary_value};
 use crate::cluster::core::tail::Tail;
 use crate::cluster::core::takeover::Takeover;
 use std::sync::Arc;
@@ -163,10 +163,9 @@ impl Group {
         self.send(Kind::Takeover, attempt, out);
     }
 
-    /// The value of `primary`. The random number makes it differ between two processes of one node.
+    /// The value of `primary` while this node leads in an epoch.
     pub(super) fn primary_text(&self, epoch: u64) -> String {
-        let (node, nonce) = (self.settings.node, self.settings.nonce);
-        format!(r#"{{"epoch":{epoch},"node":"{node}","nonce":"{nonce:016x}"}}"#)
+        primary_value(epoch, self.settings.node, self.settings.nonce)
     }
 
     /// Why the last line allowed the takeover.

@@ -3,8 +3,8 @@
 use super::executor::Handle;
 use super::node::Process;
 use super::plan::Plan;
-use super::world::World;
-use crate::cluster::etcd::{KeyValue, Range, Transaction};
+use super::world::{World, keys, publishes};
+use crate::cluster::etcd::{KeyValue, Operation, Range, Transaction};
 use crate::cluster::moves::env::{Env, Parts};
 use crate::cluster::moves::etcd::Etcd;
 use crate::cluster::moves::source::Asked;
@@ -48,12 +48,48 @@ impl SimEtcd {
     }
 }
 
+impl SimEtcd {
+    /// Returns whether a request about this key gets no answer.
+    fn is_silent(&self, key: &[u8]) -> bool {
+        let Some(process) = self.of.as_ref().filter(|_| keys(0).move_id(key).is_some()) else {
+            return false;
+        };
+        let scene = &mut *self.world.scene();
+        scene.faults.is_silent(process.group, |step| scene.steps.contains_key(&step))
+    }
+
+    /// Waits for an answer that does not come.
+    async fn wait_in_vain<T>(&self) -> Result<T, String> {
+        self.world.handle.sleep(SILENCE).await;
+        self.live().await;
+        Err("no answer in time".to_owned())
+    }
+
+    /// Stops a process that publishes slots, if the scenario wants it, until the scenario lets it go on.
+    async fn pause(&self, asked: &Transaction) {
+        let Some(process) = self.of.as_ref().filter(|_| publishes(asked)) else { return };
+        if !self.world.scene().faults.pauses(process.group) {
+            return;
+        }
+        self.world
+            .note(|| format!("the primary {} of group {} stops", process.epoch, process.group));
+        while self.world.scene().faults.is_paused() {
+            self.world.handle.sleep(POLL).await;
+        }
+        self.world
+            .note(|| format!("the primary {} of group {} goes on", process.epoch, process.group));
+    }
+}
+
 impl Etcd for SimEtcd {
     type Error = String;
 
     async fn range(&self, range: &Range) -> Result<Vec<KeyValue>, String> {
         self.world.delay(0, 3).await;
         let (from, end) = range.keys.bounds();
+        if end.is_empty() && self.is_silent(from) {
+            return self.wait_in_vain().await;
+        }
         let found = self.world.read_etcd(from, end);
         self.world.delay(0, 3).await;
         self.live().await;
@@ -62,6 +98,14 @@ impl Etcd for SimEtcd {
 
     async fn transact(&self, transaction: &Transaction) -> Result<bool, String> {
         self.live().await;
+        let is_silent = |operation: &Operation| match operation {
+            Operation::Put { key, .. } => self.is_silent(key),
+            _ => false,
+        };
+        if transaction.then.iter().any(is_silent) {
+            return self.wait_in_vain().await;
+        }
+        self.pause(transaction).await;
         let (world, of, asked) = (self.world.clone(), self.of.clone(), transaction.clone());
         let Plan { arrives_late, loses_answers, .. } = world.scene().plan;
         let (is_late, is_lost) = (world.chance(arrives_late), world.chance(loses_answers));
@@ -80,9 +124,7 @@ impl Etcd for SimEtcd {
             }
         });
         if is_late || is_lost {
-            self.world.handle.sleep(SILENCE).await;
-            self.live().await;
-            return Err("no answer in time".to_owned());
+            return self.wait_in_vain().await;
         }
         // An error: the process has ended.
         let done = answered.await;

@@ -14,16 +14,18 @@
 //! a simulation of its own, in `core`.
 //!
 //! Checks: two groups never own a slot; an acknowledged change was made by the owner; no acknowledged change is lost or
-//! made twice, and no read is old; no expired or removed key comes back; at the end no move is left, and each key is in
-//! exactly one group's log.
+//! made twice, and no read is old; no expired or removed key comes back; no deposed primary publishes slots; at the end
+//! no move is left, each key is in exactly one group's log, and the published map is that of the logs.
 //!
 //! `HEDGEROW_SEEDS=A..B` chooses the seeds. A failed run prints its seed and its trace.
 
 mod clients;
 mod env;
 mod executor;
+mod faults;
 mod node;
 mod plan;
+mod scenarios;
 mod world;
 
 use super::create;
@@ -166,6 +168,13 @@ async fn conclude(world: World, account: Arc<Mutex<Account>>) {
     }
     if let Err(why) = check_end(&world, &account) {
         world.violate(why);
+    }
+    // A late transaction may have spoilt the published map: the primaries look at it every few seconds.
+    while !world.map_is_true() {
+        if world.handle.now() > latest {
+            return world.violate("the published map is not that of the logs".to_owned());
+        }
+        world.delay(50, 100).await;
     }
     world.scene().ended = true;
 }

@@ -2,7 +2,7 @@
 
 use super::env::SimEnv;
 use super::executor::Handle;
-use super::world::{GROUPS, World, keys};
+use super::world::{GROUPS, World, keys, node_id};
 use crate::clock::TimeSource;
 use crate::cluster::clock;
 use crate::cluster::core::Entry;
@@ -116,7 +116,8 @@ impl Process {
         let handle = env.handle().clone();
         let (keys, groups) = (Arc::new(keys(self.group)), GROUPS);
         let (state, log) = (Arc::clone(&self.state), Arc::clone(&self.log));
-        let mover = Mover { env, keys, state, log, groups, counters: Arc::default() };
+        let process = (node_id(self.group), self.epoch);
+        let mover = Mover { env, keys, process, state, log, groups, counters: Arc::default() };
         self.spawn(&handle, moves::run(mover, asked));
     }
 

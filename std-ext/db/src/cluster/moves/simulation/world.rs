@@ -5,14 +5,16 @@
 
 use super::env::SimEnv;
 use super::executor::Handle;
+use super::faults::Faults;
 use super::node::{Node, Process};
 use super::plan::{Coverage, End, Plan, Side, Step, When};
 use crate::cluster::clock::manual;
-use crate::cluster::core::Entry;
 use crate::cluster::core::simulation::Random;
+use crate::cluster::core::{Entry, NodeId, primary_value};
 use crate::cluster::etcd::{Compare, KeyValue, Operation, Transaction};
 use crate::cluster::keys::Keys;
 use crate::cluster::moves::record::{MoveRecord, MoveState};
+use crate::cluster::slot_map::SlotMap;
 use crate::lock::lock;
 use crate::log::Lsn;
 use crate::log::change::{self, Changes, LoggedOp};
@@ -69,6 +71,12 @@ pub(super) struct Scene {
     pub(super) ended: bool,
     random: Random,
     clocks: Vec<(Arc<AtomicU64>, u64)>,
+    /// How often each step was made.
+    pub(super) steps: BTreeMap<Step, u64>,
+    /// How often slots were published.
+    pub(super) publications: u64,
+    /// The faults of a scenario.
+    pub(super) faults: Faults,
 }
 
 /// A move: its number and its record.
@@ -84,6 +92,11 @@ pub(super) struct World {
 /// The keys in etcd.
 pub(super) fn keys(group: u32) -> Keys {
     Keys::new("simulation", group).expect("a name")
+}
+
+/// The node of a group's primaries. Each epoch is another process.
+pub(super) fn node_id(group: u32) -> NodeId {
+    NodeId([group as u8; 20])
 }
 
 impl World {
@@ -109,6 +122,9 @@ impl World {
             ended: false,
             random,
             clocks: Vec::new(),
+            steps: BTreeMap::new(),
+            publications: 0,
+            faults: Faults::default(),
         };
         Self { handle: Handle::default(), scene: Arc::new(Mutex::new(scene)) }
     }
@@ -172,6 +188,9 @@ impl World {
     /// The next step of a move comes, or has come: some primaries may end.
     fn reach(&self, step: Step, when: When, (id, record): &Move) {
         self.note(|| format!("{when:?} {step:?} of the move {id} to group {}", record.to));
+        if when == When::After {
+            *self.scene().steps.entry(step).or_default() += 1;
+        }
         for (side, group) in [(Side::Source, record.from), (Side::Target, record.to)] {
             let end = {
                 let mut scene = self.scene();
@@ -233,6 +252,7 @@ impl World {
         if !holds(&self.scene()) {
             return Some(false);
         }
+        self.check_publisher(asked, by);
         let step = self.step_of(asked);
         if let Some((step, of)) = &step {
             self.reach(*step, When::Before, of);
@@ -249,10 +269,40 @@ impl World {
         Some(true)
     }
 
+    /// Only a primary that no other one has followed publishes slots.
+    fn check_publisher(&self, asked: &Transaction, by: Option<&Arc<Process>>) {
+        let Some(by) = by.filter(|_| publishes(asked)) else { return };
+        let next = self.scene().groups[by.group as usize].primary.clone();
+        if next.is_some_and(|next| next.epoch != by.epoch) {
+            self.violate(format!("a deposed primary of group {} publishes its slots", by.group));
+        }
+    }
+
+    /// Returns whether the published map says what the logs say.
+    pub(super) fn map_is_true(&self) -> bool {
+        let scene = self.scene();
+        let published = scene.etcd.get(keys(0).slots().as_bytes());
+        let map = published.map_or_else(
+            || SlotMap::divided(GROUPS),
+            |value| SlotMap::parse(value).expect("a map of slots"),
+        );
+        let is_true = |(group, of): (u32, &Group)| map.slots_of(group) == *of.owned();
+        (0..).zip(&scene.groups).all(is_true)
+    }
+
+    /// Publishes slots of a group, as a transaction that was sent long ago.
+    pub(super) fn publish_late(&self, group: u32, slots: &SlotSet) {
+        let key = keys(0).slots().into_bytes();
+        let mut scene = self.scene();
+        let map = SlotMap::parse(&scene.etcd[&key]).expect("a map of slots");
+        scene.etcd.insert(key, map.with(group, slots).print().into_bytes());
+    }
+
     fn make(&self, operation: &Operation) {
         let (keys, mut scene) = (keys(0), self.scene());
         match operation {
             Operation::Put { key, value, .. } => {
+                scene.publications += u64::from(*key == keys.slots());
                 scene.etcd.insert(key.to_vec(), value.to_vec());
                 if let Some(id) = keys.move_id(key) {
                     scene.moves.insert(id, MoveRecord::parse(value).expect("a record"));
@@ -276,7 +326,7 @@ impl World {
                 Operation::Delete(keys) => (keys.bounds().0.to_vec().into(), None),
                 Operation::Get(_) => continue,
             };
-            if key == keys.slots() {
+            if publishes(asked) {
                 let ends = [MoveState::Arriving, MoveState::Done, MoveState::Returned];
                 let of = moves.into_iter().find(|(_, record)| ends.contains(&record.state));
                 return of.map(|of| (Step::Published, of));
@@ -420,6 +470,17 @@ impl World {
         }
     }
 
+    /// Another node takes over from the primary of a group, which goes on, and does not notice it. Returns that one.
+    pub(super) fn depose(&self, number: u32) -> Option<Arc<Process>> {
+        let old = {
+            let group = &mut self.scene().groups[number as usize];
+            group.epoch += 1;
+            group.primary.take()
+        };
+        self.start_primary(number);
+        old
+    }
+
     /// A follower becomes the primary, and another node becomes a follower.
     pub(super) fn start_primary(&self, number: u32) {
         let (epoch, entries, follower) = {
@@ -438,7 +499,7 @@ impl World {
         let lsn = entries.len() as u64 + 1;
         let time = node.state.clock.now().max(node.state.latest_time());
         let mut changes = Vec::new();
-        change::begin(epoch, &[number as u8; 20], &mut changes);
+        change::begin(epoch, &node_id(number).0, &mut changes);
         node.state.become_primary(time);
         node.log.begin_term(lsn, epoch);
         let process = Process::start(self, node, number, epoch);
@@ -449,6 +510,8 @@ impl World {
         group.committed.push(Entry { lsn, time, changes });
         group.primary = Some(Arc::clone(&process));
         group.follower = follower;
+        let primary = primary_value(epoch, node_id(number), epoch);
+        scene.etcd.insert(keys(number).primary().into_bytes(), primary.into_bytes());
         drop(scene);
         process.run_mover(SimEnv::new(self, &process));
     }
@@ -461,6 +524,12 @@ impl World {
         let deposed = group.deposed.as_ref().filter(|process| old && process.is_alive());
         deposed.or(group.primary.as_ref()).cloned()
     }
+}
+
+/// Returns whether a transaction publishes slots.
+pub(super) fn publishes(asked: &Transaction) -> bool {
+    let slots = keys(0).slots();
+    asked.then.iter().any(|one| matches!(one, Operation::Put { key, .. } if *key == slots))
 }
 
 /// Returns an entry for people.
