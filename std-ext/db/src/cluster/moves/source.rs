@@ -143,13 +143,18 @@ async fn leave<E: Env>(mover: &Mover<E>, holds: &Holds, id: u64, to: u32) -> Res
         if mover.change(&found, MoveRecord { time, ..next }).await.is_ok() {
             return Ok(());
         }
-        // A primary of the target may have claimed the move meanwhile.
-        found = mover.find(id).await?;
-        if found.record.state != MoveState::Leaving {
-            return Ok(());
+        // A primary of the target may have claimed the move meanwhile. If etcd does not answer, that may pass: no group
+        // has the slots, so it is asked again.
+        match mover.find(id).await {
+            Ok(now) if now.record.state != MoveState::Leaving => return Ok(()),
+            Ok(now) => found = now,
+            Err(why) => {
+                tracing::info!("the move {id:016x} cannot be read: {why}");
+                mover.env.sleep(LOOK).await;
+            }
         }
     }
-    Err("its record changes all the time".to_owned())
+    Err("its record changes all the time, or etcd does not answer".to_owned())
 }
 
 /// Finishes moves from this group, and corrects the published map of slots, as its primary, until the node stops.

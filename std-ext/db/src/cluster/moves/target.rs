@@ -12,6 +12,7 @@ use crate::state::State;
 use crate::state::transfer::{Item, KeyCount};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::{join, select};
@@ -124,9 +125,7 @@ impl<E: Env> Import<'_, E> {
                 Ok(found) => return Ok(found),
                 Err(why) => why,
             };
-            if self.mover.log.primary_epoch() != Some(self.epoch) || self.mover.env.is_stopped() {
-                return Err(why);
-            }
+            self.check_that_it_leads().map_err(|_| why)?;
             self.mover.env.sleep(LOOK).await;
             match self.mover.find(found.id).await {
                 Ok(now) if now.record.state == MoveState::Moved => found = now,
@@ -167,11 +166,16 @@ impl<E: Env> Import<'_, E> {
                     self.mover.safe(std::mem::replace(&mut last, safe)).await?;
                 }
                 Exported::CaughtUp { horizon } => {
-                    match leaving.as_mut().map(oneshot::Receiver::try_recv) {
+                    let pause = match leaving.as_mut().map(oneshot::Receiver::try_recv) {
                         Some(Err(TryRecvError::Empty)) => continue,
-                        Some(answer) => answer.map_err(text)??,
-                        None => {}
-                    }
+                        // The slots may be lost nevertheless, and all of their keys are here.
+                        Some(Ok(Err(why))) => {
+                            self.check_that_it_goes_on(id, &why).await?;
+                            LOOK
+                        }
+                        Some(answer) => answer.map_err(text).map(|_| Duration::ZERO)?,
+                        None => Duration::ZERO,
+                    };
                     self.mover.safe(last).await?;
                     let is_counted = count.as_ref().is_some_and(|count| count.is_of(horizon));
                     if horizon != 0 && !is_counted {
@@ -182,36 +186,82 @@ impl<E: Env> Import<'_, E> {
                     if found.record.state == MoveState::Copying {
                         found = self.change(&found, MoveState::Ready, "").await?;
                     }
-                    leaving = Some(self.ask_to_leave(&found));
+                    leaving = Some(self.ask_to_leave(&found, pause));
                 }
                 Exported::Frozen { horizon, keys } => {
                     self.mover.safe(last).await?;
                     if let Some(answer) = leaving {
-                        answer.await.map_err(text)??;
+                        // The slots are lost, also if the answer is an error.
+                        _ = answer.await;
                     }
                     let count = match count.take().filter(|count| count.is_of(horizon)) {
                         Some(count) => count,
                         None => self.count(&slots, horizon).await?,
                     };
                     self.compare(id, count, keys).await?;
-                    let found = self.mover.find(id).await?;
-                    if found.record.state == MoveState::Moved {
-                        return Ok(found);
-                    }
-                    // The source's primary has changed in between: the next one says it when it is asked.
-                    self.mover.env.leave(found.record.from, id).await?;
-                    return Ok(self.mover.find(id).await?);
+                    return Ok(self.wait_until_moved(&found).await?);
                 }
             }
         }
     }
 
-    /// Asks the source to leave the slots. The result gets its answer.
-    fn ask_to_leave(&self, found: &Found) -> oneshot::Receiver<Result<(), String>> {
+    /// Waits until the move is `moved`. The source has lost the slots, and all of their keys are here, so no failure is
+    /// a reason to clear them: no group would have the slots until all have come once more.
+    async fn wait_until_moved(&self, found: &Found) -> Result<Found, String> {
+        let (id, from) = (found.id, found.record.from);
+        loop {
+            match self.mover.find(id).await {
+                Ok(now) if now.record.state == MoveState::Moved => return Ok(now),
+                // The source's primary has changed in between: the next one says it when it is asked.
+                Ok(now) if now.record.state == MoveState::Leaving => {
+                    let Err(why) = self.mover.env.leave(from, id).await else { continue };
+                    tracing::info!("the move {id:016x} is not moved yet: {why}");
+                }
+                Ok(now) => return Err(format!("it is {}", now.record.state)),
+                Err(why) => tracing::info!("the move {id:016x} cannot be read: {why}"),
+            }
+            self.check_that_it_leads()?;
+            self.mover.env.sleep(LOOK).await;
+        }
+    }
+
+    /// Fails if this node's term has ended.
+    fn check_that_it_leads(&self) -> Result<(), String> {
+        if self.mover.log.primary_epoch() != Some(self.epoch) || self.mover.env.is_stopped() {
+            return Err("this node is not the primary any more".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Fails if the source will not leave the slots any more. `why` says why it has not done so yet.
+    async fn check_that_it_goes_on(&self, id: u64, why: &str) -> Result<(), String> {
+        self.check_that_it_leads()?;
+        tracing::info!("the slots of the move {id:016x} are not left yet: {why}");
+        let goes_on = [MoveState::Ready, MoveState::Leaving, MoveState::Moved];
+        match self.mover.find(id).await {
+            Ok(now) if !goes_on.contains(&now.record.state) => {
+                Err(format!("it is {}", now.record.state))
+            }
+            // If etcd does not answer, that may pass.
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks the source to leave the slots, after a pause. The result gets its answer.
+    fn ask_to_leave(
+        &self,
+        found: &Found,
+        pause: Duration,
+    ) -> oneshot::Receiver<Result<(), String>> {
         let (answer, answered) = oneshot::channel();
         let (env, from, id) = (self.mover.env.clone(), found.record.from, found.id);
-        // Fails if the import has ended meanwhile.
-        self.mover.env.spawn(async move { _ = answer.send(env.leave(from, id).await) });
+        self.mover.env.spawn(async move {
+            if !pause.is_zero() {
+                env.sleep(pause).await;
+            }
+            // Fails if the import has ended meanwhile.
+            _ = answer.send(env.leave(from, id).await);
+        });
         answered
     }
 

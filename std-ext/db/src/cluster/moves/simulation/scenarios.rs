@@ -2,7 +2,7 @@
 
 use super::clients::{TAGS, fill, slot_of_tag};
 use super::env::SimEtcd;
-use super::plan::Plan;
+use super::plan::{Plan, Step};
 use super::world::{GROUPS, World, keys};
 use super::{Account, check_end, create, executor};
 use crate::cluster::core::simulation::Random;
@@ -133,4 +133,32 @@ async fn late_publication(world: World) {
 #[test]
 fn the_owner_corrects_the_published_map() {
     play(late_publication);
+}
+
+/// Etcd leaves requests of the two groups about the record of a move without an answer, behind a step.
+async fn silence(world: World, behind: Step, requests: [u64; 2]) {
+    for (group, requests) in (0..).zip(requests) {
+        world.scene().faults.silence(behind, group, requests);
+    }
+    begin(&world, &some_slot(0), 0).await;
+    finish_moves(&world).await;
+    let claims = world.scene().steps.get(&Step::Claimed).copied().unwrap_or(0);
+    if claims != 1 {
+        world.violate(format!("the keys were cleared and fetched {claims} times"));
+    }
+    until(&world, "the map is that of the logs", || world.map_is_true()).await;
+}
+
+#[test]
+fn keys_are_not_fetched_again_once_the_slots_are_lost() {
+    // The source's `moved`; and its look after that, too; and more than it tries; and the target's looks.
+    for requests in [[1, 0], [2, 0], [12, 0], [0, 3], [2, 3]] {
+        play(move |world| silence(world, Step::Out, requests));
+    }
+}
+
+#[test]
+fn keys_are_not_fetched_again_if_the_source_cannot_leave_yet() {
+    play(|world| silence(world, Step::Ready, [1, 0]));
+    play(|world| silence(world, Step::Ready, [2, 0]));
 }
