@@ -3,7 +3,7 @@
 use super::env::Env;
 use super::mover::{LOOK, Mover};
 use super::record::{Actor, MoveRecord, MoveState};
-use super::records::{Found, text};
+use super::records::text;
 use crate::cluster::core::NodeId;
 use crate::lock::lock;
 use std::collections::BTreeMap;
@@ -178,22 +178,26 @@ pub(super) async fn tidy<E: Env>(mover: Mover<E>) {
                 continue;
             }
         };
-        for found in moves.into_iter().filter(|found| found.record.from == mover.group()) {
-            let id = found.id;
-            if let Err(why) = finish(&mover, found).await {
+        let is_due = |record: &MoveRecord| record.from == mover.group() && can_finish(record.state);
+        for id in moves.iter().filter(|found| is_due(&found.record)).map(|found| found.id) {
+            if let Err(why) = finish(&mover, id).await {
                 tracing::debug!("the move {id:016x} is not finished yet: {why}");
             }
         }
     }
 }
 
-async fn finish<E: Env>(mover: &Mover<E>, found: Found) -> Result<(), String> {
-    let (id, slots) = (found.id, found.record.slots.clone());
+/// Returns whether the source has the next step of a move.
+fn can_finish(state: MoveState) -> bool {
+    matches!(state, MoveState::Done | MoveState::Returned)
+}
+
+async fn finish<E: Env>(mover: &Mover<E>, id: u64) -> Result<(), String> {
+    // Again: the moves before this one may have taken a while.
+    let found = mover.find(id).await?;
+    let slots = found.record.slots.clone();
     match found.record.state {
-        MoveState::Done => {
-            mover.clear(&slots).await?;
-            mover.delete(&found, Actor::Source).await
-        }
+        state if !can_finish(state) => Ok(()),
         MoveState::Returned => {
             if mover.owned().contains_all(&slots) {
                 mover.confirm(id).await?;
@@ -207,6 +211,9 @@ async fn finish<E: Env>(mover: &Mover<E>, found: Found) -> Result<(), String> {
             let next = next.map_err(text)?;
             mover.change(&found, next).await.map(drop)
         }
-        _ => Ok(()),
+        _ => {
+            mover.clear(&slots).await?;
+            mover.delete(&found, Actor::Source).await
+        }
     }
 }
