@@ -310,7 +310,8 @@ impl Store {
         if let Ok(Linked::Other) = linked {
             return Ok(false);
         }
-        self.finish(&linked, at)
+        // Replaced, even if the value before has expired meanwhile: the change must not run again.
+        self.finish(&linked, at).map(|_| true)
     }
 
     /// Links an operand, which a read folds into the value, and a sweep for good.

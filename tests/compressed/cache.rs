@@ -472,3 +472,21 @@ fn values_of_many_types_come_back() {
     assert_eq!((<()>::decode(&[1]), usize::decode(&[1])), (None, None));
     assert_eq!(Arc::<str>::decode(&[0xFF]), None);
 }
+
+/// A value may expire while an update changes it. The update is stored then, and its closure runs once.
+#[test]
+fn an_update_that_its_value_did_not_outlive_is_stored_once() {
+    let now = Manual::default();
+    let map = CompressedMap::builder(1 << 20).clock(now.clock()).build();
+    map.insert_for("key", [1].as_slice(), Duration::from_millis(10)).unwrap();
+    let mut runs = 0;
+    let done = map.update("key", |value| {
+        runs += 1;
+        now.set(20);
+        Some(vec![value[0] + 1])
+    });
+    assert_eq!((done, runs), (Ok(true), 1), "an update that was stored says that it was not");
+    // The clock may go back, because it is the caller's.
+    now.set(0);
+    assert_eq!(map.get("key"), Ok(Some(vec![2])));
+}
