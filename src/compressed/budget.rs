@@ -270,7 +270,8 @@ impl Store {
 
     /// Returns the bytes that are reserved for models to come, and for training them.
     fn models_to_come(&self) -> usize {
-        if self.training.is_done() || self.models().codecs().len() == 0 {
+        let is_done = self.training.is_done() && !self.training.has_failed();
+        if is_done || self.models().codecs().len() == 0 {
             return self.memory.retraining_bytes.load();
         }
         self.memory.max_models() / 2 + (self.memory.budget / 8).min(TRAINING)

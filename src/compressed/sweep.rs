@@ -435,7 +435,7 @@ impl Store {
         let head =
             if kind == PLAIN { as_plain } else { Head { kind, stored: len, key_at, ..as_plain } };
         let len = head.stored;
-        if ratio.note(plain.len(), len) && self.room_to_train() > 0 {
+        if ratio.note(plain.len(), len, &self.training) && self.room_to_train() > 0 {
             self.training.set_due(true);
         }
         head

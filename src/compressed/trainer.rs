@@ -17,6 +17,8 @@ pub(super) const SAMPLES: usize = 128 * 1024;
 const SPAN: usize = 1 << 20;
 /// Writes that leave training to the thread that last called for a step.
 const GRACE: usize = 256;
+/// Attempts to train after panics.
+const RETRIES: usize = 3;
 /// Places of the hot front from which samples are taken.
 const PLACES: usize = 64;
 /// Segments that are examined at each place.
@@ -24,6 +26,7 @@ const MAX_EXAMINED: usize = 64;
 
 /// Decides from the compression ratio when to train again.
 pub(super) struct RatioMonitor {
+    /// Whether codecs were trained before.
     is_trained: bool,
     plain: usize,
     stored: usize,
@@ -41,9 +44,14 @@ impl RatioMonitor {
     }
 
     /// Notes that `plain` bytes were compressed to `stored` bytes. Returns whether it is time to train again.
-    pub(super) fn note(&mut self, plain: usize, stored: usize) -> bool {
+    pub(super) fn note(&mut self, plain: usize, stored: usize, training: &Training) -> bool {
         self.plain += plain;
         self.stored += stored;
+        if training.has_failed() && self.plain >= SAMPLES {
+            self.plain = 0;
+            self.stored = 0;
+            return true;
+        }
         if !self.is_trained || self.plain < SPAN {
             return false;
         }
@@ -73,6 +81,10 @@ pub(super) struct Training {
     due: Hint<AtomicBool>,
     /// Whether codecs were trained once, so that the memory of their models is counted.
     done: Hint<AtomicBool>,
+    /// Whether the last training ended by a panic, and another attempt is left.
+    failed: Hint<AtomicBool>,
+    /// Panics after which training is still tried again.
+    retries: Hint<AtomicUsize>,
     /// Writes that still leave training to a thread that calls for steps.
     grace: Hint<AtomicUsize>,
     /// The training lock: held while a thread trains codecs.
@@ -84,6 +96,8 @@ impl Training {
         Self {
             due: Hint::<AtomicBool>::new(due),
             done: Hint::<AtomicBool>::new(false),
+            failed: Hint::<AtomicBool>::new(false),
+            retries: Hint::<AtomicUsize>::new(RETRIES),
             grace: Hint::<AtomicUsize>::new(0),
             trainer: CodecLock::new(None),
         }
@@ -103,7 +117,23 @@ impl Training {
         self.done.load()
     }
 
+    /// Notes that a training has come to its end.
     pub(super) fn set_done(&self) {
+        self.failed.store(false);
+        self.done.store(true);
+    }
+
+    /// Whether the last training ended by a panic and is tried again. Its memory stays reserved until then.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load()
+    }
+
+    /// Notes that a codec has panicked in training. Values are compressed without waiting for another attempt.
+    fn set_failed(&self) {
+        let left = self.retries.load();
+        self.retries.store(left.saturating_sub(1));
+        self.due.store(false);
+        self.failed.store(left > 0);
         self.done.store(true);
     }
 
@@ -120,12 +150,13 @@ impl Training {
     }
 }
 
-/// Clears the request for training if a codec panics: nothing is adopted, and the codec is not called again.
+/// Ends the training if a codec panics: nothing is adopted, and the codec is called again later, a few times. The
+/// caller holds the training lock.
 pub(super) struct CancelOnPanic<'a>(pub(super) &'a Training);
 
 impl Drop for CancelOnPanic<'_> {
     fn drop(&mut self) {
-        self.0.set_due(false);
+        self.0.set_failed();
     }
 }
 

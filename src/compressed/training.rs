@@ -159,6 +159,7 @@ impl Store {
         // These samples replace the map's own.
         *trainer = None;
         self.training.set_due(false);
+        let cancel = CancelOnPanic(&self.training);
         let mut room = self.room_to_train();
         let mut models = Vec::new();
         for (codec, made) in self.models().codecs().enumerate() {
@@ -167,7 +168,9 @@ impl Store {
                 models.push((codec, model));
             }
         }
-        self.adopt_all(&mut self.maintenance.lock().compressor, models)
+        let any = self.adopt_all(&mut self.maintenance.lock().compressor, models);
+        mem::forget(cancel);
+        any
     }
 
     /// Compresses by these models from now on, as far as the budget has room for them. Returns whether any was adopted.

@@ -1,11 +1,12 @@
 //! builds: asan
 //!
 //! `CompressedMap` with hashers and clocks that panic: after a value is stored, too, which stays a value like all
-//! others.
+//! others. And with codecs that panic in training.
 
 use crate::support;
 
 use hedgerow::CompressedMap;
+use hedgerow::compressed::codec::{Codec, Corrupt, Model, Work};
 use std::hash::{BuildHasher, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -107,4 +108,104 @@ fn a_value_is_kept_if_the_clock_panics_after_it_is_stored() {
     fuse.0.store(0, Relaxed);
     assert!(map.remove("aaaa"));
     others_are_written(&map, &neighbours);
+}
+
+/// Compresses each value to its first five bytes, once it was trained. Panics in the first few trainings.
+#[derive(Clone)]
+struct Pupil(Arc<(AtomicUsize, AtomicUsize)>);
+
+impl Pupil {
+    fn new(doomed: usize) -> Self {
+        Self(Arc::new((AtomicUsize::new(doomed), AtomicUsize::new(0))))
+    }
+
+    fn trainings(&self) -> usize {
+        self.0.1.load(Relaxed)
+    }
+}
+
+impl Codec for Pupil {
+    fn name(&self) -> &'static str {
+        "pupil"
+    }
+
+    fn untrained(&self) -> Option<Box<dyn Model>> {
+        None
+    }
+
+    fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+        let (doomed, trainings) = &*self.0;
+        if trainings.fetch_add(1, Relaxed) < doomed.load(Relaxed) {
+            planned_panic();
+        }
+        Some(Box::new(self.clone()))
+    }
+
+    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Model for Pupil {
+    fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
+        into.get_mut(..5)?.copy_from_slice(plain.get(..5)?);
+        Some(5)
+    }
+
+    fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+        into.fill(stored[0]);
+        Ok(())
+    }
+
+    fn export(&self, _: &mut dyn FnMut(&[u8])) {}
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Returns a full map whose codec panics in the first `doomed` trainings, how many entries it has, and how often it was
+/// trained.
+fn full_after_panics(doomed: usize, by_hand: bool) -> (CompressedMap, usize, usize) {
+    let pupil = Pupil::new(doomed);
+    let map = CompressedMap::builder_without_codecs(1 << 20).codec(pupil.clone()).build();
+    if by_hand {
+        assert!(panics(|| _ = map.train(&[&[7; 100]])), "it is not trained");
+    }
+    let (mut there, mut panicked) = (0, 0);
+    for n in 0..60_000_u32 {
+        let insert = || there += usize::from(map.insert(&n.to_le_bytes(), &[7; 100]).is_ok());
+        panicked += usize::from(panics(insert));
+    }
+    assert_eq!(panicked + usize::from(by_hand), doomed.min(4), "training is not tried as often");
+    (map, there, pupil.trainings())
+}
+
+#[test]
+fn a_panic_in_training_does_not_end_compression() {
+    let (_, most, _) = full_after_panics(0, false);
+    for (doomed, by_hand) in [(1, false), (2, false), (3, false), (1, true)] {
+        let (map, there, trainings) = full_after_panics(doomed, by_hand);
+        assert!(trainings > doomed, "a map trains no more after {doomed} panics");
+        assert!(
+            there * 2 > most,
+            "{there} entries fit after {doomed} panics, {most} without: {:?}",
+            map.stats()
+        );
+    }
+}
+
+/// A codec that always panics costs the map neither its writes nor the memory that was reserved for models.
+#[test]
+fn training_that_always_panics_comes_to_an_end() {
+    let (map, there, trainings) = full_after_panics(usize::MAX, false);
+    assert_eq!(trainings, 4);
+    let plain = CompressedMap::builder_without_codecs(1 << 20).build();
+    let most =
+        (0..60_000_u32).filter(|n| plain.insert(&n.to_le_bytes(), &[7; 100]).is_ok()).count();
+    assert!(
+        there * 10 > most * 9,
+        "{there} entries fit, {most} without a codec: memory stays reserved: {:?}",
+        map.stats()
+    );
 }
