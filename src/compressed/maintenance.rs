@@ -117,6 +117,12 @@ impl Compressor {
 }
 
 impl Maintenance {
+    /// Returns the hot segment that is being swept, if one is.
+    pub(super) fn demoted(&self) -> Option<usize> {
+        let sweep = self.sweep.filter(|sweep| sweep.kind == SweepKind::Demote);
+        sweep.map(|sweep| sweep.number)
+    }
+
     pub(super) fn new() -> Self {
         Self {
             sweep: None,

@@ -483,6 +483,15 @@ impl Store {
         }
     }
 
+    /// Begins to compact a cold segment. Returns false if there is none.
+    #[cfg(not(hedgerow_loom))]
+    pub(super) fn begin_compaction(&self) -> bool {
+        let mut maintenance = self.maintenance.lock();
+        let taken = (0..self.pool().numbers()).find_map(|number| self.new_compaction(number));
+        maintenance.sweep = taken;
+        taken.is_some()
+    }
+
     /// Compacts all cold segments.
     pub(super) fn sweep_cold(&self) {
         let mut maintenance = self.maintenance.lock();

@@ -209,13 +209,19 @@ pub(super) struct Sampling {
 
 impl Sampling {
     /// Samples one place of the hot front, up to `most` bytes of all places. Returns whether more samples are wanted.
-    /// The caller holds the maintenance lock, so no sweep frees the segments.
-    pub(super) fn advance(&mut self, records: &Records, most: usize) -> bool {
+    /// The caller holds the maintenance lock, so no sweep frees the segments. `demoted` is the hot segment under a
+    /// sweep, if there is one. Other segments that are swept are cold, and their records have another form.
+    pub(super) fn advance(
+        &mut self,
+        records: &Records,
+        most: usize,
+        demoted: Option<usize>,
+    ) -> bool {
         let pool = &records.pool;
         let numbers = pool.numbers();
         let is_plain = |number: &usize| {
             let segment = pool.segment(*number);
-            segment.is_some_and(|segment| segment.is(Use::Hot) || segment.is(Use::Swept))
+            segment.is_some_and(|segment| segment.is(Use::Hot)) || demoted == Some(*number)
         };
         while self.place < PLACES {
             let start = |place: usize| place * numbers / PLACES;
@@ -260,5 +266,34 @@ impl Sampling {
             }
             at += head.record_len(true);
         }
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::super::builder::Builder;
+    use super::super::store::Store;
+    use super::*;
+
+    /// A cold segment that is compacted is swept, too, and its records have another form.
+    #[test]
+    fn samples_are_whole_values() {
+        let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10));
+        for n in 0..8_u8 {
+            store.insert(&[n; 5], &[b'c'; 60]).expect("there is room");
+        }
+        store.sweep_hot();
+        store.seal_cold();
+        assert!(store.begin_compaction(), "no segment is cold");
+        for n in 8..40_u8 {
+            store.insert(&[n; 5], &[b'h'; 60]).expect("there is room");
+        }
+        store.seal_hot();
+        let mut sampling = Sampling { samples: Samples::default(), place: 0, random: 1 };
+        let demoted = store.maintenance.lock().demoted();
+        while sampling.advance(store.records(), 4_000, demoted) {}
+        assert!(sampling.samples.len() > 0, "there are no samples");
+        let whole = |sample: &[u8]| sample.len() == 60 && sample.iter().all(|&byte| byte == b'h');
+        assert!(sampling.samples.iter().all(whole), "a sample is not a value");
     }
 }

@@ -125,7 +125,7 @@ impl Store {
             Stage::Sampling(sampling) => {
                 // The lock keeps sweeps away from the segments that are sampled.
                 let Some(maintenance) = self.maintenance.try_lock() else { return Turn::Busy };
-                if sampling.advance(self.records(), self.max_samples()) {
+                if sampling.advance(self.records(), self.max_samples(), maintenance.demoted()) {
                     return Turn::Some;
                 }
                 drop(maintenance);
