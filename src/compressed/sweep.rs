@@ -90,11 +90,13 @@ impl Store {
         self.continue_sweep(&mut maintenance, bytes, None)
     }
 
-    /// Sweeps as `sweep` does, by evicting. Returns whether anything was done.
-    pub(super) fn evict_some(&self, bytes: usize) -> bool {
-        let Some(mut maintenance) = self.maintenance.try_lock() else { return true };
-        let outcome = self.sweep_locked(&mut maintenance, bytes, Some(SweepKind::Evict));
-        outcome == SweepOutcome::Advanced
+    /// Sweeps as `sweep` does, by evicting, and trains nothing.
+    pub(super) fn evict_some(&self, bytes: usize) -> SweepOutcome {
+        let Some(mut maintenance) = self.maintenance.try_lock() else {
+            self.sweep_wanted.store(true);
+            return SweepOutcome::Busy;
+        };
+        self.sweep_locked(&mut maintenance, bytes, Some(SweepKind::Evict))
     }
 
     /// Sweeps under the maintenance lock, and may allocate. A sweep that begins is of this kind, if one is given.

@@ -157,12 +157,7 @@ impl Store {
     fn make_room(&self, attempts: &mut RoomBudget) -> bool {
         match self.sweep(SHARE) {
             SweepOutcome::Advanced if attempts.sweeps > 0 => attempts.sweeps -= 1,
-            SweepOutcome::Busy => {
-                // A codec that writes to its own map would wait for its own caller. It panics instead.
-                self.maintenance.refuse_holder();
-                self.training.trainer.refuse_holder();
-                let _ = attempts.backoff.wait_long();
-            }
+            SweepOutcome::Busy => self.wait_for_sweep(&mut attempts.backoff),
             // This thread has just trained codecs: there is no other thread to wait for.
             SweepOutcome::Training => {}
             // The hint of dead bytes may have been lost in a race, so the segments themselves are examined.
@@ -176,6 +171,15 @@ impl Store {
         true
     }
 
+    /// Waits a little for the thread that sweeps or trains.
+    #[cold]
+    fn wait_for_sweep(&self, backoff: &mut Backoff) {
+        // A codec that writes to its own map would wait for its own caller. It panics instead.
+        self.maintenance.refuse_holder();
+        self.training.trainer.refuse_holder();
+        let _ = backoff.wait_long();
+    }
+
     /// Makes the entry that `wanted` accepts refer to `at`; a new entry, if there is none and `new` is set. `still`
     /// decides from the top of the chain and the chain whether to go ahead, and again if the bin has changed since.
     fn link(
@@ -187,6 +191,7 @@ impl Store {
         new: bool,
     ) -> Result<Linked, Failure> {
         let mut drops = 0;
+        let mut backoff = Backoff::spinning();
         let mut attempts = None;
         let mut make_room = || self.make_room(attempts.get_or_insert_with(|| self.attempts()));
         loop {
@@ -226,12 +231,16 @@ impl Store {
                     if shortage.get() == Some(Shortage::Segment) && make_room() {
                         continue;
                     }
-                    drops += 1;
-                    let may_evict = self.policy == Policy::Evict && drops < MAX_DROPS;
-                    if may_evict && self.evict_some(SHARE) {
-                        continue;
+                    if self.policy != Policy::Evict || drops == MAX_DROPS {
+                        return Ok(Linked::NoRoom);
                     }
-                    Ok(Linked::NoRoom)
+                    match self.evict_some(SHARE) {
+                        SweepOutcome::Advanced => drops += 1,
+                        // The other thread may free the entry that this writer needs.
+                        SweepOutcome::Busy => self.wait_for_sweep(&mut backoff),
+                        _ => return Ok(Linked::NoRoom),
+                    }
+                    continue;
                 }
                 _ => Ok(Linked::Other),
             };

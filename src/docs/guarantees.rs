@@ -171,11 +171,12 @@
 //! - **Expiration.** A value is absent from the time at which the map's clock says so; `len` counts it until its memory
 //!   is freed.
 //! - **Your code.** Codecs, [`Merge`](crate::compressed::Merge), clocks, listeners, hashers and closures run while no
-//!   lock is held that a read needs. A codec or `Merge` that panics leaves the map as it was; one that uses its own map
-//!   may wait for itself. The map checks every length that they return before it writes by it. A codec that claims to
-//!   have compressed to more than its buffer has compressed nothing. Each read merges a merged value again that no
-//!   segment can hold. Training that is still pending after 65,536 polls is cancelled. A call that never returns keeps
-//!   its own thread, and writers that find no room wait for it.
+//!   lock is held that a read needs. A codec or `Merge` that panics leaves all values as they were; one that uses its
+//!   own map may wait for itself. After a panic in training the map trains again later, at most three times. The map
+//!   checks every length that they return before it writes by it. A codec that claims to have compressed to more than
+//!   its buffer has compressed nothing. Each read merges a merged value again that no segment can hold. Training that
+//!   is still pending after 65,536 polls is cancelled. A call that never returns keeps its own thread, and writers that
+//!   find no room wait for it, also if they evict. Writers that find little room wait for it a millisecond or so.
 //!
 //! # Your code
 //! `Hash`, `Eq`, `Borrow` and all closures run while nothing is locked. The exceptions are named above: left-right maps

@@ -18,6 +18,8 @@ mod map;
 mod panics;
 #[cfg(not(any(build_asan, build_narrow, build_portable, build_tsan)))]
 mod pauses;
+#[cfg(not(any(build_asan, build_narrow, build_portable, build_tsan)))]
+mod room;
 #[cfg(not(any(build_asan, build_portable, build_tsan)))]
 mod small;
 #[path = "../support/mod.rs"]
