@@ -14,17 +14,23 @@
 //! - Operands may become longer by any amount when they are folded. With a merge function, and a budget of at least
 //!   eight segments, a second segment is therefore reserved, which folding never takes. If folding stops for lack of
 //!   room, cold segments are compacted into it.
+//! - A sweep copies each record into a buffer, and compresses it by four more. The buffers grow with the longest record
+//!   so far. By the time a longer one arrives, segments may have taken the whole budget, and they are not given back.
+//!   Therefore the buffer for a record of any length is reserved from the beginning: a 64th of the budget, if segments
+//!   have their default size. Of the other four, a 128th is reserved for all together. A value that is longer than
+//!   those is compressed only if its compressed form fits into them.
 //! - Models stay as long as the map. A new model is kept only within the budget. For the next training, as many bytes
 //!   are left free as the last one needed, but at most a 64th of the budget.
 
 use super::codec::Work;
 use super::maintenance::Maintenance;
-use super::memory::Shortage;
+use super::memory::{EntryClaim, Shortage};
 use super::store::Store;
 use super::types::StoreError;
 use crate::bins::layout::{BIN_HEAD, Layout};
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
+use crate::memory::AllocError;
 use crate::sync::stripes::STRIPED_BYTES;
 use crate::sync::words::{Indirect, WORD};
 
@@ -44,21 +50,32 @@ const DIRECTORIES: usize = 128;
 const TRAINING: usize = 1 << 20;
 /// From this budget on compressors get large working memory.
 const LARGE: usize = 4 << 20;
+/// The part of the budget that is reserved for compressing long values: one in this number.
+const COMPRESSING: usize = 128;
+/// With fewer segments than this in the budget, which only the caller can choose, nothing is reserved for moving longer
+/// records than there are.
+const MOVING: usize = 32;
+/// The shortest buffers.
+const SHORTEST: usize = 256;
 /// The assumed length of a compressed record while there are few. It is short: many small records need a large index,
 /// and segments that were taken are not given back.
 const ASSUMED_RECORD: usize = 24;
 
 impl Store {
-    /// Returns the bytes of everything, including what the index may take before a writer counts it again.
+    /// Returns the bytes of everything, including those that the index may take before a writer counts it again, and
+    /// those that are reserved for the buffers of sweeps.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes_but_index().saturating_add(self.memory.table_bytes.load())
+        let (reserved, made) = (self.memory.reserved_buffers.load(), self.memory.buffers.load());
+        let to_come = self.memory.table_bytes.load() + reserved.saturating_sub(made);
+        self.bytes_but_index().saturating_add(to_come)
     }
 
     /// Returns the bytes of everything but the index.
     pub(super) fn bytes_but_index(&self) -> usize {
         let models = self.memory.models_bytes.load();
         // Saturating, because a caller's model may report any size.
-        (self.memory.fixed.load() + self.pool().bytes()).saturating_add(models)
+        let own = self.memory.fixed.load() + self.memory.buffers.load();
+        (own + self.pool().bytes()).saturating_add(models)
     }
 
     /// Returns the bytes of one step of the index's growth.
@@ -89,18 +106,35 @@ impl Store {
         Bins::chunk() * size_of::<Word>() + 32 * WORD
     }
 
-    /// Whether the index may have one more entry. If the index takes its memory from segments, this gives it one.
-    pub(super) fn may_add_key(&self) -> Result<(), Shortage> {
-        let len = self.index.table.len();
-        // relaxed: a bound that was true when it was stored, and entries count up slowly.
-        let checked = len < self.memory.table_checked_up_to.load(Ordering::Relaxed);
-        if checked { Ok(()) } else { self.may_grow_table(len) }
+    /// Returns the permission to add one more entry, if there is room for it. If the index takes its memory from
+    /// segments, this gives it one.
+    pub(super) fn claim_entry(&self) -> Result<EntryClaim<'_>, Shortage> {
+        let table = &self.index.table;
+        // relaxed: a bound, which only grows, and whose bytes were reserved before it was stored.
+        let upto = self.memory.table_checked_up_to.load(Ordering::Relaxed);
+        if table.has_arena() {
+            let len = table.len();
+            if len >= upto {
+                self.provide_index(len)?;
+            }
+            // The index grows within its segments only, however many writers pass this check together.
+            return Ok(EntryClaim::UNCOUNTED);
+        }
+        let (claim, others) = self.memory.claim_entry();
+        // Loaded after the claim: an entry whose claim has ended since is counted here.
+        let entries = table.len() + others;
+        if entries >= upto {
+            self.may_grow_table(entries)?;
+        }
+        Ok(claim)
     }
 
     #[cold]
     fn may_grow_table(&self, len: usize) -> Result<(), Shortage> {
-        if self.index.table.has_arena() {
-            return self.provide_index(len);
+        let _one_at_a_time = self.memory.index_growth.lock();
+        // relaxed: it changes under the lock only.
+        if len < self.memory.table_checked_up_to.load(Ordering::Relaxed) {
+            return Ok(());
         }
         let usage = self.index.table.usage();
         self.memory.bins.store(usage.bins);
@@ -120,17 +154,27 @@ impl Store {
     }
 
     /// Counts what the index is about to take, before it does, so that no segment takes it meanwhile. Fails if that
-    /// exceeds the budget.
+    /// exceeds the budget. The caller holds the lock under which the index's bytes are counted.
     fn reserve_index(&self, now: usize, more: usize, upto: usize) -> Result<(), Shortage> {
+        let _giving = self.memory.giving.lock();
+        let before = self.memory.table_bytes.load();
         self.memory.table_bytes.store(now + more);
-        let may = self.bytes() <= self.memory.budget;
+        let may = self.has_room();
         if may {
             // relaxed: a bound, as in `may_add_key`.
             self.memory.table_checked_up_to.store(upto, Ordering::Relaxed);
         } else {
-            self.memory.table_bytes.store(now);
+            // Writers that have passed the check may still take what was counted before.
+            self.memory.table_bytes.store(before);
         }
         may.then_some(()).ok_or(Shortage::Budget)
+    }
+
+    /// Whether the budget has room for all bytes that are counted, and for moving a longer record than any before.
+    fn has_room(&self) -> bool {
+        // relaxed: a bound, which only grows.
+        let longest = self.memory.longest.load(Ordering::Relaxed);
+        self.bytes().saturating_add(self.moving_to_come(longest)) <= self.memory.budget
     }
 
     /// Gives the index a segment if it needs one for the next entries. Fails if it has no room for one more.
@@ -156,7 +200,7 @@ impl Store {
 
     /// Gives the index a segment for good. Returns false if there is none.
     pub(super) fn give_index_a_segment(&self) -> bool {
-        let Some((first, words)) = self.pool().take_for_index(|| self.may_grow()) else {
+        let Some((first, words)) = self.pool().take_for_index(|| self.reserve_segment()) else {
             self.note_no_segment();
             return false;
         };
@@ -190,7 +234,7 @@ impl Store {
     }
 
     /// Whether one more segment may be made.
-    pub(super) fn may_grow(&self) -> bool {
+    fn may_grow(&self) -> bool {
         self.may_grow_by(1)
     }
 
@@ -198,13 +242,36 @@ impl Store {
         let next = self.pool().next_bytes() + (more - 1) * self.shape().bytes();
         let next = self.bytes().saturating_add(next + self.models_to_come());
         let segments = self.pool().made() + more;
+        // relaxed: a bound, which only grows.
+        let moving = self.moving_to_come(self.memory.longest.load(Ordering::Relaxed));
         let to_come = match segments {
             // A map needs these segments to work at all.
             ..=4 => 0,
-            _ if self.index.table.has_arena() => self.directories_to_come(),
-            _ => self.index_to_come(segments),
+            _ if self.index.table.has_arena() => self.directories_to_come() + moving,
+            // The index leaves as much of its share, and mostly more: its share is estimated.
+            _ => self.index_to_come(segments).max(moving),
         };
         next.saturating_add(to_come) <= self.memory.budget
+    }
+
+    /// Counts one more segment if it may be made.
+    pub(super) fn reserve_segment(&self) -> bool {
+        self.reserve_segment_if(|| self.may_grow())
+    }
+
+    /// Counts one more segment if it may be made, or if a sweep may write to it, which frees another.
+    pub(super) fn reserve_spill(&self) -> bool {
+        self.reserve_segment_if(|| self.may_grow() || self.may_spill())
+    }
+
+    fn reserve_segment_if(&self, may: impl Fn() -> bool) -> bool {
+        // Two threads that both passed the check could exceed the budget together.
+        let _giving = self.memory.giving.lock();
+        let may = may();
+        if may {
+            self.pool().count_one();
+        }
+        may
     }
 
     /// Returns the segments that steps keep available, so that writers need not sweep.
@@ -235,12 +302,19 @@ impl Store {
         if !self.memory.is_growing() {
             return false;
         }
-        if !self.pool().grow(|| self.may_grow()) {
+        if !self.pool().grow(|| self.reserve_segment()) {
             // The segment is complete, or the budget has no room for one.
             self.note_room();
             self.memory.set_growing(false);
         }
         true
+    }
+
+    /// Makes a part of a segment for a read, which never waits. Returns whether a segment is there or being made.
+    pub(super) fn try_grow_some(&self) -> bool {
+        // The first call begins one.
+        (0..2).for_each(|_| self.pool().try_grow(|| self.reserve_segment()));
+        self.pool().is_making() || self.pool().free() > self.pool().reserve
     }
 
     /// Notes that a thread needed a segment and there was none.
@@ -264,7 +338,7 @@ impl Store {
     }
 
     /// Whether one more segment may be made for a sweep to write to, which frees another.
-    pub(super) fn may_spill(&self) -> bool {
+    fn may_spill(&self) -> bool {
         self.bytes().saturating_add(self.pool().next_bytes()) <= self.memory.budget
     }
 
@@ -280,51 +354,133 @@ impl Store {
     /// Counts the bytes of a model before it is added, so that no segment takes them meanwhile. Returns false if that
     /// exceeds the budget.
     pub(super) fn reserve_model(&self, bytes: usize) -> bool {
-        // Models are added under the maintenance lock only.
+        let _giving = self.memory.giving.lock();
         self.memory.models_bytes.add(bytes);
-        if self.bytes() > self.memory.budget {
+        if !self.has_room() {
             self.memory.models_bytes.sub(bytes);
             return false;
         }
         true
     }
 
-    /// Makes sure that the buffers of sweeps have room for a record of `size` bytes.
+    /// Makes sure that sweeps can move a record of `size` bytes. Waits for no sweep.
     pub(super) fn admit_record(&self, size: usize) -> Result<(), StoreError> {
-        // relaxed: it only grows, and a writer appends a record only after this function returned.
+        // relaxed: it only grows, and the bytes were reserved before.
         if size <= self.memory.longest.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let mut maintenance = self.maintenance.lock();
-        // relaxed: it changes under this lock only.
-        let before = self.memory.longest.load(Ordering::Relaxed);
-        let longest = size.next_power_of_two().max(256).min(self.shape().bytes());
-        if longest <= before {
-            return Ok(());
+        self.reserve_buffers(size)?;
+        // If another thread sweeps, the next sweep makes them: this writer need not wait for a codec.
+        if let Some(mut maintenance) = self.maintenance.try_lock() {
+            self.make_buffers(&mut maintenance).map_err(|AllocError| StoreError::Alloc)?;
         }
-        let more = maintenance.bytes_for(longest) - maintenance.bytes();
-        let small = self.memory.budget < LARGE;
-        let work = || match small {
-            _ if self.models().codecs().len() == 0 => None,
-            true => Some(Work::small()),
-            false => Some(Work::new()),
-        };
-        // The compressors' working memory comes with the first buffers.
-        let more = more + if before == 0 { if small { 2 << 10 } else { 20 << 10 } } else { 0 };
-        if self.bytes().saturating_add(more) > self.memory.budget {
-            return Err(StoreError::BudgetExceeded);
-        }
-        maintenance.allocate(longest, work).map_err(|_| StoreError::Alloc)?;
-        self.count_fixed(&maintenance);
-        // relaxed: as above.
-        self.memory.longest.store(longest, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Counts the bytes of everything but index, segments and models.
+    #[cold]
+    fn reserve_buffers(&self, size: usize) -> Result<(), StoreError> {
+        let _giving = self.memory.giving.lock();
+        // relaxed: these change under this lock only.
+        let before = self.memory.longest.load(Ordering::Relaxed);
+        let compressible = self.memory.compressible.load(Ordering::Relaxed);
+        let most = self.shape().bytes();
+        let longest = size.next_power_of_two().max(SHORTEST).min(most);
+        if longest <= before {
+            return Ok(());
+        }
+        let least = compressible.max(SHORTEST);
+        let wanted = longest.max(self.reserved_for_compressing()).max(least);
+        // A map without codecs only copies.
+        let compresses = self.models().codecs().len() > 0;
+        let work = if compresses { self.work_bytes() } else { 0 };
+        let reserved = self.memory.reserved_buffers.load();
+        for compressible in [wanted, least].map(|bytes| if compresses { bytes } else { 0 }) {
+            self.memory
+                .reserved_buffers
+                .store(Maintenance::bytes_for(longest, compressible) + work);
+            // Compression leaves the room for longer records alone.
+            let rest = if compressible > least { self.moving_to_come(longest) } else { 0 };
+            if self.bytes().saturating_add(rest) <= self.memory.budget {
+                // relaxed: as above.
+                self.memory.compressible.store(compressible, Ordering::Relaxed);
+                self.memory.longest.store(longest, Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+        self.memory.reserved_buffers.store(reserved);
+        Err(StoreError::BudgetExceeded)
+    }
+
+    /// Returns the length of values for which all buffers are reserved from the beginning.
+    fn reserved_for_compressing(&self) -> usize {
+        let each = (self.memory.budget / COMPRESSING / 4).max(1);
+        (1 << each.ilog2()).min(self.shape().bytes())
+    }
+
+    /// Returns the bytes that are reserved for moving longer records than `longest`.
+    fn moving_to_come(&self, longest: usize) -> usize {
+        let most = self.shape().bytes();
+        if most > self.memory.budget / MOVING { 0 } else { most.saturating_sub(longest) }
+    }
+
+    /// Returns the bytes of the compressors' memory, at most.
+    fn work_bytes(&self) -> usize {
+        if self.memory.budget < LARGE { 2 << 10 } else { 20 << 10 }
+    }
+
+    /// Makes the buffers of sweeps as long as was reserved. Records that are too long for those that it could make wait
+    /// for another sweep.
+    pub(super) fn make_buffers(&self, maintenance: &mut Maintenance) -> Result<(), AllocError> {
+        // relaxed: bounds, whose bytes were reserved before they were stored.
+        let longest = self.memory.longest.load(Ordering::Relaxed);
+        let compressible = self.memory.compressible.load(Ordering::Relaxed);
+        if maintenance.has_buffers(longest, compressible) {
+            return Ok(());
+        }
+        let work = &mut maintenance.compressor.work;
+        if work.is_none() && self.models().codecs().len() > 0 {
+            *work = Some(if self.memory.budget < LARGE { Work::small() } else { Work::new() });
+        }
+        let made = maintenance.allocate(longest, compressible);
+        self.memory.buffers.store(maintenance.bytes());
+        made
+    }
+
+    /// Counts the bytes of the map itself: of everything but index, segments, models and buffers.
     pub(super) fn count_fixed(&self, maintenance: &Maintenance) {
         let counters = self.contents.bytes() + self.hits.bytes() + self.misses.bytes();
-        let fixed = size_of::<Self>() + counters + maintenance.bytes();
-        self.memory.fixed.store(fixed);
+        let current = maintenance.compressor.current.capacity() * size_of::<usize>();
+        self.memory.fixed.store(size_of::<Self>() + counters + current);
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::super::builder::Builder;
+    use super::*;
+    use alloc::vec::Vec;
+
+    /// Writers that have claimed an entry and not stored it yet count for those that come after them.
+    #[test]
+    fn claims_never_pass_the_entries_that_were_reserved() {
+        let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10));
+        let mut claims = Vec::new();
+        for n in 0..20_000_u32 {
+            match store.claim_entry() {
+                Ok(claim) => claims.push(claim),
+                Err(_) => break,
+            }
+            // relaxed: no other thread.
+            let upto = store.memory.table_checked_up_to.load(Ordering::Relaxed);
+            let claimed = store.index.table.len() + claims.len();
+            assert!(claimed <= upto, "{claimed} entries are claimed, {upto} reserved");
+            if n % 100 == 99 {
+                claims.clear();
+                for n in n - 99..=n {
+                    _ = store.insert(&n.to_le_bytes(), b"");
+                }
+            }
+        }
+        assert!(store.index.table.len() > 300, "{}", store.index.table.len());
     }
 }

@@ -77,7 +77,8 @@ impl CompressedMap {
     /// If several threads request the same key at once, one of them calls its closure. The others wait until it has
     /// ended, and take its value: they spin briefly and then sleep, or yield without `std`. If the closure panics, the
     /// next thread calls its own. Meanwhile no lock is held that another operation needs. The result of `make` is
-    /// returned even if there is no room to store it.
+    /// returned even if there is no room to store it, or if it is too long. It is not kept then: each thread that waits
+    /// for it calls its own closure, one after the other.
     ///
     /// # Errors
     /// [`Corrupt`] if there is a value and its bytes are damaged; `make` does not run.

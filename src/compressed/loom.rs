@@ -123,7 +123,7 @@ impl Store {
     fn write_over(&self, key: &str) {
         self.reopen();
         let head = Head::of_plain(key.len(), LONG);
-        assert!(self.append_hot(Location::NONE, head, key.as_bytes(), &[9; LONG], true).is_some());
+        assert!(self.append_hot(Location::NONE, head, key.as_bytes(), &[9; LONG]).is_some());
     }
 
     /// Checks the counts: live bytes are those of the records that entries lead to.

@@ -134,48 +134,50 @@ impl Maintenance {
         }
     }
 
-    /// Returns the bytes of all buffers.
+    /// Returns the bytes of the buffers, and of the compressors' memory.
     pub(super) fn bytes(&self) -> usize {
-        let Compressor { work, current, .. } = &self.compressor;
-        self.bytes_for_records()
-            + work.as_ref().map_or(0, Work::bytes)
-            + current.capacity() * size_of::<usize>()
-    }
-
-    /// Returns the bytes of the buffers whose size depends on the longest record.
-    fn bytes_for_records(&self) -> usize {
+        let Compressor { out, spare, rest, work, .. } = &self.compressor;
         self.record.capacity() * size_of::<usize>()
             + self.plain.capacity()
-            + self.compressor.out.capacity()
-            + self.compressor.spare.capacity()
-            + self.compressor.rest.capacity()
+            + out.capacity()
+            + spare.capacity()
+            + rest.capacity()
+            + work.as_ref().map_or(0, Work::bytes)
     }
 
-    /// Returns what `bytes()` would be with room for records of `longest` bytes.
-    pub(super) fn bytes_for(&self, longest: usize) -> usize {
-        let others = self.bytes() - self.bytes_for_records();
-        others + Scratch::words_for(longest) * size_of::<usize>() + 4 * longest
+    /// Returns the bytes of buffers for records of `longest` bytes, of which values of `compressible` bytes are
+    /// compressed.
+    pub(super) const fn bytes_for(longest: usize, compressible: usize) -> usize {
+        Scratch::words_for(longest) * size_of::<usize>() + 4 * compressible
     }
 
-    /// Allocates buffers for records of `longest` bytes, and the compressors' memory if there is none.
+    /// Whether the buffers are as long as `allocate` would make them.
+    pub(super) fn has_buffers(&self, longest: usize, compressible: usize) -> bool {
+        self.record.len() >= Scratch::words_for(longest)
+            && self.compressor.rest.len() >= compressible
+    }
+
+    /// Makes the buffers longer: for records of `longest` bytes, and for compressing values of `compressible` bytes.
+    /// Keeps those that it has if there is no memory.
     pub(super) fn allocate(
         &mut self,
         longest: usize,
-        work: impl FnOnce() -> Option<Work>,
+        compressible: usize,
     ) -> Result<(), AllocError> {
-        self.compressor.work = self.compressor.work.take().or_else(work);
-        let words = Scratch::words_for(longest);
-        let (mut record, mut bytes) = (Vec::new(), [const { Vec::<u8>::new() }; 4]);
-        record.try_reserve_exact(words).map_err(|_| AllocError)?;
-        for bytes in &mut bytes {
-            bytes.try_reserve_exact(longest).map_err(|_| AllocError)?;
-            bytes.resize(longest, 0);
+        lengthen(&mut self.record, Scratch::words_for(longest), MaybeUninit::uninit())?;
+        let Compressor { out, spare, rest, .. } = &mut self.compressor;
+        for buffer in [&mut self.plain, out, spare, rest] {
+            lengthen(buffer, compressible, 0)?;
         }
-        record.resize(words, MaybeUninit::uninit());
-        self.record = record;
-        [self.plain, self.compressor.out, self.compressor.spare, self.compressor.rest] = bytes;
         Ok(())
     }
+}
+
+fn lengthen<T: Clone>(buffer: &mut Vec<T>, len: usize, blank: T) -> Result<(), AllocError> {
+    let more = len.saturating_sub(buffer.len());
+    buffer.try_reserve_exact(more).map_err(|_| AllocError)?;
+    buffer.resize(buffer.len() + more, blank);
+    Ok(())
 }
 
 /// A record that a sweep has copied out of its segment.

@@ -80,13 +80,16 @@ impl CompressedMap {
 
     /// Stores a value, and returns whether there was one before.
     ///
-    /// Takes a short lock to append. If [`compress_step`](Self::compress_step) is not called often enough, the write
-    /// may compress about a kibibyte of other values, or train codecs for as long; without any room, at most a segment.
+    /// Takes a lock to append, under which another write may be allocating a segment. If
+    /// [`compress_step`](Self::compress_step) is not called often enough, the write may compress about a kibibyte of
+    /// other values, or three times its own length if that is more, or train codecs for as long. While another thread
+    /// does so and falls behind, the write waits for it a little. Without any room it sweeps until there is some, at
+    /// most all segments twice, and waits for as long as another thread sweeps, trains, or is in a codec or listener.
     /// The call linearizes when the key's entry begins to refer to the new record.
     ///
     /// # Errors
     /// [`StoreError::BudgetExceeded`] if there is no room, [`StoreError::ValueTooLarge`] if key and value are longer
-    /// than a segment. The value before stays.
+    /// than a segment, [`StoreError::Alloc`] if the allocator has no memory. The value before stays.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -121,8 +124,9 @@ impl CompressedMap {
     }
 
     /// Reads the key's value into the front of a buffer. Returns its length, or `None` if there is no value. The lookup
-    /// takes no lock. Allocates only if the stored value takes more than 1 KiB or has deferred changes. It promotes a
-    /// cold value only as far as writes, [`get`](Self::get) and steps have made segments for that.
+    /// takes no lock. Allocates only if the stored value takes more than 1 KiB (192 bytes on 32-bit targets) or has
+    /// deferred changes. It promotes a cold value only as far as writes, [`get`](Self::get) and steps have made
+    /// segments for that.
     ///
     /// # Errors
     /// [`ReadError::BufferTooSmall`] says how much is needed. After an error the buffer may hold anything.
@@ -146,7 +150,8 @@ impl CompressedMap {
     }
 
     /// Reads the key's value as [`get_into`](Self::get_into) does, but does not count as a read: it writes nothing and
-    /// promotes nothing. Allocates only if the stored value takes more than 1 KiB or has deferred changes.
+    /// promotes nothing. Allocates only if the stored value takes more than 1 KiB (192 bytes on 32-bit targets) or has
+    /// deferred changes.
     ///
     /// # Errors
     /// The same as for [`get_into`](Self::get_into).

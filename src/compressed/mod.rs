@@ -40,6 +40,8 @@ mod loads;
 mod loom;
 mod maintenance;
 mod memory;
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
+mod memory_loom;
 mod models;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod models_loom;

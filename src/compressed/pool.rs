@@ -4,14 +4,16 @@
 //! - `[CP-1]` release store of a segment's address, and of the block of addresses that holds it ↔ `[CP-2]` acquire
 //!   load: a thread that has a location finds zeroed words there, or newer ones.
 //!
-//! The use of a segment and the lists change under the pool's lock.
+//! The use of a segment and the lists change under the pool's lock. It is held for a few instructions: segments are
+//! allocated and zeroed outside of it, so no thread that needs the lists waits for the allocator.
 
 use super::record::Shape;
 use super::segment::{Segment, Use};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use crate::facade::lock::Lock;
+use crate::facade::lock::{Guard, Lock};
 use crate::memory;
+use crate::sync::backoff::Backoff;
 use crate::sync::hint::{Gauge, Hint};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -27,27 +29,27 @@ pub(super) const COMPACT_PART: usize = 10;
 
 type Addresses = AtomicPtr<Word>;
 
-/// A queue of segments. 0 means none; other values are one more than a segment's number.
+/// The ends of a queue of segments. 0 means none; other values are one more than a segment's number.
 #[derive(Default)]
 struct List {
     first: usize,
     last: usize,
-    len: usize,
 }
+
+/// A segment that is not complete yet, and the words of it that are zeroed.
+type Begun = (memory::Unzeroed, usize);
 
 /// The state that the pool's lock protects.
 #[derive(Default)]
 struct Lists {
     free: List,
     hot: List,
-    /// Numbers that were given out.
-    count: usize,
     /// All numbers below this one are in use.
     vacant: usize,
-    /// Segments that belong to the index.
-    index_segments: usize,
-    /// The next segment, which is zeroed a little at a time, and the words of it that are zeroed.
-    next: Option<(memory::Unzeroed, usize)>,
+    /// The next segment, which is zeroed a little at a time.
+    next: Option<Begun>,
+    /// Segments that threads are making outside of the lock.
+    making: usize,
 }
 
 /// The segments of a map.
@@ -57,8 +59,17 @@ pub(super) struct Pool {
     pub(super) reserve: usize,
     blocks: [AtomicPtr<Addresses>; BLOCKS],
     lists: Lock<Lists>,
-    /// Allocated segments.
+    /// The lengths of the two lists, which change under the lock. Read without it, they guide only.
+    free: Gauge<AtomicUsize>,
+    hot: Gauge<AtomicUsize>,
+    /// Numbers that were given out.
+    count: Gauge<AtomicUsize>,
+    /// Segments that belong to the index.
+    index_segments: Gauge<AtomicUsize>,
+    /// Segments that were allocated, or for which the budget has room reserved.
     made: Gauge<AtomicUsize>,
+    /// Whether the next segment was begun.
+    begun: Hint<AtomicBool>,
     /// Whether a cold segment may be worth compacting.
     dead: Hint<AtomicBool>,
 }
@@ -85,7 +96,12 @@ impl Pool {
             reserve,
             blocks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             lists: Lock::new(Lists::default()),
+            free: Gauge::<AtomicUsize>::new(0),
+            hot: Gauge::<AtomicUsize>::new(0),
+            count: Gauge::<AtomicUsize>::new(0),
+            index_segments: Gauge::<AtomicUsize>::new(0),
             made: Gauge::<AtomicUsize>::new(0),
+            begun: Hint::<AtomicBool>::new(false),
             dead: Hint::<AtomicBool>::new(false),
         }
     }
@@ -94,31 +110,34 @@ impl Pool {
     #[inline(always)]
     pub(super) fn segment(&self, number: usize) -> Option<Segment<'_>> {
         let (block, index) = block_of(number);
-        // [CP-2] acquire: pairs with the release in `publish` and `reserve_number` [CP-1], so the memory behind the
-        // pointer is initialized.
+        // [CP-2] acquire: pairs with the release in `has_block` [CP-1], so the memory behind the pointer is
+        // initialized.
         let addresses = self.blocks.get(block)?.load(Ordering::Acquire);
         if addresses.is_null() {
             return None;
         }
         // SAFETY: `block_of` returns an index within the block, and a block lives as long as the pool.
         let address = unsafe { &*addresses.add(index) };
-        // [CP-2] acquire: pairs with the release in `publish` and `reserve_number` [CP-1], so the memory behind the
-        // pointer is initialized.
+        // [CP-2] acquire: pairs with the release in `publish` [CP-1], so the memory behind the pointer is initialized.
         let words = address.load(Ordering::Acquire);
         // SAFETY: a segment's address is published after its words were zeroed, and the words are freed only through
         // `&mut Pool`.
         (!words.is_null()).then(|| unsafe { Segment::new(words, self.shape) })
     }
 
-    /// Allocated segments.
+    /// Returns the count of segments: those that were allocated, and those that are being made.
     pub(super) fn made(&self) -> usize {
-        // Decisions that rest on this number are made under the lock.
         self.made.load()
+    }
+
+    /// Counts a segment that is about to be made. The caller holds the lock under which the budget is given out.
+    pub(super) fn count_one(&self) {
+        self.made.add(1);
     }
 
     /// Returns the count of numbers that were given out.
     pub(super) fn numbers(&self) -> usize {
-        self.lists.lock().count
+        self.count.load()
     }
 
     /// Returns the bytes of all segments and blocks.
@@ -126,11 +145,12 @@ impl Pool {
         self.made() * self.shape.bytes() + self.addresses_bytes()
     }
 
-    /// Returns the bytes of the blocks of addresses.
+    /// Returns the bytes of the blocks of addresses, and of those for segments that are being made.
     fn addresses_bytes(&self) -> usize {
+        let counted = self.made().checked_sub(1).map(|last| block_of(last).0);
         let there = |&block: &usize| {
             // relaxed: the pointer is only compared with null.
-            !self.blocks[block].load(Ordering::Relaxed).is_null()
+            counted >= Some(block) || !self.blocks[block].load(Ordering::Relaxed).is_null()
         };
         (0..BLOCKS).filter(there).map(|block| block_len(block) * size_of::<Addresses>()).sum()
     }
@@ -144,19 +164,61 @@ impl Pool {
         self.shape.bytes() + addresses
     }
 
-    /// Opens a free segment, or a new one if `may_grow` returns true. No other thread makes segments meanwhile. Leaves
-    /// `keep_free` segments free, and makes those first.
-    pub(super) fn take(&self, keep_free: usize, may_grow: impl Fn() -> bool) -> Option<usize> {
-        self.take_in(&mut self.lists.lock(), keep_free, may_grow)
+    /// Opens a free segment, or a new one if `may_make` has counted it and returns true. Leaves `keep_free` segments
+    /// free, and makes those first.
+    pub(super) fn take(&self, keep_free: usize, may_make: impl Fn() -> bool) -> Option<usize> {
+        let mut backoff = Backoff::spinning();
+        loop {
+            let mut lists = self.lists.lock();
+            if let Some(number) = self.take_free(&mut lists, keep_free) {
+                return Some(number);
+            }
+            // A segment that was begun is counted already: finishing it never exceeds the budget.
+            let begun = lists.next.take();
+            if begun.is_none() && !may_make() {
+                // Another thread makes a segment, which may become free.
+                if lists.making > 0 {
+                    drop(lists);
+                    let _ = backoff.wait_long();
+                    continue;
+                }
+                return None;
+            }
+            lists.making += 1;
+            drop(lists);
+            if !self.make(begun) {
+                return None;
+            }
+        }
+    }
+
+    /// Takes a segment as `take` does, and seals the `full` one, whose records end at the given place. Neither waits
+    /// nor makes a segment: returns `None` if no segment is free or another thread has the lists, and has done nothing.
+    pub(super) fn try_take(&self, keep_free: usize, full: Option<(usize, usize)>) -> Option<usize> {
+        let mut lists = self.lists.try_lock()?;
+        let number = self.take_free(&mut lists, keep_free)?;
+        if let Some((full, end)) = full {
+            self.seal_in(&mut lists, full, end, true);
+        }
+        Some(number)
+    }
+
+    fn take_free(&self, lists: &mut Lists, keep_free: usize) -> Option<usize> {
+        if self.free.load() <= keep_free {
+            return None;
+        }
+        let number = self.pop(&mut lists.free, &self.free)?;
+        self.segment(number)?.open();
+        Some(number)
     }
 
     /// Takes a segment for the index, for good. Returns where the words begin that the index may use, and how many they
     /// are.
-    pub(super) fn take_for_index(&self, may_grow: impl Fn() -> bool) -> Option<(*mut Word, usize)> {
-        let mut lists = self.lists.lock();
-        let number = self.take_in(&mut lists, self.reserve, may_grow)?;
+    pub(super) fn take_for_index(&self, may_make: impl Fn() -> bool) -> Option<(*mut Word, usize)> {
+        let number = self.take(self.reserve, may_make)?;
+        let _lists = self.lists.lock();
         self.segment(number)?.set_use(Use::Index);
-        lists.index_segments += 1;
+        self.index_segments.add(1);
         let (block, index) = block_of(number);
         // relaxed: both pointers were stored under the lock, which is held.
         let addresses = self.blocks[block].load(Ordering::Relaxed);
@@ -168,87 +230,81 @@ impl Pool {
 
     /// Segments that belong to the index.
     pub(super) fn index_segments(&self) -> usize {
-        self.lists.lock().index_segments
+        self.index_segments.load()
     }
 
-    fn take_in(
-        &self,
-        lists: &mut Lists,
-        keep_free: usize,
-        may_grow: impl Fn() -> bool,
-    ) -> Option<usize> {
-        while lists.free.len <= keep_free {
-            if lists.next.is_some() {
-                // Memory that was begun is counted already: finishing it never exceeds the budget.
-                self.zero_next(lists, usize::MAX);
-                continue;
-            }
-            // Asked under the lock: two threads that both passed the check could exceed the budget together.
-            let number = if may_grow() { self.make(lists)? } else { return None };
-            self.push(&mut lists.free, number);
-        }
-        let number = self.pop(&mut lists.free)?;
-        self.segment(number)?.open();
-        Some(number)
-    }
-
-    /// Zeroes a part of the next segment, or begins one if `may_grow` returns true. Returns whether it is still
+    /// Zeroes a part of the next segment, or begins one if `may_make` returns true. Returns whether it is still
     /// incomplete. The system may take as long for a whole segment of fresh memory as a writer takes to fill it, so
     /// writers share the work.
-    pub(super) fn grow(&self, may_grow: impl Fn() -> bool) -> bool {
-        let mut lists = self.lists.lock();
-        if lists.next.is_none() {
-            let blank = if cfg!(hedgerow_loom) || !may_grow() || !self.reserve_number(&mut lists) {
-                None
-            } else {
-                memory::Unzeroed::of(self.shape.words()).ok()
-            };
-            let Some(blank) = blank else { return false };
-            lists.next = Some((blank, 0));
-            // Counted before it is complete, so that no other allocation takes its share of the budget.
-            self.made.add(1);
+    pub(super) fn grow(&self, may_make: impl Fn() -> bool) -> bool {
+        self.grow_in(self.lists.lock(), may_make)
+    }
+
+    /// Grows as `grow` does, unless another thread has the lists.
+    pub(super) fn try_grow(&self, may_make: impl Fn() -> bool) {
+        if let Some(lists) = self.lists.try_lock() {
+            self.grow_in(lists, may_make);
+        }
+    }
+
+    fn grow_in(&self, mut lists: Guard<'_, Lists>, may_make: impl Fn() -> bool) -> bool {
+        let begun = lists.next.take();
+        if begun.is_none() && lists.making > 0 {
             return true;
         }
-        self.zero_next(&mut lists, ZEROED);
-        lists.next.is_some()
-    }
-
-    /// Whether a segment is being made.
-    pub(super) fn is_making(&self) -> bool {
-        self.lists.lock().next.is_some()
-    }
-
-    /// Zeroes `words` more words of the next segment. A complete segment becomes free.
-    fn zero_next(&self, lists: &mut Lists, words: usize) {
-        let Some((mut blank, done)) = lists.next.take() else { return };
-        let end = done.saturating_add(words).min(self.shape.words());
+        // Models have no use for a segment that is not complete.
+        if begun.is_none() && (cfg!(hedgerow_loom) || !may_make()) {
+            return false;
+        }
+        lists.making += 1;
+        drop(lists);
+        let (begun, part) = match begun {
+            Some(begun) => (Some(begun), ZEROED),
+            None => (memory::Unzeroed::of(self.shape.words()).ok().map(|blank| (blank, 0)), 0),
+        };
+        let Some((mut blank, done)) = begun else {
+            self.give_up();
+            return false;
+        };
+        self.begun.store(true);
+        let end = done.saturating_add(part).min(self.shape.words());
         blank.zero(done..end);
         if end < self.shape.words() {
+            let mut lists = self.lists.lock();
             lists.next = Some((blank, end));
-            return;
+            lists.making -= 1;
+            return true;
         }
-        let number = self.publish(lists, blank.take());
-        self.push(&mut lists.free, number);
+        self.make(Some((blank, end)));
+        false
+    }
+
+    /// Whether a segment is being made that no thread waits for.
+    pub(super) fn is_making(&self) -> bool {
+        self.begun.load()
     }
 
     /// Returns the count of free segments.
     pub(super) fn free(&self) -> usize {
-        self.lists.lock().free.len
+        self.free.load()
     }
 
     /// Returns the count of sealed hot segments.
     pub(super) fn hot(&self) -> usize {
-        self.lists.lock().hot.len
+        self.hot.load()
     }
 
     /// Seals an open segment whose records end at `end`.
     pub(super) fn seal(&self, number: usize, end: usize, hot: bool) {
-        let mut lists = self.lists.lock();
+        self.seal_in(&mut self.lists.lock(), number, end, hot);
+    }
+
+    fn seal_in(&self, lists: &mut Lists, number: usize, end: usize, hot: bool) {
         let Some(segment) = self.segment(number) else { return };
         segment.seal(end, hot);
         // Hot segments are swept in the order of their sealing. Cold ones are chosen by their dead bytes.
         if hot {
-            self.push(&mut lists.hot, number);
+            self.push(&mut lists.hot, &self.hot, number);
         } else {
             self.note_dead(segment);
         }
@@ -291,7 +347,7 @@ impl Pool {
     /// Takes the hot segment that was sealed first, to sweep it.
     pub(super) fn take_oldest_hot(&self) -> Option<usize> {
         let mut lists = self.lists.lock();
-        let number = self.pop(&mut lists.hot)?;
+        let number = self.pop(&mut lists.hot, &self.hot)?;
         self.segment(number)?.set_use(Use::Swept);
         Some(number)
     }
@@ -300,8 +356,8 @@ impl Pool {
     pub(super) fn take_hot(&self, wanted: usize) -> bool {
         let mut lists = self.lists.lock();
         let mut found = false;
-        for _ in 0..lists.hot.len {
-            let Some(number) = self.pop(&mut lists.hot) else { break };
+        for _ in 0..self.hot.load() {
+            let Some(number) = self.pop(&mut lists.hot, &self.hot) else { break };
             // The queue is singly linked, so the others are popped and pushed again, which keeps their order.
             if number == wanted {
                 found = true;
@@ -309,7 +365,7 @@ impl Pool {
                     segment.set_use(Use::Swept);
                 }
             } else {
-                self.push(&mut lists.hot, number);
+                self.push(&mut lists.hot, &self.hot, number);
             }
         }
         found
@@ -327,10 +383,10 @@ impl Pool {
         let mut lists = self.lists.lock();
         let Some(segment) = self.segment(number) else { return };
         segment.set_use(Use::Free);
-        self.push(&mut lists.free, number);
+        self.push(&mut lists.free, &self.free, number);
     }
 
-    fn push(&self, list: &mut List, number: usize) {
+    fn push(&self, list: &mut List, len: &Gauge<AtomicUsize>, number: usize) {
         if let Some(segment) = self.segment(number) {
             segment.set_next(0);
         }
@@ -340,22 +396,25 @@ impl Pool {
             list.first = number + 1;
         }
         list.last = number + 1;
-        list.len += 1;
+        len.add_alone(1);
     }
 
-    fn pop(&self, list: &mut List) -> Option<usize> {
+    fn pop(&self, list: &mut List, len: &Gauge<AtomicUsize>) -> Option<usize> {
         let number = list.first.checked_sub(1)?;
         list.first = self.segment(number)?.next();
         list.last = if list.first == 0 { 0 } else { list.last };
-        list.len -= 1;
+        len.add_alone(usize::MAX);
         Some(number)
     }
 
     /// Frees the memory of all free segments. Their numbers are given out again.
     pub(super) fn shrink(&mut self) {
         let mut lists = self.lists.lock();
-        self.zero_next(&mut lists, usize::MAX);
-        while let Some(number) = self.pop(&mut lists.free) {
+        if lists.next.take().is_some() {
+            self.made.sub(1);
+            self.begun.store(false);
+        }
+        while let Some(number) = self.pop(&mut lists.free, &self.free) {
             let (block, index) = block_of(number);
             // relaxed: `&mut self` excludes other threads.
             let addresses = self.blocks[block].load(Ordering::Relaxed);
@@ -363,51 +422,87 @@ impl Pool {
             let address = unsafe { &*addresses.add(index) };
             // relaxed: as above.
             let words = address.swap(ptr::null_mut(), Ordering::Relaxed);
-            // SAFETY: `make` allocated this many words, and `&mut self` excludes readers.
+            // SAFETY: `make` published this many words, and `&mut self` excludes readers.
             unsafe { memory::free_words(words, self.shape.words()) };
             self.made.sub(1);
         }
         lists.vacant = 0;
     }
 
-    fn make(&self, lists: &mut Lists) -> Option<usize> {
-        if !self.reserve_number(lists) {
-            return None;
+    /// Completes a segment, or makes a whole one, which becomes free. The caller has counted it, and itself as making.
+    /// Returns false if there is no memory.
+    fn make(&self, begun: Option<Begun>) -> bool {
+        let words = match begun {
+            Some((mut blank, done)) => {
+                blank.zero(done..self.shape.words());
+                self.begun.store(false);
+                blank.take()
+            }
+            None => match memory::words(self.shape.words()) {
+                Ok(mut words) => words.take(),
+                Err(memory::AllocError) => return self.give_up(),
+            },
+        };
+        // Dropped after the lock was released.
+        let mut addresses = None;
+        loop {
+            let mut lists = self.lists.lock();
+            let number = self.vacant_number(&mut lists);
+            let (block, _) = block_of(number);
+            let is_possible = number < self.shape.max_segments() && block < BLOCKS;
+            if is_possible && self.has_block(block, &mut addresses) {
+                self.publish(&mut lists, number, words);
+                self.push(&mut lists.free, &self.free, number);
+                lists.making -= 1;
+                return true;
+            }
+            drop(lists);
+            let made = is_possible.then(|| Self::addresses(block_len(block))).flatten();
+            if made.is_none() {
+                // SAFETY: from above, of this length, and no thread has seen it.
+                unsafe { memory::free_words(words, self.shape.words()) };
+                return self.give_up();
+            }
+            addresses = made;
         }
-        let words = memory::words(self.shape.words()).ok()?.take();
-        self.made.add(1);
-        Some(self.publish(lists, words))
     }
 
-    /// Finds a number for another segment, and makes the block for its address. Returns false if it cannot.
-    fn reserve_number(&self, lists: &mut Lists) -> bool {
-        // Numbers of freed segments are given out again.
-        while lists.vacant < lists.count && self.segment(lists.vacant).is_some() {
+    /// Ends the making of a segment for which there is no memory. Returns false.
+    fn give_up(&self) -> bool {
+        self.made.sub(1);
+        self.lists.lock().making -= 1;
+        false
+    }
+
+    /// Returns the lowest number that no segment has. Numbers of freed segments are given out again.
+    fn vacant_number(&self, lists: &mut Lists) -> usize {
+        while lists.vacant < self.count.load() && self.segment(lists.vacant).is_some() {
             lists.vacant += 1;
         }
-        let number = lists.vacant;
-        let (block, _) = block_of(number);
-        if number >= self.shape.max_segments() || block >= BLOCKS {
-            return false;
-        }
+        lists.vacant
+    }
+
+    fn addresses(len: usize) -> Option<Box<[Addresses]>> {
+        let mut made: Vec<Addresses> = Vec::new();
+        made.try_reserve_exact(len).ok()?;
+        made.resize_with(len, || AtomicPtr::new(ptr::null_mut()));
+        Some(made.into_boxed_slice())
+    }
+
+    /// Whether there is a block of addresses with this number, or `made` becomes it. The caller holds the lock.
+    fn has_block(&self, block: usize, made: &mut Option<Box<[Addresses]>>) -> bool {
         // relaxed: it changes only under the lock, which is held.
-        if self.blocks[block].load(Ordering::Relaxed).is_null() {
-            let mut made: Vec<Addresses> = Vec::new();
-            if made.try_reserve_exact(block_len(block)).is_err() {
-                return false;
-            }
-            made.resize_with(block_len(block), || AtomicPtr::new(ptr::null_mut()));
-            let addresses = Box::into_raw(made.into_boxed_slice()).cast();
-            // [CP-1] release: pairs with the acquire in `segment` [CP-2], which hands out the memory behind the
-            // pointer.
-            self.blocks[block].store(addresses, Ordering::Release);
+        if !self.blocks[block].load(Ordering::Relaxed).is_null() {
+            return true;
         }
+        let Some(made) = made.take_if(|made| made.len() == block_len(block)) else { return false };
+        // [CP-1] release: pairs with the acquire in `segment` [CP-2], which hands out the memory behind the pointer.
+        self.blocks[block].store(Box::into_raw(made).cast(), Ordering::Release);
         true
     }
 
-    /// Publishes a segment's words under the number that `reserve_number` has found.
-    fn publish(&self, lists: &mut Lists, words: *mut Word) -> usize {
-        let number = lists.vacant;
+    /// Publishes a segment's words under a vacant number, whose block there is.
+    fn publish(&self, lists: &mut Lists, number: usize, words: *mut Word) {
         let (block, index) = block_of(number);
         // relaxed: it changes only under the lock, which is held.
         let addresses = self.blocks[block].load(Ordering::Relaxed);
@@ -415,9 +510,17 @@ impl Pool {
         let address = unsafe { &*addresses.add(index) };
         // [CP-1] release: pairs with the acquire in `segment` [CP-2], which hands out the memory behind the pointer.
         address.store(words, Ordering::Release);
-        lists.count = lists.count.max(number + 1);
+        self.count.store(self.count.load().max(number + 1));
         lists.vacant = number + 1;
-        number
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+impl Pool {
+    /// Calls `work` while this thread has the lists.
+    pub(super) fn beside_its_lock<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _lists = self.lists.lock();
+        work()
     }
 }
 
@@ -429,12 +532,12 @@ impl Drop for Pool {
             if addresses.is_null() {
                 continue;
             }
-            // SAFETY: `reserve_number` made it as a boxed slice of this length, and `&mut self` excludes other users.
+            // SAFETY: `addresses` made it as a boxed slice of this length, and `&mut self` excludes other users.
             let addresses = unsafe {
                 Box::from_raw(ptr::slice_from_raw_parts_mut(addresses, block_len(block)))
             };
             for address in &addresses {
-                // relaxed: as above. SAFETY: null, or allocated by `make` with this many words.
+                // relaxed: as above. SAFETY: null, or published by `make` with this many words.
                 unsafe { memory::free_words(address.load(Ordering::Relaxed), self.shape.words()) };
             }
         }

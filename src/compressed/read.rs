@@ -300,8 +300,9 @@ impl Store {
         }
     }
 
-    /// Links a plain copy on top of a cold record, if the entry still refers to that. Never waits, and allocates only
-    /// if it may.
+    /// Links a plain copy on top of a cold record, if the entry still refers to that. Links none if another thread has
+    /// the hot front or the lists of segments. Waits for a bin only, and, if room is scarce, for lists while it sweeps.
+    /// Allocates only if it may.
     #[inline(never)]
     fn promote(&self, hash: KeyHash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
         let head = Head::of_plain(key.len(), plain.len()).with_deadline(found.head.deadline);

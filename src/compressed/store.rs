@@ -102,21 +102,35 @@ impl Store {
         self.records().shape()
     }
 
-    /// Appends a record to the hot front, on top of `below`. Returns `None` if there is no segment for it. Makes one
-    /// only if it may allocate.
+    /// Appends a record to the hot front, on top of `below`. Makes a segment if there is none for it; returns `None` if
+    /// there is no room for one.
     pub(super) fn append_hot(
         &self,
         below: Location,
         head: Head,
         key: &[u8],
         value: &[u8],
-        may_allocate: bool,
     ) -> Option<Location> {
         let mut hot = self.hot.lock();
-        self.append_to(&mut hot, below, head, key, value, may_allocate)
+        let size = head.record_len(true);
+        if let Some(open) = hot.as_mut() {
+            if open.at + size <= self.shape().end() {
+                return self.records().append(open, Some(below), head, key, value);
+            }
+            self.pool().seal(open.number, open.at, true);
+            *hot = None;
+        }
+        let may_make = || self.reserve_segment();
+        // The reserve stays for sweeps: if the hot front took it, no sweep could free a segment any more.
+        let Some(number) = self.pool().take(self.pool().reserve, may_make) else {
+            self.note_no_segment();
+            return None;
+        };
+        self.records().append(self.opened(&mut hot, number), Some(below), head, key, value)
     }
 
-    /// Appends as `append_hot` does, but never waits.
+    /// Appends as `append_hot` does, but waits for no lock, and makes no whole segment: if there is none, it makes a
+    /// part of one, if it may allocate, and returns `None`. So it does if another thread has the front or the pool.
     pub(super) fn try_append_hot(
         &self,
         below: Location,
@@ -126,38 +140,24 @@ impl Store {
         may_allocate: bool,
     ) -> Option<Location> {
         let mut hot = self.hot.try_lock()?;
-        self.append_to(&mut hot, below, head, key, value, may_allocate)
-    }
-
-    fn append_to(
-        &self,
-        hot: &mut Option<OpenSegment>,
-        below: Location,
-        head: Head,
-        key: &[u8],
-        value: &[u8],
-        may_allocate: bool,
-    ) -> Option<Location> {
         let size = head.record_len(true);
-        if let Some(open) = hot {
-            if open.at + size <= self.shape().end() {
-                return self.records().append(open, Some(below), head, key, value);
-            }
-            self.pool().seal(open.number, open.at, true);
-            *hot = None;
+        if let Some(open) = hot.as_mut().filter(|open| open.at + size <= self.shape().end()) {
+            return self.records().append(open, Some(below), head, key, value);
         }
-        let may_grow = || may_allocate && self.may_grow();
-        // The reserve stays for sweeps: if the hot front took it, no sweep could free a segment any more.
-        let Some(number) = self.pool().take(self.pool().reserve, may_grow) else {
-            if may_allocate {
+        let full = hot.as_ref().map(|open| (open.number, open.at));
+        let Some(number) = self.pool().try_take(self.pool().reserve, full) else {
+            if may_allocate && !self.try_grow_some() {
                 self.note_no_segment();
             }
             return None;
         };
+        self.records().append(self.opened(&mut hot, number), Some(below), head, key, value)
+    }
+
+    fn opened<'a>(&self, hot: &'a mut Option<OpenSegment>, number: usize) -> &'a mut OpenSegment {
         self.memory.note_change();
         self.note_room();
-        let open = hot.insert(OpenSegment::new(number, self.shape()));
-        self.records().append(open, Some(below), head, key, value)
+        hot.insert(OpenSegment::new(number, self.shape()))
     }
 
     /// Seals the hot segment to which records are appended.
@@ -199,5 +199,56 @@ impl Drop for Appended<'_> {
         } else {
             self.store.records().drop_record(self.at);
         }
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    fn cold() -> Arc<Store> {
+        let store = Arc::new(Store::new(Builder::new(256 << 10).segment_bytes(4 << 10)));
+        for n in 0..200_u8 {
+            store.insert(&[n], &[n; 40]).expect("there is room");
+        }
+        store.sweep_hot();
+        store.seal_cold();
+        store
+    }
+
+    fn read(store: &Store, n: u8) {
+        assert_eq!(store.get(&[n]), Ok(Some([n; 40].to_vec())));
+    }
+
+    /// A read promotes at its second visit, or at its first if there is room, for which it looks at the pool.
+    #[test]
+    fn a_promotion_does_not_wait_for_the_pool() {
+        let store = cold();
+        let (done, is_done) = channel();
+        let other = store.clone();
+        let in_time = store.pool().beside_its_lock(|| {
+            thread::spawn(move || {
+                (0..200).for_each(|n| read(&other, n));
+                done.send(())
+            });
+            is_done.recv_timeout(Duration::from_secs(10)).is_ok()
+        });
+        assert!(in_time, "a read waits for the pool's lock");
+    }
+
+    /// Without a free segment, promotions make one, a part at a time.
+    #[test]
+    fn promotions_make_room_for_more() {
+        let store = cold();
+        let taken = store.pool().free();
+        (0..taken).for_each(|_| _ = store.pool().take(0, || false));
+        let head = Head::of_plain(1, 40);
+        let append = |_| store.try_append_hot(Location::NONE, head, b"k", &[1; 40], true);
+        // A part a call, and the reserve first.
+        assert!((0..10).find_map(append).is_some(), "reads of cold values make no segment");
     }
 }

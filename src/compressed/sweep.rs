@@ -107,6 +107,8 @@ impl Store {
         kind: Option<SweepKind>,
     ) -> SweepOutcome {
         maintenance.compressor.no_alloc = false;
+        // If there is no memory for longer buffers, the sweep goes on with those from before.
+        let _ = self.make_buffers(maintenance);
         self.continue_sweep(maintenance, bytes, kind)
     }
 
@@ -307,15 +309,16 @@ impl Store {
     fn demote(&self, compressor: &mut Compressor, record: &SweptRecord<'_>) -> Result<(), Stuck> {
         let &SweptRecord { at, hash, head, key, stored, was_read, .. } = record;
         let below = self.records().below(at);
-        if was_read
-            && let Some(to) = self.append_hot(
-                below.unwrap_or(Location::NONE),
-                head,
-                key,
-                stored,
-                !compressor.no_alloc,
-            )
-        {
+        let to = was_read.then(|| {
+            let link = below.unwrap_or(Location::NONE);
+            // A sweep that may not allocate is a read's, which waits for no writer that allocates.
+            if compressor.no_alloc {
+                self.try_append_hot(link, head, key, stored, false)
+            } else {
+                self.append_hot(link, head, key, stored)
+            }
+        });
+        if let Some(to) = to.flatten() {
             self.index.relocate(hash, at, to);
             return Ok(());
         }
@@ -358,7 +361,7 @@ impl Store {
         }
         // The chain changes too often, or cannot be folded. The operand is moved as it is, to empty the segment.
         let below = self.records().below(at).unwrap_or(Location::NONE);
-        let to = self.append_hot(below, head, key, stored, !compressor.no_alloc).ok_or(Stuck)?;
+        let to = self.append_hot(below, head, key, stored).ok_or(Stuck)?;
         self.index.relocate(hash, at, to);
         Ok(())
     }
@@ -431,7 +434,9 @@ impl Store {
         let as_plain = Head::of_plain(key.len(), plain.len());
         // A map without codecs stores all values plain.
         let Some(work) = work else { return as_plain };
-        let key_at = key_in_value::position(key, plain);
+        // A value that is too long for the buffers is compressed with its key, or not at all.
+        let fits = |_: &usize| plain.len() - key.len() <= rest.len();
+        let key_at = key_in_value::position(key, plain).filter(fits);
         let rest = key_at.map_or(plain, |at| key_in_value::cut(plain, at, key.len(), rest));
         let (kind, len) = self.models().compress(current, choice, rest, out, spare, work);
         let head =
@@ -456,7 +461,7 @@ impl Store {
             self.records().seal_cold(&open);
         }
         if cold.is_none() {
-            let may_grow = || !limit.no_alloc && (self.may_grow() || self.may_spill());
+            let may_grow = || !limit.no_alloc && self.reserve_spill();
             let number = self.pool().take(limit.keep_free, may_grow).ok_or(Stuck)?;
             self.note_room();
             *cold = Some(OpenSegment::new(number, self.shape()));

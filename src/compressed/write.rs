@@ -135,7 +135,7 @@ impl Store {
         self.admit_record(size)?;
         let mut attempts = self.attempts();
         loop {
-            if let Some(at) = self.append_hot(below, head, key, value, true) {
+            if let Some(at) = self.append_hot(below, head, key, value) {
                 let contents = (key.len() + value.len()).cast_signed();
                 return Ok(Appended::new(self, at, contents));
             }
@@ -195,6 +195,8 @@ impl Store {
         let mut attempts = None;
         let mut make_room = || self.make_room(attempts.get_or_insert_with(|| self.attempts()));
         loop {
+            // Dropped once the entry is counted, or before this writer makes room.
+            let mut claim = None;
             let (mut chain, shortage) = (Chain::default(), Cell::new(None));
             let decide = |top: Option<Location>| {
                 match top {
@@ -202,12 +204,19 @@ impl Store {
                     None => chain.clear(),
                 }
                 // Only a new entry may make the index grow.
-                let lacks = if top.is_none() && new { self.may_add_key().err() } else { None };
+                let mut lacks = None;
+                if top.is_none() && new && claim.is_none() {
+                    match self.claim_entry() {
+                        Ok(granted) => claim = Some(granted),
+                        Err(shortage) => lacks = Some(shortage),
+                    }
+                }
                 shortage.set(lacks);
                 let may = (top.is_some() || new) && lacks.is_none() && still(top, &mut chain);
                 if may { Change::Entry(at.at.entry(), ()) } else { Change::Keep }
             };
             let altered = self.index.alter_and_note(hash, &wanted, decide, &at.is_linked);
+            drop(claim);
             let table = &self.index.table;
             if matches!(altered, Err(Failure::Alloc)) && table.has_arena() && drops < MAX_DROPS {
                 // The index needs an overflow line, and its segments have none left.

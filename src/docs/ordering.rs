@@ -90,6 +90,8 @@
 //!   the version of a bin covers the records that its entries lead to.
 //! - `CM-2` ↔ `CM-3` (`compressed/segment.rs`): the count of live bytes, lowered after a record was unlinked; the load
 //!   that finds it zero before its segment is freed.
+//! - `CB-1` ↔ `CB-2` (`compressed/memory.rs`): the end of a writer's claim for an entry, after the entry was counted;
+//!   the next claim.
 //! - `CP-1` ↔ `CP-2` (`compressed/pool.rs`): publication of a segment, and of the block of addresses that it is in.
 //! - `CD-1` ↔ `CD-2` (`compressed/models.rs`): publication of a codec's model.
 //! - `AB-1` ↔ `AB-2` (`sync/barrier.rs`): a reader's barrier between its announcement and its loads; the barrier of the

@@ -57,7 +57,7 @@ impl Work {
     }
 
     /// Returns the value of a type that a codec of another crate keeps here, one for each type. The first call makes
-    /// it, which allocates.
+    /// it, which allocates. A map's budget does not include the memory of these values.
     ///
     /// ```
     /// let mut work = hedgerow::compressed::codec::Work::new();
