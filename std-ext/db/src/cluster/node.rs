@@ -154,7 +154,8 @@ fn execute_anew() -> io::Error {
     command.args(arguments).exec()
 }
 
-#[cfg(test)]
+// The settings of a cluster are read as the program reads them.
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use super::*;
     use crate::config::{Config, Invocation};
