@@ -349,7 +349,7 @@ impl Worker {
         for &key in &served {
             let Some(client) = self.clients.get_mut(key) else { continue };
             // Those before may each have made long changes. The rest are first in the next cycle, after the commit.
-            if self.context.has_filled_cycle() {
+            if WorkerContext::has_filled_cycle() {
                 self.ready.now.push(key);
                 continue;
             }

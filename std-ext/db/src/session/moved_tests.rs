@@ -80,7 +80,7 @@ fn a_transaction_holds_a_bounded_number_of_replaced_values() {
     let db = Db::open(options).unwrap();
     db.set("short", vec![b'v'; MAX_INLINE]).unwrap();
     let change = |key| Request::Change(key, Change::SetBit { offset: 7, bit: true });
-    let done = executed(&db, &[change(b"short"); 20_000]);
+    let done = executed(&db, &vec![change(b"short"); 20_000]);
     assert!(done < 20_000, "replaced values are held without a limit");
     assert!(done > 4_000, "{done}");
 }
@@ -97,6 +97,6 @@ fn moves_of_compressed_values_are_bounded() {
     let done = executed(&db, &moves.repeat(3_000));
     assert!(done < 6_000, "compressed values are stored again without a limit");
     assert!(done > 4_000, "{done}");
-    let key = if done % 2 == 0 { "from" } else { "to2" };
+    let key = if done.is_multiple_of(2) { "from" } else { "to2" };
     assert_eq!(db.get(key).unwrap().unwrap(), vec![b'v'; 16_000]);
 }
