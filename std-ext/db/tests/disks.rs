@@ -396,7 +396,7 @@ fn a_hanging_sync_does_not_fill_the_memory() {
         let Ok(written) = stream.write(&rest[..rest.len().min(1 << 20)]) else { break };
         sent += written;
     }
-    // What the system keeps of a connection is counted, too.
+    // The system's buffers of the connection are counted, too.
     assert!(sent < 64 << 20, "the server took {sent} bytes of changes that no disk has");
     drop(hangs);
     stream.set_write_timeout(None).unwrap();

@@ -131,11 +131,7 @@ pub fn process_input(
                 break;
             }
         }
-        // Stop early: the replies can be sent while the rest of a long pipeline waits in the input. Commands that copy
-        // values are not bounded by the length of the input, so the caller looks how much waits for the log: after each
-        // batch with one of them, and after transactions, scripts and others that have changed much at once.
-        let is_long = execution.batch.len() >= MAX_BATCH_KEYS || execution.out.len() >= REPLY_CHUNK;
-        if is_long || execution.batch.produces_values() || changed::bytes() > LOG_BACKLOG {
+        if execution.is_long() {
             break;
         }
     }
@@ -198,6 +194,15 @@ pub(super) struct Execution<'t, 'a> {
 }
 
 impl<'a> Execution<'_, 'a> {
+    /// Returns whether the rest of a pipeline has to wait in the input: replies can be sent meanwhile. The input's length
+    /// does not bound commands that copy values, so the caller looks how much waits for the log: after each batch with
+    /// one of them, and after transactions, scripts and others that have changed much at once.
+    #[inline]
+    fn is_long(&self) -> bool {
+        let is_long = self.batch.len() >= MAX_BATCH_KEYS || self.out.len() >= REPLY_CHUNK;
+        is_long || self.batch.produces_values() || changed::bytes() > LOG_BACKLOG
+    }
+
     #[inline]
     fn handle_request(&mut self, arguments: &[&'a [u8]]) {
         // Nearly all connections want replies, so the other modes are out of line.

@@ -87,7 +87,7 @@ pub(crate) enum RestoreError {
     NotAnInteger,
     /// The time to live is negative.
     Ttl,
-    /// The key would expire after the latest time that there is.
+    /// The key would expire after the latest time.
     ExpireTime,
     /// The version of the payload is not known, or its checksum is wrong.
     VersionOrChecksum,

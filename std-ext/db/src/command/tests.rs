@@ -696,7 +696,7 @@ fn tools_that_expect_replicas_modules_and_a_debugger_get_replies() {
     assert!(stats.starts_with("*54 "), "27 fields, as Redis has: {stats}");
 }
 
-/// As SET, which refuses it, too: such a key would never expire, and no reply could tell when it does.
+/// SET refuses it, too: the key would never expire, and no reply could tell when it does.
 #[test]
 fn no_key_is_restored_with_a_time_beyond_all() {
     let mut client = Client::new();

@@ -1,51 +1,53 @@
-//! How much waits to become safe under `always`: entries, and the values that they have replaced.
+//! The bytes that wait to become safe under `always`: entries, and the values that they have replaced.
 //!
 //! # Synchronization
 //! `[BL-1]` The bytes of an entry are counted before its number is taken. A thread that reads the next number, as in
 //! `[AP-2]` of `log/appends.rs`, and then the count, has counted every entry with a lower number. It may have counted
-//! entries whose numbers are not taken yet, and they are settled too early. The other way round, bytes of a safe entry
+//! entries whose numbers are not taken yet, and they are removed too early. The other way round, bytes of a safe entry
 //! would stay in the backlog until another entry is synced, and the server would read from no client meanwhile.
 
-use crate::log::writer::Shared;
-use crate::options::Fsync;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Totals since the log was opened.
-#[derive(Default)]
 pub(super) struct Backlog {
+    /// Whether entries wait. Under the other policies a commit makes them safe.
+    counts: bool,
     appended: AtomicU64,
-    settled: AtomicU64,
+    removed: AtomicU64,
 }
 
-impl Shared {
-    /// Counts an entry that is about to be appended. Under the other policies a commit makes entries safe, so none
-    /// waits.
+impl Backlog {
+    pub(super) fn new(counts: bool) -> Self {
+        Self { counts, appended: AtomicU64::new(0), removed: AtomicU64::new(0) }
+    }
+
+    /// Counts an entry that is about to be appended.
     #[inline]
-    pub(super) fn count_appended(&self, bytes: usize) {
-        if self.fsync == Fsync::Always {
+    pub(super) fn add(&self, bytes: usize) {
+        if self.counts {
             // [BL-1] Relaxed: ordered by the release in `Appends::append`.
-            self.backlog.appended.fetch_add(bytes as u64, Ordering::Relaxed);
+            self.appended.fetch_add(bytes as u64, Ordering::Relaxed);
         }
     }
 
     /// Returns the bytes that were appended since the log was opened: at least those of the entries below the next
     /// number that the caller has read.
-    pub(super) fn appended_bytes(&self) -> u64 {
+    pub(super) fn appended(&self) -> u64 {
         // [BL-1] Relaxed: ordered by the acquire in `Appends::next`.
-        self.backlog.appended.load(Ordering::Relaxed)
+        self.appended.load(Ordering::Relaxed)
     }
 
-    /// Records that the entries are safe, or were discarded, that [`appended_bytes`](Self::appended_bytes) counted.
-    pub(super) fn settle(&self, appended: u64) {
+    /// Records that the entries are safe, or were discarded, that [`appended`](Self::appended) counted.
+    pub(super) fn remove_up_to(&self, appended: u64) {
         // Relaxed: a count.
-        self.backlog.settled.fetch_max(appended, Ordering::Relaxed);
+        self.removed.fetch_max(appended, Ordering::Relaxed);
     }
 
     /// Returns the bytes that wait to become safe.
-    pub(super) fn backlog(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         // Relaxed: counts. If this reads an older total, the caller waits a cycle more or less.
-        let settled = self.backlog.settled.load(Ordering::Relaxed);
-        let waiting = self.backlog.appended.load(Ordering::Relaxed).saturating_sub(settled);
+        let removed = self.removed.load(Ordering::Relaxed);
+        let waiting = self.appended.load(Ordering::Relaxed).saturating_sub(removed);
         usize::try_from(waiting).unwrap_or(usize::MAX)
     }
 }

@@ -95,7 +95,7 @@ impl FileLog {
             on_failure: Mutex::new(None),
             latency: Arc::default(),
             syncing: Gauge::default(),
-            backlog: Backlog::default(),
+            backlog: Backlog::new(fsync == Fsync::Always),
         });
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("hedgerow-db log".into());
@@ -148,7 +148,7 @@ impl Log for FileLog {
         // A full disk is no error here: the change was made already, and the rollback undoes it.
         let check =
             || if shared.health.writable() { Ok(()) } else { shared.health.accepts_entries() };
-        shared.count_appended(changes.len().saturating_add(held));
+        shared.backlog.add(changes.len().saturating_add(held));
         shared.appends.append(check, |buffer, lsn| {
             frame::encode(buffer, shared.salt, lsn, time, crc, changes);
         })
@@ -245,7 +245,7 @@ impl Log for FileLog {
     }
 
     fn backlog(&self) -> usize {
-        self.shared.backlog()
+        self.shared.backlog.bytes()
     }
 
     fn bytes(&self) -> u64 {

@@ -226,7 +226,7 @@ impl Shared {
         self.write_pending(writer)?;
         let next = self.appends.next();
         // After the number [BL-1].
-        writer.counted = self.appended_bytes();
+        writer.counted = self.backlog.appended();
         while writer.taken + 1 < next {
             let before = writer.taken;
             self.take(writer);
@@ -365,7 +365,7 @@ impl Shared {
         if self.fsync == Fsync::Always {
             // `safe` may be higher: a rollback passes the numbers of the entries that it discards.
             self.advance(writer.synced.max(self.safe()));
-            self.settle(writer.counted);
+            self.backlog.remove_up_to(writer.counted);
             writer.notify = true;
         }
     }
@@ -405,7 +405,7 @@ impl Shared {
             Condition::Full(_) if safe + 1 == mark => return None,
             Condition::Full(_) | Condition::Failed(_) => {}
         }
-        self.settle(self.appended_bytes());
+        self.backlog.remove_up_to(self.backlog.appended());
         appends.discard(&mut writer.early);
         writer.pending.clear();
         // The cleared buffer may have contained a sync mark.

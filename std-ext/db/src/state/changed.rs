@@ -1,4 +1,4 @@
-//! What a thread's changes keep in memory until their log entries are safe: the entries, and the values that they have
+//! The memory that a thread's changes keep until their log entries are safe: the entries, and the values that they have
 //! replaced, which a rollback needs. A thread stops executing commands when that is much, and commits.
 
 use std::cell::Cell;

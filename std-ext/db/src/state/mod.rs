@@ -379,8 +379,8 @@ impl State {
         self.publish_with(cores, entry, log, publish)
     }
 
-    /// Appends an entry of changes that have replaced this many bytes of values. Without changes there is none: what is
-    /// published are removals of expired keys. Replay removes them by itself, from their expiration.
+    /// Appends an entry of changes that have replaced this many bytes of values. Without changes there is none: then
+    /// expired keys were removed. Replay removes them by itself, from their expiration.
     fn log_entry(&self, time: u64, changes: &[u8], replaced: usize) -> Option<Lsn> {
         if changes.is_empty() {
             return None;

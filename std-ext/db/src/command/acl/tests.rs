@@ -287,7 +287,7 @@ fn rules_have_no_spaces() {
     assert!(users.set(b"rose", &[b"+get|a"]).is_ok());
 }
 
-/// The reply of a SET with such a condition tells the value, so a user who may only write must not send it.
+/// The reply of a SET with a condition on the value tells the value, so a user who may only write must not send it.
 #[test]
 fn a_condition_on_the_value_needs_the_right_to_read() {
     let mut client = Client::new();
