@@ -194,9 +194,9 @@ pub(super) struct Execution<'t, 'a> {
 }
 
 impl<'a> Execution<'_, 'a> {
-    /// Returns whether the rest of a pipeline has to wait in the input: replies can be sent meanwhile. The input's length
-    /// does not bound commands that copy values, so the caller looks how much waits for the log: after each batch with
-    /// one of them, and after transactions, scripts and others that have changed much at once.
+    /// Returns whether the rest of a pipeline has to wait in the input: replies can be sent meanwhile. The length of
+    /// the input does not bound commands that copy values, so the caller looks how much waits for the log: after each
+    /// batch with one of them, and after transactions, scripts and others that have changed much at once.
     #[inline]
     fn is_long(&self) -> bool {
         let is_long = self.batch.len() >= MAX_BATCH_KEYS || self.out.len() >= REPLY_CHUNK;
