@@ -56,7 +56,7 @@ const COMPRESSING: usize = 128;
 /// records than there are.
 const MOVING: usize = 32;
 /// The shortest buffers.
-const SHORTEST: usize = 256;
+const SHORTEST: usize = 128;
 /// The assumed length of a compressed record while there are few. It is short: many small records need a large index,
 /// and segments that were taken are not given back.
 const ASSUMED_RECORD: usize = 24;
