@@ -80,7 +80,7 @@ pub(crate) fn words(count: usize) -> Result<Words, AllocError> {
 pub(crate) struct Unzeroed {
     words: *mut Word,
     count: usize,
-    /// The words at the begin that are zeroed.
+    /// The number of words at the beginning that are zeroed.
     zeroed: usize,
 }
 

@@ -161,7 +161,7 @@ impl Store {
         self.memory.table_bytes.store(now + more);
         let may = self.has_room();
         if may {
-            // relaxed: a bound, as in `may_add_key`.
+            // relaxed: a bound, as in `claim_entry`.
             self.memory.table_checked_up_to.store(upto, Ordering::Relaxed);
         } else {
             // Writers that have passed the check may still take what was counted before.

@@ -30,8 +30,8 @@ use std::{fmt, io, thread};
 /// # Requests
 /// - A worker takes all requests out of its queue together and does them in key order. It applies changes that were
 ///   submitted together ([`submit_all`](Self::submit_all)) with one lock for each leaf. Requests for one key that wait
-///   in the same queue are done in the order of their arrival, also at a shutdown. If one request has to be done after
-///   another, wait for the other's ticket: either may be done in place, or by another worker.
+///   in the same queue keep the order of their arrival, also at a shutdown. To order two other requests, wait for the
+///   ticket of the first before you submit the second: either may be done in place, or by another worker.
 /// - If a closure panics, in place or not, its own ticket returns the panic. No other request is affected.
 /// - A request that a worker makes, inside another request, is done in place.
 /// - If a worker's thread dies nevertheless, the tickets of its requests fail with [`Canceled`](crate::Canceled).
@@ -637,6 +637,15 @@ mod tests {
         result.recv_timeout(Duration::from_secs(30)).ok()
     }
 
+    /// Returns a request that waits for another one, and then counts.
+    fn waiting_for(other: Ticket<Option<u64>>) -> impl Fn(Option<u64>) -> Option<u64> {
+        let other = std::cell::Cell::new(Some(other));
+        move |old| {
+            other.take().unwrap().wait().unwrap();
+            count(old)
+        }
+    }
+
     #[test]
     fn requests_of_one_key_keep_their_order_if_two_threads_shut_down() {
         let workers = with_threads(1);
@@ -720,12 +729,8 @@ mod tests {
     fn a_request_that_waits_for_a_later_one_at_the_end_fails() {
         let workers = without_threads(1, 9);
         let guard = WorkerGuard::new(&workers.pool, 0);
-        let later = std::cell::Cell::new(Some(workers.submit(75, count).unwrap()));
-        let waits = move |old| {
-            later.take().unwrap().wait().unwrap();
-            count(old)
-        };
-        let waits = workers.submit(1, waits).unwrap();
+        let later = workers.submit(75, count).unwrap();
+        let waits = workers.submit(1, waiting_for(later)).unwrap();
         workers.shutdown();
         let ends = thread::spawn(|| drop(guard));
         let failed = in_time(waits);
@@ -739,12 +744,8 @@ mod tests {
     fn a_request_may_wait_for_one_of_another_worker_at_the_end() {
         let workers = without_threads(2, 9);
         let [one, other] = [0, 1].map(|number| WorkerGuard::new(&workers.pool, number));
-        let later = std::cell::Cell::new(Some(workers.submit(75, count).unwrap()));
-        let waits = move |old| {
-            later.take().unwrap().wait().unwrap();
-            count(old)
-        };
-        let waits = workers.submit(1, waits).unwrap();
+        let later = workers.submit(75, count).unwrap();
+        let waits = workers.submit(1, waiting_for(later)).unwrap();
         workers.shutdown();
         thread::scope(|scope| {
             scope.spawn(|| drop(one));

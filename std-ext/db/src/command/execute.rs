@@ -6,7 +6,6 @@ use crate::command::connection::{Connection, MAX_BATCH_COMMANDS, ReplyMode};
 use crate::command::context::{Context, ServerApi};
 use crate::command::diagnostics::call_meter::CallMeter;
 use crate::command::observe::must_wait;
-use crate::limits::LOG_BACKLOG;
 use crate::log::Lsn;
 use crate::resp::inline;
 use crate::resp::parse::{Found, ParseError};
@@ -194,13 +193,14 @@ pub(super) struct Execution<'t, 'a> {
 }
 
 impl<'a> Execution<'_, 'a> {
-    /// Returns whether the rest of a pipeline has to wait in the input: replies can be sent meanwhile. The length of
-    /// the input does not bound commands that copy values, so the caller looks how much waits for the log: after each
-    /// batch with one of them, and after transactions, scripts and others that have changed much at once.
+    /// Returns whether to stop before the end of the input. The caller then sends the replies, and checks how many
+    /// changes wait for the log. The length of the input does not bound them: a short command may copy a long value. So
+    /// execution stops after each batch with such commands, and after any command that has changed much at once, as a
+    /// transaction or a script may.
     #[inline]
     fn is_long(&self) -> bool {
         let is_long = self.batch.len() >= MAX_BATCH_KEYS || self.out.len() >= REPLY_CHUNK;
-        is_long || self.batch.produces_values() || changed::bytes() > LOG_BACKLOG
+        is_long || self.batch.produces_values() || changed::is_much()
     }
 
     #[inline]

@@ -16,6 +16,7 @@ use super::worker_context::WorkerContext;
 use crate::command::Connection;
 use crate::log::{Epoch, Evaluated, LogError, Lsn, Proof};
 use crate::pubsub;
+use crate::state::changed;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 use std::io::{self, ErrorKind, Write};
@@ -349,7 +350,7 @@ impl Worker {
         for &key in &served {
             let Some(client) = self.clients.get_mut(key) else { continue };
             // Those before may each have made long changes. The rest are first in the next cycle, after the commit.
-            if WorkerContext::has_filled_cycle() {
+            if changed::is_much() {
                 self.ready.now.push(key);
                 continue;
             }

@@ -72,14 +72,10 @@ impl WorkerContext {
         changed::reset();
     }
 
-    /// Returns whether the changes of this cycle are as many as should wait for its end, which commits them.
-    pub(super) fn has_filled_cycle() -> bool {
-        changed::bytes() > LOG_BACKLOG
-    }
-
-    /// Returns whether more changes of this cycle, or of all threads, wait for the log than should.
+    /// Returns whether more changes of this cycle, or of all threads, wait for the log than should. The end of a cycle
+    /// commits those of its thread.
     pub(super) fn has_changed_much(&self) -> bool {
-        Self::has_filled_cycle() || self.shared.log.backlog() > LOG_BACKLOG
+        changed::is_much() || self.shared.log.backlog() > LOG_BACKLOG
     }
 
     /// Takes the newest view of the group. The caller has taken the log's epoch before.

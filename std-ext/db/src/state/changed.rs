@@ -1,6 +1,7 @@
 //! The memory that a thread's changes keep until their log entries are safe: the entries, and the values that they have
 //! replaced, which a rollback needs. A thread stops executing commands when that is much, and commits.
 
+use crate::limits::LOG_BACKLOG;
 use std::cell::Cell;
 
 thread_local! {
@@ -12,9 +13,9 @@ pub(super) fn note(bytes: usize) {
     BYTES.set(BYTES.get().saturating_add(bytes));
 }
 
-/// Returns the bytes of this thread's changes since the last [`reset`].
-pub(crate) fn bytes() -> usize {
-    BYTES.get()
+/// Returns whether this thread's changes since the last [`reset`] are as many as should wait for a commit.
+pub(crate) fn is_much() -> bool {
+    BYTES.get() > LOG_BACKLOG
 }
 
 /// Begins to count anew: the changes so far were committed.
