@@ -378,6 +378,8 @@ fn a_merge_of_any_length_stays_within_a_segment() {
         let stored = again.filter(|&n| map.insert(&key(n), &value(n)).is_ok()).count();
         assert!(stored > 1_500, "a folded value of {len} bytes stops all writes: {stored} of 2000");
         map.shrink();
+        let left = map.stats().hot_segments;
+        assert_eq!(left, 0, "a folded value of {len} bytes stops the sweep of its segment");
         for n in 0..8 {
             let folded = vec![key(n)[key(n).len() - 1]; len];
             let mut into = vec![0; len + 1];
