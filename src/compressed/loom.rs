@@ -367,7 +367,7 @@ fn loom_removal_by_update_against_reuse() {
 fn loom_promotion_against_reuse() {
     explore_each(1, ["1 2", "2 2", "None 2"], 0..2, |case, saw| {
         let map = Arc::new(store());
-        // A read makes no segment for what it promotes.
+        // A promotion makes no segment.
         let front = map.pool().take(0, || true).expect("there is room");
         *map.hot.lock() = Some(OpenSegment::new(front, map.shape()));
         let number = map.pool().take(0, || true).expect("there is room");

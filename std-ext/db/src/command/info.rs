@@ -14,6 +14,7 @@ use crate::command::replication::LinkState;
 use crate::db::Stats;
 use crate::log::Fsync;
 use crate::state::databases::DatabaseStats;
+use crate::state::heap::is_compacting;
 use std::fmt::Write;
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -115,7 +116,7 @@ fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, ou
     // `maxmemory` is a limit of the data.
     out.line("mem_not_counted_for_evict", server.buffers);
     out.line("mem_allocator", "system");
-    out.line("active_defrag_running", 0);
+    out.line("active_defrag_running", u8::from(is_compacting()));
     out.line("lazyfree_pending_objects", 0);
     out.line("lazyfreed_objects", 0);
 }

@@ -9,6 +9,7 @@
 //! returns little. It holds the allocator's lock for a time that grows with the free memory. Therefore it is called
 //! rarely, and never by a thread that serves clients. Other allocators return memory by themselves.
 
+use crate::state::slabs;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -80,6 +81,7 @@ impl TrimState {
 
 /// Returns unused memory to the system. Takes longer the more memory is free.
 pub(crate) fn trim() {
+    slabs::purge();
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         // SAFETY: this is the C library's declaration. The function has no precondition.
@@ -92,6 +94,11 @@ pub(crate) fn trim() {
         let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = malloc_trim(0);
     }
+}
+
+/// Whether records are being moved together, so that memory becomes free for others.
+pub(crate) fn is_compacting() -> bool {
+    slabs::is_compacting()
 }
 
 /// Returns the resident set size of the process in bytes, and 0 if the system does not tell.

@@ -59,6 +59,7 @@ pub(crate) mod role;
 pub(crate) mod rope;
 pub(crate) mod shard;
 mod shard_stats;
+mod slabs;
 pub(crate) mod slot_counts;
 pub(crate) mod slots;
 mod tracked;
@@ -576,6 +577,12 @@ impl State {
     /// Shrinks a shard's table if most of it is empty and readers see all changes. Updates the shard's memory.
     pub(crate) fn shrink(&self, shard: &Shard, core: &mut Core) {
         core.shrink(shard.stats().published_lsn(), self.log.safe());
+        self.add_memory(shard.update_stats(core, None));
+    }
+
+    /// Publishes records that were relocated. Nothing is logged, and no client is told: nothing has changed.
+    fn publish_relocated(&self, shard: &Shard, core: &mut Core) {
+        core.publish(shard.stats().published_lsn(), self.log.safe());
         self.add_memory(shard.update_stats(core, None));
     }
 

@@ -7,7 +7,8 @@
 //! ```
 
 use crate::state::rope::{MAX_INLINE, Rope};
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use crate::state::slabs;
+use std::alloc::{Layout, handle_alloc_error};
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
@@ -108,18 +109,20 @@ impl Record {
         let key_length = u16::try_from(key.len()).expect("keys have been measured");
         let header = Header { key_length, usage: AtomicU32::new(usage), value: word };
         let length = u32::try_from(value.length()).expect("values have been measured");
-        let layout = header.layout();
-        // SAFETY: the layout is at least as large as a header.
-        let room = unsafe { alloc(layout) };
-        let Some(this) = NonNull::new(room.cast::<Header>()) else { handle_alloc_error(layout) };
+        let size = header.size();
+        let Some(room) = slabs::allocate(size) else {
+            handle_alloc_error(Layout::from_size_align(size, ALIGN).expect("far from the largest"))
+        };
+        let this = room.cast::<Header>();
         let (key_at, value_at) = header.places();
-        // SAFETY: the block was just allocated with this layout: aligned for a header, with room for all parts, which
-        // do not overlap.
+        // SAFETY: the block was just allocated with this size: aligned for a header, with room for all parts, which do
+        // not overlap.
         unsafe {
             this.write(header);
             if let Some(end) = expires_at {
                 room.add(HEADER).cast::<u64>().write(end);
             }
+            let room = room.as_ptr();
             room.add(key_at).copy_from_nonoverlapping(key.as_ptr(), key.len());
             let to = room.add(value_at);
             let away = to.add(if word & OUT_OF_LINE == 0 { 0 } else { INDIRECT_LENGTH });
@@ -143,15 +146,21 @@ impl Record {
     /// # Safety
     /// No pointer to it is used any more.
     pub(crate) unsafe fn free(self) {
-        let layout = self.header().layout();
+        let size = self.header().size();
         if self.header().value & OUT_OF_LINE != 0
             && let Value::Rope(rope_ref, _) = self.value()
         {
             // SAFETY: `new` has taken this reference count.
             drop(unsafe { Arc::from_raw(rope_ref.0.as_ptr()) });
         }
-        // SAFETY: `new` has allocated it with this layout, which depends only on fields that do not change.
-        unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+        // SAFETY: `new` has allocated it with this size, which depends only on fields that do not change.
+        unsafe { slabs::free(self.0.cast(), size) };
+    }
+
+    /// Whether its memory would serve others better if the record were elsewhere.
+    pub(crate) fn is_in_sparse_slab(self) -> bool {
+        // SAFETY: the holder of a record makes sure that it was not freed.
+        unsafe { slabs::is_in_sparse_slab(self.0.cast(), self.header().size()) }
     }
 
     /// Whether both point to the same record.
@@ -241,11 +250,10 @@ impl Record {
         self.header().usage.load(Ordering::Relaxed)
     }
 
-    /// Returns the bytes of the record and its rope, with the allocator's overhead: as in glibc, a word, rounded up to
-    /// a multiple of 16.
+    /// Returns the bytes of the record and its rope, with the allocator's overhead.
     pub(crate) fn memory(self) -> usize {
         let header = self.header();
-        let own = (header.layout().size() + 8).next_multiple_of(16).max(32);
+        let own = slabs::footprint(header.size());
         if header.value & OUT_OF_LINE == 0 { own } else { own + self.memory_out_of_line() }
     }
 
@@ -266,11 +274,11 @@ impl Header {
         (key, key + usize::from(self.key_length))
     }
 
-    fn layout(&self) -> Layout {
+    /// Returns the bytes of the record.
+    fn size(&self) -> usize {
         let here = self.value & OUT_OF_LINE == 0;
         let value = if here { usize::from(self.value & LENGTH) } else { INDIRECT };
-        let size = self.places().1 + value;
-        Layout::from_size_align(size, ALIGN).expect("far from the largest")
+        self.places().1 + value
     }
 }
 
@@ -311,7 +319,7 @@ mod tests {
                     let record = Record::new(&key, value, expires_at, now);
                     assert_eq!((record.key(), record.value()), (&key[..], value));
                     assert_eq!((record.expires_at(), record.usage()), (expires_at, now));
-                    assert!(record.memory() >= key.len() + HEADER + 8);
+                    assert!(record.memory() >= key.len() + HEADER);
                     // SAFETY: no other pointer to it is used.
                     unsafe { record.free() };
                 }

@@ -117,8 +117,9 @@ pub(crate) struct Core {
     slots: Option<Box<SlotCounts>>,
     /// The latest time of a change in this shard. Time does not go back.
     time: u64,
-    /// Where the active expire cycle continues.
+    /// Where the active expire cycle, and the one that moves records, continue.
     pub(super) expire_cursor: u64,
+    pub(super) compaction_cursor: u64,
     /// The keys of this shard that transactions watch.
     pub(crate) watched_keys: WatchedKeys,
     /// The events of changes that were not published yet.
@@ -169,6 +170,7 @@ impl Shard {
             slots: None,
             time: 0,
             expire_cursor: 0,
+            compaction_cursor: 0,
             watched_keys: WatchedKeys::default(),
             events: NotedEvents::default(),
             was_cleared: false,
@@ -311,6 +313,14 @@ impl Core {
         let is_old = old.is_some_and(|old| old.is_same(record));
         let origin = TicketOrigin { from_old: is_old, moved_in: true };
         self.place(old, Some(record), key, record.value(), expires_at, origin);
+    }
+
+    /// Stores a record in another place of the memory. Its key, value and use stay the same.
+    pub(super) fn relocate(&mut self, record: Record) {
+        self.put_moved(Some(record), record.key(), record, record.expires_at());
+        if let Some(new) = self.find(record.key()) {
+            new.set_usage(record.usage());
+        }
     }
 
     /// Returns the store of compressed values, if there is one.

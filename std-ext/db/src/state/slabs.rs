@@ -1,0 +1,128 @@
+//! Memory for records: a slab allocator with a size class every eight bytes.
+//!
+//! malloc adds a word to each block and rounds the sum up to 16 bytes; jemalloc and mimalloc have four size classes for
+//! each doubling, and lose a tenth on average. Most of the memory of a database is small blocks, so here a block has no
+//! word of its own, and at most seven bytes too many. And glibc's malloc merges adjacent free blocks: after a million
+//! keys have expired, one allocation may take a tenth of a second for that.
+//!
+//! A *slab* is aligned to its size, and has a head and blocks of one class. The slabs of a class that have free blocks
+//! are in lists by their use (`lists.rs`), and blocks are taken from one of the fullest, so that the others become
+//! empty. An empty slab may serve another class (`pool.rs`). Each thread keeps some free blocks of each class
+//! (`cache.rs`). (J. Bonwick, "The Slab Allocator", 1994; J. Bonwick and J. Adams, "Magazines and Vmem", 2001.)
+//!
+//! One block in use keeps a slab from other classes. So after most keys were removed, or values have another length,
+//! much of the memory may be in slabs that are used little. Then the maintenance thread moves records out of these
+//! (`maintenance.rs`), as Redis does with `activedefrag`.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+mod cache;
+mod lists;
+mod pool;
+
+use lists::{Block, CLASSES, SLAB, STEP, SizeClass, Slab};
+use pool::SLABS;
+
+/// Records are moved if more than a quarter of the slabs' memory, and this much, is in free blocks; and until that has
+/// decreased by half of this.
+const MUCH: usize = 8 << 20;
+/// So much memory of empty slabs, and an eighth of the memory of all slabs, is kept for new records.
+const KEPT: usize = 4 << 20;
+
+/// Whether records are being moved.
+static IS_COMPACTING: AtomicBool = AtomicBool::new(false);
+
+fn malloc_layout(size: usize) -> Layout {
+    Layout::from_size_align(size, STEP).expect("far from the largest")
+}
+
+/// Allocates a block of `size` bytes, at least one, aligned for a `u64`. Returns nothing if the system has no memory.
+#[inline(always)]
+pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
+    match SizeClass::of(size) {
+        Some(class) => cache::take(class).map(NonNull::cast),
+        // SAFETY: the size is not zero.
+        None => NonNull::new(unsafe { alloc(malloc_layout(size)) }),
+    }
+}
+
+/// Frees a block.
+///
+/// # Safety
+/// `allocate` has returned it for this size, it was not freed, and nothing refers to it.
+#[inline(always)]
+pub(super) unsafe fn free(block: NonNull<u8>, size: usize) {
+    match SizeClass::of(size) {
+        // SAFETY: the caller has promised it.
+        Some(class) => unsafe { cache::give(class, block.cast()) },
+        // SAFETY: `allocate` has used this layout for this size.
+        None => unsafe { dealloc(block.as_ptr(), malloc_layout(size)) },
+    }
+}
+
+/// Returns the bytes that a block takes: its share of a slab; or as glibc's malloc, a word more, and a multiple of 16.
+#[inline]
+pub(super) fn footprint(size: usize) -> usize {
+    const SHARES: [u16; CLASSES] = {
+        let mut shares = [0; CLASSES];
+        let mut number = 0;
+        while number < CLASSES {
+            shares[number] = SLAB.div_ceil(SizeClass(number).capacity()) as u16;
+            number += 1;
+        }
+        shares
+    };
+    match SizeClass::of(size) {
+        Some(class) => SHARES[class.0].into(),
+        None => (size + 8).next_multiple_of(16).max(32),
+    }
+}
+
+/// Returns the bytes of slabs that are in free blocks. They serve new records of the same lengths.
+pub(super) fn free_bytes() -> usize {
+    SLABS.sizes().1
+}
+
+/// Returns whether records should be moved out of slabs that are used little.
+pub(super) fn should_compact() -> bool {
+    let (serving, free) = SLABS.sizes();
+    // Relaxed: a hint.
+    let was = IS_COMPACTING.load(Ordering::Relaxed);
+    // If all slabs but one of each class are used to three quarters, this is over: no record is moved for ever.
+    let is = free > serving / 4 + if was { MUCH / 2 } else { MUCH };
+    if is != was {
+        // Relaxed: as above.
+        IS_COMPACTING.store(is, Ordering::Relaxed);
+    }
+    is
+}
+
+/// Returns the last answer of `should_compact`.
+pub(super) fn is_compacting() -> bool {
+    // Relaxed: a hint.
+    IS_COMPACTING.load(Ordering::Relaxed)
+}
+
+/// Whether a block is in a slab that is used little, so that another block may be better.
+///
+/// # Safety
+/// `allocate` has returned it for this size, and it is not freed meanwhile.
+pub(super) unsafe fn is_in_sparse_slab(block: NonNull<u8>, size: usize) -> bool {
+    // SAFETY: the block is in use.
+    SizeClass::of(size).is_some() && unsafe { Slab::is_sparse(Slab::of(block.cast::<Block>())) }
+}
+
+/// Gives the pages of empty slabs back to the system if they are many.
+pub(super) fn purge_if_many() {
+    SLABS.purge(KEPT + SLABS.sizes().0 / 8);
+}
+
+/// Gives the pages of all empty slabs back to the system.
+pub(super) fn purge() {
+    SLABS.purge(0);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! The free blocks that each thread keeps, so that most calls take no lock.
+
+use super::lists::{Block, CLASSES, Chain, SizeClass};
+use super::pool::SLABS;
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+/// The free blocks of one thread, of all classes.
+struct Cache([Cell<Chain>; CLASSES]);
+
+thread_local! {
+    static CACHE: Cache = const { Cache([const { Cell::new(Chain::EMPTY) }; CLASSES]) };
+}
+
+/// Returns a free block of a class; nothing if the system has no memory.
+#[inline(always)]
+pub(super) fn take(class: SizeClass) -> Option<NonNull<Block>> {
+    let block = CACHE.try_with(|cache| {
+        let mut chain = cache.0[class.0].take();
+        if chain.len() == 0 {
+            SLABS.take(class, class.batch(), &mut chain);
+        }
+        let block = chain.pop();
+        cache.0[class.0].set(chain);
+        block
+    });
+    // A thread that ends may have no cache any more.
+    block.unwrap_or_else(|_| {
+        let mut one = Chain::EMPTY;
+        SLABS.take(class, 1, &mut one);
+        one.pop()
+    })
+}
+
+/// Takes a block back.
+///
+/// # Safety
+/// `take` has returned it for this class, and nothing refers to it.
+#[inline(always)]
+pub(super) unsafe fn give(class: SizeClass, block: NonNull<Block>) {
+    let given = CACHE.try_with(|cache| {
+        let mut chain = cache.0[class.0].take();
+        // SAFETY: the caller has promised it.
+        unsafe { chain.push(block) };
+        if chain.len() > 2 * class.batch() {
+            // SAFETY: all blocks of the chain have come in this way, or from these slabs.
+            unsafe { SLABS.give(class, class.batch(), &mut chain) };
+        }
+        cache.0[class.0].set(chain);
+    });
+    if given.is_err() {
+        let mut one = Chain::EMPTY;
+        // SAFETY: the caller has promised it.
+        unsafe {
+            one.push(block);
+            SLABS.give(class, 1, &mut one);
+        }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        for (number, chain) in self.0.iter().enumerate() {
+            let mut chain = chain.take();
+            if chain.len() > 0 {
+                // SAFETY: the blocks of a chain are of its class, and of these slabs.
+                unsafe { SLABS.give(SizeClass(number), chain.len(), &mut chain) };
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The slabs of all classes, and those that serve none.
+
+use super::lists::{CLASSES, Chain, Lists, SLAB, SizeClass, Slab};
+use crate::gauge::Gauge;
+use crate::lock::lock;
+use std::alloc::{Layout, alloc};
+use std::ptr::NonNull;
+use std::sync::Mutex;
+
+/// The number of slabs in one allocation.
+pub(super) const CHUNK_SLABS: usize = 32;
+
+/// The slabs that serve no class.
+pub(super) struct Pool {
+    /// Those whose pages were not touched since they came from the system, or went back to it.
+    pub(super) clean: Vec<NonNull<Slab>>,
+    pub(super) dirty: Vec<NonNull<Slab>>,
+}
+
+// SAFETY: a slab that serves no class belongs to the pool, which any thread may use under its lock.
+unsafe impl Send for Pool {}
+
+impl Pool {
+    const CHUNK: Layout = match Layout::from_size_align(CHUNK_SLABS * SLAB, SLAB) {
+        Ok(layout) => layout,
+        Err(_) => unreachable!(),
+    };
+
+    /// Returns a slab without blocks in use; nothing if the system has no memory.
+    fn take(&mut self) -> Option<NonNull<Slab>> {
+        let used = self.dirty.pop().or_else(|| self.clean.pop());
+        let slab = used.or_else(|| {
+            // Never freed: empty slabs are used again, and `purge` returns their pages.
+            // SAFETY: the layout has a size.
+            let chunk = NonNull::new(unsafe { alloc(Self::CHUNK) })?;
+            // SAFETY: all of these are within the chunk.
+            let slabs = (0..CHUNK_SLABS).rev().map(|number| unsafe { chunk.add(number * SLAB) });
+            self.clean.extend(slabs.map(NonNull::cast));
+            self.clean.pop()
+        })?;
+        // SAFETY: the slab is the caller's now, and is aligned far beyond a head.
+        unsafe { slab.write(Slab::empty()) };
+        Some(slab)
+    }
+}
+
+/// Slabs for blocks of all classes.
+pub(super) struct Slabs {
+    pub(super) classes: [Mutex<Lists>; CLASSES],
+    /// Locked while the lock of a class is held, and not the other way round.
+    pub(super) pool: Mutex<Pool>,
+    /// The slabs that serve a class, and the bytes of their blocks that are in use or in threads' caches.
+    serving: Gauge,
+    used: Gauge,
+}
+
+pub(super) static SLABS: Slabs = Slabs::new();
+
+impl Slabs {
+    pub(super) const fn new() -> Self {
+        Self {
+            classes: [const { Mutex::new(Lists::new()) }; CLASSES],
+            pool: Mutex::new(Pool { clean: Vec::new(), dirty: Vec::new() }),
+            serving: Gauge::new(0),
+            used: Gauge::new(0),
+        }
+    }
+
+    /// Adds `count` free blocks to a chain; fewer only if the system has no memory.
+    #[inline(never)]
+    pub(super) fn take(&self, class: SizeClass, count: usize, to: &mut Chain) {
+        let full = to.len() + count;
+        self.used.add(count as u64 * class.block_size() as u64);
+        let mut lists = lock(&self.classes[class.0]);
+        while to.len() < full {
+            let Some(slab) = lists.fullest().or_else(|| self.another()) else {
+                let missing = full - to.len();
+                self.used.sub(missing as u64 * class.block_size() as u64);
+                return;
+            };
+            while to.len() < full {
+                // SAFETY: the lock of the class is held, and a slab of the pool may serve any class.
+                let Some(block) = (unsafe { Slab::take(slab, class) }) else { break };
+                // SAFETY: the slab has handed it out to nobody else.
+                unsafe { to.push(block) };
+            }
+            // SAFETY: as above. It is not empty.
+            unsafe { lists.sort(slab, class) };
+        }
+    }
+
+    fn another(&self) -> Option<NonNull<Slab>> {
+        let slab = lock(&self.pool).take()?;
+        self.serving.add(1);
+        Some(slab)
+    }
+
+    /// Gives `count` blocks of a chain back to their slabs.
+    ///
+    /// # Safety
+    /// The chain has that many blocks, of this class and of these slabs.
+    #[inline(never)]
+    pub(super) unsafe fn give(&self, class: SizeClass, count: usize, from: &mut Chain) {
+        self.used.sub(count as u64 * class.block_size() as u64);
+        let mut lists = lock(&self.classes[class.0]);
+        for _ in 0..count {
+            let Some(block) = from.pop() else { return };
+            let slab = Slab::of(block);
+            // SAFETY: the block is part of a slab of this class, whose lock is held.
+            let is_idle = unsafe {
+                Slab::give(slab, block);
+                lists.sort(slab, class)
+            };
+            if is_idle {
+                self.serving.sub(1);
+                lock(&self.pool).dirty.push(slab);
+            }
+        }
+    }
+
+    /// Returns the bytes of the slabs that serve a class, and those of them that are in free blocks.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let serving = self.serving.get() as usize * SLAB;
+        (serving, serving.saturating_sub(self.used.get() as usize))
+    }
+
+    pub(super) fn purge(&self, keep: usize) {
+        let mut pool = lock(&self.pool);
+        if pool.dirty.len() * SLAB <= keep {
+            return;
+        }
+        let mut dirty = std::mem::take(&mut pool.dirty);
+        drop(pool);
+        dirty.sort_unstable();
+        // Adjacent slabs by one call.
+        for run in dirty.chunk_by(|slab, next| slab.addr().get() + SLAB == next.addr().get()) {
+            discard(run[0], run.len() * SLAB);
+        }
+        lock(&self.pool).clean.extend(dirty);
+    }
+}
+
+/// Lets the system take pages of the pool, whose content is lost.
+fn discard(from: NonNull<Slab>, length: usize) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        use rustix::mm::{Advice, madvise};
+        // SAFETY: these slabs are the caller's, and nobody relies on their content. If pages are larger than slabs,
+        // this fails and changes nothing.
+        let _ = unsafe { madvise(from.as_ptr().cast(), length, Advice::LinuxDontNeed) };
+    }
+    let _ = (from, length);
+}

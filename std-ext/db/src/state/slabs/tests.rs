@@ -1,0 +1,206 @@
+//! Blocks are nobody else's, and memory that is free serves others.
+
+use super::lists::{Chain, LONGEST, MALLOC_ONLY};
+use super::pool::{CHUNK_SLABS, Slabs};
+use super::*;
+use crate::clock::{Clock, TimeSource};
+use crate::lock::lock;
+use crate::log::none::NoLog;
+use crate::options::Options;
+use crate::state::State;
+use crate::state::load::LoadingShards;
+use crate::state::maintenance::run_cycle;
+use crate::state::random::Random;
+
+/// A block, its size, and the byte that fills it.
+struct Filled(NonNull<u8>, usize, u8);
+
+// SAFETY: a block belongs to the thread that has it.
+unsafe impl Send for Filled {}
+
+impl Filled {
+    fn new(size: usize, byte: u8) -> Self {
+        let block = allocate(size).unwrap();
+        assert!(block.cast::<u64>().is_aligned());
+        // SAFETY: the block has `size` bytes.
+        unsafe { block.write_bytes(byte, size) };
+        Self(block, size, byte)
+    }
+
+    fn free(self) {
+        let Self(block, size, byte) = self;
+        // SAFETY: the block was filled.
+        let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), size) };
+        assert!(
+            bytes.iter().all(|found| *found == byte),
+            "a block of {size} bytes is another's too"
+        );
+        // SAFETY: nothing refers to it any more.
+        unsafe { free(block, size) };
+    }
+}
+
+#[test]
+fn blocks_do_not_overlap() {
+    let work = |seed: u64| {
+        let (mut random, mut blocks) = (Random::of_seed(seed), Vec::new());
+        for _ in 0..20_000 {
+            let size = match random.next() % 4 {
+                0 => 1 + random.next() as usize % 1100,
+                1 => LONGEST - random.next() as usize % 20 + 10,
+                _ => 80 + random.next() as usize % 20,
+            };
+            blocks.push(Filled::new(size, random.next() as u8));
+            if blocks.len() > 500 || random.next().is_multiple_of(3) {
+                let at = random.next() as usize % blocks.len();
+                blocks.swap_remove(at).free();
+            }
+        }
+        blocks
+    };
+    let threads: Vec<_> = (0..4).map(|seed| std::thread::spawn(move || work(seed))).collect();
+    // Freed by another thread than that which has allocated them.
+    for thread in threads {
+        thread.join().unwrap().into_iter().for_each(Filled::free);
+    }
+}
+
+/// Takes blocks until they fill this many slabs.
+fn fill(slabs: &Slabs, class: SizeClass, count: usize) -> Vec<NonNull<Block>> {
+    let (mut blocks, mut chain) = (Vec::new(), Chain::EMPTY);
+    slabs.take(class, count * class.capacity(), &mut chain);
+    blocks.extend(std::iter::from_fn(|| chain.pop()));
+    assert_eq!(blocks.len(), count * class.capacity());
+    blocks
+}
+
+fn give_all(slabs: &Slabs, class: SizeClass, blocks: impl IntoIterator<Item = NonNull<Block>>) {
+    for block in blocks {
+        let mut one = Chain::EMPTY;
+        // SAFETY: the block was taken from these slabs, and is given back once.
+        unsafe {
+            one.push(block);
+            slabs.give(class, 1, &mut one);
+        }
+    }
+}
+
+#[test]
+fn empty_slabs_serve_another_class() {
+    static OWN: Slabs = Slabs::new();
+    let (small, large) = (SizeClass(4), SizeClass(50));
+    let blocks = fill(&OWN, small, 10);
+    assert_eq!(OWN.sizes(), (10 * SLAB, 10 * (SLAB - small.capacity() * small.block_size())));
+    give_all(&OWN, small, blocks);
+    assert_eq!(OWN.sizes(), (SLAB, SLAB), "one slab stays, for the next block");
+    let pool = || {
+        let pool = lock(&OWN.pool);
+        (pool.clean.len(), pool.dirty.len())
+    };
+    assert_eq!(pool(), (CHUNK_SLABS - 10, 9));
+    let blocks = fill(&OWN, large, 8);
+    assert_eq!(pool(), (CHUNK_SLABS - 10, 1), "an empty slab is not used again");
+    OWN.purge(SLAB);
+    assert_eq!(pool().1, 1, "pages are given back that were to be kept");
+    OWN.purge(0);
+    assert_eq!(pool(), (CHUNK_SLABS - 9, 0));
+    give_all(&OWN, large, blocks);
+}
+
+#[test]
+fn blocks_come_from_the_fullest_slabs() {
+    static OWN: Slabs = Slabs::new();
+    let class = SizeClass(10);
+    let mut blocks = fill(&OWN, class, 8);
+    blocks.sort_unstable();
+    // One block in ten of half of the slabs stays, and nine in ten of the others.
+    let is_sparse = |block: NonNull<Block>| (Slab::of(block).addr().get() / SLAB).is_multiple_of(2);
+    let mut number = 0;
+    let (given, mut kept): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| {
+        number += 1;
+        is_sparse(*block) == (number % 10 != 0)
+    });
+    let room = given.iter().filter(|block| !is_sparse(**block)).count();
+    give_all(&OWN, class, given);
+    for block in &kept {
+        // SAFETY: the block is in use.
+        let found = unsafe { Slab::is_sparse(Slab::of(*block)) };
+        assert_eq!(found, is_sparse(*block), "the use of a slab is wrong");
+    }
+    let mut chain = Chain::EMPTY;
+    OWN.take(class, room, &mut chain);
+    let taken: Vec<_> = std::iter::from_fn(|| chain.pop()).collect();
+    let wrong = taken.iter().filter(|block| is_sparse(**block)).count();
+    assert_eq!(wrong, 0, "blocks of slabs that are used little");
+    kept.extend(taken);
+    give_all(&OWN, class, kept);
+    assert_eq!(OWN.sizes(), (SLAB, SLAB));
+}
+
+#[test]
+fn a_thread_gives_its_free_blocks_back_at_its_end() {
+    // No record is so short but that of an empty value under an empty key.
+    let class = SizeClass::of(1).filter(|_| !MALLOC_ONLY);
+    let Some(class) = class else { return };
+    for _ in 0..2 * class.capacity() / class.batch() {
+        std::thread::spawn(|| Filled::new(1, 1).free()).join().unwrap();
+    }
+    let slab = lock(&SLABS.classes[class.0]).fullest().expect("all slabs are full");
+    // From one of the fullest slabs: this one, or one that is fuller.
+    let hold = Filled::new(1, 1);
+    // SAFETY: slabs stay readable, and this one stays of its class while a thread's cache has a block of it.
+    let is_sparse = unsafe { Slab::is_sparse(slab) };
+    assert!(is_sparse, "threads that have ended keep blocks");
+    hold.free();
+}
+
+fn state_with(keys: impl Iterator<Item = u32>, value: &[u8]) -> State {
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    let shards = LoadingShards::new(&options);
+    for key in keys {
+        shards.load(&key.to_be_bytes(), key.is_multiple_of(2).then_some(u64::MAX / 2), value);
+    }
+    State::new(
+        shards,
+        std::sync::Arc::new(NoLog::new()),
+        Clock::starting(TimeSource::System, 0),
+        &options,
+    )
+}
+
+/// A twentieth of the keys stays. Other tests of this process have slabs as well, but few.
+#[test]
+fn records_move_out_of_slabs_that_are_used_little() {
+    if MALLOC_ONLY {
+        return;
+    }
+    let stays = |key: u32| key.is_multiple_of(20);
+    let value = [b'v'; 100];
+    let state = state_with(0..300_000, &value);
+    let before = SLABS.sizes().0;
+    for shard in state.shards.iter() {
+        let mut core = shard.lock();
+        core.remove_where(|record| !stays(u32::from_be_bytes(record.key().try_into().unwrap())));
+        core.records().for_each(|record| record.set_usage(7));
+        state.publish_relocated(shard, &mut core);
+        state.publish_relocated(shard, &mut core);
+    }
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while SLABS.sizes().0 > before - (20 << 20) {
+        assert!(std::time::Instant::now() < end, "of {before} bytes {} stay", SLABS.sizes().0);
+        run_cycle(&state);
+    }
+    let mut left = 0;
+    for shard in state.shards.iter() {
+        let core = shard.lock();
+        for record in core.records() {
+            let key = u32::from_be_bytes(record.key().try_into().unwrap());
+            let end = key.is_multiple_of(2).then_some(u64::MAX / 2);
+            assert!(stays(key) && record.expires_at() == end && record.usage() == 7);
+            core.read(record, |found| assert_eq!(found, value));
+            left += 1;
+        }
+    }
+    assert_eq!(left, 15_000);
+}
