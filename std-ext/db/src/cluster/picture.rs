@@ -179,6 +179,12 @@ impl Picture {
         self.nodes.get(&id).is_some_and(|seen| seen.alive && seen.registration.disk_fails)
     }
 
+    /// Returns the other nodes of which that is known.
+    pub(super) fn failing_disks(&self) -> Vec<NodeId> {
+        let others = self.nodes.keys().copied().filter(|id| *id != self.own);
+        others.filter(|id| self.disk_fails(*id)).collect()
+    }
+
     /// Returns the member that should take the group over: it is alive, its disk works, and it has the most entries.
     pub(super) fn successor(&self) -> Option<NodeId> {
         let fit = |id: &NodeId| {
@@ -433,6 +439,7 @@ mod tests {
         picture.set_nodes(vec![node(OTHER, full), behind.clone()], 900);
         assert_eq!(picture.successor(), Some(third), "a node that does not take over is named");
         assert!(picture.disk_fails(OTHER) && !picture.disk_fails(third));
+        assert_eq!(picture.failing_disks(), [OTHER]);
         picture.set_nodes(vec![behind], 900);
         assert!(!picture.disk_fails(OTHER), "that was before it ended");
     }
