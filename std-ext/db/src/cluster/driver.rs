@@ -94,6 +94,8 @@ pub(super) struct Driver {
     disk_trouble: Option<String>,
     /// Why it keeps them too late.
     disk_lag: Option<String>,
+    /// The thread of the state has not answered an order to lead, and no later order.
+    stuck: bool,
     /// Clients are held back until the primary is known, at the latest until this time.
     hold_until: Option<u64>,
     view_due: u64,
@@ -125,6 +127,7 @@ impl Driver {
             held: false,
             disk_trouble: None,
             disk_lag: None,
+            stuck: false,
             hold_until: None,
             view_due: 0,
             holder: (0, None),
@@ -316,6 +319,10 @@ impl Driver {
             Report::SteppedDown(time) => {
                 self.take_entries(0);
                 self.event(Event::Closed { time });
+                // The thread answers again.
+                if std::mem::take(&mut self.stuck) {
+                    self.mended();
+                }
             }
             Report::MustRestart(why) => self.exit(Exit::Restart(why)),
             Report::DiskFailed(why) => {
@@ -342,11 +349,13 @@ impl Driver {
         }
     }
 
-    /// The node's own disk keeps entries again, unless it has another trouble.
+    /// One of the troubles for which this node must not lead has passed.
     fn mended(&mut self) {
-        if self.disk_trouble.is_none() && self.disk_lag.is_none() {
-            tracing::info!("this node's own disk keeps entries again");
-            self.event(Event::Serving);
+        if self.disk_trouble.is_none() && self.disk_lag.is_none() && !self.stuck {
+            tracing::info!(
+                "this node's own disk keeps entries, and its threads answer: it may lead again"
+            );
+            self.event(Event::CanServe);
         }
     }
 
@@ -607,7 +616,7 @@ impl Driver {
         }
         let stuck = self.leading_since.is_some_and(|since| now - since > 3 * self.parts.lease);
         if stuck {
-            self.leading_since = None;
+            (self.leading_since, self.stuck) = (None, true);
             self.event(Event::CannotServe("the node's threads do not answer".to_owned()));
         }
         self.put_durable();

@@ -82,11 +82,14 @@ pub enum Event {
     /// The state cannot make the changes of the entry after the last one it reported, and says why. Nothing later may
     /// be applied. The node never becomes the primary [C-2].
     CannotApply(String),
-    /// The state of the new primary serves its clients; or the trouble that [`Event::CannotServe`] told has passed.
+    /// The state of the new primary serves its clients. That says nothing about a trouble that
+    /// [`Event::CannotServe`] told.
     Serving,
     /// This node cannot be the primary: its disk fails, or a thread is stuck. It releases the group, and does not take
-    /// it over until [`Event::Serving`].
+    /// it over until [`Event::CanServe`].
     CannotServe(String),
+    /// All troubles that [`Event::CannotServe`] told have passed.
+    CanServe,
     /// A reply waits for a proof, and its evaluation is later than the last one.
     ProofWanted,
     /// Hand the group over to this node, or to any.

@@ -57,6 +57,9 @@ impl Group {
         self.prove(&line, attempt.sent, out);
         if self.exit != Exit::No {
             self.leave(None, "the process stops", false, out);
+        } else if let Some(why) = self.unfit.clone() {
+            // The trouble began while the takeover had no answer.
+            self.leave(None, &why, false, out);
         }
     }
 

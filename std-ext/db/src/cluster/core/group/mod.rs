@@ -101,6 +101,7 @@ impl Group {
                 self.leave(None, &why, false, out);
                 self.unfit = Some(why);
             }
+            Event::CanServe => self.unfit = None,
             Event::ProofWanted => self.proof_wanted(),
             Event::HandOver(to) => self.hand_over(to, out),
             Event::Exit => self.release_for_good(out),
@@ -191,7 +192,6 @@ impl Group {
     }
 
     fn serving(&mut self) {
-        self.unfit = None;
         if let Phase::Leading(lead) = &mut self.phase {
             lead.serving = true;
         }

@@ -509,7 +509,7 @@ impl World {
             self.tell(node, number, Event::CannotServe("the disk is full".into()));
         } else if told && !full {
             self.coverage.met(Case::DiskMended);
-            self.tell(node, number, Event::Serving);
+            self.tell(node, number, Event::CanServe);
         }
         full
     }

@@ -141,9 +141,29 @@ fn a_node_whose_disk_fails_does_not_take_over() {
     follower.event(Event::CannotServe("the disk is full".to_owned()));
     follower.live(&mut etcd, 4 * LEASE);
     assert_eq!(etcd.tail().epoch, 1);
-    follower.event(Event::Serving);
+    follower.event(Event::CanServe);
     follower.run(&mut etcd);
     assert_eq!(etcd.tail().epoch, 2);
+}
+
+/// The takeover is done, and the state of the new primary serves. Neither shows that the disk works again.
+#[test]
+fn a_node_whose_disk_fails_during_its_takeover_leaves_and_stays_unfit() {
+    let (mut etcd, mut follower) = follower();
+    takeover(&mut etcd, &mut follower);
+    follower.event(Event::CannotServe("the disk is full".to_owned()));
+    follower.run(&mut etcd);
+    assert_eq!(etcd.tail().epoch, 2);
+    follower.event(Event::Serving);
+    follower.run(&mut etcd);
+    let released = (etcd.tail().node, etcd.tail().nonce);
+    assert_eq!(released, (None, 0), "a node whose disk fails keeps the group");
+    follower.live(&mut etcd, 4 * LEASE);
+    assert_eq!(etcd.tail().epoch, 2, "it takes over although its disk still fails");
+    assert!(follower.group.status().disqualified.is_some());
+    follower.event(Event::CanServe);
+    follower.run(&mut etcd);
+    assert_eq!(etcd.tail().epoch, 3);
 }
 
 #[test]
