@@ -46,6 +46,8 @@ pub(super) struct Counters {
     pub(super) coordinates: Gauge,
     /// When the node's thread turned last, boot time.
     pub(super) turned: Gauge,
+    /// Since when the node's disk is being forced, boot time; 0 while it is not.
+    pub(super) forcing_since: Gauge,
 }
 
 /// Messages of channels, each counted for each other node.

@@ -8,7 +8,7 @@ use super::calls::Calls;
 use super::clock;
 use super::compaction::Compaction;
 use super::core::{self, Action, Batch, Event, Group, Now, Outcome, Put};
-use super::durable::{Durable, DurableKey};
+use super::durable::{self, Durable, DurableKey};
 use super::gathering::Gathering;
 use super::log::EtcdLog;
 use super::meet;
@@ -90,12 +90,7 @@ pub(super) struct Driver {
     serving: bool,
     /// Changes are refused, and the node is still the primary.
     held: bool,
-    /// Why the node's own disk keeps no entries at present.
-    disk_trouble: Option<String>,
-    /// Why it keeps them too late.
-    disk_lag: Option<String>,
-    /// The thread of the state has not answered an order to lead, and no later order.
-    stuck: bool,
+    troubles: Troubles,
     /// Clients are held back until the primary is known, at the latest until this time.
     hold_until: Option<u64>,
     view_due: u64,
@@ -106,6 +101,35 @@ pub(super) struct Driver {
     depart_by: Option<u64>,
     actions: Vec<Action>,
     ended: bool,
+}
+
+/// The reasons for which this node must not lead.
+#[derive(Default)]
+struct Troubles {
+    /// Why the node's own disk keeps no entries at present.
+    disk: Option<String>,
+    /// The disk keeps them too late.
+    lags: bool,
+    hangs: Hangs,
+    /// The thread of the state has not answered an order to lead, and no later order.
+    stuck: bool,
+}
+
+/// Whether the node's own disk hangs.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Hangs {
+    #[default]
+    No,
+    /// It does, and the node goes on as the primary.
+    Primary,
+    /// It does, and the protocol knows that.
+    Told,
+}
+
+impl Troubles {
+    fn disk_fails(&self) -> bool {
+        self.disk.is_some() || self.lags || self.hangs != Hangs::No
+    }
 }
 
 impl Driver {
@@ -125,9 +149,7 @@ impl Driver {
             begin: 0,
             serving: false,
             held: false,
-            disk_trouble: None,
-            disk_lag: None,
-            stuck: false,
+            troubles: Troubles::default(),
             hold_until: None,
             view_due: 0,
             holder: (0, None),
@@ -320,30 +342,30 @@ impl Driver {
                 self.take_entries(0);
                 self.event(Event::Closed { time });
                 // The thread answers again.
-                if std::mem::take(&mut self.stuck) {
+                if std::mem::take(&mut self.troubles.stuck) {
                     self.mended();
                 }
             }
             Report::MustRestart(why) => self.exit(Exit::Restart(why)),
             Report::DiskFailed(why) => {
                 // A relay that has failed reports each batch.
-                if self.disk_trouble.as_ref() != Some(&why) {
+                if self.troubles.disk.as_ref() != Some(&why) {
                     tracing::error!("{why}; {NO_DISK}");
-                    self.disk_trouble = Some(why.clone());
+                    self.troubles.disk = Some(why.clone());
                 }
                 self.event(Event::CannotServe(why));
             }
             Report::DiskLags(why) => {
                 tracing::error!("{why}; {NO_DISK}");
-                self.disk_lag = Some(why.clone());
+                self.troubles.lags = true;
                 self.event(Event::CannotServe(why));
             }
             Report::DiskMended => {
-                self.disk_trouble = None;
+                self.troubles.disk = None;
                 self.mended();
             }
             Report::DiskKeepsUp => {
-                self.disk_lag = None;
+                self.troubles.lags = false;
                 self.mended();
             }
         }
@@ -351,11 +373,36 @@ impl Driver {
 
     /// One of the troubles for which this node must not lead has passed.
     fn mended(&mut self) {
-        if self.disk_trouble.is_none() && self.disk_lag.is_none() && !self.stuck {
+        if !self.troubles.disk_fails() && !self.troubles.stuck {
             tracing::info!(
                 "this node's own disk keeps entries, and its threads answer: it may lead again"
             );
             self.event(Event::CanServe);
+        }
+    }
+
+    /// Looks whether the node's own disk hangs.
+    ///
+    /// A primary goes on meanwhile: etcd has its changes, and the disks of all members may hang together. It ends if
+    /// too many entries wait, or if it shall hand over.
+    fn look_at_disk(&mut self) {
+        let hangs = match durable::hangs(&self.parts.monitor.counters, clock::now()) {
+            true if self.serving => Hangs::Primary,
+            true => Hangs::Told,
+            false => Hangs::No,
+        };
+        let before = std::mem::replace(&mut self.troubles.hangs, hangs);
+        let why = "this node's disk hangs: it has not forced the log for ten seconds";
+        match hangs {
+            _ if hangs == before => {}
+            Hangs::No => self.mended(),
+            Hangs::Primary => {
+                tracing::error!("{why}; it goes on as the primary, and does not count as a copy");
+            }
+            Hangs::Told => {
+                tracing::error!("{why}; {NO_DISK}");
+                self.event(Event::CannotServe(why.to_owned()));
+            }
         }
     }
 
@@ -616,9 +663,11 @@ impl Driver {
         }
         let stuck = self.leading_since.is_some_and(|since| now - since > 3 * self.parts.lease);
         if stuck {
-            (self.leading_since, self.stuck) = (None, true);
+            self.leading_since = None;
+            self.troubles.stuck = true;
             self.event(Event::CannotServe("the node's threads do not answer".to_owned()));
         }
+        self.look_at_disk();
         self.put_durable();
         self.look_at_lease();
         if self.depart_by.is_some_and(|by| now >= by) {
@@ -669,7 +718,7 @@ impl Driver {
         let wall = parts.db.now();
         let limit = &parts.db.state().limit;
         let memory = format!("{} {}", limit.bytes(), limit.eviction().name());
-        let disk_fails = self.disk_trouble.is_some() || self.disk_lag.is_some();
+        let disk_fails = self.troubles.disk_fails();
         parts.registry.update(|own| {
             own.disk_fails = disk_fails;
             (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);

@@ -2,7 +2,12 @@
 //!
 //! The key has no lease: etcd's leases may end too early, and data on a disk stay there. It names the folder's
 //! incarnation, so a new disk does not inherit the progress of the old one.
+//!
+//! A disk that hangs reports nothing: each thread that uses it waits. So the thread notes when it begins to force the
+//! disk, and the driver looks how long that takes ([`hangs`]).
 
+use super::clock;
+use super::counters::Counters;
 use super::message::{Inbox, Message, Report};
 use super::relay::{self, Condition, Incarnation, Relay};
 use crate::log::Lsn;
@@ -20,6 +25,9 @@ const BYTES: usize = 8 << 20;
 const MOST_BYTES: usize = 1024;
 /// How often the key is put if the value stays the same, in milliseconds.
 const AGAIN: u64 = 3000;
+/// How long forcing the disk may take until the disk counts as one that hangs, in milliseconds. A disk that works
+/// writes the 64 MiB that may wait for it in less.
+const HANGS: u64 = 10_000;
 
 /// The value of `durable/<node>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,10 +114,14 @@ impl Pushed {
 
 impl DiskThread {
     /// Starts the thread, which tells `inbox` what is on the disk.
-    pub(super) fn start(relay: Arc<Relay>, inbox: Inbox) -> std::io::Result<(Self, Pushed)> {
+    pub(super) fn start(
+        relay: Arc<Relay>,
+        inbox: Inbox,
+        counters: Arc<Counters>,
+    ) -> std::io::Result<(Self, Pushed)> {
         let (sender, pushes) = sync_channel(1);
         let thread = thread::Builder::new().name("hedgerow-cluster-disk".into());
-        let thread = thread.spawn(move || run(&relay, &inbox, &pushes))?;
+        let thread = thread.spawn(move || run(&relay, &inbox, &pushes, &counters))?;
         let pushed = Pushed { bytes: 0, sender: sender.clone() };
         Ok((Self { pushed: Some(sender), thread: Some(thread) }, pushed))
     }
@@ -125,7 +137,13 @@ impl Drop for DiskThread {
     }
 }
 
-fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>) {
+/// Returns whether the disk hangs, by the thread that forces it.
+pub(super) fn hangs(counters: &Counters, now: u64) -> bool {
+    let since = counters.forcing_since.get();
+    since != 0 && now >= since.saturating_add(HANGS)
+}
+
+fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>, counters: &Counters) {
     let report = |report| inbox.send(Message::Replica(report)).is_ok();
     let (mut told, mut failed) = (None, false);
     while !matches!(pushes.recv_timeout(PERIOD), Err(RecvTimeoutError::Disconnected)) {
@@ -133,7 +151,10 @@ fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>) {
         if told == Some(relay.position().lsn) {
             continue;
         }
-        match relay.force() {
+        counters.forcing_since.set(clock::now());
+        let forced = relay.force();
+        counters.forcing_since.set(0);
+        match forced {
             Ok(forced) => {
                 told = Some(forced.lsn);
                 let mended = !std::mem::take(&mut failed) || report(Report::DiskMended);
@@ -156,7 +177,55 @@ fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::core::{Chain, Committed, Entry, Mark, Position};
     use super::*;
+    use crate::log::Fsync;
+    use crate::log::faults::FaultyDisk;
+    use crate::log::file::FileLog;
+    use crate::log::folder::Folder;
+    use std::time::Instant;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    /// Nothing else tells it: the threads that write and force the disk wait without end.
+    #[test]
+    fn a_disk_that_hangs_is_noticed() {
+        let (path, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
+        let folder = Folder::claim_on(path.path(), Arc::new(disk.clone())).unwrap();
+        let (log, _) =
+            FileLog::open(folder, Fsync::EverySecond, 1, 0, &mut |_, _, _| Ok(())).unwrap();
+        let relay = Arc::new(Relay::new(Arc::new(log), None).unwrap());
+        let (inbox, mut messages) = unbounded_channel();
+        let counters = Arc::<Counters>::default();
+        let (thread, pushed) =
+            DiskThread::start(Arc::clone(&relay), inbox, Arc::clone(&counters)).unwrap();
+        let soon = || hangs(&counters, clock::now() + HANGS);
+        assert!(comes(|| messages.try_recv().is_ok()), "an empty disk is not told");
+        assert!(!soon(), "an idle disk is taken for one that hangs");
+        disk.change(|faults| faults.hang = true);
+        let mark = Mark { seq: 1, epoch: 1, chain: Chain::default(), first: 1 };
+        let entries = vec![Entry { lsn: 1, time: 1, changes: b"one".to_vec() }];
+        relay.push(&Committed { mark, entries, after: Position::default() }).unwrap();
+        let (noticed, at_once) = (comes(soon), hangs(&counters, clock::now()));
+        // Before anything is asserted: the thread is waited for in any case.
+        disk.change(|faults| faults.hang = false);
+        assert!(noticed, "a disk that hangs is not noticed");
+        assert!(!at_once, "a slow disk is taken for one that hangs");
+        assert!(comes(|| messages.try_recv().is_ok()), "the disk does not go on");
+        assert!(!soon(), "a disk that works again is taken for one that hangs");
+        drop((pushed, thread));
+    }
+
+    /// Waits until something is so. Returns whether it is.
+    fn comes(mut so: impl FnMut() -> bool) -> bool {
+        let begin = Instant::now();
+        while !so() {
+            if begin.elapsed() > Duration::from_secs(20) {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        true
+    }
 
     #[test]
     fn the_value_is_read_as_it_was_written() {

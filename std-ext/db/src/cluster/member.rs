@@ -312,7 +312,8 @@ impl Starting<'_> {
         let group = self.group(&opened, nonce)?;
         let (relay, db) = (Arc::clone(&opened.relay), opened.db.clone());
         let (disk, pushed) =
-            DiskThread::start(relay, self.inbox.clone()).map_err(|why| cannot_spawn(&why))?;
+            DiskThread::start(relay, self.inbox.clone(), Arc::clone(&monitor.counters))
+                .map_err(|why| cannot_spawn(&why))?;
         let average = self.settings.autoscale.as_ref().map_or(AVERAGE, |scale| scale.average);
         let meter = Arc::new(LoadMeter::new(db.clone(), Arc::clone(&self.views), average));
         let told = Told::new(self.settings, Arc::clone(&self.views), Some(Arc::clone(&meter)));

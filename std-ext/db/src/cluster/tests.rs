@@ -503,3 +503,29 @@ fn a_snapshot_and_the_entries_behind_it_are_loaded() {
     agree(&nodes, &written);
     assert!(nodes.iter().all(|node| node.db().opened().snapshot_keys > 0));
 }
+
+/// The thread that forces the disk waits for it without end, as far as the driver can see.
+#[test]
+fn a_follower_whose_disk_hangs_is_no_successor_until_it_works_again() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let folders = Folders::new(2);
+    let nodes = Node::start_all(&settings(&etcd, "hanging"), &folders, 2);
+    let at = write(&nodes, "rose", "red");
+    agree(&nodes, &[("rose".to_owned(), "red".to_owned())]);
+    let unfit = |node: &Node| node.member.status().disqualified;
+    let hang = |node: &Node, since| node.member.monitor().counters.forcing_since.set(since);
+    // The last entry is on both disks, so nothing is forced any more.
+    thread::sleep(Duration::from_secs(2));
+    let since = super::clock::now() - 9000;
+    for node in &nodes {
+        hang(node, since);
+    }
+    assert!(nodes.iter().all(|node| unfit(node).is_none()), "a slow disk is taken for a hung one");
+    let follower = &nodes[1 - at];
+    until("a follower whose disk hangs says so", || {
+        unfit(follower).is_some_and(|why| why.contains("hangs"))
+    });
+    assert!(nodes[at].is_primary() && unfit(&nodes[at]).is_none(), "the primary has gone");
+    hang(follower, 0);
+    until("it may lead again", || unfit(follower).is_none());
+}

@@ -42,6 +42,8 @@ pub struct Faults {
     pub room: Option<u64>,
     /// Syncing a file fails.
     pub sync: bool,
+    /// Syncing a file takes until this is false.
+    pub hang: bool,
     /// Syncing a folder fails.
     pub sync_folder: bool,
     /// Truncating a file fails.
@@ -267,6 +269,11 @@ impl DiskFile for FaultyFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
+        while state.faults.hang {
+            drop(state);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            state = self.disk.state();
+        }
         state.counts.syncs += 1;
         if state.faults.sync {
             return Err(fault("syncing a file"));

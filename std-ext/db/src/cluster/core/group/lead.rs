@@ -17,6 +17,9 @@ const LEAST_LIMIT: usize = 8 << 10;
 /// How long the state may take at least to let go of the group, in milliseconds: a command may hold its shards for
 /// seconds, and a lease may be shorter.
 const SHORTEST_HOLD: u64 = 5000;
+/// How long the state of a primary that was deposed may take for that, in milliseconds. Nobody waits for it, so a slow
+/// disk has the time for some hundred MiB of entries.
+const LONGEST_CLOSE: u64 = 60_000;
 
 impl Group {
     /// The takeover was done: this node is the primary.
@@ -340,6 +343,21 @@ impl Group {
         });
     }
 
+    /// As [`end_unclosed`](Self::end_unclosed), for a primary that was deposed: it would neither follow nor take over,
+    /// and say nothing.
+    pub(super) fn end_unclosed_follower(&mut self, out: &mut Vec<Action>) {
+        let late = self.open && self.now.boot >= self.deposed.saturating_add(LONGEST_CLOSE);
+        // A process that stops ends anyway.
+        if !late || self.exit != Exit::No {
+            return;
+        }
+        self.phase = Phase::Stopped;
+        self.flight = None;
+        let why = "another node took over a minute ago, and this node's state has not let go of the group since, as if \
+                   its disk hung";
+        out.push(Action::Restart(why.to_owned()));
+    }
+
     /// Takes back a hand-over that does not get through.
     fn give_up_leaving(&mut self, out: &mut Vec<Action>) {
         let Phase::Leading(lead) = &mut self.phase else { return };
@@ -425,6 +443,7 @@ impl Group {
         self.flight = None;
         self.follow_again(out);
         self.open = !closed;
+        self.deposed = self.now.boot;
         if !drained {
             // [C-6] The state has changes that may not be in the log.
             return self.end_fenced(out);

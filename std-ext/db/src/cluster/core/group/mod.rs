@@ -49,6 +49,7 @@ impl Group {
             unfit: None,
             loaded_at: None,
             open: false,
+            deposed: 0,
             flight: None,
             exit: Exit::No,
             resting: 0,
@@ -118,6 +119,9 @@ impl Group {
 
     /// Does what has become due or possible.
     fn advance(&mut self, out: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Following) {
+            self.end_unclosed_follower(out);
+        }
         if matches!(self.phase, Phase::Following) {
             self.pump(out);
             self.fill(out);

@@ -51,6 +51,8 @@ pub struct Group {
     ///
     /// [`Event::Closed`]: crate::cluster::core::api::Event::Closed
     pub(super) open: bool,
+    /// When this node was deposed last: boot time.
+    pub(super) deposed: u64,
 
     pub(super) flight: Option<Flight>,
     pub(super) exit: Exit,

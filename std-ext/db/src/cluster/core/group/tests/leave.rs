@@ -215,6 +215,26 @@ fn a_primary_whose_state_does_not_let_go_ends() {
     }
 }
 
+/// The thread of the state still waits for a disk that hangs, and the group has another primary.
+#[test]
+fn a_deposed_primary_whose_state_does_not_let_go_ends() {
+    for closes in [false, true] {
+        let (mut etcd, mut leader) = leader();
+        leader.closes = false;
+        take_over(&mut etcd);
+        leader.live(&mut etcd, LEASE);
+        assert_eq!(leader.role(), Role::Follower);
+        leader.live(&mut etcd, 56_000);
+        assert!(!restarts(&leader), "a slow disk is taken for one that hangs");
+        if closes {
+            leader.event(Event::Closed { time: 0 });
+        }
+        leader.live(&mut etcd, 2 * LEASE);
+        let ends = restarts(&leader);
+        assert_eq!(ends, !closes, "it hangs for ever, or ends although its state has let go");
+    }
+}
+
 /// A command may hold its shards for longer than three short leases.
 #[test]
 fn a_state_has_some_seconds_to_let_go() {
