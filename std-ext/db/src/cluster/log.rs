@@ -29,6 +29,7 @@ use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::change::{Changes, LoggedOp};
 use crate::log::{Epoch, Evaluated, Log, LogError, Lsn, Position, Proof};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -82,6 +83,8 @@ pub(crate) struct EtcdLog {
     pending: Gauge,
     /// Bytes in the queue.
     queued: Gauge,
+    /// Bytes of replaced values that stay in memory until their entries are safe: those of `Queue::held`.
+    held: Gauge,
     progress: Mutex<()>,
     progressed: Condvar,
     on_progress: Mutex<Vec<Callback>>,
@@ -97,6 +100,8 @@ struct Queue {
     /// not: it looks when the answer comes.
     wanted: usize,
     closed: bool,
+    /// The entries that are not safe and keep replaced values in memory, with the bytes of these.
+    held: VecDeque<(Lsn, u64)>,
 }
 
 /// The proof that this node is the primary, in one term.
@@ -135,6 +140,7 @@ impl EtcdLog {
             proof_wanted: AtomicBool::new(false),
             pending: Gauge::default(),
             queued: Gauge::default(),
+            held: Gauge::default(),
             progress: Mutex::new(()),
             progressed: Condvar::new(),
             on_progress: Mutex::default(),
@@ -198,6 +204,8 @@ impl EtcdLog {
         // Release: pairs with the acquire in `epoch`, so a worker that sees the new term sees the new view.
         self.term.fetch_add(1, Ordering::Release);
         self.pending.set(0);
+        // The state without entries that never become safe is loaded anew.
+        self.release_held(Lsn::MAX);
         self.tell();
         true
     }
@@ -234,6 +242,22 @@ impl EtcdLog {
     pub(crate) fn set_safe(&self, lsn: Lsn) {
         // Release: pairs with the acquire in `safe`, so a thread that acknowledges an entry sees that it is committed.
         self.safe.fetch_max(lsn, Ordering::Release);
+        self.release_held(lsn);
+    }
+
+    /// Counts the values that entries up to this one have replaced no more.
+    fn release_held(&self, lsn: Lsn) {
+        // Followers hold none, and call this under the locks of shards.
+        if self.held.get() == 0 {
+            return;
+        }
+        let mut queue = lock(&self.queue);
+        while let Some(&(entry, bytes)) = queue.held.front()
+            && entry <= lsn
+        {
+            queue.held.pop_front();
+            self.held.sub(bytes);
+        }
     }
 
     /// Notes that a follower's state has the entries up to this one. The caller holds the locks of the shards that the
@@ -338,6 +362,10 @@ impl EtcdLog {
 
 impl Log for EtcdLog {
     fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError> {
+        self.append_holding(time, changes, 0)
+    }
+
+    fn append_holding(&self, time: u64, changes: &[u8], held: usize) -> Result<Lsn, LogError> {
         // Copied before the lock: it is most of the work.
         let changes = changes.to_vec();
         let mut queue = lock(&self.queue);
@@ -351,6 +379,11 @@ impl Log for EtcdLog {
         // Release: as in `set_reached`, it pairs with the acquire in `reached`.
         self.last.store(lsn, Ordering::Release);
         self.queued.add(changes.len() as u64);
+        if held > 0 {
+            // Under the lock, as it is removed: the entry is not safe before the driver has taken it.
+            self.held.add(held as u64);
+            queue.held.push_back((lsn, held as u64));
+        }
         queue.entries.push(Entry { lsn, time, changes });
         Ok(lsn)
     }
@@ -449,7 +482,7 @@ impl Log for EtcdLog {
         if self.holding.load(Ordering::Relaxed) {
             return usize::MAX;
         }
-        (self.queued.get() + self.pending.get()) as usize
+        (self.queued.get() + self.pending.get() + self.held.get()) as usize
     }
 
     fn position(&self, last: Lsn) -> Option<Position> {
@@ -640,6 +673,28 @@ mod tests {
         assert_eq!(log.backlog(), usize::MAX);
         log.hold(false);
         assert_eq!((log.backlog(), log.largest_request()), (1000, 1000));
+    }
+
+    /// A large value that a small one has replaced stays in memory until the entry of the small one is safe.
+    #[test]
+    fn replaced_values_wait_as_their_entries_do() {
+        let (_folder, log, _) = log();
+        log.begin_term(1, 1);
+        log.append_holding(5, &[0; 10], 1000).unwrap();
+        log.append(5, &[0; 10]).unwrap();
+        log.append_holding(5, &[0; 10], 500).unwrap();
+        assert_eq!(log.backlog(), 1530, "replaced values wait beside the backlog");
+        assert_eq!(log.waiting(), (3, 30), "batches are gathered by their own bytes");
+        log.take(0);
+        assert_eq!(log.backlog(), 1500);
+        log.set_safe(3);
+        assert_eq!(log.backlog(), 500, "the values of entries that are safe wait");
+        log.set_safe(4);
+        assert_eq!(log.backlog(), 0);
+        log.append_holding(5, &[0; 10], 700).unwrap();
+        log.take(0);
+        log.end_term();
+        assert_eq!(log.backlog(), 0, "values of a term that is over wait");
     }
 
     #[test]
