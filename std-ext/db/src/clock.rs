@@ -83,6 +83,12 @@ impl Clock {
         (latest.saturating_sub(self.source.now()) > LITTLE).then_some(latest)
     }
 
+    /// Returns whether a time is so far ahead that this clock would have to be set back if it were raised to it.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_far_behind(&self, time: u64) -> bool {
+        time.saturating_sub(self.now()) > LITTLE
+    }
+
     /// Continues from a later time, because setting the clock back was undone.
     pub(crate) fn raise(&self, to: u64) {
         // Relaxed: for the reason given in `now`.

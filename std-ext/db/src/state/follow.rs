@@ -212,7 +212,10 @@ impl State {
             }
             LoggedOp::Begin(..) => self.set_floor(self.floor().max(time)),
             LoggedOp::Floor(floor) => self.set_floor(self.floor().max(floor)),
-            LoggedOp::Out(_, slots) => self.follow_slots(entry, &SlotSet::from_bits(slots), false),
+            LoggedOp::Out(of_move, slots) => {
+                self.lost.note(of_move, time);
+                self.follow_slots(entry, &SlotSet::from_bits(slots), false);
+            }
             LoggedOp::Own(_, slots) => self.follow_slots(entry, &SlotSet::from_bits(slots), true),
             LoggedOp::Batch(_)
             // `shards_of` has refused these.

@@ -9,6 +9,7 @@ use crate::state::apply::Apply;
 use crate::state::cold::ColdStore;
 use crate::state::databases::{Databases, Shards, new_shards};
 use crate::state::limit::MemoryLimit;
+use crate::state::lost_slots::LostSlots;
 use crate::state::shard::{Core, Shard, ShardContext};
 use crate::state::slots::{SLOTS, Sharding, slot};
 use std::ops::Range;
@@ -46,6 +47,7 @@ pub(crate) struct LoadingShards {
     context: ShardContext,
     /// The number of databases that there will be.
     wanted: u16,
+    pub(super) lost: LostSlots,
 }
 
 impl LoadingShards {
@@ -60,7 +62,8 @@ impl LoadingShards {
         let all = Shards::new(vec![new_shards(sharding, &context)], most);
         let databases = Databases::new(most, &[0]);
         let wanted = options.databases.clamp(1, MAX_DATABASES);
-        Self { all, databases, making: Mutex::default(), sharding, context, wanted }
+        let (making, lost) = (Mutex::default(), LostSlots::default());
+        Self { all, databases, making, sharding, context, wanted, lost }
     }
 
     /// As [`new`](Self::new), for a node of a cluster, which has one database: the keys of each slot are counted.
@@ -197,7 +200,10 @@ impl LoadingShards {
                 LoggedOp::Begin(..) => met.floor = met.floor.max(time),
                 LoggedOp::Floor(floor) => met.floor = met.floor.max(floor),
                 LoggedOp::Batch(mark) => met.batch = Some((entry, mark)),
-                LoggedOp::Out(_, slots) => met.slots.push((SlotSet::from_bits(slots), false)),
+                LoggedOp::Out(of_move, slots) => {
+                    self.lost.note(of_move, time);
+                    met.slots.push((SlotSet::from_bits(slots), false));
+                }
                 LoggedOp::Own(_, slots) => met.slots.push((SlotSet::from_bits(slots), true)),
             }
         }

@@ -46,6 +46,7 @@ mod keyspaces;
 pub(crate) mod limit;
 pub(crate) mod load;
 mod logged_floor;
+mod lost_slots;
 pub(crate) mod maintenance;
 pub(crate) mod marks;
 pub(crate) mod noted_events;
@@ -120,6 +121,8 @@ pub(crate) struct State {
     /// The moves that send keys of this group to another one.
     #[cfg(feature = "cluster")]
     feeds: feeds::Feeds,
+    #[cfg(any(test, feature = "cluster"))]
+    pub(crate) lost: lost_slots::LostSlots,
     /// The bounds of the log's entries and of requests, in bytes.
     pub(crate) longest_entry: usize,
     pub(crate) largest_request: usize,
@@ -179,6 +182,8 @@ impl State {
     }
 
     fn build(shards: LoadingShards, log: Arc<dyn Log>, clock: Clock, is_logged: bool) -> Self {
+        #[cfg(any(test, feature = "cluster"))]
+        let lost = shards.lost.take();
         let (all, databases, sharding, ShardContext { cold, limit }) = shards.into_parts();
         let memory = all.finish_loading(is_logged).into();
         Self {
@@ -187,6 +192,8 @@ impl State {
             ownership: Ownership::default(),
             #[cfg(feature = "cluster")]
             feeds: feeds::Feeds::default(),
+            #[cfg(any(test, feature = "cluster"))]
+            lost,
             longest_entry: log.longest_entry(),
             largest_request: log.largest_request(),
             floor: AtomicU64::new(0),

@@ -176,6 +176,8 @@ impl Export {
 /// to be removed at once.
 pub(crate) struct Clearing {
     slots: SlotSet,
+    /// Only keys that have expired by this time are removed.
+    expired_by: Option<u64>,
     shards: Vec<usize>,
     /// As in [`Export`].
     at: (usize, u64),
@@ -186,11 +188,17 @@ pub(crate) struct Clearing {
 impl Clearing {
     pub(crate) fn new(state: &State, slots: SlotSet) -> Self {
         let shards = state.shards_with(&slots);
-        Self { slots, shards, at: (0, 0), logged: false }
+        Self { slots, expired_by: None, shards, at: (0, 0), logged: false }
+    }
+
+    /// As [`new`](Self::new), for the keys that have expired by a time, which may be ahead of this group's clock.
+    pub(crate) fn of_expired(state: &State, slots: SlotSet, time: u64) -> Self {
+        Self { expired_by: Some(time), ..Self::new(state, slots) }
     }
 
     /// Removes keys until their entries have some KiB. Returns the last of these, and whether all keys are gone. There
-    /// is an entry even if there was no key: once it is committed, this node was still the primary when it looked.
+    /// is an entry even if there was no key, unless only expired ones are removed: once it is committed, this node was
+    /// still the primary when it looked.
     pub(crate) fn step(&mut self, state: &State) -> Result<(Lsn, bool), RequestError> {
         let (mut last, mut bytes) = (0, 0);
         while self.at.0 < self.shards.len() {
@@ -201,7 +209,9 @@ impl Clearing {
             (last, bytes) = (last.max(entry), bytes + more);
         }
         match self.shards.last() {
-            Some(number) if !self.logged => Ok((self.clear_nothing(state, *number)?, true)),
+            Some(number) if !self.logged && self.expired_by.is_none() => {
+                Ok((self.clear_nothing(state, *number)?, true))
+            }
             _ => Ok((last, true)),
         }
     }
@@ -219,7 +229,8 @@ impl Clearing {
             let Some(from) = at else { break };
             let mut found = Vec::new();
             at = core.scan(from, |record| {
-                if self.slots.contains(slot(record.key())) {
+                let counts = self.expired_by.is_none_or(|time| record.is_expired(time));
+                if counts && self.slots.contains(slot(record.key())) {
                     found.push(record);
                 }
             });
@@ -275,6 +286,7 @@ impl State {
         change::out(of_move, slots.bits(), &mut entry);
         // Before the entry is appended: commands that are evaluated from now on are behind it.
         self.ownership.assign(slots, false);
+        self.lost.note(of_move, time);
         Ok((self.log_and_publish_all(&mut cores, time, &entry), time))
     }
 

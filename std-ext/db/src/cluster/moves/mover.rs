@@ -100,7 +100,16 @@ impl<E: Env> Mover<E> {
 
     /// Removes the keys of slots that the group does not own, and waits until that is committed.
     pub(super) async fn clear(&self, slots: &SlotSet) -> Result<(), String> {
-        let (mut clearing, mut last) = (Clearing::new(&self.state, slots.clone()), 0);
+        self.clear_by(Clearing::new(&self.state, slots.clone())).await
+    }
+
+    /// Removes the keys of slots that the group does not own, and that have expired by a time.
+    pub(super) async fn clear_expired(&self, slots: &SlotSet, time: u64) -> Result<(), String> {
+        self.clear_by(Clearing::of_expired(&self.state, slots.clone(), time)).await
+    }
+
+    async fn clear_by(&self, mut clearing: Clearing) -> Result<(), String> {
+        let mut last = 0;
         loop {
             let step = move |state: &State| {
                 let done = clearing.step(state)?;

@@ -225,8 +225,8 @@ pub(crate) struct MoveRecord {
     pub(crate) state: MoveState,
     /// The epoch of the target's primary that imports; 0 before the first one has claimed the move.
     pub(crate) epoch: u64,
-    /// When the source has lost the slots, in milliseconds since 1970; 0 before. The target's clock is not behind it
-    /// when it serves the slots.
+    /// When the source has lost the slots by its clock, in milliseconds since 1970; 0 before. When the target serves
+    /// them, it has no key that had expired by then.
     pub(crate) time: u64,
     /// Why the move is in this state, for people; empty if there is nothing to say.
     pub(crate) reason: String,

@@ -136,7 +136,9 @@ async fn leave<E: Env>(mover: &Mover<E>, holds: &Holds, id: u64, to: u32) -> Res
     } else {
         // The entry is in the log, and may not be committed yet: this group owned the slots when the move was leaving.
         mover.confirm(id).await?;
-        mover.state.latest_time()
+        // That of the entry: the clock may have been wrong then, and set back since. This node does not know it if it
+        // was loaded from a snapshot that has the entry.
+        mover.state.lost.time(id).unwrap_or_else(|| mover.state.latest_time())
     };
     for _ in 0..ATTEMPTS {
         let next = found.record.next(MoveState::Moved, Actor::Source, "").map_err(text)?;

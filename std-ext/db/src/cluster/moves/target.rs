@@ -166,8 +166,13 @@ impl<E: Env> Import<'_, E> {
                     self.mover.safe(std::mem::replace(&mut last, safe)).await?;
                 }
                 Exported::CaughtUp { horizon } => {
-                    let pause = match leaving.as_mut().map(oneshot::Receiver::try_recv) {
-                        Some(Err(TryRecvError::Empty)) => continue,
+                    let answer = leaving.as_mut().map(oneshot::Receiver::try_recv);
+                    if answer == Some(Err(TryRecvError::Empty)) {
+                        continue;
+                    }
+                    // There is no second answer, and the keys may have to be counted before the source is asked again.
+                    leaving = None;
+                    let pause = match answer {
                         // The slots may be lost nevertheless, and all of their keys are here.
                         Some(Ok(Err(why))) => {
                             self.check_that_it_goes_on(id, &why).await?;
@@ -315,6 +320,14 @@ impl<E: Env> Import<'_, E> {
         if self.mover.owned().contains_all(&slots) {
             self.mover.confirm(id).await?;
         } else {
+            // A key that had expired when the source lost the slots must not be back. A little later by the own clock,
+            // all of these have expired. If the source's clock was far ahead, they are removed instead: the own clock
+            // must not become as wrong, because it would cost this group's own keys.
+            let far = self.mover.state.clock.is_far_behind(time);
+            if far {
+                self.mover.clear_expired(&slots, time).await?;
+            }
+            let time = if far { 0 } else { time };
             let got = self.mover.on_state(move |state| state.gain_slots(id, &slots, time)).await?;
             self.mover.safe(got).await?;
         }

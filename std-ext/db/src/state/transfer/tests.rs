@@ -251,3 +251,26 @@ fn only_keys_that_are_read_in_turn_cost_something() {
     }
     assert_eq!((export.next(10_000).len(), export.take_cost()), (10, 0));
 }
+
+/// By the clock of the source, which was ahead of that of this group.
+#[test]
+fn keys_that_had_expired_at_the_source_are_cleared_by_name() {
+    let target = group(0..0);
+    let (state, now) = (target.state(), target.now());
+    let keys = names("key", 3);
+    let ends = [Some(now + 5000), Some(now + 5001), None];
+    let items = keys.iter().zip(ends).map(|(key, end)| Item::Set(key.clone().into(), end, vec![1]));
+    state.import(&moved(), &items.collect::<Vec<_>>(), false).unwrap();
+    let clear = |time| {
+        let mut clearing = Clearing::of_expired(state, moved(), time);
+        while !clearing.step(state).unwrap().1 {}
+    };
+    let before = state.log.last();
+    clear(now + 4999);
+    assert_eq!((all(&target).len(), state.log.last()), (3, before), "an entry clears all slots");
+    clear(now + 5000);
+    assert_eq!(state.log.last(), before + 1);
+    let left: Vec<_> = all(&target).into_keys().collect();
+    assert_eq!(left, [keys[1].as_bytes(), keys[2].as_bytes()], "the expired key is gone");
+    assert!(target.now() < now + 4999, "the clock has moved");
+}

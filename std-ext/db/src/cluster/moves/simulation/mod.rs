@@ -20,6 +20,7 @@
 //! `HEDGEROW_SEEDS=A..B` chooses the seeds. A failed run prints its seed and its trace.
 
 mod clients;
+mod clocks;
 mod env;
 mod executor;
 mod faults;

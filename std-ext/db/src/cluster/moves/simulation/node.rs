@@ -40,7 +40,7 @@ impl Node {
     pub(super) fn load(world: &World, group: u32, entries: &[Entry]) -> Result<Self, String> {
         let mut options = Options::in_memory();
         options.shards = 4;
-        options.time = TimeSource::Manual(world.clock());
+        options.time = TimeSource::Manual(world.clock(group));
         let loading = LoadingShards::clustered(&options);
         let (mut met, mut time) = (Met::default(), 0);
         for entry in entries {

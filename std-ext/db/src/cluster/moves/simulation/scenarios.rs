@@ -17,7 +17,7 @@ const SEEDS: u64 = 6;
 const LATEST: u64 = 60_000_000;
 
 /// Plays a scenario in a world in which nothing else fails. In the end the map and the keys must be right.
-fn play<F: Future<Output = ()> + Send + 'static>(scenario: impl Fn(World) -> F) {
+pub(super) fn play<F: Future<Output = ()> + Send + 'static>(scenario: impl Fn(World) -> F) {
     for seed in 0..SEEDS {
         let world = World::new(seed, true);
         world.scene().plan = Plan::default();
@@ -52,7 +52,7 @@ fn play<F: Future<Output = ()> + Send + 'static>(scenario: impl Fn(World) -> F) 
 }
 
 /// Waits until something is so.
-async fn until(world: &World, what: &str, is_so: impl Fn() -> bool) {
+pub(super) async fn until(world: &World, what: &str, is_so: impl Fn() -> bool) {
     while !is_so() && world.scene().violation.is_none() {
         if world.handle.now() > LATEST {
             return world.violate(format!("never: {what}"));
@@ -62,14 +62,14 @@ async fn until(world: &World, what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// Moves slots from one group to the other. Returns when the move has begun.
-async fn begin(world: &World, slots: &SlotSet, from: u32) {
+pub(super) async fn begin(world: &World, slots: &SlotSet, from: u32) {
     let etcd = SimEtcd::of_administrator(world);
     if let Err(why) = create::begin(&etcd, &keys(0), slots, (from, 1 - from)).await {
         world.violate(why);
     }
 }
 
-async fn finish_moves(world: &World) {
+pub(super) async fn finish_moves(world: &World) {
     until(world, "all moves end", || world.moves().is_empty()).await;
 }
 

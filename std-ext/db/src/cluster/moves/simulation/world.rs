@@ -70,7 +70,8 @@ pub(super) struct Scene {
     pub(super) healed: Option<u64>,
     pub(super) ended: bool,
     random: Random,
-    clocks: Vec<(Arc<AtomicU64>, u64)>,
+    /// The clocks of all processes: the group, the clock, and by how much it is ahead.
+    clocks: Vec<(u32, Arc<AtomicU64>, u64)>,
     /// How often each step was made.
     pub(super) steps: BTreeMap<Step, u64>,
     /// How often slots were published.
@@ -136,19 +137,26 @@ impl World {
     /// Sets all clocks to a time of the executor.
     pub(super) fn set_clocks(&self, micros: u64) {
         manual::set(BEGIN + micros);
-        for (clock, ahead) in &self.scene().clocks {
+        for (_, clock, ahead) in &self.scene().clocks {
             // Relaxed: one thread.
             clock.store(BEGIN + micros / 1000 + ahead, Ordering::Relaxed);
         }
     }
 
-    /// Returns a wall clock.
-    pub(super) fn clock(&self) -> Arc<AtomicU64> {
+    /// Sets by how much the clocks of a group's present processes are ahead, in milliseconds.
+    pub(super) fn set_ahead(&self, group: u32, ahead: u64) {
+        let mut scene = self.scene();
+        let of_group = scene.clocks.iter_mut().filter(|clock| clock.0 == group);
+        of_group.for_each(|clock| clock.2 = ahead);
+    }
+
+    /// Returns a wall clock of a process of a group.
+    pub(super) fn clock(&self, group: u32) -> Arc<AtomicU64> {
         let now = self.wall();
         let mut scene = self.scene();
         let ahead = scene.random.below(SKEW);
         let clock = Arc::new(AtomicU64::new(now + ahead));
-        scene.clocks.push((Arc::clone(&clock), ahead));
+        scene.clocks.push((group, Arc::clone(&clock), ahead));
         clock
     }
 
