@@ -14,7 +14,7 @@ use crate::command::replication::LinkState;
 use crate::db::Stats;
 use crate::log::Fsync;
 use crate::state::databases::DatabaseStats;
-use crate::state::heap::is_compacting;
+use crate::state::slabs::is_compacting;
 use std::fmt::Write;
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -96,11 +96,6 @@ pub(crate) fn trim() {
     }
 }
 
-/// Whether records are being moved together, so that memory becomes free for others.
-pub(crate) fn is_compacting() -> bool {
-    slabs::is_compacting()
-}
-
 /// Returns the resident set size of the process in bytes, and 0 if the system does not tell.
 pub(crate) fn resident() -> usize {
     /// The unit of the file, on the systems that have it.

@@ -24,12 +24,11 @@ pub(crate) fn run_cycle(state: &State) -> bool {
     }
     state.latency.end(event::EXPIRE_CYCLE, began);
     state.log_floor_if_due();
-    // A snapshot keeps the records that it has seen.
+    // While a snapshot is written, a record that moves would be stored twice.
     // Relaxed: a hint.
-    if state.snapshots.load(Ordering::Relaxed) == 0 && slabs::should_compact() {
-        for number in 0..state.shards.len() {
-            more |= compact(state, number);
-        }
+    let may = state.snapshots.load(Ordering::Relaxed) == 0;
+    if state.compaction.is_due(may) {
+        more |= compact_all(state);
     }
     slabs::purge_if_many();
     state.heap_trimmer.trim_if_due(state.memory() + slabs::free_bytes());
@@ -47,6 +46,10 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     let shard = &state.shards[number];
     // A busy shard is left to the next cycle.
     let Some(mut core) = shard.try_lock() else { return false };
+    // A follower stopped within an entry that it cannot execute. Readers must not see a part of it.
+    if core.has_unpublished() {
+        return false;
+    }
     if core.reclaim(state.log.safe()) {
         state.shrink(shard, &mut core);
     }
@@ -83,12 +86,26 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     number * 4 > ending
 }
 
+/// Moves some records of all shards out of slabs that are used little. Returns whether it has moved any.
+pub(super) fn compact_all(state: &State) -> bool {
+    let mut moved = false;
+    for number in 0..state.shards.len() {
+        moved |= compact(state, number);
+    }
+    // Of the places that are free by now, this thread keeps none.
+    slabs::flush_cache();
+    moved
+}
+
 /// Moves records of a shard out of slabs that are used little, so that these can serve other lengths or go back to the
 /// system. Returns whether it has moved any.
 fn compact(state: &State, number: usize) -> bool {
     let shard = &state.shards[number];
     // A busy shard is left to the next cycle.
     let Some(mut core) = shard.try_lock() else { return false };
+    if !core.may_relocate() {
+        return false;
+    }
     let (mut at, mut sparse) = (core.compaction_cursor, Vec::new());
     for _ in 0..BUCKETS {
         let next = core.scan(at, |record| {
@@ -102,9 +119,40 @@ fn compact(state: &State, number: usize) -> bool {
         }
     }
     core.compaction_cursor = at;
+    // This thread has freed the places that records have left, and would move others there.
+    slabs::flush_cache();
     for record in &sparse {
         core.relocate(*record);
     }
     state.publish_relocated(shard, &mut core);
     !sparse.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, TimeSource};
+    use crate::log::none::NoLog;
+    use crate::options::Options;
+    use crate::state::load::LoadingShards;
+    use std::sync::Arc;
+
+    /// So a follower leaves an entry that it cannot execute.
+    #[test]
+    fn a_part_of_an_entry_is_not_published() {
+        let mut options = Options::in_memory();
+        options.shards = 1;
+        let shards = LoadingShards::new(&options);
+        shards.load(b"ends", Some(u64::MAX / 2), b"value");
+        let clock = Clock::starting(TimeSource::System, 0);
+        let state = State::new(shards, Arc::new(NoLog::new()), clock, &options);
+        let mut core = state.shards[0].lock();
+        core.enable_undo();
+        core.put(None, b"part", b"value", None);
+        drop(core);
+        run_cycle(&state);
+        compact_all(&state);
+        let core = state.shards[0].lock();
+        assert!(core.has_unpublished(), "readers see a part of an entry");
+    }
 }

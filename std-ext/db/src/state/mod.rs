@@ -60,7 +60,7 @@ pub(crate) mod role;
 pub(crate) mod rope;
 pub(crate) mod shard;
 mod shard_stats;
-mod slabs;
+pub(crate) mod slabs;
 pub(crate) mod slot_counts;
 pub(crate) mod slots;
 mod tracked;
@@ -93,6 +93,7 @@ use publish_gate::PublishGate;
 use role::{Role, RoleCell};
 use shard::ShardContext;
 use shard::{Core, Shard};
+use slabs::Compaction;
 use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,6 +116,7 @@ pub(crate) struct State {
     /// The events of this database's threads that took long, and those of the server that serves it.
     pub(crate) latency: Arc<LatencyMonitor>,
     pub(crate) heap_trimmer: HeapTrimmer,
+    compaction: Compaction,
     pub(crate) role: RoleCell,
     marks: Marks,
     pub(crate) ownership: Ownership,
@@ -217,6 +219,7 @@ impl State {
             tracking: Arc::default(),
             limit,
             heap_trimmer: HeapTrimmer::default(),
+            compaction: Compaction::default(),
             memory,
             cold_memory: AtomicUsize::new(0),
             rollbacks: AtomicU64::new(0),

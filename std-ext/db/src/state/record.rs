@@ -157,7 +157,7 @@ impl Record {
         unsafe { slabs::free(self.0.cast(), size) };
     }
 
-    /// Whether its memory would serve others better if the record were elsewhere.
+    /// Whether it is in a slab of which less than three quarters are used.
     pub(crate) fn is_in_sparse_slab(self) -> bool {
         // SAFETY: the holder of a record makes sure that it was not freed.
         unsafe { slabs::is_in_sparse_slab(self.0.cast(), self.header().size()) }

@@ -42,6 +42,8 @@ type Factory = ReadHandleFactory<Record, (), DefaultHashBuilder, Inline>;
 
 /// Tables with a smaller capacity are not shrunk.
 const MIN_CAPACITY: usize = 64;
+/// No record is relocated while more steps than this wait for the log.
+const MOST_DEFERRED: usize = 1 << 12;
 
 /// A shard, shared by all threads.
 pub(crate) struct Shard {
@@ -313,6 +315,11 @@ impl Core {
         let is_old = old.is_some_and(|old| old.is_same(record));
         let origin = TicketOrigin { from_old: is_old, moved_in: true };
         self.place(old, Some(record), key, record.value(), expires_at, origin);
+    }
+
+    /// Whether records may be relocated: the places that they leave will soon be free, and no change is unpublished.
+    pub(super) fn may_relocate(&self) -> bool {
+        !self.has_unpublished() && self.snapshots == 0 && self.deferred.len() < MOST_DEFERRED
     }
 
     /// Stores a record in another place of the memory. Its key, value and use stay the same.

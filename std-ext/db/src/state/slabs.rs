@@ -2,8 +2,9 @@
 //!
 //! malloc adds a word to each block and rounds the sum up to 16 bytes; jemalloc and mimalloc have four size classes for
 //! each doubling, and lose a tenth on average. Most of the memory of a database is small blocks, so here a block has no
-//! word of its own, and at most seven bytes too many. And glibc's malloc merges adjacent free blocks: after a million
-//! keys have expired, one allocation may take a tenth of a second for that.
+//! word of its own, and at most seven bytes too many; the head and the end of a slab add one byte in a hundred. And
+//! glibc's malloc merges adjacent free blocks: after a million keys have expired, one allocation may take a tenth of a
+//! second for that.
 //!
 //! A *slab* is aligned to its size, and has a head and blocks of one class. The slabs of a class that have free blocks
 //! are in lists by their use (`lists.rs`), and blocks are taken from one of the fullest, so that the others become
@@ -12,27 +13,22 @@
 //!
 //! One block in use keeps a slab from other classes. So after most keys were removed, or values have another length,
 //! much of the memory may be in slabs that are used little. Then the maintenance thread moves records out of these
-//! (`maintenance.rs`), as Redis does with `activedefrag`.
+//! (`compaction.rs`, `maintenance.rs`), as Redis does with `activedefrag`.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 mod cache;
+mod compaction;
 mod lists;
 mod pool;
 
-use lists::{Block, CLASSES, SLAB, STEP, SizeClass, Slab};
+pub(crate) use compaction::{Compaction, is_compacting};
+use lists::{Block, CLASSES, STEP, SizeClass, Slab};
 use pool::SLABS;
 
-/// Records are moved if more than a quarter of the slabs' memory, and this much, is in free blocks; and until that has
-/// decreased by half of this.
-const MUCH: usize = 8 << 20;
-/// So much memory of empty slabs, and an eighth of the memory of all slabs, is kept for new records.
+/// This much memory of empty slabs, and an eighth of the slabs that serve a class, is kept for new records.
 const KEPT: usize = 4 << 20;
-
-/// Whether records are being moved.
-static IS_COMPACTING: AtomicBool = AtomicBool::new(false);
 
 fn malloc_layout(size: usize) -> Layout {
     Layout::from_size_align(size, STEP).expect("far from the largest")
@@ -69,7 +65,7 @@ pub(super) fn footprint(size: usize) -> usize {
         let mut shares = [0; CLASSES];
         let mut number = 0;
         while number < CLASSES {
-            shares[number] = SLAB.div_ceil(SizeClass(number).capacity()) as u16;
+            shares[number] = SizeClass(number).share() as u16;
             number += 1;
         }
         shares
@@ -80,32 +76,17 @@ pub(super) fn footprint(size: usize) -> usize {
     }
 }
 
-/// Returns the bytes of slabs that are in free blocks. They serve new records of the same lengths.
+/// Returns the bytes of slabs that no block in use takes. They serve new records of the same lengths.
 pub(super) fn free_bytes() -> usize {
     SLABS.sizes().1
 }
 
-/// Returns whether records should be moved out of slabs that are used little.
-pub(super) fn should_compact() -> bool {
-    let (serving, free) = SLABS.sizes();
-    // Relaxed: a hint.
-    let was = IS_COMPACTING.load(Ordering::Relaxed);
-    // If all slabs but one of each class are used to three quarters, this is over: no record is moved for ever.
-    let is = free > serving / 4 + if was { MUCH / 2 } else { MUCH };
-    if is != was {
-        // Relaxed: as above.
-        IS_COMPACTING.store(is, Ordering::Relaxed);
-    }
-    is
+/// Gives all free blocks that this thread keeps back to their slabs.
+pub(super) fn flush_cache() {
+    cache::flush();
 }
 
-/// Returns the last answer of `should_compact`.
-pub(super) fn is_compacting() -> bool {
-    // Relaxed: a hint.
-    IS_COMPACTING.load(Ordering::Relaxed)
-}
-
-/// Whether a block is in a slab that is used little, so that another block may be better.
+/// Whether a block is in a slab of which less than three quarters are used.
 ///
 /// # Safety
 /// `allocate` has returned it for this size, and it is not freed meanwhile.

@@ -1,7 +1,8 @@
 //! Tells clients that cache keys when these keys change (`CLIENT TRACKING`).
 //!
 //! Every change of a published state passes [`State::log_and_publish`] or `publish_with`: those of commands,
-//! transactions and scripts, evictions, imports, moves of slots, and the entries that a follower applies.
+//! transactions and scripts, evictions, imports, moves of slots, and the entries that a follower applies. `shrink` and
+//! `publish_relocated` publish no change.
 
 use super::State;
 use super::invalidation::Invalidation;

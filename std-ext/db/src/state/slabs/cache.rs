@@ -58,8 +58,13 @@ pub(super) unsafe fn give(class: SizeClass, block: NonNull<Block>) {
     }
 }
 
-impl Drop for Cache {
-    fn drop(&mut self) {
+/// Gives all free blocks of this thread back to their slabs.
+pub(super) fn flush() {
+    let _ = CACHE.try_with(Cache::flush);
+}
+
+impl Cache {
+    fn flush(&self) {
         for (number, chain) in self.0.iter().enumerate() {
             let mut chain = chain.take();
             if chain.len() > 0 {
@@ -67,5 +72,11 @@ impl Drop for Cache {
                 unsafe { SLABS.give(SizeClass(number), chain.len(), &mut chain) };
             }
         }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.flush();
     }
 }

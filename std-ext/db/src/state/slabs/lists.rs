@@ -9,15 +9,15 @@ pub(super) const MALLOC_ONLY: bool = cfg!(any(hedgerow_malloc, fuzzing, miri));
 pub(super) const SLAB: usize = 32 << 10;
 /// The distance of two size classes, and the alignment of blocks.
 pub(super) const STEP: usize = 8;
-/// Longer blocks are malloc's: behind the last of them in a slab, as much is lost as malloc would take.
-pub(super) const LONGEST: usize = 1024;
+/// Longer blocks are malloc's. A slab loses more behind the last of them than malloc adds to each.
+pub(super) const LONGEST: usize = 768;
 pub(super) const CLASSES: usize = LONGEST / STEP;
 /// Lists of slabs: of those that are used to less than a quarter, to less than a half, and so on.
 const LISTS: u8 = 4;
 /// In place of a list's number.
 const NO_LIST: u8 = u8::MAX;
-/// A thread keeps free blocks of a class until they have about this many bytes.
-const CACHED_BYTES: usize = 2048;
+/// The bytes of free blocks that a thread takes or gives back at a time, with at least four blocks and at most sixteen.
+const BATCH_BYTES: usize = 1024;
 
 /// The size class of blocks of `(number + 1) * STEP` bytes.
 #[derive(Clone, Copy)]
@@ -42,11 +42,19 @@ impl SizeClass {
         (SLAB - size_of::<Slab>()) / self.block_size()
     }
 
-    /// Returns how many free blocks a thread takes or gives at a time. It keeps twice as many.
+    /// Returns the bytes that a block takes: its share of a slab.
+    pub(super) const fn share(self) -> usize {
+        SLAB.div_ceil(self.capacity())
+    }
+
+    /// Returns how many free blocks a thread takes or gives back at a time. It keeps at most twice as many.
     #[inline(always)]
     pub(super) const fn batch(self) -> usize {
-        let half = CACHED_BYTES / 2 / self.block_size();
-        if half > 16 { 16 } else { half }
+        match BATCH_BYTES / self.block_size() {
+            0..4 => 4,
+            4..16 => BATCH_BYTES / self.block_size(),
+            _ => 16,
+        }
     }
 }
 
@@ -91,17 +99,20 @@ impl Chain {
 }
 
 /// The head of a slab. The lock of its class protects it, but for `list`, which any thread may read.
+#[repr(C, align(8))] // Blocks begin behind it, and are aligned for a `u64`.
 pub(super) struct Slab {
     previous: Option<NonNull<Slab>>,
     next: Option<NonNull<Slab>>,
     /// Blocks that were given back.
     free: Chain,
-    /// The number of blocks that were ever handed out, and of those that are out now.
+    /// The number of blocks handed out since the slab serves its class, and of those that were not given back.
     begun: usize,
     used: usize,
     /// The list in which it is.
     list: AtomicU8,
 }
+
+const _: () = assert!(size_of::<Slab>().is_multiple_of(STEP));
 
 impl Slab {
     /// Returns the head of a slab without blocks in use.

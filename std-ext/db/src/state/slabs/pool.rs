@@ -49,7 +49,12 @@ pub(super) struct Slabs {
     pub(super) classes: [Mutex<Lists>; CLASSES],
     /// Locked while the lock of a class is held, and not the other way round.
     pub(super) pool: Mutex<Pool>,
-    /// The slabs that serve a class, and the bytes of their blocks that are in use or in threads' caches.
+    sizes: Sizes,
+}
+
+/// The number of slabs that serve a class, and the bytes that their blocks take which are in use or in threads' caches.
+#[repr(align(64))] // All threads write it, and no other field is to share its cache line.
+struct Sizes {
     serving: Gauge,
     used: Gauge,
 }
@@ -61,8 +66,7 @@ impl Slabs {
         Self {
             classes: [const { Mutex::new(Lists::new()) }; CLASSES],
             pool: Mutex::new(Pool { clean: Vec::new(), dirty: Vec::new() }),
-            serving: Gauge::new(0),
-            used: Gauge::new(0),
+            sizes: Sizes { serving: Gauge::new(0), used: Gauge::new(0) },
         }
     }
 
@@ -70,12 +74,12 @@ impl Slabs {
     #[inline(never)]
     pub(super) fn take(&self, class: SizeClass, count: usize, to: &mut Chain) {
         let full = to.len() + count;
-        self.used.add(count as u64 * class.block_size() as u64);
+        self.sizes.used.add(count as u64 * class.share() as u64);
         let mut lists = lock(&self.classes[class.0]);
         while to.len() < full {
             let Some(slab) = lists.fullest().or_else(|| self.another()) else {
                 let missing = full - to.len();
-                self.used.sub(missing as u64 * class.block_size() as u64);
+                self.sizes.used.sub(missing as u64 * class.share() as u64);
                 return;
             };
             while to.len() < full {
@@ -91,7 +95,7 @@ impl Slabs {
 
     fn another(&self) -> Option<NonNull<Slab>> {
         let slab = lock(&self.pool).take()?;
-        self.serving.add(1);
+        self.sizes.serving.add(1);
         Some(slab)
     }
 
@@ -101,7 +105,7 @@ impl Slabs {
     /// The chain has that many blocks, of this class and of these slabs.
     #[inline(never)]
     pub(super) unsafe fn give(&self, class: SizeClass, count: usize, from: &mut Chain) {
-        self.used.sub(count as u64 * class.block_size() as u64);
+        self.sizes.used.sub(count as u64 * class.share() as u64);
         let mut lists = lock(&self.classes[class.0]);
         for _ in 0..count {
             let Some(block) = from.pop() else { return };
@@ -112,24 +116,23 @@ impl Slabs {
                 lists.sort(slab, class)
             };
             if is_idle {
-                self.serving.sub(1);
+                self.sizes.serving.sub(1);
                 lock(&self.pool).dirty.push(slab);
             }
         }
     }
 
-    /// Returns the bytes of the slabs that serve a class, and those of them that are in free blocks.
+    /// Returns the bytes of the slabs that serve a class, and how many of them no block in use takes.
     pub(super) fn sizes(&self) -> (usize, usize) {
-        let serving = self.serving.get() as usize * SLAB;
-        (serving, serving.saturating_sub(self.used.get() as usize))
+        let serving = self.sizes.serving.get() as usize * SLAB;
+        (serving, serving.saturating_sub(self.sizes.used.get() as usize))
     }
 
+    /// Gives the pages of empty slabs back to the system, but for `keep` bytes.
     pub(super) fn purge(&self, keep: usize) {
         let mut pool = lock(&self.pool);
-        if pool.dirty.len() * SLAB <= keep {
-            return;
-        }
-        let mut dirty = std::mem::take(&mut pool.dirty);
+        let kept = pool.dirty.len().min(keep / SLAB);
+        let mut dirty = pool.dirty.split_off(kept);
         drop(pool);
         dirty.sort_unstable();
         // Adjacent slabs by one call.
@@ -145,9 +148,11 @@ fn discard(from: NonNull<Slab>, length: usize) {
     #[cfg(all(target_os = "linux", not(miri)))]
     {
         use rustix::mm::{Advice, madvise};
-        // SAFETY: these slabs are the caller's, and nobody relies on their content. If pages are larger than slabs,
-        // this fails and changes nothing.
-        let _ = unsafe { madvise(from.as_ptr().cast(), length, Advice::LinuxDontNeed) };
+        // The kernel rounds the length up to whole pages, which may be larger than a slab.
+        if SLAB.is_multiple_of(rustix::param::page_size()) {
+            // SAFETY: these slabs are the caller's, and consist of whole pages. Nobody relies on their content.
+            let _ = unsafe { madvise(from.as_ptr().cast(), length, Advice::LinuxDontNeed) };
+        }
     }
     let _ = (from, length);
 }
