@@ -18,6 +18,9 @@ use alloc::alloc::handle_alloc_error;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
+/// Values of more bytes are copied as seldom as possible. Shorter ones are in registers.
+const LONG: usize = 64;
+
 /// A concurrent hash map of plain data, whose reads take no lock and no guard and write nothing.
 ///
 /// Keys and values are `Copy`, and methods return copies. So a caller holds nothing of the map that another thread
@@ -427,6 +430,13 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     #[inline]
     pub(super) fn insert_hashed(&self, hash: KeyHash, key: K, value: V) -> Option<V> {
+        if size_of::<V>() > LONG {
+            let (rehash, backoff) = (self.rehash(), Backoff::spinning());
+            return self
+                .table
+                .insert_long(hash, &key, &value, is(&key), rehash, backoff)
+                .unwrap_or_else(|why| Self::out_of_memory(&why));
+        }
         self.alter(hash, key, Backoff::spinning(), |_| Op::Insert(value))
             .map_or_else(|why| Self::out_of_memory(&why), |(old, _)| old)
     }

@@ -12,7 +12,7 @@ use super::write::Change;
 use crate::api::hash::KeyHash;
 use crate::bins::bin::Entry;
 use crate::sync::backoff::Backoff;
-use crate::sync::loom::explore;
+use crate::sync::loom::{explore, explore_each};
 use ::loom::sync::Arc;
 use ::loom::thread;
 use std::format;
@@ -69,6 +69,17 @@ impl Map {
 
     fn put(&self, key: u64, n: u64) -> Option<u64> {
         self.write(key, || Change::Entry(key, twice(n)))
+    }
+
+    /// Stores a value as `FlatMap::insert` stores long ones.
+    fn put_long(&self, key: u64, n: u64) -> Option<u64> {
+        let same = |k: &u64| *k == key;
+        let value = twice(n);
+        let before = self.insert_long(hash(&key), &key, &value, same, hash, Backoff::spinning());
+        before.unwrap().map(|[a, b]| {
+            assert_eq!(a, b, "torn");
+            a
+        })
     }
 
     fn remove(&self, key: u64) -> Option<u64> {
@@ -164,6 +175,26 @@ fn loom_two_writers_on_one_key() {
         let other = map.clone();
         let second = thread::spawn(move || other.put(k, 2));
         let first = map.put(k, 1);
+        let second = second.join().unwrap();
+        saw(format!("{first:?} {second:?} {}", map.read(k).unwrap()));
+        assert_eq!(map.all().len(), 1, "an entry is lost, or there twice");
+        assert_eq!(map.count.total(), 1, "entries are counted");
+    });
+}
+
+/// Both insert the key, and both replace its value.
+#[test]
+fn loom_two_writers_of_long_values() {
+    let both = ["None Some(1) 2", "Some(2) None 1", "Some(0) Some(1) 2", "Some(2) Some(0) 1"];
+    explore_each(2, both, 0..2, |case, saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let k = key(0, 5);
+        if case == 1 {
+            map.put(k, 0);
+        }
+        let other = map.clone();
+        let second = thread::spawn(move || other.put_long(k, 2));
+        let first = map.put_long(k, 1);
         let second = second.join().unwrap();
         saw(format!("{first:?} {second:?} {}", map.read(k).unwrap()));
         assert_eq!(map.all().len(), 1, "an entry is lost, or there twice");

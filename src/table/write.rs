@@ -9,7 +9,7 @@
 //! the next operation begins, and prefetching the line of the last slots too.
 
 use super::overflow::{LineHead, LineList};
-use super::read::{Changed, Place, Probe};
+use super::read::{Changed, Place, Probe, Unclear};
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
 pub(crate) use crate::api::op::{Altered, Change};
@@ -65,6 +65,80 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 self.alter_slowly(hash, eq, read, rehash, backoff, decide, decided, full)
             }
         }
+    }
+
+    /// Stores a value under a key, whether or not the key has one, and returns the one that it replaces. Does what
+    /// `alter` does with that decision, and copies a long value less often.
+    #[inline(always)]
+    pub(crate) fn insert_long(
+        &self,
+        hash: KeyHash,
+        key: &K,
+        value: &V,
+        eq: impl Fn(&K) -> bool + Copy,
+        rehash: impl Fn(&K) -> KeyHash,
+        mut backoff: Backoff,
+    ) -> Result<Option<V>, Failure> {
+        let mut full = None;
+        match self.insert_long_at_once(hash, key, value, eq, &mut full) {
+            Ok(None) => {
+                if let Some(total) = self.count.add(1) {
+                    self.grow(total, &rehash, &mut backoff);
+                }
+                Ok(None)
+            }
+            Ok(before) => Ok(before),
+            Err(Unclear) => {
+                let decide = |before: Option<&V>| match before {
+                    Some(_) => Change::Value(*value),
+                    None => Change::Entry(*key, *value),
+                };
+                let read = |entry: Entry<'_, K, V>| entry.value();
+                self.alter_slowly(hash, eq, read, rehash, backoff, decide, None, full)
+                    .map(|(before, _)| before)
+            }
+        }
+    }
+
+    /// Does what `insert_long` does in the cases in which `alter_at_once` succeeds. Returns the value before. The
+    /// caller counts an inserted entry.
+    #[inline(always)]
+    fn insert_long_at_once<'a>(
+        &'a self,
+        hash: KeyHash,
+        key: &K,
+        value: &V,
+        eq: impl Fn(&K) -> bool + Copy,
+        full: &mut Full<'a, K, V>,
+    ) -> Result<Option<V>, Unclear> {
+        let (bin, depth) = self.directory().ok_or(Unclear)?.locate(hash);
+        // Started before the head is read, so that the two waits for memory overlap.
+        bin.prefetch();
+        let (state, tags) = (bin.seq().begin(), bin.tags());
+        let slots = tags.matches(hash);
+        if slots.is_empty() {
+            // As in `alter_at_once`: otherwise the key may be in another bin, or in an overflow line.
+            let is_absent = tags.depth() == depth && !tags.may_overflow(hash);
+            if !is_absent {
+                return Err(Unclear);
+            }
+            let Some(slot) = tags.free(Layout::<K, V>::SLOTS) else {
+                *full = Some((bin, state, tags));
+                return Err(Unclear);
+            };
+            let done = Self::occupy(bin, state, tags, slot, hash, key, value);
+            return if done { Ok(None) } else { Err(Unclear) };
+        }
+        let entry = bin.entry(slots.lowest());
+        let Ok(Some(before)) = bin.check(state, entry, eq, |entry| entry.value()) else {
+            return Err(Unclear);
+        };
+        if !bin.seq().try_lock(state) {
+            return Err(Unclear);
+        }
+        entry.put_value(value);
+        bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
+        Ok(Some(before))
     }
 
     /// Does what `alter` does in the two cases that are nearly all: the first slot with the right tag is the key's; or
