@@ -120,15 +120,21 @@ struct Troubles {
 enum Hangs {
     #[default]
     No,
-    /// It does, and the node goes on as the primary.
-    Primary,
+    /// It does, and the node is the primary nevertheless, or would become it: no other member is better.
+    Endured,
     /// It does, and the protocol knows that.
     Told,
 }
 
 impl Troubles {
+    /// Returns whether the disk keeps no entries: the node does not count as a copy.
     fn disk_fails(&self) -> bool {
         self.disk.is_some() || self.lags || self.hangs != Hangs::No
+    }
+
+    /// Returns whether the node must not lead.
+    fn forbid(&self) -> bool {
+        self.disk.is_some() || self.lags || self.hangs == Hangs::Told || self.stuck
     }
 }
 
@@ -373,36 +379,43 @@ impl Driver {
 
     /// One of the troubles for which this node must not lead has passed.
     fn mended(&mut self) {
-        if !self.troubles.disk_fails() && !self.troubles.stuck {
-            tracing::info!(
-                "this node's own disk keeps entries, and its threads answer: it may lead again"
-            );
+        if !self.troubles.forbid() {
+            tracing::info!("the troubles of this node have passed: it may lead again");
             self.event(Event::CanServe);
         }
     }
 
     /// Looks whether the node's own disk hangs.
     ///
-    /// A primary goes on meanwhile: etcd has its changes, and the disks of all members may hang together. It ends if
-    /// too many entries wait, or if it shall hand over.
+    /// A primary goes on meanwhile: etcd has its changes, and the disks of all members may hang together. So a follower
+    /// may lead, too, unless another member could whose disk works. A primary whose state waits for the disk ends when
+    /// it shall hand over.
     fn look_at_disk(&mut self) {
         let hangs = match durable::hangs(&self.parts.monitor.counters, clock::now()) {
-            true if self.serving => Hangs::Primary,
+            true if self.serving || self.parts.picture.successor().is_none() => Hangs::Endured,
             true => Hangs::Told,
             false => Hangs::No,
         };
         let before = std::mem::replace(&mut self.troubles.hangs, hangs);
         let why = "this node's disk hangs: it has not forced the log for ten seconds";
-        match hangs {
-            _ if hangs == before => {}
-            Hangs::No => self.mended(),
-            Hangs::Primary => {
-                tracing::error!("{why}; it goes on as the primary, and does not count as a copy");
-            }
-            Hangs::Told => {
+        match (before, hangs) {
+            (Hangs::No, Hangs::Endured) => tracing::error!(
+                "{why}; it does not count as a copy, and leads if it is the primary or no other member can"
+            ),
+            (Hangs::No | Hangs::Endured, Hangs::Told) => {
                 tracing::error!("{why}; {NO_DISK}");
                 self.event(Event::CannotServe(why.to_owned()));
             }
+            (Hangs::Told, Hangs::Endured) => {
+                tracing::warn!("this node's disk still hangs, and no other member could lead");
+                self.mended();
+            }
+            (Hangs::Told, Hangs::No) => self.mended(),
+            (Hangs::Endured, Hangs::No) => {
+                tracing::info!("this node's disk does not hang any more");
+            }
+            // Nothing has changed.
+            _ => {}
         }
     }
 

@@ -504,28 +504,73 @@ fn a_snapshot_and_the_entries_behind_it_are_loaded() {
     assert!(nodes.iter().all(|node| node.db().opened().snapshot_keys > 0));
 }
 
-/// The thread that forces the disk waits for it without end, as far as the driver can see.
-#[test]
-fn a_follower_whose_disk_hangs_is_no_successor_until_it_works_again() {
-    let Some(etcd) = Etcd::start(1) else { return };
-    let folders = Folders::new(2);
-    let nodes = Node::start_all(&settings(&etcd, "hanging"), &folders, 2);
+/// Three nodes whose disks all have the last entry, the place of the primary, and those of the others.
+fn three_whose_disks_rest(etcd: &Etcd, name: &str, folders: &Folders) -> (Vec<Node>, [usize; 3]) {
+    let nodes = Node::start_all(&settings(etcd, name), folders, 3);
     let at = write(&nodes, "rose", "red");
     agree(&nodes, &[("rose".to_owned(), "red".to_owned())]);
-    let unfit = |node: &Node| node.member.status().disqualified;
-    let hang = |node: &Node, since| node.member.monitor().counters.forcing_since.set(since);
-    // The last entry is on both disks, so nothing is forced any more.
-    thread::sleep(Duration::from_secs(2));
-    let since = super::clock::now() - 9000;
-    for node in &nodes {
-        hang(node, since);
+    let last = |node: &Node| node.member.status().applied;
+    // The disks have it, so nothing is forced any more: the thread would say that the disk works.
+    let key = |node: &Node| format!("/hedgerow/{name}/g/0/durable/{}", node.view().own_id);
+    let durable = |node: &Node| etcd.etcdctl(&["get", "--print-value-only", &key(node)]);
+    let rests = |node: &Node| durable(node).contains(&format!("\"lsn\":{},", last(node)));
+    until("the disks have all entries", || nodes.iter().all(rests));
+    (nodes, [at, (at + 1) % 3, (at + 2) % 3])
+}
+
+fn unfit(node: &Node) -> bool {
+    node.member.status().disqualified.is_some_and(|why| why.contains("hangs"))
+}
+
+/// The thread that forces the disk waits for it without end, as far as the driver can see.
+fn hang(node: &Node, since: u64) {
+    node.member.monitor().counters.forcing_since.set(since);
+}
+
+/// Longer than the driver needs to look again.
+fn while_it_looks() {
+    thread::sleep(Duration::from_millis(300));
+}
+
+#[test]
+fn a_follower_whose_disk_hangs_leaves_the_lead_to_others_if_one_is_better() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let folders = Folders::new(3);
+    let (nodes, places) = three_whose_disks_rest(&etcd, "hanging", &folders);
+    let [primary, one, two] = places.map(|place| &nodes[place]);
+    for node in [primary, one] {
+        hang(node, super::clock::now() - 9000);
     }
-    assert!(nodes.iter().all(|node| unfit(node).is_none()), "a slow disk is taken for a hung one");
-    let follower = &nodes[1 - at];
-    until("a follower whose disk hangs says so", || {
-        unfit(follower).is_some_and(|why| why.contains("hangs"))
+    while_it_looks();
+    assert!(!unfit(one) && !unfit(primary), "a slow disk is taken for a hung one");
+    for node in [primary, one] {
+        hang(node, super::clock::now() - 20_000);
+    }
+    until("a follower whose disk hangs says so", || unfit(one));
+    while_it_looks();
+    assert!(primary.is_primary() && !unfit(primary), "the primary has gone");
+    hang(two, super::clock::now() - 20_000);
+    until("a follower may lead if all disks hang", || !unfit(one) && !unfit(two));
+    hang(two, 0);
+    until("another one is better", || unfit(one) && !unfit(two));
+    hang(one, 0);
+    until("it may lead again", || !unfit(one));
+}
+
+#[test]
+fn a_primary_whose_disk_hangs_does_not_lead_again_before_others() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let folders = Folders::new(3);
+    let (nodes, places) = three_whose_disks_rest(&etcd, "deposed", &folders);
+    let [primary, one, two] = places.map(|place| &nodes[place]);
+    hang(primary, super::clock::now() - 20_000);
+    while_it_looks();
+    assert!(primary.is_primary() && !unfit(primary), "the primary has gone");
+    primary.member.hand_over(None);
+    until("another one leads", || one.is_primary() || two.is_primary());
+    // The entry of the next epoch is forced, which ends it.
+    until("a primary that was deposed says that its disk hangs", || {
+        hang(primary, super::clock::now() - 20_000);
+        unfit(primary)
     });
-    assert!(nodes[at].is_primary() && unfit(&nodes[at]).is_none(), "the primary has gone");
-    hang(follower, 0);
-    until("it may lead again", || unfit(follower).is_none());
 }
