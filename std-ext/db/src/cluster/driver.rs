@@ -219,7 +219,7 @@ impl Driver {
                 self.parts.links.set_nodes(&self.parts.picture.other_nodes());
                 *lock(&self.parts.primaries) = self.parts.picture.primaries();
                 // Before the clocks, by which a primary may choose its successor.
-                self.event(Event::DisksFail(self.parts.picture.failing_disks()));
+                self.event(Event::Unfit(self.parts.picture.unfit()));
                 self.event(Event::Clocks(clocks));
                 if self.serving {
                     self.compaction.compact(&self.parts.calls, clock::now());

@@ -179,19 +179,23 @@ impl Picture {
         self.nodes.get(&id).is_some_and(|seen| seen.alive && seen.registration.disk_fails)
     }
 
-    /// Returns the other nodes of which that is known.
-    pub(super) fn failing_disks(&self) -> Vec<NodeId> {
-        let others = self.nodes.keys().copied().filter(|id| *id != self.own);
-        others.filter(|id| self.disk_fails(*id)).collect()
+    /// Returns whether a node would take the group over, as far as is known: it is alive, has data, and its disk works.
+    fn is_fit(seen: &Seen) -> bool {
+        let registration = &seen.registration;
+        seen.alive && registration.role == "follower" && !registration.disk_fails
     }
 
-    /// Returns the member that should take the group over: it is alive, its disk works, and it has the most entries.
+    /// Returns the other nodes that would not take the group over.
+    pub(super) fn unfit(&self) -> Vec<NodeId> {
+        let others = self.nodes.iter().filter(|(id, _)| **id != self.own);
+        others.filter(|(_, seen)| !Self::is_fit(seen)).map(|(id, _)| *id).collect()
+    }
+
+    /// Returns the member that should take the group over: of those that would, it has the most entries.
     pub(super) fn successor(&self) -> Option<NodeId> {
         let fit = |id: &NodeId| {
-            let seen = self.nodes.get(id).filter(|seen| seen.alive && *id != self.own)?;
-            let registration = &seen.registration;
-            let fit = registration.role == "follower" && !registration.disk_fails;
-            fit.then_some((registration.applied, *id))
+            let seen = self.nodes.get(id).filter(|seen| *id != self.own && Self::is_fit(seen))?;
+            Some((seen.registration.applied, *id))
         };
         self.members.0.iter().filter_map(|one| fit(&one.node)).max().map(|(_, id)| id)
     }
@@ -439,7 +443,10 @@ mod tests {
         picture.set_nodes(vec![node(OTHER, full), behind.clone()], 900);
         assert_eq!(picture.successor(), Some(third), "a node that does not take over is named");
         assert!(picture.disk_fails(OTHER) && !picture.disk_fails(third));
-        assert_eq!(picture.failing_disks(), [OTHER]);
+        assert_eq!(picture.unfit(), [OTHER]);
+        let loading = node(third, registration("loading", 50));
+        picture.set_nodes(vec![node(OTHER, registration("follower", 40)), loading], 900);
+        assert_eq!(picture.unfit(), [third], "a node that loads is taken for a successor");
         picture.set_nodes(vec![behind], 900);
         assert!(!picture.disk_fails(OTHER), "that was before it ended");
     }

@@ -17,8 +17,9 @@ use crate::config::{
 use crate::lock::lock;
 use crate::options::Options;
 use crate::progress::Progress;
-use crate::{Db, Error};
+use crate::{Db, Error, TimeSource};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -82,11 +83,15 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn start(settings: &ClusterSettings, folder: &Path) -> Result<Self, String> {
+        Self::start_with(settings, options(folder))
+    }
+
+    fn start_with(settings: &ClusterSettings, options: Options) -> Result<Self, String> {
         let exit: Arc<Mutex<Option<Exit>>> = Arc::default();
         let of_exit = Arc::clone(&exit);
         let on_exit = Box::new(move |exit| *lock(&of_exit) = Some(exit));
         let (views, progress) = (node::views(settings), Progress::default());
-        let member = Member::start(settings, options(folder), views, &progress, on_exit);
+        let member = Member::start(settings, options, views, &progress, on_exit);
         Ok(Self { member: member.map_err(|why| why.to_string())?, exit })
     }
 
@@ -504,17 +509,30 @@ fn a_snapshot_and_the_entries_behind_it_are_loaded() {
     assert!(nodes.iter().all(|node| node.db().opened().snapshot_keys > 0));
 }
 
-/// Three nodes whose disks all have the last entry, the place of the primary, and those of the others.
+/// Waits until the disks of nodes have all entries. Then nothing is forced any more, and no thread says that a disk works.
+fn rest<'n>(etcd: &Etcd, name: &str, nodes: impl IntoIterator<Item = &'n Node>) {
+    // A second after the last change, the primary adds the entry by which the others remove what has expired.
+    thread::sleep(Duration::from_secs(2));
+    for node in nodes {
+        let key = format!("/hedgerow/{name}/g/0/durable/{}", node.view().own_id);
+        until("the disk has all entries", || {
+            let last = format!("\"lsn\":{},", node.member.status().applied);
+            etcd.etcdctl(&["get", "--print-value-only", &key]).contains(&last)
+        });
+    }
+}
+
+/// With a lease that no pause of a busy machine exceeds. A takeover adds an entry, which is forced.
+fn settings_of_a_lasting_primary(etcd: &Etcd, name: &str) -> ClusterSettings {
+    ClusterSettings { lease: Duration::from_secs(60), ..settings(etcd, name) }
+}
+
+/// Three nodes with some data, the place of the primary, and those of the others.
 fn three_whose_disks_rest(etcd: &Etcd, name: &str, folders: &Folders) -> (Vec<Node>, [usize; 3]) {
-    let nodes = Node::start_all(&settings(etcd, name), folders, 3);
+    let nodes = Node::start_all(&settings_of_a_lasting_primary(etcd, name), folders, 3);
     let at = write(&nodes, "rose", "red");
     agree(&nodes, &[("rose".to_owned(), "red".to_owned())]);
-    let last = |node: &Node| node.member.status().applied;
-    // The disks have it, so nothing is forced any more: the thread would say that the disk works.
-    let key = |node: &Node| format!("/hedgerow/{name}/g/0/durable/{}", node.view().own_id);
-    let durable = |node: &Node| etcd.etcdctl(&["get", "--print-value-only", &key(node)]);
-    let rests = |node: &Node| durable(node).contains(&format!("\"lsn\":{},", last(node)));
-    until("the disks have all entries", || nodes.iter().all(rests));
+    rest(etcd, name, &nodes);
     (nodes, [at, (at + 1) % 3, (at + 2) % 3])
 }
 
@@ -522,15 +540,37 @@ fn unfit(node: &Node) -> bool {
     node.member.status().disqualified.is_some_and(|why| why.contains("hangs"))
 }
 
-/// The thread that forces the disk waits for it without end, as far as the driver can see.
-fn hang(node: &Node, since: u64) {
-    node.member.monitor().counters.forcing_since.set(since);
+/// The threads that force the disks of nodes wait for them without end, as far as their drivers can see.
+fn hang(nodes: &[&Node], milliseconds: u64) {
+    for node in nodes {
+        let since = super::clock::now() - milliseconds;
+        node.member.monitor().counters.forcing_since.set(since);
+    }
 }
 
-/// Longer than the driver needs to look again.
-fn while_it_looks() {
-    thread::sleep(Duration::from_millis(300));
+fn work_again(node: &Node) {
+    node.member.monitor().counters.forcing_since.set(0);
 }
+
+/// Waits until something is so while disks hang. If an entry comes late after all, its thread says that the disk works.
+#[track_caller]
+fn until_with_hanging(what: &str, nodes: &[&Node], so: impl Fn() -> bool) {
+    until(what, || {
+        hang(nodes, 20_000);
+        so()
+    });
+}
+
+/// Lets disks hang for some time, at least for as long as drivers need to look again.
+fn let_hang(nodes: &[&Node], since: u64, time: Duration) {
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        hang(nodes, since);
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+const LOOK: Duration = Duration::from_millis(300);
 
 #[test]
 fn a_follower_whose_disk_hangs_leaves_the_lead_to_others_if_one_is_better() {
@@ -538,22 +578,18 @@ fn a_follower_whose_disk_hangs_leaves_the_lead_to_others_if_one_is_better() {
     let folders = Folders::new(3);
     let (nodes, places) = three_whose_disks_rest(&etcd, "hanging", &folders);
     let [primary, one, two] = places.map(|place| &nodes[place]);
-    for node in [primary, one] {
-        hang(node, super::clock::now() - 9000);
-    }
-    while_it_looks();
+    let_hang(&[primary, one], 9000, LOOK);
     assert!(!unfit(one) && !unfit(primary), "a slow disk is taken for a hung one");
-    for node in [primary, one] {
-        hang(node, super::clock::now() - 20_000);
-    }
-    until("a follower whose disk hangs says so", || unfit(one));
-    while_it_looks();
+    let some = [primary, one];
+    until_with_hanging("a follower whose disk hangs says so", &some, || unfit(one));
+    let_hang(&some, 20_000, LOOK);
     assert!(primary.is_primary() && !unfit(primary), "the primary has gone");
-    hang(two, super::clock::now() - 20_000);
-    until("a follower may lead if all disks hang", || !unfit(one) && !unfit(two));
-    hang(two, 0);
-    until("another one is better", || unfit(one) && !unfit(two));
-    hang(one, 0);
+    let all = [primary, one, two];
+    let fit = || !unfit(one) && !unfit(two);
+    until_with_hanging("a follower may lead if all disks hang", &all, fit);
+    work_again(two);
+    until_with_hanging("another one is better", &some, || unfit(one) && !unfit(two));
+    work_again(one);
     until("it may lead again", || !unfit(one));
 }
 
@@ -563,14 +599,42 @@ fn a_primary_whose_disk_hangs_does_not_lead_again_before_others() {
     let folders = Folders::new(3);
     let (nodes, places) = three_whose_disks_rest(&etcd, "deposed", &folders);
     let [primary, one, two] = places.map(|place| &nodes[place]);
-    hang(primary, super::clock::now() - 20_000);
-    while_it_looks();
+    let_hang(&[primary], 20_000, LOOK);
     assert!(primary.is_primary() && !unfit(primary), "the primary has gone");
     primary.member.hand_over(None);
-    until("another one leads", || one.is_primary() || two.is_primary());
-    // The entry of the next epoch is forced, which ends it.
-    until("a primary that was deposed says that its disk hangs", || {
-        hang(primary, super::clock::now() - 20_000);
-        unfit(primary)
-    });
+    let leads = || one.is_primary() || two.is_primary();
+    until_with_hanging("another one leads", &[primary], leads);
+    let says = "a primary that was deposed says that its disk hangs";
+    until_with_hanging(says, &[primary], || unfit(primary));
+}
+
+#[test]
+fn a_primary_whose_clock_is_ahead_does_not_name_a_follower_whose_disk_hangs() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings_of_a_lasting_primary(&etcd, "ahead"), Folders::new(2));
+    let time = Arc::new(AtomicU64::new(TimeSource::System.now()));
+    let set = |ahead| time.store(TimeSource::System.now() + ahead, Ordering::Relaxed);
+    let source = TimeSource::Manual(Arc::clone(&time));
+    let own = Options { time: source, ..options(folders.at(0)) };
+    let primary = Node::start_with(&settings, own).unwrap();
+    until("the first node leads", || primary.is_primary());
+    let follower = Node::start(&settings, folders.at(1)).unwrap();
+    let status = || follower.member.status();
+    until("the second one follows", || status().member && status().role == "follower");
+    set(1000);
+    rest(&etcd, "ahead", [&primary, &follower]);
+    let epoch = || primary.view().group.epoch;
+    let before = epoch();
+    let registered = || etcd.etcdctl(&["get", "--prefix", "/hedgerow/ahead/node/"]);
+    let says = "the follower says that its disk hangs";
+    until_with_hanging(says, &[&follower], || registered().contains("disk_fails"));
+    // The primary hears of it, too.
+    let_hang(&[&follower], 20_000, Duration::from_secs(2));
+    // No change follows, which would set the other clock, too.
+    set(60_000);
+    let_hang(&[&follower], 20_000, Duration::from_secs(4));
+    let stays = primary.is_primary() && epoch() == before;
+    assert!(stays, "the group is given to a node whose disk hangs");
+    work_again(&follower);
+    until("the follower takes over when its disk works", || follower.is_primary());
 }

@@ -105,8 +105,8 @@ pub enum Event {
     },
     /// The clocks of the other live nodes, in milliseconds ahead of this node's.
     Clocks(Vec<(NodeId, i64)>),
-    /// The other live nodes that have said that their disks keep no entries: they would not take the group over.
-    DisksFail(Vec<NodeId>),
+    /// The other nodes that would not take the group over: they have no data yet, or their disks keep no entries.
+    Unfit(Vec<NodeId>),
     /// The setting `cluster-lease` changed.
     Lease(u64),
     /// Whether etcd has little space left. Then batches go from it as soon as `copies` members have them on disk.

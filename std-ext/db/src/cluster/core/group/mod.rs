@@ -37,7 +37,7 @@ impl Group {
             members: None,
             was_member: false,
             clocks: Clocks::default(),
-            disks_fail: Vec::new(),
+            others_unfit: Vec::new(),
             watching: Watching::default(),
             reading: None,
             filling: None,
@@ -108,7 +108,7 @@ impl Group {
             Event::Exit => self.release_for_good(out),
             Event::Resynced { position, held } => self.resynced(position, held, out),
             Event::Clocks(clocks) => self.clocks.others = clocks,
-            Event::DisksFail(nodes) => self.disks_fail = nodes,
+            Event::Unfit(nodes) => self.others_unfit = nodes,
             Event::Lease(lease) => self.settings.lease = state::lease(lease),
             Event::SpaceShort(short) => {
                 self.space = if short { Space::Short } else { Space::Enough };

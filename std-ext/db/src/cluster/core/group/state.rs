@@ -30,8 +30,8 @@ pub struct Group {
     /// Whether this process saw itself in `members`.
     pub(super) was_member: bool,
     pub(super) clocks: Clocks,
-    /// The other nodes whose disks fail.
-    pub(super) disks_fail: Vec<NodeId>,
+    /// The other nodes that would not take the group over.
+    pub(super) others_unfit: Vec<NodeId>,
 
     pub(super) watching: Watching,
     pub(super) reading: Option<TailRead>,

@@ -341,9 +341,9 @@ fn a_primary_whose_clock_is_far_ahead_leaves() {
     assert_eq!((etcd.tail().node, etcd.tail().nonce), (Some(node(2)), 0));
 }
 
-/// It would not take over, and the others would wait for it for a lease.
+/// It loads, or its disk fails. The others would wait for it for a lease.
 #[test]
-fn a_primary_whose_clock_is_ahead_names_no_member_whose_disk_fails() {
+fn a_primary_whose_clock_is_ahead_names_no_member_that_would_not_take_over() {
     let (mut etcd, mut leader) = leader();
     let members = Members::default().with(node(1), 0).with(node(2), 0).with(node(3), 0);
     etcd.members = Some(members.print().into_bytes());
@@ -351,13 +351,13 @@ fn a_primary_whose_clock_is_ahead_names_no_member_whose_disk_fails() {
     etcd.seen.push(Seen::Members(etcd.members.clone()));
     etcd.tell(&mut leader);
     let clocks = || Event::Clocks(vec![(node(2), -12_000), (node(3), -11_000)]);
-    leader.event(Event::DisksFail(vec![node(2), node(3)]));
+    leader.event(Event::Unfit(vec![node(2), node(3)]));
     leader.event(clocks());
     leader.live(&mut etcd, LEASE);
     assert_eq!(leader.role(), Role::Primary, "no member would take the group over");
-    leader.event(Event::DisksFail(vec![node(2)]));
+    leader.event(Event::Unfit(vec![node(2)]));
     leader.event(clocks());
     leader.run(&mut etcd);
     let named = (etcd.tail().node, etcd.tail().nonce);
-    assert_eq!(named, (Some(node(3)), 0), "a node whose disk fails is named");
+    assert_eq!(named, (Some(node(3)), 0), "a node that would not take over is named");
 }
