@@ -397,6 +397,9 @@ impl Driver {
             false => Hangs::No,
         };
         let before = std::mem::replace(&mut self.troubles.hangs, hangs);
+        if (before == Hangs::No) != (hangs == Hangs::No) {
+            self.event(Event::DiskHangs(hangs != Hangs::No));
+        }
         let why = "this node's disk hangs: it has not forced the log for ten seconds";
         match (before, hangs) {
             (Hangs::No, Hangs::Endured) => tracing::error!(

@@ -107,6 +107,8 @@ pub enum Event {
     Clocks(Vec<(NodeId, i64)>),
     /// The other nodes that would not take the group over: they have no data yet, or their disks keep no entries.
     Unfit(Vec<NodeId>),
+    /// Whether the node's own disk hangs, as far as is known.
+    DiskHangs(bool),
     /// The setting `cluster-lease` changed.
     Lease(u64),
     /// Whether etcd has little space left. Then batches go from it as soon as `copies` members have them on disk.

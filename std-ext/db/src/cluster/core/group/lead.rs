@@ -345,7 +345,13 @@ impl Group {
 
     /// As [`end_unclosed`](Self::end_unclosed), for a primary that was deposed: it would neither follow nor take over,
     /// and say nothing.
+    ///
+    /// Not while its disk hangs. The system may not be able to end a thread that waits for the disk: then the new
+    /// process does not begin, and the old one answers no client any more. As it is, clients are told the next primary.
     pub(super) fn end_unclosed_follower(&mut self, out: &mut Vec<Action>) {
+        if self.disk_hangs {
+            self.deposed = self.now.boot;
+        }
         let late = self.open && self.now.boot >= self.deposed.saturating_add(LONGEST_CLOSE);
         // A process that stops ends anyway.
         if !late || self.exit != Exit::No {
@@ -353,8 +359,8 @@ impl Group {
         }
         self.phase = Phase::Stopped;
         self.flight = None;
-        let why = "another node took over a minute ago, and this node's state has not let go of the group since, as if \
-                   its disk hung";
+        let why = "another node took over a minute ago, and this node's state has not let go of the group since, \
+                   although its disk does not hang";
         out.push(Action::Restart(why.to_owned()));
     }
 

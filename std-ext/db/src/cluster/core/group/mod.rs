@@ -50,6 +50,7 @@ impl Group {
             loaded_at: None,
             open: false,
             deposed: 0,
+            disk_hangs: false,
             flight: None,
             exit: Exit::No,
             resting: 0,
@@ -109,6 +110,7 @@ impl Group {
             Event::Resynced { position, held } => self.resynced(position, held, out),
             Event::Clocks(clocks) => self.clocks.others = clocks,
             Event::Unfit(nodes) => self.others_unfit = nodes,
+            Event::DiskHangs(hangs) => self.disk_hangs = hangs,
             Event::Lease(lease) => self.settings.lease = state::lease(lease),
             Event::SpaceShort(short) => {
                 self.space = if short { Space::Short } else { Space::Enough };

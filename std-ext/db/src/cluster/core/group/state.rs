@@ -51,8 +51,9 @@ pub struct Group {
     ///
     /// [`Event::Closed`]: crate::cluster::core::api::Event::Closed
     pub(super) open: bool,
-    /// When this node was deposed last: boot time.
+    /// When this node was deposed last, or its disk hung last after that: boot time.
     pub(super) deposed: u64,
+    pub(super) disk_hangs: bool,
 
     pub(super) flight: Option<Flight>,
     pub(super) exit: Exit,

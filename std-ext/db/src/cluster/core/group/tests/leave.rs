@@ -215,7 +215,23 @@ fn a_primary_whose_state_does_not_let_go_ends() {
     }
 }
 
-/// The thread of the state still waits for a disk that hangs, and the group has another primary.
+/// A process with a thread that waits for a disk may not be able to end, and would answer no client any more.
+#[test]
+fn a_deposed_primary_does_not_start_anew_while_its_disk_hangs() {
+    let (mut etcd, mut leader) = leader();
+    leader.closes = false;
+    leader.event(Event::DiskHangs(true));
+    take_over(&mut etcd);
+    leader.live(&mut etcd, 120_000);
+    assert!(!restarts(&leader), "it starts anew while its disk hangs");
+    leader.event(Event::DiskHangs(false));
+    leader.live(&mut etcd, 56_000);
+    assert!(!restarts(&leader), "the minute does not begin when the disk works again");
+    leader.live(&mut etcd, 5000);
+    assert!(restarts(&leader), "it waits without end");
+}
+
+/// The thread of the state is stuck, and the group has another primary.
 #[test]
 fn a_deposed_primary_whose_state_does_not_let_go_ends() {
     for closes in [false, true] {
