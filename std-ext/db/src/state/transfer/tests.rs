@@ -252,6 +252,27 @@ fn only_keys_that_are_read_in_turn_cost_something() {
     assert_eq!((export.next(10_000).len(), export.take_cost()), (10, 0));
 }
 
+/// No group has the slots meanwhile, and each step waits for etcd.
+#[test]
+fn expired_keys_are_cleared_in_long_steps() {
+    let target = group(0..0);
+    let (state, end) = (target.state(), target.now() + 5000);
+    let keys = names("key", 3000);
+    let items = keys.iter().map(|key| Item::Set(key.clone().into(), Some(end), vec![1]));
+    let items: Vec<_> = items.collect();
+    let steps = |mut clearing: Clearing| {
+        state.import(&moved(), &items, false).unwrap();
+        let mut steps = 1;
+        while !clearing.step(state).unwrap().1 {
+            steps += 1;
+        }
+        assert_eq!(all(&target).len(), 0);
+        steps
+    };
+    assert!(steps(Clearing::new(state, moved())) > 1, "a step of other keys is long");
+    assert_eq!(steps(Clearing::of_expired(state, moved(), end)), 1, "the steps are short");
+}
+
 /// By the clock of the source, which was ahead of that of this group.
 #[test]
 fn keys_that_had_expired_at_the_source_are_cleared_by_name() {
