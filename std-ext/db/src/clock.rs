@@ -83,10 +83,11 @@ impl Clock {
         (latest.saturating_sub(self.source.now()) > LITTLE).then_some(latest)
     }
 
-    /// Returns whether a time is so far ahead that this clock would have to be set back if it were raised to it.
+    /// Returns whether a time is so far ahead that this clock would have to be set back if it were raised to it. That
+    /// depends on the source alone: several small raises must not add up.
     #[cfg(feature = "cluster")]
     pub(crate) fn is_far_behind(&self, time: u64) -> bool {
-        time.saturating_sub(self.now()) > LITTLE
+        time.saturating_sub(self.source.now()) > LITTLE
     }
 
     /// Continues from a later time, because setting the clock back was undone.
@@ -125,5 +126,18 @@ mod tests {
         set(20_000);
         assert_eq!(clock.now(), 20_000, "it follows at once");
         assert_eq!(Clock::starting(TimeSource::Manual(source), 30_000).now(), 30_000);
+    }
+
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn small_raises_do_not_add_up() {
+        let source = TimeSource::Manual(Arc::new(AtomicU64::new(10_000)));
+        let clock = Clock::starting(source, 0);
+        for to in [10_900, 11_000] {
+            assert!(!clock.is_far_behind(to), "a raise by up to a second is refused");
+            clock.raise(to);
+            assert_eq!(clock.ahead(), None, "the clock would be set back");
+        }
+        assert!(clock.is_far_behind(11_001), "small raises add up");
     }
 }
