@@ -744,6 +744,7 @@ impl Driver {
         });
         let relayed = parts.log.relay().position().lsn;
         *lock(&parts.monitor.status) = NodeStatus {
+            disk_fails,
             space: parts.space.known(),
             is_full: parts.space.level() == Level::Full,
             ..NodeStatus::new(&status, role, self.serving, relayed)

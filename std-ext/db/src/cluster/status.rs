@@ -69,6 +69,8 @@ pub struct NodeStatus {
     pub relayed: Lsn,
     /// Why the node never becomes the primary, if there is a reason.
     pub disqualified: Option<String>,
+    /// Whether the node's own disk fails or hangs, so that the node does not count as a copy.
+    pub disk_fails: bool,
     /// The space in etcd, as of some seconds ago.
     pub space: EtcdSpace,
     /// Whether changes are refused because etcd has hardly any space left.

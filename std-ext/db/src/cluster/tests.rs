@@ -584,6 +584,7 @@ fn a_follower_whose_disk_hangs_leaves_the_lead_to_others_if_one_is_better() {
     until_with_hanging("a follower whose disk hangs says so", &some, || unfit(one));
     let_hang(&some, 20_000, LOOK);
     assert!(primary.is_primary() && !unfit(primary), "the primary has gone");
+    assert!(primary.member.status().disk_fails, "it does not say that its disk hangs");
     let all = [primary, one, two];
     let fit = || !unfit(one) && !unfit(two);
     until_with_hanging("a follower may lead if all disks hang", &all, fit);

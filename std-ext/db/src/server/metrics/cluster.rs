@@ -41,6 +41,8 @@ fn role(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
     page.gauge("cluster_member", "Whether the node is a member.", u32::from(status.member))?;
     let fit = u32::from(status.disqualified.is_none());
     page.gauge("cluster_can_lead", "Whether the node may become the primary.", fit)?;
+    let help = "Whether the node's own disk fails or hangs, so that the node is no copy.";
+    page.gauge("cluster_disk_fails", help, u32::from(status.disk_fails))?;
     let help = "How often the node became the primary, by reason.";
     page.counters("cluster_takeovers", help, "reason", node.takeovers())?;
     let help = "The number of the cluster's format; 0 if it is not known yet.";
