@@ -26,7 +26,8 @@ const MOST_BYTES: usize = 1024;
 /// How often the key is put if the value stays the same, in milliseconds.
 const AGAIN: u64 = 3000;
 /// How long forcing the disk may take until the disk counts as one that hangs, in milliseconds. A disk that works
-/// writes the 64 MiB that may wait for it in less.
+/// takes less as a rule: it is forced after some MiB. More may wait in the system's cache if other programs write much,
+/// and then a slow disk counts as one that hangs until it has answered.
 const HANGS: u64 = 10_000;
 
 /// The value of `durable/<node>`.

@@ -168,8 +168,8 @@ impl Status {
             }
             if member.disk_fails == Some(true) {
                 problems.push(format!(
-                    "member {id} cannot write to its disk, so it becomes no primary and does not count as a copy: \
-                     look whether the disk is full or hangs; the node's log says more"
+                    "member {id} cannot write to its disk, so it does not count as a copy, and does not take over if \
+                     another member can: look whether the disk is full or hangs; the node's log says more"
                 ));
             }
             let most = i64::try_from(milliseconds(settings.max_skew)).unwrap_or(i64::MAX);
