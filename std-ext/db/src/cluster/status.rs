@@ -34,6 +34,7 @@ pub enum Exit {
 
 /// The knowledge of a node about itself and its group.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not, by itself")]
 #[non_exhaustive]
 pub struct NodeStatus {
     /// `primary`, `follower` or `loading`.

@@ -509,7 +509,8 @@ fn a_snapshot_and_the_entries_behind_it_are_loaded() {
     assert!(nodes.iter().all(|node| node.db().opened().snapshot_keys > 0));
 }
 
-/// Waits until the disks of nodes have all entries. Then nothing is forced any more, and no thread says that a disk works.
+/// Waits until the disks of nodes have all entries. Then nothing is forced any more, and no thread says that a disk
+/// works.
 fn rest<'n>(etcd: &Etcd, name: &str, nodes: impl IntoIterator<Item = &'n Node>) {
     // A second after the last change, the primary adds the entry by which the others remove what has expired.
     thread::sleep(Duration::from_secs(2));

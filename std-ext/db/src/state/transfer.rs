@@ -35,8 +35,8 @@ const KEY: usize = 128;
 const BUCKETS_TO_CLEAR: usize = 64;
 /// The bytes of entries that a step of [`Clearing`] appends, and a little more.
 const CLEARED: usize = 16 << 10;
-/// As `CLEARED`, if no group has the slots meanwhile: each step waits for etcd. Two of them wait there at most, which is
-/// less than holds clients back.
+/// As `CLEARED`, if no group has the slots meanwhile: each step waits for etcd. Two of them wait there at most, which
+/// is less than holds clients back.
 const EXPIRED_CLEARED: usize = 1 << 20;
 /// Keys that have changed and are looked up at a time.
 const CHANGED: usize = 256;
@@ -199,9 +199,9 @@ impl Clearing {
         Self { expired_by: Some(time), ..Self::new(state, slots) }
     }
 
-    /// Removes keys until their entries have some KiB, or a MiB if only expired ones are removed. Returns the last of these, and whether all keys are gone. There
-    /// is an entry even if there was no key, unless only expired ones are removed: once it is committed, this node was
-    /// still the primary when it looked.
+    /// Removes keys until their entries have some KiB, or a MiB if only expired ones are removed. Returns the last of
+    /// these, and whether all keys are gone. There is an entry even if there was no key, unless only expired ones are
+    /// removed: once it is committed, this node was still the primary when it looked.
     pub(crate) fn step(&mut self, state: &State) -> Result<(Lsn, bool), RequestError> {
         let (mut last, mut bytes) = (0, 0);
         let most = if self.expired_by.is_some() { EXPIRED_CLEARED } else { CLEARED };

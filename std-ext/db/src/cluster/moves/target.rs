@@ -320,9 +320,9 @@ impl<E: Env> Import<'_, E> {
         if self.mover.owned().contains_all(&slots) {
             self.mover.confirm(id).await?;
         } else {
-            // A key that had expired when the source lost the slots must not be back. If the own clock is raised to that
-            // time, they have expired here, too. If the source's clock was far ahead, they are removed instead: the own
-            // clock must not become as wrong, because it would cost this group's own keys.
+            // A key that had expired when the source lost the slots must not be back. If the own clock is raised to
+            // that time, they have expired here, too. If the source's clock was far ahead, they are removed instead:
+            // the own clock must not become as wrong, because it would cost this group's own keys.
             let far = self.mover.state.clock.is_far_behind(time);
             if far {
                 self.mover.clear_expired(&slots, time).await?;

@@ -390,9 +390,9 @@ impl Group {
             return self.leave(None, "its state did not serve for three leases", false, out);
         }
         if self.is_ahead_of_others() {
-            // The member with the lowest clock; it is alive, since its clock is known. One that loads or whose disk fails
-            // would not take over, and the others would wait for it. Without another one this node keeps the group: a
-            // wrong clock is better than no primary.
+            // The member with the lowest clock; it is alive, since its clock is known. One that loads or whose disk
+            // fails would not take over, and the others would wait for it. Without another one this node keeps the
+            // group: a wrong clock is better than no primary.
             let members = self.members.as_ref().map(|members| &members.list);
             let fit =
                 |id| members.is_some_and(|list| list.has(id)) && !self.others_unfit.contains(&id);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 /// One group, as one of its members sees it.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not, by itself")]
 pub struct Group {
     pub(super) settings: Settings,
     pub(super) now: Now,
