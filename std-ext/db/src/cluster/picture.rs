@@ -440,13 +440,15 @@ mod tests {
         let node = |id, registration| Node { id, registration };
         let full = Registration { disk_fails: true, ..registration("follower", 40) };
         let behind = node(third, registration("follower", 39));
-        picture.set_nodes(vec![node(OTHER, full), behind.clone()], 900);
+        let failing = node(OTHER, full);
+        picture.set_nodes(vec![failing.clone(), behind.clone()], 900);
         assert_eq!(picture.successor(), Some(third), "a node that does not take over is named");
         assert!(picture.disk_fails(OTHER) && !picture.disk_fails(third));
         assert_eq!(picture.unfit(), [OTHER]);
         let loading = node(third, registration("loading", 50));
         picture.set_nodes(vec![node(OTHER, registration("follower", 40)), loading], 900);
         assert_eq!(picture.unfit(), [third], "a node that loads is taken for a successor");
+        picture.set_nodes(vec![failing, behind.clone()], 900);
         picture.set_nodes(vec![behind], 900);
         assert!(!picture.disk_fails(OTHER), "that was before it ended");
     }
