@@ -80,12 +80,11 @@ impl Clock {
     pub(crate) fn ahead(&self) -> Option<u64> {
         // Relaxed: for the reason given in `now`.
         let latest = self.latest.load(Ordering::Relaxed);
-        (latest.saturating_sub(self.source.now()) > LITTLE).then_some(latest)
+        self.is_far_behind(latest).then_some(latest)
     }
 
-    /// Returns whether a time is so far ahead that this clock would have to be set back if it were raised to it. That
-    /// depends on the source alone: several small raises must not add up.
-    #[cfg(feature = "cluster")]
+    /// Returns whether a time is so far ahead of the source that a clock at that time has to be set back. The clock's
+    /// own time does not matter: several small raises must not add up.
     pub(crate) fn is_far_behind(&self, time: u64) -> bool {
         time.saturating_sub(self.source.now()) > LITTLE
     }

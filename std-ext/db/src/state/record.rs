@@ -8,7 +8,6 @@
 
 use crate::state::rope::{MAX_INLINE, Rope};
 use crate::state::slabs;
-use std::alloc::{Layout, handle_alloc_error};
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
@@ -39,7 +38,6 @@ const TTL_BYTES: usize = size_of::<u64>();
 /// The parts of the reference to a value outside: its length, and the pointer or ticket.
 const INDIRECT_LENGTH: usize = size_of::<u32>();
 const INDIRECT: usize = INDIRECT_LENGTH + size_of::<u64>();
-const ALIGN: usize = align_of::<u64>();
 
 /// A value as a record stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,10 +107,7 @@ impl Record {
         let key_length = u16::try_from(key.len()).expect("keys have been measured");
         let header = Header { key_length, usage: AtomicU32::new(usage), value: word };
         let length = u32::try_from(value.length()).expect("values have been measured");
-        let size = header.size();
-        let Some(room) = slabs::allocate(size) else {
-            handle_alloc_error(Layout::from_size_align(size, ALIGN).expect("far from the largest"))
-        };
+        let room = slabs::allocate(header.size());
         let this = room.cast::<Header>();
         let (key_at, value_at) = header.places();
         // SAFETY: the block was just allocated with this size: aligned for a header, with room for all parts, which do

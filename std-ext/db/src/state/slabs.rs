@@ -15,7 +15,7 @@
 //! much of the memory may be in slabs that are used little. Then the maintenance thread moves records out of these
 //! (`compaction.rs`, `maintenance.rs`), as Redis does with `activedefrag`.
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 mod cache;
@@ -34,14 +34,15 @@ fn malloc_layout(size: usize) -> Layout {
     Layout::from_size_align(size, STEP).expect("far from the largest")
 }
 
-/// Allocates a block of `size` bytes, at least one, aligned for a `u64`. Returns nothing if the system has no memory.
+/// Allocates a block of `size` bytes, at least one, aligned for a `u64`. Ends the process if the system has no memory.
 #[inline(always)]
-pub(super) fn allocate(size: usize) -> Option<NonNull<u8>> {
-    match SizeClass::of(size) {
+pub(super) fn allocate(size: usize) -> NonNull<u8> {
+    let block = match SizeClass::of(size) {
         Some(class) => cache::take(class).map(NonNull::cast),
         // SAFETY: the size is not zero.
         None => NonNull::new(unsafe { alloc(malloc_layout(size)) }),
-    }
+    };
+    block.unwrap_or_else(|| handle_alloc_error(malloc_layout(size)))
 }
 
 /// Frees a block.

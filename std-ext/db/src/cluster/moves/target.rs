@@ -170,7 +170,7 @@ impl<E: Env> Import<'_, E> {
                     if answer == Some(Err(TryRecvError::Empty)) {
                         continue;
                     }
-                    // There is no second answer, and the keys may have to be counted before the source is asked again.
+                    // The channel has one answer, and is not polled again if the keys are counted first.
                     leaving = None;
                     let pause = match answer {
                         // The slots may be lost nevertheless, and all of their keys are here.

@@ -23,7 +23,7 @@ unsafe impl Send for Filled {}
 
 impl Filled {
     fn new(size: usize, byte: u8) -> Self {
-        let block = allocate(size).unwrap();
+        let block = allocate(size);
         assert!(block.cast::<u64>().is_aligned());
         // SAFETY: the block has `size` bytes.
         unsafe { block.write_bytes(byte, size) };
