@@ -33,6 +33,8 @@ pub struct Results {
     pub ancestor: Trials,
     /// Pauses of growth, by map; empty if not measured.
     pub worst: ByMap<Pauses>,
+    /// The same while two threads insert; empty if not measured.
+    pub worst_of_two: ByMap<Pauses>,
     /// Pauses of upserts at rest, of numbers; empty if not measured.
     pub tails: ByMap<Pauses>,
     /// Pauses of upserts at rest, of text; empty if not measured.

@@ -54,7 +54,9 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
         results.text_memory = solo::text_memory();
     }
     if options.measures("worst") {
-        results.worst = solo::worst(if options.quick { 3 } else { 5 });
+        let rounds = if options.quick { 3 } else { 5 };
+        results.worst = solo::worst(rounds);
+        results.worst_of_two = solo::worst_of_two(rounds);
     }
     if options.measures("tails") {
         let rounds = if options.quick { 3 } else { 5 };

@@ -37,7 +37,8 @@ pub fn markdown(results: &Results) -> String {
     }
     memory(&mut text, "u64 → u64; 16 bytes of an entry are key and value", &results.memory);
     memory(&mut text, "String → String of 16 to 64 characters each", &results.text_memory);
-    worst(&mut text, results);
+    worst(&mut text, "of one thread", &results.worst);
+    worst(&mut text, "of two threads", &results.worst_of_two);
     tails(&mut text, "u64 → u64", TAIL_KEYS, &results.tails);
     tails(&mut text, "String → String", TEXT_TAIL_KEYS, &results.text_tails);
     memory(&mut text, "ordered maps, u64 → u64", &results.tree_memory);
@@ -186,16 +187,19 @@ fn memory(text: &mut String, of: &str, figures: &ByMap<Bytes>) {
     }
 }
 
-fn worst(text: &mut String, results: &Results) {
-    if results.worst.is_empty() {
+fn worst(text: &mut String, whose: &str, figures: &ByMap<Pauses>) {
+    if figures.is_empty() {
         return;
     }
-    text.push_str(
-        "\n## The worst insertion\n\nEach of 4 M insertions into a map that starts empty, page \
-         faults included, in a process of its own.\n\n\
-         | map | worst, ms | p99.99, µs | p99, µs | median, ns |\n|---|--:|--:|--:|--:|\n",
+    line(
+        text,
+        format_args!(
+            "\n## The worst insertion {whose}\n\nEach of 4 M insertions into a map that starts \
+             empty, page faults included, in a process of its own.\n\n\
+             | map | worst, ms | p99.99, µs | p99, µs | median, ns |\n|---|--:|--:|--:|--:|"
+        ),
     );
-    for (name, p) in &results.worst {
+    for (name, p) in figures {
         let (worst, p9999, p99) = (p.worst / 1e6, p.p9999 / 1e3, p.p99 / 1e3);
         let median = p.median;
         line(text, format_args!("| {name} | {worst:.2} | {p9999:.1} | {p99:.2} | {median:.0} |"));

@@ -13,7 +13,7 @@ use crate::pins::{self, Pins};
 use crate::rivals::{self, Bench, Role, Visitor};
 use crate::tails;
 use crate::trees::{self, Tree};
-use crate::work::texts;
+use crate::work::{Row, Suite, Workload, texts};
 use crate::worst::{self, Pauses};
 
 /// The option that makes the program one of these processes.
@@ -34,6 +34,7 @@ pub const TEXT_TAIL_KEYS: u64 = 1 << 18;
 const MEMORY: &str = "memory";
 const TEXT_MEMORY: &str = "text-memory";
 const WORST: &str = "worst";
+const WORST_OF_TWO: &str = "worst-of-two";
 const TAILS: &str = "tails";
 const TEXT_TAILS: &str = "text-tails";
 const PINS: &str = "pins";
@@ -70,6 +71,13 @@ pub fn tree_memory() -> ByMap<Bytes> {
 /// Pauses of each map of numbers while it grows.
 pub fn worst(rounds: usize) -> ByMap<Pauses> {
     pauses(WORST, &number_names(), rounds)
+}
+
+/// The same while two threads insert, of the maps that two threads can fill.
+pub fn worst_of_two(rounds: usize) -> ByMap<Pauses> {
+    let mut names = FilledByTwo(Names(vec![]));
+    rivals::numbers(&mut names);
+    pauses(WORST_OF_TWO, &names.0.0, rounds)
 }
 
 /// Pauses of each map of numbers at rest.
@@ -154,6 +162,18 @@ impl<K: Datum, V: Datum> Visitor<K, V> for Names {
     }
 }
 
+/// The maps that two threads can fill at the same time.
+struct FilledByTwo(Names);
+
+impl Visitor<u64, u64> for FilledByTwo {
+    fn visit<M: Bench<Key = u64, Value = u64>>(&mut self) {
+        let (suite, workload) = (Suite::Words, Workload::Insert);
+        if rivals::shared::<M>() && M::can(&Row { suite, workload, n: WORST_KEYS, threads: 2 }) {
+            self.0.0.push(M::NAME);
+        }
+    }
+}
+
 impl<V: Word> pairs::Visitor<V> for Names {
     fn visit<P: Pair<V>>(&mut self) {
         self.0.push(P::NAME);
@@ -212,8 +232,10 @@ impl Visitor<u64, u64> for Clerk<'_> {
             return;
         }
         self.answered = true;
-        if self.what == WORST {
-            return print_pauses(&worst::measure::<M>(WORST_KEYS));
+        match self.what {
+            WORST => return print_pauses(&worst::measure::<M>(WORST_KEYS, 1)),
+            WORST_OF_TWO => return print_pauses(&worst::measure::<M>(WORST_KEYS, 2)),
+            _ => {}
         }
         let value = |i| keys::value(keys::key(i), 0);
         self.measure(&Source::<M> { key: keys::key, value }, TAIL_KEYS);

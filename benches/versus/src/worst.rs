@@ -1,8 +1,12 @@
 //! The worst single insertion while a map grows from empty: each is timed, page
-//! faults and all, less what its thread waited for a core.
+//! faults and all, less what its thread waited for a core. One thread inserts, or
+//! two do.
 
 use crate::clock::{cpu, now};
 use crate::keys::{Rng, key, value};
+use std::sync::Barrier;
+use std::thread;
+
 use crate::rivals::Bench;
 
 /// From this on, the thread's own clock is asked whether the time was spent.
@@ -68,6 +72,11 @@ impl Timer {
         all as f64 / self.times.len() as f64
     }
 
+    /// Takes over the times of another.
+    fn append(&mut self, mut other: Self) {
+        self.times.append(&mut other.times);
+    }
+
     /// Returns the measured pauses.
     pub fn pauses(mut self) -> Pauses {
         let n = self.times.len();
@@ -84,17 +93,32 @@ impl Timer {
     }
 }
 
-/// Measures one map up to `n` keys; for a process that does nothing else, since
-/// a heap that other maps have left behind is free of page faults.
-pub fn measure<M: Bench<Key = u64, Value = u64>>(n: usize) -> Pauses {
+/// Measures one map up to `n` keys, of which each of `threads` inserts its share;
+/// for a process that does nothing else, since a heap that other maps have left
+/// behind is free of page faults.
+pub fn measure<M: Bench<Key = u64, Value = u64>>(n: usize, threads: usize) -> Pauses {
     let mut order: Vec<u32> = (0..n as u32).collect();
     Rng::new(4).shuffle(&mut order);
-    let mut timer = Timer::new(n);
-    let map = M::new();
-    for index in order {
-        let key = key(u64::from(index));
-        let old = timer.time(|| map.insert(&key, &value(key, 0), |_| 0));
-        assert!(old.is_none(), "a key was there already");
-    }
-    timer.pauses()
+    let (map, barrier) = (M::new(), Barrier::new(threads));
+    let insert_all = |share: &[u32]| {
+        barrier.wait();
+        let mut timer = Timer::new(share.len());
+        for &index in share {
+            let key = key(u64::from(index));
+            let old = timer.time(|| map.insert(&key, &value(key, 0), |_| 0));
+            assert!(old.is_none(), "a key was there already");
+        }
+        timer
+    };
+    thread::scope(|scope| {
+        let shares = order.chunks(n.div_ceil(threads));
+        let inserting: Vec<_> = shares.map(|share| scope.spawn(|| insert_all(share))).collect();
+        let timers = inserting.into_iter().map(|t| t.join().expect("threads do not panic"));
+        timers.reduce(|mut all, timer| {
+            all.append(timer);
+            all
+        })
+    })
+    .expect("there is a thread")
+    .pauses()
 }

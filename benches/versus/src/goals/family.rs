@@ -111,6 +111,8 @@ pub fn verdicts(results: &Results) -> Vec<Verdict> {
     ancestor(results, &mut verdicts);
     let worst = of(&results.worst, flat).map(|pauses| pauses.worst / 1e3);
     verdicts.push(at_most("worst insert, 0 to 4 M, in µs".into(), worst, 300.0));
+    let worst = of(&results.worst_of_two, flat).map(|pauses| pauses.worst / 1e3);
+    verdicts.push(at_most("the same, two threads, in µs".into(), worst, 300.0));
     let bytes = of(&results.memory, flat).map(|b| b.grown);
     verdicts.push(at_most("bytes an entry at 1 M".into(), bytes, 30.0));
     verdicts

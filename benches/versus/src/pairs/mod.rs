@@ -98,9 +98,8 @@ pub fn words<V: Word>(visitor: &mut impl Visitor<V>) {
     visitor.visit::<Shared<Yard<u64, V>>>();
     if size_of::<V>() <= ours::INLINE {
         visitor.visit::<ours::LeftRightMap<V, Inline>>();
-    } else {
-        visitor.visit::<ours::LeftRightMap<V, Boxed>>();
     }
+    visitor.visit::<ours::LeftRightMap<V, Boxed>>();
     visitor.visit::<Shared<Flat<V>, true>>();
     visitor.visit::<Entries<V>>();
     visitor.visit::<LeftRight<V>>();

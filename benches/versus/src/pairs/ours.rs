@@ -1,4 +1,5 @@
-//! `LeftRightMap`: small values in both sides, larger ones boxed once.
+//! `LeftRightMap`: small values in both sides, and beside it with each boxed once;
+//! larger ones boxed.
 
 use hedgerow::left_right::{Boxed, Handles, Inline, ReadHandle, Storage, WriteHandle};
 use std::marker::PhantomData;
@@ -15,24 +16,30 @@ pub const INLINE: usize = 16;
 
 /// A way to keep entries, and to make a map that does.
 pub trait StoredAs<V>: Storage<u64, V> + Sized + 'static {
+    /// As tables call the map with small values.
+    const NAME: &'static str;
     /// An empty map.
     fn handles() -> Handles<u64, V, Hasher, Self>;
 }
 
 impl<V: Word> StoredAs<V> for Inline {
+    const NAME: &'static str = OURS;
+
     fn handles() -> Handles<u64, V, Hasher, Self> {
         hedgerow::LeftRightMap::inline_with_hasher(hasher())
     }
 }
 
 impl<V: Word> StoredAs<V> for Boxed {
+    const NAME: &'static str = "LeftRightMap, boxed";
+
     fn handles() -> Handles<u64, V, Hasher, Self> {
         hedgerow::LeftRightMap::with_hasher(hasher())
     }
 }
 
 impl<V: Word, P: StoredAs<V>> Pair<V> for LeftRightMap<V, P> {
-    const NAME: &'static str = OURS;
+    const NAME: &'static str = if size_of::<V>() <= INLINE { P::NAME } else { OURS };
     const ROLE: Role = Role::Ours;
     const MANY: bool = true;
     type Writer = WriteHandle<u64, V, Hasher, P>;
