@@ -295,14 +295,16 @@ pub(super) fn storing() -> Vec<Row> {
             HashMap OrdMap => [(&self, K, V) -> Ref<K, V>]
             BytesMap => [(&self, Bytes, Bytes) -> Ref<[u8], [u8]>]
             FlatMap FenceMap => [(&self, K, V) -> V]
-            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatTable => [(&self, K, V) -> Result<V, Full<K, V>>]
+            LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write get_or_insert_with "get_or_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> V) -> Ref<K, V>]
             BytesMap => [(&self, Bytes, fn() -> Bytes) -> Ref<[u8], [u8]>]
             FlatMap FenceMap => [(&self, K, fn() -> V) -> V]
+            FlatTable => [(&self, K, fn() -> V) -> Result<V, Full<K, V>>]
             CompressedMap => [(&self, Bytes, fn() -> Vec<u8>) -> Result<Vec<u8>, Corrupt>]
-            FlatTable LeftRightMap LeftRightTable => [no]
+            LeftRightMap LeftRightTable => [no]
         },
         row! { write get_or_try_insert_with "get_or_try_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> Result<V, E>) -> Result<Ref<K, V>, E>]
@@ -348,8 +350,8 @@ pub(super) fn changing() -> Vec<Row> {
         row! { write remove_if "remove_if(&key, condition)"
             HashMap OrdMap => [(&self, Key, fn(&K, &V) -> bool) -> Option<Removed<K, V>>]
             BytesMap => [(&self, Bytes, fn(&[u8], &[u8]) -> bool) -> Option<RemovedBytes>]
-            FlatMap FenceMap => [(&self, Key, fn(&K, &V) -> bool) -> Option<V>]
-            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FlatTable FenceMap => [(&self, Key, fn(&K, &V) -> bool) -> Option<V>]
+            LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write update "update(&key, f)"
             HashMap OrdMap => [(&self, Key, fn(&V) -> V) -> Option<Ref<K, V>>]

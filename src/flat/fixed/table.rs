@@ -387,6 +387,48 @@ where
         self.alter(key, op).map(|(old, _)| OccupiedError::unless_absent(old, key, value))
     }
 
+    /// Returns the value of `key`, and stores `value` if there is none. Blocks as [`insert`](Self::insert) does if the
+    /// key is absent.
+    ///
+    /// # Errors
+    /// [`Full`] if the key is absent and there is no room for it.
+    ///
+    /// ```
+    /// let table = hedgerow::FlatTable::<_, _, 4>::new();
+    /// assert_eq!((table.get_or_insert(7, 'a')?, table.get_or_insert(7, 'b')?), ('a', 'a'));
+    /// # Ok::<(), hedgerow::error::Full<i32, char>>(())
+    /// ```
+    #[inline]
+    pub fn get_or_insert(&self, key: K, value: V) -> Result<V, Full<K, V>> {
+        self.get_or_insert_with(key, || value)
+    }
+
+    /// Returns the value of `key`. If there is none, calls `make` and stores the value that it returns.
+    ///
+    /// `make` runs with nothing locked, at most once, and in vain if another thread inserts the key meanwhile or if
+    /// there is no room: all callers get the value that is in the table. Blocks as [`insert`](Self::insert) does if the
+    /// key is absent.
+    ///
+    /// # Errors
+    /// [`Full`] with the value that `make` has returned, if there is no room for it.
+    ///
+    /// ```
+    /// let table = hedgerow::FlatTable::<_, usize, 4>::new();
+    /// assert_eq!(table.get_or_insert_with(7, || 4)?, 4);
+    /// assert_eq!(table.get_or_insert_with(7, || unreachable!())?, 4);
+    /// # Ok::<(), hedgerow::error::Full<i32, usize>>(())
+    /// ```
+    #[inline]
+    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Result<V, Full<K, V>> {
+        if let Some(value) = self.get(&key) {
+            return Ok(value);
+        }
+        let made = make();
+        let op = |old: Option<V>| if old.is_none() { Op::Insert(made) } else { Op::Keep };
+        // Another thread may have inserted the key while `make` ran.
+        self.alter(key, op).map(|(old, _)| old.unwrap_or(made))
+    }
+
     /// Stores each of `entries` as [`insert`](Self::insert) does, until there is no room for one. Blocks as `insert`
     /// does. Entries become visible one after the other.
     ///
@@ -442,6 +484,30 @@ where
     {
         let removed = self.alter_present(key, Backoff::never(), |_| Op::Remove)?;
         Ok(removed.map(|(value, _)| value))
+    }
+
+    /// Removes `key` if `condition` returns true for its entry; returns the value that it had.
+    ///
+    /// `condition` runs with nothing locked, and again if anything in the key's bin changed meanwhile. Blocks as
+    /// [`remove`](Self::remove) does.
+    ///
+    /// ```
+    /// let table = hedgerow::FlatTable::<_, _, 4>::new();
+    /// table.insert(7, 1)?;
+    /// assert_eq!(table.remove_if(&7, |_, n| *n == 0), None);
+    /// assert_eq!(table.remove_if(&7, |_, n| *n == 1), Some(1));
+    /// # Ok::<(), hedgerow::error::Full<i32, i32>>(())
+    /// ```
+    #[inline]
+    pub fn remove_if<Q>(&self, key: &Q, mut condition: impl FnMut(&Q, &V) -> bool) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let decide = |value: V| if condition(key, &value) { Op::Remove } else { Op::Keep };
+        match self.alter_present(key, Backoff::spinning(), decide) {
+            Ok(Some((before, Op::Remove))) => Some(before),
+            _ => None,
+        }
     }
 
     /// Replaces the value of `key` by the result of `f`, and returns the new value; None if the key is absent.
