@@ -232,22 +232,18 @@ fn pick_victim(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, TimeSource};
-    use crate::log::none::NoLog;
     use crate::options::Options;
-    use crate::state::load::LoadingShards;
     use std::sync::{Arc, mpsc};
 
     /// Another thread has removed the only key that may be evicted, and has not yet updated the memory.
     #[test]
     fn memory_that_another_thread_frees_counts() {
-        let mut options = Options::in_memory();
-        (options.shards, options.eviction) = (1, Eviction::VolatileTtl);
-        let shards = LoadingShards::new(&options);
+        let options =
+            Options { shards: 1, eviction: Eviction::VolatileTtl, ..Options::in_memory() };
         let end = u64::MAX / 2;
-        shards.load(b"ends", Some(end), &[b'v'; 1000]);
-        let clock = Clock::starting(TimeSource::System, 0);
-        let state = Arc::new(State::new(shards, Arc::new(NoLog::new()), clock, &options));
+        let state = Arc::new(State::without_log(&options, |shards| {
+            shards.load(b"ends", Some(end), &[b'v'; 1000]);
+        }));
         state.limit.set_bytes(state.memory() - 1);
         let shard = &state.shards[0];
         let mut core = shard.lock();

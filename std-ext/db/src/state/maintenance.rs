@@ -6,6 +6,7 @@ use crate::latency_monitor::event;
 use crate::state::State;
 use crate::state::evict::{self, MakeRoom};
 use crate::state::record::Record;
+use crate::state::shard::Core;
 use crate::state::slabs;
 use std::sync::atomic::Ordering;
 
@@ -40,6 +41,21 @@ pub(crate) fn run_cycle(state: &State) -> bool {
     more
 }
 
+/// Shows the records of some buckets of a shard, from bucket `from` on, and returns the bucket to continue with. Ends
+/// early behind a bucket of which `see` has returned false, and at the end of the shard.
+fn scan_buckets(core: &Core, from: u64, mut see: impl FnMut(Record) -> bool) -> u64 {
+    let mut at = from;
+    for _ in 0..BUCKETS {
+        let mut goes_on = true;
+        let next = core.scan(at, |record| goes_on &= see(record));
+        at = next.unwrap_or(0);
+        if next.is_none() || !goes_on {
+            break;
+        }
+    }
+    at
+}
+
 /// Removes some expired keys of a shard. Returns true if more than a quarter of the scanned keys with a TTL had
 /// expired, as Redis's active expire cycle does to decide whether to go on.
 fn active_expire_cycle(state: &State, number: usize) -> bool {
@@ -59,20 +75,13 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     // Read under the lock: a follower's time may go back.
     let time = state.removal_time(&mut core);
     let (mut expired, mut ending): (Vec<Record>, usize) = (Vec::new(), 0);
-    let mut at = core.expire_cursor;
-    for _ in 0..BUCKETS {
-        let next = core.scan(at, |record| {
-            ending += usize::from(record.expires_at().is_some());
-            if record.is_expired(time) {
-                expired.push(record);
-            }
-        });
-        at = next.unwrap_or(0);
-        if next.is_none() {
-            break;
+    core.expire_cursor = scan_buckets(&core, core.expire_cursor, |record| {
+        ending += usize::from(record.expires_at().is_some());
+        if record.is_expired(time) {
+            expired.push(record);
         }
-    }
-    core.expire_cursor = at;
+        true
+    });
     let number = expired.len();
     for record in expired {
         core.events.note(EventFlags::EXPIRED, "expired", record.key());
@@ -106,19 +115,13 @@ fn compact(state: &State, number: usize) -> bool {
     if !core.may_relocate() {
         return false;
     }
-    let (mut at, mut sparse) = (core.compaction_cursor, Vec::new());
-    for _ in 0..BUCKETS {
-        let next = core.scan(at, |record| {
-            if record.is_in_sparse_slab() {
-                sparse.push(record);
-            }
-        });
-        at = next.unwrap_or(0);
-        if next.is_none() || sparse.len() >= MOST_MOVED {
-            break;
+    let mut sparse = Vec::new();
+    core.compaction_cursor = scan_buckets(&core, core.compaction_cursor, |record| {
+        if record.is_in_sparse_slab() {
+            sparse.push(record);
         }
-    }
-    core.compaction_cursor = at;
+        sparse.len() < MOST_MOVED
+    });
     // This thread has freed the places that records have left, and would move others there.
     slabs::flush_cache();
     for record in &sparse {
@@ -131,21 +134,15 @@ fn compact(state: &State, number: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, TimeSource};
-    use crate::log::none::NoLog;
     use crate::options::Options;
-    use crate::state::load::LoadingShards;
-    use std::sync::Arc;
 
     /// So a follower leaves an entry that it cannot execute.
     #[test]
     fn a_part_of_an_entry_is_not_published() {
-        let mut options = Options::in_memory();
-        options.shards = 1;
-        let shards = LoadingShards::new(&options);
-        shards.load(b"ends", Some(u64::MAX / 2), b"value");
-        let clock = Clock::starting(TimeSource::System, 0);
-        let state = State::new(shards, Arc::new(NoLog::new()), clock, &options);
+        let options = Options { shards: 1, ..Options::in_memory() };
+        let state = State::without_log(&options, |shards| {
+            shards.load(b"ends", Some(u64::MAX / 2), b"value");
+        });
         let mut core = state.shards[0].lock();
         core.enable_undo();
         core.put(None, b"part", b"value", None);

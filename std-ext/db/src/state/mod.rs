@@ -166,6 +166,15 @@ impl State {
         Self::build(shards, log, clock, options.folder.is_some())
     }
 
+    /// Creates a state without a log, of the keys that `load` loads.
+    #[cfg(test)]
+    pub(crate) fn without_log(options: &Options, load: impl FnOnce(&LoadingShards)) -> Self {
+        let shards = LoadingShards::new(options);
+        load(&shards);
+        let clock = Clock::starting(crate::clock::TimeSource::System, 0);
+        Self::new(shards, Arc::new(crate::log::none::NoLog::new()), clock, options)
+    }
+
     /// Creates the state of a node of a cluster, which is loading. `floor` is the time of the last floor, and `latest`
     /// that of the last entry.
     #[cfg(any(test, feature = "cluster"))]

@@ -3,12 +3,9 @@
 use super::lists::{Chain, LONGEST, MALLOC_ONLY, SLAB};
 use super::pool::{CHUNK_SLABS, Slabs};
 use super::*;
-use crate::clock::{Clock, TimeSource};
 use crate::lock::lock;
-use crate::log::none::NoLog;
 use crate::options::Options;
 use crate::state::State;
-use crate::state::load::LoadingShards;
 use crate::state::maintenance::{compact_all, run_cycle};
 use crate::state::random::Random;
 use crate::state::record::Record;
@@ -177,15 +174,13 @@ fn value(key: u32) -> Vec<u8> {
 
 /// Returns a database of values of fifty lengths.
 fn state_with(keys: u32) -> State {
-    let mut options = Options::in_memory();
-    options.shards = 128;
-    let shards = LoadingShards::new(&options);
-    for key in 0..keys {
-        let end = key.is_multiple_of(2).then_some(u64::MAX / 2);
-        shards.load(&key.to_be_bytes(), end, &value(key));
-    }
-    let clock = Clock::starting(TimeSource::System, 0);
-    State::new(shards, std::sync::Arc::new(NoLog::new()), clock, &options)
+    let options = Options { shards: 128, ..Options::in_memory() };
+    State::without_log(&options, |shards| {
+        for key in 0..keys {
+            let end = key.is_multiple_of(2).then_some(u64::MAX / 2);
+            shards.load(&key.to_be_bytes(), end, &value(key));
+        }
+    })
 }
 
 fn number(record: Record) -> u32 {
