@@ -153,7 +153,7 @@ fn serve(config: &Config) -> Result<(), String> {
         })?),
     };
     let mut settings = config.server();
-    settings.max_clients = fit_to_file_limit(settings.max_clients);
+    settings.set_max_clients(fit_to_file_limit(settings.max_clients));
     #[cfg(feature = "cluster")]
     let cluster = config.cluster().map(|cluster| (node::views(&cluster), cluster));
     #[cfg(feature = "cluster")]
@@ -345,8 +345,9 @@ fn explain_open_error(why: &OpenError) -> String {
             "Perhaps the server is running already. Stop it, or choose another directory: --dir DIR"
         }
         OpenError::Lost { .. } => {
-            "Acknowledged changes are missing. Restore the directory from a backup, which is a copy of all its files. \
-             To continue with the data that is left, copy the directory and then remove the file `manifest` from it."
+            "Acknowledged changes are missing. Restore the directory from a backup, a copy of all its files that was made \
+             while the server was stopped. To continue with the data that is left, copy the directory and then remove \
+             the file `manifest` from it."
         }
         OpenError::Damaged { .. } | OpenError::Gap { .. } => {
             "No file was changed. Copy the directory before anything else; docs/guarantees.md says what can be done."

@@ -6,6 +6,7 @@ use crate::command::arguments::{CommandError, SYNTAX, shown, subcommand};
 use crate::command::context::SettingError;
 use crate::command::diagnostics::KeyspaceCounts;
 use crate::command::execute::Execution;
+use crate::command::redact;
 use crate::config::table::{self, KEY_EVENTS};
 use crate::event_flags::EventFlags;
 use crate::glob;
@@ -192,7 +193,7 @@ impl<'a> Execution<'_, 'a> {
             out.map(found.len());
             for (name, value) in &found {
                 out.bulk(name.as_bytes());
-                out.bulk(value);
+                out.bulk(if redact::is_shown(name) { value } else { b"" });
             }
         });
     }

@@ -3,8 +3,15 @@
 use crate::command::arguments::is;
 
 const REDACTED: &[u8] = b"(redacted)";
+const ETCD_PASSWORD: &str = "cluster-etcd-password";
 /// Settings whose values are secrets.
-const SECRET_SETTINGS: [&str; 2] = ["requirepass", "cluster-etcd-password"];
+const SECRET_SETTINGS: [&str; 2] = ["requirepass", ETCD_PASSWORD];
+
+/// Returns whether CONFIG GET shows the setting's value. Redis shows `requirepass`. The password of etcd would give a
+/// client that may only look at settings the right to change every key of the cluster.
+pub(super) fn is_shown(setting: &str) -> bool {
+    setting != ETCD_PASSWORD
+}
 
 /// Returns the arguments of a request without passwords.
 pub(super) fn redacted<'a>(arguments: &[&'a [u8]]) -> Vec<&'a [u8]> {

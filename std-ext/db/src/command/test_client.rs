@@ -28,6 +28,7 @@ impl ServerApi for Server {
 
     fn settings(&self, each: &mut dyn FnMut(&str, &[u8])) {
         each("port", b"6379");
+        each("cluster-etcd-password", b"red");
         each("timeout", self.timeout.borrow().as_bytes());
         each("maxmemory", b"the database's own is shown");
     }

@@ -271,6 +271,8 @@ fn clients_are_listed() {
 fn settings_are_those_of_the_database_and_the_server() {
     let mut client = Client::new();
     assert_eq!(client.command("config get po* maxmemory"), "*4 $9 maxmemory $1 0 $4 port $4 6379");
+    let shown = client.command("config get cluster-etcd-*");
+    assert_eq!(shown, "*2 $21 cluster-etcd-password $0", "the password of etcd is shown");
     assert_eq!(client.command("config set timeout 7 maxmemory 2mb"), "+OK");
     assert_eq!(
         client.command("config get timeout maxmemory"),

@@ -9,7 +9,7 @@ use super::server::{Bind, ServerConfig};
 use super::server::{ClientCertificates, TlsFiles};
 use super::source::{self, RawSetting};
 use super::table::{self, Setting};
-use super::value;
+use super::value::{self, Kind};
 use crate::options::{Eviction, Fsync, Options};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -95,7 +95,21 @@ impl Config {
                 return Err(ConfigError::Unknown { origin, name, suggestion });
             };
             let setting = table::all().nth(index).expect("the index was found there");
-            match setting.kind.parse(&value) {
+            // A second word is a mistake, such as a comment behind a password, or two spaces within one.
+            if words.len() > 1 && matches!(setting.kind, Kind::Text | Kind::File | Kind::Folder) {
+                let expected = format!("{}, in quotes if it has spaces", setting.kind);
+                let name = setting.name;
+                return Err(ConfigError::InvalidValue { origin, name, value, expected });
+            }
+            let parsed = match setting.kind {
+                // Redis's files have a line for each class: classes that are not named keep their limits.
+                Kind::OutputLimits => {
+                    value::output_limits_over(&self.values[index], &value.to_ascii_lowercase())
+                        .map_err(|_| setting.kind.to_string())
+                }
+                _ => setting.kind.parse(&value),
+            };
+            match parsed {
                 Ok(value) => self.values[index] = value,
                 Err(expected) => {
                     let name = setting.name;

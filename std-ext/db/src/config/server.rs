@@ -104,6 +104,16 @@ impl Default for ServerConfig {
     }
 }
 
+impl ServerConfig {
+    /// Sets the maximum number of clients, which `CONFIG GET` shows.
+    pub fn set_max_clients(&mut self, clients: usize) {
+        self.max_clients = clients;
+        for (_, value) in self.settings.iter_mut().filter(|(name, _)| name == "maxclients") {
+            *value = clients.to_string();
+        }
+    }
+}
+
 /// Whether clients must send a certificate.
 #[cfg(feature = "tls")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

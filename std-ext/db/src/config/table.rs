@@ -103,7 +103,8 @@ const CLIENTS: &[Setting] = &[
         Kind::File,
         "",
         "File of users and their rights, which `ACL LOAD` reads and `ACL SAVE` writes; empty for none. It must exist. \
-         Without it, lines `user NAME RULES` of the file of settings make users.",
+         Without it, lines `user NAME RULES` of the file of settings make users. `requirepass` holds if the file has no \
+         line `user default`.",
     ),
     modifiable(
         "acllog-max-len",
@@ -127,13 +128,13 @@ const CLIENTS: &[Setting] = &[
         "maxclients",
         Kind::Number { min: 1, max: 10_000_000 },
         "10000",
-        "Maximum number of connected clients. It is lowered if the limit of open files is lower.",
+        "Maximum number of connected clients. It is lowered at the start if the limit of open files is lower.",
     ),
     modifiable(
         "timeout",
         Kind::Number { min: 0, max: 2_147_483 },
         "0",
-        "Seconds of silence after which a client is disconnected; 0 for never.",
+        "Seconds of silence after which a client without a subscription is disconnected; 0 for never.",
     ),
     immutable(
         "tcp-keepalive",

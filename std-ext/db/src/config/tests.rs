@@ -43,6 +43,38 @@ fn later_sources_override_earlier_ones() {
 }
 
 #[test]
+fn classes_of_output_limits_may_have_a_line_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.conf");
+    let lines = "client-output-buffer-limit normal 64mb 0 0\nclient-output-buffer-limit pubsub 32mb 8mb 60\n";
+    fs::write(&path, lines).unwrap();
+    let file = path.to_str().unwrap();
+    let limits = |flags: &[&str]| {
+        let server = read(flags, &[]).unwrap().server();
+        (server.output.hard >> 20, server.subscriber_output.hard >> 20)
+    };
+    assert_eq!(limits(&[file]), (64, 32), "the first line is lost");
+    let flag = ["--client-output-buffer-limit", "PUBSUB 16mb 0 0"];
+    assert_eq!(limits(&[file, flag[0], flag[1]]), (64, 16));
+}
+
+#[test]
+fn a_second_word_is_no_part_of_a_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.conf");
+    let password = |line: &str| {
+        fs::write(&path, format!("requirepass {line}\n")).unwrap();
+        read(&[path.to_str().unwrap()], &[]).map(|config| config.get("requirepass").to_owned())
+    };
+    for line in ["red # a comment", "red  rose", "\"red\" rose"] {
+        let why = password(line).expect_err("a comment is part of a password").to_string();
+        assert!(why.contains("a string, in quotes if it has spaces"), "{why}");
+    }
+    assert_eq!(password("'red  # rose'").unwrap(), "red  # rose");
+    assert_eq!(password("red#rose").unwrap(), "red#rose");
+}
+
+#[test]
 fn load_reads_file_and_environment() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.conf");
@@ -172,6 +204,10 @@ fn every_setting_reaches_its_option() {
     assert_eq!((server.password.as_deref(), server.protected_mode), (Some("word"), false));
     assert_eq!(server.acl_file.as_deref(), Some(Path::new("/etc/users")));
     assert_eq!((server.max_clients, server.threads), (77, 5));
+    let mut lowered = server.clone();
+    lowered.set_max_clients(9);
+    let shown = lowered.settings.iter().find(|(name, _)| name == "maxclients");
+    assert_eq!(shown.map(|(_, value)| &**value), Some("9"), "clients are told the old maximum");
     let output = OutputLimit { hard: 9 << 20, soft: 2 << 20, soft_time: Duration::from_secs(30) };
     assert_eq!((server.output, server.query_buffer_limit), (output, 5 << 20));
     let seconds =

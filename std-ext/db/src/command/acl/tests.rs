@@ -323,6 +323,29 @@ fn users_are_read_as_they_were_written() {
     assert_eq!(other.lines().len(), 2);
 }
 
+fn is_open(users: &Users) -> bool {
+    users.lines().iter().any(|line| line.starts_with(b"user default on nopass"))
+}
+
+/// An empty file of users beside `requirepass` would otherwise let everybody in.
+#[test]
+fn a_file_without_the_default_user_opens_nothing() {
+    let users = Users::default();
+    users.set_default_password(b"sesame");
+    users.set(b"default", &[b"-@all"]).unwrap();
+    for text in ["", "user rose on >red ~* +@all"] {
+        users.load("users", text.as_bytes()).unwrap();
+        assert!(!is_open(&users), "{text:?} opens the server");
+        assert!(users.authenticate(b"default", b"sesame").is_some());
+        assert!(users.authenticate(b"default", b"").is_none());
+    }
+    let line = users.lines().into_iter().find(|line| line.starts_with(b"user default")).unwrap();
+    assert!(line.ends_with(b" ~* &* +@all"), "{}", line.escape_ascii());
+    users.set(b"default", &[b"off", b"nopass"]).unwrap();
+    users.load("users", b"").unwrap();
+    assert!(!is_open(&users), "a user that was off is open");
+}
+
 #[test]
 fn a_user_is_implied_by_its_password() {
     let users = Users::default();

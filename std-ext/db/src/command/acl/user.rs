@@ -54,6 +54,12 @@ impl User {
         Self { is_on: true, needs_no_password: true, root, ..Self::new(DEFAULT, 0, true) }
     }
 
+    /// Returns this user with another one's passwords, on if the other one is.
+    pub(super) fn with_login_of(self, other: &Self) -> Self {
+        let Self { is_on, needs_no_password, .. } = *other;
+        Self { is_on, needs_no_password, passwords: other.passwords.clone(), ..self }
+    }
+
     /// Returns the user's name.
     pub fn name(&self) -> &[u8] {
         &self.name

@@ -191,6 +191,9 @@ impl Users {
     /// Replaces all users by those of a text in the format of a file of users. `default` keeps its connections, others
     /// lose them, as in Redis.
     ///
+    /// If the text does not name `default`, that user gets all rights. It keeps its passwords, and stays off if it is:
+    /// Redis would let everybody in without a password, though `requirepass` is set.
+    ///
     /// # Errors
     /// All errors of the text, whose name is `file`; nothing has changed then.
     pub(crate) fn load(&self, file: &str, text: &[u8]) -> Result<(), Vec<u8>> {
@@ -198,9 +201,13 @@ impl Users {
             self.new_user(name)
         })?;
         self.change(|table| {
+            let known = table.get(DEFAULT).cloned();
             *table = read.into_iter().map(|user| (user.name.clone(), Arc::new(user))).collect();
             let default = table.entry(DEFAULT.into());
-            let default = default.or_insert_with(|| Arc::new(User::default_user()));
+            let default = default.or_insert_with(|| {
+                let all = User::default_user();
+                Arc::new(known.map_or(all.clone(), |known| all.with_login_of(&known)))
+            });
             // Connections of `default` recognize it by its serial number.
             Arc::make_mut(default).serial = User::default_user().serial;
         });
