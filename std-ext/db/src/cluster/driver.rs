@@ -388,8 +388,8 @@ impl Driver {
     /// Looks whether the node's own disk hangs.
     ///
     /// A primary goes on meanwhile: etcd has its changes, and the disks of all members may hang together. So a follower
-    /// may lead, too, unless another member could whose disk works. A primary whose state waits for the disk ends when
-    /// it shall hand over.
+    /// may lead, too, unless another member could whose disk works. A primary whose state waits for the disk lets
+    /// the group go when it shall hand over.
     fn look_at_disk(&mut self) {
         let hangs = match durable::hangs(&self.parts.monitor.counters, clock::now()) {
             true if self.serving || self.parts.picture.successor().is_none() => Hangs::Endured,

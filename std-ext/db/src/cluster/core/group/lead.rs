@@ -17,8 +17,8 @@ const LEAST_LIMIT: usize = 8 << 10;
 /// How long the state may take at least to let go of the group, in milliseconds: a command may hold its shards for
 /// seconds, and a lease may be shorter.
 const SHORTEST_HOLD: u64 = 5000;
-/// How long the state of a primary that was deposed may take for that, in milliseconds. Nobody waits for it, so a slow
-/// disk has the time for some hundred MiB of entries.
+/// How long the state may take for that after the role has ended, in milliseconds. Nobody waits for it, so a slow disk
+/// has the time for some hundred MiB of entries.
 const LONGEST_CLOSE: u64 = 60_000;
 
 impl Group {
@@ -321,8 +321,10 @@ impl Group {
         }
     }
 
-    /// Ends if the state does not answer [`Action::Hold`]: its thread waits for a disk that hangs, or has panicked. A
-    /// primary that went on beating would keep the group, and refuse all changes.
+    /// Lets go of the group if the state does not answer [`Action::Hold`]: its thread waits for a disk that hangs, or
+    /// for a long command. A primary that went on beating would keep the group, and refuse all changes.
+    ///
+    /// The node is deposed then, although no other one has taken over yet.
     fn end_unclosed(&mut self, out: &mut Vec<Action>) {
         let Phase::Leading(lead) = &self.phase else { return };
         let most = (3 * lead.line.lease).max(SHORTEST_HOLD);
@@ -333,6 +335,16 @@ impl Group {
             return;
         }
         let why = "its state did not let go of the group for three leases, as if its disk hung";
+        if self.exit == Exit::No {
+            if lead.is_drained() {
+                return self.depose(why, false, out);
+            }
+            // The state has changes that etcd may never get, so it cannot follow. It waits for etcd as long as the
+            // process could not begin anew: see `end_unclosed_follower`.
+            if self.disk_hangs {
+                return;
+            }
+        }
         self.tell_role(Role::Follower, why, out);
         self.phase = Phase::Stopped;
         self.flight = None;
@@ -343,8 +355,8 @@ impl Group {
         });
     }
 
-    /// As [`end_unclosed`](Self::end_unclosed), for a primary that was deposed: it would neither follow nor take over,
-    /// and say nothing.
+    /// Ends a primary that was deposed, or has [let go](Self::end_unclosed) of the group, and whose state does not say
+    /// that nothing is appended any more: it would neither follow nor take over, and say nothing.
     ///
     /// Not while its disk hangs. The system may not be able to end a thread that waits for the disk: then the new
     /// process does not begin, and the old one answers no client any more. As it is, clients are told the next primary.
@@ -359,7 +371,7 @@ impl Group {
         }
         self.phase = Phase::Stopped;
         self.flight = None;
-        let why = "another node took over a minute ago, and this node's state has not let go of the group since, \
+        let why = "this node ceased to be the primary a minute ago, and its state has not let go of the group since, \
                    although its disk does not hang";
         out.push(Action::Restart(why.to_owned()));
     }
@@ -445,11 +457,7 @@ impl Group {
             Some(node) => format!("{node} has taken over"),
             None => "another node has taken over".to_owned(),
         };
-        self.tell_role(Role::Follower, &reason, out);
-        self.flight = None;
-        self.follow_again(out);
-        self.open = !closed;
-        self.deposed = self.now.boot;
+        self.depose(&reason, closed, out);
         if !drained {
             // [C-6] The state has changes that may not be in the log.
             return self.end_fenced(out);
@@ -458,6 +466,15 @@ impl Group {
             self.see(tail, text, out);
         }
         self.finish_release(out);
+    }
+
+    /// Turns a primary into a follower that has not released the group. `closed`: nothing is appended any more.
+    fn depose(&mut self, reason: &str, closed: bool, out: &mut Vec<Action>) {
+        self.tell_role(Role::Follower, reason, out);
+        self.flight = None;
+        self.follow_again(out);
+        self.open = !closed;
+        self.deposed = self.now.boot;
     }
 
     /// Ends, because the state has changes that are not in the log. Nothing undoes them: the recovery of a new process

@@ -211,8 +211,61 @@ fn a_primary_whose_state_does_not_let_go_ends() {
         assert_eq!(leader.role(), Role::Follower, "it refuses changes, and keeps the group");
         leader.live(&mut etcd, 4 * LEASE);
         assert_eq!(etcd.tail(), line, "it still beats");
+        assert!(!restarts(&leader), "a long command is taken for a state that never answers");
+        leader.live(&mut etcd, 60_000);
         assert!(restarts(&leader) && !released(&leader));
     }
+}
+
+/// As below. Its disk hangs while it shall let go of the group.
+#[test]
+fn a_primary_that_lets_go_does_not_start_anew_while_its_disk_hangs() {
+    let (mut etcd, mut leader) = leader();
+    leader.closes = false;
+    leader.append(&[b"a"]);
+    leader.run(&mut etcd);
+    leader.event(Event::DiskHangs(true));
+    leader.event(Event::CannotServe("the disk hangs".to_owned()));
+    leader.live(&mut etcd, 4 * LEASE);
+    assert_eq!(leader.role(), Role::Follower);
+    let line = etcd.tail();
+    leader.live(&mut etcd, 120_000);
+    assert!(!restarts(&leader), "it starts anew while its disk hangs");
+    assert_eq!(etcd.tail(), line, "it takes the group back, which its state has not let go");
+    take_over(&mut etcd);
+    etcd.append(2, &[b"b"]);
+    etcd.tell(&mut leader);
+    leader.event(Event::DiskHangs(false));
+    leader.event(Event::Closed { time: 0 });
+    leader.live(&mut etcd, LEASE);
+    assert_eq!(leader.changes(), [b"a", b"b"], "it does not follow when its disk works");
+    assert!(!restarts(&leader));
+}
+
+/// As above, and etcd does not answer: nobody knows whether the log has the last change.
+#[test]
+fn a_primary_whose_disk_hangs_waits_for_the_answer_about_its_last_change() {
+    let (mut etcd, mut leader) = leader();
+    leader.closes = false;
+    leader.append(&[b"a"]);
+    leader.event(Event::DiskHangs(true));
+    leader.event(Event::CannotServe("the disk hangs".to_owned()));
+    leader.pass(4 * LEASE);
+    assert!(!restarts(&leader), "it starts anew although its disk hangs");
+    assert_eq!(leader.role(), Role::Primary, "it follows with a change that the log may not have");
+    leader.live(&mut etcd, LEASE);
+    assert!(leader.role() == Role::Follower && !restarts(&leader), "it keeps the group");
+    assert_eq!(leader.changes(), [b"a"]);
+}
+
+#[test]
+fn a_primary_whose_last_change_has_no_answer_starts_anew_if_its_disk_works() {
+    let (_, mut leader) = leader();
+    leader.closes = false;
+    leader.append(&[b"a"]);
+    leader.event(Event::CannotServe("a thread is stuck".to_owned()));
+    leader.pass(4 * LEASE);
+    assert!(restarts(&leader), "it keeps a change that the log may not have");
 }
 
 /// A process with a thread that waits for a disk may not be able to end, and would answer no client any more.
@@ -263,7 +316,7 @@ fn a_state_has_some_seconds_to_let_go() {
     assert_eq!(etcd.tail().lease, 500);
     assert!(leader.role() == Role::Primary && !restarts(&leader), "it ends although it works");
     leader.live(&mut etcd, 500);
-    assert!(restarts(&leader));
+    assert_eq!(leader.role(), Role::Follower);
 }
 
 #[test]
