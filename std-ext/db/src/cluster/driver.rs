@@ -272,8 +272,10 @@ impl Driver {
 
     /// Hands the group over, unless that node could not take it.
     fn hand_over(&mut self, to: Option<core::NodeId>) {
-        if let Some(to) = to.filter(|to| self.parts.picture.disk_fails(*to)) {
-            tracing::warn!("the hand-over was refused: the disk of node {to} keeps no entries");
+        if let Some(to) = to.filter(|to| self.parts.picture.is_unfit(*to)) {
+            tracing::warn!(
+                "the hand-over was refused: node {to} cannot lead at present, or its disk keeps no entries"
+            );
         } else {
             self.event(Event::HandOver(to));
         }
@@ -736,7 +738,7 @@ impl Driver {
         let memory = format!("{} {}", limit.bytes(), limit.eviction().name());
         let disk_fails = self.troubles.disk_fails();
         parts.registry.update(|own| {
-            own.disk_fails = disk_fails;
+            (own.disk_fails, own.cannot_lead) = (disk_fails, status.disqualified.is_some());
             (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);
             (own.retained, own.wall) = (status.retained, wall);
             own.memory = Some(memory);

@@ -174,15 +174,16 @@ impl Picture {
         addresses.filter(|address| Some(address) != own.as_ref()).collect()
     }
 
-    /// Returns whether a node has said that its own disk keeps no entries: it would not take the group over.
-    pub(super) fn disk_fails(&self, id: NodeId) -> bool {
-        self.nodes.get(&id).is_some_and(|seen| seen.alive && seen.registration.disk_fails)
+    /// Returns whether a node has said that it would not take the group over, or that its own disk keeps no entries.
+    pub(super) fn is_unfit(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|seen| seen.alive && seen.registration.is_unfit())
     }
 
-    /// Returns whether a node would take the group over, as far as is known: it is alive, has data, and its disk works.
+    /// Returns whether a node would take the group over, as far as is known: it is alive, has data, can lead, and its
+    /// disk works.
     fn is_fit(seen: &Seen) -> bool {
         let registration = &seen.registration;
-        seen.alive && registration.role == "follower" && !registration.disk_fails
+        seen.alive && registration.role == "follower" && !registration.is_unfit()
     }
 
     /// Returns the other nodes that would not take the group over.
@@ -443,14 +444,28 @@ mod tests {
         let failing = node(OTHER, full);
         picture.set_nodes(vec![failing.clone(), behind.clone()], 900);
         assert_eq!(picture.successor(), Some(third), "a node that does not take over is named");
-        assert!(picture.disk_fails(OTHER) && !picture.disk_fails(third));
+        assert!(picture.is_unfit(OTHER) && !picture.is_unfit(third));
         assert_eq!(picture.unfit(), [OTHER]);
         let loading = node(third, registration("loading", 50));
         picture.set_nodes(vec![node(OTHER, registration("follower", 40)), loading], 900);
         assert_eq!(picture.unfit(), [third], "a node that loads is taken for a successor");
         picture.set_nodes(vec![failing, behind.clone()], 900);
         picture.set_nodes(vec![behind], 900);
-        assert!(!picture.disk_fails(OTHER), "that was before it ended");
+        assert!(!picture.is_unfit(OTHER), "that was before it ended");
+    }
+
+    #[test]
+    fn a_member_that_cannot_apply_an_entry_is_no_successor() {
+        let mut picture = picture();
+        let there = |cannot_lead| {
+            let registration = Registration { cannot_lead, ..registration("follower", 40) };
+            vec![Node { id: OTHER, registration }]
+        };
+        picture.set_nodes(there(true), 900);
+        assert_eq!(picture.successor(), None, "a node that cannot lead is named");
+        assert!(picture.is_unfit(OTHER) && picture.unfit() == [OTHER]);
+        picture.set_nodes(there(false), 900);
+        assert_eq!(picture.successor(), Some(OTHER), "its trouble has passed");
     }
 
     /// Nodes of group 1.

@@ -72,6 +72,10 @@ pub(super) struct Registration {
     /// Whether the node's own disk keeps no entries at present.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) disk_fails: bool,
+    /// Whether the node would not take its group over at present: it cannot apply an entry, its threads do not answer,
+    /// its disk fails and another member is better, or its clock is ahead. An earlier version does not say it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) cannot_lead: bool,
     /// Bytes of batches in etcd, as the primary counts them.
     #[serde(default)]
     pub(super) retained: u64,
@@ -136,6 +140,11 @@ impl Registration {
     /// Returns whether the node waits for a place in a group.
     pub(super) fn is_spare(&self) -> bool {
         self.group == NO_GROUP
+    }
+
+    /// Returns whether the node has said that it would not take its group over, or that its disk keeps no entries.
+    pub(super) fn is_unfit(&self) -> bool {
+        self.disk_fails || self.cannot_lead
     }
 
     /// Returns how others reach the node.
@@ -236,6 +245,20 @@ mod tests {
             assert!(read == written && read.claimed() == Some(slots));
             assert!(value.len() < MOST_BYTES / 2, "{} bytes", value.len());
         }
+    }
+
+    /// As in a rolling upgrade.
+    #[test]
+    fn a_registration_of_a_version_that_names_no_troubles_is_read() {
+        let troubled = Registration { cannot_lead: true, ..Registration::default() };
+        let value = serde_json::to_string(&troubled).unwrap();
+        assert_eq!(Registration::read(value.as_bytes()), Some(troubled));
+        let earlier = value.replace(r#","cannot_lead":true"#, "");
+        assert_ne!(earlier, value);
+        let read = Registration::read(earlier.as_bytes());
+        assert_eq!(read, Some(Registration::default()), "the node is not seen");
+        let fit = serde_json::to_string(&Registration::default()).unwrap();
+        assert!(!fit.contains("cannot_lead"), "{fit}");
     }
 
     #[test]

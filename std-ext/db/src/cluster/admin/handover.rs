@@ -7,6 +7,7 @@ use crate::clock::milliseconds;
 use crate::cluster::core::{Epoch, NodeId, Tail};
 use crate::cluster::etcd::{Client, Event, Keys as KeyRange};
 use crate::cluster::keys::Keys;
+use crate::cluster::registration::Registration;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -88,12 +89,19 @@ fn target(group: &Group, primary: NodeId, asked: Option<&str>) -> Result<NodeId,
     let refuse = |why: String| Err(AdminError::from(why));
     let role = |id: NodeId| group.registration(id).map(|there| &there.role[..]);
     let disk_fails = |id: NodeId| group.registration(id).is_some_and(|there| there.disk_fails);
+    let is_unfit = |id: NodeId| group.registration(id).is_some_and(Registration::is_unfit);
     let Some(asked) = asked else {
         let others = group.members.0.iter().map(|member| member.node).filter(|id| *id != primary);
-        let followers = others.filter(|id| role(*id) == Some("follower") && !disk_fails(*id));
+        let followers = others.filter(|id| role(*id) == Some("follower") && !is_unfit(*id));
         let most = followers.max_by_key(|id| group.registration(*id).map(|there| there.applied));
         return most.map_or_else(
-            || refuse("no follower is there whose disk works: start another node first".to_owned()),
+            || {
+                refuse(
+                    "no follower is there that can take over: look at `hedgerow-db cluster status`, or start another \
+                     node first"
+                        .to_owned(),
+                )
+            },
             Ok,
         );
     };
@@ -105,6 +113,9 @@ fn target(group: &Group, primary: NodeId, asked: Option<&str>) -> Result<NodeId,
         Some("follower") if disk_fails(id) => refuse(format!(
             "node {id} cannot write to its disk, so it cannot take over: look whether the disk is full; the node's log \
              says more"
+        )),
+        Some("follower") if is_unfit(id) => refuse(format!(
+            "node {id} does not take over at present, because it cannot lead: the node's log says why"
         )),
         Some("follower") => Ok(id),
         Some(role) => refuse(format!(
@@ -241,12 +252,20 @@ mod tests {
         assert_eq!(target(&group, FIRST, None).unwrap(), SECOND, "a node without a disk is asked");
         refused(target(&group, FIRST, Some("0303")), "cannot write to its disk");
         group.nodes[2].registration.disk_fails = false;
+        group.nodes[2].registration.cannot_lead = true;
+        assert_eq!(
+            target(&group, FIRST, None).unwrap(),
+            SECOND,
+            "a node that cannot lead is asked"
+        );
+        refused(target(&group, FIRST, Some("0303")), "cannot lead");
+        group.nodes[2].registration.cannot_lead = false;
         group.nodes[2].registration.role = "loading".to_owned();
         assert_eq!(target(&group, FIRST, None).unwrap(), SECOND);
         refused(target(&group, FIRST, Some("0303")), "is loading");
         group.nodes.remove(1);
         refused(target(&group, FIRST, Some("0202")), "is not registered");
-        refused(target(&group, FIRST, None), "no follower is there whose disk works");
+        refused(target(&group, FIRST, None), "no follower is there that can take over");
         group.tail.as_mut().unwrap().nonce = 0;
         refused(primary(&group), "no node is the primary");
     }

@@ -72,6 +72,7 @@ struct NodeStatus {
     durable_seq: Option<u64>,
     clock_ahead_ms: Option<i64>,
     disk_fails: Option<bool>,
+    cannot_lead: Option<bool>,
 }
 
 /// A member of etcd.
@@ -170,6 +171,12 @@ impl Status {
                 problems.push(format!(
                     "member {id} cannot write to its disk, so it does not count as a copy, and does not take over if \
                      another member can: look whether the disk is full or hangs; the node's log says more"
+                ));
+            }
+            if member.cannot_lead == Some(true) && member.disk_fails != Some(true) {
+                problems.push(format!(
+                    "member {id} does not take over at present: it cannot apply an entry, its threads do not answer, \
+                     or its clock is ahead; the node's log says more"
                 ));
             }
             let most = i64::try_from(milliseconds(settings.max_skew)).unwrap_or(i64::MAX);
@@ -365,6 +372,7 @@ impl NodeStatus {
         self.behind = Some(last.saturating_sub(there.applied));
         self.clock_ahead_ms = Some(i64::try_from(ahead).unwrap_or(i64::MAX));
         self.disk_fails = Some(there.disk_fails);
+        self.cannot_lead = Some(there.cannot_lead);
     }
 
     fn row(&self) -> Vec<String> {
@@ -552,6 +560,9 @@ mod tests {
         let mut full = group();
         full.nodes[1].registration.disk_fails = true;
         has(&status(&full, member(), &[]), &format!("member {} cannot write", "02".repeat(20)));
+        let mut barred = group();
+        barred.nodes[1].registration.cannot_lead = true;
+        has(&status(&barred, member(), &[]), &format!("member {} does not take", "02".repeat(20)));
         let mut few = group();
         few.durable.truncate(1);
         has(&status(&few, member(), &[]), "1 of 3 members have the log's beginning on disk");
