@@ -610,6 +610,35 @@ fn a_primary_whose_disk_hangs_does_not_lead_again_before_others() {
     until_with_hanging(says, &[primary], || unfit(primary));
 }
 
+/// A long command holds all shards, so the state neither lets go of the group nor serves again when the hand-over is
+/// taken back.
+#[test]
+fn a_primary_whose_threads_do_not_answer_may_lead_again_when_they_do() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    // Three leases are less than the five seconds for which a hand-over waits for the state.
+    let lease = Duration::from_millis(1500);
+    let settings = ClusterSettings { lease, ..settings(&etcd, "stuck") };
+    let folders = Folders::new(2);
+    let nodes = Node::start_all(&settings, &folders, 2);
+    let primary = &nodes[write(&nodes, "rose", "red")];
+    agree(&nodes, &[("rose".to_owned(), "red".to_owned())]);
+    until("both know both", || nodes.iter().all(|node| node.view().group.members.len() == 2));
+    let key = format!("/hedgerow/stuck/node/{}", primary.view().own_id);
+    let registered = || etcd.etcdctl(&["get", "--print-value-only", &key]);
+    let says_so = || registered().contains("\"cannot_lead\":true");
+    let is_stuck =
+        || primary.member.status().disqualified.is_some_and(|why| why.contains("threads"));
+    assert!(!says_so(), "{}", registered());
+    let shards = primary.db().state().lock_every_shard();
+    primary.member.hand_over(None);
+    until("its threads do not answer", is_stuck);
+    until("its registration says that it cannot lead", says_so);
+    drop(shards);
+    until("it may lead again", || !is_stuck());
+    until("its registration is that of a fit node", || !says_so());
+    assert_eq!(primary.exit(), None);
+}
+
 #[test]
 fn a_primary_whose_clock_is_ahead_does_not_name_a_follower_whose_disk_hangs() {
     let Some(etcd) = Etcd::start(1) else { return };
