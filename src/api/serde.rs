@@ -6,6 +6,13 @@ use core::marker::PhantomData;
 
 /// The largest number of entries, or bytes, for which memory is reserved because the input says so.
 pub(crate) const TRUSTED: usize = 4096;
+/// The most bytes of entries for which memory is reserved because the input says so, as in serde's collections.
+const TRUSTED_BYTES: usize = 1 << 20;
+
+/// Returns the number of entries `T` for which to reserve memory if the input announces `announced`.
+fn trusted<T>(announced: Option<usize>) -> usize {
+    announced.unwrap_or(0).min(TRUSTED).min(TRUSTED_BYTES / size_of::<T>().max(1))
+}
 
 /// A map that can be filled with entries as they are read.
 pub(crate) trait Fill<'de>: Sized {
@@ -29,7 +36,7 @@ impl<'de, M: Fill<'de>> Visitor<'de> for Entries<M> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<M, A::Error> {
-        let mut map = M::with_room(entries.size_hint().unwrap_or(0).min(TRUSTED));
+        let mut map = M::with_room(trusted::<(M::Key, M::Value)>(entries.size_hint()));
         while let Some((key, value)) = entries.next_entry()? {
             map.put(key, value)?;
         }
@@ -49,10 +56,23 @@ impl<'de, M: Fill<'de, Value = ()>> Visitor<'de> for Elements<M> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<M, A::Error> {
-        let mut map = M::with_room(elements.size_hint().unwrap_or(0).min(TRUSTED));
+        let mut map = M::with_room(trusted::<M::Key>(elements.size_hint()));
         while let Some(element) = elements.next_element()? {
             map.put(element, ())?;
         }
         Ok(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_false_length_reserves_little() {
+        assert_eq!(trusted::<(u64, u64)>(Some(usize::MAX)), TRUSTED);
+        assert_eq!((trusted::<()>(Some(usize::MAX)), trusted::<u8>(None)), (TRUSTED, 0));
+        let most = trusted::<[u8; 32 << 10]>(Some(usize::MAX)) * (32 << 10);
+        assert_eq!(most, TRUSTED_BYTES, "long entries get more");
     }
 }

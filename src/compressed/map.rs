@@ -129,7 +129,8 @@ impl CompressedMap {
     /// segments for that.
     ///
     /// # Errors
-    /// [`ReadError::BufferTooSmall`] says how much is needed. After an error the buffer may hold anything.
+    /// [`ReadError::BufferTooSmall`] says how much is needed. Unless a length is returned, the buffer may hold
+    /// anything, for example an old value of the key.
     ///
     /// ```
     /// use hedgerow::compressed::ReadError;

@@ -399,7 +399,8 @@ fn import_entry<E>(
         }
         value
     };
-    let deadline = store.expiry.deadline(time_to_live);
+    // A value that never expired goes on so, whatever the default of this map is.
+    let deadline = time_to_live.map_or(Ok(0), |left| store.expiry.deadline(Some(left)));
     match deadline.and_then(|deadline| store.insert_until(&key, &value, deadline)) {
         Ok(_) => Ok(()),
         Err(error) => Err(ImportError::Store { error, key, value }),

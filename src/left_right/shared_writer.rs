@@ -26,8 +26,8 @@ use std::thread;
 /// # User code and the lock
 /// - Keys and values are dropped after the lock is released. So a destructor may use the handle, or wait for a thread
 ///   that does. If a thread panics under the lock, the next thread that releases the lock drops them. The arguments of
-///   an operation whose `Hash` or `Eq` panics are an exception: they are dropped under the lock, so that a destructor
-///   of theirs that uses the handle ends the process.
+///   an operation whose `Hash` or `Eq` panics are an exception, and so is the new value of an update whose key panics
+///   in `Clone`: they are dropped under the lock, so that a destructor of theirs that uses the handle ends the process.
 /// - `Hash`, `Eq`, `Clone`, the closure of [`update`](Self::update) and closures of the locked handle run under the
 ///   lock. They may read the map through a [`ReadHandle`]. If one of them uses the handle, that call panics, because it
 ///   would wait for its own thread. If one of them waits for a thread that uses the handle, the two deadlock.

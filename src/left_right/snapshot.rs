@@ -117,8 +117,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P>
     ///
     /// The walk visits each entry that stays in the map all the time, and may visit entries that are inserted or
     /// removed meanwhile. It visits an entry twice only if the number of bins changes. Wait-free, if `each` is;
-    /// allocates nothing; O(1) expected. A call visits about k = 5 entries, so a walk takes O(n / k) calls. Calls the
-    /// hasher for each of the entries, and for some others.
+    /// allocates nothing; O(1) expected. A call visits one bin, which has about five entries in a full table, so a walk
+    /// takes O(capacity) calls. Calls the hasher for each of the entries, and for some others.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();

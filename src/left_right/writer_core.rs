@@ -558,14 +558,17 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
             && let Some((place, placed, entry)) = self.find_placed(hash, key)
         {
             let (key, value) = pair::<K, V, P>(entry);
-            // User code, which may panic: nothing has changed yet.
-            let (key, value) = (key.clone(), with(value));
+            // User code, which may panic: nothing has changed yet. The key is cloned behind it, so that no key is
+            // dropped under the lock of a shared handle.
+            let value = with(value);
+            let key = key.clone();
             let entry = self.make(hash, key, value).map_err(|_| TryReserveError::Alloc)?;
             self.exchange(placed, place, hash, entry);
             return Ok(true);
         }
         let Some((key, value)) = self.view().get(key) else { return Ok(false) };
-        let (key, value) = (key.clone(), with(value));
+        let value = with(value);
+        let key = key.clone();
         self.insert(hash, key, value).map_err(|_| TryReserveError::Alloc)
     }
 

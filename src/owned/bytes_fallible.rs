@@ -26,6 +26,8 @@ impl<S: BuildHasher> BytesMap<S> {
     pub fn try_remove(&self, key: impl AsRef<[u8]>) -> Result<Option<RemovedBytes<'_>>, Busy> {
         let mode = Mode::NON_BLOCKING;
         let removed = self.inner.remove_by(mode, key.as_ref(), |_, _| true);
+        // As in `remove_if`: before the return value is made.
+        drop(key);
         removed.map(|removed| removed.map(RemovedBytes))
     }
 

@@ -264,11 +264,14 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
     ) -> Option<RemovedBytes<'_>> {
-        let (key, value) = (key.as_ref(), value.as_ref());
-        let (hash, mut freed) = self.inner.begin(Mode::Blocking, key);
-        let done = self.inner.insert_by(Mode::Blocking, hash, key, value, &mut freed);
+        let (hash, mut freed) = self.inner.begin(Mode::Blocking, key.as_ref());
+        let (bytes, of_value) = (key.as_ref(), value.as_ref());
+        let done = self.inner.insert_by(Mode::Blocking, hash, bytes, of_value, &mut freed);
         freed.resume();
-        done.unwrap_or_else(insertion_failed).map(RemovedBytes)
+        let replaced = done.unwrap_or_else(insertion_failed);
+        // As in `remove_if`: before the return value is made.
+        drop((key, value));
+        replaced.map(RemovedBytes)
     }
 
     /// Stores `value` under `key` as [`insert`](Self::insert) does, but neither waits, nor panics, nor aborts, and
@@ -294,7 +297,10 @@ impl<S: BuildHasher> BytesMap<S> {
         let done = self.inner.insert_by(mode, hash, bytes, value.as_ref(), &mut freed);
         freed.resume();
         match done {
-            Ok(before) => Ok(before.map(RemovedBytes)),
+            Ok(before) => {
+                drop((key, value));
+                Ok(before.map(RemovedBytes))
+            }
             Err((why, ..)) => Err(why.hand_back(key, value)),
         }
     }
@@ -303,6 +309,9 @@ impl<S: BuildHasher> BytesMap<S> {
     ///
     /// # Errors
     /// [`OccupiedError`] if the key has a value. The error returns `key` and `value` to the caller.
+    ///
+    /// # Panics
+    /// If key or value is longer than `u32::MAX` bytes.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -372,6 +381,8 @@ impl<S: BuildHasher> BytesMap<S> {
         condition: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Option<RemovedBytes<'_>> {
         let removed = self.inner.remove_by(Mode::Blocking, key.as_ref(), condition);
+        // Before the return value is made. If the destructor panicked after that, the removed entry would leak.
+        drop(key);
         removed.ok().flatten().map(RemovedBytes)
     }
 
@@ -379,6 +390,9 @@ impl<S: BuildHasher> BytesMap<S> {
     ///
     /// The replacement is atomic. `f` runs while no lock is held, and runs again if another thread replaces the entry
     /// meanwhile.
+    ///
+    /// # Panics
+    /// If the new value is longer than `u32::MAX` bytes.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -401,6 +415,9 @@ impl<S: BuildHasher> BytesMap<S> {
     ///
     /// The operation is atomic. `f` runs while no lock is held, and runs again if another thread replaces or removes
     /// the entry meanwhile.
+    ///
+    /// # Panics
+    /// If the key or the new value is longer than `u32::MAX` bytes.
     ///
     /// ```
     /// use hedgerow::Op;

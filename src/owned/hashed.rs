@@ -95,7 +95,10 @@ impl<N: EntryNode, S: BuildHasher> Hashed<N, S> {
     {
         let guard = mode.pin().map_err(|_| Busy)?;
         let wanted = |node: Live<'_, N>| condition(node.key(), node.value());
-        self.nodes.remove(self.hash_of(key), is(key), wanted, mode, &guard)
+        let removed = self.nodes.remove(self.hash_of(key), is(key), wanted, mode, &guard);
+        // Before the return value is made, which would leak if this panicked.
+        drop(condition);
+        removed
     }
 }
 

@@ -169,8 +169,11 @@ fn an_export_contains_times_to_live() {
     // The other map has another clock.
     let later = Manual::default();
     later.set(70_000);
-    let other =
-        CompressedMap::builder_without_codecs(1 << 20).codec(SmallText::new()).clock(later.clock());
+    // Values that never expired do not get this map's default.
+    let other = CompressedMap::builder_without_codecs(1 << 20)
+        .codec(SmallText::new())
+        .clock(later.clock())
+        .time_to_live(Duration::from_secs(60));
     let (other, mut rest) = (other.build(), &bytes[..]);
     let read = |into: &mut [u8]| std::io::Read::read(&mut rest, into);
     assert_eq!(other.import(read).unwrap(), keys);

@@ -437,6 +437,35 @@ impl Drop for Caller {
     }
 }
 
+/// The clone that `update` makes of a key must not be dropped under the lock, where the destructor may not use the
+/// handle: a panic while another one unwinds would end the process.
+#[test]
+fn a_closure_that_panics_drops_no_key_under_the_lock() {
+    static WRITER: OnceLock<SharedWriteHandle<Publishing, u32>> = OnceLock::new();
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct Publishing(u32);
+    impl Drop for Publishing {
+        fn drop(&mut self) {
+            if let Some(writer) = WRITER.get() {
+                let _ = writer.try_publish();
+            }
+        }
+    }
+    let (writer, reader) = hedgerow::LeftRightMap::<Publishing, u32>::new();
+    let writer = WRITER.get_or_init(|| SharedWriteHandle::new(writer));
+    writer.insert(Publishing(1), 1);
+    writer.publish();
+    for changed_before in [false, true] {
+        if changed_before {
+            writer.insert(Publishing(1), 2);
+        }
+        let update = || writer.update(&Publishing(1), |_| panic!("planned"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(update)).is_err());
+    }
+    writer.publish();
+    assert_eq!(reader.get_copied(&Publishing(1)), Some(2));
+}
+
 #[test]
 fn destructors_may_use_the_shared_writer() {
     within(TIME_LIMIT, "a destructor that uses the shared writer", || {

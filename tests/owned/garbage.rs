@@ -9,6 +9,7 @@ use hedgerow::fence::Op;
 use hedgerow::owned::{Guard, Handle, pin};
 use hedgerow::{BytesMap, HashMap, OrdMap};
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -594,16 +595,32 @@ impl Drop for Odd {
 #[test]
 fn a_key_that_panics_leaks_no_removed_entry() {
     alone(|| {
-        let hashed: HashMap<Odd, Slow> = [1, 3].map(|n| (Odd(n), Slow::quick())).into();
-        let ordered: OrdMap<Odd, Slow> = [(Odd(1), Slow::quick())].into();
+        let hashed: HashMap<Odd, Slow> = [1, 3, 5].map(|n| (Odd(n), Slow::quick())).into();
+        let ordered: OrdMap<Odd, Slow> = [1, 3].map(|n| (Odd(n), Slow::quick())).into();
+        let bytes = BytesMap::from([("odd", "value")]);
+        let condition = || {
+            let odd = Odd(7);
+            move |_: &Odd, _: &Slow| {
+                let _captured = &odd;
+                true
+            }
+        };
         must_panic("HashMap::compute", || ignore(hashed.compute(Odd(1), |_| Op::Remove)));
         must_panic("OccupiedEntry::remove", || match hashed.entry(Odd(3)) {
             Entry::Occupied(entry) => ignore(entry.remove()),
             Entry::Vacant(_) => unreachable!("it was inserted"),
         });
         must_panic("OrdMap::compute", || ignore(ordered.compute(Odd(1), |_| Op::Remove)));
-        let waiting = (hashed.pending(), ordered.pending());
-        assert_eq!(waiting, (2, 1), "a removed entry is leaked if the key's destructor panics");
+        let (five, three) = (ManuallyDrop::new(Odd(5)), ManuallyDrop::new(Odd(3)));
+        must_panic("HashMap::remove_if", || ignore(hashed.remove_if(&*five, condition())));
+        must_panic("OrdMap::remove_if", || ignore(ordered.remove_if(&*three, condition())));
+        must_panic("BytesMap::insert", || ignore(bytes.insert(Odd(1), "other")));
+        must_panic("BytesMap::try_insert", || ignore(bytes.try_insert(Odd(1), "third")));
+        must_panic("BytesMap::remove", || ignore(bytes.remove(Odd(1))));
+        bytes.insert("odd", "value");
+        must_panic("BytesMap::try_remove", || ignore(bytes.try_remove(Odd(1))));
+        let waiting = (hashed.pending(), ordered.pending(), bytes.pending());
+        assert_eq!(waiting, (3, 2, 4), "a removed entry is leaked if the key's destructor panics");
         // The stored keys are odd too, so they panic.
         must_panic("the map's end", || drop(hashed));
         must_panic("the map's end", || drop(ordered));

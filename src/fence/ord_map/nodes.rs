@@ -164,10 +164,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        self.then_free_bounds(mode.pin().map_err(|_| Busy)?, |guard| {
+        let removed = self.then_free_bounds(mode.pin().map_err(|_| Busy)?, |guard| {
             let wanted = |node: Live<'_, Pair<K, V>>| condition(node.key(), node.value());
             self.take(self.search_key(key), wanted, mode, guard)
-        })
+        });
+        // Before the return value is made, which would leak if this panicked.
+        drop(condition);
+        removed
     }
 
     /// Runs `work` under the guard, then drops some retired bounds without it. Under a guard, a slow destructor of a

@@ -335,7 +335,8 @@ where
     ///
     /// # Errors
     /// [`Full`] if the key is absent and there is no room for it; the table is as it was. The value of a present key
-    /// can always be replaced.
+    /// can always be replaced. A table that is nearly full may also refuse a key while other threads remove and insert
+    /// other keys, because its bins are looked at one after the other.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -449,7 +450,7 @@ where
         entries.into_iter().try_for_each(|(key, value)| self.insert(key, value).map(drop))
     }
 
-    /// Removes `key` and returns its value. Blocks while another writer is inside the bin that holds it.
+    /// Removes `key` and returns its value. Blocks while another writer is inside a bin that may hold it.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -488,8 +489,8 @@ where
 
     /// Removes `key` if `condition` returns true for its entry; returns the value that it had.
     ///
-    /// `condition` runs with nothing locked, and again if anything in the key's bin changed meanwhile. Blocks as
-    /// [`remove`](Self::remove) does.
+    /// `condition` runs with nothing locked, and again if anything in a bin that may hold the key changed meanwhile.
+    /// Blocks as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -512,8 +513,8 @@ where
 
     /// Replaces the value of `key` by the result of `f`, and returns the new value; None if the key is absent.
     ///
-    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile, so the replacement is
-    /// atomic. An `f` that itself writes to that bin each time it runs never ends.
+    /// `f` runs with nothing locked, and again if anything in a bin that may hold the key changed meanwhile, so the
+    /// replacement is atomic. An `f` that itself writes there each time it runs never ends.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();

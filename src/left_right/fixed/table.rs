@@ -66,7 +66,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize>
     LeftRightTable<K, V, BINS, READERS>
 {
     /// Makes an empty table whose hasher is not keyed: see [`FixedHashBuilder`]. Usable in a `static`. A table without
-    /// a bin does not compile.
+    /// a bin, or of more than 2^20 bins, does not compile.
     ///
     /// ```
     /// static TABLE: hedgerow::LeftRightTable<u32, u32, 8, 1> = hedgerow::LeftRightTable::new();
@@ -103,7 +103,8 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     /// ```
     #[must_use]
     pub const fn with_hasher(hash_builder: S) -> Self {
-        const { assert!(BINS > 0 && BINS <= 1 << 20, "a table has at least one bin") };
+        const { assert!(BINS > 0, "a table has at least one bin") };
+        const { assert!(BINS <= 1 << 20, "a table has at most 2^20 bins") };
         Self {
             sides: Sides::new(),
             tables: [const { UnsafeCell::new(Side::new([Bin::EMPTY; BINS])) }; 2],
