@@ -399,7 +399,7 @@ fn import_entry<E>(
         }
         value
     };
-    // A value that never expired goes on so, whatever the default of this map is.
+    // A value that never expired goes on so, also if this map has a default.
     let deadline = time_to_live.map_or(Ok(0), |left| store.expiry.deadline(Some(left)));
     match deadline.and_then(|deadline| store.insert_until(&key, &value, deadline)) {
         Ok(_) => Ok(()),

@@ -713,3 +713,24 @@ fn walks_meet_lasting_keys_once() {
         });
     });
 }
+
+#[test]
+fn a_value_is_found_or_stored_and_removed_on_a_condition() {
+    let table = FlatTable::<u64, u64, 1>::new();
+    assert_eq!((table.get_or_insert(1, 10), table.get_or_insert(1, 11)), (Ok(10), Ok(10)));
+    assert_eq!(table.get_or_insert_with(1, || unreachable!("the key has a value")), Ok(10));
+    let made = table.get_or_insert_with(2, || {
+        assert_eq!(table.insert(2, 20), Ok(None), "as another thread could, meanwhile");
+        21
+    });
+    assert_eq!((made, table.get(&2)), (Ok(20), Some(20)), "the value that is there");
+    assert_eq!(table.remove_if(&2, |key, value| (*key, *value) == (2, 21)), None);
+    assert_eq!(table.remove_if(&2, |key, value| (*key, *value) == (2, 20)), Some(20));
+    assert_eq!(table.remove_if(&2, |_, _| unreachable!("the key is absent")), None);
+    assert_eq!(table.len(), 1);
+
+    table.try_extend((10..).map(|n| (n, n)).take(table.capacity() - 1)).expect("there is room");
+    let refused = table.get_or_insert_with(99, || 990).expect_err("the table is full");
+    assert_eq!((refused.into_parts(), table.get(&99)), ((99, 990), None));
+    assert_eq!(table.get_or_insert(1, 12), Ok(10), "a present key needs no room");
+}

@@ -345,8 +345,8 @@ fn explain_open_error(why: &OpenError) -> String {
             "Perhaps the server is running already. Stop it, or choose another directory: --dir DIR"
         }
         OpenError::Lost { .. } => {
-            "Acknowledged changes are missing. Restore the directory from a backup, a copy of all its files that was made \
-             while the server was stopped. To continue with the data that is left, copy the directory and then remove \
+            "Acknowledged changes are missing. Restore the directory from a backup, a copy of all its files that was \
+             made while the server was stopped. To continue with the data that is left, copy the directory and then remove \
              the file `manifest` from it."
         }
         OpenError::Damaged { .. } | OpenError::Gap { .. } => {

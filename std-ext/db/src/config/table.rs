@@ -103,8 +103,8 @@ const CLIENTS: &[Setting] = &[
         Kind::File,
         "",
         "File of users and their rights, which `ACL LOAD` reads and `ACL SAVE` writes; empty for none. It must exist. \
-         Without it, lines `user NAME RULES` of the file of settings make users. `requirepass` holds if the file has no \
-         line `user default`.",
+         Without it, lines `user NAME RULES` of the file of settings make users. `requirepass` holds if the file has \
+         no line `user default`.",
     ),
     modifiable(
         "acllog-max-len",
