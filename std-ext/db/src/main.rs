@@ -345,9 +345,9 @@ fn explain_open_error(why: &OpenError) -> String {
             "Perhaps the server is running already. Stop it, or choose another directory: --dir DIR"
         }
         OpenError::Lost { .. } => {
-            "Acknowledged changes are missing. Restore the directory from a backup: a copy of all its files, made while \
-             the server was stopped. To continue with the data that is left, copy the directory and then remove the \
-             file `manifest` from it."
+            "Acknowledged changes are missing. Restore the directory from a backup: a copy of all its files, made \
+             while the server was stopped. To continue with the data that is left, copy the directory and then remove \
+             the file `manifest` from it."
         }
         OpenError::Damaged { .. } | OpenError::Gap { .. } => {
             "No file was changed. Copy the directory before anything else; docs/guarantees.md says what can be done."
