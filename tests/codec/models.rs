@@ -251,3 +251,22 @@ fn rows_get_much_smaller() {
     assert!(by_blocks * 2 < plain, "{by_blocks} of {plain}");
     assert!(best <= by_text, "{best}");
 }
+
+/// The most symbols that there may be. Training keeps more of them in its first rounds.
+#[test]
+fn training_of_the_most_symbols_ends() {
+    let mut rng = Rng::new(8192);
+    let letter = |rng: &mut Rng| b'a' + u8::try_from(rng.below(26)).unwrap();
+    let words: Vec<Vec<u8>> =
+        (0..6000).map(|_| (0..8).map(|_| letter(&mut rng)).collect()).collect();
+    let rows: Vec<Vec<u8>> = (0..20_000)
+        .map(|_| {
+            let mut word = || &*words[rng.below(words.len())];
+            [word(), word(), word()].join(&b' ')
+        })
+        .collect();
+    let codec = SmallText::with_symbols(usize::MAX);
+    let model = codec.train(&values::borrowed(&rows), 1 << 20).expect("the words repeat");
+    let again = codec.import(&exported(&*model)).expect("an exported model is read");
+    assert_eq!(exported(&*again), exported(&*model));
+}

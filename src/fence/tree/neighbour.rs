@@ -170,10 +170,13 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             left.next(version).is_ok_and(|next| next == leaf && left != leaf)
         };
         let probe = Probe { target: self.search_key(lo), below: true };
-        if let Some((left, version)) = self.find_leaf(probe, backoff)?
-            && is_left(left, version)
-        {
-            return Ok(Some((left, version)));
+        if let Some((left, version)) = self.find_leaf(probe, backoff)? {
+            match left.next(version) {
+                // One write to the left leaf is no reason for a walk: the caller begins again.
+                Err(Changed) => return Ok(None),
+                Ok(next) if next == leaf && left != leaf => return Ok(Some((left, version))),
+                Ok(_) => {}
+            }
         }
         // Leaves have changed, or `Ord` is inconsistent. A walk from the first leaf compares no keys.
         let Some(mut left) = self.head() else { return Ok(None) };

@@ -130,11 +130,22 @@ fn a_reply_is_not_built_beyond_the_limit() {
     let value = 1 << 20;
     let many: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain([&b"big"[..]; 1000]).collect();
     let changing = [command(&[b"SET", b"x", b"y"]), command(&[b"GET", b"big"]).repeat(500)];
+    let names = std::iter::repeat_n(&b"client"[..], 50_000);
+    let docs: Vec<&[u8]> = [&b"COMMAND"[..], b"DOCS"].into_iter().chain(names).collect();
     let requests = [
         ("MGET", command(&many)),
         ("GETRANGE", command(&[b"GETRANGE", b"big", b"0", b"-1"]).repeat(500)),
         ("a pipeline with a change", changing.concat()),
         ("GETSET", command(&[b"SET", b"big", &vec![b'v'; value], b"GET"]).repeat(100)),
+        ("repeated names", command(&docs)),
+        (
+            "replies of a transaction",
+            [b"MULTI\r\n", &*b"COMMAND DOCS\r\n".repeat(5000), b"EXEC\r\n"].concat(),
+        ),
+        (
+            "help in a transaction",
+            [b"MULTI\r\n", &*b"OBJECT HELP\r\n".repeat(100_000), b"EXEC\r\n"].concat(),
+        ),
     ];
     for (number, (name, request)) in requests.iter().enumerate() {
         let mut client = with_big(&server, value);

@@ -9,7 +9,7 @@
 //! The bytes of samples and the size of the table of pairs bound time and memory. A full table forgets rare pairs.
 
 use super::classes::Classes;
-use super::finder::{BIT, DEAREST, Finder};
+use super::finder::{BIT, DEAREST, Finder, MOST};
 use super::symbol::Symbol;
 use super::table::Table;
 use crate::compressed::codec::samples;
@@ -52,11 +52,11 @@ pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Table> {
     for left in (0..GROWING).rev() {
         let samples = if left < GROWING / 2 { &samples } else { &few };
         let seen = round.count_symbols(samples, true, turns).await;
-        round = seen.candidates(&round, turns).await.best(most + most / 4, turns).await;
+        round = seen.candidates(&round, turns).await.best((most + most / 4).min(MOST), turns).await;
     }
     for left in (0..PRUNING).rev() {
         let seen = round.count_symbols(&samples, false, turns).await;
-        let most = most + most / 8 * left;
+        let most = (most + most / 8 * left).min(MOST);
         round = seen.candidates(&round, turns).await.best(most, turns).await;
     }
     let seen = round.count_symbols(&samples, false, turns).await;

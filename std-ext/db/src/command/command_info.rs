@@ -76,6 +76,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// COMMAND INFO; without names, for all commands.
     fn infos(&mut self, names: &[&[u8]]) {
+        let most = self.max_out;
         self.reply(|out| {
             if names.is_empty() {
                 out.array(COMMANDS.len());
@@ -85,7 +86,11 @@ impl<'a> Execution<'_, 'a> {
                 return;
             }
             out.array(names.len());
+            // Names may repeat. The client of a reply that is too long is closed, so the rest does not matter.
             for name in names {
+                if out.len() > most {
+                    break;
+                }
                 match subcommands::find_spec(name) {
                     Some(spec) => write_spec(spec, out),
                     None => out.null(),
@@ -126,9 +131,14 @@ impl<'a> Execution<'_, 'a> {
             [] => COMMANDS.iter().collect(),
             names => names.iter().filter_map(|name| subcommands::find_spec(name)).collect(),
         };
+        let most = self.max_out;
         self.reply(|out| {
             out.map(found.len());
             for spec in found {
+                // As in `infos`.
+                if out.len() > most {
+                    break;
+                }
                 write_docs(spec, out);
             }
         });

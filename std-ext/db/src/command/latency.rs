@@ -119,13 +119,16 @@ impl<'a> Execution<'_, 'a> {
         if names.is_empty() {
             numbers.extend(0..NUMBERS);
         }
+        // A request may repeat a name as often as it likes.
+        let mut listed = [false; NUMBERS];
         for name in names {
+            let command = table::find(name).map(|command| command.id);
             let named = |number: &usize| {
                 let spec = counters::spec(*number);
-                let is_part = table::find(name).is_some_and(|command| command.id == spec.id);
-                is_part || spec.name.as_bytes().eq_ignore_ascii_case(name)
+                command == Some(spec.id) || spec.name.as_bytes().eq_ignore_ascii_case(name)
             };
-            numbers.extend((0..NUMBERS).filter(named));
+            let named = (0..NUMBERS).filter(named);
+            numbers.extend(named.filter(|number| !std::mem::replace(&mut listed[*number], true)));
         }
         numbers.retain(|number| totals[*number].tracked() > 0);
         self.reply(|out| {

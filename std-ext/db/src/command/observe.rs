@@ -12,12 +12,19 @@ use crate::resp::inline;
 use crate::resp::parse::{Found, Requests};
 use std::time::Instant;
 
-/// Looks at the first request of the input before it is executed. Returns whether it must wait because the clients are
-/// paused. If it need not, the monitors see it.
+/// Looks at the first request of the input, behind requests without words, before it is executed. Returns whether it
+/// must wait because the clients are paused. If it need not, the monitors see it.
 #[cold]
 pub(super) fn must_wait(diagnostics: &Diagnostics, connection: &Connection, input: &[u8]) -> bool {
     let (mut parser, mut arguments) = (Requests::default(), Vec::new());
-    match parser.next(input, connection.limits(), &mut arguments) {
+    let mut input = input;
+    let found = loop {
+        match parser.next(input, connection.limits(), &mut arguments) {
+            Found::Nothing(length) => input = &input[length..],
+            found => break found,
+        }
+    };
+    match found {
         Found::Request(_) => look_at(diagnostics, connection, &arguments),
         Found::Quoted(length) => inline::split(&input[..length]).is_ok_and(|words| {
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();

@@ -9,6 +9,15 @@ fn sent(client: &mut Client, request: &[u8]) -> Option<String> {
 }
 
 #[test]
+fn a_request_without_words_hides_nothing_from_a_pause() {
+    let mut client = Client::new();
+    assert_eq!(client.command("CLIENT PAUSE 1000000 WRITE"), "+OK");
+    for request in [&b"\r\nSET a b\r\n"[..], b"*0\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n"] {
+        assert_eq!(sent(&mut client, request), None, "a write is executed during a pause");
+    }
+}
+
+#[test]
 fn a_pause_of_writes_holds_writes() {
     let mut client = Client::new();
     assert_eq!(client.command("CLIENT PAUSE 1000000 WRITE"), "+OK");

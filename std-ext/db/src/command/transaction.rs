@@ -138,6 +138,13 @@ impl<'a> Execution<'_, 'a> {
             } else {
                 places.push(execution.batch.place());
             }
+            if execution.batch.reply_bytes() > execution.max_out {
+                // Replies that need no data, such as HELP, are longer than the client may have. Nothing was executed.
+                let batch = execution.batch;
+                (self.next, self.batch) = (NextStep::Drop, batch.emptied());
+                self.connection.database = database;
+                return Ok(());
+            }
         }
         let most = execution.max_out.saturating_sub(execution.out.len());
         let mut batch = execution.batch;
@@ -152,10 +159,12 @@ impl<'a> Execution<'_, 'a> {
             Executed::Done { lsn, full: false } => {
                 self.lsn = self.lsn.max(lsn);
                 let (ends, replies) = self.execute_keyless(commands);
-                batch.insert_replies(&places, &ends, &replies);
-                let of = (&*self.session, commands.len());
-                if !batch.write_transaction(of, redirects, protocol, self.out, self.max_out) {
-                    self.next = NextStep::Drop;
+                if self.next != NextStep::Drop {
+                    batch.insert_replies(&places, &ends, &replies);
+                    let of = (&*self.session, commands.len());
+                    if !batch.write_transaction(of, redirects, protocol, self.out, self.max_out) {
+                        self.next = NextStep::Drop;
+                    }
                 }
             }
             Executed::Conflict => self.reply(|out| out.null_array()),
@@ -183,6 +192,10 @@ impl<'a> Execution<'_, 'a> {
                 execution.execute_batch();
             }
             ends.push(execution.out.len());
+            if execution.next == NextStep::Drop {
+                // The replies are longer than the client may have, and it is closed.
+                break;
+            }
         }
         (self.lsn, self.next, self.measured) = (execution.lsn, execution.next, execution.measured);
         (ends, replies)

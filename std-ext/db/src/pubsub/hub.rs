@@ -83,14 +83,12 @@ impl Hub {
         let mut delivery = Delivery { hub: self, receivers: 0, wakes: Vec::new() };
         let channels = self.channels.lock(channel);
         if let Some(subscribers) = channels.get(channel) {
-            let message = Message::new(&[b"message", channel, payload]);
-            delivery.send_all(subscribers, &message);
+            delivery.send_all(subscribers, &[b"message", channel, payload]);
         }
         for (name, pattern) in self.patterns.read().iter() {
             // Briefly: a publisher holds locks here, of shards as well if it reports an event.
             if pattern.glob.matches_briefly(channel) {
-                let message = Message::new(&[b"pmessage", name, channel, payload]);
-                delivery.send_all(&pattern.subscribers, &message);
+                delivery.send_all(&pattern.subscribers, &[b"pmessage", name, channel, payload]);
             }
         }
         drop(channels);
@@ -102,8 +100,7 @@ impl Hub {
         let mut delivery = Delivery { hub: self, receivers: 0, wakes: Vec::new() };
         let channels = self.shard_channels.lock(channel);
         if let Some(subscribers) = channels.get(channel) {
-            let message = Message::new(&[b"smessage", channel, payload]);
-            delivery.send_all(subscribers, &message);
+            delivery.send_all(subscribers, &[b"smessage", channel, payload]);
         }
         drop(channels);
         delivery.finish()
@@ -168,10 +165,20 @@ struct Delivery<'h> {
 }
 
 impl Delivery<'_> {
-    fn send_all(&mut self, subscribers: &Subscribers, message: &Message) {
+    /// Encodes a message once, when the first subscriber has room for it: a client that has subscribed to thousands of
+    /// matching patterns, and is over its limit, must not cost as many copies of a long message.
+    fn send_all(&mut self, subscribers: &Subscribers, parts: &[&[u8]]) {
         self.receivers += subscribers.len() as u64;
+        let (post, least) = (&self.hub.post, Message::least_cost(parts));
+        let mut encoded = None;
         for mailbox in subscribers.values() {
-            self.wakes.extend(mailbox.put(&self.hub.post, message.clone()));
+            let woken = if mailbox.has_room(post, least) {
+                let message = encoded.get_or_insert_with(|| Message::new(parts));
+                mailbox.put(post, message.clone())
+            } else {
+                mailbox.overflow(post)
+            };
+            self.wakes.extend(woken);
         }
     }
 

@@ -61,10 +61,27 @@ impl Mailbox {
         }
         state.bytes = state.bytes.saturating_add(message.cost());
         if state.bytes as u64 > post.limit.get() {
-            *state = State { overflowed: true, place: state.place, ..State::default() };
+            state.overflow();
         } else {
             state.messages.push_back(message);
         }
+        state.announce(post)
+    }
+
+    /// Returns whether a message of this cost would be kept.
+    pub(super) fn has_room(&self, post: &PostOffice, cost: usize) -> bool {
+        let state = lock(&self.state);
+        let full = state.bytes.saturating_add(cost) as u64 > post.limit.get();
+        !(state.overflowed || state.closed || full)
+    }
+
+    /// Notes that a message came for which there was no room, as `put` does with the message itself.
+    pub(super) fn overflow(&self, post: &PostOffice) -> Option<usize> {
+        let mut state = lock(&self.state);
+        if state.overflowed || state.closed {
+            return None;
+        }
+        state.overflow();
         state.announce(post)
     }
 
@@ -127,6 +144,11 @@ impl Mailbox {
 }
 
 impl State {
+    /// Drops all messages, because they exceed the limit.
+    fn overflow(&mut self) {
+        *self = Self { overflowed: true, place: self.place, ..Self::default() };
+    }
+
     /// Announces the mail, if that has not been done. Returns the worker that the caller must wake.
     fn announce(&mut self, post: &PostOffice) -> Option<usize> {
         let (worker, place) = self.place.filter(|_| !self.announced)?;

@@ -4,6 +4,12 @@ use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use std::sync::Arc;
 
+#[cfg(test)]
+thread_local! {
+    /// How many messages of bulk strings this thread has encoded.
+    pub(super) static ENCODED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// A message. Clones share the bytes.
 ///
 /// RESP2 and RESP3 differ in the head of a message, which depends on its form. It is left out here.
@@ -30,8 +36,15 @@ enum Form {
 }
 
 impl Message {
+    /// Returns a lower bound of the [cost](Self::cost) of a message of bulk strings.
+    pub(super) fn least_cost(parts: &[&[u8]]) -> usize {
+        parts.iter().map(|part| part.len()).sum::<usize>() + size_of::<Self>()
+    }
+
     /// Encodes a message of bulk strings.
     pub fn new(parts: &[&[u8]]) -> Self {
+        #[cfg(test)]
+        ENCODED.set(ENCODED.get() + 1);
         let length = parts.iter().map(|part| part.len() + 16).sum::<usize>();
         let mut bytes = Vec::with_capacity(length + 16);
         let mut out = Writer::new(&mut bytes, Protocol::Two);

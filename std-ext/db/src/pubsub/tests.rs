@@ -1,5 +1,6 @@
 //! Tests of the hub without a server.
 
+use super::message::ENCODED;
 use super::*;
 use crate::resp::Protocol;
 use std::sync::Arc;
@@ -82,6 +83,27 @@ fn a_full_mailbox_is_emptied() {
     assert_eq!(hub.publish(b"a", &[0; 500]), 1);
     assert_eq!(client.mailbox().waiting(), 0, "a slow subscriber keeps its messages");
     assert_eq!(client.mailbox().take(usize::MAX, &mut Vec::new()), Left::Overflow);
+}
+
+/// A client may have subscribed to hundreds of thousands of patterns that all match.
+#[test]
+fn a_full_mailbox_costs_no_copies() {
+    let hub = Hub::new(1);
+    hub.set_limit(1000);
+    let mut client = Subscriptions::new(&hub, 7);
+    for n in 0..100 {
+        assert!(client.add(Kind::Pattern, format!("[a{n}]").as_bytes()));
+    }
+    client.set_place(0, 5);
+    let before = ENCODED.get();
+    assert_eq!(hub.publish(b"a", &[0; 400]), 100);
+    assert!(ENCODED.get() - before <= 3, "messages are copied for a client that is over its limit");
+    assert_eq!(client.mailbox().take(usize::MAX, &mut Vec::new()), Left::Overflow);
+    // Another client gets its message.
+    let mut other = Subscriptions::new(&hub, 8);
+    assert!(other.add(Kind::Pattern, b"[a5]"));
+    assert_eq!(hub.publish(b"a", b"news"), 101);
+    assert_eq!(taken(other.mailbox()).len(), 1);
 }
 
 /// A subscriber that moves between workers all the time gets each message, at a worker that was told of it.

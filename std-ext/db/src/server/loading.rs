@@ -31,6 +31,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const WAKER: Token = Token(0);
+/// How often one connection is read before it is the turn of the others.
+const MOST_READS: usize = 16;
 /// [`EventLoop::grace_period`] of a server.
 const GRACE_PERIOD: Duration = Duration::from_millis(250);
 
@@ -72,6 +74,7 @@ impl Loading {
             poll,
             listeners,
             connections: Slab::new(),
+            unfinished: Vec::new(),
             progress,
             grace_period,
             // A client that needs a password to use the server needs one to read its progress.
@@ -147,6 +150,8 @@ struct EventLoop {
     /// The first token of a connection.
     first: usize,
     connections: Slab<Connection>,
+    /// Connections whose sockets may have more to read, of which no other event will tell.
+    unfinished: Vec<usize>,
     progress: Arc<Progress>,
     /// How long clients wait for the data before they get errors.
     grace_period: Duration,
@@ -165,7 +170,8 @@ impl EventLoop {
             (0..self.first - 1).for_each(|listener| self.accept(listener));
         }
         while !closing {
-            match self.poll.poll(&mut events, None) {
+            let wait = (!self.unfinished.is_empty()).then_some(Duration::ZERO);
+            match self.poll.poll(&mut events, wait) {
                 Err(why) if why.kind() == ErrorKind::Interrupted => continue,
                 Err(why) => {
                     tracing::error!("cannot answer clients while the data is being loaded: {why}");
@@ -179,6 +185,9 @@ impl EventLoop {
                     Token(token) if token < self.first => self.accept(token - 1),
                     Token(token) => self.step(token - self.first),
                 }
+            }
+            for key in std::mem::take(&mut self.unfinished) {
+                self.step(key);
             }
         }
         self.hand_over()
@@ -287,7 +296,11 @@ impl EventLoop {
         let answers_info = self.answers_info && (connection.local || self.answers_remote_info);
         let progress = answers_info.then_some(&*self.progress);
         let goes_on = match connection.step(progress) {
-            Err(why) => matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+            Err(why) if why.kind() == ErrorKind::Interrupted => {
+                self.unfinished.push(key);
+                true
+            }
+            Err(why) => why.kind() == ErrorKind::WouldBlock,
             Ok(()) => false,
         };
         if !goes_on {
@@ -299,8 +312,11 @@ impl EventLoop {
 
 impl Connection {
     /// Reads, answers and writes until the socket would block, which is an error. `Ok` at the end of the connection.
+    ///
+    /// `Interrupted` after [`MOST_READS`]: a client that sends without a pause must not keep the thread from the
+    /// others, nor from the end of the loading.
     fn step(&mut self, progress: Option<&Progress>) -> io::Result<()> {
-        loop {
+        for _ in 0..MOST_READS {
             while !self.output.is_empty() {
                 let sent = self.stream.write(&self.output)?;
                 self.output.drain(..sent);
@@ -322,6 +338,7 @@ impl Connection {
             self.input.extend_from_slice(&bytes[..got]);
             self.answer(progress);
         }
+        Err(ErrorKind::Interrupted.into())
     }
 
     /// Answers the requests received so far.
@@ -401,6 +418,31 @@ mod tests {
         let mut reply = [0; 5];
         client.read_exact(&mut reply).unwrap();
         String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    #[test]
+    fn a_client_that_sends_without_a_pause_delays_nobody() {
+        let (loading, mut client) = start(Duration::ZERO);
+        assert_eq!(first_bytes(&mut client), "-LOAD");
+        let address = client.peer_addr().unwrap();
+        let floods: Vec<_> = (0..2)
+            .map(|_| {
+                thread::spawn(move || {
+                    let mut flood = TcpStream::connect(address).unwrap();
+                    // Until the server ends.
+                    while flood.write_all(&[b'\n'; 4096]).is_ok() {}
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(200));
+        let mut other = TcpStream::connect(address).unwrap();
+        other.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        other.write_all(b"PING\r\n").unwrap();
+        assert_eq!(first_bytes(&mut other), "-LOAD", "another client gets no answer");
+        drop(loading);
+        for flood in floods {
+            flood.join().unwrap();
+        }
     }
 
     #[test]
