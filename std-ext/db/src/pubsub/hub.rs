@@ -172,11 +172,10 @@ impl Delivery<'_> {
         let (post, least) = (&self.hub.post, Message::least_cost(parts));
         let mut encoded = None;
         for mailbox in subscribers.values() {
-            let woken = if mailbox.has_room(post, least) {
-                let message = encoded.get_or_insert_with(|| Message::new(parts));
-                mailbox.put(post, message.clone())
-            } else {
-                mailbox.overflow(post)
+            let woken = match &encoded {
+                None if !mailbox.has_room(post, least) => mailbox.overflow(post),
+                None => mailbox.put(post, encoded.insert(Message::new(parts)).clone()),
+                Some(message) => mailbox.put(post, message.clone()),
             };
             self.wakes.extend(woken);
         }
