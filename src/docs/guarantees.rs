@@ -151,13 +151,15 @@
 //! - **Batches.** [`apply_batch`](crate::FenceMap::apply_batch) is linearizable as a whole, against single operations,
 //!   ranges and other batches. If a leaf changes before it is locked, the batch is planned again, and nothing bounds
 //!   how often; [`try_apply_batch`](crate::FenceMap::try_apply_batch) returns `Busy` instead. Both change all or
-//!   nothing, also if memory runs out or your `Ord` panics. [`OrdMap::apply_batch`](crate::OrdMap::apply_batch) makes
-//!   every entry before it locks anything, so that it aborts or unwinds before it changes anything.
+//!   nothing, also if memory runs out or your `Ord` panics: it may panic after the changes, when sparse leaves are
+//!   merged. [`OrdMap::apply_batch`](crate::OrdMap::apply_batch) makes every entry before it locks anything, so that it
+//!   aborts for lack of memory before it changes anything.
 //! - **`std_ext::FenceWorkers`.** Every accepted request is executed once, by its worker, before that worker ends; a
-//!   request that is not accepted is handed back. A closure that panics fails its own ticket. If a worker's thread
-//!   dies, the tickets that it leaves fail, and callers execute later requests in place. Requests for one key that wait
-//!   in one queue keep their order, also at a shutdown, and so do a request and one that was made after its ticket was
-//!   waited for.
+//!   request that is not accepted is handed back. A closure that panics fails its own ticket. A worker applies batches
+//!   that wait together as one: if the `Ord` or the `Clone` of one panics, the others may be lost with it, and any of
+//!   their tickets may return the panic. If a worker's thread dies, the tickets that it leaves fail, and callers
+//!   execute later requests in place. Requests for one key that wait in one queue keep their order, also at a shutdown,
+//!   and so do a request and one that was made after its ticket was waited for.
 //!
 //! # Compressed maps
 //! - **Linearizable.** Each key is, by itself. A value that was compressed, moved, promoted or folded is the same

@@ -24,7 +24,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Linearizes when the last leaf is locked.
     ///
     /// # Panics
-    /// May panic if `Ord` is no total order, as std's sort does. Then nothing is changed.
+    /// May panic if `Ord` is no total order, as std's sort does. Then all changes are made or none.
     ///
     /// ```
     /// use hedgerow::Op;

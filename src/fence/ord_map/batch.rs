@@ -68,7 +68,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// pause, a batch of very many leaves may have to wait until they stop. Allocates as [`insert`](Self::insert) does
     /// for each change, even for a removal, and some words more. Running out of memory is handled as in std's
     /// collections. Takes `n log n` time to sort the keys, plus a search for each. Linearizes when the last leaf is
-    /// locked. If `Ord` panics, nothing is changed. If it is no total order, changes may be made one by one.
+    /// locked. If `Ord` panics, all changes are made or none, and the caller does not learn which. If it is no total
+    /// order, changes may be made one by one.
     ///
     /// # Panics
     /// May panic if `Ord` is no total order, as std's sort does.
