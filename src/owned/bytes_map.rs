@@ -264,9 +264,9 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
     ) -> Option<RemovedBytes<'_>> {
-        let (hash, mut freed) = self.inner.begin(Mode::Blocking, key.as_ref());
-        let (bytes, of_value) = (key.as_ref(), value.as_ref());
-        let done = self.inner.insert_by(Mode::Blocking, hash, bytes, of_value, &mut freed);
+        let bytes = key.as_ref();
+        let (hash, mut freed) = self.inner.begin(Mode::Blocking, bytes);
+        let done = self.inner.insert_by(Mode::Blocking, hash, bytes, value.as_ref(), &mut freed);
         freed.resume();
         let replaced = done.unwrap_or_else(insertion_failed);
         // As in `remove_if`: before the return value is made.

@@ -166,16 +166,13 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         lo: &K,
         backoff: &mut Backoff,
     ) -> Result<Option<VersionedLeaf<'a, K, V>>, WouldWait> {
-        let is_left = |left: Leaf<'a, K, V>, version| {
-            left.next(version).is_ok_and(|next| next == leaf && left != leaf)
-        };
+        let is_left = |left: Leaf<'a, K, V>, next| next == leaf && left != leaf;
         let probe = Probe { target: self.search_key(lo), below: true };
         if let Some((left, version)) = self.find_leaf(probe, backoff)? {
-            match left.next(version) {
-                // One write to the left leaf is no reason for a walk: the caller begins again.
-                Err(Changed) => return Ok(None),
-                Ok(next) if next == leaf && left != leaf => return Ok(Some((left, version))),
-                Ok(_) => {}
+            // One write to the left leaf is no reason for a walk: the caller begins again.
+            let Ok(next) = left.next(version) else { return Ok(None) };
+            if is_left(left, next) {
+                return Ok(Some((left, version)));
             }
         }
         // Leaves have changed, or `Ord` is inconsistent. A walk from the first leaf compares no keys.
@@ -185,10 +182,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             if !version.meta.is_live() {
                 return Ok(None);
             }
-            if is_left(left, version) {
-                return Ok(Some((left, version)));
-            }
             match left.next(version) {
+                Ok(next) if is_left(left, next) => return Ok(Some((left, version))),
                 Ok(next) if next == left => return Ok(None),
                 Ok(next) => left = next,
                 Err(Changed) => {}

@@ -425,9 +425,8 @@ where
             return Ok(value);
         }
         let made = make();
-        let op = |old: Option<V>| if old.is_none() { Op::Insert(made) } else { Op::Keep };
         // Another thread may have inserted the key while `make` ran.
-        self.alter(key, op).map(|(old, _)| old.unwrap_or(made))
+        Ok(self.insert_if_absent(key, made)?.map_or_else(|taken| taken.current, |()| made))
     }
 
     /// Stores each of `entries` as [`insert`](Self::insert) does, until there is no room for one. Blocks as `insert`

@@ -83,8 +83,8 @@ impl Clock {
         self.is_far_behind(latest).then_some(latest)
     }
 
-    /// Returns whether a time is so far ahead of the source that a clock at that time has to be set back. The clock's
-    /// own time does not matter: several small raises must not add up.
+    /// Returns whether `time` is more than [`LITTLE`] later than the source. A clock at `time` would have to be set
+    /// back. The clock's own time does not matter: several small raises must not add up.
     pub(crate) fn is_far_behind(&self, time: u64) -> bool {
         time.saturating_sub(self.source.now()) > LITTLE
     }
