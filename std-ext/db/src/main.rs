@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match Config::read(arguments, environment) {
         Ok(Invocation::Serve(config)) => match serve(&config) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(why) => fail(&why, EXIT_FAILED),
+            Err(failed) => fail(&failed.why, failed.code),
         },
         #[cfg(feature = "cluster")]
         Ok(Invocation::Cluster(asked)) => administer(&asked),
@@ -141,7 +141,19 @@ fn log_to_stderr(config: &Config) {
     tracing_subscriber::registry().with(lines).with(targets).init();
 }
 
-fn serve(config: &Config) -> Result<(), String> {
+/// Why the server ends, and its exit code.
+struct Failed {
+    why: String,
+    code: u8,
+}
+
+impl From<String> for Failed {
+    fn from(why: String) -> Self {
+        Self { why, code: EXIT_FAILED }
+    }
+}
+
+fn serve(config: &Config) -> Result<(), Failed> {
     log_to_stderr(config);
     let (stopper, hangup) = (Arc::<OnceLock<Stopper>>::default(), Arc::<Hangup>::default());
     install_signal_handlers(Arc::clone(&stopper), Arc::clone(&hangup))
@@ -153,7 +165,7 @@ fn serve(config: &Config) -> Result<(), String> {
         })?),
     };
     let mut settings = config.server();
-    settings.set_max_clients(fit_to_file_limit(settings.max_clients));
+    settings.fit_max_clients_to_file_limit();
     #[cfg(feature = "cluster")]
     let cluster = config.cluster().map(|cluster| (node::views(&cluster), cluster));
     #[cfg(feature = "cluster")]
@@ -162,7 +174,11 @@ fn serve(config: &Config) -> Result<(), String> {
     }
     let closed = |why: io::Error| {
         let advice = advice(&why, "port");
-        format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
+        // Wrong users and certificates do not become right by a restart.
+        let is_wrong = why.kind() == io::ErrorKind::InvalidInput;
+        let code = if is_wrong { EXIT_BAD_CONFIG } else { EXIT_FAILED };
+        let why = format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" });
+        Failed { why, code }
     };
     // Loading can take minutes. Until it is done, clients can connect and get -LOADING replies.
     let progress = Arc::new(Progress::default());
@@ -231,7 +247,7 @@ fn serve(config: &Config) -> Result<(), String> {
         tracing::error!("{why}");
     }
     db.close().map_err(|why| format!("{why}: the last changes may be lost"))?;
-    ended.map(drop)
+    ended.map(drop).map_err(Failed::from)
 }
 
 /// Starts a node of a cluster. Waits until etcd answers.
@@ -355,28 +371,6 @@ fn explain_open_error(why: &OpenError) -> String {
         _ => "Choose a writable directory: --dir DIR",
     };
     format!("{why}\n{advice}")
-}
-
-/// Raises the limit of open files if possible, and returns the number of clients that fit into it.
-fn fit_to_file_limit(clients: usize) -> usize {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    /// File descriptors for everything but clients.
-    const OTHERS: u64 = 256;
-    let wanted = clients as u64 + OTHERS;
-    let limit = getrlimit(Resource::Nofile);
-    let Some(now) = limit.current.filter(|now| *now < wanted) else { return clients };
-    let most = limit.maximum.map_or(wanted, |most| most.min(wanted));
-    let raised = rustix::process::Rlimit { current: Some(most), maximum: limit.maximum };
-    let got = if setrlimit(Resource::Nofile, raised).is_ok() { most } else { now };
-    if got < wanted {
-        let fewer = got.saturating_sub(OTHERS).max(1);
-        tracing::warn!(
-            "the limit of open files is {got}, so maxclients is {fewer} instead of {clients}; raise it \
-             with `ulimit -n` or LimitNOFILE"
-        );
-        return fewer as usize;
-    }
-    clients
 }
 
 fn banner(config: &Config, db: &Db, addresses: &[Address], http: Option<&HttpServer>) -> String {

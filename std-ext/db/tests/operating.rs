@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::time::Instant;
 use support::{Client, LIMIT, Running, bulk, command, until};
 
@@ -243,6 +243,53 @@ fn a_monitor_sees_the_commands_of_all_others() {
     other.send(command(&[b"GET", b"rose"]));
     monitor.send(command(&[b"PING"]));
     monitor.expect(b"+PONG\r\n");
+}
+
+#[test]
+fn a_monitor_that_only_sends_takes_no_more_than_a_subscriber() {
+    // Each request of the monitor moves its lines to the output, whose own limit is far higher.
+    let server = Running::new(|config| {
+        config.subscriber_output.hard = 1 << 20;
+        config.output.hard = 1 << 30;
+    });
+    let (mut monitor, mut other) = (server.client(), server.client());
+    monitor.send(command(&[b"MONITOR"]));
+    monitor.expect(b"+OK\r\n");
+    let request = command(&[b"ECHO", &b"x".repeat(50_000)]);
+    let reply = bulk(&b"x".repeat(50_000));
+    for _ in 0..2000 {
+        other.send(&request);
+        other.expect(&reply);
+        // It may be closed by now.
+        let _ = monitor.0.write_all(b"\r\n");
+        if server.watcher.clients() == 1 {
+            return;
+        }
+    }
+    panic!("a monitor that sends line ends takes any memory");
+}
+
+#[test]
+fn a_monitor_ends_with_its_right() {
+    let server = Running::new(|config| config.threads = 2);
+    let (mut monitor, mut admin) = (server.client(), server.client());
+    admin.send(command(&[b"ACL", b"SETUSER", b"rose", b"on", b"nopass", b"+@all", b"~*"]));
+    admin.expect(b"+OK\r\n");
+    monitor.send(command(&[b"AUTH", b"rose", b"x"]));
+    monitor.expect(b"+OK\r\n");
+    monitor.send(command(&[b"MONITOR"]));
+    monitor.expect(b"+OK\r\n");
+    // A change that leaves it the right.
+    admin.send(command(&[b"ACL", b"SETUSER", b"rose", b"-get"]));
+    admin.expect(b"+OK\r\n");
+    admin.send(command(&[b"PING"]));
+    admin.expect(b"+PONG\r\n");
+    assert!(lines(&mut monitor, 1)[0].contains("PING"), "a monitor with the right is closed");
+    admin.send(command(&[b"ACL", b"SETUSER", b"rose", b"-monitor"]));
+    admin.expect(b"+OK\r\n");
+    let end = monitor.0.read_to_end(&mut Vec::new());
+    let goes_on = end.is_err_and(|why| why.kind() == ErrorKind::WouldBlock);
+    assert!(!goes_on, "a monitor without the right sees commands");
 }
 
 #[test]

@@ -226,6 +226,35 @@ fn clients_and_counts_are_shown() {
     assert!(text(&mut plain, "INFO stats").contains("tracking_total_prefixes:0"));
 }
 
+#[test]
+fn a_broadcast_names_only_keys_that_the_user_may_use() {
+    let server = Running::new(|_| {});
+    let (mut other, mut client) = (Reader::new(&server), Reader::new(&server));
+    other.ask("ACL SETUSER rose on nopass +@all ~mine:*");
+    client.ask("HELLO 3 AUTH rose x");
+    client.ask("CLIENT TRACKING ON BCAST");
+    other.ask("SET secret 1");
+    other.ask("SET mine:a 1");
+    assert_eq!(client.next(), changed(&["mine:a"]), "a name of another user's key is told");
+    other.ask("FLUSHALL");
+    assert!(matches!(client.next(), Reply::Push(_)), "nobody is told that all keys are gone");
+}
+
+#[test]
+fn a_tracker_that_must_log_in_is_closed() {
+    let server = Running::new(|_| {});
+    let mut other = Reader::new(&server);
+    other.ask("CONFIG SET requirepass sesame");
+    let mut client = Reader::new(&server);
+    // It has not logged in, and may do everything while there is no password.
+    other.ask("CONFIG SET requirepass ''");
+    client.ask("HELLO 3");
+    client.ask("CLIENT TRACKING ON BCAST");
+    other.ask("CONFIG SET requirepass sesame");
+    other.ask("SET secret 1");
+    client.client.expect_end();
+}
+
 /// The prefixes of a client count together, however many requests they come in.
 #[test]
 fn prefixes_have_a_limit() {

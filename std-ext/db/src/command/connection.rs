@@ -244,6 +244,21 @@ impl Connection {
         messages
     }
 
+    /// Returns whether messages come to the client, without a request for each.
+    pub(super) fn gets_messages(&self) -> bool {
+        self.is_subscriber() || self.monitoring.is_some() || self.tracking.is_some()
+    }
+
+    /// Leaves out of a message the names of keys that the user may not use; `None` if nothing is left. Redis shows a
+    /// client in broadcasting mode the names of all keys.
+    #[inline]
+    pub(crate) fn visible(&self, message: Message) -> Option<Message> {
+        if self.is_unrestricted {
+            return Some(message);
+        }
+        message.with_keys(|key| self.user.may_know(key))
+    }
+
     /// Returns the bytes that come first in a message; `None` if this client does not get it.
     pub fn head_of(&self, message: &Message) -> Option<&'static [u8]> {
         self.head_for(message, self.is_subscriber())

@@ -234,8 +234,9 @@ impl<'a> Execution<'_, 'a> {
         let mut messages = Vec::new();
         // The server closes the client if its messages have exceeded the limit.
         let _: Left = subscriptions.mailbox().take(usize::MAX, &mut messages);
-        for message in &messages {
-            if let Some(head) = self.connection.head_for(message, !subscriptions.is_empty()) {
+        for message in messages {
+            let Some(message) = self.connection.visible(message) else { continue };
+            if let Some(head) = self.connection.head_for(&message, !subscriptions.is_empty()) {
                 self.push(|out| {
                     out.raw(head);
                     out.raw(message.rest());

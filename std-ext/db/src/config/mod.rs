@@ -6,6 +6,7 @@ mod cluster;
 #[cfg(feature = "cli")]
 mod data_command;
 mod error;
+pub(crate) mod file_limit;
 #[cfg(feature = "cli")]
 mod flags;
 #[cfg(feature = "cli")]

@@ -4,7 +4,7 @@
 //! it is either the old or the new one.
 
 use super::load::USER;
-use super::source;
+use super::source::{self, is_space};
 use super::table::{self, Setting};
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -51,12 +51,19 @@ fn replace(path: &Path, temporary: &Path, text: &str) -> io::Result<()> {
 
 /// The lines that make the users.
 pub(crate) struct UserLines {
-    pub(crate) lines: Vec<String>,
+    lines: Vec<String>,
     /// Whether the setting of the password says the same, so that a file without such lines needs none.
-    pub(crate) are_implied: bool,
+    are_implied: bool,
 }
 
 impl UserLines {
+    /// Takes lines of a file of users, whose words stand between single spaces. A file of users has no quotes, and one
+    /// of settings does: a name that begins with a quote has to be in quotes there.
+    pub(crate) fn new(lines: &[String], are_implied: bool) -> Self {
+        let in_quotes = |line: &String| line.split(' ').map(quoted).collect::<Vec<_>>().join(" ");
+        Self { lines: lines.iter().map(in_quotes).collect(), are_implied }
+    }
+
     /// Returns a text without lines of users, and the lines that it needs instead.
     fn replace(&self, text: &str) -> (String, &[String]) {
         let is_user = |line: &&str| {
@@ -120,9 +127,9 @@ fn line(setting: &Setting, value: &str) -> String {
 
 /// Returns a value as it stands in a file: in quotes if it needs them.
 fn quoted(value: &str) -> String {
-    let is_plain = |c: char| !c.is_control() && !matches!(c, '"' | '\'' | '\\' | '#');
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '"' | '\'' | '\\');
     // Words are joined by one space when the file is read.
-    let words: Vec<&str> = value.split_whitespace().collect();
+    let words: Vec<&str> = value.split(is_space).filter(|word| !word.is_empty()).collect();
     if !value.is_empty() && value.chars().all(is_plain) && words.join(" ") == value {
         return value.to_owned();
     }
@@ -183,7 +190,7 @@ mod tests {
         let written = |text: &str, are_implied: bool| {
             let lines =
                 vec!["user default on nopass ~* &* +@all".to_owned(), "user b off".to_owned()];
-            let users = UserLines { lines, are_implied };
+            let users = UserLines::new(&lines, are_implied);
             let (text, more) = users.replace(text);
             rewritten(&text, &[], more)
         };

@@ -48,7 +48,7 @@ pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<RawSetting>
     // Some editors begin a file with a byte order mark.
     for (i, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let origin = Origin::Line(path.to_owned(), i + 1);
-        let line = line.trim();
+        let line = line.trim_matches(is_space);
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -66,13 +66,19 @@ pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<RawSetting>
     Ok(all)
 }
 
+/// Returns whether a character separates words. As in Redis, only spaces of ASCII do: a password or a pattern may have
+/// others, like the no-break space.
+pub(super) const fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
 /// Splits a line into words, as Redis does. Double quotes allow `\n`, `\r`, `\t`, `\xff` and `\` before any other
 /// character; single quotes allow only `\'`.
 fn words(line: &str) -> Result<Vec<String>, &'static str> {
     let mut all = Vec::new();
     let mut rest = line.chars().peekable();
     loop {
-        while rest.next_if(|c| c.is_whitespace()).is_some() {}
+        while rest.next_if(|&c| is_space(c)).is_some() {}
         let Some(&first) = rest.peek() else { return Ok(all) };
         let quote = (first == '"' || first == '\'').then_some(first);
         let mut word = String::new();
@@ -86,11 +92,11 @@ fn words(line: &str) -> Result<Vec<String>, &'static str> {
                     c => word.push(c),
                 }
             }
-            if rest.peek().is_some_and(|c| !c.is_whitespace()) {
+            if rest.peek().is_some_and(|&c| !is_space(c)) {
                 return Err("a closing quote must be followed by a space");
             }
         } else {
-            while let Some(c) = rest.next_if(|c| !c.is_whitespace()) {
+            while let Some(c) = rest.next_if(|&c| !is_space(c)) {
                 word.push(c);
             }
         }
@@ -148,13 +154,14 @@ mod tests {
     #[test]
     fn lines_are_a_name_and_a_value() {
         let text = "\u{feff}# a comment\n\n  port 7000 \r\nbind 10.0.0.1 -::1\n\
-            requirepass \"a b\\x41\\\"\"\nunixsocket ''\n";
+            requirepass \"a b\\x41\\\"\"\nunixsocket ''\nuser \u{a0}a\u{2003}b\u{a0}\n";
         let given = file(Path::new("a.conf"), text).unwrap();
         let expected = [
             ("port", "7000"),
             ("bind", "10.0.0.1 -::1"),
             ("requirepass", "a bA\""),
             ("unixsocket", ""),
+            ("user", "\u{a0}a\u{2003}b\u{a0}"),
         ];
         assert_eq!(pairs(&given), expected);
         assert_eq!(given[1].origin.to_string(), "a.conf, line 4");

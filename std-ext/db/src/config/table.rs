@@ -128,7 +128,8 @@ const CLIENTS: &[Setting] = &[
         "maxclients",
         Kind::Number { min: 1, max: 10_000_000 },
         "10000",
-        "Maximum number of connected clients. It is lowered at the start if the limit of open files is lower.",
+        "Maximum number of connected clients. It is lowered at the start if the limit of open files is \
+         lower; CONFIG SET refuses more.",
     ),
     modifiable(
         "timeout",

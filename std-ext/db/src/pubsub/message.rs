@@ -30,6 +30,8 @@ enum Form {
     Invalidation {
         /// Whether another client has read the keys, and redirects these messages to the receiver.
         redirected: bool,
+        /// Whether nobody need have read the keys: a client asked for all changes of keys with a prefix.
+        broadcast: bool,
     },
     /// The client is gone to which the receiver redirects its invalidations.
     BrokenRedirect,
@@ -73,7 +75,38 @@ impl Message {
 
     /// Makes the message that keys were changed, from the encoded array of their names or an encoded null.
     pub(crate) fn invalidation(keys: &Arc<[u8]>, redirected: bool) -> Self {
-        Self { rest: Arc::clone(keys), form: Form::Invalidation { redirected } }
+        let form = Form::Invalidation { redirected, broadcast: false };
+        Self { rest: Arc::clone(keys), form }
+    }
+
+    /// As [`invalidation`](Self::invalidation), of keys that begin with a prefix for which a client asked.
+    pub(crate) fn broadcast(keys: &Arc<[u8]>, redirected: bool) -> Self {
+        let form = Form::Invalidation { redirected, broadcast: true };
+        Self { rest: Arc::clone(keys), form }
+    }
+
+    /// Leaves out the keys that a receiver may not see. Returns `None` if no key is left, or the message itself if it
+    /// is no [broadcast](Self::broadcast).
+    pub(crate) fn with_keys(self, may_see: impl Fn(&[u8]) -> bool) -> Option<Self> {
+        let is_broadcast = matches!(self.form, Form::Invalidation { broadcast: true, .. });
+        if !is_broadcast || !self.rest.starts_with(b"*") {
+            return Some(self);
+        }
+        let all = bulk_strings(&self.rest);
+        let seen: Vec<&[u8]> = all.iter().copied().filter(|key| may_see(key)).collect();
+        if seen.is_empty() {
+            return None;
+        }
+        if seen.len() == all.len() {
+            return Some(self);
+        }
+        let mut rest = Vec::new();
+        let mut out = Writer::new(&mut rest, Protocol::Two);
+        out.array(seen.len());
+        for key in &seen {
+            out.bulk(key);
+        }
+        Some(Self { rest: rest.into(), form: self.form })
     }
 
     /// Encodes that a client is gone to which the receiver redirects its invalidations.
@@ -89,7 +122,7 @@ impl Message {
             (Form::Line, _) => Some(b"+"),
             (Form::Invalidation { .. }, Protocol::Three) => Some(b">2\r\n$10\r\ninvalidate\r\n"),
             // In RESP2 only a subscriber can tell a message from a reply.
-            (Form::Invalidation { redirected: true }, Protocol::Two) if subscribes => {
+            (Form::Invalidation { redirected: true, .. }, Protocol::Two) if subscribes => {
                 Some(b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n")
             }
             (Form::BrokenRedirect, Protocol::Three) => {
@@ -108,4 +141,25 @@ impl Message {
     pub(super) fn cost(&self) -> usize {
         self.rest.len() + size_of::<Self>()
     }
+}
+
+/// Returns the bulk strings of an encoded array of them.
+fn bulk_strings(array: &[u8]) -> Vec<&[u8]> {
+    let line = |bytes: &[u8]| bytes.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let mut all = Vec::new();
+    let mut rest = &array[line(array)..];
+    while let [b'$', digits @ ..] = rest {
+        let behind = line(digits);
+        let length =
+            str::from_utf8(&digits[..behind]).ok().and_then(|text| text.trim_end().parse().ok());
+        let Some((string, next)) =
+            length.and_then(|length| digits[behind..].split_at_checked(length))
+        else {
+            break;
+        };
+        all.push(string);
+        // Its end, `\r\n`.
+        rest = next.get(2..).unwrap_or_default();
+    }
+    all
 }

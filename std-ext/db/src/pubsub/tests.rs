@@ -18,6 +18,25 @@ fn taken(mailbox: &Mailbox) -> Vec<String> {
 }
 
 #[test]
+fn a_broadcast_without_some_keys_has_the_others() {
+    let encoded = |text: &str| -> Arc<[u8]> { text.as_bytes().into() };
+    let all = encoded("*3\r\n$1\r\na\r\n$4\r\n\r\n$1\r\n$0\r\n\r\n");
+    let rest = |message: Option<Message>| message.map(|message| Arc::clone(message.rest()));
+    let broadcast = |keys: &Arc<[u8]>| Message::broadcast(keys, false);
+    assert_eq!(rest(broadcast(&all).with_keys(|_| true)), Some(Arc::clone(&all)));
+    assert_eq!(rest(broadcast(&all).with_keys(|_| false)), None);
+    let left = encoded("*2\r\n$4\r\n\r\n$1\r\n$0\r\n\r\n");
+    assert_eq!(rest(broadcast(&all).with_keys(|key| key != b"a")), Some(left));
+    // A key that the client has read, and the message that all keys have changed.
+    let read = Message::invalidation(&all, false);
+    assert_eq!(rest(read.with_keys(|_| false)), Some(Arc::clone(&all)));
+    for null in ["_\r\n", "$-1\r\n"] {
+        let null = encoded(null);
+        assert_eq!(rest(broadcast(&null).with_keys(|_| false)), Some(null));
+    }
+}
+
+#[test]
 fn a_message_is_shared_by_its_receivers() {
     let hub = Hub::new(1);
     let mut clients: Vec<_> = (0..3).map(|id| Subscriptions::new(&hub, id)).collect();

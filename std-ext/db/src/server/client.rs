@@ -136,6 +136,8 @@ pub(super) struct Client {
     has_address: bool,
     /// Its mailbox has messages for which the output had no room.
     has_more_mail: bool,
+    /// The bytes of the output that may be messages, for which the client did not ask.
+    mail_in_output: usize,
     /// Input was executed since the client list was last updated.
     pub(super) used: bool,
     /// The name or the subscriptions changed, so the client list needs an update in this cycle.
@@ -179,6 +181,7 @@ impl Client {
             throttled: false,
             has_address: false,
             has_more_mail: false,
+            mail_in_output: 0,
             used: false,
             renamed: false,
             noted: Noted::default(),

@@ -5,6 +5,7 @@ use crate::cluster::view::Views;
 use crate::command::{Diagnostics, SettingError, Users};
 use crate::config::OutputLimit;
 use crate::config::ServerConfig;
+use crate::config::file_limit::{self, Allowed};
 use crate::config::table::{self, KEY_EVENTS, Setting, TRACKED_KEYS};
 use crate::config::value;
 use crate::config::value::Kind;
@@ -195,7 +196,7 @@ impl RuntimeConfig {
             } else {
                 self.users.configure(name, rules)
             };
-            made.map_err(|why| io::Error::other(format!("{place}: {why}")))?;
+            made.map_err(|why| wrong(format!("{place}: {why}")))?;
             known.push(name);
         }
         let Some(file) = &config.acl_file else { return Ok(()) };
@@ -204,7 +205,7 @@ impl RuntimeConfig {
         let text =
             text.map_err(|why| io::Error::new(why.kind(), format!("aclfile {name}: {why}")))?;
         let read = self.users.load(&name, &text);
-        read.map_err(|why| io::Error::other(String::from_utf8_lossy(&why).into_owned()))?;
+        read.map_err(|why| wrong(String::from_utf8_lossy(&why).into_owned()))?;
         self.users.set_file(file.clone());
         Ok(())
     }
@@ -305,6 +306,11 @@ impl RuntimeConfig {
     }
 }
 
+/// Returns the error of users that no restart makes right.
+fn wrong(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
 /// Returns a modifiable setting and its parsed value.
 fn parse_change(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>), SettingError> {
     let setting = table::find(name).ok_or(SettingError::Unknown)?;
@@ -323,6 +329,14 @@ fn parse_change(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>),
             _ => expected,
         })
     })?;
+    if setting.name == "maxclients"
+        && let Allowed::Fewer { clients, .. } = file_limit::raise_for(value::number(&read))
+    {
+        // Redis's text.
+        return Err(SettingError::Invalid(format!(
+            "The operating system is not able to handle the specified number of clients, try with {clients}"
+        )));
+    }
     Ok((setting, read.into_bytes()))
 }
 
@@ -359,6 +373,21 @@ mod tests {
         assert_eq!(views.take_lease(), Some(700));
         assert!(runtime_config.set(&db, &[("cluster-lease", b"100")]).is_err());
         assert_eq!(views.take_lease(), None, "a lease below the least one is taken");
+    }
+
+    #[test]
+    fn more_clients_than_files_are_refused() {
+        let db = Db::open(Options::in_memory()).unwrap();
+        let config = RuntimeConfig::new(&ServerConfig::default());
+        config.set(&db, &[("maxclients", b"20")]).unwrap();
+        // Few systems allow ten million.
+        let set = config.set(&db, &[("maxclients", b"10000000")]);
+        let Allowed::Fewer { clients, .. } = file_limit::raise_for(10_000_000) else { return };
+        let why = format!(
+            "The operating system is not able to handle the specified number of clients, try with {clients}"
+        );
+        assert_eq!(set, Err((0, SettingError::Invalid(why))));
+        assert_eq!(config.max_clients(), 20, "more clients than files are accepted");
     }
 
     #[test]

@@ -422,9 +422,9 @@ impl Shared {
         let password = settings.iter().find(|(name, _)| name == "requirepass");
         let password = password.map_or("", |(_, password)| password);
         let are_implied = users.are_implied_by(password.as_bytes());
-        let lines = users.lines().into_iter().map(String::from_utf8).collect::<Result<_, _>>();
+        let lines = users.lines().into_iter().map(String::from_utf8).collect::<Result<Vec<_>, _>>();
         let lines = lines.map_err(|_| "rules of users that are not UTF-8 cannot be in a file")?;
-        Ok(Some(UserLines { lines, are_implied }))
+        Ok(Some(UserLines::new(&lines, are_implied)))
     }
 }
 

@@ -126,11 +126,12 @@ impl Tracker {
 
     /// Sends the names of changed keys, which are encoded.
     fn send(&self, keys: &Arc<[u8]>) {
+        let message = if self.broadcasts { Message::broadcast } else { Message::invalidation };
         let Some((client, mailbox)) = &self.redirect else {
-            return self.hub.send(&self.mailbox, Message::invalidation(keys, false));
+            return self.hub.send(&self.mailbox, message(keys, false));
         };
         if let Some(mailbox) = mailbox.upgrade().filter(|mailbox| !mailbox.is_closed()) {
-            self.hub.send(&mailbox, Message::invalidation(keys, true));
+            self.hub.send(&mailbox, message(keys, true));
         } else {
             self.is_broken.set(1);
             self.hub.send(&self.mailbox, Message::broken_redirect(*client));

@@ -4,6 +4,7 @@ use super::commands::{CATEGORIES, CommandSet, Number};
 use super::selector::Selector;
 use super::user::User;
 use crate::command::hexadecimal;
+use std::borrow::Cow;
 
 impl User {
     /// Returns the names of the flags that are set, in Redis's order.
@@ -39,10 +40,29 @@ impl User {
         line.push(b' ');
         line.extend(self.root.rules());
         for selector in &self.selectors {
-            line.extend([b" (", &selector.rules()[..], b")"].concat());
+            let rules = selector.rules();
+            let words = rules.split(|&byte| byte == b' ').map(within_selector);
+            line.extend([b" (", &words.collect::<Vec<_>>().join(&b' ')[..], b")"].concat());
         }
         line
     }
+}
+
+/// Returns a rule as it stands between the parentheses of a selector. There, quotes have a meaning, and a word that
+/// ends with a parenthesis ends the selector.
+fn within_selector(rule: &[u8]) -> Cow<'_, [u8]> {
+    if !rule.ends_with(b")") && !rule.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
+        return Cow::Borrowed(rule);
+    }
+    let mut quoted = vec![b'"'];
+    for &byte in rule {
+        if matches!(byte, b'"' | b'\\') {
+            quoted.push(b'\\');
+        }
+        quoted.push(byte);
+    }
+    quoted.push(b'"');
+    Cow::Owned(quoted)
 }
 
 impl Selector {

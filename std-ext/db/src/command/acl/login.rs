@@ -3,6 +3,7 @@
 use super::user::User;
 use super::users::Users;
 use crate::command::connection::Connection;
+use crate::command::table;
 use std::sync::Arc;
 
 impl Connection {
@@ -33,7 +34,7 @@ impl Connection {
     }
 
     /// Takes the newest snapshot of the user if the table has changed. Returns false if the connection must end: the
-    /// user was removed, or may not use a channel any more to which this connection subscribes.
+    /// user was removed, or the connection gets messages that the user may not have any more.
     #[inline]
     pub(crate) fn refresh_user(&mut self, users: &Users) -> bool {
         self.users_version == users.version() || self.take_changed_user(users)
@@ -52,7 +53,17 @@ impl Connection {
         };
         let before = std::mem::replace(&mut self.user, user);
         self.update_rights();
-        !self.user.has_fewer_channels_than(&before) || !self.has_forbidden_subscription()
+        // The user `default` has got a password, and this client has not given it.
+        let lacks_login = !self.authenticated && self.gets_messages();
+        let lacks_channel =
+            self.user.has_fewer_channels_than(&before) && self.has_forbidden_subscription();
+        !(lacks_login || lacks_channel || self.monitors_without_right())
+    }
+
+    fn monitors_without_right(&self) -> bool {
+        let name: &[u8] = b"monitor";
+        self.monitoring.is_some()
+            && table::find(name).is_none_or(|monitor| self.user.refuses(monitor, &[name]))
     }
 
     fn has_forbidden_subscription(&self) -> bool {

@@ -82,6 +82,11 @@ impl Selector {
         self.all_keys || self.keys.iter().any(|pattern| pattern.allows(key, key_use))
     }
 
+    /// Returns whether a key may be read or changed.
+    pub(super) fn has_pattern_for(&self, key: &[u8]) -> bool {
+        self.all_keys || self.keys.iter().any(|own| glob::matches(&own.pattern, key, false))
+    }
+
     /// Returns whether a channel may be used. A pattern to which a client subscribes must be one of the selector's own,
     /// byte for byte: no rule could tell what another one matches.
     pub(super) fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {

@@ -247,6 +247,51 @@ fn a_user_that_was_removed_executes_nothing() {
     );
 }
 
+/// Returns users whose names and patterns have spaces that are none of ASCII, quotes, and parentheses.
+fn odd_users() -> Users {
+    let users = Users::default();
+    let rules: [&[&[u8]]; 3] = [
+        &[b"on", b"nopass", "~a\u{a0}~*".as_bytes(), b"+get|\"x", b"&\\"],
+        &[b"~\"a\"", b"+@read", b"(~a\\x) ~\"b\\\"c\" +get)"],
+        &[b"(%R~\"x'y)\" &(z -@all +set|a))"],
+    ];
+    let names = ["\"rose".as_bytes(), "\u{2003}".as_bytes(), b"'"];
+    for (name, rules) in names.iter().zip(rules) {
+        users.set(name, rules).unwrap();
+    }
+    users
+}
+
+#[test]
+fn odd_users_come_back_from_a_file_of_users() {
+    let lines = odd_users().lines();
+    let again = Users::default();
+    again.load("users", &lines.join(&b'\n')).unwrap();
+    assert_eq!(again.lines(), lines, "a user has other rights");
+}
+
+#[test]
+fn odd_users_come_back_from_a_file_of_settings() {
+    use crate::config::rewrite::{self, UserLines};
+    let lines = odd_users().lines();
+    let shown: Vec<String> = lines.iter().cloned().map(|l| String::from_utf8(l).unwrap()).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    rewrite::rewrite(file.path(), &[], Some(&UserLines::new(&shown, false))).unwrap();
+    let config = crate::config::Config::load(Some(file.path().to_owned()), []).unwrap();
+    let again = Users::default();
+    for (_, words) in &config.server().users {
+        let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        again.configure(words[0], &words[1..]).unwrap();
+    }
+    // A user that was there before gets the flag `sanitize-payload`, as in Redis.
+    let without_flag = |line: &Vec<u8>| {
+        String::from_utf8_lossy(line)
+            .replace("default on nopass sanitize-payload ", "default on nopass ")
+    };
+    let read: Vec<String> = again.lines().iter().map(without_flag).collect();
+    assert_eq!(read, shown, "a user has other rights");
+}
+
 #[test]
 fn a_bad_file_changes_nothing() {
     let users = Users::default();

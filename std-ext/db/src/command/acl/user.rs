@@ -121,6 +121,11 @@ impl User {
             .any(|selector| selector.reads_all_keys() && selector.check(spec, arguments).is_ok())
     }
 
+    /// Returns whether the user may read a key or change it.
+    pub(in crate::command) fn may_know(&self, key: &[u8]) -> bool {
+        self.all_selectors().any(|selector| selector.has_pattern_for(key))
+    }
+
     /// Returns whether the user may subscribe to a channel, or to a pattern.
     pub(crate) fn may_subscribe(&self, channel: &[u8], is_pattern: bool) -> bool {
         self.all_selectors().any(|selector| selector.allows_channel(channel, is_pattern))

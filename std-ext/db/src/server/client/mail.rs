@@ -76,8 +76,10 @@ impl Client {
         let left = subscriptions.mailbox().take(room, &mut messages);
         context.counters.messages.add(messages.len() as u64);
         for message in messages.drain(..) {
+            let Some(message) = self.connection.visible(message) else { continue };
             if let Some(head) = self.connection.head_of(&message) {
                 self.output.append_message(head, message.rest(), || context.pool.take());
+                self.mail_in_output += head.len() + message.rest().len();
             }
         }
         context.messages = messages;

@@ -21,9 +21,19 @@ impl Client {
         }
         if waiting > limits.hard {
             self.drop_slow(Exceeded::Hard, self.connection.is_subscriber(), context);
+        } else if self.unread_mail() > context.limits.subscriber_output.hard {
+            self.drop_slow(Exceeded::Hard, true, context);
         } else if self.over_soft_limit_since.is_some_and(is_over) {
             self.drop_slow(Exceeded::Soft, self.connection.is_subscriber(), context);
         }
+    }
+
+    /// Returns the bytes of messages that wait for the client. Monitors, and clients that track keys, are not of the
+    /// class of subscribers, because they also get replies of any length. But they get messages without end.
+    fn unread_mail(&mut self) -> usize {
+        self.mail_in_output = self.mail_in_output.min(self.output.waiting());
+        let mailbox = self.connection.subscriptions().map(|all| all.mailbox().waiting());
+        self.mail_in_output + mailbox.unwrap_or(0)
     }
 
     /// Returns the bytes that wait for the client, and the limits of its class.
