@@ -305,7 +305,10 @@ const WAITS: &[(&str, &str)] = &[
         "requests, while 8 MiB of changes wait for the log, or a node hands its group over",
         "as long as the log takes; 2 seconds for a hand-over",
     ),
-    ("a gRPC connection without a call", "`timeout`; without it, no limit"),
+    (
+        "a gRPC connection without a call, or whose calls wait for the rest of their requests",
+        "`timeout`; without it, no limit",
+    ),
     ("a gRPC `Watch` without changes", "no limit: the client has nothing to send"),
     ("a request over HTTP and its answer", "5 seconds"),
     (

@@ -6,18 +6,22 @@
 
 mod support;
 
+use futures_util::FutureExt;
 use hedgerow_db::grpc::api::database_client::DatabaseClient;
 use hedgerow_db::grpc::api::{
     AddRequest, BatchRequest, BatchResponse, DeleteRequest, Entry, GetRequest, Operation,
-    ScanRequest, SetRequest, WatchRequest, When, answer, operation, watch_response,
+    ScanRequest, SetRequest, SetResponse, WatchRequest, When, answer, operation, watch_response,
 };
 use hedgerow_db::grpc::{GrpcOptions, GrpcServer};
 use hedgerow_db::{Db, Options};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use support::{Running, begin_of_memory, command, memory_since, until};
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
+use tonic_prost::ProstCodec;
 
 type Client = DatabaseClient<Channel>;
 
@@ -530,6 +534,58 @@ fn silent_connections_time_out_except_watchers() {
             assert_eq!(server.watcher.clients(), 1, "a silent connection is not closed");
             db.set("rose", "red").unwrap();
             events.message().await.unwrap().unwrap();
+        },
+    );
+}
+
+/// A unary call of which the server has the head. Its request comes from the channel, and ends with it.
+struct Begun<T> {
+    request: tokio::sync::mpsc::UnboundedSender<T>,
+    answer: futures_util::future::BoxFuture<'static, Result<(), Code>>,
+}
+
+impl<T: prost::Message + 'static> Begun<T> {
+    async fn new<U>(channel: &Channel, method: &str) -> Self
+    where
+        U: prost::Message + Default + 'static,
+    {
+        let (request, queue) = tokio::sync::mpsc::unbounded_channel();
+        let queue = futures_util::stream::unfold(queue, |mut queue| async {
+            queue.recv().await.map(|request| (request, queue))
+        });
+        let path = PathAndQuery::try_from(format!("/hedgerow.db.v1.Database/{method}")).unwrap();
+        let (mut client, codec) = (Grpc::new(channel.clone()), ProstCodec::<T, U>::default());
+        client.ready().await.unwrap();
+        let mut answer = async move {
+            let answer = client.client_streaming(Request::new(queue), path, codec).await;
+            answer.map(drop).map_err(|why| why.code())
+        }
+        .boxed();
+        // The first step sends the head. The server has it before it has a later call of the same connection.
+        assert_eq!((&mut answer).now_or_never(), None);
+        DatabaseClient::new(channel.clone()).get(get("daisy")).await.unwrap();
+        Self { request, answer }
+    }
+}
+
+#[test]
+fn requests_that_never_end_time_out() {
+    with_both(
+        |config| config.timeout = Duration::from_millis(300),
+        async |server: Running, address: String, _| {
+            // The server waits for the request, or for its end.
+            for sent in [None, Some(set("rose", "red"))] {
+                let channel = Channel::from_shared(address.clone()).unwrap();
+                let channel = channel.connect().await.unwrap();
+                let call = Begun::new::<SetResponse>(&channel, "Set").await;
+                assert_eq!(server.watcher.clients(), 1);
+                if let Some(sent) = sent {
+                    call.request.send(sent).unwrap();
+                }
+                let ended = tokio::time::timeout(support::LIMIT, call.answer).await;
+                ended.expect("a request that never ends keeps its connection").unwrap_err();
+                until(|| server.watcher.clients() == 0);
+            }
         },
     );
 }

@@ -14,10 +14,10 @@ use http_body::{Body as HttpBody, Frame};
 use prost::bytes::Bytes;
 use socket2::SockRef;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -51,7 +51,7 @@ struct Usage {
     input: Gauge,
     /// Bytes of responses in memory.
     output: Gauge,
-    /// Calls that are being executed: meanwhile the client is not silent.
+    /// Calls that wait for the server and not for their client: meanwhile the client is not silent.
     busy: Gauge,
 }
 
@@ -123,7 +123,7 @@ impl Peer {
     }
 }
 
-/// A call that is being executed.
+/// A call that waits for the server and not for its client.
 pub(super) struct Busy(Peer);
 
 impl Drop for Busy {
@@ -390,16 +390,26 @@ where
         let peer = Peer::of(request.extensions());
         let most = self.longest.saturating_add(1 << 20);
         let (mut parts, mut body) = request.into_parts();
+        let waits = Arc::<Gauge>::default();
         if let Some(peer) = &peer {
             parts.extensions.insert(peer.clone());
-            body = Body::new(Input { body, peer: peer.clone(), usage: 0, most });
+            let (peer, waits) = (peer.clone(), Arc::clone(&waits));
+            body = Body::new(Input { body, peer, usage: 0, most, waits });
         }
         let answer = self.service.call(http::Request::from_parts(parts, body));
         Box::pin(async move {
-            // While a call is being executed, the client is not silent.
-            let busy = peer.as_ref().map(Peer::busy);
+            let (mut answer, mut busy) = (pin!(answer), None);
+            let answer = poll_fn(|context| {
+                let answer = answer.as_mut().poll(context);
+                // A client that waits for its answer is not silent. A client for whose request the call waits is:
+                // otherwise a request that never ends would keep the connection for ever.
+                let is_busy = answer.is_pending() && waits.get() == 0;
+                let before = busy.take();
+                busy =
+                    if is_busy { before.or_else(|| peer.as_ref().map(Peer::busy)) } else { None };
+                answer
+            });
             let (mut parts, body) = answer.await?.into_parts();
-            drop(busy);
             let kept = parts.extensions.remove::<Arc<Reservation>>();
             let body = Output { body: Body::new(body), rest: Bytes::new(), kept };
             Ok(http::Response::from_parts(parts, Body::new(body)))
@@ -414,6 +424,8 @@ struct Input {
     usage: usize,
     /// The most that is counted: earlier messages of a long stream are not in memory any more.
     most: usize,
+    /// 1 while the call waits for more of it, and 0 otherwise.
+    waits: Arc<Gauge>,
 }
 
 impl HttpBody for Input {
@@ -424,7 +436,9 @@ impl HttpBody for Input {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        self.waits.set(u64::from(frame.is_pending()));
+        let frame = ready!(frame);
         let come = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
         let more = come.map_or(0, Bytes::len).min(self.most - self.usage);
         self.usage += more;
@@ -445,6 +459,7 @@ impl HttpBody for Input {
 
 impl Drop for Input {
     fn drop(&mut self) {
+        self.waits.set(0);
         self.peer.0.input.sub(self.usage as u64);
     }
 }

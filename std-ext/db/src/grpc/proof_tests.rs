@@ -29,11 +29,11 @@ type Call = BoxFuture<'static, Result<(), Status>>;
 /// Serves the primary of a cluster, whose log the test controls.
 fn serve<T: Future<Output = ()>>(test: impl FnOnce(Arc<ManualLog>, Client) -> T) {
     let log = Arc::new(ManualLog::trusting());
-    serve_db(primary(&log), |client| test(log, client));
+    serve_db(primary(&log), GrpcOptions::default(), |client| test(log, client));
 }
 
-fn serve_db<T: Future<Output = ()>>(db: Db, test: impl FnOnce(Client) -> T) {
-    let server = GrpcServer::start(db, "127.0.0.1:0", GrpcOptions::default()).unwrap();
+fn serve_db<T: Future<Output = ()>>(db: Db, options: GrpcOptions, test: impl FnOnce(Client) -> T) {
+    let server = GrpcServer::start(db, "127.0.0.1:0", options).unwrap();
     let address = format!("http://{}", server.address());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -167,6 +167,21 @@ fn calls_are_not_executed_while_too_much_waits_for_the_log() {
     });
 }
 
+#[test]
+fn a_client_that_waits_for_the_log_is_not_silent() {
+    let timeout = Duration::from_millis(200);
+    let log = Arc::new(ManualLog::trusting());
+    let options = GrpcOptions { timeout, ..GrpcOptions::default() };
+    serve_db(primary(&log), options, async |client: Client| {
+        log.set(|state| state.safe = 0);
+        let mut call = set(&client, "rose");
+        let ended = tokio::time::timeout(5 * timeout, &mut call).await;
+        assert!(ended.is_err(), "a client that waits for its answer is closed: {ended:?}");
+        log.set(|state| state.safe = 1);
+        answer(call, "a change").await.unwrap();
+    });
+}
+
 /// The keys `b` and `bar` are of group 0, `a` of another one.
 #[test]
 fn keys_of_other_groups_are_refused() {
@@ -177,7 +192,7 @@ fn keys_of_other_groups_are_refused() {
     });
     let db = db.unwrap();
     db.become_primary(1);
-    serve_db(db, async |client: Client| {
+    serve_db(db, GrpcOptions::default(), async |client: Client| {
         let calls = |key| [set(&client, key), get(&client, key), delete(&client, key)];
         for call in calls("b") {
             answer(call, "a call of the own group").await.unwrap();
