@@ -116,25 +116,18 @@ fn part_length(requests: &[DbRequest<'_>], effort: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{OutputLimit, ServerConfig};
     use crate::grpc::api::{GetRequest, SetRequest, operation};
+    use crate::grpc::bounds::peer_with;
     use crate::grpc::service::Service;
     use crate::log::manual::ManualLog;
     use crate::request::Change;
     use crate::server::proof_tests::primary;
-    use crate::server::runtime_config::RuntimeConfig;
     use crate::{Db, Options};
     use futures_util::FutureExt;
     use std::pin::pin;
     use std::sync::Arc;
 
     const MIB: usize = 1 << 20;
-
-    fn peer(output: usize) -> Peer {
-        let output = OutputLimit { hard: output, ..OutputLimit::default() };
-        let config = ServerConfig { output, ..ServerConfig::default() };
-        Peer::new(&Arc::new(RuntimeConfig::new(&config)), [None; 2])
-    }
 
     fn get(key: &'static str) -> Operation {
         Operation { kind: Some(operation::Kind::Get(GetRequest { key: key.into() })) }
@@ -152,7 +145,8 @@ mod tests {
     #[test]
     fn a_long_batch_lets_other_calls_run_and_ends_with_its_call() {
         let db = Db::open(Options::in_memory()).unwrap();
-        let (service, peer, operations) = (Service::new(db.clone()), peer(64 * MIB), sets(2000));
+        let (service, peer, operations) =
+            (Service::new(db.clone()), peer_with(64 * MIB), sets(2000));
         {
             let mut batch = pin!(service.shared().execute(&peer, &operations));
             let first = batch.as_mut().now_or_never();
@@ -176,7 +170,7 @@ mod tests {
     fn a_batch_of_long_values_has_short_parts() {
         let db = Db::open(Options::in_memory()).unwrap();
         db.set("big", vec![b'v'; MIB / 2]).unwrap();
-        let (service, peer) = (Service::new(db.clone()), peer(usize::MAX));
+        let (service, peer) = (Service::new(db.clone()), peer_with(usize::MAX));
         let operations = vec![get("big"); 100];
         let mut batch = pin!(service.shared().execute(&peer, &operations));
         let mut hits = Vec::new();
@@ -193,7 +187,7 @@ mod tests {
         db.with_session(|session| {
             session.execute(&[DbRequest::Change(b"big", write)], &mut |_, _| {})
         });
-        let (service, peer) = (Service::new(db.clone()), peer(20 * MIB));
+        let (service, peer) = (Service::new(db.clone()), peer_with(20 * MIB));
         let mut operations = vec![get("big"); 10_000];
         operations.extend(sets(100));
         let mut batch = pin!(service.shared().execute(&peer, &operations));
@@ -213,7 +207,8 @@ mod tests {
     fn a_rollback_between_two_parts_withdraws_the_answers() {
         let log = Arc::new(ManualLog::trusting());
         let db = primary(&log);
-        let (service, peer, operations) = (Service::new(db.clone()), peer(64 * MIB), sets(600));
+        let (service, peer, operations) =
+            (Service::new(db.clone()), peer_with(64 * MIB), sets(600));
         let mut batch = pin!(service.shared().execute(&peer, &operations));
         assert!(batch.as_mut().now_or_never().is_none());
         log.set(|state| state.writable = false);

@@ -148,6 +148,12 @@ impl Reservation {
         before.saturating_add(bytes) <= usage.runtime_config.buffer_limits().output.hard
     }
 
+    /// Takes over bytes that another reservation of the same connection counts.
+    pub(super) fn take(&mut self, from: &mut Self, bytes: usize) {
+        from.bytes -= bytes;
+        self.bytes += bytes;
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -501,6 +507,15 @@ impl HttpBody for Output {
     fn is_end_stream(&self) -> bool {
         self.rest.is_empty() && self.body.is_end_stream()
     }
+}
+
+/// Returns a connection without a socket, whose responses have this limit.
+#[cfg(test)]
+pub(super) fn peer_with(output: usize) -> Peer {
+    use crate::config::{OutputLimit, ServerConfig};
+    let output = OutputLimit { hard: output, ..OutputLimit::default() };
+    let config = ServerConfig { output, ..ServerConfig::default() };
+    Peer::new(&Arc::new(RuntimeConfig::new(&config)), [None; 2])
 }
 
 #[cfg(test)]

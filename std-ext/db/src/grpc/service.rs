@@ -216,10 +216,18 @@ impl Needs {
 struct ScanState {
     /// Keys that were found but not sent.
     keys: VecDeque<Bytes>,
+    /// The bytes of these keys.
+    reserved: Reservation,
     /// The next cursor, if there are more keys.
     next: Option<u64>,
     /// The last log entry when the keys were found, and before that, the number of rollbacks and the epoch.
     seen: (Lsn, u64, Epoch),
+}
+
+impl ScanState {
+    fn new(peer: &Peer) -> Self {
+        Self { keys: VecDeque::new(), reserved: peer.reserve(), next: Some(0), seen: (0, 0, 0) }
+    }
 }
 
 fn unexpected() -> Status {
@@ -304,9 +312,14 @@ impl Shared {
         self.db.with_session(|session| {
             let (rollbacks, epoch) = (self.db.rollbacks(), self.epoch());
             if let (Some(from), true) = (scan_state.next, scan_state.keys.is_empty()) {
+                let ScanState { keys, reserved: found, .. } = &mut *scan_state;
                 let next = session.scan(from, SCAN_KEYS, &mut |key| {
                     if key.starts_with(&request.prefix) {
-                        scan_state.keys.push_back(Bytes::copy_from_slice(key));
+                        // They may wait for as long as the client does not read the messages before.
+                        fits = fits && found.grow(ANSWER_OVERHEAD + key.len());
+                        if fits {
+                            keys.push_back(Bytes::copy_from_slice(key));
+                        }
                     }
                 });
                 scan_state.next = (next != 0).then_some(next);
@@ -327,7 +340,7 @@ impl Shared {
                     );
                     lsn = lsn.max(made);
                 }
-                fits = fits && reserved.grow(ANSWER_OVERHEAD + key.len());
+                reserved.take(&mut scan_state.reserved, ANSWER_OVERHEAD + key.len());
                 // A key that was removed meanwhile is not reported.
                 if read.is_some() || !request.with_values {
                     entries.push(Entry { key, value: read });
@@ -560,7 +573,7 @@ impl Database for Service {
     async fn scan(&self, request: Request<ScanRequest>) -> RpcResult<Self::ScanStream> {
         let caller = caller_of(&request)?;
         let (shared, request) = (Arc::clone(&self.shared), Arc::new(request.into_inner()));
-        let scan_state = ScanState { keys: VecDeque::new(), next: Some(0), seen: (0, 0, 0) };
+        let scan_state = ScanState::new(&caller.0);
         let parts = stream::try_unfold(scan_state, move |mut scan_state| {
             let (shared, request) = (Arc::clone(&shared), Arc::clone(&request));
             let (peer, access) = caller.clone();
@@ -611,5 +624,52 @@ impl Database for Service {
         });
         let ended = async move { end.notified().await };
         Ok(Response::new(accounted_stream(events.take_until(Box::pin(ended)))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use crate::grpc::bounds::peer_with;
+
+    #[test]
+    fn keys_that_scans_have_found_are_bounded() {
+        // A scan finds all of these keys at once, and sends a few in each message.
+        const KEYS: usize = 256;
+        const KEY: usize = 60_000;
+        let db = Db::open(Options::in_memory()).unwrap();
+        for number in 0..KEYS {
+            db.set(format!("{number:0>KEY$}"), "value").unwrap();
+        }
+        let (service, request) = (Service::new(db), ScanRequest::default());
+        let peer = peer_with(3 * KEYS * KEY);
+        // Drops the first message, as if it was sent.
+        let begin = || {
+            let mut scan_state = ScanState::new(&peer);
+            let ((entries, _), _) = service.shared.scan(&peer, &request, &mut scan_state)?;
+            Ok::<_, Status>((entries.len(), scan_state))
+        };
+        let mut begun = Vec::new();
+        let refused = loop {
+            match begin() {
+                Ok(one) => begun.push(one),
+                Err(why) => break why,
+            }
+            assert!(begun.len() < 6, "keys were found beyond the limit");
+        };
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused:?}");
+        assert_eq!(begun.len(), 3, "keys count twice");
+        drop(begun);
+        // The keys of scans that have ended are not counted any more.
+        for _ in 0..6 {
+            let (mut sent, mut scan_state) = begin().expect("keys count behind their scan");
+            while scan_state.next.is_some() || !scan_state.keys.is_empty() {
+                let part = service.shared.scan(&peer, &request, &mut scan_state);
+                let ((entries, _), _) = part.expect("keys count behind their scan");
+                sent += entries.len();
+            }
+            assert_eq!(sent, KEYS);
+        }
     }
 }
