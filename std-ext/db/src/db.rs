@@ -457,7 +457,7 @@ impl Db {
     }
 
     /// Executes one request, and waits until its answer may leave.
-    fn execute<R>(
+    pub(crate) fn execute<R>(
         &self,
         request: Request<'_>,
         take: impl FnOnce(Answer<'_>) -> Result<R, RequestError>,

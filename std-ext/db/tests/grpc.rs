@@ -630,6 +630,14 @@ fn responses_are_bounded() {
         assert!(used < 2 * LIMIT, "{used} bytes were used for a value beyond the limit");
         let received = client.get(get("pieces")).await.map(drop).map_err(|why| why.code());
         assert_eq!(received, Err(Code::ResourceExhausted));
+        let before = begin_of_memory();
+        let request = WatchRequest { prefix: "pieces".into(), with_values: true };
+        let mut events = client.watch(request).await.unwrap().into_inner();
+        other.send(command(&[b"SETRANGE", b"pieces", b"0", b"y"]));
+        other.expect(b":104857601\r\n");
+        assert_eq!(end_of(&mut events).await, Some(Code::ResourceExhausted));
+        let used = memory_since(before);
+        assert!(used < 2 * LIMIT, "{used} bytes were used for a watched value beyond the limit");
 
         // A stream that is not read is not executed further; when it is read, all of it is.
         let before = begin_of_memory();

@@ -9,6 +9,7 @@ use super::api::{
 };
 use super::bounds::{Busy, Peer, Reservation, output_limit_error};
 use crate::db::Db;
+use crate::error::Error;
 use crate::gauge::Gauge;
 use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES, LOG_BACKLOG};
 use crate::log::{Epoch, Evaluated, LogError, Lsn, Proof};
@@ -17,6 +18,7 @@ use crate::watch::{Event, EventKind, Watch, WatchError};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, BoxStream, Stream};
+use prost::Message;
 use prost::bytes::Bytes;
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -357,18 +359,47 @@ impl Shared {
     }
 
     /// Converts a change to a message for a watcher.
-    fn watch_response(&self, event: Event, with_values: bool) -> WatchResult {
+    fn watch_response(
+        &self,
+        peer: &Peer,
+        event: Event,
+        with_values: bool,
+    ) -> Result<Accounted<WatchResponse>, Status> {
+        let (value, mut reserved) = match &event.kind {
+            EventKind::Changed(key) if with_values => self.watched_value(peer, key)?,
+            _ => (None, peer.reserve()),
+        };
         let kind = match event.kind {
             EventKind::Changed(key) => {
-                let value = if with_values { self.db.get(&key) } else { Ok(None) };
-                let value = value.map_err(|why| Status::unavailable(why.to_string()))?;
-                let value = value.map(Bytes::from);
                 watch_response::Kind::Changed(Entry { key: key.into(), value })
             }
             EventKind::Removed(key) => watch_response::Kind::Removed(key.into()),
             EventKind::Cleared => watch_response::Kind::Cleared(true),
         };
-        Ok(WatchResponse { number: event.lsn, kind: Some(kind) })
+        let message = WatchResponse { number: event.lsn, kind: Some(kind) };
+        // The value counts already.
+        let rest = message.encoded_len() - reserved.bytes();
+        let fits = reserved.grow(ANSWER_OVERHEAD + rest);
+        if fits { Ok((message, reserved)) } else { Err(output_limit_error()) }
+    }
+
+    /// Reads a value for a watcher. It counts before it is copied, because it may be long.
+    fn watched_value(&self, peer: &Peer, key: &[u8]) -> Result<Accounted<Option<Bytes>>, Status> {
+        loop {
+            let mut reserved = peer.reserve();
+            let read = DbRequest::Read(key, Query::Pieces);
+            let made = self.db.execute(read, |found| match found {
+                request::Answer::Error(error) => Err(error),
+                found => Ok(reserved.grow(length(found)).then(|| value(found))),
+            });
+            match made {
+                Ok(Some(value)) => return Ok((value, reserved)),
+                Ok(None) => return Err(output_limit_error()),
+                // A change that the read saw was rolled back: read again.
+                Err(Error::Log(LogError::RolledBack)) => {}
+                Err(why) => return Err(Status::unavailable(why.to_string())),
+            }
+        }
     }
 
     /// Sends changes to a watcher as long as it listens.
@@ -386,17 +417,11 @@ impl Shared {
             let message = match (access.check(), next) {
                 (Err(refused), _) => Err(refused),
                 (Ok(()), Ok(None)) => continue,
-                (Ok(()), Ok(Some(event))) => self.watch_response(event, with_values),
+                (Ok(()), Ok(Some(event))) => self.watch_response(peer, event, with_values),
                 (_, Err(why @ WatchError::Lagged)) => Err(Status::data_loss(why.to_string())),
                 (_, Err(why)) => Err(Status::unavailable(why.to_string())),
             };
-            let bytes = message.as_ref().map_or(0, prost::Message::encoded_len);
-            let mut reserved = peer.reserve();
-            let message = if reserved.grow(ANSWER_OVERHEAD + bytes) {
-                message
-            } else {
-                Err(output_limit_error())
-            };
+            let bytes = message.as_ref().map_or(0, |(message, _)| message.encoded_len());
             let ends = message.is_err();
             // A single value may be larger than the limit.
             let space = Arc::clone(&space).acquire_many_owned(bytes.min(GRPC_WATCH_BYTES) as u32);
@@ -407,7 +432,7 @@ impl Shared {
                 }
             });
             let Some(permit) = permit else { return };
-            let message = message.map(|message| (message, (permit, reserved)));
+            let message = message.map(|(message, reserved)| (message, (permit, reserved)));
             if to.blocking_send(message).is_err() || ends {
                 return;
             }
