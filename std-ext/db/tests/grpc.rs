@@ -9,14 +9,16 @@ mod support;
 use futures_util::FutureExt;
 use hedgerow_db::grpc::api::database_client::DatabaseClient;
 use hedgerow_db::grpc::api::{
-    AddRequest, BatchRequest, BatchResponse, DeleteRequest, Entry, GetRequest, Operation,
-    ScanRequest, SetRequest, SetResponse, WatchRequest, When, answer, operation, watch_response,
+    AddRequest, AddResponse, BatchRequest, BatchResponse, DeleteRequest, DeleteResponse, Entry,
+    GetRequest, GetResponse, Operation, ScanRequest, SetRequest, SetResponse, WatchRequest, When,
+    answer, operation, watch_response,
 };
 use hedgerow_db::grpc::{GrpcOptions, GrpcServer};
 use hedgerow_db::{Db, Options};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use support::{Running, begin_of_memory, command, memory_since, until};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
@@ -326,6 +328,9 @@ fn wrong_passwords_are_in_the_acl_log() {
     });
 }
 
+const LOSE: &str = "ACL SETUSER default off resetpass resetkeys -@all";
+const GET_BACK: &str = "ACL SETUSER default on nopass ~* &* +@all";
+
 /// A client of RESP that may change the user `default`, also if that one has no rights.
 fn admin(server: &Running) -> impl FnMut(&str) {
     let mut admin = server.client();
@@ -339,15 +344,19 @@ fn admin(server: &Running) -> impl FnMut(&str) {
     send
 }
 
+/// Makes a channel: its sender, and the stream of the messages sent.
+fn messages<T>() -> (UnboundedSender<T>, impl futures_util::Stream<Item = T>) {
+    let (sender, queue) = tokio::sync::mpsc::unbounded_channel();
+    let next = async |mut queue: UnboundedReceiver<T>| Some((queue.recv().await?, queue));
+    (sender, futures_util::stream::unfold(queue, next))
+}
+
 /// Begins a pipeline whose batches come from a channel.
 async fn pipeline(
     client: &mut Client,
     password: Option<&str>,
-) -> (tokio::sync::mpsc::UnboundedSender<BatchRequest>, tonic::Streaming<BatchResponse>) {
-    let (batches, queue) = tokio::sync::mpsc::unbounded_channel();
-    let queue = futures_util::stream::unfold(queue, |mut queue| async {
-        queue.recv().await.map(|batch| (batch, queue))
-    });
+) -> (UnboundedSender<BatchRequest>, tonic::Streaming<BatchResponse>) {
+    let (batches, queue) = messages();
     let mut request = Request::new(queue);
     if let Some(password) = password {
         let bearer = format!("Bearer {password}").parse().unwrap();
@@ -377,8 +386,6 @@ async fn end_of<T>(answers: &mut tonic::Streaming<T>) -> Option<Code> {
 
 #[test]
 fn streams_end_with_the_rights() {
-    const LOSE: &str = "ACL SETUSER default off resetpass resetkeys -@all";
-    const GET_BACK: &str = "ACL SETUSER default on nopass ~* &* +@all";
     with_both(
         |_| {},
         async |server: Running, address, db: Db| {
@@ -540,7 +547,7 @@ fn silent_connections_time_out_except_watchers() {
 
 /// A unary call of which the server has the head. Its request comes from the channel, and ends with it.
 struct Begun<T> {
-    request: tokio::sync::mpsc::UnboundedSender<T>,
+    request: UnboundedSender<T>,
     answer: futures_util::future::BoxFuture<'static, Result<(), Code>>,
 }
 
@@ -549,10 +556,7 @@ impl<T: prost::Message + 'static> Begun<T> {
     where
         U: prost::Message + Default + 'static,
     {
-        let (request, queue) = tokio::sync::mpsc::unbounded_channel();
-        let queue = futures_util::stream::unfold(queue, |mut queue| async {
-            queue.recv().await.map(|request| (request, queue))
-        });
+        let (request, queue) = messages();
         let path = PathAndQuery::try_from(format!("/hedgerow.db.v1.Database/{method}")).unwrap();
         let (mut client, codec) = (Grpc::new(channel.clone()), ProstCodec::<T, U>::default());
         client.ready().await.unwrap();
@@ -586,6 +590,56 @@ fn requests_that_never_end_time_out() {
                 ended.expect("a request that never ends keeps its connection").unwrap_err();
                 until(|| server.watcher.clients() == 0);
             }
+        },
+    );
+}
+
+/// Returns the answer of a call whose request comes when the user `default` has lost its rights.
+async fn ask_too_late<T, U>(
+    admin: &mut impl FnMut(&str),
+    connection: &Channel,
+    method: &str,
+    request: T,
+) -> Result<(), Code>
+where
+    T: prost::Message + 'static,
+    U: prost::Message + Default + 'static,
+{
+    let Begun { request: ask, answer } = Begun::new::<U>(connection, method).await;
+    admin(LOSE);
+    ask.send(request).unwrap();
+    drop(ask);
+    let answer = tokio::time::timeout(support::LIMIT, answer).await.expect("an answer");
+    admin(GET_BACK);
+    answer
+}
+
+#[test]
+fn a_call_needs_its_rights_until_its_request_has_come() {
+    with_both(
+        |_| {},
+        async |server: Running, address: String, db: Db| {
+            let mut admin = admin(&server);
+            let connection = Channel::from_shared(address).unwrap().connect().await.unwrap();
+            db.set("rose", "red").unwrap();
+            let (to, on) = (&mut admin, &connection);
+            let delete = DeleteRequest { keys: vec!["rose".into()] };
+            let add = AddRequest { key: "petals".into(), by: 1 };
+            let answers = [
+                ("Get", ask_too_late::<_, GetResponse>(to, on, "Get", get("rose")).await),
+                ("Set", ask_too_late::<_, SetResponse>(to, on, "Set", set("rose", "black")).await),
+                ("Delete", ask_too_late::<_, DeleteResponse>(to, on, "Delete", delete).await),
+                ("Add", ask_too_late::<_, AddResponse>(to, on, "Add", add).await),
+                (
+                    "Batch",
+                    ask_too_late::<_, BatchResponse>(to, on, "Batch", set_batch("rose")).await,
+                ),
+            ];
+            for (method, answer) in answers {
+                let refused = Err(Code::PermissionDenied);
+                assert_eq!(answer, refused, "{method} is executed without rights");
+            }
+            assert_eq!((db.get("rose").unwrap(), db.len()), (Some(b"red".to_vec()), 1));
         },
     );
 }
