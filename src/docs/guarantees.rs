@@ -155,11 +155,13 @@
 //!   merged. [`OrdMap::apply_batch`](crate::OrdMap::apply_batch) makes every entry before it locks anything, so that it
 //!   aborts for lack of memory before it changes anything.
 //! - **`std_ext::FenceWorkers`.** Every accepted request is executed once, by its worker, before that worker ends; a
-//!   request that is not accepted is handed back. A closure that panics fails its own ticket. A worker applies batches
-//!   that wait together as one: if the `Ord` or the `Clone` of one panics, the others may be lost with it, and any of
-//!   their tickets may return the panic. If a worker's thread dies, the tickets that it leaves fail, and callers
-//!   execute later requests in place. Requests for one key that wait in one queue keep their order, also at a shutdown,
-//!   and so do a request and one that was made after its ticket was waited for.
+//!   request that is not accepted is handed back. A closure that panics fails its own ticket, and so
+//!   does a batch whose `Ord`, `Clone` or `Drop` panics; some of its changes may have been made. Other batches are made
+//!   all the same: a worker applies batches that wait together as one only if their keys are of a type that
+//!   [`ByType`](crate::fence::ByType) supports, whose order runs no code of yours. If a worker's thread dies, the
+//!   tickets that it leaves fail, and callers execute later requests in place. Requests for one key that wait in one
+//!   queue keep their order, also at a shutdown, and so do a request and one that was made after its ticket was waited
+//!   for.
 //!
 //! # Compressed maps
 //! - **Linearizable.** Each key is, by itself. A value that was compressed, moved, promoted or folded is the same

@@ -43,7 +43,9 @@
 //!   a leaf within a millisecond. Two threads had fewer than five in 800,000 changes.
 //! - Hand over many requests together, if no thread waits for the answers and their keys are close together: a worker
 //!   sorts thousands of changes, prefetches their leaves and locks each leaf once for all its changes. `threshold(0)`
-//!   hands over all requests.
+//!   hands over all requests. A worker applies batches of several callers together only if
+//!   [`ByType`](crate::fence::ByType) supports the type of the keys and ranks them: any other `Ord` may panic, and then
+//!   only its own batch must fail.
 //! - With `threshold(0)` and one worker, all changes of a key are made in the order in which they were handed over.
 //!   Otherwise a change may be made in place while an earlier one still waits. If the order matters, wait for the
 //!   ticket.

@@ -65,6 +65,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FencedMap for FenceMap<K, V, R> {
         self.apply_each(changes)
     }
 
+    /// Values are plain data, so the order of the keys is all that may be the user's code.
+    fn may_gather(&self) -> bool {
+        self.has_known_order()
+    }
+
     #[inline]
     fn worker_of(&self, key: &K, workers: usize, hot_only: bool) -> Option<usize> {
         self.worker_of(key, workers, hot_only)

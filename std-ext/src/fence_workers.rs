@@ -32,7 +32,8 @@ use std::{fmt, io, thread};
 ///   submitted together ([`submit_all`](Self::submit_all)) with one lock for each leaf. Requests for one key that wait
 ///   in the same queue keep the order of their arrival, also at a shutdown. To order two other requests, wait for the
 ///   ticket of the first before you submit the second: either may be done in place, or by another worker.
-/// - If a closure panics, in place or not, its own ticket returns the panic. No other request is affected.
+/// - If a closure panics, in place or not, its own ticket returns the panic. No other request is affected. The same
+///   holds for a batch in which users' code panics, such as a key's `Ord`; some of its changes may have been made.
 /// - A request that a worker makes, inside another request, is done in place.
 /// - If a worker's thread dies nevertheless, the tickets of its requests fail with [`Canceled`](crate::Canceled).
 ///   Callers make changes of its keys in place from then on. [`WorkerStats::died`] counts such workers.
@@ -301,8 +302,8 @@ where
     ///
     /// All changes go the same way. They are made in place if none of their fences is hot, and otherwise by the worker
     /// of the first key whose fence is hot. So submit keys together that are close to each other. Waits for room as
-    /// [`submit`](Self::submit) does. If a key's `Ord` panics, the batch's ticket returns the panic; batches that the
-    /// worker had taken out together with it may fail with [`Canceled`](crate::Canceled).
+    /// [`submit`](Self::submit) does. If a key's `Ord` panics, the ticket returns the panic, and some of the changes
+    /// may have been made. Batches of other callers are made all the same.
     ///
     /// # Errors
     /// [`TrySubmitError::Closed`] after [`shutdown`](Self::shutdown), with the changes.

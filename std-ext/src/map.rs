@@ -24,6 +24,14 @@ pub trait FencedMap {
     /// Applies all changes, each of them atomically, and returns what each key had before.
     fn apply_each(&self, changes: &[(Self::Key, Self::Op)]) -> Vec<Self::Before>;
 
+    /// Whether a worker may apply batches of several callers with one call of [`apply_each`](Self::apply_each).
+    ///
+    /// False by default. Return true only if that is faster, and if `apply_each` runs no code of the user, such as a
+    /// key's `Ord`. A panic in a call fails all batches in it, and nobody learns which of their changes were made.
+    fn may_gather(&self) -> bool {
+        false
+    }
+
     /// Returns which of `workers` serves `key`: the fences are dealt out to them in consecutive runs.
     ///
     /// Returns None if `hot_only` is set and the fence of `key` is not hot.

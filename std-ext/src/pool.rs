@@ -202,12 +202,13 @@ impl<M: FencedMap> Pool<M> {
         singles.drain(..).for_each(|single| self.run_single(single));
     }
 
-    /// Applies all changes of the gathered batches, with one lock for each leaf.
+    /// Applies all changes of the gathered batches, with one lock for each leaf if the map allows it.
     fn run_batches(&self, gathered: &mut Gathered<M>) {
         gathered.changes = 0;
         let batches = &mut gathered.batches;
-        // A batch that is alone need not be copied.
-        if batches.len() > 1 {
+        // A batch that is alone need not be copied. If users' code may panic, each batch is applied alone: a panic
+        // then fails no other one.
+        if batches.len() > 1 && self.map.may_gather() {
             let mut all = None;
             contain(|| {
                 all = Some(batches.iter().flat_map(|(changes, _)| changes).cloned().collect());
@@ -232,7 +233,8 @@ impl<M: FencedMap> Pool<M> {
         });
     }
 
-    /// Applies the changes of all these batches, which `all` has copies of.
+    /// Applies the changes of all these batches, which `all` has copies of. Runs no code of the user, unless the map is
+    /// wrong about [`may_gather`](FencedMap::may_gather).
     fn run_together(&self, batches: &mut Vec<Batch<M>>, all: Vec<(M::Key, M::Op)>) {
         let mut applied = self.apply(&all).map(Vec::into_iter);
         contain(|| drop(all));
@@ -450,5 +452,71 @@ where
             let WorkerGuard { pool, worker } = &mut guard;
             pool.step(worker)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ticket::Ticket;
+    use std::cell::Cell;
+
+    /// Counts the calls of `apply_each`, and answers each change with its key.
+    struct Echo {
+        gathers: bool,
+        calls: Cell<usize>,
+    }
+
+    impl FencedMap for Echo {
+        type Key = u64;
+        type Value<'a> = ();
+        type Op = ();
+        type Computed = ();
+        type Before = u64;
+
+        fn compute<F: FnMut(Option<()>)>(&self, _key: u64, mut f: F) {
+            f(None);
+        }
+
+        fn apply_each(&self, changes: &[(u64, ())]) -> Vec<u64> {
+            self.calls.set(self.calls.get() + 1);
+            changes.iter().map(|&(key, ())| key).collect()
+        }
+
+        fn may_gather(&self) -> bool {
+            self.gathers
+        }
+
+        fn worker_of(&self, _key: &u64, _workers: usize, _hot_only: bool) -> Option<usize> {
+            Some(0)
+        }
+
+        fn mark_hot(&self, _threshold: usize, _calls: usize) -> usize {
+            0
+        }
+
+        fn rebalance_step(&self, _budget: usize) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn batches_are_applied_together_where_the_map_allows_it() {
+        for (gathers, calls) in [(true, 1), (false, 3)] {
+            let map = Arc::new(Echo { gathers, calls: Cell::new(0) });
+            let pool = Pool::new(Arc::clone(&map), FenceWorkersBuilder::default());
+            let batch = |keys: &[u64]| {
+                let (promise, ticket) = Ticket::pair();
+                let changes = keys.iter().map(|&key| (key, ())).collect();
+                let request = Request::Batch(changes, Some(promise));
+                assert!(pool.queues[0].push(request, keys.len(), false).is_ok());
+                ticket
+            };
+            let tickets = [batch(&[1, 2]), batch(&[3]), batch(&[4, 5])];
+            pool.drain(&mut pool.worker(0));
+            assert_eq!(map.calls.get(), calls, "calls, if gathered: {gathers}");
+            let answers = tickets.map(|ticket| ticket.wait().unwrap());
+            assert_eq!(answers, [vec![1, 2], vec![3], vec![4, 5]]);
+        }
     }
 }

@@ -5,9 +5,9 @@
 
 use crate::support;
 
-use hedgerow::FenceMap;
-use hedgerow::fence::Op;
-use hedgerow::std_ext::{FenceWorkers, Ticket, TrySubmitError};
+use hedgerow::fence::{Op, Ranking};
+use hedgerow::std_ext::{FenceWorkers, FencedMap, Ticket, TrySubmitError};
+use hedgerow::{FenceMap, OrdMap};
 use std::cmp::Ordering as Order;
 use std::future::Future;
 use std::pin::pin;
@@ -18,7 +18,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::rng::{Rng, mix};
-use support::{assert_each_third_panicked, message, planned_panic, rounds, seed, within};
+use support::{PLANNED, assert_each_third_panicked, message, planned_panic, rounds, seed, within};
 
 type Map = FenceMap<u64, u64>;
 type Workers = FenceWorkers<u64, u64>;
@@ -56,7 +56,11 @@ fn block_on<F: Future>(future: F) -> F::Output {
 struct Held(Arc<Barrier>);
 
 impl Held {
-    fn new(workers: &Workers, key: u64) -> Self {
+    fn new<K, V>(workers: &FenceWorkers<K, V>, key: K) -> Self
+    where
+        K: Copy + Ord + Send + Sync + 'static,
+        V: Copy + Send + Sync + 'static,
+    {
         let (began, has_begun) = channel();
         let gate = Arc::new(Barrier::new(2));
         let other = Arc::clone(&gate);
@@ -415,6 +419,74 @@ fn an_order_that_panics_stops_no_worker() {
         }
         assert!(workers.submit(Touchy(2), count).unwrap().wait().is_ok());
         assert_eq!(map.get(&Touchy(11)), Some(50));
+    });
+}
+
+/// Batches that a worker takes out of its queue together: an order that panics in one of them fails no other.
+#[test]
+fn an_order_that_panics_in_one_of_several_batches_fails_no_other() {
+    within(60, "batches whose order panics", || {
+        let map = Arc::new(FenceMap::<Touchy, u64>::new());
+        map.insert(Touchy(1), 0);
+        let workers =
+            FenceWorkers::<Touchy, u64>::builder().threshold(0).spawn(Arc::clone(&map)).unwrap();
+        let held = Held::new(&workers, Touchy(1));
+        let batch = |from: u64| (from..from + 10).map(|n| (Touchy(n), Op::Insert(n))).collect();
+        let good = workers.submit_all(batch(20)).unwrap();
+        let bad = workers.submit_all(batch(10)).unwrap();
+        workers.post_all(batch(40)).unwrap();
+        let last = workers.submit_all(batch(20)).unwrap();
+        held.release();
+        assert_eq!(good.wait().expect("another batch's order has panicked"), [None; 10]);
+        assert!(message(&*bad.wait().unwrap_err()).contains(PLANNED), "the panic is another's");
+        assert!(last.wait().unwrap().into_iter().eq((20..30).map(Some)), "another batch's answers");
+        assert_eq!(map.get(&Touchy(49)), Some(49), "a batch without a ticket is lost");
+        assert_eq!(workers.stats().died, 0, "a worker has ended");
+    });
+}
+
+/// Only keys of the standard library whose order is by this crate's ranking too surely run no code of the user.
+#[test]
+fn batches_are_gathered_if_no_order_can_panic() {
+    struct Other;
+    impl Ranking<u64> for Other {
+        fn rank(&self, key: &u64) -> u64 {
+            *key
+        }
+    }
+    assert!(FenceMap::<u64, u64>::new().may_gather(), "integers");
+    assert!(FenceMap::<(u32, u64), u64>::new().may_gather(), "pairs");
+    let keys = [String::from("hazel")];
+    let map = FenceMap::from([(keys[0].as_str(), 1)]);
+    assert!(map.may_gather(), "borrowed text");
+    assert!(!FenceMap::<Touchy, u64>::new().may_gather(), "an order of the user");
+    assert!(!FenceMap::<u64, u64, _>::with_ranking(Other).may_gather(), "a ranking of the user");
+    assert!(!OrdMap::<u64, u64>::new().may_gather(), "changes are made one by one");
+}
+
+/// A worker copies batches to apply them together.
+#[test]
+fn a_clone_that_panics_in_one_of_several_batches_fails_none() {
+    #[derive(Copy, Debug, PartialEq)]
+    struct Fragile(u64);
+    #[expect(clippy::non_canonical_clone_impl, reason = "this one panics")]
+    impl Clone for Fragile {
+        fn clone(&self) -> Self {
+            if self.0 == 13 { planned_panic() } else { *self }
+        }
+    }
+    within(60, "batches whose clone panics", || {
+        let map = Arc::new(FenceMap::<u64, Fragile>::new());
+        let builder = FenceWorkers::<u64, Fragile>::builder().threshold(0);
+        let workers = builder.spawn(Arc::clone(&map)).unwrap();
+        let held = Held::new(&workers, 1);
+        let batch = |n: u64| workers.submit_all(vec![(n, Op::Insert(Fragile(n)))]).unwrap();
+        let tickets = [12, 13, 14].map(batch);
+        held.release();
+        for ticket in tickets {
+            assert!(ticket.wait().expect("a value's clone has panicked")[0].is_none());
+        }
+        assert_eq!(map.len(), 3);
     });
 }
 

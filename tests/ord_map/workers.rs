@@ -131,7 +131,7 @@ fn a_panic_fails_its_own_ticket() {
     });
 }
 
-/// A worker copies batches to apply them together, and drops the answers that nobody waits for. Both may panic.
+/// A worker clones values to store them, and drops the answers that nobody waits for. Both may panic.
 #[test]
 fn a_panic_in_one_of_several_batches_fails_no_other() {
     static WRONG: AtomicBool = AtomicBool::new(false);

@@ -3,6 +3,8 @@
 use super::fence_map::FenceMap;
 use crate::fence::balance::fence_loads::FenceLoad;
 use crate::fence::tree::rank::Ranking;
+#[cfg(feature = "std-ext")]
+use crate::fence::tree::rank::has_known_order;
 use alloc::vec::Vec;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
@@ -84,6 +86,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     #[cfg(feature = "std-ext")]
     pub(crate) fn worker_of(&self, key: &K, among: usize, hot_only: bool) -> Option<usize> {
         self.tree().worker_of(self.tree().search_key(key).rank, among, hot_only)
+    }
+
+    /// Whether comparisons of keys run no code of the user.
+    #[cfg(feature = "std-ext")]
+    pub(crate) fn has_known_order(&self) -> bool {
+        has_known_order::<K, R>()
     }
 
     #[cfg(feature = "std-ext")]

@@ -145,6 +145,13 @@ pub(crate) fn is_exact<K, R>() -> bool {
     integer && size_of::<K>() <= WORD && typeid::of::<R>() == typeid::of::<ByType>()
 }
 
+/// Whether comparisons of keys run no code of the user: `K` and the ranking `R` are of the standard library and of this
+/// crate.
+#[cfg(feature = "std-ext")]
+pub(crate) fn has_known_order<K, R>() -> bool {
+    rank_of_known::<K>(None).is_some() && typeid::of::<R>() == typeid::of::<ByType>()
+}
+
 /// Shifts an integer of `bits` bits so that its highest bit is the highest of the rank.
 const fn left_aligned(integer: u64, bits: u32) -> u64 {
     if bits == 0 { 0 } else { integer << (u64::BITS - bits) }
