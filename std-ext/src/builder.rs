@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The most workers of a pool. No system that we know runs as many threads of one process well; a greater number is a
+/// mistake, and its queues alone could take all memory before the first thread is refused.
+pub(crate) const MOST_WORKERS: usize = 1 << 16;
+
 /// Settings of [`FenceWorkers`](crate::FenceWorkers), and the function that starts them.
 ///
 /// ```
@@ -48,7 +52,7 @@ impl Default for FenceWorkersBuilder {
 }
 
 impl FenceWorkersBuilder {
-    /// Sets the number of threads. The default, and the least, is 1.
+    /// Sets the number of threads. The default, and the least, is 1. [`spawn`](Self::spawn) refuses more than 65,536.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self

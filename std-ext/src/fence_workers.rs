@@ -5,7 +5,7 @@
     reason = "a map's key and results are projections, which count as complex"
 )]
 
-use crate::builder::FenceWorkersBuilder;
+use crate::builder::{FenceWorkersBuilder, MOST_WORKERS};
 use crate::map::FencedMap;
 use crate::pool::{Answers, Changes, Compute, Job, Pool, Request};
 use crate::queue::TrySubmitError;
@@ -68,7 +68,8 @@ impl FenceWorkersBuilder {
     /// Starts the threads.
     ///
     /// # Errors
-    /// If the system cannot start a thread, or the name contains a zero byte.
+    /// If the system cannot start a thread, or the name contains a zero byte. [`InvalidInput`](io::ErrorKind) if there
+    /// are to be more than 65,536 threads.
     pub fn spawn<M>(self, map: Arc<M>) -> io::Result<FenceWorkers<M>>
     where
         M: FencedMap + Send + Sync + 'static,
@@ -77,6 +78,9 @@ impl FenceWorkersBuilder {
         M::Computed: Send,
         M::Before: Send,
     {
+        if self.workers > MOST_WORKERS {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "more than 65,536 workers"));
+        }
         let pool = Arc::new(Pool::new(map, self));
         // If one thread cannot be started, dropping the vector ends those that were.
         let threads: Vec<Worker> =
@@ -111,7 +115,7 @@ where
     /// Starts `workers` threads for a map, and at least one.
     ///
     /// # Errors
-    /// If the system cannot start a thread.
+    /// If the system cannot start a thread, or `workers` is greater than 65,536.
     ///
     /// ```
     /// # use hedgerow::{FenceMap, std_ext::FenceWorkers};

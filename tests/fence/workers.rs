@@ -10,6 +10,7 @@ use hedgerow::std_ext::{FenceWorkers, FencedMap, Ticket, TrySubmitError};
 use hedgerow::{FenceMap, OrdMap};
 use std::cmp::Ordering as Order;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -540,6 +541,14 @@ fn a_pace_of_any_length_stops_no_worker() {
             assert_eq!((stats.died, stats.rebalance_steps), (0, 1), "a pace of {pace:?}");
         }
     });
+}
+
+#[test]
+fn more_workers_than_a_pool_can_have_are_refused() {
+    for workers in [usize::MAX, usize::MAX / 2, (1 << 16) + 1] {
+        let refused = Workers::spawn(Arc::new(Map::new()), workers).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{workers} workers");
+    }
 }
 
 /// A contended fence is found, and its requests are handed over. Those of other fences are not.
