@@ -213,6 +213,7 @@ mod tests {
     use super::{half_of_load, leaves_to_move};
     use crate::FenceMap;
     use crate::fence::tree::fence::Fence;
+    use crate::fence::tree::leaf::LeafLayout;
     use crate::fence::tree::load::LeafLoad;
     use alloc::vec::Vec;
     use core::ptr;
@@ -262,6 +263,26 @@ mod tests {
         let listed: usize = map.fences().iter().map(|fence| fence.entries).sum();
         assert_eq!(listed, map.len(), "leaves are still not listed");
         hints_are_right(&map);
+    }
+
+    /// Estimates within two neighbouring leaves are exact, also if the right one is not listed.
+    #[test]
+    fn ranges_over_a_leaf_that_is_not_listed_are_counted() {
+        let full = LeafLayout::<u64, u64>::ENTRIES as u64;
+        let end = full + full / 2;
+        let map: FenceMap<u64, u64> = [(0, 0)].into();
+        let fence: &Fence = map.tree().root.table().unwrap().fence(0).unwrap();
+        let lock = fence.lock();
+        (1..end).for_each(|n| assert_eq!(map.insert(n << 32, n), None));
+        assert_eq!(fence.count(), 1, "listed under a lock");
+        assert!(map.tree().head() != map.tree().tail(), "all entries are in one leaf");
+        let (left, right) = ((full - 5) << 32, (full + 5) << 32);
+        assert_eq!(map.approximate_range_len(left..right), 10, "over both leaves");
+        assert_eq!(map.approximate_range_len(..right) as u64, full + 5, "from the first key");
+        let behind = map.approximate_range_len(full << 32..) as u64;
+        assert_eq!(behind, end - full, "the leaf that is not listed");
+        assert_eq!(map.approximate_range_len(right..left), 0, "a range that ends first");
+        drop(lock);
     }
 
     #[test]

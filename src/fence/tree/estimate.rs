@@ -18,6 +18,8 @@ use core::ptr;
 /// The leaf where a range begins or ends.
 struct End<'a, K, V> {
     leaf: Leaf<'a, K, V>,
+    /// The leaf's lower bound. The first leaf has none.
+    lo: Option<K>,
     /// The number of the leaf's entries, and of those before the bound.
     count: usize,
     before: usize,
@@ -45,9 +47,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             Some(last) if last.leaf == first.leaf => {
                 return Ok(last.before.saturating_sub(first.before));
             }
-            Some(last) if last.leaves <= first.leaves => return Ok(0),
+            // The range ends before it begins. Places do not tell: a leaf that is not listed has that of another one.
+            Some(last) if last.lo <= first.lo => return Ok(0),
             Some(last) => (last.leaves, last.before),
-            None if first.before == 0 && first.leaves == 0 => return Ok(len),
+            None if first.before == 0 && first.lo.is_none() => return Ok(len),
             None => (leaves, 0),
         };
         // Between the two leaves only the number of leaves is known, so each counts for the map's mean.
@@ -69,11 +72,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             };
             let found = self.first_at(leaf, version, start);
             if let Ok(before) = found
+                && let Ok(lo) = leaf.lo(version)
                 && leaf.validate(version)
             {
                 let leaves = self.leaves_before(leaf, start, &mut backoff)?;
                 let count = version.meta.count();
-                return Ok(Some(End { leaf, count, before: before.min(count), leaves }));
+                return Ok(Some(End { leaf, lo, count, before: before.min(count), leaves }));
             }
             backoff.again()?;
         }
