@@ -9,7 +9,7 @@ use hedgerow::compressed::codec::{Choice, Codec, Corrupt, Lz4, Model, SmallText,
 use std::sync::OnceLock;
 use std::thread;
 use support::alloc::counted;
-use support::rng::Rng;
+use support::rng::{Rng, mix};
 use support::values;
 
 /// Counts the allocations of each thread.
@@ -269,4 +269,31 @@ fn training_of_the_most_symbols_ends() {
     let model = codec.train(&values::borrowed(&rows), 1 << 20).expect("the words repeat");
     let again = codec.import(&exported(&*model)).expect("an exported model is read");
     assert_eq!(exported(&*again), exported(&*model));
+}
+
+/// Texts of many kinds, also some whose symbols differ in few bits: the hashes of all are apart.
+#[test]
+fn trained_tables_are_imported() {
+    let numbers = |count: u64, make: &dyn Fn(u64) -> String| -> Vec<Vec<u8>> {
+        (0..count).map(|n| make(n).into_bytes()).collect()
+    };
+    let sets = [
+        numbers(9_000, &|n| format!("user:{n:09}")),
+        numbers(9_000, &|n| format!("{:016x}{:016x}", mix(n), mix(!n))),
+        numbers(9_000, &|n| format!("https://example.org/{}/{}?page={n}", n % 97, mix(n) % 1000)),
+        numbers(9_000, &|n| format!("{}.{}.{}.{}", n % 7, n % 251, mix(n) % 256, n % 256)),
+        numbers(2_000, &|n| "日本語の文字".chars().cycle().skip(n as usize % 5).take(40).collect()),
+        (0..4_000_u64).map(|n| (n * n).to_be_bytes().repeat(4)).collect(),
+        (0..4_000_u64).map(|n| (0..60).map(|at| (mix(n + at) % 3) as u8 * 64).collect()).collect(),
+        values::rows(4_000),
+        short(),
+    ];
+    for (number, set) in sets.iter().enumerate() {
+        for codec in [SmallText::new(), SmallText::with_symbols(usize::MAX)] {
+            let model = codec.train(&values::borrowed(set), 1 << 20).expect("values are alike");
+            let again = codec.import(&exported(&*model));
+            let again = again.unwrap_or_else(|_| panic!("the table of set {number} is refused"));
+            assert_eq!(exported(&*again), exported(&*model), "set {number}");
+        }
+    }
 }

@@ -28,6 +28,10 @@ const ALONE: usize = 5;
 /// no lookup, and a text takes a percent more, or less.
 const DETOUR: u32 = 2 * BIT;
 
+/// The most places in a row that may be taken. Symbols of texts that nobody has chosen for it take about ten in a row.
+/// Symbols that were made to collide would take all in a row, and each search would read them all.
+const LONGEST_RUN: usize = 64;
+
 /// The shortest symbols in the table for long ones, by this many bytes.
 const MANY: usize = 6;
 /// The bytes that select shorter symbols.
@@ -77,12 +81,13 @@ pub(super) struct Finder {
 }
 
 impl Finder {
-    /// Returns a finder of at most [`MOST`] symbols with their costs. All symbols of one byte are among them.
+    /// Returns a finder of at most [`MOST`] symbols with their costs. All symbols of one byte are among them. `None` if
+    /// too many have nearly the same hash: somebody has made them to collide.
     pub(super) async fn new(
         symbols: &[Symbol],
         cost: impl Fn(u32) -> u32,
         turns: &mut Turns,
-    ) -> Self {
+    ) -> Option<Self> {
         let size = Self::size(symbols.len());
         let mut finder = Self {
             entries: vec![0; 2 * size].into(),
@@ -92,8 +97,11 @@ impl Finder {
             singles: Box::new([0; 256]),
         };
         for (number, &symbol) in symbols.iter().enumerate() {
-            finder.add(symbol, number as u32);
+            finder.add(symbol, number as u32)?;
             turns.spend(1).await;
+        }
+        if finder.longest_run() > LONGEST_RUN {
+            return None;
         }
         let mut links = Vec::with_capacity(symbols.len());
         for (number, &symbol) in symbols.iter().enumerate() {
@@ -107,24 +115,38 @@ impl Finder {
             turns.spend(2).await;
         }
         finder.links = links.into();
-        finder
+        Some(finder)
     }
 
-    fn add(&mut self, symbol: Symbol, number: u32) {
+    /// Adds a symbol. Returns `None` if all places near its own are taken.
+    fn add(&mut self, symbol: Symbol, number: u32) -> Option<()> {
         let bytes = symbol.bytes();
         match symbol.len() {
-            1 => return self.singles[usize::from(bytes[0])] = number as u16,
+            1 => {
+                self.singles[usize::from(bytes[0])] = number as u16;
+                return Some(());
+            }
             2 => {}
             length @ SOME..MANY => self.short[self.of_some(&bytes)] |= 1 << length,
             length => self.long[self.of_many(&bytes)] |= 1 << length,
         }
         let mask = self.entries.len() - 1;
         let hash = symbol.hash();
-        let mut at = (hash >> 32) as usize & mask;
-        while self.entries[at] != 0 {
-            at = (at + 1) & mask;
-        }
+        let home = (hash >> 32) as usize & mask;
+        let mut places = (home..home + LONGEST_RUN).map(|at| at & mask);
+        let at = places.find(|&at| self.entries[at] == 0)?;
         self.entries[at] = (hash as u32) << (NUMBER_BITS + 1) | (number + 1);
+        Some(())
+    }
+
+    /// Returns how many places in a row are taken at most. The last is followed by the first.
+    fn longest_run(&self) -> usize {
+        let (mut run, mut longest) = (0, 0);
+        for &entry in self.entries.iter().chain(&self.entries[..=LONGEST_RUN]) {
+            run = if entry == 0 { 0 } else { run + 1 };
+            longest = longest.max(run);
+        }
+        longest
     }
 
     #[inline]
@@ -313,7 +335,7 @@ mod tests {
             None => 8 * BIT,
             Some(number) => texts[number as usize].1,
         };
-        let finder = at_once(Finder::new(&symbols, cost, &mut Turns::default()));
+        let finder = at_once(Finder::new(&symbols, cost, &mut Turns::default())).unwrap();
         let mut found = Vec::new();
         let mut at = 0;
         finder.parse(&symbols, text, &mut vec![0; window], |number| {

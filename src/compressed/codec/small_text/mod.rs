@@ -26,6 +26,9 @@ use table::{FEWEST, Table};
 /// in another script, becomes longer. Compression takes much longer than decompression, because it finds nearly the
 /// shortest sequence of symbols.
 ///
+/// If samples were made so that their symbols collide in a table, training returns nothing, and an import of the table
+/// fails: both would take quadratic time.
+///
 /// ```
 /// use hedgerow::compressed::codec::{Codec, SmallText, Work};
 ///

@@ -24,13 +24,17 @@ pub(super) struct Table {
 
 impl Table {
     /// Returns a table of these symbols, the most frequent first. All symbols of one byte are among them, and no more
-    /// than the classes have codes for.
-    pub(super) async fn new(symbols: Box<[Symbol]>, classes: Classes, turns: &mut Turns) -> Self {
+    /// than the classes have codes for. `None` if too many have nearly the same hash.
+    pub(super) async fn new(
+        symbols: Box<[Symbol]>,
+        classes: Classes,
+        turns: &mut Turns,
+    ) -> Option<Self> {
         let most = classes.room().min(MOST);
         debug_assert!(symbols.len() <= most, "{} symbols, and codes for {most}", symbols.len());
         let cost = |number| classes.code(number).length * BIT;
-        let finder = Finder::new(&symbols, cost, turns).await;
-        Self { symbols, classes, finder }
+        let finder = Finder::new(&symbols, cost, turns).await?;
+        Some(Self { symbols, classes, finder })
     }
 
     /// Returns the symbols of the largest table that fits into `room` bytes; `None` if they would be too few.
@@ -71,7 +75,17 @@ impl Table {
             bytes = &rest[length..];
         }
         let complete = bytes.is_empty() && singles.iter().all(|&single| single);
-        complete.then(|| at_once(Self::new(symbols.into(), classes, &mut Turns::default())))
+        if !complete {
+            return None;
+        }
+        let table = at_once(Self::new(symbols.into(), classes, &mut Turns::default()))?;
+        table.has_each_once().then_some(table)
+    }
+
+    /// Whether no symbol comes twice. One that does is found by its first number or its last alone.
+    fn has_each_once(&self) -> bool {
+        let number = |symbol| self.finder.number(symbol, &self.symbols);
+        self.symbols.iter().enumerate().all(|(at, &symbol)| number(symbol) == Some(at))
     }
 
     /// Reads the next code, and returns its symbol.
@@ -213,5 +227,72 @@ impl Out<'_> {
         let word = self.word | u64::MAX << self.have;
         place.copy_from_slice(&word.to_le_bytes()[..bytes]);
         Some(self.used + bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn singles() -> Vec<Symbol> {
+        (0..=255).map(|byte| Symbol::new(&[byte])).collect()
+    }
+
+    /// Whether a table of these symbols is imported.
+    fn is_imported(symbols: &[Symbol]) -> bool {
+        let mut bytes = vec![VERSION];
+        // Wide enough for any number of symbols.
+        bytes.extend([LONGEST_CODE as u8 - 3; CLASSES]);
+        bytes.extend((symbols.len() as u16).to_le_bytes());
+        for symbol in symbols {
+            bytes.push(symbol.len() as u8);
+            bytes.extend(&symbol.bytes()[..symbol.len()]);
+        }
+        Table::import(&bytes).is_some()
+    }
+
+    /// Returns the symbol of eight bytes that has this hash.
+    fn of_hash(hash: u64) -> Symbol {
+        // The inverse of the factor, by Newton's method: each step doubles the number of right bits.
+        let factor = 0x9e37_79b9_7f4a_7c15_u64;
+        let step = |x: u64, _| x.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(x)));
+        let inverse = (0..6).fold(factor, step);
+        let mixed = hash.wrapping_mul(inverse);
+        let mixed = mixed ^ mixed >> 29 ^ mixed >> 58;
+        let length = (8_u64 << 56).wrapping_mul(0xc2b2_ae3d_27d4_eb4f).rotate_left(32);
+        let symbol = Symbol::new(&(mixed ^ length).to_le_bytes());
+        assert_eq!(symbol.hash(), hash);
+        symbol
+    }
+
+    /// With these tables, an import took quadratic time, and so did the compression of some values.
+    #[test]
+    fn symbols_that_collide_are_no_table() {
+        let all = (MOST - 256) as u64;
+        let with = |count: u64, hash: &dyn Fn(u64) -> u64| {
+            let mut symbols = singles();
+            symbols.extend((0..count).map(|n| of_hash(hash(n))));
+            is_imported(&symbols)
+        };
+        // The upper half of a hash selects the place.
+        assert!(with(all, &|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)), "hashes that are apart");
+        assert!(!with(all, &|n| 7 << 32 | n), "symbols of one place");
+        assert!(!with(all, &|n| n << 32 | n), "symbols of neighbouring places");
+        assert!(!with(100, &|n| n.wrapping_sub(50) << 32 | n), "neighbours around the end");
+    }
+
+    #[test]
+    fn a_symbol_comes_once() {
+        let mut symbols = singles();
+        symbols.extend([b"hazel", b"thorn"].map(|text| Symbol::new(text)));
+        assert!(is_imported(&symbols));
+        for again in [b"hazel".as_slice(), b"h"] {
+            let mut symbols = symbols.clone();
+            symbols.push(Symbol::new(again));
+            assert!(!is_imported(&symbols), "{} bytes twice", again.len());
+        }
+        symbols[7] = Symbol::new(b"seven");
+        assert!(!is_imported(&symbols), "a byte is missing");
     }
 }

@@ -37,7 +37,8 @@ const SELDOM: u32 = 3;
 /// The number of single bytes.
 const SINGLES: usize = 256;
 
-/// Returns a table of at most `most` symbols.
+/// Returns a table of at most `most` symbols. `None` if there are too few samples, or if their symbols were made to
+/// collide: their table could not be imported.
 pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Table> {
     let turns = &mut Turns::default();
     let samples = samples::spread(values, LOOKED_AT);
@@ -46,21 +47,22 @@ pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Table> {
         return None;
     }
     let most = most.min(SINGLES + bytes / BYTES_EACH);
-    let mut round = Round::first(turns).await;
+    let mut round = Round::first(turns).await?;
     // The first rounds find short symbols, which are frequent, so fewer samples are enough.
     let few = samples::spread(&samples, (bytes / 4).max(TOO_FEW));
     for left in (0..GROWING).rev() {
         let samples = if left < GROWING / 2 { &samples } else { &few };
         let seen = round.count_symbols(samples, true, turns).await;
-        round = seen.candidates(&round, turns).await.best((most + most / 4).min(MOST), turns).await;
+        let most = (most + most / 4).min(MOST);
+        round = seen.candidates(&round, turns).await.best(most, turns).await?;
     }
     for left in (0..PRUNING).rev() {
         let seen = round.count_symbols(&samples, false, turns).await;
         let most = (most + most / 8 * left).min(MOST);
-        round = seen.candidates(&round, turns).await.best(most, turns).await;
+        round = seen.candidates(&round, turns).await.best(most, turns).await?;
     }
     let seen = round.count_symbols(&samples, false, turns).await;
-    Some(seen.table(&round, turns).await)
+    seen.table(&round, turns).await
 }
 
 /// Returns the binary logarithm, in 256ths.
@@ -91,13 +93,17 @@ struct Seen {
 }
 
 impl Round {
-    async fn first(turns: &mut Turns) -> Self {
+    async fn first(turns: &mut Turns) -> Option<Self> {
         Self::new(singles().collect(), |_| 8 * BIT, turns).await
     }
 
-    async fn new(symbols: Vec<Symbol>, cost: impl Fn(u32) -> u32, turns: &mut Turns) -> Self {
-        let finder = Finder::new(&symbols, cost, turns).await;
-        Self { symbols, finder }
+    async fn new(
+        symbols: Vec<Symbol>,
+        cost: impl Fn(u32) -> u32,
+        turns: &mut Turns,
+    ) -> Option<Self> {
+        let finder = Finder::new(&symbols, cost, turns).await?;
+        Some(Self { symbols, finder })
     }
 
     async fn count_symbols(&self, samples: &[&[u8]], with_pairs: bool, turns: &mut Turns) -> Seen {
@@ -193,7 +199,7 @@ impl Seen {
     }
 
     /// Returns a table of the symbols by frequency, without those that do not occur.
-    async fn table(&self, round: &Round, turns: &mut Turns) -> Table {
+    async fn table(&self, round: &Round, turns: &mut Turns) -> Option<Table> {
         let mut ranks: Vec<(u32, Symbol)> =
             self.counts.iter().copied().zip(round.symbols.iter().copied()).collect();
         ranks.retain(|&(count, symbol)| count > 1 || symbol.len() == 1);
@@ -220,7 +226,7 @@ struct Candidates {
 
 impl Candidates {
     /// Returns the `most` symbols that save most bits.
-    async fn best(self, most: usize, turns: &mut Turns) -> Round {
+    async fn best(self, most: usize, turns: &mut Turns) -> Option<Round> {
         let Self { singles: mut counts, mut list } = self;
         let most = most - SINGLES;
         if list.len() > most {
