@@ -67,7 +67,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FencedMap for FenceMap<K, V, R> {
 
     /// Values are plain data, so the order of the keys is all that may be the user's code.
     fn may_gather(&self) -> bool {
-        self.has_known_order()
+        Self::has_known_order()
     }
 
     #[inline]

@@ -90,7 +90,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Whether comparisons of keys run no code of the user.
     #[cfg(feature = "std-ext")]
-    pub(crate) fn has_known_order(&self) -> bool {
+    pub(crate) fn has_known_order() -> bool {
         has_known_order::<K, R>()
     }
 

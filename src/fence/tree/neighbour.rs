@@ -213,3 +213,77 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 }
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+    use crate::FenceMap;
+    use crate::fence::Ranking;
+    use core::cmp::Ordering;
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    type Map = FenceMap<Key, u64, ByNumber>;
+
+    std::thread_local! {
+        /// The first comparison with this key writes to it.
+        static MEDDLES: RefCell<Option<(Key, Arc<Map>)>> = const { RefCell::new(None) };
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    struct Key(u64);
+    impl Ord for Key {
+        fn cmp(&self, other: &Self) -> Ordering {
+            let meddles = MEDDLES.take();
+            match meddles {
+                Some((key, map)) if *other == key => _ = map.insert(key, 0),
+                later => drop(MEDDLES.replace(later)),
+            }
+            self.0.cmp(&other.0)
+        }
+    }
+    impl PartialOrd for Key {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    struct ByNumber;
+    impl Ranking<Key> for ByNumber {
+        fn rank(&self, key: &Key) -> u64 {
+            // The upper half is all that 32-bit targets use.
+            key.0 << 32
+        }
+    }
+
+    fn right_of(leaf: Leaf<'_, Key, u64>) -> Leaf<'_, Key, u64> {
+        leaf.next(leaf.begin()).unwrap_or_else(|Changed| leaf)
+    }
+
+    /// A write to the left leaf, after the look-up has found it, makes the caller begin again. A walk from the first
+    /// leaf would read all leaves before it.
+    #[test]
+    fn a_write_to_the_left_neighbour_causes_no_walk() {
+        let map = Arc::new(Map::with_ranking(ByNumber));
+        let tree = map.tree();
+        for n in 0..500 {
+            map.insert(Key(n), n);
+        }
+        let first = tree.head().unwrap();
+        let second = right_of(first);
+        let third = right_of(second);
+        let bound = |leaf: Leaf<'_, Key, u64>| leaf.lo(leaf.begin()).unwrap_or_default().unwrap();
+        assert!(first != second && second != third, "there are too few leaves");
+        MEDDLES.set(Some((bound(second), Arc::clone(&map))));
+        // A walk would have to wait for the first leaf.
+        let version = first.begin();
+        assert!(first.try_lock(version));
+        let found = tree.left_neighbour(third, &bound(third), &mut Backoff::never());
+        first.unlock_unchanged(version);
+        assert!(MEDDLES.take().is_none(), "nobody has written to the left leaf");
+        assert!(found.is_ok(), "a walk reads the first leaf");
+        assert!(found.unwrap_or_default().is_none(), "a leaf that has changed is returned");
+        let found = tree.left_neighbour(third, &bound(third), &mut Backoff::never());
+        assert!(matches!(found, Ok(Some((left, _))) if left == second), "another leaf");
+    }
+}
