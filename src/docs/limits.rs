@@ -150,7 +150,9 @@
 //!
 //! # 2^32 bytes in a string
 //! Key and value of a [`BytesMap`](crate::BytesMap) have less than 2^32 bytes each.
-//! [`try_insert`](crate::BytesMap::try_insert) hands longer ones back, `insert` panics.
+//! [`try_insert`](crate::BytesMap::try_insert) and the other `try_` methods hand longer ones back. `insert`, `extend`
+//! and all other operations that insert panic, and so does a map that is made from an iterator or an array.
+//! Deserialization returns an error.
 //!
 //! # A version comes round after 2^35 writes
 //! A bin's state word has 35 bits of version on 64-bit targets, 31 on 32-bit ones. If a reader is stopped between its

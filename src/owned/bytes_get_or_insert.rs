@@ -14,7 +14,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// [`HashMap::get_or_insert_with`](super::HashMap::get_or_insert_with).
     ///
     /// # Panics
-    /// If key or value is longer than `u32::MAX` bytes.
+    /// If the key is absent, and key or value is longer than `u32::MAX` bytes.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -56,6 +56,9 @@ impl<S: BuildHasher> BytesMap<S> {
     ///
     /// # Errors
     /// The error of `make`. The map inserts nothing then.
+    ///
+    /// # Panics
+    /// If the key is absent, and key or value is longer than `u32::MAX` bytes.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
@@ -106,6 +109,9 @@ impl<S: BuildHasher> BytesMap<S> {
 impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// Returns the value of `key`. If the key is absent, inserts a copy of the value that `make` returns; see
     /// [`BytesMap::get_or_insert_with`].
+    ///
+    /// # Panics
+    /// If the key is absent, and key or value is longer than `u32::MAX` bytes.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();

@@ -185,6 +185,9 @@ where
     /// Creates a map with the given entries. If several entries have the same key, the map keeps an arbitrary one.
     ///
     /// All threads insert into the same map.
+    ///
+    /// # Panics
+    /// If a key or a value is longer than `u32::MAX` bytes.
     fn from_par_iter<I: IntoParallelIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut map = Self::default();
         map.par_extend(entries);
@@ -198,6 +201,10 @@ where
     V: AsRef<[u8]> + Send,
     S: BuildHasher + Send + Sync,
 {
+    /// Stores copies of the entries, as [`insert`](BytesMap::insert) does.
+    ///
+    /// # Panics
+    /// If a key or a value is longer than `u32::MAX` bytes. Some of the other entries are stored.
     fn par_extend<I: IntoParallelIterator<Item = (K, V)>>(&mut self, entries: I) {
         let map = &*self;
         entries.into_par_iter().for_each(|(key, value)| drop(map.insert(key, value)));

@@ -58,6 +58,9 @@ where
 
 impl<'de, S: BuildHasher + Default> Deserialize<'de> for BytesMap<S> {
     /// Reads text, bytes, or lists of numbers below 256 from a human-readable format, and bytes from any other format.
+    ///
+    /// # Errors
+    /// Those of the format, and one if a key or a value is longer than `u32::MAX` bytes.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Entries(PhantomData))
     }

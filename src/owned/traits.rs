@@ -134,12 +134,20 @@ impl<S> fmt::Debug for BytesMap<S> {
 }
 
 impl<S: BuildHasher, K: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(K, V)> for BytesMap<S> {
+    /// Stores copies of the entries, as [`insert`](BytesMap::insert) does.
+    ///
+    /// # Panics
+    /// If a key or a value is longer than `u32::MAX` bytes. The entries before it are stored.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         (&*self).extend(entries);
     }
 }
 
 impl<S: BuildHasher, K: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(K, V)> for &BytesMap<S> {
+    /// Stores copies of the entries, as [`insert`](BytesMap::insert) does.
+    ///
+    /// # Panics
+    /// If a key or a value is longer than `u32::MAX` bytes. The entries before it are stored.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         for (key, value) in entries {
             self.insert(key, value);
@@ -153,6 +161,10 @@ where
     K: AsRef<[u8]>,
     V: AsRef<[u8]>,
 {
+    /// Creates a map with copies of the entries.
+    ///
+    /// # Panics
+    /// If a key or a value is longer than `u32::MAX` bytes.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let entries = entries.into_iter();
         let mut map = Self::with_capacity_and_hasher(entries.size_hint().0, S::default());
@@ -162,6 +174,10 @@ where
 }
 
 impl<K: AsRef<[u8]>, V: AsRef<[u8]>, const N: usize> From<[(K, V); N]> for BytesMap {
+    /// Creates a map with copies of the entries.
+    ///
+    /// # Panics
+    /// If a key or a value is longer than `u32::MAX` bytes.
     fn from(entries: [(K, V); N]) -> Self {
         Self::from_iter(entries)
     }
