@@ -69,7 +69,7 @@ impl FenceWorkersBuilder {
     ///
     /// # Errors
     /// If the system cannot start a thread, or the name contains a zero byte. [`InvalidInput`](io::ErrorKind) if there
-    /// are to be more than 65,536 threads.
+    /// would be more than 65,536 threads.
     pub fn spawn<M>(self, map: Arc<M>) -> io::Result<FenceWorkers<M>>
     where
         M: FencedMap + Send + Sync + 'static,

@@ -459,12 +459,11 @@ where
 mod tests {
     use super::*;
     use crate::ticket::Ticket;
-    use std::cell::Cell;
 
     /// Counts the calls of `apply_each`, and answers each change with its key.
     struct Echo {
         gathers: bool,
-        calls: Cell<usize>,
+        calls: Mutex<usize>,
     }
 
     impl FencedMap for Echo {
@@ -479,7 +478,7 @@ mod tests {
         }
 
         fn apply_each(&self, changes: &[(u64, ())]) -> Vec<u64> {
-            self.calls.set(self.calls.get() + 1);
+            *self.calls.lock().unwrap() += 1;
             changes.iter().map(|&(key, ())| key).collect()
         }
 
@@ -503,7 +502,7 @@ mod tests {
     #[test]
     fn batches_are_applied_together_where_the_map_allows_it() {
         for (gathers, calls) in [(true, 1), (false, 3)] {
-            let map = Arc::new(Echo { gathers, calls: Cell::new(0) });
+            let map = Arc::new(Echo { gathers, calls: Mutex::new(0) });
             let pool = Pool::new(Arc::clone(&map), FenceWorkersBuilder::default());
             let batch = |keys: &[u64]| {
                 let (promise, ticket) = Ticket::pair();
@@ -514,7 +513,7 @@ mod tests {
             };
             let tickets = [batch(&[1, 2]), batch(&[3]), batch(&[4, 5])];
             pool.drain(&mut pool.worker(0));
-            assert_eq!(map.calls.get(), calls, "calls, if gathered: {gathers}");
+            assert_eq!(*map.calls.lock().unwrap(), calls, "calls, if gathered: {gathers}");
             let answers = tickets.map(|ticket| ticket.wait().unwrap());
             assert_eq!(answers, [vec![1, 2], vec![3], vec![4, 5]]);
         }

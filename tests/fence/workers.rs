@@ -470,6 +470,7 @@ fn batches_are_gathered_if_no_order_can_panic() {
 fn a_clone_that_panics_in_one_of_several_batches_fails_none() {
     #[derive(Copy, Debug, PartialEq)]
     struct Fragile(u64);
+    #[expect(clippy::expl_impl_clone_on_copy, reason = "this one panics")]
     #[expect(clippy::non_canonical_clone_impl, reason = "this one panics")]
     impl Clone for Fragile {
         fn clone(&self) -> Self {

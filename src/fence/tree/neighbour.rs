@@ -257,7 +257,7 @@ mod tests {
     }
 
     fn right_of(leaf: Leaf<'_, Key, u64>) -> Leaf<'_, Key, u64> {
-        leaf.next(leaf.begin()).unwrap_or_else(|Changed| leaf)
+        leaf.next(leaf.begin()).unwrap_or(leaf)
     }
 
     /// A write to the left leaf, after the look-up has found it, makes the caller begin again. A walk from the first
