@@ -6,7 +6,7 @@
 //! | [`FlatMap`] | A hash table of `Copy` keys and values. Lookups need no guard and write nothing. | |
 //! | [`BytesMap`] | A hash table of byte strings. Each entry is one allocation. | |
 //! | [`OrdMap`] | Keys and values of any type, in key order. Ranges are consistent snapshots. | `ordered` |
-//! | [`FenceMap`] | The same for `Copy` keys and values; worker threads can follow its load. | `ordered` |
+//! | [`FenceMap`] | The same for `Copy` keys and values. Lookups need no guard and write nothing. | `ordered` |
 //! | [`LeftRightMap`] | One writer publishes its changes together; readers never wait. | `left-right` |
 //! | [`CompressedMap`] | Byte strings within a memory budget, compressed if rarely read. | `compressed` |
 //! | [`FlatTable`] | A [`FlatMap`] of fixed size, for a `static`, without an allocator. | |
@@ -27,7 +27,7 @@
 //! ```
 //!
 //! # Pages
-//! The feature `full` has them, and docs.rs.
+//! These pages are on docs.rs, and in documentation that is built with feature `full`.
 //!
 //! - [`docs::choosing`]: the map, the operation and the hasher for your case.
 //! - [`docs::api`]: every operation of every map. An operation has the same name and meaning on all maps that have it.
@@ -45,11 +45,16 @@
 //! - `alloc`: maps that allocate. Without it, [`FlatTable`] remains, and with `left-right-table` [`LeftRightTable`].
 //! - `std-ext`: module `std_ext`, worker threads and other parts that need an operating system. Implies `std` and
 //!   `full`.
-//! - `defmt`: `Format` of [`FlatTable`] and [`LeftRightTable`], and of the errors that they return.
-//! - `serde`: `Serialize` and `Deserialize`; implies `alloc`. `rayon`: parallel iterators; implies `std`.
+//! - `defmt`: implements its `Format` for [`FlatTable`], [`LeftRightTable`] and the errors that they return.
+//! - `serde`: implements `Serialize` and `Deserialize` for the maps; implies `alloc`. `rayon`: parallel iterators;
+//!   implies `std`.
 //! - `portable-atomic`: atomics from the crate of that name, for targets without compare-and-swap.
 //!
-//! No feature changes what another one does.
+//! Features only add. Two of them also change a default: `std` the key of the default hasher, and `lz4` the codecs of a
+//! [`CompressedMap`].
+//!
+//! # Minimum Rust version
+//! 1.88. Raising it counts as a minor change.
 #![cfg_attr(not(hedgerow_shuttle), no_std)]
 // Maps share most of their code. Builds with all maps report code that no map uses, and broken links. Builds of models
 // leave some maps out, and have the models in their tests.

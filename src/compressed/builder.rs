@@ -106,9 +106,9 @@ impl Builder {
     }
 
     /// Sets the bytes of a segment, rounded down to a power of two from 1 KiB to 64 KiB. No entry can be longer. The
-    /// default is a sixtieth of the budget or less. From 16 KiB on the index takes its memory from segments, too, so no
-    /// part of the budget is reserved for it. If a segment takes more than a 32nd of the budget, a full map may refuse
-    /// entries that are longer than those before: it reserves no memory for moving them.
+    /// default is a 64th of the budget, rounded down likewise. From 16 KiB on the index takes its memory from segments,
+    /// too, so no part of the budget is reserved for it. If a segment takes more than a 32nd of the budget, a full map
+    /// may refuse entries that are longer than those before: it reserves no memory for moving them.
     pub fn segment_bytes(mut self, bytes: usize) -> Self {
         self.segment = Some(bytes);
         self

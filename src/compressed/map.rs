@@ -19,8 +19,10 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 ///
 /// On 64 bits the records of a map, compressed, can take 32 GiB; on 32 bits, the address space.
 ///
-/// Lookups take no lock. A writer appends to a log under a short lock. As it needs room, it compresses a few values
-/// that were not read lately. [`compress_step`](Self::compress_step) does that ahead of writers.
+/// A lookup finds and copies its value without a lock. If a [`get`](Self::get) then keeps a compressed value as a plain
+/// copy, it makes room for that as a write does. A writer appends to a log under a short lock. When it needs room, it
+/// compresses a few values that were not read lately. [`compress_step`](Self::compress_step) does that ahead of
+/// writers.
 ///
 /// ```
 /// use hedgerow::CompressedMap;
@@ -41,7 +43,8 @@ impl RefUnwindSafe for CompressedMap {}
 
 impl CompressedMap {
     /// Returns an empty map that takes at most `bytes` bytes, has the default codecs, and refuses values for which
-    /// there is no room. A map of less than about 18 KiB (on 64-bit targets) has no room for any entry.
+    /// there is no room. Training the codecs may take up to 1 MiB more for a while. A map of less than about 18 KiB (on
+    /// 64-bit targets) has no room for any entry.
     ///
     /// ```
     /// let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -80,12 +83,13 @@ impl CompressedMap {
 
     /// Stores a value, and returns whether there was one before.
     ///
-    /// Takes a lock to append, under which another write may be allocating a segment. If
-    /// [`compress_step`](Self::compress_step) is not called often enough, the write may compress about a kibibyte of
-    /// other values, or three times its own length if that is more, or train codecs for as long. While another thread
-    /// does so and falls behind, the write waits for it a little. Without any room it sweeps until there is some, at
-    /// most all segments twice, and waits for as long as another thread sweeps, trains, or is in a codec or listener.
-    /// The call linearizes when the key's entry begins to refer to the new record.
+    /// Appends under a lock, under which another write may be allocating a segment. If room is short, because
+    /// [`compress_step`](Self::compress_step) is not called often enough, the write first compresses about 1 KiB of
+    /// other values (or three times its own length, if that is more), or trains codecs for about as long. If another
+    /// thread is already doing that, the write waits for it briefly. If there is no room at all, the write compresses
+    /// until it has some. It visits each segment at most twice, and waits for as long as another thread compresses,
+    /// trains, or is in a codec or listener. The call linearizes when the key's entry begins to refer to the new
+    /// record.
     ///
     /// # Errors
     /// [`StoreError::BudgetExceeded`] if there is no room, [`StoreError::ValueTooLarge`] if key and value are longer
@@ -497,7 +501,7 @@ impl CompressedMap {
         transfer::import(&self.store, read)
     }
 
-    /// Compresses everything and frees the memory that is not in use.
+    /// Compresses all values, and frees the memory that is not in use.
     ///
     /// ```
     /// # let mut map = hedgerow::CompressedMap::with_budget(1 << 20);

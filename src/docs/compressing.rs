@@ -16,7 +16,7 @@
 //! # The budget
 //!
 //! - **The least budget.** Insert a sample into a map with a large budget, [`train`](crate::CompressedMap::train) it,
-//!   [`shrink`](crate::CompressedMap::shrink) it, which compresses all that was not read, and look at
+//!   [`shrink`](crate::CompressedMap::shrink) it, which compresses all values, and look at
 //!   [`stats`](crate::CompressedMap::stats). The sum of `cold` and `index`, divided by the number of entries, is what
 //!   each will take. An eighth more lets the map compact replaced records.
 //! - **More than that** holds plain copies. `hits` and `misses` show what they are worth: a hit costs a lookup and a

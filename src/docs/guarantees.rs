@@ -177,10 +177,10 @@
 //! - **Your code.** Codecs, [`Merge`](crate::compressed::Merge), clocks, listeners, hashers and closures run while no
 //!   lock is held that a read needs. A codec or `Merge` that panics leaves all values as they were; one that uses its
 //!   own map may wait for itself. After a panic in training the map trains again later, at most three times. The map
-//!   checks every length that they return before it writes by it. A codec that claims to have compressed to more than
-//!   its buffer has compressed nothing. Each read merges a merged value again that no segment can hold. Training that
-//!   is still pending after 65,536 polls is cancelled. A call that never returns keeps its own thread, and writers that
-//!   find no room wait for it, also if they evict. Writers that find little room wait for it a millisecond or so.
+//!   checks every length that they return before it uses that length. A codec that claims to have compressed to more
+//!   than its buffer has compressed nothing. If no segment can hold a merged value, each read merges it again. Training
+//!   that is still pending after 65,536 polls is cancelled. A call that never returns keeps its own thread, and writers
+//!   that find no room wait for it, also if they evict. Writers that find little room wait for it a millisecond or so.
 //!
 //! # Your code
 //! `Hash`, `Eq`, `Borrow` and all closures run while nothing is locked. The exceptions are named above: left-right maps
@@ -212,7 +212,8 @@
 //!   nothing.
 //!
 //! # Memory
-//! - An empty map made by `new` or `with_hasher` allocates nothing.
+//! - An empty map made by `new` or `with_hasher` allocates nothing, except a
+//!   [`LeftRightMap`](crate::LeftRightMap).
 //! - Lookups allocate nothing. Of a [`FlatMap`](crate::FlatMap), neither do `remove`, `clear` and updates of existing
 //!   entries; a map of owned data makes a node for a new value, and lists of removed nodes.
 //! - An insert allocates at most for its bin's overflow and for a bounded part of growth. Growth that gets no memory is
@@ -222,7 +223,8 @@
 //!   [`try_insert`](crate::FlatMap::try_insert), `try_insert_if_absent`, `try_insert_many`, `try_compute`,
 //!   `try_compare_exchange` and `try_get_or_insert_with`. In the maps of owned data `insert`, `insert_if_absent`,
 //!   `update`, `compute` and `get_or_insert_with` have a twin; [`try_pin`](crate::owned::try_pin) is that of guards.
-//! - Nothing is freed while the map is shared. Memory goes back in [`shrink_to_fit`](crate::FlatMap::shrink_to_fit)
+//! - The memory of tables is not freed while the map is shared; removed entries of maps of owned data are, as above.
+//!   Memory goes back in [`shrink_to_fit`](crate::FlatMap::shrink_to_fit)
 //!   (`&mut self`) and on drop; until then the map uses it again.
 //!
 //! # Threads

@@ -22,9 +22,9 @@
 //!
 //! - The removed entries of each map, by every one that is replaced or removed. If that must not take all memory,
 //!   [`set_pending_limit`](crate::HashMap::set_pending_limit) makes [`try_insert`](crate::HashMap::try_insert),
-//!   `try_insert_if_absent`, `try_get_or_insert_with` and `try_compute` fail instead. Each map has a limit of its own,
-//!   and none at first. `insert`, `update`, `extend`, `apply_batch` and others that cannot report a failure go on. So
-//!   does `remove`, which adds no more than the map has.
+//!   `try_insert_if_absent`, `try_update`, `try_get_or_insert_with` and `try_compute` fail instead. Each map has a
+//!   limit of its own, and none at first. `insert`, `update`, `extend`, `apply_batch` and others that cannot report a
+//!   failure go on. So does `remove`, which adds no more than the map has.
 //! - Clones of keys in an [`OrdMap`](crate::OrdMap), one for each leaf that was joined with another after tens of its
 //!   entries were removed. They are not counted, but are bounded if entries are. Some hundred of these clones may wait
 //!   even without a guard.
@@ -37,8 +37,8 @@
 //! have up to 1,024 entries if it takes long to interrupt the other processors, as it does in many virtual machines.
 //! [`reclaim`](crate::HashMap::reclaim) frees all entries at once that no guard protects.
 //!
-//! Each write frees at most two entries, so after `clear` or `retain` it takes as many insertions or removals until the
-//! memory of the removed entries is free. Without `std`, insertions of new keys free nothing.
+//! Each write frees at most two entries. So after `clear` or `retain`, the memory of the removed entries is free only
+//! after about half as many further insertions and removals. Without `std`, insertions of new keys free nothing.
 //!
 //! # A reader delays a publish
 //! A [`LeftRightMap`](crate::LeftRightMap) has two tables. While a reader is in the old one, the writer can neither

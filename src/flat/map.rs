@@ -24,7 +24,7 @@ const LONG: usize = 64;
 /// A concurrent hash map of plain data, whose reads take no lock and no guard and write nothing.
 ///
 /// Keys and values are `Copy`, and methods return copies. So a caller holds nothing of the map that another thread
-/// could wait for. All methods take `&self`.
+/// could wait for. All methods take `&self`, except [`shrink_to_fit`](Self::shrink_to_fit), which takes `&mut self`.
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, through growth too. `iter`, `retain` and `clear` work bin by bin (a
@@ -651,9 +651,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Makes room for `additional` more entries, so that inserting them allocates nothing.
     ///
-    /// This holds if the keys' hashes are random and no other thread inserts: the reserved room for entries of full
-    /// bins is too small in less than one map of a million. Keys that collide more often than random ones may still
-    /// need overflow lines; the table does not grow for them.
+    /// This holds if the keys' hashes are random and no other thread inserts: in fewer than one of a million maps, more
+    /// entries than expected fall into full bins, and an insert allocates overflow lines. Keys that collide more often
+    /// than random ones may need such lines, too; the table does not grow for them.
     ///
     /// Waits for writers as an insert does. Allocates; if the room is large, as [`with_capacity`](Self::with_capacity)
     /// does.

@@ -39,7 +39,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// Returns a batch, which stores many entries faster than [`insert`](Self::insert) does if the table is larger than
     /// the caches. [`extend`](Extend::extend) uses one.
     ///
-    /// Allocates 2 KiB at most, once for each writer. Handles running out of memory as std's collections do.
+    /// Allocates 2 KiB at most, once for each writer. If there is no memory, the process aborts.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();

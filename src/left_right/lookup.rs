@@ -53,7 +53,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     /// Returns a guard of the value of `key`, which keeps the value alive.
     ///
     /// Wait-free; allocates nothing; O(1) expected. Calls the hasher once, and `Eq` for the key that is found and for
-    /// about one in a hundred others.
+    /// about one in a hundred other keys of its bin.
+    ///
+    /// # Panics
+    /// If this handle already has 4,095 guards and snapshots (255 on 32-bit targets), leaked ones included.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -162,7 +165,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
 
 /// A borrowed value of one published state. Dereferences to the value.
 ///
-/// While the guard is held, the writer can publish once. It defers later changes
+/// While the guard is held, the writer can publish one more time. After that it defers its changes
 /// ([`WriteHandle::stalled_readers`](super::WriteHandle::stalled_readers)).
 pub struct ReadGuard<'a, V: ?Sized> {
     value: NonNull<V>,

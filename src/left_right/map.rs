@@ -21,6 +21,10 @@ pub type Handles<K, V, S = DefaultHashBuilder, P = Boxed> =
 /// two, waits until no reader is left in the old one, and copies the bins that differ. (Left-right, by Ramalhete and
 /// Correia.)
 ///
+/// Use it if readers must never wait, or need a snapshot of several keys, and if one thread can make all changes:
+/// [left-right or flat?](crate::docs::left_right_or_flat). [`ReadHandle`] and [`WriteHandle`] list the guarantees. A
+/// reader that holds a guard for long delays the writer's publishes: [limits](crate::docs::limits).
+///
 /// No value of this type exists: its functions make handles. Name [`WriteHandle`] and [`ReadHandle`], which have the
 /// operations, in the fields of your own types.
 ///
@@ -51,8 +55,8 @@ pub struct LeftRightMap<K, V, S = DefaultHashBuilder> {
 impl<K, V> LeftRightMap<K, V> {
     /// Makes an empty map that stores each entry once.
     ///
-    /// Allocates the shared part of the handles, and tables for a few entries. Handles running out of memory as std's
-    /// collections do.
+    /// Allocates the shared part of the handles, and tables for a few entries. If there is no memory, the process
+    /// aborts, as with std's collections.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::<String, u32>::new();

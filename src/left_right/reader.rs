@@ -149,8 +149,8 @@ impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
 }
 
 impl<K, V, S, P: Storage<K, V>> Clone for ReadHandle<K, V, S, P> {
-    /// Returns another handle. Lock-free. Allocates only if there have never been as many handles at a time, and
-    /// handles running out of memory as std's collections do. May be called while guards of this handle are held.
+    /// Returns another handle. Lock-free. Allocates only if there have never been as many handles at a time; if there
+    /// is no memory then, the process aborts. May be called while guards of this handle are held.
     fn clone(&self) -> Self {
         Self::new(&self.shared)
     }

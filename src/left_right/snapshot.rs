@@ -23,8 +23,11 @@ impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     /// Returns a snapshot for reading many keys: all reads see one published state.
     ///
     /// Wait-free; allocates nothing. A read of a snapshot costs what a read of a plain hash table costs. While the
-    /// snapshot is held, the writer can publish once. It defers later changes
+    /// snapshot is held, the writer can publish one more time. After that it defers its changes
     /// ([`WriteHandle::stalled_readers`](super::WriteHandle::stalled_readers)).
+    ///
+    /// # Panics
+    /// If this handle already has 4,095 guards and snapshots (255 on 32-bit targets), leaked ones included.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();

@@ -44,8 +44,8 @@ use std::sync::Arc;
 ///   [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) wait for readers. The first change after a
 ///   publish may wait too, briefly. If a reader has been reading since before the last publish,
 ///   changes are deferred: each costs an insertion into a hash table, and is made later.
-/// - The cost of a publish depends on the number of changes, not on the size of the map. After growth, one publish
-///   costs by the size. The first change after a publish does most of the work.
+/// - The cost of a publish depends on the number of changes, not on the size of the map. After growth, the cost of one
+///   publish is proportional to the size of the map. The first change after a publish does most of the work.
 pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     shared: Shared<Inner<K, V, S, P>>,
     /// Entries that a batch has not stored yet. The writer has some only while there is a batch, or if that was leaked.
@@ -268,7 +268,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// the old value, call [`get`](Self::get) before.
     ///
     /// Waits for no reader, except briefly after a publish. Allocates the entry, unless entries are inline, and
-    /// sometimes a larger table. O(1) amortized. Handles running out of memory as std's collections do;
+    /// sometimes a larger table. O(1) amortized. If there is no memory, the process aborts;
     /// [`try_insert`](Self::try_insert) returns an error instead.
     ///
     /// ```
@@ -439,7 +439,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// Waits for no reader. While readers are stalled, it makes room for as many deferred changes instead.
     ///
     /// # Panics
-    /// If the capacity cannot be addressed. Handles running out of memory as std's collections do.
+    /// If the capacity cannot be addressed. If there is no memory, the process aborts, as with std's collections.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();

@@ -16,7 +16,8 @@ use alloc::alloc::handle_alloc_error;
 /// [`shrink_to_fit`](Self::shrink_to_fit), which takes `&mut self`.
 ///
 /// A lookup returns a [`Ref`](super::Ref), which borrows the entry and holds a [`Guard`](super::Guard). The lookup
-/// takes no lock, allocates nothing, and writes only to its thread's own slot in the registry of readers.
+/// takes no lock, and writes only to its thread's own slot in the registry of readers. It allocates nothing, except
+/// slots if more threads hold guards than ever before.
 /// [`pin`](Self::pin) takes one guard for many lookups, which then return plain references.
 ///
 /// # Guarantees

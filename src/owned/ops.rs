@@ -21,9 +21,10 @@ use equivalent::Equivalent;
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Returns the value of `key`, borrowed with a guard of its own.
     ///
-    /// Takes no lock, writes no shared memory, allocates nothing, and takes expected constant time. Waits while a
-    /// writer is inside the key's bin. If the key is absent, the bin's tags usually show that, and the lookup does not
-    /// wait. Linearizes when it loads the bin's tags.
+    /// Takes no lock, and writes only to its thread's slot in the registry of readers. Allocates nothing, unless more
+    /// threads hold guards than ever before: slots for them, and without memory for these the process aborts. Expected
+    /// constant time. Waits while a writer is inside the key's bin. If the key is absent, the bin's tags usually show
+    /// that, and the lookup does not wait. Linearizes when it loads the bin's tags.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -93,8 +94,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside the key's bin.
     ///
-    /// Needs no memory for the removal itself. A thread's first guard may allocate a slot. A map allocates more lists
-    /// for removed entries once, when two threads add to its only list at the same time.
+    /// Needs no memory for the removal itself. A thread's first guard may allocate a slot. When two threads first
+    /// remove entries at the same time, the map allocates more lists for removed entries. It does that once.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();

@@ -33,8 +33,8 @@ pub struct Guard<'a> {
 /// With feature `std` the guard uses the thread's own slot, and another guard beside it costs an addition. Without
 /// `std`, each guard claims a slot of the process-wide registry by compare-and-swap. A [`Handle`] saves that.
 ///
-/// Lock-free. Allocates only if more threads hold guards than ever before. Handles running out of memory as std's
-/// collections do; [`try_pin`] returns an error instead.
+/// Lock-free. Allocates only if more threads hold guards than ever before. If there is no memory then, the process
+/// aborts; [`try_pin`] returns an error instead.
 ///
 /// ```
 /// use hedgerow::{BytesMap, HashMap};
@@ -231,7 +231,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Makes a handle with a slot of its own. Handles running out of memory as std's collections do.
+    /// Makes a handle with a slot of its own. If there is no memory, the process aborts, as with std's collections.
     ///
     /// ```
     /// let handle = hedgerow::owned::Handle::new();

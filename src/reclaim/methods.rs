@@ -194,9 +194,10 @@ macro_rules! non_blocking_methods {
             map.insert_if_absent_by(map.non_blocking(), key, value).map_err(into_error)
         }
 
-        /// Replaces the value of `key` by the result of `f` as [`update`](Self::update) does, but neither waits nor
-        /// aborts, and respects the map's [limit](Self::set_pending_limit). It cannot prevent that the key's `Clone`
-        /// aborts if there is no memory.
+        /// Replaces the value of `key` by the result of `f` as [`update`](Self::update) does, but neither waits for
+        /// writers nor aborts, and respects the map's [limit](Self::set_pending_limit). It takes a short lock for the
+        /// entry that it replaces, so it is not for interrupt handlers. If the key's `Clone` aborts without memory, so
+        /// does this method.
         ///
         /// # Errors
         /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did
@@ -243,7 +244,8 @@ macro_rules! non_blocking_methods {
         }
 
         /// Inserts, replaces, removes or keeps the entry of `key` as [`compute`](Self::compute) does, but neither waits
-        /// nor aborts. If `f` decides to insert, it respects the map's [limit](Self::set_pending_limit).
+        /// for writers nor aborts. If `f` decides to insert, it respects the map's [limit](Self::set_pending_limit). It
+        /// takes a short lock for an entry that it replaces or removes, so it is not for interrupt handlers.
         ///
         /// # Errors
         /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did
@@ -428,13 +430,13 @@ macro_rules! garbage_methods {
         ///
         /// If more entries are pending than the limit, these methods first drop the excess. If they cannot, because
         /// readers may still use the entries, they fail. So memory stays bounded even if a thread holds a guard for
-        /// ever: through these methods, entries and garbage grow until `limit` entries are pending, plus one for each
-        /// thread that is inserting. All other methods ignore the limit. The entries that they remove or replace count
+        /// ever: these methods stop once `limit` entries are pending, plus one for each thread that is inserting. All
+        /// other methods ignore the limit. The entries that they remove or replace count
         /// as pending.
         ///
         /// A short lookup delays the drop of an entry as any other reader does, so a method that failed may succeed
         /// when the caller repeats it. Threads collect garbage in batches. If the limit is less than a few hundred
-        /// entries for each thread, writers need memory barriers of all threads more often.
+        /// entries for each thread, writers execute process-wide memory barriers more often.
         ///
         /// ```
         /// use hedgerow::{error::TryInsertError, owned::pin};

@@ -276,7 +276,7 @@ impl Sides {
     fn begin_nested_read(&self, slot: &Slot) -> SideState {
         // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
-        assert!(word & DEPTH != DEPTH, "more guards than can be shared");
+        assert!(word & DEPTH != DEPTH, "a ReadHandle has too many guards");
         // [LR-4] release: the writer may see this store and not those of the outer read section. It must still come
         // after the read section before.
         slot.word.store(word + 1, Ordering::Release);

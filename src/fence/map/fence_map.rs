@@ -21,13 +21,16 @@ use equivalent::Comparable;
 /// A concurrent ordered map of plain data. Lookups take no lock and no guard, and write nothing.
 ///
 /// Keys and values are `Copy`, and the map returns copies of them. So callers hold nothing that could keep memory alive
-/// or deadlock. All methods take `&self`. Entries are stored in key order in leaves of up to 128, and each leaf has a
-/// lock that only writers take.
+/// or deadlock. All methods take `&self`, except [`with_splits`](Self::with_splits), which builds a map.
+///
+/// Entries are stored in key order in leaves of up to 128 entries. Each leaf has a lock. Writers take it, and so does a
+/// [`range`](Self::range) that writers have disturbed eight times.
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
-///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
-///   [`remove_range`](Self::remove_range). A range is a consistent snapshot: all entries between two keys as of a
+///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range),
+///   [`remove_range`](Self::remove_range), [`apply_batch`](Self::apply_batch) and
+///   [`snapshot_many`](Self::snapshot_many). A range is a consistent snapshot: all entries between two keys as of a
 ///   single point in time.
 /// - [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf, and each leaf is a snapshot.
 ///   [`iter`](Self::iter) and [`iter_range`](Self::iter_range) go eight entries at a time. All of them go in key order,
@@ -49,8 +52,9 @@ use equivalent::Comparable;
 /// ```
 ///
 /// # Keys
-/// A [`Ranking`] maps each key to a number, by which the map finds most of the key's place. [`ByType`], the default,
-/// supports integers, `&str`, byte arrays and other types. For any other type pass a ranking to
+/// A [`Ranking`] maps each key to a number, and the map compares these numbers first. [`ByType`], the default, supports
+/// integers, `&str`, byte arrays and other types. Keys of any type work, but those that it does not support are
+/// compared by `Ord` alone, which is several times slower in a large map. For them, pass a ranking to
 /// [`with_ranking`](Self::with_ranking).
 ///
 /// # Example

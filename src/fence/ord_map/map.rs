@@ -12,20 +12,21 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 ///
 /// As [`FenceMap`](crate::FenceMap), for keys that are not `Copy`: the same leaves and fences, with pointers in them. A
 /// lookup returns a [`Ref`](crate::owned::Ref), which borrows the entry and holds a [`Guard`](crate::owned::Guard). It
-/// takes no lock, writes nothing except its own thread's announcement, and allocates nothing. [`pin`](Self::pin) takes
-/// one guard for many lookups, which then return plain references. All methods take `&self`.
+/// takes no lock, and writes only to its thread's own slot in the registry of readers. It allocates nothing, except
+/// slots if more threads hold guards than ever before. [`pin`](Self::pin) takes one guard for many lookups, which then
+/// return plain references. All methods take `&self`, except [`with_splits`](Self::with_splits), which builds a map.
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
-///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
-///   [`remove_range`](Self::remove_range). A range is a consistent snapshot: all entries between two keys as of a
-///   single point in time.
+///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range),
+///   [`remove_range`](Self::remove_range) and [`apply_batch`](Self::apply_batch). A range is a consistent snapshot: all
+///   entries between two keys as of a single point in time.
 /// - [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) go
 ///   leaf by leaf, in key order. Each leaf is a snapshot, and they meet every key that stays in the map exactly once.
 /// - A guard may be held for any time, and while any thread writes to this map or to others: nothing deadlocks. Entries
 ///   that are removed meanwhile stay alive.
-/// - An entry that is replaced or removed is dropped once: by a later operation that writes to the map, which drops two
-///   at most, by [`reclaim`](Self::reclaim), or with the map.
+/// - An entry that is replaced or removed is dropped once: by a later operation that writes to the map (each drops at
+///   most two entries and two bounds of leaves), by [`reclaim`](Self::reclaim), or with the map.
 /// - User code (`Ord`, `Clone`, `Drop`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map.
 ///   If `Ord` or the ranking is inconsistent, answers are wrong, and nothing worse. A slow destructor delays its own
 ///   thread only.
@@ -34,15 +35,15 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// still be reading the old one.
 ///
 /// # Keys
-/// A [`Ranking`] maps each key to a number, by which the map finds most of the key's place: a `String` to its first
-/// eight bytes. The map reads a key itself only to compare keys of the same rank, which costs a wait for memory each.
-/// So if all keys begin with the same bytes, rank them by the bytes after these: [`with_ranking`](Self::with_ranking).
+/// A [`Ranking`] maps each key to a number: a `String`, for example, to its first eight bytes. The map compares these
+/// numbers first, and reads a key only if another one has the same number. Each of these reads waits for memory. So if
+/// all keys begin with the same bytes, rank them by the bytes after these: [`with_ranking`](Self::with_ranking).
 ///
-/// Keys are `Clone`, because the map stores a clone of one key in some tens as the bound of a leaf.
+/// Keys must be `Clone`: the map clones about one key in every few dozen, as the bound of a leaf.
 ///
-/// A map of `String` looks up `&str`. Any borrowed form has to have the rank of its key. [`ByType`] ranks `str` and
-/// `[u8]` so, and panics if it supports the type of the key but not the borrowed form. Implement a `Ranking` of your
-/// own for each form.
+/// A map of `String` can be searched with a `&str`. A borrowed form must have the same rank as its key. [`ByType`]
+/// ensures that for `str` and `[u8]`. If it supports a key's type but not the borrowed form, lookups with that form
+/// panic: implement a `Ranking` of your own for both forms.
 ///
 /// # Example
 /// ```

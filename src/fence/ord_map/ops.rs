@@ -17,8 +17,10 @@ use equivalent::Comparable;
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Returns the value of `key`, borrowed with a guard of its own.
     ///
-    /// Takes no lock, writes no shared memory, allocates nothing; logarithmic time. Waits while a writer is inside the
-    /// key's leaf. Linearizes when the leaf's version is validated last.
+    /// Takes no lock, and writes only to its thread's slot in the registry of readers. Allocates nothing, unless more
+    /// threads hold guards than ever before: slots for them, and without memory for these the process aborts.
+    /// Logarithmic time. Waits while a writer is inside the key's leaf. Linearizes when the leaf's version is validated
+    /// last.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
