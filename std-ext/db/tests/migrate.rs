@@ -263,6 +263,29 @@ fn a_key_that_always_changes_is_locked() {
     assert_eq!(changed.get("a").unwrap().as_deref(), Some(&b"later"[..]));
 }
 
+/// All clients wait that change keys of its shard.
+#[test]
+fn a_key_is_locked_for_a_second_at_most() {
+    let (from, db) = with_key();
+    let left = db.clone();
+    let (to, played) = play(move |mut to| {
+        to.first_request();
+        for _ in 0..8 {
+            db.append("a", "s").unwrap();
+            to.reply(b"+OK\r\n");
+            to.request();
+        }
+        // Until the end of the connection.
+        to.0.get_mut().set_read_timeout(Some(support::LIMIT / 2)).unwrap();
+        let end = to.0.read(&mut [0]);
+        assert!(matches!(end, Ok(0)), "a hanging server keeps the key locked: {end:?}");
+    });
+    let reading = "-IOERR error or timeout reading to target instance\r\n";
+    migrate(&mut from.client(), to, &["a", "0", "80000000"], reading);
+    played.join().unwrap();
+    assert_eq!(left.get("a").unwrap().as_deref(), Some(&b"rosessssssss"[..]));
+}
+
 #[test]
 fn a_locked_key_stays_if_the_other_server_refuses_it() {
     let (from, db) = with_key();

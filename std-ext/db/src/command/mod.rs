@@ -81,7 +81,7 @@ mod observe_tests;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
-mod test_client;
+pub(crate) mod test_client;
 #[cfg(test)]
 mod tests;
 

@@ -76,21 +76,21 @@ impl ServerApi for Server {
 }
 
 /// A database with one connection.
-pub(super) struct Client {
-    pub(super) db: Db,
-    pub(super) session: Session,
+pub(crate) struct Client {
+    pub(crate) db: Db,
+    pub(crate) session: Session,
     server: Server,
     connection: Connection,
     scratch: Scratch,
     next: NextStep,
     /// How long the next commands seem to have taken.
-    pub(super) delay: Duration,
+    pub(crate) delay: Duration,
     /// The group, if the server is a node of a cluster.
-    pub(super) cluster: Option<ViewReader>,
+    pub(crate) cluster: Option<ViewReader>,
 }
 
 impl Client {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let server = Server::default();
         let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
         let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
@@ -102,30 +102,30 @@ impl Client {
     }
 
     /// Replaces the database.
-    pub(super) fn with(mut self, db: Db) -> Self {
+    pub(crate) fn with(mut self, db: Db) -> Self {
         self.session = db.session();
         self.db = db;
         self
     }
 
     /// Sets how many clients there are besides this one and another.
-    pub(super) fn set_more_clients(&self, number: usize) {
+    pub(crate) fn set_more_clients(&self, number: usize) {
         self.server.more_clients.set(number);
     }
 
     /// Sets how many milliseconds a script may run.
     #[cfg(feature = "scripts")]
-    pub(super) fn set_script_time_limit(&mut self, milliseconds: u64) {
+    pub(crate) fn set_script_time_limit(&mut self, milliseconds: u64) {
         self.db.set_script_time_limit(milliseconds);
     }
 
     /// Makes the connection one with TLS.
     #[cfg(feature = "cluster")]
-    pub(super) fn use_tls(&mut self) {
+    pub(crate) fn use_tls(&mut self) {
         self.connection.set_tls(true);
     }
 
-    pub(super) fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+    pub(crate) fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         let delay = std::mem::take(&mut self.delay);
         self.scratch.begin(Instant::now().checked_sub(delay).unwrap());
         let mut context = Context {
@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// Sends bytes, all of which must be consumed. Returns the replies.
-    pub(super) fn send(&mut self, mut input: &[u8]) -> Vec<u8> {
+    pub(crate) fn send(&mut self, mut input: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         while !input.is_empty() && self.next == NextStep::Continue {
             let outcome = self.process(input, &mut out);
@@ -151,7 +151,7 @@ impl Client {
     }
 
     /// Sends bytes, which may contain no request or end within one.
-    pub(super) fn send_some(&mut self, mut input: &[u8]) -> Vec<u8> {
+    pub(crate) fn send_some(&mut self, mut input: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         while self.next == NextStep::Continue {
             let outcome = self.process(input, &mut out);
@@ -165,40 +165,40 @@ impl Client {
     }
 
     /// Returns the channels of the server.
-    pub(super) fn hub(&self) -> &Arc<Hub> {
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
         self.server.hub()
     }
 
     /// Returns the users of the server.
-    pub(super) fn users(&self) -> &Users {
+    pub(crate) fn users(&self) -> &Users {
         &self.server.users
     }
 
     /// Returns the diagnostics of the server.
-    pub(super) fn diagnostics(&self) -> &Arc<Diagnostics> {
+    pub(crate) fn diagnostics(&self) -> &Arc<Diagnostics> {
         &self.server.diagnostics
     }
 
     /// Goes on with a new connection.
-    pub(super) fn connect_again(&mut self) {
+    pub(crate) fn connect_again(&mut self) {
         let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
         self.connection = Connection::new(7, address, local, &self.server.users);
         self.next = NextStep::Continue;
     }
 
     /// Returns what to do with the connection.
-    pub(super) fn next(&self) -> NextStep {
+    pub(crate) fn next(&self) -> NextStep {
         self.next
     }
 
     /// Sends a line of words as one request.
-    pub(super) fn command(&mut self, line: &str) -> String {
+    pub(crate) fn command(&mut self, line: &str) -> String {
         let mut input = Vec::new();
         write::request(&mut input, &crate::resp::inline::split(line.as_bytes()).unwrap());
         String::from_utf8_lossy(&self.send(&input)).replace("\r\n", " ").trim_end().to_owned()
     }
 
-    pub(super) fn reply(&mut self, line: &str) -> Reply {
+    pub(crate) fn reply(&mut self, line: &str) -> Reply {
         let answer = self.send(format!("{line}\r\n").as_bytes());
         match read::reply(&answer) {
             Ok(read::Found::Reply(reply, length)) if length == answer.len() => reply,

@@ -5,6 +5,12 @@ use crate::request::{Answer, Bitwise, Expiry, LONGEST_KEY, RequestError};
 use crate::state::record::Record;
 use crate::state::shard;
 
+#[cfg(test)]
+thread_local! {
+    /// How many values this thread has combined with others.
+    static COMBINED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl Apply<'_, '_> {
     /// Stores the result of an operation. The log gets the result: replay of a name for it would need the other keys as
     /// they were, and a snapshot may have them as they were later.
@@ -23,40 +29,45 @@ impl Apply<'_, '_> {
             self.delete(to);
             return Answer::Int(0);
         }
-        let mut result = vec![0; length];
-        let mut sources = found.into_iter();
-        self.combine(sources.next().flatten(), &mut result, |to, from| *to = from);
-        if op == Bitwise::Not {
-            for byte in &mut result {
-                *byte = !*byte;
-            }
-        } else {
-            for source in sources {
-                let end = match op {
-                    Bitwise::And => self.combine(source, &mut result, |to, from| *to &= from),
-                    Bitwise::Or => self.combine(source, &mut result, |to, from| *to |= from),
-                    Bitwise::Xor | Bitwise::Not => {
-                        self.combine(source, &mut result, |to, from| *to ^= from)
-                    }
-                };
-                // Zeros follow a shorter value, which only AND does not keep.
-                if op == Bitwise::And {
-                    result[end..].fill(0);
-                }
-            }
-        }
+        let result = self.combined(op, found, length);
         self.set(to, &result, Expiry::Never);
         Answer::count(length)
     }
 
+    /// Returns the result of an operation on values, of which the longest has this length.
+    fn combined(&self, op: Bitwise, found: Vec<Option<Record>>, length: usize) -> Vec<u8> {
+        let mut result = vec![0; length];
+        // A missing value is all zeros.
+        if op == Bitwise::And && found.contains(&None) {
+            return result;
+        }
+        let mut sources = distinct(op, found).into_iter();
+        if let Some(first) = sources.next() {
+            self.combine(first, &mut result, |to, from| *to = from);
+        }
+        for source in sources {
+            let end = match op {
+                Bitwise::And => self.combine(source, &mut result, |to, from| *to &= from),
+                Bitwise::Or => self.combine(source, &mut result, |to, from| *to |= from),
+                Bitwise::Xor | Bitwise::Not => {
+                    self.combine(source, &mut result, |to, from| *to ^= from)
+                }
+            };
+            // Zeros follow a shorter value, which only AND does not keep.
+            if op == Bitwise::And {
+                result[end..].fill(0);
+            }
+        }
+        if op == Bitwise::Not {
+            result.iter_mut().for_each(|byte| *byte = !*byte);
+        }
+        result
+    }
+
     /// Combines each byte of the result with that of a value. Returns the value's length.
-    fn combine(
-        &self,
-        source: Option<Record>,
-        result: &mut [u8],
-        combine: impl Fn(&mut u8, u8),
-    ) -> usize {
-        let Some(record) = source else { return 0 };
+    fn combine(&self, record: Record, result: &mut [u8], combine: impl Fn(&mut u8, u8)) -> usize {
+        #[cfg(test)]
+        COMBINED.set(COMBINED.get() + 1);
         let (value, mut at) = (record.value(), 0);
         let length = value.length();
         shard::visit(value, self.state.cold.as_deref(), 0..length, &mut |chunk| {
@@ -66,5 +77,44 @@ impl Apply<'_, '_> {
             true
         });
         length
+    }
+}
+
+/// Returns the values that decide the result, each once. A request of a few bytes for each name may have a million
+/// names of one value of 512 MiB.
+fn distinct(op: Bitwise, found: Vec<Option<Record>>) -> Vec<Record> {
+    let mut all: Vec<Record> = found.into_iter().flatten().collect();
+    all.sort_unstable_by_key(|record| record.address());
+    // Two equal values of an XOR are zeros together.
+    let counts = |same: &[Record]| op != Bitwise::Xor || same.len() % 2 == 1;
+    let groups = all.chunk_by(|one, other| one.address() == other.address());
+    groups.filter(|same| counts(same)).map(|same| same[0]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::test_client::Client;
+
+    #[test]
+    fn a_value_is_read_once_although_it_is_named_often() {
+        let mut client = Client::new();
+        client.command("set a abc");
+        client.command("set b ab");
+        let many = "a ".repeat(1000);
+        for (line, wanted, read) in [
+            (format!("bitop and to {many}"), "$3 abc", 1),
+            (format!("bitop and to {many} missing"), "$3 \0\0\0", 0),
+            (format!("bitop and to {many} b"), "$3 ab\0", 2),
+            (format!("bitop or to b {many}"), "$3 abc", 2),
+            (format!("bitop xor to {many}"), "$3 \0\0\0", 0),
+            (format!("bitop xor to {many} a"), "$3 abc", 1),
+            (format!("bitop xor to {many} b"), "$3 ab\0", 1),
+        ] {
+            COMBINED.set(0);
+            assert_eq!(client.command(&line), ":3", "{}", &line[..12]);
+            assert_eq!(COMBINED.get(), read, "values that {} reads", &line[..12]);
+            assert_eq!(client.command("get to"), wanted, "{}", &line[..12]);
+        }
     }
 }

@@ -5,6 +5,7 @@ use crate::event_flags::EventFlags;
 use crate::request::{Answer, Expiry, LONGEST_KEY, RequestError};
 use crate::state::apply_hyperloglog::read;
 use crate::state::hyperloglog::{self, REGISTERS};
+use crate::state::record::Record;
 
 impl Apply<'_, '_> {
     /// Stores the union of HyperLogLogs, that of `to` included. Nothing changes if one of them is corrupt.
@@ -14,8 +15,12 @@ impl Apply<'_, '_> {
         }
         let (mut registers, mut dense) = (Box::new([0; REGISTERS]), false);
         let cold = self.state.cold.as_deref();
-        for key in std::iter::once(&to).chain(keys) {
-            let Some(record) = self.find_source(key) else { continue };
+        let all = std::iter::once(&to).chain(keys);
+        let mut records: Vec<Record> = all.filter_map(|key| self.find_source(key)).collect();
+        // Names may be the same a million times.
+        records.sort_unstable_by_key(|record| record.address());
+        records.dedup_by_key(|record| record.address());
+        for record in records {
             let merged = read(record, cold, |value| {
                 dense |= hyperloglog::is_dense(value);
                 hyperloglog::merge(value, &mut registers)

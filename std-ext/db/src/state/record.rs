@@ -91,6 +91,11 @@ unsafe impl Send for Record {}
 unsafe impl Sync for Record {}
 
 impl Record {
+    /// Returns a number that no other record has as long as this one is not freed.
+    pub(crate) fn address(self) -> usize {
+        self.0.addr().get()
+    }
+
     /// Allocates a record, with a reference count of its own for a rope. The lengths of key and value are within the
     /// limits of `request`.
     #[inline(always)]

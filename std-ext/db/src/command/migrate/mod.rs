@@ -22,6 +22,7 @@ use crate::state::State;
 use crate::state::watched_keys::KeyWatch;
 use call::Call;
 use std::collections::VecDeque;
+use std::time::Duration;
 use target::Target;
 
 const IN_TRANSACTION: &str = "ERR MIGRATE is not supported in transactions and scripts";
@@ -32,6 +33,8 @@ const KEYS_AT_ONCE: usize = 64;
 const BYTES_AT_ONCE: usize = 1 << 20;
 /// A key that has changed this often while it was sent is locked the next time.
 const UNLOCKED_ATTEMPTS: u32 = 8;
+/// The longest time for which a key is locked: meanwhile all clients wait that change keys of its shard.
+const LOCKED: Duration = Duration::from_secs(1);
 
 impl<'a> Execution<'_, 'a> {
     /// MIGRATE.
@@ -161,9 +164,13 @@ impl<'c, 'a> Migration<'c, 'a> {
         let mut request = Vec::new();
         let mut locked = self.lock(pending.key, None)?.ok_or(IN_CLUSTER)?;
         self.write_request(&mut locked, &pending, &mut request);
+        let timeout = self.call.timeout;
         let target = self.target()?;
+        target.set_timeout(timeout.min(LOCKED));
         target.send(&request)?;
-        match target.reply()? {
+        let reply = target.reply()?;
+        target.set_timeout(timeout);
+        match reply {
             Ok(()) => self.delete(locked, pending.key),
             Err(error) => {
                 self.refused.get_or_insert(error);

@@ -60,6 +60,11 @@ impl<'s> Target<'s> {
         Ok(Ok(target))
     }
 
+    /// Sets the longest time that sending or a reply may take.
+    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// Sends requests.
     ///
     /// # Errors
