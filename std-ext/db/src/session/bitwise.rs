@@ -59,7 +59,9 @@ impl Apply<'_, '_> {
             }
         }
         if op == Bitwise::Not {
-            result.iter_mut().for_each(|byte| *byte = !*byte);
+            for byte in &mut result {
+                *byte = !*byte;
+            }
         }
         result
     }
