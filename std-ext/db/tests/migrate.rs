@@ -265,7 +265,7 @@ fn a_key_that_always_changes_is_locked() {
 
 /// All clients wait that change keys of its shard.
 #[test]
-fn a_key_is_locked_for_a_second_at_most() {
+fn a_key_is_locked_for_two_seconds_at_most() {
     let (from, db) = with_key();
     let left = db.clone();
     let (to, played) = play(move |mut to| {

@@ -34,7 +34,7 @@ const BYTES_AT_ONCE: usize = 1 << 20;
 /// A key that has changed this often while it was sent is locked the next time.
 const UNLOCKED_ATTEMPTS: u32 = 8;
 /// The longest time for which a key is locked: meanwhile all clients wait that change keys of its shard.
-const LOCKED: Duration = Duration::from_secs(1);
+const LOCKED: Duration = Duration::from_secs(2);
 
 impl<'a> Execution<'_, 'a> {
     /// MIGRATE.
