@@ -8,6 +8,7 @@ mod string_commands;
 mod address;
 mod cluster;
 mod error;
+mod input;
 mod options;
 
 #[cfg(feature = "tls")]
@@ -17,16 +18,14 @@ pub use error::{Attempt, ClientError, Unavailable};
 pub use options::ClientOptions;
 
 use crate::outgoing::Stream;
-use crate::resp::read::{self, Found, Reply};
+use crate::resp::read::{self, Extent, Found, Malformed, Reply, Scanned};
 use crate::resp::write::request;
 use address::Address;
 use error::Result;
-use std::io::{self, ErrorKind, Read, Write};
+use input::{Input, Wait};
+use std::io::{self, ErrorKind, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
-
-/// Bytes of buffer space for each read.
-const READ_SIZE: usize = 64 << 10;
 
 /// Bytes of requests that are sent before their replies are read, unless a single request is longer. The kernel's
 /// buffers take this much even if the server has stopped reading because its replies are not taken. With more, client
@@ -51,9 +50,7 @@ const PIPELINE_PART: usize = 32 << 10;
 #[derive(Debug)]
 pub struct Client {
     stream: Stream,
-    /// Received bytes; those from `read` on were not consumed.
-    input: Vec<u8>,
-    read: usize,
+    input: Input,
     output: Vec<u8>,
     /// A request or a reply was interrupted: the next bytes cannot be assigned to a request.
     broken: bool,
@@ -104,14 +101,17 @@ impl Client {
 
     /// Begins a connection on a stream.
     fn greet(stream: Stream, options: &ClientOptions) -> Result<Self> {
-        let (input, output) = (Vec::new(), Vec::new());
-        let mut client = Self { stream, input, read: 0, output, broken: false };
+        let (input, output) = (Input::default(), Vec::new());
+        let mut client = Self { stream, input, output, broken: false };
         client.command(&options.hello())?;
         Ok(client)
     }
 
     /// Sets how long to wait for a reply, and for a request to be sent; `None` waits without limit. After a timeout,
     /// the connection cannot be used any more.
+    ///
+    /// The time is for the whole reply, however many pieces it comes in. Only if it is long, the time begins anew with
+    /// each 64 KiB that have come. With TLS, a single record may take longer.
     ///
     /// # Errors
     /// If the operating system refuses; a timeout of zero is invalid.
@@ -178,7 +178,7 @@ impl Client {
         }
         let came = match socket.peek(&mut [0]) {
             // Or the end, or a message of TLS.
-            Ok(_) => self.receive(0),
+            Ok(_) => self.receive(0, &mut Wait::begin()),
             Err(why) => Err(why.into()),
         };
         let blocks = self.stream.socket().set_nonblocking(false).is_ok();
@@ -187,52 +187,47 @@ impl Client {
             Err(ClientError::Io(why)) => why.kind() == ErrorKind::WouldBlock,
             Err(_) => false,
         };
-        blocks && waits && self.input.get(self.read).is_none_or(|first| *first == b'>')
+        blocks && waits && self.input.bytes().first().is_none_or(|first| *first == b'>')
     }
 
     /// Returns the next reply.
     fn reply(&mut self) -> Result<Reply> {
         self.broken = true;
+        let (mut extent, mut wait) = (Extent::default(), None::<Wait>);
         loop {
-            let found = read::reply(&self.input[self.read..]).map_err(ClientError::Malformed)?;
-            let wanted = match found {
-                // A push message answers no request.
-                Found::Reply(Reply::Push(_), length) => {
-                    self.read += length;
-                    continue;
-                }
-                Found::Reply(reply, length) => {
-                    self.read += length;
-                    if self.read == self.input.len() {
-                        self.input.clear();
-                        self.read = 0;
+            match extent.scan(self.input.bytes()).map_err(ClientError::Malformed)? {
+                Scanned::Complete(length) => {
+                    let found = read::reply(&self.input.bytes()[..length]);
+                    let Found::Reply(reply, _) = found.map_err(ClientError::Malformed)? else {
+                        return Err(ClientError::Malformed(Malformed::End));
+                    };
+                    self.input.consume(length);
+                    extent = Extent::default();
+                    // A push message answers no request.
+                    if matches!(reply, Reply::Push(_)) {
+                        continue;
+                    }
+                    if let Some(wait) = wait {
+                        wait.end(&self.stream)?;
                     }
                     self.broken = false;
                     return Ok(reply);
                 }
-                Found::Unfinished(wanted) => wanted,
-            };
-            self.receive(wanted)?;
+                Scanned::Unfinished(wanted) => {
+                    self.receive(wanted, wait.get_or_insert_with(Wait::begin))?;
+                }
+            }
         }
     }
 
-    /// Reads until the buffer has `wanted` unconsumed bytes, or at least one more byte.
-    fn receive(&mut self, wanted: usize) -> Result<()> {
-        self.input.drain(..self.read);
-        self.read = 0;
-        let filled = self.input.len();
-        let space = wanted.saturating_sub(filled).max(READ_SIZE);
-        self.input.resize(filled + space, 0);
-        let came = loop {
-            match self.stream.read(&mut self.input[filled..]) {
-                Err(why) if why.kind() == ErrorKind::Interrupted => {}
-                came => break came,
+    /// Reads until the buffer has `wanted` unconsumed bytes, and at least once.
+    fn receive(&mut self, wanted: usize, wait: &mut Wait) -> Result<()> {
+        loop {
+            wait.before_read(&self.stream)?;
+            wait.came(self.input.read_from(&mut self.stream, wanted)?);
+            if self.input.bytes().len() >= wanted {
+                return Ok(());
             }
-        };
-        self.input.truncate(filled + came.as_ref().map_or(0, |came| *came));
-        match came? {
-            0 => Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
-            _ => Ok(()),
         }
     }
 

@@ -158,7 +158,8 @@ impl ClusterClient {
     }
 
     /// Sets how long to wait for a connection, for a reply, and for a request to be sent; `None` waits without limit.
-    /// The default is 5 seconds. After a timeout, the client connects to the node again.
+    /// The default is 5 seconds. After a timeout, the client connects to the node again. As with
+    /// [`Client::set_timeout`], a reply has this time as a whole, or each 64 KiB of it if it is long.
     ///
     /// # Errors
     /// If the operating system refuses; a timeout of zero is invalid.

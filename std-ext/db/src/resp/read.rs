@@ -84,6 +84,54 @@ impl fmt::Display for Malformed {
 
 impl Error for Malformed {}
 
+/// Finds the end of a reply in a buffer that grows. It reads each element once, also if the reply comes in many pieces.
+/// A reply that contains a malformed string or is nested too deeply may be refused only by [`reply`].
+#[derive(Debug, Default)]
+pub(crate) struct Extent {
+    /// The end of the elements that were read.
+    at: usize,
+    /// The numbers of elements that must follow, by depth.
+    left: Vec<usize>,
+}
+
+/// The outcome of a search for the end of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scanned {
+    /// The reply has this many bytes.
+    Complete(usize),
+    /// The buffer must have at least this many bytes before another attempt can succeed.
+    Unfinished(usize),
+}
+
+impl Extent {
+    /// Goes on, in the same bytes as before and those that follow them now.
+    ///
+    /// # Errors
+    /// If the reply is invalid.
+    pub(crate) fn scan(&mut self, input: &[u8]) -> Result<Scanned, Malformed> {
+        loop {
+            let owed = self.left.iter().fold(0, |sum: usize, left| sum.saturating_add(*left));
+            let mut reader = Reader { input, at: self.at, owed };
+            match reader.skip() {
+                Ok(0) => {}
+                Ok(_) if self.left.len() >= DEEPEST => return Err(Malformed::TooDeep),
+                Ok(elements) => self.left.push(elements),
+                Err(Stop::Unfinished(wanted)) => return Ok(Scanned::Unfinished(wanted)),
+                Err(Stop::Malformed(why)) => return Err(why),
+            }
+            self.at = reader.at;
+            while self.left.last() == Some(&0) {
+                self.left.pop();
+            }
+            match self.left.last_mut() {
+                // The next element is one of these.
+                Some(left) => *left -= 1,
+                None => return Ok(Scanned::Complete(self.at)),
+            }
+        }
+    }
+}
+
 /// Why parsing stopped.
 enum Stop {
     Unfinished(usize),
@@ -127,16 +175,7 @@ impl<'a> Reader<'a> {
             return Err(Malformed::Mark(mark).into());
         }
         Ok(match mark {
-            b'+' => Reply::Simple(self.line()?.to_vec()),
-            b'-' => Reply::Error(self.line()?.to_vec()),
-            b':' => Reply::Integer(self.number()?),
-            b',' => Reply::Double(double(self.line()?)?),
-            b'(' => Reply::BigNumber(digits(self.line()?)?.to_vec()),
-            b'#' => Reply::Boolean(boolean(self.line()?)?),
-            b'_' => match self.line()? {
-                [] => Reply::Null,
-                _ => return Err(Malformed::Number.into()),
-            },
+            b'+' | b'-' | b':' | b',' | b'(' | b'#' | b'_' => self.line_reply(mark)?,
             b'$' => self.text()?.map_or(Reply::Null, |text| Reply::Bulk(text.to_vec())),
             b'!' => Reply::Error(self.text()?.ok_or(Malformed::Number)?.to_vec()),
             b'=' => verbatim(self.text()?.ok_or(Malformed::Number)?)?,
@@ -162,6 +201,46 @@ impl<'a> Reader<'a> {
                 Reply::Map(self.pairs(count, depth)?)
             }
         })
+    }
+
+    /// Reads an element that is a line.
+    fn line_reply(&mut self, mark: u8) -> Result<Reply, Stop> {
+        Ok(match mark {
+            b'+' => Reply::Simple(self.line()?.to_vec()),
+            b'-' => Reply::Error(self.line()?.to_vec()),
+            b':' => Reply::Integer(self.number()?),
+            b',' => Reply::Double(double(self.line()?)?),
+            b'(' => Reply::BigNumber(digits(self.line()?)?.to_vec()),
+            b'#' => Reply::Boolean(boolean(self.line()?)?),
+            _ => match self.line()? {
+                [] => Reply::Null,
+                _ => return Err(Malformed::Number.into()),
+            },
+        })
+    }
+
+    /// Skips an element, but not those that belong to it. Returns how many these are.
+    fn skip(&mut self) -> Result<usize, Stop> {
+        let Some(&mark) = self.input.get(self.at) else {
+            return Err(self.unfinished(self.at + SHORTEST));
+        };
+        self.at += 1;
+        match mark {
+            b'+' | b'-' | b':' | b',' | b'(' | b'#' | b'_' => {
+                self.line_reply(mark)?;
+                Ok(0)
+            }
+            b'$' | b'!' | b'=' => {
+                self.text()?;
+                Ok(0)
+            }
+            b'*' => Ok(self.count()?.unwrap_or(0)),
+            b'~' | b'>' => Ok(self.count()?.ok_or(Malformed::Number)?),
+            b'%' => Ok(2 * self.count()?.ok_or(Malformed::Number)?),
+            // The reply that an attribute describes follows it.
+            b'|' => Ok(2 * self.count()?.ok_or(Malformed::Number)? + 1),
+            _ => Err(Malformed::Mark(mark).into()),
+        }
     }
 
     fn deeper(&mut self, depth: usize) -> Result<Reply, Stop> {
@@ -193,7 +272,9 @@ impl<'a> Reader<'a> {
 
     /// Returns how long the buffer must be at least, if the current element ends at `end` or later.
     fn unfinished(&self, end: usize) -> Stop {
-        Stop::Unfinished(end.max(self.input.len() + 1).saturating_add(SHORTEST * self.owed))
+        Stop::Unfinished(
+            end.max(self.input.len() + 1).saturating_add(self.owed.saturating_mul(SHORTEST)),
+        )
     }
 
     /// Returns the rest of the line.
@@ -262,5 +343,45 @@ fn verbatim(text: &[u8]) -> Result<Reply, Malformed> {
     match text {
         [a, b, c, b':', text @ ..] => Ok(Reply::Verbatim([*a, *b, *c], text.to_vec())),
         _ => Err(Malformed::End),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_reply_is_found_in_pieces() {
+        let deepest = format!("{}:1\r\n", "*1\r\n".repeat(DEEPEST));
+        for text in [
+            "+OK\r\n",
+            "$-1\r\n",
+            "*-1\r\n",
+            "*0\r\n",
+            "$5\r\na\r\nbc\r\n",
+            "*3\r\n*2\r\n:1\r\n*0\r\n_\r\n%2\r\n+a\r\n#t\r\n+b\r\n~1\r\n,1.5\r\n",
+            "|1\r\n+a\r\n*1\r\n:1\r\n>2\r\n=5\r\ntxt:x\r\n(12\r\n",
+            "*2\r\n|0\r\n!3\r\nERR\r\n-no\r\n",
+            &deepest,
+        ] {
+            let (bytes, mut extent) = (text.as_bytes(), Extent::default());
+            for end in 0..bytes.len() {
+                let Ok(Scanned::Unfinished(wanted)) = extent.scan(&bytes[..end]) else {
+                    panic!("{text:?} ends at {end}");
+                };
+                assert!(wanted > end && wanted <= bytes.len(), "{text:?}: {wanted} at {end}");
+                assert_eq!(reply(&bytes[..end]), Ok(Found::Unfinished(wanted)), "{text:?}");
+            }
+            // Another reply follows.
+            let both = [bytes, b"+OK\r\n"].concat();
+            assert_eq!(extent.scan(&both), Ok(Scanned::Complete(bytes.len())), "{text:?}");
+            assert_eq!(Extent::default().scan(&both), Ok(Scanned::Complete(bytes.len())));
+            let Ok(Found::Reply(_, length)) = reply(&both) else { panic!("{text:?}") };
+            assert_eq!(length, bytes.len(), "{text:?}");
+        }
+        let too_deep = format!("*1\r\n{deepest}");
+        assert_eq!(Extent::default().scan(too_deep.as_bytes()), Err(Malformed::TooDeep));
+        assert_eq!(Extent::default().scan(b"*2\r\n:1\r\nx"), Err(Malformed::Mark(b'x')));
+        assert_eq!(Extent::default().scan(b"~-1\r\n"), Err(Malformed::Number));
     }
 }
