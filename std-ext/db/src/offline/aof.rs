@@ -18,9 +18,12 @@ const SELECT: &str = "select";
 /// The longest name that is counted.
 const LONGEST_NAME: usize = 64;
 
-/// The most bytes of a transaction, or of one command, that a running Redis may send: the limit of a request that Redis
-/// itself has by default.
+/// The most bytes of a transaction in memory, or of one command: the limit of a request that Redis itself has by
+/// default.
 const MOST_PENDING: usize = 1 << 30;
+
+/// The longest note about the time. Those of Redis have about 15 bytes.
+const LONGEST_NOTE: usize = 64 << 10;
 
 /// The reader of one file, or of the commands behind an RDB file.
 pub(super) struct Aof {
@@ -31,6 +34,10 @@ pub(super) struct Aof {
     offset: u64,
     /// The commands since MULTI, and the offset of that.
     transaction: Option<(u64, Vec<Command>)>,
+    /// The bytes of these commands, with the memory that they take themselves.
+    pending: usize,
+    /// The most bytes of a transaction, or of one command.
+    most_pending: usize,
     requests: Requests,
     /// Set if a running Redis sends the commands.
     live: Option<Live>,
@@ -43,8 +50,6 @@ struct Live {
     skips_unknown: bool,
     /// Whether Redis has asked for the offset.
     asked_for_offset: bool,
-    /// The bytes of the commands since MULTI.
-    pending: usize,
 }
 
 /// The item at the beginning of a buffer.
@@ -57,8 +62,16 @@ enum Step {
 
 impl Aof {
     pub(super) fn new(imported: Option<u64>, offset: u64) -> Self {
-        let (transaction, requests) = (None, Requests::default());
-        Self { imported, selected: 0, offset, transaction, requests, live: None }
+        Self {
+            imported,
+            selected: 0,
+            offset,
+            transaction: None,
+            pending: 0,
+            most_pending: MOST_PENDING,
+            requests: Requests::default(),
+            live: None,
+        }
     }
 
     /// Returns the reader of the commands that a running Redis sends, from this offset on.
@@ -93,10 +106,7 @@ impl Aof {
             self.offset += bytes as u64;
         }
         buffer.drain(..at);
-        if buffer.len() > MOST_PENDING {
-            return Err(format!("a command of Redis is longer than {MOST_PENDING} bytes"));
-        }
-        Ok(())
+        self.limit_command(buffer.len())
     }
 
     /// Reads all commands. At the end of the last file, a part of a command or transaction may be missing.
@@ -120,6 +130,7 @@ impl Aof {
                 Step::Unfinished => {
                     buffer.drain(..at);
                     at = 0;
+                    self.limit_command(buffer.len())?;
                     let more = input.fill_buf().map_err(|why| why.to_string())?;
                     if more.is_empty() {
                         break;
@@ -152,8 +163,15 @@ impl Aof {
             Some(b'\r' | b'\n') if self.live.is_some() => return Ok(Step::Used(1)),
             // A note about the time.
             Some(b'#') if self.live.is_none() => {
-                let end = memchr::memchr(b'\n', bytes);
-                return Ok(end.map_or(Step::Unfinished, |end| Step::Used(end + 1)));
+                let note = &bytes[..bytes.len().min(LONGEST_NOTE)];
+                return match memchr::memchr(b'\n', note) {
+                    Some(end) => Ok(Step::Used(end + 1)),
+                    None if note.len() < LONGEST_NOTE => Ok(Step::Unfinished),
+                    None => {
+                        let at = self.offset;
+                        Err(format!("byte {at} begins a note of more than {LONGEST_NOTE} bytes"))
+                    }
+                };
             }
             Some(_) => return Err(format!("byte {} begins no command", self.offset)),
         }
@@ -194,7 +212,8 @@ impl Aof {
                 SELECT
             }
             Replay::Multi => {
-                self.transaction = Some((self.offset, Vec::new()));
+                // Within a transaction, this is an error that changes nothing, as in Redis.
+                self.transaction.get_or_insert_with(|| (self.offset, Vec::new()));
                 return Ok(());
             }
             Replay::Exec => return self.execute_transaction(summary, take),
@@ -225,9 +244,7 @@ impl Aof {
         summary: &mut Summary,
         take: &mut Take<'_>,
     ) -> Result<(), String> {
-        if let Some(live) = &mut self.live {
-            live.pending = 0;
-        }
+        self.pending = 0;
         let (_, commands) = self.transaction.take().unwrap_or_default();
         for (name, bytes) in commands {
             summary.commands += u64::from(name != SELECT);
@@ -236,14 +253,23 @@ impl Aof {
         Ok(())
     }
 
-    /// Refuses a transaction of a running Redis that becomes too long, by a command of this many bytes.
+    /// Refuses a transaction that becomes too long, by a command of this many bytes.
     fn limit_transaction(&mut self, bytes: usize) -> Result<(), String> {
-        let Some(live) = &mut self.live else { return Ok(()) };
-        live.pending += bytes;
-        if live.pending > MOST_PENDING {
-            return Err(format!("a transaction of Redis is longer than {MOST_PENDING} bytes"));
+        self.pending += bytes + size_of::<Command>();
+        if self.pending <= self.most_pending {
+            return Ok(());
         }
-        Ok(())
+        let (at, most) = (self.offset(), self.most_pending);
+        Err(format!("byte {at} begins a transaction that takes more than {most} bytes"))
+    }
+
+    /// Refuses an incomplete command of more than this many bytes.
+    fn limit_command(&self, bytes: usize) -> Result<(), String> {
+        if bytes <= self.most_pending {
+            return Ok(());
+        }
+        let (at, most) = (self.offset, self.most_pending);
+        Err(format!("byte {at} begins a command of more than {most} bytes"))
     }
 
     /// Handles a command that this program does not have.
@@ -258,5 +284,55 @@ impl Aof {
         }
         count(&mut summary.unknown, name);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::BufReader;
+
+    /// Reads a file, with a limit. Returns the commands.
+    fn read(file: &str, most_pending: usize) -> Result<String, String> {
+        let (mut taken, mut summary) = (String::new(), Summary::default());
+        let mut take = |item: Item<'_>| {
+            if let Item::Command(_, bytes) = item {
+                taken.push_str(std::str::from_utf8(bytes).unwrap());
+            }
+            Ok(())
+        };
+        let aof = Aof { most_pending, ..Aof::new(None, 0) };
+        let input = BufReader::with_capacity(100, file.as_bytes());
+        aof.read(input, true, &mut summary, &mut take)?;
+        Ok(taken)
+    }
+
+    #[test]
+    fn a_file_is_not_collected_in_memory() {
+        let (multi, incr) = ("*1\r\n$5\r\nMULTI\r\n", "*2\r\n$4\r\nINCR\r\n$1\r\na\r\n");
+        let each = incr.len() + size_of::<Command>();
+        let begun = format!("{incr}{multi}{}", incr.repeat(10));
+        assert_eq!(read(&begun, 10 * each), Ok(incr.to_owned()));
+        let why = read(&begun, 10 * each - 1).expect_err("a transaction of any length");
+        assert_eq!(
+            why,
+            format!(
+                "byte {} begins a transaction that takes more than {} bytes",
+                incr.len(),
+                10 * each - 1
+            )
+        );
+        // Each transaction has the limit for itself.
+        let exec = "*1\r\n$4\r\nEXEC\r\n";
+        let many = format!("{multi}{incr}{exec}").repeat(5);
+        assert_eq!(read(&many, 200), Ok(incr.repeat(5)));
+        let why = read(&format!("{incr}*9\r\n$1000\r\n{}", "x".repeat(700)), 300);
+        let why = why.expect_err("a command of any length");
+        assert!(why.contains("begins a command of more than 300 bytes"), "{why}");
+        let longest = format!("#{}\n{incr}", "x".repeat(LONGEST_NOTE - 2));
+        assert_eq!(read(&longest, MOST_PENDING), Ok(incr.to_owned()));
+        let why = read(&format!("{incr}#{}\n", "x".repeat(LONGEST_NOTE - 1)), MOST_PENDING);
+        let why = why.expect_err("a note of any length");
+        assert_eq!(why, format!("byte {} begins a note of more than 65536 bytes", incr.len()));
     }
 }

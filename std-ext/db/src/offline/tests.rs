@@ -205,6 +205,18 @@ fn an_aof_with_other_commands_is_imported_without_them() {
 }
 
 #[test]
+fn a_transaction_that_is_begun_twice_keeps_its_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = ["MULTI", "SET a 1", "MULTI", "SET b 2", "EXEC", "SET c 3"];
+    write(&folder, "a.aof", &requests(&lines));
+    let (text, healthy) = command(&folder, "import @/a.aof --dir @/db").unwrap();
+    assert!(healthy && text == "Imported 0 keys and 3 commands.\n", "a command is lost: {text}");
+    let db = open(&folder);
+    let found = ["a", "b", "c"].map(|key| value(&db, key));
+    assert_eq!(found, ["1", "2", "3"].map(|value| Some(value.to_owned())));
+}
+
+#[test]
 fn manifests_that_are_none_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (text, wanted) in [
