@@ -214,6 +214,39 @@ fn unflushed_damage_is_truncated() {
     }
 }
 
+/// A later torn tail does not replace one that was kept.
+#[test]
+fn each_torn_tail_is_kept() {
+    let mut path = folder();
+    let (log, _, _) = open(path.path()).unwrap();
+    (1..6).for_each(|lsn| append(&log, lsn));
+    log.wait(5).unwrap();
+    let crashed = folder();
+    copy(path.path(), crashed.path());
+    drop(log);
+    path = crashed;
+    let mut kept = Vec::new();
+    for byte in 0..3 {
+        let file = file(path.path(), 1);
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[HEADER + byte] ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        let (log, recovered, _) = open(path.path()).unwrap();
+        assert_eq!(recovered.cut.map(|cut| (cut.offset, cut.entries)), Some((HEADER as u64, 4)));
+        kept.push(bytes.split_off(HEADER));
+        (1..6).for_each(|lsn| append(&log, lsn));
+        log.wait(5).unwrap();
+        let crashed = folder();
+        copy(path.path(), crashed.path());
+        drop(log);
+        path = crashed;
+    }
+    for (end, bytes) in ["", "-2", "-3"].iter().zip(&kept) {
+        let found = fs::read(path.path().join(format!("cut-{:020}{end}", 1)));
+        assert!(found.ok().as_ref() == Some(bytes), "a torn tail is lost: cut-1{end}");
+    }
+}
+
 /// A disk without power may have written any part of the bytes that were not flushed.
 #[test]
 fn power_failures_keep_flushed_entries() {

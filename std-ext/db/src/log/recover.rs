@@ -10,17 +10,19 @@
 //! The [manifest](Manifest) tells recovery of a missing segment, and of a missing end after a clean shutdown.
 
 use crate::log::api::Lsn;
+use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{ENTRY_HEADER, Item, Reader, Tail};
 use crate::log::manifest::Manifest;
 use crate::log::open_error::OpenError;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 /// The prefix of the segments' names. The number of the first entry follows.
 pub(crate) const NAME: &str = "log-";
 /// The prefix of the names of files with a torn tail that contains valid entries. The number that its first entry
-/// should have follows.
+/// should have follows, and a further number if there is one with that name already.
 const SAVED_TAIL: &str = "cut-";
 /// The temporary name of a new segment.
 pub(super) const NEW: &str = "log.new";
@@ -261,14 +263,37 @@ fn save_tail(folder: &Folder, cut: &Cut, first: Lsn) -> io::Result<()> {
     }
     let mut source = folder.disk().read(&cut.file)?;
     source.seek(SeekFrom::Start(cut.offset))?;
-    let copy = folder.disk().create(&folder.at(&numbered_name(SAVED_TAIL, first)))?;
-    let (mut chunk, mut left) = (vec![0; 1 << 20], cut.bytes);
+    let name = free_name(&folder.disk().list(folder.path())?, first);
+    let kept = folder.at(&name);
+    let copy = folder.disk().create(&kept)?;
+    let copied = copy_bytes(&mut source, &*copy, cut.bytes);
+    if copied.is_err() {
+        // The tail is still in the log, and the next start tries again. A part of a copy helps nobody.
+        let _ = folder.disk().remove(&kept);
+        return copied;
+    }
+    folder.disk().sync_folder(folder.path())
+}
+
+/// Returns a name for a torn tail that no file has. No other process writes to the folder.
+fn free_name(names: &[String], first: Lsn) -> String {
+    let begin = numbered_name(SAVED_TAIL, first);
+    let mut name = begin.clone();
+    let mut number = 1_u64;
+    while names.contains(&name) {
+        number += 1;
+        name = format!("{begin}-{number}");
+    }
+    name
+}
+
+fn copy_bytes(source: &mut File, to: &dyn DiskFile, bytes: u64) -> io::Result<()> {
+    let (mut chunk, mut left) = (vec![0; 1 << 20], bytes);
     while left > 0 {
         let some = left.min(1 << 20) as usize;
         source.read_exact(&mut chunk[..some])?;
-        copy.write(&chunk[..some])?;
+        to.write(&chunk[..some])?;
         left -= some as u64;
     }
-    copy.sync()?;
-    folder.disk().sync_folder(folder.path())
+    to.sync()
 }
