@@ -33,7 +33,7 @@ const NO_PROGRESS: Duration = Duration::from_secs(60);
 ///
 /// It takes as much disk as the nodes' newest snapshots and their logs, and memory for one entry. Meanwhile the nodes
 /// keep these files. It waits `within` for the end of moves of slots. If one begins while the groups are copied, all is
-/// copied again.
+/// copied again, unless that time is over.
 ///
 /// # Errors
 /// A sentence that says why there is no backup. The folder has no `backup.json` then.
@@ -73,6 +73,13 @@ pub(super) fn take_in_rounds(
         let after = runtime.block_on(etcd.calm(end))?;
         if after.is_as(&before) {
             return describe(&settings.name, &root, &before.format, (made_ms, groups));
+        }
+        if Instant::now() >= end {
+            remove(to, &groups)?;
+            return Err(StartError::new(
+                "slots have moved between groups each time that these were copied, and the time for the backup is \
+                 over: look at `hedgerow-db cluster move`, and try again",
+            ));
         }
         tracing::info!("slots have moved between groups meanwhile: all groups are copied again");
         remove(to, &groups)?;

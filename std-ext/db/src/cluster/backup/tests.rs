@@ -311,6 +311,18 @@ fn a_backup_is_made_again_if_slots_move_meanwhile() {
     assert_eq!(verify(&to.at(0).join("calm")).unwrap(), taken);
     let slots: Vec<_> = taken.groups.iter().map(|group| group.slots.clone()).collect();
     assert_eq!(slots, [[(0, 8191)], [(8192, 16_383)]]);
+    // A move in each round, until the time is over.
+    let mut rounds = 2;
+    let mut copied = || {
+        rounds += 1;
+        assert!(rounds < 5, "all groups are copied for ever");
+        etcd.etcdctl(&["put", "/hedgerow/calm/last-move", &rounds.to_string()]);
+    };
+    let path = to.at(0).join("restless");
+    let taken = super::take::take_in_rounds(&settings, &path, &[], Duration::ZERO, &mut copied);
+    let why = taken.err().map(|why| why.to_string()).unwrap_or_default();
+    assert!(why.contains("the time for the backup is over"), "{why:?}");
+    assert!(rounds == 3 && !path.join("group-0").exists());
 }
 
 #[test]
