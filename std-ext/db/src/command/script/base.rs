@@ -8,6 +8,9 @@ use crate::limits::SCRIPT_BYTES;
 use mlua::{Function, Lua, MultiValue, Table, Value};
 use std::rc::Rc;
 
+/// The error of Lua's own `setmetatable`, which does not know the position of our caller.
+const PROTECTED: &str = "cannot change a protected metatable";
+
 /// Adds the functions to the global table. The last argument has Lua's own global table, the environment of scripts,
 /// and the tables that they get as the metatables of strings and of the global table.
 pub(super) fn add(
@@ -17,16 +20,21 @@ pub(super) fn add(
     substitutes: &Rc<Substitutes>,
     (native, environment, of_strings, of_globals): (&Table, &Table, Table, Table),
 ) -> mlua::Result<()> {
-    add_metatables(lua, globals, substitutes, (environment.clone(), of_strings, of_globals))?;
+    let natives = (native.get("getmetatable")?, native.get("setmetatable")?);
+    let shown = (environment.clone(), of_strings, of_globals);
+    add_metatables(lua, globals, substitutes, natives, shown)?;
     add_raw(lua, globals, substitutes, &native.get("next")?)?;
     add_load(lua, control, globals, environment, &native.get("pcall")?)?;
     add_garbage(lua, control, globals)
 }
 
+/// Adds `getmetatable` and `setmetatable`, which call Lua's own: [`Table::metatable`] panics if there is no room for a
+/// reference, and scripts can take all.
 fn add_metatables(
     lua: &Lua,
     globals: &Table,
     substitutes: &Rc<Substitutes>,
+    (native_get, native_set): (Function, Function),
     (environment, of_strings, of_globals): (Table, Table, Table),
 ) -> mlua::Result<()> {
     let known = Rc::clone(substitutes);
@@ -35,13 +43,7 @@ fn add_metatables(
         Some(Value::String(_)) => Ok(Value::Table(of_strings.clone())),
         Some(Value::Table(table)) if *table == environment => Ok(Value::Table(of_globals.clone())),
         Some(Value::Table(table)) if known.real(table).is_some() => Ok(Value::Nil),
-        Some(Value::Table(table)) => match table.metatable() {
-            None => Ok(Value::Nil),
-            Some(metatable) => Ok(match metatable.raw_get("__metatable")? {
-                Value::Nil => Value::Table(metatable),
-                shown => shown,
-            }),
-        },
+        Some(Value::Table(table)) => native_get.call::<Value>(table),
         Some(_) => Ok(Value::Nil),
     })?;
     globals.raw_set("getmetatable", get)?;
@@ -59,11 +61,10 @@ fn add_metatables(
         if known.real(&table).is_some() {
             return Err(text_error(READ_ONLY));
         }
-        let shown = table.metatable().map(|old| old.raw_get::<Value>("__metatable"));
-        if shown.transpose()?.is_some_and(|shown| !shown.is_nil()) {
-            return Err(error_here(lua, "cannot change a protected metatable"));
-        }
-        table.set_metatable(metatable)?;
+        native_set.call::<()>((&table, metatable)).map_err(|error| {
+            let text = plain_text(&error);
+            if text == PROTECTED { error_here(lua, text) } else { text_error(text) }
+        })?;
         Ok(table)
     })?;
     globals.raw_set("setmetatable", set)

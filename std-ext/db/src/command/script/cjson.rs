@@ -16,7 +16,7 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, next: &Function) -> mlua::
     let table = instance(lua, control, &next, &None)?;
     let of = Rc::clone(control);
     let new = lua.create_function(move |lua, _: MultiValue| {
-        of.count_function();
+        of.count_function(lua)?;
         let settings = Rc::new(Cell::new(Settings::DEFAULT));
         instance(lua, &of, &next, &Some(settings))
     })?;

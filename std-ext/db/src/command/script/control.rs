@@ -15,6 +15,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Values of replies between two looks at the clock.
+const VALUES: usize = 256;
+
 /// Why a script was stopped from outside. Its changes are undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -30,6 +33,9 @@ pub(super) type Executed = Result<(), String>;
 
 /// The outcome of a command: it was executed or refused, or the script must end, or the command has panicked.
 pub(super) type Outcome = std::thread::Result<mlua::Result<Executed>>;
+
+/// Garbage is collected after this number of functions that keep values of Lua.
+pub(super) const KEPT_FUNCTIONS: usize = 1024;
 
 /// The state of one run.
 pub(super) struct Control {
@@ -60,13 +66,17 @@ pub(super) struct Control {
     pub(super) names: Names,
     /// The buffers of the commands.
     pub(super) bytes: Cell<CommandBytes>,
-    /// How many functions scripts have made that keep values of Lua, since the garbage was last collected. Together
-    /// they keep some 8,000 values at most: the stack of references has no room for more.
+    /// How many functions scripts have made that keep values of Lua, since garbage was last collected between scripts.
+    /// Together they keep some 8,000 values at most: the stack of references has no room for more.
     pub(super) functions: Cell<usize>,
     /// Bytes that functions of ours have made, outside of Lua's memory, and keep while they call the script.
     kept: Cell<usize>,
     /// The outcome of the last command, if its reply is not of the simple kind.
     pub(super) outcome: Cell<Option<Outcome>>,
+    /// A command of the script has panicked.
+    pub(super) command_panicked: Cell<bool>,
+    /// Values of replies that were made.
+    values: Cell<usize>,
 }
 
 /// Bytes that a function of ours keeps while it calls the script.
@@ -102,6 +112,8 @@ impl Control {
             functions: Cell::default(),
             kept: Cell::default(),
             outcome: Cell::default(),
+            command_panicked: Cell::default(),
+            values: Cell::default(),
         })
     }
 
@@ -124,9 +136,29 @@ impl Control {
         }
     }
 
-    /// Counts a function that a script has made, and that keeps values of Lua.
-    pub(super) fn count_function(&self) {
-        self.functions.set(self.functions.get() + 1);
+    /// Counts a function that a script makes, and that keeps values of Lua. To Lua these are small, so it would collect
+    /// them too late: long before, there would be no room for their values.
+    ///
+    /// # Errors
+    /// The script must end.
+    pub(super) fn count_function(&self, lua: &Lua) -> mlua::Result<()> {
+        let count = self.functions.get() + 1;
+        self.functions.set(count);
+        if count.is_multiple_of(KEPT_FUNCTIONS) {
+            self.check()?;
+            lua.gc_collect()?;
+        }
+        Ok(())
+    }
+
+    /// Counts a value of a reply. Each text may take long: Lua compares it with all texts that have the same hash.
+    ///
+    /// # Errors
+    /// The script must end.
+    pub(super) fn count_value(&self) -> mlua::Result<()> {
+        let count = self.values.get().wrapping_add(1);
+        self.values.set(count);
+        if count.is_multiple_of(VALUES) { self.check() } else { Ok(()) }
     }
 
     /// Begins a run.
@@ -139,6 +171,7 @@ impl Control {
         *self.value.borrow_mut() = None;
         *self.place.borrow_mut() = None;
         self.counted.set(false);
+        self.command_panicked.set(false);
         self.protocol.set(Protocol::Two);
         self.json.set(Settings::DEFAULT);
         self.switch.set_running(true);

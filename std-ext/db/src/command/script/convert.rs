@@ -22,6 +22,7 @@ pub(super) fn reply_value(lua: &Lua, control: &Control, reply: &[u8]) -> mlua::R
 }
 
 fn value(lua: &Lua, control: &Control, reply: Reply) -> mlua::Result<Value> {
+    control.count_value()?;
     let names = &control.names;
     let text = |bytes: Vec<u8>| lua.create_string(bytes).map(Value::String);
     Ok(match reply {
@@ -252,4 +253,23 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 fn truncated(number: f64) -> i64 {
     let limit = -(i64::MIN as f64);
     if number >= -limit && number < limit { number as i64 } else { i64::MIN }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::Scripts;
+    use std::time::Duration;
+
+    #[test]
+    fn a_long_reply_takes_no_longer_than_a_script_may() {
+        let lua = Lua::new();
+        let control = Control::new(&lua, &Scripts::new(0)).unwrap();
+        let reply = format!("*1000\r\n{}", "$1\r\na\r\n".repeat(1000));
+        control.begin(None);
+        assert!(reply_value(&lua, &control, reply.as_bytes()).is_ok());
+        control.begin(Some(Duration::ZERO));
+        let stopped = reply_value(&lua, &control, reply.as_bytes());
+        assert!(stopped.is_err(), "the script gets its reply too late");
+    }
 }

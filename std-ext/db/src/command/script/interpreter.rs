@@ -5,7 +5,7 @@
 
 use crate::command::diagnostics::Diagnostics;
 use crate::command::script::compile::compile;
-use crate::command::script::control::{Control, Stop, plain_text};
+use crate::command::script::control::{Control, KEPT_FUNCTIONS, Stop, plain_text};
 use crate::command::script::convert;
 use crate::command::script::current_host::Host;
 use crate::command::script::memory_limit;
@@ -18,6 +18,7 @@ use crate::scripts::{ScriptId, Scripts};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Value, VmState};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -25,12 +26,15 @@ use std::sync::Arc;
 const INSTRUCTIONS: u32 = 250;
 /// Compiled scripts that a thread keeps at most.
 const COMPILED: usize = 1024;
-/// An interpreter that has more memory than this collects its garbage after the script.
+/// An interpreter that has more memory than this collects its garbage after the script. So does one whose scripts have
+/// made more than [`KEPT_FUNCTIONS`].
 const KEPT_MEMORY: usize = 4 << 20;
-/// So does one whose scripts have made more functions than this.
-const KEPT_FUNCTIONS: usize = 1024;
 /// One that has more memory than this nevertheless is dropped.
 const MOST_MEMORY: usize = 16 << 20;
+
+/// The reply to a script whose interpreter has panicked.
+const PANICKED: &[u8] =
+    b"ERR Script stopped, because its interpreter failed; its changes are undone";
 
 /// A compiled script.
 #[derive(Clone)]
@@ -59,8 +63,8 @@ pub(super) struct Interpreter {
     compiled: HashMap<ScriptId, Script>,
     /// The number of removals when the scripts were compiled.
     removals: u64,
-    /// A script has failed outside of the sandbox: the stack or the memory of the interpreter was exhausted, and its
-    /// garbage may leave too little of them for the next script.
+    /// It has panicked. Or a script has failed outside of the sandbox: the stack or the memory of the interpreter was
+    /// exhausted, and its garbage may leave too little of them for the next script.
     is_exhausted: bool,
 }
 
@@ -150,18 +154,46 @@ impl Interpreter {
         &mut self,
         id: &ScriptId,
         script: &Script,
-        (keys, arguments): (&[&[u8]], &[&[u8]]),
+        texts: (&[&[u8]], &[&[u8]]),
         host: &mut dyn Host,
         out: &mut Writer<'_>,
         max_out: usize,
     ) -> Result<(), Failure> {
         self.control.begin(self.scripts.time_limit());
         self.control.random.set(random::SEED);
+        let run = || self.run_begun(id, script, texts, host, (out, max_out));
+        // `mlua` panics where it has no error to return. That concerns this interpreter alone, which is dropped.
+        let ran = catch_unwind(AssertUnwindSafe(run));
+        let stop = self.control.end();
+        match (ran, stop) {
+            // The state of the database may be wrong.
+            (Err(panic), _) if self.control.command_panicked.get() => resume_unwind(panic),
+            (Err(panic), _) => {
+                self.is_exhausted = true;
+                let why = panic.downcast_ref::<&str>().copied();
+                let why = why.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+                tracing::error!("the interpreter of scripts has panicked: {}", why.unwrap_or("?"));
+                Err(Failure::Stopped(PANICKED.to_vec()))
+            }
+            (Ok(replied), None) => replied,
+            (Ok(_), Some(stop)) => Err(Failure::Stopped(self.stopped_reply(id, stop))),
+        }
+    }
+
+    /// Runs a script and writes its reply, between the beginning and the end of its run.
+    fn run_begun(
+        &mut self,
+        id: &ScriptId,
+        script: &Script,
+        (keys, arguments): (&[&[u8]], &[&[u8]]),
+        host: &mut dyn Host,
+        (out, max_out): (&mut Writer<'_>, usize),
+    ) -> Result<(), Failure> {
         let result = self.call(script, keys, arguments, host);
         if let Ok(Ok(value) | Err(value)) = &result {
             self.control.counted.set(convert::is_counted(&self.control, value));
         }
-        let replied = match result {
+        match result {
             Ok(Ok(value)) => {
                 let written = convert::write_reply(&self.control, out, &value, max_out);
                 if written.is_ok_and(|fits| fits) { Ok(()) } else { Err(Failure::TooLong) }
@@ -178,10 +210,6 @@ impl Interpreter {
                 let text = format!("ERR Error running script {id}, {text:.100}");
                 Err(Failure::Error(text.into_bytes()))
             }
-        };
-        match self.control.end() {
-            None => replied,
-            Some(stop) => Err(Failure::Stopped(self.stopped_reply(id, stop))),
         }
     }
 
@@ -301,5 +329,27 @@ mod tests {
         };
         assert!(!run(true).unwrap().0, "there were references left");
         assert_eq!(run(false), Ok((true, b"$5\r\n[1,2]\r\n".to_vec())), "it is kept");
+    }
+
+    #[test]
+    fn an_interpreter_that_panics_is_replaced() {
+        let scripts = Arc::new(Scripts::new(0));
+        let run = |text: &[u8]| {
+            with_interpreter(&scripts, |interpreter| {
+                let id = ScriptId::of(text);
+                let script = interpreter.compile(id, text).unwrap();
+                let mut out = Vec::new();
+                let mut writer = Writer::new(&mut out, Protocol::Two);
+                let no_keys = (&[][..], &[][..]);
+                interpreter.run(&id, &script, no_keys, &mut NoHost, &mut writer, 100)
+            })
+        };
+        // The host panics, and no command has been called.
+        for text in ["redis.acl_check_cmd('get', 'k')", "pcall(redis.acl_check_cmd, 'get', 'k')"] {
+            let failed = Failure::Stopped(PANICKED.to_vec());
+            assert_eq!(run(text.as_bytes()), Ok(Err(failed)));
+            assert!(INTERPRETER.with_borrow(Option::is_none), "it is kept");
+            assert_eq!(run(b"return 1"), Ok(Ok(())));
+        }
     }
 }

@@ -33,6 +33,7 @@ mod random;
 mod raw;
 mod sandbox;
 mod shebang;
+mod sort;
 mod strings;
 mod structs;
 mod substitutes;

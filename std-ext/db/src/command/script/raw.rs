@@ -36,16 +36,17 @@ pub(super) struct Runner(Function);
 
 impl Runner {
     /// Makes it, for this global table of scripts. It calls them by `xpcall` with this handler of errors.
+    /// `check` raises an error if the script must end.
     pub(super) fn new(
         lua: &Lua,
         globals: &Table,
         xpcall: &Function,
-        handler: &Function,
+        (handler, check): (&Function, &Function),
     ) -> mlua::Result<Self> {
-        // SAFETY: `exec_raw` pushes the three values, which become those of the closure, and returns the closure.
+        // SAFETY: `exec_raw` pushes the four values, which become those of the closure, and returns the closure.
         let function = unsafe {
-            lua.exec_raw((globals, xpcall, handler), |state| {
-                ffi::lua_pushcclosure(state, run_script, 3);
+            lua.exec_raw((globals, xpcall, handler, check), |state| {
+                ffi::lua_pushcclosure(state, run_script, 4);
             })
         };
         function.map(Self)
@@ -84,16 +85,19 @@ unsafe extern "C-unwind" fn run_script(state: *mut ffi::lua_State) -> c_int {
     2
 }
 
-/// Sets a field of the table at 1 to an array of texts.
+/// Sets a field of the table at 1 to an array of texts. Each may take long: Lua compares it with all texts that have
+/// the same hash, and the hash of Lua 5.1 is no secret.
 ///
 /// # Safety
-/// There is a table at 1, and room for three values. The function raises errors: the caller has nothing to drop.
+/// There is a table at 1, the function that checks is the fourth value of the function that runs, and there is room for
+/// three values. This function raises errors: the caller has nothing to drop.
 unsafe fn set_texts(state: *mut ffi::lua_State, name: &[u8], texts: &[&[u8]]) {
     // SAFETY: the caller's promise; each line finds the values on the stack that the lines before it have pushed.
     unsafe {
         ffi::lua_pushlstring(state, name.as_ptr().cast(), name.len());
         ffi::lua_createtable(state, texts.len().min(AT_ONCE) as c_int, 0);
         for (at, text) in (1..).zip(texts) {
+            check_after(state, ffi::lua_upvalueindex(4), at, CHECKED_OFTEN);
             ffi::lua_pushlstring(state, text.as_ptr().cast(), text.len());
             ffi::lua_rawseti(state, -2, at);
         }
@@ -129,6 +133,9 @@ pub(super) fn mark_shared(metatable: &Table) -> mlua::Result<()> {
 
 /// Entries after which a function that goes through a table looks whether the script must end.
 pub(super) const CHECKED_EVERY: u32 = 1 << 16;
+
+/// Calls, or new texts, after which it does so. Each of them may take long.
+pub(super) const CHECKED_OFTEN: u32 = 256;
 
 /// Returns `unpack`. Lua's own counts the values in an `int`, which overflows: it then writes values of the script
 /// behind its stack (CVE-2025-46817).
@@ -176,13 +183,18 @@ pub(super) fn remove(lua: &Lua, check: &Function) -> mlua::Result<Function> {
     unsafe { lua.exec_raw(check, |state| ffi::lua_pushcclosure(state, remove_value, 1)) }
 }
 
-/// Calls the function at this place after each [`CHECKED_EVERY`] moves. It raises an error if the script must end.
+/// Calls the function at this place after each `every` steps. It raises an error if the script must end.
 ///
 /// # Safety
 /// It is the state of the function that runs, with room for a value. The function raises errors: the caller has nothing
 /// to drop.
-unsafe fn check_after(state: *mut ffi::lua_State, check: c_int, moves: ffi::lua_Integer) {
-    if moves % ffi::lua_Integer::from(CHECKED_EVERY) == 0 {
+unsafe fn check_after(
+    state: *mut ffi::lua_State,
+    check: c_int,
+    steps: ffi::lua_Integer,
+    every: u32,
+) {
+    if steps % ffi::lua_Integer::from(every) == 0 {
         // SAFETY: the caller's promise.
         unsafe {
             ffi::lua_pushvalue(state, check);
@@ -205,7 +217,7 @@ unsafe extern "C-unwind" fn remove_value(state: *mut ffi::lua_State) -> c_int {
         }
         ffi::lua_rawgeti(state, 1, at);
         for place in at..end {
-            check_after(state, ffi::lua_upvalueindex(1), place - at + 1);
+            check_after(state, ffi::lua_upvalueindex(1), place - at + 1, CHECKED_EVERY);
             ffi::lua_rawgeti(state, 1, place + 1);
             ffi::lua_rawseti(state, 1, place);
         }
@@ -238,7 +250,7 @@ unsafe extern "C-unwind" fn insert_value(state: *mut ffi::lua_State) -> c_int {
                 let at = ffi::lua_Integer::from(ffi::luaL_checkinteger(state, 2) as c_int);
                 let mut hole = end.max(at);
                 while hole > at {
-                    check_after(state, ffi::lua_upvalueindex(2), hole);
+                    check_after(state, ffi::lua_upvalueindex(2), hole, CHECKED_EVERY);
                     ffi::lua_rawgeti(state, 1, hole - 1);
                     ffi::lua_rawseti(state, 1, hole);
                     hole -= 1;
@@ -253,6 +265,105 @@ unsafe extern "C-unwind" fn insert_value(state: *mut ffi::lua_State) -> c_int {
         ffi::lua_rawseti(state, 1, at);
     }
     0
+}
+
+/// Returns `table.foreach`, or `table.foreachi` for arrays. Lua's own looks at no clock while it calls functions of C.
+pub(super) fn for_each(lua: &Lua, check: &Function, is_array: bool) -> mlua::Result<Function> {
+    let run = if is_array { for_each_item } else { for_each_entry };
+    // SAFETY: `exec_raw` pushes the value, which becomes that of the closure, and returns the closure.
+    unsafe { lua.exec_raw(check, |state| ffi::lua_pushcclosure(state, run, 1)) }
+}
+
+/// `table.foreachi`, as in Lua 5.1. Its value is the function that checks.
+unsafe extern "C-unwind" fn for_each_item(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: it is the state of this function. The calls raise errors, and there is nothing to drop. A call takes the
+    // three values that are pushed for it, and leaves one, which is popped or returned.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        let end = ffi::lua_objlen(state, 1) as ffi::lua_Integer;
+        ffi::luaL_checktype(state, 2, ffi::LUA_TFUNCTION);
+        for at in 1..=end {
+            check_after(state, ffi::lua_upvalueindex(1), at, CHECKED_OFTEN);
+            ffi::lua_pushvalue(state, 2);
+            ffi::lua_pushnumber(state, at as f64);
+            ffi::lua_rawgeti(state, 1, at);
+            ffi::lua_call(state, 2, 1);
+            if ffi::lua_isnil(state, -1) == 0 {
+                return 1;
+            }
+            ffi::lua_pop(state, 1);
+        }
+    }
+    0
+}
+
+/// `table.foreach`, as in Lua 5.1. Its value is the function that checks.
+unsafe extern "C-unwind" fn for_each_entry(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: as above. Below the values of a call there is the key of its entry, which `lua_next` takes.
+    unsafe {
+        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
+        ffi::luaL_checktype(state, 2, ffi::LUA_TFUNCTION);
+        let mut count = 0;
+        ffi::lua_pushnil(state);
+        while ffi::lua_next(state, 1) != 0 {
+            count += 1;
+            check_after(state, ffi::lua_upvalueindex(1), count, CHECKED_OFTEN);
+            ffi::lua_pushvalue(state, 2);
+            ffi::lua_insert(state, -2);
+            ffi::lua_pushvalue(state, -3);
+            ffi::lua_insert(state, -2);
+            ffi::lua_call(state, 2, 1);
+            if ffi::lua_isnil(state, -1) == 0 {
+                return 1;
+            }
+            ffi::lua_pop(state, 1);
+        }
+    }
+    0
+}
+
+/// Returns the comparison that Lua's own sort calls. It looks at no clock either, so unless it calls a function of Lua,
+/// which can be stopped at any time, it calls one that checks.
+pub(super) fn comparison(
+    lua: &Lua,
+    compare: Option<&Function>,
+    check: &Function,
+) -> mlua::Result<Function> {
+    // SAFETY: `exec_raw` pushes the two values, at 1 and 2. Either the first one is returned, or they and a number
+    // become the values of the closure, which is returned.
+    unsafe {
+        lua.exec_raw((compare, check), |state| {
+            let is_function = ffi::lua_type(state, 1) == ffi::LUA_TFUNCTION;
+            if is_function && ffi::lua_iscfunction(state, 1) == 0 {
+                ffi::lua_settop(state, 1);
+            } else {
+                ffi::lua_pushnumber(state, 0.0);
+                ffi::lua_pushcclosure(state, compare_values, 3);
+            }
+        })
+    }
+}
+
+/// Compares its two arguments. Its values are the function that compares, or nil for `<`, the one that checks, and the
+/// number of comparisons.
+unsafe extern "C-unwind" fn compare_values(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: it is the state of this function. The calls raise errors, and there is nothing to drop. Only Lua's sort
+    // calls it, with two arguments, and all else that is pushed is popped but the result.
+    unsafe {
+        let count = ffi::lua_tonumber(state, ffi::lua_upvalueindex(3)) + 1.0;
+        check_after(state, ffi::lua_upvalueindex(2), count as ffi::lua_Integer, CHECKED_OFTEN);
+        ffi::lua_pushnumber(state, count);
+        ffi::lua_replace(state, ffi::lua_upvalueindex(3));
+        if ffi::lua_isnil(state, ffi::lua_upvalueindex(1)) != 0 {
+            let is_less = ffi::lua_lessthan(state, 1, 2);
+            ffi::lua_pushboolean(state, is_less);
+        } else {
+            ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
+            ffi::lua_insert(state, 1);
+            ffi::lua_call(state, 2, 1);
+        }
+    }
+    1
 }
 
 /// A reply that Lua has a value for.
@@ -313,6 +424,9 @@ unsafe fn simple_reply(control: &Control, state: *mut ffi::lua_State) -> Option<
         if let Some(simple) = simple(&bytes.reply, control.protocol.get()) {
             return Some(simple);
         }
+    }
+    if outcome.is_err() {
+        control.command_panicked.set(true);
     }
     control.outcome.set(Some(outcome));
     None

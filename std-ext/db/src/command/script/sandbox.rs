@@ -72,7 +72,9 @@ pub(super) fn runner(lua: &Lua, control: &Rc<Control>) -> mlua::Result<Runner> {
     base::add(lua, control, &globals, &substitutes, (&native, &environment, strings, of_globals))?;
     // Texts that are compiled later get the environment, too.
     lua.set_globals(environment)?;
-    Runner::new(lua, &globals, &xpcall, &handler(lua, control)?)
+    let of = Rc::clone(control);
+    let check = lua.create_function(move |_, ()| of.check())?;
+    Runner::new(lua, &globals, &xpcall, (&handler(lua, control)?, &check))
 }
 
 /// Returns a table with some functions of a library of Lua.
@@ -136,7 +138,7 @@ fn add_wrap(
         if !matches!(run, Value::Function(_)) {
             return Err(bad_argument(lua, 0, "wrap", "Lua function expected"));
         }
-        of.count_function();
+        of.count_function(lua)?;
         let (thread, resume, of) = (create.call::<Value>(run)?, resume.clone(), Rc::clone(&of));
         lua.create_function(move |lua, mut arguments: MultiValue| {
             arguments.push_front(thread.clone());

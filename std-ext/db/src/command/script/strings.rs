@@ -130,7 +130,7 @@ fn numbers(one: usize, other: usize) -> MultiValue {
 fn gmatch(lua: &Lua, control: &Rc<Control>, arguments: &MultiValue) -> mlua::Result<Function> {
     let text = string(lua, arguments, 0, "gmatch")?;
     let pattern = string(lua, arguments, 1, "gmatch")?;
-    control.count_function();
+    control.count_function(lua)?;
     let (control, next) = (Rc::clone(control), Cell::new(0));
     lua.create_function(move |lua, _: MultiValue| {
         let (text, pattern) = (text.as_bytes(), pattern.as_bytes());

@@ -1,13 +1,12 @@
-//! The library `table`: Lua's own, except that sorting takes no time that an adversary chooses, and that shared tables
-//! cannot be changed.
+//! The library `table`: Lua's own, except that no function takes a time that an adversary chooses, and that shared
+//! tables cannot be changed.
 
 use crate::command::script::arguments::{table as table_argument, wrong_type};
 use crate::command::script::control::{Control, text_error};
 use crate::command::script::raw;
+use crate::command::script::sort;
 use crate::command::script::substitutes::READ_ONLY;
-use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
-use std::collections::HashMap;
-use std::ffi::c_void;
+use mlua::{Function, Lua, MultiValue, Table, Value};
 use std::rc::Rc;
 
 /// Completes the table of the library.
@@ -16,7 +15,7 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::
     let pcall: Function = lua.globals().get("pcall")?;
     let of = Rc::clone(control);
     let check = lua.create_function(move |_, ()| of.check())?;
-    let control = Rc::clone(control);
+    let (control, check_sort) = (Rc::clone(control), check.clone());
     let sort = lua.create_function(move |lua, arguments: MultiValue| {
         control.check()?;
         let table = table_argument(lua, &arguments, 0, "sort")?;
@@ -26,10 +25,10 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::
             other => return Err(wrong_type(lua, (1, other), "sort", "function")),
         };
         // Lua's own sort needs quadratic time for some tables.
-        if compare.is_none() && sort_plain(&control, &table)? {
+        if compare.is_none() && sort_plain(lua, &control, &table)? {
             return Ok(());
         }
-        // Lua's sort calls the function of the script, which can be stopped at any time.
+        let compare = raw::comparison(lua, compare, &check_sort)?;
         let (done, error): (bool, Value) = pcall.call((&native, &table, compare))?;
         if done {
             return Ok(());
@@ -42,50 +41,32 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::
     let refuse = lua.create_function(|_, ()| -> mlua::Result<()> { Err(text_error(READ_ONLY)) })?;
     natives.raw_set("insert", raw::insert(lua, &refuse, &check)?)?;
     natives.raw_set("remove", raw::remove(lua, &check)?)?;
+    natives.raw_set("foreach", raw::for_each(lua, &check, false)?)?;
+    natives.raw_set("foreachi", raw::for_each(lua, &check, true)?)?;
     Ok(natives.clone())
 }
 
-/// Sorts a table of numbers, or of strings. Returns whether it is one.
-fn sort_plain(control: &Control, table: &Table) -> mlua::Result<bool> {
-    let mut values = Vec::new();
+/// Sorts a table of numbers, or of strings. Returns whether it is one. If not, either a comparison of a script is
+/// called, or the first one fails.
+fn sort_plain(lua: &Lua, control: &Control, table: &Table) -> mlua::Result<bool> {
+    if let Value::String(_) = table.raw_get(1)? {
+        return sort::sort_texts(lua, control, table);
+    }
+    let mut numbers = Vec::new();
     for at in 1..=table.raw_len() {
         if at % raw::CHECKED_EVERY as usize == 0 {
             control.check()?;
         }
         match table.raw_get(at)? {
-            value @ (Value::Integer(_) | Value::Number(_) | Value::String(_)) => values.push(value),
+            Value::Integer(n) => numbers.push(n as f64),
+            Value::Number(n) => numbers.push(n),
             // The length of a table with holes may be far greater than the number of its entries.
             _ => return Ok(false),
         }
     }
-    let numbers: Option<Vec<f64>> = values
-        .iter()
-        .map(|value| match value {
-            Value::Integer(n) => Some(*n as f64),
-            Value::Number(n) => Some(*n),
-            _ => None,
-        })
-        .collect();
-    if let Some(mut numbers) = numbers {
-        numbers.sort_unstable_by(f64::total_cmp);
-        for (at, number) in numbers.into_iter().enumerate() {
-            table.raw_set(at + 1, number)?;
-        }
-        return Ok(true);
-    }
-    // Each text once: comparisons of equal ones could take long, and there may be very many.
-    let mut texts: HashMap<*const c_void, (LuaString, usize)> = HashMap::new();
-    for value in values {
-        // Otherwise either a comparison of a script is called, or the first one fails.
-        let Value::String(text) = value else { return Ok(false) };
-        texts.entry(text.to_pointer()).or_insert((text, 0)).1 += 1;
-    }
-    let mut texts: Vec<(LuaString, usize)> = texts.into_values().collect();
-    #[expect(clippy::unnecessary_sort_by, reason = "a key cannot borrow from its element")]
-    texts.sort_unstable_by(|(one, _), (other, _)| one.as_bytes().cmp(&other.as_bytes()));
-    let all = texts.into_iter().flat_map(|(text, count)| std::iter::repeat_n(text, count));
-    for (at, text) in all.enumerate() {
-        table.raw_set(at + 1, text)?;
+    numbers.sort_unstable_by(f64::total_cmp);
+    for (at, number) in numbers.into_iter().enumerate() {
+        table.raw_set(at + 1, number)?;
     }
     Ok(true)
 }

@@ -66,6 +66,93 @@ fn an_exhausted_interpreter_is_replaced() {
             assert_eq!(next, "$5\r\n[1,2]\r\n", "{value} spoils the next script");
         }
     }
+    // It ends without an error, and leaves no room.
+    let fill = "local t = {} while true do local done, g = pcall(string.gmatch, 'a', 'a') \
+        if not done then return #t > 2000 end t[#t + 1] = g end";
+    assert_eq!(run(&mut client, fill, &["0"]), ":1\r\n");
+    let next = run(&mut client, "return cjson.encode({1, 2})", &["0"]);
+    assert_eq!(next, "$5\r\n[1,2]\r\n", "it spoils the next script");
+}
+
+/// Functions that are garbage, and texts, take no place on the stack of references for long.
+#[test]
+fn scripts_make_many_functions_and_sort_many_texts() {
+    let mut client = Client::new();
+    client.set_script_time_limit(60_000);
+    let much = "local much = {} for i = 1, 100000 do much[i] = {i} end ";
+    for made in [
+        "for w in string.gmatch('a b', '%w') do n = n + 1 end",
+        "n = n + coroutine.wrap(function() return 2 end)()",
+        "n = n + cjson.new().encode_max_depth(2)",
+    ] {
+        let script = format!("{much}local n = 0 for i = 1, 20000 do {made} end return n");
+        assert_eq!(run(&mut client, &script, &["0"]), ":40000\r\n", "{made}");
+    }
+    // Each text twice.
+    let sort = "local t = {} for i = 1, 100000 do t[i] = 'k' .. i * 7919 % 50000 end table.sort(t) \
+        for i = 2, #t do if t[i - 1] > t[i] then return i end end return {#t, t[1], t[2], t[3], t[100000]}";
+    assert_eq!(
+        run(&mut client, sort, &["0"]),
+        "*5\r\n:100000\r\n$2\r\nk0\r\n$2\r\nk0\r\n$2\r\nk1\r\n$5\r\nk9999\r\n"
+    );
+    let mixed =
+        "local t = {'b', 'a', 1} local done, why = pcall(table.sort, t) return {why, t[1], t[2]}";
+    let reply = run(&mut client, mixed, &["0"]);
+    assert!(reply.starts_with("*3\r\n$"), "{reply}");
+    assert!(reply.contains("attempt to compare "), "{reply}");
+    let sort = "local t = {3, 1, 2} table.sort(t, function(a, b) return a > b end) return t";
+    assert_eq!(run(&mut client, sort, &["0"]), "*3\r\n:3\r\n:2\r\n:1\r\n");
+}
+
+/// Where a script has taken all references, its functions fail, and the interpreter goes on.
+#[test]
+fn no_function_panics_without_references() {
+    let mut client = Client::new();
+    for last in ["getmetatable(m)", "setmetatable(m, nil)", "setmetatable(m, {})"] {
+        for (free, catches) in [(0, false), (0, true), (1, false), (1, true)] {
+            let last = if catches { format!("pcall(function() {last} end)") } else { last.into() };
+            let script = format!(
+                "local m = setmetatable({{}}, {{}}) local k = {{}} local f = function() end \
+                 for i = 1, {free} do k[#k + 1] = coroutine.wrap(f) end for i = 1, 9000 do \
+                 local done, g = pcall(string.gmatch, 'a', 'b') if not done then break end k[#k + 1] = g end \
+                 {last} return 1"
+            );
+            let reply = run(&mut client, &script, &["0"]);
+            assert!(!reply.contains("failed"), "{last} panics: {reply}");
+            assert!(reply.starts_with("-ERR") || reply == ":1\r\n", "{last}: {reply}");
+        }
+    }
+    let protected = "local m = setmetatable({}, {__metatable = 7}) \
+        return {getmetatable(m), select(2, pcall(setmetatable, m, {}))}";
+    assert_eq!(
+        run(&mut client, protected, &["0"]),
+        "*2\r\n:7\r\n$35\r\ncannot change a protected metatable\r\n"
+    );
+    let protected = "setmetatable(setmetatable({}, {__metatable = 7}), nil)";
+    let reply = run(&mut client, protected, &["0"]);
+    assert!(reply.starts_with("-ERR user_script:1: cannot change a protected"), "{reply}");
+}
+
+/// Lua 5.1 has a hash of each text that takes some of its bytes. Here it takes the same ones of all.
+#[test]
+fn texts_with_one_hash_take_no_longer_than_a_script_may() {
+    let mut client = Client::new();
+    client.set_script_time_limit(50);
+    let texts: Vec<String> = (0..60_000)
+        .map(|number: u32| {
+            let mut text = [b'x'; 64];
+            let digits = format!("{number:06}");
+            for (place, digit) in [62, 61, 59, 58, 56, 55].into_iter().zip(digits.bytes()) {
+                text[place] = digit;
+            }
+            String::from_utf8(text.to_vec()).unwrap()
+        })
+        .collect();
+    let mut arguments = vec!["0"];
+    arguments.extend(texts.iter().map(String::as_str));
+    let reply = run(&mut client, "return #ARGV", &arguments);
+    assert!(reply.starts_with("-ERR Script stopped, because it has run for 50 ms"), "{reply}");
+    assert_eq!(run(&mut client, "return #ARGV", &["0", "a", "b"]), ":2\r\n");
 }
 
 /// The limit of memory is lifted while this crate makes the values of a call, and not longer.
@@ -164,6 +251,49 @@ fn hostile_scripts_end() {
         assert!(began.elapsed() < Duration::from_secs(30), "{script} took more than 30 s");
     }
     assert_eq!(client.send(b"GET k\r\nDBSIZE\r\n"), b"$4\r\nkept\r\n:1\r\n");
+}
+
+/// Lua looks at the clock after some of its own instructions. These scripts need few of them, and much time.
+#[test]
+fn loops_over_functions_of_c_end() {
+    const STOPPED: &str = "-ERR Script stopped, because it has run for 100 ms";
+    let mut client = Client::new();
+    client.set_script_time_limit(100);
+    for (script, wanted) in [
+        (
+            "local t = {} for i = 24, 0, -1 do t[2 ^ i] = 1 end table.foreachi(t, redis.debug)",
+            STOPPED,
+        ),
+        (
+            "local t = {} for i = 1, 250 do t[{string.byte(('x'):rep(7900), 1, -1)}] = redis.debug end \
+             return table.foreach(t, table.foreach)",
+            STOPPED,
+        ),
+        ("local t = {} for i = 24, 0, -1 do t[2 ^ i] = 1 end table.sort(t, redis.debug)", STOPPED),
+        (
+            "local x, t = setmetatable({}, {__lt = redis.debug}), {} for i = 1, 5e4 do t[i] = x end \
+             return table.sort(t)",
+            STOPPED,
+        ),
+        (
+            "local n = 0 table.foreach({5, 6, x = 7}, function(k, v) n = n + v end) return {n, \
+             table.foreach({5, x = 1}, function(k, v) if v == 5 then return k end end)}",
+            "*2\r\n:18\r\n:1\r\n",
+        ),
+        (
+            "local n = 0 table.foreachi({5, 6, x = 7}, function(k, v) n = n + k * v end) return {n, \
+             table.foreachi({5, 6}, function(k, v) if v == 6 then return k end end)}",
+            "*2\r\n:17\r\n:2\r\n",
+        ),
+        (
+            "table.foreach(1, redis.debug)",
+            "-ERR user_script:1: bad argument #1 to 'foreach' (table",
+        ),
+        ("table.foreachi({})", "-ERR user_script:1: bad argument #2 to 'foreachi' (function"),
+    ] {
+        let reply = run(&mut client, script, &["0"]);
+        assert!(reply.starts_with(wanted), "{script}: {reply:.300}");
+    }
 }
 
 #[test]
