@@ -134,10 +134,19 @@ fn add_settings(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result
         };
         let mut text = Vec::new();
         for value in arguments.iter().skip(1) {
-            if matches!(value, Value::String(_) | Value::Integer(_) | Value::Number(_)) {
-                let part = convert::shown(lua, value);
-                let space = if text.is_empty() { &b""[..] } else { b" " };
-                text.extend([space, &part[..part.len().min(LOGGED)]].concat());
+            if text.len() >= LOGGED {
+                break;
+            }
+            let space = if text.is_empty() { &b""[..] } else { b" " };
+            match value {
+                Value::String(part) => {
+                    let part = part.as_bytes();
+                    text.extend([space, &part[..part.len().min(LOGGED)]].concat());
+                }
+                Value::Integer(_) | Value::Number(_) => {
+                    text.extend([space, &convert::shown(lua, value)].concat());
+                }
+                _ => {}
             }
         }
         text.truncate(LOGGED);

@@ -44,6 +44,9 @@ pub(super) fn string(
     }
 }
 
+/// Bytes of a text that may be a number. A function may get one long text thousands of times.
+const NUMBER_BYTES: usize = 1024;
+
 /// Returns a number, also one that is given as a string.
 pub(super) fn number(
     lua: &Lua,
@@ -55,7 +58,9 @@ pub(super) fn number(
     let number = match given {
         Some(Value::Integer(n)) => Some(*n as f64),
         Some(Value::Number(n)) => Some(*n),
-        Some(Value::String(_)) => lua.coerce_number(given.cloned().unwrap_or(Value::Nil))?,
+        Some(Value::String(text)) if text.as_bytes().len() <= NUMBER_BYTES => {
+            lua.coerce_number(Value::String(text.clone()))?
+        }
         _ => None,
     };
     number.ok_or_else(|| wrong_type(lua, (at, given), function, "number"))

@@ -14,6 +14,7 @@
 use crate::command::script::command_bytes::{Argument, ArgumentBytes};
 use crate::command::script::control::Control;
 use crate::command::script::host;
+use crate::limits::SCRIPT_MEMORY;
 use crate::resp::Protocol;
 use crate::state::number;
 use mlua::{Function, LightUserData, Lua, Table, Value, ffi};
@@ -320,6 +321,36 @@ unsafe extern "C-unwind" fn for_each_entry(state: *mut ffi::lua_State) -> c_int 
         }
     }
     0
+}
+
+/// Returns a function of Lua's libraries that reads all of its arguments, for texts of no more bytes than the memory of
+/// a script. One long text may be thousands of arguments, and each would take long.
+pub(super) fn bounded(lua: &Lua, native: &Function) -> mlua::Result<Function> {
+    // SAFETY: `exec_raw` pushes the value, which becomes that of the closure, and returns the closure.
+    unsafe { lua.exec_raw(native, |state| ffi::lua_pushcclosure(state, call_bounded, 1)) }
+}
+
+/// Calls its value, a function of Lua's libraries that has no values of its own.
+unsafe extern "C-unwind" fn call_bounded(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: it is the state of this function. The calls raise errors, and there is nothing to drop. The function
+    // finds its arguments as if Lua had called it, so that its errors have the right name and position.
+    unsafe {
+        let mut bytes = 0_usize;
+        for at in 1..=ffi::lua_gettop(state) {
+            if ffi::lua_type(state, at) == ffi::LUA_TSTRING {
+                bytes = bytes.saturating_add(ffi::lua_objlen(state, at));
+            }
+        }
+        if bytes > SCRIPT_MEMORY {
+            let why = c"not enough memory";
+            ffi::lua_pushlstring(state, why.as_ptr(), why.count_bytes());
+            ffi::lua_error(state);
+        }
+        match ffi::lua_tocfunction(state, ffi::lua_upvalueindex(1)) {
+            Some(native) => native(state),
+            None => 0,
+        }
+    }
 }
 
 /// Returns the comparison that Lua's own sort calls. It looks at no clock either, so unless it calls a function of Lua,

@@ -97,6 +97,9 @@ fn picked(native: &Table, library: &str, names: &[&str]) -> mlua::Result<Table> 
 
 fn math(lua: &Lua, control: &Rc<Control>, math: &Table) -> mlua::Result<Table> {
     random::add(lua, control, math)?;
+    for name in ["max", "min"] {
+        math.raw_set(name, raw::bounded(lua, &math.get(name)?)?)?;
+    }
     Ok(math.clone())
 }
 

@@ -4,6 +4,7 @@ use crate::command::script::arguments::{bad_argument, int_or, string, type_name}
 use crate::command::script::control::{Control, error_here, text_error};
 use crate::command::script::convert::shown;
 use crate::command::script::pattern::{Capture, PatternError, Search};
+use crate::command::script::raw;
 use crate::limits::SCRIPT_MEMORY;
 use memchr::memmem;
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
@@ -41,6 +42,9 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::
         let count = if text.is_empty() { 0 } else { count };
         lua.create_string(text.repeat(count))
     })?;
+    for name in ["char", "format"] {
+        natives.raw_set(name, raw::bounded(lua, &natives.get(name)?)?)?;
+    }
     natives.raw_set("find", find)?;
     natives.raw_set("match", matches)?;
     natives.raw_set("gfind", &gmatch)?;

@@ -104,6 +104,32 @@ fn scripts_make_many_functions_and_sort_many_texts() {
     assert_eq!(run(&mut client, sort, &["0"]), "*3\r\n:3\r\n:2\r\n:1\r\n");
 }
 
+/// One long text may be thousands of arguments.
+#[test]
+fn no_call_reads_a_long_text_thousands_of_times() {
+    let mut client = Client::new();
+    client.set_script_time_limit(100);
+    let began = Instant::now();
+    for (call, wanted) in [
+        ("math.max(unpack(t))", "-ERR not enough memory"),
+        ("math.min(unpack(t))", "-ERR not enough memory"),
+        ("string.char(unpack(t))", "-ERR not enough memory"),
+        ("string.format(('%d'):rep(#t), unpack(t))", "-ERR not enough memory"),
+        ("bit.bor(unpack(t))", "-ERR user_script:1: bad argument #1 to 'bor' (number expected"),
+        ("redis.log(0, unpack(t))", "$-1\r\n"),
+        ("redis.log(0, 1.5, 'a', nil, 7) return math.max(1, '3', 2)", ":3\r\n"),
+        ("math.max({})", "-ERR user_script:1: bad argument #1 to 'max' (number expected"),
+        ("return string.format('%d %s', '12', 'x')", "$4\r\n12 x\r\n"),
+        ("return string.char(72, '105')", "$2\r\nHi\r\n"),
+        ("return bit.bor('1', ('0'):rep(1022) .. '2')", ":3\r\n"),
+    ] {
+        let fill = "local s = ('0'):rep(2 ^ 24) local t = {} for i = 1, 4000 do t[i] = s end";
+        let reply = run(&mut client, &format!("{fill} {call}"), &["0"]);
+        assert!(reply.starts_with(wanted), "{call}: {reply:.300}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{call} takes long");
+    }
+}
+
 /// Where a script has taken all references, its functions fail, and the interpreter goes on.
 #[test]
 fn no_function_panics_without_references() {
