@@ -193,7 +193,10 @@ mod tests {
                 stream.write_all(&vec![b'x'; 100_000]).unwrap();
                 sleep(Duration::from_millis(100));
             }
-            stream.write_all(b"\r\n+OK\r\n").unwrap();
+            // The last read has less than the whole time.
+            stream.write_all(b"\r").unwrap();
+            sleep(Duration::from_millis(100));
+            stream.write_all(b"\n+OK\r\n").unwrap();
         });
         let limit = Some(Duration::from_millis(600));
         client.set_timeout(limit).unwrap();
