@@ -35,8 +35,12 @@ impl Apply<'_, '_> {
     }
 
     /// Returns the result of an operation on values, of which the longest has this length.
-    fn combined(&self, op: Bitwise, found: Vec<Option<Record>>, length: usize) -> Vec<u8> {
+    fn combined(&self, op: Bitwise, mut found: Vec<Option<Record>>, length: usize) -> Vec<u8> {
         let mut result = vec![0; length];
+        // NOT has one operand.
+        if op == Bitwise::Not {
+            found.truncate(1);
+        }
         // A missing value is all zeros.
         if op == Bitwise::And && found.contains(&None) {
             return result;
