@@ -246,7 +246,8 @@ fn a_tracker_that_must_log_in_is_closed() {
     let mut other = Reader::new(&server);
     other.ask("CONFIG SET requirepass sesame");
     let mut client = Reader::new(&server);
-    // It has not logged in, and may do everything while there is no password.
+    // It is connected when there is a password, and may do everything while there is none.
+    assert!(matches!(client.ask("PING"), Reply::Error(_)), "a client need not log in");
     other.ask("CONFIG SET requirepass ''");
     client.ask("HELLO 3");
     client.ask("CLIENT TRACKING ON BCAST");

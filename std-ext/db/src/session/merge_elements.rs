@@ -6,6 +6,7 @@ use crate::request::{Answer, Expiry, LONGEST_KEY, RequestError};
 use crate::state::apply_hyperloglog::read;
 use crate::state::hyperloglog::{self, REGISTERS};
 use crate::state::record::Record;
+use std::collections::HashSet;
 
 impl Apply<'_, '_> {
     /// Stores the union of HyperLogLogs, that of `to` included. Nothing changes if one of them is corrupt.
@@ -17,9 +18,9 @@ impl Apply<'_, '_> {
         let cold = self.state.cold.as_deref();
         let all = std::iter::once(&to).chain(keys);
         let mut records: Vec<Record> = all.filter_map(|key| self.find_source(key)).collect();
-        // Names may be the same a million times.
-        records.sort_unstable_by_key(|record| record.address());
-        records.dedup_by_key(|record| record.address());
+        // Names may be the same a million times. The first error counts, so the order stays.
+        let mut seen = HashSet::new();
+        records.retain(|record| seen.insert(record.address()));
         for record in records {
             let merged = read(record, cold, |value| {
                 dense |= hyperloglog::is_dense(value);
