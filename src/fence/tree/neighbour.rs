@@ -275,7 +275,7 @@ mod tests {
         let bound = |leaf: Leaf<'_, Key, u64>| leaf.lo(leaf.begin()).unwrap_or_default().unwrap();
         assert!(first != second && second != third, "there are too few leaves");
         MEDDLES.set(Some((bound(second), Arc::clone(&map))));
-        // A walk would have to wait for the first leaf.
+        // A walk waits for this lock.
         let version = first.begin();
         assert!(first.try_lock(version));
         let found = tree.left_neighbour(third, &bound(third), &mut Backoff::never());

@@ -83,7 +83,7 @@ impl Clock {
         self.is_far_behind(latest).then_some(latest)
     }
 
-    /// Returns whether `time` is more than [`LITTLE`] later than the source. A clock at `time` would have to be set
+    /// Returns whether `time` is more than [`LITTLE`] later than the source, so that a clock at `time` needs to be set
     /// back. The clock's own time does not matter: several small raises must not add up.
     pub(crate) fn is_far_behind(&self, time: u64) -> bool {
         time.saturating_sub(self.source.now()) > LITTLE

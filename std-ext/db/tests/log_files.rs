@@ -217,14 +217,17 @@ fn unflushed_damage_is_truncated() {
 /// A later torn tail does not replace one that was kept.
 #[test]
 fn each_torn_tail_is_kept() {
+    /// Returns a copy of the folder as a crash after five entries leaves it.
+    fn crashed(path: &Path, log: &FileLog) -> tempfile::TempDir {
+        (1..6).for_each(|lsn| append(&log, lsn));
+        log.wait(5).unwrap();
+        let crashed = folder();
+        copy(path, crashed.path());
+        crashed
+    }
     let mut path = folder();
     let (log, _, _) = open(path.path()).unwrap();
-    (1..6).for_each(|lsn| append(&log, lsn));
-    log.wait(5).unwrap();
-    let crashed = folder();
-    copy(path.path(), crashed.path());
-    drop(log);
-    path = crashed;
+    path = crashed(path.path(), &log);
     let mut kept = Vec::new();
     for byte in 0..3 {
         let file = file(path.path(), 1);
@@ -234,12 +237,7 @@ fn each_torn_tail_is_kept() {
         let (log, recovered, _) = open(path.path()).unwrap();
         assert_eq!(recovered.cut.map(|cut| (cut.offset, cut.entries)), Some((HEADER as u64, 4)));
         kept.push(bytes.split_off(HEADER));
-        (1..6).for_each(|lsn| append(&log, lsn));
-        log.wait(5).unwrap();
-        let crashed = folder();
-        copy(path.path(), crashed.path());
-        drop(log);
-        path = crashed;
+        path = crashed(path.path(), &log);
     }
     for (end, bytes) in ["", "-2", "-3"].iter().zip(&kept) {
         let found = fs::read(path.path().join(format!("cut-{:020}{end}", 1)));

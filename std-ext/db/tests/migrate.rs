@@ -263,18 +263,23 @@ fn a_key_that_always_changes_is_locked() {
     assert_eq!(changed.get("a").unwrap().as_deref(), Some(&b"later"[..]));
 }
 
+/// Changes the key during each attempt that does not lock it, and takes the request of the one that does.
+fn change_each_time(to: &mut Played, db: &Db) {
+    to.first_request();
+    for _ in 0..8 {
+        db.append("a", "s").unwrap();
+        to.reply(b"+OK\r\n");
+        to.request();
+    }
+}
+
 /// All clients wait that change keys of its shard.
 #[test]
 fn a_key_is_locked_for_two_seconds_at_most() {
     let (from, db) = with_key();
     let left = db.clone();
     let (to, played) = play(move |mut to| {
-        to.first_request();
-        for _ in 0..8 {
-            db.append("a", "s").unwrap();
-            to.reply(b"+OK\r\n");
-            to.request();
-        }
+        change_each_time(&mut to, &db);
         // Until the end of the connection.
         to.0.get_mut().set_read_timeout(Some(support::LIMIT / 2)).unwrap();
         let end = to.0.read(&mut [0]);
@@ -291,12 +296,7 @@ fn a_locked_key_stays_if_the_other_server_refuses_it() {
     let (from, db) = with_key();
     let left = db.clone();
     let (to, played) = play(move |mut to| {
-        to.first_request();
-        for _ in 0..8 {
-            db.append("a", "s").unwrap();
-            to.reply(b"+OK\r\n");
-            to.request();
-        }
+        change_each_time(&mut to, &db);
         to.reply(b"-OOM full\r\n");
     });
     let full = "-ERR Target instance replied with error: OOM full\r\n";

@@ -57,8 +57,8 @@ pub(crate) struct UserLines {
 }
 
 impl UserLines {
-    /// Takes lines of a file of users, whose words stand between single spaces. A file of users has no quotes, and one
-    /// of settings does: a name that begins with a quote has to be in quotes there.
+    /// Takes lines of a file of users, whose words stand between single spaces. A file of users has no quotes. In
+    /// a file of settings, words that begin with a quote are in quotes.
     pub(crate) fn new(lines: &[String], are_implied: bool) -> Self {
         let in_quotes = |line: &String| line.split(' ').map(quoted).collect::<Vec<_>>().join(" ");
         Self { lines: lines.iter().map(in_quotes).collect(), are_implied }
