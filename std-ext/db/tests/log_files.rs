@@ -219,7 +219,7 @@ fn unflushed_damage_is_truncated() {
 fn each_torn_tail_is_kept() {
     /// Returns a copy of the folder as a crash after five entries leaves it.
     fn crashed(path: &Path, log: &FileLog) -> tempfile::TempDir {
-        (1..6).for_each(|lsn| append(&log, lsn));
+        (1..6).for_each(|lsn| append(log, lsn));
         log.wait(5).unwrap();
         let crashed = folder();
         copy(path, crashed.path());
