@@ -333,8 +333,10 @@ fn write_shard(
     let begun: Vec<(u16, Vec<Record>, u64, usize)> = cores.iter_mut().map(&mut begin).collect();
     drop(cores);
     let pause = began.elapsed();
-    let held =
-        |(database, records, time, shard)| (database, records, time, HeldRecords { state, shard });
+    let held = |(database, records, time, shard)| {
+        let mut held = HeldRecords::new(state, shard);
+        (database, held.name(records), time, held)
+    };
     let mut sections: Vec<_> = begun.into_iter().map(held).collect();
     sections.sort_unstable_by_key(|(database, ..)| *database);
     for (database, records, time, _held) in sections {
@@ -343,8 +345,8 @@ fn write_shard(
             continue;
         }
         writer.section_of(database, state.sharding.slots(number), floor)?;
-        for record in records.into_iter().filter(|record| !record.is_expired(time)) {
-            shard::read(record, state.cold.as_deref(), |value| {
+        for record in records.iter().filter(|record| !record.is_expired(time)) {
+            shard::read(*record, state.cold.as_deref(), |value| {
                 writer.entry(record.key(), record.expires_at(), value)
             })?;
         }

@@ -9,9 +9,9 @@
 //! advances all shards to the floor's time, so it has not removed any other key.
 
 use super::digest_cell::{Noted, Wanted};
-use super::record::Record;
+use super::shard::holds::NamedRecords;
 use super::slots::{SLOTS, slot};
-use super::{LockedShards, State, shard};
+use super::{HeldRecords, LockedShards, State, shard};
 use crate::lock::lock;
 use crate::log::Lsn;
 use crate::log::change::{self, Changes, LoggedOp};
@@ -88,6 +88,11 @@ impl State {
         let Wanted::Noted(noted) = &mut *wanted else { return Err(DigestError::TimedOut) };
         let (lsn, time, records) = (noted.lsn, noted.time, std::mem::take(&mut noted.records));
         drop(wanted);
+        let hold = |(shard, records)| {
+            let mut held = HeldRecords::new(self, shard);
+            (held.name(records), held)
+        };
+        let records: Vec<_> = records.into_iter().enumerate().map(hold).collect();
         Ok(Digest { lsn, time, parts: self.hash_records(records, time) })
     }
 
@@ -169,12 +174,19 @@ impl State {
         }
     }
 
-    fn hash_records(&self, records: Vec<Vec<Record>>, floor: u64) -> [DigestPart; PARTS] {
+    /// Hashes the records of all shards. Each shard may free its records as soon as they are hashed.
+    fn hash_records(
+        &self,
+        shards: Vec<(NamedRecords, HeldRecords<'_>)>,
+        floor: u64,
+    ) -> [DigestPart; PARTS] {
         let mut parts = [DigestPart::default(); PARTS];
-        for record in records.into_iter().flatten().filter(|record| !record.is_expired(floor)) {
-            shard::read(record, self.cold.as_deref(), |value| {
-                add_key(&mut parts, record.key(), record.expires_at(), value);
-            });
+        for (records, _held) in shards {
+            for record in records.iter().filter(|record| !record.is_expired(floor)) {
+                shard::read(*record, self.cold.as_deref(), |value| {
+                    add_key(&mut parts, record.key(), record.expires_at(), value);
+                });
+            }
         }
         parts
     }
@@ -192,15 +204,15 @@ pub(crate) fn add_key(
     part.hash = part.hash.wrapping_add(hash(key, expires_at, value));
 }
 
-/// Ends a digest, also one that failed: the noted records may be freed.
+/// Ends a digest, also one that failed: records that were noted but never hashed may be freed.
 struct Ends<'a>(&'a State);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
         let wanted = std::mem::take(&mut *lock(&self.0.digests.wanted));
-        if let Wanted::Noted(_) = wanted {
-            for shard in self.0.shards.iter() {
-                shard.lock().end_snapshot(self.0.log.safe());
+        if let Wanted::Noted(noted) = wanted {
+            for shard in 0..noted.records.len() {
+                drop(HeldRecords::new(self.0, shard));
             }
         }
     }

@@ -322,7 +322,7 @@ impl LoadingShards {
             for record in core.begin_snapshot() {
                 core.read(record, |value| each(record.key(), record.expires_at(), value));
             }
-            core.end_snapshot(0);
+            core.end_snapshot(None, 0);
         }
     }
 }

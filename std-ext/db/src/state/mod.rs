@@ -90,9 +90,10 @@ use marks::Marks;
 use noted_events::KeyEvents;
 use ownership::Ownership;
 use publish_gate::PublishGate;
+use record::Record;
 use role::{Role, RoleCell};
-use shard::ShardContext;
-use shard::{Core, Shard};
+use shard::holds::{self, NamedRecords};
+use shard::{Core, Shard, ShardContext};
 use slabs::Compaction;
 use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -696,13 +697,29 @@ impl Drop for SnapshotGuard<'_> {
 
 /// Lets a shard free its records again, after an error or a panic, too: [`Core::begin_snapshot`] was called.
 pub(crate) struct HeldRecords<'a> {
-    pub(crate) state: &'a State,
-    pub(crate) shard: usize,
+    state: &'a State,
+    shard: usize,
+    named: Option<NamedRecords>,
+}
+
+impl<'a> HeldRecords<'a> {
+    pub(crate) fn new(state: &'a State, shard: usize) -> Self {
+        Self { state, shard, named: None }
+    }
+
+    /// Lets the shard free all records but these, which are all that are read. Returns them in another order.
+    pub(crate) fn name(&mut self, records: Vec<Record>) -> NamedRecords {
+        let records = holds::named(records);
+        self.named = Some(Arc::clone(&records));
+        self.state.shards[self.shard].lock().name_records(Arc::clone(&records));
+        records
+    }
 }
 
 impl Drop for HeldRecords<'_> {
     fn drop(&mut self) {
-        self.state.shards[self.shard].lock().end_snapshot(self.state.log.safe());
+        let mut core = self.state.shards[self.shard].lock();
+        core.end_snapshot(self.named.as_ref(), self.state.log.safe());
     }
 }
 

@@ -30,7 +30,12 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+pub(crate) mod holds;
+mod undo;
 mod values;
+
+use holds::{Holds, NamedRecords};
+use undo::Undo;
 
 pub(crate) use values::{read, read_part, read_pieces, visit};
 
@@ -50,26 +55,6 @@ pub(crate) struct Shard {
     core: Mutex<Core>,
     factory: Factory,
     stats: ShardStats,
-}
-
-/// One step that a rollback can undo.
-#[derive(Clone, Copy)]
-enum Undo {
-    /// A record was inserted. Its key had none.
-    Inserted {
-        record: Record,
-        /// Whether the record has taken over another record's ticket. Undoing this step leaves the ticket to the other
-        /// record.
-        moved_in: bool,
-    },
-    /// A record was removed or replaced.
-    Removed {
-        record: Record,
-        /// Whether another record has taken over its ticket.
-        moved_out: bool,
-        /// Whether the record that replaced it has taken over another record's ticket.
-        moved_in: bool,
-    },
 }
 
 /// Where the ticket of a new record comes from, if its value is compressed.
@@ -105,9 +90,7 @@ pub(crate) struct Core {
     retired_lsn: Lsn,
     /// Steps that wait until this log entry is safe, and for the end of a snapshot. Ascending.
     deferred: VecDeque<(Lsn, Undo)>,
-    /// Removals that no rollback undoes any more. They wait for the end of a snapshot.
-    snapshot_only: Vec<Undo>,
-    snapshots: usize,
+    holds: Holds,
     /// Whether insertions are recorded, so that a rollback can undo them.
     records_undo: bool,
     /// Whether log entries are written to files.
@@ -163,8 +146,7 @@ impl Shard {
             retired: Vec::new(),
             retired_lsn: 0,
             deferred: VecDeque::new(),
-            snapshot_only: Vec::new(),
-            snapshots: 0,
+            holds: Holds::default(),
             records_undo: false,
             is_logged: false,
             bytes: 0,
@@ -319,7 +301,7 @@ impl Core {
 
     /// Whether records may be relocated: the places that they leave will soon be free, and no change is unpublished.
     pub(super) fn may_relocate(&self) -> bool {
-        !self.has_unpublished() && self.snapshots == 0 && self.deferred.len() < MOST_DEFERRED
+        !self.has_unpublished() && self.holds.is_empty() && self.deferred.len() < MOST_DEFERRED
     }
 
     /// Stores a record in another place of the memory. Its key, value and use stay the same.
@@ -662,13 +644,9 @@ impl Core {
         // A rollback may still put these records back.
         if entry > safe {
             self.deferred.extend(self.retired.drain(..).map(|step| (entry, step)));
-        } else if self.snapshots != 0 {
-            // A snapshot needs the removed records only.
-            let gone = self.retired.drain(..).filter(|step| matches!(step, Undo::Removed { .. }));
-            self.snapshot_only.extend(gone);
         } else {
             for step in self.retired.drain(..) {
-                step.free(self.context.cold.as_deref());
+                self.holds.free(step, self.context.cold.as_deref());
             }
         }
         if self.retired.capacity() > 1 << 12 {
@@ -676,10 +654,10 @@ impl Core {
         }
     }
 
-    /// Frees the deferred records whose log entries are safe, unless a snapshot is being written.
+    /// Frees the deferred records whose log entries are safe, except those of a snapshot.
     #[inline]
     fn reclaim_deferred(&mut self, safe: Lsn) {
-        if !self.deferred.is_empty() && self.snapshots == 0 {
+        if !self.deferred.is_empty() {
             self.reclaim_deferred_up_to(safe);
         }
     }
@@ -688,7 +666,7 @@ impl Core {
     fn reclaim_deferred_up_to(&mut self, safe: Lsn) {
         while self.deferred.front().is_some_and(|(entry, _)| *entry <= safe) {
             let Some((_, step)) = self.deferred.pop_front() else { break };
-            step.free(self.context.cold.as_deref());
+            self.holds.free(step, self.context.cold.as_deref());
         }
         if self.deferred.is_empty() && self.deferred.capacity() > 1 << 12 {
             self.deferred = VecDeque::new();
@@ -705,19 +683,22 @@ impl Core {
         self.writer.iter().map(|(record, ())| *record)
     }
 
-    /// Returns all records. None of them is freed until `end_snapshot`.
+    /// Returns all records. None of them is freed until `end_snapshot`, and no record that is removed meanwhile, unless
+    /// the caller names those that it reads ([`name_records`](Self::name_records)).
     pub(crate) fn begin_snapshot(&mut self) -> Vec<Record> {
-        self.snapshots += 1;
+        self.holds.begin();
         self.records().collect()
     }
 
-    pub(crate) fn end_snapshot(&mut self, safe: Lsn) {
-        self.snapshots -= 1;
-        if self.snapshots == 0 {
-            for step in std::mem::take(&mut self.snapshot_only) {
-                step.free(self.context.cold.as_deref());
-            }
-        }
+    /// Lets later records be freed during the snapshot that reads these. [`holds::named`] has sorted them, which the
+    /// caller does without this lock.
+    pub(crate) fn name_records(&mut self, records: NamedRecords) {
+        self.holds.name(records, self.context.cold.as_deref());
+    }
+
+    /// Ends a snapshot, which may have named its records.
+    pub(crate) fn end_snapshot(&mut self, records: Option<&NamedRecords>, safe: Lsn) {
+        self.holds.end(records, self.context.cold.as_deref());
         self.reclaim_deferred(safe);
     }
 
@@ -727,27 +708,13 @@ impl Core {
     }
 }
 
-impl Undo {
-    /// Frees the record of a step that will not be undone, if the step removed it.
-    fn free(self, cold: Option<&ColdStore>) {
-        let Self::Removed { record, moved_out, .. } = self else { return };
-        if let (Value::Compressed(ticket, _), Some(cold), false) = (record.value(), cold, moved_out)
-        {
-            cold.remove(ticket);
-        }
-        // SAFETY: the record was removed from the map, all readers have left every state that had it, no snapshot needs
-        // it, and no rollback reinserts it. Steps of the same record are freed in order, so this is the last one.
-        unsafe { record.free() };
-    }
-}
-
 impl Drop for Core {
     fn drop(&mut self) {
         // Sessions own the shard, so there are no readers any more.
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         let deferred = self.deferred.drain(..).map(|(_, step)| step);
         let steps = self.unpublished.drain(..).chain(self.retired.drain(..)).chain(deferred);
-        let steps = steps.chain(self.snapshot_only.drain(..));
+        let steps = steps.chain(self.holds.drain());
         let gone = steps.filter_map(|step| match step {
             Undo::Inserted { .. } => None,
             Undo::Removed { record, .. } => Some(record),

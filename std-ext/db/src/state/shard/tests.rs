@@ -1,4 +1,4 @@
-//! Rollbacks beside snapshots, stopped scripts and records that move.
+//! Rollbacks beside snapshots, stopped scripts and records that move; and the records that a snapshot holds.
 
 use super::*;
 use crate::Options;
@@ -30,7 +30,7 @@ fn left_by_rollback(before: &[&[u8]], after: &[&[u8]]) -> Vec<Vec<u8>> {
     core.roll_back(SAFE);
     let left = core.records().map(|record| record.key().to_vec()).collect();
     core.publish(20, 20);
-    core.end_snapshot(20);
+    core.end_snapshot(None, 20);
     left
 }
 
@@ -112,4 +112,74 @@ fn a_record_that_is_relocated_stays_the_same() {
         assert_eq!(record.expires_at(), None);
         core.read(record, |found| assert_eq!(found, b"before", "not taken back"));
     }
+}
+
+/// A shard in which values of some hundred bytes are compressed.
+fn compressing() -> Shard {
+    let limit = Arc::new(MemoryLimit::new(&Options::in_memory()));
+    Shard::new(ShardContext { cold: Some(Arc::new(ColdStore::new(1 << 20))), limit })
+}
+
+/// Changes a key some times, and publishes each change as a safe one.
+fn change(core: &mut Core, key: &[u8], entries: std::ops::Range<Lsn>) {
+    for entry in entries {
+        let old = core.find(key);
+        core.put(old, key, format!("{entry}").as_bytes(), None);
+        core.publish(entry, entry);
+    }
+}
+
+#[test]
+fn a_snapshot_holds_one_version_of_each_key() {
+    let shard = compressing();
+    let mut core = shard.lock();
+    core.enable_undo();
+    change(&mut core, b"rose", 1..5);
+    change(&mut core, b"ruby", 5..10);
+    // Two snapshots at once: one of a later version of `rose`, which it reads after the first has ended.
+    let first = holds::named(core.begin_snapshot());
+    change(&mut core, b"rose", 10..100);
+    assert!(
+        core.holds.waiting() >= 88,
+        "records of a snapshot that has not named its own are freed"
+    );
+    core.name_records(Arc::clone(&first));
+    assert_eq!(core.holds.waiting(), 1, "later versions wait");
+    let second = holds::named(core.begin_snapshot());
+    core.name_records(Arc::clone(&second));
+    change(&mut core, b"rose", 100..200);
+    assert_eq!(core.holds.waiting(), 2, "versions wait that no snapshot has");
+    let read = |core: &Core, records: &[Record]| {
+        let mut values: Vec<_> = records.iter().map(|of| core.read(*of, <[u8]>::to_vec)).collect();
+        values.sort_unstable();
+        values
+    };
+    assert_eq!(read(&core, &first), [b"4".to_vec(), b"9".to_vec()]);
+    core.end_snapshot(Some(&first), 200);
+    assert_eq!(core.holds.waiting(), 1, "a version waits for a snapshot that has ended");
+    assert_eq!(read(&core, &second), [b"9".to_vec(), b"99".to_vec()]);
+    core.end_snapshot(Some(&second), 200);
+    assert_eq!(core.holds.waiting(), 0, "a version waits for no snapshot");
+}
+
+/// The record of the snapshot has passed its compressed value on, and the later record is removed.
+#[test]
+fn a_snapshot_reads_a_compressed_value_that_later_records_took_over() {
+    let shard = compressing();
+    let mut core = shard.lock();
+    let value = b"v".repeat(1000);
+    core.put(None, b"rose", &value, None);
+    core.publish(1, 1);
+    let records = holds::named(core.begin_snapshot());
+    core.name_records(Arc::clone(&records));
+    assert!(matches!(records[0].value(), Value::Compressed(..)), "the value is plain");
+    let old = core.find(b"rose").unwrap();
+    core.relocate(old);
+    core.publish(2, 2);
+    change(&mut core, b"rose", 3..6);
+    core.put(None, b"other", &b"o".repeat(1000), None);
+    core.publish(6, 6);
+    core.read(records[0], |found| assert!(found == value, "the snapshot finds another value"));
+    core.end_snapshot(Some(&records), 6);
+    assert_eq!(core.holds.waiting(), 0);
 }

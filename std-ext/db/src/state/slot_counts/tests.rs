@@ -20,7 +20,7 @@ fn check(core: &mut Core) {
         let one = SlotCount { keys: 1, with_ttl, bytes: record.memory() };
         *counted.entry(slot(record.key())).or_default() += one;
     }
-    core.end_snapshot(0);
+    core.end_snapshot(None, 0);
     let counts = (0..SLOTS).zip(core.slots().iter().copied());
     let counts = counts.filter(|(_, count)| *count != SlotCount::default());
     assert_eq!(counts.collect::<BTreeMap<_, _>>(), counted);

@@ -55,7 +55,7 @@ fn all(db: &Db) -> BTreeMap<Vec<u8>, (Option<u64>, Vec<u8>)> {
                 all.insert(record.key().to_vec(), (record.expires_at(), value));
             }
         }
-        core.end_snapshot(db.state().log.safe());
+        core.end_snapshot(None, db.state().log.safe());
     }
     assert_eq!(db.state().keys_of_slots(&moved(), 0), all.len() as u64);
     all

@@ -293,7 +293,7 @@ impl Database {
         let (floor, time) = (self.log.last(), self.state.snapshot_time(&mut core));
         let records = records.into_iter().filter(|record| !record.is_expired(time));
         let records = records.map(|record| copy(&core, record)).collect();
-        core.end_snapshot(self.log.safe());
+        core.end_snapshot(None, self.log.safe());
         drop(core);
         writing.sections.push(Section { slots: self.state.sharding.slots(number), floor, records });
         if writing.sections.len() < self.state.shards.len() {
@@ -321,7 +321,7 @@ impl Database {
         for shard in self.state.shards.iter() {
             let mut core = shard.lock();
             let records = core.begin_snapshot();
-            core.end_snapshot(self.log.safe());
+            core.end_snapshot(None, self.log.safe());
             for (key, ends, value) in records.into_iter().map(|record| copy(&core, record)) {
                 let name = String::from_utf8_lossy(&key).into_owned();
                 match store.stored(&key) {

@@ -226,7 +226,7 @@ fn records(state: &crate::state::State) -> Vec<(Vec<u8>, Vec<u8>)> {
     for shard in state.shards.iter() {
         let mut core = shard.lock();
         let records = core.begin_snapshot();
-        core.end_snapshot(0);
+        core.end_snapshot(None, 0);
         let alive = records.into_iter().filter(|record| !record.is_expired(now));
         found.extend(alive.map(|one| (one.key().to_vec(), core.read(one, <[u8]>::to_vec))));
     }

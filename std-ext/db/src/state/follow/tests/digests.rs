@@ -30,7 +30,12 @@ fn digests(primary: &Node, follower: &Node) -> [Digest; 2] {
         later
             .execute(&[Request::Change(b"later", set(b"too late", Expiry::Never))], &mut |_, _| {});
         follower.follow(&primary.log.entries()[has..]).unwrap();
-        asked.map(|asked| asked.join().unwrap())
+        let digests = asked.map(|asked| asked.join().unwrap());
+        for node in [primary, follower] {
+            let may_free = node.state.shards.iter().all(|shard| shard.lock().may_relocate());
+            assert!(may_free, "a shard holds records after the digest");
+        }
+        digests
     })
 }
 

@@ -1,0 +1,94 @@
+//! Removed records that a snapshot may still read.
+//!
+//! A snapshot reads the records that a shard had when it began. Those that are removed meanwhile wait for its end, so it
+//! holds one version of each key at most, however often the key changes. Until a snapshot has named its records, every
+//! removed record waits.
+
+use super::undo::Undo;
+use crate::state::cold::ColdStore;
+use crate::state::record::{Record, Value};
+use std::sync::Arc;
+
+/// The records of a snapshot, in order of their addresses.
+pub(crate) type NamedRecords = Arc<[Record]>;
+
+/// Which removed records wait for the end of snapshots.
+#[derive(Default)]
+pub(super) struct Holds {
+    /// The number of snapshots, and the records of those that have named theirs.
+    snapshots: usize,
+    named: Vec<NamedRecords>,
+    /// Removals that no rollback undoes any more.
+    waiting: Vec<Undo>,
+}
+
+/// Sorts the records of a snapshot, so that the shard can tell them from later ones.
+pub(crate) fn named(mut records: Vec<Record>) -> NamedRecords {
+    records.sort_unstable_by_key(|record| record.address());
+    records.into()
+}
+
+impl Holds {
+    pub(super) fn is_empty(&self) -> bool {
+        self.snapshots == 0
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.snapshots += 1;
+    }
+
+    /// Notes that one of the snapshots reads these records only, and frees the others that wait.
+    pub(super) fn name(&mut self, records: NamedRecords, cold: Option<&ColdStore>) {
+        self.named.push(records);
+        self.free_unneeded(cold);
+    }
+
+    /// Ends a snapshot, which may have named these records.
+    pub(super) fn end(&mut self, records: Option<&NamedRecords>, cold: Option<&ColdStore>) {
+        self.snapshots -= 1;
+        if let Some(records) = records {
+            self.named.retain(|named| !Arc::ptr_eq(named, records));
+        }
+        self.free_unneeded(cold);
+    }
+
+    fn free_unneeded(&mut self, cold: Option<&ColdStore>) {
+        for step in std::mem::take(&mut self.waiting) {
+            self.free(step, cold);
+        }
+    }
+
+    /// Frees the record of a step that no rollback undoes, or keeps it for a snapshot.
+    pub(super) fn free(&mut self, step: Undo, cold: Option<&ColdStore>) {
+        if self.needs(&step) {
+            self.waiting.push(step);
+        } else {
+            step.free(cold);
+        }
+    }
+
+    fn needs(&self, step: &Undo) -> bool {
+        let Undo::Removed { record, moved_out, .. } = step else { return false };
+        if self.snapshots == 0 {
+            return false;
+        }
+        // The snapshot may read the compressed value by an earlier record, from which this one has its ticket.
+        let owns_ticket = !moved_out && matches!(record.value(), Value::Compressed(..));
+        // A record of a snapshot is not freed before it ends, so no later record has its address.
+        let is_in = |named: &NamedRecords| {
+            named.binary_search_by_key(&record.address(), |record| record.address()).is_ok()
+        };
+        self.named.len() < self.snapshots || owns_ticket || self.named.iter().any(is_in)
+    }
+
+    /// The number of removed records that wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes all removals that wait, when no snapshot can be left.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Undo> {
+        self.waiting.drain(..)
+    }
+}
