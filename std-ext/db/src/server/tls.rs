@@ -47,6 +47,10 @@ fn named(file: &Path, why: &dyn std::fmt::Display) -> io::Error {
     certificates::wrong(format_args!("{}: {why}", file.display()))
 }
 
+/// Reads of a socket in one cycle that bring no data of the client: those of a handshake, and of records without
+/// content.
+const READS_WITHOUT_DATA: usize = 16;
+
 /// A TLS connection. rustls bounds its buffers to some records of 16 KiB in each direction.
 #[derive(Debug)]
 pub(super) struct TlsStream {
@@ -59,8 +63,10 @@ impl TlsStream {
         Ok(Self { socket, tls: ServerConnection::new(config).map_err(io::Error::other)? })
     }
 
+    /// Reads decrypted bytes. Returns `Interrupted` after many records without any: a client may send such records
+    /// faster than they are read, and the others wait meanwhile.
     pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        loop {
+        for _ in 0..READS_WITHOUT_DATA {
             match self.tls.reader().read(into) {
                 // Many clients close without a close_notify alert.
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
@@ -80,6 +86,7 @@ impl TlsStream {
                 done => done?,
             }
         }
+        Err(io::ErrorKind::Interrupted.into())
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -112,5 +119,39 @@ impl TlsStream {
         self.tls.send_close_notify();
         // A client that does not take the alert sees the socket close.
         let _ = self.push();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::net::UnixStream;
+    use rustls::pki_types::PrivateKeyDer;
+
+    fn server() -> Arc<rustls::ServerConfig> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth();
+        Arc::new(builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap())
+    }
+
+    /// The beginning of a long handshake message, a byte in each record.
+    #[test]
+    fn a_client_without_data_does_not_hold_the_thread() {
+        let (mut client, socket) = UnixStream::pair().unwrap();
+        let message = [1, 0, 0xff, 0xf0].into_iter().chain(std::iter::repeat_n(0, 15_000));
+        let records: Vec<u8> = message.flat_map(|byte| [22, 3, 1, 0, 1, byte]).collect();
+        let sent = client.write(&records).unwrap();
+        assert!(sent > 80_000, "the socket takes {sent} bytes only");
+        let mut stream = TlsStream::new(Socket::Unix(socket), server()).unwrap();
+        let found = stream.read(&mut [0; 64]).unwrap_err().kind();
+        assert_eq!(found, io::ErrorKind::Interrupted, "the whole socket was read at once");
+        // The next cycle goes on, and rustls refuses so long a message in many pieces.
+        let found = stream.read(&mut [0; 64]).unwrap_err().kind();
+        assert_eq!(found, io::ErrorKind::InvalidData);
     }
 }
