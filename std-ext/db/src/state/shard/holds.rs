@@ -1,8 +1,8 @@
 //! Removed records that a snapshot may still read.
 //!
-//! A snapshot reads the records that a shard had when it began. Those that are removed meanwhile wait for its end, so it
-//! holds one version of each key at most, however often the key changes. Until a snapshot has named its records, every
-//! removed record waits.
+//! A snapshot reads the records that a shard had when it began. If one of them is removed meanwhile, it waits for the
+//! end of the snapshot. So a snapshot holds at most one version of each key, however often the key changes. Until a
+//! snapshot has named its records, every removed record waits.
 
 use super::undo::Undo;
 use crate::state::cold::ColdStore;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// The records of a snapshot, in order of their addresses.
 pub(crate) type NamedRecords = Arc<[Record]>;
 
-/// Which removed records wait for the end of snapshots.
+/// The running snapshots, and the records that they keep from being freed.
 #[derive(Default)]
 pub(super) struct Holds {
     /// The number of snapshots, and the records of those that have named theirs.
