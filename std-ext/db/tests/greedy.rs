@@ -8,7 +8,7 @@ mod support;
 use hedgerow_db::server::ServerConfig;
 use hedgerow_db::server::http::HttpServer;
 use hedgerow_db::{Db, Options};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -336,6 +336,38 @@ fn a_pipeline_of_copies_is_executed_no_faster_than_it_is_logged() {
     client.send(command(&[b"COPY", b"big", b"other", b"REPLACE"]).repeat(50));
     client.expect(b":1\r\n".repeat(50));
     assert!(turn.used() < 400 << 20, "copies of 1 GB wait in {} bytes", turn.used());
+}
+
+/// Each read examines a long value, so that a pipeline of them takes seconds.
+#[test]
+fn others_are_served_while_a_pipeline_takes_long() {
+    let _turn = exclusive();
+    let server = serve(|_| {});
+    let (mut client, mut other) = (server.client(), server.client());
+    let number = 600;
+    client.send(command(&[b"SETBIT", b"big", b"32000000", b"0"]));
+    client.expect(b":0\r\n");
+    client.send(command(&[b"BITPOS", b"big", b"1"]).repeat(number));
+    let (mut calls, mut turns) = (0, 0);
+    while calls < number {
+        other.send(b"INFO commandstats\r\n");
+        let now = calls_of(&mut other, "bitpos");
+        turns += usize::from(now > calls);
+        calls = now;
+    }
+    client.expect(b":-1\r\n".repeat(number));
+    assert!(turns > 30, "another client had {turns} turns during {number} long reads");
+}
+
+/// Reads a reply to INFO, and returns how often a command was called.
+fn calls_of(client: &mut Client, name: &str) -> usize {
+    let (mut reader, mut head) = (BufReader::new(&client.0), String::new());
+    reader.read_line(&mut head).unwrap();
+    let mut text = vec![0; head[1..].trim_end().parse::<usize>().unwrap() + 2];
+    reader.read_exact(&mut text).unwrap();
+    let text = String::from_utf8_lossy(&text);
+    let after = text.split_once(&format!("cmdstat_{name}:calls=")).map_or("0,", |(_, after)| after);
+    after.split_once(',').and_then(|(calls, _)| calls.parse().ok()).expect("a number of calls")
 }
 
 /// Each of these makes its changes at once, and not with the batch of its pipeline.

@@ -28,6 +28,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// A batch is executed when it has this much work: one operation that copies or computes a value, or four reads that may
+/// examine a whole value. Such a read of the longest value takes about 50 milliseconds.
+const LONG_WORK: u32 = 4;
+
 /// A thread's buffers, reused for each pipeline.
 #[derive(Default)]
 pub struct Scratch {
@@ -107,8 +111,8 @@ pub(crate) struct Batch<'a> {
     stores_answers: bool,
     /// Whether a reply depends on the current time.
     wants_time: bool,
-    /// Whether an operation copies or computes values, so that a short command makes a long log entry.
-    produces_values: bool,
+    /// The work of the operations that the length of their requests does not bound, in parts of [`LONG_WORK`].
+    work: u32,
 }
 
 impl<'a> Batch<'a> {
@@ -129,7 +133,7 @@ impl<'a> Batch<'a> {
             stored_bytes: emptied(self.stored_bytes),
             stores_answers: false,
             wants_time: false,
-            produces_values: false,
+            work: 0,
         }
     }
 
@@ -143,9 +147,10 @@ impl<'a> Batch<'a> {
         self.requests.len()
     }
 
-    /// Returns whether an operation copies or computes values.
-    pub(super) fn produces_values(&self) -> bool {
-        self.produces_values
+    /// Returns whether the batch should be executed before more commands are added, because it may take long, or make a
+    /// long log entry.
+    pub(super) fn is_long(&self) -> bool {
+        self.work >= LONG_WORK
     }
 
     /// Returns the bytes of prepared replies.
@@ -192,13 +197,16 @@ impl<'a> Batch<'a> {
     /// Adds an atomic change of several keys.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'a>, kind: ReplyKind) {
         self.stores_answers = true;
-        self.produces_values |= matches!(
+        let produces_value = matches!(
             op,
             MultiKeyOp::Bitwise { .. }
                 | MultiKeyOp::Copy { .. }
                 | MultiKeyOp::Rename { .. }
                 | MultiKeyOp::Move { .. }
         );
+        if produces_value {
+            self.work = LONG_WORK;
+        }
         self.requests.push(Request::MultiKey(op));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
@@ -249,7 +257,7 @@ impl<'a> Batch<'a> {
 
     /// Adds a read of two values, whose longest common subsequence is the reply.
     pub(super) fn lcs(&mut self, keys: &[&'a [u8]], options: LcsOptions) {
-        self.stores_answers = true;
+        (self.stores_answers, self.work) = (true, LONG_WORK);
         self.multi_read(keys, Query::Range(0, lcs::REFUSED_LENGTH - 1), ReplyKind::Lcs(options));
     }
 
@@ -287,6 +295,7 @@ impl<'a> Batch<'a> {
 
     /// Adds a read that may take long. It is made without a lock, even if changes of the same shard are queued.
     pub(super) fn long_read(&mut self, key: &'a [u8], query: Query<'a>, kind: ReplyKind) {
+        self.work += 1;
         self.requests.push(Request::MultiRead(key, query, 1));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
@@ -454,7 +463,7 @@ impl<'a> Batch<'a> {
         self.deferred.clear();
         self.stored.clear();
         self.stored_bytes.clear();
-        (self.stores_answers, self.wants_time, self.produces_values) = (false, false, false);
+        (self.stores_answers, self.wants_time, self.work) = (false, false, 0);
     }
 }
 

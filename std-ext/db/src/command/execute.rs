@@ -16,6 +16,8 @@ use crate::{Db, Session};
 
 /// A batch is executed when it has this many keys. One command may exceed it.
 const MAX_BATCH_KEYS: usize = 4096;
+/// Input is left for later when its commands have taken this long, in nanoseconds: other clients of the thread wait.
+const LONG_TIME: u64 = 5_000_000;
 /// Input is left for later when its replies have this many bytes.
 pub(super) const REPLY_CHUNK: usize = 1 << 20;
 
@@ -30,6 +32,9 @@ pub struct Outcome {
     pub commands: usize,
     /// Whether the next command waits because the clients are paused (CLIENT PAUSE).
     pub postponed: bool,
+    /// Whether other clients should have their turn: the commands took long, or have changed as much as should wait for
+    /// a commit.
+    pub ends_turn: bool,
     /// The log entry that must be safe before the replies may be sent.
     pub lsn: Lsn,
     /// Whether a reply shows data, so that a primary must prove that it still is one before the replies may be sent.
@@ -68,6 +73,7 @@ pub fn process_input(
         return Outcome { next: NextStep::Close, ..Outcome::default() };
     }
     let scratch = &mut *context.scratch;
+    scratch.meter.begin_input();
     let observes = scratch.meter.diagnostics.observes();
     if observes && must_wait(&scratch.meter.diagnostics, connection, input) {
         return Outcome { postponed: true, ..Outcome::default() };
@@ -139,6 +145,8 @@ pub fn process_input(
     // Commands that were not in the batch.
     execution.lap(outcome.consumed);
     (outcome.lsn, outcome.next) = (execution.lsn, execution.next);
+    let took_long = execution.meter.spent() >= LONG_TIME;
+    outcome.ends_turn = took_long || changed::is_much();
     outcome.shows_data = execution.dataless < outcome.commands;
     let batch = execution.batch;
     scratch.put_back(batch, arguments);
@@ -150,15 +158,16 @@ pub fn process_input(
     if observes {
         connection.update_blocked();
     } else {
-        connection.batch_limit = next_batch_limit(batch_limit, out.len() - start);
+        let shrinks = took_long || out.len() - start >= REPLY_CHUNK;
+        connection.batch_limit = next_batch_limit(batch_limit, shrinks);
     }
     outcome
 }
 
-/// Returns how many commands the next batch may have. The length of replies is known only afterwards, so this follows
-/// the length of the last ones: it shrinks after long ones, and grows again.
-fn next_batch_limit(last: usize, replied: usize) -> usize {
-    if replied >= REPLY_CHUNK { (last / 4).max(1) } else { (last * 2).min(MAX_BATCH_COMMANDS) }
+/// Returns how many commands the next batch may have. The time that commands take and the length of their replies are
+/// known only afterwards, so the limit follows the last batch: it shrinks after a long one, and grows again.
+fn next_batch_limit(last: usize, shrinks: bool) -> usize {
+    if shrinks { (last / 4).max(1) } else { (last * 2).min(MAX_BATCH_COMMANDS) }
 }
 
 /// The state of executing the commands of one pipeline.
@@ -194,13 +203,13 @@ pub(super) struct Execution<'t, 'a> {
 
 impl<'a> Execution<'_, 'a> {
     /// Returns whether to stop before the end of the input. The caller then sends the replies, and checks how many
-    /// changes wait for the log. The length of the input does not bound them: a short command may copy a long value. So
-    /// execution stops after each batch with such commands, and after any command that has changed much at once, as a
-    /// transaction or a script may.
+    /// changes wait for the log. The length of the input bounds neither them nor the time: a short command may copy or
+    /// examine a long value. So execution stops after each batch with such commands, after any command that has changed
+    /// much at once, as a transaction or a script may, and after commands that took long.
     #[inline]
     fn is_long(&self) -> bool {
         let is_long = self.batch.len() >= MAX_BATCH_KEYS || self.out.len() >= REPLY_CHUNK;
-        is_long || self.batch.produces_values() || changed::is_much()
+        is_long || self.batch.is_long() || changed::is_much() || self.meter.spent() >= LONG_TIME
     }
 
     #[inline]

@@ -515,7 +515,7 @@ impl Client {
             // Leave the rest for the next cycle: one client's pipeline must not delay the others, nor fill memory with
             // replies or with entries of the log. A short command may make a long entry.
             let fills_memory =
-                || waiting - before >= OUTPUT_PAUSE || batch > 0 && context.has_changed_much();
+                || waiting - before >= OUTPUT_PAUSE || batch > 0 && context.is_log_behind();
             if batch == BATCHES || fills_memory() || !self.may_read(context) {
                 self.backlog = true;
                 break;
@@ -553,6 +553,10 @@ impl Client {
             }
             if outcome.postponed {
                 (self.backlog, self.postponed) = (true, Some(context.postpone_client()));
+                break;
+            }
+            if outcome.ends_turn {
+                self.backlog = true;
                 break;
             }
             // Only an incomplete request is left.

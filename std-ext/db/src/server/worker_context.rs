@@ -72,10 +72,9 @@ impl WorkerContext {
         changed::reset();
     }
 
-    /// Returns whether more changes of this cycle, or of all threads, wait for the log than should. The end of a cycle
-    /// commits those of its thread.
-    pub(super) fn has_changed_much(&self) -> bool {
-        changed::is_much() || self.shared.log.backlog() > LOG_BACKLOG
+    /// Returns whether more changes of all threads wait for the log than should.
+    pub(super) fn is_log_behind(&self) -> bool {
+        self.shared.log.backlog() > LOG_BACKLOG
     }
 
     /// Takes the newest view of the group. The caller has taken the log's epoch before.

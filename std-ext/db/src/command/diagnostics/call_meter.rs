@@ -12,6 +12,8 @@ pub(in crate::command) struct CallMeter {
     counters: Arc<CommandCounters>,
     /// When the clock was last read.
     last: Instant,
+    /// The time of the commands since [`begin_input`](Self::begin_input), in nanoseconds.
+    spent: u64,
     /// Calls since then, by the commands' numbers.
     calls: [u32; NUMBERS],
     /// The numbers of the commands that were called.
@@ -35,12 +37,24 @@ impl CallMeter {
     pub(in crate::command) fn new(diagnostics: Arc<Diagnostics>) -> Self {
         let counters = diagnostics.register();
         let (calls, called) = ([0; NUMBERS], Vec::with_capacity(NUMBERS));
-        Self { diagnostics, counters, last: Instant::now(), calls, called }
+        Self { diagnostics, counters, last: Instant::now(), spent: 0, calls, called }
     }
 
     /// Notes the time from which on commands are executed.
     pub(in crate::command) fn begin(&mut self, now: Instant) {
         self.last = now;
+    }
+
+    /// Notes that the commands of a connection's input follow, whose time [`spent`](Self::spent) counts.
+    #[inline]
+    pub(in crate::command) fn begin_input(&mut self) {
+        self.spent = 0;
+    }
+
+    /// Returns how long the measured commands of this input took together, in nanoseconds.
+    #[inline]
+    pub(in crate::command) fn spent(&self) -> u64 {
+        self.spent
     }
 
     /// Counts a command that was executed, or added to a batch.
@@ -68,6 +82,7 @@ impl CallMeter {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.last).as_nanos() as u64;
         self.last = now;
+        self.spent += took;
         let tracks = self.diagnostics.tracks_latency();
         let calls: u64 = self.called.iter().map(|number| u64::from(self.calls[*number])).sum();
         // All of them may have been rejected.
