@@ -24,6 +24,7 @@ use crate::session::LockedKeys;
 use crate::session::TransactionOutcome;
 use crate::state::hyperloglog::{self, REGISTERS};
 use crate::state::watched_keys::KeyWatch;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -259,6 +260,14 @@ impl<'a> Batch<'a> {
     pub(super) fn lcs(&mut self, keys: &[&'a [u8]], options: LcsOptions) {
         (self.stores_answers, self.work) = (true, LONG_WORK);
         self.multi_read(keys, Query::Range(0, lcs::REFUSED_LENGTH - 1), ReplyKind::Lcs(options));
+    }
+
+    /// Adds a read of HyperLogLogs, the size of whose union is the reply. A name that comes again changes nothing, and
+    /// may come a million times.
+    pub(super) fn count_union(&mut self, keys: &[&'a [u8]]) {
+        let mut seen = HashSet::with_capacity(keys.len());
+        let distinct: Vec<&[u8]> = keys.iter().copied().filter(|key| seen.insert(*key)).collect();
+        self.multi_read(&distinct, Query::HyperLogLog, ReplyKind::Union);
     }
 
     /// Adds a union of HyperLogLogs.
@@ -773,5 +782,12 @@ mod tests {
         assert_eq!((again.as_ptr().addr(), again.capacity()), (at, capacity));
         let large: Vec<u8> = emptied(vec![0_u8; crate::buffers::KEPT + 1]);
         assert_eq!(large.capacity(), 0);
+    }
+
+    #[test]
+    fn a_hyperloglog_that_is_named_often_is_read_once() {
+        let mut batch = Batch::default();
+        batch.count_union(&[b"a", b"b", b"a", b"a"]);
+        assert_eq!(batch.len(), 2, "a name that comes again is read again");
     }
 }

@@ -160,9 +160,7 @@ impl<'a> Execution<'_, 'a> {
             Id::PfCount if arguments.len() == 2 => {
                 batch.read(key, Query::Cardinality, ReplyKind::Integer);
             }
-            Id::PfCount => {
-                batch.multi_read(&arguments[1..], Query::HyperLogLog, ReplyKind::Union);
-            }
+            Id::PfCount => batch.count_union(&arguments[1..]),
             Id::PfMerge => batch.merge_elements(key, &arguments[2..]),
             Id::SetBit => self.setbit(arguments)?,
             Id::GetBit => self.getbit(arguments)?,
