@@ -6,9 +6,11 @@ use hedgerow::left_right::{LeftRightTable, WriteHandle};
 use hedgerow::{
     BytesMap, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap, HashSet, OrdMap, OrdSet,
 };
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde::ser::Serialize;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 type Model = BTreeMap<u64, u64>;
 
@@ -103,6 +105,55 @@ fn every_set_is_written_and_read_as_a_sequence() {
     set!(FenceSet<u64>);
     set!(HashSet<u64>);
     set!(OrdSet<u64>);
+}
+
+/// A number that is equal to every other.
+#[derive(Clone, Copy)]
+struct Alike(u64);
+
+impl<'de> Deserialize<'de> for Alike {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self)
+    }
+}
+
+impl Ord for Alike {
+    fn cmp(&self, _: &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl PartialOrd for Alike {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Alike {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Alike {}
+
+impl Hash for Alike {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+#[test]
+fn of_equal_elements_a_set_that_is_read_keeps_the_first() {
+    macro_rules! keeps {
+        ($set:ty) => {
+            let set: $set = serde_json::from_str("[1, 2]").expect("it is a sequence");
+            let all: Vec<u64> = set.into_iter().map(|Alike(n)| n).collect();
+            assert_eq!(all, [1], "a later element replaced the first");
+        };
+    }
+    keeps!(FlatSet<Alike>);
+    keeps!(FenceSet<Alike>);
+    keeps!(HashSet<Alike>);
+    keeps!(OrdSet<Alike>);
 }
 
 #[test]

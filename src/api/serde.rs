@@ -14,7 +14,7 @@ fn trusted<T>(announced: Option<usize>) -> usize {
     announced.unwrap_or(0).min(TRUSTED).min(TRUSTED_BYTES / size_of::<T>().max(1))
 }
 
-/// A map that can be filled with entries as they are read.
+/// A map that can be filled with entries as they are read, or a set with elements, which have no values.
 pub(crate) trait Fill<'de>: Sized {
     type Key: Deserialize<'de>;
     type Value: Deserialize<'de>;
@@ -45,22 +45,22 @@ impl<'de, M: Fill<'de>> Visitor<'de> for Entries<M> {
     }
 }
 
-/// Reads a set, which is written as a sequence, as the map that it consists of.
-pub(crate) struct Elements<M>(pub(crate) PhantomData<M>);
+/// Reads a set, which is written as a sequence.
+pub(crate) struct Elements<S>(pub(crate) PhantomData<S>);
 
-impl<'de, M: Fill<'de, Value = ()>> Visitor<'de> for Elements<M> {
-    type Value = M;
+impl<'de, S: Fill<'de, Value = ()>> Visitor<'de> for Elements<S> {
+    type Value = S;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a sequence")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<M, A::Error> {
-        let mut map = M::with_room(trusted::<M::Key>(elements.size_hint()));
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<S, A::Error> {
+        let mut set = S::with_room(trusted::<S::Key>(elements.size_hint()));
         while let Some(element) = elements.next_element()? {
-            map.put(element, ())?;
+            set.put(element, ())?;
         }
-        Ok(map)
+        Ok(set)
     }
 }
 

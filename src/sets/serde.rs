@@ -3,16 +3,17 @@
 #[cfg(feature = "ordered")]
 use super::{FenceSet, OrdSet};
 use super::{FlatSet, HashSet};
-use crate::api::serde::Elements;
+use crate::api::serde::{Elements, Fill};
 #[cfg(feature = "ordered")]
 use crate::fence::Ranking;
-use ::serde::de::{Deserialize, Deserializer};
+use ::serde::de::{Deserialize, Deserializer, Error};
 use ::serde::ser::{Serialize, Serializer};
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 
-/// Implements both traits. `$elements` are the elements of `$self`, in a form that can be serialized.
+/// Implements both traits, and [`Fill`] for reading. `$elements` are the elements of `$self`, in a form that can be
+/// serialized.
 macro_rules! serde {
     ($set:ident<$t:ident, $p:ident>; where [$($bounds:tt)*]; made [$($make:tt)*]; |$this:ident| $elements:expr) => {
         impl<$t, $p> Serialize for $set<$t, $p>
@@ -30,9 +31,26 @@ macro_rules! serde {
         where
             $($bounds)* $($make)* $t: Deserialize<'de>,
         {
+            /// Of equal elements, the first stays, as with `insert`.
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let map = deserializer.deserialize_seq(Elements(PhantomData))?;
-                Ok(Self { map })
+                deserializer.deserialize_seq(Elements(PhantomData))
+            }
+        }
+
+        impl<'de, $t, $p> Fill<'de> for $set<$t, $p>
+        where
+            $($bounds)* $($make)* $t: Deserialize<'de>,
+        {
+            type Key = $t;
+            type Value = ();
+
+            fn with_room(elements: usize) -> Self {
+                Self { map: Fill::with_room(elements) }
+            }
+
+            fn put<E: Error>(&mut self, value: $t, (): ()) -> Result<(), E> {
+                self.insert(value);
+                Ok(())
             }
         }
     };

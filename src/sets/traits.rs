@@ -12,12 +12,13 @@ use core::hash::{BuildHasher, Hash};
 use core::iter::Map;
 
 /// Implements the traits of a set. `$element` and `$policy` are the bounds of its operations, `$make` those of making
-/// an empty set, and `$copy` those of copying a set. A set that is made from an array has the `$default` policy, so
-/// that callers need not name it.
+/// an empty set, and `$copy` those of copying a set. `$map` is an empty map with room for `$room` elements. A set that
+/// is made from an array has the `$default` policy, so that callers need not name it.
 macro_rules! traits {
     (
         $set:ident<$t:ident, $p:ident = $default:ty>;
         where [$($element:tt)*] [$($policy:tt)*]; made [$($make:tt)*]; copied [$($copy:tt)*]
+        |$room:pat_param| $map:expr
     ) => {
         impl<$t, $p> Default for $set<$t, $p>
         where
@@ -41,8 +42,13 @@ macro_rules! traits {
         where
             $($element)* $($policy)* $($make)*
         {
+            /// Of equal elements, the first stays, as with `insert`.
             fn from_iter<I: IntoIterator<Item = $t>>(values: I) -> Self {
-                Self { map: values.into_iter().map(|value| (value, ())).collect() }
+                let values = values.into_iter();
+                let $room = values.size_hint().0;
+                let set = Self { map: $map };
+                (&set).extend(values);
+                set
             }
         }
 
@@ -68,9 +74,11 @@ macro_rules! traits {
         where
             $($element)* $($policy)*
         {
+            /// Inserts as `insert` does: an equal element that the set has stays.
             fn extend<I: IntoIterator<Item = $t>>(&mut self, values: I) {
-                let mut map = &self.map;
-                map.extend(values.into_iter().map(|value| (value, ())));
+                for value in values {
+                    self.insert(value);
+                }
             }
         }
 
@@ -104,20 +112,24 @@ macro_rules! traits {
 traits! {
     FlatSet<T, S = DefaultHashBuilder>;
     where [T: Copy + Eq + Hash,] [S: BuildHasher,]; made [S: Default,]; copied [S: Clone,]
+    |room| FlatMap::with_capacity_and_hasher(room, S::default())
 }
 traits! {
     HashSet<T, S = DefaultHashBuilder>;
     where [T: Eq + Hash,] [S: BuildHasher,]; made [S: Default,]; copied [T: Clone, S: Clone,]
+    |room| HashMap::with_capacity_and_hasher(room, S::default())
 }
 #[cfg(feature = "ordered")]
 traits! {
     FenceSet<T, R = ByType>;
     where [T: Ord + Copy,] [R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,]
+    |_| FenceMap::default()
 }
 #[cfg(feature = "ordered")]
 traits! {
     OrdSet<T, R = ByType>;
     where [T: Ord + Clone,] [R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,]
+    |_| OrdMap::default()
 }
 
 /// Writes the iterators of a set: by reference, whose elements are `$element`, and by value.

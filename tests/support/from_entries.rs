@@ -3,7 +3,9 @@
 use super::{bytes, sorted};
 use hedgerow::sets::ElementRef;
 use hedgerow::{BytesMap, FenceMap, FenceSet, FlatMap, FlatSet, HashMap, HashSet, OrdMap, OrdSet};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 #[test]
 fn arrays_make_maps_whose_hasher_or_ranking_is_not_named() {
@@ -31,6 +33,64 @@ fn maps_of_plain_data_extend_by_reference() {
     extends!(OrdMap::<u64, u64>::new());
     extends!(FlatMap::<u64, u64>::new());
     extends!(FenceMap::<u64, u64>::new());
+}
+
+/// An element that is equal to others with the same number: the mark tells them apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marked(u64, char);
+
+impl Ord for Marked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Marked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Marked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Marked {}
+
+impl Hash for Marked {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+#[test]
+fn of_equal_elements_a_set_keeps_the_first() {
+    macro_rules! keeps {
+        ($set:ident) => {{
+            let elements = [Marked(1, 'a'), Marked(2, 'a'), Marked(1, 'b')];
+            let marks = |set: $set<Marked>| -> Vec<(u64, char)> {
+                let mut marks: Vec<_> = set.into_iter().map(|Marked(n, mark)| (n, mark)).collect();
+                marks.sort_unstable();
+                marks
+            };
+            let expected = [(1, 'a'), (2, 'a')];
+            let inserted = <$set<Marked>>::default();
+            let news = elements.map(|element| inserted.insert(element));
+            assert_eq!((news, &marks(inserted)[..]), ([true, true, false], &expected[..]));
+            assert_eq!(marks($set::from(elements)), expected, "an array replaced an element");
+            assert_eq!(marks(elements.into_iter().collect()), expected, "collect replaced it");
+            let mut extended = $set::from([Marked(1, 'a')]);
+            (&extended).extend([Marked(1, 'b')]);
+            extended.extend([Marked(2, 'a'), Marked(1, 'c')]);
+            assert_eq!(marks(extended), expected, "extend replaced an element");
+        }};
+    }
+    keeps!(FlatSet);
+    keeps!(HashSet);
+    keeps!(FenceSet);
+    keeps!(OrdSet);
 }
 
 /// By reference and by value, as std's sets are.
