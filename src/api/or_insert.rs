@@ -30,17 +30,18 @@ pub(crate) fn or_insert<K: Copy, V: Copy>(
 /// if the `Hash`, `Eq` or `Ord` of the key contradicts itself.
 const ATTEMPTS: usize = 16;
 
-/// Changes the value of `key`, or inserts one, in a map of owned data. Each of the map's three operations is atomic,
-/// and the one that succeeds is the last step.
+/// Changes the value of `key`, or inserts one, in a map of owned data. Each of the map's four operations is atomic,
+/// and the one that succeeds is the last step. `store` inserts whether or not the key has a value.
 // The caller's key, value and closures are dropped before the function returns: a destructor that panics after the
 // return value exists would leak the guard in it.
-pub(crate) fn modify_or_insert<K, V: Clone, R>(
+pub(crate) fn modify_or_insert<K: Clone, V: Clone, R>(
     mut key: K,
     mut modify: impl FnMut(&mut V),
     make: impl FnOnce(&K) -> V,
     update: impl Fn(&K, &mut dyn FnMut(&V) -> V) -> Option<R>,
     insert_new: impl Fn(K, V) -> Result<R, (K, V)>,
     compute: impl FnOnce(K, &mut dyn FnMut(Option<&V>) -> Op<V>) -> Option<R>,
+    store: impl FnOnce(K, V) -> R,
 ) -> R {
     let mut modify = move |value: &V| {
         let mut value = value.clone();
@@ -66,9 +67,14 @@ pub(crate) fn modify_or_insert<K, V: Clone, R>(
         }
     }
     let mut decide = |old: Option<&V>| Op::Insert(old.map_or_else(|| value.clone(), &mut modify));
-    let found = compute(key, &mut decide).expect("the key has a value now");
-    drop((value, modify));
-    found
+    let other = key.clone();
+    if let Some(found) = compute(key, &mut decide) {
+        drop((other, value, modify));
+        return found;
+    }
+    // `compute` finds an `Ord` that contradicts itself, and then stores nothing. Any result is right, but not a panic.
+    drop(modify);
+    store(other, value)
 }
 
 /// Implements `Entries` for a map of plain data: `entries_of_copies! { [BOUNDS] MAP<K, V, ..> }`.
@@ -282,7 +288,8 @@ macro_rules! entries_of_refs {
                 let update = |key: &K, f: &mut dyn FnMut(&V) -> V| self.update(key, f);
                 let insert = |key, value| insert_new(&(*self)$(.$nodes)?, key, value);
                 let compute = |key, f: &mut dyn FnMut(Option<&V>) -> _| self.compute(key, f).after;
-                modify_or_insert(key, modify, make, update, insert, compute)
+                let store = |key, value| insert_and_borrow(&(*self)$(.$nodes)?, key, value);
+                modify_or_insert(key, modify, make, update, insert, compute, store)
             }
 
             fn store(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {

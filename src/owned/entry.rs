@@ -4,7 +4,7 @@ use super::map::HashMap;
 use crate::api::entry::Entry;
 use crate::api::or_insert::{entries_of_refs, entry_method, modify_or_insert};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::map::insert_new;
+use crate::reclaim::map::{insert_and_borrow, insert_new};
 use crate::reclaim::removed::Removed;
 use core::hash::{BuildHasher, Hash};
 

@@ -465,6 +465,30 @@ pub(crate) fn insert_new<K, V>(
     }
 }
 
+/// Inserts an entry, which replaces that of an equal key, and borrows it.
+#[cold]
+pub(crate) fn insert_and_borrow<K, V>(
+    map: &impl NodeMap<Node = Pair<K, V>>,
+    key: K,
+    value: V,
+) -> Ref<'_, K, V> {
+    let guard = pin();
+    let (fresh, ()) = match Pair::make(map.hash(&key), key, value, None) {
+        Ok(made) => made,
+        Err((why, ..)) => return out_of_memory::<K, V, _, _>(why),
+    };
+    let new = fresh.0;
+    match map.store(fresh, Mode::Blocking, &guard) {
+        Ok(before) => {
+            // Not dropped: a destructor would run under the guard that this returns.
+            before.into_iter().for_each(Unlinked::retire);
+            // SAFETY: inserted under this guard.
+            unsafe { Ref::of(new, guard) }
+        }
+        Err((why, _)) => out_of_memory::<K, V, _, _>(why),
+    }
+}
+
 /// Returns the cause of a failed insertion with the key and the value of the node that was not stored.
 #[cold]
 fn with_parts<N: NodeOf<K, V>, K, V>(why: Cause, fresh: Fresh<N>, kept: N::Kept) -> Refused<K, V> {

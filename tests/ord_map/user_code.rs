@@ -10,6 +10,7 @@ use hedgerow::fence::{Op, Ranking};
 use hedgerow::owned::pin;
 use std::cell::Cell;
 use std::cmp::Ordering;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 use std::sync::{Arc, Weak};
 use support::alone::alone;
@@ -210,6 +211,36 @@ fn operations_end_with_inconsistent_keys() {
         everything_ends(OrdMap::with_ranking(Liar), Fickle);
         everything_ends(OrdMap::with_ranking(Liar), |key| key);
         everything_ends(OrdMap::<Changeling, _>::new(), Changeling);
+    });
+}
+
+/// A key that is equal to another at some comparisons, by their number.
+#[derive(Clone)]
+struct Turncoat {
+    period: u64,
+}
+
+impl Ord for Turncoat {
+    fn cmp(&self, _: &Self) -> Ordering {
+        WIND.set(WIND.get() + 1);
+        if WIND.get() % self.period < self.period / 2 { Ordering::Equal } else { Ordering::Less }
+    }
+}
+compare_by_cmp!(Turncoat);
+
+/// Each of its operations finds the entry or misses it, so none of them ends the chain for long.
+#[test]
+fn a_chain_ends_with_a_value_if_the_order_contradicts_itself() {
+    within(60, "a chain with an order that contradicts itself", || {
+        for (period, phase) in (1..12).flat_map(|period| (0..period).map(move |n| (period, n))) {
+            let map = OrdMap::<Turncoat, u64>::new();
+            map.insert(Turncoat { period }, 1);
+            WIND.set(phase);
+            let told = catch_unwind(AssertUnwindSafe(|| {
+                *map.entry(Turncoat { period }).and_modify(|n| *n += 1).or_insert(1)
+            }));
+            assert!(matches!(told, Ok(1..)), "period {period}, phase {phase}: a chain panicked");
+        }
     });
 }
 
