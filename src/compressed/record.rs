@@ -29,6 +29,8 @@ pub(super) const MAX_DEADLINE: u64 = (1 << (8 * DEADLINE_BYTES)) - 1;
 pub(super) const MAX_MODELS: usize = if cfg!(hedgerow_loom) { 1 } else { 32 };
 /// Bytes of the longest head, without the link.
 pub(super) const LONGEST_HEAD: usize = 13 + DEADLINE_BYTES;
+/// Bytes of the longest head that a write makes: that of a plain value, with two lengths of three bytes and a deadline.
+const LONGEST_PLAIN_HEAD: usize = 7 + DEADLINE_BYTES;
 /// Words that hold the longest head at any alignment.
 pub(super) const HEAD_WORDS: usize = (WORD - 1 + LONGEST_HEAD).div_ceil(WORD);
 
@@ -87,6 +89,11 @@ impl Shape {
     /// Returns the bytes of the longest record, without its link.
     pub(super) const fn max_record(self) -> usize {
         self.room() - WORD
+    }
+
+    /// Returns the bytes of key and value together for which a segment has room under any head.
+    pub(super) const fn max_contents(self) -> usize {
+        self.max_record().saturating_sub(WORD + LONGEST_PLAIN_HEAD)
     }
 
     /// Returns the word and the bit of a record's read mark.

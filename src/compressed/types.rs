@@ -37,7 +37,7 @@ impl<F: Fn(&[u8], Option<&[u8]>, &[&[u8]]) -> Vec<u8> + Send + Sync> Merge for F
 pub enum StoreError {
     /// Key and value together are longer than the `most` bytes for which a segment has room.
     ValueTooLarge {
-        /// The longest key and value together.
+        /// The longest key and value together that are never too large, with a time to live or without.
         most: usize,
     },
     /// The budget has no room for it.

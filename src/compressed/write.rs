@@ -16,7 +16,6 @@ use super::types::{Policy, StoreError};
 use crate::api::failure::Failure;
 use crate::api::hash::KeyHash;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::WORD;
 use crate::table::write::Change;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -125,12 +124,12 @@ impl Store {
         key: &[u8],
         value: &[u8],
     ) -> Result<Appended<'_>, StoreError> {
-        let most = self.shape().max_record();
         // The lengths are checked first, because the length of a record of any two may overflow.
         let long = key.len().max(value.len()) >= 1 << 21;
         let size = if long { usize::MAX } else { head.record_len(true) };
-        if size > most {
-            return Err(StoreError::ValueTooLarge { most: most.saturating_sub(2 * WORD) });
+        if size > self.shape().max_record() {
+            // Not the room that this head leaves: with a deadline, the same key and value need a longer one.
+            return Err(StoreError::ValueTooLarge { most: self.shape().max_contents() });
         }
         self.admit_record(size)?;
         let mut attempts = self.attempts();

@@ -493,3 +493,36 @@ fn an_update_that_its_value_did_not_outlive_is_stored_once() {
     now.set(0);
     assert_eq!(map.get("key"), Ok(Some(vec![2])));
 }
+
+/// A deadline makes the head of a record longer, and so does each length of more than 127 bytes.
+#[test]
+fn the_length_that_an_error_names_is_taken() {
+    let time = Manual::default();
+    for (segment, longest_key) in [(1 << 10, 300), (4 << 10, 300), (64 << 10, 20_000)] {
+        for key in [0, 1, 127, longest_key].map(|len| "k".repeat(len)) {
+            let builder = || {
+                let budget = 32 * segment.max(4 << 10);
+                let builder = CompressedMap::builder_without_codecs(budget);
+                builder.clock(time.clock()).segment_bytes(segment)
+            };
+            let (map, mortal) = (builder().build(), builder().time_to_live(LIFE).build());
+            let too_long = vec![1; segment];
+            let Err(StoreError::ValueTooLarge { most }) = map.insert(&key, &too_long) else {
+                panic!("a value as long as a segment was taken");
+            };
+            let refused = Err(StoreError::ValueTooLarge { most });
+            assert_eq!(mortal.insert(&key, &too_long), refused);
+            assert_eq!(map.insert_for(&key, &too_long, LIFE), refused);
+            assert!(segment - most < 200 + segment / 64, "{most} of {segment} bytes");
+            let value = vec![7; most - key.len()];
+            let told = format!("{most} bytes were refused, with a key of {}", key.len());
+            assert_eq!(map.insert(&key, &value), Ok(false), "{told}");
+            assert_eq!(map.insert_for(&key, &value, LIFE), Ok(true), "{told} and a deadline");
+            assert_eq!(mortal.insert(&key, &value), Ok(false), "{told} and a default deadline");
+            assert_eq!(
+                (map.get(&key), mortal.get(&key)),
+                (Ok(Some(value.clone())), Ok(Some(value)))
+            );
+        }
+    }
+}
