@@ -126,6 +126,7 @@ impl<K: Copy, V: Copy> FusedIterator for Values<'_, K, V> {}
 
 /// An iterator that removes entries of a [`FlatMap`], from [`FlatMap::extract_if`] and [`FlatMap::drain`]. Entries that
 /// it has not returned stay in the map.
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct ExtractIf<'a, K, V, S, F> {
     map: &'a FlatMap<K, V, S>,
     entries: Iter<'a, K, V>,

@@ -164,6 +164,7 @@ impl<S> BytesMap<S> {
 /// An iterator that removes entries from a [`BytesMap`], made by [`BytesMap::extract_if`] and [`BytesMap::drain`].
 ///
 /// Entries that the caller does not request stay in the map. The iterator holds one guard until it is dropped.
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct BytesExtractIf<'a, F> {
     walk: Walk<'a, InlineNode, Guard<'a>>,
     wanted: F,

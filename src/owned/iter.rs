@@ -297,6 +297,7 @@ clones!(PinnedIter PinnedKeys PinnedValues);
 /// An iterator that removes entries from a [`HashMap`], made by [`HashMap::extract_if`] and [`HashMap::drain`].
 ///
 /// Entries that the caller does not request stay in the map. The iterator holds one guard until it is dropped.
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct ExtractIf<'a, K, V, F> {
     walk: Walk<'a, Pair<K, V>, Guard<'a>>,
     wanted: F,

@@ -33,6 +33,7 @@ const BUDGET: usize = 16 << 10;
 /// }
 /// # std::io::Result::Ok(())
 /// ```
+#[must_use = "if unused, the thread ends at once"]
 pub struct Compressor {
     scheduler: Scheduler,
 }

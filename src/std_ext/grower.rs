@@ -34,6 +34,7 @@ const BUDGET: usize = 8;
 /// }
 /// # std::io::Result::Ok(())
 /// ```
+#[must_use = "if unused, the thread ends at once"]
 pub struct Grower {
     scheduler: Scheduler,
 }

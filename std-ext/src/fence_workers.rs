@@ -58,6 +58,7 @@ use std::{fmt, io, thread};
 /// assert_eq!(hits.get(&7), Some(2));
 /// # std::io::Result::Ok(())
 /// ```
+#[must_use = "if unused, the threads end at once"]
 pub struct FenceWorkers<M: FencedMap> {
     pool: Arc<Pool<M>>,
     wake_handles: Vec<WakeHandle>,

@@ -38,6 +38,7 @@ type Visit = Box<dyn FnMut(usize) -> Option<bool> + Send>;
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Debug)]
+#[must_use = "if unused, the thread ends at once"]
 pub struct Scheduler {
     added: Added,
     worker: Worker,

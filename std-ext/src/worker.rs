@@ -50,6 +50,7 @@ pub enum Progress {
 /// assert!(results.iter().take(100).eq((0..100).map(|n| n * n)));
 /// # std::io::Result::Ok(())
 /// ```
+#[must_use = "if unused, the thread ends at once"]
 pub struct Worker {
     signals: Arc<Signals>,
     thread: Option<JoinHandle<()>>,

@@ -226,6 +226,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FusedIterator for Values<'_, K, V, R
 
 /// An iterator that removes entries from a [`FenceMap`], in key order; made by [`FenceMap::extract_if`] and
 /// [`FenceMap::drain`]. Entries that it does not reach stay in the map.
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct ExtractIf<'a, K, V, R, F> {
     map: &'a FenceMap<K, V, R>,
     entries: Iter<'a, K, V, R>,

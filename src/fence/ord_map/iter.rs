@@ -438,6 +438,7 @@ iters! {
 
 /// An iterator that removes entries from an [`OrdMap`], in key order, made by [`OrdMap::extract_if`] and
 /// [`OrdMap::drain`]. Entries that it does not reach stay in the map. It holds one guard until it is dropped.
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct OrdExtractIf<'a, K: Ord + Clone, V, R: Ranking<K>, F> {
     walk: Walk<'a, K, RangeFull, K, V, R>,
     /// None only while the iterator is dropped.
