@@ -26,8 +26,8 @@ pub(crate) fn or_insert<K: Copy, V: Copy>(
 }
 
 /// The number of times that a map of owned data tries to change an entry or to insert one, before it calls `compute`,
-/// which needs a clone of the new value. An attempt fails if another thread inserts or removes the key in between, or
-/// if the `Hash`, `Eq` or `Ord` of the key contradicts itself.
+/// which needs clones of the key and of the new value. An attempt fails if another thread inserts or removes the key in
+/// between, or if the `Hash`, `Eq` or `Ord` of the key contradicts itself.
 const ATTEMPTS: usize = 16;
 
 /// Changes the value of `key`, or inserts one, in a map of owned data. Each of the map's four operations is atomic,
