@@ -75,6 +75,9 @@ pub(crate) const TRACKING_PREFIXES: usize = 1024;
 /// Bytes of all these prefixes.
 pub(crate) const TRACKING_PREFIX_BYTES: usize = 1 << 20;
 
+/// Bytes of messages about changed keys that others redirect to a client which has not asked for them.
+pub(crate) const REDIRECTED_BYTES: usize = 1 << 20;
+
 /// The size of a limit.
 #[derive(Clone, Copy, Debug)]
 enum Limit {
@@ -236,6 +239,13 @@ const BUFFERS: &[Buffer] = &[
         "an error reply",
     ),
     buffer("bytes of these prefixes", Limit::Bytes(TRACKING_PREFIX_BYTES), "", "an error reply"),
+    buffer(
+        "messages that `CLIENT TRACKING ON REDIRECT` sends to a client that does not subscribe to \
+         `__redis__:invalidate`",
+        Limit::Bytes(REDIRECTED_BYTES),
+        "",
+        "the redirection is broken",
+    ),
     buffer(
         "messages that a subscriber has not read",
         Limit::Setting,

@@ -304,6 +304,37 @@ fn slow_clients_are_disconnected() {
     }
 }
 
+/// Anybody may redirect messages to any client. One that has not asked for them, and reads nothing, stays.
+#[test]
+fn a_client_cannot_close_another_by_redirecting_to_it() {
+    let server = Running::new(|_| ());
+    let mut client = Reader::new(&server);
+    client.ask("CONFIG SET client-output-buffer-limit 'normal 100000 0 0 pubsub 65536 0 0'");
+    let mut receiver = Reader::new(&server);
+    receiver.ask("HELLO 3");
+    let receiver_id = id(&mut receiver);
+    let mut tracker = tracking(&server, &format!("BCAST REDIRECT {receiver_id}"));
+    let (key, mut rounds) = ("k".repeat(40_000), 0);
+    let told = loop {
+        client.ask(&format!("SET {key} v"));
+        match tracker.ask("PING") {
+            Reply::Simple(_) => rounds += 1,
+            told => break told,
+        }
+        assert!(rounds < 10_000, "messages to a client that does not read are kept");
+    };
+    let broken = [Reply::Bulk(b"tracking-redir-broken".to_vec()), Reply::Integer(receiver_id)];
+    assert_eq!(told, Reply::Push(broken.to_vec()));
+    let clients = text(&mut client, "CLIENT LIST");
+    assert!(clients.contains(&format!("id={receiver_id} ")), "the receiver is closed");
+    receiver.send("PING");
+    let mut messages = 0;
+    while receiver.next() == changed(&[&key]) {
+        messages += 1;
+    }
+    assert!(messages > 0, "the receiver gets nothing");
+}
+
 /// Clients that keep what they read, and drop it when they are told, have the last value in the end.
 #[test]
 fn no_client_keeps_a_stale_value() {

@@ -5,7 +5,7 @@ use crate::command::acl::users::Users;
 use crate::command::client_tracking::ClientTracking;
 use crate::command::diagnostics::monitoring::Monitoring;
 use crate::command::queue::Queue;
-use crate::pubsub::{Hub, Mailbox, Message, Subscriptions};
+use crate::pubsub::{Hub, Mailbox, Message, Redirected, Subscriptions};
 use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};
 use crate::state::watched_keys::KeyWatch;
@@ -14,6 +14,9 @@ use std::time::Instant;
 
 /// Commands in a batch at most.
 pub(super) const MAX_BATCH_COMMANDS: usize = 512;
+
+/// The channel of the messages that others redirect to a client.
+const INVALIDATIONS: &[u8] = b"__redis__:invalidate";
 
 /// The replies that a client wants (`CLIENT REPLY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,12 +191,28 @@ impl Connection {
         self.end_subscriptions();
     }
 
-    /// Updates `blocked` after one of its reasons changed.
+    /// Updates `blocked` after one of its reasons changed; and how the client takes redirected messages, for which some
+    /// of these are reasons, too.
     pub(super) fn update_blocked(&mut self) {
+        if let Some(subscriptions) = &self.subscriptions {
+            self.update_redirected(subscriptions);
+        }
         self.blocked = self.queue.is_some()
             || self.missing_db_selected
             || self.is_confined()
             || self.tracking.is_some();
+    }
+
+    /// Notes in the mailbox of these subscriptions how the client takes redirected messages.
+    pub(super) fn update_redirected(&self, subscriptions: &Subscriptions) {
+        let redirected = if subscriptions.has_channel(INVALIDATIONS) {
+            Redirected::Wanted
+        } else if self.protocol == Protocol::Two && subscriptions.is_empty() {
+            Redirected::Ignored
+        } else {
+            Redirected::Unasked
+        };
+        subscriptions.mailbox().set_redirected(redirected);
     }
 
     /// Returns whether the client subscribes to something.
@@ -228,6 +247,7 @@ impl Connection {
     pub(crate) fn adopt_mailbox(&mut self, hub: &Arc<Hub>, mailbox: Arc<Mailbox>) {
         let new = || Box::new(Subscriptions::with_mailbox(hub, mailbox));
         self.subscriptions.get_or_insert_with(new);
+        self.update_blocked();
     }
 
     /// Returns the subscriptions, if the client has ever had some.

@@ -220,7 +220,9 @@ impl<'a> Execution<'_, 'a> {
     /// Makes the subscriptions of this connection, which has none yet.
     pub(super) fn new_subscriptions(&self) -> Box<Subscriptions> {
         let mailbox = self.server.own_mailbox(self.connection.id);
-        Box::new(Subscriptions::with_mailbox(self.server.hub(), mailbox))
+        let subscriptions = Subscriptions::with_mailbox(self.server.hub(), mailbox);
+        self.connection.update_redirected(&subscriptions);
+        Box::new(subscriptions)
     }
 
     /// Writes a push, which goes to the client also if it wants no replies.

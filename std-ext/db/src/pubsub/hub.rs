@@ -113,6 +113,33 @@ impl Hub {
         }
     }
 
+    /// As `send`, of a message that costs at least this, and that is made only if the mailbox has room for as much.
+    pub(crate) fn send_new(
+        &self,
+        mailbox: &Mailbox,
+        least: usize,
+        message: impl FnOnce() -> Message,
+    ) {
+        if let Some(worker) = mailbox.put_new(&self.post, least, message) {
+            self.post.wake(&[worker]);
+        }
+    }
+
+    /// As `send_new`, of a message that another client redirects to that of the mailbox. Returns whether this has not
+    /// missed it: a client that ignores such messages misses none.
+    pub(crate) fn redirect(
+        &self,
+        mailbox: &Mailbox,
+        least: usize,
+        message: impl FnOnce() -> Message,
+    ) -> bool {
+        let put = mailbox.put_redirected(&self.post, least, message);
+        if let Ok(Some(worker)) = put {
+            self.post.wake(&[worker]);
+        }
+        put.is_ok()
+    }
+
     /// Returns the number of subscribers of a channel.
     pub fn subscribers(&self, kind: Kind, channel: &[u8]) -> u64 {
         self.of(kind).lock(channel).get(channel).map_or(0, |subscribers| subscribers.len() as u64)

@@ -1,5 +1,6 @@
 //! The messages that wait for one client.
 
+use crate::limits::REDIRECTED_BYTES;
 use crate::lock::lock;
 use crate::pubsub::message::Message;
 use crate::pubsub::post::PostOffice;
@@ -16,11 +17,26 @@ pub struct Mailbox {
     state: Mutex<State>,
 }
 
+/// How a client takes the messages about changed keys that other clients redirect to it. Anybody can redirect messages
+/// to any client, so those must not harm one that has not asked for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Redirected {
+    /// It gets them, but has not asked for them: they have a limit of their own, and never close it. Also while its
+    /// mailbox was made by another client, and the thread that serves it has said nothing yet.
+    #[default]
+    Unasked,
+    /// It gets none: in RESP2 only a subscriber can tell a message from a reply.
+    Ignored,
+    /// It subscribes to their channel: they count as all its messages do.
+    Wanted,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    messages: VecDeque<Message>,
-    /// The sum of the messages' costs.
-    bytes: usize,
+    messages: Queue,
+    redirected: Redirected,
+    /// The messages of other clients that are [`Redirected::Unasked`].
+    unasked: Queue,
     /// The worker that serves the client, and the client's place there.
     place: Option<(usize, usize)>,
     /// The worker at that place has been told of these messages, and has not taken all of them yet.
@@ -29,6 +45,36 @@ struct State {
     overflowed: bool,
     /// The client has ended, or is about to: it gets no more messages.
     closed: bool,
+}
+
+/// Messages in order.
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Message>,
+    /// The sum of their costs.
+    bytes: usize,
+}
+
+impl Queue {
+    fn push(&mut self, message: Message) {
+        self.bytes += message.cost();
+        self.messages.push_back(message);
+    }
+
+    fn take(&mut self, room: usize, into: &mut Vec<Message>) {
+        let mut taken = 0;
+        while taken < room
+            && let Some(message) = self.messages.pop_front()
+        {
+            taken += message.cost();
+            into.push(message);
+        }
+        self.bytes -= taken;
+        // The memory of a burst goes back.
+        if self.messages.is_empty() && self.messages.capacity() > 1024 {
+            self.messages = VecDeque::new();
+        }
+    }
 }
 
 /// The messages that [`Mailbox::take`] has left.
@@ -55,24 +101,56 @@ impl Mailbox {
 
     /// Adds a message. Returns the worker that the caller must wake.
     pub(super) fn put(&self, post: &PostOffice, message: Message) -> Option<usize> {
+        self.put_new(post, message.cost(), || message)
+    }
+
+    /// As `put`, of a message that costs at least this, and that is made only if there is room for as much.
+    pub(super) fn put_new(
+        &self,
+        post: &PostOffice,
+        least: usize,
+        message: impl FnOnce() -> Message,
+    ) -> Option<usize> {
+        lock(&self.state).put_new(post, least, message)
+    }
+
+    /// As `put_new`, of a message that another client redirects to this one. Returns `Err` if that client must be told
+    /// that this one has missed it.
+    pub(super) fn put_redirected(
+        &self,
+        post: &PostOffice,
+        least: usize,
+        message: impl FnOnce() -> Message,
+    ) -> Result<Option<usize>, Missed> {
         let mut state = lock(&self.state);
         if state.overflowed || state.closed {
-            return None;
+            return Err(Missed);
         }
-        state.bytes = state.bytes.saturating_add(message.cost());
-        if state.bytes as u64 > post.limit.get() {
-            state.overflow();
-        } else {
-            state.messages.push_back(message);
+        match state.redirected {
+            Redirected::Ignored => return Ok(None),
+            Redirected::Wanted => return Ok(state.put_new(post, least, message)),
+            Redirected::Unasked => {}
         }
-        state.announce(post)
+        let limit = post.limit.get().min(REDIRECTED_BYTES as u64);
+        let has_room = |cost: usize| state.unasked.bytes.saturating_add(cost) as u64 <= limit;
+        let message = has_room(least).then(message).filter(|message| has_room(message.cost()));
+        state.unasked.push(message.ok_or(Missed)?);
+        Ok(state.announce(post))
+    }
+
+    /// Notes how the client takes redirected messages from now on.
+    pub(crate) fn set_redirected(&self, redirected: Redirected) {
+        let mut state = lock(&self.state);
+        state.redirected = redirected;
+        if redirected == Redirected::Ignored {
+            state.unasked = Queue::default();
+        }
     }
 
     /// Returns whether a message of this cost would be kept.
     pub(super) fn has_room(&self, post: &PostOffice, cost: usize) -> bool {
         let state = lock(&self.state);
-        let full = state.bytes.saturating_add(cost) as u64 > post.limit.get();
-        !(state.overflowed || state.closed || full)
+        !(state.overflowed || state.closed) && state.has_room(post, cost)
     }
 
     /// Notes that a message came for which there was no room, as `put` does with the message itself.
@@ -85,30 +163,19 @@ impl Mailbox {
         state.announce(post)
     }
 
-    /// Takes messages in order: as many as `room` bytes have room for, but one at least if there is any room.
+    /// Takes messages in order: as many as `room` bytes have room for, but one at least if there is any room. Leaves
+    /// those that others redirect to this client, unless it has asked for them.
     pub fn take(&self, room: usize, into: &mut Vec<Message>) -> Left {
         let mut state = lock(&self.state);
-        let mut taken = 0;
-        while taken < room
-            && let Some(message) = state.messages.pop_front()
-        {
-            taken += message.cost();
-            into.push(message);
-        }
-        state.bytes -= taken;
-        if state.overflowed {
-            return Left::Overflow;
-        }
-        if !state.messages.is_empty() {
-            return Left::Some;
-        }
-        // From here on, the next message is announced again.
-        state.announced = false;
-        // The memory of a burst goes back.
-        if state.messages.capacity() > 1024 {
-            state.messages = VecDeque::new();
-        }
-        Left::Nothing
+        state.messages.take(room, into);
+        state.left()
+    }
+
+    /// As `take`, of the messages that `take` leaves. They have no order with the others.
+    pub(crate) fn take_unasked(&self, room: usize, into: &mut Vec<Message>) -> Left {
+        let mut state = lock(&self.state);
+        state.unasked.take(room, into);
+        state.left()
     }
 
     /// Notes that the client gets no more messages, because it ends.
@@ -121,16 +188,22 @@ impl Mailbox {
         lock(&self.state).closed
     }
 
-    /// Returns the bytes that wait.
+    /// Returns the bytes that wait and count for the client's limits.
     pub fn waiting(&self) -> usize {
-        lock(&self.state).bytes
+        lock(&self.state).messages.bytes
+    }
+
+    /// Returns the bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        let state = lock(&self.state);
+        state.messages.bytes + state.unasked.bytes
     }
 
     /// Notes where the client is served from now on. The worker calls this itself, and looks at its mail afterwards.
     pub(super) fn set_place(&self, post: &PostOffice, worker: usize, place: usize) {
         let mut state = lock(&self.state);
         state.place = Some((worker, place));
-        if !state.messages.is_empty() || state.overflowed {
+        if !state.is_empty() || state.overflowed {
             // The worker calls this, so it need not be woken.
             let _ = state.announce(post);
         }
@@ -143,7 +216,49 @@ impl Mailbox {
     }
 }
 
+/// A message could not be redirected: the receiver is gone, or has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Missed;
+
 impl State {
+    fn put_new(
+        &mut self,
+        post: &PostOffice,
+        least: usize,
+        message: impl FnOnce() -> Message,
+    ) -> Option<usize> {
+        if self.overflowed || self.closed {
+            return None;
+        }
+        let message = self.has_room(post, least).then(message);
+        match message.filter(|message| self.has_room(post, message.cost())) {
+            Some(message) => self.messages.push(message),
+            None => self.overflow(),
+        }
+        self.announce(post)
+    }
+
+    fn has_room(&self, post: &PostOffice, cost: usize) -> bool {
+        self.messages.bytes.saturating_add(cost) as u64 <= post.limit.get()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.messages.messages.is_empty() && self.unasked.messages.is_empty()
+    }
+
+    /// Returns what is left after some messages were taken.
+    fn left(&mut self) -> Left {
+        if self.overflowed {
+            return Left::Overflow;
+        }
+        if !self.is_empty() {
+            return Left::Some;
+        }
+        // From here on, the next message is announced again.
+        self.announced = false;
+        Left::Nothing
+    }
+
     /// Drops all messages, because they exceed the limit.
     fn overflow(&mut self) {
         *self = Self { overflowed: true, place: self.place, ..Self::default() };

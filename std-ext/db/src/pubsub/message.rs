@@ -39,7 +39,7 @@ enum Form {
 
 impl Message {
     /// Returns a lower bound of the [cost](Self::cost) of a message of bulk strings.
-    pub(super) fn least_cost(parts: &[&[u8]]) -> usize {
+    pub(crate) fn least_cost(parts: &[&[u8]]) -> usize {
         parts.iter().map(|part| part.len()).sum::<usize>() + size_of::<Self>()
     }
 

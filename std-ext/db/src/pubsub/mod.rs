@@ -12,6 +12,11 @@
 //! **The end of a subscription.** To end one takes the same lock. So once it has ended, no message for it comes into
 //! the mailbox, and the caller delivers those that are in it before it says so.
 //!
+//! **Redirected messages.** A client can have its messages about changed keys (`CLIENT TRACKING`) redirected to any
+//! other client, without asking it. Unless the receiver subscribes to their channel, they have a queue and a limit of
+//! their own, so they neither close the receiver nor take the room of its own messages. One that finds no room breaks
+//! the redirection: the client that redirects is told.
+//!
 //! Locks are taken in this order: those of the database's shards, for events about keys; a channel's shard; the
 //! patterns; a mailbox; a worker's list.
 
@@ -27,6 +32,7 @@ mod subscriptions;
 mod tests;
 
 pub use hub::{Counts, Hub, Kind};
+pub(crate) use mailbox::Redirected;
 pub use mailbox::{Left, Mailbox};
 pub use message::Message;
 pub use post::{Wake, run_worker};

@@ -81,6 +81,11 @@ impl Subscriptions {
             && self.patterns.iter().all(|pattern| allowed(pattern, true))
     }
 
+    /// Returns whether the client subscribes to a channel by its name.
+    pub(crate) fn has_channel(&self, channel: &[u8]) -> bool {
+        self.channels.contains(channel)
+    }
+
     /// Returns an estimate of the memory that the subscriptions take.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -138,6 +138,8 @@ pub(super) struct Client {
     has_more_mail: bool,
     /// The bytes of the output that may be messages, for which the client did not ask.
     mail_in_output: usize,
+    /// The bytes of the output that may be messages that others redirect to the client.
+    redirected_in_output: usize,
     /// Input was executed since the client list was last updated.
     pub(super) used: bool,
     /// The name or the subscriptions changed, so the client list needs an update in this cycle.
@@ -182,6 +184,7 @@ impl Client {
             has_address: false,
             has_more_mail: false,
             mail_in_output: 0,
+            redirected_in_output: 0,
             used: false,
             renamed: false,
             noted: Noted::default(),
@@ -282,7 +285,7 @@ impl Client {
         let subscribed = self
             .connection
             .subscriptions()
-            .map_or(0, |subscriptions| subscriptions.bytes() + subscriptions.mailbox().waiting());
+            .map_or(0, |subscriptions| subscriptions.bytes() + subscriptions.mailbox().bytes());
         self.input.capacity() + self.output.capacity() + subscribed
     }
 
@@ -521,7 +524,8 @@ impl Client {
                 break;
             }
             // A reply beyond this would close the client anyway, so it is not even made.
-            self.connection.set_reply_limit(context.limits.output.hard.saturating_sub(waiting));
+            let own = waiting.saturating_sub(self.redirected_in_output);
+            self.connection.set_reply_limit(context.limits.output.hard.saturating_sub(own));
             let out = self.output.open(|| context.pool.take());
             let outcome = command::process_input(
                 &mut self.connection,

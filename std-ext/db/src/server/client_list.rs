@@ -215,7 +215,7 @@ impl Entry {
 
     /// Returns the sizes of the client's buffers and queue, with the messages in its mailbox.
     fn sizes(&self) -> ClientSizes {
-        let messages = self.mailbox.as_ref().map_or(0, |mailbox| mailbox.waiting() as u64);
+        let messages = self.mailbox.as_ref().map_or(0, |mailbox| mailbox.bytes() as u64);
         let sizes = self.sizes.as_ref().map_or_else(client_sizes::bare, |sizes| sizes.get());
         let (full_bytes, total) = (sizes.full_bytes + messages, sizes.total + messages);
         ClientSizes { full_bytes, total, ..sizes }

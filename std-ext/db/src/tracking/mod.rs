@@ -37,7 +37,7 @@ use crate::pubsub::{Hub, Mailbox, Message};
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use prefixes::Prefixes;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock, Weak};
 use table::Table;
@@ -90,7 +90,8 @@ pub(crate) struct Tracker {
     mailbox: Arc<Mailbox>,
     /// The client that gets the messages instead, and its mailbox.
     redirect: Option<(u64, Weak<Mailbox>)>,
-    /// Whether that client was gone when a message came for it.
+    /// Whether that client was gone when a message came for it, or had no room. It gets no more then: the client that
+    /// redirects is told that it must not trust the values that it keeps.
     is_broken: Gauge,
     /// The version of the protocol that the client uses.
     version: Gauge,
@@ -124,15 +125,19 @@ impl Tracker {
         self.is_broken.get() != 0
     }
 
-    /// Sends the names of changed keys, which are encoded.
-    fn send(&self, keys: &Arc<[u8]>) {
+    /// Sends the names of changed keys.
+    fn send(&self, names: &Names<'_>) {
         let message = if self.broadcasts { Message::broadcast } else { Message::invalidation };
         let Some((client, mailbox)) = &self.redirect else {
-            return self.hub.send(&self.mailbox, message(keys, false));
+            let own = || message(names.encoded(), false);
+            return self.hub.send_new(&self.mailbox, names.least_cost(), own);
         };
-        if let Some(mailbox) = mailbox.upgrade().filter(|mailbox| !mailbox.is_closed()) {
-            self.hub.send(&mailbox, message(keys, true));
-        } else {
+        let redirected = || message(names.encoded(), true);
+        let is_sent = !self.is_broken()
+            && mailbox
+                .upgrade()
+                .is_some_and(|mailbox| self.hub.redirect(&mailbox, names.least_cost(), redirected));
+        if !is_sent {
             self.is_broken.set(1);
             self.hub.send(&self.mailbox, Message::broken_redirect(*client));
         }
@@ -141,7 +146,7 @@ impl Tracker {
     /// Sends that all keys may have changed. The null is that of the client's own protocol, as in Redis.
     fn send_all_changed(&self) {
         let null: &[u8] = if self.version.get() == 3 { b"_\r\n" } else { b"$-1\r\n" };
-        self.send(&null.into());
+        self.send(&Names { keys: &[], encoded: OnceCell::from(Arc::from(null)) });
     }
 }
 
@@ -268,9 +273,9 @@ impl Tracking {
         }
         let prefixes = read(&self.prefixes);
         for (keys, ids) in prefixes.matches(keys) {
-            let keys = encode(&keys);
+            let names = Names::new(&keys);
             let told = ids.iter().filter(|id| **id != caller).filter_map(|id| clients.get(id));
-            told.for_each(|tracker| tracker.send(&keys));
+            told.for_each(|tracker| tracker.send(&names));
         }
     }
 
@@ -298,14 +303,37 @@ impl Tracking {
 fn tell(clients: &Clients, key: &[u8], ids: &[u64]) {
     // A client may have read the key before it changed to broadcasting.
     let told = ids.iter().filter_map(|id| clients.get(id)).filter(|one| !one.broadcasts);
-    let mut keys = None;
-    for tracker in told {
-        tracker.send(keys.get_or_insert_with(|| encode(&[key])));
+    let keys = [key];
+    let names = Names::new(&keys);
+    told.for_each(|tracker| tracker.send(&names));
+}
+
+/// The names of changed keys. They are encoded once for all clients, when the first one has room for them: a long key
+/// may match the prefixes of thousands of clients that are over their limits.
+struct Names<'k> {
+    keys: &'k [&'k [u8]],
+    encoded: OnceCell<Arc<[u8]>>,
+}
+
+impl<'k> Names<'k> {
+    fn new(keys: &'k [&'k [u8]]) -> Self {
+        Self { keys, encoded: OnceCell::new() }
+    }
+
+    /// Returns a lower bound of the cost of a message with these names.
+    fn least_cost(&self) -> usize {
+        Message::least_cost(self.keys)
+    }
+
+    fn encoded(&self) -> &Arc<[u8]> {
+        self.encoded.get_or_init(|| encode(self.keys))
     }
 }
 
-/// Encodes an array of keys, once for all clients.
+/// Encodes an array of keys.
 fn encode(keys: &[&[u8]]) -> Arc<[u8]> {
+    #[cfg(test)]
+    tests::ENCODED.set(tests::ENCODED.get() + 1);
     let mut bytes = Vec::with_capacity(keys.iter().map(|key| key.len() + 16).sum::<usize>() + 16);
     let mut out = Writer::new(&mut bytes, Protocol::Two);
     out.array(keys.len());

@@ -1,10 +1,16 @@
 //! Tests of the table and of the messages, without a server.
 
 use super::*;
-use crate::pubsub::Subscriptions;
+use crate::limits::REDIRECTED_BYTES;
+use crate::pubsub::{Left, Redirected, Subscriptions};
 use crate::request::{Answer, Query, Request};
 use crate::{Db, Options};
 use std::sync::Mutex;
+
+thread_local! {
+    /// How often this thread has encoded names.
+    pub(super) static ENCODED: Cell<usize> = const { Cell::new(0) };
+}
 
 /// A client that tracks keys of a database, and its mailbox.
 struct Client {
@@ -39,6 +45,7 @@ impl Client {
 fn messages(mailbox: &Mailbox) -> Vec<String> {
     let mut taken = Vec::new();
     mailbox.take(usize::MAX, &mut taken);
+    mailbox.take_unasked(usize::MAX, &mut taken);
     let text = |message: &Message| String::from_utf8_lossy(message.rest()).replace("\r\n", " ");
     taken.iter().map(text).collect()
 }
@@ -241,6 +248,65 @@ fn a_redirected_message_says_that_its_receiver_is_gone() {
     client.remember(&["rose"]);
     db.set("rose", "red").unwrap();
     assert_eq!(client.messages(), broken, "a mailbox that was dropped gets messages");
+}
+
+#[test]
+fn a_redirected_message_without_room_breaks_the_redirection_only() {
+    let db = open();
+    let receiver = Arc::new(Mailbox::new(3));
+    let client = Client::with(&db, 1, true, Some(&receiver));
+    client.tracking.add_prefix(b"", 1);
+    let key = [b'k'; 60_000];
+    for _ in 0..2 * REDIRECTED_BYTES / key.len() {
+        db.set(key, "").unwrap();
+    }
+    let broken = client.messages();
+    assert_eq!(broken[0], ":3 ", "the client is not told that messages are missed");
+    assert!(receiver.bytes() <= REDIRECTED_BYTES, "{} bytes wait", receiver.bytes());
+    let left = receiver.take(0, &mut Vec::new());
+    assert_eq!((left, receiver.waiting()), (Left::Some, 0), "the receiver is harmed");
+    // The messages that it has missed are no reason to trust it again.
+    assert_eq!(messages(&receiver).len(), REDIRECTED_BYTES / key.len());
+    db.set(key, "").unwrap();
+    assert_eq!((messages(&receiver).len(), client.messages()), (0, vec![":3 ".to_owned()]));
+}
+
+#[test]
+fn redirected_messages_are_dropped_or_limited_as_the_receiver_takes_them() {
+    let db = open();
+    let receiver = Arc::new(Mailbox::new(3));
+    let client = Client::with(&db, 1, true, Some(&receiver));
+    client.tracking.add_prefix(b"", 1);
+    db.set("rose", "").unwrap();
+    receiver.set_redirected(Redirected::Ignored);
+    assert_eq!(receiver.bytes(), 0, "a message is kept that the receiver ignores");
+    db.set("rose", "").unwrap();
+    assert_eq!((receiver.bytes(), client.messages().len()), (0, 0), "an ignored message counts");
+    receiver.set_redirected(Redirected::Wanted);
+    db.set("rose", "").unwrap();
+    assert!(receiver.waiting() > 0, "a message that the receiver wants has no limit");
+    assert_eq!(messages(&receiver), [one("rose")]);
+}
+
+/// A key may begin with the prefixes of thousands of clients that read nothing.
+#[test]
+fn names_are_not_encoded_for_clients_without_room() {
+    let (db, hub) = (open(), Hub::new(1));
+    hub.set_limit(1000);
+    let key = [b'k'; 900];
+    for id in 1..=100 {
+        let mailbox = Arc::new(Mailbox::new(id));
+        let tracker = Arc::new(Tracker::new((&hub, &mailbox), true, None));
+        db.state().track(&tracker);
+        db.state().tracking.add_prefix(&key[..id as usize], id);
+    }
+    let before = ENCODED.get();
+    let sent = || {
+        db.set(key, "").unwrap();
+        ENCODED.get() - before
+    };
+    assert_eq!(sent(), 100, "a client with room gets no message");
+    assert_eq!(sent(), 100, "names are encoded for clients that are over their limit");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! lands within a reply, nor lets one leave that must wait for the log.
 
 use super::{Client, State};
-use crate::pubsub::{Hub, Left, Mailbox};
+use crate::pubsub::{Hub, Left, Mailbox, Message};
 use crate::server::output::Exceeded;
 use crate::server::worker_context::WorkerContext;
 use std::sync::Arc;
@@ -72,22 +72,36 @@ impl Client {
             self.connection.end_mail();
         }
         let Some(subscriptions) = self.connection.subscriptions() else { return };
+        let mailbox = Arc::clone(subscriptions.mailbox());
         let mut messages = std::mem::take(&mut context.messages);
-        let left = subscriptions.mailbox().take(room, &mut messages);
-        context.counters.messages.add(messages.len() as u64);
-        for message in messages.drain(..) {
-            let Some(message) = self.connection.visible(message) else { continue };
-            if let Some(head) = self.connection.head_of(&message) {
-                self.output.append_message(head, message.rest(), || context.pool.take());
-                self.mail_in_output += head.len() + message.rest().len();
-            }
-        }
+        mailbox.take(room, &mut messages);
+        self.mail_in_output += self.append_mail(&mut messages, context);
+        // Not all of these at once: they would fill the memory of a client that does not read them. And they have no
+        // order with replies.
+        let waiting = self.output.waiting();
+        let left = mailbox.take_unasked(MAIL_ROOM.saturating_sub(waiting), &mut messages);
+        self.redirected_in_output = self.redirected_in_output.min(waiting);
+        self.redirected_in_output += self.append_mail(&mut messages, context);
         context.messages = messages;
         self.has_more_mail = left == Left::Some;
         if left == Left::Overflow && self.state != State::Dead {
             // Messages of monitors and trackers are limited as those of subscribers are.
             self.drop_slow(Exceeded::Hard, true, context);
         }
+    }
+
+    /// Appends messages to the output, and returns their bytes there.
+    fn append_mail(&mut self, messages: &mut Vec<Message>, context: &mut WorkerContext) -> usize {
+        context.counters.messages.add(messages.len() as u64);
+        let mut bytes = 0;
+        for message in messages.drain(..) {
+            let Some(message) = self.connection.visible(message) else { continue };
+            if let Some(head) = self.connection.head_of(&message) {
+                self.output.append_message(head, message.rest(), || context.pool.take());
+                bytes += head.len() + message.rest().len();
+            }
+        }
+        bytes
     }
 
     /// Ends the subscriptions to channels of slots that this node does not have any more, and tells the client.

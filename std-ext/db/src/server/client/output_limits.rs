@@ -36,9 +36,12 @@ impl Client {
         self.mail_in_output + mailbox.unwrap_or(0)
     }
 
-    /// Returns the bytes that wait for the client, and the limits of its class.
-    fn unsent(&self, context: &WorkerContext) -> (usize, OutputLimit) {
+    /// Returns the bytes that wait for the client, and the limits of its class. Messages that others redirect to it do
+    /// not count: they would close it.
+    fn unsent(&mut self, context: &WorkerContext) -> (usize, OutputLimit) {
         let waiting = self.output.waiting();
+        self.redirected_in_output = self.redirected_in_output.min(waiting);
+        let waiting = waiting - self.redirected_in_output;
         let subscriptions = self.connection.subscriptions();
         match subscriptions.filter(|subscriptions| !subscriptions.is_empty()) {
             None => (waiting, limits_of(false, context)),
