@@ -386,11 +386,14 @@ impl Shared {
 
     /// Returns the totals since `CONFIG RESETSTAT`.
     pub(super) fn totals_since_reset(&self) -> CounterTotals {
-        self.totals().since(&lock(&self.totals_at_reset))
+        // Before the present totals are read, so that none of them is less than at the reset.
+        let at_reset = lock(&self.totals_at_reset);
+        self.totals().since(&at_reset)
     }
 
     pub(super) fn reset_totals(&self) {
-        *lock(&self.totals_at_reset) = self.totals();
+        let mut at_reset = lock(&self.totals_at_reset);
+        *at_reset = self.totals();
     }
 
     /// Returns about how many bytes the clients' buffers have.

@@ -306,8 +306,10 @@ impl Diagnostics {
 
     /// Returns the sums of all threads since `CONFIG RESETSTAT`, by the commands' numbers.
     pub(super) fn totals_since_reset(&self) -> Vec<CommandTotals> {
+        // Before the present sums are read: a reset in between would subtract more than was counted.
+        let at_reset = lock(&self.at_reset);
         let mut all = self.totals();
-        for (now, then) in all.iter_mut().zip(&lock(&self.at_reset).commands) {
+        for (now, then) in all.iter_mut().zip(&at_reset.commands) {
             now.subtract(then);
         }
         all
@@ -325,8 +327,10 @@ impl Diagnostics {
 
     /// Resets what `CONFIG RESETSTAT` resets. Threads go on counting, so the present sums are kept and subtracted.
     pub(super) fn reset(&self, keyspace: KeyspaceCounts) {
-        let commands = self.totals();
-        *lock(&self.at_reset) = Baseline { commands, keyspace };
+        // Under the lock, so that of two resets at the same time the later one counts.
+        let mut at_reset = lock(&self.at_reset);
+        *at_reset = Baseline { commands: self.totals(), keyspace };
+        drop(at_reset);
         lock(&self.errors).clear();
     }
 }
@@ -334,6 +338,37 @@ impl Diagnostics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::panic::AssertUnwindSafe;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Counts since a reset would wrap around to huge numbers.
+    #[test]
+    fn a_reset_subtracts_no_more_than_was_counted() {
+        let (diagnostics, over) = (Diagnostics::default(), AtomicBool::new(false));
+        let counters = diagnostics.register();
+        // Relaxed: the flag stands for itself.
+        let goes_on = || !over.load(Ordering::Relaxed);
+        let read = |_| {
+            let calls = diagnostics.totals_since_reset()[0].calls;
+            assert!(calls < u64::MAX / 2, "more is subtracted than was counted");
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while goes_on() {
+                    counters.add_calls(0, 1, 1, false)
+                }
+            });
+            scope.spawn(|| {
+                while goes_on() {
+                    diagnostics.reset(KeyspaceCounts::default())
+                }
+            });
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| (0..3000).for_each(read)));
+            // Relaxed: as above. Also if the check has failed, or the threads would run for ever.
+            over.store(true, Ordering::Relaxed);
+            assert!(result.is_ok(), "more is subtracted than was counted");
+        });
+    }
 
     #[test]
     fn codes_of_errors_are_limited() {
