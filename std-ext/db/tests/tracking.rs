@@ -309,7 +309,7 @@ fn slow_clients_are_disconnected() {
 fn a_client_cannot_close_another_by_redirecting_to_it() {
     let server = Running::new(|_| ());
     let mut client = Reader::new(&server);
-    client.ask("CONFIG SET client-output-buffer-limit 'normal 100000 0 0 pubsub 65536 0 0'");
+    client.ask("CONFIG SET client-output-buffer-limit 'normal 50000 0 0 pubsub 65536 0 0'");
     let mut receiver = Reader::new(&server);
     receiver.ask("HELLO 3");
     let receiver_id = id(&mut receiver);
