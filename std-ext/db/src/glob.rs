@@ -9,6 +9,12 @@
 const BRIEF_STEPS: usize = 1 << 14;
 const BRIEF_STEPS_OF_BYTE: usize = 4;
 
+#[cfg(test)]
+thread_local! {
+    /// How many patterns this thread has compiled.
+    pub(crate) static COMPILED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// Returns whether `pattern` matches all of `text`. If `fold`, the case of ASCII letters is ignored.
 pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     find(&Source { pattern, fold }, text, usize::MAX)
@@ -22,6 +28,8 @@ pub(crate) struct Glob {
     elements: Box<[u8]>,
     /// The length of the shortest text that matches; [`NONE`](Self::NONE) if none does.
     shortest: usize,
+    /// Whether the case of ASCII letters is ignored: the elements are for texts in small letters.
+    fold: bool,
 }
 
 impl Glob {
@@ -31,7 +39,19 @@ impl Glob {
     /// Compiles a pattern for texts of at most `longest` bytes. One that matches only longer texts is read no further
     /// than is necessary to know that.
     pub(crate) fn new(pattern: &[u8], longest: usize) -> Self {
-        let nothing = || Self { elements: Box::default(), shortest: Self::NONE };
+        Self::compile(pattern, longest, false)
+    }
+
+    /// As `new`, but the case of ASCII letters is ignored.
+    pub(crate) fn folded(pattern: &[u8], longest: usize) -> Self {
+        Self::compile(pattern, longest, true)
+    }
+
+    fn compile(pattern: &[u8], longest: usize, fold: bool) -> Self {
+        #[cfg(test)]
+        COMPILED.set(COMPILED.get() + 1);
+        let nothing = || Self { elements: Box::default(), shortest: Self::NONE, fold };
+        let small = |byte: u8| small(byte, fold);
         let (mut elements, mut rest, mut shortest) = (Vec::new(), pattern, 0);
         let mut follows_star = false;
         while let [first, behind @ ..] = rest {
@@ -39,11 +59,11 @@ impl Glob {
             let length = match (first, behind) {
                 (b'*', _) if follows_star => 1,
                 (b'\\', [literal, ..]) => {
-                    elements.extend([b'\\', *literal]);
+                    elements.extend([b'\\', small(*literal)]);
                     2
                 }
                 (b'[', _) => {
-                    let (class, length) = bytes_of(behind);
+                    let (class, length) = bytes_of(behind, fold);
                     if class == ByteSet::default() {
                         return nothing();
                     }
@@ -56,7 +76,7 @@ impl Glob {
                     1
                 }
                 (other, _) => {
-                    elements.push(*other);
+                    elements.push(small(*other));
                     1
                 }
             };
@@ -67,7 +87,7 @@ impl Glob {
             follows_star = is_star;
             rest = &rest[length..];
         }
-        Self { elements: elements.into(), shortest }
+        Self { elements: elements.into(), shortest, fold }
     }
 
     /// Returns whether the pattern matches all of `text`.
@@ -83,7 +103,13 @@ impl Glob {
     }
 
     fn is_found(&self, text: &[u8], steps: usize) -> bool {
-        self.shortest <= text.len() && find(self, text, steps)
+        if text.len() < self.shortest {
+            return false;
+        }
+        if self.fold {
+            return find(self, &text.to_ascii_lowercase(), steps);
+        }
+        find(self, text, steps)
     }
 }
 
@@ -232,22 +258,33 @@ fn one(pattern: &[u8], byte: u8, fold: bool) -> Option<usize> {
     }
 }
 
+/// Returns a byte of a text whose case is ignored if `fold`.
+fn small(byte: u8, fold: bool) -> u8 {
+    if fold { byte.to_ascii_lowercase() } else { byte }
+}
+
 /// Returns whether a class matches this byte, and the length of the class after its bracket.
 fn class(class: &[u8], byte: u8, fold: bool) -> (bool, usize) {
-    let small = |byte: u8| if fold { byte.to_ascii_lowercase() } else { byte };
-    let byte = small(byte);
+    let byte = small(byte, fold);
     let mut hit = false;
     let (is_negated, length) = for_each_range(class, |from, to| {
-        let (from, to) = (small(from), small(to));
+        let (from, to) = (small(from, fold), small(to, fold));
         hit |= (from..=to).contains(&byte);
     });
     (hit != is_negated, length)
 }
 
-/// Returns the bytes that a class matches, and the length of the class after its bracket.
-fn bytes_of(class: &[u8]) -> (ByteSet, usize) {
+/// Returns the bytes that a class matches, and the length of the class after its bracket. If `fold`, those of a text in
+/// small letters.
+fn bytes_of(class: &[u8], fold: bool) -> (ByteSet, usize) {
     let mut set = ByteSet::default();
-    let (is_negated, length) = for_each_range(class, |from, to| set.add(from, to));
+    let (is_negated, length) = for_each_range(class, |from, to| {
+        let (from, to) = (small(from, fold), small(to, fold));
+        // As in Redis, the ends may be in the wrong order now: `[Z-a]` matches nothing.
+        if from <= to {
+            set.add(from, to);
+        }
+    });
     (if is_negated { ByteSet(set.0.map(|word| !word)) } else { set }, length)
 }
 
@@ -367,6 +404,18 @@ mod tests {
             assert!(length <= 2 * pattern.len(), "{pattern:?} is compiled to {length} bytes");
             for text in &texts {
                 let wanted = matches(&pattern, text, false);
+                assert_eq!(glob.matches(text), wanted, "{pattern:?} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_folded_pattern_matches_as_its_source_does() {
+        let texts: Vec<Vec<u8>> = words(b"aBZz[_", 2);
+        for pattern in words(b"[^aZ-]\\", 6) {
+            let glob = Glob::folded(&pattern, 2);
+            for text in &texts {
+                let wanted = matches(&pattern, text, true);
                 assert_eq!(glob.matches(text), wanted, "{pattern:?} {text:?}");
             }
         }

@@ -9,7 +9,7 @@ use crate::command::subcommand_docs::SUBCOMMAND_DOCS;
 use crate::command::subcommands;
 use crate::command::syntax::write_arguments;
 use crate::command::table::{self, COMMANDS, CommandSpec};
-use crate::glob;
+use crate::glob::Glob;
 use crate::resp::write::Writer;
 
 #[derive(Clone, Copy)]
@@ -54,6 +54,9 @@ const HELP: [&str; 19] = [
     "GETKEYSANDFLAGS <full-command>",
     "    Return the keys and the access flags from a full Redis command.",
 ];
+
+/// No command or subcommand has a longer name.
+const LONGEST_NAME: usize = 64;
 
 impl<'a> Execution<'_, 'a> {
     /// COMMAND.
@@ -100,6 +103,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     fn names(&mut self, filter: &[&[u8]]) -> Result<(), CommandError> {
+        let pattern;
         let is_wanted: &dyn Fn(&CommandSpec) -> bool = match filter {
             [] => &|_| true,
             [by, how, what] if is(by, "filterby") => match how {
@@ -109,7 +113,8 @@ impl<'a> Execution<'_, 'a> {
                     &|spec| spec.categories.split(' ').any(|category| is(what, category))
                 }
                 how if is(how, "pattern") => {
-                    &|spec| glob::matches(what, spec.name.as_bytes(), true)
+                    pattern = Glob::folded(what, LONGEST_NAME);
+                    &|spec| pattern.matches(spec.name.as_bytes())
                 }
                 _ => return Err(SYNTAX),
             },

@@ -9,7 +9,7 @@ use crate::command::execute::Execution;
 use crate::command::redact;
 use crate::config::table::{self, KEY_EVENTS};
 use crate::event_flags::EventFlags;
-use crate::glob;
+use crate::glob::Glob;
 use crate::log::Fsync;
 use crate::options::Eviction;
 use crate::state::number;
@@ -42,6 +42,9 @@ const HELP: [&str; 9] = [
     "REWRITE",
     "    Rewrite the configuration file.",
 ];
+
+/// The bytes of a setting's name that are looked at. No setting has a longer name.
+const LONGEST_NAME: usize = 128;
 
 /// An older name of a setting, by which Redis shows and changes it, too.
 const ALIAS: (&str, &str) = ("lua-time-limit", "busy-reply-threshold");
@@ -161,13 +164,16 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Returns the settings whose names match one of the patterns, and their values.
-    fn matching(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+    fn matching(&self, given: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        // Once, and not for each name: a pattern may be as long as a request.
+        let compile = |pattern: &&[u8]| Glob::folded(pattern, LONGEST_NAME);
+        let patterns: Vec<Glob> = given.iter().map(compile).collect();
         let mut found: Vec<(String, Vec<u8>)> = Vec::new();
         let mut add = |name: &str, value: &[u8]| {
-            let wanted =
-                patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
             // The database's own settings come first, and the server's copies of them are skipped.
-            if wanted && found.iter().all(|(other, _)| other != name) {
+            if patterns.iter().any(|pattern| pattern.matches(name.as_bytes()))
+                && found.iter().all(|(other, _)| other != name)
+            {
                 found.push((name.to_owned(), value.to_owned()));
             }
         };
@@ -206,14 +212,20 @@ impl<'a> Execution<'_, 'a> {
         let mut names: Vec<String> = Vec::new();
         let mut changes = Vec::new();
         for [name, value] in pairs {
-            let mut name = String::from_utf8_lossy(shown(name, 128)).to_ascii_lowercase();
+            let mut name = String::from_utf8_lossy(shown(name, LONGEST_NAME)).to_ascii_lowercase();
             if name == ALIAS.0 {
                 ALIAS.1.clone_into(&mut name);
             }
             if names.contains(&name) {
                 return Err(failed(&name, "duplicate parameter"));
             }
-            match db_setting(&name, value).transpose() {
+            let change = db_setting(&name, value);
+            // Before the next name is looked at: a request may have a million of them, each of which is compared with
+            // those before.
+            if change.is_none() && table::find(&name).is_none() {
+                return Err(not_set(&name, &SettingError::Unknown));
+            }
+            match change.transpose() {
                 Ok(change) => changes.push(change),
                 Err(why) => return Err(not_set(&name, &why)),
             }

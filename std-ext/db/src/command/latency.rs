@@ -3,10 +3,9 @@
 use crate::command::arguments::{CommandError, shown, subcommand};
 use crate::command::diagnostics::counters::{self, CommandTotals, NUMBERS};
 use crate::command::execute::Execution;
-use crate::command::table;
 use crate::latency_monitor::{Events, Sample, event, seconds_now};
 use crate::resp::write::Writer;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 
 #[derive(Clone, Copy)]
@@ -119,16 +118,21 @@ impl<'a> Execution<'_, 'a> {
         if names.is_empty() {
             numbers.extend(0..NUMBERS);
         }
-        // A request may repeat a name as often as it likes.
+        // A request may have a million names, or one as often. All but the first of a name are skipped at once.
+        let mut unlisted: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        for number in 0..NUMBERS {
+            let name = counters::spec(number).name;
+            unlisted.entry(name.into()).or_default().push(number);
+            if let Some((command, _)) = name.split_once('|') {
+                unlisted.entry(command.into()).or_default().push(number);
+            }
+        }
         let mut listed = [false; NUMBERS];
         for name in names {
-            let command = table::find(name).map(|command| command.id);
-            let named = |number: &usize| {
-                let spec = counters::spec(*number);
-                command == Some(spec.id) || spec.name.as_bytes().eq_ignore_ascii_case(name)
-            };
-            let named = (0..NUMBERS).filter(named);
-            numbers.extend(named.filter(|number| !std::mem::replace(&mut listed[*number], true)));
+            let named = unlisted.remove(&name.to_ascii_lowercase()).unwrap_or_default();
+            numbers.extend(
+                named.into_iter().filter(|number| !std::mem::replace(&mut listed[*number], true)),
+            );
         }
         numbers.retain(|number| totals[*number].tracked() > 0);
         self.reply(|out| {

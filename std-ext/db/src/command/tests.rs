@@ -3,6 +3,7 @@
 use super::execute::REPLY_CHUNK;
 use super::test_client::Client;
 use super::*;
+use crate::glob;
 use crate::resp::read::Reply;
 use crate::resp::write;
 use crate::{Db, Options};
@@ -290,9 +291,29 @@ fn settings_are_those_of_the_database_and_the_server() {
         client.command("config set appendonly no"),
         failed("appendonly", "can't set immutable config")
     );
+    // As in Redis, a name that is no setting is not looked for among those before it.
+    assert_eq!(
+        client.command("config set foo 1 foo 2"),
+        "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'"
+    );
     // If one value is invalid, the server changes no setting.
     client.command("config set maxmemory 1 maxmemory-policy foo");
     assert_eq!(client.command("config get maxmemory"), "*2 $9 maxmemory $7 2097152");
+}
+
+/// A pattern may be as long as a request. Read once for each name, it could take minutes.
+#[test]
+fn a_pattern_of_names_is_read_once() {
+    let mut client = Client::new();
+    let before = glob::COMPILED.get();
+    assert_eq!(
+        client.command("config get [L-N]axmemory [s-u]IMEOUT"),
+        "*4 $9 maxmemory $1 0 $7 timeout $0"
+    );
+    assert_eq!(glob::COMPILED.get() - before, 2, "CONFIG GET reads a pattern for each setting");
+    let found = client.command("command list filterby pattern GET[D-r]*");
+    assert_eq!(found, "*3 $6 getdel $5 getex $8 getrange");
+    assert_eq!(glob::COMPILED.get() - before, 3, "COMMAND LIST reads a pattern for each command");
 }
 
 #[test]
