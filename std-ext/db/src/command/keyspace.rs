@@ -82,7 +82,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Returns how many bytes of replies there is room for.
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         self.max_out.saturating_sub(self.out.len())
     }
 

@@ -7,6 +7,9 @@ use crate::pubsub::post::{PostOffice, Wake};
 use crate::pubsub::registry::{Channels, Name, Patterns, Subscribers};
 use std::sync::Arc;
 
+/// Bytes that the reply for a name has besides it, at least.
+const NAME: usize = b"$0\r\n\r\n".len();
+
 /// The kind of name that a subscription has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -145,13 +148,20 @@ impl Hub {
         self.of(kind).lock(channel).get(channel).map_or(0, |subscribers| subscribers.len() as u64)
     }
 
-    /// Returns the channels that have a subscriber and match a pattern.
-    pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Name> {
-        let mut names = self.of(kind).names();
-        let longest = names.iter().map(|name| name.len()).max().unwrap_or(0);
-        // With nothing locked. Those are shown whose messages a subscriber to the pattern gets.
-        if let Some(pattern) = pattern.map(|pattern| Glob::new(pattern, longest)) {
-            names.retain(|name| pattern.matches_briefly(name));
+    /// Returns the channels that have a subscriber and match a pattern. Stops when their names exceed `room` bytes.
+    pub fn names(&self, kind: Kind, pattern: Option<&[u8]>, room: usize) -> Vec<Name> {
+        let channels = self.of(kind);
+        let pattern = pattern.map(|pattern| Glob::new(pattern, channels.longest()));
+        // Those are shown whose messages a subscriber to the pattern gets.
+        let matches =
+            |name: &Name| pattern.as_ref().is_none_or(|pattern| pattern.matches_briefly(name));
+        let (mut names, mut bytes) = (Vec::new(), 0);
+        for name in channels.names().filter(matches) {
+            bytes += name.len() + NAME;
+            names.push(name);
+            if bytes > room {
+                break;
+            }
         }
         names
     }

@@ -51,13 +51,18 @@ impl Channels {
         self.shards.iter().map(|shard| lock(shard).len() as u64).sum()
     }
 
-    /// Returns the names of all channels.
-    pub(super) fn names(&self) -> Vec<Name> {
-        let mut names = Vec::new();
-        for shard in &self.shards {
-            names.extend(lock(shard).keys().map(Arc::clone));
-        }
-        names
+    /// Returns the length of the longest name.
+    pub(super) fn longest(&self) -> usize {
+        let of =
+            |shard: &Mutex<ByName>| lock(shard).keys().map(|name| name.len()).max().unwrap_or(0);
+        self.shards.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// Returns the names of all channels, those of one shard after the other. Nothing is locked between them.
+    pub(super) fn names(&self) -> impl Iterator<Item = Name> {
+        let of =
+            |shard: &Mutex<ByName>| -> Vec<Name> { lock(shard).keys().map(Arc::clone).collect() };
+        self.shards.iter().flat_map(of)
     }
 }
 

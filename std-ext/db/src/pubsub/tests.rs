@@ -202,6 +202,21 @@ fn all_subscribers_get_the_messages_in_one_order() {
     }
 }
 
+/// The names of a client's channels have 64 MiB, and there may be thousands of clients.
+#[test]
+fn no_more_names_are_collected_than_a_reply_may_have() {
+    let hub = Hub::new(1);
+    let mut client = Subscriptions::new(&hub, 7);
+    for number in 0..1000 {
+        assert!(client.add(Kind::Channel, format!("channel {number:04}").as_bytes()));
+    }
+    let found = |pattern, room| hub.names(Kind::Channel, pattern, room).len();
+    // Each takes 18 bytes of the reply, `*` and the number of names not counted.
+    assert_eq!((found(None, 1000 * 18), found(Some(&b"c*"[..]), 1000 * 18)), (1000, 1000));
+    assert_eq!((found(None, 100 * 18), found(Some(b"c*"), 100 * 18)), (101, 101), "names go on");
+    assert_eq!(found(Some(b"*5"), 50 * 18), 51, "names that do not match count");
+}
+
 /// A pattern could take hours. Everyone would wait: publishers hold locks while they compare.
 #[test]
 fn a_pattern_that_takes_long_gets_no_message() {
@@ -218,7 +233,7 @@ fn a_pattern_that_takes_long_gets_no_message() {
     assert_eq!(hub.publish(&channel, b"hi"), 3, "a pattern is compared for as long as it takes");
     let lengths: Vec<_> = clients.iter().map(|client| taken(client.mailbox()).len()).collect();
     assert_eq!(lengths, [0, 1, 2]);
-    let names = |pattern| hub.names(Kind::Channel, Some(pattern)).len();
+    let names = |pattern| hub.names(Kind::Channel, Some(pattern), usize::MAX).len();
     assert_eq!((names(&slow), names(b"*cca")), (0, 1), "a name is compared for as long");
     // Short names are compared to the end with any pattern.
     let channel = [&[b'c'; 254][..], b"a"].concat();
