@@ -524,7 +524,7 @@ impl Client {
                 break;
             }
             // A reply beyond this would close the client anyway, so it is not even made.
-            let own = waiting.saturating_sub(self.redirected_in_output);
+            let own = self.own_waiting();
             self.connection.set_reply_limit(context.limits.output.hard.saturating_sub(own));
             let out = self.output.open(|| context.pool.take());
             let outcome = command::process_input(

@@ -36,12 +36,17 @@ impl Client {
         self.mail_in_output + mailbox.unwrap_or(0)
     }
 
-    /// Returns the bytes that wait for the client, and the limits of its class. Messages that others redirect to it do
-    /// not count: they would close it.
-    fn unsent(&mut self, context: &WorkerContext) -> (usize, OutputLimit) {
+    /// Returns the bytes of the output that count for its limits. Messages that others redirect to the client do not:
+    /// they would close it.
+    pub(super) fn own_waiting(&mut self) -> usize {
         let waiting = self.output.waiting();
         self.redirected_in_output = self.redirected_in_output.min(waiting);
-        let waiting = waiting - self.redirected_in_output;
+        waiting - self.redirected_in_output
+    }
+
+    /// Returns the bytes that wait for the client, and the limits of its class.
+    fn unsent(&mut self, context: &WorkerContext) -> (usize, OutputLimit) {
+        let waiting = self.own_waiting();
         let subscriptions = self.connection.subscriptions();
         match subscriptions.filter(|subscriptions| !subscriptions.is_empty()) {
             None => (waiting, limits_of(false, context)),
