@@ -256,9 +256,9 @@ fn a_redirected_message_without_room_breaks_the_redirection_only() {
     let receiver = Arc::new(Mailbox::new(3));
     let client = Client::with(&db, 1, true, Some(&receiver));
     client.tracking.add_prefix(b"", 1);
-    let key = [b'k'; 60_000];
+    let key = vec![b'k'; 60_000];
     for _ in 0..2 * REDIRECTED_BYTES / key.len() {
-        db.set(key, "").unwrap();
+        db.set(&key, "").unwrap();
     }
     let broken = client.messages();
     assert_eq!(broken[0], ":3 ", "the client is not told that messages are missed");
@@ -267,7 +267,7 @@ fn a_redirected_message_without_room_breaks_the_redirection_only() {
     assert_eq!((left, receiver.waiting()), (Left::Some, 0), "the receiver is harmed");
     // The messages that it has missed are no reason to trust it again.
     assert_eq!(messages(&receiver).len(), REDIRECTED_BYTES / key.len());
-    db.set(key, "").unwrap();
+    db.set(&key, "").unwrap();
     assert_eq!((messages(&receiver).len(), client.messages()), (0, vec![":3 ".to_owned()]));
 }
 

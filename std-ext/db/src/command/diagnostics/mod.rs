@@ -355,12 +355,12 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while goes_on() {
-                    counters.add_calls(0, 1, 1, false)
+                    counters.add_calls(0, 1, 1, false);
                 }
             });
             scope.spawn(|| {
                 while goes_on() {
-                    diagnostics.reset(KeyspaceCounts::default())
+                    diagnostics.reset(KeyspaceCounts::default());
                 }
             });
             let result = std::panic::catch_unwind(AssertUnwindSafe(|| (0..3000).for_each(read)));
