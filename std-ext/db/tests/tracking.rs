@@ -304,27 +304,36 @@ fn slow_clients_are_disconnected() {
     }
 }
 
+/// Changes a key until a client in broadcasting mode is told of something. Returns that.
+fn change_until_told(tracker: &mut Reader, writer: &mut Reader, key: &str) -> Reply {
+    for _ in 0..10_000 {
+        writer.ask(&format!("SET {key} v"));
+        match tracker.ask("PING") {
+            Reply::Simple(_) => {}
+            told => return told,
+        }
+    }
+    panic!("messages to a client that does not read are kept");
+}
+
+fn limit_output(client: &mut Reader) {
+    let limits = "'normal 65536 0 0 pubsub 65536 0 0'";
+    let set = client.ask(&format!("CONFIG SET client-output-buffer-limit {limits}"));
+    assert_eq!(set, Reply::Simple(b"OK".into()));
+}
+
 /// Anybody may redirect messages to any client. One that has not asked for them, and reads nothing, stays.
 #[test]
 fn a_client_cannot_close_another_by_redirecting_to_it() {
     let server = Running::new(|_| ());
     let mut client = Reader::new(&server);
-    let limits = "'normal 65536 0 0 pubsub 65536 0 0'";
-    let set = client.ask(&format!("CONFIG SET client-output-buffer-limit {limits}"));
-    assert_eq!(set, Reply::Simple(b"OK".into()));
+    limit_output(&mut client);
     let mut receiver = Reader::new(&server);
     receiver.ask("HELLO 3");
     let receiver_id = id(&mut receiver);
     let mut tracker = tracking(&server, &format!("BCAST REDIRECT {receiver_id}"));
-    let (key, mut rounds) = ("k".repeat(60_000), 0);
-    let told = loop {
-        client.ask(&format!("SET {key} v"));
-        match tracker.ask("PING") {
-            Reply::Simple(_) => rounds += 1,
-            told => break told,
-        }
-        assert!(rounds < 10_000, "messages to a client that does not read are kept");
-    };
+    let key = "k".repeat(60_000);
+    let told = change_until_told(&mut tracker, &mut client, &key);
     let broken = [Reply::Bulk(b"tracking-redir-broken".to_vec()), Reply::Integer(receiver_id)];
     assert_eq!(told, Reply::Push(broken.to_vec()));
     // When it has sent a command, its output is compared with the limits.
@@ -340,6 +349,23 @@ fn a_client_cannot_close_another_by_redirecting_to_it() {
         messages += 1;
     }
     assert!(messages > 0, "the receiver gets nothing");
+}
+
+/// One that has asked for them is limited as any subscriber is: it would miss some, and could not know.
+#[test]
+fn a_slow_receiver_that_subscribes_is_disconnected() {
+    let server = Running::new(|_| ());
+    let mut client = Reader::new(&server);
+    limit_output(&mut client);
+    let mut receiver = Reader::new(&server);
+    let receiver_id = id(&mut receiver);
+    receiver.ask("SUBSCRIBE __redis__:invalidate");
+    let mut tracker = tracking(&server, &format!("BCAST REDIRECT {receiver_id}"));
+    change_until_told(&mut tracker, &mut client, &"k".repeat(60_000));
+    let deadline = Instant::now() + support::LIMIT / 4;
+    while text(&mut client, "CLIENT LIST").contains(&format!("id={receiver_id} ")) {
+        assert!(Instant::now() < deadline, "a slow subscriber misses messages");
+    }
 }
 
 /// Clients that keep what they read, and drop it when they are told, have the last value in the end.
