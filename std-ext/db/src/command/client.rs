@@ -441,8 +441,10 @@ impl<'f> Filter<'f> {
             } else if is(option, "laddr") {
                 filter.local_address = Some(value);
             } else if is(option, "maxage") {
-                let age = number::integer(value).and_then(|age| u64::try_from(age).ok());
-                filter.age = age.ok_or("ERR maxage is not an integer or out of range")?;
+                let age = number::integer(value);
+                let age = age.ok_or("ERR maxage is not an integer or out of range")?;
+                let age = u64::try_from(age).ok().filter(|age| *age > 0);
+                filter.age = age.ok_or("ERR maxage should be greater than 0")?;
             } else if is(option, "user") {
                 filter.user = Some(value);
             } else if is(option, "skipme") && (is(value, "yes") || is(value, "no")) {

@@ -22,7 +22,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 116] = [
+pub(super) static DOCS: [Docs; 117] = [
     docs("get", "1.0.0", "string", "key#0", "Returns the value of a key."),
     docs(
         "set",
@@ -404,6 +404,13 @@ pub(super) static DOCS: [Docs; 116] = [
         "generic",
         "numreplicas/integer timeout/integer",
         "Waits until all changes are safe, and returns the number of live replicas; 0 without a cluster.",
+    ),
+    docs(
+        "waitaof",
+        "7.2.0",
+        "generic",
+        "numlocal/integer numreplicas/integer timeout/integer",
+        "Syncs the log, and returns whether it is synced and the number of live replicas.",
     ),
     docs("role", "2.8.12", "server", "", "Returns the replication role."),
     docs("cluster", "3.0.0", "cluster", "", "A container for cluster commands."),

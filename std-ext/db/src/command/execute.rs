@@ -86,7 +86,6 @@ pub fn process_input(
     let cluster = context.cluster;
     session.set_database(connection.database);
     let max_out = start.saturating_add(connection.reply_limit);
-    let next = NextStep::Continue;
     let mut execution = Execution {
         connection,
         session,
@@ -98,8 +97,9 @@ pub fn process_input(
         batch,
         lsn: 0,
         dataless: 0,
-        next,
+        next: NextStep::Continue,
         collects: false,
+        in_transaction: false,
         meter: &mut scratch.meter,
         input,
         start: 0,
@@ -189,6 +189,8 @@ pub(super) struct Execution<'t, 'a> {
     pub(super) next: NextStep,
     /// Whether the batch becomes a transaction, so that it is not executed before it is complete.
     pub(super) collects: bool,
+    /// Whether the commands are those of a transaction that are about no key.
+    pub(super) in_transaction: bool,
     pub(super) meter: &'t mut CallMeter,
     /// The input of the connection.
     pub(super) input: &'t [u8],
@@ -288,6 +290,7 @@ impl<'a> Execution<'_, 'a> {
             dataless: 0,
             next: self.next,
             collects: false,
+            in_transaction: self.in_transaction,
             meter: self.meter,
             input: self.input,
             start: self.start,

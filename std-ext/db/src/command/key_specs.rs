@@ -71,7 +71,7 @@ const TIPS: [(&str, &[&str]); 19] = [
         "nondeterministic_output request_policy:all_shards response_policy:special",
         &["info", "memory|doctor", "memory|stats", "memory|malloc-stats", "function|stats"],
     ),
-    ("request_policy:all_shards response_policy:agg_min", &["wait"]),
+    ("request_policy:all_shards response_policy:agg_min", &["wait", "waitaof"]),
     (
         "request_policy:all_nodes response_policy:all_succeeded",
         &["config|set", "slowlog|reset", "latency|reset", "script|load", "script|flush"],

@@ -121,36 +121,35 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn bgsave(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         const STARTED: &str = "Background saving started";
         match &arguments[1..] {
-            [] => self.start_snapshot(STARTED, SAVE_IN_PROGRESS),
-            [option] if is(option, "schedule") => {
+            [] => {
                 self.execute_batch();
-                let starts = self.db.schedule_snapshot();
-                let text = if starts { STARTED } else { "Background saving scheduled" };
-                self.reply(|out| out.simple(text));
-                Ok(())
+                if !self.db.snapshot_soon() {
+                    return Err(SAVE_IN_PROGRESS.into());
+                }
+                self.reply(|out| out.simple(STARTED));
             }
-            _ => Err(SYNTAX),
+            [option] if is(option, "schedule") => {
+                self.schedule_snapshot(STARTED, "Background saving scheduled");
+            }
+            _ => return Err(SYNTAX),
         }
+        Ok(())
     }
 
     /// BGREWRITEAOF. The log of changes before a snapshot is deleted, so a snapshot is what makes the log short.
-    pub(super) fn bgrewriteaof(&mut self) -> Result<(), CommandError> {
-        let in_progress = "ERR Background append only file rewriting already in progress";
-        self.start_snapshot("Background append only file rewriting started", in_progress)
+    pub(super) fn bgrewriteaof(&mut self) {
+        const SCHEDULED: &str = "Background append only file rewriting scheduled";
+        // Redis starts nothing before a transaction has ended.
+        let at_once = !self.in_transaction;
+        let started = "Background append only file rewriting started";
+        self.schedule_snapshot(if at_once { started } else { SCHEDULED }, SCHEDULED);
     }
 
-    /// Starts a snapshot, unless one is in progress.
-    fn start_snapshot(
-        &mut self,
-        started: &str,
-        in_progress: &'static str,
-    ) -> Result<(), CommandError> {
+    /// Starts a snapshot, or another one after that which is being written.
+    fn schedule_snapshot(&mut self, started: &str, scheduled: &str) {
         self.execute_batch();
-        if !self.db.snapshot_soon() {
-            return Err(in_progress.into());
-        }
-        self.reply(|out| out.simple(started));
-        Ok(())
+        let text = if self.db.schedule_snapshot() { started } else { scheduled };
+        self.reply(|out| out.simple(text));
     }
 
     /// SHUTDOWN. It has no reply. Everything acknowledged is in the log, so a snapshot is written only if SAVE is

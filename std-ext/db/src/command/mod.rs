@@ -75,6 +75,8 @@ mod tracking;
 mod transaction;
 
 #[cfg(test)]
+mod later_tests;
+#[cfg(test)]
 mod measure_tests;
 #[cfg(test)]
 mod observe_tests;

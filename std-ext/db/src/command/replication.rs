@@ -1,4 +1,5 @@
-//! Commands about the primary and its followers: ROLE, REPLICAOF and WAIT, and the modes of a cluster's connections.
+//! Commands about the primary and its followers: ROLE, REPLICAOF, WAIT and WAITAOF, and the modes of a cluster's
+//! connections.
 
 use crate::cluster::view::Role;
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, is};
@@ -12,6 +13,12 @@ use crate::state::number;
 const WAIT_ON_FOLLOWER: &str = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 \
     if a replica is configured to be writable (which is not the default) writes to replicas are just local and are \
     not propagated.";
+
+const WAITAOF_ON_FOLLOWER: &str = "ERR WAITAOF cannot be used with replica instances. Please also note that writes to \
+    replicas are just local and are not propagated.";
+
+const WAITAOF_WITHOUT_LOG: &str =
+    "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
 
 const FOLLOWS_NO_OTHER: &str = "ERR this server follows no other; `hedgerow-db import --live redis://HOST:PORT --dir \
     DIR` imports a running Redis and follows it, before the server starts";
@@ -33,8 +40,8 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn role(&mut self) {
         self.execute_batch();
         let Some(shown) = self.shown_nodes() else {
-            let offset = self.db.stats().last_entry.cast_signed();
-            return self.reply(|out| write_primary(&[], offset, out));
+            // As Redis without replicas: it counts the bytes that it has for them.
+            return self.reply(|out| write_primary(&[], 0, out));
         };
         let offset = shown.own_offset.cast_signed();
         if shown.view.role == Role::Primary {
@@ -68,10 +75,7 @@ impl<'a> Execution<'_, 'a> {
             return Err(WAIT_ON_FOLLOWER.into());
         }
         number::integer(arguments[1]).ok_or(NOT_AN_INTEGER)?;
-        let timeout = number::integer(arguments[2]);
-        if timeout.ok_or("ERR timeout is not an integer or out of range")? < 0 {
-            return Err("ERR timeout is negative".into());
-        }
+        check_timeout(arguments[2])?;
         let Some(shown) = shown else {
             self.reply(|out| out.integer(0));
             return Ok(());
@@ -81,6 +85,45 @@ impl<'a> Execution<'_, 'a> {
         self.wait_for_last_entry();
         let followers = shown.online_followers().count();
         self.reply(|out| out.integer(followers.cast_signed() as i64));
+        Ok(())
+    }
+
+    /// WAITAOF.
+    ///
+    /// A single node syncs the log now instead of waiting until that happens by itself. It has no replicas to wait for.
+    /// In a cluster, the log of etcd stands for the file: see `wait`.
+    pub(super) fn wait_aof(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let local = number::integer(arguments[1]).ok_or(NOT_AN_INTEGER)?;
+        if !matches!(local, 0 | 1) {
+            return Err("ERR value is out of range, value must between 0 and 1".into());
+        }
+        let replicas = number::integer(arguments[2]).filter(|replicas| *replicas >= 0);
+        replicas.ok_or("ERR value is out of range, must be positive")?;
+        check_timeout(arguments[3])?;
+        let shown = self.shown_nodes();
+        if let Some(shown) = &shown
+            && shown.view.role != Role::Primary
+        {
+            return Err(WAITAOF_ON_FOLLOWER.into());
+        }
+        let has_files = self.db.options().folder.is_some();
+        if local != 0 && !has_files && shown.is_none() {
+            return Err(WAITAOF_WITHOUT_LOG.into());
+        }
+        self.execute_batch();
+        let (synced, followers) = match shown {
+            Some(shown) => {
+                self.wait_for_last_entry();
+                (true, shown.online_followers().count())
+            }
+            // No lock is held here: no script may call this, and a transaction has ended.
+            None => (has_files && self.db.log().sync().is_ok(), 0),
+        };
+        self.reply(|out| {
+            out.array(2);
+            out.integer(synced.into());
+            out.integer(followers.cast_signed() as i64);
+        });
         Ok(())
     }
 
@@ -132,6 +175,14 @@ impl LinkState {
             Self::Connect => "connect",
             Self::Connected => "connected",
         }
+    }
+}
+
+/// Checks the milliseconds for which WAIT and WAITAOF may wait.
+fn check_timeout(argument: &[u8]) -> Result<(), CommandError> {
+    match number::integer(argument).ok_or("ERR timeout is not an integer or out of range")? {
+        ..0 => Err("ERR timeout is negative".into()),
+        _ => Ok(()),
     }
 }
 

@@ -85,6 +85,7 @@ pub(crate) enum Id {
     Select,
     Time,
     Wait,
+    WaitAof,
     Role,
     ReplicaOf,
     SlaveOf,
@@ -231,7 +232,7 @@ const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys"
 const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 116] = [
+pub(crate) static COMMANDS: [CommandSpec; 117] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -319,6 +320,8 @@ pub(crate) static COMMANDS: [CommandSpec; 116] = [
     spec(("select", Id::Select, 2), NONE, "loading stale fast", "fast connection"),
     spec(("time", Id::Time, 1), NONE, "loading stale fast", "fast"),
     spec(("wait", Id::Wait, 3), NONE, "noscript", "slow connection"),
+    // Of Redis 7.2.
+    spec(("waitaof", Id::WaitAof, 4), NONE, "noscript", "slow connection"),
     spec(("role", Id::Role, 1), NONE, "noscript loading stale fast", "admin fast dangerous"),
     spec(("cluster", Id::Cluster, -2), NONE, "", "slow"),
     spec(("readonly", Id::ReadOnly, 1), NONE, "loading stale fast", "fast connection"),

@@ -181,7 +181,7 @@ impl<'a> Execution<'_, 'a> {
         let (mut ends, mut replies) = (Vec::new(), Vec::new());
         let most = self.max_out.saturating_sub(self.out.len());
         let mut execution = self.nested(super::batch::Batch::default());
-        (execution.out, execution.max_out) = (&mut replies, most);
+        (execution.out, execution.max_out, execution.in_transaction) = (&mut replies, most, true);
         for (spec, arguments) in commands.iter().filter(|(spec, _)| !is_about_keys(spec)) {
             if let Some(error) = execution.refusal_at_exec(spec, arguments) {
                 execution.error(error.as_ref());

@@ -195,6 +195,8 @@ fn a_follower_sends_clients_to_the_primary() {
         let reply = client.command(line);
         assert!(reply.starts_with("-ERR WAIT cannot be used with replica"), "{line}: {reply}");
     }
+    let reply = client.command("waitaof 1 0 0");
+    assert!(reply.starts_with("-ERR WAITAOF cannot be used with replica"), "{reply}");
 }
 
 #[test]
@@ -617,6 +619,10 @@ fn roles_and_waits_count_live_followers() {
     client.send(b"client reply off\r\nset a 1\r\nclient reply on\r\n");
     let waiting = client.process(b"wait 1 0\r\n", &mut Vec::new());
     assert_eq!(waiting.lsn, 1, "the reply to WAIT leaves before the changes are safe");
+    let mut out = Vec::new();
+    let waiting = client.process(b"waitaof 1 1 0\r\n", &mut out);
+    assert_eq!(out, b"*2\r\n:1\r\n:1\r\n");
+    assert_eq!(waiting.lsn, 1, "the reply to WAITAOF leaves before the changes are safe");
     assert_eq!(client.command("wait x 100"), "-ERR value is not an integer or out of range");
     assert_eq!(client.command("wait 1 -1"), "-ERR timeout is negative");
     let hello = client.command("hello");
