@@ -45,7 +45,7 @@ const LAYERS: [&[&str]; 12] = [
     &["state"],
     &["background", "session"],
     &["db"],
-    &["clustered", "command", "transaction"],
+    &["clustered", "command", "eviction_settings", "transaction"],
     &["client", "cluster", "offline"],
     &["server"],
     &["grpc"],

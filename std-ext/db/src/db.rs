@@ -11,7 +11,7 @@ use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::ENTRY_HEADER;
 use crate::log::none::NoLog;
 use crate::log::{BatchMark, LOG, Log, LogError, Lsn, OpenError, Position, Recovered, Replay};
-use crate::options::{Eviction, Options};
+use crate::options::Options;
 use crate::progress::Progress;
 use crate::request::{
     Answer, Change, ExpireCondition, Expiry, MultiKeyOp, Query, Request, RequestError, SetCondition,
@@ -315,14 +315,8 @@ impl Db {
         }
     }
 
-    /// Returns the eviction policy.
-    pub fn eviction(&self) -> Eviction {
-        self.inner.state.limit.eviction()
-    }
-
-    /// Sets the limit of memory; 0 for none. Excess keys are evicted in the background.
-    pub fn set_max_memory(&self, bytes: usize) {
-        self.inner.state.limit.set_bytes(bytes);
+    /// Wakes the thread that evicts, because a limit has changed.
+    pub(crate) fn wake_background(&self) {
         self.inner.background.wake();
     }
 
@@ -348,32 +342,6 @@ impl Db {
     /// Sets the kinds of events about keys that are published, in letters. Invalid letters publish nothing.
     pub(crate) fn set_key_events(&self, letters: &str) {
         self.inner.state.set_key_events(EventFlags::parse(letters).unwrap_or_default());
-    }
-
-    /// Sets the eviction policy. Excess keys are evicted in the background.
-    pub fn set_eviction(&self, policy: Eviction) {
-        self.inner.state.limit.set_eviction(policy);
-        self.inner.background.wake();
-    }
-
-    /// Returns how slowly the counter of a key's uses grows under the eviction policies by frequency.
-    pub fn lfu_log_factor(&self) -> u32 {
-        self.inner.state.limit.lfu_log_factor()
-    }
-
-    /// Returns after how many minutes without a use that counter is decremented; 0 for never.
-    pub fn lfu_decay_time(&self) -> u32 {
-        self.inner.state.limit.lfu_decay_time()
-    }
-
-    /// Sets how slowly the counter of a key's uses grows, as [`Options::lfu_log_factor`].
-    pub fn set_lfu_log_factor(&self, factor: u32) {
-        self.inner.state.limit.set_lfu_log_factor(factor);
-    }
-
-    /// Sets after how many minutes without a use that counter is decremented; 0 for never.
-    pub fn set_lfu_decay_time(&self, minutes: u32) {
-        self.inner.state.limit.set_lfu_decay_time(minutes);
     }
 
     /// Sets the most bytes a second that are sent for a move of slots while clients write; 0 for no limit.

@@ -59,6 +59,7 @@ pub mod docs;
 mod effort;
 mod error;
 mod event_flags;
+mod eviction_settings;
 mod gauge;
 mod glob;
 #[cfg(feature = "grpc")]

@@ -88,6 +88,8 @@ pub struct Options {
     pub max_memory: usize,
     /// The policy at that limit.
     pub eviction: Eviction,
+    /// How many keys are compared for each one that is evicted, as Redis's `maxmemory-samples`.
+    pub eviction_samples: u32,
     /// How slowly the counter of a key's uses grows under the policies by frequency, as Redis's `lfu-log-factor`.
     pub lfu_log_factor: u32,
     /// After how many minutes without a use this counter is decremented; 0 for never.
@@ -116,6 +118,7 @@ impl Options {
             shards: 0,
             max_memory: 0,
             eviction: Eviction::default(),
+            eviction_samples: 5,
             lfu_log_factor: 10,
             lfu_decay_time: 1,
             compressed: 0,

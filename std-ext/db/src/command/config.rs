@@ -13,6 +13,7 @@ use crate::glob::Glob;
 use crate::log::Fsync;
 use crate::options::Eviction;
 use crate::state::number;
+use std::ops::RangeInclusive;
 
 #[derive(Clone, Copy)]
 enum Subcommand {
@@ -53,6 +54,7 @@ const ALIAS: (&str, &str) = ("lua-time-limit", "busy-reply-threshold");
 enum DbSetting {
     MaxMemory(usize),
     Policy(Eviction),
+    Samples(u32),
     LfuLogFactor(u32),
     LfuDecayTime(u32),
 }
@@ -72,8 +74,9 @@ fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError
             };
             Some(named.map(DbSetting::Policy).ok_or_else(invalid))
         }
-        "lfu-log-factor" => Some(natural(value).map(DbSetting::LfuLogFactor)),
-        "lfu-decay-time" => Some(natural(value).map(DbSetting::LfuDecayTime)),
+        "maxmemory-samples" => Some(number_in(value, 1..=64).map(DbSetting::Samples)),
+        "lfu-log-factor" => Some(number_in(value, NATURAL).map(DbSetting::LfuLogFactor)),
+        "lfu-decay-time" => Some(number_in(value, NATURAL).map(DbSetting::LfuDecayTime)),
         "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
             Some(Err(SettingError::Immutable))
         }
@@ -81,14 +84,18 @@ fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError
     }
 }
 
-/// Parses a number that fits into an `int` of C.
-fn natural(value: &[u8]) -> Result<u32, SettingError> {
+/// The numbers that fit into an `int` of C.
+const NATURAL: RangeInclusive<u32> = 0..=i32::MAX.cast_unsigned();
+
+/// Parses a number in a range.
+fn number_in(value: &[u8], range: RangeInclusive<u32>) -> Result<u32, SettingError> {
     let parsed = number::integer(value).ok_or_else(|| {
         SettingError::Invalid("argument couldn't be parsed into an integer".into())
     })?;
-    let bounded = u32::try_from(parsed).ok().filter(|number| *number <= i32::MAX.cast_unsigned());
+    let bounded = u32::try_from(parsed).ok().filter(|number| range.contains(number));
     bounded.ok_or_else(|| {
-        SettingError::Invalid(format!("argument must be between 0 and {} inclusive", i32::MAX))
+        let (from, to) = range.into_inner();
+        SettingError::Invalid(format!("argument must be between {from} and {to} inclusive"))
     })
 }
 
@@ -124,6 +131,7 @@ impl<'a> Execution<'_, 'a> {
         let mut each = |name: &str, value: &str| each_setting(name, value.as_bytes());
         each("maxmemory", &db.stats().max_memory.to_string());
         each("maxmemory-policy", db.eviction().name());
+        each("maxmemory-samples", &db.eviction_samples().to_string());
         each("lfu-log-factor", &db.lfu_log_factor().to_string());
         each("lfu-decay-time", &db.lfu_decay_time().to_string());
         each("databases", &options.databases.to_string());
@@ -245,6 +253,7 @@ impl<'a> Execution<'_, 'a> {
             match change {
                 DbSetting::MaxMemory(bytes) => self.db.set_max_memory(bytes),
                 DbSetting::Policy(policy) => self.db.set_eviction(policy),
+                DbSetting::Samples(keys) => self.db.set_eviction_samples(keys),
                 DbSetting::LfuLogFactor(factor) => self.db.set_lfu_log_factor(factor),
                 DbSetting::LfuDecayTime(minutes) => self.db.set_lfu_decay_time(minutes),
             }

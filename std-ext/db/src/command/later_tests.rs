@@ -90,3 +90,25 @@ fn waitaof_syncs_the_log() {
     let refused = "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
     compare(&mut Client::new(), &[("waitaof 1 0 0", refused), ("waitaof 0 5 0", "*2 :0 :0")]);
 }
+
+#[test]
+fn samples_of_eviction_are_a_setting() {
+    let refused = |why| {
+        format!("-ERR CONFIG SET failed (possibly related to argument 'maxmemory-samples') - {why}")
+    };
+    let bounds = refused("argument must be between 1 and 64 inclusive");
+    compare(
+        &mut Client::new(),
+        &[
+            ("config get maxmemory-samples", "*2 $17 maxmemory-samples $1 5"),
+            ("config set maxmemory-samples 10", "+OK"),
+            ("config get maxmemory-samples", "*2 $17 maxmemory-samples $2 10"),
+            ("config set maxmemory-samples 0", &bounds),
+            ("config set maxmemory-samples 65", &bounds),
+            (
+                "config set maxmemory-samples x",
+                &refused("argument couldn't be parsed into an integer"),
+            ),
+        ],
+    );
+}

@@ -224,6 +224,7 @@ impl Config {
         options.shards = self.number("shards") as usize;
         options.max_memory = self.number("maxmemory") as usize;
         options.eviction = Eviction::from_name(self.get("maxmemory-policy")).unwrap_or_default();
+        options.eviction_samples = self.number("maxmemory-samples") as u32;
         options.lfu_log_factor = self.number("lfu-log-factor") as u32;
         options.lfu_decay_time = self.number("lfu-decay-time") as u32;
         options.compressed = self.number("compressed") as usize;

@@ -225,6 +225,13 @@ const MEMORY: &[Setting] = &[
          policies evict only keys with an expiration. `lfu` evicts the keys that are used least often.",
     ),
     modifiable(
+        "maxmemory-samples",
+        Kind::Number { min: 1, max: 64 },
+        "5",
+        "Keys that are compared for each one that is evicted. More of them find keys that are used less, and take \
+         more time.",
+    ),
+    modifiable(
         "lfu-log-factor",
         Kind::Number { min: 0, max: 2_147_483_647 },
         "10",

@@ -173,6 +173,7 @@ fn every_setting_reaches_its_option() {
         ["--snapshot-after", "1gb"],
         ["--maxmemory", "2gb"],
         ["--maxmemory-policy", "volatile-ttl"],
+        ["--maxmemory-samples", "10"],
         ["--lfu-log-factor", "11"],
         ["--lfu-decay-time", "12"],
         ["--compressed", "1mb"],
@@ -218,6 +219,7 @@ fn every_setting_reaches_its_option() {
     assert_eq!((options.fsync, options.eviction), (Fsync::Always, Eviction::VolatileTtl));
     assert_eq!((options.databases, options.shards, options.max_memory), (300, 64, 2 << 30));
     assert_eq!((options.lfu_log_factor, options.lfu_decay_time), (11, 12));
+    assert_eq!(options.eviction_samples, 10);
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
     assert_eq!(config.log_level(), "debug");

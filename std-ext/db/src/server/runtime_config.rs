@@ -276,6 +276,7 @@ impl RuntimeConfig {
         match name {
             "maxmemory" => db.set_max_memory(number() as usize),
             "maxmemory-policy" => db.set_eviction(Eviction::from_name(text).unwrap_or_default()),
+            "maxmemory-samples" => db.set_eviction_samples(number() as u32),
             "lfu-log-factor" => db.set_lfu_log_factor(number() as u32),
             "lfu-decay-time" => db.set_lfu_decay_time(number() as u32),
             "script-time-limit" => db.set_script_time_limit(number()),

@@ -18,9 +18,9 @@ use crate::tracking;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The least number of keys in a sample: as Redis's `maxmemory-samples`, and some more.
-const SAMPLE: usize = 8;
-/// The most buckets that are scanned for a sample.
+/// How many keys a sample has at least above the setting. Redis keeps the lowest keys of earlier samples instead.
+const MORE: usize = 3;
+/// The most buckets that are scanned for a sample, unless the setting is greater.
 const BUCKETS: usize = 64;
 /// The most keys that are evicted together from one shard. After as many the step checks memory and time.
 const BATCH: usize = 16;
@@ -207,7 +207,8 @@ fn pick_victim(
 ) -> Option<Record> {
     let (mut victim, mut seen, mut buckets) = (None::<(u64, Record)>, 0, 0);
     let usage = state.usage_at(now);
-    while seen < SAMPLE && buckets < BUCKETS && cursor.wraps < last {
+    let sample = state.limit.samples() as usize + MORE;
+    while seen < sample && buckets < sample.max(BUCKETS) && cursor.wraps < last {
         let next = core.scan(cursor.at, |record| {
             if only_with_ttl(policy) && record.expires_at().is_none() {
                 return;
@@ -234,6 +235,29 @@ mod tests {
     use super::*;
     use crate::options::Options;
     use std::sync::{Arc, mpsc};
+
+    #[test]
+    fn larger_samples_have_lower_keys() {
+        let options =
+            Options { shards: 1, eviction: Eviction::VolatileTtl, ..Options::in_memory() };
+        let state = State::without_log(&options, |shards| {
+            for key in 0..2000_u64 {
+                shards.load(&key.to_be_bytes(), Some(u64::MAX / 2 + key), b"v");
+            }
+        });
+        let core = state.shards[0].lock();
+        let mut random = Random::new();
+        let mut sum = |samples| {
+            state.limit.set_samples(samples);
+            let victims = (0..200).filter_map(|_| {
+                let mut cursor = Cursor { at: random.next(), wraps: 0 };
+                pick_victim((&state, &core), Eviction::VolatileTtl, 0, &mut cursor, 2)
+            });
+            victims.map(|record| record.expires_at().unwrap() - u64::MAX / 2).sum::<u64>()
+        };
+        let (small, large) = (sum(1), sum(64));
+        assert!(4 * large < small, "samples of 64 keys have a sum of {large}, of 1 key {small}");
+    }
 
     /// Another thread has removed the only key that may be evicted, and has not yet updated the memory.
     #[test]

@@ -1,4 +1,5 @@
-//! The memory limit and the eviction policy (`maxmemory`, `maxmemory-policy`, `lfu-log-factor`, `lfu-decay-time`).
+//! The memory limit and the eviction policy (`maxmemory`, `maxmemory-policy`, `maxmemory-samples`, `lfu-log-factor`,
+//! `lfu-decay-time`).
 
 use crate::options::{Eviction, Options};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 pub(crate) struct MemoryLimit {
     bytes: AtomicUsize,
     eviction: AtomicU8,
+    samples: AtomicU32,
     lfu_log_factor: AtomicU32,
     lfu_decay_time: AtomicU32,
 }
@@ -30,6 +32,7 @@ impl MemoryLimit {
         let limit = Self::default();
         limit.set_bytes(options.max_memory);
         limit.set_eviction(options.eviction);
+        limit.set_samples(options.eviction_samples);
         limit.set_lfu_log_factor(options.lfu_log_factor);
         limit.set_lfu_decay_time(options.lfu_decay_time);
         limit
@@ -62,6 +65,17 @@ impl MemoryLimit {
     pub(crate) fn counts_uses(&self) -> bool {
         // Relaxed: as above.
         self.eviction.load(Ordering::Relaxed) >= FIRST_THAT_COUNTS
+    }
+
+    /// Returns how many keys are compared for each one that is evicted.
+    pub(crate) fn samples(&self) -> u32 {
+        // Relaxed: as above.
+        self.samples.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_samples(&self, keys: u32) {
+        // Relaxed: as above.
+        self.samples.store(keys, Ordering::Relaxed);
     }
 
     /// Returns how slowly the counter of a key's uses grows.

@@ -44,8 +44,8 @@ TAGS = "-repl -needs:repl -cluster -large-memory"
 SETTINGS = """
     acl-pubsub-default aclfile acllog-max-len appendfsync appendonly bind busy-reply-threshold
     client-output-buffer-limit client-query-buffer-limit databases dir enable-debug-command latency-monitor-threshold
-    latency-tracking lfu-decay-time lfu-log-factor maxclients maxmemory maxmemory-policy notify-keyspace-events port
-    protected-mode requirepass slowlog-log-slower-than slowlog-max-len timeout unixsocket user
+    latency-tracking lfu-decay-time lfu-log-factor maxclients maxmemory maxmemory-policy maxmemory-samples notify-keyspace-events
+    port protected-mode requirepass slowlog-log-slower-than slowlog-max-len timeout unixsocket user
 """.split()
 # Changes of the suite: a file, a text, and the text instead.
 PATCHES = [
