@@ -142,10 +142,20 @@ impl<'a> Execution<'_, 'a> {
             name if is(name, "or") => Bitwise::Or,
             name if is(name, "xor") => Bitwise::Xor,
             name if is(name, "not") => Bitwise::Not,
+            name if is(name, "diff") => Bitwise::Diff,
+            name if is(name, "diff1") => Bitwise::Diff1,
+            name if is(name, "andor") => Bitwise::AndOr,
+            name if is(name, "one") => Bitwise::One,
             _ => return Err(SYNTAX),
         };
         if op == Bitwise::Not && arguments.len() != 4 {
             return Err("ERR BITOP NOT must be called with a single source key.".into());
+        }
+        let has_first = matches!(op, Bitwise::Diff | Bitwise::Diff1 | Bitwise::AndOr);
+        if has_first && arguments.len() < 5 {
+            let name = String::from_utf8_lossy(arguments[1]).to_ascii_uppercase();
+            let why = format!("ERR BITOP {name} must be called with at least two source keys.");
+            return Err(why.into());
         }
         self.batch.bitwise(op, arguments[2], &arguments[3..]);
         Ok(())

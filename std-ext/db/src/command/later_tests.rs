@@ -112,3 +112,38 @@ fn samples_of_eviction_are_a_setting() {
         ],
     );
 }
+
+#[test]
+fn values_are_combined_with_the_first_one() {
+    let mut client = Client::new();
+    // 01100001 01100010, 01100010, 01110000
+    client.command("mset a ab b b c p");
+    for (words, value) in [
+        ("diff to a b c", "$2 \u{1}b"),
+        ("DIFF1 to a b c", "$2 \u{12}\0"),
+        ("andor to a b c", "$2 `\0"),
+        ("one to a b c", "$2 \u{13}b"),
+        ("one to b", "$1 b"),
+        ("one to b b", "$1 \0"),
+        ("one to a b b", "$2 \u{1}b"),
+        ("diff to missing a", "$2 \0\0"),
+        ("diff1 to missing a", "$2 ab"),
+        ("andor to missing a", "$2 \0\0"),
+        ("diff to a missing", "$2 ab"),
+    ] {
+        let length = format!(":{}", &value[1..2]);
+        assert_eq!(client.command(&format!("bitop {words}")), length, "{words}");
+        assert_eq!(client.command("get to"), value, "{words}");
+    }
+    for (words, reply) in [
+        ("diff to a", "-ERR BITOP DIFF must be called with at least two source keys."),
+        ("diff1 to a", "-ERR BITOP DIFF1 must be called with at least two source keys."),
+        ("AndOr to a", "-ERR BITOP ANDOR must be called with at least two source keys."),
+        ("nand to a b", "-ERR syntax error"),
+        ("one to missing", ":0"),
+        ("andor to missing missing", ":0"),
+    ] {
+        assert_eq!(client.command(&format!("bitop {words}")), reply, "{words}");
+    }
+    assert_eq!(client.command("exists to"), ":0");
+}

@@ -151,4 +151,12 @@ pub enum Bitwise {
     Xor,
     /// The bits that the value lacks. Further values are ignored.
     Not,
+    /// The bits that the first value has, and no other.
+    Diff,
+    /// The bits that any value but the first has, and the first lacks.
+    Diff1,
+    /// The bits that the first value and any other have.
+    AndOr,
+    /// The bits that exactly one value has.
+    One,
 }

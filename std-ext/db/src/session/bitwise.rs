@@ -36,6 +36,13 @@ impl Apply<'_, '_> {
 
     /// Returns the result of an operation on values, of which the longest has this length.
     fn combined(&self, op: Bitwise, mut found: Vec<Option<Record>>, length: usize) -> Vec<u8> {
+        if op == Bitwise::One {
+            return self.bits_of_one(found, length);
+        }
+        if matches!(op, Bitwise::Diff | Bitwise::Diff1 | Bitwise::AndOr) {
+            let others = found.split_off(1);
+            return self.compared(op, found[0], self.combined(Bitwise::Or, others, length));
+        }
         let mut result = vec![0; length];
         // NOT has one operand.
         if op == Bitwise::Not {
@@ -53,9 +60,7 @@ impl Apply<'_, '_> {
             let end = match op {
                 Bitwise::And => self.combine(source, &mut result, |to, from| *to &= from),
                 Bitwise::Or => self.combine(source, &mut result, |to, from| *to |= from),
-                Bitwise::Xor | Bitwise::Not => {
-                    self.combine(source, &mut result, |to, from| *to ^= from)
-                }
+                _ => self.combine(source, &mut result, |to, from| *to ^= from),
             };
             // Zeros follow a shorter value, which only AND does not keep.
             if op == Bitwise::And {
@@ -70,8 +75,35 @@ impl Apply<'_, '_> {
         result
     }
 
+    /// Combines the first value with the bits that any other has.
+    fn compared(&self, op: Bitwise, first: Option<Record>, mut others: Vec<u8>) -> Vec<u8> {
+        let end = first.map_or(0, |first| match op {
+            Bitwise::Diff => self.combine(first, &mut others, |to, from| *to = from & !*to),
+            Bitwise::Diff1 => self.combine(first, &mut others, |to, from| *to &= !from),
+            _ => self.combine(first, &mut others, |to, from| *to &= from),
+        });
+        // Zeros follow a shorter value.
+        if op != Bitwise::Diff1 {
+            others[end..].fill(0);
+        }
+        others
+    }
+
+    /// Returns the bits that exactly one of the values has.
+    fn bits_of_one(&self, found: Vec<Option<Record>>, length: usize) -> Vec<u8> {
+        // Of each byte the bits that a value has, and those that several have.
+        let mut bits = vec![[0_u8; 2]; length];
+        for (record, times) in counted(found) {
+            self.combine(record, &mut bits, |[any, several], from| {
+                *several |= if times > 1 { from } else { *any & from };
+                *any |= from;
+            });
+        }
+        bits.into_iter().map(|[any, several]| any & !several).collect()
+    }
+
     /// Combines each byte of the result with that of a value. Returns the value's length.
-    fn combine(&self, record: Record, result: &mut [u8], combine: impl Fn(&mut u8, u8)) -> usize {
+    fn combine<T>(&self, record: Record, result: &mut [T], combine: impl Fn(&mut T, u8)) -> usize {
         #[cfg(test)]
         COMBINED.set(COMBINED.get() + 1);
         let (value, mut at) = (record.value(), 0);
@@ -86,15 +118,21 @@ impl Apply<'_, '_> {
     }
 }
 
-/// Returns the values that decide the result, each once. A request of a few bytes for each name may have a million
-/// names of one value of 512 MiB.
+/// Returns the values that decide the result, each once.
 fn distinct(op: Bitwise, found: Vec<Option<Record>>) -> Vec<Record> {
+    // Two equal values of an XOR are zeros together.
+    let counts = |times: usize| op != Bitwise::Xor || times % 2 == 1;
+    let all = counted(found).into_iter();
+    all.filter(|(_, times)| counts(*times)).map(|(record, _)| record).collect()
+}
+
+/// Returns each value once, and how often it was named. A request of a few bytes for each name may have a million names
+/// of one value of 512 MiB.
+fn counted(found: Vec<Option<Record>>) -> Vec<(Record, usize)> {
     let mut all: Vec<Record> = found.into_iter().flatten().collect();
     all.sort_unstable_by_key(|record| record.address());
-    // Two equal values of an XOR are zeros together.
-    let counts = |same: &[Record]| op != Bitwise::Xor || same.len() % 2 == 1;
     let groups = all.chunk_by(|one, other| one.address() == other.address());
-    groups.filter(|same| counts(same)).map(|same| same[0]).collect()
+    groups.map(|same| (same[0], same.len())).collect()
 }
 
 #[cfg(test)]
@@ -116,6 +154,8 @@ mod tests {
             (format!("bitop xor to {many}"), "$3 \0\0\0", 0),
             (format!("bitop xor to {many} a"), "$3 abc", 1),
             (format!("bitop xor to {many} b"), "$3 ab\0", 1),
+            (format!("bitop one to {many} b"), "$3 \0\0\0", 2),
+            (format!("bitop diff to a {many} b"), "$3 \0\0\0", 3),
         ] {
             COMBINED.set(0);
             assert_eq!(client.command(&line), ":3", "{}", &line[..12]);

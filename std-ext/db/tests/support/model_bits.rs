@@ -6,7 +6,16 @@ use hedgerow_db::request::{
 };
 use std::ops::Range;
 
-pub(crate) const OPERATIONS: [Bitwise; 4] = [Bitwise::And, Bitwise::Or, Bitwise::Xor, Bitwise::Not];
+pub(crate) const OPERATIONS: [Bitwise; 8] = [
+    Bitwise::And,
+    Bitwise::Or,
+    Bitwise::Xor,
+    Bitwise::Not,
+    Bitwise::Diff,
+    Bitwise::Diff1,
+    Bitwise::AndOr,
+    Bitwise::One,
+];
 
 fn bit(value: &[u8], at: u64) -> bool {
     value.get(at as usize / 8).is_some_and(|byte| byte >> (7 - at % 8) & 1 == 1)
@@ -88,6 +97,14 @@ pub(crate) fn combine(op: Bitwise, values: &[&[u8]]) -> Vec<u8> {
             Bitwise::Or => bytes.fold(first, |all, byte| all | byte),
             Bitwise::Xor => bytes.fold(first, |all, byte| all ^ byte),
             Bitwise::Not => !first,
+            Bitwise::Diff => bytes.fold(first, |left, byte| left & !byte),
+            Bitwise::Diff1 => !first & bytes.fold(0, |all, byte| all | byte),
+            Bitwise::AndOr => first & bytes.fold(0, |all, byte| all | byte),
+            Bitwise::One => {
+                let all: Vec<u8> = std::iter::once(first).chain(bytes).collect();
+                let one = |bit: &u8| all.iter().filter(|byte| *byte & bit != 0).count() == 1;
+                (0..8).map(|at| 1 << at).filter(one).sum()
+            }
         }
     };
     (0..length).map(byte).collect()
