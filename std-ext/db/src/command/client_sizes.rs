@@ -13,6 +13,8 @@ pub struct ClientSizes {
     pub arguments: u64,
     /// Commands that are queued since MULTI; nothing without MULTI.
     pub queued: Option<u64>,
+    /// Keys that the client watches (`WATCH`).
+    pub watched: u64,
     /// Bytes that the queued commands take.
     pub queued_bytes: u64,
     /// Bytes of the buffer to which replies are appended.
@@ -30,13 +32,14 @@ pub struct ClientSizes {
 impl fmt::Display for ClientSizes {
     /// Writes the fields of CLIENT LIST. The peak of the buffer of replies is not known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { input, input_room, arguments, queued, queued_bytes, .. } = self;
+        let Self { input, input_room, arguments, queued, watched, queued_bytes, .. } = self;
         let Self { reply_buffer, reply_bytes, full_buffers, full_bytes, total, .. } = self;
         let multi = queued.map_or(-1, u64::cast_signed);
         write!(
             f,
-            "multi={multi} qbuf={input} qbuf-free={input_room} argv-mem={arguments} multi-mem={queued_bytes} \
-             rbs={reply_buffer} rbp=0 obl={reply_bytes} oll={full_buffers} omem={full_bytes} tot-mem={total}"
+            "multi={multi} watch={watched} qbuf={input} qbuf-free={input_room} argv-mem={arguments} \
+             multi-mem={queued_bytes} rbs={reply_buffer} rbp=0 obl={reply_bytes} oll={full_buffers} \
+             omem={full_bytes} tot-mem={total}"
         )
     }
 }

@@ -209,6 +209,7 @@ impl Connection {
         let queue = self.queue.as_deref();
         ClientSizes {
             queued: queue.map(|queue| queue.len() as u64),
+            watched: self.watch.as_ref().map_or(0, |watch| watch.len() as u64),
             queued_bytes: queue.map_or(0, |queue| queue.size() as u64),
             ..ClientSizes::default()
         }

@@ -147,3 +147,13 @@ fn values_are_combined_with_the_first_one() {
     }
     assert_eq!(client.command("exists to"), ":0");
 }
+
+#[test]
+fn a_client_shows_how_many_keys_it_watches() {
+    let mut client = Client::new();
+    for (line, shown) in [("watch a b a", " watch=2 "), ("unwatch", " watch=0 ")] {
+        client.command(line);
+        let info = client.command("client info");
+        assert!(info.contains(shown), "after {line}: {info}");
+    }
+}

@@ -19,6 +19,7 @@ pub(super) struct SharedSizes {
     input_room: Gauge,
     /// The number of queued commands and one; 0 without MULTI.
     queued: Gauge,
+    watched: Gauge,
     queued_bytes: Gauge,
     reply_buffer: Gauge,
     reply_bytes: Gauge,
@@ -33,6 +34,7 @@ impl SharedSizes {
         self.input.set(sizes.input);
         self.input_room.set(sizes.input_room);
         self.queued.set(sizes.queued.map_or(0, |queued| queued + 1));
+        self.watched.set(sizes.watched);
         self.queued_bytes.set(sizes.queued_bytes);
         self.reply_buffer.set(sizes.reply_buffer);
         self.reply_bytes.set(sizes.reply_bytes);
@@ -48,6 +50,7 @@ impl SharedSizes {
             input_room: self.input_room.get(),
             arguments: 0,
             queued: self.queued.get().checked_sub(1),
+            watched: self.watched.get(),
             queued_bytes: self.queued_bytes.get(),
             reply_buffer: self.reply_buffer.get(),
             reply_bytes: self.reply_bytes.get(),

@@ -34,6 +34,11 @@ impl KeyWatch {
         self.keys.contains_key(&[&database.to_le_bytes(), key].concat()[..])
     }
 
+    /// Returns the number of keys.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Returns an estimate of the memory that the watch takes with one more key.
     pub(crate) fn bytes_with(&self, key: &[u8]) -> usize {
         // The key is here and in its shard.

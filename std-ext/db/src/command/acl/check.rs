@@ -49,6 +49,7 @@ impl Users {
             object: cut(object),
             user: cut(user),
             time: now.as_millis() as u64,
+            first: (0, 0),
             client,
         });
     }

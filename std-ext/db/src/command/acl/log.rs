@@ -38,6 +38,8 @@ pub(super) struct Entry {
     pub(super) user: Vec<u8>,
     /// The time of the last event, in milliseconds since 1970.
     pub(super) time: u64,
+    /// The number of the entry and the time of its first event, which the log sets.
+    pub(super) first: (u64, u64),
     /// The client of the last event, as in CLIENT LIST.
     pub(super) client: Vec<u8>,
 }
@@ -75,29 +77,38 @@ pub(super) fn cut(name: &[u8]) -> Vec<u8> {
     name[..name.len().min(MAX_BYTES)].to_vec()
 }
 
-/// The entries, the newest first.
+/// The log of refused commands and logins.
 #[derive(Debug, Default)]
-pub(super) struct AclLog(VecDeque<Entry>);
+pub(super) struct AclLog {
+    /// The newest first.
+    entries: VecDeque<Entry>,
+    /// The number of the next entry.
+    next: u64,
+}
 
 impl AclLog {
     /// Adds an entry, or counts an equal one again. Keeps at most `longest` entries.
     pub(super) fn add(&mut self, mut entry: Entry, longest: usize) {
-        let like = self.0.iter().take(COMPARED).position(|known| known.is_like(&entry));
-        if let Some(known) = like.and_then(|place| self.0.remove(place)) {
+        let like = self.entries.iter().take(COMPARED).position(|known| known.is_like(&entry));
+        if let Some(known) = like.and_then(|place| self.entries.remove(place)) {
             entry.count = known.count + 1;
+            entry.first = known.first;
+        } else {
+            entry.first = (self.next, entry.time);
+            self.next += 1;
         }
-        self.0.push_front(entry);
+        self.entries.push_front(entry);
         if like.is_none() {
-            self.0.truncate(longest);
+            self.entries.truncate(longest);
         }
     }
 
     pub(super) fn newest(&self, count: usize) -> impl ExactSizeIterator<Item = &Entry> {
-        self.0.iter().take(count)
+        self.entries.iter().take(count)
     }
 
     pub(super) fn clear(&mut self) {
-        self.0 = VecDeque::new();
+        self.entries = VecDeque::new();
     }
 }
 
@@ -108,7 +119,7 @@ mod tests {
     fn entry(object: &str, time: u64) -> Entry {
         let (reason, context) = (Reason::Key, LogContext::TopLevel);
         let (object, user, client) = (object.into(), b"rose".to_vec(), Vec::new());
-        Entry { count: 1, reason, context, object, user, time, client }
+        Entry { count: 1, reason, context, object, user, time, first: (0, 0), client }
     }
 
     fn shown(log: &AclLog) -> Vec<(String, u64)> {
@@ -131,6 +142,19 @@ mod tests {
         assert_eq!(shown(&log), pairs(&[("b", 1), ("a", 2), ("b", 1)]), "an old entry is counted");
         log.add(entry("c", 60_003), 3);
         assert_eq!(shown(&log), pairs(&[("c", 1), ("b", 1), ("a", 2)]), "the log is too long");
+        let first: Vec<_> = log.newest(3).map(|entry| entry.first).collect();
+        assert_eq!(
+            first,
+            [(3, 60_003), (2, 60_002), (0, 0)],
+            "entries that are not the first of their kind"
+        );
+        log.clear();
+        log.add(entry("a", 60_004), 3);
+        assert_eq!(
+            log.newest(1).next().map(|entry| entry.first.0),
+            Some(4),
+            "a number comes twice"
+        );
     }
 
     #[test]

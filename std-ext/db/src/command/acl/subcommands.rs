@@ -348,7 +348,7 @@ fn write_selector(selector: &Selector, out: &mut Writer<'_>) {
 
 /// Writes an entry of ACL LOG. `now` is in milliseconds since 1970.
 fn write_entry(entry: &Entry, now: u64, out: &mut Writer<'_>) {
-    out.map(7);
+    out.map(10);
     out.bulk(b"count");
     out.integer(entry.count.cast_signed());
     for (name, value) in [("reason", entry.reason()), ("context", entry.context())] {
@@ -364,6 +364,13 @@ fn write_entry(entry: &Entry, now: u64, out: &mut Writer<'_>) {
     out.double(now.saturating_sub(entry.time) as f64 / 1000.0);
     out.bulk(b"client-info");
     out.bulk(&entry.client);
+    let (id, created) = entry.first;
+    let numbers =
+        [("entry-id", id), ("timestamp-created", created), ("timestamp-last-updated", entry.time)];
+    for (name, number) in numbers {
+        out.bulk(name.as_bytes());
+        out.integer(number.cast_signed());
+    }
 }
 
 /// Returns the reply for an error whose text may have any bytes.

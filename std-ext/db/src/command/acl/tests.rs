@@ -147,8 +147,11 @@ fn log(client: &mut Client) -> Vec<String> {
             let names: Vec<String> = fields.iter().step_by(2).map(text).collect();
             assert_eq!(
                 names.join(" "),
-                "count reason context object username age-seconds client-info"
+                "count reason context object username age-seconds client-info entry-id timestamp-created \
+                 timestamp-last-updated"
             );
+            let [created, updated] = [17, 19].map(|at| text(&fields[at]).parse::<u64>().unwrap());
+            assert!(created <= updated, "an entry was updated before it was made");
             let age: f64 = text(&fields[11]).parse().unwrap();
             assert!((0.0..60.0).contains(&age), "{age}");
             assert!(text(&fields[13]).contains(" user="), "{}", text(&fields[13]));
