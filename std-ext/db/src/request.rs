@@ -79,7 +79,9 @@ impl<'a> Request<'a> {
                     }
             }
             Self::MultiKey(op) => match op {
-                MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) => {
+                MultiKeyOp::SetAll(pairs)
+                | MultiKeyOp::SetAllIfAbsent(pairs)
+                | MultiKeyOp::SetAllIf { pairs, .. } => {
                     let bytes = pairs.iter().map(|(key, value)| key.len() + value.len());
                     bytes.fold(0, usize::saturating_add)
                 }
@@ -160,9 +162,11 @@ impl<'a> Request<'a> {
                         | Change::Expire { .. } => 0,
                     }
             }
-            Self::MultiKey(MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs)) => {
-                pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
-            }
+            Self::MultiKey(
+                MultiKeyOp::SetAll(pairs)
+                | MultiKeyOp::SetAllIfAbsent(pairs)
+                | MultiKeyOp::SetAllIf { pairs, .. },
+            ) => pairs.iter().map(|(key, value)| key.len() + value.len()).sum(),
             Self::MultiKey(_)
             | Self::Read(..)
             | Self::MultiRead(..)
@@ -382,6 +386,15 @@ pub enum MultiKeyOp<'a> {
     SetAll(&'a [(&'a [u8], &'a [u8])]),
     /// Stores all pairs if none of the keys exists. [`Answer::Int`] 1, or 0 if one exists.
     SetAllIfAbsent(&'a [(&'a [u8], &'a [u8])]),
+    /// Stores all pairs in order, and gives their keys an expiration. [`Answer::Int`] 1, or 0 if `exist` forbids it.
+    SetAllIf {
+        /// The keys and values.
+        pairs: &'a [(&'a [u8], &'a [u8])],
+        /// Whether all keys must exist, or none of them may; `None` for neither.
+        exist: Option<bool>,
+        /// When the keys expire.
+        expiry: Expiry,
+    },
     /// Removes all keys. [`Answer::Int`], how many existed.
     DeleteAll(&'a [&'a [u8]]),
     /// Moves a key's value and expiration to another key. [`Answer::Done`] or [`RequestError::NoSuchKey`]; with
@@ -452,7 +465,9 @@ impl<'a> MultiKeyOp<'a> {
     /// Returns the keys that it names.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
         let (pairs, keys, named): (&[_], &[_], _) = match *self {
-            Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) => (pairs, &[], [None; 2]),
+            Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) | Self::SetAllIf { pairs, .. } => {
+                (pairs, &[], [None; 2])
+            }
             Self::DeleteAll(keys) => (&[], keys, [None; 2]),
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
@@ -474,6 +489,7 @@ impl<'a> MultiKeyOp<'a> {
             Self::Rename { from, to, .. } => to.len() > from.len(),
             Self::SetAll(_)
             | Self::SetAllIfAbsent(_)
+            | Self::SetAllIf { .. }
             | Self::Bitwise { .. }
             | Self::MergeElements { .. }
             // As in Redis, although it only removes a key.

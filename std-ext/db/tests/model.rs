@@ -324,6 +324,18 @@ impl Model {
                 }
                 Kept::Done
             }
+            MultiKeyOp::SetAllIf { pairs, exist, expiry } => {
+                let fits = |(key, _): &(&[u8], &[u8])| {
+                    exist.is_none_or(|exist| self.0.contains_key(*key) == exist)
+                };
+                if !pairs.iter().all(fits) {
+                    return Kept::Int(0);
+                }
+                for (key, value) in pairs {
+                    self.set(key, value, SetCondition::Always, expiry);
+                }
+                Kept::Int(1)
+            }
             MultiKeyOp::SetAllIfAbsent(pairs) => {
                 if pairs.iter().any(|(key, _)| self.0.contains_key(*key)) {
                     return Kept::Int(0);
@@ -505,7 +517,12 @@ fn play(mut options: Options, seed: u64, rounds: usize) -> (Db, Models) {
                     Request::Change(random.of(&keys), change(&mut random, &values, fields))
                 }
                 _ => Request::MultiKey(match random.below(15) {
-                    0..3 => MultiKeyOp::SetAll(&pairs),
+                    0 => MultiKeyOp::SetAllIf {
+                        pairs: &pairs,
+                        exist: random.of(&[None, Some(false), Some(true)]),
+                        expiry: random.of(&LIVES),
+                    },
+                    1..3 => MultiKeyOp::SetAll(&pairs),
                     3..5 => MultiKeyOp::SetAllIfAbsent(&pairs),
                     5..8 => MultiKeyOp::DeleteAll(&some),
                     8..11 => {

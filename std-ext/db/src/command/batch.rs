@@ -15,7 +15,7 @@ use crate::command::reply::{ReplyKind, error_text};
 use crate::command::stored_answer::{StoredAnswer, store};
 use crate::log::Lsn;
 use crate::request::{
-    Answer, Bitwise, Change, DatabaseQuery, Field, MultiKeyOp, Query, Request, RequestError,
+    Answer, Bitwise, Change, DatabaseQuery, Expiry, Field, MultiKeyOp, Query, Request, RequestError,
 };
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
@@ -84,6 +84,7 @@ struct DeferredKeys {
 enum DeferredOp {
     SetAll,
     SetAllIfAbsent,
+    SetAllIf,
     DeleteAll,
     Bitwise,
     Fields,
@@ -236,9 +237,7 @@ impl<'a> Batch<'a> {
     /// Adds an MSET: `arguments` alternate between keys and values. If `absent`, the values are stored only if none of
     /// the keys exists.
     pub(super) fn set_all(&mut self, arguments: &[&'a [u8]], absent: bool) {
-        let from = self.pairs.len();
-        self.pairs.extend(arguments.as_chunks().0.iter().map(|&[key, value]| (key, value)));
-        let range = from..self.pairs.len();
+        let range = self.add_pairs(arguments);
         if absent {
             self.defer(DeferredOp::SetAllIfAbsent, range);
             self.multi_key(MultiKeyOp::SetAllIfAbsent(&[]), ReplyKind::Integer);
@@ -246,6 +245,24 @@ impl<'a> Batch<'a> {
             self.defer(DeferredOp::SetAll, range);
             self.multi_key(MultiKeyOp::SetAll(&[]), ReplyKind::Done);
         }
+    }
+
+    /// Adds the change of MSETEX.
+    pub(super) fn set_all_if(
+        &mut self,
+        arguments: &[&'a [u8]],
+        exist: Option<bool>,
+        expiry: Expiry,
+    ) {
+        let range = self.add_pairs(arguments);
+        self.defer(DeferredOp::SetAllIf, range);
+        self.multi_key(MultiKeyOp::SetAllIf { pairs: &[], exist, expiry }, ReplyKind::Integer);
+    }
+
+    fn add_pairs(&mut self, arguments: &[&'a [u8]]) -> Range<usize> {
+        let from = self.pairs.len();
+        self.pairs.extend(arguments.as_chunks().0.iter().map(|&[key, value]| (key, value)));
+        from..self.pairs.len()
     }
 
     /// Adds a bitwise operation.
@@ -531,6 +548,9 @@ fn complete<'a>(
             (DeferredOp::SetAll, Request::MultiKey(op)) => *op = MultiKeyOp::SetAll(&pairs[range]),
             (DeferredOp::SetAllIfAbsent, Request::MultiKey(op)) => {
                 *op = MultiKeyOp::SetAllIfAbsent(&pairs[range]);
+            }
+            (DeferredOp::SetAllIf, Request::MultiKey(MultiKeyOp::SetAllIf { pairs: own, .. })) => {
+                *own = &pairs[range];
             }
             (DeferredOp::DeleteAll, Request::MultiKey(op)) => {
                 *op = MultiKeyOp::DeleteAll(&keys[range]);

@@ -8,7 +8,7 @@ use crate::command::key_specs::{write_key_specs, write_tips};
 use crate::command::subcommand_docs::SUBCOMMAND_DOCS;
 use crate::command::subcommands;
 use crate::command::syntax::write_arguments;
-use crate::command::table::{self, COMMANDS, CommandSpec};
+use crate::command::table::{self, COMMANDS, CommandSpec, Id, NONE};
 use crate::glob::Glob;
 use crate::resp::write::Writer;
 
@@ -192,9 +192,11 @@ fn write_spec(spec: &CommandSpec, out: &mut Writer<'_>) {
     let words = |text: &'static str| text.split(' ').filter(|word| !word.is_empty());
     out.set(words(spec.flags).count());
     words(spec.flags).for_each(|flag| out.simple(flag));
-    out.integer(spec.keys.0.into());
-    out.integer(spec.keys.1.into());
-    out.integer(spec.keys.2.into());
+    // Redis shows no places if an argument tells the number of keys.
+    let places = if spec.id == Id::MSetEx { NONE } else { spec.keys };
+    for place in <[i8; 3]>::from(places) {
+        out.integer(place.into());
+    }
     out.set(words(spec.categories).count());
     words(spec.categories).for_each(|category| out.simple(&format!("@{category}")));
     write_tips(spec, out);

@@ -115,6 +115,7 @@ impl<'a> Execution<'_, 'a> {
             Id::MGet => batch.multi_read(&arguments[1..], Query::Pieces, ReplyKind::Values),
             Id::MSet => self.mset(arguments, "mset")?,
             Id::MSetNx => self.mset(arguments, "msetnx")?,
+            Id::MSetEx => self.mset_ex(arguments)?,
             Id::Incr => batch.change(key, Change::Increment(1), ReplyKind::Integer),
             Id::Decr => batch.change(key, Change::Increment(-1), ReplyKind::Integer),
             Id::IncrBy => self.incrby(arguments, false)?,

@@ -22,7 +22,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 117] = [
+pub(super) static DOCS: [Docs; 118] = [
     docs("get", "1.0.0", "string", "key#0", "Returns the value of a key."),
     docs(
         "set",
@@ -101,6 +101,14 @@ pub(super) static DOCS: [Docs; 117] = [
         "string",
         "key_value:(key#0 value)...",
         "Sets the values of one or more keys, atomically, if none of them exists.",
+    ),
+    docs(
+        "msetex",
+        "8.4.0",
+        "string",
+        "numkeys/integer data:(key#0 value)... [condition:<NX|XX>] [expiration:<EX seconds/integer|PX \
+            milliseconds/integer|EXAT unix-time-seconds/unix-time|PXAT unix-time-milliseconds/unix-time|KEEPTTL>]",
+        "Sets the values of one or more keys and, optionally, their expiration, atomically.",
     ),
     docs(
         "setnx",
@@ -585,8 +593,8 @@ const COMPLEXITIES: [(&str, &[&str]); 11] = [
     (
         "O(N), N is the number of keys",
         &[
-            "del", "unlink", "exists", "touch", "mget", "mset", "msetnx", "pfcount", "pfmerge",
-            "watch", "unwatch",
+            "del", "unlink", "exists", "touch", "mget", "mset", "msetnx", "msetex", "pfcount",
+            "pfmerge", "watch", "unwatch",
         ],
     ),
     (

@@ -118,13 +118,50 @@ impl<'a> Execution<'_, 'a> {
                 expiry = Some(last_time(expiry, format, options.next())?);
             }
         }
-        let expiry = match expiry {
-            Some((format, time)) => self.expiry(format, time, "set")?,
-            None if keeps => Expiry::Keep,
-            None => Expiry::Never,
-        };
+        let expiry = self.given_expiry(expiry, keeps, "set")?;
         let kind = if get { ReplyKind::Value } else { ReplyKind::Done };
         self.batch.change(key, Change::Set { value, condition, expiry, get }, kind);
+        Ok(())
+    }
+
+    /// Returns the expiration of a command that has options for it.
+    fn given_expiry(
+        &self,
+        given: Option<(TimeFormat, &[u8])>,
+        keeps: bool,
+        name: &str,
+    ) -> Result<Expiry, CommandError> {
+        match given {
+            Some((format, time)) => self.expiry(format, time, name),
+            None if keeps => Ok(Expiry::Keep),
+            None => Ok(Expiry::Never),
+        }
+    }
+
+    /// MSETEX.
+    pub(super) fn mset_ex(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let count = number::integer(arguments[1]).and_then(|count| i32::try_from(count).ok());
+        let count = count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+        let words = 2 * count.ok_or("ERR invalid numkeys value")?;
+        let all = &arguments[2..];
+        let (pairs, options) =
+            all.split_at_checked(words).ok_or("ERR wrong number of key-value pairs")?;
+        let (mut exist, mut expiry, mut keeps) = (None, None, false);
+        let mut options = options.iter();
+        while let Some(option) = options.next() {
+            if is(option, "nx") && exist != Some(true) {
+                exist = Some(false);
+            } else if is(option, "xx") && exist != Some(false) {
+                exist = Some(true);
+            } else if is(option, "keepttl") && expiry.is_none() {
+                keeps = true;
+            } else {
+                let format = format(option).filter(|_| !keeps).ok_or(SYNTAX)?;
+                expiry = Some(last_time(expiry, format, options.next())?);
+            }
+        }
+        let expiry = self.given_expiry(expiry, keeps, "msetex")?;
+        self.batch.set_all_if(pairs, exist, expiry);
         Ok(())
     }
 

@@ -21,8 +21,19 @@ pub(super) fn places(
     let last = if last < 0 { arguments.len().saturating_sub(place(last)) } else { place(last) };
     let listed = if spec.id == Id::Migrate { listed_keys(arguments) } else { None };
     let (first, last) = listed.map_or((place(first), last), |at| (at, arguments.len() - 1));
+    let (last, step) = match spec.id {
+        Id::MSetEx => (2 * counted_pairs(arguments), 2),
+        _ => (last, step),
+    };
     let other = if spec.id == Id::Sort { destination(arguments) } else { None };
     (first..=last).step_by(place(step).max(1)).chain(other)
+}
+
+/// Returns how many keys and values MSETEX has; 0 if the number is invalid.
+fn counted_pairs(arguments: &[&[u8]]) -> usize {
+    let count = arguments.get(1).and_then(|count| number::integer(count)).unwrap_or(0);
+    let most = arguments.len().saturating_sub(2) / 2;
+    usize::try_from(count).ok().filter(|count| *count <= most).unwrap_or(0)
 }
 
 /// Returns the position of the key at which SORT stores the result. As Redis does, it finds one even if another

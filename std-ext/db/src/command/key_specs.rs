@@ -11,7 +11,7 @@ use crate::resp::write::Writer;
 const TIPS: [(&str, &[&str]); 19] = [
     ("request_policy:multi_shard response_policy:agg_sum", &["del", "unlink", "exists", "touch"]),
     ("request_policy:multi_shard", &["mget"]),
-    ("request_policy:multi_shard response_policy:all_succeeded", &["mset"]),
+    ("request_policy:multi_shard response_policy:all_succeeded", &["mset", "msetex"]),
     ("request_policy:multi_shard response_policy:agg_min", &["msetnx"]),
     (
         "nondeterministic_output",
@@ -124,8 +124,8 @@ enum Find {
         last: i8,
         step: i8,
     },
-    /// An argument tells the number.
-    KeyNum,
+    /// An argument tells the number of keys, which follow it with this step.
+    KeyNum(i64),
     Unknown,
 }
 
@@ -148,7 +148,10 @@ fn key_specs(spec: &CommandSpec) -> Vec<KeySpec> {
         find: Find::Range { last, step },
     };
     if spec.counts_keys() {
-        return vec![KeySpec { notes: notes(spec), find: Find::KeyNum, ..found(2, 0, 1) }];
+        return vec![KeySpec { notes: notes(spec), find: Find::KeyNum(1), ..found(2, 0, 1) }];
+    }
+    if spec.id == Id::MSetEx {
+        return vec![KeySpec { begin: Begin::At(1), find: Find::KeyNum(2), ..found(2, 0, 1) }];
     }
     let (first, last, step) = spec.keys;
     let mut specs = Vec::new();
@@ -243,8 +246,9 @@ impl KeySpec {
                 let numbers = [("lastkey", last.into()), ("keystep", step.into()), ("limit", 0)];
                 write_part(out, "range", &numbers);
             }
-            Find::KeyNum => {
-                write_part(out, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
+            Find::KeyNum(step) => {
+                let numbers = [("keynumidx", 0), ("firstkey", 1), ("keystep", step)];
+                write_part(out, "keynum", &numbers);
             }
             Find::Unknown => write_part(out, "unknown", &[]),
         }

@@ -157,3 +157,65 @@ fn a_client_shows_how_many_keys_it_watches() {
         assert!(info.contains(shown), "after {line}: {info}");
     }
 }
+
+#[test]
+fn several_values_are_set_with_an_expiration() {
+    let mut client = Client::new();
+    let wrong_pairs = "-ERR wrong number of key-value pairs";
+    let numkeys = "-ERR invalid numkeys value";
+    let syntax = "-ERR syntax error";
+    compare(
+        &mut client,
+        &[
+            ("msetex 2 a 1 b 2 PXAT 9000000000000", ":1"),
+            ("pexpiretime b", ":9000000000000"),
+            ("msetex 2 b 3 c 3 nx", ":0"),
+            ("msetex 2 b 3 c 3 XX", ":0"),
+            ("mget a b c", "*3 $1 1 $1 2 $-1"),
+            ("msetex 2 a 4 b 5 XX KEEPTTL", ":1"),
+            ("mget a b", "*2 $1 4 $1 5"),
+            ("pexpiretime a", ":9000000000000"),
+            ("msetex 1 a 6", ":1"),
+            ("pexpiretime a", ":-1"),
+            ("msetex 1 c 7 EXAT 1 EXAT 9000000000 nx", ":1"),
+            ("expiretime c", ":9000000000"),
+            ("msetex 0 a 1", numkeys),
+            ("msetex x a 1", numkeys),
+            ("msetex 2147483648 a 1", numkeys),
+            ("msetex 2 a 1 b", wrong_pairs),
+            ("msetex 1 a 1 b 2", syntax),
+            ("msetex 1 a 1 NX XX", syntax),
+            ("msetex 1 a 1 EX 1 PX 1", syntax),
+            ("msetex 1 a 1 KEEPTTL EX 1", syntax),
+            ("msetex 1 a 1 EX", syntax),
+            ("msetex 1 a 1 GET", syntax),
+            ("msetex 1 a 1 EX 0", "-ERR invalid expire time in 'msetex' command"),
+            ("msetex 1 a 1 EX x", "-ERR value is not an integer or out of range"),
+            ("msetex 1 a", "-ERR wrong number of arguments for 'msetex' command"),
+            ("get a", "$1 6"),
+            ("multi", "+OK"),
+            ("msetex 1 a 8 XX", "+QUEUED"),
+            ("exec", "*1 :1"),
+            ("get a", "$1 8"),
+            ("command getkeys msetex 2 a 1 b 2 nx", "*2 $1 a $1 b"),
+            ("command getkeys msetex 3 a 1 b 2", "-ERR Invalid arguments specified for command"),
+            ("command getkeysandflags msetex 1 a 1", "*1 *2 $1 a *2 +OW +update"),
+        ],
+    );
+    let info = client.command("command info msetex");
+    assert!(info.contains("*3 +write +denyoom +movablekeys :0 :0 :0 "), "{info}");
+    assert!(
+        info.contains("$6 keynum $4 spec *6 $9 keynumidx :0 $8 firstkey :1 $7 keystep :2"),
+        "{info}"
+    );
+}
+
+#[test]
+fn values_with_an_expiration_are_in_the_log() {
+    let (mut client, _disk, folder) = unsynced();
+    client.command("msetex 2 a 1 b 2 PXAT 9000000000000");
+    client.db.close().unwrap();
+    drop(client);
+    let mut client = Client::new().with(Db::open(Options::at(folder.path())).unwrap());
+    compare(&mut client, &[("mget a b", "*2 $1 1 $1 2"), ("pexpiretime b", ":9000000000000")]);
+}

@@ -24,6 +24,7 @@ pub(crate) enum Id {
     MGet,
     MSet,
     MSetNx,
+    MSetEx,
     SetNx,
     Incr,
     Decr,
@@ -190,7 +191,7 @@ impl CommandSpec {
     /// Returns whether the arguments decide how many keys the command has, and where.
     #[inline]
     pub(crate) fn finds_keys(&self) -> bool {
-        self.counts_keys() || matches!(self.id, Id::Sort | Id::Migrate)
+        self.counts_keys() || matches!(self.id, Id::Sort | Id::Migrate | Id::MSetEx)
     }
 
     /// Returns whether a client may use the command before it has authenticated.
@@ -219,6 +220,7 @@ pub(super) const fn spec(
 pub(super) const NONE: (i8, i8, i8) = (0, 0, 0);
 const ONE: (i8, i8, i8) = (1, 1, 1);
 const THIRD: (i8, i8, i8) = (3, 3, 1);
+const THIRD_ARGUMENT: (i8, i8, i8) = (2, 2, 1);
 const TWO: (i8, i8, i8) = (1, 2, 1);
 const ALL: (i8, i8, i8) = (1, -1, 1);
 const PAIRS: (i8, i8, i8) = (1, -1, 2);
@@ -232,7 +234,7 @@ const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys"
 const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 117] = [
+pub(crate) static COMMANDS: [CommandSpec; 118] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -249,6 +251,13 @@ pub(crate) static COMMANDS: [CommandSpec; 117] = [
     spec(("mget", Id::MGet, -2), ALL, "readonly fast", "read string fast"),
     spec(("mset", Id::MSet, -3), PAIRS, "write denyoom", "write string slow"),
     spec(("msetnx", Id::MSetNx, -3), PAIRS, "write denyoom", "write string slow"),
+    // Of Redis 8.4. The second argument is the number of pairs; COMMAND INFO shows no places of keys.
+    spec(
+        ("msetex", Id::MSetEx, -4),
+        THIRD_ARGUMENT,
+        "write denyoom movablekeys",
+        "write string slow",
+    ),
     spec(("setnx", Id::SetNx, 3), ONE, "write denyoom fast", "write string fast"),
     spec(("incr", Id::Incr, 2), ONE, "write denyoom fast", "write string fast"),
     spec(("decr", Id::Decr, 2), ONE, "write denyoom fast", "write string fast"),

@@ -108,7 +108,10 @@ pub(super) fn all_shards_of(state: &State, database: u16) -> Range<usize> {
 
 /// Returns why an operation cannot be executed, for any content of the database.
 pub(super) fn check(state: &State, op: MultiKeyOp<'_>) -> Result<(), RequestError> {
-    if let MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIfAbsent(pairs) = op {
+    if let MultiKeyOp::SetAll(pairs)
+    | MultiKeyOp::SetAllIfAbsent(pairs)
+    | MultiKeyOp::SetAllIf { pairs, .. } = op
+    {
         check_sizes(pairs)?;
     }
     op.databases().try_for_each(|number| state.databases.check(number))
@@ -208,13 +211,15 @@ impl<'a, 'c> Apply<'a, 'c> {
 
     fn run_in_database(&mut self, op: MultiKeyOp<'_>) -> Answer<'static> {
         match op {
-            MultiKeyOp::SetAll(pairs) => self.set_all(pairs),
+            MultiKeyOp::SetAll(pairs) => {
+                self.set_all_if(pairs, None, Expiry::Never);
+                Answer::Done
+            }
             MultiKeyOp::SetAllIfAbsent(pairs) => {
-                let absent = !pairs.iter().any(|(key, _)| self.find_alive(key).is_some());
-                if absent {
-                    self.set_all(pairs);
-                }
-                Answer::Int(absent.into())
+                Answer::Int(self.set_all_if(pairs, Some(false), Expiry::Never).into())
+            }
+            MultiKeyOp::SetAllIf { pairs, exist, expiry } => {
+                Answer::Int(self.set_all_if(pairs, exist, expiry).into())
             }
             MultiKeyOp::DeleteAll(keys) => {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
@@ -335,11 +340,21 @@ impl<'a, 'c> Apply<'a, 'c> {
         self.change(key, &change, &mut |_| {});
     }
 
-    fn set_all(&mut self, pairs: &[(&[u8], &[u8])]) -> Answer<'static> {
-        for (key, value) in pairs {
-            self.set(key, value, Expiry::Never);
+    /// Stores all pairs, unless a key exists or is missing although it must not. Returns whether it did.
+    fn set_all_if(
+        &mut self,
+        pairs: &[(&[u8], &[u8])],
+        exist: Option<bool>,
+        expiry: Expiry,
+    ) -> bool {
+        let mut fits = |key| exist.is_none_or(|exist| self.find_alive(key).is_some() == exist);
+        if !pairs.iter().all(|(key, _)| fits(key)) {
+            return false;
         }
-        Answer::Done
+        for (key, value) in pairs {
+            self.set(key, value, expiry);
+        }
+        true
     }
 
     pub(super) fn delete(&mut self, key: &[u8]) -> bool {

@@ -78,6 +78,11 @@ fn requests_for_slots_of_other_groups_are_refused_and_change_nothing() {
         Request::Change(b"{a}3", Change::Increment(1)),
         Request::MultiKey(MultiKeyOp::SetAll(&pairs)),
         Request::MultiKey(MultiKeyOp::SetAllIfAbsent(&pairs)),
+        Request::MultiKey(MultiKeyOp::SetAllIf {
+            pairs: &pairs,
+            exist: None,
+            expiry: Expiry::Never,
+        }),
         Request::MultiKey(MultiKeyOp::DeleteAll(&[other, two])),
         Request::MultiKey(rename(other, b"{a}3")),
         Request::MultiKey(rename(one, b"c")),

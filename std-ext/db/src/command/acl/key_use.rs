@@ -80,7 +80,7 @@ fn key_use(spec: &CommandSpec, arguments: &[&[u8]], place: usize) -> KeyUse {
             RW | ACCESS | UPDATE
         }
         Id::BitField if !bitfield_reads_only(arguments) => RW | ACCESS | UPDATE,
-        Id::Set | Id::SetEx | Id::PSetEx | Id::MSet | Id::Restore => OW | UPDATE,
+        Id::Set | Id::SetEx | Id::PSetEx | Id::MSet | Id::MSetEx | Id::Restore => OW | UPDATE,
         Id::SetNx | Id::MSetNx => OW | INSERT,
         // Destinations.
         Id::BitOp | Id::Copy | Id::Rename if place == 2 => OW | UPDATE,

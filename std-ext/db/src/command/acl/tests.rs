@@ -26,6 +26,7 @@ fn words(spec: &CommandSpec) -> Vec<String> {
     let more = match spec.id {
         Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo => vec!["return 1", "2"],
         Id::BitOp => vec!["and"],
+        Id::MSetEx => vec!["2"],
         _ => vec![],
     };
     words.extend(more.into_iter().map(str::to_owned));

@@ -99,9 +99,15 @@ fn the_primary_executes_commands_of_one_slot() {
     assert_eq!(client.command("mset {a}1 1 {a}2 2"), "+OK");
     assert_eq!(client.command("mget a {a}1 {a}2"), "*3 $1 1 $1 1 $1 2");
     let crossed = "-CROSSSLOT Keys in request don't hash to the same slot";
-    for line in
-        ["mget a b", "mset a 1 b 2", "msetnx a 1 b 2", "del a b", "rename a b", "exists a b"]
-    {
+    for line in [
+        "mget a b",
+        "mset a 1 b 2",
+        "msetex 2 a 1 b 2",
+        "msetnx a 1 b 2",
+        "del a b",
+        "rename a b",
+        "exists a b",
+    ] {
         assert_eq!(client.command(line), crossed, "{line}");
     }
     for line in ["lcs a b", "sort a store b", "sort a limit 0 1 get # store b"] {
