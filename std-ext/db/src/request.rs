@@ -73,7 +73,7 @@ impl<'a> Request<'a> {
                         Change::Increment(_)
                         | Change::IncrementFloat(_)
                         | Change::Delete
-                        | Change::DeleteIfEqual(_)
+                        | Change::DeleteIf(_)
                         | Change::GetDelete
                         | Change::Expire { .. } => 0,
                     }
@@ -157,7 +157,7 @@ impl<'a> Request<'a> {
                         Change::Increment(_) | Change::IncrementFloat(_) => 20,
                         Change::SetRange { .. }
                         | Change::Delete
-                        | Change::DeleteIfEqual(_)
+                        | Change::DeleteIf(_)
                         | Change::GetDelete
                         | Change::Expire { .. } => 0,
                     }
@@ -240,6 +240,8 @@ pub enum Query<'a> {
     Cardinality,
     /// The value, if it is a HyperLogLog: [`Answer::Bytes`] or [`Answer::Nil`].
     HyperLogLog,
+    /// The XXH3 of 64 bits of its value, in 16 hexadecimal digits: [`Answer::Bytes`] or [`Answer::Nil`].
+    Digest,
 }
 
 /// How a key was used.
@@ -281,8 +283,8 @@ pub enum Change<'a> {
     },
     /// Removes the key. [`Answer::Int`] 1 or 0.
     Delete,
-    /// Removes the key if it has this value. [`Answer::Int`] 1 or 0.
-    DeleteIfEqual(&'a [u8]),
+    /// Removes the key if it exists and the condition holds. [`Answer::Int`] 1 or 0.
+    DeleteIf(SetCondition<'a>),
     /// Removes the key and answers its value, or [`Answer::Nil`].
     GetDelete,
     /// Sets or removes the expiration. [`Answer::Int`] 1, or 0 if the key is missing or `condition` forbids it. With
@@ -329,10 +331,7 @@ pub enum Change<'a> {
 impl Change<'_> {
     /// Returns whether the change may need memory.
     pub(crate) fn grows(&self) -> bool {
-        !matches!(
-            self,
-            Self::Delete | Self::DeleteIfEqual(_) | Self::GetDelete | Self::Expire { .. }
-        )
+        !matches!(self, Self::Delete | Self::DeleteIf(_) | Self::GetDelete | Self::Expire { .. })
     }
 }
 
@@ -347,7 +346,7 @@ pub enum Expiry {
     At(u64),
 }
 
-/// When [`Change::Set`] stores its value.
+/// When [`Change::Set`] stores its value, and [`Change::DeleteIf`] removes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetCondition<'a> {
     /// Always.
@@ -360,6 +359,11 @@ pub enum SetCondition<'a> {
     IfEqual(&'a [u8]),
     /// If the key has another value, or is missing.
     IfNotEqual(&'a [u8]),
+    /// If the key has a value of this digest: see [`Query::Digest`]. [`RequestError::NotADigest`] if the key exists and
+    /// these are not 16 bytes.
+    IfDigest(&'a [u8]),
+    /// If the key has a value of another digest, or is missing. The error is the same.
+    IfNotDigest(&'a [u8]),
 }
 
 /// When [`Change::Expire`] changes the expiration. A key without one counts as expiring latest of all.
@@ -557,6 +561,8 @@ pub enum RequestError {
     NoIdleTime,
     /// The eviction policy does not count uses.
     NoFrequency,
+    /// A digest does not have 16 digits.
+    NotADigest,
     /// The sum does not fit into a 64-bit integer.
     Overflow,
     /// The sum is not a finite number.
@@ -605,6 +611,7 @@ impl fmt::Display for RequestError {
             Self::NotAFloat => "value is not a valid float",
             Self::NoIdleTime => "the eviction policy counts uses, and keeps no time of the last one",
             Self::NoFrequency => "the eviction policy does not count uses",
+            Self::NotADigest => "must be exactly 16 hexadecimal characters",
             Self::Overflow => "increment or decrement would overflow",
             Self::NotFinite => "increment would produce NaN or Infinity",
             Self::KeyTooLong => "key exceeds 65535 bytes",

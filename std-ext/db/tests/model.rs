@@ -17,6 +17,7 @@ use hedgerow_db::request::{
 use hedgerow_db::{Db, KeyWatch, Options, Session, TransactionOutcome};
 use random::Random;
 use std::collections::{BTreeSet, HashMap};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// An answer that owns its bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,6 +141,9 @@ impl Model {
         let found = self.0.get(key);
         match query {
             Query::Exists | Query::Touch => Kept::Int(found.is_some().into()),
+            Query::Digest => {
+                found.map_or(Kept::Nothing, |(value, _)| Kept::Bytes(digest_of(value).into_bytes()))
+            }
             Query::Length => Kept::Int(found.map_or(0, |(value, _)| value.len() as i64)),
             Query::Expiry => found.map_or(Kept::Nothing, |(_, end)| Kept::Lives(*end)),
             Query::Range(from, to) => {
@@ -206,16 +210,15 @@ impl Model {
     }
 
     /// Sets a value if the condition holds. Returns whether it does.
-    fn set(&mut self, key: &[u8], value: &[u8], when: SetCondition<'_>, expiry: Expiry) -> bool {
+    fn set(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        when: SetCondition<'_>,
+        expiry: Expiry,
+    ) -> Result<bool, RequestError> {
         let old = self.0.get(key).cloned();
-        let has = |value: &[u8]| old.as_ref().is_some_and(|(old, _)| old == value);
-        let allowed = match when {
-            SetCondition::Always => true,
-            SetCondition::IfAbsent => old.is_none(),
-            SetCondition::IfPresent => old.is_some(),
-            SetCondition::IfEqual(other) => has(other),
-            SetCondition::IfNotEqual(other) => !has(other),
-        };
+        let allowed = allows(old.as_ref().map(|(old, _)| &old[..]), when)?;
         if allowed {
             let end = match expiry {
                 Expiry::Keep => old.and_then(|(_, end)| end),
@@ -228,7 +231,7 @@ impl Model {
                 self.0.insert(key.to_vec(), (value.to_vec(), end));
             }
         }
-        allowed
+        Ok(allowed)
     }
 
     fn change(&mut self, key: &[u8], change: Change<'_>) -> Kept {
@@ -238,21 +241,18 @@ impl Model {
         let text = old.as_ref().map(|old| String::from_utf8_lossy(old).into_owned());
         match change {
             Change::Set { value, condition, expiry, get } => {
-                let allowed = self.set(key, value, condition, expiry);
-                match (get, allowed) {
-                    (true, _) => before,
-                    (false, true) => Kept::Done,
-                    (false, false) => Kept::Nothing,
+                match (self.set(key, value, condition, expiry), get) {
+                    (Err(error), _) => Kept::Error(error),
+                    (Ok(_), true) => before,
+                    (Ok(true), false) => Kept::Done,
+                    (Ok(false), false) => Kept::Nothing,
                 }
             }
             Change::Delete => Kept::Int(self.0.remove(key).is_some().into()),
-            Change::DeleteIfEqual(value) => {
-                let equal = old.as_deref() == Some(value);
-                if equal {
-                    self.0.remove(key);
-                }
-                Kept::Int(equal.into())
-            }
+            Change::DeleteIf(condition) => match allows(old.as_deref(), condition) {
+                Ok(allowed) => Kept::Int((allowed && self.0.remove(key).is_some()).into()),
+                Err(error) => Kept::Error(error),
+            },
             Change::GetDelete => {
                 self.0.remove(key);
                 before
@@ -332,7 +332,7 @@ impl Model {
                     return Kept::Int(0);
                 }
                 for (key, value) in pairs {
-                    self.set(key, value, SetCondition::Always, expiry);
+                    self.set(key, value, SetCondition::Always, expiry).unwrap();
                 }
                 Kept::Int(1)
             }
@@ -384,6 +384,30 @@ impl Model {
     }
 }
 
+/// Returns whether a condition allows to change this value.
+fn allows(old: Option<&[u8]>, when: SetCondition<'_>) -> Result<bool, RequestError> {
+    let digest = |digest: &[u8]| match old {
+        Some(_) if digest.len() != 16 => Err(RequestError::NotADigest),
+        old => Ok(old.is_some_and(|old| digest_of(old).as_bytes() == digest)),
+    };
+    Ok(match when {
+        SetCondition::Always => true,
+        SetCondition::IfAbsent => old.is_none(),
+        SetCondition::IfPresent => old.is_some(),
+        SetCondition::IfEqual(other) => old == Some(other),
+        SetCondition::IfNotEqual(other) => old != Some(other),
+        SetCondition::IfDigest(other) => digest(other)?,
+        SetCondition::IfNotDigest(other) => !digest(other)?,
+    })
+}
+
+fn digest_of(value: &[u8]) -> String {
+    format!("{:016x}", xxh3_64(value))
+}
+
+/// The digests of two values of the test, and no digest.
+const DIGESTS: [&[u8]; 3] = [b"2d06800538d394c2", b"ce8c4eab62e79424", b"rose"];
+
 const LIVES: [Expiry; 4] = [Expiry::Keep, Expiry::Never, Expiry::At(5), Expiry::At(FAR)];
 const WHENS: [ExpireCondition; 6] = [
     ExpireCondition::Always,
@@ -396,20 +420,26 @@ const WHENS: [ExpireCondition; 6] = [
 
 fn change<'a>(random: &mut Random, values: &[&'a [u8]], fields: &'a [Field]) -> Change<'a> {
     let get = random.below(2) == 0;
+    let (other, digest) = (random.of(values), random.of(&DIGESTS));
+    let comparison = random.of(&[
+        SetCondition::IfEqual(other),
+        SetCondition::IfNotEqual(other),
+        SetCondition::IfDigest(digest),
+        SetCondition::IfNotDigest(digest),
+    ]);
     match random.below(15) {
         0..4 => {
-            let other = random.of(values);
             let condition = random.of(&[
                 SetCondition::Always,
                 SetCondition::Always,
                 SetCondition::IfAbsent,
                 SetCondition::IfPresent,
-                SetCondition::IfEqual(other),
-                SetCondition::IfNotEqual(other),
+                comparison,
+                comparison,
             ]);
             Change::Set { value: random.of(values), condition, expiry: random.of(&LIVES), get }
         }
-        4 if get => Change::DeleteIfEqual(random.of(values)),
+        4 if get => Change::DeleteIf(comparison),
         4 => Change::Delete,
         5 => Change::GetDelete,
         6 => {
@@ -434,13 +464,13 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]], fields: &'a [Field]) -> 
 }
 
 fn any_query<'a>(random: &mut Random, fields: &'a [Vec<Field>]) -> Query<'a> {
-    use Query::{Exists, Expiry, Length, Pieces, Touch, Value};
+    use Query::{Digest, Exists, Expiry, Length, Pieces, Touch, Value};
     let part = Query::Range(random.below(20) as i64 - 10, random.below(20) as i64 - 10);
     if random.below(3) == 0 {
         let fields = &fields[random.below(fields.len() as u64) as usize];
         return model_bits::any_query(random, fields);
     }
-    random.of(&[Value, Pieces, Exists, Touch, Length, Expiry, part])
+    random.of(&[Value, Pieces, Exists, Touch, Length, Expiry, Digest, part])
 }
 
 fn any_database_query(random: &mut Random) -> DatabaseQuery<'static> {

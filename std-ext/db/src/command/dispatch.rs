@@ -105,8 +105,11 @@ impl<'a> Execution<'_, 'a> {
                 batch.change(key, Change::Delete, ReplyKind::Integer);
             }
             Id::DelIfEq => {
-                batch.change(key, Change::DeleteIfEqual(arguments[2]), ReplyKind::Integer);
+                let change = Change::DeleteIf(SetCondition::IfEqual(arguments[2]));
+                batch.change(key, change, ReplyKind::Integer);
             }
+            Id::DelEx => self.del_ex(arguments)?,
+            Id::Digest => batch.long_read(key, Query::Digest, ReplyKind::Value),
             Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
             Id::Exists | Id::Touch => {
                 let query = if id == Id::Touch { Query::Touch } else { Query::Exists };

@@ -22,13 +22,14 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 118] = [
+pub(super) static DOCS: [Docs; 120] = [
     docs("get", "1.0.0", "string", "key#0", "Returns the value of a key."),
     docs(
         "set",
         "1.0.0",
         "string",
-        "key#0 value [condition:<NX|XX|IFEQ comparison-value@8.1.0>@2.6.12] [GET@6.2.0] \
+        "key#0 value [condition:<NX|XX|IFEQ ifeq-value@8.4.0|IFNE ifne-value@8.4.0|IFDEQ \
+            ifdeq-digest/integer@8.4.0|IFDNE ifdne-digest/integer@8.4.0>@2.6.12] [GET@6.2.0] \
             [expiration:<EX seconds/integer@2.6.12|PX milliseconds/integer@2.6.12|EXAT \
             unix-time-seconds/unix-time@6.2.0|PXAT unix-time-milliseconds/unix-time@6.2.0|\
             KEEPTTL@6.0.0>]",
@@ -72,6 +73,13 @@ pub(super) static DOCS: [Docs; 118] = [
     ),
     docs("del", "1.0.0", "generic", "key#0...", "Deletes one or more keys, atomically."),
     docs("delifeq", "9.0.0", "string", "key#0 value", "Deletes a key if it has the given value."),
+    docs(
+        "delex",
+        "8.4.0",
+        "string",
+        "key#0 [condition:<IFEQ ifeq-value|IFNE ifne-value|IFDEQ ifdeq-digest/integer|IFDNE ifdne-digest/integer>]",
+        "Deletes a key if its value, or the digest of that, is the given one or another one.",
+    ),
     docs("unlink", "4.0.0", "generic", "key#0...", "Deletes one or more keys, atomically."),
     docs("exists", "1.0.0", "generic", "key#0...", "Counts how many of the keys exist."),
     docs(
@@ -142,6 +150,13 @@ pub(super) static DOCS: [Docs; 118] = [
     ),
     docs("append", "2.0.0", "string", "key#0 value", "Appends a string to the value of a key."),
     docs("strlen", "2.2.0", "string", "key#0", "Returns the length of a value."),
+    docs(
+        "digest",
+        "8.4.0",
+        "string",
+        "key#0",
+        "Returns the XXH3 of a value, in hexadecimal digits.",
+    ),
     docs(
         "getrange",
         "2.4.0",
@@ -611,6 +626,8 @@ const COMPLEXITIES: [(&str, &[&str]); 11] = [
             "copy",
             "move",
             "getdel",
+            "digest",
+            "delex",
             "migrate",
             "memory|usage",
         ],

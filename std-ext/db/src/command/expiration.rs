@@ -5,6 +5,7 @@ use crate::command::execute::Execution;
 use crate::command::reply::{ArgumentError, ReplyKind};
 use crate::request::{Change, ExpireCondition, Expiry, Query, SetCondition};
 use crate::state::number;
+use std::mem::discriminant;
 
 /// Whether a time is relative to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +71,13 @@ fn absolute_ms(
 }
 
 /// Returns the condition that compares the old value, if the option is one. Redis 7 has none: IFEQ is of Valkey 8.1,
-/// and both are of Redis 8.4.
-fn comparison<'a>(option: &[u8], value: &'a [u8]) -> Option<SetCondition<'a>> {
+/// and all are of Redis 8.4.
+pub(super) fn comparison<'a>(option: &[u8], value: &'a [u8]) -> Option<SetCondition<'a>> {
     match option {
         option if is(option, "ifeq") => Some(SetCondition::IfEqual(value)),
         option if is(option, "ifne") => Some(SetCondition::IfNotEqual(value)),
+        option if is(option, "ifdeq") => Some(SetCondition::IfDigest(value)),
+        option if is(option, "ifdne") => Some(SetCondition::IfNotDigest(value)),
         _ => None,
     }
 }
@@ -103,9 +106,10 @@ impl<'a> Execution<'_, 'a> {
                 condition = IfAbsent;
             } else if is(option, "xx") && matches!(condition, Always | IfPresent) {
                 condition = IfPresent;
-            } else if condition == Always
-                && let Some(value) = options.as_slice().first()
+            } else if let Some(value) = options.as_slice().first()
                 && let Some(compares) = comparison(option, value)
+                // Of the same option given twice, Redis takes the last.
+                && (condition == Always || discriminant(&condition) == discriminant(&compares))
             {
                 options.next();
                 condition = compares;

@@ -170,6 +170,9 @@ fn key_specs(spec: &CommandSpec) -> Vec<KeySpec> {
     if matches!(spec.id, Id::Set | Id::BitField) {
         specs[0].flags = vec!["RW", "access", "update", "variable_flags"];
     }
+    if spec.id == Id::DelEx {
+        specs[0].flags = vec!["RW", "delete", "variable_flags"];
+    }
     specs
 }
 

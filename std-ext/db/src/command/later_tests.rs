@@ -219,3 +219,87 @@ fn values_with_an_expiration_are_in_the_log() {
     let mut client = Client::new().with(Db::open(Options::at(folder.path())).unwrap());
     compare(&mut client, &[("mget a b", "*2 $1 1 $1 2"), ("pexpiretime b", ":9000000000000")]);
 }
+
+#[test]
+fn values_have_digests() {
+    let mut client = Client::new();
+    let long = "x".repeat(300_000);
+    client.command(&format!("mset empty '' a hello n 1234 v v8 whole {long}"));
+    client.command("setrange pieces 299999 x");
+    let hello = "9555e8555c62dcfd";
+    compare(
+        &mut client,
+        &[
+            ("digest empty", "$16 2d06800538d394c2"),
+            ("digest a", &format!("$16 {hello}")),
+            ("digest n", "$16 87b1e526910fd7e1"),
+            ("digest v", "$16 0cc76dbb41381419"),
+            ("digest whole", "$16 06fe7c0f19bb18bf"),
+            ("digest pieces", "$16 6acd7d05602492eb"),
+            ("digest missing", "$-1"),
+            ("digest a b", "-ERR wrong number of arguments for 'digest' command"),
+            ("delex pieces ifdeq 6acd7d05602492ec", ":0"),
+            ("delex pieces ifdeq 6acd7d05602492eb", ":1"),
+            ("set a b IFDEQ 0000000000000000", "$-1"),
+            (&format!("set a b IFDNE {hello}"), "$-1"),
+            ("get a", "$5 hello"),
+            (&format!("set a b ifdeq {} GET", hello.to_uppercase()), "$5 hello"),
+            (&format!("set a c IFDNE {hello} KEEPTTL"), "+OK"),
+            ("set a d IFDEQ 123", "-ERR must be exactly 16 hexadecimal characters"),
+            ("set a d IFDNE 123", "-ERR must be exactly 16 hexadecimal characters"),
+            ("set a d IFDNE zzzzzzzzzzzzzzzz", "+OK"),
+            ("set missing v IFDEQ 123", "$-1"),
+            ("set missing v IFDNE 123", "+OK"),
+            ("set a e IFDEQ 123 NX", "-ERR syntax error"),
+            ("set a e IFDEQ 123 IFEQ d", "-ERR syntax error"),
+            ("set a e IFEQ x IFEQ d", "+OK"),
+            ("get a", "$1 e"),
+        ],
+    );
+}
+
+#[test]
+fn keys_are_deleted_by_their_values() {
+    let mut client = Client::new();
+    let hello = "9555e8555c62dcfd";
+    let arity = "-ERR wrong number of arguments for 'delex' command";
+    compare(
+        &mut client,
+        &[
+            ("mset a hello b hello c hello d hello e hello", "+OK"),
+            ("delex a", ":1"),
+            ("delex a", ":0"),
+            ("delex b IFEQ other", ":0"),
+            ("delex b ifeq hello", ":1"),
+            ("delex c IFNE hello", ":0"),
+            ("delex c IFNE other", ":1"),
+            ("delex c IFNE other", ":0"),
+            (&format!("delex d IFDNE {}", hello.to_uppercase()), ":0"),
+            (&format!("delex d IFDEQ {hello}"), ":1"),
+            ("delex e IFDEQ 123", "-ERR must be exactly 16 hexadecimal characters"),
+            ("delex e IFDNE 123", "-ERR must be exactly 16 hexadecimal characters"),
+            ("delex e FOO hello", "-ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"),
+            ("delex missing FOO hello", ":0"),
+            ("delex missing IFDEQ 123", ":0"),
+            ("delex e IFEQ", arity),
+            ("delex missing IFEQ hello extra", arity),
+            ("exists e", ":1"),
+            ("delex e IFDNE 0000000000000000", ":1"),
+            ("command getkeysandflags delex a", "*1 *2 $1 a *2 +RM +delete"),
+            ("command getkeysandflags delex a IFEQ b", "*1 *2 $1 a *3 +RW +access +delete"),
+            ("command getkeysandflags set a b IFDNE c", "*1 *2 $1 a *3 +RW +access +update"),
+            ("command getkeysandflags digest a", "*1 *2 $1 a *2 +RO +access"),
+        ],
+    );
+}
+
+#[test]
+fn deletions_by_value_are_in_the_log() {
+    let (mut client, _disk, folder) = unsynced();
+    client.command("mset a 1 b 2");
+    assert_eq!(client.command("delex a IFNE 2"), ":1");
+    client.db.close().unwrap();
+    drop(client);
+    let mut client = Client::new().with(Db::open(Options::at(folder.path())).unwrap());
+    assert_eq!(client.command("mget a b"), "*2 $-1 $1 2");
+}

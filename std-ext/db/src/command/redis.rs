@@ -21,12 +21,14 @@ const ARGUMENTS: &str = include_str!("../../tests/redis-7-arguments.txt");
 const KEY_SPECS: &str = include_str!("../../tests/redis-7-key-specs.txt");
 
 /// Commands and subcommands that Redis 7.0 does not have.
-const LATER: [&str; 7] = [
+const LATER: [&str; 9] = [
     "client|no-touch",
     "client|setinfo",
     "cluster|myshardid",
     "cluster|slot-stats",
+    "delex",
     "delifeq",
+    "digest",
     "msetex",
     "waitaof",
 ];

@@ -68,6 +68,8 @@ pub(crate) enum ArgumentError {
     NotAnInteger,
     /// The time of GETEX is not positive, or too late.
     ExpireTime,
+    /// DELEX has no such condition.
+    Condition,
 }
 
 impl ArgumentError {
@@ -76,6 +78,7 @@ impl ArgumentError {
             Self::Syntax => "ERR syntax error",
             Self::NotAnInteger => "ERR value is not an integer or out of range",
             Self::ExpireTime => "ERR invalid expire time in 'getex' command",
+            Self::Condition => "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
         }
     }
 }
@@ -212,6 +215,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::NotAFloat => "ERR value is not a valid float",
         RequestError::NoIdleTime => NO_IDLE_TIME,
         RequestError::NoFrequency => NO_FREQUENCY,
+        RequestError::NotADigest => "ERR must be exactly 16 hexadecimal characters",
         RequestError::Overflow => "ERR increment or decrement would overflow",
         RequestError::NotFinite => "ERR increment would produce NaN or Infinity",
         RequestError::KeyTooLong => "ERR key exceeds maximum allowed size (65535 bytes)",

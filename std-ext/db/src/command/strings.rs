@@ -4,8 +4,9 @@ use crate::command::arguments::{
     CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand, wrong_number,
 };
 use crate::command::execute::Execution;
+use crate::command::expiration::comparison;
 use crate::command::lcs::LcsOptions;
-use crate::command::reply::{EMBSTR_MAX, ReplyKind};
+use crate::command::reply::{ArgumentError, EMBSTR_MAX, ReplyKind};
 use crate::request::{Change, LONGEST_VALUE, LongDouble, MultiKeyOp, Query};
 use crate::state::number;
 
@@ -24,6 +25,25 @@ impl<'a> Execution<'_, 'a> {
             return Err(wrong_number(name));
         }
         self.batch.set_all(&arguments[1..], name == "msetnx");
+        Ok(())
+    }
+
+    /// DELEX.
+    pub(super) fn del_ex(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        let key = arguments[1];
+        match &arguments[2..] {
+            [] => self.batch.change(key, Change::Delete, ReplyKind::Integer),
+            [option, value] => {
+                if let Some(condition) = comparison(option, value) {
+                    self.batch.change(key, Change::DeleteIf(condition), ReplyKind::Integer);
+                } else {
+                    // Redis looks at the key first.
+                    let kind = ReplyKind::Refused(ArgumentError::Condition, Some(0));
+                    self.batch.read(key, Query::Exists, kind);
+                }
+            }
+            _ => return Err(wrong_number("delex")),
+        }
         Ok(())
     }
 

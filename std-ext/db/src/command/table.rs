@@ -18,6 +18,7 @@ pub(crate) enum Id {
     PSetEx,
     Del,
     DelIfEq,
+    DelEx,
     Unlink,
     Exists,
     Touch,
@@ -33,6 +34,7 @@ pub(crate) enum Id {
     IncrByFloat,
     Append,
     StrLen,
+    Digest,
     GetRange,
     Substr,
     SetRange,
@@ -234,7 +236,7 @@ const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys"
 const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 118] = [
+pub(crate) static COMMANDS: [CommandSpec; 120] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -245,6 +247,8 @@ pub(crate) static COMMANDS: [CommandSpec; 118] = [
     spec(("del", Id::Del, -2), ALL, "write", "keyspace write slow"),
     // Of Valkey 9, not of Redis.
     spec(("delifeq", Id::DelIfEq, 3), ONE, "write fast", "write string fast"),
+    // Of Redis 8.4.
+    spec(("delex", Id::DelEx, -2), ONE, "write fast movablekeys", "write string fast"),
     spec(("unlink", Id::Unlink, -2), ALL, "write fast", "keyspace write fast"),
     spec(("exists", Id::Exists, -2), ALL, "readonly fast", "keyspace read fast"),
     spec(("touch", Id::Touch, -2), ALL, "readonly fast", "keyspace read fast"),
@@ -266,6 +270,8 @@ pub(crate) static COMMANDS: [CommandSpec; 118] = [
     spec(("incrbyfloat", Id::IncrByFloat, 3), ONE, "write denyoom fast", "write string fast"),
     spec(("append", Id::Append, 3), ONE, "write denyoom fast", "write string fast"),
     spec(("strlen", Id::StrLen, 2), ONE, "readonly fast", "read string fast"),
+    // Of Redis 8.4.
+    spec(("digest", Id::Digest, 2), ONE, "readonly fast", "read string fast"),
     spec(("getrange", Id::GetRange, 4), ONE, "readonly", "read string slow"),
     spec(("substr", Id::Substr, 4), ONE, "readonly", "read string slow"),
     spec(("setrange", Id::SetRange, 4), ONE, "write denyoom", "write string slow"),

@@ -32,7 +32,7 @@ fn a_pipeline_is_answered_in_its_order() {
     write::request(&mut input, &["COMMAND", "COUNT"]);
     write::request(&mut input, &["EXISTS", "b", "b", "c"]);
     let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
-        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:118\r\n:2\r\n";
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:120\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
 }
 
@@ -613,7 +613,7 @@ fn values_are_compared_before_they_change() {
         ("SET k v IFEQ", "-ERR syntax error\r\n"),
         ("SET k v IFEQ a NX", "-ERR syntax error\r\n"),
         ("SET k v XX IFNE a", "-ERR syntax error\r\n"),
-        ("SET k v IFEQ a IFEQ a", "-ERR syntax error\r\n"),
+        ("SET k v IFEQ a IFEQ a", "$-1\r\n"),
         ("SET k v IFNE a IFEQ a", "-ERR syntax error\r\n"),
         ("DELIFEQ k", "-ERR wrong number of arguments for 'delifeq' command\r\n"),
         ("SETRANGE long 299999 x", ":300000\r\n"),

@@ -6,7 +6,7 @@ use crate::state::cold::ColdStore;
 use crate::state::record::{Record, Value};
 use crate::state::shard;
 use crate::state::usage::UsageClock;
-use crate::state::{apply_hyperloglog, hyperloglog};
+use crate::state::{apply_hyperloglog, hyperloglog, xxh3};
 use std::ops::Range;
 
 /// Answers a query from the record that was found, if it is alive.
@@ -87,6 +87,7 @@ pub(super) fn answer_query(
                 answer(Answer::Error(error));
             }
         }
+        Query::Digest => answer(Answer::Bytes(&xxh3::digest(record.value(), cold))),
         Query::Fields(fields) => answer_fields(record.value(), cold, fields, answer),
         Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } => {
             answer(Answer::Int(read_bits(record, query, cold)));
@@ -110,6 +111,7 @@ fn of_missing(query: Query<'_>) -> Answer<'static> {
         Query::Value
         | Query::Pieces
         | Query::HyperLogLog
+        | Query::Digest
         | Query::Prefix(_)
         | Query::Expiry
         | Query::MemoryUsage

@@ -12,6 +12,7 @@ use crate::state::number;
 use crate::state::record::Record;
 use crate::state::rope::MAX_INLINE;
 use crate::state::shard::{self, Core};
+use crate::state::xxh3;
 
 /// The change of one key.
 pub(crate) struct Apply<'a, 'd> {
@@ -53,13 +54,16 @@ impl Apply<'_, '_> {
                 self.remove(stored, current);
                 answer(Answer::Int(current.is_some().into()));
             }
-            Change::DeleteIfEqual(value) => {
-                let equal = self.is_value(current, value);
-                if equal {
-                    self.remove(stored, current);
+            Change::DeleteIf(condition) => match self.forbids(current, condition) {
+                Ok(forbidden) => {
+                    let removes = !forbidden && current.is_some();
+                    if removes {
+                        self.remove(stored, current);
+                    }
+                    answer(Answer::Int(removes.into()));
                 }
-                answer(Answer::Int(equal.into()));
-            }
+                Err(refusal) => answer(Answer::Error(refusal)),
+            },
             Change::GetDelete => {
                 self.remove(stored, current);
                 self.value(current, answer);
@@ -111,12 +115,9 @@ impl Apply<'_, '_> {
         if value.len() > LONGEST_VALUE {
             return answer(Answer::Error(RequestError::ValueTooLong));
         }
-        let forbidden = match condition {
-            SetCondition::Always => false,
-            SetCondition::IfAbsent => current.is_some(),
-            SetCondition::IfPresent => current.is_none(),
-            SetCondition::IfEqual(other) => !self.is_value(current, other),
-            SetCondition::IfNotEqual(other) => self.is_value(current, other),
+        let forbidden = match self.forbids(current, condition) {
+            Ok(forbidden) => forbidden,
+            Err(refusal) => return answer(Answer::Error(refusal)),
         };
         if !forbidden {
             let expires_at = match expiry {
@@ -141,6 +142,34 @@ impl Apply<'_, '_> {
             (false, true) => answer(Answer::Nil),
             (false, false) => answer(Answer::Done),
         }
+    }
+
+    /// Returns whether a condition forbids to change what the key has.
+    #[inline]
+    fn forbids(
+        &self,
+        current: Option<Record>,
+        condition: SetCondition<'_>,
+    ) -> Result<bool, RequestError> {
+        Ok(match condition {
+            SetCondition::Always => false,
+            SetCondition::IfAbsent => current.is_some(),
+            SetCondition::IfPresent => current.is_none(),
+            SetCondition::IfEqual(other) => !self.is_value(current, other),
+            SetCondition::IfNotEqual(other) => self.is_value(current, other),
+            SetCondition::IfDigest(digest) => !self.has_digest(current, digest)?,
+            SetCondition::IfNotDigest(digest) => self.has_digest(current, digest)?,
+        })
+    }
+
+    /// Returns whether the key exists and has a value of this digest. Digits are compared in any case.
+    #[cold]
+    fn has_digest(&self, record: Option<Record>, wanted: &[u8]) -> Result<bool, RequestError> {
+        let Some(record) = record else { return Ok(false) };
+        if wanted.len() != xxh3::DIGITS {
+            return Err(RequestError::NotADigest);
+        }
+        Ok(xxh3::digest(record.value(), self.core.cold()).eq_ignore_ascii_case(wanted))
     }
 
     /// Returns whether the key exists and has this value. A long value is compared in its pieces.

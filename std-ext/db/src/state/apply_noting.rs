@@ -99,7 +99,7 @@ fn names(
         (
             Change::Append(_)
             | Change::Delete
-            | Change::DeleteIfEqual(_)
+            | Change::DeleteIf(_)
             | Change::GetDelete
             | Change::Expire { .. },
             _,

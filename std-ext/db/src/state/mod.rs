@@ -68,6 +68,7 @@ mod tracked;
 pub(crate) mod transfer;
 pub(crate) mod usage;
 pub(crate) mod watched_keys;
+pub(crate) mod xxh3;
 
 use crate::clock::Clock;
 use crate::latency_monitor::LatencyMonitor;

@@ -75,10 +75,7 @@ pub(in crate::command) fn use_at(spec: &CommandSpec, place: usize) -> KeyUse {
 fn key_use(spec: &CommandSpec, arguments: &[&[u8]], place: usize) -> KeyUse {
     let flags = match spec.id {
         Id::Append | Id::PfAdd => RW | INSERT,
-        // The replies of IFEQ, which is Valkey's, and IFNE tell whether the value is the given one.
-        Id::Set if ["get", "ifeq", "ifne"].iter().any(|name| has_option(arguments, name)) => {
-            RW | ACCESS | UPDATE
-        }
+        Id::Set if SET_READS.iter().any(|name| has_option(arguments, name)) => RW | ACCESS | UPDATE,
         Id::BitField if !bitfield_reads_only(arguments) => RW | ACCESS | UPDATE,
         Id::Set | Id::SetEx | Id::PSetEx | Id::MSet | Id::MSetEx | Id::Restore => OW | UPDATE,
         Id::SetNx | Id::MSetNx => OW | INSERT,
@@ -88,7 +85,9 @@ fn key_use(spec: &CommandSpec, arguments: &[&[u8]], place: usize) -> KeyUse {
         Id::RenameNx if place == 2 => OW | INSERT,
         Id::PfMerge if place == 1 => RW | ACCESS | INSERT,
         Id::Rename | Id::RenameNx | Id::GetDel | Id::DelIfEq | Id::Migrate => RW | ACCESS | DELETE,
-        Id::Del | Id::Unlink => RM | DELETE,
+        // Without a condition it is DEL. The reply with one tells whether the value is the given one.
+        Id::DelEx if arguments.len() > 2 => RW | ACCESS | DELETE,
+        Id::Del | Id::DelEx | Id::Unlink => RM | DELETE,
         Id::Expire | Id::PExpire | Id::ExpireAt | Id::PExpireAt | Id::Persist | Id::SetRange => {
             RW | UPDATE
         }
@@ -101,6 +100,7 @@ fn key_use(spec: &CommandSpec, arguments: &[&[u8]], place: usize) -> KeyUse {
         | Id::BitOp
         | Id::BitPos
         | Id::Copy
+        | Id::Digest
         | Id::Dump
         | Id::EvalRo
         | Id::EvalShaRo
@@ -122,6 +122,9 @@ fn key_use(spec: &CommandSpec, arguments: &[&[u8]], place: usize) -> KeyUse {
     };
     KeyUse(flags)
 }
+
+/// The options of SET whose replies show the value, or tell whether it is the given one.
+const SET_READS: [&str; 5] = ["get", "ifeq", "ifne", "ifdeq", "ifdne"];
 
 /// Returns whether an argument behind the value of SET is this option. As in Redis, it may also be the value of
 /// another.

@@ -1,0 +1,24 @@
+//! The digests by which clients compare values: XXH3 of 64 bits, in the hexadecimal digits of Redis.
+
+use super::cold::ColdStore;
+use super::record::Value;
+use super::shard;
+use xxhash_rust::xxh3::Xxh3;
+
+/// The number of digits.
+pub(crate) const DIGITS: usize = 16;
+
+/// Returns the digest of a value. A long value is read in its pieces.
+pub(crate) fn digest(value: Value<'_>, cold: Option<&ColdStore>) -> [u8; DIGITS] {
+    let mut hash = Xxh3::new();
+    shard::visit(value, cold, 0..value.length(), &mut |piece| {
+        hash.update(piece);
+        true
+    });
+    hex(hash.digest())
+}
+
+fn hex(number: u64) -> [u8; DIGITS] {
+    let digit = |at: usize| b"0123456789abcdef"[(number >> (60 - 4 * at) & 15) as usize];
+    std::array::from_fn(digit)
+}
