@@ -29,8 +29,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A batch is executed when it has this much work: one operation that copies or computes a value, or four reads that may
-/// examine a whole value. The longest value takes about 50 milliseconds.
+/// A batch is executed when it has this much work: an operation that copies or computes a value, or four reads that may
+/// examine a whole value. To examine the longest value takes about 50 milliseconds.
 const LONG_WORK: u32 = 4;
 
 /// A thread's buffers, reused for each pipeline.

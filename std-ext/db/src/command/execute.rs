@@ -82,16 +82,14 @@ pub fn process_input(
     connection.blocked |= observes && scratch.meter.diagnostics.is_busy();
     let (batch, mut arguments) = scratch.take();
     let start = out.len();
-    let (session, db, server) = (&mut *context.session, context.db, context.server);
-    let cluster = context.cluster;
-    session.set_database(connection.database);
+    context.session.set_database(connection.database);
     let max_out = start.saturating_add(connection.reply_limit);
     let mut execution = Execution {
         connection,
-        session,
-        db,
-        server,
-        cluster,
+        session: &mut *context.session,
+        db: context.db,
+        server: context.server,
+        cluster: context.cluster,
         out,
         max_out,
         batch,
