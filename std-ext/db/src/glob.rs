@@ -106,7 +106,7 @@ impl Glob {
         if text.len() < self.shortest {
             return false;
         }
-        if self.fold {
+        if self.fold && text.iter().any(u8::is_ascii_uppercase) {
             return find(self, &text.to_ascii_lowercase(), steps);
         }
         find(self, text, steps)

@@ -333,6 +333,12 @@ impl Change<'_> {
     pub(crate) fn grows(&self) -> bool {
         !matches!(self, Self::Delete | Self::DeleteIf(_) | Self::GetDelete | Self::Expire { .. })
     }
+
+    /// Returns whether the change reads the whole value that the key has, which may be far longer than the request.
+    pub(crate) fn examines_value(&self) -> bool {
+        let (Self::Set { condition, .. } | Self::DeleteIf(condition)) = self else { return false };
+        matches!(condition, SetCondition::IfDigest(_) | SetCondition::IfNotDigest(_))
+    }
 }
 
 /// The expiration that a change gives a key.

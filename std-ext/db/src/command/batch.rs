@@ -29,9 +29,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A batch is executed when it has this much work: an operation that copies or computes a value, or four reads that may
-/// examine a whole value. To examine the longest value takes about 50 milliseconds.
-const LONG_WORK: u32 = 4;
+/// A batch is executed when it has this many operations that may examine a whole value. To examine the longest value
+/// takes about 50 milliseconds.
+const LONG_OPERATIONS: u32 = 4;
 
 /// A thread's buffers, reused for each pipeline.
 #[derive(Default)]
@@ -50,6 +50,11 @@ impl Scratch {
     /// Notes the time from which on commands are executed.
     pub fn begin(&mut self, now: Instant) {
         self.meter.begin(now);
+    }
+
+    /// Notes that a connection has its turn: the time of the commands that follow counts towards its end.
+    pub fn begin_turn(&mut self) {
+        self.meter.begin_turn();
     }
 
     /// Takes the buffers out. They are empty.
@@ -113,8 +118,10 @@ pub(crate) struct Batch<'a> {
     stores_answers: bool,
     /// Whether a reply depends on the current time.
     wants_time: bool,
-    /// The work of the operations that the length of their requests does not bound, in parts of [`LONG_WORK`].
-    work: u32,
+    /// Whether an operation copies or computes values, so that a short command makes a long log entry.
+    produces_values: bool,
+    /// The operations that may examine a whole value.
+    long_operations: u32,
 }
 
 impl<'a> Batch<'a> {
@@ -135,7 +142,8 @@ impl<'a> Batch<'a> {
             stored_bytes: emptied(self.stored_bytes),
             stores_answers: false,
             wants_time: false,
-            work: 0,
+            produces_values: false,
+            long_operations: 0,
         }
     }
 
@@ -149,10 +157,14 @@ impl<'a> Batch<'a> {
         self.requests.len()
     }
 
-    /// Returns whether the batch should be executed before more commands are added, because it may take long, or make a
-    /// long log entry.
-    pub(super) fn is_long(&self) -> bool {
-        self.work >= LONG_WORK
+    /// Returns whether an operation copies or computes values.
+    pub(super) fn produces_values(&self) -> bool {
+        self.produces_values
+    }
+
+    /// Returns whether the batch may take so long that the time is measured before more commands are added.
+    pub(super) fn may_take_long(&self) -> bool {
+        self.long_operations >= LONG_OPERATIONS
     }
 
     /// Returns the bytes of prepared replies.
@@ -192,6 +204,7 @@ impl<'a> Batch<'a> {
     #[inline]
     pub(super) fn change(&mut self, key: &'a [u8], change: Change<'a>, kind: ReplyKind) {
         self.stores_answers = true;
+        self.long_operations += u32::from(change.examines_value());
         self.requests.push(Request::Change(key, change));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
@@ -199,16 +212,13 @@ impl<'a> Batch<'a> {
     /// Adds an atomic change of several keys.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'a>, kind: ReplyKind) {
         self.stores_answers = true;
-        let produces_value = matches!(
+        self.produces_values |= matches!(
             op,
             MultiKeyOp::Bitwise { .. }
                 | MultiKeyOp::Copy { .. }
                 | MultiKeyOp::Rename { .. }
                 | MultiKeyOp::Move { .. }
         );
-        if produces_value {
-            self.work = LONG_WORK;
-        }
         self.requests.push(Request::MultiKey(op));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
@@ -275,7 +285,7 @@ impl<'a> Batch<'a> {
 
     /// Adds a read of two values, whose longest common subsequence is the reply.
     pub(super) fn lcs(&mut self, keys: &[&'a [u8]], options: LcsOptions) {
-        (self.stores_answers, self.work) = (true, LONG_WORK);
+        (self.stores_answers, self.long_operations) = (true, LONG_OPERATIONS);
         self.multi_read(keys, Query::Range(0, lcs::REFUSED_LENGTH - 1), ReplyKind::Lcs(options));
     }
 
@@ -321,7 +331,7 @@ impl<'a> Batch<'a> {
 
     /// Adds a read that may take long. It is made without a lock, even if changes of the same shard are queued.
     pub(super) fn long_read(&mut self, key: &'a [u8], query: Query<'a>, kind: ReplyKind) {
-        self.work += 1;
+        self.long_operations += 1;
         self.requests.push(Request::MultiRead(key, query, 1));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }
@@ -489,7 +499,8 @@ impl<'a> Batch<'a> {
         self.deferred.clear();
         self.stored.clear();
         self.stored_bytes.clear();
-        (self.stores_answers, self.wants_time, self.work) = (false, false, 0);
+        (self.stores_answers, self.wants_time, self.produces_values) = (false, false, false);
+        self.long_operations = 0;
     }
 }
 

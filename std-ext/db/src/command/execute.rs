@@ -16,7 +16,7 @@ use crate::{Db, Session};
 
 /// A batch is executed when it has this many keys. One command may exceed it.
 const MAX_BATCH_KEYS: usize = 4096;
-/// Input is left for later when its commands have taken this long, in nanoseconds: other clients of the thread wait.
+/// Input is left for later when the commands of a turn have taken this long, in nanoseconds: other clients wait.
 const LONG_TIME: u64 = 5_000_000;
 /// Input is left for later when its replies have this many bytes.
 pub(super) const REPLY_CHUNK: usize = 1 << 20;
@@ -73,7 +73,6 @@ pub fn process_input(
         return Outcome { next: NextStep::Close, ..Outcome::default() };
     }
     let scratch = &mut *context.scratch;
-    scratch.meter.begin_input();
     let observes = scratch.meter.diagnostics.observes();
     if observes && must_wait(&scratch.meter.diagnostics, connection, input) {
         return Outcome { postponed: true, ..Outcome::default() };
@@ -133,6 +132,9 @@ pub fn process_input(
                 execution.protocol_error(why);
                 break;
             }
+        }
+        if execution.batch.may_take_long() {
+            execution.execute_batch();
         }
         if execution.is_long() {
             break;
@@ -209,7 +211,10 @@ impl<'a> Execution<'_, 'a> {
     #[inline]
     fn is_long(&self) -> bool {
         let is_long = self.batch.len() >= MAX_BATCH_KEYS || self.out.len() >= REPLY_CHUNK;
-        is_long || self.batch.is_long() || changed::is_much() || self.meter.spent() >= LONG_TIME
+        is_long
+            || self.batch.produces_values()
+            || changed::is_much()
+            || self.meter.spent() >= LONG_TIME
     }
 
     #[inline]

@@ -66,6 +66,8 @@ fn waitaof_syncs_the_log() {
     let (mut client, disk, _folder) = unsynced();
     client.command("set a 1");
     let before = disk.counts().syncs;
+    assert_eq!(client.command("waitaof 0 0 0"), "*2 :0 :0");
+    assert_eq!(disk.counts().syncs, before, "the log is synced, for which nobody has asked");
     assert_eq!(client.command("waitaof 1 0 0"), "*2 :1 :0");
     assert!(disk.counts().syncs > before, "the log is not synced");
     compare(

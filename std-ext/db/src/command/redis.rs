@@ -283,7 +283,7 @@ fn tips_and_key_specifications_are_those_of_redis() {
     assert_eq!(names + LATER.len(), COMMANDS.len() + SUBCOMMANDS.len());
 }
 
-/// `SET` has a condition more.
+/// `SET` has the conditions of later versions, too.
 #[test]
 fn arguments_of_commands_are_those_of_redis() {
     let mut client = Client::new();

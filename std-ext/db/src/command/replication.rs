@@ -7,6 +7,7 @@ use crate::command::cluster::DISABLED;
 use crate::command::cluster::nodes::ShownNodes;
 use crate::command::execute::Execution;
 use crate::command::redirects::port;
+use crate::log::Fsync;
 use crate::resp::write::Writer;
 use crate::state::number;
 
@@ -116,6 +117,7 @@ impl<'a> Execution<'_, 'a> {
                 self.wait_for_last_entry();
                 (true, shown.online_followers().count())
             }
+            None if local == 0 => (self.db.options().fsync == Fsync::Always, 0),
             // No lock is held here: no script may call this, and a transaction has ended.
             None => (has_files && self.db.log().sync().is_ok(), 0),
         };

@@ -228,8 +228,8 @@ const MEMORY: &[Setting] = &[
         "maxmemory-samples",
         Kind::Number { min: 1, max: 64 },
         "5",
-        "Keys that are compared for each one that is evicted. More of them find keys that are used less, and take \
-         more time.",
+        "Keys that are compared for each one that is evicted: this number, and three more, because Redis \
+         compares some from earlier samples as well. More of them find keys that are used less, and take more time.",
     ),
     modifiable(
         "lfu-log-factor",

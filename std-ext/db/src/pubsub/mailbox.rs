@@ -131,7 +131,9 @@ impl Mailbox {
             Redirected::Wanted => return Ok(state.put_new(post, least, message)),
             Redirected::Unasked => {}
         }
-        let limit = post.limit.get().min(REDIRECTED_BYTES as u64);
+        // One message may be long: it has the names of all keys that a command has changed.
+        let most = if state.unasked.bytes == 0 { u64::MAX } else { REDIRECTED_BYTES as u64 };
+        let limit = post.limit.get().min(most);
         let has_room = |cost: usize| state.unasked.bytes.saturating_add(cost) as u64 <= limit;
         let message = has_room(least).then(message).filter(|message| has_room(message.cost()));
         state.unasked.push(message.ok_or(Missed)?);

@@ -502,6 +502,7 @@ impl Client {
     /// bytes consumed.
     fn process_input(&mut self, context: &mut WorkerContext, input: &[u8]) -> usize {
         (self.backlog, self.postponed) = (false, None);
+        context.begin_turn();
         let _span = tracing::trace_span!("requests", client = self.connection.id()).entered();
         let mut used = 0;
         // Even for a stalled client that is served beyond the pause, one cycle adds no more output than the pause

@@ -72,6 +72,11 @@ impl WorkerContext {
         changed::reset();
     }
 
+    /// Begins the turn of a client.
+    pub(super) fn begin_turn(&mut self) {
+        self.commands.begin_turn();
+    }
+
     /// Returns whether more changes of all threads wait for the log than should.
     pub(super) fn is_log_behind(&self) -> bool {
         self.shared.log.backlog() > LOG_BACKLOG

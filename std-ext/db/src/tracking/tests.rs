@@ -3,7 +3,7 @@
 use super::*;
 use crate::limits::REDIRECTED_BYTES;
 use crate::pubsub::{Left, Redirected, Subscriptions};
-use crate::request::{Answer, Query, Request};
+use crate::request::{Answer, MultiKeyOp, Query, Request};
 use crate::{Db, Options};
 use std::sync::Mutex;
 
@@ -269,6 +269,21 @@ fn a_redirected_message_without_room_breaks_the_redirection_only() {
     assert_eq!(messages(&receiver).len(), REDIRECTED_BYTES / key.len());
     db.set(&key, "").unwrap();
     assert_eq!((messages(&receiver).len(), client.messages()), (0, vec![":3 ".to_owned()]));
+}
+
+#[test]
+fn a_redirected_message_may_be_long_if_no_other_waits() {
+    let db = open();
+    let receiver = Arc::new(Mailbox::new(3));
+    let client = Client::with(&db, 1, true, Some(&receiver));
+    client.tracking.add_prefix(b"", 1);
+    let keys: Vec<Vec<u8>> = (0..20).map(|number| vec![number; 60_000]).collect();
+    let keys: Vec<(&[u8], &[u8])> = keys.iter().map(|key| (&key[..], &b""[..])).collect();
+    let mut session = db.session();
+    session.execute(&[Request::MultiKey(MultiKeyOp::SetAll(&keys))], &mut |_, _| {});
+    db.set("rose", "").unwrap();
+    assert!(receiver.bytes() > REDIRECTED_BYTES, "a long message counts as missed");
+    assert_eq!(client.messages(), [":3 "], "the next one has room");
 }
 
 #[test]

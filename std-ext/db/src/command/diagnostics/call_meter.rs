@@ -12,7 +12,7 @@ pub(in crate::command) struct CallMeter {
     counters: Arc<CommandCounters>,
     /// When the clock was last read.
     last: Instant,
-    /// The time of the commands since [`begin_input`](Self::begin_input), in nanoseconds.
+    /// The time of the commands since [`begin_turn`](Self::begin_turn), in nanoseconds.
     spent: u64,
     /// Calls since then, by the commands' numbers.
     calls: [u32; NUMBERS],
@@ -45,13 +45,13 @@ impl CallMeter {
         self.last = now;
     }
 
-    /// Notes that the commands of a connection's input follow, whose time [`spent`](Self::spent) counts.
+    /// Notes that a connection has its turn. [`spent`](Self::spent) counts the time of the commands that follow.
     #[inline]
-    pub(in crate::command) fn begin_input(&mut self) {
+    pub(in crate::command) fn begin_turn(&mut self) {
         self.spent = 0;
     }
 
-    /// Returns how long the measured commands of this input took together, in nanoseconds.
+    /// Returns how long the measured commands of this turn took together, in nanoseconds.
     #[inline]
     pub(in crate::command) fn spent(&self) -> u64 {
         self.spent

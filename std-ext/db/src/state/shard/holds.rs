@@ -7,10 +7,39 @@
 use super::undo::Undo;
 use crate::state::cold::ColdStore;
 use crate::state::record::{Record, Value};
+use std::ops::Deref;
 use std::sync::Arc;
 
-/// The records of a snapshot, in order of their addresses.
-pub(crate) type NamedRecords = Arc<[Record]>;
+pub(crate) type NamedRecords = Arc<Named>;
+
+/// The records of a snapshot.
+pub(crate) struct Named {
+    /// In order of their addresses.
+    records: Vec<Record>,
+    /// The tickets of those whose values are compressed, in order.
+    tickets: Vec<u64>,
+}
+
+impl Deref for Named {
+    type Target = [Record];
+
+    fn deref(&self) -> &[Record] {
+        &self.records
+    }
+}
+
+impl Named {
+    /// Returns whether the snapshot reads this record, or a compressed value that its removal frees. It may read the
+    /// value by an earlier record, from which this one has its ticket.
+    fn needs(&self, record: Record, moved_out: bool) -> bool {
+        // A record of a snapshot is not freed before it ends, so no later record has its address. The same holds for
+        // tickets.
+        let address = record.address();
+        self.records.binary_search_by_key(&address, |record| record.address()).is_ok()
+            || matches!(record.value(), Value::Compressed(ticket, _)
+                if !moved_out && self.tickets.binary_search(&ticket).is_ok())
+    }
+}
 
 /// The running snapshots, and the records that they keep from being freed.
 #[derive(Default)]
@@ -25,7 +54,13 @@ pub(super) struct Holds {
 /// Sorts the records of a snapshot, so that the shard can tell them from later ones.
 pub(crate) fn named(mut records: Vec<Record>) -> NamedRecords {
     records.sort_unstable_by_key(|record| record.address());
-    records.into()
+    let ticket = |record: &Record| match record.value() {
+        Value::Compressed(ticket, _) => Some(ticket),
+        _ => None,
+    };
+    let mut tickets: Vec<u64> = records.iter().filter_map(ticket).collect();
+    tickets.sort_unstable();
+    Arc::new(Named { records, tickets })
 }
 
 impl Holds {
@@ -69,16 +104,8 @@ impl Holds {
 
     fn needs(&self, step: &Undo) -> bool {
         let Undo::Removed { record, moved_out, .. } = step else { return false };
-        if self.snapshots == 0 {
-            return false;
-        }
-        // The snapshot may read the compressed value by an earlier record, from which this one has its ticket.
-        let owns_ticket = !moved_out && matches!(record.value(), Value::Compressed(..));
-        // A record of a snapshot is not freed before it ends, so no later record has its address.
-        let is_in = |named: &NamedRecords| {
-            named.binary_search_by_key(&record.address(), |record| record.address()).is_ok()
-        };
-        self.named.len() < self.snapshots || owns_ticket || self.named.iter().any(is_in)
+        self.named.len() < self.snapshots
+            || self.named.iter().any(|named| named.needs(*record, *moved_out))
     }
 
     /// The number of removed records that wait.

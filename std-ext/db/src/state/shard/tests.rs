@@ -183,3 +183,20 @@ fn a_snapshot_reads_a_compressed_value_that_later_records_took_over() {
     core.end_snapshot(Some(&records), 6);
     assert_eq!(core.holds.waiting(), 0);
 }
+
+#[test]
+fn a_snapshot_holds_no_compressed_value_that_it_does_not_read() {
+    let shard = compressing();
+    let mut core = shard.lock();
+    let records = holds::named(core.begin_snapshot());
+    core.name_records(Arc::clone(&records));
+    for entry in 1..20 {
+        let old = core.find(b"rose");
+        core.put(old, b"rose", &b"v".repeat(1000 + entry as usize), None);
+        core.publish(entry, entry);
+    }
+    let last = core.find(b"rose").unwrap();
+    assert!(matches!(last.value(), Value::Compressed(..)), "the value is plain");
+    assert_eq!(core.holds.waiting(), 0, "compressed versions wait");
+    core.end_snapshot(Some(&records), 20);
+}
