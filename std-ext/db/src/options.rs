@@ -88,8 +88,8 @@ pub struct Options {
     pub max_memory: usize,
     /// The policy at that limit.
     pub eviction: Eviction,
-    /// How many keys are compared for each one that is evicted, as Redis's `maxmemory-samples`. Three more are compared,
-    /// because Redis compares some keys of earlier samples as well.
+    /// How many keys are compared for each one that is evicted, as Redis's `maxmemory-samples`. Three more are compared
+    /// as well, because Redis compares some keys of earlier samples.
     pub eviction_samples: u32,
     /// How slowly the counter of a key's uses grows under the policies by frequency, as Redis's `lfu-log-factor`.
     pub lfu_log_factor: u32,

@@ -29,8 +29,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A batch is executed when it has this many operations that may examine a whole value. To examine the longest value
-/// takes about 50 milliseconds.
+/// A batch is executed when it has this many operations that may examine a whole value, for up to 50 milliseconds each.
 const LONG_OPERATIONS: u32 = 4;
 
 /// A thread's buffers, reused for each pipeline.

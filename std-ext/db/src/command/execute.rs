@@ -133,9 +133,6 @@ pub fn process_input(
                 break;
             }
         }
-        if execution.batch.may_take_long() {
-            execution.execute_batch();
-        }
         if execution.is_long() {
             break;
         }
@@ -224,6 +221,10 @@ impl<'a> Execution<'_, 'a> {
             self.execute(arguments);
         } else {
             self.execute_muted(arguments);
+        }
+        // Then their time is known before the next command is added.
+        if self.batch.may_take_long() {
+            self.execute_batch();
         }
     }
 
