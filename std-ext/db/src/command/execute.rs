@@ -207,11 +207,9 @@ impl<'a> Execution<'_, 'a> {
     /// much at once, as a transaction or a script may, and after commands that took long.
     #[inline]
     fn is_long(&self) -> bool {
-        let is_long = self.batch.len() >= MAX_BATCH_KEYS || self.out.len() >= REPLY_CHUNK;
-        is_long
-            || self.batch.produces_values()
-            || changed::is_much()
-            || self.meter.spent() >= LONG_TIME
+        let fills_batch = self.batch.len() >= MAX_BATCH_KEYS || self.batch.produces_values();
+        let took_long = self.meter.spent() >= LONG_TIME;
+        fills_batch || took_long || self.out.len() >= REPLY_CHUNK || changed::is_much()
     }
 
     #[inline]
