@@ -51,9 +51,9 @@ impl Scratch {
         self.meter.begin(now);
     }
 
-    /// Notes that a connection has its turn: the time of the commands that follow counts towards its end.
-    pub fn begin_turn(&mut self) {
-        self.meter.begin_turn();
+    /// Notes that the next input is of the same connection as the last: its commands share a limit of time.
+    pub fn continue_turn(&mut self) {
+        self.meter.continue_turn();
     }
 
     /// Takes the buffers out. They are empty.

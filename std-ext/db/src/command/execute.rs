@@ -68,6 +68,7 @@ pub fn process_input(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Outcome {
+    context.scratch.meter.begin_input();
     // Once for all of the input, not for each command.
     if !connection.refresh_user(context.server.users()) {
         return Outcome { next: NextStep::Close, ..Outcome::default() };

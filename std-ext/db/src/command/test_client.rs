@@ -125,9 +125,9 @@ impl Client {
         self.connection.set_tls(true);
     }
 
-    /// Begins a turn of the client. Others have none.
-    pub(crate) fn begin_turn(&mut self) {
-        self.scratch.begin_turn();
+    /// Lets the next input be of the same turn as the last.
+    pub(crate) fn continue_turn(&mut self) {
+        self.scratch.continue_turn();
     }
 
     pub(crate) fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
@@ -145,7 +145,6 @@ impl Client {
 
     /// Sends bytes, all of which must be consumed. Returns the replies.
     pub(crate) fn send(&mut self, mut input: &[u8]) -> Vec<u8> {
-        self.begin_turn();
         let mut out = Vec::new();
         while !input.is_empty() && self.next == NextStep::Continue {
             let outcome = self.process(input, &mut out);

@@ -93,7 +93,6 @@ impl Executor {
         for &end in &self.ends {
             while at < end {
                 let scratch = &mut self.scratch;
-                scratch.begin_turn();
                 let mut context =
                     Context { session, db, server: &self.server, scratch, cluster: None };
                 let input = &self.input[at..end];

@@ -502,7 +502,6 @@ impl Client {
     /// bytes consumed.
     fn process_input(&mut self, context: &mut WorkerContext, input: &[u8]) -> usize {
         (self.backlog, self.postponed) = (false, None);
-        context.begin_turn();
         let _span = tracing::trace_span!("requests", client = self.connection.id()).entered();
         let mut used = 0;
         // Even for a stalled client that is served beyond the pause, one cycle adds no more output than the pause
@@ -528,6 +527,9 @@ impl Client {
             let own = self.own_waiting();
             self.connection.set_reply_limit(context.limits.output.hard.saturating_sub(own));
             let out = self.output.open(|| context.pool.take());
+            if batch > 0 {
+                context.continue_turn();
+            }
             let outcome = command::process_input(
                 &mut self.connection,
                 &mut context.command_context(),

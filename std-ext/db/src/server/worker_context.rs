@@ -72,9 +72,9 @@ impl WorkerContext {
         changed::reset();
     }
 
-    /// Begins the turn of a client.
-    pub(super) fn begin_turn(&mut self) {
-        self.commands.begin_turn();
+    /// Notes that the next input is of the same client as the last.
+    pub(super) fn continue_turn(&mut self) {
+        self.commands.continue_turn();
     }
 
     /// Returns whether more changes of all threads wait for the log than should.

@@ -12,8 +12,10 @@ pub(in crate::command) struct CallMeter {
     counters: Arc<CommandCounters>,
     /// When the clock was last read.
     last: Instant,
-    /// The time of the commands since [`begin_turn`](Self::begin_turn), in nanoseconds.
+    /// The time of the commands of a connection's turn, in nanoseconds.
     spent: u64,
+    /// Whether the next input belongs to the same turn.
+    continues: bool,
     /// Calls since then, by the commands' numbers.
     calls: [u32; NUMBERS],
     /// The numbers of the commands that were called.
@@ -37,7 +39,15 @@ impl CallMeter {
     pub(in crate::command) fn new(diagnostics: Arc<Diagnostics>) -> Self {
         let counters = diagnostics.register();
         let (calls, called) = ([0; NUMBERS], Vec::with_capacity(NUMBERS));
-        Self { diagnostics, counters, last: Instant::now(), spent: 0, calls, called }
+        Self {
+            diagnostics,
+            counters,
+            last: Instant::now(),
+            spent: 0,
+            continues: false,
+            calls,
+            called,
+        }
     }
 
     /// Notes the time from which on commands are executed.
@@ -45,10 +55,17 @@ impl CallMeter {
         self.last = now;
     }
 
-    /// Notes that a connection has its turn. [`spent`](Self::spent) counts the time of the commands that follow.
+    /// Notes that the next input belongs to the same turn of a connection.
+    pub(in crate::command) fn continue_turn(&mut self) {
+        self.continues = true;
+    }
+
+    /// Notes that input follows: that of another turn, unless `continue_turn` was called.
     #[inline]
-    pub(in crate::command) fn begin_turn(&mut self) {
-        self.spent = 0;
+    pub(in crate::command) fn begin_input(&mut self) {
+        if !std::mem::take(&mut self.continues) {
+            self.spent = 0;
+        }
     }
 
     /// Returns how long the measured commands of this turn took together, in nanoseconds.
