@@ -79,9 +79,7 @@ impl<'a> Request<'a> {
                     }
             }
             Self::MultiKey(op) => match op {
-                MultiKeyOp::SetAll(pairs)
-                | MultiKeyOp::SetAllIfAbsent(pairs)
-                | MultiKeyOp::SetAllIf { pairs, .. } => {
+                MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIf { pairs, .. } => {
                     let bytes = pairs.iter().map(|(key, value)| key.len() + value.len());
                     bytes.fold(0, usize::saturating_add)
                 }
@@ -162,11 +160,9 @@ impl<'a> Request<'a> {
                         | Change::Expire { .. } => 0,
                     }
             }
-            Self::MultiKey(
-                MultiKeyOp::SetAll(pairs)
-                | MultiKeyOp::SetAllIfAbsent(pairs)
-                | MultiKeyOp::SetAllIf { pairs, .. },
-            ) => pairs.iter().map(|(key, value)| key.len() + value.len()).sum(),
+            Self::MultiKey(MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIf { pairs, .. }) => {
+                pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+            }
             Self::MultiKey(_)
             | Self::Read(..)
             | Self::MultiRead(..)
@@ -394,8 +390,6 @@ pub enum ExpireCondition {
 pub enum MultiKeyOp<'a> {
     /// Stores all pairs in order, without expiration. [`Answer::Done`].
     SetAll(&'a [(&'a [u8], &'a [u8])]),
-    /// Stores all pairs if none of the keys exists. [`Answer::Int`] 1, or 0 if one exists.
-    SetAllIfAbsent(&'a [(&'a [u8], &'a [u8])]),
     /// Stores all pairs in order, and gives their keys an expiration. [`Answer::Int`] 1, or 0 if `exist` forbids it.
     SetAllIf {
         /// The keys and values.
@@ -475,9 +469,7 @@ impl<'a> MultiKeyOp<'a> {
     /// Returns the keys that it names.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
         let (pairs, keys, named): (&[_], &[_], _) = match *self {
-            Self::SetAll(pairs) | Self::SetAllIfAbsent(pairs) | Self::SetAllIf { pairs, .. } => {
-                (pairs, &[], [None; 2])
-            }
+            Self::SetAll(pairs) | Self::SetAllIf { pairs, .. } => (pairs, &[], [None; 2]),
             Self::DeleteAll(keys) => (&[], keys, [None; 2]),
             Self::Rename { from, to, .. }
             | Self::Copy { from, to, .. }
@@ -498,7 +490,6 @@ impl<'a> MultiKeyOp<'a> {
             // A key of the same length takes no more memory.
             Self::Rename { from, to, .. } => to.len() > from.len(),
             Self::SetAll(_)
-            | Self::SetAllIfAbsent(_)
             | Self::SetAllIf { .. }
             | Self::Bitwise { .. }
             | Self::MergeElements { .. }

@@ -336,13 +336,6 @@ impl Model {
                 }
                 Kept::Int(1)
             }
-            MultiKeyOp::SetAllIfAbsent(pairs) => {
-                if pairs.iter().any(|(key, _)| self.0.contains_key(*key)) {
-                    return Kept::Int(0);
-                }
-                self.together(MultiKeyOp::SetAll(pairs));
-                Kept::Int(1)
-            }
             MultiKeyOp::DeleteAll(keys) => {
                 Kept::Int(keys.iter().filter(|key| self.0.remove(**key).is_some()).count() as i64)
             }
@@ -553,7 +546,11 @@ fn play(mut options: Options, seed: u64, rounds: usize) -> (Db, Models) {
                         expiry: random.of(&LIVES),
                     },
                     1..3 => MultiKeyOp::SetAll(&pairs),
-                    3..5 => MultiKeyOp::SetAllIfAbsent(&pairs),
+                    3..5 => MultiKeyOp::SetAllIf {
+                        pairs: &pairs,
+                        exist: Some(false),
+                        expiry: Expiry::Never,
+                    },
                     5..8 => MultiKeyOp::DeleteAll(&some),
                     8..11 => {
                         let (from, to) = (random.of(&keys), random.of(&keys));

@@ -87,7 +87,6 @@ struct DeferredKeys {
 #[derive(Clone, Copy)]
 enum DeferredOp {
     SetAll,
-    SetAllIfAbsent,
     SetAllIf,
     DeleteAll,
     Bitwise,
@@ -243,20 +242,14 @@ impl<'a> Batch<'a> {
         self.multi_key(MultiKeyOp::DeleteAll(&[]), ReplyKind::Integer);
     }
 
-    /// Adds an MSET: `arguments` alternate between keys and values. If `absent`, the values are stored only if none of
-    /// the keys exists.
-    pub(super) fn set_all(&mut self, arguments: &[&'a [u8]], absent: bool) {
+    /// Adds the change of MSET: `arguments` alternate between keys and values.
+    pub(super) fn set_all(&mut self, arguments: &[&'a [u8]]) {
         let range = self.add_pairs(arguments);
-        if absent {
-            self.defer(DeferredOp::SetAllIfAbsent, range);
-            self.multi_key(MultiKeyOp::SetAllIfAbsent(&[]), ReplyKind::Integer);
-        } else {
-            self.defer(DeferredOp::SetAll, range);
-            self.multi_key(MultiKeyOp::SetAll(&[]), ReplyKind::Done);
-        }
+        self.defer(DeferredOp::SetAll, range);
+        self.multi_key(MultiKeyOp::SetAll(&[]), ReplyKind::Done);
     }
 
-    /// Adds the change of MSETEX.
+    /// Adds the change of MSETEX or MSETNX.
     pub(super) fn set_all_if(
         &mut self,
         arguments: &[&'a [u8]],
@@ -556,9 +549,6 @@ fn complete<'a>(
         let (range, request) = (deferred.range.clone(), &mut requests[deferred.request]);
         match (deferred.what, request) {
             (DeferredOp::SetAll, Request::MultiKey(op)) => *op = MultiKeyOp::SetAll(&pairs[range]),
-            (DeferredOp::SetAllIfAbsent, Request::MultiKey(op)) => {
-                *op = MultiKeyOp::SetAllIfAbsent(&pairs[range]);
-            }
             (DeferredOp::SetAllIf, Request::MultiKey(MultiKeyOp::SetAllIf { pairs: own, .. })) => {
                 *own = &pairs[range];
             }

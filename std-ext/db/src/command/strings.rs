@@ -7,7 +7,7 @@ use crate::command::execute::Execution;
 use crate::command::expiration::comparison;
 use crate::command::lcs::LcsOptions;
 use crate::command::reply::{ArgumentError, EMBSTR_MAX, ReplyKind};
-use crate::request::{Change, LONGEST_VALUE, LongDouble, MultiKeyOp, Query};
+use crate::request::{Change, Expiry, LONGEST_VALUE, LongDouble, MultiKeyOp, Query};
 use crate::state::number;
 
 fn integer(argument: &[u8]) -> Result<i64, CommandError> {
@@ -24,7 +24,11 @@ impl<'a> Execution<'_, 'a> {
         if arguments.len().is_multiple_of(2) {
             return Err(wrong_number(name));
         }
-        self.batch.set_all(&arguments[1..], name == "msetnx");
+        if name == "msetnx" {
+            self.batch.set_all_if(&arguments[1..], Some(false), Expiry::Never);
+        } else {
+            self.batch.set_all(&arguments[1..]);
+        }
         Ok(())
     }
 

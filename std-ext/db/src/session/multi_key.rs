@@ -108,10 +108,7 @@ pub(super) fn all_shards_of(state: &State, database: u16) -> Range<usize> {
 
 /// Returns why an operation cannot be executed, for any content of the database.
 pub(super) fn check(state: &State, op: MultiKeyOp<'_>) -> Result<(), RequestError> {
-    if let MultiKeyOp::SetAll(pairs)
-    | MultiKeyOp::SetAllIfAbsent(pairs)
-    | MultiKeyOp::SetAllIf { pairs, .. } = op
-    {
+    if let MultiKeyOp::SetAll(pairs) | MultiKeyOp::SetAllIf { pairs, .. } = op {
         check_sizes(pairs)?;
     }
     op.databases().try_for_each(|number| state.databases.check(number))
@@ -214,9 +211,6 @@ impl<'a, 'c> Apply<'a, 'c> {
             MultiKeyOp::SetAll(pairs) => {
                 self.set_all_if(pairs, None, Expiry::Never);
                 Answer::Done
-            }
-            MultiKeyOp::SetAllIfAbsent(pairs) => {
-                Answer::Int(self.set_all_if(pairs, Some(false), Expiry::Never).into())
             }
             MultiKeyOp::SetAllIf { pairs, exist, expiry } => {
                 Answer::Int(self.set_all_if(pairs, exist, expiry).into())

@@ -77,7 +77,11 @@ fn requests_for_slots_of_other_groups_are_refused_and_change_nothing() {
         Request::Change(two, Change::Delete),
         Request::Change(b"{a}3", Change::Increment(1)),
         Request::MultiKey(MultiKeyOp::SetAll(&pairs)),
-        Request::MultiKey(MultiKeyOp::SetAllIfAbsent(&pairs)),
+        Request::MultiKey(MultiKeyOp::SetAllIf {
+            pairs: &pairs,
+            exist: Some(false),
+            expiry: Expiry::Never,
+        }),
         Request::MultiKey(MultiKeyOp::SetAllIf {
             pairs: &pairs,
             exist: None,

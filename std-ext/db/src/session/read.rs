@@ -87,7 +87,7 @@ pub(super) fn answer_query(
                 answer(Answer::Error(error));
             }
         }
-        Query::Digest => answer(Answer::Bytes(&xxh3::digest(record.value(), cold))),
+        Query::Digest => answer(Answer::Bytes(xxh3::digest(record.value(), cold).as_bytes())),
         Query::Fields(fields) => answer_fields(record.value(), cold, fields, answer),
         Query::Bit(_) | Query::CountBits(_) | Query::FindBit { .. } => {
             answer(Answer::Int(read_bits(record, query, cold)));

@@ -169,7 +169,8 @@ impl Apply<'_, '_> {
         if wanted.len() != xxh3::DIGITS {
             return Err(RequestError::NotADigest);
         }
-        Ok(xxh3::digest(record.value(), self.core.cold()).eq_ignore_ascii_case(wanted))
+        let digest = xxh3::digest(record.value(), self.core.cold());
+        Ok(digest.as_bytes().eq_ignore_ascii_case(wanted))
     }
 
     /// Returns whether the key exists and has this value. A long value is compared in its pieces.

@@ -9,16 +9,11 @@ use xxhash_rust::xxh3::Xxh3;
 pub(crate) const DIGITS: usize = 16;
 
 /// Returns the digest of a value. A long value is read in its pieces.
-pub(crate) fn digest(value: Value<'_>, cold: Option<&ColdStore>) -> [u8; DIGITS] {
+pub(crate) fn digest(value: Value<'_>, cold: Option<&ColdStore>) -> String {
     let mut hash = Xxh3::new();
     shard::visit(value, cold, 0..value.length(), &mut |piece| {
         hash.update(piece);
         true
     });
-    hex(hash.digest())
-}
-
-fn hex(number: u64) -> [u8; DIGITS] {
-    let digit = |at: usize| b"0123456789abcdef"[(number >> (60 - 4 * at) & 15) as usize];
-    std::array::from_fn(digit)
+    format!("{:01$x}", hash.digest(), DIGITS)
 }

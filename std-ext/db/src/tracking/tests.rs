@@ -42,6 +42,15 @@ impl Client {
     }
 }
 
+/// Returns a client that hears of all keys and redirects its messages, and the mailbox that gets them.
+fn redirecting() -> (Db, Arc<Mailbox>, Client) {
+    let db = open();
+    let receiver = Arc::new(Mailbox::new(3));
+    let client = Client::with(&db, 1, true, Some(&receiver));
+    client.tracking.add_prefix(b"", 1);
+    (db, receiver, client)
+}
+
 fn messages(mailbox: &Mailbox) -> Vec<String> {
     let mut taken = Vec::new();
     mailbox.take(usize::MAX, &mut taken);
@@ -252,10 +261,7 @@ fn a_redirected_message_says_that_its_receiver_is_gone() {
 
 #[test]
 fn a_redirected_message_without_room_breaks_the_redirection_only() {
-    let db = open();
-    let receiver = Arc::new(Mailbox::new(3));
-    let client = Client::with(&db, 1, true, Some(&receiver));
-    client.tracking.add_prefix(b"", 1);
+    let (db, receiver, client) = redirecting();
     let key = vec![b'k'; 60_000];
     for _ in 0..2 * REDIRECTED_BYTES / key.len() {
         db.set(&key, "").unwrap();
@@ -273,10 +279,7 @@ fn a_redirected_message_without_room_breaks_the_redirection_only() {
 
 #[test]
 fn a_redirected_message_may_be_long_if_no_other_waits() {
-    let db = open();
-    let receiver = Arc::new(Mailbox::new(3));
-    let client = Client::with(&db, 1, true, Some(&receiver));
-    client.tracking.add_prefix(b"", 1);
+    let (db, receiver, client) = redirecting();
     let keys: Vec<Vec<u8>> = (0..20).map(|number| vec![number; 60_000]).collect();
     let keys: Vec<(&[u8], &[u8])> = keys.iter().map(|key| (&key[..], &b""[..])).collect();
     let mut session = db.session();
@@ -288,10 +291,7 @@ fn a_redirected_message_may_be_long_if_no_other_waits() {
 
 #[test]
 fn redirected_messages_are_dropped_or_limited_as_the_receiver_takes_them() {
-    let db = open();
-    let receiver = Arc::new(Mailbox::new(3));
-    let client = Client::with(&db, 1, true, Some(&receiver));
-    client.tracking.add_prefix(b"", 1);
+    let (db, receiver, client) = redirecting();
     db.set("rose", "").unwrap();
     receiver.set_redirected(Redirected::Ignored);
     assert_eq!(receiver.bytes(), 0, "a message is kept that the receiver ignores");

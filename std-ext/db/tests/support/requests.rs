@@ -102,7 +102,11 @@ pub fn with_pipeline(random: &mut Random, lives: &[Expiry], run: impl FnOnce(&[R
         .map(|_| match random.below(31) {
             0..25 => Request::Change(random.of(&KEYS), change(random, lives)),
             25 => Request::MultiKey(MultiKeyOp::SetAll(&pairs)),
-            26 => Request::MultiKey(MultiKeyOp::SetAllIfAbsent(&pairs[..2])),
+            26 => Request::MultiKey(MultiKeyOp::SetAllIf {
+                pairs: &pairs[..2],
+                exist: Some(false),
+                expiry: Expiry::Never,
+            }),
             27 => Request::MultiKey(MultiKeyOp::DeleteAll(&some)),
             28 if random.below(2) == 0 => {
                 Request::MultiKey(MultiKeyOp::MergeElements { to: random.of(&KEYS), keys: &some })

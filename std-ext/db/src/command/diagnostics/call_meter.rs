@@ -12,14 +12,14 @@ pub(in crate::command) struct CallMeter {
     counters: Arc<CommandCounters>,
     /// When the clock was last read.
     last: Instant,
-    /// The time of the commands of a connection's turn, in nanoseconds.
-    spent: u64,
-    /// Whether the next input belongs to the same turn.
-    continues: bool,
     /// Calls since then, by the commands' numbers.
     calls: [u32; NUMBERS],
     /// The numbers of the commands that were called.
     called: Vec<usize>,
+    /// The time of the commands of a connection's turn, in nanoseconds.
+    spent: u64,
+    /// Whether the next input belongs to the same turn.
+    continues: bool,
 }
 
 /// Commands that were executed together, and took long.
@@ -39,15 +39,8 @@ impl CallMeter {
     pub(in crate::command) fn new(diagnostics: Arc<Diagnostics>) -> Self {
         let counters = diagnostics.register();
         let (calls, called) = ([0; NUMBERS], Vec::with_capacity(NUMBERS));
-        Self {
-            diagnostics,
-            counters,
-            last: Instant::now(),
-            spent: 0,
-            continues: false,
-            calls,
-            called,
-        }
+        let last = Instant::now();
+        Self { diagnostics, counters, last, calls, called, spent: 0, continues: false }
     }
 
     /// Notes the time from which on commands are executed.
