@@ -2,6 +2,11 @@
 //!
 //! Feature `serde`: every map is written and read as a map, every set as a sequence.
 
+#[path = "support/compare.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of these helpers")]
+mod compare;
+
+use compare::compare_by_cmp;
 use hedgerow::left_right::{LeftRightTable, WriteHandle};
 use hedgerow::{
     BytesMap, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap, HashSet, OrdMap, OrdSet,
@@ -122,20 +127,7 @@ impl Ord for Alike {
         Ordering::Equal
     }
 }
-
-impl PartialOrd for Alike {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Alike {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Alike {}
+compare_by_cmp!(Alike);
 
 impl Hash for Alike {
     fn hash<H: Hasher>(&self, _: &mut H) {}

@@ -1,6 +1,11 @@
 //! Maps and sets that are made from arrays, and extended by reference.
 
+#[path = "compare.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of these helpers")]
+mod compare;
+
 use super::{bytes, sorted};
+use compare::compare_by_cmp;
 use hedgerow::sets::ElementRef;
 use hedgerow::{BytesMap, FenceMap, FenceSet, FlatMap, FlatSet, HashMap, HashSet, OrdMap, OrdSet};
 use std::cmp::Ordering;
@@ -44,20 +49,7 @@ impl Ord for Marked {
         self.0.cmp(&other.0)
     }
 }
-
-impl PartialOrd for Marked {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Marked {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Marked {}
+compare_by_cmp!(Marked);
 
 impl Hash for Marked {
     fn hash<H: Hasher>(&self, state: &mut H) {
