@@ -132,7 +132,7 @@ fn content(server: &Running) -> Content {
 }
 
 /// Changes that may meet a full disk. Some change a key more than once.
-const CHANGES: [&str; 12] = [
+const CHANGES: [&str; 13] = [
     "SET k1 other",
     "SET new value",
     "APPEND k2 tail",
@@ -141,6 +141,8 @@ const CHANGES: [&str; 12] = [
     "EXPIRE k7 1000",
     "MSET k8 other new value k9 other",
     "RENAME k10 k11",
+    // Both names are in one shard, so the compressed value is passed on.
+    "RENAME k10 {k10}new",
     "GETEX k8 EX 100\r\nRENAME k8 k9\r\nEXPIRE k9 200\r\nRENAME k9 new\r\nSET k8 other",
     "EXPIRE k7 100\r\nPERSIST k7\r\nAPPEND k7 tail\r\nAPPEND k7 tail\r\nSETRANGE k7 3 xyz",
     "SET new a\r\nAPPEND new b\r\nDEL new\r\nSET new c\r\nINCR n\r\nINCR n\r\nSETRANGE k1 1 x\r\nGETDEL k12",
