@@ -769,8 +769,9 @@ fn an_unread_stream_does_not_delay_shutdown() {
     let server = GrpcServer::start(db, "127.0.0.1:0", options).unwrap();
     let address = format!("http://{}", server.address());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (_client, _answers) = runtime.block_on(async {
-        let mut client = DatabaseClient::connect(address).await.unwrap();
+    let (_client, mut answers) = runtime.block_on(async {
+        let client = DatabaseClient::connect(address).await.unwrap();
+        let mut client = client.max_decoding_message_size(usize::MAX);
         let stream = tokio_stream(vec![gets(1); 4]);
         let answers = client.pipeline(stream).await.unwrap().into_inner();
         (client, answers)
@@ -782,4 +783,12 @@ fn an_unread_stream_does_not_delay_shutdown() {
     });
     let ends = ends.recv_timeout(support::LIMIT);
     assert!(ends.is_ok(), "shutdown waits for a client that does not read");
+    let read = runtime.block_on(async {
+        let mut read = 0;
+        while let Ok(Some(_)) = answers.message().await {
+            read += 1;
+        }
+        read
+    });
+    assert!(read < 4, "a client that did not read is served after the shutdown");
 }
