@@ -55,6 +55,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Adds the change. Errors are found in Redis's order: options, the key that exists, the time, the payload.
+    /// Last comes a time that is too late, which Redis takes as one that has passed.
     fn store(
         &mut self,
         arguments: &[&'a [u8]],
@@ -65,9 +66,10 @@ impl<'a> Execution<'_, 'a> {
             PayloadError::VersionOrChecksum => RestoreError::VersionOrChecksum,
             PayloadError::Format => RestoreError::Format,
         });
-        let expiry = self.restored_expiry(arguments[2], options);
-        match expiry.and_then(|expiry| Ok((expiry, value?))) {
-            Ok((expiry, value)) => {
+        let restored = time_to_live(arguments[2])
+            .and_then(|ttl| Ok((value?, self.restored_expiry(ttl, options)?)));
+        match restored {
+            Ok((value, expiry)) => {
                 let change = Change::Restore {
                     value,
                     expiry,
@@ -84,9 +86,7 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    fn restored_expiry(&self, ttl: &[u8], options: Options) -> Result<Expiry, RestoreError> {
-        let ttl = number::integer(ttl).ok_or(RestoreError::NotAnInteger)?;
-        let ttl = u64::try_from(ttl).map_err(|_| RestoreError::Ttl)?;
+    fn restored_expiry(&self, ttl: u64, options: Options) -> Result<Expiry, RestoreError> {
         Ok(match ttl {
             0 => Expiry::Never,
             at if options.absolute => Expiry::At(at),
@@ -98,6 +98,11 @@ impl<'a> Execution<'_, 'a> {
             }
         })
     }
+}
+
+fn time_to_live(word: &[u8]) -> Result<u64, RestoreError> {
+    let ttl = number::integer(word).ok_or(RestoreError::NotAnInteger)?;
+    u64::try_from(ttl).map_err(|_| RestoreError::Ttl)
 }
 
 /// Returns the values of the payloads of a transaction's commands, in order.
