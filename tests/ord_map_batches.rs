@@ -350,7 +350,7 @@ fn batches_end_with_inconsistent_keys() {
     within(120, "batches by an order that lies", || {
         let alive = Arc::new(AtomicUsize::new(0));
         let key = |n| FuseKey(Tracked::new(n, &alive));
-        for round in 0..8 {
+        for round in 0..support::effort(8) {
             let map = OrdMap::<FuseKey, u64>::new();
             (0..2_000).for_each(|n| ignore(map.insert(key(n), n)));
             LIES.set(1 + round * 1_000);

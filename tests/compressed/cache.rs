@@ -3,7 +3,7 @@
 //! `CompressedMap` as a cache: values that expire, the listener of removals, and values that are computed once, on
 //! demand.
 
-use crate::support::within;
+use crate::support::{effort, within};
 use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::{Corrupt, SmallText};
 use hedgerow::compressed::{Decode, Policy, RemovalCause, StoreError, TypedMap};
@@ -335,7 +335,7 @@ fn a_hasher_may_lie_and_panic() {
             .hasher(liar.clone())
             .policy(Policy::Evict);
         let map = map.codec(SmallText::new()).build();
-        for n in 0..3_000 {
+        for n in 0..effort(3_000).max(600) {
             let key = format!("{}", n % 500);
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 let _ = map.insert(&key, &text(n));

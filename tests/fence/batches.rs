@@ -344,7 +344,7 @@ fn a_panic_in_user_code_leaves_all_as_it_was() {
 #[test]
 fn batches_end_with_inconsistent_keys() {
     within(600, "batches by an order that lies", || {
-        for round in 0..8 {
+        for round in 0..support::effort(8) {
             let map = FenceMap::<FuseKey, [u64; 8]>::new();
             (0..2_000).for_each(|n| _ = map.insert(FuseKey(n), [n; 8]));
             LIES.set(1 + round * 1_000);
