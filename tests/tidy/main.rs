@@ -1,18 +1,14 @@
 //! builds: default
 //!
-//! The rules of this tree as tests: layers, sizes, orderings, `unsafe`, language, cycles of imports.
+//! The rules of this tree as tests: layers, sizes, orderings, `unsafe`, import cycles.
 //!
 //! Each rule is a function from a path and a text to the violations that it finds. Each has a test in which a planted
 //! violation turns it red and a clean text passes. Rules of code read code with comments and strings blanked out, so
 //! that prose may name what code may not.
-//!
-//! `.ci/count` prints how often each file breaks a rule of language.
 
-mod ceilings;
 mod cycles;
 mod database_layers;
 mod imports;
-mod prose;
 mod rules;
 mod source;
 
