@@ -6,6 +6,8 @@
 
 #[path = "support/contract.rs"]
 mod contract;
+#[path = "support/guards.rs"]
+mod guards;
 
 use contract::{MAPS, Row, table};
 use std::collections::{BTreeMap, BTreeSet};

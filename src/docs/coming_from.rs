@@ -177,8 +177,8 @@
 //! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, which you may take out |
 //! | papaya `map.pin().get_or_insert_with(k, f)` | the same; or `map.get_or_insert_with(k, f)` |
 //! | papaya `map.pin_owned()`, `map.update(k, f)` → the new value | the same |
-//! | dashmap `map.get(&k)?.value().clone()` | the same; or `map.get_cloned(&k)` |
-//! | dashmap `map.get(&k).map(\|v\| *v)` | `map.get_cloned(&k)`; compare by `map.get(&k).as_deref()` |
+//! | dashmap `map.get(&k).map(\|v\| v.clone())`, `map.get(&k)?.value().clone()` | the same; or `map.get_cloned(&k)` |
+//! | dashmap `map.get(&k).map(\|v\| *v)` | the same; compare by `map.get(&k).as_deref()` |
 //! | dashmap `map.entry(k).or_insert(v)`, `or_insert_with`, `or_default` | the same, but they return a shared `Ref` |
 //! | dashmap `*map.entry(k).or_insert(0) += 1` | `map.entry(k).and_modify(\|n\| *n += 1).or_insert(1)` |
 //! | dashmap, the type `Entry<'_, K, V>` | `Entry<'_, HashMap<K, V, S>>`: its parameter is the map |
@@ -199,6 +199,7 @@
 //! assert_eq!(map.pin().get("rose"), Some(&vec![1]));
 //! assert_eq!(*map.get_or_insert_with("briar".into(), || vec![7]), [7]);
 //! assert_eq!(map.pin_owned().get("briar").map(Vec::len), Some(1));
+//! assert_eq!(map.get("briar").map(|v| v.clone()), Some(vec![7]));
 //! assert_eq!(map.get_cloned("briar"), Some(vec![7]));
 //! map.update("briar", |old| [&old[..], &[8]].concat());
 //! assert_eq!(map.get_with("briar", |v| v.len()), Some(2));

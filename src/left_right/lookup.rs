@@ -238,12 +238,6 @@ impl<V: ?Sized> Drop for ReadGuard<'_, V> {
     }
 }
 
-impl<V: ?Sized> AsRef<V> for ReadGuard<'_, V> {
-    fn as_ref(&self) -> &V {
-        self
-    }
-}
-
 impl<V: PartialEq + ?Sized> PartialEq for ReadGuard<'_, V> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other

@@ -25,6 +25,24 @@ use core::ptr::NonNull;
 /// map.remove(&7);
 /// assert_eq!((*seven.key(), seven.as_str()), (7, "seven"));
 /// ```
+///
+/// As with [`std::cell::Ref`](core::cell::Ref), a method call reaches the value: `entry.clone()` clones the value. The
+/// operations of the borrow itself are functions, such as [`Ref::clone`] and [`Ref::map`]. The only methods are those
+/// that users of dashmap expect: [`key`](Self::key), [`value`](Self::value) and [`pair`](Self::pair). If the value has
+/// a method of one of these names, call it by `(*entry).key()`.
+///
+/// ```
+/// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
+/// let seven: Option<String> = map.get(&7).map(|v| v.clone());
+/// assert_eq!(seven, Some("seven".into()));
+/// ```
+///
+/// So a function that clones what it gets does not collect guards, which would keep removed entries alive:
+///
+/// ```compile_fail,E0277
+/// # let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
+/// let all: Vec<_> = std::iter::repeat_n(map.get(&7).unwrap(), 3).collect();
+/// ```
 pub struct Ref<'a, K: ?Sized, V: ?Sized> {
     /// Pointers, because a function may drop its argument and with it the guard. A reference in an argument would have
     /// to be valid until the function returns.
@@ -110,6 +128,24 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
         (self.key(), self.value())
     }
 
+    /// Borrows the entry again. A function and no implementation of `Clone`, so that `entry.clone()` clones the value.
+    ///
+    /// The other borrow has a guard of its own, and is of use where it outlives the first one.
+    ///
+    /// ```
+    /// use hedgerow::owned::Ref;
+    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
+    /// let seven = map.get(&7).unwrap();
+    /// let again = Ref::clone(&seven);
+    /// drop(seven);
+    /// assert_eq!(*again, "seven");
+    /// ```
+    #[expect(clippy::should_implement_trait, reason = "as of `std::cell::Ref`")]
+    #[must_use]
+    pub fn clone(orig: &Self) -> Self {
+        Self { guard: orig.guard.again(), ..*orig }
+    }
+
     /// Borrows a part of the value. A function, so that a method `map` of the value can still be called.
     ///
     /// ```
@@ -156,24 +192,11 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     }
 }
 
-impl<K: ?Sized, V: ?Sized> Clone for Ref<'_, K, V> {
-    /// Returns another borrow of the same entry.
-    fn clone(&self) -> Self {
-        Self { guard: self.guard.again(), ..*self }
-    }
-}
-
 impl<K: ?Sized, V: ?Sized> Deref for Ref<'_, K, V> {
     type Target = V;
 
     #[inline(always)]
     fn deref(&self) -> &V {
-        self.value()
-    }
-}
-
-impl<K: ?Sized, V: ?Sized> AsRef<V> for Ref<'_, K, V> {
-    fn as_ref(&self) -> &V {
         self.value()
     }
 }
@@ -205,7 +228,8 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     }
 }
 
-/// A borrowed key of a map of owned data, which holds a [`Guard`] as [`Ref`] does. Dereferences to the key.
+/// A borrowed key of a map of owned data, which holds a [`Guard`] as [`Ref`] does. Dereferences to the key, and has no
+/// methods of its own, so `key.clone()` clones the key.
 ///
 /// ```
 /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -218,10 +242,19 @@ pub struct KeyRef<'a, K: ?Sized> {
     borrows: PhantomData<&'a K>,
 }
 
-impl<K: ?Sized> Clone for KeyRef<'_, K> {
-    /// Returns another borrow of the same key.
-    fn clone(&self) -> Self {
-        Self { guard: self.guard.again(), ..*self }
+impl<K: ?Sized> KeyRef<'_, K> {
+    /// Borrows the key again, as [`Ref::clone`] does.
+    ///
+    /// ```
+    /// use hedgerow::owned::KeyRef;
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+    /// let key = map.keys().next().unwrap();
+    /// assert_eq!(*KeyRef::clone(&key), key.clone());
+    /// ```
+    #[expect(clippy::should_implement_trait, reason = "as of `std::cell::Ref`")]
+    #[must_use]
+    pub fn clone(orig: &Self) -> Self {
+        Self { guard: orig.guard.again(), ..*orig }
     }
 }
 
@@ -264,12 +297,6 @@ impl<K: Ord + ?Sized> Ord for KeyRef<'_, K> {
 impl<K: Hash + ?Sized> Hash for KeyRef<'_, K> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (**self).hash(state);
-    }
-}
-
-impl<K: ?Sized> AsRef<K> for KeyRef<'_, K> {
-    fn as_ref(&self) -> &K {
-        self
     }
 }
 

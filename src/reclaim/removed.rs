@@ -100,12 +100,6 @@ impl<K, V> Deref for Removed<'_, K, V> {
     }
 }
 
-impl<K, V> AsRef<V> for Removed<'_, K, V> {
-    fn as_ref(&self) -> &V {
-        self.value()
-    }
-}
-
 impl<K, V: fmt::Display> fmt::Display for Removed<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value().fmt(f)

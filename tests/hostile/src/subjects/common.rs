@@ -546,7 +546,7 @@ impl<K: Thing, V: Thing> Outcome for Removed<'_, Key<K>, V> {
 
 impl<K: Thing, V: Thing> Outcome for Ref<'_, Key<K>, V> {
     fn check(self) {
-        let clone = self.clone();
+        let clone = Ref::clone(&self);
         meet(self.key(), self.value());
         drop(self);
         meet(clone.key(), clone.value());

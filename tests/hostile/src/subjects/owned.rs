@@ -147,7 +147,7 @@ impl Outcome for RemovedBytes<'_> {
 
 impl Outcome for Ref<'_, [u8], [u8]> {
     fn check(self) {
-        let clone = self.clone();
+        let clone = Ref::clone(&self);
         drop(self);
         (Name::of(clone.key()), Bytes::of(clone.value())).check();
     }
