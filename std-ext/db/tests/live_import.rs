@@ -469,6 +469,11 @@ fn a_command_about_another_type_is_named() {
     );
     has_lines(&dump(folder.path()), &["SET \"b\" \"2\"", "SET \"rose\" \"red\""]);
 
+    let script = commands(&["EVAL return 0"]);
+    let steps = vec![resync(), with_length(&file()), Send(script), Acknowledged(u64::MAX)];
+    let (error, _) = fails(steps, &[]);
+    assert!(error.contains("Redis has sent EVAL, a script, instead of the changes"), "{error}");
+
     // A command that fails has another effect here than in Redis.
     let steps = vec![
         resync(),

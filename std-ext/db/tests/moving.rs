@@ -130,6 +130,8 @@ fn succeeds(folder: &Path, words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+const LIBRARY: &[u8] = b"#!lua name=l\nredis.register_function('f', function() return 1 end)";
+
 type Content = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
 
 /// Returns keys with values of all kinds, some with an expiration far away.
@@ -244,6 +246,15 @@ fn files_of_redis_are_imported() {
     client.done(&[b"INCRBY", b"late", b"41"]);
     client.done(&[b"SETRANGE", b"range", b"3", b"x"]);
     client.done(&[b"RENAME", b"range", b"moved"]);
+    // The file has PFCOUNT, which stores the count; the changes of scripts; and a key that expires later.
+    client.done(&[b"PFADD", b"hll", b"a", b"b"]);
+    client.done(&[b"PFCOUNT", b"hll"]);
+    client.done(&[b"EVAL", b"redis.call('SET', 'scripted', '1') return 1", b"0"]);
+    client.done(&[b"FUNCTION", b"LOAD", LIBRARY]);
+    client.done(&[b"SET", b"gone", b"1", b"PX", b"500"]);
+    let counted = client.ask(&[b"GET", b"hll"]).unwrap();
+    content.insert(b"hll".to_vec(), (counted, None));
+    content.insert(b"scripted".to_vec(), (b"1".to_vec(), None));
     content.insert(b"late".to_vec(), (b"42".to_vec(), None));
     content.insert(b"moved".to_vec(), (b"\0\0\0x".to_vec(), None));
     let first = content.keys().next().unwrap().clone();
@@ -257,9 +268,13 @@ fn files_of_redis_are_imported() {
     content.insert(b"late".to_vec(), (b"420".to_vec(), None));
     content.insert(b"other".to_vec(), (b"1".to_vec(), None));
     redis.shut_down(b"NOSAVE");
+    std::thread::sleep(Duration::from_millis(600));
     let folder = theirs.path().join("appendonlydir");
     let said = succeeds(ours.path(), &["import", folder.to_str().unwrap(), "--dir", "aof"]);
-    assert!(said.starts_with("Imported 400 keys and 8 commands.\n"), "{said}");
+    let left_out = "Left out: 1 keys that have expired.\nLeft out: 1 libraries of functions.\n";
+    assert_eq!(said, format!("Imported 400 keys and 12 commands.\n{left_out}"));
+    let said = succeeds(ours.path(), &["check", "aof"]);
+    assert!(said.starts_with(&format!("Undamaged: {} keys, ", content.len())), "{said}");
     holds(&mut Server::own(&ours.path().join("aof")).client(), &content);
 }
 

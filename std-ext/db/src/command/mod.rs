@@ -103,7 +103,7 @@ pub use execute::{NextStep, Outcome, process_input};
 pub(crate) use first_key::first_key;
 pub(crate) use hexadecimal::hexadecimal;
 #[cfg(feature = "cli")]
-pub(crate) use replay::{Replay, replay};
+pub(crate) use replay::{Refusal, Replay, replay};
 pub(crate) use routing::LOADING;
 pub use secret::same_secret;
 

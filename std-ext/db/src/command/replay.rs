@@ -20,8 +20,23 @@ pub(crate) enum Replay {
     SendOffset,
     /// It changes no key.
     Ignore,
+    /// It loads a library of functions, which is left out.
+    Library,
+    /// It cannot be executed.
+    Refused(Refusal),
+}
+
+/// Why a command of an append-only file is not executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Refusal {
     /// This program does not have it.
     Unknown,
+    /// It is a script, whose effects depend on the server that wrote the file.
+    Script,
+    /// It takes keys from a database or gives them to one, and only one database is imported.
+    OtherDatabase,
+    /// Redis writes no such command to the file: it changes nothing, or has a wrong number of arguments.
+    Unexpected,
 }
 
 /// Returns how a command is handled, if one database is imported or all.
@@ -30,24 +45,40 @@ pub(crate) fn replay(arguments: &[&[u8]], all_databases: bool) -> Replay {
     if name.eq_ignore_ascii_case(b"replconf") {
         return Replay::SendOffset;
     }
-    let Some(spec) = table::find(name).filter(|spec| spec.takes(arguments.len())) else {
-        return Replay::Unknown;
+    let Some(spec) = table::find(name) else {
+        return Replay::Refused(Refusal::Unknown);
     };
+    if !spec.takes(arguments.len()) {
+        return Replay::Refused(Refusal::Unexpected);
+    }
     match spec.id {
         Id::Select => Replay::Select,
         Id::Multi => Replay::Multi,
         Id::Exec => Replay::Exec,
         // If only one database is imported, another one cannot give its keys.
-        Id::SwapDb | Id::Move if !all_databases => Replay::Unknown,
-        Id::Copy if arguments.len() > 4 && !all_databases => Replay::Unknown,
-        // Before Redis 5, primaries send a script instead of its changes. Redis never writes MIGRATE, but the deletion:
-        // executed, it would send keys to a server that the file names.
-        Id::Eval | Id::EvalSha | Id::Migrate => Replay::Unknown,
+        Id::SwapDb | Id::Move if !all_databases => Replay::Refused(Refusal::OtherDatabase),
+        Id::Copy if arguments.len() > 4 && !all_databases => {
+            Replay::Refused(Refusal::OtherDatabase)
+        }
+        // Before Redis 5, a script is logged and sent instead of its changes. It may use keys that it does not declare,
+        // which is an error here, and random numbers: executed, it could silently have other effects.
+        Id::Eval | Id::EvalSha => Replay::Refused(Refusal::Script),
+        // Redis never writes MIGRATE, but the deletion: executed, it would send keys to a server that the file names.
+        Id::Migrate => Replay::Refused(Refusal::Unexpected),
+        // It may store the count that it has computed, so Redis logs it.
+        Id::PfCount => Replay::Execute(spec.name),
+        Id::Function
+            if ["load", "restore"]
+                .iter()
+                .any(|sub| arguments[1].eq_ignore_ascii_case(sub.as_bytes())) =>
+        {
+            Replay::Library
+        }
         Id::SPublish => Replay::Ignore,
         Id::FlushAll => Replay::ExecuteAlways(spec.name),
         _ if spec.has_flag(Flag::Write) => Replay::Execute(spec.name),
         _ if spec.keys.0 == 0 => Replay::Ignore,
-        _ => Replay::Unknown,
+        _ => Replay::Refused(Refusal::Unexpected),
     }
 }
 
@@ -58,7 +89,8 @@ mod tests {
     #[test]
     fn no_command_of_a_file_sends_its_keys_elsewhere() {
         let migrate: [&[u8]; 6] = [b"MIGRATE", b"203.0.113.1", b"6379", b"key", b"0", b"1000"];
-        assert!(matches!(replay(&migrate, true), Replay::Unknown), "a file's MIGRATE is executed");
+        let refused = Replay::Refused(Refusal::Unexpected);
+        assert_eq!(replay(&migrate, true), refused, "a file's MIGRATE is executed");
         let set: [&[u8]; 3] = [b"SET", b"key", b"value"];
         assert!(matches!(replay(&set, true), Replay::Execute("set")));
     }

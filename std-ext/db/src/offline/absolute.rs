@@ -1,8 +1,9 @@
 //! Commands with a time to live, rewritten to the time at which the key expires.
 //!
 //! Since version 7, Redis sends its replicas such times only. Older ones send the time to live, which counts from the
-//! execution of the command. While commands are imported, the clock of the database stands still, so that no key
-//! expires: Redis decides when a key does, and sends a command that removes it.
+//! execution of the command. So does one in an AOF that another program than Redis wrote. While commands are imported,
+//! the clock of the database stands still, so that no key expires: Redis decides when a key does, and sends a command
+//! that removes it.
 
 use crate::resp::write::request;
 use crate::state::number;

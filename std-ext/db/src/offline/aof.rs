@@ -4,7 +4,7 @@ use super::absolute;
 use super::item::{Item, Take};
 use super::summary::{Summary, count};
 use crate::clock::TimeSource;
-use crate::command::{Replay, replay};
+use crate::command::{Refusal, Replay, replay};
 use crate::resp::parse::{Found, Limits, Requests};
 use crate::state::number;
 use std::io::BufRead;
@@ -46,8 +46,8 @@ pub(super) struct Aof {
 /// The commands that a running Redis sends.
 #[derive(Default)]
 struct Live {
-    /// Whether commands that this program does not have are left out.
-    skips_unknown: bool,
+    /// Whether commands that cannot be executed are left out.
+    skips_refused: bool,
     /// Whether Redis has asked for the offset.
     asked_for_offset: bool,
 }
@@ -75,8 +75,8 @@ impl Aof {
     }
 
     /// Returns the reader of the commands that a running Redis sends, from this offset on.
-    pub(super) fn live(offset: u64, skips_unknown: bool) -> Self {
-        let live = Some(Live { skips_unknown, ..Live::default() });
+    pub(super) fn live(offset: u64, skips_refused: bool) -> Self {
+        let live = Some(Live { skips_refused, ..Live::default() });
         Self { live, ..Self::new(None, offset) }
     }
 
@@ -224,12 +224,13 @@ impl Aof {
                 return Ok(());
             }
             Replay::Ignore => return Ok(()),
-            Replay::Unknown => return self.unknown(arguments[0], summary),
+            Replay::Library => {
+                summary.functions += 1;
+                return Ok(());
+            }
+            Replay::Refused(why) => return self.refused(why, arguments[0], summary),
         };
-        let absolute = match self.live {
-            Some(_) => absolute::rewritten(name, arguments, TimeSource::System.now()),
-            None => None,
-        };
+        let absolute = absolute::rewritten(name, arguments, TimeSource::System.now());
         let bytes = absolute.as_deref().unwrap_or(bytes);
         if let Some((_, commands)) = &mut self.transaction {
             commands.push((name, bytes.to_vec()));
@@ -272,17 +273,28 @@ impl Aof {
         Err(format!("byte {at} begins a command of more than {most} bytes"))
     }
 
-    /// Handles a command that this program does not have.
-    fn unknown(&self, name: &[u8], summary: &mut Summary) -> Result<(), String> {
+    /// Handles a command that cannot be executed.
+    fn refused(&self, why: Refusal, name: &[u8], summary: &mut Summary) -> Result<(), String> {
         let name = &name[..name.len().min(LONGEST_NAME)];
         let name = name.to_ascii_uppercase().escape_ascii().to_string();
-        if self.live.as_ref().is_some_and(|live| !live.skips_unknown) {
-            return Err(format!(
-                "Redis has executed {name}, which this program does not have; --skip-other-types leaves out such \
-                 commands"
-            ));
+        if self.live.as_ref().is_some_and(|live| !live.skips_refused) {
+            return Err(match why {
+                Refusal::Script => format!(
+                    "Redis has sent {name}, a script, instead of the changes that it made, as versions before 5 do. \
+                     Scripts are not executed here: stop the writers and import the RDB file that SAVE writes. \
+                     --skip-other-types leaves out what scripts change"
+                ),
+                Refusal::Unknown => format!(
+                    "Redis has executed {name}, which this program does not have; --skip-other-types leaves out such \
+                     commands"
+                ),
+                Refusal::OtherDatabase | Refusal::Unexpected => format!(
+                    "Redis has sent {name} in a form that is not expected from it; --skip-other-types leaves out such \
+                     commands"
+                ),
+            });
         }
-        count(&mut summary.unknown, name);
+        count(&mut summary.refused, (why, name));
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::folder;
 use super::report::{Progress, json_string, output_error};
+use crate::clock::TimeSource;
 use crate::config::DataInvocation;
 use crate::rdb::Writer;
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes all keys of a directory to a file that Redis loads.
+/// Writes all keys of a directory that have not expired to a file that Redis loads.
 ///
 /// # Errors
 /// If the directory cannot be read, or the file exists or cannot be written.
@@ -25,21 +26,32 @@ pub(super) fn run(
     }
     let loaded = folder::load(&asked.dir).map_err(|why| why.to_string())?;
     let mut databases = BTreeMap::<u16, (u64, u64)>::new();
+    let (now, mut expired) = (TimeSource::System.now(), 0);
     loaded.each_key(&mut |database, _, expires_at, _| {
+        if expires_at.is_some_and(|end| end <= now) {
+            expired += 1;
+            return;
+        }
         let (keys, with_ttl) = databases.entry(database).or_default();
         *keys += 1;
         *with_ttl += u64::from(expires_at.is_some());
     });
     let keys: u64 = databases.values().map(|(keys, _)| keys).sum();
     let new = Temporary::beside(file);
-    let bytes = write(&new.0, &loaded, &databases, progress).map_err(file_error)?;
+    let bytes = write(&new.0, &loaded, &databases, now, progress).map_err(file_error)?;
     fs::rename(&new.0, file).map_err(file_error)?;
     sync_name(file).map_err(file_error)?;
     let text = if asked.json {
         let name = json_string(file.to_string_lossy().as_bytes()).unwrap_or_default();
-        format!("{{\"file\": {name}, \"keys\": {keys}, \"bytes\": {bytes}}}\n")
+        format!(
+            "{{\"file\": {name}, \"keys\": {keys}, \"expired\": {expired}, \"bytes\": {bytes}}}\n"
+        )
     } else {
-        format!("Wrote {keys} keys to {}, {bytes} bytes.\n", file.display())
+        let left_out = match expired {
+            0 => String::new(),
+            _ => format!("Left out: {expired} keys that have expired.\n"),
+        };
+        format!("Wrote {keys} keys to {}, {bytes} bytes.\n{left_out}", file.display())
     };
     out.write_all(text.as_bytes()).map_err(|why| output_error(&why))?;
     Ok(true)
@@ -72,12 +84,16 @@ fn write(
     path: &Path,
     loaded: &folder::Loaded,
     databases: &BTreeMap<u16, (u64, u64)>,
+    now: u64,
     progress: &mut Progress<'_>,
 ) -> io::Result<u64> {
     let mut writer = Writer::new(File::create_new(path)?)?;
     writer.note("redis-bits", "64")?;
     let (mut done, mut result, mut selected) = (0, Ok(()), None);
     loaded.each_key(&mut |database, key, expires_at, value| {
+        if expires_at.is_some_and(|end| end <= now) {
+            return;
+        }
         if result.is_ok() && selected != Some(database) {
             selected = Some(database);
             let (keys, with_ttl) = databases.get(&database).copied().unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::request::{Answer, Change, Expiry, Request, RequestError, SetCondition
 use crate::{Db, Options, Session};
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Keys are stored when this many wait, or this many bytes.
 const KEYS: usize = 1000;
@@ -121,6 +121,8 @@ pub(super) struct Store {
     bytes: usize,
     executor: Executor,
     failed: Summary,
+    /// The time of the database, if it stands still until all commands are executed.
+    time: Option<Arc<AtomicU64>>,
 }
 
 impl Store {
@@ -139,8 +141,9 @@ impl Store {
         let mut options = Options::at(&asked.dir);
         // The snapshot at the end is synced.
         (options.fsync, options.snapshot_after) = (Fsync::Never, 0);
-        if has_commands {
-            options.time = TimeSource::Manual(Arc::new(AtomicU64::new(BEFORE_ALL_KEYS)));
+        let time = has_commands.then(|| Arc::new(AtomicU64::new(BEFORE_ALL_KEYS)));
+        if let Some(time) = &time {
+            options.time = TimeSource::Manual(Arc::clone(time));
         }
         // All databases of Redis find a place.
         options.databases = MAX_DATABASES;
@@ -164,6 +167,8 @@ impl Store {
             bytes: 0,
             executor,
             failed: Summary::default(),
+            // A running Redis decides itself when a key expires, to the end.
+            time: time.filter(|_| asked.live.is_none()),
         })
     }
 
@@ -233,6 +238,12 @@ impl Store {
     pub(super) fn finish(mut self, summary: &mut Summary) -> Result<(), String> {
         self.execute()?;
         summary.failed = self.failed.failed;
+        if let Some(time) = self.time {
+            let now = TimeSource::System.now();
+            summary.expired += self.db.state().count_expired_by(now);
+            // The snapshot leaves out what has expired by its time. Relaxed: a number that orders nothing.
+            time.store(now, Ordering::Relaxed);
+        }
         self.db.snapshot().map_err(|why| why.to_string())?;
         self.db.close().map_err(|why| why.to_string())
     }

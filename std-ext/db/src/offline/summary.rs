@@ -1,6 +1,7 @@
 //! The result of an import.
 
 use super::report::json_string;
+use crate::command::Refusal;
 use crate::config::DataInvocation;
 use crate::request::LONGEST_KEY;
 use std::collections::BTreeMap;
@@ -28,8 +29,8 @@ pub(super) struct Summary {
     pub(super) module_data: u64,
     /// Commands of AOF files that change keys.
     pub(super) commands: u64,
-    /// Commands that this program does not have.
-    pub(super) unknown: Counts<String>,
+    /// Commands that cannot be executed.
+    pub(super) refused: Counts<(Refusal, String)>,
     /// Commands that failed.
     pub(super) failed: Counts<String>,
     /// Bytes at the end of an AOF file that are no complete command or transaction.
@@ -46,7 +47,32 @@ fn list<K: Display>(counts: &Counts<K>) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
+/// What refused commands are, and what else the user can do.
+const REFUSALS: [(Refusal, &str, &str); 4] = [
+    (Refusal::Unknown, "commands that this program does not have", ""),
+    (
+        Refusal::Script,
+        "scripts, which an import does not execute",
+        "BGREWRITEAOF at the Redis that wrote the file replaces them by the keys that they changed; ",
+    ),
+    (
+        Refusal::OtherDatabase,
+        "commands that move keys between databases, of which only one is imported",
+        "without --database, all are; ",
+    ),
+    (Refusal::Unexpected, "commands that Redis does not write to such a file", ""),
+];
+
 impl Summary {
+    /// Returns the numbers of the commands that were refused for certain reasons.
+    fn refused_because(&self, is_meant: impl Fn(Refusal) -> bool) -> Counts<&str> {
+        let mut names = Counts::new();
+        for ((_, name), count) in self.refused.iter().filter(|((why, _), _)| is_meant(*why)) {
+            *names.entry(&name[..]).or_default() += count;
+        }
+        names
+    }
+
     /// Returns why the file is not imported, if it is not.
     pub(super) fn refusal(&self, asked: &DataInvocation) -> Option<String> {
         let mut text = String::new();
@@ -64,11 +90,14 @@ impl Summary {
                     list(&self.types)
                 ));
             }
-            if !self.unknown.is_empty() {
-                line(format!(
-                    "commands that this program does not have: {}; --skip-other-types leaves them out",
-                    list(&self.unknown)
-                ));
+            for (why, says, instead) in REFUSALS {
+                let names = self.refused_because(|reason| reason == why);
+                if !names.is_empty() {
+                    line(format!(
+                        "{says}: {}; {instead}--skip-other-types leaves them out",
+                        list(&names)
+                    ));
+                }
             }
         }
         let (keys, commands) = (self.keys, self.commands);
@@ -95,7 +124,8 @@ impl Summary {
             !self.databases.is_empty(),
             format!("Left out, by database: {}.", list(&self.databases)),
         );
-        line(!self.unknown.is_empty(), format!("Left out, commands: {}.", list(&self.unknown)));
+        let refused = self.refused_because(|_| true);
+        line(!refused.is_empty(), format!("Left out, commands: {}.", list(&refused)));
         line(!self.failed.is_empty(), format!("Commands that failed: {}.", list(&self.failed)));
         line(self.functions > 0, format!("Left out: {} libraries of functions.", self.functions));
         line(self.module_data > 0, format!("Left out: {} parts of modules.", self.module_data));
@@ -119,7 +149,8 @@ impl Summary {
         pair("expired", self.expired.to_string());
         pair("other_types", object(&self.types));
         pair("other_databases", object(&self.databases));
-        pair("unknown_commands", object(&self.unknown));
+        pair("unknown_commands", object(&self.refused_because(|why| why == Refusal::Unknown)));
+        pair("refused_commands", object(&self.refused_because(|why| why != Refusal::Unknown)));
         pair("failed_commands", object(&self.failed));
         pair("functions", self.functions.to_string());
         pair("module_data", self.module_data.to_string());

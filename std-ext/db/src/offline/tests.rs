@@ -153,9 +153,15 @@ fn an_aof_is_executed() {
     let (text, healthy) = command(&folder, "import @/aof --dir @/db").unwrap();
     let incomplete = requests(&["MULTI", "DEL n"]).len();
     let wanted = format!(
-        "Imported 2 keys and 8 commands.\nLeft out: {incomplete} bytes at the end that are no complete command.\n"
+        "Imported 2 keys and 8 commands.\nLeft out: 1 keys that have expired.\n\
+         Left out: {incomplete} bytes at the end that are no complete command.\n"
     );
     assert!(healthy && text == wanted, "{text}");
+    let (text, _) = command(&folder, "check @/db").unwrap();
+    assert!(
+        text.starts_with("Undamaged: 4 keys, 2 of them with an expiration, of which 0"),
+        "{text}"
+    );
     let db = open(&folder);
     let found = ["rose", "n", "m", "a", "gone", "other"].map(|key| value(&db, key));
     let wanted = [Some("red"), Some("20"), Some("1"), None, None, Some("1")];
@@ -202,6 +208,84 @@ fn an_aof_with_other_commands_is_imported_without_them() {
         assert!(why.contains(wanted), "{why}");
         file.truncate(file.len() - end.len());
     }
+}
+
+#[test]
+fn refused_commands_of_an_aof_are_named_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        "SELECT 0",
+        "SET a 1",
+        "EVAL return 0",
+        "EVALSHA 2067d915024a3e1657c4169c84f809f8ec75fa52 0",
+        "EVAL return 0",
+        "MOVE a 1",
+        "GET a",
+        "EXPIRE a",
+        "ZADD z 1 a",
+    ];
+    write(&folder, "a.aof", &requests(&lines));
+    let why = command(&folder, "import @/a.aof --dir @/db --database 0").unwrap_err();
+    let wanted = "nothing was imported; beside 0 strings and 1 commands there are\n\
+        - commands that this program does not have: ZADD (1); --skip-other-types leaves them out\n\
+        - scripts, which an import does not execute: EVAL (2), EVALSHA (1); BGREWRITEAOF at the Redis that wrote the \
+        file replaces them by the keys that they changed; --skip-other-types leaves them out\n\
+        - commands that move keys between databases, of which only one is imported: MOVE (1); without --database, all \
+        are; --skip-other-types leaves them out\n\
+        - commands that Redis does not write to such a file: EXPIRE (1), GET (1); --skip-other-types leaves them out";
+    assert_eq!(why, wanted);
+    let all = "import @/a.aof --dir @/db --skip-other-types --json";
+    let (json, healthy) = command(&folder, all).unwrap();
+    let wanted = "\"unknown_commands\": {\"ZADD\": 1}, \"refused_commands\": {\"EVAL\": 2, \"EVALSHA\": 1, \
+                  \"EXPIRE\": 1, \"GET\": 1}";
+    assert!(healthy && json.contains(wanted), "{json}");
+    let other = "import @/a.aof --dir @/other --skip-other-types";
+    let (text, _) = command(&folder, other).unwrap();
+    let wanted = "Left out, commands: EVAL (2), EVALSHA (1), EXPIRE (1), GET (1), ZADD (1).\n";
+    assert!(text.ends_with(wanted), "{text}");
+}
+
+#[test]
+fn what_redis_logs_without_a_change_is_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    // Redis logs PFCOUNT, which stores the count, and functions, which a program without them leaves out.
+    let lines =
+        ["PFADD h a b", "PFCOUNT h", "FUNCTION LOAD #!lua", "SCRIPT LOAD return", "SPUBLISH a b"];
+    write(&folder, "a.aof", &requests(&lines));
+    let (text, healthy) = command(&folder, "import @/a.aof --dir @/db").unwrap();
+    let wanted = "Imported 0 keys and 2 commands.\nLeft out: 1 libraries of functions.\n";
+    assert!(healthy && text == wanted, "{text}");
+}
+
+#[test]
+fn times_to_live_of_an_aof_begin_when_it_is_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    // Redis writes times at which keys expire, but other programs may not.
+    write(&folder, "a.aof", &requests(&["SET a 1 EX 1000", "SET b 1", "EXPIRE b 1000"]));
+    let (text, healthy) = command(&folder, "import @/a.aof --dir @/db").unwrap();
+    assert!(healthy && text == "Imported 0 keys and 3 commands.\n", "{text}");
+    let db = open(&folder);
+    assert_eq!(["a", "b"].map(|key| value(&db, key)), [Some("1".into()), Some("1".into())]);
+}
+
+#[test]
+fn an_export_leaves_out_keys_that_have_expired() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::at(folder.path().join("db"));
+    options.time = crate::clock::TimeSource::Manual(std::sync::Arc::new(1.into()));
+    let db = Db::open(options).unwrap();
+    db.set("a", "1").unwrap();
+    db.set_with_ttl("b", "2", std::time::Duration::from_secs(1)).unwrap();
+    db.snapshot().unwrap();
+    drop(db);
+    let (text, _) = command(&folder, "export @/out.rdb --dir @/db").unwrap();
+    let said = text.starts_with("Wrote 1 keys to ")
+        && text.ends_with("\nLeft out: 1 keys that have expired.\n");
+    assert!(said, "{text}");
+    let (json, _) = command(&folder, "export @/out.rdb --dir @/db --replace --json").unwrap();
+    assert!(json.contains("\"keys\": 1, \"expired\": 1, "), "{json}");
+    let (text, _) = command(&folder, "import @/out.rdb --dir @/again").unwrap();
+    assert_eq!(text, "Imported 1 keys.\n");
 }
 
 #[test]

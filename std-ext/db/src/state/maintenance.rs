@@ -41,6 +41,18 @@ pub(crate) fn run_cycle(state: &State) -> bool {
     more
 }
 
+impl State {
+    /// Returns how many keys of all databases will have expired by a time, of those that are there now. It looks at
+    /// every key.
+    pub(crate) fn count_expired_by(&self, time: u64) -> u64 {
+        let expired = |number: usize| {
+            let core = self.shards[number].lock();
+            core.records().filter(|record| record.is_expired(time)).count() as u64
+        };
+        (0..self.shards.len()).map(expired).sum()
+    }
+}
+
 /// Shows the records of some buckets of a shard, from bucket `from` on, and returns the bucket to continue with. Ends
 /// early behind a bucket of which `see` has returned false, and at the end of the shard.
 fn scan_buckets(core: &Core, from: u64, mut see: impl FnMut(Record) -> bool) -> u64 {
