@@ -141,7 +141,7 @@ impl Calls {
         });
     }
 
-    /// Asks etcd's members for their sizes. `quota` is `cluster-etcd-quota`.
+    /// Asks etcd's members for their sizes. `quota` is the one that the node knows of; 0 for the one that etcd reports.
     pub(super) fn measure(&self, quota: u64) {
         let (client, inbox) = (self.client.clone(), self.inbox.clone());
         tokio::spawn(async move {

@@ -4,9 +4,6 @@
 //! are enough, for watches that are just behind.
 
 use super::calls::Calls;
-use super::clock;
-use super::etcd::{AlarmKind, Client, EtcdError, Status};
-use super::space::EtcdSpace;
 use std::collections::VecDeque;
 
 /// The age of the revision up to which etcd forgets, in milliseconds.
@@ -21,8 +18,6 @@ const PART: u64 = 32;
 const YOUNG: u64 = 1000;
 /// Only one revision is remembered for each span of this many milliseconds.
 const STEP: u64 = 500;
-/// How often the log says that etcd is full, in milliseconds.
-const WARN: u64 = 10_000;
 
 /// The revisions that etcd had at some times, and the time of the last compaction.
 #[derive(Default)]
@@ -30,8 +25,6 @@ pub(super) struct Compaction {
     revisions: VecDeque<(u64, u64)>,
     bytes: u64,
     compacted_at: u64,
-    freed_at: u64,
-    warned_at: u64,
     /// etcd's quota; 0 if it is not known.
     quota: u64,
     /// etcd has little space left, so it forgets all but the last second, every second.
@@ -93,58 +86,6 @@ impl Compaction {
         }
         revision
     }
-
-    /// Makes room in an etcd that has raised the alarm NOSPACE: forgets all history, and disarms the alarm once that
-    /// helps. `quota` is `cluster-etcd-quota`.
-    pub(super) fn free_space(&mut self, calls: &Calls, quota: u64) {
-        let now = clock::now();
-        if now < self.freed_at + YOUNG {
-            return;
-        }
-        self.freed_at = now;
-        let warn = now >= self.warned_at + WARN;
-        if warn {
-            self.warned_at = now;
-        }
-        let (client, tail) = (calls.client().clone(), calls.keys().tail());
-        tokio::spawn(async move {
-            if let Err(why) = free_space(&client, tail, quota, warn).await {
-                tracing::warn!("etcd has no space left, and no room can be made yet: {why}");
-            }
-        });
-    }
-}
-
-/// Compacts etcd, and disarms its alarm if there is room then.
-async fn free_space(
-    client: &Client,
-    tail: String,
-    quota: u64,
-    warn: bool,
-) -> Result<(), EtcdError> {
-    // The present revision: nothing was put since the alarm, but batches and other keys were deleted.
-    let revision = client.get(tail).await?.revision;
-    client.compact(revision).await?;
-    let members: Vec<Status> =
-        client.status().await.into_iter().filter_map(|(_, status)| status.ok()).collect();
-    if !EtcdSpace::of(&members, quota).is_some_and(|space| space.has_room()) {
-        if warn {
-            tracing::error!(
-                "etcd has no space left (alarm NOSPACE), and changes wait. Defragment etcd's members one after the \
-                 other (`etcdctl defrag`), or raise --quota-backend-bytes and cluster-etcd-quota. This node then \
-                 disarms the alarm and goes on by itself. Nodes that are away can come back only after that: under the \
-                 alarm etcd refuses what they put. Do not stop the primary: no other node trims"
-            );
-        }
-        return Ok(());
-    }
-    for alarm in client.alarms().await? {
-        if alarm.kind == AlarmKind::NoSpace {
-            client.disarm(&alarm).await?;
-            tracing::info!("etcd has space again; its alarm is disarmed");
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! It never blocks. Calls to etcd are tasks of its runtime, entries are applied by the [replica](super::replica), the
 //! disk is forced by a thread of its own. All of them answer with messages, so the protocol sees one event at a time.
 
+use super::alarm::NoSpaceAlarm;
 use super::autoscale::load::LoadMeter;
 use super::calls::Calls;
 use super::clock;
@@ -71,6 +72,7 @@ pub(super) struct Parts {
 pub(super) struct Driver {
     parts: Parts,
     compaction: Compaction,
+    alarm: NoSpaceAlarm,
     durable: DurableKey<String>,
     clocks: Clocks,
     /// When requests were sent that may prove something, in microseconds, by their numbers.
@@ -143,6 +145,7 @@ impl Driver {
         Self {
             parts,
             compaction: Compaction::default(),
+            alarm: NoSpaceAlarm::default(),
             durable: DurableKey::default(),
             clocks: Clocks::default(),
             sent: HashMap::new(),
@@ -311,6 +314,7 @@ impl Driver {
                 self.take_entries(self.gathering.least(clock::now()));
                 if let Outcome::Done { revision } = outcome {
                     self.compaction.note(*revision, clock::now());
+                    self.alarm.confirmed();
                 }
                 self.note_time(outcome);
             }
@@ -513,7 +517,7 @@ impl Driver {
             }
             Action::Spool(seq, bytes) => self.parts.resync.spool(seq, &bytes),
             Action::FreeSpace => {
-                self.compaction.free_space(&self.parts.calls, self.parts.space.setting());
+                self.alarm.make_room(&self.parts.calls, self.parts.space.setting());
             }
             Action::Released => self.released(),
             Action::Restart(why) => self.exit(Exit::Restart(why)),
@@ -660,7 +664,7 @@ impl Driver {
     fn look_at_space(&mut self) {
         let space = &mut self.parts.space;
         if space.is_due(clock::now(), self.serving) {
-            self.parts.calls.measure(space.setting());
+            self.parts.calls.measure(self.alarm.quota(space.setting()));
         }
         let changed = space.changed();
         self.compaction.set_space(space.known().quota, space.level() != Level::Enough);

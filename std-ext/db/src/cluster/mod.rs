@@ -29,6 +29,7 @@
 #[cfg(feature = "cli")]
 pub mod admin;
 pub mod adopt;
+mod alarm;
 mod autoscale;
 pub mod backup;
 pub mod broadcast;

@@ -53,8 +53,8 @@ pub struct EtcdSpace {
 }
 
 impl EtcdSpace {
-    /// Returns the space of the member that has least left; `None` without members. `setting` is the quota as
-    /// `cluster-etcd-quota` says; 0 for the one that etcd reports.
+    /// Returns the space of the member that has least left; `None` without members. `setting` is the quota
+    /// that the node knows of, by `cluster-etcd-quota` or by the alarm; 0 for the one that etcd reports.
     pub(super) fn of(members: &[Status], setting: u64) -> Option<Self> {
         let space = |member: &Status| {
             let set = Some(setting).filter(|&quota| quota != 0);
@@ -130,7 +130,7 @@ impl Space {
         Self { setting, known, before: 0, since: 0, asked: false, due: 0, level }
     }
 
-    /// Returns the setting, for [`EtcdSpace::of`].
+    /// Returns `cluster-etcd-quota`.
     pub(super) fn setting(&self) -> u64 {
         self.setting
     }

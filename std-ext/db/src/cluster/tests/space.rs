@@ -141,6 +141,37 @@ fn an_etcd_that_was_full_is_used_on_once_there_is_room() {
     assert_eq!(value(&nodes[0], "rose").as_deref(), Some("white"));
 }
 
+/// etcd 3.5 does not say its quota, so a node with a larger setting takes the alarm for one that it may disarm.
+#[test]
+fn an_alarm_that_comes_back_is_left_raised() {
+    let Some(etcd) = small_etcd(QUOTA / 4) else { return };
+    let (settings, folders) = (with_quota(&etcd, "smaller"), Folders::new(1));
+    let nodes = [Node::start(&settings, folders.at(0)).unwrap()];
+    write(&nodes, "rose", "red");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = || Client::connect(&Settings::new(etcd.endpoints())).unwrap();
+    runtime.block_on(fill(&client()));
+    let quota = || nodes[0].member.status().space.quota;
+    until_or(|| quota() < QUOTA / 3, || format!("the quota is taken for {}", quota()));
+    assert!(quota() > QUOTA / 5, "{}", quota());
+    let is_raised = || etcd.etcdctl(&["alarm", "list"]).contains("NOSPACE");
+    until("the alarm is raised again", is_raised);
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(4) {
+        assert!(is_raised(), "the alarm is disarmed again, {:?} later", begin.elapsed());
+    }
+    runtime.block_on(async { client().delete(Keys::prefix("/other/")).await.unwrap() });
+    let writer = set_when_possible(&nodes[0], "white");
+    until("the node goes on by itself", || {
+        etcd.etcdctl(&["defrag"]);
+        thread::sleep(Duration::from_millis(100));
+        writer.is_finished()
+    });
+    writer.join().unwrap();
+    assert_eq!(value(&nodes[0], "rose").as_deref(), Some("white"));
+    assert!(quota() < QUOTA / 3, "it believes the setting again: {}", quota());
+}
+
 /// Starts two groups of one node each. The keys `b` and `a` are theirs.
 fn two_groups(etcd: &Etcd, name: &str, folders: &Folders) -> Vec<Node> {
     let of = |group: u32| {
