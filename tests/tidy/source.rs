@@ -2,7 +2,7 @@
 //!
 //! How the rules read a file: code, comments and strings apart.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 pub(crate) struct Violation {
     pub(crate) path: String,
@@ -22,29 +22,22 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A file's lines twice: the code without comments and strings, and the comments alone; and its strings.
+/// A file's lines twice: the code without comments and strings, and the comments alone.
 pub(crate) struct Source {
     pub(crate) code: Vec<String>,
     pub(crate) comments: Vec<String>,
-    /// The text of each string literal of more than one character, and its line.
-    pub(crate) strings: Vec<(usize, String)>,
 }
 
 impl Source {
     pub(crate) fn read(text: &str) -> Self {
         let chars: Vec<char> = text.chars().collect();
         let (mut code, mut comments) = (String::new(), String::new());
-        let (mut strings, mut line) = (Vec::new(), 0);
         let mut i = 0;
         while i < chars.len() {
             let end = token_end(&chars, i);
             let comment = chars[i] == '/' && end > i + 1;
             // Only a literal or a comment is longer than one character.
             let literal = !comment && end > i + 1;
-            if literal && chars[i] != '\'' {
-                strings.push((line, plain_text(&chars[i..end])));
-            }
-            line += chars[i..end].iter().filter(|&&c| c == '\n').count();
             for &c in &chars[i..end] {
                 let newline = c == '\n';
                 code.push(if newline || !(comment || literal) { c } else { ' ' });
@@ -53,7 +46,7 @@ impl Source {
             i = end;
         }
         let lines = |s: &str| s.split('\n').map(str::to_owned).collect();
-        Self { code: lines(&code), comments: lines(&comments), strings }
+        Self { code: lines(&code), comments: lines(&comments) }
     }
 
     /// Whether a comment that satisfies `wanted` stands at line `i`, in its statement, or within
@@ -92,13 +85,6 @@ impl Source {
         }
         marked
     }
-}
-
-/// Returns the text of a literal without quotes and without escaped line ends.
-fn plain_text(literal: &[char]) -> String {
-    let text: String = literal.iter().collect();
-    let text = text.trim_start_matches(['r', '#', '"']).trim_end_matches(['#', '"']);
-    text.replace("\\\n", "\n").replace("\\n", ". ").replace("\\\"", "\"")
 }
 
 /// Where the comment or literal that starts at `i` ends; `i + 1` where none starts.
@@ -203,8 +189,4 @@ pub(crate) fn first_name(path: &str) -> &str {
 
 pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
-}
-
-pub(crate) fn has_extension(path: &str, extension: &str) -> bool {
-    Path::new(path).extension().is_some_and(|e| e == extension)
 }
