@@ -141,6 +141,28 @@ fn loom_read_against_reclaim() {
     });
 }
 
+/// A batch is sealed, and waits for a barrier of another thread. A second seal adds a node that was unlinked after that
+/// barrier began: it does not serve the node, and a reader that pins in its epoch may have found the node.
+#[test]
+fn loom_read_against_a_batch_that_is_sealed_again() {
+    explore(2, OUTCOMES, |saw| {
+        let model = Model::new(3);
+        let (theirs, others) = (model.clone(), model.clone());
+        let slot = model.domain.claim().unwrap().number();
+        // No reader finds this node. The first operation seals it.
+        model.add_and_free(0, 2);
+        let other = thread::spawn(move || assert!(others.domain.pass_barrier()));
+        let reader = thread::spawn(move || theirs.read(slot));
+        model.replace(1);
+        // SAFETY: this thread has unlinked the node, and it is added once.
+        unsafe { model.garbage.add(&model.domain, || 0, model.shared(0)) };
+        model.garbage.reclaim(&model.domain);
+        let found = reader.join().unwrap();
+        other.join().unwrap();
+        saw(outcome(found, model.is_freed(0)));
+    });
+}
+
 /// One thread seals a batch in its bag. Another, which adds to another bag, executes the barrier that serves it, and
 /// advances the first bag too.
 #[test]

@@ -17,11 +17,13 @@
 //! - `[EP-3]` release store of an unpin ↔ `[EP-2]` the scan's acquire load: a thread that sees the reader gone comes
 //!   after all that it read. The store of the *next* pin is a release for the same reason, because the scan may never
 //!   see the idle value in between.
-//! - `[EP-4]` the epoch is set, by an acquire-release exchange, after the heavy barrier ↔ `[EP-5]` a pin's acquire
-//!   load: a reader that begins in a later epoch than the stamp sees the unlinks that it stamps. `[EP-5]` is also the
-//!   acquire load before a scan: the scan comes after the barrier, also if another thread executed it.
-//! - `[EP-6]` a stamp is the result of an acquire-release addition of nothing ↔ `[EP-7]` the acquire-release addition
-//!   with which a barrier begins: a barrier with a greater number than the stamp comes after the stamped unlinks.
+//! - `[EP-4]` the epoch is set, by a release exchange, after the heavy barrier ↔ `[EP-5]` a pin's acquire load: a
+//!   reader that begins in a later epoch than the stamp sees the unlinks that it stamps. `[EP-5]` is also the acquire
+//!   load before a scan: the scan comes after the barrier, also if another thread executed it.
+//! - `[EP-6]` a stamp is the result of a release addition of nothing ↔ `[EP-7]` the acquire addition with which a
+//!   barrier begins: a barrier with a greater number than the stamp comes after the stamped unlinks. Both are
+//!   read-modify-writes, and nothing else writes the word, so a barrier reads from the release sequence of every stamp
+//!   before it, whatever stamps and barriers came in between.
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::sync::barrier::{self, Barrier};
@@ -135,7 +137,7 @@ impl Domain {
     pub(crate) fn stamp(&self) -> Stamp {
         // [EP-6] release, and a write, so that [EP-7] of the next barrier reads from it: the barrier comes after the
         // unlinks.
-        Stamp(self.begun.fetch_add(0, Ordering::AcqRel))
+        Stamp(self.begun.fetch_add(0, Ordering::Release))
     }
 
     /// Executes a heavy barrier, for all stamps of this moment. Returns false if that is impossible now; the caller may
@@ -151,7 +153,7 @@ impl Domain {
             return false;
         }
         // [EP-7] acquire: pairs with [EP-6], so the barrier comes after the unlinks of all lesser stamps.
-        let number = self.begun.fetch_add(ONE_EPOCH, Ordering::AcqRel).wrapping_add(ONE_EPOCH);
+        let number = self.begun.fetch_add(ONE_EPOCH, Ordering::Acquire).wrapping_add(ONE_EPOCH);
         // [EP-2] [AB-2] the barrier before the scan: pairs with [EP-1]. Without it the scan could miss a reader that
         // has not seen the unlinks.
         if !self.barrier.heavy(|| self.registry.slots().all(Slot::has_agreed)) {
@@ -159,10 +161,10 @@ impl Domain {
         }
         // A guess: every earlier barrier has ended, and no later one.
         let mut epoch = number.wrapping_sub(ONE_EPOCH);
-        // [EP-4] acquire and release: pairs with [EP-5], so a reader of the new epoch sees the unlinks of all barriers
-        // up to this one. relaxed if it fails: the value only tells whether to try again.
+        // [EP-4] release: pairs with [EP-5], so a reader of the new epoch sees the unlinks of all lesser stamps, which
+        // this thread has seen by [EP-7]. relaxed if it fails: the value only tells whether to try again.
         while let Err(other) =
-            self.epoch.compare_exchange_weak(epoch, number, Ordering::AcqRel, Ordering::Relaxed)
+            self.epoch.compare_exchange_weak(epoch, number, Ordering::Release, Ordering::Relaxed)
         {
             // If a barrier that began later has ended first, the epoch is past this one's number, and that barrier
             // served the same stamps.

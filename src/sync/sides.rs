@@ -368,8 +368,9 @@ impl Sides {
         slots: &impl Fn() -> I,
     ) -> bool {
         for slot in slots().filter(|slot| swap.of(slot) == ReaderStatus::Unknown) {
-            // [LR-5] relaxed: read sections after the barrier see it. A compare-and-swap, which keeps what the owner
-            // has agreed to meanwhile.
+            // [LR-5] relaxed: read sections after the barrier see it. A compare-and-swap, because the owner may just
+            // have agreed by itself: if the system refuses, no other step restores that, and an owner that does not
+            // read again would hold up all later swaps.
             let _ =
                 slot.fencing.compare_exchange(LIGHT, ASKED, Ordering::Relaxed, Ordering::Relaxed);
         }

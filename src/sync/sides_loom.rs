@@ -7,7 +7,7 @@ use super::barrier::{Barrier, System};
 use super::loom::{explore, explore_each};
 use super::registry::Registry;
 use super::sides::{PendingSwap, SideState, Sides};
-use super::slot::{LIGHT, Slot};
+use super::slot::{FENCING, LIGHT, Slot};
 use crate::facade::atomic::Ordering;
 use ::loom::cell::UnsafeCell;
 use ::loom::sync::Arc;
@@ -460,5 +460,35 @@ fn loom_reads_by_a_reader_asked_to_fence_when_the_system_refuses() {
             break;
         }
         saw(format!("{:?} {swaps}", reader.join().unwrap()));
+    });
+}
+
+/// The system refuses its barrier, and a reader that was asked agrees while the writer asks again. An agreement is
+/// kept: a reader that does not read again holds up no later swap.
+#[test]
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_an_agreement_against_another_request() {
+    explore(2, ["0 not asked", "1 agreed", "1 not asked"], |saw| {
+        let model = Model::new(Sides::with_barrier(Barrier::of_system(System::refusing())));
+        let (theirs, number) = (model.clone(), model.claim());
+        let known = model.lighten(model.slot(number));
+        let reader = thread::spawn(move || {
+            let slot = theirs.slot(number);
+            let seen = theirs.read(slot, &Cell::new(known));
+            (seen, slot.fencing.load(Ordering::Relaxed) == FENCING)
+        });
+        let swap = |to| {
+            model.change(to);
+            model.sides.swap(model.registry.slots())
+        };
+        let mut first = swap(1);
+        let is_over = model.is_over(&mut first, true) || model.is_over(&mut first, true);
+        let (seen, has_agreed) = reader.join().unwrap();
+        if has_agreed {
+            assert!(is_over || model.is_over(&mut first, true), "the reader has seen the swap");
+            model.change(1);
+            assert!(model.is_over(&mut swap(2), true), "a request has overwritten the agreement");
+        }
+        saw(format!("{seen} {}", if has_agreed { "agreed" } else { "not asked" }));
     });
 }

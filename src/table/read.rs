@@ -7,6 +7,11 @@
 //!   is the linearization point.
 //! - A tag matches: it fetches the entry's words (relaxed) and validates the state. The entry is then whole, and was
 //!   there when the tags were loaded. Only after the validation does `eq` see the key's bytes.
+//!
+//! Tags that are newer than the state make the validation fail. Tags that are older would be stale, and a writer that
+//! locks the bin from that state ([`Probe`]) would overwrite what they do not show. A lookup alone would be
+//! linearizable in the other order, too: the entry that stale tags name was in its slot when they were loaded, or was
+//! stored there later and before the state was loaded. The later of the two is the linearization point.
 
 use super::{Table, covers};
 use crate::api::hash::KeyHash;
