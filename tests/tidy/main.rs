@@ -9,6 +9,7 @@
 mod cycles;
 mod database_layers;
 mod imports;
+mod labels;
 mod rules;
 mod source;
 
@@ -53,7 +54,9 @@ fn the_tree_is_tidy() {
             found.extend(rules::words_are_honest(page, &text));
         }
     }
-    found.extend(rules::labels_are_listed(&files));
+    found.extend(labels::labels_are_listed(&files));
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("a file of this tree");
+    found.extend(labels::exceptions_are_listed(&read(labels::PAGE), &read(labels::TABLE)));
     let list: Vec<String> = found.iter().map(Violation::to_string).collect();
     assert!(list.is_empty(), "{} violations:\n{}", list.len(), list.join("\n"));
 }

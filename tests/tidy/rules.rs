@@ -64,28 +64,6 @@ pub(crate) fn atomics_come_from_the_facade(path: &str, text: &str) -> Vec<Violat
     found
 }
 
-/// The page of pairs, which says that it has all of them, has them.
-pub(crate) fn labels_are_listed(files: &[(String, String)]) -> Vec<Violation> {
-    const PAGE: &str = "src/docs/ordering.rs";
-    let page = &files.iter().find(|(path, _)| path == PAGE).expect("there is such a page").1;
-    let mut found = Vec::new();
-    // The page tells the library's pairs; the database's are told where they are.
-    let others = |path: &str| path != PAGE && !path.starts_with("std-ext/db/");
-    for (path, text) in files.iter().filter(|(path, _)| others(path)) {
-        for (i, line) in text.lines().enumerate() {
-            for label in line.split('[').skip(1).filter_map(|rest| rest.split_once(']')) {
-                let is_label = label.0.len() == 4
-                    && label.0.starts_with(|c: char| c.is_ascii_uppercase())
-                    && label.0[2..].starts_with('-');
-                if is_label && !page.contains(label.0) {
-                    found.push(Violation::new(path, i, format!("{} is not in {PAGE}", label.0)));
-                }
-            }
-        }
-    }
-    found
-}
-
 pub(crate) fn sizes_stay_small(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     let lines = text.lines().count();
