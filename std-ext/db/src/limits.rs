@@ -60,6 +60,8 @@ pub(crate) const SCRIPT_BYTES: usize = 1 << 20;
 pub(crate) const SCRIPT_CACHE_BYTES: usize = 32 << 20;
 /// Bytes that the interpreter of a script takes at most.
 pub(crate) const SCRIPT_MEMORY: usize = 64 << 20;
+/// Bytes of the messages that a script, or a transaction with scripts, has sent: they wait for its end.
+pub(crate) const SCRIPT_MESSAGES: usize = 64 << 20;
 /// Bytes of the commands that a connection has queued in a transaction.
 pub(crate) const TRANSACTION_BYTES: usize = 64 << 20;
 /// Bytes of memory that the keys take which one connection watches.
@@ -207,6 +209,12 @@ const BUFFERS: &[Buffer] = &[
         Limit::Bytes(SCRIPT_MEMORY),
         "",
         "the script fails: `not enough memory`",
+    ),
+    buffer(
+        "messages that a script sends, and all scripts of a transaction",
+        Limit::Bytes(SCRIPT_MESSAGES),
+        "",
+        "an error reply to `PUBLISH`",
     ),
     buffer(
         "keys that a connection watches (`WATCH`), about 128 bytes each and their length twice",

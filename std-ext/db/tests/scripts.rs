@@ -156,3 +156,130 @@ fn a_crash_keeps_whole_scripts() {
         }
     });
 }
+
+/// Counts, and publishes the count.
+const COUNT: &[u8] =
+    b"local n = redis.call('incr', KEYS[1]) return redis.call('publish', 'counts', n)";
+
+/// Subscribes to a channel in RESP3, or in RESP2.
+fn subscriber(server: &Running, protocol: u8, channel: &str) -> Client {
+    let mut client = server.client();
+    let head = if protocol == 3 {
+        client.send(b"HELLO 3\r\n");
+        while !line(&mut client).starts_with("$7") {}
+        while !line(&mut client).starts_with("*0") {}
+        '>'
+    } else {
+        '*'
+    };
+    client.send(format!("SUBSCRIBE {channel}\r\n"));
+    client
+        .expect(format!("{head}3\r\n$9\r\nsubscribe\r\n${}\r\n{channel}\r\n:1\r\n", channel.len()));
+    client
+}
+
+/// Reads a message of a channel, and returns its payload.
+fn message(client: &mut Client, channel: &str) -> String {
+    let head = line(client);
+    assert!(["*3\r\n", ">3\r\n"].contains(&&*head), "not a message: {head}");
+    client.expect(format!("$7\r\nmessage\r\n${}\r\n{channel}\r\n", channel.len()));
+    line(client);
+    line(client).trim_end().to_owned()
+}
+
+/// A subscriber that reacts to a message sees the changes before it, and the messages of several scripts have the order
+/// of their changes.
+#[test]
+fn messages_of_scripts_follow_their_changes() {
+    const ROUNDS: usize = 300;
+    let server = Running::new(|_| {});
+    let mut subscriber = subscriber(&server, 2, "counts");
+    let mut reader = server.client();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            let mut client = server.client();
+            scope.spawn(move || {
+                for _ in 0..ROUNDS {
+                    client.send(command(&[b"EVAL", COUNT, b"1", b"n"]));
+                    client.expect(b":1\r\n");
+                }
+            });
+        }
+        for count in 1..=3 * ROUNDS {
+            let sent = message(&mut subscriber, "counts");
+            assert_eq!(sent, count.to_string(), "messages have another order than the changes");
+            reader.send(b"GET n\r\n");
+            line(&mut reader);
+            let seen: usize = line(&mut reader).trim_end().parse().unwrap();
+            assert!(seen >= count, "a message came before its change: {seen} and not {count}");
+        }
+    });
+}
+
+#[test]
+fn a_script_that_is_stopped_sends_no_message() {
+    let server = Running::new(|_| {});
+    let (mut subscriber, mut client) = (subscriber(&server, 2, "c"), server.client());
+    client.send(b"CONFIG SET script-time-limit 20\r\n");
+    client.expect(b"+OK\r\n");
+    let stays = b"redis.call('publish', 'c', 'lost') while true do end";
+    client.send(command(&[b"EVAL", stays, b"0"]));
+    assert!(line(&mut client).starts_with(STOPPED));
+    client.send(b"MULTI\r\nPUBLISH c lost\r\n");
+    client.expect(b"+OK\r\n+QUEUED\r\n");
+    client.send(command(&[b"EVAL", stays, b"0"]));
+    client.send(b"EXEC\r\n");
+    client.expect(b"+QUEUED\r\n");
+    let reply = line(&mut client);
+    assert!(reply.starts_with("-EXECABORT"), "{reply}");
+    // One that fails has sent its messages, as it keeps its changes.
+    client.send(command(&[b"EVAL", b"redis.call('publish', 'c', 'kept') error('late')", b"0"]));
+    assert!(line(&mut client).starts_with("-ERR"));
+    assert_eq!(message(&mut subscriber, "c"), "kept", "a script that was stopped has sent it");
+}
+
+/// A message to the client itself is no element of a reply: it follows that of EXEC and EVAL.
+#[test]
+fn own_messages_follow_the_reply() {
+    let server = Running::new(|_| {});
+    let mut client = subscriber(&server, 3, "c");
+    let own = |payload: &str| format!(">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\n{payload}\r\n");
+    client.send(command(&[b"EVAL", b"return {redis.call('publish', 'c', 'a'), 7}", b"0"]));
+    client.send(b"PING\r\n");
+    client.expect(format!("*2\r\n:1\r\n:7\r\n{}+PONG\r\n", own("a")));
+    client.send(b"MULTI\r\nPUBLISH c b\r\nSET k v\r\nUNSUBSCRIBE c\r\nEXEC\r\nGET k\r\n");
+    let ended = ">3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n";
+    client.expect(format!(
+        "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n+OK\r\n{ended}{}$1\r\nv\r\n",
+        own("b")
+    ));
+    // With a script, messages keep the order in which they were sent.
+    client.send(b"SUBSCRIBE c\r\n");
+    client.expect(">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+    client.send(b"MULTI\r\nPUBLISH c x\r\n");
+    client.send(command(&[b"EVAL", b"return redis.call('publish', 'c', 'y')", b"0"]));
+    client.send(b"PUBLISH c z\r\nPING\r\nEXEC\r\nGET k\r\n");
+    client.expect(format!(
+        "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*4\r\n:1\r\n:1\r\n:1\r\n+PONG\r\n{}{}{}$1\r\nv\r\n",
+        own("x"),
+        own("y"),
+        own("z")
+    ));
+}
+
+#[test]
+fn the_messages_of_a_script_are_bounded() {
+    let server = Running::new(|_| {});
+    let (mut subscriber, mut client) = (subscriber(&server, 2, "c"), server.client());
+    let much = b"local s = ('x'):rep(2 ^ 20) local n = 0 while true do \
+        local r = redis.pcall('publish', ARGV[1], s) \
+        if type(r) == 'table' then return r end n = n + 1 if n == 200 then return n end end";
+    // Nobody gets them, so they take no memory.
+    client.send(command(&[b"EVAL", much, b"0", b"nobody"]));
+    client.expect(b":200\r\n");
+    client.send(command(&[b"EVAL", much, b"0", b"c"]));
+    client.expect(b"-ERR the messages of this script exceed 64 MiB\r\n");
+    // Those before the error were sent: they exceed what a subscriber may leave unread.
+    let mut rest = Vec::new();
+    let _ = subscriber.0.read_to_end(&mut rest);
+}

@@ -1,5 +1,6 @@
 //! Commands about channels: subscriptions and messages.
 
+use crate::cluster::view::ViewReader;
 use crate::command::arguments::{
     CommandError, is, subcommand, unknown_subcommand, wrong_number, wrong_part,
 };
@@ -7,7 +8,7 @@ use crate::command::connection::ReplyMode;
 use crate::command::execute::Execution;
 use crate::command::subcommands;
 use crate::command::table::{CommandSpec, Id};
-use crate::pubsub::{Kind, Left, Subscriptions};
+use crate::pubsub::{Hub, Kind, Left, Subscriptions};
 use crate::resp::write::Writer;
 use std::borrow::Cow;
 
@@ -98,6 +99,22 @@ fn words(kind: Kind) -> (&'static [u8], &'static [u8]) {
     }
 }
 
+/// Sends a message to the subscribers of this node, and, in a cluster, to the other nodes. Returns the number of the
+/// former.
+pub(super) fn send_message(
+    (hub, cluster): (&Hub, Option<&ViewReader>),
+    kind: Kind,
+    (channel, payload): (&[u8], &[u8]),
+) -> u64 {
+    if kind == Kind::ShardChannel {
+        return hub.publish_to_shard(channel, payload);
+    }
+    if let Some(cluster) = cluster {
+        cluster.views().broadcast().publish(channel, payload);
+    }
+    hub.publish(channel, payload)
+}
+
 impl<'a> Execution<'_, 'a> {
     /// SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE.
     pub(super) fn subscribe(&mut self, kind: Kind, names: &[&'a [u8]]) -> Result<(), CommandError> {
@@ -160,23 +177,21 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn publish(&mut self, kind: Kind, arguments: &[&'a [u8]]) {
         // The receivers see the changes that the client has made before.
         self.execute_batch();
-        let (hub, channel, payload) = (self.server.hub(), arguments[1], arguments[2]);
-        let receivers = if kind == Kind::ShardChannel {
-            hub.publish_to_shard(channel, payload)
-        } else {
-            if let Some(cluster) = self.cluster {
-                cluster.views().broadcast().publish(channel, payload);
-            }
-            hub.publish(channel, payload)
-        };
+        let to = (&**self.server.hub(), self.cluster);
+        let receivers = send_message(to, kind, (arguments[1], arguments[2]));
         // A client's own message comes before the reply.
+        self.push_own_mail();
+        self.reply(|out| out.integer(receivers.cast_signed()));
+    }
+
+    /// Writes the messages that wait for this client. Its last command may have sent some of them.
+    pub(super) fn push_own_mail(&mut self) {
         if self.connection.reply_mode == ReplyMode::All
             && let Some(subscriptions) = self.connection.subscriptions.take()
         {
             self.push_mail(&subscriptions);
             self.connection.subscriptions = Some(subscriptions);
         }
-        self.reply(|out| out.integer(receivers.cast_signed()));
     }
 
     /// PUBSUB.
@@ -234,6 +249,10 @@ impl<'a> Execution<'_, 'a> {
 
     /// Writes the messages that wait for this client. The caller has ended a subscription, or has sent a message.
     fn push_mail(&mut self, subscriptions: &Subscriptions) {
+        if self.in_transaction {
+            // They follow the reply to EXEC: within it, the client would take them for the replies of commands.
+            return;
+        }
         let mut messages = Vec::new();
         // The server closes the client if its messages have exceeded the limit.
         let _: Left = subscriptions.mailbox().take(usize::MAX, &mut messages);

@@ -107,9 +107,14 @@ impl<'a> Execution<'_, 'a> {
         }
         #[cfg(feature = "scripts")]
         if commands.iter().any(|(spec, _)| spec.counts_keys()) {
-            return self.execute_with_scripts(&commands, watch.as_deref());
+            let executed = self.execute_with_scripts(&commands, watch.as_deref());
+            self.push_own_mail();
+            return executed;
         }
-        self.execute_transaction(&commands, watch.as_deref())
+        let executed = self.execute_transaction(&commands, watch.as_deref());
+        // Behind the reply: a message within it would be counted as one of its elements. Redis 7.0 does that.
+        self.push_own_mail();
+        executed
     }
 
     fn execute_transaction(

@@ -143,6 +143,18 @@ impl Hub {
         put.is_ok()
     }
 
+    /// Returns how many receivers a message would have now, as [`publish`](Self::publish) counts them.
+    #[cfg(feature = "scripts")]
+    pub(crate) fn receivers(&self, kind: Kind, channel: &[u8]) -> u64 {
+        let by_name = self.subscribers(kind, channel);
+        if kind == Kind::ShardChannel {
+            return by_name;
+        }
+        let patterns = self.patterns.read();
+        let matching = patterns.values().filter(|pattern| pattern.glob.matches_briefly(channel));
+        by_name + matching.map(|pattern| pattern.subscribers.len() as u64).sum::<u64>()
+    }
+
     /// Returns the number of subscribers of a channel.
     pub fn subscribers(&self, kind: Kind, channel: &[u8]) -> u64 {
         self.of(kind).lock(channel).get(channel).map_or(0, |subscribers| subscribers.len() as u64)

@@ -47,9 +47,13 @@ impl Session {
         Arc::clone(&self.state)
     }
 
-    /// Ends what [`LockedKeys`] began: logs the changes as one entry, and publishes them. Returns the log entry that
-    /// must be safe before the answers are shown.
-    pub(crate) fn finish_locked(&mut self, mut keys: LockedKeys<'_>) -> Lsn {
+    /// Ends what [`LockedKeys`] began: logs the changes as one entry, and publishes them. Then calls `published`, still
+    /// under the locks. Returns the log entry that must be safe before the answers are shown.
+    pub(crate) fn finish_locked(
+        &mut self,
+        mut keys: LockedKeys<'_>,
+        published: impl FnOnce(),
+    ) -> Lsn {
         Counters::add(&self.counters.hits, keys.hits);
         Counters::add(&self.counters.misses, keys.misses);
         let made = if keys.admitted.is_ok() {
@@ -60,6 +64,7 @@ impl Session {
             0
         };
         keys.is_finished = true;
+        published();
         self.entry = std::mem::take(&mut keys.entry);
         self.free_long_entry();
         let shards = &keys.state.shards;
@@ -73,7 +78,7 @@ impl Session {
     pub(crate) fn undo_locked(&mut self, mut keys: LockedKeys<'_>) -> Lsn {
         keys.undo();
         keys.admitted = Err(RequestError::LogUnavailable);
-        self.finish_locked(keys)
+        self.finish_locked(keys, || {})
     }
 }
 
@@ -278,5 +283,34 @@ impl Drop for LockedKeys<'_> {
         for (_, core) in &mut self.cores {
             core.record_undo(false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Change, Expiry, SetCondition};
+    use crate::{Db, Options};
+
+    #[test]
+    fn what_follows_changes_sees_them_under_their_locks() {
+        let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
+        let mut session = db.session();
+        let state = session.state();
+        let keys = LockedKeys::lock((&mut session, &state), &[b"k"], None, (true, false));
+        let mut keys = keys.unwrap().unwrap();
+        let (condition, expiry) = (SetCondition::Always, Expiry::Never);
+        let set = Change::Set { value: b"v", condition, expiry, get: false };
+        keys.execute(&[Request::Change(b"k", set)], &mut |_, _| {});
+        assert_eq!(db.get("k").unwrap(), None, "a reader sees a change too early");
+        let mut called = false;
+        session.finish_locked(keys, || {
+            let seen = db.get("k").unwrap();
+            assert_eq!(seen.as_deref(), Some(&b"v"[..]), "it comes before the changes");
+            let shard = &state.shards[state.shard_of(b"k")];
+            assert!(shard.try_lock().is_none(), "it comes without the locks");
+            called = true;
+        });
+        assert!(called);
     }
 }

@@ -82,6 +82,8 @@ fn scripts_have_the_rights_of_their_client() {
     for (command, why) in [
         ("'incr', KEYS[1]", "can't run this command or subcommand"),
         ("'get', 'secret'", "can't access at least one of the keys"),
+        ("'publish', 'secret', 'x'", "can't publish to the channel"),
+        ("'spublish', 'secret', 'x'", "can't publish to the channel"),
     ] {
         let answer = client.command(&call(command));
         assert!(answer.contains(why), "a script executes {command}: {answer}");

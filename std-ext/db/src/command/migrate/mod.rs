@@ -256,7 +256,7 @@ impl<'c, 'a> Migration<'c, 'a> {
     }
 
     fn unlock(&mut self, locked: LockedKeys<'_>) {
-        self.lsn = self.session.finish_locked(locked).max(self.lsn);
+        self.lsn = self.session.finish_locked(locked, || {}).max(self.lsn);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::command::execute::{Execution, NextStep};
 use crate::command::script::call::{Call, NO_SCRIPT};
 use crate::command::script::interpreter::{Failure, Interpreter, Script, with_interpreter};
 use crate::command::script::locked::LockedHost;
+use crate::command::script::outbox::Outbox;
 use crate::command::table::Id;
 use crate::resp::write::Writer;
 use crate::scripts::ScriptId;
@@ -36,12 +37,16 @@ impl<'a> Execution<'_, 'a> {
                     return Err(self.redirects().refused_slot(Some(slot(call.keys[at])), true));
                 }
             };
-            let stopped = self.run_script(interpreter, &call, &script, &mut keys);
+            let mut outbox = Outbox::default();
+            let stopped = self.run_script(interpreter, &call, &script, (&mut keys, &mut outbox));
+            let (hub, cluster) = (self.server.hub(), self.cluster);
             let lsn = match stopped {
-                Ok(false) => self.session.finish_locked(keys),
+                Ok(false) => self.session.finish_locked(keys, || outbox.send(hub, cluster)),
                 Ok(true) | Err(_) => self.session.undo_locked(keys),
             };
             self.lsn = self.lsn.max(lsn);
+            // Behind the reply, which the script may have sent to its own client.
+            self.push_own_mail();
             stopped.map(|_| ())
         });
         result.unwrap_or_else(|why| Err(format!("ERR no interpreter for scripts: {why}").into()))
@@ -85,7 +90,7 @@ impl<'a> Execution<'_, 'a> {
         interpreter: &mut Interpreter,
         call: &Call<'_, 'a>,
         script: &Script,
-        keys: &mut LockedKeys<'_>,
+        (keys, outbox): (&mut LockedKeys<'_>, &mut Outbox),
     ) -> Result<bool, CommandError> {
         let flags = script.flags;
         if flags.declared {
@@ -95,7 +100,7 @@ impl<'a> Execution<'_, 'a> {
         interpreter.set_diagnostics(&self.meter.diagnostics);
         let mut out = std::mem::take(self.out);
         let command = self.connection.command;
-        let mut host = LockedHost::new(self, keys, call, flags);
+        let mut host = LockedHost::new(self, (keys, outbox), call, flags);
         let mut writer = Writer::new(&mut out, protocol);
         let arguments = (call.keys, call.arguments);
         let ended = interpreter.run(&call.id, script, arguments, &mut host, &mut writer, max_out);

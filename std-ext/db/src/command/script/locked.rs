@@ -11,13 +11,16 @@ use crate::command::monitor_lines;
 use crate::command::routing::with_subcommand;
 use crate::command::script::call::Call;
 use crate::command::script::current_host::Host;
+use crate::command::script::outbox::Outbox;
 use crate::command::script::shebang::Flags;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::command::tracking::keys_of;
+use crate::pubsub::Kind;
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 use crate::session::LockedKeys;
 use crate::state::number::integer;
+use crate::state::slots::slot;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -28,6 +31,7 @@ const FEW: usize = 16;
 pub(super) struct LockedHost<'h, 'e, 'a, 's> {
     execution: &'h mut Execution<'e, 'a>,
     keys: &'h mut LockedKeys<'s>,
+    outbox: &'h mut Outbox,
     declared: &'h [&'a [u8]],
     /// The declared keys, if they are many.
     set: HashSet<&'a [u8]>,
@@ -38,7 +42,7 @@ pub(super) struct LockedHost<'h, 'e, 'a, 's> {
 impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
     pub(super) fn new(
         execution: &'h mut Execution<'e, 'a>,
-        keys: &'h mut LockedKeys<'s>,
+        (keys, outbox): (&'h mut LockedKeys<'s>, &'h mut Outbox),
         call: &Call<'h, 'a>,
         flags: Flags,
     ) -> Self {
@@ -49,7 +53,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
             keys.ignore_full();
         }
         let reads_only = call.reads_only || flags.no_writes;
-        Self { execution, keys, declared, set, reads_only, batch: Batch::default() }
+        Self { execution, keys, outbox, declared, set, reads_only, batch: Batch::default() }
     }
 
     fn declares(&self, key: &[u8]) -> bool {
@@ -65,6 +69,16 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
         integer(number) == Some(i64::from(self.execution.connection.database))
     }
 
+    /// Checks whether this node of a cluster has the slot of a channel.
+    fn check_channel(&self, kind: Kind, channel: &[u8]) -> Result<(), String> {
+        match self.execution.group() {
+            Some(group) if kind == Kind::ShardChannel && !group.view().owns(slot(channel)) => {
+                Err(NOT_LOCAL.to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Returns why scripts must not call a command.
     fn refusal(&self, spec: &'static CommandSpec, arguments: &[&[u8]]) -> Result<(), String> {
         if spec.has_flag(Flag::NoScript) {
@@ -74,13 +88,16 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
             return Err(error.to_owned());
         }
         let writes = spec.has_flag(Flag::Write);
-        if self.reads_only && writes {
+        if self.reads_only && (writes || sends(spec).is_some()) {
             return Err("ERR Write commands are not allowed from read-only scripts.".to_owned());
         }
         // They are not executed as requests of a batch.
         let is_apart = spec.id == Id::Restore || spec.has_flag(Flag::PubSub);
         if spec.id == Id::Select && self.is_selected(arguments[1]) {
             return Ok(());
+        }
+        if let Some(kind) = sends(spec) {
+            return self.check_channel(kind, arguments[1]);
         }
         if spec.keys.0 == 0 || is_apart {
             return keyless_refusal(spec);
@@ -150,6 +167,13 @@ impl LockedHost<'_, '_, '_, '_> {
             write_time(&mut Writer::new(out, protocol));
             return Ok(());
         }
+        if let Some(kind) = sends(spec) {
+            let to = (&**self.execution.server.hub(), self.execution.cluster);
+            let receivers = self.outbox.add(to, kind, (arguments[1], arguments[2]))?;
+            self.execution.meter.count(spec.id as usize);
+            Writer::new(out, protocol).integer(receivers.cast_signed());
+            return Ok(());
+        }
         if detailed.has_flag(Flag::Write) {
             // A script that has begun to write goes on, as in Redis.
             self.keys.ignore_full();
@@ -173,6 +197,18 @@ impl LockedHost<'_, '_, '_, '_> {
         } else {
             Err("ERR the reply is longer than the memory of a script".to_owned())
         }
+    }
+}
+
+/// The error for a key or a channel whose slot this node does not have.
+const NOT_LOCAL: &str = "ERR Script attempted to access a non local key in a cluster node";
+
+/// Returns the kind of channel to which a command sends a message; `None` for other commands.
+pub(super) fn sends(spec: &CommandSpec) -> Option<Kind> {
+    match spec.id {
+        Id::Publish => Some(Kind::Channel),
+        Id::SPublish => Some(Kind::ShardChannel),
+        _ => None,
     }
 }
 

@@ -26,6 +26,7 @@ mod locked;
 mod memory_limit;
 mod names;
 mod numbers;
+mod outbox;
 mod output;
 mod pattern;
 mod prelude;

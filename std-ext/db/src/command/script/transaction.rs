@@ -13,6 +13,8 @@ use crate::command::reply::error_text;
 use crate::command::routing::with_subcommand;
 use crate::command::script::call::Call;
 use crate::command::script::interpreter::with_interpreter;
+use crate::command::script::locked::sends;
+use crate::command::script::outbox::Outbox;
 use crate::command::table::{CommandSpec, Id};
 use crate::command::transaction::{NO_SHARD_CHANNELS, asks_database, is_about_keys};
 use crate::request::RequestError;
@@ -22,9 +24,19 @@ use crate::state::number;
 use crate::state::slots::slot;
 use crate::state::watched_keys::KeyWatch;
 
-/// Returns whether a command about no key is executed behind the others, without their locks.
-fn comes_last(spec: &CommandSpec) -> bool {
-    !is_about_keys(spec) && !spec.counts_keys() && spec.id != Id::Script
+/// Returns of each command whether it is executed behind the others, without their locks.
+///
+/// A message keeps its order with those of scripts. But behind a command that comes last it comes last, too: that one
+/// may subscribe to its channel, or take the right to send it.
+fn coming_last(commands: &[Queued<'_>]) -> Vec<bool> {
+    let mut before = false;
+    let comes_last = |(spec, _): &Queued<'_>| {
+        let has_place = is_about_keys(spec) || spec.counts_keys() || spec.id == Id::Script;
+        let comes_last = !has_place && (before || sends(spec).is_none());
+        before |= comes_last;
+        comes_last
+    };
+    commands.iter().map(comes_last).collect()
 }
 
 impl<'a> Execution<'_, 'a> {
@@ -65,13 +77,15 @@ impl<'a> Execution<'_, 'a> {
             }
             Err(at) => return Err(self.redirects().refused_slot(Some(slot(keys[at])), true)),
         };
+        let mut outbox = Outbox::default();
         let mut replies = Vec::with_capacity(commands.len());
         let mut left = self.max_out.saturating_sub(self.out.len());
-        for (spec, arguments) in commands {
+        let coming_last = coming_last(commands);
+        for ((spec, arguments), comes_last) in commands.iter().zip(&coming_last) {
             let mut reply = Vec::new();
-            if !comes_last(spec) {
-                let stopped =
-                    self.execute_queued((spec, arguments), &mut locked, (&mut reply, left));
+            if !comes_last {
+                let with = (&mut locked, &mut outbox);
+                let stopped = self.execute_queued((spec, arguments), with, (&mut reply, left));
                 if stopped {
                     self.session.undo_locked(locked);
                     let error = String::from_utf8_lossy(reply.trim_ascii_end()).into_owned();
@@ -81,11 +95,15 @@ impl<'a> Execution<'_, 'a> {
             left = left.saturating_sub(reply.len());
             replies.push(reply);
         }
-        self.lsn = self.session.finish_locked(locked).max(self.lsn);
-        for ((spec, arguments), reply) in commands.iter().zip(&mut replies) {
-            if comes_last(spec) && self.next == NextStep::Continue {
+        let (hub, cluster) = (self.server.hub(), self.cluster);
+        let lsn = self.session.finish_locked(locked, || outbox.send(hub, cluster));
+        self.lsn = self.lsn.max(lsn);
+        let all = commands.iter().zip(&mut replies).zip(coming_last);
+        for (((spec, arguments), reply), comes_last) in all {
+            if comes_last && self.next == NextStep::Continue {
                 let mut nested = self.nested(Batch::default());
                 (nested.out, nested.max_out) = (&mut *reply, left);
+                nested.in_transaction = true;
                 if let Some(error) = nested.refusal_at_exec(spec, arguments) {
                     nested.error(error.as_ref());
                 } else if spec.id == Id::SSubscribe {
@@ -112,7 +130,7 @@ impl<'a> Execution<'_, 'a> {
     fn execute_queued(
         &mut self,
         (spec, arguments): Queued<'_>,
-        locked: &mut LockedKeys<'_>,
+        (locked, outbox): (&mut LockedKeys<'_>, &mut Outbox),
         (reply, max_out): (&mut Vec<u8>, usize),
     ) -> bool {
         let (protocol, redirects) = (self.connection.protocol, self.redirects());
@@ -123,7 +141,14 @@ impl<'a> Execution<'_, 'a> {
             nested.error(error.as_ref());
         } else if spec.counts_keys() {
             nested.connection.command = spec.name;
-            stopped = nested.eval_locked(spec.id, arguments, locked);
+            stopped = nested.eval_locked(spec.id, arguments, (locked, outbox));
+        } else if let Some(kind) = sends(spec) {
+            nested.meter.count(spec.id as usize);
+            let to = (&**nested.server.hub(), nested.cluster);
+            match outbox.add(to, kind, (arguments[1], arguments[2])) {
+                Ok(receivers) => nested.reply(|out| out.integer(receivers.cast_signed())),
+                Err(error) => nested.error(error),
+            }
         } else if spec.id == Id::Script {
             nested.dispatch_queued(spec, arguments);
             nested.execute_batch();
@@ -148,13 +173,13 @@ impl<'a> Execution<'_, 'a> {
         &mut self,
         id: Id,
         arguments: &[&'a [u8]],
-        locked: &mut LockedKeys<'_>,
+        with: (&mut LockedKeys<'_>, &mut Outbox),
     ) -> Result<bool, CommandError> {
         let call = Call::parse(id, arguments)?;
         let scripts = self.db.scripts().clone();
         let stopped = with_interpreter(&scripts, |interpreter| {
             let script = self.find(interpreter, &call)?;
-            self.run_script(interpreter, &call, &script, locked)
+            self.run_script(interpreter, &call, &script, with)
         });
         stopped.unwrap_or_else(|why| Err(format!("ERR no interpreter for scripts: {why}").into()))
     }
