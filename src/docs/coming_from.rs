@@ -328,7 +328,8 @@
 //! | `map.pop_front()`, `map.pop_back()` | `map.pop_first()`, `map.pop_last()` |
 //! | `map.range(a..b)`, weakly consistent | `map.iter_range(a..b)`, from both ends as well |
 //! | a consistent snapshot of a range, under a lock | `map.range(a..b)` |
-//! | `map.iter()` | the same |
+//! | `map.iter()` | the same, [a leaf at a time](#iterators-that-run-while-entries-change) |
+//! | an iterator that goes on after `None` if entries were added | iterators are fused: start one from the last key |
 //! | `map.lower_bound(bound)` of a `Bound` | `map.iter_range((bound, Unbounded)).next()` |
 //! | iterators that are `Send` | they hold a guard: [copy some entries at a time](#what-differs) |
 //! | keys that are `Ord` | keys that are `Ord + Clone`; give your own types a [`Ranking`](crate::fence::Ranking) |
@@ -344,6 +345,30 @@
 //! assert_eq!(map.range("a".to_string().."c".to_string()).len(), 1);
 //! assert_eq!(map.iter_range("c".to_string()..).next_back().unwrap().key(), "rose");
 //! assert_eq!(*map.pop_first().unwrap(), [2]);
+//! ```
+//!
+//! ## Iterators that run while entries change
+//! The iterators of both are weakly consistent. Those of a `SkipMap` look for the next entry when `next` is called, so
+//! they never return an entry that the same thread has removed before, and they resume after `None`. Ours copy a leaf
+//! at a time: they may return an entry that was removed since its leaf was copied, and they do not resume. Where that
+//! matters, ask the map for each next entry:
+//!
+//! ```
+//! let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+//! let mut iter = map.iter();
+//! assert_eq!(iter.next().as_deref(), Some(&'a'));
+//! map.remove(&2);
+//! map.insert(3, 'c');
+//! assert_eq!(iter.next().as_deref(), Some(&'b')); // copied before it was removed
+//! assert!(iter.next().is_none() && iter.next().is_none());
+//!
+//! let mut keys = Vec::new();
+//! let mut next = map.first_key_value();
+//! while let Some(entry) = next {
+//!     keys.push(*entry.key());
+//!     next = map.successor(entry.key()); // the state of the map at this moment
+//! }
+//! assert_eq!(keys, [1, 3]);
 //! ```
 //!
 //! # From `evmap`
