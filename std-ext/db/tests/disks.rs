@@ -448,6 +448,82 @@ fn a_removed_directory_is_noticed() {
     }
 }
 
+/// Replaces all files of a folder by copies, as rsync does.
+fn replace_files(path: &Path) {
+    for entry in std::fs::read_dir(path).unwrap() {
+        let file = entry.unwrap().path();
+        let copy = file.with_extension("copy");
+        std::fs::copy(&file, &copy).unwrap();
+        std::fs::rename(&copy, &file).unwrap();
+    }
+}
+
+/// Appends to the log as another server does that has opened it.
+fn append_to_log(path: &Path) {
+    let log = path.join("log-00000000000000000001");
+    let mut log = File::options().append(true).open(log).unwrap();
+    log.write_all(b"an entry").unwrap();
+}
+
+/// Locks the folder as another server does after the file was removed.
+fn lock_anew(path: &Path) -> File {
+    std::fs::remove_file(path.join("lock")).unwrap();
+    let other = File::create(path.join("lock")).unwrap();
+    rustix::fs::flock(&other, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    other
+}
+
+/// A copying program or another server is at work in the directory: what it does not keep is not acknowledged.
+#[cfg(unix)]
+#[test]
+fn a_directory_that_others_change_is_noticed() {
+    for fsync in POLICIES {
+        for (how, said) in
+            [(0, "removed or replaced"), (1, "another process"), (2, "another process")]
+        {
+            let base = folder();
+            let path = base.path().join("data");
+            let db = Db::open(options(&path, fsync)).unwrap();
+            let server = Running::over(db.clone(), |_| {});
+            let mut writer = Client::new(&server);
+            fill(&mut writer);
+            let _locked = match how {
+                0 => (replace_files(&path), None).1,
+                1 => (append_to_log(&path), None).1,
+                _ => Some(lock_anew(&path)),
+            };
+            if fsync == Fsync::Always {
+                assert!(writer.request("SET k1 lost").is_refusal(), "nothing is acknowledged");
+            } else {
+                until(|| server.watcher.log_fails());
+            }
+            let why = db.log().sync().unwrap_err().to_string();
+            assert!(why.contains(said), "{why}");
+            assert!(Client::new(&server).request("SET k1 refused").is_refusal());
+            assert_eq!(content(&server).len(), 101, "its data can be read and saved elsewhere");
+            server.end();
+        }
+    }
+}
+
+/// Nothing is written to a directory that has taken the place of the database's.
+#[cfg(unix)]
+#[test]
+fn a_snapshot_goes_to_no_other_directory() {
+    for fsync in POLICIES {
+        let base = folder();
+        let path = base.path().join("data");
+        let db = Db::open(options(&path, fsync)).unwrap();
+        db.set("rose", "red").unwrap();
+        db.log().sync().unwrap();
+        std::fs::rename(&path, base.path().join("elsewhere")).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(db.snapshot().is_err(), "a snapshot is written to another directory");
+        assert!(db.log().sync().is_err(), "a lost log is synced");
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0, "another directory is changed");
+    }
+}
+
 /// A slow disk, here a pipe in place of the log: clients that connect learn that the data is being loaded, and how far
 /// it is.
 #[cfg(target_os = "linux")]

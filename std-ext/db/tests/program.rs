@@ -110,6 +110,41 @@ fn acknowledged_changes_survive_every_kind_of_exit() {
     assert_eq!(fourth.joined().0, Some(0));
 }
 
+/// To remove a lock that looks stale is a habit. Two servers would overwrite each other's entries.
+#[test]
+fn a_second_server_is_refused_though_the_lock_was_removed() {
+    for policy in ["everysec", "always"] {
+        let folder = tempfile::tempdir().unwrap();
+        let flags = ["--appendfsync", policy];
+        let mut first = Running::start(folder.path(), &flags);
+        let data = folder.path().join("hedgerow-db-data");
+        first.request("SET rose red", "+OK\r\n");
+        for remove in [true, false] {
+            if remove {
+                std::fs::remove_file(data.join("lock")).unwrap();
+            }
+            let mut second = program();
+            second.current_dir(folder.path()).args(["--port", "0", "--unixsocket", "second"]);
+            let err = failed(&second.output().unwrap(), 1);
+            assert!(err.contains("hedgerow-db-data is in use by another process"), "{err}");
+            assert!(err.contains("--dir") && err.contains("`lock` does not help"), "{err}");
+            first.request("SET violet blue", "+OK\r\n");
+        }
+        // The first one makes the file again, for programs that know no other lock.
+        let began = std::time::Instant::now();
+        while !data.join("lock").exists() {
+            assert!(began.elapsed() < Duration::from_secs(60), "the lock is not made again");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        first.signal(Signal::KILL);
+        first.joined();
+        let mut next = Running::start(folder.path(), &flags);
+        next.request("GET violet", "$4\r\nblue\r\n");
+        next.signal(Signal::TERM);
+        assert_eq!(next.joined().0, Some(0));
+    }
+}
+
 #[test]
 fn an_incomplete_log_entry_is_truncated_and_reported() {
     let folder = tempfile::tempdir().unwrap();

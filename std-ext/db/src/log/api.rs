@@ -294,6 +294,9 @@ pub enum LogError {
     /// This segment was removed or replaced, so recovery would not find what is written to it. The log rejects changes
     /// until the database is opened again.
     Gone(PathBuf),
+    /// Another process has written to this segment, or has locked this folder. The log rejects changes until the
+    /// database is opened again.
+    Shared(PathBuf),
     /// The change was undone because the log could not be written, or a change of the same request was.
     RolledBack,
     /// This node is not the primary any more. Whether the change was made is unknown: the new primary may have it.
@@ -310,6 +313,12 @@ impl fmt::Display for LogError {
             Self::Gone(file) => {
                 write!(f, "the log segment {} was removed or replaced", file.display())
             }
+            Self::Shared(path) => write!(
+                f,
+                "another process has opened or written {}: stop all servers of this directory, and copy it before \
+                 you start one again",
+                path.display()
+            ),
             Self::RolledBack => f.write_str("the change was undone: the log cannot be written"),
             Self::Deposed => f.write_str(
                 "this node is not the primary any more; whether the change was made is unknown",

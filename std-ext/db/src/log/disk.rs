@@ -64,6 +64,11 @@ pub trait DiskFile: Send + Sync {
         true
     }
 
+    /// Returns the length of the file, unless the system cannot tell.
+    fn length(&self) -> Option<u64> {
+        None
+    }
+
     /// Syncs what was written (`fdatasync`).
     ///
     /// # Errors
@@ -132,6 +137,10 @@ impl DiskFile for File {
             (_, Err(why)) => why.kind() != io::ErrorKind::NotFound,
             (Err(_), Ok(_)) => true,
         }
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.metadata().ok().map(|of| of.len())
     }
 
     fn sync(&self) -> io::Result<()> {

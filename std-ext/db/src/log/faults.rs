@@ -267,6 +267,10 @@ impl DiskFile for FaultyFile {
         self.inner.is_at(path)
     }
 
+    fn length(&self) -> Option<u64> {
+        self.inner.length()
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         while state.faults.hang {

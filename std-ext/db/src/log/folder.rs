@@ -1,21 +1,32 @@
 //! The folder with the log and the snapshots of a database. Only one process may have it open.
+//!
+//! An open folder holds two locks (`flock`), each for what the other one cannot do:
+//!
+//! - **The directory itself** cannot be removed while it has files, or replaced by a copy file by file. But a network
+//!   file system may keep this lock to one machine, or refuse it.
+//! - **The file `lock`** also excludes other machines, and versions that know no other lock. But operators and copying
+//!   programs remove and replace it, and the next process would lock a new file: so the log checks with
+//!   [`Folder::keeps_lock`] that the name still belongs to the locked file, and locks a new one if it does not.
 
+use crate::lock::lock;
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::open_error::OpenError;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-/// The file that an open folder keeps locked (`flock`). The file itself is never removed.
+/// The file that an open folder keeps locked. The database never removes it.
 pub(crate) const LOCK: &str = "lock";
 
-/// A folder that no other process has open. The lock is released when this is dropped.
+/// A folder that no other process has open. The locks are released when this is dropped.
 pub struct Folder {
     path: PathBuf,
     disk: Arc<dyn Disk>,
-    lock: File,
+    directory: File,
+    /// The file `lock`.
+    lock: Mutex<File>,
 }
 
 impl Folder {
@@ -32,15 +43,41 @@ impl Folder {
     /// # Errors
     /// As `claim`.
     pub fn claim_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<Self>, OpenError> {
-        make(path, &*disk).map_err(|why| OpenError::Io(path.into(), why))?;
-        let file = path.join(LOCK);
-        let open = OpenOptions::new().write(true).create(true).truncate(false).open(&file);
-        let lock = open.map_err(|why| OpenError::Io(file.clone(), why))?;
+        let io_error = |why| OpenError::Io(path.into(), why);
+        make(path, &*disk).map_err(io_error)?;
+        let directory = File::open(path).map_err(io_error)?;
         // `File::try_lock` needs Rust 1.89.
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Arc::new(Self { path: path.into(), disk, lock })),
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Err(OpenError::InUse(path.into())),
+            // Some file systems lock only files, or only what is open for writing. The file is locked below.
+            Ok(())
+            | Err(Errno::BADF | Errno::INVAL | Errno::NOLCK | Errno::NOSYS | Errno::NOTSUP) => {}
+            Err(why) => return Err(io_error(why.into())),
+        }
+        match lock_file(&directory) {
+            Ok(lock) => {
+                Ok(Arc::new(Self { path: path.into(), disk, directory, lock: lock.into() }))
+            }
             Err(Errno::WOULDBLOCK) => Err(OpenError::InUse(path.into())),
-            Err(why) => Err(OpenError::Io(file, why.into())),
+            Err(why) => Err(OpenError::Io(path.join(LOCK), why.into())),
+        }
+    }
+
+    /// Returns whether no other process can have opened the folder. If the file `lock` was removed or replaced, locks
+    /// the file that is there now, or a new one: whoever removes a lock that looks stale stops no server by it.
+    pub(super) fn keeps_lock(&self) -> bool {
+        let mut lock = lock(&self.lock);
+        if is_lock_file(&self.directory, &lock).unwrap_or(false) {
+            return true;
+        }
+        match lock_file(&self.directory) {
+            Ok(locked) => {
+                let file = self.at(LOCK);
+                tracing::warn!(?file, "this file was removed or replaced, and is locked again");
+                *lock = locked;
+                true
+            }
+            Err(_) => false,
         }
     }
 
@@ -99,11 +136,37 @@ impl Folder {
 }
 
 impl Drop for Folder {
-    /// Unlocks the folder. To close the file is not enough: a child process that another thread has forked, and that
-    /// has not executed its program yet, has it open as well.
+    /// Unlocks the folder. To close the files is not enough: a child process that another thread has forked, and that
+    /// has not executed its program yet, has them open as well.
     fn drop(&mut self) {
-        // It fails only if the file is not open.
-        let _ = flock(&self.lock, FlockOperation::Unlock);
+        // It fails only if the file is not open. The directory comes last: whoever has locked it finds the file free.
+        let _ = flock(&*lock(&self.lock), FlockOperation::Unlock);
+        let _ = flock(&self.directory, FlockOperation::Unlock);
+    }
+}
+
+/// Locks the file `lock` of a directory. Creates it if it is missing.
+fn lock_file(directory: &File) -> Result<File, Errno> {
+    loop {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        let file = File::from(openat(directory, LOCK, flags, Mode::from_raw_mode(0o666))?);
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        // It may have been removed since it was opened, and another process may have locked a new one.
+        if is_lock_file(directory, &file)? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether this file is the one that is called `lock` in a directory.
+fn is_lock_file(directory: &File, file: &File) -> Result<bool, Errno> {
+    match statat(directory, LOCK, AtFlags::empty()) {
+        Ok(named) => {
+            let own = fstat(file)?;
+            Ok((named.st_dev, named.st_ino) == (own.st_dev, own.st_ino))
+        }
+        Err(Errno::NOENT) => Ok(false),
+        Err(why) => Err(why),
     }
 }
 
@@ -132,15 +195,62 @@ pub(crate) fn numbered_name(prefix: &str, number: u64) -> String {
 mod tests {
     use super::*;
 
+    fn expect_in_use(path: &Path, when: &str) {
+        let claimed = Folder::claim(path);
+        assert!(matches!(claimed, Err(OpenError::InUse(_))), "a folder is opened twice {when}");
+    }
+
     /// As a child process has it between `fork` and `exec`.
     #[test]
-    fn a_folder_is_free_though_a_child_process_has_its_lock_open() {
+    fn a_folder_is_free_though_a_child_process_has_its_locks_open() {
         let at = tempfile::tempdir().unwrap();
         let folder = Folder::claim(at.path()).unwrap();
-        let inherited = folder.lock.try_clone().unwrap();
-        assert!(matches!(Folder::claim(at.path()), Err(OpenError::InUse(_))));
+        let inherited = (folder.directory.try_clone(), lock(&folder.lock).try_clone());
+        let inherited = (inherited.0.unwrap(), inherited.1.unwrap());
+        expect_in_use(at.path(), "");
         drop(folder);
         Folder::claim(at.path()).expect("the folder is still locked");
         drop(inherited);
+    }
+
+    #[test]
+    fn a_folder_is_in_use_though_its_lock_was_removed_or_replaced() {
+        let at = tempfile::tempdir().unwrap();
+        let folder = Folder::claim(at.path()).unwrap();
+        let file = at.path().join(LOCK);
+        fs::remove_file(&file).unwrap();
+        expect_in_use(at.path(), "after its lock was removed");
+        assert!(!file.exists(), "a refused process changes the folder");
+        assert!(folder.keeps_lock() && file.exists(), "the lock is not made again");
+        // As rsync does it.
+        fs::write(at.path().join("new"), "").unwrap();
+        fs::rename(at.path().join("new"), &file).unwrap();
+        expect_in_use(at.path(), "after its lock was replaced");
+        assert!(folder.keeps_lock());
+        let other = File::open(&file).unwrap();
+        let locked = flock(&other, FlockOperation::NonBlockingLockExclusive);
+        assert_eq!(locked, Err(Errno::WOULDBLOCK), "the new file is not locked");
+        drop(folder);
+        Folder::claim(at.path()).unwrap();
+    }
+
+    /// Processes that know no lock but the file: other versions, and other machines on a network file system.
+    #[test]
+    fn the_file_excludes_those_that_do_not_lock_the_directory() {
+        let at = tempfile::tempdir().unwrap();
+        let file = at.path().join(LOCK);
+        let lock_it = || {
+            let other = File::create(&file).unwrap();
+            flock(&other, FlockOperation::NonBlockingLockExclusive).map(|()| other)
+        };
+        let other = lock_it().unwrap();
+        expect_in_use(at.path(), "beside an earlier version");
+        drop(other);
+        let folder = Folder::claim(at.path()).unwrap();
+        assert_eq!(lock_it().err(), Some(Errno::WOULDBLOCK), "an earlier version opens it, too");
+        fs::remove_file(&file).unwrap();
+        let other = lock_it().unwrap();
+        assert!(!folder.keeps_lock(), "nobody notices that another process has locked a new file");
+        drop(other);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Healthy --a write fails--> Full --a write succeeds--> Healthy
-//! Healthy, Full, Closing --a sync fails, or a segment was removed--> Failed
+//! Healthy, Full, Closing --a sync fails, or the segment is gone or another process's--> Failed
 //! Healthy, Full --close--> Closing --the last write was tried--> Closed
 //! ```
 //!

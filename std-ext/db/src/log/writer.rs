@@ -22,8 +22,9 @@
 //! and so notices when there is room again.
 //!
 //! If `fdatasync` fails, the condition becomes `Failed`, for good. The system may have discarded the pages that it
-//! could not write, and a second `fdatasync` might still succeed, so the log never calls it again. The same holds if a
-//! segment was removed.
+//! could not write, and a second `fdatasync` might still succeed, so the log never calls it again. The same holds if
+//! the segment was removed or replaced, or if another process writes to it or has locked the folder
+//! (`Shared::check_file`).
 //!
 //! # Lock order
 //! Shards, `sync_lock`, `writer`; then the buffers of `appends` in order, or one of `closed_segments` and
@@ -223,6 +224,11 @@ impl Shared {
     /// Writes all entries that were appended before the call.
     pub(super) fn write_appended(&self, writer: &mut Writer) -> Result<(), LogError> {
         self.health.can_progress()?;
+        if self.fsync == Fsync::Always {
+            // The write may hide what another process has appended. Under the other policies a commit takes little more
+            // time than this, and `sync_each_second` checks it.
+            self.check_length(writer)?;
+        }
         self.write_pending(writer)?;
         let next = self.appends.next();
         // After the number [BL-1].
@@ -375,10 +381,28 @@ impl Shared {
         self.fail(writer, LogError::Sync(Arc::new(why)))
     }
 
-    /// Checks that the segment still has its name. If not, no recovery would find what is written to it.
+    /// Checks that the segment still has its name: otherwise no recovery would find what is written to it. Also that
+    /// no other process has written to it, or may have opened the folder.
     pub(super) fn check_file(&self, writer: &mut Writer) -> Result<(), LogError> {
         let path = self.folder.at(&numbered_name(NAME, writer.first));
-        if writer.file.is_at(&path) { Ok(()) } else { Err(self.fail(writer, LogError::Gone(path))) }
+        if !writer.file.is_at(&path) {
+            return Err(self.fail(writer, LogError::Gone(path)));
+        }
+        self.check_length(writer)?;
+        if self.folder.keeps_lock() {
+            return Ok(());
+        }
+        Err(self.fail(writer, LogError::Shared(self.folder.path().into())))
+    }
+
+    /// Checks that the segment has what this process has written, and nothing else.
+    fn check_length(&self, writer: &mut Writer) -> Result<(), LogError> {
+        // A part of a failed write that could not be cut off leaves the file longer.
+        if writer.torn || writer.file.length().is_none_or(|length| length == writer.length) {
+            return Ok(());
+        }
+        let path = self.folder.at(&numbered_name(NAME, writer.first));
+        Err(self.fail(writer, LogError::Shared(path)))
     }
 
     pub(super) fn fail(&self, writer: &mut Writer, why: LogError) -> LogError {
@@ -434,6 +458,7 @@ impl Shared {
     pub(super) fn sync_written(&self) -> Result<(), LogError> {
         let (file, written) = self.with_writer(|writer| {
             self.write_appended(writer)?;
+            self.check_file(writer)?;
             Ok((Arc::clone(&writer.file), writer.written))
         })?;
         let synced = self.sync_unlocked(&*file);
@@ -538,10 +563,14 @@ impl Shared {
         let _sync = lock(&self.sync_lock);
         self.health.is_healthy()?;
         let io_error = |why| LogError::Write(Arc::new(why));
+        // The folder may be another one by now, or another process's.
+        let (old, written) = self.with_writer(|writer| {
+            self.check_file(writer)?;
+            Ok((Arc::clone(&writer.file), writer.written))
+        })?;
         // The slow steps come first and without the lock: creating the file, and syncing most of the old segment. Under
         // `always` the old segment is synced already, but for the entries that this thread syncs under the lock below.
         let file = create_segment(&self.folder, self.salt).map_err(io_error)?;
-        let (old, written) = self.with_writer(|writer| (Arc::clone(&writer.file), writer.written));
         let early =
             if self.fsync == Fsync::Always { None } else { Some(self.sync_unlocked(&*old)) };
         // If this fails, nobody knows which names are on the disk.
@@ -555,6 +584,7 @@ impl Shared {
             // The old segment is complete on the disk before the new one gets its first entry. So only the last segment
             // can have a torn tail.
             self.write_and_sync(writer)?;
+            self.check_file(writer)?;
             let first = writer.written + 1;
             if first == writer.first {
                 return Ok(first);

@@ -2,6 +2,7 @@
 
 use crate::Options;
 use crate::db::load_only;
+use crate::log::LOG;
 use crate::log::OpenError;
 use crate::log::disk::{Disk, DiskFile, SystemDisk};
 use crate::log::folder::{Folder, LOCK};
@@ -83,10 +84,11 @@ impl Loaded {
 /// # Errors
 /// If there is no such directory, a server has it open, or it is damaged.
 pub(super) fn load(path: &Path) -> Result<Loaded, OpenError> {
-    // Locking creates the file, so it must be there.
-    let lock = path.join(LOCK);
-    if let Err(why) = std::fs::metadata(&lock) {
-        return Err(OpenError::Io(lock, why));
+    // Locking creates the file `lock`. It must not appear in a directory that is no database's, but somebody may have
+    // removed it from one.
+    let names = SystemDisk.list(path).map_err(|why| OpenError::Io(path.into(), why))?;
+    if !names.iter().any(|name| name == LOCK || name.starts_with(LOG)) {
+        return Err(OpenError::Io(path.join(LOCK), ErrorKind::NotFound.into()));
     }
     let folder = Folder::claim_on(path, Arc::new(ReadOnly))?;
     // A directory is read for any setting of `databases`.

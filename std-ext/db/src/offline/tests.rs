@@ -438,9 +438,16 @@ fn a_directory_that_is_open_or_missing_is_refused() {
     {
         assert!(command(&folder, line).unwrap_err().contains("is in use by another process"));
     }
+    fs::remove_file(folder.path().join("db/lock")).unwrap();
+    let text = command(&folder, "check @/db").unwrap().0;
+    assert!(text.contains("is in use by another process"), "the lock was removed: {text}");
     drop(db);
+    let (text, healthy) = command(&folder, "check @/db").unwrap();
+    assert!(healthy, "nobody has it open: {text}");
     assert!(!command(&folder, "check @/none").unwrap().1);
     assert!(!folder.path().join("none").exists());
+    assert!(!command(&folder, "check @").unwrap().1, "no database is taken for an empty one");
+    assert!(!folder.path().join("lock").exists());
     write(&folder, "node/node-id", b"x");
     let why = command(&folder, "import @/a.rdb --dir @/node").unwrap_err();
     assert!(why.contains("is the directory of a node of a cluster"), "{why}");

@@ -6,6 +6,7 @@ use super::report::Report;
 use super::slots;
 use crate::SlotSet;
 use crate::cluster::adopt::{AdoptedGroup, Choices, Plan};
+use crate::log::MANIFEST;
 use crate::log::folder::LOCK;
 use crate::slot_set::MOST_GROUPS;
 use serde::Serialize;
@@ -32,7 +33,8 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     let dir = PathBuf::from(asked.config.get("dir"));
     let mut folders: Vec<_> = asked.values("from").map(PathBuf::from).collect();
     // The default is the current directory, which need not be a node's.
-    if folders.is_empty() || dir.join(LOCK).exists() {
+    let is_database = [LOCK, MANIFEST].iter().any(|name| dir.join(name).exists());
+    if folders.is_empty() || is_database {
         folders.insert(0, dir);
     }
     let assign = asked.values("assign").map(assigned).collect::<Result<_, _>>()?;
