@@ -50,14 +50,19 @@ fn a_paused_client_is_answered_when_the_pause_ends() {
     assert_eq!(held(&mut operator), "blocked_clients:0");
 }
 
-/// Returns the line of CLIENT LIST about the client of a name.
-fn listed(operator: &mut Client, name: &str) -> String {
-    operator.send(command(&[b"CLIENT", b"LIST"]));
-    let head = lines(operator, 1).remove(0);
+/// Returns the bulk string that a command returns.
+fn text_of(client: &mut Client, words: &[&[u8]]) -> String {
+    client.send(command(words));
+    let head = lines(client, 1).remove(0);
     let bytes: usize = head[1..].parse().unwrap();
     let mut text = vec![0; bytes + 2];
-    operator.0.read_exact(&mut text).unwrap();
-    let text = String::from_utf8(text).unwrap();
+    client.0.read_exact(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// Returns the line of CLIENT LIST about the client of a name.
+fn listed(operator: &mut Client, name: &str) -> String {
+    let text = text_of(operator, &[b"CLIENT", b"LIST"]);
     let wanted = format!(" name={name} ");
     let line = text.lines().find(|line| line.contains(&wanted));
     line.unwrap_or_else(|| panic!("{name} is not in {text}")).to_owned()
@@ -136,6 +141,29 @@ fn the_client_list_shows_what_each_client_holds() {
         operator.expect(b":1\r\n");
     }
     until_listed(&mut operator, "subscriber", |line| number(line, "omem") > 1 << 20);
+}
+
+#[test]
+fn info_counts_the_memory_of_all_clients() {
+    let server = Running::new(|config| config.threads = 2);
+    let mut clients: Vec<Client> = (0..20).map(|_| server.client()).collect();
+    for client in &mut clients {
+        client.send(command(&[b"CLIENT", b"SETNAME", b"idle"]));
+        client.expect(b"+OK\r\n");
+    }
+    let mut operator = server.client();
+    let each = number(&listed(&mut operator, "idle"), "tot-mem");
+    let wanted = format!("mem_clients_normal:{}", each * 21);
+    // The figures are up to a second old.
+    let end = Instant::now() + LIMIT;
+    loop {
+        let info = text_of(&mut operator, &[b"INFO", b"memory"]);
+        let line = info.lines().find(|line| line.starts_with("mem_clients_normal:"));
+        if line == Some(&wanted) {
+            break;
+        }
+        assert!(Instant::now() < end, "{line:?}, and {each} bytes each of 21");
+    }
 }
 
 #[test]

@@ -140,8 +140,8 @@ pub struct ServerStats {
     pub bytes_in: u64,
     /// Bytes written.
     pub bytes_out: u64,
-    /// Bytes of memory in clients' buffers.
-    pub buffers: u64,
+    /// Bytes of memory that clients take, with their buffers.
+    pub client_memory: u64,
 }
 
 /// A connection, as CLIENT LIST shows it.
@@ -164,7 +164,7 @@ pub struct ClientInfo<'a> {
     /// The RESP version: 2 or 3.
     pub protocol: u8,
     /// The name of the last command.
-    pub command: &'a str,
+    pub command: &'static str,
     /// The name of the user.
     pub user: &'a [u8],
     /// The name of the client library.

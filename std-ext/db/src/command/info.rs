@@ -100,12 +100,12 @@ fn clients(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: 
 
 fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
     let resident = resident();
-    let used = stats.memory + server.buffers;
+    let used = stats.memory + server.client_memory;
     out.bytes("used_memory", used);
     out.bytes("used_memory_rss", resident);
     out.bytes("used_memory_peak", peak(used));
     out.line("used_memory_dataset", stats.memory);
-    out.line("mem_clients_normal", server.buffers);
+    out.line("mem_clients_normal", server.client_memory);
     out.bytes("total_system_memory", system_memory());
     #[cfg(feature = "scripts")]
     out.line("number_of_cached_scripts", execution.db.scripts().count());
@@ -114,7 +114,7 @@ fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, ou
     out.line("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
     out.line("mem_fragmentation_bytes", resident.cast_signed() - used.cast_signed());
     // `maxmemory` is a limit of the data.
-    out.line("mem_not_counted_for_evict", server.buffers);
+    out.line("mem_not_counted_for_evict", server.client_memory);
     out.line("mem_allocator", "system");
     out.line("active_defrag_running", u8::from(is_compacting()));
     out.line("lazyfree_pending_objects", 0);

@@ -82,7 +82,7 @@ impl<'a> Execution<'_, 'a> {
         let scripts = 0;
         let facts = MemoryFacts {
             dataset: stats.memory,
-            buffers: server.buffers,
+            client_memory: server.client_memory,
             clients: server.clients,
             resident: super::info::resident(),
             max_memory: stats.max_memory,
@@ -94,13 +94,13 @@ impl<'a> Execution<'_, 'a> {
         self.reply(|out| out.verbatim(*b"txt", report.as_bytes()));
     }
 
-    /// MEMORY STATS: the fields of Redis. This server counts its data and buffers itself, and knows of its allocator
-    /// only how much memory the process has.
+    /// MEMORY STATS: the fields of Redis. This server counts its data and its clients itself, and knows of its
+    /// allocator only how much memory the process has.
     #[allow(clippy::cast_precision_loss)] // Of a ratio, six digits say enough.
     fn memory_stats(&mut self) {
         self.execute_batch();
         let (stats, server) = (self.db.stats(), self.server.stats());
-        let used = stats.memory + server.buffers;
+        let used = stats.memory + server.client_memory;
         let (resident, peak) = (super::info::resident(), super::info::peak(used));
         let beyond = resident.cast_signed() - used.cast_signed();
         let ratio =
@@ -111,12 +111,12 @@ impl<'a> Execution<'_, 'a> {
             ("startup.allocated", 0),
             ("replication.backlog", 0),
             ("clients.slaves", 0),
-            ("clients.normal", server.buffers),
+            ("clients.normal", server.client_memory),
             ("cluster.links", 0),
             ("aof.buffer", 0),
             ("lua.caches", 0),
             ("functions.caches", 0),
-            ("overhead.total", server.buffers),
+            ("overhead.total", server.client_memory),
             ("keys.count", stats.keys),
             ("keys.bytes-per-key", stats.memory.checked_div(stats.keys).unwrap_or(0)),
             ("dataset.bytes", stats.memory),

@@ -22,7 +22,7 @@ const FRAGMENTED: u64 = 140;
 /// Resident bytes beyond those in use that are no issue: the program itself, the stacks and buffers of its threads,
 /// and the memory that the allocator keeps for the next changes.
 const SPARE: u64 = 64 << 20;
-/// Bytes in the buffers of a client, on average, from which on they are an issue. As in Redis.
+/// Bytes that a client takes, on average, from which on they are an issue. As in Redis.
 const LARGE_BUFFERS: u64 = 200 << 10;
 /// Cached scripts from which on they are an issue. As in Redis.
 const MANY_SCRIPTS: u64 = 1000;
@@ -32,8 +32,8 @@ const MANY_SCRIPTS: u64 = 1000;
 pub(super) struct MemoryFacts {
     /// Bytes of keys, values and tables.
     pub(super) dataset: u64,
-    /// Bytes in the buffers of all clients.
-    pub(super) buffers: u64,
+    /// Bytes that all clients take, with their buffers.
+    pub(super) client_memory: u64,
     pub(super) clients: u64,
     /// Bytes of the process in memory.
     pub(super) resident: u64,
@@ -67,7 +67,7 @@ impl MemoryFacts {
     }
 
     fn used(&self) -> u64 {
-        self.dataset + self.buffers
+        self.dataset + self.client_memory
     }
 
     /// A limit is an issue only if no key can be evicted: a cache is at its limit all the time.
@@ -90,7 +90,7 @@ impl MemoryFacts {
         let is_high = resident.saturating_mul(100) > used.saturating_mul(FRAGMENTED);
         (is_high && resident - used > SPARE).then(|| {
             format!(
-                "Fragmentation: the process takes {} MiB, of which keys, values and clients' buffers need {} MiB. The \
+                "Fragmentation: the process takes {} MiB, of which keys, values and clients need {} MiB. The \
                  rest was used before, and later changes use it again. MEMORY PURGE returns to the system what the \
                  allocator can give back.",
                 resident >> 20,
@@ -100,7 +100,7 @@ impl MemoryFacts {
     }
 
     fn large_buffers(&self) -> Option<String> {
-        let each = self.buffers.checked_div(self.clients)?;
+        let each = self.client_memory.checked_div(self.clients)?;
         (each > LARGE_BUFFERS).then(|| {
             format!(
                 "Client buffers: requests and replies take {} KiB for each client, on average. CLIENT LIST shows which \
@@ -132,7 +132,7 @@ mod tests {
     fn each_issue_is_reported_when_it_is_one() {
         let healthy = MemoryFacts {
             dataset: 100 * MIB,
-            buffers: MIB,
+            client_memory: MIB,
             clients: 100,
             resident: 130 * MIB,
             max_memory: 200 * MIB,
@@ -149,7 +149,10 @@ mod tests {
             }
             report
         };
-        assert_eq!(says(MemoryFacts { dataset: 4 * MIB, buffers: 0, ..healthy }, &[]), EMPTY_TEXT);
+        assert_eq!(
+            says(MemoryFacts { dataset: 4 * MIB, client_memory: 0, ..healthy }, &[]),
+            EMPTY_TEXT
+        );
         assert_eq!(says(healthy, &[]), HEALTHY_TEXT);
         let near = MemoryFacts { max_memory: 110 * MIB, ..healthy };
         says(near, &["Limit:"]);

@@ -249,7 +249,7 @@ impl Client {
         let input = self.input.capacity();
         let subscribed = self.connection.subscriptions().map_or(0, Subscriptions::bytes);
         let queue = self.connection.sizes();
-        let held = input + output.last + output.full_bytes + subscribed;
+        let held = input + output.last + output.full_bytes + subscribed + self.stream.memory();
         ClientSizes {
             input: self.input.len() as u64,
             input_room: (input - self.input.len()) as u64,
@@ -280,13 +280,11 @@ impl Client {
         self.window = 0;
     }
 
-    /// Returns the bytes of memory in the client's buffers.
+    /// Returns the bytes of memory in the client's buffers and queues: all that it takes beyond a bare client.
     pub(super) fn buffers(&self) -> usize {
-        let subscribed = self
-            .connection
-            .subscriptions()
-            .map_or(0, |subscriptions| subscriptions.bytes() + subscriptions.mailbox().bytes());
-        self.input.capacity() + self.output.capacity() + subscribed
+        let mailbox = |subscriptions: &Subscriptions| subscriptions.mailbox().bytes();
+        let messages = self.connection.subscriptions().map_or(0, mailbox);
+        (self.sizes().total - client_sizes::bare().total) as usize + messages
     }
 
     pub(super) fn is_dead(&self) -> bool {

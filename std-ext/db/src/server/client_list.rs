@@ -15,7 +15,8 @@ pub(super) struct ClientList(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    clients: BTreeMap<u64, Entry>,
+    /// Boxed, because nodes of a tree that grows at its end stay half empty.
+    clients: BTreeMap<u64, Box<Entry>>,
     /// Clients that each worker has to close, by the worker's number.
     killed: BTreeMap<usize, Vec<u64>>,
     /// Clients that have got a mailbox from another client, by their worker's number.
@@ -26,8 +27,8 @@ struct Entries {
 struct Entry {
     /// The worker that the client belongs to.
     worker: usize,
-    address: String,
-    local_address: String,
+    address: Box<str>,
+    local_address: Box<str>,
     /// A CLIENT KILL was answered for this client, so it is not listed any more.
     killed: bool,
     since: Instant,
@@ -35,7 +36,7 @@ struct Entry {
     name: Box<[u8]>,
     database: u16,
     protocol: u8,
-    command: Box<str>,
+    command: &'static str,
     /// The name of the user; nothing for `default`, which nearly all clients are.
     user: Option<Box<[u8]>>,
     library: Box<[u8]>,
@@ -59,32 +60,31 @@ impl ClientList {
         sizes: Option<&Arc<SharedSizes>>,
     ) {
         let mut entries = lock(&self.0);
-        let entry = entries.clients.entry(info.id).or_insert_with(|| Entry {
-            worker,
-            address: info.address.to_owned(),
-            local_address: info.local_address.to_owned(),
-            killed: false,
-            since: last_active,
-            last_active,
-            name: Box::default(),
-            database: 0,
-            protocol: 2,
-            command: Box::default(),
-            user: None,
-            library: Box::default(),
-            library_version: Box::default(),
-            subscriptions: [0; 3],
-            tracking: TrackingInfo::default(),
-            mailbox: None,
-            descriptor: info.descriptor,
-            sizes: None,
+        let entry = entries.clients.entry(info.id).or_insert_with(|| {
+            Box::new(Entry {
+                worker,
+                address: info.address.into(),
+                local_address: info.local_address.into(),
+                killed: false,
+                since: last_active,
+                last_active,
+                name: Box::default(),
+                database: 0,
+                protocol: 2,
+                command: "",
+                user: None,
+                library: Box::default(),
+                library_version: Box::default(),
+                subscriptions: [0; 3],
+                tracking: TrackingInfo::default(),
+                mailbox: None,
+                descriptor: info.descriptor,
+                sizes: None,
+            })
         });
         (entry.last_active, entry.protocol) = (last_active, info.protocol);
         (entry.subscriptions, entry.tracking) = (info.subscriptions, info.tracking);
-        entry.database = info.database;
-        if *entry.command != *info.command {
-            entry.command = info.command.into();
-        }
+        (entry.database, entry.command) = (info.database, info.command);
         replace(&mut entry.name, info.name);
         let user = Some(info.user).filter(|user| *user != DEFAULT_USER);
         if entry.user.as_deref() != user {
@@ -202,7 +202,7 @@ impl Entry {
             idle: now.saturating_duration_since(self.last_active).as_secs(),
             database: self.database,
             protocol: self.protocol,
-            command: &self.command,
+            command: self.command,
             user: self.user.as_deref().unwrap_or(DEFAULT_USER),
             library: &self.library,
             library_version: &self.library_version,

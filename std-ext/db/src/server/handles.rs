@@ -91,6 +91,11 @@ impl ServerMonitor {
         self.0.buffers()
     }
 
+    /// Returns about how many bytes of memory clients take, with their buffers as of a second ago or less.
+    pub fn client_memory(&self) -> u64 {
+        self.0.client_memory()
+    }
+
     /// Returns the numbers of channels and patterns that have a subscriber.
     pub fn subscriptions(&self) -> Counts {
         self.0.hub.counts()

@@ -98,8 +98,8 @@ fn clients(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     let CounterTotals { connections, rejected, denied, idle, slow, failed, .. } = totals;
     page.gauge("connected_clients", "Connected clients.", server.clients())?;
     page.gauge("maxclients", "Maximum number of clients.", server.max_clients())?;
-    let buffers = server.buffers();
-    page.gauge("mem_clients_normal_bytes", "Memory of clients' buffers.", buffers)?;
+    let memory = server.client_memory();
+    page.gauge("mem_clients_normal_bytes", "Memory of clients and their buffers.", memory)?;
     page.counter("connections_received", "Connections accepted.", connections)?;
     page.counters(
         "rejected_connections",

@@ -2,6 +2,7 @@
 //! statistics.
 
 use super::client_list::ClientList;
+use super::client_sizes;
 #[cfg(feature = "metrics")]
 use super::counters::Latencies;
 use super::counters::{CounterTotals, Counters};
@@ -401,6 +402,12 @@ impl Shared {
         self.workers.iter().map(|worker| worker.buffers.get()).sum()
     }
 
+    /// Returns about how many bytes the clients take, with their buffers: the sum of what CLIENT LIST shows.
+    pub(super) fn client_memory(&self) -> u64 {
+        let clients: u64 = self.workers.iter().map(|worker| worker.clients.get()).sum();
+        clients * client_sizes::bare().total + self.buffers()
+    }
+
     /// Returns the commands executed in a second, measured over the last second or more.
     pub(super) fn commands_per_second(&self) -> u64 {
         let mut commands_per_second = lock(&self.commands_per_second);
@@ -448,7 +455,7 @@ impl ServerApi for Shared {
             commands_per_second: self.commands_per_second(),
             bytes_in: totals.bytes_in,
             bytes_out: totals.bytes_out,
-            buffers: self.buffers(),
+            client_memory: self.client_memory(),
         }
     }
 

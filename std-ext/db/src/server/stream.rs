@@ -77,6 +77,15 @@ impl Stream {
         Ok(Self::Bare(socket))
     }
 
+    /// Returns about how many bytes of memory the connection takes beyond its socket.
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Self::Bare(_) => 0,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => tls::MEMORY,
+        }
+    }
+
     /// Returns the number of the socket.
     pub(super) fn descriptor(&mut self) -> i32 {
         match self.socket() {

@@ -51,6 +51,9 @@ fn named(file: &Path, why: &dyn std::fmt::Display) -> io::Error {
 /// content.
 const READS_WITHOUT_DATA: usize = 16;
 
+/// Approximate bytes of memory that an idle TLS connection takes, measured with 2,000 of them. rustls shows none of it.
+pub(super) const MEMORY: usize = 7_700;
+
 /// A TLS connection. rustls bounds its buffers to some records of 16 KiB in each direction.
 #[derive(Debug)]
 pub(super) struct TlsStream {

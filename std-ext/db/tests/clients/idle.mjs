@@ -38,15 +38,18 @@ while (sockets.length < many) {
 }
 await each(sockets, "PING\r\n", "+PONG\r\n");
 const connected = await figure("connected_clients");
-const buffers = await figure("mem_clients_normal");
+const counted = await figure("mem_clients_normal");
+const info = await ask(sockets[0], "CLIENT INFO\r\n", (said) => said.endsWith("\n\r\n"));
+const buffers = counted - connected * Number(info.match(/ tot-mem=(\d+)/)[1]);
 const after = await figure("used_memory_rss");
 const cost = Math.round((after - before) / many);
 console.log(
   `${connected} clients: ${cost} bytes of memory each (${(before / 1e6).toFixed(1)} MB before, ` +
-    `${(after / 1e6).toFixed(1)} MB with them), ${buffers} bytes of buffers`,
+    `${(after / 1e6).toFixed(1)} MB with them), ${Math.round(counted / connected)} of them counted`,
 );
 if (connected !== many + 1) throw new Error("some are missing");
-if (buffers > 1 << 20) throw new Error("idle clients hold buffers");
+if (buffers > 1 << 20) throw new Error(`idle clients hold ${buffers} bytes of buffers`);
+if (Math.abs(counted - cost * connected) > 0.25 * counted) throw new Error("INFO counts other memory than they take");
 if (cost > most) throw new Error(`more than ${most} bytes each`);
 // All of them are still served.
 await each(sockets, "*3\r\n$3\r\nSET\r\n$4\r\nrose\r\n$3\r\nred\r\n", "+OK\r\n");

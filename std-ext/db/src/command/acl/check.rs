@@ -171,7 +171,7 @@ impl<'a> Execution<'_, 'a> {
         &self,
         reason: Reason,
         context: LogContext,
-        (object, user, command): (&[u8], &[u8], &str),
+        (object, user, command): (&[u8], &[u8], &'static str),
     ) {
         let mut info = self.connection.info();
         info.command = command;
