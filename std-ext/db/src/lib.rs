@@ -71,6 +71,8 @@ pub mod limits;
 mod lock;
 pub mod log;
 mod long_double;
+#[cfg(all(test, feature = "cluster"))]
+mod not_run;
 #[cfg(feature = "cli")]
 pub mod offline;
 pub mod options;

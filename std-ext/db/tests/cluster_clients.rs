@@ -5,9 +5,12 @@
 
 #[path = "support/group.rs"]
 mod group;
+#[path = "../src/not_run.rs"]
+mod not_run;
 mod support;
 
 use group::{Cluster, EndpointType};
+use not_run::not_run;
 use redis::{Commands, RedisError};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -106,7 +109,7 @@ fn redis_py_follows_the_primary() {
         output.is_ok_and(|output| output.status.success())
     };
     let Some(program) = interpreters.iter().find(has_client) else {
-        println!("LEFT OUT: no Python with the package redis (apt-get install python3-redis)");
+        not_run("no Python with the package redis (apt-get install python3-redis)");
         return;
     };
     let cluster = Cluster::new(EndpointType::Ip);

@@ -5,9 +5,12 @@
 
 #[path = "support/group.rs"]
 mod group;
+#[path = "../src/not_run.rs"]
+mod not_run;
 mod support;
 
 use group::{Cluster, EndpointType};
+use not_run::not_run;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -286,7 +289,7 @@ impl Redis {
             command.args(["--save", "", "--repl-diskless-sync-delay", "0", "--port"]);
             command.arg(port.to_string()).arg("--dir").arg(data).stdout(Stdio::null());
             let Ok(child) = command.spawn() else {
-                println!("LEFT OUT: redis-server (apt-get install redis-server)");
+                not_run("no redis-server (apt-get install redis-server)");
                 return None;
             };
             redis.children.push(child);

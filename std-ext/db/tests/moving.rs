@@ -7,9 +7,12 @@
 #[cfg(feature = "tls")]
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "../src/not_run.rs"]
+mod not_run;
 #[path = "support/random.rs"]
 mod random;
 
+use not_run::not_run;
 use random::Random;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -82,7 +85,7 @@ impl Server {
         command.args(flags);
         let server = Self::start(command, folder);
         if server.is_none() {
-            println!("LEFT OUT: redis-server (apt-get install redis-server)");
+            not_run("no redis-server (apt-get install redis-server)");
         }
         server
     }

@@ -55,6 +55,8 @@ pub enum Outcome {
     Broken,
     /// No test has the name, so none failed.
     Empty,
+    /// The test passed, and said that it does not run on this machine, or that a part of it does not.
+    NotRun,
 }
 
 pub fn parse<'de, D: Deserializer<'de>>(from: D) -> Result<Check, D::Error> {
@@ -119,6 +121,7 @@ impl Check {
             None => Outcome::Hung,
             Some(false) => Outcome::Red,
             Some(true) if self.did_nothing(&tree.last_output()) => Outcome::Empty,
+            Some(true) if tree.not_run().is_some() => Outcome::NotRun,
             Some(true) => Outcome::Green,
         }
     }

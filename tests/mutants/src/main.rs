@@ -32,7 +32,8 @@ const USAGE: &str = "usage: hedgerow-mutants [OPTION...] [FILTER]
 
   FILTER          only rows whose label, file or check contains it
   --part=K/N      only every Nth row, from row K on
-  --unrecorded    only rows that changed, or whose file or check did, since they were recorded
+  --unrecorded    only rows that changed, or whose file or check did, since they were recorded; a check that says that
+                  it does not run on this machine is named, and fails a run of all rows only
   --most=N        no more than the first N of them; the others are counted
   --jobs=N        N rows at a time, each in a copy of the tree; 2 if not given. Rows of the database mostly wait
   --check         run nothing: only whether each row names code that exists
@@ -142,16 +143,16 @@ fn run() -> Result<bool, String> {
     let checks: BTreeSet<&Check> = rows.iter().map(|row| &row.check).collect();
     let assumed = options.assume_green || options.reuse;
     let baseline = checks.into_iter().filter(|_| !assumed).map(Job::Baseline).collect();
-    let unexpected = work(&trees, baseline).len();
+    let unexpected = work(&trees, baseline).wrong;
     // A check that fails on the unbroken tree would make every mutation look caught.
     if unexpected != 0 {
         println!("{unexpected} checks fail on the unbroken tree");
         return Ok(false);
     }
-    let bad = work(&trees, attempts);
+    let Count { wrong, not_run } = work(&trees, attempts);
     let seconds = start.elapsed().as_secs();
-    println!("{count} mutations, {} not as expected, {seconds} s", bad.len());
-    Ok(bad.is_empty())
+    println!("{count} mutations, {wrong} not as expected, {not_run} not run, {seconds} s");
+    Ok(wrong == 0 && (not_run == 0 || options.unrecorded))
 }
 
 /// Returns the chosen rows; `None` if the filter matches none.
@@ -195,17 +196,34 @@ struct Attempt<'a> {
     record: Option<&'a Mutex<Record>>,
 }
 
-/// Runs the jobs, one in each tree at a time, and returns those that came out wrong. Most of a row's time goes into the
-/// compiler, which uses one core for most of it.
-fn work<'a>(trees: &[Tree], jobs: Vec<Job<'a>>) -> Vec<Job<'a>> {
+/// How a job came out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Expected,
+    Wrong,
+    /// The check is neither red nor green.
+    NotRun,
+}
+
+/// How many jobs came out otherwise than expected.
+struct Count {
+    wrong: usize,
+    not_run: usize,
+}
+
+/// Runs the jobs, one in each tree at a time. Most of a row's time goes into the compiler, which uses one core for most
+/// of it.
+fn work(trees: &[Tree], jobs: Vec<Job<'_>>) -> Count {
     let queue = Mutex::new(jobs.into_iter());
     let next = || queue.lock().expect("no worker panics").next();
-    std::thread::scope(|scope| {
-        let wrong = |tree| move || std::iter::from_fn(next).filter(|job| !job.run(tree)).collect();
-        let workers: Vec<_> = trees.iter().map(|tree| scope.spawn(wrong(tree))).collect();
-        let wrong = workers.into_iter().map(|w| w.join().expect("no worker panics"));
-        wrong.collect::<Vec<Vec<_>>>().concat()
-    })
+    let verdicts: Vec<Verdict> = std::thread::scope(|scope| {
+        let run = |tree| move || std::iter::from_fn(next).map(|job| job.run(tree)).collect();
+        let workers: Vec<_> = trees.iter().map(|tree| scope.spawn(run(tree))).collect();
+        let verdicts = workers.into_iter().map(|w| w.join().expect("no worker panics"));
+        verdicts.collect::<Vec<Vec<_>>>().concat()
+    });
+    let of = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
+    Count { wrong: of(Verdict::Wrong), not_run: of(Verdict::NotRun) }
 }
 
 impl Job<'_> {
@@ -219,8 +237,8 @@ impl Job<'_> {
         }
     }
 
-    /// Runs it, prints its line, and returns whether it came out as expected.
-    fn run(&self, tree: &Tree) -> bool {
+    /// Runs it, and prints its line.
+    fn run(&self, tree: &Tree) -> Verdict {
         let start = Instant::now();
         let (outcome, expect, label, check) = match *self {
             Job::Baseline(check) => {
@@ -230,27 +248,37 @@ impl Job<'_> {
                 (row.run(tree, kept), row.expect, row.label.as_str(), &row.check)
             }
         };
-        let (word, good) = match (&outcome, expect) {
-            (Outcome::Red | Outcome::Hung, Expect::Caught) => ("red", true),
-            (Outcome::Green, Expect::Survives) => ("green", true),
-            (Outcome::Green, Expect::Caught) => ("SURVIVED", false),
-            (Outcome::Red | Outcome::Hung, Expect::Survives) => ("UNEXPECTEDLY RED", false),
-            (Outcome::Elsewhere, _) => ("RED FOR ANOTHER REASON", false),
-            (Outcome::Broken, _) => ("DOES NOT COMPILE", false),
-            (Outcome::Empty, _) => ("RAN NO TEST", false),
+        let (word, verdict) = match (&outcome, expect) {
+            (Outcome::Red | Outcome::Hung, Expect::Caught) => ("red", Verdict::Expected),
+            (Outcome::Green, Expect::Survives) => ("green", Verdict::Expected),
+            (Outcome::Green, Expect::Caught) => ("SURVIVED", Verdict::Wrong),
+            (Outcome::Red | Outcome::Hung, Expect::Survives) => {
+                ("UNEXPECTEDLY RED", Verdict::Wrong)
+            }
+            (Outcome::Elsewhere, _) => ("RED FOR ANOTHER REASON", Verdict::Wrong),
+            (Outcome::Broken, _) => ("DOES NOT COMPILE", Verdict::Wrong),
+            (Outcome::Empty, _) => ("RAN NO TEST", Verdict::Wrong),
+            (Outcome::NotRun, _) => ("NOT RUN", Verdict::NotRun),
         };
         let hung = if matches!(outcome, Outcome::Hung) { " (hung)" } else { "" };
         let seconds = start.elapsed().as_secs_f32();
         let reason = match outcome {
             Outcome::Red | Outcome::Elsewhere => tree.reason(),
+            Outcome::NotRun => tree.not_run().unwrap_or_default(),
             _ => String::new(),
         };
-        self.note(good);
-        let verdict = format!("{word}{hung}");
-        println!("{verdict:<18} {seconds:>6.1} s  {label}  <{check}>  {reason}");
-        if !good {
-            println!("{}", tree.last_output());
+        self.note(verdict == Verdict::Expected);
+        let word = format!("{word}{hung}");
+        println!("{word:<18} {seconds:>6.1} s  {label}  <{check}>  {reason}");
+        match verdict {
+            Verdict::Expected => {}
+            Verdict::Wrong => println!("{}", tree.last_output()),
+            // `.ci/run` repeats such lines in its summary.
+            Verdict::NotRun if matches!(self, Job::Mutated(_)) => {
+                println!("NOT RUN: mutation {:?}: {reason}", label.replace(": ", " "));
+            }
+            Verdict::NotRun => {}
         }
-        good
+        verdict
     }
 }

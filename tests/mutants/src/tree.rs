@@ -81,6 +81,13 @@ impl Tree {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Returns why the test did not run, or a part of it, if it has said so.
+    pub fn not_run(&self) -> Option<String> {
+        let text = self.whole_output();
+        let said = text.lines().find_map(|line| line.strip_prefix("NOT RUN: "))?;
+        Some(said.split_once(": ").map_or(said, |(_, why)| why).to_owned())
+    }
+
     /// Returns the first message of an unplanned panic in the last command's output.
     pub fn reason(&self) -> String {
         let text = self.whole_output();

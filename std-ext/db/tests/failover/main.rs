@@ -15,6 +15,8 @@ mod etcd;
 mod groups;
 mod moves;
 mod nodes;
+#[path = "../../src/not_run.rs"]
+mod not_run;
 mod own_client;
 mod placing;
 mod redis_cli;

@@ -1,6 +1,7 @@
 //! redis-cli and redis-benchmark, started for each command.
 
 use crate::LIMIT;
+use crate::not_run::not_run;
 use crate::writers::{Client, Writer, serve};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -30,7 +31,7 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Option<String> {
     let output =
         command.args([SECONDS, program]).args(arguments).stdin(Stdio::null()).output().unwrap();
     if output.status.code() == Some(NOT_FOUND) {
-        println!("LEFT OUT: {program} (apt-get install redis-tools)");
+        not_run(&format!("no {program} (apt-get install redis-tools)"));
         return None;
     }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

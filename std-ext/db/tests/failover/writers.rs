@@ -9,6 +9,7 @@
 //! - `replicas`: how many of them it finds when it reads from replicas.
 
 use crate::LIMIT;
+use crate::not_run::not_run;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -112,7 +113,7 @@ pub(crate) fn redis_py(ports: [u16; 3]) -> Option<Writer> {
         output.is_ok_and(|output| output.status.success())
     };
     let Some(program) = ["/usr/bin/python3", "python3"].iter().find(has_client) else {
-        println!("LEFT OUT: redis-py (apt-get install python3-redis)");
+        not_run("no redis-py (apt-get install python3-redis)");
         return None;
     };
     let mut command = Command::new(program);
@@ -123,9 +124,7 @@ pub(crate) fn redis_py(ports: [u16; 3]) -> Option<Writer> {
 /// Starts the client of a newer redis-py, if there is one.
 pub(crate) fn new_redis_py(ports: [u16; 3]) -> Option<Writer> {
     let Some(folder) = std::env::var_os("HEDGEROW_REDIS_PY") else {
-        println!(
-            "LEFT OUT: the newest redis-py (pip install --target FOLDER redis; HEDGEROW_REDIS_PY=FOLDER)"
-        );
+        not_run("no newer redis-py (pip install --target FOLDER redis; HEDGEROW_REDIS_PY=FOLDER)");
         return None;
     };
     let mut command = Command::new("python3");
@@ -141,9 +140,7 @@ pub(crate) fn new_redis_py(ports: [u16; 3]) -> Option<Writer> {
 pub(crate) fn ioredis(ports: [u16; 3]) -> Option<Writer> {
     let folder = std::env::var_os("HEDGEROW_IOREDIS").map(PathBuf::from);
     let Some(folder) = folder.filter(|folder| folder.join("node_modules/ioredis").is_dir()) else {
-        println!(
-            "LEFT OUT: ioredis (npm install --prefix FOLDER ioredis@5; HEDGEROW_IOREDIS=FOLDER)"
-        );
+        not_run("no ioredis (npm install --prefix FOLDER ioredis@5; HEDGEROW_IOREDIS=FOLDER)");
         return None;
     };
     let mut command = Command::new("node");

@@ -1,6 +1,7 @@
 //! Processes of etcd, for tests. Its programs are taken from the folder that `HEDGEROW_ETCD` names; without it a test
-//! says that it is left out.
+//! says that it is not run.
 
+use crate::not_run::not_run;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -54,7 +55,7 @@ impl Etcd {
         tls: Option<&TlsFiles>,
     ) -> Option<Self> {
         let Some(programs) = std::env::var_os("HEDGEROW_ETCD").map(PathBuf::from) else {
-            println!("LEFT OUT: a test with etcd, because HEDGEROW_ETCD names no folder");
+            not_run("HEDGEROW_ETCD names no folder with etcd");
             return None;
         };
         assert!(programs.join("etcd").is_file(), "{} has no etcd", programs.display());
