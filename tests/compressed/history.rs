@@ -13,7 +13,7 @@ use support::check::{check, explain};
 use support::history::{Event, Operation};
 use support::nibbles::Nibbles;
 use support::rng::Rng;
-use support::{ignore, rounds, seed, within};
+use support::{ignore, seed, within};
 
 /// The writes that a value contains, the oldest first. An insert begins a new value; other writes add to it.
 type Value = Vec<u32>;
@@ -193,11 +193,10 @@ fn play(seed: u64) {
 
 #[test]
 fn histories_of_keys_are_linearizable() {
-    let played = rounds(400, Duration::from_secs(5), |round| {
+    support::histories(400, Duration::from_secs(5), |round| {
         let seed = seed() ^ u64::from(round);
         within(60, &format!("the history of seed {seed}"), move || play(seed));
     });
-    println!("{played} histories");
 }
 
 /// The check finds a history that no order explains.

@@ -21,7 +21,7 @@ use support::check::{check, explain};
 use support::history::{Boxed, Value};
 use support::ordered::{Call, KEYS, Near, OrderedEvent};
 use support::rng::Rng;
-use support::{rounds, seed, within};
+use support::{seed, within};
 
 struct Owned(OrdMap<Box<u64>, Boxed>);
 
@@ -117,7 +117,7 @@ impl Target for Owned {
 }
 
 fn play_on<T: Target + Send + 'static>(new: impl Fn() -> T) {
-    let played = rounds(1_000, Duration::from_secs(4), |round| {
+    support::histories(1_000, Duration::from_secs(4), |round| {
         let seed = seed() ^ u64::from(round);
         let map = new();
         within(60, &format!("the history of seed {seed}"), move || {
@@ -127,7 +127,6 @@ fn play_on<T: Target + Send + 'static>(new: impl Fn() -> T) {
             }
         });
     });
-    println!("{played} histories");
 }
 
 /// Leaves of eight entries, so that the leaves of twenty keys are split and merged all the time.

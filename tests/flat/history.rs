@@ -200,7 +200,7 @@ impl<P: Payload> Target for Flat<P> {
 
 /// Runs random plans on fresh maps for some seconds.
 fn histories<P: Payload>(salt: u64) {
-    let played = rounds(2_000, Duration::from_secs(5), |round| {
+    support::histories(2_000, Duration::from_secs(5), |round| {
         let seed = seed() ^ salt << 56 ^ u64::from(round);
         within(60, &format!("the history of seed {seed}"), move || {
             let plan = Plan::new(&mut Rng::new(seed));
@@ -210,7 +210,6 @@ fn histories<P: Payload>(salt: u64) {
             }
         });
     });
-    println!("{played} histories");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::time::Duration;
 use support::hashers::Mapped;
 use support::history::{Answer, Boxed, Value};
 use support::rng::Rng;
-use support::{rounds, seed, within};
+use support::{seed, within};
 
 /// Returns the key and value of an error, which must be `Busy`: there is memory, and no limit.
 fn busy<V>(
@@ -144,7 +144,7 @@ impl Target for Owned {
 
 #[test]
 fn histories_of_boxes_are_linearizable() {
-    let played = rounds(2_000, Duration::from_secs(5), |round| {
+    support::histories(2_000, Duration::from_secs(5), |round| {
         let seed = seed() ^ u64::from(round);
         within(60, &format!("the history of seed {seed}"), move || {
             let plan = Plan::new(&mut Rng::new(seed));
@@ -154,5 +154,4 @@ fn histories_of_boxes_are_linearizable() {
             }
         });
     });
-    println!("{played} histories");
 }

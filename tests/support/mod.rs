@@ -71,10 +71,21 @@ pub(crate) fn seed() -> u64 {
 
 /// Runs `round` with growing numbers until `rounds` of them are done or `time` is over (both by
 /// [`effort`]); returns the number of rounds. One always runs, so a slow machine tests less, never nothing.
-pub(crate) fn rounds(rounds: u32, time: Duration, mut round: impl FnMut(u32)) -> u32 {
+pub(crate) fn rounds(rounds: u32, time: Duration, round: impl FnMut(u32)) -> u32 {
+    at_least(1, rounds, time, round)
+}
+
+/// As `rounds`, for histories: one of them finds little, so twenty always run. Prints how many did.
+pub(crate) fn histories(rounds: u32, time: Duration, round: impl FnMut(u32)) {
+    let played = at_least(20, rounds, time, round);
+    println!("{played} histories");
+    assert!(played >= 20, "only {played} histories");
+}
+
+fn at_least(least: u32, rounds: u32, time: Duration, mut round: impl FnMut(u32)) -> u32 {
     let (rounds, end) = (effort(rounds), Instant::now() + effort(time));
     let mut done = 0;
-    while done == 0 || done < rounds && Instant::now() < end {
+    while done < least || done < rounds && Instant::now() < end {
         round(done);
         done += 1;
     }
