@@ -4,6 +4,8 @@
 //! compiler checks each type and each absence. The tests here compare the table and the lists of `src/docs/api.md` with
 //! that file, and the public methods in the sources with both.
 
+#[path = "support/bounds.rs"]
+mod bounds;
 #[path = "support/contract.rs"]
 mod contract;
 #[path = "support/guards.rs"]

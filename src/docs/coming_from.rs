@@ -332,7 +332,7 @@
 //! | an iterator that goes on after `None` if entries were added | iterators are fused: start one from the last key |
 //! | `map.lower_bound(bound)` of a `Bound` | `map.iter_range((bound, Unbounded)).next()` |
 //! | iterators that are `Send` | they hold a guard: [copy some entries at a time](#what-differs) |
-//! | keys that are `Ord` | keys that are `Ord + Clone`; give your own types a [`Ranking`](crate::fence::Ranking) |
+//! | keys that are `Ord` | the same, and `Clone` to insert; give your own types a [`Ranking`](crate::fence::Ranking) |
 //!
 //! ```
 //! use hedgerow::OrdMap;

@@ -8,9 +8,9 @@ use core::hash::{BuildHasher, Hash};
 
 impl<K, V, S> Default for FlatMap<K, V, S>
 where
-    K: Copy + Eq + Hash,
+    K: Copy,
     V: Copy,
-    S: BuildHasher + Default,
+    S: Default,
 {
     fn default() -> Self {
         Self::with_hasher(S::default())
@@ -19,9 +19,8 @@ where
 
 impl<K, V, S> fmt::Debug for FlatMap<K, V, S>
 where
-    K: Copy + Eq + Hash + fmt::Debug,
+    K: Copy + fmt::Debug,
     V: Copy + fmt::Debug,
-    S: BuildHasher,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()

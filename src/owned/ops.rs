@@ -10,7 +10,7 @@ use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{pin, try_pin};
 use crate::reclaim::map::NodeMap;
-use crate::reclaim::methods::blocking_methods;
+use crate::reclaim::methods::{blocking_methods, lookup_methods};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
@@ -65,6 +65,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }
 
+    lookup_methods!(HashMap.inner, where [Q: Hash + Equivalent<K> + ?Sized]);
     blocking_methods!(HashMap.inner, where [Q: Hash + Equivalent<K> + ?Sized]);
 
     /// Stores `value` under `key`, and returns the entry that it replaces.
@@ -134,7 +135,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     ///
     /// The replacement is atomic. `f` runs while no lock is held, and runs again if another thread replaces the entry
     /// meanwhile. Each run allocates an entry with a clone of the key. Blocks while another writer is inside the key's
-    /// bin. If there is no memory, the process aborts, as with the collections of std.
+    /// bin. If there is no memory, the process aborts, as with the collections of std. If keys are not `Clone`, use
+    /// [`compute`](Self::compute), which takes the key.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();

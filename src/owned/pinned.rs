@@ -9,7 +9,7 @@ use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::errors::into_error;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::map::NodeMap;
-use crate::reclaim::methods::{guard_methods, pinned_methods};
+use crate::reclaim::methods::{guard_methods, pinned_lookup_methods, pinned_methods};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::retired::Mode;
@@ -21,7 +21,8 @@ impl<K, V, S> HashMap<K, V, S> {
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
-    pinned_methods!(HashMap.inner, where [Q: Hash + Equivalent<K> + ?Sized]);
+    pinned_lookup_methods!(HashMap.inner, where [Q: Hash + Equivalent<K> + ?Sized]);
+    pinned_methods!(HashMap.inner);
 
     /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
     ///

@@ -3,8 +3,8 @@
 //! `$Map` is the map's name, and `$nodes` the field with its [`NodeMap`](super::map::NodeMap), unless the map is one
 //! itself. `$query` are the bounds of `Q`, a borrowed form of the key.
 
-/// Writes methods of `HashMap` and `OrdMap` that may wait for another writer.
-macro_rules! blocking_methods {
+/// Writes lookups of `HashMap` and `OrdMap`.
+macro_rules! lookup_methods {
     ($Map:ident $(.$nodes:ident)?, where [$($query:tt)*]) => {
         /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` gives access to the map's key and to the
         /// value.
@@ -78,7 +78,13 @@ macro_rules! blocking_methods {
         {
             self$(.$nodes)?.find(key, &pin()).is_some()
         }
+    };
+}
+pub(crate) use lookup_methods;
 
+/// Writes methods of `HashMap` and `OrdMap` that may insert, and may wait for another writer.
+macro_rules! blocking_methods {
+    ($Map:ident $(.$nodes:ident)?, where [$($query:tt)*]) => {
         /// Returns the value of `key`. If the key is absent, inserts the value that `make` returns.
         ///
         /// `make` runs at most once, while no lock is held. If another thread inserts the key meanwhile, the map
@@ -271,8 +277,8 @@ macro_rules! non_blocking_methods {
 }
 pub(crate) use non_blocking_methods;
 
-/// Writes methods of a pinned `HashMap` or `OrdMap`.
-macro_rules! pinned_methods {
+/// Writes lookups of a pinned `HashMap` or `OrdMap`.
+macro_rules! pinned_lookup_methods {
     ($Map:ident $(.$nodes:ident)?, where [$($query:tt)*]) => {
         #[doc = concat!("Returns the value of `key`, as [`", stringify!($Map), "::get`] does.")]
         ///
@@ -302,7 +308,13 @@ macro_rules! pinned_methods {
         {
             self.map()$(.$nodes)?.find(key, self.guard()).map(Live::entry)
         }
+    };
+}
+pub(crate) use pinned_lookup_methods;
 
+/// Writes methods of a pinned `HashMap` or `OrdMap` that may insert.
+macro_rules! pinned_methods {
+    ($Map:ident $(.$nodes:ident)?) => {
         /// Returns the value of `key`. If the key is absent, inserts the value that `make` returns; see
         #[doc = concat!("[`", stringify!($Map), "::get_or_insert_with`].")]
         ///

@@ -1,8 +1,8 @@
 //! A set of plain data by hashes.
 
-use super::common;
+use super::{common, tables};
 use crate::api::hasher::DefaultHashBuilder;
-use crate::error::TryInsertError;
+use crate::error::{TryInsertError, TryReserveError};
 use crate::flat::{FlatMap, Keys};
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
@@ -17,7 +17,7 @@ pub struct FlatSet<T, S = DefaultHashBuilder> {
     pub(super) map: FlatMap<T, (), S>,
 }
 
-impl<T: Copy + Eq + Hash> FlatSet<T> {
+impl<T: Copy> FlatSet<T> {
     /// Returns an empty set; allocates nothing.
     ///
     /// ```
@@ -27,7 +27,9 @@ impl<T: Copy + Eq + Hash> FlatSet<T> {
     pub fn new() -> Self {
         Self { map: FlatMap::new() }
     }
+}
 
+impl<T: Copy + Eq + Hash> FlatSet<T> {
     /// Returns an empty set with room for `capacity` elements before it grows.
     ///
     /// ```
@@ -40,7 +42,7 @@ impl<T: Copy + Eq + Hash> FlatSet<T> {
     }
 }
 
-impl<T: Copy + Eq + Hash, S: BuildHasher> FlatSet<T, S> {
+impl<T: Copy, S> FlatSet<T, S> {
     /// Returns an empty set that hashes with `hash_builder`.
     ///
     /// ```
@@ -48,7 +50,7 @@ impl<T: Copy + Eq + Hash, S: BuildHasher> FlatSet<T, S> {
     /// assert!(set.insert(7));
     /// ```
     #[must_use]
-    pub fn with_hasher(hash_builder: S) -> Self {
+    pub const fn with_hasher(hash_builder: S) -> Self {
         Self { map: FlatMap::with_hasher(hash_builder) }
     }
 
@@ -60,6 +62,19 @@ impl<T: Copy + Eq + Hash, S: BuildHasher> FlatSet<T, S> {
     /// ```
     pub fn iter(&self) -> Keys<'_, T, ()> {
         self.map.keys()
+    }
+}
+
+impl<T: Copy + Eq + Hash, S: BuildHasher> FlatSet<T, S> {
+    /// Returns an iterator that removes the elements for which `wanted` returns true, one by one: see
+    /// [`FlatMap::extract_if`].
+    ///
+    /// ```
+    /// let set: hedgerow::FlatSet<u32> = [7, 8].into();
+    /// assert_eq!((set.extract_if(|n| *n == 7).count(), set.len()), (1, 1));
+    /// ```
+    pub fn extract_if(&self, mut wanted: impl FnMut(&T) -> bool) -> impl Iterator<Item = T> {
+        self.map.extract_if(move |value, ()| wanted(value)).map(|(value, ())| value)
     }
 
     /// Returns an iterator that removes all elements, one by one: see [`FlatMap::drain`].
@@ -74,5 +89,8 @@ impl<T: Copy + Eq + Hash, S: BuildHasher> FlatSet<T, S> {
 }
 
 common! { FlatSet<T, S>, FlatMap, "FlatSet<u32>";
-where [T: Copy + Eq + Hash, S: BuildHasher,]; found by Q [Q: Hash + Equivalent<T> + ?Sized];
+where [T: Copy,] [T: Copy,] [T: Copy + Eq + Hash, S: BuildHasher,] [T: Copy + Eq + Hash, S: BuildHasher,];
+found by Q [Q: Hash + Equivalent<T> + ?Sized];
 core::convert::identity }
+tables! { FlatSet<T, S>, FlatMap, "FlatSet<u32";
+where [T: Copy,] [T: Copy + Eq + Hash, S: BuildHasher,] [T: Copy + Eq + Hash, S: BuildHasher,] }

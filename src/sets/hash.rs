@@ -1,8 +1,8 @@
 //! A set of owned data by hashes.
 
-use super::common;
+use super::{common, tables};
 use crate::api::hasher::DefaultHashBuilder;
-use crate::error::TryInsertError;
+use crate::error::{TryInsertError, TryReserveError};
 use crate::owned::{HashMap, Ref, Removed};
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -89,6 +89,40 @@ impl<T, S> HashSet<T, S> {
     pub const fn with_hasher(hash_builder: S) -> Self {
         Self { map: HashMap::with_hasher(hash_builder) }
     }
+
+    /// Returns an iterator over the elements, each read at its own time: see [`HashMap::iter`].
+    ///
+    /// ```
+    /// let set: hedgerow::HashSet<u32> = [7, 8].into();
+    /// assert_eq!(set.iter().map(|n| *n).sum::<u32>(), 15);
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = ElementRef<'_, T>> {
+        self.map.iter().map(ElementRef)
+    }
+
+    /// Returns an iterator that removes the elements for which `wanted` returns true, one by one: see
+    /// [`HashMap::extract_if`].
+    ///
+    /// ```
+    /// let set: hedgerow::HashSet<u32> = [7, 8].into();
+    /// assert_eq!((set.extract_if(|n| *n == 7).count(), set.len()), (1, 1));
+    /// ```
+    pub fn extract_if(
+        &self,
+        mut wanted: impl FnMut(&T) -> bool,
+    ) -> impl Iterator<Item = Removed<'_, T, ()>> {
+        self.map.extract_if(move |value, ()| wanted(value))
+    }
+
+    /// Returns an iterator that removes all elements, one by one: see [`HashMap::drain`].
+    ///
+    /// ```
+    /// let set: hedgerow::HashSet<u32> = [7, 8].into();
+    /// assert_eq!((set.drain().count(), set.len()), (2, 0));
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = Removed<'_, T, ()>> {
+        self.map.drain()
+    }
 }
 
 impl<T: Eq + Hash, S: BuildHasher> HashSet<T, S> {
@@ -117,28 +151,10 @@ impl<T: Eq + Hash, S: BuildHasher> HashSet<T, S> {
     {
         self.map.remove(value)
     }
-
-    /// Returns an iterator over the elements, each read at its own time: see [`HashMap::iter`].
-    ///
-    /// ```
-    /// let set: hedgerow::HashSet<u32> = [7, 8].into();
-    /// assert_eq!(set.iter().map(|n| *n).sum::<u32>(), 15);
-    /// ```
-    pub fn iter(&self) -> impl Iterator<Item = ElementRef<'_, T>> {
-        self.map.iter().map(ElementRef)
-    }
-
-    /// Returns an iterator that removes all elements, one by one: see [`HashMap::drain`].
-    ///
-    /// ```
-    /// let set: hedgerow::HashSet<u32> = [7, 8].into();
-    /// assert_eq!((set.drain().count(), set.len()), (2, 0));
-    /// ```
-    pub fn drain(&self) -> impl Iterator<Item = Removed<'_, T, ()>> {
-        self.map.drain()
-    }
 }
 
 common! { HashSet<T, S>, HashMap, "HashSet<u32>";
-where [T: Eq + Hash, S: BuildHasher,]; found by Q [Q: Hash + Equivalent<T> + ?Sized];
+where [] [] [T: Eq + Hash, S: BuildHasher,] [T: Eq + Hash, S: BuildHasher,];
+found by Q [Q: Hash + Equivalent<T> + ?Sized];
 ElementRef::deref }
+tables! { HashSet<T, S>, HashMap, "HashSet<u32"; where [] [] [] }

@@ -31,29 +31,40 @@ pub struct OrdSet<T, R = ByType> {
 /// Writes the operations that use the order. They return `$element`, which `$make` makes of an entry, and for removed
 /// elements `$removed`.
 macro_rules! ordered {
-    ($set:ident<$t:ident, $r:ident: $key:path>, $map:ident, $example:literal;
+    ($set:ident<$t:ident, $r:ident>, $map:ident, $example:literal; where [$($any:tt)*] [$($read:tt)*];
      $element:ty, $make:expr; $removed:ty, $taken:expr; $value:literal) => {
-        impl<$t: Ord + $key> $set<$t> {
+        impl<$t> $set<$t>
+        where
+            $($any)*
+        {
             /// Returns an empty set; allocates nothing.
             ///
             #[doc = concat!("```\nassert!(<hedgerow::", $example, ">::new().is_empty());\n```")]
             #[must_use]
-            pub fn new() -> Self {
+            pub const fn new() -> Self {
                 Self { map: $map::new() }
             }
         }
 
-        impl<$t: Ord + $key, $r: Ranking<$t>> $set<$t, $r> {
+        impl<$t, $r> $set<$t, $r>
+        where
+            $($any)*
+        {
             /// Returns an empty set that ranks its elements by `ranking`: see [`Ranking`].
             ///
             #[doc = concat!("```\nlet set = <hedgerow::", $example, ">::with_ranking(hedgerow::fence::ByType);")]
             /// assert!(set.insert(7));
             /// ```
             #[must_use]
-            pub fn with_ranking(ranking: $r) -> Self {
+            pub const fn with_ranking(ranking: $r) -> Self {
                 Self { map: $map::with_ranking(ranking) }
             }
+        }
 
+        impl<$t, $r> $set<$t, $r>
+        where
+            $($read)*
+        {
             /// Returns the least element: see `first_key_value` of the map.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
@@ -91,9 +102,9 @@ macro_rules! ordered {
     };
 }
 
-ordered! { FenceSet<T, R: Copy>, FenceMap, "FenceSet<u32>";
+ordered! { FenceSet<T, R>, FenceMap, "FenceSet<u32>"; where [T: Copy,] [T: Ord + Copy, R: Ranking<T>,];
 T, |(value, ())| value; T, |(value, ())| value; "|n| n" }
-ordered! { OrdSet<T, R: Clone>, OrdMap, "OrdSet<u32>";
+ordered! { OrdSet<T, R>, OrdMap, "OrdSet<u32>"; where [] [T: Ord, R: Ranking<T>,];
 ElementRef<'_, T>, ElementRef::new; Removed<'_, T, ()>, core::convert::identity; "|n| *n" }
 
 impl<T: Ord + Copy, R: Ranking<T>> FenceSet<T, R> {
@@ -117,6 +128,17 @@ impl<T: Ord + Copy, R: Ranking<T>> FenceSet<T, R> {
         self.map.keys()
     }
 
+    /// Returns an iterator that removes the elements for which `wanted` returns true, one by one and in order: see
+    /// [`FenceMap::extract_if`].
+    ///
+    /// ```
+    /// let set: hedgerow::FenceSet<u32> = [7, 8].into();
+    /// assert_eq!((set.extract_if(|n| *n == 7).count(), set.len()), (1, 1));
+    /// ```
+    pub fn extract_if(&self, mut wanted: impl FnMut(&T) -> bool) -> impl Iterator<Item = T> {
+        self.map.extract_if(move |value, ()| wanted(value)).map(|(value, ())| value)
+    }
+
     /// Returns an iterator that removes all elements, one by one and in order: see [`FenceMap::drain`].
     ///
     /// ```
@@ -128,7 +150,7 @@ impl<T: Ord + Copy, R: Ranking<T>> FenceSet<T, R> {
     }
 }
 
-impl<T: Ord + Clone, R: Ranking<T>> OrdSet<T, R> {
+impl<T: Ord, R: Ranking<T>> OrdSet<T, R> {
     /// Returns the element that is equal to `value`, with a guard of its own: see [`OrdMap::get`].
     ///
     /// ```
@@ -185,6 +207,20 @@ impl<T: Ord + Clone, R: Ranking<T>> OrdSet<T, R> {
         self.map.iter().map(ElementRef::new)
     }
 
+    /// Returns an iterator that removes the elements for which `wanted` returns true, one by one and in order: see
+    /// [`OrdMap::extract_if`].
+    ///
+    /// ```
+    /// let set: hedgerow::OrdSet<u32> = [7, 8].into();
+    /// assert_eq!((set.extract_if(|n| *n == 7).count(), set.len()), (1, 1));
+    /// ```
+    pub fn extract_if(
+        &self,
+        mut wanted: impl FnMut(&T) -> bool,
+    ) -> impl Iterator<Item = Removed<'_, T, ()>> {
+        self.map.extract_if(move |value, ()| wanted(value))
+    }
+
     /// Returns an iterator that removes all elements, one by one and in order: see [`OrdMap::drain`].
     ///
     /// ```
@@ -197,8 +233,10 @@ impl<T: Ord + Clone, R: Ranking<T>> OrdSet<T, R> {
 }
 
 common! { FenceSet<T, R>, FenceMap, "FenceSet<u32>";
-where [T: Ord + Copy, R: Ranking<T>,]; found by Q [Q: Comparable<T> + ?Sized, R: Ranking<Q>,];
+where [T: Copy,] [T: Ord + Copy, R: Ranking<T>,] [T: Ord + Copy, R: Ranking<T>,] [T: Ord + Copy, R: Ranking<T>,];
+found by Q [Q: Comparable<T> + ?Sized, R: Ranking<Q>,];
 core::convert::identity }
 common! { OrdSet<T, R>, OrdMap, "OrdSet<u32>";
-where [T: Ord + Clone, R: Ranking<T>,]; found by Q [Q: Comparable<T> + ?Sized, R: Ranking<Q>,];
+where [] [T: Ord, R: Ranking<T>,] [T: Ord, R: Ranking<T>,] [T: Ord + Clone, R: Ranking<T>,];
+found by Q [Q: Comparable<T> + ?Sized, R: Ranking<Q>,];
 ElementRef::deref }

@@ -11,18 +11,20 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::iter::Map;
 
-/// Implements the traits of a set. `$element` and `$policy` are the bounds of its operations, `$make` those of making
-/// an empty set, and `$copy` those of copying a set. `$map` is an empty map with room for `$room` elements. A set that
-/// is made from an array has the `$default` policy, so that callers need not name it.
+/// Implements the traits of a set. `$element` and `$policy` are the bounds of insertions, `$make` those of making a
+/// set, and `$copy` those of copying one. `$any` are the bounds of an empty set, `$walked` of walks, and `$read` of
+/// lookups. `$map` is an empty map with room for `$room` elements. A set that is made from an array has the `$default`
+/// policy, so that callers need not name it.
 macro_rules! traits {
     (
         $set:ident<$t:ident, $p:ident = $default:ty>;
-        where [$($element:tt)*] [$($policy:tt)*]; made [$($make:tt)*]; copied [$($copy:tt)*]
+        where [$($element:tt)*] [$($policy:tt)*]; made [$($make:tt)*]; copied [$($copy:tt)*];
+        empty [$($any:tt)*] [$($walked:tt)*] [$($read:tt)*]
         |$room:pat_param| $map:expr
     ) => {
         impl<$t, $p> Default for $set<$t, $p>
         where
-            $($element)* $($policy)* $($make)*
+            $($any)* $($make)*
         {
             fn default() -> Self {
                 Self { map: Default::default() }
@@ -70,6 +72,16 @@ macro_rules! traits {
             }
         }
 
+        impl<'a, $t, $p> Extend<&'a $t> for $set<$t, $p>
+        where
+            $t: Copy + 'a,
+            $($element)* $($policy)*
+        {
+            fn extend<I: IntoIterator<Item = &'a $t>>(&mut self, values: I) {
+                (&*self).extend(values.into_iter().copied());
+            }
+        }
+
         impl<$t, $p> Extend<$t> for &$set<$t, $p>
         where
             $($element)* $($policy)*
@@ -84,7 +96,7 @@ macro_rules! traits {
 
         impl<$t, $p> fmt::Debug for $set<$t, $p>
         where
-            $($element)* $($policy)* $t: fmt::Debug,
+            $($walked)* $t: fmt::Debug,
         {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_set().entries(self.iter()).finish()
@@ -93,7 +105,7 @@ macro_rules! traits {
 
         impl<$t, $p> PartialEq for $set<$t, $p>
         where
-            $($element)* $($policy)*
+            $($read)* $($policy)*
         {
             /// Compares one element after the other, not a snapshot.
             fn eq(&self, other: &Self) -> bool {
@@ -103,7 +115,7 @@ macro_rules! traits {
 
         impl<$t, $p> Eq for $set<$t, $p>
         where
-            $($element)* $($policy)*
+            $($read)* $($policy)*
         {
         }
     };
@@ -111,24 +123,28 @@ macro_rules! traits {
 
 traits! {
     FlatSet<T, S = DefaultHashBuilder>;
-    where [T: Copy + Eq + Hash,] [S: BuildHasher,]; made [S: Default,]; copied [S: Clone,]
+    where [T: Copy + Eq + Hash,] [S: BuildHasher,]; made [S: Default,]; copied [S: Clone,];
+    empty [T: Copy,] [T: Copy,] [T: Copy + Eq + Hash,]
     |room| FlatMap::with_capacity_and_hasher(room, S::default())
 }
 traits! {
     HashSet<T, S = DefaultHashBuilder>;
-    where [T: Eq + Hash,] [S: BuildHasher,]; made [S: Default,]; copied [T: Clone, S: Clone,]
+    where [T: Eq + Hash,] [S: BuildHasher,]; made [S: Default,]; copied [T: Clone, S: Clone,];
+    empty [] [] [T: Eq + Hash,]
     |room| HashMap::with_capacity_and_hasher(room, S::default())
 }
 #[cfg(feature = "ordered")]
 traits! {
     FenceSet<T, R = ByType>;
-    where [T: Ord + Copy,] [R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,]
+    where [T: Ord + Copy,] [R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,];
+    empty [T: Copy,] [T: Ord + Copy, R: Ranking<T>,] [T: Ord + Copy,]
     |_| FenceMap::default()
 }
 #[cfg(feature = "ordered")]
 traits! {
     OrdSet<T, R = ByType>;
-    where [T: Ord + Clone,] [R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,]
+    where [T: Ord + Clone,] [R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,];
+    empty [] [T: Ord, R: Ranking<T>,] [T: Ord,]
     |_| OrdMap::default()
 }
 
@@ -166,11 +182,11 @@ macro_rules! iterators {
 type Elements<'a, T, I> = Map<I, fn(Ref<'a, T, ()>) -> ElementRef<'a, T>>;
 
 iterators! {
-    FlatSet<T, S>; where [T: Copy + Eq + Hash, S: BuildHasher,] [T: Copy,];
+    FlatSet<T, S>; where [T: Copy,] [T: Copy,];
     T, flat::Keys<'a, T, ()>, FlatMap::keys; flat::IntoIter<T, ()>
 }
 iterators! {
-    HashSet<T, S>; where [T: Eq + Hash, S: BuildHasher,] [];
+    HashSet<T, S>; where [] [];
     ElementRef<'a, T>, Elements<'a, T, owned::Iter<'a, T, ()>>,
     |map: &'a HashMap<T, (), S>| map.iter().map(ElementRef::new as fn(_) -> _);
     owned::IntoIter<T, ()>
@@ -182,7 +198,7 @@ iterators! {
 }
 #[cfg(feature = "ordered")]
 iterators! {
-    OrdSet<T, R>; where [T: Ord + Clone, R: Ranking<T>,] [];
+    OrdSet<T, R>; where [T: Ord, R: Ranking<T>,] [];
     ElementRef<'a, T>, Elements<'a, T, fence::OrdIter<'a, T, (), R>>,
     |map: &'a OrdMap<T, (), R>| map.iter().map(ElementRef::new as fn(_) -> _);
     fence::OrdIntoIter<T, ()>

@@ -95,7 +95,7 @@ impl<K, V> FenceMap<K, V> {
         #[must_use]
         pub fn new() -> Self
         where
-            K: Plain + Ord,
+            K: Plain,
             V: Plain,
         {
             Self::with_ranking(ByType)
@@ -103,7 +103,7 @@ impl<K, V> FenceMap<K, V> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
+impl<K: Copy, V: Copy, R> FenceMap<K, V, R> {
     crate::facade::const_unless_loom! {
         /// Returns an empty map that ranks its keys by `ranking`. Allocates nothing.
         ///
@@ -163,7 +163,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
 
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Returns figures about the map. Takes the locks of its allocator's lists, which no reader takes.
     ///
     /// ```

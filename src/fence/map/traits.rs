@@ -5,7 +5,7 @@ use super::iter::{Iter, Range};
 use crate::fence::tree::rank::{ByType, Ranking};
 use core::fmt;
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K> + Default> Default for FenceMap<K, V, R> {
+impl<K: Copy, V: Copy, R: Default> Default for FenceMap<K, V, R> {
     fn default() -> Self {
         Self::with_ranking(R::default())
     }

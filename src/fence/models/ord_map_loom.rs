@@ -7,7 +7,7 @@
 use crate::api::op::Change;
 use crate::fence::tree::descent::Tree;
 use crate::fence::tree::leaf::Leaf;
-use crate::fence::tree::policy::KeyPolicy;
+use crate::fence::tree::policy::{BoundPolicy, KeyPolicy};
 use crate::fence::tree::search::{CompareKey, SearchKey};
 use crate::memory::AllocError;
 use crate::sync::backoff::Backoff;
@@ -117,12 +117,14 @@ impl KeyPolicy<Address> for Owner {
         0
     }
 
-    fn clone_bound(&self, key: &Address) -> Result<Address, AllocError> {
-        Ok(self.make(key.entry().0, 0))
-    }
-
     fn retire_bound(&self, bound: Address) {
         self.retire(bound);
+    }
+}
+
+impl BoundPolicy<Address> for Owner {
+    fn clone_bound(&self, key: &Address) -> Result<Address, AllocError> {
+        Ok(self.make(key.entry().0, 0))
     }
 }
 

@@ -42,7 +42,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         freed.resume();
         done.map(|before| before.map(Removed::new)).map_err(into_error)
     }
+}
 
+impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`remove`](Self::remove), but never waits.
     ///
     /// # Errors

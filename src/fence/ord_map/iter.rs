@@ -6,7 +6,6 @@ use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::walk::{BackResume, Resume};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{Guard, pin};
-use crate::reclaim::map::NodeMap;
 use crate::reclaim::pair::{Pair, out_of_memory};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Mode, NodeList};
@@ -136,7 +135,7 @@ impl<'a, Q, B, K, V, R> Walk<'a, Q, B, K, V, R>
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone,
+    K: Ord,
     R: Ranking<K> + Ranking<Q>,
 {
     fn new(map: &'a OrdMap<K, V, R>, bounds: B) -> Self {
@@ -266,7 +265,7 @@ impl<'a, Q, B, K, V, R> OrdIterRange<'a, Q, B, K, V, R>
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone,
+    K: Ord,
     R: Ranking<K> + Ranking<Q>,
 {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B) -> Self {
@@ -278,7 +277,7 @@ impl<'a, Q, B, K, V, R> Iterator for OrdIterRange<'a, Q, B, K, V, R>
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone,
+    K: Ord,
     R: Ranking<K> + Ranking<Q>,
 {
     type Item = Ref<'a, K, V>;
@@ -295,7 +294,7 @@ impl<Q, B, K, V, R> DoubleEndedIterator for OrdIterRange<'_, Q, B, K, V, R>
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone,
+    K: Ord,
     R: Ranking<K> + Ranking<Q>,
 {
     fn next_back(&mut self) -> Option<Self::Item> {
@@ -317,7 +316,7 @@ impl<'a, Q, B, K, V, R> PinnedOrdIterRange<'a, Q, B, K, V, R>
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone,
+    K: Ord,
     R: Ranking<K> + Ranking<Q>,
 {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B, guard: &'a Guard<'a>) -> Self {
@@ -335,7 +334,7 @@ impl<'a, Q, B, K, V, R> Iterator for PinnedOrdIterRange<'a, Q, B, K, V, R>
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone,
+    K: Ord,
     R: Ranking<K> + Ranking<Q>,
 {
     type Item = (&'a K, &'a V);
@@ -350,7 +349,7 @@ impl<Q, B, K, V, R> DoubleEndedIterator for PinnedOrdIterRange<'_, Q, B, K, V, R
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone,
+    K: Ord,
     R: Ranking<K> + Ranking<Q>,
 {
     fn next_back(&mut self) -> Option<Self::Item> {
@@ -364,7 +363,7 @@ macro_rules! iter_ranges {
         where
             Q: Comparable<K> + Ord + ?Sized,
             B: RangeBounds<Q>,
-            K: Ord + Clone,
+            K: Ord,
             R: Ranking<K> + Ranking<Q>,
         {
         }
@@ -382,7 +381,7 @@ iter_ranges!(OrdIterRange PinnedOrdIterRange);
 /// and so has each entry that it returns.
 pub struct OrdIter<'a, K, V, R>(OrdIterRange<'a, K, RangeFull, K, V, R>);
 
-impl<'a, K: Ord + Clone, V, R: Ranking<K>> OrdIter<'a, K, V, R> {
+impl<'a, K: Ord, V, R: Ranking<K>> OrdIter<'a, K, V, R> {
     pub(super) fn new(map: &'a OrdMap<K, V, R>) -> Self {
         Self(OrdIterRange::new(map, ..))
     }
@@ -393,7 +392,7 @@ impl<'a, K: Ord + Clone, V, R: Ranking<K>> OrdIter<'a, K, V, R> {
 /// A clone goes on from the same position, and reads the following leaves by itself.
 pub struct PinnedOrdIter<'a, K, V, R>(PinnedOrdIterRange<'a, K, RangeFull, K, V, R>);
 
-impl<'a, K: Ord + Clone, V, R: Ranking<K>> PinnedOrdIter<'a, K, V, R> {
+impl<'a, K: Ord, V, R: Ranking<K>> PinnedOrdIter<'a, K, V, R> {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, guard: &'a Guard<'a>) -> Self {
         Self(PinnedOrdIterRange::new(map, .., guard))
     }
@@ -407,7 +406,7 @@ impl<K, V, R> Clone for PinnedOrdIter<'_, K, V, R> {
 
 macro_rules! iters {
     ($($name:ident: $item:ty,)*) => {$(
-        impl<'a, K: Ord + Clone, V, R: Ranking<K>> Iterator for $name<'a, K, V, R> {
+        impl<'a, K: Ord, V, R: Ranking<K>> Iterator for $name<'a, K, V, R> {
             type Item = $item;
 
             #[inline]
@@ -416,13 +415,13 @@ macro_rules! iters {
             }
         }
 
-        impl<K: Ord + Clone, V, R: Ranking<K>> DoubleEndedIterator for $name<'_, K, V, R> {
+        impl<K: Ord, V, R: Ranking<K>> DoubleEndedIterator for $name<'_, K, V, R> {
             fn next_back(&mut self) -> Option<Self::Item> {
                 self.0.next_back()
             }
         }
 
-        impl<K: Ord + Clone, V, R: Ranking<K>> FusedIterator for $name<'_, K, V, R> {}
+        impl<K: Ord, V, R: Ranking<K>> FusedIterator for $name<'_, K, V, R> {}
 
         impl<K, V, R> fmt::Debug for $name<'_, K, V, R> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -439,14 +438,14 @@ iters! {
 /// An iterator that removes entries from an [`OrdMap`], in key order, made by [`OrdMap::extract_if`] and
 /// [`OrdMap::drain`]. Entries that it does not reach stay in the map. It holds one guard until it is dropped.
 #[must_use = "iterators are lazy and do nothing unless consumed"]
-pub struct OrdExtractIf<'a, K: Ord + Clone, V, R: Ranking<K>, F> {
+pub struct OrdExtractIf<'a, K: Ord, V, R: Ranking<K>, F> {
     walk: Walk<'a, K, RangeFull, K, V, R>,
     /// None only while the iterator is dropped.
     guard: Option<Guard<'a>>,
     wanted: F,
 }
 
-impl<'a, K: Ord + Clone, V, R: Ranking<K>, F> OrdExtractIf<'a, K, V, R, F> {
+impl<'a, K: Ord, V, R: Ranking<K>, F> OrdExtractIf<'a, K, V, R, F> {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, wanted: F) -> Self {
         Self { walk: Walk::new(map, ..), guard: Some(pin()), wanted }
     }
@@ -454,7 +453,7 @@ impl<'a, K: Ord + Clone, V, R: Ranking<K>, F> OrdExtractIf<'a, K, V, R, F> {
 
 impl<'a, K, V, R, F> Iterator for OrdExtractIf<'a, K, V, R, F>
 where
-    K: Ord + Clone,
+    K: Ord,
     R: Ranking<K>,
     F: FnMut(&K, &V) -> bool,
 {
@@ -470,7 +469,7 @@ where
                 continue;
             }
             // If the entry is not in the map any more, another thread has replaced or removed it.
-            if let Ok(removed) = map.remove_exactly(node, Mode::Blocking, guard) {
+            if let Ok(removed) = map.remove_node(node, Mode::Blocking, guard) {
                 return Some(Removed::new(removed));
             }
         }
@@ -479,13 +478,13 @@ where
 
 impl<K, V, R, F> FusedIterator for OrdExtractIf<'_, K, V, R, F>
 where
-    K: Ord + Clone,
+    K: Ord,
     R: Ranking<K>,
     F: FnMut(&K, &V) -> bool,
 {
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K>, F> Drop for OrdExtractIf<'_, K, V, R, F> {
+impl<K: Ord, V, R: Ranking<K>, F> Drop for OrdExtractIf<'_, K, V, R, F> {
     fn drop(&mut self) {
         self.guard = None;
         // Without the guard: under it, a slow destructor of a key would keep the retired entries of all maps alive.
@@ -493,7 +492,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, F> Drop for OrdExtractIf<'_, K, V, R, F> 
     }
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K>, F> fmt::Debug for OrdExtractIf<'_, K, V, R, F> {
+impl<K: Ord, V, R: Ranking<K>, F> fmt::Debug for OrdExtractIf<'_, K, V, R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OrdExtractIf").finish_non_exhaustive()
     }

@@ -11,7 +11,7 @@ use crate::reclaim::pair::{KeyNode, Pair, out_of_memory};
 use crate::reclaim::retired::Retired;
 use alloc::vec::Vec;
 
-impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+impl<K, V, R> OrdMap<K, V, R> {
     garbage_methods!(
         "OrdMap<&str, &str>",
         "Clones of keys that were bounds of leaves, a few in a hundred, do not count. Lock-free.",
@@ -38,7 +38,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.owner().entries.reclaim();
         self.owner().bounds.reclaim();
     }
+}
 
+impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Returns figures about the map. The bytes of the entries' own allocations are not counted. Takes the locks of the
     /// map's allocator's lists, which no reader takes.
     ///
@@ -76,7 +78,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(fences.iter().map(|fence| fence.entries).sum::<usize>(), map.len());
     /// assert!(fences[0].low.is_none() && fences[1..].is_sorted_by_key(|fence| fence.low));
     /// ```
-    pub fn fences(&self) -> Vec<FenceLoad<K>> {
+    pub fn fences(&self) -> Vec<FenceLoad<K>>
+    where
+        K: Clone,
+    {
         let _guard = pin();
         let loads = self.tree.fence_loads().into_iter();
         // SAFETY: a bound that was found under the guard.
@@ -92,7 +97,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(lows, [None, Some("f".into()), Some("t".into())]);
     /// ```
     #[must_use]
-    pub fn with_splits(self, keys: impl IntoIterator<Item = K>) -> Self {
+    pub fn with_splits(self, keys: impl IntoIterator<Item = K>) -> Self
+    where
+        K: Clone,
+    {
         let _guard = pin();
         for key in keys {
             // Needed until the fence is made. The bound of its first leaf is a clone.

@@ -2,7 +2,7 @@
 
 use super::raw::{Owner, Raw};
 use crate::fence::tree::descent::Tree;
-use crate::fence::tree::rank::{ByType, Ranking};
+use crate::fence::tree::rank::ByType;
 use crate::reclaim::node::{List, NodePtr};
 use crate::reclaim::pair::{KeyNode, Pair};
 use crate::reclaim::retired::NodeList;
@@ -39,7 +39,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// numbers first, and reads a key only if another one has the same number. Each of these reads waits for memory. So if
 /// all keys begin with the same bytes, rank them by the bytes after these: [`with_ranking`](Self::with_ranking).
 ///
-/// Keys must be `Clone`: the map clones about one key in every few dozen, as the bound of a leaf.
+/// Operations that may insert need `K: Clone`: the map clones about one key in every few dozen, as the bound of a leaf.
 ///
 /// A map of `String` can be searched with a `&str`. A borrowed form must have the same rank as its key. [`ByType`]
 /// ensures that for `str` and `[u8]`. If it supports a key's type but not the borrowed form, lookups with that form
@@ -72,7 +72,7 @@ unsafe impl<K: Send + Sync, V: Send + Sync, R: Sync> Sync for OrdMap<K, V, R> {}
 impl<K, V, R: UnwindSafe> UnwindSafe for OrdMap<K, V, R> {}
 impl<K, V, R: RefUnwindSafe> RefUnwindSafe for OrdMap<K, V, R> {}
 
-impl<K: Ord + Clone, V> OrdMap<K, V> {
+impl<K, V> OrdMap<K, V> {
     /// Returns an empty map. Allocates nothing, and fits a `static`.
     ///
     /// ```
@@ -86,7 +86,7 @@ impl<K: Ord + Clone, V> OrdMap<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+impl<K, V, R> OrdMap<K, V, R> {
     /// Returns an empty map that ranks its keys by `ranking`. Allocates nothing.
     ///
     /// ```

@@ -34,7 +34,7 @@ fn ranked<Q: ?Sized>(key: &Q, rank: KeyHash) -> SearchKey<NodeQuery<'_, Q>> {
     SearchKey { key: NodeQuery(key), rank: rank.0 as usize }
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn search_key<'q, Q>(&self, key: &'q Q) -> SearchKey<NodeQuery<'q, Q>>
     where
@@ -104,33 +104,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         unsafe { self.owner().entries.unlinked(raw.ptr()) }
     }
 
-    /// Stores `fresh` if `wanted` returns true for the entry of its key, and hands it back otherwise.
-    #[inline(always)]
-    fn put(
-        &self,
-        fresh: Fresh<Pair<K, V>>,
-        mode: Mode,
-        mut wanted: impl FnMut(Option<Raw<K>>) -> bool,
-        _guard: &Guard<'_>,
-    ) -> Result<Option<Unlinked<'_, Pair<K, V>>>, (Option<Cause>, Fresh<Pair<K, V>>)> {
-        // SAFETY: alive: `fresh` owns the node, and once it is published the guard keeps it.
-        let target = ranked(unsafe { fresh.0.live() }.key(), fresh.live().hash());
-        let raw = Raw { rank: target.rank, node: Pair::as_key_node(fresh.0.0) };
-        let mut before = None;
-        let decide = |old: Option<&Raw<K>>| {
-            if wanted(old.copied()) { Change::Entry(raw, ()) } else { Change::Keep }
-        };
-        let taken = |old| before = Some(self.unlinked(old));
-        match self.tree().alter(target, read, mode.backoff(), decide, taken) {
-            Ok((_, Change::Entry(..))) => {
-                fresh.take();
-                Ok(before)
-            }
-            Ok(_) => Err((None, fresh)),
-            Err(why) => Err((Some(why.into()), fresh)),
-        }
-    }
-
     /// Removes an entry if `wanted` returns true for it. The caller frees bounds afterwards.
     #[inline(always)]
     fn take<'m: 'g, 'g>(
@@ -141,12 +114,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         guard: &'g Guard<'_>,
     ) -> Result<Option<Unlinked<'m, Pair<K, V>>>, Busy> {
         let mut removed = None;
-        let decide = |old: Option<&Raw<K>>| match old {
-            Some(old) if wanted(Self::live(*old, guard)) => Change::Remove,
-            _ => Change::Keep,
-        };
+        let wanted = |old: &Raw<K>| wanted(Self::live(*old, guard));
         let taken = |old| removed = Some(self.unlinked(old));
-        let done = self.tree().alter(target, read, mode.backoff(), decide, taken);
+        let done = self.tree().remove_if(target, read, mode.backoff(), wanted, taken);
         // A removal allocates nothing, so `Busy` is the only failure.
         done.map_err(|_| Busy)?;
         Ok(removed)
@@ -173,6 +143,28 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         removed
     }
 
+    /// Removes `node` if the map still holds it. Otherwise returns the entry that its key has instead.
+    #[inline(always)]
+    pub(super) fn remove_node<'m: 'g, 'g>(
+        &'m self,
+        node: Live<'g, Pair<K, V>>,
+        mode: Mode,
+        guard: &'g Guard<'_>,
+    ) -> Result<Unlinked<'m, Pair<K, V>>, Unchanged<'g, Pair<K, V>>> {
+        let mut instead = None;
+        let is_node = |old: Live<'g, Pair<K, V>>| {
+            instead = Some(old);
+            old.ptr() == node.ptr()
+        };
+        // If the node is garbage, its header holds a link instead of a rank. Then no leaf has it, and this finds
+        // nothing.
+        match self.take(ranked(node.key(), node.hash()), is_node, mode, guard) {
+            Ok(Some(removed)) => Ok(removed),
+            Ok(None) => Err(Unchanged::Instead(instead)),
+            Err(Busy) => Err(Unchanged::Failed(Cause::Busy)),
+        }
+    }
+
     /// Runs `work` under the guard, then drops some retired bounds without it. Under a guard, a slow destructor of a
     /// key would keep the retired entries of all maps alive.
     #[inline(always)]
@@ -187,10 +179,48 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         done
     }
 
+    /// Frees a few nodes and bounds that no reader can use any more, and returns the memory of a node. The caller holds
+    /// no guard: under one, a slow destructor would keep the garbage of all maps.
+    #[inline(always)]
+    pub(super) fn free_some(&self) -> Option<NodeMemory> {
+        let memory = self.owner().entries.free_share();
+        self.free_bounds();
+        memory
+    }
+
     /// Drops some retired bounds that no reader can have. The caller holds no guard of its own.
     #[inline]
     pub(super) fn free_bounds(&self) {
         drop(self.owner().bounds.free_share());
+    }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+    /// Stores `fresh` if `wanted` returns true for the entry of its key, and hands it back otherwise.
+    #[inline(always)]
+    fn put(
+        &self,
+        fresh: Fresh<Pair<K, V>>,
+        mode: Mode,
+        mut wanted: impl FnMut(Option<Raw<K>>) -> bool,
+        _guard: &Guard<'_>,
+    ) -> Result<Option<Unlinked<'_, Pair<K, V>>>, (Option<Cause>, Fresh<Pair<K, V>>)> {
+        // SAFETY: alive: `fresh` owns the node, and once it is published the guard keeps it.
+        let target = ranked(unsafe { fresh.0.live() }.key(), fresh.live().hash());
+        let raw = Raw { rank: target.rank, node: Pair::as_key_node(fresh.0.0) };
+        let mut before = None;
+        let decide = |old: Option<&Raw<K>>| {
+            if wanted(old.copied()) { Change::Entry(raw, ()) } else { Change::Keep }
+        };
+        let taken = |old| before = Some(self.unlinked(old));
+        match self.tree().alter(target, read, mode.backoff(), decide, taken) {
+            Ok((_, Change::Entry(..))) => {
+                fresh.take();
+                Ok(before)
+            }
+            Ok(_) => Err((None, fresh)),
+            Err(why) => Err((Some(why.into()), fresh)),
+        }
     }
 }
 
@@ -205,9 +235,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
 
     #[inline(always)]
     fn free_share(&self) -> Option<NodeMemory> {
-        let memory = self.owner().entries.free_share();
-        self.free_bounds();
-        memory
+        self.free_some()
     }
 
     #[inline(always)]
@@ -265,18 +293,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
         mode: Mode,
         guard: &'g Guard<'_>,
     ) -> Result<Unlinked<'m, Pair<K, V>>, Unchanged<'g, Pair<K, V>>> {
-        let mut instead = None;
-        let is_node = |old: Live<'g, Pair<K, V>>| {
-            instead = Some(old);
-            old.ptr() == node.ptr()
-        };
-        // If the node is garbage, its header holds a link instead of a rank. Then no leaf has it, and this finds
-        // nothing.
-        match self.take(ranked(node.key(), node.hash()), is_node, mode, guard) {
-            Ok(Some(removed)) => Ok(removed),
-            Ok(None) => Err(Unchanged::Instead(instead)),
-            Err(Busy) => Err(Unchanged::Failed(Cause::Busy)),
-        }
+        self.remove_node(node, mode, guard)
     }
 
     /// Counts the conflict, too. The tree counts the same in a map of plain data, where the closure runs after the leaf

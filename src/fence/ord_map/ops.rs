@@ -7,14 +7,14 @@ use crate::fence::tree::rank::Ranking;
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{pin, try_pin};
 use crate::reclaim::map::NodeMap;
-use crate::reclaim::methods::blocking_methods;
+use crate::reclaim::methods::{blocking_methods, lookup_methods};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::Mode;
 use equivalent::Comparable;
 
-impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Returns the value of `key`, borrowed with a guard of its own.
     ///
     /// Takes no lock, and writes only to its thread's slot in the registry of readers. Allocates nothing, unless more
@@ -61,30 +61,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }
 
-    blocking_methods!(OrdMap, where [Q: Comparable<K> + ?Sized, R: Ranking<Q>]);
-
-    /// Stores `value` under `key`, and returns the entry that it replaces.
-    ///
-    /// Allocates the entry, and sometimes a leaf with a clone of a key and space for it in the fences. Blocks while
-    /// another writer is inside the key's leaf. Running out of memory is handled as in std's collections. Logarithmic
-    /// time, plus moving up to a leaf of pointers by one place. Linearizes when the leaf is locked. If a key's `Clone`
-    /// itself inserts into the same leaf each time, the operation never ends.
-    ///
-    /// ```
-    /// let map = hedgerow::OrdMap::<u32, String>::new();
-    /// assert!(map.insert(7, "seven".into()).is_none());
-    /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
-    /// ```
-    pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
-        let (rank, mut freed) = self.begin(Mode::Blocking, &key);
-        match self.insert_by(Mode::Blocking, rank, key, value, &mut freed) {
-            Ok(before) => {
-                freed.resume();
-                before.map(Removed::new)
-            }
-            Err((why, ..)) => out_of_memory::<K, V, _, _>(why),
-        }
-    }
+    lookup_methods!(OrdMap, where [Q: Comparable<K> + ?Sized, R: Ranking<Q>]);
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf. Needs memory only for the
     /// thread's first guard. When writers first collide, it may allocate lists for removed entries, or do without.
@@ -121,6 +98,33 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         R: Ranking<Q>,
     {
         self.remove_by(Mode::Blocking, key, condition).ok().flatten().map(Removed::new)
+    }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+    blocking_methods!(OrdMap, where [Q: Comparable<K> + ?Sized, R: Ranking<Q>]);
+
+    /// Stores `value` under `key`, and returns the entry that it replaces.
+    ///
+    /// Allocates the entry, and sometimes a leaf with a clone of a key and space for it in the fences. Blocks while
+    /// another writer is inside the key's leaf. Running out of memory is handled as in std's collections. Logarithmic
+    /// time, plus moving up to a leaf of pointers by one place. Linearizes when the leaf is locked. If a key's `Clone`
+    /// itself inserts into the same leaf each time, the operation never ends.
+    ///
+    /// ```
+    /// let map = hedgerow::OrdMap::<u32, String>::new();
+    /// assert!(map.insert(7, "seven".into()).is_none());
+    /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
+    /// ```
+    pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
+        let (rank, mut freed) = self.begin(Mode::Blocking, &key);
+        match self.insert_by(Mode::Blocking, rank, key, value, &mut freed) {
+            Ok(before) => {
+                freed.resume();
+                before.map(Removed::new)
+            }
+            Err((why, ..)) => out_of_memory::<K, V, _, _>(why),
+        }
     }
 
     /// Replaces the value of `key` by the result of `f`, and returns the new value. `None` if the key has no value.

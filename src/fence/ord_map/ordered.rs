@@ -9,7 +9,6 @@ use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::search::CompareKey;
 use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::pin;
-use crate::reclaim::map::NodeMap;
 use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
 use crate::sync::backoff::Backoff;
@@ -18,7 +17,7 @@ use core::borrow::Borrow;
 use core::ops::{Bound, RangeBounds};
 use equivalent::Comparable;
 
-impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
+impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Finds an entry. The caller holds a guard.
     pub(super) fn neighbour(
         &self,
@@ -346,7 +345,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         };
         self.tree().retain(keep).unwrap_or_else(out_of_memory::<K, V, _, _>);
         drop(guard);
-        drop(self.free_share());
+        drop(self.free_some());
     }
 
     /// Returns an iterator that removes the entries for which `wanted` returns true, in key order, one by one as it is
@@ -415,7 +414,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let removed = self.tree().remove_range(self.bounds(&bounds));
         let removed = removed.unwrap_or_else(out_of_memory::<K, V, _, _>);
         drop(guard);
-        drop(self.free_share());
+        drop(self.free_some());
         removed
     }
 }

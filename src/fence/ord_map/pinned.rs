@@ -15,7 +15,7 @@ use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::errors::into_error;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::map::NodeMap;
-use crate::reclaim::methods::{guard_methods, pinned_methods};
+use crate::reclaim::methods::{guard_methods, pinned_lookup_methods, pinned_methods};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::retired::Mode;
@@ -29,8 +29,8 @@ impl<K, V, R> OrdMap<K, V, R> {
     guard_methods!("OrdMap<&str, &str>");
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
-    pinned_methods!(OrdMap, where [Q: Comparable<K> + ?Sized, R: Ranking<Q>]);
+impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
+    pinned_lookup_methods!(OrdMap, where [Q: Comparable<K> + ?Sized, R: Ranking<Q>]);
 
     fn borrow(&self, raw: Raw<K>) -> (&K, &V) {
         OrdMap::<K, V, R>::live(raw, self.guard()).entry()
@@ -277,7 +277,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         cursor: Cursor<K>,
         budget: usize,
         mut f: impl FnMut(&'p K, &'p V),
-    ) -> Option<Cursor<K>> {
+    ) -> Option<Cursor<K>>
+    where
+        K: Clone,
+    {
         let (map, mut shown, mut some) = (self.map(), 0, Vec::new());
         let start = cursor.0.as_ref().map(|key| map.search_key(key));
         let next = map.tree().copy_first_leaf(start, unbounded(), &mut some);
@@ -299,9 +302,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     }
 }
 
+impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
+    pinned_methods!(OrdMap);
+}
+
 impl<'p, K, V, R, G> IntoIterator for &'p Pinned<'_, OrdMap<K, V, R>, G>
 where
-    K: Ord + Clone,
+    K: Ord,
     R: Ranking<K>,
     G: HasGuard,
 {

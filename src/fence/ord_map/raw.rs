@@ -1,6 +1,6 @@
 //! The tree's keys: the rank of an entry, and a pointer to it.
 
-use crate::fence::tree::policy::KeyPolicy;
+use crate::fence::tree::policy::{BoundPolicy, KeyPolicy};
 use crate::fence::tree::search::CompareKey;
 use crate::memory::AllocError;
 use crate::reclaim::node::{Node, NodePtr};
@@ -140,19 +140,12 @@ impl<K, V, R> Owner<K, V, R> {
     }
 }
 
-impl<K: Clone, V, R> KeyPolicy<Raw<K>> for Owner<K, V, R> {
+impl<K, V, R> KeyPolicy<Raw<K>> for Owner<K, V, R> {
     const OWNS: bool = true;
 
     #[inline(always)]
     fn rank_word(&self, raw: &Raw<K>) -> usize {
         raw.rank
-    }
-
-    fn clone_bound(&self, raw: &Raw<K>) -> Result<Raw<K>, AllocError> {
-        // SAFETY: in the tree, or about to be put there, and the caller of the tree holds a guard.
-        let key = unsafe { raw.key() }.clone();
-        let stem = KeyNode::new(key).map_err(|_| AllocError)?;
-        Ok(Raw { rank: raw.rank, node: stem.take().0 })
     }
 
     fn drop_bound(&self, bound: Raw<K>) {
@@ -168,5 +161,14 @@ impl<K: Clone, V, R> KeyPolicy<Raw<K>> for Owner<K, V, R> {
     fn retire_entry(&self, key: Raw<K>) {
         // SAFETY: the tree has just removed the entry.
         unsafe { self.entries.add(key.ptr()) }
+    }
+}
+
+impl<K: Clone, V, R> BoundPolicy<Raw<K>> for Owner<K, V, R> {
+    fn clone_bound(&self, raw: &Raw<K>) -> Result<Raw<K>, AllocError> {
+        // SAFETY: in the tree, or about to be put there, and the caller of the tree holds a guard.
+        let key = unsafe { raw.key() }.clone();
+        let stem = KeyNode::new(key).map_err(|_| AllocError)?;
+        Ok(Raw { rank: raw.rank, node: stem.take().0 })
     }
 }

@@ -6,7 +6,7 @@ use crate::fence::tree::rank::{ByType, Ranking};
 use crate::reclaim::borrowed::Ref;
 use core::fmt;
 
-impl<K: Ord + Clone, V, R: Ranking<K> + Default> Default for OrdMap<K, V, R> {
+impl<K, V, R: Default> Default for OrdMap<K, V, R> {
     fn default() -> Self {
         Self::with_ranking(R::default())
     }
@@ -14,7 +14,7 @@ impl<K: Ord + Clone, V, R: Ranking<K> + Default> Default for OrdMap<K, V, R> {
 
 impl<K, V, R> fmt::Debug for OrdMap<K, V, R>
 where
-    K: Ord + Clone + fmt::Debug,
+    K: Ord + fmt::Debug,
     V: fmt::Debug,
     R: Ranking<K>,
 {
@@ -79,7 +79,7 @@ impl<K, V, R> IntoIterator for OrdMap<K, V, R> {
     }
 }
 
-impl<'a, K: Ord + Clone, V, R: Ranking<K>> IntoIterator for &'a OrdMap<K, V, R> {
+impl<'a, K: Ord, V, R: Ranking<K>> IntoIterator for &'a OrdMap<K, V, R> {
     type Item = Ref<'a, K, V>;
     type IntoIter = OrdIter<'a, K, V, R>;
 
@@ -88,7 +88,7 @@ impl<'a, K: Ord + Clone, V, R: Ranking<K>> IntoIterator for &'a OrdMap<K, V, R> 
     }
 }
 
-impl<K: Ord + Clone, V: PartialEq, R: Ranking<K>> PartialEq for OrdMap<K, V, R> {
+impl<K: Ord, V: PartialEq, R: Ranking<K>> PartialEq for OrdMap<K, V, R> {
     /// Returns whether both have equal entries in the same order. If other threads write meanwhile, the answer is not
     /// about a single point in time.
     fn eq(&self, other: &Self) -> bool {
@@ -96,4 +96,4 @@ impl<K: Ord + Clone, V: PartialEq, R: Ranking<K>> PartialEq for OrdMap<K, V, R> 
     }
 }
 
-impl<K: Ord + Clone, V: Eq, R: Ranking<K>> Eq for OrdMap<K, V, R> {}
+impl<K: Ord, V: Eq, R: Ranking<K>> Eq for OrdMap<K, V, R> {}

@@ -16,7 +16,7 @@
 use super::descent::Tree;
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, LeafVersion, Meta, VersionedLeaf};
-use super::policy::KeyPolicy;
+use super::policy::BoundPolicy;
 use super::radix_sort::sort_by_rank;
 use super::rank::is_exact;
 use super::write::HintPlan;
@@ -244,7 +244,7 @@ impl<K: Copy + Ord, V: Copy, H: OldEntry<K, V>> Batch<'_, '_, K, V, H> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
     /// Makes all changes as of a single point in time. Returns each key's old entry, in the order of the request.
     ///
     /// Linearizes when the last leaf is locked, or, if the batch changes nothing, as a snapshot does. Calls `stored`
@@ -557,7 +557,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 }
 
 /// For plain data.
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
     /// As `apply_atomically`, or, if that is impossible, one change after the other.
     pub(crate) fn apply(
         &self,

@@ -100,6 +100,26 @@ enum Answer<T> {
 }
 
 impl<K: Copy, V: Copy, R> Tree<K, V, R> {
+    crate::facade::const_unless_loom! {
+        pub(crate) fn new(policy: R) -> Self {
+            let () = LeafLayout::<K, V>::FITS;
+            Self {
+                policy,
+                root: Root::new(),
+                head: AtomicPtr::new(ptr::null_mut()),
+                tail: AtomicPtr::new(ptr::null_mut()),
+                tail_low: Hint::<AtomicUsize>::new(usize::MAX),
+                arena: Arena::new(),
+                balance: BalanceState::new(),
+                len: CachePadded::new(Counter::new()),
+                #[cfg(hedgerow_loom)]
+                uses_fast_path: false,
+                #[cfg(all(test, not(hedgerow_loom)))]
+                on_link: std::sync::Mutex::new(None),
+            }
+        }
+    }
+
     /// Passes all entries to `entry` and all bounds to `bound`, each once and in key order. Leaves the tree unusable.
     #[cfg(not(hedgerow_loom))]
     pub(crate) fn drain(&mut self, mut entry: impl FnMut(K), mut bound: impl FnMut(K)) {
@@ -123,26 +143,6 @@ impl<K: Copy, V: Copy, R> Tree<K, V, R> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    crate::facade::const_unless_loom! {
-        pub(crate) fn new(policy: R) -> Self {
-            let () = LeafLayout::<K, V>::FITS;
-            Self {
-                policy,
-                root: Root::new(),
-                head: AtomicPtr::new(ptr::null_mut()),
-                tail: AtomicPtr::new(ptr::null_mut()),
-                tail_low: Hint::<AtomicUsize>::new(usize::MAX),
-                arena: Arena::new(),
-                balance: BalanceState::new(),
-                len: CachePadded::new(Counter::new()),
-                #[cfg(hedgerow_loom)]
-                uses_fast_path: false,
-                #[cfg(all(test, not(hedgerow_loom)))]
-                on_link: std::sync::Mutex::new(None),
-            }
-        }
-    }
-
     #[inline(always)]
     pub(crate) fn search_key<'q>(&self, key: &'q K) -> SearchKey<&'q K> {
         SearchKey::new(key, &self.policy)

@@ -3,12 +3,12 @@
 //! For plain data only the ranks remain after compilation.
 //!
 //! # Owned keys
-//! The bounds of leaves outlive their entries, hence `K: Clone`. Before a leaf is split, its new bound is made
-//! ([`PendingBound`]): a clone in a node of its own, which is the upper bound of one leaf and the lower bound of the
-//! next. When the two are merged and unlocked, the bound is retired. Bounds are retired apart from entries, so no word
-//! in an entry has to tell the two apart. Bounds are few, because two leaves are merged only after half a leaf of
-//! removals. A leaf's hints are relative to a key that is used for its rank alone. The rank is stored in the word, so
-//! that key's entry may be gone.
+//! The bounds of leaves outlive their entries, hence `K: Clone` wherever a leaf may be split. Before a leaf is split,
+//! its new bound is made ([`PendingBound`]): a clone in a node of its own, which is the upper bound of one leaf and the
+//! lower bound of the next. When the two are merged and unlocked, the bound is retired. Bounds are retired apart from
+//! entries, so no word in an entry has to tell the two apart. Bounds are few, because two leaves are merged only after
+//! half a leaf of removals. A leaf's hints are relative to a key that is used for its rank alone. The rank is stored in
+//! the word, so that key's entry may be gone.
 //!
 //! A removal gives the caller the removed entry before it merges leaves, because merging may run user code, which may
 //! panic. A batch does so too: its new entries belong to the caller until all of them are in their leaves, and then it
@@ -29,11 +29,6 @@ pub(crate) trait KeyPolicy<K: Copy> {
     /// Returns the rank of `key`, as far as it fits in a word.
     fn rank_word(&self, key: &K) -> usize;
 
-    /// Returns a copy of `key` that stays valid until it is dropped or retired as a bound. May run user code.
-    fn clone_bound(&self, key: &K) -> Result<K, AllocError> {
-        Ok(*key)
-    }
-
     /// Drops a bound that was never stored.
     fn drop_bound(&self, bound: K) {
         let _ = bound;
@@ -50,10 +45,24 @@ pub(crate) trait KeyPolicy<K: Copy> {
     }
 }
 
+/// A policy that can make bounds, for operations that split leaves. A tree of owned keys needs `K: Clone` for that
+/// alone, so lookups and removals work without it.
+pub(crate) trait BoundPolicy<K: Copy>: KeyPolicy<K> {
+    /// Returns a copy of `key` that stays valid until it is dropped or retired as a bound. May run user code.
+    fn clone_bound(&self, key: &K) -> Result<K, AllocError>;
+}
+
 impl<K: Copy, R: Ranking<K>> KeyPolicy<K> for R {
     #[inline(always)]
     fn rank_word(&self, key: &K) -> usize {
         to_word::<K>(self.rank(key))
+    }
+}
+
+impl<K: Copy, R: Ranking<K>> BoundPolicy<K> for R {
+    #[inline(always)]
+    fn clone_bound(&self, key: &K) -> Result<K, AllocError> {
+        Ok(*key)
     }
 }
 
@@ -64,7 +73,10 @@ pub(crate) struct PendingBound<'a, K: Copy, R: KeyPolicy<K>> {
 }
 
 impl<'a, K: Copy, R: KeyPolicy<K>> PendingBound<'a, K, R> {
-    pub(crate) fn new(policy: &'a R, key: &K) -> Result<Self, AllocError> {
+    pub(crate) fn new(policy: &'a R, key: &K) -> Result<Self, AllocError>
+    where
+        R: BoundPolicy<K>,
+    {
         Ok(Self { policy, key: policy.clone_bound(key)? })
     }
 

@@ -15,7 +15,7 @@ use super::descent::{Location, Probe, Tree};
 use super::fence::{FANOUT, Fence, FenceEditor, Listing};
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, LeafVersion, Meta, VersionedLeaf};
-use super::policy::{KeyPolicy, PendingBound};
+use super::policy::{BoundPolicy, KeyPolicy, PendingBound};
 use super::root::RootEditor;
 use super::search::{CompareKey, SearchKey};
 use crate::api::failure::Failure;
@@ -70,7 +70,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         location: &Location<'_, K, V>,
         key: &K,
         backoff: &mut Backoff,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Failure>
+    where
+        R: BoundPolicy<K>,
+    {
         let (left, version) = (location.leaf, location.version);
         let cut = Self::cut(version, location.place.at);
         let bound = if cut == version.meta.count() { Ok(*key) } else { left.key(version, cut) };
@@ -85,7 +88,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         cut: usize,
         bound: &K,
         backoff: &mut Backoff,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Failure>
+    where
+        R: BoundPolicy<K>,
+    {
         let count = version.meta.count();
         // Planned with nothing locked, because ranking is user code.
         let Ok(parts) = self.plan_split((left, version), cut, bound) else { return Ok(()) };
@@ -289,7 +295,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     /// Makes a fence begin with `key`. If another thread is faster, there may be none.
-    pub(crate) fn start_fence_at(&self, key: &K) -> Result<(), Failure> {
+    pub(crate) fn start_fence_at(&self, key: &K) -> Result<(), Failure>
+    where
+        R: BoundPolicy<K>,
+    {
         let mut backoff = Backoff::spinning();
         if self.head().is_none() {
             self.init_root(&mut backoff)?;
@@ -309,7 +318,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     /// Makes a leaf begin with `key`, unless `Ord` is inconsistent or another writer is faster.
-    pub(crate) fn start_leaf_at(&self, key: &K, backoff: &mut Backoff) -> Result<(), Failure> {
+    pub(crate) fn start_leaf_at(&self, key: &K, backoff: &mut Backoff) -> Result<(), Failure>
+    where
+        R: BoundPolicy<K>,
+    {
         let Some(location) = self.seek(self.search_key(key), None, backoff)? else { return Ok(()) };
         let begins = matches!(location.leaf.lo(location.version), Ok(Some(lo)) if lo >= *key);
         if begins {

@@ -13,7 +13,7 @@
 use super::descent::{Location, Tree};
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, LeafVersion, Meta};
-use super::policy::KeyPolicy;
+use super::policy::{BoundPolicy, KeyPolicy};
 use super::rank::is_exact;
 use super::search::{CompareKey, SearchKey};
 use crate::api::failure::Failure;
@@ -44,9 +44,48 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         &self,
         target: SearchKey<impl CompareKey<K>>,
         read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        backoff: Backoff,
+        decide: impl FnMut(Option<&T>) -> Change<K, V>,
+        taken: impl FnOnce(T),
+    ) -> Result<Altered<K, V, T>, Failure>
+    where
+        R: BoundPolicy<K>,
+    {
+        let split = |location: &Location<'_, K, V>, key: &K, backoff: &mut Backoff| {
+            self.split(location, key, backoff)
+        };
+        self.alter_or_split(target, read, backoff, decide, taken, split)
+    }
+
+    /// Removes the entry of a key if `wanted` returns true for it. In all else as [`alter`](Self::alter). It splits no
+    /// leaf, so it does without the means to make bounds.
+    #[inline(always)]
+    pub(crate) fn remove_if<T: Copy>(
+        &self,
+        target: SearchKey<impl CompareKey<K>>,
+        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        backoff: Backoff,
+        mut wanted: impl FnMut(&T) -> bool,
+        taken: impl FnOnce(T),
+    ) -> Result<(), Failure> {
+        let decide = |old: Option<&T>| match old {
+            Some(old) if wanted(old) => Change::Remove,
+            _ => Change::Keep,
+        };
+        let split = |_: &Location<'_, K, V>, _: &K, _: &mut Backoff| Ok(());
+        self.alter_or_split(target, read, backoff, decide, taken, split).map(drop)
+    }
+
+    /// Does what [`alter`](Self::alter) does, with a function that splits a full leaf.
+    #[inline(always)]
+    fn alter_or_split<T: Copy>(
+        &self,
+        target: SearchKey<impl CompareKey<K>>,
+        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&T>) -> Change<K, V>,
         taken: impl FnOnce(T),
+        split: impl Fn(&Location<'_, K, V>, &K, &mut Backoff) -> Result<(), Failure>,
     ) -> Result<Altered<K, V, T>, Failure> {
         let mut has_listed = false;
         loop {
@@ -96,7 +135,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 }
                 (Change::Entry(key, value), None) => {
                     if location.version.meta.count() == LeafLayout::<K, V>::ENTRIES {
-                        self.split(&location, key, &mut backoff)?;
+                        split(&location, key, &mut backoff)?;
                         // Other writers may fill both halves before this one comes back. If it may not wait, the number
                         // of attempts is bounded.
                         backoff.again()?;
