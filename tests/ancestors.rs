@@ -360,3 +360,24 @@ fn egomap_deleted_by_storing_zero() {
     assert_eq!((map.get(&1), map.len()), (Some(0), 1));
     assert_eq!(map.insert_if_absent(1, 7).unwrap_err().current, 0, "a zero is a value");
 }
+
+/// The page that lists the ancestors' plans names the test of each, as `binary::module::name`.
+#[test]
+fn the_page_of_the_ancestors_names_tests_that_exist() {
+    let page = include_str!("../src/docs/ancestors.md");
+    let words = page.split('`').filter(|word| word.split("::").count() > 1);
+    let tests: Vec<_> = words
+        .filter(|word| word.chars().all(|c| c.is_alphanumeric() || "_:".contains(c)))
+        .collect();
+    let mut missing = Vec::new();
+    for test in &tests {
+        let (file, name) = test.rsplit_once("::").unwrap();
+        let file = format!("{}/tests/{}.rs", env!("CARGO_MANIFEST_DIR"), file.replace("::", "/"));
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        if !text.contains(&format!("fn {name}(")) {
+            missing.push(test);
+        }
+    }
+    assert!(missing.is_empty(), "src/docs/ancestors.md names tests that are gone: {missing:?}");
+    assert!(tests.len() > 30, "the page names {} tests", tests.len());
+}

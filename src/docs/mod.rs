@@ -17,9 +17,11 @@
 //! - [`limits`]: the limits of the maps, and the reason for each.
 //! - [`ordering`]: the order in which threads see each other's writes, and the labelled pairs of orderings.
 //! - [`how_it_works`]: how each map is built, in pictures.
+//! - [`ancestors`]: what became of the plans of the projects before this one.
 //!
 //! `ARCHITECTURE.md`, at the root of the repository, describes the code and how it is checked.
 
+pub mod ancestors;
 pub mod api;
 pub mod choosing;
 pub mod coming_from;
