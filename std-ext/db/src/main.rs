@@ -26,6 +26,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 const EXIT_BAD_CONFIG: u8 = 2;
 /// Exit status if the server could not start, or failed.
 const EXIT_FAILED: u8 = 1;
+/// Nothing that a command of `hedgerow-db cluster` looked at is wrong, but it could not look at everything.
+#[cfg(feature = "cluster")]
+const EXIT_INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
     let (arguments, environment) = match arguments_and_environment() {
@@ -86,6 +89,7 @@ fn administer(asked: &hedgerow_db::config::ClusterInvocation) -> ExitCode {
     match done.failed {
         Some(why) => fail(&why, EXIT_FAILED),
         None if done.healthy => ExitCode::SUCCESS,
+        None if done.incomplete => ExitCode::from(EXIT_INCOMPLETE),
         None => ExitCode::from(EXIT_FAILED),
     }
 }

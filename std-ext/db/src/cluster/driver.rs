@@ -741,10 +741,11 @@ impl Driver {
         let limit = &parts.db.state().limit;
         let memory = format!("{} {}", limit.bytes(), limit.eviction().name());
         let disk_fails = self.troubles.disk_fails();
+        let refuses = parts.space.refusal().filter(|_| self.serving);
         parts.registry.update(|own| {
             (own.disk_fails, own.cannot_lead) = (disk_fails, status.disqualified.is_some());
             (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);
-            (own.retained, own.wall) = (status.retained, wall);
+            (own.retained, own.wall, own.refuses) = (status.retained, wall, refuses);
             own.memory = Some(memory);
             own.set_slots(parts.picture.owned());
         });

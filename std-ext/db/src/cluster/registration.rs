@@ -1,7 +1,7 @@
 //! The registration of a node under `node/<id>`.
 
 use super::autoscale::load::Load;
-use super::core::NodeId;
+use super::core::{NodeId, Tail};
 use super::view::Addresses;
 use super::{hex, meet};
 use crate::SlotSet;
@@ -76,6 +76,9 @@ pub(super) struct Registration {
     /// its disk fails and another member is better, or its clock is ahead. An earlier version does not say it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) cannot_lead: bool,
+    /// Why the primary refuses changes at present. An earlier version does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refuses: Option<String>,
     /// Bytes of batches in etcd, as the primary counts them.
     #[serde(default)]
     pub(super) retained: u64,
@@ -145,6 +148,17 @@ impl Registration {
     /// Returns whether the node has said that it would not take its group over, or that its disk keeps no entries.
     pub(super) fn is_unfit(&self) -> bool {
         self.disk_fails || self.cannot_lead
+    }
+
+    /// Returns the node's role for people: by the last line of its group's log, whatever the registration says of the
+    /// primary. That stays for seconds after the process has died, when another node may have taken over.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "for the commands of the program"))]
+    pub(super) fn shown_role(&self, id: NodeId, tail: Option<&Tail>) -> &str {
+        match tail {
+            Some(tail) if tail.holder() == Some(id) && tail.nonce == self.nonce => "primary",
+            _ if self.role == "primary" => "deposed",
+            _ => &self.role,
+        }
     }
 
     /// Returns how others reach the node.

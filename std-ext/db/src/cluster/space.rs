@@ -183,6 +183,17 @@ impl Space {
         (std::mem::replace(&mut self.level, level) != level).then_some(level)
     }
 
+    /// Returns why changes are refused, if they are.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let EtcdSpace { size, in_use, quota } = self.known;
+        (self.level == Level::Full).then(|| {
+            format!(
+                "etcd has hardly any space left: {in_use} bytes and more of its quota of {quota} are in use, and its \
+                 file has {size}"
+            )
+        })
+    }
+
     /// Logs the level, at the primary.
     pub(super) fn log(&self) {
         let EtcdSpace { size, in_use, quota } = self.known;

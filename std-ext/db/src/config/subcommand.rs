@@ -57,13 +57,15 @@ const fn option(name: &'static str, value: &'static str, help: &'static str) -> 
 const JSON: Flag = switch("json", "Print JSON.");
 const GROUP: Flag = option("group", "NUMBER", "The group; by default that of cluster-group.");
 
+const ALL_GROUPS: Flag = switch("all-groups", "All groups, one after the other. JSON is a list.");
+
 /// All commands.
 pub const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand {
         name: "status",
         about: "Print what etcd holds: the primary, the members, the log, and the members of etcd",
         operand: None,
-        flags: &[GROUP],
+        flags: &[GROUP, ALL_GROUPS],
     },
     Subcommand {
         name: "nodes",
@@ -77,6 +79,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         operand: None,
         flags: &[
             GROUP,
+            ALL_GROUPS,
             option(
                 "within",
                 "SECONDS",
@@ -146,8 +149,6 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         about: "Move slots until all groups have about the same bytes",
         operand: None,
         flags: &[
-            switch("by-bytes", "Balance the bytes of the groups. No other measure is known yet."),
-            switch("once", "Do it once. It is not repeated by itself yet."),
             option(
                 "within",
                 "PERCENT",
@@ -405,8 +406,8 @@ fn clap_command(command: &'static Subcommand) -> Command {
         .after_help(format!(
             "The settings of a node say how to reach its cluster. They can also be given in FILE, which \
              {PREFIX}CONFIG may name, or as environment variables: cluster-name is {PREFIX}CLUSTER_NAME. The command \
-             exits with 0 if all is well, with 1 if it failed or found something wrong, and with 2 if the command \
-             line is wrong."
+             exits with 0 if all is well, with 1 if it failed or found something wrong, with 2 if the command line is \
+             wrong, and with 3 if `check` found nothing wrong but could not compare all members."
         ))
         .max_term_width(100)
         .args_override_self(true)

@@ -50,6 +50,16 @@ impl Call {
         })
     }
 
+    /// Returns whether the command is about all groups.
+    pub(super) fn all_groups(&self) -> Result<bool, AdminError> {
+        match (self.asked.has("all-groups"), self.asked.has("group")) {
+            (true, true) => Err(AdminError::from(
+                "--all-groups and --group exclude each other: give one of them".to_owned(),
+            )),
+            (all, _) => Ok(all),
+        }
+    }
+
     /// Returns the names of the keys of the cluster and that group.
     pub(super) fn keys(&self) -> Result<Keys, AdminError> {
         Keys::new(&self.settings.name, self.group()?)

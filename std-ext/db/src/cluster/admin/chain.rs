@@ -10,7 +10,7 @@ use serde::Serialize;
 const MOST_PROBLEMS: usize = 20;
 
 /// The batches that were read, and the violations that they show.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct LogCheck {
     pub(super) first_seq: Option<Seq>,
     pub(super) last_seq: Option<Seq>,

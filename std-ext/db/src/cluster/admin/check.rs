@@ -38,7 +38,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// The slots of a part of a digest.
 const PART: usize = SLOTS as usize / PARTS;
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Checked {
     log: LogCheck,
     /// The entry as of which the digests are; `null` if the nodes could not be compared.
@@ -49,10 +49,12 @@ struct Checked {
     /// The slots of all groups that have some.
     groups: Vec<GroupSlots>,
     problems: Vec<String>,
+    /// The members whose data were not compared, and why: that is no violation.
+    not_compared: Vec<String>,
 }
 
 /// The slots of a group.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct GroupSlots {
     group: u32,
     /// Ranges with their last slot.
@@ -60,7 +62,7 @@ struct GroupSlots {
 }
 
 /// A digest of all keys of a node.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct NodeDigest {
     node: String,
     lsn: u64,
@@ -70,25 +72,58 @@ struct NodeDigest {
 
 pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     let within = call.seconds("within", 60)?;
-    let options = peer_options(&call.settings)?;
-    let checked = call.block_on(async {
+    let (options, all) = (peer_options(&call.settings)?, call.all_groups()?);
+    let every = call.block_on(async {
         let (client, keys) = (call.etcd().await?, call.keys()?);
-        let log = read_log(&client, &keys).await?;
-        let (nodes, other) = compare_nodes(&client, &keys, &options, within).await?;
-        let (group, groups, misplaced) = lasting_slot_problems(&client, &keys).await?;
-        let mut problems = log.problems.clone();
-        problems.extend(other);
-        problems.extend(durable_problems(&group));
-        problems.extend(misplaced);
-        let lsn = nodes.first().map(|node| node.lsn);
-        let lsn = lsn.filter(|lsn| nodes.iter().all(|node| node.lsn == *lsn));
-        Ok(Checked { log, lsn, nodes, group: group.number, groups, problems })
+        if !all {
+            return Ok(vec![check(&client, &keys, &options, within).await?]);
+        }
+        let mut every = Vec::new();
+        for group in Group::read_all(&client, &keys).await? {
+            every.push(check(&client, &keys.of_group(group.number), &options, within).await?);
+        }
+        Ok(every)
     })?;
-    let healthy = checked.problems.is_empty();
-    Ok(Report::new(checked.text(), &checked, healthy))
+    Ok(match &every[..] {
+        [checked] if !all => report(checked.text(), checked, &every),
+        _ => report(every.iter().map(Checked::text_of_one).collect(), &every, &every),
+    })
+}
+
+fn report(text: String, json: &impl Serialize, every: &[Checked]) -> Report {
+    let is_wrong = every.iter().any(|checked| !checked.problems.is_empty());
+    if !is_wrong && every.iter().any(|checked| !checked.not_compared.is_empty()) {
+        return Report::incomplete(text, json);
+    }
+    Report::new(text, json, !is_wrong)
+}
+
+/// Checks a group.
+async fn check(
+    client: &Client,
+    keys: &Keys,
+    options: &PeerClientOptions,
+    within: Duration,
+) -> Result<Checked, AdminError> {
+    let log = read_log(client, keys).await?;
+    let Comparison { nodes, problems: other, not_compared } =
+        compare_nodes(client, keys, options, within).await?;
+    let (group, groups, misplaced) = lasting_slot_problems(client, keys).await?;
+    let mut problems = log.problems.clone();
+    problems.extend(other);
+    problems.extend(durable_problems(&group));
+    problems.extend(misplaced);
+    let lsn = nodes.first().map(|node| node.lsn);
+    let lsn = lsn.filter(|lsn| nodes.iter().all(|node| node.lsn == *lsn));
+    Ok(Checked { log, lsn, nodes, group: group.number, groups, problems, not_compared })
 }
 
 impl Checked {
+    /// Returns the text about one of several groups.
+    fn text_of_one(&self) -> String {
+        format!("Group {}:\n{}\n", self.group, self.text())
+    }
+
     fn text(&self) -> String {
         let log = &self.log;
         let several = self.groups.len() > 1 || self.group != 0;
@@ -105,9 +140,11 @@ impl Checked {
             let _ = writeln!(text, "Node {node}: {keys} keys at entry {lsn}, digest {digest}.");
         }
         if self.problems.is_empty() {
-            let nodes = match self.nodes.len() {
-                1 => "The only node has its data.".to_owned(),
-                nodes => format!("All {nodes} nodes have the same data."),
+            let nodes = match (self.nodes.len(), self.not_compared.len()) {
+                (1, 0) => "The only node has its data.".to_owned(),
+                (nodes, 0) => format!("All {nodes} nodes have the same data."),
+                (0 | 1, _) => "No nodes were compared.".to_owned(),
+                (nodes, _) => format!("The {nodes} nodes that were compared have the same data."),
             };
             let _ = writeln!(text, "{nodes} The log is whole.");
             if several {
@@ -118,7 +155,7 @@ impl Checked {
                 );
             }
         }
-        text + &list("Violations", &self.problems)
+        text + &list("Violations", &self.problems) + &list("Not compared", &self.not_compared)
     }
 }
 
@@ -279,22 +316,30 @@ pub(super) fn peer_options(settings: &ClusterSettings) -> Result<PeerClientOptio
 /// The answer of a node: a digest, or `None` if its log had reached the time already.
 type Answer = (NodeId, Result<Option<Digest>, PeerError>);
 
-/// Takes the digests of all members and compares them. Returns the digests, and the problems.
+/// The members' data.
+#[derive(Default)]
+struct Comparison {
+    nodes: Vec<NodeDigest>,
+    problems: Vec<String>,
+    not_compared: Vec<String>,
+}
+
+/// Takes the digests of all members and compares them.
 async fn compare_nodes(
     client: &Client,
     keys: &Keys,
     options: &PeerClientOptions,
     within: Duration,
-) -> Result<(Vec<NodeDigest>, Vec<String>), AdminError> {
+) -> Result<Comparison, AdminError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
         let group = read_registered(client, keys, within).await?;
         let Some(time) = time_of_digest(&group, attempt) else {
             let why = "no primary is registered, so the nodes cannot be compared: look at `hedgerow-db cluster status`";
-            return Ok((Vec::new(), vec![why.to_owned()]));
+            return Ok(Comparison { not_compared: vec![why.to_owned()], ..Comparison::default() });
         };
-        let (asked, mut problems) = ask_members(&group, options, time, within).await;
+        let (asked, mut not_compared) = ask_members(&group, options, time, within).await;
         let late = asked.iter().any(|(_, answer)| matches!(answer, Ok(None)));
         let digests: Vec<_> = asked
             .iter()
@@ -307,16 +352,18 @@ async fn compare_nodes(
         for (id, answer) in &asked {
             match answer {
                 Ok(Some(_)) => {}
-                Ok(None) => problems.push(format!(
+                Ok(None) => not_compared.push(format!(
                     "node {id} was not compared: its log had reached the time of the digest already; its clock or \
                      the primary's may be wrong"
                 )),
-                Err(why) => problems.push(format!("node {id} was not compared: {why}")),
+                Err(why) => not_compared.push(format!("node {id} was not compared: {why}")),
             }
         }
-        problems.extend(differences(&digests, group.holder()));
+        let (problems, late) = differences(&digests, group.holder());
+        not_compared.extend(late);
         let shown = |(id, digest): &(NodeId, &Digest)| NodeDigest::new(*id, digest);
-        return Ok((digests.iter().map(shown).collect(), problems));
+        let nodes = digests.iter().map(shown).collect();
+        return Ok(Comparison { nodes, problems, not_compared });
     }
 }
 
@@ -367,7 +414,7 @@ async fn ask_members(
         group: group.number,
     };
     let options = PeerClientOptions { group: id, ..options.clone() };
-    let (mut asked, mut problems) = (Vec::new(), Vec::new());
+    let (mut asked, mut not_asked) = (Vec::new(), Vec::new());
     for member in group.members.0.iter().map(|member| member.node) {
         match address(group, member) {
             Ok(address) => {
@@ -376,7 +423,7 @@ async fn ask_members(
                     async move { PeerClient::new(&address, &options)?.digest(time, within).await };
                 asked.push((member, tokio::spawn(ask)));
             }
-            Err(why) => problems.push(format!("node {member} was not compared: {why}")),
+            Err(why) => not_asked.push(format!("node {member} was not compared: {why}")),
         }
     }
     let mut answers = Vec::with_capacity(asked.len());
@@ -385,17 +432,22 @@ async fn ask_members(
         let answer = asked.await.unwrap_or(Err(PeerError::GivenUp));
         answers.push((member, answer));
     }
-    (answers, problems)
+    (answers, not_asked)
 }
 
-/// Returns how the digests differ from that of the primary, or from the first one.
-fn differences(digests: &[(NodeId, &Digest)], primary: Option<NodeId>) -> Vec<String> {
+/// Returns how the digests differ from that of the primary, or from the first one; and which are of another entry.
+fn differences(
+    digests: &[(NodeId, &Digest)],
+    primary: Option<NodeId>,
+) -> (Vec<String>, Vec<String>) {
     let of_primary = digests.iter().find(|(id, _)| Some(*id) == primary);
-    let Some((first, wanted)) = of_primary.or(digests.first()).copied() else { return Vec::new() };
-    let mut problems = Vec::new();
+    let (mut problems, mut not_compared) = (Vec::new(), Vec::new());
+    let Some((first, wanted)) = of_primary.or(digests.first()).copied() else {
+        return (problems, not_compared);
+    };
     for (id, digest) in digests.iter().filter(|(id, _)| *id != first) {
         if (digest.lsn, digest.time) != (wanted.lsn, wanted.time) {
-            problems.push(format!(
+            not_compared.push(format!(
                 "node {id} was not compared: its digest is of entry {}, and that of {first} of entry {}. Another node \
                  may have become the primary meanwhile: try again",
                 digest.lsn, wanted.lsn
@@ -417,7 +469,7 @@ fn differences(digests: &[(NodeId, &Digest)], primary: Option<NodeId>) -> Vec<St
             }
         }
     }
-    problems
+    (problems, not_compared)
 }
 
 impl NodeDigest {
@@ -481,19 +533,22 @@ mod tests {
     fn digests_are_compared_with_that_of_the_primary() {
         let (one, mut other) = (digest(), digest());
         let found = |other: &Digest| differences(&[(SECOND, other), (FIRST, &one)], Some(FIRST));
-        assert_eq!(found(&other), [""; 0]);
+        assert_eq!(found(&other), (Vec::new(), Vec::new()));
         other.parts[2].hash += 1;
         other.parts[15].keys -= 1;
-        let problems = found(&other);
-        assert_eq!(problems.len(), 2);
+        let (problems, not_compared) = found(&other);
+        assert_eq!((problems.len(), not_compared.len()), (2, 0));
         let wanted = "node 0202020202020202020202020202020202020202 has other data than 0101";
         assert!(problems[0].starts_with(wanted), "{problems:?}");
         assert!(problems[0].contains("slots 2048 to 3071, at entry 41: 6 keys instead of 6"));
         assert!(problems[1].contains("slots 15360 to 16383, at entry 41: 5 keys instead of 6"));
         let other = Digest { lsn: 42, ..digest() };
-        let problems = found(&other);
-        let refused = problems.iter().any(|one| one.contains("was not compared"));
-        assert!(refused, "a digest of another entry is compared: {problems:?}");
+        let (problems, not_compared) = found(&other);
+        let refused = not_compared.iter().any(|one| one.contains("was not compared"));
+        assert!(
+            refused && problems.is_empty(),
+            "a digest of another entry is compared: {problems:?}"
+        );
     }
 
     #[test]
@@ -524,10 +579,29 @@ mod tests {
             group: 0,
             groups: Vec::new(),
             problems: Vec::new(),
+            not_compared: Vec::new(),
         };
         let text = checked.text();
         assert!(text.ends_with("All 2 nodes have the same data. The log is whole.\n"), "{text}");
+        let verdict = |checked: Checked| {
+            let report = report(String::new(), &(), &[checked]);
+            (report.healthy, report.incomplete)
+        };
+        assert_eq!(verdict(checked.clone()), (true, false));
+        checked.not_compared.push("node 03 was not compared: it is loading".to_owned());
+        let text = checked.text();
+        assert!(
+            text.contains("\nThe 2 nodes that were compared have the same data. The log"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("\nNot compared:\n- node 03 was not compared: it is loading\n"),
+            "{text}"
+        );
+        assert_eq!(verdict(checked.clone()), (false, true), "an absent member is a violation");
         checked.problems.push("a batch is missing".to_owned());
+        assert_eq!(verdict(checked.clone()), (false, false), "a violation is overlooked");
+        checked.not_compared.clear();
         let text = checked.text();
         assert!(text.ends_with("\nViolations:\n- a batch is missing\n"), "{text}");
         assert!(!text.contains("All 2 nodes"), "{text}");

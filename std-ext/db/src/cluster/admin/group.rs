@@ -13,6 +13,7 @@ use crate::cluster::keys::Keys;
 use crate::cluster::moves::record::MoveRecord;
 use crate::cluster::registration::{Node, Registration};
 use crate::cluster::slot_map::SlotMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The least digits by which a command line may name a node.
 const LEAST_DIGITS: usize = 4;
@@ -38,6 +39,8 @@ pub(in crate::cluster) struct Group {
     pub(in crate::cluster) members_text: Option<Vec<u8>>,
     /// The nodes of the group that are registered.
     pub(in crate::cluster) nodes: Vec<Node>,
+    /// The revisions at which these registrations were written.
+    pub(in crate::cluster) written: BTreeMap<NodeId, u64>,
     /// The registered nodes of other groups.
     pub(in crate::cluster) others: Vec<Node>,
     /// The progress of the members' disks.
@@ -52,7 +55,7 @@ impl Group {
     /// Reads the group.
     ///
     /// # Errors
-    /// If etcd does not answer, has no such cluster, or has a value that cannot be read.
+    /// If etcd does not answer, has no such cluster or group, or has a value that cannot be read.
     pub(in crate::cluster) async fn read(client: &Client, keys: &Keys) -> Result<Self, AdminError> {
         let all = |prefix: String| Operation::Get(Range::of(KeyRange::prefix(prefix)));
         let batch = || Range::of(KeyRange::prefix(keys.batches())).limit(1).keys_only();
@@ -86,6 +89,11 @@ impl Group {
                 keys.format()
             )));
         };
+        let written = nodes.iter().filter_map(|pair| {
+            let id = NodeId::read(pair.key.strip_prefix(keys.nodes().as_bytes())?)?;
+            Some((id, pair.modified))
+        });
+        let written = written.collect();
         let nodes = of_nodes(&nodes, &keys.nodes(), registration);
         // Nodes that wait for a group are in none.
         let nodes = nodes.into_iter().filter(|node| !node.registration.is_spare());
@@ -98,7 +106,7 @@ impl Group {
         for one in moves {
             moving = moving.union(&MoveRecord::parse(&one.value)?.slots);
         }
-        Ok(Self {
+        let group = Self {
             number: keys.number(),
             revision: answer.revision,
             slots: slots.unwrap_or_else(|| SlotMap::divided(format.groups)),
@@ -108,13 +116,63 @@ impl Group {
             members: Members::parse(members.as_deref().unwrap_or(b"[]"))?,
             members_text: members,
             nodes,
+            written,
             others,
             durable: of_nodes(&durable, &keys.durables(), |id, value| {
                 Some((id, Durable::parse(value)?))
             }),
             first: seq(&first),
             last: seq(&last),
-        })
+        };
+        group.check_exists()?;
+        Ok(group)
+    }
+
+    /// Reads all groups of the cluster, by their numbers.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(in crate::cluster) async fn read_all(
+        client: &Client,
+        keys: &Keys,
+    ) -> Result<Vec<Self>, AdminError> {
+        let mut all = Vec::new();
+        for number in Self::read(client, &keys.of_group(0)).await?.numbers() {
+            let group = Self::read(client, &keys.of_group(number)).await?;
+            // One that was drained, and whose nodes were stopped and forgotten, is history.
+            if group.has_slots() || !group.nodes.is_empty() || !group.members.0.is_empty() {
+                all.push(group);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Returns the numbers of all groups: those that the cluster was made with, and those that have slots or nodes.
+    fn numbers(&self) -> BTreeSet<u32> {
+        let nodes = self.nodes.iter().chain(&self.others).map(|node| node.registration.group);
+        (0..self.format.groups).chain(self.slots.groups()).chain(nodes).collect()
+    }
+
+    fn has_slots(&self) -> bool {
+        self.slots.groups().contains(&self.number)
+    }
+
+    /// Refuses the number of a group that was never there: its status would look like that of one without nodes.
+    fn check_exists(&self) -> Result<(), AdminError> {
+        let numbers = self.numbers();
+        let is_known = numbers.contains(&self.number) || self.tail.is_some();
+        if is_known || !self.members.0.is_empty() {
+            return Ok(());
+        }
+        let text = match numbers.len() {
+            1 => "its only group is".to_owned(),
+            groups => format!("it has {groups}, the last of which is"),
+        };
+        Err(AdminError::from(format!(
+            "the cluster has no group {}: {text} {}. `hedgerow-db cluster nodes` lists them",
+            self.number,
+            numbers.last().copied().unwrap_or_default()
+        )))
     }
 
     /// Returns the registration of a node.
@@ -217,6 +275,7 @@ pub(super) mod tests {
             slots: SlotMap::divided(1),
             moving: SlotSet::of_range(0..0),
             others: Vec::new(),
+            written: roles.iter().map(|(n, _)| (node(*n), 90)).collect(),
             revision: 100,
             format: Format {
                 cluster: [7; 16],
@@ -262,6 +321,20 @@ pub(super) mod tests {
         assert!(error("01").contains("at least 4 digits"), "{}", error("01"));
         assert!(error("").contains("at least 4 digits"));
         assert!(error("abcd").contains(&NodeId([1; 20]).to_string()), "{}", error("abcd"));
+    }
+
+    #[test]
+    fn a_group_that_was_never_there_is_refused() {
+        let mut group = group();
+        assert!(group.check_exists().is_ok());
+        let members = std::mem::take(&mut group.members);
+        (group.number, group.nodes) = (7, Vec::new());
+        assert!(group.check_exists().is_ok(), "it had a primary");
+        group.tail = None;
+        let why = group.check_exists().unwrap_err().to_string();
+        assert!(why.contains("no group 7: its only group is 0"), "{why}");
+        group.members = members;
+        assert!(group.check_exists().is_ok(), "it has members");
     }
 
     #[test]

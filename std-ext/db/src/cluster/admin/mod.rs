@@ -63,6 +63,8 @@ pub struct Done {
     pub out: String,
     /// Whether all is well.
     pub healthy: bool,
+    /// Whether the command found nothing wrong, but could not look at everything. Then `healthy` is false.
+    pub incomplete: bool,
     /// Why the command failed: the text for standard error.
     pub failed: Option<String>,
 }
@@ -77,8 +79,8 @@ struct Failed<'a> {
 pub fn run(asked: &ClusterInvocation) -> Done {
     let json = asked.has("json");
     match report(asked) {
-        Ok(Report { text, json: data, healthy }) => {
-            Done { out: if json { data } else { text }, healthy, failed: None }
+        Ok(Report { text, json: data, healthy, incomplete }) => {
+            Done { out: if json { data } else { text }, healthy, incomplete, failed: None }
         }
         Err(why) => {
             let why = why.to_string();
@@ -87,7 +89,7 @@ pub fn run(asked: &ClusterInvocation) -> Done {
             } else {
                 String::new()
             };
-            Done { out, healthy: false, failed: Some(why) }
+            Done { out, healthy: false, incomplete: false, failed: Some(why) }
         }
     }
 }

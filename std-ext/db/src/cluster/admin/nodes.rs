@@ -31,7 +31,7 @@ struct Shown {
     group: Option<u32>,
     /// Whether it is a member of the group.
     member: bool,
-    /// `primary`, `follower`, `loading`, `joining`, `leaving`, `spare` or `gone`.
+    /// `primary`, `follower`, `deposed`, `loading`, `joining`, `leaving`, `spare` or `gone`.
     state: String,
     /// When the coordinator missed it first.
     gone_since_ms: Option<u64>,
@@ -113,7 +113,7 @@ impl Shown {
             None => "gone",
             Some(_) if group.is_some_and(|number| view.leaves(id, number)) => "leaving",
             Some(node) if node.is_spare() && group.is_some() => "joining",
-            Some(node) => &node.role,
+            Some(node) => node.shown_role(id, of_group.and_then(|group| group.tail.as_ref())),
         };
         let holder = view.coordinator.as_ref();
         Self {

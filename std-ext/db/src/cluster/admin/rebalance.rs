@@ -58,14 +58,6 @@ struct Shown {
 }
 
 pub(super) fn rebalance(call: &Call) -> Result<Report, AdminError> {
-    for (flag, why) in [
-        ("by-bytes", "the bytes of the groups are the only measure yet"),
-        ("once", "it is not repeated by itself yet"),
-    ] {
-        if !call.asked.has(flag) {
-            return Err(AdminError::from(format!("add --{flag}: {why}")));
-        }
-    }
     let within = within(call.asked.value("within"))?;
     run(call, None, &|groups| Ok(plan::rebalance(groups, within)))
 }

@@ -7,6 +7,8 @@ pub(in crate::cluster) struct Report {
     pub(super) text: String,
     pub(super) json: String,
     pub(super) healthy: bool,
+    /// Nothing that was looked at is wrong, but not everything could be looked at.
+    pub(super) incomplete: bool,
 }
 
 impl Report {
@@ -15,6 +17,11 @@ impl Report {
     pub(in crate::cluster) fn new(text: String, json: &impl Serialize, healthy: bool) -> Self {
         // Fails only for maps with keys that are no texts.
         let json = serde_json::to_string_pretty(json).unwrap_or_default() + "\n";
-        Self { text, json, healthy }
+        Self { text, json, healthy, incomplete: false }
+    }
+
+    /// The same of a command that found nothing wrong, and could not look at everything: the program exits with 3.
+    pub(in crate::cluster) fn incomplete(text: String, json: &impl Serialize) -> Self {
+        Self { incomplete: true, ..Self::new(text, json, false) }
     }
 }

@@ -4,12 +4,20 @@ use super::text::{list, row, size, table};
 use super::{AdminError, Call, Group, Report};
 use crate::clock::{TimeSource, milliseconds};
 use crate::cluster::core::{Member, NodeId};
-use crate::cluster::etcd::{self, Alarm, AlarmKind, EtcdError};
+use crate::cluster::etcd::{self, Alarm, AlarmKind, Client, EtcdError};
 use crate::cluster::hex;
+use crate::cluster::keys::Keys;
 use crate::cluster::registration::{Node, Registration};
 use crate::config::ClusterSettings;
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+/// How far a registration may be behind the others, in milliseconds, before it is looked at twice. Nodes renew theirs
+/// every second.
+const LATE: u64 = 2500;
+/// The pause between the two looks.
+const AGAIN: Duration = Duration::from_millis(1500);
 /// The part of etcd's quota, in percent, from which on it is a problem.
 const FULL: u64 = 75;
 
@@ -34,6 +42,9 @@ struct Status {
     etcd: Vec<EtcdStatus>,
     alarms: Vec<AlarmStatus>,
     problems: Vec<String>,
+    /// How many of the problems, at the end, are those of all groups.
+    #[serde(skip)]
+    common: usize,
 }
 
 /// The group's last line, and the batches in etcd.
@@ -73,10 +84,12 @@ struct NodeStatus {
     clock_ahead_ms: Option<i64>,
     disk_fails: Option<bool>,
     cannot_lead: Option<bool>,
+    /// Why the node, as the primary, refuses changes.
+    refuses: Option<String>,
 }
 
 /// A member of etcd.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct EtcdStatus {
     endpoint: String,
     version: Option<String>,
@@ -89,43 +102,118 @@ struct EtcdStatus {
     error: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct AlarmStatus {
     member: String,
     kind: String,
 }
 
-/// The answers of etcd's members.
-type Asked = Vec<(String, Result<etcd::Status, EtcdError>)>;
-
 pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
-    let (group, asked, alarms) = call.block_on(async {
+    let all = call.all_groups()?;
+    let (groups, silent, asked, alarms) = call.block_on(async {
         let (client, keys) = (call.etcd().await?, call.keys()?);
-        let group = Group::read(&client, &keys).await?;
-        Ok((group, client.status().await, client.alarms().await?))
+        let (groups, silent) = read_groups(&client, &keys, all).await?;
+        Ok((groups, silent, client.status().await, client.alarms().await?))
     })?;
-    let status = Status::new(&call.settings, &group, asked, &alarms, TimeSource::System.now());
-    let healthy = status.problems.is_empty();
-    Ok(Report::new(status.text(), &status, healthy))
+    let settings = &call.settings;
+    let etcd = asked.into_iter().map(|asked| EtcdStatus::new(asked, settings.etcd.quota)).collect();
+    let now = TimeSource::System.now();
+    let context = Context { settings, all, silent, etcd, alarms, now };
+    let every: Vec<Status> = groups.iter().map(|group| Status::new(group, &context)).collect();
+    let healthy = every.iter().all(|status| status.problems.is_empty());
+    Ok(match &every[..] {
+        [status] if !all => Report::new(status.text(), status, healthy),
+        _ => Report::new(text_of_all(&every), &every, healthy),
+    })
+}
+
+/// What the statuses of all groups are made of, besides the groups.
+struct Context<'a> {
+    settings: &'a ClusterSettings,
+    /// Whether all groups are shown.
+    all: bool,
+    /// The nodes that have not renewed their registrations.
+    silent: BTreeSet<NodeId>,
+    etcd: Vec<EtcdStatus>,
+    alarms: Vec<Alarm>,
+    now: u64,
+}
+
+/// Reads one group, or all. Returns them, and the nodes that have not renewed their registrations.
+///
+/// A registration stays for seconds after its process has died. So if one is late, or names a primary that the log does
+/// not, the groups are read again.
+async fn read_groups(
+    client: &Client,
+    keys: &Keys,
+    all: bool,
+) -> Result<(Vec<Group>, BTreeSet<NodeId>), AdminError> {
+    let read = async || {
+        if all {
+            return Group::read_all(client, keys).await;
+        }
+        Ok(vec![Group::read(client, keys).await?])
+    };
+    let first = read().await?;
+    let now = TimeSource::System.now();
+    let suspects: BTreeMap<_, _> = first.iter().flat_map(|group| suspects(group, now)).collect();
+    if suspects.is_empty() {
+        return Ok((first, BTreeSet::new()));
+    }
+    tokio::time::sleep(AGAIN).await;
+    let second = read().await?;
+    let silent = second.iter().flat_map(|group| silent(group, &suspects)).collect();
+    Ok((second, silent))
+}
+
+/// Returns the nodes whose registrations may be from before their processes died, with the revisions at which these
+/// were written.
+fn suspects(group: &Group, now: u64) -> Vec<(NodeId, u64)> {
+    let walls = group.nodes.iter().chain(&group.others).map(|node| node.registration.wall);
+    let newest = walls.fold(now, u64::max);
+    let is_suspect = |node: &&Node| {
+        let Node { id, registration } = node;
+        registration.wall.saturating_add(LATE) < newest
+            || registration.shown_role(*id, group.tail.as_ref()) == "deposed"
+    };
+    let of_node = |node: &Node| Some((node.id, *group.written.get(&node.id)?));
+    group.nodes.iter().filter(is_suspect).filter_map(of_node).collect()
+}
+
+/// Returns which suspects have not written since.
+fn silent<'a>(
+    group: &'a Group,
+    suspects: &'a BTreeMap<NodeId, u64>,
+) -> impl Iterator<Item = NodeId> + 'a {
+    let ids = group.nodes.iter().map(|node| node.id);
+    ids.filter(|id| suspects.get(id).is_some_and(|at| group.written.get(id) == Some(at)))
+}
+
+/// Returns the status of all groups as a text.
+fn text_of_all(every: &[Status]) -> String {
+    let Some(first) = every.first() else { return "There are no groups.\n".to_owned() };
+    let mut text = first.title();
+    let mut problems = Vec::new();
+    for status in every {
+        text += &status.text_of_group();
+        text.push('\n');
+        let own = &status.problems[..status.problems.len() - status.common];
+        problems.extend(own.iter().map(|problem| format!("group {}: {problem}", status.group)));
+    }
+    problems.extend_from_slice(&first.problems[first.problems.len() - first.common..]);
+    text + &first.text_of_etcd() + &verdict(&problems)
+}
+
+fn verdict(problems: &[String]) -> String {
+    if problems.is_empty() { "\nNo problems.\n".to_owned() } else { list("Problems", problems) }
 }
 
 impl Status {
-    fn new(
-        settings: &ClusterSettings,
-        group: &Group,
-        asked: Asked,
-        alarms: &[Alarm],
-        now: u64,
-    ) -> Self {
-        let members: Vec<_> = group
-            .members
-            .0
-            .iter()
-            .map(|member| NodeStatus::of_member(member, group, now))
-            .collect();
+    fn new(group: &Group, context: &Context<'_>) -> Self {
+        let members = group.members.0.iter();
+        let members = members.map(|member| NodeStatus::of_member(member, group, context)).collect();
         let others = group.nodes.iter().filter(|node| !group.members.has(node.id));
-        let others = others.map(|node| NodeStatus::of_other(node, group, now)).collect();
-        let etcd = asked.into_iter().map(|asked| EtcdStatus::new(asked, settings.etcd.quota));
+        let others = others.map(|node| NodeStatus::of_other(node, group, context)).collect();
         let alarm = |alarm: &Alarm| AlarmStatus {
             member: format!("{:x}", alarm.member),
             kind: match alarm.kind {
@@ -135,7 +223,7 @@ impl Status {
             },
         };
         let mut status = Self {
-            cluster: settings.name.clone(),
+            cluster: context.settings.name.clone(),
             id: hex::text(&group.format.cluster),
             format: group.format.number,
             incarnation: group.format.incarnation,
@@ -147,24 +235,41 @@ impl Status {
             log: LogStatus::new(group),
             members,
             others,
-            etcd: etcd.collect(),
-            alarms: alarms.iter().map(alarm).collect(),
+            etcd: context.etcd.clone(),
+            alarms: context.alarms.iter().map(alarm).collect(),
             problems: Vec::new(),
+            common: 0,
         };
-        status.problems = status.find_problems(settings, group);
+        status.problems = status.problems_of_group(group, context.settings);
+        status.problems.extend(problem_of_others(group).filter(|_| !context.all));
+        let common = status.problems_of_etcd();
+        status.common = common.len();
+        status.problems.extend(common);
         status
     }
 
-    fn find_problems(&self, settings: &ClusterSettings, group: &Group) -> Vec<String> {
+    fn problems_of_group(&self, group: &Group, settings: &ClusterSettings) -> Vec<String> {
         let mut problems = Vec::new();
         problems.extend(problem_of_primary(group));
-        problems.extend(problem_of_others(group));
         for member in &self.members {
             let id = &member.node;
-            if member.state == "absent" {
-                problems.push(format!(
+            match &*member.state {
+                "absent" => problems.push(format!(
                     "member {id} is not registered: it has stopped, or cannot reach etcd. If it is gone for good: \
                      hedgerow-db cluster forget {id}"
+                )),
+                "silent" => problems.push(format!(
+                    "member {id} does not renew its registration: it has stopped or hangs, or cannot reach etcd"
+                )),
+                "deposed" => problems.push(format!(
+                    "member {id} registers itself as the primary, but the log's last line does not name it: it has \
+                     not read that line yet"
+                )),
+                _ => {}
+            }
+            if let Some(why) = &member.refuses {
+                problems.push(format!(
+                    "the primary {id} refuses changes (-MISCONF): {why}. docs/etcd.md says how to make room"
                 ));
             }
             if member.disk_fails == Some(true) {
@@ -195,6 +300,11 @@ impl Status {
                 self.members.len()
             ));
         }
+        problems
+    }
+
+    fn problems_of_etcd(&self) -> Vec<String> {
+        let mut problems = Vec::new();
         for member in &self.etcd {
             if let Some(why) = &member.error {
                 problems.push(why.clone());
@@ -234,21 +344,27 @@ impl Status {
     }
 
     fn text(&self) -> String {
+        let group = self.text_of_group();
+        format!("{}{group}\n{}{}", self.title(), self.text_of_etcd(), verdict(&self.problems))
+    }
+
+    fn title(&self) -> String {
         let Self { cluster, id, incarnation, .. } = self;
+        format!("Cluster {cluster}, id {id}, incarnation {incarnation}.\n")
+    }
+
+    fn text_of_group(&self) -> String {
         let head = ["NODE", "STATE", "CLIENTS", "ENTRY", "BEHIND", "ON DISK", "CLOCK", "VERSION"];
         let mut nodes = vec![row(head)];
         nodes.extend(self.members.iter().chain(&self.others).map(NodeStatus::row));
+        let log = self.log.as_ref().map_or_else(String::new, LogStatus::text);
+        format!("{}{log}\n{}", self.group_text(), table(&nodes))
+    }
+
+    fn text_of_etcd(&self) -> String {
         let mut etcd = vec![row(["ETCD", "VERSION", "ROLE", "SIZE", "IN USE", "QUOTA"])];
         etcd.extend(self.etcd.iter().map(EtcdStatus::row));
-        let text = format!(
-            "Cluster {cluster}, id {id}, incarnation {incarnation}.\n{}{}\n{}\n{}",
-            self.group_text(),
-            self.log.as_ref().map_or_else(String::new, LogStatus::text),
-            table(&nodes),
-            table(&etcd)
-        );
-        let verdict = if self.problems.is_empty() { "\nNo problems.\n" } else { "" };
-        text + &list("Problems", &self.problems) + verdict
+        table(&etcd)
     }
 }
 
@@ -330,19 +446,24 @@ impl LogStatus {
 }
 
 impl NodeStatus {
-    fn of_member(member: &Member, group: &Group, now: u64) -> Self {
+    fn of_member(member: &Member, group: &Group, context: &Context<'_>) -> Self {
         let mut status = Self::new(member.node, group);
-        status.since_ms = Some(member.since);
-        match group.registration(member.node) {
-            Some(there) => status.set(there, group, now),
+        match group.nodes.iter().find(|node| node.id == member.node) {
+            Some(node) => status = Self::of_other(node, group, context),
             None => "absent".clone_into(&mut status.state),
         }
+        status.since_ms = Some(member.since);
         status
     }
 
-    fn of_other(node: &Node, group: &Group, now: u64) -> Self {
-        let mut status = Self::new(node.id, group);
-        status.set(&node.registration, group, now);
+    fn of_other(node: &Node, group: &Group, context: &Context<'_>) -> Self {
+        let Node { id, registration } = node;
+        let mut status = Self::new(*id, group);
+        status.set(registration, group, context.now);
+        let role = registration.shown_role(*id, group.tail.as_ref());
+        let state = if context.silent.contains(id) { "silent" } else { role };
+        state.clone_into(&mut status.state);
+        status.refuses = registration.refuses.clone().filter(|_| status.state == "primary");
         status
     }
 
@@ -361,7 +482,6 @@ impl NodeStatus {
         let port = |port: u16| Some(port).filter(|port| *port != 0);
         let last = group.tail.as_ref().map_or(0, |tail| tail.lsn);
         let ahead = i128::from(there.wall) - i128::from(now);
-        self.state.clone_from(&there.role);
         self.ip = text(&there.ip);
         self.hostname = text(&there.hostname);
         self.port = port(there.port);
@@ -491,8 +611,19 @@ mod tests {
     }
 
     fn status(group: &Group, member: etcd::Status, alarms: &[Alarm]) -> Status {
-        let asked = vec![(member.endpoint.clone(), Ok(member))];
-        Status::new(&settings(), group, asked, alarms, NOW)
+        let etcd = vec![EtcdStatus::new((member.endpoint.clone(), Ok(member)), 0)];
+        of(group, etcd, alarms, &BTreeSet::new(), false)
+    }
+
+    fn of(
+        group: &Group,
+        etcd: Vec<EtcdStatus>,
+        alarms: &[Alarm],
+        silent: &BTreeSet<NodeId>,
+        all: bool,
+    ) -> Status {
+        let (settings, silent, alarms) = (&settings(), silent.clone(), alarms.to_vec());
+        Status::new(group, &Context { settings, all, silent, etcd, alarms, now: NOW })
     }
 
     #[test]
@@ -571,8 +702,76 @@ mod tests {
         let alarm = Alarm { member: 0xAB, kind: AlarmKind::NoSpace };
         has(&status(&group(), member(), &[alarm]), "the alarm NOSPACE");
         let gone = EtcdError::new(ErrorKind::Unreachable, "http://127.0.0.1:2379", "refused");
-        let asked = vec![("http://127.0.0.1:2379".to_owned(), Err(gone))];
-        has(&Status::new(&settings(), &group(), asked, &[], NOW), "127.0.0.1:2379");
+        let etcd = vec![EtcdStatus::new(("http://127.0.0.1:2379".to_owned(), Err(gone)), 0)];
+        has(&of(&group(), etcd, &[], &BTreeSet::new(), false), "127.0.0.1:2379");
+        let mut full = group();
+        full.nodes[0].registration.refuses = Some("etcd is full".to_owned());
+        has(&status(&full, member(), &[]), "refuses changes (-MISCONF): etcd is full.");
+        let json = serde_json::to_value(status(&full, member(), &[])).unwrap();
+        assert_eq!(json["members"][0]["refuses"], "etcd is full");
+    }
+
+    /// Returns the states of the members.
+    fn states(status: &Status) -> Vec<&str> {
+        status.members.iter().map(|member| &*member.state).collect()
+    }
+
+    #[test]
+    fn the_log_says_which_node_is_the_primary() {
+        let mut group = group();
+        assert_eq!(suspects(&group, NOW), []);
+        // The first node was killed, the second has taken over, and both are registered as the primary.
+        group.nodes[1].registration.role = "primary".to_owned();
+        let tail = group.tail.as_mut().unwrap();
+        (tail.node, tail.nonce, tail.epoch) = (Some(NodeId([2; 20])), 2, 4);
+        let first = NodeId([1; 20]);
+        let found = suspects(&group, NOW);
+        assert_eq!(found, [(first, 90)]);
+        let found = found.into_iter().collect();
+        let silent: BTreeSet<_> = silent(&group, &found).collect();
+        assert_eq!(silent, [first].into());
+        let dead = of(&group, Vec::new(), &[], &silent, false);
+        assert_eq!(states(&dead), ["silent", "primary", "follower"]);
+        has(&dead, &format!("member {first} does not renew its registration"));
+        // It lives, and has not noticed.
+        group.written.insert(first, 101);
+        assert_eq!(super::silent(&group, &found).count(), 0);
+        let alive = of(&group, Vec::new(), &[], &BTreeSet::new(), false);
+        assert_eq!(states(&alive), ["deposed", "primary", "follower"]);
+        has(&alive, &format!("member {first} registers itself as the primary"));
+        // The new primary has the line before its registration says so.
+        group.nodes[1].registration.role = "loading".to_owned();
+        let early = of(&group, Vec::new(), &[], &silent, false);
+        assert_eq!(states(&early)[1], "primary");
+    }
+
+    #[test]
+    fn a_late_registration_is_looked_at_twice() {
+        let mut group = group();
+        assert_eq!(suspects(&group, 77_000 + LATE), []);
+        assert_eq!(suspects(&group, 77_001 + LATE).len(), 3, "by the clock of this machine");
+        group.nodes[0].registration.wall += LATE + 1;
+        let late: Vec<_> = suspects(&group, NOW).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(late, [NodeId([2; 20]), NodeId([3; 20])], "by the clocks of the others");
+    }
+
+    #[test]
+    fn all_groups_have_one_verdict() {
+        let mut other = group();
+        (other.number, other.format.groups, other.slots) = (1, 2, SlotMap::divided(2));
+        other.nodes.remove(2);
+        let mut first = group();
+        (first.format.groups, first.slots) = (2, SlotMap::divided(2));
+        let alarm = Alarm { member: 0xAB, kind: AlarmKind::NoSpace };
+        let etcd = || vec![EtcdStatus::new((member().endpoint, Ok(member())), 0)];
+        let of = |group: &Group| of(group, etcd(), &[alarm], &BTreeSet::new(), true);
+        let text = text_of_all(&[of(&first), of(&other)]);
+        assert_eq!(text.matches("Cluster roses").count(), 1, "{text}");
+        assert_eq!(text.matches("3.5.16   leader").count(), 1, "{text}");
+        assert_eq!(text.matches("the alarm NOSPACE").count(), 1, "{text}");
+        assert!(text.contains("\n- group 1: member 0303"), "{text}");
+        assert!(text.contains("Group 0 has the slots 0 to 8191.") && text.contains("Group 1 has"));
+        assert!(!text.contains("No problems") && !text.contains("other groups"), "{text}");
     }
 
     #[test]

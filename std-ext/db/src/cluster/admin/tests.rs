@@ -40,7 +40,7 @@ impl Admin {
     #[track_caller]
     fn json(&self, words: &[&str]) -> (Value, bool) {
         let words: Vec<_> = words.iter().copied().chain(["--json"]).collect();
-        let Done { out, healthy, failed } = self.run(&words);
+        let Done { out, healthy, failed, .. } = self.run(&words);
         assert_eq!(failed, None, "{words:?}");
         (serde_json::from_str(&out).unwrap(), healthy)
     }
@@ -51,6 +51,17 @@ impl Admin {
         let (found, healthy) = self.json(words);
         assert!(healthy, "{words:?}: {found:#}");
         found
+    }
+
+    /// Runs a check that finds nothing wrong, and cannot compare a node.
+    #[track_caller]
+    fn compares_all_but(&self, node: &str) {
+        let Done { out, healthy, incomplete, failed } = self.run(&["check", "--json"]);
+        let found: Value = serde_json::from_str(&out).unwrap();
+        assert!(failed.is_none() && !healthy && incomplete, "{found:#}");
+        assert_eq!(found["problems"].as_array().unwrap().len(), 0, "{found:#}");
+        let why = found["not_compared"][0].as_str().unwrap();
+        assert!(why.contains(node) && why.contains("is not registered"), "{why}");
     }
 
     /// Runs a command that finds something wrong.
@@ -138,8 +149,15 @@ fn a_cluster_is_looked_after() {
     }
     written.extend(more);
     agree(&nodes, &written);
-    until("its registration ends", || !admin.json(&["status"]).1);
+    until("its registration ends", || {
+        admin.json(&["status"]).0["members"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["state"] == "absent")
+    });
     admin.finds(&["status"], &format!("hedgerow-db cluster forget {gone_id}"));
+    admin.compares_all_but(&gone_id);
     until("the coordinator misses it", || {
         let listed = admin.json(&["nodes"]).0;
         let nodes = listed["nodes"].as_array().unwrap();
@@ -171,6 +189,42 @@ fn a_cluster_is_looked_after() {
 
     lose_a_key(&nodes[1 - primary(&nodes)], "key 7");
     admin.finds(&["check"], "has other data than");
+}
+
+/// Its registration stays for five seconds, and another node is the primary sooner.
+#[test]
+fn a_primary_that_was_killed_is_shown_as_none() {
+    let Some(etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "killed"), Folders::new(2));
+    let admin = Admin { etcd: etcd.endpoints().join(","), name: "killed" };
+    let mut nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
+    write(&nodes, "rose", "red");
+    until("the status is fine", || admin.json(&["status"]).1);
+    let every = admin.healthy(&["status", "--all-groups"]);
+    assert_eq!((every.as_array().unwrap().len(), &every[0]["group"]), (1, &0.into()));
+    until("a check of all groups is fine", || admin.json(&["check", "--all-groups"]).1);
+    admin.fails(&["status", "--all-groups", "--group", "0"], "exclude each other");
+    for command in ["status", "check", "handover"] {
+        admin.fails(&[command, "--group", "7"], "no group 7: its only group is 0");
+    }
+    let at = primary(&nodes);
+    let killed = nodes.remove(at);
+    let id = killed.member.id().to_string();
+    drop(killed);
+    until("the other one takes over", || nodes[0].is_primary());
+    let (status, healthy) = admin.json(&["status"]);
+    let state = |id: &str| {
+        let members = status["members"].as_array().unwrap();
+        let member = members.iter().find(|member| member["node"] == id).unwrap();
+        member["state"].as_str().unwrap()
+    };
+    let next = nodes[0].member.id().to_string();
+    assert_eq!(state(&next), "primary");
+    assert!(["silent", "absent"].contains(&state(&id)), "it is {}", state(&id));
+    assert!(!healthy && status["problems"][0].as_str().unwrap().contains(&id), "{status:#}");
+    let listed = admin.json(&["nodes"]).0;
+    let primaries = states(&listed).iter().filter(|state| state.starts_with("primary")).count();
+    assert_eq!(primaries, 1, "{listed:#}");
 }
 
 /// Removes a key of one node, as a fault would.

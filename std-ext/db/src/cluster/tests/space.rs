@@ -89,6 +89,10 @@ fn changes_are_refused_before_etcd_is_full() {
     assert_eq!(etcd.etcdctl(&["alarm", "list"]), "", "etcd is full");
     assert_eq!(value(&nodes[0], "rose").as_deref(), Some("red"), "reads go on");
     until("the status says why", || nodes[0].member.status().is_full);
+    until("it registers why", || {
+        let registered = etcd.etcdctl(&["get", "--prefix", "/hedgerow/brake/node/"]);
+        registered.contains(r#""refuses":"etcd has hardly any space left"#)
+    });
     let space = nodes[0].member.status().space;
     assert_eq!((space.quota, space.in_use <= space.size), (QUOTA, true));
 

@@ -33,7 +33,7 @@ fn groups_get_the_same_bytes_and_one_is_drained() {
         let group = group_of(key);
         write(&groups[group], key, &"x".repeat(if group == 0 { 100 + n * 3 } else { 20 }));
     }
-    let words = ["rebalance", "--by-bytes", "--once"];
+    let words = ["rebalance"];
     let dry = [&words[..], &["--dry-run"]].concat();
     until("all nodes are registered with their roles", || admin.run(&dry).failed.is_none());
     let planned = admin.healthy(&dry);
@@ -64,8 +64,6 @@ fn groups_get_the_same_bytes_and_one_is_drained() {
     assert_eq!((empty, all), (0, keys.len()));
     assert_eq!(moves(&admin.healthy(&["drain", "--group", "0"])), 0);
 
-    admin.fails(&["rebalance", "--once"], "--by-bytes");
-    admin.fails(&["rebalance", "--by-bytes"], "--once");
     admin.fails(&[&words[..], &["--within", "0"]].concat(), "from 1 to 100");
     admin.fails(&["drain"], "--group NUMBER");
     admin.fails(&["drain", "--group", "x"], "a group's number");
