@@ -6,6 +6,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+// The options that the documentation recommends.
+import { OPTIONS } from "../../examples/cluster/ioredis.mjs";
 
 const Redis = createRequire(join(process.cwd(), "package.json"))("ioredis");
 const NAME = "ioredis";
@@ -17,9 +19,7 @@ const LIMIT = 30_000;
 function connect(options = {}) {
   const nodes = process.argv.slice(2).map((port) => ({ host: "127.0.0.1", port: Number(port) }));
   const cluster = new Redis.Cluster(nodes, {
-    slotsRefreshInterval: 1000,
-    slotsRefreshTimeout: 500,
-    redisOptions: { commandTimeout: 500, connectTimeout: 500 },
+    ...OPTIONS,
     ...options,
   });
   // It says by an event, too, that no node answers. The commands have told us.
