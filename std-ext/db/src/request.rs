@@ -330,6 +330,22 @@ impl Change<'_> {
         !matches!(self, Self::Delete | Self::DeleteIf(_) | Self::GetDelete | Self::Expire { .. })
     }
 
+    /// Returns whether the change stores a key that is missing.
+    pub(crate) fn creates(&self) -> bool {
+        use SetCondition::{
+            Always, IfAbsent, IfDigest, IfEqual, IfNotDigest, IfNotEqual, IfPresent,
+        };
+        match self {
+            Self::Set { condition, .. } => match condition {
+                Always | IfAbsent | IfNotEqual(_) | IfNotDigest(_) => true,
+                IfPresent | IfEqual(_) | IfDigest(_) => false,
+            },
+            Self::SetRange { bytes, .. } => !bytes.is_empty(),
+            Self::Fields(fields) => fields.iter().any(Field::writes),
+            _ => self.grows(),
+        }
+    }
+
     /// Returns whether the change reads the whole value that the key has, which may be far longer than the request.
     pub(crate) fn examines_value(&self) -> bool {
         let (Self::Set { condition, .. } | Self::DeleteIf(condition)) = self else { return false };
@@ -487,8 +503,6 @@ impl<'a> MultiKeyOp<'a> {
     /// Returns whether it may need memory.
     pub(crate) fn grows(&self) -> bool {
         match self {
-            // A key of the same length takes no more memory.
-            Self::Rename { from, to, .. } => to.len() > from.len(),
             Self::SetAll(_)
             | Self::SetAllIf { .. }
             | Self::Bitwise { .. }
@@ -497,6 +511,8 @@ impl<'a> MultiKeyOp<'a> {
             | Self::StoreSorted { .. }
             | Self::Copy { .. } => true,
             Self::DeleteAll(_)
+            // As in Redis, although the new name may be longer.
+            | Self::Rename { .. }
             | Self::Move { .. }
             | Self::Clear
             | Self::ClearAll

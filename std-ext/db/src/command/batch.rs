@@ -742,7 +742,6 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
         match (kind, answer) {
             _ if self.redirected => {}
             (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
-            (ReplyKind::Sum, Answer::Error(RequestError::KeyTooLong)) => {}
             (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
             (ReplyKind::Union, _) => self.add_to_union(answer),
             (ReplyKind::Lcs(options), _) => {

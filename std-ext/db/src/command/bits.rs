@@ -2,9 +2,10 @@
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
-use crate::command::reply::{ArgumentError, ReplyKind};
+use crate::command::reply::{ArgumentError, ReplyKind, error_text};
 use crate::request::{
     BitRange, BitUnit, Bitwise, Change, Field, FieldOp, FieldType, LONGEST_VALUE, Overflow, Query,
+    RequestError,
 };
 use crate::state::number;
 
@@ -168,6 +169,9 @@ impl<'a> Execution<'_, 'a> {
         reads_only: bool,
     ) -> Result<(), CommandError> {
         let fields = fields(&arguments[2..])?;
+        if !reads_only && !fields.iter().any(Field::writes) && self.lacks_memory() {
+            return Err(error_text(RequestError::OutOfMemory).into());
+        }
         if fields.is_empty() {
             self.batch.push_reply(self.connection.protocol, |out| out.array(0));
         } else if !fields.iter().any(Field::writes) {

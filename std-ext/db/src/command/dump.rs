@@ -6,11 +6,11 @@ use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::batch::{Batch, transaction_refused};
 use crate::command::execute::Execution;
 use crate::command::queue::Queued;
-use crate::command::reply::{ReplyKind, RestoreError};
+use crate::command::reply::{ReplyKind, RestoreError, error_text};
 use crate::command::table::Id;
 use crate::limits::TRANSACTION_BYTES;
 use crate::rdb::payload::{self, PayloadError};
-use crate::request::{Change, Expiry, Query, Usage};
+use crate::request::{Change, Expiry, Query, RequestError, Usage};
 use crate::state::number;
 use std::borrow::Cow;
 
@@ -79,6 +79,9 @@ impl<'a> Execution<'_, 'a> {
                 self.batch.change(arguments[1], change, ReplyKind::Restored);
             }
             Err(error) if options.replace => return Err(error.text().into()),
+            Err(_) if self.lacks_memory() => {
+                return Err(error_text(RequestError::OutOfMemory).into());
+            }
             Err(error) => {
                 self.batch.read(arguments[1], Query::Exists, ReplyKind::NotRestored(error));
             }

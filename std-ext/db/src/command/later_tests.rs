@@ -305,3 +305,189 @@ fn deletions_by_value_are_in_the_log() {
     let mut client = Client::new().with(Db::open(Options::at(folder.path())).unwrap());
     assert_eq!(client.command("mget a b"), "*2 $-1 $1 2");
 }
+
+const FULL: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
+
+/// As Redis's flag `denyoom` says, whatever the arguments would change. Replies of redis-server 7.0.15.
+#[test]
+fn the_flag_denyoom_decides_what_is_refused_while_memory_is_full() {
+    let mut client = Client::new();
+    compare(&mut client, &[("set a 10", "+OK"), ("set b 12", "+OK")]);
+    client.command("config set maxmemory 1");
+    let all = [
+        "bitfield a",
+        "bitfield a get u8 0",
+        "bitfield a set u99 0 1",
+        "bitop not to a b",
+        "copy a a",
+        "copy missing c",
+        "incrby a x",
+        "incrbyfloat a x",
+        "restore a 0 xx",
+        "restore n x xx",
+        "set a v bad",
+        "setbit a 1 2",
+        "setex a 0 v",
+        "setrange a x y",
+        "sort a",
+        "sort missing",
+    ];
+    for line in all {
+        assert_eq!(client.command(line), FULL, "{line}");
+    }
+    let rejected =
+        "cmdstat_bitfield:calls=0,usec=0,usec_per_call=0.00,rejected_calls=3,failed_calls=0";
+    let shown = client.command("info commandstats");
+    assert!(shown.contains(rejected), "{shown}");
+    compare(
+        &mut client,
+        &[
+            ("getex a ex x", "-ERR value is not an integer or out of range"),
+            ("bitfield_ro a get u8 0", "*1 :49"),
+            ("rename a a_longer_name", "+OK"),
+            ("renamenx a_longer_name an_even_longer_name", ":1"),
+            ("renamenx an_even_longer_name b", ":0"),
+            ("rename an_even_longer_name a", "+OK"),
+            ("move a 1", ":1"),
+        ],
+    );
+    // It becomes full after the commands were queued.
+    for (line, refused) in [("sort missing", true), ("set b x bad", true), ("get b", false)] {
+        compare(&mut client, &[("config set maxmemory 0", "+OK"), ("multi", "+OK")]);
+        compare(&mut client, &[(line, "+QUEUED")]);
+        client.db.set_max_memory(1);
+        let reply = client.command("exec");
+        let wanted = format!("-EXECABORT Transaction discarded because of: {}", &FULL[1..]);
+        assert_eq!(reply == wanted, refused, "{line}: {reply}");
+    }
+}
+
+/// The commands before one in a pipeline count.
+#[test]
+fn memory_that_a_pipeline_frees_is_free() {
+    let mut client = Client::new();
+    client.command("set a 10");
+    let without = client.db.stats().memory;
+    let long = "v".repeat(1 << 16);
+    client.command(&format!("set b {long}"));
+    client.db.set_max_memory(without as usize + 4096);
+    let replies = client.send(b"DEL b\r\nBITFIELD a GET u8 0\r\nSETBIT a 1 2\r\n");
+    let wanted = b":1\r\n*1\r\n:49\r\n-ERR bit is not an integer or out of range\r\n";
+    assert_eq!(String::from_utf8_lossy(&replies), String::from_utf8_lossy(wanted));
+}
+
+/// A script with flags is refused before it runs, as a command with the flag `denyoom`.
+#[cfg(feature = "scripts")]
+#[test]
+fn scripts_with_flags_are_refused_while_memory_is_full() {
+    let mut client = Client::new();
+    client.command("set a 1");
+    let loaded = client.command("script load \"#!lua\\nreturn 1\"");
+    let sha = loaded.rsplit(' ').next().unwrap().to_owned();
+    client.command("config set maxmemory 1");
+    let plain = "eval \"#!lua\\nreturn 1\" 0".to_owned();
+    let reads_only = plain.replace("eval", "eval_ro");
+    let refused =
+        [plain.clone(), reads_only, format!("evalsha {sha} 0"), format!("evalsha_ro {sha} 0")];
+    for line in &refused {
+        assert_eq!(client.command(line), FULL, "{line}");
+        let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+        compare(&mut client, &[("multi", "+OK"), (line, FULL), ("exec", aborted)]);
+    }
+    compare(
+        &mut client,
+        &[
+            ("eval \"#!lua flags=allow-oom\\nreturn redis.call('set', 'a', '2')\" 1 a", "+OK"),
+            ("eval \"#!lua flags=no-writes\\nreturn redis.call('get', 'a')\" 1 a", "$1 2"),
+            ("eval \"return redis.call('get', 'a')\" 1 a", "$1 2"),
+            (
+                "evalsha 0123456789012345678901234567890123456789 0",
+                "-NOSCRIPT No matching script. Please use EVAL.",
+            ),
+            ("config set maxmemory 0", "+OK"),
+            ("multi", "+OK"),
+            (&plain, "+QUEUED"),
+        ],
+    );
+    client.db.set_max_memory(1);
+    let late = format!("-EXECABORT Transaction discarded because of: {}", &FULL[1..]);
+    assert_eq!(client.command("exec"), late);
+}
+
+/// A key that is too long cannot exist: what would create it is an error, and all else finds it missing.
+#[test]
+fn all_but_new_values_find_a_key_missing_that_is_too_long() {
+    let mut client = Client::new();
+    let key = "k".repeat(crate::request::LONGEST_KEY + 1);
+    client.command("set a 1");
+    let rows = [
+        ("del KEY", ":0"),
+        ("del KEY KEY", ":0"),
+        ("unlink KEY", ":0"),
+        ("unlink a2 KEY", ":0"),
+        ("getdel KEY", "$-1"),
+        ("delifeq KEY 1", ":0"),
+        ("delex KEY", ":0"),
+        ("getex KEY ex 10", "$-1"),
+        ("getex KEY persist", "$-1"),
+        ("exists KEY a", ":1"),
+        ("touch KEY", ":0"),
+        ("expire KEY 10", ":0"),
+        ("pexpire KEY 10 nx", ":0"),
+        ("expireat KEY 1", ":0"),
+        ("pexpireat KEY 1", ":0"),
+        ("persist KEY", ":0"),
+        ("set KEY v xx", "$-1"),
+        ("set KEY v xx get", "$-1"),
+        ("set KEY v ifeq 1", "$-1"),
+        ("setrange KEY 0 \"\"", ":0"),
+        ("bitfield KEY get u8 0", "*1 :0"),
+        ("rename KEY b", "-ERR no such key"),
+        ("rename KEY KEY", "-ERR no such key"),
+        ("renamenx missing KEY", "-ERR no such key"),
+        ("copy KEY b", ":0"),
+        ("copy missing KEY", ":0"),
+        ("move KEY 1", ":0"),
+        ("msetnx KEY 1 a 2", ":0"),
+        ("msetex 1 KEY 1 xx", ":0"),
+        ("bitop and KEY missing missing", ":0"),
+        ("bitop not KEY KEY", ":0"),
+        ("sort missing store KEY", ":0"),
+        ("object encoding KEY", "$-1"),
+        ("memory usage KEY", "$-1"),
+        ("watch KEY", "+OK"),
+        ("unwatch", "+OK"),
+    ];
+    let too_long = "-ERR key exceeds maximum allowed size (65535 bytes)";
+    let creating = [
+        "set KEY v",
+        "set KEY v get",
+        "setnx KEY v",
+        "getset KEY v",
+        "append KEY v",
+        "incr KEY",
+        "setrange KEY 0 x",
+        "setbit KEY 1 1",
+        "bitfield KEY set u8 0 1",
+        "pfadd KEY",
+        "pfmerge KEY",
+        "mset a 2 KEY 1",
+        "msetnx b 1 KEY 1",
+        "rename a KEY",
+        "renamenx a KEY",
+        "copy a KEY",
+        "bitop not KEY a",
+    ];
+    let creating = creating.map(|line| (line, too_long));
+    for (line, wanted) in rows.into_iter().chain(creating) {
+        let line = line.replace("KEY", &key);
+        assert_eq!(client.command(&line), wanted, "{line:.30}");
+        if !line.contains("watch") {
+            client.command("multi");
+            client.command(&line);
+            let all = client.command("exec");
+            assert_eq!(all, format!("*1 {wanted}"), "in a transaction: {line:.30}");
+        }
+    }
+    compare(&mut client, &[("get a", "$1 1"), ("dbsize", ":1")]);
+}

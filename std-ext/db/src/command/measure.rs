@@ -4,7 +4,7 @@
 //! requests are parsed once more for the slow log, so that a batch that was not has no cost.
 
 use crate::command::diagnostics::call_meter::Slow;
-use crate::command::diagnostics::counters::number;
+use crate::command::diagnostics::counters::{number, spec};
 use crate::command::diagnostics::slow_log::{SlowCommand, shortened};
 use crate::command::execute::Execution;
 use crate::command::flags::Flag;
@@ -45,9 +45,26 @@ impl Execution<'_, '_> {
     #[cold]
     pub(super) fn fail(&mut self, id: Id, arguments: &[&[u8]], error: &str) {
         let number = number(id, arguments);
+        let full = error_text(RequestError::OutOfMemory);
+        // Before wrong arguments, as in Redis, which looks at the flag alone.
+        if error == full || spec(number).has_flag(Flag::DenyOom) && self.lacks_memory() {
+            self.meter.reject(number);
+            return self.error(full);
+        }
         self.meter.count(number);
         self.meter.fail(number);
         self.error(error);
+    }
+
+    /// Returns whether memory is full, so that a command with the flag `denyoom` is refused although it adds no change
+    /// to the batch. The commands of transactions and scripts are checked elsewhere, before their shards are locked.
+    pub(super) fn lacks_memory(&mut self) -> bool {
+        if self.collects || !self.session.is_memory_full() {
+            return false;
+        }
+        // Earlier commands may free some.
+        self.execute_batch();
+        self.session.is_memory_full()
     }
 
     /// Counts the errors among the replies of a batch, and removes them.

@@ -123,9 +123,7 @@ impl ReplyKind {
     pub(crate) fn write(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
         match (self, answer) {
             (Self::Value | Self::Values | Self::Range, Answer::Bytes(value)) => out.bulk(value),
-            // A key that is too long cannot exist, so reading it is no error.
-            (Self::Value | Self::Values | Self::Done, Answer::Nil)
-            | (Self::Values, Answer::Error(RequestError::KeyTooLong)) => out.null(),
+            (Self::Value | Self::Values | Self::Done, Answer::Nil) => out.null(),
             (Self::Done, Answer::Done) => out.ok(),
             (Self::Integer | Self::IntegerOrNull, Answer::Int(n)) => out.integer(n),
             (_, Answer::Error(error)) => out.error(error_text(error)),

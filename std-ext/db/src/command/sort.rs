@@ -2,9 +2,9 @@
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;
-use crate::command::reply::ReplyKind;
+use crate::command::reply::{ReplyKind, error_text};
 use crate::command::table;
-use crate::request::{MultiKeyOp, Query};
+use crate::request::{MultiKeyOp, Query, RequestError};
 use crate::state::number;
 
 impl<'a> Execution<'_, 'a> {
@@ -63,6 +63,9 @@ impl<'a> Execution<'_, 'a> {
         match to {
             Some(to) => {
                 self.batch.multi_key(MultiKeyOp::StoreSorted { from: key, to }, ReplyKind::Integer);
+            }
+            None if !reads_only && self.lacks_memory() => {
+                return Err(error_text(RequestError::OutOfMemory).into());
             }
             None => self.batch.read(key, Query::Exists, ReplyKind::Sorted),
         }

@@ -99,6 +99,10 @@ impl<'a> Execution<'_, 'a> {
         }
         let arguments = queue.arguments();
         let commands = queue.commands(&arguments);
+        let needs_memory = commands.iter().any(|(spec, of)| self.needs_memory(spec, of));
+        if needs_memory && self.session.is_memory_full() {
+            return Err(transaction_refused(error_text(RequestError::OutOfMemory)));
+        }
         if self.connection.tracking.is_some() {
             self.remember_queued(&commands);
         }
@@ -323,17 +327,27 @@ impl<'a> Execution<'_, 'a> {
                 self.select(arguments[1])?;
             }
             Id::SwapDb => return Err(error_text(RequestError::SwapInTransaction).into()),
-            _ if spec.keys.0 == 0 => check_keyless(spec, arguments)?,
             // As in Redis, the client learns of it before EXEC.
-            _ if spec.has_flag(Flag::DenyOom) && self.session.is_memory_full() => {
+            _ if self.needs_memory(spec, arguments) && self.session.is_memory_full() => {
                 return Err(error_text(RequestError::OutOfMemory).into());
             }
+            _ if spec.keys.0 == 0 => check_keyless(spec, arguments)?,
             _ => {}
         }
         if let Some(group) = self.group() {
             self.route(group, spec, arguments)?;
         }
         Ok(Checked::Queue(spec))
+    }
+
+    /// Returns whether a command is refused while memory is full, whatever it would change.
+    fn needs_memory(&self, spec: &CommandSpec, arguments: &[&[u8]]) -> bool {
+        #[cfg(feature = "scripts")]
+        if spec.counts_keys() {
+            return self.script_needs_memory(spec.id, arguments);
+        }
+        let _ = arguments;
+        spec.has_flag(Flag::DenyOom)
     }
 }
 

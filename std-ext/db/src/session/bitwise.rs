@@ -15,9 +15,6 @@ impl Apply<'_, '_> {
     /// Stores the result of an operation. The log gets the result: replay of a name for it would need the other keys as
     /// they were, and a snapshot may have them as they were later.
     pub(super) fn bitwise(&mut self, op: Bitwise, to: &[u8], keys: &[&[u8]]) -> Answer<'static> {
-        if to.len() > LONGEST_KEY {
-            return Answer::Error(RequestError::KeyTooLong);
-        }
         let found: Vec<Option<Record>> = keys.iter().map(|key| self.find_source(key)).collect();
         let lengths = found.iter().flatten().map(|record| record.value().length());
         let length = lengths.max().unwrap_or(0);
@@ -28,6 +25,9 @@ impl Apply<'_, '_> {
         if length == 0 {
             self.delete(to);
             return Answer::Int(0);
+        }
+        if to.len() > LONGEST_KEY {
+            return Answer::Error(RequestError::KeyTooLong);
         }
         let result = self.combined(op, found, length);
         self.set(to, &result, Expiry::Never);

@@ -130,9 +130,6 @@ fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
         if all > MAX_MULTI_KEY_BYTES {
             return Err(RequestError::ValueTooLong);
         }
-        if key.len() > LONGEST_KEY {
-            return Err(RequestError::KeyTooLong);
-        }
         if value.len() > LONGEST_VALUE {
             return Err(RequestError::ValueTooLong);
         }
@@ -209,11 +206,12 @@ impl<'a, 'c> Apply<'a, 'c> {
     fn run_in_database(&mut self, op: MultiKeyOp<'_>) -> Answer<'static> {
         match op {
             MultiKeyOp::SetAll(pairs) => {
-                self.set_all_if(pairs, None, Expiry::Never);
-                Answer::Done
+                let stored = self.set_all_if(pairs, None, Expiry::Never);
+                stored.map_or_else(Answer::Error, |_| Answer::Done)
             }
             MultiKeyOp::SetAllIf { pairs, exist, expiry } => {
-                Answer::Int(self.set_all_if(pairs, exist, expiry).into())
+                let stored = self.set_all_if(pairs, exist, expiry);
+                stored.map_or_else(Answer::Error, |stored| Answer::Int(stored.into()))
             }
             MultiKeyOp::DeleteAll(keys) => {
                 Answer::count(keys.iter().filter(|key| self.delete(key)).count())
@@ -335,20 +333,26 @@ impl<'a, 'c> Apply<'a, 'c> {
     }
 
     /// Stores all pairs, unless a key exists or is missing although it must not. Returns whether it did.
+    ///
+    /// # Errors
+    /// A key is too long. Nothing was changed.
     fn set_all_if(
         &mut self,
         pairs: &[(&[u8], &[u8])],
         exist: Option<bool>,
         expiry: Expiry,
-    ) -> bool {
+    ) -> Result<bool, RequestError> {
         let mut fits = |key| exist.is_none_or(|exist| self.find_alive(key).is_some() == exist);
         if !pairs.iter().all(|(key, _)| fits(key)) {
-            return false;
+            return Ok(false);
+        }
+        if pairs.iter().any(|(key, _)| key.len() > LONGEST_KEY) {
+            return Err(RequestError::KeyTooLong);
         }
         for (key, value) in pairs {
             self.set(key, value, expiry);
         }
-        true
+        Ok(true)
     }
 
     pub(super) fn delete(&mut self, key: &[u8]) -> bool {
@@ -358,12 +362,12 @@ impl<'a, 'c> Apply<'a, 'c> {
     }
 
     fn rename(&mut self, from: &[u8], to: &[u8], absent: bool) -> Answer<'static> {
-        if to.len() > LONGEST_KEY {
-            return Answer::Error(RequestError::KeyTooLong);
-        }
         let Some(record) = self.find_alive(from) else {
             return Answer::Error(RequestError::NoSuchKey);
         };
+        if to.len() > LONGEST_KEY {
+            return Answer::Error(RequestError::KeyTooLong);
+        }
         // Nothing is changed, so nothing is logged.
         if absent && self.find_alive(to).is_some() {
             return Answer::Int(0);
@@ -473,11 +477,11 @@ impl<'a, 'c> Apply<'a, 'c> {
         database: u16,
         replace: bool,
     ) -> Answer<'static> {
+        let own = self.database;
+        let Some(record) = self.find_source(from) else { return Answer::Int(0) };
         if to.len() > LONGEST_KEY {
             return Answer::Error(RequestError::KeyTooLong);
         }
-        let own = self.database;
-        let Some(record) = self.find_source(from) else { return Answer::Int(0) };
         self.core(from).touch(record);
         self.select(database);
         let answer = if self.find_alive(to).is_some() && !replace {

@@ -30,7 +30,8 @@ type Reply<'r> = &'r mut dyn FnMut(Answer<'_>);
 impl Apply<'_, '_> {
     /// Applies the change and calls `answer` once.
     pub(crate) fn run(&mut self, change: &Change<'_>, answer: Reply<'_>) {
-        if self.key.len() > LONGEST_KEY {
+        // A key that is too long cannot exist, so all else finds it missing.
+        if self.key.len() > LONGEST_KEY && change.creates() {
             return answer(Answer::Error(RequestError::KeyTooLong));
         }
         let stored = self.core.find(self.key);

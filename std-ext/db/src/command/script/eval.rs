@@ -2,11 +2,14 @@
 
 use crate::command::arguments::{CommandError, is, subcommand};
 use crate::command::execute::{Execution, NextStep};
+use crate::command::reply::error_text;
 use crate::command::script::call::{Call, NO_SCRIPT};
 use crate::command::script::interpreter::{Failure, Interpreter, Script, with_interpreter};
 use crate::command::script::locked::LockedHost;
 use crate::command::script::outbox::Outbox;
+use crate::command::script::shebang;
 use crate::command::table::Id;
+use crate::request::RequestError;
 use crate::resp::write::Writer;
 use crate::scripts::ScriptId;
 use crate::session::LockedKeys;
@@ -22,6 +25,9 @@ impl<'a> Execution<'_, 'a> {
         self.execute_batch();
         if self.next != NextStep::Continue {
             return Ok(());
+        }
+        if self.session.is_memory_full() && self.script_needs_memory(id, arguments) {
+            return Err(error_text(RequestError::OutOfMemory).into());
         }
         let call = Call::parse(id, arguments)?;
         let state = self.session.state();
@@ -50,6 +56,17 @@ impl<'a> Execution<'_, 'a> {
             stopped.map(|_| ())
         });
         result.unwrap_or_else(|why| Err(format!("ERR no interpreter for scripts: {why}").into()))
+    }
+
+    /// Returns whether a script is refused while memory is full, as a command with the flag `denyoom`: one whose first
+    /// line has flags, and neither `allow-oom` nor `no-writes`.
+    pub(in crate::command) fn script_needs_memory(&self, id: Id, arguments: &[&[u8]]) -> bool {
+        let needs = |text: &[u8]| shebang::parse(text).is_ok_and(|(flags, _)| flags.needs_memory());
+        if matches!(id, Id::Eval | Id::EvalRo) {
+            return needs(arguments[1]);
+        }
+        let text = ScriptId::parse(arguments[1]).and_then(|id| self.db.scripts().get(&id));
+        text.is_some_and(|text| needs(&text))
     }
 
     /// Finds or compiles the script of a call.
@@ -155,9 +172,9 @@ impl<'a> Execution<'_, 'a> {
             let why = "ERR Can not execute a script with write flag using *_ro command.";
             return Err(why.into());
         }
-        if keys.is_full() && !flags.allow_oom {
-            let why = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
-            return Err(why.into());
+        // It was not when the call was checked.
+        if keys.is_full() && flags.needs_memory() {
+            return Err(error_text(RequestError::OutOfMemory).into());
         }
         Ok(())
     }

@@ -13,6 +13,13 @@ pub(super) struct Flags {
     pub(super) no_cluster: bool,
 }
 
+impl Flags {
+    /// Returns whether the script is refused while memory is full.
+    pub(super) fn needs_memory(self) -> bool {
+        self.declared && !self.no_writes && !self.allow_oom
+    }
+}
+
 /// Returns whether the first line of a script says that it changes nothing.
 pub(crate) fn declares_no_writes(text: &[u8]) -> bool {
     parse(text).is_ok_and(|(flags, _)| flags.no_writes)
