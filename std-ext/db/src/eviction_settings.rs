@@ -18,8 +18,11 @@ impl Db {
     }
 
     /// Sets the eviction policy. Excess keys are evicted in the background.
+    ///
+    /// After a change between a policy that counts uses and one that does not, keys that were not used since are
+    /// compared by when they were last used.
     pub fn set_eviction(&self, policy: Eviction) {
-        self.state().limit.set_eviction(policy);
+        self.state().limit.set_eviction(policy, self.now());
         self.wake_background();
     }
 

@@ -491,3 +491,17 @@ fn all_but_new_values_find_a_key_missing_that_is_too_long() {
     }
     compare(&mut client, &[("get a", "$1 1"), ("dbsize", ":1")]);
 }
+
+/// Redis takes the words of the other policies for counters and times.
+#[test]
+fn keys_begin_anew_when_the_policy_changes() {
+    let mut client = Client::new();
+    client.command("set a 1");
+    client.command("config set maxmemory-policy allkeys-lfu");
+    let counter = client.command("object freq a");
+    // A minute may have passed.
+    assert!([":5", ":4"].contains(&&*counter), "{counter}");
+    client.command("config set maxmemory-policy volatile-lru");
+    let idle: u64 = client.command("object idletime a")[1..].parse().unwrap();
+    assert!(idle < 60, "{idle} seconds");
+}

@@ -1,12 +1,18 @@
 //! How the use of a key is recorded for eviction and `OBJECT`: when it was last used, or how often.
 //!
-//! A record has 32 bits for this. As in Redis, the eviction policy decides what they mean, so after a change of the
-//! policy they are wrong until the keys were used again:
+//! A record has 32 bits for this. The eviction policy decides what is recorded, and the highest bit says which of both
+//! it is:
 //!
 //! ```text
-//! most policies: seconds 32                136 years
-//! LFU:           minutes 24 | counter 8    31 years
+//! most policies: 0 | seconds 31                68 years
+//! LFU:           1 | minutes 23 | counter 8    15 years
 //! ```
+//!
+//! Half of these times is the longest that counts: a longer one is that of a clock that was set back, so it is none.
+//!
+//! After a change of the policy, a key has a word of the other kind until it is used again. Under LFU it then counts as
+//! a new key of the time of the change, because a counter of 0 would evict keys that are used often before those that
+//! were just written. Under the other policies its last use is known to the minute.
 //!
 //! The counter grows with the logarithm of the number of uses: the higher it is, the less likely a use increments it
 //! (R. Morris, "Counting Large Numbers of Events in Small Registers", 1978). It decays by one each `lfu-decay-time`
@@ -25,7 +31,10 @@ const MINUTE: u64 = 60 * SECOND;
 /// The counter of a new key, as in Redis: so that it is not evicted before its first use.
 const INITIAL_COUNTER: u8 = 5;
 const COUNTER_BITS: u32 = 8;
-const MINUTE_MASK: u32 = u32::MAX >> COUNTER_BITS;
+/// The bit of a word with a counter.
+const COUNTED: u32 = 1 << 31;
+const SECOND_MASK: u32 = COUNTED - 1;
+const MINUTE_MASK: u32 = SECOND_MASK >> COUNTER_BITS;
 
 thread_local! {
     static RANDOM: RefCell<Random> = RefCell::new(Random::new());
@@ -65,7 +74,9 @@ impl UsageClock<'_> {
         match (usage, self.limit.counts_uses()) {
             (Some(Usage::Frequency(counter)), true) => self.word(counter),
             (Some(Usage::IdleSeconds(seconds)), false) => {
-                self.seconds().wrapping_sub(u32::try_from(seconds).unwrap_or(u32::MAX))
+                let most = SECOND_MASK / 2;
+                let seconds = u32::try_from(seconds).map_or(most, |seconds| seconds.min(most));
+                self.seconds().wrapping_sub(seconds) & SECOND_MASK
             }
             _ => self.of_written(None),
         }
@@ -73,7 +84,7 @@ impl UsageClock<'_> {
 
     /// Returns the seconds since a key was last used, unless the policy counts uses.
     pub(crate) fn idle_seconds(self, record: Record) -> Option<u64> {
-        (!self.limit.counts_uses()).then(|| self.seconds().wrapping_sub(record.usage()).into())
+        (!self.limit.counts_uses()).then(|| self.idle(record.usage()).into())
     }
 
     /// Returns the logarithmic counter of a key's uses, if the policy counts them.
@@ -83,9 +94,10 @@ impl UsageClock<'_> {
 
     /// Returns how much a record is worth keeping. The key with the lowest value is evicted.
     pub(crate) fn priority(self, record: Record, policy: Eviction) -> u64 {
-        let idle = || u64::from(self.seconds().wrapping_sub(record.usage()));
         match policy {
-            Eviction::Lru | Eviction::VolatileLru => u64::MAX - idle(),
+            Eviction::Lru | Eviction::VolatileLru => {
+                u64::MAX - u64::from(self.idle(record.usage()))
+            }
             Eviction::Lfu | Eviction::VolatileLfu => {
                 // Of keys that are used equally often, the one that was used last stays.
                 let word = record.usage();
@@ -98,24 +110,53 @@ impl UsageClock<'_> {
     }
 
     fn seconds(self) -> u32 {
-        (self.now / SECOND) as u32
+        let seconds: u32 = (self.now / SECOND) as u32;
+        seconds & SECOND_MASK
+    }
+
+    fn minutes(self) -> u32 {
+        (self.now / MINUTE) as u32 & MINUTE_MASK
     }
 
     /// Returns the word of a key that is used now, with this counter.
     fn word(self, counter: u8) -> u32 {
-        ((self.now / MINUTE) as u32) << COUNTER_BITS | u32::from(counter)
+        COUNTED | self.minutes() << COUNTER_BITS | u32::from(counter)
     }
 
-    /// Returns the minutes since a key's counter was updated.
+    /// Returns the milliseconds since the kind of what is recorded has changed.
+    fn since_change(self) -> u64 {
+        self.now.saturating_sub(self.limit.counts_since())
+    }
+
+    /// Returns the seconds since a key was last used.
+    fn idle(self, word: u32) -> u32 {
+        if word & COUNTED == 0 {
+            return elapsed(self.seconds(), word, SECOND_MASK);
+        }
+        // As if the key was used at the end of its minute, so that a key is not older than it is.
+        let minutes = u64::from(self.minutes_since(word));
+        let seconds = (minutes * 60 + self.now / SECOND % 60).saturating_sub(59);
+        seconds.max(self.since_change() / SECOND).min(SECOND_MASK.into()) as u32
+    }
+
+    /// Returns the minutes since a key was last used.
     fn minutes_since(self, word: u32) -> u32 {
-        ((self.now / MINUTE) as u32).wrapping_sub(word >> COUNTER_BITS) & MINUTE_MASK
+        if word & COUNTED == 0 {
+            return (self.idle(word) / 60).min(MINUTE_MASK);
+        }
+        elapsed(self.minutes(), word >> COUNTER_BITS, MINUTE_MASK)
     }
 
     /// Returns the counter of a key now, if it is not used.
     fn decayed(self, word: u32) -> u8 {
-        let periods =
-            self.minutes_since(word).checked_div(self.limit.lfu_decay_time()).unwrap_or(0);
-        (word as u8).saturating_sub(u8::try_from(periods).unwrap_or(u8::MAX))
+        let (counter, minutes) = if word & COUNTED == 0 {
+            let changed = self.limit.counts_since() / MINUTE;
+            (INITIAL_COUNTER, (self.now / MINUTE).saturating_sub(changed) as u32)
+        } else {
+            (word as u8, self.minutes_since(word))
+        };
+        let periods = minutes.checked_div(self.limit.lfu_decay_time()).unwrap_or(0);
+        counter.saturating_sub(u8::try_from(periods).unwrap_or(u8::MAX))
     }
 
     /// Returns the word of a key after one more use.
@@ -131,6 +172,12 @@ impl UsageClock<'_> {
         let increments = RANDOM.with_borrow_mut(Random::next).is_multiple_of(one_of);
         self.word(counter.saturating_add(increments.into()))
     }
+}
+
+/// Returns the units of time between two times of `mask` bits; 0 if the clock was set back.
+fn elapsed(now: u32, then: u32, mask: u32) -> u32 {
+    let passed = now.wrapping_sub(then) & mask;
+    if passed > mask / 2 { 0 } else { passed }
 }
 
 #[cfg(test)]
@@ -274,6 +321,73 @@ mod tests {
             assert_eq!(clock(&by_count, now).frequency(record), Some(INITIAL_COUNTER));
             restore(clock(&by_count, now), record, Usage::Frequency(77));
             assert_eq!(clock(&by_count, now).frequency(record), Some(77));
+        });
+    }
+
+    /// Redis reads the word of the other kind: hot keys get a counter of 0, and go first.
+    #[test]
+    fn after_a_change_of_the_policy_counters_begin_as_those_of_new_keys() {
+        let limit = limit(Eviction::Lru);
+        let (then, now) = (1_800_000_000_000, 1_800_000_000_000 + 10 * DAY);
+        with_record(clock(&limit, then), |record| {
+            limit.set_eviction(Eviction::Lfu, now);
+            let after = |minutes| clock(&limit, now + minutes * MINUTE).frequency(record).unwrap();
+            assert_eq!(after(0), INITIAL_COUNTER, "a key has the counter of another policy's word");
+            assert_eq!([1, 3, 5, 1000].map(after), [4, 2, 0, 0], "it does not decay");
+            with_record(clock(&limit, now), |new| {
+                let priority = |of| clock(&limit, now).priority(of, Eviction::Lfu);
+                assert!(priority(record) < priority(new), "of equal counters the one used last");
+            });
+            let used = clock(&limit, now + MINUTE);
+            used.touch(record);
+            assert!([4, 5].contains(&used.frequency(record).unwrap()));
+        });
+    }
+
+    #[test]
+    fn after_a_change_of_the_policy_keys_are_as_idle_as_they_are() {
+        let limit = limit(Eviction::VolatileLfu);
+        let then = 1_800_000_000_000;
+        with_record(clock(&limit, then + 30 * SECOND), |record| {
+            let change = then + 70 * SECOND;
+            limit.set_eviction(Eviction::Lru, change);
+            let idle = |after| clock(&limit, change + after * SECOND).idle_seconds(record).unwrap();
+            assert_eq!(idle(0), 11, "a key has the idle time of another policy's word");
+            assert_eq!([5, 60, 3600].map(idle), [16, 71, 3611]);
+            // A change between policies of one kind is none.
+            limit.set_eviction(Eviction::Never, change + DAY);
+            assert_eq!(idle(60), 71);
+            with_record(clock(&limit, change), |new| {
+                let priority = |of| clock(&limit, change + DAY).priority(of, Eviction::Lru);
+                assert!(priority(record) < priority(new), "the key that was used last goes first");
+            });
+        });
+        let limit = MemoryLimit::new(&Options { eviction: Eviction::Lfu, ..Options::in_memory() });
+        with_record(clock(&limit, then), |record| {
+            limit.set_eviction(Eviction::Lru, then + 2 * SECOND);
+            assert_eq!(clock(&limit, then + 2 * SECOND).idle_seconds(record), Some(0));
+            assert_eq!(clock(&limit, then + 9 * SECOND).idle_seconds(record), Some(7));
+        });
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_key_old() {
+        let now = 1_800_000_000_000;
+        let by_time = limit(Eviction::Lru);
+        with_record(clock(&by_time, now), |record| {
+            assert_eq!(clock(&by_time, now - DAY).idle_seconds(record), Some(0));
+            restore(clock(&by_time, now), record, Usage::IdleSeconds(u64::MAX));
+            let idle = clock(&by_time, now).idle_seconds(record).unwrap();
+            assert!(idle > 30 * 365 * DAY / SECOND, "a key of {idle} seconds");
+        });
+        let by_count = limit(Eviction::Lfu);
+        with_record(clock(&by_count, now), |record| {
+            let counter = clock(&by_count, now - DAY).frequency(record);
+            assert_eq!(
+                counter,
+                Some(INITIAL_COUNTER),
+                "a clock that was set back decays a counter"
+            );
         });
     }
 }

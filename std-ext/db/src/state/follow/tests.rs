@@ -433,7 +433,7 @@ fn followers_change_nothing() {
     );
     let (_, answer) = follower.execute(Request::MultiKey(MultiKeyOp::Clear));
     assert_eq!(answer, refused, "a follower has removed all keys");
-    follower.state.limit.set_eviction(Eviction::Lru);
+    follower.state.limit.set_eviction(Eviction::Lru, 0);
     follower.state.limit.set_bytes(1);
     run_cycle(&follower.state);
     assert_eq!(follower.get("rose"), "red", "a follower has evicted a key");

@@ -157,7 +157,7 @@ fn keys_of_other_slots_are_left_alone() {
     target.clear().unwrap();
     agree(&source, &target);
     target.state().limit.set_bytes(1);
-    target.state().limit.set_eviction(Eviction::Random);
+    target.state().limit.set_eviction(Eviction::Random, 0);
     assert!(target.set(&own, "blue").is_err(), "other keys were evicted for it");
     agree(&source, &target);
     let items = vec![Item::Set(keys[0].clone().into(), None, vec![1])];
