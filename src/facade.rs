@@ -201,16 +201,78 @@ mod word {
         }
     }
 
+    /// Words for WebAssembly with threads, also by inline assembly. That is unstable there, and so is building a
+    /// standard library with threads, which every program needs.
+    #[cfg(all(
+        target_family = "wasm",
+        target_feature = "atomics",
+        not(any(hedgerow_loom, hedgerow_int_words, miri))
+    ))]
+    mod repr {
+        use super::{AtomicUsize, MaybeUninit};
+        use core::arch::asm;
+        use core::cell::UnsafeCell;
+
+        #[repr(transparent)]
+        pub(crate) struct Word(UnsafeCell<MaybeUninit<usize>>);
+
+        /// Calls `asm!`, with the instruction for the width of a word.
+        macro_rules! asm_word {
+            ($($before:literal,)* [$op:literal] $($rest:tt)*) => {{
+                #[cfg(target_pointer_width = "32")]
+                asm!($($before,)* concat!("i32.", $op) $($rest)*);
+                #[cfg(target_pointer_width = "64")]
+                asm!($($before,)* concat!("i64.", $op) $($rest)*);
+            }};
+        }
+
+        impl Word {
+            #[inline(always)]
+            pub(crate) fn control(&self) -> &AtomicUsize {
+                // SAFETY: same size and alignment. The caller uses this word as control only, so it always holds an
+                // initialized integer, and all concurrent accesses to it are atomic.
+                unsafe { &*self.0.get().cast() }
+            }
+
+            #[inline(always)]
+            pub(crate) fn load_payload(&self) -> MaybeUninit<usize> {
+                let value: MaybeUninit<usize>;
+                // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]). The instruction is stronger.
+                // SAFETY: the word is aligned and borrowed, and the load is atomic.
+                unsafe {
+                    asm_word!(
+                        "local.get {from}", ["atomic.load 0"], "local.set {value}",
+                        from = in(local) self.0.get(), value = lateout(local) value,
+                        options(nostack, preserves_flags),
+                    );
+                }
+                value
+            }
+
+            #[inline(always)]
+            pub(crate) fn store_payload(&self, value: MaybeUninit<usize>) {
+                // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]). The instruction is stronger.
+                // SAFETY: the word is aligned and borrowed, and the store is atomic.
+                unsafe {
+                    asm_word!(
+                        "local.get {to}", "local.get {value}", ["atomic.store 0"],
+                        to = in(local) self.0.get(), value = in(local) value,
+                        options(nostack, preserves_flags),
+                    );
+                }
+            }
+        }
+    }
+
     /// Words for WebAssembly without the atomics proposal, which has one thread and no interrupts.
-    #[cfg(all(target_family = "wasm", not(any(hedgerow_loom, hedgerow_int_words, miri))))]
+    #[cfg(all(
+        target_family = "wasm",
+        not(target_feature = "atomics"),
+        not(any(hedgerow_loom, hedgerow_int_words, miri))
+    ))]
     mod repr {
         use super::{AtomicUsize, MaybeUninit};
         use core::cell::UnsafeCell;
-
-        #[cfg(target_feature = "atomics")]
-        compile_error!(
-            "hedgerow: threads on WebAssembly need `--cfg hedgerow_int_words` (payload without padding)"
-        );
 
         #[repr(transparent)]
         pub(crate) struct Word(UnsafeCell<MaybeUninit<usize>>);

@@ -62,6 +62,11 @@
     any(not(feature = "full"), all(hedgerow_loom, not(test))),
     allow(dead_code, unused_imports, rustdoc::broken_intra_doc_links)
 )]
+// Threads on WebAssembly need an unstable compiler in any case.
+#![cfg_attr(
+    all(target_family = "wasm", target_feature = "atomics", not(hedgerow_int_words)),
+    feature(asm_experimental_arch)
+)]
 // On docs.rs each item shows the features that it needs, but not the flags of models.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(

@@ -143,7 +143,8 @@ impl Builder {
         self
     }
 
-    /// Sets the clock by which values expire. With feature `std`, the default is the system's monotonic clock.
+    /// Sets the clock by which values expire. With feature `std`, the default is the system's monotonic clock, which
+    /// `wasm32-unknown-unknown` does not have.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU64, Ordering};

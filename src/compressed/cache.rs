@@ -35,8 +35,8 @@ impl CompressedMap {
     /// [`modify_deferred`](Self::modify_deferred) does not move the deadline.
     ///
     /// # Errors
-    /// Those of [`insert`](Self::insert), and [`StoreError::NoClock`] if the map was made without `std` and without a
-    /// clock.
+    /// Those of [`insert`](Self::insert), and [`StoreError::NoClock`] if the map has no
+    /// [clock](super::Builder::clock).
     ///
     /// ```
     /// use std::time::Duration;

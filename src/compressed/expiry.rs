@@ -126,14 +126,21 @@ impl Expiry {
     }
 }
 
-#[cfg(all(feature = "std", not(hedgerow_loom)))]
+// On `wasm32-unknown-unknown` the standard library has no clock: `Instant::now` panics.
+#[cfg(all(
+    feature = "std",
+    not(any(hedgerow_loom, all(target_family = "wasm", target_os = "unknown")))
+))]
 #[allow(clippy::unnecessary_wraps, reason = "there is none without an operating system")]
 fn system_clock() -> Option<Box<dyn Clock>> {
     let began = std::time::Instant::now();
     Some(Box::new(move || began.elapsed()))
 }
 
-#[cfg(not(all(feature = "std", not(hedgerow_loom))))]
+#[cfg(not(all(
+    feature = "std",
+    not(any(hedgerow_loom, all(target_family = "wasm", target_os = "unknown")))
+)))]
 fn system_clock() -> Option<Box<dyn Clock>> {
     None
 }

@@ -48,8 +48,8 @@ pub enum StoreError {
     NoMerge,
     /// The bytes that are stored for the key are damaged.
     Corrupt,
-    /// The value has a time to live, and the map has no clock: it was built without `std` and without
-    /// [`clock`](super::Builder::clock).
+    /// The value has a time to live, and the map has no [clock](super::Builder::clock): it was given none, and there is
+    /// no `std`, or the target is `wasm32-unknown-unknown`.
     NoClock,
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for StoreError {
             Self::Alloc => f.write_str("memory allocation failed"),
             Self::NoMerge => f.write_str("the map was made without a way to merge"),
             Self::Corrupt => Corrupt.fmt(f),
-            Self::NoClock => f.write_str("the map has no clock"),
+            Self::NoClock => f.write_str("the map has no clock; its builder takes one"),
         }
     }
 }

@@ -58,3 +58,12 @@
 //! That `static` is all zeros, so it is in `.bss` and takes no flash. `BENCHMARKS.md` has the size of the code, and
 //! `benches/flash/src/bin/interrupt.rs` is firmware with an interrupt handler. A
 //! [`LeftRightTable`](crate::LeftRightTable) has one writer, and readers that never wait.
+//!
+//! # WebAssembly
+//! All maps work on `wasm32-unknown-unknown`, with `std` too. That target has no clock: give a
+//! [`CompressedMap`](crate::CompressedMap) [one of yours](crate::compressed::Builder::clock), such as
+//! `performance.now()`, if values expire. Without a clock, such an insertion is an error
+//! ([`NoClock`](crate::compressed::StoreError::NoClock)).
+//!
+//! Threads need `-C target-feature=+atomics` and a standard library that is built with it, so an unstable compiler. CI
+//! runs both kinds under Node (`tests/wasm`), the second in two workers.

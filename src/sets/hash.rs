@@ -23,7 +23,8 @@ pub struct HashSet<T, S = DefaultHashBuilder> {
 ///
 /// ```
 /// let set: hedgerow::HashSet<String> = ["rose".into()].into();
-/// assert_eq!(set.get("rose").unwrap().len(), 4);
+/// let rose = set.get("rose").unwrap();
+/// assert_eq!((rose.len(), format!("{rose}")), (4, "rose".into()));
 /// ```
 pub struct ElementRef<'a, T>(Ref<'a, T, ()>);
 
@@ -54,6 +55,12 @@ impl<T: PartialEq> PartialEq for ElementRef<'_, T> {
 }
 
 impl<T: Eq> Eq for ElementRef<'_, T> {}
+
+impl<T: fmt::Display> fmt::Display for ElementRef<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
 
 impl<T> HashSet<T> {
     /// Returns an empty set; allocates nothing.
