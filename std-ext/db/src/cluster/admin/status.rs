@@ -139,6 +139,14 @@ struct Context<'a> {
     now: u64,
 }
 
+impl Context<'_> {
+    /// Returns whether a node has stopped renewing its registration. Under the alarm NOSPACE none can renew it.
+    fn is_silent(&self, id: NodeId) -> bool {
+        let is_full = self.alarms.iter().any(|alarm| alarm.kind == AlarmKind::NoSpace);
+        self.silent.contains(&id) && !is_full
+    }
+}
+
 /// Reads one group, or all. Returns them, and the nodes that have not renewed their registrations.
 ///
 /// A registration stays for seconds after its process has died. So if one is late, or names a primary that the log does
@@ -461,7 +469,7 @@ impl NodeStatus {
         let mut status = Self::new(*id, group);
         status.set(registration, group, context.now);
         let role = registration.shown_role(*id, group.tail.as_ref());
-        let state = if context.silent.contains(id) { "silent" } else { role };
+        let state = if context.is_silent(*id) { "silent" } else { role };
         state.clone_into(&mut status.state);
         status.refuses = registration.refuses.clone().filter(|_| status.state == "primary");
         status
@@ -733,6 +741,9 @@ mod tests {
         let dead = of(&group, Vec::new(), &[], &silent, false);
         assert_eq!(states(&dead), ["silent", "primary", "follower"]);
         has(&dead, &format!("member {first} does not renew its registration"));
+        let alarm = Alarm { member: 0xAB, kind: AlarmKind::NoSpace };
+        let full = of(&group, Vec::new(), &[alarm], &silent, false);
+        assert_eq!(states(&full)[0], "deposed", "nobody can register");
         // It lives, and has not noticed.
         group.written.insert(first, 101);
         assert_eq!(super::silent(&group, &found).count(), 0);
