@@ -558,6 +558,7 @@ fn operations_that_never_wait_answer_as_those_that_do() {
     fallible!(OrdMap::<u64, u64>::new(), plain);
     fallible!(BytesMap::new(), bytes);
     fallible!(FlatMap::<u64, u64>::new(), plain);
+    fallible!(FlatTable::<u64, u64, 4>::new(), plain);
     fallible!(FenceMap::<u64, u64>::new(), plain);
 }
 

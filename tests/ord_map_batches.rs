@@ -162,7 +162,7 @@ fn readers_see_all_of_a_batch_or_nothing() {
                     let values: Vec<_> = if way == 0 {
                         map.snapshot_many(&names)
                     } else {
-                        let all: BTreeMap<_, _> = map.range::<str>(..).collect();
+                        let all: BTreeMap<_, _> = map.range::<str, _>(..).collect();
                         keys.iter().map(|key| all.get(key).copied()).collect()
                     };
                     assert!(values.iter().all(|value| *value == values[0]), "{way}: {values:?}");

@@ -191,7 +191,7 @@ fn play(map: &Map, model: &mut Model, script: &Script) {
         match action {
             // Entries with guards of their own, which outlive the iterator.
             Action::Pin if model.len() % 2 == 1 => {
-                let entries: Vec<_> = map.range::<u64>(..).collect();
+                let entries: Vec<_> = map.range::<u64, _>(..).collect();
                 assert!(
                     entries.iter().map(|e| plain(e.pair())).eq(model.iter().map(|(k, v)| (*k, *v)))
                 );
@@ -463,11 +463,11 @@ fn ask(
         }
         Action::Range(from, to) => {
             let bounds = (bound(from), bound(to));
-            let range = pinned.range::<u64>(bounds).map(plain);
+            let range = pinned.range::<u64, _>(bounds).map(plain);
             assert!(range.clone().eq(pinned.iter_range::<u64, _>(bounds).map(plain)));
             let entries = map.iter_range::<u64, _>(bounds);
             assert!(range.clone().eq(entries.map(|entry| plain(entry.pair()))));
-            let entries = map.range::<u64>(bounds).rev();
+            let entries = map.range::<u64, _>(bounds).rev();
             assert!(range.clone().rev().eq(entries.map(|entry| plain(entry.pair()))));
             if is_range(bounds.0, bounds.1) {
                 assert!(range.eq(model.range(bounds).map(|(k, v)| (*k, *v))));

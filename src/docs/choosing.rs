@@ -100,7 +100,7 @@
 //!         hedgerow::Op::Insert([pages.map_or(&[][..], |pages| pages), &[page]].concat())
 //!     });
 //! }
-//! let with_h = index.range::<str>((Included("h"), Excluded("i")));
+//! let with_h = index.range::<str, _>((Included("h"), Excluded("i")));
 //! let counts = with_h.map(|entry| (entry.key().clone(), entry.len()));
 //! assert!(counts.eq([("hawthorn".to_string(), 1), ("hazel".to_string(), 2)]));
 //! ```

@@ -211,6 +211,24 @@
 //! assert_eq!(map.into_iter().count(), 1);
 //! ```
 //!
+//! A task iterates under [`pin_owned`](crate::HashMap::pin_owned), across any `await`, as with papaya:
+//!
+//! ```
+//! use hedgerow::HashMap;
+//! use std::sync::Arc;
+//!
+//! # mod tokio { pub fn spawn<F: Future + Send + 'static>(_: F) {} }
+//! # async fn write(_: &str, _: u32) {}
+//! # async fn run() {
+//! let map = Arc::new(HashMap::<String, u32>::new());
+//! tokio::spawn(async move {
+//!     for (key, value) in map.pin_owned().iter() {
+//!         write(key, *value).await;
+//!     }
+//! });
+//! # }
+//! ```
+//!
 //! ## What differs
 //! - An [`Entry`](crate::entry::Entry) locks nothing. After `entry` has returned `Vacant`, another thread may store the
 //!   key: [`VacantEntry::insert`](crate::entry::VacantEntry::insert) then hands key and value back, as
@@ -224,9 +242,10 @@
 //!   reference of an `Arc` that a test counts.
 //! - `shrink_to_fit` takes `&mut self`. If you implement a trait of your own for the map, and the trait has a
 //!   `shrink_to_fit(&self)`, then `self.shrink_to_fit()` in it calls itself.
-//! - A [`Ref`](crate::owned::Ref) and an iterator hold a guard, which stays in its thread: they are not `Send`. Instead
-//!   of an iterator that is `Send`, copy some entries at a time: `map.iter_range((Excluded(last), Unbounded)).take(64)`
-//!   of an ordered map. A future holds [`pin_owned`](crate::HashMap::pin_owned).
+//! - A [`Ref`](crate::owned::Ref) and an iterator of the map itself hold a guard, which stays in its thread: they are
+//!   not `Send`. A future takes [`get_cloned`](crate::HashMap::get_cloned) or holds
+//!   [`pin_owned`](crate::HashMap::pin_owned), whose iterators are `Send`. To hold no guard for long, copy some entries
+//!   at a time: `map.iter_range((Excluded(last), Unbounded)).take(64)` of an ordered map.
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -331,7 +350,7 @@
 //! | `map.iter()` | the same, [a leaf at a time](#iterators-that-run-while-entries-change) |
 //! | an iterator that goes on after `None` if entries were added | iterators are fused: start one from the last key |
 //! | `map.lower_bound(bound)` of a `Bound` | `map.iter_range((bound, Unbounded)).next()` |
-//! | iterators that are `Send` | they hold a guard: [copy some entries at a time](#what-differs) |
+//! | iterators that are `Send` | those of `map.pin_owned()`; [or copy some entries at a time](#what-differs) |
 //! | keys that are `Ord` | the same, and `Clone` to insert; give your own types a [`Ranking`](crate::fence::Ranking) |
 //!
 //! ```

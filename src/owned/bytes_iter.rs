@@ -6,7 +6,7 @@ use super::iter::Walk;
 use super::nodes::Nodes;
 use super::removed_bytes::RemovedBytes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
-use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::guard::{Guard, HasGuard, pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::retired::NodeList;
 use alloc::vec::Vec;
@@ -49,18 +49,24 @@ impl fmt::Debug for BytesIter<'_> {
 /// An iterator over the keys and values of a [`BytesMap`], borrowed from the [`Pinned`](super::Pinned) that
 /// [`BytesMap::pin`] returns.
 ///
-/// A clone continues from the same position, and reads the later bins by itself.
-#[derive(Clone)]
-pub struct PinnedBytesIter<'a>(Walk<'a, InlineNode>);
+/// A clone continues from the same position, and reads the later bins by itself. The iterator of a map that
+/// [`BytesMap::pin_owned`] returns is `Send`.
+pub struct PinnedBytesIter<'a, G = Guard<'a>>(Walk<'a, InlineNode, &'a G>);
 
-impl<'a> PinnedBytesIter<'a> {
+impl<'a, G: HasGuard> PinnedBytesIter<'a, G> {
     #[inline]
-    pub(super) fn new(nodes: &'a Nodes<InlineNode>, guard: &'a Guard<'a>) -> Self {
+    pub(super) fn new(nodes: &'a Nodes<InlineNode>, guard: &'a G) -> Self {
         Self(Walk::new(nodes, guard))
     }
 }
 
-impl<'a> Iterator for PinnedBytesIter<'a> {
+impl<G> Clone for PinnedBytesIter<'_, G> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<'a, G: HasGuard> Iterator for PinnedBytesIter<'a, G> {
     type Item = (&'a [u8], &'a [u8]);
 
     #[inline]
@@ -69,9 +75,9 @@ impl<'a> Iterator for PinnedBytesIter<'a> {
     }
 }
 
-impl FusedIterator for PinnedBytesIter<'_> {}
+impl<G: HasGuard> FusedIterator for PinnedBytesIter<'_, G> {}
 
-impl fmt::Debug for PinnedBytesIter<'_> {
+impl<G> fmt::Debug for PinnedBytesIter<'_, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PinnedBytesIter").finish_non_exhaustive()
     }

@@ -91,8 +91,8 @@ impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
     /// assert_eq!(map.pin().iter().next(), Some((&b"rose"[..], &b"red"[..])));
     /// ```
-    pub fn iter(&self) -> PinnedBytesIter<'_> {
-        PinnedBytesIter::new(self.map().nodes(), self.guard())
+    pub fn iter(&self) -> PinnedBytesIter<'_, G> {
+        PinnedBytesIter::new(self.map().nodes(), self.holder())
     }
 
     /// Returns an iterator over all keys; see [`BytesMap::iter`].
@@ -136,9 +136,9 @@ impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
 
 impl<'p, S, G: HasGuard> IntoIterator for &'p Pinned<'_, BytesMap<S>, G> {
     type Item = (&'p [u8], &'p [u8]);
-    type IntoIter = PinnedBytesIter<'p>;
+    type IntoIter = PinnedBytesIter<'p, G>;
 
-    fn into_iter(self) -> PinnedBytesIter<'p> {
+    fn into_iter(self) -> PinnedBytesIter<'p, G> {
         self.iter()
     }
 }

@@ -19,7 +19,7 @@ use core::iter::FusedIterator;
 /// An iterator over the nodes of a table.
 ///
 /// The guard, or a guard from the same slot, must be held as long as a node that this returns is used.
-pub(super) struct Walk<'a, N: Node, G = &'a Guard<'a>> {
+pub(super) struct Walk<'a, N: Node, G> {
     nodes: &'a Nodes<N>,
     pub(super) guard: G,
     position: Option<Position>,
@@ -80,7 +80,7 @@ impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
     }
 }
 
-impl<N: Node> Clone for Walk<'_, N> {
+impl<N: Node, G> Clone for Walk<'_, N, &G> {
     fn clone(&self) -> Self {
         Self { current: self.current.clone(), ahead: self.ahead.clone(), ..*self }
     }
@@ -229,16 +229,17 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 /// An iterator over the entries of a [`HashMap`], borrowed from the [`Pinned`](super::Pinned) that [`HashMap::pin`]
 /// returns.
 ///
-/// A clone continues from the same position, and reads the later bins by itself.
-pub struct PinnedIter<'a, K, V>(Walk<'a, Pair<K, V>>);
+/// A clone continues from the same position, and reads the later bins by itself. The iterator of a map that
+/// [`HashMap::pin_owned`] returns is `Send`.
+pub struct PinnedIter<'a, K, V, G = Guard<'a>>(Walk<'a, Pair<K, V>, &'a G>);
 
-impl<'a, K, V> PinnedIter<'a, K, V> {
-    pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, guard: &'a Guard<'a>) -> Self {
+impl<'a, K, V, G: HasGuard> PinnedIter<'a, K, V, G> {
+    pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, guard: &'a G) -> Self {
         Self(Walk::new(nodes, guard))
     }
 }
 
-impl<'a, K, V> Iterator for PinnedIter<'a, K, V> {
+impl<'a, K, V, G: HasGuard> Iterator for PinnedIter<'a, K, V, G> {
     type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -248,9 +249,9 @@ impl<'a, K, V> Iterator for PinnedIter<'a, K, V> {
 
 /// An iterator over the keys of a [`HashMap`], borrowed from the [`Pinned`](super::Pinned) that [`HashMap::pin`]
 /// returns.
-pub struct PinnedKeys<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
+pub struct PinnedKeys<'a, K, V, G = Guard<'a>>(pub(super) PinnedIter<'a, K, V, G>);
 
-impl<'a, K, V> Iterator for PinnedKeys<'a, K, V> {
+impl<'a, K, V, G: HasGuard> Iterator for PinnedKeys<'a, K, V, G> {
     type Item = &'a K;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -260,9 +261,9 @@ impl<'a, K, V> Iterator for PinnedKeys<'a, K, V> {
 
 /// An iterator over the values of a [`HashMap`], borrowed from the [`Pinned`](super::Pinned) that [`HashMap::pin`]
 /// returns.
-pub struct PinnedValues<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
+pub struct PinnedValues<'a, K, V, G = Guard<'a>>(pub(super) PinnedIter<'a, K, V, G>);
 
-impl<'a, K, V> Iterator for PinnedValues<'a, K, V> {
+impl<'a, K, V, G: HasGuard> Iterator for PinnedValues<'a, K, V, G> {
     type Item = &'a V;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -270,29 +271,32 @@ impl<'a, K, V> Iterator for PinnedValues<'a, K, V> {
     }
 }
 
-macro_rules! iterators {
-    ($($name:ident)*) => {$(
-        impl<K, V> FusedIterator for $name<'_, K, V> {}
+impl<K, V> FusedIterator for Iter<'_, K, V> {}
 
-        impl<K, V> fmt::Debug for $name<'_, K, V> {
+impl<K, V> fmt::Debug for Iter<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").finish_non_exhaustive()
+    }
+}
+
+macro_rules! pinned_iterators {
+    ($($name:ident)*) => {$(
+        impl<K, V, G: HasGuard> FusedIterator for $name<'_, K, V, G> {}
+
+        impl<K, V, G> fmt::Debug for $name<'_, K, V, G> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name)).finish_non_exhaustive()
             }
         }
-    )*};
-}
-iterators!(Iter PinnedIter PinnedKeys PinnedValues);
 
-macro_rules! clones {
-    ($($name:ident)*) => {$(
-        impl<K, V> Clone for $name<'_, K, V> {
+        impl<K, V, G> Clone for $name<'_, K, V, G> {
             fn clone(&self) -> Self {
                 Self(self.0.clone())
             }
         }
     )*};
 }
-clones!(PinnedIter PinnedKeys PinnedValues);
+pinned_iterators!(PinnedIter PinnedKeys PinnedValues);
 
 /// An iterator that removes entries from a [`HashMap`], made by [`HashMap::extract_if`] and [`HashMap::drain`].
 ///

@@ -86,8 +86,8 @@ impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
     /// all.sort();
     /// assert_eq!(all, [(&1, &'a'), (&2, &'b')]);
     /// ```
-    pub fn iter(&self) -> PinnedIter<'_, K, V> {
-        PinnedIter::new(self.map().nodes(), self.guard())
+    pub fn iter(&self) -> PinnedIter<'_, K, V, G> {
+        PinnedIter::new(self.map().nodes(), self.holder())
     }
 
     /// Returns an iterator over all keys; see [`HashMap::iter`].
@@ -96,7 +96,7 @@ impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// assert_eq!(map.pin().keys().collect::<Vec<_>>(), [&1]);
     /// ```
-    pub fn keys(&self) -> PinnedKeys<'_, K, V> {
+    pub fn keys(&self) -> PinnedKeys<'_, K, V, G> {
         PinnedKeys(self.iter())
     }
 
@@ -106,7 +106,7 @@ impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// assert_eq!(map.pin().values().collect::<Vec<_>>(), [&'a']);
     /// ```
-    pub fn values(&self) -> PinnedValues<'_, K, V> {
+    pub fn values(&self) -> PinnedValues<'_, K, V, G> {
         PinnedValues(self.iter())
     }
 
@@ -137,9 +137,9 @@ impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
 
 impl<'p, K, V, S, G: HasGuard> IntoIterator for &'p Pinned<'_, HashMap<K, V, S>, G> {
     type Item = (&'p K, &'p V);
-    type IntoIter = PinnedIter<'p, K, V>;
+    type IntoIter = PinnedIter<'p, K, V, G>;
 
-    fn into_iter(self) -> PinnedIter<'p, K, V> {
+    fn into_iter(self) -> PinnedIter<'p, K, V, G> {
         self.iter()
     }
 }

@@ -336,6 +336,12 @@ impl<'a, M, G: HasGuard> Pinned<'a, M, G> {
         self.map
     }
 
+    /// Returns what holds the guard. Its type tells whether an iterator may move to another thread.
+    #[inline(always)]
+    pub(crate) fn holder(&self) -> &G {
+        &self.guard
+    }
+
     /// Returns the guard.
     ///
     /// ```

@@ -185,13 +185,11 @@ impl<T: Ord, R: Ranking<T>> OrdSet<T, R> {
     /// let set: hedgerow::OrdSet<u32> = [7, 8, 9].into();
     /// assert!(set.range(8..).rev().map(|n| *n).eq([9, 8]));
     /// ```
-    pub fn range<Q>(
-        &self,
-        bounds: impl RangeBounds<Q>,
-    ) -> impl DoubleEndedIterator<Item = ElementRef<'_, T>>
+    pub fn range<Q, B>(&self, bounds: B) -> impl DoubleEndedIterator<Item = ElementRef<'_, T>>
     where
         T: Borrow<Q>,
         Q: Ord + ?Sized,
+        B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
         self.map.range(bounds).map(ElementRef::new)

@@ -734,3 +734,45 @@ fn a_value_is_found_or_stored_and_removed_on_a_condition() {
     assert_eq!((refused.into_parts(), table.get(&99)), ((99, 990), None));
     assert_eq!(table.get_or_insert(1, 12), Ok(10), "a present key needs no room");
 }
+
+/// Another write to the key's bin in the middle of an operation is what an interrupt handler is to the main loop.
+#[test]
+fn what_never_waits_decides_once_and_hands_back_what_it_could_not_store() {
+    let table = FlatTable::<u64, u64, 1>::new();
+    table.insert(1, 10).expect("there is room");
+    let (mut calls, interrupt) = (0, |value| table.insert(1, value).expect("the key is present"));
+    let busy = table.try_update(&1, |value| {
+        calls += 1;
+        interrupt(11);
+        value + 5
+    });
+    assert_eq!((busy, calls, table.get(&1)), (Err(Busy), 1, Some(11)));
+    let busy = table.try_compute(1, |value| {
+        calls += 1;
+        interrupt(12);
+        Op::Insert(value.unwrap_or(0) + 5)
+    });
+    assert_eq!(busy, Err(TryInsertError::Busy { key: 1, value: Some(16) }));
+    assert_eq!((calls, table.get(&1)), (2, Some(12)));
+    let made = table.try_get_or_insert_with(2, || {
+        table.insert(2, 20).expect("there is room");
+        21
+    });
+    assert_eq!(made, Ok(20), "the value that is there by then");
+    assert_eq!(table.try_update(&3, |_| unreachable!("the key is absent")), Ok(None));
+
+    table.try_extend((10..).map(|n| (n, n)).take(table.capacity() - 2)).expect("there is room");
+    let full = table.try_compute(99, |_| Op::Insert(990));
+    assert_eq!(full, Err(TryInsertError::Full { key: 99, value: Some(990) }));
+    let full = table.try_get_or_insert_with(99, || 990);
+    assert_eq!(full, Err(TryInsertError::Full { key: 99, value: Some(990) }));
+    assert_eq!(
+        table.try_insert_if_absent(99, 990),
+        Err(TryInsertError::Full { key: 99, value: 990 })
+    );
+    assert_eq!(
+        table.try_update(&1, |value| value + 1),
+        Ok(Some(13)),
+        "a present key needs no room"
+    );
+}

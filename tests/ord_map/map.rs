@@ -45,7 +45,7 @@ fn same<K: Clone + Ord + Debug, V: PartialEq + Debug, R: Ranking<K>>(
     let guard = pin();
     assert_eq!(map.len(), model.len());
     assert!(map.with_guard(&guard).iter().eq(model), "in order, each once");
-    assert!(map.with_guard(&guard).range::<K>(..).eq(model));
+    assert!(map.with_guard(&guard).range::<K, _>(..).eq(model));
     for (key, value) in model {
         assert_eq!(map.with_guard(&guard).get(key), Some(value));
     }
@@ -433,7 +433,7 @@ fn a_guard_keeps_what_it_saw() {
         let map: OrdMap<String, String> =
             (0..1_000).map(|n| (name(n, false), n.to_string())).collect();
         let pinned = map.pin();
-        let seen: Vec<(&String, &String)> = pinned.range::<str>(..).collect();
+        let seen: Vec<(&String, &String)> = pinned.range::<str, _>(..).collect();
         let mut walk = pinned.iter();
         assert_eq!(walk.by_ref().take(200).count(), 200);
         std::thread::scope(|scope| {

@@ -55,7 +55,7 @@ fn each_thread_finds_its_own_keys_as_it_left_them() {
                     }
                 }
                 let pinned = map.pin();
-                let all = pinned.range::<str>(..);
+                let all = pinned.range::<str, _>(..);
                 let ours = all.filter(|(key, _)| key.parse::<u64>().unwrap() % HANDS == hand);
                 assert!(ours.eq(&model));
             });
@@ -76,7 +76,7 @@ fn a_range_is_a_snapshot() {
                 let mut last = 0;
                 while !done.load(Ordering::Relaxed) {
                     let pinned = map.pin();
-                    let all = pinned.range::<str>(..);
+                    let all = pinned.range::<str, _>(..);
                     let main: Vec<u64> = all
                         .filter(|(key, _)| !key.ends_with('x'))
                         .map(|(_, value)| *value)
@@ -206,7 +206,7 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(map: OrdMap<Tracked, 
 fn a_guard_that_stays_blocks_no_thread() {
     let map: OrdMap<String, String> = (0..800).map(|n| (name(n), name(n))).collect();
     let pinned = map.pin();
-    let seen: Vec<_> = pinned.range::<str>(..).collect();
+    let seen: Vec<_> = pinned.range::<str, _>(..).collect();
     joined_scope(|scope| {
         for hand in 0..2 {
             let map = &map;

@@ -176,7 +176,7 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
         match step % 100 {
             0 => ignore(
                 map.with_guard(&guard).range(&one..&two).count()
-                    + map.with_guard(&guard).range::<K>(..).len(),
+                    + map.with_guard(&guard).range::<K, _>(..).len(),
             ),
             1 => ignore(map.remove_range(&one..=&two)),
             2 => map.retain(|_, value| value.value % 7 != 0),
@@ -193,13 +193,13 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
             )),
             62 => ignore(map.with_guard(&guard).iter().all(|(_, value)| !value.dropped)),
             63 => ignore(map.update(&two, |value| new(value.value))),
-            65 => ignore(map.range_len::<K>(..) + map.approximate_range_len(&one..&two)),
+            65 => ignore(map.range_len::<K, _>(..) + map.approximate_range_len(&one..&two)),
             64 => ignore(map.extract_if(|_, value| value.value % 11 == 0).take(50).count()),
             _ => ignore(map.with_guard(&guard).get(&two)),
         }
     }
     map.clear();
-    assert_eq!(map.pin().range::<K>(..).len(), map.len());
+    assert_eq!(map.pin().range::<K, _>(..).len(), map.len());
     drop(map);
     assert_eq!(alive.load(Memory::Relaxed), 0, "keys or values leak");
 }

@@ -343,7 +343,7 @@ fn stores_and_drops<K: Layout, V: Layout>() {
     );
     assert!(
         (0..)
-            .zip(ordered.with_guard(&guard).range::<K>(..))
+            .zip(ordered.with_guard(&guard).range::<K, _>(..))
             .all(|(n, (_, found))| is_whole(n, found))
     );
     drop(guard);

@@ -216,7 +216,7 @@ shared! {
         map.retain(|_, _| true);
     }
     [K: Ord + Borrow<T>, V, T: Ord + ?Sized, R: RangeBounds<T>] BTreeMap<K, V>, Ordered<K, V>: |map, bounds: R| {
-        map.range(bounds).next_back();
+        map.range::<T, R>(bounds).next_back();
     }
     [K: Ord + Debug, V: Debug] BTreeMap<K, V>, Ordered<K, V>: |map| { has::<_, IsDebug>(&map) }
 }
@@ -226,6 +226,20 @@ const _: () = {
     }
     const fn of_ours<K, V>() -> Ordered<K, V> {
         Ordered::<K, V>::new()
+    }
+};
+// What std does not have takes the same type arguments.
+const _: () = {
+    fn ranges<K: Ord + Borrow<T>, V, T: Ord + ?Sized, R: RangeBounds<T> + Clone>(
+        map: &Ordered<K, V>,
+        bounds: R,
+    ) {
+        map.iter_range::<T, R>(bounds.clone());
+        map.range_len::<T, R>(bounds.clone());
+        map.approximate_range_len::<T, R>(bounds.clone());
+        map.remove_range::<T, R>(bounds.clone());
+        map.pin().range::<T, R>(bounds.clone());
+        map.pin().iter_range::<T, R>(bounds);
     }
 };
 differs! {
@@ -283,7 +297,7 @@ shared! {
         has::<_, IsEq>(&set);
     }
     [T: Ord + Borrow<Q>, Q: Ord + ?Sized, R: RangeBounds<Q>] BTreeSet<T>, OrderedSet<T>: |set, bounds: R| {
-        set.range(bounds).next_back();
+        set.range::<Q, R>(bounds).next_back();
     }
     [T: Ord + Debug] BTreeSet<T>, OrderedSet<T>: |set| { has::<_, IsDebug>(&set) }
 }
@@ -390,6 +404,12 @@ differs! {
         map.drain().next();
     }
 }
+
+const _: () = {
+    fn fixed<K: Copy, V: Copy, S: Default>(map: &hedgerow::FlatTable<K, V, 4, S>) {
+        has::<_, IsDefault>(map);
+    }
+};
 
 type PlainOrdered<K, V> = hedgerow::FenceMap<K, V>;
 type PlainOrderedSet<T> = hedgerow::FenceSet<T>;
@@ -628,8 +648,8 @@ fn every_operation_of_std_is_compared_or_has_a_reason() {
     ];
     for (names, section) in STD.iter().zip(sections) {
         for name in *names {
-            let is_compared =
-                section.contains(&format!(".{name}(")) || section.contains(&format!("::{name}("));
+            let calls = [format!(".{name}("), format!(".{name}::<"), format!("::{name}(")];
+            let is_compared = calls.iter().any(|call| section.contains(call));
             let is_absent = ABSENT.iter().any(|(absent, _)| absent == name);
             assert!(is_compared != is_absent, "{name} is neither compared nor absent, or both");
         }

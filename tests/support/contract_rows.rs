@@ -288,8 +288,9 @@ pub(super) fn storing() -> Vec<Row> {
             HashMap OrdMap => [(&self, K, V) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>>]
             BytesMap => [(&self, Bytes, Bytes)
                 -> Result<Result<(), OccupiedError<Bytes, Bytes>>, TryInsertError<Bytes, Bytes>>]
-            FlatMap FenceMap => [(&self, K, V) -> Result<Result<(), OccupiedError<K, V, V>>, TryInsertError<K, V>>]
-            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FlatTable FenceMap => [(&self, K, V)
+                -> Result<Result<(), OccupiedError<K, V, V>>, TryInsertError<K, V>>]
+            LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write get_or_insert "get_or_insert(key, value)"
             HashMap OrdMap => [(&self, K, V) -> Ref<K, V>]
@@ -317,8 +318,8 @@ pub(super) fn storing() -> Vec<Row> {
             HashMap OrdMap => [(&self, K, fn() -> V) -> Result<Ref<K, V>, TryInsertError<K, Option<V>>>]
             BytesMap => [(&self, Bytes, fn() -> Bytes)
                 -> Result<Ref<[u8], [u8]>, TryInsertError<Bytes, Option<Bytes>>>]
-            FlatMap FenceMap => [(&self, K, fn() -> V) -> Result<V, TryInsertError<K, Option<V>>>]
-            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FlatTable FenceMap => [(&self, K, fn() -> V) -> Result<V, TryInsertError<K, Option<V>>>]
+            LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write entry "entry(key)"
             HashMap => [(&self, K) -> Entry<HashMap>]
@@ -365,9 +366,9 @@ pub(super) fn changing() -> Vec<Row> {
             HashMap OrdMap => [(&self, Key, fn(&V) -> V) -> Result<Option<Ref<K, V>>, TryInsertError<(), Option<V>>>]
             BytesMap => [(&self, Bytes, fn(&[u8]) -> Bytes)
                 -> Result<Option<Ref<[u8], [u8]>>, TryInsertError<(), Option<Bytes>>>]
-            FlatMap FenceMap => [(&self, Key, fn(V) -> V) -> Result<Option<V>, Busy>]
+            FlatMap FlatTable FenceMap => [(&self, Key, fn(V) -> V) -> Result<Option<V>, Busy>]
             LeftRightMap => [(&mut self, Key, fn(&V) -> V) -> Result<bool, TryReserveError>]
-            FlatTable LeftRightTable CompressedMap => [no]
+            LeftRightTable CompressedMap => [no]
         },
         row! { write compute "compute(key, f)"
             HashMap OrdMap => [(&self, K, fn(Option<&V>) -> Op<V>) -> Computed<Ref<K, V>>]
@@ -381,9 +382,9 @@ pub(super) fn changing() -> Vec<Row> {
                 -> Result<Computed<Ref<K, V>>, TryInsertError<K, Option<V>>>]
             BytesMap => [(&self, Bytes, fn(Option<&[u8]>) -> Op<Bytes>)
                 -> Result<Computed<Ref<[u8], [u8]>>, TryInsertError<Bytes, Option<Bytes>>>]
-            FlatMap FenceMap => [(&self, K, fn(Option<V>) -> Op<V>)
+            FlatMap FlatTable FenceMap => [(&self, K, fn(Option<V>) -> Op<V>)
                 -> Result<Computed<V>, TryInsertError<K, Option<V>>>]
-            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write compare_exchange "compare_exchange(key, current, new)"
             FlatMap FenceMap => [(&self, K, Option<V>, Option<V>) -> Result<Option<V>, Option<V>>]

@@ -107,3 +107,57 @@ fn what_dereferences_to_a_value_hides_none_of_its_methods() {
         assert_eq!(methods, allowed, "{of} has methods that hide the value's");
     }
 }
+
+/// Compiles for a future that a runtime may move to another thread at any `await`.
+fn task(_: impl Future<Output = ()> + Send) {}
+
+fn something() -> impl Future<Output = ()> + Send {
+    std::future::ready(())
+}
+
+/// Iterates in a task, with an `await` for each item.
+macro_rules! in_a_task {
+    ($map:ident: $($all:expr),*) => {
+        $(task(async {
+            let $map = &$map;
+            for item in $all {
+                something().await;
+                let _ = std::hint::black_box(item);
+            }
+        });)*
+    };
+    (pinned $map:ident: $($all:expr),*) => {
+        $(task(async {
+            let $map = $map.pin_owned();
+            for item in $all {
+                something().await;
+                let _ = std::hint::black_box(item);
+            }
+        });)*
+    };
+}
+
+#[test]
+fn a_task_may_iterate_across_an_await() {
+    let map = hedgerow::HashMap::<u32, String>::new();
+    in_a_task!(pinned map: &map, map.iter(), map.keys(), map.values(), map.iter().clone());
+    let map = hedgerow::BytesMap::new();
+    in_a_task!(pinned map: &map, map.iter(), map.keys(), map.values());
+    let map = hedgerow::OrdMap::<u32, String>::new();
+    in_a_task!(pinned map: &map, map.iter(), map.keys(), map.values(), map.range(1..), map.iter_range(1..).rev());
+    let guard = hedgerow::owned::Handle::new().into_guard();
+    task(async {
+        for entry in &map.with_guard(&guard) {
+            something().await;
+            let _ = std::hint::black_box(entry);
+        }
+    });
+    let map = hedgerow::FlatMap::<u32, u32>::new();
+    in_a_task!(map: map, map.iter(), map.keys(), map.values(), map.drain());
+    let map = hedgerow::FlatTable::<u32, u32, 4>::new();
+    in_a_task!(map: map, map.iter(), map.keys(), map.values());
+    let map = hedgerow::FenceMap::<u32, u32>::new();
+    in_a_task!(map: map, map.iter(), map.keys(), map.values(), map.range(1..), map.iter_range(1..), map.drain());
+    let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    in_a_task!(map: map.iter(), map.keys(), map.values());
+}

@@ -5,7 +5,7 @@ use super::raw::Raw;
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::walk::{BackResume, Resume};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::guard::{Guard, HasGuard, pin};
 use crate::reclaim::pair::{Pair, out_of_memory};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Mode, NodeList};
@@ -38,14 +38,16 @@ impl<'a, K, V> OrdRange<'a, K, V> {
 }
 
 /// An iterator over a consistent snapshot of entries of an [`OrdMap`], borrowed from the result of [`OrdMap::pin`].
-pub struct PinnedOrdRange<'a, K, V> {
+///
+/// The iterator of a map that [`OrdMap::pin_owned`] returns is `Send`.
+pub struct PinnedOrdRange<'a, K, V, G = Guard<'a>> {
     raws: vec::IntoIter<(Raw<K>, ())>,
-    entries: PhantomData<(&'a Guard<'a>, &'a K, &'a V)>,
+    entries: PhantomData<(&'a G, &'a K, &'a V)>,
 }
 
-impl<'a, K, V> PinnedOrdRange<'a, K, V> {
+impl<'a, K, V, G: HasGuard> PinnedOrdRange<'a, K, V, G> {
     /// Takes pointers that were read in a map of these types under this guard.
-    pub(super) fn new(raws: Vec<(Raw<K>, ())>, _guard: &'a Guard<'_>) -> Self {
+    pub(super) fn new(raws: Vec<(Raw<K>, ())>, _guard: &'a G) -> Self {
         Self { raws: raws.into_iter(), entries: PhantomData }
     }
 
@@ -56,15 +58,15 @@ impl<'a, K, V> PinnedOrdRange<'a, K, V> {
     }
 }
 
-impl<K, V> Clone for PinnedOrdRange<'_, K, V> {
+impl<K, V, G> Clone for PinnedOrdRange<'_, K, V, G> {
     fn clone(&self) -> Self {
         Self { raws: self.raws.clone(), entries: PhantomData }
     }
 }
 
 macro_rules! ranges {
-    ($($name:ident: $item:ty,)*) => {$(
-        impl<'a, K, V> Iterator for $name<'a, K, V> {
+    ($($name:ident[$($guard:ident)?]: $item:ty,)*) => {$(
+        impl<'a, K, V $(, $guard: HasGuard)?> Iterator for $name<'a, K, V $(, $guard)?> {
             type Item = $item;
 
             fn next(&mut self) -> Option<Self::Item> {
@@ -80,16 +82,16 @@ macro_rules! ranges {
             }
         }
 
-        impl<K, V> DoubleEndedIterator for $name<'_, K, V> {
+        impl<K, V $(, $guard: HasGuard)?> DoubleEndedIterator for $name<'_, K, V $(, $guard)?> {
             fn next_back(&mut self) -> Option<Self::Item> {
                 self.raws.next_back().map(|raw| self.entry(raw))
             }
         }
 
-        impl<K, V> ExactSizeIterator for $name<'_, K, V> {}
-        impl<K, V> FusedIterator for $name<'_, K, V> {}
+        impl<K, V $(, $guard: HasGuard)?> ExactSizeIterator for $name<'_, K, V $(, $guard)?> {}
+        impl<K, V $(, $guard: HasGuard)?> FusedIterator for $name<'_, K, V $(, $guard)?> {}
 
-        impl<K, V> fmt::Debug for $name<'_, K, V> {
+        impl<K, V $(, $guard)?> fmt::Debug for $name<'_, K, V $(, $guard)?> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name)).field("left", &self.raws.len()).finish_non_exhaustive()
             }
@@ -97,8 +99,8 @@ macro_rules! ranges {
     )*};
 }
 ranges! {
-    OrdRange: Ref<'a, K, V>,
-    PinnedOrdRange: (&'a K, &'a V),
+    OrdRange[]: Ref<'a, K, V>,
+    PinnedOrdRange[G]: (&'a K, &'a V),
 }
 
 /// Where a walk goes on.
@@ -307,30 +309,31 @@ where
 /// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, borrowed from the result of [`OrdMap::pin`].
 ///
 /// A clone goes on from the same position, and reads the following leaves by itself.
-pub struct PinnedOrdIterRange<'a, Q: ?Sized, B, K, V, R> {
+/// The iterator of a map that [`OrdMap::pin_owned`] returns is `Send`.
+pub struct PinnedOrdIterRange<'a, Q: ?Sized, B, K, V, R, G = Guard<'a>> {
     walk: Walk<'a, Q, B, K, V, R>,
-    guard: &'a Guard<'a>,
+    guard: &'a G,
 }
 
-impl<'a, Q, B, K, V, R> PinnedOrdIterRange<'a, Q, B, K, V, R>
+impl<'a, Q, B, K, V, R, G> PinnedOrdIterRange<'a, Q, B, K, V, R, G>
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
     K: Ord,
     R: Ranking<K> + Ranking<Q>,
 {
-    pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B, guard: &'a Guard<'a>) -> Self {
+    pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B, guard: &'a G) -> Self {
         Self { walk: Walk::new(map, bounds), guard }
     }
 }
 
-impl<Q: ?Sized, B: Clone, K, V, R> Clone for PinnedOrdIterRange<'_, Q, B, K, V, R> {
+impl<Q: ?Sized, B: Clone, K, V, R, G> Clone for PinnedOrdIterRange<'_, Q, B, K, V, R, G> {
     fn clone(&self) -> Self {
         Self { walk: self.walk.clone(), guard: self.guard }
     }
 }
 
-impl<'a, Q, B, K, V, R> Iterator for PinnedOrdIterRange<'a, Q, B, K, V, R>
+impl<'a, Q, B, K, V, R, G: HasGuard> Iterator for PinnedOrdIterRange<'a, Q, B, K, V, R, G>
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
@@ -341,11 +344,11 @@ where
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.walk.next().map(|raw| OrdMap::<K, V, R>::live(raw, self.guard).entry())
+        self.walk.next().map(|raw| OrdMap::<K, V, R>::live(raw, self.guard.guard()).entry())
     }
 }
 
-impl<Q, B, K, V, R> DoubleEndedIterator for PinnedOrdIterRange<'_, Q, B, K, V, R>
+impl<Q, B, K, V, R, G: HasGuard> DoubleEndedIterator for PinnedOrdIterRange<'_, Q, B, K, V, R, G>
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
@@ -353,13 +356,13 @@ where
     R: Ranking<K> + Ranking<Q>,
 {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.walk.next_back().map(|raw| OrdMap::<K, V, R>::live(raw, self.guard).entry())
+        self.walk.next_back().map(|raw| OrdMap::<K, V, R>::live(raw, self.guard.guard()).entry())
     }
 }
 
 macro_rules! iter_ranges {
-    ($($name:ident)*) => {$(
-        impl<Q, B, K, V, R> FusedIterator for $name<'_, Q, B, K, V, R>
+    ($($name:ident[$($guard:ident)?])*) => {$(
+        impl<Q, B, K, V, R $(, $guard: HasGuard)?> FusedIterator for $name<'_, Q, B, K, V, R $(, $guard)?>
         where
             Q: Comparable<K> + Ord + ?Sized,
             B: RangeBounds<Q>,
@@ -368,14 +371,14 @@ macro_rules! iter_ranges {
         {
         }
 
-        impl<Q: ?Sized, B, K, V, R> fmt::Debug for $name<'_, Q, B, K, V, R> {
+        impl<Q: ?Sized, B, K, V, R $(, $guard)?> fmt::Debug for $name<'_, Q, B, K, V, R $(, $guard)?> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name)).finish_non_exhaustive()
             }
         }
     )*};
 }
-iter_ranges!(OrdIterRange PinnedOrdIterRange);
+iter_ranges!(OrdIterRange[] PinnedOrdIterRange[G]);
 
 /// An iterator over the entries of an [`OrdMap`], in key order, made by [`OrdMap::iter`]. It has a guard of its own,
 /// and so has each entry that it returns.
@@ -390,23 +393,26 @@ impl<'a, K: Ord, V, R: Ranking<K>> OrdIter<'a, K, V, R> {
 /// An iterator over the entries of an [`OrdMap`], in key order, borrowed from the result of [`OrdMap::pin`].
 ///
 /// A clone goes on from the same position, and reads the following leaves by itself.
-pub struct PinnedOrdIter<'a, K, V, R>(PinnedOrdIterRange<'a, K, RangeFull, K, V, R>);
+/// The iterator of a map that [`OrdMap::pin_owned`] returns is `Send`.
+pub struct PinnedOrdIter<'a, K, V, R, G = Guard<'a>>(
+    PinnedOrdIterRange<'a, K, RangeFull, K, V, R, G>,
+);
 
-impl<'a, K: Ord, V, R: Ranking<K>> PinnedOrdIter<'a, K, V, R> {
-    pub(super) fn new(map: &'a OrdMap<K, V, R>, guard: &'a Guard<'a>) -> Self {
+impl<'a, K: Ord, V, R: Ranking<K>, G: HasGuard> PinnedOrdIter<'a, K, V, R, G> {
+    pub(super) fn new(map: &'a OrdMap<K, V, R>, guard: &'a G) -> Self {
         Self(PinnedOrdIterRange::new(map, .., guard))
     }
 }
 
-impl<K, V, R> Clone for PinnedOrdIter<'_, K, V, R> {
+impl<K, V, R, G> Clone for PinnedOrdIter<'_, K, V, R, G> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
 macro_rules! iters {
-    ($($name:ident: $item:ty,)*) => {$(
-        impl<'a, K: Ord, V, R: Ranking<K>> Iterator for $name<'a, K, V, R> {
+    ($($name:ident[$($guard:ident)?]: $item:ty,)*) => {$(
+        impl<'a, K: Ord, V, R: Ranking<K> $(, $guard: HasGuard)?> Iterator for $name<'a, K, V, R $(, $guard)?> {
             type Item = $item;
 
             #[inline]
@@ -415,15 +421,15 @@ macro_rules! iters {
             }
         }
 
-        impl<K: Ord, V, R: Ranking<K>> DoubleEndedIterator for $name<'_, K, V, R> {
+        impl<K: Ord, V, R: Ranking<K> $(, $guard: HasGuard)?> DoubleEndedIterator for $name<'_, K, V, R $(, $guard)?> {
             fn next_back(&mut self) -> Option<Self::Item> {
                 self.0.next_back()
             }
         }
 
-        impl<K: Ord, V, R: Ranking<K>> FusedIterator for $name<'_, K, V, R> {}
+        impl<K: Ord, V, R: Ranking<K> $(, $guard: HasGuard)?> FusedIterator for $name<'_, K, V, R $(, $guard)?> {}
 
-        impl<K, V, R> fmt::Debug for $name<'_, K, V, R> {
+        impl<K, V, R $(, $guard)?> fmt::Debug for $name<'_, K, V, R $(, $guard)?> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($name)).finish_non_exhaustive()
             }
@@ -431,8 +437,8 @@ macro_rules! iters {
     )*};
 }
 iters! {
-    OrdIter: Ref<'a, K, V>,
-    PinnedOrdIter: (&'a K, &'a V),
+    OrdIter[]: Ref<'a, K, V>,
+    PinnedOrdIter[G]: (&'a K, &'a V),
 }
 
 /// An iterator that removes entries from an [`OrdMap`], in key order, made by [`OrdMap::extract_if`] and

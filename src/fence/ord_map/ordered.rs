@@ -157,7 +157,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// leaf, but reads the leaves one after the other. If the bounds are in the wrong order, there are no entries.
     ///
     /// As in `BTreeMap`, bounds may be of any borrowed form of the key. If the compiler cannot infer it, name it:
-    /// `range::<str>((Bound::Included("a"), Bound::Unbounded))`.
+    /// `range::<str, _>((Bound::Included("a"), Bound::Unbounded))`.
     ///
     /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a
     /// row. Then the range's leaves are locked while they are copied. Waits while a writer is inside one of the leaves.
@@ -168,14 +168,15 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// use std::ops::Bound::{Excluded, Included};
     ///
     /// let map: hedgerow::OrdMap<String, u32> = ('a'..='e').map(|c| (c.to_string(), c as u32)).collect();
-    /// let some = map.range::<str>((Included("b"), Excluded("d")));
+    /// let some = map.range::<str, _>((Included("b"), Excluded("d")));
     /// assert!(some.map(|entry| entry.key().clone()).eq(["b", "c"]));
     /// assert_eq!(map.range("c".to_string()..).rev().next().unwrap().key(), "e");
     /// ```
-    pub fn range<Q>(&self, bounds: impl RangeBounds<Q>) -> OrdRange<'_, K, V>
+    pub fn range<Q, B>(&self, bounds: B) -> OrdRange<'_, K, V>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
+        B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
         let guard = pin();
@@ -189,10 +190,11 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
     /// assert_eq!((map.range_len(2..), map.range_len(..9), map.range_len(3..9)), (2, 2, 0));
     /// ```
-    pub fn range_len<Q>(&self, bounds: impl RangeBounds<Q>) -> usize
+    pub fn range_len<Q, B>(&self, bounds: B) -> usize
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
+        B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
         let _guard = pin();
@@ -208,10 +210,11 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// let about = map.approximate_range_len(2_000..6_000);
     /// assert!((3_000..5_000).contains(&about));
     /// ```
-    pub fn approximate_range_len<Q>(&self, bounds: impl RangeBounds<Q>) -> usize
+    pub fn approximate_range_len<Q, B>(&self, bounds: B) -> usize
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
+        B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
         let _guard = pin();
@@ -258,10 +261,11 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// let from = map.iter_range::<str, _>((Included("ha"), Unbounded));
     /// assert_eq!(from.take_while(|entry| entry.key().starts_with("ha")).count(), 2);
     /// ```
-    pub fn iter_range<Q, B: RangeBounds<Q>>(&self, bounds: B) -> OrdIterRange<'_, Q, B, K, V, R>
+    pub fn iter_range<Q, B>(&self, bounds: B) -> OrdIterRange<'_, Q, B, K, V, R>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
+        B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
         OrdIterRange::new(self, bounds)
@@ -404,10 +408,11 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(map.remove_range(100..900), 800);
     /// assert_eq!(map.len(), 200);
     /// ```
-    pub fn remove_range<Q>(&self, bounds: impl RangeBounds<Q>) -> usize
+    pub fn remove_range<Q, B>(&self, bounds: B) -> usize
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
+        B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
         let guard = pin();

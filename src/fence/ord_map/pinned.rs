@@ -192,13 +192,14 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
     /// let map: hedgerow::OrdMap<u32, u32> = (0..100).map(|n| (n, n * n)).collect();
     /// assert_eq!(map.pin().range(50..).next_back(), Some((&99, &9801)));
     /// ```
-    pub fn range<Q>(&self, bounds: impl RangeBounds<Q>) -> PinnedOrdRange<'_, K, V>
+    pub fn range<Q, B>(&self, bounds: B) -> PinnedOrdRange<'_, K, V, G>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
+        B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
-        PinnedOrdRange::new(self.map().raws(bounds), self.guard())
+        PinnedOrdRange::new(self.map().raws(bounds), self.holder())
     }
 
     /// Returns the entries within `bounds`, in key order, leaf by leaf: see [`OrdMap::iter_range`].
@@ -210,13 +211,13 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
     pub fn iter_range<Q, B: RangeBounds<Q>>(
         &self,
         bounds: B,
-    ) -> PinnedOrdIterRange<'_, Q, B, K, V, R>
+    ) -> PinnedOrdIterRange<'_, Q, B, K, V, R, G>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
         R: Ranking<Q>,
     {
-        PinnedOrdIterRange::new(self.map(), bounds, self.guard())
+        PinnedOrdIterRange::new(self.map(), bounds, self.holder())
     }
 
     /// Returns all entries, in key order: see [`OrdMap::iter`].
@@ -225,8 +226,8 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
     /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
     /// assert_eq!(map.pin().iter().collect::<Vec<_>>(), [(&1, &'a'), (&2, &'b')]);
     /// ```
-    pub fn iter(&self) -> PinnedOrdIter<'_, K, V, R> {
-        PinnedOrdIter::new(self.map(), self.guard())
+    pub fn iter(&self) -> PinnedOrdIter<'_, K, V, R, G> {
+        PinnedOrdIter::new(self.map(), self.holder())
     }
 
     /// Returns all keys, in order, as [`iter`](Self::iter) sees them.
@@ -313,9 +314,9 @@ where
     G: HasGuard,
 {
     type Item = (&'p K, &'p V);
-    type IntoIter = PinnedOrdIter<'p, K, V, R>;
+    type IntoIter = PinnedOrdIter<'p, K, V, R, G>;
 
-    fn into_iter(self) -> PinnedOrdIter<'p, K, V, R> {
+    fn into_iter(self) -> PinnedOrdIter<'p, K, V, R, G> {
         self.iter()
     }
 }

@@ -211,6 +211,12 @@ pub(crate) struct Leaf<'a, K, V> {
     arena: PhantomData<(&'a Word, K, V)>,
 }
 
+// SAFETY: it is a reference to a leaf's words, which any thread reads and writes as atomics. Any thread may copy the
+// leaf's entries, as any thread that shares the tree may, which asks for the same.
+unsafe impl<K: Send, V: Send> Send for Leaf<'_, K, V> {}
+// SAFETY: as above; a shared reference to it is no more than a copy of it.
+unsafe impl<K: Send, V: Send> Sync for Leaf<'_, K, V> {}
+
 impl<K, V> Clone for Leaf<'_, K, V> {
     #[inline(always)]
     fn clone(&self) -> Self {

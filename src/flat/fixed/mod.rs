@@ -38,6 +38,7 @@
 mod bins;
 #[cfg(feature = "defmt")]
 mod defmt;
+mod fallible;
 mod iter;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;

@@ -513,7 +513,8 @@ where
     /// Replaces the value of `key` by the result of `f`, and returns the new value; None if the key is absent.
     ///
     /// `f` runs with nothing locked, and again if anything in a bin that may hold the key changed meanwhile, so the
-    /// replacement is atomic. An `f` that itself writes there each time it runs never ends.
+    /// replacement is atomic. An `f` that itself writes there each time it runs never ends. Blocks as
+    /// [`insert`](Self::insert) does: interrupt handlers use [`try_update`](Self::try_update).
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -535,7 +536,8 @@ where
     /// Changes `key`'s entry as `f` decides from its value, atomically.
     ///
     /// `f` runs with nothing locked, and again if anything in a bin that may hold the key changed meanwhile. An `f`
-    /// that itself writes there each time it runs never ends.
+    /// that itself writes there each time it runs never ends. Blocks as [`insert`](Self::insert) does: interrupt
+    /// handlers use [`try_compute`](Self::try_compute).
     ///
     /// # Errors
     /// [`Full`] if `f` returns an entry for an absent key and there is no room; the table is as it was.
@@ -555,13 +557,17 @@ where
         key: K,
         f: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<Computed<V>, Full<K, V>> {
-        let (before, change) = self.alter(key, f)?;
+        self.alter(key, f).map(Self::computed)
+    }
+
+    #[inline]
+    pub(super) fn computed((before, change): Altered<K, V>) -> Computed<V> {
         let after = match change {
             Change::Keep => before,
             Change::Value(new) | Change::Entry(_, new) => Some(new),
             Change::Remove => None,
         };
-        Ok(Computed { before, after })
+        Computed { before, after }
     }
 
     /// Removes the entries for which `keep` returns false; `keep` may change the values of the others.
@@ -610,7 +616,7 @@ where
     }
 
     #[inline]
-    fn try_alter(
+    pub(super) fn try_alter(
         &self,
         key: K,
         backoff: Backoff,
@@ -628,7 +634,7 @@ where
 
     /// Does what `try_alter` does, for an entry that is present or stays absent: it needs no room.
     #[inline]
-    fn alter_present<Q>(
+    pub(super) fn alter_present<Q>(
         &self,
         key: &Q,
         backoff: Backoff,
@@ -655,9 +661,9 @@ where
 
 impl<K, V, const BINS: usize, S> Default for FlatTable<K, V, BINS, S>
 where
-    K: Copy + Eq + Hash,
+    K: Copy,
     V: Copy,
-    S: BuildHasher + Default,
+    S: Default,
 {
     fn default() -> Self {
         Self::with_hasher(S::default())
