@@ -192,6 +192,8 @@ impl Db {
         let sessions = Mutex::default();
         #[cfg(feature = "scripts")]
         let scripts = Arc::new(crate::scripts::Scripts::new(options.script_time_limit));
+        #[cfg(feature = "scripts")]
+        scripts.set_allow_undeclared_keys(options.allow_undeclared_keys);
         let inner = Arc::new(Inner {
             state,
             options,
@@ -320,7 +322,15 @@ impl Db {
         self.inner.background.wake();
     }
 
-    /// Sets how many milliseconds a script may run; 0 for no limit.
+    /// Sets whether scripts may access keys that they do not declare.
+    pub fn set_allow_undeclared_keys(&self, allow: bool) {
+        #[cfg(feature = "scripts")]
+        self.inner.scripts.set_allow_undeclared_keys(allow);
+        #[cfg(not(feature = "scripts"))]
+        let _ = allow;
+    }
+
+    /// Sets how many milliseconds of processor time a script may take; 0 for no limit.
     pub fn set_script_time_limit(&self, milliseconds: u64) {
         #[cfg(feature = "scripts")]
         self.inner.scripts.set_time_limit(milliseconds);

@@ -331,7 +331,7 @@ const WAITS: &[(&str, &str)] = &[
     ("a request over HTTP and its answer", "5 seconds"),
     (
         "clients of a thread that executes a script, and changes of the shards of its keys",
-        "`script-time-limit`, and at most some seconds more",
+        "`script-time-limit` of processor time, and at most some seconds more",
     ),
     ("clients of a thread that executes `SAVE`, `KEYS` or `FLUSHALL`", "until it is done"),
 ];

@@ -101,9 +101,11 @@ pub struct Options {
     /// The size at which the log is replaced by a snapshot, provided that it has also reached twice the size of the
     /// last snapshot; 0 for never.
     pub snapshot_after: u64,
-    /// How long a script may run, in milliseconds; 0 for no limit. A script that takes longer is stopped, and its
-    /// changes are undone.
+    /// How long a script may run, in milliseconds of processor time; 0 for no limit. A script that takes longer is
+    /// stopped, and its changes are undone. Thirty times as many by the clock stop it as well.
     pub script_time_limit: u64,
+    /// Whether scripts may access keys that they do not declare, and all keys, as by `KEYS`.
+    pub allow_undeclared_keys: bool,
     /// The clock: for tests.
     #[doc(hidden)]
     pub time: TimeSource,
@@ -125,6 +127,7 @@ impl Options {
             compressed: 0,
             snapshot_after: 64 << 20,
             script_time_limit: 5000,
+            allow_undeclared_keys: true,
             time: TimeSource::System,
         }
     }

@@ -4,7 +4,7 @@ use crate::limits::{SCRIPT_BYTES, SCRIPT_CACHE_BYTES};
 use crate::lock::lock;
 use sha1::{Digest, Sha1};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub(crate) struct Scripts {
     switches: Mutex<Vec<Weak<Switch>>>,
     /// How long a script may run, in milliseconds; 0 for no limit.
     time_limit: AtomicU64,
+    /// Whether scripts may access keys that are not in `KEYS`.
+    allow_undeclared_keys: AtomicBool,
 }
 
 #[derive(Default)]
@@ -65,6 +67,7 @@ impl Scripts {
             removals: AtomicU64::new(0),
             switches: Mutex::default(),
             time_limit: AtomicU64::new(time_limit),
+            allow_undeclared_keys: AtomicBool::new(true),
         }
     }
 
@@ -158,6 +161,18 @@ impl Scripts {
         // Relaxed: a setting by itself.
         let limit = self.time_limit.load(Ordering::Relaxed);
         (limit != 0).then(|| Duration::from_millis(limit))
+    }
+
+    /// Returns whether scripts may access keys that are not in `KEYS`.
+    pub(crate) fn allow_undeclared_keys(&self) -> bool {
+        // Relaxed: a setting by itself.
+        self.allow_undeclared_keys.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether scripts may access keys that are not in `KEYS`.
+    pub(crate) fn set_allow_undeclared_keys(&self, allow: bool) {
+        // Relaxed: as above.
+        self.allow_undeclared_keys.store(allow, Ordering::Relaxed);
     }
 
     /// Sets how many milliseconds a script may run; 0 for no limit.

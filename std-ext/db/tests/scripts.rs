@@ -27,6 +27,12 @@ const MOVE: &[u8] =
 /// Moves an amount, and fails in between.
 const FAIL: &[u8] =
     b"redis.call('incrby', KEYS[1], ARGV[1]) redis.call('decrby', KEYS[2], ARGV[1]) error('late')";
+/// Moves an amount between two accounts that it has not declared.
+const MOVE_UNDECLARED: &[u8] =
+    b"redis.call('decrby', ARGV[2], ARGV[1]) return redis.call('incrby', ARGV[3], ARGV[1])";
+/// Returns the sum of all accounts.
+const SUM: &[u8] = b"local sum = 0 for _, key in ipairs(redis.call('keys', 'account *')) do \
+    sum = sum + redis.call('get', key) end return sum";
 /// Takes an amount from an account, and never ends.
 const STAY: &[u8] = b"redis.call('decrby', KEYS[1], ARGV[1]) while true do end";
 
@@ -282,4 +288,54 @@ fn the_messages_of_a_script_are_bounded() {
     // Those before the error were sent: they exceed what a subscriber may leave unread.
     let mut rest = Vec::new();
     let _ = subscriber.0.read_to_end(&mut rest);
+}
+
+/// Scripts that lock shards as they reach them, those of all keys, and those with declared keys: none waits for another
+/// forever, and none sees a part of another.
+#[test]
+fn scripts_reach_undeclared_keys_together() {
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    let db = Db::open(options).unwrap();
+    fill(&db);
+    let server = Running::over(db.clone(), |config| config.threads = 4);
+    thread::scope(|scope| {
+        for thread in 0..2 {
+            let mut client = server.client();
+            scope.spawn(move || move_amounts(&mut client, thread));
+            let mut client = server.client();
+            scope.spawn(move || {
+                for round in 0..MOVES {
+                    let (from, to) = (account(round + thread), account(round * 5 + 1));
+                    let (from, to) = if thread == 0 { (from, to) } else { (to, from) };
+                    client.send(command(&[b"EVAL", MOVE_UNDECLARED, b"0", b"3", &from, &to]));
+                    let reply = line(&mut client);
+                    assert!(reply.starts_with(':'), "{reply}");
+                }
+            });
+        }
+        let mut client = server.client();
+        scope.spawn(move || {
+            for _ in 0..MOVES {
+                client.send(command(&[b"EVAL", SUM, b"0"]));
+                assert_eq!(line(&mut client), format!(":{TOTAL}\r\n"), "a script sees a part");
+            }
+        });
+    });
+    let keys: Vec<_> = (0..ACCOUNTS).map(account).collect();
+    assert_eq!(snapshot_sum(&mut db.session(), &keys), TOTAL);
+}
+
+/// Redis 7.0 remembers declared keys only, so its client keeps a stale value.
+#[test]
+fn caching_clients_are_told_of_undeclared_keys() {
+    let server = Running::new(|_| {});
+    let (mut caches, mut writes) = (subscriber(&server, 3, "c"), server.client());
+    caches.send(b"CLIENT TRACKING ON\r\n");
+    caches.expect(b"+OK\r\n");
+    caches.send(command(&[b"EVAL", b"return redis.call('get', ARGV[1])", b"1", b"k", b"read"]));
+    caches.expect(b"_\r\n");
+    writes.send(b"SET read 1\r\n");
+    writes.expect(b"+OK\r\n");
+    caches.expect(b">2\r\n$10\r\ninvalidate\r\n*1\r\n$4\r\nread\r\n");
 }

@@ -18,7 +18,7 @@ use crate::state::slots::slot;
 /// The reply to commands while the data is being loaded.
 pub(crate) const LOADING: &str = "LOADING hedgerow-db is loading the dataset in memory";
 const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
-const STALE: &str =
+pub(super) const STALE: &str =
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
 
 impl<'t> Execution<'t, '_> {

@@ -230,6 +230,7 @@ impl Config {
         options.compressed = self.number("compressed") as usize;
         options.snapshot_after = self.number("snapshot-after");
         options.script_time_limit = self.number("script-time-limit");
+        options.allow_undeclared_keys = self.get("default-lua-flags") != "none";
         options
     }
 

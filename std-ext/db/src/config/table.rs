@@ -275,7 +275,15 @@ const MEMORY: &[Setting] = &[
         "script-time-limit",
         Kind::Number { min: 0, max: 86_400_000 },
         "5000",
-        "Milliseconds after which a script is stopped, and its changes are undone; 0 for never.",
+        "Milliseconds of processor time after which a script is stopped, and its changes are undone; 0 for never. \
+         Thirty times as many by the clock stop it as well.",
+    ),
+    modifiable(
+        "default-lua-flags",
+        Kind::Choice(&["allow-undeclared-keys", "none"]),
+        "allow-undeclared-keys",
+        "What scripts may do without a flag of their own: access keys that are not in `KEYS`, and all keys, as by \
+         `KEYS`. As in Dragonfly, a script may have the flag in its first line, `--!df flags=allow-undeclared-keys`.",
     ),
 ];
 

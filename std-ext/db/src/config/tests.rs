@@ -164,6 +164,7 @@ fn every_setting_reaches_its_option() {
         ["--timeout", "7"],
         ["--busy-reply-threshold", "8"],
         ["--script-time-limit", "9"],
+        ["--default-lua-flags", "none"],
         ["--tcp-keepalive", "8"],
         ["--client-output-buffer-limit", "normal 9mb 2mb 30"],
         ["--client-query-buffer-limit", "5mb"],
@@ -220,6 +221,7 @@ fn every_setting_reaches_its_option() {
     assert_eq!((options.databases, options.shards, options.max_memory), (300, 64, 2 << 30));
     assert_eq!((options.lfu_log_factor, options.lfu_decay_time), (11, 12));
     assert_eq!(options.eviction_samples, 10);
+    assert_eq!((options.script_time_limit, options.allow_undeclared_keys), (9, false));
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
     assert_eq!(config.log_level(), "debug");

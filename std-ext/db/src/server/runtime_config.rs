@@ -280,6 +280,7 @@ impl RuntimeConfig {
             "lfu-log-factor" => db.set_lfu_log_factor(number() as u32),
             "lfu-decay-time" => db.set_lfu_decay_time(number() as u32),
             "script-time-limit" => db.set_script_time_limit(number()),
+            "default-lua-flags" => db.set_allow_undeclared_keys(text != "none"),
             "maxclients" => self.max_clients.set(number()),
             "timeout" => self.timeout.set(number() * 1000),
             "cluster-lease" => {

@@ -3,7 +3,11 @@
 //! A script locks the shards of its keys, executes its requests on them, and ends. All its changes are one log entry
 //! and are published together, as those of a transaction. Until then they can be undone: no reader has seen them.
 //! MIGRATE uses the same locks.
-
+//!
+//! A script may reach a key that it has not named. Shards are locked in the order of their numbers, so the script must
+//! not wait for that of the key: if it is free, it joins the others, and if not, all that was done is undone, and the
+//! script begins anew with the locks of all shards. No lock is released before the end, so the script is serializable
+//! nevertheless.
 use super::Session;
 use super::multi_key::{self, Apply, advance, lock_shards};
 use super::read::answer_query;
@@ -11,6 +15,7 @@ use super::transaction::has_conflict;
 use crate::log::Lsn;
 use crate::request::{Answer, Query, Request, RequestError};
 use crate::state::counters::Counters;
+use crate::state::shard::Core;
 use crate::state::slots::slot;
 use crate::state::watched_keys::KeyWatch;
 use crate::state::{LockedShards, State};
@@ -19,12 +24,36 @@ use std::sync::Arc;
 /// Bytes that a change takes in memory besides keys and values.
 const CHANGE_BYTES: usize = 128;
 
+/// Which shards are locked from the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Breadth {
+    /// Those of the keys.
+    Keys,
+    /// All of the selected database.
+    Database,
+    /// All of all databases.
+    Everything,
+}
+
+/// Why a key cannot be accessed.
+#[cfg(feature = "scripts")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotIncluded {
+    /// Another thread has its shard: begin anew, with the locks of all.
+    Busy,
+    /// This node's group of a cluster does not have its slot.
+    NotOwned,
+}
+
 /// Keys whose shards are locked, and the changes that were made so far.
 pub(crate) struct LockedKeys<'s> {
     state: &'s State,
     cores: LockedShards<'s>,
     /// The selected database: all keys are in it.
     database: u16,
+    /// The version of the databases before the first shard was locked.
+    #[cfg(feature = "scripts")]
+    version: u64,
     /// The database that the changes at the end of the entry are about.
     logged: u16,
     time: u64,
@@ -83,7 +112,7 @@ impl Session {
 }
 
 impl<'s> LockedKeys<'s> {
-    /// Locks the shards of `keys` and of watched keys, or every shard. Returns `None` if a watched key has changed.
+    /// Locks the shards of `keys` and of watched keys, or more. Returns `None` if a watched key has changed.
     ///
     /// # Errors
     /// This node's group of a cluster does not have the slot of a key, whose number is returned.
@@ -91,20 +120,27 @@ impl<'s> LockedKeys<'s> {
         (session, state): (&mut Session, &'s State),
         keys: &[&[u8]],
         watch: Option<&KeyWatch>,
-        (changes, every_shard): (bool, bool),
+        (changes, breadth): (bool, Breadth),
     ) -> Result<Option<Self>, usize> {
         let mut admitted =
             if changes { state.admit_change(|| 0) } else { Err(RequestError::LogUnavailable) };
         let database = session.database;
         let shard =
             |(database, key): (u16, &[u8])| state.keyspace(database).first + state.shard_of(key);
+        #[cfg(feature = "scripts")]
+        let version = state.databases.version();
         let mut cores = lock_shards(state, || {
-            if every_shard {
-                return (0..state.shards.len()).collect();
-            }
             let watched = watch.iter().flat_map(|watch| watch.keys());
             let watched = watched.map(|(database, key, _)| (database, key));
-            keys.iter().map(|key| (database, *key)).chain(watched).map(shard).collect()
+            match breadth {
+                Breadth::Keys => {
+                    keys.iter().map(|key| (database, *key)).chain(watched).map(shard).collect()
+                }
+                Breadth::Database => {
+                    multi_key::all_shards_of(state, database).chain(watched.map(shard)).collect()
+                }
+                Breadth::Everything => (0..state.shards.len()).collect(),
+            }
         });
         // Checked under the locks: no slot is lost, and no rollback begins, until the changes are logged.
         if let Some(at) = keys.iter().position(|key| !state.ownership.has(|| slot(key))) {
@@ -118,11 +154,7 @@ impl<'s> LockedKeys<'s> {
             return Ok(None);
         }
         for (number, core) in &mut cores {
-            // A thread that has panicked may have left changes. They are not undone together with later ones.
-            if core.has_unpublished() {
-                core.publish(state.shards[*number].stats().published_lsn(), state.log.safe());
-            }
-            core.record_undo(admitted.is_ok());
+            begin(state, *number, core, admitted.is_ok());
         }
         let mut entry = std::mem::take(&mut session.entry);
         entry.clear();
@@ -131,6 +163,8 @@ impl<'s> LockedKeys<'s> {
             state,
             cores,
             database,
+            #[cfg(feature = "scripts")]
+            version,
             logged: 0,
             time,
             entry,
@@ -141,6 +175,62 @@ impl<'s> LockedKeys<'s> {
             misses: 0,
             is_finished: false,
         }))
+    }
+
+    /// Locks the shard of a key, unless that has been done. Does not wait for it.
+    ///
+    /// # Errors
+    /// The key cannot be accessed.
+    #[cfg(feature = "scripts")]
+    pub(crate) fn include(&mut self, key: &[u8]) -> Result<(), NotIncluded> {
+        let keyspace = self.state.databases.get(self.database).ok_or(NotIncluded::Busy)?;
+        let shard = self.state.first_shard(keyspace) + self.state.shard_of(key);
+        if !self.try_lock(shard) {
+            return Err(NotIncluded::Busy);
+        }
+        // Under the lock, as for the keys that were named.
+        if self.state.ownership.has(|| slot(key)) { Ok(()) } else { Err(NotIncluded::NotOwned) }
+    }
+
+    /// Locks more shards. Does not wait for them. Returns whether it has them.
+    #[cfg(feature = "scripts")]
+    pub(crate) fn include_all(&mut self, breadth: Breadth) -> bool {
+        let Some(keyspace) = self.state.databases.get(self.database) else { return false };
+        let first = self.state.first_shard(keyspace);
+        let mut shards = match breadth {
+            Breadth::Everything => 0..self.state.shards.len(),
+            _ => first..first + self.state.shards.per_keyspace(),
+        };
+        let has_all = shards.all(|shard| self.try_lock(shard));
+        // No keyspace is made while a shard is locked. One may have been made before.
+        has_all && (breadth < Breadth::Everything || self.cores.len() == self.state.shards.len())
+    }
+
+    #[cfg(feature = "scripts")]
+    fn try_lock(&mut self, shard: usize) -> bool {
+        let Err(place) = self.cores.binary_search_by_key(&shard, |(number, _)| *number) else {
+            return true;
+        };
+        let Some(mut core) = self.state.shards[shard].try_lock() else { return false };
+        // [DB-2] Under the lock: if no other shard was locked yet, the database may have been swapped.
+        let version = self.state.databases.version();
+        if version != self.version || !version.is_multiple_of(2) {
+            return false;
+        }
+        if self.cores.is_empty() {
+            // What is read under the first lock: a rollback, or a clock that was set back, may have come between.
+            let may_change = self.admitted.is_ok();
+            if may_change && self.state.check_writable().is_err() {
+                return false;
+            }
+            self.time = core.advance_time(self.state.clock.now());
+        } else if core.advance_time(self.time) > self.time {
+            // All keys have one time, and that of a shard does not go back.
+            return false;
+        }
+        begin(self.state, shard, &mut core, self.admitted.is_ok());
+        self.cores.insert(place, (shard, core));
+        true
     }
 
     /// Returns the time of all requests, in milliseconds since 1970.
@@ -274,6 +364,15 @@ impl<'s> LockedKeys<'s> {
     }
 }
 
+/// Begins with a shard that was just locked.
+fn begin(state: &State, number: usize, core: &mut Core, records_undo: bool) {
+    // A thread that has panicked may have left changes. They are not undone together with later ones.
+    if core.has_unpublished() {
+        core.publish(state.shards[number].stats().published_lsn(), state.log.safe());
+    }
+    core.record_undo(records_undo);
+}
+
 impl Drop for LockedKeys<'_> {
     fn drop(&mut self) {
         // A panic came between: half of the changes must not become visible.
@@ -297,7 +396,7 @@ mod tests {
         let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
         let mut session = db.session();
         let state = session.state();
-        let keys = LockedKeys::lock((&mut session, &state), &[b"k"], None, (true, false));
+        let keys = LockedKeys::lock((&mut session, &state), &[b"k"], None, (true, Breadth::Keys));
         let mut keys = keys.unwrap().unwrap();
         let (condition, expiry) = (SetCondition::Always, Expiry::Never);
         let set = Change::Set { value: b"v", condition, expiry, get: false };
@@ -312,5 +411,51 @@ mod tests {
             called = true;
         });
         assert!(called);
+    }
+
+    #[cfg(feature = "scripts")]
+    fn lock<'s>(of: (&mut Session, &'s State), keys: &[&[u8]], breadth: Breadth) -> LockedKeys<'s> {
+        LockedKeys::lock(of, keys, None, (true, breadth)).unwrap().unwrap()
+    }
+
+    #[cfg(feature = "scripts")]
+    #[test]
+    fn a_shard_joins_only_if_it_could_have_been_locked_from_the_beginning() {
+        let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
+        let (mut session, mut other) = (db.session(), db.session());
+        let state = session.state();
+        let elsewhere = (0..).map(|number| format!("k{number}"));
+        let elsewhere = elsewhere.into_iter().find(|key| {
+            let shard = state.shard_of(key.as_bytes());
+            shard != state.shard_of(b"k")
+        });
+        let elsewhere = elsewhere.unwrap();
+        let busy = Err(NotIncluded::Busy);
+        let mut keys = lock((&mut session, &state), &[b"k"], Breadth::Keys);
+        let held = lock((&mut other, &state), &[elsewhere.as_bytes()], Breadth::Keys);
+        assert_eq!(keys.include(elsewhere.as_bytes()), busy, "another thread has its shard");
+        assert!(!keys.include_all(Breadth::Database), "another thread has one of the shards");
+        drop(held);
+        assert_eq!(keys.include(elsewhere.as_bytes()), Ok(()));
+        assert!(keys.include_all(Breadth::Everything));
+        drop(keys);
+        // Its keys would have two times.
+        let mut keys = lock((&mut session, &state), &[b"k"], Breadth::Keys);
+        while state.clock.now() <= keys.time() {}
+        db.set(&elsewhere, "v").unwrap();
+        assert_eq!(keys.include(elsewhere.as_bytes()), busy, "its shard has a later time");
+        drop(keys);
+        // Nothing was locked, so nothing has kept the database from being swapped.
+        let mut keys = lock((&mut session, &state), &[], Breadth::Keys);
+        assert_eq!(keys.include(b"k"), Ok(()));
+        drop(keys);
+        let mut keys = lock((&mut session, &state), &[], Breadth::Keys);
+        let swap = Request::MultiKey(crate::request::MultiKeyOp::SwapDatabases(0, 1));
+        other.execute(&[swap], &mut |_, answer| assert_eq!(answer, Answer::Done));
+        assert_eq!(keys.include(b"k"), busy, "the database was swapped");
+        assert!(!keys.include_all(Breadth::Database), "the database was swapped");
+        drop(keys);
+        let mut keys = lock((&mut session, &state), &[], Breadth::Database);
+        assert_eq!(keys.include(b"k"), Ok(()));
     }
 }

@@ -34,7 +34,9 @@ use read::answer_query;
 use std::iter::once;
 use std::sync::Arc;
 
-pub(crate) use locked::LockedKeys;
+#[cfg(feature = "scripts")]
+pub(crate) use locked::NotIncluded;
+pub(crate) use locked::{Breadth, LockedKeys};
 pub use transaction::TransactionOutcome;
 
 /// Requests whose memory is prefetched at a time: more than a processor fetches at once, fewer than fill its

@@ -260,8 +260,11 @@ class Commands(unittest.TestCase):
             pipe.set("script", 1)
             add(keys=["script"], args=[2], client=pipe)
             self.assertEqual(pipe.execute(), [True, 3])
+        self.assertIsNone(self.it.eval("return redis.call('get', 'other')", 0))
+        self.it.config_set("default-lua-flags", "none")
         with self.assertRaisesRegex(redis.ResponseError, "not in its KEYS: 'other'"):
             self.it.eval("return redis.call('get', 'other')", 0)
+        self.it.config_set("default-lua-flags", "allow-undeclared-keys")
 
     def test_locks(self):
         lock = self.it.lock("lock", timeout=100, blocking=False)

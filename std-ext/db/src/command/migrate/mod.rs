@@ -17,7 +17,7 @@ use crate::log::Lsn;
 use crate::rdb::payload;
 use crate::request::{Answer, Change, Query, Request, RequestError};
 use crate::resp::write::request;
-use crate::session::LockedKeys;
+use crate::session::{Breadth, LockedKeys};
 use crate::state::State;
 use crate::state::watched_keys::KeyWatch;
 use call::Call;
@@ -247,7 +247,8 @@ impl<'c, 'a> Migration<'c, 'a> {
         watch: Option<&KeyWatch>,
     ) -> Result<Option<LockedKeys<'c>>, CommandError> {
         let deletes = !self.call.copy;
-        let locked = LockedKeys::lock((self.session, self.state), &[key], watch, (deletes, false));
+        let locked =
+            LockedKeys::lock((self.session, self.state), &[key], watch, (deletes, Breadth::Keys));
         let locked = locked.map_err(|_| IN_CLUSTER)?;
         match locked.as_ref().and_then(LockedKeys::refusal) {
             Some(error) if deletes => refused_here(error),

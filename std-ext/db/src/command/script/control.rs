@@ -6,6 +6,7 @@ use crate::command::script::cjson_settings::Settings;
 use crate::command::script::command_bytes::CommandBytes;
 use crate::command::script::current_host::CurrentHost;
 use crate::command::script::names::Names;
+use crate::command::script::time_limit::{Exceeded, TimeLimit, processor_time};
 use crate::limits::SCRIPT_MEMORY;
 use crate::resp::Protocol;
 use crate::scripts::{Scripts, Switch};
@@ -22,9 +23,11 @@ const VALUES: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// It took longer than the time limit.
-    TimedOut(Duration),
+    TimedOut(Exceeded),
     /// SCRIPT KILL.
     Killed,
+    /// It has to begin anew, with the locks of more shards.
+    NeedsLocks,
 }
 
 /// Whether a command was executed. If so, its reply is in [`Control::bytes`]. If not, the text is the error that the
@@ -40,7 +43,7 @@ pub(super) const KEPT_FUNCTIONS: usize = 1024;
 /// The state of one run.
 pub(super) struct Control {
     switch: Arc<Switch>,
-    limit: Cell<Option<(Instant, Duration)>>,
+    limit: Cell<Option<TimeLimit>>,
     /// The diagnostics of the server that runs the script.
     diagnostics: RefCell<Option<Arc<Diagnostics>>>,
     /// When the script will have run for so long that other commands are refused; nothing from then on.
@@ -164,7 +167,7 @@ impl Control {
     /// Begins a run.
     pub(super) fn begin(&self, limit: Option<Duration>) {
         let now = Instant::now();
-        self.limit.set(limit.map(|limit| (now + limit, limit)));
+        self.limit.set(limit.map(|limit| TimeLimit::new(limit, now)));
         let busy_after = self.diagnostics.borrow().as_ref().and_then(|own| own.busy_after());
         self.busy_at.set(busy_after.map(|after| now + after));
         self.stop.set(None);
@@ -184,7 +187,12 @@ impl Control {
         *self.value.borrow_mut() = None;
         self.bytes.set(self.bytes.take().emptied());
         self.outcome.set(None);
-        self.stop.get()
+        let stop = self.stop.get();
+        if stop == Some(Stop::NeedsLocks) {
+            // It ended as if its command had failed, and leaves the interpreter as clean.
+            self.stop.set(None);
+        }
+        stop
     }
 
     /// Returns an error if the script must end now. Functions that may take long call it again and again.
@@ -201,15 +209,21 @@ impl Control {
 
     /// Stops the script, or refuses other commands, if its time for that has come.
     fn check_time(&self, now: Instant) {
-        if let Some((end, limit)) = self.limit.get()
-            && now >= end
-        {
-            self.stop.set(Some(Stop::TimedOut(limit)));
+        if let Some(mut limit) = self.limit.get() {
+            if let Some(exceeded) = limit.check(now, processor_time) {
+                self.stop.set(Some(Stop::TimedOut(exceeded)));
+            }
+            self.limit.set(Some(limit));
         }
         if self.busy_at.get().is_some_and(|busy_at| now >= busy_at) {
             self.busy_at.set(None);
             *self.busy.borrow_mut() = self.diagnostics.borrow().as_ref().map(BusyScript::begin);
         }
+    }
+
+    /// Stops the script, which has to begin anew.
+    pub(super) fn stop_for_locks(&self) {
+        self.stop.set(Some(Stop::NeedsLocks));
     }
 
     /// As [`check`](Self::check), without a look at the clock.

@@ -22,6 +22,11 @@ pub(super) trait Host {
         out: &mut Vec<u8>,
     ) -> Result<(), String>;
 
+    /// Returns whether the script must end, and begin anew with the locks of more shards.
+    fn needs_locks(&self) -> bool {
+        false
+    }
+
     /// Returns the user of the client that runs the script.
     fn user(&self) -> Arc<User>;
 }

@@ -4,7 +4,9 @@ use crate::command::arguments::{CommandError, is, subcommand};
 use crate::command::execute::{Execution, NextStep};
 use crate::command::reply::error_text;
 use crate::command::script::call::{Call, NO_SCRIPT};
-use crate::command::script::interpreter::{Failure, Interpreter, Script, with_interpreter};
+use crate::command::script::interpreter::{
+    Failure, Forecast, Interpreter, Script, with_interpreter,
+};
 use crate::command::script::locked::LockedHost;
 use crate::command::script::outbox::Outbox;
 use crate::command::script::shebang;
@@ -12,8 +14,19 @@ use crate::command::table::Id;
 use crate::request::RequestError;
 use crate::resp::write::Writer;
 use crate::scripts::ScriptId;
-use crate::session::LockedKeys;
+use crate::session::{Breadth, LockedKeys};
 use crate::state::slots::slot;
+
+/// How a script has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ended {
+    /// With a reply. It has used these locks.
+    Done(Breadth),
+    /// It was stopped, so its changes must be undone.
+    Stopped,
+    /// It has no reply: its changes must be undone, and it must begin anew with these locks.
+    NeedsLocks(Breadth),
+}
 
 impl<'a> Execution<'_, 'a> {
     /// EVAL, EVALSHA, EVAL_RO and EVALSHA_RO.
@@ -35,25 +48,41 @@ impl<'a> Execution<'_, 'a> {
         let result = with_interpreter(&scripts, |interpreter| {
             let script = self.find(interpreter, &call)?;
             let changes = !(call.reads_only || script.flags.no_writes);
-            let keys = LockedKeys::lock((self.session, &state), call.keys, None, (changes, false));
-            let mut keys = match keys {
-                Ok(Some(keys)) => keys,
-                Ok(None) => return Ok(()),
-                Err(at) => {
-                    return Err(self.redirects().refused_slot(Some(slot(call.keys[at])), true));
-                }
-            };
-            let mut outbox = Outbox::default();
-            let stopped = self.run_script(interpreter, &call, &script, (&mut keys, &mut outbox));
-            let (hub, cluster) = (self.server.hub(), self.cluster);
-            let lsn = match stopped {
-                Ok(false) => self.session.finish_locked(keys, || outbox.send(hub, cluster)),
-                Ok(true) | Err(_) => self.session.undo_locked(keys),
-            };
-            self.lsn = self.lsn.max(lsn);
-            // Behind the reply, which the script may have sent to its own client.
-            self.push_own_mail();
-            stopped.map(|_| ())
+            let mut breadth = script.forecast.get().breadth();
+            loop {
+                let of = (&mut *self.session, &*state);
+                let mut keys = match LockedKeys::lock(of, call.keys, None, (changes, breadth)) {
+                    Ok(Some(keys)) => keys,
+                    Ok(None) => return Ok(()),
+                    Err(at) => {
+                        return Err(self.redirects().refused_slot(Some(slot(call.keys[at])), true));
+                    }
+                };
+                let mut outbox = Outbox::default();
+                let ended = self.run_script(interpreter, &call, &script, (&mut keys, &mut outbox));
+                let (hub, cluster) = (self.server.hub(), self.cluster);
+                let lsn = match ended {
+                    Ok(Ended::NeedsLocks(more)) => {
+                        // Dropped, the locked keys are as they were. No message was sent, and nothing else remains.
+                        breadth = breadth.max(more);
+                        script.forecast.set(Forecast::wide(breadth));
+                        continue;
+                    }
+                    Ok(Ended::Done(used)) => {
+                        script.forecast.set(match script.forecast.get() {
+                            forecast if used < breadth => forecast.after_unused(),
+                            forecast if breadth == Breadth::Keys => forecast,
+                            _ => Forecast::wide(breadth),
+                        });
+                        self.session.finish_locked(keys, || outbox.send(hub, cluster))
+                    }
+                    Ok(Ended::Stopped) | Err(_) => self.session.undo_locked(keys),
+                };
+                self.lsn = self.lsn.max(lsn);
+                // Behind the reply: the script may have sent them to its own client.
+                self.push_own_mail();
+                return ended.map(|_| ());
+            }
         });
         result.unwrap_or_else(|why| Err(format!("ERR no interpreter for scripts: {why}").into()))
     }
@@ -100,15 +129,14 @@ impl<'a> Execution<'_, 'a> {
         Ok(script)
     }
 
-    /// Runs a script on locked keys, and writes its reply. Returns whether it was stopped, so that its changes must be
-    /// undone.
+    /// Runs a script on locked keys, and writes its reply.
     pub(super) fn run_script(
         &mut self,
         interpreter: &mut Interpreter,
         call: &Call<'_, 'a>,
         script: &Script,
         (keys, outbox): (&mut LockedKeys<'_>, &mut Outbox),
-    ) -> Result<bool, CommandError> {
+    ) -> Result<Ended, CommandError> {
         let flags = script.flags;
         if flags.declared {
             self.check_flags(call, script, keys)?;
@@ -121,17 +149,22 @@ impl<'a> Execution<'_, 'a> {
         let mut writer = Writer::new(&mut out, protocol);
         let arguments = (call.keys, call.arguments);
         let ended = interpreter.run(&call.id, script, arguments, &mut host, &mut writer, max_out);
+        let (used, needs) = (host.used, host.needs);
         (self.connection.command, self.connection.protocol) = (command, protocol);
         *self.out = out;
         let (text, stopped) = match ended {
             Ok(()) => {
                 self.count_script_error(call.command, start, interpreter.has_counted_error());
-                return Ok(false);
+                return Ok(Ended::Done(used));
             }
             Err(Failure::TooLong) => {
                 self.out.truncate(start);
                 self.next = NextStep::Drop;
-                return Ok(false);
+                return Ok(Ended::Done(used));
+            }
+            Err(Failure::NeedsLocks) => {
+                self.out.truncate(start);
+                return Ok(Ended::NeedsLocks(needs.unwrap_or(Breadth::Everything)));
             }
             Err(Failure::Error(text)) => (text, false),
             Err(Failure::Stopped(text)) => (text, true),
@@ -140,7 +173,7 @@ impl<'a> Execution<'_, 'a> {
         Writer::new(self.out, protocol).error(text);
         let counted = !stopped && interpreter.has_counted_error();
         self.count_script_error(call.command, start, counted);
-        Ok(stopped)
+        Ok(if stopped { Ended::Stopped } else { Ended::Done(used) })
     }
 
     /// Counts the reply of a script from `start` on if it is an error. The error of a command that the script called

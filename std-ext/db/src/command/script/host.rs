@@ -22,12 +22,17 @@ pub(super) fn execute(
     let mut bytes = control.bytes.take().emptied();
     let CommandBytes { arguments: texts, reply: out } = &mut bytes;
     let executed = add(texts).and_then(|()| {
-        let executed = control
-            .host
-            .with(|host| texts.with(|texts| host.call(texts, control.protocol.get(), out)));
+        let executed = control.host.with(|host| {
+            let called = texts.with(|texts| host.call(texts, control.protocol.get(), out));
+            if called.is_err() && host.needs_locks() {
+                control.stop_for_locks();
+            }
+            called
+        });
         executed.unwrap_or_else(|| Err(NOT_IN_A_SCRIPT.to_owned()))
     });
     control.bytes.set(bytes);
+    control.check_stopped()?;
     Ok(executed)
 }
 

@@ -13,10 +13,12 @@ use crate::command::script::random;
 use crate::command::script::raw::Runner;
 use crate::command::script::sandbox;
 use crate::command::script::shebang::{self, Flags};
+use crate::command::script::time_limit::Exceeded;
 use crate::resp::write::Writer;
 use crate::scripts::{ScriptId, Scripts};
+use crate::session::Breadth;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Value, VmState};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -41,6 +43,35 @@ const PANICKED: &[u8] =
 pub(super) struct Script {
     function: Function,
     pub(super) flags: Flags,
+    /// With which locks it begins. Each thread finds that out by itself.
+    pub(super) forecast: Rc<Cell<Forecast>>,
+}
+
+/// Calls that begin with the locks of more shards than those of their keys, after one that had to begin anew. Then the
+/// script may have changed its ways.
+const WIDE_CALLS: u8 = 16;
+
+/// With which locks the next calls of a script begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forecast {
+    breadth: Breadth,
+    calls: u8,
+}
+
+impl Forecast {
+    pub(super) fn breadth(self) -> Breadth {
+        if self.calls == 0 { Breadth::Keys } else { self.breadth }
+    }
+
+    /// Returns the forecast after a call that had to begin anew with these locks, or has used all that it had.
+    pub(super) fn wide(breadth: Breadth) -> Self {
+        Self { breadth, calls: if breadth == Breadth::Keys { 0 } else { WIDE_CALLS } }
+    }
+
+    /// Returns the forecast after a call that had more locks than it has used.
+    pub(super) fn after_unused(self) -> Self {
+        Self { calls: self.calls.saturating_sub(1), ..self }
+    }
 }
 
 /// Why a script has no reply of its own.
@@ -52,6 +83,8 @@ pub(super) enum Failure {
     Stopped(Vec<u8>),
     /// Its reply is longer than the client may have.
     TooLong,
+    /// It must begin anew, with the locks of more shards. Its changes must be undone.
+    NeedsLocks,
 }
 
 /// The interpreter of a thread.
@@ -136,7 +169,8 @@ impl Interpreter {
         let function = compiled.map_err(|why| {
             format!("Error compiling script (new function): {}", plain_text(&why))
         })?;
-        let script = Script { function, flags };
+        let forecast = Forecast { breadth: Breadth::Keys, calls: 0 };
+        let script = Script { function, flags, forecast: Rc::new(Cell::new(forecast)) };
         if self.compiled.len() >= COMPILED {
             self.compiled.clear();
         }
@@ -175,6 +209,7 @@ impl Interpreter {
                 tracing::error!("the interpreter of scripts has panicked: {}", why.unwrap_or("?"));
                 Err(Failure::Stopped(PANICKED.to_vec()))
             }
+            (Ok(_), Some(Stop::NeedsLocks)) => Err(Failure::NeedsLocks),
             (Ok(replied), None) => replied,
             (Ok(_), Some(stop)) => Err(Failure::Stopped(self.stopped_reply(id, stop))),
         }
@@ -252,11 +287,16 @@ impl Interpreter {
 
     fn stopped_reply(&self, id: &ScriptId, stop: Stop) -> Vec<u8> {
         let mut text = match stop {
+            Stop::NeedsLocks => unreachable!("it begins anew"),
             Stop::Killed => b"ERR Script killed by user with SCRIPT KILL...".to_vec(),
-            Stop::TimedOut(limit) => {
+            Stop::TimedOut(exceeded) => {
+                let (limit, of) = match exceeded {
+                    Exceeded::Processor(limit) => (limit, " of processor time"),
+                    Exceeded::Wall(limit) => (limit, ""),
+                };
                 let limit = limit.as_millis();
                 format!(
-                    "ERR Script stopped, because it has run for {limit} ms; its changes are undone"
+                    "ERR Script stopped, because it has run for {limit} ms{of}; its changes are undone"
                 )
                 .into_bytes()
             }

@@ -1,24 +1,25 @@
 //! The commands of a script, executed on its locked keys.
 
+use crate::cluster::view::Role;
 use crate::command::acl::user::User;
 use crate::command::batch::Batch;
 use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
 use crate::command::flags::Flag;
-use crate::command::key_places::places;
 use crate::command::keyspace::write_time;
 use crate::command::monitor_lines;
-use crate::command::routing::with_subcommand;
+use crate::command::routing::{STALE, with_subcommand};
 use crate::command::script::call::Call;
 use crate::command::script::current_host::Host;
 use crate::command::script::outbox::Outbox;
 use crate::command::script::shebang::Flags;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::command::tracking::keys_of;
+use crate::command::transaction::asks_database;
 use crate::pubsub::Kind;
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
-use crate::session::LockedKeys;
+use crate::session::{Breadth, LockedKeys, NotIncluded};
 use crate::state::number::integer;
 use crate::state::slots::slot;
 use std::collections::HashSet;
@@ -35,7 +36,15 @@ pub(super) struct LockedHost<'h, 'e, 'a, 's> {
     declared: &'h [&'a [u8]],
     /// The declared keys, if they are many.
     set: HashSet<&'a [u8]>,
+    flags: Flags,
     reads_only: bool,
+    allows_undeclared: bool,
+    /// The slot of the keys so far, if all of them must have one.
+    slot: Option<u16>,
+    /// More locks than the script can take now: it has to begin anew with them.
+    pub(super) needs: Option<Breadth>,
+    /// The most that the script has needed. Keys whose shards have joined the others one by one do not count.
+    pub(super) used: Breadth,
     batch: Batch<'static>,
 }
 
@@ -53,7 +62,24 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
             keys.ignore_full();
         }
         let reads_only = call.reads_only || flags.no_writes;
-        Self { execution, keys, outbox, declared, set, reads_only, batch: Batch::default() }
+        let allows_undeclared =
+            flags.allow_undeclared_keys || execution.db.scripts().allow_undeclared_keys();
+        let slot = declared.first().map(|key| slot(key));
+        let (needs, used, batch) = (None, Breadth::Keys, Batch::default());
+        Self {
+            execution,
+            keys,
+            outbox,
+            declared,
+            set,
+            flags,
+            reads_only,
+            allows_undeclared,
+            slot,
+            needs,
+            used,
+            batch,
+        }
     }
 
     fn declares(&self, key: &[u8]) -> bool {
@@ -69,18 +95,74 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
         integer(number) == Some(i64::from(self.execution.connection.database))
     }
 
-    /// Checks whether this node of a cluster has the slot of a channel.
-    fn check_channel(&self, kind: Kind, channel: &[u8]) -> Result<(), String> {
-        match self.execution.group() {
-            Some(group) if kind == Kind::ShardChannel && !group.view().owns(slot(channel)) => {
-                Err(NOT_LOCAL.to_owned())
-            }
-            _ => Ok(()),
+    /// Checks whether this node of a cluster accesses a key that the script has not declared, or a slot's channel.
+    fn check_slot(&mut self, name: &[u8], writes: bool) -> Result<(), String> {
+        let Some(group) = self.execution.group() else { return Ok(()) };
+        let (view, slot) = (group.view(), slot(name));
+        let reads_stale = self.execution.connection.reads_stale && !writes;
+        if !view.owns(slot) || view.role != Role::Primary && !reads_stale {
+            return Err(NOT_LOCAL.to_owned());
         }
+        if view.role != Role::Primary && !group.views().is_fresh(self.keys.time()) {
+            return Err(STALE.to_owned());
+        }
+        // A script without flags may access all slots of its node.
+        if self.flags.declared
+            && !self.flags.allow_cross_slot_keys
+            && *self.slot.get_or_insert(slot) != slot
+        {
+            return Err(CROSS_SLOT.to_owned());
+        }
+        Ok(())
     }
 
-    /// Returns why scripts must not call a command.
-    fn refusal(&self, spec: &'static CommandSpec, arguments: &[&[u8]]) -> Result<(), String> {
+    /// Locks the shards of the keys of a command that the script has not declared.
+    ///
+    /// # Errors
+    /// The command is refused, or the script has to begin anew.
+    fn include(&mut self, spec: &CommandSpec, arguments: &[&[u8]]) -> Result<(), String> {
+        for key in keys_of(spec, arguments) {
+            if self.declares(key) {
+                continue;
+            }
+            if !self.allows_undeclared {
+                let key = String::from_utf8_lossy(&key[..key.len().min(128)]).into_owned();
+                return Err(format!(
+                    "ERR Script attempted to access a key that is not in its KEYS: '{key}'"
+                ));
+            }
+            self.check_slot(key, spec.has_flag(Flag::Write))?;
+            match self.keys.include(key) {
+                Ok(()) => {}
+                Err(NotIncluded::NotOwned) => return Err(NOT_LOCAL.to_owned()),
+                Err(NotIncluded::Busy) => return Err(self.begin_anew(Breadth::Database)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Locks the shards of all keys.
+    ///
+    /// # Errors
+    /// The command is refused, or the script has to begin anew.
+    fn include_all(&mut self, spec: &CommandSpec, breadth: Breadth) -> Result<(), String> {
+        if !self.allows_undeclared {
+            let name = spec.name.to_uppercase();
+            let flag = "without the flag allow-undeclared-keys";
+            return Err(format!("ERR {name} is not supported in scripts {flag}"));
+        }
+        self.used = self.used.max(breadth);
+        if self.keys.include_all(breadth) { Ok(()) } else { Err(self.begin_anew(breadth)) }
+    }
+
+    /// Notes that the script has to begin anew. Returns its error until it has ended, which nobody sees.
+    fn begin_anew(&mut self, breadth: Breadth) -> String {
+        self.needs = Some(breadth);
+        "ERR the script begins anew".to_owned()
+    }
+
+    /// Returns why scripts must not call a command. Locks the keys of others.
+    fn refusal(&mut self, spec: &'static CommandSpec, arguments: &[&[u8]]) -> Result<(), String> {
         if spec.has_flag(Flag::NoScript) {
             return Err("ERR This Redis command is not allowed from script".to_owned());
         }
@@ -96,21 +178,18 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
         if spec.id == Id::Select && self.is_selected(arguments[1]) {
             return Ok(());
         }
-        if let Some(kind) = sends(spec) {
-            return self.check_channel(kind, arguments[1]);
+        match sends(spec) {
+            Some(Kind::ShardChannel) => return self.check_slot(arguments[1], false),
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        if let Some(breadth) = about_all_keys(spec) {
+            return self.include_all(spec, breadth);
         }
         if spec.keys.0 == 0 || is_apart {
             return keyless_refusal(spec);
         }
-        let undeclared = places(spec, arguments)
-            .filter_map(|place| arguments.get(place))
-            .find(|key| !self.declares(key));
-        if let Some(key) = undeclared {
-            let key = String::from_utf8_lossy(&key[..key.len().min(128)]).into_owned();
-            return Err(format!(
-                "ERR Script attempted to access a key that is not in its KEYS: '{key}'"
-            ));
-        }
+        self.include(spec, arguments)?;
         if writes && spec.has_flag(Flag::DenyOom) && self.keys.is_full() && !self.keys.has_changes()
         {
             return Err("OOM command not allowed when used memory > 'maxmemory'.".to_owned());
@@ -124,6 +203,10 @@ impl Host for LockedHost<'_, '_, '_, '_> {
         Arc::clone(&self.execution.connection.user)
     }
 
+    fn needs_locks(&self) -> bool {
+        self.needs.is_some()
+    }
+
     fn call(
         &mut self,
         arguments: &[&[u8]],
@@ -134,7 +217,9 @@ impl Host for LockedHost<'_, '_, '_, '_> {
         let called = spec
             .ok_or_else(|| "ERR Unknown Redis command called from script".to_owned())
             .and_then(|spec| self.execute(spec, arguments, protocol, out));
-        if let Err(error) = &called {
+        if let Err(error) = &called
+            && self.needs.is_none()
+        {
             let meter = &mut *self.execution.meter;
             meter.diagnostics.count_error(error.as_bytes());
             if let Some(spec) = spec {
@@ -179,14 +264,18 @@ impl LockedHost<'_, '_, '_, '_> {
             self.keys.ignore_full();
         }
         if let Some(tracking) = &self.execution.connection.tracking {
-            // Under the locks of all declared keys, so no change comes between this and the read.
+            // Under the locks of all these keys, so no change comes between this and the read. Redis 7.0 does not
+            // remember those that were not declared, and its client may keep a stale value.
             tracking.remember_own(detailed, keys_of(detailed, arguments), Some(self.declared));
+            let undeclared = keys_of(detailed, arguments).filter(|key| !self.declares(key));
+            tracking.remember_own(detailed, undeclared, None);
         }
         self.execution.connection.protocol = protocol;
         let redirects = self.execution.redirects();
         let batch = std::mem::take(&mut self.batch).emptied();
         let mut nested = self.execution.nested(batch);
         (nested.collects, nested.time) = (true, Some(self.keys.time()));
+        nested.max_out = nested.max_out.min(REPLY_BYTES);
         nested.dispatch_queued(spec, arguments);
         let mut batch = nested.batch;
         let fits = batch.execute_locked(self.keys, redirects, protocol, out, REPLY_BYTES);
@@ -202,6 +291,17 @@ impl LockedHost<'_, '_, '_, '_> {
 
 /// The error for a key or a channel whose slot this node does not have.
 const NOT_LOCAL: &str = "ERR Script attempted to access a non local key in a cluster node";
+
+const CROSS_SLOT: &str = "ERR Script attempted to access keys that do not hash to the same slot";
+
+/// Returns which locks a command about all keys needs; `None` for other commands.
+fn about_all_keys(spec: &CommandSpec) -> Option<Breadth> {
+    match spec.id {
+        Id::FlushAll => Some(Breadth::Everything),
+        Id::FlushDb => Some(Breadth::Database),
+        _ => asks_database(spec).then_some(Breadth::Database),
+    }
+}
 
 /// Returns the kind of channel to which a command sends a message; `None` for other commands.
 pub(super) fn sends(spec: &CommandSpec) -> Option<Kind> {
@@ -221,9 +321,7 @@ fn keyless_refusal(spec: &CommandSpec) -> Result<(), String> {
         Id::Ping | Id::Echo | Id::Time => Ok(()),
         _ => {
             let name = spec.name.replace('|', " ").to_uppercase();
-            Err(format!(
-                "ERR {name} is not supported in scripts, which access the keys of KEYS only"
-            ))
+            Err(format!("ERR {name} is not supported in scripts"))
         }
     }
 }

@@ -41,6 +41,7 @@ mod substitutes;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod time_limit;
 mod transaction;
 
 pub(super) use shebang::declares_no_writes;

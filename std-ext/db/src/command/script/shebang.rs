@@ -1,4 +1,5 @@
-//! The first line of a script, with its flags: `#!lua flags=no-writes`.
+//! The first line of a script, with its flags: `#!lua flags=no-writes`, or `--!df flags=allow-undeclared-keys` as for
+//! Dragonfly.
 
 use crate::resp::inline;
 
@@ -11,6 +12,9 @@ pub(super) struct Flags {
     pub(super) no_writes: bool,
     pub(super) allow_oom: bool,
     pub(super) no_cluster: bool,
+    pub(super) allow_cross_slot_keys: bool,
+    /// Of Dragonfly: whether it may access keys that are not in `KEYS`, also if others may not.
+    pub(super) allow_undeclared_keys: bool,
 }
 
 impl Flags {
@@ -19,6 +23,8 @@ impl Flags {
         self.declared && !self.no_writes && !self.allow_oom
     }
 }
+
+const UNDECLARED: &[u8] = b"allow-undeclared-keys";
 
 /// Returns whether the first line of a script says that it changes nothing.
 pub(crate) fn declares_no_writes(text: &[u8]) -> bool {
@@ -31,6 +37,13 @@ pub(crate) fn declares_no_writes(text: &[u8]) -> bool {
 /// The line is not one of Redis.
 pub(super) fn parse(text: &[u8]) -> Result<(Flags, &[u8]), String> {
     let mut flags = Flags::default();
+    if let Some(line) = text.strip_prefix(b"--!df flags=") {
+        // To Redis, and to Lua, it is a comment: flags that are unknown here have no effect.
+        let names = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        flags.allow_undeclared_keys =
+            names.split(|&byte| byte == b',').any(|name| name.trim_ascii() == UNDECLARED);
+        return Ok((flags, text));
+    }
     if !text.starts_with(b"#!") {
         return Ok((flags, text));
     }
@@ -54,8 +67,10 @@ pub(super) fn parse(text: &[u8]) -> Result<(Flags, &[u8]), String> {
                 b"no-writes" => flags.no_writes = true,
                 b"allow-oom" => flags.allow_oom = true,
                 b"no-cluster" => flags.no_cluster = true,
-                // A node that is too old to read from executes no script, and keys of several slots are refused.
-                b"allow-stale" | b"allow-cross-slot-keys" => {}
+                b"allow-cross-slot-keys" => flags.allow_cross_slot_keys = true,
+                // A node that is too old to read from executes no script.
+                b"allow-stale" => {}
+                UNDECLARED => flags.allow_undeclared_keys = true,
                 _ => return Err(format!("Unexpected flag in script shebang: {}", shown(name))),
             }
         }
@@ -70,7 +85,21 @@ mod tests {
     #[test]
     fn the_first_line_is_that_of_redis() {
         let flags = Flags { declared: true, ..Flags::default() };
+        let undeclared = Flags { allow_undeclared_keys: true, ..Flags::default() };
         for (text, wanted) in [
+            ("--!df flags=allow-undeclared-keys\nx", {
+                Ok((undeclared, "--!df flags=allow-undeclared-keys\nx"))
+            }),
+            ("--!df flags=no-idea, allow-undeclared-keys", {
+                Ok((undeclared, "--!df flags=no-idea, allow-undeclared-keys"))
+            }),
+            ("--!df flags=\nallow-undeclared-keys", {
+                Ok((Flags::default(), "--!df flags=\nallow-undeclared-keys"))
+            }),
+            ("#!lua flags=allow-undeclared-keys,allow-cross-slot-keys\nx", {
+                let allow_cross_slot_keys = true;
+                Ok((Flags { declared: true, allow_cross_slot_keys, ..undeclared }, "\nx"))
+            }),
             ("return 1", Ok((Flags::default(), "return 1"))),
             ("#!lua\nreturn 1", Ok((flags, "\nreturn 1"))),
             ("#!lua flags=\nx", Ok((flags, "\nx"))),

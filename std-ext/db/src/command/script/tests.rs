@@ -1,6 +1,8 @@
 //! Tests of scripts through a connection.
 
 use crate::command::test_client::Client;
+use crate::request::{Change, Expiry, Request, SetCondition};
+use crate::session::{Breadth, LockedKeys};
 use std::time::{Duration, Instant};
 
 /// Returns the reply to a script, as text.
@@ -34,6 +36,7 @@ fn a_lock_is_released_by_its_holder() {
 #[test]
 fn a_script_finds_subsequences_and_sorts_its_keys() {
     let mut client = Client::new();
+    client.db.set_allow_undeclared_keys(false);
     client.send(b"MSET a ohmytext b mynewtext d 1\r\n");
     let find = "return redis.call('lcs', KEYS[1], KEYS[2])";
     assert_eq!(run(&mut client, find, &["2", "a", "b"]), "$6\r\nmytext\r\n");
@@ -208,8 +211,9 @@ fn the_memory_of_a_script_is_limited() {
 #[test]
 fn hostile_scripts_end() {
     const STOPPED: &str =
-        "-ERR Script stopped, because it has run for 100 ms; its changes are undone";
+        "-ERR Script stopped, because it has run for 100 ms of processor time; its changes";
     let mut client = Client::new();
+    client.db.set_allow_undeclared_keys(false);
     client.send(b"SET k kept\r\n");
     for (script, wanted) in [
         ("while true do end", STOPPED),
@@ -446,4 +450,80 @@ fn libraries_survive_hostile_input() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Returns a key whose shard is not that of `key`.
+fn elsewhere(client: &Client, key: &[u8]) -> String {
+    let state = client.db.state();
+    let keys = (0..).map(|number| format!("other{number}"));
+    let shard = state.shard_of(key);
+    keys.into_iter().find(|other| state.shard_of(other.as_bytes()) != shard).unwrap()
+}
+
+/// A script must not wait for a shard while it has others: it leaves no trace, and begins anew with all of them.
+#[test]
+fn a_script_that_finds_a_shard_locked_begins_anew() {
+    for in_transaction in [false, true] {
+        let mut client = Client::new();
+        let other = elsewhere(&client, b"k");
+        let mailbox = std::sync::Arc::new(crate::pubsub::Mailbox::new(99));
+        let mut subscriptions = crate::pubsub::Subscriptions::with_mailbox(
+            client.hub(),
+            std::sync::Arc::clone(&mailbox),
+        );
+        subscriptions.add(crate::pubsub::Kind::Channel, b"c");
+        let (locked, has_locked) = std::sync::mpsc::channel();
+        let db = client.db.clone();
+        let reply = std::thread::scope(|scope| {
+            let key = other.clone();
+            scope.spawn(move || {
+                let mut session = db.session();
+                let state = session.state();
+                let keys = [key.as_bytes()];
+                let of = (&mut session, &*state);
+                let mut keys =
+                    LockedKeys::lock(of, &keys, None, (true, Breadth::Keys)).unwrap().unwrap();
+                locked.send(()).unwrap();
+                std::thread::sleep(Duration::from_millis(100));
+                let (condition, expiry) = (SetCondition::Always, Expiry::Never);
+                let set = Change::Set { value: b"5", condition, expiry, get: false };
+                keys.execute(&[Request::Change(key.as_bytes(), set)], &mut |_, _| {});
+                session.finish_locked(keys, || {});
+            });
+            has_locked.recv().unwrap();
+            let script = "redis.call('incr', KEYS[1]) redis.call('publish', 'c', 'x') \
+                return pcall(function() return redis.call('incr', ARGV[1]) end) and redis.call('get', ARGV[1])";
+            if in_transaction {
+                client.send(b"MULTI\r\nINCR k\r\n");
+                run(&mut client, script, &["1", "k", &other]);
+                client.command("exec")
+            } else {
+                run(&mut client, script, &["1", "k", &other])
+            }
+        });
+        let wanted = if in_transaction { "*2 :1 $1 6" } else { "$1\r\n6\r\n" };
+        assert_eq!(reply, wanted, "the script has not seen the change, or was executed twice");
+        let count = if in_transaction { "$1 2" } else { "$1 1" };
+        assert_eq!(client.command("get k"), count, "a change of the first attempt has remained");
+        let mut messages = Vec::new();
+        mailbox.take(usize::MAX, &mut messages);
+        assert_eq!(messages.len(), 1, "the message of the first attempt was sent");
+    }
+}
+
+#[test]
+fn flags_and_the_setting_allow_undeclared_keys() {
+    let mut client = Client::new();
+    let (set, count) = ("return redis.call('set', 'a', 1)", "return redis.call('dbsize')");
+    assert_eq!(run(&mut client, set, &["0"]), "+OK\r\n");
+    assert_eq!(run(&mut client, count, &["0"]), ":1\r\n");
+    client.db.set_allow_undeclared_keys(false);
+    let reply = run(&mut client, set, &["0"]);
+    assert!(reply.starts_with("-ERR Script attempted to access a key that is not"), "{reply}");
+    let reply = run(&mut client, count, &["0"]);
+    assert!(reply.starts_with("-ERR DBSIZE is not supported in scripts without"), "{reply}");
+    for flag in ["#!lua flags=allow-undeclared-keys", "--!df flags=allow-undeclared-keys"] {
+        assert_eq!(run(&mut client, &format!("{flag}\n{set}"), &["0"]), "+OK\r\n", "{flag}");
+        assert_eq!(run(&mut client, &format!("{flag}\n{count}"), &["0"]), ":1\r\n", "{flag}");
+    }
 }

@@ -12,6 +12,7 @@ use crate::command::queue::Queued;
 use crate::command::reply::error_text;
 use crate::command::routing::with_subcommand;
 use crate::command::script::call::Call;
+use crate::command::script::eval::Ended;
 use crate::command::script::interpreter::with_interpreter;
 use crate::command::script::locked::sends;
 use crate::command::script::outbox::Outbox;
@@ -19,7 +20,7 @@ use crate::command::table::{CommandSpec, Id};
 use crate::command::transaction::{NO_SHARD_CHANNELS, asks_database, is_about_keys};
 use crate::request::RequestError;
 use crate::resp::write::Writer;
-use crate::session::LockedKeys;
+use crate::session::{Breadth, LockedKeys};
 use crate::state::number;
 use crate::state::slots::slot;
 use crate::state::watched_keys::KeyWatch;
@@ -64,40 +65,48 @@ impl<'a> Execution<'_, 'a> {
         let changes = |spec: &CommandSpec| {
             spec.has_flag(Flag::Write) || matches!(spec.id, Id::Eval | Id::EvalSha)
         };
-        let kinds = (
-            commands.iter().any(|(spec, _)| changes(spec)),
-            commands.iter().any(|(spec, _)| needs_all(spec)),
-        );
-        let locked = LockedKeys::lock((self.session, &state), &keys, watch, kinds);
-        let mut locked = match locked {
-            Ok(Some(locked)) => locked,
-            Ok(None) => {
-                self.reply(|out| out.null_array());
-                return Ok(());
-            }
-            Err(at) => return Err(self.redirects().refused_slot(Some(slot(keys[at])), true)),
+        let changes = commands.iter().any(|(spec, _)| changes(spec));
+        // SCRIPT FLUSH cannot be undone, so a transaction with it never begins anew.
+        let mut breadth = match commands {
+            _ if commands.iter().any(|(spec, _)| needs_all(spec)) => Breadth::Everything,
+            _ if commands.iter().any(|(spec, _)| spec.id == Id::Script) => Breadth::Everything,
+            _ => Breadth::Keys,
         };
-        let mut outbox = Outbox::default();
-        let mut replies = Vec::with_capacity(commands.len());
-        let mut left = self.max_out.saturating_sub(self.out.len());
         let coming_last = coming_last(commands);
-        for ((spec, arguments), comes_last) in commands.iter().zip(&coming_last) {
-            let mut reply = Vec::new();
-            if !comes_last {
-                let with = (&mut locked, &mut outbox);
-                let stopped = self.execute_queued((spec, arguments), with, (&mut reply, left));
-                if stopped {
+        let mut replies = loop {
+            let of = (&mut *self.session, &*state);
+            let mut locked = match LockedKeys::lock(of, &keys, watch, (changes, breadth)) {
+                Ok(Some(locked)) => locked,
+                Ok(None) => {
+                    self.reply(|out| out.null_array());
+                    return Ok(());
+                }
+                Err(at) => return Err(self.redirects().refused_slot(Some(slot(keys[at])), true)),
+            };
+            let mut outbox = Outbox::default();
+            let (mut replies, ended) =
+                self.execute_all(commands, &coming_last, (&mut locked, &mut outbox));
+            match ended {
+                Ended::Done(_) => {
+                    let (hub, cluster) = (self.server.hub(), self.cluster);
+                    let lsn = self.session.finish_locked(locked, || outbox.send(hub, cluster));
+                    self.lsn = self.lsn.max(lsn);
+                    break replies;
+                }
+                Ended::Stopped => {
                     self.session.undo_locked(locked);
+                    let reply = replies.pop().unwrap_or_default();
                     let error = String::from_utf8_lossy(reply.trim_ascii_end()).into_owned();
                     return Err(transaction_refused(error.strip_prefix('-').unwrap_or(&error)));
                 }
+                // Dropped, the locked keys are as they were.
+                Ended::NeedsLocks(more) => {
+                    (breadth, self.next) = (breadth.max(more), NextStep::Continue);
+                }
             }
-            left = left.saturating_sub(reply.len());
-            replies.push(reply);
-        }
-        let (hub, cluster) = (self.server.hub(), self.cluster);
-        let lsn = self.session.finish_locked(locked, || outbox.send(hub, cluster));
-        self.lsn = self.lsn.max(lsn);
+        };
+        let mut left = self.max_out.saturating_sub(self.out.len());
+        left = left.saturating_sub(replies.iter().map(Vec::len).sum());
         let all = commands.iter().zip(&mut replies).zip(coming_last);
         for (((spec, arguments), reply), comes_last) in all {
             if comes_last && self.next == NextStep::Continue {
@@ -126,22 +135,47 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    /// Executes a command on locked keys, and writes its reply. Returns whether it is a script that was stopped.
+    /// Executes those commands that do not come last, on locked keys, until a script does not end by itself. Returns
+    /// their replies, and how the last one has ended.
+    fn execute_all(
+        &mut self,
+        commands: &[Queued<'_>],
+        coming_last: &[bool],
+        (locked, outbox): (&mut LockedKeys<'_>, &mut Outbox),
+    ) -> (Vec<Vec<u8>>, Ended) {
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut left = self.max_out.saturating_sub(self.out.len());
+        for ((spec, arguments), comes_last) in commands.iter().zip(coming_last) {
+            let (mut reply, mut ended) = (Vec::new(), Ended::Done(Breadth::Keys));
+            if !comes_last {
+                let with = (&mut *locked, &mut *outbox);
+                ended = self.execute_queued((spec, arguments), with, (&mut reply, left));
+            }
+            left = left.saturating_sub(reply.len());
+            replies.push(reply);
+            if !matches!(ended, Ended::Done(_)) {
+                return (replies, ended);
+            }
+        }
+        (replies, Ended::Done(Breadth::Keys))
+    }
+
+    /// Executes a command on locked keys, and writes its reply. Returns how it has ended, if it is a script.
     fn execute_queued(
         &mut self,
         (spec, arguments): Queued<'_>,
         (locked, outbox): (&mut LockedKeys<'_>, &mut Outbox),
         (reply, max_out): (&mut Vec<u8>, usize),
-    ) -> bool {
+    ) -> Ended {
         let (protocol, redirects) = (self.connection.protocol, self.redirects());
         let mut nested = self.nested(Batch::default());
         (nested.out, nested.max_out) = (reply, max_out);
-        let mut stopped = Ok(false);
+        let mut ended = Ok(Ended::Done(Breadth::Keys));
         if let Some(error) = nested.refusal_at_exec(spec, arguments) {
             nested.error(error.as_ref());
         } else if spec.counts_keys() {
             nested.connection.command = spec.name;
-            stopped = nested.eval_locked(spec.id, arguments, (locked, outbox));
+            ended = nested.eval_locked(spec.id, arguments, (locked, outbox));
         } else if let Some(kind) = sends(spec) {
             nested.meter.count(spec.id as usize);
             let to = (&**nested.server.hub(), nested.cluster);
@@ -161,12 +195,12 @@ impl<'a> Execution<'_, 'a> {
             let mut failures = std::mem::take(&mut nested.batch.failures);
             nested.count_failures(&mut failures);
         }
-        if let Err(error) = &stopped {
+        if let Err(error) = &ended {
             nested.meter.fail(spec.id as usize);
             nested.error(error.as_ref());
         }
         self.next = nested.next;
-        stopped.unwrap_or(false)
+        ended.unwrap_or(Ended::Done(Breadth::Keys))
     }
 
     fn eval_locked(
@@ -174,14 +208,14 @@ impl<'a> Execution<'_, 'a> {
         id: Id,
         arguments: &[&'a [u8]],
         with: (&mut LockedKeys<'_>, &mut Outbox),
-    ) -> Result<bool, CommandError> {
+    ) -> Result<Ended, CommandError> {
         let call = Call::parse(id, arguments)?;
         let scripts = self.db.scripts().clone();
-        let stopped = with_interpreter(&scripts, |interpreter| {
+        let ended = with_interpreter(&scripts, |interpreter| {
             let script = self.find(interpreter, &call)?;
             self.run_script(interpreter, &call, &script, with)
         });
-        stopped.unwrap_or_else(|why| Err(format!("ERR no interpreter for scripts: {why}").into()))
+        ended.unwrap_or_else(|why| Err(format!("ERR no interpreter for scripts: {why}").into()))
     }
 }
 

@@ -51,9 +51,13 @@ class Limits(Case):
         # Its windows are lists.
         with self.assertRaisesRegex(redis.ResponseError, "Unknown Redis command called from script"):
             strategies.MovingWindowRateLimiter(self.storage).hit(parse("3/minute"), "rose")
+
+    def test_reset(self):
+        it, limit = strategies.FixedWindowRateLimiter(self.storage), parse("1/minute")
+        self.assertEqual([it.hit(limit, "reset") for _ in range(2)], [True, False])
         # Its script looks for the keys that it deletes.
-        with self.assertRaisesRegex(redis.ResponseError, "KEYS is not supported in scripts"):
-            self.storage.reset()
+        self.assertGreater(self.storage.reset(), 0)
+        self.assertTrue(it.hit(limit, "reset"))
 
 
 if __name__ == "__main__":

@@ -66,6 +66,41 @@ fn commands_go_to_the_group_that_has_the_slot() {
     assert_eq!(at.command("get a"), "-MOVED 15495 10.0.0.4:7104");
 }
 
+/// As nodes of Redis Cluster treat keys that a script has not declared.
+#[cfg(feature = "scripts")]
+#[test]
+fn scripts_access_slots_of_their_group_only() {
+    const NOT_LOCAL: &str = "-ERR Script attempted to access a non local key in a cluster node";
+    const CROSS_SLOT: &str =
+        "-ERR Script attempted to access keys that do not hash to the same slot";
+    let mut at = client(two_groups(ONE, Role::Primary));
+    let both = "redis.call('set', 'b', 1) return redis.call('set', 'bar', 1)";
+    for (call, wanted) in [
+        ("eval \"return redis.call('set', 'b', 1)\" 0", "+OK"),
+        ("eval \"return redis.call('get', 'a')\" 0", NOT_LOCAL),
+        ("eval \"return redis.call('get', 'a')\" 1 b", NOT_LOCAL),
+        ("eval \"return redis.call('spublish', 'a', 'x')\" 0", NOT_LOCAL),
+        ("eval \"return redis.call('spublish', 'b', 'x')\" 0", ":0"),
+        ("eval \"return redis.call('publish', 'a', 'x')\" 0", ":0"),
+        (&format!("eval \"{both}\" 0"), "+OK"),
+        (&format!("eval \"#!lua\\n{both}\" 0"), CROSS_SLOT),
+        ("eval \"#!lua\\nreturn redis.call('get', 'b')\" 1 bar", CROSS_SLOT),
+        ("eval \"#!lua\\nreturn redis.call('spublish', 'b', 'x')\" 1 bar", CROSS_SLOT),
+        (&format!("eval \"#!lua flags=allow-cross-slot-keys\\n{both}\" 0"), "+OK"),
+        ("eval \"return redis.call('dbsize')\" 0", ":2"),
+    ] {
+        let reply = at.command(call);
+        assert!(reply.starts_with(wanted), "{call}: {reply}");
+    }
+    let mut at = client(two_groups(TWO, Role::Follower));
+    let read = "eval_ro \"return redis.call('get', 'b')\" 0";
+    assert!(at.command(read).starts_with(NOT_LOCAL), "a follower reads what may be stale");
+    assert_eq!(at.command("readonly"), "+OK");
+    assert_eq!(at.command(read), "$-1");
+    let write = "eval \"return redis.call('set', 'b', 1)\" 0";
+    assert!(at.command(write).starts_with(NOT_LOCAL), "a follower writes");
+}
+
 #[test]
 fn a_follower_reads_slots_of_its_own_group_only() {
     let mut at = client(two_groups(TWO, Role::Follower));
