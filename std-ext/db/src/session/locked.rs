@@ -8,6 +8,7 @@
 //! not wait for that of the key: if it is free, it joins the others, and if not, all that was done is undone, and the
 //! script begins anew with the locks of all shards. No lock is released before the end, so the script is serializable
 //! nevertheless.
+
 use super::Session;
 use super::multi_key::{self, Apply, advance, lock_shards};
 use super::read::answer_query;
