@@ -167,6 +167,33 @@ impl<'a, M: Entries> Entry<'a, M> {
         }
     }
 
+    /// Returns the value that was found. Otherwise calls `make`, and stores its value if it succeeds, as
+    /// [`or_insert`](Self::or_insert) does.
+    ///
+    /// # Errors
+    /// The error of `make`. The map stores nothing then.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<u32, u8>::new();
+    /// assert!(map.entry(7).or_try_insert_with(|| "many".parse()).is_err());
+    /// assert_eq!(map.entry(7).or_try_insert_with(|| "7".parse()).as_deref(), Ok(&7));
+    /// ```
+    pub fn or_try_insert_with<E>(
+        self,
+        make: impl FnOnce() -> Result<M::Value, E>,
+    ) -> Result<M::Found<'a>, E> {
+        match self {
+            Self::Occupied(entry) => {
+                drop(make);
+                Ok(entry.into_value())
+            }
+            Self::Vacant(VacantEntry { map, key }) => {
+                let value = make()?;
+                Ok(map.find_or_insert(key, |_| value))
+            }
+        }
+    }
+
     /// Does what [`or_insert`](Self::or_insert) does, with the default value.
     ///
     /// ```

@@ -37,7 +37,12 @@ use core::ptr::NonNull;
 /// assert_eq!(seven, Some("seven".into()));
 /// ```
 ///
-/// So a function that clones what it gets does not collect guards, which would keep removed entries alive:
+/// It stays in its thread. A future that has to keep the value across an `await` calls
+/// [`get_cloned`](crate::HashMap::get_cloned), or [`pin_owned`](crate::HashMap::pin_owned), whose references it may
+/// keep.
+///
+/// As it is not `Clone`, a function that clones what it gets does not collect guards, which would keep removed entries
+/// alive:
 ///
 /// ```compile_fail,E0277
 /// # let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -46,11 +51,27 @@ use core::ptr::NonNull;
 pub struct Ref<'a, K: ?Sized, V: ?Sized> {
     /// Pointers, because a function may drop its argument and with it the guard. A reference in an argument would have
     /// to be valid until the function returns.
-    key: NonNull<K>,
-    value: NonNull<V>,
+    key: Pointer<K>,
+    value: Pointer<V>,
     guard: Guard<'a>,
     borrows: PhantomData<(&'a K, &'a V)>,
 }
+
+/// A pointer to a key or a value. The guard next to it decides that it stays in its thread, so that the compiler's
+/// error about an `await` names the guard alone.
+struct Pointer<T: ?Sized>(NonNull<T>);
+
+impl<T: ?Sized> Clone for Pointer<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T: ?Sized> Copy for Pointer<T> {}
+
+// SAFETY: it is used as a `&T`, which is `Send` then.
+unsafe impl<T: ?Sized + Sync> Send for Pointer<T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Sync> Sync for Pointer<T> {}
 
 impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     /// Borrows an entry.
@@ -64,7 +85,7 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     {
         // SAFETY: the node is alive as long as the guard is held.
         let (key, value) = unsafe { node.live() }.entry();
-        Self { key: key.into(), value: value.into(), guard, borrows: PhantomData }
+        Self { key: Pointer(key.into()), value: Pointer(value.into()), guard, borrows: PhantomData }
     }
 
     /// Borrows the entries before and after an operation. One of them takes `guard`, and the other a second guard of
@@ -102,7 +123,7 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     #[inline(always)]
     pub fn key(&self) -> &K {
         // SAFETY: the guard keeps it alive, and lives as long as `self`.
-        unsafe { self.key.as_ref() }
+        unsafe { self.key.0.as_ref() }
     }
 
     /// Returns the entry's value.
@@ -114,7 +135,7 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     #[inline(always)]
     pub fn value(&self) -> &V {
         // SAFETY: as in `key`.
-        unsafe { self.value.as_ref() }
+        unsafe { self.value.0.as_ref() }
     }
 
     /// Returns the entry's key and value.
@@ -188,7 +209,7 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     /// # Safety
     /// `value` is a part of the entry's value, which the guard keeps alive, or is static.
     unsafe fn narrow<U: ?Sized>(self, value: NonNull<U>) -> Ref<'a, K, U> {
-        Ref { key: self.key, value, guard: self.guard, borrows: PhantomData }
+        Ref { key: self.key, value: Pointer(value), guard: self.guard, borrows: PhantomData }
     }
 }
 
@@ -237,7 +258,7 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
 /// ```
 pub struct KeyRef<'a, K: ?Sized> {
     /// A pointer, for the reason given in `Ref`.
-    key: NonNull<K>,
+    key: Pointer<K>,
     guard: Guard<'a>,
     borrows: PhantomData<&'a K>,
 }
@@ -264,7 +285,7 @@ impl<K: ?Sized> Deref for KeyRef<'_, K> {
     #[inline(always)]
     fn deref(&self) -> &K {
         // SAFETY: the guard keeps it alive, and lives as long as `self`.
-        unsafe { self.key.as_ref() }
+        unsafe { self.key.0.as_ref() }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::sync::epoch::{DOMAIN, Domain};
 use crate::sync::slot::Slot;
 use core::fmt;
 use core::marker::PhantomData;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Set in the owner's note of a slot, beside the number of guards: the owner has gone, and the last guard releases the
 /// slot.
@@ -21,12 +22,22 @@ const ORPHANED: usize = 1 << (usize::BITS - 1);
 /// does the map that [`HashMap::pin`](crate::HashMap::pin) returns. [`HashMap::with_guard`](crate::HashMap::with_guard)
 /// takes one from the caller.
 ///
-/// A guard stays in its thread. To hold one across an `await`, use an [`OwnedGuard`].
+/// A guard stays in its thread, and so do a [`Ref`](crate::owned::Ref) and an iterator, which have one. A future that
+/// holds one across an `await` is not `Send`. Take the value by [`HashMap::get_cloned`](crate::HashMap::get_cloned), or
+/// hold an [`OwnedGuard`], as the map that [`HashMap::pin_owned`](crate::HashMap::pin_owned) returns does.
 pub struct Guard<'a> {
     slot: &'static Slot,
     /// Neither `Send` nor `Sync`. Borrows the handle, if the guard is from one.
-    owner: PhantomData<(*mut (), &'a ())>,
+    owner: PhantomData<(NotSend, &'a ())>,
 }
+
+/// Neither `Send` nor `Sync`. The compiler's error about a guard across an `await` names the trait, which is never
+/// implemented.
+type NotSend = PhantomData<
+    dyn GuardStaysInItsThreadSoUsePinOwnedOrGetClonedInFutures + Unpin + UnwindSafe + RefUnwindSafe,
+>;
+
+trait GuardStaysInItsThreadSoUsePinOwnedOrGetClonedInFutures {}
 
 /// Returns a guard for this thread, which holds until it is dropped.
 ///
