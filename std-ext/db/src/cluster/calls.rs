@@ -2,11 +2,15 @@
 //!
 //! Each call is a task of its own, so that a slow one delays no other. Its answer comes back as a message.
 
-use super::core::{Answer, Compare, Event, Failure, NodeId, Outcome, Put, Read, Seen, Seq, Swap};
+use super::core::{
+    Answer, Compare, Event, Failure, Halt, NodeId, Objections, Outcome, Put, Read, Seen, Seq, Swap,
+};
 use super::etcd::{
     self, Client, ErrorKind, EtcdError, Found, KeyValue, Keys as KeyRange, Operation, Range,
-    Transacted, Transaction,
+    Transaction,
 };
+use super::halting;
+use super::identity::Format;
 use super::keys::Keys;
 use super::message::{Inbox, Message};
 use super::peer::{SpoolError, SpoolReader};
@@ -66,7 +70,7 @@ impl Calls {
                 Ok(done) if done.succeeded => Outcome::Done { revision: done.revision },
                 Ok(refused) => {
                     let revision = refused.revision;
-                    let [tail, members] = first_values(refused);
+                    let [tail, members] = refused.first_values();
                     Outcome::Refused { revision, tail, members }
                 }
                 Err(why) => Outcome::Failed(failure(&why)),
@@ -84,6 +88,17 @@ impl Calls {
             let outcome = client.transact(&trimming(&keys, primary, &members, below)).await;
             let outcome = outcome.map(|done| done.succeeded).map_err(|why| failure(&why));
             send(&inbox, Event::Trimmed { id, outcome });
+        });
+    }
+
+    /// Says in etcd what this node has, unless etcd has as much. `own` is the cluster that its entries belong to.
+    pub(super) fn halt(&self, id: u64, halt: Halt, own: &Format) {
+        let (client, keys, own) = (self.client.anew(), Arc::clone(&self.keys), own.clone());
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let outcome = halting::put(&client, &keys, &halt, &own).await;
+            let outcome = outcome.map_err(|why| failure(&why));
+            send(&inbox, Event::Halted { id, outcome });
         });
     }
 
@@ -199,7 +214,8 @@ fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<Seen>) {
 
 /// Returns the transaction of the protocol in etcd's words.
 fn transaction(keys: &Keys, swap: &Swap) -> Transaction {
-    let compares = [(keys.tail(), &swap.tail), (keys.members(), &swap.members)];
+    let compares =
+        [(keys.tail(), &swap.tail), (keys.members(), &swap.members), (keys.halt(), &swap.halt)];
     let compare = compares.into_iter().filter_map(|(key, compare)| condition(key, compare));
     let then = swap.puts.iter().map(|put| match put {
         Put::Tail(line) => Operation::put(keys.tail(), line.clone()),
@@ -234,25 +250,34 @@ fn trimming(keys: &Keys, primary: String, members: &Compare, below: Seq) -> Tran
     }
 }
 
-/// Returns the values that the first reads of a transaction have found.
-fn first_values<const N: usize>(transacted: Transacted) -> [Option<Vec<u8>>; N] {
-    let mut answers = transacted.answers.into_iter();
-    std::array::from_fn(|_| match answers.next() {
-        Some(etcd::Answer::Found(pairs, _)) => Some(pairs.first()?.value.to_vec()),
-        _ => None,
-    })
-}
-
-/// Reads `tail` and `members` as of one revision.
+/// Reads `tail` and `members`, and what speaks against a takeover, as of one revision.
 async fn read_tail(client: &Client, keys: &Keys) -> Result<Answer, EtcdError> {
     let read = Transaction {
-        then: vec![Operation::get(keys.tail()), Operation::get(keys.members())],
+        then: vec![
+            Operation::get(keys.tail()),
+            Operation::get(keys.members()),
+            Operation::get(keys.halt()),
+            Operation::Get(Range::of(KeyRange::prefix(keys.durables()))),
+        ],
         ..Transaction::default()
     };
     let answer = client.transact(&read).await?;
-    let revision = answer.revision;
-    let [tail, members] = first_values(answer);
-    Ok(Answer::Tail { revision, tail, members })
+    let (revision, durable) = (answer.revision, answer.answers.last());
+    let durable = match durable {
+        Some(etcd::Answer::Found(pairs, _)) => durables(keys, pairs),
+        _ => Vec::new(),
+    };
+    let [tail, members, halt] = answer.first_values();
+    Ok(Answer::Tail { revision, tail, members, objections: Objections { halt, durable } })
+}
+
+/// Reads the last batches on the disks of nodes.
+fn durables(keys: &Keys, pairs: &[KeyValue]) -> Vec<(NodeId, Seq)> {
+    let one = |pair: &KeyValue| {
+        let node = NodeId::read(pair.key.strip_prefix(keys.durables().as_bytes())?)?;
+        Some((node, super::durable::Durable::parse(&pair.value)?.seq))
+    };
+    pairs.iter().filter_map(one).collect()
 }
 
 async fn read_batches(
@@ -327,12 +352,8 @@ async fn read_durable(client: &Client, keys: &Keys) -> Result<Answer, EtcdError>
     });
     let members = answers.next().unwrap_or_default().first().map(|pair| pair.value.to_vec());
     let first = answers.next().unwrap_or_default().first().and_then(|pair| keys.seq(&pair.key));
-    let durable = answers.next().unwrap_or_default();
-    let durable = durable.iter().filter_map(|pair| {
-        let node = NodeId::read(pair.key.strip_prefix(keys.durables().as_bytes())?)?;
-        Some((node, super::durable::Durable::parse(&pair.value)?.seq))
-    });
-    Ok(Answer::Durable { revision, members, first, durable: durable.collect() })
+    let durable = durables(keys, &answers.next().unwrap_or_default());
+    Ok(Answer::Durable { revision, members, first, durable })
 }
 
 /// Returns what an error of etcd says about a request, in the words of the protocol.
@@ -365,6 +386,7 @@ mod tests {
         let swap = Swap {
             tail: Compare::Is(b"line".to_vec()),
             members: Compare::Absent,
+            halt: Compare::Is(b"halt".to_vec()),
             puts: vec![
                 Put::Tail("next".to_owned()),
                 Put::Batch(7, Arc::from(&b"batch"[..])),
@@ -376,6 +398,7 @@ mod tests {
             compare: vec![
                 etcd::Compare::Value { key: keys.tail().into(), value: "line".into() },
                 etcd::Compare::Absent { key: keys.members().into() },
+                etcd::Compare::Value { key: keys.halt().into(), value: "halt".into() },
             ],
             then: vec![
                 Operation::put(keys.tail(), "next"),
@@ -386,7 +409,8 @@ mod tests {
             otherwise: vec![Operation::get(keys.tail()), Operation::get(keys.members())],
         };
         assert_eq!(transaction(&keys, &swap), wanted);
-        let any = Swap { tail: Compare::Any, members: Compare::Any, puts: Vec::new() };
+        let any = Compare::Any;
+        let any = Swap { tail: any.clone(), members: any.clone(), halt: any, puts: Vec::new() };
         assert_eq!(transaction(&keys, &any).compare, []);
     }
 

@@ -11,6 +11,7 @@ use super::compaction::Compaction;
 use super::core::{self, Action, Batch, Event, Group, Now, Outcome, Put};
 use super::durable::{self, Durable, DurableKey};
 use super::gathering::Gathering;
+use super::identity::Format;
 use super::log::EtcdLog;
 use super::meet;
 use super::message::{Message, Report};
@@ -59,6 +60,8 @@ pub(super) struct Parts {
     pub(super) primaries: Primaries,
     pub(super) space: Space,
     pub(super) incarnation: Incarnation,
+    /// The cluster that the node's entries belong to.
+    pub(super) format: Format,
     pub(super) durable_key: String,
     pub(super) wanted_key: String,
     pub(super) own: core::NodeId,
@@ -268,7 +271,10 @@ impl Driver {
 
     /// Puts what the node has on its disk, if it is time.
     fn put_durable(&mut self) {
-        if let Some(value) = self.durable.due(clock::now()) {
+        // Entries that were not compared with the log yet may be of another history. Their record would count as a
+        // copy, and speak against takeovers.
+        let is_compared = self.parts.group.status().role != core::Role::Loading;
+        if is_compared && let Some(value) = self.durable.due(clock::now()) {
             self.parts.calls.put(self.parts.durable_key.clone(), value, 0);
         }
     }
@@ -492,6 +498,7 @@ impl Driver {
                 self.parts.monitor.counters.trims.add(1);
                 self.parts.calls.trim(id, primary, members, below);
             }
+            Action::Halt { id, halt } => self.parts.calls.halt(id, halt, &self.parts.format),
             Action::Watch(from) => self.parts.calls.watch(from),
             Action::Apply(committed) => self.parts.replica.order(Order::Apply(committed)),
             Action::Commit(committed) => self.parts.replica.order(Order::Keep(committed)),

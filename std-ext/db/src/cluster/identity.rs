@@ -201,6 +201,12 @@ impl Belonging {
         }
     }
 
+    /// Returns whether the data are of a later incarnation of the same group than etcd's.
+    pub(super) fn is_after(&self, etcd: &Self) -> bool {
+        let group = |of: &Self| (of.id.clone(), of.name.clone(), of.group);
+        group(self) == group(etcd) && self.incarnation > etcd.incarnation
+    }
+
     /// Checks that a folder's data belong to the cluster that etcd has.
     ///
     /// # Errors
@@ -225,8 +231,8 @@ impl Belonging {
         Err(StartError::new(if same {
             format!(
                 "this directory has incarnation {} of the cluster {:?}, and etcd has incarnation {}, an earlier one: \
-                 etcd was restored from a backup. Stop all nodes, and seed etcd from the most advanced folder with \
-                 `hedgerow-db cluster adopt`",
+                 etcd was restored from a backup. Keep this directory and those of all nodes, stop all nodes, and run \
+                 `hedgerow-db cluster adopt` with all of their directories",
                 self.incarnation, self.name, etcd.incarnation
             )
         } else {
@@ -404,6 +410,7 @@ mod tests {
         let second = Format { incarnation: 2, ..first.clone() };
         let [first, second] = [first, second].map(|format| Belonging::new("roses", &format, 0));
         assert_eq!(first.check(&second).unwrap(), Age::Earlier);
+        assert!(second.is_after(&first) && !first.is_after(&second) && !first.is_after(&first));
         let why = second.check(&first).unwrap_err().to_string();
         assert!(why.contains("restored from a backup") && why.contains("cluster adopt"), "{why}");
     }

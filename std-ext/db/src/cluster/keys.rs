@@ -155,6 +155,11 @@ impl Keys {
         format!("{}members", self.group)
     }
 
+    /// Returns the key by which a node says that etcd lost entries.
+    pub(crate) fn halt(&self) -> String {
+        format!("{}halt", self.group)
+    }
+
     /// Returns the prefix of the group's batches.
     pub(crate) fn batches(&self) -> String {
         format!("{}{BATCHES}", self.group)

@@ -1,10 +1,12 @@
 //! The first meeting of a node with its etcd: waits until etcd answers, and checks that it is the right one.
 
+use super::core::Halt;
 use super::error::StartError;
 use super::etcd::{
     self, Client, Compare, ErrorKind, EtcdError, Operation, Settings, TlsSettings, Transaction,
 };
-use super::identity::{Age, Belonging, Format};
+use super::halting;
+use super::identity::{self, Age, Belonging, Format};
 use super::keys::Keys;
 use crate::clock::TimeSource;
 use crate::config::ClusterSettings;
@@ -52,6 +54,9 @@ pub(super) async fn meet(
     let etcd = Belonging::new(&settings.name, &format, settings.group);
     let age = match &belonging {
         Some(own) => {
+            if own.is_after(&etcd) {
+                object(client, keys, own, (&format, folder)).await?;
+            }
             let (age, now) = (own.check(&etcd)?, revision(client, keys).await);
             if now != 0 && !own.is_before(now) {
                 // etcd was restored from a backup. Keys that change from now on are about these data.
@@ -63,6 +68,21 @@ pub(super) async fn meet(
     };
     note_groups(settings, &format);
     Ok((format, age))
+}
+
+/// Says in etcd that the folder has entries of a later incarnation, so that no node with an earlier one takes over.
+async fn object(
+    client: &Client,
+    keys: &Keys,
+    own: &Belonging,
+    (format, folder): (&Format, &Folder),
+) -> Result<(), StartError> {
+    let halt = Halt::of_a_later_incarnation(identity::node_id(folder)?);
+    let own = Format { incarnation: own.incarnation(), ..format.clone() };
+    if let Err(why) = halting::put(client, keys, &halt, &own).await {
+        tracing::warn!("other nodes do not know that etcd was restored from a backup: {why}");
+    }
+    Ok(())
 }
 
 /// Returns the revision of etcd; 0 if it does not answer.

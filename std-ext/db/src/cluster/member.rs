@@ -371,6 +371,7 @@ impl Starting<'_> {
             primaries,
             space: Space::new(self.settings.etcd.quota),
             incarnation: opened.incarnation,
+            format: self.format.clone(),
             durable_key: self.keys.durable(&self.id.to_string()),
             wanted_key: self.keys.wanted(),
             own: self.id,

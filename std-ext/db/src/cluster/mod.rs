@@ -47,6 +47,7 @@ pub mod etcd;
 mod failures;
 mod forgetting;
 mod gathering;
+mod halting;
 mod hex;
 pub(crate) mod histogram;
 mod identity;

@@ -1,6 +1,7 @@
 //! The events that the driver gives to a group, and the actions that the group answers with.
 
 use super::entry::{Committed, Entry, Epoch, Held, NodeId, Position, Seq};
+use super::halt::{Halt, HaltOutcome, Objections};
 use super::swap::{Compare, Failure, Outcome, Swap};
 use super::tail::Tail;
 use crate::log::Lsn;
@@ -31,8 +32,8 @@ pub struct Settings {
 
 /// Something that happened.
 ///
-/// For each [`Action::Read`], [`Action::Swap`] and [`Action::Trim`] the driver gives exactly one answer with the same
-/// `id`, also when etcd does not answer: every call has a deadline.
+/// For each [`Action::Read`], [`Action::Swap`], [`Action::Trim`] and [`Action::Halt`] the driver gives exactly one
+/// answer with the same `id`, also when etcd does not answer: every call has a deadline.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The time [`Group::deadline`](super::Group::deadline) has come. Harmless at any other time.
@@ -58,6 +59,13 @@ pub enum Event {
         id: u64,
         /// The outcome.
         outcome: Result<bool, Failure>,
+    },
+    /// The answer of [`Action::Halt`].
+    Halted {
+        /// The number of the action.
+        id: u64,
+        /// The outcome.
+        outcome: Result<HaltOutcome, Failure>,
     },
     /// The watch saw changes, in the order of etcd. Duplicates, old ones and gaps do no harm.
     Watched {
@@ -129,7 +137,7 @@ pub enum Seen {
 /// The answer of a read of etcd. All reads are linearizable.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// For [`Read::Tail`]: both at one revision.
+    /// For [`Read::Tail`]: all at one revision.
     Tail {
         /// The revision of the answer.
         revision: u64,
@@ -137,6 +145,8 @@ pub enum Answer {
         tail: Option<Vec<u8>>,
         /// The value of `members`, if there is one.
         members: Option<Vec<u8>>,
+        /// What speaks against a takeover.
+        objections: Objections,
     },
     /// For [`Read::Batches`]: batches in the order of their numbers, as many as one answer carries. The driver may take
     /// them from its spool. Empty if the first one is not there any more.
@@ -158,7 +168,7 @@ pub enum Answer {
 /// A read of etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// `tail` and `members`, in one transaction.
+    /// `tail`, `members`, `halt` and all of `durable/`, in one transaction.
     Tail,
     /// Batches from the first to the last number, both included. A partial answer begins with the first.
     Batches(Seq, Seq),
@@ -195,6 +205,16 @@ pub enum Action {
         members: Compare,
         /// The first batch that stays.
         below: Seq,
+    },
+    /// etcd went back: say there what this node has, unless etcd has as much [C-14].
+    ///
+    /// The driver believes etcd anew for this: what it knows of revisions and of etcd's identity does not count, but
+    /// the cluster's id and incarnation do. Answered by [`Event::Halted`].
+    Halt {
+        /// The number of the action.
+        id: u64,
+        /// The record.
+        halt: Halt,
     },
     /// Watch the group's keys from this revision on. Ends an earlier watch.
     Watch(u64),

@@ -43,6 +43,8 @@
 //!   (`group/follow.rs`, `trim.rs`).
 //! - [C-13] A node stops at another history, and at an etcd that went back (`join.rs`, `entry.rs`, `group/follow.rs`,
 //!   `group/state.rs`).
+//! - [C-14] A node that has more than an etcd that went back says so in etcd before it stops. From then on nobody takes
+//!   over (`halt.rs`, `group/halting.rs`, `group/campaign.rs`).
 //!
 //! # Modules
 //! - [`entry`], [`chain`]: plain data.
@@ -51,6 +53,7 @@
 //! - [`swap`]: transactions, and the meaning of their answers.
 //! - [`takeover`]: the reasons for which a node takes its group over.
 //! - [`trim`]: the rule for the batches that may go.
+//! - [`halt`]: the record by which a node says that etcd lost entries.
 //! - [`api`]: events and actions. `group`: the state machine.
 
 pub mod api;
@@ -58,6 +61,7 @@ pub mod batch;
 pub mod chain;
 pub mod entry;
 mod group;
+pub mod halt;
 #[cfg(test)]
 mod hostile;
 pub mod join;
@@ -76,6 +80,7 @@ pub use batch::Batch;
 pub use chain::Chain;
 pub use entry::{Committed, Entry, Epoch, Held, Mark, NodeId, Now, Position, Seq};
 pub use group::Group;
+pub use halt::{Halt, HaltOutcome, Objections};
 pub use members::{Member, Members};
 pub use swap::{Compare, Failure, Outcome, Put, Swap, primary_value};
 pub use tail::Tail;

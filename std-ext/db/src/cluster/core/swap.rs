@@ -26,6 +26,8 @@ pub struct Swap {
     pub tail: Compare,
     /// The value that `members` must have.
     pub members: Compare,
+    /// The value that `halt` must have [C-14].
+    pub halt: Compare,
     /// The keys to put.
     pub puts: Vec<Put>,
 }

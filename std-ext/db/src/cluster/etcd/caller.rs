@@ -31,6 +31,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(super) struct Caller {
     shared: Arc<Shared>,
+    history: Arc<Mutex<History>>,
     timeout: Duration,
 }
 
@@ -43,7 +44,6 @@ struct Shared {
     pass: Mutex<Option<Pass>>,
     /// Held by the call that gets a token, for which the others wait.
     signing_in: tokio::sync::Mutex<()>,
-    history: Mutex<History>,
     watch_silence: Duration,
 }
 
@@ -80,14 +80,19 @@ impl Caller {
             user: Mutex::new(settings.user.clone()),
             pass: Mutex::default(),
             signing_in: tokio::sync::Mutex::default(),
-            history: Mutex::default(),
             watch_silence: settings.watch_silence,
         };
-        Ok(Self { shared: Arc::new(shared), timeout: settings.call_timeout })
+        let timeout = settings.call_timeout;
+        Ok(Self { shared: Arc::new(shared), history: Arc::default(), timeout })
     }
 
     pub(super) fn with_timeout(&self, timeout: Duration) -> Self {
-        Self { shared: Arc::clone(&self.shared), timeout }
+        Self { timeout, ..self.clone() }
+    }
+
+    /// Returns a caller that has seen nothing of etcd's history yet.
+    pub(super) fn anew(&self) -> Self {
+        Self { history: Arc::default(), ..self.clone() }
     }
 
     /// Returns the deadline of a call that begins now.
@@ -115,7 +120,7 @@ impl Caller {
 
     /// Remembers that a revision exists.
     pub(super) fn saw(&self, revision: u64) {
-        lock(&self.shared.history).saw(revision);
+        lock(&self.history).saw(revision);
     }
 
     /// Calls a method. It moves on to the next endpoint if one fails, and repeats what may be repeated, until the time
@@ -160,7 +165,7 @@ impl Caller {
         deadline: Instant,
     ) -> Result<M::Answer, EtcdError> {
         let member = &self.members()[index];
-        let least = lock(&self.shared.history).begin()?;
+        let least = lock(&self.history).begin()?;
         let asked = async {
             let pass = self.pass(member, deadline).await?;
             let asked = send(member, &pass, request.clone(), deadline).await;
@@ -171,7 +176,7 @@ impl Caller {
         let least = M::LINEARIZABLE.then_some(least);
         match M::header(&answer) {
             Some(header) => {
-                lock(&self.shared.history).check(member.url(), header, least)?;
+                lock(&self.history).check(member.url(), header, least)?;
             }
             None if M::LINEARIZABLE => {
                 let why = "it has no header";
@@ -195,7 +200,7 @@ impl Caller {
         A: Message + Default + 'static,
     {
         let member = &self.members()[index];
-        lock(&self.shared.history).begin()?;
+        lock(&self.history).begin()?;
         let pass = self.pass(member, deadline).await?;
         let connection = member.connection(deadline).await?;
         let request = with_metadata(Request::new(requests), &pass, true);
@@ -219,7 +224,7 @@ impl Caller {
     ) -> Result<(), EtcdError> {
         if let Some(header) = header {
             let url = self.members()[index].url();
-            lock(&self.shared.history).check(url, header, None)?;
+            lock(&self.history).check(url, header, None)?;
         }
         Ok(())
     }

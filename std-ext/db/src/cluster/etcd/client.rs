@@ -35,6 +35,13 @@ impl Client {
         Self { caller: self.caller.with_timeout(timeout) }
     }
 
+    /// Returns a client that believes etcd anew: what this one has seen of etcd's history does not count for it. It
+    /// shares everything else.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self { caller: self.caller.anew() }
+    }
+
     /// Reads the files of TLS again, and takes another password. The addresses stay. Nothing changes before
     /// [`renew`](Self::renew).
     ///

@@ -248,6 +248,17 @@ pub struct Transacted {
     pub answers: Vec<Answer>,
 }
 
+impl Transacted {
+    /// Returns the values that its first reads have found.
+    pub(in crate::cluster) fn first_values<const N: usize>(self) -> [Option<Vec<u8>>; N] {
+        let mut answers = self.answers.into_iter();
+        std::array::from_fn(|_| match answers.next() {
+            Some(Answer::Found(pairs, _)) => Some(pairs.first()?.value.to_vec()),
+            _ => None,
+        })
+    }
+}
+
 /// The reason why an answer is invalid.
 pub(super) type Invalid = &'static str;
 

@@ -29,6 +29,7 @@ impl Group {
         let swap = Arc::new(Swap {
             tail: Compare::Any,
             members: compare(members.text.as_ref()),
+            halt: Compare::Any,
             puts: vec![Put::Members(list.print())],
         });
         let sent = self.now.boot;
@@ -45,6 +46,8 @@ impl Group {
             && !self.open
             && !self.applying.resync;
         let barred = self.cannot_apply.is_some() || self.unfit.is_some() || self.is_ahead();
+        // [C-14] The wait goes on until an operator has decided.
+        let barred = barred || self.lost.is_some();
         if !idle || barred || !self.is_member() {
             return None;
         }
@@ -151,6 +154,8 @@ impl Group {
         let swap = Arc::new(Swap {
             tail: compare(old.map(|seen| &seen.text)),
             members: compare(members.text.as_ref()),
+            // [C-14] A node may have said since the last read that it has more.
+            halt: compare(self.objections.halt.as_ref()),
             puts: vec![
                 Put::Tail(line.to_string()),
                 Put::Batch(line.seq, batch.encode().into()),

@@ -1,9 +1,10 @@
 //! Reading the log: watch, gaps, chain, resync.
 
-use super::state::{Fill, Group, Origin, Phase, SeenMembers, SeenTail, TailRead};
+use super::state::{Fill, Group, Origin, Phase, Reason, SeenMembers, SeenTail, TailRead};
 use crate::cluster::core::api::{Action, Read, Role};
 use crate::cluster::core::batch::Batch;
 use crate::cluster::core::entry::{Held, Position, Seq};
+use crate::cluster::core::halt::Objections;
 use crate::cluster::core::join::{Joiner, NotNext};
 use crate::cluster::core::members::Members;
 use crate::cluster::core::swap::Failure;
@@ -20,13 +21,12 @@ const PAUSE: u64 = 100;
 const MOST_LAGS: u32 = 2;
 
 impl Group {
-    /// The answer of a read of `tail` and `members`, both of one revision.
+    /// The answer of a read of `tail`, `members` and what speaks against a takeover, all of one revision.
     pub(super) fn tail_read(
         &mut self,
         read: &TailRead,
         revision: u64,
-        tail: Option<Vec<u8>>,
-        members: Option<Vec<u8>>,
+        (tail, members, objections): (Option<Vec<u8>>, Option<Vec<u8>>, Objections),
         out: &mut Vec<Action>,
     ) {
         self.watching.heard = self.now.boot;
@@ -45,7 +45,10 @@ impl Group {
             // It began before this node took over, and may show the line of then.
             return;
         }
-        let Some(text) = tail else { return self.tail_is_absent(read, out) };
+        let Some(text) = tail else {
+            self.objections_are(objections, None, out);
+            return self.tail_is_absent(read, out);
+        };
         let tail = match Tail::parse(&text) {
             Ok(tail) => tail,
             Err(why) => return self.stop(why, out),
@@ -54,9 +57,14 @@ impl Group {
         if tail.age() < read.age {
             return self.stop_restored(out);
         }
-        if self.forks(&tail, &text, &read.position) {
+        let known = &read.position;
+        if tail.seq < known.seq || tail.lsn < known.lsn {
+            return self.halt(Reason::Fork("The key tail".to_owned()), out);
+        }
+        if self.forks(&tail, &text) {
             return self.stop_fork("The key tail", out);
         }
+        self.objections_are(objections, Some(&tail), out);
         if matches!(self.phase, Phase::Leading(_)) {
             return self.lead_tail_read(read.issued, &tail, text, out);
         }
@@ -77,10 +85,7 @@ impl Group {
     }
 
     /// Whether a line belongs to another history than the one that this node has read.
-    fn forks(&self, tail: &Tail, text: &[u8], known: &Position) -> bool {
-        if tail.seq < known.seq || tail.lsn < known.lsn {
-            return true;
-        }
+    fn forks(&self, tail: &Tail, text: &[u8]) -> bool {
         let here = self.log.position();
         if tail.seq == here.seq && (tail.chain, tail.lsn) != (here.chain, here.lsn) {
             return true;
@@ -106,13 +111,27 @@ impl Group {
             }
             return;
         }
-        let why = format!(
-            "etcd has no log of this group, but this node has it up to entry {}: etcd was emptied, or cluster-name or \
-             cluster-etcd is wrong. If etcd is lost, seed a new one from the most advanced folder with `hedgerow-db \
-             cluster adopt`",
-            self.log.reaches()
-        );
-        self.stop(why, out);
+        self.halt(Reason::Emptied, out);
+    }
+
+    /// Takes what spoke against a takeover behind a line [C-14].
+    fn objections_are(
+        &mut self,
+        objections: Objections,
+        tail: Option<&Tail>,
+        out: &mut Vec<Action>,
+    ) {
+        let nobody = Members::default();
+        let members = self.members.as_ref().map_or(&nobody, |members| &members.list);
+        let lost = objections.against(tail, members);
+        if let Some(why) = lost.as_ref().filter(|_| self.lost.is_none()) {
+            let why = format!(
+                "{why}. No node takes over until that is mended: keep the directories of all nodes, stop all nodes, \
+                 and run `hedgerow-db cluster adopt` with all of their directories"
+            );
+            out.push(Action::Note(why));
+        }
+        (self.objections, self.lost) = (objections, lost);
     }
 
     /// Takes a new line of `tail`.

@@ -181,7 +181,7 @@ impl Group {
             puts.push(Put::Batch(line.seq, batch.encode().into()));
         }
         let tail = lead.own_line();
-        let swap = Arc::new(Swap { tail, members: Compare::Any, puts });
+        let swap = Arc::new(Swap { tail, members: Compare::Any, halt: Compare::Any, puts });
         let sent = self.now.boot;
         lead.swapped = sent;
         lead.proof_wanted &= !settings.lease_reads;
@@ -432,7 +432,7 @@ impl Group {
         };
         let tail = lead.own_line();
         let puts = vec![Put::Tail(line.to_string())];
-        let swap = Arc::new(Swap { tail, members: Compare::Any, puts });
+        let swap = Arc::new(Swap { tail, members: Compare::Any, halt: Compare::Any, puts });
         let (before, sent) = (lead.position, self.now.boot);
         self.tell_role(Role::Follower, &reason, out);
         self.follow_again(out);

@@ -2,6 +2,7 @@
 
 mod campaign;
 mod follow;
+mod halting;
 mod lead;
 mod state;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod trimming;
 
 use super::api::{Action, Answer, Event, Role, Seen, Settings, Status};
 use super::entry::{Epoch, Held, NodeId, Now, Position};
+use super::halt::Objections;
 use super::join::Joiner;
 use super::members::Members;
 use super::swap::Failure;
@@ -35,6 +37,8 @@ impl Group {
             seen: None,
             absent: false,
             members: None,
+            objections: Objections::default(),
+            lost: None,
             was_member: false,
             clocks: Clocks::default(),
             others_unfit: Vec::new(),
@@ -84,11 +88,17 @@ impl Group {
     }
 
     fn take(&mut self, event: Event, out: &mut Vec<Action>) {
+        if matches!(self.phase, Phase::Halting(_))
+            && !matches!(event, Event::Halted { .. } | Event::Exit)
+        {
+            return;
+        }
         match event {
             Event::Tick => {}
             Event::Read { id, answer } => self.read(id, answer, out),
             Event::Swapped { id, outcome } => self.swapped(id, outcome, out),
             Event::Trimmed { id, outcome } => self.trimmed(id, outcome == Ok(true)),
+            Event::Halted { id, outcome } => self.halted(id, outcome, out),
             Event::Watched { revision, seen } => self.watched(revision, seen, out),
             Event::WatchLost => {
                 self.watching.on = false;
@@ -136,13 +146,14 @@ impl Group {
         if matches!(self.phase, Phase::Leading(_)) {
             self.lead_on(out);
         }
+        self.halt_on(out);
     }
 
     fn read(&mut self, id: u64, answer: Result<Answer, Failure>, out: &mut Vec<Action>) {
         if let Some(read) = self.reading.take_if(|reading| reading.id == id) {
             match answer {
-                Ok(Answer::Tail { revision, tail, members }) => {
-                    self.tail_read(&read, revision, tail, members, out);
+                Ok(Answer::Tail { revision, tail, members, objections }) => {
+                    self.tail_read(&read, revision, (tail, members, objections), out);
                 }
                 Ok(_) => {}
                 Err(failure) => {
@@ -182,7 +193,7 @@ impl Group {
                 Seen::Members(_) => {}
                 Seen::Batch(seq, value) => self.batch_watched(seq, value, out),
             }
-            if matches!(self.phase, Phase::Stopped) {
+            if matches!(self.phase, Phase::Stopped | Phase::Halting(_)) {
                 return;
             }
         }
@@ -242,6 +253,7 @@ impl Group {
                     sooner(time);
                 }
             }
+            Phase::Halting(halting) => halting.due().into_iter().for_each(sooner),
             Phase::Stopped => {}
         }
         // Never at once: all that was due has been done.
@@ -274,6 +286,7 @@ impl Group {
         let (epoch, primary) = self.holder();
         let disqualified = match self.cannot_apply.as_ref().or(self.unfit.as_ref()) {
             Some(why) => Some(why.clone()),
+            None if self.lost.is_some() => self.lost.clone(),
             None if self.is_ahead() => Some("its clock is ahead".to_owned()),
             None if self.was_member && !self.is_member() => Some("it was removed".to_owned()),
             None => None,

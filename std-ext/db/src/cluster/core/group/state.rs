@@ -2,6 +2,7 @@
 
 use crate::cluster::core::api::{Action, Read, Role, Settings};
 use crate::cluster::core::entry::{Entry, Epoch, Mark, NodeId, Now, Position, Seq};
+use crate::cluster::core::halt::{Halt, Objections};
 use crate::cluster::core::join::Joiner;
 use crate::cluster::core::members::Members;
 use crate::cluster::core::swap::{Failure, Swap};
@@ -28,6 +29,9 @@ pub struct Group {
     /// A read found no `tail`.
     pub(super) absent: bool,
     pub(super) members: Option<SeenMembers>,
+    /// What spoke against a takeover when `tail` was read last, and the sentence that it makes.
+    pub(super) objections: Objections,
+    pub(super) lost: Option<String>,
     /// Whether this process saw itself in `members`.
     pub(super) was_member: bool,
     pub(super) clocks: Clocks,
@@ -105,7 +109,41 @@ pub(super) struct Clocks {
 pub(super) enum Phase {
     Following,
     Leading(Box<Lead>),
+    /// It stops, once etcd has its record.
+    Halting(Halting),
     Stopped,
+}
+
+/// How a node noticed that etcd is not the one that it knew.
+#[derive(Clone, Debug)]
+pub(super) enum Reason {
+    /// A revision or a line is older than one that it saw.
+    Older,
+    /// There is no log.
+    Emptied,
+    /// The members of etcd are of another cluster of etcd, as after `etcdctl snapshot restore`.
+    OtherEtcd,
+    /// The log ends before the node's entries do, or has others.
+    Fork(String),
+}
+
+/// A node that stops, and tries to put its record first.
+#[derive(Debug)]
+pub(super) struct Halting {
+    pub(super) reason: Reason,
+    pub(super) halt: Halt,
+    /// The action that waits for its answer. `None`: it is sent again at `again`.
+    pub(super) id: Option<u64>,
+    pub(super) again: u64,
+    /// When it gives up: boot time.
+    pub(super) until: u64,
+}
+
+impl Halting {
+    /// When the record is due: boot time.
+    pub(super) fn due(&self) -> Option<u64> {
+        self.id.is_none().then_some(self.again)
+    }
 }
 
 /// The last `tail` that was received.
@@ -389,27 +427,16 @@ impl Group {
     }
 
     pub(super) fn stop_restored(&mut self, out: &mut Vec<Action>) {
-        let why = "etcd has an older state than this node saw before: it was restored from a backup. Stop all nodes, \
-                   and seed etcd from the most advanced folder with `hedgerow-db cluster adopt`";
-        self.stop(why.to_owned(), out);
-    }
-
-    pub(super) fn stop_fork(&mut self, what: &str, out: &mut Vec<Action>) {
-        let why = format!(
-            "{what} in etcd belongs to another history than this node's: etcd was restored from a backup and written \
-             to since, or seeded from another folder, or the folder is of another cluster. Move this node's folder \
-             away, so that it is resynced from the others; or, if this folder is the right one, stop all nodes and run \
-             `hedgerow-db cluster adopt`"
-        );
-        self.stop(why, out);
+        self.halt(Reason::Older, out);
     }
 
     /// etcd was seeded anew, and cannot show that it was seeded with this node's entries.
     pub(super) fn stop_unproved(&mut self, out: &mut Vec<Action>) {
         let why = format!(
-            "etcd was seeded anew since this node stopped, and no longer has the batches that would show whether this \
-             node's entries, up to {}, were kept. Move this node's folder away, so that it is resynced from the \
-             others; or, if this folder is the right one, stop all nodes and run `hedgerow-db cluster adopt`",
+            "etcd was seeded anew since this node stopped, and does not have the batches that would show whether this \
+             node's entries, up to {}, were kept. Keep this directory until you know. If the others are right, start \
+             this node with an empty one, so that it is resynced; if this one is right, stop all nodes and run \
+             `hedgerow-db cluster adopt` with it",
             self.log.reaches()
         );
         self.stop(why, out);
@@ -419,11 +446,7 @@ impl Group {
     pub(super) fn is_final(&mut self, failure: &Failure, out: &mut Vec<Action>) -> bool {
         match failure {
             Failure::WentBack => self.stop_restored(out),
-            Failure::OtherCluster => {
-                let why = "the endpoints of etcd belong to different clusters of etcd, or etcd was replaced: set \
-                           cluster-etcd to the members of one cluster, and restart this node";
-                self.stop(why.to_owned(), out);
-            }
+            Failure::OtherCluster => self.halt(Reason::OtherEtcd, out),
             Failure::Corrupt => {
                 let why = "etcd reports that its data are damaged (alarm CORRUPT): replace the damaged member of etcd, \
                            disarm the alarm, and restart this node";

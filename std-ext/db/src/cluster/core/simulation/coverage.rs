@@ -43,6 +43,8 @@ pub(super) enum Case {
     RepliesClosed,
     StoppedBetweenActions,
     RestoreNoticed,
+    /// A node has said in etcd that it has more.
+    Halted,
     /// A new etcd has all entries that the old one had.
     Adopted,
     AdoptedWithLoss,

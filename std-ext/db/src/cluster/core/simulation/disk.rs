@@ -82,6 +82,11 @@ impl Disk {
         self.marks.iter().rev().find(|mark| mark.first <= lsn).copied()
     }
 
+    /// Returns the batch of the last entry.
+    pub(super) fn mark_of_last(&self) -> Option<Mark> {
+        self.mark_of(self.last())
+    }
+
     /// Returns the batch of the last entry that is forced.
     pub(super) fn durable(&self) -> Option<Seq> {
         self.mark_of(self.forced).filter(|_| self.forced > 0).map(|mark| mark.seq)

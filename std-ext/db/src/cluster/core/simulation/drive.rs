@@ -106,6 +106,7 @@ impl World {
             Action::Trim { id, primary, members, below } => {
                 self.call(node, number, id, Call::Trim { primary, members, below });
             }
+            Action::Halt { id, halt } => self.call(node, number, id, Call::Halt(halt)),
             Action::Watch(from) => self.begin_watch(node, number, from),
             Action::Apply(committed) => self.queue_apply(node, number, committed),
             Action::Commit(committed) => self.commit(node, &committed),
@@ -477,6 +478,12 @@ impl World {
         } else {
             self.violate(format!("node {node} stops without a cause: {why}"));
         }
+        let end = self.truth.tail.map_or(0, |tail| tail.seq);
+        let has_more = self.nodes[node].disk.mark_of_last().is_some_and(|mark| mark.seq > end);
+        let nobody_since = self.truth.holders.len() == self.takeovers_before;
+        if has_more && nobody_since {
+            self.objector = Some(node);
+        }
         if let Some(process) = self.process(node, number) {
             process.stopped = true;
             process.held.clear();
@@ -491,7 +498,10 @@ impl World {
         self.nodes[node].disk.force(lsn);
         self.keep_snapshot(node, number);
         let Some(seq) = self.nodes[node].disk.durable() else { return };
-        if self.process(node, number).is_none() || self.nodes[node].cut_to > self.now {
+        let is_compared = |process: &mut Process| process.role != Role::Loading;
+        if !self.process(node, number).is_some_and(is_compared)
+            || self.nodes[node].cut_to > self.now
+        {
             return;
         }
         let delay = self.random.network.between(1, 6);

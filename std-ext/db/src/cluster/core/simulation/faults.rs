@@ -135,6 +135,8 @@ pub(super) enum Scenario {
     LogReads,
     /// etcd is restored from a backup.
     Restore,
+    /// etcd is restored, and a node that was away since before the backup comes back. The others run, or start in time.
+    Lagging,
     /// etcd is lost, and filled again from the nodes' folders.
     Adopt,
     /// Clocks stop although leases prove reads: not promised to work, and the simulation must see that.
@@ -226,8 +228,38 @@ fn wide_kind(random: &mut Random, nodes: usize) -> Kind {
     }
 }
 
+/// Makes the faults of a run in which one node lacks what a restored etcd lacks. Half of the runs have others, too.
+fn lagging(random: &mut Random, nodes: usize) -> Vec<Fault> {
+    let behind = usize::try_from(random.below(nodes as u64)).unwrap_or(0);
+    let backup = random.between(1000, 3000);
+    let restore = backup + random.between(600, 2500);
+    let away = restore - backup + random.between(100, 1500);
+    let mut faults = vec![
+        Fault { at: backup - 1, kind: Kind::Down { node: behind, time: away } },
+        Fault { at: backup, kind: Kind::Backup },
+        Fault { at: restore, kind: Kind::Restore },
+    ];
+    for node in (0..nodes).filter(|node| *node != behind) {
+        if random.chance(500) {
+            let time = random.between(20, 120);
+            faults.push(Fault { at: restore - 1, kind: Kind::Down { node, time } });
+        }
+    }
+    if random.chance(500) {
+        for _ in 0..random.between(1, 6) {
+            let at = random.between(restore - 500, restore + 2000);
+            faults.push(Fault { at, kind: random_kind(random, Scenario::Lagging, nodes) });
+        }
+    }
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
 /// Makes the list of faults of a run.
 pub(super) fn plan(random: &mut Random, scenario: Scenario, nodes: usize) -> Vec<Fault> {
+    if scenario == Scenario::Lagging {
+        return lagging(random, nodes);
+    }
     let count = random.between(3, 13);
     let mut faults: Vec<Fault> = (0..count)
         .map(|_| Fault {

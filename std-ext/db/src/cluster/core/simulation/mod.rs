@@ -141,6 +141,16 @@ fn a_restored_etcd_is_noticed() {
 }
 
 #[test]
+fn nobody_writes_over_entries_that_a_restored_etcd_lacks() {
+    let seeds = some_seeds(0..300);
+    let enough = seeds.end - seeds.start >= 60;
+    let coverage = run_all(seeds, Scenario::Lagging);
+    let required = [(Case::Halted, 20), (Case::RestoreNoticed, 20)];
+    let missing = coverage.missing(&required.map(|(case, least)| (Met::Case(case), least)));
+    assert!(!enough || missing.is_empty(), "{missing:?}: {coverage:?}");
+}
+
+#[test]
 fn a_lost_etcd_is_filled_again_from_the_folders() {
     let seeds = some_seeds(0..300);
     let enough = seeds.end - seeds.start >= 90;
@@ -176,6 +186,7 @@ fn many_seeds() {
         (Scenario::Whole, &[ALWAYS, WIDE, WHOLE][..]),
         (Scenario::LogReads, &[][..]),
         (Scenario::Restore, &[][..]),
+        (Scenario::Lagging, &[][..]),
         (Scenario::Adopt, &[][..]),
     ];
     let wanted = std::env::var("HEDGEROW_SCENARIO").ok();

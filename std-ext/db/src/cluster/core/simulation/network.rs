@@ -2,15 +2,18 @@
 
 use super::coverage::{Case, Met};
 use super::etcd::{LARGEST_REQUEST, Refusal, Transaction};
+use super::faults::{Fault, Kind, Scenario};
 use super::process::{Call, Watch};
 use super::truth::{LOG, log_key};
 use super::world::{Reported, What, World};
 use crate::cluster::core::{
-    Answer, Compare, Event, Failure, NodeId, Outcome, Put, Read, Seen, Swap,
+    Answer, Compare, Event, Failure, Halt, HaltOutcome, NodeId, Objections, Outcome, Put, Read,
+    Seen, Swap, Tail,
 };
 
 const TAIL: &str = "tail";
 const MEMBERS: &str = "members";
+const HALT: &str = "halt";
 const PRIMARY: &str = "primary";
 const DURABLE: &str = "durable/";
 
@@ -31,7 +34,7 @@ fn condition(key: &str, compare: &Compare) -> Option<(String, Option<Vec<u8>>)> 
 /// Returns the transaction of etcd that a swap stands for.
 fn transaction(swap: &Swap) -> Transaction {
     let mut transaction = Transaction::default();
-    for (key, compare) in [(TAIL, &swap.tail), (MEMBERS, &swap.members)] {
+    for (key, compare) in [(TAIL, &swap.tail), (MEMBERS, &swap.members), (HALT, &swap.halt)] {
         transaction.compares.extend(condition(key, compare));
     }
     for put in &swap.puts {
@@ -55,6 +58,7 @@ fn failed(call: &Call, failure: Failure) -> Reported {
         Call::Read(_) => Reported::Read(Err(failure)),
         Call::Swap(_) => Reported::Swap(Outcome::Failed(failure)),
         Call::Trim { .. } => Reported::Trim(Err(failure)),
+        Call::Halt(_) => Reported::Halt(Err(failure)),
     }
 }
 
@@ -132,7 +136,9 @@ impl World {
             return self.note(|| format!("node {node} does not hear the answer {id}"));
         }
         let header = self.etcd.revision;
-        let reported = if header < revision { failed(call, Failure::WentBack) } else { reported };
+        let anew = matches!(call, Call::Halt(_));
+        let reported =
+            if header < revision && !anew { failed(call, Failure::WentBack) } else { reported };
         let at = (self.now + self.latency()).max(self.nodes[node].answers_late);
         self.at(at, What::Answer { node, number, id, reported, revision: header });
     }
@@ -144,6 +150,7 @@ impl World {
             Call::Trim { primary, members, below } => {
                 Reported::Trim(self.trim(node, primary, members, *below))
             }
+            Call::Halt(halt) => Reported::Halt(self.halt(node, halt)),
         }
     }
 
@@ -154,6 +161,7 @@ impl World {
                 revision: self.etcd.revision,
                 tail: value(TAIL),
                 members: value(MEMBERS),
+                objections: Objections { halt: value(HALT), durable: self.durables() },
             },
             Read::Batches(from, to) => {
                 let limit = usize::try_from(self.random.network.between(1, 7)).unwrap_or(1);
@@ -167,19 +175,42 @@ impl World {
             }
             Read::Durable => {
                 let first = Some(self.first_batch()).filter(|first| *first > 0);
-                let durable = self.etcd.range(DURABLE, &end_of(DURABLE), usize::MAX);
-                let durable = durable.into_iter().filter_map(|(key, stored)| {
-                    let node = key.strip_prefix(DURABLE)?.parse().ok()?;
-                    Some((node, std::str::from_utf8(&stored.value).ok()?.parse().ok()?))
-                });
                 Answer::Durable {
                     revision: self.etcd.revision,
                     members: value(MEMBERS),
                     first,
-                    durable: durable.collect(),
+                    durable: self.durables(),
                 }
             }
         }
+    }
+
+    fn durables(&self) -> Vec<(NodeId, u64)> {
+        let durable = self.etcd.range(DURABLE, &end_of(DURABLE), usize::MAX);
+        let durable = durable.into_iter().filter_map(|(key, stored)| {
+            let node = key.strip_prefix(DURABLE)?.parse().ok()?;
+            Some((node, std::str::from_utf8(&stored.value).ok()?.parse().ok()?))
+        });
+        durable.collect()
+    }
+
+    fn halt(&mut self, node: usize, halt: &Halt) -> Result<HaltOutcome, Failure> {
+        let value = |key: &str| self.etcd.get(key).map(|stored| stored.value.clone());
+        let tail = value(TAIL).and_then(|line| Tail::parse(&line).ok());
+        let found = value(HALT);
+        let known = found.as_deref().and_then(Halt::parse);
+        if let Some(outcome) = halt.outcome(tail.as_ref(), known.as_ref()) {
+            return Ok(outcome);
+        }
+        let put = Transaction {
+            puts: vec![(HALT.into(), halt.print().into_bytes())],
+            ..Transaction::default()
+        };
+        self.etcd.commit(&put).map_err(|_| Failure::NoSpace)?;
+        self.coverage.met(Case::Halted);
+        self.note(|| format!("node {node} says that it has entries up to {}", halt.lsn));
+        self.changed();
+        Ok(HaltOutcome::Recorded(tail.map_or(0, |tail| tail.lsn)))
     }
 
     fn swap(&mut self, node: usize, swap: &Swap) -> Outcome {
@@ -193,7 +224,7 @@ impl World {
                 Outcome::Done { revision: self.etcd.revision }
             }
             Ok(false) => {
-                let Answer::Tail { revision, tail, members } = self.read(&Read::Tail) else {
+                let Answer::Tail { revision, tail, members, .. } = self.read(&Read::Tail) else {
                     unreachable!("the answer to this read")
                 };
                 self.note(|| format!("etcd refuses a swap of node {node}"));
@@ -243,6 +274,16 @@ impl World {
         let members = self.etcd.get(MEMBERS).map_or(Vec::new(), |stored| stored.value.clone());
         if !String::from_utf8_lossy(&members).contains(&id) {
             self.violate(format!("node {node} was removed from the members, and takes over"));
+        }
+        let restored = matches!(self.scenario, Scenario::Restore | Scenario::Lagging);
+        let others =
+            |fault: &Fault| !matches!(fault.kind, Kind::Backup | Kind::Restore | Kind::Down { .. });
+        // Without other faults, all nodes of these runs find out before a lease has ended.
+        let all_in_time = self.scenario == Scenario::Lagging && !self.faults.iter().any(others);
+        if restored && self.lossy.is_some() && (self.objector.is_some() || all_in_time) {
+            self.violate(format!(
+                "node {node} takes over, although a node has acknowledged entries that it lacks"
+            ));
         }
         let released = self.truth.before_takeover().is_some_and(|(released, _)| released);
         if self.now > self.clients_end() && self.lossy.is_none() && !released {
@@ -400,6 +441,7 @@ impl World {
             Reported::Read(answer) => Event::Read { id, answer },
             Reported::Swap(outcome) => Event::Swapped { id, outcome },
             Reported::Trim(outcome) => Event::Trimmed { id, outcome },
+            Reported::Halt(outcome) => Event::Halted { id, outcome },
         };
         self.tell(node, number, event);
     }
@@ -411,8 +453,12 @@ impl World {
             }
             Reported::Swap(Outcome::Failed(failure))
             | Reported::Read(Err(failure))
-            | Reported::Trim(Err(failure)) => self.coverage.failure(failure),
-            Reported::Read(Ok(_)) | Reported::Swap(_) | Reported::Trim(Ok(true)) => {}
+            | Reported::Trim(Err(failure))
+            | Reported::Halt(Err(failure)) => self.coverage.failure(failure),
+            Reported::Read(Ok(_))
+            | Reported::Swap(_)
+            | Reported::Trim(Ok(true))
+            | Reported::Halt(Ok(_)) => {}
         }
     }
 

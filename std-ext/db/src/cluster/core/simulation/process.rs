@@ -5,7 +5,8 @@ use super::database::{Database, Verdict};
 use super::disk::{Disk, Snapshot};
 use super::store::Store;
 use crate::cluster::core::{
-    Action, Committed, Compare, Entry, Epoch, Group, NodeId, Now, Read, Role, Seq, Settings, Swap,
+    Action, Committed, Compare, Entry, Epoch, Group, Halt, NodeId, Now, Read, Role, Seq, Settings,
+    Swap,
 };
 use crate::log::Lsn;
 use crate::log::change;
@@ -17,7 +18,13 @@ use std::sync::Arc;
 pub(super) enum Call {
     Read(Read),
     Swap(Arc<Swap>),
-    Trim { primary: String, members: Compare, below: Seq },
+    Trim {
+        primary: String,
+        members: Compare,
+        below: Seq,
+    },
+    /// The node believes etcd anew for this.
+    Halt(Halt),
 }
 
 /// A watch: its number, and the next revision that it tells of.
@@ -93,11 +100,11 @@ pub(super) struct Process {
 impl Process {
     /// Starts a process from its folder.
     ///
-    /// With `shards`, it has the real state.
+    /// With `shards`, it has the real state. `of_before`: etcd was filled anew since, without some of the entries.
     pub(super) fn start(
         number: u64,
         settings: Settings,
-        (disk, shards): (&Disk, Option<usize>),
+        (disk, shards, of_before): (&Disk, Option<usize>, bool),
         boot: u64,
         wall: u64,
     ) -> Result<Self, String> {
@@ -107,6 +114,7 @@ impl Process {
         let started = wall;
         let wall = database.as_ref().map_or(wall, Database::now);
         let group = Group::new(settings, position, disk.held(), Now { boot, wall });
+        let group = if of_before { group.of_an_earlier_incarnation() } else { group };
         Ok(Self {
             number,
             node,

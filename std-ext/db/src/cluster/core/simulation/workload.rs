@@ -396,6 +396,7 @@ impl World {
         self.checker = Checker::default();
         let last = self.truth.last();
         self.lossy = Some(last);
+        (self.objector, self.takeovers_before) = (None, self.truth.holders.len());
         for node in 0..self.nodes.len() {
             self.nodes[node].foreign = self.nodes[node].disk.last() > last;
             if let Some(process) = self.nodes[node].process.as_mut() {

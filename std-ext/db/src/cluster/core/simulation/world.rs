@@ -14,7 +14,7 @@ use super::faults::{Fault, Plan, Scenario};
 use super::process::{Call, Process};
 use super::random::Random;
 use super::truth::Truth;
-use crate::cluster::core::{Answer, Event, Failure, NodeId, Outcome, Role, Settings};
+use crate::cluster::core::{Answer, Event, Failure, HaltOutcome, NodeId, Outcome, Role, Settings};
 use crate::log::Lsn;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,6 +30,7 @@ pub(super) enum Reported {
     Read(Result<Answer, Failure>),
     Swap(Outcome),
     Trim(Result<bool, Failure>),
+    Halt(Result<HaltOutcome, Failure>),
 }
 
 /// Something that will happen. `number` tells processes of a node apart: an event for an earlier process is dropped.
@@ -158,6 +159,10 @@ pub(super) struct World {
     /// A restore has lost entries, perhaps acknowledged ones. The last entry of the history that goes on.
     pub(super) lossy: Option<Lsn>,
     pub(super) backup: Option<Box<(FakeEtcd, Truth)>>,
+    /// The node with entries that the restored etcd lacks that has stopped before anybody took over.
+    pub(super) objector: Option<usize>,
+    /// The number of takeovers when etcd was restored.
+    pub(super) takeovers_before: usize,
     pub(super) trouble: Trouble,
     /// No folder has lost an entry.
     pub(super) folders_intact: bool,
@@ -219,6 +224,8 @@ impl World {
             incarnation: 0,
             lossy: None,
             backup: None,
+            objector: None,
+            takeovers_before: 0,
             trouble: Trouble::default(),
             folders_intact: true,
             takeovers: Vec::new(),
@@ -361,7 +368,8 @@ impl World {
         let machine = &mut self.nodes[node];
         machine.starts += 1;
         let number = machine.starts;
-        match Process::start(number, settings, (&machine.disk, shards), boot, wall) {
+        let of_before = self.scenario == Scenario::Adopt && machine.foreign;
+        match Process::start(number, settings, (&machine.disk, shards, of_before), boot, wall) {
             Ok(process) => machine.process = Some(Process { etcd: self.incarnation, ..process }),
             Err(why) => return self.violate(format!("node {node} cannot read its relay: {why}")),
         }

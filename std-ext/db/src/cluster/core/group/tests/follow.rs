@@ -174,7 +174,7 @@ fn an_older_line_stops_a_node() {
     etcd = Etcd { revision, ..backup };
     follower.live(&mut etcd, LEASE);
     let stopped = follower.stopped().unwrap_or_default();
-    assert!(stopped.contains("older state"), "a restored etcd is not noticed: {stopped}");
+    assert!(stopped.contains("lost entries"), "a restored etcd is not noticed: {stopped}");
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn data_of_a_peer_beyond_the_known_log_are_not_shown() {
     assert_eq!(follower.role(), Role::Loading, "a lost history was shown");
     assert_eq!(follower.reads.len(), 1, "it does not ask which history etcd has");
     follower.run(&mut etcd);
-    assert!(follower.stopped().is_some_and(|why| why.contains("another history")));
+    assert!(follower.stopped().is_some_and(|why| why.contains("lost entries")));
 }
 
 /// As [`restarted`], after etcd was seeded anew.

@@ -287,10 +287,11 @@ fn other_failures_have_their_rows() {
         (Failure::WentBack, "restored"),
         (Failure::OtherCluster, "cluster-etcd"),
     ] {
-        let (_, mut leader) = leader();
+        let (mut etcd, mut leader) = leader();
         leader.append(&[b"a"]);
         let (id, _) = leader.swap();
         leader.fail(id, failure.clone());
+        leader.run(&mut etcd);
         assert!(leader.stopped().expect("it stops").contains(says), "{failure:?}");
         assert_eq!(leader.role(), Role::Follower, "a stopped primary still has proofs");
         assert!(leader.swaps.is_empty());
@@ -299,10 +300,11 @@ fn other_failures_have_their_rows() {
 
 #[test]
 fn an_answer_of_the_past_stops_a_primary() {
-    let (_, mut leader) = leader();
+    let (mut etcd, mut leader) = leader();
     leader.append(&[b"a"]);
     let (id, _) = leader.swap();
     leader.event(Event::Swapped { id, outcome: Outcome::Done { revision: 1 } });
+    leader.run(&mut etcd);
     assert!(leader.stopped().expect("it stops").contains("restored"));
 }
 

@@ -3,6 +3,7 @@
 mod campaign;
 mod clocks;
 mod follow;
+mod halting;
 mod lead;
 mod leave;
 mod trimming;
@@ -45,6 +46,7 @@ struct Etcd {
     primary: Option<String>,
     log: BTreeMap<Seq, Vec<u8>>,
     durable: Vec<(NodeId, Seq)>,
+    halt: Option<Vec<u8>>,
     /// Changes that watches have not told.
     seen: Vec<Seen>,
 }
@@ -63,7 +65,9 @@ impl Etcd {
     }
 
     fn swap(&mut self, swap: &Swap) -> Outcome {
-        if !holds(&swap.tail, self.tail.as_ref()) || !holds(&swap.members, self.members.as_ref()) {
+        let held =
+            [(&swap.tail, &self.tail), (&swap.members, &self.members), (&swap.halt, &self.halt)];
+        if held.iter().any(|(compare, value)| !holds(compare, value.as_ref())) {
             let (tail, members) = (self.tail.clone(), self.members.clone());
             return Outcome::Refused { revision: self.revision, tail, members };
         }
@@ -88,6 +92,16 @@ impl Etcd {
         Outcome::Done { revision: self.revision }
     }
 
+    fn halt(&mut self, halt: &Halt) -> HaltOutcome {
+        let tail = self.tail.as_deref().map(|line| Tail::parse(line).expect("a line"));
+        let found = self.halt.as_deref().and_then(Halt::parse);
+        halt.outcome(tail.as_ref(), found.as_ref()).unwrap_or_else(|| {
+            self.revision += 1;
+            self.halt = Some(halt.print().into_bytes());
+            HaltOutcome::Recorded(tail.map_or(0, |tail| tail.lsn))
+        })
+    }
+
     fn trim(&mut self, trim: &Trim) -> bool {
         let done = self.primary.as_deref() == Some(&trim.primary)
             && holds(&trim.members, self.members.as_ref());
@@ -103,6 +117,7 @@ impl Etcd {
                 revision: self.revision,
                 tail: self.tail.clone(),
                 members: self.members.clone(),
+                objections: Objections { halt: self.halt.clone(), durable: self.durable.clone() },
             },
             Read::Batches(from, to) => {
                 let batches = self.log.range(from..=to);
@@ -182,6 +197,7 @@ struct Node {
     swaps: Vec<(u64, Arc<Swap>)>,
     reads: Vec<(u64, Read)>,
     trims: Vec<(u64, Trim)>,
+    halts: Vec<(u64, Halt)>,
     /// All other actions.
     told: Vec<Action>,
     /// Whether applied entries are reported.
@@ -208,6 +224,7 @@ impl Node {
             swaps: Vec::new(),
             reads: Vec::new(),
             trims: Vec::new(),
+            halts: Vec::new(),
             told: Vec::new(),
             applies: true,
             closes: true,
@@ -224,6 +241,7 @@ impl Node {
             match &action {
                 Action::Swap { id, swap } => self.swaps.push((*id, Arc::clone(swap))),
                 Action::Read { id, read } => self.reads.push((*id, read.clone())),
+                Action::Halt { id, halt } => self.halts.push((*id, *halt)),
                 Action::Trim { id, primary, members, below } => {
                     let trim =
                         Trim { primary: primary.clone(), members: members.clone(), below: *below };
@@ -260,6 +278,9 @@ impl Node {
             } else if let Some((id, swap)) = pop(&mut self.swaps) {
                 let outcome = etcd.swap(&swap);
                 self.event(Event::Swapped { id, outcome });
+            } else if let Some((id, halt)) = pop(&mut self.halts) {
+                let outcome = Ok(etcd.halt(&halt));
+                self.event(Event::Halted { id, outcome });
             } else if let Some((id, trim)) = pop(&mut self.trims) {
                 let done = etcd.trim(&trim);
                 self.event(Event::Trimmed { id, outcome: Ok(done) });
