@@ -61,8 +61,12 @@ async fn forget(call: &Call, client: &Client, keys: &Keys) -> Result<(Group, Nod
     ))
 }
 
-/// Refuses to forget a node that is alive, or whose copy is needed.
+/// Refuses to forget a node that is alive, or whose copy is needed. If etcd lost entries, any node may have the only
+/// copy, and no option overrides that.
 fn check(group: &Group, id: NodeId, copies: usize, force: bool) -> Result<(), AdminError> {
+    if let Some(lost) = group.lost() {
+        return Err(AdminError::from(format!("nothing was changed: {lost}")));
+    }
     let leaving = Leaving {
         node: id,
         members: &group.members,
@@ -136,6 +140,16 @@ mod tests {
         refused(&group, GONE, false, "1 members have the log's beginning on disk");
         assert!(check(&group, GONE, 2, true).is_ok(), "although --force was given");
         assert!(check(&group, GONE, 1, false).is_ok());
+    }
+
+    #[test]
+    fn nobody_is_forgotten_if_etcd_lost_entries() {
+        let mut group = without_one();
+        group.durable[2].1.seq = 10;
+        refused(&group, GONE, true, "etcd lost entries");
+        group.durable[2].1.seq = 9;
+        group.halt = Some(br#"{"later": "version"}"#.to_vec());
+        refused(&group, GONE, true, "cannot be read");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::AdminError;
 use crate::SlotSet;
-use crate::cluster::core::{Members, NodeId, Seq, Tail};
+use crate::cluster::core::{Members, NodeId, Objections, Seq, Tail};
 use crate::cluster::durable::Durable;
 use crate::cluster::etcd::{
     Answer, Client, KeyValue, Keys as KeyRange, Operation, Range, Transaction,
@@ -45,6 +45,8 @@ pub(in crate::cluster) struct Group {
     pub(in crate::cluster) others: Vec<Node>,
     /// The progress of the members' disks.
     pub(in crate::cluster) durable: Vec<(NodeId, Durable)>,
+    /// The record of a node that has more than etcd.
+    pub(in crate::cluster) halt: Option<Vec<u8>>,
     /// The first batch that etcd has.
     pub(in crate::cluster) first: Option<Seq>,
     /// The last batch that etcd has.
@@ -70,6 +72,7 @@ impl Group {
                 Operation::Get(batch().descending()),
                 Operation::get(keys.slots()),
                 all(keys.moves()),
+                Operation::get(keys.halt()),
             ],
             ..Transaction::default()
         };
@@ -82,6 +85,7 @@ impl Group {
         let [format, tail, members] = [next(), next(), next()].map(|pairs| first_value(&pairs));
         let (nodes, durable, first, last) = (next(), next(), next(), next());
         let (slots, moves) = (first_value(&next()), next());
+        let halt = first_value(&next());
         let Some(format) = format else {
             return Err(AdminError::from(format!(
                 "etcd has no cluster at {}: check cluster-name and cluster-etcd. The first node makes a cluster when \
@@ -121,6 +125,7 @@ impl Group {
             durable: of_nodes(&durable, &keys.durables(), |id, value| {
                 Some((id, Durable::parse(value)?))
             }),
+            halt,
             first: seq(&first),
             last: seq(&last),
         };
@@ -183,6 +188,18 @@ impl Group {
     /// Returns the progress of a node's disk.
     pub(in crate::cluster) fn durable(&self, id: NodeId) -> Option<&Durable> {
         self.durable.iter().find(|(of, _)| *of == id).map(|(_, durable)| durable)
+    }
+
+    /// Returns which entries etcd has lost, by what nodes have said, and what to do.
+    pub(in crate::cluster) fn lost(&self) -> Option<String> {
+        let durable = self.durable.iter().map(|(node, durable)| (*node, durable.seq)).collect();
+        let objections = Objections { halt: self.halt.clone(), durable };
+        let lost = objections.against(self.tail.as_ref(), &self.members)?;
+        Some(format!(
+            "{lost}: it was restored from a backup, or emptied, and no node takes over. Keep the directories of all \
+             nodes, also of those that are absent; stop all nodes, and run `hedgerow-db cluster adopt` with all of \
+             these directories"
+        ))
     }
 
     /// Returns the node that the last line names as the primary, unless the group is released.
@@ -303,6 +320,7 @@ pub(super) mod tests {
                 .map(|(n, role)| Node { id: node(*n), registration: registration(*n, role) })
                 .collect(),
             durable: roles.iter().map(|(n, _)| (node(*n), durable.clone())).collect(),
+            halt: None,
             first: Some(4),
             last: Some(9),
         }

@@ -14,6 +14,7 @@ mod group;
 mod handover;
 mod move_slots;
 mod nodes;
+mod problems;
 mod rebalance;
 mod report;
 mod slots;

@@ -1,6 +1,7 @@
 //! `hedgerow-db cluster status` prints the small keys of a cluster in etcd, and the problems that they show.
 
-use super::text::{list, row, size, table};
+use super::problems::{problem_of_others, problem_of_primary};
+use super::text::{list, row, seconds, size, table};
 use super::{AdminError, Call, Group, Report};
 use crate::clock::{TimeSource, milliseconds};
 use crate::cluster::core::{Member, NodeId};
@@ -258,14 +259,20 @@ impl Status {
 
     fn problems_of_group(&self, group: &Group, settings: &ClusterSettings) -> Vec<String> {
         let mut problems = Vec::new();
-        problems.extend(problem_of_primary(group));
+        let lost = group.lost();
+        problems.extend(lost.clone().or_else(|| problem_of_primary(group)));
         for member in &self.members {
             let id = &member.node;
             match &*member.state {
-                "absent" => problems.push(format!(
-                    "member {id} is not registered: it has stopped, or cannot reach etcd. If it is gone for good: \
-                     hedgerow-db cluster forget {id}"
-                )),
+                "absent" => {
+                    let remedy = match lost {
+                        Some(_) => "Keep its directory".to_owned(),
+                        None => format!("If it is gone for good: hedgerow-db cluster forget {id}"),
+                    };
+                    problems.push(format!(
+                        "member {id} is not registered: it has stopped, or cannot reach etcd. {remedy}"
+                    ));
+                }
                 "silent" => problems.push(format!(
                     "member {id} does not renew its registration: it has stopped or hangs, or cannot reach etcd"
                 )),
@@ -286,7 +293,8 @@ impl Status {
                      another member can: look whether the disk is full or hangs; the node's log says more"
                 ));
             }
-            if member.cannot_lead == Some(true) && member.disk_fails != Some(true) {
+            let is_open = lost.is_none() && member.disk_fails != Some(true);
+            if member.cannot_lead == Some(true) && is_open {
                 problems.push(format!(
                     "member {id} does not take over at present: it cannot apply an entry, its threads do not answer, \
                      or its clock is ahead; the node's log says more"
@@ -374,44 +382,6 @@ impl Status {
         etcd.extend(self.etcd.iter().map(EtcdStatus::row));
         table(&etcd)
     }
-}
-
-/// Returns which other groups with slots have no primary.
-fn problem_of_others(group: &Group) -> Option<String> {
-    let is_led = |number: &u32| {
-        let mut nodes = group.others.iter().map(|node| &node.registration);
-        nodes.any(|node| node.group == *number && node.role == "primary")
-    };
-    let others = group.slots.groups().into_iter().filter(|number| *number != group.number);
-    let unled: Vec<u32> = others.filter(|number| !is_led(number)).collect();
-    let first = unled.first()?;
-    Some(format!(
-        "{} of the other groups have no registered primary, so their slots are not served: look at \
-         `hedgerow-db cluster status --group {first}`",
-        unled.len()
-    ))
-}
-
-/// Returns what is wrong with the primary.
-fn problem_of_primary(group: &Group) -> Option<String> {
-    let Some(tail) = &group.tail else {
-        return Some("no node has become the primary yet: start one".to_owned());
-    };
-    let Some(holder) = tail.holder() else {
-        return Some(
-            "no node is the primary: the last one has released the group. A member that reaches etcd takes over within \
-             seconds"
-                .to_owned(),
-        );
-    };
-    let is_there = group.registration(holder).is_some_and(|there| there.nonce == tail.nonce);
-    (!is_there).then(|| {
-        format!(
-            "the primary {holder} is not registered: if it has stopped, a member that reaches etcd takes over after \
-             its lease of {} ms",
-            tail.lease
-        )
-    })
 }
 
 impl LogStatus {
@@ -522,13 +492,6 @@ impl NodeStatus {
             self.version.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     }
-}
-
-/// Returns a difference of clocks as a person reads it.
-fn seconds(milliseconds: i64) -> String {
-    let sign = if milliseconds < 0 { "-" } else { "" };
-    let all = milliseconds.unsigned_abs();
-    format!("{sign}{}.{} s", all / 1000, all % 1000 / 100)
 }
 
 impl EtcdStatus {
@@ -692,6 +655,7 @@ mod tests {
         has(&status(&released, member(), &[]), "has released the group");
         let mut empty = group();
         (empty.tail, empty.first, empty.last) = (None, None, None);
+        empty.durable.clear();
         has(&status(&empty, member(), &[]), "no node has become the primary yet");
         let mut fast = group();
         fast.nodes[1].registration.wall = NOW + 10_001;
@@ -783,6 +747,19 @@ mod tests {
         assert!(text.contains("\n- group 1: member 0303"), "{text}");
         assert!(text.contains("Group 0 has the slots 0 to 8191.") && text.contains("Group 1 has"));
         assert!(!text.contains("No problems") && !text.contains("other groups"), "{text}");
+    }
+
+    #[test]
+    fn entries_that_etcd_lost_come_first_and_nobody_is_forgotten() {
+        let mut lost = group();
+        lost.nodes.remove(0);
+        lost.durable[0].1.seq = 10;
+        let all = status(&lost, member(), &[]).problems;
+        assert!(
+            all[0].contains("ends with entry 40") && all[0].contains("cluster adopt"),
+            "{all:?}"
+        );
+        assert!(!all.concat().contains("forget"), "{all:?}");
     }
 
     #[test]

@@ -47,6 +47,13 @@ pub(super) fn list(title: &str, items: &[String]) -> String {
     format!("\n{title}:\n") + &lines.collect::<String>()
 }
 
+/// Returns a difference of clocks as a person reads it.
+pub(super) fn seconds(milliseconds: i64) -> String {
+    let sign = if milliseconds < 0 { "-" } else { "" };
+    let all = milliseconds.unsigned_abs();
+    format!("{sign}{}.{} s", all / 1000, all % 1000 / 100)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
