@@ -179,7 +179,8 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             option(
                 "replace",
                 "ID",
-                "Delete the cluster of this id in etcd, although it is another one, or goes on longer.",
+                "Delete the cluster of this id in etcd, although it is another one, or has entries that the \
+                 directories lack.",
             ),
             option(
                 "assign",

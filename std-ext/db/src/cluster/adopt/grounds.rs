@@ -3,6 +3,7 @@
 use super::candidates::{Candidate, Candidates};
 use super::target::{Standing, Target};
 use crate::clock::TimeSource;
+use crate::cluster::core::{Halt, NodeId};
 use crate::cluster::error::StartError;
 use crate::cluster::hex;
 use crate::cluster::identity::{Belonging, Format};
@@ -47,7 +48,21 @@ pub(super) fn next_incarnation(
     Ok(Format { cluster, incarnation, ..Format::new(now, belonging.groups())? })
 }
 
-/// Checks that the logs in etcd are older than the folders, or of another history; or that the operator names the
+/// Returns who has said to have entries that neither a folder nor etcd has, and which.
+fn missing(taken: &Candidate, target: &Target, found: &Format) -> Option<(NodeId, String)> {
+    let (last, node) = *target.known.get(&taken.group())?;
+    let is_missing = if Halt::is_later(last) {
+        let own = taken.survey.belonging.as_ref().map_or(0, Belonging::incarnation);
+        own <= found.incarnation
+    } else {
+        let tail = target.tails.get(&taken.group());
+        let end = tail.and_then(|tail| tail.as_ref().ok()?.as_ref()).map_or(0, |tail| tail.lsn);
+        last > taken.survey.last.max(end)
+    };
+    is_missing.then(|| (node, Halt::entries(last)))
+}
+
+/// Checks that no entry would be lost that etcd has, or that a node has said to have; or that the operator names the
 /// cluster. If one group's is, those of the others may have the same entries as their folders, and no more.
 pub(super) fn may_replace(
     name: &str,
@@ -76,23 +91,47 @@ pub(super) fn may_replace(
     let is_complete = |(_, standing): &(_, Standing)| matches!(standing, Standing::Complete(_));
     let nothing_lost = groups.iter().all(is_complete);
     groups.iter().try_for_each(|(taken, standing)| {
-        let (path, own) = (taken.path().display(), taken.survey.last);
-        match *standing {
-            Standing::Complete(last) if nothing_lost => Err(StartError::new(format!(
-                "etcd has all entries of {path}, and goes on to entry {last}: nothing is lost, so start the nodes. To \
-                 delete the entries behind {own} for good, add --replace {id}"
-            ))),
-            Standing::Complete(last) if last > own => Err(StartError::new(format!(
-                "etcd has lost entries of other groups, but it has all entries of {path}, and goes on to entry {last}: \
-                 start the nodes of this group until their directories have them, too. To delete the entries behind \
-                 {own} for good, add --replace {id}"
-            ))),
-            Standing::Unknown(last) => Err(StartError::new(format!(
-                "etcd goes on to entry {last}, and {path} to entry {own}; etcd no longer has the batches that would \
-                 show whether it lost an entry of this directory. Start the node, which copies the data of another \
-                 one. If etcd's log is wrong, add --replace {id} to delete it for good"
-            ))),
-            _ => Ok(()),
-        }
+        let why = match missing(taken, target, found) {
+            Some((node, entries)) => Some(format!(
+                "{} goes on to entry {}, and node {node} has said that it has {entries}: name its directory, too, with \
+                 --from. If it is lost, add --replace {id}",
+                taken.path().display(),
+                taken.survey.last
+            )),
+            None => loss(taken, *standing, nothing_lost, &id),
+        };
+        why.map_or(Ok(()), |why| Err(StartError::new(why)))
+    })
+}
+
+/// Returns why etcd's log must not be replaced by a folder, if it has more, or may have.
+fn loss(taken: &Candidate, standing: Standing, nothing_lost: bool, id: &str) -> Option<String> {
+    let (path, own) = (taken.path().display(), taken.survey.last);
+    Some(match standing {
+        Standing::Complete(last) if nothing_lost => format!(
+            "etcd has all entries of {path}, and goes on to entry {last}: nothing is lost, so start the nodes. To \
+             delete the entries behind {own} for good, add --replace {id}"
+        ),
+        Standing::Complete(last) if last > own => format!(
+            "etcd has lost entries of other groups, but it has all entries of {path}, and goes on to entry {last}: \
+             start the nodes of this group until their directories have them, too. To delete the entries behind {own} \
+             for good, add --replace {id}"
+        ),
+        Standing::Fork(last) => format!(
+            "etcd has entries that {path} lacks: its log, which ends with entry {last}, is of another history, as \
+             after etcd was restored and written to since. Clients may have been told that these changes were made. To \
+             delete them for good, add --replace {id}"
+        ),
+        Standing::Unknown(last) if last < own => format!(
+            "etcd's log ends with entry {last}, and {path} goes on to entry {own}, but does not show whether its \
+             entries up to {last} are those of etcd: they are in its snapshot only. If no node has written to etcd \
+             since it was restored, add --replace {id}"
+        ),
+        Standing::Unknown(last) => format!(
+            "etcd goes on to entry {last}, and {path} to entry {own}; etcd no longer has the batches that would show \
+             whether it lost an entry of this directory. Start the node, which copies the data of another one. If \
+             etcd's log is wrong, add --replace {id} to delete it for good"
+        ),
+        _ => return None,
     })
 }

@@ -79,7 +79,7 @@ struct GroupPlan {
 /// The choices of an operator.
 #[derive(Clone, Debug, Default)]
 pub struct Choices {
-    /// The id of the cluster in etcd that may be replaced although it is another one, or has later entries.
+    /// The id of the cluster in etcd that may be replaced although it is another one, or entries would be lost.
     pub replace: Option<String>,
     /// The groups of slots, also if the folders say another one.
     pub assign: Vec<(SlotSet, u32)>,
@@ -128,8 +128,8 @@ impl Plan {
             let target = Target::read(&client, &keys, all.iter().map(Candidates::group)).await?;
             let mut standings = Vec::new();
             for one in &all {
-                let (keys, survey) = (keys.of_group(one.group()), &one.taken.survey);
-                standings.push(target.standing(&client, &keys, survey).await?);
+                let keys = keys.of_group(one.group());
+                standings.push(target.standing(&client, &keys, &one.taken).await?);
             }
             Ok::<_, StartError>((target, standings))
         })?;

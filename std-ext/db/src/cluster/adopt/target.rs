@@ -1,14 +1,17 @@
 //! The etcd that will be filled: its keys of the cluster, compared with the entries of a folder.
 
-use super::survey::Survey;
+use super::candidates::Candidate;
+use super::survey::{Logged, read_log};
 use crate::cluster::core::batch::Batch;
 use crate::cluster::core::join::{Joiner, NotNext};
-use crate::cluster::core::{NodeId, Seq, Tail};
+use crate::cluster::core::{Halt, Held, NodeId, Seq, Tail};
+use crate::cluster::durable::Durable;
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::{Client, Keys as KeyRange, Range};
 use crate::cluster::hex;
 use crate::cluster::identity::Format;
 use crate::cluster::keys::Keys;
+use crate::log::Lsn;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -31,6 +34,8 @@ pub(in crate::cluster) struct Target {
     pub(in crate::cluster) format: Option<Format>,
     /// The lines of the groups' logs, of those groups that have a directory. `Err`: it cannot be read.
     pub(in crate::cluster) tails: BTreeMap<u32, Result<Option<Tail>, String>>,
+    /// The latest entry of each of these groups that a node has said to have, and that node.
+    pub(in crate::cluster) known: BTreeMap<u32, (Lsn, NodeId)>,
 }
 
 /// How etcd's log is related to a folder's entries.
@@ -38,13 +43,13 @@ pub(in crate::cluster) struct Target {
 pub(in crate::cluster) enum Standing {
     /// It has no log.
     Empty,
-    /// Its log ends earlier.
+    /// Its log ends earlier, and the folder has all of its entries.
     Behind(u64),
     /// It has other entries, up to this one.
     Fork(u64),
     /// It has all entries of the folder, up to this one.
     Complete(u64),
-    /// It has a log up to this entry, which cannot be compared with the folder.
+    /// It has a log up to this entry, which cannot be compared with the folder. It may end earlier than the folder.
     Unknown(u64),
     /// The line of its log cannot be read.
     Damaged,
@@ -64,12 +69,22 @@ impl Target {
             |pair: Option<crate::cluster::etcd::KeyValue>| pair.map(|pair| pair.value.to_vec());
         let text = value(client.get(keys.format()).await?.pair);
         let format = text.as_deref().map(Format::parse).transpose()?;
-        let mut tails = BTreeMap::new();
+        let (mut tails, mut known) = (BTreeMap::new(), BTreeMap::new());
         for group in groups {
-            let tail = value(client.get(keys.of_group(group).tail()).await?.pair);
+            let keys = keys.of_group(group);
+            let tail = value(client.get(keys.tail()).await?.pair);
             tails.insert(group, tail.map(|line| Tail::parse(&line)).transpose());
+            let halt = client.get(keys.halt()).await?.pair;
+            let halt = halt.and_then(|pair| Halt::parse(&pair.value));
+            let durable = client.range(&Range::of(KeyRange::prefix(keys.durables()))).await?;
+            let durable = durable.pairs.iter().filter_map(|pair| {
+                let node = NodeId::read(pair.key.strip_prefix(keys.durables().as_bytes())?)?;
+                Some((Durable::parse(&pair.value)?.lsn, node))
+            });
+            let said = durable.chain(halt.map(|halt| (halt.lsn, halt.node)));
+            known.extend(said.max().map(|last| (group, last)));
         }
-        Ok(Self { text, format, tails })
+        Ok(Self { text, format, tails, known })
     }
 
     /// Returns what etcd has of the entries of a group's folder.
@@ -80,15 +95,16 @@ impl Target {
         &self,
         client: &Client,
         keys: &Keys,
-        survey: &Survey,
+        taken: &Candidate,
     ) -> Result<Standing, StartError> {
+        let survey = &taken.survey;
         let tail = match self.tails.get(&keys.number()) {
             Some(Err(_)) => return Ok(Standing::Damaged),
             None | Some(Ok(None)) => return Ok(Standing::Empty),
             Some(Ok(Some(tail))) => *tail,
         };
         if tail.lsn < survey.last {
-            return Ok(Standing::Behind(tail.lsn));
+            return overlap(client, keys, taken, &tail).await;
         }
         let Some(mark) = survey.mark else { return Ok(Standing::Unknown(tail.lsn)) };
         // A node that starts with this folder does the same.
@@ -112,6 +128,50 @@ impl Target {
         }
         Ok(Standing::Unknown(tail.lsn))
     }
+}
+
+/// Compares a log in etcd with a folder that has more: the entries of both, and the chain behind them.
+///
+/// A restored etcd may have been written to since. Its log is shorter than the folder's then, and yet it has entries
+/// that no folder has.
+async fn overlap(
+    client: &Client,
+    keys: &Keys,
+    taken: &Candidate,
+    tail: &Tail,
+) -> Result<Standing, StartError> {
+    // The last batch of the folder that begins no later than the one behind the line.
+    let (mut begin, mut own) = (None, Held::up_to(0));
+    read_log(&taken.folder, &mut |Logged { mark, entry }| {
+        if let Some(mark) = mark.filter(|mark| mark.seq <= tail.seq + 1) {
+            (begin, own) = (Some(mark), Held::up_to(mark.first - 1));
+        }
+        if begin.is_some() && entry.lsn <= tail.lsn && entry.lsn == own.last() + 1 {
+            own.add(entry.time, &entry.changes);
+        }
+    })?;
+    let Some(mark) = begin else { return Ok(Standing::Unknown(tail.lsn)) };
+    let before = Held::up_to(mark.first - 1);
+    let (mut joiner, mut found) = (Joiner::new(mark.before(0), before), before);
+    while joiner.position().seq < tail.seq {
+        let batches = read_batches(client, keys, joiner.next()).await?;
+        if batches.is_empty() {
+            return Ok(Standing::Unknown(tail.lsn));
+        }
+        for value in batches {
+            let read = Batch::decode(&value).map_err(NotNext::Wrong);
+            match read.and_then(|batch| joiner.take(&batch)) {
+                Ok(complete) => complete
+                    .into_iter()
+                    .flat_map(|complete| complete.entries)
+                    .for_each(|entry| found.add(entry.time, &entry.changes)),
+                Err(NotNext::Fork) => return Ok(Standing::Fork(tail.lsn)),
+                Err(NotNext::Wrong(_)) => return Ok(Standing::Damaged),
+            }
+        }
+    }
+    let is_same = joiner.position().chain == tail.chain && found == own;
+    Ok(if is_same { Standing::Behind(tail.lsn) } else { Standing::Fork(tail.lsn) })
 }
 
 impl fmt::Display for Target {

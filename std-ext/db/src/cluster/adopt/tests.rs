@@ -5,6 +5,7 @@ mod groups;
 use super::survey::tests as made;
 use super::*;
 use crate::cluster::Exit;
+use crate::cluster::core::{Halt, NodeId};
 use crate::cluster::etcd::process::Etcd;
 use crate::cluster::identity::Belonging;
 use crate::cluster::tests::{
@@ -105,6 +106,11 @@ fn belonging(folder: &Path) -> String {
     fs::read_to_string(folder.join("cluster")).unwrap()
 }
 
+fn cluster_id(folder: &Path) -> String {
+    let belonging = serde_json::from_str::<serde_json::Value>(&belonging(folder)).unwrap();
+    belonging["id"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn a_new_etcd_gets_all_that_a_folder_has() {
     let Some(lost) = Etcd::start(1) else { return };
@@ -188,6 +194,90 @@ fn a_restored_etcd_is_refused_and_filled_again() {
     fill(&nodes, &pairs(40, 45));
 }
 
+/// A node was away when etcd was backed up. It comes back to the restored etcd before the others do, or after them.
+#[test]
+fn a_node_that_was_away_does_not_write_over_what_a_restored_etcd_lacks() {
+    let Some(mut etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "lagging"), Folders::new(2));
+    let mut nodes = start(&settings, &folders, &[0, 1]);
+    let mut written = pairs(0, 20);
+    fill(&nodes, &written);
+    drop(nodes.remove(1));
+    save(&mut etcd);
+    let more = pairs(20, 40);
+    until("the node is the primary", || primary(&nodes) == 0);
+    fill(&nodes, &more);
+    written.extend(more);
+    // It runs while etcd is restored.
+    bring_back(&mut etcd);
+    let why = stopped(&nodes[0]);
+    assert!(why.contains("lost entries") && why.contains("Keep this directory"), "{why}");
+    drop(nodes);
+    let wait = || std::thread::sleep(4 * settings.lease);
+    let away = Node::start(&settings, folders.at(1)).unwrap();
+    wait();
+    assert!(!away.is_primary(), "acknowledged entries are written over");
+    drop(away);
+    refused(&settings, &folders, &[1], "has said that it has entries up to");
+    adopt(&etcd, &settings, &folders, &[0, 1]);
+    let nodes = start(&settings, &folders, &[1, 0]);
+    agree(&nodes, &written);
+    fill(&nodes, &pairs(40, 45));
+    drop(nodes);
+
+    // The node that was away is alone for long enough to take over.
+    drop(start(&settings, &folders, &[0]));
+    save(&mut etcd);
+    let nodes = start(&settings, &folders, &[0]);
+    fill(&nodes, &pairs(50, 90));
+    drop(nodes);
+    bring_back(&mut etcd);
+    let away = start(&settings, &folders, &[1]);
+    fill(&away, &pairs(90, 91));
+    drop(away);
+    let late = Node::start(&settings, folders.at(0)).unwrap();
+    let why = stopped(&late);
+    assert!(why.contains("Keep this directory"), "{why}");
+    drop(late);
+    refused(&settings, &folders, &[0], "Clients may have been told");
+}
+
+/// etcd is restored to before an adoption, which a node knows that does not read the log then.
+#[test]
+fn a_node_of_a_later_incarnation_speaks_against_takeovers() {
+    let Some(mut etcd) = Etcd::start(1) else { return };
+    let (settings, folders) = (settings(&etcd, "later"), Folders::new(2));
+    let nodes = start(&settings, &folders, &[0, 1]);
+    let mut written = pairs(0, 10);
+    fill(&nodes, &written);
+    drop(nodes);
+    save(&mut etcd);
+    let nodes = start(&settings, &folders, &[0]);
+    let more = pairs(10, 20);
+    fill(&nodes, &more);
+    written.extend(more);
+    drop(nodes);
+    bring_back(&mut etcd);
+    adopt(&etcd, &settings, &folders, &[0]);
+    let nodes = start(&settings, &folders, &[0]);
+    agree(&nodes, &written);
+    until("the folder is of the new incarnation", || {
+        belonging(folders.at(0)).contains("\"incarnation\":2")
+    });
+    drop(nodes);
+    bring_back(&mut etcd);
+    let why = Node::start(&settings, folders.at(0)).err().unwrap();
+    assert!(why.contains("has incarnation 2") && why.contains("Keep this directory"), "{why}");
+    let away = Node::start(&settings, folders.at(1)).unwrap();
+    std::thread::sleep(4 * settings.lease);
+    assert!(!away.is_primary(), "acknowledged entries are written over");
+    drop(away);
+    refused(&settings, &folders, &[1], "entries of a later incarnation");
+    adopt(&etcd, &settings, &folders, &[0, 1]);
+    let nodes = start(&settings, &folders, &[1, 0]);
+    agree(&nodes, &written);
+}
+
 #[test]
 fn a_member_of_another_history_is_refused() {
     let Some(mut etcd) = Etcd::start(1) else { return };
@@ -217,14 +307,17 @@ fn a_member_of_another_history_is_refused() {
 
     refused(&settings, &folders, &[0, 1], "have different entries");
     refused(&settings, &folders, &[1], "nothing is lost, so start the nodes");
-    let plan = prepare(&settings, &folders, &[0], None).unwrap();
+    refused(&settings, &folders, &[0], "Clients may have been told");
+    let id = cluster_id(folders.at(0));
+    let plan = prepare(&settings, &folders, &[0], Some(&id)).unwrap();
     assert!(plan.text().contains("are lost"), "{}", plan.text());
-    drop(plan);
-    adopt(&etcd, &settings, &folders, &[0]);
+    etcd.etcdctl(&["del", "--prefix", "/hedgerow/fork/node/"]);
+    plan.carry_out().unwrap();
     let nodes = start(&settings, &folders, &[0]);
     fill(&nodes, &written);
     let away = Node::start(&settings, folders.at(1)).unwrap();
-    assert!(stopped(&away).contains("another history"));
+    let why = stopped(&away);
+    assert!(why.contains("seeded anew") && why.contains("Keep this directory"), "{why}");
     assert!(belonging(folders.at(1)).contains("\"incarnation\":1"), "its folder was changed");
     drop(away);
     // Emptied, it may come back.
@@ -355,8 +448,7 @@ fn nothing_is_replaced_without_a_word() {
     copy(folders.at(0), folders.at(1));
     refused(&settings(&etcd, "daisies"), &folders, &[1], "belongs to the cluster \"roses\"");
     refused(&roses, &folders, &[1], "nothing is lost");
-    let id = serde_json::from_str::<serde_json::Value>(&belonging(folders.at(0))).unwrap();
-    let id = id["id"].as_str().unwrap().to_owned();
+    let id = cluster_id(folders.at(0));
     let wrong = prepare(&roses, &folders, &[1], Some("x")).err().unwrap().to_string();
     assert!(wrong.contains("--replace names"), "{wrong}");
     until("the node is registered", || {
@@ -448,7 +540,7 @@ fn only_what_was_lost_is_replaced() {
     let found = groups(vec![folder(&[&[1, 2]], 4)]).unwrap();
     let in_etcd = |cluster, incarnation| {
         let format = Format { cluster, incarnation, ..Format::new(1, 1).unwrap() };
-        Target { text: None, format: Some(format), tails: BTreeMap::new() }
+        Target { text: None, format: Some(format), tails: BTreeMap::new(), known: BTreeMap::new() }
     };
     let check = |target: &Target, standing, replace: Option<&str>| {
         let format = next_incarnation((0, 1), &found, target).unwrap();
@@ -458,7 +550,7 @@ fn only_what_was_lost_is_replaced() {
     let (same, other) = (in_etcd([7; 16], 9), in_etcd([8; 16], 99));
     let (id, other_id) = (hex::text(&[7; 16]), hex::text(&[8; 16]));
     let refused = |done: Result<u64, StartError>| done.err().map(|why| why.to_string());
-    for lost in [Standing::Empty, Standing::Behind(1), Standing::Fork(70), Standing::Damaged] {
+    for lost in [Standing::Empty, Standing::Behind(1), Standing::Damaged] {
         assert_eq!(check(&same, lost, None).unwrap(), 10, "{lost:?}");
         let why = refused(check(&other, lost, None)).unwrap_or_default();
         assert!(
@@ -466,13 +558,33 @@ fn only_what_was_lost_is_replaced() {
             "another cluster is replaced: {why}"
         );
     }
-    for kept in [Standing::Complete(70), Standing::Unknown(70)] {
+    let kept = [Standing::Complete(70), Standing::Unknown(70), Standing::Unknown(1)];
+    for kept in kept.into_iter().chain([Standing::Fork(1), Standing::Fork(70)]) {
         let why = refused(check(&same, kept, None)).unwrap_or_default();
         assert!(why.contains(&format!("--replace {id}")), "{kept:?} is replaced: {why}");
         assert!(refused(check(&same, kept, Some(&other_id))).is_some());
         assert_eq!(check(&same, kept, Some(&id)).unwrap(), 10);
     }
     assert_eq!(check(&other, Standing::Complete(70), Some(&other_id)).unwrap(), 5);
-    let nothing = Target { text: None, format: None, tails: BTreeMap::new() };
+    let said = Target { known: [(0, (3, NodeId([9; 20])))].into(), ..in_etcd([7; 16], 9) };
+    let why = refused(check(&said, Standing::Behind(1), None)).unwrap_or_default();
+    assert!(
+        why.contains("has entries up to 3") && why.contains("--from"),
+        "entries are lost: {why}"
+    );
+    assert_eq!(check(&said, Standing::Behind(1), Some(&id)).unwrap(), 10);
+    let said = Target { known: [(0, (2, NodeId([9; 20])))].into(), ..in_etcd([7; 16], 9) };
+    assert_eq!(check(&said, Standing::Behind(1), None).unwrap(), 10);
+    let later = Halt::of_a_later_incarnation(NodeId([9; 20]));
+    let known = |incarnation| Target {
+        known: [(0, (later.lsn, later.node))].into(),
+        ..in_etcd([7; 16], incarnation)
+    };
+    let why = refused(check(&known(4), Standing::Complete(2), None)).unwrap_or_default();
+    assert!(why.contains("entries of a later incarnation"), "entries are lost: {why}");
+    // The folder is of incarnation 4.
+    assert_eq!(check(&known(3), Standing::Behind(1), None).unwrap(), 5);
+    let nothing =
+        Target { text: None, format: None, tails: BTreeMap::new(), known: BTreeMap::new() };
     assert_eq!(check(&nothing, Standing::Empty, None).unwrap(), 5);
 }

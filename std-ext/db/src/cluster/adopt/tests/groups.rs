@@ -102,7 +102,12 @@ fn assignments_are_checked() {
 fn entries_of_another_group_may_stay_as_they_are() {
     let found = super::groups(vec![folder(0, &[]), folder(1, &[])]).unwrap();
     let format = Format { cluster: [7; 16], ..Format::new(1, 2).unwrap() };
-    let target = Target { text: None, format: Some(format.clone()), tails: BTreeMap::new() };
+    let target = Target {
+        text: None,
+        format: Some(format.clone()),
+        tails: BTreeMap::new(),
+        known: BTreeMap::new(),
+    };
     let check = |standings: [Standing; 2]| {
         let all = found.iter().map(|one| &one.taken).zip(standings);
         let all: Vec<_> = all.collect();
@@ -111,7 +116,9 @@ fn entries_of_another_group_may_stay_as_they_are() {
     };
     let last = found[1].taken.survey.last;
     check([Standing::Behind(0), Standing::Complete(last)]).unwrap();
-    check([Standing::Empty, Standing::Fork(70)]).unwrap();
+    check([Standing::Empty, Standing::Behind(0)]).unwrap();
+    let why = check([Standing::Empty, Standing::Fork(70)]).unwrap_err();
+    assert!(why.contains("Clients may have been told"), "{why}");
     let why = check([Standing::Behind(0), Standing::Complete(last + 1)]).unwrap_err();
     assert!(why.contains("start the nodes of this group until"), "entries are lost: {why}");
     let why = check([Standing::Complete(last), Standing::Complete(last)]).unwrap_err();
