@@ -62,7 +62,8 @@ fn hashed() {
 
 fn ordered() {
     let map: OrdMap<String, u32> = (0..KEYS).map(|n| (n.to_string(), n)).collect();
-    let (range, first) = (map.range::<str, _>((Included("1"), Excluded("2"))), map.first_key_value());
+    let (range, first) =
+        (map.range::<str, _>((Included("1"), Excluded("2"))), map.first_key_value());
     assert_eq!(map.pop_first().map(|entry| *entry), first.as_deref().copied());
     assert_eq!(map.remove_range::<str, _>(..), KEYS as usize - 1);
     map.reclaim();
