@@ -363,7 +363,7 @@ fn explain_open_error(why: &OpenError) -> String {
     let advice = match why {
         OpenError::InUse(_) => {
             "Perhaps the server is running already (`fuser DIR` prints the process). Stop it, or choose another \
-             directory: --dir DIR. To remove the file `lock` does not help: the locks end with the process."
+             directory: --dir DIR. Removing the file `lock` does not help: the locks end with the process."
         }
         OpenError::Lost { .. } => {
             "Acknowledged changes are missing. Restore the directory from a backup: a copy of all its files, made \
