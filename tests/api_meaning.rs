@@ -324,12 +324,12 @@ macro_rules! entries {
         assert_eq!(map.get(&3).map(|found| found.number()), Some(33), "the other's value stays");
         let Entry::Vacant(absent) = map.entry(7) else { panic!("the key has no value") };
         assert_eq!(absent.insert(70).ok().map(|found| found.number()), Some(70));
+        assert_eq!(*map.entry(7).insert_entry(71).get(), 71, "it replaces a value");
         let doubled = |n: &mut u64| *n *= 2;
         assert_eq!(map.entry(3).and_modify(doubled).or_insert(1).number(), 66, "the new value");
         assert_eq!(map.entry(5).and_modify(doubled).or_insert(1).number(), 1);
         let Entry::Vacant(absent) = map.entry(6) else { panic!("the key has no value") };
-        assert_eq!(absent.into_key(), 6);
-        assert!(!map.contains_key(&6));
+        assert_eq!((absent.into_key(), map.contains_key(&6)), (6, false));
 
         // Each key is new to both threads at once.
         let (map, keys, together) = (&map, 100..1_100, Barrier::new(2));

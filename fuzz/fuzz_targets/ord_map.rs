@@ -313,7 +313,7 @@ fn check(held: Option<(hedgerow::owned::Guard<'_>, Seen)>) {
 fn check_entries(held: Option<(Vec<Ref<'_, Counted, Counted>>, Model)>) {
     for (entry, (key, value)) in held.iter().flat_map(|(entries, model)| entries.iter().zip(model))
     {
-        assert_eq!(plain(entry.clone().pair()), (*key, *value));
+        assert_eq!(plain(Ref::clone(entry).pair()), (*key, *value));
     }
 }
 

@@ -188,7 +188,7 @@ fn play(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, actions: &[Ac
 /// Checks that borrowed entries have not changed, even if the map has replaced or removed them.
 fn check_entries(held: Option<(Vec<Ref<'_, Counted, Counted>>, Vec<(u64, u64)>)>) {
     for (entry, numbers) in held.iter().flat_map(|(entries, seen)| entries.iter().zip(seen)) {
-        let entry = entry.clone();
+        let entry = Ref::clone(entry);
         assert_eq!((*entry.key().0, *entry.value().0), *numbers);
     }
 }

@@ -55,6 +55,9 @@ pub trait Entries: sealed::Sealed {
         Self::Value: Clone;
     #[doc(hidden)]
     fn store(&self, key: Self::Key, value: Self::Value) -> Option<Self::Taken<'_>>;
+    /// Stores an entry, and returns its value.
+    #[doc(hidden)]
+    fn store_and_find(&self, key: Self::Key, value: Self::Value) -> Self::Found<'_>;
     #[doc(hidden)]
     fn take(&self, key: &Self::Key) -> Option<Self::Taken<'_>>;
 }
@@ -205,6 +208,22 @@ impl<'a, M: Entries> Entry<'a, M> {
         M::Value: Default,
     {
         self.or_insert_with(M::Value::default)
+    }
+
+    /// Stores `value`, whether the key has a value or not, and returns the entry. A value that it replaces is dropped
+    /// once no other thread can be reading it.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
+    /// assert_eq!(map.entry(7).insert_entry('b').get(), &'b');
+    /// ```
+    pub fn insert_entry(self, value: M::Value) -> OccupiedEntry<'a, M>
+    where
+        M::Key: Clone,
+    {
+        let (map, key) = self.into_parts();
+        let found = map.store_and_find(key.clone(), value);
+        OccupiedEntry { map, key, found }
     }
 
     /// Lets the method that ends the chain change the value by `f`, if there is one by then.
@@ -396,6 +415,31 @@ impl<'a, M: Entries> VacantEntry<'a, M> {
     pub fn insert(self, value: M::Value) -> Result<M::Found<'a>, OccupiedError<M::Key, M::Value>> {
         let stored = self.map.insert_new(self.key, value);
         stored.map_err(|(key, value)| OccupiedError::new(key, value, ()))
+    }
+
+    /// Does what [`insert`](Self::insert) does, and returns the entry.
+    ///
+    /// # Errors
+    /// The key has a value by now. The error hands key and value back.
+    ///
+    /// ```
+    /// use hedgerow::entry::Entry;
+    /// let map = hedgerow::FlatMap::<u32, char>::new();
+    /// let Entry::Vacant(entry) = map.entry(7) else { unreachable!() };
+    /// assert_eq!(entry.insert_entry('a').unwrap().remove(), Some('a'));
+    /// ```
+    pub fn insert_entry(
+        self,
+        value: M::Value,
+    ) -> Result<OccupiedEntry<'a, M>, OccupiedError<M::Key, M::Value>>
+    where
+        M::Key: Clone,
+    {
+        let Self { map, key } = self;
+        match map.insert_new(key.clone(), value) {
+            Ok(found) => Ok(OccupiedEntry { map, key, found }),
+            Err((key, value)) => Err(OccupiedError::new(key, value, ())),
+        }
     }
 }
 

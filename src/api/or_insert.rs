@@ -127,6 +127,11 @@ macro_rules! entries_of_copies {
                 self.insert(key, value)
             }
 
+            fn store_and_find(&self, key: K, value: V) -> V {
+                self.insert(key, value);
+                value
+            }
+
             fn take(&self, key: &K) -> Option<V> {
                 self.remove(key)
             }
@@ -294,6 +299,10 @@ macro_rules! entries_of_refs {
 
             fn store(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
                 self.insert(key, value)
+            }
+
+            fn store_and_find(&self, key: K, value: V) -> Ref<'_, K, V> {
+                insert_and_borrow(&(*self)$(.$nodes)?, key, value)
             }
 
             fn take(&self, key: &K) -> Option<Removed<'_, K, V>> {

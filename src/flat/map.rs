@@ -559,7 +559,8 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         self.table.clear();
     }
 
-    /// Keeps the entries for which `keep` returns true, with the values as `keep` leaves them.
+    /// Keeps the entries for which `keep` returns true, with the values as `keep` leaves them. To learn how many are
+    /// removed, count what [`extract_if`](Self::extract_if) returns.
     ///
     /// `keep` runs with nothing locked. If a bin changes before its entries are removed, `keep` runs again for the
     /// bin's entries; a `keep` that writes to that bin each time never ends. Allocates a buffer for one bin.

@@ -177,7 +177,8 @@ impl<K, V, S> HashMap<K, V, S> {
         self.extract_if(|_, _| true)
     }
 
-    /// Removes the entries for which `keep` returns `false`.
+    /// Removes the entries for which `keep` returns `false`. To learn how many, count what
+    /// [`extract_if`](Self::extract_if) returns.
     ///
     /// `keep` runs while no lock is held. If a bin changes after `keep` has seen its entries, `keep` runs again for all
     /// of them. A `keep` that writes to the same bin each time never ends. Allocates a buffer for one bin.

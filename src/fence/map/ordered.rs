@@ -292,7 +292,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().clear());
     }
 
-    /// Keeps the entries for which `keep` returns true, with the values as it leaves them, leaf by leaf.
+    /// Keeps the entries for which `keep` returns true, with the values as it leaves them, leaf by leaf. To learn
+    /// how many are removed, count what [`extract_if`](Self::extract_if) returns.
     ///
     /// `keep` runs with nothing locked, in key order. If another thread changes a leaf before its entries are removed,
     /// `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends. Allocates a

@@ -330,7 +330,8 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.remove_neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))
     }
 
-    /// Keeps the entries for which `keep` returns true, leaf by leaf.
+    /// Keeps the entries for which `keep` returns true, leaf by leaf. To learn how many are removed, count what
+    /// [`extract_if`](Self::extract_if) returns.
     ///
     /// `keep` runs with nothing locked, in key order. If another thread changes a leaf before its entries are removed,
     /// `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends. Allocates a

@@ -1,11 +1,11 @@
 //! Dashmap's interface. References hold no lock here, so there are none that can change a value.
 
-use hedgerow::entry::Entry as Place;
+pub use hedgerow::entry::Entry;
 use hedgerow::error::TryReserveError;
 use hedgerow::flat::DefaultHashBuilder;
 use hedgerow::owned::{Handle, HashMap as Inner, OwnedGuard, Ref};
 use hedgerow::sets::ElementRef;
-use hedgerow::{Equivalent, HashSet, Op};
+use hedgerow::{Equivalent, HashSet};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use std::hash::{BuildHasher, Hash};
 
@@ -49,13 +49,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
     }
 
     /// Returns the place of a key.
-    pub fn entry(&self, key: K) -> Entry<'_, K, V, S> {
-        match self.0.entry(key) {
-            Place::Occupied(entry) => {
-                Entry::Occupied(OccupiedEntry { map: self, found: entry.into_value() })
-            }
-            Place::Vacant(entry) => Entry::Vacant(VacantEntry { map: self, key: entry.into_key() }),
-        }
+    pub fn entry(&self, key: K) -> Entry<'_, Inner<K, V, S>> {
+        self.0.entry(key)
     }
 
     /// Returns all entries.
@@ -89,45 +84,6 @@ impl<K: Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
     /// Returns the map for reading alone.
     pub fn into_read_only(self) -> ReadOnlyView<K, V, S> {
         ReadOnlyView { map: self, guard: Handle::new().into_guard() }
-    }
-}
-
-/// The place of a key.
-pub enum Entry<'a, K, V, S> {
-    /// It has a value.
-    Occupied(OccupiedEntry<'a, K, V, S>),
-    /// It has none.
-    Vacant(VacantEntry<'a, K, V, S>),
-}
-
-/// The place of a key that has a value.
-pub struct OccupiedEntry<'a, K, V, S> {
-    map: &'a DashMap<K, V, S>,
-    found: Ref<'a, K, V>,
-}
-
-/// The place of a key that has none.
-pub struct VacantEntry<'a, K, V, S> {
-    map: &'a DashMap<K, V, S>,
-    key: K,
-}
-
-impl<K, V, S> OccupiedEntry<'_, K, V, S> {
-    /// Returns the value.
-    pub fn get(&self) -> &V {
-        self.found.value()
-    }
-}
-
-impl<'a, K: Clone + Eq + Hash, V: Clone, S: BuildHasher> Entry<'a, K, V, S> {
-    /// Stores a value, and returns the entry.
-    pub fn insert_entry(self, value: V) -> OccupiedEntry<'a, K, V, S> {
-        let (map, key) = match self {
-            Self::Occupied(entry) => (entry.map, entry.found.key().clone()),
-            Self::Vacant(entry) => (entry.map, entry.key),
-        };
-        let done = map.0.compute(key, |_| Op::Insert(value.clone()));
-        OccupiedEntry { map, found: done.after.expect("it was inserted") }
     }
 }
 
