@@ -27,15 +27,15 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 ///   that are removed meanwhile stay alive.
 /// - An entry that is replaced or removed is dropped once: by a later operation that writes to the map (each drops at
 ///   most two entries and two bounds of leaves), by [`reclaim`](Self::reclaim), or with the map.
-/// - User code (`Ord`, `Clone`, `Drop`, [`Ranking`](crate::fence::Ranking), closures) runs with nothing locked: it may panic,
-///   or call the map. If `Ord` or the ranking is inconsistent, answers are wrong, and nothing worse. A slow destructor delays its own
+/// - User code (`Ord`, `Clone`, `Drop`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map.
+///   If `Ord` or the ranking is inconsistent, answers are wrong, and nothing worse. A slow destructor delays its own
 ///   thread only.
 ///
 /// Unlike std's maps, [`insert`](Self::insert) replaces the key too: key and value are one entry, and other threads may
 /// still be reading the old one.
 ///
 /// # Keys
-/// A [`Ranking`](crate::fence::Ranking) maps each key to a number: a `String`, for example, to its first eight bytes. The map compares these
+/// A [`Ranking`] maps each key to a number: a `String`, for example, to its first eight bytes. The map compares these
 /// numbers first, and reads a key only if another one has the same number. Each of these reads waits for memory. So if
 /// all keys begin with the same bytes, rank them by the bytes after these: [`with_ranking`](Self::with_ranking).
 ///
@@ -60,6 +60,8 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// let from_hay = words.range("hay".to_string()..);
 /// assert_eq!(from_hay.collect::<Vec<_>>(), [(&"hazel".into(), &5)]);
 /// ```
+///
+/// [`Ranking`]: crate::fence::Ranking
 pub struct OrdMap<K, V, R = ByType> {
     pub(super) tree: Tree<Raw<K>, (), Owner<K, V, R>>,
 }

@@ -6,7 +6,7 @@
 //!   file system may keep this lock to one machine, or refuse it.
 //! - **The file `lock`** also excludes other machines, and versions that know no other lock. But operators and copying
 //!   programs remove and replace it, and the next process would lock a new file: so the log checks with
-//!   [`Folder::keeps_lock`] that the name still belongs to the locked file, and locks a new one if it does not.
+//!   `Folder::keeps_lock` that the name still belongs to the locked file, and locks a new one if it does not.
 
 use crate::lock::lock;
 use crate::log::disk::{Disk, SystemDisk};
