@@ -11,6 +11,19 @@ pub enum Op<V> {
     Remove,
 }
 
+/// Returns the closure with which a `try_compute` of copies calls `decide`. It leaves in `wanted` the value that
+/// `decide` has last decided to store, for an error to hand back.
+pub(crate) fn noting<V: Copy>(
+    mut decide: impl FnMut(Option<V>) -> Op<V>,
+    wanted: &mut Option<V>,
+) -> impl FnMut(Option<V>) -> Op<V> {
+    move |old| {
+        let op = decide(old);
+        *wanted = if let Op::Insert(value) = op { Some(value) } else { None };
+        op
+    }
+}
+
 /// The result of `compute`: copies of values, or [`Ref`](crate::owned::Ref)s to entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Computed<V> {

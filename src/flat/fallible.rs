@@ -7,7 +7,7 @@
 use super::map::FlatMap;
 use crate::api::failure::Failure;
 use crate::api::hash::KeyHash;
-use crate::api::op::{Computed, Op};
+use crate::api::op::{Computed, Op, noting};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use crate::table::write::Altered;
@@ -104,15 +104,11 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     pub fn try_compute(
         &self,
         key: K,
-        mut f: impl FnMut(Option<V>) -> Op<V>,
+        f: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<Computed<V>, TryInsertError<K, Option<V>>> {
         let mut wanted = None;
-        let decide = |old| {
-            let op = f(old);
-            wanted = if let Op::Insert(value) = op { Some(value) } else { None };
-            op
-        };
-        self.try_alter(key, decide).map(Self::computed).map_err(|why| why.hand_back(key, wanted))
+        let done = self.try_alter(key, noting(f, &mut wanted));
+        done.map(Self::computed).map_err(|why| why.hand_back(key, wanted))
     }
 
     /// Does what [`compare_exchange`](Self::compare_exchange) does, but neither waits nor aborts.

@@ -5,7 +5,7 @@
 
 use super::fence_map::FenceMap;
 use crate::api::failure::Failure;
-use crate::api::op::{Computed, Op};
+use crate::api::op::{Computed, Op, noting};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::write::Altered;
@@ -65,15 +65,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     pub fn try_compute(
         &self,
         key: K,
-        mut f: impl FnMut(Option<V>) -> Op<V>,
+        f: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<Computed<V>, TryInsertError<K, Option<V>>> {
         let mut wanted = None;
-        let decide = |old| {
-            let op = f(old);
-            wanted = if let Op::Insert(value) = op { Some(value) } else { None };
-            op
-        };
-        let done = self.try_alter(key, decide);
+        let done = self.try_alter(key, noting(f, &mut wanted));
         done.map(Self::computed).map_err(|why| why.hand_back(key, wanted))
     }
 

@@ -8,6 +8,7 @@ use crate::api::op::Change;
 use crate::bins::bin::{Bin, Changed, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
 use crate::bins::tags::Tags;
+use crate::error::TryInsertError;
 use crate::flat::lookup::value_of;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
@@ -17,6 +18,16 @@ use core::mem::MaybeUninit;
 pub(super) enum Failure<K, V> {
     Busy,
     Full(K, V),
+}
+
+impl<K, V> Failure<K, V> {
+    /// Returns the error of an insertion that stopped, with the caller's key and value.
+    pub(super) fn hand_back<W>(self, key: K, value: W) -> TryInsertError<K, W> {
+        match self {
+            Self::Busy => TryInsertError::Busy { key, value },
+            Self::Full(..) => TryInsertError::Full { key, value },
+        }
+    }
 }
 
 impl<K, V> From<WouldWait> for Failure<K, V> {

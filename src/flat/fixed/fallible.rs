@@ -1,9 +1,8 @@
 //! `FlatTable`'s operations that never wait, on one entry and the value before it.
 #![allow(clippy::type_complexity)] // Results name all that they hand back.
 
-use super::bins::Failure;
 use super::table::FlatTable;
-use crate::api::op::{Computed, Op};
+use crate::api::op::{Computed, Op, noting};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
@@ -33,11 +32,9 @@ where
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V, V>>, TryInsertError<K, V>> {
         let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
-        match self.try_alter(key, Backoff::never(), decide) {
-            Ok((old, _)) => Ok(OccupiedError::unless_absent(old, key, value)),
-            Err(Failure::Busy) => Err(TryInsertError::Busy { key, value }),
-            Err(Failure::Full(key, value)) => Err(TryInsertError::Full { key, value }),
-        }
+        self.try_alter(key, Backoff::never(), decide)
+            .map(|(old, _)| OccupiedError::unless_absent(old, key, value))
+            .map_err(|why| why.hand_back(key, value))
     }
 
     /// Returns or inserts the value of `key` as [`get_or_insert_with`](Self::get_or_insert_with) does, but never waits.
@@ -120,18 +117,10 @@ where
     pub fn try_compute(
         &self,
         key: K,
-        mut f: impl FnMut(Option<V>) -> Op<V>,
+        f: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<Computed<V>, TryInsertError<K, Option<V>>> {
         let mut wanted = None;
-        let decide = |old| {
-            let op = f(old);
-            wanted = if let Op::Insert(value) = op { Some(value) } else { None };
-            op
-        };
-        match self.try_alter(key, Backoff::never(), decide) {
-            Ok(done) => Ok(Self::computed(done)),
-            Err(Failure::Busy) => Err(TryInsertError::Busy { key, value: wanted }),
-            Err(Failure::Full(..)) => Err(TryInsertError::Full { key, value: wanted }),
-        }
+        let done = self.try_alter(key, Backoff::never(), noting(f, &mut wanted));
+        done.map(Self::computed).map_err(|why| why.hand_back(key, wanted))
     }
 }

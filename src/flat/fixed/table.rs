@@ -359,12 +359,8 @@ where
     /// ```
     #[inline]
     pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
-        self.try_alter(key, Backoff::never(), |_| Op::Insert(value)).map(|(old, _)| old).map_err(
-            |why| match why {
-                Failure::Busy => TryInsertError::Busy { key, value },
-                Failure::Full(key, value) => TryInsertError::Full { key, value },
-            },
-        )
+        let done = self.try_alter(key, Backoff::never(), |_| Op::Insert(value));
+        done.map(|(old, _)| old).map_err(|why| why.hand_back(key, value))
     }
 
     /// Stores `value` under `key` if the key is absent. Blocks as [`insert`](Self::insert) does.

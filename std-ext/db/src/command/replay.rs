@@ -60,8 +60,8 @@ pub(crate) fn replay(arguments: &[&[u8]], all_databases: bool) -> Replay {
         Id::Copy if arguments.len() > 4 && !all_databases => {
             Replay::Refused(Refusal::OtherDatabase)
         }
-        // Before Redis 5, a script is logged and sent instead of its changes. It may use keys that it does not declare,
-        // which is an error here, and random numbers: executed, it could silently have other effects.
+        // Before Redis 5, a script is logged and sent instead of its changes. It may call what scripts cannot call
+        // here: executed, it could silently have other effects.
         Id::Eval | Id::EvalSha => Replay::Refused(Refusal::Script),
         // Redis never writes MIGRATE, but the deletion: executed, it would send keys to a server that the file names.
         Id::Migrate => Replay::Refused(Refusal::Unexpected),
