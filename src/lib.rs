@@ -1,18 +1,21 @@
 //! Concurrent maps whose lookups take no lock, with or without an operating system.
 //!
-//! | Map | Description | Feature |
-//! |---|---|---|
-//! | [`HashMap`] | A hash table for keys and values of any type. | |
-//! | [`FlatMap`] | A hash table of `Copy` keys and values. Lookups need no guard and write nothing. | |
-//! | [`BytesMap`] | A hash table of byte strings. Each entry is one allocation. | |
-//! | [`OrdMap`] | Keys and values of any type, in key order. Ranges are consistent snapshots. | `ordered` |
-//! | [`FenceMap`] | The same for `Copy` keys and values. Lookups need no guard and write nothing. | `ordered` |
-//! | [`LeftRightMap`] | One writer publishes its changes together; readers never wait. | `left-right` |
-//! | [`CompressedMap`] | Byte strings within a memory budget, compressed if rarely read. | `compressed` |
-//! | [`FlatTable`] | A [`FlatMap`] of fixed size, for a `static`, without an allocator. | |
-//! | [`LeftRightTable`] | A [`LeftRightMap`] of fixed size, for the same purpose. | `left-right-table` |
+//! Threads share a map by reference, without a lock around it; a [`LeftRightMap`] has handles for its readers and its
+//! writer. See [`docs::choosing`] to pick a map, and [`docs::guarantees`] for what you can rely on.
 //!
-//! [`HashSet`], [`FlatSet`], [`OrdSet`] and [`FenceSet`] are sets.
+//! | Map | Use it for | Feature |
+//! |---|---|---|
+//! | [`HashMap`] | keys and values of any type | |
+//! | [`FlatMap`] | `Copy` keys and values, stored inline; lookups need no guard and write nothing | |
+//! | [`BytesMap`] | byte strings, one allocation per entry | |
+//! | [`OrdMap`] | sorted keys of any type; range queries return consistent snapshots | `ordered` |
+//! | [`FenceMap`] | sorted `Copy` keys and values | `ordered` |
+//! | [`LeftRightMap`] | one writer that publishes changes atomically; wait-free readers | `left-right` |
+//! | [`CompressedMap`] | a cache or store of byte strings within a memory budget | `compressed` |
+//! | [`FlatTable`] | a [`FlatMap`] of fixed capacity in a `static`, without an allocator | |
+//! | [`LeftRightTable`] | a [`LeftRightMap`] of fixed capacity, likewise | `left-right-table` |
+//!
+//! [`HashSet`], [`FlatSet`], [`OrdSet`] and [`FenceSet`] are the corresponding sets.
 //!
 //! ```
 //! let ports = hedgerow::HashMap::<&str, u16>::new();
@@ -26,35 +29,32 @@
 //! assert_eq!(ports.get("https").as_deref(), Some(&8443));
 //! ```
 //!
-//! # Pages
-//! These pages are on docs.rs, and in documentation that is built with feature `full`.
+//! # Guide
+//! - [`docs::choosing`]: which map, which operation, which hasher.
+//! - [`docs::api`]: every operation of every map in one table.
+//! - [`docs::coming_from`]: migrating from dashmap, papaya, scc, moka, left-right and others.
+//! - [`docs::guarantees`] and [`docs::limits`]: what the maps promise, and what they do not.
+//! - [`docs::embedded`]: microcontrollers, interrupt handlers, WebAssembly.
+//! - [`docs::how_it_works`]: the data structures in pictures.
 //!
-//! - [`docs::choosing`]: the map, the operation and the hasher for your case.
-//! - [`docs::api`]: every operation of every map. An operation has the same name and meaning on all maps that have it.
-//! - [`docs::coming_from`]: the calls of dashmap, moka, papaya, scc, left-right and others, and ours beside them.
-//! - [`docs::guarantees`] and [`docs::limits`]: the promises of the maps, and their limits.
-//! - [`docs::embedded`]: without an operating system. [`docs::how_it_works`]: the maps in pictures.
-//!
-//! [`docs`] lists all pages; [`error`] has the errors of all maps.
+//! [`docs`] lists all pages; [`error`] documents the error types. Building these pages locally takes feature `full`.
 //!
 //! # Features
-//! - `std` (default): the default hasher is keyed from the operating system's entropy. Implies `alloc`. Without an
-//!   operating system, use `default-features = false, features = ["alloc"]`.
-//! - `ordered`, `left-right`, `compressed`: the maps above. `lz4`: the codec [`Lz4`](compressed::codec::Lz4). `full`:
-//!   all of these. They are not in the default set because each adds a second or more to the compile time.
-//! - `alloc`: maps that allocate. Without it, [`FlatTable`] remains, and with `left-right-table` [`LeftRightTable`].
-//! - `std-ext`: module `std_ext`, worker threads and other parts that need an operating system. Implies `std` and
-//!   `full`.
-//! - `defmt`: implements its `Format` for [`FlatTable`], [`LeftRightTable`] and the errors that they return.
-//! - `serde`: implements `Serialize` and `Deserialize` for the maps; implies `alloc`. `rayon`: parallel iterators;
-//!   implies `std`.
-//! - `portable-atomic`: atomics from the crate of that name, for targets without compare-and-swap.
+//! - `std` (default): seeds the default hasher from the operating system's entropy. Implies `alloc`.
+//! - `alloc`: the maps that allocate. Only [`FlatTable`] and [`LeftRightTable`] work without it. Without an operating
+//!   system, use `default-features = false, features = ["alloc"]`.
+//! - `ordered`, `left-right`, `left-right-table`, `compressed`: the maps listed above. They are off by default because
+//!   each adds a second or more to the compile time.
+//! - `lz4`: the [`Lz4`](compressed::codec::Lz4) codec, which then becomes a default codec of [`CompressedMap`].
+//! - `full`: all maps and `lz4`.
+//! - `std-ext`: worker threads (module `std_ext`); on Linux, cheaper guards by `membarrier`. Implies `std` and `full`.
+//! - `serde`: `Serialize` and `Deserialize` for the maps; implies `alloc`.
+//! - `rayon`: parallel iterators; implies `std`.
+//! - `defmt`: `defmt::Format` for [`FlatTable`], [`LeftRightTable`] and their errors.
+//! - `portable-atomic`: atomics for targets without compare-and-swap, from the crate of that name.
 //!
-//! Features only add. Two of them also change a default: `std` the key of the default hasher, and `lz4` the codecs of a
-//! [`CompressedMap`].
-//!
-//! # Minimum Rust version
-//! 1.88. Raising it counts as a minor change.
+//! # Minimum supported Rust version
+//! 1.88. Raising it is a minor change.
 #![cfg_attr(not(hedgerow_shuttle), no_std)]
 // Maps share most of their code. Builds with all maps report code that no map uses, and broken links. Builds of models
 // leave some maps out, and have the models in their tests.
