@@ -1,106 +1,53 @@
-//! Left-right or flat? One writer that publishes, or many that write at once.
+//! Left-right or flat? One writer that publishes, or many that write in place.
 //!
-//! A [`LeftRightMap`] is two tables that swap places: readers use one, its only writer changes the other, and
-//! [`publish`] shows all changes together. A [`FlatMap`], or a [`HashMap`] for owned data, is one table: each write is
-//! visible when it returns.
+//! A [`FlatMap`] (a [`HashMap`] for owned data) is one table that all threads read and write; each write is visible
+//! when it returns. A [`LeftRightMap`] is two tables that swap places: readers use one, the single writer changes the
+//! other, and [`publish`] makes all changes visible at once.
 //!
-//! Take a [`LeftRightMap`] if one of these holds, and a [`FlatMap`] or [`HashMap`] otherwise:
-//! - Readers need a snapshot of several keys, or of the whole map.
-//! - Changes come in batches, and no reader may see a part of a batch.
-//! - A read may wait for nothing, not even for a writer that was descheduled in the middle of a change.
-//! - Only the speed of reads matters, and one thread can do all writing.
+//! Choose a [`LeftRightMap`] if
+//! - readers need a snapshot of several keys, or of the whole map;
+//! - changes come in batches, and no reader may see part of a batch;
+//! - a read must never wait, not even for a writer that was preempted in the middle of a change; or
+//! - only the speed of reads matters, and one thread can do all the writing.
+//!
+//! Otherwise choose a [`FlatMap`] or a [`HashMap`].
 //!
 //! | | [`LeftRightMap`] | [`FlatMap`], [`HashMap`] |
 //! |---|---|---|
-//! | a change becomes visible | with the next [`publish`], together with all before it | when the write returns |
-//! | several keys | under one [`enter`], of one published state | each at a point in time of its own |
-//! | a read may miss | changes that were not published when it began | nothing that was written when it began |
-//! | writers | one handle; [`SharedWriteHandle`], a lock, for more | all threads |
-//! | readers | each by a handle of its own | all threads, by reference |
-//! | a read costs | [two stores and mostly no fence](#what-a-read-costs) | `FlatMap`: two loads of the bin's state |
-//! | a read waits | never | while the key's bin is written |
-//! | a write costs | the change, a bin to copy, its part of a `publish` | the change, in a locked bin |
-//! | a stuck reader delays | [publishing](#a-stuck-reader), and takes memory | nothing; `HashMap`: takes memory |
-//! | an entry is stored | [`new`]: once, in a box; [`inline`]: in both tables | once; `HashMap`: in a box |
-//! | growth | by a third, in one insert | a bounded part in each insert |
-//! | an interrupt handler | reads, with a handle made before | calls methods that begin with `try_` |
-//! | without `alloc` | [`LeftRightTable`], which fits a `static` | `FlatTable`, which does too |
+//! | writes become visible | together, at the next [`publish`] | when the call returns |
+//! | consistency | a snapshot under one [`enter`] | linearizable per key |
+//! | threads | one writes ([`SharedWriteHandle`]: more, by a lock); a handle for each reader | all read and write |
+//! | reads wait | never | while the key's bin is being written |
+//! | a stalled reader | [delays publishing](#stalled-readers), costs memory | delays nothing; costs `HashMap` memory |
+//! | each entry is stored | once, boxed ([`new`]), or in both tables ([`inline`]) | once; boxed by `HashMap` |
+//! | growth | all at once, in one insert | incremental |
+//! | interrupt handlers | read, through a handle made before | call `try_` methods |
 //!
-//! # What a read costs
-//! A read of a [`LeftRightMap`] stores twice to a line that no other reader writes, and loads one word that changes
-//! with each publish. In between it is a plain hash table's, and many gets under one [`enter`] share the stores. With
-//! feature `std-ext` on Linux a handle that reads at least once between publishes executes no fence. A handle that did
-//! not executes one in each of its next reads, for 64 reads, or for as many as a barrier of the operating system costs.
-//! Elsewhere each `enter` and each single get executes one. A read of a [`FlatMap`] stores nothing.
+//! # Cost
+//! A read of a [`LeftRightMap`] makes two stores to a cache line of its own, usually without a fence, and loads one
+//! word that changes with each publish. The gets under one [`enter`] share this cost. Fences are avoided with feature
+//! `std-ext` on Linux, by handles that read at least once between publishes; a handle that does not executes one per
+//! read for a while, 64 reads or more. Elsewhere each `enter` and each single get executes one. A read of a [`FlatMap`]
+//! stores nothing.
 //!
-//! A publish costs a fence, a load of every handle's slot, and two cache misses for each reader. To publish every
-//! change beside busy readers, use a [`FlatMap`].
+//! A publish costs a fence, a load of every handle's slot, and two cache misses per reader. If every change has to be
+//! published while readers are busy, use a [`FlatMap`].
 //!
-//! # The same service twice
-//! A service has a limit for each user, reloads all limits at once, and counts what each user has used.
+//! # Stalled readers
+//! A reader stalls the writer if it is preempted in the middle of a read, holds a guard or a snapshot for long, or
+//! leaks one with `mem::forget`. Other readers are not affected, and the writer can continue:
 //!
-//! The limits are left-right. In a flat map a reader could see the new limit of one user and the old limit of another,
-//! or none while the old ones are cleared:
+//! - One more publish succeeds, but drops nothing that the stalled reader may still see. After that, [`publish`] waits
+//!   and [`try_publish`] returns [`Pending`] until the reader has finished. All readers see the last published state.
+//! - Further changes are queued in a separate table, at the cost of a hash table insertion each, and applied when the
+//!   reader has finished.
+//! - [`stalled_readers`] returns the [`reader_id`] of each handle that delays the writer. Dropping a handle also ends
+//!   its leaked guards.
 //!
-//! ```
-//! use hedgerow::LeftRightMap;
-//!
-//! let (mut limits, reader) = LeftRightMap::<String, u32>::new();
-//! let mut reload = |text: &str| {
-//!     limits.clear();
-//!     for (user, limit) in text.lines().filter_map(|line| line.split_once('=')) {
-//!         limits.insert(user.into(), limit.parse().unwrap());
-//!     }
-//!     limits.publish(); // until here no reader has seen any of it
-//! };
-//! reload("ann=10\nbob=20");
-//! std::thread::scope(|scope| {
-//!     scope.spawn(move || {
-//!         for _ in 0..100 {
-//!             let now = reader.enter();
-//!             let both = (now.get("ann").copied(), now.get("bob").copied());
-//!             assert!([(Some(10), Some(20)), (Some(30), Some(5))].contains(&both));
-//!         }
-//!     });
-//!     reload("ann=30\nbob=5");
-//! });
-//! ```
-//!
-//! The counts are flat. In a left-right map all threads would count through one handle, in a lock, and read what was
-//! published last:
-//!
-//! ```
-//! use hedgerow::{FlatMap, Op};
-//!
-//! let used = FlatMap::<u32, u32>::new();
-//! std::thread::scope(|scope| {
-//!     for _ in 0..2 {
-//!         scope.spawn(|| {
-//!             for user in [1, 2, 1] {
-//!                 used.compute(user, |n| Op::Insert(n.unwrap_or(0) + 1));
-//!             }
-//!         });
-//!     }
-//! });
-//! assert_eq!((used.get(&1), used.get(&2)), (Some(4), Some(2)));
-//! ```
-//!
-//! # A stuck reader
-//! A reader may be descheduled in the middle of a read, hold a guard or snapshot for long, or leak one (`mem::forget`).
-//! Other readers do not notice. The writer does:
-//!
-//! - The next publish shows the changes once more, and drops nothing that the reader may see. After that [`publish`]
-//!   waits, and [`try_publish`] returns [`Pending`], until the reader has finished. Readers see the last
-//!   published state, however old it becomes.
-//! - Changes go on meanwhile: the writer notes them in a separate table, an insertion into another hash table for each,
-//!   and makes them when the reader has finished.
-//! - [`stalled_readers`] returns whose handles they are, by their [`reader_id`].
-//! - Dropping a handle ends its leaked guards. As long as the handle lives, a leaked guard delays the writer.
-//!
-//! # A deadlock to avoid
-//! [`publish`] waits for every reader that has been reading since before the *last* publish. If that is the thread that
-//! calls it, it waits for ever. Drop guards and snapshots first, do not publish in a closure of [`get_with`], or call
-//! [`try_publish`], which does not wait:
+//! # Avoiding deadlock
+//! [`publish`] waits for every reader that has been reading since before the *previous* publish. If that reader is the
+//! calling thread itself, it waits forever. Drop guards and snapshots before you publish, do not publish in a closure
+//! of [`get_with`], or call [`try_publish`], which never waits:
 //!
 //! ```
 //! use hedgerow::LeftRightMap;
@@ -118,14 +65,13 @@
 //! w.publish();
 //! ```
 //!
-//! The same holds for a writer in a lock: if a thread holds a guard and waits for that lock, while the lock's holder
-//! publishes, each waits for the other. (A [`SharedWriteHandle`] waits without its lock.) [`wait_for_readers`],
-//! [`retain`], [`clear`] and [`shrink_to_fit`] wait for the same readers.
+//! The same deadlock arises if a thread holds a guard while it waits for a lock around the writer, and the lock's
+//! holder publishes. ([`SharedWriteHandle`] waits without holding its lock.) [`wait_for_readers`], [`retain`],
+//! [`clear`] and [`shrink_to_fit`] wait for the same readers.
 //!
 //! [`HashMap`]: crate::HashMap
 //! [`FlatMap`]: crate::FlatMap
 //! [`LeftRightMap`]: crate::LeftRightMap
-//! [`LeftRightTable`]: crate::LeftRightTable
 //! [`Pending`]: crate::left_right::Pending
 //! [`SharedWriteHandle`]: crate::left_right#many-writers
 //! [`clear`]: crate::left_right::WriteHandle::clear
