@@ -1,10 +1,10 @@
-//! One thread or task computes a value, and the others wait for it.
+//! Computing each value once: request coalescing, with threads and in async code.
 //!
-//! A cache of expensive results should compute each key once, however many threads request it at the same time.
-//! [`CompressedMap`](crate::CompressedMap) does so for bytes, by `get_or_insert_with`, which blocks waiting threads.
-//! The other maps let each caller compute, and keep one result, because none holds a lock meanwhile: a thread that
-//! computes under a map's lock delays all others, and in async code a task that holds a lock across an `await` blocks
-//! other tasks or deadlocks. There, put a *cell* under the key at once, and compute into the cell, outside of the map.
+//! When many threads or tasks ask for the same missing value, a cache should compute it once and let the others wait.
+//! For byte strings, `get_or_insert_with` of [`CompressedMap`](crate::CompressedMap) does that, and blocks the waiting
+//! threads. The `get_or_insert_with` of the other maps lets each caller compute and keeps one result, because a map
+//! that held a lock during the computation would delay other keys, or deadlock across an `await`. With those maps,
+//! insert a *cell* under the key, and compute into the cell.
 //!
 //! # Threads
 //! The cell is std's `OnceLock`. The first thread computes; the others wait for the cell, not for the map.
@@ -35,9 +35,8 @@
 //! ```
 //!
 //! # Tasks
-//! The cell is behind an `Arc`, so that a task holds no guard while it waits: it looks the cell up once and keeps the
-//! clone across the `await`, and the future is `Send`. Runtimes have a cell for this (tokio's `sync::OnceCell`,
-//! async-lock's); the one below is minimal.
+//! Put the cell into an `Arc`. A task then clones the `Arc` and holds no guard across the `await`, so its future is
+//! `Send`. In practice, use tokio's `sync::OnceCell` or that of async-lock; this one is minimal:
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -109,16 +108,15 @@
 //! # assert_eq!(done, [Some(8); 2]);
 //! ```
 //!
-//! A computation that fails, or a task that is dropped before its end, should remove its cell, and no other, so that
-//! the next caller tries again: `cache.remove_if(word, |_, there| Arc::ptr_eq(there, &cell))`.
+//! If a computation fails, or its task is dropped before it completes, remove its cell, and no other, so that the next
+//! caller tries again: `cache.remove_if(word, |_, there| Arc::ptr_eq(there, &cell))`.
 //!
-//! # Guards and `await`
-//! A [`Ref`](crate::owned::Ref) holds a [`Guard`](crate::owned::Guard), which stays in its thread. So a future that
-//! holds one across an `await` is not `Send`, and the compiler says so. It blocks no other task, though. If a borrowed
-//! value has to outlive an `await`, borrow it from the map that [`pin_owned`](crate::HashMap::pin_owned) returns, which
-//! may be held across it. Entries that are removed meanwhile, from any map, are dropped after that pinned map.
-//! [`FlatMap`](crate::FlatMap) has no guards at all.
+//! # Guards across `await`
+//! A [`Ref`](crate::owned::Ref) holds a [`Guard`](crate::owned::Guard), which must not leave its thread: a future that
+//! holds one across an `await` is not `Send` and does not compile where `Send` is required. To borrow a value across an
+//! `await`, borrow it from [`pin_owned`](crate::HashMap::pin_owned); entries removed from any map in that time are
+//! dropped only after it. [`FlatMap`](crate::FlatMap) has no guards.
 //!
-//! A [`ReadHandle`](crate::left_right::ReadHandle) of a left-right map is `Send` and not `Sync`: give each task a
-//! handle of its own (`factory.handle()`), by value. A `ReadGuard` or a `Snapshot` cannot be held across an `await` of
-//! a task that may move between threads. It would delay the writer, too.
+//! A [`ReadHandle`](crate::left_right::ReadHandle) of a left-right map is `Send` but not `Sync`, so give each task its
+//! own (`factory.handle()`). Its `ReadGuard` and `Snapshot` cannot be held across an `await` in a task that may move
+//! between threads; they would also delay the writer.
