@@ -1,30 +1,33 @@
-//! Load that moves: how a [`FenceMap`](crate::FenceMap) follows it, with and without workers.
+//! Load balancing in a [`FenceMap`](crate::FenceMap): how it follows a moving hot range, and when worker threads pay
+//! off.
 //!
-//! A `FenceMap` lists its leaves in *fences*, runs of consecutive leaves. The versions that leaves have anyway tell
-//! where writes happen, and [`rebalance_step`](crate::FenceMap::rebalance_step) evens out the work of the fences: a
-//! busy fence gives leaves to a neighbour or is split, idle ones are joined. No entry moves.
+//! A `FenceMap` groups its leaves into *fences*, runs of consecutive leaves.
+//! [`rebalance_step`](crate::FenceMap::rebalance_step) evens out the write load of the fences, which it reads from the
+//! versions of their leaves: a busy fence gives leaves to a neighbour or is split, and idle ones are merged. No entry
+//! moves.
 //!
-//! In the plot two threads write to the words of some Rust sources, in order. Nine writes of ten fall on a sixteenth of
-//! the words, the hot range, which jumps a few times and then wanders from one end to the other. A worker
-//! (`std_ext::FenceWorkers`) balances every millisecond:
+//! In the plot, two threads write to the words of some Rust sources, kept in order. Nine of ten writes fall on a
+//! sixteenth of the words; this hot range jumps a few times and then wanders from one end to the other. A worker
+//! (`std_ext::FenceWorkers`) rebalances every millisecond:
 //!
 //! <div style="overflow-x:auto">
 #![doc = include_str!("hot_range.svg")]
 //! </div>
 //!
-//! `cargo run --release --example hot_range --features std-ext` draws the plot. It made 24 moves and checked every
-//! 20,000 writes whether the fences had followed, that is, whether no fence had more than a fifth of the hot range any
-//! more. They had after 42,000 writes for half of the moves, after 125,000 for 22 of them, and after 261,000 for all.
-//! The worker goes by the clock, so these numbers depend on how often it runs and on how many fences it looks at: here
-//! 32 of some tens, each millisecond in which it had a processor, on two processors that had other work as well.
+//! `cargo run --release --example hot_range --features std-ext` draws the plot. The hot range moved 24 times. The
+//! fences had caught up with half of the moves after 42,000 writes, with 22 after 125,000, and with all of them after
+//! 261,000, where "caught up" means that no fence held more than a fifth of the hot range. These figures depend on how
+//! often the worker runs; here it shared two busy processors with the writers.
 //!
-//! # When to have workers
+//! # When to use workers
 //!
-//! Balancing alone gains two threads nothing: fences have no locks, leaves do, and two threads seldom meet in one of a
-//! hundred leaves. The table is about two threads that change 1 M entries of `u64 → u64`, a hundredth of them hot. It
-//! has the processor time of a change, all threads together, in ns, and in parentheses the throughput relative to
-//! `compute`. (`cargo bench --bench workers --features std-ext`, medians of nine interleaved rounds. One CPU type: two
-//! cores of a virtual Intel Xeon at 2.5 GHz, otherwise idle.)
+//! Rebalancing by itself does not speed up two threads: locks belong to leaves, not to fences, and two threads rarely
+//! meet in one of a hundred leaves.
+//!
+//! Two threads update 1 M entries of `u64 → u64`, a hundredth of them hot. The table shows nanoseconds of processor
+//! time per change, all threads together, and in parentheses the throughput relative to `compute`. (`cargo bench
+//! --bench workers --features std-ext`, medians of nine interleaved rounds; two cores of a virtual Intel Xeon at 2.5
+//! GHz, otherwise idle. The worker shares these cores with the two writers.)
 //!
 //! | | a hot range that moves | uniform keys |
 //! |---|--:|--:|
@@ -36,16 +39,13 @@
 //! | `submit`, all handed over, ticket dropped | 611 (× 0.21) | 737 (× 0.23) |
 //! | `post_all` of 64, all handed over | 66 (× 1.33) | 173 (× 0.72) |
 //!
-//! A third thread, the worker, has to share the two cores with the two that write. Conclusions:
-//!
-//! - Do not hand over single requests: two allocations, two mutexes and a wake-up cost several times what the change
-//!   does. So requests are executed in place unless a fence is *hot*, which takes thousands of failed attempts to lock
-//!   a leaf within a millisecond. Two threads had fewer than five in 800,000 changes.
-//! - Hand over many requests together, if no thread waits for the answers and their keys are close together: a worker
-//!   sorts thousands of changes, prefetches their leaves and locks each leaf once for all its changes. `threshold(0)`
-//!   hands over all requests. A worker applies batches of several callers together only if
-//!   [`ByType`](crate::fence::ByType) supports the type of the keys and ranks them: any other `Ord` may panic, and then
-//!   only its own batch must fail.
-//! - With `threshold(0)` and one worker, all changes of a key are made in the order in which they were handed over.
-//!   Otherwise a change may be made in place while an earlier one still waits. If the order matters, wait for the
-//!   ticket.
+//! - **Do not hand over single requests.** Two allocations, two mutexes and a wake-up cost several times what the
+//!   change does. `submit` therefore executes in place, unless a fence is so contended that thousands of attempts to
+//!   lock its leaves fail within a millisecond. Two threads had fewer than five in 800,000 changes.
+//! - **Hand over large batches** if no thread waits for the results and the keys are close together. A worker sorts
+//!   thousands of changes, prefetches their leaves and locks each leaf once. `threshold(0)` hands over every request.
+//!   Batches of several callers are combined only if [`ByType`](crate::fence::ByType) supports and ranks the key type,
+//!   because any other `Ord` may panic, and then only its own batch must fail.
+//! - **Ordering:** with `threshold(0)` and one worker, all changes of a key are made in the order in which they were
+//!   handed over. Otherwise a change may be made in place while an earlier one is still queued; wait for its ticket if
+//!   the order matters.
