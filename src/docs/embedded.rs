@@ -1,10 +1,10 @@
-//! Without an operating system: features, targets, interrupt handlers, maps in a `static`.
+//! Using the maps without an operating system: features, interrupt handlers, `static` maps, WebAssembly.
 //!
-//! The crate is `no_std`. CI builds it for Cortex-M0 to M33, Cortex-R, RISC-V of 32 and 64 bits, AArch64, x86-64 and
-//! WebAssembly without an operating system, and runs firmware in QEMU whose interrupt handlers read and write the maps.
+//! The crate is `no_std`. CI builds it for Cortex-M0 to M33, Cortex-R, RISC-V (32 and 64 bits), AArch64, x86-64 and
+//! WebAssembly, and runs firmware in QEMU whose interrupt handlers read and write the maps.
 //!
 //! # Features
-//! Switch the default features off, and choose what the target has:
+//! Disable the default features, and enable what the target supports:
 //!
 //! ```toml
 //! # `FlatTable`, of fixed size, without an allocator:
@@ -15,8 +15,8 @@
 //! hedgerow = { version = "0.1", default-features = false, features = ["alloc"] }
 //! ```
 //!
-//! On a target without compare-and-swap (Cortex-M0, RISC-V without the A extension) the firmware chooses how to emulate
-//! it, by a feature of portable-atomic:
+//! On a target without compare-and-swap (Cortex-M0, RISC-V without the A extension), the firmware also selects how
+//! portable-atomic emulates it:
 //!
 //! ```toml
 //! hedgerow = { version = "0.1", default-features = false, features = ["alloc", "portable-atomic"] }
@@ -24,11 +24,12 @@
 //! ```
 //!
 //! # Interrupt handlers
-//! A handler reads with [`try_get`](crate::FlatMap::try_get). It takes no lock, allocates nothing and never waits. If
-//! the handler has interrupted a write to the same bin, it returns [`Busy`](crate::error::Busy). `try_insert` never
-//! waits either, but a new key may need memory from the allocator.
+//! A handler reads with [`try_get`](crate::FlatMap::try_get), which takes no lock, allocates nothing and never waits.
+//! It returns [`Busy`](crate::error::Busy) if the handler has interrupted a write to the same bin. `try_insert` never
+//! waits either, but for a new key it may call the allocator. [Limits](super::limits#interrupt-handlers) lists what
+//! handlers may call on the other maps.
 //!
-//! A map in a `static` needs no code that initializes it, if its hasher needs none:
+//! A map with a `const` hasher can be a `static`, with no initialization code:
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -41,11 +42,10 @@
 //! assert_eq!(READINGS.try_get(&3), Ok(Some([-1, 0, 1]))); // interrupt handler
 //! ```
 //!
-//! [Limits](super::limits#in-interrupt-handlers) says which methods of the other maps handlers may call.
-//!
-//! # No allocator
-//! [`FlatTable`](crate::FlatTable) is that map in a fixed number of bins, inside the `static`. Handlers may call its
-//! `try_insert` without restriction. If a new key finds no room, the table hands it back.
+//! # Without an allocator
+//! [`FlatTable`](crate::FlatTable) is a [`FlatMap`](crate::FlatMap) with a fixed number of bins inside the `static`.
+//! Handlers may call its `try_insert` without restriction. If there is no room for a new key, the table hands the key
+//! and its value back.
 //!
 //! ```
 //! use hedgerow::flat::{FlatTable, bins_for};
@@ -55,15 +55,14 @@
 //! assert_eq!(LEVELS.try_insert(3, -1), Ok(None));
 //! ```
 //!
-//! That `static` is all zeros, so it is in `.bss` and takes no flash. `BENCHMARKS.md` has the size of the code, and
-//! `benches/flash/src/bin/interrupt.rs` is firmware with an interrupt handler. A
-//! [`LeftRightTable`](crate::LeftRightTable) has one writer, and readers that never wait.
+//! This `static` is all zeros, so it is placed in `.bss` and takes no flash. `BENCHMARKS.md` lists code sizes, and
+//! `benches/flash/src/bin/interrupt.rs` is firmware with an interrupt handler.
+//! [`LeftRightTable`](crate::LeftRightTable) is the table for one writer and wait-free readers.
 //!
 //! # WebAssembly
-//! All maps work on `wasm32-unknown-unknown`, with `std` too. That target has no clock: give a
-//! [`CompressedMap`](crate::CompressedMap) [one of yours](crate::compressed::Builder::clock), such as
-//! `performance.now()`, if values expire. Without a clock, such an insertion is an error
-//! ([`NoClock`](crate::compressed::StoreError::NoClock)).
+//! All maps work on `wasm32-unknown-unknown`, with or without `std`. That target has no clock: if values of a
+//! [`CompressedMap`](crate::CompressedMap) are to expire, [provide one](crate::compressed::Builder::clock), such as
+//! `performance.now()`. Otherwise inserting such a value returns [`NoClock`](crate::compressed::StoreError::NoClock).
 //!
-//! Threads need `-C target-feature=+atomics` and a standard library that is built with it, so an unstable compiler. CI
-//! runs both kinds under Node (`tests/wasm`), the second in two workers.
+//! Threads need `-C target-feature=+atomics` and a standard library built with it, hence an unstable compiler. CI runs
+//! both variants under Node (`tests/wasm`), the threaded one in two workers.
