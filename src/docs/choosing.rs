@@ -183,5 +183,5 @@
 //! [`try_get`]: crate::FlatMap::try_get
 //! [`try_insert`]: crate::FlatMap::try_insert
 //! [`update`]: crate::FlatMap::update
-//! [in place]: super::coming_from#values-that-are-changed-in-place
+//! [in place]: super::coming_from#updating-values-in-place
 //! [`with_capacity`]: crate::FlatMap::with_capacity

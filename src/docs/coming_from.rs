@@ -182,7 +182,7 @@
 //! | dashmap `map.entry(k).or_insert(v)`, `or_insert_with`, `or_default` | the same, but they return a shared `Ref` |
 //! | dashmap `*map.entry(k).or_insert(0) += 1` | `map.entry(k).and_modify(\|n\| *n += 1).or_insert(1)` |
 //! | dashmap, the type `Entry<'_, K, V>` | `Entry<'_, HashMap<K, V, S>>`: its parameter is the map |
-//! | dashmap `map.get_mut(&k)` | `map.update(&k, \|v\| …)`, [in place](#values-that-are-changed-in-place) |
+//! | dashmap `map.get_mut(&k)` | `map.update(&k, \|v\| …)`, [in place](#updating-values-in-place) |
 //! | dashmap `map.view(&k, \|_, v\| …)`, scc `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
 //! | dashmap, scc `map.remove(&k)` → owned | `map.remove(&k)?.into_owned()`, a clone while a reader has it |
 //! | dashmap `map.remove_if(&k, \|k, v\| …)` | the same |
@@ -234,7 +234,7 @@
 //!   key: [`VacantEntry::insert`](crate::entry::VacantEntry::insert) then hands key and value back, as
 //!   [`insert_if_absent`](crate::HashMap::insert_if_absent) does.
 //! - `retain` and `remove_if` pass `&V`, lock nothing, and may call their closure again. They remove an entry even if
-//!   another thread changes its value [in place](#values-that-are-changed-in-place) meanwhile.
+//!   another thread changes its value [in place](#updating-values-in-place) meanwhile.
 //! - Replaced and removed entries are dropped later: by another write to the map, by
 //!   [`reclaim`](crate::HashMap::reclaim), which drops them now if no guard prevents it, or by
 //!   [`try_into_owned`](crate::owned::Removed::try_into_owned), which takes the entry out of the result of
@@ -261,7 +261,7 @@
 //! assert_eq!(Arc::strong_count(&colour), 1);
 //! ```
 //!
-//! ## Values that are changed in place
+//! ## Updating values in place
 //! `update` and `compute` make a new value from the old one. If a value is not `Clone`, or is large, put an atomic or a
 //! lock into it:
 //!

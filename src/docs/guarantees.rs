@@ -5,7 +5,7 @@
 //! # Each key by itself
 //! Every operation on one key is linearizable: it takes effect at one point between its call and its return, for all
 //! threads alike, also while the map grows. A value is never torn, at any size (within
-//! [a limit](super::limits#a-version-comes-round-after-235-writes) of 2^35 writes during one read). A key that is being
+//! [a limit](super::limits#version-wraparound) of 2^35 writes during one read). A key that is being
 //! replaced is never missing, and `remove` returns the value that it removed.
 //!
 //! [`compute`](crate::FlatMap::compute) and [`update`](crate::FlatMap::update) are atomic: they store the new value

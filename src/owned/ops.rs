@@ -158,8 +158,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     /// If another thread replaces or removes the entry meanwhile, the value leaves the map with the entry. A thread
     /// that found the entry before can still change the value that [`insert`](Self::insert) or [`remove`](Self::remove)
-    /// returned. [Values that are changed in place](crate::docs::coming_from#values-that-are-changed-in-place) shows
-    /// how to remove such entries without losing a change.
+    /// returned. [Updating values in place](crate::docs::coming_from#updating-values-in-place) shows how to remove such
+    /// entries without losing a change.
     pub fn update<Q>(&self, key: &Q, f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
         K: Clone,
