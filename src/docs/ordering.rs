@@ -123,8 +123,8 @@
 //! - `AR-1` (`fence/tree/arena.rs`): reuse of freed leaves.
 //! - `CT-1` ↔ `CT-2` (`sync/shared.rs`): a dropped reference; the last one, before the value is dropped.
 //!
-//! `tests/mutations.toml` weakens each of them, and a named test or model fails. The exceptions, which a test compares
-//! with that table, are:
+//! A row of a `mutations.toml` weakens each of them, and a named test or model fails. The exceptions, which a test
+//! compares with the rows, are:
 //!
 //! - `AB-4`, `CM-2`, `OV-1`, `OV-2`, `SL-6`, `SP-3`: each row weakens an ordering that another one covers, or that the
 //!   model checker does not model. The row's `why` argues this.

@@ -152,7 +152,8 @@ mod tests {
     fn each_number_is_claimed_once() {
         let numbers = Numbers::new();
         let claimed: Vec<_> = (0..=NUMBERS).map(|_| numbers.claim()).collect();
-        assert!(claimed.iter().take(NUMBERS).copied().eq((0..NUMBERS).map(Some)));
+        let each = claimed.iter().take(NUMBERS).copied().eq((0..NUMBERS).map(Some));
+        assert!(each, "numbers are not claimed in order, each once: {claimed:?}");
         assert_eq!(claimed[NUMBERS], None, "there are no more");
         numbers.release(5);
         assert_eq!(numbers.claim(), Some(5));

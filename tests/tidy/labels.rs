@@ -1,12 +1,13 @@
 //! builds: default
 //!
-//! What `docs::ordering` says about labels of orderings, beside the code and the table of mutations.
+//! What `docs::ordering` says about labels of orderings, compared with the code and the rows of `mutations.toml`.
 
 use crate::source::Violation;
 use std::collections::BTreeSet;
 
 pub(crate) const PAGE: &str = "src/docs/ordering.rs";
-pub(crate) const TABLE: &str = "tests/mutations.toml";
+/// The rows that break the code in their folder.
+pub(crate) const TABLE: &str = "mutations.toml";
 
 /// The page of pairs, which says that it has all of them, has them.
 pub(crate) fn labels_are_listed(files: &[(String, String)]) -> Vec<Violation> {
@@ -26,12 +27,12 @@ pub(crate) fn labels_are_listed(files: &[(String, String)]) -> Vec<Violation> {
     found
 }
 
-/// The page's exceptions are the labels of which no row of the table turns a check red.
-pub(crate) fn exceptions_are_listed(page: &str, table: &str) -> Vec<Violation> {
+/// The page's exceptions are the labels of which no row of these tables turns a check red.
+pub(crate) fn exceptions_are_listed(page: &str, tables: &str) -> Vec<Violation> {
     let (pairs, rest) = page.split_once("weakens each of them").expect("the page has such a list");
     let exceptions = rest.lines().filter_map(|line| line.strip_prefix("//! - "));
     let said = labels(exceptions.filter_map(|line| line.split_once(':')).map(|(head, _)| head));
-    let broken = labels(rows_that_fail(table));
+    let broken = labels(rows_that_fail(tables));
     let (all, mut found) = (labels([pairs]), Vec::new());
     for label in all.difference(&broken).filter(|label| !said.contains(*label)) {
         let what = format!("no row of {TABLE} that turns a check red has {label}");
@@ -45,8 +46,8 @@ pub(crate) fn exceptions_are_listed(page: &str, table: &str) -> Vec<Violation> {
 }
 
 /// Returns the heads of the labels of rows that are expected to turn a check red.
-fn rows_that_fail(table: &str) -> impl Iterator<Item = &str> {
-    let rows = table.split("\n[[mutation]]\n").skip(1);
+fn rows_that_fail(tables: &str) -> impl Iterator<Item = &str> {
+    let rows = tables.split("[[mutation]]\n").skip(1);
     let rows = rows.filter(|row| !row.lines().any(|line| value(line, "expect").is_some()));
     let labels = rows.filter_map(|row| row.lines().find_map(|line| value(line, "label")));
     labels.filter_map(|label| label.split_once(':')).map(|(head, _)| head)

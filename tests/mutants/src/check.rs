@@ -159,6 +159,21 @@ impl Check {
         cargo
     }
 
+    /// Returns the folder of the package that has the check.
+    pub fn package(&self) -> &'static str {
+        let target = match self {
+            Self::Model { name, .. } => name,
+            Self::Test { target, .. } => target,
+            Self::Fuzz(_) => return "fuzz/",
+        };
+        match Self::package_of(target).0 {
+            Some("hedgerow-db") => "std-ext/db/",
+            Some("hedgerow-hostile") => "tests/hostile/",
+            Some(_) => "std-ext/",
+            None => "",
+        }
+    }
+
     /// Returns the package of a target, if it is not the library, and the target's name there.
     fn package_of(target: &str) -> (Option<&'static str>, &str) {
         match target.split_once('/') {

@@ -22,11 +22,6 @@ impl Tree {
         (0..count).map(|n| Self::copy(root, target.join(n.to_string()))).collect()
     }
 
-    /// The folder of the outputs that are kept for all trees.
-    pub fn kept(&self) -> PathBuf {
-        self.home.with_file_name("kept")
-    }
-
     fn copy(root: &Path, home: PathBuf) -> io::Result<Self> {
         let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
         let list = Command::new("git").args(list).current_dir(root).output()?;
@@ -62,11 +57,6 @@ impl Tree {
     /// Makes a new file for a command's output, which [`Self::last_output`] reads.
     pub fn output(&self) -> File {
         File::create(self.home.join("output")).expect("the copy is writable")
-    }
-
-    /// Replaces the last command's output.
-    pub fn set_output(&self, text: &str) {
-        fs::write(self.home.join("output"), text).expect("the copy is writable");
     }
 
     /// Returns the end of the last command's output.

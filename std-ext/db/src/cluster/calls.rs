@@ -408,7 +408,9 @@ mod tests {
             ],
             otherwise: vec![Operation::get(keys.tail()), Operation::get(keys.members())],
         };
-        assert_eq!(transaction(&keys, &swap), wanted);
+        let made = transaction(&keys, &swap);
+        assert_eq!(made.compare, wanted.compare, "what a transaction compares");
+        assert_eq!(made, wanted);
         let any = Compare::Any;
         let any = Swap { tail: any.clone(), members: any.clone(), halt: any, puts: Vec::new() };
         assert_eq!(transaction(&keys, &any).compare, []);

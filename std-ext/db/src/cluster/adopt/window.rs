@@ -244,7 +244,8 @@ mod tests {
         let (mut all, _) = logged(&[&[5], &[6], &[7], &[8]]);
         all[1].entry.changes[0] ^= 1;
         let cut = window(&all).expect("a window");
-        assert_eq!(cut.batches.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [9, 10]);
+        let batches: Vec<_> = cut.batches.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(batches, [9, 10], "batches before the changed one");
         // Entries of a program without a cluster, behind the last batch.
         let (mut all, _) = logged(&[&[5], &[6]]);
         for lsn in 102..105 {

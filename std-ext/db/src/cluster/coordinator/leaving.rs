@@ -362,7 +362,7 @@ mod tests {
                 Compare::Absent { key: keys(7).slots().into() },
             ];
             let missing = wanted.iter().find(|one| !transaction.compare.contains(one));
-            assert_eq!(missing, None);
+            assert_eq!(missing, None, "the transaction does not compare it");
         }
     }
 }

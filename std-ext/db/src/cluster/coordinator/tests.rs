@@ -250,7 +250,7 @@ fn forgetting_follows_its_settings() {
     // However few copies the setting wants, the primary's is not enough.
     let alone = Case::of_groups(1).members(0, &[(1, Leads), (2, Lost)]);
     let rules = Rules { copies: 1, ..RULES };
-    assert_eq!(alone.decide(&rules), []);
+    assert_eq!(alone.decide(&rules), [], "only the primary has the data");
 }
 
 #[test]
@@ -380,8 +380,8 @@ fn two_coordinators_give_a_place_once() {
     assert_eq!((one.places(), other.places()), (vec![(2, 0)], vec![(3, 0)]));
     let mut store = Store::of(&one.clone().spare(3, "").view);
     // Both in the same term: nothing rests on there being one coordinator.
-    assert_eq!((store.coordinate(&one, BY), store.coordinate(&other, BY)), (1, 0));
-    assert_eq!(store.places(), 1, "the last place is given twice");
+    let given = (store.coordinate(&one, BY), store.coordinate(&other, BY));
+    assert_eq!((given, store.places()), ((1, 0), 1), "the last place is given twice");
     assert_eq!(store.coordinate(&one, BY), 0, "a view that is stale");
 }
 
@@ -453,7 +453,8 @@ fn an_earlier_coordinator_is_refused() {
     let mut store = Store::of(&case.view);
     store.delete(&store.keys.coordinator());
     store.put(store.keys.coordinator(), "the next one");
-    assert_eq!((store.coordinate(&case, BY), store.places()), (0, 0));
+    let given = (store.coordinate(&case, BY), store.places());
+    assert_eq!(given, (0, 0), "a coordinator of an earlier term gives a place");
     let next = (node(8), store.revision);
     assert_eq!((store.coordinate(&case, next), store.places()), (1, 1));
 }

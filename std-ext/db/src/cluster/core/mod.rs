@@ -26,7 +26,7 @@
 //!   deletion compares. A member that lacks a deleted batch is resynced from a peer.
 //!
 //! # Claims
-//! Each has a check that fails if the claim is broken (`tests/mutations.toml`).
+//! Each has a check that fails if the claim is broken (`mutations.toml` in this folder).
 //!
 //! - [C-1] The entry that begins an epoch has no earlier time than any entry since the clock was set back last, nor
 //!   than the last line (`group/campaign.rs`). The driver raises the clock to it.

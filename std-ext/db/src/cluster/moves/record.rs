@@ -439,7 +439,7 @@ mod tests {
     fn a_key_ends_after_its_slots_were_cleared() {
         for state in STATES {
             let phase = Phase { state, epoch: 5 };
-            assert_eq!(phase.end(Actor::Source).is_ok(), state == Done);
+            assert_eq!(phase.end(Actor::Source).is_ok(), state == Done, "the source ends a move");
             assert_eq!(phase.end(Actor::Target(4)).is_ok(), state == Cancelled);
             assert!(phase.end(Actor::Administrator).is_err());
         }

@@ -63,7 +63,7 @@ fn all(db: &Db) -> BTreeMap<Vec<u8>, (Option<u64>, Vec<u8>)> {
 
 #[track_caller]
 fn agree(one: &Db, other: &Db) {
-    assert_eq!(all(one), all(other));
+    assert_eq!(all(one), all(other), "the target has other keys than the source");
 }
 
 #[test]
@@ -96,7 +96,8 @@ fn keys_move_while_they_change() {
     assert!(entry > 0 && source.state().is_safe(&moved()));
     send(&mut export, &target);
     agree(&source, &target);
-    assert!(source.set(&keys[0], "late").is_err() && source.get(&keys[0]).is_err());
+    let late = source.set(&keys[0], "late").is_err() && source.get(&keys[0]).is_err();
+    assert!(late, "the source serves slots that it has lost");
     assert!(target.get(&keys[0]).is_err(), "it is served before it is owned");
     let before = target.now();
     target.state().gain_slots(7, &moved(), time + 5000).unwrap();
