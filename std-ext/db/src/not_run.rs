@@ -3,7 +3,7 @@
 use std::io::Write;
 
 /// Says that the calling test, or a part of it, does not run here, and why. `.ci/run` lists these lines in its summary,
-/// and to the runner of `tests/mutations.toml` a check that prints one is neither red nor green.
+/// and to the runner of mutations a check that prints one is neither red nor green.
 pub(crate) fn not_run(why: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
