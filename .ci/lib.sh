@@ -100,12 +100,22 @@ touches() {
         [ -n "$(git ls-files --others --exclude-standard -- "$@")" ]
 }
 
+# needs STAGE...: whether this run has one of these stages. To install everything, run the stage `setup` alone.
+needs() {
+    local name
+    [ "${names[*]}" != setup ] || return 0
+    for name; do [[ " ${names[*]} " != *" $name "* ]] || return 0; done
+    false
+}
+
 # Prints the package of each path that it reads, or `any` if the file may matter to all.
 packages_of() {
     local path
     while read -r path; do
         case $path in
-        README.md | tests/support/*) echo any ;;
+        # CI runs the commands that it names.
+        README.md) if git diff "$base" -- README.md | grep -q '^[-+]cargo'; then echo any; else echo docs; fi ;;
+        tests/support/*) echo any ;;
         *.md | src/docs/* | std-ext/db/src/docs.rs) echo docs ;;
         std-ext/db/*) echo db ;;
         fuzz/*) echo fuzz ;;

@@ -2,39 +2,44 @@
 
 stage setup setup any "install what the other stages need and the machine lacks"
 stage_setup() {
-    local packages=() p
-    # rustc-web: a second compiler with its library's source, to build `core` for any target.
-    # gcc-12-multilib: a linker for 32-bit tests. bc: sums in the embedded runner. netbase: the
-    # services that the example `routes` looks up. redis-tools, python3-redis: clients of the
-    # database; node is another, and may be installed without a package. redis-server: the database
-    # is compared with it. libfaketime: sets clocks. tcl: Redis's own tests. valgrind: counts
-    # instructions.
-    for p in gcc libc6-dev git bc netbase python3-redis redis-tools rustc-web cargo-web rust-web-src gcc-12-multilib \
-        libc6-dev-i386 valgrind $(brief '' 'libfaketime redis-server tcl'); do
-        dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || packages+=("$p")
+    local packages=(gcc libc6-dev git) missing=() p
+    # netbase: the services that the example `routes` looks up.
+    ! needs example || packages+=(netbase redis-tools)
+    ! needs tests clients cluster kills || packages+=(python3-redis redis-tools)
+    ! needs counts || packages+=(valgrind)
+    # A second compiler with its library's source, to build `core` for any target; and a linker for 32-bit tests. bc:
+    # sums in the embedded runner.
+    ! needs no-std embedded narrow tsan || packages+=(rustc-web cargo-web rust-web-src gcc-12-multilib libc6-dev-i386 bc)
+    # The database is compared with redis-server. libfaketime: sets clocks. tcl: Redis's own tests.
+    [ "$tier" != all ] || packages+=(libfaketime redis-server tcl)
+    for p in "${packages[@]}"; do
+        dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
     done
-    if [ ${#packages[@]} != 0 ]; then
+    if [ ${#missing[@]} != 0 ]; then
         apt-get update -qq
-        apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
     fi
-    command -v npm >/dev/null || apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
-    install_qemu
-    install_etcd || left_out "etcd of Debian 13" "not available here"
-    install_promtool || left_out "promtool of Debian" "not available here"
-    command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz
-    rustup toolchain list | grep -q "^$(oldest)-" ||
-        rustup toolchain install --profile minimal --no-self-update "$(oldest)" || left_out "the toolchain $(oldest)" "not available here"
-    # CI checks the packages for the first two, and runs nothing.
-    for p in x86_64-pc-windows-gnu x86_64-apple-darwin; do
+    # Node may be installed without a package.
+    ! needs clients cluster no-std || command -v npm >/dev/null ||
+        apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
+    ! needs embedded || install_qemu
+    ! needs cluster mutations || install_etcd || left_out "etcd of Debian 13" "not available here"
+    ! needs cluster kubernetes || install_promtool || left_out "promtool of Debian" "not available here"
+    ! needs fuzz || command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz
+    ! needs counts msrv || rustup toolchain list | grep -q "^$(oldest)-" ||
+        rustup toolchain install --profile minimal --no-self-update "$(oldest)" ||
+        left_out "the toolchain $(oldest)" "not available here"
+    # CI checks the packages for the first two, and runs nothing. Where the others cannot be had, the second compiler
+    # builds their library, which takes minutes.
+    for p in $(! needs packages || echo x86_64-pc-windows-gnu x86_64-apple-darwin); do
         has_target "$p" || rustup target add "$p" || left_out "the target $p" "not available here"
     done
-    # Where these cannot be had, the second compiler builds their library, which takes minutes.
-    for p in i686-unknown-linux-gnu $(brief "$bare_brief $firmware_brief" ''); do
+    # shellcheck disable=SC2086 # targets are words
+    for p in $(! needs narrow || echo i686-unknown-linux-gnu) \
+        $(! needs no-std embedded || brief "$bare_brief $firmware_brief" ''); do
         has_target "$p" || rustup target add "$p" || echo "no target $p: its library will be built from source"
     done
     rustc --version
-    rustc +nightly --version
-    "${HEDGEROW_RUSTC:-/usr/bin/rustc}" --version
 }
 
 # Unpacks QEMU into a folder of its own: installed as packages, its emulators could replace a newer
