@@ -94,7 +94,8 @@ fn package_of(path: &str) -> &str {
 
 /// Returns whether the file decides how everything is built or run.
 fn is_common(path: &str) -> bool {
-    path.starts_with("tests/mutants/") || matches!(path, "Cargo.toml" | "Cargo.lock" | "rust-toolchain.toml")
+    path.starts_with("tests/mutants/")
+        || matches!(path, "Cargo.toml" | "Cargo.lock" | "rust-toolchain.toml")
 }
 
 /// Returns whether the file is a part of the check itself. Of a package's tests and their data all is, but for what
@@ -108,7 +109,8 @@ fn enters(check: &Check, path: &str) -> bool {
     let rest = &path[package.len()..];
     match check {
         Check::Fuzz(target) => {
-            let (corpus, source) = (format!("corpus/{target}/"), format!("fuzz_targets/{target}.rs"));
+            let (corpus, source) =
+                (format!("corpus/{target}/"), format!("fuzz_targets/{target}.rs"));
             rest.starts_with(&corpus) || rest == source || rest.starts_with("src/")
         }
         Check::Model { name, .. } => is_module(rest, name),

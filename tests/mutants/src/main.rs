@@ -142,7 +142,7 @@ enum Verdict {
 /// of it.
 fn work(trees: &[Tree], rows: &[&Mutation], end: Option<Instant>) -> Vec<Verdict> {
     let queue = Mutex::new(rows.iter());
-    // The checks that are known to pass on the unbroken tree: one that fails there would make each mutation look caught.
+    // The checks that pass on the unbroken tree: one that fails there would make each mutation look caught.
     let green = Mutex::new(BTreeSet::new());
     let next = || queue.lock().expect("no worker panics").next();
     let run = |tree: &Tree, row: &Mutation| {
