@@ -50,7 +50,7 @@ impl Collector for Metrics {
         // Of spares, too.
         #[cfg(feature = "cluster")]
         if let Some(desired) = self.0.views.get().and_then(|views| views.desired()) {
-            let help = "Nodes that the cluster wants.";
+            let help = "Nodes that the cluster should have.";
             page.gauge("cluster_desired_nodes", help, desired.nodes)?;
             let help = "Whether the log is the bottleneck.";
             page.gauge("cluster_log_saturated", help, u32::from(desired.log_saturated))?;
@@ -59,14 +59,14 @@ impl Collector for Metrics {
             return early(&mut page, self.0.loading.get().map(|loading| &**loading));
         };
         let version = [("version", env!("CARGO_PKG_VERSION"))];
-        page.labelled_gauge("info", "The version of the program.", &version, 1)?;
+        page.labelled_gauge("info", "Version of the server.", &version, 1)?;
         let uptime = server.uptime().as_secs();
-        page.gauge("uptime_in_seconds", "Seconds since the start.", uptime)?;
+        page.gauge("uptime_in_seconds", "Seconds since the server started.", uptime)?;
         page.gauge("ready", READY, u32::from(server.is_ready()))?;
         page.gauge("loading", LOADING, 0)?;
         // Relaxed: the flag stands for itself.
         let failed = self.0.reload_failed.load(Ordering::Relaxed);
-        let help = "Whether certificates and passwords could be read again at the last SIGHUP.";
+        let help = "Whether the last reload (SIGHUP) of certificates and passwords succeeded.";
         page.gauge("config_last_reload_successful", help, u32::from(!failed))?;
         clients(&mut page, server)?;
         commands(&mut page, server)?;
@@ -81,15 +81,15 @@ impl Collector for Metrics {
     }
 }
 
-const READY: &str = "Whether commands and changes are accepted.";
-const LOADING: &str = "Whether the data is being loaded.";
+const READY: &str = "Whether the server accepts reads and writes.";
+const LOADING: &str = "Whether the server is loading its data.";
 
 /// Writes the metrics that exist before there is a server.
 fn early(page: &mut Page<'_>, loading: Option<&Progress>) -> Result<(), Error> {
     let (total, done) = loading.map_or((0, 0), |progress| (progress.total(), progress.done()));
     page.gauge("ready", READY, 0)?;
     page.gauge("loading", LOADING, 1)?;
-    page.gauge("loading_total_bytes", "Bytes of the files to load.", total)?;
+    page.gauge("loading_total_bytes", "Total size of the files to load.", total)?;
     page.gauge("loading_loaded_bytes", "Bytes loaded so far.", done)
 }
 
@@ -99,7 +99,7 @@ fn clients(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     page.gauge("connected_clients", "Connected clients.", server.clients())?;
     page.gauge("maxclients", "Maximum number of clients.", server.max_clients())?;
     let memory = server.client_memory();
-    page.gauge("mem_clients_normal_bytes", "Memory of clients and their buffers.", memory)?;
+    page.gauge("mem_clients_normal_bytes", "Memory used by clients and their buffers.", memory)?;
     page.counter("connections_received", "Connections accepted.", connections)?;
     page.counters(
         "rejected_connections",
@@ -119,11 +119,11 @@ fn clients(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
         ],
     )?;
     let counts = server.subscriptions();
-    page.gauge("pubsub_channels", "Channels with a subscriber.", counts.channels)?;
-    page.gauge("pubsub_patterns", "Patterns with a subscriber.", counts.patterns)?;
-    let help = "Channels of hash slots with a subscriber.";
+    page.gauge("pubsub_channels", "Channels with at least one subscriber.", counts.channels)?;
+    page.gauge("pubsub_patterns", "Patterns with at least one subscriber.", counts.patterns)?;
+    let help = "Sharded channels with at least one subscriber.";
     page.gauge("pubsubshard_channels", help, counts.shard_channels)?;
-    page.counter("pubsub_messages", "Messages given to subscribers.", totals.messages)
+    page.counter("pubsub_messages", "Messages delivered to subscribers.", totals.messages)
 }
 
 fn commands(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
@@ -133,16 +133,15 @@ fn commands(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     page.counter("commands_processed", "Commands executed.", commands)?;
     page.counter("net_input_bytes", "Bytes read from clients.", bytes_in)?;
     page.counter("net_output_bytes", "Bytes written to clients.", bytes_out)?;
-    page.counter("eventloop_cycles", "Event-loop cycles that had work.", eventloop_cycles)?;
-    let help = "Event-loop cycles whose replies had to wait for the log.";
+    page.counter("eventloop_cycles", "Event-loop cycles with work to do.", eventloop_cycles)?;
+    let help = "Event-loop cycles whose replies waited for the log.";
     page.counter("eventloop_waits_for_log", help, waits_for_log)?;
-    let help =
-        "Clients whose replies had to wait for the log; one that is answered may count again.";
+    let help = "Times that a client's replies waited for the log.";
     page.counter("eventloop_clients_held", help, totals.clients_held)?;
     let latency = server.latencies();
     let (name, help) = (
         "command_duration_seconds",
-        "Time from the event-loop cycle that reads a command to its reply, including waits for the log.",
+        "Command latency from reading the request to replying, including waits for the log.",
     );
     let mut metric = page.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
     let (sum, count) = (latency.seconds(), latency.count());
@@ -152,24 +151,28 @@ fn commands(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
 fn keys(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     let stats = server.db().stats();
     page.gauge("db_keys", "Keys.", stats.keys)?;
-    page.gauge("db_keys_expiring", "Keys with an expiration.", stats.expires)?;
-    let help = "Memory of keys, values and tables.";
+    page.gauge("db_keys_expiring", "Keys with a TTL.", stats.expires)?;
+    let help = "Memory used by keys, values and tables.";
     page.gauge("used_memory_dataset_bytes", help, stats.memory)?;
     page.gauge("maxmemory_bytes", "Maximum memory; 0 for no limit.", stats.max_memory)?;
-    page.counter("expired_keys", "Keys removed because they expired.", stats.expired)?;
-    page.counter("evicted_keys", "Keys evicted because of maxmemory.", stats.evicted)?;
-    page.counter("keyspace_hits", "Reads that found a value.", stats.hits)?;
-    page.counter("keyspace_misses", "Reads that found none.", stats.misses)?;
-    page.gauge("shards", "Shards that change independently.", stats.shards)
+    page.counter("expired_keys", "Expired keys that were removed.", stats.expired)?;
+    page.counter("evicted_keys", "Keys evicted to stay below maxmemory.", stats.evicted)?;
+    page.counter("keyspace_hits", "Lookups that found a key.", stats.hits)?;
+    page.counter("keyspace_misses", "Lookups that found no key.", stats.misses)?;
+    page.gauge("shards", "Shards of the keyspace.", stats.shards)
 }
 
 fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     let stats = server.db().stats();
     let log = server.db().log();
-    page.counter("log_entries", "The last entry of the log.", stats.last_entry)?;
-    page.counter("log_safe_entries", "The last entry that may be acknowledged.", log.safe())?;
+    page.counter("log_entries", "Number of the last log entry.", stats.last_entry)?;
+    page.counter(
+        "log_safe_entries",
+        "Number of the last log entry that may be acknowledged.",
+        log.safe(),
+    )?;
     page.gauge("aof_current_size_bytes", "Size of the log.", stats.log_bytes)?;
-    page.gauge("log_writable", "Whether the log can be written.", u32::from(log.writable()))?;
+    page.gauge("log_writable", "Whether the log is writable.", u32::from(log.writable()))?;
     let changes = stats.entries_since_snapshot;
     page.gauge("rdb_changes_since_last_save", "Log entries since the last snapshot.", changes)?;
     let running = u32::from(stats.snapshot_in_progress);
@@ -178,12 +181,12 @@ fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     page.gauge("rdb_last_bgsave_status", "Whether the last snapshot succeeded.", fine)?;
     page.gauge(
         "rdb_last_save_timestamp_seconds",
-        "When the last snapshot since the start was written; 0 for never.",
+        "Time of the last snapshot since the start; 0 if none.",
         stats.last_snapshot_at,
     )?;
     page.gauge(
         "snapshot_pause_seconds",
-        "The longest time for which the last snapshot locked a shard.",
+        "Longest time for which the last snapshot locked a shard.",
         stats.snapshot_pause.as_secs_f64(),
     )
 }

@@ -17,15 +17,15 @@ pub(super) fn write(page: &mut Page<'_>, diagnostics: &Diagnostics) -> Result<()
     let all: Vec<_> =
         command_times(diagnostics, &BOUNDS).filter(|of| of.calls > 0 || of.name == "get").collect();
     let calls = all.iter().map(|of| (of.name, of.calls));
-    page.counters("command_calls", "Calls of each command.", "command", calls)?;
+    page.counters("command_calls", "Calls, by command.", "command", calls)?;
     let errors = all.iter().map(|of| (of.name, of.errors));
     page.counters(
         "command_errors",
-        "Calls of each command whose reply was an error.",
+        "Calls that returned an error, by command.",
         "command",
         errors,
     )?;
-    let help = "Time in which each command was executed: its share of the time of its pipeline.";
+    let help = "Execution time, by command: its share of its pipeline's time.";
     let name = "command_execution_seconds";
     let mut metric = page.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
     let seconds = |nanoseconds| Duration::from_nanos(nanoseconds).as_secs_f64();
@@ -50,5 +50,5 @@ pub(super) fn write(page: &mut Page<'_>, diagnostics: &Diagnostics) -> Result<()
     let mut codes = diagnostics.errors();
     codes.entry("ERR".to_owned()).or_default();
     let codes = codes.iter().map(|(code, count)| (&**code, *count));
-    page.counters("error_replies", "Error replies by their code.", "code", codes)
+    page.counters("error_replies", "Error replies, by error code.", "code", codes)
 }

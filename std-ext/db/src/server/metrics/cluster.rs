@@ -20,7 +20,7 @@ pub(super) fn write(
             view.group.is_led = node.is_confirmed();
         }
         group(page, &view)?;
-        let help = "By how many seconds the node's data is older than the primary's, or more.";
+        let help = "Replication lag in seconds (upper bound).";
         page.gauge("cluster_lag_seconds", help, lag(views, server).as_secs_f64())?;
     }
     log(page, node)?;
@@ -31,42 +31,45 @@ pub(super) fn write(
 fn role(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
     let status = node.status();
     let role = [("role", status.role)];
-    page.labelled_gauge("cluster_role", "The role of the node in its group.", &role, 1)?;
-    let help =
-        "Whether the node serves as the primary, and etcd has confirmed it within the lease.";
+    page.labelled_gauge("cluster_role", "Role of the node in its group.", &role, 1)?;
+    let help = "Whether the node is the primary, confirmed by etcd within its lease.";
     page.gauge("cluster_primary", help, u32::from(node.is_confirmed()))?;
-    let help = "Seconds until the lease of the primary ends that the node is; 0 if it is none.";
+    let help = "Remaining seconds of the primary's lease; 0 on other nodes.";
     page.gauge("cluster_lease_left_seconds", help, node.lease_left().as_secs_f64())?;
-    page.gauge("cluster_epoch", "The epoch of the group.", status.epoch)?;
-    page.gauge("cluster_member", "Whether the node is a member.", u32::from(status.member))?;
+    page.gauge("cluster_epoch", "Epoch (term) of the group.", status.epoch)?;
+    page.gauge(
+        "cluster_member",
+        "Whether the node is a member of its group.",
+        u32::from(status.member),
+    )?;
     let fit = u32::from(status.disqualified.is_none());
-    page.gauge("cluster_can_lead", "Whether the node may become the primary.", fit)?;
-    let help = "Whether the node's own disk fails or hangs, so that the node is no copy.";
+    page.gauge("cluster_can_lead", "Whether the node is eligible to become primary.", fit)?;
+    let help = "Whether the node's disk fails or hangs, so the node does not count as a copy.";
     page.gauge("cluster_disk_fails", help, u32::from(status.disk_fails))?;
-    let help = "How often the node became the primary, by reason.";
+    let help = "Times that the node became primary, by reason.";
     page.counters("cluster_takeovers", help, "reason", node.takeovers())?;
-    let help = "The number of the cluster's format; 0 if it is not known yet.";
+    let help = "Format of the cluster; 0 if not known yet.";
     page.gauge("cluster_format", help, node.format())?;
-    let help = "Nodes that wait for a place in a group.";
+    let help = "Spare nodes waiting to be assigned to a group.";
     page.gauge("cluster_spares", help, node.spares())?;
-    let help = "Whether the node coordinates the cluster.";
+    let help = "Whether the node is the coordinator.";
     page.gauge("cluster_coordinates", help, u32::from(node.coordinates()))?;
     let (sent, lost) = node.messages();
-    let help = "Messages of channels that the node has sent to other nodes, counted for each.";
+    let help = "Pub/sub messages sent to other nodes, counted once per node.";
     page.counter("cluster_messages", help, sent)?;
-    let help = "Messages of channels that another node did not get, as far as the node knows.";
+    let help = "Pub/sub messages known not to have reached another node.";
     page.counter("cluster_messages_lost", help, lost)
 }
 
 /// Writes the state of the groups, as the node sees it.
 fn group(page: &mut Page<'_>, view: &View) -> Result<(), Error> {
-    page.gauge("cluster_group", "The number of the node's group.", view.group.number)?;
+    page.gauge("cluster_group", "Number of the node's group.", view.group.number)?;
     let members = &view.group.members;
     page.gauge("cluster_members", "Members of the group.", members.len() as u64)?;
     let missing = members.iter().filter(|member| member.health == Health::Failed).count();
-    let help = "Members of the group that are gone.";
+    let help = "Members of the group that are missing.";
     page.gauge("cluster_members_missing", help, missing as u64)?;
-    let help = "Groups that have slots and no primary, as far as the node knows.";
+    let help = "Groups known to have slots but no primary.";
     page.gauge("cluster_groups_without_primary", help, groups_without_primary(view))
 }
 
@@ -89,51 +92,55 @@ fn lag(views: &Views, server: &ServerMonitor) -> Duration {
 
 fn log(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
     let status = node.status();
-    page.counter("cluster_applied_entries", "The last entry of the node.", status.applied)?;
-    let help = "Entries in etcd that the node has not applied, as far as it knows.";
+    page.counter(
+        "cluster_applied_entries",
+        "Number of the last log entry applied by the node.",
+        status.applied,
+    )?;
+    let help = "Replication lag in log entries, as known to the node.";
     page.gauge("cluster_lag_entries", help, status.safe.saturating_sub(status.applied))?;
-    let help = "Batches in etcd that the node has not read.";
+    let help = "Replication lag in batches.";
     page.gauge("cluster_lag_batches", help, status.behind)?;
-    let help = "Bytes that wait for etcd.";
+    let help = "Bytes waiting to be written to etcd.";
     page.gauge("cluster_pending_bytes", help, status.pending as u64)?;
-    let help = "Bytes of batches in etcd, as far as the primary knows.";
+    let help = "Bytes of the log kept in etcd, as known to the primary.";
     page.gauge("cluster_retained_bytes", help, status.retained)?;
-    let help = "Bytes of the batches that were sent to etcd.";
+    let help = "Size of batches written to etcd.";
     page.histogram("cluster_batch_size_bytes", help, node.batch_sizes())?;
-    let help = "Bytes of these batches before compression.";
+    let help = "Bytes of these batches, before compression.";
     page.counter("cluster_batch_raw_bytes", help, node.raw_bytes())?;
-    let help = "Time until etcd confirmed a batch.";
+    let help = "Time to commit a batch to etcd.";
     page.histogram("cluster_batch_duration_seconds", help, node.batch_times())?;
-    page.counter("cluster_trims", "Deletions of batches in etcd.", node.trims())?;
-    let help = "How often the node had to fetch its data from another node.";
+    page.counter("cluster_trims", "Times that old batches were deleted from etcd.", node.trims())?;
+    let help = "Full resynchronizations from another node.";
     page.counter("cluster_resyncs", help, node.resyncs())?;
     let [by_lease, by_log, waited] = node.proofs();
-    let help = "Proofs that the node was still the primary, for replies: the lease lasted, or etcd has confirmed it.";
+    let help = "Checks that the node was still the primary before it replied: by its lease, or by asking etcd.";
     page.counters("cluster_read_proofs", help, "by", [("lease", by_lease), ("log", by_log)])?;
-    let help = "How often replies had to wait until etcd confirmed the primary.";
+    let help = "Times that replies waited for etcd to confirm the primary.";
     page.counter("cluster_read_proofs_waited", help, waited)
 }
 
 fn etcd(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
     let (space, is_full) = (node.status().space, node.status().is_full);
-    let help = "Bytes of etcd's database, at the member with least space.";
+    let help = "Size of etcd's database, on the member with the least free space.";
     page.gauge("cluster_etcd_size_bytes", help, space.size)?;
-    let help = "The part of them that is in use.";
+    let help = "Bytes in use in etcd's database, on the same member.";
     page.gauge("cluster_etcd_in_use_bytes", help, space.in_use)?;
-    let help = "The limit of etcd's database; 0 if it is not known yet.";
+    let help = "Quota of etcd's database; 0 if not known yet.";
     page.gauge("cluster_etcd_quota_bytes", help, space.quota)?;
-    let help = "Whether changes are refused because etcd has hardly any space left.";
+    let help = "Whether writes are refused because etcd is nearly full.";
     page.gauge("cluster_etcd_full", help, u32::from(is_full))?;
-    let help = "Requests that failed at a member of etcd.";
+    let help = "Failed requests to etcd, by endpoint.";
     page.counters("cluster_etcd_errors", help, "endpoint", node.etcd_failures())
 }
 
 fn moves(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
-    let help = "Moves of slots from or to the group, as its primary sees them.";
+    let help = "Slot migrations from or to the group, by state (on its primary).";
     page.gauges("cluster_moves", help, "state", node.moves())?;
-    let help = "Bytes of keys and values that the node has received by moves.";
+    let help = "Bytes of keys and values received by slot migrations.";
     page.counter("cluster_move_bytes", help, node.moved_bytes())?;
-    let help = "The longest time for which the node has held clients back for a move.";
+    let help = "Longest time for which a slot migration paused clients.";
     page.gauge("cluster_move_longest_hold_seconds", help, node.longest_hold().as_secs_f64())
 }
 
