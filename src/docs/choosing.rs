@@ -1,43 +1,41 @@
-//! How to choose a map, an operation and a hasher.
+//! Choosing a map, an operation and a hasher.
 //!
 //! # Maps
-//! | your keys and values | map |
+//! | Keys and values | Map |
 //! |---|---|
-//! | own memory: `String`, `Vec`, `Arc`, types of yours | [`HashMap`] |
-//! | strings for strings, many of them | [`BytesMap`], in two thirds of the memory |
-//! | `Copy`, read and written by many threads or by an interrupt handler | [`FlatMap`] |
-//! | `Copy`, of a known number, in a `static` or without an allocator | [`FlatTable`] |
-//! | in key order, with ranges and scans; own memory, as `String` does | [`OrdMap`] |
-//! | in key order, with ranges and scans; `Copy` | [`FenceMap`] |
-//! | one thread writes; readers never wait, or need a snapshot of several keys | [`LeftRightMap`] |
-//! | byte strings within a memory budget, compressed; a cache with times to live | [`CompressedMap`] |
+//! | any types, such as `String`, `Vec`, `Arc` or your own | [`HashMap`] |
+//! | byte strings, in two thirds of the memory of a `HashMap` | [`BytesMap`] |
+//! | `Copy` types, read and written by many threads or an interrupt handler | [`FlatMap`] |
+//! | `Copy` types in a `static`, with a known maximum number of entries | [`FlatTable`] |
+//! | any types in key order, with range queries | [`OrdMap`] |
+//! | `Copy` types in key order, with range queries | [`FenceMap`] |
+//! | any types, with one writer, wait-free reads and snapshots | [`LeftRightMap`] |
+//! | byte strings within a memory budget, compressed; caches with TTLs | [`CompressedMap`] |
 //!
-//! [Left-right or flat?](super::left_right_or_flat) compares [`LeftRightMap`] with the others, and
-//! [compressing](super::compressing) says how much a `CompressedMap` saves.
+//! See also [left-right or flat?](super::left_right_or_flat) and [what compression saves](super::compressing).
 //!
 //! # Operations
-//! An operation has the same name, meaning and error on every map that has it: [`api`](super::api) is the table.
+//! An operation has the same name and meaning on every map that has it; [`api`](super::api) lists them all.
 //!
-//! | you want to | call | because |
+//! | To | call | Note |
 //! |---|---|---|
-//! | read | [`get`] | of plain data it returns a copy, and holds nothing; else a [`Ref`](crate::owned::Ref) |
-//! | read in an interrupt handler | [`try_get`] | it never waits |
-//! | count, or change a value | [`update`], [`compute`] | `get` and then `insert` loses changes in between |
-//! | change a value that is not `Clone` | a lock in the value, [in place] | `update` makes a new value |
-//! | insert a key only once | [`insert_if_absent`], [`entry`] | one caller gets `Ok`, the others the value |
-//! | replace exactly the value that you saw | [`compare_exchange`] | its error is the value that is there instead |
-//! | read many keys of a large map | [`get_many`], [`get_each`] | the waits for memory overlap |
-//! | walk in steps, as a server does between requests | [`scan`] | its cursor is a plain number |
-//! | insert although memory may run out | [`try_insert`] | its error hands key and value back |
-//! | let a main loop or a thread grow the map | [`grow_step`], `std_ext::Grower` | inserts then find it done |
-//! | grow now instead of later | [`reserve`], [`with_capacity`] | they make the bins at once |
-//! | remove by a rule | [`retain`] | it locks nothing while your closure decides |
-//! | change many keys of an ordered map atomically | [`apply_batch`] | no thread sees a part of it |
-//! | let a thread balance an ordered map | `std_ext::FenceWorkers`, `OrdWorkers` | [when](super::moving_load) |
-//! | show many changes together | [`publish`] of a [`LeftRightMap`] | before that, no reader sees any of them |
-//! | read many keys of one snapshot | [`enter`] of a [`LeftRightMap`] | all its gets see one published state |
+//! | read | [`get`] | returns a copy of plain data, a [`Ref`](crate::owned::Ref) otherwise |
+//! | read in an interrupt handler | [`try_get`] | never waits |
+//! | increment or change a value | [`update`], [`compute`] | `get` followed by `insert` may lose updates |
+//! | change a value that is not `Clone` | a lock [in place] | `update` makes a new value |
+//! | insert a key only once | [`insert_if_absent`], [`entry`] | one caller succeeds, the others get the value |
+//! | compare and swap | [`compare_exchange`] | the error is the current value |
+//! | read many keys of a large map | [`get_many`], [`get_each`] | overlaps cache misses |
+//! | iterate in small steps | [`scan`] | its cursor is a number, as in Redis's `SCAN` |
+//! | survive running out of memory | [`try_insert`] | the error hands key and value back |
+//! | grow now | [`reserve`], [`with_capacity`] | |
+//! | grow in the background | [`grow_step`], `std_ext::Grower` | takes splits off inserts |
+//! | remove by a condition | [`retain`] | locks nothing while your closure runs |
+//! | change several keys atomically | [`apply_batch`] (ordered), [`publish`] (left-right) | no reader sees part of it |
+//! | read several keys consistently | `range` (ordered), [`enter`] (left-right) | both are snapshots |
+//! | balance an ordered map in the background | `std_ext::FenceWorkers` | [seldom needed](super::moving_load) |
 //!
-//! Two threads count, and lose nothing:
+//! For example, two threads count without losing an update:
 //!
 //! ```
 //! use hedgerow::{FlatMap, Op};
@@ -55,11 +53,10 @@
 //! assert_eq!(visits.values().sum::<u64>(), 2000);
 //! ```
 //!
-//! # Data that is not `Copy`
+//! # Types that are not `Copy`
 //! [`HashMap`] takes keys and values of any type. `get` returns a reference with a guard, which locks nothing: the map
-//! drops a removed entry when no guard is left that could see it. [`pin`](crate::HashMap::pin) takes one guard for many
-//! lookups, which then return plain references. For strings as keys and values, [`BytesMap`] puts both into one
-//! allocation.
+//! drops a removed entry once no guard can still refer to it. [`pin`](crate::HashMap::pin) takes one guard for many
+//! lookups, which then return plain references.
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -71,23 +68,12 @@
 //! assert_eq!(of_rose.len(), 2);
 //! ```
 //!
-//! A [`FlatMap`] of references is faster still, if the data outlives the map:
+//! If the data outlives the map, a [`FlatMap`] of references such as `FlatMap::<&str, usize>` is faster still.
 //!
-//! ```
-//! use hedgerow::FlatMap;
-//!
-//! let text = String::from("hawthorn hazel hawthorn"); // outlives the map
-//! let length = FlatMap::<&str, usize>::new();
-//! for word in text.split(' ') {
-//!     length.insert(word, word.len());
-//! }
-//! assert_eq!((length.len(), length.get("hazel")), (2, Some(5)));
-//! ```
-//!
-//! # Keys in order
+//! # Sorted keys
 //! [`FenceMap`] and [`OrdMap`] find a key by its rank, a number that their [`Ranking`](crate::fence::Ranking) computes:
-//! for text, the first eight bytes. Keys of equal rank are compared with each other, which costs [`OrdMap`] a cache
-//! miss for each. If your keys all begin alike, write a ranking of your own.
+//! for text, its first eight bytes. Keys of equal rank are compared by `Ord`, at the cost of a cache miss each in an
+//! [`OrdMap`]. If all your keys begin with the same bytes, write a ranking of your own.
 //!
 //! ```
 //! use hedgerow::OrdMap;
@@ -105,9 +91,9 @@
 //! assert!(counts.eq([("hawthorn".to_string(), 1), ("hazel".to_string(), 2)]));
 //! ```
 //!
-//! # One writer, and changes that appear together
-//! [`LeftRightMap`] takes keys and values of any type and stores each entry once, in a box. If they are `Copy` and take
-//! a few words, [`inline`] stores them in both of its tables instead, which saves a lookup the step to the box.
+//! # One writer
+//! [`LeftRightMap`] makes changes visible together. It takes any types and stores each entry once, in a box. For `Copy`
+//! types of a few words, [`inline`] stores them in both of its tables instead, which saves each lookup an indirection.
 //!
 //! ```
 //! let (mut prices, reader) = hedgerow::LeftRightMap::<u32, u64>::inline();
@@ -122,28 +108,16 @@
 //! assert_eq!(reader.enter().get_many([&1, &2]), [Some(&110), Some(&240)]);
 //! ```
 //!
-//! # A table of fixed size
-//! [`FlatTable`] has the operations on one entry, and none that needs memory: no `reserve`, no batches. An operation
-//! that may insert a key (`insert`, `insert_if_absent`, `compute`) returns a `Result`, because there may be no room.
-//! [`bins_for`](crate::flat::bins_for) computes the number of bins for a number of entries, on each target.
-//!
-//! ```
-//! use hedgerow::{FlatTable, error::Full, flat::bins_for};
-//!
-//! static ROUTES: FlatTable<u32, u16, { bins_for(300) }> = FlatTable::new();
-//!
-//! for address in 0..300 {
-//!     ROUTES.insert(address, 80)?;
-//! }
-//! assert_eq!((ROUTES.get(&299), ROUTES.get(&300)), (Some(80), None));
-//! # Ok::<(), Full<u32, u16>>(())
-//! ```
+//! # Fixed capacity
+//! [`FlatTable`] needs no allocator. An operation that may insert a key (`insert`, `insert_if_absent`, `compute`)
+//! returns a `Result`, because there may be no room. [`bins_for`](crate::flat::bins_for) computes its number of bins
+//! from a number of entries: see [embedded](super::embedded#without-an-allocator).
 //!
 //! # Hashers
-//! [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) is fast, and keyed differently for each map. It does not
-//! resist an attacker who looks for colliding keys. [`FixedHashBuilder`](crate::flat::FixedHashBuilder), the default of
-//! tables of fixed size, has no key at all. If an attacker can choose keys, give the map std's keyed hasher, or one of
-//! your own:
+//! [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) is fast and seeded separately for each map, but an attacker
+//! who measures time can find colliding keys. [`FixedHashBuilder`](crate::flat::FixedHashBuilder), the default of
+//! tables of fixed size, has no seed at all. If [attackers can choose keys](super::limits#keys-chosen-by-an-attacker),
+//! use std's `RandomState` or another keyed hasher:
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -153,9 +127,8 @@
 //! sessions.insert(0xDEAD, 1);
 //! ```
 //!
-//! The maps use the output of foldhash (the default) and of std's `RandomState` as it is. They multiply and rotate the
-//! output of any other hasher once more, so an identity hash of small integers is good enough. A hash that is the same
-//! for all keys is correct, and as slow as a list.
+//! The output of hashers other than foldhash (the default) and `RandomState` is mixed once more, so an identity hash of
+//! small integers works well. Even a constant hash is correct, but as slow as a list.
 //!
 //! [`HashMap`]: crate::HashMap
 //! [`CompressedMap`]: crate::CompressedMap
