@@ -1,28 +1,37 @@
-//! The calls of other concurrent maps, and ours beside them.
+//! Migrating from other concurrent maps: which call replaces which, and what behaves differently.
 //!
-//! - Keys and values of any type: [`HashMap`](crate::HashMap), under [owned data](#owned-data).
-//! - One writer that publishes: [`LeftRightMap`](crate::LeftRightMap), from [`evmap`](#from-evmap) on.
-//! - A cache: [from `moka`](#from-moka-and-other-caches).
-//! - `Copy` keys and values: [`FlatMap`](crate::FlatMap), first. It copies values out, and returns nothing that holds a
-//!   lock or a guard. If another map returns a reference, ours returns the value; if it returns a mutable one, ours
-//!   takes a closure, which runs while nothing is locked and may be called again.
+//! - From [dashmap](#from-dashmap), [papaya](#from-papaya), [scc](#from-scc) and
+//!   [`RwLock<HashMap>`](#from-rwlockhashmap) to [`HashMap`](crate::HashMap), or to [`FlatMap`](crate::FlatMap) for
+//!   `Copy` types.
+//! - From [crossbeam-skiplist](#from-crossbeam-skiplist) to [`OrdMap`](crate::OrdMap), or to
+//!   [`FenceMap`](crate::FenceMap) for `Copy` types.
+//! - From [evmap](#from-evmap), [left-right](#from-left-right), [flashmap](#from-flashmap) and
+//!   [arc-swap](#from-arcswaphashmap) to [`LeftRightMap`](crate::LeftRightMap).
+//! - From [moka](#from-moka) and other caches to [`CompressedMap`](crate::CompressedMap).
+//!
+//! [`HashMap`](crate::HashMap) returns a [`Ref`](crate::owned::Ref), which holds a guard and locks nothing, or plain
+//! references from a pinned map. [`FlatMap`](crate::FlatMap) copies values out. Neither returns a mutable reference:
+//! where another map does, ours takes a closure, which runs while nothing is locked and may be called again. Read [what
+//! differs](#what-differs) before you migrate.
 //!
 //! # From `dashmap`
-//! | `DashMap` | `FlatMap` |
+//! A `DashMap` deadlocks if a thread writes while it holds a guard of the same shard. Ours do not.
+//!
+//! | `DashMap` | `HashMap`, `FlatMap` |
 //! |---|---|
-//! | `*map.get(&k)?` | `map.get(&k)?` |
-//! | `map.get_mut(&k).map(\|mut v\| *v += 1)` | `map.update(&k, \|v\| v + 1)` |
-//! | `map.entry(k).and_modify(f).or_insert(v)` | the same, which returns the value |
-//! | `map.entry(k).or_default()` | the same, which returns the value |
+//! | `map.get(&k).map(\|v\| v.clone())` | `map.get_cloned(&k)`; `FlatMap`: `map.get(&k)` |
+//! | `map.get(&k).map(\|v\| *v)` | the same; `FlatMap`: `map.get(&k)` |
+//! | `*map.get_mut(&k)? += 1` | `map.update(&k, \|v\| v + 1)`, or [in place](#updating-values-in-place) |
+//! | `map.entry(k).or_insert(v)`, `or_default()` | the same; returns a shared `Ref`, or a copy |
 //! | `*map.entry(k).or_insert(0) += 1` | `map.entry(k).and_modify(\|n\| *n += 1).or_insert(1)` |
+//! | `Entry::Vacant(e)`, `e.insert(v)` | the same, but [returns a `Result`](#what-differs) |
+//! | the type `Entry<'_, K, V>` | `Entry<'_, HashMap<K, V, S>>` |
 //! | `map.alter(&k, \|k, v\| …)` | `map.update(&k, \|v\| …)` |
 //! | `map.view(&k, \|k, v\| …)` | `map.get_with(&k, \|v\| …)` |
-//! | `map.remove(&k).map(\|(_, v)\| v)` | `map.remove(&k)` |
-//! | `map.remove_if(&k, \|_, v\| p(v))` | the same; to remove one value alone, `compare_exchange(k, Some(v), None)` |
-//! | `map.iter()`, a shard locked at a time | `map.iter()`, nothing locked |
-//! | `map.try_get(&k)` | `map.try_get(&k)` |
-//!
-//! A `DashMap` deadlocks if a thread writes while it holds a guard; `FlatMap` has no guards.
+//! | `map.remove(&k)` | `map.remove(&k)?.into_owned()`, a clone if a reader has it; `FlatMap`: `map.remove(&k)` |
+//! | `map.remove_if(&k, \|k, v\| …)` | the same |
+//! | `map.iter()`, which locks a shard at a time | the same, and locks nothing |
+//! | `map.try_get(&k)` | the same |
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -36,25 +45,23 @@
 //! assert_eq!(map.remove_if("briar", |_, v| *v > 5), Some(7));
 //! assert_eq!(map.get("briar"), None);
 //! for (word, _) in map.iter() {
-//!     map.remove(word); // while walking: no deadlock
+//!     map.remove(word); // while iterating: no deadlock
 //! }
 //! assert_eq!(map.try_get("rose"), Ok(None));
 //! ```
 //!
 //! # From `papaya`
-//! | `papaya::HashMap` | `FlatMap` |
+//! | `papaya::HashMap` | `HashMap`, `FlatMap` |
 //! |---|---|
-//! | `let map = map.pin();` | nothing: there is no guard |
-//! | `map.get(&k)` → `Option<&V>` | `map.get(&k)` → `Option<V>` |
-//! | `map.insert(k, v)` → `Option<&V>` | the same → `Option<V>` |
-//! | `map.try_insert(k, v)` → `Err` if the key is present | `map.insert_if_absent(k, v)` → `Err` likewise |
-//! | `map.get_or_insert_with(k, f)` | the same |
+//! | `map.pin().get(&k)` | the same, or `map.get(&k)`; `FlatMap` has no guards |
+//! | `map.pin_owned()` | the same |
+//! | `map.insert(k, v)` → `Option<&V>` | the same → the old entry, which you can take out |
+//! | `map.try_insert(k, v)` | `map.insert_if_absent(k, v)`: our `try_insert` fails if it would wait or has no memory |
+//! | `map.get_or_insert_with(k, f)`, `map.retain(f)` | the same |
 //! | `map.update(k, \|v\| …)` → the new value | `map.update(&k, \|v\| …)` → the new value |
 //! | `map.update_or_insert(k, f, v)` | `map.entry(k).and_modify(f).or_insert(v)` |
 //! | `map.compute(k, \|entry\| Operation::…)` | `map.compute(k, \|value\| Op::…)` |
-//! | `map.retain(f)` | `map.retain(f)`, whose `f` may also change the value |
-//!
-//! (`papaya`'s `try_insert` fails if the key is present; ours fails if it would have to wait or has no memory.)
+//! | `guard.flush()`, also of crossbeam-epoch | `map.reclaim()` |
 //!
 //! ```
 //! use hedgerow::{FlatMap, Op};
@@ -76,16 +83,16 @@
 //! ```
 //!
 //! # From `scc`
-//! | `scc::HashMap` | `FlatMap` |
+//! | `scc::HashMap` | `HashMap`, `FlatMap` |
 //! |---|---|
 //! | `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
-//! | `map.insert_sync(k, v)` → `Err((k, v))` if the key is present | `map.insert_if_absent(k, v)` → `Err` likewise |
+//! | `map.insert_sync(k, v)` → `Err((k, v))` if present | `map.insert_if_absent(k, v)` → `Err` likewise |
 //! | `map.upsert_sync(k, v)` | `map.insert(k, v)` |
 //! | `map.update_sync(&k, \|_, v\| …)` | `map.update(&k, \|v\| …)` |
 //! | `map.entry_sync(k).or_insert(v)` | `map.entry(k).or_insert(v)` |
-//! | `map.remove_if_sync(&k, \|v\| p(v))` | `map.remove_if(&k, \|_, v\| p(v))` |
-//! | `map.iter_sync(\|k, v\| …)`, which may stop | `map.scan(cursor, budget, \|k, v\| …)`, which may go on later |
-//! | `…_async` | the same calls: none of them waits longer than for a writer's few stores |
+//! | `map.remove_if_sync(&k, \|v\| …)` | `map.remove_if(&k, \|_, v\| …)` |
+//! | `map.iter_sync(\|k, v\| …)` | `map.iter()`; `FlatMap`: `map.scan(cursor, budget, \|k, v\| …)`, to resume later |
+//! | `…_async` | the same methods, which wait no longer than for a writer's few stores |
 //!
 //! ```
 //! use hedgerow::{FlatMap, flat::Cursor};
@@ -101,95 +108,16 @@
 //! assert_eq!(sum, 25);
 //! ```
 //!
-//! # From `moka` and other caches
-//! [`CompressedMap`](crate::CompressedMap) is a cache of bytes whose size is given in bytes, with everything that the
-//! map itself takes; values that are read rarely are compressed before anything is evicted.
-//! [`TypedMap`](crate::compressed::TypedMap) gives it keys and values of types that implement `Encode` and `Decode`, or
-//! are wrapped in `Formatted` (feature `serde`). In async code, [put a cell](crate::docs::computing_once) into a
-//! [`HashMap`](crate::HashMap) instead.
-//!
-//! | `moka::sync::Cache` | `TypedMap` over a `CompressedMap` |
-//! |---|---|
-//! | `Cache::builder().max_capacity(n)`, with a `weigher` | `CompressedMap::builder(bytes).policy(Policy::Evict)` |
-//! | `.time_to_live(duration)` | the same |
-//! | `.time_to_idle(duration)` | none: the map evicts entries that were not read lately |
-//! | an `Expiry` for each entry | `map.insert_for(&k, &v, duration)` |
-//! | `.eviction_listener(f)` | `.on_removal(f)`, for expired and evicted entries |
-//! | `cache.get(&k)` → `Option<V>` | `map.get(&k)?` → `Option<V>`: stored bytes may be damaged |
-//! | `cache.get_with(k, make)` | `map.get_or_insert_with(&k, make)?`: one thread computes, the others sleep |
-//! | `cache.try_get_with(k, make)` | `map.get_or_try_insert_with(&k, make)?`; the next thread tries after an error |
-//! | `cache.insert(k, v)` | `map.insert(&k, &v)?`: the entry may be too long |
-//! | `cache.clone()` | `Arc<TypedMap<K, V>>` |
-//! | `cache.invalidate(&k)`, `invalidate_all()` | `map.remove(&k)`, `map.clear()` |
-//! | `cache.invalidate_entries_if(p)` | `map.retain(\|k, v\| …)`, at once |
-//! | `cache.run_pending_tasks()` | `map.as_map().expire_step(n)`, from a timer or a thread |
-//! | `cache.weighted_size()`, `entry_count()` | `map.stats().memory_bytes`, `map.len()` |
-//!
-//! - **Expired entries** are never found. They are removed, and the listener is called, by `expire_step`, or by a write
-//!   that needs room; reads do neither. The listener gets bytes (`String::decode(key)`), and no entry that a caller has
-//!   removed or replaced.
-//! - **Long entries**: key and value together must fit into a segment, which has 64 KiB, or less in maps below 4 MiB.
-//!   `get_or_insert_with` returns a longer value without storing it.
-//!
-//! Values that are not bytes at heart, such as an `Arc` of something large, belong into a [`HashMap`](crate::HashMap);
-//! how to [compute them once](crate::docs::computing_once) is described apart.
-//!
-//! ```
-//! use hedgerow::CompressedMap;
-//! use hedgerow::compressed::{Policy, TypedMap};
-//! use std::time::Duration;
-//!
-//! let pages = CompressedMap::builder(64 << 20)
-//!     .policy(Policy::Evict)
-//!     .time_to_live(Duration::from_secs(60))
-//!     .build();
-//! let pages = TypedMap::<String, String>::new(pages);
-//! let page = pages.get_or_insert_with("/roses", || "<h1>Roses</h1>".into())?;
-//! assert_eq!(page, "<h1>Roses</h1>");
-//! assert_eq!(pages.get("/roses"), Ok(Some(page)));
-//! pages.retain(|path, _| !path.starts_with("/roses"));
-//! assert!(pages.is_empty());
-//! # Ok::<(), hedgerow::compressed::Corrupt>(())
-//! ```
-//!
 //! # From `RwLock<HashMap>`
-//! | `RwLock<HashMap>` | `FlatMap` |
+//! | `RwLock<HashMap>` | `HashMap`, `FlatMap` |
 //! |---|---|
-//! | `map.read().unwrap().get(&k).copied()` | `map.get(&k)` |
+//! | `map.read().unwrap().get(&k).cloned()` | `map.get_cloned(&k)`; `FlatMap`: `map.get(&k)` |
 //! | `map.write().unwrap().insert(k, v)` | `map.insert(k, v)` |
 //! | `*map.write().unwrap().entry(k).or_insert(0) += 1` | `map.entry(k).and_modify(\|n\| *n += 1).or_insert(1)` |
-//! | several changes under one `write()` | not together: each key's change is atomic by itself |
-//!
-//! ```
-//! let map = hedgerow::FlatMap::<&str, u32>::new();
-//! map.insert("rose", 1);
-//! assert_eq!(map.entry("rose").and_modify(|n| *n += 1).or_insert(1), 2);
-//! assert_eq!(map.get("rose"), Some(2));
-//! ```
+//! | several changes under one `write()` | each is atomic by itself; for more, use an `OrdMap` or a `LeftRightMap` |
 //!
 //! # Owned data
-//! [`HashMap`](crate::HashMap) returns a [`Ref`](crate::owned::Ref) to an entry, with a guard that locks nothing. A
-//! pinned map returns plain references.
-//!
-//! | elsewhere | `HashMap` |
-//! |---|---|
-//! | papaya `map.pin().get(&k)` | the same; or `map.get(&k)`, which has a guard of its own |
-//! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, which you may take out |
-//! | papaya `map.pin().get_or_insert_with(k, f)` | the same; or `map.get_or_insert_with(k, f)` |
-//! | papaya `map.pin_owned()`, `map.update(k, f)` → the new value | the same |
-//! | dashmap `map.get(&k).map(\|v\| v.clone())`, `map.get(&k)?.value().clone()` | the same; or `map.get_cloned(&k)` |
-//! | dashmap `map.get(&k).map(\|v\| *v)` | the same; compare by `map.get(&k).as_deref()` |
-//! | dashmap `map.entry(k).or_insert(v)`, `or_insert_with`, `or_default` | the same, but they return a shared `Ref` |
-//! | dashmap `*map.entry(k).or_insert(0) += 1` | `map.entry(k).and_modify(\|n\| *n += 1).or_insert(1)` |
-//! | dashmap, the type `Entry<'_, K, V>` | `Entry<'_, HashMap<K, V, S>>`: its parameter is the map |
-//! | dashmap `map.get_mut(&k)` | `map.update(&k, \|v\| …)`, [in place](#updating-values-in-place) |
-//! | dashmap `map.view(&k, \|_, v\| …)`, scc `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
-//! | dashmap, scc `map.remove(&k)` → owned | `map.remove(&k)?.into_owned()`, a clone while a reader has it |
-//! | dashmap `map.remove_if(&k, \|k, v\| …)` | the same |
-//! | scc `map.insert_sync(k, v)` → `Err((k, v))` if the key is present | `map.insert_if_absent(k, v)` |
-//! | dashmap `map.into_iter()` | the same |
-//! | dashmap `Entry::Vacant(e)` and `e.insert(v)` | the same, which [returns a `Result`](#what-differs) |
-//! | papaya `guard.flush()`, crossbeam-epoch's `flush`: drop now what was removed | `map.reclaim()` |
+//! The calls above, on a [`HashMap`](crate::HashMap):
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -211,7 +139,7 @@
 //! assert_eq!(map.into_iter().count(), 1);
 //! ```
 //!
-//! A task iterates under [`pin_owned`](crate::HashMap::pin_owned), across any `await`, as with papaya:
+//! A task can iterate under [`pin_owned`](crate::HashMap::pin_owned) across any `await`, as with papaya:
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -230,22 +158,21 @@
 //! ```
 //!
 //! ## What differs
-//! - An [`Entry`](crate::entry::Entry) locks nothing. After `entry` has returned `Vacant`, another thread may store the
-//!   key: [`VacantEntry::insert`](crate::entry::VacantEntry::insert) then hands key and value back, as
+//! - **Entries lock nothing.** After `entry` has returned `Vacant`, another thread may insert the key.
+//!   [`VacantEntry::insert`](crate::entry::VacantEntry::insert) then hands key and value back, as
 //!   [`insert_if_absent`](crate::HashMap::insert_if_absent) does.
-//! - `retain` and `remove_if` pass `&V`, lock nothing, and may call their closure again. They remove an entry even if
-//!   another thread changes its value [in place](#updating-values-in-place) meanwhile.
-//! - Replaced and removed entries are dropped later: by another write to the map, by
-//!   [`reclaim`](crate::HashMap::reclaim), which drops them now if no guard prevents it, or by
-//!   [`try_into_owned`](crate::owned::Removed::try_into_owned), which takes the entry out of the result of
-//!   `remove`. This matters if other code waits for the destructor: of the sender of a channel, or of the last
-//!   reference of an `Arc` that a test counts.
-//! - `shrink_to_fit` takes `&mut self`. If you implement a trait of your own for the map, and the trait has a
-//!   `shrink_to_fit(&self)`, then `self.shrink_to_fit()` in it calls itself.
-//! - A [`Ref`](crate::owned::Ref) and an iterator of the map itself hold a guard, which stays in its thread: they are
-//!   not `Send`. A future takes [`get_cloned`](crate::HashMap::get_cloned) or holds
-//!   [`pin_owned`](crate::HashMap::pin_owned), whose iterators are `Send`. To hold no guard for long, copy some entries
-//!   at a time: `map.iter_range((Excluded(last), Unbounded)).take(64)` of an ordered map.
+//! - **Values are dropped later:** by another write to the map, by [`reclaim`](crate::HashMap::reclaim) if no guard
+//!   prevents it, or when you take the entry out of the result of `remove` with
+//!   [`try_into_owned`](crate::owned::Removed::try_into_owned). This matters if other code waits for the destructor,
+//!   for instance of a channel's sender.
+//! - **`retain` and `remove_if`** pass `&V` and may call their closure again. They remove an entry even if another
+//!   thread is changing its value [in place](#updating-values-in-place).
+//! - **Guards are not `Send`**, nor are iterators of the map itself. In async code use
+//!   [`get_cloned`](crate::HashMap::get_cloned) or [`pin_owned`](crate::HashMap::pin_owned), whose iterators are
+//!   `Send`. To avoid holding a guard for long, copy some entries of an ordered map at a time:
+//!   `map.iter_range((Excluded(last), Unbounded)).take(64)`.
+//! - **`shrink_to_fit` takes `&mut self`.** If a trait of yours has a method `shrink_to_fit(&self)`, calling
+//!   `self.shrink_to_fit()` in its implementation recurses.
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -254,7 +181,7 @@
 //! let colour = Arc::new("red");
 //! let map: HashMap<u32, Arc<&str>> = [(7, Arc::clone(&colour))].into();
 //! map.remove(&7);
-//! assert_eq!(Arc::strong_count(&colour), 2); // the map drops it some writes later
+//! assert_eq!(Arc::strong_count(&colour), 2); // dropped by a later write
 //! while map.pending() > 0 {
 //!     map.reclaim(); // once, unless another thread has a guard
 //! }
@@ -262,20 +189,19 @@
 //! ```
 //!
 //! ## Updating values in place
-//! `update` and `compute` make a new value from the old one. If a value is not `Clone`, or is large, put an atomic or a
-//! lock into it:
+//! `update` and `compute` make a new value from the old one. If a value is large or not `Clone`, use interior
+//! mutability:
 //!
-//! | the value | its change |
+//! | Value | Update |
 //! |---|---|
 //! | an atomic | `map.get_with(&k, \|n\| n.fetch_add(1, Relaxed))` |
-//! | `Mutex<V>`, if entries stay | `map.get_with(&k, \|v\| v.lock().unwrap().push(7))` |
-//! | `Mutex<Option<V>>`, if entries are removed and no change may be lost | the function below |
+//! | `Mutex<V>`, if entries are never removed | `map.get_with(&k, \|v\| v.lock().unwrap().push(7))` |
+//! | `Mutex<Option<V>>`, if they are | the function below |
 //!
-//! A thread may find an entry, wait for its lock, and get it after another thread has removed the entry: then its
-//! change would be lost with the entry. So a thread that removes an entry first takes the value out, under the lock,
-//! and no thread puts one in again. A thread that finds an entry without a value removes the entry, if that is not done
-//! yet, and begins again. (If a state of the value can say the same, such as an empty queue, the `Option` is not
-//! needed.)
+//! A thread may find an entry and wait for its lock while another thread removes the entry; its update would then be
+//! lost. To prevent that, a thread that removes an entry first takes the value out, under the lock, and no thread ever
+//! puts one back. A thread that finds no value removes the entry and retries. (If the value itself has such a state, an
+//! empty queue for example, the `Option` is not needed.)
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -296,7 +222,7 @@
 //!         let mut value = entry.lock().unwrap();
 //!         if let Some(there) = &mut *value {
 //!             if !change(there) {
-//!                 *value = None; // for good
+//!                 *value = None; // permanently
 //!                 drop(value); // before `remove_if`, which locks it
 //!                 remove_if_empty();
 //!             }
@@ -321,37 +247,34 @@
 //!     while taken.len() < 1000 {
 //!         change(&queues, &"rose", |queue| {
 //!             taken.append(queue);
-//!             false // its entry is removed, while the other thread adds to it
+//!             false // removes the entry while the other thread adds to it
 //!         });
 //!     }
 //! });
 //! assert!(taken.into_iter().eq(0..1000), "no change is lost");
 //! assert!(queues.is_empty());
 //! ```
-//! A thread waits only for another one that changes the same value. `change` must not change the same key; it may do
-//! everything else with the map.
+//!
+//! Threads wait only for each other's changes of the same value. `change` must not change the same key, but may use the
+//! map otherwise.
 //!
 //! # From `crossbeam-skiplist`
-//! If keys and values are `Copy`, use [`FenceMap`](crate::FenceMap), which needs no guards.
-//!
 //! | `SkipMap<K, V>` | [`OrdMap<K, V>`](crate::OrdMap) |
 //! |---|---|
-//! | `map.insert(k, v)` → the new `Entry` | `map.insert(k, v)` → the entry that it replaces |
-//! | `map.get("k")` → an `Entry`, which counts references | `map.get("k")` → a `Ref`; or `map.pin().get("k")` → `&V` |
+//! | `map.insert(k, v)` → the new `Entry` | `map.insert(k, v)` → the replaced entry |
+//! | `map.get("k")` → a reference-counted `Entry` | `map.get("k")` → a `Ref`; `map.pin().get("k")` → `&V` |
 //! | `map.get("k").map(\|entry\| entry.value().len())` | `map.get_with("k", \|v\| v.len())` |
 //! | `map.get_or_insert_with(k, \|\| v)` | the same |
 //! | `map.remove("k")`, `entry.remove()` | `map.remove("k")`, `map.remove_if("k", …)` |
 //! | `map.front()`, `map.back()` | `map.first_key_value()`, `map.last_key_value()` |
 //! | `map.lower_bound(Included(k))`, `(Excluded(k))` | `map.ceiling(k)`, `map.successor(k)` |
 //! | `map.upper_bound(Included(k))`, `(Excluded(k))` | `map.floor(k)`, `map.predecessor(k)` |
-//! | `map.pop_front()`, `map.pop_back()` | `map.pop_first()`, `map.pop_last()` |
-//! | `map.range(a..b)`, weakly consistent | `map.iter_range(a..b)`, from both ends as well |
-//! | a consistent snapshot of a range, under a lock | `map.range(a..b)` |
-//! | `map.iter()` | the same, [a leaf at a time](#iterators-that-run-while-entries-change) |
-//! | an iterator that goes on after `None` if entries were added | iterators are fused: start one from the last key |
 //! | `map.lower_bound(bound)` of a `Bound` | `map.iter_range((bound, Unbounded)).next()` |
-//! | iterators that are `Send` | those of `map.pin_owned()`; [or copy some entries at a time](#what-differs) |
-//! | keys that are `Ord` | the same, and `Clone` to insert; give your own types a [`Ranking`](crate::fence::Ranking) |
+//! | `map.pop_front()`, `map.pop_back()` | `map.pop_first()`, `map.pop_last()` |
+//! | `map.range(a..b)`, weakly consistent | `map.iter_range(a..b)`, or `map.range(a..b)` for a snapshot |
+//! | `map.iter()` | the same, [a leaf at a time](#iterating-over-a-map-that-changes) |
+//! | iterators that are `Send` | those of `map.pin_owned()` |
+//! | keys that are `Ord` | the same, and `Clone` to insert; a [`Ranking`](crate::fence::Ranking) for your types |
 //!
 //! ```
 //! use hedgerow::OrdMap;
@@ -366,11 +289,10 @@
 //! assert_eq!(*map.pop_first().unwrap(), [2]);
 //! ```
 //!
-//! ## Iterators that run while entries change
-//! The iterators of both are weakly consistent. Those of a `SkipMap` look for the next entry when `next` is called, so
-//! they never return an entry that the same thread has removed before, and they resume after `None`. Ours copy a leaf
-//! at a time: they may return an entry that was removed since its leaf was copied, and they do not resume. Where that
-//! matters, ask the map for each next entry:
+//! ## Iterating over a map that changes
+//! A `SkipMap` looks for the next entry when `next` is called: its iterators never return an entry that the same thread
+//! has removed, and resume after `None`. Ours copy a leaf at a time, so they may return an entry removed since then,
+//! and they are fused. Where that matters, query the map for each entry:
 //!
 //! ```
 //! let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b')].into();
@@ -393,17 +315,17 @@
 //! # From `evmap`
 //! | `evmap` 11 | [`LeftRightMap`](crate::LeftRightMap) |
 //! |---|---|
-//! | `let (mut w, r) = evmap::new();`, for keys that are `Clone` and hash stably | `LeftRightMap::new()` |
+//! | `let (mut w, r) = evmap::new();` | `LeftRightMap::new()` |
 //! | `w.update(k, v)` | `w.insert(k, v)`: a key has one value |
-//! | `w.insert(k, v)`, another value for the key | values of type `Vec`, and `w.update(&k, \|all\| …)` |
+//! | `w.insert(k, v)`, which adds a value | values of type `Vec`, and `w.update(&k, \|all\| …)` |
 //! | `w.remove_entry(k)`, `w.purge()` | `w.remove(&k)`, `w.clear()` |
-//! | `w.publish()`, before 11 `w.refresh()` | `w.publish()`, or [`try_publish`](#what-a-publish-waits-for) |
+//! | `w.publish()`, before 11 `w.refresh()` | `w.publish()`, or [`try_publish`](#publishing-waits-for-readers) |
 //! | `w.has_pending()` | `w.has_changes()` |
 //! | `r.get_one(&k)` | `r.get(&k)` |
-//! | `r.enter()?`, `r.enter()?.iter()` | `r.enter()`, `r.enter().iter()`: also before the first publish |
+//! | `r.enter()?` | `r.enter()`, also before the first publish |
 //! | `w.set_meta(m)`, `r.meta()` | an entry, published with the others |
 //! | `r.factory().handle()` | the same |
-//! | after `drop(w)` readers get `None` | they get the last published state; `r.writer()` returns a new writer |
+//! | after `drop(w)`, readers get `None` | they keep the last published state; `r.writer()` returns a new writer |
 //!
 //! ```
 //! use hedgerow::LeftRightMap;
@@ -428,16 +350,16 @@
 //! # From `left-right`
 //! | `left_right` 0.11 | [`LeftRightMap`](crate::LeftRightMap) |
 //! |---|---|
-//! | `impl Absorb<Op> for HashMap<K, V>` | nothing: operations are methods, made once, and closures run once |
+//! | `impl Absorb<Op> for HashMap<K, V>` | not needed: operations are methods, executed once |
 //! | `left_right::new::<HashMap<K, V>, Op>()` | `LeftRightMap::<K, V>::new()` |
-//! | `w.append(Op::Insert(k, v))` | `w.insert(k, v)`, which the writer sees at once |
-//! | many of them | `let mut batch = w.batch();`, `batch.insert(k, v)`, or `w.extend(…)`: faster in a large table |
-//! | `w.publish()`, `w.flush()` | `w.publish()`, which does nothing if nothing has changed |
+//! | `w.append(Op::Insert(k, v))` | `w.insert(k, v)`, visible to the writer at once |
+//! | many appends | `w.batch()` or `w.extend(…)`, which are faster in a large table |
+//! | `w.publish()`, `w.flush()` | `w.publish()`, which does nothing without changes |
 //! | `w.try_publish()` → `bool` | `w.try_publish()` → `Err(Pending)`, with the number of stalled readers |
 //! | `w.has_pending_operations()` | `w.has_changes()` |
 //! | `r.enter()?.get(&k)` | `r.get(&k)`, or `r.enter().get(&k)` |
 //! | `ReadGuard::map(r.enter()?, …)` | `r.get(&k).map(\|guard\| ReadGuard::map(guard, …))` |
-//! | `r.clone()` under a guard waits for a publish that waits for the guard | waits for nothing |
+//! | `r.clone()` under a guard may deadlock with a publish | waits for nothing |
 //!
 //! ```
 //! use hedgerow::{LeftRightMap, left_right::ReadGuard};
@@ -454,22 +376,20 @@
 //! assert_eq!((*letter, r.clone().get_copied("rose")), ('a', Some((2, 'b'))));
 //! ```
 //!
-//! ## What a publish waits for
-//! Like that of `left-right` and `evmap`, our `publish` waits at its beginning, for readers that have been reading
-//! since before the *previous* publish: under a guard of the same thread the second publish waits for ever.
-//! `try_publish` returns [`Pending`](crate::left_right::Pending) instead. We drop replaced entries with the next
-//! change; they do so with the next publish. [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers)
-//! drops them now.
+//! ## Publishing waits for readers
+//! As in `left-right` and `evmap`, `publish` begins by waiting for readers that have been reading since before the
+//! *previous* publish. A thread that publishes twice while it holds a guard deadlocks; `try_publish` returns
+//! [`Pending`](crate::left_right::Pending) instead. Replaced entries are dropped by the next change rather than by the
+//! next publish, or at once by [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers).
 //!
 //! # From `flashmap`
 //! | `flashmap` 0.2 | [`LeftRightMap`](crate::LeftRightMap) |
 //! |---|---|
 //! | `let (mut write, read) = flashmap::new();` | `LeftRightMap::new()` |
-//! | `let mut guard = write.guard();`, which waits | nothing: the handle itself has the methods |
-//! | `guard.insert(k, v)` → the old value, `Evicted` | `w.insert(k, v)` → whether there was one; `get` it first |
+//! | `let mut guard = write.guard();`, which waits | not needed: the handle has the methods |
+//! | `guard.insert(k, v)`, `guard.remove(k)` → `Evicted` | `w.insert(k, v)`, `w.remove(&k)` → `bool` |
 //! | `guard.replace(k, \|v\| …)` | `w.update(&k, \|v\| …)` |
-//! | `guard.remove(k)` → `Evicted` | `w.remove(&k)` → whether there was one |
-//! | `guard.publish()`, or dropping it | `w.publish()`; dropping `w` keeps unpublished changes for the next writer |
+//! | `guard.publish()`, or dropping it | `w.publish()`; dropping `w` keeps changes for the next writer |
 //! | `write.synchronize()` | `w.wait_for_readers()` |
 //! | `read.guard().get(&k)` | `r.enter().get(&k)`, or `r.get(&k)` |
 //! | `&read` in several threads | a clone for each, or `r.factory()` in all |
@@ -493,8 +413,8 @@
 //! | `ArcSwap::from_pointee(HashMap::new())` | `LeftRightMap::new()` |
 //! | `map.load().get(&k)` | `r.get(&k)` |
 //! | `let now = map.load();`, then several gets | `let now = r.enter();` |
-//! | `map.load_full()`, kept for long | clones of the needed values: a snapshot that is kept delays the writer |
-//! | `map.rcu(\|map\| …)`, which clones the whole map | `w.insert(k, v); w.publish();`, which copies changed entries |
+//! | `map.load_full()`, kept for long | clone the values you need: a snapshot delays the writer |
+//! | `map.rcu(\|map\| …)`, which clones the map | `w.insert(k, v); w.publish();`, which copies changed entries |
 //! | `map.store(Arc::new(other))` | `w.clear(); w.extend(other); w.publish();` |
 //! | stores by any thread | one writer, or its handle in a lock |
 //!
@@ -516,4 +436,51 @@
 //! drop(now); // before the next `store`, which waits for it
 //! store([("rose", "white"), ("elder", "white")]);
 //! assert_eq!((r.get_cloned("rose"), r.get_cloned("briar")), (Some("white".into()), None));
+//! ```
+//!
+//! # From `moka`
+//! [`CompressedMap`](crate::CompressedMap) is a cache of byte strings whose capacity is in bytes, including everything
+//! the map itself takes. It compresses rarely read values before it evicts any.
+//! [`TypedMap`](crate::compressed::TypedMap) adds keys and values of types that implement `Encode` and `Decode`, or are
+//! wrapped in `Formatted` (feature `serde`). For values that cannot be serialized, and in async code, [put a
+//! cell](crate::docs::computing_once) into a [`HashMap`](crate::HashMap) instead.
+//!
+//! | `moka::sync::Cache` | `TypedMap` over a `CompressedMap` |
+//! |---|---|
+//! | `Cache::builder().max_capacity(n)`, with a `weigher` | `CompressedMap::builder(bytes).policy(Policy::Evict)` |
+//! | `.time_to_live(duration)` | the same |
+//! | `.time_to_idle(duration)` | none; entries not read lately are evicted first |
+//! | an `Expiry` for each entry | `map.insert_for(&k, &v, duration)` |
+//! | `.eviction_listener(f)` | `.on_removal(f)`, for expired and evicted entries only |
+//! | `cache.get(&k)` → `Option<V>` | `map.get(&k)?` → `Option<V>`: stored bytes may be corrupt |
+//! | `cache.get_with(k, make)` | `map.get_or_insert_with(&k, make)?`, which also runs `make` once |
+//! | `cache.try_get_with(k, make)` | `map.get_or_try_insert_with(&k, make)?`; after an error the next thread tries |
+//! | `cache.insert(k, v)` | `map.insert(&k, &v)?`: the entry may be too long |
+//! | `cache.clone()` | `Arc<TypedMap<K, V>>` |
+//! | `cache.invalidate(&k)`, `invalidate_all()` | `map.remove(&k)`, `map.clear()` |
+//! | `cache.invalidate_entries_if(p)` | `map.retain(\|k, v\| …)`, at once |
+//! | `cache.run_pending_tasks()` | `map.as_map().expire_step(n)`, from a timer or a thread |
+//! | `cache.weighted_size()`, `entry_count()` | `map.stats().memory_bytes`, `map.len()` |
+//!
+//! - **Expired entries** are never returned. `expire_step`, or a write that needs room, removes them and calls the
+//!   listener with the bytes of the entry (`String::decode(key)`).
+//! - **Maximum length:** key and value together must fit into a segment of 64 KiB, or less in maps below 4 MiB.
+//!   `get_or_insert_with` returns a longer value without storing it.
+//!
+//! ```
+//! use hedgerow::CompressedMap;
+//! use hedgerow::compressed::{Policy, TypedMap};
+//! use std::time::Duration;
+//!
+//! let pages = CompressedMap::builder(64 << 20)
+//!     .policy(Policy::Evict)
+//!     .time_to_live(Duration::from_secs(60))
+//!     .build();
+//! let pages = TypedMap::<String, String>::new(pages);
+//! let page = pages.get_or_insert_with("/roses", || "<h1>Roses</h1>".into())?;
+//! assert_eq!(page, "<h1>Roses</h1>");
+//! assert_eq!(pages.get("/roses"), Ok(Some(page)));
+//! pages.retain(|path, _| !path.starts_with("/roses"));
+//! assert!(pages.is_empty());
+//! # Ok::<(), hedgerow::compressed::Corrupt>(())
 //! ```
