@@ -1,25 +1,24 @@
-//! Pages to read, with no code in them: choosing a map, coming from other maps, guarantees, limits and more.
+//! The guide: choosing and using the maps, what they guarantee, how they work. These modules contain no code.
 //!
-//! To choose and to use:
-//! - [`choosing`]: the map, the operation and the hasher for your case; data that is not `Copy`.
+//! Using the maps:
+//! - [`choosing`]: which map, which operation, which hasher.
 //! - [`api`]: every operation of every map, with its return type, in one table.
-//! - [`coming_from`]: the calls of dashmap, papaya, scc, crossbeam-skiplist, evmap, left-right, flashmap, arc-swap and
-//!   a locked `HashMap`, and ours beside them; code that compiles and means something else; values that are changed in
-//!   place.
-//! - [`left_right_or_flat`]: one writer that publishes, or many that write at once; readers that get stuck.
-//! - [`computing_once`]: one thread or task computes a value that many need; maps in async code.
-//! - [`compressing`]: the budget and the codec of a compressed map, with a plot.
-//! - [`moving_load`]: how an ordered map follows its load, with a plot; when to have worker threads.
-//! - [`embedded`]: features, targets, interrupt handlers, maps in a `static`.
+//! - [`coming_from`]: migrating from dashmap, papaya, scc, `RwLock<HashMap>`, crossbeam-skiplist, evmap, left-right,
+//!   flashmap, arc-swap and moka; updating values in place.
+//! - [`left_right_or_flat`]: one writer that publishes, or many that write in place; stalled readers.
+//! - [`computing_once`]: request coalescing, with threads and in async code; guards across `await`.
+//! - [`compressing`]: sizing and tuning a compressed map.
+//! - [`moving_load`]: how ordered maps balance their load, and when worker threads pay off.
+//! - [`embedded`]: microcontrollers, interrupt handlers, maps in a `static`, WebAssembly.
 //!
-//! To rely on:
-//! - [`guarantees`]: linearizability, waiting, memory, panics.
-//! - [`limits`]: the limits of the maps, and the reason for each.
-//! - [`ordering`]: the order in which threads see each other's writes, and the labelled pairs of orderings.
-//! - [`how_it_works`]: how each map is built, in pictures.
-//! - [`ancestors`]: what became of the plans of the projects before this one.
+//! Reference:
+//! - [`guarantees`]: linearizability, waiting, reclamation, panics, memory.
+//! - [`limits`]: what the maps cannot do, and what they cost in bad cases.
+//! - [`ordering`]: memory ordering between threads, and the labels of orderings in the code.
+//! - [`how_it_works`]: the data structures in pictures.
+//! - [`ancestors`]: what became of the plans of this project's predecessors.
 //!
-//! `ARCHITECTURE.md`, at the root of the repository, describes the code and how it is checked.
+//! `ARCHITECTURE.md`, at the root of the repository, describes the code and how it is tested.
 
 pub mod ancestors;
 pub mod api;
