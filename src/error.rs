@@ -9,7 +9,7 @@
 //! | [`TryInsertError`] | a method that neither waits nor aborts did not insert | key and value |
 //! | [`TryError`] | a `try_` method that inserts nothing would have to wait, or finds no memory | |
 //!
-//! The errors of a single map are in its module, for example [`compressed`](crate::compressed).
+//! Errors of a single map are in its module, for example [`compressed`](crate::compressed).
 //! [`docs::api`](crate::docs::api) says which operation returns which error.
 
 use core::error::Error;

@@ -1,7 +1,7 @@
 //! A position in a walk over a map.
 
-/// The position from which a [`scan`](crate::FlatMap::scan) continues: a plain number, which may be stored, sent, and
-/// used much later.
+/// A position from which [`scan`](crate::FlatMap::scan) continues: a plain number, which can be stored, sent, and used
+/// much later.
 ///
 /// ```
 /// use hedgerow::flat::Cursor;

@@ -66,16 +66,16 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// The entry of a key, present or absent, as it was when `entry` was called; from
+/// The entry of a key, present or absent, as it was when `entry` was called. Made by
 /// [`FlatMap::entry`](crate::FlatMap::entry), [`FenceMap::entry`](crate::FenceMap::entry),
 /// [`HashMap::entry`](crate::HashMap::entry) and [`OrdMap::entry`](crate::OrdMap::entry).
 ///
-/// An `Entry` locks nothing, so other threads may insert or remove the key. Each method that changes the map acts
-/// atomically on the entry that is there when it is called. So does a chain of [`and_modify`](Self::and_modify) and
-/// [`or_insert`](ModifiedEntry::or_insert): threads that count with it lose nothing.
+/// An `Entry` locks nothing, so other threads may insert or remove the key at any time. Each method that changes the
+/// map is atomic, and acts on the entry that exists when it is called. A chain of [`and_modify`](Self::and_modify) and
+/// [`or_insert`](ModifiedEntry::or_insert) is atomic as well, so it can be used to count.
 ///
 /// Methods that store something block and allocate as the map's `insert` does. An `Entry` costs two lookups;
-/// `get_or_insert_with`, `update` and `compute` need one.
+/// `get_or_insert_with`, `update` and `compute` cost one.
 pub enum Entry<'a, M: Entries> {
     /// The key was present.
     Occupied(OccupiedEntry<'a, M>),

@@ -6,12 +6,12 @@ use core::hash::BuildHasher;
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
-/// The default hasher of maps: foldhash, with new keys for each map.
+/// The default hasher of maps: foldhash, seeded separately for each map.
 ///
-/// With feature `std`, the keys come from the operating system's entropy. Without it, they come from addresses and
-/// counters, and on a target without compare-and-swap they are constants. On a machine that starts the same way each
-/// time they are the same each time, so an attacker who knows the image can choose colliding keys. There, give the map
-/// a hasher of your own, with keys from a source of entropy.
+/// With feature `std`, seeds come from the operating system's entropy. Without it, they come from addresses and
+/// counters, and on a target without compare-and-swap they are constants. A machine that starts the same way each time
+/// then has the same seeds each time, so an attacker who has the image can choose colliding keys. There, use a hasher
+/// of your own with keys from a source of entropy.
 ///
 /// ```
 /// use hedgerow::flat::DefaultHashBuilder;

@@ -17,8 +17,8 @@ use core::time::Duration;
 const SMALLEST: u32 = if cfg!(hedgerow_loom) { 8 } else { 10 };
 const LARGEST: u32 = 16;
 
-/// Builds a [`CompressedMap`](crate::CompressedMap) from a budget, codecs, and a policy for the time when the budget is
-/// used up. [`CompressedMap::builder`](crate::CompressedMap::builder) makes one with the default codecs.
+/// Configures a [`CompressedMap`](crate::CompressedMap): budget, codecs, and what to do when the budget is used up.
+/// [`CompressedMap::builder`](crate::CompressedMap::builder) returns one with the default codecs.
 ///
 /// ```
 /// use hedgerow::CompressedMap;

@@ -7,10 +7,10 @@ use crate::table::walk::Position;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// An iterator over the entries of a [`CompressedMap`](crate::CompressedMap), in no order.
+/// An iterator over the entries of a [`CompressedMap`](crate::CompressedMap), in no particular order.
 ///
-/// It returns each entry that is in the map all the time once. It may or may not return an entry that is inserted or
-/// removed meanwhile. For a value whose bytes are damaged it returns an error beside the key. It allocates.
+/// It returns each entry that is present throughout exactly once, and may or may not return an entry that is inserted
+/// or removed concurrently. For a value whose bytes are corrupt it returns an error with the key. It allocates.
 pub struct Iter<'a> {
     store: &'a Store,
     position: Option<Position>,

@@ -14,15 +14,16 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
-/// A concurrent map from bytes to bytes that stays within a budget of memory. It keeps values plain that are read
-/// often, and compresses all others, automatically.
+/// A concurrent hash map from byte strings to byte strings that stays within a memory budget, as a store or a cache. It
+/// keeps recently read values uncompressed, and compresses the others automatically.
 ///
-/// On 64 bits the records of a map, compressed, can take 32 GiB; on 32 bits, the address space.
+/// A lookup finds and copies its value without a lock. If [`get`](Self::get) keeps a decompressed value for later
+/// reads, it makes room for it as a write does. A writer appends to a log under a short lock. If it needs room, it
+/// first compresses a few values that were not read lately; call [`compress_step`](Self::compress_step) to do that
+/// ahead of time.
 ///
-/// A lookup finds and copies its value without a lock. If a [`get`](Self::get) then keeps a compressed value as a plain
-/// copy, it makes room for that as a write does. A writer appends to a log under a short lock. When it needs room, it
-/// compresses a few values that were not read lately. [`compress_step`](Self::compress_step) does that ahead of
-/// writers.
+/// The compressed data of a map is limited to 32 GiB on 64-bit targets. [Sizing and tuning](crate::docs::compressing)
+/// describes budgets and codecs.
 ///
 /// ```
 /// use hedgerow::CompressedMap;

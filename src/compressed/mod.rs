@@ -1,4 +1,7 @@
-//! A map of bytes that fits more values into its memory: hot values are stored plain, cold values compressed.
+//! A map of byte strings within a memory budget, which compresses the values that are rarely read.
+//!
+//! Begin with [`CompressedMap`], or with [`TypedMap`] for keys and values of other types.
+//! [Sizing and tuning](crate::docs::compressing) describes budgets, codecs and background work.
 //!
 //! # Synchronization
 //! Records are stored in segments. A segment is only appended to, never moves, and is not freed while the map is

@@ -1,8 +1,8 @@
-//! Ordered maps whose lookups take no lock: one of plain data, one of owned keys and values.
+//! Ordered maps whose lookups take no lock: [`FenceMap`] for `Copy` types, [`OrdMap`] for any types.
 //!
-//! [`FenceMap`] stores its entries in leaves and lists the leaves in fences. Lookups find both by hints that are never
-//! validated: a leaf's own bounds say which keys belong to it. Its page says what it promises. [`OrdMap`] is the same
-//! map with keys and values of any type. It returns references that hold a [`Guard`](crate::owned::Guard).
+//! Both store their entries in the leaves of a tree, and list runs of leaves in *fences*. Root and fences are hints that
+//! are never validated, because each leaf stores the range of keys that it is responsible for. An [`OrdMap`] has
+//! pointers in its leaves, and returns references that hold a [`Guard`](crate::owned::Guard).
 
 // Documentation lists the methods of the first modules first.
 mod map;

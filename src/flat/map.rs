@@ -21,22 +21,20 @@ use equivalent::Equivalent;
 /// Values of more bytes are copied as seldom as possible. Shorter ones are in registers.
 const LONG: usize = 64;
 
-/// A concurrent hash map of plain data, whose reads take no lock and no guard and write nothing.
+/// A concurrent hash map for `Copy` keys and values, whose lookups take no lock, need no guard and write nothing.
 ///
-/// Keys and values are `Copy`, and methods return copies. So a caller holds nothing of the map that another thread
-/// could wait for. All methods take `&self`, except [`shrink_to_fit`](Self::shrink_to_fit), which takes `&mut self`.
+/// Methods return copies, so a caller never holds anything that another thread could wait for. All methods take
+/// `&self`, except [`shrink_to_fit`](Self::shrink_to_fit).
 ///
 /// # Guarantees
-/// - Every operation on one key is linearizable, through growth too. `iter`, `retain` and `clear` work bin by bin (a
-///   bin is a few entries that share a lock): each bin is a consistent snapshot, and a key that is present throughout
-///   is met exactly once.
-/// - A lookup waits only for a writer that is inside the key's bin: a few nanoseconds, unless that writer is
-///   descheduled there. [`try_get`](Self::try_get) returns [`Busy`] instead. A lookup of an absent key mostly does not
-///   wait, because one load answers it, unless another key of the bin has the same seven-bit tag or has overflowed, or
-///   a thread is splitting the bin.
-/// - User code (`Hash`, `Eq`, closures) runs with nothing locked: it may panic, or call the map.
-/// - Memory is freed when the map is dropped or by [`shrink_to_fit`](Self::shrink_to_fit), and reused within the map
-///   until then.
+/// - Every operation on one key is linearizable, even while the table grows. `iter`, `retain` and `clear` visit bin
+///   after bin (a bin is a few entries that share a lock), see each bin as of a single point in time, and return a key
+///   that is present throughout exactly once.
+/// - A lookup waits only while its bin is being written: a few nanoseconds, unless the writer is preempted there. A
+///   lookup of an absent key usually does not wait at all, except while the bin is being split, or if another key of
+///   the bin has the same seven-bit tag or has overflowed. [`try_get`](Self::try_get) never waits; it returns [`Busy`].
+/// - User code (`Hash`, `Eq`, closures) runs while no lock is held, and may panic or use the map.
+/// - Memory is reused within the map, and freed on drop or by [`shrink_to_fit`](Self::shrink_to_fit).
 ///
 /// # Example
 /// ```

@@ -1,8 +1,7 @@
-//! Hash tables of plain data whose reads take no lock and write nothing.
+//! Hash maps of plain data, whose lookups take no lock and write nothing.
 //!
-//! [`FlatMap`] grows: it uses linear hashing over bins that never move and are never freed while the map is shared.
-//! [`FlatTable`] has a fixed size, is one value, in a `static` or anywhere else, and needs no allocator. The pages of
-//! the two say what each guarantees.
+//! [`FlatMap`] grows, by linear hashing over bins that are never moved or freed while the map is shared. [`FlatTable`]
+//! has a fixed capacity and needs no allocator: the whole table is one value, in a `static` for example.
 
 // Documentation lists the methods of the first modules first.
 #[cfg(feature = "alloc")]

@@ -19,16 +19,17 @@ const fn most<K, V>() -> usize {
     }
 }
 
-/// Stores many entries, and waits for memory once for several of them. Made by [`WriteHandle::batch`].
+/// Stores many entries, overlapping the cache misses of several. Made by [`WriteHandle::batch`].
 ///
-/// The batch hashes a key and fetches its bin, and stores the entry up to sixteen entries later. All are stored, in
-/// order, when it is dropped. Readers see them after the next publish, as after [`WriteHandle::insert`].
+/// The batch hashes a key and prefetches its bin, and stores the entry up to sixteen entries later; dropping the batch
+/// stores the rest. The order of the entries is kept. As with [`WriteHandle::insert`], readers see them after the next
+/// publish.
 ///
-/// # Panics of user code, and leaks
+/// # Panics and leaks
 /// - If `Hash`, `Eq` or a destructor panics, the entry for which it was called may be dropped without being stored, as
 ///   by [`WriteHandle::insert`]. No other entry is lost.
-/// - If the thread panics while it has a batch, or the batch is leaked, the entries that are left wait in the writer.
-///   They are stored before its next change or publish. Until then its lookups, its iterator and `len` do not show
+/// - If the thread panics while it has a batch, or the batch is leaked, the remaining entries stay with the writer and
+///   are stored before its next change or publish. Until then lookups, iterators and `len` of the writer do not show
 ///   them, and they are dropped if the writer is dropped.
 pub struct Batch<'a, K: Eq + Hash, V, S: BuildHasher = DefaultHashBuilder, P: Storage<K, V> = Boxed>
 {

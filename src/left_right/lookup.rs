@@ -165,7 +165,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
 
 /// A borrowed value of one published state. Dereferences to the value.
 ///
-/// While the guard is held, the writer can publish one more time. After that it defers its changes
+/// While a guard is held, the writer can publish once more. After that its changes are deferred
 /// ([`WriteHandle::stalled_readers`](super::WriteHandle::stalled_readers)).
 pub struct ReadGuard<'a, V: ?Sized> {
     value: NonNull<V>,

@@ -15,22 +15,18 @@ use core::marker::PhantomData;
 pub type Handles<K, V, S = DefaultHashBuilder, P = Boxed> =
     (WriteHandle<K, V, S, P>, ReadHandle<K, V, S, P>);
 
-/// A hash map with one writer, which publishes its changes together, and any number of readers that never wait.
+/// A hash map with one writer, which publishes its changes atomically, and any number of wait-free readers.
 ///
-/// There are two tables. Readers read one of them, and the writer changes the other. To publish, the writer swaps the
-/// two, waits until no reader is left in the old one, and copies the bins that differ. (Left-right, by Ramalhete and
-/// Correia.)
+/// Use it if readers must never wait, or need a snapshot of several keys, and one thread can make all changes; the page
+/// [left-right or flat?](crate::docs::left_right_or_flat) compares it with the other maps. A reader that holds a guard
+/// for long [delays the writer](crate::docs::left_right_or_flat#stalled-readers).
 ///
-/// Use it if readers must never wait, or need a snapshot of several keys, and if one thread can make all changes:
-/// [left-right or flat?](crate::docs::left_right_or_flat). [`ReadHandle`] and [`WriteHandle`] list the guarantees. A
-/// reader that holds a guard for long delays the writer's publishes: [limits](crate::docs::limits).
+/// The constructors return a [`WriteHandle`] and a [`ReadHandle`], which have the operations and list the guarantees.
+/// No value of this type exists: in fields of your own types, name the handles.
 ///
-/// No value of this type exists: its functions make handles. Name [`WriteHandle`] and [`ReadHandle`], which have the
-/// operations, in the fields of your own types.
-///
-/// - [`new`](Self::new) stores each entry once, in a box that both tables point to: for any types.
-/// - [`inline`](Self::inline) stores a copy of each entry in both tables, for plain data of a few words: a read finds
-///   the entry beside the tag of its key.
+/// - [`new`](Self::new) stores each entry once, in a box. It takes any types.
+/// - [`inline`](Self::inline) stores a copy of each entry in both tables, which saves an indirection for plain data of
+///   a few words.
 ///
 /// ```
 /// let (mut routes, reader) = hedgerow::LeftRightMap::<String, String>::new();
@@ -47,6 +43,10 @@ pub type Handles<K, V, S = DefaultHashBuilder, P = Boxed> =
 /// });
 /// assert_eq!(reader.len(), 1);
 /// ```
+///
+/// # Implementation
+/// There are two tables, one for the readers and one for the writer. To publish, the writer swaps them, waits until no
+/// reader is left in the old one, and copies the bins that differ ("left-right", by Ramalhete and Correia).
 pub struct LeftRightMap<K, V, S = DefaultHashBuilder> {
     _never: Infallible,
     handles: PhantomData<Handles<K, V, S>>,

@@ -1,7 +1,7 @@
-//! A hash map with one writer, which publishes its changes together, and readers that never wait.
+//! A hash map with one writer, which publishes its changes atomically, and wait-free readers.
 //!
-//! `LeftRightMap` makes a `WriteHandle` and a `ReadHandle`, whose methods are the operations. [`LeftRightTable`] is a
-//! table of fixed size for a `static`, which works in the same way without an allocator.
+//! The constructors of `LeftRightMap` return a `WriteHandle` and a `ReadHandle`, which have the operations.
+//! [`LeftRightTable`] is a table of fixed capacity for a `static`, which works the same way without an allocator.
 //!
 //! # Many writers
 //! With feature `std`, threads share a writer by a `SharedWriteHandle`.

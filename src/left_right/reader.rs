@@ -15,14 +15,16 @@ use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 
-/// Reads the state that was published last. Each thread, task or interrupt handler has one of its own: a handle can be
-/// sent and cloned, but not shared. A [`factory`](Self::factory) can be shared, and makes handles.
+/// A reader of a [`LeftRightMap`](super::LeftRightMap), which sees the state that was published last.
+///
+/// Each thread, task or interrupt handler has its own: a handle can be sent and cloned, but not shared. To create
+/// handles in several threads, share a [`factory`](Self::factory).
 ///
 /// # Guarantees
-/// - A read is wait-free: it waits neither for the writer nor for other readers, even if one of them is descheduled. It
-///   allocates nothing. With `std-ext` on Linux most reads execute neither a fence nor a locked instruction.
-/// - A read sees one published state, all of it. On one handle no read sees an older state than the read before.
-/// - The linearization point of a read is its load of the map's state.
+/// - Reads are wait-free, even if the writer or another reader is preempted, and allocate nothing. With `std-ext` on
+///   Linux, most reads execute neither a fence nor a locked instruction.
+/// - A read sees exactly one published state, and no later read of the same handle sees an older one. Its linearization
+///   point is its load of the map's state.
 /// - The map lives until its last handle is dropped, whether the writer's or a reader's.
 pub struct ReadHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     shared: Shared<Inner<K, V, S, P>>,

@@ -18,22 +18,22 @@ use std::thread;
 /// A [`WriteHandle`] that threads share, by reference or by clones.
 ///
 /// Each operation takes a lock. [`lock`](Self::lock) takes it for several operations, so that no other thread publishes
-/// between them. A publish makes all threads' changes visible. It does not hold the lock while it waits for readers, so
-/// a thread that holds a guard can change the map meanwhile.
+/// in between. A publish makes the changes of all threads visible, and does not hold the lock while it waits for
+/// readers.
 ///
-/// A thread that panics under the lock does not poison it, and its changes up to then are kept.
+/// A panic does not poison the lock, and changes made before it are kept.
 ///
 /// # User code and the lock
-/// - Keys and values are dropped after the lock is released. So a destructor may use the handle, or wait for a thread
-///   that does. If a thread panics under the lock, the next thread that releases the lock drops them. The arguments of
-///   an operation whose `Hash` or `Eq` panics are an exception, and so is the new value of an update whose key panics
-///   in `Clone`: they are dropped under the lock, so that a destructor of theirs that uses the handle ends the process.
-/// - `Hash`, `Eq`, `Clone`, the closure of [`update`](Self::update) and closures of the locked handle run under the
-///   lock. They may read the map through a [`ReadHandle`]. If one of them uses the handle, that call panics, because it
-///   would wait for its own thread. If one of them waits for a thread that uses the handle, the two deadlock.
+/// - `Hash`, `Eq`, `Clone`, the closure of [`update`](Self::update) and closures that use the locked handle run under
+///   the lock. They may read the map through a [`ReadHandle`]. A call of the shared handle from within them panics
+///   instead of deadlocking; waiting for another thread that uses the handle deadlocks.
+/// - Keys and values are dropped after the lock is released, so destructors may use the handle. If a thread panics
+///   under the lock, the next thread that releases it drops them. (Exceptions: the arguments of an operation whose
+///   `Hash` or `Eq` panics, and the new value of an update whose key panics in `Clone`, are dropped under the lock. If
+///   such a destructor uses the handle, the process aborts.)
 ///
 /// # Panics
-/// Every method panics if the calling thread holds the lock already.
+/// Every method panics if the calling thread already holds the lock.
 ///
 /// ```
 /// use hedgerow::left_right::SharedWriteHandle;

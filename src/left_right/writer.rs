@@ -25,27 +25,26 @@ use equivalent::Equivalent;
 #[cfg(feature = "std")]
 use std::sync::Arc;
 
-/// Changes a map, and publishes the changes: readers see all of them at once.
+/// The writer of a [`LeftRightMap`](super::LeftRightMap): changes the map, and publishes the changes atomically.
 ///
-/// There is one writer at a time. If the handle is dropped, or its thread panics, [`ReadHandle::writer`] returns
-/// another, which goes on from where this one was.
+/// There is one writer at a time. If the handle is dropped or its thread panics, [`ReadHandle::writer`] returns a new
+/// one, which keeps the unpublished changes.
 ///
 /// # Guarantees
-/// - Closures run once, and copying a change to the other table runs no user code. `Hash`, `Eq`, `Clone`, `Drop` and
-///   closures never find an operation half done: they may panic, and they may use read handles of the same map. No lock
-///   that a reader needs is held while they run, because readers take no lock.
-/// - A key whose `Hash` contradicts its `Eq` may or may not be found, and may have two entries. Other keys and
-///   published states are not affected, with one exception: if `Hash` answers differently each time, other
-///   [`Inline`](super::Inline) entries may not be found.
-/// - Keys and values are dropped once. The first change after a publish drops those that it took from readers
-///   ([`wait_for_readers`](Self::wait_for_readers) drops them without a change). Those that no reader has seen are
-///   dropped at once, and the rest with the last handle, whether the writer's or a reader's.
-/// - Only [`publish`](Self::publish), [`wait_for_readers`](Self::wait_for_readers), [`retain`](Self::retain),
-///   [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) wait for readers. The first change after a
-///   publish may wait too, briefly. If a reader has been reading since before the last publish,
-///   changes are deferred: each costs an insertion into a hash table, and is made later.
-/// - The cost of a publish depends on the number of changes, not on the size of the map. After growth, the cost of one
-///   publish is proportional to the size of the map. The first change after a publish does most of the work.
+/// - **Waiting:** [`publish`](Self::publish), [`wait_for_readers`](Self::wait_for_readers), [`retain`](Self::retain),
+///   [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) wait for readers that have been reading since
+///   before the last publish. The first change after a publish may wait briefly. Other changes never wait: while such a
+///   reader exists they are deferred, at the cost of an insertion into a hash table each.
+/// - **Cost:** a publish takes time proportional to the number of changes, or, after growth, to the size of the map.
+///   The first change after a publish does most of that work.
+/// - **User code:** each closure runs once, and copying a change to the other table runs no user code. `Hash`, `Eq`,
+///   `Clone`, `Drop` and closures may panic, and may use read handles of the same map.
+/// - **Drops:** every key and value is dropped exactly once: at once if no reader has seen it; otherwise by the first
+///   change after the publish that removed it, or by [`wait_for_readers`](Self::wait_for_readers); the rest with the
+///   last handle.
+/// - **Inconsistent keys:** a key whose `Hash` contradicts its `Eq` may or may not be found, and may have two entries.
+///   If `Hash` returns different values each time, other [`Inline`](super::Inline) entries may not be found either.
+///   Published states are not affected.
 pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     shared: Shared<Inner<K, V, S, P>>,
     /// Entries that a batch has not stored yet. The writer has some only while there is a batch, or if that was leaked.

@@ -21,20 +21,18 @@ use core::hash::BuildHasher;
 
 /// A concurrent hash map from byte strings to byte strings.
 ///
-/// The map copies key and value into one allocation, to which the table has a pointer. A lookup that misses the caches
-/// waits for fewer cache lines than in a map of two `String`s, and an entry takes two thirds of the memory. Keys and
-/// values are [`AsRef<[u8]>`](AsRef): `str`, `String`, slices, vectors.
+/// Key and value are copied into a single allocation. Compared with a [`HashMap`](super::HashMap) of two `String`s, a
+/// lookup has fewer cache misses, and an entry takes two thirds of the memory. Keys and values are passed as
+/// [`AsRef<[u8]>`](AsRef): `str`, `String`, slices, vectors.
 ///
-/// Otherwise it works as a [`HashMap`](super::HashMap), with the same guarantees. A lookup returns a [`Ref`], which
-/// borrows the entry and holds a [`Guard`](super::Guard). The lookup takes no lock, and writes only to its thread's own
-/// slot in the registry of readers. [`pin`](Self::pin) takes one guard for many lookups, which then return plain
-/// slices. A thread may hold a guard for any length of time while threads write. Every method takes `&self`, except
-/// [`shrink_to_fit`](Self::shrink_to_fit).
+/// The guarantees are those of a [`HashMap`](super::HashMap). A lookup returns a [`Ref`], which borrows the entry and
+/// holds a [`Guard`](super::Guard); [`pin`](Self::pin) takes one guard for many lookups, which then return plain
+/// slices. Every method takes `&self`, except [`shrink_to_fit`](Self::shrink_to_fit).
 ///
-/// The map has no method `entry`: an [`Entry`](crate::entry::Entry) owns its key and returns its value as `&mut V`, but
-/// here both are bytes of a fixed length, in an allocation that readers share. In place of chains of an `Entry`, use
-/// [`get_or_insert_with`](Self::get_or_insert_with), [`update`](Self::update) and [`compute`](Self::compute). Each of
-/// them is atomic.
+/// There is no `entry` method, because an [`Entry`](crate::entry::Entry) would have to lend out the value as `&mut V`,
+/// and here values are bytes of a fixed length that readers share. Use
+/// [`get_or_insert_with`](Self::get_or_insert_with), [`update`](Self::update) and [`compute`](Self::compute), which are
+/// atomic.
 ///
 /// # Example
 /// ```

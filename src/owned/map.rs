@@ -10,30 +10,29 @@ use crate::reclaim::pair::Pair;
 use crate::reclaim::retired::Retired;
 use alloc::alloc::handle_alloc_error;
 
-/// A concurrent hash map of owned keys and values, such as `String`s and boxes.
+/// A concurrent hash map for keys and values of any type.
 ///
-/// Threads share the map by reference if its keys and values are `Send` and `Sync`. Every method takes `&self`, except
-/// [`shrink_to_fit`](Self::shrink_to_fit), which takes `&mut self`.
-///
-/// A lookup returns a [`Ref`](super::Ref), which borrows the entry and holds a [`Guard`](super::Guard). The lookup
-/// takes no lock, and writes only to its thread's own slot in the registry of readers. It allocates nothing, except
-/// slots if more threads hold guards than ever before.
+/// Threads share the map by reference: every method takes `&self`, except [`shrink_to_fit`](Self::shrink_to_fit). A
+/// lookup returns a [`Ref`](super::Ref), which borrows the entry and holds a [`Guard`](super::Guard).
 /// [`pin`](Self::pin) takes one guard for many lookups, which then return plain references.
 ///
-/// # Guarantees
-/// - Every operation on one key is linearizable, also while the table grows.
-/// - `iter`, `retain` and `clear` work bin by bin (a bin is a few entries that share a lock). They see each bin as a
-///   consistent snapshot, and meet every key that is present throughout exactly once.
-/// - A thread may hold a guard for any length of time while it, or another thread, writes to this map or to others.
-///   Nothing deadlocks. The guard keeps alive the entries that are removed while it is held.
-/// - A replaced or removed entry is dropped once: by a later operation that writes to the map (each drops at most
-///   two), by [`reclaim`](Self::reclaim), or with the map.
-/// - User code (`Hash`, `Eq`, `Clone`, `Drop`, closures) runs while no lock is held. It may panic or call the map. A
-///   `Hash` or `Eq` that is inconsistent leads to wrong answers, but never to undefined behaviour. A slow destructor
-///   delays only its own thread.
+/// Lookups take no lock and write only to a slot of their own thread. They allocate nothing, except for new slots when
+/// more threads than ever before hold guards.
 ///
-/// Unlike the map of std, [`insert`](Self::insert) keeps the new key, not the old one. Key and value are one
-/// allocation, and other threads may still be reading the old key.
+/// # Guarantees
+/// - Every operation on one key is linearizable, even while the table grows.
+/// - `iter`, `retain` and `clear` are weakly consistent. They visit bin after bin (a bin is a few entries that share a
+///   lock), see each bin as of a single point in time, and return every key that is present throughout exactly once.
+/// - Guards never cause a deadlock: any thread may write to any map while a guard is held. Entries that are removed in
+///   that time stay in memory until the guard is dropped.
+/// - A replaced or removed entry is dropped exactly once: by a later operation that writes to the map (at most two per
+///   operation), by [`reclaim`](Self::reclaim), or with the map.
+/// - User code (`Hash`, `Eq`, `Clone`, `Drop`, closures) runs while no lock is held, and may panic or use the map. An
+///   inconsistent `Hash` or `Eq` leads to wrong results, but never to undefined behaviour. A slow destructor delays
+///   only its own thread.
+///
+/// Unlike std's map, [`insert`](Self::insert) replaces the key together with the value, because other threads may still
+/// be reading the old entry.
 ///
 /// # Example
 /// ```

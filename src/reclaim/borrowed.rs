@@ -327,11 +327,11 @@ impl<K: fmt::Display + ?Sized> fmt::Display for KeyRef<'_, K> {
     }
 }
 
-/// A map of owned data with a guard: its methods return plain references, for many operations in a row.
+/// A map of owned data together with a guard. Its methods return plain references.
 ///
-/// Made by `pin`, `with_guard` or `pin_owned` of a map. Dereferences to the map, so that its other methods can be
-/// called too. References from its methods borrow from this value, even if the guard is the caller's. To keep a
-/// reference beyond the statement, bind this value by `let`: `let pinned = map.with_guard(&guard);`.
+/// Made by `pin`, `with_guard` or `pin_owned` of a map, and dereferences to that map, for its other methods. References
+/// borrow from this value, even if the guard is the caller's. To use one beyond the statement, bind this value with
+/// `let`: `let pinned = map.with_guard(&guard);`.
 ///
 /// ```
 /// let map: hedgerow::HashMap<u32, String> = [(1, "one".into()), (2, "two".into())].into();

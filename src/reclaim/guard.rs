@@ -11,20 +11,19 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// slot.
 const ORPHANED: usize = 1 << (usize::BITS - 1);
 
-/// Keeps entries of maps alive: an entry that this thread has found is not dropped while the guard is held.
+/// Keeps removed entries in memory: an entry that this thread has found is not dropped while the guard is held.
 ///
-/// A guard serves all maps of [`owned`](crate::owned). It locks nothing, and no operation waits for it. While it is
-/// held, the same thread and others may write to the same map or to others, and take more guards. Its cost is memory:
-/// entries that are removed meanwhile stay until it is dropped ([`HashMap::pending`](crate::HashMap::pending),
-/// [`HashMap::stalled_readers`](crate::HashMap::stalled_readers)).
+/// One guard serves all maps of [`owned`](crate::owned). It locks nothing and no operation waits for it, so any thread
+/// may write to any map, and take more guards, while it is held. Entries that are removed in that time stay in memory:
+/// see [`HashMap::pending`](crate::HashMap::pending) and [`HashMap::stalled_readers`](crate::HashMap::stalled_readers).
 ///
-/// Most programs never name a guard. Entries that a map returns hold their own ([`Ref`](crate::owned::Ref)), and so
-/// does the map that [`HashMap::pin`](crate::HashMap::pin) returns. [`HashMap::with_guard`](crate::HashMap::with_guard)
-/// takes one from the caller.
+/// Most programs never name a guard. References returned by a map hold their own ([`Ref`](crate::owned::Ref)), and so
+/// does the map that [`HashMap::pin`](crate::HashMap::pin) returns. Pass a guard explicitly with
+/// [`HashMap::with_guard`](crate::HashMap::with_guard).
 ///
-/// A guard stays in its thread, and so do a [`Ref`](crate::owned::Ref) and an iterator, which have one. A future that
-/// holds one across an `await` is not `Send`. Take the value by [`HashMap::get_cloned`](crate::HashMap::get_cloned), or
-/// hold an [`OwnedGuard`], as the map that [`HashMap::pin_owned`](crate::HashMap::pin_owned) returns does.
+/// A guard is not `Send`, and neither is a future that holds one across an `await`, or a [`Ref`](crate::owned::Ref) or
+/// iterator. In async code, copy the value with [`HashMap::get_cloned`](crate::HashMap::get_cloned), or hold an
+/// [`OwnedGuard`], as [`HashMap::pin_owned`](crate::HashMap::pin_owned) does.
 pub struct Guard<'a> {
     slot: &'static Slot,
     /// Neither `Send` nor `Sync`. Borrows the handle, if the guard is from one.
@@ -345,7 +344,7 @@ impl fmt::Debug for OwnedGuard {
     }
 }
 
-/// A reader whose guard is older than some garbage, and keeps that garbage from being dropped.
+/// A reader whose guard is so old that removed entries cannot be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stalled {

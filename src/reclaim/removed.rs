@@ -5,10 +5,11 @@ use super::retired::Unlinked;
 use core::fmt;
 use core::ops::Deref;
 
-/// An entry that the caller has taken out of a [`HashMap`](crate::HashMap). Dereferences to the value.
+/// An entry that was removed from a [`HashMap`](crate::HashMap). Dereferences to the value.
 ///
-/// Readers that found the entry before may still be using it. It is shared with them until they are gone, and dropped
-/// then. [`try_into_owned`](Self::try_into_owned) tells whether they are gone. Leaking this leaks the entry.
+/// Readers that found the entry earlier may still be using it. The entry is shared with them, and dropped when they are
+/// done. [`try_into_owned`](Self::try_into_owned) takes it out if nobody uses it any more. Leaking this value leaks the
+/// entry.
 pub struct Removed<'a, K, V>(Unlinked<'a, Pair<K, V>>);
 
 impl<'a, K, V> Removed<'a, K, V> {

@@ -7,7 +7,8 @@ use crate::flat::{FlatMap, Keys};
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-/// A concurrent set of plain data, whose lookups take no lock and write nothing: a [`FlatMap`] without values.
+/// A concurrent hash set for `Copy` elements, whose lookups take no lock and write nothing: a [`FlatMap`] without
+/// values.
 ///
 /// ```
 /// let seen = hedgerow::FlatSet::<u64>::new();

@@ -9,7 +9,7 @@ use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 use equivalent::Equivalent;
 
-/// A concurrent set of values of any type, whose lookups take no lock: a [`HashMap`] without values.
+/// A concurrent hash set for elements of any type, whose lookups take no lock: a [`HashMap`] without values.
 ///
 /// ```
 /// let seen = hedgerow::HashSet::<String>::new();

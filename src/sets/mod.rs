@@ -1,5 +1,5 @@
-//! Sets. Each is a map without values, with the guarantees of that map. `as_map` returns it, for operations that sets
-//! do not have.
+//! Concurrent sets. Each is a map without values, and has the guarantees of that map, which `as_map` returns for
+//! operations that sets do not have.
 
 mod flat;
 mod hash;

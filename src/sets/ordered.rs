@@ -8,7 +8,7 @@ use core::borrow::Borrow;
 use core::ops::{Deref, RangeBounds};
 use equivalent::Comparable;
 
-/// A concurrent ordered set of plain data, whose lookups take no lock: a [`FenceMap`] without values.
+/// A concurrent ordered set for `Copy` elements, whose lookups take no lock: a [`FenceMap`] without values.
 ///
 /// ```
 /// let set: hedgerow::FenceSet<u32> = [9, 7, 8].into();
@@ -18,7 +18,7 @@ pub struct FenceSet<T, R = ByType> {
     pub(super) map: FenceMap<T, (), R>,
 }
 
-/// A concurrent ordered set of values of any type, whose lookups take no lock: an [`OrdMap`] without values.
+/// A concurrent ordered set for elements of any type, whose lookups take no lock: an [`OrdMap`] without values.
 ///
 /// ```
 /// let set: hedgerow::OrdSet<String> = ["rose".into(), "briar".into()].into();

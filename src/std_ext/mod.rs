@@ -1,11 +1,11 @@
-//! Threads that do maps' maintenance, and system calls: the crate `hedgerow-std-ext`. Feature `std-ext`.
+//! Background threads for maintenance, and system calls: the crate `hedgerow-std-ext`. Feature `std-ext`.
 //!
-//! No map needs this module: every map does its maintenance within its callers' operations.
+//! No map needs this module, because every map does its maintenance within its callers' operations.
 //!
-//! - A [`Worker`] does in the background what a main loop would do otherwise.
+//! - A [`Worker`] runs a closure of yours in a background thread.
 //! - A [`Grower`] and a [`Compressor`] take growth and compression off inserts.
-//! - [`FenceWorkers`] and [`OrdWorkers`] make changes to contended key ranges for their callers.
-//! - A [`Ticket`] is the result of a request that another thread may have to do first.
+//! - [`FenceWorkers`] and [`OrdWorkers`] execute changes of contended key ranges for their callers.
+//! - A [`Ticket`] is the pending result of such a request.
 //!
 //! ```
 //! use hedgerow::FlatMap;

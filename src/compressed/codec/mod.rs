@@ -1,8 +1,8 @@
 //! Codecs for single values: the traits, and the implementations of this crate.
 //!
-//! A [`Codec`] is trained from samples of values and returns a [`Model`], which compresses and decompresses, and never
-//! changes. The caller keeps the model as long as a value that it has compressed, and the length of each value.
-//! Training again returns another model, and leaves the first unchanged.
+//! A [`Codec`] is trained with samples of values and returns a [`Model`], which compresses and decompresses, and is
+//! immutable. The caller keeps the model as long as any value that it has compressed, and the length of each value.
+//! Training again returns another model.
 //!
 //! | codec | for | without training |
 //! |---|---|---|
@@ -12,9 +12,9 @@
 )]
 //! | [`SmallText`] | short texts that have words, names and syntax in common | nothing |
 //!
-//! The best codec differs from value to value: [`Choice`] tries several, and tries those less often that have lost.
-//! Implement the two traits to add a codec, as the example of [`Codec`] does, or `benches/examples/own_codec.rs` with
-//! Snappy.
+//! Which codec is best differs from value to value, so [`Choice`] tries several, and tries those less often that lose.
+//! To add a codec, implement the two traits, as in the example of [`Codec`] or, for Snappy, in
+//! `benches/examples/own_codec.rs`.
 
 mod choice;
 #[cfg(feature = "lz4")]
@@ -35,13 +35,13 @@ pub use work::Work;
 
 use alloc::boxed::Box;
 
-/// A way to compress values.
+/// A compression algorithm, and how to train it.
 ///
-/// A codec, its models and a [`Merge`](super::Merge) must not change their own map, because they may run within a write
-/// that other writers wait for. With `std` a call that would wait for itself panics; without `std` it never returns.
-/// They may read the map.
+/// A codec, its models and a [`Merge`](super::Merge) may read their own map but must not change it, because they may
+/// run within a write that other writers wait for. A call that would wait for itself panics with `std`, and never
+/// returns without.
 ///
-/// A codec that learns nothing is its own model:
+/// A codec that needs no training can be its own model:
 ///
 /// ```
 /// use hedgerow::CompressedMap;

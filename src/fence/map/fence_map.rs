@@ -18,34 +18,29 @@ use core::mem::MaybeUninit;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use equivalent::Comparable;
 
-/// A concurrent ordered map of plain data. Lookups take no lock and no guard, and write nothing.
+/// A concurrent ordered map for `Copy` keys and values, whose lookups take no lock, need no guard and write nothing.
 ///
-/// Keys and values are `Copy`, and the map returns copies of them. So callers hold nothing that could keep memory alive
-/// or deadlock. All methods take `&self`, except [`with_splits`](Self::with_splits), which builds a map.
-///
-/// Entries are stored in key order in leaves of up to 128 entries. Each leaf has a lock. Writers take it, and so does a
-/// [`range`](Self::range) that writers have disturbed eight times.
+/// Methods return copies, so a caller never holds anything that keeps memory alive or causes a deadlock. All methods
+/// take `&self`. Entries are stored in key order in leaves of up to 128 entries, each with a lock for its writers.
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
-///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range),
+///   [`floor`](Self::floor) and similar methods, [`pop_first`](Self::pop_first), [`range`](Self::range),
 ///   [`remove_range`](Self::remove_range), [`apply_batch`](Self::apply_batch) and
-///   [`snapshot_many`](Self::snapshot_many). A range is a consistent snapshot: all entries between two keys as of a
-///   single point in time.
-/// - [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf, and each leaf is a snapshot.
-///   [`iter`](Self::iter) and [`iter_range`](Self::iter_range) go eight entries at a time. All of them go in key order,
-///   and meet every key that stays in the map exactly once.
-/// - A lookup waits only for a writer that is inside the key's leaf: some tens of nanoseconds, unless that writer is
-///   descheduled there. [`try_get`](Self::try_get) returns [`Busy`] instead.
-/// - User code (`Ord`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map. If `Ord` or the
-///   ranking is inconsistent, answers are wrong, and nothing worse.
-/// - Empty leaves are joined with their neighbours and used again. Memory is freed when the map is dropped.
+///   [`snapshot_many`](Self::snapshot_many). A range is a consistent snapshot of the entries between two keys.
+/// - [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) visit
+///   entries in key order, and every key that stays in the map exactly once. The first two copy eight entries at a
+///   time, the others see each leaf as of a single point in time.
+/// - A lookup waits only while its leaf is being written: some tens of nanoseconds, unless the writer is preempted
+///   there. [`try_get`](Self::try_get) never waits; it returns [`Busy`].
+/// - User code (`Ord`, [`Ranking`], closures) runs while no lock is held, and may panic or use the map. If `Ord` or the
+///   ranking is inconsistent, results are wrong, and nothing worse.
+/// - Empty leaves are merged and reused. Memory is freed when the map is dropped.
 ///
 /// # Limits
-/// Keys and values have at most 64 KiB each. Larger ones do not compile; an [`OrdMap`](crate::OrdMap) takes them.
-/// Entries are copied to the stack, some of them several times. In a build without optimizations an operation takes up
-/// to 128 times the size of an entry, and an iterator up to 256 times. So entries of more than 8 KiB need a thread with
-/// more than 2 MiB of stack there.
+/// Keys and values have at most 64 KiB each; larger ones do not compile, and belong in an [`OrdMap`](crate::OrdMap).
+/// Entries are copied to the stack: without optimizations, up to 128 of them in an operation and 256 in an iterator.
+/// Entries of more than 8 KiB then need threads with more than 2 MiB of stack.
 ///
 /// ```compile_fail,E0080
 /// let map = hedgerow::FenceMap::<[u8; 150_000], u64>::new();
@@ -53,8 +48,8 @@ use equivalent::Comparable;
 ///
 /// # Keys
 /// A [`Ranking`] maps each key to a number, and the map compares these numbers first. [`ByType`], the default, supports
-/// integers, `&str`, byte arrays and other types. Keys of any type work, but those that it does not support are
-/// compared by `Ord` alone, which is several times slower in a large map. For them, pass a ranking to
+/// integers, `&str`, byte arrays and other types. Keys of types that it does not support work as well, but are compared
+/// by `Ord` alone, which is several times slower in a large map; pass a ranking for them to
 /// [`with_ranking`](Self::with_ranking).
 ///
 /// # Example

@@ -8,42 +8,43 @@ use crate::reclaim::pair::{KeyNode, Pair};
 use crate::reclaim::retired::NodeList;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
-/// A concurrent ordered map of owned keys and values: `String`, boxes, any type that is `Send` and `Sync`.
+/// A concurrent ordered map for keys and values of any type.
 ///
-/// As [`FenceMap`](crate::FenceMap), for keys that are not `Copy`: the same leaves and fences, with pointers in them. A
-/// lookup returns a [`Ref`](crate::owned::Ref), which borrows the entry and holds a [`Guard`](crate::owned::Guard). It
-/// takes no lock, and writes only to its thread's own slot in the registry of readers. It allocates nothing, except
-/// slots if more threads hold guards than ever before. [`pin`](Self::pin) takes one guard for many lookups, which then
-/// return plain references. All methods take `&self`, except [`with_splits`](Self::with_splits), which builds a map.
+/// A lookup returns a [`Ref`](crate::owned::Ref), which borrows the entry and holds a [`Guard`](crate::owned::Guard);
+/// [`pin`](Self::pin) takes one guard for many lookups, which then return plain references. Lookups take no lock and
+/// write only to a slot of their own thread. They allocate nothing, except for new slots when more threads than ever
+/// before hold guards. All methods take `&self`.
+///
+/// For `Copy` types, a [`FenceMap`](crate::FenceMap) stores the entries themselves in the same tree.
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
-///   [`floor`](Self::floor) and the like, [`pop_first`](Self::pop_first), [`range`](Self::range),
-///   [`remove_range`](Self::remove_range) and [`apply_batch`](Self::apply_batch). A range is a consistent snapshot: all
-///   entries between two keys as of a single point in time.
-/// - [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) go
-///   leaf by leaf, in key order. Each leaf is a snapshot, and they meet every key that stays in the map exactly once.
-/// - A guard may be held for any time, and while any thread writes to this map or to others: nothing deadlocks. Entries
-///   that are removed meanwhile stay alive.
-/// - An entry that is replaced or removed is dropped once: by a later operation that writes to the map (each drops at
-///   most two entries and two bounds of leaves), by [`reclaim`](Self::reclaim), or with the map.
-/// - User code (`Ord`, `Clone`, `Drop`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map.
-///   If `Ord` or the ranking is inconsistent, answers are wrong, and nothing worse. A slow destructor delays its own
-///   thread only.
+///   [`floor`](Self::floor) and similar methods, [`pop_first`](Self::pop_first), [`range`](Self::range),
+///   [`remove_range`](Self::remove_range) and [`apply_batch`](Self::apply_batch). A range is a consistent snapshot of
+///   the entries between two keys.
+/// - [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) visit
+///   leaf after leaf in key order, each as of a single point in time, and every key that stays in the map exactly once.
+/// - Guards never cause a deadlock: any thread may write to any map while a guard is held. Entries that are removed in
+///   that time stay in memory until the guard is dropped.
+/// - A replaced or removed entry is dropped exactly once: by a later operation that writes to the map (at most two
+///   entries and two bounds of leaves per operation), by [`reclaim`](Self::reclaim), or with the map.
+/// - User code (`Ord`, `Clone`, `Drop`, [`Ranking`], closures) runs while no lock is held, and may panic or use the
+///   map. If `Ord` or the ranking is inconsistent, results are wrong, and nothing worse. A slow destructor delays only
+///   its own thread.
 ///
-/// Unlike std's maps, [`insert`](Self::insert) replaces the key too: key and value are one entry, and other threads may
-/// still be reading the old one.
+/// Unlike std's maps, [`insert`](Self::insert) replaces the key together with the value, because other threads may
+/// still be reading the old entry.
 ///
 /// # Keys
-/// A [`Ranking`] maps each key to a number: a `String`, for example, to its first eight bytes. The map compares these
-/// numbers first, and reads a key only if another one has the same number. Each of these reads waits for memory. So if
-/// all keys begin with the same bytes, rank them by the bytes after these: [`with_ranking`](Self::with_ranking).
+/// A [`Ranking`] maps each key to a number, a `String` for example to its first eight bytes. The map compares these
+/// numbers first, and reads keys, at the cost of a cache miss each, only if their numbers are equal. If all your keys
+/// begin with the same bytes, rank them by the bytes that follow: see [`with_ranking`](Self::with_ranking).
 ///
-/// Operations that may insert need `K: Clone`: the map clones about one key in every few dozen, as the bound of a leaf.
+/// Operations that may insert need `K: Clone`, because the map clones a key in every few dozen as the bound of a leaf.
 ///
-/// A map of `String` can be searched with a `&str`. A borrowed form must have the same rank as its key. [`ByType`]
-/// ensures that for `str` and `[u8]`. If it supports a key's type but not the borrowed form, lookups with that form
-/// panic: implement a `Ranking` of your own for both forms.
+/// A map of `String` can be searched with a `&str`. A borrowed form must have the same rank as its key, which
+/// [`ByType`] ensures for `str` and `[u8]`. If it supports a key's type but not the borrowed form, lookups with that
+/// form panic: implement a `Ranking` for both.
 ///
 /// # Example
 /// ```

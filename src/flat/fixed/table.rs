@@ -27,10 +27,10 @@ use core::hash::{BuildHasher, Hash};
 use core::mem::MaybeUninit;
 use equivalent::Equivalent;
 
-/// A concurrent hash map of plain data with a fixed size, which allocates nothing.
+/// A [`FlatMap`](crate::FlatMap) of fixed capacity, for a `static`, which never allocates.
 ///
-/// It is a [`FlatMap`](crate::FlatMap) for a `static`: keys and values are `Copy`, methods return copies, reads take no
-/// lock and write nothing shared, and all methods take `&self`. It has `BINS` bins and never more.
+/// Keys and values are `Copy`, methods return copies, lookups take no lock and write nothing shared, and all methods
+/// take `&self`.
 ///
 /// ```
 /// use hedgerow::flat::{FlatTable, bins_for};
@@ -41,43 +41,44 @@ use equivalent::Equivalent;
 /// assert_eq!(READINGS.try_get(&3), Ok(Some([-1, 0, 1]))); // interrupt handler
 /// ```
 ///
-/// [`bins_for(40)`](super::bins_for) is the number of bins that have room for 40 entries: a bin has seven slots on
-/// 64-bit targets and three on others, so tests on a host and firmware take the same entries. With a power of two,
-/// lookups are slightly faster; any number of at least 1 works, and 0 does not compile.
+/// `BINS` is the number of bins; [`bins_for(40)`](super::bins_for) computes it for 40 entries. A bin has seven slots on
+/// 64-bit targets and three on others, so firmware and its tests on a host have room for the same entries. Any number
+/// from 1 works; with a power of two, lookups are slightly faster.
 ///
-/// The default hasher has **no secret keys** and has size zero: see [`FixedHashBuilder`]. For keys that an attacker
-/// chooses, pass a hasher with secret keys to [`with_hasher`](Self::with_hasher).
+/// The default hasher has **no secret keys** and has size zero: see [`FixedHashBuilder`]. If attackers can choose keys,
+/// pass a hasher with secret keys to [`with_hasher`](Self::with_hasher).
 ///
 /// # Guarantees
-/// - Every operation on one key is linearizable. [`iter`](Self::iter), [`retain`](Self::retain) and
-///   [`clear`](Self::clear) go from entry to entry. A value is never torn.
-/// - A lookup waits only for a writer that is inside the bin of the key: a few nanoseconds, unless that writer is
-///   descheduled there. [`try_get`](Self::try_get) returns [`Busy`] instead. A lookup of an absent key does not wait,
-///   unless another key there has the same seven-bit tag.
-/// - Nothing allocates, and a lookup reads sixteen bins at most (32 on 32-bit targets), mostly one.
-/// - User code (`Hash`, `Eq`, closures) runs with nothing locked: it may panic, or call the table.
-/// - An entry never moves while it is in the table: a walk meets a key that is present throughout exactly once.
+/// - Every operation on one key is linearizable, and a value is never torn. [`iter`](Self::iter),
+///   [`retain`](Self::retain) and [`clear`](Self::clear) visit entry after entry. An entry never moves, so iteration
+///   returns a key that is present throughout exactly once.
+/// - A lookup waits only while the bin of the key is being written: a few nanoseconds, unless the writer is preempted
+///   there. A lookup of an absent key does not wait, unless another key there has the same seven-bit tag.
+///   [`try_get`](Self::try_get) never waits; it returns [`Busy`].
+/// - A lookup reads usually one bin, and at most sixteen (32 on 32-bit targets).
+/// - User code (`Hash`, `Eq`, closures) runs while no lock is held, and may panic or use the table.
 ///
 /// # Fill
-/// A key is in the bin that its hash names or, if that is full, in one of the fifteen after it (31 on 32-bit targets).
-/// If all of those are full, the table refuses the key. So a table of at most 16 bins can be filled to its last slot.
-/// With random `u64` keys a table of 64 bins refused the first one at 95 % of its [`capacity`](Self::capacity) in the
-/// median of 2,000 tables, at 86 % in one of a hundred, and never below 82 %; one of 4,096 bins at 82 % in the median,
-/// and never below 70 % in 400. Keys that all have the same hash have these sixteen bins and no more.
+/// A key is stored in the bin that its hash selects or, if that is full, in one of the fifteen after it (31 on 32-bit
+/// targets). If all of these are full, the table refuses the key. A table of at most 16 bins can therefore be filled
+/// completely. With random `u64` keys, tables of 64 bins refused the first key at 95 % of their
+/// [`capacity`](Self::capacity) in the median of 2,000 tables, at 86 % in one of a hundred, and never below 82 %;
+/// tables of 4,096 bins at 82 % in the median, and never below 70 % in 400 tables. Keys that all have the same hash
+/// share sixteen bins.
 ///
-/// Plan for two thirds: the fuller the table, the more keys are outside their home bin. At 60 % of 64 bins, misses took
-/// 1.7 ns in a table just filled and 2.1 ns after each entry had been replaced a hundred times; at 80 %, 2.1 and 4.0
-/// ns. They do not become slower than that.
+/// Plan for two thirds, because the fuller the table, the more keys are outside their home bin. At 60 % of 64 bins, a
+/// miss took 1.7 ns in a newly filled table, and 2.1 ns after each entry had been replaced a hundred times; at 80 %,
+/// 2.1 and 4.0 ns. It does not become slower than that.
 ///
 /// # Size
-/// `BINS` times seven entries, in whole words, and a head of two words a bin: 128 bytes a bin for `u64 → u64`. All of
-/// it starts as zeros, so a `static` is in `.bss` and takes no flash, unless its hasher has keys. A table that is not
-/// in a `static` takes as much of the stack.
+/// Each bin takes seven entries (three on 32-bit targets) and two words: 128 bytes for `u64 → u64`. A new table is all
+/// zeros unless its hasher has keys, so a `static` table is placed in `.bss` and takes no flash. A table that is not in
+/// a `static` takes as much stack.
 ///
-/// Code for `insert`, `remove` and `try_get` of `u32 → u32` takes 2.0 KiB of flash on a Cortex-M3 and 2.3 KiB on a
-/// Cortex-M0 (`opt-level = "s"`, with link-time optimization); heapless's `FnvIndexMap` in a critical section takes 1.5
-/// and 1.6 KiB, its `LinearMap` 0.4 and 0.3 KiB. `benches/flash/run` measures them, and BENCHMARKS.md has the table. On
-/// 32-bit targets all operations with one type of keys share their code, and so are not inlined.
+/// `insert`, `remove` and `try_get` for `u32 → u32` take 2.0 KiB of flash on a Cortex-M3 and 2.3 KiB on a Cortex-M0
+/// (`opt-level = "s"`, with LTO); heapless's `FnvIndexMap` in a critical section takes 1.5 and 1.6 KiB, its `LinearMap`
+/// 0.4 and 0.3 KiB. `BENCHMARKS.md` has more. On 32-bit targets the operations for one type of keys share their code
+/// and are not inlined.
 ///
 /// ```compile_fail
 /// let none = hedgerow::FlatTable::<u8, u8, 0>::new();

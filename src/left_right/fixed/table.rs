@@ -13,11 +13,11 @@ use core::fmt;
 
 pub(super) type Fixed<K, V, const BINS: usize> = Side<(K, V), [Bin<(K, V)>; BINS]>;
 
-/// A [`LeftRightMap`](crate::LeftRightMap) of fixed size, for a `static`. It never allocates.
+/// A [`LeftRightMap`](crate::LeftRightMap) of fixed capacity, for a `static`, which never allocates.
 ///
-/// Keys and values are plain data (`Copy`), and both sides store them. Each side has `BINS` bins of seven slots, and
-/// the table fills at most [`CAPACITY`](Self::CAPACITY) of the slots. At most `READERS` readers exist at a time,
-/// interrupt handlers included. There is one writer.
+/// Keys and values are `Copy`, and both sides store them. Each side has `BINS` bins of seven slots, of which at most
+/// [`CAPACITY`](Self::CAPACITY) are used. There is one writer, and at most `READERS` readers exist at a time, interrupt
+/// handlers included.
 ///
 /// ```
 /// use hedgerow::left_right::{LeftRightTable, bins_for};
@@ -35,16 +35,16 @@ pub(super) type Fixed<K, V, const BINS: usize> = Side<(K, V), [Bin<(K, V)>; BINS
 /// assert_eq!((both.get(&1), both.get(&2)), (Some(&100), Some(&200)));
 /// ```
 ///
-/// [`bins_for(20)`](super::bins_for) returns the number of bins for 20 entries. [`ReaderOf`](super::ReaderOf) and
-/// [`WriterOf`](super::WriterOf) name the types of handles by the type of the table.
+/// [`bins_for(20)`](super::bins_for) computes the number of bins for 20 entries. [`ReaderOf`](super::ReaderOf) and
+/// [`WriterOf`](super::WriterOf) name the types of the handles by the type of the table.
 ///
-/// The default hasher is **not keyed** and has size zero: see [`FixedHashBuilder`]. If an attacker can choose keys,
-/// pass a keyed hasher to [`with_hasher`](Self::with_hasher).
+/// The default hasher has **no secret keys** and has size zero: see [`FixedHashBuilder`]. If attackers can choose keys,
+/// pass a hasher with secret keys to [`with_hasher`](Self::with_hasher).
 ///
 /// # Size
-/// The table has two sides of `BINS` bins and one cache line for each reader. A bin is seven entries and eight bytes,
-/// rounded up to whole lines of 64 bytes. A new table is all zeros unless its hasher has a key, so a `static` table is
-/// placed in `.bss` and takes no flash.
+/// The table has two sides of `BINS` bins, and one cache line for each reader. A bin takes seven entries and eight
+/// bytes, rounded up to whole lines of 64 bytes. A new table is all zeros unless its hasher has keys, so a `static`
+/// table is placed in `.bss` and takes no flash.
 pub struct LeftRightTable<K, V, const BINS: usize, const READERS: usize, S = FixedHashBuilder> {
     pub(super) sides: Sides,
     tables: [UnsafeCell<Fixed<K, V, BINS>>; 2],

@@ -12,10 +12,10 @@ use encode::{Dictionary, Encoder};
 /// The longest dictionary. Values of twice that length are still near enough to it.
 const MOST: usize = 32 << 10;
 
-/// A codec of LZ4 blocks, without or with a dictionary.
+/// A codec of LZ4 blocks, with or without a dictionary, based on `lz4_flex`.
 ///
-/// For values of a hundred bytes and more that repeat themselves or each other. Shorter values have little to repeat,
-/// and need the dictionary. Decompresses by `lz4_flex`.
+/// Use it for values of a hundred bytes or more that repeat themselves or each other. Shorter values contain few
+/// repetitions and need the dictionary.
 ///
 /// ```
 /// use hedgerow::compressed::codec::{Codec, Lz4};
