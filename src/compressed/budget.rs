@@ -153,8 +153,8 @@ impl Store {
         })
     }
 
-    /// Counts what the index is about to take, before it does, so that no segment takes it meanwhile. Fails if that
-    /// exceeds the budget. The caller holds the lock under which the index's bytes are counted.
+    /// Counts what the index is about to take, before it does, so that no segment takes it in the meantime. Fails if
+    /// that exceeds the budget. The caller holds the lock under which the index's bytes are counted.
     fn reserve_index(&self, now: usize, more: usize, upto: usize) -> Result<(), Shortage> {
         let _giving = self.memory.giving.lock();
         let before = self.memory.table_bytes.load();

@@ -115,7 +115,7 @@ impl Builder {
     }
 
     /// Sets the hasher of the keys, of any type. By default it is a
-    /// [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder), which is keyed anew for each map.
+    /// [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder), which is seeded separately for each map.
     ///
     /// ```
     /// use hedgerow::CompressedMap;

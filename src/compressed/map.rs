@@ -234,7 +234,7 @@ impl CompressedMap {
 
     /// Replaces the key's value by the result of `change`; `None` removes it. Returns false if there is no value.
     ///
-    /// No lock is held while `change` runs. If another thread has written meanwhile, it runs again.
+    /// No lock is held while `change` runs. If another thread has written in the meantime, it runs again.
     ///
     /// # Errors
     /// Those of [`insert`](Self::insert); [`StoreError::Corrupt`] if the value is damaged.
@@ -288,7 +288,7 @@ impl CompressedMap {
         self.store.defer(key.as_ref(), change.as_ref())
     }
 
-    /// Returns the number of entries. It is exact if no thread writes meanwhile.
+    /// Returns the number of entries. It is exact if there are no concurrent writes.
     pub fn len(&self) -> usize {
         self.store.index.table.len()
     }
@@ -332,7 +332,7 @@ impl CompressedMap {
     }
 
     /// Removes the entries for which `keep` returns false. It is also called for values whose bytes are damaged. No
-    /// lock is held while it runs. It runs again for an entry that another thread has written meanwhile.
+    /// lock is held while it runs. It runs again for an entry that another thread has written in the meantime.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -363,7 +363,7 @@ impl CompressedMap {
         }
     }
 
-    /// Removes all entries that it finds. An entry that is inserted meanwhile may stay.
+    /// Removes all entries that it finds. An entry that is inserted concurrently may stay.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);

@@ -421,7 +421,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         self.map.stats()
     }
 
-    /// Returns the number of entries. It is exact if no thread writes meanwhile.
+    /// Returns the number of entries. It is exact if there are no concurrent writes.
     pub fn len(&self) -> usize {
         self.map.len()
     }

@@ -124,7 +124,7 @@ impl CodecStats {
     }
 }
 
-/// Statistics of a map. They are exact if no thread writes meanwhile.
+/// Statistics of a map. They are exact if there are no concurrent writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

@@ -9,12 +9,12 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// consistent snapshot.
     ///
     /// A key that is present from the first call to the last is shown exactly once, however often the table grows in
-    /// between; a key that is inserted or removed meanwhile at most once. (Redis' `SCAN` walks in reversed hash bits
+    /// between; a key that is inserted or removed concurrently at most once. (Redis' `SCAN` walks in reversed hash bits
     /// too, but shows keys again when its table has grown; here only `shrink_to_fit` between two calls has that
     /// effect.) A cursor refers to nothing: it may be kept without limit, or thrown away. It belongs to one map; in
     /// another map it is an arbitrary position.
     ///
-    /// `f` runs with nothing locked. Allocates a buffer for one bin. Waits while a writer is inside a bin.
+    /// `f` runs while nothing is locked. Allocates a buffer for one bin. Waits while a bin is being written.
     ///
     /// ```
     /// use hedgerow::flat::Cursor;

@@ -46,8 +46,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Removes `key` if `condition` returns true for its entry; returns the value that it had.
     ///
-    /// `condition` runs with nothing locked, and again if anything in the key's bin changed meanwhile. Blocks as
-    /// [`remove`](Self::remove) does.
+    /// `condition` runs while nothing is locked, and again if anything in the key's bin has changed in the meantime.
+    /// Blocks as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<u32, u32> = [(7, 1)].into();
@@ -65,11 +65,11 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// Replaces the value of `key` by `new` if it is `current`; returns the value that the key had. None stands for an
+    /// Replaces the value of `key` by `new` if it is `current`; returns the value that the key had. `None` means an
     /// absent key.
     ///
     /// So `(None, Some(v))` inserts if the key is absent, and `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
-    /// with nothing locked. Blocks and allocates as [`insert`](Self::insert) does.
+    /// while nothing is locked. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
     /// The value that the key has instead of `current`.
@@ -116,7 +116,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Replaces the value of `key` by the result of `f`, as std's atomics do, and returns the old value.
     ///
-    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile.
+    /// `f` runs while nothing is locked, and again if anything in the key's bin has changed in the meantime.
     ///
     /// # Errors
     /// The value, unchanged, if `f` returned None; None if the key is absent.

@@ -18,8 +18,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Does what [`insert`](Self::insert) does, but neither waits nor aborts. It may call the allocator.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] if a writer is inside the key's bin, [`TryInsertError::Alloc`] if there is no memory
-    /// for the entry. Both hand key and value back, and leave the map as it was.
+    /// [`TryInsertError::Busy`] if the key's bin is being written, [`TryInsertError::Alloc`] if there is no memory for
+    /// the entry. Both hand key and value back, and leave the map as it was.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<_, _>::default();
@@ -87,7 +87,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Does what [`compute`](Self::compute) does, but neither waits nor aborts.
     ///
     /// If the bin has changed since `f` ran, another attempt would count as waiting, so this returns the error. `f`
-    /// runs with nothing locked, and may run more than once all the same.
+    /// runs while nothing is locked, and may run more than once all the same.
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert); `f` may or may not have run. The error hands back the key, and the
@@ -141,7 +141,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Does what [`remove`](Self::remove) does, but never waits. Allocates nothing.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin, or if the bin has overflowed and another thread holds the lock of
+    /// [`Busy`] if the key's bin is being written, or if the bin has overflowed and another thread holds the lock of
     /// overflow lines. The map is as it was.
     ///
     /// ```
@@ -161,7 +161,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Does what [`update`](Self::update) does, but never waits. Allocates nothing.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin, or has been there since `f` ran. The value is as it was.
+    /// [`Busy`] if the key's bin is being written, or has been written since `f` ran. The value is as it was.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();

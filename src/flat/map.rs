@@ -154,7 +154,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         &self.hash_builder
     }
 
-    /// Returns the number of entries: exact if no thread writes meanwhile, else a number of the recent past.
+    /// Returns the number of entries: exact if there are no concurrent writes, and slightly out of date otherwise.
     ///
     /// Lock-free, allocates nothing, constant time.
     ///
@@ -266,9 +266,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Returns a copy of the value of `key`.
     ///
-    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. Waits while a writer is
-    /// inside the key's bin, unless the bin's tags show that the key is absent. The load of these tags is the
-    /// linearization point.
+    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. Waits while the key's bin is
+    /// being written, unless the bin's tags show that the key is absent. The load of these tags is the linearization
+    /// point.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -285,7 +285,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Does what [`get`](Self::get) does, but never waits: for interrupt handlers, and for callers that may not spin.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin.
+    /// [`Busy`] if the key's bin is being written.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -301,7 +301,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             .map_err(|_| Busy)
     }
 
-    /// Calls `f` on a copy of `key`'s value and returns the result. `f` runs with nothing locked.
+    /// Calls `f` on a copy of `key`'s value and returns the result. `f` runs while nothing is locked.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", [1, 2, 3])].into();
@@ -331,7 +331,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Stores `value` under `key` and returns the value that it replaces. The map keeps the key that it has.
     ///
-    /// Blocks while another writer is inside the key's bin. May allocate: an overflow line for a full bin, and growth,
+    /// Blocks while another thread writes to the key's bin. May allocate: an overflow line for a full bin, and growth,
     /// of which each insert does a bounded part. If there is no memory to store the entry, does what std's collections
     /// do; if there is none for growth, a later insert grows the map.
     ///
@@ -362,7 +362,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         OccupiedError::unless_absent(found, key, value)
     }
 
-    /// Removes `key` and returns its value. Blocks while another writer is inside the key's bin.
+    /// Removes `key` and returns its value. Blocks while another thread writes to the key's bin.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -378,8 +378,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Replaces the value of `key` by the result of `f`, and returns the new value; None if the key is absent.
     ///
-    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile, so the replacement is
-    /// atomic. An `f` that itself writes to that bin each time it runs never ends.
+    /// `f` runs while nothing is locked, and again if anything in the key's bin has changed in the meantime, so the
+    /// replacement is atomic. An `f` that itself writes to that bin each time it runs never ends.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -398,8 +398,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Changes `key`'s entry as `f` decides from its value, atomically.
     ///
-    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile. An `f` that itself
-    /// writes to that bin each time it runs never ends.
+    /// `f` runs while nothing is locked, and again if anything in the key's bin has changed in the meantime. An `f`
+    /// that itself writes to that bin each time it runs never ends.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -511,8 +511,8 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// Returns an iterator over copies of all entries, in no particular order.
     ///
     /// The entries of each bin are a consistent snapshot. A key that is present from the iterator's beginning to its
-    /// end is returned exactly once, however much the map grows; a key that is inserted or removed meanwhile at most
-    /// once. Allocates a buffer for some bins. Waits while a writer is inside the next bin.
+    /// end is returned exactly once, however much the map grows; a key that is inserted or removed concurrently at most
+    /// once. Allocates a buffer for some bins. Waits while the next bin is being written.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -546,7 +546,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
 
     /// Removes every entry, bin by bin; keeps the memory.
     ///
-    /// An entry that is inserted meanwhile may stay. Blocks while another writer is inside a bin. Allocates nothing.
+    /// An entry that is inserted concurrently may stay. Blocks while another thread writes to a bin. Allocates nothing.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
@@ -560,7 +560,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// Keeps the entries for which `keep` returns true, with the values as `keep` leaves them. To learn how many are
     /// removed, count what [`extract_if`](Self::extract_if) returns.
     ///
-    /// `keep` runs with nothing locked. If a bin changes before its entries are removed, `keep` runs again for the
+    /// `keep` runs while nothing is locked. If a bin changes before its entries are removed, `keep` runs again for the
     /// bin's entries; a `keep` that writes to that bin each time never ends. Allocates a buffer for one bin.
     ///
     /// ```
@@ -596,9 +596,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Returns an iterator that removes the entries for which `wanted` returns true, one for each call of `next`.
     /// Entries that it has not returned stay in the map.
     ///
-    /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs with nothing locked, and
-    /// again if anything in the key's bin changed meanwhile. The iterator goes from key to key as [`iter`](Self::iter)
-    /// does. Blocks while another writer is inside an entry's bin. Allocates a buffer for some bins.
+    /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs while nothing is locked,
+    /// and again if anything in the key's bin has changed in the meantime. The iterator goes from key to key as
+    /// [`iter`](Self::iter) does. Blocks while another thread writes to an entry's bin. Allocates a buffer for some
+    /// bins.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -609,8 +610,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         ExtractIf::new(self, wanted)
     }
 
-    /// Returns an iterator that removes all entries, one for each call of `next`. Entries that it has not
-    /// returned stay in the map, and so may entries that are inserted meanwhile. Blocks and allocates as
+    /// Returns an iterator that removes all entries, one for each call of `next`. Entries that it has not returned stay
+    /// in the map, and so may entries that are inserted concurrently. Blocks and allocates as
     /// [`extract_if`](Self::extract_if) does.
     ///
     /// ```
@@ -769,7 +770,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FlatStats {
-    /// The number of entries: exact if no thread writes meanwhile.
+    /// The number of entries: exact if there are no concurrent writes.
     pub len: usize,
     /// The number of bins.
     pub bins: usize,

@@ -128,7 +128,8 @@ where
     V: Copy + PartialEq,
     S: BuildHasher,
 {
-    /// Whether both have equal entries. If other threads write meanwhile, the answer holds for no single point in time.
+    /// Whether both have equal entries. If other threads write in the meantime, the answer holds for no single point in
+    /// time.
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().all(|(key, value)| other.get(&key) == Some(value))
     }

@@ -115,12 +115,13 @@ impl<K, V, S, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
-    /// Visits a few entries, in the order of a hash of their keys, and returns where to go on. A walk starts with 0 and
-    /// ends when `None` is returned. Each call may use another snapshot, even if the map has changed and grown between.
+    /// Visits a few entries, in the order of a hash of their keys, and returns where to continue. A scan starts with 0
+    /// and ends when `None` is returned. Each call may use another snapshot, even if the map has changed and grown
+    /// between.
     ///
-    /// The walk visits each entry that stays in the map all the time, and may visit entries that are inserted or
-    /// removed meanwhile. It visits an entry twice only if the number of bins changes. Wait-free, if `each` is;
-    /// allocates nothing; O(1) expected. A call visits one bin, which has about five entries in a full table, so a walk
+    /// The scan visits each entry that stays in the map all the time, and may visit entries that are inserted or
+    /// removed concurrently. It visits an entry twice only if the number of bins changes. Wait-free, if `each` is;
+    /// allocates nothing; O(1) expected. A call visits one bin, which has about five entries in a full table, so a scan
     /// takes O(capacity) calls. Calls the hasher for each of the entries, and for some others.
     ///
     /// ```

@@ -225,7 +225,7 @@ impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
     }
 
     /// Returns the numbers ([`ReadHandle::reader_id`]) of the readers that have been reading since before the last
-    /// publish. They keep the entries that it replaced alive, and hold up the next publish. A reader that has ended its
+    /// publish. They keep the entries that it replaced alive, and delay the next publish. A reader that has ended its
     /// read and begun another may still be listed once.
     ///
     /// ```

@@ -16,7 +16,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// Removes `key` and returns its entry as [`remove`](Self::remove) does, but never waits.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard. The map is unchanged then.
+    /// [`Busy`] if the key's bin is being written, or if there is no memory for a guard. The map is unchanged then.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -37,7 +37,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did not
     /// store it, and no key, because the caller still has it. The map is unchanged. `f` runs at most once: if another
-    /// thread replaces the entry meanwhile, the error is `Busy`.
+    /// thread replaces the entry in the meantime, the error is `Busy`.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);

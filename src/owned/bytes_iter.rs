@@ -49,7 +49,7 @@ impl fmt::Debug for BytesIter<'_> {
 /// An iterator over the keys and values of a [`BytesMap`], borrowed from the [`Pinned`](super::Pinned) that
 /// [`BytesMap::pin`] returns.
 ///
-/// A clone continues from the same position, and reads the later bins by itself. The iterator of a map that
+/// A clone continues from the same position, and reads the later bins independently. The iterator of a map that
 /// [`BytesMap::pin_owned`] returns is `Send`.
 pub struct PinnedBytesIter<'a, G = Guard<'a>>(Walk<'a, InlineNode, &'a G>);
 
@@ -132,8 +132,8 @@ impl<S> BytesMap<S> {
 
     /// Returns an iterator that removes all entries, one with each call of `next`.
     ///
-    /// Entries that the caller does not request stay in the map, and an entry that is inserted meanwhile may stay; see
-    /// [`HashMap::drain`](super::HashMap::drain).
+    /// Entries that the caller does not request stay in the map, and an entry that is inserted concurrently may stay;
+    /// see [`HashMap::drain`](super::HashMap::drain).
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);

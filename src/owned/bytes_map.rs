@@ -185,7 +185,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// [`HashMap::try_get`](super::HashMap::try_get).
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard.
+    /// [`Busy`] if the key's bin is being written, or if there is no memory for a guard.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -245,7 +245,7 @@ impl<S: BuildHasher> BytesMap<S> {
 
     /// Stores a copy of `value` under a copy of `key`, and returns the entry that it replaces.
     ///
-    /// Blocks while another writer is inside the key's bin. Allocates the entry, and sometimes a larger table. Each
+    /// Blocks while another thread writes to the key's bin. Allocates the entry, and sometimes a larger table. Each
     /// insertion moves a bounded number of entries there. If there is no memory for the entry, the process aborts, as
     /// with the collections of std. If there is no memory for a larger table, the map postpones growth.
     ///
@@ -277,7 +277,7 @@ impl<S: BuildHasher> BytesMap<S> {
     ///
     /// # Errors
     /// Each error returns `key` and `value` to the caller, and leaves the map unchanged.
-    /// - [`TryInsertError::Busy`] if a writer is inside the key's bin.
+    /// - [`TryInsertError::Busy`] if the key's bin is being written.
     /// - [`TryInsertError::Alloc`] if there is no memory for the entry.
     /// - [`TryInsertError::TooLong`] if key or value is longer than `u32::MAX` bytes.
     /// - [`TryInsertError::Stalled`] if more entries are pending than the limit allows.
@@ -353,7 +353,7 @@ impl<S: BuildHasher> BytesMap<S> {
         }
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside the key's bin.
+    /// Removes `key` and returns its entry. Blocks while another thread writes to the key's bin.
     ///
     /// Needs no memory for the removal itself. A thread's first guard may allocate a slot. A map allocates more lists
     /// for removed entries once, when two threads add to its only list at the same time.
@@ -387,7 +387,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// Replaces the value of `key` by the result of `f`. Returns the new value, or `None` if the key is absent.
     ///
     /// The replacement is atomic. `f` runs while no lock is held, and runs again if another thread replaces the entry
-    /// meanwhile.
+    /// in the meantime.
     ///
     /// # Panics
     /// If the new value is longer than `u32::MAX` bytes.
@@ -412,7 +412,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// and after the operation.
     ///
     /// The operation is atomic. `f` runs while no lock is held, and runs again if another thread replaces or removes
-    /// the entry meanwhile.
+    /// the entry in the meantime.
     ///
     /// # Panics
     /// If the key or the new value is longer than `u32::MAX` bytes.

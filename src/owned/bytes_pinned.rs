@@ -43,7 +43,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin.
+    /// [`Busy`] if the key's bin is being written.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);

@@ -23,7 +23,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     ///
     /// # Errors
     /// Each error returns `key` and `value` to the caller, and leaves the map unchanged.
-    /// - [`TryInsertError::Busy`] if a writer is inside the key's bin.
+    /// - [`TryInsertError::Busy`] if the key's bin is being written.
     /// - [`TryInsertError::Alloc`] if there is no memory for the entry.
     /// - [`TryInsertError::Stalled`] if more entries are pending than the limit allows.
     ///
@@ -46,7 +46,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Removes `key` and returns its entry as [`remove`](Self::remove) does, but never waits.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard. The map is unchanged then.
+    /// [`Busy`] if the key's bin is being written, or if there is no memory for a guard. The map is unchanged then.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();

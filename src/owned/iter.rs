@@ -110,8 +110,8 @@ impl<K, V, S> HashMap<K, V, S> {
     /// plain references.
     ///
     /// The iterator sees each bin as a consistent snapshot. It returns a key that is present all the time exactly once,
-    /// also while the table grows. It returns a key that is inserted or removed meanwhile at most once. Waits while a
-    /// writer is inside the next bin. Allocates a buffer for a few bins.
+    /// even while the table grows. It returns a key that is inserted or removed concurrently at most once. Waits while
+    /// the next bin is being written. Allocates a buffer for a few bins.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
@@ -151,8 +151,8 @@ impl<K, V, S> HashMap<K, V, S> {
     /// iterator visits entries as [`iter`](Self::iter) does. `wanted` runs while no lock is held. If another thread
     /// replaces or removes an entry after `wanted` has seen it, the iterator skips the entry.
     ///
-    /// Blocks while another writer is inside an entry's bin. Allocates a buffer for a few bins. The iterator holds one
-    /// guard until it is dropped. Until then, no map drops an entry that was removed meanwhile.
+    /// Blocks while another thread writes to an entry's bin. Allocates a buffer for a few bins. The iterator holds one
+    /// guard until it is dropped. Until then, no map drops an entry that was removed concurrently.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -165,7 +165,7 @@ impl<K, V, S> HashMap<K, V, S> {
 
     /// Returns an iterator that removes all entries, one with each call of `next`.
     ///
-    /// Entries that the caller does not request stay in the map, and an entry that is inserted meanwhile may stay.
+    /// Entries that the caller does not request stay in the map, and an entry that is inserted concurrently may stay.
     /// Blocks, allocates and holds a guard as [`extract_if`](Self::extract_if) does.
     ///
     /// ```
@@ -194,7 +194,7 @@ impl<K, V, S> HashMap<K, V, S> {
 
     /// Removes every entry, bin by bin. Keeps the table's memory.
     ///
-    /// An entry that is inserted meanwhile may stay. Allocates a buffer for one bin.
+    /// An entry that is inserted concurrently may stay. Allocates a buffer for one bin.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -230,7 +230,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 /// An iterator over the entries of a [`HashMap`], borrowed from the [`Pinned`](super::Pinned) that [`HashMap::pin`]
 /// returns.
 ///
-/// A clone continues from the same position, and reads the later bins by itself. The iterator of a map that
+/// A clone continues from the same position, and reads the later bins independently. The iterator of a map that
 /// [`HashMap::pin_owned`] returns is `Send`.
 pub struct PinnedIter<'a, K, V, G = Guard<'a>>(Walk<'a, Pair<K, V>, &'a G>);
 

@@ -42,7 +42,7 @@ fn node_of<N: Node>(entry: Entry<'_, NodePtr<N>, ()>) -> MaybeUninit<NodePtr<N>>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedStats {
-    /// Entries. Exact if no thread writes meanwhile.
+    /// Entries. Exact if there are no concurrent writes.
     pub len: usize,
     /// Entries that were replaced or removed, and that the map has not dropped yet.
     pub pending: usize,

@@ -49,7 +49,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// of its own.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard.
+    /// [`Busy`] if the key's bin is being written, or if there is no memory for a guard.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -70,7 +70,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
 
     /// Stores `value` under `key`, and returns the entry that it replaces.
     ///
-    /// Blocks while another writer is inside the key's bin. Takes expected constant time. Linearizes while it holds the
+    /// Blocks while another thread writes to the key's bin. Takes expected constant time. Linearizes while it holds the
     /// bin's lock.
     ///
     /// Allocates the entry, and sometimes a larger table. Each insertion moves a bounded number of entries there. If
@@ -93,7 +93,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         }
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside the key's bin.
+    /// Removes `key` and returns its entry. Blocks while another thread writes to the key's bin.
     ///
     /// Needs no memory for the removal itself. A thread's first guard may allocate a slot. When two threads first
     /// remove entries at the same time, the map allocates more lists for removed entries. It does that once.
@@ -112,8 +112,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
 
     /// Removes `key` if `condition` returns `true` for its entry.
     ///
-    /// `condition` runs while no lock is held, and runs again if another thread changes the key's bin meanwhile. Blocks
-    /// and allocates as [`remove`](Self::remove) does.
+    /// `condition` runs while no lock is held, and runs again if another thread changes the key's bin in the meantime.
+    /// Blocks and allocates as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -134,9 +134,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Replaces the value of `key` by the result of `f`. Returns the new value, or `None` if the key is absent.
     ///
     /// The replacement is atomic. `f` runs while no lock is held, and runs again if another thread replaces the entry
-    /// meanwhile. Each run allocates an entry with a clone of the key. Blocks while another writer is inside the key's
-    /// bin. If there is no memory, the process aborts, as with the collections of std. If keys are not `Clone`, use
-    /// [`compute`](Self::compute), which takes the key.
+    /// in the meantime. Each run allocates an entry with a clone of the key. Blocks while another thread writes to the
+    /// key's bin. If there is no memory, the process aborts, as with the collections of std. If keys are not `Clone`,
+    /// use [`compute`](Self::compute), which takes the key.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -156,10 +156,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// map.get_with("rose", |seen| seen.lock().unwrap().push(7));
     /// assert_eq!(map.get_with("rose", |seen| seen.lock().unwrap().len()), Some(1));
     /// ```
-    /// If another thread replaces or removes the entry meanwhile, the value leaves the map with the entry. A thread
-    /// that found the entry before can still change the value that [`insert`](Self::insert) or [`remove`](Self::remove)
-    /// returned. [Updating values in place](crate::docs::coming_from#updating-values-in-place) shows how to remove such
-    /// entries without losing a change.
+    /// If another thread replaces or removes the entry in the meantime, the value leaves the map with the entry. A
+    /// thread that found the entry before can still change the value that [`insert`](Self::insert) or
+    /// [`remove`](Self::remove) returned. [Updating values in place](crate::docs::coming_from#updating-values-in-place)
+    /// shows how to remove such entries without losing a change.
     pub fn update<Q>(&self, key: &Q, f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
         K: Clone,
@@ -176,7 +176,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// and after the operation.
     ///
     /// The operation is atomic. `f` runs while no lock is held, and runs again if another thread replaces or removes
-    /// the entry meanwhile. Blocks while another writer is inside the key's bin, and allocates as
+    /// the entry in the meantime. Blocks while another thread writes to the key's bin, and allocates as
     /// [`insert`](Self::insert) does for each value that `f` stores. `Op::Keep` waits and linearizes as
     /// [`get`](Self::get) does.
     ///

@@ -29,7 +29,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     /// Use it in interrupt handlers, and in code that must not spin.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin.
+    /// [`Busy`] if the key's bin is being written.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();

@@ -103,8 +103,8 @@ where
     V: PartialEq,
     S: BuildHasher,
 {
-    /// Returns `true` if both maps have equal entries. If other threads write meanwhile, the result does not describe a
-    /// single point in time.
+    /// Returns `true` if both maps have equal entries. If other threads write in the meantime, the result does not
+    /// describe a single point in time.
     fn eq(&self, other: &Self) -> bool {
         let (these, those) = (self.pin(), other.pin());
         self.len() == other.len() && these.iter().all(|(key, value)| those.get(key) == Some(value))
@@ -202,8 +202,8 @@ impl<S> IntoIterator for BytesMap<S> {
 }
 
 impl<S: BuildHasher> PartialEq for BytesMap<S> {
-    /// Returns `true` if both maps have equal entries. If other threads write meanwhile, the result does not describe a
-    /// single point in time.
+    /// Returns `true` if both maps have equal entries. If other threads write in the meantime, the result does not
+    /// describe a single point in time.
     fn eq(&self, other: &Self) -> bool {
         let (these, those) = (self.pin(), other.pin());
         self.len() == other.len() && these.iter().all(|(key, value)| those.get(key) == Some(value))

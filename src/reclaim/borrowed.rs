@@ -17,7 +17,7 @@ use core::ptr::NonNull;
 /// A borrowed entry of a map of owned data. Dereferences to the value.
 ///
 /// It holds a [`Guard`], so the entry is not dropped before it, even if it is removed from the map. It holds no lock:
-/// the same thread and others may write to the map meanwhile, even to the same key.
+/// the same thread and others may write to the map in the meantime, even to the same key.
 ///
 /// ```
 /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();

@@ -40,8 +40,8 @@ trait GuardStaysInItsThreadSoUsePinOwnedOrGetClonedInFutures {}
 
 /// Returns a guard for this thread, which holds until it is dropped.
 ///
-/// With feature `std` the guard uses the thread's own slot, and another guard beside it costs an addition. Without
-/// `std`, each guard claims a slot of the process-wide registry by compare-and-swap. A [`Handle`] saves that.
+/// With feature `std` the guard uses the thread's own slot, and each further guard costs an addition. Without `std`,
+/// each guard claims a slot of the process-wide registry by compare-and-swap. A [`Handle`] saves that.
 ///
 /// Lock-free. Allocates only if more threads hold guards than ever before. If there is no memory then, the process
 /// aborts; [`try_pin`] returns an error instead.

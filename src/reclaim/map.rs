@@ -96,7 +96,7 @@ pub(crate) trait NodeMap {
     /// Otherwise returns `fresh` with the cause.
     ///
     /// This compares addresses, not keys. A key's `Eq` might say something else than before, and an equal key might
-    /// belong to an entry that another thread inserted meanwhile. The address is unambiguous: the guard keeps
+    /// belong to an entry that another thread inserted in the meantime. The address is unambiguous: the guard keeps
     /// `expected` alive, so no other node has it.
     fn store_if<'m: 'g, 'g>(
         &'m self,

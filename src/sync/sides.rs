@@ -144,7 +144,7 @@ impl PendingSwap {
     }
 
     /// Executes a fence, once a swap. It comes before the slots are looked at and not with the swap: the store of the
-    /// state takes as long as a reader's core takes to give up the line, and the writer can go on meanwhile.
+    /// state takes as long as a reader's core takes to give up the line, and the writer can go on in the meantime.
     #[inline(always)]
     fn fence(&mut self) {
         if !self.fenced {

@@ -366,7 +366,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         (at, moved)
     }
 
-    /// Returns the hashes of all entries under `state`, None if the bin changed meanwhile.
+    /// Returns the hashes of all entries under `state`, None if the bin changed in the meantime.
     fn hash_all(
         &self,
         bin: Bin<'_, K, V>,

@@ -40,8 +40,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`apply_batch`](Self::apply_batch), but neither waits nor aborts. If it fails, nothing was changed.
     ///
     /// # Errors
-    /// [`TryError::Busy`] if a writer is inside one of the leaves, or has just changed it, or is inside the lists that
-    /// a new leaf comes from; [`TryError::Alloc`] if memory runs out.
+    /// [`TryError::Busy`] if one of the leaves, or a list that a new leaf comes from, is being written, or if a leaf has
+    /// just changed; [`TryError::Alloc`] if memory runs out.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -76,8 +76,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Returns the values of all `keys` as a consistent snapshot. [`get_many`](Self::get_many) is faster, but reads
     /// each key at another time.
     ///
-    /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes meanwhile, any number of
-    /// times. Waits while a writer is inside one of the leaves. Allocates some words a key. Panics as
+    /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes in the meantime, any number
+    /// of times. Waits while one of the leaves is being written. Allocates some words a key. Panics as
     /// [`apply_batch`](Self::apply_batch) does. Linearizes between the first read of the last leaf and the validation
     /// of all leaves.
     ///

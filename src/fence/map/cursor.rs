@@ -34,11 +34,11 @@ impl<K> From<K> for Cursor<K> {
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Passes entries to `f`, in key order, from `cursor` on, until there were at least `budget` of them. Returns where
-    /// to go on, or None at the end. Each call does at least one leaf, and each leaf is a consistent snapshot.
+    /// to continue, or None at the end. Each call does at least one leaf, and each leaf is a consistent snapshot.
     ///
     /// A key that stays in the map from the first call to the last is passed exactly once; a key that is inserted or
-    /// removed meanwhile, at most once. `f` runs with nothing locked. Allocates a buffer for one leaf. Waits while a
-    /// writer is inside a leaf.
+    /// removed concurrently at most once. `f` runs while nothing is locked. Allocates a buffer for one leaf. Waits
+    /// while a leaf is being written.
     ///
     /// ```
     /// use hedgerow::fence::Cursor;

@@ -48,8 +48,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Removes `key` if `condition` returns true for its entry, and returns the value that it had.
     ///
-    /// `condition` runs with nothing locked, and again if another thread has changed anything in the key's leaf
-    /// meanwhile. Blocks as [`remove`](Self::remove) does.
+    /// `condition` runs while nothing is locked, and again if another thread has changed anything in the key's leaf in
+    /// the meantime. Blocks as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = [(7, 1)].into();

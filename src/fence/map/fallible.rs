@@ -16,9 +16,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] if a writer is inside the key's leaf, or inside the lists that a new leaf comes from,
-    /// or if the leaf has changed 64 times while it was read; [`TryInsertError::Alloc`] if there is no memory for a
-    /// leaf. Either hands key and value back.
+    /// [`TryInsertError::Busy`] if the key's leaf, or a list that a new leaf comes from, is being written, or if the
+    /// leaf has changed 64 times while it was read; [`TryInsertError::Alloc`] if there is no memory for a leaf. Either
+    /// hands key and value back.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<_, _>::default();
@@ -75,7 +75,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`remove`](Self::remove), but never waits.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read.
+    /// [`Busy`] if the key's leaf is being written, or has changed 64 times while it was read.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -95,7 +95,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`update`](Self::update), but never waits.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read.
+    /// [`Busy`] if the key's leaf is being written, or has changed 64 times while it was read.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();

@@ -138,7 +138,7 @@ impl<K: Copy, V: Copy, R> FenceMap<K, V, R> {
         &self.tree.policy
     }
 
-    /// Returns the number of entries: exact if no thread writes meanwhile, and of the recent past otherwise.
+    /// Returns the number of entries: exact if there are no concurrent writes, and slightly out of date otherwise.
     ///
     /// Lock-free, allocates nothing, constant time.
     ///
@@ -174,8 +174,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Returns a copy of the value of `key`.
     ///
-    /// Takes no lock, writes no shared memory, allocates nothing; logarithmic time. Waits while a writer is inside the
-    /// key's leaf. Linearizes when the leaf's version is validated last.
+    /// Takes no lock, writes no shared memory, allocates nothing; logarithmic time. Waits while the key's leaf is being
+    /// written. Linearizes when the leaf's version is validated last.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -193,7 +193,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that must not spin.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read.
+    /// [`Busy`] if the key's leaf is being written, or has changed 64 times while it was read.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -213,7 +213,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
             .map_err(|_| Busy)
     }
 
-    /// Returns the result of `f` for a copy of `key`'s value. `f` runs with nothing locked.
+    /// Returns the result of `f` for a copy of `key`'s value. `f` runs while nothing is locked.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", [1, 2, 3])].into();
@@ -245,7 +245,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Stores `value` under `key` and returns the value that it replaces. If the key is in the map, the old key stays.
     ///
-    /// Blocks while another writer is inside the key's leaf. If the key's leaf is full, it may allocate a leaf and
+    /// Blocks while another thread writes to the key's leaf. If the key's leaf is full, it may allocate a leaf and
     /// space for it in the fences. Running out of memory is handled as in std's collections. Logarithmic time, plus
     /// moving up to a leaf of entries by one place. Linearizes when the leaf is locked.
     ///
@@ -275,7 +275,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         OccupiedError::unless_absent(found, key, value)
     }
 
-    /// Removes `key` and returns its value. Blocks while another writer is inside its leaf. Allocates nothing.
+    /// Removes `key` and returns its value. Blocks while another thread writes to its leaf. Allocates nothing.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -292,9 +292,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Replaces the value of `key` by the result of `f` and returns the new value. None if the key has no value.
     ///
-    /// `f` runs with nothing locked, and again if another thread has changed anything in the key's leaf meanwhile. So
-    /// the replacement is atomic. An `f` that itself writes to that leaf each time never ends. Blocks while another
-    /// writer is inside the leaf. Allocates nothing.
+    /// `f` runs while nothing is locked, and again if another thread has changed anything in the key's leaf in the
+    /// meantime. So the replacement is atomic. An `f` that itself writes to that leaf each time never ends. Blocks
+    /// while another thread writes to the leaf. Allocates nothing.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -311,8 +311,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Applies the decision of `f` to `key`'s entry, atomically. `f` gets the key's value.
     ///
-    /// `f` runs with nothing locked, and again if another thread has changed anything in the key's leaf meanwhile. An
-    /// `f` that itself writes to that leaf each time never ends. Blocks and allocates as [`insert`](Self::insert) does.
+    /// `f` runs while nothing is locked, and again if another thread has changed anything in the key's leaf in the
+    /// meantime. An `f` that itself writes to that leaf each time never ends. Blocks and allocates as
+    /// [`insert`](Self::insert) does.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -331,7 +332,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// no value.
     ///
     /// So `(None, Some(v))` inserts if there is no value, and `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
-    /// with nothing locked. Blocks and allocates as [`insert`](Self::insert) does.
+    /// while nothing is locked. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
     /// The value that the key has instead of `current`.

@@ -73,7 +73,7 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Range<K, V> {
 /// [`FenceMap::iter_range`].
 ///
 /// It copies eight entries at a time. From the end it goes leaf by leaf, and allocates a buffer for one leaf. A clone
-/// goes on from the same position, and reads the following entries by itself.
+/// continues from the same position, and reads the following entries independently.
 pub struct Iter<'a, K, V, R> {
     map: &'a FenceMap<K, V, R>,
     end: Bound<K>,

@@ -31,7 +31,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Returns the entry with the least key.
     ///
-    /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Reads one leaf, or, if
+    /// Takes no lock and writes no shared memory. Waits while the first leaf is being written. Reads one leaf, or, if
     /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts
     /// one key and then looks up another one has to execute a fence in between, or it may see another order than this
     /// operation ([`docs::ordering`](crate::docs::ordering)).
@@ -56,7 +56,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Removes the entry with the least key and returns it, as from a priority queue.
     ///
-    /// No two callers get the same entry. Blocks while another writer is inside the entry's leaf, and linearizes when
+    /// No two callers get the same entry. Blocks while another thread writes to the entry's leaf, and linearizes when
     /// that leaf is locked. Then a compare-and-swap confirms each empty leaf before it; if one has changed, the removal
     /// starts again. So if a thread inserts a lesser key that this removal has missed, it does not find the removed
     /// entry after that. If the map is empty, this writes nothing and linearizes as
@@ -149,7 +149,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// wrong order, there are no entries.
     ///
     /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a
-    /// row. Then the range's leaves are locked while they are copied. Waits while a writer is inside one of the leaves.
+    /// row. Then the range's leaves are locked while they are copied. Waits while one of the leaves is being written.
     /// Linearizes between the first read of the last leaf and the validation of all leaves, or when the last leaf is
     /// locked.
     ///
@@ -180,7 +180,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`range_into`](Self::range_into), but neither waits nor locks nor aborts.
     ///
     /// # Errors
-    /// [`TryError::Busy`] if a writer is inside one of the leaves, or if a leaf changed eight times in a row;
+    /// [`TryError::Busy`] if one of the leaves is being written, or if a leaf changed eight times in a row;
     /// [`TryError::Alloc`] if memory runs out. The vector's entries are unspecified then.
     ///
     /// ```
@@ -217,8 +217,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Counts the entries in the leaves where the range begins and ends, and adds the map's mean for each leaf in
     /// between. So the answer is exact if there is no leaf in between and no thread writes. Otherwise it is as good as
     /// leaves are evenly filled: most are between half full and full. Costs two searches, and reads some words of each
-    /// fence, which stands for up to 32,768 entries. Takes no lock, writes no shared memory, allocates nothing. Waits
-    /// while a writer is inside one of the two leaves.
+    /// fence, which covers up to 32,768 entries. Takes no lock, writes no shared memory, allocates nothing. Waits while
+    /// one of the two leaves is being written.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
@@ -233,11 +233,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     ///
     /// Reads up to eight neighbouring entries as a snapshot, but the next eight at a later time. So it may return an
     /// entry and miss another one that was inserted before it. A key that stays in the map from the first call to the
-    /// last is returned exactly once; a key that is inserted or removed meanwhile, at most once. [`range`](Self::range)
-    /// has no such exceptions.
+    /// last is returned exactly once; a key that is inserted or removed concurrently at most once.
+    /// [`range`](Self::range) has no such exceptions.
     ///
     /// Goes both ways. Takes no lock. Allocates nothing, except a buffer for one leaf if it is called from the end.
-    /// Waits while a writer is inside the next leaf.
+    /// Waits while the next leaf is being written.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
@@ -280,8 +280,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Removes every entry, leaf by leaf. Keeps the memory for entries to come.
     ///
-    /// An entry that is inserted meanwhile may stay. Blocks while another writer is inside a leaf. Allocates nothing.
-    /// [`remove_range`](Self::remove_range) with `..` removes all entries as of a single point in time.
+    /// An entry that is inserted concurrently may stay. Blocks while another thread writes to a leaf. Allocates
+    /// nothing. [`remove_range`](Self::remove_range) with `..` removes all entries as of a single point in time.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a')].into();
@@ -295,9 +295,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Keeps the entries for which `keep` returns true, with the values as it leaves them, leaf by leaf. To learn
     /// how many are removed, count what [`extract_if`](Self::extract_if) returns.
     ///
-    /// `keep` runs with nothing locked, in key order. If another thread changes a leaf before its entries are removed,
-    /// `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends. Allocates a
-    /// buffer for one leaf.
+    /// `keep` runs while nothing is locked, in key order. If another thread changes a leaf before its entries are
+    /// removed, `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends.
+    /// Allocates a buffer for one leaf.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
@@ -311,9 +311,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Returns an iterator that removes the entries for which `wanted` returns true, in key order, one by one as it is
     /// advanced. Entries that it does not reach stay in the map.
     ///
-    /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs with nothing locked, and
-    /// again if another thread has changed anything in the key's leaf meanwhile. The iterator goes from key to key as
-    /// [`iter`](Self::iter) does. Blocks while another writer is inside an entry's leaf. Allocates nothing.
+    /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs while nothing is locked,
+    /// and again if another thread has changed anything in the key's leaf in the meantime. The iterator goes from key
+    /// to key as [`iter`](Self::iter) does. Blocks while another thread writes to an entry's leaf. Allocates nothing.
     /// [`remove_range`](Self::remove_range) removes all entries as of a single point in time.
     ///
     /// ```
@@ -326,7 +326,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     }
 
     /// Returns an iterator that removes all entries, in key order, one by one as it is advanced. Entries that it does
-    /// not reach stay in the map, and so may those that are inserted meanwhile. Blocks as
+    /// not reach stay in the map, and so may those that are inserted concurrently. Blocks as
     /// [`extract_if`](Self::extract_if) does.
     ///
     /// ```

@@ -50,8 +50,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Returns the first key, the entries and the load of each fence, in key order.
     ///
-    /// The figures are exact if no thread writes meanwhile, and of the recent past otherwise. Waits for writers in the
-    /// first leaf of a fence. Allocates the vector. Visits every leaf.
+    /// The figures are exact if there are no concurrent writes, and slightly out of date otherwise. Waits for writers
+    /// in the first leaf of a fence. Allocates the vector. Visits every leaf.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();

@@ -88,8 +88,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> IntoIterator for FenceMap<K, V, R> {
 }
 
 impl<K: Copy + Ord, V: Copy + PartialEq, R: Ranking<K>> PartialEq for FenceMap<K, V, R> {
-    /// Returns whether both have equal entries in the same order. If other threads write meanwhile, the answer is not
-    /// about a single point in time.
+    /// Returns whether both have equal entries in the same order. If other threads write in the meantime, the answer is
+    /// not about a single point in time.
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().eq(other.iter())
     }

@@ -20,8 +20,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// [limit](Self::set_pending_limit). If the key's `Clone` aborts because memory runs out, so does this.
     ///
     /// # Errors
-    /// - [`TryInsertError::Busy`] if a writer is inside the key's leaf, or inside the lists that a new leaf comes from,
-    ///   or if the leaf has changed 64 times while it was read;
+    /// - [`TryInsertError::Busy`] if the key's leaf, or a list that a new leaf comes from, is being written, or if the
+    ///   leaf has changed 64 times while it was read;
     /// - [`TryInsertError::Alloc`] if there is no memory for the entry or a leaf;
     /// - [`TryInsertError::Stalled`] if too many entries wait to be dropped.
     ///
@@ -48,8 +48,8 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`remove`](Self::remove), but never waits.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read, or if there is no
-    /// memory for a guard.
+    /// [`Busy`] if the key's leaf is being written, or has changed 64 times while it was read, or if there is no memory
+    /// for a guard.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();

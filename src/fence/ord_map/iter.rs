@@ -308,8 +308,8 @@ where
 
 /// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, borrowed from the result of [`OrdMap::pin`].
 ///
-/// A clone goes on from the same position, and reads the following leaves by itself.
-/// The iterator of a map that [`OrdMap::pin_owned`] returns is `Send`.
+/// A clone continues from the same position, and reads the following leaves independently. The iterator of a map that
+/// [`OrdMap::pin_owned`] returns is `Send`.
 pub struct PinnedOrdIterRange<'a, Q: ?Sized, B, K, V, R, G = Guard<'a>> {
     walk: Walk<'a, Q, B, K, V, R>,
     guard: &'a G,
@@ -392,8 +392,8 @@ impl<'a, K: Ord, V, R: Ranking<K>> OrdIter<'a, K, V, R> {
 
 /// An iterator over the entries of an [`OrdMap`], in key order, borrowed from the result of [`OrdMap::pin`].
 ///
-/// A clone goes on from the same position, and reads the following leaves by itself.
-/// The iterator of a map that [`OrdMap::pin_owned`] returns is `Send`.
+/// A clone continues from the same position, and reads the following leaves independently. The iterator of a map that
+/// [`OrdMap::pin_owned`] returns is `Send`.
 pub struct PinnedOrdIter<'a, K, V, R, G = Guard<'a>>(
     PinnedOrdIterRange<'a, K, RangeFull, K, V, R, G>,
 );

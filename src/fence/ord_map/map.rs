@@ -143,7 +143,7 @@ impl<K, V, R> OrdMap<K, V, R> {
         &self.owner().ranking
     }
 
-    /// Returns the number of entries: exact if no thread writes meanwhile, and of the recent past otherwise.
+    /// Returns the number of entries: exact if there are no concurrent writes, and slightly out of date otherwise.
     ///
     /// Lock-free, allocates nothing, constant time.
     ///

@@ -19,7 +19,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     ///
     /// Takes no lock, and writes only to its thread's slot in the registry of readers. Allocates nothing, unless more
     /// threads hold guards than ever before: slots for them, and without memory for these the process aborts.
-    /// Logarithmic time. Waits while a writer is inside the key's leaf. Linearizes when the leaf's version is validated
+    /// Logarithmic time. Waits while the key's leaf is being written. Linearizes when the leaf's version is validated
     /// last.
     ///
     /// ```
@@ -43,8 +43,8 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// [`Pinned::try_get`](crate::owned::Pinned::try_get) with a [`Handle`](crate::owned::Handle) of its own.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read, or if there is no
-    /// memory for a guard.
+    /// [`Busy`] if the key's leaf is being written, or has changed 64 times while it was read, or if there is no memory
+    /// for a guard.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -63,7 +63,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     lookup_methods!(OrdMap, where [Q: Comparable<K> + ?Sized, R: Ranking<Q>]);
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf. Needs memory only for the
+    /// Removes `key` and returns its entry. Blocks while another thread writes to its leaf. Needs memory only for the
     /// thread's first guard. When writers first collide, it may allocate lists for removed entries, or do without.
     ///
     /// ```
@@ -81,8 +81,8 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Removes `key` if `condition` returns true for its entry.
     ///
-    /// `condition` runs with nothing locked, and again if another thread has changed anything in the key's leaf
-    /// meanwhile. Blocks and allocates as [`remove`](Self::remove) does.
+    /// `condition` runs while nothing is locked, and again if another thread has changed anything in the key's leaf in
+    /// the meantime. Blocks and allocates as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -107,7 +107,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Stores `value` under `key`, and returns the entry that it replaces.
     ///
     /// Allocates the entry, and sometimes a leaf with a clone of a key and space for it in the fences. Blocks while
-    /// another writer is inside the key's leaf. Running out of memory is handled as in std's collections. Logarithmic
+    /// another thread writes to the key's leaf. Running out of memory is handled as in std's collections. Logarithmic
     /// time, plus moving up to a leaf of pointers by one place. Linearizes when the leaf is locked. If a key's `Clone`
     /// itself inserts into the same leaf each time, the operation never ends.
     ///
@@ -129,9 +129,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Replaces the value of `key` by the result of `f`, and returns the new value. `None` if the key has no value.
     ///
-    /// `f` runs with nothing locked, and again if another thread has replaced the entry meanwhile. So the replacement
-    /// is atomic. Allocates an entry, with a clone of the key. Blocks as [`insert`](Self::insert) does. If `f` must run
-    /// exactly once, or is expensive, use a value with a lock of its own, as in
+    /// `f` runs while nothing is locked, and again if another thread has replaced the entry in the meantime. So the
+    /// replacement is atomic. Allocates an entry, with a clone of the key. Blocks as [`insert`](Self::insert) does. If
+    /// `f` must run exactly once, or is expensive, use a value with a lock of its own, as in
     /// [`HashMap::update`](crate::HashMap::update).
     ///
     /// ```
@@ -153,8 +153,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Applies the decision of `f` to `key`'s entry, atomically. `f` gets the key's value. Returns the entry before and
     /// the entry after that.
     ///
-    /// `f` runs with nothing locked, and again if another thread has replaced or removed the entry meanwhile. Blocks
-    /// and allocates as [`insert`](Self::insert) does.
+    /// `f` runs while nothing is locked, and again if another thread has replaced or removed the entry in the meantime.
+    /// Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// use hedgerow::Op;

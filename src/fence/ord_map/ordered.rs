@@ -61,7 +61,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Returns the entry with the least key, borrowed with a guard of its own.
     ///
-    /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Reads one leaf, or, if
+    /// Takes no lock and writes no shared memory. Waits while the first leaf is being written. Reads one leaf, or, if
     /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts
     /// one key and then looks up another one has to execute a fence in between, or it may see another order than this
     /// operation ([`docs::ordering`](crate::docs::ordering)).
@@ -160,7 +160,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// `range::<str, _>((Bound::Included("a"), Bound::Unbounded))`.
     ///
     /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a
-    /// row. Then the range's leaves are locked while they are copied. Waits while a writer is inside one of the leaves.
+    /// row. Then the range's leaves are locked while they are copied. Waits while one of the leaves is being written.
     /// Linearizes between the first read of the last leaf and the validation of all leaves, or when the last leaf is
     /// locked.
     ///
@@ -240,11 +240,11 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     ///
     /// Each leaf is read as a snapshot, but the next leaf at a later time. So the iterator may return an entry and miss
     /// another one that was inserted before it. A key that stays in the map from the first call to the last is returned
-    /// exactly once; a key that is inserted or removed meanwhile, at most once. [`range`](Self::range) has no such
+    /// exactly once; a key that is inserted or removed concurrently at most once. [`range`](Self::range) has no such
     /// exceptions.
     ///
-    /// Takes no lock. Allocates a buffer for one leaf, and another one for entries from the end. Waits while a writer
-    /// is inside the next leaf.
+    /// Takes no lock. Allocates a buffer for one leaf, and another one for entries from the end. Waits while the next
+    /// leaf is being written.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
@@ -305,7 +305,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Removes the entry with the least key and returns it, as from a priority queue.
     ///
-    /// No two callers get the same entry. Blocks while another writer is inside the entry's leaf, and linearizes when
+    /// No two callers get the same entry. Blocks while another thread writes to the entry's leaf, and linearizes when
     /// that leaf is locked. Then a compare-and-swap confirms each empty leaf before it; if one has changed, the removal
     /// starts again. So if a thread inserts a lesser key that this removal has missed, it does not find the removed
     /// entry after that. If the map is empty, this writes nothing and linearizes as
@@ -333,9 +333,9 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Keeps the entries for which `keep` returns true, leaf by leaf. To learn how many are removed, count what
     /// [`extract_if`](Self::extract_if) returns.
     ///
-    /// `keep` runs with nothing locked, in key order. If another thread changes a leaf before its entries are removed,
-    /// `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends. Allocates a
-    /// buffer for one leaf.
+    /// `keep` runs while nothing is locked, in key order. If another thread changes a leaf before its entries are
+    /// removed, `keep` is called for them again. A `keep` that itself writes to that leaf each time never ends.
+    /// Allocates a buffer for one leaf.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -356,11 +356,11 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Returns an iterator that removes the entries for which `wanted` returns true, in key order, one by one as it is
     /// advanced. Entries that it does not reach stay in the map.
     ///
-    /// `wanted` runs with nothing locked. If another thread replaces or removes an entry after `wanted` was called for
-    /// it, the iterator skips it. Each removal is atomic by itself. The iterator goes from entry to entry as
-    /// [`iter`](Self::iter) does. Blocks while another writer is inside an entry's leaf. Allocates a buffer for one
-    /// leaf. The iterator holds one guard until it is dropped, so entries that are removed from any map meanwhile stay
-    /// alive until then.
+    /// `wanted` runs while nothing is locked. If another thread replaces or removes an entry after `wanted` was called
+    /// for it, the iterator skips it. Each removal is atomic by itself. The iterator goes from entry to entry as
+    /// [`iter`](Self::iter) does. Blocks while another thread writes to an entry's leaf. Allocates a buffer for one
+    /// leaf. The iterator holds one guard until it is dropped, so entries that are removed from any map in the meantime
+    /// stay alive until then.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -372,7 +372,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     /// Returns an iterator that removes all entries, in key order, one by one as it is advanced. Entries that it does
-    /// not reach stay in the map, and so may those that are inserted meanwhile. Blocks and allocates as
+    /// not reach stay in the map, and so may those that are inserted concurrently. Blocks and allocates as
     /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
     ///
     /// ```
@@ -386,8 +386,8 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Removes every entry, leaf by leaf. Keeps the leaves for entries to come.
     ///
-    /// An entry that is inserted meanwhile may stay. Blocks while another writer is inside a leaf. Allocates a buffer
-    /// for one leaf.
+    /// An entry that is inserted concurrently may stay. Blocks while another thread writes to a leaf. Allocates a
+    /// buffer for one leaf.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();

@@ -43,7 +43,7 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that must not spin.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's leaf, or has changed it 64 times while it was read.
+    /// [`Busy`] if the key's leaf is being written, or has changed 64 times while it was read.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
@@ -85,8 +85,8 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
 
     /// Returns the values of all `keys` as a consistent snapshot.
     ///
-    /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes meanwhile, any number of
-    /// times. Waits while a writer is inside one of the leaves. Allocates some words a key. Linearizes between the
+    /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes in the meantime, any number
+    /// of times. Waits while one of the leaves is being written. Allocates some words a key. Linearizes between the
     /// first read of the last leaf and the validation of all leaves.
     ///
     /// ```

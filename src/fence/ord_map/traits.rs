@@ -89,8 +89,8 @@ impl<'a, K: Ord, V, R: Ranking<K>> IntoIterator for &'a OrdMap<K, V, R> {
 }
 
 impl<K: Ord, V: PartialEq, R: Ranking<K>> PartialEq for OrdMap<K, V, R> {
-    /// Returns whether both have equal entries in the same order. If other threads write meanwhile, the answer is not
-    /// about a single point in time.
+    /// Returns whether both have equal entries in the same order. If other threads write in the meantime, the answer is
+    /// not about a single point in time.
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.pin().iter().eq(other.pin().iter())
     }

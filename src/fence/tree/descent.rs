@@ -363,7 +363,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     /// Follows the links from the first leaf on. Returns a leaf that does not end before the probe; if leaves were
-    /// retired and used again meanwhile, it may begin behind it.
+    /// retired and used again in the meantime, it may begin behind it.
     #[cold]
     #[inline(never)]
     fn walk_to<'a>(

@@ -251,7 +251,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 }
 
-/// Locks a leaf whose left neighbour the caller has locked, so that it cannot be retired meanwhile.
+/// Locks a leaf whose left neighbour the caller has locked, so that it cannot be retired in the meantime.
 fn lock_next<K: Copy, V: Copy>(leaf: Leaf<'_, K, V>) -> LeafVersion {
     let mut backoff = Backoff::spinning();
     loop {

@@ -9,7 +9,7 @@ use super::root::RootTable;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FenceStats {
-    /// Number of entries; exact if no thread writes meanwhile.
+    /// Number of entries; exact if there are no concurrent writes.
     pub len: usize,
     /// Capacity of a leaf, in entries.
     pub entries_per_leaf: usize,

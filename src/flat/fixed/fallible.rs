@@ -74,7 +74,7 @@ where
     /// interrupt handlers, which would wait for ever for the code that they have interrupted.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside a bin that may hold the key, or has been there since `f` ran. The value is as it
+    /// [`Busy`] if a bin that may hold the key is being written, or has been written since `f` ran. The value is as it
     /// was. `f` runs at most once.
     ///
     /// ```

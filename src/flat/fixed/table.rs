@@ -157,7 +157,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
         Self::CAPACITY
     }
 
-    /// Returns the number of entries: exact if no thread writes meanwhile, else a sum over bins read at different
+    /// Returns the number of entries: exact if there are no concurrent writes, else a sum over bins read at different
     /// times.
     ///
     /// Never waits. Reads every bin, because writers do not count.
@@ -184,8 +184,8 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
     /// Returns an iterator over copies of all entries, in no particular order.
     ///
     /// Each entry is a consistent snapshot. A key that is present from the iterator's beginning to its end is returned
-    /// exactly once. A key that is inserted or removed meanwhile may be missed, and one that is removed and inserted
-    /// again may be returned again. Waits while a writer is inside the next bin.
+    /// exactly once. A key that is inserted or removed concurrently may be missed, and one that is removed and inserted
+    /// again may be returned again. Waits while the next bin is being written.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -247,7 +247,7 @@ where
 
     /// Returns a copy of the value of `key`.
     ///
-    /// Takes no lock, writes no shared memory. Waits while a writer is inside the bin that holds the key. The load of
+    /// Takes no lock, writes no shared memory. Waits while the bin that holds the key is being written. The load of
     /// that bin's tags is the linearization point.
     ///
     /// ```
@@ -267,7 +267,7 @@ where
     /// Does what [`get`](Self::get) does, but never waits: for interrupt handlers, and for callers that may not spin.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside a bin that may hold the key.
+    /// [`Busy`] if a bin that may hold the key is being written.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<u32, u32, 4>::new();
@@ -283,7 +283,7 @@ where
             .map_err(|_| Busy)
     }
 
-    /// Calls `f` on a copy of `key`'s value and returns the result. `f` runs with nothing locked.
+    /// Calls `f` on a copy of `key`'s value and returns the result. `f` runs while nothing is locked.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<u32, [u8; 3], 4>::new();
@@ -332,7 +332,7 @@ where
 
     /// Stores `value` under `key` and returns the value that it replaces. The table keeps the key that it has.
     ///
-    /// Blocks while another writer is inside a bin that this has to change.
+    /// Blocks while another thread writes to a bin that this has to change.
     ///
     /// # Errors
     /// [`Full`] if the key is absent and there is no room for it; the table is as it was. The value of a present key
@@ -351,8 +351,8 @@ where
     /// Does what [`insert`](Self::insert) does, but never waits.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] if a writer is inside a bin that this has to change, [`TryInsertError::Full`] if there
-    /// is no room for a new key. Both hand key and value back, and leave the table as it was.
+    /// [`TryInsertError::Busy`] if a bin that this has to change is being written, [`TryInsertError::Full`] if there is
+    /// no room for a new key. Both hand key and value back, and leave the table as it was.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -403,9 +403,9 @@ where
 
     /// Returns the value of `key`. If there is none, calls `make` and stores the value that it returns.
     ///
-    /// `make` runs with nothing locked, at most once, and in vain if another thread inserts the key meanwhile or if
-    /// there is no room: all callers get the value that is in the table. Blocks as [`insert`](Self::insert) does if the
-    /// key is absent.
+    /// `make` runs while nothing is locked, at most once, and in vain if another thread inserts the key in the meantime
+    /// or if there is no room: all callers get the value that is in the table. Blocks as [`insert`](Self::insert) does
+    /// if the key is absent.
     ///
     /// # Errors
     /// [`Full`] with the value that `make` has returned, if there is no room for it.
@@ -446,7 +446,7 @@ where
         entries.into_iter().try_for_each(|(key, value)| self.insert(key, value).map(drop))
     }
 
-    /// Removes `key` and returns its value. Blocks while another writer is inside a bin that may hold it.
+    /// Removes `key` and returns its value. Blocks while another thread writes to a bin that may hold it.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -466,7 +466,7 @@ where
     /// Does what [`remove`](Self::remove) does, but never waits.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside a bin that may hold the key; the table is as it was.
+    /// [`Busy`] if a bin that may hold the key is being written; the table is as it was.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -485,8 +485,8 @@ where
 
     /// Removes `key` if `condition` returns true for its entry; returns the value that it had.
     ///
-    /// `condition` runs with nothing locked, and again if anything in a bin that may hold the key changed meanwhile.
-    /// Blocks as [`remove`](Self::remove) does.
+    /// `condition` runs while nothing is locked, and again if anything in a bin that may hold the key has changed in
+    /// the meantime. Blocks as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -509,8 +509,8 @@ where
 
     /// Replaces the value of `key` by the result of `f`, and returns the new value; None if the key is absent.
     ///
-    /// `f` runs with nothing locked, and again if anything in a bin that may hold the key changed meanwhile, so the
-    /// replacement is atomic. An `f` that itself writes there each time it runs never ends. Blocks as
+    /// `f` runs while nothing is locked, and again if anything in a bin that may hold the key has changed in the
+    /// meantime, so the replacement is atomic. An `f` that itself writes there each time it runs never ends. Blocks as
     /// [`insert`](Self::insert) does: interrupt handlers use [`try_update`](Self::try_update).
     ///
     /// ```
@@ -532,9 +532,9 @@ where
 
     /// Changes `key`'s entry as `f` decides from its value, atomically.
     ///
-    /// `f` runs with nothing locked, and again if anything in a bin that may hold the key changed meanwhile. An `f`
-    /// that itself writes there each time it runs never ends. Blocks as [`insert`](Self::insert) does: interrupt
-    /// handlers use [`try_compute`](Self::try_compute).
+    /// `f` runs while nothing is locked, and again if anything in a bin that may hold the key has changed in the
+    /// meantime. An `f` that itself writes there each time it runs never ends. Blocks as [`insert`](Self::insert) does:
+    /// interrupt handlers use [`try_compute`](Self::try_compute).
     ///
     /// # Errors
     /// [`Full`] if `f` returns an entry for an absent key and there is no room; the table is as it was.
@@ -569,9 +569,9 @@ where
 
     /// Removes the entries for which `keep` returns false; `keep` may change the values of the others.
     ///
-    /// `keep` runs with nothing locked, and again for an entry whose bin changed meanwhile. Each entry is removed or
-    /// kept by itself. A key that is removed and inserted again meanwhile may be shown again. Blocks while another
-    /// writer is inside a bin.
+    /// `keep` runs while nothing is locked, and again for an entry whose bin changed in the meantime. Each entry is
+    /// removed or kept by itself. A key that is removed and inserted again concurrently may be shown again. Blocks
+    /// while another thread writes to a bin.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<u32, u32, 4>::new();
@@ -586,7 +586,7 @@ where
         self.bins.retain(|key| self.hash(key), keep);
     }
 
-    /// Removes every entry, one after the other. Entries that other threads insert meanwhile may stay or be removed,
+    /// Removes every entry, one after the other. Entries that other threads insert concurrently may stay or be removed,
     /// including keys that this has removed before.
     ///
     /// ```
