@@ -19,7 +19,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     ///
     /// # Errors
     /// [`TryInsertError::Busy`] if the key's bin is being written, [`TryInsertError::Alloc`] if there is no memory for
-    /// the entry. Both hand key and value back, and leave the map as it was.
+    /// the entry. Both hand key and value back, and leave the map unchanged.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<_, _>::default();
@@ -142,7 +142,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     ///
     /// # Errors
     /// [`Busy`] if the key's bin is being written, or if the bin has overflowed and another thread holds the lock of
-    /// overflow lines. The map is as it was.
+    /// overflow lines. The map is unchanged.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -161,7 +161,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Does what [`update`](Self::update) does, but never waits. Allocates nothing.
     ///
     /// # Errors
-    /// [`Busy`] if the key's bin is being written, or has been written since `f` ran. The value is as it was.
+    /// [`Busy`] if the key's bin is being written, or has been written since `f` ran. The value is unchanged.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();

@@ -177,7 +177,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         self.table.capacity()
     }
 
-    /// Whether [`len`](Self::len) is 0.
+    /// Returns `true` if [`len`](Self::len) is 0.
     ///
     /// ```
     /// assert!(hedgerow::FlatMap::<u8, u8>::new().is_empty());
@@ -315,7 +315,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.get(key).map(|value| f(&value))
     }
 
-    /// Whether `key` has an entry. Costs what [`get`](Self::get) does, without copying the value.
+    /// Returns `true` if the map contains `key`. Costs what [`get`](Self::get) does, without copying the value.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -597,7 +597,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Entries that it has not returned stay in the map.
     ///
     /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs while nothing is locked,
-    /// and again if anything in the key's bin has changed in the meantime. The iterator goes from key to key as
+    /// and again if anything in the key's bin has changed in the meantime. The iterator visits entries as
     /// [`iter`](Self::iter) does. Blocks while another thread writes to an entry's bin. Allocates a buffer for some
     /// bins.
     ///

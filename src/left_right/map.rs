@@ -53,7 +53,7 @@ pub struct LeftRightMap<K, V, S = DefaultHashBuilder> {
 }
 
 impl<K, V> LeftRightMap<K, V> {
-    /// Makes an empty map that stores each entry once.
+    /// Creates an empty map that stores each entry once.
     ///
     /// Allocates the shared part of the handles, and tables for a few entries. If there is no memory, the process
     /// aborts, as with std's collections.
@@ -69,7 +69,7 @@ impl<K, V> LeftRightMap<K, V> {
         Self::with_hasher(DefaultHashBuilder::default())
     }
 
-    /// Makes an empty map that stores its entries in both tables. As [`new`](Self::new) otherwise.
+    /// Creates an empty map that stores its entries in both tables. As [`new`](Self::new) otherwise.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::<u64, u64>::inline();

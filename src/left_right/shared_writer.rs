@@ -265,7 +265,7 @@ impl<K, V, S, P: Storage<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
 
 /// The locked [`WriteHandle`] of a [`SharedWriteHandle`]. Made by [`lock`](SharedWriteHandle::lock).
 ///
-/// Dropping the guard releases the lock, and then drops the keys and values that no reader can see any more.
+/// Dropping the guard releases the lock, and then drops the keys and values that no reader can see.
 ///
 /// A caller may swap the handle for that of another map. It should call the new one through the guard, because a
 /// mutable reference that is older than the swap drops keys and values under the lock.

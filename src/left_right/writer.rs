@@ -375,7 +375,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
         self.try_update(key, with).unwrap_or_else(out_of_memory)
     }
 
-    /// As [`update`](Self::update), but returns an error and leaves the value as it was if there is no memory.
+    /// As [`update`](Self::update), but returns an error and leaves the value unchanged if there is no memory.
     ///
     /// # Errors
     /// If the allocator has no memory for the entry, a larger table or a note. `with` may have been called.

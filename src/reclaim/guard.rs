@@ -241,7 +241,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Makes a handle with a slot of its own. If there is no memory, the process aborts, as with std's collections.
+    /// Creates a handle with a slot of its own. If there is no memory, the process aborts, as with std's collections.
     ///
     /// ```
     /// let handle = hedgerow::owned::Handle::new();

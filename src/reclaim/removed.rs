@@ -8,8 +8,8 @@ use core::ops::Deref;
 /// An entry that was removed from a [`HashMap`](crate::HashMap). Dereferences to the value.
 ///
 /// Readers that found the entry earlier may still be using it. The entry is shared with them, and dropped when they are
-/// done. [`try_into_owned`](Self::try_into_owned) takes it out if nobody uses it any more. Leaking this value leaks the
-/// entry.
+/// done. [`try_into_owned`](Self::try_into_owned) takes it out if no reader can still be using it. Leaking this value
+/// leaks the entry.
 pub struct Removed<'a, K, V>(Unlinked<'a, Pair<K, V>>);
 
 impl<'a, K, V> Removed<'a, K, V> {
@@ -47,7 +47,7 @@ impl<'a, K, V> Removed<'a, K, V> {
         (self.key(), self.value())
     }
 
-    /// Returns the key and the value themselves, if no reader can be using them any more.
+    /// Returns the key and the value themselves, if no reader can still be using them.
     ///
     /// That fails while this thread or another holds a guard from before the removal, of this or any other map: a
     /// [`Ref`](super::borrowed::Ref), an iterator or a pinned map. Waits for no thread. Asks the operating system for a
@@ -74,7 +74,7 @@ impl<'a, K, V> Removed<'a, K, V> {
         }
     }
 
-    /// Returns the key and the value themselves if no reader can be using them any more, and clones of them otherwise.
+    /// Returns the key and the value themselves if no reader can still be using them, and clones of them otherwise.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 const BUDGET: usize = 16 << 10;
 
 /// A thread that compresses, compacts, merges and trains codecs, by [`compress_step`](CompressedMap::compress_step), so
-/// that writers mostly find room.
+/// that writers usually find room.
 ///
 /// Without it writers do the same work themselves, a little each. If they write faster than it compresses, they help,
 /// and slow down to its pace.
@@ -67,7 +67,7 @@ impl Compressor {
         self.scheduler.add(move |budget| Some(map.upgrade()?.compress_step(budget)));
     }
 
-    /// Whether the thread has ended, which means that a codec or a `Merge` panicked.
+    /// Returns `true` if the thread has ended, which means that a codec or a `Merge` panicked.
     ///
     /// ```
     /// assert!(!hedgerow::std_ext::Compressor::spawn()?.is_finished());

@@ -12,7 +12,7 @@ const BUDGET: usize = 8;
 
 /// A thread that takes growth off the inserters of maps, by [`FlatMap::grow_step`](crate::FlatMap::grow_step).
 ///
-/// Without it inserts do the same work themselves, a bounded part each. With it they mostly find the work done: while
+/// Without it inserts do the same work themselves, a bounded part each. With it they usually find the work done: while
 /// a map grew to 4 M entries, a fourth as many inserts took more than 16 µs. The thread needs a processor. If it shares
 /// one with inserters, the system may suspend it inside a bin, and writers of that bin wait for it as for any writer.
 ///
@@ -84,7 +84,7 @@ impl Grower {
         });
     }
 
-    /// Whether the thread has ended, which means that a key's `Hash` panicked.
+    /// Returns `true` if the thread has ended, which means that a key's `Hash` panicked.
     ///
     /// ```
     /// assert!(!hedgerow::std_ext::Grower::spawn()?.is_finished());

@@ -112,7 +112,7 @@ impl Scheduler {
         self.worker.wake();
     }
 
-    /// Whether the thread has ended, which means that a visit panicked.
+    /// Returns `true` if the thread has ended, which means that a visit panicked.
     ///
     /// ```
     /// assert!(!hedgerow_std_ext::Scheduler::spawn("idler", 1)?.is_finished());

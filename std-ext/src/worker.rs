@@ -129,7 +129,7 @@ impl Worker {
         WakeHandle(Arc::clone(&self.signals))
     }
 
-    /// Whether the thread has ended. Before [`shutdown`](Self::shutdown) only a panic ends it.
+    /// Returns `true` if the thread has ended. Before [`shutdown`](Self::shutdown) only a panic ends it.
     ///
     /// ```
     /// use hedgerow_std_ext::{Progress, Worker};

@@ -55,7 +55,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Returns the lower bound of a leaf. Waits while a writer is inside it.
+    /// Returns the lower bound of a leaf. Waits while that leaf is being written.
     fn low_of(leaf: Leaf<'_, K, V>) -> Option<K> {
         let mut backoff = Backoff::spinning();
         loop {

@@ -29,7 +29,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().remove_neighbour(neighbour, Backoff::spinning(), |_| ()))
     }
 
-    /// Returns the entry with the least key.
+    /// Returns the entry with the smallest key.
     ///
     /// Takes no lock and writes no shared memory. Waits while the first leaf is being written. Reads one leaf, or, if
     /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts
@@ -54,11 +54,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.neighbour(Neighbour::<&K>::UpTo(Bound::Unbounded))
     }
 
-    /// Removes the entry with the least key and returns it, as from a priority queue.
+    /// Removes the entry with the smallest key and returns it, as from a priority queue.
     ///
     /// No two callers get the same entry. Blocks while another thread writes to the entry's leaf, and linearizes when
     /// that leaf is locked. Then a compare-and-swap confirms each empty leaf before it; if one has changed, the removal
-    /// starts again. So if a thread inserts a lesser key that this removal has missed, it does not find the removed
+    /// starts again. So if a thread inserts a smaller key that this removal has missed, it does not find the removed
     /// entry after that. If the map is empty, this writes nothing and linearizes as
     /// [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are empty.
     ///
@@ -97,7 +97,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.neighbour(Neighbour::UpTo(Bound::Included(self.search_key(key))))
     }
 
-    /// Returns the entry with the least key that is not less than `key`. Waits and linearizes as
+    /// Returns the entry with the smallest key that is not less than `key`. Waits and linearizes as
     /// [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
@@ -127,7 +127,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.neighbour(Neighbour::UpTo(Bound::Excluded(self.search_key(key))))
     }
 
-    /// Returns the entry with the least key that is greater than `key`. Waits and linearizes as
+    /// Returns the entry with the smallest key that is greater than `key`. Waits and linearizes as
     /// [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
@@ -312,8 +312,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// advanced. Entries that it does not reach stay in the map.
     ///
     /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs while nothing is locked,
-    /// and again if another thread has changed anything in the key's leaf in the meantime. The iterator goes from key
-    /// to key as [`iter`](Self::iter) does. Blocks while another thread writes to an entry's leaf. Allocates nothing.
+    /// and again if another thread has changed anything in the key's leaf in the meantime. The iterator visits entries
+    /// as [`iter`](Self::iter) does. Blocks while another thread writes to an entry's leaf. Allocates nothing.
     /// [`remove_range`](Self::remove_range) removes all entries as of a single point in time.
     ///
     /// ```

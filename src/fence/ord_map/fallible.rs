@@ -25,7 +25,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// - [`TryInsertError::Alloc`] if there is no memory for the entry or a leaf;
     /// - [`TryInsertError::Stalled`] if too many entries wait to be dropped.
     ///
-    /// Each hands key and value back and leaves the map as it was.
+    /// Each hands key and value back and leaves the map unchanged.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<u32, String>::new();

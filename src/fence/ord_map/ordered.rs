@@ -59,7 +59,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         (bounds.start_bound().map(target), bounds.end_bound().map(target))
     }
 
-    /// Returns the entry with the least key, borrowed with a guard of its own.
+    /// Returns the entry with the smallest key, borrowed with a guard of its own.
     ///
     /// Takes no lock and writes no shared memory. Waits while the first leaf is being written. Reads one leaf, or, if
     /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts
@@ -102,7 +102,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.borrow_neighbour(Neighbour::UpTo(Bound::Included(self.search_key(key))))
     }
 
-    /// Returns the entry with the least key that is not less than `key`, borrowed with a guard of its own.
+    /// Returns the entry with the smallest key that is not less than `key`, borrowed with a guard of its own.
     ///
     /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
     ///
@@ -134,7 +134,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.borrow_neighbour(Neighbour::UpTo(Bound::Excluded(self.search_key(key))))
     }
 
-    /// Returns the entry with the least key that is greater than `key`, borrowed with a guard of its own.
+    /// Returns the entry with the smallest key that is greater than `key`, borrowed with a guard of its own.
     ///
     /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
     ///
@@ -303,11 +303,11 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.iter()
     }
 
-    /// Removes the entry with the least key and returns it, as from a priority queue.
+    /// Removes the entry with the smallest key and returns it, as from a priority queue.
     ///
     /// No two callers get the same entry. Blocks while another thread writes to the entry's leaf, and linearizes when
     /// that leaf is locked. Then a compare-and-swap confirms each empty leaf before it; if one has changed, the removal
-    /// starts again. So if a thread inserts a lesser key that this removal has missed, it does not find the removed
+    /// starts again. So if a thread inserts a smaller key that this removal has missed, it does not find the removed
     /// entry after that. If the map is empty, this writes nothing and linearizes as
     /// [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are empty.
     ///
@@ -357,7 +357,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// advanced. Entries that it does not reach stay in the map.
     ///
     /// `wanted` runs while nothing is locked. If another thread replaces or removes an entry after `wanted` was called
-    /// for it, the iterator skips it. Each removal is atomic by itself. The iterator goes from entry to entry as
+    /// for it, the iterator skips it. Each removal is atomic by itself. The iterator visits entries as
     /// [`iter`](Self::iter) does. Blocks while another thread writes to an entry's leaf. Allocates a buffer for one
     /// leaf. The iterator holds one guard until it is dropped, so entries that are removed from any map in the meantime
     /// stay alive until then.

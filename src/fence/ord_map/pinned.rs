@@ -104,7 +104,7 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
         found.into_iter().map(|raw| raw.map(|raw| self.borrow(raw).1)).collect()
     }
 
-    /// Returns the entry with the least key: see [`OrdMap::first_key_value`].
+    /// Returns the entry with the smallest key: see [`OrdMap::first_key_value`].
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
@@ -141,7 +141,7 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
         self.neighbour(Neighbour::UpTo(Bound::Included(self.map().search_key(key))))
     }
 
-    /// Returns the entry with the least key that is not less than `key`: see [`OrdMap::ceiling`].
+    /// Returns the entry with the smallest key that is not less than `key`: see [`OrdMap::ceiling`].
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
@@ -171,7 +171,7 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
         self.neighbour(Neighbour::UpTo(Bound::Excluded(self.map().search_key(key))))
     }
 
-    /// Returns the entry with the least key that is greater than `key`: see [`OrdMap::successor`].
+    /// Returns the entry with the smallest key that is greater than `key`: see [`OrdMap::successor`].
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();

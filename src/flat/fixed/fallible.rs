@@ -74,8 +74,8 @@ where
     /// interrupt handlers, which would wait for ever for the code that they have interrupted.
     ///
     /// # Errors
-    /// [`Busy`] if a bin that may hold the key is being written, or has been written since `f` ran. The value is as it
-    /// was. `f` runs at most once.
+    /// [`Busy`] if a bin that may hold the key is being written, or has been written since `f` ran. The value is
+    /// unchanged. `f` runs at most once.
     ///
     /// ```
     /// static HITS: hedgerow::FlatTable<u8, u32, 4> = hedgerow::FlatTable::new();
@@ -99,7 +99,7 @@ where
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert). The error hands back the key, and the value that `f` wanted to store.
-    /// The table is as it was. `f` runs at most once.
+    /// The table is unchanged. `f` runs at most once.
     ///
     /// ```
     /// use hedgerow::{Op, error::TryInsertError};

@@ -172,7 +172,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
         self.bins.len()
     }
 
-    /// Whether there is no entry. Never waits; reads bins until one has an entry.
+    /// Returns `true` if the table is empty. Never waits; reads bins until one has an entry.
     ///
     /// ```
     /// assert!(hedgerow::FlatTable::<u8, u8, 1>::new().is_empty());
@@ -316,7 +316,7 @@ where
         self.get(key).unwrap_or_default()
     }
 
-    /// Whether `key` has an entry. Costs what [`get`](Self::get) does, without copying the value.
+    /// Returns `true` if the map contains `key`. Costs what [`get`](Self::get) does, without copying the value.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<u32, u32, 4>::new();
@@ -335,7 +335,7 @@ where
     /// Blocks while another thread writes to a bin that this has to change.
     ///
     /// # Errors
-    /// [`Full`] if the key is absent and there is no room for it; the table is as it was. The value of a present key
+    /// [`Full`] if the key is absent and there is no room for it; the table is unchanged. The value of a present key
     /// can always be replaced. A table that is nearly full may also refuse a key while other threads remove and insert
     /// other keys, because its bins are looked at one after the other.
     ///
@@ -352,7 +352,7 @@ where
     ///
     /// # Errors
     /// [`TryInsertError::Busy`] if a bin that this has to change is being written, [`TryInsertError::Full`] if there is
-    /// no room for a new key. Both hand key and value back, and leave the table as it was.
+    /// no room for a new key. Both hand key and value back, and leave the table unchanged.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -466,7 +466,7 @@ where
     /// Does what [`remove`](Self::remove) does, but never waits.
     ///
     /// # Errors
-    /// [`Busy`] if a bin that may hold the key is being written; the table is as it was.
+    /// [`Busy`] if a bin that may hold the key is being written; the table is unchanged.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -537,7 +537,7 @@ where
     /// interrupt handlers use [`try_compute`](Self::try_compute).
     ///
     /// # Errors
-    /// [`Full`] if `f` returns an entry for an absent key and there is no room; the table is as it was.
+    /// [`Full`] if `f` returns an entry for an absent key and there is no room; the table is unchanged.
     ///
     /// ```
     /// use hedgerow::Op;

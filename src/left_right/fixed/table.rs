@@ -65,8 +65,8 @@ unsafe impl<K: Send + Sync, V: Send + Sync, const BINS: usize, const READERS: us
 impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize>
     LeftRightTable<K, V, BINS, READERS>
 {
-    /// Makes an empty table whose hasher is not keyed: see [`FixedHashBuilder`]. Usable in a `static`. A table without
-    /// a bin, or of more than 2^20 bins, does not compile.
+    /// Creates an empty table whose hasher has no secret keys: see [`FixedHashBuilder`]. Usable in a `static`. A table
+    /// without a bin, or of more than 2^20 bins, does not compile.
     ///
     /// ```
     /// static TABLE: hedgerow::LeftRightTable<u32, u32, 8, 1> = hedgerow::LeftRightTable::new();
@@ -90,7 +90,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     /// ```
     pub const CAPACITY: usize = Bin::<(K, V)>::capacity(BINS);
 
-    /// Makes an empty table that hashes with `hash_builder`. Usable in a `static`. A table without a bin does not
+    /// Creates an empty table that hashes with `hash_builder`. Usable in a `static`. A table without a bin does not
     /// compile.
     ///
     /// A `static` table is all zeros, and takes no flash, if `hash_builder` has size zero.
