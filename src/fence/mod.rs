@@ -1,7 +1,7 @@
 //! Ordered maps whose lookups take no lock: [`FenceMap`] for `Copy` types, [`OrdMap`] for any types.
 //!
-//! Both store their entries in the leaves of a tree, and list runs of leaves in *fences*. Root and fences are hints that
-//! are never validated, because each leaf stores the range of keys that it is responsible for. An [`OrdMap`] has
+//! Both store their entries in the leaves of a tree, and list runs of leaves in *fences*. Root and fences are hints
+//! that are never validated, because each leaf stores the range of keys that it is responsible for. An [`OrdMap`] has
 //! pointers in its leaves, and returns references that hold a [`Guard`](crate::owned::Guard).
 
 // Documentation lists the methods of the first modules first.

@@ -1,8 +1,8 @@
 //! Hash maps of owned data: keys and values of any type, with an allocation for each entry.
 //!
-//! A lookup returns a [`Ref`], which borrows the entry and holds a [`Guard`]. `pin`, `with_guard` and `pin_owned` return
-//! a map together with a guard ([`Pinned`]), whose lookups return plain references. A removed entry is dropped once
-//! every guard that was held at its removal has been dropped.
+//! A lookup returns a [`Ref`], which borrows the entry and holds a [`Guard`]. `pin`, `with_guard` and `pin_owned`
+//! return a map together with a guard ([`Pinned`]), whose lookups return plain references. A removed entry is dropped
+//! once every guard that was held at its removal has been dropped.
 
 // rustdoc lists methods in the order of these modules: first the constructors, then operations on one key.
 mod map;

@@ -40,8 +40,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`apply_batch`](Self::apply_batch), but neither waits nor aborts. If it fails, nothing was changed.
     ///
     /// # Errors
-    /// [`TryError::Busy`] if one of the leaves, or a list that a new leaf comes from, is being written, or if a leaf has
-    /// just changed; [`TryError::Alloc`] if memory runs out.
+    /// [`TryError::Busy`] if one of the leaves, or a list that a new leaf comes from, is being written, or if a leaf
+    /// has just changed; [`TryError::Alloc`] if memory runs out.
     ///
     /// ```
     /// use hedgerow::Op;
