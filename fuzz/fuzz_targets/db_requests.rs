@@ -11,7 +11,7 @@ mod slow;
 
 use arbitrary::Arbitrary;
 use hedgerow_db::resp::parse::Limits;
-use hedgerow_db::resp::read::{self, Found};
+use hedgerow_db::resp::read::{self, ReadItem};
 use hedgerow_db::{Db, Options, Session};
 use hedgerow_fuzz::server::{answers, clear};
 use libfuzzer_sys::fuzz_target;
@@ -64,7 +64,7 @@ fuzz_target!(|script: Script<'_>| {
     let mut rest = &at_once[..];
     while !rest.is_empty() {
         match read::reply(rest) {
-            Ok(Found::Reply(_, used)) => rest = &rest[used..],
+            Ok(ReadItem::Reply(_, used)) => rest = &rest[used..],
             other => panic!("{other:?} of {}", rest.escape_ascii()),
         }
     }

@@ -5,7 +5,7 @@
 #![no_main]
 
 use arbitrary::{Arbitrary, Unstructured};
-use hedgerow_db::resp::read::{self, Found, Malformed, Reply};
+use hedgerow_db::resp::read::{self, Malformed, ReadItem, Reply};
 use hedgerow_db::{Db, Options, Session};
 use hedgerow_fuzz::server::{answers, clear};
 use libfuzzer_sys::fuzz_target;
@@ -233,7 +233,7 @@ fn ask(session: &mut Session, words: &[&[u8]]) -> Reply {
     }
     let out = answers(&DB, session, &request, &mut || usize::MAX >> 1);
     match read::reply(&out) {
-        Ok(Found::Reply(reply, used)) if used == out.len() => reply,
+        Ok(ReadItem::Reply(reply, used)) if used == out.len() => reply,
         // A table that contains itself.
         Err(Malformed::TooDeep) => Reply::Null,
         other => panic!("{other:?} of {}", out.escape_ascii()),

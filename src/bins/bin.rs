@@ -19,7 +19,7 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
 /// The bin changed while it was being read.
-pub(crate) struct Changed;
+pub(crate) struct BinChanged;
 
 /// A bin that lives as long as `'a`.
 pub(crate) struct Bin<'a, K, V> {
@@ -165,11 +165,11 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         entry: Entry<'_, K, V>,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Option<R>, Changed> {
+    ) -> Result<Option<R>, BinChanged> {
         let (key, value) = (entry.key(), read(entry));
         // A writer was here since `state`: the fetched words may be torn, and `eq` must not see them.
         if !self.seq().validate(state) {
-            return Err(Changed);
+            return Err(BinChanged);
         }
         // SAFETY: the state is still the one that was read before, so nothing was written while key and value were
         // fetched; and a tag says that the place holds an entry. So both are whole.
@@ -178,7 +178,7 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         // `eq` has read the key elsewhere, and that place may be overwritten once no entry refers to it. So `eq`
         // read the key only if the entry is still in this slot.
         if words::is_indirect::<K>() && !self.seq().validate(state) {
-            return Err(Changed);
+            return Err(BinChanged);
         }
         Ok(same.then_some(value))
     }

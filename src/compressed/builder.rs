@@ -5,7 +5,7 @@ use super::codec::Lz4;
 use super::codec::{Codec, Corrupt, SmallText};
 use super::expiry::{Clock, Listener, RemovalCause};
 use super::hash::KeyHasher;
-use super::models::Named;
+use super::models::NamedCodec;
 use super::types::{Merge, Policy};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -32,7 +32,7 @@ const LARGEST: u32 = 16;
 pub struct Builder {
     pub(super) budget: usize,
     segment: Option<usize>,
-    pub(super) codecs: Vec<Named>,
+    pub(super) codecs: Vec<NamedCodec>,
     /// Whether the first codec of the caller replaces those in `codecs`.
     has_default_codecs: bool,
     pub(super) merge: Option<Box<dyn Merge>>,
@@ -88,7 +88,7 @@ impl Builder {
         if core::mem::take(&mut self.has_default_codecs) {
             self.codecs.clear();
         }
-        self.codecs.push(Named::new(codec));
+        self.codecs.push(NamedCodec::new(codec));
         self
     }
 

@@ -1,7 +1,7 @@
 //! The models of a map, by which records were compressed, and the codecs that made them.
 //!
 //! The results of codecs and merge functions are checked twice: where the crate gets them (`Choice::best_among`,
-//! [`Named::new`], [`Models::bytes_of`]), and where a wrong one would do harm. The append refuses a record that does
+//! [`NamedCodec::new`], [`Models::bytes_of`]), and where a wrong one would do harm. The append refuses a record that does
 //! not fit, or is not as long as its head says.
 //!
 //! # Synchronization
@@ -22,12 +22,12 @@ use core::ptr;
 const LONGEST_NAME: usize = u8::MAX as usize;
 
 /// A codec, and its name when it was added. Asked again, it might return another name.
-pub(super) struct Named {
+pub(super) struct NamedCodec {
     name: &'static str,
     codec: Box<dyn Codec>,
 }
 
-impl Named {
+impl NamedCodec {
     /// # Panics
     /// The name is too long for an export.
     pub(super) fn new(codec: impl Codec + 'static) -> Self {
@@ -47,7 +47,7 @@ pub(super) struct Slot {
 
 /// The codecs of a map, and their models.
 pub(super) struct Models {
-    codecs: Vec<Named>,
+    codecs: Vec<NamedCodec>,
     slots: [AtomicPtr<Slot>; MAX_MODELS],
     /// Records of each kind, plain ones first, and the bytes that they take.
     records: [Gauge<AtomicUsize>; 1 + MAX_MODELS],
@@ -55,7 +55,7 @@ pub(super) struct Models {
 }
 
 impl Models {
-    pub(super) fn new(codecs: Vec<Named>) -> Self {
+    pub(super) fn new(codecs: Vec<NamedCodec>) -> Self {
         Self {
             codecs,
             slots: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),

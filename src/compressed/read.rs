@@ -92,7 +92,7 @@ enum Copied {
 
 /// A record that a lookup has found.
 #[derive(Clone, Copy)]
-pub(super) struct Found {
+pub(super) struct FoundRecord {
     pub(super) at: Location,
     pub(super) generation: usize,
     pub(super) head: Head,
@@ -101,7 +101,7 @@ pub(super) struct Found {
     copied: Copied,
 }
 
-impl Found {
+impl FoundRecord {
     fn none() -> Self {
         let head = Head::of_plain(0, 0);
         Self { at: Location::NONE, generation: 0, head, deadline: 0, copied: Copied::Not }
@@ -126,7 +126,7 @@ impl Store {
         key: &[u8],
         scratch: &Scratch<'_>,
         into: &RefCell<&mut S>,
-    ) -> Option<Found> {
+    ) -> Option<FoundRecord> {
         let copy = |segment: Segment<'_>, head: Head, start: usize| match head.model() {
             _ if head.is_operand() => Copied::Not,
             // A plain value is copied straight to the sink. If it changes meanwhile, the lookup copies it again
@@ -152,8 +152,8 @@ impl Store {
         hash: KeyHash,
         key: &[u8],
         copy: impl Fn(Segment<'_>, Head, usize) -> Copied,
-    ) -> Option<Found> {
-        let found = Cell::new(Found::none());
+    ) -> Option<FoundRecord> {
+        let found = Cell::new(FoundRecord::none());
         if !self.index.find(hash, |at| self.read_record(at, key, &copy, &found)) {
             return None;
         }
@@ -168,7 +168,7 @@ impl Store {
     }
 
     /// Finds the key's topmost record, and copies nothing.
-    fn find_key(&self, key: &[u8]) -> Option<Found> {
+    fn find_key(&self, key: &[u8]) -> Option<FoundRecord> {
         self.find_by(self.index.hash(key), key, |_, _, _| Copied::Not)
     }
 
@@ -179,7 +179,7 @@ impl Store {
         at: Location,
         key: &[u8],
         copy: impl Fn(Segment<'_>, Head, usize) -> Copied,
-        found: &Cell<Found>,
+        found: &Cell<FoundRecord>,
     ) -> bool {
         let Some((segment, start)) = self.records().place(at) else { return false };
         segment.prefetch(self.shape().offset(at));
@@ -190,7 +190,7 @@ impl Store {
         }
         let copied = copy(segment, head, start + len + head.key);
         let (generation, deadline) = (segment.generation(), self.records().deadline(at, head));
-        found.set(Found { at, generation, head, deadline, copied });
+        found.set(FoundRecord { at, generation, head, deadline, copied });
         true
     }
 
@@ -250,9 +250,9 @@ impl Store {
         &self,
         hash: KeyHash,
         key: &[u8],
-        mut found: Found,
+        mut found: FoundRecord,
         into: &mut S,
-    ) -> Option<(Result<usize, ReadError>, Found)> {
+    ) -> Option<(Result<usize, ReadError>, FoundRecord)> {
         let mut words = Vec::new();
         loop {
             if found.head.is_operand() {
@@ -265,7 +265,7 @@ impl Store {
                 // The head is the operand's, which has no deadline of its own. A sweep may have folded the chain
                 // since, and then the record is promoted with the deadline of the value.
                 let head = found.head.with_deadline(deadline);
-                let read = Found { at: top, generation, head, deadline, ..found };
+                let read = FoundRecord { at: top, generation, head, deadline, ..found };
                 return Some((room.map(|()| need).ok_or(ReadError::BufferTooSmall { need }), read));
             }
             words.resize(Scratch::words_for(found.head.stored) + 1, MaybeUninit::uninit());
@@ -285,7 +285,14 @@ impl Store {
 
     /// Notes that `plain` was read from a record, and promotes a cold one that deserves it.
     #[inline(always)]
-    fn note_read(&self, hash: KeyHash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
+    fn note_read(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        found: FoundRecord,
+        plain: &[u8],
+        may_allocate: bool,
+    ) {
         if found.at.is_hot() {
             self.records().mark_read(found.at);
             self.hits.add(1);
@@ -304,7 +311,14 @@ impl Store {
     /// the hot front or the lists of segments. Waits for a bin only, and, if room is scarce, for lists while it sweeps.
     /// Allocates only if it may.
     #[inline(never)]
-    fn promote(&self, hash: KeyHash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
+    fn promote(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        found: FoundRecord,
+        plain: &[u8],
+        may_allocate: bool,
+    ) {
         let head = Head::of_plain(key.len(), plain.len()).with_deadline(found.head.deadline);
         let size = head.record_len(true);
         // A record that fills a quarter of a segment would push out too many others.

@@ -3,7 +3,7 @@
 //! Nothing here needs the index. A reader that copies a record while it may change validates the bin of its key
 //! afterwards; see `[CM-1]` in `segment`.
 
-use super::models::{Models, Named};
+use super::models::{Models, NamedCodec};
 use super::pool::Pool;
 use super::record::{Head, LONGEST_HEAD, Location, MOST_OPERANDS, Shape};
 use super::segment::{self, Segment};
@@ -39,7 +39,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn new(shape: Shape, reserve: usize, codecs: Vec<Named>) -> Self {
+    pub(super) fn new(shape: Shape, reserve: usize, codecs: Vec<NamedCodec>) -> Self {
         Self { pool: Pool::new(shape, reserve), models: Models::new(codecs) }
     }
 

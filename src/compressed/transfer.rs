@@ -140,12 +140,12 @@ impl<E: Error + 'static> Error for ExportError<E> {
 }
 
 /// Writes blocks, each with its sum.
-struct Out<W> {
+struct SumWriter<W> {
     write: W,
     sum: Hasher,
 }
 
-impl<E, W: FnMut(&[u8]) -> Result<(), E>> Out<W> {
+impl<E, W: FnMut(&[u8]) -> Result<(), E>> SumWriter<W> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), ExportError<E>> {
         self.sum.update(bytes);
         (self.write)(bytes).map_err(ExportError::Write)
@@ -220,7 +220,7 @@ pub(super) fn export<E>(
     store: &Store,
     write: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<usize, ExportError<E>> {
-    let mut out = Out { write, sum: Hasher::new() };
+    let mut out = SumWriter { write, sum: Hasher::new() };
     (out.write)(MAGIC).map_err(ExportError::Write)?;
     let mut exported = [false; MAX_MODELS];
     let (mut position, mut entries, mut count) = (Some(Position::START), Vec::new(), 0);
@@ -239,7 +239,7 @@ pub(super) fn export<E>(
 
 fn export_entry<E>(
     store: &Store,
-    out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
+    out: &mut SumWriter<impl FnMut(&[u8]) -> Result<(), E>>,
     exported: &mut [bool; MAX_MODELS],
     entry: EntryCopy,
 ) -> Result<(), ExportError<E>> {
@@ -270,7 +270,7 @@ fn export_entry<E>(
 }
 
 fn put_entry<E>(
-    out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
+    out: &mut SumWriter<impl FnMut(&[u8]) -> Result<(), E>>,
     (id, key_at): (u8, Option<usize>),
     key: &[u8],
     plain: usize,
@@ -286,7 +286,7 @@ fn put_entry<E>(
 
 fn export_model<E>(
     store: &Store,
-    out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
+    out: &mut SumWriter<impl FnMut(&[u8]) -> Result<(), E>>,
     id: usize,
 ) -> Result<(), ExportError<E>> {
     let (Some(model), Some(codec)) = (store.models().model(id), store.models().name_of(id)) else {

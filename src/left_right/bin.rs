@@ -26,9 +26,9 @@ const SATURATED: u64 = 127;
 /// A hash, well mixed in its upper and its lower bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(not(feature = "left-right"), allow(unreachable_pub))] // A sealed trait of the map names it.
-pub struct Hashed(pub(super) u64);
+pub struct MixedHash(pub(super) u64);
 
-impl Hashed {
+impl MixedHash {
     #[inline(always)]
     pub(super) fn of<Q: Hash + ?Sized, S: BuildHasher>(key: &Q, hash_builder: &S) -> Self {
         let hash = hash_builder.hash_one(key);
@@ -123,7 +123,7 @@ impl Head {
     /// Returns the slots whose tag is that of `hash`.
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
     #[inline(always)]
-    pub(super) fn matches(self, hash: Hashed) -> Matches {
+    pub(super) fn matches(self, hash: MixedHash) -> Matches {
         use core::arch::x86_64::{
             _mm_cmpeq_epi8, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_movemask_epi8, _mm_or_si128,
             _mm_set1_epi8, _mm_shufflelo_epi16, _mm_unpacklo_epi8,
@@ -143,13 +143,13 @@ impl Head {
     /// the lowest bit; the caller compares the keys anyway.
     #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))))]
     #[inline(always)]
-    pub(super) fn matches(self, hash: Hashed) -> Matches {
+    pub(super) fn matches(self, hash: MixedHash) -> Matches {
         self.matches_by_words(hash)
     }
 
     #[allow(dead_code)] // On targets with vector instructions only the test calls it.
     #[inline(always)]
-    fn matches_by_words(self, hash: Hashed) -> Slots {
+    fn matches_by_words(self, hash: MixedHash) -> Slots {
         // The overflow count never matches: a tag has its top bit set, and the count does not.
         let differs = self.0 ^ (u64::from(hash.tag()) * ONES);
         Slots(differs.wrapping_sub(ONES) & !differs & TOP_BITS)
@@ -166,7 +166,7 @@ impl Head {
     }
 
     /// Returns true if the tag in `slot` is that of `hash`.
-    pub(super) fn has_tag(self, slot: usize, hash: Hashed) -> bool {
+    pub(super) fn has_tag(self, slot: usize, hash: MixedHash) -> bool {
         (self.0 >> (8 * slot)) as u8 == hash.tag()
     }
 
@@ -182,7 +182,7 @@ impl Head {
         self.0 >> OVERFLOW_SHIFT != 0
     }
 
-    pub(super) fn with(self, slot: usize, hash: Hashed) -> Self {
+    pub(super) fn with(self, slot: usize, hash: MixedHash) -> Self {
         Self(self.0 | u64::from(hash.tag()) << (8 * slot))
     }
 
@@ -278,7 +278,7 @@ impl<E: Copy> Bin<E> {
 
     /// Puts an entry into the highest free slot and returns the slot, or `None` if the bin is full.
     #[inline(always)]
-    pub(super) fn put(&mut self, hash: Hashed, entry: E) -> Option<usize> {
+    pub(super) fn put(&mut self, hash: MixedHash, entry: E) -> Option<usize> {
         let slot = self.head.highest_free()?;
         self.slots[slot].write(entry);
         self.head = self.head.with(slot, hash);
@@ -348,14 +348,15 @@ mod tests {
             for (slot, passed) in (0..7).flat_map(|slot| [(slot, 0), (slot, 1), (slot, SATURATED)])
             {
                 let empty = Head(passed << OVERFLOW_SHIFT);
-                let head = empty.with(slot, Hashed(base)).with((slot + 2) % 7, Hashed(base ^ 2));
-                assert_eq!(head.matches(Hashed(base)).first(), Some(slot));
-                assert_eq!(head.matches_by_words(Hashed(base)).next(), Some(slot));
-                let other = Hashed(base ^ 4);
+                let head =
+                    empty.with(slot, MixedHash(base)).with((slot + 2) % 7, MixedHash(base ^ 2));
+                assert_eq!(head.matches(MixedHash(base)).first(), Some(slot));
+                assert_eq!(head.matches_by_words(MixedHash(base)).next(), Some(slot));
+                let other = MixedHash(base ^ 4);
                 assert!(head.matches(other).first().is_none());
                 assert!(head.matches_by_words(other).next().is_none());
                 // An empty slot never matches.
-                assert!(head.matches_by_words(Hashed(base)).all(|slot| head.holds(slot)));
+                assert!(head.matches_by_words(MixedHash(base)).all(|slot| head.holds(slot)));
             }
         }
     }
@@ -365,19 +366,19 @@ mod tests {
     fn the_hashes_past_a_bin_begin_where_the_next_bin_begins() {
         for bins in [1, 2, 3, 7, 64, 1000, 12_345] {
             for bin in [0, bins / 3, bins / 2, bins - 1] {
-                let Some(first) = Hashed::first_past(bin, bins) else {
+                let Some(first) = MixedHash::first_past(bin, bins) else {
                     assert_eq!(bin, bins - 1);
                     continue;
                 };
-                assert_eq!(Hashed(first).home(bins), bin + 1);
-                assert_eq!(Hashed(first - 1).home(bins), bin);
+                assert_eq!(MixedHash(first).home(bins), bin + 1);
+                assert_eq!(MixedHash(first - 1).home(bins), bin);
             }
         }
     }
 
     #[test]
     fn a_saturated_count_stays_and_none_goes_below_zero() {
-        let mut head = Head(0).with(3, Hashed(9));
+        let mut head = Head(0).with(3, MixedHash(9));
         assert_eq!(head.without_overflow(), head);
         for _ in 0..200 {
             head = head.with_overflow();

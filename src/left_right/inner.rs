@@ -6,7 +6,7 @@
 //! - The writer holds a claim ([`claim`](crate::sync::claim)), `[SE-1]` ↔ `[SE-2]`: the next writer sees all that the
 //!   last one did, and takes over its pending changes.
 
-use super::bin::Hashed;
+use super::bin::MixedHash;
 use super::pending::{PendingChanges, Table, table};
 use super::side::View;
 use super::storage::Storage;
@@ -138,11 +138,11 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
     }
 
     #[inline(always)]
-    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hashed
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> MixedHash
     where
         S: BuildHasher,
     {
-        Hashed::of(key, &self.hash_builder)
+        MixedHash::of(key, &self.hash_builder)
     }
 }
 

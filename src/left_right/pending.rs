@@ -20,7 +20,7 @@
 //!   growth would move them.
 
 use super::bin::Bin;
-use super::bin::Hashed;
+use super::bin::MixedHash;
 use super::dirty::Dirty;
 use super::side::{PackedPlace, Side};
 use crate::error::TryReserveError;
@@ -34,7 +34,7 @@ use hashbrown::HashTable;
 use std::sync::Arc;
 
 /// Entries of a batch, with the hashes of their keys, that wait for their bins.
-pub(super) type Batched<K, V> = VecDeque<(Hashed, K, V)>;
+pub(super) type Batched<K, V> = VecDeque<(MixedHash, K, V)>;
 
 /// A side of a map that grows.
 pub(super) type Table<E> = Side<E, Vec<Bin<E>>>;
@@ -64,7 +64,7 @@ pub(super) struct Base<E> {
 /// A change that the writer deferred because readers were still in the write side.
 pub(super) struct DeferredChange<E> {
     /// The hash of the key that was passed last.
-    pub(super) hash: Hashed,
+    pub(super) hash: MixedHash,
     /// The key's entry on the read side, if there is one.
     pub(super) base: Option<Base<E>>,
     /// The key's entry after the change, or `None` if it was removed.

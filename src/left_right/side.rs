@@ -27,7 +27,7 @@
 //! Slots are filled from the highest down, because the highest ones are beside the head. If a bin has two cache lines,
 //! a lookup prefetches both before it reads the head.
 
-use super::bin::{Bin, Hashed, Slots};
+use super::bin::{Bin, MixedHash, Slots};
 #[cfg(feature = "left-right")]
 use crate::sync::prefetch;
 #[cfg(feature = "left-right")]
@@ -154,7 +154,7 @@ impl<E: Copy> View<E> {
     #[inline(always)]
     pub(super) unsafe fn find<'a>(
         self,
-        hash: Hashed,
+        hash: MixedHash,
         is: impl Fn(&E) -> bool + Copy,
     ) -> Option<&'a E> {
         // SAFETY: the caller promises what `find_from_home` requires.
@@ -168,7 +168,7 @@ impl<E: Copy> View<E> {
     #[inline(always)]
     unsafe fn find_from_home<'a, T>(
         self,
-        hash: Hashed,
+        hash: MixedHash,
         is: impl Fn(&E) -> bool + Copy,
         at_home: impl FnOnce(usize, usize, &'a E) -> T,
         behind: impl FnOnce(&'a E) -> T,
@@ -194,7 +194,7 @@ impl<E: Copy> View<E> {
     #[inline(always)]
     fn find_in(
         bin: &Bin<E>,
-        hash: Hashed,
+        hash: MixedHash,
         mut is: impl FnMut(&E) -> bool,
     ) -> Result<(usize, &E), bool> {
         let mut matches = bin.head().matches(hash);
@@ -214,7 +214,7 @@ impl<E: Copy> View<E> {
     unsafe fn find_past_home<'a>(
         self,
         home: usize,
-        hash: Hashed,
+        hash: MixedHash,
         is: impl Fn(&E) -> bool + Copy,
     ) -> Option<&'a E> {
         let block = block_of(home, self.number);
@@ -240,7 +240,7 @@ impl<E: Copy> View<E> {
     unsafe fn find_past_block<'a>(
         self,
         home: usize,
-        hash: Hashed,
+        hash: MixedHash,
         is: impl Fn(&E) -> bool + Copy,
     ) -> Option<&'a E> {
         let mut bin = next_block(home, home, self.number);
@@ -257,7 +257,7 @@ impl<E: Copy> View<E> {
     /// Prefetches the home bin of `hash`.
     #[cfg(feature = "left-right")]
     #[inline(always)]
-    pub(super) fn prefetch(self, hash: Hashed) {
+    pub(super) fn prefetch(self, hash: MixedHash) {
         Bin::prefetch(self.bins.as_ptr().wrapping_add(hash.home(self.number)));
     }
 
@@ -268,7 +268,7 @@ impl<E: Copy> View<E> {
     /// The side is neither changed nor dropped during the call.
     #[cfg(feature = "left-right")]
     #[inline(always)]
-    pub(super) unsafe fn likely(self, hash: Hashed, mut each: impl FnMut(&E)) {
+    pub(super) unsafe fn likely(self, hash: MixedHash, mut each: impl FnMut(&E)) {
         // SAFETY: the caller promises that the side does not change, and a home is less than the number of bins.
         let bin = unsafe { self.bin(hash.home(self.number)) };
         let _ = Self::find_in(bin, hash, |entry| {
@@ -286,8 +286,8 @@ impl<E: Copy> View<E> {
     #[cfg(feature = "left-right")]
     pub(super) unsafe fn visit(
         self,
-        from: Hashed,
-        hash: impl Fn(&E) -> Hashed,
+        from: MixedHash,
+        hash: impl Fn(&E) -> MixedHash,
         mut each: impl FnMut(&E),
     ) -> Option<u64> {
         let home = from.home(self.number);
@@ -305,7 +305,7 @@ impl<E: Copy> View<E> {
             }
             at = after(home, at, self.number);
             if !bin.head().has_overflowed() || at == home {
-                return Hashed::first_past(home, self.number);
+                return MixedHash::first_past(home, self.number);
             }
         }
     }
@@ -427,7 +427,11 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
         size_of_val(self.all())
     }
 
-    pub(super) fn find(&self, hash: Hashed, is: impl Fn(&E) -> bool + Copy) -> Option<(Place, &E)> {
+    pub(super) fn find(
+        &self,
+        hash: MixedHash,
+        is: impl Fn(&E) -> bool + Copy,
+    ) -> Option<(Place, &E)> {
         let at_home = |bin, slot, entry| (Place { bin, slot }, entry);
         let behind = |entry| (self.place_of(entry), entry);
         // SAFETY: the result borrows `&self`, and changes take `&mut self`.
@@ -472,7 +476,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     /// entry shows that `Hash` returned something else when the entry was placed, returns the bin that holds it. Then
     /// removing the entry lowers no overflow count, and at worst some searches go further than they need.
     #[inline(always)]
-    pub(super) fn home_of(&self, hash: Hashed, place: Place) -> usize {
+    pub(super) fn home_of(&self, hash: MixedHash, place: Place) -> usize {
         let home = hash.home(self.bins());
         // Most entries are in their home bin, and then the tag need not be read.
         let is_its = home == place.bin || self.all()[place.bin].head().has_tag(place.slot, hash);
@@ -481,7 +485,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
 
     /// Returns true if a search for `hash` finds the entry at `place`, whose home is the bin `home`.
     #[cfg(feature = "left-right")]
-    pub(super) fn is_found_under(&self, hash: Hashed, home: usize, place: Place) -> bool {
+    pub(super) fn is_found_under(&self, hash: MixedHash, home: usize, place: Place) -> bool {
         let head = self.all()[place.bin].head();
         hash.home(self.bins()) == home && head.has_tag(place.slot, hash)
     }
@@ -494,7 +498,12 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     /// Places an entry that is not in the side yet, and returns its place. There must be room for it. Calls `mark` with
     /// each place that changes, heads of bins included.
     #[inline(always)]
-    pub(super) fn place(&mut self, hash: Hashed, entry: E, mut mark: impl FnMut(Place)) -> Place {
+    pub(super) fn place(
+        &mut self,
+        hash: MixedHash,
+        entry: E,
+        mut mark: impl FnMut(Place),
+    ) -> Place {
         debug_assert!(self.len < self.capacity());
         let home = hash.home(self.bins());
         let mut bin = home;
@@ -582,7 +591,7 @@ mod tests {
     fn place(table: &mut Table, hashes: impl Iterator<Item = u64>) -> usize {
         let mut bins = 0;
         for hash in hashes {
-            table.place(Hashed(hash), hash, |place| bins += usize::from(place.slot == HEAD));
+            table.place(MixedHash(hash), hash, |place| bins += usize::from(place.slot == HEAD));
         }
         bins
     }
@@ -641,7 +650,7 @@ mod tests {
             looked += place(&mut now, core::iter::once(*hash));
         }
         assert!(looked < 150 * hashes.len(), "{looked} bins for {} entries", hashes.len());
-        let all = |hash: &&u64| now.find(Hashed(**hash), |entry| entry == *hash).is_some();
+        let all = |hash: &&u64| now.find(MixedHash(**hash), |entry| entry == *hash).is_some();
         assert_eq!(hashes.iter().filter(all).count(), hashes.len());
     }
 
@@ -654,12 +663,12 @@ mod tests {
         let (gone, rest): (Vec<u64>, Vec<u64>) =
             hashes[15_000..].iter().partition(|hash| *hash % 2 == 0);
         for hash in gone {
-            let (at, _) = now.find(Hashed(hash), |entry| *entry == hash).expect("it is there");
-            let home = now.home_of(Hashed(hash), at);
+            let (at, _) = now.find(MixedHash(hash), |entry| *entry == hash).expect("it is there");
+            let home = now.home_of(MixedHash(hash), at);
             assert_eq!(now.take(home, at, drop), hash);
         }
         for hash in rest {
-            assert!(now.find(Hashed(hash), |entry| *entry == hash).is_some(), "it is hidden");
+            assert!(now.find(MixedHash(hash), |entry| *entry == hash).is_some(), "it is hidden");
         }
     }
 }

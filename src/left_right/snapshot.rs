@@ -1,6 +1,6 @@
 //! Snapshots: reads of many keys in one published state.
 
-use super::bin::Hashed;
+use super::bin::MixedHash;
 use super::reader::ReadHandle;
 use super::side::{Entries, View};
 use super::storage::{Boxed, Storage};
@@ -141,7 +141,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P>
             // The hash in a node belongs to the writer, which may have overwritten it with a link.
             let key = |entry: &P::Entry| P::pair(NonNull::from(entry)).0;
             let hash = |entry: &P::Entry| self.handle.shared().hash(key(entry));
-            self.view.visit(Hashed(from), hash, |entry| {
+            self.view.visit(MixedHash(from), hash, |entry| {
                 let (key, value) = P::pair(NonNull::from(entry));
                 each(key, value);
             })
@@ -149,7 +149,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P>
     }
 
     #[inline(always)]
-    fn find<Q>(&self, hash: Hashed, key: &Q) -> Option<(&K, &V)>
+    fn find<Q>(&self, hash: MixedHash, key: &Q) -> Option<(&K, &V)>
     where
         Q: Equivalent<K> + ?Sized,
     {
@@ -303,7 +303,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P>
 
 /// A lookup that [`Snapshot::begin_lookup`] has begun.
 #[derive(Clone, Copy, Debug)]
-pub struct Lookup(Hashed);
+pub struct Lookup(MixedHash);
 
 impl<K, V, S, P: Storage<K, V>> Drop for Snapshot<'_, K, V, S, P> {
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Storage of entries: once each, in a box that both sides point to, or as a copy in each side.
 
-use super::bin::Hashed;
+use super::bin::MixedHash;
 use core::iter;
 use core::marker::PhantomData;
 use core::mem;
@@ -31,12 +31,12 @@ pub struct Node<K, V> {
 /// The writer's word of a node. While the node is in the table it is the hash, so that growth calls no user code. When
 /// the node has been taken out, it is the next node of a list.
 union HashOrNext<K, V> {
-    hash: Hashed,
+    hash: MixedHash,
     next: Option<NonNull<Node<K, V>>>,
 }
 
 pub(super) mod sealed {
-    use super::{Boxed, HashOrNext, Hashed, Inline, Node};
+    use super::{Boxed, HashOrNext, Inline, MixedHash, Node};
     use crate::sync::prefetch;
     use alloc::alloc::{alloc, dealloc};
     use core::alloc::Layout;
@@ -62,13 +62,13 @@ pub(super) mod sealed {
         const BYTES: usize;
 
         /// Makes an entry, or hands key and value back if there is no memory.
-        fn make(hash: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)>;
+        fn make(hash: MixedHash, key: K, value: V) -> Result<Self::Entry, (K, V)>;
 
         /// As `make`, of an entry that was emptied.
         ///
         /// # Safety
         /// `empty` has emptied the entry, and the caller owns it.
-        unsafe fn refill(emptied: Self::Entry, hash: Hashed, key: K, value: V) -> Self::Entry;
+        unsafe fn refill(emptied: Self::Entry, hash: MixedHash, key: K, value: V) -> Self::Entry;
 
         /// Drops key and value, and keeps the memory. If a destructor panics, this frees the memory.
         ///
@@ -90,7 +90,7 @@ pub(super) mod sealed {
         ///
         /// # Safety
         /// The entry has been neither freed nor linked.
-        unsafe fn hash(entry: &Self::Entry, rehash: impl Fn(&K) -> Hashed) -> Hashed;
+        unsafe fn hash(entry: &Self::Entry, rehash: impl Fn(&K) -> MixedHash) -> MixedHash;
 
         /// Prefetches the memory of an entry, which need not be there any more.
         fn prefetch(entry: &Self::Entry);
@@ -138,7 +138,7 @@ pub(super) mod sealed {
 
         const BYTES: usize = size_of::<Node<K, V>>();
 
-        fn make(hash: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)> {
+        fn make(hash: MixedHash, key: K, value: V) -> Result<Self::Entry, (K, V)> {
             // SAFETY: the layout is not of size zero, because a node has a hash.
             let room = unsafe { alloc(Layout::new::<Node<K, V>>()) };
             let Some(node) = NonNull::new(room.cast::<Node<K, V>>()) else {
@@ -149,7 +149,7 @@ pub(super) mod sealed {
         }
 
         #[cfg_attr(not(debug_assertions), inline(always))]
-        unsafe fn refill(node: Self::Entry, hash: Hashed, key: K, value: V) -> Self::Entry {
+        unsafe fn refill(node: Self::Entry, hash: MixedHash, key: K, value: V) -> Self::Entry {
             // SAFETY: the caller owns the memory of a node, whose pair was dropped.
             unsafe { node.write(Node { writer: HashOrNext { hash }, pair: (key, value) }) };
             node
@@ -185,7 +185,7 @@ pub(super) mod sealed {
         }
 
         #[inline(always)]
-        unsafe fn hash(entry: &Self::Entry, _: impl Fn(&K) -> Hashed) -> Hashed {
+        unsafe fn hash(entry: &Self::Entry, _: impl Fn(&K) -> MixedHash) -> MixedHash {
             // SAFETY: the caller promises that the entry is neither freed nor linked, so the union has a hash.
             unsafe { (*entry.as_ptr()).writer.hash }
         }
@@ -223,11 +223,11 @@ pub(super) mod sealed {
 
         const BYTES: usize = 0;
 
-        fn make(_: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)> {
+        fn make(_: MixedHash, key: K, value: V) -> Result<Self::Entry, (K, V)> {
             Ok((key, value))
         }
 
-        unsafe fn refill(_: Self::Entry, _: Hashed, key: K, value: V) -> Self::Entry {
+        unsafe fn refill(_: Self::Entry, _: MixedHash, key: K, value: V) -> Self::Entry {
             (key, value)
         }
 
@@ -238,7 +238,7 @@ pub(super) mod sealed {
             (key, value)
         }
 
-        unsafe fn hash(entry: &Self::Entry, rehash: impl Fn(&K) -> Hashed) -> Hashed {
+        unsafe fn hash(entry: &Self::Entry, rehash: impl Fn(&K) -> MixedHash) -> MixedHash {
             rehash(&entry.0)
         }
 

@@ -1,6 +1,6 @@
 //! The writer's operations: on the write side, or on the deferred changes while readers may be in that side.
 
-use super::bin::{Bin, Hashed};
+use super::bin::{Bin, MixedHash};
 use super::dirty::Dirty;
 use super::inner::Inner;
 use super::pending::{Base, DeferredChange, Emptied, PendingChanges, Table, table};
@@ -126,7 +126,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
 
     /// Makes an entry, if there is one of an emptied entry. Hands key and value back if there is no memory.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn make(&mut self, hash: Hashed, key: K, value: V) -> Result<P::Entry, (K, V)> {
+    fn make(&mut self, hash: MixedHash, key: K, value: V) -> Result<P::Entry, (K, V)> {
         let Emptied { list, count } = &mut self.pending.emptied;
         // SAFETY: `recycle` linked all entries of the list, after it had emptied them.
         unsafe {
@@ -195,7 +195,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     fn move_all<'e, T: Copy>(
         mut entries: impl Iterator<Item = (T, &'e P::Entry)>,
         next: &mut Table<P::Entry>,
-        rehash: impl Fn(&K) -> Hashed,
+        rehash: impl Fn(&K) -> MixedHash,
         mut moved: impl FnMut(T, Place),
     ) where
         P::Entry: 'e,
@@ -204,7 +204,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
         // entries of 64 KiB would not fit on a small stack.
         let mut some = [None; REBUILT];
         loop {
-            some.fill_with(|| entries.next().map(|(with, entry)| (Hashed(0), with, entry)));
+            some.fill_with(|| entries.next().map(|(with, entry)| (MixedHash(0), with, entry)));
             for (hash, _, entry) in some.iter_mut().flatten() {
                 // SAFETY: the entry is in the table, so it has been neither freed nor linked.
                 *hash = unsafe { P::hash(entry, &rehash) };
@@ -234,7 +234,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
                 if !self.is_visible(entry, place, true) {
                     // SAFETY: the entry is in the table. Notes are taken of boxed entries alone, which store their
                     // hash.
-                    let hash = unsafe { P::hash(entry, |_| Hashed(0)) };
+                    let hash = unsafe { P::hash(entry, |_| MixedHash(0)) };
                     // Found: `move_all` has just placed it under this hash.
                     if let Some((moved, _)) = next.find(hash, |other| P::is_same(other, entry)) {
                         dirty.note_unseen(moved);
@@ -246,14 +246,14 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, P> {
-    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hashed {
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> MixedHash {
         self.shared.hash(key)
     }
 
     /// Returns the place of `key` on the write side, the hash under which it was placed, and the entry. Prefetches the
     /// bin of the read side, from which a changed bin is copied after the next swap.
     #[inline(always)]
-    fn find_placed<Q>(&self, hash: Hashed, key: &Q) -> Option<(Place, Hashed, &P::Entry)>
+    fn find_placed<Q>(&self, hash: MixedHash, key: &Q) -> Option<(Place, MixedHash, &P::Entry)>
     where
         Q: Equivalent<K> + ?Sized,
     {
@@ -268,7 +268,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     /// Returns true if the write side may be changed: the last swap is over, and no change is deferred. After a
     /// publish, the first call may wait briefly. `hash` is that of the key that the caller changes then.
     #[inline(always)]
-    fn make_writable(&mut self, hash: Option<Hashed>) -> Result<bool, TryReserveError> {
+    fn make_writable(&mut self, hash: Option<MixedHash>) -> Result<bool, TryReserveError> {
         if self.is_writable() { Ok(true) } else { self.make_writable_slow(hash) }
     }
 
@@ -279,7 +279,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Waits for readers only the first time after a swap. Later calls would wait again for the same stalled reader.
     #[inline(never)]
-    fn make_writable_slow(&mut self, hash: Option<Hashed>) -> Result<bool, TryReserveError> {
+    fn make_writable_slow(&mut self, hash: Option<MixedHash>) -> Result<bool, TryReserveError> {
         if let Some(hash) = hash {
             // The bins arrive while the writer waits for readers.
             // SAFETY: there is one `WriterCore`, and it changes neither side while the references are used.
@@ -368,7 +368,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     /// Replaces the entry at `place` of the write side, which was placed under the hash `placed`, by one of an equal
     /// key. The hash of that key may differ, if `Hash` contradicts `Eq`.
     #[inline(always)]
-    fn exchange(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
+    fn exchange(&mut self, placed: MixedHash, place: Place, hash: MixedHash, entry: P::Entry) {
         if placed == hash {
             self.replace(place, entry);
         } else {
@@ -378,7 +378,13 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// As `exchange`, if the new entry belongs into another bin.
     #[cold]
-    fn replace_elsewhere(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
+    fn replace_elsewhere(
+        &mut self,
+        placed: MixedHash,
+        place: Place,
+        hash: MixedHash,
+        entry: P::Entry,
+    ) {
         let differed = self.pending.dirty.has(place);
         let home = Self::write_side_mut(self.shared).home_of(placed, place);
         let old = Self::take_out(self.shared, &mut self.pending.dirty, home, place);
@@ -398,7 +404,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Places a new entry on the write side, which has room for it.
     #[inline(always)]
-    fn place(&mut self, hash: Hashed, entry: P::Entry) {
+    fn place(&mut self, hash: MixedHash, entry: P::Entry) {
         let dirty = &mut self.pending.dirty;
         let place = Self::write_side_mut(self.shared).place(hash, entry, |place| dirty.mark(place));
         if P::OWNS {
@@ -457,7 +463,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Returns the hash of a key that will be inserted soon, and prefetches its bin.
     #[inline(always)]
-    pub(super) fn begin_insert(&self, key: &K) -> Hashed {
+    pub(super) fn begin_insert(&self, key: &K) -> MixedHash {
         let hash = self.hash(key);
         self.write_side().view().prefetch(hash);
         hash
@@ -465,7 +471,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Prefetches the entry that a key of this hash most likely has. The write side may be stale.
     #[inline(always)]
-    pub(super) fn prefetch_likely(&self, hash: Hashed) {
+    pub(super) fn prefetch_likely(&self, hash: MixedHash) {
         // SAFETY: the side does not change during the call, which changes nothing.
         unsafe { self.write_side().view().likely(hash, P::prefetch) };
     }
@@ -474,7 +480,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     /// there is no memory.
     // Without optimization, each inlined call would keep a key and a value of its own on the stack.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn insert(&mut self, hash: Hashed, key: K, value: V) -> Result<bool, (K, V)> {
+    pub(super) fn insert(&mut self, hash: MixedHash, key: K, value: V) -> Result<bool, (K, V)> {
         match self.make_writable(Some(hash)) {
             Ok(true) => {}
             // Readers may be in the write side: a change would alter a state that was published whole.
@@ -497,7 +503,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// As `insert`, while readers may be in the write side.
     #[cold]
-    fn defer_insert(&mut self, hash: Hashed, key: K, value: V) -> Result<bool, (K, V)> {
+    fn defer_insert(&mut self, hash: MixedHash, key: K, value: V) -> Result<bool, (K, V)> {
         let deferred = &mut self.pending.deferred;
         if deferred.try_reserve(1, |change| change.hash.0).is_err() {
             return Err((key, value));
@@ -574,7 +580,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// As `remove`, while readers may be in the write side.
     #[cold]
-    fn defer_remove<Q>(&mut self, hash: Hashed, key: &Q) -> Result<bool, TryReserveError>
+    fn defer_remove<Q>(&mut self, hash: MixedHash, key: &Q) -> Result<bool, TryReserveError>
     where
         Q: Equivalent<K> + ?Sized,
     {

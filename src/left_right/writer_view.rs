@@ -1,6 +1,6 @@
 //! The writer's view: the newest side, and the changes deferred since.
 
-use super::bin::Hashed;
+use super::bin::MixedHash;
 use super::inner::Inner;
 use super::pending::{Base, DeferredChange, PendingChanges, Table};
 use super::side::{PackedPlace, Place, Side};
@@ -18,7 +18,7 @@ pub(super) fn pair<K, V, P: Storage<K, V>>(entry: &P::Entry) -> (&K, &V) {
 
 pub(super) fn find<'a, K, V, P, Q>(
     side: &'a Table<P::Entry>,
-    hash: Hashed,
+    hash: MixedHash,
     key: &Q,
 ) -> Option<(Place, &'a P::Entry)>
 where
@@ -34,10 +34,10 @@ where
 pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Storage<K, V>>(
     shared: &Inner<K, V, S, P>,
     side: &Table<P::Entry>,
-    hash: Hashed,
+    hash: MixedHash,
     place: Place,
     entry: &P::Entry,
-) -> Hashed {
+) -> MixedHash {
     // No bin counts an entry in its home bin, so there either hash will do. Any other inline entry is hashed again.
     if !P::OWNS && hash.home(side.bins()) == place.bin {
         return hash;
@@ -116,7 +116,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
     }
 
     /// Returns the entry of `key` in the newest side.
-    pub(super) fn base<Q>(&self, hash: Hashed, key: &Q) -> Option<Base<P::Entry>>
+    pub(super) fn base<Q>(&self, hash: MixedHash, key: &Q) -> Option<Base<P::Entry>>
     where
         K: Hash,
         Q: Equivalent<K> + ?Sized,

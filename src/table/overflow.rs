@@ -199,12 +199,12 @@ pub(crate) struct LineList {
 /// The pool, during one write.
 pub(crate) struct Session<'a, K, V> {
     pool: &'a Pool<K, V>,
-    held: Held<'a>,
+    held: LockedList<'a>,
 }
 
 /// The list that a writer has locked. One that may not wait locks it before it changes a bin, so that it can always
 /// return the lines that it popped. Other writers lock a list when they need it.
-enum Held<'a> {
+enum LockedList<'a> {
     None,
     /// The thread's own list.
     Own(Guard<'a, List>),
@@ -221,21 +221,21 @@ impl<K: Copy, V: Copy> Session<'_, K, V> {
         }
         let pool = self.pool;
         match (&mut self.held, pool.parked.own()) {
-            (Held::Common(free), _) => Ok(pool.pop_from(free, count)),
-            (Held::Own(own), _) => pool.pop_own(own, count, || pool.free.try_lock()),
-            (Held::None, Some(own)) if count <= REFILL => {
+            (LockedList::Common(free), _) => Ok(pool.pop_from(free, count)),
+            (LockedList::Own(own), _) => pool.pop_own(own, count, || pool.free.try_lock()),
+            (LockedList::None, Some(own)) if count <= REFILL => {
                 pool.pop_own(&mut own.lock(), count, || Some(pool.free.lock()))
             }
-            (Held::None, _) => Ok(pool.pop_from(&mut pool.free.lock(), count)),
+            (LockedList::None, _) => Ok(pool.pop_from(&mut pool.free.lock(), count)),
         }
     }
 
     /// Returns a list of lines to the pool. The bin that owned them must be unlocked.
     pub(crate) fn push(&mut self, lines: LineList) {
         match &mut self.held {
-            Held::Common(free) => self.pool.push_to(&mut free.list, lines),
-            Held::Own(own) => self.pool.push_own(own, lines, || self.pool.free.try_lock()),
-            Held::None => self.pool.push(lines),
+            LockedList::Common(free) => self.pool.push_to(&mut free.list, lines),
+            LockedList::Own(own) => self.pool.push_own(own, lines, || self.pool.free.try_lock()),
+            LockedList::None => self.pool.push(lines),
         }
     }
 }
@@ -297,11 +297,11 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     /// Begins a write that may pop lines or return some.
     pub(crate) fn session(&self, backoff: &Backoff) -> Result<Session<'_, K, V>, WouldWait> {
         if backoff.may_wait() {
-            return Ok(Session { pool: self, held: Held::None });
+            return Ok(Session { pool: self, held: LockedList::None });
         }
         let held = match self.parked.own() {
-            Some(own) => Held::Own(own.try_lock().ok_or(WouldWait)?),
-            None => Held::Common(self.lock(backoff)?),
+            Some(own) => LockedList::Own(own.try_lock().ok_or(WouldWait)?),
+            None => LockedList::Common(self.lock(backoff)?),
         };
         Ok(Session { pool: self, held })
     }

@@ -15,7 +15,7 @@
 
 use super::{Table, covers};
 use crate::api::hash::KeyHash;
-pub(super) use crate::bins::bin::Changed;
+pub(super) use crate::bins::bin::BinChanged;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::tags::{Depth, Tags};
 use crate::sync::backoff::{Backoff, WouldWait};
@@ -158,7 +158,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Option<(Place, R)>, Changed> {
+    ) -> Result<Option<(Place, R)>, BinChanged> {
         let found = Self::search_slots(bin, state, tags, hash, eq, read)?;
         // The filter bit of the key's hash is clear: no overflow line has the key, and none needs to be read.
         if found.is_some() || !tags.may_overflow(hash) {
@@ -175,18 +175,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Option<(Place, R)>, Changed> {
+    ) -> Result<Option<(Place, R)>, BinChanged> {
         let (mut before, mut number) = (0, bin.overflow(state));
         loop {
             // Before every hop, and before the answer None: if the state is unchanged, `number` is still a line of this
             // bin. A line that was freed meanwhile may belong to another bin by now.
             if !bin.seq().validate(state) {
-                return Err(Changed);
+                return Err(BinChanged);
             }
             if number == 0 {
                 return Ok(None);
             }
-            let line = self.pool.line(number).ok_or(Changed)?;
+            let line = self.pool.line(number).ok_or(BinChanged)?;
             let head = line.head();
             for slot in head.matches(hash.tag()) {
                 if let Some(value) = bin.check(state, line.entry(slot), eq, read)? {
@@ -206,7 +206,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Option<(Place, R)>, Changed> {
+    ) -> Result<Option<(Place, R)>, BinChanged> {
         for slot in tags.matches(hash) {
             if let Some(value) = bin.check(state, bin.entry(slot), eq, read)? {
                 return Ok(Some((Place::Slot(slot), value)));
@@ -223,8 +223,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         bin: Bin<'a, K, V>,
         state: State,
         tags: Tags,
-        mut each: impl FnMut(Entry<'a, K, V>, Place) -> Result<(), Changed>,
-    ) -> Result<(), Changed> {
+        mut each: impl FnMut(Entry<'a, K, V>, Place) -> Result<(), BinChanged>,
+    ) -> Result<(), BinChanged> {
         for slot in tags.used() {
             each(bin.entry(slot), Place::Slot(slot))?;
         }
@@ -236,18 +236,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &'a self,
         bin: Bin<'a, K, V>,
         state: State,
-        mut each: impl FnMut(Entry<'a, K, V>, Place) -> Result<(), Changed>,
-    ) -> Result<(), Changed> {
+        mut each: impl FnMut(Entry<'a, K, V>, Place) -> Result<(), BinChanged>,
+    ) -> Result<(), BinChanged> {
         let (mut before, mut number) = (0, bin.overflow(state));
         loop {
             // As in `search_lines`: without this the walk could follow a line into another bin.
             if !bin.seq().validate(state) {
-                return Err(Changed);
+                return Err(BinChanged);
             }
             if number == 0 {
                 return Ok(());
             }
-            let line = self.pool.line(number).ok_or(Changed)?;
+            let line = self.pool.line(number).ok_or(BinChanged)?;
             let head = line.head();
             for slot in head.used() {
                 each(line.entry(slot), Place::Line { before, number, slot })?;

@@ -2,8 +2,8 @@
 
 use super::Table;
 use super::overflow::{LineHead, LineList};
-use super::read::{Changed, Place};
-use super::walk::{Found, Position};
+use super::read::{BinChanged, Place};
+use super::walk::{Position, WalkedBin};
 use crate::api::cursor::Cursor;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
@@ -198,7 +198,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         loop {
             buffer.truncate(before);
             let found = self.bin_at(position)?;
-            let Found { bin, state, tags } = found;
+            let WalkedBin { bin, state, tags } = found;
             buffer.extend(tags.used().map(|slot| Raw::of(bin.entry(slot))));
             let lines = !tags.has_overflow() || self.gather_lines(found, buffer).is_ok();
             // As in `copy_run`: the entries of lines too are of the same version.
@@ -263,9 +263,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[cold]
     fn gather_lines(
         &self,
-        found: Found<'_, K, V>,
+        found: WalkedBin<'_, K, V>,
         buffer: &mut Vec<Raw<K, V>>,
-    ) -> Result<(), Changed> {
+    ) -> Result<(), BinChanged> {
         self.visit_lines(found.bin, found.state, |entry, _| {
             buffer.push(Raw::of(entry));
             Ok(())
@@ -302,12 +302,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &'a self,
         position: Position,
         mut each: impl FnMut(Option<(Entry<'a, K, V>, Place)>),
-    ) -> Option<Found<'a, K, V>> {
+    ) -> Option<WalkedBin<'a, K, V>> {
         let mut backoff = Backoff::spinning();
         loop {
             each(None);
             let found = self.bin_at(position)?;
-            let Found { bin, state, tags } = found;
+            let WalkedBin { bin, state, tags } = found;
             let seen = self.visit(bin, state, tags, |entry, place| {
                 each(Some((entry, place)));
                 Ok(())
@@ -326,7 +326,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut position = Some(Position::START);
         while let Some(at) = position {
             let at = self.begun(at);
-            let Some(Found { bin, state, tags }) = self.bin_at(at) else { return };
+            let Some(WalkedBin { bin, state, tags }) = self.bin_at(at) else { return };
             let seen = self.visit(bin, state, tags, |entry, _| {
                 // SAFETY: a tag says that the place holds an entry, and `&mut self`: no other thread writes.
                 unsafe { each(entry.key().assume_init(), entry.value().assume_init()) };
@@ -378,11 +378,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// Removes and rewrites the entries of a bin as `verdicts` says, if the bin has not changed since it was found.
     fn apply(
         &self,
-        found: &Found<'_, K, V>,
+        found: &WalkedBin<'_, K, V>,
         entries: &[(Raw<K, V>, Place)],
         verdicts: &[bool],
     ) -> bool {
-        let Found { bin, state, mut tags } = *found;
+        let WalkedBin { bin, state, mut tags } = *found;
         if !bin.seq().try_lock(state) {
             return false;
         }
@@ -434,8 +434,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Empties a bin, if it has not changed since it was found; returns the tags that it had.
-    fn empty(&self, found: &Found<'_, K, V>) -> Option<Tags> {
-        let Found { bin, state, tags } = *found;
+    fn empty(&self, found: &WalkedBin<'_, K, V>) -> Option<Tags> {
+        let WalkedBin { bin, state, tags } = *found;
         if !bin.seq().try_lock(state) {
             return None;
         }

@@ -16,7 +16,7 @@
 //! state that was read then proves that they are still its keys.
 
 use super::overflow::{LineHead, LineList};
-use super::read::Changed;
+use super::read::BinChanged;
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
 use crate::bins::bin::{Bin, Entry};
@@ -229,7 +229,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         if tags.has_overflow() {
             match self.keys_in_lines(parent, state) {
                 Ok(found) => lines = Some(found),
-                Err(Changed) => return Ok(Split::Changed),
+                Err(BinChanged) => return Ok(Split::Changed),
             }
         }
         // The fetched keys may be torn, and the user's `Hash` must not see them.
@@ -327,7 +327,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &'a self,
         bin: Bin<'a, K, V>,
         state: State,
-    ) -> Result<InLines<'a, K, V>, Changed> {
+    ) -> Result<InLines<'a, K, V>, BinChanged> {
         let mut found = InLines {
             keys: [const { MaybeUninit::uninit() }; MAX_SLOTS],
             entries: [bin.entry(0); MAX_SLOTS],
@@ -379,19 +379,19 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let seen = self.visit(bin, state, tags, |entry, _| {
             let key = entry.key();
             if !bin.seq().validate(state) {
-                return Err(Changed);
+                return Err(BinChanged);
             }
             // SAFETY: a tag marks an entry here, and the state was validated after the fetch, so the key
             // is whole.
             let key = unsafe { key.assume_init() };
             hashes.push(rehash(&key)).map_err(|why| {
                 stop = Some(why);
-                Changed
+                BinChanged
             })
         });
         match (seen, stop) {
             (_, Some(why)) => Err(why),
-            (Err(Changed), None) => Ok(None),
+            (Err(BinChanged), None) => Ok(None),
             (Ok(()), None) => Ok(Some(hashes)),
         }
     }

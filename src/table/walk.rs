@@ -55,7 +55,7 @@ const UNKNOWN: u8 = u8::MAX;
 
 /// A bin as a walk found it, with the first words that it read there.
 #[derive(Clone, Copy)]
-pub(super) struct Found<'a, K, V> {
+pub(super) struct WalkedBin<'a, K, V> {
     pub(super) bin: Bin<'a, K, V>,
     pub(super) state: State,
     pub(super) tags: Tags,
@@ -198,26 +198,26 @@ impl Position {
 impl<K: Copy, V: Copy> Table<K, V> {
     /// Returns the bin at `position`, None in a table without bins.
     #[inline(always)]
-    pub(super) fn bin_at(&self, position: Position) -> Option<Found<'_, K, V>> {
+    pub(super) fn bin_at(&self, position: Position) -> Option<WalkedBin<'_, K, V>> {
         let hash = position.hash();
         let (bin, depth) = self.directory()?.locate(hash);
         let (state, tags) = (bin.seq().begin(), bin.tags());
         // The directory's hint is right, as it is unless the bin was split or moved just now.
         if tags.depth() == depth {
-            return Some(Found { bin, state, tags });
+            return Some(WalkedBin { bin, state, tags });
         }
         self.bin_at_slowly(hash)
     }
 
     /// Returns what `bin_at` does, when the directory's hint is wrong.
     #[cold]
-    fn bin_at_slowly(&self, hash: KeyHash) -> Option<Found<'_, K, V>> {
+    fn bin_at_slowly(&self, hash: KeyHash) -> Option<WalkedBin<'_, K, V>> {
         let mut backoff = Backoff::spinning();
         loop {
             if let Some((bin, number)) = Self::home(self.directory()?, hash) {
                 let (state, tags) = (bin.seq().begin(), bin.tags());
                 if covers(tags.depth(), number, hash) {
-                    return Some(Found { bin, state, tags });
+                    return Some(WalkedBin { bin, state, tags });
                 }
             }
             let _ = backoff.wait();

@@ -9,7 +9,7 @@
 //! the next operation begins, and prefetching the line of the last slots too.
 
 use super::overflow::{LineHead, LineList};
-use super::read::{Changed, Place, Probe, Unclear};
+use super::read::{BinChanged, Place, Probe, Unclear};
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
 pub(crate) use crate::api::op::{Altered, Change};
@@ -400,18 +400,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Returns the first free place in a full bin's lines.
-    fn vacancy<R>(&self, probe: &Probe<'_, K, V, R>) -> Result<Vacancy, Changed> {
+    fn vacancy<R>(&self, probe: &Probe<'_, K, V, R>) -> Result<Vacancy, BinChanged> {
         let Probe { bin, state, tags, .. } = *probe;
         let mut number = if tags.has_overflow() { bin.overflow(state) } else { 0 };
         loop {
             // `number` is a line of this bin only as long as the state is unchanged.
             if !bin.seq().validate(state) {
-                return Err(Changed);
+                return Err(BinChanged);
             }
             if number == 0 {
                 return Ok(Vacancy::NewLine);
             }
-            let head = self.pool.line(number).ok_or(Changed)?.head();
+            let head = self.pool.line(number).ok_or(BinChanged)?.head();
             if let Some(slot) = (0..Layout::<K, V>::LINE_SLOTS).find(|&slot| head.tag(slot) == 0) {
                 return Ok(Vacancy::Line { number, slot });
             }

@@ -2,7 +2,7 @@
 
 use crate::fence::tree::descent::Tree;
 use crate::fence::tree::fence::Fence;
-use crate::fence::tree::leaf::{Changed, Leaf};
+use crate::fence::tree::leaf::{Leaf, LeafChanged};
 use crate::fence::tree::policy::KeyPolicy;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
@@ -63,7 +63,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             if !version.is_locked() {
                 match leaf.lo(version) {
                     Ok(lo) => return lo,
-                    Err(Changed) => continue,
+                    Err(LeafChanged) => continue,
                 }
             }
             backoff.wait().expect("a spinning backoff always waits");

@@ -4,7 +4,7 @@ use super::map::OrdMap;
 use super::raw::Raw;
 use crate::api::op::Op;
 use crate::fence::tree::batch::{OldEntry, Outcome, Request};
-use crate::fence::tree::leaf::{Changed, Leaf, LeafVersion};
+use crate::fence::tree::leaf::{Leaf, LeafChanged, LeafVersion};
 use crate::fence::tree::rank::Ranking;
 use crate::reclaim::entry::NodeOf;
 use crate::reclaim::guard::pin;
@@ -20,7 +20,11 @@ impl<K> OldEntry<Raw<K>, ()> for Raw<K> {
     /// An entry is one node, which is replaced as a whole.
     const REPLACES_KEYS: bool = true;
 
-    fn read(leaf: Leaf<'_, Self, ()>, version: LeafVersion, at: usize) -> Result<Self, Changed> {
+    fn read(
+        leaf: Leaf<'_, Self, ()>,
+        version: LeafVersion,
+        at: usize,
+    ) -> Result<Self, LeafChanged> {
         leaf.key(version, at)
     }
 

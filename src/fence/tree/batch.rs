@@ -15,7 +15,9 @@
 
 use super::descent::Tree;
 use super::hints::Scale;
-use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, LeafVersion, Meta, VersionedLeaf};
+use super::leaf::{
+    BLOCK, Leaf, LeafChanged, LeafHints, LeafLayout, LeafVersion, Meta, VersionedLeaf,
+};
 use super::policy::BoundPolicy;
 use super::radix_sort::sort_by_rank;
 use super::rank::is_exact;
@@ -82,7 +84,7 @@ pub(crate) trait OldEntry<K, V>: Copy {
     /// Whether an insertion replaces an equal key, too.
     const REPLACES_KEYS: bool;
 
-    fn read(leaf: Leaf<'_, K, V>, version: LeafVersion, at: usize) -> Result<Self, Changed>;
+    fn read(leaf: Leaf<'_, K, V>, version: LeafVersion, at: usize) -> Result<Self, LeafChanged>;
 
     /// The answer to a change of a key that the batch itself has inserted before.
     fn of(key: K, value: V) -> Self;
@@ -92,7 +94,7 @@ impl<K: Copy, V: Copy> OldEntry<K, V> for V {
     const REPLACES_KEYS: bool = false;
 
     #[inline(always)]
-    fn read(leaf: Leaf<'_, K, V>, version: LeafVersion, at: usize) -> Result<Self, Changed> {
+    fn read(leaf: Leaf<'_, K, V>, version: LeafVersion, at: usize) -> Result<Self, LeafChanged> {
         leaf.value(version, at)
     }
 
@@ -167,8 +169,8 @@ enum Planned {
     Inconsistent,
 }
 
-impl From<Changed> for Planned {
-    fn from(_: Changed) -> Self {
+impl From<LeafChanged> for Planned {
+    fn from(_: LeafChanged) -> Self {
         Self::Retry
     }
 }
@@ -467,7 +469,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
         (leaf, version): VersionedLeaf<'_, K, V>,
         edits: &[PlacedEdit<K, V>],
         count: usize,
-    ) -> Result<HintPlan<K>, Changed> {
+    ) -> Result<HintPlan<K>, LeafChanged> {
         let mut scale = leaf.scale_of(version, &self.policy)?;
         let mut plan = HintPlan { hints: LeafHints::EMPTY, shift: scale.shift, base: None };
         if count == 0 {

@@ -2,7 +2,7 @@
 
 use super::descent::Tree;
 use super::hints::Scale;
-use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, LeafVersion};
+use super::leaf::{BLOCK, Leaf, LeafChanged, LeafHints, LeafLayout, LeafVersion};
 use super::policy::KeyPolicy;
 use super::range::{Bounds, copy_part, unbounded};
 use super::search::CompareKey;
@@ -135,24 +135,24 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         cuts: &mut Vec<Cut<'a, K, V>>,
         removed_keys: &mut Vec<K>,
         backoff: &mut Backoff,
-    ) -> Result<Result<(), Changed>, Failure> {
+    ) -> Result<Result<(), LeafChanged>, Failure> {
         cuts.clear();
         removed_keys.clear();
         let Some((mut leaf, mut version)) = self.leaf_from(start, backoff)? else {
             return Ok(Ok(()));
         };
-        let Ok(mut from) = self.first_at(leaf, version, start) else { return Ok(Err(Changed)) };
+        let Ok(mut from) = self.first_at(leaf, version, start) else { return Ok(Err(LeafChanged)) };
         loop {
             let Ok((to, is_last)) = self.end_at(leaf, version, end) else {
-                return Ok(Err(Changed));
+                return Ok(Err(LeafChanged));
             };
             let Ok(hints) = self.plan_cut(leaf, version, from.min(to)..to) else {
-                return Ok(Err(Changed));
+                return Ok(Err(LeafChanged));
             };
             if R::OWNS {
                 removed_keys.try_reserve(to.saturating_sub(from)).map_err(|_| Failure::Alloc)?;
                 for at in from..to {
-                    let Ok(key) = leaf.key(version, at) else { return Ok(Err(Changed)) };
+                    let Ok(key) = leaf.key(version, at) else { return Ok(Err(LeafChanged)) };
                     removed_keys.push(key);
                 }
             }
@@ -161,10 +161,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             if is_last {
                 return Ok(Ok(()));
             }
-            let Ok(next) = leaf.next(version) else { return Ok(Err(Changed)) };
+            let Ok(next) = leaf.next(version) else { return Ok(Err(LeafChanged)) };
             (leaf, version, from) = (next, next.begin_unlocked(backoff)?, 0);
             if !version.meta.is_live() {
-                return Ok(Err(Changed));
+                return Ok(Err(LeafChanged));
             }
         }
     }
@@ -175,7 +175,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         leaf: Leaf<'_, K, V>,
         version: LeafVersion,
         entries: core::ops::Range<usize>,
-    ) -> Result<LeafHints, Changed> {
+    ) -> Result<LeafHints, LeafChanged> {
         let scale = leaf.scale_of(version, &self.policy)?;
         let mut hints = LeafHints::EMPTY;
         for (block, first) in (0..version.meta.count() - entries.len()).step_by(BLOCK).enumerate() {

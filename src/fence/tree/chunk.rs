@@ -152,9 +152,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 let shown;
                 (folded, shown) = fold_part(&part, folded, &mut f);
                 match shown {
-                    Shown::All => chunk.resume = part.next,
-                    Shown::UpTo(last) => chunk.resume = Some(Resume::new(Bound::Excluded(last))),
-                    Shown::Nothing => {}
+                    ChunkProgress::All => chunk.resume = part.next,
+                    ChunkProgress::UpTo(last) => {
+                        chunk.resume = Some(Resume::new(Bound::Excluded(last)))
+                    }
+                    ChunkProgress::Nothing => {}
                 }
             }
             if !self.next_part(chunk, end)? {
@@ -165,7 +167,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 }
 
 /// How much of a part was passed on before its leaf changed.
-enum Shown<K> {
+enum ChunkProgress<K> {
     All,
     UpTo(K),
     Nothing,
@@ -177,10 +179,10 @@ fn fold_part<K: Copy, V: Copy, B>(
     part: &LeafPart<'_, K, V>,
     mut folded: B,
     mut f: impl FnMut(B, (K, V)) -> B,
-) -> (B, Shown<K>) {
+) -> (B, ChunkProgress<K>) {
     let (leaf, version, entries) = (part.leaf, part.version, &part.entries);
     let mut copied = [MaybeUninit::uninit(); BLOCK];
-    let (mut from, mut shown) = (entries.start, Shown::Nothing);
+    let (mut from, mut shown) = (entries.start, ChunkProgress::Nothing);
     while entries.end - from >= BLOCK {
         copy_raw(leaf, from, &mut copied);
         if !leaf.validate(version) {
@@ -191,7 +193,7 @@ fn fold_part<K: Copy, V: Copy, B>(
             folded = f(folded, unsafe { entry.assume_init() });
         }
         // SAFETY: as above.
-        shown = Shown::UpTo(unsafe { copied[BLOCK - 1].assume_init() }.0);
+        shown = ChunkProgress::UpTo(unsafe { copied[BLOCK - 1].assume_init() }.0);
         from += BLOCK;
     }
     let copied = &mut copied[..entries.end - from];
@@ -203,5 +205,5 @@ fn fold_part<K: Copy, V: Copy, B>(
         // SAFETY: as above.
         folded = f(folded, unsafe { entry.assume_init() });
     }
-    (folded, Shown::All)
+    (folded, ChunkProgress::All)
 }

@@ -14,7 +14,7 @@
 
 use super::arena::Arena;
 use super::fence::Fence;
-use super::leaf::{Changed, Leaf, LeafLayout, LeafVersion, VersionedLeaf};
+use super::leaf::{Leaf, LeafChanged, LeafLayout, LeafVersion, VersionedLeaf};
 use super::load::BalanceState;
 use super::policy::KeyPolicy;
 use super::rank::is_exact;
@@ -310,7 +310,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         probe: Probe<impl CompareKey<K>>,
         start: Option<Leaf<'a, K, V>>,
         backoff: &mut Backoff,
-        mut judge: impl FnMut(Leaf<'a, K, V>, LeafVersion, bool) -> Result<Answer<T>, Changed>,
+        mut judge: impl FnMut(Leaf<'a, K, V>, LeafVersion, bool) -> Result<Answer<T>, LeafChanged>,
     ) -> Result<Option<Location<'a, K, V, T>>, WouldWait> {
         let mut start = start;
         let mut attempts = 0;
@@ -342,7 +342,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     break;
                 }
                 match judge(leaf, version, attempts < CHECKED_ATTEMPTS) {
-                    Err(Changed) => backoff.again()?,
+                    Err(LeafChanged) => backoff.again()?,
                     Ok(Answer::Here(found)) => {
                         return Ok(Some(Location { leaf, version, place: found }));
                     }
@@ -350,7 +350,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     Ok(Answer::Right) => match leaf.next(version) {
                         // Ends at the last leaf, even if `Ord` contradicts itself: that leaf has no upper bound.
                         Ok(next) => leaf = next,
-                        Err(Changed) => backoff.again()?,
+                        Err(LeafChanged) => backoff.again()?,
                     },
                 }
             }
@@ -389,7 +389,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                         self.call_on_link();
                         leaf = next;
                     }
-                    Err(Changed) => backoff.again()?,
+                    Err(LeafChanged) => backoff.again()?,
                 }
             }
             // A leaf was retired meanwhile.

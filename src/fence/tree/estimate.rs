@@ -16,7 +16,7 @@ use core::ops::Bound;
 use core::ptr;
 
 /// The leaf where a range begins or ends.
-struct End<'a, K, V> {
+struct RangeEnd<'a, K, V> {
     leaf: Leaf<'a, K, V>,
     /// The leaf's lower bound. The first leaf has none.
     lo: Option<K>,
@@ -64,7 +64,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     fn find_end(
         &self,
         start: Bound<SearchKey<impl CompareKey<K>>>,
-    ) -> Result<Option<End<'_, K, V>>, Failure> {
+    ) -> Result<Option<RangeEnd<'_, K, V>>, Failure> {
         let mut backoff = Backoff::spinning();
         loop {
             let Some((leaf, version)) = self.leaf_from(start, &mut backoff)? else {
@@ -77,7 +77,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             {
                 let leaves = self.leaves_before(leaf, start, &mut backoff)?;
                 let count = version.meta.count();
-                return Ok(Some(End { leaf, lo, count, before: before.min(count), leaves }));
+                return Ok(Some(RangeEnd { leaf, lo, count, before: before.min(count), leaves }));
             }
             backoff.again()?;
         }

@@ -195,7 +195,7 @@ pub(crate) type VersionedLeaf<'a, K, V> = (Leaf<'a, K, V>, LeafVersion);
 
 /// The leaf was written to since its version was read, so the data read of it must not be used.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Changed;
+pub(crate) struct LeafChanged;
 
 /// Where the leaf's keys are stored, or its values.
 #[derive(Clone, Copy)]
@@ -292,8 +292,8 @@ impl<'a, K, V> Leaf<'a, K, V> {
     }
 
     #[inline(always)]
-    pub(crate) fn check(self, version: LeafVersion) -> Result<(), Changed> {
-        if self.validate(version) { Ok(()) } else { Err(Changed) }
+    pub(crate) fn check(self, version: LeafVersion) -> Result<(), LeafChanged> {
+        if self.validate(version) { Ok(()) } else { Err(LeafChanged) }
     }
 
     #[inline(always)]
@@ -392,7 +392,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
 
     /// Returns the key at `at`.
     #[inline(always)]
-    pub(crate) fn key(self, version: LeafVersion, at: usize) -> Result<K, Changed> {
+    pub(crate) fn key(self, version: LeafVersion, at: usize) -> Result<K, LeafChanged> {
         debug_assert!(at < version.meta.count());
         let key = self.fetch_key(at);
         self.check(version)?;
@@ -402,7 +402,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
 
     /// Returns the value at `at`.
     #[inline(always)]
-    pub(crate) fn value(self, version: LeafVersion, at: usize) -> Result<V, Changed> {
+    pub(crate) fn value(self, version: LeafVersion, at: usize) -> Result<V, LeafChanged> {
         debug_assert!(at < version.meta.count());
         let value = self.fetch_value(at);
         self.check(version)?;
@@ -410,7 +410,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
         Ok(unsafe { value.assume_init() })
     }
 
-    fn bound(self, version: LeafVersion, has: bool, at: usize) -> Result<Option<K>, Changed> {
+    fn bound(self, version: LeafVersion, has: bool, at: usize) -> Result<Option<K>, LeafChanged> {
         // SAFETY: `LO` or `HI`, whose words are inside the leaf.
         let key = unsafe { words::fetch::<K>(self.words, at * WORD) };
         self.check(version)?;
@@ -419,22 +419,22 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     }
 
     /// Returns the lower bound: the least key that belongs to the leaf.
-    pub(crate) fn lo(self, version: LeafVersion) -> Result<Option<K>, Changed> {
+    pub(crate) fn lo(self, version: LeafVersion) -> Result<Option<K>, LeafChanged> {
         self.bound(version, version.meta.has_lo(), LeafLayout::<K, V>::LO)
     }
 
     /// Returns the upper bound: the least key that belongs to the leaf to the right.
-    pub(crate) fn hi(self, version: LeafVersion) -> Result<Option<K>, Changed> {
+    pub(crate) fn hi(self, version: LeafVersion) -> Result<Option<K>, LeafChanged> {
         self.bound(version, version.meta.has_hi(), LeafLayout::<K, V>::HI)
     }
 
     /// Returns the key from which hints are counted.
-    pub(crate) fn base(self, version: LeafVersion) -> Result<Option<K>, Changed> {
+    pub(crate) fn base(self, version: LeafVersion) -> Result<Option<K>, LeafChanged> {
         self.bound(version, version.meta.has_base(), LeafLayout::<K, V>::LO)
     }
 
     /// Returns the leaf to the right, or the leaf itself if it is the last one.
-    pub(crate) fn next(self, version: LeafVersion) -> Result<Self, Changed> {
+    pub(crate) fn next(self, version: LeafVersion) -> Result<Self, LeafChanged> {
         // SAFETY: the word is inside the leaf.
         let next =
             unsafe { words::fetch::<*const Word>(self.words, LeafLayout::<K, V>::NEXT * WORD) };

@@ -7,7 +7,7 @@
 use super::descent::Tree;
 use super::fence::{FANOUT, Fence, FenceEditor};
 use super::hints::Scale;
-use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, Meta, VersionedLeaf};
+use super::leaf::{BLOCK, Leaf, LeafChanged, LeafHints, LeafLayout, Meta, VersionedLeaf};
 use super::policy::KeyPolicy;
 use crate::facade::Word;
 use crate::sync::backoff::Backoff;
@@ -82,7 +82,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         &'a self,
         left: VersionedLeaf<'a, K, V>,
         right: VersionedLeaf<'a, K, V>,
-    ) -> Result<MergePlan<'a, K, V>, Changed> {
+    ) -> Result<MergePlan<'a, K, V>, LeafChanged> {
         let here = left.1.meta.count();
         let count = here + right.1.meta.count();
         let rank_at = |at: usize| {

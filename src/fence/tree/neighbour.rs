@@ -5,7 +5,7 @@
 //! ([SL-7]).
 
 use super::descent::{Probe, Tree};
-use super::leaf::{Changed, Leaf, LeafVersion, VersionedLeaf};
+use super::leaf::{Leaf, LeafChanged, LeafVersion, VersionedLeaf};
 use super::policy::KeyPolicy;
 use super::read_set::ReadSet;
 use super::search::{CompareKey, SearchKey};
@@ -23,7 +23,7 @@ pub(crate) enum Neighbour<S> {
 }
 
 /// An entry that was found. The leaves of the read set have no entry between it and the bound.
-struct Found<'a, K, V> {
+struct NeighbourEntry<'a, K, V> {
     leaf: Leaf<'a, K, V>,
     version: LeafVersion,
     at: usize,
@@ -58,7 +58,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     ) -> Result<Option<(K, V)>, Failure> {
         loop {
             let Ok(found) = self.find_neighbour(neighbour, &mut backoff)? else { continue };
-            let Some(Found { leaf, version, at, read_set }) = found else { return Ok(None) };
+            let Some(NeighbourEntry { leaf, version, at, read_set }) = found else {
+                return Ok(None);
+            };
             let (Ok(key), Ok(value)) = (leaf.key(version, at), leaf.value(version, at)) else {
                 continue;
             };
@@ -90,7 +92,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         &self,
         neighbour: Neighbour<impl CompareKey<K>>,
         backoff: &mut Backoff,
-    ) -> Result<Result<Option<Found<'_, K, V>>, Changed>, Failure> {
+    ) -> Result<Result<Option<NeighbourEntry<'_, K, V>>, LeafChanged>, Failure> {
         match neighbour {
             Neighbour::From(start) => self.find_from(start, backoff),
             Neighbour::UpTo(end) => self.find_up_to(end, backoff),
@@ -101,26 +103,26 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         &self,
         start: Bound<SearchKey<impl CompareKey<K>>>,
         backoff: &mut Backoff,
-    ) -> Result<Result<Option<Found<'_, K, V>>, Changed>, Failure> {
+    ) -> Result<Result<Option<NeighbourEntry<'_, K, V>>, LeafChanged>, Failure> {
         let Some((mut leaf, mut version)) = self.leaf_from(start, backoff)? else {
             return Ok(Ok(None));
         };
-        let Ok(mut at) = self.first_at(leaf, version, start) else { return Ok(Err(Changed)) };
+        let Ok(mut at) = self.first_at(leaf, version, start) else { return Ok(Err(LeafChanged)) };
         let mut read_set = ReadSet::new();
         loop {
             read_set.push(leaf, version)?;
             if at < version.meta.count() {
-                return Ok(Ok(Some(Found { leaf, version, at, read_set })));
+                return Ok(Ok(Some(NeighbourEntry { leaf, version, at, read_set })));
             }
-            let Ok(next) = leaf.next(version) else { return Ok(Err(Changed)) };
+            let Ok(next) = leaf.next(version) else { return Ok(Err(LeafChanged)) };
             // The last leaf. That all leaves are empty has to be true as of a single point in time too.
             if next == leaf {
-                return Ok(if read_set.validate_all() { Ok(None) } else { Err(Changed) });
+                return Ok(if read_set.validate_all() { Ok(None) } else { Err(LeafChanged) });
             }
             (leaf, version, at) = (next, next.begin_unlocked(backoff)?, 0);
             // A retired leaf says nothing about its keys, which are in another leaf now.
             if !version.meta.is_live() {
-                return Ok(Err(Changed));
+                return Ok(Err(LeafChanged));
             }
         }
     }
@@ -129,7 +131,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         &self,
         end: Bound<SearchKey<impl CompareKey<K>>>,
         backoff: &mut Backoff,
-    ) -> Result<Result<Option<Found<'_, K, V>>, Changed>, Failure> {
+    ) -> Result<Result<Option<NeighbourEntry<'_, K, V>>, LeafChanged>, Failure> {
         let start = match end {
             Bound::Unbounded => self.last_leaf(backoff)?,
             _ => self.leaf_from(end, backoff)?,
@@ -141,19 +143,19 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             Bound::Excluded(target) => place(target).map(|place| place.at),
             Bound::Unbounded => Ok(version.meta.count()),
         };
-        let Ok(mut before) = before else { return Ok(Err(Changed)) };
+        let Ok(mut before) = before else { return Ok(Err(LeafChanged)) };
         let mut read_set = ReadSet::new();
         loop {
             read_set.push(leaf, version)?;
             if before > 0 {
-                return Ok(Ok(Some(Found { leaf, version, at: before - 1, read_set })));
+                return Ok(Ok(Some(NeighbourEntry { leaf, version, at: before - 1, read_set })));
             }
-            let Ok(lo) = leaf.lo(version) else { return Ok(Err(Changed)) };
+            let Ok(lo) = leaf.lo(version) else { return Ok(Err(LeafChanged)) };
             let Some(lo) = lo else {
-                return Ok(if read_set.validate_all() { Ok(None) } else { Err(Changed) });
+                return Ok(if read_set.validate_all() { Ok(None) } else { Err(LeafChanged) });
             };
             let Some((left, left_version)) = self.left_neighbour(leaf, &lo, backoff)? else {
-                return Ok(Err(Changed));
+                return Ok(Err(LeafChanged));
             };
             (leaf, version, before) = (left, left_version, left_version.meta.count());
         }
@@ -186,7 +188,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 Ok(next) if is_left(left, next) => return Ok(Some((left, version))),
                 Ok(next) if next == left => return Ok(None),
                 Ok(next) => left = next,
-                Err(Changed) => {}
+                Err(LeafChanged) => {}
             }
         }
     }
@@ -207,7 +209,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 match leaf.next(version) {
                     Ok(next) if next == leaf => return Ok(Some((leaf, version))),
                     Ok(next) => leaf = next,
-                    Err(Changed) => {}
+                    Err(LeafChanged) => {}
                 }
             }
         }

@@ -8,7 +8,7 @@
 //! first read of a leaf and the first validation. A range with locks linearizes when its last lock is taken.
 
 use super::descent::{Probe, Tree};
-use super::leaf::{Changed, Leaf, LeafLayout, LeafVersion, VersionedLeaf};
+use super::leaf::{Leaf, LeafChanged, LeafLayout, LeafVersion, VersionedLeaf};
 use super::policy::KeyPolicy;
 use super::read_set::ReadSet;
 use super::search::{CompareKey, Place, SearchKey};
@@ -63,7 +63,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         leaf: Leaf<'_, K, V>,
         version: LeafVersion,
         start: Bound<SearchKey<impl CompareKey<K>>>,
-    ) -> Result<usize, Changed> {
+    ) -> Result<usize, LeafChanged> {
         let place = |target| leaf.place(version, target, &self.policy);
         Ok(match start {
             Bound::Included(target) => place(target)?.at,
@@ -78,7 +78,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         leaf: Leaf<'_, K, V>,
         version: LeafVersion,
         end: Bound<SearchKey<impl CompareKey<K>>>,
-    ) -> Result<(usize, bool), Changed> {
+    ) -> Result<(usize, bool), LeafChanged> {
         let count = version.meta.count();
         let place = |target| leaf.place(version, target, &self.policy);
         if let Some(hi) = leaf.hi(version)?

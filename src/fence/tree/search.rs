@@ -1,6 +1,6 @@
 //! The search for a key's place in a leaf: the hints name a block, and the block's keys are compared.
 
-use super::leaf::{BLOCK, Changed, Leaf, LeafLayout, LeafVersion};
+use super::leaf::{BLOCK, Leaf, LeafChanged, LeafLayout, LeafVersion};
 use super::policy::KeyPolicy;
 use super::rank::is_exact;
 use core::cmp::Ordering;
@@ -109,7 +109,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         target: SearchKey<impl CompareKey<K>>,
         policy: &R,
-    ) -> Result<Place, Changed> {
+    ) -> Result<Place, LeafChanged> {
         if is_exact::<K, R>() {
             Ok(self.place_exact(version, target.rank, policy))
         } else {
@@ -122,7 +122,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         self,
         version: LeafVersion,
         policy: &R,
-    ) -> Result<usize, Changed> {
+    ) -> Result<usize, LeafChanged> {
         if is_exact::<K, R>() {
             // SAFETY: exact keys are integers, see `is_exact`.
             let base = policy.rank_word(&unsafe { self.integer_lo() });
@@ -137,7 +137,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         self,
         version: LeafVersion,
         policy: &R,
-    ) -> Result<super::hints::Scale, Changed> {
+    ) -> Result<super::hints::Scale, LeafChanged> {
         Ok(Self::scale(version, self.base_rank(version, policy)?))
     }
 
@@ -148,7 +148,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         at: usize,
         policy: &R,
-    ) -> Result<usize, Changed> {
+    ) -> Result<usize, LeafChanged> {
         if is_exact::<K, R>() {
             return Ok(self.exact_rank_at(at, policy));
         }
@@ -251,7 +251,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         target: SearchKey<impl CompareKey<K>>,
         policy: &R,
-    ) -> Result<Place, Changed> {
+    ) -> Result<Place, LeafChanged> {
         let base = self.base_rank(version, policy)?;
         let block = self.block_of(version, base, target.rank);
         self.prefetch_values(block);
@@ -271,7 +271,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         block: usize,
         target: SearchKey<impl CompareKey<K>>,
-    ) -> Result<Place, Changed> {
+    ) -> Result<Place, LeafChanged> {
         let first = block * BLOCK;
         let some = (version.meta.count() - first).min(BLOCK);
         if size_of::<K>() > LARGE {
@@ -300,7 +300,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         keys: core::ops::Range<usize>,
         target: SearchKey<impl CompareKey<K>>,
-    ) -> Result<Place, Changed> {
+    ) -> Result<Place, LeafChanged> {
         let (mut low, mut high) = (keys.start, keys.end);
         while low < high {
             let middle = usize::midpoint(low, high);

@@ -14,7 +14,9 @@
 use super::descent::{Location, Probe, Tree};
 use super::fence::{FANOUT, Fence, FenceEditor, Listing};
 use super::hints::Scale;
-use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, LeafVersion, Meta, VersionedLeaf};
+use super::leaf::{
+    BLOCK, Leaf, LeafChanged, LeafHints, LeafLayout, LeafVersion, Meta, VersionedLeaf,
+};
 use super::policy::{BoundPolicy, KeyPolicy, PendingBound};
 use super::root::RootEditor;
 use super::search::{CompareKey, SearchKey};
@@ -152,7 +154,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         (leaf, version): VersionedLeaf<'_, K, V>,
         cut: usize,
         bound: &K,
-    ) -> Result<[HalfPlan; 2], Changed> {
+    ) -> Result<[HalfPlan; 2], LeafChanged> {
         let count = version.meta.count();
         let old = leaf.scale_of(version, &self.policy)?;
         let left = self.plan_half(leaf, version, 0..cut, old)?;
@@ -169,7 +171,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         version: LeafVersion,
         entries: core::ops::Range<usize>,
         old: Scale,
-    ) -> Result<HalfPlan, Changed> {
+    ) -> Result<HalfPlan, LeafChanged> {
         let mut part = HalfPlan { hints: LeafHints::EMPTY, scale: old };
         // From a few entries the spread of later ones cannot be estimated, so the old scale stays.
         if entries.len() > 2 * BLOCK {
@@ -269,7 +271,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> Result<Option<&Fence>, WouldWait> {
         match leaf.lo(version) {
-            Err(Changed) => Ok(None),
+            Err(LeafChanged) => Ok(None),
             Ok(None) => Ok(self.root.table().and_then(|table| table.fence(0))),
             Ok(Some(lo)) => {
                 let probe = Probe { target: self.search_key(&lo), below: false };

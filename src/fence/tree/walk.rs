@@ -4,7 +4,7 @@
 //! each key that stays exactly once, even if leaves are split and merged meanwhile.
 
 use super::descent::{Probe, Tree};
-use super::leaf::{Changed, Leaf, LeafVersion, VersionedLeaf};
+use super::leaf::{Leaf, LeafChanged, LeafVersion, VersionedLeaf};
 use super::policy::KeyPolicy;
 use super::range::{copy_part, unbounded};
 use super::search::{CompareKey, SearchKey};
@@ -230,7 +230,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         (leaf, version): VersionedLeaf<'a, K, V>,
         start: Bound<SearchKey<impl CompareKey<K>>>,
         end: Bound<SearchKey<impl CompareKey<K>>>,
-    ) -> Result<LeafPart<'a, K, V>, Changed> {
+    ) -> Result<LeafPart<'a, K, V>, LeafChanged> {
         let from = self.first_at(leaf, version, start)?;
         let (to, is_last) = self.end_at(leaf, version, end)?;
         let next = match leaf.hi(version)? {

@@ -12,7 +12,7 @@
 
 use super::descent::{Location, Tree};
 use super::hints::Scale;
-use super::leaf::{BLOCK, Changed, Leaf, LeafHints, LeafLayout, LeafVersion, Meta};
+use super::leaf::{BLOCK, Leaf, LeafChanged, LeafHints, LeafLayout, LeafVersion, Meta};
 use super::policy::{BoundPolicy, KeyPolicy};
 use super::rank::is_exact;
 use super::search::{CompareKey, SearchKey};
@@ -244,7 +244,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         at: usize,
         rank: usize,
         key: &K,
-    ) -> Result<HintPlan<K>, Changed> {
+    ) -> Result<HintPlan<K>, LeafChanged> {
         let count = version.meta.count();
         let scale = leaf.scale_of(version, &self.policy)?;
         // The new key is outside of the range of the hints, or becomes the first key of a block below their base.
@@ -287,8 +287,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         at: usize,
         rank: usize,
         key: &K,
-        first_rank: impl Fn(usize) -> Result<usize, Changed>,
-    ) -> Result<HintPlan<K>, Changed> {
+        first_rank: impl Fn(usize) -> Result<usize, LeafChanged>,
+    ) -> Result<HintPlan<K>, LeafChanged> {
         let count = version.meta.count();
         let last = if at == count { rank } else { leaf.rank_at(version, count - 1, &self.policy)? };
         // The hints of a leaf without a lower bound are counted from the lowest key that it has had.
@@ -309,7 +309,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         leaf: Leaf<'_, K, V>,
         version: LeafVersion,
         at: usize,
-    ) -> Result<HintPlan<K>, Changed> {
+    ) -> Result<HintPlan<K>, LeafChanged> {
         let count = version.meta.count();
         let scale = leaf.scale_of(version, &self.policy)?;
         let mut hints = leaf.hints();

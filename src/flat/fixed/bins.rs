@@ -5,7 +5,7 @@ use super::storage::Storage;
 use crate::api::hash::KeyHash;
 pub(super) use crate::api::op::Altered;
 use crate::api::op::Change;
-use crate::bins::bin::{Bin, Changed, Entry};
+use crate::bins::bin::{Bin, BinChanged, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
 use crate::bins::tags::Tags;
 use crate::error::TryInsertError;
@@ -96,7 +96,7 @@ impl<K: Copy, V: Copy> View<'_, K, V> {
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Option<(usize, R)>, Changed> {
+    ) -> Result<Option<(usize, R)>, BinChanged> {
         for slot in self.tags.matches(hash) {
             if let Some(value) = self.bin.check(self.state, self.bin.entry(slot), eq, read)? {
                 return Ok(Some((slot, value)));
@@ -155,7 +155,7 @@ struct Probe<'a, K, V, R> {
 }
 
 /// The result of an attempt to add an entry.
-enum Added {
+enum AddOutcome {
     Done,
     /// A bin changed since it was read.
     Raced,
@@ -238,7 +238,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Found<'a, K, V, R>, Changed> {
+    ) -> Result<Found<'a, K, V, R>, BinChanged> {
         // The usual case has code of its own, except on small targets, which have little flash.
         let home_apart = cfg!(target_pointer_width = "64");
         if home_apart {
@@ -311,9 +311,9 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
                 (&Some((at, slot, _)), Change::Remove) => Self::take(home, at, slot, hash),
                 (&Some((at, slot, _)), stored) => Self::overwrite(at, slot, stored),
                 (None, &Change::Entry(key, value)) => match self.add(home, hash, &key, &value) {
-                    Added::Done => true,
-                    Added::Full => return Err(Failure::Full(key, value)),
-                    Added::Raced => false,
+                    AddOutcome::Done => true,
+                    AddOutcome::Full => return Err(Failure::Full(key, value)),
+                    AddOutcome::Raced => false,
                 },
                 // The key is absent, so there is nothing to remove, and no value to replace.
                 (None, _) => true,
@@ -360,17 +360,21 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     }
 
     /// Adds an entry for a key that was absent when the home was read.
-    fn add(&self, home: View<'_, K, V>, hash: KeyHash, key: &K, value: &V) -> Added {
+    fn add(&self, home: View<'_, K, V>, hash: KeyHash, key: &K, value: &V) -> AddOutcome {
         let free = home.free();
         let is_stray = free.is_none();
         let at = if is_stray { self.emptiest_after(home) } else { home };
         let Some(slot) = free.or_else(|| at.free()) else {
             // If the home is unchanged, the key is still absent and its home still full.
-            return if home.bin.seq().validate(home.state) { Added::Full } else { Added::Raced };
+            return if home.bin.seq().validate(home.state) {
+                AddOutcome::Full
+            } else {
+                AddOutcome::Raced
+            };
         };
         // [FX-1] a stray comes under both locks: the home's state proves that the key is still absent.
         if !(if is_stray { home.lock_both(at) } else { home.lock() }) {
-            return Added::Raced;
+            return AddOutcome::Raced;
         }
         at.bin.entry(slot).put(key, value);
         at.bin.set_tags(at.tags.with(slot, hash.tag()));
@@ -382,7 +386,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         } else {
             at.unlock_with_same_strays();
         }
-        Added::Done
+        AddOutcome::Done
     }
 
     /// Returns the emptiest of the bins after `home` that can hold a key, which keeps the number of full bins low;
@@ -400,18 +404,22 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     }
 
     /// Returns the first entry of a bin at or after `slot`.
-    fn entry_from(&self, number: usize, slot: usize) -> Result<Option<Met<'_, K, V>>, Changed> {
+    fn entry_from(
+        &self,
+        number: usize,
+        slot: usize,
+    ) -> Result<Option<WalkedEntry<'_, K, V>>, BinChanged> {
         let at = self.view(number);
         let Some(slot) = at.tags.used().find(|&used| used >= slot) else { return Ok(None) };
         let entry = at.bin.entry(slot);
         let (key, value) = (entry.key(), entry.value());
         if !at.bin.seq().validate(at.state) {
-            return Err(Changed);
+            return Err(BinChanged);
         }
         // SAFETY: the state is still the one that was read before, so nothing was written while key and value were
         // fetched; and a tag says that the slot holds an entry. So both are whole.
         let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
-        Ok(Some(Met { at, slot, key, value }))
+        Ok(Some(WalkedEntry { at, slot, key, value }))
     }
 
     /// Returns the first entry at or after a position, and the position after it. Waits while a writer is in its bin.
@@ -419,11 +427,11 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         let mut backoff = Backoff::spinning();
         while position.number < BINS {
             match self.entry_from(position.number, position.slot) {
-                Ok(Some(Met { slot, key, value, .. })) => {
+                Ok(Some(WalkedEntry { slot, key, value, .. })) => {
                     return Some(((key, value), Position { slot: slot + 1, ..position }));
                 }
                 Ok(None) => position = Position { number: position.number + 1, slot: 0 },
-                Err(Changed) => drop(backoff.spin()),
+                Err(BinChanged) => drop(backoff.spin()),
             }
         }
         None
@@ -441,7 +449,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
             let mut backoff = Backoff::spinning();
             loop {
                 if let Ok(met) = self.entry_from(number, from) {
-                    let Some(Met { at, slot, key, mut value }) = met else { break };
+                    let Some(WalkedEntry { at, slot, key, mut value }) = met else { break };
                     let done = if keep(&key, &mut value) {
                         Self::overwrite(at, slot, &Change::Value(value))
                     } else {
@@ -471,7 +479,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
 }
 
 /// An entry that a walk found.
-struct Met<'a, K, V> {
+struct WalkedEntry<'a, K, V> {
     at: View<'a, K, V>,
     slot: usize,
     key: K,

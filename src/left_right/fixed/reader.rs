@@ -2,7 +2,7 @@
 
 use super::table::{Fixed, LeftRightTable};
 use crate::api::fixed_hasher::FixedHashBuilder;
-use crate::left_right::bin::Hashed;
+use crate::left_right::bin::MixedHash;
 use crate::sync::barrier;
 use crate::sync::sides::{SideState, Sides};
 use crate::sync::slot::Slot;
@@ -173,7 +173,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> TableSnapshot<'_, K, V, BINS, S> {
         Q: Hash + Equivalent<K> + ?Sized,
         S: BuildHasher,
     {
-        let hash = Hashed::of(key, self.hash_builder);
+        let hash = MixedHash::of(key, self.hash_builder);
         let (_, (_, value)) = self.side.find(hash, move |(k, _)| key.equivalent(k))?;
         Some(value)
     }

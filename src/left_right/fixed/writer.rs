@@ -5,7 +5,7 @@ use super::pending::PendingChanges;
 use super::table::{Fixed, LeftRightTable};
 use crate::api::fixed_hasher::FixedHashBuilder;
 use crate::error::{Busy, TryInsertError};
-use crate::left_right::bin::Hashed;
+use crate::left_right::bin::MixedHash;
 use crate::left_right::side::Place;
 use crate::sync::backoff::Backoff;
 use crate::sync::barrier;
@@ -155,7 +155,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
             for place in write_side.places_of(bin) {
                 let Some((key, value)) = write_side.get(place) else { continue };
                 if !keep(key, value) {
-                    let hash = Hashed::of(key, hash_builder);
+                    let hash = MixedHash::of(key, hash_builder);
                     let home = write_side.home_of(hash, place);
                     write_side.take(home, place, |place| pending.mark(place.bin));
                 }
@@ -270,19 +270,19 @@ where
         side: &'a Fixed<K, V, BINS>,
         hash_builder: &S,
         key: &Q,
-    ) -> (Hashed, Found<'a, K, V>)
+    ) -> (MixedHash, Found<'a, K, V>)
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let hash = Hashed::of(key, hash_builder);
+        let hash = MixedHash::of(key, hash_builder);
         (hash, side.find(hash, move |(k, _)| key.equivalent(k)))
     }
 
     /// Returns the hash under which the entry at `place` was placed. `hash` is the one under which it was found. They
     /// differ if a key's `Hash` contradicts its `Eq`. No bin counts an entry in its home bin, so there either will do.
     #[inline(always)]
-    fn placed_under(hash: Hashed, place: Place, key: &K, hash_builder: &S) -> Hashed {
-        if hash.home(BINS) == place.bin { hash } else { Hashed::of(key, hash_builder) }
+    fn placed_under(hash: MixedHash, place: Place, key: &K, hash_builder: &S) -> MixedHash {
+        if hash.home(BINS) == place.bin { hash } else { MixedHash::of(key, hash_builder) }
     }
 
     /// Returns the value of `key`, unpublished changes included. O(1) expected.
@@ -367,7 +367,7 @@ where
         pending: &mut PendingChanges<BINS>,
         home: usize,
         place: Place,
-        hash: Hashed,
+        hash: MixedHash,
         entry: (K, V),
     ) {
         write_side.take(home, place, |place| pending.mark(place.bin));

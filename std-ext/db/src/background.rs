@@ -24,13 +24,13 @@ const SHORT_PAUSE: Duration = Duration::from_millis(2);
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 pub(crate) struct BackgroundTasks {
-    shared: Arc<Shared>,
+    shared: Arc<BackgroundShared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Whether the snapshot thread was started.
     can_snapshot: bool,
 }
 
-struct Shared {
+struct BackgroundShared {
     folder: Option<Arc<Folder>>,
     /// The log size from which on a snapshot is written; 0 for never.
     snapshot_after: u64,
@@ -51,7 +51,7 @@ struct Status {
 }
 
 /// The name and the function of a thread.
-type Work = (&'static str, fn(&Shared, &State));
+type Work = (&'static str, fn(&BackgroundShared, &State));
 
 /// The state of snapshots.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +72,7 @@ impl BackgroundTasks {
         folder: Option<Arc<Folder>>,
         snapshot_after: u64,
     ) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(BackgroundShared {
             folder,
             snapshot_after,
             status: Mutex::default(),
@@ -81,8 +81,8 @@ impl BackgroundTasks {
         });
         // Two threads, so that keys expire while a snapshot is written.
         let work: [Work; 2] = [
-            ("hedgerow-db-expire", Shared::run_periodic),
-            ("hedgerow-db-snapshot", Shared::run_snapshots),
+            ("hedgerow-db-expire", BackgroundShared::run_periodic),
+            ("hedgerow-db-snapshot", BackgroundShared::run_snapshots),
         ];
         let started = work.map(|(name, work)| {
             let (shared, state) = (Arc::clone(&shared), Arc::clone(state));
@@ -131,7 +131,7 @@ impl BackgroundTasks {
     }
 }
 
-impl Shared {
+impl BackgroundShared {
     fn status(&self) -> MutexGuard<'_, Status> {
         lock(&self.status)
     }
@@ -214,8 +214,8 @@ impl Shared {
 
     fn snapshot(&self, state: &State) -> Result<(), Error> {
         /// Clears `in_progress`, even after a panic, unless another snapshot was requested.
-        struct Ends<'a>(&'a Shared);
-        impl Drop for Ends<'_> {
+        struct EndsSnapshot<'a>(&'a BackgroundShared);
+        impl Drop for EndsSnapshot<'_> {
             fn drop(&mut self) {
                 let mut status = self.0.status();
                 status.snapshot.in_progress = status.snapshot_requested;
@@ -223,7 +223,7 @@ impl Shared {
             }
         }
         let _one = lock(&self.snapshot_lock);
-        let _ends = Ends(self);
+        let _ends = EndsSnapshot(self);
         let Some(folder) = &self.folder else { return Ok(()) };
         self.status().snapshot.in_progress = true;
         let _span = tracing::debug_span!("snapshot").entered();
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_scheduled_snapshot_follows_the_one_that_is_written() {
-        let shared = Shared {
+        let shared = BackgroundShared {
             folder: None,
             snapshot_after: 0,
             status: Mutex::default(),

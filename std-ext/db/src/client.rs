@@ -18,7 +18,7 @@ pub use error::{Attempt, ClientError, Unavailable};
 pub use options::ClientOptions;
 
 use crate::outgoing::Stream;
-use crate::resp::read::{self, Extent, Found, Malformed, Reply, Scanned};
+use crate::resp::read::{self, Extent, Malformed, ReadItem, Reply, Scanned};
 use crate::resp::write::request;
 use address::Address;
 use error::Result;
@@ -198,7 +198,7 @@ impl Client {
             match extent.scan(self.input.bytes()).map_err(ClientError::Malformed)? {
                 Scanned::Complete(length) => {
                     let found = read::reply(&self.input.bytes()[..length]);
-                    let Found::Reply(reply, _) = found.map_err(ClientError::Malformed)? else {
+                    let ReadItem::Reply(reply, _) = found.map_err(ClientError::Malformed)? else {
                         return Err(ClientError::Malformed(Malformed::End));
                     };
                     self.input.consume(length);

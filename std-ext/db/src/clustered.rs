@@ -61,7 +61,7 @@ impl Db {
         };
         let shards = LoadingShards::clustered(&options);
         let mut opened = db::Opened::default();
-        let (mut log, mut found) = (None, db::Found::default());
+        let (mut log, mut found) = (None, db::FolderContents::default());
         if let Some(folder) = &folder {
             let (file, read) = db::recover(folder, &options, &shards, &mut opened, progress)?;
             (log, found) = (Some(file), read);

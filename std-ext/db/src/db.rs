@@ -21,7 +21,7 @@ use crate::slot_set::SlotSet;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::state::databases::DatabaseStats;
-use crate::state::load::{LoadingShards, Met};
+use crate::state::load::{LoadingShards, ReplayedState};
 use crate::state::noted_events::Publish;
 use crate::watch::Watch;
 use std::fmt;
@@ -638,7 +638,7 @@ impl Drop for Inner {
 /// The contents of a folder, besides the keys.
 #[derive(Default)]
 #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "one node needs the time only"))]
-pub(crate) struct Found {
+pub(crate) struct FolderContents {
     /// The latest time in the log.
     pub(crate) time: u64,
     /// The last floor.
@@ -658,7 +658,7 @@ pub(crate) fn recover(
     shards: &LoadingShards,
     opened: &mut Opened,
     progress: &Progress,
-) -> Result<(FileLog, Found), OpenError> {
+) -> Result<(FileLog, FolderContents), OpenError> {
     progress.add_total(log_bytes(folder)?);
     let snapshot = Snapshot::newest(folder)?;
     recover_by(snapshot.as_ref(), shards, opened, progress, |from, above, replay| {
@@ -695,7 +695,7 @@ fn recover_by<L>(
     opened: &mut Opened,
     progress: &Progress,
     open: impl FnOnce(Lsn, Lsn, &mut Replay<'_>) -> Result<(L, Recovered), OpenError>,
-) -> Result<(L, Found), OpenError> {
+) -> Result<(L, FolderContents), OpenError> {
     let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
     let (mut time, mut least, mut above) = (0, 0, 0);
     if let Some(snapshot) = snapshot {
@@ -709,7 +709,7 @@ fn recover_by<L>(
         (time, above) = (snapshot.time(), snapshot.last());
         least = floors.iter().copied().min().unwrap_or(0);
     }
-    let (mut read, mut met) = (0, Met::default());
+    let (mut read, mut met) = (0, ReplayedState::default());
     let mut replay = |entry: Lsn, at: u64, changes: &[u8]| {
         read += (changes.len() + ENTRY_HEADER) as u64;
         if read > 1 << 20 {
@@ -731,7 +731,7 @@ fn recover_by<L>(
     let snapshot = snapshot.and_then(|snapshot| snapshot.position().cloned());
     // The log may begin behind the mark that the snapshot knows.
     let batch = met.batch.or(snapshot.as_ref().and_then(|position| position.batch));
-    Ok((log, Found { time, floor: met.floor, batch, snapshot, slots: met.slots }))
+    Ok((log, FolderContents { time, floor: met.floor, batch, snapshot, slots: met.slots }))
 }
 
 /// Returns the bytes of the log's files.

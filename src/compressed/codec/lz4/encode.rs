@@ -119,7 +119,7 @@ pub(super) struct Encoder<'a> {
 impl Encoder<'_> {
     /// Encodes the value into `into`. Returns the bytes written, or `None` if there are not enough.
     pub(super) fn encode(mut self, into: &mut [u8]) -> Option<usize> {
-        let mut out = Out { into, used: 0 };
+        let mut out = BlockWriter { into, used: 0 };
         let (mut done, mut at, mut acceleration) = (0, 0, 1 << ACCELERATION);
         while at + LAST_MATCH <= self.plain.len() {
             let Some(found) = self.find(at, done) else {
@@ -179,12 +179,12 @@ impl Encoder<'_> {
 }
 
 /// The block as far as it is written.
-struct Out<'a> {
+struct BlockWriter<'a> {
     into: &'a mut [u8],
     used: usize,
 }
 
-impl Out<'_> {
+impl BlockWriter<'_> {
     fn left(&self) -> usize {
         self.into.len() - self.used
     }

@@ -99,7 +99,7 @@ impl Table {
 
 impl Model for Table {
     fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize> {
-        let mut out = Out { into, used: 0, word: 0, have: 0 };
+        let mut out = CodeWriter { into, used: 0, word: 0, have: 0 };
         self.finder.parse(&self.symbols, plain, work.steps(), |number| {
             let code = self.classes.code(number);
             out.push(code.bits, code.length)
@@ -197,14 +197,14 @@ impl Bits<'_> {
 }
 
 /// A writer of codes.
-struct Out<'a> {
+struct CodeWriter<'a> {
     into: &'a mut [u8],
     used: usize,
     word: u64,
     have: u32,
 }
 
-impl Out<'_> {
+impl CodeWriter<'_> {
     /// Writes a code. Returns `None` if there is no room.
     #[inline]
     fn push(&mut self, bits: u64, length: u32) -> Option<()> {

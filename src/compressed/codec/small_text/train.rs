@@ -85,7 +85,7 @@ struct Round {
 }
 
 /// The counts of symbols in the samples.
-struct Seen {
+struct SymbolCounts {
     /// How often each symbol occurs.
     counts: Vec<u32>,
     total: u64,
@@ -106,7 +106,12 @@ impl Round {
         Some(Self { symbols, finder })
     }
 
-    async fn count_symbols(&self, samples: &[&[u8]], with_pairs: bool, turns: &mut Turns) -> Seen {
+    async fn count_symbols(
+        &self,
+        samples: &[&[u8]],
+        with_pairs: bool,
+        turns: &mut Turns,
+    ) -> SymbolCounts {
         let mut counts = vec![0; self.symbols.len()];
         let bytes: usize = samples.iter().map(|sample| sample.len()).sum();
         let mut pairs = Pairs::new(if with_pairs { bytes.min(PAIRS) } else { 1 });
@@ -128,7 +133,7 @@ impl Round {
                 left = rest;
             }
         }
-        Seen { counts, total, pairs }
+        SymbolCounts { counts, total, pairs }
     }
 }
 
@@ -136,7 +141,7 @@ fn singles() -> impl Iterator<Item = Symbol> {
     (0..=255).map(|byte| Symbol::new(&[byte]))
 }
 
-impl Seen {
+impl SymbolCounts {
     fn cost(&self, count: u32) -> u32 {
         cost(self.total, u64::from(count))
     }

@@ -387,7 +387,7 @@ impl<'a> Batch<'a> {
         watch: Option<&KeyWatch>,
         redirects: Redirects<'_>,
         max_out: usize,
-    ) -> Executed {
+    ) -> BatchOutcome {
         // The batch keeps its own for the replies.
         let mut requests = shortened(self.requests.clone());
         complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
@@ -397,9 +397,9 @@ impl<'a> Batch<'a> {
             stored[request] = store(answer, bytes, max_out, &mut full);
         });
         match outcome {
-            TransactionOutcome::Done(lsn) => Executed::Done { lsn, full },
-            TransactionOutcome::Conflict => Executed::Conflict,
-            TransactionOutcome::Refused(why, at) => Executed::Refused(match why {
+            TransactionOutcome::Done(lsn) => BatchOutcome::Done { lsn, full },
+            TransactionOutcome::Conflict => BatchOutcome::Conflict,
+            TransactionOutcome::Refused(why, at) => BatchOutcome::Refused(match why {
                 RequestError::NotPrimary | RequestError::SlotNotOwned => {
                     redirects.refused(&requests[at], why == RequestError::SlotNotOwned)
                 }
@@ -497,7 +497,7 @@ impl<'a> Batch<'a> {
 }
 
 /// The outcome of a batch that was executed as a transaction.
-pub(super) enum Executed {
+pub(super) enum BatchOutcome {
     /// It was executed.
     Done {
         /// The log entry that must be safe before the replies are sent.

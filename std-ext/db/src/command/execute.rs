@@ -8,7 +8,7 @@ use crate::command::diagnostics::call_meter::CallMeter;
 use crate::command::observe::must_wait;
 use crate::log::Lsn;
 use crate::resp::inline;
-use crate::resp::parse::{Found, ParseError};
+use crate::resp::parse::{ParseError, ParsedItem};
 use crate::resp::write::Writer;
 use crate::state::changed;
 use crate::tracking;
@@ -113,23 +113,23 @@ pub fn process_input(
         let rest = &input[outcome.consumed..];
         execution.start = outcome.consumed;
         match execution.connection.requests.next(rest, limits, &mut arguments) {
-            Found::Request(consumed) => {
+            ParsedItem::Request(consumed) => {
                 execution.end = outcome.consumed + consumed;
                 execution.handle_request(&arguments);
                 outcome.consumed += consumed;
                 outcome.commands += 1;
             }
-            Found::Quoted(consumed) => {
+            ParsedItem::Quoted(consumed) => {
                 execution.execute_inline(&rest[..consumed]);
                 outcome.consumed += consumed;
                 outcome.commands += 1;
             }
-            Found::Nothing(consumed) => outcome.consumed += consumed,
-            Found::Unfinished(wanted) => {
+            ParsedItem::Nothing(consumed) => outcome.consumed += consumed,
+            ParsedItem::Unfinished(wanted) => {
                 outcome.needed = wanted;
                 break;
             }
-            Found::Invalid(why) => {
+            ParsedItem::Invalid(why) => {
                 execution.protocol_error(why);
                 break;
             }

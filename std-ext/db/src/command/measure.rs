@@ -15,7 +15,7 @@ use crate::command::table::{self, CommandSpec, Id};
 use crate::latency_monitor::seconds_now;
 use crate::request::RequestError;
 use crate::resp::inline;
-use crate::resp::parse::{Found, Limits, Requests};
+use crate::resp::parse::{Limits, ParsedItem, Requests};
 use std::borrow::Cow;
 
 /// The arguments of a request.
@@ -156,16 +156,16 @@ impl Execution<'_, '_> {
             let rest = &self.input[at..];
             let (request, length): (Arguments<'_>, _) =
                 match parser.next(rest, Limits::FULL, &mut arguments) {
-                    Found::Request(length) => (
+                    ParsedItem::Request(length) => (
                         arguments.iter().map(|argument| Cow::Borrowed(*argument)).collect(),
                         length,
                     ),
-                    Found::Quoted(length) => {
+                    ParsedItem::Quoted(length) => {
                         let words = inline::split(&rest[..length]).unwrap_or_default();
                         (words.into_iter().map(Cow::Owned).collect(), length)
                     }
-                    Found::Nothing(length) => (Vec::new(), length),
-                    Found::Unfinished(_) | Found::Invalid(_) => break,
+                    ParsedItem::Nothing(length) => (Vec::new(), length),
+                    ParsedItem::Unfinished(_) | ParsedItem::Invalid(_) => break,
                 };
             at += length.max(1);
             if !request.is_empty() {

@@ -9,7 +9,7 @@ use crate::command::diagnostics::pause::PauseKind;
 use crate::command::monitor_lines;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::resp::inline;
-use crate::resp::parse::{Found, Requests};
+use crate::resp::parse::{ParsedItem, Requests};
 use std::time::Instant;
 
 /// Looks at the first request of the input, behind requests without words, before it is executed. Returns whether it
@@ -20,17 +20,17 @@ pub(super) fn must_wait(diagnostics: &Diagnostics, connection: &Connection, inpu
     let mut input = input;
     let found = loop {
         match parser.next(input, connection.limits(), &mut arguments) {
-            Found::Nothing(length) => input = &input[length..],
+            ParsedItem::Nothing(length) => input = &input[length..],
             found => break found,
         }
     };
     match found {
-        Found::Request(_) => look_at(diagnostics, connection, &arguments),
-        Found::Quoted(length) => inline::split(&input[..length]).is_ok_and(|words| {
+        ParsedItem::Request(_) => look_at(diagnostics, connection, &arguments),
+        ParsedItem::Quoted(length) => inline::split(&input[..length]).is_ok_and(|words| {
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
             look_at(diagnostics, connection, &words)
         }),
-        Found::Nothing(_) | Found::Unfinished(_) | Found::Invalid(_) => false,
+        ParsedItem::Nothing(_) | ParsedItem::Unfinished(_) | ParsedItem::Invalid(_) => false,
     }
 }
 

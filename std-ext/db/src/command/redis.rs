@@ -171,7 +171,7 @@ fn pipelines_are_answered_as_redis_does() {
             let mut rest = &all[..];
             differing_replies += differing(rows.iter().map(|row| {
                 let length = match read::reply(rest) {
-                    Ok(read::Found::Reply(_, length)) => length,
+                    Ok(read::ReadItem::Reply(_, length)) => length,
                     other => panic!("{other:?} in reply to {}", row.line),
                 };
                 let (answer, behind) = rest.split_at(length);

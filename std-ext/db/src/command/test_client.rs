@@ -206,7 +206,7 @@ impl Client {
     pub(crate) fn reply(&mut self, line: &str) -> Reply {
         let answer = self.send(format!("{line}\r\n").as_bytes());
         match read::reply(&answer) {
-            Ok(read::Found::Reply(reply, length)) if length == answer.len() => reply,
+            Ok(read::ReadItem::Reply(reply, length)) if length == answer.len() => reply,
             other => panic!("{other:?} of {answer:?}"),
         }
     }

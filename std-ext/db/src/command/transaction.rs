@@ -5,7 +5,7 @@
 //! transaction that is not executed changes nothing, not even a setting.
 
 use crate::command::arguments::{CommandError, is, resolve, wrong_number};
-use crate::command::batch::{Executed, transaction_refused};
+use crate::command::batch::{BatchOutcome, transaction_refused};
 use crate::command::dump;
 use crate::command::execute::{Execution, NextStep};
 use crate::command::flags::Flag;
@@ -159,13 +159,13 @@ impl<'a> Execution<'_, 'a> {
         let mut batch = execution.batch;
         let executed = batch.execute_transaction(execution.session, watch, redirects, most);
         let mut result = Ok(());
-        if !matches!(executed, Executed::Done { .. }) {
+        if !matches!(executed, BatchOutcome::Done { .. }) {
             // None of its SELECTs was executed.
             self.connection.database = database;
         }
         match executed {
-            Executed::Done { full: true, .. } => self.next = NextStep::Drop,
-            Executed::Done { lsn, full: false } => {
+            BatchOutcome::Done { full: true, .. } => self.next = NextStep::Drop,
+            BatchOutcome::Done { lsn, full: false } => {
                 self.lsn = self.lsn.max(lsn);
                 let (ends, replies) = self.execute_keyless(commands);
                 if self.next != NextStep::Drop {
@@ -176,8 +176,8 @@ impl<'a> Execution<'_, 'a> {
                     }
                 }
             }
-            Executed::Conflict => self.reply(|out| out.null_array()),
-            Executed::Refused(error) => result = Err(error),
+            BatchOutcome::Conflict => self.reply(|out| out.null_array()),
+            BatchOutcome::Refused(error) => result = Err(error),
         }
         self.count_failures(&mut batch.failures);
         batch.clear();
@@ -274,14 +274,14 @@ impl<'a> Execution<'_, 'a> {
         };
         let queue = &mut self.connection.queue;
         let error = match checked {
-            Ok(Checked::Now) => return false,
-            Ok(Checked::Invalid) => {
+            Ok(QueueDecision::Now) => return false,
+            Ok(QueueDecision::Invalid) => {
                 if let Some(queue) = queue {
                     queue.abort();
                 }
                 return false;
             }
-            Ok(Checked::Queue(spec)) => {
+            Ok(QueueDecision::Queue(spec)) => {
                 if queue.as_mut().is_none_or(|queue| queue.push(spec, arguments)) {
                     self.connection.command = spec.name;
                     self.reply(|out| out.simple("QUEUED"));
@@ -303,18 +303,18 @@ impl<'a> Execution<'_, 'a> {
         &mut self,
         spec: Option<&'static CommandSpec>,
         arguments: &[&'a [u8]],
-    ) -> Result<Checked, CommandError> {
+    ) -> Result<QueueDecision, CommandError> {
         // Their errors are those of a command that is executed at once.
         let Some(spec) = spec.filter(|spec| spec.takes(arguments.len())) else {
-            return Ok(Checked::Invalid);
+            return Ok(QueueDecision::Invalid);
         };
         match spec.id {
             Id::Multi | Id::Exec | Id::Discard | Id::Watch | Id::Reset | Id::Quit => {
-                return Ok(Checked::Now);
+                return Ok(QueueDecision::Now);
             }
             #[cfg(not(feature = "scripts"))]
             Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo | Id::Script => {
-                return Ok(Checked::Invalid);
+                return Ok(QueueDecision::Invalid);
             }
             // They would change how the replies of the transaction are written.
             Id::Hello | Id::Monitor => return Err(NOT_ALLOWED.into()),
@@ -337,7 +337,7 @@ impl<'a> Execution<'_, 'a> {
         if let Some(group) = self.group() {
             self.route(group, spec, arguments)?;
         }
-        Ok(Checked::Queue(spec))
+        Ok(QueueDecision::Queue(spec))
     }
 
     /// Returns whether a command is refused while memory is full, whatever it would change.
@@ -352,7 +352,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// How a command behind MULTI is handled.
-enum Checked {
+enum QueueDecision {
     /// It is executed at once.
     Now,
     /// It is executed at once, which fails. The transaction fails, too.

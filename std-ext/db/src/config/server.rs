@@ -1,6 +1,6 @@
 //! The configuration of the servers: plain data, which [`Config`](super::Config) fills in and the servers read.
 
-use super::file_limit::{self, Allowed};
+use super::file_limit::{self, AllowedClients};
 #[cfg(feature = "grpc")]
 use crate::limits::GRPC_MESSAGE;
 use std::net::SocketAddr;
@@ -109,7 +109,7 @@ impl ServerConfig {
     /// Raises the limit of open files if `max_clients` needs it, or lowers `max_clients` if that is impossible.
     pub fn fit_max_clients_to_file_limit(&mut self) {
         let wanted = self.max_clients;
-        if let Allowed::Fewer { clients, files } = file_limit::raise_for(wanted as u64) {
+        if let AllowedClients::Fewer { clients, files } = file_limit::raise_for(wanted as u64) {
             tracing::warn!(
                 "the limit of open files is {files}, so maxclients is {clients} instead of {wanted}; raise it with \
                  `ulimit -n` or LimitNOFILE"

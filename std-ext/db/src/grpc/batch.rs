@@ -3,7 +3,9 @@
 
 use super::api::{Answer, Operation, answer};
 use super::bounds::{Peer, Reservation, output_limit_error};
-use super::service::{ANSWER_OVERHEAD, Accounted, Needs, Shared, length, to_answer, to_request};
+use super::service::{
+    ANSWER_OVERHEAD, Accounted, Needs, ServiceShared, length, to_answer, to_request,
+};
 use crate::log::Lsn;
 use crate::request::{self, Request as DbRequest, RequestError};
 use tonic::Status;
@@ -43,7 +45,7 @@ impl<'a> Answers<'a> {
     }
 }
 
-impl Shared {
+impl ServiceShared {
     /// Executes operations. Returns their answers, and the entry and the evaluation for which the answers wait.
     ///
     /// If the answers exceed the limit, the rest of the changes are made, and nothing more is read.

@@ -45,11 +45,11 @@ type RpcResult<T> = Result<Response<T>, Status>;
 
 /// The database as a tonic service.
 pub(super) struct Service {
-    shared: Arc<Shared>,
+    shared: Arc<ServiceShared>,
 }
 
 /// The part of the service that all calls share.
-pub(super) struct Shared {
+pub(super) struct ServiceShared {
     pub(super) db: Db,
     /// Notified when the log makes progress.
     progress: Arc<Notify>,
@@ -63,11 +63,11 @@ impl Service {
         let (progress, end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let notify = Arc::clone(&progress);
         db.log().on_progress(Box::new(move || notify.notify_waiters()));
-        Self { shared: Arc::new(Shared { db, progress, end, watches: Gauge::default() }) }
+        Self { shared: Arc::new(ServiceShared { db, progress, end, watches: Gauge::default() }) }
     }
 
     #[cfg(test)]
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &ServiceShared {
         &self.shared
     }
 
@@ -253,7 +253,7 @@ fn status_of(error: RequestError) -> Status {
     }
 }
 
-impl Shared {
+impl ServiceShared {
     /// Returns the log's epoch. Called before requests are evaluated.
     pub(super) fn epoch(&self) -> Epoch {
         self.db.log().epoch()
@@ -622,7 +622,7 @@ impl Database for Service {
 
     async fn watch(&self, request: Request<WatchRequest>) -> RpcResult<Self::WatchStream> {
         /// Counts a watch until it is dropped.
-        struct WatchGuard(Arc<Shared>);
+        struct WatchGuard(Arc<ServiceShared>);
         impl Drop for WatchGuard {
             fn drop(&mut self) {
                 self.0.watches.sub(1);

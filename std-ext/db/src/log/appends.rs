@@ -44,7 +44,7 @@ pub(super) struct Appends {
 
 /// Entries that were taken out of the buffers, and wait for one with a lower number.
 #[derive(Default)]
-pub(super) struct Taken([Run; PARTS]);
+pub(super) struct TakenEntries([Run; PARTS]);
 
 /// Entries of one buffer, in the order of their numbers.
 #[derive(Default)]
@@ -112,7 +112,7 @@ impl Appends {
     ///
     /// The caller has called [`next`](Self::next). The entry behind `last` is among them, if its number is below that
     /// result. So are all with numbers below it, unless they are long: the rest is left for another call.
-    pub(super) fn take(&self, taken: &mut Taken, last: Lsn, pending: &mut Vec<u8>) -> Lsn {
+    pub(super) fn take(&self, taken: &mut TakenEntries, last: Lsn, pending: &mut Vec<u8>) -> Lsn {
         // [AP-2] Relaxed: ordered by the acquire in `next`, so it covers all entries with numbers below its result.
         let used = self.used.load(Ordering::Relaxed);
         for (part, run) in self.parts[..used].iter().zip(&mut taken.0) {
@@ -138,11 +138,11 @@ impl LockedAppends<'_> {
     }
 
     /// Discards all entries, and those in `taken`. The next number is skipped: no entry gets it.
-    pub(super) fn discard(&mut self, taken: &mut Taken) {
+    pub(super) fn discard(&mut self, taken: &mut TakenEntries) {
         for part in &mut self.parts {
             **part = Vec::new();
         }
-        *taken = Taken::default();
+        *taken = TakenEntries::default();
         // [AP-1] Release: continues the release sequence of the additions before.
         self.next.fetch_add(1, Ordering::Release);
     }
@@ -249,7 +249,8 @@ mod tests {
 
     #[test]
     fn an_entry_waits_for_the_one_before() {
-        let (appends, mut taken, mut pending) = (Appends::new(1), Taken::default(), Vec::new());
+        let (appends, mut taken, mut pending) =
+            (Appends::new(1), TakenEntries::default(), Vec::new());
         assert_eq!(append(&appends, b"one"), 1);
         // A thread has taken this number, and its entry follows.
         let late = appends.next.0.fetch_add(1, Ordering::Release);
@@ -270,7 +271,8 @@ mod tests {
 
     #[test]
     fn long_entries_are_not_copied() {
-        let (appends, mut taken, mut pending) = (Appends::new(1), Taken::default(), Vec::new());
+        let (appends, mut taken, mut pending) =
+            (Appends::new(1), TakenEntries::default(), Vec::new());
         let late = appends.next.0.fetch_add(1, Ordering::Release);
         append_elsewhere(&appends, late, b"short");
         append(&appends, &vec![b'x'; LONG]);
@@ -289,7 +291,8 @@ mod tests {
 
     #[test]
     fn what_is_discarded_leaves_no_number_out_but_one() {
-        let (appends, mut taken, mut pending) = (Appends::new(1), Taken::default(), Vec::new());
+        let (appends, mut taken, mut pending) =
+            (Appends::new(1), TakenEntries::default(), Vec::new());
         append(&appends, b"one");
         appends.next.0.fetch_add(1, Ordering::Release);
         append(&appends, b"three");
@@ -308,7 +311,7 @@ mod tests {
 
     #[test]
     fn entries_that_always_wait_take_no_more_and_more_memory() {
-        let (appends, mut taken) = (Appends::new(1), Taken::default());
+        let (appends, mut taken) = (Appends::new(1), TakenEntries::default());
         let (mut last, mut late) = (0, appends.next.0.fetch_add(1, Ordering::Release));
         for _ in 0..200 {
             append(&appends, b"early");
@@ -329,7 +332,7 @@ mod tests {
     fn threads_append_while_another_takes() {
         const EACH: u64 = if cfg!(miri) { 20 } else { 2_000 };
         let (appends, mut taken, over) =
-            (Appends::new(1), Taken::default(), AtomicBool::new(false));
+            (Appends::new(1), TakenEntries::default(), AtomicBool::new(false));
         let threads = PARTS as u64 + 3;
         let (mut last, mut found) = (0, Vec::new());
         thread::scope(|scope| {

@@ -15,7 +15,7 @@ use crate::log::manifest::Manifest;
 use crate::log::open_error::OpenError;
 use crate::log::recover::{NAME, Recovered, Replay, Segment, recover};
 use crate::log::rollback::RolledBackRanges;
-use crate::log::writer::{Shared, SyncRequest, Writer, create_segment, name_segment};
+use crate::log::writer::{LogShared, SyncRequest, Writer, create_segment, name_segment};
 use crate::options::Fsync;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -25,7 +25,7 @@ use std::thread::{self, JoinHandle};
 
 /// A log in files of its own, in a folder that no other process has open.
 pub struct FileLog {
-    shared: Arc<Shared>,
+    shared: Arc<LogShared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -75,7 +75,7 @@ impl FileLog {
             Manifest { newest: segment.first, synced: last }.write(&folder).map_err(io_error)?;
         }
         let bytes = found.closed.iter().map(|segment| segment.bytes).sum::<u64>() + segment.bytes;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LogShared {
             folder,
             fsync,
             salt,

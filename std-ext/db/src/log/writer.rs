@@ -24,7 +24,7 @@
 //! If `fdatasync` fails, the condition becomes `Failed`, for good. The system may have discarded the pages that it
 //! could not write, and a second `fdatasync` might still succeed, so the log never calls it again. The same holds if
 //! the segment was removed or replaced, or if another process writes to it or has locked the folder
-//! (`Shared::check_file`).
+//! (`LogShared::check_file`).
 //!
 //! # Lock order
 //! Shards, `sync_lock`, `writer`; then the buffers of `appends` in order, or one of `closed_segments` and
@@ -35,7 +35,7 @@ use crate::gauge::Gauge;
 use crate::latency_monitor::{LatencyMonitor, event};
 use crate::lock::lock;
 use crate::log::api::{LogError, Lsn, Rollback};
-use crate::log::appends::{Appends, Taken};
+use crate::log::appends::{Appends, TakenEntries};
 use crate::log::backlog::Backlog;
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
@@ -60,7 +60,7 @@ const MAX_RETAINED: usize = 4 << 20;
 const MIN_FREE: usize = 64 << 10;
 
 /// State that the log's handle and its thread share.
-pub(super) struct Shared {
+pub(super) struct LogShared {
     pub(super) folder: Arc<Folder>,
     pub(super) fsync: Fsync,
     /// The initial value of the checksums of entry headers. All segments have the same, so an entry is valid in any of
@@ -103,7 +103,7 @@ pub(super) struct Writer {
     /// Whether a failed write left a part of an entry behind `length` that could not be truncated.
     pub(super) torn: bool,
     /// Entries that were appended, but cannot be written before others.
-    pub(super) early: Taken,
+    pub(super) early: TakenEntries,
     /// Entries that are the next to be written, and the number of the last of them.
     pub(super) pending: Vec<u8>,
     pub(super) taken: Lsn,
@@ -135,7 +135,7 @@ impl Writer {
             first: segment.first,
             length: segment.bytes,
             torn: false,
-            early: Taken::default(),
+            early: TakenEntries::default(),
             pending: Vec::new(),
             taken: last,
             counted: 0,
@@ -148,7 +148,7 @@ impl Writer {
     }
 }
 
-impl Shared {
+impl LogShared {
     pub(super) fn safe(&self) -> Lsn {
         // Acquire: pairs with the release in `advance`, so a thread that acknowledges an entry sees that it was
         // written.

@@ -5,7 +5,7 @@ use super::item::{Item, Take};
 use super::summary::{Summary, count};
 use crate::clock::TimeSource;
 use crate::command::{Refusal, Replay, replay};
-use crate::resp::parse::{Found, Limits, Requests};
+use crate::resp::parse::{Limits, ParsedItem, Requests};
 use crate::state::number;
 use std::io::BufRead;
 
@@ -177,12 +177,12 @@ impl Aof {
         }
         let mut arguments = Vec::new();
         match self.requests.next(bytes, Limits::FULL, &mut arguments) {
-            Found::Request(used) => {
+            ParsedItem::Request(used) => {
                 self.command(&arguments, &bytes[..used], summary, take)?;
                 Ok(Step::Used(used))
             }
-            Found::Nothing(used) if used > 0 => Ok(Step::Used(used)),
-            Found::Unfinished(_) => Ok(Step::Unfinished),
+            ParsedItem::Nothing(used) if used > 0 => Ok(Step::Used(used)),
+            ParsedItem::Unfinished(_) => Ok(Step::Unfinished),
             _ => Err(format!("byte {} begins no command", self.offset)),
         }
     }

@@ -4,7 +4,7 @@ use super::summary::{Counts, count};
 use crate::command::{Connection, Context, NextStep, Scratch, ServerApi, Users, process_input};
 use crate::pubsub::Hub;
 use crate::resp::parse::{self, Limits, Requests};
-use crate::resp::read::{self, Found, Reply};
+use crate::resp::read::{self, ReadItem, Reply};
 use crate::{Db, Session};
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ impl Executor {
                 db.log().wait(done.lsn).map_err(|why| why.to_string())?;
                 at += done.consumed;
                 let mut out = &self.out[..];
-                while let Ok(Found::Reply(reply, used)) = read::reply(out) {
+                while let Ok(ReadItem::Reply(reply, used)) = read::reply(out) {
                     out = &out[used..];
                     let name = names.next().copied().unwrap_or_default();
                     if let Reply::Error(text) = reply {
@@ -132,7 +132,7 @@ fn returns_value(name: &str, bytes: &[u8]) -> bool {
         "set" if !bytes.starts_with(b"*3\r\n") => {
             let mut arguments = Vec::new();
             let found = Requests::default().next(bytes, Limits::FULL, &mut arguments);
-            let is_whole = matches!(found, parse::Found::Request(_));
+            let is_whole = matches!(found, parse::ParsedItem::Request(_));
             !is_whole || arguments.iter().skip(3).any(|option| option.eq_ignore_ascii_case(b"get"))
         }
         _ => false,

@@ -49,7 +49,7 @@ impl Limits {
 
 /// The item that was found at the beginning of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum ParsedItem {
     /// A request of this many bytes, whose arguments were returned.
     Request(usize),
     /// An inline command of this many bytes that contains quotes; [`inline::split`](super::inline::split) parses it.
@@ -121,7 +121,7 @@ struct Partial {
 }
 
 impl Requests {
-    /// Parses the beginning of `input`, and stores its arguments in `arguments`. After [`Found::Unfinished`], the next
+    /// Parses the beginning of `input`, and stores its arguments in `arguments`. After [`ParsedItem::Unfinished`], the next
     /// `input` must begin with the same bytes and have more of them; otherwise it must begin after the found bytes.
     #[inline(always)]
     pub fn next<'a>(
@@ -129,7 +129,7 @@ impl Requests {
         input: &'a [u8],
         limits: Limits,
         arguments: &mut Vec<&'a [u8]>,
-    ) -> Found {
+    ) -> ParsedItem {
         arguments.clear();
         // Rare: a request of many arguments has not arrived completely.
         if self.partial.is_some() {
@@ -138,21 +138,21 @@ impl Requests {
         match input.first() {
             Some(b'*') => {}
             Some(_) => return line(input, arguments),
-            None => return Found::Unfinished(1),
+            None => return ParsedItem::Unfinished(1),
         }
         let (count, at) = match number(input, 1) {
             Number::Value(count, at) => (count, at),
-            Number::Unfinished => return Found::Unfinished(input.len() + 1),
-            Number::Invalid => return Found::Invalid(ParseError::Count),
+            Number::Unfinished => return ParsedItem::Unfinished(input.len() + 1),
+            Number::Invalid => return ParsedItem::Invalid(ParseError::Count),
         };
         if count > limits.arguments {
-            return Found::Invalid(match count {
+            return ParsedItem::Invalid(match count {
                 ..=MOST_ARGUMENTS => ParseError::UnauthenticatedCount,
                 _ => ParseError::Count,
             });
         }
         if count <= 0 {
-            return Found::Nothing(at);
+            return ParsedItem::Nothing(at);
         }
         self.elements(input, at, count.cast_unsigned() as usize, limits, arguments)
     }
@@ -165,7 +165,7 @@ impl Requests {
         count: usize,
         limits: Limits,
         arguments: &mut Vec<&'a [u8]>,
-    ) -> Found {
+    ) -> ParsedItem {
         for left in (1..=count).rev() {
             match element(input, at, left, limits) {
                 Ok((argument, next)) => {
@@ -173,7 +173,7 @@ impl Requests {
                     at = next;
                 }
                 Err(found) => {
-                    if let Found::Unfinished(wanted) = found
+                    if let ParsedItem::Unfinished(wanted) = found
                         && arguments.len() >= MANY
                     {
                         let places = arguments.iter().map(|argument| place(input, argument));
@@ -184,7 +184,7 @@ impl Requests {
                 }
             }
         }
-        Found::Request(at)
+        ParsedItem::Request(at)
     }
 
     /// Continues a request that was incomplete before.
@@ -194,10 +194,12 @@ impl Requests {
         input: &'a [u8],
         limits: Limits,
         arguments: &mut Vec<&'a [u8]>,
-    ) -> Found {
-        let Some(partial) = &mut self.partial else { return Found::Unfinished(input.len() + 1) };
+    ) -> ParsedItem {
+        let Some(partial) = &mut self.partial else {
+            return ParsedItem::Unfinished(input.len() + 1);
+        };
         if input.len() < partial.wanted {
-            return Found::Unfinished(partial.wanted);
+            return ParsedItem::Unfinished(partial.wanted);
         }
         while partial.left > 0 {
             match element(input, partial.at, partial.left, limits) {
@@ -205,9 +207,9 @@ impl Requests {
                     partial.arguments.push(place(input, argument));
                     (partial.at, partial.left) = (next, partial.left - 1);
                 }
-                Err(Found::Unfinished(wanted)) => {
+                Err(ParsedItem::Unfinished(wanted)) => {
                     partial.wanted = wanted;
-                    return Found::Unfinished(wanted);
+                    return ParsedItem::Unfinished(wanted);
                 }
                 Err(found) => {
                     self.partial = None;
@@ -218,7 +220,7 @@ impl Requests {
         arguments.extend(partial.arguments.iter().map(|&(from, to)| &input[from..to]));
         let used = partial.at;
         self.partial = None;
-        Found::Request(used)
+        ParsedItem::Request(used)
     }
 }
 
@@ -230,21 +232,26 @@ fn place(input: &[u8], part: &[u8]) -> (usize, usize) {
 
 /// Parses the argument at `at`, after which `left - 1` more must follow. Returns it, and where the next one begins.
 #[inline(always)]
-fn element(input: &[u8], at: usize, left: usize, limits: Limits) -> Result<(&[u8], usize), Found> {
-    let wanted = |end: usize| Found::Unfinished(end + SHORTEST * (left - 1));
+fn element(
+    input: &[u8],
+    at: usize,
+    left: usize,
+    limits: Limits,
+) -> Result<(&[u8], usize), ParsedItem> {
+    let wanted = |end: usize| ParsedItem::Unfinished(end + SHORTEST * (left - 1));
     match input.get(at) {
         Some(b'$') => {}
-        Some(&other) => return Err(Found::Invalid(ParseError::Expected(other))),
+        Some(&other) => return Err(ParsedItem::Invalid(ParseError::Expected(other))),
         None => return Err(wanted(at + SHORTEST)),
     }
     let (length, from) = match number(input, at + 1) {
         Number::Value(length, from) => (length, from),
         // At least the last digit or the end of the line must follow, and the argument itself.
         Number::Unfinished => return Err(wanted((at + SHORTEST).max(input.len() + 1))),
-        Number::Invalid => return Err(Found::Invalid(ParseError::Length)),
+        Number::Invalid => return Err(ParsedItem::Invalid(ParseError::Length)),
     };
     if !(0..=limits.argument).contains(&length) {
-        return Err(Found::Invalid(match length {
+        return Err(ParsedItem::Invalid(match length {
             0..=LONGEST_ARGUMENT => ParseError::UnauthenticatedLength,
             _ => ParseError::Length,
         }));
@@ -315,16 +322,16 @@ fn any_number(input: &[u8], at: usize) -> Number {
 
 /// Parses an inline command.
 #[cold]
-fn line<'a>(input: &'a [u8], arguments: &mut Vec<&'a [u8]>) -> Found {
+fn line<'a>(input: &'a [u8], arguments: &mut Vec<&'a [u8]>) -> ParsedItem {
     let Some(end) = memchr(b'\n', &input[..input.len().min(LONGEST_LINE + 1)]) else {
         if input.len() > LONGEST_LINE {
-            return Found::Invalid(ParseError::Line);
+            return ParsedItem::Invalid(ParseError::Line);
         }
-        return Found::Unfinished(input.len() + 1);
+        return ParsedItem::Unfinished(input.len() + 1);
     };
     let line = &input[..end];
     if memchr3(b'"', b'\'', 0, line).is_some() {
-        return Found::Quoted(end + 1);
+        return ParsedItem::Quoted(end + 1);
     }
     let words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
     // Vertical tab and form feed are skipped before a word, but do not end one.
@@ -333,7 +340,7 @@ fn line<'a>(input: &'a [u8], arguments: &mut Vec<&'a [u8]>) -> Found {
         None => &[],
     });
     arguments.extend(words.filter(|word| !word.is_empty()));
-    if arguments.is_empty() { Found::Nothing(end + 1) } else { Found::Request(end + 1) }
+    if arguments.is_empty() { ParsedItem::Nothing(end + 1) } else { ParsedItem::Request(end + 1) }
 }
 
 #[cfg(test)]
@@ -348,7 +355,7 @@ mod tests {
         let (mut from, mut least) = (0, 500);
         for end in (500..whole.len()).step_by(500) {
             let found = requests.next(&whole[..end], Limits::FULL, &mut Vec::new());
-            let Found::Unfinished(wanted) = found else { panic!("{found:?}") };
+            let ParsedItem::Unfinished(wanted) = found else { panic!("{found:?}") };
             assert!(wanted > end && wanted <= whole.len());
             let partial = requests.partial.as_ref().expect("the parsed part is kept");
             assert_eq!(partial.arguments.len() + partial.left, 1000);
@@ -361,7 +368,7 @@ mod tests {
         }
         let mut arguments = Vec::new();
         let found = requests.next(&whole, Limits::FULL, &mut arguments);
-        assert_eq!(found, Found::Request(whole.len()));
+        assert_eq!(found, ParsedItem::Request(whole.len()));
         assert!(arguments.len() == 1000 && arguments.iter().all(|argument| argument == b"abc"));
         assert!(requests.partial.is_none());
     }

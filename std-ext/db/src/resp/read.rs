@@ -47,7 +47,7 @@ pub enum Reply {
 
 /// The item that was found at the beginning of a buffer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum ReadItem {
     /// A reply of this many bytes.
     Reply(Reply, usize),
     /// An incomplete reply. The buffer must have at least this many bytes before another attempt can succeed.
@@ -148,11 +148,11 @@ impl From<Malformed> for Stop {
 ///
 /// # Errors
 /// If it is invalid. Then nobody can tell where the next reply begins.
-pub fn reply(input: &[u8]) -> Result<Found, Malformed> {
+pub fn reply(input: &[u8]) -> Result<ReadItem, Malformed> {
     let mut reader = Reader { input, at: 0, owed: 0 };
     match reader.reply(0) {
-        Ok(reply) => Ok(Found::Reply(reply, reader.at)),
-        Err(Stop::Unfinished(wanted)) => Ok(Found::Unfinished(wanted)),
+        Ok(reply) => Ok(ReadItem::Reply(reply, reader.at)),
+        Err(Stop::Unfinished(wanted)) => Ok(ReadItem::Unfinished(wanted)),
         Err(Stop::Malformed(why)) => Err(why),
     }
 }
@@ -370,13 +370,13 @@ mod tests {
                     panic!("{text:?} ends at {end}");
                 };
                 assert!(wanted > end && wanted <= bytes.len(), "{text:?}: {wanted} at {end}");
-                assert_eq!(reply(&bytes[..end]), Ok(Found::Unfinished(wanted)), "{text:?}");
+                assert_eq!(reply(&bytes[..end]), Ok(ReadItem::Unfinished(wanted)), "{text:?}");
             }
             // Another reply follows.
             let both = [bytes, b"+OK\r\n"].concat();
             assert_eq!(extent.scan(&both), Ok(Scanned::Complete(bytes.len())), "{text:?}");
             assert_eq!(Extent::default().scan(&both), Ok(Scanned::Complete(bytes.len())));
-            let Ok(Found::Reply(_, length)) = reply(&both) else { panic!("{text:?}") };
+            let Ok(ReadItem::Reply(_, length)) = reply(&both) else { panic!("{text:?}") };
             assert_eq!(length, bytes.len(), "{text:?}");
         }
         let too_deep = format!("*1\r\n{deepest}");

@@ -3,7 +3,7 @@
 
 use super::client_list::ClientList;
 use super::client_sizes::{self, SharedSizes};
-use super::output::{Allowed, Exceeded, Output};
+use super::output::{ExceededOutput, Output, SendBound};
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
 use crate::command::{self, ClientSizes, Connection, NextStep, PostponedClient, Users};
@@ -74,7 +74,7 @@ pub(super) enum Overdue {
 /// The parts of a connection that the client list shows and commands change. A new name has another address, so names
 /// are not copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-struct Noted {
+struct ConnectionInfo {
     /// The address and length of the connection's name.
     name: (usize, usize),
     /// The address of the user's name.
@@ -83,7 +83,7 @@ struct Noted {
     subscriptions: [usize; 3],
 }
 
-impl Noted {
+impl ConnectionInfo {
     fn of(connection: &Connection) -> Self {
         let name = connection.name();
         Self {
@@ -145,7 +145,7 @@ pub(super) struct Client {
     /// The name or the subscriptions changed, so the client list needs an update in this cycle.
     pub(super) renamed: bool,
     /// The parts of the connection that the client list has.
-    noted: Noted,
+    noted: ConnectionInfo,
     /// The sizes in the client list, which other threads read. Nothing until the client has a buffer or a queue.
     shown_sizes: Option<Arc<SharedSizes>>,
     /// The window of its worker's meter in which it was last served.
@@ -187,7 +187,7 @@ impl Client {
             redirected_in_output: 0,
             used: false,
             renamed: false,
-            noted: Noted::default(),
+            noted: ConnectionInfo::default(),
             shown_sizes: None,
             window: 0,
             last_active: now,
@@ -214,7 +214,7 @@ impl Client {
     /// Updates this client's entry in the client list, as the client of a worker.
     pub(super) fn note(&mut self, worker: usize, client_list: &ClientList) {
         (self.used, self.renamed) = (false, false);
-        self.noted = Noted::of(&self.connection);
+        self.noted = ConnectionInfo::of(&self.connection);
         let (info, sizes) = (self.connection.info(), self.shown_sizes.as_ref());
         client_list.note(worker, &info, self.last_active, sizes);
     }
@@ -544,12 +544,12 @@ impl Client {
             self.lsn = self.lsn.max(outcome.lsn);
             self.shows_data |= outcome.shows_data;
             self.used = true;
-            self.renamed |= Noted::of(&self.connection) != self.noted;
+            self.renamed |= ConnectionInfo::of(&self.connection) != self.noted;
             match outcome.next {
                 NextStep::Continue => {}
                 NextStep::Close => self.state = State::Closing,
                 NextStep::Drop => {
-                    self.drop_slow(Exceeded::Hard, self.connection.is_subscriber(), context);
+                    self.drop_slow(ExceededOutput::Hard, self.connection.is_subscriber(), context);
                 }
                 NextStep::Shutdown { save } => {
                     context.shutdown(save);
@@ -576,7 +576,7 @@ impl Client {
     pub(super) fn finish_cycle(
         &mut self,
         evaluated: Evaluated,
-        allowed: &Allowed<'_>,
+        allowed: &SendBound<'_>,
         context: &mut WorkerContext,
     ) {
         let needs_proof = self.needs_proof();
@@ -613,7 +613,7 @@ impl Client {
     }
 
     /// Releases the replies that the log allows to be sent.
-    pub(super) fn release(&mut self, allowed: &Allowed<'_>, context: &mut WorkerContext) {
+    pub(super) fn release(&mut self, allowed: &SendBound<'_>, context: &mut WorkerContext) {
         self.output.release(allowed);
         self.count_answered(context);
     }

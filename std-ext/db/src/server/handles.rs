@@ -3,7 +3,7 @@
 #[cfg(feature = "metrics")]
 use super::counters;
 use super::counters::CounterTotals;
-use super::shared::{Phase, Shared};
+use super::shared::{Phase, ServerShared};
 use super::stream::Tls;
 #[cfg(feature = "metrics")]
 use crate::Db;
@@ -26,7 +26,7 @@ use std::time::Instant;
 
 /// Stops a server. Clones stop the same server.
 #[derive(Clone)]
-pub struct StopHandle(pub(super) Arc<Shared>);
+pub struct StopHandle(pub(super) Arc<ServerShared>);
 
 impl StopHandle {
     /// Shuts the server down. The first call stops accepting connections. The server still answers the requests that
@@ -39,7 +39,7 @@ impl StopHandle {
 
 /// Reads certificates and the password of a server again.
 #[derive(Clone)]
-pub struct Reloader(pub(super) Arc<Shared>);
+pub struct Reloader(pub(super) Arc<ServerShared>);
 
 impl Reloader {
     /// Reads the certificate files that a configuration names. The returned function uses them for new connections;
@@ -62,7 +62,7 @@ impl Reloader {
 
 /// Reads the state of a running server.
 #[derive(Clone)]
-pub struct ServerMonitor(pub(super) Arc<Shared>);
+pub struct ServerMonitor(pub(super) Arc<ServerShared>);
 
 impl ServerMonitor {
     /// Returns the counters since the start.

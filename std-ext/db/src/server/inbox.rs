@@ -1,7 +1,7 @@
 //! Handovers between workers: connections that one has accepted for another, and clients that move.
 
 use super::client::Client;
-use super::listen::Accepted;
+use super::listen::AcceptedConnection;
 use crate::lock::lock;
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ pub(super) fn inboxes(workers: usize) -> Inboxes {
 /// A thing that another thread hands over to a worker.
 pub(super) enum Handover {
     /// A connection that another worker has accepted.
-    Accepted(Accepted),
+    Accepted(AcceptedConnection),
     /// A client that another worker has served.
     Client(Box<Client>),
 }
@@ -49,7 +49,7 @@ impl Inbox {
     }
 
     /// Takes the connections that other workers have handed over, and leaves the rest.
-    pub(super) fn take_accepted(&self) -> Vec<Accepted> {
+    pub(super) fn take_accepted(&self) -> Vec<AcceptedConnection> {
         let mut inbox = lock(&self.0);
         let mut taken = Vec::new();
         for handover in std::mem::take(&mut inbox.handovers) {

@@ -43,7 +43,7 @@ impl fmt::Display for Address {
 }
 
 /// An accepted connection that is not a client yet.
-pub(super) struct Accepted {
+pub(super) struct AcceptedConnection {
     pub(super) socket: Socket,
     pub(super) tls: bool,
     /// The client's address, as `CLIENT LIST` shows it.
@@ -190,7 +190,7 @@ impl Listener {
     }
 
     /// Accepts a connection.
-    pub(super) fn accept(&self) -> io::Result<Accepted> {
+    pub(super) fn accept(&self) -> io::Result<AcceptedConnection> {
         match self {
             Self::Tcp { socket_listener, tls, keepalive } => {
                 let (socket, from) = socket_listener.accept()?;
@@ -202,13 +202,19 @@ impl Listener {
                 // The kernel knows no address of a connection that has ended by now.
                 let to = socket.local_addr().map(|to| to.to_string()).unwrap_or_default();
                 let name = from.to_string();
-                Ok(Accepted { socket: Socket::Tcp(socket), tls: *tls, name, to, local })
+                Ok(AcceptedConnection { socket: Socket::Tcp(socket), tls: *tls, name, to, local })
             }
             Self::Unix { socket_listener, path, .. } => {
                 let (socket, _) = socket_listener.accept()?;
                 let name = format!("{}:0", path.display());
                 let to = name.clone();
-                Ok(Accepted { socket: Socket::Unix(socket), tls: false, name, to, local: true })
+                Ok(AcceptedConnection {
+                    socket: Socket::Unix(socket),
+                    tls: false,
+                    name,
+                    to,
+                    local: true,
+                })
             }
         }
     }

@@ -6,7 +6,7 @@
 //! connections that are between two requests; the others are closed.
 
 use super::listen::Address;
-use super::listen::{Accepted, Listener};
+use super::listen::{AcceptedConnection, Listener};
 use super::runtime_config::RuntimeConfig;
 use super::serve::{Bound, Server};
 use super::stream::{Stream, Tls};
@@ -20,7 +20,7 @@ use crate::limits::{
 };
 use crate::progress::Progress;
 use crate::resp::Protocol;
-use crate::resp::parse::{Found, Limits, Requests};
+use crate::resp::parse::{Limits, ParsedItem, Requests};
 use crate::resp::write::Writer;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
@@ -45,7 +45,7 @@ pub struct Loading {
 }
 
 /// The parts that the server takes over: the listeners of each of its workers, and the connections accepted by them.
-type Handover = (Vec<Vec<Listener>>, Vec<Accepted>);
+type Handover = (Vec<Vec<Listener>>, Vec<AcceptedConnection>);
 
 impl Loading {
     /// Opens a server's listeners.
@@ -226,7 +226,9 @@ impl EventLoop {
             }
             let Connection { stream, name, to, local, tls, .. } = connection;
             match stream {
-                Stream::Bare(socket) => early.push(Accepted { socket, tls, name, to, local }),
+                Stream::Bare(socket) => {
+                    early.push(AcceptedConnection { socket, tls, name, to, local })
+                }
                 // The TLS session cannot move, because the server makes its own.
                 #[cfg(feature = "tls")]
                 Stream::Tls(_) => {}
@@ -261,8 +263,8 @@ impl EventLoop {
         }
     }
 
-    fn add_connection(&mut self, accepted: Accepted) {
-        let Accepted { socket, tls, name, to, local } = accepted;
+    fn add_connection(&mut self, accepted: AcceptedConnection) {
+        let AcceptedConnection { socket, tls, name, to, local } = accepted;
         let Ok(stream) = Stream::new(socket, tls, &self.tls) else { return };
         let entry = self.connections.vacant_entry();
         let (key, token) = (entry.key(), Token(self.first + entry.key()));
@@ -347,7 +349,7 @@ impl Connection {
         let mut out = Writer::new(&mut self.output, Protocol::Two);
         while !self.closing {
             match self.requests.next(&self.input[used..], Limits::FULL, &mut arguments) {
-                Found::Request(bytes) => {
+                ParsedItem::Request(bytes) => {
                     used += bytes;
                     match arguments[0].to_ascii_lowercase().as_slice() {
                         b"info" if progress.is_some() => {
@@ -360,13 +362,13 @@ impl Connection {
                         _ => out.error(LOADING),
                     }
                 }
-                Found::Quoted(bytes) => {
+                ParsedItem::Quoted(bytes) => {
                     used += bytes;
                     out.error(LOADING);
                 }
-                Found::Nothing(bytes) => used += bytes,
-                Found::Unfinished(_) => break,
-                Found::Invalid(why) => {
+                ParsedItem::Nothing(bytes) => used += bytes,
+                ParsedItem::Unfinished(_) => break,
+                ParsedItem::Invalid(why) => {
                     out.error(format!("ERR {why}"));
                     self.closing = true;
                 }

@@ -17,7 +17,7 @@ const SHARED: usize = 16 << 10;
 
 /// The limit that the output of a client has exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exceeded {
+pub(super) enum ExceededOutput {
     /// The hard limit, at any time.
     Hard,
     /// The soft limit, for as long as that is allowed.
@@ -92,7 +92,7 @@ struct Hold {
 
 /// The extent to which the log allows replies to be sent.
 #[derive(Clone, Copy)]
-pub(super) struct Allowed<'a> {
+pub(super) struct SendBound<'a> {
     pub(super) log: &'a dyn Log,
     /// Entries up to this one are safe.
     pub(super) safe: Lsn,
@@ -100,7 +100,7 @@ pub(super) struct Allowed<'a> {
     pub(super) proved: Option<Evaluated>,
 }
 
-impl Allowed<'_> {
+impl SendBound<'_> {
     /// Returns whether the log has proved an evaluation.
     pub(super) fn is_proved(&self, evaluated: &Evaluated) -> bool {
         self.proved == Some(*evaluated) || self.log.proof(evaluated) == Proof::Given
@@ -168,7 +168,7 @@ impl Output {
     }
 
     /// Ends a cycle: everything appended in it needs `lsn` to be safe, and `evaluated` to be proved.
-    pub(super) fn hold_until(&mut self, lsn: Lsn, evaluated: Evaluated, allowed: &Allowed<'_>) {
+    pub(super) fn hold_until(&mut self, lsn: Lsn, evaluated: Evaluated, allowed: &SendBound<'_>) {
         let end = self.end();
         let seen = self.held.back().map_or(self.free, |last| last.end);
         if end > seen {
@@ -191,7 +191,7 @@ impl Output {
     }
 
     /// Releases replies that the log allows to be sent.
-    pub(super) fn release(&mut self, allowed: &Allowed<'_>) {
+    pub(super) fn release(&mut self, allowed: &SendBound<'_>) {
         while let Some(mark) = self.held.front()
             && mark.lsn <= allowed.safe
             && allowed.is_proved(&mark.evaluated)
@@ -315,9 +315,9 @@ mod tests {
 
     const NOW: Evaluated = Evaluated { epoch: 0, time: 0 };
 
-    fn up_to(safe: Lsn) -> Allowed<'static> {
+    fn up_to(safe: Lsn) -> SendBound<'static> {
         static LOG: LazyLock<NoLog> = LazyLock::new(NoLog::new);
-        Allowed { log: &*LOG, safe, proved: Some(NOW) }
+        SendBound { log: &*LOG, safe, proved: Some(NOW) }
     }
 
     fn say(output: &mut Output, text: &str, lsn: Lsn, safe: Lsn) {

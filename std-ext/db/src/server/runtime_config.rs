@@ -5,7 +5,7 @@ use crate::cluster::view::Views;
 use crate::command::{Diagnostics, SettingError, Users};
 use crate::config::OutputLimit;
 use crate::config::ServerConfig;
-use crate::config::file_limit::{self, Allowed};
+use crate::config::file_limit::{self, AllowedClients};
 use crate::config::table::{self, KEY_EVENTS, Setting, TRACKED_KEYS};
 use crate::config::value;
 use crate::config::value::Kind;
@@ -332,7 +332,7 @@ fn parse_change(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>),
         })
     })?;
     if setting.name == "maxclients"
-        && let Allowed::Fewer { clients, .. } = file_limit::raise_for(value::number(&read))
+        && let AllowedClients::Fewer { clients, .. } = file_limit::raise_for(value::number(&read))
     {
         // Redis's text.
         return Err(SettingError::Invalid(format!(
@@ -384,7 +384,9 @@ mod tests {
         config.set(&db, &[("maxclients", b"20")]).unwrap();
         // Few systems allow ten million.
         let set = config.set(&db, &[("maxclients", b"10000000")]);
-        let Allowed::Fewer { clients, .. } = file_limit::raise_for(10_000_000) else { return };
+        let AllowedClients::Fewer { clients, .. } = file_limit::raise_for(10_000_000) else {
+            return;
+        };
         let why = format!(
             "The operating system is not able to handle the specified number of clients, try with {clients}"
         );

@@ -2,9 +2,9 @@
 
 use super::handles::{Reloader, ServerMonitor, StopHandle};
 use super::inbox;
-use super::listen::{self, Accepted, Address, Listener};
+use super::listen::{self, AcceptedConnection, Address, Listener};
 use super::runtime_config::RuntimeConfig;
-use super::shared::{Shared, WorkerHandle};
+use super::shared::{ServerShared, WorkerHandle};
 use super::stream::Tls;
 use super::worker::{self, Guard, Worker};
 use crate::Db;
@@ -42,11 +42,11 @@ impl Bound {
 
 /// A server that is bound to its addresses.
 pub struct Server {
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
     threads: Vec<(Poll, Vec<Listener>)>,
     addresses: Vec<Address>,
     /// Connections accepted while the data was being loaded.
-    early: Vec<Accepted>,
+    early: Vec<AcceptedConnection>,
 }
 
 /// How a server stopped.
@@ -86,7 +86,7 @@ impl Server {
         db: Db,
         views: Option<Arc<Views>>,
         bound: Bound,
-        early: Vec<Accepted>,
+        early: Vec<AcceptedConnection>,
     ) -> io::Result<Self> {
         let log = Arc::clone(db.log());
         Ok(Self { early, ..Self::with_listeners(db, log, views, bound)? })
@@ -110,14 +110,14 @@ impl Server {
             Address::Tcp(address) => Some(address.port()),
             _ => None,
         });
-        let shared = Shared::new(db, log, views, (config, tls), port.unwrap_or(0), workers);
+        let shared = ServerShared::new(db, log, views, (config, tls), port.unwrap_or(0), workers);
         shared.runtime_config.load_users(&shared.config)?;
         Ok(Self { shared, threads, addresses, early: Vec::new() })
     }
 
     /// Returns the parts of a server that does not run.
     #[cfg(test)]
-    pub(super) fn into_parts(self) -> (Arc<Shared>, Vec<(Poll, Vec<Listener>)>) {
+    pub(super) fn into_parts(self) -> (Arc<ServerShared>, Vec<(Poll, Vec<Listener>)>) {
         (self.shared, self.threads)
     }
 

@@ -45,7 +45,7 @@ pub(super) enum Phase {
 }
 
 /// State that the workers of a server share.
-pub(super) struct Shared {
+pub(super) struct ServerShared {
     pub(super) db: Db,
     /// The log that acknowledges changes: the database's own, except in tests.
     pub(super) log: Arc<dyn Log>,
@@ -178,7 +178,7 @@ fn wake(waker: &Waker) {
     }
 }
 
-impl Shared {
+impl ServerShared {
     pub(super) fn new(
         db: Db,
         log: Arc<dyn Log>,
@@ -422,7 +422,7 @@ impl Shared {
     }
 }
 
-impl Shared {
+impl ServerShared {
     /// Returns the lines of users for the file of settings, unless they are in a file of their own.
     fn user_lines(&self, settings: &[(String, String)]) -> Result<Option<UserLines>, String> {
         let users = self.runtime_config.users();
@@ -438,7 +438,7 @@ impl Shared {
     }
 }
 
-impl ServerApi for Shared {
+impl ServerApi for ServerShared {
     fn stats(&self) -> ServerStats {
         let totals = self.totals_since_reset();
         ServerStats {

@@ -6,10 +6,10 @@
 
 use super::client::{self, Client, Overdue, Withdrawal};
 use super::inbox::{Handover, Inboxes};
-use super::listen::{Accepted, Listener};
+use super::listen::{AcceptedConnection, Listener};
 use super::loops::{Meter, Moving, OtherLoops};
-use super::output::Allowed;
-use super::shared::{Phase, Shared};
+use super::output::SendBound;
+use super::shared::{Phase, ServerShared};
 use super::socket::Socket;
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
@@ -73,7 +73,7 @@ impl WorkList {
 /// One thread of the server.
 pub(super) struct Worker {
     number: usize,
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
     /// The inboxes of this worker and of the others.
     inboxes: Inboxes,
     poll: Poll,
@@ -129,7 +129,7 @@ pub(super) struct Worker {
 }
 
 /// The spare listeners of a worker, which are closed when it ends.
-struct SpareListeners(Arc<Shared>, usize);
+struct SpareListeners(Arc<ServerShared>, usize);
 
 impl Drop for SpareListeners {
     fn drop(&mut self) {
@@ -139,7 +139,7 @@ impl Drop for SpareListeners {
 
 impl Worker {
     pub(super) fn new(
-        shared: &Arc<Shared>,
+        shared: &Arc<ServerShared>,
         inboxes: Inboxes,
         number: usize,
         poll: Poll,
@@ -193,7 +193,7 @@ impl Worker {
     }
 
     /// Runs the event loop until shutdown. `early` are connections accepted while the data was being loaded.
-    pub(super) fn run(mut self, early: Vec<Accepted>) -> io::Result<()> {
+    pub(super) fn run(mut self, early: Vec<AcceptedConnection>) -> io::Result<()> {
         pubsub::run_worker(self.number);
         let mut events = Events::with_capacity(EVENTS);
         for accepted in early {
@@ -410,7 +410,7 @@ impl Worker {
         if self.shared.log.epoch() != self.epoch {
             (failed, self.safe) = (Some(Withdrawal::Deposed), before);
         }
-        let allowed = Allowed { log: &*self.shared.log, safe: self.safe, proved: self.proved };
+        let allowed = SendBound { log: &*self.shared.log, safe: self.safe, proved: self.proved };
         for &key in served {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.finish_cycle(evaluated, &allowed, &mut self.context);
@@ -499,7 +499,8 @@ impl Worker {
         self.unproved = None;
         for &key in &parked {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            let allowed = Allowed { log: &*self.shared.log, safe: self.safe, proved: self.proved };
+            let allowed =
+                SendBound { log: &*self.shared.log, safe: self.safe, proved: self.proved };
             client.release(&allowed, &mut self.context);
             if let Some(why) = failed
                 && client.withdraw_replies(why, &self.context)
@@ -730,7 +731,7 @@ impl Worker {
         true
     }
 
-    fn admit(&mut self, mut accepted: Accepted) {
+    fn admit(&mut self, mut accepted: AcceptedConnection) {
         let runtime_config = &self.shared.runtime_config;
         if runtime_config.denies_remote() && !accepted.local {
             self.context.counters.denied.add(1);
@@ -755,7 +756,7 @@ impl Worker {
         }
     }
 
-    fn add_client(&mut self, accepted: Accepted) {
+    fn add_client(&mut self, accepted: AcceptedConnection) {
         let mut stream = match Stream::new(accepted.socket, accepted.tls, &self.shared.tls) {
             Ok(stream) => stream,
             Err(why) => {
@@ -789,7 +790,7 @@ fn refuse(socket: &mut Socket, why: &[u8]) {
 
 /// Stops the whole server if a worker panics: otherwise the clients of that worker would wait for ever while the server
 /// looks healthy.
-pub(super) struct Guard(pub(super) Arc<Shared>);
+pub(super) struct Guard(pub(super) Arc<ServerShared>);
 
 impl Drop for Guard {
     fn drop(&mut self) {

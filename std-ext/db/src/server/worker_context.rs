@@ -2,7 +2,7 @@
 
 use super::counters::Counters;
 use super::runtime_config::BufferLimits;
-use super::shared::Shared;
+use super::shared::ServerShared;
 use crate::Session;
 use crate::cluster::view::{Role, ViewReader};
 use crate::command::{Context, PostponedClient, Scratch};
@@ -41,11 +41,11 @@ pub(super) struct WorkerContext {
     commands: Scratch,
     /// The group, if this is a node of a cluster.
     cluster: Option<ViewReader>,
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
 }
 
 impl WorkerContext {
-    pub(super) fn new(shared: &Arc<Shared>, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(shared: &Arc<ServerShared>, counters: Arc<Counters>) -> Self {
         Self {
             scratch: vec![0; SCRATCH],
             pool: BufferPool::default(),

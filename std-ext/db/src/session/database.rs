@@ -4,8 +4,8 @@
 //! lookup, and a change under the lock of its shard. If not, it begins again. The queues of a batch stay those of the
 //! keyspace with which it began.
 
-use super::multi_read::Found;
-use super::{Begun, Session};
+use super::multi_read::MultiReadResult;
+use super::{PrefetchedRequest, Session};
 use crate::request::{Answer, Request, RequestError};
 use crate::state::databases::Keyspace;
 
@@ -75,12 +75,12 @@ impl Session {
 
     /// Begins a read again, in the keyspace that the selected database has by now.
     #[cold]
-    pub(super) fn begin_again(&mut self, key: &[u8], slot: u16) -> (Begun, u64) {
+    pub(super) fn begin_again(&mut self, key: &[u8], slot: u16) -> (PrefetchedRequest, u64) {
         let keyspace = self.state.keyspace(self.database);
         self.add_readers();
         let shard = keyspace.first + self.state.sharding.shard(slot);
         let lookup = self.readers[shard].enter().begin_lookup(key);
-        (Begun { shard: shard as u32, slot, lookup }, keyspace.version)
+        (PrefetchedRequest { shard: shard as u32, slot, lookup }, keyspace.version)
     }
 
     /// Answers a group of reads in one snapshot.
@@ -90,7 +90,7 @@ impl Session {
         group: (usize, &[Request<'_>]),
         now: u64,
         answer: &mut impl FnMut(usize, Answer<'_>),
-    ) -> Found {
+    ) -> MultiReadResult {
         loop {
             let shards = (&*self.state, &*self.readers, keyspace);
             if let Some(found) = self.multi_read.execute(shards, group, now, answer) {

@@ -15,12 +15,12 @@ use crate::state::shard::Core;
 const STRIDE: usize = 4096;
 
 /// The keys that a scan has found.
-struct Found {
+struct ScannedKeys {
     pattern: Option<Glob>,
     list: KeyListBuilder,
 }
 
-impl Found {
+impl ScannedKeys {
     fn new(scan: &KeyScan<'_>) -> Self {
         let pattern = scan.pattern.map(|pattern| Glob::new(pattern, LONGEST_KEY));
         Self { pattern, list: KeyListBuilder::new(scan.most) }
@@ -49,7 +49,8 @@ impl Session {
                 answer(key.as_deref().map_or(Answer::Nil, Answer::Bytes));
             }
             DatabaseQuery::Scan(scan) => {
-                let (mut found, mut left, mut next) = (Found::new(&scan), scan.count, scan.cursor);
+                let (mut found, mut left, mut next) =
+                    (ScannedKeys::new(&scan), scan.count, scan.cursor);
                 loop {
                     let part = left.min(STRIDE);
                     next = self.scan(next, part, &mut |key| found.collect(key));
@@ -76,7 +77,7 @@ impl Apply<'_, '_> {
                 answer(key.as_ref().map_or(Answer::Nil, |record| Answer::Bytes(record.key())));
             }
             DatabaseQuery::Scan(scan) => {
-                let mut found = Found::new(&scan);
+                let mut found = ScannedKeys::new(&scan);
                 let next = self.scan(&scan, &mut found);
                 answer(Answer::Keys(found.list.list(), next));
             }
@@ -96,7 +97,7 @@ impl Apply<'_, '_> {
     }
 
     /// Visits all keys of one shard after the other. Returns the cursor of the first shard that it has not visited.
-    fn scan(&self, scan: &KeyScan<'_>, found: &mut Found) -> u64 {
+    fn scan(&self, scan: &KeyScan<'_>, found: &mut ScannedKeys) -> u64 {
         let within = self.state.cursor_bits();
         let first = (scan.cursor >> within) as usize;
         let mut visited = 0;

@@ -79,7 +79,7 @@ impl Since {
 
 /// A prefetched request.
 #[derive(Clone, Copy)]
-struct Begun {
+struct PrefetchedRequest {
     shard: u32,
     slot: u16,
     /// The key's hash and position.
@@ -98,7 +98,7 @@ pub struct Session {
     /// The shards whose queue is not empty.
     queued: Vec<u32>,
     /// The prefetched requests.
-    begun: Vec<Begun>,
+    begun: Vec<PrefetchedRequest>,
     multi_read: MultiRead,
     /// The log entry that is being built.
     entry: Vec<u8>,
@@ -263,12 +263,12 @@ impl Session {
             let slot = slot(key);
             let shard = keyspace.first + self.state.sharding.shard(slot);
             let lookup = self.readers[shard].enter().begin_lookup(*key);
-            self.begun.push(Begun { shard: shard as u32, slot, lookup });
+            self.begun.push(PrefetchedRequest { shard: shard as u32, slot, lookup });
         }
         if requests.len() < FEW {
             return;
         }
-        for Begun { shard, lookup, .. } in &self.begun {
+        for PrefetchedRequest { shard, lookup, .. } in &self.begun {
             let reader = &self.readers[*shard as usize];
             reader.enter().likely(*lookup, |record, ()| record.prefetch());
         }
@@ -286,7 +286,7 @@ impl Session {
     #[inline]
     fn read(
         &mut self,
-        (mut begun, mut version): (Begun, u64),
+        (mut begun, mut version): (PrefetchedRequest, u64),
         key: &[u8],
         query: Query,
         now: u64,

@@ -31,7 +31,7 @@ const ATTEMPTS: usize = 32;
 
 /// The result of a multi-read.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct MultiReadResult {
     /// The log entry that must be safe before the answers are shown.
     pub(super) lsn: Lsn,
     /// How many of the keys exist.
@@ -63,7 +63,7 @@ impl MultiRead {
         (first, requests): (usize, &[Request<'_>]),
         now: u64,
         answer: &mut impl FnMut(usize, Answer<'_>),
-    ) -> Option<Found> {
+    ) -> Option<MultiReadResult> {
         let Self { mut shards, mut versions, entered } = std::mem::take(self);
         let mut entered = emptied(entered);
         let keys = requests.iter().filter_map(|request| Some(request.query()?.0));
@@ -71,7 +71,7 @@ impl MultiRead {
         shards.extend(keys.map(|key| keyspace.first + state.shard_of(key)));
         shards.sort_unstable();
         shards.dedup();
-        let mut found = Some(Found::default());
+        let mut found = Some(MultiReadResult::default());
         let is_swapped = || state.databases.version() != keyspace.version;
         let slots = || requests.iter().filter_map(|request| Some(slot(request.query()?.0)));
         let confirmed = (0..ATTEMPTS).find_map(|_| {
@@ -173,8 +173,8 @@ fn answer_all(
     time: u64,
     find: impl Fn(usize, &[u8]) -> Option<Record>,
     answer: &mut impl FnMut(usize, Answer<'_>),
-) -> Found {
-    let (mut found, notes) = (Found::default(), state.key_events.wants_misses());
+) -> MultiReadResult {
+    let (mut found, notes) = (MultiReadResult::default(), state.key_events.wants_misses());
     for (at, request) in requests.iter().enumerate() {
         let Some((key, query)) = request.query() else { continue };
         let shard = shards[0] - shards[0] % state.shards.per_keyspace() + state.shard_of(key);

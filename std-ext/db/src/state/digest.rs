@@ -8,7 +8,7 @@
 //! Keys that had expired by the floor are left out, because a node may or may not have removed them. The primary
 //! advances all shards to the floor's time, so it has not removed any other key.
 
-use super::digest_cell::{Noted, Wanted};
+use super::digest_cell::{DigestProgress, DigestRecords};
 use super::shard::holds::NamedRecords;
 use super::slots::{SLOTS, slot};
 use super::{HeldRecords, LockedShards, State, shard};
@@ -80,12 +80,12 @@ impl State {
     /// time.
     pub(crate) fn digest(&self, from: u64, within: Duration) -> Result<Digest, DigestError> {
         self.want_digest(from)?;
-        let _ends = Ends(self);
-        let waits = |wanted: &mut Wanted| matches!(wanted, Wanted::From(_));
+        let _ends = EndsDigest(self);
+        let waits = |wanted: &mut DigestProgress| matches!(wanted, DigestProgress::From(_));
         let wanted = lock(&self.digests.wanted);
         let waited = self.digests.noted.wait_timeout_while(wanted, within, waits);
         let mut wanted = waited.unwrap_or_else(PoisonError::into_inner).0;
-        let Wanted::Noted(noted) = &mut *wanted else { return Err(DigestError::TimedOut) };
+        let DigestProgress::Noted(noted) = &mut *wanted else { return Err(DigestError::TimedOut) };
         let (lsn, time, records) = (noted.lsn, noted.time, std::mem::take(&mut noted.records));
         drop(wanted);
         let hold = |(shard, records)| {
@@ -98,7 +98,7 @@ impl State {
 
     fn want_digest(&self, from: u64) -> Result<(), DigestError> {
         let mut wanted = lock(&self.digests.wanted);
-        if !matches!(*wanted, Wanted::Nothing) {
+        if !matches!(*wanted, DigestProgress::Nothing) {
             return Err(DigestError::Busy);
         }
         let reached = match self.role.get() {
@@ -109,14 +109,14 @@ impl State {
         if reached >= from {
             return Err(DigestError::Late);
         }
-        *wanted = Wanted::From(from);
+        *wanted = DigestProgress::From(from);
         Ok(())
     }
 
     /// Returns the time from which on a floor is wanted for a digest.
     pub(super) fn digest_from(&self) -> Option<u64> {
         match *lock(&self.digests.wanted) {
-            Wanted::From(from) => Some(from),
+            DigestProgress::From(from) => Some(from),
             _ => None,
         }
     }
@@ -167,9 +167,9 @@ impl State {
 
     fn note_records(&self, cores: &mut LockedShards<'_>, lsn: Lsn, floor: u64) {
         let mut wanted = lock(&self.digests.wanted);
-        if matches!(*wanted, Wanted::From(from) if from <= floor) {
+        if matches!(*wanted, DigestProgress::From(from) if from <= floor) {
             let records = cores.iter_mut().map(|(_, core)| core.begin_snapshot()).collect();
-            *wanted = Wanted::Noted(Noted { lsn, time: floor, records });
+            *wanted = DigestProgress::Noted(DigestRecords { lsn, time: floor, records });
             self.digests.noted.notify_all();
         }
     }
@@ -205,12 +205,12 @@ pub(crate) fn add_key(
 }
 
 /// Ends a digest, also one that failed: records that were noted but never hashed may be freed.
-struct Ends<'a>(&'a State);
+struct EndsDigest<'a>(&'a State);
 
-impl Drop for Ends<'_> {
+impl Drop for EndsDigest<'_> {
     fn drop(&mut self) {
         let wanted = std::mem::take(&mut *lock(&self.0.digests.wanted));
-        if let Wanted::Noted(noted) = wanted {
+        if let DigestProgress::Noted(noted) = wanted {
             for shard in 0..noted.records.len() {
                 drop(HeldRecords::new(self.0, shard));
             }

@@ -7,24 +7,24 @@ use std::sync::{Condvar, Mutex};
 /// The digest that is being taken, if there is one. Locked last, behind shards.
 #[derive(Default)]
 pub(super) struct DigestCell {
-    pub(super) wanted: Mutex<Wanted>,
+    pub(super) wanted: Mutex<DigestProgress>,
     pub(super) noted: Condvar,
 }
 
 /// The progress of a digest.
 #[derive(Default)]
-pub(super) enum Wanted {
+pub(super) enum DigestProgress {
     /// No digest is being taken.
     #[default]
     Nothing,
     /// The digest is as of the first floor that is not before this time.
     From(u64),
     /// The records as of an entry were noted. They are not freed yet.
-    Noted(Noted),
+    Noted(DigestRecords),
 }
 
 /// The records of all shards as of an entry.
-pub(super) struct Noted {
+pub(super) struct DigestRecords {
     pub(super) lsn: Lsn,
     /// The time of the entry's floor.
     pub(super) time: u64,

@@ -22,12 +22,12 @@ pub(crate) struct Feeds {
 /// The changes in the slots of a move since they were sent.
 pub(super) struct Feed {
     pub(super) slots: SlotSet,
-    pub(super) changed: Mutex<Changed>,
+    pub(super) changed: Mutex<ChangedKeys>,
 }
 
 /// The keys that have changed.
 #[derive(Default)]
-pub(super) struct Changed {
+pub(super) struct ChangedKeys {
     pub(super) keys: HashSet<Vec<u8>>,
     /// All keys of some slots were removed.
     pub(super) cleared: bool,

@@ -20,7 +20,7 @@ const SHARDS: usize = 8;
 
 /// The contents of entries besides changes of keys.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Met {
+pub(crate) struct ReplayedState {
     /// The last floor: no later entry has an earlier time.
     pub(crate) floor: u64,
     /// The last mark of a batch, and its entry.
@@ -159,7 +159,7 @@ impl LoadingShards {
         time: u64,
         changes: &[u8],
         from: impl Fn(u16) -> Lsn,
-        met: &mut Met,
+        met: &mut ReplayedState,
     ) -> Result<(), &'static str> {
         let (mut log, mut database) = (Vec::new(), 0);
         for change in Changes::new(changes) {
@@ -396,7 +396,7 @@ mod tests {
         let (mut first, mut second) = (Vec::new(), Vec::new());
         change::set(b"other", b"", Expiry::Never, &mut first);
         change::add(b"key", 1, &mut second);
-        let met = &mut Met::default();
+        let met = &mut ReplayedState::default();
         shards.replay(1, 105, &first, |_| 1, met).unwrap();
         shards.replay(2, 100, &second, |_| 1, met).unwrap();
         let core = shards.at(0, b"key").lock();
@@ -411,7 +411,7 @@ mod tests {
         shards.load(b"key", None, b"rose");
         let mut entry = Vec::new();
         change::add(b"key", 1, &mut entry);
-        let met = &mut Met::default();
+        let met = &mut ReplayedState::default();
         assert!(shards.replay(7, 100, &entry, |_| 8, met).is_ok(), "the snapshot has it");
         assert!(shards.replay(8, 100, &entry, |_| 8, met).is_err());
     }

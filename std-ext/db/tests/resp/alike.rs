@@ -1,7 +1,7 @@
 //! Compares the parsers with the slow ones, for tests and for fuzzing.
 
 use crate::slow;
-use hedgerow_db::resp::parse::{Found, Limits, ParseError, Requests};
+use hedgerow_db::resp::parse::{Limits, ParseError, ParsedItem, Requests};
 use hedgerow_db::resp::{inline, read};
 
 /// The requests, the bytes that they take, and the error in the next one.
@@ -16,20 +16,20 @@ pub(crate) fn taken(input: &[u8], limits: Limits, mut piece: impl FnMut() -> usi
         let mut arguments = Vec::new();
         let next = requests.next(&input[from..to], limits, &mut arguments);
         let used = match next {
-            Found::Request(used) => {
+            ParsedItem::Request(used) => {
                 found.push(arguments.iter().map(|argument| argument.to_vec()).collect());
                 used
             }
-            Found::Quoted(used) => match inline::split(&input[from..from + used]) {
+            ParsedItem::Quoted(used) => match inline::split(&input[from..from + used]) {
                 Ok(words) => {
                     found.extend(Some(words).filter(|words| !words.is_empty()));
                     used
                 }
                 Err(why) => return (found, from, Some(why)),
             },
-            Found::Nothing(used) => used,
-            Found::Invalid(why) => return (found, from, Some(why)),
-            Found::Unfinished(least) => {
+            ParsedItem::Nothing(used) => used,
+            ParsedItem::Invalid(why) => return (found, from, Some(why)),
+            ParsedItem::Unfinished(least) => {
                 assert!(least > to - from, "{least} of {from}..{to} in {input:?}");
                 if to == input.len() {
                     return (found, from, None);
@@ -51,11 +51,11 @@ pub(crate) fn read_alike(input: &[u8]) {
     let found = read::reply(input);
     match (&found, &wanted) {
         // NaN does not equal itself.
-        (Ok(read::Found::Reply(reply, used)), Some((wanted, length))) => {
+        (Ok(read::ReadItem::Reply(reply, used)), Some((wanted, length))) => {
             assert_eq!((format!("{reply:?}"), used), (format!("{wanted:?}"), length));
             for end in 0..*used {
                 let beginning = read::reply(&input[..end]);
-                let Ok(read::Found::Unfinished(least)) = beginning else {
+                let Ok(read::ReadItem::Unfinished(least)) = beginning else {
                     panic!("{beginning:?} of {}", input[..end].escape_ascii());
                 };
                 assert!(
@@ -65,7 +65,7 @@ pub(crate) fn read_alike(input: &[u8]) {
                 );
             }
         }
-        (Ok(read::Found::Unfinished(least)), None) => assert!(*least > input.len()),
+        (Ok(read::ReadItem::Unfinished(least)), None) => assert!(*least > input.len()),
         (Err(_), None) => {}
         _ => panic!("{found:?}, not {wanted:?}, of {}", input.escape_ascii()),
     }

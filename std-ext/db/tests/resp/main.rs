@@ -8,7 +8,7 @@ mod slow;
 
 use alike::{read_alike, taken};
 use hedgerow_db::resp::Protocol;
-use hedgerow_db::resp::parse::{Found, Limits, ParseError, Requests};
+use hedgerow_db::resp::parse::{Limits, ParseError, ParsedItem, Requests};
 use hedgerow_db::resp::read::{self, Reply};
 use hedgerow_db::resp::write::{self, Writer};
 
@@ -135,7 +135,7 @@ fn an_incomplete_value_announces_its_length() {
     let whole = input.len() + 1_000_002;
     for _ in 0..3 {
         let found = requests.next(&input, Limits::FULL, &mut Vec::new());
-        assert_eq!(found, Found::Unfinished(whole));
+        assert_eq!(found, ParsedItem::Unfinished(whole));
         input.extend([0; 1000]);
     }
 }
@@ -227,7 +227,7 @@ fn written_replies_are_read_back() {
             written(&reply, &mut Writer::new(&mut bytes, protocol));
             let length = bytes.len();
             bytes.extend(dice.bytes(3));
-            assert_eq!(read::reply(&bytes), Ok(read::Found::Reply(wanted, length)));
+            assert_eq!(read::reply(&bytes), Ok(read::ReadItem::Reply(wanted, length)));
         }
     }
 }
@@ -279,7 +279,7 @@ fn arbitrary_replies_are_parsed_like_the_slow_parser() {
 #[test]
 fn nesting_is_limited() {
     let deep = |depth: usize| [b"*1\r\n".repeat(depth), b"_\r\n".to_vec()].concat();
-    assert!(matches!(read::reply(&deep(64)), Ok(read::Found::Reply(..))));
+    assert!(matches!(read::reply(&deep(64)), Ok(read::ReadItem::Reply(..))));
     assert_eq!(read::reply(&deep(65)), Err(read::Malformed::TooDeep));
     assert_eq!(read::reply(&deep(1_000_000)), Err(read::Malformed::TooDeep));
 }

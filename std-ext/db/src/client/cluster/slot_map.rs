@@ -108,7 +108,7 @@ mod tests {
     fn read(text: &str) -> Option<SlotMap> {
         let asked = Address::parse("asked:1").unwrap();
         let reply = match crate::resp::read::reply(text.replace(' ', "\r\n").as_bytes()) {
-            Ok(crate::resp::read::Found::Reply(reply, _)) => reply,
+            Ok(crate::resp::read::ReadItem::Reply(reply, _)) => reply,
             other => panic!("{other:?}"),
         };
         SlotMap::read(&reply, &asked)

@@ -62,7 +62,7 @@ fn instance(
             }
             let cell = own.as_deref().unwrap_or(&of.json);
             let mut settings = cell.get();
-            let result = set(&Given { lua, arguments: &arguments, name }, &mut settings);
+            let result = set(&SettingArguments { lua, arguments: &arguments, name }, &mut settings);
             cell.set(settings);
             result
         })?;
@@ -75,7 +75,7 @@ fn instance(
 }
 
 /// Sets what the arguments say, and returns the values that are set.
-type Setter = fn(&Given<'_>, &mut Settings) -> mlua::Result<MultiValue>;
+type Setter = fn(&SettingArguments<'_>, &mut Settings) -> mlua::Result<MultiValue>;
 
 /// Functions that set something: the name, and the greatest number of arguments.
 const SETTERS: [(&str, usize, Setter); 7] = [
@@ -131,13 +131,13 @@ fn one(value: Value) -> MultiValue {
 }
 
 /// The arguments of a function that sets something.
-struct Given<'a> {
+struct SettingArguments<'a> {
     lua: &'a Lua,
     arguments: &'a MultiValue,
     name: &'static str,
 }
 
-impl Given<'_> {
+impl SettingArguments<'_> {
     /// Sets a number if an argument is given.
     fn integer(&self, at: usize, setting: &mut i32, (min, max): (i32, i32)) -> mlua::Result<()> {
         if matches!(self.arguments.get(at), None | Some(Value::Nil)) {

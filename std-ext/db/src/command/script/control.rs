@@ -6,7 +6,7 @@ use crate::command::script::cjson_settings::Settings;
 use crate::command::script::command_bytes::CommandBytes;
 use crate::command::script::current_host::CurrentHost;
 use crate::command::script::names::Names;
-use crate::command::script::time_limit::{Exceeded, TimeLimit, processor_time};
+use crate::command::script::time_limit::{ExceededLimit, TimeLimit, processor_time};
 use crate::limits::SCRIPT_MEMORY;
 use crate::resp::Protocol;
 use crate::scripts::{Scripts, Switch};
@@ -23,7 +23,7 @@ const VALUES: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// It took longer than the time limit.
-    TimedOut(Exceeded),
+    TimedOut(ExceededLimit),
     /// SCRIPT KILL.
     Killed,
     /// It has to begin anew, with the locks of more shards.
@@ -83,12 +83,12 @@ pub(super) struct Control {
 }
 
 /// Bytes that a function of ours keeps while it calls the script.
-pub(super) struct Kept<'c> {
+pub(super) struct KeptBytes<'c> {
     all: &'c Cell<usize>,
     bytes: usize,
 }
 
-impl Drop for Kept<'_> {
+impl Drop for KeptBytes<'_> {
     fn drop(&mut self) {
         self.all.set(self.all.get() - self.bytes);
     }
@@ -123,11 +123,11 @@ impl Control {
     /// Counts bytes outside of Lua's memory until the result is dropped. A function that keeps some calls this before
     /// it calls the script, which may call that function again. Returns nothing if all of them together are more than
     /// the memory of a script.
-    pub(super) fn keep(&self, bytes: usize) -> Option<Kept<'_>> {
+    pub(super) fn keep(&self, bytes: usize) -> Option<KeptBytes<'_>> {
         let all = self.kept.get().saturating_add(bytes);
         (all <= SCRIPT_MEMORY).then(|| {
             self.kept.set(all);
-            Kept { all: &self.kept, bytes }
+            KeptBytes { all: &self.kept, bytes }
         })
     }
 

@@ -4,7 +4,7 @@ use crate::command::script::control::Control;
 use crate::command::script::names::Names;
 use crate::command::script::numbers;
 use crate::resp::Protocol;
-use crate::resp::read::{self, Found, Reply};
+use crate::resp::read::{self, ReadItem, Reply};
 use crate::resp::write::Writer;
 use mlua::{Lua, LuaString, Table, Value};
 
@@ -14,7 +14,7 @@ const DEEPEST: usize = 256;
 /// Returns the value of a command's reply.
 pub(super) fn reply_value(lua: &Lua, control: &Control, reply: &[u8]) -> mlua::Result<Value> {
     match read::reply(reply) {
-        Ok(Found::Reply(reply, _)) => value(lua, control, reply),
+        Ok(ReadItem::Reply(reply, _)) => value(lua, control, reply),
         _ => {
             error_value(lua, &control.names, b"ERR the command has no reply that a script can read")
         }

@@ -40,18 +40,18 @@ impl CurrentHost {
     pub(super) fn set_during<R>(&self, host: &mut (dyn Host + '_), run: impl FnOnce() -> R) -> R {
         let host = NonNull::from(host);
         // SAFETY: the pointers differ only in how long their host lives. This one is used by `with` alone, and it is
-        // removed when `set_during` ends, by `Restored` also if `run` panics. Until then `host` is borrowed here.
+        // removed when `set_during` ends, by `RestoresHost` also if `run` panics. Until then `host` is borrowed here.
         let host = unsafe {
             std::mem::transmute::<NonNull<dyn Host + '_>, NonNull<dyn Host + 'static>>(host)
         };
-        let _restored = Restored(self, self.0.replace(Some(host)));
+        let _restored = RestoresHost(self, self.0.replace(Some(host)));
         run()
     }
 
     /// Calls `with` with the host. Returns `None` if there is none, or if it is in use further up the stack.
     pub(super) fn with<R>(&self, with: impl FnOnce(&mut (dyn Host + '_)) -> R) -> Option<R> {
         let mut host = self.0.take()?;
-        let _restored = Restored(self, Some(host));
+        let _restored = RestoresHost(self, Some(host));
         // SAFETY: the host is borrowed until `set_during` ends, which has called `run`, and `run` this function, so it
         // ends later. Nobody else uses the host: the place is empty until `_restored` is dropped, and `set_during` has
         // the only other reference, which it does not use again.
@@ -60,9 +60,9 @@ impl CurrentHost {
 }
 
 /// Restores what was in the place before.
-struct Restored<'p>(&'p CurrentHost, Option<NonNull<dyn Host>>);
+struct RestoresHost<'p>(&'p CurrentHost, Option<NonNull<dyn Host>>);
 
-impl Drop for Restored<'_> {
+impl Drop for RestoresHost<'_> {
     fn drop(&mut self) {
         self.0.0.set(self.1);
     }

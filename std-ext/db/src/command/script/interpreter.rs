@@ -13,7 +13,7 @@ use crate::command::script::random;
 use crate::command::script::raw::Runner;
 use crate::command::script::sandbox;
 use crate::command::script::shebang::{self, Flags};
-use crate::command::script::time_limit::Exceeded;
+use crate::command::script::time_limit::ExceededLimit;
 use crate::resp::write::Writer;
 use crate::scripts::{ScriptId, Scripts};
 use crate::session::Breadth;
@@ -291,8 +291,8 @@ impl Interpreter {
             Stop::Killed => b"ERR Script killed by user with SCRIPT KILL...".to_vec(),
             Stop::TimedOut(exceeded) => {
                 let (limit, of) = match exceeded {
-                    Exceeded::Processor(limit) => (limit, " of processor time"),
-                    Exceeded::Wall(limit) => (limit, ""),
+                    ExceededLimit::Processor(limit) => (limit, " of processor time"),
+                    ExceededLimit::Wall(limit) => (limit, ""),
                 };
                 let limit = limit.as_millis();
                 format!(

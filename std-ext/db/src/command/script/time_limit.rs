@@ -24,7 +24,7 @@ pub(super) struct TimeLimit {
 
 /// A limit that a script has exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exceeded {
+pub(super) enum ExceededLimit {
     /// Of processor time.
     Processor(Duration),
     /// Of time on the wall.
@@ -43,19 +43,19 @@ impl TimeLimit {
         &mut self,
         now: Instant,
         processor: impl FnOnce() -> Duration,
-    ) -> Option<Exceeded> {
+    ) -> Option<ExceededLimit> {
         if now < self.next_look {
             return None;
         }
         if now >= self.latest {
-            return Some(Exceeded::Wall(self.limit * LEAST_SHARE));
+            return Some(ExceededLimit::Wall(self.limit * LEAST_SHARE));
         }
         let taken = processor();
         let counted = self.limit.saturating_sub(self.limit / UNCOUNTED);
         let ends_at = *self.ends_at.get_or_insert(taken + counted);
         let left = ends_at.saturating_sub(taken);
         if left.is_zero() {
-            return Some(Exceeded::Processor(self.limit));
+            return Some(ExceededLimit::Processor(self.limit));
         }
         self.next_look = (now + left).min(self.latest);
         None
@@ -76,7 +76,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(160);
 
     /// Runs a script that gets this part of a processor. Returns when it is stopped, and why.
-    fn run(share: u32) -> (Duration, Exceeded, u32) {
+    fn run(share: u32) -> (Duration, ExceededLimit, u32) {
         let (began, mut looks) = (Instant::now(), 0);
         let mut limit = TimeLimit::new(LIMIT, began);
         for passed in (0..10_000).map(Duration::from_millis) {
@@ -93,14 +93,14 @@ mod tests {
 
     #[test]
     fn time_without_a_processor_does_not_count() {
-        let stopped = Exceeded::Processor(LIMIT);
+        let stopped = ExceededLimit::Processor(LIMIT);
         assert_eq!(run(1), (LIMIT, stopped, 2), "a script that is never interrupted");
         let (passed, why, looks) = run(4);
         assert_eq!(why, stopped);
         assert!((600..=640).contains(&passed.as_millis()), "stopped after {passed:?}");
         assert!(looks < 40, "the clock of the thread was read {looks} times");
         assert_eq!(run(100).0, LIMIT * LEAST_SHARE, "no script runs for longer");
-        assert_eq!(run(100).1, Exceeded::Wall(LIMIT * LEAST_SHARE));
+        assert_eq!(run(100).1, ExceededLimit::Wall(LIMIT * LEAST_SHARE));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use super::{Client, State};
 use crate::pubsub::{Hub, Left, Mailbox, Message};
-use crate::server::output::Exceeded;
+use crate::server::output::ExceededOutput;
 use crate::server::worker_context::WorkerContext;
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ impl Client {
         self.has_more_mail = left == Left::Some;
         if left == Left::Overflow && self.state != State::Dead {
             // Messages of monitors and trackers are limited as those of subscribers are.
-            self.drop_slow(Exceeded::Hard, true, context);
+            self.drop_slow(ExceededOutput::Hard, true, context);
         }
     }
 

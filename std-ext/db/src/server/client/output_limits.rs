@@ -2,7 +2,7 @@
 
 use super::{Client, State};
 use crate::config::OutputLimit;
-use crate::server::output::{Exceeded, Output};
+use crate::server::output::{ExceededOutput, Output};
 use crate::server::worker_context::WorkerContext;
 
 impl Client {
@@ -20,11 +20,11 @@ impl Client {
             return;
         }
         if waiting > limits.hard {
-            self.drop_slow(Exceeded::Hard, self.connection.is_subscriber(), context);
+            self.drop_slow(ExceededOutput::Hard, self.connection.is_subscriber(), context);
         } else if self.unread_mail() > context.limits.subscriber_output.hard {
-            self.drop_slow(Exceeded::Hard, true, context);
+            self.drop_slow(ExceededOutput::Hard, true, context);
         } else if self.over_soft_limit_since.is_some_and(is_over) {
-            self.drop_slow(Exceeded::Soft, self.connection.is_subscriber(), context);
+            self.drop_slow(ExceededOutput::Soft, self.connection.is_subscriber(), context);
         }
     }
 
@@ -58,7 +58,7 @@ impl Client {
     #[cold]
     pub(super) fn drop_slow(
         &mut self,
-        exceeded: Exceeded,
+        exceeded: ExceededOutput,
         subscribes: bool,
         context: &WorkerContext,
     ) {
@@ -83,11 +83,11 @@ fn limits_of(subscribes: bool, context: &WorkerContext) -> OutputLimit {
 }
 
 /// Says which limit of which class a client has exceeded.
-fn reason(exceeded: Exceeded, subscribes: bool, limits: OutputLimit) -> String {
+fn reason(exceeded: ExceededOutput, subscribes: bool, limits: OutputLimit) -> String {
     let class = if subscribes { "pubsub" } else { "normal" };
     let which = match exceeded {
-        Exceeded::Hard => format!("has exceeded the hard limit of {} bytes", limits.hard),
-        Exceeded::Soft => format!(
+        ExceededOutput::Hard => format!("has exceeded the hard limit of {} bytes", limits.hard),
+        ExceededOutput::Soft => format!(
             "has been over the soft limit of {} bytes for {} seconds",
             limits.soft,
             limits.soft_time.as_secs()
@@ -104,9 +104,9 @@ mod tests {
     #[test]
     fn the_log_says_which_limit_a_client_has_exceeded() {
         let limits = OutputLimit { hard: 70, soft: 60, soft_time: Duration::from_secs(5) };
-        let hard = reason(Exceeded::Hard, true, limits);
+        let hard = reason(ExceededOutput::Hard, true, limits);
         assert!(hard.contains("hard limit of 70 bytes") && hard.contains("class pubsub"), "{hard}");
-        let soft = reason(Exceeded::Soft, false, limits);
+        let soft = reason(ExceededOutput::Soft, false, limits);
         assert!(soft.contains("soft limit of 60 bytes for 5 seconds"), "{soft}");
         assert!(soft.contains("class normal"), "{soft}");
     }

@@ -20,7 +20,7 @@ fn config() -> ServerConfig {
 }
 
 /// Runs a server until the test is done.
-fn serve(server: Server, test: impl FnOnce(&Shared, &(dyn Fn() -> TcpStream + Sync))) {
+fn serve(server: Server, test: impl FnOnce(&ServerShared, &(dyn Fn() -> TcpStream + Sync))) {
     run_server(server, |stopper, connect| test(&stopper.0, connect));
 }
 
@@ -219,7 +219,7 @@ fn hostile_clients_do_not_disturb_moves() {
 
 /// Connects clients, and lets them know the second loop, which retires then.
 fn clients_of_a_retired_loop(
-    shared: &Shared,
+    shared: &ServerShared,
     connect: &(dyn Fn() -> TcpStream + Sync),
     prepare: impl Fn(&mut TcpStream),
 ) -> Vec<TcpStream> {
@@ -265,7 +265,7 @@ fn a_client_whose_reply_waits_for_the_log_stays() {
 }
 
 /// Two workers that do not run, and a client of the first.
-fn two_workers() -> (Arc<Shared>, Worker, Worker, TcpStream) {
+fn two_workers() -> (Arc<ServerShared>, Worker, Worker, TcpStream) {
     let server = in_memory();
     let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
     let (shared, threads) = server.into_parts();

@@ -9,7 +9,7 @@
 
 use super::{ACCEPTS, Worker};
 use crate::lock::lock;
-use crate::server::listen::Accepted;
+use crate::server::listen::AcceptedConnection;
 use crate::server::loops::OtherLoops;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Worker {
     }
 
     /// Serves a connection that was admitted already.
-    fn serve_accepted(&mut self, accepted: Accepted) {
+    fn serve_accepted(&mut self, accepted: AcceptedConnection) {
         let own = &self.shared.workers[self.number];
         own.clients.add(1);
         own.active_clients.add(1);

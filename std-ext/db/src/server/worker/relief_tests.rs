@@ -1,7 +1,7 @@
 //! Tests of loops that a script occupies.
 
 use super::move_tests::wait_until;
-use crate::server::shared::Shared;
+use crate::server::shared::ServerShared;
 use crate::server::tests::run_server;
 use crate::server::{Server, ServerConfig};
 use crate::{Db, Options};
@@ -40,14 +40,14 @@ impl Lines {
 }
 
 /// Runs a server of two loops, of which one is active, until the test is done.
-fn serve(test: impl FnOnce(&Shared, &dyn Fn() -> Lines)) {
+fn serve(test: impl FnOnce(&ServerShared, &dyn Fn() -> Lines)) {
     let config = ServerConfig { threads: 2, ..ServerConfig::default() };
     let server = Server::bind(Db::open(Options::in_memory()).unwrap(), config).unwrap();
     run_server(server, |stopper, connect| test(&stopper.0, &|| Lines::new(connect())));
 }
 
 /// Starts a script without an end, and returns its client when the script has begun.
-fn occupy(shared: &Shared, connect: &dyn Fn() -> Lines) -> Lines {
+fn occupy(shared: &ServerShared, connect: &dyn Fn() -> Lines) -> Lines {
     let mut client = connect();
     assert_eq!(client.ask("CONFIG SET script-time-limit 0 busy-reply-threshold 300"), "+OK");
     assert_eq!(shared.loops.active(), 1, "a loop is activated that is not needed");

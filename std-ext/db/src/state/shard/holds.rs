@@ -10,17 +10,17 @@ use crate::state::record::{Record, Value};
 use std::ops::Deref;
 use std::sync::Arc;
 
-pub(crate) type NamedRecords = Arc<Named>;
+pub(crate) type NamedRecords = Arc<SnapshotRecords>;
 
 /// The records of a snapshot.
-pub(crate) struct Named {
+pub(crate) struct SnapshotRecords {
     /// In order of their addresses.
     records: Vec<Record>,
     /// The tickets of those whose values are compressed, in order.
     tickets: Vec<u64>,
 }
 
-impl Deref for Named {
+impl Deref for SnapshotRecords {
     type Target = [Record];
 
     fn deref(&self) -> &[Record] {
@@ -28,7 +28,7 @@ impl Deref for Named {
     }
 }
 
-impl Named {
+impl SnapshotRecords {
     /// Returns whether the snapshot reads this record, or a compressed value that its removal frees. It may read the
     /// value by an earlier record, from which this one has its ticket.
     fn needs(&self, record: Record, moved_out: bool) -> bool {
@@ -60,7 +60,7 @@ pub(crate) fn named(mut records: Vec<Record>) -> NamedRecords {
     };
     let mut tickets: Vec<u64> = records.iter().filter_map(ticket).collect();
     tickets.sort_unstable();
-    Arc::new(Named { records, tickets })
+    Arc::new(SnapshotRecords { records, tickets })
 }
 
 impl Holds {

@@ -21,7 +21,7 @@ use crate::request::{Answer, Query, Request as Call};
 use crate::session::Session;
 use crate::state::State;
 use crate::state::follow::FollowError;
-use crate::state::load::{LoadingShards, Met};
+use crate::state::load::{LoadingShards, ReplayedState};
 use crate::state::maintenance::run_cycle;
 use crate::state::record::Record;
 use crate::state::role::Role;
@@ -103,7 +103,7 @@ fn load(disk: &Disk, shards: &LoadingShards) -> Result<(u64, u64), String> {
         (time, above) = (snapshot.time, snapshot.last);
     }
     let least = floors.iter().copied().min().unwrap_or(0);
-    let mut met = Met::default();
+    let mut met = ReplayedState::default();
     for Entry { lsn, time: at, changes } in disk.entries().iter().filter(|one| one.lsn > least) {
         let from = |slot: u16| floors[usize::from(slot)] + 1;
         shards

@@ -17,7 +17,7 @@ use crate::options::Options;
 use crate::session::Session;
 use crate::slot_set::{SlotSet, share};
 use crate::state::State;
-use crate::state::load::{LoadingShards, Met};
+use crate::state::load::{LoadingShards, ReplayedState};
 use crate::state::maintenance::run_cycle;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -42,7 +42,7 @@ impl Node {
         options.shards = 4;
         options.time = TimeSource::Manual(world.clock(group));
         let loading = LoadingShards::clustered(&options);
-        let (mut met, mut time) = (Met::default(), 0);
+        let (mut met, mut time) = (ReplayedState::default(), 0);
         for entry in entries {
             let replayed = loading.replay(entry.lsn, entry.time, &entry.changes, |_| 0, &mut met);
             replayed.map_err(|why| format!("entry {} of group {group}: {why}", entry.lsn))?;
