@@ -16,63 +16,63 @@ pub mod coming_from_redis {
 }
 
 pub mod cluster {
-    //! The database on several machines: a first cluster, and the death of a machine.
+    //! Replication and failover: starting, using and administering a cluster.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/cluster.md")]
 }
 
 pub mod sharding {
-    //! Several groups of nodes: finding a group, moving slots, balancing.
+    //! Several groups of nodes: automatic placement, slot migration, rebalancing.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/sharding.md")]
 }
 
 pub mod backup {
-    //! Backups, and what to do after the loss of nodes or of etcd.
+    //! Backups, restores, and recovery from the loss of nodes or etcd.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/backup.md")]
 }
 
 pub mod etcd {
-    //! An etcd for a cluster: versions, flags, disks and alarms.
+    //! Running etcd for a cluster: versions, flags, disks, space and alarms.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/etcd.md")]
 }
 
 pub mod kubernetes {
-    //! Manifests for Kubernetes.
+    //! Running a cluster on Kubernetes.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/kubernetes.md")]
 }
 
 pub mod security {
-    //! The rights that each access gives; TLS, roles in etcd, and the renewal of certificates.
+    //! Access, users, TLS, etcd permissions, and certificate renewal.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/security.md")]
 }
 
 pub mod upgrades {
-    //! Restarting and upgrading the nodes of a cluster one after the other.
+    //! Rolling restarts and upgrades of a cluster.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/upgrades.md")]
 }
 
 pub mod monitoring {
-    //! Metrics, alerts and a dashboard.
+    //! Health checks, metrics, alerts and tracing.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/monitoring.md")]
 }
 
 pub mod autoscaling {
-    //! As many nodes as the load needs.
+    //! Adding and removing nodes with the load.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/autoscaling.md")]

@@ -178,7 +178,7 @@ fn block(drill: &str) -> &'static str {
 
 /// Returns the digest of a whole cluster, as `restore` prints it.
 fn digest(said: &str) -> &str {
-    let (_, digest) = said.rsplit_once("those of the backup, digest ").unwrap_or_default();
+    let (_, digest) = said.rsplit_once("match the backup, digest ").unwrap_or_default();
     digest.split('.').next().unwrap_or_default()
 }
 
@@ -323,7 +323,7 @@ fn a_destroyed_etcd_is_filled_from_the_nodes() {
     assert!(etcd.wait_until_healthy());
 
     let said = two.runs(&etcd, "adopt", Path::new(""));
-    assert_eq!(said.matches("etcd goes on behind entry").count(), 2, "{said}");
+    assert_eq!(said.matches("etcd continues after entry").count(), 2, "{said}");
     two.start_nodes();
     let said = two.runs(&etcd, "check", Path::new(""));
     assert_eq!(said.matches("Each slot belongs to exactly one of 2 groups.").count(), 2, "{said}");

@@ -323,7 +323,7 @@ fn commands_look_after_each_group(groups: &Groups, etcd: &Etcd) {
         assert!(!said.contains("no registered primary"), "{fine} {said}");
         let (fine, said) = run(&["check", "--group", group]);
         assert!(
-            fine && said.contains("All 2 nodes have the same data. The log is whole."),
+            fine && said.contains("All 2 nodes have the same data. The log is intact."),
             "{said}"
         );
         assert!(said.contains("Each slot belongs to exactly one of 2 groups."), "{said}");

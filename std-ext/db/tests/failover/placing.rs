@@ -132,7 +132,7 @@ impl Pool {
     fn check(&self) {
         for group in ["0", "1"] {
             let (fine, said) = command(&self.etcd, &["check", "--group", group]);
-            let wanted = "All 2 nodes have the same data. The log is whole.";
+            let wanted = "All 2 nodes have the same data. The log is intact.";
             assert!(fine && said.contains(wanted), "{said}");
         }
     }

@@ -52,9 +52,9 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         let next = if *alone {
             "Start the node with this directory first, and the others with empty ones."
         } else {
-            "Start the nodes. Those with other entries refuse, and say so."
+            "Start the nodes. Those with diverging entries will refuse to start."
         };
-        format!("etcd goes on behind entry {lsn} of {}. {next}\n", folder.display())
+        format!("etcd continues after entry {lsn} of {}. {next}\n", folder.display())
     }));
     let groups = adopted.groups.into_iter().map(|one| OfGroup {
         group: one.group,
@@ -86,7 +86,7 @@ fn agrees(text: &str) -> bool {
         return false;
     }
     let mut err = io::stderr().lock();
-    let shown = write!(err, "{text}Type yes to do it: ").and_then(|()| err.flush());
+    let shown = write!(err, "{text}Type yes to continue: ").and_then(|()| err.flush());
     let mut answer = String::new();
     shown.and_then(|()| io::stdin().read_line(&mut answer)).is_ok() && answer.trim() == "yes"
 }

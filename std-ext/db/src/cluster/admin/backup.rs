@@ -54,9 +54,8 @@ fn restored_text(restored: &Restored) -> String {
         );
     }
     let end = match &problems[..] {
-        [] => format!("All {keys} keys are those of the backup, digest {digest}.\n"),
-        _ => "The cluster does not have the keys of the backup: empty it, and restore again.\n"
-            .to_owned(),
+        [] => format!("All {keys} keys match the backup, digest {digest}.\n"),
+        _ => "The keys do not match the backup: empty the cluster, and restore again.\n".to_owned(),
     };
     text + &end + &list("Differences", problems)
 }

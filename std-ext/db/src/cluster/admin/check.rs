@@ -129,7 +129,7 @@ impl Checked {
         let several = self.groups.len() > 1 || self.group != 0;
         let mut text = match (log.first_seq, log.last_seq, log.last_lsn) {
             (Some(first), Some(last), Some(lsn)) => format!(
-                "The log in etcd: batches {first} to {last}, up to entry {lsn}. {} were read.\n",
+                "The log in etcd: batches {first} to {last}, up to entry {lsn} ({} read).\n",
                 super::text::size(log.bytes)
             ),
             _ => "The log in etcd is empty.\n".to_owned(),
@@ -146,7 +146,7 @@ impl Checked {
                 (0 | 1, _) => "No nodes were compared.".to_owned(),
                 (nodes, _) => format!("The {nodes} nodes that were compared have the same data."),
             };
-            let _ = writeln!(text, "{nodes} The log is whole.");
+            let _ = writeln!(text, "{nodes} The log is intact.");
             if several {
                 let (checked, groups) = (self.group, self.groups.len());
                 let _ = writeln!(
@@ -582,7 +582,7 @@ mod tests {
             not_compared: Vec::new(),
         };
         let text = checked.text();
-        assert!(text.ends_with("All 2 nodes have the same data. The log is whole.\n"), "{text}");
+        assert!(text.ends_with("All 2 nodes have the same data. The log is intact.\n"), "{text}");
         let verdict = |checked: Checked| {
             let report = report(String::new(), &(), &[checked]);
             (report.healthy, report.incomplete)

@@ -29,7 +29,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     let members: Vec<_> = rest.0.iter().map(|member| member.node.to_string()).collect();
     let copies = group.copies_without(Some(id));
     let text = format!(
-        "Node {id} is forgotten. The members are {}. {copies} of them have the log's beginning on disk.\n",
+        "Removed node {id}. The members are {}; {copies} of them have the beginning of the log on disk.\n",
         members.join(", ")
     );
     let removed = Removed { forgotten: id.to_string(), members, copies };

@@ -91,7 +91,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         let moved = Moved { of: Shown::new(id, &last), took_ms };
         let text = if done {
             format!(
-                "Group {to} has {} slots of group {from} now. The move took {took_ms} ms.\n",
+                "Moved {} slots from group {from} to group {to} in {took_ms} ms.\n",
                 slots.len()
             )
         } else {

@@ -157,15 +157,15 @@ impl Rebalanced {
         for Shown { from, to, slots, bytes, done } in &self.moves {
             let slots: usize =
                 slots.iter().map(|(first, last)| usize::from(last - first) + 1).sum();
-            let (what, bytes) = (if *done { "got" } else { "would get" }, size(*bytes));
+            let (what, bytes) = (if *done { "Moved" } else { "Would move" }, size(*bytes));
             // Writing to a string does not fail.
             let _ =
-                writeln!(text, "Group {to} {what} {slots} slots of group {from}, with {bytes}.");
+                writeln!(text, "{what} {slots} slots ({bytes}) from group {from} to group {to}.");
         }
         if self.moves.is_empty() {
-            text += "There is nothing to move.\n";
+            text += "Nothing to move.\n";
         } else if !self.dry_run && self.problem.is_none() {
-            let _ = writeln!(text, "This took {} ms.", self.took_ms);
+            let _ = writeln!(text, "Finished in {} ms.", self.took_ms);
         }
         if let Some(problem) = &self.problem {
             let _ = writeln!(text, "The rest was not moved: {problem}");

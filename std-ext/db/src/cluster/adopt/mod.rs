@@ -162,7 +162,7 @@ impl Plan {
         let ends = groups.iter().map(|group| group.end().to_string());
         let _ = writeln!(
             text,
-            "etcd gets incarnation {} of the cluster {:?} with the id {}, and its log goes on behind entry {}.",
+            "etcd will get incarnation {} of the cluster {:?}, id {}; its log will continue after entry {}.",
             format.incarnation,
             settings.name,
             hex::text(&format.cluster),
@@ -216,15 +216,15 @@ impl GroupPlan {
             let contents = contents(&one.survey);
             if several { format!("group {}, {contents}", one.group()) } else { contents }
         };
-        let mut text = format!("{}: {}; it is taken\n", taken.path().display(), group(taken));
+        let mut text = format!("{}: {}; selected\n", taken.path().display(), group(taken));
         for (other, relation) in others {
             let behind = taken.survey.last - other.survey.last;
             let how = match (relation, behind) {
                 (Relation::Prefix, 0) => "the same entries".to_owned(),
                 (Relation::Prefix, behind) => {
-                    format!("the same entries, but for the last {behind}")
+                    format!("the same entries, except the last {behind}")
                 }
-                _ => "it cannot be compared; its node may have to begin with an empty directory"
+                _ => "cannot be compared; its node may have to start with an empty directory"
                     .to_owned(),
             };
             // Writing to a string does not fail.

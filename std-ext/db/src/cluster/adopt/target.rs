@@ -176,7 +176,7 @@ async fn overlap(
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(format) = &self.format else { return f.write_str("nothing of the cluster") };
+        let Some(format) = &self.format else { return f.write_str("no data of the cluster") };
         let id = hex::text(&format.cluster);
         write!(f, "incarnation {} of the cluster with the id {id}, ", format.incarnation)?;
         for (place, (group, tail)) in self.tails.iter().enumerate() {
