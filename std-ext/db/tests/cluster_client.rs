@@ -8,7 +8,7 @@
 mod certificates;
 
 use hedgerow_db::client::{ClientError, ClusterClient, Unavailable};
-use hedgerow_db::resp::read::{self, Found, Reply};
+use hedgerow_db::resp::read::{self, ReadItem, Reply};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
@@ -99,7 +99,7 @@ fn serve(mut stream: TcpStream, slots: &Slots, seen: &Mutex<Vec<String>>, script
     let mut input = Vec::new();
     loop {
         let request = match read::reply(&input).unwrap() {
-            Found::Reply(Reply::Array(words), length) => {
+            ReadItem::Reply(Reply::Array(words), length) => {
                 input.drain(..length);
                 let words = words.into_iter().map(|word| match word {
                     Reply::Bulk(word) => String::from_utf8(word).unwrap(),
@@ -107,8 +107,8 @@ fn serve(mut stream: TcpStream, slots: &Slots, seen: &Mutex<Vec<String>>, script
                 });
                 words.collect::<Vec<_>>().join(" ")
             }
-            Found::Reply(other, _) => panic!("{other:?}"),
-            Found::Unfinished(_) => {
+            ReadItem::Reply(other, _) => panic!("{other:?}"),
+            ReadItem::Unfinished(_) => {
                 let mut some = [0; 4096];
                 match stream.read(&mut some) {
                     Ok(0) | Err(_) => return,

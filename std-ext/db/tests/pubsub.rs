@@ -8,7 +8,7 @@ mod recorded;
 mod support;
 
 use hedgerow_db::pubsub::Counts;
-use hedgerow_db::resp::read::{self, Found, Reply};
+use hedgerow_db::resp::read::{self, ReadItem, Reply};
 use recorded::{bytes, expect, expect_no_more, sections, send};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -67,7 +67,7 @@ impl Subscriber {
     /// Returns the parts of the next message.
     fn next(&mut self) -> Vec<Vec<u8>> {
         loop {
-            if let Ok(Found::Reply(reply, length)) = read::reply(&self.input[self.used..]) {
+            if let Ok(ReadItem::Reply(reply, length)) = read::reply(&self.input[self.used..]) {
                 self.used += length;
                 let (Reply::Array(parts) | Reply::Push(parts)) = reply else { panic!("{reply:?}") };
                 return parts.into_iter().map(text).collect();

@@ -3,7 +3,7 @@
 
 use super::support::{Client, Running, command};
 use hedgerow_db::resp::inline;
-use hedgerow_db::resp::read::{self, Found, Reply};
+use hedgerow_db::resp::read::{self, ReadItem, Reply};
 use std::io::Read;
 
 /// Returns the lines of each section of a file. A section begins with a line `# Title`, which is left out, and ends at
@@ -91,7 +91,7 @@ impl Reader {
 
     pub fn next(&mut self) -> Reply {
         loop {
-            if let Ok(Found::Reply(reply, length)) = read::reply(&self.input) {
+            if let Ok(ReadItem::Reply(reply, length)) = read::reply(&self.input) {
                 self.input.drain(..length);
                 return reply;
             }
