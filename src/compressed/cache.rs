@@ -74,18 +74,20 @@ impl CompressedMap {
 
     /// Returns the key's value. If there is none, calls `make`, stores its result, and returns that.
     ///
-    /// If several threads request the same key at once, one of them calls its closure. The others wait until it has
-    /// ended, and take its value: they spin briefly and then sleep, or yield without `std`. If the closure panics, the
-    /// next thread calls its own. Meanwhile no lock is held that another operation needs. The result of `make` is
-    /// returned even if there is no room to store it, or if it is too long. It is not kept then: each thread that waits
-    /// for it calls its own closure, one after the other.
+    /// If several threads request the same key at once, one of them calls its closure, and the others wait for its
+    /// value: they spin briefly and then sleep, or yield without `std`. If the closure panics, the next thread calls
+    /// its own. While a closure runs, no lock is held that another operation needs.
+    ///
+    /// The result of `make` is returned even if it cannot be stored, because there is no room or it is too long. Each
+    /// waiting thread then calls its own closure, one after the other.
     ///
     /// # Errors
-    /// [`Corrupt`] if there is a value and its bytes are damaged; `make` does not run.
+    /// [`Corrupt`] if there is a value and its bytes are corrupt; `make` does not run.
     ///
     /// # Panics
-    /// `make` requests the value of the same key. Without `std` the call waits forever instead. So do closures of two
-    /// threads that request each other's keys: `make` may request another key only if no cycle results.
+    /// If `make` requests the value of the same key. Without `std` the call waits forever instead. Closures of two
+    /// threads that request each other's keys deadlock as well: `make` may request another key only if no cycle
+    /// results.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -107,7 +109,7 @@ impl CompressedMap {
     /// [`get_or_insert_with`](Self::get_or_insert_with).
     ///
     /// # Errors
-    /// [`Corrupt`] outside if there is a value and its bytes are damaged; inside, the error of `make`.
+    /// [`Corrupt`] outside if there is a value and its bytes are corrupt; inside, the error of `make`.
     ///
     /// # Panics
     /// The same as for [`get_or_insert_with`](Self::get_or_insert_with).

@@ -44,7 +44,8 @@ impl Iterator for Iter<'_> {
     }
 }
 
-/// An iterator over the keys of a [`CompressedMap`](crate::CompressedMap), in no order. It decompresses nothing.
+/// An iterator over the keys of a [`CompressedMap`](crate::CompressedMap), in no particular order. It decompresses
+/// nothing.
 #[derive(Debug)]
 pub struct Keys<'a>(pub(super) Iter<'a>);
 

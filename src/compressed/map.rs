@@ -44,7 +44,7 @@ impl RefUnwindSafe for CompressedMap {}
 
 impl CompressedMap {
     /// Returns an empty map that takes at most `bytes` bytes, has the default codecs, and refuses values for which
-    /// there is no room. Training the codecs may take up to 1 MiB more for a while. A map of less than about 18 KiB (on
+    /// there is no room. While the codecs train, it may take up to 1 MiB more. A map of less than about 18 KiB (on
     /// 64-bit targets) has no room for any entry.
     ///
     /// ```
@@ -71,8 +71,8 @@ impl CompressedMap {
         Self::builder_without_codecs(budget).with_default_codecs()
     }
 
-    /// Returns a builder for a map without the default codecs. If no other is added, the map compresses nothing: it is
-    /// a cache within a budget, and a program for a small machine has no code of codecs.
+    /// Returns a builder for a map without the default codecs, so that a program for a small machine does not contain
+    /// their code. If you add no other codec, the map compresses nothing, and is just a cache within a budget.
     ///
     /// ```
     /// let map = hedgerow::CompressedMap::builder_without_codecs(1 << 20).build();
@@ -84,17 +84,16 @@ impl CompressedMap {
 
     /// Stores a value, and returns whether there was one before.
     ///
-    /// Appends under a lock, under which another write may be allocating a segment. If room is short, because
-    /// [`compress_step`](Self::compress_step) is not called often enough, the write first compresses about 1 KiB of
-    /// other values (or three times its own length, if that is more), or trains codecs for about as long. If another
-    /// thread is already doing that, the write waits for it briefly. If there is no room at all, the write compresses
-    /// until it has some. It visits each segment at most twice, and waits for as long as another thread compresses,
-    /// trains, or is in a codec or listener. The call linearizes when the key's entry begins to refer to the new
-    /// record.
+    /// If [`compress_step`](Self::compress_step) is called often enough, a write only appends, under a short lock. If
+    /// room is short, it first compresses about 1 KiB of other values (or three times its own length, if that is more),
+    /// or trains codecs for about as long; if another thread is already doing that, it waits for it briefly. If there
+    /// is no room at all, it compresses until it has some. It then visits each segment at most twice, and waits for as
+    /// long as another thread compresses, trains, or runs a codec or listener. Linearizes when the key's entry begins
+    /// to refer to the new record.
     ///
     /// # Errors
     /// [`StoreError::BudgetExceeded`] if there is no room, [`StoreError::ValueTooLarge`] if key and value are longer
-    /// than a segment, [`StoreError::Alloc`] if the allocator has no memory. The value before stays.
+    /// than a segment, [`StoreError::Alloc`] if the allocator has no memory. The previous value is kept.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -109,13 +108,14 @@ impl CompressedMap {
         self.store.insert(key.as_ref(), value.as_ref())
     }
 
-    /// Returns the key's value, or `None` if there is none. The lookup takes no lock; allocates the value. A read that
-    /// promotes a compressed value makes room for it as a write does, which may take locks, compress and train.
+    /// Returns the key's value, or `None` if there is none.
     ///
-    /// The call linearizes when it finds the key's bin unchanged after it has copied the record.
+    /// The lookup takes no lock, and allocates the value. A read that promotes a compressed value makes room for it as
+    /// a write does, which may take locks, compress and train. Linearizes when it finds the key's bin unchanged after
+    /// it has copied the record.
     ///
     /// # Errors
-    /// [`Corrupt`] if there is a value and its bytes are damaged.
+    /// [`Corrupt`] if there is a value and its bytes are corrupt.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -182,7 +182,7 @@ impl CompressedMap {
     /// map. Allocates the value.
     ///
     /// # Errors
-    /// [`Corrupt`] if there is a value and its bytes are damaged. `read` does not run then.
+    /// [`Corrupt`] if there is a value and its bytes are corrupt. `read` does not run then.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -200,7 +200,7 @@ impl CompressedMap {
     /// Returns the key's value, or an empty vector. Inserts nothing; otherwise as [`get`](Self::get).
     ///
     /// # Errors
-    /// [`Corrupt`] if there is a value and its bytes are damaged.
+    /// [`Corrupt`] if there is a value and its bytes are corrupt.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -237,7 +237,7 @@ impl CompressedMap {
     /// No lock is held while `change` runs. If another thread has written in the meantime, it runs again.
     ///
     /// # Errors
-    /// Those of [`insert`](Self::insert); [`StoreError::Corrupt`] if the value is damaged.
+    /// Those of [`insert`](Self::insert); [`StoreError::Corrupt`] if the value is corrupt.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -263,8 +263,8 @@ impl CompressedMap {
     }
 
     /// Stores a change without reading the value. The map's [`Merge`](super::Merge) applies it whenever the value is
-    /// read, and for good when the value is compressed or eight changes are waiting. If the key has no value, the
-    /// change begins one, which does not expire, not even in a map with a default time to live.
+    /// read, and permanently when the value is compressed or eight changes are waiting. If the key has no value, the
+    /// change creates one, which does not expire, not even in a map with a default time to live.
     ///
     /// # Errors
     /// Those of [`insert`](Self::insert); [`StoreError::NoMerge`] if the map was built without a merge function.
@@ -298,7 +298,7 @@ impl CompressedMap {
         self.len() == 0
     }
 
-    /// Returns copies of all entries, in no order. A value whose bytes are damaged is [`Corrupt`].
+    /// Returns copies of all entries, in no particular order. A value whose bytes are corrupt is [`Corrupt`].
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -309,7 +309,7 @@ impl CompressedMap {
         Iter::new(&self.store)
     }
 
-    /// Returns copies of all keys, in no order, including those of damaged values. Decompresses nothing.
+    /// Returns copies of all keys, in no particular order, including those of corrupt values. Decompresses nothing.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -320,7 +320,7 @@ impl CompressedMap {
         Keys(self.iter())
     }
 
-    /// Returns copies of all values, in no order; see [`iter`](Self::iter).
+    /// Returns copies of all values, in no particular order; see [`iter`](Self::iter).
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -331,7 +331,7 @@ impl CompressedMap {
         self.iter().map(|(_, value)| value)
     }
 
-    /// Removes the entries for which `keep` returns false. It is also called for values whose bytes are damaged. No
+    /// Removes the entries for which `keep` returns false. It is also called for values whose bytes are corrupt. No
     /// lock is held while it runs. It runs again for an entry that another thread has written in the meantime.
     ///
     /// ```
@@ -381,7 +381,7 @@ impl CompressedMap {
         }
     }
 
-    /// Returns statistics. Walks the index's directory and the list of segments.
+    /// Returns statistics. Visits the index's directory and the list of segments.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -419,12 +419,12 @@ impl CompressedMap {
         }
     }
 
-    /// Does maintenance ahead of writers: compresses, compacts, folds, trains codecs and grows the index. Returns
-    /// whether there was anything to do; if not, the caller may rest. For a main loop, or for a maintenance thread.
+    /// Does maintenance ahead of writers: compresses, compacts, merges, trains codecs and grows the index. Returns
+    /// whether there was anything to do. Call it from a main loop or a maintenance thread.
     ///
-    /// Does about as much work as compressing `bytes` bytes takes, and at most a few KiB more: one value, one turn of
-    /// training, or some bins of the index. Holds a lock that writers may want for about 1 KiB of work at a time. If
-    /// another thread does maintenance already, the call returns.
+    /// Does about as much work as compressing `bytes` bytes takes, and at most a few KiB more: one value, one step of
+    /// training, or some bins of the index. Holds a lock that writers may want for about 1 KiB of work at a time.
+    /// Returns at once if another thread is already doing maintenance.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -434,21 +434,20 @@ impl CompressedMap {
         self.store.step(bytes)
     }
 
-    /// Trains the codecs from these values, instead of from those in the map when it first compresses. Returns whether
-    /// any codec has a new model. Takes as long as training does.
+    /// Trains the codecs with these values, instead of with values in the map when it first compresses. Returns whether
+    /// any codec has a new model. Blocks until training has ended.
     pub fn train(&self, samples: &[&[u8]]) -> bool {
         self.store.train(samples)
     }
 
-    /// Verifies the checksums of about `bytes` bytes of compressed records, and returns how many it has verified. Each
-    /// call continues where the last one ended, and begins again at the end. It returns 0 if there is nothing to
-    /// verify, or another thread does maintenance. For memory that may lose bits: reads alone would find only some of
-    /// the damage.
+    /// Verifies the checksums of about `bytes` bytes of compressed records, and returns how many it has verified.
     ///
-    /// Holds a lock that writers may want while it runs. Allocates nothing.
+    /// Use it if memory may lose bits, because reads alone would find only some of the corruption. Each call continues
+    /// where the last one ended, and starts over at the end. Returns 0 if there is nothing to verify, or if another
+    /// thread is doing maintenance. Holds a lock that writers may want while it runs. Allocates nothing.
     ///
     /// # Errors
-    /// [`Corrupt`] if a segment that it has read to the end has changed. Any value in it may be wrong, and any key.
+    /// [`Corrupt`] if a segment that it has read to the end has changed. Any key and value in it may be wrong.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -458,11 +457,12 @@ impl CompressedMap {
         self.store.verify(bytes)
     }
 
-    /// Writes all entries to a stream of bytes, compressed as they are, together with the models that decompress them.
-    /// Returns how many. Each entry is consistent as of a single point in time. Allocates copies of the entries.
+    /// Writes all entries to a stream of bytes, still compressed, together with the models that decompress them.
+    /// Returns the number of entries. Each entry is consistent as of a single point in time. Allocates copies of the
+    /// entries.
     ///
     /// # Errors
-    /// [`ExportError`]. The bytes that were written before are not a whole export.
+    /// [`ExportError`]. The bytes written before it are not a complete export.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
@@ -483,12 +483,12 @@ impl CompressedMap {
         transfer::export(&self.store, write)
     }
 
-    /// Inserts all entries that another map has exported, and returns how many. `read` fills the front of its buffer
-    /// and returns how many bytes it has filled, as `std::io::Read::read` does. Values are stored plain and compressed
-    /// again later.
+    /// Inserts all entries that another map has exported, and returns their number. `read` fills the front of its
+    /// buffer and returns how many bytes it has filled, as `std::io::Read::read` does. Values are stored uncompressed
+    /// and compressed again later.
     ///
     /// # Errors
-    /// [`ImportError`]. Entries before the failed one stay. Malicious bytes do no harm.
+    /// [`ImportError`]. Entries before the failed one stay in the map. Malicious bytes are safe to import.
     ///
     /// ```
     /// use hedgerow::compressed::ImportError;

@@ -258,7 +258,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
     /// that do this with one key at once, one calls its closure; see [`CompressedMap::get_or_insert_with`].
     ///
     /// # Errors
-    /// [`Corrupt`] if there is a value and its bytes are damaged, or are not those of a `V`.
+    /// [`Corrupt`] if there is a value and its bytes are corrupt, or are not those of a `V`.
     ///
     /// # Panics
     /// `make` requests the value of the same key. Closures of two threads that request each other's keys wait for ever.
@@ -282,7 +282,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
     /// waiting thread calls its own closure; see [`CompressedMap::get_or_try_insert_with`].
     ///
     /// # Errors
-    /// [`Corrupt`] outside if there is a value and its bytes are damaged, or are not those of a `V`; inside, the error
+    /// [`Corrupt`] outside if there is a value and its bytes are corrupt, or are not those of a `V`; inside, the error
     /// of `make`.
     ///
     /// # Panics
@@ -324,7 +324,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
     /// Returns the key's value, or the default value. Inserts nothing; see [`CompressedMap::get_or_default`].
     ///
     /// # Errors
-    /// [`Corrupt`] if there is a value and its bytes are damaged, or are not those of a `V`.
+    /// [`Corrupt`] if there is a value and its bytes are corrupt, or are not those of a `V`.
     ///
     /// ```
     /// # use hedgerow::{CompressedMap, compressed::TypedMap};
@@ -431,8 +431,8 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         self.map.is_empty()
     }
 
-    /// Returns copies of all entries, in no order; see [`CompressedMap::iter`]. An entry that is damaged, or is not a
-    /// `K` and a `V`, is an error.
+    /// Returns copies of all entries, in no particular order; see [`CompressedMap::iter`]. An entry that is damaged, or
+    /// is not a `K` and a `V`, is an error.
     pub fn iter(&self) -> impl Iterator<Item = Result<(K, V), Corrupt>> + '_ {
         self.map.iter().map(|(key, value)| {
             let (key, value) = (K::decode(&key), V::decode(&value?));
@@ -440,13 +440,14 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         })
     }
 
-    /// Returns copies of all keys, in no order; see [`CompressedMap::keys`]. A key that is not a `K` is an error.
+    /// Returns copies of all keys, in no particular order; see [`CompressedMap::keys`]. A key that is not a `K` is an
+    /// error.
     pub fn keys(&self) -> impl Iterator<Item = Result<K, Corrupt>> + '_ {
         self.map.keys().map(|key| K::decode(&key).ok_or(Corrupt))
     }
 
-    /// Returns copies of all values, in no order; see [`CompressedMap::values`]. A value that is damaged, or is not a
-    /// `V`, is an error.
+    /// Returns copies of all values, in no particular order; see [`CompressedMap::values`]. A value that is damaged, or
+    /// is not a `V`, is an error.
     pub fn values(&self) -> impl Iterator<Item = Result<V, Corrupt>> + '_ {
         self.map.values().map(|value| V::decode(&value?).ok_or(Corrupt))
     }

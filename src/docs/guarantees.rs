@@ -47,7 +47,7 @@
 //! use std::panic::catch_unwind;
 //!
 //! let map: FlatMap<u32, u32> = [(1, 1)].into();
-//! // Calls back: the inner update counts, the outer one is asked again.
+//! // Calls back: the inner update takes effect, and the outer closure runs again.
 //! let mut first = true;
 //! map.update(&1, |n| {
 //!     if std::mem::take(&mut first) {
@@ -89,8 +89,8 @@
 //!
 //! # Tables of fixed size
 //! A [`FlatTable`](crate::FlatTable) differs in two ways. `retain`, `clear` and `iter` visit entry after entry, and may
-//! return a key again that is removed and inserted concurrently. `try_insert` and `try_remove` may have to lock two
-//! bins, and return `Busy` if either is being written.
+//! return a key twice if it is removed and inserted again concurrently. `try_insert` and `try_remove` may have to lock
+//! two bins, and return `Busy` if either is being written.
 //!
 //! # Maps of owned data
 //! [`HashMap`](crate::HashMap) and [`BytesMap`](crate::BytesMap) use the table of a `FlatMap`, and
@@ -109,7 +109,7 @@
 //!   is slow, it delays its own thread and at most fifteen other entries. A thread that is unwinding drops nothing. (If
 //!   two destructors panic while a map itself is dropped, the process aborts, as with std's collections.)
 //! - **Destructors do not nest.** If a destructor writes to its own map, the entries that it removes wait for a later
-//!   operation, and `reclaim` drops nothing, so the stack stays bounded. Across different maps, at most eight free
+//!   operation, and `reclaim` drops nothing, so the stack stays bounded. Across different maps, at most eight maps free
 //!   entries in one thread, each within a destructor of another. (Without `std`, maps cannot tell threads apart, and
 //!   nesting may grow with the logarithm of the number of removed entries.)
 //! - **Cost:** taking and dropping a guard is wait-free: a load, two stores and a fence. With feature `std-ext` on
@@ -188,7 +188,7 @@
 //! - **Expiration:** a value is absent from the time that the map's clock reaches its deadline. `len` counts it until
 //!   its memory is freed.
 //! - **Your code:** codecs, [`Merge`](crate::compressed::Merge), clocks, listeners, hashers and closures run while no
-//!   lock is held that a read needs. If a codec or `Merge` panics, all values remain as they were; if it uses its own
-//!   map, it may deadlock. After a panic in training the map retries, at most three times, and training that is still
-//!   pending after 65,536 polls is cancelled. The map validates every length that your code returns. A call that never
-//!   returns keeps its own thread and any writer that finds no room.
+//!   lock is held that a read needs. If a codec or `Merge` panics, all values remain as they were. It must not change
+//!   its own map: that panics or, without `std`, deadlocks. After a panic in training the map retries, at most three
+//!   times, and training that is still pending after 65,536 polls is cancelled. The map validates every length that
+//!   your code returns. A call that never returns blocks its own thread and any writer that finds no room.

@@ -22,8 +22,8 @@ pub struct Snapshot<'a, K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> 
 impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     /// Returns a snapshot for reading many keys: all reads see one published state.
     ///
-    /// Wait-free; allocates nothing. A read of a snapshot costs what a read of a plain hash table costs. While the
-    /// snapshot is held, the writer can publish one more time. After that it defers its changes
+    /// Wait-free; allocates nothing. Reads of a snapshot cost as much as those of a plain hash table. While the
+    /// snapshot is held, the writer can publish once more; after that its changes are deferred
     /// ([`WriteHandle::stalled_readers`](super::WriteHandle::stalled_readers)).
     ///
     /// # Panics
@@ -76,7 +76,7 @@ impl<K, V, S, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
         self.view.generation
     }
 
-    /// Returns an iterator over all entries, in no order.
+    /// Returns an iterator over all entries, in no particular order.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -89,7 +89,7 @@ impl<K, V, S, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
         Iter { entries: unsafe { self.view.entries() }, pairs: PhantomData }
     }
 
-    /// Returns an iterator over all keys, in no order.
+    /// Returns an iterator over all keys, in no particular order.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -101,7 +101,7 @@ impl<K, V, S, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
         self.iter().map(|(key, _)| key)
     }
 
-    /// Returns an iterator over all values, in no order.
+    /// Returns an iterator over all values, in no particular order.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -116,13 +116,13 @@ impl<K, V, S, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
 
 impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
     /// Visits a few entries, in the order of a hash of their keys, and returns where to continue. A scan starts with 0
-    /// and ends when `None` is returned. Each call may use another snapshot, even if the map has changed and grown
+    /// and ends when `None` is returned. Each call may use another snapshot, even if the map has changed and grown in
     /// between.
     ///
-    /// The scan visits each entry that stays in the map all the time, and may visit entries that are inserted or
-    /// removed concurrently. It visits an entry twice only if the number of bins changes. Wait-free, if `each` is;
-    /// allocates nothing; O(1) expected. A call visits one bin, which has about five entries in a full table, so a scan
-    /// takes O(capacity) calls. Calls the hasher for each of the entries, and for some others.
+    /// A scan visits each entry that is present throughout, and may visit entries that are inserted or removed
+    /// concurrently. It visits an entry twice only if the number of bins changes. Wait-free, if `each` is; allocates
+    /// nothing; O(1) expected. A call visits one bin, which has about five entries in a full table, so a scan takes
+    /// O(capacity) calls. Calls the hasher for each of the entries, and for some others.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -209,11 +209,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P>
         self.get(key).cloned().unwrap_or_default()
     }
 
-    /// Begins a lookup that [`end_lookup`](Self::end_lookup) ends: hashes the key and prefetches its bin. A caller that
-    /// begins several lookups before it ends the first waits for memory once.
+    /// Begins a lookup that [`end_lookup`](Self::end_lookup) ends: hashes the key and prefetches its bin.
     ///
-    /// [`get_many`](Self::get_many) does that for the keys of one map. This is for keys of several maps, or for lookups
-    /// in several stages. A lookup may be ended in a later snapshot of the same map.
+    /// If you begin several lookups before you end the first, their cache misses overlap. [`get_many`](Self::get_many)
+    /// does that for the keys of one map; use this for keys of several maps, or for lookups in several stages. A lookup
+    /// may be ended in a later snapshot of the same map.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -276,10 +276,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P>
         self.get(key).is_some()
     }
 
-    /// Returns the values of `keys`, as [`get`](Self::get) does for each of them. The waits for memory overlap, so this
-    /// is faster if the table is larger than the caches.
-    ///
-    /// Sixteen keys at a time gain most of it.
+    /// Returns the values of `keys`, as [`get`](Self::get) does for each of them. Cache misses overlap, so this is
+    /// faster if the table is larger than the caches. Sixteen keys at a time gain most of it.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -327,7 +325,7 @@ impl<'s, K, V, S, P: Storage<K, V>> IntoIterator for &'s Snapshot<'_, K, V, S, P
     }
 }
 
-/// The entries of a [`Snapshot`], in no order.
+/// The entries of a [`Snapshot`], in no particular order.
 pub struct Iter<'s, K, V, P: Storage<K, V> = Boxed> {
     entries: Entries<'s, P::Entry>,
     pairs: PhantomData<&'s (K, V)>,

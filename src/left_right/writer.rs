@@ -524,7 +524,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
         self.get(key).is_some()
     }
 
-    /// Returns an iterator over all entries, unpublished changes included, in no order.
+    /// Returns an iterator over all entries, unpublished changes included, in no particular order.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();

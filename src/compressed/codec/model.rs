@@ -25,7 +25,7 @@ pub trait Model: Send + Sync {
     fn bytes(&self) -> usize;
 }
 
-/// The stored bytes are damaged.
+/// The stored bytes are corrupt.
 ///
 /// ```
 /// use hedgerow::compressed::codec::Corrupt;

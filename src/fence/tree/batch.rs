@@ -320,7 +320,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Prefetches the leaves of the next keys, if there are many keys, so that the waits for memory overlap.
+    /// Prefetches the leaves of the next keys, if there are many keys, so that the cache misses overlap.
     #[inline]
     fn prefetch_leaves<'a>(&'a self, batch: &mut Batch<'a, '_, K, V, impl Copy>, from: usize) {
         let is_prefetched = from.wrapping_sub(batch.prefetched_from) < WINDOW;

@@ -197,7 +197,8 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
         TableIter { bins: &self.bins, position: Position::default() }
     }
 
-    /// Returns an iterator over copies of all keys, in no order, with the guarantees of [`iter`](Self::iter).
+    /// Returns an iterator over copies of all keys, in no particular order, with the guarantees of
+    /// [`iter`](Self::iter).
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -209,7 +210,8 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
         TableKeys(self.iter())
     }
 
-    /// Returns an iterator over copies of all values, in no order, with the guarantees of [`iter`](Self::iter).
+    /// Returns an iterator over copies of all values, in no particular order, with the guarantees of
+    /// [`iter`](Self::iter).
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();

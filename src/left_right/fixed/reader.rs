@@ -208,7 +208,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> TableSnapshot<'_, K, V, BINS, S> {
         self.side.generation()
     }
 
-    /// Returns an iterator over all entries, in no order.
+    /// Returns an iterator over all entries, in no particular order.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -218,7 +218,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> TableSnapshot<'_, K, V, BINS, S> {
         self.side.entries().map(|(_, (key, value))| (key, value))
     }
 
-    /// Returns an iterator over all keys, in no order.
+    /// Returns an iterator over all keys, in no particular order.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -228,7 +228,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> TableSnapshot<'_, K, V, BINS, S> {
         self.iter().map(|(key, _)| key)
     }
 
-    /// Returns an iterator over all values, in no order.
+    /// Returns an iterator over all values, in no particular order.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();

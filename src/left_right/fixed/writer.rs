@@ -122,7 +122,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
         self.len() == 0
     }
 
-    /// Returns an iterator over all entries, unpublished changes included, in no order.
+    /// Returns an iterator over all entries, unpublished changes included, in no particular order.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
