@@ -172,9 +172,9 @@ macro_rules! or_insert_methods {
 
         /// Returns the value of `key`. If there is none, calls `make` and stores the value that it returns.
         ///
-        /// `make` runs with nothing locked, at most once, and in vain if another thread inserts the key meanwhile: all
-        /// callers get the value that is in the map. Blocks and allocates as [`insert`](Self::insert) does if the key
-        /// is absent.
+        /// `make` runs while nothing is locked, at most once, and in vain if another thread inserts the key in the
+        /// meantime: all callers get the value that is in the map. Blocks and allocates as [`insert`](Self::insert)
+        /// does if the key is absent.
         ///
         /// ```
         #[doc = concat!("let map = hedgerow::", stringify!($Map), "::<u32, usize>::new();")]

@@ -293,7 +293,7 @@ impl CompressedMap {
         self.store.index.table.len()
     }
 
-    /// Returns whether the map has no entries.
+    /// Returns `true` if the map has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

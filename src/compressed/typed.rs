@@ -426,7 +426,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         self.map.len()
     }
 
-    /// Returns whether the map has no entries.
+    /// Returns `true` if the map has no entries.
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
     }

@@ -82,7 +82,7 @@ impl<K, V> FlatMap<K, V> {
     /// hits are then some 5 to 15 % faster than in a map that has grown.
     ///
     /// # Panics
-    /// If the capacity cannot be addressed. If memory runs out, does what std's collections do.
+    /// If the capacity cannot be addressed. If memory runs out, the process aborts, as with std's collections.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<u32, u32>::with_capacity(1000);
@@ -191,7 +191,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Returns an empty map with room for `capacity` entries before it grows, which hashes with `hash_builder`.
     ///
     /// # Panics
-    /// If the capacity cannot be addressed. If memory runs out, does what std's collections do.
+    /// If the capacity cannot be addressed. If memory runs out, the process aborts, as with std's collections.
     ///
     /// ```
     /// use std::hash::RandomState;
@@ -332,8 +332,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Stores `value` under `key` and returns the value that it replaces. The map keeps the key that it has.
     ///
     /// Blocks while another thread writes to the key's bin. May allocate: an overflow line for a full bin, and growth,
-    /// of which each insert does a bounded part. If there is no memory to store the entry, does what std's collections
-    /// do; if there is none for growth, a later insert grows the map.
+    /// of which each insert does a bounded part. If there is no memory for the entry, the process aborts, as with std's
+    /// collections; if there is none for growth, a later insert grows the map.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<_, _>::default();
@@ -572,7 +572,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         self.table.retain(keep, |_| {});
     }
 
-    /// Returns statistics of the map. Walks its directory.
+    /// Returns statistics of the map. Visits its directory.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
@@ -659,7 +659,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// does.
     ///
     /// # Panics
-    /// If the capacity cannot be addressed. If memory runs out, does what std's collections do.
+    /// If the capacity cannot be addressed. If memory runs out, the process aborts, as with std's collections.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<u64, u64>::new();

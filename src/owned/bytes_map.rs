@@ -233,7 +233,7 @@ impl<S: BuildHasher> BytesMap<S> {
         self.get_cloned(key).unwrap_or_default()
     }
 
-    /// Returns `true` if `key` has an entry.
+    /// Returns `true` if the map contains `key`.
     ///
     /// ```
     /// assert!(hedgerow::BytesMap::from([("rose", "red")]).contains_key("rose"));

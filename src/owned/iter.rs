@@ -152,7 +152,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// replaces or removes an entry after `wanted` has seen it, the iterator skips the entry.
     ///
     /// Blocks while another thread writes to an entry's bin. Allocates a buffer for a few bins. The iterator holds one
-    /// guard until it is dropped. Until then, no map drops an entry that was removed concurrently.
+    /// guard until it is dropped. Until then, no map drops an entry that was removed in the meantime.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();

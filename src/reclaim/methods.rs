@@ -65,7 +65,7 @@ macro_rules! lookup_methods {
             self.get_cloned(key).unwrap_or_default()
         }
 
-        /// Returns `true` if `key` has an entry.
+        /// Returns `true` if the map contains `key`.
         ///
         /// ```
         #[doc = concat!("let map: hedgerow::", stringify!($Map), "<String, u32> = [(\"rose\".into(), 1)].into();")]
@@ -87,7 +87,7 @@ macro_rules! blocking_methods {
     ($Map:ident $(.$nodes:ident)?, where [$($query:tt)*]) => {
         /// Returns the value of `key`. If the key is absent, inserts the value that `make` returns.
         ///
-        /// `make` runs at most once, while no lock is held. If another thread inserts the key meanwhile, the map
+        /// `make` runs at most once, while no lock is held. If another thread inserts the key in the meantime, the map
         /// discards the result of `make`, and all callers get the value that is in the map.
         ///
         /// If the key has a value, this waits and linearizes as [`get`](Self::get) does, and allocates nothing.
@@ -208,7 +208,7 @@ macro_rules! non_blocking_methods {
         /// # Errors
         /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did
         /// not store it, and no key, because the caller still has it. The map is unchanged. `f` runs at most once: if
-        /// another thread replaces the entry meanwhile, the error is `Busy`.
+        /// another thread replaces the entry in the meantime, the error is `Busy`.
         ///
         /// ```
         #[doc = concat!("let map: hedgerow::", stringify!($Map), "<String, u32> = [(\"rose\".into(), 1)].into();")]
@@ -255,8 +255,8 @@ macro_rules! non_blocking_methods {
         ///
         /// # Errors
         /// Those of [`try_insert`](Self::try_insert). The error contains the value that `f` returned, if the map did
-        /// not store it. The map is unchanged. `f` runs at most once: if another thread replaces the entry meanwhile,
-        /// the error is `Busy`.
+        /// not store it. The map is unchanged. `f` runs at most once: if another thread replaces the entry in the
+        /// meantime, the error is `Busy`.
         ///
         /// ```
         /// use hedgerow::Op;
@@ -359,8 +359,8 @@ macro_rules! guard_methods {
     ($example:literal) => {
         /// Returns the map with a guard of this thread. Its lookups return plain references.
         ///
-        /// Use it for many operations in a row. Until the guard is dropped, no map drops an entry that was removed
-        /// meanwhile.
+        /// Use it for many operations in a row. Until the guard is dropped, no map drops an entry that was removed in
+        /// the meantime.
         ///
         /// ```
         #[doc = concat!("let map: hedgerow::", $example, " = [(\"rose\", \"red\")].into();")]
@@ -419,8 +419,8 @@ macro_rules! garbage_methods {
     ($example:literal, $note:literal, use<$($captured:ident),*>) => {
         /// Returns the number of entries that were replaced or removed, and that the map has not dropped yet.
         ///
-        /// The number is exact if no thread writes meanwhile, and slightly out of date otherwise. It does not include
-        /// an entry that an operation has returned and a thread still holds.
+        /// The number is exact if there are no concurrent writes, and slightly out of date otherwise. It does not
+        /// include an entry that an operation has returned and a thread still holds.
         #[doc = $note]
         ///
         /// ```
@@ -507,8 +507,8 @@ macro_rules! table_methods {
             &self.inner.hash_builder
         }
 
-        /// Returns the number of entries. The number is exact if no thread writes meanwhile, and slightly out of date
-        /// otherwise.
+        /// Returns the number of entries. The number is exact if there are no concurrent writes, and slightly out of
+        /// date otherwise.
         ///
         /// Lock-free. Allocates nothing. Takes constant time.
         ///

@@ -45,7 +45,7 @@ macro_rules! common {
                 self.map.len()
             }
 
-            /// Whether the set has no elements.
+            /// Returns `true` if the set has no elements.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [].into();")]
             /// assert!(set.is_empty());

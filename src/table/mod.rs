@@ -370,7 +370,7 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// Returns the number of entries: exact if no thread writes meanwhile.
+    /// Returns the number of entries: exact if there are no concurrent writes.
     pub(crate) fn len(&self) -> usize {
         self.count.total()
     }

@@ -58,9 +58,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Several changes of one key are made in the order of the slice; those of different keys in any order. While
     /// [`apply_batch`](Self::apply_batch) locks all leaves together, this locks one after the other, each once for all
     /// changes in it, unless there are only a few changes. So changes of neighbouring keys are cheaper than single
-    /// operations. If each change is in a leaf of its own, the batch saves waits for memory in a map that is larger
-    /// than the caches, and costs more in a smaller one. Waits, allocates and panics as `apply_batch` does. If `Ord`
-    /// panics, some of the changes may have been made.
+    /// operations. If each change is in a leaf of its own, the batch saves cache misses in a map that is larger than
+    /// the caches, and costs more in a smaller one. Waits, allocates and panics as `apply_batch` does. If `Ord` panics,
+    /// some of the changes may have been made.
     ///
     /// ```
     /// use hedgerow::Op;

@@ -150,7 +150,7 @@ impl<K: Copy, V: Copy, R> FenceMap<K, V, R> {
         self.tree.len.total()
     }
 
-    /// Returns whether [`len`](Self::len) is 0.
+    /// Returns `true` if [`len`](Self::len) is 0.
     ///
     /// ```
     /// assert!(hedgerow::FenceMap::<u8, u8>::new().is_empty());
@@ -161,7 +161,7 @@ impl<K: Copy, V: Copy, R> FenceMap<K, V, R> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
-    /// Returns figures about the map. Takes the locks of its allocator's lists, which no reader takes.
+    /// Returns statistics of the map. Takes the locks of its allocator's lists, which no reader takes.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
@@ -228,7 +228,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.get(key).map(|value| f(&value))
     }
 
-    /// Returns whether `key` has an entry. Costs as much as [`get`](Self::get), without copying the value.
+    /// Returns `true` if the map contains `key`. Costs as much as [`get`](Self::get), without copying the value.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -328,8 +328,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Self::computed(self.finish(self.alter(&key, Backoff::spinning(), f)))
     }
 
-    /// Replaces the value of `key` by `new` if it is `current`, and returns the value that the key had. None stands for
-    /// no value.
+    /// Replaces the value of `key` by `new` if it is `current`, and returns the value that the key had. `None` means no
+    /// value.
     ///
     /// So `(None, Some(v))` inserts if there is no value, and `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
     /// while nothing is locked. Blocks and allocates as [`insert`](Self::insert) does.

@@ -44,7 +44,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.neighbour(Neighbour::<&K>::From(Bound::Unbounded))
     }
 
-    /// Returns the entry with the greatest key. In all else as [`first_key_value`](Self::first_key_value).
+    /// Returns the entry with the greatest key. Otherwise like [`first_key_value`](Self::first_key_value).
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -71,7 +71,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.remove_neighbour(Neighbour::From(Bound::Unbounded))
     }
 
-    /// Removes the entry with the greatest key and returns it. In all else as [`pop_first`](Self::pop_first).
+    /// Removes the entry with the greatest key and returns it. Otherwise like [`pop_first`](Self::pop_first).
     ///
     /// ```
     /// let jobs: hedgerow::FenceMap<_, _> = [(3, "late"), (1, "early")].into();
@@ -200,9 +200,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Returns the number of entries within `bounds`, as of a single point in time.
     ///
     /// Counts without copying, by a visit to each leaf of the range; a leaf has up to 128 entries. Takes no lock and
-    /// writes no shared memory, unless writers change a leaf of the range during eight counts in a row. Then it goes on
-    /// as [`range`](Self::range), which copies the entries and may lock the leaves. Waits and linearizes as `range`
-    /// does. Allocates some words a leaf if there are more than six.
+    /// writes no shared memory, unless writers change a leaf of the range during eight counts in a row. Then it falls
+    /// back to [`range`](Self::range), which copies the entries and may lock the leaves. Waits and linearizes as
+    /// `range` does. Allocates some words a leaf if there are more than six.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
@@ -236,8 +236,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// last is returned exactly once; a key that is inserted or removed concurrently at most once.
     /// [`range`](Self::range) has no such exceptions.
     ///
-    /// Goes both ways. Takes no lock. Allocates nothing, except a buffer for one leaf if it is called from the end.
-    /// Waits while the next leaf is being written.
+    /// Can be iterated from both ends. Takes no lock. Allocates nothing, except a buffer for one leaf if it is called
+    /// from the end. Waits while the next leaf is being written.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();

@@ -41,7 +41,7 @@ impl<K, V, R> OrdMap<K, V, R> {
 }
 
 impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
-    /// Returns figures about the map. The bytes of the entries' own allocations are not counted. Takes the locks of the
+    /// Returns statistics of the map. The bytes of the entries' own allocations are not counted. Takes the locks of the
     /// map's allocator's lists, which no reader takes.
     ///
     /// ```

@@ -155,7 +155,7 @@ impl<K, V, R> OrdMap<K, V, R> {
         self.tree.len.total()
     }
 
-    /// Returns whether [`len`](Self::len) is 0.
+    /// Returns `true` if [`len`](Self::len) is 0.
     ///
     /// ```
     /// assert!(hedgerow::OrdMap::<u8, u8>::new().is_empty());

@@ -320,7 +320,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.remove_neighbour(Neighbour::From(unbounded::<Raw<K>>()))
     }
 
-    /// Removes the entry with the greatest key and returns it. In all else as [`pop_first`](Self::pop_first).
+    /// Removes the entry with the greatest key and returns it. Otherwise like [`pop_first`](Self::pop_first).
     ///
     /// ```
     /// let jobs: hedgerow::OrdMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();

@@ -5,7 +5,7 @@ use super::leaf::LeafLayout;
 use super::policy::KeyPolicy;
 use super::root::RootTable;
 
-/// Figures about a [`FenceMap`](crate::FenceMap), from [`FenceMap::stats`](crate::FenceMap::stats).
+/// Statistics of a [`FenceMap`](crate::FenceMap), from [`FenceMap::stats`](crate::FenceMap::stats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FenceStats {

@@ -57,7 +57,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         self.alter_or_split(target, read, backoff, decide, taken, split)
     }
 
-    /// Removes the entry of a key if `wanted` returns true for it. In all else as [`alter`](Self::alter). It splits no
+    /// Removes the entry of a key if `wanted` returns true for it. Otherwise like [`alter`](Self::alter). It splits no
     /// leaf, so it does without the means to make bounds.
     #[cfg_attr(hedgerow_loom, allow(dead_code))] // No model calls it.
     #[inline(always)]

@@ -468,7 +468,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         }
     }
 
-    /// Returns the number of entries: exact if no thread writes meanwhile.
+    /// Returns the number of entries: exact if there are no concurrent writes.
     pub(super) fn len(&self) -> usize {
         (0..BINS).map(|number| self.bin(number).tags().used().count()).sum()
     }
