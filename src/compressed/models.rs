@@ -1,8 +1,8 @@
 //! The models of a map, by which records were compressed, and the codecs that made them.
 //!
 //! The results of codecs and merge functions are checked twice: where the crate gets them (`Choice::best_among`,
-//! [`NamedCodec::new`], [`Models::bytes_of`]), and where a wrong one would do harm. The append refuses a record that does
-//! not fit, or is not as long as its head says.
+//! [`NamedCodec::new`], [`Models::bytes_of`]), and where a wrong one would do harm. The append refuses a record that
+//! does not fit, or is not as long as its head says.
 //!
 //! # Synchronization
 //! - `[CD-1]` release store of a model's address ↔ `[CD-2]` acquire load: a reader of a record finds the model that

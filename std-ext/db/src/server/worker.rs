@@ -1,8 +1,7 @@
 //! A worker: one thread of the server, with its listeners, its clients and its event loop.
 //!
-//! A cycle polls for events, reads and executes commands for each ready client, asks the log once to commit all changes
-//! of the cycle, and writes the replies that may be shown. Replies whose log entry is not safe yet, or whose evaluation
-//! is not proved yet ([`Proof`]), are parked; progress of the log wakes the worker.
+//! A cycle polls for events, executes the commands of each ready client, asks the log once to commit all changes, and
+//! writes replies. Those whose log entry is not durable yet, or that need a [`Proof`], wait for progress of the log.
 
 use super::client::{self, Client, Overdue, Withdrawal};
 use super::inbox::{Handover, Inboxes};
