@@ -23,7 +23,7 @@
 //! - **When the budget is used up**, [`Policy::Refuse`](crate::compressed::Policy) makes inserts fail, for a store;
 //!   [`Policy::Evict`](crate::compressed::Policy) evicts entries that were not read lately, for a cache.
 //! - **Expiration:** set a default TTL with [`Builder::time_to_live`](crate::compressed::Builder::time_to_live), or one
-//!   per entry with [`insert_for`](crate::CompressedMap::insert_for). It takes six bytes per value.
+//!   per entry with [`insert_for`](crate::CompressedMap::insert_for). Each takes six bytes.
 //!   [`Builder::on_removal`](crate::compressed::Builder::on_removal) registers a listener for expired and evicted
 //!   entries.
 //! - **Maximum entry size:** an entry has to fit into a segment. By default a segment is a 64th of the budget, rounded
@@ -73,8 +73,8 @@
 //!
 //! # Microcontrollers
 //!
-//! In 32 KiB of RAM a map holds 283 rows of 110 bytes, or 45 more if a main loop calls steps. `tests/embedded` runs it
-//! on Cortex-M and RISC-V. Two settings are needed:
+//! A map of 32 KiB, on a board with 64 KiB of RAM, holds 283 rows (29 KB), and 45 more if a main loop calls steps.
+//! `tests/embedded` runs it on Cortex-M and RISC-V. Two settings are needed:
 //!
 //! - [`segment_bytes`](crate::compressed::Builder::segment_bytes) of 1 KiB, which is then also the maximum length of an
 //!   entry.
