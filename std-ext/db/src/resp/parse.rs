@@ -122,7 +122,7 @@ struct Partial {
 
 impl Requests {
     /// Parses the beginning of `input`, and stores its arguments in `arguments`. After [`ParsedItem::Unfinished`], the
-    /// next `input` must begin with the same bytes and have more of them; otherwise it must begin after the found bytes.
+    /// next `input` must begin with the same bytes, followed by more; otherwise it must begin after the found bytes.
     #[inline(always)]
     pub fn next<'a>(
         &mut self,
