@@ -5,6 +5,7 @@
 //! | Limit | 64 bits | 32 bits |
 //! |---|--:|--:|
 //! | writes to one bin during one lookup, before [its version wraps around](#version-wraparound) | 2^35 | 2^31 |
+//! | publishes while a [`ReadHandle`](crate::left_right::ReadHandle) does not read (71 years at 1 M/s) | 2^51 | |
 //! | overflow lines of a hash table, about one per 25 to 40 entries | 2^28 | |
 //! | key or value of a [`BytesMap`](crate::BytesMap), in bytes | 2^32 - 1 | |
 //! | bins of a [`LeftRightMap`](crate::LeftRightMap), with seven slots each | 2^32 - 1 | |
@@ -12,8 +13,8 @@
 //! | compressed data in a [`CompressedMap`](crate::CompressedMap) | 32 GiB | |
 //! | codec models in a [`CompressedMap`](crate::CompressedMap), until `shrink` drops some | 32 | 32 |
 //!
-//! An empty cell means that memory is the only limit. The `try_` methods of a `BytesMap` hand strings back that are too
-//! long; `insert`, `extend` and conversions panic. One overflow line too many is refused as if there were no memory.
+//! An empty cell means that there is no limit, or only memory. `try_` methods of a `BytesMap` hand back a string that
+//! is too long; `insert`, `extend` and conversions panic.
 //!
 //! # Waiting for other threads
 //! The maps are not lock-free in the strict sense. A writer locks its bin for a few stores. If it is preempted there,
@@ -74,7 +75,6 @@
 //!   default. At the limit, [`try_insert`](crate::HashMap::try_insert), `try_insert_if_absent`, `try_update`,
 //!   `try_get_or_insert_with` and `try_compute` fail. Operations that cannot return an error, such as `insert` and
 //!   `apply_batch`, ignore the limit, as does `remove`.
-//! - Not counted are clones of keys in an [`OrdMap`](crate::OrdMap), one for each leaf that was merged into another.
 //!
 //! Even without guards, reclamation is batched. Some hundred removed entries of each map wait for later writes to it
 //! (256 in a batch, up to 1,024 where `membarrier` is slow; up to sixteen batches if many threads write). A write frees
@@ -108,13 +108,9 @@
 //!   the old memory for a moment, and somewhat less until the next publish has finished.
 //!   [`reserve`](crate::left_right::WriteHandle::reserve) ahead to avoid the pause. Memory is returned in
 //!   [`shrink_to_fit`](crate::left_right::WriteHandle::shrink_to_fit) and on drop.
-//! - **Wraparound:** the number of swaps has 51 bits on 64-bit targets. A handle that does not read during exactly a
-//!   multiple of 2^51 publishes reads the wrong table once; at a million publishes a second, that takes 71 years.
-//!   32-bit targets do not rely on this number: there, the writer may wait for a reader that has already seen the
-//!   newest state, but not for its next read.
 //!
 //! # Ordered maps
-//! - [`range`](crate::FenceMap::range) copies the entries, because it returns a snapshot. For long ranges use
+//! - [`range`](crate::FenceMap::range) returns a snapshot, so it copies the entries. For long ranges use
 //!   [`iter_range`](crate::FenceMap::iter_range) or a cursor.
 //! - A range that other threads keep writing to is read under the locks of its leaves in the end, and delays all
 //!   threads that use them. [`remove_range`](crate::FenceMap::remove_range) and
@@ -146,8 +142,8 @@
 //! # Keys chosen by an attacker
 //! An attacker who knows how a map hashes can choose keys that share a bin. With `n` such keys:
 //!
-//! - Looking up, inserting or removing one of them takes time proportional to `n`; inserting all of them, as `clone`,
-//!   `shrink_to_fit` and `collect` do, takes time proportional to the square of `n`.
+//! - Looking up, inserting or removing one takes O(n) time, and inserting all of them O(n²), as in `clone`,
+//!   `shrink_to_fit` and `collect`.
 //! - Whenever the number of bins has doubled, one insert, not necessarily the attacker's, splits their bin. It hashes
 //!   all `n` keys, and may move them under the bin's lock.
 //! - If their bin is written all the time, a lookup or write deep in its overflow list may not end.
