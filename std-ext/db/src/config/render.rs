@@ -1,7 +1,7 @@
 //! Texts made from the table: the sample file and the tables of the documentation. `--help` is made in `flags.rs`.
 
-use super::source::PREFIX;
 use super::table::{GROUPS, Setting};
+use super::value::Kind;
 use std::fmt::Write;
 
 const ADDED: &str = "writing to a string does not fail";
@@ -30,23 +30,39 @@ pub fn sample() -> String {
 pub fn page() -> String {
     let mut text = String::new();
     for group in GROUPS {
-        write!(text, "## {}\n\n| setting | value | default | |\n|---|---|---|---|\n", group.name)
+        write!(text, "## {}\n\n| setting | default | meaning |\n|---|---|---|\n", group.name)
             .expect(ADDED);
-        for setting in group.settings {
-            let Setting { name, kind, default, .. } = setting;
+        for Setting { name, kind, default, modifiable, help } in group.settings {
             let default = if default.is_empty() { "none".into() } else { format!("`{default}`") };
-            let modifiable = if setting.modifiable { " Can be changed at runtime." } else { "" };
-            writeln!(text, "| `{name}` | {kind} | {default} | {}{modifiable} |", setting.help)
-                .expect(ADDED);
+            let values = in_a_cell(kind);
+            let dynamic = if *modifiable { " *Dynamic.*" } else { "" };
+            writeln!(text, "| `{name}` | {default}{values} | {help}{dynamic} |").expect(ADDED);
         }
         text.push('\n');
     }
-    writeln!(
-        text,
-        "As an environment variable: `{PREFIX}` and the name in capitals, with `_` for `-`."
-    )
-    .expect(ADDED);
     text
+}
+
+/// Returns the values that a setting takes, as they follow the default in a table.
+fn in_a_cell(kind: &Kind) -> String {
+    match kind {
+        Kind::Flag => String::new(),
+        Kind::Number { min, max } => format!(" ({min}–{max})"),
+        Kind::NumberOrAuto { min, max } => format!(" ({min}–{max}, `auto`)"),
+        Kind::Signed { min, max } => format!(" ({min} to {max})"),
+        Kind::Bytes { min: 0 } => " (bytes)".into(),
+        Kind::Bytes { min } => format!(" (bytes, at least {min})"),
+        Kind::Choice(words) => format!(" (`{}`)", words.join("`, `")),
+        Kind::Text => " (string)".into(),
+        Kind::File | Kind::Folder => " (path)".into(),
+        Kind::Addresses | Kind::AddressesOrNone => " (IP addresses)".into(),
+        Kind::Address => " (IP address)".into(),
+        Kind::Endpoints => " (URLs)".into(),
+        Kind::Mode => " (octal)".into(),
+        Kind::Percentiles => " (percentages)".into(),
+        Kind::OutputLimits => " (class, bytes, bytes, seconds; `normal` at least 64kb)".into(),
+        Kind::KeyEvents => " (letters)".into(),
+    }
 }
 
 /// Appends a text, wrapped into lines with this prefix and a maximum length.

@@ -67,101 +67,95 @@ pub const GROUPS: &[Group] = &[
 ];
 
 const NETWORK: &[Setting] = &[
-    immutable("port", PORT, "6379", "TCP port for clients; 0 for none."),
+    immutable("port", PORT, "6379", "TCP port for clients; 0 disables it."),
     immutable(
         "bind",
         Kind::Addresses,
         "127.0.0.1 -::1",
-        "Addresses of this machine to listen on. An address behind `-` may be missing. `*` is every IPv4 address, \
-         `::*` every IPv6 address.",
+        "Addresses to listen on. An address prefixed with `-` may be unavailable; `*` and `::*` are all IPv4 and \
+         IPv6 addresses.",
     ),
     immutable(
         "grpc-port",
         PORT,
         "0",
-        "Port for gRPC on the first address of `bind`; 0 for none. Clients send the password as `authorization: \
+        "Port for gRPC, on the first address of `bind`; 0 disables it. Clients send the password as `authorization: \
          Bearer`.",
     ),
-    immutable("unixsocket", Kind::File, "", "Path of a Unix socket to listen on; empty for none."),
+    immutable("unixsocket", Kind::File, "", "Path of a Unix socket to listen on."),
     immutable(
         "unixsocketperm",
         Kind::Mode,
         "",
-        "Permissions of the Unix socket, in octal. Empty: the umask decides.",
+        "Permissions of the Unix socket, in octal; by default, the umask decides.",
     ),
 ];
 
 const CLIENTS: &[Setting] = &[
-    modifiable(
-        "requirepass",
-        Kind::Text,
-        "",
-        "Password of the user `default`, which clients must send with `AUTH`; empty for none.",
-    ),
+    modifiable("requirepass", Kind::Text, "", "Password of the user `default`, sent with `AUTH`."),
     immutable(
         "aclfile",
         Kind::File,
         "",
-        "File of users and their rights, which `ACL LOAD` reads and `ACL SAVE` writes; empty for none. It must exist. \
-         Without it, lines `user NAME RULES` of the file of settings make users. `requirepass` holds if the file has \
-         no line `user default`.",
+        "ACL file, which `ACL LOAD` reads and `ACL SAVE` writes. It must exist, and excludes `user` lines in the \
+         configuration file. `requirepass` applies unless the file defines the user `default`.",
     ),
     modifiable(
         "acllog-max-len",
         Kind::Number { min: 0, max: 1_000_000 },
         "128",
-        "Entries that `ACL LOG` keeps at most.",
+        "Maximum number of `ACL LOG` entries.",
     ),
     modifiable(
         "acl-pubsub-default",
         Kind::Choice(&["resetchannels", "allchannels"]),
         "resetchannels",
-        "Whether new users may use no channel or all channels.",
+        "Whether new users may access no channels or all channels.",
     ),
     modifiable(
         "protected-mode",
         Kind::Flag,
         "yes",
-        "Whether clients on other machines are refused while no password is set.",
+        "Refuse clients on other machines while no password is set.",
     ),
     modifiable(
         "maxclients",
         Kind::Number { min: 1, max: 10_000_000 },
         "10000",
-        "Maximum number of connected clients. It is lowered at the start if the limit of open files is \
-         lower; CONFIG SET refuses more.",
+        "Maximum number of client connections. At startup it is lowered to fit the limit on open files, which \
+         `CONFIG SET` cannot exceed.",
     ),
     modifiable(
         "timeout",
         Kind::Number { min: 0, max: 2_147_483 },
         "0",
-        "Seconds of silence after which a client without a subscription is disconnected; 0 for never.",
+        "Close connections that are idle for this many seconds, except those of subscribers; 0 disables it.",
     ),
     immutable(
         "tcp-keepalive",
         Kind::Number { min: 0, max: 32_767 },
         "300",
-        "Seconds of silence after which TCP keepalive probes a client; 0 for never.",
+        "Send TCP keepalive probes after this many idle seconds; 0 disables them.",
     ),
     modifiable(
         "client-output-buffer-limit",
         Kind::OutputLimits,
         value::DEFAULT_OUTPUT_LIMITS,
-        "A client is disconnected if more bytes of replies and messages are waiting for it than the first number, or \
-         more than the second number for the given seconds; 0 for no limit. Clients with a subscription are of the \
-         class `pubsub`, others of `normal`. Classes that are not named keep their limits.",
+        "Disconnect a client when its unsent replies and messages exceed the first number of bytes, or the second \
+         number for that many seconds; 0 means no limit. Subscribers have the class `pubsub`, other clients \
+         `normal`. Classes that are not listed keep their limits.",
     ),
     modifiable(
         "client-query-buffer-limit",
         Kind::Bytes { min: 1 << 20 },
         "1gb",
-        "A client that sends a longer request is disconnected.",
+        "Maximum size of a request; clients that exceed it are disconnected.",
     ),
     immutable(
         "shutdown-timeout",
         Kind::Number { min: 0, max: 86_400 },
         "10",
-        "Seconds that a shutdown waits for clients to read the replies to their requests.",
+        "Seconds that a shutdown waits for clients to read their replies.",
     ),
 ];
 
@@ -170,27 +164,27 @@ const DURABILITY: &[Setting] = &[
         "dir",
         Kind::Folder,
         "./hedgerow-db-data",
-        "Directory of the log and the snapshots. It is created if it is missing.",
+        "Directory of the log and the snapshots, created if it is missing.",
     ),
     immutable(
         "appendonly",
         Kind::Flag,
         "yes",
-        "With `no`, nothing is written to disk, and all data is lost at shutdown.",
+        "Write data to disk. With `no`, all data is lost at shutdown.",
     ),
     immutable(
         "appendfsync",
         Kind::Choice(&["always", "everysec", "no"]),
         "everysec",
-        "When the log is flushed to disk with fsync: before a change is acknowledged, every second, or when the \
-         operating system decides.",
+        "When the log is synced to disk: before a change is acknowledged, every second, or when the operating system \
+         decides.",
     ),
     immutable(
         "snapshot-after",
         Kind::Bytes { min: 0 },
         "64mb",
-        "Size at which the log is replaced by a snapshot, provided that it has also reached twice the size of the \
-         last snapshot; 0 for never.",
+        "Size of the log that triggers a snapshot, provided that the log is also twice as large as the last \
+         snapshot; 0 disables it.",
     ),
 ];
 
@@ -199,14 +193,13 @@ const MEMORY: &[Setting] = &[
         "databases",
         Kind::Number { min: 1, max: 1024 },
         "16",
-        "Number of databases, which clients choose by `SELECT`. Each takes memory for its tables once it is used. A \
-         node of a cluster has database 0 only.",
+        "Number of databases (`SELECT`). Each allocates its tables on first use. Cluster nodes have database 0 only.",
     ),
     modifiable(
         "maxmemory",
         Kind::Bytes { min: 0 },
         "0",
-        "Maximum memory for keys, values and their tables; 0 for no limit.",
+        "Maximum memory for keys, values and their tables; 0 means no limit.",
     ),
     modifiable(
         "maxmemory-policy",
@@ -221,69 +214,68 @@ const MEMORY: &[Setting] = &[
             "volatile-ttl",
         ]),
         "noeviction",
-        "The policy at `maxmemory`: changes that need memory are refused, or keys are evicted. `volatile-` \
-         policies evict only keys with an expiration. `lfu` evicts the keys that are used least often.",
+        "At `maxmemory`, refuse changes that need memory (`noeviction`), or evict keys. `volatile-` policies evict \
+         only keys with an expiration time.",
     ),
     modifiable(
         "maxmemory-samples",
         Kind::Number { min: 1, max: 64 },
         "5",
-        "Keys that are compared for each one that is evicted: this number, and three more, because Redis \
-         compares some from earlier samples as well. More of them find keys that are used less, and take more time.",
+        "Keys sampled per eviction, plus three, because Redis keeps some earlier samples. Higher values choose \
+         better and take longer.",
     ),
     modifiable(
         "lfu-log-factor",
         Kind::Number { min: 0, max: 2_147_483_647 },
         "10",
-        "How slowly the counter of a key's uses, from 0 to 255, grows under the `lfu` policies: at 10 it is 255 after \
-         a million uses.",
+        "How slowly the LFU counter of a key grows, from 0 to 255; with 10, it reaches 255 after a million accesses.",
     ),
     modifiable(
         "lfu-decay-time",
         Kind::Number { min: 0, max: 2_147_483_647 },
         "1",
-        "Minutes without a use after which the counter of a key's uses is decremented; 0 for never.",
+        "Minutes without access after which the LFU counter of a key is decremented; 0 disables decay.",
     ),
     immutable(
         "compressed",
         Kind::Bytes { min: 0 },
         "0",
-        "Memory in which values of 64 bytes and more are stored, and compressed while they are not used; 0 for no \
+        "Memory for values of 64 bytes or more, which are compressed while they are not used; 0 disables \
          compression.",
     ),
     immutable(
         "shards",
         Kind::Number { min: 0, max: 16_384 },
         "0",
-        "Number of shards of each database that change independently, rounded up to a power of two; 0 for eight a \
+        "Shards per database, which accept changes concurrently, rounded up to a power of two; 0 means eight per \
          core.",
     ),
     immutable(
         "threads",
         Kind::Number { min: 0, max: 1024 },
         "0",
-        "Threads that serve clients at most, if the load needs them; 0 for one a core.",
+        "Maximum number of threads serving clients, activated as the load requires; 0 means one per core.",
     ),
     modifiable(
         "busy-reply-threshold",
         Kind::Number { min: 0, max: 86_400_000 },
         "5000",
-        "Milliseconds after which other clients' commands are answered with `BUSY` while a script runs, and after \
-         which another thread serves new connections if a command occupies all active ones; 0 for never.",
+        "Milliseconds that a script may run before other clients get `BUSY`, and that a command may occupy all \
+         active threads before another one serves new connections; 0 disables both.",
     ),
     modifiable(
         "script-time-limit",
         Kind::Number { min: 0, max: 86_400_000 },
         "5000",
-        "Milliseconds of processor time after which a script is stopped, and its changes are undone; 0 for never. \
-         Thirty times as many by the clock stop it as well.",
+        "Milliseconds of CPU time after which a script is stopped and rolled back; 0 disables it. Thirty times as \
+         much wall-clock time also stops it.",
     ),
     modifiable(
         "default-lua-flags",
         Kind::Choice(&["allow-undeclared-keys", "none"]),
         "allow-undeclared-keys",
-        "What scripts may do without a flag of their own: access keys that are not in `KEYS`, and all keys, as by \
-         `KEYS`. As in Dragonfly, a script may have the flag in its first line, `--!df flags=allow-undeclared-keys`.",
+        "Whether scripts without flags may access keys that are not in `KEYS`, and use commands on all keys. As in \
+         Dragonfly, a script can set this flag in its first line, `--!df flags=allow-undeclared-keys`.",
     ),
 ];
 
@@ -292,27 +284,27 @@ const TLS: &[Setting] = &[
         "tls-port",
         PORT,
         "0",
-        "TCP port for clients with TLS, on the addresses of `bind`; 0 for none.",
+        "TCP port for clients with TLS, on the addresses of `bind`; 0 disables it.",
     ),
-    immutable("tls-cert-file", Kind::File, "", "Server certificate and its chain, in PEM."),
+    immutable("tls-cert-file", Kind::File, "", "Certificate chain of the server, in PEM."),
     immutable("tls-key-file", Kind::File, "", "Private key of the certificate, in PEM."),
     immutable(
         "tls-ca-cert-file",
         Kind::File,
         "",
-        "Certificates that sign those of clients, in PEM.",
+        "CA certificates that verify client certificates, in PEM.",
     ),
     immutable(
         "tls-auth-clients",
         Kind::Choice(&["yes", "no", "optional"]),
         "yes",
-        "Whether clients must send a certificate, need none, or may send one, which must then be valid.",
+        "Whether clients must present a certificate, need none, or may present one, which must then be valid.",
     ),
     immutable(
         "grpc-tls",
         Kind::Flag,
         "no",
-        "Whether `grpc-port` uses TLS, with the same certificate. It requires no client certificates.",
+        "Use TLS on `grpc-port`, with the same certificate and without client certificates.",
     ),
 ];
 
@@ -321,73 +313,70 @@ const CLUSTER: &[Setting] = &[
         "cluster",
         Kind::Flag,
         "no",
-        "Whether this is a node of a cluster, whose log is in etcd. It requires a build with the feature `cluster`. \
-         All nodes need the same settings of this group, except their own addresses.",
+        "Run as a cluster node, with the log in etcd. Requires a build with the feature `cluster`. All nodes need \
+         the same settings of this group, except for their own addresses.",
     ),
     immutable(
         "cluster-name",
         Kind::Text,
         "",
-        "Name of the cluster: letters, digits, hyphens, underscores and dots. Its keys in etcd begin with \
-         `/hedgerow/NAME/`, so several clusters can share one etcd.",
+        "Name of the cluster: letters, digits, hyphens, underscores and dots. Its etcd keys begin with \
+         `/hedgerow/NAME/`, so clusters can share an etcd.",
     ),
     immutable(
         "cluster-group",
         Kind::NumberOrAuto { min: 0, max: 4095 },
         "0",
-        "Number of the group that this node belongs to. The nodes of a group have the same keys. With `auto`, a node \
-         that has no data yet waits until the cluster places it in a group.",
+        "Group of this node; the nodes of a group hold the same keys. With `auto`, a node without data waits until \
+         the cluster assigns it to a group.",
     ),
     immutable(
         "cluster-groups",
         Kind::Number { min: 1, max: 4096 },
         "1",
-        "Number of groups among which a new cluster divides its slots: groups 0 to one less than this. Only the first \
-         node of a cluster uses it.",
+        "Number of groups among which a new cluster divides its slots. Only the first node of a cluster uses it.",
     ),
     immutable(
         "cluster-replicas",
         Kind::Number { min: 0, max: 15 },
         "1",
-        "Number of followers up to which each group is filled with nodes that have `cluster-group auto`. Further ones \
-         are spares.",
+        "Replicas per group. Nodes with `cluster-group auto` fill groups up to this number; the rest are spares.",
     ),
     immutable(
         "cluster-zone",
         Kind::Text,
         "",
-        "Name of the place where this node is, such as a machine or a zone of a cloud: up to 255 letters, digits, \
-         hyphens, underscores and dots. The nodes of a group are placed in different zones if possible.",
+        "Failure domain of this node, such as a machine or an availability zone: up to 255 letters, digits, hyphens, \
+         underscores and dots. The nodes of a group are spread over zones where possible.",
     ),
     immutable(
         "cluster-ordinal",
         Kind::NumberOrAuto { min: 0, max: 65_535 },
         "auto",
-        "Number of this node among those that are started and stopped together, as in a StatefulSet: nodes with the \
-         highest numbers are stopped first. With `auto`, the number at the end of the first part of \
-         `cluster-announce-hostname`, if there is one.",
+        "Number of this node in a StatefulSet, which stops the highest first. With `auto`, the number that ends the \
+         first label of `cluster-announce-hostname`, if any.",
     ),
     immutable(
         "cluster-forget",
         Kind::Number { min: 0, max: 31_536_000 },
         "600",
-        "Seconds after which a member that is gone is removed from its group, and replaced by a spare; 0 for never. It \
-         must be longer than a node takes to load its data.",
+        "Seconds after which a missing member is removed from its group and replaced by a spare; 0 disables it. Must \
+         be longer than a node takes to load its data.",
     ),
-    immutable("cluster-etcd", Kind::Endpoints, "", "The members of etcd. All data goes to them."),
-    immutable("cluster-etcd-user", Kind::Text, "", "User in etcd; empty for none."),
-    immutable("cluster-etcd-password", Kind::Text, "", "Password of the user in etcd."),
+    immutable("cluster-etcd", Kind::Endpoints, "", "Endpoints of etcd, to which all data is sent."),
+    immutable("cluster-etcd-user", Kind::Text, "", "User name for etcd."),
+    immutable("cluster-etcd-password", Kind::Text, "", "Password for etcd."),
     immutable(
         "cluster-etcd-ca-cert-file",
         Kind::File,
         "",
-        "Certificates that sign those of etcd's members, in PEM. Without them, the system's count.",
+        "CA certificates that verify etcd's members, in PEM; by default, those of the system.",
     ),
     immutable(
         "cluster-etcd-cert-file",
         Kind::File,
         "",
-        "Client certificate that is shown to etcd, and its chain, in PEM.",
+        "Client certificate chain for etcd, in PEM.",
     ),
     immutable(
         "cluster-etcd-key-file",
@@ -399,106 +388,100 @@ const CLUSTER: &[Setting] = &[
         "cluster-etcd-quota",
         Kind::Bytes { min: 0 },
         "0",
-        "The `--quota-backend-bytes` of etcd, so that the database stops before etcd does. 0 for the limit \
-         that etcd 3.6 reports, or 2gb.",
+        "The `--quota-backend-bytes` of etcd, so that the database refuses changes before etcd does; 0 means the \
+         limit that etcd 3.6 reports, or 2gb.",
     ),
     modifiable(
         "cluster-lease",
         Kind::Number { min: 500, max: 60_000 },
         "3000",
-        "Milliseconds that a primary may be silent before another node takes over. It should be longer than an \
-         election in etcd takes. The value of the primary counts.",
+        "Milliseconds that a primary may be silent before another node takes over; should exceed the time of an etcd \
+         election. The primary's value applies.",
     ),
     immutable(
         "cluster-reads",
         Kind::Choice(&["lease", "log"]),
         "lease",
         "How the primary proves that a read is not stale: by its lease, which assumes that clocks run at the same \
-         speed within 10 %, or by asking etcd.",
+         rate within 10 %, or by asking etcd.",
     ),
     immutable(
         "cluster-max-stale",
         Kind::Number { min: 100, max: 86_400_000 },
         "10000",
-        "Milliseconds by which a follower's data may be older than the primary's when it serves reads after \
-         `READONLY`.",
+        "Milliseconds by which a replica may lag behind the primary when it serves reads after `READONLY`.",
     ),
     immutable(
         "cluster-max-skew",
         Kind::Number { min: 100, max: 86_400_000 },
         "10000",
-        "Milliseconds by which a node's clock may be ahead of the others'. A node beyond it does not become primary.",
+        "Milliseconds by which a node's clock may be ahead of the others' if it is to become primary.",
     ),
     immutable(
         "cluster-max-entry",
         Kind::Bytes { min: 1 << 20 },
         "32mb",
-        "The most bytes that one command may add to the log. A longer change is refused.",
+        "Maximum bytes that one command may add to the log; larger changes are refused.",
     ),
     immutable(
         "cluster-copies",
         Kind::Number { min: 1, max: 16 },
         "2",
-        "Number of nodes that must have a change on disk before it is removed from etcd.",
+        "Number of nodes that must have a change on disk before it is trimmed from etcd.",
     ),
     modifiable(
         "cluster-move-rate",
         Kind::Bytes { min: 0 },
         "8mb",
-        "The most bytes a second that a primary sends for a move of its slots to another group while clients change \
-         its keys; 0 for no limit. A small key counts some 200 bytes.",
+        "Maximum bytes per second that a primary sends for slot migration while clients change its keys; 0 means no \
+         limit. A small key counts as about 200 bytes.",
     ),
     immutable(
         "cluster-peer-port",
         PORT,
         "0",
-        "Port on which nodes ask each other for data; 0 for 10000 above `port`, or above `tls-port` if that is the \
-         only one.",
+        "Port for connections between nodes; 0 means 10000 above `port`, or above `tls-port` if only that is set.",
     ),
     immutable(
         "cluster-peer-bind",
         Kind::AddressesOrNone,
         "",
-        "Addresses of the peer port; empty for those of `bind`. The port uses TLS in both directions if \
-         `tls-cert-file`, `tls-key-file` and `tls-ca-cert-file` are set.",
+        "Addresses of the peer port; by default, those of `bind`. The port uses mutual TLS if `tls-cert-file`, \
+         `tls-key-file` and `tls-ca-cert-file` are set.",
     ),
     immutable(
         "cluster-insecure",
         Kind::Flag,
         "no",
-        "Whether the peer port and the connection with etcd may reach other machines without TLS.",
+        "Allow connections to etcd and between nodes to reach other machines without TLS.",
     ),
     immutable(
         "cluster-announce-ip",
         Kind::Text,
         "",
-        "IP address that clients and other nodes are told; empty for the only address of `bind`, or else the one \
-         from which this machine reaches etcd.",
+        "IP address announced to clients and nodes; by default, the only address of `bind`, or else the one from \
+         which this machine reaches etcd.",
     ),
-    immutable(
-        "cluster-announce-hostname",
-        Kind::Text,
-        "",
-        "Host name that clients are told; empty for none.",
-    ),
-    immutable("cluster-announce-port", PORT, "0", "Port that clients are told; 0 for `port`."),
+    immutable("cluster-announce-hostname", Kind::Text, "", "Host name announced to clients."),
+    immutable("cluster-announce-port", PORT, "0", "Port announced to clients; 0 means `port`."),
     immutable(
         "cluster-announce-tls-port",
         PORT,
         "0",
-        "Port that clients with TLS are told; 0 for `tls-port`.",
+        "TLS port announced to clients; 0 means `tls-port`.",
     ),
     immutable(
         "cluster-announce-peer-port",
         PORT,
         "0",
-        "Peer port that other nodes are told; 0 for the one of this node.",
+        "Peer port announced to other nodes; 0 means that of this node.",
     ),
     immutable(
         "cluster-preferred-endpoint-type",
         Kind::Choice(&["ip", "hostname", "unknown-endpoint"]),
         "ip",
-        "Address to which clients are sent: an IP address, a host name, or the one that they have used.",
+        "What redirections name: an IP address, a host name, or nothing, so that clients keep the host that they \
+         have used.",
     ),
 ];
 
@@ -507,66 +490,63 @@ const AUTOSCALING: &[Setting] = &[
         "cluster-autoscale",
         Kind::Flag,
         "no",
-        "Whether the cluster says how many nodes it should have, makes groups of further nodes, and moves slots to \
-         them. Its number is the key `desired` in etcd, and `/cluster/desired` on the metrics port. It requires \
-         `cluster-group auto`.",
+        "Let the cluster compute the number of nodes it needs (`desired` in etcd, `/cluster/desired` on the metrics \
+         port), form groups of new nodes, and migrate slots to them. Requires `cluster-group auto`.",
     ),
     immutable(
         "cluster-autoscale-min",
         Kind::Number { min: 0, max: 65_536 },
         "0",
-        "The fewest nodes that the cluster wants; 0 for `cluster-groups` times one more than `cluster-replicas`, \
-         which are the fewest in any case.",
+        "Minimum number of nodes, at least `cluster-groups` times (`cluster-replicas` + 1).",
     ),
     immutable(
         "cluster-autoscale-max",
         Kind::Number { min: 0, max: 65_536 },
         "0",
-        "The most nodes that the cluster wants. It must be set.",
+        "Maximum number of nodes. Required.",
     ),
     immutable(
         "cluster-autoscale-out",
         Kind::Number { min: 2, max: 100 },
         "75",
-        "Percent of a node's memory (`maxmemory`) or of its threads' time above which the cluster wants one more \
-         than `cluster-replicas` further nodes.",
+        "Percentage of a node's `maxmemory` or thread time above which the cluster asks for another group \
+         (`cluster-replicas` + 1 nodes).",
     ),
     immutable(
         "cluster-autoscale-out-after",
         Kind::Number { min: 1, max: 86_400 },
         "120",
-        "Seconds that the load must have been so high.",
+        "Seconds that the load must stay above that.",
     ),
     immutable(
         "cluster-autoscale-full-within",
         Kind::Number { min: 0, max: 604_800 },
         "600",
-        "Seconds within which the memory must be full, as fast as it grows, so that the cluster wants further nodes \
-         before that; 0 for never.",
+        "Ask for nodes early if memory, at its current growth, will be full within this many seconds; 0 disables it.",
     ),
     immutable(
         "cluster-autoscale-in",
         Kind::Number { min: 1, max: 99 },
         "40",
-        "Percent below which the load of all nodes must be before the cluster wants fewer nodes.",
+        "Percentage below which the load of all nodes must be before the cluster asks for fewer.",
     ),
     immutable(
         "cluster-autoscale-in-after",
         Kind::Number { min: 1, max: 2_592_000 },
         "1800",
-        "Seconds that the load must have been so low.",
+        "Seconds that the load must stay below that.",
     ),
     immutable(
         "cluster-autoscale-rest",
         Kind::Number { min: 1, max: 99 },
         "60",
-        "Percent below which the load of the remaining nodes must be expected before the cluster wants fewer nodes.",
+        "Percentage below which the expected load of the remaining nodes must be before the cluster asks for fewer.",
     ),
     immutable(
         "cluster-autoscale-average",
         Kind::Number { min: 1, max: 3600 },
         "120",
-        "Seconds of the moving averages of the load that nodes report.",
+        "Seconds over which nodes average the load that they report.",
     ),
 ];
 
@@ -575,70 +555,70 @@ const MONITORING: &[Setting] = &[
         "loglevel",
         Kind::Choice(&["debug", "verbose", "notice", "warning", "nothing"]),
         "notice",
-        "The least severe level that is logged to standard error.",
+        "Lowest severity that is logged to standard error.",
     ),
     immutable(
         "metrics-port",
         PORT,
         "0",
-        "HTTP port of `/metrics` for Prometheus, `/livez`, `/readyz` and `/cluster/desired`; 0 for none.",
+        "HTTP port of `/metrics` for Prometheus, `/livez`, `/readyz` and `/cluster/desired`; 0 disables it.",
     ),
     immutable(
         "metrics-bind",
         Kind::Address,
         "127.0.0.1",
-        "Address of the metrics port. It requires no password.",
+        "Address of the metrics port, which requires no password.",
     ),
     immutable(
         "enable-debug-command",
         Kind::Choice(&["no", "local", "yes"]),
         "no",
-        "Whether clients may use `DEBUG`: none, those on this machine, or all. For tests of client libraries.",
+        "Who may use `DEBUG`: nobody, clients on this machine, or all clients. For tests of client libraries.",
     ),
     modifiable(
         "slowlog-log-slower-than",
         Kind::Signed { min: -1, max: 1 << 53 },
         "10000",
-        "Microseconds from which on a command is kept for `SLOWLOG`; 0 for every command, -1 for none.",
+        "Microseconds from which a command is recorded in `SLOWLOG`; 0 records every command, -1 none.",
     ),
     modifiable(
         "slowlog-max-len",
         Kind::Number { min: 0, max: 1_000_000 },
         "128",
-        "Number of commands that are kept for `SLOWLOG`.",
+        "Maximum number of `SLOWLOG` entries.",
     ),
     modifiable(
         KEY_EVENTS,
         Kind::KeyEvents,
         "",
-        "Events about keys that are published on channels: `K` on the channel of the key, `E` on that of the event, \
-         and kinds of events: `g` generic, `$` strings, `x` expired, `e` evicted, `n` new keys, `m` missing keys. `A` \
-         means all kinds but `n` and `m`. Empty for none.",
+        "Keyspace notifications: `K` for keyspace channels, `E` for keyevent channels, and event types: `g` generic, \
+         `$` string, `x` expired, `e` evicted, `n` new key, `m` key miss, `A` all except `n` and `m`. Empty disables \
+         them.",
     ),
     modifiable(
         TRACKED_KEYS,
         Kind::Number { min: 0, max: i64::MAX.cast_unsigned() },
         "1000000",
-        "Number of keys that are remembered for clients with `CLIENT TRACKING`. Beyond it, a key is forgotten, and its \
-         clients are told not to cache it any longer; 0 for no limit but 256 MiB of memory.",
+        "Maximum number of keys remembered for `CLIENT TRACKING`. Beyond it, keys are invalidated; 0 means no limit \
+         except 256 MiB of memory.",
     ),
     modifiable(
         "latency-monitor-threshold",
         Kind::Number { min: 0, max: 1 << 40 },
         "0",
-        "Milliseconds from which on an event is kept for `LATENCY`; 0 for none.",
+        "Milliseconds from which an event is recorded for `LATENCY`; 0 disables it.",
     ),
     modifiable(
         "latency-tracking",
         Kind::Flag,
         "yes",
-        "Whether the latencies of each command are counted, for `INFO latencystats` and `LATENCY HISTOGRAM`.",
+        "Record the latency of each command for `INFO latencystats` and `LATENCY HISTOGRAM`.",
     ),
     modifiable(
         "latency-tracking-info-percentiles",
         Kind::Percentiles,
         "50 99 99.9",
-        "Percentiles that `INFO latencystats` shows.",
+        "Percentiles shown by `INFO latencystats`.",
     ),
 ];
 
