@@ -15,7 +15,7 @@
 use core::error::Error;
 use core::fmt;
 
-/// An operation would have to wait: for another thread, or for the code that an interrupt has interrupted.
+/// The operation would have to wait, for another thread or for the code that an interrupt has interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
@@ -57,7 +57,7 @@ impl fmt::Display for TryReserveError {
 
 impl Error for TryReserveError {}
 
-/// An operation would have to wait, or found no memory. Nothing has changed.
+/// The operation would have to wait, or there is no memory. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryError {
@@ -124,10 +124,10 @@ impl<K, V> fmt::Display for Full<K, V> {
 
 impl<K: fmt::Debug, V: fmt::Debug> Error for Full<K, V> {}
 
-/// The key has an entry already. Hands key and value back, with the `current` value.
+/// The key is already present. Hands key and value back, with the `current` value.
 ///
-/// In maps of plain data, `current` is a copy of the value that was found. In maps of owned data it is `()`:
-/// `get_or_insert_with` borrows that value instead.
+/// In maps of plain data, `current` is a copy of the value that was found. In maps of owned data it is `()`; use
+/// `get_or_insert_with` to borrow the value instead.
 ///
 /// ```
 /// let map: hedgerow::FlatMap<u32, char> = [(1, 'a')].into();
@@ -178,9 +178,9 @@ impl<K, V, C> fmt::Display for OccupiedError<K, V, C> {
 
 impl<K: fmt::Debug, V: fmt::Debug, C: fmt::Debug> Error for OccupiedError<K, V, C> {}
 
-/// A method that neither waits nor aborts did not insert. Hands key and value back.
+/// An operation that neither waits nor aborts did not insert. Hands key and value back.
 ///
-/// For a method that takes a closure for the value, `value` is an `Option`: None unless the closure was called.
+/// If the operation takes a closure for the value, `value` is an `Option`: `None` unless the closure was called.
 ///
 /// ```
 /// use hedgerow::{HashMap, error::TryInsertError};

@@ -77,13 +77,13 @@ impl Builder {
         Self { has_default_codecs: true, ..builder }
     }
 
-    /// Adds a codec. The first one replaces the default codecs. If a map has several, each value is stored in its
-    /// shortest compressed form. A value that no codec makes a tenth shorter is stored plain.
+    /// Adds a codec. The first one replaces the default codecs.
     ///
-    /// A codec must not change the map that it belongs to: that call may hang.
+    /// If a map has several, each value is stored in its shortest compressed form. A value that no codec shortens by a
+    /// tenth is stored uncompressed. A codec must not change its own map: that call may hang.
     ///
     /// # Panics
-    /// The codec's name is longer than 255 bytes, for which an export has no room.
+    /// If the codec's name is longer than 255 bytes, for which an export has no room.
     pub fn codec(mut self, codec: impl Codec + 'static) -> Self {
         if core::mem::take(&mut self.has_default_codecs) {
             self.codecs.clear();
@@ -92,7 +92,7 @@ impl Builder {
         self
     }
 
-    /// Sets the function that folds deferred changes into values; see
+    /// Sets the function that merges deferred changes into values; see
     /// [`modify_deferred`](crate::CompressedMap::modify_deferred).
     pub fn merge(mut self, merge: impl Merge + 'static) -> Self {
         self.merge = Some(Box::new(merge));
@@ -105,17 +105,19 @@ impl Builder {
         self
     }
 
-    /// Sets the bytes of a segment, rounded down to a power of two from 1 KiB to 64 KiB. No entry can be longer. The
-    /// default is a 64th of the budget, rounded down likewise. From 16 KiB on the index takes its memory from segments,
-    /// too, so no part of the budget is reserved for it. If a segment takes more than a 32nd of the budget, a full map
-    /// may refuse entries that are longer than those before: it reserves no memory for moving them.
+    /// Sets the size of a segment in bytes, rounded down to a power of two from 1 KiB to 64 KiB. It is also the maximum
+    /// length of an entry. The default is a 64th of the budget, rounded down likewise.
+    ///
+    /// From 16 KiB, the index takes its memory from segments too, so no part of the budget is reserved for it. If a
+    /// segment takes more than a 32nd of the budget, a full map may refuse entries that are longer than those before,
+    /// because it reserves no memory for moving them.
     pub fn segment_bytes(mut self, bytes: usize) -> Self {
         self.segment = Some(bytes);
         self
     }
 
-    /// Sets the hasher of the keys, of any type. By default it is a
-    /// [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder), which is seeded separately for each map.
+    /// Sets the hasher of the keys. By default it is a [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder), which
+    /// is seeded separately for each map.
     ///
     /// ```
     /// use hedgerow::CompressedMap;
@@ -164,12 +166,13 @@ impl Builder {
         self
     }
 
-    /// Calls `listener` with the key, the value and the cause for each entry that the map removes by itself. It is not
-    /// called for an entry that a caller removes or replaces, even if that had expired. It gets an expired entry when
-    /// the memory is freed: by [`expire_step`](super::CompressedMap::expire_step), or when a write needs room.
+    /// Calls `listener` with the key, the value and the cause for each entry that expires or is evicted.
     ///
-    /// It runs in any thread that makes room. No lock is held that a lookup needs, but other threads that make room may
-    /// wait for it. Like a codec, it must not change the map. With a listener each removal allocates the value.
+    /// It is not called for an entry that a caller removes or replaces, even if that had expired. It is called for an
+    /// expired entry when the memory is freed: by [`expire_step`](super::CompressedMap::expire_step), or when a write
+    /// needs room. It runs in any thread that makes room. No lock is held that a lookup needs, but other threads that
+    /// make room may wait for it. Like a codec, it must not change the map. With a listener, each removal allocates the
+    /// value.
     ///
     /// ```
     /// use hedgerow::compressed::RemovalCause;

@@ -16,7 +16,7 @@ pub enum Policy {
     Evict,
 }
 
-/// Folds deferred changes into a value; see [`modify_deferred`](crate::CompressedMap::modify_deferred).
+/// Merges deferred changes into a value; see [`modify_deferred`](crate::CompressedMap::modify_deferred).
 ///
 /// It must not change its own map: see [`Codec`](super::codec::Codec).
 pub trait Merge: Send + Sync {

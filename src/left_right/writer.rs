@@ -224,9 +224,9 @@ impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
         self.view().generation()
     }
 
-    /// Returns the numbers ([`ReadHandle::reader_id`]) of the readers that have been reading since before the last
-    /// publish. They keep the entries that it replaced alive, and delay the next publish. A reader that has ended its
-    /// read and begun another may still be listed once.
+    /// Returns the [`reader_id`](ReadHandle::reader_id) of each reader that has been reading since before the last
+    /// publish. Such readers keep the entries that it replaced alive, and delay the next publish. A reader that has
+    /// finished and begun another read may still be listed once.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -259,12 +259,11 @@ impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> {
-    /// Stores `value` under `key`, and returns true if it replaced another value. Readers see it after the next
+    /// Stores `value` under `key`, and returns `true` if it replaced another value. Readers see it after the next
     /// publish.
     ///
-    /// It does not return the old value. Readers may hold that value, so it cannot be moved out; a value that no reader
-    /// has seen is dropped before this returns, so it cannot be borrowed; and a clone would cost every caller. To see
-    /// the old value, call [`get`](Self::get) before.
+    /// To see the old value, call [`get`](Self::get) first. `insert` cannot return it, because readers may still hold
+    /// it.
     ///
     /// Waits for no reader, except briefly after a publish. Allocates the entry, unless entries are inline, and
     /// sometimes a larger table. O(1) amortized. If there is no memory, the process aborts;
@@ -308,12 +307,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
         Ok(replaced)
     }
 
-    /// Removes the entry of `key`, and returns true if there was one. Readers see that after the next publish. It does
-    /// not return the entry, for the reasons at [`insert`](Self::insert).
+    /// Removes the entry of `key`, and returns `true` if there was one. Readers see that after the next publish. The
+    /// entry is not returned, because readers may still hold it.
     ///
-    /// Waits for no reader, except briefly after a publish. Allocates only while readers are stalled, to note the
-    /// change, and once they are not any more: the first change then makes the deferred ones, which may need a larger
-    /// table. O(1) expected.
+    /// Waits for no reader, except briefly after a publish. O(1) expected. Allocates only while readers are stalled, to
+    /// note the change; and the first change after that may need a larger table for the deferred changes.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -351,12 +349,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
         Ok(removed)
     }
 
-    /// Replaces the value of `key` by the result of `with`, and returns true if there was one. Calls `with` once, or
-    /// not at all if there is no entry.
-    ///
-    /// It does not return a reference to the new value. An automatic publish ([`publish_every`](Self::publish_every))
-    /// may copy the change before this returns, so every caller would pay for another lookup. [`get`](Self::get) is
-    /// that lookup.
+    /// Replaces the value of `key` by the result of `with`, and returns `true` if there was one. Calls `with` once, or
+    /// not at all if there is no entry. To see the new value, call [`get`](Self::get).
     ///
     /// Waits for no reader, except briefly after a publish. Allocates as [`insert`](Self::insert) does.
     ///
@@ -537,10 +531,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
 
     /// Publishes all changes: reads that begin afterwards see them.
     ///
-    /// Waits for all readers that have been reading since before the *last* publish. If *this* thread holds a guard or
-    /// snapshot of that age, the wait never ends: [`try_publish`](Self::try_publish) does not wait. The next change
-    /// drops the entries that were replaced, or [`wait_for_readers`](Self::wait_for_readers) does. The linearization
-    /// point is the swap of the two tables. Does nothing if nothing has changed.
+    /// Waits for all readers that have been reading since before the *previous* publish. If *this* thread holds such a
+    /// guard or snapshot, it waits forever; [`try_publish`](Self::try_publish) never waits. The replaced entries are
+    /// dropped by the next change or by [`wait_for_readers`](Self::wait_for_readers). Does nothing if nothing has
+    /// changed. Linearizes when the two tables are swapped.
     ///
     /// O(1). The next change or publish takes O(changes published), and once O(capacity) after growth, `clear` or
     /// `shrink_to_fit`.
@@ -557,10 +551,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
         self.core().publish(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
     }
 
-    /// Waits until no reader is in the state before the last publish, and drops the entries that it replaced.
+    /// Waits until no reader sees the state before the last publish, and drops the entries that the publish replaced.
     ///
     /// The next change does the same, and the next publish waits as long. If *this* thread holds a guard or snapshot of
-    /// that state, the wait never ends: [`is_pending`](Self::is_pending) does not wait. O(changes published).
+    /// that state, it waits forever; [`is_pending`](Self::is_pending) never waits. O(changes published).
     ///
     /// ```
     /// use std::rc::Rc;
@@ -577,10 +571,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
         self.wait();
     }
 
-    /// Returns true while a reader is in the state before the last publish. Waits for no reader.
+    /// Returns `true` while a reader may see the state before the last publish. Never waits.
     ///
-    /// If it returns false, it has made the deferred changes and dropped the replaced entries, as
-    /// [`wait_for_readers`](Self::wait_for_readers) does. It also returns true if there is no memory for those changes.
+    /// If it returns `false`, it has applied the deferred changes and dropped the replaced entries, as
+    /// [`wait_for_readers`](Self::wait_for_readers) does. It also returns `true` if there is no memory for those
+    /// changes.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -595,15 +590,15 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
         self.core().wait(&mut Backoff::never()) != Ok(true)
     }
 
-    /// As [`publish`](Self::publish), but waits for no reader: for interrupt handlers, and for programs whose readers
-    /// hold guards for long.
+    /// Publishes as [`publish`](Self::publish) does, but never waits: for interrupt handlers, and for programs whose
+    /// readers hold guards for long.
     ///
-    /// If it returns `Ok`, new reads see all changes. Some readers may still be in the state before
+    /// After `Ok`, new reads see all changes, although some readers may still see the previous state
     /// ([`stalled_readers`](Self::stalled_readers)).
     ///
     /// # Errors
-    /// If readers are in the state before the *last* publish, or there is no memory for the deferred changes. The
-    /// changes are kept, and the caller can try again.
+    /// [`Pending`] if readers still see the state before the *last* publish, or if there is no memory for the deferred
+    /// changes. The changes are kept, and the caller can try again.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -627,9 +622,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
         self.core().publish(&mut Backoff::never())
     }
 
-    /// Makes every `operations`-th change publish all changes. 0, the default, turns that off.
-    ///
-    /// While a reader is in the way, every further change tries again, without waiting.
+    /// Makes every `operations`-th change publish all changes. 0, the default, turns that off. While a reader prevents
+    /// the publish, each further change tries again, without waiting.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -673,11 +667,12 @@ where
     }
 }
 
-/// The error of [`WriteHandle::try_publish`]: readers do not see all changes yet.
+/// The error of [`WriteHandle::try_publish`]: the changes could not be published yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pending {
-    /// The number of readers in the way. 0 if they have just left, or if there is no memory for the deferred changes.
+    /// The number of readers that prevent the publish. 0 if they have just finished, or if there is no memory for the
+    /// deferred changes.
     pub readers: usize,
 }
 

@@ -77,7 +77,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> TableTypes
         Self: 'a;
 }
 
-/// The reader of a [`LeftRightTable`] of type `T`. It spares the caller repeating the table's parameters.
+/// The reader of a [`LeftRightTable`] of type `T`, named without repeating the table's parameters.
 ///
 /// ```
 /// use hedgerow::left_right::{LeftRightTable, ReaderOf, WriterOf, bins_for};

@@ -15,9 +15,8 @@ use equivalent::Equivalent;
 impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     LeftRightTable<K, V, BINS, READERS, S>
 {
-    /// Returns a reader for one thread or interrupt handler, or `None` if the table has `READERS` readers already.
-    ///
-    /// Lock-free; O(`READERS`). Dropping the reader makes its place free again.
+    /// Returns a reader for one thread or interrupt handler, or `None` if the table already has `READERS` readers.
+    /// Lock-free; O(`READERS`). Dropping the reader makes room for another.
     ///
     /// ```
     /// let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();

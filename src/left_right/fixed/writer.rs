@@ -20,9 +20,8 @@ type Found<'a, K, V> = Option<(Place, &'a (K, V))>;
 impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     LeftRightTable<K, V, BINS, READERS, S>
 {
-    /// Returns the writer, or `None` if there is one already. Changes that the last writer did not publish are kept.
-    ///
-    /// Lock-free; O(1). Dropping the writer makes its place free again.
+    /// Returns the writer, or `None` if there is one already. Changes that the previous writer did not publish are
+    /// kept. Lock-free; O(1). Dropping the writer makes room for another.
     ///
     /// ```
     /// let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -35,10 +34,10 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     }
 }
 
-/// The writer of a [`LeftRightTable`]. Readers see its changes all at once, when it publishes them.
+/// The writer of a [`LeftRightTable`]. Readers see its changes when it publishes them, all at once.
 ///
-/// User code (`Hash`, `Eq`, closures) never finds an operation half done, and copying changes to the other side runs
-/// none of it. No method waits except [`wait_for_readers`](Self::wait_for_readers).
+/// No method waits except [`wait_for_readers`](Self::wait_for_readers). User code (`Hash`, `Eq`, closures) never
+/// observes a half-completed operation, and copying changes to the other side runs none of it.
 pub struct TableWriter<
     'a,
     K: Copy,
@@ -180,11 +179,11 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
         Ok(())
     }
 
-    /// Publishes all changes: reads that begin afterwards see them. Never waits and never fails.
+    /// Publishes all changes: reads that begin afterwards see them.
     ///
-    /// Some readers may still be in the state before. The table refuses changes until they have left it;
-    /// [`wait_for_readers`](Self::wait_for_readers) waits for that. The linearization point is the swap of the sides.
-    /// O(changes), for this call and the next change together.
+    /// Never waits and never fails. Some readers may still see the previous state. Until they have finished, the table
+    /// refuses changes; [`wait_for_readers`](Self::wait_for_readers) waits for that. Linearizes when the sides are
+    /// swapped. O(changes), for this call and the next change together.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
