@@ -9,7 +9,7 @@ pub mod getting_started {
 }
 
 pub mod coming_from_redis {
-    //! Whether a program runs, and how data moves in and out.
+    //! Migrating from Redis: which applications run, and how to move data in and out.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/coming_from_redis.md")]
