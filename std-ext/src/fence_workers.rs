@@ -15,33 +15,34 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io, thread};
 
-/// A pool of threads that make contended changes to an ordered map for their callers, and keep its load balanced.
+/// A pool of threads that execute contended changes of an ordered map for their callers, and keep its load balanced.
 ///
-/// A map needs no workers. If threads contend for a part of a map, [`submit`](Self::submit) hands the change to the
-/// worker that serves this part. Each worker serves a run of consecutive fences, computed anew for each request, so
-/// that it follows their splits and merges. Uncontended changes are made in place by the caller, at the cost of one
-/// load.
+/// A map needs no workers. If threads contend for a range of keys, [`submit`](Self::submit) hands the change to the
+/// worker that serves this range; uncontended changes are executed in place by the caller, at the cost of one load.
+/// Each worker serves a run of consecutive fences, computed for each request, so that it follows their splits and
+/// merges.
 ///
-/// Failed attempts to lock a leaf tell which fences are contended: a fence with at least
-/// [`threshold`](FenceWorkersBuilder::threshold) of them in one pace is *hot* for the next 64 rebalancing steps. The
-/// first worker takes a rebalancing step ([`rebalance_step`](FencedMap::rebalance_step)) every
-/// [`pace`](FenceWorkersBuilder::pace), and less and less often while there is nothing to do.
+/// A fence is *hot*, that is contended, for 64 rebalancing steps after at least
+/// [`threshold`](FenceWorkersBuilder::threshold) attempts to lock its leaves have failed within one
+/// [`pace`](FenceWorkersBuilder::pace). The first worker takes a rebalancing step
+/// ([`rebalance_step`](FencedMap::rebalance_step)) every pace, and less often while there is nothing to do.
 ///
 /// # Requests
-/// - A worker takes all requests out of its queue together and does them in key order. It applies changes that were
-///   submitted together ([`submit_all`](Self::submit_all)) with one lock for each leaf. Requests for one key that wait
-///   in the same queue keep the order of their arrival, also at a shutdown. To order two other requests, wait for the
-///   ticket of the first before you submit the second: either may be done in place, or by another worker.
-/// - If a closure panics, in place or not, its own ticket returns the panic. No other request is affected. The same
-///   holds for a batch in which users' code panics, such as a key's `Ord`; some of its changes may have been made.
-/// - A request that a worker makes, inside another request, is done in place.
-/// - If a worker's thread dies nevertheless, the tickets of its requests fail with [`Canceled`](crate::Canceled).
-///   Callers make changes of its keys in place from then on. [`WorkerStats::died`] counts such workers.
-/// - The requests that wait for one worker are bounded ([`queue`](FenceWorkersBuilder::queue)) over all callers: up to
-///   twice as many, if those are counted that the worker has taken out. Callers that wait for room are served in no
-///   particular order.
-/// - After [`shutdown`](Self::shutdown), or a drop, the workers do all requests that were accepted, and end. Later
-///   requests are rejected.
+/// - **Order:** a worker takes all requests out of its queue at once and executes them in key order. Requests for one
+///   key that wait in the same queue keep their order, even during shutdown. To order any other two requests, wait for
+///   the first one's ticket before you submit the second: either may be executed in place, or by another worker.
+/// - **Batches:** changes that are submitted together ([`submit_all`](Self::submit_all)) take one lock per leaf.
+/// - **Panics:** if a closure panics, in place or not, its own ticket returns the panic, and no other request is
+///   affected. The same holds for a batch in which user code panics, such as a key's `Ord`; part of that batch may have
+///   been applied.
+/// - **Nesting:** a request made by a worker within another request is executed in place.
+/// - **Limits:** the requests that wait for a worker are [bounded](FenceWorkersBuilder::queue), over all callers;
+///   including those that the worker has taken out, there may be twice as many. Callers that wait for room are served
+///   in no particular order.
+/// - **Shutdown:** after [`shutdown`](Self::shutdown) or a drop, the workers execute all accepted requests, and end.
+///   Later requests are rejected.
+/// - **Lost workers:** if a worker's thread dies, the tickets of its requests fail with [`Canceled`](crate::Canceled),
+///   and callers execute changes of its keys in place. [`WorkerStats::died`] counts such workers.
 ///
 /// ```
 /// use hedgerow::Op;
@@ -152,11 +153,11 @@ where
         self.pool.queues.len()
     }
 
-    /// Applies to `key`'s entry what `f` decides from its value, as the map's `compute` does: in place, or by the
-    /// worker if threads contend for the key's fence.
+    /// Applies to `key`'s entry what `f` decides from its value, as the map's `compute` does: in place or, if threads
+    /// contend for the key's fence, by the worker.
     ///
-    /// In place it makes no allocation of its own, and the ticket is ready. Handed over it allocates the request and
-    /// the ticket, and waits for room if the queue is full. `f` runs as often as in `compute`. If it panics, the ticket
+    /// In place, it makes no allocation of its own, and the ticket is ready. Otherwise it allocates the request and the
+    /// ticket, and waits for room if the queue is full. `f` runs as often as in `compute`. If it panics, the ticket
     /// returns the panic.
     ///
     /// # Errors
@@ -302,13 +303,13 @@ where
         Ok(())
     }
 
-    /// Submits many changes together. Each is atomic by itself, as in the map's `apply_each`. The ticket returns what
-    /// each key had before.
+    /// Submits several changes together. Each is atomic by itself, as in the map's `apply_each`. The ticket returns the
+    /// previous value of each key.
     ///
-    /// All changes go the same way. They are made in place if none of their fences is hot, and otherwise by the worker
-    /// of the first key whose fence is hot. So submit keys together that are close to each other. Waits for room as
-    /// [`submit`](Self::submit) does. If a key's `Ord` panics, the ticket returns the panic, and some of the changes
-    /// may have been made. Batches of other callers are made all the same.
+    /// All changes are executed by the same thread: in place if none of their fences is hot, and otherwise by the
+    /// worker of the first key whose fence is hot. So submit keys together that are close to each other. Waits for room
+    /// as [`submit`](Self::submit) does. If a key's `Ord` panics, the ticket returns the panic, and some of the changes
+    /// may have been made. Batches of other callers are not affected.
     ///
     /// # Errors
     /// [`TrySubmitError::Closed`] after [`shutdown`](Self::shutdown), with the changes.
@@ -458,12 +459,12 @@ where
         }
     }
 
-    /// Rejects further requests, and waits until the workers have done all that were accepted, and have ended. The map
+    /// Rejects further requests, and waits until the workers have executed all accepted ones and have ended. The map
     /// stays.
     ///
-    /// There are two exceptions: if another thread is shutting the workers down already, or if a worker calls this
-    /// inside a request, the workers do the rest after this returns. In the second case the next call by another
-    /// thread waits for them, and so does a drop, unless a worker drops the handle, too.
+    /// There are two exceptions: if another thread is already shutting the workers down, or if a worker calls this
+    /// within a request, this returns before the workers have finished. In the second case the next call by another
+    /// thread waits for them, and so does a drop, unless a worker drops the handle as well.
     ///
     /// ```
     /// # use hedgerow::{FenceMap, Op, std_ext::{FenceWorkers, TrySubmitError}};

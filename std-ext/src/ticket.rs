@@ -14,14 +14,14 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::{error, fmt, mem, thread};
 
-/// The result of a request that another thread may have to do first.
+/// The pending result of a request that another thread may have to execute.
 ///
-/// If the caller's thread did the request itself, the ticket is ready at once, and was made without an allocation.
-/// Otherwise [`wait`](Self::wait) blocks and [`try_take`](Self::try_take) does not. A ticket is also a future, for any
-/// runtime. Dropping a ticket does not cancel its request.
+/// A request that was executed by its caller returns a ticket that is ready, without an allocation. Otherwise
+/// [`wait`](Self::wait) blocks, and [`try_take`](Self::try_take) does not. A ticket is also a future, for any runtime.
+/// Dropping a ticket does not cancel its request.
 ///
 /// The result is `Err` with the panic's payload if the request panicked, and with [`Canceled`] if it was dropped
-/// undone.
+/// without being executed.
 ///
 /// ```
 /// use hedgerow_std_ext::Ticket;
@@ -49,7 +49,7 @@ enum Inner<T> {
 /// ```
 pub struct Promise<T>(Option<Arc<Channel<T>>>);
 
-/// The error of a [`Ticket`] whose request was dropped undone.
+/// The error of a [`Ticket`] whose request was dropped without being executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Canceled;
 
@@ -198,7 +198,7 @@ impl<T> Ticket<T> {
         (Promise(Some(Arc::clone(&channel))), Self(Inner::Pending(channel)))
     }
 
-    /// Whether the result is there and was not taken yet.
+    /// Returns `true` if the result is available and was not taken yet.
     ///
     /// ```
     /// assert!(hedgerow_std_ext::Ticket::ready(1).is_ready());
@@ -224,19 +224,17 @@ impl<T> Ticket<T> {
         }
     }
 
-    /// Waits for the result.
+    /// Waits for the result. Blocks the thread: in a future, await the ticket instead.
     ///
-    /// Blocks the thread: in a future, await the ticket instead. There is no deadline. The wait never ends if the
-    /// promise is leaked, or if two workers wait for each other's requests.
+    /// There is no deadline. The wait never ends if the promise is leaked, or if two workers wait for each other's
+    /// requests.
     ///
     /// # Errors
     /// The payload of the request's panic, or [`Canceled`].
     ///
     /// # Panics
-    /// If the result was taken before.
-    ///
-    /// If a worker, inside one request, waits for a request that it must do itself later. It would wait for ever.
-    /// The request that waits fails, and the other one is done.
+    /// If the result was taken before. If a worker, within one request, waits for a request that it would have to
+    /// execute itself later, which would deadlock: the waiting request fails, and the other one is executed.
     ///
     /// ```
     /// assert_eq!(hedgerow_std_ext::Ticket::ready(1).wait().unwrap(), 1);

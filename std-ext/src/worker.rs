@@ -21,14 +21,14 @@ pub enum Progress {
     Later(Duration),
 }
 
-/// A named thread that does work in steps, and sleeps while there is nothing to do.
+/// A named thread that works in steps, and sleeps while there is nothing to do.
 ///
-/// The thread calls `step(budget)` when it begins, and again while the step returns [`Progress::More`]. Then it calls
-/// it after each [`wake`](Self::wake), and when the time of a [`Progress::Later`] is over. Dropping the worker waits
-/// until the running step has ended, and joins the thread. Work that is left stays undone.
+/// The thread calls `step(budget)` when it starts, and again while the step returns [`Progress::More`]. After that it
+/// calls it for each [`wake`](Self::wake), and when the time of a [`Progress::Later`] is over.
 ///
-/// If a step panics, the thread ends, and later wake-ups do nothing. Then [`is_finished`](Self::is_finished) returns
-/// true and [`shutdown`](Self::shutdown) returns the panic; a plain drop ignores it.
+/// Dropping the worker waits for the running step and joins the thread, even if there is work left. If a step panics,
+/// the thread ends, and later wake-ups do nothing. [`is_finished`](Self::is_finished) then returns `true`, and
+/// [`shutdown`](Self::shutdown) returns the panic; a plain drop ignores it.
 ///
 /// ```
 /// use hedgerow_std_ext::{Progress, Worker};
