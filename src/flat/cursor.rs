@@ -4,17 +4,17 @@ use super::map::FlatMap;
 use crate::api::cursor::Cursor;
 
 impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
-    /// Calls `f` with entries, from `cursor` on, until at least `budget` of them were shown. Returns the cursor to
-    /// continue from, or None at the end. Each call visits at least one bin, and the entries of each bin are a
+    /// Calls `f` with entries, from `cursor` on, until it has seen at least `budget` of them. Returns the cursor to
+    /// continue from, or `None` at the end. Each call visits at least one bin, and the entries of each bin are a
     /// consistent snapshot.
     ///
-    /// A key that is present from the first call to the last is shown exactly once, however often the table grows in
-    /// between; a key that is inserted or removed concurrently at most once. (Redis' `SCAN` walks in reversed hash bits
-    /// too, but shows keys again when its table has grown; here only `shrink_to_fit` between two calls has that
-    /// effect.) A cursor refers to nothing: it may be kept without limit, or thrown away. It belongs to one map; in
-    /// another map it is an arbitrary position.
+    /// A key that is present from the first call to the last is passed exactly once, even if the table grows in
+    /// between; a key that is inserted or removed concurrently at most once. (Redis's `SCAN` may return keys again when
+    /// its table has grown; here only `shrink_to_fit` between two calls has that effect.)
     ///
-    /// `f` runs while nothing is locked. Allocates a buffer for one bin. Waits while a bin is being written.
+    /// A cursor refers to nothing, so it may be kept for any time or thrown away. It belongs to one map; in another map
+    /// it is an arbitrary position. `f` runs while nothing is locked. Allocates a buffer for one bin. Waits while a bin
+    /// is being written.
     ///
     /// ```
     /// use hedgerow::flat::Cursor;

@@ -691,19 +691,18 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             .map_err(|_| TryReserveError::Alloc)
     }
 
-    /// Does some of the growth that the next inserts would do; returns whether more of it is due.
+    /// Does some of the growth that the next inserts would do. Returns whether more of it is due.
     ///
-    /// Inserts make the map grow by themselves. An insert that has to do this initializes up to two segments (of 128
-    /// bins at most), which makes it slower than all others. A main loop, or a thread such as `std_ext::Grower`, that
-    /// calls this often enough does that work for them: it initializes the bins for a thirty-second more entries than
-    /// there are, so the map is larger by that much. A call initializes at most `budget` segments; with 0 it only
-    /// returns whether any are due. A map of few bins grows in one step, with any budget.
+    /// Inserts make the map grow by themselves, but an insert that does so initializes up to two segments (of 128 bins
+    /// at most) and is slower than the others. Call this often from a main loop, or a thread such as `std_ext::Grower`,
+    /// to take that off inserts. It initializes the bins for a thirty-second more entries than there are, so the map is
+    /// larger by that much. A call initializes at most `budget` segments; with 0 it only returns whether any are due. A
+    /// map of few bins grows in one step, with any budget.
     ///
-    /// Waits as an insert that makes the map grow. For the writers of a bin it spins 256 times at most, some 16,000
-    /// pause instructions, which take 0.1 to 1 ms depending on the processor; then it leaves the bin to later growth.
-    /// It waits without limit for the table's locks, which are held for a few stores. Allocates. If there is no memory,
-    /// does nothing and returns false. There is no opposite operation: bins are not freed while the map is shared, so
-    /// [`shrink_to_fit`](Self::shrink_to_fit) takes `&mut`.
+    /// Waits as a growing insert does. For writers of a bin it spins up to 256 times (some 16,000 pause instructions,
+    /// 0.1 to 1 ms depending on the processor), and then leaves the bin to later growth. It waits without limit for the
+    /// table's locks, which are held for a few stores. Allocates; if there is no memory, does nothing and returns
+    /// false. To free bins, use [`shrink_to_fit`](Self::shrink_to_fit).
     ///
     /// ```
     /// let map: hedgerow::FlatMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();

@@ -9,22 +9,22 @@ use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
-    /// Makes all of `changes` as of a single point in time, even if their keys belong to different leaves. Returns each
-    /// key's previous value.
+    /// Applies all of `changes` atomically, even if their keys belong to different leaves. Returns each key's previous
+    /// value.
     ///
-    /// Keys may be in any order. Several changes of one key are made in the order of the slice, and each gets what the
-    /// one before it left. No other operation sees some of the changes without the others: not a sequence of
-    /// [`get`](Self::get)s, not [`range`](Self::range), not another batch. `Op::Keep` only reads.
+    /// No other operation sees some of the changes without the others: not a sequence of [`get`](Self::get)s, not
+    /// [`range`](Self::range), not another batch. Keys may be in any order. Several changes of one key are applied in
+    /// the order of the slice, and each sees the result of the one before it. `Op::Keep` only reads.
     ///
-    /// Reads all leaves with nothing locked, then locks them while it stores. Readers of these leaves wait that long.
-    /// Starts again if a leaf changes before it is locked. Some other write has succeeded each time that happens, but
-    /// it may happen any number of times: if other threads write to these leaves without a pause, a batch of very many
-    /// leaves may have to wait until they stop. Allocates some words a change, and leaves if they are full. Running out
-    /// of memory is handled as in std's collections. Takes `n log n` time to sort the keys, plus a search for each.
-    /// Linearizes when the last leaf is locked.
+    /// Reads all leaves while nothing is locked, then locks them while it stores; readers of these leaves wait that
+    /// long. Starts again if a leaf changes before it is locked. Each time, some other write has succeeded, but there
+    /// is no bound: if other threads write to these leaves without a pause, a batch of very many leaves may not
+    /// complete until they stop. Allocates some words a change, and leaves if they are full. Running out of memory is
+    /// handled as in std's collections. Takes `n log n` time to sort the keys, plus a search for each. Linearizes when
+    /// the last leaf is locked.
     ///
     /// # Panics
-    /// May panic if `Ord` is no total order, as std's sort does. Then all changes are made or none.
+    /// May panic if `Ord` is no total order, as std's sort does. Then all changes are applied or none.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -53,14 +53,15 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Ok(self.tree().apply(Request::Changes(changes), Backoff::never())?)
     }
 
-    /// Makes all of `changes`, each atomic by itself. Returns what each key had before.
+    /// Applies all of `changes`, each atomic by itself. Returns the previous value of each key.
     ///
-    /// Several changes of one key are made in the order of the slice; those of different keys in any order. While
-    /// [`apply_batch`](Self::apply_batch) locks all leaves together, this locks one after the other, each once for all
+    /// Several changes of one key are applied in the order of the slice; those of different keys in any order.
+    ///
+    /// [`apply_batch`](Self::apply_batch) locks all leaves together; this locks one after the other, once for all
     /// changes in it, unless there are only a few changes. So changes of neighbouring keys are cheaper than single
     /// operations. If each change is in a leaf of its own, the batch saves cache misses in a map that is larger than
     /// the caches, and costs more in a smaller one. Waits, allocates and panics as `apply_batch` does. If `Ord` panics,
-    /// some of the changes may have been made.
+    /// some of the changes may have been applied.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -74,7 +75,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     }
 
     /// Returns the values of all `keys` as a consistent snapshot. [`get_many`](Self::get_many) is faster, but reads
-    /// each key at another time.
+    /// each key at a different time.
     ///
     /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes in the meantime, any number
     /// of times. Waits while one of the leaves is being written. Allocates some words a key. Panics as

@@ -31,10 +31,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Returns the entry with the smallest key.
     ///
-    /// Takes no lock and writes no shared memory. Waits while the first leaf is being written. Reads one leaf, or, if
-    /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts
-    /// one key and then looks up another one has to execute a fence in between, or it may see another order than this
-    /// operation ([`docs::ordering`](crate::docs::ordering)).
+    /// Takes no lock and writes no shared memory. Waits while the first leaf is being written. If leaves are empty, it
+    /// reads several, and linearizes when all of them are validated together. A thread that inserts one key and then
+    /// looks up another must then execute a fence in between to agree with this operation on their order
+    /// ([`docs::ordering`](crate::docs::ordering)).
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -56,11 +56,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Removes the entry with the smallest key and returns it, as from a priority queue.
     ///
-    /// No two callers get the same entry. Blocks while another thread writes to the entry's leaf, and linearizes when
-    /// that leaf is locked. Then a compare-and-swap confirms each empty leaf before it; if one has changed, the removal
-    /// starts again. So if a thread inserts a smaller key that this removal has missed, it does not find the removed
-    /// entry after that. If the map is empty, this writes nothing and linearizes as
-    /// [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are empty.
+    /// No two callers get the same entry, and a thread that inserts a smaller key that this call has missed does not
+    /// find the removed entry afterwards. Blocks while another thread writes to the entry's leaf, and linearizes when
+    /// that leaf is locked. Starts again if an empty leaf before it has changed. If the map is empty, it writes nothing
+    /// and linearizes as [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are
+    /// empty.
     ///
     /// ```
     /// let jobs: hedgerow::FenceMap<_, _> = [(3, "late"), (1, "early")].into();
@@ -144,12 +144,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Returns the entries within `bounds`, in key order, as a consistent snapshot: all as of a single point in time.
     ///
-    /// Copies them at once, into a new allocation. [`range_into`](Self::range_into) uses the caller's memory, and
-    /// [`iter_range`](Self::iter_range) needs none, but reads only a few entries at a time. If the bounds are in the
-    /// wrong order, there are no entries.
+    /// Copies the entries into a new allocation before it returns. [`range_into`](Self::range_into) uses the caller's
+    /// memory instead; [`iter_range`](Self::iter_range) is lazy and needs none, but is no snapshot. If the bounds are
+    /// in the wrong order, there are no entries.
     ///
     /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a
-    /// row. Then the range's leaves are locked while they are copied. Waits while one of the leaves is being written.
+    /// row; then the range's leaves are locked while they are copied. Waits while one of the leaves is being written.
     /// Linearizes between the first read of the last leaf and the validation of all leaves, or when the last leaf is
     /// locked.
     ///
@@ -199,10 +199,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Returns the number of entries within `bounds`, as of a single point in time.
     ///
-    /// Counts without copying, by a visit to each leaf of the range; a leaf has up to 128 entries. Takes no lock and
-    /// writes no shared memory, unless writers change a leaf of the range during eight counts in a row. Then it falls
-    /// back to [`range`](Self::range), which copies the entries and may lock the leaves. Waits and linearizes as
-    /// `range` does. Allocates some words a leaf if there are more than six.
+    /// Visits each leaf of the range, without copying entries; a leaf has up to 128 of them. Takes no lock and writes
+    /// no shared memory, unless writers change a leaf of the range during eight counts in a row. Then it falls back to
+    /// [`range`](Self::range), which copies the entries and may lock the leaves. Waits and linearizes as `range` does.
+    /// Allocates some words a leaf if there are more than six.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
@@ -214,11 +214,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Returns an estimate of the number of entries within `bounds`, without reading the leaves between them.
     ///
-    /// Counts the entries in the leaves where the range begins and ends, and adds the map's mean for each leaf in
-    /// between. So the answer is exact if there is no leaf in between and no thread writes. Otherwise it is as good as
-    /// leaves are evenly filled: most are between half full and full. Costs two searches, and reads some words of each
-    /// fence, which covers up to 32,768 entries. Takes no lock, writes no shared memory, allocates nothing. Waits while
-    /// one of the two leaves is being written.
+    /// Counts the entries in the leaves where the range begins and ends, and assumes the map's mean for each leaf in
+    /// between. The result is exact if there is no leaf in between and no concurrent write. Most leaves are between
+    /// half full and full.
+    ///
+    /// Costs two searches, and reads some words of each fence, which covers up to 32,768 entries. Takes no lock, writes
+    /// no shared memory, allocates nothing. Waits while one of the two leaves is being written.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
@@ -229,15 +230,14 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.tree().approximate_range_len(self.bounds(&bounds)))
     }
 
-    /// Returns the entries within `bounds`, in key order: weakly consistent, and lazy.
+    /// Returns a lazy, double-ended iterator over the entries within `bounds`, in key order. It is weakly consistent.
     ///
-    /// Reads up to eight neighbouring entries as a snapshot, but the next eight at a later time. So it may return an
-    /// entry and miss another one that was inserted before it. A key that stays in the map from the first call to the
-    /// last is returned exactly once; a key that is inserted or removed concurrently at most once.
-    /// [`range`](Self::range) has no such exceptions.
+    /// It reads up to eight neighbouring entries at a time, so it may return an entry and miss another one that was
+    /// inserted earlier. A key that stays in the map from the first call to the last is returned exactly once; a key
+    /// that is inserted or removed concurrently at most once. For a snapshot use [`range`](Self::range).
     ///
-    /// Can be iterated from both ends. Takes no lock. Allocates nothing, except a buffer for one leaf if it is called
-    /// from the end. Waits while the next leaf is being written.
+    /// Takes no lock. Allocates nothing, except a buffer for one leaf if it is called from the end. Waits while the
+    /// next leaf is being written.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
@@ -358,10 +358,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Removes the entries within `bounds`, all as of a single point in time, and returns their number.
     ///
-    /// Locks all leaves of the range while the remaining entries of the first and the last leaf are moved. Readers of
-    /// the range wait that long. Starts again if a leaf changes before it is locked. Some other write has succeeded
-    /// each time that happens, but it may happen any number of times. Allocates some words a leaf, and running out of
-    /// memory is handled as in std's collections. Linearizes when the last leaf is locked.
+    /// Locks all leaves of the range while the remaining entries of the first and the last leaf are moved; readers of
+    /// the range wait that long. Starts again if a leaf changes before it is locked, which may happen any number of
+    /// times, although each time some other write has succeeded. Allocates some words a leaf, and running out of memory
+    /// is handled as in std's collections. Linearizes when the last leaf is locked.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();

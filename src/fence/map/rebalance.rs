@@ -63,12 +63,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree().fence_loads()
     }
 
-    /// Returns the map with a fence that begins at each of `keys`, for callers that know in advance where the load
-    /// will be.
+    /// Returns the map with a fence that begins at each of `keys`, for callers that know in advance where the load will
+    /// be.
     ///
-    /// The map's answers are the same with these fences or without. [`rebalance_step`](Self::rebalance_step) starts
-    /// from them, and may move, split and join them according to their load. Each key costs a leaf and a fence, some
-    /// kilobytes: give tens of keys, not thousands. Running out of memory is handled as in std's collections.
+    /// Splits affect speed only. [`rebalance_step`](Self::rebalance_step) starts from them, and may move, split and
+    /// merge fences according to their load. Each key costs a leaf and a fence, some kilobytes, so pass tens of keys,
+    /// not thousands. Running out of memory is handled as in std's collections.
     ///
     /// ```
     /// let by_initial = hedgerow::FenceMap::<char, u32>::new().with_splits(['f', 'm', 't']);

@@ -61,10 +61,10 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Returns the entry with the smallest key, borrowed with a guard of its own.
     ///
-    /// Takes no lock and writes no shared memory. Waits while the first leaf is being written. Reads one leaf, or, if
-    /// leaves are empty, some more. Then it linearizes when all of them are validated together. A thread that inserts
-    /// one key and then looks up another one has to execute a fence in between, or it may see another order than this
-    /// operation ([`docs::ordering`](crate::docs::ordering)).
+    /// Takes no lock and writes no shared memory. Waits while the first leaf is being written. If leaves are empty, it
+    /// reads several, and linearizes when all of them are validated together. A thread that inserts one key and then
+    /// looks up another must then execute a fence in between to agree with this operation on their order
+    /// ([`docs::ordering`](crate::docs::ordering)).
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
@@ -151,16 +151,15 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     /// Returns the entries within `bounds`, in key order, as a consistent snapshot: all as of a single point in time.
-    /// The iterator has a guard of its own, and goes both ways.
+    /// The iterator is double-ended and has a guard of its own.
     ///
-    /// Copies pointers to them at once, into a new allocation. [`iter_range`](Self::iter_range) needs memory for one
-    /// leaf, but reads the leaves one after the other. If the bounds are in the wrong order, there are no entries.
-    ///
-    /// As in `BTreeMap`, bounds may be of any borrowed form of the key. If the compiler cannot infer it, name it:
-    /// `range::<str, _>((Bound::Included("a"), Bound::Unbounded))`.
+    /// Copies pointers to the entries into a new allocation before it returns; [`iter_range`](Self::iter_range) is
+    /// lazy, and needs memory for one leaf, but is no snapshot. If the bounds are in the wrong order, there are no
+    /// entries. As in `BTreeMap`, bounds may be of any borrowed form of the key. If the compiler cannot infer it, name
+    /// it: `range::<str, _>((Bound::Included("a"), Bound::Unbounded))`.
     ///
     /// Takes no lock and writes no shared memory, unless writers change a leaf of the range during eight copies in a
-    /// row. Then the range's leaves are locked while they are copied. Waits while one of the leaves is being written.
+    /// row; then the range's leaves are locked while they are copied. Waits while one of the leaves is being written.
     /// Linearizes between the first read of the last leaf and the validation of all leaves, or when the last leaf is
     /// locked.
     ///
@@ -235,13 +234,12 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         raws
     }
 
-    /// Returns the entries within `bounds`, in key order, leaf by leaf: weakly consistent, and lazy. The iterator has a
-    /// guard of its own, and goes both ways.
+    /// Returns a lazy, double-ended iterator over the entries within `bounds`, in key order. It is weakly consistent,
+    /// and has a guard of its own.
     ///
-    /// Each leaf is read as a snapshot, but the next leaf at a later time. So the iterator may return an entry and miss
-    /// another one that was inserted before it. A key that stays in the map from the first call to the last is returned
-    /// exactly once; a key that is inserted or removed concurrently at most once. [`range`](Self::range) has no such
-    /// exceptions.
+    /// It reads one leaf at a time, so it may return an entry and miss another one that was inserted earlier. A key
+    /// that stays in the map from the first call to the last is returned exactly once; a key that is inserted or
+    /// removed concurrently at most once. For a snapshot use [`range`](Self::range).
     ///
     /// Takes no lock. Allocates a buffer for one leaf, and another one for entries from the end. Waits while the next
     /// leaf is being written.
@@ -305,11 +303,11 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Removes the entry with the smallest key and returns it, as from a priority queue.
     ///
-    /// No two callers get the same entry. Blocks while another thread writes to the entry's leaf, and linearizes when
-    /// that leaf is locked. Then a compare-and-swap confirms each empty leaf before it; if one has changed, the removal
-    /// starts again. So if a thread inserts a smaller key that this removal has missed, it does not find the removed
-    /// entry after that. If the map is empty, this writes nothing and linearizes as
-    /// [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are empty.
+    /// No two callers get the same entry, and a thread that inserts a smaller key that this call has missed does not
+    /// find the removed entry afterwards. Blocks while another thread writes to the entry's leaf, and linearizes when
+    /// that leaf is locked. Starts again if an empty leaf before it has changed. If the map is empty, it writes nothing
+    /// and linearizes as [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are
+    /// empty.
     ///
     /// ```
     /// let jobs: hedgerow::OrdMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();
