@@ -46,6 +46,5 @@
 //!   thousands of changes, prefetches their leaves and locks each leaf once. `threshold(0)` hands over every request.
 //!   Batches of several callers are combined only if [`ByType`](crate::fence::ByType) supports and ranks the key type,
 //!   because any other `Ord` may panic, and then only its own batch must fail.
-//! - **Ordering:** with `threshold(0)` and one worker, all changes of a key are made in the order in which they were
-//!   handed over. Otherwise a change may be made in place while an earlier one is still queued; wait for its ticket if
-//!   the order matters.
+//! - **Ordering:** changes of a key keep their order with `threshold(0)` and one worker. Otherwise a change may be made
+//!   in place while an earlier one is still queued; wait for its ticket if the order matters.

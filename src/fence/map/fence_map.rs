@@ -21,7 +21,8 @@ use equivalent::Comparable;
 /// A concurrent ordered map for `Copy` keys and values, whose lookups take no lock, need no guard and write nothing.
 ///
 /// Methods return copies, so a caller never holds anything that keeps memory alive or causes a deadlock. All methods
-/// take `&self`. Entries are stored in key order in leaves of up to 128 entries, each with a lock for its writers.
+/// take `&self`, except [`with_splits`](Self::with_splits), which builds a map. Entries are stored in key order in
+/// leaves of up to 128 entries, each with a lock for its writers.
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),

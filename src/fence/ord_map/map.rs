@@ -13,7 +13,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// A lookup returns a [`Ref`](crate::owned::Ref), which borrows the entry and holds a [`Guard`](crate::owned::Guard);
 /// [`pin`](Self::pin) takes one guard for many lookups, which then return plain references. Lookups take no lock and
 /// write only to a slot of their own thread. They allocate nothing, except for new slots when more threads than ever
-/// before hold guards. All methods take `&self`.
+/// before hold guards. All methods take `&self`, except [`with_splits`](Self::with_splits), which builds a map.
 ///
 /// For `Copy` types, a [`FenceMap`](crate::FenceMap) stores the entries themselves in the same tree.
 ///
