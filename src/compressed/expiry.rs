@@ -35,7 +35,7 @@ impl<F: Fn() -> Duration + Send + Sync> Clock for F {
 pub enum RemovalCause {
     /// The entry's time to live was over.
     Expired,
-    /// The entry was not read lately and the map needed its memory: [`Policy::Evict`](super::Policy::Evict).
+    /// The entry has not been read recently and the map needed its memory: [`Policy::Evict`](super::Policy::Evict).
     Evicted,
 }
 

@@ -19,8 +19,8 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 ///
 /// A lookup finds and copies its value without a lock. If [`get`](Self::get) keeps a decompressed value for later
 /// reads, it makes room for it as a write does. A writer appends to a log under a short lock. If it needs room, it
-/// first compresses a few values that were not read lately; call [`compress_step`](Self::compress_step) to do that
-/// ahead of time.
+/// first compresses a few values that have not been read recently; call [`compress_step`](Self::compress_step) to do
+/// that ahead of time.
 ///
 /// The compressed data of a map is limited to 32 GiB on 64-bit targets. [Sizing and tuning](crate::docs::compressing)
 /// describes budgets and codecs.

@@ -375,7 +375,7 @@ impl Store {
         value.len() <= longest && record.record_len(true) <= longest
     }
 
-    /// Removes a cold record that was not read lately, unless another record is on top of it.
+    /// Removes a cold record that has not been read recently, unless another record is on top of it.
     fn evict(&self, record: &SweptRecord<'_>) -> bool {
         let at = record.at;
         self.discard(record.hash, record.key, |top| top == at, RemovalCause::Evicted)

@@ -12,7 +12,7 @@ pub enum Policy {
     /// Writes fail for which there is no room.
     #[default]
     Refuse,
-    /// The map removes entries that were not read lately.
+    /// The map removes entries that have not been read recently.
     Evict,
 }
 

@@ -449,7 +449,7 @@
 //! |---|---|
 //! | `Cache::builder().max_capacity(n)`, with a `weigher` | `CompressedMap::builder(bytes).policy(Policy::Evict)` |
 //! | `.time_to_live(duration)` | the same |
-//! | `.time_to_idle(duration)` | none; entries not read lately are evicted first |
+//! | `.time_to_idle(duration)` | none; entries that have not been read recently are evicted |
 //! | an `Expiry` for each entry | `map.insert_for(&k, &v, duration)` |
 //! | `.eviction_listener(f)` | `.on_removal(f)`, for expired and evicted entries only |
 //! | `cache.get(&k)` → `Option<V>` | `map.get(&k)?` → `Option<V>`: stored bytes may be corrupt |

@@ -18,10 +18,10 @@
 //!   [`shrink`](crate::CompressedMap::shrink) it, which compresses all values. In its
 //!   [`stats`](crate::CompressedMap::stats), `cold` plus `index`, divided by the number of entries, is the memory per
 //!   entry. Add an eighth for compacting replaced records.
-//! - **More memory** holds uncompressed copies. `hits` and `misses` show what they are worth: a miss costs some hundred
-//!   nanoseconds to some microseconds more than a hit, depending on the length of the value.
+//! - **More memory** holds uncompressed copies. `hits` and `misses` show what they are worth: a miss costs a few
+//!   hundred nanoseconds to a few microseconds more than a hit, depending on the length of the value.
 //! - **When the budget is used up**, [`Policy::Refuse`](crate::compressed::Policy) makes inserts fail, for a store;
-//!   [`Policy::Evict`](crate::compressed::Policy) evicts entries that were not read lately, for a cache.
+//!   [`Policy::Evict`](crate::compressed::Policy) evicts entries that have not been read recently, for a cache.
 //! - **Expiration:** set a default TTL with [`Builder::time_to_live`](crate::compressed::Builder::time_to_live), or one
 //!   per entry with [`insert_for`](crate::CompressedMap::insert_for). Each takes six bytes.
 //!   [`Builder::on_removal`](crate::compressed::Builder::on_removal) registers a listener for expired and evicted
@@ -35,7 +35,7 @@
 //! Each value is compressed by itself, so that it can be read by itself. Codecs therefore learn from samples what
 //! values have in common:
 //!
-//! - [`SmallText`](crate::compressed::codec::SmallText) suits values of up to some hundred bytes that share words,
+//! - [`SmallText`](crate::compressed::codec::SmallText) suits values of up to a few hundred bytes that share words,
 //!   names and syntax: rows, JSON, addresses, log lines. It compresses slowly and decompresses fast.
 //! - `Lz4` (feature `lz4`) suits values that repeat themselves or, through its dictionary, each other: HTML, source
 //!   text, long JSON, binary structures.
@@ -55,7 +55,7 @@
 //!
 //! - A step makes room ahead of time, so that writers only append. Its argument bounds its work, as bytes to compress,
 //!   plus one value. It returns whether there was work, so that a loop can rest.
-//! - Steps also train the codecs before anything is compressed: some fifty milliseconds of work, in small parts.
+//! - Steps also train the codecs before anything is compressed: about fifty milliseconds of work, in small parts.
 //!   Without steps, writers begin training when half of the budget is in use. If you have samples, call
 //!   [`train`](crate::CompressedMap::train) at startup instead.
 //!

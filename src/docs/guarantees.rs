@@ -163,7 +163,7 @@
 //! - **Iteration** is weakly consistent. `iter`, `iter_range`, `retain`, `clear` and cursors visit leaf after leaf,
 //!   each as of a single point in time (in a `FenceMap`, `iter` and `iter_range` eight entries at a time), and return a
 //!   key that is present throughout exactly once.
-//! - **Lookups**, of present and absent keys, wait while their leaf is being written: some tens of stores, or twice a
+//! - **Lookups**, of present and absent keys, wait while their leaf is being written: dozens of stores, or twice a
 //!   leaf's entries for a split. Two threads that keep writing to a leaf may keep a third from reading it.
 //!   [`try_get`](crate::FenceMap::try_get) returns `Busy` instead.
 //! - **Balancing** by [`rebalance_step`](crate::FenceMap::rebalance_step) locks no leaf, moves no entry and is

@@ -68,10 +68,10 @@
 //! </div>
 //!
 //! - **Inserts** append a plain record to the front segment.
-//! - **Sweeps** empty the oldest hot segment. Records that were read lately move back to the front. The others are
-//!   compressed, or just dropped if a compressed copy exists.
+//! - **Sweeps** empty the oldest hot segment. Recently read records move back to the front. The others are compressed,
+//!   or just dropped if a compressed copy exists.
 //! - **Reads** copy the record that the index points to and validate the bin, as in a `FlatMap`. A second read of a
 //!   cold record soon after the first promotes it to the front.
 //! - **Compaction:** a segment without live records is free; a cold one is compacted once a quarter of it is dead.
 //! - **At the budget**, [`Policy::Refuse`](crate::compressed::Policy) rejects inserts, and
-//!   [`Policy::Evict`](crate::compressed::Policy) evicts entries that were not read lately.
+//!   [`Policy::Evict`](crate::compressed::Policy) evicts entries that have not been read recently.

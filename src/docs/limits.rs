@@ -19,7 +19,7 @@
 //! # Waiting for other threads
 //! The maps are not lock-free in the strict sense. A writer locks its bin for a few stores. If it is preempted there,
 //! threads that write to the same bin, or that read a key in it, spin until it runs again; other bins are unaffected.
-//! With feature `std`, a thread that has spun for some microseconds yields its core, so having more threads than cores
+//! With feature `std`, a thread that has spun for a few microseconds yields its core, so having more threads than cores
 //! does little harm. [`FlatTable`](crate::FlatTable) never yields.
 //!
 //! A lookup of an absent key usually does not wait, but may do so while its bin is being split.
@@ -76,7 +76,7 @@
 //!   `try_get_or_insert_with` and `try_compute` fail. Operations that cannot return an error, such as `insert` and
 //!   `apply_batch`, ignore the limit, as does `remove`.
 //!
-//! Even without guards, reclamation is batched. Some hundred removed entries of each map wait for later writes to it
+//! Even without guards, reclamation is batched. A few hundred removed entries of each map wait for later writes to it
 //! (256 in a batch, up to 1,024 where `membarrier` is slow; up to sixteen batches if many threads write). A write frees
 //! at most two entries, so after `clear` or `retain` all memory is free only after about half as many further writes.
 //! Without `std`, insertions of new keys free nothing. [`reclaim`](crate::HashMap::reclaim) frees everything at once

@@ -173,7 +173,7 @@ impl<K, V, S, F> fmt::Debug for ExtractIf<'_, K, V, S, F> {
     }
 }
 
-/// An iterator over the entries of a [`FlatMap`] that it consumes. Allocates a buffer for some bins.
+/// An iterator over the entries of a [`FlatMap`] that it consumes. Allocates a buffer for a few bins.
 pub struct IntoIter<K, V> {
     table: Table<K, V>,
     position: Option<Position>,

@@ -512,7 +512,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     ///
     /// The entries of each bin are a consistent snapshot. A key that is present from the iterator's beginning to its
     /// end is returned exactly once, however much the map grows; a key that is inserted or removed concurrently at most
-    /// once. Allocates a buffer for some bins. Waits while the next bin is being written.
+    /// once. Allocates a buffer for a few bins. Waits while the next bin is being written.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -598,7 +598,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     ///
     /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs while nothing is locked,
     /// and again if anything in the key's bin has changed in the meantime. The iterator visits entries as
-    /// [`iter`](Self::iter) does. Blocks while another thread writes to an entry's bin. Allocates a buffer for some
+    /// [`iter`](Self::iter) does. Blocks while another thread writes to an entry's bin. Allocates a buffer for a few
     /// bins.
     ///
     /// ```

@@ -51,7 +51,7 @@ impl<'a, K, V> Removed<'a, K, V> {
     ///
     /// That fails while this thread or another holds a guard from before the removal, of this or any other map: a
     /// [`Ref`](super::borrowed::Ref), an iterator or a pinned map. Waits for no thread. Asks the operating system for a
-    /// barrier of all threads (feature `std-ext`; some hundred nanoseconds) and reads each reader's slot.
+    /// barrier of all threads (feature `std-ext`; a few hundred nanoseconds) and reads each reader's slot.
     ///
     /// # Errors
     /// If a reader may be using the entry. The error is the entry, unchanged; the caller can try again.

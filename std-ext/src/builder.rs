@@ -81,7 +81,7 @@ impl FenceWorkersBuilder {
         self
     }
 
-    /// Sets how many fences a rebalancing step looks at. The default is 2. Each takes some microseconds.
+    /// Sets how many fences a rebalancing step looks at. The default is 2. Each takes a few microseconds.
     pub fn fences_a_step(mut self, fences: usize) -> Self {
         self.step = fences;
         self

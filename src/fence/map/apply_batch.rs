@@ -19,9 +19,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Reads all leaves while nothing is locked, then locks them while it stores; readers of these leaves wait that
     /// long. Starts again if a leaf changes before it is locked. Each time, some other write has succeeded, but there
     /// is no bound: if other threads write to these leaves without a pause, a batch of very many leaves may not
-    /// complete until they stop. Allocates some words a change, and leaves if they are full. Running out of memory is
-    /// handled as in std's collections. Takes `n log n` time to sort the keys, plus a search for each. Linearizes when
-    /// the last leaf is locked.
+    /// complete until they stop. Allocates a few words per change, and leaves if they are full. Running out of memory
+    /// is handled as in std's collections. Takes `n log n` time to sort the keys, plus a search for each. Linearizes
+    /// when the last leaf is locked.
     ///
     /// # Panics
     /// May panic if `Ord` is no total order, as std's sort does. Then all changes are applied or none.
@@ -78,7 +78,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// each key at a different time.
     ///
     /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes in the meantime, any number
-    /// of times. Waits while one of the leaves is being written. Allocates some words a key. Panics as
+    /// of times. Waits while one of the leaves is being written. Allocates a few words per key. Panics as
     /// [`apply_batch`](Self::apply_batch) does. Linearizes between the first read of the last leaf and the validation
     /// of all leaves.
     ///

@@ -32,8 +32,8 @@ use equivalent::Comparable;
 /// - [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) visit
 ///   entries in key order, and every key that stays in the map exactly once. The first two copy eight entries at a
 ///   time, the others see each leaf as of a single point in time.
-/// - A lookup waits only while its leaf is being written: some tens of nanoseconds, unless the writer is preempted
-///   there. [`try_get`](Self::try_get) never waits; it returns [`Busy`].
+/// - A lookup waits only while its leaf is being written: tens of nanoseconds, unless the writer is preempted there.
+///   [`try_get`](Self::try_get) never waits; it returns [`Busy`].
 /// - User code (`Ord`, [`Ranking`], closures) runs while no lock is held, and may panic or use the map. If `Ord` or the
 ///   ranking is inconsistent, results are wrong, and nothing worse.
 /// - Empty leaves are merged and reused. Memory is freed when the map is dropped.

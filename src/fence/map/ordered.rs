@@ -202,7 +202,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Visits each leaf of the range, without copying entries; a leaf has up to 128 of them. Takes no lock and writes
     /// no shared memory, unless writers change a leaf of the range during eight counts in a row. Then it falls back to
     /// [`range`](Self::range), which copies the entries and may lock the leaves. Waits and linearizes as `range` does.
-    /// Allocates some words a leaf if there are more than six.
+    /// Allocates a few words per leaf if there are more than six.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
@@ -218,8 +218,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// between. The result is exact if there is no leaf in between and no concurrent write. Most leaves are between
     /// half full and full.
     ///
-    /// Costs two searches, and reads some words of each fence, which covers up to 32,768 entries. Takes no lock, writes
-    /// no shared memory, allocates nothing. Waits while one of the two leaves is being written.
+    /// Costs two searches, and reads a few words of each fence, which covers up to 32,768 entries. Takes no lock,
+    /// writes no shared memory, allocates nothing. Waits while one of the two leaves is being written.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
@@ -360,8 +360,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     ///
     /// Locks all leaves of the range while the remaining entries of the first and the last leaf are moved; readers of
     /// the range wait that long. Starts again if a leaf changes before it is locked, which may happen any number of
-    /// times, although each time some other write has succeeded. Allocates some words a leaf, and running out of memory
-    /// is handled as in std's collections. Linearizes when the last leaf is locked.
+    /// times, although each time some other write has succeeded. Allocates a few words per leaf, and running out of
+    /// memory is handled as in std's collections. Linearizes when the last leaf is locked.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();

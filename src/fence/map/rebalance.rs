@@ -27,9 +27,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// the load changes; it follows a hot range that moves within a few rounds.
     ///
     /// Never waits: it skips fences that another thread is changing, and if two threads call it at the same time, one
-    /// returns at once. It delays only a writer that has to list a new leaf in the very fence that it is visiting, by
-    /// some microseconds: a visit reads up to 256 leaves and moves up to 64. Runs no user code. May allocate a fence;
-    /// if there is no memory for it, it does without.
+    /// returns at once. It delays only a writer that has to list a new leaf in the very fence that it is visiting, by a
+    /// few microseconds: a visit reads up to 256 leaves and moves up to 64. Runs no user code. May allocate a fence; if
+    /// there is no memory for it, it does without.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..300_000).map(|n| (n, n)).collect();
@@ -67,7 +67,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// be.
     ///
     /// Splits affect speed only. [`rebalance_step`](Self::rebalance_step) starts from them, and may move, split and
-    /// merge fences according to their load. Each key costs a leaf and a fence, some kilobytes, so pass tens of keys,
+    /// merge fences according to their load. Each key costs a leaf and a fence, a few kilobytes, so pass tens of keys,
     /// not thousands. Running out of memory is handled as in std's collections.
     ///
     /// ```

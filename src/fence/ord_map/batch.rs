@@ -70,7 +70,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// these leaves wait that long. Starts again if a leaf changes before it is locked. Some other write has succeeded
     /// each time that happens, but it may happen any number of times: if other threads write to these leaves without a
     /// pause, a batch of very many leaves may have to wait until they stop. Allocates as [`insert`](Self::insert) does
-    /// for each change, even for a removal, and some words more. Running out of memory is handled as in std's
+    /// for each change, even for a removal, and a few words more. Running out of memory is handled as in std's
     /// collections. Takes `n log n` time to sort the keys, plus a search for each. Linearizes when the last leaf is
     /// locked. If `Ord` panics, all changes are made or none, and the caller does not learn which. If it is no total
     /// order, changes may be made one by one.

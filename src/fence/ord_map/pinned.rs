@@ -86,7 +86,7 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
     /// Returns the values of all `keys` as a consistent snapshot.
     ///
     /// Takes no lock and writes no shared memory. Starts again if one of the leaves changes in the meantime, any number
-    /// of times. Waits while one of the leaves is being written. Allocates some words a key. Linearizes between the
+    /// of times. Waits while one of the leaves is being written. Allocates a few words per key. Linearizes between the
     /// first read of the last leaf and the validation of all leaves.
     ///
     /// ```

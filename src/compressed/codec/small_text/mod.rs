@@ -22,8 +22,8 @@ use table::{FEWEST, Table};
 /// A codec of frequent symbols, for short texts that have words, names, numbers and syntax in common.
 ///
 /// Needs training, which reads at most 512 KiB of samples; more samples make better tables up to that. Training takes
-/// up to some tenths of a second and some MiB. A model takes about 42 bytes for each symbol. Text with other words, or
-/// in another script, becomes longer. Compression takes much longer than decompression, because it finds nearly the
+/// up to a few tenths of a second and a few MiB. A model takes about 42 bytes for each symbol. Text with other words,
+/// or in another script, becomes longer. Compression takes much longer than decompression, because it finds nearly the
 /// shortest sequence of symbols.
 ///
 /// If samples were made so that their symbols collide in a table, training returns nothing, and an import of the table
