@@ -25,7 +25,7 @@
 //! changed by eight threads on two cores, had 130,000 nodes of garbage without these yields, and has 7,000 with them.
 //!
 //! Destructors are user code. They run with nothing locked, and a thread takes only a few nodes out of a bag at a time
-//! ([`Taken`]). So a destructor that is slow, or never returns, holds up its own thread and a few other nodes. If a
+//! ([`Taken`]). So a destructor that is slow, or never returns, delays its own thread and a few other nodes. If a
 //! destructor panics, the other nodes go back into the bag. Destructors that write to the map do not run nested in each
 //! other ([`reentrancy`](super::reentrancy)).
 //!
@@ -69,7 +69,7 @@ const ADVANCE_EVERY: u16 = if cfg!(hedgerow_loom) { 0 } else { 16 };
 /// before they begin. Without `std`, nothing catches the panic of a destructor, so all nodes are dropped after the
 /// operation.
 const KEEPS_A_BATCH: bool = cfg!(all(feature = "std", not(hedgerow_loom)));
-/// Nodes that `reclaim` takes out of a bag at a time, and that one slow destructor holds up.
+/// Nodes that `reclaim` takes out of a bag at a time, and that one slow destructor delays.
 const RECLAIM_CHUNK: usize = 16;
 /// Bags beside the first, once there is more than one.
 const BAG_COUNT: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };

@@ -370,7 +370,7 @@ impl Sides {
         for slot in slots().filter(|slot| swap.of(slot) == ReaderStatus::Unknown) {
             // [LR-5] relaxed: read sections after the barrier see it. A compare-and-swap, because the owner may just
             // have agreed by itself: if the system refuses, no other step restores that, and an owner that does not
-            // read again would hold up all later swaps.
+            // read again would delay all later swaps.
             let _ =
                 slot.fencing.compare_exchange(LIGHT, ASKED, Ordering::Relaxed, Ordering::Relaxed);
         }

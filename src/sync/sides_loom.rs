@@ -464,7 +464,7 @@ fn loom_reads_by_a_reader_asked_to_fence_when_the_system_refuses() {
 }
 
 /// The system refuses its barrier, and a reader that was asked agrees while the writer asks again. An agreement is
-/// kept: a reader that does not read again holds up no later swap.
+/// kept: a reader that does not read again delays no later swap.
 #[test]
 #[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
 fn loom_an_agreement_against_another_request() {

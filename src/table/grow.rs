@@ -250,7 +250,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Initializes bin `number`, unless other threads keep writing to the bin that it comes from. Then its keys stay
-    /// there, where every lookup finds them, until the next demand: other writers cannot hold up a writer that grows
+    /// there, where every lookup finds them, until the next demand: other writers cannot delay a writer that grows
     /// the table.
     fn try_initialize_bin(
         &self,

@@ -1,8 +1,8 @@
 //! `FlatTable`: a fixed number of bins, all in one value.
 //!
-//! A key belongs to its *home* bin. If that is full, the key becomes a *stray*, in the emptiest of the fifteen bins
-//! that follow (31 on 32-bit targets, whose bins are smaller). There are no chains, and nothing is allocated. If these
-//! bins are full too, the table refuses the key.
+//! A key belongs to its *home* bin. If that is full, its entry is displaced: it becomes a *stray* in the emptiest of
+//! the fifteen bins that follow (31 on 32-bit targets, whose bins are smaller). There are no chains, and nothing is
+//! allocated. If these bins are full too, the table refuses the key.
 //!
 //! The home keeps track of its strays by filter bits in its tags, and by counts in the place of the overflow number of
 //! a growing table's bin. A lookup of an absent key mostly finds its filter bit clear, and ends. The counts tell when a
