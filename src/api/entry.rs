@@ -228,7 +228,7 @@ impl<'a, M: Entries> Entry<'a, M> {
 
     /// Lets the method that ends the chain change the value by `f`, if there is one by then.
     ///
-    /// `f` changes a clone, with nothing locked, and again if the entry was replaced in the meantime.
+    /// `f` changes a clone, while nothing is locked, and again if the entry was replaced in the meantime.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<&str, Vec<u32>>::new();

@@ -261,7 +261,7 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
     /// [`Corrupt`] if there is a value and its bytes are corrupt, or are not those of a `V`.
     ///
     /// # Panics
-    /// `make` requests the value of the same key. Closures of two threads that request each other's keys wait for ever.
+    /// `make` requests the value of the same key. Closures of two threads that request each other's keys wait forever.
     ///
     /// ```
     /// # use hedgerow::{CompressedMap, compressed::TypedMap};

@@ -527,7 +527,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
         let mut bin = home;
         while bin != place.bin {
             mark(Place { bin, slot: HEAD });
-            // Otherwise misses would read past this bin for ever.
+            // Otherwise misses would read past this bin forever.
             self.at(bin).remove_overflow();
             bin = after(home, bin, self.bins());
         }

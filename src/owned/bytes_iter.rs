@@ -15,7 +15,7 @@ use core::iter::FusedIterator;
 
 /// An iterator over the entries of a [`BytesMap`], made by [`BytesMap::iter`].
 ///
-/// The iterator has a guard of its own, and so has each entry that it returns.
+/// The iterator holds its own guard, and so does each entry that it returns.
 pub struct BytesIter<'a>(Walk<'a, InlineNode, Guard<'a>>);
 
 impl<'a> BytesIter<'a> {
@@ -94,8 +94,8 @@ impl<S> BytesMap<S> {
         BytesIter::new(self.nodes())
     }
 
-    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and
-    /// so has each key that it returns.
+    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It holds its own guard, and so
+    /// does each key that it returns.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);

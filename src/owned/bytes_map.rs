@@ -152,7 +152,7 @@ impl<S> BytesMap<S> {
 }
 
 impl<S: BuildHasher> BytesMap<S> {
-    /// Returns the value of `key`, borrowed with a guard of its own; see [`HashMap::get`](super::HashMap::get).
+    /// Returns the value of `key`, borrowed with its own guard; see [`HashMap::get`](super::HashMap::get).
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);

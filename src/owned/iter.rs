@@ -106,7 +106,7 @@ impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
 impl<K, V, S> HashMap<K, V, S> {
     /// Returns an iterator over all entries, in no particular order.
     ///
-    /// The iterator has a guard of its own, so it borrows only the map. [`Pinned::iter`](super::Pinned::iter) returns
+    /// The iterator holds its own guard, so it borrows only the map. [`Pinned::iter`](super::Pinned::iter) returns
     /// plain references.
     ///
     /// The iterator sees each bin as a consistent snapshot. It returns a key that is present all the time exactly once,
@@ -123,8 +123,8 @@ impl<K, V, S> HashMap<K, V, S> {
         Iter::new(self.nodes())
     }
 
-    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It has a guard of its own, and
-    /// so has each key that it returns.
+    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter). It holds its own guard, and so
+    /// does each key that it returns.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -208,7 +208,7 @@ impl<K, V, S> HashMap<K, V, S> {
 
 /// An iterator over the entries of a [`HashMap`], made by [`HashMap::iter`].
 ///
-/// The iterator has a guard of its own, and so has each entry that it returns.
+/// The iterator holds its own guard, and so does each entry that it returns.
 pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>, Guard<'a>>);
 
 impl<'a, K, V> Iter<'a, K, V> {

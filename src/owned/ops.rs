@@ -45,8 +45,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
 
     /// Returns the value of `key` as [`get`](Self::get) does, but never waits.
     ///
-    /// An interrupt handler should call [`Pinned::try_get`](super::Pinned::try_get), with a [`Handle`](super::Handle)
-    /// of its own.
+    /// An interrupt handler should call [`Pinned::try_get`](super::Pinned::try_get), with its own
+    /// [`Handle`](super::Handle).
     ///
     /// # Errors
     /// [`Busy`] if the key's bin is being written, or if there is no memory for a guard.

@@ -271,7 +271,7 @@ struct Taken<'a, N: Node, const COUNT: usize> {
 }
 
 impl<N: Node, const COUNT: usize> Taken<'_, N, COUNT> {
-    /// Frees the nodes, with nothing locked. Returns how many, and the memory of the last one.
+    /// Frees the nodes, while nothing is locked. Returns how many, and the memory of the last one.
     #[inline(always)]
     fn free(mut self) -> (usize, Option<NodeMemory>) {
         let (mut count, mut memory) = (0, None);
@@ -391,8 +391,8 @@ impl<N: Node> Garbage<N> {
         drop(unsafe { self.put(domain, reader, node) });
     }
 
-    /// As `add`, and then frees a reclaimable node if more are waiting than may stay. Its destructor runs with nothing
-    /// locked.
+    /// As `add`, and then frees a reclaimable node if more are waiting than may stay. Its destructor runs while nothing
+    /// is locked.
     ///
     /// # Safety
     /// As `add`.
@@ -482,8 +482,8 @@ impl<N: Node> Garbage<N> {
         bag.note_backlog();
     }
 
-    /// Frees a node with nothing locked, or two if `catch_up` and more than a batch is waiting. Returns how many, and
-    /// the memory of the last one.
+    /// Frees a node while nothing is locked, or two if `catch_up` and more than a batch is waiting. Returns how many,
+    /// and the memory of the last one.
     #[inline(always)]
     fn free_some(
         &self,

@@ -105,7 +105,7 @@ impl Scheduler {
     /// ```
     pub fn add(&self, visit: impl FnMut(usize) -> Option<bool> + Send + 'static) {
         if self.worker.is_finished() {
-            // A panic has ended the thread. The list would keep the visit, and its captures, for ever.
+            // A panic has ended the thread. The list would keep the visit, and its captures, forever.
             return;
         }
         self.added.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(visit));

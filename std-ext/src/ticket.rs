@@ -274,7 +274,7 @@ impl<T> Future for Ticket<T> {
         let mut state = channel.lock();
         let old = match &mut *state {
             State::Pending { waker, .. } => waker.replace(new),
-            // The promise was kept after `try_take`, and found no waker: returning `Pending` would sleep for ever.
+            // The promise was kept after `try_take`, and found no waker: returning `Pending` would sleep forever.
             State::Done(_) => return Poll::Ready(state.take().expect("just seen")),
             State::Taken => panic!("the result was taken before"),
         };

@@ -58,22 +58,23 @@ impl<K, V> PendingChange<K, V> {
 }
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
-    /// Makes all of `changes` as of a single point in time, even if their keys belong to different leaves. Returns, for
-    /// each change, the entry that it replaced or removed.
+    /// Applies all of `changes` atomically, even if their keys belong to different leaves. Returns, for each change,
+    /// the entry that it replaced or removed.
     ///
-    /// Keys may be in any order. Several changes of one key are made in their order, and each gets what the one before
-    /// it left. No other operation sees some of the changes without the others: not
+    /// No other operation sees some of the changes without the others: not
     /// [`snapshot_many`](crate::owned::Pinned::snapshot_many), not [`range`](Self::range), not a sequence of
-    /// [`get`](Self::get)s, not another batch. `Op::Keep` does nothing.
+    /// [`get`](Self::get)s, not another batch. Keys may be in any order. Several changes of one key are applied in
+    /// their order, and each sees the result of the one before it. `Op::Keep` does nothing.
     ///
-    /// Makes all entries and reads all leaves with nothing locked, then locks the leaves while it stores. Readers of
-    /// these leaves wait that long. Starts again if a leaf changes before it is locked. Some other write has succeeded
-    /// each time that happens, but it may happen any number of times: if other threads write to these leaves without a
-    /// pause, a batch of very many leaves may have to wait until they stop. Allocates as [`insert`](Self::insert) does
-    /// for each change, even for a removal, and a few words more. Running out of memory is handled as in std's
-    /// collections. Takes `n log n` time to sort the keys, plus a search for each. Linearizes when the last leaf is
-    /// locked. If `Ord` panics, all changes are made or none, and the caller does not learn which. If it is no total
-    /// order, changes may be made one by one.
+    /// Creates all entries and reads all leaves while nothing is locked, then locks the leaves while it stores; readers
+    /// of these leaves wait that long. Starts again if a leaf changes before it is locked. Each time, some other write
+    /// has succeeded, but there is no bound: if other threads write to these leaves without a pause, a batch of very
+    /// many leaves may not complete until they stop. Allocates as [`insert`](Self::insert) does for each change, even
+    /// for a removal, and a few words more. Running out of memory is handled as in std's collections. Takes `n log n`
+    /// time to sort the keys, plus a search for each. Linearizes when the last leaf is locked.
+    ///
+    /// If `Ord` panics, all changes are applied or none, and the caller does not learn which. If it is no total order,
+    /// changes may be applied one by one.
     ///
     /// # Panics
     /// May panic if `Ord` is no total order, as std's sort does.

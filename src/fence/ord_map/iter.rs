@@ -17,8 +17,8 @@ use core::marker::PhantomData;
 use core::ops::{RangeBounds, RangeFull};
 use equivalent::Comparable;
 
-/// An iterator over a consistent snapshot of entries of an [`OrdMap`], made by [`OrdMap::range`]. It has a guard of its
-/// own, and so has each entry that it returns.
+/// An iterator over a consistent snapshot of entries of an [`OrdMap`], made by [`OrdMap::range`]. It holds its own
+/// guard, and so does each entry that it returns.
 pub struct OrdRange<'a, K, V> {
     raws: vec::IntoIter<(Raw<K>, ())>,
     guard: Guard<'a>,
@@ -256,8 +256,8 @@ fn prefetch_all<K>(some: &[(Raw<K>, ())]) {
     }
 }
 
-/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, made by [`OrdMap::iter_range`]. It has a
-/// guard of its own, and so has each entry that it returns.
+/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, made by [`OrdMap::iter_range`]. It holds its
+/// own guard, and so does each entry that it returns.
 pub struct OrdIterRange<'a, Q: ?Sized, B, K, V, R> {
     walk: Walk<'a, Q, B, K, V, R>,
     guard: Guard<'a>,
@@ -380,8 +380,8 @@ macro_rules! iter_ranges {
 }
 iter_ranges!(OrdIterRange[] PinnedOrdIterRange[G]);
 
-/// An iterator over the entries of an [`OrdMap`], in key order, made by [`OrdMap::iter`]. It has a guard of its own,
-/// and so has each entry that it returns.
+/// An iterator over the entries of an [`OrdMap`], in key order, made by [`OrdMap::iter`]. It holds its own guard, and
+/// so does each entry that it returns.
 pub struct OrdIter<'a, K, V, R>(OrdIterRange<'a, K, RangeFull, K, V, R>);
 
 impl<'a, K: Ord, V, R: Ranking<K>> OrdIter<'a, K, V, R> {

@@ -25,8 +25,8 @@ impl<K, V, R> OrdMap<K, V, R> {
     /// Drops all retired entries that no reader can have any more.
     ///
     /// Operations that write do this by themselves, a few entries at a time and a few hundred entries late. This method
-    /// does it at once: it requests a barrier of all threads, checks each reader's slot, and runs the destructors with
-    /// nothing locked. If one panics, the remaining entries wait for the next call. Inside of a destructor of an entry
+    /// does it at once: it requests a barrier of all threads, checks each reader's slot, and runs the destructors while
+    /// nothing is locked. If one panics, the remaining entries wait for the next call. Within a destructor of an entry
     /// that this map is dropping, it drops nothing.
     ///
     /// ```

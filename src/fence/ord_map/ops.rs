@@ -15,7 +15,7 @@ use crate::reclaim::retired::Mode;
 use equivalent::Comparable;
 
 impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
-    /// Returns the value of `key`, borrowed with a guard of its own.
+    /// Returns the value of `key`, borrowed with its own guard.
     ///
     /// Takes no lock, and writes only to its thread's slot in the registry of readers. Allocates nothing, unless more
     /// threads hold guards than ever before: slots for them, and without memory for these the process aborts.
@@ -40,7 +40,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     /// As [`get`](Self::get), but never waits. An interrupt handler uses
-    /// [`Pinned::try_get`](crate::owned::Pinned::try_get) with a [`Handle`](crate::owned::Handle) of its own.
+    /// [`Pinned::try_get`](crate::owned::Pinned::try_get) with its own [`Handle`](crate::owned::Handle).
     ///
     /// # Errors
     /// [`Busy`] if the key's leaf is being written, or has changed 64 times while it was read, or if there is no memory
@@ -131,7 +131,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     ///
     /// `f` runs while nothing is locked, and again if another thread has replaced the entry in the meantime. So the
     /// replacement is atomic. Allocates an entry, with a clone of the key. Blocks as [`insert`](Self::insert) does. If
-    /// `f` must run exactly once, or is expensive, use a value with a lock of its own, as in
+    /// `f` must run exactly once, or is expensive, use a value with its own lock, as in
     /// [`HashMap::update`](crate::HashMap::update).
     ///
     /// ```

@@ -59,7 +59,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         (bounds.start_bound().map(target), bounds.end_bound().map(target))
     }
 
-    /// Returns the entry with the smallest key, borrowed with a guard of its own.
+    /// Returns the entry with the smallest key, borrowed with its own guard.
     ///
     /// Takes no lock and writes no shared memory. Waits while the first leaf is being written. If leaves are empty, it
     /// reads several, and linearizes when all of them are validated together. A thread that inserts one key and then
@@ -74,7 +74,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.borrow_neighbour(Neighbour::From(unbounded::<Raw<K>>()))
     }
 
-    /// Returns the entry with the greatest key, borrowed with a guard of its own.
+    /// Returns the entry with the greatest key, borrowed with its own guard.
     ///
     /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
     ///
@@ -86,7 +86,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.borrow_neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))
     }
 
-    /// Returns the entry with the greatest key that is not greater than `key`, borrowed with a guard of its own.
+    /// Returns the entry with the greatest key that is not greater than `key`, borrowed with its own guard.
     ///
     /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
     ///
@@ -102,7 +102,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.borrow_neighbour(Neighbour::UpTo(Bound::Included(self.search_key(key))))
     }
 
-    /// Returns the entry with the smallest key that is not less than `key`, borrowed with a guard of its own.
+    /// Returns the entry with the smallest key that is not less than `key`, borrowed with its own guard.
     ///
     /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
     ///
@@ -118,7 +118,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.borrow_neighbour(Neighbour::From(Bound::Included(self.search_key(key))))
     }
 
-    /// Returns the entry with the greatest key that is less than `key`, borrowed with a guard of its own.
+    /// Returns the entry with the greatest key that is less than `key`, borrowed with its own guard.
     ///
     /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
     ///
@@ -134,7 +134,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.borrow_neighbour(Neighbour::UpTo(Bound::Excluded(self.search_key(key))))
     }
 
-    /// Returns the entry with the smallest key that is greater than `key`, borrowed with a guard of its own.
+    /// Returns the entry with the smallest key that is greater than `key`, borrowed with its own guard.
     ///
     /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
     ///
@@ -151,7 +151,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     /// Returns the entries within `bounds`, in key order, as a consistent snapshot: all as of a single point in time.
-    /// The iterator is double-ended and has a guard of its own.
+    /// The iterator is double-ended and holds its own guard.
     ///
     /// Copies pointers to the entries into a new allocation before it returns; [`iter_range`](Self::iter_range) is
     /// lazy, and needs memory for one leaf, but is no snapshot. If the bounds are in the wrong order, there are no
@@ -235,7 +235,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     /// Returns a lazy, double-ended iterator over the entries within `bounds`, in key order. It is weakly consistent,
-    /// and has a guard of its own.
+    /// and holds its own guard.
     ///
     /// It reads one leaf at a time, so it may return an entry and miss another one that was inserted earlier. A key
     /// that stays in the map from the first call to the last is returned exactly once; a key that is inserted or
@@ -279,7 +279,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         OrdIter::new(self)
     }
 
-    /// Returns all keys, in order, as [`iter`](Self::iter) sees them. The iterator has a guard of its own, and so has
+    /// Returns all keys, in order, as [`iter`](Self::iter) sees them. The iterator holds its own guard, and so does
     /// each key that it returns.
     ///
     /// ```
@@ -371,7 +371,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Returns an iterator that removes all entries, in key order, one by one as it is advanced. Entries that it does
     /// not reach stay in the map, and so may those that are inserted concurrently. Blocks and allocates as
-    /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
+    /// [`extract_if`](Self::extract_if) does, and holds a guard for as long.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();

@@ -462,7 +462,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
         self.split_at((leaf, version), cut, &bound, backoff)
     }
 
-    /// Returns the hints of the leaf after the edits, with `count` entries. Computes all ranks with nothing locked,
+    /// Returns the hints of the leaf after the edits, with `count` entries. Computes all ranks while nothing is locked,
     /// because ranking is user code.
     fn plan_edits(
         &self,

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::ops::Bound;
 
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
-    /// Keeps the entries for which `keep` returns true, with the values as it leaves them. `keep` runs with nothing
+    /// Keeps the entries for which `keep` returns true, with the values as it leaves them. `keep` runs while nothing is
     /// locked, and again for a leaf that has changed before it could be locked.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) -> Result<(), Failure> {
         let (mut entries, mut removed_keys) = (Vec::new(), Vec::new());
@@ -169,7 +169,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Returns the hints of the leaf without these entries. Computes all ranks with nothing locked.
+    /// Returns the hints of the leaf without these entries. Computes all ranks while nothing is locked.
     fn plan_cut(
         &self,
         leaf: Leaf<'_, K, V>,

@@ -77,7 +77,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         self.plan_merge_of((left, version), (right, right_version)).ok()
     }
 
-    /// Computes all ranks with nothing locked, because ranking is user code.
+    /// Computes all ranks while nothing is locked, because ranking is user code.
     fn plan_merge_of<'a>(
         &'a self,
         left: VersionedLeaf<'a, K, V>,

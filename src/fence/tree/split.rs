@@ -148,7 +148,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Returns the hints of both halves. Computes all ranks with nothing locked.
+    /// Returns the hints of both halves. Computes all ranks while nothing is locked.
     fn plan_split(
         &self,
         (leaf, version): VersionedLeaf<'_, K, V>,

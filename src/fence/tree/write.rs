@@ -35,7 +35,7 @@ pub(crate) struct HintPlan<K> {
 impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Applies what `decide` returns to the entry of a key. `read` fetches what `decide` needs of the old entry.
     ///
-    /// - `decide` runs with nothing locked, and again if the leaf has changed before it could be locked.
+    /// - `decide` runs while nothing is locked, and again if the leaf has changed before it could be locked.
     /// - `taken` is called with the replaced or removed entry, before any other user code runs: if that panicked, the
     ///   entry would leak.
     /// - Linearizes when the leaf is locked, or, if the operation changes nothing, when it is validated last.
@@ -234,7 +234,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         }
     }
 
-    /// Returns the hints of the leaf with `key`, of this rank, inserted at `at`. Computes all ranks with nothing
+    /// Returns the hints of the leaf with `key`, of this rank, inserted at `at`. Computes all ranks while nothing is
     /// locked, because ranking is user code.
     #[inline(always)]
     fn plan_insertion(

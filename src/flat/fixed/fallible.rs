@@ -71,7 +71,7 @@ where
     }
 
     /// Replaces the value of `key` by the result of `f` as [`update`](Self::update) does, but never waits: for
-    /// interrupt handlers, which would wait for ever for the code that they have interrupted.
+    /// interrupt handlers, which would wait forever for the code that they have interrupted.
     ///
     /// # Errors
     /// [`Busy`] if a bin that may hold the key is being written, or has been written since `f` ran. The value is
