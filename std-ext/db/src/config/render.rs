@@ -30,8 +30,12 @@ pub fn sample() -> String {
 pub fn page() -> String {
     let mut text = String::new();
     for group in GROUPS {
-        write!(text, "## {}\n\n| setting | default | meaning |\n|---|---|---|\n", group.name)
-            .expect(ADDED);
+        write!(
+            text,
+            "## {}\n\n| setting | default (values) | meaning |\n|---|---|---|\n",
+            group.name
+        )
+        .expect(ADDED);
         for Setting { name, kind, default, modifiable, help } in group.settings {
             let default = if default.is_empty() { "none".into() } else { format!("`{default}`") };
             let values = in_a_cell(kind);

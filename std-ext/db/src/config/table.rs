@@ -221,8 +221,8 @@ const MEMORY: &[Setting] = &[
         "maxmemory-samples",
         Kind::Number { min: 1, max: 64 },
         "5",
-        "Keys sampled per eviction, plus three, because Redis keeps some earlier samples. Higher values choose \
-         better and take longer.",
+        "Keys sampled per eviction, plus three, because Redis keeps some earlier samples. Higher values choose better \
+         keys and take longer.",
     ),
     modifiable(
         "lfu-log-factor",
@@ -497,7 +497,7 @@ const AUTOSCALING: &[Setting] = &[
         "cluster-autoscale-min",
         Kind::Number { min: 0, max: 65_536 },
         "0",
-        "Minimum number of nodes, at least `cluster-groups` times (`cluster-replicas` + 1).",
+        "Minimum number of nodes, never below `cluster-groups` times (`cluster-replicas` + 1).",
     ),
     immutable(
         "cluster-autoscale-max",
