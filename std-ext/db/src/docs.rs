@@ -1,4 +1,4 @@
-//! Documentation pages: getting started, coming from Redis, cluster, sharding, autoscaling, backup, etcd, Kubernetes,
+//! Documentation pages: getting started, migrating from Redis, cluster, sharding, autoscaling, backup, etcd, Kubernetes,
 //! security, upgrades, monitoring, configuration, guarantees, limits.
 
 pub mod getting_started {
@@ -79,14 +79,14 @@ pub mod autoscaling {
 }
 
 pub mod configuration {
-    //! All settings, and where they can be given.
+    //! All settings, and how to set them.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/configuration.md")]
 }
 
 pub mod guarantees {
-    //! Guarantees of an acknowledgement, and the data that survives a failure.
+    //! Durability, recovery, consistency, and behaviour when disks or clocks fail.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/guarantees.md")]
@@ -98,14 +98,14 @@ pub mod guarantees {
 }
 
 pub mod scripts {
-    //! Scripts in Lua, and how they differ from those of Redis.
+    //! Lua scripts: atomicity, limits and differences from Redis.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/scripts.md")]
 }
 
 pub mod limits {
-    //! Unsupported operations, and limits.
+    //! Missing features, differences from Redis, and numeric limits.
     //!
     #![doc = include_str!("../docs/rustdoc_links.md")]
     #![doc = include_str!("../docs/limits.md")]

@@ -146,7 +146,7 @@ impl Config {
         }
         if !self.users.is_empty() && !self.get("aclfile").is_empty() {
             return conflict(
-                "users are in aclfile, or in lines of the file of settings, but not in both",
+                "users are defined either in aclfile or in the configuration file, not in both",
             );
         }
         self.check_grpc()?;

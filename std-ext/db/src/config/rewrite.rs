@@ -1,4 +1,4 @@
-//! CONFIG REWRITE: writes settings that were changed into the file of settings.
+//! CONFIG REWRITE: writes settings that were changed into the configuration file.
 //!
 //! Lines of other settings, comments and empty lines stay as they are. The file is replaced in one step: after a crash
 //! it is either the old or the new one.
@@ -58,7 +58,7 @@ pub(crate) struct UserLines {
 
 impl UserLines {
     /// Takes lines of a file of users, whose words stand between single spaces. A file of users has no quotes. In
-    /// a file of settings, words that begin with a quote are in quotes.
+    /// a configuration file, words that begin with a quote are in quotes.
     pub(crate) fn new(lines: &[String], are_implied: bool) -> Self {
         let in_quotes = |line: &String| line.split(' ').map(quoted).collect::<Vec<_>>().join(" ");
         Self { lines: lines.iter().map(in_quotes).collect(), are_implied }

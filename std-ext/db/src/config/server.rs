@@ -50,7 +50,7 @@ pub struct ServerConfig {
     pub shutdown_timeout: Duration,
     /// The password of the user `default`.
     pub password: Option<String>,
-    /// The users of the file of settings: where each stands, and its name and rules.
+    /// The users of the configuration file: where each stands, and its name and rules.
     pub users: Vec<(String, Vec<String>)>,
     /// The file of users.
     pub acl_file: Option<PathBuf>,

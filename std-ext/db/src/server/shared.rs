@@ -423,7 +423,7 @@ impl ServerShared {
 }
 
 impl ServerShared {
-    /// Returns the lines of users for the file of settings, unless they are in a file of their own.
+    /// Returns the lines of users for the configuration file, unless they are in a file of their own.
     fn user_lines(&self, settings: &[(String, String)]) -> Result<Option<UserLines>, String> {
         let users = self.runtime_config.users();
         if users.file().is_some() {

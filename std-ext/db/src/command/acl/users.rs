@@ -137,7 +137,7 @@ impl Users {
         })
     }
 
-    /// Makes a user of the file of settings. The rules of `default` replace those that it has.
+    /// Makes a user of the configuration file. The rules of `default` replace those that it has.
     pub(crate) fn configure(&self, name: &[u8], rules: &[&[u8]]) -> Result<(), String> {
         if has_spaces(name) {
             return Err("Spaces not allowed in ACL usernames".to_owned());
