@@ -1,5 +1,5 @@
-//! Documentation pages: getting started, migrating from Redis, cluster, sharding, autoscaling, backup, etcd, Kubernetes,
-//! security, upgrades, monitoring, configuration, guarantees, limits.
+//! Documentation pages: getting started, migrating from Redis, cluster, sharding, autoscaling, backup, etcd,
+//! Kubernetes, security, upgrades, monitoring, configuration, guarantees, limits.
 
 pub mod getting_started {
     //! Installing and running the database.

@@ -45,7 +45,7 @@ pub trait ServerApi {
         Err((0, SettingError::Unknown))
     }
 
-    /// Writes the settings that were changed since the start into the configuration file. `settings` are all that can be
+    /// Writes the settings changed since the start to the configuration file. `settings` are all that can be
     /// changed, with their present values.
     ///
     /// # Errors
