@@ -6,18 +6,17 @@
 //! versions of their leaves: a busy fence gives leaves to a neighbour or is split, and idle ones are merged. No entry
 //! moves.
 //!
-//! In the plot, two threads write to the words of some Rust sources, kept in order. Nine of ten writes fall on a
-//! sixteenth of the words; this hot range jumps a few times and then wanders from one end to the other. A worker
+//! In the plot, two threads write to the words of some Rust sources, in order. Nine of ten writes fall on a hot range,
+//! a sixteenth of the words, which jumps a few times and then wanders from one end to the other. A worker
 //! (`std_ext::FenceWorkers`) rebalances every millisecond:
 //!
 //! <div style="overflow-x:auto">
 #![doc = include_str!("hot_range.svg")]
 //! </div>
 //!
-//! `cargo run --release --example hot_range --features std-ext` draws the plot. The hot range moved 24 times. The
-//! fences had caught up with half of the moves after 42,000 writes, with 22 after 125,000, and with all of them after
-//! 261,000, where "caught up" means that no fence held more than a fifth of the hot range. These figures depend on how
-//! often the worker runs; here it shared two busy processors with the writers.
+//! The hot range moved 24 times. The fences had followed half of the moves after 42,000 writes, 22 after 125,000 and
+//! all after 261,000; that is, no fence held more than a fifth of the hot range any more. The worker shared two busy
+//! processors with the writers. To draw the plot, run `cargo run --release --example hot_range --features std-ext`.
 //!
 //! # When to use workers
 //!
