@@ -40,9 +40,9 @@
 //! Side effects of a closure may therefore happen more than once, and a closure that writes to the same bin *each* time
 //! it runs is called forever. Write to the map after `update`, not within it.
 //!
-//! No map has an update that calls its closure exactly once: writers of the key would have to wait while it runs, and a
-//! closure that uses the map would deadlock. If you need that, [put a lock into the
-//! value](super::coming_from#updating-values-in-place).
+//! Only the updates of a [`LeftRightMap`](crate::LeftRightMap) call their closure exactly once. In a map with many
+//! writers, other writers of the key would have to wait while it runs, and a closure that uses the map would deadlock.
+//! If you need that, [put a lock into the value](super::coming_from#updating-values-in-place).
 //!
 //! # Interrupt handlers
 //! - **[`FlatTable`](crate::FlatTable):** handlers may call `try_get`, `try_insert` and `try_remove` without
@@ -91,8 +91,8 @@
 //!
 //! # Iteration is not a snapshot
 //! [`iter`](crate::FlatMap::iter) and [`retain`](crate::FlatMap::retain) see different bins at different times. For a
-//! snapshot use a [`LeftRightMap`](crate::LeftRightMap), or `range` of an ordered map. Both copy a few bins at a time
-//! into a buffer on the heap, and abort if there is no memory for it.
+//! snapshot use a [`LeftRightMap`](crate::LeftRightMap), or `range` of an ordered map. `iter` and `retain` copy a few
+//! bins at a time into a buffer on the heap, and abort if there is no memory for it.
 //!
 //! # Left-right maps
 //! - **Stalled readers:** while a reader is in the old table, `publish` waits, `try_publish` returns

@@ -15,7 +15,7 @@
 //! </div>
 //!
 //! The hot range moved 24 times. The fences had followed half of the moves after 42,000 writes, 22 after 125,000 and
-//! all after 261,000; that is, no fence held more than a fifth of the hot range any more. The worker shared two busy
+//! all after 261,000; that is, no fence still held more than a fifth of the hot range. The worker shared two busy
 //! processors with the writers. To draw the plot, run `cargo run --release --example hot_range --features std-ext`.
 //!
 //! # When to use workers
