@@ -9,17 +9,17 @@ use std::sync::Arc;
 /// Bytes that a visit sweeps.
 const BUDGET: usize = 16 << 10;
 
-/// A thread that compresses, compacts, merges and trains codecs, by [`compress_step`](CompressedMap::compress_step), so
-/// that writers usually find room.
+/// A background thread that calls [`compress_step`](CompressedMap::compress_step) (which compresses, compacts, merges
+/// and trains codecs), so that writers usually find room.
 ///
-/// Without it writers do the same work themselves, a little each. If they write faster than it compresses, they help,
-/// and slow down to its pace.
+/// Without it, writers do the same work themselves, a little each. Writers that are faster than the thread help, and
+/// slow down to its pace.
 ///
-/// One thread serves any number of maps. It visits each of them up to ten thousand times a second after one had work,
-/// and a hundred times a second while none has. It keeps no map alive.
+/// One thread serves any number of maps, and keeps none of them alive. It visits each up to ten thousand times a second
+/// after one had work, and a hundred times a second while none has.
 ///
 /// If a codec or a [`Merge`](crate::compressed::Merge) panics, the thread ends, and writers do all the work again.
-/// Dropping the compressor waits until the running step has ended.
+/// Dropping the compressor waits for the running step.
 ///
 /// ```
 /// use hedgerow::{CompressedMap, std_ext::Compressor};

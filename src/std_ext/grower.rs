@@ -10,17 +10,17 @@ use std::sync::Arc;
 /// Segments of bins that a visit makes.
 const BUDGET: usize = 8;
 
-/// A thread that takes growth off the inserters of maps, by [`FlatMap::grow_step`](crate::FlatMap::grow_step).
+/// A background thread that takes growth off inserts, by calling [`FlatMap::grow_step`](crate::FlatMap::grow_step).
 ///
-/// Without it inserts do the same work themselves, a bounded part each. With it they usually find the work done: while
-/// a map grew to 4 M entries, a fourth as many inserts took more than 16 µs. The thread needs a processor. If it shares
-/// one with inserters, the system may suspend it inside a bin, and writers of that bin wait for it as for any writer.
+/// Without it, inserts do the same work themselves, a bounded part each. With it, they usually find the work done:
+/// while a map grew to 4 M entries, a fourth as many inserts took more than 16 µs. The thread needs a processor. If it
+/// shares one with inserters, it may be preempted inside a bin, and writers of that bin wait for it as for any writer.
 ///
-/// One thread serves any number of maps. It visits each of them up to ten thousand times a second after one has grown,
-/// and a hundred times a second while none does. It keeps no map alive.
+/// One thread serves any number of maps, and keeps none of them alive. It visits each up to ten thousand times a second
+/// after one has grown, and a hundred times a second while none does.
 ///
-/// If a key's `Hash` panics, the thread ends, and inserts do all the work again. Dropping the grower waits until the
-/// running step has ended.
+/// If a key's `Hash` panics, the thread ends, and inserts do all the work again. Dropping the grower waits for the
+/// running step.
 ///
 /// ```
 /// use hedgerow::{FlatMap, std_ext::Grower};

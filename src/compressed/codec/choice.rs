@@ -18,11 +18,11 @@ const LONG: usize = 4 << 10;
 /// The bytes of this part.
 const PART: usize = 512;
 
-/// Compresses each value by the model that makes it shortest.
+/// Compresses each value with the model that makes it shortest.
 ///
-/// For each class of lengths it counts which models have lost in a row. They are tried only now and then, so that
-/// values that no model compresses cost little. A caller that compresses keeps one, and makes another when models
-/// change.
+/// For each range of lengths it counts which models have lost repeatedly, and tries those only occasionally, so that
+/// values that no model compresses cost little. A caller that compresses keeps one `Choice`, and creates another when
+/// the models change.
 ///
 /// ```
 /// use hedgerow::compressed::codec::{Choice, Codec, Lz4, Work};

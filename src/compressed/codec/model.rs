@@ -4,7 +4,7 @@ use super::work::Work;
 use core::error::Error;
 use core::fmt;
 
-/// The result of training a [`Codec`](super::Codec): compresses and decompresses, and never changes.
+/// The result of training a [`Codec`](super::Codec): compresses and decompresses, and is immutable.
 pub trait Model: Send + Sync {
     /// Compresses `plain` into the front of `into`. Returns how many bytes it has written, or `None` if there is not
     /// enough room. The caller gives only as much room as is worth while. Allocates nothing, except memory that `work`

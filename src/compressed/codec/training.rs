@@ -13,8 +13,8 @@ use core::ops::Range;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 
-/// Training that is not complete. Each poll does tens of microseconds of work and wakes no task: the caller polls again
-/// when it has the time.
+/// Training in progress. Each poll does tens of microseconds of work and wakes no task: the caller polls again when it
+/// has time.
 pub type TrainingTask = Pin<Box<dyn Future<Output = Option<Box<dyn Model>>> + Send>>;
 
 /// The work of one turn, in bytes of samples that are compressed.

@@ -15,8 +15,8 @@ pub(super) const WINDOW: usize = 1024;
 
 /// Working memory of compressors.
 ///
-/// Each thread that compresses has its own, and passes it to each [`compress`](super::Model::compress). The compressed
-/// form of a value does not depend on the values before.
+/// Each thread that compresses has its own, and passes it to each [`compress`](super::Model::compress). The result does
+/// not depend on earlier values.
 ///
 /// ```
 /// use hedgerow::compressed::codec::{Codec, Lz4, Work};

@@ -21,13 +21,13 @@ use table::{FEWEST, Table};
 
 /// A codec of frequent symbols, for short texts that have words, names, numbers and syntax in common.
 ///
-/// Needs training, which reads at most 512 KiB of samples; more samples make better tables up to that. Training takes
-/// up to a few tenths of a second and a few MiB. A model takes about 42 bytes for each symbol. Text with other words,
-/// or in another script, becomes longer. Compression takes much longer than decompression, because it finds nearly the
+/// It needs training, which reads up to 512 KiB of samples (more samples make better tables up to that), and takes up
+/// to a few tenths of a second and a few MiB. A model takes about 42 bytes for each symbol. Text with other words, or
+/// in another script, becomes longer. Compression takes much longer than decompression, because it finds nearly the
 /// shortest sequence of symbols.
 ///
-/// If samples were made so that their symbols collide in a table, training returns nothing, and an import of the table
-/// fails: both would take quadratic time.
+/// If samples were crafted so that their symbols collide in a table, training returns no model, and importing the table
+/// fails, because both would take quadratic time.
 ///
 /// ```
 /// use hedgerow::compressed::codec::{Codec, SmallText, Work};
