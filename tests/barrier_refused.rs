@@ -13,7 +13,7 @@
 
 mod support;
 
-use hedgerow::owned::pin;
+use hedgerow::owned::{Collector, pin};
 use hedgerow::std_ext::membarrier;
 use hedgerow::{HashMap, LeftRightMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -224,5 +224,35 @@ fn one_read_of_each_reader_is_enough_if_the_system_does_not_help() {
                 assert_eq!(go_on(), (1, 0), "{overlooked}");
             },
         );
+    });
+}
+
+/// The readers of a collector say nothing about those of the other maps: garbage of a map with a collector is freed,
+/// and that of another map waits for a reader that may be about to read without a fence.
+#[test]
+fn readers_of_one_collector_do_not_speak_for_others() {
+    forked("membarrier and sched_setaffinity refused", || {
+        assert!(membarrier::register(), "this system has no membarrier");
+        let alive = Arc::new(AtomicUsize::new(0));
+        let [map, own] = [Map::new(), Map::new().with_collector(&Collector::new())];
+        thread::scope(|scope| {
+            let other = stepper(scope, || drop(pin()));
+            other.once();
+            drop((pin(), own.pin()));
+            refuse(call::MEMBARRIER, EPERM);
+            refuse(call::SCHED_SETAFFINITY, EPERM);
+            let pending = |map: &Map| {
+                map.insert(1, Tracked::new(1, &alive));
+                drop(map.remove(&1));
+                map.reclaim();
+                map.pending()
+            };
+            assert_eq!(pending(&own), 0, "no reader of the collector is in the way");
+            assert!(pending(&map) > 0, "a reader that may be about to read was overlooked");
+            assert_eq!(pending(&own), 0, "the readers of other maps are in the way");
+            other.once();
+            assert_eq!(pending(&map), 0, "garbage stays although every reader has read since");
+            drop(other);
+        });
     });
 }

@@ -62,6 +62,9 @@
 //! | `map.update_or_insert(k, f, v)` | `map.entry(k).and_modify(f).or_insert(v)` |
 //! | `map.compute(k, \|entry\| Operation::…)` | `map.compute(k, \|value\| Op::…)` |
 //! | `guard.flush()`, also of crossbeam-epoch | `map.reclaim()` |
+//! | `HashMap::builder().collector(c).build()` | `HashMap::new().with_collector(&c)` |
+//! | a seize `Collector` for each map | a [`Collector`](crate::owned::Collector); by default all maps share one |
+//! | `map.guard()`, `map.owned_guard()` | `collector.pin()`, `collector.handle().into_guard()` |
 //!
 //! ```
 //! use hedgerow::{FlatMap, Op};

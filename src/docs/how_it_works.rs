@@ -23,7 +23,8 @@
 //!   two segments of them. There is never a second table of the full size.
 //!
 //! Maps of owned data use epoch-based reclamation. A guard announces, in a slot of its thread, the epoch in which it
-//! began; the map frees a removed entry once every announced epoch is later than the removal.
+//! began; the map frees a removed entry once every announced epoch is later than the removal. Each
+//! [collector](crate::owned::Collector) has its own epochs and slots.
 //!
 //! # LeftRightMap: two tables and a swap
 //! A [`LeftRightMap`](crate::LeftRightMap) has two tables of the same layout. Readers use one while the single writer

@@ -62,13 +62,16 @@
 //!
 //! # Guards delay reclamation
 //! While a thread holds a guard, no entry that is removed from *any* [`HashMap`](crate::HashMap),
-//! [`OrdMap`](crate::OrdMap) or [`BytesMap`](crate::BytesMap) of the process is dropped. Each
+//! [`OrdMap`](crate::OrdMap) or [`BytesMap`](crate::BytesMap) of the process is dropped, except from maps with another
+//! [collector](crate::owned::Collector). Each
 //! [`Ref`](crate::owned::Ref), iterator and [pinned](crate::HashMap::pin) map holds a guard, and so does an operation
 //! while it calls closures, `Hash`, `Eq` or `Ord`. Keep guards short. A guard that is leaked with `mem::forget` is held
 //! forever.
 //!
 //! To find and contain such a guard:
 //!
+//! - [`with_collector`](crate::HashMap::with_collector) gives a map its own collector. Its guards delay only the maps
+//!   of this collector, and the guards of other maps do not delay it. Each guard costs a compare-and-swap.
 //! - [`stalled_readers`](crate::HashMap::stalled_readers) lists the guards that delay reclamation, and
 //!   [`pending`](crate::HashMap::pending) counts the entries that wait.
 //! - [`set_pending_limit`](crate::HashMap::set_pending_limit) bounds these entries per map; there is no bound by
@@ -87,7 +90,8 @@
 //! [`shrink_to_fit`](crate::FlatMap::shrink_to_fit) needs `&mut self`. A map also keeps the small tables and
 //! directories that growth has replaced, because readers may still be in them. They take about as much as the current
 //! directory, a word per segment of up to 128 bins; [`stats`](crate::FlatMap::stats) counts them as `retired_bytes`.
-//! The slots in which threads announce their guards are reused, but never freed.
+//! The slots in which threads announce their guards are reused, but never freed. A collector frees its slots when it is
+//! dropped with all its maps and handles.
 //!
 //! # Iteration is not a snapshot
 //! [`iter`](crate::FlatMap::iter) and [`retain`](crate::FlatMap::retain) see different bins at different times. For a

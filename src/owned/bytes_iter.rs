@@ -6,7 +6,7 @@ use super::iter::Walk;
 use super::nodes::Nodes;
 use super::removed_bytes::RemovedBytes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
-use crate::reclaim::guard::{Guard, HasGuard, pin};
+use crate::reclaim::guard::{Guard, HasGuard};
 use crate::reclaim::node::Live;
 use crate::reclaim::retired::NodeList;
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ pub struct BytesIter<'a>(Walk<'a, InlineNode, Guard<'a>>);
 impl<'a> BytesIter<'a> {
     #[inline]
     pub(super) fn new(nodes: &'a Nodes<InlineNode>) -> Self {
-        Self(Walk::new(nodes, pin()))
+        Self(Walk::new(nodes, nodes.readers().pin()))
     }
 }
 
@@ -127,7 +127,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!((red[0].key(), map.len()), (&b"rose"[..], 1));
     /// ```
     pub fn extract_if<F: FnMut(&[u8], &[u8]) -> bool>(&self, wanted: F) -> BytesExtractIf<'_, F> {
-        BytesExtractIf { walk: Walk::new(self.nodes(), pin()), wanted }
+        BytesExtractIf { walk: Walk::new(self.nodes(), self.readers().pin()), wanted }
     }
 
     /// Returns an iterator that removes all entries, one with each call of `next`.

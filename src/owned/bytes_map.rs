@@ -10,10 +10,11 @@ use crate::api::hasher::DefaultHashBuilder;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError, TryReserveError};
 use crate::reclaim::borrowed::Ref;
+use crate::reclaim::collector::{Collector, Readers};
 use crate::reclaim::errors::{Cause, Refused};
-use crate::reclaim::guard::{Stalled, pin, stalled, try_pin};
+use crate::reclaim::guard::Stalled;
 use crate::reclaim::map::NodeMap;
-use crate::reclaim::methods::{garbage_methods, table_methods};
+use crate::reclaim::methods::{collector_methods, garbage_methods, table_methods};
 use crate::reclaim::node::Live;
 use crate::reclaim::retired::{Mode, Retired};
 use alloc::vec::Vec;
@@ -27,7 +28,8 @@ use core::hash::BuildHasher;
 ///
 /// The guarantees are those of a [`HashMap`](super::HashMap). A lookup returns a [`Ref`], which borrows the entry and
 /// holds a [`Guard`](super::Guard); [`pin`](Self::pin) takes one guard for many lookups, which then return plain
-/// slices. Every method takes `&self`, except [`shrink_to_fit`](Self::shrink_to_fit).
+/// slices. Every method takes `&self`, except [`shrink_to_fit`](Self::shrink_to_fit) and
+/// [`with_collector`](Self::with_collector).
 ///
 /// There is no `entry` method, because an [`Entry`](crate::entry::Entry) would have to lend out the value as `&mut V`,
 /// and here values are bytes of a fixed length that readers share. Use
@@ -146,6 +148,17 @@ impl<S> BytesMap<S> {
         self.nodes().retired()
     }
 
+    #[inline(always)]
+    pub(super) fn readers(&self) -> &Readers {
+        self.nodes().readers()
+    }
+
+    pub(super) fn set_readers(&mut self, readers: &Readers) {
+        self.inner.nodes.set_readers(readers);
+    }
+
+    collector_methods!("BytesMap");
+
     table_methods!("BytesMap");
 
     garbage_methods!("BytesMap", "Lock-free.", use<S>);
@@ -161,7 +174,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// ```
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Ref<'_, [u8], [u8]>> {
-        let guard = pin();
+        let guard = self.readers().pin();
         let found = self.inner.find(key.as_ref(), &guard)?.ptr();
         // Dropped before the return value is made: if the key's destructor panicked afterwards, the guard of the return
         // value would leak, and keep the garbage of all maps.
@@ -192,7 +205,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// assert_eq!(map.try_get("rose").unwrap().as_deref(), Some(&b"red"[..]));
     /// ```
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, [u8], [u8]>>, Busy> {
-        let guard = try_pin().map_err(|_| Busy)?;
+        let guard = self.readers().try_pin().map_err(|_| Busy)?;
         let found = self.inner.find_in(Mode::NON_BLOCKING, key.as_ref(), &guard)?;
         let found = found.map(Live::ptr);
         // As in `get`: before the return value is made.
@@ -220,7 +233,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// ```
     #[inline]
     pub fn get_with<R>(&self, key: impl AsRef<[u8]>, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        self.inner.find(key.as_ref(), &pin()).map(|node| f(node.value()))
+        self.inner.find(key.as_ref(), &self.readers().pin()).map(|node| f(node.value()))
     }
 
     /// Returns a copy of the value of `key`, or an empty vector if the key is absent. Inserts nothing.
@@ -240,7 +253,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// ```
     #[inline]
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
-        self.inner.find(key.as_ref(), &pin()).is_some()
+        self.inner.find(key.as_ref(), &self.readers().pin()).is_some()
     }
 
     /// Stores a copy of `value` under a copy of `key`, and returns the entry that it replaces.

@@ -4,6 +4,7 @@ use super::nodes::Nodes;
 use crate::api::hash::KeyHash;
 use crate::api::hasher::mixes_well;
 use crate::error::{Busy, TryReserveError};
+use crate::reclaim::collector::Readers;
 use crate::reclaim::entry::EntryNode;
 use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::Guard;
@@ -43,6 +44,11 @@ impl<N: Node, S> Hashed<N, S> {
             Ok(nodes) => Ok(Self { hash_builder, nodes }),
             Err(why) => Err((why, hash_builder)),
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn readers(&self) -> &Readers {
+        self.nodes.readers()
     }
 
     pub(super) fn into_nodes(self) -> Nodes<N> {
@@ -93,7 +99,7 @@ impl<N: EntryNode, S: BuildHasher> Hashed<N, S> {
     where
         Q: Hash + Equivalent<N::Key> + ?Sized,
     {
-        let guard = mode.pin().map_err(|_| Busy)?;
+        let guard = mode.pin(self.readers()).map_err(|_| Busy)?;
         let wanted = |node: Live<'_, N>| condition(node.key(), node.value());
         let removed = self.nodes.remove(self.hash_of(key), is(key), wanted, mode, &guard);
         // Before the return value is made, which would leak if this panicked.
@@ -113,6 +119,11 @@ where
     #[inline(always)]
     fn retired(&self) -> &Retired<N> {
         self.nodes.retired()
+    }
+
+    #[inline(always)]
+    fn readers(&self) -> &Readers {
+        self.nodes.readers()
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@
 use super::map::HashMap;
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
-use crate::reclaim::guard::{Guard, HasGuard, pin};
+use crate::reclaim::guard::{Guard, HasGuard};
 use crate::reclaim::node::{Live, Node, NodePtr};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
@@ -213,7 +213,7 @@ pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>, Guard<'a>>);
 
 impl<'a, K, V> Iter<'a, K, V> {
     pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>) -> Self {
-        Self(Walk::new(nodes, pin()))
+        Self(Walk::new(nodes, nodes.readers().pin()))
     }
 }
 
@@ -310,7 +310,7 @@ pub struct ExtractIf<'a, K, V, F> {
 
 impl<'a, K, V, F: FnMut(&K, &V) -> bool> ExtractIf<'a, K, V, F> {
     pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, wanted: F) -> Self {
-        Self { walk: Walk::new(nodes, pin()), wanted }
+        Self { walk: Walk::new(nodes, nodes.readers().pin()), wanted }
     }
 }
 

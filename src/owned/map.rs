@@ -4,17 +4,18 @@ use super::hashed::Hashed;
 use super::nodes::{Nodes, OwnedStats};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
-use crate::reclaim::guard::{Stalled, stalled};
-use crate::reclaim::methods::{garbage_methods, table_methods};
+use crate::reclaim::collector::{Collector, Readers};
+use crate::reclaim::guard::Stalled;
+use crate::reclaim::methods::{collector_methods, garbage_methods, table_methods};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::retired::Retired;
 use alloc::alloc::handle_alloc_error;
 
 /// A concurrent hash map for keys and values of any type.
 ///
-/// Threads share the map by reference: every method takes `&self`, except [`shrink_to_fit`](Self::shrink_to_fit). A
-/// lookup returns a [`Ref`](super::Ref), which borrows the entry and holds a [`Guard`](super::Guard).
-/// [`pin`](Self::pin) takes one guard for many lookups, which then return plain references.
+/// Threads share the map by reference: every method takes `&self`, except [`shrink_to_fit`](Self::shrink_to_fit) and
+/// [`with_collector`](Self::with_collector). A lookup returns a [`Ref`](super::Ref), which borrows the entry and holds
+/// a [`Guard`](super::Guard). [`pin`](Self::pin) takes one guard for many lookups, which then return plain references.
 ///
 /// Lookups take no lock and write only to a slot of their own thread. They allocate nothing, except for new slots when
 /// more threads than ever before hold guards.
@@ -150,6 +151,17 @@ impl<K, V, S> HashMap<K, V, S> {
     fn garbage(&self) -> &Retired<Pair<K, V>> {
         self.nodes().retired()
     }
+
+    #[inline(always)]
+    pub(super) fn readers(&self) -> &Readers {
+        self.nodes().readers()
+    }
+
+    pub(super) fn set_readers(&mut self, readers: &Readers) {
+        self.inner.nodes.set_readers(readers);
+    }
+
+    collector_methods!("HashMap");
 
     table_methods!("HashMap<&str, &str>");
 

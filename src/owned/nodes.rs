@@ -14,8 +14,9 @@ use crate::bins::bin::Entry;
 use crate::bins::layout::Layout;
 use crate::error::Busy;
 use crate::error::TryReserveError;
+use crate::reclaim::collector::Readers;
 use crate::reclaim::garbage::free_all;
-use crate::reclaim::guard::{Guard, pin, try_pin};
+use crate::reclaim::guard::Guard;
 use crate::reclaim::map::{NotStored, Unchanged};
 use crate::reclaim::node::{List, Live, Node, NodePtr};
 use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
@@ -60,7 +61,11 @@ pub struct OwnedStats {
 }
 
 /// A table of nodes, and the nodes that were removed from it.
+#[repr(C)]
 pub(super) struct Nodes<N: Node> {
+    /// Those of `retired`. Every lookup reads this, so it is beside the table's first word, which every lookup reads,
+    /// and apart from the garbage, which writers change.
+    readers: Readers,
     table: Table<NodePtr<N>, ()>,
     retired: Retired<N>,
 }
@@ -81,7 +86,18 @@ impl<N: Node> Nodes<N> {
     }
 
     const fn of(table: Table<NodePtr<N>, ()>) -> Self {
-        Self { table, retired: Retired::new() }
+        Self { readers: Readers::new(), table, retired: Retired::new() }
+    }
+
+    /// Drops all garbage. Further garbage waits for `readers`.
+    pub(super) fn set_readers(&mut self, readers: &Readers) {
+        self.readers = readers.clone();
+        self.retired.set_readers(readers);
+    }
+
+    #[inline(always)]
+    pub(super) fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// Creates a table with room for `capacity` entries.
@@ -107,7 +123,7 @@ impl<N: Node> Nodes<N> {
 
     fn grow_to(&self, bins: usize) -> Result<(), TryReserveError> {
         // Growth reads the hash of each node, so the nodes must stay alive.
-        let _guard = try_pin()?;
+        let _guard = self.readers.try_pin()?;
         let grown = self.table.make_room(bins, &Self::rehash(), &mut Backoff::spinning());
         grown.map_err(|_| TryReserveError::Alloc)
     }
@@ -456,7 +472,7 @@ impl<N: Node> Nodes<N> {
     /// Removes the nodes for which `keep` returns `false`. Calls `keep` while no lock is held, and calls it again for
     /// all nodes of a bin that another thread has changed meanwhile.
     pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool) {
-        let guard = pin();
+        let guard = self.readers.pin();
         // SAFETY: the guard's promise.
         let keep = |node: &NodePtr<N>, (): &mut ()| keep(unsafe { node.live() });
         // SAFETY: the table passes each node once, after it has removed it.

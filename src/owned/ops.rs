@@ -8,7 +8,6 @@ use super::map::HashMap;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::guard::{pin, try_pin};
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::{blocking_methods, lookup_methods};
 use crate::reclaim::node::Live;
@@ -37,7 +36,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let guard = pin();
+        let guard = self.readers().pin();
         let found = self.inner.find(key, &guard)?.ptr();
         // SAFETY: `find` returned the node under this guard.
         Some(unsafe { Ref::of(found, guard) })
@@ -59,7 +58,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let guard = try_pin().map_err(|_| Busy)?;
+        let guard = self.readers().try_pin().map_err(|_| Busy)?;
         let found = self.inner.find_in(Mode::NON_BLOCKING, key, &guard)?.map(Live::ptr);
         // SAFETY: `find_in` returned the node under this guard.
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))

@@ -28,9 +28,11 @@ where
     V: Clone,
     S: BuildHasher + Clone,
 {
-    /// Returns a map with clones of the entries that `iter` returns, and with the same limit of pending entries.
+    /// Returns a map with clones of the entries that `iter` returns, and with the same collector and the same limit of
+    /// pending entries.
     fn clone(&self) -> Self {
-        let copy = Self::with_capacity_and_hasher(self.len(), self.hasher().clone());
+        let mut copy = Self::with_capacity_and_hasher(self.len(), self.hasher().clone());
+        copy.set_readers(self.readers());
         copy.set_pending_limit(self.pending_limit());
         copy.extend_shared(self.pin().iter().map(|(key, value)| (key.clone(), value.clone())));
         copy
@@ -213,9 +215,11 @@ impl<S: BuildHasher> PartialEq for BytesMap<S> {
 impl<S: BuildHasher> Eq for BytesMap<S> {}
 
 impl<S: BuildHasher + Clone> Clone for BytesMap<S> {
-    /// Returns a map with clones of the entries that `iter` returns, and with the same limit of pending entries.
+    /// Returns a map with clones of the entries that `iter` returns, and with the same collector and the same limit of
+    /// pending entries.
     fn clone(&self) -> Self {
         let mut copy = Self::with_hasher(self.hasher().clone());
+        copy.set_readers(self.readers());
         copy.set_pending_limit(self.pending_limit());
         copy.reserve(self.len());
         copy.extend(self.pin().iter());

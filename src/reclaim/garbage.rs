@@ -381,9 +381,9 @@ impl<N: Node> Garbage<N> {
     /// # Safety
     /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has synchronized
     /// with. It is added once.
-    pub(crate) unsafe fn add(
+    pub(crate) unsafe fn add<'d>(
         &self,
-        domain: &Domain,
+        domain: impl FnOnce() -> &'d Domain,
         reader: impl FnOnce() -> usize,
         node: NodePtr<N>,
     ) {
@@ -396,9 +396,9 @@ impl<N: Node> Garbage<N> {
     ///
     /// # Safety
     /// As `add`.
-    pub(crate) unsafe fn add_and_free(
+    pub(crate) unsafe fn add_and_free<'d>(
         &self,
-        domain: &Domain,
+        domain: impl FnOnce() -> &'d Domain,
         reader: impl FnOnce() -> usize,
         node: NodePtr<N>,
     ) {
@@ -413,29 +413,23 @@ impl<N: Node> Garbage<N> {
     /// # Safety
     /// As `add`.
     #[inline(always)]
-    unsafe fn put(
+    unsafe fn put<'d>(
         &self,
-        domain: &Domain,
+        domain: impl FnOnce() -> &'d Domain,
         reader: impl FnOnce() -> usize,
         node: NodePtr<N>,
     ) -> BagGuard<'_, N> {
         let mut bag = self.bag(reader);
         // SAFETY: the caller promises that the node is garbage, alive, and added once.
         unsafe { bag.open.push(node) };
-        self.maybe_advance(&mut bag, domain);
+        if bag.step_is_due() {
+            self.advance(&mut bag, domain());
+        }
         bag
     }
 
-    /// Advances the bag every [`ADVANCE_EVERY`] nodes. If that seals a batch, also advances another bag, whose threads
+    /// Advances the bag, every [`ADVANCE_EVERY`] nodes. If that seals a batch, also advances another bag, whose threads
     /// may have ended or write no more.
-    #[inline(always)]
-    fn maybe_advance(&self, bag: &mut BagGuard<'_, N>, domain: &Domain) {
-        if !bag.step_is_due() {
-            return;
-        }
-        self.advance(bag, domain);
-    }
-
     #[cold]
     fn advance(&self, bag: &mut BagGuard<'_, N>, domain: &Domain) {
         // True once for each batch: there are `ADVANCE_EVERY + 1` additions from one call to the next.
@@ -528,9 +522,9 @@ impl<N: Node> Garbage<N> {
     /// bag if it has a backlog, and yields if readers keep many nodes and `may_yield`.
     #[cfg_attr(not(all(feature = "std", not(hedgerow_loom))), allow(clippy::unused_self))]
     #[inline(always)]
-    pub(crate) fn free_one_before(
+    pub(crate) fn free_one_before<'d>(
         &self,
-        domain: &Domain,
+        domain: impl FnOnce() -> &'d Domain,
         reader: impl FnOnce() -> usize + Copy,
         may_yield: bool,
     ) -> Freed {
@@ -541,7 +535,7 @@ impl<N: Node> Garbage<N> {
                 return self.free_one(reader);
             }
             if cell.backlog.load() {
-                Self::shrink_backlog(domain, cell);
+                Self::shrink_backlog(domain(), cell);
             }
             if may_yield && cell.yields.load() {
                 cell.let_readers_run();

@@ -92,7 +92,7 @@ impl Model {
     /// Adds an unlinked node to the garbage, and frees some, as an operation does.
     fn add_and_free(&self, reader: usize, node: usize) {
         // SAFETY: this thread has unlinked the node, or it was never linked; and it is added once.
-        unsafe { self.garbage.add_and_free(&self.domain, || reader, self.shared(node)) };
+        unsafe { self.garbage.add_and_free(|| &self.domain, || reader, self.shared(node)) };
     }
 
     /// Returns true if the node is freed. Called at the end, when all threads have been joined.
@@ -155,7 +155,7 @@ fn loom_read_against_a_batch_that_is_sealed_again() {
         let reader = thread::spawn(move || theirs.read(slot));
         model.replace(1);
         // SAFETY: this thread has unlinked the node, and it is added once.
-        unsafe { model.garbage.add(&model.domain, || 0, model.shared(0)) };
+        unsafe { model.garbage.add(|| &model.domain, || 0, model.shared(0)) };
         model.garbage.reclaim(&model.domain);
         let found = reader.join().unwrap();
         other.join().unwrap();

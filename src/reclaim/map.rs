@@ -9,10 +9,11 @@
 #![allow(clippy::type_complexity)] // The signatures show the full results.
 
 use super::borrowed::Ref;
+use super::collector::Readers;
 use super::entry::{EntryNode, NodeOf};
 use super::errors::{Cause, Refused};
 use super::garbage::Freed;
-use super::guard::{Guard, pin};
+use super::guard::Guard;
 use super::node::Live;
 use super::node_memory::NodeMemory;
 use super::pair::{Pair, out_of_memory};
@@ -61,6 +62,9 @@ pub(crate) trait NodeMap {
     type Attempts: Default;
 
     fn retired(&self) -> &Retired<Self::Node>;
+
+    /// Returns the readers of `retired`, from where every lookup has them in its cache.
+    fn readers(&self) -> &Readers;
 
     /// Frees a few nodes that no reader can use any more, and returns the memory of one. The caller holds no guard:
     /// under one, a slow destructor would keep the garbage of all maps.
@@ -155,7 +159,7 @@ pub(crate) trait NodeMap {
     where
         Self::Node: NodeOf<K, V>,
     {
-        let guard = match mode.room().and_then(|()| mode.pin()) {
+        let guard = match mode.room().and_then(|()| mode.pin(self.readers())) {
             Ok(guard) => guard,
             Err(why) => return Err((why, key, value)),
         };
@@ -179,7 +183,7 @@ pub(crate) trait NodeMap {
     where
         Self::Node: NodeOf<K, V>,
     {
-        let guard = match mode.pin() {
+        let guard = match mode.pin(self.readers()) {
             Ok(guard) => guard,
             Err(why) => return Err((why, key, value)),
         };
@@ -274,7 +278,7 @@ pub(crate) trait NodeMap {
     where
         Self::Node: NodeOf<K, V>,
     {
-        let guard = match mode.pin() {
+        let guard = match mode.pin(self.readers()) {
             Ok(guard) => guard,
             Err(why) => return Err((why, key, None)),
         };
@@ -296,7 +300,7 @@ pub(crate) trait NodeMap {
     {
         // Before the guard is taken: under a guard, a slow destructor would keep the garbage of all maps.
         let mut spare = self.free_share();
-        let guard = match mode.pin() {
+        let guard = match mode.pin(self.readers()) {
             Ok(guard) => guard,
             Err(why) => return Err((why, None)),
         };
@@ -437,7 +441,7 @@ pub(crate) trait NodeMap {
         Self::Node: NodeOf<K, V>,
     {
         let spare = self.free_share();
-        let guard = match mode.pin() {
+        let guard = match mode.pin(self.readers()) {
             Ok(guard) => guard,
             Err(why) => return Err((why, key, None)),
         };
@@ -454,7 +458,7 @@ pub(crate) fn insert_new<K, V>(
     key: K,
     value: V,
 ) -> Result<Ref<'_, K, V>, (K, V)> {
-    let guard = pin();
+    let guard = map.readers().pin();
     let hash = map.hash(&key);
     let inserted = map.insert_new_under(Mode::Blocking, hash, key, value, &guard);
     match inserted.map(Live::ptr) {
@@ -472,7 +476,7 @@ pub(crate) fn insert_and_borrow<K, V>(
     key: K,
     value: V,
 ) -> Ref<'_, K, V> {
-    let guard = pin();
+    let guard = map.readers().pin();
     let (fresh, ()) = match Pair::make(map.hash(&key), key, value, None) {
         Ok(made) => made,
         Err((why, ..)) => return out_of_memory::<K, V, _, _>(why),

@@ -48,7 +48,7 @@ macro_rules! lookup_methods {
         where
             $($query)*
         {
-            self$(.$nodes)?.find(key, &pin()).map(|node| f(node.value()))
+            self$(.$nodes)?.find(key, &self$(.$nodes)?.readers().pin()).map(|node| f(node.value()))
         }
 
         /// Returns a clone of the value of `key`, or the default value if the key is absent. Inserts nothing.
@@ -76,7 +76,7 @@ macro_rules! lookup_methods {
         where
             $($query)*
         {
-            self$(.$nodes)?.find(key, &pin()).is_some()
+            self$(.$nodes)?.find(key, &self$(.$nodes)?.readers().pin()).is_some()
         }
     };
 }
@@ -359,8 +359,8 @@ macro_rules! guard_methods {
     ($example:literal) => {
         /// Returns the map with a guard of this thread. Its lookups return plain references.
         ///
-        /// Use it for many operations in a row. Until the guard is dropped, no map drops an entry that was removed in
-        /// the meantime.
+        /// Use it for many operations in a row. Until the guard is dropped, no map with the same
+        /// [collector](crate::owned::Collector) drops an entry that was removed in the meantime.
         ///
         /// ```
         #[doc = concat!("let map: hedgerow::", $example, " = [(\"rose\", \"red\")].into();")]
@@ -371,13 +371,17 @@ macro_rules! guard_methods {
         /// ```
         #[inline(always)]
         pub fn pin(&self) -> Pinned<'_, Self> {
-            Pinned::new(self, pin())
+            Pinned::new(self, self.readers().pin())
         }
 
         /// Returns the map with a guard that the caller has taken.
         ///
         /// Use it to read several maps under one guard. Interrupt handlers and tasks use it with the guard of a
         /// [`Handle`](crate::owned::Handle) of their own.
+        ///
+        /// # Panics
+        /// If the guard is not one of this map's [collector](Self::collector), or if the map has none and the guard is
+        /// one of a collector: it would not keep the entries that are found under it.
         ///
         /// ```
         #[doc = concat!("let map: hedgerow::", $example, " = [(\"rose\", \"red\")].into();")]
@@ -386,6 +390,7 @@ macro_rules! guard_methods {
         /// ```
         #[inline(always)]
         pub fn with_guard<'a, G: HasGuard>(&'a self, guard: &'a G) -> Pinned<'a, Self, &'a G> {
+            self.readers().check(guard.guard());
             Pinned::new(self, guard)
         }
 
@@ -407,11 +412,47 @@ macro_rules! guard_methods {
         /// });
         /// ```
         pub fn pin_owned(&self) -> Pinned<'_, Self, OwnedGuard> {
-            Pinned::new(self, Handle::new().into_guard())
+            Pinned::new(self, self.readers().handle().into_guard())
         }
     };
 }
 pub(crate) use guard_methods;
+
+/// Writes the methods about the map's collector. `$Map` is the map's name.
+macro_rules! collector_methods {
+    ($Map:literal) => {
+        /// Returns the map with this [`Collector`]. Removed entries then wait for guards of this collector alone, and
+        /// the map's operations take such guards.
+        ///
+        /// Keeps all entries, and drops those that were removed before. Several maps may share a collector.
+        ///
+        /// ```
+        /// use hedgerow::owned::Collector;
+        /// let collector = Collector::new();
+        #[doc = concat!("let map = hedgerow::", $Map, "::from([(\"rose\", \"red\")]).with_collector(&collector);")]
+        /// let other = hedgerow::owned::pin(); // a guard of the maps without a collector
+        /// drop(map.remove("rose"));
+        /// map.reclaim();
+        /// assert_eq!(map.pending(), 0);
+        /// ```
+        #[must_use]
+        pub fn with_collector(mut self, collector: &Collector) -> Self {
+            self.set_readers(&Readers::of(collector));
+            self
+        }
+
+        /// Returns the collector that [`with_collector`](Self::with_collector) has set.
+        ///
+        /// ```
+        #[doc = concat!("let map = hedgerow::", $Map, "::from([(\"rose\", \"red\")]);")]
+        /// assert_eq!(map.collector(), None);
+        /// ```
+        pub fn collector(&self) -> Option<&Collector> {
+            self.readers().collector()
+        }
+    };
+}
+pub(crate) use collector_methods;
 
 /// Writes the methods about removed entries that wait to be dropped. `$example` is as in `guard_methods`, `$note` a
 /// sentence for `pending`, and `$captured` are the type parameters of the map.
@@ -476,7 +517,8 @@ macro_rules! garbage_methods {
 
         /// Returns the readers whose guards are older than some garbage.
         ///
-        /// No map can drop entries that these readers may use. All maps share their readers, so the readers of other
+        /// The map cannot drop entries that these readers may use. Maps with the same
+        /// [collector](crate::owned::Collector), and all maps without one, share their readers, so the readers of other
         /// maps are included. Checks each reader's slot. Allocates nothing.
         ///
         /// ```
@@ -486,8 +528,8 @@ macro_rules! garbage_methods {
         /// map.reclaim();
         /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader_id()));
         /// ```
-        pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<$($captured),*> {
-            stalled()
+        pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<'_, $($captured),*> {
+            self.readers().stalled()
         }
     };
 }

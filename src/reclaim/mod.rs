@@ -5,12 +5,16 @@
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod borrowed;
 #[cfg(not(hedgerow_loom))]
+pub(crate) mod collector;
+#[cfg(not(hedgerow_loom))]
 pub(crate) mod entry;
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod errors;
 pub(crate) mod garbage;
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod guard;
+#[cfg(not(hedgerow_loom))]
+pub(crate) mod handle;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 #[cfg(not(hedgerow_loom))]

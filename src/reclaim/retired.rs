@@ -1,13 +1,13 @@
 //! A node before it is in a map, and after it was taken out.
 
+use super::collector::Readers;
 use super::errors::Cause;
 use super::garbage::{Freed, Garbage, free_all};
-use super::guard::{Guard, pin, reader, stalled, try_pin};
+use super::guard::{Guard, reader};
 use super::node::{List, Live, Node, NodePtr};
 use super::node_memory::NodeMemory;
 use crate::facade::atomic::AtomicUsize;
 use crate::sync::backoff::Backoff;
-use crate::sync::epoch::DOMAIN;
 use crate::sync::hint::Hint;
 use core::mem::ManuallyDrop;
 
@@ -77,10 +77,10 @@ impl Mode {
 
     /// Returns a guard for the operation. Fails only if the operation does not wait, and there is no memory.
     #[inline(always)]
-    pub(crate) fn pin(self) -> Result<Guard<'static>, Cause> {
+    pub(crate) fn pin(self, readers: &Readers) -> Result<Guard<'_>, Cause> {
         match self {
-            Self::Blocking => Ok(pin()),
-            Self::NonBlocking(_) => try_pin().map_err(|_| Cause::Alloc),
+            Self::Blocking => Ok(readers.pin()),
+            Self::NonBlocking(_) => readers.try_pin().map_err(|_| Cause::Alloc),
         }
     }
 
@@ -105,16 +105,30 @@ impl Mode {
     }
 }
 
-/// The garbage of a map, and a limit to it.
+/// The garbage of a map, the readers that may be using it, and a limit to it.
+#[repr(C)] // So that a pointer to it is one to its garbage, and operations that add garbage need no second one.
 pub(crate) struct Retired<N> {
     garbage: Garbage<N>,
+    readers: Readers,
     /// Nodes that may be garbage when a non-blocking operation adds more. `usize::MAX` is no limit.
     limit: Hint<AtomicUsize>,
 }
 
 impl<N: Node> Retired<N> {
     pub(crate) const fn new() -> Self {
-        Self { garbage: Garbage::new(), limit: Hint::<AtomicUsize>::new(usize::MAX) }
+        let limit = Hint::<AtomicUsize>::new(usize::MAX);
+        Self { readers: Readers::new(), garbage: Garbage::new(), limit }
+    }
+
+    /// Frees all garbage. Further garbage waits for `readers`.
+    pub(crate) fn set_readers(&mut self, readers: &Readers) {
+        // The bags too: their stamps mean nothing to another domain.
+        let mut garbage = core::mem::replace(&mut self.garbage, Garbage::new());
+        self.readers = readers.clone();
+        let mut all = List::new();
+        garbage.move_to(&mut all);
+        // SAFETY: `&mut self` excludes readers.
+        unsafe { free_all(&mut all) };
     }
 
     /// Returns the number of nodes that are garbage.
@@ -147,11 +161,11 @@ impl<N: Node> Retired<N> {
 
     #[cold]
     fn make_room(&self, limit: usize) -> Result<(), Cause> {
-        if self.garbage.make_room(&DOMAIN, limit) {
+        if self.garbage.make_room(self.readers.domain(), limit) {
             return Ok(());
         }
         // If no reader was in the way, another thread was.
-        match stalled().count() {
+        match self.readers.stalled().count() {
             0 => Err(Cause::Busy),
             readers => Err(Cause::Stalled { readers }),
         }
@@ -159,7 +173,7 @@ impl<N: Node> Retired<N> {
 
     /// Frees the garbage that no reader can see any more.
     pub(crate) fn reclaim(&self) {
-        self.garbage.reclaim(&DOMAIN);
+        self.garbage.reclaim(self.readers.domain());
     }
 
     /// Adds a node. Runs no destructor.
@@ -169,7 +183,7 @@ impl<N: Node> Retired<N> {
     /// added once.
     pub(crate) unsafe fn add(&self, node: NodePtr<N>) {
         // SAFETY: the caller promises what `Garbage::add` requires.
-        unsafe { self.garbage.add(&DOMAIN, reader, node) };
+        unsafe { self.garbage.add(|| self.readers.domain(), reader, node) };
     }
 
     /// Frees a few reclaimable nodes, as dropping an [`Unlinked`] does, and returns the memory of one. The caller holds
@@ -184,7 +198,7 @@ impl<N: Node> Retired<N> {
     /// [`free_share`](Self::free_share).
     #[inline(always)]
     pub(crate) fn free_one_before(&self, mode: Mode) -> Freed {
-        self.garbage.free_one_before(&DOMAIN, reader, mode.waits())
+        self.garbage.free_one_before(|| self.readers.domain(), reader, mode.waits())
     }
 
     /// Returns a node that belongs to the caller, until it is dropped.
@@ -192,7 +206,7 @@ impl<N: Node> Retired<N> {
     /// # Safety
     /// As [`add`](Self::add).
     pub(crate) unsafe fn unlinked(&self, node: NodePtr<N>) -> Unlinked<'_, N> {
-        Unlinked { garbage: &self.garbage, node }
+        Unlinked { retired: self, node }
     }
 
     /// Moves all nodes to `all`, even those that readers may be using.
@@ -203,7 +217,7 @@ impl<N: Node> Retired<N> {
 
 /// A node that its owner has taken out of a map. It becomes garbage on drop.
 pub(crate) struct Unlinked<'a, N: Node> {
-    garbage: &'a Garbage<N>,
+    retired: &'a Retired<N>,
     node: NodePtr<N>,
 }
 
@@ -223,19 +237,21 @@ impl<N: Node> Unlinked<'_, N> {
     pub(crate) fn retire(self) {
         let this = ManuallyDrop::new(self);
         // SAFETY: as in `drop`, which does not run.
-        unsafe { this.garbage.add(&DOMAIN, reader, this.node) };
+        unsafe { this.retired.add(this.node) };
     }
 
     /// Returns the node, if no reader can see it any more.
     pub(crate) fn try_take(self) -> Result<Fresh<N>, Self> {
-        let past = DOMAIN.seal().is_some_and(|stamp| DOMAIN.is_past(stamp));
+        let domain = self.retired.readers.domain();
+        let past = domain.seal().is_some_and(|stamp| domain.is_past(stamp));
         if past { Ok(Fresh(ManuallyDrop::new(self).node)) } else { Err(self) }
     }
 }
 
 impl<N: Node> Drop for Unlinked<'_, N> {
     fn drop(&mut self) {
+        let Retired { readers, garbage, .. } = self.retired;
         // SAFETY: the caller of `unlinked` promised that the node was unlinked, and it is added once.
-        unsafe { self.garbage.add_and_free(&DOMAIN, reader, self.node) };
+        unsafe { garbage.add_and_free(|| readers.domain(), reader, self.node) };
     }
 }

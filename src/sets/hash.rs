@@ -3,7 +3,7 @@
 use super::{common, tables};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::{TryInsertError, TryReserveError};
-use crate::owned::{HashMap, Ref, Removed};
+use crate::owned::{Collector, HashMap, Ref, Removed};
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
@@ -129,6 +129,20 @@ impl<T, S> HashSet<T, S> {
     /// ```
     pub fn drain(&self) -> impl Iterator<Item = Removed<'_, T, ()>> {
         self.map.drain()
+    }
+}
+
+impl<T, S> HashSet<T, S> {
+    /// Returns the set with this [`Collector`], as [`HashMap::with_collector`] does.
+    ///
+    /// ```
+    /// use hedgerow::owned::Collector;
+    /// let set = hedgerow::HashSet::from([7]).with_collector(&Collector::new());
+    /// assert!(set.as_map().collector().is_some());
+    /// ```
+    #[must_use]
+    pub fn with_collector(self, collector: &Collector) -> Self {
+        Self { map: self.map.with_collector(collector) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{ElementRef, common};
 use crate::error::TryInsertError;
 use crate::fence::{ByType, FenceMap, Keys, OrdMap, Ranking};
-use crate::owned::Removed;
+use crate::owned::{Collector, Removed};
 use core::borrow::Borrow;
 use core::ops::{Deref, RangeBounds};
 use equivalent::Comparable;
@@ -147,6 +147,20 @@ impl<T: Ord + Copy, R: Ranking<T>> FenceSet<T, R> {
     /// ```
     pub fn drain(&self) -> impl Iterator<Item = T> {
         self.map.drain().map(|(value, ())| value)
+    }
+}
+
+impl<T, R> OrdSet<T, R> {
+    /// Returns the set with this [`Collector`], as [`OrdMap::with_collector`] does.
+    ///
+    /// ```
+    /// use hedgerow::owned::Collector;
+    /// let set = hedgerow::OrdSet::from([7]).with_collector(&Collector::new());
+    /// assert!(set.as_map().collector().is_some());
+    /// ```
+    #[must_use]
+    pub fn with_collector(self, collector: &Collector) -> Self {
+        Self { map: self.map.with_collector(collector) }
     }
 }
 

@@ -16,14 +16,15 @@
 //! switches all readers to fences ([`Mode`]). A reader follows when it sees the new mode. Writers may rely on the
 //! fences when every reader has seen it, which a writer can know in two ways:
 //! - Each reader has said so in its slot, after a fence. That takes one read by each reader, so idle readers are waited
-//!   for.
+//!   for. A writer knows this of the readers of its own collector alone.
 //! - The writer has run on every processor that a thread of the process may run on. That is a heavy barrier, once: a
 //!   running thread was switched out for the writer, and a context switch is a full barrier.
 //!
 //! - `[AB-3]` a refused writer stores the mode, executes a fence, and then loads the slots (acquire) ↔ a reader that
 //!   has seen the mode says so in its slot, after a fence (release): the writer comes after the reader's pins without a
 //!   fence, and all later pins have one. The owner of a new slot executes a fence between claiming it and its first
-//!   load of the mode, so either the writer finds the slot or the owner sees the mode.
+//!   load of the mode, so either the writer finds the slot or the owner sees the mode. Later owners of the slot come
+//!   after that fence, because they got the slot from its first owner.
 //! - `[AB-4]` release store of the mode by a writer that knows that all readers fence ↔ acquire load by another writer:
 //!   the other writer comes after all pins without a fence.
 
@@ -391,11 +392,15 @@ impl Barrier {
         self.leave(mode, || false)
     }
 
-    /// Tells all readers to fence from now on, and waits until each has done so. Returns false if that could not be
-    /// reached.
+    /// Tells all readers to fence from now on, and checks whether each has done so. Returns false if that is not known.
     fn leave(&self, mode: &Mode, all_fence: impl FnOnce() -> bool) -> bool {
         mode.begin_leaving();
-        let done = all_fence() || self.visit_processors();
+        // The caller's slots say nothing about the readers of other collectors, which share the mode. So they prove
+        // this barrier alone, and the next barrier checks them again.
+        if all_fence() {
+            return true;
+        }
+        let done = self.visit_processors();
         if done {
             mode.finish_leaving();
         }

@@ -38,7 +38,7 @@ const ONE_EPOCH: usize = 2;
 /// Numbers wrap around: no pinned reader may be farther behind than this.
 const FAR: usize = usize::MAX / 4;
 
-/// The readers of the process, or of a model, and their epoch.
+/// The readers of the process, of a collector, or of a model, and their epoch.
 pub(crate) struct Domain {
     /// The greatest number of a barrier that has ended.
     epoch: CachePadded<AtomicUsize>,
@@ -51,7 +51,7 @@ pub(crate) struct Domain {
     pub(crate) barrier_in_fences: AtomicUsize,
 }
 
-/// The domain of all maps. A thread has one slot for all of them.
+/// The domain of all maps without a collector of their own. A thread has one slot for all of them.
 #[cfg(not(hedgerow_loom))]
 pub(crate) static DOMAIN: Domain = Domain::new();
 
@@ -98,10 +98,25 @@ impl Domain {
 
     /// Claims a slot for a reader, or returns `None` if there is no memory for one.
     pub(crate) fn claim(&self) -> Option<&Slot> {
+        self.claim_from(0)
+    }
+
+    /// As `claim`, but tries the slots from a number on. Threads that begin at different ones do not contend.
+    pub(crate) fn claim_from(&self, start: usize) -> Option<&Slot> {
         barrier::prepare();
-        let slot = self.registry.claim()?;
-        self.barrier.begin_reading();
+        let slot = self.registry.claim_from(start)?;
+        // [AB-3] Once is enough for all owners of a slot: the later ones come after the first by [SE-2].
+        if slot.is_new() {
+            self.barrier.begin_reading();
+            slot.note_known();
+        }
         Some(slot)
+    }
+
+    /// Returns true if the slot is one of this domain. A guard of another slot keeps none of this domain's garbage.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // No model takes guards.
+    pub(crate) fn has(&self, slot: &Slot) -> bool {
+        slot.registry() == self.registry.id()
     }
 
     /// Returns the slot of this number, so that a model can hand it to a thread.

@@ -232,6 +232,29 @@ fn loom_a_slot_handed_on() {
     });
 }
 
+/// Each read claims a slot, as a guard of a collector does: the same one after the other read, or the other one beside
+/// it. The second owner of a slot does not raise the number of slots in use again.
+#[test]
+fn loom_slots_claimed_for_one_read_each() {
+    explore(2, ["new", "old"], |saw| {
+        let model = Arc::new(Model::new(Domain::new()));
+        // The block exists, with one slot in use.
+        model.domain.claim().unwrap().release();
+        let read = |theirs: Arc<Model>| {
+            move || {
+                let slot = theirs.domain.claim_from(1).unwrap();
+                let seen = theirs.read(slot);
+                slot.release();
+                seen
+            }
+        };
+        let readers = [thread::spawn(read(model.clone())), thread::spawn(read(model.clone()))];
+        model.unlink();
+        model.free_if_past(model.domain.seal().unwrap());
+        readers.into_iter().for_each(|reader| saw(reader.join().unwrap().into()));
+    });
+}
+
 /// Points that a reader passes when it reads twice, and one that it never reaches.
 const POINTS: usize = 13;
 

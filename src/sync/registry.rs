@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use core::ptr;
 
 /// Slots in a block.
-const BLOCK: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
+pub(crate) const BLOCK: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
 
 struct Block {
     /// How many of the first slots have ever been claimed. A scan leaves out the others.
@@ -43,16 +43,26 @@ impl Registry {
     /// Returns a slot of the caller's own, until it releases the slot, or `None` if there is no memory for another
     /// block. Lock-free. Allocates only if all slots are claimed.
     pub(crate) fn claim(&self) -> Option<&Slot> {
+        self.claim_from(0)
+    }
+
+    /// As `claim`, but tries the slots of each block from number `start` on: threads that begin apart do not contend.
+    pub(crate) fn claim_from(&self, start: usize) -> Option<&Slot> {
         let (mut link, mut count) = (&self.first, 0);
         loop {
             // [RG-2] acquire: pairs with [RG-1], so the block is seen initialized.
             let block = link.load(Ordering::Acquire);
             // SAFETY: null, or a block that lives as long as the registry.
             if let Some(block) = unsafe { block.as_ref() } {
-                if let Some(at) = block.slots.iter().position(|slot| slot.claim()) {
-                    // [RG-1] release: pairs with [RG-2]. Raised before the owner announces itself, or scans would miss
-                    // the announcement.
-                    block.used.fetch_max(at + 1, Ordering::Release);
+                let mut order = (0..BLOCK).map(|step| (start + step) % BLOCK);
+                if let Some(at) = order.find(|&at| block.slots[at].claim()) {
+                    // [RG-2] acquire: pairs with [RG-1]. If the number covers the slot already, the owner comes after
+                    // the thread that raised it, as it would come after its own addition.
+                    if block.used.load(Ordering::Acquire) <= at {
+                        // [RG-1] release: pairs with [RG-2]. Raised before the owner announces itself, or scans would
+                        // miss the announcement.
+                        block.used.fetch_max(at + 1, Ordering::Release);
+                    }
                     return Some(&block.slots[at]);
                 }
                 (link, count) = (&block.next, count + BLOCK);
@@ -60,7 +70,8 @@ impl Registry {
             }
             let mut slots = Vec::new();
             slots.try_reserve_exact(BLOCK).ok()?;
-            slots.extend((count..count + BLOCK).map(|number| Slot::new(number, number == count)));
+            let slot = |number| Slot::new(number, number == count, self.id());
+            slots.extend((count..count + BLOCK).map(slot));
             let mut room = Vec::new();
             room.try_reserve_exact(1).ok()?;
             let next = AtomicPtr::new(ptr::null_mut());
@@ -76,6 +87,12 @@ impl Registry {
             // SAFETY: the swap failed, so no other thread has seen the block.
             drop(unsafe { Box::from_raw(made) });
         }
+    }
+
+    /// Returns the number that tells registries apart: the address, so this is of use only for a registry that does not
+    /// move after its first claim.
+    pub(crate) fn id(&self) -> usize {
+        ptr::from_ref(self).addr()
     }
 
     /// Returns all slots that have ever been claimed.

@@ -24,6 +24,9 @@ pub(crate) const LIGHT: usize = 2;
 /// For `epoch`: the owner executes fences, for good.
 #[cfg(feature = "alloc")]
 const AGREED: usize = 3;
+/// For `epoch`: an owner has executed the fence of a new slot ([`Slot::is_new`]).
+#[cfg(feature = "alloc")]
+const KNOWN: usize = 4;
 
 /// A reader's slot.
 pub(crate) struct Slot {
@@ -39,11 +42,14 @@ pub(crate) struct Slot {
     /// Held by the owner.
     owner: Claim,
     number: usize,
+    /// The address of the registry that has the slot; 0 for a slot of a fixed table.
+    #[cfg_attr(not(feature = "alloc"), allow(dead_code))]
+    registry: usize,
 }
 
 impl Slot {
     crate::facade::const_unless_loom! {
-        pub(crate) fn new(number: usize, claimed: bool) -> CachePadded<Self> {
+        pub(crate) fn new(number: usize, claimed: bool, registry: usize) -> CachePadded<Self> {
             CachePadded::new(Self {
                 word: AtomicUsize::new(0),
                 owner_note: Private::<AtomicUsize>::new(0),
@@ -51,6 +57,7 @@ impl Slot {
                 fencing: AtomicUsize::new(FENCING),
                 owner: Claim::new(claimed),
                 number,
+                registry,
             })
         }
     }
@@ -60,6 +67,27 @@ impl Slot {
     #[inline]
     pub(crate) fn number(&self) -> usize {
         self.number
+    }
+
+    /// Returns the address of the registry that has the slot.
+    #[cfg(feature = "alloc")]
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // No model takes guards.
+    pub(crate) fn registry(&self) -> usize {
+        self.registry
+    }
+
+    /// Returns true if no owner has called `note_known` yet. For the owner.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn is_new(&self) -> bool {
+        // relaxed: the owner's own store, or one of an earlier owner, which [SE-2] ordered before this.
+        self.fencing.load(Ordering::Relaxed) == FENCING
+    }
+
+    /// Says that the slot is not new any more, for all later owners. For the owner.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn note_known(&self) {
+        // relaxed: [SE-1] hands it on.
+        self.fencing.store(KNOWN, Ordering::Relaxed);
     }
 
     /// Claims the slot, if it has no owner. Returns true if the caller now owns it.

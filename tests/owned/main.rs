@@ -2,6 +2,7 @@
 //!
 //! `HashMap` and `BytesMap` from outside: one module a subject, each with its builds in the first line.
 
+mod collector;
 #[cfg(all(feature = "serde", feature = "rayon"))]
 #[cfg(not(any(build_asan, build_narrow, build_tsan)))]
 mod features;

@@ -9,7 +9,9 @@ use hedgerow::error::{Busy, Full, OccupiedError, TryInsertError, TryReserveError
 use hedgerow::fence::{self, ByType, FenceLoad, FenceStats};
 use hedgerow::flat::{Cursor, FlatStats};
 use hedgerow::left_right::{Handles, LeftRightStats, ReadGuard};
-use hedgerow::owned::{Guard, KeyRef, OwnedGuard, OwnedStats, Ref, Removed, RemovedBytes, Stalled};
+use hedgerow::owned::{
+    Collector, Guard, KeyRef, OwnedGuard, OwnedStats, Ref, Removed, RemovedBytes, Stalled,
+};
 use hedgerow::{Computed, Op};
 use std::ops::RangeFrom;
 
@@ -34,6 +36,10 @@ pub(super) fn making() -> Vec<Row> {
         row! { made with_splits "with_splits(keys)"
             OrdMap FenceMap => [(self, Vec<K>) -> Self]
             HashMap BytesMap FlatMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+        },
+        row! { made with_collector "with_collector(&collector)"
+            HashMap OrdMap BytesMap => [(self, &'static Collector) -> Self]
+            FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { made with_capacity "with_capacity(n)"
             HashMap BytesMap FlatMap => [(usize) -> Self]
@@ -573,6 +579,10 @@ pub(super) fn sizes() -> Vec<Row> {
         row! { read ranking "ranking()"
             OrdMap FenceMap => [(&self) -> &ByType]
             HashMap BytesMap FlatMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+        },
+        row! { write collector "collector()"
+            HashMap OrdMap BytesMap => [(&self) -> Option<&Collector>]
+            FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write pending "pending()"
             HashMap OrdMap BytesMap => [(&self) -> usize]

@@ -7,7 +7,6 @@ use crate::fence::tree::batch::{OldEntry, Outcome, Request};
 use crate::fence::tree::leaf::{Leaf, LeafChanged, LeafVersion};
 use crate::fence::tree::rank::Ranking;
 use crate::reclaim::entry::NodeOf;
-use crate::reclaim::guard::pin;
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::pair::{KeyNode, Pair, out_of_memory};
 use crate::reclaim::removed::Removed;
@@ -97,7 +96,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let rank = |key: &K| self.search_key(key).rank;
         let request = pending.iter().map(|one| one.raw(rank)).collect::<Vec<_>>();
         let mut removed = Vec::with_capacity(request.len());
-        let guard = pin();
+        let guard = self.readers.pin();
         let stored = |had: &[Option<Raw<K>>]| {
             for one in &mut pending {
                 if let PendingChange::Entry(_) = one
@@ -147,7 +146,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     fn apply_one(&self, one: PendingChange<K, V>) -> Option<Removed<'_, K, V>> {
         match one {
             PendingChange::Entry(fresh) => {
-                let done = self.store(fresh, Mode::Blocking, &pin());
+                let done = self.store(fresh, Mode::Blocking, &self.readers.pin());
                 done.unwrap_or_else(out_of_memory::<K, V, _, _>).map(Removed::new)
             }
             PendingChange::Key(key, Op::Remove) => self.remove(&key.live().fields().key),

@@ -5,7 +5,7 @@ use super::raw::Raw;
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::walk::{BackResume, Resume};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::guard::{Guard, HasGuard, pin};
+use crate::reclaim::guard::{Guard, HasGuard};
 use crate::reclaim::pair::{Pair, out_of_memory};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Mode, NodeList};
@@ -271,7 +271,7 @@ where
     R: Ranking<K> + Ranking<Q>,
 {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B) -> Self {
-        Self { walk: Walk::new(map, bounds), guard: pin() }
+        Self { walk: Walk::new(map, bounds), guard: map.readers.pin() }
     }
 }
 
@@ -453,7 +453,7 @@ pub struct OrdExtractIf<'a, K: Ord, V, R: Ranking<K>, F> {
 
 impl<'a, K: Ord, V, R: Ranking<K>, F> OrdExtractIf<'a, K, V, R, F> {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, wanted: F) -> Self {
-        Self { walk: Walk::new(map, ..), guard: Some(pin()), wanted }
+        Self { walk: Walk::new(map, ..), guard: Some(map.readers.pin()), wanted }
     }
 }
 

@@ -5,8 +5,9 @@ use super::raw::Raw;
 use crate::fence::balance::fence_loads::FenceLoad;
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::stats::FenceStats;
-use crate::reclaim::guard::{Stalled, pin, stalled};
-use crate::reclaim::methods::garbage_methods;
+use crate::reclaim::collector::{Collector, Readers};
+use crate::reclaim::guard::Stalled;
+use crate::reclaim::methods::{collector_methods, garbage_methods};
 use crate::reclaim::pair::{KeyNode, Pair, out_of_memory};
 use crate::reclaim::retired::Retired;
 use alloc::vec::Vec;
@@ -21,6 +22,19 @@ impl<K, V, R> OrdMap<K, V, R> {
     fn garbage(&self) -> &Retired<Pair<K, V>> {
         &self.owner().entries
     }
+
+    #[inline(always)]
+    pub(super) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    pub(super) fn set_readers(&mut self, readers: &Readers) {
+        self.readers = readers.clone();
+        self.tree.policy.entries.set_readers(readers);
+        self.tree.policy.bounds.set_readers(readers);
+    }
+
+    collector_methods!("OrdMap");
 
     /// Drops all retired entries that no reader can have any more.
     ///
@@ -63,7 +77,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert!(!map.rebalance_step(usize::MAX), "a small map has one fence");
     /// ```
     pub fn rebalance_step(&self, budget: usize) -> bool {
-        let _guard = pin();
+        let _guard = self.readers.pin();
         self.tree.rebalance(budget)
     }
 
@@ -82,7 +96,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     where
         K: Clone,
     {
-        let _guard = pin();
+        let _guard = self.readers.pin();
         let loads = self.tree.fence_loads().into_iter();
         // SAFETY: a bound that was found under the guard.
         loads.map(|load| load.with_low(|low| unsafe { low.key() }.clone())).collect()
@@ -101,7 +115,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     where
         K: Clone,
     {
-        let _guard = pin();
+        let guard = self.readers.pin();
         for key in keys {
             // Needed until the fence is made. The bound of its first leaf is a clone.
             let stem = KeyNode::new(key).unwrap_or_else(out_of_memory::<K, V, _, _>);
@@ -110,6 +124,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
             let raw = Raw { rank, node: stem.0.0 };
             self.tree().start_fence_at(&raw).unwrap_or_else(out_of_memory::<K, V, _, _>);
         }
+        drop(guard);
         self
     }
 

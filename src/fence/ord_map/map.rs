@@ -3,6 +3,7 @@
 use super::raw::{Owner, Raw};
 use crate::fence::tree::descent::Tree;
 use crate::fence::tree::rank::ByType;
+use crate::reclaim::collector::Readers;
 use crate::reclaim::node::{List, NodePtr};
 use crate::reclaim::pair::{KeyNode, Pair};
 use crate::reclaim::retired::NodeList;
@@ -13,7 +14,8 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// A lookup returns a [`Ref`](crate::owned::Ref), which borrows the entry and holds a [`Guard`](crate::owned::Guard);
 /// [`pin`](Self::pin) takes one guard for many lookups, which then return plain references. Lookups take no lock and
 /// write only to a slot of their own thread. They allocate nothing, except for new slots when more threads than ever
-/// before hold guards. All methods take `&self`, except [`with_splits`](Self::with_splits), which builds a map.
+/// before hold guards. All methods take `&self`, except [`with_splits`](Self::with_splits) and
+/// [`with_collector`](Self::with_collector), which build a map.
 ///
 /// For `Copy` types, a [`FenceMap`](crate::FenceMap) stores the entries themselves in the same tree.
 ///
@@ -63,7 +65,10 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// ```
 ///
 /// [`Ranking`]: crate::fence::Ranking
+#[repr(C)]
 pub struct OrdMap<K, V, R = ByType> {
+    /// Those of the tree's retired nodes. Every lookup reads this: it is apart from the garbage, which writers change.
+    pub(super) readers: Readers,
     pub(super) tree: Tree<Raw<K>, (), Owner<K, V, R>>,
 }
 
@@ -119,7 +124,7 @@ impl<K, V, R> OrdMap<K, V, R> {
     /// ```
     #[must_use]
     pub const fn with_ranking(ranking: R) -> Self {
-        Self { tree: Tree::new(Owner::new(ranking)) }
+        Self { readers: Readers::new(), tree: Tree::new(Owner::new(ranking)) }
     }
 
     #[inline(always)]

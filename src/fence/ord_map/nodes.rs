@@ -12,6 +12,7 @@ use crate::error::Busy;
 use crate::fence::tree::leaf::Leaf;
 use crate::fence::tree::rank::{Ranking, rank_of_borrowed, to_word};
 use crate::fence::tree::search::{CompareKey, SearchKey};
+use crate::reclaim::collector::Readers;
 use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::Guard;
 use crate::reclaim::map::{FindResult, NodeMap, NotStored, Unchanged};
@@ -134,7 +135,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let removed = self.then_free_bounds(mode.pin().map_err(|_| Busy)?, |guard| {
+        let removed = self.then_free_bounds(mode.pin(&self.readers).map_err(|_| Busy)?, |guard| {
             let wanted = |node: Live<'_, Pair<K, V>>| condition(node.key(), node.value());
             self.take(self.search_key(key), wanted, mode, guard)
         });
@@ -231,6 +232,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
     #[inline(always)]
     fn retired(&self) -> &Retired<Pair<K, V>> {
         &self.owner().entries
+    }
+
+    #[inline(always)]
+    fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     #[inline(always)]

@@ -5,7 +5,6 @@ use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError};
 use crate::fence::tree::rank::Ranking;
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::guard::{pin, try_pin};
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::{blocking_methods, lookup_methods};
 use crate::reclaim::node::Live;
@@ -33,7 +32,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
+        let guard = self.readers.pin();
         let found = self.find(key, &guard)?.ptr();
         // SAFETY: found under the guard.
         Some(unsafe { Ref::of(found, guard) })
@@ -55,7 +54,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = try_pin().map_err(|_| Busy)?;
+        let guard = self.readers.try_pin().map_err(|_| Busy)?;
         let found = self.find_in(Mode::NON_BLOCKING, key, &guard)?.map(Live::ptr);
         // SAFETY: found under the guard.
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))

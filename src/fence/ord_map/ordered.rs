@@ -8,7 +8,6 @@ use crate::fence::tree::range::{Bounds, unbounded};
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::search::CompareKey;
 use crate::reclaim::borrowed::{KeyRef, Ref};
-use crate::reclaim::guard::pin;
 use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
 use crate::sync::backoff::Backoff;
@@ -31,7 +30,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         &self,
         neighbour: Neighbour<impl CompareKey<Raw<K>>>,
     ) -> Option<Ref<'_, K, V>> {
-        let guard = pin();
+        let guard = self.readers.pin();
         let found = self.neighbour(neighbour)?;
         // SAFETY: found under the guard.
         Some(unsafe { Ref::of(found.ptr(), guard) })
@@ -41,7 +40,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         &self,
         neighbour: Neighbour<impl CompareKey<Raw<K>>>,
     ) -> Option<Removed<'_, K, V>> {
-        self.then_free_bounds(pin(), |_| {
+        self.then_free_bounds(self.readers.pin(), |_| {
             let mut removed = None;
             let taken = |raw| removed = Some(self.unlinked(raw));
             let done = self.tree().remove_neighbour(neighbour, Backoff::spinning(), taken);
@@ -178,7 +177,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
-        let guard = pin();
+        let guard = self.readers.pin();
         OrdRange::new(self.raws(bounds), guard)
     }
 
@@ -196,7 +195,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
-        let _guard = pin();
+        let _guard = self.readers.pin();
         let len = self.tree().range_len(self.bounds(&bounds), Backoff::spinning());
         len.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
@@ -216,7 +215,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
-        let _guard = pin();
+        let _guard = self.readers.pin();
         let len = self.tree().approximate_range_len(self.bounds(&bounds));
         len.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
@@ -341,7 +340,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(map.len(), 5);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        let guard = pin();
+        let guard = self.readers.pin();
         let keep = |raw: &Raw<K>, (): &mut ()| {
             let node = Self::live(*raw, &guard);
             keep(node.key(), node.value())
@@ -414,7 +413,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         B: RangeBounds<Q>,
         R: Ranking<Q>,
     {
-        let guard = pin();
+        let guard = self.readers.pin();
         let removed = self.tree().remove_range(self.bounds(&bounds));
         let removed = removed.unwrap_or_else(out_of_memory::<K, V, _, _>);
         drop(guard);

@@ -24,9 +24,10 @@ where
 }
 
 impl<K: Ord + Clone, V: Clone, R: Ranking<K> + Clone> Clone for OrdMap<K, V, R> {
-    /// Returns a map of the entries that `iter` sees, with the same limit.
+    /// Returns a map of the entries that `iter` sees, with the same collector and the same limit.
     fn clone(&self) -> Self {
-        let copy = Self::with_ranking(self.ranking().clone());
+        let mut copy = Self::with_ranking(self.ranking().clone());
+        copy.set_readers(self.readers());
         copy.set_pending_limit(self.pending_limit());
         copy.extend_shared(self.pin().iter().map(|(key, value)| (key.clone(), value.clone())));
         copy

@@ -109,7 +109,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
             sides: Sides::new(),
             tables: [const { UnsafeCell::new(Side::new([Bin::EMPTY; BINS])) }; 2],
             // Slots of fixed tables have no numbers, which would not be zeros: `number_of` computes them.
-            slots: [const { Slot::new(0, false) }; READERS],
+            slots: [const { Slot::new(0, false, 0) }; READERS],
             writing: Claim::new(false),
             pending: UnsafeCell::new(PendingChanges::new()),
             hash_builder,

@@ -33,9 +33,9 @@ fn free(mut garbage: Garbage<Plain>) {
 /// Adds a node as the operation of a reader does. Returns whether it yields.
 fn change(domain: &Domain, garbage: &Garbage<Plain>, reader: usize) -> bool {
     let yields = garbage.cell(|| reader).yields.load();
-    drop(garbage.free_one_before(domain, || reader, true));
+    drop(garbage.free_one_before(|| domain, || reader, true));
     // SAFETY: no map has had the node.
-    unsafe { garbage.add_and_free(domain, || reader, plain()) };
+    unsafe { garbage.add_and_free(|| domain, || reader, plain()) };
     yields
 }
 
@@ -109,8 +109,8 @@ fn insertions_yield_once_for_each_batch_that_readers_keep() {
     assert!((7..=8).contains(&yields), "{yields} yields");
     while !change(&domain, &garbage, 0) {}
     // SAFETY: as above.
-    (0..2 * BATCH).for_each(|_| unsafe { garbage.add(&domain, || 0, plain()) });
-    drop(garbage.free_one_before(&domain, || 0, false));
+    (0..2 * BATCH).for_each(|_| unsafe { garbage.add(|| &domain, || 0, plain()) });
+    drop(garbage.free_one_before(|| &domain, || 0, false));
     assert!(garbage.first.yields.load(), "an insertion that must not wait yields");
 
     Domain::unpin(slot);
