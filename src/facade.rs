@@ -2,6 +2,10 @@
 //!
 //! Every other file takes its atomics, its spin lock and its payload words from here. So the same algorithms run on the
 //! machine's own atomics, on `portable-atomic` (for targets without compare-and-swap), and in the model checker.
+//!
+//! Two kinds of models use this crate. Our own, of its protocols, are built with `hedgerow_loom`: every atomic is the
+//! checker's. Those of users, of programs that use the maps, are built with `loom` or `shuttle`: the atomics are the
+//! machine's, and the checker sees each operation on a map as one step ([`Scheduled`]).
 
 #[cfg(not(any(hedgerow_loom, feature = "portable-atomic")))]
 pub(crate) use core::sync::atomic;
@@ -35,21 +39,53 @@ pub(crate) use word::Word;
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 pub(crate) use hedgerow_std_ext::pages::advise_huge;
 
+#[cfg(any(all(loom, shuttle), all(hedgerow_loom, any(loom, shuttle))))]
+compile_error!(
+    "set one of the cfgs `loom` and `shuttle`, for models of programs that use the maps"
+);
+
+#[cfg(all(loom, not(shuttle)))]
+use loom as checker;
+#[cfg(all(shuttle, not(loom)))]
+use shuttle as checker;
+
+/// Whether this build is for a model of a user's program. All threads of a model run in turns on one thread of the
+/// operating system, so thread-locals do not tell them apart.
+pub(crate) const IN_USERS_MODEL: bool = cfg!(any(loom, shuttle));
+/// Whether this build is for a model, so that parts of a map should be small.
+pub(crate) const IN_A_MODEL: bool = cfg!(hedgerow_loom) || IN_USERS_MODEL;
+
+#[cfg_attr(
+    hedgerow_loom,
+    allow(dead_code, unused_imports, reason = "models lack the maps with guards")
+)]
+mod scheduled;
+#[cfg_attr(hedgerow_loom, allow(unused_imports))]
+pub(crate) use scheduled::{Scheduled, ScheduledRef};
+
+/// The lock of `std`, or the model checker's.
+#[cfg(all(feature = "left-right", loom))]
+pub(crate) use loom::sync::{Mutex, MutexGuard};
+#[cfg(all(feature = "left-right", shuttle))]
+pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+#[cfg(all(feature = "left-right", feature = "std", not(any(hedgerow_loom, loom, shuttle))))]
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
 /// Tells the processor (or the model checker) that this thread spins.
 #[inline]
 pub(crate) fn spin_hint() {
-    #[cfg(hedgerow_loom)]
+    #[cfg(any(hedgerow_loom, loom, shuttle))]
     checker::thread::yield_now();
-    #[cfg(not(hedgerow_loom))]
+    #[cfg(not(any(hedgerow_loom, loom, shuttle)))]
     core::hint::spin_loop();
 }
 
 /// Yields the processor to other threads if there is an operating system; else spins.
 #[inline]
 pub(crate) fn yield_hint() {
-    #[cfg(all(feature = "std", not(hedgerow_loom)))]
+    #[cfg(all(feature = "std", not(any(hedgerow_loom, loom, shuttle))))]
     std::thread::yield_now();
-    #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
+    #[cfg(not(all(feature = "std", not(any(hedgerow_loom, loom, shuttle)))))]
     spin_hint();
 }
 
@@ -89,7 +125,8 @@ pub(crate) mod lock {
         #[cold]
         #[inline(never)]
         fn relax() {
-            (0..64).for_each(|_| super::spin_hint());
+            let spins = if super::IN_USERS_MODEL { 0 } else { 64 };
+            (0..spins).for_each(|_| super::spin_hint());
             super::yield_hint();
         }
     }

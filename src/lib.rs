@@ -74,9 +74,9 @@
     doc(auto_cfg(hide(hedgerow_loom, hedgerow_shuttle, hedgerow_int_words, miri, test)))
 )]
 
-#[cfg(any(feature = "alloc", hedgerow_loom, test))]
+#[cfg(any(feature = "alloc", hedgerow_loom, loom, shuttle, test))]
 extern crate alloc;
-#[cfg(any(feature = "std", test))]
+#[cfg(any(feature = "std", loom, shuttle, test))]
 extern crate std;
 
 /// Lets code that is shared with the files in `tests` name the crate as they do.

@@ -23,7 +23,7 @@ stage_counts() {
     ! has_oldest || RUSTUP_TOOLCHAIN=$(oldest) benches/counts/run
 }
 
-stage loom beside "maps" "the models: every interleaving up to each model's bound; and histories of random schedules"
+stage loom beside "maps" "the models: every interleaving up to each model's bound; histories of random schedules; and users' models"
 stage_loom() {
     [ "$tier" = all ] || left_out "the nineteen longest models" "only \`all\` plays them"
     with_flags ci-loom "--cfg hedgerow_loom -D warnings" models loom hedgerow hedgerow-std-ext
@@ -31,6 +31,14 @@ stage_loom() {
     [ "$tier" != all ] ||
         with_flags ci-round "--cfg hedgerow_loom --cfg hedgerow_swaps_wrap" models sync::sides_loom hedgerow
     [ "$tier" != all ] || with_flags ci-shuttle "--cfg hedgerow_loom --cfg hedgerow_shuttle" models shuttle hedgerow
+    # Users' programs: loom must find their races, and no fault in the maps.
+    local modelled=(--quiet --locked --manifest-path tests/modelled/Cargo.toml)
+    with_flags ci-modelled-loom "--cfg loom -D warnings" cargo test "${modelled[@]}"
+    if [ "$tier" = all ]; then
+        with_flags ci-modelled-shuttle "--cfg shuttle -D warnings" cargo test "${modelled[@]}"
+    else
+        left_out "users' models under shuttle" "only \`all\` runs them"
+    fi
 }
 
 # These nineteen take four times as long as the other 128.

@@ -46,7 +46,13 @@ impl DefaultHashBuilder {
 }
 
 impl Default for DefaultHashBuilder {
-    #[cfg(feature = "std")]
+    /// The same hasher each time: a model is explored by repeating it, so it must not depend on chance.
+    #[cfg(any(loom, shuttle))]
+    fn default() -> Self {
+        Self::with_seed(0x243F_6A88_85A3_08D3)
+    }
+
+    #[cfg(all(feature = "std", not(any(loom, shuttle))))]
     fn default() -> Self {
         use std::hash::RandomState;
         use std::sync::OnceLock;
@@ -58,7 +64,7 @@ impl Default for DefaultHashBuilder {
         Self { seed, shared: SHARED.get_or_init(|| SharedSeed::from_u64(random())) }
     }
 
-    #[cfg(not(feature = "std"))]
+    #[cfg(not(any(feature = "std", loom, shuttle)))]
     fn default() -> Self {
         let seed = foldhash::fast::RandomState::default().hash_one(0u8);
         Self { seed, shared: SharedSeed::global_random() }

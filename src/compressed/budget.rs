@@ -113,7 +113,7 @@ impl Store {
         // relaxed: a bound, which only grows, and whose bytes were reserved before it was stored.
         let upto = self.memory.table_checked_up_to.load(Ordering::Relaxed);
         if table.has_arena() {
-            let len = table.len();
+            let len = table.len_within();
             if len >= upto {
                 self.provide_index(len)?;
             }
@@ -122,7 +122,7 @@ impl Store {
         }
         let (claim, others) = self.memory.claim_entry();
         // Loaded after the claim: an entry whose claim has ended since is counted here.
-        let entries = table.len() + others;
+        let entries = table.len_within() + others;
         if entries >= upto {
             self.may_grow_table(entries)?;
         }
@@ -215,7 +215,7 @@ impl Store {
     /// Returns the bytes by which the index will grow until `segments` are full of compressed records.
     fn index_to_come(&self, segments: usize) -> usize {
         let (records, stored) = self.models().cold();
-        let record = match self.index.table.len() {
+        let record = match self.index.table.len_within() {
             _ if records >= ENOUGH_RECORDS => stored / records,
             // Most values are compressed to more than a quarter.
             len if len >= ENOUGH_RECORDS => ASSUMED_RECORD.max(self.contents.total() / len / 4),
@@ -223,7 +223,7 @@ impl Store {
         };
         let record = record.max(8);
         let entries = segments.saturating_mul(self.shape().room()) / record;
-        let entries = entries.max(self.index.table.len() + 1);
+        let entries = entries.max(self.index.table.len_within() + 1);
         let bins = self.memory.bins.load();
         let more = Bins::bins_for(entries).saturating_sub(bins);
         let segments = more.div_ceil(1 << Bins::SEGMENT_BITS);

@@ -79,7 +79,7 @@ impl Store {
     /// more than the next entries need, because its memory is not given back.
     fn grow_index(&self) -> bool {
         let table = &self.index.table;
-        let len = table.len();
+        let len = table.len_within();
         let wanted = Bins::bins_for(len + (len / 32).max(AHEAD_ENTRIES.min(len / 4)));
         if len < FEW_ENTRIES || !table.has_arena() || table.has(wanted) {
             return false;

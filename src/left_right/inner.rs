@@ -64,6 +64,7 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
 
     /// Claims a slot for a reader, which is in no read section. Returns `None` if there is no memory for one.
     pub(super) fn claim(&self) -> Option<NonNull<Slot>> {
+        let _operation = self.sides.scheduled.operation();
         self.registry.claim().map(NonNull::from)
     }
 
@@ -73,10 +74,12 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
 
     /// Claims the map for a writer, unless another writer holds the claim.
     pub(super) fn claim_writing(&self) -> bool {
+        let _operation = self.sides.scheduled.operation();
         self.writing.take()
     }
 
     pub(super) fn release_writing(&self) {
+        let _operation = self.sides.scheduled.operation();
         self.writing.release();
     }
 

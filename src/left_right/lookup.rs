@@ -2,6 +2,7 @@
 
 use super::reader::ReadHandle;
 use super::storage::Storage;
+use crate::facade::ScheduledRef;
 use crate::sync::sides::Sides;
 use crate::sync::slot::Slot;
 use core::fmt;
@@ -73,7 +74,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
         let value = NonNull::from(snapshot.get(key)?);
         // The guard takes over the read section of the snapshot and ends it.
         core::mem::forget(snapshot);
-        Some(ReadGuard { value, slot: self.slot(), handle: PhantomData })
+        let (slot, scheduled) = (self.slot(), self.scheduled());
+        Some(ReadGuard { value, slot, scheduled, handle: PhantomData })
     }
 
     /// Returns what `with` returns for the value of `key`.
@@ -170,6 +172,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
 pub struct ReadGuard<'a, V: ?Sized> {
     value: NonNull<V>,
     slot: &'a Slot,
+    scheduled: ScheduledRef<'a>,
     /// Neither `Send` nor `Sync`: the slot belongs to the thread of the handle.
     handle: PhantomData<(&'a V, *mut ())>,
 }
@@ -215,9 +218,9 @@ impl<'a, V: ?Sized> ReadGuard<'a, V> {
 
     /// Hands the read section over to a guard of a part of the value.
     fn of_part<U: ?Sized>(self, part: NonNull<U>) -> ReadGuard<'a, U> {
-        let slot = self.slot;
+        let (slot, scheduled) = (self.slot, self.scheduled);
         core::mem::forget(self);
-        ReadGuard { value: part, slot, handle: PhantomData }
+        ReadGuard { value: part, slot, scheduled, handle: PhantomData }
     }
 }
 
@@ -234,6 +237,7 @@ impl<V: ?Sized> Deref for ReadGuard<'_, V> {
 impl<V: ?Sized> Drop for ReadGuard<'_, V> {
     #[inline(always)]
     fn drop(&mut self) {
+        let _operation = self.scheduled.operation();
         Sides::end_read(self.slot);
     }
 }

@@ -5,6 +5,7 @@ use super::side::View;
 use super::storage::{Boxed, Storage};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
+use crate::facade::ScheduledRef;
 use crate::sync::shared::Shared;
 use crate::sync::sides::{SideState, Sides};
 use crate::sync::slot::Slot;
@@ -100,7 +101,12 @@ impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     /// Ends the handle's latest read section.
     #[inline(always)]
     pub(super) fn end_read(&self) {
+        let _operation = self.scheduled().operation();
         Sides::end_read(self.slot());
+    }
+
+    pub(super) fn scheduled(&self) -> ScheduledRef<'_> {
+        self.shared.sides.scheduled.by_ref()
     }
 
     pub(super) fn shared(&self) -> &Shared<Inner<K, V, S, P>> {
@@ -160,6 +166,7 @@ impl<K, V, S, P: Storage<K, V>> Clone for ReadHandle<K, V, S, P> {
 
 impl<K, V, S, P: Storage<K, V>> Drop for ReadHandle<K, V, S, P> {
     fn drop(&mut self) {
+        let _operation = self.scheduled().operation();
         // A forgotten guard has not ended its read section. It borrowed the handle, so no thread uses it now.
         Sides::end_all_reads(self.slot());
         self.slot().release();

@@ -5,6 +5,7 @@ use super::storage::Reclaimable;
 use super::storage::{Boxed, Storage};
 use super::writer::{Pending, WriteHandle, out_of_memory};
 use crate::api::hasher::DefaultHashBuilder;
+use crate::facade::{Mutex, MutexGuard};
 use crate::sync::backoff::Backoff;
 use crate::sync::holder::Holder;
 use core::fmt;
@@ -12,7 +13,7 @@ use core::hash::{BuildHasher, Hash};
 use core::mem;
 use core::ops::{Deref, DerefMut};
 use equivalent::Equivalent;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::thread;
 
 /// A [`WriteHandle`] that threads share, by reference or by clones.

@@ -5,7 +5,7 @@
 
 #[cfg(feature = "alloc")]
 use crate::facade::lock::{Guard, Lock};
-use crate::facade::{spin_hint, yield_hint};
+use crate::facade::{IN_USERS_MODEL, spin_hint, yield_hint};
 
 /// The operation would have to wait, and its backoff does not allow that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Backoff {
     /// Retries of an operation that may not wait. Another writer that gets in its way once hardly ever does so twice.
     #[cfg(feature = "alloc")]
     const MAX_RETRIES: u8 = 64;
-    const MAX_STEP: u8 = if cfg!(hedgerow_loom) { 0 } else { 6 };
+    const MAX_STEP: u8 = if cfg!(hedgerow_loom) || IN_USERS_MODEL { 0 } else { 6 };
     /// Waits without a yield: 191 hints. They take longer than any critical section of a thread that runs. With
     /// more threads than cores, spinning on would take the core from the thread that is awaited.
     const SPINNING_WAITS: u8 = 8;
@@ -136,7 +136,8 @@ impl Backoff {
         self.take_wait()?;
         if self.step < LONG {
             self.step += 1;
-            (0..self.step.min(4)).for_each(|_| spin_hint());
+            let most = if IN_USERS_MODEL { 1 } else { 4 };
+            (0..self.step.min(most)).for_each(|_| spin_hint());
         } else {
             yield_hint();
         }

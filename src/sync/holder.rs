@@ -4,12 +4,12 @@
 //! # Synchronization
 //! None. A thread only asks whether it was the last to write the word, and each thread sees its own stores.
 
-#[cfg(all(feature = "std", not(hedgerow_loom)))]
+#[cfg(all(feature = "std", not(any(hedgerow_loom, loom, shuttle))))]
 pub(crate) use known::Holder;
-#[cfg(not(all(feature = "std", not(hedgerow_loom))))]
+#[cfg(not(all(feature = "std", not(any(hedgerow_loom, loom, shuttle)))))]
 pub(crate) use unknown::Holder;
 
-#[cfg(all(feature = "std", not(hedgerow_loom)))]
+#[cfg(all(feature = "std", not(any(hedgerow_loom, loom, shuttle))))]
 mod known {
     use crate::facade::atomic::{AtomicUsize, Ordering};
     use core::ptr;
@@ -54,7 +54,7 @@ mod known {
 }
 
 /// Without thread-locals a thread cannot be told apart, and one that takes its own lock again deadlocks.
-#[cfg(not(all(feature = "std", not(hedgerow_loom))))]
+#[cfg(not(all(feature = "std", not(any(hedgerow_loom, loom, shuttle)))))]
 mod unknown {
     pub(crate) struct Holder;
 

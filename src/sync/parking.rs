@@ -3,12 +3,12 @@
 //! # Synchronization
 //! None of its own: the caller's lock protects the list, and `std` parks the threads.
 
-#[cfg(all(feature = "std", not(hedgerow_loom)))]
+#[cfg(all(feature = "std", not(any(hedgerow_loom, loom, shuttle))))]
 pub(crate) use with_std::Sleepers;
-#[cfg(not(all(feature = "std", not(hedgerow_loom))))]
+#[cfg(not(all(feature = "std", not(any(hedgerow_loom, loom, shuttle)))))]
 pub(crate) use without_std::Sleepers;
 
-#[cfg(all(feature = "std", not(hedgerow_loom)))]
+#[cfg(all(feature = "std", not(any(hedgerow_loom, loom, shuttle))))]
 mod with_std {
     use alloc::vec::Vec;
     use std::thread::{self, Thread};
@@ -46,7 +46,7 @@ mod with_std {
 }
 
 /// Without `std` threads cannot sleep: they spin.
-#[cfg(not(all(feature = "std", not(hedgerow_loom))))]
+#[cfg(not(all(feature = "std", not(any(hedgerow_loom, loom, shuttle)))))]
 mod without_std {
     pub(crate) struct Sleepers;
 

@@ -41,6 +41,7 @@
 //!   owner executes fences ↔ the writer's acquire load comes after the last owner's read sections. If the system
 //!   refuses its barrier, an owner that is asked agrees by itself, after a fence, and never stops: the same pair.
 
+use crate::facade::Scheduled;
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::sync::barrier::{Barrier, MAY_BE_ASYMMETRIC};
 use crate::sync::cache::CachePadded;
@@ -170,12 +171,18 @@ impl PendingSwap {
 pub(crate) struct Sides {
     state: CachePadded<AtomicUsize>,
     pub(super) barrier: Barrier,
+    /// The steps of readers and of the writer, in a model of a user's program.
+    pub(crate) scheduled: Scheduled,
 }
 
 impl Sides {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
-            Self { state: CachePadded::new(AtomicUsize::new(0)), barrier: Barrier::new() }
+            Self {
+                state: CachePadded::new(AtomicUsize::new(0)),
+                barrier: Barrier::new(),
+                scheduled: Scheduled::new(),
+            }
         }
     }
 
@@ -189,6 +196,7 @@ impl Sides {
     /// use what a nested one returns as `known` ([`is_outermost_read`](Self::is_outermost_read)). Wait-free.
     #[inline(always)]
     pub(crate) fn begin_read(&self, slot: &Slot, known: SideState) -> SideState {
+        let _operation = self.scheduled.operation();
         // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         if word & DEPTH != 0 {
@@ -290,7 +298,8 @@ impl Sides {
         slot.word.load(Ordering::Relaxed) & DEPTH == 1
     }
 
-    /// Ends the latest read section of the owner of `slot`.
+    /// Ends the latest read section of the owner of `slot`. The caller has begun an operation of `scheduled`,
+    /// unless it has read nothing.
     #[inline(always)]
     pub(crate) fn end_read(slot: &Slot) {
         // relaxed: only the owner stores to its slot's word.
@@ -320,6 +329,7 @@ impl Sides {
     /// Swaps the sides. Only one writer at a time may call this, and only when the last swap is over. `slots` are all
     /// slots that exist.
     pub(crate) fn swap<'a>(&self, slots: impl Iterator<Item = &'a Slot>) -> PendingSwap {
+        let _operation = self.scheduled.operation();
         let state = self.state().0.wrapping_add(SWAP) & SWAPS;
         // [LR-2] [LR-3] release: pairs with the acquire loads of read sections, which see the new read side whole.
         self.state.store(state, Ordering::Release);
@@ -341,6 +351,7 @@ impl Sides {
         slots: impl Fn() -> I,
         ask_system: bool,
     ) -> bool {
+        let _operation = self.scheduled.operation();
         swap.fence();
         let mut reading = false;
         let mut in_doubt = false;

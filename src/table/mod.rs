@@ -35,9 +35,9 @@ use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
 use crate::bins::tags::{Depth, Tags};
 use crate::error::TryReserveError;
-use crate::facade::Word;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
+use crate::facade::{IN_USERS_MODEL, Scheduled, Word};
 use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::hint::Hint;
@@ -50,7 +50,14 @@ use core::ptr;
 /// The sizes of the small tables that a map begins with, in bits of the bin number. Each small table is one segment,
 /// and growth moves all keys of one to the next. The table after the last has segments of full size, and grows by
 /// splits.
-const SMALL: &[u32] = if cfg!(hedgerow_loom) { &[0] } else { &[0, 2, 5] };
+const SMALL: &[u32] = if cfg!(hedgerow_loom) {
+    &[0]
+} else if IN_USERS_MODEL {
+    // Entries are mostly in different bins, so a walk has a step for each.
+    &[5]
+} else {
+    &[0, 2, 5]
+};
 
 /// The memory that a table uses.
 #[derive(Default)]
@@ -84,6 +91,8 @@ pub(crate) struct Table<K, V> {
     growth: Lock<()>,
     extents: Extents<K, V>,
     count: Counter,
+    /// The steps of operations, in a model of a user's program.
+    scheduled: Scheduled,
     pool: Pool<K, V>,
 }
 
@@ -112,6 +121,7 @@ impl<K, V> Table<K, V> {
                 extents: Extents::new(),
                 pool: Pool::new(Arena::none()),
                 count: Counter::new(),
+                scheduled: Scheduled::new(),
             }
         }
     }
@@ -372,6 +382,12 @@ impl<K, V> Table<K, V> {
 
     /// Returns the number of entries: exact if there are no concurrent writes.
     pub(crate) fn len(&self) -> usize {
+        let _operation = self.scheduled.operation();
+        self.len_within()
+    }
+
+    /// Returns what `len` does, for a part of an operation, which is no step of its own.
+    pub(crate) fn len_within(&self) -> usize {
         self.count.total()
     }
 

@@ -62,6 +62,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Option<R> {
+        let _operation = self.scheduled.operation();
         let directory = self.directory_to_read()?;
         let (bin, depth) = directory.locate(hash);
         // Started before the head is read, so that the two waits for memory overlap.
@@ -69,7 +70,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let state = bin.seq().begin();
         let tags = bin.tags();
         Self::get_at(bin, depth, state, tags, hash, eq, read).unwrap_or_else(|Unclear| {
-            self.get_slowly(hash, eq, read, &mut Backoff::spinning()).unwrap_or(None)
+            self.get_in_every_case(hash, eq, read, &mut Backoff::spinning()).unwrap_or(None)
         })
     }
 
@@ -99,10 +100,23 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
+    /// Does what `get` does, waiting as `backoff` allows.
+    #[inline]
+    pub(crate) fn get_slowly<R>(
+        &self,
+        hash: KeyHash,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        backoff: &mut Backoff,
+    ) -> Result<Option<R>, WouldWait> {
+        let _operation = self.scheduled.operation();
+        self.get_in_every_case(hash, eq, read, backoff)
+    }
+
     /// Does what `get` does, from the start and for every case, waiting as `backoff` allows.
     #[cold]
     #[inline(never)]
-    pub(crate) fn get_slowly<R>(
+    fn get_in_every_case<R>(
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,

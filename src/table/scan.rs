@@ -8,6 +8,7 @@ use crate::api::cursor::Cursor;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
 use crate::bins::tags::{Depth, Slots, Tags};
+use crate::facade::IN_USERS_MODEL;
 use crate::sync::backoff::Backoff;
 use crate::sync::words::Indirect;
 use alloc::vec::Vec;
@@ -65,6 +66,7 @@ impl<V: Copy> Table<Indirect, V> {
         position: Position,
         mut each: impl FnMut(Option<Indirect>),
     ) -> Option<Position> {
+        let _operation = self.scheduled.operation();
         let position = self.begun(position);
         let found = self.visit_at(position, |seen| {
             // SAFETY: a word that a bin once held, or zero. Any integer is an `Indirect`.
@@ -85,6 +87,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
         enough: usize,
         buffer: &mut Vec<Raw<K, V>>,
     ) -> Option<Position> {
+        let _operation = self.scheduled.operation();
+        // A walk is no snapshot, so a model has a step for each of its entries, as far as they are in different bins.
+        let enough = if IN_USERS_MODEL { 1 } else { enough };
         // A table without bins needs no buffer.
         self.directory()?;
         loop {
@@ -218,7 +223,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         init: B,
         mut f: impl FnMut(B, (K, V)) -> B,
     ) -> B {
-        if size_of::<Raw<K, V>>() <= MAX_STACK_BYTES / (FOLDED + MAX_SLOTS) {
+        let is_small = size_of::<Raw<K, V>>() <= MAX_STACK_BYTES / (FOLDED + MAX_SLOTS);
+        if is_small && !IN_USERS_MODEL {
             return self.fold_on_stack(position, init, f);
         }
         let (mut folded, mut some) = (init, Vec::new());
@@ -349,6 +355,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut position = Some(Position::START);
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
+            let _operation = self.scheduled.operation();
             let at = self.begun(at);
             let met = self.visit_at(at, |seen| match seen {
                 Some((entry, place)) => entries.push((Raw::of(entry), place)),
@@ -424,6 +431,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut position = Some(Position::START);
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
+            let _operation = self.scheduled.operation();
             let at = self.begun(at);
             let Some(found) = self.bin_at(at) else { return };
             match self.empty(&found) {

@@ -52,6 +52,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
     ) -> Result<Altered<K, V, R>, Failure> {
+        let _operation = self.scheduled.operation();
         let mut full = None;
         match self.alter_at_once(hash, eq, read, &backoff, &mut decide, &mut full) {
             Ok((None, change @ Change::Entry(..))) => {
@@ -79,6 +80,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         rehash: impl Fn(&K) -> KeyHash,
         mut backoff: Backoff,
     ) -> Result<Option<V>, Failure> {
+        let _operation = self.scheduled.operation();
         let mut full = None;
         match self.insert_long_at_once(hash, key, value, eq, &mut full) {
             Ok(None) => {
@@ -324,6 +326,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         eq: impl Fn(&K) -> bool + Copy,
         under: impl FnOnce(K) -> Option<K>,
     ) -> bool {
+        let _operation = self.scheduled.operation();
         let mut backoff = Backoff::spinning();
         loop {
             let Ok(Some(probe)) = self.search(hash, eq, |entry| entry.key(), &mut backoff) else {

@@ -148,7 +148,7 @@ impl<K: Copy, V: Copy, R> FenceMap<K, V, R> {
     /// assert_eq!(map.len(), 2);
     /// ```
     pub fn len(&self) -> usize {
-        self.tree.len.total()
+        self.tree.len()
     }
 
     /// Returns `true` if [`len`](Self::len) is 0.

@@ -2,6 +2,7 @@
 
 use super::fence_map::FenceMap;
 use crate::api::batch::{MIN_BATCH, WINDOW, same_length};
+use crate::facade::IN_USERS_MODEL;
 use crate::fence::tree::descent::Tree;
 use crate::fence::tree::leaf::{Leaf, LeafVersion};
 use crate::fence::tree::policy::KeyPolicy;
@@ -27,7 +28,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     pub fn get_many(&self, keys: &[K], values: &mut [Option<V>]) {
         same_length(keys.len(), values.len());
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            if !is_exact::<K, R>() || keys.len() < MIN_BATCH {
+            if !is_exact::<K, R>() || keys.len() < MIN_BATCH || IN_USERS_MODEL {
                 keys.iter().zip(values).for_each(|(key, value)| *value = self.get(key));
             } else {
                 self.tree().get_window(keys, values);

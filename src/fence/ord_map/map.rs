@@ -157,7 +157,7 @@ impl<K, V, R> OrdMap<K, V, R> {
     /// assert_eq!(map.len(), 2);
     /// ```
     pub fn len(&self) -> usize {
-        self.tree.len.total()
+        self.tree.len()
     }
 
     /// Returns `true` if [`len`](Self::len) is 0.

@@ -10,16 +10,16 @@
 
 use super::leaf::{Leaf, LeafLayout};
 use crate::api::failure::Failure;
-use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, Ordering};
 use crate::facade::lock::{Guard, Lock};
+use crate::facade::{IN_A_MODEL, Word};
 use crate::memory;
 use crate::sync::backoff::Backoff;
 use core::marker::PhantomData;
 use core::ptr;
 
 /// Most leaves in a slab. A new slab has as many leaves as all slabs before it together, up to this number.
-const SLAB: usize = if cfg!(hedgerow_loom) { 1 } else { 32 };
+const SLAB: usize = if IN_A_MODEL { 1 } else { 32 };
 
 struct Slab {
     older: *mut Slab,

@@ -261,6 +261,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
         if request.len() == 1 {
             return Ok(Outcome::OneByOne);
         }
+        let _operation = self.scheduled.operation();
         let mut batch = Batch::new(request, self.exact_rank())?;
         loop {
             batch.clear();
@@ -588,6 +589,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
         let mut batch = Batch::<'_, '_, _, _, V>::new(request, self.exact_rank())?;
         let mut at = 0;
         while at < batch.order.len() {
+            let _operation = self.scheduled.operation();
             batch.clear();
             let Some(next) = self.plan_leaf(&mut batch, at, &mut backoff)? else {
                 // The leaves before are done.

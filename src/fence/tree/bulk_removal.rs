@@ -20,6 +20,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let mut backoff = Backoff::spinning();
         let mut resume = Resume::new(Bound::Unbounded);
         loop {
+            let _operation = self.scheduled.operation();
             entries.clear();
             removed_keys.clear();
             let Some(part) = self.part(resume, unbounded(), &mut backoff)? else {
@@ -58,6 +59,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let mut backoff = Backoff::spinning();
         let mut resume = Resume::new(Bound::Unbounded);
         loop {
+            let _operation = self.scheduled.operation();
             let Some(part) = self.part(resume, unbounded(), &mut backoff)? else {
                 return Ok(());
             };
@@ -117,6 +119,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         &self,
         bounds: Bounds<impl CompareKey<K>>,
     ) -> Result<usize, Failure> {
+        let _operation = self.scheduled.operation();
         let mut backoff = Backoff::spinning();
         let (mut cuts, mut removed_keys) = (Vec::new(), Vec::new());
         loop {

@@ -4,7 +4,7 @@
 //! the last one that it has returned.
 
 use super::descent::Tree;
-use super::leaf::BLOCK;
+use super::leaf::{BLOCK, LeafChanged};
 use super::policy::KeyPolicy;
 use super::range::copy_raw;
 use super::search::{CompareKey, SearchKey};
@@ -130,7 +130,13 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         end: Bound<SearchKey<impl CompareKey<K>>>,
     ) -> Result<bool, Failure> {
         let Some(resume) = chunk.resume else { return Ok(false) };
-        chunk.part = self.part(resume, end, &mut Backoff::spinning())?;
+        let _operation = self.scheduled.operation();
+        chunk.part = loop {
+            match self.part(resume, end, &mut Backoff::spinning())?.map(Self::part_of_a_step) {
+                Some(Err(LeafChanged)) => {}
+                part => break part.and_then(Result::ok),
+            }
+        };
         if chunk.part.is_none() {
             chunk.resume = None;
         }
@@ -154,7 +160,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 match shown {
                     ChunkProgress::All => chunk.resume = part.next,
                     ChunkProgress::UpTo(last) => {
-                        chunk.resume = Some(Resume::new(Bound::Excluded(last)))
+                        chunk.resume = Some(Resume::new(Bound::Excluded(last)));
                     }
                     ChunkProgress::Nothing => {}
                 }

@@ -20,8 +20,8 @@ use super::policy::KeyPolicy;
 use super::rank::is_exact;
 use super::root::Root;
 use super::search::{CompareKey, Place, SearchKey};
-use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::facade::{Scheduled, Word};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::cache::CachePadded;
 use crate::sync::hint::Hint;
@@ -45,6 +45,7 @@ pub(crate) struct Tree<K, V, R> {
     pub(crate) arena: Arena<K, V>,
     pub(crate) balance: BalanceState,
     pub(crate) len: CachePadded<Counter>,
+    pub(crate) scheduled: Scheduled,
     /// Whether models use `locate_fast`, which makes them many times as long.
     #[cfg(hedgerow_loom)]
     pub(crate) uses_fast_path: bool,
@@ -112,12 +113,19 @@ impl<K: Copy, V: Copy, R> Tree<K, V, R> {
                 arena: Arena::new(),
                 balance: BalanceState::new(),
                 len: CachePadded::new(Counter::new()),
+                scheduled: Scheduled::new(),
                 #[cfg(hedgerow_loom)]
                 uses_fast_path: false,
                 #[cfg(all(test, not(hedgerow_loom)))]
                 on_link: std::sync::Mutex::new(None),
             }
         }
+    }
+
+    /// Returns the number of entries: exact if no thread writes meanwhile.
+    pub(crate) fn len(&self) -> usize {
+        let _operation = self.scheduled.operation();
+        self.len.total()
     }
 
     /// Passes all entries to `entry` and all bounds to `bound`, each once and in key order. Leaves the tree unusable.

@@ -33,6 +33,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         &self,
         (start, end): Bounds<impl CompareKey<K>>,
     ) -> Result<usize, Failure> {
+        let _operation = self.scheduled.operation();
         let len = self.len.total();
         let Some(first) = self.find_end(start)? else { return Ok(0) };
         // A range ends where a range would begin that has the same bound, included or excluded the other way.

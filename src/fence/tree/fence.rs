@@ -11,15 +11,15 @@
 //! Ranks and the count are relaxed: they are hints, and any earlier value serves as one.
 
 use super::load::{CONFLICT, FenceCounters, LeafLoad};
-use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard, Lock};
+use crate::facade::{IN_A_MODEL, Word};
 use crate::sync::hint::{Gauge, Hint};
 use core::hint::select_unpredictable;
 use core::ptr;
 
 /// Capacity of a fence, in leaves.
-pub(crate) const FANOUT: usize = if cfg!(hedgerow_loom) { 4 } else { 256 };
+pub(crate) const FANOUT: usize = if IN_A_MODEL { 4 } else { 256 };
 
 #[repr(C, align(64))]
 pub(crate) struct Fence {

@@ -18,8 +18,8 @@
 //! has changed.
 
 use super::hints::{Hints, LANES_A_WORD, Scale};
-use crate::facade::Word;
 use crate::facade::atomic::Ordering;
+use crate::facade::{IN_A_MODEL, Word};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::cache::LINE_BYTES;
 use crate::sync::prefetch;
@@ -29,9 +29,9 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
 /// Number of entries in a block.
-pub(crate) const BLOCK: usize = if cfg!(hedgerow_loom) { 2 } else { 8 };
+pub(crate) const BLOCK: usize = if IN_A_MODEL { 2 } else { 8 };
 /// Number of blocks in a leaf of small entries, and of lanes of hints in every leaf.
-const BLOCKS: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
+const BLOCKS: usize = if IN_A_MODEL { 2 } else { 16 };
 pub(crate) const HINT_WORDS: usize = BLOCKS.div_ceil(LANES_A_WORD);
 /// Most bytes of a leaf's keys and values, unless eight entries are larger.
 const LEAF_BYTES: usize = 1 << 13;

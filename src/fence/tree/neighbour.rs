@@ -37,6 +37,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         neighbour: Neighbour<impl CompareKey<K>>,
         mut backoff: Backoff,
     ) -> Result<Option<(K, V)>, Failure> {
+        let _operation = self.scheduled.operation();
         loop {
             let Ok(found) = self.find_neighbour(neighbour, &mut backoff)? else { continue };
             let Some(found) = found else { return Ok(None) };
@@ -56,6 +57,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         mut backoff: Backoff,
         taken: impl FnOnce(K),
     ) -> Result<Option<(K, V)>, Failure> {
+        let _operation = self.scheduled.operation();
         loop {
             let Ok(found) = self.find_neighbour(neighbour, &mut backoff)? else { continue };
             let Some(NeighbourEntry { leaf, version, at, read_set }) = found else {

@@ -105,6 +105,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         into: &mut Vec<(K, V)>,
         mut backoff: Backoff,
     ) -> Result<(), Failure> {
+        let _operation = self.scheduled.operation();
         let mut read_set = ReadSet::new();
         for _ in 0..TRIES {
             into.clear();
@@ -134,6 +135,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         bounds: Bounds<impl CompareKey<K>>,
         mut backoff: Backoff,
     ) -> Result<usize, Failure> {
+        let _operation = self.scheduled.operation();
         let mut read_set = ReadSet::new();
         for _ in 0..TRIES {
             read_set.clear();

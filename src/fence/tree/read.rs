@@ -22,6 +22,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         target: SearchKey<impl CompareKey<K>>,
         read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
     ) -> Option<T> {
+        let _operation = self.scheduled.operation();
         // Fast path: exact keys are compared without validation first, and mostly the hints are right.
         if is_exact::<K, R>()
             && let Some(leaf) = self.hinted_leaf(target.rank)
@@ -31,7 +32,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 return value;
             }
         }
-        self.get_by_search(target, read, &mut Backoff::spinning()).unwrap_or_default()
+        self.search_and_read(target, read, &mut Backoff::spinning()).unwrap_or_default()
     }
 
     /// Looks the key up in this leaf alone.
@@ -73,8 +74,19 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     /// As `get`, by a search that finds the right leaf even if the hints are wrong. Waits as far as `backoff` allows.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn get_by_search<T: Copy>(
+        &self,
+        target: SearchKey<impl CompareKey<K>>,
+        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        backoff: &mut Backoff,
+    ) -> Result<Option<T>, WouldWait> {
+        let _operation = self.scheduled.operation();
+        self.search_and_read(target, read, backoff)
+    }
+
+    #[inline(never)]
+    fn search_and_read<T: Copy>(
         &self,
         target: SearchKey<impl CompareKey<K>>,
         read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
@@ -103,6 +115,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
         mut backoff: Backoff,
     ) -> Result<Vec<Option<T>>, Failure> {
+        let _operation = self.scheduled.operation();
         let mut found = Vec::new();
         found.try_reserve_exact(keys.len()).map_err(|_| Failure::Alloc)?;
         let mut read_set = ReadSet::new();

@@ -9,6 +9,7 @@ use super::policy::KeyPolicy;
 use super::range::{copy_part, unbounded};
 use super::search::{CompareKey, SearchKey};
 use crate::api::failure::Failure;
+use crate::facade::IN_USERS_MODEL;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 use core::ops::Bound;
@@ -88,9 +89,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         end: Bound<SearchKey<impl CompareKey<K>>>,
         into: &mut Vec<(K, V)>,
     ) -> Result<Option<Resume<'a, K, V>>, Failure> {
+        let _operation = self.scheduled.operation();
         let mut backoff = Backoff::spinning();
         loop {
             let Some(part) = self.part(place, end, &mut backoff)? else { return Ok(None) };
+            let Ok(part) = Self::part_of_a_step(part) else { continue };
             if copy_part(part.leaf, part.version, part.entries, into)? {
                 return Ok(part.next);
             }
@@ -105,9 +108,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         end: Bound<SearchKey<impl CompareKey<K>>>,
         into: &mut Vec<(K, V)>,
     ) -> Result<Option<Resume<'a, K, V>>, Failure> {
+        let _operation = self.scheduled.operation();
         let mut backoff = Backoff::spinning();
         loop {
             let Some(part) = self.part_from(start, end, &mut backoff)? else { return Ok(None) };
+            let Ok(part) = Self::part_of_a_step(part) else { continue };
             if copy_part(part.leaf, part.version, part.entries, into)? {
                 return Ok(part.next);
             }
@@ -122,6 +127,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         (start, end): (Bound<SearchKey<impl CompareKey<K>>>, Bound<SearchKey<impl CompareKey<K>>>),
         into: &mut Vec<(K, V)>,
     ) -> Result<bool, Failure> {
+        let _operation = self.scheduled.operation();
         let mut backoff = Backoff::spinning();
         loop {
             let found = match *back {
@@ -209,6 +215,19 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             return Ok(Some(part));
         }
         self.part_from(self.bound(place.from.as_ref()), end, backoff)
+    }
+
+    /// Returns the first entry of a part, if a walk in a model has a step for each entry; else the part.
+    #[inline(always)]
+    pub(super) fn part_of_a_step(
+        part: LeafPart<'_, K, V>,
+    ) -> Result<LeafPart<'_, K, V>, LeafChanged> {
+        if !IN_USERS_MODEL || part.entries.len() <= 1 {
+            return Ok(part);
+        }
+        let first = part.entries.start;
+        let next = Resume::new(Bound::Excluded(part.leaf.key(part.version, first)?));
+        Ok(LeafPart { entries: first..first + 1, next: Some(next), ..part })
     }
 
     fn part_from<'a>(

@@ -88,6 +88,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         taken: impl FnOnce(T),
         split: impl Fn(&Location<'_, K, V>, &K, &mut Backoff) -> Result<(), Failure>,
     ) -> Result<Altered<K, V, T>, Failure> {
+        let _operation = self.scheduled.operation();
         let mut has_listed = false;
         loop {
             // Ascending keys that are not exact still begin their search at the last leaf.

@@ -179,6 +179,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Option<R> {
+        let _operation = self.scheduled.operation();
         let number = Self::home(hash);
         // Started before the head is read, so that the two waits for memory overlap.
         self.bin(number).prefetch();
@@ -194,13 +195,26 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         {
             return Some(value);
         }
-        self.get_slowly(hash, eq, read, &mut Backoff::spinning()).unwrap_or(None)
+        self.get_in_every_case(hash, eq, read, &mut Backoff::spinning()).unwrap_or(None)
+    }
+
+    /// Does what `get` does, waiting as `backoff` allows.
+    #[inline]
+    pub(super) fn get_slowly<R>(
+        &self,
+        hash: KeyHash,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        backoff: &mut Backoff,
+    ) -> Result<Option<R>, WouldWait> {
+        let _operation = self.scheduled.operation();
+        self.get_in_every_case(hash, eq, read, backoff)
     }
 
     /// Does what `get` does, from the start and for every case, waiting as `backoff` allows.
     #[cold]
     #[inline(never)]
-    pub(super) fn get_slowly<R>(
+    fn get_in_every_case<R>(
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
@@ -276,6 +290,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         backoff: Backoff,
         mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
     ) -> Result<Altered<K, V>, Failure<K, V>> {
+        let _operation = self.scheduled.operation();
         if cfg!(target_pointer_width = "64") {
             self.alter_by(hash, eq, backoff, decide)
         } else {
@@ -424,6 +439,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
 
     /// Returns the first entry at or after a position, and the position after it. Waits while a writer is in its bin.
     pub(super) fn next_entry(&self, mut position: Position) -> Option<((K, V), Position)> {
+        let _operation = self.scheduled.operation();
         let mut backoff = Backoff::spinning();
         while position.number < BINS {
             match self.entry_from(position.number, position.slot) {
@@ -448,6 +464,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
             let mut from = 0;
             let mut backoff = Backoff::spinning();
             loop {
+                let _operation = self.scheduled.operation();
                 if let Ok(met) = self.entry_from(number, from) {
                     let Some(WalkedEntry { at, slot, key, mut value }) = met else { break };
                     let done = if keep(&key, &mut value) {
@@ -470,10 +487,12 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
 
     /// Returns the number of entries: exact if there are no concurrent writes.
     pub(super) fn len(&self) -> usize {
+        let _operation = self.scheduled.operation();
         (0..BINS).map(|number| self.bin(number).tags().used().count()).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {
+        let _operation = self.scheduled.operation();
         (0..BINS).all(|number| self.bin(number).tags().used().is_empty())
     }
 }

@@ -17,7 +17,7 @@ pub(super) use modelled::Storage;
 #[cfg(not(hedgerow_loom))]
 mod inline {
     use crate::bins::layout::{BIN_HEAD, Layout, MAX_SLOTS};
-    use crate::facade::Word;
+    use crate::facade::{Scheduled, Word};
     use crate::sync::words::WORD;
     use core::cell::UnsafeCell;
     use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
@@ -49,6 +49,7 @@ mod inline {
     pub(in super::super) struct Storage<K, V, const BINS: usize> {
         heads: [Head; BINS],
         entries: [Entries<K, V>; BINS],
+        pub(in super::super) scheduled: Scheduled,
     }
 
     impl<K, V, const BINS: usize> Storage<K, V, BINS> {
@@ -69,6 +70,7 @@ mod inline {
                 heads: [const { Head(UnsafeCell::new([0; BIN_HEAD])) }; BINS],
                 entries: [const { [const { UnsafeCell::new(MaybeUninit::zeroed()) }; MAX_SLOTS] };
                     BINS],
+                scheduled: Scheduled::new(),
             }
         }
 
@@ -88,13 +90,14 @@ mod inline {
 #[cfg(hedgerow_loom)]
 mod modelled {
     use crate::bins::layout::{BIN_HEAD, Layout};
-    use crate::facade::Word;
+    use crate::facade::{Scheduled, Word};
     use alloc::boxed::Box;
     use core::marker::PhantomData;
 
     pub(in super::super) struct Storage<K, V, const BINS: usize> {
         heads: Box<[Word]>,
         entries: Box<[Word]>,
+        pub(in super::super) scheduled: Scheduled,
         types: PhantomData<(K, V)>,
     }
 
@@ -104,6 +107,7 @@ mod modelled {
             Self {
                 heads: words(BINS * BIN_HEAD),
                 entries: words(BINS * Layout::<K, V>::ENTRIES),
+                scheduled: Scheduled::new(),
                 types: PhantomData,
             }
         }

@@ -2,6 +2,7 @@
 
 use super::table::{Fixed, LeftRightTable};
 use crate::api::fixed_hasher::FixedHashBuilder;
+use crate::facade::ScheduledRef;
 use crate::left_right::bin::MixedHash;
 use crate::sync::barrier;
 use crate::sync::sides::{SideState, Sides};
@@ -25,6 +26,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     /// ```
     pub fn reader(&self) -> Option<TableReader<'_, K, V, BINS, READERS, S>> {
         barrier::prepare();
+        let _operation = self.sides.scheduled.operation();
         let slot = self.slots.iter().find(|slot| slot.claim())?;
         Some(TableReader::new(self, slot))
     }
@@ -79,7 +81,8 @@ impl<'a, K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
         // SAFETY: the read section that returned `state` ends when the snapshot is dropped.
         let side = unsafe { self.table.side(state) };
         let hash_builder = &self.table.hash_builder;
-        TableSnapshot { side, slot: self.slot, hash_builder, reader: PhantomData }
+        let scheduled = self.table.sides.scheduled.by_ref();
+        TableSnapshot { side, slot: self.slot, scheduled, hash_builder, reader: PhantomData }
     }
 
     /// Returns a copy of the value of `key`. Wait-free; O(1) expected.
@@ -131,6 +134,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> Drop
     for TableReader<'_, K, V, BINS, READERS, S>
 {
     fn drop(&mut self) {
+        let _operation = self.table.sides.scheduled.operation();
         // A forgotten snapshot has not ended its read section. It borrowed the reader, so no thread uses it now.
         Sides::end_all_reads(self.slot);
         self.slot.release();
@@ -151,6 +155,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> fmt::Debug
 pub struct TableSnapshot<'a, K: Copy, V: Copy, const BINS: usize, S = FixedHashBuilder> {
     side: &'a Fixed<K, V, BINS>,
     slot: &'a Slot,
+    scheduled: ScheduledRef<'a>,
     hash_builder: &'a S,
     /// Stands for the borrowed reader, which threads cannot share. If another thread dropped the snapshot, the two
     /// would count the slot's read sections at once, by loads and stores that lose each other's counts. The writer
@@ -241,6 +246,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> TableSnapshot<'_, K, V, BINS, S> {
 impl<K: Copy, V: Copy, const BINS: usize, S> Drop for TableSnapshot<'_, K, V, BINS, S> {
     #[inline]
     fn drop(&mut self) {
+        let _operation = self.scheduled.operation();
         Sides::end_read(self.slot);
     }
 }

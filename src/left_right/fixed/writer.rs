@@ -30,6 +30,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     /// ```
     pub fn writer(&self) -> Option<TableWriter<'_, K, V, BINS, READERS, S>> {
         barrier::prepare();
+        let _operation = self.sides.scheduled.operation();
         self.writing.take().then(|| TableWriter { table: self })
     }
 }
@@ -429,6 +430,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> Drop
     for TableWriter<'_, K, V, BINS, READERS, S>
 {
     fn drop(&mut self) {
+        let _operation = self.table.sides.scheduled.operation();
         self.table.writing.release();
     }
 }

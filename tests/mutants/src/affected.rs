@@ -83,6 +83,7 @@ const PACKAGES: [&str; 10] = [
     "tests/embedded/",
     "tests/mutants/",
     "tests/newcomers/",
+    "tests/modelled/",
     "tests/peers/",
     "tests/wasm/",
 ];
