@@ -35,6 +35,7 @@
 //! - [`docs::coming_from`]: migrating from dashmap, papaya, scc, moka, left-right and others.
 //! - [`docs::guarantees`] and [`docs::limits`]: what the maps promise, and what they do not.
 //! - [`docs::embedded`]: microcontrollers, interrupt handlers, WebAssembly.
+//! - [`docs::model_checking`]: your program under loom or shuttle, with the maps in it.
 //! - [`docs::how_it_works`]: the data structures in pictures.
 //!
 //! [`docs`] lists all pages; [`error`] documents the error types. Building these pages locally takes feature `full`.
@@ -71,7 +72,15 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     docsrs,
-    doc(auto_cfg(hide(hedgerow_loom, hedgerow_shuttle, hedgerow_int_words, miri, test)))
+    doc(auto_cfg(hide(
+        hedgerow_loom,
+        hedgerow_shuttle,
+        hedgerow_int_words,
+        loom,
+        shuttle,
+        miri,
+        test
+    )))
 )]
 
 #[cfg(any(feature = "alloc", hedgerow_loom, loom, shuttle, test))]

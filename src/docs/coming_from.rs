@@ -32,6 +32,7 @@
 //! | `map.remove_if(&k, \|k, v\| …)` | the same |
 //! | `map.iter()`, which locks a shard at a time | the same, and locks nothing |
 //! | `map.try_get(&k)` | the same |
+//! | no support for loom or shuttle | [`docs::model_checking`](super::model_checking) |
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -363,6 +364,7 @@
 //! | `r.enter()?.get(&k)` | `r.get(&k)`, or `r.enter().get(&k)` |
 //! | `ReadGuard::map(r.enter()?, …)` | `r.get(&k).map(\|guard\| ReadGuard::map(guard, …))` |
 //! | `r.clone()` under a guard may deadlock with a publish | waits for nothing |
+//! | `--cfg loom` | `--cfg loom` or `--cfg shuttle`: [`docs::model_checking`](super::model_checking) |
 //!
 //! ```
 //! use hedgerow::{LeftRightMap, left_right::ReadGuard};

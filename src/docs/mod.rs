@@ -15,6 +15,7 @@
 //! - [`guarantees`]: linearizability, waiting, reclamation, panics, memory.
 //! - [`limits`]: what the maps cannot do, and what they cost in bad cases.
 //! - [`ordering`]: memory ordering between threads, and the labels of orderings in the code.
+//! - [`model_checking`]: checking your program with loom or shuttle.
 //! - [`how_it_works`]: the data structures in pictures.
 //! - [`ancestors`]: what became of the plans of this project's predecessors.
 //!
@@ -32,5 +33,6 @@ pub mod guarantees;
 pub mod how_it_works;
 pub mod left_right_or_flat;
 pub mod limits;
+pub mod model_checking;
 pub mod moving_load;
 pub mod ordering;

@@ -74,7 +74,7 @@ fn of_path(row: &Mutation, path: &str) -> Option<Distance> {
 }
 
 /// The folders of packages; the root has the maps.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 11] = [
     "std-ext/db/",
     "std-ext/",
     "fuzz/",

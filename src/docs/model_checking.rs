@@ -1,0 +1,117 @@
+//! Model checking: running a program that uses the maps under [loom](https://docs.rs/loom) or
+//! [shuttle](https://docs.rs/shuttle).
+//!
+//! Both run a test again and again, each time with another schedule of its threads: loom with all schedules up to a
+//! bound, shuttle with random ones. With `--cfg loom` or `--cfg shuttle` in `RUSTFLAGS`, every map and set of this
+//! crate takes part. Each operation on a map is one step, before which the checker may switch to another thread.
+//!
+//! # Setup
+//! hedgerow needs no feature. The cfg in `RUSTFLAGS` reaches all crates of the build, and hedgerow then depends on the
+//! checker of that name (loom 0.7, shuttle 0.9). Your `Cargo.toml` needs the checker for your own code:
+//!
+//! ```toml
+//! [target.'cfg(loom)'.dependencies]
+//! loom = "0.7"
+//!
+//! [target.'cfg(shuttle)'.dependencies]
+//! shuttle = "0.9"
+//!
+//! [lints.rust]
+//! unexpected_cfgs = { level = "warn", check-cfg = ["cfg(loom)", "cfg(shuttle)"] }
+//! ```
+//!
+//! ```sh
+//! RUSTFLAGS="--cfg loom" cargo test --release --test races
+//! RUSTFLAGS="--cfg shuttle" cargo test --release --test races
+//! ```
+//!
+//! # Example
+//! A registry hands out names. It looks whether a name is free, and then takes it:
+//!
+//! ```
+//! use hedgerow::HashMap;
+//!
+//! fn register(owners: &HashMap<&'static str, u32>, name: &'static str, owner: u32) -> bool {
+//!     if owners.contains_key(name) {
+//!         return false;
+//!     }
+//!     owners.insert(name, owner); // another thread may have taken the name since
+//!     true
+//! }
+//! # assert!(register(&HashMap::new(), "rose", 1));
+//! ```
+//!
+//! Loom finds the schedule in which both threads get the name:
+//!
+//! ```ignore
+//! #[test]
+//! fn a_name_has_one_owner() {
+//!     loom::model(|| {
+//!         let owners = Arc::new(HashMap::new()); // inside the closure: each execution needs a new map
+//!         let shared = owners.clone();
+//!         let other = loom::thread::spawn(move || register(&shared, "rose", 2));
+//!         let one = register(&owners, "rose", 1);
+//!         assert_ne!(one, other.join().unwrap());
+//!     });
+//! }
+//! ```
+//!
+//! The test passes once `register` is a single operation, `owners.insert_if_absent(name, owner).is_ok()`. With shuttle,
+//! replace `loom::model(...)` by `shuttle::check_random(..., 1000)` and `loom::thread` by `shuttle::thread`.
+//! `tests/modelled` in the repository is a complete crate with this race and two others: a lost update, and a sum that
+//! a publish of a [`LeftRightMap`](crate::LeftRightMap) tears apart.
+//!
+//! # What is explored
+//! - **Every order of operations** on the same map, as far as the checker's bound allows. This includes operations
+//!   called by a closure that runs within another one, and closures that run again because an entry has changed.
+//! - **Walks and batches of lookups:** `iter`, `retain`, `clear` and `get_many` take a step per entry, so other threads
+//!   can change the map in between. `range` and `snapshot_many` of ordered maps are one step, as is a batch.
+//! - **Left-right maps:** a reader sees only what was published. Beginning and ending a read are steps, and so is each
+//!   look of a waiting writer at its readers. Changes that are not published are not steps: no other thread sees them.
+//! - **Claims:** two threads that want to be the writer or the last reader of a
+//!   [`LeftRightTable`](crate::LeftRightTable), and the lock of a
+//!   [`SharedWriteHandle`](crate::left_right::SharedWriteHandle).
+//! - **Values computed once:** a thread that finds another one computing a value waits for it.
+//! - **Happens-before** (loom): an operation comes after the operations on the same map before it. So data that a
+//!   thread reaches through a map is not reported as a race, and data that it reaches in another way is.
+//!
+//! # What is not explored
+//! - **The insides of an operation.** The map is the real one, but its atomics are the machine's, which the checker
+//!   does not see: models of hedgerow's own explore them.
+//! - **Weak memory between operations on one map.** In a model all threads agree on one order of them. The maps promise
+//!   that only [for each key](super::ordering): two threads that each insert a key and then look up the other's may
+//!   both miss, if neither executes a `SeqCst` fence. A model does not show this. Nor does it show a missing
+//!   happens-before between operations on different keys.
+//! - **Contention.** Errors such as [`Busy`](crate::error::Busy), which say that another thread is in the middle of an
+//!   operation, occur only if that thread is in a closure or a destructor.
+//! - **`len`** is exact.
+//! - **Walks from the end** of an ordered map see up to four entries in one step.
+//! - **The time at which removed entries are dropped.** That is almost always with the map.
+//!
+//! # Rules
+//! - Create maps in the closure of the model. A map that was used in one execution panics in the next, because its
+//!   entries would still be there. Replace a `static` by the checker's own `lazy_static!`.
+//! - Use the threads and the synchronization of the checker, not those of std. Rayon's `par_iter` and the workers of
+//!   feature `std-ext` run on threads that the checker does not know; their operations panic.
+//! - Use a map in such a build only within a model. Outside, its operations panic, as the checkers' own types do.
+//! - Keep models deterministic: use the default hasher, which has a constant seed in these builds, not std's
+//!   `RandomState`; and give a [`CompressedMap`](crate::CompressedMap) that expires entries a
+//!   [`clock`](crate::compressed::Builder::clock) that does not read the time.
+//!
+//! # Small models
+//! The number of executions that loom needs grows exponentially with the number of steps. Two threads that each insert
+//! and look up one key have 14. If every atomic of a `FlatMap` were visible, there would be 271,952.
+//!
+//! | threads × operations on the same map | executions |
+//! |---|--:|
+//! | 2 × 2 | 14 |
+//! | 3 × 2 | 1,981 |
+//! | 3 × 3 | 42,390 |
+//!
+//! - Begin with two threads and two or three operations each. Nearly all races need no more.
+//! - Bound the preemptions of larger models: `LOOM_MAX_PREEMPTIONS=2`, or
+//!   `loom::model::Builder::preemption_bound`. Loom also limits an execution to 1,000 branches
+//!   (`LOOM_MAX_BRANCHES`), and a model to five threads.
+//! - Use shuttle where loom takes too long. It runs models of any size, but a pass proves nothing.
+//! - Build with `--release`, or with `opt-level = 1` for dependencies. The threads of a model have small stacks: 32 KiB
+//!   with loom, and 60 KiB with shuttle, unless `Config::stack_size` says otherwise.
