@@ -146,6 +146,18 @@ impl Calls {
         });
     }
 
+    /// Sets the key with the progress of the node's own disk, and tells the driver when etcd has it.
+    pub(super) fn record(&self, key: String, value: String) {
+        let (client, inbox) = (self.client.clone(), self.inbox.clone());
+        tokio::spawn(async move {
+            match client.put(key, value.clone(), 0).await {
+                // Fails only after the driver has stopped.
+                Ok(_) => _ = inbox.send(Message::Recorded(value)),
+                Err(why) => tracing::debug!("cannot write to etcd: {why}"),
+            }
+        });
+    }
+
     /// Deletes a key, without waiting for it.
     pub(super) fn delete(&self, key: String) {
         let client = self.client.clone();
@@ -156,12 +168,15 @@ impl Calls {
         });
     }
 
-    /// Asks etcd's members for their sizes. `quota` is the one that the node knows of; 0 for the one that etcd reports.
+    /// Asks etcd's members for their sizes, and which of them leads. `quota` is the one that the node knows of; 0 for
+    /// the one that etcd reports.
     pub(super) fn measure(&self, quota: u64) {
         let (client, inbox) = (self.client.clone(), self.inbox.clone());
         tokio::spawn(async move {
-            let answers = client.status().await.into_iter();
-            let members: Vec<_> = answers.filter_map(|(_, status)| status.ok()).collect();
+            let answers = client.status().await;
+            client.choose_leader(&answers);
+            let members: Vec<_> =
+                answers.into_iter().filter_map(|(_, status)| status.ok()).collect();
             // Fails only after the driver has stopped.
             let _ = inbox.send(Message::Space(EtcdSpace::of(&members, quota)));
         });

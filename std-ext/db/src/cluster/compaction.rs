@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 const AGE: u64 = 5000;
 /// How often etcd is compacted, in milliseconds.
 const PERIOD: u64 = 5000;
+/// The same if no batch was written or trimmed since: beats and registrations leave little to forget.
+const REST: u64 = 30_000;
 /// Bytes of batches after which etcd is compacted sooner, and up to a younger revision.
 const BYTES: u64 = 64 << 20;
 /// The same as a part of etcd's quota, if that is less.
@@ -24,6 +26,8 @@ const STEP: u64 = 500;
 pub(super) struct Compaction {
     revisions: VecDeque<(u64, u64)>,
     bytes: u64,
+    /// Whether batches were written or trimmed since the last compaction.
+    has_batches: bool,
     compacted_at: u64,
     /// etcd's quota; 0 if it is not known.
     quota: u64,
@@ -39,9 +43,10 @@ impl Compaction {
         }
     }
 
-    /// Notes bytes that were written.
+    /// Notes bytes of a batch that were written; 0 if batches were trimmed, whose pages the next compaction frees.
     pub(super) fn add_bytes(&mut self, bytes: u64) {
         self.bytes += bytes;
+        self.has_batches = true;
     }
 
     /// Sets etcd's quota, and whether it has little space left.
@@ -71,7 +76,8 @@ impl Compaction {
     fn due(&mut self, now: u64) -> Option<u64> {
         let hurry = self.bytes >= self.most_bytes() || self.short;
         let age = if hurry { YOUNG } else { AGE };
-        if !hurry && now < self.compacted_at + PERIOD {
+        let period = if self.has_batches { PERIOD } else { REST };
+        if !hurry && now < self.compacted_at + period {
             return None;
         }
         let mut revision = None;
@@ -82,7 +88,7 @@ impl Compaction {
             self.revisions.pop_front();
         }
         if revision.is_some() {
-            (self.compacted_at, self.bytes) = (now, 0);
+            (self.compacted_at, self.bytes, self.has_batches) = (now, 0, false);
         }
         revision
     }
@@ -99,10 +105,20 @@ mod tests {
             compaction.note(second + 100, second * 1000);
         }
         assert_eq!(compaction.due(4999), None);
+        compaction.add_bytes(1);
         assert_eq!(compaction.due(9000), Some(104), "five seconds old");
+        compaction.add_bytes(0);
         assert_eq!(compaction.due(13_999), None, "not so soon again");
         assert_eq!(compaction.due(14_000), Some(109));
-        assert_eq!(compaction.due(30_000), None, "nothing new");
+        assert_eq!(compaction.due(50_000), None, "nothing new");
+    }
+
+    #[test]
+    fn without_batches_etcd_is_compacted_seldom() {
+        let mut compaction = Compaction { compacted_at: 1000, ..Compaction::default() };
+        compaction.note(7, 2000);
+        assert_eq!(compaction.due(1000 + REST - 1), None);
+        assert_eq!(compaction.due(1000 + REST), Some(7));
     }
 
     #[test]

@@ -215,11 +215,13 @@ impl Driver {
                 self.durable.set(Durable::new(self.parts.incarnation, durable).print());
                 self.put_durable();
             }
+            Message::Recorded(value) => self.durable.confirm(&value),
             Message::Nodes(nodes) => {
                 let group = self.parts.picture.group();
                 let of_group = nodes.iter().filter(|node| node.registration.group == group);
                 let of_group: Vec<_> = of_group.cloned().collect();
-                let clocks = self.clocks.see(&of_group, self.parts.own, self.parts.db.now());
+                let now = Now { boot: clock::now(), wall: self.parts.db.now() };
+                let clocks = self.clocks.see(&of_group, self.parts.own, now);
                 self.parts.picture.set_nodes(nodes, clock::now());
                 self.parts.resync.set_sources(self.parts.picture.sources());
                 self.parts.links.set_nodes(&self.parts.picture.other_nodes());
@@ -275,7 +277,7 @@ impl Driver {
         // copy, and speak against takeovers.
         let is_compared = self.parts.group.status().role != core::Role::Loading;
         if is_compared && let Some(value) = self.durable.due(clock::now()) {
-            self.parts.calls.put(self.parts.durable_key.clone(), value, 0);
+            self.parts.calls.record(self.parts.durable_key.clone(), value);
         }
     }
 
@@ -496,6 +498,7 @@ impl Driver {
             }
             Action::Trim { id, primary, members, below } => {
                 self.parts.monitor.counters.trims.add(1);
+                self.compaction.add_bytes(0);
                 self.parts.calls.trim(id, primary, members, below);
             }
             Action::Halt { id, halt } => self.parts.calls.halt(id, halt, &self.parts.format),

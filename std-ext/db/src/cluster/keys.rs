@@ -135,6 +135,14 @@ impl Keys {
         format!("{}g/", self.prefix)
     }
 
+    /// Returns the first key before the keys of all groups, and the end of these; and the same for those after them.
+    pub(crate) fn around_groups(&self) -> [(String, String); 2] {
+        let prefix = self.prefix.strip_suffix('/').unwrap_or(&self.prefix);
+        // The byte after a slash is a zero.
+        let (after, end) = (format!("{}g0", self.prefix), format!("{prefix}0"));
+        [(self.prefix.clone(), self.groups()), (after, end)]
+    }
+
     /// Returns the prefix of all keys of the group.
     pub(crate) fn group(&self) -> String {
         self.group.clone()
@@ -222,6 +230,22 @@ mod tests {
         assert_eq!(other.batch(42), "/hedgerow/roses/g/12/log/00000000000000000042");
         assert_eq!((other.format(), other.node("ab")), (keys.format(), keys.node("ab")));
         assert_eq!(keys.seq(other.batch(42).as_bytes()), None);
+    }
+
+    #[test]
+    fn what_is_around_the_groups_is_all_but_them() {
+        let keys = Keys::new("roses", 0).unwrap();
+        let around = keys.around_groups();
+        let is_around = |key: &String| around.iter().any(|(from, end)| (from..end).contains(&key));
+        let common = [keys.coordinator(), keys.format(), keys.desired(), keys.node("ab")];
+        let rare = [keys.place("ab"), keys.slots(), keys.move_of(7), keys.restoring()];
+        assert!(common.iter().chain(&rare).all(is_around));
+        let of_groups = [keys.tail(), keys.batch(0), keys.of_group(77).durable("ab")];
+        assert!(!of_groups.iter().any(is_around), "all nodes read all groups");
+        let other = Keys::new("rose", 0).unwrap();
+        assert!(![other.format(), other.node("ab"), other.slots()].iter().any(is_around));
+        let longer = Keys::new("roses-2", 0).unwrap();
+        assert!(![longer.format(), longer.slots()].iter().any(is_around));
     }
 
     #[test]

@@ -343,6 +343,8 @@ impl Starting<'_> {
             primaries: Arc::clone(&primaries),
             peers: peer_client.clone(),
             inbox: self.inbox.clone(),
+            keys: Arc::clone(&self.keys),
+            directory: Arc::clone(registry.directory()),
         };
         let mover = Mover {
             env,
@@ -403,6 +405,7 @@ impl Starting<'_> {
             self.id,
             self.settings,
             (Arc::clone(&parts.monitor.counters), mover.env.peers.clone()),
+            Arc::clone(registry.directory()),
         );
         self.views.on_hand_over(Box::new(move || {
             wanting.send(Message::Want).map_err(|_| "this node stops".to_owned())

@@ -19,6 +19,8 @@ pub(super) enum Message {
     Replica(Report),
     /// The progress of the node's own disk.
     Forced(Durable),
+    /// etcd has this record of the node's own disk.
+    Recorded(String),
     /// The space in etcd; `None` if no member has answered.
     Space(Option<EtcdSpace>),
     /// The nodes that are registered.

@@ -40,6 +40,7 @@ mod conflicts;
 mod coordinator;
 pub mod core;
 mod counters;
+mod directory;
 mod driver;
 mod durable;
 mod error;

@@ -1,7 +1,7 @@
 //! The registration of a node under `node/<id>`.
 
 use super::autoscale::load::Load;
-use super::core::{NodeId, Tail};
+use super::core::{NodeId, Now, Tail};
 use super::view::Addresses;
 use super::{hex, meet};
 use crate::SlotSet;
@@ -140,6 +140,17 @@ impl Registration {
         }
     }
 
+    /// Returns whether this says nothing new after another one of the same node: only the time differs, and the load a
+    /// little.
+    pub(super) fn is_like(&self, before: &Self) -> bool {
+        let is_near = match (&self.load, &before.load) {
+            (Some(load), Some(before)) => load.is_near(before),
+            (load, before) => load == before,
+        };
+        let (wall, load) = (before.wall, before.load);
+        is_near && Self { wall, load, ..self.clone() } == *before
+    }
+
     /// Returns whether the node waits for a place in a group.
     pub(super) fn is_spare(&self) -> bool {
         self.group == NO_GROUP
@@ -190,33 +201,34 @@ pub(super) struct Node {
 /// The clocks of the other nodes.
 ///
 /// A registration tells the time at which it was written, so it is compared with this node's clock when it has just
-/// changed: since the last time that this node has read all of them, a moment ago. etcd keeps a registration while it
-/// is away, and an old one would make this node's clock look ahead.
+/// changed: since the last time that this node has heard of all of them, a moment ago. etcd keeps a registration while
+/// it is away, and an old one would make this node's clock look ahead. From then on, both clocks are taken to go on
+/// alike: a node writes its registration seldom, but at once if its clock was set.
 #[derive(Debug, Default)]
 pub(super) struct Clocks {
     seen: HashMap<NodeId, SeenClock>,
-    /// When registrations were last read, by this node's clock.
-    read_at: Option<u64>,
+    /// When registrations were last heard of, boot time.
+    heard: Option<u64>,
 }
 
 #[derive(Debug)]
 struct SeenClock {
     /// The process, and the time that it wrote.
     written: (u64, u64),
-    /// By how much it was ahead of this node's when that was last known, in milliseconds.
-    ahead: Option<i64>,
+    /// By how much it was ahead of this node's boot time when that was last known, in milliseconds.
+    ahead: Option<i128>,
 }
 
 impl Clocks {
-    /// The longest time in milliseconds between two reads for which a change in between counts as new. Nodes write and
-    /// read once a second.
+    /// The longest time in milliseconds between two looks for which a change in between counts as new. A watch is asked
+    /// for a sign of life after two seconds.
     const LONGEST_PAUSE: u64 = 3000;
 
-    /// Takes the registrations that were just read, at the time `now`. Returns how far clocks of other nodes are ahead,
-    /// in milliseconds.
-    pub(super) fn see(&mut self, nodes: &[Node], own: NodeId, now: u64) -> Vec<(NodeId, i64)> {
-        let is_new = |last| now.saturating_sub(last) <= Self::LONGEST_PAUSE;
-        let changes_are_new = self.read_at.replace(now).is_some_and(is_new);
+    /// Takes the registrations as they were just heard of. Returns how far clocks of other nodes are ahead, in
+    /// milliseconds.
+    pub(super) fn see(&mut self, nodes: &[Node], own: NodeId, now: Now) -> Vec<(NodeId, i64)> {
+        let is_new = |last| now.boot.saturating_sub(last) <= Self::LONGEST_PAUSE;
+        let changes_are_new = self.heard.replace(now.boot).is_some_and(is_new);
         self.seen.retain(|id, _| nodes.iter().any(|node| node.id == *id));
         for node in nodes.iter().filter(|node| node.id != own) {
             let written = (node.registration.nonce, node.registration.wall);
@@ -227,12 +239,12 @@ impl Clocks {
             }
             seen.written = written;
             if changes_are_new {
-                let ahead = i128::from(node.registration.wall) - i128::from(now);
-                let ahead = ahead.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
-                seen.ahead = Some(ahead);
+                seen.ahead = Some(i128::from(node.registration.wall) - i128::from(now.boot));
             }
         }
-        self.seen.iter().filter_map(|(id, seen)| Some((*id, seen.ahead?))).collect()
+        let own = i128::from(now.wall) - i128::from(now.boot);
+        let ahead = |ahead: i128| (ahead - own).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        self.seen.iter().filter_map(|(id, seen)| Some((*id, ahead(seen.ahead?)))).collect()
     }
 }
 
@@ -275,6 +287,10 @@ mod tests {
         assert!(!fit.contains("cannot_lead"), "{fit}");
     }
 
+    fn now(wall: u64) -> Now {
+        Now { boot: wall - 20_000, wall }
+    }
+
     #[test]
     fn a_clock_is_compared_when_its_registration_changes() {
         let (own, other) = (NodeId([1; 20]), NodeId([2; 20]));
@@ -283,14 +299,47 @@ mod tests {
             vec![of(own), of(other)]
         };
         let mut clocks = Clocks::default();
-        assert_eq!(clocks.see(&at(1000), own, 60_000), [], "nobody knows how old that is");
-        assert_eq!(clocks.see(&at(1000), own, 61_000), [], "an old registration counts");
-        assert_eq!(clocks.see(&at(62_500), own, 62_000), [(other, 500)]);
-        assert_eq!(clocks.see(&at(62_500), own, 90_000), [(other, 500)], "etcd was away");
+        assert_eq!(clocks.see(&at(1000), own, now(60_000)), [], "nobody knows how old that is");
+        assert_eq!(clocks.see(&at(1000), own, now(61_000)), [], "an old registration counts");
+        assert_eq!(clocks.see(&at(62_500), own, now(62_000)), [(other, 500)]);
+        assert_eq!(clocks.see(&at(62_500), own, now(64_000)), [(other, 500)], "it stands still");
+        assert_eq!(clocks.see(&at(62_500), own, now(90_000)), [(other, 500)], "etcd was away");
         let late = "a registration that was written during a pause counts as new";
-        assert_eq!(clocks.see(&at(100_000), own, 120_000), [(other, 500)], "{late}");
-        assert_eq!(clocks.see(&at(121_100), own, 121_000), [(other, 100)]);
-        assert_eq!(clocks.see(&[], own, 122_000), []);
-        assert_eq!(clocks.see(&at(121_100), own, 123_000), [], "it is another one");
+        assert_eq!(clocks.see(&at(100_000), own, now(120_000)), [(other, 500)], "{late}");
+        assert_eq!(clocks.see(&at(121_100), own, now(121_000)), [(other, 100)]);
+        assert_eq!(clocks.see(&[], own, now(122_000)), []);
+        assert_eq!(clocks.see(&at(121_100), own, now(123_000)), [], "it is another one");
+    }
+
+    /// The other registrations may be seconds old, and say nothing new meanwhile.
+    #[test]
+    fn a_clock_that_is_set_is_noticed_at_once() {
+        let (own, other) = (NodeId([1; 20]), NodeId([2; 20]));
+        let of = |wall| {
+            vec![Node { id: other, registration: Registration { wall, ..Default::default() } }]
+        };
+        let mut clocks = Clocks::default();
+        assert_eq!(clocks.see(&of(60_000), own, now(60_000)), []);
+        assert_eq!(clocks.see(&of(61_000), own, now(61_000)), [(other, 0)]);
+        let set = Now { wall: 92_000, ..now(62_000) };
+        assert_eq!(clocks.see(&of(61_000), own, set), [(other, -30_000)], "the own clock was set");
+    }
+
+    #[test]
+    fn a_registration_that_says_nothing_new_is_like_the_one_before() {
+        let load = Load { used: 40 << 20, max: 100 << 20, busy: 100, log: 0 };
+        let before = Registration { wall: 1, load: Some(load), ..Registration::default() };
+        let later = Registration { wall: 9000, ..before.clone() };
+        assert!(later.is_like(&before), "each second is a reason to write");
+        let near = Load { used: 42 << 20, busy: 149, ..load };
+        assert!(Registration { load: Some(near), ..later.clone() }.is_like(&before));
+        let other = [
+            Registration { load: Some(Load { busy: 151, ..load }), ..later.clone() },
+            Registration { load: Some(Load { used: 46 << 20, ..load }), ..later.clone() },
+            Registration { load: None, ..later.clone() },
+            Registration { applied: 1, ..later.clone() },
+            Registration { disk_fails: true, ..later },
+        ];
+        assert!(other.iter().all(|other| !other.is_like(&before)), "nobody hears of it");
     }
 }

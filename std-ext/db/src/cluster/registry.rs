@@ -1,46 +1,62 @@
-//! The nodes that are there: each registers itself under `node/<id>`, with a lease of etcd, and reads the others. A
-//! node that the cluster places also reads whether it shall leave its group, and how many nodes there should be.
+//! The nodes that are there: each registers itself under `node/<id>`, with a lease of etcd, and hears of the others by
+//! the [directory](super::directory). A node that the cluster places also hears whether it shall leave its group, and
+//! how many nodes there should be.
 //!
 //! Nothing is decided by this but where clients and peers find a node, and whether a clock is ahead. A lease that etcd
-//! ends too early makes a node look absent for a second.
+//! ends too early makes a node look absent for a second. What the directory says may be old:
+//!
+//! | what is old | then |
+//! |---|---|
+//! | a registration | clients are sent to the old address, or to an old primary, which sends them on or refuses |
+//! | the map of slots | as before: a group refuses commands for slots that it does not own by its own log |
+//! | the format of the cluster | a node that does not read it stops later; it applies no entry of that format |
+//! | the node's place, the number of wanted nodes | the node leaves its group later; the wish stays until it does |
+//!
+//! A registration is written when it changes, and otherwise only every [`REST`]: each is a write of all members of
+//! etcd, and is told to all nodes.
 
 use super::autoscale::desired::Desired;
 use super::autoscale::load::LoadMeter;
 use super::clock;
 use super::conflicts::Conflicts;
 use super::core::NodeId;
-use super::error::StartError;
+use super::directory::{Directory, text};
 use super::etcd::{
-    Answer, Client, EtcdError, Keys as KeyRange, Lease, Operation, Range, Transaction,
+    Client, Compare, EtcdError, KeyValue, Keys as KeyRange, Lease, Operation, Range, Transaction,
 };
 use super::failures::{Failures, UNHEARD};
 use super::identity::Format;
 use super::keys::Keys;
 use super::message::{Inbox, Message};
-use super::moves;
 use super::place::Place;
 use super::registration::{Node, Registration};
+use super::slot_map::SlotMap;
 use super::status::Counters;
 use super::view::{DesiredNodes, Views};
 use crate::config::ClusterSettings;
 use crate::lock::lock;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 /// How long etcd keeps the registration of a node that is silent.
 const LEASE: Duration = Duration::from_millis(UNHEARD);
-/// How often a node writes its registration and reads the others'.
+/// How often a node looks whether its registration has changed, and writes it if it has.
 const PERIOD: Duration = Duration::from_secs(1);
-/// The same while a registration is missed.
+/// The same while another registration changes, or one is missed.
 const SHORT_PERIOD: Duration = Duration::from_millis(100);
+/// How often a registration is written that has not changed, in milliseconds. It tells the node's clock.
+const REST: u64 = 5000;
+/// By how much the time of a registration may differ from the one that others reckon with, in milliseconds. More is a
+/// clock that was set.
+const DRIFT: u64 = 500;
 /// How often another process with this node's id must be seen to write before this one stops.
 const TWIN: u32 = 3;
 /// How long that process must be silent, in milliseconds, before its registration is replaced. It was the process
 /// before a restart.
 const SILENCE: u64 = 3000;
-/// After this many registrations, a node asks again which member of etcd is the leader.
-const LEADER_TURNS: u32 = 10;
 
 /// The load of this node, and the cell for the number of nodes that the cluster wants.
 pub(super) struct Told {
@@ -71,6 +87,7 @@ pub(super) struct Registry {
     own: Mutex<Registration>,
     counters: Arc<Counters>,
     told: Told,
+    directory: Arc<Directory>,
     /// The id of the lease; 0 until there is one.
     lease: Mutex<i64>,
     /// Wakes the task if a registration is missed, or this node's has changed.
@@ -85,7 +102,9 @@ impl Registry {
         own: Registration,
         (counters, told): (Arc<Counters>, Told),
     ) -> Arc<Self> {
+        let directory = Directory::new(client.clone(), Arc::clone(&keys));
         Arc::new(Self {
+            directory,
             client,
             keys,
             id,
@@ -113,49 +132,56 @@ impl Registry {
         *lock(&self.lease)
     }
 
-    /// Makes the task read the registrations soon, because one of them is missed: clients cannot be sent to a new
+    /// Returns what etcd tells of the cluster.
+    pub(super) fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Makes the task look at the registrations soon, because one of them is missed: clients cannot be sent to a new
     /// primary before its address is known.
     pub(super) fn miss(&self) {
         self.missed.notify_one();
+        self.directory.miss();
     }
 
-    /// Writes the registration and reads all others, every second, until the driver has stopped.
+    /// Writes the registration and tells the driver of all others, until the driver has stopped.
     pub(super) async fn run(self: Arc<Self>, inbox: Inbox) {
-        let (mut lease, mut twin, mut failures) = (None, Twin::default(), Failures::default());
-        let (mut conflicts, mut turns) = (Conflicts::default(), 0..);
+        // In one task, so that a panic of either is noticed.
+        tokio::select! {
+            () = self.directory.run() => {}
+            () = self.keep(&inbox) => {}
+        }
+    }
+
+    async fn keep(&self, inbox: &Inbox) {
+        let (mut own, mut seen) = (Own::default(), SeenKeys::default());
+        let (mut failures, mut conflicts) = (Failures::default(), Conflicts::default());
+        let mut heard = self.directory.heard();
         while !inbox.is_closed() {
-            if turns.next().is_some_and(|turn: u32| turn.is_multiple_of(LEADER_TURNS)) {
-                // Apart, because a member that does not answer takes its time.
-                let client = self.client.clone();
-                tokio::spawn(async move { client.prefer_leader().await });
-            }
-            match self.turn(&mut lease, &mut twin).await {
-                Ok(nodes) if twin.changes >= TWIN => {
+            heard.mark_unchanged();
+            let turn = async {
+                let is_heard = seen.look(&self.directory, &self.keys)?;
+                self.turn(&mut own, &seen).await.map(|()| is_heard)
+            };
+            match turn.await {
+                Ok(_) if own.twin.changes >= TWIN => {
                     // Fails only after the driver has stopped.
-                    let _ = inbox.send(Message::Failed(self.twin_text(&nodes)));
+                    let _ = inbox.send(Message::Failed(self.twin_text(&seen.nodes)));
                     return;
                 }
-                Ok(nodes) => {
+                Ok(is_heard) => {
                     if failures.end() {
                         tracing::info!("this node is registered again");
                     }
-                    let own = lock(&self.own).clone();
-                    for why in conflicts.found((self.id, &own), &nodes, clock::now()) {
+                    let registration = lock(&self.own).clone();
+                    for why in conflicts.found((self.id, &registration), &seen.nodes, clock::now())
+                    {
                         tracing::warn!("{why}");
                     }
-                    let (spares, nodes): (Vec<_>, _) =
-                        nodes.into_iter().partition(|node| node.registration.is_spare());
-                    self.counters.spares.set(spares.len() as u64);
-                    // As above.
-                    let _ = inbox.send(Message::Nodes(nodes));
-                    self.read_slots(&inbox).await;
-                    if let Err(why) = self.read_format().await {
+                    if let Err(why) = self.tell(&seen, is_heard, inbox) {
                         // As above.
-                        let _ = inbox.send(Message::Failed(why.to_string()));
+                        let _ = inbox.send(Message::Failed(why));
                         return;
-                    }
-                    if self.told.is_placed {
-                        self.read_wishes(&inbox).await;
                     }
                 }
                 Err(why) if failures.must_be_told(clock::now()) => tracing::warn!(
@@ -164,96 +190,120 @@ impl Registry {
                 ),
                 Err(why) => tracing::debug!("cannot register this node: {why}"),
             }
-            tokio::time::sleep(SHORT_PERIOD).await;
-            // Ends at once if a registration is missed, and by the timeout otherwise.
-            let _ =
-                tokio::time::timeout(PERIOD.saturating_sub(SHORT_PERIOD), self.missed.notified())
-                    .await;
+            sleep(SHORT_PERIOD).await;
+            // Ends at once if something was heard or a registration is missed, and by the timeout otherwise.
+            let wait = async {
+                tokio::select! {
+                    _ = heard.changed() => {}
+                    () = self.missed.notified() => {}
+                }
+            };
+            let _ = timeout(PERIOD.saturating_sub(SHORT_PERIOD), wait).await;
         }
-        if let Some(lease) = lease {
+        if let Some(lease) = own.lease {
             lease.revoke().await;
         }
     }
 
-    async fn read_slots(&self, inbox: &Inbox) {
-        match moves::read_slots(&self.client, &self.keys).await {
-            Ok(Some(map)) => {
-                // Fails only after the driver has stopped.
-                let _ = inbox.send(Message::Slots(map));
-            }
-            Ok(None) => {}
-            Err(why) => tracing::debug!("cannot read which group has which slot: {why}"),
-        }
-    }
-
-    /// Reads the format of the cluster.
+    /// Tells the driver what is known. Of nodes only if they were heard of since the last time: their clocks are
+    /// compared if their registrations have changed since then, and those from before an outage of etcd must not look
+    /// new.
     ///
     /// # Errors
-    /// If this program does not read it.
-    async fn read_format(&self) -> Result<(), StartError> {
-        let found = match self.client.get(self.keys.format()).await {
-            Ok(found) => found.pair,
-            Err(why) => {
-                tracing::debug!("cannot read the format of the cluster: {why}");
-                return Ok(());
-            }
-        };
-        // The protocol notices that etcd was emptied.
-        let Some(pair) = found else { return Ok(()) };
-        // Nor does a value that says nothing stop a node that runs.
-        let Some(number) = Format::number_of(&pair.value) else { return Ok(()) };
-        self.counters.format.set(number.into());
-        Format::check_number(number, lock(&self.own).formats)
-    }
-
-    /// Reads whether the node shall leave its group, and how many nodes the cluster wants.
-    async fn read_wishes(&self, inbox: &Inbox) {
-        let place = Operation::get(self.keys.place(&self.id.to_string()));
-        let then = vec![place, Operation::get(self.keys.desired())];
-        let read = Transaction { then, ..Transaction::default() };
-        let answers = match self.client.transact(&read).await {
-            Ok(done) => done.answers,
-            Err(why) => return tracing::debug!("cannot read this node's place: {why}"),
-        };
-        let value = |answer: Option<&Answer>| match answer {
-            Some(Answer::Found(pairs, _)) => pairs.first().map(|pair| pair.value.clone()),
-            _ => None,
-        };
-        let place = value(answers.first()).and_then(|value| Place::parse(&value));
-        if place == Some(Place::left(lock(&self.own).group)) {
+    /// If this program does not read the format of the cluster.
+    fn tell(&self, seen: &SeenKeys, is_heard: bool, inbox: &Inbox) -> Result<(), String> {
+        if is_heard {
+            let nodes = seen.nodes.iter().cloned();
+            let (spares, nodes): (Vec<_>, _) = nodes.partition(|node| node.registration.is_spare());
+            self.counters.spares.set(spares.len() as u64);
             // Fails only after the driver has stopped.
-            let _ = inbox.send(Message::Depart);
+            let _ = inbox.send(Message::Nodes(nodes));
         }
-        let desired = value(answers.get(1)).filter(|_| self.told.has_number);
-        let desired = desired.and_then(|value| Desired::parse(&value));
-        self.told.views.set_desired(desired.map(|desired| DesiredNodes {
-            nodes: desired.nodes,
-            log_saturated: desired.log_saturated,
-            page: desired.print(),
-        }));
+        if let Some(map) = seen.slots.value.clone() {
+            // Each time: a primary shows a map before etcd has it, and etcd may never get it. As above.
+            let _ = inbox.send(Message::Slots(map));
+        }
+        // The protocol notices that etcd was emptied. Nor does a value that says nothing stop a node that runs.
+        if let Some(number) = seen.format.value {
+            self.counters.format.set(number.into());
+            Format::check_number(number, lock(&self.own).formats).map_err(|why| why.to_string())?;
+        }
+        if self.told.is_placed {
+            if self.place() == Ok(Some(Place::left(lock(&self.own).group))) {
+                // As above.
+                let _ = inbox.send(Message::Depart);
+            }
+            let desired = self.directory.pair(&self.keys.desired()).ok().flatten();
+            let desired = desired.filter(|_| self.told.has_number);
+            let desired = desired.and_then(|pair| Desired::parse(&pair.value));
+            self.told.views.set_desired(desired.map(|desired| DesiredNodes {
+                nodes: desired.nodes,
+                log_saturated: desired.log_saturated,
+                page: desired.print(),
+            }));
+        }
+        Ok(())
     }
 
-    async fn turn(
-        &self,
-        lease: &mut Option<Lease>,
-        twin: &mut Twin,
-    ) -> Result<Vec<Node>, EtcdError> {
-        let nodes = read_nodes(&self.client, &self.keys).await?;
-        let mut own = lock(&self.own).clone();
-        own.load = self.told.meter.as_ref().map(|meter| meter.measure(clock::now()));
-        twin.see(self.other(&nodes).map(|other| (other.nonce, other.wall)), clock::now());
-        if twin.may_be_alive(clock::now()) {
-            return Ok(nodes);
-        }
-        if lease.as_ref().is_none_or(Lease::is_lost) {
-            let granted = self.client.grant(LEASE).await?;
-            *lock(&self.lease) = granted.id();
-            *lease = Some(granted);
-        }
+    /// Returns where the cluster has placed this node, or that it shall leave.
+    ///
+    /// # Errors
+    /// If that is not known at present.
+    pub(super) fn place(&self) -> Result<Option<Place>, String> {
+        let pair = self.directory.pair(&self.keys.place(&self.id.to_string()))?;
+        Ok(pair.and_then(|pair| Place::parse(&pair.value)))
+    }
+
+    /// Writes the registration if it is time.
+    async fn turn(&self, own: &mut Own, seen: &SeenKeys) -> Result<(), String> {
+        let now = clock::now();
+        let mut registration = lock(&self.own).clone();
+        registration.load = self.told.meter.as_ref().map(|meter| meter.measure(now));
+        let other = self.other(&seen.nodes).map(|other| (other.nonce, other.wall));
+        own.twin.see(other, now);
         let key = self.keys.node(&self.id.to_string());
-        let value = serde_json::to_string(&own).unwrap_or_default();
-        self.client.put(key, value, self.lease()).await?;
-        Ok(nodes)
+        let pair = self.directory.pair(&key)?;
+        if own.twin.may_be_alive(now) {
+            // What this node has written is gone.
+            own.written = None;
+            return self.provoke(own, pair).await;
+        }
+        if own.lease.as_ref().is_none_or(Lease::is_lost) {
+            let granted = self.client.grant(LEASE).await.map_err(text)?;
+            *lock(&self.lease) = granted.id();
+            own.lease = Some(granted);
+            own.written = None;
+        }
+        let modified = pair.map(|pair| pair.modified);
+        let (known, _) = self.directory.heard_of_nodes()?;
+        let is_there = |written: &Written| known < written.at || modified == Some(written.at);
+        if own.written.as_ref().is_some_and(|it| is_there(it) && !it.is_due(&registration, now)) {
+            return Ok(());
+        }
+        let value = serde_json::to_string(&registration).unwrap_or_default();
+        let at = self.client.put(key, value, self.lease()).await.map_err(text)?;
+        own.written = Some(Written { registration, at, since: now });
+        Ok(())
+    }
+
+    /// Writes the registration of another process with this node's id again, unchanged. If it lives, it answers that
+    /// with a new one at once, and would else write none for seconds.
+    async fn provoke(&self, own: &mut Own, pair: Option<KeyValue>) -> Result<(), String> {
+        let Some(KeyValue { key, value, modified, lease, .. }) = pair else { return Ok(()) };
+        if std::mem::replace(&mut own.provoked, modified) == modified {
+            return Ok(());
+        }
+        let again = Transaction {
+            compare: vec![Compare::Modified { key: key.clone(), revision: modified }],
+            then: vec![Operation::Put { key, value, lease }],
+            ..Transaction::default()
+        };
+        // Refused if that process has written or ended meanwhile.
+        let done = self.client.transact(&again).await.map_err(text)?;
+        if done.succeeded {
+            own.provoked = done.revision;
+        }
+        Ok(())
     }
 
     /// Returns the registration of another process with this node's id.
@@ -274,16 +324,109 @@ impl Registry {
     }
 }
 
+/// The registration of this node in etcd.
+#[derive(Default)]
+struct Own {
+    lease: Option<Lease>,
+    written: Option<Written>,
+    twin: Twin,
+    /// The revision of the registration that was written for another process.
+    provoked: u64,
+}
+
+/// A registration that this node has written.
+struct Written {
+    registration: Registration,
+    /// etcd's revision.
+    at: u64,
+    /// When that was, boot time.
+    since: u64,
+}
+
+impl Written {
+    /// Returns whether this node's registration must be written again.
+    fn is_due(&self, now: &Registration, at: u64) -> bool {
+        let passed = at.saturating_sub(self.since);
+        let drift = now.wall.abs_diff(self.registration.wall.saturating_add(passed));
+        passed >= REST || drift > DRIFT || !now.is_like(&self.registration)
+    }
+}
+
+/// What the directory says, parsed once for each version of a key.
+#[derive(Default)]
+struct SeenKeys {
+    nodes: Vec<Node>,
+    /// The revision of each registration.
+    versions: HashMap<NodeId, u64>,
+    /// How often was heard of them.
+    heard: u64,
+    slots: SeenKey<SlotMap>,
+    format: SeenKey<u32>,
+}
+
+/// The value of a key, and the revision that it is of.
+struct SeenKey<T> {
+    modified: Option<u64>,
+    value: Option<T>,
+}
+
+impl<T> Default for SeenKey<T> {
+    fn default() -> Self {
+        Self { modified: None, value: None }
+    }
+}
+
+impl<T> SeenKey<T> {
+    fn see(&mut self, pair: Option<KeyValue>, read: impl FnOnce(&[u8]) -> Option<T>) {
+        let modified = pair.as_ref().map(|pair| pair.modified);
+        if self.modified != modified {
+            let value = pair.and_then(|pair| read(&pair.value));
+            *self = Self { modified, value };
+        }
+    }
+}
+
+impl SeenKeys {
+    /// Takes what the directory says now. Returns whether nodes were heard of since the last time.
+    ///
+    /// # Errors
+    /// If the cluster's keys are not known at present.
+    fn look(&mut self, directory: &Directory, keys: &Keys) -> Result<bool, String> {
+        let (_, heard) = directory.heard_of_nodes()?;
+        let pairs = directory.pairs(&keys.nodes())?;
+        let mut old: HashMap<NodeId, Node> =
+            self.nodes.drain(..).map(|node| (node.id, node)).collect();
+        let mut versions = HashMap::new();
+        for pair in pairs {
+            let Some(id) = node_id(keys, &pair) else { continue };
+            let same = self.versions.get(&id) == Some(&pair.modified);
+            let known = old.remove(&id).filter(|_| same);
+            let read = || Some(Node { id, registration: Registration::read(&pair.value)? });
+            let Some(node) = known.or_else(read) else { continue };
+            versions.insert(id, pair.modified);
+            self.nodes.push(node);
+        }
+        self.versions = versions;
+        self.slots.see(directory.pair(&keys.slots())?, |value| {
+            SlotMap::parse(value).inspect_err(|why| tracing::warn!("{why}")).ok()
+        });
+        self.format.see(directory.pair(&keys.format())?, Format::number_of);
+        Ok(std::mem::replace(&mut self.heard, heard) != heard)
+    }
+}
+
+fn node_id(keys: &Keys, pair: &KeyValue) -> Option<NodeId> {
+    NodeId::read(pair.key.strip_prefix(keys.nodes().as_bytes())?)
+}
+
 /// Reads the registrations of all nodes.
 ///
 /// # Errors
 /// If etcd cannot be read.
 pub(super) async fn read_nodes(client: &Client, keys: &Keys) -> Result<Vec<Node>, EtcdError> {
-    let prefix = keys.nodes();
-    let range = Range::of(KeyRange::prefix(prefix.clone()));
+    let range = Range::of(KeyRange::prefix(keys.nodes()));
     let nodes = client.range(&range).await?.pairs.into_iter().filter_map(|pair| {
-        let id = pair.key.strip_prefix(prefix.as_bytes())?;
-        let id = NodeId::read(id)?;
+        let id = node_id(keys, &pair)?;
         Some(Node { id, registration: Registration::read(&pair.value)? })
     });
     Ok(nodes.collect())

@@ -32,9 +32,10 @@ const HALF_ENDS: u64 = 45;
 /// The part of the quota, in percent, that the file may take when the alarm is disarmed. A larger one would raise it
 /// again with the next change.
 const FILE: u64 = 95;
-/// How often etcd is asked, in milliseconds: by the primary, and by the other nodes.
+/// How often etcd is asked, in milliseconds: by a primary that sends batches or lacks space, and by the other nodes. A
+/// primary without changes does not fill etcd, and asks at once when one comes.
 const PERIOD: u64 = 1000;
-const FOLLOWERS: u64 = 5000;
+const RESTING: u64 = 5000;
 /// The primary asks sooner after it has sent this part of the quota.
 const PART: u64 = 64;
 /// Bytes that a batch takes in etcd's database besides its own: keys, and the line that is written with it.
@@ -153,8 +154,8 @@ impl Space {
     /// Returns whether to ask etcd now. Then [`answered`](Self::answered) must follow.
     pub(super) fn is_due(&mut self, now: u64, leads: bool) -> bool {
         let early = leads && self.known.quota > 0 && self.since > self.known.quota / PART;
-        // A node that has just become the primary asks as often as one.
-        let due = if leads { self.due } else { self.due + (FOLLOWERS - PERIOD) };
+        let is_busy = leads && (self.since + self.before > 0 || self.level != Level::Enough);
+        let due = if is_busy { self.due } else { self.due + (RESTING - PERIOD) };
         if self.asked || now < due && !early {
             return false;
         }
@@ -309,12 +310,21 @@ mod tests {
     }
 
     #[test]
-    fn followers_ask_seldom() {
-        let mut space = Space::new(0);
-        space.due = 1000;
-        assert!(!space.is_due(4999, false) && space.is_due(5000, false));
-        space.answered(None);
-        assert!(space.is_due(6000, true), "a new primary asks at once");
+    fn only_a_primary_with_changes_asks_often() {
+        for leads in [false, true] {
+            let mut space = Space::new(0);
+            space.due = 1000;
+            assert!(!space.is_due(4999, leads) && space.is_due(5000, leads), "{leads}");
+            space.answered(None);
+            space.add(1);
+            assert_eq!(space.is_due(6000, leads), leads, "a primary asks at once after a change");
+        }
+        let mut full = Space { known: space(900), due: 1000, ..Space::new(0) };
+        assert_eq!(full.changed(), Some(Level::Full));
+        assert!(
+            full.is_due(1000, true),
+            "a primary that refuses changes learns late that it need not"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Nodes in one process over a real etcd. Without one, the tests say so and pass.
 
 pub(super) mod groups;
+mod idle;
 mod moves;
 mod placing;
 mod restored;

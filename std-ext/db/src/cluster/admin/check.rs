@@ -30,7 +30,7 @@ const ATTEMPTS: u64 = 3;
 /// The time between the last registration of the primary and the digest, in milliseconds. In this time all nodes are
 /// asked. A registration is a second old at most.
 const AHEAD: u64 = 2000;
-/// How long to wait for registrations, which nodes renew each second and after a change of their role.
+/// How long to wait for registrations, which nodes write within a second of a change.
 const REGISTERED: Duration = Duration::from_secs(4);
 /// How long a registration may differ from the map of slots, and how often both are read until then.
 const SLOTS_AGREE: Duration = Duration::from_secs(10);
@@ -218,8 +218,8 @@ async fn read_batches(
     Ok(Some(check))
 }
 
-/// Reads the cluster, and checks its slots. A node writes its registration every second, so after a move that may be
-/// older than the map: a difference is a problem only if it stays.
+/// Reads the cluster, and checks its slots. A node writes its registration within a second of a change, so after a move
+/// it may be older than the map: a difference is a problem only if it stays.
 async fn lasting_slot_problems(
     client: &Client,
     keys: &Keys,
@@ -370,8 +370,10 @@ async fn compare_nodes(
 /// Returns a time that the clock of the primary will reach soon.
 fn time_of_digest(group: &Group, attempt: u64) -> Option<u64> {
     let primary = group.registration(group.holder()?)?;
-    // A lagging registration makes nodes too late: then the next attempt leaves more time.
-    Some(primary.wall.saturating_add(AHEAD.saturating_mul(attempt)))
+    // Both tell its clock, and each may be seconds old. A time that is too old makes nodes too late: then the next
+    // attempt leaves more time.
+    let clock = group.tail.as_ref().map_or(0, |tail| tail.time).max(primary.wall);
+    Some(clock.saturating_add(AHEAD.saturating_mul(attempt)))
 }
 
 /// Reads the group, several times if a member seems not to serve: its registration may be from before it began to.

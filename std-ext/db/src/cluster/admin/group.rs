@@ -41,6 +41,8 @@ pub(in crate::cluster) struct Group {
     pub(in crate::cluster) nodes: Vec<Node>,
     /// The revisions at which these registrations were written.
     pub(in crate::cluster) written: BTreeMap<NodeId, u64>,
+    /// The leases of these registrations.
+    pub(in crate::cluster) leases: BTreeMap<NodeId, i64>,
     /// The registered nodes of other groups.
     pub(in crate::cluster) others: Vec<Node>,
     /// The progress of the members' disks.
@@ -53,7 +55,29 @@ pub(in crate::cluster) struct Group {
     pub(in crate::cluster) last: Option<Seq>,
 }
 
+/// The whole seconds that the lease of a registration has left at most if its node has missed a renewal: of five
+/// seconds, it renews the lease after a third.
+const LEFT: u64 = 2;
+
 impl Group {
+    /// Returns which of these nodes have not renewed the leases of their registrations, as far as etcd says.
+    pub(super) async fn unrenewed(
+        client: &Client,
+        groups: &[Self],
+        nodes: impl Iterator<Item = NodeId>,
+    ) -> BTreeSet<NodeId> {
+        let mut found = BTreeSet::new();
+        for node in nodes {
+            let lease = groups.iter().find_map(|group| group.leases.get(&node));
+            if let Some(lease) = lease
+                && client.lease_left(*lease).await.is_ok_and(|left| left <= LEFT)
+            {
+                found.insert(node);
+            }
+        }
+        found
+    }
+
     /// Reads the group.
     ///
     /// # Errors
@@ -93,11 +117,9 @@ impl Group {
                 keys.format()
             )));
         };
-        let written = nodes.iter().filter_map(|pair| {
-            let id = NodeId::read(pair.key.strip_prefix(keys.nodes().as_bytes())?)?;
-            Some((id, pair.modified))
-        });
-        let written = written.collect();
+        let id = |pair: &KeyValue| NodeId::read(pair.key.strip_prefix(keys.nodes().as_bytes())?);
+        let written = nodes.iter().filter_map(|pair| Some((id(pair)?, pair.modified))).collect();
+        let leases = nodes.iter().filter_map(|pair| Some((id(pair)?, pair.lease))).collect();
         let nodes = of_nodes(&nodes, &keys.nodes(), registration);
         // Nodes that wait for a group are in none.
         let nodes = nodes.into_iter().filter(|node| !node.registration.is_spare());
@@ -121,6 +143,7 @@ impl Group {
             members_text: members,
             nodes,
             written,
+            leases,
             others,
             durable: of_nodes(&durable, &keys.durables(), |id, value| {
                 Some((id, Durable::parse(value)?))
@@ -293,6 +316,7 @@ pub(super) mod tests {
             moving: SlotSet::of_range(0..0),
             others: Vec::new(),
             written: roles.iter().map(|(n, _)| (node(*n), 90)).collect(),
+            leases: BTreeMap::new(),
             revision: 100,
             format: Format {
                 cluster: [7; 16],

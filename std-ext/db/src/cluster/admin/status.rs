@@ -150,8 +150,9 @@ impl Context<'_> {
 
 /// Reads one group, or all. Returns them, and the nodes that have not renewed their registrations.
 ///
-/// A registration stays for seconds after its process has died. So if one is late, or names a primary that the log does
-/// not, the groups are read again.
+/// A registration stays for seconds after its process has died, and a node that lives writes its own seldom. So if one
+/// is old, or names a primary that the log does not, its lease says whether the node still renews it. If it does not,
+/// or is no primary any more, the groups are read again.
 async fn read_groups(
     client: &Client,
     keys: &Keys,
@@ -166,12 +167,20 @@ async fn read_groups(
     let first = read().await?;
     let now = TimeSource::System.now();
     let suspects: BTreeMap<_, _> = first.iter().flat_map(|group| suspects(group, now)).collect();
-    if suspects.is_empty() {
+    let unrenewed = Group::unrenewed(client, &first, suspects.keys().copied()).await;
+    let is_deposed = |group: &Group| {
+        group.nodes.iter().any(|node| {
+            let role = node.registration.shown_role(node.id, group.tail.as_ref());
+            role == "deposed" && suspects.contains_key(&node.id)
+        })
+    };
+    if unrenewed.is_empty() && !first.iter().any(is_deposed) {
         return Ok((first, BTreeSet::new()));
     }
     tokio::time::sleep(AGAIN).await;
     let second = read().await?;
-    let silent = second.iter().flat_map(|group| silent(group, &suspects)).collect();
+    let silent = second.iter().flat_map(|group| silent(group, &suspects));
+    let silent = Group::unrenewed(client, &second, silent).await;
     Ok((second, silent))
 }
 

@@ -1,7 +1,7 @@
 //! The load of a node, which it reports with its registration.
 //!
-//! Each figure is a moving average, so that a moment says little. A registration is written once a second in any case,
-//! and this makes it some forty bytes longer.
+//! Each figure is a moving average, so that a moment says little. A load that is [near](Load::is_near) the last one is
+//! no reason to write a registration.
 //!
 //! The load of the log is the time of its transactions, in thousandths of three times the shortest time that was seen.
 //! In a log that has more to do than it can, each transaction waits for others, and batches become larger.
@@ -31,6 +31,22 @@ pub(in crate::cluster) struct Load {
     pub(in crate::cluster) busy: u32,
     /// The load of the log, if the node is the primary.
     pub(in crate::cluster) log: u32,
+}
+
+/// By how many thousandths a load may differ from one that is near it.
+const NEAR: u32 = 50;
+/// Bytes by which it may differ at least.
+const NEAR_BYTES: u64 = 1 << 20;
+
+impl Load {
+    /// Returns whether this is much the same as before.
+    pub(in crate::cluster) fn is_near(&self, before: &Self) -> bool {
+        let bytes = (self.max.max(before.used) / 20).max(NEAR_BYTES);
+        self.max == before.max
+            && self.used.abs_diff(before.used) <= bytes
+            && self.busy.abs_diff(before.busy) <= NEAR
+            && self.log.abs_diff(before.log) <= NEAR
+    }
 }
 
 /// A moving average, whose weights become less with time.

@@ -10,7 +10,8 @@ use super::view::View;
 use crate::clock::TimeSource;
 use crate::cluster::clock;
 use crate::cluster::core::NodeId;
-use crate::cluster::etcd::{Client, Compare, Lease, Operation, Transaction};
+use crate::cluster::directory::Directory;
+use crate::cluster::etcd::{Bytes, Client, Compare, KeyValue, Lease, Operation, Transaction};
 use crate::cluster::failures::Failures;
 use crate::cluster::keys::Keys;
 use crate::cluster::peer::PeerClientOptions;
@@ -25,6 +26,8 @@ use tokio::sync::oneshot;
 const LEASE: Duration = Duration::from_secs(5);
 /// How often the coordinator looks, and the others look for the coordinator.
 const PERIOD: Duration = Duration::from_secs(1);
+/// How often the coordinator reads the cluster while there is nothing to decide and no key changes, in milliseconds.
+const REST: u64 = 10_000;
 
 /// A node that coordinates the cluster, or would.
 pub(in crate::cluster) struct Coordinator {
@@ -39,6 +42,18 @@ pub(in crate::cluster) struct Coordinator {
     absences: Absences,
     /// When each node that is gone was missed first, as `coord` says it.
     told: BTreeMap<NodeId, u64>,
+    directory: Arc<Directory>,
+    rest: Option<Rest>,
+}
+
+/// A look at the cluster that found nothing to do.
+#[derive(PartialEq, Eq)]
+struct Rest {
+    /// The coordinator's term.
+    term: u64,
+    /// When the next look is due, boot time.
+    until: u64,
+    keys: Vec<(Bytes, u64)>,
 }
 
 impl Coordinator {
@@ -48,6 +63,7 @@ impl Coordinator {
         own: NodeId,
         settings: &ClusterSettings,
         (counters, peers): (Arc<Counters>, PeerClientOptions),
+        directory: Arc<Directory>,
     ) -> Self {
         Self {
             client,
@@ -59,6 +75,8 @@ impl Coordinator {
             lease: None,
             absences: Absences::default(),
             told: BTreeMap::new(),
+            directory,
+            rest: None,
         }
     }
 
@@ -104,8 +122,9 @@ impl Coordinator {
 
     /// Looks which node coordinates. If this one does, makes decisions, and carries them out. Returns whether it does.
     async fn turn(&mut self) -> Result<bool, String> {
-        let found = self.client.get(self.keys.coordinator()).await;
-        let found = found.map_err(|why| why.to_string())?.pair;
+        // If this is old, another node has become the coordinator, or ended: this one's transactions, which compare
+        // `coord`, are refused then, or it becomes the coordinator a moment later.
+        let found = self.directory.pair(&self.keys.coordinator())?;
         let lease = self.lease.as_ref().filter(|lease| !lease.is_lost()).map(Lease::id);
         if found.as_ref().is_some_and(|pair| Some(pair.lease) != lease) {
             // It belongs to another process, or to an earlier lease of this one.
@@ -115,16 +134,40 @@ impl Coordinator {
         if found.is_none() && !self.campaign(lease).await? {
             return Ok(false);
         }
+        let keys = self.changes()?;
+        let is_same = |rest: &Rest| {
+            let of_term = found.as_ref().is_some_and(|pair| pair.created == rest.term);
+            of_term && clock::now() < rest.until && rest.keys == keys
+        };
+        if self.rest.as_ref().is_some_and(is_same) {
+            return Ok(true);
+        }
+        self.rest = None;
         let Some(view) = View::read(&self.client, &self.keys).await? else { return Ok(false) };
         let holder = view.coordinator.as_ref().filter(|holder| holder.node == self.own);
         let Some(term) = holder.map(|holder| holder.term) else { return Ok(false) };
         let gone = self.absences.look(term, &view.missed(), clock::now());
-        let last = self.carry_out(&decide(&view, &gone, &self.rules), &view, term).await?;
+        let decisions = decide(&view, &gone, &self.rules);
+        let last = self.carry_out(&decisions, &view, term).await?;
         self.tell(&gone, term).await?;
-        let Self { client, keys, own, rules, scaling, .. } = self;
-        let turn = Turn { client, keys, by: (*own, term), rules, last, view: &view };
+        let Self { client, keys: names, own, rules, scaling, .. } = self;
+        let turn = Turn { client, keys: names, by: (*own, term), rules, last, view: &view };
         scaling.look(&turn).await?;
+        if decisions.is_empty() && gone.is_empty() && rules.policy.is_none() && view.is_settled() {
+            self.rest = Some(Rest { term, until: clock::now() + REST, keys });
+        }
         Ok(true)
+    }
+
+    /// Returns the keys by which the coordinator notices that it must look: those of nodes by their creation, since a
+    /// registration that is written again is of the same node, and all others by their last change.
+    fn changes(&self) -> Result<Vec<(Bytes, u64)>, String> {
+        let nodes = self.keys.nodes();
+        let change = |pair: KeyValue| {
+            let is_node = pair.key.starts_with(nodes.as_bytes());
+            (pair.key, if is_node { pair.created } else { pair.modified })
+        };
+        Ok(self.directory.pairs("")?.into_iter().map(change).collect())
     }
 
     /// Tries to become the coordinator.

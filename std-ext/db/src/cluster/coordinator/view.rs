@@ -160,6 +160,15 @@ impl View {
         belonging.filter(|id| !self.nodes.contains_key(id)).collect()
     }
 
+    /// Returns whether nothing in the cluster is under way: no node waits for a place or leaves one, no slots move, and
+    /// all nodes serve.
+    pub(super) fn is_settled(&self) -> bool {
+        let serves = |node: &Registration| matches!(&*node.role, "primary" | "follower");
+        self.moves.is_empty()
+            && self.nodes.values().all(serves)
+            && !self.places.values().any(|place| place.leave)
+    }
+
     /// Returns the number of groups that the cluster was made with.
     pub(in crate::cluster) fn initial_groups(&self) -> u32 {
         self.format.as_ref().map_or(1, |format| format.groups)

@@ -68,16 +68,6 @@ impl Waiting<'_> {
     /// Registers the node, and takes part in coordination, until the node has a place.
     async fn wait(&self) -> Result<u32, StartError> {
         let counters = Arc::<Counters>::default();
-        let (client, keys) = (self.client.clone(), self.keys.clone());
-        let coordinator = Coordinator::new(
-            client,
-            keys,
-            self.id,
-            self.settings,
-            (Arc::clone(&counters), self.peers.clone()),
-        );
-        let (stop, stopped) = oneshot::channel();
-        let coordinating = tokio::spawn(coordinator.run(stopped));
         let nonce = u64::from_le_bytes(identity::random()?);
         let registration = Registration {
             group: NO_GROUP,
@@ -87,7 +77,18 @@ impl Waiting<'_> {
         let shared = Arc::new(self.keys.clone());
         let told = Told::new(self.settings, Arc::clone(self.views), None);
         let client = self.client.clone();
-        let registry = Registry::new(client, shared, self.id, registration, (counters, told));
+        let parts = (Arc::clone(&counters), told);
+        let registry = Registry::new(client, shared, self.id, registration, parts);
+        let coordinator = Coordinator::new(
+            self.client.clone(),
+            self.keys.clone(),
+            self.id,
+            self.settings,
+            (counters, self.peers.clone()),
+            Arc::clone(registry.directory()),
+        );
+        let (stop, stopped) = oneshot::channel();
+        let coordinating = tokio::spawn(coordinator.run(stopped));
         let (inbox, mut messages) = unbounded_channel();
         let registering = tokio::spawn(Arc::clone(&registry).run(inbox));
         let placed = self.placed(&registry, &mut messages).await;
@@ -104,18 +105,14 @@ impl Waiting<'_> {
         registry: &Registry,
         messages: &mut UnboundedReceiver<Message>,
     ) -> Result<u32, StartError> {
-        let key = self.keys.place(&self.id.to_string());
         loop {
             registry.update(|own| own.wall = TimeSource::System.now());
-            match self.client.get(key.clone()).await {
-                Ok(got) => {
-                    let place = got.pair.and_then(|pair| Place::parse(&pair.value));
-                    match place {
-                        Some(Place { group, leave: false }) => return Ok(group),
-                        Some(Place { group, leave: true }) => self.forget_place(group).await,
-                        None => {}
-                    }
-                }
+            // If this is old, the place was taken back: the node waits for its first data then, as one that was placed
+            // and does not get there.
+            match registry.place() {
+                Ok(Some(Place { group, leave: false })) => return Ok(group),
+                Ok(Some(Place { group, leave: true })) => self.forget_place(group).await,
+                Ok(None) => {}
                 Err(why) => tracing::debug!("cannot read this node's place: {why}"),
             }
             while let Ok(message) = messages.try_recv() {

@@ -136,7 +136,17 @@ impl Client {
 
     /// Watches keys from a revision on. The next revision after a read that found the state is the right one.
     pub fn watch(&self, keys: Keys, from: u64) -> Watch {
-        Watch::start(self.caller.clone(), keys, from.max(1))
+        self.watch_quietly(keys, from, self.caller.watch_silence())
+    }
+
+    /// The same for keys that hardly change: the watch may be silent for another time.
+    pub(in crate::cluster) fn watch_quietly(
+        &self,
+        keys: Keys,
+        from: u64,
+        silence: Duration,
+    ) -> Watch {
+        Watch::start(self.caller.clone(), keys, from.max(1), silence)
     }
 
     /// Grants a lease, and keeps it alive until it is dropped.
@@ -145,6 +155,15 @@ impl Client {
     /// As [`get`](Self::get).
     pub async fn grant(&self, ttl: Duration) -> Result<Lease, EtcdError> {
         Lease::grant(&self.caller, ttl).await
+    }
+
+    /// Returns how many seconds a lease still has, whole ones; 0 if etcd has ended it.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn lease_left(&self, lease: i64) -> Result<u64, EtcdError> {
+        let answer = self.caller.call(&api::LeaseTimeToLiveRequest { id: lease }).await?;
+        Ok(u64::try_from(answer.ttl).unwrap_or(0))
     }
 
     /// Asks each endpoint how it is.
@@ -170,10 +189,9 @@ impl Client {
         all
     }
 
-    /// Lets the next calls go to etcd's leader, if it answers. Any other member passes a change on to the leader, and
-    /// hears of its outcome later: that costs each change two messages more.
-    pub async fn prefer_leader(&self) {
-        let states = self.status().await;
+    /// Lets the next calls go to etcd's leader, by what the endpoints have [said](Self::status). Any other member
+    /// passes a change on to the leader, and hears of its outcome later: that costs each change two messages more.
+    pub fn choose_leader(&self, states: &[(String, Result<Status, EtcdError>)]) {
         let leads = |status: &Status| status.member == status.leader;
         if let Some(index) = states.iter().position(|(_, state)| state.as_ref().is_ok_and(leads)) {
             self.caller.choose(index);

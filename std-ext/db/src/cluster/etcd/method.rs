@@ -46,6 +46,8 @@ methods! {
     // A lease that was granted by a request without an answer ends by itself.
     LeaseGrantRequest, LeaseGrantResponse, "/etcdserverpb.Lease/LeaseGrant", repeatable: true, linearizable: false;
     LeaseRevokeRequest, LeaseRevokeResponse, "/etcdserverpb.Lease/LeaseRevoke", repeatable: true, linearizable: false;
+    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, "/etcdserverpb.Lease/LeaseTimeToLive",
+        repeatable: true, linearizable: false;
     AlarmRequest, AlarmResponse, "/etcdserverpb.Maintenance/Alarm", repeatable: true, linearizable: false;
     StatusRequest, StatusResponse, "/etcdserverpb.Maintenance/Status", repeatable: true, linearizable: false;
     AuthenticateRequest, AuthenticateResponse, "/etcdserverpb.Auth/Authenticate", repeatable: true, linearizable: false;

@@ -161,6 +161,13 @@ impl Etcd {
         true
     }
 
+    /// Returns the sum of a member's counters whose lines begin with one of these names.
+    pub(crate) fn count(&self, index: usize, names: &[&str]) -> f64 {
+        let text = get(self.members[index].metrics, "/metrics").expect("etcd's metrics");
+        let counted = text.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
+        counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    }
+
     /// Runs etcdctl with arguments against all members, and returns what it printed.
     pub(crate) fn etcdctl(&self, arguments: &[&str]) -> String {
         let mut command = clean(&self.programs.join("etcdctl"));

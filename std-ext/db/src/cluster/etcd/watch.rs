@@ -92,11 +92,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn start(caller: Caller, keys: Keys, from: u64) -> Self {
+    pub(super) fn start(caller: Caller, keys: Keys, from: u64, silence: Duration) -> Self {
         let (report, reports) = mpsc::channel(WAITING);
         let index = caller.chosen();
         let progress = Progress { next: from, known: from - 1, held: Vec::new(), held_bytes: 0 };
-        let task = Follower { caller, keys, index, progress, report, heard: false };
+        let task = Follower { caller, keys, index, progress, report, silence, heard: false };
         Self { reports, error: None, task: tokio::spawn(task.run()) }
     }
 
@@ -131,6 +131,8 @@ struct Follower {
     index: usize,
     progress: Progress,
     report: mpsc::Sender<Result<Watched, EtcdError>>,
+    /// How long the watch may be silent, although it is asked to say something.
+    silence: Duration,
     /// Whether the endpoint has answered since the last connection.
     heard: bool,
 }
@@ -173,7 +175,7 @@ impl Follower {
 
     /// Watches at one endpoint until that fails.
     async fn follow(&mut self) -> End {
-        let silence = self.caller.watch_silence();
+        let silence = self.silence;
         // The request stream has room for the first request and for one that requests progress.
         let (requests, stream) = mpsc::channel(2);
         let create = api::WatchCreateRequest {
@@ -187,7 +189,7 @@ impl Follower {
         if requests.try_send(api::WatchRequest { request_union: Some(create) }).is_err() {
             return End::Unwanted;
         }
-        let deadline = Instant::now() + silence;
+        let deadline = Instant::now() + silence.min(self.caller.watch_silence());
         let stream = ReceiverStream::new(stream);
         let opened = self.caller.stream(self.index, WATCH, stream, deadline).await;
         match opened {

@@ -4,7 +4,9 @@
 
 use super::etcd::Etcd;
 use super::records::text;
+use crate::cluster::directory::Directory;
 use crate::cluster::etcd::Client;
+use crate::cluster::keys::Keys;
 use crate::cluster::log::EtcdLog;
 use crate::cluster::message::{Inbox, Message};
 use crate::cluster::peer::{Exported, Exports, PeerClient, PeerClientOptions};
@@ -27,6 +29,14 @@ pub(in crate::cluster) trait Env: Clone + Send + Sync + 'static {
     type Parts: Parts;
 
     fn etcd(&self) -> &Self::Etcd;
+
+    /// Returns whether there may be moves, as far as the node has heard. If it has not heard of a move yet, that move
+    /// goes on a moment later: nobody but its two groups takes its steps.
+    fn may_have_moves(&self) -> bool;
+
+    /// Returns the published map of slots as far as the node has heard, if it has. Until one is published, that is the
+    /// one of a new cluster of so many groups. A wrong map is corrected a moment later if this one is old.
+    fn heard_map(&self, groups: u32) -> Option<SlotMap>;
 
     /// Does something to the state, on a thread that may block.
     fn on_state<T: Send + 'static>(
@@ -77,6 +87,8 @@ pub(in crate::cluster) struct NodeEnv {
     pub(in crate::cluster) primaries: Primaries,
     pub(in crate::cluster) peers: PeerClientOptions,
     pub(in crate::cluster) inbox: Inbox,
+    pub(in crate::cluster) keys: Arc<Keys>,
+    pub(in crate::cluster) directory: Arc<Directory>,
 }
 
 impl NodeEnv {
@@ -94,6 +106,17 @@ impl Env for NodeEnv {
 
     fn etcd(&self) -> &Client {
         &self.client
+    }
+
+    fn may_have_moves(&self) -> bool {
+        self.directory.pairs(&self.keys.moves()).map_or(true, |moves| !moves.is_empty())
+    }
+
+    fn heard_map(&self, groups: u32) -> Option<SlotMap> {
+        match self.directory.pair(&self.keys.slots()).ok()? {
+            Some(pair) => SlotMap::parse(&pair.value).ok(),
+            None => Some(SlotMap::divided(groups)),
+        }
     }
 
     async fn on_state<T: Send + 'static>(

@@ -341,6 +341,8 @@ pub(super) struct Leaving {
 pub(super) struct Trimming {
     /// When it looks again what may go: boot time.
     pub(super) due: u64,
+    /// When it looks again although nothing could go: boot time.
+    pub(super) rests_until: u64,
     /// The number of the read without an answer.
     pub(super) reading: Option<u64>,
     /// The number of the deletion without an answer, and the first batch that it leaves.

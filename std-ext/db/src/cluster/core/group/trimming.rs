@@ -8,6 +8,8 @@ use crate::cluster::core::trim;
 
 /// The pause between two looks, in milliseconds.
 const PAUSE: u64 = 2000;
+/// The same while there is nothing that could go.
+const REST: u64 = 10_000;
 /// The bytes of new batches after which a look comes early.
 const EARLY: u64 = 32 << 20;
 /// The batches that one step deletes: a first trim of gigabytes at once would stop all writers for a second.
@@ -34,6 +36,11 @@ impl Group {
             out.push(Action::Trim { id, primary: lead.primary.clone(), members, below });
         } else if now >= trim.due || trim.fresh >= EARLY {
             trim.due = now + PAUSE;
+            // etcd has the last batch only, and that stays. The look also tells of members, if the watch has not.
+            if trim.fresh == 0 && trim.first == lead.position.seq && now < trim.rests_until {
+                return;
+            }
+            trim.rests_until = now + REST;
             trim.fresh = 0;
             trim.reading = Some(id);
             self.ids = id;
@@ -44,7 +51,7 @@ impl Group {
     /// Looks again at once.
     pub(super) fn trim_now(&mut self) {
         if let Phase::Leading(lead) = &mut self.phase {
-            lead.trim.due = self.now.boot;
+            (lead.trim.due, lead.trim.rests_until) = (self.now.boot, 0);
         }
     }
 

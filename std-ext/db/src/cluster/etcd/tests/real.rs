@@ -77,7 +77,7 @@ fn calls_go_to_the_leader() {
             urls.rotate_left((leader + 1) % 3);
             let client = client(&urls);
             assert_ne!(client.endpoint(), endpoints[leader]);
-            client.prefer_leader().await;
+            client.choose_leader(&client.status().await);
             assert_eq!(client.endpoint(), endpoints[leader]);
             client.put("a", "1", 0).await.unwrap();
             // The next round has another leader, and an endpoint that does not answer.
@@ -240,11 +240,15 @@ fn a_lease_lives_until_it_is_dropped_or_revoked() {
             assert!(exists().await && !lease.is_lost(), "the lease is not kept alive");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        assert!(client.lease_left(lease.id()).await.unwrap() <= 2);
+        let id = lease.id();
         lease.revoke().await;
         assert!(!exists().await, "a lease that was revoked lives on");
+        assert_eq!(client.lease_left(id).await, Ok(0));
 
         let lease = client.grant(Duration::from_secs(600)).await.unwrap();
         client.put("k", "v", lease.id()).await.unwrap();
+        assert!((500..=600).contains(&client.lease_left(lease.id()).await.unwrap()));
         drop(lease);
         gone("a lease that was dropped").await;
 

@@ -155,6 +155,11 @@ impl SimEnv {
         &self.etcd.world
     }
 
+    /// Returns whether the process hears of changes at once: of those of a part of the time only later.
+    fn hears(&self) -> bool {
+        !(self.handle().now() / 600_000).is_multiple_of(4)
+    }
+
     /// Returns the process that is taken for the primary of a group, after a way to it.
     async fn primary_of(&self, group: u32) -> Result<Arc<Process>, String> {
         self.etcd.live().await;
@@ -170,6 +175,18 @@ impl Env for SimEnv {
 
     fn etcd(&self) -> &SimEtcd {
         &self.etcd
+    }
+
+    fn may_have_moves(&self) -> bool {
+        self.hears() && !self.world().scene().moves.is_empty()
+    }
+
+    fn heard_map(&self, groups: u32) -> Option<SlotMap> {
+        let found = self.world().read_etcd(keys(self.process.group).slots().as_bytes(), &[]);
+        match found.first().filter(|_| self.hears()) {
+            Some(pair) => SlotMap::parse(&pair.value).ok(),
+            None => self.hears().then(|| SlotMap::divided(groups)),
+        }
     }
 
     async fn on_state<T: Send + 'static>(

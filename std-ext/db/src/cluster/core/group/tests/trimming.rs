@@ -67,6 +67,26 @@ fn the_last_batch_stays() {
     assert_eq!(etcd.log.keys().copied().collect::<Vec<_>>(), [6], "the last batch is gone");
 }
 
+/// Every group of an etcd does this, also those without clients.
+#[test]
+fn a_primary_with_nothing_to_trim_looks_seldom() {
+    let (mut etcd, mut leader) = filled(5);
+    etcd.durable = vec![(node(1), 6)];
+    leader.live(&mut etcd, 4000);
+    assert_eq!(etcd.log.keys().copied().collect::<Vec<_>>(), [6]);
+    let mut looks = 0;
+    for _ in 0..300 {
+        leader.pass(100);
+        looks += leader.reads.iter().filter(|(_, read)| *read == Read::Durable).count();
+        leader.run(&mut etcd);
+    }
+    assert!((2..=4).contains(&looks), "{looks} looks in 30 s");
+    leader.append(&[b"a"]);
+    etcd.durable = vec![(node(1), 7)];
+    leader.live(&mut etcd, 4000);
+    assert_eq!(etcd.log.keys().copied().collect::<Vec<_>>(), [7], "a new batch is not looked at");
+}
+
 #[test]
 fn under_pressure_the_copies_decide() {
     let mut etcd = Etcd::default();
@@ -147,6 +167,29 @@ fn a_record_that_was_lost_is_put_again() {
     }
     assert_eq!(etcd.log.keys().next(), Some(&12), "etcd keeps for ever what both have");
     assert!(puts <= 4, "{puts} puts in ten seconds");
+}
+
+/// Each put is a write of all members of etcd, for every node of every group.
+#[test]
+fn a_record_that_etcd_has_is_put_seldom() {
+    let mut key = DurableKey::default();
+    key.set(12);
+    let puts = |key: &mut DurableKey<u64>, from: u64, to: u64| {
+        let mut puts = 0;
+        for now in (from..to).step_by(100) {
+            if key.due(now).is_some() {
+                puts += 1;
+                key.confirm(&12);
+            }
+        }
+        puts
+    };
+    assert_eq!(puts(&mut key, 0, 9000), 3, "one that was given up may be done behind the first");
+    assert_eq!(puts(&mut key, 9000, 67_000), 2, "the record is never put again, or too often");
+    key.set(13);
+    // Those that etcd confirms now are of before.
+    assert_eq!(puts(&mut key, 67_000, 76_000), 3);
+    assert_eq!(puts(&mut key, 76_000, 85_000), 3, "an unconfirmed record is put seldom");
 }
 
 #[test]
