@@ -57,7 +57,7 @@
 //! [`HashMap`] takes keys and values of any type. `get` returns a reference with a guard, which locks nothing: the map
 //! drops a removed entry once no guard can still refer to it. [`pin`](crate::HashMap::pin) takes one guard for many
 //! lookups, which then return plain references. A guard that is held for long, by a slow iteration for example, delays
-//! the drops of all maps, unless its map has its own [`Collector`](crate::owned::Collector).
+//! reclamation in all maps that do not have their own [`Collector`](crate::owned::Collector).
 //!
 //! ```
 //! use hedgerow::HashMap;

@@ -113,8 +113,8 @@
 //! # Guards across `await`
 //! A [`Ref`](crate::owned::Ref) holds a [`Guard`](crate::owned::Guard), which must not leave its thread: a future that
 //! holds one across an `await` is not `Send` and does not compile where `Send` is required. To borrow a value across an
-//! `await`, borrow it from [`pin_owned`](crate::HashMap::pin_owned); entries removed from any map in that time are
-//! dropped only after it. [`FlatMap`](crate::FlatMap) has no guards.
+//! `await`, borrow it from [`pin_owned`](crate::HashMap::pin_owned); entries removed in that time are dropped only
+//! after it, even those of other maps. [`FlatMap`](crate::FlatMap) has no guards.
 //!
 //! A [`ReadHandle`](crate::left_right::ReadHandle) of a left-right map is `Send` but not `Sync`, so give each task its
 //! own (`factory.handle()`). Its `ReadGuard` and `Snapshot` cannot be held across an `await` in a task that may move

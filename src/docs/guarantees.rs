@@ -99,9 +99,9 @@
 //! reference that lives as long as the map's guard.
 //!
 //! - **Guards block nobody.** Any thread, including its own, may write to the map while a guard is held. The map drops
-//!   no entry that the holder may have seen, so removed entries [accumulate](super::limits#guards-delay-reclamation).
-//!   A guard protects the entries of all maps of its [collector](crate::owned::Collector), or of all maps without one.
-//!   [`with_guard`](crate::HashMap::with_guard) panics if it gets a guard of another collector.
+//!   no entry that the holder may have seen, so removed entries [accumulate](super::limits#guards-delay-reclamation). A
+//!   guard protects the entries of all maps of its [collector](crate::owned::Collector), or of all maps without one;
+//!   [`with_guard`](crate::HashMap::with_guard) panics if the guard is of another collector.
 //! - **Every key and value is dropped exactly once:** by a later write to the same map (at most two per operation, four
 //!   in an [`OrdMap`](crate::OrdMap)), by [`reclaim`](crate::HashMap::reclaim), by the caller
 //!   ([`try_into_owned`](crate::owned::Removed::try_into_owned)), or with the map. Any thread may be the one that drops
@@ -115,8 +115,9 @@
 //!   entries in one thread, each within a destructor of another. (Without `std`, maps cannot tell threads apart, and
 //!   nesting may grow with the logarithm of the number of removed entries.)
 //! - **Cost:** taking and dropping a guard is wait-free: a load, two stores and a fence. With feature `std-ext` on
-//!   Linux, the fence is a compiler fence, and threads that reclaim call `membarrier`. Guards of a collector are
-//!   lock-free: each claims a slot, and sixteen are allocated if all are taken.
+//!   Linux, the fence is a compiler fence, and threads that reclaim call `membarrier`. Guards of a
+//!   [`Collector`](crate::owned::Collector) are lock-free: each claims a slot, and allocates sixteen more if all are
+//!   taken.
 //! - `insert` stores the new key with the new value. [`compute`](crate::HashMap::compute) and similar operations
 //!   compare the entry, not the bin, so changes of other keys do not repeat their closures.
 //!

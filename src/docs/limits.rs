@@ -62,16 +62,15 @@
 //!
 //! # Guards delay reclamation
 //! While a thread holds a guard, no entry that is removed from *any* [`HashMap`](crate::HashMap),
-//! [`OrdMap`](crate::OrdMap) or [`BytesMap`](crate::BytesMap) of the process is dropped, except from maps with another
-//! [collector](crate::owned::Collector). Each
-//! [`Ref`](crate::owned::Ref), iterator and [pinned](crate::HashMap::pin) map holds a guard, and so does an operation
-//! while it calls closures, `Hash`, `Eq` or `Ord`. Keep guards short. A guard that is leaked with `mem::forget` is held
-//! forever.
+//! [`OrdMap`](crate::OrdMap) or [`BytesMap`](crate::BytesMap) of the process is dropped, unless the map has another
+//! [collector](crate::owned::Collector). Each [`Ref`](crate::owned::Ref), iterator and [pinned](crate::HashMap::pin)
+//! map holds a guard, and so does an operation while it calls closures, `Hash`, `Eq` or `Ord`. Keep guards short. A
+//! guard that is leaked with `mem::forget` is held forever.
 //!
 //! To find and contain such a guard:
 //!
-//! - [`with_collector`](crate::HashMap::with_collector) gives a map its own collector. Its guards delay only the maps
-//!   of this collector, and the guards of other maps do not delay it. Each guard costs a compare-and-swap.
+//! - [`with_collector`](crate::HashMap::with_collector) gives a map its own collector: its guards delay no other maps,
+//!   and their guards do not delay it. Each guard then costs a compare-and-swap.
 //! - [`stalled_readers`](crate::HashMap::stalled_readers) lists the guards that delay reclamation, and
 //!   [`pending`](crate::HashMap::pending) counts the entries that wait.
 //! - [`set_pending_limit`](crate::HashMap::set_pending_limit) bounds these entries per map; there is no bound by
@@ -87,12 +86,12 @@
 //!
 //! # Memory is not returned
 //! A hash table never shrinks by itself. Removed entries leave room for later ones;
-//! [`shrink_to_fit`](crate::FlatMap::shrink_to_fit) needs `&mut self`. Lookups hold no lock or guard on a bin, so a bin
-//! can neither be freed nor joined with another while the map is shared.
+//! [`shrink_to_fit`](crate::FlatMap::shrink_to_fit) needs `&mut self`. Lookups need no guard for a bin, so no bin can
+//! be freed or merged while the map is shared.
 //!
-//! To shrink a shared map, put it into an `RwLock`. All other operations, insertions included, need only `read()`,
-//! which costs some ten nanoseconds without contention. `write().shrink_to_fit()` takes 10 to 50 ms for a table of a
-//! million entries of which 10,000 to 100,000 are left.
+//! To shrink a shared map, put it into an `RwLock`. All other operations, inserts included, need only `read()`, which
+//! costs about ten nanoseconds without contention. `write().shrink_to_fit()` takes 10 to 50 ms for a table that had a
+//! million entries and has 10,000 to 100,000 left.
 //!
 //! A map also keeps the small tables and directories that growth has replaced, because readers may still be in them.
 //! They take about as much as the current directory, a word per segment of up to 128 bins;

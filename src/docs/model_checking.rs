@@ -1,13 +1,13 @@
 //! Model checking: running a program that uses the maps under [loom](https://docs.rs/loom) or
 //! [shuttle](https://docs.rs/shuttle).
 //!
-//! Both run a test again and again, each time with another schedule of its threads: loom with all schedules up to a
+//! Both run a test repeatedly, each time with a different schedule of its threads: loom with all schedules up to a
 //! bound, shuttle with random ones. With `--cfg loom` or `--cfg shuttle` in `RUSTFLAGS`, every map and set of this
 //! crate takes part. Each operation on a map is one step, before which the checker may switch to another thread.
 //!
 //! # Setup
-//! hedgerow needs no feature. The cfg in `RUSTFLAGS` reaches all crates of the build, and hedgerow then depends on the
-//! checker of that name (loom 0.7, shuttle 0.9). Your `Cargo.toml` needs the checker for your own code:
+//! No feature is needed. The cfg in `RUSTFLAGS` applies to all crates of the build, and makes hedgerow depend on the
+//! checker of that name (loom 0.7, shuttle 0.9). Add the checker to your own `Cargo.toml` as well:
 //!
 //! ```toml
 //! [target.'cfg(loom)'.dependencies]
@@ -26,7 +26,7 @@
 //! ```
 //!
 //! # Example
-//! A registry hands out names. It looks whether a name is free, and then takes it:
+//! A registry hands out names. It checks that a name is free, and then takes it:
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -62,37 +62,39 @@
 //! a publish of a [`LeftRightMap`](crate::LeftRightMap) tears apart.
 //!
 //! # What is explored
-//! - **Every order of operations** on the same map, as far as the checker's bound allows. This includes operations
-//!   called by a closure that runs within another one, and closures that run again because an entry has changed.
-//! - **Walks and batches of lookups:** `iter`, `retain`, `clear` and `get_many` take a step per entry, so other threads
-//!   can change the map in between. `range` and `snapshot_many` of ordered maps are one step, as is a batch.
+//! - **Every order of operations** on the same map, within the checker's bound. This includes operations that a closure
+//!   calls, and closures that run again because an entry has changed.
+//! - **Iteration and batched lookups:** `iter`, `retain`, `clear` and `get_many` take a step per entry, so other
+//!   threads can change the map in between. `range` and `snapshot_many` of ordered maps are one step, as is a batch.
 //! - **Left-right maps:** a reader sees only what was published. Beginning and ending a read are steps, and so is each
-//!   look of a waiting writer at its readers. Changes that are not published are not steps: no other thread sees them.
+//!   time that a waiting writer checks its readers. Unpublished changes are not steps, because no other thread sees
+//!   them.
 //! - **Claims:** two threads that want to be the writer or the last reader of a
 //!   [`LeftRightTable`](crate::LeftRightTable), and the lock of a
 //!   [`SharedWriteHandle`](crate::left_right::SharedWriteHandle).
 //! - **Values computed once:** a thread that finds another one computing a value waits for it.
-//! - **Happens-before** (loom): an operation comes after the operations on the same map before it. So data that a
-//!   thread reaches through a map is not reported as a race, and data that it reaches in another way is.
+//! - **Happens-before** (loom): an operation synchronizes with all earlier operations on the same map. Access to data
+//!   that a thread reached through a map is therefore not reported as a race, but access to data that it reached in
+//!   another way is.
 //!
 //! # What is not explored
-//! - **The insides of an operation.** The map is the real one, but its atomics are the machine's, which the checker
-//!   does not see: models of hedgerow's own explore them.
-//! - **Weak memory between operations on one map.** In a model all threads agree on one order of them. The maps promise
-//!   that only [for each key](super::ordering): two threads that each insert a key and then look up the other's may
-//!   both miss, if neither executes a `SeqCst` fence. A model does not show this. Nor does it show a missing
-//!   happens-before between operations on different keys.
-//! - **Contention.** Errors such as [`Busy`](crate::error::Busy), which say that another thread is in the middle of an
+//! - **The inside of an operation.** The map is the real one, but the checker does not see its atomics; hedgerow's own
+//!   models explore those.
+//! - **Weak memory between operations on one map.** In a model all threads agree on one order of them, but the maps
+//!   guarantee that only [per key](super::ordering): two threads that each insert a key and then look up the other's
+//!   may both miss, unless both execute a `SeqCst` fence. A model does not show this, nor a missing happens-before
+//!   between operations on different keys.
+//! - **Contention.** Errors such as [`Busy`](crate::error::Busy), returned while another thread is in the middle of an
 //!   operation, occur only if that thread is in a closure or a destructor.
 //! - **`len`** is exact.
-//! - **Walks from the end** of an ordered map see up to four entries in one step.
-//! - **The time at which removed entries are dropped.** That is almost always with the map.
+//! - **Iteration from the end** of an ordered map sees up to four entries in one step.
+//! - **When removed entries are dropped:** almost always with the map.
 //!
 //! # Rules
 //! - Create maps in the closure of the model. A map that was used in one execution panics in the next, because its
 //!   entries would still be there. Replace a `static` by the checker's own `lazy_static!`.
-//! - Use the threads and the synchronization of the checker, not those of std. Rayon's `par_iter` and the workers of
-//!   feature `std-ext` run on threads that the checker does not know; their operations panic.
+//! - Use the checker's threads and synchronization, not those of std. Rayon's `par_iter` and the workers of feature
+//!   `std-ext` run on threads that the checker does not know, so their operations panic.
 //! - Use a map in such a build only within a model. Outside, its operations panic, as the checkers' own types do.
 //! - Keep models deterministic: use the default hasher, which has a constant seed in these builds, not std's
 //!   `RandomState`; and give a [`CompressedMap`](crate::CompressedMap) that expires entries a
@@ -112,6 +114,6 @@
 //! - Bound the preemptions of larger models: `LOOM_MAX_PREEMPTIONS=2`, or
 //!   `loom::model::Builder::preemption_bound`. Loom also limits an execution to 1,000 branches
 //!   (`LOOM_MAX_BRANCHES`), and a model to five threads.
-//! - Use shuttle where loom takes too long. It runs models of any size, but a pass proves nothing.
+//! - Use shuttle where loom takes too long. It runs models of any size, but passing proves nothing.
 //! - Build with `--release`, or with `opt-level = 1` for dependencies. The threads of a model have small stacks: 32 KiB
 //!   with loom, and 60 KiB with shuttle, unless `Config::stack_size` says otherwise.

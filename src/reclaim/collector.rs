@@ -9,20 +9,20 @@ use crate::sync::slot::Slot;
 use crate::sync::thread_number;
 use core::fmt;
 
-/// Separates the guards of some maps from those of all others.
+/// Isolates the reclamation of some maps from that of all others.
 ///
-/// Maps without a collector share one: while any thread holds a guard of one of them, none of them drops an entry that
-/// was removed in the meantime. A map [with a collector](crate::HashMap::with_collector) waits for the guards of that
-/// collector alone, and no other map waits for these. Use one for a map whose guards are held for long, by a slow
-/// iteration for example, or for a map that must drop its entries soon. Clones of a `Collector` are the same collector,
-/// which several maps may share; one guard then serves all of them.
+/// Maps without a collector share one: while any thread holds a guard, none of these maps drops an entry that was
+/// removed in the meantime. A map [with its own collector](crate::HashMap::with_collector) waits only for the guards of
+/// that collector, and no other map waits for these. Use it for a map whose guards are held for long, by a slow
+/// iteration for example, or for a map that must drop removed entries soon. Several maps may share a collector, through
+/// its clones; one guard then serves all of them.
 ///
 /// # Costs
 /// Each guard of a collector claims a slot by compare-and-swap, where other guards use the slot of their thread. A
-/// lookup that takes a guard is some ten nanoseconds slower. [`pin`](crate::HashMap::pin) pays that once for many
-/// lookups, and a [`Handle`](crate::owned::Handle) once for all of its guards. A memory barrier serves one collector.
-/// The slots take about 2 KiB for every sixteen guards that were held at the same time, until the collector and all its
-/// maps, handles and owned guards are dropped.
+/// lookup that takes a guard is about ten nanoseconds slower. [`pin`](crate::HashMap::pin) pays that once for many
+/// lookups, and a [`Handle`](crate::owned::Handle) once for all of its guards. Memory barriers are not shared between
+/// collectors. The slots take about 2 KiB for every sixteen guards that were held at the same time, until the collector
+/// and all its maps, handles and owned guards are dropped.
 ///
 /// ```
 /// use hedgerow::{HashMap, owned::Collector};
@@ -37,8 +37,8 @@ use core::fmt;
 /// # drop(held);
 /// ```
 ///
-/// A guard of another collector would not keep the entries of a map, so [`with_guard`](crate::HashMap::with_guard) does
-/// not take it:
+/// A guard of another collector would not protect the entries of a map, so [`with_guard`](crate::HashMap::with_guard)
+/// panics:
 ///
 /// ```should_panic
 /// # use hedgerow::{HashMap, owned::Collector};
@@ -196,7 +196,7 @@ impl Readers {
     }
 }
 
-/// Returns a guard for this thread, which holds until it is dropped. It serves all maps without a [`Collector`].
+/// Returns a guard for this thread, which serves all maps without a [`Collector`].
 ///
 /// With feature `std` the guard uses the thread's own slot, and each further guard costs an addition. Without `std`,
 /// each guard claims a slot of the process-wide registry by compare-and-swap. A [`Handle`](crate::owned::Handle) saves
