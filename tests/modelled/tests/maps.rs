@@ -11,8 +11,8 @@ use std::sync::Arc;
 /// What `contains` is asked for after another key was inserted: by the first thread, and by the second.
 type Met = (bool, bool);
 
-/// Each thread inserts a key, and then looks for the other's. Returns what they can find: never that both keys are
-/// absent, because each key is inserted before the other is looked for.
+/// Each thread inserts a key, and then looks for the other's. In a model they never both miss, because it has one order
+/// of all operations. (The maps promise that only if both threads execute a fence in between.)
 fn insert_and_look<M: Send + Sync + 'static>(
     new: impl Fn() -> M + Send + Sync + 'static,
     insert: fn(&M, u64),
