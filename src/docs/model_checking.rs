@@ -64,8 +64,9 @@
 //! # What is explored
 //! - **Every order of operations** on the same map, within the checker's bound. This includes operations that a closure
 //!   calls, and closures that run again because an entry has changed.
-//! - **Iteration and batched lookups:** `iter`, `retain`, `clear` and `get_many` take a step per entry, so other
-//!   threads can change the map in between. `range` and `snapshot_many` of ordered maps are one step, as is a batch.
+//! - **Iteration and batched lookups:** `iter` and `get_many` take a step per entry, `retain` and `clear` one per few
+//!   entries, so other threads can change the map in between. `range` and `snapshot_many` of ordered maps are one step,
+//!   as is `apply_batch`.
 //! - **Left-right maps:** a reader sees only what was published. Beginning and ending a read are steps, and so is each
 //!   time that a waiting writer checks its readers. Unpublished changes are not steps, because no other thread sees
 //!   them.
@@ -101,19 +102,22 @@
 //!   [`clock`](crate::compressed::Builder::clock) that does not read the time.
 //!
 //! # Small models
-//! The number of executions that loom needs grows exponentially with the number of steps. Two threads that each insert
-//! and look up one key have 14. If every atomic of a `FlatMap` were visible, there would be 271,952.
+//! The number of executions that loom needs grows exponentially with the number of steps. For threads that each insert,
+//! look up (and remove) the same key of a `FlatMap`, it takes this many, with all preemptions and with at most two:
 //!
-//! | threads × operations on the same map | executions |
-//! |---|--:|
-//! | 2 × 2 | 14 |
-//! | 3 × 2 | 1,981 |
-//! | 3 × 3 | 42,390 |
+//! | threads × operations | all | two | two, if every atomic of the map were visible |
+//! |---|--:|--:|--:|
+//! | 2 × 2 | 14 | 9 | 524 (all: 271,952) |
+//! | 2 × 3 | 50 | 16 | |
+//! | 3 × 2 | 1,981 | 68 | over 500,000 |
+//! | 3 × 3 | 42,390 | 126 | |
+//!
+//! An execution takes a millisecond or two.
 //!
 //! - Begin with two threads and two or three operations each. Nearly all races need no more.
 //! - Bound the preemptions of larger models: `LOOM_MAX_PREEMPTIONS=2`, or
 //!   `loom::model::Builder::preemption_bound`. Loom also limits an execution to 1,000 branches
 //!   (`LOOM_MAX_BRANCHES`), and a model to five threads.
 //! - Use shuttle where loom takes too long. It runs models of any size, but passing proves nothing.
-//! - Build with `--release`, or with `opt-level = 1` for dependencies. The threads of a model have small stacks: 32 KiB
-//!   with loom, and 60 KiB with shuttle, unless `Config::stack_size` says otherwise.
+//! - Build with `--release` if a model overflows its stack in a debug build. The threads of a model have small stacks:
+//!   32 KiB with loom, and 60 KiB with shuttle, unless `Config::stack_size` says otherwise.
