@@ -4,6 +4,7 @@ import statistics
 import threading
 import time
 
+from crashes import crashes
 from groups import groups
 from measure import line, median, ratio, table
 from moves import moves
@@ -257,5 +258,5 @@ def sample(group, primary):
     }
 
 
-ALL = {"writes": writes, "reads": reads, "mixed": mixed, "lag": lag, "restarts": restarts, "space": space,
-       "moves": moves, "groups": groups}
+ALL = {"writes": writes, "reads": reads, "mixed": mixed, "lag": lag, "restarts": restarts,
+       "crashes": crashes, "space": space, "moves": moves, "groups": groups}

@@ -17,6 +17,7 @@ use super::driver::{Driver, Parts};
 use super::durable::DiskThread;
 use super::error::StartError;
 use super::etcd::Client;
+use super::former;
 use super::identity::{self, Age, Belonging, Format};
 use super::keys::Keys;
 use super::log::{EtcdLog, LogSettings};
@@ -304,12 +305,13 @@ impl Starting<'_> {
         // Both are new.
         let _ = monitor.proofs.set(Arc::clone(opened.log.proof_counts()));
         let _ = monitor.etcd.set(self.client.clone());
-        let nonce = u64::from_le_bytes(identity::random()?);
+        let nonce = u64::from_le_bytes(identity::random()?).max(1);
+        let former = former::succeed(&self.folder, nonce);
         let tls = read_peer_tls(self.settings)?;
         let (asks, asked) = unbounded_channel();
         let peers = self.serve_peers(&opened, &monitor, tls.clone(), &asks)?;
         let registration = self.registration(nonce, &peers, &opened.log.slots());
-        let group = self.group(&opened, nonce)?;
+        let group = self.group(&opened, nonce, former.clone())?;
         let (relay, db) = (Arc::clone(&opened.relay), opened.db.clone());
         let (disk, pushed) =
             DiskThread::start(relay, self.inbox.clone(), Arc::clone(&monitor.counters))
@@ -320,7 +322,7 @@ impl Starting<'_> {
         let registry = Registry::new(
             self.client.clone(),
             Arc::clone(&self.keys),
-            self.id,
+            (self.id, former),
             registration.clone(),
             (Arc::clone(&monitor.counters), told),
         );
@@ -451,10 +453,11 @@ impl Starting<'_> {
         Arc::new(Mutex::new(spool))
     }
 
-    fn group(&self, opened: &Opened, nonce: u64) -> Result<Group, StartError> {
+    fn group(&self, opened: &Opened, nonce: u64, former: Vec<u64>) -> Result<Group, StartError> {
         let settings = core::Settings {
             node: self.id,
             nonce,
+            former,
             lease: milliseconds(self.settings.lease),
             lease_reads: self.settings.reads == ClusterReads::Lease,
             max_skew: milliseconds(self.settings.max_skew),

@@ -47,6 +47,7 @@ mod error;
 pub mod etcd;
 mod failures;
 mod forgetting;
+mod former;
 mod gathering;
 mod halting;
 mod hex;

@@ -84,6 +84,8 @@ pub(super) struct Registry {
     client: Client,
     keys: Arc<Keys>,
     id: NodeId,
+    /// The numbers of this node's processes that have ended: their registration is replaced at once.
+    former: Vec<u64>,
     own: Mutex<Registration>,
     counters: Arc<Counters>,
     told: Told,
@@ -98,7 +100,7 @@ impl Registry {
     pub(super) fn new(
         client: Client,
         keys: Arc<Keys>,
-        id: NodeId,
+        (id, former): (NodeId, Vec<u64>),
         own: Registration,
         (counters, told): (Arc<Counters>, Told),
     ) -> Arc<Self> {
@@ -108,6 +110,7 @@ impl Registry {
             client,
             keys,
             id,
+            former,
             own: Mutex::new(own),
             counters,
             told,
@@ -309,8 +312,7 @@ impl Registry {
     /// Returns the registration of another process with this node's id.
     fn other<'a>(&self, nodes: &'a [Node]) -> Option<&'a Registration> {
         let nonce = lock(&self.own).nonce;
-        let of_id = nodes.iter().filter(|node| node.id == self.id);
-        of_id.map(|node| &node.registration).find(|other| other.nonce != nonce)
+        other_process(nodes, self.id, (nonce, &self.former))
     }
 
     fn twin_text(&self, nodes: &[Node]) -> String {
@@ -419,6 +421,16 @@ fn node_id(keys: &Keys, pair: &KeyValue) -> Option<NodeId> {
     NodeId::read(pair.key.strip_prefix(keys.nodes().as_bytes())?)
 }
 
+/// Returns the registration of a process with a node's id, unless it is this one's, or that of one that has ended.
+fn other_process<'a>(
+    nodes: &'a [Node],
+    id: NodeId,
+    (own, ended): (u64, &[u64]),
+) -> Option<&'a Registration> {
+    let mut of_id = nodes.iter().filter(|node| node.id == id).map(|node| &node.registration);
+    of_id.find(|other| other.nonce != own && !ended.contains(&other.nonce))
+}
+
 /// Reads the registrations of all nodes.
 ///
 /// # Errors
@@ -477,6 +489,20 @@ mod tests {
         assert_eq!(twin.changes, TWIN);
         twin.see(None, 9000);
         assert!(!twin.may_be_alive(9000) && twin.changes == 0);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_not_waited_for() {
+        let (id, other) = (NodeId([1; 20]), NodeId([2; 20]));
+        let of = |id, nonce| {
+            let registration = Registration { nonce, ..Registration::default() };
+            vec![Node { id, registration }]
+        };
+        let found = |nodes: &[Node]| other_process(nodes, id, (7, &[5, 6])).map(|one| one.nonce);
+        assert_eq!(found(&of(id, 7)), None);
+        assert_eq!(found(&of(id, 6)), None, "the process before this one is waited for");
+        assert_eq!(found(&of(id, 8)), Some(8));
+        assert_eq!(found(&of(other, 8)), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(super) mod groups;
 mod idle;
 mod moves;
 mod placing;
+mod restarts;
 mod restored;
 mod secured;
 mod space;

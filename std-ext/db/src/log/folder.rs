@@ -25,6 +25,8 @@ pub struct Folder {
     path: PathBuf,
     disk: Arc<dyn Disk>,
     directory: File,
+    /// Whether the directory itself is locked.
+    is_locked: bool,
     /// The file `lock`.
     lock: Mutex<File>,
 }
@@ -47,16 +49,17 @@ impl Folder {
         make(path, &*disk).map_err(io_error)?;
         let directory = File::open(path).map_err(io_error)?;
         // `File::try_lock` needs Rust 1.89.
-        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        let is_locked = match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => true,
             Err(Errno::WOULDBLOCK) => return Err(OpenError::InUse(path.into())),
             // Some file systems lock only files, or only what is open for writing. The file is locked below.
-            Ok(())
-            | Err(Errno::BADF | Errno::INVAL | Errno::NOLCK | Errno::NOSYS | Errno::NOTSUP) => {}
+            Err(Errno::BADF | Errno::INVAL | Errno::NOLCK | Errno::NOSYS | Errno::NOTSUP) => false,
             Err(why) => return Err(io_error(why.into())),
-        }
+        };
         match lock_file(&directory) {
             Ok(lock) => {
-                Ok(Arc::new(Self { path: path.into(), disk, directory, lock: lock.into() }))
+                let (path, lock) = (path.into(), lock.into());
+                Ok(Arc::new(Self { path, disk, directory, is_locked, lock }))
             }
             Err(Errno::WOULDBLOCK) => Err(OpenError::InUse(path.into())),
             Err(why) => Err(OpenError::Io(path.join(LOCK), why.into())),
@@ -79,6 +82,15 @@ impl Folder {
             }
             Err(_) => false,
         }
+    }
+
+    /// Returns device and inode of the directory, if it is locked itself. No other process can hold its lock, and while
+    /// the folder is open no other directory has these two.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn locked_directory(&self) -> Option<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        let of = self.directory.metadata().ok().filter(|_| self.is_locked)?;
+        Some((of.dev(), of.ino()))
     }
 
     /// Returns the folder's path.
@@ -141,7 +153,9 @@ impl Drop for Folder {
     fn drop(&mut self) {
         // It fails only if the file is not open. The directory comes last: whoever has locked it finds the file free.
         let _ = flock(&*lock(&self.lock), FlockOperation::Unlock);
-        let _ = flock(&self.directory, FlockOperation::Unlock);
+        if self.is_locked {
+            let _ = flock(&self.directory, FlockOperation::Unlock);
+        }
     }
 }
 

@@ -37,6 +37,15 @@ def kill_primary(cluster, _random):
 
 
 @fault()
+def kill_and_start_primary(cluster, random):
+    """As by a supervisor. The node takes its group back, if its lease has not run out."""
+    n = cluster.primary()
+    cluster.kill(cluster.nodes, n)
+    leases(cluster, random.choice((0, 0.1, 0.5, 1)))
+    cluster.start_node(n)
+
+
+@fault()
 def hand_over(cluster, random):
     n = cluster.follower(random)
     cluster.ask(n, "CLUSTER", "FAILOVER")
@@ -129,6 +138,8 @@ def kill_two(cluster, random):
     """The primary and the next one: both takeovers in a row may reach the same node."""
     first = cluster.primary()
     cluster.kill(cluster.nodes, first)
+    # Started at once, it would take the group back.
+    leases(cluster, 1.1)
     cluster.start_node(first)
     second = cluster.primary()
     time.sleep(random.uniform(0, 0.3))

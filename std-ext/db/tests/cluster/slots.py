@@ -17,9 +17,9 @@ EACH = 2
 SLOTS = 16384
 # Faults that may come in between. Each of them is about one group, or about etcd.
 FAULTS = (
-    "kill_primary", "hand_over", "stop_primary", "pause_primary", "end_primary", "kill_follower", "stop_follower",
-    "cut_primary", "cut_primary_inward", "cut_primary_outward", "cut_short", "kill_leader", "stop_leader",
-    "kill_etcd_follower", "kill_quorum", "revoke_leases",
+    "kill_primary", "kill_and_start_primary", "hand_over", "stop_primary", "pause_primary", "end_primary",
+    "kill_follower", "stop_follower", "cut_primary", "cut_primary_inward", "cut_primary_outward", "cut_short",
+    "kill_leader", "stop_leader", "kill_etcd_follower", "kill_quorum", "revoke_leases",
 )
 # Keys that are never written again, so that a move takes a while.
 FILLERS = 20_000

@@ -3,7 +3,8 @@
 //! Clients for clusters that others wrote, unmodified, on three nodes and three members of etcd. They write while the
 //! group is handed over, and while its primary is killed, ended and stopped. No acknowledged write may be lost, and
 //! each client goes on by itself. `groups` does the same with two groups of two nodes, and `own_client` with the client
-//! of this crate. `placing` lets the cluster replace nodes that are killed for ever.
+//! of this crate. `placing` lets the cluster replace nodes that are killed for ever, and
+//! `restarts` kills nodes that start again at once.
 //!
 //! `HEDGEROW_FAILOVER_ROUNDS` says how often each of these happens; by default once. `HEDGEROW_IOREDIS` names a folder
 //! in which ioredis is installed, and `HEDGEROW_REDIS_PY` one with the newest redis-py.
@@ -22,6 +23,7 @@ mod placing;
 mod redis_cli;
 mod redis_rs;
 mod redis_rs_async;
+mod restarts;
 mod writers;
 
 use etcd::Etcd;
@@ -45,9 +47,10 @@ struct Failover {
     end: fn(&mut Nodes, usize),
 }
 
-const FAILOVERS: [Failover; 4] = [
+const FAILOVERS: [Failover; 5] = [
     Failover { name: "hand over", begin: Nodes::hand_over, end: |_, _| () },
     Failover { name: "kill -9", begin: Nodes::kill, end: Nodes::start },
+    Failover { name: "kill -9, start", begin: Nodes::kill_and_start, end: |_, _| () },
     Failover { name: "end", begin: Nodes::end, end: Nodes::start },
     // The clients go on while it is stopped, and when it goes on, too.
     Failover { name: "stop", begin: Nodes::stop, end: Nodes::go_on },

@@ -27,8 +27,13 @@ pub(crate) struct Nodes {
 impl Nodes {
     /// Starts three nodes on a cluster of etcd, and waits until one of them is the primary.
     pub(crate) fn new(etcd: &Etcd) -> Self {
+        Self::with_lease(etcd, "1000")
+    }
+
+    /// As `new`, with a lease in milliseconds.
+    pub(crate) fn with_lease(etcd: &Etcd, lease: &str) -> Self {
         let endpoints = etcd.endpoints().join(",");
-        let arguments = arguments(&endpoints, "1000");
+        let arguments = arguments(&endpoints, lease);
         let folder = tempfile::tempdir().unwrap();
         let mut nodes =
             Self { ports: free_ports(), children: [None, None, None], arguments, folder };
@@ -55,6 +60,18 @@ impl Nodes {
         let mut child = self.children[n].take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Kills a node, and starts it again as a supervisor does.
+    pub(crate) fn kill_and_start(&mut self, n: usize) {
+        self.kill(n);
+        std::thread::sleep(Duration::from_millis(300));
+        self.start(n);
+    }
+
+    /// Returns the messages of all processes of a node.
+    pub(crate) fn log(&self, n: usize) -> String {
+        std::fs::read_to_string(self.folder.path().join(format!("{n}.log"))).unwrap()
     }
 
     /// Ends a node as systemd does.

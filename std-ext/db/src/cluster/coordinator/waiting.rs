@@ -78,7 +78,7 @@ impl Waiting<'_> {
         let told = Told::new(self.settings, Arc::clone(self.views), None);
         let client = self.client.clone();
         let parts = (Arc::clone(&counters), told);
-        let registry = Registry::new(client, shared, self.id, registration, parts);
+        let registry = Registry::new(client, shared, (self.id, Vec::new()), registration, parts);
         let coordinator = Coordinator::new(
             self.client.clone(),
             self.keys.clone(),

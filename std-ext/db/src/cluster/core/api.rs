@@ -14,6 +14,8 @@ pub struct Settings {
     pub node: NodeId,
     /// A random number of this process. 0 is not one; it becomes 1.
     pub nonce: u64,
+    /// The random numbers of processes of this node that have certainly ended [C-15].
+    pub former: Vec<u64>,
     /// The lease in milliseconds (`cluster-lease`).
     pub lease: u64,
     /// Whether the lease proves reads (`cluster-reads lease`), or only a read of `tail` (`log`).

@@ -18,6 +18,8 @@
 //! - **Takeover.** A member that has read the whole log, and has received no new line for a lease, a tenth of it and
 //!   some more, puts the next epoch, the entry that begins it, and `primary` in one transaction. It compares `tail` and
 //!   `members`.
+//! - **Restart.** The next process of a primary that has died does not wait for its lease, if it has the lock that the
+//!   dead process held. It takes over as any other node does, in a new epoch.
 //! - **Hand-over.** The primary refuses changes, commits what waits, ends its role, and puts a line without a nonce:
 //!   the node that the line names takes over at once.
 //! - **Fencing.** A primary whose transaction is refused by another's line ends its role. Without unsafe changes it
@@ -45,6 +47,8 @@
 //!   `group/state.rs`).
 //! - [C-14] A node that has more than an etcd that went back says so in etcd before it stops. From then on nobody takes
 //!   over (`halt.rs`, `group/halting.rs`, `group/campaign.rs`).
+//! - [C-15] A node takes over from a process of its own without waiting for the lease only if that process has ended
+//!   (`group/campaign.rs`, `cluster/former.rs`).
 //!
 //! # Modules
 //! - [`entry`], [`chain`]: plain data.

@@ -1,8 +1,8 @@
-//! A model of the lease, the takeover and the hand-over, searched exhaustively.
+//! A model of the lease, the takeover, the hand-over and the restart, searched exhaustively.
 //!
 //! Two nodes and one line `tail` in etcd. Both nodes may take over, twice in a row. Messages are delayed without limit,
-//! answers are lost, one transaction is sent again. Time passes in ticks that all timers count; the rates of clocks are
-//! left to the [simulation](super::simulation).
+//! answers are lost, one transaction is sent again. A node may die and start again; what it has sent still arrives.
+//! Time passes in ticks that all timers count; the rates of clocks are left to the [simulation](super::simulation).
 //!
 //! Each [`Fault`] breaks one rule of the protocol. The test asserts that the search finds a counterexample for each,
 //! and none without a fault.
@@ -39,13 +39,16 @@ enum Fault {
     CheckBeforeEvaluation,
     /// A node that hands over goes on as the primary until etcd answers.
     LateHandOver,
+    /// A node takes a line back although its process has not ended, as on a copy of the folder.
+    TakesBackFromTheLiving,
 }
 
-/// The line `tail`. Its maker stands for the nonce.
+/// The line `tail`. Its maker and the number of the maker's process stand for the nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Line {
     epoch: u8,
     maker: u8,
+    process: u8,
     seq: u8,
     beat: u8,
     /// The maker has handed over to the other node.
@@ -88,6 +91,8 @@ enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Node {
     primary: bool,
+    /// Rises when the node starts again.
+    process: u8,
     /// The line that the node wrote or received last.
     known: Line,
     /// Ticks until the lease ends if the node is the primary, else until it may take over.
@@ -140,11 +145,14 @@ struct State {
     beats: u8,
     repeats: u8,
     hand_overs: u8,
+    restarts: u8,
     old_read: bool,
     unsafe_read: bool,
     /// A refusal showed the node its own line.
     done_unheard: bool,
     handed_over: bool,
+    /// A node took over from its former process within the lease.
+    taken_back: bool,
 }
 
 impl State {
@@ -160,6 +168,8 @@ enum Action {
     Beat(u8),
     HandOver(u8),
     Campaign(u8),
+    /// The process of a node dies, and the next one reads `tail`.
+    Restart(u8),
     Repeat(u8),
     /// A swap takes effect, or is refused. The answer is lost unless it is `heard`.
     Arrive {
@@ -191,6 +201,7 @@ struct Bounds {
     beats: u8,
     repeats: u8,
     hand_overs: u8,
+    restarts: u8,
     /// The last epoch: the first node's is 1.
     epochs: u8,
 }
@@ -264,6 +275,22 @@ impl Protocol {
         if self.fault != Fault::ReplyOutlivesEpoch {
             Self::close_read(state, at);
         }
+    }
+
+    /// What the process has sent is still on its way.
+    fn restart(&self, state: &mut State, at: u8) {
+        state.restarts -= 1;
+        state.nodes[at as usize].process += 1;
+        self.follow(state, at, state.tail);
+        Self::close_read(state, at);
+    }
+
+    /// Whether a node may take over within the lease, because the process that made the line has ended.
+    fn may_take_back(&self, node: &Node, at: u8) -> bool {
+        let line = node.known;
+        let ended = line.maker == at && line.process < node.process;
+        let copied = self.fault == Fault::TakesBackFromTheLiving && line.maker != at;
+        (ended || copied) && !line.released
     }
 
     fn close_read(state: &mut State, at: u8) {
@@ -390,9 +417,12 @@ impl Protocol {
             && node.pending.is_none()
             && room
             && node.known.epoch < self.bounds.epochs
-            && (node.left == 0 || invited)
+            && (node.left == 0 || invited || self.may_take_back(node, at))
         {
             actions.push(Action::Campaign(at));
+        }
+        if state.restarts > 0 {
+            actions.push(Action::Restart(at));
         }
         if node.pending.is_some() && room && state.repeats > 0 {
             actions.push(Action::Repeat(at));
@@ -448,9 +478,11 @@ impl Protocol {
                 let committed =
                     state.log[1..=expected.seq as usize].iter().fold(0, |all, w| all | w);
                 node.data = committed;
+                state.taken_back |= node.left > 0 && !expected.released;
                 line = Line {
                     epoch: expected.epoch + 1,
                     maker: at,
+                    process: node.process,
                     seq: expected.seq + 1,
                     beat: 0,
                     released: false,
@@ -466,9 +498,10 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let tail = Line { epoch: 1, maker: 0, seq: 0, beat: 0, released: false };
+        let tail = Line { epoch: 1, maker: 0, process: 0, seq: 0, beat: 0, released: false };
         let node = |primary| Node {
             primary,
+            process: 0,
             known: tail,
             left: tail.lease(),
             pending: None,
@@ -486,10 +519,12 @@ impl Model for Protocol {
             beats: self.bounds.beats,
             repeats: self.bounds.repeats,
             hand_overs: self.bounds.hand_overs,
+            restarts: self.bounds.restarts,
             old_read: false,
             unsafe_read: false,
             done_unheard: false,
             handed_over: false,
+            taken_back: false,
         }]
     }
 
@@ -531,6 +566,7 @@ impl Model for Protocol {
             }
             Action::Arrive { node, slot, heard } => self.arrive(&mut state, node, slot, heard),
             Action::Hear(at) => self.hear(&mut state, at),
+            Action::Restart(at) => self.restart(&mut state, at),
             Action::Watch(at) => self.watch(&mut state, at),
             Action::Read(node) if self.fault == Fault::CheckBeforeEvaluation => {
                 if state.nodes[node as usize].left == 0 {
@@ -583,6 +619,9 @@ impl Model for Protocol {
                 "a node hands over and the other takes over",
                 |_, state: &State| state.handed_over && state.nodes[1].primary,
             ),
+            Property::sometimes("a node takes its group back", |_, state: &State| {
+                state.taken_back && state.nodes[0].primary && state.nodes[0].process == 1
+            }),
             Property::sometimes("both writes are acknowledged", |_, state: &State| {
                 state.acknowledged == 3
             }),
@@ -593,11 +632,13 @@ impl Model for Protocol {
     }
 }
 
-/// Two takeovers with a hand-over and a repeated swap; then with beats; then one takeover with all of them.
-const SEARCHES: [Bounds; 3] = [
-    Bounds { beats: 0, repeats: 1, hand_overs: 1, epochs: 3 },
-    Bounds { beats: 1, repeats: 0, hand_overs: 0, epochs: 3 },
-    Bounds { beats: 1, repeats: 1, hand_overs: 0, epochs: 2 },
+/// Two takeovers with a hand-over and a repeated swap; then with beats; then one takeover with all of them. Then two
+/// takeovers, of which a node that starts again may do one or both.
+const SEARCHES: [Bounds; 4] = [
+    Bounds { beats: 0, repeats: 1, hand_overs: 1, restarts: 0, epochs: 3 },
+    Bounds { beats: 1, repeats: 0, hand_overs: 0, restarts: 0, epochs: 3 },
+    Bounds { beats: 1, repeats: 1, hand_overs: 0, restarts: 0, epochs: 2 },
+    Bounds { beats: 0, repeats: 0, hand_overs: 0, restarts: 1, epochs: 3 },
 ];
 
 #[test]
@@ -605,7 +646,7 @@ fn the_protocol_is_safe_in_all_states() {
     let protocol = |bounds| Protocol { fault: Fault::None, bounds };
     let (states, met) = search::all(SEARCHES.map(protocol));
     println!("{states} states");
-    assert_eq!(met.len(), 5, "the searches meet only {met:?}");
+    assert_eq!(met.len(), 6, "the searches meet only {met:?}");
     assert!(states > 300_000, "the model has lost states: {states} are left");
 }
 
@@ -625,9 +666,10 @@ fn each_broken_rule_is_found() {
         (Fault::ShortWait, old, (0, 0, 0, 2)),
         (Fault::CheckBeforeEvaluation, old, (0, 0, 0, 2)),
         (Fault::LateHandOver, old, (0, 0, 1, 2)),
+        (Fault::TakesBackFromTheLiving, old, (0, 0, 0, 2)),
     ];
     for (fault, property, (beats, repeats, hand_overs, epochs)) in controls {
-        let bounds = Bounds { beats, repeats, hand_overs, epochs };
+        let bounds = Bounds { beats, repeats, hand_overs, restarts: 0, epochs };
         search::broken(Protocol { fault, bounds }, fault, property);
     }
 }

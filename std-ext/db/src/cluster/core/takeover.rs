@@ -17,12 +17,14 @@ pub enum Takeover {
     NotTaken(NodeId),
     /// The lease of this node ran out.
     LeaseEnded(NodeId),
+    /// A process of this node was the primary, and has ended [C-15].
+    TakenBack,
 }
 
 impl Takeover {
     /// The names of the reasons, as metrics have them.
-    pub const KINDS: [&'static str; 5] =
-        ["new", "handed-over", "released", "not-taken", "lease-ended"];
+    pub const KINDS: [&'static str; 6] =
+        ["new", "handed-over", "released", "not-taken", "lease-ended", "taken-back"];
 
     /// Returns the index of the reason's name.
     pub fn kind(self) -> usize {
@@ -32,6 +34,7 @@ impl Takeover {
             Self::Released => 2,
             Self::NotTaken(_) => 3,
             Self::LeaseEnded(_) => 4,
+            Self::TakenBack => 5,
         }
     }
 }
@@ -46,6 +49,9 @@ impl fmt::Display for Takeover {
                 write!(f, "{node}, to which the group was handed over, did not come")
             }
             Self::LeaseEnded(node) => write!(f, "the lease of {node} ran out"),
+            Self::TakenBack => {
+                f.write_str("this node's former process was the primary, and has ended")
+            }
         }
     }
 }

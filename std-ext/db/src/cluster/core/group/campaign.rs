@@ -72,8 +72,24 @@ impl Group {
         match seen.tail.node {
             Some(node) if released && node == self.settings.node => seen.received,
             None if released => seen.received.saturating_add(rank),
+            Some(_) if self.may_take_back(&seen.tail) => seen.received,
             _ => claimable.saturating_add(rank).saturating_add(seen.jitter % (lease / 8 + 1)),
         }
+    }
+
+    /// Whether a line is of a process of this node that has ended for certain, so that its lease protects nobody
+    /// [C-15].
+    ///
+    /// The next epoch fences what that process has sent and etcd has not received yet. To the other nodes this is a
+    /// takeover like any other.
+    ///
+    /// Not once the lease has run out, although the process has ended all the same: the line may come from a backup of
+    /// etcd, and then the other nodes need the wait to say that they have more [C-14]. While the lease runs, nobody
+    /// else has taken over, so nobody has more. The line's time is of this machine's clock.
+    fn may_take_back(&self, tail: &Tail) -> bool {
+        let is_own = tail.node == Some(self.settings.node);
+        let is_fresh = self.now.wall <= tail.time.saturating_add(tail.lease);
+        is_own && self.settings.former.contains(&tail.nonce) && is_fresh
     }
 
     /// The place of this node among the members that may take over.
@@ -181,6 +197,7 @@ impl Group {
                 (Some(node), 0) if node == self.settings.node => Takeover::HandedOver,
                 (None, _) => Takeover::Released,
                 (Some(node), 0) => Takeover::NotTaken(node),
+                _ if self.may_take_back(tail) => Takeover::TakenBack,
                 (Some(node), _) => Takeover::LeaseEnded(node),
             },
         }

@@ -349,7 +349,7 @@ impl Group {
         self.phase = Phase::Stopped;
         self.flight = None;
         out.push(match self.exit {
-            Exit::No => Action::Restart(format!("{why}; another node takes over")),
+            Exit::No => Action::Restart(why.to_owned()),
             // The process ends anyway.
             Exit::Owed | Exit::Told => Action::Released,
         });

@@ -14,6 +14,10 @@ pub(super) enum Case {
     TakenByChosen,
     /// A released group is taken by any.
     TakenFromNobody,
+    /// A node has taken over from a process of its own that has ended.
+    TakenBack,
+    /// After that came a transaction of that process.
+    LateSwapOfTheDead,
     /// A node to which the group was handed over did not come.
     TakenFromAbsent,
     /// Three takeovers within six leases.

@@ -324,6 +324,9 @@ impl World {
             (true, None) => Case::TakenFromNobody,
             (false, _) => Case::TakenFromSilent,
         };
+        if reason.contains("former process") {
+            return self.coverage.met(Case::TakenBack);
+        }
         if reason.contains("did not come") {
             self.coverage.met(Case::TakenFromAbsent);
         }

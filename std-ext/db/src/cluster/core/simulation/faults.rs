@@ -71,6 +71,8 @@ pub(super) enum Kind {
     Chase { times: u64, pause: u64 },
     /// A node gets a copy of another one's folder, and its name.
     Twin { node: usize, of: usize },
+    /// What the primary sends is late for a while. Then its process is killed, and starts again after this time.
+    KillPrimary { late: u64, restart: u64 },
     /// etcd takes smaller requests for a while.
     Limit { time: u64, bytes: usize },
     /// A backup of etcd is made.
@@ -114,6 +116,7 @@ impl Kind {
             Self::Lost { .. } => "Lost",
             Self::Chase { .. } => "Chase",
             Self::Twin { .. } => "Twin",
+            Self::KillPrimary { .. } => "KillPrimary",
             Self::Limit { .. } => "Limit",
             Self::Backup => "Backup",
             Self::Restore => "Restore",
@@ -139,6 +142,8 @@ pub(super) enum Scenario {
     Lagging,
     /// etcd is lost, and filled again from the nodes' folders.
     Adopt,
+    /// Primaries are killed and start again within their lease, beside copies of their folders.
+    Restarts,
     /// Clocks stop although leases prove reads: not promised to work, and the simulation must see that.
     StoppedClocks,
 }
@@ -255,10 +260,40 @@ fn lagging(random: &mut Random, nodes: usize) -> Vec<Fault> {
     faults
 }
 
+/// Makes the faults of a run in which primaries are killed and come back soon. Each node may be copied. A third of the
+/// runs have other faults, too.
+fn restarts(random: &mut Random, nodes: usize) -> Vec<Fault> {
+    let last = Scenario::Restarts.healed() - 2500;
+    let mut faults: Vec<Fault> = (0..random.between(3, 9))
+        .map(|_| {
+            let late = if random.chance(500) { random.between(1, 400) } else { 0 };
+            let kind = Kind::KillPrimary { late, restart: random.between(5, 400) };
+            Fault { at: random.between(800, last), kind }
+        })
+        .collect();
+    for node in 0..nodes {
+        let of = (node + 1) % nodes;
+        let at = random.between(1200, last);
+        if nodes > 2 && random.chance(400) {
+            faults.push(Fault { at, kind: Kind::Twin { node, of } });
+        }
+    }
+    if random.chance(333) {
+        for _ in 0..random.between(1, 6) {
+            let at = random.between(800, last);
+            faults.push(Fault { at, kind: random_kind(random, Scenario::Restarts, nodes) });
+        }
+    }
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
 /// Makes the list of faults of a run.
 pub(super) fn plan(random: &mut Random, scenario: Scenario, nodes: usize) -> Vec<Fault> {
-    if scenario == Scenario::Lagging {
-        return lagging(random, nodes);
+    match scenario {
+        Scenario::Lagging => return lagging(random, nodes),
+        Scenario::Restarts => return restarts(random, nodes),
+        _ => {}
     }
     let count = random.between(3, 13);
     let mut faults: Vec<Fault> = (0..count)

@@ -151,6 +151,16 @@ fn nobody_writes_over_entries_that_a_restored_etcd_lacks() {
 }
 
 #[test]
+fn a_primary_that_was_killed_takes_its_group_back() {
+    let seeds = some_seeds(0..150);
+    let enough = seeds.end - seeds.start >= 60;
+    let coverage = run_all(seeds, Scenario::Restarts);
+    let required = [(Case::TakenBack, 100), (Case::LateSwapOfTheDead, 20), (Case::Twins, 60)];
+    let missing = coverage.missing(&required.map(|(case, least)| (Met::Case(case), least)));
+    assert!(!enough || missing.is_empty(), "{missing:?}: {coverage:?}");
+}
+
+#[test]
 fn a_lost_etcd_is_filled_again_from_the_folders() {
     let seeds = some_seeds(0..300);
     let enough = seeds.end - seeds.start >= 90;
@@ -188,6 +198,7 @@ fn many_seeds() {
         (Scenario::Restore, &[][..]),
         (Scenario::Lagging, &[][..]),
         (Scenario::Adopt, &[][..]),
+        (Scenario::Restarts, &[][..]),
     ];
     let wanted = std::env::var("HEDGEROW_SCENARIO").ok();
     let mut violations = 0;

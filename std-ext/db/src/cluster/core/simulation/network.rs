@@ -86,7 +86,8 @@ impl World {
         if self.nodes[node].cut_to > self.now {
             return;
         }
-        let latency = self.latency();
+        let late = self.nodes[node].requests_late > self.now;
+        let latency = self.latency() + if late { self.random.network.below(500) } else { 0 };
         let of = self.incarnation;
         self.after(latency, What::Arrive { node, number, id, call, revision, of });
     }
@@ -224,6 +225,7 @@ impl World {
                 Outcome::Done { revision: self.etcd.revision }
             }
             Ok(false) => {
+                self.note_late_swap(node, swap);
                 let Answer::Tail { revision, tail, members, .. } = self.read(&Read::Tail) else {
                     unreachable!("the answer to this read")
                 };
@@ -238,6 +240,22 @@ impl World {
                 self.note(|| format!("etcd has no space for node {node}"));
                 Outcome::Failed(Failure::NoSpace)
             }
+        }
+    }
+
+    /// Counts the transactions of dead primaries that come after the next process of their node has taken over.
+    fn note_late_swap(&mut self, node: usize, swap: &Swap) {
+        let mut lines = swap.puts.iter().filter_map(|put| match put {
+            Put::Tail(line) => Tail::parse(line.as_bytes()).ok(),
+            _ => None,
+        });
+        let id = Some(self.nodes[node].id);
+        let now = self.truth.tail;
+        let late = |line: Tail| {
+            now.is_some_and(|now| line.epoch < now.epoch && line.node == id && now.node == id)
+        };
+        if lines.any(late) {
+            self.coverage.met(Case::LateSwapOfTheDead);
         }
     }
 

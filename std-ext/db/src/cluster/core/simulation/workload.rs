@@ -9,6 +9,7 @@ use super::faults::{Kind, Scenario};
 use super::truth::log_key;
 use super::world::{Node, Trouble, What, World};
 use crate::cluster::core::{Event, Members, Role, Tail};
+use crate::cluster::former::Place;
 
 impl World {
     /// A client asks the node that it takes for the primary, unless it has asked again meanwhile.
@@ -209,6 +210,7 @@ impl World {
             }
             Kind::Chase { times, pause } => self.chase(times, pause),
             Kind::Twin { node, of } => self.twin(node, of),
+            Kind::KillPrimary { late, restart } => self.kill_primary(late, restart),
             Kind::Limit { time, bytes } => {
                 self.trouble.limited = now + time;
                 self.etcd.largest_request = bytes;
@@ -358,8 +360,28 @@ impl World {
         }
         self.end_process(node, false, 100);
         self.folders_intact = false;
+        let (place, processes) = (self.nodes[of].place.clone(), self.nodes[of].processes.clone());
         let machine = &mut self.nodes[node];
-        (machine.id, machine.disk) = (id, disk);
+        (machine.id, machine.disk, machine.processes) = (id, disk, processes);
+        // The files were copied; their file system was, and is mounted beside the original; their disk was, and is in
+        // another machine.
+        machine.place = match self.now % 3 {
+            0 => Place { inode: machine.place.inode, ..place },
+            1 => Place { device: place.device + 1, ..place },
+            _ => Place { boot: machine.place.boot.clone(), ..place },
+        };
+    }
+
+    /// What the primary sends from now on reaches etcd late: some of it after its process was killed, and after the
+    /// next process has taken the group back.
+    fn kill_primary(&mut self, late: u64, restart: u64) {
+        let leads = |node: &Node| {
+            node.process.as_ref().is_some_and(|process| process.role == Role::Primary)
+        };
+        let Some(node) = self.nodes.iter().position(leads) else { return };
+        let Some(number) = self.number_of(node) else { return };
+        self.nodes[node].requests_late = self.now + late;
+        self.after(late, What::Kill { node, number, restart });
     }
 
     /// Removes a node from the members. Returns false if etcd is full.
@@ -428,6 +450,7 @@ impl World {
             node.cut_from = 0;
             node.watch_stalled = 0;
             node.answers_late = 0;
+            node.requests_late = 0;
             node.slow_disk = 0;
             node.disk_full = 0;
             node.fetch = 0;

@@ -15,6 +15,7 @@ use super::process::{Call, Process};
 use super::random::Random;
 use super::truth::Truth;
 use crate::cluster::core::{Answer, Event, Failure, HaltOutcome, NodeId, Outcome, Role, Settings};
+use crate::cluster::former::{Place, Processes};
 use crate::log::Lsn;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -82,6 +83,8 @@ pub(super) enum What {
     ClockStopped { node: usize, time: u64 },
     /// A fault begins.
     Fault(usize),
+    /// The process of a primary is killed, and starts again after this time.
+    Kill { node: usize, number: u64, restart: u64 },
     /// The primary ends, and later the next one.
     Chase { times: u64, pause: u64 },
     /// etcd's operator frees space.
@@ -108,6 +111,8 @@ pub(super) struct Node {
     pub(super) fetch: u64,
     /// Until this time, answers wait.
     pub(super) answers_late: u64,
+    /// Until this time, requests take up to half a second to etcd.
+    pub(super) requests_late: u64,
     pub(super) slow_disk: u64,
     /// The process ends after this many actions. `true`: the power fails.
     pub(super) crash: Option<(u64, bool)>,
@@ -117,6 +122,9 @@ pub(super) struct Node {
     pub(super) foreign: bool,
     /// Whether the node ended for good, with a sentence.
     pub(super) stopped: Option<String>,
+    /// Where its processes run, and what the folder says of those before.
+    pub(super) place: Place,
+    pub(super) processes: String,
 }
 
 /// The faults of etcd, and when they end.
@@ -205,11 +213,14 @@ impl World {
             disk_full: 0,
             fetch: 0,
             answers_late: 0,
+            requests_late: 0,
             slow_disk: 0,
             crash: None,
             freeze: None,
             foreign: false,
             stopped: None,
+            place: Place { boot: format!("boot {at}"), device: 1, inode: at as u64 },
+            processes: String::new(),
         });
         let nodes = nodes.collect();
         let log_reads = scenario == Scenario::LogReads;
@@ -345,9 +356,14 @@ impl World {
     }
 
     pub(super) fn settings(&mut self, node: usize) -> Settings {
+        let nonce = self.random.nodes.next();
+        let machine = &mut self.nodes[node];
+        let former = Processes::ended(&machine.processes, &machine.place);
+        machine.processes = Processes::print(&former, nonce, &machine.place);
         Settings {
             node: self.nodes[node].id,
-            nonce: self.random.nodes.next(),
+            nonce,
+            former,
             lease: self.nodes[node].lease,
             lease_reads: self.lease_reads,
             max_skew: self.max_skew,
@@ -395,6 +411,7 @@ impl World {
         machine.freeze = None;
         machine.frozen = machine.frozen.min(self.now);
         if power {
+            machine.place.boot.push('+');
             let (lost, inside) = machine.disk.lose_power(&mut self.random.nodes);
             if inside {
                 self.coverage.met(Case::RestartedInsideBatch);
@@ -488,6 +505,11 @@ impl World {
             What::Cut { node } => self.cut(node, self.now + 2500, true),
             What::ClockStopped { node, time } => self.nodes[node].clock.stop(time),
             What::Fault(fault) => self.fault(fault),
+            What::Kill { node, number, restart } => {
+                if self.process(node, number).is_some() {
+                    self.end_process(node, false, restart);
+                }
+            }
             What::Chase { times, pause } => self.chase(times, pause),
             What::Disarm => self.disarm(),
             What::Heal => self.heal(),

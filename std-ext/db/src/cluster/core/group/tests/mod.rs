@@ -6,6 +6,7 @@ mod follow;
 mod halting;
 mod lead;
 mod leave;
+mod restart;
 mod trimming;
 
 use crate::cluster::core::batch::{Batch, Piece, encode_entry};
@@ -27,6 +28,7 @@ fn settings(number: u8) -> Settings {
     Settings {
         node: node(number),
         nonce: 0x100 + u64::from(number),
+        former: Vec::new(),
         lease: LEASE,
         lease_reads: true,
         max_skew: 10_000,
