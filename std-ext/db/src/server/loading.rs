@@ -227,7 +227,7 @@ impl EventLoop {
             let Connection { stream, name, to, local, tls, .. } = connection;
             match stream {
                 Stream::Bare(socket) => {
-                    early.push(AcceptedConnection { socket, tls, name, to, local })
+                    early.push(AcceptedConnection { socket, tls, name, to, local });
                 }
                 // The TLS session cannot move, because the server makes its own.
                 #[cfg(feature = "tls")]
