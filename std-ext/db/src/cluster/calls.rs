@@ -3,10 +3,11 @@
 //! Each call is a task of its own, so that a slow one delays no other. Its answer comes back as a message.
 
 use super::core::{
-    Answer, Compare, Event, Failure, Halt, NodeId, Objections, Outcome, Put, Read, Seen, Seq, Swap,
+    Answer, Compare, Event, Failure, Halt, NodeId, Objections, Outcome, Put, Read, Seq, Swap,
+    WatchedChange,
 };
 use super::etcd::{
-    self, Client, ErrorKind, EtcdError, Found, KeyValue, Keys as KeyRange, Operation, Range,
+    self, Client, ErrorKind, EtcdError, KeyValue, Keys as KeyRange, Operation, Range, RangeAnswer,
     Transaction,
 };
 use super::halting;
@@ -121,10 +122,10 @@ impl Calls {
                     match event {
                         etcd::Event::Put(pair) => see(&keys, &inbox, &pair, &mut seen),
                         etcd::Event::Delete { key, .. } if key == keys.tail() => {
-                            seen.push(Seen::Tail(None));
+                            seen.push(WatchedChange::Tail(None));
                         }
                         etcd::Event::Delete { key, .. } if key == keys.members() => {
-                            seen.push(Seen::Members(None));
+                            seen.push(WatchedChange::Members(None));
                         }
                         etcd::Event::Delete { .. } => {}
                     }
@@ -212,13 +213,13 @@ fn send(inbox: &Inbox, event: Event) {
 }
 
 /// Sorts a change that the watch saw.
-fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<Seen>) {
+fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<WatchedChange>) {
     if let Some(seq) = keys.seq(&pair.key) {
-        seen.push(Seen::Batch(seq, pair.value.to_vec()));
+        seen.push(WatchedChange::Batch(seq, pair.value.to_vec()));
     } else if pair.key == keys.tail() {
-        seen.push(Seen::Tail(Some(pair.value.to_vec())));
+        seen.push(WatchedChange::Tail(Some(pair.value.to_vec())));
     } else if pair.key == keys.members() {
-        seen.push(Seen::Members(Some(pair.value.to_vec())));
+        seen.push(WatchedChange::Members(Some(pair.value.to_vec())));
     } else if pair.key == keys.wanted()
         && let Some(node) = NodeId::read(&pair.value)
     {
@@ -302,7 +303,7 @@ async fn read_batches(
     last: Seq,
 ) -> Result<Answer, EtcdError> {
     let range = KeyRange::between(keys.batch(first), keys.batch(last.saturating_add(1)));
-    let Found { pairs, .. } = client.range(&Range::of(range).limit(BATCHES)).await?;
+    let RangeAnswer { pairs, .. } = client.range(&Range::of(range).limit(BATCHES)).await?;
     let batches = pairs.into_iter().map_while(|pair| Some((keys.seq(&pair.key)?, pair.value)));
     let batches: Vec<_> = batches.map(|(seq, value)| (seq, value.to_vec())).collect();
     // Without the first one, the others are no use: etcd has forgotten it.

@@ -10,7 +10,7 @@
 
 use super::etcd::{
     Answer, Bytes, Client, EtcdError, Event, KeyValue, Keys as KeyRange, LONGEST_ANSWER, Operation,
-    Range, Transaction, Watch, Watched,
+    Range, Transaction, Watch, WatchReport,
 };
 use super::keys::Keys;
 use crate::lock::lock;
@@ -199,7 +199,7 @@ impl Directory {
 
 impl Watches {
     /// Returns the next report, and whether it is of registrations.
-    async fn next(&mut self) -> (Result<Watched, EtcdError>, bool) {
+    async fn next(&mut self) -> (Result<WatchReport, EtcdError>, bool) {
         // A report is not lost if the other watch is first.
         tokio::select! {
             watched = self.quiet.next() => (watched, false),
@@ -220,7 +220,7 @@ impl Known {
     }
 
     /// Takes a report of a watch.
-    fn take(&mut self, watched: Watched, of_nodes: bool) -> Result<(), String> {
+    fn take(&mut self, watched: WatchReport, of_nodes: bool) -> Result<(), String> {
         for event in watched.events.into_iter().filter(|event| event.revision() > self.read_at) {
             match event {
                 Event::Put(pair) => self.pairs.put(&pair)?,
@@ -281,8 +281,8 @@ mod tests {
         pairs
     }
 
-    fn told(revision: u64, events: Vec<Event>) -> Watched {
-        Watched { revision, events }
+    fn told(revision: u64, events: Vec<Event>) -> WatchReport {
+        WatchReport { revision, events }
     }
 
     #[test]

@@ -265,7 +265,7 @@ pub(super) struct Format {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct IdentityJson {
     format: u32,
     made: u64,
     id: String,
@@ -343,7 +343,7 @@ impl Format {
         if bytes.len() as u64 > MOST_BYTES {
             return Err(wrong("it is too long".to_owned()));
         }
-        let written: Written =
+        let written: IdentityJson =
             serde_json::from_slice(bytes).map_err(|why| wrong(why.to_string()))?;
         let Formats { lowest, highest } = Formats::default();
         Self::check_number(written.format, (lowest, highest))?;
@@ -352,7 +352,7 @@ impl Format {
             return Err(wrong(format!("it has {} groups", written.groups)));
         }
         let cluster = hex::parse(&written.id).ok_or_else(|| wrong("its id is none".to_owned()))?;
-        let Written { format: number, made, incarnation, groups, adopter, .. } = written;
+        let IdentityJson { format: number, made, incarnation, groups, adopter, .. } = written;
         Ok(Self { cluster, incarnation, made, groups, number, adopter })
     }
 }

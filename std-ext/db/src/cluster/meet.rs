@@ -131,11 +131,11 @@ pub(super) async fn find_cluster(
                     settings.name
                 )));
             }
-            Err(Failed::Start(why)) => return Err(why),
-            Err(Failed::Etcd(why)) if is_final(&why) => {
+            Err(MeetError::Start(why)) => return Err(why),
+            Err(MeetError::Etcd(why)) if is_final(&why) => {
                 return Err(StartError::new(why.to_string()));
             }
-            Err(Failed::Etcd(why)) => tracing::warn!("waiting for etcd: {why}"),
+            Err(MeetError::Etcd(why)) => tracing::warn!("waiting for etcd: {why}"),
         }
         tokio::time::sleep(AGAIN).await;
     }
@@ -167,7 +167,7 @@ async fn try_to_meet(
     keys: &Keys,
     settings: &ClusterSettings,
     may_make: bool,
-) -> Result<Option<Format>, Failed> {
+) -> Result<Option<Format>, MeetError> {
     client.check_version().await?;
     loop {
         if let Some(pair) = client.get(keys.format()).await?.pair {
@@ -195,18 +195,18 @@ async fn try_to_meet(
 }
 
 /// Why a meeting failed.
-enum Failed {
+enum MeetError {
     Etcd(EtcdError),
     Start(StartError),
 }
 
-impl From<EtcdError> for Failed {
+impl From<EtcdError> for MeetError {
     fn from(why: EtcdError) -> Self {
         Self::Etcd(why)
     }
 }
 
-impl From<StartError> for Failed {
+impl From<StartError> for MeetError {
     fn from(why: StartError) -> Self {
         Self::Start(why)
     }

@@ -29,7 +29,7 @@ pub(super) struct Picture {
     members: Members,
     /// The primary, or the last one.
     primary: Option<NodeId>,
-    nodes: HashMap<NodeId, Seen>,
+    nodes: HashMap<NodeId, LastRegistration>,
     /// The primaries of the other groups, or the last ones, with their epochs.
     others: BTreeMap<u32, (u64, NodeId)>,
     /// Lines of `tail`, oldest first.
@@ -48,7 +48,7 @@ pub(super) struct Line {
 }
 
 /// A node's last registration.
-struct Seen {
+struct LastRegistration {
     registration: Registration,
     /// When it was there last, boot time.
     at: u64,
@@ -65,7 +65,7 @@ impl Picture {
     ) -> Self {
         let (group, owners) = (registration.group, SlotOwners::divided(groups));
         // Clients want to know this node's own addresses before etcd does.
-        let nodes = HashMap::from([(own, Seen { registration, at: 0, alive: true })]);
+        let nodes = HashMap::from([(own, LastRegistration { registration, at: 0, alive: true })]);
         let (members, primary, lines) = (Members::default(), None, VecDeque::new());
         let others = BTreeMap::new();
         let map = SlotMap::divided(groups);
@@ -125,7 +125,7 @@ impl Picture {
             seen.alive = *id == self.own;
         }
         for Node { id, registration } in nodes {
-            self.nodes.insert(id, Seen { registration, at: now, alive: true });
+            self.nodes.insert(id, LastRegistration { registration, at: now, alive: true });
         }
         let (members, group) = (&self.members, self.group);
         self.nodes.retain(|id, seen| {
@@ -137,7 +137,7 @@ impl Picture {
 
     /// Notes the primaries of the other groups. A registration may be older than the next primary's.
     fn set_primaries(&mut self) {
-        for (id, Seen { registration, alive, .. }) in &self.nodes {
+        for (id, LastRegistration { registration, alive, .. }) in &self.nodes {
             let (group, found) = (registration.group, (registration.epoch, *id));
             if *alive && registration.role == "primary" && group != self.group {
                 let known = self.others.entry(group).or_insert(found);
@@ -181,7 +181,7 @@ impl Picture {
 
     /// Returns whether a node would take the group over, as far as is known: it is alive, has data, can lead, and its
     /// disk works.
-    fn is_fit(seen: &Seen) -> bool {
+    fn is_fit(seen: &LastRegistration) -> bool {
         let registration = &seen.registration;
         seen.alive && registration.role == "follower" && !registration.is_unfit()
     }

@@ -18,7 +18,7 @@ pub(crate) struct SlotMap(Vec<u16>);
 
 /// The value of the key.
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct SlotMapJson {
     /// The first slot, the last slot, and their group.
     owners: Vec<(u16, u16, u32)>,
 }
@@ -40,7 +40,7 @@ impl SlotMap {
         if value.len() > MOST_BYTES {
             return Err(wrong("it is too long"));
         }
-        let written: Written =
+        let written: SlotMapJson =
             serde_json::from_slice(value).map_err(|why| wrong(&why.to_string()))?;
         let mut owners = Vec::with_capacity(usize::from(SLOTS));
         for (first, last, group) in written.owners {
@@ -66,7 +66,7 @@ impl SlotMap {
             first += slots.len() as u16;
             range
         });
-        serde_json::to_string(&Written { owners: ranges.collect() }).unwrap_or_default()
+        serde_json::to_string(&SlotMapJson { owners: ranges.collect() }).unwrap_or_default()
     }
 
     /// Returns the group of each slot.

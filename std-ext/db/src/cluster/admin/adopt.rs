@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 #[derive(Serialize)]
-struct Adopted {
+struct AdoptReport {
     cluster: String,
     incarnation: u64,
     groups: Vec<OfGroup>,
@@ -63,7 +63,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         others_must_be_empty: one.alone,
     });
     let (cluster, incarnation) = (adopted.cluster, adopted.incarnation);
-    let adopted = Adopted { cluster, incarnation, groups: groups.collect() };
+    let adopted = AdoptReport { cluster, incarnation, groups: groups.collect() };
     Ok(Report::new(text, &adopted, true))
 }
 

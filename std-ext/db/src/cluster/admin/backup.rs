@@ -4,7 +4,7 @@ use super::call::Call;
 use super::error::AdminError;
 use super::report::Report;
 use super::text::{list, size};
-use crate::cluster::backup::{self, Contents, GroupContents, Restored};
+use crate::cluster::backup::{self, Contents, GroupContents, RestoreOutcome};
 use crate::config::ClusterInvocation;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -42,8 +42,8 @@ pub(super) fn restore(call: &Call) -> Result<Report, AdminError> {
 }
 
 /// Says what a cluster has after a restoration, in whole lines.
-fn restored_text(restored: &Restored) -> String {
-    let Restored { keys, digest, groups, problems } = restored;
+fn restored_text(restored: &RestoreOutcome) -> String {
+    let RestoreOutcome { keys, digest, groups, problems } = restored;
     let mut text = String::new();
     for one in groups {
         // Writing to a string does not fail.

@@ -39,7 +39,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 const PART: usize = SLOTS as usize / PARTS;
 
 #[derive(Clone, Serialize)]
-struct Checked {
+struct CheckedGroup {
     log: LogCheck,
     /// The entry as of which the digests are; `null` if the nodes could not be compared.
     lsn: Option<u64>,
@@ -86,11 +86,11 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     })?;
     Ok(match &every[..] {
         [checked] if !all => report(checked.text(), checked, &every),
-        _ => report(every.iter().map(Checked::text_of_one).collect(), &every, &every),
+        _ => report(every.iter().map(CheckedGroup::text_of_one).collect(), &every, &every),
     })
 }
 
-fn report(text: String, json: &impl Serialize, every: &[Checked]) -> Report {
+fn report(text: String, json: &impl Serialize, every: &[CheckedGroup]) -> Report {
     let is_wrong = every.iter().any(|checked| !checked.problems.is_empty());
     if !is_wrong && every.iter().any(|checked| !checked.not_compared.is_empty()) {
         return Report::incomplete(text, json);
@@ -104,7 +104,7 @@ async fn check(
     keys: &Keys,
     options: &PeerClientOptions,
     within: Duration,
-) -> Result<Checked, AdminError> {
+) -> Result<CheckedGroup, AdminError> {
     let log = read_log(client, keys).await?;
     let Comparison { nodes, problems: other, not_compared } =
         compare_nodes(client, keys, options, within).await?;
@@ -115,10 +115,10 @@ async fn check(
     problems.extend(misplaced);
     let lsn = nodes.first().map(|node| node.lsn);
     let lsn = lsn.filter(|lsn| nodes.iter().all(|node| node.lsn == *lsn));
-    Ok(Checked { log, lsn, nodes, group: group.number, groups, problems, not_compared })
+    Ok(CheckedGroup { log, lsn, nodes, group: group.number, groups, problems, not_compared })
 }
 
-impl Checked {
+impl CheckedGroup {
     /// Returns the text about one of several groups.
     fn text_of_one(&self) -> String {
         format!("Group {}:\n{}\n", self.group, self.text())
@@ -574,7 +574,7 @@ mod tests {
     #[test]
     fn what_was_found_is_said() {
         let nodes = vec![NodeDigest::new(FIRST, &digest()), NodeDigest::new(SECOND, &digest())];
-        let mut checked = Checked {
+        let mut checked = CheckedGroup {
             log: LogCheck::default(),
             lsn: Some(41),
             nodes,
@@ -585,7 +585,7 @@ mod tests {
         };
         let text = checked.text();
         assert!(text.ends_with("All 2 nodes have the same data. The log is intact.\n"), "{text}");
-        let verdict = |checked: Checked| {
+        let verdict = |checked: CheckedGroup| {
             let report = report(String::new(), &(), &[checked]);
             (report.healthy, report.incomplete)
         };

@@ -14,7 +14,7 @@ use serde::Serialize;
 const ATTEMPTS: usize = 5;
 
 #[derive(Serialize)]
-struct Removed {
+struct ForgetReport {
     forgotten: String,
     members: Vec<String>,
     copies: usize,
@@ -32,7 +32,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         "Removed node {id}. The members are {}; {copies} of them have the beginning of the log on disk.\n",
         members.join(", ")
     );
-    let removed = Removed { forgotten: id.to_string(), members, copies };
+    let removed = ForgetReport { forgotten: id.to_string(), members, copies };
     Ok(Report::new(text, &removed, true))
 }
 

@@ -49,7 +49,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
                 gap_ms,
             });
         }
-        let wanted = Wanted { from, to, epoch, only: call.asked.has("to") };
+        let wanted = HandoverRequest { from, to, epoch, only: call.asked.has("to") };
         let begun = Instant::now();
         let (to, epoch, gap) = hand_over(&client, &keys, &group, wanted, within).await?;
         Ok(HandedOver {
@@ -127,7 +127,7 @@ fn target(group: &Group, primary: NodeId, asked: Option<&str>) -> Result<NodeId,
 
 /// A hand-over that was asked for.
 #[derive(Clone, Copy)]
-struct Wanted {
+struct HandoverRequest {
     from: NodeId,
     to: NodeId,
     epoch: Epoch,
@@ -137,7 +137,7 @@ struct Wanted {
 
 /// The progress of a hand-over, by the lines of `tail`.
 struct Progress {
-    wanted: Wanted,
+    wanted: HandoverRequest,
     /// When the group was released.
     released: Option<Instant>,
     /// When the last line of the old primary came.
@@ -145,7 +145,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(wanted: Wanted, now: Instant) -> Self {
+    fn new(wanted: HandoverRequest, now: Instant) -> Self {
         Self { wanted, released: None, led: now }
     }
 
@@ -155,7 +155,7 @@ impl Progress {
         line: &Tail,
         now: Instant,
     ) -> Result<Option<(NodeId, Epoch, Duration)>, AdminError> {
-        let Wanted { to, epoch, only, .. } = self.wanted;
+        let HandoverRequest { to, epoch, only, .. } = self.wanted;
         let Some(holder) = line.holder() else {
             self.released.get_or_insert(now);
             return Ok(None);
@@ -179,7 +179,7 @@ async fn hand_over(
     client: &Client,
     keys: &Keys,
     group: &Group,
-    wanted: Wanted,
+    wanted: HandoverRequest,
     within: Duration,
 ) -> Result<(NodeId, Epoch, Duration), AdminError> {
     let lease = client.grant(REQUEST).await?;
@@ -201,7 +201,7 @@ async fn follow(
     client: &Client,
     keys: &Keys,
     group: &Group,
-    wanted: Wanted,
+    wanted: HandoverRequest,
     lease: i64,
 ) -> Result<(NodeId, Epoch, Duration), AdminError> {
     let mut watch = client.watch(KeyRange::one(keys.tail()), group.revision + 1);
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn the_gap_is_from_the_release_to_the_takeover() {
         let line = group().tail.unwrap();
-        let wanted = Wanted { from: FIRST, to: SECOND, epoch: 3, only: true };
+        let wanted = HandoverRequest { from: FIRST, to: SECOND, epoch: 3, only: true };
         let begun = Instant::now();
         let at = |milliseconds| begun + Duration::from_millis(milliseconds);
         let mut progress = Progress::new(wanted, begun);
@@ -285,7 +285,7 @@ mod tests {
         let done = see(taken, 37).unwrap();
         assert_eq!(done, Some((SECOND, 4, Duration::from_millis(7))));
         refused(see(Tail { node: Some(THIRD), ..taken }, 40), "and not 0202");
-        let mut any = Progress::new(Wanted { only: false, ..wanted }, begun);
+        let mut any = Progress::new(HandoverRequest { only: false, ..wanted }, begun);
         let done = any.see(&Tail { node: Some(THIRD), ..taken }, at(5)).unwrap();
         assert_eq!(done, Some((THIRD, 4, Duration::from_millis(5))), "after the last line");
     }

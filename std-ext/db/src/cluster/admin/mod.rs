@@ -72,7 +72,7 @@ pub struct Done {
 
 /// A failure as JSON.
 #[derive(Serialize)]
-struct Failed<'a> {
+struct FailureReport<'a> {
     error: &'a str,
 }
 
@@ -86,7 +86,7 @@ pub fn run(asked: &ClusterInvocation) -> Done {
         Err(why) => {
             let why = why.to_string();
             let out = if json {
-                Report::new(String::new(), &Failed { error: &why }, false).json
+                Report::new(String::new(), &FailureReport { error: &why }, false).json
             } else {
                 String::new()
             };

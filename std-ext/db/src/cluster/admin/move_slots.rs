@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A move, as JSON.
 #[derive(Serialize)]
-struct Shown {
+struct MoveRow {
     id: String,
     slots: Vec<(u16, u16)>,
     from: u32,
@@ -31,11 +31,11 @@ struct Shown {
 #[derive(Serialize)]
 struct Moved {
     #[serde(rename = "move")]
-    of: Shown,
+    of: MoveRow,
     took_ms: u128,
 }
 
-impl Shown {
+impl MoveRow {
     fn new(id: u64, record: &MoveRecord) -> Self {
         let MoveRecord { slots, from, to, state, reason, .. } = record;
         let (slots, state) = (slots.ranges(), state.to_string());
@@ -73,7 +73,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
             if let Some(id) = call.asked.value(flag) {
                 let id = number_of(id)?;
                 let record = create::turn_back(&client, &keys, id, back).await;
-                let shown = Shown::new(id, &record.map_err(AdminError::from)?);
+                let shown = MoveRow::new(id, &record.map_err(AdminError::from)?);
                 return Ok(Report::new(shown.line(), &shown, true));
             }
         }
@@ -88,7 +88,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         let last = wait(&client, &keys, id, begun + call.seconds("within", 3600)?).await?;
         let took_ms = begun.elapsed().as_millis();
         let done = last.state == MoveState::Done;
-        let moved = Moved { of: Shown::new(id, &last), took_ms };
+        let moved = Moved { of: MoveRow::new(id, &last), took_ms };
         let text = if done {
             format!(
                 "Moved {} slots from group {from} to group {to} in {took_ms} ms.\n",
@@ -124,8 +124,8 @@ async fn begin(
 
 async fn print(client: &Client, keys: &Keys) -> Result<Report, AdminError> {
     let moves = create::list(client, keys).await.map_err(AdminError::from)?;
-    let shown: Vec<_> = moves.iter().map(|(id, record)| Shown::new(*id, record)).collect();
-    let mut text: String = shown.iter().map(Shown::line).collect();
+    let shown: Vec<_> = moves.iter().map(|(id, record)| MoveRow::new(*id, record)).collect();
+    let mut text: String = shown.iter().map(MoveRow::line).collect();
     if shown.is_empty() {
         "No slots are being moved.\n".clone_into(&mut text);
     }

@@ -16,7 +16,7 @@ struct Listing {
     cluster: String,
     /// The node that coordinates the cluster.
     coordinator: Option<String>,
-    nodes: Vec<Shown>,
+    nodes: Vec<NodeRow>,
     /// How many nodes wait for a place in a group.
     spares: usize,
     /// How many nodes the cluster wants, if it says so.
@@ -25,7 +25,7 @@ struct Listing {
 
 /// A node. Fields are `null` if the node is not registered, or has not told them.
 #[derive(Serialize)]
-struct Shown {
+struct NodeRow {
     node: String,
     /// The group to which it belongs, or in which it was placed.
     group: Option<u32>,
@@ -72,7 +72,7 @@ impl Listing {
         let spares: BTreeSet<NodeId> = view.spares().map(|(id, _)| id).collect();
         let count = spares.len();
         let nodes = groups.chain([(None, spares)]).flat_map(|(group, nodes)| {
-            nodes.into_iter().map(move |node| Shown::new(node, group, view))
+            nodes.into_iter().map(move |node| NodeRow::new(node, group, view))
         });
         Self {
             cluster: cluster.to_owned(),
@@ -103,7 +103,7 @@ impl Listing {
     }
 }
 
-impl Shown {
+impl NodeRow {
     fn new(id: NodeId, group: Option<u32>, view: &View) -> Self {
         let there = view.nodes.get(&id);
         let of_group = group.and_then(|number| view.groups.get(&number));

@@ -31,7 +31,7 @@ const MOVE: Duration = Duration::from_secs(86_400);
 struct Rebalanced {
     /// The groups before the moves.
     groups: Vec<GroupSize>,
-    moves: Vec<Shown>,
+    moves: Vec<PlannedMoveRow>,
     /// Whether the moves were only planned.
     dry_run: bool,
     took_ms: u128,
@@ -49,7 +49,7 @@ struct GroupSize {
 
 /// A move of the plan.
 #[derive(Serialize)]
-struct Shown {
+struct PlannedMoveRow {
     from: u32,
     to: u32,
     slots: Vec<(u16, u16)>,
@@ -103,7 +103,7 @@ fn run(call: &Call, drained: Option<u32>, plan: &Planner<'_>) -> Result<Report, 
         let planned = plan(&loads)?;
         let (mut moves, mut problem) = (Vec::new(), None);
         for one in planned {
-            let mut shown = Shown::new(&one);
+            let mut shown = PlannedMoveRow::new(&one);
             if !dry_run && problem.is_none() {
                 match make(&client, &keys, &one, drained).await {
                     Ok(()) => shown.done = true,
@@ -135,7 +135,7 @@ impl GroupSize {
     }
 }
 
-impl Shown {
+impl PlannedMoveRow {
     fn new(planned: &PlannedMove) -> Self {
         let PlannedMove { from, to, slots, bytes } = planned;
         Self { from: *from, to: *to, slots: slots.ranges(), bytes: *bytes, done: false }
@@ -154,7 +154,7 @@ impl Rebalanced {
             ]));
         }
         let mut text = table(&rows) + "\n";
-        for Shown { from, to, slots, bytes, done } in &self.moves {
+        for PlannedMoveRow { from, to, slots, bytes, done } in &self.moves {
             let slots: usize =
                 slots.iter().map(|(first, last)| usize::from(last - first) + 1).sum();
             let (what, bytes) = (if *done { "Moved" } else { "Would move" }, size(*bytes));

@@ -26,14 +26,14 @@ struct Upgrade {
     format: u32,
     /// The latest format, which this program knows.
     latest: u32,
-    nodes: Vec<Shown>,
+    nodes: Vec<NodeFormatRow>,
     /// Whether the command has raised the format.
     raised: bool,
 }
 
 /// A node. Fields are `null` if the node is not registered, or has not told them.
 #[derive(Serialize)]
-struct Shown {
+struct NodeFormatRow {
     node: String,
     version: Option<String>,
     lowest_format: Option<u32>,
@@ -95,7 +95,7 @@ impl Upgrade {
         let all: BTreeSet<NodeId> =
             view.nodes.keys().copied().chain(members.map(|member| member.node)).collect();
         let latest = Formats::default().highest;
-        let shown = all.into_iter().map(|id| Shown::new(id, view.nodes.get(&id), latest));
+        let shown = all.into_iter().map(|id| NodeFormatRow::new(id, view.nodes.get(&id), latest));
         Self {
             cluster: cluster.to_owned(),
             format: format.number,
@@ -133,7 +133,7 @@ impl Upgrade {
 
     fn text(&self) -> String {
         let mut rows = vec![row(["NODE", "VERSION", "FORMATS", "READY"])];
-        rows.extend(self.nodes.iter().map(Shown::row));
+        rows.extend(self.nodes.iter().map(NodeFormatRow::row));
         let mut text = format!("Cluster {}, format {}.\n\n", self.cluster, self.format);
         text += &table(&rows);
         let ready = self.nodes.iter().all(|node| node.ready);
@@ -157,7 +157,7 @@ impl Upgrade {
     }
 }
 
-impl Shown {
+impl NodeFormatRow {
     fn new(id: NodeId, there: Option<&Registration>, latest: u32) -> Self {
         let formats = there.map(|node| node.formats).filter(|formats| *formats != (0, 0));
         Self {

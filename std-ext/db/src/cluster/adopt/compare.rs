@@ -1,7 +1,7 @@
 //! Compares two folders of one cluster: whether one has all entries of the other.
 
 use super::survey::{Logged, Survey, read_log};
-use crate::cluster::core::Held;
+use crate::cluster::core::HeldEntries;
 use crate::cluster::error::StartError;
 use crate::log::folder::Folder;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(in crate::cluster) fn relation(
         return Ok(if shorter.last == 0 { Relation::Prefix } else { Relation::Unknown });
     };
     let wanted = shorter.held;
-    let mut again = Held::up_to(wanted.first() - 1);
+    let mut again = HeldEntries::up_to(wanted.first() - 1);
     let (mut is_there, mut begins_there) = (false, None);
     read_log(longer.0, &mut |Logged { mark: begins, entry }| {
         if entry.lsn == mark.first {

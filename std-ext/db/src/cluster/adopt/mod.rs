@@ -88,7 +88,7 @@ pub struct Choices {
 /// The outcome of an adoption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Adopted {
+pub struct AdoptOutcome {
     /// The id of the cluster: 32 hexadecimal digits.
     pub cluster: String,
     /// The new incarnation of its log.
@@ -178,7 +178,7 @@ impl Plan {
     ///
     /// # Errors
     /// If a node is registered, or etcd or the folders cannot be written. To do all of it again completes the work.
-    pub fn carry_out(self) -> Result<Adopted, StartError> {
+    pub fn carry_out(self) -> Result<AdoptOutcome, StartError> {
         let Self { settings, groups, target, format } = self;
         let adopter = u64::from_le_bytes(identity::random()?);
         let slots = groups.iter().map(|one| (one.candidates.group(), one.ownership.slots.clone()));
@@ -195,7 +195,8 @@ impl Plan {
                 adopted.push(outcome);
             }
             let cluster = hex::text(&format.cluster);
-            let adopted = Adopted { cluster, incarnation: format.incarnation, groups: adopted };
+            let adopted =
+                AdoptOutcome { cluster, incarnation: format.incarnation, groups: adopted };
             let seed = Seed { format, groups: seeds, slots };
             seed.put(&client, &keys, target.text, adopter).await?;
             Ok(adopted)

@@ -2,7 +2,7 @@
 
 use crate::SlotSet;
 use crate::cluster::core::entry::MOST_NUMBER;
-use crate::cluster::core::{Entry, Held, Mark, NodeId};
+use crate::cluster::core::{Entry, HeldEntries, Mark, NodeId};
 use crate::cluster::error::StartError;
 use crate::cluster::identity::{self, Belonging};
 use crate::cluster::peer::least_floor;
@@ -30,7 +30,7 @@ pub(in crate::cluster) struct Survey {
     /// The mark of the last batch.
     pub(in crate::cluster) mark: Option<Mark>,
     /// The entries from that mark on, as far as the log has them.
-    pub(in crate::cluster) held: Held,
+    pub(in crate::cluster) held: HeldEntries,
     /// The slots that its group owns behind the last entry. Without a cluster, all.
     pub(in crate::cluster) slots: SlotSet,
     /// The slots that its group has lost by an entry of the log, and not got again.
@@ -93,7 +93,7 @@ impl Survey {
         let recovered = read_log_behind(folder, &covered, &mut |logged, meanings| {
             let Logged { mark: begins, entry } = logged;
             mark = begins.or(mark);
-            let before = Held::up_to(entry.lsn - 1);
+            let before = HeldEntries::up_to(entry.lsn - 1);
             let held =
                 if begins.is_some() { held.insert(before) } else { held.get_or_insert(before) };
             held.add(entry.time, &entry.changes);
@@ -113,7 +113,7 @@ impl Survey {
             last: recovered.last,
             time,
             mark,
-            held: held.unwrap_or_else(|| Held::up_to(recovered.last)),
+            held: held.unwrap_or_else(|| HeldEntries::up_to(recovered.last)),
             slots,
             lost,
             got,
@@ -342,7 +342,7 @@ pub(super) mod tests {
         assert_eq!(read, wanted);
         let empty = folder(&[]);
         let survey = Survey::of(&empty.folder).unwrap();
-        assert_eq!((survey.last, survey.mark, survey.held), (0, None, Held::up_to(0)));
+        assert_eq!((survey.last, survey.mark, survey.held), (0, None, HeldEntries::up_to(0)));
     }
 
     #[test]

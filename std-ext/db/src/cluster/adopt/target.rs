@@ -4,7 +4,7 @@ use super::candidates::Candidate;
 use super::survey::{Logged, read_log};
 use crate::cluster::core::batch::Batch;
 use crate::cluster::core::join::{Joiner, NotNext};
-use crate::cluster::core::{Halt, Held, NodeId, Seq, Tail};
+use crate::cluster::core::{Halt, HeldEntries, NodeId, Seq, Tail};
 use crate::cluster::durable::Durable;
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::{Client, Keys as KeyRange, Range};
@@ -141,17 +141,17 @@ async fn overlap(
     tail: &Tail,
 ) -> Result<Standing, StartError> {
     // The last batch of the folder that begins no later than the one behind the line.
-    let (mut begin, mut own) = (None, Held::up_to(0));
+    let (mut begin, mut own) = (None, HeldEntries::up_to(0));
     read_log(&taken.folder, &mut |Logged { mark, entry }| {
         if let Some(mark) = mark.filter(|mark| mark.seq <= tail.seq + 1) {
-            (begin, own) = (Some(mark), Held::up_to(mark.first - 1));
+            (begin, own) = (Some(mark), HeldEntries::up_to(mark.first - 1));
         }
         if begin.is_some() && entry.lsn <= tail.lsn && entry.lsn == own.last() + 1 {
             own.add(entry.time, &entry.changes);
         }
     })?;
     let Some(mark) = begin else { return Ok(Standing::Unknown(tail.lsn)) };
-    let before = Held::up_to(mark.first - 1);
+    let before = HeldEntries::up_to(mark.first - 1);
     let (mut joiner, mut found) = (Joiner::new(mark.before(0), before), before);
     while joiner.position().seq < tail.seq {
         let batches = read_batches(client, keys, joiner.next()).await?;

@@ -56,7 +56,12 @@ fn is_in_use(settings: &ClusterSettings, folders: &Folders) {
 
 /// Adopts without the wait for registrations of nodes that were dropped.
 #[track_caller]
-fn adopt(etcd: &Etcd, settings: &ClusterSettings, folders: &Folders, places: &[usize]) -> Adopted {
+fn adopt(
+    etcd: &Etcd,
+    settings: &ClusterSettings,
+    folders: &Folders,
+    places: &[usize],
+) -> AdoptOutcome {
     let plan = prepare(settings, folders, places, None).unwrap();
     etcd.etcdctl(&["del", "--prefix", &format!("/hedgerow/{}/node/", settings.name)]);
     plan.carry_out().unwrap()

@@ -160,7 +160,7 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::core::Held;
+    use crate::cluster::core::HeldEntries;
     use crate::cluster::core::join::Joiner;
     use crate::log::change;
 
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!((window.end.seq, window.end.chain), (13, chain));
         for begin in logged.iter().filter_map(|logged| logged.mark) {
             let before = begin.before(0);
-            let mut joiner = Joiner::new(before, Held::up_to(before.lsn));
+            let mut joiner = Joiner::new(before, HeldEntries::up_to(before.lsn));
             let mut read = Vec::new();
             for (_, value) in window.batches.iter().filter(|(seq, _)| *seq >= begin.seq) {
                 let batch = Batch::decode(value).expect("a batch");
@@ -220,7 +220,7 @@ mod tests {
         let before = window.end;
         // No entry is earlier than the last floor.
         window.add(before.time - 1, vec![1, 2, 3]);
-        let mut joiner = Joiner::new(before, Held::up_to(before.lsn));
+        let mut joiner = Joiner::new(before, HeldEntries::up_to(before.lsn));
         let batch = Batch::decode(&window.batches.last().expect("one").1).expect("a batch");
         let read = joiner.take(&batch).expect("it is next").map(|new| new.entries);
         let wanted = Entry { lsn: before.lsn + 1, time: before.time, changes: vec![1, 2, 3] };

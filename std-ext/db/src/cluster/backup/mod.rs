@@ -22,6 +22,6 @@ mod tests;
 mod verify;
 
 pub use manifest::{Contents, FileInfo, GroupContents};
-pub use restore::{Restored, RestoredGroup, restore};
+pub use restore::{RestoreOutcome, RestoredGroup, restore};
 pub use take::take;
 pub use verify::{unpack, verify};

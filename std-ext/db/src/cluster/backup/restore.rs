@@ -60,7 +60,7 @@ const ATTEMPTS: u64 = 5;
 /// The outcome of a restoration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Restored {
+pub struct RestoreOutcome {
     /// The keys that the cluster has now.
     pub keys: u64,
     /// The digest of all of them, which does not depend on the number of groups.
@@ -96,7 +96,7 @@ pub fn restore(
     settings: &ClusterSettings,
     backup: &Path,
     within: Duration,
-) -> Result<Restored, StartError> {
+) -> Result<RestoreOutcome, StartError> {
     let contents = Arc::new(verify(backup)?);
     runtime()?.block_on(async {
         let target = Arc::new(Target::find(settings, within).await?);
@@ -113,7 +113,7 @@ async fn fill(
     contents: &Arc<Contents>,
     backup: &Path,
     within: Duration,
-) -> Result<Restored, StartError> {
+) -> Result<RestoreOutcome, StartError> {
     let groups: Vec<u32> = target.calm.slots.groups().into_iter().collect();
     let mut primaries: Vec<_> = groups.iter().map(|group| Primary::of(target, *group)).collect();
     for primary in &mut primaries {
@@ -125,7 +125,7 @@ async fn fill(
     let moved = !target.etcd.calm(end).await?.is_as(&target.calm);
     let expected = Expected::new(&digests, &target.calm);
     let expected = of_backup(contents, backup, expected).await?;
-    Ok(Restored::of(&digests, &expected, moved))
+    Ok(RestoreOutcome::of(&digests, &expected, moved))
 }
 
 /// The cluster that gets the keys.
@@ -443,7 +443,7 @@ async fn of_backup(
     read.await.map_err(|why| StartError::new(why.to_string()))?
 }
 
-impl Restored {
+impl RestoreOutcome {
     fn of(digests: &BTreeMap<u32, Digest>, expected: &Expected, moved: bool) -> Self {
         let (mut problems, mut groups, mut all) = (Vec::new(), Vec::new(), DigestPart::default());
         for (&group, digest) in digests {
@@ -549,7 +549,7 @@ mod tests {
             expected.add(key.as_bytes(), expires_at, value.as_bytes());
         }
         let found = digests(&expected);
-        let restored = Restored::of(&found, &expected, false);
+        let restored = RestoreOutcome::of(&found, &expected, false);
         assert_eq!((restored.keys, &restored.problems[..]), (200, &[][..]));
         assert_eq!(restored.groups.iter().map(|group| group.keys).sum::<u64>(), 200);
         // The same keys in one group have the same digest.
@@ -560,9 +560,9 @@ mod tests {
         for (key, (expires_at, value)) in keys(backup.path(), &[(0, 16_383)]) {
             one.add(key.as_bytes(), expires_at, value.as_bytes());
         }
-        assert_eq!(Restored::of(&digests(&one), &one, false).digest, restored.digest);
+        assert_eq!(RestoreOutcome::of(&digests(&one), &one, false).digest, restored.digest);
         expected.add(b"more", None, b"");
-        let differs = Restored::of(&found, &expected, true);
+        let differs = RestoreOutcome::of(&found, &expected, true);
         assert_eq!(differs.problems.len(), 2, "it was not noticed: {:?}", differs.problems);
         assert!(differs.problems[1].contains("slots have moved"));
     }

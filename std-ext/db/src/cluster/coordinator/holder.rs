@@ -19,7 +19,7 @@ pub(in crate::cluster) struct Holder {
 }
 
 #[derive(Default, Serialize, Deserialize)]
-struct Written {
+struct HolderJson {
     node: String,
     #[serde(default)]
     gone: BTreeMap<String, u64>,
@@ -29,7 +29,7 @@ impl Holder {
     /// Reads the key. A value that cannot be read names nobody.
     pub(super) fn of(pair: &KeyValue) -> Option<Self> {
         let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
-        let Written { node, gone } = serde_json::from_slice(value).ok()?;
+        let HolderJson { node, gone } = serde_json::from_slice(value).ok()?;
         let gone = gone.into_iter().filter_map(|(node, since)| Some((node.parse().ok()?, since)));
         Some(Self { node: node.parse().ok()?, term: pair.created, gone: gone.collect() })
     }
@@ -37,7 +37,7 @@ impl Holder {
     /// Returns the value to write.
     pub(super) fn print(node: NodeId, gone: &BTreeMap<NodeId, u64>) -> String {
         let gone = gone.iter().map(|(node, since)| (node.to_string(), *since)).collect();
-        serde_json::to_string(&Written { node: node.to_string(), gone }).unwrap_or_default()
+        serde_json::to_string(&HolderJson { node: node.to_string(), gone }).unwrap_or_default()
     }
 }
 

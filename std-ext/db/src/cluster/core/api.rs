@@ -1,6 +1,6 @@
 //! The events that the driver gives to a group, and the actions that the group answers with.
 
-use super::entry::{Committed, Entry, Epoch, Held, NodeId, Position, Seq};
+use super::entry::{Committed, Entry, Epoch, HeldEntries, NodeId, Position, Seq};
 use super::halt::{Halt, HaltOutcome, Objections};
 use super::swap::{Compare, Failure, Outcome, Swap};
 use super::tail::Tail;
@@ -74,7 +74,7 @@ pub enum Event {
         /// The revision of the last change.
         revision: u64,
         /// The changes.
-        seen: Vec<Seen>,
+        seen: Vec<WatchedChange>,
     },
     /// The watch ended, or etcd has compacted what it should have told.
     WatchLost,
@@ -111,7 +111,7 @@ pub enum Event {
         /// Where it begins to read in etcd: [`Mark::before`](super::Mark::before) the last mark.
         position: Position,
         /// The entries that it has.
-        held: Held,
+        held: HeldEntries,
     },
     /// The clocks of the other live nodes, in milliseconds ahead of this node's.
     Clocks(Vec<(NodeId, i64)>),
@@ -127,7 +127,7 @@ pub enum Event {
 
 /// A change that the watch saw.
 #[derive(Clone, Debug)]
-pub enum Seen {
+pub enum WatchedChange {
     /// `tail` has this value now. `None`: it was removed.
     Tail(Option<Vec<u8>>),
     /// `members` has this value now. `None`: it was removed.

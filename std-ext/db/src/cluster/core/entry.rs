@@ -115,7 +115,7 @@ pub struct Position {
 /// The mark that the relay writes in front of a batch. By it a restarted node finds its place in etcd.
 ///
 /// A restarted node begins with [`before`](Self::before): it reads the batch once more, checks the chain before it,
-/// compares the entries that it has ([`Held`]), and skips them.
+/// compares the entries that it has ([`HeldEntries`]), and skips them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The batch. For an entry in parts, its first part.
@@ -148,13 +148,13 @@ impl Mark {
 /// The chain before the batch of the last mark says nothing about that batch. So its entries are compared, by a hash,
 /// with those that the node has [C-13].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldEntries {
     last: Lsn,
     hash: Chain,
     first: Lsn,
 }
 
-impl Held {
+impl HeldEntries {
     /// All entries up to one. None of them is compared.
     pub fn up_to(last: Lsn) -> Self {
         Self { last, hash: Chain::default(), first: last.saturating_add(1) }

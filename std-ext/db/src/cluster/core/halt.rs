@@ -34,7 +34,7 @@ pub struct Halt {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct HaltJson {
     node: String,
     epoch: u64,
     seq: u64,
@@ -78,7 +78,7 @@ impl Halt {
     /// Reads the value of the key. `None` if it is no record.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let value = Some(bytes).filter(|bytes| bytes.len() <= MOST_BYTES)?;
-        let Written { node, epoch, seq, lsn } = serde_json::from_slice(value).ok()?;
+        let HaltJson { node, epoch, seq, lsn } = serde_json::from_slice(value).ok()?;
         let fits = [epoch, seq, lsn].iter().all(|number| *number < MOST_NUMBER);
         Some(Self { node: node.parse().ok().filter(|_| fits)?, epoch, seq, lsn })
     }

@@ -2,7 +2,7 @@
 
 use super::batch::{self, Batch, HEADER, Piece};
 use super::join::{Joiner, NotNext};
-use super::{Chain, Entry, Held, Members, NodeId, Position, Tail};
+use super::{Chain, Entry, HeldEntries, Members, NodeId, Position, Tail};
 use crate::log::crc;
 
 struct Noise(u64);
@@ -105,7 +105,7 @@ fn no_field_of_a_batch_is_believed() {
             bytes[at..at + length].copy_from_slice(&value.to_le_bytes()[..length]);
             seal(&mut bytes);
             let read = Batch::decode(&bytes)
-                .map(|batch| Joiner::new(position(), Held::up_to(0)).take(&batch));
+                .map(|batch| Joiner::new(position(), HeldEntries::up_to(0)).take(&batch));
             assert!(!matches!(read, Ok(Ok(_))), "{value} at {at}");
         }
     }
@@ -128,7 +128,7 @@ fn damaged_batches_are_refused_or_right() {
         seal(&mut bytes);
         if let Ok(batch) = Batch::decode(&bytes) {
             assert!(batch.raw.len() <= batch::MOST_RAW);
-            let _ = Joiner::new(position(), Held::up_to(noise.next() % 9)).take(&batch);
+            let _ = Joiner::new(position(), HeldEntries::up_to(noise.next() % 9)).take(&batch);
         }
     }
 }
@@ -227,7 +227,7 @@ fn batches_that_do_not_follow_are_refused_and_change_nothing() {
     let at = position();
     let raw = encoded(b"x");
     let good = next(&at, 3, Piece::Whole, 1, &raw);
-    let mut log = Joiner::new(at, Held::up_to(4));
+    let mut log = Joiner::new(at, HeldEntries::up_to(4));
     let fork = Batch { before: Chain::default(), ..good.clone() };
     assert_eq!(log.take(&fork), Err(NotNext::Fork), "another history");
     let wrong = [
@@ -254,7 +254,7 @@ fn batches_that_do_not_follow_are_refused_and_change_nothing() {
 #[test]
 fn parts_become_one_entry() {
     let raw = encoded(&[8; 100]);
-    let mut log = Joiner::new(position(), Held::up_to(4));
+    let mut log = Joiner::new(position(), HeldEntries::up_to(4));
     assert_eq!(log.take(&next(&position(), 3, Piece::Part, 0, &raw[..40])), Ok(None));
     let at = *log.position();
     assert_eq!((at.seq, at.lsn), (3, 4), "half an entry does not count");
@@ -271,7 +271,7 @@ fn parts_become_one_entry() {
 #[test]
 fn parts_without_an_end_never_happened() {
     let raw = encoded(&[8; 100]);
-    let mut log = Joiner::new(position(), Held::up_to(4));
+    let mut log = Joiner::new(position(), HeldEntries::up_to(4));
     assert_eq!(log.take(&next(&position(), 3, Piece::Part, 0, &raw[..40])), Ok(None));
     let begin = next(log.position(), 4, Piece::Whole, 1, &encoded(b"begin"));
     let committed = log.take(&begin).expect("the next epoch").expect("an entry");
@@ -286,7 +286,7 @@ fn parts_without_an_end_never_happened() {
 fn entries_that_the_node_has_are_left_out() {
     let raw = [encoded(b"a"), encoded(b"b")].concat();
     for (have, left) in [(4, 2), (5, 1), (6, 0), (9, 0)] {
-        let mut log = Joiner::new(position(), Held::up_to(have));
+        let mut log = Joiner::new(position(), HeldEntries::up_to(have));
         let taken = log.take(&next(&position(), 3, Piece::Whole, 2, &raw)).expect("the next batch");
         assert_eq!(taken.map_or(0, |committed| committed.entries.len()), left, "have {have}");
         assert_eq!(log.position().lsn, 6);
@@ -297,7 +297,7 @@ fn entries_that_the_node_has_are_left_out() {
 fn entries_that_the_node_has_are_compared() {
     let raw = [encoded(b"a"), encoded(b"b")].concat();
     let taken = |has: &[(u64, &[u8])]| {
-        let mut held = Held::up_to(4);
+        let mut held = HeldEntries::up_to(4);
         for (time, changes) in has {
             held.add(*time, changes);
         }

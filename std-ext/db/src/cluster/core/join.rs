@@ -1,7 +1,7 @@
 //! Batches in, entries out: checks that each batch continues the log, and puts parts together.
 
 use super::batch::{self, Batch, Piece};
-use super::entry::{Committed, Entry, Epoch, Held, Mark, Position, Seq, time_behind};
+use super::entry::{Committed, Entry, Epoch, HeldEntries, Mark, Position, Seq, time_behind};
 use crate::log::Lsn;
 
 /// The end of the log as a node has read it.
@@ -9,9 +9,9 @@ use crate::log::Lsn;
 pub struct Joiner {
     position: Position,
     /// The entries that the node had before it began to read.
-    held: Held,
+    held: HeldEntries,
     /// The same, as far as they were read again.
-    again: Held,
+    again: HeldEntries,
     parts: Option<Parts>,
 }
 
@@ -39,8 +39,8 @@ impl From<String> for NotNext {
 
 impl Joiner {
     /// Begins behind a position. Entries that the node has are compared, and left out.
-    pub fn new(position: Position, held: Held) -> Self {
-        let again = Held::up_to(held.first().saturating_sub(1));
+    pub fn new(position: Position, held: HeldEntries) -> Self {
+        let again = HeldEntries::up_to(held.first().saturating_sub(1));
         Self { position, held, again, parts: None }
     }
 
@@ -118,7 +118,7 @@ impl Joiner {
 
     /// Compares the entries that the node has already. The chain before their batch is the same in all histories that
     /// part with this batch [C-13].
-    fn compared(&self, entries: &[Entry]) -> Result<Held, NotNext> {
+    fn compared(&self, entries: &[Entry]) -> Result<HeldEntries, NotNext> {
         let mut again = self.again;
         for entry in entries {
             if entry.lsn == again.last().saturating_add(1) && entry.lsn <= self.held.last() {

@@ -25,7 +25,7 @@ pub struct Member {
 pub struct Members(pub Vec<Member>);
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct MembersJson {
     node: String,
     since: u64,
 }
@@ -44,10 +44,10 @@ impl Members {
         if bytes.len() > MOST_BYTES {
             return Err(wrong("it is too long".to_owned()));
         }
-        let list: Vec<Written> =
+        let list: Vec<MembersJson> =
             serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         let mut members = Self::default();
-        for Written { node, since } in list {
+        for MembersJson { node, since } in list {
             let node = node.parse().map_err(|_| wrong(format!("{node:?} is no node")))?;
             if members.has(node) {
                 return Err(wrong(format!("it has {node} twice")));

@@ -79,10 +79,10 @@ pub mod tail;
 pub mod takeover;
 pub mod trim;
 
-pub use api::{Action, Answer, Event, Read, Role, Seen, Settings, Status};
+pub use api::{Action, Answer, Event, Read, Role, Settings, Status, WatchedChange};
 pub use batch::Batch;
 pub use chain::Chain;
-pub use entry::{Committed, Entry, Epoch, Held, Mark, NodeId, Now, Position, Seq};
+pub use entry::{Committed, Entry, Epoch, HeldEntries, Mark, NodeId, Now, Position, Seq};
 pub use group::Group;
 pub use halt::{Halt, HaltOutcome, Objections};
 pub use members::{Member, Members};

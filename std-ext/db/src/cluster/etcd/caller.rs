@@ -30,12 +30,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Calls methods of etcd. Clones share everything but the time limit.
 #[derive(Clone)]
 pub(super) struct Caller {
-    shared: Arc<Shared>,
+    shared: Arc<CallerState>,
     history: Arc<Mutex<History>>,
     timeout: Duration,
 }
 
-struct Shared {
+struct CallerState {
     members: Vec<Member>,
     /// The endpoint that calls use until it fails.
     chosen: Mutex<usize>,
@@ -74,7 +74,7 @@ impl Caller {
             return bad("a time limit is 0");
         }
         let members = settings.endpoints.iter().map(|url| Member::new(url, settings));
-        let shared = Shared {
+        let shared = CallerState {
             members: members.collect::<Result<_, _>>()?,
             chosen: Mutex::new(0),
             user: Mutex::new(settings.user.clone()),

@@ -5,7 +5,7 @@ use super::caller::{Caller, Renewal};
 use super::error::{ErrorKind, EtcdError};
 use super::lease::Lease;
 use super::request::{
-    Deleted, Found, Got, Invalid, Keys, Range, Transacted, Transaction, count, signed,
+    Deleted, GetAnswer, Invalid, Keys, Range, RangeAnswer, Transacted, Transaction, count, signed,
 };
 use super::settings::Settings;
 use super::status::{Alarm, AlarmKind, Status, check_version};
@@ -70,20 +70,20 @@ impl Client {
     ///
     /// # Errors
     /// If no endpoint answered in time, or etcd refused.
-    pub async fn get(&self, key: impl Into<Bytes>) -> Result<Got, EtcdError> {
+    pub async fn get(&self, key: impl Into<Bytes>) -> Result<GetAnswer, EtcdError> {
         let found = self.range(&Range::of(Keys::one(key)).limit(1)).await?;
-        Ok(Got { revision: found.revision, pair: found.pairs.into_iter().next() })
+        Ok(GetAnswer { revision: found.revision, pair: found.pairs.into_iter().next() })
     }
 
     /// Reads keys.
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub async fn range(&self, range: &Range) -> Result<Found, EtcdError> {
+    pub async fn range(&self, range: &Range) -> Result<RangeAnswer, EtcdError> {
         let answer = self.caller.call(&range.request()).await?;
         let revision = revision(answer.header.as_ref());
         let (pairs, more) = range.found(answer).map_err(|why| self.invalid(why))?;
-        Ok(Found { revision, pairs, more })
+        Ok(RangeAnswer { revision, pairs, more })
     }
 
     /// Sets the value of a key, which ends with a lease unless that is 0. Returns etcd's revision. The client sends

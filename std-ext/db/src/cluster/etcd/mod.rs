@@ -36,9 +36,9 @@ pub use error::{ErrorKind, EtcdError, Outcome};
 pub use lease::Lease;
 pub use prost::bytes::Bytes;
 pub use request::{
-    Answer, Compare, Deleted, Found, Got, KeyValue, Keys, Operation, Order, Range, Transacted,
-    Transaction,
+    Answer, Compare, Deleted, GetAnswer, KeyValue, Keys, Operation, Order, Range, RangeAnswer,
+    Transacted, Transaction,
 };
 pub use settings::{Settings, TlsSettings};
 pub use status::{Alarm, AlarmKind, Status};
-pub use watch::{Event, Watch, Watched};
+pub use watch::{Event, Watch, WatchReport};

@@ -122,7 +122,7 @@ impl Range {
 
 /// The answer to a read of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Got {
+pub struct GetAnswer {
     /// etcd's revision when it answered.
     pub revision: u64,
     /// The key and its value, if it exists.
@@ -131,7 +131,7 @@ pub struct Got {
 
 /// The answer to a read of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct RangeAnswer {
     /// etcd's revision when it answered.
     pub revision: u64,
     /// The keys and their values.

@@ -75,7 +75,7 @@ impl Event {
 
 /// A report of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watched {
+pub struct WatchReport {
     /// The last revision that the watch knows of. It never decreases from report to report.
     pub revision: u64,
     /// The changes, in the order of their revisions. All changes of one revision are in one report. If there are none,
@@ -86,7 +86,7 @@ pub struct Watched {
 /// A watch. It reconnects on its own, and ends when it is dropped.
 #[derive(Debug)]
 pub struct Watch {
-    reports: mpsc::Receiver<Result<Watched, EtcdError>>,
+    reports: mpsc::Receiver<Result<WatchReport, EtcdError>>,
     error: Option<EtcdError>,
     task: JoinHandle<()>,
 }
@@ -105,7 +105,7 @@ impl Watch {
     /// # Errors
     /// If the watch cannot go on: its next revision was compacted, or the user may not read the keys. Every later call
     /// returns the same error.
-    pub async fn next(&mut self) -> Result<Watched, EtcdError> {
+    pub async fn next(&mut self) -> Result<WatchReport, EtcdError> {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
@@ -130,7 +130,7 @@ struct Follower {
     /// The endpoint that is watched until it fails.
     index: usize,
     progress: Progress,
-    report: mpsc::Sender<Result<Watched, EtcdError>>,
+    report: mpsc::Sender<Result<WatchReport, EtcdError>>,
     /// How long the watch may be silent, although it is asked to say something.
     silence: Duration,
     /// Whether the endpoint has answered since the last connection.
@@ -138,7 +138,7 @@ struct Follower {
 }
 
 /// Why a connection of a watch ends.
-enum End {
+enum ConnectionEnd {
     /// The reader is gone.
     Unwanted,
     /// Another connection may do better.
@@ -153,13 +153,13 @@ impl Follower {
         loop {
             self.heard = false;
             let error = match self.follow().await {
-                End::Unwanted => return,
-                End::Fatal(error) => {
+                ConnectionEnd::Unwanted => return,
+                ConnectionEnd::Fatal(error) => {
                     // A reader that is gone needs no error.
                     let _ = self.report.send(Err(error)).await;
                     return;
                 }
-                End::Lost(error) => error,
+                ConnectionEnd::Lost(error) => error,
             };
             tracing::debug!("a watch connects again: {error}");
             self.progress.cut();
@@ -174,7 +174,7 @@ impl Follower {
     }
 
     /// Watches at one endpoint until that fails.
-    async fn follow(&mut self) -> End {
+    async fn follow(&mut self) -> ConnectionEnd {
         let silence = self.silence;
         // The request stream has room for the first request and for one that requests progress.
         let (requests, stream) = mpsc::channel(2);
@@ -187,14 +187,14 @@ impl Follower {
         };
         let create = RequestUnion::CreateRequest(create);
         if requests.try_send(api::WatchRequest { request_union: Some(create) }).is_err() {
-            return End::Unwanted;
+            return ConnectionEnd::Unwanted;
         }
         let deadline = Instant::now() + silence.min(self.caller.watch_silence());
         let stream = ReceiverStream::new(stream);
         let opened = self.caller.stream(self.index, WATCH, stream, deadline).await;
         match opened {
             Ok(answers) => self.read(answers, &requests, silence).await,
-            Err(error) => End::of(error),
+            Err(error) => ConnectionEnd::of(error),
         }
     }
 
@@ -203,7 +203,7 @@ impl Follower {
         mut answers: Streaming<api::WatchResponse>,
         requests: &mpsc::Sender<api::WatchRequest>,
         silence: Duration,
-    ) -> End {
+    ) -> ConnectionEnd {
         let mut asked = false;
         loop {
             let answer = match timeout(silence / 2, answers.message()).await {
@@ -211,7 +211,7 @@ impl Follower {
                 Ok(Ok(None)) => return self.lost(ErrorKind::Unavailable, "the watch has ended"),
                 Ok(Err(status)) => {
                     let url = self.caller.members()[self.index].url();
-                    return End::of(EtcdError::of_status(url, &status));
+                    return ConnectionEnd::of(EtcdError::of_status(url, &status));
                 }
                 Err(_) if asked => return self.lost(ErrorKind::TimedOut, "the watch is silent"),
                 Err(_) => {
@@ -233,33 +233,33 @@ impl Follower {
                 self.caller.saw(event.revision());
             }
             if self.report.send(Ok(watched)).await.is_err() {
-                return End::Unwanted;
+                return ConnectionEnd::Unwanted;
             }
         }
     }
 
     /// Checks an answer, and returns what there is to report.
-    fn take(&mut self, answer: api::WatchResponse) -> Result<Option<Watched>, End> {
+    fn take(&mut self, answer: api::WatchResponse) -> Result<Option<WatchReport>, ConnectionEnd> {
         let url = self.caller.members()[self.index].url();
-        self.caller.check(self.index, answer.header.as_ref()).map_err(End::Fatal)?;
+        self.caller.check(self.index, answer.header.as_ref()).map_err(ConnectionEnd::Fatal)?;
         if answer.compact_revision != 0 {
             let revision = u64::try_from(answer.compact_revision).ok();
             let detail = format!("the next revision was {}", self.progress.next);
             let kind = ErrorKind::Compacted { revision };
-            return Err(End::Fatal(EtcdError::new(kind, url, detail)));
+            return Err(ConnectionEnd::Fatal(EtcdError::new(kind, url, detail)));
         }
         if answer.canceled {
-            return Err(End::of(EtcdError::of_reason(url, &answer.cancel_reason)));
+            return Err(ConnectionEnd::of(EtcdError::of_reason(url, &answer.cancel_reason)));
         }
         self.progress.take(answer).map_err(|why| self.lost(ErrorKind::InvalidAnswer, why))
     }
 
-    fn lost(&self, kind: ErrorKind, why: &str) -> End {
-        End::Lost(EtcdError::new(kind, self.caller.members()[self.index].url(), why))
+    fn lost(&self, kind: ErrorKind, why: &str) -> ConnectionEnd {
+        ConnectionEnd::Lost(EtcdError::new(kind, self.caller.members()[self.index].url(), why))
     }
 }
 
-impl End {
+impl ConnectionEnd {
     fn of(error: EtcdError) -> Self {
         match error.kind() {
             ErrorKind::Compacted { .. }
@@ -291,7 +291,7 @@ impl Progress {
     }
 
     /// Takes an answer with events, or a sign of life. Returns the events of complete revisions.
-    fn take(&mut self, answer: api::WatchResponse) -> Result<Option<Watched>, Invalid> {
+    fn take(&mut self, answer: api::WatchResponse) -> Result<Option<WatchReport>, Invalid> {
         let quiet = answer.events.is_empty() && self.held.is_empty();
         let mut ready = Vec::new();
         for event in answer.events {
@@ -322,7 +322,7 @@ impl Progress {
         } else if ready.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Watched { revision: self.known, events: ready }))
+        Ok(Some(WatchReport { revision: self.known, events: ready }))
     }
 
     fn complete(&mut self, ready: &mut Vec<Event>) {

@@ -3,7 +3,7 @@
 use super::env::Env;
 use super::etcd::Etcd as _;
 use super::record::{Actor, MoveRecord};
-use super::records::{self, Found, text, unchanged};
+use super::records::{self, StoredMove, text, unchanged};
 use crate::cluster::core::{NodeId, primary_value};
 use crate::cluster::counters::Counters;
 use crate::cluster::etcd::{Compare, KeyValue, Operation, Transaction};
@@ -53,16 +53,16 @@ impl<E: Env> Mover<E> {
     }
 
     /// Reads all moves, in the order of their numbers.
-    pub(super) async fn moves(&self) -> Result<Vec<Found>, String> {
+    pub(super) async fn moves(&self) -> Result<Vec<StoredMove>, String> {
         if !self.env.may_have_moves() {
             self.counters.moves.note(std::iter::empty());
             return Ok(Vec::new());
         }
-        let readable = |(id, found): (u64, Result<Found, String>)| {
+        let readable = |(id, found): (u64, Result<StoredMove, String>)| {
             found.map_err(|why| tracing::warn!("the move {id:016x} cannot be read: {why}")).ok()
         };
         let all = records::all(self.env.etcd(), &self.keys).await?;
-        let found: Vec<Found> = all.into_iter().filter_map(readable).collect();
+        let found: Vec<StoredMove> = all.into_iter().filter_map(readable).collect();
         let own = found.iter().map(|found| &found.record);
         let own = own.filter(|record| [record.from, record.to].contains(&self.group()));
         self.counters.moves.note(own.map(|record| record.state));
@@ -70,26 +70,30 @@ impl<E: Env> Mover<E> {
     }
 
     /// Reads a move.
-    pub(super) async fn find(&self, id: u64) -> Result<Found, String> {
+    pub(super) async fn find(&self, id: u64) -> Result<StoredMove, String> {
         let found = records::find(self.env.etcd(), &self.keys, id).await?;
         found.ok_or_else(|| "etcd has no such move".to_owned())
     }
 
     /// Changes the record of a move, if it is still the one that was read.
-    pub(super) async fn change(&self, found: &Found, next: MoveRecord) -> Result<Found, String> {
+    pub(super) async fn change(
+        &self,
+        found: &StoredMove,
+        next: MoveRecord,
+    ) -> Result<StoredMove, String> {
         self.swap(found, Some(&next)).await?;
         let MoveRecord { from, to, state, .. } = &next;
         tracing::info!("the move {:016x} from group {from} to group {to} is {state}", found.id);
-        Ok(Found { id: found.id, value: next.print().into_bytes(), record: next })
+        Ok(StoredMove { id: found.id, value: next.print().into_bytes(), record: next })
     }
 
     /// Deletes the record of a move, if it is still the one that was read.
-    pub(super) async fn delete(&self, found: &Found, by: Actor) -> Result<(), String> {
+    pub(super) async fn delete(&self, found: &StoredMove, by: Actor) -> Result<(), String> {
         found.record.end(by).map_err(text)?;
         self.swap(found, None).await
     }
 
-    async fn swap(&self, found: &Found, next: Option<&MoveRecord>) -> Result<(), String> {
+    async fn swap(&self, found: &StoredMove, next: Option<&MoveRecord>) -> Result<(), String> {
         let done = records::swap(self.env.etcd(), &self.keys, found, next).await?;
         if done { Ok(()) } else { Err("its record has changed meanwhile".to_owned()) }
     }

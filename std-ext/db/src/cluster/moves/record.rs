@@ -77,7 +77,7 @@ pub(crate) enum Actor {
 
 /// The reason why a change of a record is not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum RefusedChange {
     /// The state does not follow this one.
     State {
         /// The state of the move.
@@ -99,7 +99,7 @@ pub(crate) enum Refused {
     },
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for RefusedChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::State { is, wanted: None } => {
@@ -168,7 +168,7 @@ impl Phase {
     ///
     /// # Errors
     /// If the change is not allowed.
-    pub(crate) fn next(self, to: MoveState, by: Actor) -> Result<Self, Refused> {
+    pub(crate) fn next(self, to: MoveState, by: Actor) -> Result<Self, RefusedChange> {
         use MoveState::{Arriving, Cancelled, Copying, Done, Leaving, Moved, Ready, Returned};
         let Self { state, epoch } = self;
         let made = match (state, to) {
@@ -177,13 +177,13 @@ impl Phase {
                 Actor::Target(own) if own >= epoch && own > 0 => {
                     return Ok(Self { state: to, epoch: own });
                 }
-                Actor::Target(own) => return Err(Refused::Epoch { claimed: epoch, own }),
+                Actor::Target(own) => return Err(RefusedChange::Epoch { claimed: epoch, own }),
                 _ => false,
             },
             // Only the primary that has imported knows that it has all. A later one clears, and begins again.
             (Copying, Ready) | (Moved, Arriving) => match by {
                 Actor::Target(own) if own == epoch && own > 0 => true,
-                Actor::Target(own) => return Err(Refused::Epoch { claimed: epoch, own }),
+                Actor::Target(own) => return Err(RefusedChange::Epoch { claimed: epoch, own }),
                 _ => false,
             },
             (Ready, Leaving) | (Leaving, Moved) | (Returned, Cancelled) => by == Actor::Source,
@@ -193,22 +193,26 @@ impl Phase {
             (Copying | Ready, Cancelled) => by != Actor::Source,
             // The slots have no owner, and only the source can get them back: the target must not import any more.
             (Moved, Returned) => by == Actor::Administrator,
-            _ => return Err(Refused::State { is: state, wanted: Some(to) }),
+            _ => return Err(RefusedChange::State { is: state, wanted: Some(to) }),
         };
-        if made { Ok(Self { state: to, epoch }) } else { Err(Refused::Actor { wanted: Some(to) }) }
+        if made {
+            Ok(Self { state: to, epoch })
+        } else {
+            Err(RefusedChange::Actor { wanted: Some(to) })
+        }
     }
 
     /// Checks that the key may be deleted.
     ///
     /// # Errors
     /// If it may not be.
-    pub(crate) fn end(self, by: Actor) -> Result<(), Refused> {
+    pub(crate) fn end(self, by: Actor) -> Result<(), RefusedChange> {
         let ends = match self.state {
             MoveState::Done => by == Actor::Source,
             MoveState::Cancelled => matches!(by, Actor::Target(_)),
-            is => return Err(Refused::State { is, wanted: None }),
+            is => return Err(RefusedChange::State { is, wanted: None }),
         };
-        if ends { Ok(()) } else { Err(Refused::Actor { wanted: None }) }
+        if ends { Ok(()) } else { Err(RefusedChange::Actor { wanted: None }) }
     }
 }
 
@@ -236,7 +240,7 @@ pub(crate) struct MoveRecord {
 #[derive(Serialize, Deserialize)]
 // A program of another version would lose a field that it does not know when it changes the record.
 #[serde(deny_unknown_fields)]
-struct Written {
+struct MoveRecordJson {
     slots: Vec<(u16, u16)>,
     from: u32,
     to: u32,
@@ -265,8 +269,9 @@ impl MoveRecord {
         if bytes.len() > MOST_BYTES {
             return Err(format!("the record of a move has more than {MOST_BYTES} bytes"));
         }
-        let Written { slots, from, to, state, epoch, time, reason } = serde_json::from_slice(bytes)
-            .map_err(|why| format!("the record of a move cannot be read: {why}"))?;
+        let MoveRecordJson { slots, from, to, state, epoch, time, reason } =
+            serde_json::from_slice(bytes)
+                .map_err(|why| format!("the record of a move cannot be read: {why}"))?;
         let slots = SlotSet::from_ranges(&slots)
             .ok_or("the ranges of slots are not ascending ranges of the slots 0 to 16383")?;
         if slots.is_empty() {
@@ -291,7 +296,7 @@ impl MoveRecord {
     pub(crate) fn print(&self) -> String {
         let Self { from, to, state, epoch, time, .. } = *self;
         let (slots, reason) = (self.slots.ranges(), self.reason.clone());
-        serde_json::to_string(&Written { slots, from, to, state, epoch, time, reason })
+        serde_json::to_string(&MoveRecordJson { slots, from, to, state, epoch, time, reason })
             .unwrap_or_default()
     }
 
@@ -305,7 +310,12 @@ impl MoveRecord {
     ///
     /// # Errors
     /// If the change is not allowed.
-    pub(crate) fn next(&self, to: MoveState, by: Actor, reason: &str) -> Result<Self, Refused> {
+    pub(crate) fn next(
+        &self,
+        to: MoveState,
+        by: Actor,
+        reason: &str,
+    ) -> Result<Self, RefusedChange> {
         let Phase { state, epoch } = self.phase().next(to, by)?;
         let reason = reason.chars().take(MOST_REASON).collect();
         Ok(Self { state, epoch, reason, slots: self.slots.clone(), ..*self })
@@ -315,7 +325,7 @@ impl MoveRecord {
     ///
     /// # Errors
     /// If it may not be.
-    pub(crate) fn end(&self, by: Actor) -> Result<(), Refused> {
+    pub(crate) fn end(&self, by: Actor) -> Result<(), RefusedChange> {
         self.phase().end(by)
     }
 }
@@ -432,7 +442,7 @@ mod tests {
         }
         assert_eq!(found, allowed.len());
         let unclaimed = record.next(Ready, Actor::Target(0), "");
-        assert_eq!(unclaimed, Err(Refused::Epoch { claimed: 0, own: 0 }));
+        assert_eq!(unclaimed, Err(RefusedChange::Epoch { claimed: 0, own: 0 }));
     }
 
     #[test]

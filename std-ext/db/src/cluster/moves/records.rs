@@ -8,14 +8,14 @@ use crate::cluster::slot_map::SlotMap;
 use std::fmt::Display;
 
 /// A move as etcd has it.
-pub(super) struct Found {
+pub(super) struct StoredMove {
     pub(super) id: u64,
     /// The value, to compare it.
     pub(super) value: Vec<u8>,
     pub(super) record: MoveRecord,
 }
 
-impl Found {
+impl StoredMove {
     fn parse(id: u64, pair: &KeyValue) -> Result<Self, String> {
         let record = MoveRecord::parse(&pair.value)?;
         Ok(Self { id, value: pair.value.to_vec(), record })
@@ -26,26 +26,30 @@ impl Found {
 pub(super) async fn all(
     etcd: &impl Etcd,
     keys: &Keys,
-) -> Result<Vec<(u64, Result<Found, String>)>, String> {
+) -> Result<Vec<(u64, Result<StoredMove, String>)>, String> {
     let pairs = etcd.range(&Range::of(KeyRange::prefix(keys.moves()))).await.map_err(text)?;
     let read = |pair: &KeyValue| {
         let id = keys.move_id(&pair.key)?;
-        Some((id, Found::parse(id, pair)))
+        Some((id, StoredMove::parse(id, pair)))
     };
     Ok(pairs.iter().filter_map(read).collect())
 }
 
 /// Reads a move; nothing if etcd has none of this number.
-pub(super) async fn find(etcd: &impl Etcd, keys: &Keys, id: u64) -> Result<Option<Found>, String> {
+pub(super) async fn find(
+    etcd: &impl Etcd,
+    keys: &Keys,
+    id: u64,
+) -> Result<Option<StoredMove>, String> {
     let pair = etcd.read(keys.move_of(id)).await.map_err(text)?;
-    pair.map(|pair| Found::parse(id, &pair)).transpose()
+    pair.map(|pair| StoredMove::parse(id, &pair)).transpose()
 }
 
 /// Changes the record of a move, or deletes it, if it is still the one that was read. Returns whether it was.
 pub(super) async fn swap(
     etcd: &impl Etcd,
     keys: &Keys,
-    found: &Found,
+    found: &StoredMove,
     next: Option<&MoveRecord>,
 ) -> Result<bool, String> {
     let key = keys.move_of(found.id);

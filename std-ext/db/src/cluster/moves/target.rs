@@ -3,7 +3,7 @@
 use super::env::{Env, Parts as _};
 use super::mover::{LOOK, Mover};
 use super::record::{Actor, MoveState};
-use super::records::{Found, text};
+use super::records::{StoredMove, text};
 use crate::cluster::peer::Exported;
 use crate::log::Lsn;
 use crate::request::RequestError;
@@ -31,11 +31,11 @@ pub(super) async fn run<E: Env>(mover: Mover<E>) {
             }
         };
         // The keys of an earlier move of these slots are removed first.
-        let waits = |found: &Found| {
+        let waits = |found: &StoredMove| {
             let mut own = moves.iter().filter(|other| other.record.from == mover.group());
             own.any(|other| other.record.slots.overlaps(&found.record.slots))
         };
-        let here = |found: &&Found| found.record.to == mover.group() && !waits(found);
+        let here = |found: &&StoredMove| found.record.to == mover.group() && !waits(found);
         for found in moves.iter().filter(here) {
             let import = Import { mover: &mover, epoch };
             if let Err(why) = import.go_on(found).await {
@@ -57,13 +57,18 @@ impl<E: Env> Import<'_, E> {
         Actor::Target(self.epoch)
     }
 
-    async fn change(&self, found: &Found, to: MoveState, why: &str) -> Result<Found, String> {
+    async fn change(
+        &self,
+        found: &StoredMove,
+        to: MoveState,
+        why: &str,
+    ) -> Result<StoredMove, String> {
         let next = found.record.next(to, self.by(), why).map_err(text)?;
         self.mover.change(found, next).await
     }
 
     /// Goes on with a move, as far as it goes at present.
-    async fn go_on(&self, found: &Found) -> Result<(), String> {
+    async fn go_on(&self, found: &StoredMove) -> Result<(), String> {
         // Again: the moves before this one may have taken a while.
         let found = self.mover.find(found.id).await?;
         match found.record.state {
@@ -85,7 +90,7 @@ impl<E: Env> Import<'_, E> {
 
     /// Removes the keys that came before the move was cancelled. This group may own some of the slots: then the source
     /// did not, and none of their keys came.
-    async fn clear_cancelled(&self, found: &Found) -> Result<(), String> {
+    async fn clear_cancelled(&self, found: &StoredMove) -> Result<(), String> {
         let slots = found.record.slots.difference(&self.mover.owned());
         if slots.is_empty() {
             return self.mover.confirm(found.id).await;
@@ -94,12 +99,12 @@ impl<E: Env> Import<'_, E> {
     }
 
     /// Removes the keys that came before.
-    async fn clear(&self, found: &Found) -> Result<(), String> {
+    async fn clear(&self, found: &StoredMove) -> Result<(), String> {
         self.mover.clear(&found.record.slots).await
     }
 
     /// Fetches the keys of the slots, and takes the slots over.
-    async fn import(&self, found: Found) -> Result<(), String> {
+    async fn import(&self, found: StoredMove) -> Result<(), String> {
         // With this node's epoch: a change that an earlier primary has sent compares another record.
         let claimed = match found.record.state {
             MoveState::Ready => MoveState::Copying,
@@ -108,8 +113,8 @@ impl<E: Env> Import<'_, E> {
         let found = self.change(&found, claimed, "").await?;
         self.clear(&found).await?;
         match self.receive(found).await {
-            Err(Failed::Again(why)) => Err(why),
-            Err(Failed::Full(id)) => self.give_up(id).await,
+            Err(ImportFailure::Again(why)) => Err(why),
+            Err(ImportFailure::Full(id)) => self.give_up(id).await,
             Ok(found) => {
                 let found = self.say_arriving(found).await?;
                 self.arrive(found).await
@@ -119,7 +124,7 @@ impl<E: Env> Import<'_, E> {
 
     /// Makes the move `arriving`. The keys of the slots must not be cleared any more once that was sent: it may be done
     /// although no answer came. So it is repeated until etcd says what the move is.
-    async fn say_arriving(&self, mut found: Found) -> Result<Found, String> {
+    async fn say_arriving(&self, mut found: StoredMove) -> Result<StoredMove, String> {
         loop {
             let why = match self.change(&found, MoveState::Arriving, "").await {
                 Ok(found) => return Ok(found),
@@ -145,7 +150,7 @@ impl<E: Env> Import<'_, E> {
     }
 
     /// Receives all keys until the source has lost the slots. Returns the move, which is `moved` then.
-    async fn receive(&self, mut found: Found) -> Result<Found, Failed> {
+    async fn receive(&self, mut found: StoredMove) -> Result<StoredMove, ImportFailure> {
         let (id, slots) = (found.id, found.record.slots.clone());
         let mut parts = self.mover.env.export(found.record.from, &slots).await?;
         let mut cancelled = pin!(self.cancelled(id));
@@ -156,7 +161,7 @@ impl<E: Env> Import<'_, E> {
             // cleared.
             let part = select! {
                 biased;
-                () = &mut cancelled => return Err(Failed::Again("it was cancelled".to_owned())),
+                () = &mut cancelled => return Err(ImportFailure::Again("it was cancelled".to_owned())),
                 part = parts.next() => part?,
             };
             match part {
@@ -212,7 +217,7 @@ impl<E: Env> Import<'_, E> {
 
     /// Waits until the move is `moved`. The source has lost the slots, and all of their keys are here, so no failure is
     /// a reason to clear them: no group would have the slots until all have come once more.
-    async fn wait_until_moved(&self, found: &Found) -> Result<Found, String> {
+    async fn wait_until_moved(&self, found: &StoredMove) -> Result<StoredMove, String> {
         let (id, from) = (found.id, found.record.from);
         loop {
             match self.mover.find(id).await {
@@ -255,7 +260,7 @@ impl<E: Env> Import<'_, E> {
     /// Asks the source to leave the slots, after a pause. The result gets its answer.
     fn ask_to_leave(
         &self,
-        found: &Found,
+        found: &StoredMove,
         pause: Duration,
     ) -> oneshot::Receiver<Result<(), String>> {
         let (answer, answered) = oneshot::channel();
@@ -281,7 +286,12 @@ impl<E: Env> Import<'_, E> {
         }
     }
 
-    async fn store(&self, id: u64, found: &Found, items: Vec<Item>) -> Result<Lsn, Failed> {
+    async fn store(
+        &self,
+        id: u64,
+        found: &StoredMove,
+        items: Vec<Item>,
+    ) -> Result<Lsn, ImportFailure> {
         let slots = found.record.slots.clone();
         let bytes: usize = items.iter().map(Item::bytes).sum();
         self.mover.counters.moves.bytes.add(bytes as u64);
@@ -290,8 +300,8 @@ impl<E: Env> Import<'_, E> {
         let import = move |state: &State| Ok(state.import(&slots, &items, may_exceed));
         let stored = self.mover.on_state(import).await?;
         stored.map_err(|why| match why {
-            RequestError::OutOfMemory => Failed::Full(id),
-            why => Failed::Again(why.to_string()),
+            RequestError::OutOfMemory => ImportFailure::Full(id),
+            why => ImportFailure::Again(why.to_string()),
         })
     }
 
@@ -302,7 +312,7 @@ impl<E: Env> Import<'_, E> {
     }
 
     /// Compares the number of keys with that of the source.
-    async fn compare(&self, id: u64, count: KeyCount, keys: u64) -> Result<(), Failed> {
+    async fn compare(&self, id: u64, count: KeyCount, keys: u64) -> Result<(), ImportFailure> {
         let own = self.mover.on_state(move |_| Ok(count.keys())).await?;
         if own == keys {
             return Ok(());
@@ -310,11 +320,11 @@ impl<E: Env> Import<'_, E> {
         tracing::error!(
             "of the move {id:016x}, {own} keys are here and {keys} at the source: they are fetched again",
         );
-        Err(Failed::Again("the number of keys differs from that of the source".to_owned()))
+        Err(ImportFailure::Again("the number of keys differs from that of the source".to_owned()))
     }
 
     /// Takes the slots over, whose keys this group's log has.
-    async fn arrive(&self, found: Found) -> Result<(), String> {
+    async fn arrive(&self, found: StoredMove) -> Result<(), String> {
         let (id, slots, time) = (found.id, found.record.slots.clone(), found.record.time);
         // An earlier primary may have appended the entry.
         if self.mover.owned().contains_all(&slots) {
@@ -340,14 +350,14 @@ impl<E: Env> Import<'_, E> {
 }
 
 /// Why an import has ended.
-enum Failed {
+enum ImportFailure {
     /// It can be tried again.
     Again(String),
     /// There is too little memory for the keys of this move.
     Full(u64),
 }
 
-impl From<String> for Failed {
+impl From<String> for ImportFailure {
     fn from(why: String) -> Self {
         Self::Again(why)
     }

@@ -202,16 +202,17 @@ impl Generation {
         let service = Generated::new(Service::new(serving)).max_decoding_message_size(MOST_REQUEST);
         let admit = move |request: Request<()>| admit(request, name.as_deref());
         let service = InterceptedService::new(service, admit);
-        if let Err(why) = server.add_service(service).serve_with_incoming(Given(given)).await {
+        if let Err(why) = server.add_service(service).serve_with_incoming(SocketStream(given)).await
+        {
             tracing::error!("a server of peers has stopped: {why}");
         }
     }
 }
 
 /// The connections that a server gets.
-struct Given(UnboundedReceiver<Socket>);
+struct SocketStream(UnboundedReceiver<Socket>);
 
-impl Stream for Given {
+impl Stream for SocketStream {
     type Item = io::Result<Socket>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

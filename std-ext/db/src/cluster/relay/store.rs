@@ -15,7 +15,7 @@ use super::error::RelayError;
 use super::pins::{Pin, Pins};
 use super::position::{Durable, RelayPosition, logged_mark, without_mark};
 use super::records::Records;
-use crate::cluster::core::{Chain, Committed, Held, Mark};
+use crate::cluster::core::{Chain, Committed, HeldEntries, Mark};
 use crate::lock::lock;
 use crate::log::file::FileLog;
 use crate::log::frame::ENTRY_HEADER;
@@ -32,18 +32,18 @@ const MOST_MARKS: usize = 16 << 10;
 
 /// The committed entries in the node's own folder.
 pub struct Relay {
-    shared: Arc<Shared>,
+    shared: Arc<RelayState>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared {
+struct RelayState {
     log: Arc<FileLog>,
     pushed: Mutex<Pushed>,
     progress: Mutex<Progress>,
     changed: Condvar,
     pins: Arc<Pins>,
     /// The entries of a last batch that a snapshot contains. The log need not have them any more.
-    in_snapshot: Mutex<Option<Held>>,
+    in_snapshot: Mutex<Option<HeldEntries>>,
 }
 
 /// The last entry and batches that were appended. Its lock serializes `push`.
@@ -90,7 +90,7 @@ impl Relay {
         let lsn = log.last();
         let progress = Progress { appended: lsn, written: lsn, ..Progress::default() };
         let marks = last_mark.into_iter().collect();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(RelayState {
             log,
             pushed: Mutex::new(Pushed { lsn, marks, marked: Vec::new() }),
             progress: Mutex::new(progress),
@@ -149,7 +149,7 @@ impl Relay {
 
     /// Notes the entries of the last batch that the newest snapshot contains, as its header says.
     pub fn set_in_snapshot(&self, hash: &BatchHash) {
-        let held = Held::hashed(hash.first, hash.last, Chain(hash.hash));
+        let held = HeldEntries::hashed(hash.first, hash.last, Chain(hash.hash));
         *lock(&self.shared.in_snapshot) = Some(held);
     }
 
@@ -158,9 +158,9 @@ impl Relay {
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn held(&self) -> Result<Held, RelayError> {
+    pub fn held(&self) -> Result<HeldEntries, RelayError> {
         let RelayPosition { mark, lsn } = self.position();
-        let Some(mark) = mark else { return Ok(Held::up_to(lsn)) };
+        let Some(mark) = mark else { return Ok(HeldEntries::up_to(lsn)) };
         self.shared.log.wait(lsn)?;
         self.held_up_to(&mark, lsn)
     }
@@ -183,20 +183,20 @@ impl Relay {
     }
 
     /// Returns the entries up to `last`, of which those of the batch of `mark` are compared.
-    fn held_up_to(&self, mark: &Mark, last: Lsn) -> Result<Held, RelayError> {
+    fn held_up_to(&self, mark: &Mark, last: Lsn) -> Result<HeldEntries, RelayError> {
         let known = *lock(&self.shared.in_snapshot);
         // One of an earlier batch begins before this one.
         let known = known.filter(|held| held.first() >= mark.first && held.last() <= last);
-        let mut held = known.unwrap_or(Held::up_to(mark.first - 1));
+        let mut held = known.unwrap_or(HeldEntries::up_to(mark.first - 1));
         if held.last() == last {
             return Ok(held);
         }
         let opened = match self.read_from(held.last() + 1) {
             Err(RelayError::Trimmed { oldest, .. }) if oldest > last => {
-                return Ok(Held::up_to(last));
+                return Ok(HeldEntries::up_to(last));
             }
             Err(RelayError::Trimmed { oldest, .. }) => {
-                held = Held::up_to(oldest - 1);
+                held = HeldEntries::up_to(oldest - 1);
                 self.read_from(oldest)
             }
             opened => opened,
@@ -206,7 +206,7 @@ impl Relay {
             // One entry at a time: it may be large.
             let read = records.read(1)?;
             if read.is_empty() {
-                return Ok(Held::up_to(last));
+                return Ok(HeldEntries::up_to(last));
             }
             for record in read.iter().take_while(|record| record.lsn <= last) {
                 let mut changes = &record.changes[..];
@@ -332,7 +332,7 @@ impl Pushed {
     }
 }
 
-impl Shared {
+impl RelayState {
     /// Waits while too many bytes wait for the disk.
     fn wait_for_room(&self) -> Result<(), RelayError> {
         let mut progress = lock(&self.progress);

@@ -2,7 +2,7 @@
 
 use super::position::mark_in;
 use super::{Condition, Durable, MOST_BACKLOG, Record, Relay, RelayError, RelayPosition};
-use crate::cluster::core::{Chain, Committed, Entry, Held, Mark, Position, Seq};
+use crate::cluster::core::{Chain, Committed, Entry, HeldEntries, Mark, Position, Seq};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::faults::FaultyDisk;
 use crate::log::file::FileLog;
@@ -120,13 +120,13 @@ fn the_entries_of_the_last_batch_are_held() {
     let path = tempfile::tempdir().unwrap();
     let relay = open(path.path()).relay;
     let held = |before: Lsn, entries: &[Entry]| {
-        let mut held = Held::up_to(before);
+        let mut held = HeldEntries::up_to(before);
         for entry in entries {
             held.add(entry.time, &entry.changes);
         }
         held
     };
-    assert_eq!(relay.held().unwrap(), Held::up_to(0));
+    assert_eq!(relay.held().unwrap(), HeldEntries::up_to(0));
     for batch in &three() {
         relay.push(batch).unwrap();
         let wanted = held(batch.mark.first - 1, &batch.entries);
@@ -146,7 +146,7 @@ fn the_entries_of_the_last_batch_are_held() {
     assert_eq!(relay.held().unwrap(), held(7, &rest));
     relay.log().rotate().unwrap();
     relay.drop_before(9).unwrap();
-    assert_eq!(relay.held().unwrap(), Held::up_to(8));
+    assert_eq!(relay.held().unwrap(), HeldEntries::up_to(8));
 }
 
 /// The log loses its entries to snapshots, the last batch among them.
@@ -155,7 +155,7 @@ fn a_snapshot_knows_the_last_batch_when_the_log_does_not() {
     let path = tempfile::tempdir().unwrap();
     let relay = open(path.path()).relay;
     let whole = batch(1, 1, &[b"one", b"two", b"three", b"four"]);
-    let mut wanted = Held::up_to(0);
+    let mut wanted = HeldEntries::up_to(0);
     whole.entries.iter().for_each(|entry| wanted.add(entry.time, &entry.changes));
     let part = |range: std::ops::Range<usize>| Committed {
         entries: whole.entries[range].to_vec(),
@@ -177,7 +177,7 @@ fn a_snapshot_knows_the_last_batch_when_the_log_does_not() {
     let folder = Folder::claim(path.path()).unwrap();
     let opened = FileLog::open(folder, Fsync::EverySecond, 5, 4, &mut |_, _, _| Ok(()));
     let relay = Relay::new(Arc::new(opened.unwrap().0), Some(whole.mark)).unwrap();
-    assert_eq!(relay.held().unwrap(), Held::up_to(4));
+    assert_eq!(relay.held().unwrap(), HeldEntries::up_to(4));
     relay.set_in_snapshot(&hash);
     assert_eq!(relay.held().unwrap(), wanted, "the last batch is not compared");
 }

@@ -3,7 +3,7 @@
 use super::state::{Fill, Group, Origin, Phase, Reason, SeenMembers, SeenTail, TailRead};
 use crate::cluster::core::api::{Action, Read, Role};
 use crate::cluster::core::batch::Batch;
-use crate::cluster::core::entry::{Held, Position, Seq};
+use crate::cluster::core::entry::{HeldEntries, Position, Seq};
 use crate::cluster::core::halt::Objections;
 use crate::cluster::core::join::{Joiner, NotNext};
 use crate::cluster::core::members::Members;
@@ -313,7 +313,12 @@ impl Group {
         out.extend(ahead.into_iter().map(|(seq, value)| Action::Spool(seq, value)));
     }
 
-    pub(super) fn resynced(&mut self, position: Position, held: Held, out: &mut Vec<Action>) {
+    pub(super) fn resynced(
+        &mut self,
+        position: Position,
+        held: HeldEntries,
+        out: &mut Vec<Action>,
+    ) {
         if !self.applying.resync {
             return;
         }

@@ -5,7 +5,9 @@ use super::state::{
 };
 use crate::cluster::core::api::{Action, Role};
 use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry, entry_bytes};
-use crate::cluster::core::entry::{Committed, Entry, Held, Mark, NodeId, Position, time_behind};
+use crate::cluster::core::entry::{
+    Committed, Entry, HeldEntries, Mark, NodeId, Position, time_behind,
+};
 use crate::cluster::core::join::Joiner;
 use crate::cluster::core::swap::{Compare, Put, Swap};
 use crate::cluster::core::tail::Tail;
@@ -489,7 +491,7 @@ impl Group {
     fn follow_again(&mut self, out: &mut Vec<Action>) {
         let phase = std::mem::replace(&mut self.phase, Phase::Following);
         let Phase::Leading(lead) = phase else { return };
-        self.log = Joiner::new(lead.position, Held::up_to(lead.position.lsn));
+        self.log = Joiner::new(lead.position, HeldEntries::up_to(lead.position.lsn));
         self.applying.queue.clear();
         self.applying.bytes = 0;
         self.applying.applied = lead.position.lsn;

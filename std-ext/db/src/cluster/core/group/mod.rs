@@ -9,8 +9,8 @@ mod state;
 mod tests;
 mod trimming;
 
-use super::api::{Action, Answer, Event, Role, Seen, Settings, Status};
-use super::entry::{Epoch, Held, NodeId, Now, Position};
+use super::api::{Action, Answer, Event, Role, Settings, Status, WatchedChange};
+use super::entry::{Epoch, HeldEntries, NodeId, Now, Position};
 use super::halt::Objections;
 use super::join::Joiner;
 use super::members::Members;
@@ -24,7 +24,7 @@ impl Group {
     ///
     /// `position` is where it begins to read in etcd, [`Mark::before`](super::Mark::before) the last mark of its relay
     /// (an empty relay: `Position::default()`). `held` are the entries that its state has.
-    pub fn new(mut settings: Settings, position: Position, held: Held, now: Now) -> Self {
+    pub fn new(mut settings: Settings, position: Position, held: HeldEntries, now: Now) -> Self {
         settings.nonce = settings.nonce.max(1);
         settings.lease = state::lease(settings.lease);
         Self {
@@ -182,16 +182,18 @@ impl Group {
         }
     }
 
-    fn watched(&mut self, revision: u64, seen: Vec<Seen>, out: &mut Vec<Action>) {
+    fn watched(&mut self, revision: u64, seen: Vec<WatchedChange>, out: &mut Vec<Action>) {
         self.watching.heard = self.now.boot;
         // Only the last value is of this revision. An earlier one may lack this node, which has joined since.
-        let last = seen.iter().rposition(|change| matches!(change, Seen::Members(_)));
+        let last = seen.iter().rposition(|change| matches!(change, WatchedChange::Members(_)));
         for (at, change) in seen.into_iter().enumerate() {
             match change {
-                Seen::Tail(text) => self.tail_watched(text, out),
-                Seen::Members(text) if Some(at) == last => self.members_are(text, revision, out),
-                Seen::Members(_) => {}
-                Seen::Batch(seq, value) => self.batch_watched(seq, value, out),
+                WatchedChange::Tail(text) => self.tail_watched(text, out),
+                WatchedChange::Members(text) if Some(at) == last => {
+                    self.members_are(text, revision, out)
+                }
+                WatchedChange::Members(_) => {}
+                WatchedChange::Batch(seq, value) => self.batch_watched(seq, value, out),
             }
             if matches!(self.phase, Phase::Stopped | Phase::Halting(_)) {
                 return;

@@ -4,13 +4,13 @@
 //! before the request was made. As all answers agree with one order of entries, the order of real time included, the
 //! history is linearizable.
 
-use super::clients::{Reply, Request, Shown};
+use super::clients::{Reply, Request, ShownKey};
 use super::truth::Truth;
 use crate::log::Lsn;
 use std::collections::BTreeMap;
 
 /// Returns whether a key in an answer is as an entry left it. With a time, keys that have expired by then are hidden.
-fn agrees(truth: &Truth, shown: &Shown, time: Option<u64>) -> bool {
+fn agrees(truth: &Truth, shown: &ShownKey, time: Option<u64>) -> bool {
     let record = truth.record(&shown.key, shown.changed);
     let alive = record.filter(|record| match (time, record.ends) {
         (Some(time), Some(end)) => end > time && !shown.gone,

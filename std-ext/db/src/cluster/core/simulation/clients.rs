@@ -166,7 +166,7 @@ impl Request {
 
 /// A key in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct ShownKey {
     pub(super) key: Vec<u8>,
     pub(super) value: Option<Vec<u8>>,
     /// The entry that changed the key last.
@@ -183,7 +183,7 @@ pub(super) struct Reply {
     /// The client, and which of its requests this is.
     pub(super) client: (usize, u64),
     pub(super) request: Request,
-    pub(super) shown: Vec<Shown>,
+    pub(super) shown: Vec<ShownKey>,
     /// The entry of the request's own changes, and these.
     pub(super) own: Option<(Lsn, Vec<u8>)>,
     /// The epoch of the evaluation.

@@ -78,7 +78,7 @@ pub(super) enum Case {
 
 /// A thing that a run has met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Met {
+pub(super) enum Milestone {
     Case(Case),
     /// A fault has begun.
     Fault(&'static str),
@@ -90,23 +90,23 @@ pub(super) enum Met {
 
 /// The number of times that each thing was met.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Coverage(pub(super) BTreeMap<Met, u64>);
+pub(super) struct Coverage(pub(super) BTreeMap<Milestone, u64>);
 
 impl Coverage {
     pub(super) fn met(&mut self, case: Case) {
-        self.count(Met::Case(case));
+        self.count(Milestone::Case(case));
     }
 
-    pub(super) fn count(&mut self, met: Met) {
+    pub(super) fn count(&mut self, met: Milestone) {
         *self.0.entry(met).or_default() += 1;
     }
 
     pub(super) fn role(&mut self, from: Role, to: Role) {
-        self.count(Met::Role(name_of(from), name_of(to)));
+        self.count(Milestone::Role(name_of(from), name_of(to)));
     }
 
     pub(super) fn failure(&mut self, failure: &Failure) {
-        self.count(Met::Refusal(match failure {
+        self.count(Milestone::Refusal(match failure {
             Failure::Unknown(_) => "no answer",
             Failure::Busy(_) => "busy",
             Failure::TooLarge => "too large",
@@ -125,8 +125,8 @@ impl Coverage {
     }
 
     /// Returns what was met less often than it must be.
-    pub(super) fn missing(&self, required: &[(Met, u64)]) -> Vec<(Met, u64)> {
-        let times = |met: &Met| self.0.get(met).copied().unwrap_or(0);
+    pub(super) fn missing(&self, required: &[(Milestone, u64)]) -> Vec<(Milestone, u64)> {
+        let times = |met: &Milestone| self.0.get(met).copied().unwrap_or(0);
         let rare = required.iter().filter(|(met, least)| times(met) < *least);
         rare.map(|(met, _)| (*met, times(met))).collect()
     }
@@ -144,93 +144,93 @@ fn name_of(role: Role) -> &'static str {
 pub(super) const SEEDS: u64 = 300;
 
 /// The cases that runs of any scenario with faults must meet.
-pub(super) const ALWAYS: &[(Met, u64)] = &[
-    (Met::Case(Case::Created), 270),
-    (Met::Case(Case::TakenFromSilent), 180),
-    (Met::Case(Case::TakenByChosen), 8),
-    (Met::Case(Case::TakenFromNobody), 15),
-    (Met::Case(Case::UnknownThenDone), 60),
-    (Met::Case(Case::UnknownThenNot), 100),
-    (Met::Case(Case::TakeoverUnheard), 1),
-    (Met::Case(Case::PartsJoined), 150),
-    (Met::Case(Case::PartsAbandoned), 1),
-    (Met::Case(Case::TrimmedThenResync), 8),
-    (Met::Case(Case::FencedUnsafe), 30),
-    (Met::Case(Case::FencedInPlace), 30),
-    (Met::Case(Case::HandedOver), 8),
-    (Met::Case(Case::Released), 20),
-    (Met::Case(Case::NoSpaceLeft), 20),
-    (Met::Case(Case::BackToTheFirst), 30),
-    (Met::Case(Case::GapFilled), 1500),
-    (Met::Case(Case::WatchCompacted), 15),
-    (Met::Case(Case::PowerLost), 30),
-    (Met::Case(Case::RepliesClosed), 5),
-    (Met::Case(Case::StoppedBetweenActions), 100),
-    (Met::Case(Case::LeaseProof), 20_000),
-    (Met::Case(Case::SwapProof), 10_000),
-    (Met::Case(Case::Trimmed), 400),
-    (Met::Case(Case::LeaseChanged), 15),
-    (Met::Role("loading", "follower"), 500),
-    (Met::Role("follower", "primary"), 300),
-    (Met::Role("primary", "follower"), 60),
+pub(super) const ALWAYS: &[(Milestone, u64)] = &[
+    (Milestone::Case(Case::Created), 270),
+    (Milestone::Case(Case::TakenFromSilent), 180),
+    (Milestone::Case(Case::TakenByChosen), 8),
+    (Milestone::Case(Case::TakenFromNobody), 15),
+    (Milestone::Case(Case::UnknownThenDone), 60),
+    (Milestone::Case(Case::UnknownThenNot), 100),
+    (Milestone::Case(Case::TakeoverUnheard), 1),
+    (Milestone::Case(Case::PartsJoined), 150),
+    (Milestone::Case(Case::PartsAbandoned), 1),
+    (Milestone::Case(Case::TrimmedThenResync), 8),
+    (Milestone::Case(Case::FencedUnsafe), 30),
+    (Milestone::Case(Case::FencedInPlace), 30),
+    (Milestone::Case(Case::HandedOver), 8),
+    (Milestone::Case(Case::Released), 20),
+    (Milestone::Case(Case::NoSpaceLeft), 20),
+    (Milestone::Case(Case::BackToTheFirst), 30),
+    (Milestone::Case(Case::GapFilled), 1500),
+    (Milestone::Case(Case::WatchCompacted), 15),
+    (Milestone::Case(Case::PowerLost), 30),
+    (Milestone::Case(Case::RepliesClosed), 5),
+    (Milestone::Case(Case::StoppedBetweenActions), 100),
+    (Milestone::Case(Case::LeaseProof), 20_000),
+    (Milestone::Case(Case::SwapProof), 10_000),
+    (Milestone::Case(Case::Trimmed), 400),
+    (Milestone::Case(Case::LeaseChanged), 15),
+    (Milestone::Role("loading", "follower"), 500),
+    (Milestone::Role("follower", "primary"), 300),
+    (Milestone::Role("primary", "follower"), 60),
     // A node that needs a resync.
-    (Met::Role("loading", "loading"), 6),
-    (Met::Refusal("compared"), 50),
-    (Met::Refusal("no answer"), 500),
-    (Met::Refusal("busy"), 50),
-    (Met::Refusal("no space"), 30),
-    (Met::Fault("Crash"), 30),
-    (Met::Fault("Freeze"), 30),
-    (Met::Fault("CutTo"), 30),
-    (Met::Fault("CutFrom"), 30),
-    (Met::Fault("EtcdPause"), 30),
-    (Met::Fault("Isolate"), 30),
-    (Met::Fault("EtcdSlow"), 12),
-    (Met::Fault("EtcdBusy"), 12),
-    (Met::Fault("LoseAnswers"), 12),
-    (Met::Fault("WatchStall"), 12),
-    (Met::Fault("WatchCut"), 12),
-    (Met::Fault("WatchRepeat"), 12),
-    (Met::Fault("WatchSkip"), 12),
-    (Met::Fault("Compact"), 12),
-    (Met::Fault("Quota"), 12),
-    (Met::Fault("SlowDisk"), 12),
-    (Met::Fault("HandOver"), 12),
-    (Met::Fault("Restart"), 12),
-    (Met::Fault("Lease"), 12),
-    (Met::Fault("Forget"), 12),
-    (Met::Fault("Jump"), 12),
+    (Milestone::Role("loading", "loading"), 6),
+    (Milestone::Refusal("compared"), 50),
+    (Milestone::Refusal("no answer"), 500),
+    (Milestone::Refusal("busy"), 50),
+    (Milestone::Refusal("no space"), 30),
+    (Milestone::Fault("Crash"), 30),
+    (Milestone::Fault("Freeze"), 30),
+    (Milestone::Fault("CutTo"), 30),
+    (Milestone::Fault("CutFrom"), 30),
+    (Milestone::Fault("EtcdPause"), 30),
+    (Milestone::Fault("Isolate"), 30),
+    (Milestone::Fault("EtcdSlow"), 12),
+    (Milestone::Fault("EtcdBusy"), 12),
+    (Milestone::Fault("LoseAnswers"), 12),
+    (Milestone::Fault("WatchStall"), 12),
+    (Milestone::Fault("WatchCut"), 12),
+    (Milestone::Fault("WatchRepeat"), 12),
+    (Milestone::Fault("WatchSkip"), 12),
+    (Milestone::Fault("Compact"), 12),
+    (Milestone::Fault("Quota"), 12),
+    (Milestone::Fault("SlowDisk"), 12),
+    (Milestone::Fault("HandOver"), 12),
+    (Milestone::Fault("Restart"), 12),
+    (Milestone::Fault("Lease"), 12),
+    (Milestone::Fault("Forget"), 12),
+    (Milestone::Fault("Jump"), 12),
 ];
 
 /// More cases, for runs without the real state: they are longer.
-pub(super) const CORE: &[(Met, u64)] = &[(Met::Case(Case::RestartedInsideBatch), 1)];
+pub(super) const CORE: &[(Milestone, u64)] = &[(Milestone::Case(Case::RestartedInsideBatch), 1)];
 
 /// More cases, for runs with all kinds of faults.
-pub(super) const WIDE: &[(Met, u64)] = &[
-    (Met::Case(Case::TakenFromAbsent), 1),
-    (Met::Case(Case::TakenInARow), 60),
-    (Met::Case(Case::TrimmedDuringResync), 1),
-    (Met::Case(Case::DiskFailed), 20),
-    (Met::Case(Case::DiskMended), 15),
-    (Met::Case(Case::Twins), 30),
-    (Met::Refusal("too large"), 1),
-    (Met::Fault("Away"), 30),
-    (Met::Fault("DiskFull"), 30),
-    (Met::Fault("HandOverAndDie"), 30),
-    (Met::Fault("Lost"), 30),
-    (Met::Fault("Chase"), 30),
-    (Met::Fault("Twin"), 20),
-    (Met::Fault("Limit"), 20),
+pub(super) const WIDE: &[(Milestone, u64)] = &[
+    (Milestone::Case(Case::TakenFromAbsent), 1),
+    (Milestone::Case(Case::TakenInARow), 60),
+    (Milestone::Case(Case::TrimmedDuringResync), 1),
+    (Milestone::Case(Case::DiskFailed), 20),
+    (Milestone::Case(Case::DiskMended), 15),
+    (Milestone::Case(Case::Twins), 30),
+    (Milestone::Refusal("too large"), 1),
+    (Milestone::Fault("Away"), 30),
+    (Milestone::Fault("DiskFull"), 30),
+    (Milestone::Fault("HandOverAndDie"), 30),
+    (Milestone::Fault("Lost"), 30),
+    (Milestone::Fault("Chase"), 30),
+    (Milestone::Fault("Twin"), 20),
+    (Milestone::Fault("Limit"), 20),
 ];
 
 /// More cases, for runs with the whole state.
-pub(super) const WHOLE: &[(Met, u64)] = &[
-    (Met::Case(Case::ClockSetBack), 30),
-    (Met::Case(Case::LineSetBack), 50),
-    (Met::Case(Case::SnapshotKept), 500),
-    (Met::Case(Case::SnapshotLoaded), 80),
-    (Met::Case(Case::LockTaken), 800),
-    (Met::Case(Case::LockRefused), 1500),
-    (Met::Case(Case::LockExpired), 60),
-    (Met::Case(Case::FollowerRead), 2000),
+pub(super) const WHOLE: &[(Milestone, u64)] = &[
+    (Milestone::Case(Case::ClockSetBack), 30),
+    (Milestone::Case(Case::LineSetBack), 50),
+    (Milestone::Case(Case::SnapshotKept), 500),
+    (Milestone::Case(Case::SnapshotLoaded), 80),
+    (Milestone::Case(Case::LockTaken), 800),
+    (Milestone::Case(Case::LockRefused), 1500),
+    (Milestone::Case(Case::LockExpired), 60),
+    (Milestone::Case(Case::FollowerRead), 2000),
 ];

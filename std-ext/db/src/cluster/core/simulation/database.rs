@@ -61,7 +61,7 @@ pub(super) enum Verdict {
 }
 
 /// A request that was executed.
-pub(super) struct Executed {
+pub(super) struct ExecutedRequest {
     /// Whether the change was made, as its answer says.
     pub(super) done: bool,
     /// The values of the keys, read in the same batch.
@@ -158,7 +158,7 @@ impl Database {
     }
 
     /// Executes a request as a worker does, and reads its keys in the same batch.
-    pub(super) fn execute(&mut self, request: &Request) -> Result<Executed, String> {
+    pub(super) fn execute(&mut self, request: &Request) -> Result<ExecutedRequest, String> {
         let keys = request.keys();
         let epoch = self.log.epoch();
         let (mut values, mut done, mut wrong) = (vec![None; keys.len()], false, None);
@@ -185,7 +185,7 @@ impl Database {
         if let Some(wrong) = wrong {
             return Err(wrong);
         }
-        Ok(Executed { done, values, wait, time: self.now(), entries: self.log.take(1) })
+        Ok(ExecutedRequest { done, values, wait, time: self.now(), entries: self.log.take(1) })
     }
 
     /// Returns whether an answer leaves now, as a worker decides it.

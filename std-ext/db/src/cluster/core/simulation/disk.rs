@@ -3,7 +3,7 @@
 use super::random::Random;
 use super::store::Store;
 use crate::cluster::core::batch::{Batch, Piece, encode_entry};
-use crate::cluster::core::{Committed, Entry, Held, Mark, Position, Seq};
+use crate::cluster::core::{Committed, Entry, HeldEntries, Mark, Position, Seq};
 use crate::log::Lsn;
 use std::ops::Range;
 
@@ -139,9 +139,9 @@ impl Disk {
     }
 
     /// Returns the entries, of which those behind the last mark are compared.
-    pub(super) fn held(&self) -> Held {
+    pub(super) fn held(&self) -> HeldEntries {
         let before = self.mark_of(self.last()).map_or(self.last(), |mark| mark.first - 1);
-        let mut held = Held::up_to(before);
+        let mut held = HeldEntries::up_to(before);
         let again = self.entries.iter().filter(|entry| entry.lsn > before);
         again.for_each(|entry| held.add(entry.time, &entry.changes));
         held

@@ -44,7 +44,7 @@ pub(in crate::cluster) use database::relay;
 pub(in crate::cluster) use random::Random;
 
 use crate::effort::rounds;
-use coverage::{ALWAYS, CORE, Case, Coverage, Met, WHOLE, WIDE};
+use coverage::{ALWAYS, CORE, Case, Coverage, Milestone, WHOLE, WIDE};
 use faults::Scenario;
 use kept::KEPT;
 use run::{run_seed, shrink};
@@ -81,14 +81,14 @@ fn run_all(seeds: Range<u64>, scenario: Scenario) -> Coverage {
 }
 
 /// Returns how often these seeds must meet each thing.
-fn required_of(seeds: &Range<u64>, required: &[&[(Met, u64)]]) -> Vec<(Met, u64)> {
+fn required_of(seeds: &Range<u64>, required: &[&[(Milestone, u64)]]) -> Vec<(Milestone, u64)> {
     let count = seeds.end - seeds.start;
-    let part = |(met, least): (Met, u64)| (met, least * count / coverage::SEEDS);
+    let part = |(met, least): (Milestone, u64)| (met, least * count / coverage::SEEDS);
     required.concat().into_iter().map(part).collect()
 }
 
 /// Runs seeds, and fails if they have not met the cases that their number must meet.
-fn run_covered(seeds: Range<u64>, scenario: Scenario, required: &[&[(Met, u64)]]) {
+fn run_covered(seeds: Range<u64>, scenario: Scenario, required: &[&[(Milestone, u64)]]) {
     let required = required_of(&seeds, required);
     let coverage = run_all(seeds, scenario);
     println!("{coverage:?}");
@@ -136,7 +136,7 @@ fn a_restored_etcd_is_noticed() {
     let seeds = seeds(0..60);
     let enough = seeds.end - seeds.start >= 60;
     let coverage = run_all(seeds, Scenario::Restore);
-    let missing = coverage.missing(&[(Met::Case(Case::RestoreNoticed), 10)]);
+    let missing = coverage.missing(&[(Milestone::Case(Case::RestoreNoticed), 10)]);
     assert!(!enough || missing.is_empty(), "{coverage:?}");
 }
 
@@ -146,7 +146,7 @@ fn nobody_writes_over_entries_that_a_restored_etcd_lacks() {
     let enough = seeds.end - seeds.start >= 60;
     let coverage = run_all(seeds, Scenario::Lagging);
     let required = [(Case::Halted, 20), (Case::RestoreNoticed, 20)];
-    let missing = coverage.missing(&required.map(|(case, least)| (Met::Case(case), least)));
+    let missing = coverage.missing(&required.map(|(case, least)| (Milestone::Case(case), least)));
     assert!(!enough || missing.is_empty(), "{missing:?}: {coverage:?}");
 }
 
@@ -156,7 +156,7 @@ fn a_primary_that_was_killed_takes_its_group_back() {
     let enough = seeds.end - seeds.start >= 60;
     let coverage = run_all(seeds, Scenario::Restarts);
     let required = [(Case::TakenBack, 100), (Case::LateSwapOfTheDead, 20), (Case::Twins, 60)];
-    let missing = coverage.missing(&required.map(|(case, least)| (Met::Case(case), least)));
+    let missing = coverage.missing(&required.map(|(case, least)| (Milestone::Case(case), least)));
     assert!(!enough || missing.is_empty(), "{missing:?}: {coverage:?}");
 }
 
@@ -166,7 +166,7 @@ fn a_lost_etcd_is_filled_again_from_the_folders() {
     let enough = seeds.end - seeds.start >= 90;
     let coverage = run_all(seeds, Scenario::Adopt);
     let required = [(Case::Adopted, 30), (Case::AdoptedWithLoss, 10), (Case::RestoreNoticed, 1)];
-    let missing = coverage.missing(&required.map(|(case, least)| (Met::Case(case), least)));
+    let missing = coverage.missing(&required.map(|(case, least)| (Milestone::Case(case), least)));
     assert!(!enough || missing.is_empty(), "{missing:?}: {coverage:?}");
 }
 
@@ -211,7 +211,7 @@ fn many_seeds() {
 }
 
 /// Runs seeds to the last one, and prints the progress each minute. Returns the number of violations.
-fn survey(seeds: Range<u64>, scenario: Scenario, required: &[&[(Met, u64)]]) -> u64 {
+fn survey(seeds: Range<u64>, scenario: Scenario, required: &[&[(Milestone, u64)]]) -> u64 {
     let (mut coverage, mut violations) = (Coverage::default(), 0);
     let mut told = Instant::now();
     for seed in seeds.clone() {

@@ -1,6 +1,6 @@
 //! The network between nodes and etcd: delays, losses, deadlines, and the watch.
 
-use super::coverage::{Case, Met};
+use super::coverage::{Case, Milestone};
 use super::etcd::{LARGEST_REQUEST, Refusal, Transaction};
 use super::faults::{Fault, Kind, Scenario};
 use super::process::{Call, Watch};
@@ -8,7 +8,7 @@ use super::truth::{LOG, log_key};
 use super::world::{Reported, What, World};
 use crate::cluster::core::{
     Answer, Compare, Event, Failure, Halt, HaltOutcome, NodeId, Objections, Outcome, Put, Read,
-    Seen, Swap, Tail,
+    Swap, Tail, WatchedChange,
 };
 
 const TAIL: &str = "tail";
@@ -416,12 +416,12 @@ impl World {
         let mut seen = Vec::new();
         for change in changes {
             match change.key.as_str() {
-                TAIL => seen.push(Seen::Tail(change.value.clone())),
-                MEMBERS => seen.push(Seen::Members(change.value.clone())),
+                TAIL => seen.push(WatchedChange::Tail(change.value.clone())),
+                MEMBERS => seen.push(WatchedChange::Members(change.value.clone())),
                 key => {
                     let seq = key.strip_prefix(LOG).and_then(|seq| seq.parse().ok());
                     if let (Some(seq), Some(value)) = (seq, &change.value) {
-                        seen.push(Seen::Batch(seq, value.clone()));
+                        seen.push(WatchedChange::Batch(seq, value.clone()));
                     }
                 }
             }
@@ -467,7 +467,7 @@ impl World {
     fn note_refusal(&mut self, reported: &Reported) {
         match reported {
             Reported::Swap(Outcome::Refused { .. }) | Reported::Trim(Ok(false)) => {
-                self.coverage.count(Met::Refusal("compared"));
+                self.coverage.count(Milestone::Refusal("compared"));
             }
             Reported::Swap(Outcome::Failed(failure))
             | Reported::Read(Err(failure))

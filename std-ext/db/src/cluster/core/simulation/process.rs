@@ -1,6 +1,6 @@
 //! A simulated process: the group, the state, and the replies that wait.
 
-use super::clients::{Reply, Request, Shown, Whole};
+use super::clients::{Reply, Request, ShownKey, Whole};
 use super::database::{Database, Verdict};
 use super::disk::{Disk, Snapshot};
 use super::store::Store;
@@ -184,7 +184,7 @@ impl Process {
         } else {
             Some((self.append(time, changes.clone())?, changes))
         };
-        let shown = request.keys().into_iter().zip(required).map(|(key, required)| Shown {
+        let shown = request.keys().into_iter().zip(required).map(|(key, required)| ShownKey {
             key: key.to_vec(),
             value: self.store.stored(key).map(|record| record.value.clone()),
             changed: self.store.changed(key),
@@ -209,7 +209,7 @@ impl Process {
         let whole = Whole { wait: executed.wait, done: executed.done, time: executed.time };
         let own = self.take_entries(executed.entries)?;
         let keys = request.keys().into_iter().zip(executed.values).zip(required);
-        let shown = keys.map(|((key, value), required)| Shown {
+        let shown = keys.map(|((key, value), required)| ShownKey {
             key: key.to_vec(),
             value,
             changed: self.store.written(key),

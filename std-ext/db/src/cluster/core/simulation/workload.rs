@@ -2,7 +2,7 @@
 
 use super::check::Checker;
 use super::clients::Request;
-use super::coverage::{Case, Met};
+use super::coverage::{Case, Milestone};
 use super::database::Verdict;
 use super::etcd::{FakeEtcd, LARGEST_REQUEST, Transaction};
 use super::faults::{Kind, Scenario};
@@ -145,7 +145,7 @@ impl World {
     pub(super) fn fault(&mut self, number: usize) {
         let kind = self.faults[number].kind.clone();
         self.note(|| format!("fault {number}: {kind:?}"));
-        self.coverage.count(Met::Fault(kind.name()));
+        self.coverage.count(Milestone::Fault(kind.name()));
         let now = self.now;
         match kind {
             Kind::Crash { node, actions, power } => self.nodes[node].crash = Some((actions, power)),

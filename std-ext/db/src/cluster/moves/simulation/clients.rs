@@ -44,7 +44,7 @@ enum Wish {
 
 /// An answer: the value that was read, or the new length.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Got {
+enum ReadResult {
     Value(Option<Vec<u8>>),
     Length(usize),
     Done,
@@ -62,16 +62,16 @@ struct Register {
 }
 
 impl Register {
-    fn answer(&mut self, least: usize, wish: &Wish, got: &Got) -> Result<(), String> {
+    fn answer(&mut self, least: usize, wish: &Wish, got: &ReadResult) -> Result<(), String> {
         let length = match (wish, got) {
-            (Wish::Append(token), Got::Length(length)) => {
+            (Wish::Append(token), ReadResult::Length(length)) => {
                 self.tokens.insert(token.clone(), length.checked_sub(TOKEN));
                 if *length < least + TOKEN {
                     return Err(format!("{length} bytes after an append to {least}"));
                 }
                 *length
             }
-            (_, Got::Value(value)) => {
+            (_, ReadResult::Value(value)) => {
                 let value = value.clone().unwrap_or_default();
                 let (short, long) = (value.len().min(self.read.len()), &self.read);
                 if value[..short] != long[..short] {
@@ -142,9 +142,9 @@ impl Content {
 }
 
 /// All that a client's own key may contain.
-struct Own(Vec<Content>);
+struct OwnKey(Vec<Content>);
 
-impl Own {
+impl OwnKey {
     /// Takes the value that was read between two times of the true clock.
     fn read(&mut self, value: Option<&[u8]>, (from, to): (u64, u64)) -> Result<(), String> {
         let fits = |content: &&Content| content.may_show(value, (from, to));
@@ -163,7 +163,7 @@ impl Own {
 #[derive(Default)]
 pub(super) struct Account {
     registers: BTreeMap<String, Register>,
-    own: BTreeMap<String, Own>,
+    own: BTreeMap<String, OwnKey>,
     pub(super) answers: u64,
 }
 
@@ -270,7 +270,7 @@ impl Client {
                 }
                 (false, register.least)
             } else {
-                account.own.entry(key.clone()).or_insert_with(|| Own(vec![Content::Nothing]));
+                account.own.entry(key.clone()).or_insert_with(|| OwnKey(vec![Content::Nothing]));
                 (true, 0)
             }
         };
@@ -294,13 +294,23 @@ impl Client {
         }
     }
 
-    fn account(&self, key: &str, is_own: bool, least: usize, wish: &Wish, got: &Got, begin: u64) {
+    fn account(
+        &self,
+        key: &str,
+        is_own: bool,
+        least: usize,
+        wish: &Wish,
+        got: &ReadResult,
+        begin: u64,
+    ) {
         let mut account = lock(&self.account);
         account.answers += 1;
         let checked = if is_own {
             let own = account.own.get_mut(key).expect("it was made before");
             match (got, Content::after(wish)) {
-                (Got::Value(value), _) => own.read(value.as_deref(), (begin, self.world.wall())),
+                (ReadResult::Value(value), _) => {
+                    own.read(value.as_deref(), (begin, self.world.wall()))
+                }
                 (_, Some(after)) => {
                     own.0 = vec![after];
                     Ok(())
@@ -317,7 +327,7 @@ impl Client {
     }
 
     /// Asks the primary of a group.
-    async fn ask(&self, group: u32, key: &str, wish: &Wish) -> Result<Got, Silent> {
+    async fn ask(&self, group: u32, key: &str, wish: &Wish) -> Result<ReadResult, Silent> {
         let Some(process) = self.world.primary(group) else { return Err(Silent::Refused) };
         // The server does not read from its clients.
         while process.log.backlog() == usize::MAX && process.is_alive() {
@@ -372,7 +382,7 @@ impl Client {
     }
 }
 
-fn execute(process: &Process, key: &[u8], wish: &Wish) -> (Lsn, Result<Got, RequestError>) {
+fn execute(process: &Process, key: &[u8], wish: &Wish) -> (Lsn, Result<ReadResult, RequestError>) {
     let set = |value, end: Option<u64>| Change::Set {
         value,
         condition: SetCondition::Always,
@@ -385,16 +395,16 @@ fn execute(process: &Process, key: &[u8], wish: &Wish) -> (Lsn, Result<Got, Requ
         Wish::Set(value, end) => Request::Change(key, set(value.as_bytes(), *end)),
         Wish::Remove => Request::Change(key, Change::Delete),
     };
-    let mut got = Ok(Got::Done);
+    let mut got = Ok(ReadResult::Done);
     let lsn = lock(&process.session).execute(&[request], &mut |_, answer| {
         got = match answer {
             Answer::Error(why) => Err(why),
-            Answer::Bytes(value) => Ok(Got::Value(Some(value.to_vec()))),
-            Answer::Nil if matches!(wish, Wish::Read) => Ok(Got::Value(None)),
+            Answer::Bytes(value) => Ok(ReadResult::Value(Some(value.to_vec()))),
+            Answer::Nil if matches!(wish, Wish::Read) => Ok(ReadResult::Value(None)),
             Answer::Int(length) if matches!(wish, Wish::Append(_)) => {
-                Ok(Got::Length(usize::try_from(length).unwrap_or(0)))
+                Ok(ReadResult::Length(usize::try_from(length).unwrap_or(0)))
             }
-            _ => Ok(Got::Done),
+            _ => Ok(ReadResult::Done),
         };
     });
     (lsn, got)

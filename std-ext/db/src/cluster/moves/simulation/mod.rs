@@ -39,7 +39,7 @@ use crate::state::slots::{SLOTS, slot};
 use clients::{Account, Client, TAGS, fill, slot_of_tag};
 use env::SimEtcd;
 use node::Node;
-use plan::{Coverage, End, Plan};
+use plan::{Coverage, Plan, PrimaryEnd};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -140,7 +140,7 @@ async fn disturb(world: World) {
         }
         let ends = world.scene().plan.ends_at_random;
         if world.chance(ends) {
-            let end = if world.chance(500) { End::Crash } else { End::Deposed };
+            let end = if world.chance(500) { PrimaryEnd::Crash } else { PrimaryEnd::Deposed };
             world.end_primary(world.below(2) as u32, end);
         }
     }

@@ -89,7 +89,7 @@ pub(super) type Place = (Step, When, Side);
 
 /// How a primary ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum PrimaryEnd {
     /// Its process ends at once, and the next primary comes later.
     Crash,
     /// Another node takes over, and the process notices it later.
@@ -107,7 +107,7 @@ pub(super) fn places() -> Vec<Place> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
     /// The primaries that end, and where. Each ends once.
-    pub(super) ends: Vec<(Place, End)>,
+    pub(super) ends: Vec<(Place, PrimaryEnd)>,
     /// How many of a thousand moves are cancelled, and how many returned once they can be.
     pub(super) cancels: u64,
     pub(super) returns: u64,
@@ -134,7 +134,9 @@ impl Plan {
         }
         let cancels = ends.iter().any(|(step, ..)| step.needs_cancel());
         let returns = ends.iter().any(|(step, ..)| step.needs_return());
-        let end = |place| (place, if random.chance(600) { End::Crash } else { End::Deposed });
+        let end = |place| {
+            (place, if random.chance(600) { PrimaryEnd::Crash } else { PrimaryEnd::Deposed })
+        };
         Self {
             ends: ends.into_iter().map(end).collect(),
             cancels: if cancels { 500 } else { 100 },
@@ -147,7 +149,7 @@ impl Plan {
     }
 
     /// Takes the end of a primary out of the plan, if it comes here.
-    pub(super) fn take(&mut self, place: Place) -> Option<End> {
+    pub(super) fn take(&mut self, place: Place) -> Option<PrimaryEnd> {
         let at = self.ends.iter().position(|(of, _)| *of == place)?;
         Some(self.ends.remove(at).1)
     }

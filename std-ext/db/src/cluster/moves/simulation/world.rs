@@ -7,7 +7,7 @@ use super::env::SimEnv;
 use super::executor::Handle;
 use super::faults::Faults;
 use super::node::{Node, Process};
-use super::plan::{Coverage, End, Plan, Side, Step, When};
+use super::plan::{Coverage, Plan, PrimaryEnd, Side, Step, When};
 use crate::cluster::clock::manual;
 use crate::cluster::core::simulation::Random;
 use crate::cluster::core::{Entry, NodeId, primary_value};
@@ -443,15 +443,15 @@ impl World {
     // ------------------------------------------------------------------------------------ processes
 
     /// Ends the primary of a group, if it has one.
-    pub(super) fn end_primary(&self, number: u32, end: End) {
+    pub(super) fn end_primary(&self, number: u32, end: PrimaryEnd) {
         let mut scene = self.scene();
         let group = &mut scene.groups[number as usize];
         let Some(process) = group.primary.take() else { return };
         // Nothing that it appends from now on is committed.
         group.epoch += 1;
         let before = match end {
-            End::Crash => Some(Arc::clone(&process)),
-            End::Deposed => group.deposed.replace(Arc::clone(&process)),
+            PrimaryEnd::Crash => Some(Arc::clone(&process)),
+            PrimaryEnd::Deposed => group.deposed.replace(Arc::clone(&process)),
         };
         drop(scene);
         self.note(|| format!("the primary {} of group {number} ends: {end:?}", process.epoch));
@@ -461,12 +461,12 @@ impl World {
         let world = self.clone();
         self.handle.spawn(async move {
             match end {
-                End::Crash => world.delay(50, 900).await,
-                End::Deposed => world.delay(0, 50).await,
+                PrimaryEnd::Crash => world.delay(50, 900).await,
+                PrimaryEnd::Deposed => world.delay(0, 50).await,
             }
             world.start_primary(number);
         });
-        if end == End::Deposed {
+        if end == PrimaryEnd::Deposed {
             let world = self.clone();
             self.handle.spawn(async move {
                 // Long enough for further moves, as of a process that was stopped.

@@ -202,7 +202,7 @@ fn a_released_group_is_taken_by_the_first_member_at_once() {
     let (mut etcd, mut follower) = follower();
     etcd.members = Some(Members::default().with(node(2), 0).print().into_bytes());
     etcd.revision += 1;
-    etcd.seen.push(Seen::Members(etcd.members.clone()));
+    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
     etcd.other(|tail| (tail.node, tail.nonce) = (None, 0));
     etcd.tell(&mut follower);
     follower.run(&mut etcd);
@@ -333,7 +333,7 @@ fn a_node_that_has_just_joined_was_not_removed() {
     joining.run(&mut etcd);
     assert!(joining.group.status().member);
     // The watch tells both values at once, and the first one is from before this node joined.
-    let seen = vec![Seen::Members(old), Seen::Members(etcd.members.clone())];
+    let seen = vec![WatchedChange::Members(old), WatchedChange::Members(etcd.members.clone())];
     joining.event(Event::Watched { revision: etcd.revision, seen });
     assert_eq!(joining.notes(), "", "a node that was never removed says that it was");
     assert!(joining.group.status().member);

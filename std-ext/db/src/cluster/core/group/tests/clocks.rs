@@ -89,7 +89,7 @@ fn a_group_is_released_at_the_right_time() {
     etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
     etcd.revision += 1;
     let (revision, members) = (etcd.revision, etcd.members.clone());
-    leader.event(Event::Watched { revision, seen: vec![Seen::Members(members)] });
+    leader.event(Event::Watched { revision, seen: vec![WatchedChange::Members(members)] });
     log_clock(&mut leader, right + HOUR);
     leader.closes = false;
     leader.event(Event::HandOver(Some(node(2))));

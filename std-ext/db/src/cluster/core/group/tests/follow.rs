@@ -9,7 +9,8 @@ fn batches_are_applied_in_order_whatever_the_watch_does() {
         etcd.append(1, &[&[n]]);
     }
     let seen = std::mem::take(&mut etcd.seen);
-    let batches: Vec<_> = seen.into_iter().filter(|seen| matches!(seen, Seen::Batch(..))).collect();
+    let batches: Vec<_> =
+        seen.into_iter().filter(|seen| matches!(seen, WatchedChange::Batch(..))).collect();
     let order = [1, 0, 0, 5, 2, 1, 0, 5];
     for at in order {
         let seen = vec![batches[at].clone()];
@@ -111,7 +112,7 @@ fn trimmed_batches_are_fetched_from_a_peer() {
     let batch = Batch::decode(&etcd.log[&7]).expect("a batch");
     let position =
         Position { seq: 6, lsn: batch.first - 1, epoch: 1, chain: batch.before, time: 0 };
-    follower.event(Event::Resynced { position, held: Held::up_to(batch.first) });
+    follower.event(Event::Resynced { position, held: HeldEntries::up_to(batch.first) });
     follower.run(&mut etcd);
     assert_eq!(follower.changes(), [b"\x05".to_vec(), b"x".to_vec()]);
     assert_eq!(follower.role(), Role::Follower);
@@ -192,7 +193,7 @@ fn an_old_line_of_the_watch_is_dropped() {
     let old = etcd.tail.clone();
     etcd.append(1, &[b"c"]);
     etcd.tell(&mut follower);
-    follower.event(Event::Watched { revision: 1, seen: vec![Seen::Tail(old)] });
+    follower.event(Event::Watched { revision: 1, seen: vec![WatchedChange::Tail(old)] });
     assert_eq!(follower.group.status().tail, Some(etcd.tail()));
     assert_eq!(follower.stopped(), None);
 }
@@ -247,14 +248,20 @@ fn wrong_bytes_stop_a_node() {
     etcd.append(1, &[b"c"]);
     let mut damaged = etcd.log[&3].clone();
     damaged[50] ^= 1;
-    let seen = vec![Seen::Batch(3, damaged)];
+    let seen = vec![WatchedChange::Batch(3, damaged)];
     follower.event(Event::Watched { revision: etcd.revision, seen });
     assert!(follower.stopped().expect("it stops").contains("checksum"));
     let (_, mut other) = super::follower();
-    other.event(Event::Watched { revision: 0, seen: vec![Seen::Tail(Some(b"3 7".to_vec()))] });
+    other.event(Event::Watched {
+        revision: 0,
+        seen: vec![WatchedChange::Tail(Some(b"3 7".to_vec()))],
+    });
     assert!(other.stopped().expect("it stops").contains("upgrade"));
     let (_, mut other) = super::follower();
-    other.event(Event::Watched { revision: 99, seen: vec![Seen::Members(Some(b"{".to_vec()))] });
+    other.event(Event::Watched {
+        revision: 99,
+        seen: vec![WatchedChange::Members(Some(b"{".to_vec()))],
+    });
     assert!(other.stopped().expect("it stops").contains("members"));
 }
 
@@ -293,7 +300,7 @@ fn restarted(changes: &[&[u8]]) -> (Etcd, Node) {
     let position = first.group.status().position;
     first.append(&[b"a", b"b"]);
     first.run(&mut etcd);
-    let mut held = Held::up_to(position.lsn);
+    let mut held = HeldEntries::up_to(position.lsn);
     for changes in changes {
         held.add(first.now.wall, changes);
     }
@@ -327,7 +334,7 @@ fn data_of_a_peer_beyond_the_known_log_are_not_shown() {
     let tail = etcd.tail();
     let position =
         Position { seq: tail.seq + 9, lsn: tail.lsn + 9, epoch: 1, ..Position::default() };
-    follower.event(Event::Resynced { position, held: Held::up_to(position.lsn) });
+    follower.event(Event::Resynced { position, held: HeldEntries::up_to(position.lsn) });
     assert_eq!(follower.role(), Role::Loading, "a lost history was shown");
     assert_eq!(follower.reads.len(), 1, "it does not ask which history etcd has");
     follower.run(&mut etcd);

@@ -112,7 +112,7 @@ fn a_hand_over_ends_the_role_before_it_is_sent() {
     etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
     etcd.revision += 1;
     let (revision, members) = (etcd.revision, etcd.members.clone());
-    leader.event(Event::Watched { revision, seen: vec![Seen::Members(members)] });
+    leader.event(Event::Watched { revision, seen: vec![WatchedChange::Members(members)] });
     leader.closes = false;
     leader.event(Event::HandOver(Some(node(2))));
     assert!(leader.told.iter().any(|told| matches!(told, Action::Hold)));
@@ -142,7 +142,7 @@ fn a_released_group_is_not_taken_back_at_once() {
     etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
     etcd.revision += 1;
     let (revision, members) = (etcd.revision, etcd.members.clone());
-    leader.event(Event::Watched { revision, seen: vec![Seen::Members(members)] });
+    leader.event(Event::Watched { revision, seen: vec![WatchedChange::Members(members)] });
     leader.event(Event::HandOver(None));
     leader.live(&mut etcd, LEASE);
     assert_eq!((etcd.tail().epoch, etcd.tail().node), (1, None), "taken back at once");
@@ -167,7 +167,7 @@ fn a_hand_over_that_does_not_get_through_is_taken_back() {
     etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
     etcd.revision += 1;
     let (revision, members) = (etcd.revision, etcd.members.clone());
-    leader.event(Event::Watched { revision, seen: vec![Seen::Members(members)] });
+    leader.event(Event::Watched { revision, seen: vec![WatchedChange::Members(members)] });
     leader.append(&[b"a"]);
     leader.event(Event::HandOver(None));
     for _ in 0..4 {
@@ -195,7 +195,7 @@ fn a_primary_whose_state_does_not_let_go_ends() {
         let members = Members::default().with(node(1), 0).with(node(2), 0);
         etcd.members = Some(members.print().into_bytes());
         etcd.revision += 1;
-        etcd.seen.push(Seen::Members(etcd.members.clone()));
+        etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
         etcd.tell(&mut leader);
         leader.event(if hands_over {
             Event::HandOver(Some(node(2)))
@@ -389,7 +389,7 @@ fn a_primary_that_was_removed_leaves() {
     let (mut etcd, mut leader) = leader();
     etcd.members = Some(b"[]".to_vec());
     etcd.revision += 1;
-    etcd.seen.push(Seen::Members(etcd.members.clone()));
+    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
     etcd.tell(&mut leader);
     leader.live(&mut etcd, 4 * LEASE);
     assert_eq!((etcd.tail().node, etcd.tail().epoch), (None, 1));
@@ -400,7 +400,7 @@ fn a_primary_whose_clock_is_far_ahead_leaves() {
     let (mut etcd, mut leader) = leader();
     etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
     etcd.revision += 1;
-    etcd.seen.push(Seen::Members(etcd.members.clone()));
+    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
     etcd.tell(&mut leader);
     leader.event(Event::Clocks(vec![(node(2), -9_000)]));
     leader.run(&mut etcd);
@@ -417,7 +417,7 @@ fn a_primary_whose_clock_is_ahead_names_no_member_that_would_not_take_over() {
     let members = Members::default().with(node(1), 0).with(node(2), 0).with(node(3), 0);
     etcd.members = Some(members.print().into_bytes());
     etcd.revision += 1;
-    etcd.seen.push(Seen::Members(etcd.members.clone()));
+    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
     etcd.tell(&mut leader);
     let clocks = || Event::Clocks(vec![(node(2), -12_000), (node(3), -11_000)]);
     leader.event(Event::Unfit(vec![node(2), node(3)]));

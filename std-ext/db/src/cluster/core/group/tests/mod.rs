@@ -50,7 +50,7 @@ struct Etcd {
     durable: Vec<(NodeId, Seq)>,
     halt: Option<Vec<u8>>,
     /// Changes that watches have not told.
-    seen: Vec<Seen>,
+    seen: Vec<WatchedChange>,
 }
 
 fn holds(compare: &Compare, value: Option<&Vec<u8>>) -> bool {
@@ -78,16 +78,16 @@ impl Etcd {
             match put {
                 Put::Tail(text) => {
                     self.tail = Some(text.clone().into_bytes());
-                    self.seen.push(Seen::Tail(self.tail.clone()));
+                    self.seen.push(WatchedChange::Tail(self.tail.clone()));
                 }
                 Put::Members(text) => {
                     self.members = Some(text.clone().into_bytes());
-                    self.seen.push(Seen::Members(self.members.clone()));
+                    self.seen.push(WatchedChange::Members(self.members.clone()));
                 }
                 Put::Primary(text) => self.primary = Some(text.clone()),
                 Put::Batch(seq, value) => {
                     assert!(self.log.insert(*seq, value.to_vec()).is_none(), "a batch twice");
-                    self.seen.push(Seen::Batch(*seq, value.to_vec()));
+                    self.seen.push(WatchedChange::Batch(*seq, value.to_vec()));
                 }
             }
         }
@@ -147,7 +147,7 @@ impl Etcd {
         change(&mut tail);
         self.revision += 1;
         self.tail = Some(tail.to_string().into_bytes());
-        self.seen.push(Seen::Tail(self.tail.clone()));
+        self.seen.push(WatchedChange::Tail(self.tail.clone()));
     }
 
     /// Another node appends entries.
@@ -179,7 +179,7 @@ impl Etcd {
         let (seq, value) = (self.tail().seq, batch.encode());
         self.log.insert(seq, value.clone());
         let tail = self.seen.pop();
-        self.seen.push(Seen::Batch(seq, value));
+        self.seen.push(WatchedChange::Batch(seq, value));
         self.seen.extend(tail);
     }
 }
@@ -214,10 +214,10 @@ impl Node {
     }
 
     fn at(settings: Settings, position: Position, have: u64) -> Self {
-        Self::holding(settings, position, Held::up_to(have))
+        Self::holding(settings, position, HeldEntries::up_to(have))
     }
 
-    fn holding(settings: Settings, position: Position, held: Held) -> Self {
+    fn holding(settings: Settings, position: Position, held: HeldEntries) -> Self {
         let now = Now { boot: 1_000_000, wall: 50_000_000 };
         let group = Group::new(settings, position, held, now);
         let mut node = Self {

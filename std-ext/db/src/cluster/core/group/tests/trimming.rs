@@ -15,7 +15,7 @@ fn filled(batches: usize) -> (Etcd, Node) {
 fn join(etcd: &mut Etcd, leader: &mut Node) {
     etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
     etcd.revision += 1;
-    etcd.seen.push(Seen::Members(etcd.members.clone()));
+    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
     etcd.tell(leader);
 }
 
@@ -200,7 +200,7 @@ fn with_little_space_the_copies_decide_at_once() {
         Members::default().with(node(1), 0).with(node(2), 0).with(node(3), 0).print().into_bytes(),
     );
     etcd.revision += 1;
-    etcd.seen.push(Seen::Members(etcd.members.clone()));
+    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
     etcd.tell(&mut leader);
     etcd.durable = vec![(node(1), 15), (node(2), 9)];
     leader.live(&mut etcd, 3000);
