@@ -325,7 +325,7 @@ fn write_shard(
     }
     let began = Instant::now();
     // Entries are appended under these locks, so every change in these records has an entry up to this one.
-    let floor = state.log.last();
+    let watermark = state.log.last();
     let mut begin = |(shard, core): &mut (usize, MutexGuard<'_, Core>)| {
         let time = state.snapshot_time(core);
         (state.database_of(*shard), core.begin_snapshot(), time, *shard)
@@ -344,7 +344,7 @@ fn write_shard(
         if database != 0 && records.is_empty() {
             continue;
         }
-        writer.section_of(database, state.sharding.slots(number), floor)?;
+        writer.section_of(database, state.sharding.slots(number), watermark)?;
         for record in records.iter().filter(|record| !record.is_expired(time)) {
             shard::read(*record, state.cold.as_deref(), |value| {
                 writer.entry(record.key(), record.expires_at(), value)

@@ -77,7 +77,7 @@ impl Db {
             slots: found.slots,
         };
         let log = make_log(relayed)?;
-        let times = (found.floor, found.time);
+        let times = (found.watermark, found.time);
         let state = Arc::new(State::clustered(shards, log, times, &options));
         opened.took = began.elapsed();
         Ok(Self::over(state, folder, options, opened))
@@ -105,12 +105,12 @@ impl Db {
         self.state().follow(entries, publish_last)
     }
 
-    /// Returns a digest of all keys as of the first floor in the log that is not before `from`, in milliseconds since
-    /// 1970. All nodes of a cluster that are asked before this floor digest the same entry. The primary logs a floor
+    /// Returns a digest of all keys as of the first watermark in the log that is not before `from`, in milliseconds since
+    /// 1970. All nodes of a cluster that are asked before this watermark digest the same entry. The primary logs a watermark
     /// when its clock has reached `from`.
     ///
     /// # Errors
-    /// If the floor does not come within a time, or another digest is being taken.
+    /// If the watermark does not come within a time, or another digest is being taken.
     #[cfg(feature = "cluster")]
     #[doc(hidden)]
     pub fn digest(&self, from: u64, within: std::time::Duration) -> Result<Digest, DigestError> {

@@ -641,8 +641,8 @@ impl Drop for Inner {
 pub(crate) struct FolderContents {
     /// The latest time in the log.
     pub(crate) time: u64,
-    /// The last floor.
-    pub(crate) floor: u64,
+    /// The last watermark.
+    pub(crate) watermark: u64,
     /// The last mark of a batch, and its entry.
     pub(crate) batch: Option<(Lsn, BatchMark)>,
     /// The position of a cluster's log that the snapshot contains.
@@ -696,18 +696,18 @@ fn recover_by<L>(
     progress: &Progress,
     open: impl FnOnce(Lsn, Lsn, &mut Replay<'_>) -> Result<(L, Recovered), OpenError>,
 ) -> Result<(L, FolderContents), OpenError> {
-    let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
+    let mut watermarks = vec![0; usize::from(crate::state::slots::SLOTS)];
     let (mut time, mut least, mut above) = (0, 0, 0);
     if let Some(snapshot) = snapshot {
         progress.add_total(snapshot.bytes());
         load(snapshot, shards, progress)?;
         for section in snapshot.sections() {
             let slots = usize::from(section.slots.start)..usize::from(section.slots.end);
-            floors[slots].fill(section.floor);
+            watermarks[slots].fill(section.watermark);
             opened.snapshot_keys += section.entries;
         }
         (time, above) = (snapshot.time(), snapshot.last());
-        least = floors.iter().copied().min().unwrap_or(0);
+        least = watermarks.iter().copied().min().unwrap_or(0);
     }
     let (mut read, mut met) = (0, ReplayedState::default());
     let mut replay = |entry: Lsn, at: u64, changes: &[u8]| {
@@ -715,7 +715,7 @@ fn recover_by<L>(
         if read > 1 << 20 {
             progress.add_done(std::mem::take(&mut read));
         }
-        let from = |slot| floors[usize::from(slot)] + 1;
+        let from = |slot| watermarks[usize::from(slot)] + 1;
         shards.replay(entry, at, changes, from, &mut met)?;
         // Entries up to this one are older than the snapshot, whose time is later.
         if entry > above {
@@ -731,7 +731,7 @@ fn recover_by<L>(
     let snapshot = snapshot.and_then(|snapshot| snapshot.position().cloned());
     // The log may begin behind the mark that the snapshot knows.
     let batch = met.batch.or(snapshot.as_ref().and_then(|position| position.batch));
-    Ok((log, FolderContents { time, floor: met.floor, batch, snapshot, slots: met.slots }))
+    Ok((log, FolderContents { time, watermark: met.watermark, batch, snapshot, slots: met.slots }))
 }
 
 /// Returns the bytes of the log's files.

@@ -6,7 +6,7 @@
 //! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an expiration follows,
 //!          [expiration u64], key, value
 //! footer:  last lsn u64, time u64, [position, in versions 2 and 3], [hash, in version 3], for each section:
-//!          begin u16 and end u16 of its slots, floor u64, entries u64, offset of its first block u64, bytes of its
+//!          begin u16 and end u16 of its slots, watermark u64, entries u64, offset of its first block u64, bytes of its
 //!          blocks u64, [database u16, in version 4]
 //! position: cluster 16 bytes, group u32, incarnation u64, epoch u64, a bit for each slot that the group has, the entry
 //!          with the last mark of a batch u64 (0: none), and of that mark: number u64, epoch u64, chain before 16 bytes
@@ -24,8 +24,8 @@
 //! - A snapshot is written under a temporary name, synced, and then renamed to the number of the last log entry that it
 //!   contains. So a file under a final name is complete.
 //! - A snapshot is fuzzy: sections are written one after the other while clients write. Each contains all log entries
-//!   up to its `floor`. Loading replays the log from there. The sections of the same slots in several databases have
-//!   the same floor, so an entry that moves keys from one database to another is either in all of them or in none.
+//!   up to its `watermark`. Loading replays the log from there. The sections of the same slots in several databases have
+//!   the same watermark, so an entry that moves keys from one database to another is either in all of them or in none.
 
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
@@ -81,7 +81,7 @@ pub struct SectionInfo {
     /// The slots.
     pub slots: Range<u16>,
     /// The section contains all log entries up to this one, and none after it.
-    pub floor: Lsn,
+    pub watermark: Lsn,
     /// The number of keys.
     pub entries: u64,
     place: u64,
@@ -93,7 +93,7 @@ impl SectionInfo {
     fn follows(&self, last: Option<&Self>) -> bool {
         let slots = &self.slots;
         let is_next = last.is_none_or(|last| {
-            let same_slots = last.slots == *slots && last.floor == self.floor;
+            let same_slots = last.slots == *slots && last.watermark == self.watermark;
             last.slots.end <= slots.start || same_slots && last.database < self.database
         });
         is_next && slots.start < slots.end && slots.end <= SLOTS && self.database < MAX_DATABASES
@@ -166,27 +166,32 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Begins a section for slots after those of the last section. It will contain their keys as of log entry `floor`.
+    /// Begins a section for slots after those of the last section. It will contain their keys as of log entry `watermark`.
     ///
     /// # Errors
     /// The system's, and if the slots do not come after the others.
-    pub fn section(&mut self, slots: Range<u16>, floor: Lsn) -> io::Result<()> {
-        self.section_of(0, slots, floor)
+    pub fn section(&mut self, slots: Range<u16>, watermark: Lsn) -> io::Result<()> {
+        self.section_of(0, slots, watermark)
     }
 
     /// As [`section`](Self::section), of a database. The slots may be those of the last section if that has an earlier
-    /// database and the same floor.
+    /// database and the same watermark.
     ///
     /// # Errors
     /// As `section`, and if the snapshot is one of database 0 only.
-    pub fn section_of(&mut self, database: u16, slots: Range<u16>, floor: Lsn) -> io::Result<()> {
+    pub fn section_of(
+        &mut self,
+        database: u16,
+        slots: Range<u16>,
+        watermark: Lsn,
+    ) -> io::Result<()> {
         self.flush()?;
         let invalid = |why| Err(io::Error::new(ErrorKind::InvalidInput, why));
         if database != 0 && self.version != SEVERAL {
             return invalid("the snapshot has one database");
         }
         let section =
-            SectionInfo { database, slots, floor, entries: 0, place: self.length, bytes: 0 };
+            SectionInfo { database, slots, watermark, entries: 0, place: self.length, bytes: 0 };
         if !section.follows(self.sections.last()) {
             return invalid("the slots are out of order");
         }
@@ -262,7 +267,7 @@ impl Writer {
         for section in &self.sections {
             footer.extend(section.slots.start.to_le_bytes());
             footer.extend(section.slots.end.to_le_bytes());
-            for number in [section.floor, section.entries, section.place, section.bytes] {
+            for number in [section.watermark, section.entries, section.place, section.bytes] {
                 footer.extend(number.to_le_bytes());
             }
             if self.version == SEVERAL {
@@ -554,13 +559,13 @@ fn read_sections(list: &[u8], size: usize, (end, last): (u64, Lsn)) -> Option<Ve
     for bytes in list.chunks_exact(size) {
         let both = u32_at(bytes, 0);
         let slots = both as u16..(both >> 16) as u16;
-        let [floor, entries, place, length] = [4, 12, 20, 28].map(|at| u64_at(bytes, at));
+        let [watermark, entries, place, length] = [4, 12, 20, 28].map(|at| u64_at(bytes, at));
         let database = bytes[SECTION..].first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
-        let section = SectionInfo { database, slots, floor, entries, place, bytes: length };
+        let section = SectionInfo { database, slots, watermark, entries, place, bytes: length };
         if !section.follows(sections.last()) || place != next {
             return None;
         }
-        if floor > last || entries > length / ENTRY_HEADER as u64 {
+        if watermark > last || entries > length / ENTRY_HEADER as u64 {
             return None;
         }
         next = place.checked_add(length).filter(|&next| next <= end)?;

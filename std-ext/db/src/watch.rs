@@ -174,7 +174,7 @@ fn events(lsn: Lsn, own: u16, changes: &[u8], prefix: &[u8]) -> Result<Vec<Event
             // Expired keys are not reported. The others change no key.
             LoggedOp::Clock(_)
             | LoggedOp::Begin(..)
-            | LoggedOp::Floor(_)
+            | LoggedOp::Watermark(_)
             | LoggedOp::Batch(_)
             | LoggedOp::Swap(..)
             | LoggedOp::Out(..)

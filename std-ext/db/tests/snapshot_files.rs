@@ -140,7 +140,7 @@ fn written_entries_are_read_back() {
                     let info = &snapshot.sections()[number];
                     let begin = number as u16 * 1000;
                     assert_eq!(info.slots, begin..begin + 1000);
-                    assert_eq!((info.floor, info.entries), (40 + number as u64, count));
+                    assert_eq!((info.watermark, info.entries), (40 + number as u64, count));
                     assert!(read(snapshot, number).unwrap() == entries(number as u64, count));
                 });
             }
@@ -220,7 +220,7 @@ fn invalid_numbers_are_errors() {
             let Ok(snapshot) = Snapshot::newest(&folder) else { continue };
             let snapshot = snapshot.unwrap();
             for (number, info) in snapshot.sections().iter().enumerate() {
-                assert!(info.floor <= 90 && info.entries < good.len() as u64);
+                assert!(info.watermark <= 90 && info.entries < good.len() as u64);
                 let found = read(&snapshot, number);
                 let wanted = entries(number as u64, [3, 5][number]);
                 assert!(found.is_err() || found.unwrap() == wanted);

@@ -63,13 +63,13 @@ fn a_node_finds_its_last_batch() {
         assert_eq!(relayed.time, 8100, "the clock was set back");
         assert!(relayed.snapshot.is_none());
     });
-    assert_eq!((db.role(), db.state().floor()), (Role::Loading, 8000));
+    assert_eq!((db.role(), db.state().watermark()), (Role::Loading, 8000));
     assert_eq!(db.get("daisy").unwrap().as_deref(), Some(&b"white"[..]));
 }
 
 /// A snapshot that left out a key by the node's own clock would lose it: a later entry may have an earlier time.
 #[test]
-fn snapshots_know_the_log_and_keep_keys_that_ended_behind_the_floor() {
+fn snapshots_know_the_log_and_keep_keys_that_ended_behind_the_watermark() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path(), 500, |relayed| write_batches(relayed.log.as_ref().unwrap())));
     let position = Position {
@@ -100,10 +100,10 @@ fn snapshots_know_the_log_and_keep_keys_that_ended_behind_the_floor() {
         assert_eq!(relayed.snapshot.as_ref(), Some(&position));
         assert_eq!((relayed.last, relayed.batch), (4, position.batch));
     });
-    let mut floor = Vec::new();
-    change::floor(9400, &mut floor);
+    let mut watermark = Vec::new();
+    change::watermark(9400, &mut watermark);
     db.become_follower();
-    db.follow(&[(5, 9400, &floor)], &|lsn| log.publish_last(lsn)).unwrap();
+    db.follow(&[(5, 9400, &watermark)], &|lsn| log.publish_last(lsn)).unwrap();
     log.set_position(position);
     db.snapshot().unwrap();
     let snapshot = Snapshot::newest(&claimed).unwrap().unwrap();

@@ -30,7 +30,7 @@ const CLEAR: u8 = 10;
 const RENAME: u8 = 11;
 const CLOCK: u8 = 12;
 const BEGIN: u8 = 13;
-const FLOOR: u8 = 14;
+const WATERMARK: u8 = 14;
 const BATCH: u8 = 15;
 const OUT: u8 = 16;
 const OWN: u8 = 17;
@@ -57,7 +57,7 @@ pub(crate) enum LoggedOp<'a> {
     /// A node became the primary in this epoch. No later entry has an earlier time than this one.
     Begin(Epoch, &'a [u8; NODE_ID]),
     /// No later entry has a time before this one.
-    Floor(u64),
+    Watermark(u64),
     /// This entry is the first of a batch. Changes nothing.
     Batch(BatchMark),
     /// From this entry on the group does not own these slots. Their keys stay until entries remove them one by one.
@@ -165,8 +165,8 @@ pub(crate) fn clock(latest: u64, into: &mut Vec<u8>) {
 }
 
 /// Encodes that no later entry has a time before `time`, a varint.
-pub(crate) fn floor(time: u64, into: &mut Vec<u8>) {
-    into.push(FLOOR);
+pub(crate) fn watermark(time: u64, into: &mut Vec<u8>) {
+    into.push(WATERMARK);
     number(time, into);
 }
 
@@ -282,7 +282,7 @@ impl<'a> Changes<'a> {
             }
             CLOCK => LoggedOp::Clock(self.number()?),
             BEGIN => LoggedOp::Begin(self.number()?, self.take(NODE_ID)?.try_into().ok()?),
-            FLOOR => LoggedOp::Floor(self.number()?),
+            WATERMARK => LoggedOp::Watermark(self.number()?),
             BATCH => LoggedOp::Batch(BatchMark {
                 seq: self.number()?,
                 epoch: self.number()?,
@@ -381,7 +381,7 @@ mod tests {
         rename(b"j", b"k", &mut log);
         clock(1 << 50, &mut log);
         begin(300, &[7; NODE_ID], &mut log);
-        floor(1 << 40, &mut log);
+        watermark(1 << 40, &mut log);
         let mark = BatchMark { seq: 1000, epoch: 300, chain_before: [9; 16] };
         batch(&mark, &mut log);
         let slots = &[0x81; SLOT_SET_BYTES];
@@ -412,7 +412,7 @@ mod tests {
             LoggedOp::Rename(b"j", b"k"),
             LoggedOp::Clock(1 << 50),
             LoggedOp::Begin(300, &[7; NODE_ID]),
-            LoggedOp::Floor(1 << 40),
+            LoggedOp::Watermark(1 << 40),
             LoggedOp::Batch(mark),
             LoggedOp::Out(77, slots),
             LoggedOp::Own(77, slots),

@@ -20,7 +20,7 @@ use std::time::Instant;
 /// Opens the primary of a cluster.
 pub(crate) fn primary(log: &Arc<ManualLog>) -> Db {
     let shared = Arc::clone(log);
-    // The clock stands still, so the background tasks log no floor.
+    // The clock stands still, so the background tasks log no watermark.
     let options =
         Options { time: TimeSource::Manual(Arc::new(AtomicU64::new(500))), ..Options::in_memory() };
     let opened = Db::open_clustered(options, None, &Progress::default(), |_| {

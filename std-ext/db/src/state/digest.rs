@@ -1,12 +1,12 @@
 //! A digest of all keys as of one entry of the log, by which the nodes of a cluster are compared.
 //!
-//! The nodes take their digests as of the same entry without talking to each other: the first floor in the log that is
-//! not before a given time. Each node is asked before that. The primary logs this floor once its clock has reached
-//! the time. At the floor each node notes its records under the locks of all shards, as a snapshot does for one shard,
+//! The nodes take their digests as of the same entry without talking to each other: the first watermark in the log that is
+//! not before a given time. Each node is asked before that. The primary logs this watermark once its clock has reached
+//! the time. At the watermark each node notes its records under the locks of all shards, as a snapshot does for one shard,
 //! and hashes them afterwards. So clients wait for the noting only.
 //!
-//! Keys that had expired by the floor are left out, because a node may or may not have removed them. The primary
-//! advances all shards to the floor's time, so it has not removed any other key.
+//! Keys that had expired by the watermark are left out, because a node may or may not have removed them. The primary
+//! advances all shards to the watermark's time, so it has not removed any other key.
 
 use super::digest_cell::{DigestProgress, DigestRecords};
 use super::shard::holds::NamedRecords;
@@ -15,7 +15,7 @@ use super::{HeldRecords, LockedShards, State, shard};
 use crate::lock::lock;
 use crate::log::Lsn;
 use crate::log::change::{self, Changes, LoggedOp};
-use crate::state::logged_floor::LoggedFloor;
+use crate::state::logged_watermark::LoggedWatermark;
 use crate::state::role::Role;
 use sha2::{Digest as _, Sha256};
 use std::error::Error;
@@ -33,7 +33,7 @@ const PART: usize = SLOTS as usize / PARTS;
 pub struct Digest {
     /// The entry.
     pub lsn: Lsn,
-    /// The time of its floor.
+    /// The time of its watermark.
     pub time: u64,
     /// The digests of ranges of slots, in their order.
     pub parts: [DigestPart; PARTS],
@@ -58,7 +58,7 @@ pub enum DigestError {
     Busy,
     /// The node is loading.
     Loading,
-    /// No floor of that time came in time.
+    /// No watermark of that time came in time.
     TimedOut,
 }
 
@@ -76,7 +76,7 @@ impl fmt::Display for DigestError {
 impl Error for DigestError {}
 
 impl State {
-    /// Returns a digest of all keys as of the first floor in the log that is not before `from`, and that comes within a
+    /// Returns a digest of all keys as of the first watermark in the log that is not before `from`, and that comes within a
     /// time.
     pub(crate) fn digest(&self, from: u64, within: Duration) -> Result<Digest, DigestError> {
         self.want_digest(from)?;
@@ -103,8 +103,8 @@ impl State {
         }
         let reached = match self.role.get() {
             Role::Loading => return Err(DigestError::Loading),
-            Role::Follower => self.floor(),
-            Role::Alone | Role::Primary => self.floor().max(self.clock.now()),
+            Role::Follower => self.watermark(),
+            Role::Alone | Role::Primary => self.watermark().max(self.clock.now()),
         };
         if reached >= from {
             return Err(DigestError::Late);
@@ -113,7 +113,7 @@ impl State {
         Ok(())
     }
 
-    /// Returns the time from which on a floor is wanted for a digest.
+    /// Returns the time from which on a watermark is wanted for a digest.
     pub(super) fn digest_from(&self) -> Option<u64> {
         match *lock(&self.digests.wanted) {
             DigestProgress::From(from) => Some(from),
@@ -121,9 +121,9 @@ impl State {
         }
     }
 
-    /// Logs the floor that a digest waits for, as the primary, once its clock has reached the time. Returns false if no
-    /// digest is wanted. Until then no other floor is logged: it could be the one that the followers take.
-    pub(super) fn log_floor_for_digest(&self, logged: &mut LoggedFloor) -> bool {
+    /// Logs the watermark that a digest waits for, as the primary, once its clock has reached the time. Returns false if no
+    /// digest is wanted. Until then no other watermark is logged: it could be the one that the followers take.
+    pub(super) fn log_watermark_for_digest(&self, logged: &mut LoggedWatermark) -> bool {
         let Some(from) = self.digest_from() else { return false };
         if self.clock.now() < from {
             return true;
@@ -134,42 +134,42 @@ impl State {
         }
         let now = self.clock.now();
         let times = cores.iter_mut().map(|(_, core)| core.advance_time(now));
-        let floor = times.max().unwrap_or(now);
+        let watermark = times.max().unwrap_or(now);
         for (_, core) in &mut cores {
-            core.advance_time(floor);
+            core.advance_time(watermark);
         }
         let mut entry = Vec::new();
-        change::floor(floor, &mut entry);
-        if let Ok(lsn) = self.log.append(floor, &entry) {
-            self.set_floor(floor);
-            *logged = LoggedFloor { at: now, entry: lsn, had_ttl: true };
-            self.note_records(&mut cores, lsn, floor);
+        change::watermark(watermark, &mut entry);
+        if let Ok(lsn) = self.log.append(watermark, &entry) {
+            self.set_watermark(watermark);
+            *logged = LoggedWatermark { at: now, entry: lsn, had_ttl: true };
+            self.note_records(&mut cores, lsn, watermark);
         }
         true
     }
 
-    /// Whether a digest waits for a floor of this time or an earlier one. Then the caller locks all shards.
-    pub(super) fn wants_digest_of(&self, floor: u64) -> bool {
-        self.digest_from().is_some_and(|from| from <= floor)
+    /// Whether a digest waits for a watermark of this time or an earlier one. Then the caller locks all shards.
+    pub(super) fn wants_digest_of(&self, watermark: u64) -> bool {
+        self.digest_from().is_some_and(|from| from <= watermark)
     }
 
-    /// Notes the records if all shards are locked, and the entry has the floor that a digest waits for.
-    pub(super) fn note_floor(&self, cores: &mut LockedShards<'_>, entry: Lsn, changes: &[u8]) {
+    /// Notes the records if all shards are locked, and the entry has the watermark that a digest waits for.
+    pub(super) fn note_watermark(&self, cores: &mut LockedShards<'_>, entry: Lsn, changes: &[u8]) {
         if cores.len() < self.shards.len() || self.digest_from().is_none() {
             return;
         }
         for operation in Changes::new(changes).map_while(Result::ok) {
-            if let LoggedOp::Floor(floor) = operation {
-                self.note_records(cores, entry, floor);
+            if let LoggedOp::Watermark(watermark) = operation {
+                self.note_records(cores, entry, watermark);
             }
         }
     }
 
-    fn note_records(&self, cores: &mut LockedShards<'_>, lsn: Lsn, floor: u64) {
+    fn note_records(&self, cores: &mut LockedShards<'_>, lsn: Lsn, watermark: u64) {
         let mut wanted = lock(&self.digests.wanted);
-        if matches!(*wanted, DigestProgress::From(from) if from <= floor) {
+        if matches!(*wanted, DigestProgress::From(from) if from <= watermark) {
             let records = cores.iter_mut().map(|(_, core)| core.begin_snapshot()).collect();
-            *wanted = DigestProgress::Noted(DigestRecords { lsn, time: floor, records });
+            *wanted = DigestProgress::Noted(DigestRecords { lsn, time: watermark, records });
             self.digests.noted.notify_all();
         }
     }
@@ -178,11 +178,11 @@ impl State {
     fn hash_records(
         &self,
         shards: Vec<(NamedRecords, HeldRecords<'_>)>,
-        floor: u64,
+        watermark: u64,
     ) -> [DigestPart; PARTS] {
         let mut parts = [DigestPart::default(); PARTS];
         for (records, _held) in shards {
-            for record in records.iter().filter(|record| !record.is_expired(floor)) {
+            for record in records.iter().filter(|record| !record.is_expired(watermark)) {
                 shard::read(*record, self.cold.as_deref(), |value| {
                     add_key(&mut parts, record.key(), record.expires_at(), value);
                 });

@@ -17,7 +17,7 @@ pub(super) enum DigestProgress {
     /// No digest is being taken.
     #[default]
     Nothing,
-    /// The digest is as of the first floor that is not before this time.
+    /// The digest is as of the first watermark that is not before this time.
     From(u64),
     /// The records as of an entry were noted. They are not freed yet.
     Noted(DigestRecords),
@@ -26,7 +26,7 @@ pub(super) enum DigestProgress {
 /// The records of all shards as of an entry.
 pub(super) struct DigestRecords {
     pub(super) lsn: Lsn,
-    /// The time of the entry's floor.
+    /// The time of the entry's watermark.
     pub(super) time: u64,
     pub(super) records: Vec<Vec<Record>>,
 }

@@ -88,7 +88,7 @@ impl Feed {
                 // It may have removed keys that had not expired by the clock of the target.
                 LoggedOp::Clock(_) => cleared = true,
                 LoggedOp::Begin(..)
-                | LoggedOp::Floor(_)
+                | LoggedOp::Watermark(_)
                 | LoggedOp::Batch(_)
                 | LoggedOp::Out(..)
                 | LoggedOp::Own(..)

@@ -112,7 +112,7 @@ impl State {
         publish_last(entry);
         self.publish_entry(&mut cores, Some(entry), changes);
         #[cfg(feature = "cluster")]
-        self.note_floor(&mut cores, entry, changes);
+        self.note_watermark(&mut cores, entry, changes);
         Ok(())
     }
 
@@ -147,10 +147,10 @@ impl State {
                     }
                 }
                 #[cfg(feature = "cluster")]
-                LoggedOp::Floor(floor) if self.wants_digest_of(floor) => {
+                LoggedOp::Watermark(watermark) if self.wants_digest_of(watermark) => {
                     shards.extend(0..self.shards.len());
                 }
-                LoggedOp::Floor(_) | LoggedOp::Batch(_) => {}
+                LoggedOp::Watermark(_) | LoggedOp::Batch(_) => {}
                 LoggedOp::Database(_) | LoggedOp::Move(..) | LoggedOp::Swap(..) => {
                     let why =
                         "an entry is about another database than 0, the only one of a cluster";
@@ -210,8 +210,8 @@ impl State {
                 }
                 self.set_time_back(cores, time);
             }
-            LoggedOp::Begin(..) => self.set_floor(self.floor().max(time)),
-            LoggedOp::Floor(floor) => self.set_floor(self.floor().max(floor)),
+            LoggedOp::Begin(..) => self.set_watermark(self.watermark().max(time)),
+            LoggedOp::Watermark(watermark) => self.set_watermark(self.watermark().max(watermark)),
             LoggedOp::Out(of_move, slots) => {
                 self.lost.note(of_move, time);
                 self.follow_slots(entry, &SlotSet::from_bits(slots), false);
@@ -242,14 +242,14 @@ impl State {
     pub(crate) fn become_primary(&self, begin: u64) {
         let mut cores = self.lock_every_shard();
         // Relaxed: stored under the locks of all shards. A node that takes a hand-over back may have set its clock back
-        // without an entry, as followers do. None of its entries may be earlier than the floors that it has logged.
+        // without an entry, as followers do. None of its entries may be earlier than the watermarks that it has logged.
         let begin = begin.max(self.removed_by.load(Ordering::Relaxed));
         let times = cores.iter_mut().map(|(_, core)| core.advance_time(begin));
         let latest = times.max().unwrap_or(begin);
         // A client's time to live is counted from this clock. A clock that is behind the last entry would give keys an
         // expiration that is over for their shards.
         self.clock.raise(latest);
-        self.set_floor(self.floor().max(begin));
+        self.set_watermark(self.watermark().max(begin));
         self.role.set(Role::Primary);
     }
 

@@ -48,7 +48,7 @@ impl Invalidation {
                 LoggedOp::Database(_)
                 | LoggedOp::Clock(_)
                 | LoggedOp::Begin(..)
-                | LoggedOp::Floor(_)
+                | LoggedOp::Watermark(_)
                 | LoggedOp::Batch(_) => {}
             }
         }

@@ -21,8 +21,8 @@ const SHARDS: usize = 8;
 /// The contents of entries besides changes of keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReplayedState {
-    /// The last floor: no later entry has an earlier time.
-    pub(crate) floor: u64,
+    /// The last watermark: no later entry has an earlier time.
+    pub(crate) watermark: u64,
     /// The last mark of a batch, and its entry.
     pub(crate) batch: Option<(Lsn, BatchMark)>,
     /// The last entry that sets the clock back.
@@ -195,10 +195,10 @@ impl LoadingShards {
                 LoggedOp::Clear(begin, end) => self.clear(entry, database, begin..end, &from),
                 LoggedOp::Clock(latest) => {
                     self.set_back(entry, time, latest, &from);
-                    (met.floor, met.set_back) = (time, entry);
+                    (met.watermark, met.set_back) = (time, entry);
                 }
-                LoggedOp::Begin(..) => met.floor = met.floor.max(time),
-                LoggedOp::Floor(floor) => met.floor = met.floor.max(floor),
+                LoggedOp::Begin(..) => met.watermark = met.watermark.max(time),
+                LoggedOp::Watermark(watermark) => met.watermark = met.watermark.max(watermark),
                 LoggedOp::Batch(mark) => met.batch = Some((entry, mark)),
                 LoggedOp::Out(of_move, slots) => {
                     self.lost.note(of_move, time);

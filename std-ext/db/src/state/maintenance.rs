@@ -24,7 +24,7 @@ pub(crate) fn run_cycle(state: &State) -> bool {
         more |= active_expire_cycle(state, number);
     }
     state.latency.end(event::EXPIRE_CYCLE, began);
-    state.log_floor_if_due();
+    state.log_watermark_if_due();
     // While a snapshot is written, a record that moves would be stored twice.
     // Relaxed: a hint.
     let may = state.snapshots.load(Ordering::Relaxed) == 0;

@@ -85,7 +85,7 @@ fn note(marks: &[AtomicU64], entry: Lsn, changes: &[u8]) {
                     .for_each(|slot| all(slot..slot + 1));
             }
             LoggedOp::Begin(..)
-            | LoggedOp::Floor(_)
+            | LoggedOp::Watermark(_)
             | LoggedOp::Batch(_)
             // A node of a cluster has one database.
             | LoggedOp::Database(_)
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(noted, [0, 5061, 12182]);
         entry.clear();
         change::clear(5000..6000, &mut entry);
-        change::floor(1, &mut entry);
+        change::watermark(1, &mut entry);
         marks.note(Some(8), &entry);
         assert_eq!((0..SLOTS).filter(|&at| mark(at) == 8).count(), 1000);
         marks.roll_back(7, 9);

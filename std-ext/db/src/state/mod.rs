@@ -35,7 +35,6 @@ pub(crate) mod evict;
 mod feeds;
 #[cfg(any(test, feature = "cluster"))]
 mod filtered_counts;
-mod floor;
 #[cfg(any(test, feature = "cluster"))]
 pub(crate) mod follow;
 pub(crate) mod heap;
@@ -45,7 +44,7 @@ mod key_events;
 mod keyspaces;
 pub(crate) mod limit;
 pub(crate) mod load;
-mod logged_floor;
+mod logged_watermark;
 mod lost_slots;
 pub(crate) mod maintenance;
 pub(crate) mod marks;
@@ -68,6 +67,7 @@ mod tracked;
 pub(crate) mod transfer;
 pub(crate) mod usage;
 pub(crate) mod watched_keys;
+mod watermark;
 pub(crate) mod xxh3;
 
 use crate::clock::Clock;
@@ -86,7 +86,7 @@ use databases::{Databases, Shards};
 use heap::HeapTrimmer;
 use limit::MemoryLimit;
 use load::LoadingShards;
-use logged_floor::LoggedFloor;
+use logged_watermark::LoggedWatermark;
 use marks::Marks;
 use noted_events::KeyEvents;
 use ownership::Ownership;
@@ -131,8 +131,8 @@ pub(crate) struct State {
     pub(crate) longest_entry: usize,
     pub(crate) largest_request: usize,
     /// No later log entry has a time before this one.
-    floor: AtomicU64,
-    logged_floor: Mutex<LoggedFloor>,
+    watermark: AtomicU64,
+    logged_watermark: Mutex<LoggedWatermark>,
     #[cfg(feature = "cluster")]
     digests: digest_cell::DigestCell,
     /// The latest time of the entries that a follower has applied, since the one that set the clock back last.
@@ -177,13 +177,13 @@ impl State {
         Self::new(shards, Arc::new(crate::log::none::NoLog::new()), clock, options)
     }
 
-    /// Creates the state of a node of a cluster, which is loading. `floor` is the time of the last floor, and `latest`
+    /// Creates the state of a node of a cluster, which is loading. `watermark` is the time of the last watermark, and `latest`
     /// that of the last entry.
     #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn clustered(
         shards: LoadingShards,
         log: Arc<dyn Log>,
-        (floor, latest): (u64, u64),
+        (watermark, latest): (u64, u64),
         options: &Options,
     ) -> Self {
         let clock = Clock::starting(options.time.clone(), latest);
@@ -191,7 +191,14 @@ impl State {
         // The log contains all changes, with their values, also without a folder.
         let state = Self::build(shards, log, clock, true);
         let (role, marks) = (RoleCell::new(Role::Loading), Marks::by_slot());
-        Self { role, marks, ownership, floor: floor.into(), latest_entry: latest.into(), ..state }
+        Self {
+            role,
+            marks,
+            ownership,
+            watermark: watermark.into(),
+            latest_entry: latest.into(),
+            ..state
+        }
     }
 
     fn build(shards: LoadingShards, log: Arc<dyn Log>, clock: Clock, is_logged: bool) -> Self {
@@ -209,8 +216,8 @@ impl State {
             lost,
             longest_entry: log.longest_entry(),
             largest_request: log.largest_request(),
-            floor: AtomicU64::new(0),
-            logged_floor: Mutex::default(),
+            watermark: AtomicU64::new(0),
+            logged_watermark: Mutex::default(),
             #[cfg(feature = "cluster")]
             digests: digest_cell::DigestCell::default(),
             latest_entry: AtomicU64::new(0),
@@ -566,7 +573,7 @@ impl State {
         for (_, core) in cores.iter_mut() {
             core.set_back(time);
         }
-        self.set_floor(time);
+        self.set_watermark(time);
         // Relaxed: ordered by the shards' locks.
         self.latest_entry.store(time, Ordering::Relaxed);
         // Relaxed: as above.

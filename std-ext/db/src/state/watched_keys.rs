@@ -153,7 +153,7 @@ impl WatchedKeys {
                 // The keys of a swap were noted before.
                 | LoggedOp::Swap(..)
                 | LoggedOp::Begin(..)
-                | LoggedOp::Floor(_)
+                | LoggedOp::Watermark(_)
                 | LoggedOp::Batch(_) => {}
             }
         }
@@ -254,7 +254,7 @@ mod tests {
         assert!(!changed(true, |entry| change::set(b"daisy", b"rose", Expiry::Never, entry)));
         assert!(!changed(true, |entry| change::clear(own + 1..own + 2, entry)));
         assert!(!changed(false, |entry| change::clear(own..own + 1, entry)));
-        assert!(!changed(true, |entry| change::floor(7, entry)));
+        assert!(!changed(true, |entry| change::watermark(7, entry)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `hedgerow-db cluster check`: proves that the log in etcd is whole, and that all members have the same data at one
 //! entry of it.
 //!
-//! The nodes digest their data as of the first floor behind a time ([`crate::clustered::Digest`]). They are asked over
+//! The nodes digest their data as of the first watermark behind a time ([`crate::clustered::Digest`]). They are asked over
 //! the peer port, a few seconds before that time.
 
 use super::chain::LogCheck;
@@ -568,7 +568,7 @@ mod tests {
         assert_eq!(time_of_digest(&group, 1), Some(79_000));
         assert_eq!(time_of_digest(&group, 2), Some(81_000));
         group.nodes.remove(0);
-        assert_eq!(time_of_digest(&group, 1), None, "nobody logs a floor");
+        assert_eq!(time_of_digest(&group, 1), None, "nobody logs a watermark");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::cluster::core::entry::MOST_NUMBER;
 use crate::cluster::core::{Entry, HeldEntries, Mark, NodeId};
 use crate::cluster::error::StartError;
 use crate::cluster::identity::{self, Belonging};
-use crate::cluster::peer::least_floor;
+use crate::cluster::peer::least_watermark;
 use crate::cluster::relay::position::{mark_in, mark_of, without_mark};
 use crate::cluster::slot_history;
 use crate::log::change::{Changes, LoggedOp};
@@ -55,7 +55,7 @@ pub(in crate::cluster) struct Logged {
 #[derive(Clone, Default)]
 struct Covered {
     /// The snapshot has all entries up to this one.
-    floor: Lsn,
+    watermark: Lsn,
     /// It may have changes of entries up to this one.
     last: Lsn,
     time: u64,
@@ -142,7 +142,7 @@ pub(in crate::cluster) fn read_log(
 /// If it cannot be read any more, or not be written.
 pub(in crate::cluster) fn open_log(folder: &Arc<Folder>) -> Result<FileLog, StartError> {
     let covered = snapshot_of(folder)?.map(|snapshot| covered(&snapshot)).unwrap_or_default();
-    let (from, folder) = (covered.floor + 1, Arc::clone(folder));
+    let (from, folder) = (covered.watermark + 1, Arc::clone(folder));
     let opened = FileLog::open(folder, Fsync::Always, from, covered.last, &mut |_, _, _| Ok(()));
     Ok(opened?.0)
 }
@@ -168,7 +168,7 @@ fn covered(snapshot: &Snapshot) -> Covered {
     let sections = snapshot.sections();
     let batch = snapshot.position().and_then(|position| position.batch);
     Covered {
-        floor: least_floor(sections),
+        watermark: least_watermark(sections),
         last: snapshot.last(),
         time: snapshot.time(),
         keys: sections.iter().map(|section| section.entries).sum(),
@@ -227,7 +227,7 @@ fn read_log_behind(
     covered: &Covered,
     each: &mut dyn FnMut(Logged, &Meanings),
 ) -> Result<Recovered, OpenError> {
-    let needed = covered.floor + 1;
+    let needed = covered.watermark + 1;
     let from = folder.numbered(LOG)?.first().map_or(needed, |&oldest| oldest.min(needed));
     log::survey(folder, from, covered.last, &mut |lsn, time, changes| {
         let mut meanings = Meanings::default();

@@ -218,7 +218,7 @@ mod tests {
         let (logged, _) = logged(&[&[5], &[6]]);
         let mut window = window(&logged).expect("a window");
         let before = window.end;
-        // No entry is earlier than the last floor.
+        // No entry is earlier than the last watermark.
         window.add(before.time - 1, vec![1, 2, 3]);
         let mut joiner = Joiner::new(before, HeldEntries::up_to(before.lsn));
         let batch = Batch::decode(&window.batches.last().expect("one").1).expect("a batch");

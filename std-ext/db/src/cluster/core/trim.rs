@@ -11,7 +11,12 @@ use super::members::Members;
 ///
 /// `durable` has the batch that each node begins with after a restart, so that batch itself stays. `pressed`: more
 /// bytes are retained than wanted.
-pub fn floor(members: &Members, durable: &[(NodeId, Seq)], copies: usize, pressed: bool) -> Seq {
+pub fn watermark(
+    members: &Members,
+    durable: &[(NodeId, Seq)],
+    copies: usize,
+    pressed: bool,
+) -> Seq {
     let on_disk = |node: NodeId| {
         durable.iter().filter(|record| record.0 == node).map(|record| record.1).max().unwrap_or(0)
     };
@@ -39,26 +44,30 @@ mod tests {
     fn a_batch_stays_until_all_members_have_it() {
         let three = members(&[1, 2, 3]);
         let durable = [(node(1), 9), (node(2), 7), (node(3), 4)];
-        assert_eq!(floor(&three, &durable, 2, false), 4);
-        assert_eq!(floor(&three, &durable[..2], 2, false), 0, "a member without a record has none");
-        assert_eq!(floor(&members(&[]), &durable, 2, false), 0);
-        assert_eq!(floor(&members(&[]), &durable, 2, true), 0);
+        assert_eq!(watermark(&three, &durable, 2, false), 4);
+        assert_eq!(
+            watermark(&three, &durable[..2], 2, false),
+            0,
+            "a member without a record has none"
+        );
+        assert_eq!(watermark(&members(&[]), &durable, 2, false), 0);
+        assert_eq!(watermark(&members(&[]), &durable, 2, true), 0);
     }
 
     #[test]
     fn under_pressure_the_copies_decide() {
         let three = members(&[1, 2, 3]);
         let durable = [(node(1), 9), (node(2), 7)];
-        assert_eq!(floor(&three, &durable, 2, true), 7, "two copies");
-        assert_eq!(floor(&three, &durable[..1], 2, true), 0, "too few copies");
-        assert_eq!(floor(&three, &durable, 5, true), 0, "more copies than members");
-        assert_eq!(floor(&members(&[1]), &durable, 2, true), 9, "a lone member suffices");
-        assert_eq!(floor(&three, &durable, 0, true), 9);
+        assert_eq!(watermark(&three, &durable, 2, true), 7, "two copies");
+        assert_eq!(watermark(&three, &durable[..1], 2, true), 0, "too few copies");
+        assert_eq!(watermark(&three, &durable, 5, true), 0, "more copies than members");
+        assert_eq!(watermark(&members(&[1]), &durable, 2, true), 9, "a lone member suffices");
+        assert_eq!(watermark(&three, &durable, 0, true), 9);
     }
 
     #[test]
     fn only_members_count() {
         let durable = [(node(1), 9), (node(8), 9), (node(9), 9)];
-        assert_eq!(floor(&members(&[1, 2]), &durable, 2, true), 0);
+        assert_eq!(watermark(&members(&[1, 2]), &durable, 2, true), 0);
     }
 }

@@ -91,8 +91,8 @@ impl PeerClient {
         PeerStatus::from_wire(answer, &self.group).map_err(PeerError::OtherGroup)
     }
 
-    /// Asks the peer for a digest of its keys as of the first floor in its log that is not before `time`, in
-    /// milliseconds since 1970. `None`: its log had reached the time already. The floor must come within a time; taking
+    /// Asks the peer for a digest of its keys as of the first watermark in its log that is not before `time`, in
+    /// milliseconds since 1970. `None`: its log had reached the time already. The watermark must come within a time; taking
     /// the digest takes longer.
     ///
     /// # Errors

@@ -57,6 +57,6 @@ pub use server::{PeerServer, PeerServerOptions};
 pub use serving::Serving;
 #[cfg(feature = "cli")]
 pub(in crate::cluster) use slots::SlotSize;
-pub(in crate::cluster) use source::least_floor;
+pub(in crate::cluster) use source::least_watermark;
 pub use spool::{Spool, SpoolError, SpoolReader};
 pub use tls::{PeerTls, SharedTls};

@@ -6,7 +6,7 @@
 use super::entries::{Arrived, Decoder};
 use super::error::PeerError;
 use super::identity::GroupId;
-use super::source::{chunk_crc, least_floor};
+use super::source::{chunk_crc, least_watermark};
 use super::wire::fetch_response::Part;
 use super::wire::{Chunk, FetchResponse, Manifest, Reached};
 use crate::cluster::core::Mark;
@@ -215,7 +215,7 @@ impl Receiver {
         for number in 0..snapshot.sections().len() {
             snapshot.read_section(number, &mut |_, _, _| {}).map_err(damaged)?;
         }
-        if first > least_floor(snapshot.sections()).saturating_add(1) {
+        if first > least_watermark(snapshot.sections()).saturating_add(1) {
             return Err(PeerError::Invalid("entries are missing that the snapshot needs"));
         }
         let mut mark = None;

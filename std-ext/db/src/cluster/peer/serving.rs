@@ -11,7 +11,7 @@ use crate::log::folder::Folder;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Returns a digest as of the first floor that is not before a time in milliseconds, if it comes within a time. Blocks.
+/// Returns a digest as of the first watermark that is not before a time in milliseconds, if it comes within a time. Blocks.
 pub type TakeDigest = dyn Fn(u64, Duration) -> Result<Digest, DigestError> + Send + Sync;
 
 /// The data that a node serves to its peers.

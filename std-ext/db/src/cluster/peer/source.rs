@@ -50,10 +50,10 @@ impl Source {
         // From here on no entry is removed, so none that the snapshot needs.
         let pin = relay.pin();
         let newest = open_newest(folder)?;
-        let (snapshot_lsn, floor) = newest
-            .as_ref()
-            .map_or((0, 0), |(snapshot, _)| (snapshot.last(), least_floor(snapshot.sections())));
-        let records = relay.read_from(floor + 1)?;
+        let (snapshot_lsn, watermark) = newest.as_ref().map_or((0, 0), |(snapshot, _)| {
+            (snapshot.last(), least_watermark(snapshot.sections()))
+        });
+        let records = relay.read_from(watermark + 1)?;
         drop(pin);
         let snapshot =
             newest.map(|(snapshot, file)| Sending { file, offset: 0, bytes: snapshot.bytes() });
@@ -61,7 +61,7 @@ impl Source {
             of: Some(of),
             snapshot_lsn,
             snapshot_bytes: snapshot.as_ref().map_or(0, |sending| sending.bytes),
-            first: floor + 1,
+            first: watermark + 1,
         };
         Ok(Self {
             manifest: Some(manifest),
@@ -154,12 +154,12 @@ fn open_newest(folder: &Arc<Folder>) -> Result<Option<(Snapshot, File)>, OpenErr
 }
 
 /// Returns the last entry up to which the sections contain all entries, for all slots.
-pub(in crate::cluster) fn least_floor(sections: &[SectionInfo]) -> Lsn {
+pub(in crate::cluster) fn least_watermark(sections: &[SectionInfo]) -> Lsn {
     let covered = sections
         .iter()
         .fold(0, |end, section| if section.slots.start == end { section.slots.end } else { end });
     if covered < SLOTS {
         return 0;
     }
-    sections.iter().map(|section| section.floor).min().unwrap_or(0)
+    sections.iter().map(|section| section.watermark).min().unwrap_or(0)
 }

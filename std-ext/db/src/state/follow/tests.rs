@@ -261,7 +261,7 @@ fn an_entry_that_cannot_be_read_changes_nothing() {
 
 /// Entries of different shards have times out of order, and the follower's own clock is ahead.
 #[test]
-fn followers_remove_expired_keys_by_the_floor_only() {
+fn followers_remove_expired_keys_by_the_watermark_only() {
     let mut follower = Node::follower(1_000_000);
     let before = [
         entry(1, 90, |log| change::set(b"petals", b"5", Expiry::At(103), log)),
@@ -278,37 +278,38 @@ fn followers_remove_expired_keys_by_the_floor_only() {
         ("6".into(), "ExpiresAt(Some(103))".into()),
         "a key that the primary still had was removed"
     );
-    follower.follow(&[entry(4, 102, |log| change::floor(102, log))]).unwrap();
+    follower.follow(&[entry(4, 102, |log| change::watermark(102, log))]).unwrap();
     run_cycle(&follower.state);
     assert_eq!(follower.records(), 2);
     follower.follow(&[entry(5, 104, |log| change::begin(2, &[1; 20], log))]).unwrap();
     run_cycle(&follower.state);
-    assert_eq!(follower.records(), 1, "keys that expired by the floor stay");
+    assert_eq!(follower.records(), 1, "keys that expired by the watermark stay");
 }
 
 #[test]
-fn the_primary_logs_floors_while_followers_have_keys_to_remove() {
+fn the_primary_logs_watermarks_while_followers_have_keys_to_remove() {
     let mut primary = Node::primary(1000);
-    let floors = |node: &Node| -> Vec<u64> {
+    let watermarks = |node: &Node| -> Vec<u64> {
         let entries = node.log.entries();
         let all = entries.iter().flat_map(|(_, _, changes)| Changes::new(changes));
-        let floor = |change| if let Ok(LoggedOp::Floor(at)) = change { Some(at) } else { None };
-        all.filter_map(floor).collect()
+        let watermark =
+            |change| if let Ok(LoggedOp::Watermark(at)) = change { Some(at) } else { None };
+        all.filter_map(watermark).collect()
     };
     run_cycle(&primary.state);
-    assert_eq!(floors(&primary), [0_u64; 0], "there is nothing to remove");
+    assert_eq!(watermarks(&primary), [0_u64; 0], "there is nothing to remove");
     primary.set("rose", "red", Expiry::At(4000));
     for (time, wanted) in [
         (1500, &[1500][..]),
         (2499, &[1500]),
         (2500, &[1500, 2500]),
-        // The key is removed, and a last floor tells followers.
+        // The key is removed, and a last watermark tells followers.
         (5000, &[1500, 2500, 5000]),
         (9000, &[1500, 2500, 5000]),
     ] {
         primary.set_time(time);
         run_cycle(&primary.state);
-        assert_eq!(floors(&primary), wanted, "floors at {time}");
+        assert_eq!(watermarks(&primary), wanted, "watermarks at {time}");
     }
     let follower = Node::follower(0);
     follower.follow(&primary.log.entries()).unwrap();
@@ -316,9 +317,9 @@ fn the_primary_logs_floors_while_followers_have_keys_to_remove() {
     assert_eq!((primary.records(), follower.records()), (0, 0), "an expired key stays");
 }
 
-/// A thread that makes a change has read the time before the floor, and appends after it.
+/// A thread that makes a change has read the time before the watermark, and appends after it.
 #[test]
-fn a_floor_waits_for_changes_in_progress() {
+fn a_watermark_waits_for_changes_in_progress() {
     let mut primary = Node::primary(1000);
     primary.set("rose", "red", Expiry::At(100_000));
     primary.set_time(3000);
@@ -330,11 +331,11 @@ fn a_floor_waits_for_changes_in_progress() {
     let (sender, done) = mpsc::channel();
     let of_thread = Arc::clone(&state);
     let thread = thread::spawn(move || {
-        of_thread.log_floor_if_due();
+        of_thread.log_watermark_if_due();
         sender.send(()).unwrap();
     });
     let early = done.recv_timeout(Duration::from_millis(100));
-    assert!(early.is_err(), "a floor came before a change that has an earlier time");
+    assert!(early.is_err(), "a watermark came before a change that has an earlier time");
     let mut changed = Vec::new();
     change::add(b"x", 1, &mut changed);
     state.log.append(time, &changed).unwrap();
@@ -380,12 +381,12 @@ fn a_node_that_was_the_primary_follows_none_that_begins_earlier() {
 
 /// The hand-over of a primary fails, and its clock was set back meanwhile.
 #[test]
-fn a_primary_that_stays_begins_behind_its_floors() {
+fn a_primary_that_stays_begins_behind_its_watermarks() {
     let mut node = Node::primary(9000);
     node.set("rose", "red", Expiry::At(20_000));
     node.set_time(9500);
     run_cycle(&node.state);
-    assert_eq!(node.state.floor(), 9500);
+    assert_eq!(node.state.watermark(), 9500);
     node.log.set(|state| state.writable = false);
     node.state.step_down();
     node.set_time(1000);
@@ -394,7 +395,7 @@ fn a_primary_that_stays_begins_behind_its_floors() {
     node.log.set(|state| state.writable = true);
     node.set("daisy", "white", Expiry::Never);
     let (_, time, _) = node.log.entries().pop().unwrap();
-    assert_eq!(time, 9500, "an entry is before the floor");
+    assert_eq!(time, 9500, "an entry is before the watermark");
 }
 
 /// A snapshot without a key that the primary has removed by its own clock would lose it: a successor may still have it.
@@ -404,13 +405,16 @@ fn a_snapshot_counts_only_behind_the_removals_of_its_node() {
     node.set("rose", "red", Expiry::At(1400));
     node.set_time(1500);
     run_cycle(&node.state);
-    let floors = node.log.last();
+    let watermarks = node.log.last();
     assert!(node.state.seal_snapshot());
-    assert!(node.log.last() > floors && node.state.floor() == 1500, "no floor is behind it");
+    assert!(
+        node.log.last() > watermarks && node.state.watermark() == 1500,
+        "no watermark is behind it"
+    );
     node.set_time(1900);
     run_cycle(&node.state);
     node.log.set(|state| state.writable = false);
-    assert!(!node.state.seal_snapshot(), "the floor cannot be logged");
+    assert!(!node.state.seal_snapshot(), "the watermark cannot be logged");
     node.state.step_down();
     assert!(!node.state.seal_snapshot(), "a successor may begin at 1500");
     let last = node.log.last() + 1;

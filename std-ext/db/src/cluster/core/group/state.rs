@@ -350,8 +350,8 @@ pub(super) struct Trimming {
     /// The first batch that etcd still has.
     pub(super) first: Seq,
     /// The first batch that must stay.
-    pub(super) floor: Seq,
-    /// The value of `members` that `floor` was counted by.
+    pub(super) watermark: Seq,
+    /// The value of `members` that `watermark` was counted by.
     pub(super) counted: Option<Vec<u8>>,
     /// The batches of this epoch in etcd, and their bytes.
     pub(super) kept: VecDeque<(Seq, usize)>,

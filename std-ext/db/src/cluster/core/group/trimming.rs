@@ -25,11 +25,11 @@ impl Group {
         if trim.reading.is_some() || trim.deleting.is_some() {
             return;
         }
-        if trim.first < trim.floor {
+        if trim.first < trim.watermark {
             // Only deletes: under the alarm NOSPACE etcd refuses what puts. Compared with `primary`, since a primary
             // that slept must not trim by records of then, and with `members`, since a member that has joined since
             // was not counted [C-10].
-            let below = trim.floor.min(trim.first.saturating_add(STEP));
+            let below = trim.watermark.min(trim.first.saturating_add(STEP));
             trim.deleting = Some((id, below));
             self.ids = id;
             let members = compare(trim.counted.as_ref());
@@ -67,8 +67,8 @@ impl Group {
         let pressed = self.space == Space::Short || lead.trim.retained() > most;
         lead.trim.counted.clone_from(&members.text);
         // The last batch stays: a candidate and a restarted node begin with it.
-        let floor = trim::floor(&members.list, durable, copies, pressed);
-        lead.trim.floor = floor.min(lead.position.seq);
+        let watermark = trim::watermark(&members.list, durable, copies, pressed);
+        lead.trim.watermark = watermark.min(lead.position.seq);
     }
 
     /// The answer of a step.
@@ -81,7 +81,7 @@ impl Group {
         } else {
             // Refused: this node is not the primary any more, and will hear of it; or the members are others, and the
             // next look brings them. Failed: the next look repeats it.
-            trim.floor = trim.first;
+            trim.watermark = trim.first;
         }
     }
 }

@@ -171,7 +171,7 @@ pub(super) struct ShownKey {
     pub(super) value: Option<Vec<u8>>,
     /// The entry that changed the key last.
     pub(super) changed: Lsn,
-    /// A floor has removed the key since.
+    /// A watermark has removed the key since.
     pub(super) gone: bool,
     /// The entry that had changed the key, as earlier answers have shown, when the request was made.
     pub(super) required: Lsn,

@@ -1,6 +1,6 @@
 //! The real state and the real log of a simulated node.
 //!
-//! Shards, roles, marks, floors, the clock and the proofs of answers are those of the program. The relay and etcd are
+//! Shards, roles, marks, watermarks, the clock and the proofs of answers are those of the program. The relay and etcd are
 //! the world's. The simulated [`Store`] beside it applies the same entries, and says what the state must contain.
 
 use super::clients::Request;
@@ -88,24 +88,24 @@ pub(in crate::cluster) fn relay() -> Arc<Relay> {
     RELAY.with(|relay| Arc::clone(&relay.get_or_init(make).0))
 }
 
-/// Loads a folder as the program does. Returns the last floor and the latest time.
+/// Loads a folder as the program does. Returns the last watermark and the latest time.
 fn load(disk: &Disk, shards: &LoadingShards) -> Result<(u64, u64), String> {
-    let mut floors = vec![0; usize::from(SLOTS)];
+    let mut watermarks = vec![0; usize::from(SLOTS)];
     let (mut time, mut above) = (0, 0);
     if let Some(snapshot) = disk.snapshot() {
         for section in &snapshot.sections {
-            floors[usize::from(section.slots.start)..usize::from(section.slots.end)]
-                .fill(section.floor);
+            watermarks[usize::from(section.slots.start)..usize::from(section.slots.end)]
+                .fill(section.watermark);
             for (key, ends, value) in &section.records {
                 shards.load(key, *ends, value);
             }
         }
         (time, above) = (snapshot.time, snapshot.last);
     }
-    let least = floors.iter().copied().min().unwrap_or(0);
+    let least = watermarks.iter().copied().min().unwrap_or(0);
     let mut met = ReplayedState::default();
     for Entry { lsn, time: at, changes } in disk.entries().iter().filter(|one| one.lsn > least) {
-        let from = |slot: u16| floors[usize::from(slot)] + 1;
+        let from = |slot: u16| watermarks[usize::from(slot)] + 1;
         shards
             .replay(*lsn, *at, changes, from, &mut met)
             .map_err(|why| format!("entry {lsn} of the folder: {why}"))?;
@@ -113,7 +113,7 @@ fn load(disk: &Disk, shards: &LoadingShards) -> Result<(u64, u64), String> {
             time = if met.set_back == *lsn { *at } else { time.max(*at) };
         }
     }
-    Ok((met.floor, time))
+    Ok((met.watermark, time))
 }
 
 impl Database {
@@ -290,12 +290,16 @@ impl Database {
         let number = writing.sections.len();
         let mut core = self.state.shards[number].lock();
         let records = core.begin_snapshot();
-        let (floor, time) = (self.log.last(), self.state.snapshot_time(&mut core));
+        let (watermark, time) = (self.log.last(), self.state.snapshot_time(&mut core));
         let records = records.into_iter().filter(|record| !record.is_expired(time));
         let records = records.map(|record| copy(&core, record)).collect();
         core.end_snapshot(None, self.log.safe());
         drop(core);
-        writing.sections.push(Section { slots: self.state.sharding.slots(number), floor, records });
+        writing.sections.push(Section {
+            slots: self.state.sharding.slots(number),
+            watermark,
+            records,
+        });
         if writing.sections.len() < self.state.shards.len() {
             return None;
         }
@@ -308,7 +312,7 @@ impl Database {
     pub(super) fn removed_until(&self, store: &Store) -> u64 {
         match self.state.role.get() {
             Role::Alone | Role::Primary => self.now(),
-            Role::Loading | Role::Follower => store.floor.max(self.removed_by),
+            Role::Loading | Role::Follower => store.watermark.max(self.removed_by),
         }
     }
 
@@ -331,7 +335,7 @@ impl Database {
                             "{name} is {value:?} until {ends:?}, and the log says {record:?}"
                         ));
                     }
-                    None if ends.is_some_and(|end| end <= store.floor) => {}
+                    None if ends.is_some_and(|end| end <= store.watermark) => {}
                     None => return Err(format!("{name} is there, and the log has removed it")),
                 }
             }

@@ -20,11 +20,11 @@ pub(super) struct Snapshot {
     pub(super) time: u64,
 }
 
-/// The records of some slots behind the entry `floor`.
+/// The records of some slots behind the entry `watermark`.
 #[derive(Clone, Debug)]
 pub(super) struct Section {
     pub(super) slots: Range<u16>,
-    pub(super) floor: Lsn,
+    pub(super) watermark: Lsn,
     pub(super) records: Vec<(Vec<u8>, Option<u64>, Vec<u8>)>,
 }
 

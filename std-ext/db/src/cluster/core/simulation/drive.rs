@@ -546,16 +546,16 @@ impl World {
         let lsn = self.nodes[node].disk.last();
         let Some(process) = self.process(node, number) else { return };
         let leads = process.accepts && process.role == Role::Primary;
-        let floored = if quiet {
+        let watermarked = if quiet {
             Ok(false)
         } else if process.database.is_some() {
             process.maintain()
         } else if leads {
-            process.floor(boot)
+            process.watermark(boot)
         } else {
             Ok(false)
         };
-        match floored {
+        match watermarked {
             Ok(true) => self.want_turn(node, number),
             Ok(false) => {}
             Err(why) => self.violate(format!("node {node}: {why}")),

@@ -262,14 +262,14 @@ impl Process {
         self.role == Role::Primary && self.database.as_ref().is_none_or(Database::is_serving)
     }
 
-    /// Appends a floor, as the primary does once a second if keys expire.
-    pub(super) fn floor(&mut self, boot: u64) -> Result<bool, String> {
+    /// Appends a watermark, as the primary does once a second if keys expire.
+    pub(super) fn watermark(&mut self, boot: u64) -> Result<bool, String> {
         if !self.store.expires() {
             return Ok(false);
         }
         let time = self.wall(boot).max(self.store.time);
         let mut changes = Vec::new();
-        change::floor(time, &mut changes);
+        change::watermark(time, &mut changes);
         self.append(time, changes)?;
         Ok(true)
     }

@@ -17,14 +17,14 @@ pub(super) struct Store {
     records: BTreeMap<Vec<u8>, Record>,
     /// Also of keys that were removed.
     changed: BTreeMap<Vec<u8>, Lsn>,
-    /// The same, without the removals of expired keys by a floor.
+    /// The same, without the removals of expired keys by a watermark.
     written: BTreeMap<Vec<u8>, Lsn>,
     /// The last entry that was applied.
     pub(super) last: Lsn,
     /// The latest time of an entry since the clock was set back last.
     pub(super) time: u64,
     /// No later entry has an earlier time.
-    pub(super) floor: u64,
+    pub(super) watermark: u64,
     /// The sum of the hashes of all records.
     pub(super) digest: u64,
     /// How often the clock was set back.
@@ -62,7 +62,7 @@ impl Store {
         self.changed.get(key).copied().unwrap_or(0)
     }
 
-    /// Returns the last entry that changed a key other than by a floor; 0 if none did.
+    /// Returns the last entry that changed a key other than by a watermark; 0 if none did.
     pub(super) fn written(&self, key: &[u8]) -> Lsn {
         self.written.get(key).copied().unwrap_or(0)
     }
@@ -98,13 +98,16 @@ impl Store {
         self.changed.insert(key.to_vec(), lsn);
     }
 
-    /// Removes records that have expired by the floor: the only removal without a change.
-    fn raise_floor(&mut self, floor: u64, lsn: Lsn) -> Result<(), String> {
-        if floor < self.floor {
-            return Err(format!("entry {lsn} sets the floor back to {floor} from {}", self.floor));
+    /// Removes records that have expired by the watermark: the only removal without a change.
+    fn raise_watermark(&mut self, watermark: u64, lsn: Lsn) -> Result<(), String> {
+        if watermark < self.watermark {
+            return Err(format!(
+                "entry {lsn} sets the watermark back to {watermark} from {}",
+                self.watermark
+            ));
         }
-        self.floor = floor;
-        self.remove_expired(floor, lsn);
+        self.watermark = watermark;
+        self.remove_expired(watermark, lsn);
         Ok(())
     }
 
@@ -123,7 +126,7 @@ impl Store {
         for key in self.remove_expired(latest, lsn) {
             self.written.insert(key, lsn);
         }
-        (self.floor, self.time) = (time, time);
+        (self.watermark, self.time) = (time, time);
     }
 
     fn change(
@@ -175,14 +178,17 @@ impl Store {
             return Err(format!("entry {lsn} is applied after entry {}", self.last));
         }
         let set_back = matches!(Changes::new(changes).next(), Some(Ok(LoggedOp::Clock(_))));
-        if time < self.floor && !set_back {
-            return Err(format!("entry {lsn} of {time} is before the floor {}", self.floor));
+        if time < self.watermark && !set_back {
+            return Err(format!(
+                "entry {lsn} of {time} is before the watermark {}",
+                self.watermark
+            ));
         }
         for operation in Changes::new(changes) {
             match operation? {
                 LoggedOp::Change(key, change) => self.change(key, &change, time, lsn)?,
-                LoggedOp::Begin(..) => self.raise_floor(time, lsn)?,
-                LoggedOp::Floor(floor) => self.raise_floor(floor, lsn)?,
+                LoggedOp::Begin(..) => self.raise_watermark(time, lsn)?,
+                LoggedOp::Watermark(watermark) => self.raise_watermark(watermark, lsn)?,
                 LoggedOp::Clock(latest) => {
                     self.set_backs += 1;
                     self.set_back(latest, time, lsn);

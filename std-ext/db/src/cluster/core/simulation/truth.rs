@@ -64,7 +64,7 @@ impl Truth {
         self.record(key, lsn).map(|record| &record.value[..])
     }
 
-    /// As `value`, with the expiration. Keys that have expired are there until a floor removes them.
+    /// As `value`, with the expiration. Keys that have expired are there until a watermark removes them.
     pub(super) fn record(&self, key: &[u8], lsn: Lsn) -> Option<&Record> {
         let versions = self.versions.get(key)?;
         let later = versions.partition_point(|(at, _)| *at <= lsn);

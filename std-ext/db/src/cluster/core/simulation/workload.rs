@@ -120,7 +120,7 @@ impl World {
             let agrees = if let Some(value) = value {
                 record.is_some_and(|record| record.value == *value)
             } else {
-                // A floor may have removed it, or the own clock hides it.
+                // A watermark may have removed it, or the own clock hides it.
                 let hides = |end: u64| gone || end <= hidden;
                 record.is_none_or(|record| record.ends.is_some_and(hides))
             };

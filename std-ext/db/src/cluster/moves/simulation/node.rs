@@ -63,7 +63,7 @@ impl Node {
             EtcdLog::new(settings, relay(), (last, slots), Box::new(move || of_log.notify_one()));
         let log = Arc::new(log);
         let shared: Arc<dyn Log> = Arc::clone(&log) as _;
-        let state = Arc::new(State::clustered(loading, shared, (met.floor, time), &options));
+        let state = Arc::new(State::clustered(loading, shared, (met.watermark, time), &options));
         state.become_follower();
         Ok(Self { state, log, wake })
     }

@@ -70,11 +70,11 @@ pub(super) fn content(path: &Path) -> Content {
 }
 
 pub(super) fn content_of(folder: &Arc<Folder>) -> Content {
-    let (mut snapshot, mut floor, mut last, mut mark) = (None, 0, 0, None);
+    let (mut snapshot, mut watermark, mut last, mut mark) = (None, 0, 0, None);
     if let Some(newest) = Snapshot::newest(folder).unwrap() {
         let mut keys = BTreeMap::new();
         for (number, section) in newest.sections().iter().enumerate() {
-            floor = section.floor;
+            watermark = section.watermark;
             newest
                 .read_section(number, &mut |key, _, value| {
                     keys.insert(key.to_vec(), value.to_vec());
@@ -89,7 +89,7 @@ pub(super) fn content_of(folder: &Arc<Folder>) -> Content {
     let mut entries = Vec::new();
     let folder = Arc::clone(folder);
     let (log, _) =
-        FileLog::open(folder, Fsync::Never, floor + 1, last, &mut |lsn, time, changes| {
+        FileLog::open(folder, Fsync::Never, watermark + 1, last, &mut |lsn, time, changes| {
             mark = mark_in(lsn, changes).or(mark);
             entries.push((lsn, time, changes.to_vec()));
             Ok(())
@@ -106,21 +106,21 @@ pub(super) fn batch(seq: Seq, lsn: Lsn, changes: &[u8]) -> Committed {
     Committed { mark, entries, after: Position { seq, lsn, epoch: 1, ..Position::default() } }
 }
 
-/// Writes a snapshot whose sections contain all entries up to `floor`.
-pub(super) fn write_snapshot(folder: &Arc<Folder>, floor: Lsn, last: Lsn, value: &[u8]) {
-    write_snapshot_of(GROUP, folder, floor, last, value);
+/// Writes a snapshot whose sections contain all entries up to `watermark`.
+pub(super) fn write_snapshot(folder: &Arc<Folder>, watermark: Lsn, last: Lsn, value: &[u8]) {
+    write_snapshot_of(GROUP, folder, watermark, last, value);
 }
 
 /// As `write_snapshot`, for a node of `group`. Each entry has a batch of its own.
 pub(super) fn write_snapshot_of(
     group: GroupId,
     folder: &Arc<Folder>,
-    floor: Lsn,
+    watermark: Lsn,
     last: Lsn,
     value: &[u8],
 ) {
     let mut writer = Writer::create_clustered(folder).unwrap();
-    writer.section(0..16384, floor).unwrap();
+    writer.section(0..16384, watermark).unwrap();
     for key in 0..100_u8 {
         writer.entry(&[key], None, value).unwrap();
     }

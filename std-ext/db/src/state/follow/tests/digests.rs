@@ -4,7 +4,7 @@ use super::*;
 use crate::clustered::{Digest, DigestError};
 
 const LONG: Duration = Duration::from_secs(60);
-/// The time from which on a floor counts.
+/// The time from which on a watermark counts.
 const FROM: u64 = 5000;
 
 /// Returns the digests of a primary and of a follower, which gets the entries of the primary that it lacks.
@@ -21,10 +21,10 @@ fn digests(primary: &Node, follower: &Node) -> [Digest; 2] {
             }
         }
         let last = primary.log.last();
-        primary.state.log_floor_if_due();
-        assert_eq!(primary.log.last(), last, "a floor was logged too early");
+        primary.state.log_watermark_if_due();
+        assert_eq!(primary.log.last(), last, "a watermark was logged too early");
         primary.set_time(FROM + 1);
-        primary.state.log_floor_if_due();
+        primary.state.log_watermark_if_due();
         // It has no part in the digest.
         let mut later = Session::new(Arc::clone(&primary.state));
         later
@@ -67,7 +67,7 @@ fn expired_keys_have_no_part_in_a_digest() {
     primary.set("going", "1", Expiry::At(FROM + 1));
     primary.set("there", "1", Expiry::At(FROM + 2));
     follower.follow(&primary.log.entries()).unwrap();
-    // The primary removes a key that its followers keep: there is no floor yet.
+    // The primary removes a key that its followers keep: there is no watermark yet.
     primary.set_time(2000);
     run_cycle(&primary.state);
     let [one, other] = digests(&primary, &follower);
@@ -121,7 +121,7 @@ fn a_digest_that_nothing_comes_of_ends() {
         }
         assert_eq!(primary.state.digest(FROM, LONG), Err(DigestError::Busy));
         primary.set_time(FROM);
-        primary.state.log_floor_if_due();
+        primary.state.log_watermark_if_due();
         assert_eq!(first.join().unwrap().map(|digest| digest.time), Ok(FROM));
     });
 }

@@ -1,13 +1,13 @@
-//! The last floor that this node has logged, and when the next one is due.
+//! The last watermark that this node has logged, and when the next one is due.
 
 use crate::log::Lsn;
 
-/// Milliseconds between two floors.
+/// Milliseconds between two watermarks.
 const INTERVAL: u64 = 1000;
 
-/// The last floor that this node has logged.
+/// The last watermark that this node has logged.
 #[derive(Default)]
-pub(super) struct LoggedFloor {
+pub(super) struct LoggedWatermark {
     /// When, by the clock.
     pub(super) at: u64,
     pub(super) entry: Lsn,
@@ -15,13 +15,13 @@ pub(super) struct LoggedFloor {
     pub(super) had_ttl: bool,
 }
 
-impl LoggedFloor {
+impl LoggedWatermark {
     /// Returns whether a second has passed since.
     pub(super) fn is_old(&self, now: u64) -> bool {
         now < self.at || now - self.at >= INTERVAL
     }
 
-    /// Returns whether followers may have keys to remove by a later floor. `last` is the last entry of the log.
+    /// Returns whether followers may have keys to remove by a later watermark. `last` is the last entry of the log.
     pub(super) fn is_outdated(&self, has_ttl: bool, last: Lsn) -> bool {
         // This node may have removed keys since. They must go at the followers, too.
         has_ttl || self.had_ttl || last != self.entry

@@ -1,15 +1,15 @@
-//! The floor: the time by which a follower may remove expired keys.
+//! The watermark: the time by which a follower may remove expired keys.
 //!
 //! The times of log entries are not in order. A worker reads the clock under its own shard's lock and appends later, so
 //! an entry of another shard with a later time may come before. A follower that removed expired keys by the time of the
 //! last entry would lose keys that a later entry, with an earlier time, still finds at the primary. So the primary logs
-//! a floor about once a second: no later entry has an earlier time.
+//! a watermark about once a second: no later entry has an earlier time.
 //!
-//! Snapshots of all nodes of a cluster leave out keys by the floor only, those of the primary too. A primary that is
+//! Snapshots of all nodes of a cluster leave out keys by the watermark only, those of the primary too. A primary that is
 //! deposed may have left its successor behind its own clock.
 
 use super::State;
-use super::logged_floor::LoggedFloor;
+use super::logged_watermark::LoggedWatermark;
 use crate::log::change;
 use crate::state::role::Role;
 use crate::state::shard::Core;
@@ -17,24 +17,24 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 impl State {
-    /// Returns the time of the last floor.
-    pub(crate) fn floor(&self) -> u64 {
-        // Relaxed: if the floor goes back, it is stored and read under a shard's lock. If it rises, a thread that reads
+    /// Returns the time of the last watermark.
+    pub(crate) fn watermark(&self) -> u64 {
+        // Relaxed: if the watermark goes back, it is stored and read under a shard's lock. If it rises, a thread that reads
         // the earlier time removes less.
-        self.floor.load(Ordering::Relaxed)
+        self.watermark.load(Ordering::Relaxed)
     }
 
-    /// Sets the floor. The caller holds the locks of all shards, or the new floor is no earlier than the present one.
-    pub(super) fn set_floor(&self, time: u64) {
-        // Relaxed: for the reason given in `floor`.
-        self.floor.store(time, Ordering::Relaxed);
+    /// Sets the watermark. The caller holds the locks of all shards, or the new watermark is no earlier than the present one.
+    pub(super) fn set_watermark(&self, time: u64) {
+        // Relaxed: for the reason given in `watermark`.
+        self.watermark.store(time, Ordering::Relaxed);
     }
 
     /// Returns the time by which expired keys of a locked shard may be removed.
     pub(crate) fn removal_time(&self, core: &mut Core) -> u64 {
         match self.role.get() {
             Role::Alone | Role::Primary => core.advance_time(self.clock.now()),
-            Role::Loading | Role::Follower => self.floor(),
+            Role::Loading | Role::Follower => self.watermark(),
         }
     }
 
@@ -42,19 +42,19 @@ impl State {
     pub(crate) fn snapshot_time(&self, core: &mut Core) -> u64 {
         match self.role.get() {
             Role::Alone => core.advance_time(self.clock.now()),
-            Role::Loading | Role::Follower | Role::Primary => self.floor(),
+            Role::Loading | Role::Follower | Role::Primary => self.watermark(),
         }
     }
 
-    /// Logs a floor if this node is the primary, followers may have keys to remove, and the last floor was logged a
+    /// Logs a watermark if this node is the primary, followers may have keys to remove, and the last watermark was logged a
     /// second ago.
-    pub(crate) fn log_floor_if_due(&self) {
+    pub(crate) fn log_watermark_if_due(&self) {
         if self.role.get() != Role::Primary {
             return;
         }
-        let mut logged = self.logged_floor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.logged_watermark.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(feature = "cluster")]
-        if self.log_floor_for_digest(&mut logged) {
+        if self.log_watermark_for_digest(&mut logged) {
             return;
         }
         let now = self.clock.now();
@@ -63,7 +63,7 @@ impl State {
         }
         let has_ttl = self.has_ttl();
         if logged.is_outdated(has_ttl, self.log.last()) {
-            self.log_floor(&mut logged, now, has_ttl);
+            self.log_watermark(&mut logged, now, has_ttl);
         }
     }
 
@@ -71,17 +71,18 @@ impl State {
     /// earlier time than any by which keys were removed. Returns false if that cannot be.
     ///
     /// A primary removes expired keys by its own clock, and logs nothing. Its successor may begin earlier, and still
-    /// have them. So the snapshot of a primary counts only with a floor behind all removals. A former primary writes
+    /// have them. So the snapshot of a primary counts only with a watermark behind all removals. A former primary writes
     /// none before it follows a successor that begins late enough.
     pub(crate) fn seal_snapshot(&self) -> bool {
         match self.role.get() {
             Role::Alone => true,
             Role::Primary => {
-                let mut logged = self.logged_floor.lock().unwrap_or_else(PoisonError::into_inner);
-                self.log_floor(&mut logged, self.clock.now(), self.has_ttl())
+                let mut logged =
+                    self.logged_watermark.lock().unwrap_or_else(PoisonError::into_inner);
+                self.log_watermark(&mut logged, self.clock.now(), self.has_ttl())
             }
             #[cfg(any(test, feature = "cluster"))]
-            Role::Loading | Role::Follower => self.removed_by() <= self.floor(),
+            Role::Loading | Role::Follower => self.removed_by() <= self.watermark(),
             // Only nodes of a cluster have these roles.
             #[cfg(not(any(test, feature = "cluster")))]
             Role::Loading | Role::Follower => true,
@@ -92,22 +93,22 @@ impl State {
         self.shards.iter().any(|shard| shard.stats().keys_with_ttl() != 0)
     }
 
-    /// Logs a floor, unless no change may begin. Returns whether it did.
-    fn log_floor(&self, logged: &mut LoggedFloor, now: u64, has_ttl: bool) -> bool {
+    /// Logs a watermark, unless no change may begin. Returns whether it did.
+    fn log_watermark(&self, logged: &mut LoggedWatermark, now: u64, has_ttl: bool) -> bool {
         // A thread that makes a change keeps its shard locked from the time that it reads to the entry that it
-        // appends. So a change with an earlier time than this visit was appended before the floor.
+        // appends. So a change with an earlier time than this visit was appended before the watermark.
         let visits = self.shards.iter().map(|shard| shard.lock().advance_time(self.clock.now()));
-        let floor = visits.min().unwrap_or(now);
+        let watermark = visits.min().unwrap_or(now);
         let mut entry = Vec::new();
-        change::floor(floor, &mut entry);
+        change::watermark(watermark, &mut entry);
         // Checked under a lock: the thread that makes this node step down takes all of them.
         let _core = self.shards[0].lock();
         if self.check_writable().is_err() {
             return false;
         }
-        let Ok(number) = self.log.append(floor, &entry) else { return false };
-        self.set_floor(floor);
-        *logged = LoggedFloor { at: now, entry: number, had_ttl: has_ttl };
+        let Ok(number) = self.log.append(watermark, &entry) else { return false };
+        self.set_watermark(watermark);
+        *logged = LoggedWatermark { at: now, entry: number, had_ttl: has_ttl };
         true
     }
 
