@@ -20,7 +20,7 @@ pub use crate::state::role::Role;
 
 /// The contents of a node's folder when the node starts.
 #[non_exhaustive]
-pub struct Relayed {
+pub struct NodeContents {
     /// The folder; `None` for a node without one.
     pub folder: Option<Arc<Folder>>,
     /// The folder's log, which contains committed entries only. It ends at `last`.
@@ -51,7 +51,7 @@ impl Db {
         options: Options,
         folder: Option<Arc<Folder>>,
         progress: &Progress,
-        make_log: impl FnOnce(Relayed) -> Result<Arc<dyn Log>, E>,
+        make_log: impl FnOnce(NodeContents) -> Result<Arc<dyn Log>, E>,
     ) -> Result<Self, E> {
         let began = std::time::Instant::now();
         let folder = match (&options.folder, folder) {
@@ -67,7 +67,7 @@ impl Db {
             (log, found) = (Some(file), read);
         }
         let last = log.as_ref().map_or(0, Log::last);
-        let relayed = Relayed {
+        let contents = NodeContents {
             folder: folder.clone(),
             log,
             last,
@@ -76,7 +76,7 @@ impl Db {
             snapshot: found.snapshot,
             slots: found.slots,
         };
-        let log = make_log(relayed)?;
+        let log = make_log(contents)?;
         let times = (found.watermark, found.time);
         let state = Arc::new(State::clustered(shards, log, times, &options));
         opened.took = began.elapsed();
@@ -105,9 +105,10 @@ impl Db {
         self.state().follow(entries, publish_last)
     }
 
-    /// Returns a digest of all keys as of the first watermark in the log that is not before `from`, in milliseconds since
-    /// 1970. All nodes of a cluster that are asked before this watermark digest the same entry. The primary logs a watermark
-    /// when its clock has reached `from`.
+    /// Returns a digest of all keys as of the first watermark in the log that is not before `from`, in milliseconds
+    /// since
+    /// 1970. All nodes of a cluster that are asked before this watermark digest the same entry. The primary logs a
+    /// watermark when its clock has reached `from`.
     ///
     /// # Errors
     /// If the watermark does not come within a time, or another digest is being taken.

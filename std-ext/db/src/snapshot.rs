@@ -24,8 +24,9 @@
 //! - A snapshot is written under a temporary name, synced, and then renamed to the number of the last log entry that it
 //!   contains. So a file under a final name is complete.
 //! - A snapshot is fuzzy: sections are written one after the other while clients write. Each contains all log entries
-//!   up to its `watermark`. Loading replays the log from there. The sections of the same slots in several databases have
-//!   the same watermark, so an entry that moves keys from one database to another is either in all of them or in none.
+//!   up to its `watermark`. Loading replays the log from there. The sections of the same slots in several databases
+//!   have the same watermark, so an entry that moves keys from one database to another is either in all of them or in
+//!   none.
 
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
@@ -166,7 +167,8 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Begins a section for slots after those of the last section. It will contain their keys as of log entry `watermark`.
+    /// Begins a section for slots after those of the last section. It will contain their keys as of log entry
+    /// `watermark`.
     ///
     /// # Errors
     /// The system's, and if the slots do not come after the others.

@@ -10,21 +10,21 @@ use super::clock;
 use super::compaction::Compaction;
 use super::core::{self, Action, Batch, Event, Group, Now, Outcome, Put};
 use super::durable::{self, Durable, DurableKey};
-use super::gathering::Gathering;
+use super::group_commit::GroupCommit;
 use super::identity::Format;
+use super::local_log::Incarnation;
 use super::log::EtcdLog;
 use super::meet;
 use super::message::{Message, Report};
 use super::messenger::Links;
 use super::moves::Primaries;
-use super::picture::Picture;
 use super::registration::Clocks;
 use super::registry::Registry;
-use super::relay::Incarnation;
 use super::replica::{Order, Replica};
 use super::resync::Resync;
 use super::space::{Level, Space};
 use super::status::{Exit, NodeMonitor, NodeStatus};
+use super::topology::Topology;
 use super::view::{Addresses, View, Views};
 use crate::Db;
 use crate::lock::lock;
@@ -54,7 +54,7 @@ pub(super) struct Parts {
     pub(super) calls: Calls,
     pub(super) replica: Replica,
     pub(super) registry: Arc<Registry>,
-    pub(super) picture: Picture,
+    pub(super) topology: Topology,
     pub(super) resync: Resync,
     pub(super) links: Arc<Links>,
     pub(super) primaries: Primaries,
@@ -84,7 +84,7 @@ pub(super) struct Driver {
     in_flight: Option<u64>,
     /// When the batch was sent first that etcd has not confirmed, in microseconds.
     batch_since: Option<u64>,
-    gathering: Gathering,
+    group_commit: GroupCommit,
     /// The end of the lease and the last confirmation, as the protocol said.
     proof: (u64, u64),
     /// The number of the last order to lead, and when it was given, until the state has done it.
@@ -154,7 +154,7 @@ impl Driver {
             sent: HashMap::new(),
             in_flight: None,
             batch_since: None,
-            gathering: Gathering::default(),
+            group_commit: GroupCommit::default(),
             proof: (0, 0),
             lead: 0,
             leading_since: None,
@@ -177,7 +177,7 @@ impl Driver {
         self.event(Event::Tick);
         while !self.ended {
             let due = self.parts.group.deadline().min(self.view_due);
-            let due = due.min(self.gathering.due(clock::now()).unwrap_or(due));
+            let due = due.min(self.group_commit.due(clock::now()).unwrap_or(due));
             match tokio::time::timeout(clock::until(due), messages.recv()).await {
                 Err(_) => {}
                 Ok(None) => break,
@@ -217,17 +217,17 @@ impl Driver {
             }
             Message::Recorded(value) => self.durable.confirm(&value),
             Message::Nodes(nodes) => {
-                let group = self.parts.picture.group();
+                let group = self.parts.topology.group();
                 let of_group = nodes.iter().filter(|node| node.registration.group == group);
                 let of_group: Vec<_> = of_group.cloned().collect();
                 let now = Now { boot: clock::now(), wall: self.parts.db.now() };
                 let clocks = self.clocks.see(&of_group, self.parts.own, now);
-                self.parts.picture.set_nodes(nodes, clock::now());
-                self.parts.resync.set_sources(self.parts.picture.sources());
-                self.parts.links.set_nodes(&self.parts.picture.other_nodes());
-                *lock(&self.parts.primaries) = self.parts.picture.primaries();
+                self.parts.topology.set_nodes(nodes, clock::now());
+                self.parts.resync.set_sources(self.parts.topology.sources());
+                self.parts.links.set_nodes(&self.parts.topology.other_nodes());
+                *lock(&self.parts.primaries) = self.parts.topology.primaries();
                 // Before the clocks, by which a primary may choose its successor.
-                self.event(Event::Unfit(self.parts.picture.unfit()));
+                self.event(Event::Unfit(self.parts.topology.unfit()));
                 self.event(Event::Clocks(clocks));
                 if self.serving {
                     self.compaction.compact(&self.parts.calls, clock::now());
@@ -240,7 +240,7 @@ impl Driver {
                 }
             }
             Message::Slots(map) => {
-                self.parts.picture.set_slots(map);
+                self.parts.topology.set_slots(map);
                 self.publish_view();
             }
             Message::Wanted(node) => {
@@ -283,7 +283,7 @@ impl Driver {
 
     /// Hands the group over, unless that node could not take it.
     fn hand_over(&mut self, to: Option<core::NodeId>) {
-        if let Some(to) = to.filter(|to| self.parts.picture.is_unfit(*to)) {
+        if let Some(to) = to.filter(|to| self.parts.topology.is_unfit(*to)) {
             tracing::warn!(
                 "the hand-over was refused: node {to} cannot lead at present, or its disk keeps no entries"
             );
@@ -294,7 +294,7 @@ impl Driver {
 
     /// Releases the group, and never takes it over again.
     fn release_group(&mut self) {
-        if let Some(to) = self.parts.picture.successor().filter(|_| self.serving) {
+        if let Some(to) = self.parts.topology.successor().filter(|_| self.serving) {
             // It takes over at once; without a name, the members wait for each other.
             self.event(Event::HandOver(Some(to)));
         }
@@ -304,7 +304,7 @@ impl Driver {
     /// Releases the group, so that the process can start anew and leave it.
     fn depart(&mut self) {
         if self.depart_by.is_none() {
-            tracing::info!("this node shall leave group {}", self.parts.picture.group());
+            tracing::info!("this node shall leave group {}", self.parts.topology.group());
             self.depart_by = Some(clock::now() + DEPART);
             self.release_group();
         }
@@ -317,9 +317,9 @@ impl Driver {
             Event::Swapped { id: of, outcome } => {
                 id = Some(*of);
                 self.in_flight = None;
-                self.gathering.answered(self.parts.log.waiting(), clock::now());
+                self.group_commit.answered(self.parts.log.waiting(), clock::now());
                 // First the entries that wait, so that the next transaction carries all of it.
-                self.take_entries(self.gathering.least(clock::now()));
+                self.take_entries(self.group_commit.least(clock::now()));
                 if let Outcome::Done { revision } = outcome {
                     self.compaction.note(*revision, clock::now());
                     self.alarm.confirmed();
@@ -368,7 +368,7 @@ impl Driver {
             }
             Report::MustRestart(why) => self.exit(Exit::Restart(why)),
             Report::DiskFailed(why) => {
-                // A relay that has failed reports each batch.
+                // A local log that has failed reports each batch.
                 if self.troubles.disk.as_ref() != Some(&why) {
                     tracing::error!("{why}; {NO_DISK}");
                     self.troubles.disk = Some(why.clone());
@@ -406,7 +406,7 @@ impl Driver {
     /// the group go when it shall hand over.
     fn look_at_disk(&mut self) {
         let hangs = match durable::hangs(&self.parts.monitor.counters, clock::now()) {
-            true if self.serving || self.parts.picture.successor().is_none() => Hangs::Endured,
+            true if self.serving || self.parts.topology.successor().is_none() => Hangs::Endured,
             true => Hangs::Told,
             false => Hangs::No,
         };
@@ -452,7 +452,7 @@ impl Driver {
         // The protocol knows which of several answers is the newest. And the answer that this node was added does not
         // repeat the list.
         if let Some(members) = self.parts.group.members() {
-            self.parts.picture.set_members(members);
+            self.parts.topology.set_members(members);
         }
         for action in actions.drain(..) {
             self.act(action, sent);
@@ -483,7 +483,7 @@ impl Driver {
             Action::Swap { id, swap } => {
                 self.sent.entry(id).or_insert_with(clock::micros);
                 self.in_flight = Some(id);
-                self.gathering.sent();
+                self.group_commit.sent();
                 for put in &swap.puts {
                     if let Put::Batch(_, bytes) = put {
                         self.batch_since.get_or_insert_with(clock::micros);
@@ -648,7 +648,7 @@ impl Driver {
         let entries = self.parts.log.take(least);
         let some = !entries.is_empty();
         if some {
-            self.gathering.add(entries.len());
+            self.group_commit.add(entries.len());
             self.event(Event::Appended(entries));
         }
         some
@@ -656,7 +656,7 @@ impl Driver {
 
     /// Looks for entries, unless a transaction is in flight: its answer makes the driver look again.
     fn look_at_log(&mut self) {
-        let least = self.gathering.least(clock::now());
+        let least = self.group_commit.least(clock::now());
         while self.in_flight.is_none() && !self.ended && self.take_entries(least) {}
     }
 
@@ -728,15 +728,15 @@ impl Driver {
         self.view_due = now + VIEW;
         self.parts.monitor.counters.turned.set(now);
         let parts = &mut self.parts;
-        if let Some(line) = parts.picture.as_of(&status) {
+        if let Some(line) = parts.topology.as_of(&status) {
             parts.views.set_as_of(line.time, line.received);
         }
         let ownership = &parts.db.state().ownership;
-        parts.picture.set_owned(ownership.changes(), || ownership.slots());
+        parts.topology.set_owned(ownership.changes(), || ownership.slots());
         let view = View {
             spares: parts.monitor.spares(),
             coordinates: parts.monitor.coordinates(),
-            ..parts.picture.view(&status, self.serving, now)
+            ..parts.topology.view(&status, self.serving, now)
         };
         let another = !self.serving && view.group.is_led;
         if view.group.primary().is_some_and(|primary| primary.addresses == Addresses::default()) {
@@ -757,14 +757,14 @@ impl Driver {
             (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);
             (own.retained, own.wall, own.refuses) = (status.retained, wall, refuses);
             own.memory = Some(memory);
-            own.set_slots(parts.picture.owned());
+            own.set_slots(parts.topology.owned());
         });
-        let relayed = parts.log.relay().position().lsn;
+        let contents = parts.log.local_log().position().lsn;
         *lock(&parts.monitor.status) = NodeStatus {
             disk_fails,
             space: parts.space.known(),
             is_full: parts.space.level() == Level::Full,
-            ..NodeStatus::new(&status, role, self.serving, relayed)
+            ..NodeStatus::new(&status, role, self.serving, contents)
         };
         parts.views.publish(view);
         let waits = self.held || self.leading_since.is_some();

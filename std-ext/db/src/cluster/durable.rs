@@ -8,8 +8,8 @@
 
 use super::clock;
 use super::counters::Counters;
+use super::local_log::{self, Condition, Incarnation, LocalLog};
 use super::message::{Inbox, Message, Report};
-use super::relay::{self, Condition, Incarnation, Relay};
 use crate::log::Lsn;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -46,8 +46,8 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    pub(super) fn new(incarnation: Incarnation, forced: relay::Durable) -> Self {
-        let relay::Durable { lsn, seq } = forced;
+    pub(super) fn new(incarnation: Incarnation, forced: local_log::Durable) -> Self {
+        let local_log::Durable { lsn, seq } = forced;
         Self { folder: super::hex::text(&incarnation.0), lsn, seq }
     }
 
@@ -103,13 +103,13 @@ impl<T: Clone + PartialEq> DurableKey<T> {
     }
 }
 
-/// The thread that forces the relay to the disk.
+/// The thread that forces the local log to the disk.
 pub(super) struct DiskThread {
     pushed: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// How another thread says that it has given bytes to the relay.
+/// How another thread says that it has given bytes to the local log.
 pub(super) struct Pushed {
     bytes: usize,
     sender: SyncSender<()>,
@@ -130,13 +130,13 @@ impl Pushed {
 impl DiskThread {
     /// Starts the thread, which tells `inbox` what is on the disk.
     pub(super) fn start(
-        relay: Arc<Relay>,
+        local_log: Arc<LocalLog>,
         inbox: Inbox,
         counters: Arc<Counters>,
     ) -> std::io::Result<(Self, Pushed)> {
         let (sender, pushes) = sync_channel(1);
         let thread = thread::Builder::new().name("hedgerow-cluster-disk".into());
-        let thread = thread.spawn(move || run(&relay, &inbox, &pushes, &counters))?;
+        let thread = thread.spawn(move || run(&local_log, &inbox, &pushes, &counters))?;
         let pushed = Pushed { bytes: 0, sender: sender.clone() };
         Ok((Self { pushed: Some(sender), thread: Some(thread) }, pushed))
     }
@@ -158,16 +158,16 @@ pub(super) fn hangs(counters: &Counters, now: u64) -> bool {
     since != 0 && now >= since.saturating_add(HANGS)
 }
 
-fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>, counters: &Counters) {
+fn run(local_log: &LocalLog, inbox: &Inbox, pushes: &Receiver<()>, counters: &Counters) {
     let report = |report| inbox.send(Message::Replica(report)).is_ok();
     let (mut told, mut failed) = (None, false);
     while !matches!(pushes.recv_timeout(PERIOD), Err(RecvTimeoutError::Disconnected)) {
         // An empty disk is told, too: the key may still have the progress of the one before it.
-        if told == Some(relay.position().lsn) {
+        if told == Some(local_log.position().lsn) {
             continue;
         }
         counters.forcing_since.set(clock::now());
-        let forced = relay.force();
+        let forced = local_log.force();
         counters.forcing_since.set(0);
         match forced {
             Ok(forced) => {
@@ -182,7 +182,7 @@ fn run(relay: &Relay, inbox: &Inbox, pushes: &Receiver<()>, counters: &Counters)
                 if first && !report(Report::DiskFailed(why.to_string())) {
                     return;
                 }
-                if matches!(relay.condition(), Condition::Failed(_)) {
+                if matches!(local_log.condition(), Condition::Failed(_)) {
                     return;
                 }
             }
@@ -208,18 +208,18 @@ mod tests {
         let folder = Folder::claim_on(path.path(), Arc::new(disk.clone())).unwrap();
         let (log, _) =
             FileLog::open(folder, Fsync::EverySecond, 1, 0, &mut |_, _, _| Ok(())).unwrap();
-        let relay = Arc::new(Relay::new(Arc::new(log), None).unwrap());
+        let local_log = Arc::new(LocalLog::new(Arc::new(log), None).unwrap());
         let (inbox, mut messages) = unbounded_channel();
         let counters = Arc::<Counters>::default();
         let (thread, pushed) =
-            DiskThread::start(Arc::clone(&relay), inbox, Arc::clone(&counters)).unwrap();
+            DiskThread::start(Arc::clone(&local_log), inbox, Arc::clone(&counters)).unwrap();
         let soon = || hangs(&counters, clock::now() + HANGS);
         assert!(comes(|| messages.try_recv().is_ok()), "an empty disk is not told");
         assert!(!soon(), "an idle disk is taken for one that hangs");
         disk.change(|faults| faults.hang = true);
         let mark = Mark { seq: 1, epoch: 1, chain: Chain::default(), first: 1 };
         let entries = vec![Entry { lsn: 1, time: 1, changes: b"one".to_vec() }];
-        relay.push(&Committed { mark, entries, after: Position::default() }).unwrap();
+        local_log.push(&Committed { mark, entries, after: Position::default() }).unwrap();
         let (noticed, at_once) = (comes(soon), hangs(&counters, clock::now()));
         // Before anything is asserted: the thread is waited for in any case.
         disk.change(|faults| faults.hang = false);
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_value_is_read_as_it_was_written() {
-        let durable = Durable::new(Incarnation([7; 16]), relay::Durable { lsn: 42, seq: 9 });
+        let durable = Durable::new(Incarnation([7; 16]), local_log::Durable { lsn: 42, seq: 9 });
         assert_eq!(Durable::parse(durable.print().as_bytes()), Some(durable));
         for wrong in ["", "{}", "null", r#"{"folder":"","lsn":-1,"seq":0}"#, &" ".repeat(2000)] {
             assert_eq!(Durable::parse(wrong.as_bytes()), None, "{wrong:?}");

@@ -1,7 +1,7 @@
 //! The log of a node of a cluster, as the database sees it: [`EtcdLog`].
 //!
 //! `append` only counts, and copies the bytes to a queue. The driver ([`super::driver`]) takes the queue and gives it
-//! to the protocol, which puts batches into etcd and says which entries are committed. The relay keeps those in the
+//! to the protocol, which puts batches into etcd and says which entries are committed. The local log keeps those in the
 //! node's own folder.
 //!
 //! # Terms
@@ -21,8 +21,8 @@
 use super::clock;
 use super::core::Entry;
 use super::counters::ProofCounts;
-use super::relay::Relay;
-use super::relay::position::logged_mark;
+use super::local_log::LocalLog;
+use super::local_log::position::logged_mark;
 use super::slot_history::SlotHistory;
 use crate::SlotSet;
 use crate::gauge::Gauge;
@@ -58,7 +58,7 @@ type Callback = Arc<dyn Fn() + Send + Sync>;
 /// The log that the nodes of a group share.
 pub(crate) struct EtcdLog {
     settings: LogSettings,
-    relay: Arc<Relay>,
+    local_log: Arc<LocalLog>,
     /// The slots that the group owns. Changed under the locks of their shards.
     slots: Mutex<SlotHistory>,
     queue: Mutex<Queue>,
@@ -119,13 +119,13 @@ impl EtcdLog {
     /// to look at the log; it must not block.
     pub(crate) fn new(
         settings: LogSettings,
-        relay: Arc<Relay>,
+        local_log: Arc<LocalLog>,
         (last, slots): (Lsn, SlotSet),
         wake: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         Self {
             settings,
-            relay,
+            local_log,
             slots: Mutex::new(SlotHistory::of(slots)),
             queue: Mutex::default(),
             last: AtomicU64::new(last),
@@ -301,9 +301,9 @@ impl EtcdLog {
         &self.proof_counts
     }
 
-    /// Returns the relay.
-    pub(crate) fn relay(&self) -> &Arc<Relay> {
-        &self.relay
+    /// Returns the local log.
+    pub(crate) fn local_log(&self) -> &Arc<LocalLog> {
+        &self.local_log
     }
 
     // ---------------------------------------------------------------------------- for the trait
@@ -486,7 +486,7 @@ impl Log for EtcdLog {
     }
 
     fn position(&self, last: Lsn) -> Option<Position> {
-        let mark = self.relay.mark_at(last);
+        let mark = self.local_log.mark_at(last);
         let LogSettings { cluster, incarnation, group, .. } = self.settings;
         Some(Position {
             cluster,
@@ -495,7 +495,7 @@ impl Log for EtcdLog {
             epoch: mark.map_or(0, |mark| mark.epoch),
             slots: lock(&self.slots).at(last),
             batch: mark.map(|mark| (mark.first, logged_mark(&mark))),
-            batch_hash: self.relay.batch_hash(last).unwrap_or_else(|why| {
+            batch_hash: self.local_log.batch_hash(last).unwrap_or_else(|why| {
                 tracing::warn!("{why}; the snapshot does not say what its last batch is");
                 None
             }),
@@ -511,38 +511,38 @@ impl Log for EtcdLog {
     }
 
     fn rotate(&self) -> Result<Lsn, LogError> {
-        self.relay.log().rotate()
+        self.local_log.log().rotate()
     }
 
     fn drop_before(&self, first: Lsn) -> Result<(), LogError> {
-        self.relay.drop_before(first)
+        self.local_log.drop_before(first)
     }
 
     /// Waits until all that was appended is committed, and on this node's disk.
     fn sync(&self) -> Result<(), LogError> {
         let last = self.last();
         self.wait(last)?;
-        // Committed entries come to the relay soon after they are safe.
+        // Committed entries come to the local log soon after they are safe.
         self.wait_until(|| {
-            if self.relay.position().lsn >= last {
+            if self.local_log.position().lsn >= last {
                 return Some(Ok(()));
             }
             lock(&self.queue).closed.then_some(Err(LogError::Closed))
         })?;
-        self.relay.log().sync()
+        self.local_log.log().sync()
     }
 
     fn bytes(&self) -> u64 {
-        self.relay.log().bytes()
+        self.local_log.log().bytes()
     }
 
-    /// Refuses further entries, and closes the relay. Entries that etcd does not have are not waited for: the driver
-    /// has released the group before, which waits for them.
+    /// Refuses further entries, and closes the local log. Entries that etcd does not have are not waited for: the
+    /// driver has released the group before, which waits for them.
     fn close(&self) -> Result<(), LogError> {
         lock(&self.queue).closed = true;
         self.refuse_changes();
         self.tell();
-        let closed = self.relay.close();
+        let closed = self.local_log.close();
         // Callbacks may own what owns the log: without this, neither would be freed.
         let callbacks = std::mem::take(&mut *lock(&self.on_progress));
         drop(callbacks);
@@ -557,13 +557,13 @@ mod tests {
     use crate::log::file::FileLog;
     use crate::log::folder::Folder;
 
-    /// A log whose relay has no entries, and the number of times that it has woken its driver.
+    /// A log whose local log has no entries, and the number of times that it has woken its driver.
     fn log() -> (tempfile::TempDir, Arc<EtcdLog>, Arc<Gauge>) {
         let folder = tempfile::tempdir().unwrap();
         let claimed = Folder::claim(folder.path()).unwrap();
         let (file, _) =
             FileLog::open(claimed, Fsync::EverySecond, 1, 0, &mut |_, _, _| Ok(())).unwrap();
-        let relay = Arc::new(Relay::new(Arc::new(file), None).unwrap());
+        let local_log = Arc::new(LocalLog::new(Arc::new(file), None).unwrap());
         let settings =
             LogSettings { cluster: [7; 16], incarnation: 1, group: 0, largest_request: 1000 };
         let wakes = Arc::new(Gauge::default());
@@ -571,7 +571,7 @@ mod tests {
         let wake = Box::new(move || {
             of_log.add(1);
         });
-        (folder, Arc::new(EtcdLog::new(settings, relay, (0, SlotSet::all()), wake)), wakes)
+        (folder, Arc::new(EtcdLog::new(settings, local_log, (0, SlotSet::all()), wake)), wakes)
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! 1. Claim the folder, and install data that were fetched from a peer before the last restart.
 //! 2. With `cluster-group auto` and a folder that has no group: wait until the coordinator places the node in one.
 //! 3. Wait for etcd, and check that it has the cluster that the folder belongs to.
-//! 4. Load the snapshot and the relay.
-//! 5. Serve peers, and start the driver. It reads on in etcd from where the relay ends.
+//! 4. Load the snapshot and the local log.
+//! 5. Serve peers, and start the driver. It reads on in etcd from where the local log ends.
 
 use super::autoscale::load::LoadMeter;
 use super::calls::Calls;
@@ -20,6 +20,8 @@ use super::etcd::Client;
 use super::former;
 use super::identity::{self, Age, Belonging, Format};
 use super::keys::Keys;
+use super::local_log::position::mark_of;
+use super::local_log::{Incarnation, LocalLog};
 use super::log::{EtcdLog, LogSettings};
 use super::meet;
 use super::message::{Inbox, Message};
@@ -31,20 +33,18 @@ use super::peer::{
     self, GroupId, PeerClientOptions, PeerServer, PeerServerOptions, PeerStatus, PeerTls, Serving,
     SharedTls, Spool,
 };
-use super::picture::Picture;
 use super::registration::Registration;
 use super::registry::{Registry, Told};
-use super::relay::position::mark_of;
-use super::relay::{Incarnation, Relay};
 use super::replica::{OnFollow, Replica};
 use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
 use super::slot_history;
 use super::space::Space;
 use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::tasks;
+use super::topology::Topology;
 use super::view::Views;
 use crate::clock::milliseconds;
-use crate::clustered::Relayed;
+use crate::clustered::NodeContents;
 use crate::config::{ClusterReads, ClusterSettings, PeerCertificates};
 use crate::log::Log;
 use crate::log::folder::Folder;
@@ -224,7 +224,7 @@ fn runtime() -> Result<Runtime, StartError> {
 struct Opened {
     db: Db,
     log: Arc<EtcdLog>,
-    relay: Arc<Relay>,
+    local_log: Arc<LocalLog>,
     incarnation: Incarnation,
     /// The latest time of an entry.
     time: u64,
@@ -247,32 +247,33 @@ impl Opened {
             group: settings.group,
             largest_request: settings.max_entry,
         };
-        let make_log = |relayed: Relayed| -> Result<Arc<dyn Log>, StartError> {
-            check_data(&relayed, folder, format, settings.group)?;
-            let slots = slots_of(&relayed, format, settings.group);
-            let Relayed { log, last, time, batch, snapshot, .. } = relayed;
+        let make_log = |contents: NodeContents| -> Result<Arc<dyn Log>, StartError> {
+            check_data(&contents, folder, format, settings.group)?;
+            let slots = slots_of(&contents, format, settings.group);
+            let NodeContents { log, last, time, batch, snapshot, .. } = contents;
             let Some(file) = log else {
                 return Err(StartError::new("a node of a cluster needs a directory: set dir"));
             };
             let mark = batch.map(|(first, mark)| mark_of(first, &mark));
-            let relay = Relay::new(Arc::new(file), mark);
-            let relay = Arc::new(relay.map_err(|why| StartError::new(why.to_string()))?);
+            let local_log = LocalLog::new(Arc::new(file), mark);
+            let local_log = Arc::new(local_log.map_err(|why| StartError::new(why.to_string()))?);
             if let Some(hash) = snapshot.and_then(|snapshot| snapshot.batch_hash) {
-                relay.set_in_snapshot(&hash);
+                local_log.set_in_snapshot(&hash);
             }
             let wake = move || {
                 // Fails only after the driver has stopped.
                 let _ = waker.send(Message::Wake);
             };
-            let log = EtcdLog::new(log_settings, Arc::clone(&relay), (last, slots), Box::new(wake));
+            let log =
+                EtcdLog::new(log_settings, Arc::clone(&local_log), (last, slots), Box::new(wake));
             let log = Arc::new(log);
-            found = Some((Arc::clone(&log), relay, time));
+            found = Some((Arc::clone(&log), local_log, time));
             Ok(log)
         };
         let db = Db::open_clustered(options, Some(Arc::clone(folder)), progress, make_log)?;
         db.set_move_rate(settings.move_rate);
-        let (log, relay, time) = found.expect("the log was made");
-        Ok(Self { db, log, relay, incarnation, time })
+        let (log, local_log, time) = found.expect("the log was made");
+        Ok(Self { db, log, local_log, incarnation, time })
     }
 }
 
@@ -312,9 +313,9 @@ impl Starting<'_> {
         let peers = self.serve_peers(&opened, &monitor, tls.clone(), &asks)?;
         let registration = self.registration(nonce, &peers, &opened.log.slots());
         let group = self.group(&opened, nonce, former.clone())?;
-        let (relay, db) = (Arc::clone(&opened.relay), opened.db.clone());
+        let (local_log, db) = (Arc::clone(&opened.local_log), opened.db.clone());
         let (disk, pushed) =
-            DiskThread::start(relay, self.inbox.clone(), Arc::clone(&monitor.counters))
+            DiskThread::start(local_log, self.inbox.clone(), Arc::clone(&monitor.counters))
                 .map_err(|why| cannot_spawn(&why))?;
         let average = self.settings.autoscale.as_ref().map_or(AVERAGE, |scale| scale.average);
         let meter = Arc::new(LoadMeter::new(db.clone(), Arc::clone(&self.views), average));
@@ -369,7 +370,7 @@ impl Starting<'_> {
             calls,
             replica: replica.map_err(|why| cannot_spawn(&why))?,
             registry: Arc::clone(&registry),
-            picture: Picture::new(self.id, self.format.cluster, self.format.groups, registration),
+            topology: Topology::new(self.id, self.format.cluster, self.format.groups, registration),
             resync,
             links,
             primaries,
@@ -466,10 +467,10 @@ impl Starting<'_> {
             most_batch: MOST_BATCH,
             random: u64::from_le_bytes(identity::random()?),
         };
-        let relayed = opened.relay.position();
-        let position = relayed.mark.map(|mark| mark.before(opened.time)).unwrap_or_default();
+        let contents = opened.local_log.position();
+        let position = contents.mark.map(|mark| mark.before(opened.time)).unwrap_or_default();
         let now = Now { boot: clock::now(), wall: opened.db.now() };
-        let held = opened.relay.held().map_err(|why| StartError::new(why.to_string()))?;
+        let held = opened.local_log.held().map_err(|why| StartError::new(why.to_string()))?;
         let group = Group::new(settings, position, held, now);
         Ok(match self.age {
             Age::Current => group,
@@ -526,7 +527,7 @@ impl Starting<'_> {
 
     /// Returns what peers are told, and sent.
     fn serving(&self, opened: &Opened, monitor: NodeMonitor, asks: Asks) -> Serving {
-        let (id, relay) = (self.id, Arc::clone(&opened.relay));
+        let (id, local_log) = (self.id, Arc::clone(&opened.local_log));
         let folder = opened.incarnation.0;
         let told = move || {
             let status = monitor.status();
@@ -537,7 +538,7 @@ impl Starting<'_> {
                 seq: status.seq,
                 lsn: status.applied,
                 time: status.time,
-                durable: relay.position().durable(),
+                durable: local_log.position().durable(),
                 folder,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             }
@@ -548,7 +549,7 @@ impl Starting<'_> {
             node: self.id,
             status: Box::new(told),
             digest: Box::new(move |time, within| db.digest(time, within)),
-            data: Mutex::new(Some((Arc::clone(&self.folder), Arc::clone(&opened.relay)))),
+            data: Mutex::new(Some((Arc::clone(&self.folder), Arc::clone(&opened.local_log)))),
             deliver: {
                 let views = Arc::clone(&self.views);
                 Box::new(move |channel, message| views.broadcast().receive(channel, message))
@@ -585,11 +586,11 @@ impl Starting<'_> {
 
 /// Returns the slots that the group owns, as far as the folder knows its log. The snapshot says those of its end. It
 /// may need entries from before, which lead to the same.
-fn slots_of(relayed: &Relayed, format: &Format, group: u32) -> SlotSet {
+fn slots_of(contents: &NodeContents, format: &Format, group: u32) -> SlotSet {
     let at_birth = || SlotSet::of_range(share(group, format.groups));
-    let snapshot = relayed.snapshot.as_ref().map(|snapshot| snapshot.slots.clone());
+    let snapshot = contents.snapshot.as_ref().map(|snapshot| snapshot.slots.clone());
     let mut slots = snapshot.unwrap_or_else(at_birth);
-    for (changed, owned) in &relayed.slots {
+    for (changed, owned) in &contents.slots {
         slots = slot_history::changed(&slots, changed, *owned);
     }
     slots
@@ -597,13 +598,13 @@ fn slots_of(relayed: &Relayed, format: &Format, group: u32) -> SlotSet {
 
 /// Refuses a folder whose data are not those of this cluster.
 fn check_data(
-    relayed: &Relayed,
+    contents: &NodeContents,
     folder: &Folder,
     format: &Format,
     group: u32,
 ) -> Result<(), StartError> {
     let path = folder.path().display();
-    let snapshot = relayed.snapshot.as_ref();
+    let snapshot = contents.snapshot.as_ref();
     if snapshot.is_some_and(|snapshot| snapshot.cluster != format.cluster) {
         return Err(StartError::new(format!(
             "the snapshot in {path} belongs to another cluster: restore the directory, or choose an empty one with \
@@ -618,7 +619,7 @@ fn check_data(
             other.group
         )));
     }
-    if relayed.last > 0 && relayed.batch.is_none() {
+    if contents.last > 0 && contents.batch.is_none() {
         return Err(StartError::new(format!(
             "{path} has entries that are of no batch of the cluster: choose an empty directory with --dir, and let the \
              node fetch its data from the others"

@@ -1,8 +1,8 @@
 //! The messages that the parts of a node send to its driver.
 
 use super::core::{Event, NodeId};
+use super::local_log::Durable;
 use super::registration::Node;
-use super::relay::Durable;
 use super::slot_map::SlotMap;
 use super::space::EtcdSpace;
 use crate::log::Lsn;

@@ -6,7 +6,7 @@
 //!
 //! - [`core`]: the protocol, without threads, sockets, clocks or randomness.
 //! - [`etcd`]: a client of etcd.
-//! - [`relay`]: the committed entries in the node's own folder.
+//! - [`local_log`]: the committed entries in the node's own folder.
 //! - [`peer`]: the requests of nodes to each other.
 //! - [`adopt`]: fills a new etcd from a node's folder. [`backup`]: copies of a running node's data.
 //! - `coordinator`: places nodes in groups, and replaces members that are gone for good.
@@ -21,8 +21,8 @@
 //! |---|---|---|
 //! | `hedgerow-cluster` | `driver` | gives the protocol its events, and carries out its actions; never blocks |
 //! | `hedgerow-cluster-state` | `replica` | applies committed entries, changes the role of the state |
-//! | `hedgerow-cluster-disk` | `durable` | forces the relay to the disk once a second |
-//! | `hedgerow-relay` | `relay` | writes the relay |
+//! | `hedgerow-cluster-disk` | `durable` | forces the local log to the disk once a second |
+//! | `hedgerow-local_log` | `local_log` | writes the local log |
 //! | `hedgerow-messages` | `messenger` | sends messages of channels to the other nodes |
 //! | `hedgerow-cluster-fetch` | `resync` | fetches a peer's data, if etcd has trimmed what the node needs |
 
@@ -48,12 +48,13 @@ pub mod etcd;
 mod failures;
 mod forgetting;
 mod former;
-mod gathering;
+mod group_commit;
 mod halting;
 mod hex;
 pub(crate) mod histogram;
 mod identity;
 mod keys;
+pub mod local_log;
 mod log;
 mod meet;
 pub mod member;
@@ -62,12 +63,10 @@ mod messenger;
 mod moves;
 pub mod node;
 pub mod peer;
-mod picture;
 mod place;
 mod plan;
 mod registration;
 mod registry;
-pub mod relay;
 mod replica;
 mod resync;
 #[cfg(test)]
@@ -80,6 +79,7 @@ mod status;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod topology;
 pub mod view;
 
 pub use error::StartError;

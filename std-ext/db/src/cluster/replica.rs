@@ -1,14 +1,14 @@
-//! The thread that applies committed entries to the state, and gives them to the relay.
+//! The thread that applies committed entries to the state, and gives them to the local log.
 //!
 //! It is apart from the driver, so that a long entry, or a change of role that waits for all shards, never stops the
-//! primary's beats. It does its orders one after the other. While the disk is slow it waits in the relay, and the
+//! primary's beats. It does its orders one after the other. While the disk is slow it waits in the local log, and the
 //! primary's entries wait in front of it: a disk that stays behind by [`MOST_WAITING`] has failed.
 
 use super::core::{Committed, Entry};
 use super::durable::Pushed;
+use super::local_log::LocalLogError;
 use super::log::EtcdLog;
 use super::message::{Inbox, Message, Report};
-use super::relay::RelayError;
 use crate::Db;
 use crate::clustered::FollowError;
 use crate::lock::lock;
@@ -17,14 +17,14 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-/// Bytes of the primary's entries that may wait for the thread, besides those that wait in the relay.
+/// Bytes of the primary's entries that may wait for the thread, besides those that wait in the local log.
 const MOST_WAITING: usize = 256 << 20;
 
 /// A task for the thread.
 pub(super) enum Order {
-    /// Apply these entries, and give them to the relay.
+    /// Apply these entries, and give them to the local log.
     Apply(Committed),
-    /// Give these entries to the relay. The state of the primary has them.
+    /// Give these entries to the local log. The state of the primary has them.
     Keep(Committed),
     /// The node has caught up.
     Follow,
@@ -202,11 +202,11 @@ impl Worker {
         Some(Report::Applied(self.log.reached()))
     }
 
-    /// Gives committed entries to the relay.
+    /// Gives committed entries to the local log.
     fn keep(&mut self, committed: &Committed) {
-        match self.log.relay().push(committed) {
+        match self.log.local_log().push(committed) {
             Ok(()) => self.pushed.add(committed.entries.iter().map(|e| e.changes.len()).sum()),
-            Err(why @ RelayError::Log(_)) => self.report(Report::DiskFailed(why.to_string())),
+            Err(why @ LocalLogError::Log(_)) => self.report(Report::DiskFailed(why.to_string())),
             Err(why) => {
                 self.stuck = true;
                 self.report(Report::MustRestart(why.to_string()));

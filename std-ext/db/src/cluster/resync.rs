@@ -4,9 +4,9 @@
 //! spool, the process starts anew: it installs what was fetched, and reads on from the spool.
 
 use super::core::{self, Seq};
+use super::local_log::LocalLogPosition;
 use super::message::{Inbox, Message};
 use super::peer::{self, Decision, PeerClientOptions, PeerError, Spool};
-use super::relay::RelayPosition;
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use std::path::{Path, PathBuf};
@@ -189,9 +189,9 @@ impl Fetch {
         }
     }
 
-    fn fetch(&mut self, address: &str) -> Result<RelayPosition, PeerError> {
+    fn fetch(&mut self, address: &str) -> Result<LocalLogPosition, PeerError> {
         let (inbox, spool, tail) = (&self.inbox, &self.spool, &self.tail);
-        let mut enough = |position: Option<&RelayPosition>| {
+        let mut enough = |position: Option<&LocalLogPosition>| {
             let spool = lock(spool);
             let Some(spool) = spool.as_ref().filter(|_| !inbox.is_closed()) else {
                 return Decision::GiveUp;

@@ -66,8 +66,8 @@ pub struct NodeStatus {
     /// Until when the node counts as the primary, by its last transaction that etcd has confirmed: its boot clock, in
     /// milliseconds. 0 if it is not the primary.
     pub confirmed_until: u64,
-    /// The last entry that the relay has, which need not be on the disk yet.
-    pub relayed: Lsn,
+    /// The last entry that the local log has, which need not be on the disk yet.
+    pub contents: Lsn,
     /// Why the node never becomes the primary, if there is a reason.
     pub disqualified: Option<String>,
     /// Whether the node's own disk fails or hangs, so that the node does not count as a copy.
@@ -83,7 +83,7 @@ impl NodeStatus {
         status: &core::Status,
         role: &'static str,
         serving: bool,
-        relayed: Lsn,
+        contents: Lsn,
     ) -> Self {
         Self {
             role,
@@ -103,7 +103,7 @@ impl NodeStatus {
                 Some(tail) if serving => tail.until(status.sent),
                 _ => 0,
             },
-            relayed,
+            contents,
             disqualified: status.disqualified.clone(),
             ..Self::default()
         }

@@ -1,4 +1,4 @@
-//! The cluster as clients see it: an immutable picture, and the cell by which the server's threads read it.
+//! The cluster as clients see it: an immutable topology, and the cell by which the server's threads read it.
 //!
 //! The node publishes a new [`View`] when something has changed. Each thread of the server keeps the last one, and asks
 //! the cell once a cycle whether there is a newer one. So a command reads the view without a lock and without an
@@ -183,7 +183,7 @@ impl SlotRange {
     }
 }
 
-/// A picture of the cluster at one time, as one of its nodes sees it.
+/// A topology of the cluster at one time, as one of its nodes sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct View {
     /// The id of this node: 40 hexadecimal digits.

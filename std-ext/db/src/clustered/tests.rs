@@ -16,14 +16,15 @@ fn options(folder: &Path, time: u64) -> Options {
 }
 
 /// Opens a node at a time and passes what it finds to `with`. Its log is one that a test controls.
-fn open(folder: &Path, time: u64, with: impl FnOnce(&Relayed)) -> (Db, Arc<ManualLog>) {
+fn open(folder: &Path, time: u64, with: impl FnOnce(&NodeContents)) -> (Db, Arc<ManualLog>) {
     let log = Arc::new(ManualLog::trusting());
     let shared = Arc::clone(&log);
-    let opened = Db::open_clustered(options(folder, time), None, &Progress::default(), |relayed| {
-        with(&relayed);
-        shared.publish_last(relayed.last);
-        Ok::<Arc<dyn Log>, OpenError>(shared)
-    });
+    let opened =
+        Db::open_clustered(options(folder, time), None, &Progress::default(), |contents| {
+            with(&contents);
+            shared.publish_last(contents.last);
+            Ok::<Arc<dyn Log>, OpenError>(shared)
+        });
     (opened.unwrap(), log)
 }
 
@@ -54,14 +55,14 @@ fn write_batches(log: &FileLog) {
 #[test]
 fn a_node_finds_its_last_batch() {
     let folder = tempfile::tempdir().unwrap();
-    drop(open(folder.path(), 500, |relayed| {
-        assert_eq!((relayed.last, relayed.batch), (0, None));
-        write_batches(relayed.log.as_ref().unwrap());
+    drop(open(folder.path(), 500, |contents| {
+        assert_eq!((contents.last, contents.batch), (0, None));
+        write_batches(contents.log.as_ref().unwrap());
     }));
-    let (db, _) = open(folder.path(), 500, |relayed| {
-        assert_eq!((relayed.last, relayed.batch), (4, Some((3, mark(8)))));
-        assert_eq!(relayed.time, 8100, "the clock was set back");
-        assert!(relayed.snapshot.is_none());
+    let (db, _) = open(folder.path(), 500, |contents| {
+        assert_eq!((contents.last, contents.batch), (4, Some((3, mark(8)))));
+        assert_eq!(contents.time, 8100, "the clock was set back");
+        assert!(contents.snapshot.is_none());
     });
     assert_eq!((db.role(), db.state().watermark()), (Role::Loading, 8000));
     assert_eq!(db.get("daisy").unwrap().as_deref(), Some(&b"white"[..]));
@@ -71,7 +72,7 @@ fn a_node_finds_its_last_batch() {
 #[test]
 fn snapshots_know_the_log_and_keep_keys_that_ended_behind_the_watermark() {
     let folder = tempfile::tempdir().unwrap();
-    drop(open(folder.path(), 500, |relayed| write_batches(relayed.log.as_ref().unwrap())));
+    drop(open(folder.path(), 500, |contents| write_batches(contents.log.as_ref().unwrap())));
     let position = Position {
         cluster: [4; 16],
         group: 5,
@@ -81,9 +82,9 @@ fn snapshots_know_the_log_and_keep_keys_that_ended_behind_the_watermark() {
         batch: Some((3, mark(8))),
         batch_hash: None,
     };
-    let (db, log) = open(folder.path(), 1_000_000, |relayed| {
+    let (db, log) = open(folder.path(), 1_000_000, |contents| {
         // All of it is in the snapshot below.
-        let log = relayed.log.as_ref().unwrap();
+        let log = contents.log.as_ref().unwrap();
         let first = log.rotate().unwrap();
         log.drop_before(first).unwrap();
     });
@@ -96,9 +97,9 @@ fn snapshots_know_the_log_and_keep_keys_that_ended_behind_the_watermark() {
     let snapshot = Snapshot::newest(&claimed).unwrap().unwrap();
     assert_eq!(snapshot.position(), Some(&position));
     assert_eq!(keys(&snapshot), 2, "a key was left out by the node's own clock");
-    let (db, log) = open_claimed(&claimed, |relayed| {
-        assert_eq!(relayed.snapshot.as_ref(), Some(&position));
-        assert_eq!((relayed.last, relayed.batch), (4, position.batch));
+    let (db, log) = open_claimed(&claimed, |contents| {
+        assert_eq!(contents.snapshot.as_ref(), Some(&position));
+        assert_eq!((contents.last, contents.batch), (4, position.batch));
     });
     let mut watermark = Vec::new();
     change::watermark(9400, &mut watermark);
@@ -110,13 +111,13 @@ fn snapshots_know_the_log_and_keep_keys_that_ended_behind_the_watermark() {
     assert_eq!((snapshot.last(), keys(&snapshot)), (5, 1));
 }
 
-fn open_claimed(folder: &Arc<Folder>, with: impl FnOnce(&Relayed)) -> (Db, Arc<ManualLog>) {
+fn open_claimed(folder: &Arc<Folder>, with: impl FnOnce(&NodeContents)) -> (Db, Arc<ManualLog>) {
     let log = Arc::new(ManualLog::trusting());
     let (shared, claimed) = (Arc::clone(&log), Some(Arc::clone(folder)));
     let options = options(folder.path(), 1_000_000);
-    let opened = Db::open_clustered(options, claimed, &Progress::default(), |relayed| {
-        with(&relayed);
-        shared.publish_last(relayed.last);
+    let opened = Db::open_clustered(options, claimed, &Progress::default(), |contents| {
+        with(&contents);
+        shared.publish_last(contents.last);
         Ok::<Arc<dyn Log>, OpenError>(shared)
     });
     (opened.unwrap(), log)
@@ -125,7 +126,7 @@ fn open_claimed(folder: &Arc<Folder>, with: impl FnOnce(&Relayed)) -> (Db, Arc<M
 #[test]
 fn a_database_on_one_machine_opens_the_folder_of_a_node() {
     let folder = tempfile::tempdir().unwrap();
-    drop(open(folder.path(), 500, |relayed| write_batches(relayed.log.as_ref().unwrap())));
+    drop(open(folder.path(), 500, |contents| write_batches(contents.log.as_ref().unwrap())));
     let db = Db::open(options(folder.path(), 8200)).unwrap();
     assert_eq!(db.get("daisy").unwrap().as_deref(), Some(&b"white"[..]));
     db.snapshot().unwrap();

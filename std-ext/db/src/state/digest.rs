@@ -1,9 +1,9 @@
 //! A digest of all keys as of one entry of the log, by which the nodes of a cluster are compared.
 //!
-//! The nodes take their digests as of the same entry without talking to each other: the first watermark in the log that is
-//! not before a given time. Each node is asked before that. The primary logs this watermark once its clock has reached
-//! the time. At the watermark each node notes its records under the locks of all shards, as a snapshot does for one shard,
-//! and hashes them afterwards. So clients wait for the noting only.
+//! The nodes take their digests as of the same entry without talking to each other: the first watermark in the log that
+//! is not before a given time. Each node is asked before that. The primary logs this watermark once its clock has
+//! reached the time. At the watermark each node notes its records under the locks of all shards, as a snapshot does for
+//! one shard, and hashes them afterwards. So clients wait for the noting only.
 //!
 //! Keys that had expired by the watermark are left out, because a node may or may not have removed them. The primary
 //! advances all shards to the watermark's time, so it has not removed any other key.
@@ -76,8 +76,8 @@ impl fmt::Display for DigestError {
 impl Error for DigestError {}
 
 impl State {
-    /// Returns a digest of all keys as of the first watermark in the log that is not before `from`, and that comes within a
-    /// time.
+    /// Returns a digest of all keys as of the first watermark in the log that is not before `from`, and that comes
+    /// within a time.
     pub(crate) fn digest(&self, from: u64, within: Duration) -> Result<Digest, DigestError> {
         self.want_digest(from)?;
         let _ends = EndsDigest(self);
@@ -121,8 +121,8 @@ impl State {
         }
     }
 
-    /// Logs the watermark that a digest waits for, as the primary, once its clock has reached the time. Returns false if no
-    /// digest is wanted. Until then no other watermark is logged: it could be the one that the followers take.
+    /// Logs the watermark that a digest waits for, as the primary, once its clock has reached the time. Returns false
+    /// if no digest is wanted. Until then no other watermark is logged: it could be the one that the followers take.
     pub(super) fn log_watermark_for_digest(&self, logged: &mut LoggedWatermark) -> bool {
         let Some(from) = self.digest_from() else { return false };
         if self.clock.now() < from {

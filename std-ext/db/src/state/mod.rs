@@ -177,8 +177,8 @@ impl State {
         Self::new(shards, Arc::new(crate::log::none::NoLog::new()), clock, options)
     }
 
-    /// Creates the state of a node of a cluster, which is loading. `watermark` is the time of the last watermark, and `latest`
-    /// that of the last entry.
+    /// Creates the state of a node of a cluster, which is loading. `watermark` is the time of the last watermark, and
+    /// `latest` that of the last entry.
     #[cfg(any(test, feature = "cluster"))]
     pub(crate) fn clustered(
         shards: LoadingShards,

@@ -5,8 +5,8 @@
 //! last entry would lose keys that a later entry, with an earlier time, still finds at the primary. So the primary logs
 //! a watermark about once a second: no later entry has an earlier time.
 //!
-//! Snapshots of all nodes of a cluster leave out keys by the watermark only, those of the primary too. A primary that is
-//! deposed may have left its successor behind its own clock.
+//! Snapshots of all nodes of a cluster leave out keys by the watermark only, those of the primary too. A primary that
+//! is deposed may have left its successor behind its own clock.
 
 use super::State;
 use super::logged_watermark::LoggedWatermark;
@@ -19,12 +19,13 @@ use std::sync::atomic::Ordering;
 impl State {
     /// Returns the time of the last watermark.
     pub(crate) fn watermark(&self) -> u64 {
-        // Relaxed: if the watermark goes back, it is stored and read under a shard's lock. If it rises, a thread that reads
-        // the earlier time removes less.
+        // Relaxed: if the watermark goes back, it is stored and read under a shard's lock. If it rises, a thread that
+        // reads the earlier time removes less.
         self.watermark.load(Ordering::Relaxed)
     }
 
-    /// Sets the watermark. The caller holds the locks of all shards, or the new watermark is no earlier than the present one.
+    /// Sets the watermark. The caller holds the locks of all shards, or the new watermark is no earlier than the
+    /// present one.
     pub(super) fn set_watermark(&self, time: u64) {
         // Relaxed: for the reason given in `watermark`.
         self.watermark.store(time, Ordering::Relaxed);
@@ -46,8 +47,8 @@ impl State {
         }
     }
 
-    /// Logs a watermark if this node is the primary, followers may have keys to remove, and the last watermark was logged a
-    /// second ago.
+    /// Logs a watermark if this node is the primary, followers may have keys to remove, and the last watermark was
+    /// logged a second ago.
     pub(crate) fn log_watermark_if_due(&self) {
         if self.role.get() != Role::Primary {
             return;
@@ -71,8 +72,8 @@ impl State {
     /// earlier time than any by which keys were removed. Returns false if that cannot be.
     ///
     /// A primary removes expired keys by its own clock, and logs nothing. Its successor may begin earlier, and still
-    /// have them. So the snapshot of a primary counts only with a watermark behind all removals. A former primary writes
-    /// none before it follows a successor that begins late enough.
+    /// have them. So the snapshot of a primary counts only with a watermark behind all removals. A former primary
+    /// writes none before it follows a successor that begins late enough.
     pub(crate) fn seal_snapshot(&self) -> bool {
         match self.role.get() {
             Role::Alone => true,

@@ -1,8 +1,8 @@
 //! `hedgerow-db cluster check`: proves that the log in etcd is whole, and that all members have the same data at one
 //! entry of it.
 //!
-//! The nodes digest their data as of the first watermark behind a time ([`crate::clustered::Digest`]). They are asked over
-//! the peer port, a few seconds before that time.
+//! The nodes digest their data as of the first watermark behind a time ([`crate::clustered::Digest`]). They are asked
+//! over the peer port, a few seconds before that time.
 
 use super::chain::LogCheck;
 use super::text::list;

@@ -5,8 +5,8 @@ use crate::cluster::core::entry::MOST_NUMBER;
 use crate::cluster::core::{Entry, HeldEntries, Mark, NodeId};
 use crate::cluster::error::StartError;
 use crate::cluster::identity::{self, Belonging};
+use crate::cluster::local_log::position::{mark_in, mark_of, without_mark};
 use crate::cluster::peer::least_watermark;
-use crate::cluster::relay::position::{mark_in, mark_of, without_mark};
 use crate::cluster::slot_history;
 use crate::log::change::{Changes, LoggedOp};
 use crate::log::file::FileLog;
@@ -267,7 +267,7 @@ fn is_plausible(mark: &Mark) -> bool {
 pub(super) mod tests {
     use super::*;
     use crate::cluster::core::Chain;
-    use crate::cluster::relay::position::logged_mark;
+    use crate::cluster::local_log::position::logged_mark;
     use crate::log::change;
     use crate::log::faults::FaultyDisk;
     use crate::log::frame::ENTRY_HEADER;

@@ -220,9 +220,9 @@ pub enum Action {
     },
     /// Watch the group's keys from this revision on. Ends an earlier watch.
     Watch(u64),
-    /// Apply these entries and give them to the relay. [`Event::Applied`] reports it.
+    /// Apply these entries and give them to the local log. [`Event::Applied`] reports it.
     Apply(Committed),
-    /// Entries of this node, the primary, are committed: give them to the relay. The state has them.
+    /// Entries of this node, the primary, are committed: give them to the local log. The state has them.
     Commit(Committed),
     /// Take this role.
     Role {
@@ -259,7 +259,7 @@ pub enum Action {
     Fenced,
     /// The process must start anew, and the sentence says why. No further action follows.
     Restart(String),
-    /// The batches that this node needs are gone from etcd: fetch a snapshot and the relay from a peer. From now on
+    /// The batches that this node needs are gone from etcd: fetch a snapshot and the local log from a peer. From now on
     /// [`Action::Spool`] gives new batches. Answer with [`Event::Resynced`]. The driver answers
     /// [`Read::Batches`] from its spool before it asks etcd.
     Resync {

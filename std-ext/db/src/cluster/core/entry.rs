@@ -112,7 +112,7 @@ pub struct Position {
     pub time: u64,
 }
 
-/// The mark that the relay writes in front of a batch. By it a restarted node finds its place in etcd.
+/// The mark that the local log writes in front of a batch. By it a restarted node finds its place in etcd.
 ///
 /// A restarted node begins with [`before`](Self::before): it reads the batch once more, checks the chain before it,
 /// compares the entries that it has ([`HeldEntries`]), and skips them.
@@ -190,8 +190,8 @@ impl HeldEntries {
 /// Complete committed entries, in order, without gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// The batch that the entries are from. The relay writes it in front of the entry `mark.first`, and leaves it out
-    /// if the entries begin later: then it has it already.
+    /// The batch that the entries are from. The local log writes it in front of the entry `mark.first`, and leaves it
+    /// out if the entries begin later: then it has it already.
     pub mark: Mark,
     /// The entries that the node does not have yet. At least one.
     pub entries: Vec<Entry>,

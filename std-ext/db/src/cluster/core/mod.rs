@@ -11,7 +11,7 @@
 //! election and the proof that no batch is missing.
 //!
 //! - **Write.** An entry is committed once the transaction with its batch was done. Only then may it be acknowledged,
-//!   and only then does the relay get it.
+//!   and only then does the local log get it.
 //! - **Lease.** Without entries, the primary puts a line with a higher `beat` every third of a lease. A transaction
 //!   proves that nobody else had the group when it was first sent, and that nobody can have it until nine tenths of the
 //!   lease later.
@@ -40,7 +40,7 @@
 //! - [C-7] A node whose clock is ahead of the others does not lead (`group/campaign.rs`).
 //! - [C-8] A lease counts from the first sending, by the length in the line. A proof belongs to its epoch
 //!   (`group/lead.rs`, `group/campaign.rs`).
-//! - [C-9] The relay has committed entries only (`group/lead.rs`, `join.rs`).
+//! - [C-9] The local log has committed entries only (`group/lead.rs`, `join.rs`).
 //! - [C-10] No batch is skipped. No batch is deleted that a member lacks, except by the rule of copies
 //!   (`group/follow.rs`, `trim.rs`).
 //! - [C-13] A node stops at another history, and at an etcd that went back (`join.rs`, `entry.rs`, `group/follow.rs`,

@@ -92,8 +92,8 @@ impl PeerClient {
     }
 
     /// Asks the peer for a digest of its keys as of the first watermark in its log that is not before `time`, in
-    /// milliseconds since 1970. `None`: its log had reached the time already. The watermark must come within a time; taking
-    /// the digest takes longer.
+    /// milliseconds since 1970. `None`: its log had reached the time already. The watermark must come within a time;
+    /// taking the digest takes longer.
     ///
     /// # Errors
     /// If it does not answer, is of another group, or does not reach the time.

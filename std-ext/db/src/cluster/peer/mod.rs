@@ -1,7 +1,7 @@
 //! The requests that nodes send each other: the service `Peer` over gRPC (`proto/peer.proto`).
 //!
 //! - [`server`]: answers. `Status` says where a node is; `Digest` compares it with others; `Fetch` sends its newest
-//!   snapshot, then the relay's entries.
+//!   snapshot, then the local log's entries.
 //! - [`client`][]: asks.
 //! - [`resync`]: renews a node's folder from a peer. [`receive`] checks all that comes, and [`mod@install`] replaces
 //!   the files.

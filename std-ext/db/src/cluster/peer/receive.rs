@@ -10,8 +10,8 @@ use super::source::{chunk_crc, least_watermark};
 use super::wire::fetch_response::Part;
 use super::wire::{Chunk, FetchResponse, Manifest, Reached};
 use crate::cluster::core::Mark;
-use crate::cluster::relay::RelayPosition;
-use crate::cluster::relay::position::{mark_in, mark_of};
+use crate::cluster::local_log::LocalLogPosition;
+use crate::cluster::local_log::position::{mark_in, mark_of};
 use crate::log::disk::DiskFile;
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, LOCK, numbered_name};
@@ -127,17 +127,17 @@ impl Receiver {
 
     /// Returns the place from which a folder with the parts so far continues. None while it cannot be opened: parts of
     /// the snapshot, or entries that the snapshot needs, are missing.
-    pub fn position(&self) -> Option<RelayPosition> {
+    pub fn position(&self) -> Option<LocalLogPosition> {
         let Stage::Log(entries) = &self.stage else { return None };
         let lsn = entries.decoder.next_lsn() - 1;
-        (lsn >= entries.snapshot_lsn).then_some(RelayPosition { mark: entries.mark, lsn })
+        (lsn >= entries.snapshot_lsn).then_some(LocalLogPosition { mark: entries.mark, lsn })
     }
 
     /// Completes the subfolder: all is on the disk then. An entry that has arrived in part is left out.
     ///
     /// # Errors
     /// If there is no [`position`](Self::position) yet, or the disk fails.
-    pub fn finish(mut self) -> Result<RelayPosition, PeerError> {
+    pub fn finish(mut self) -> Result<LocalLogPosition, PeerError> {
         let Some(position) = self.position() else {
             return Err(PeerError::Invalid("the end is missing"));
         };

@@ -1,14 +1,14 @@
 //! Fetches the data of a peer for a node that is too far behind: etcd has trimmed the batches that it needs.
 //!
 //! Batches that commit meanwhile must not be lost. So the caller begins to follow etcd into a [`Spool`](super::Spool)
-//! before it fetches. `fetch` follows the peer's relay until `enough` says that the spool, or etcd, has all that comes
-//! next.
+//! before it fetches. `fetch` follows the peer's local log until `enough` says that the spool, or etcd, has all that
+//! comes next.
 
 use super::client::{PeerClient, PeerClientOptions};
 use super::error::{PeerError, status_error};
 use super::limits::SILENCE;
 use super::receive::Receiver;
-use crate::cluster::relay::RelayPosition;
+use crate::cluster::local_log::LocalLogPosition;
 use std::path::Path;
 use tokio::time::timeout;
 
@@ -35,8 +35,8 @@ pub fn fetch(
     address: &str,
     options: &PeerClientOptions,
     folder: &Path,
-    enough: &mut dyn FnMut(Option<&RelayPosition>) -> Decision,
-) -> Result<RelayPosition, PeerError> {
+    enough: &mut dyn FnMut(Option<&LocalLogPosition>) -> Decision,
+) -> Result<LocalLogPosition, PeerError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut client = PeerClient::new(address, options)?;

@@ -16,8 +16,8 @@ use super::wire::{
     SlotsRequest, SlotsResponse, StatusRequest, StatusResponse,
 };
 use crate::cluster::core::NodeId;
+use crate::cluster::local_log::LocalLogError;
 use crate::cluster::moves::source::{Asked, Asks};
-use crate::cluster::relay::RelayError;
 use crate::clustered::{DigestError, Role};
 use crate::lock::lock;
 use crate::{Db, SlotSet};
@@ -39,7 +39,7 @@ pub(super) const FETCHES: usize = 4;
 pub(super) const DELIVERIES: usize = 2;
 /// Chunks of a fetch that wait for the peer.
 const WAITING: usize = 4;
-/// How often the relay is asked for new entries.
+/// How often the local log is asked for new entries.
 const POLL: Duration = Duration::from_millis(50);
 /// How often a peer that has everything is told so.
 const TELL: Duration = Duration::from_secs(1);
@@ -142,11 +142,11 @@ impl Peer for Service {
             Status::resource_exhausted("it sends its data to other nodes already: try again later")
         })?;
         let data = lock(&serving.data).clone();
-        let (folder, relay) = data.ok_or_else(|| {
+        let (folder, local_log) = data.ok_or_else(|| {
             Status::failed_precondition("it keeps no data on a disk, or is still loading it")
         })?;
         let of = serving.group.sent_by(serving.node);
-        let source = spawn_blocking(move || Source::open(of, &folder, &relay)).await;
+        let source = spawn_blocking(move || Source::open(of, &folder, &local_log)).await;
         let source = source.map_err(|_| Status::internal("it failed to open its data"))?;
         let source = source.map_err(|why| refusal(&why))?;
         let (parts, taken) = mpsc::channel(WAITING);
@@ -322,7 +322,7 @@ async fn send(
 }
 
 /// Returns the answer to a peer if this node's own files cannot be read.
-fn refusal(why: &RelayError) -> Status {
+fn refusal(why: &LocalLogError) -> Status {
     tracing::warn!(%why, "a peer cannot be sent this node's data");
     Status::data_loss(format!("its own data cannot be read: {why}"))
 }

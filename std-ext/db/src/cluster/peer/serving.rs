@@ -4,14 +4,15 @@ use super::identity::{GroupId, PeerStatus};
 use crate::Db;
 use crate::cluster::broadcast::PassMessage;
 use crate::cluster::core::NodeId;
+use crate::cluster::local_log::LocalLog;
 use crate::cluster::moves::source::Asks;
-use crate::cluster::relay::Relay;
 use crate::clustered::{Digest, DigestError};
 use crate::log::folder::Folder;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Returns a digest as of the first watermark that is not before a time in milliseconds, if it comes within a time. Blocks.
+/// Returns a digest as of the first watermark that is not before a time in milliseconds, if it comes within a time.
+/// Blocks.
 pub type TakeDigest = dyn Fn(u64, Duration) -> Result<Digest, DigestError> + Send + Sync;
 
 /// The data that a node serves to its peers.
@@ -24,8 +25,8 @@ pub struct Serving {
     pub status: Box<dyn Fn() -> PeerStatus + Send + Sync>,
     /// Takes a digest of this node's keys.
     pub digest: Box<TakeDigest>,
-    /// The folder and its relay. None until they are open, and on a node without a folder, which sends no data.
-    pub data: Mutex<Option<(Arc<Folder>, Arc<Relay>)>>,
+    /// The folder and its local log. None until they are open, and on a node without a folder, which sends no data.
+    pub data: Mutex<Option<(Arc<Folder>, Arc<LocalLog>)>>,
     /// Sends a message of a channel to the node's clients. May take long.
     pub(in crate::cluster) deliver: Box<PassMessage>,
     /// The database, and the requests of other groups' primaries; none in tests of the rest.

@@ -1,13 +1,13 @@
-//! The parts that `Fetch` sends: the newest snapshot of a folder, then the entries of its relay.
+//! The parts that `Fetch` sends: the newest snapshot of a folder, then the entries of its local log.
 //!
-//! The file of the snapshot is open, and the relay keeps the entries, until this is dropped. So neither a new snapshot
-//! nor trimming takes away what is being sent. All of this blocks.
+//! The file of the snapshot is open, and the local log keeps the entries, until this is dropped. So neither a new
+//! snapshot nor trimming takes away what is being sent. All of this blocks.
 
 use super::entries;
 use super::limits::CHUNK;
 use super::wire::fetch_response::Part;
 use super::wire::{Chunk, Identity, Manifest, Reached};
-use crate::cluster::relay::{Records, Relay, RelayError};
+use crate::cluster::local_log::{LocalLog, LocalLogError, Records};
 use crate::log::folder::Folder;
 use crate::log::{Lsn, OpenError, crc};
 use crate::snapshot::{SectionInfo, Snapshot};
@@ -45,15 +45,15 @@ impl Source {
     pub(super) fn open(
         of: Identity,
         folder: &Arc<Folder>,
-        relay: &Relay,
-    ) -> Result<Self, RelayError> {
+        local_log: &LocalLog,
+    ) -> Result<Self, LocalLogError> {
         // From here on no entry is removed, so none that the snapshot needs.
-        let pin = relay.pin();
+        let pin = local_log.pin();
         let newest = open_newest(folder)?;
         let (snapshot_lsn, watermark) = newest.as_ref().map_or((0, 0), |(snapshot, _)| {
             (snapshot.last(), least_watermark(snapshot.sections()))
         });
-        let records = relay.read_from(watermark + 1)?;
+        let records = local_log.read_from(watermark + 1)?;
         drop(pin);
         let snapshot =
             newest.map(|(snapshot, file)| Sending { file, offset: 0, bytes: snapshot.bytes() });
@@ -75,7 +75,7 @@ impl Source {
     }
 
     /// Returns the next part; none if there is no further entry yet.
-    pub(super) fn next(&mut self) -> Result<Option<Part>, RelayError> {
+    pub(super) fn next(&mut self) -> Result<Option<Part>, LocalLogError> {
         if let Some(manifest) = self.manifest.take() {
             return Ok(Some(Part::Manifest(manifest)));
         }

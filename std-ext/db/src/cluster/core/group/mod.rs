@@ -22,8 +22,8 @@ use state::{Ahead, Applying, Clocks, Exit, Origin, Phase, Space, Watching};
 impl Group {
     /// Makes the group of a node that has started.
     ///
-    /// `position` is where it begins to read in etcd, [`Mark::before`](super::Mark::before) the last mark of its relay
-    /// (an empty relay: `Position::default()`). `held` are the entries that its state has.
+    /// `position` is where it begins to read in etcd, [`Mark::before`](super::Mark::before) the last mark of its local
+    /// log (an empty local log: `Position::default()`). `held` are the entries that its state has.
     pub fn new(mut settings: Settings, position: Position, held: HeldEntries, now: Now) -> Self {
         settings.nonce = settings.nonce.max(1);
         settings.lease = state::lease(settings.lease);

@@ -1,7 +1,8 @@
 //! The real state and the real log of a simulated node.
 //!
-//! Shards, roles, marks, watermarks, the clock and the proofs of answers are those of the program. The relay and etcd are
-//! the world's. The simulated [`Store`] beside it applies the same entries, and says what the state must contain.
+//! Shards, roles, marks, watermarks, the clock and the proofs of answers are those of the program. The local log and
+//! etcd are the world's. The simulated [`Store`] beside it applies the same entries, and says what the state must
+//! contain.
 
 use super::clients::Request;
 use super::disk::{Disk, Section, Snapshot};
@@ -10,8 +11,8 @@ use super::store::Store;
 use crate::clock::TimeSource;
 use crate::cluster::clock::manual;
 use crate::cluster::core::Entry;
+use crate::cluster::local_log::LocalLog;
 use crate::cluster::log::{EtcdLog, LogSettings};
-use crate::cluster::relay::Relay;
 use crate::gauge::Gauge;
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;
@@ -73,19 +74,19 @@ pub(super) struct ExecutedRequest {
     pub(super) entries: Vec<Entry>,
 }
 
-/// Returns a relay without entries. The world has disks of its own, but the log wants a relay.
-pub(in crate::cluster) fn relay() -> Arc<Relay> {
+/// Returns a local log without entries. The world has disks of its own, but the log wants a local log.
+pub(in crate::cluster) fn local_log() -> Arc<LocalLog> {
     thread_local! {
-        static RELAY: OnceCell<(Arc<Relay>, tempfile::TempDir)> = const { OnceCell::new() };
+        static RELAY: OnceCell<(Arc<LocalLog>, tempfile::TempDir)> = const { OnceCell::new() };
     }
     let make = || {
         let path = tempfile::tempdir().expect("a folder for temporary files");
         let folder = Folder::claim(path.path()).expect("an empty folder");
         let opened = FileLog::open(folder, Fsync::Never, 1, 0, &mut |_, _, _| Ok(()));
         let (file, _) = opened.expect("an empty log");
-        (Arc::new(Relay::new(Arc::new(file), None).expect("a thread")), path)
+        (Arc::new(LocalLog::new(Arc::new(file), None).expect("a thread")), path)
     };
-    RELAY.with(|relay| Arc::clone(&relay.get_or_init(make).0))
+    RELAY.with(|local_log| Arc::clone(&local_log.get_or_init(make).0))
 }
 
 /// Loads a folder as the program does. Returns the last watermark and the latest time.
@@ -132,8 +133,12 @@ impl Database {
         let wake = Box::new(move || {
             of_log.add(1);
         });
-        let log =
-            Arc::new(EtcdLog::new(settings, relay(), (disk.last(), crate::SlotSet::all()), wake));
+        let log = Arc::new(EtcdLog::new(
+            settings,
+            local_log(),
+            (disk.last(), crate::SlotSet::all()),
+            wake,
+        ));
         let shared: Arc<dyn Log> = Arc::clone(&log) as _;
         let state = Arc::new(State::clustered(loading, shared, times, &options));
         let session = Session::new(Arc::clone(&state));

@@ -1,4 +1,4 @@
-//! The relay in a node's folder: committed entries, and the marks of their batches.
+//! The local log in a node's folder: committed entries, and the marks of their batches.
 
 use super::random::Random;
 use super::store::Store;
@@ -47,7 +47,11 @@ impl Disk {
     pub(super) fn push(&mut self, committed: &Committed) -> Result<(), String> {
         for entry in &committed.entries {
             if entry.lsn != self.last() + 1 {
-                return Err(format!("the relay gets entry {} after {}", entry.lsn, self.last()));
+                return Err(format!(
+                    "the local log gets entry {} after {}",
+                    entry.lsn,
+                    self.last()
+                ));
             }
             if entry.lsn == committed.mark.first {
                 self.marks.push(committed.mark);

@@ -171,7 +171,7 @@ impl World {
         }
     }
 
-    /// The state of a follower applies a batch, and the relay gets it.
+    /// The state of a follower applies a batch, and the local log gets it.
     pub(super) fn apply(&mut self, node: usize, number: u64) {
         let delay = self.random.nodes.below(3);
         let Some(process) = self.process(node, number) else { return };
@@ -219,7 +219,7 @@ impl World {
         self.tell(node, number, Event::Applied(last));
     }
 
-    /// Own entries of the primary are committed: the relay gets them.
+    /// Own entries of the primary are committed: the local log gets them.
     fn commit(&mut self, node: usize, committed: &Committed) {
         let pushed = self.nodes[node].disk.push(committed);
         self.check(pushed.map_err(|why| format!("node {node}: {why}")));

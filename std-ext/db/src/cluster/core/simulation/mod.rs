@@ -40,7 +40,7 @@ mod truth;
 mod workload;
 mod world;
 
-pub(in crate::cluster) use database::relay;
+pub(in crate::cluster) use database::local_log;
 pub(in crate::cluster) use random::Random;
 
 use crate::effort::rounds;

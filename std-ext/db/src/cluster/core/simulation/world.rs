@@ -53,13 +53,13 @@ pub(super) enum What {
     Apply { node: usize, number: u64 },
     /// Actions that a stopped process has left.
     Resume { node: usize, number: u64 },
-    /// The relay is forced up to an entry.
+    /// The local log is forced up to an entry.
     Forced { node: usize, number: u64, lsn: u64 },
     /// A node begins to fetch the folder of a peer, which takes this time.
     Fetch { node: usize, number: u64, time: u64 },
     /// The folder of a peer has arrived, and whether it has another history.
     Fetched { node: usize, number: u64, folder: Box<(Disk, bool)> },
-    /// Once a second: the expire cycle, the clocks of other nodes, the relay, compaction.
+    /// Once a second: the expire cycle, the clocks of other nodes, the local log, compaction.
     Second { node: usize, number: u64 },
     /// A request reaches etcd. `of` is the incarnation of etcd.
     Arrive { node: usize, number: u64, id: u64, call: Call, revision: u64, of: u64 },
@@ -387,7 +387,9 @@ impl World {
         let of_before = self.scenario == Scenario::Adopt && machine.foreign;
         match Process::start(number, settings, (&machine.disk, shards, of_before), boot, wall) {
             Ok(process) => machine.process = Some(Process { etcd: self.incarnation, ..process }),
-            Err(why) => return self.violate(format!("node {node} cannot read its relay: {why}")),
+            Err(why) => {
+                return self.violate(format!("node {node} cannot read its local log: {why}"));
+            }
         }
         let last = machine.disk.last();
         if shards.is_some() && machine.disk.snapshot().is_some() {
@@ -420,7 +422,7 @@ impl World {
                 self.folders_intact = false;
                 self.coverage.met(Case::PowerLost);
             }
-            self.note(|| format!("node {node} loses {lost} entries of its relay"));
+            self.note(|| format!("node {node} loses {lost} entries of its local log"));
         }
         let kept = self.lossy.unwrap_or(0);
         let machine = &mut self.nodes[node];

@@ -7,7 +7,7 @@ use crate::clock::TimeSource;
 use crate::cluster::clock;
 use crate::cluster::core::Entry;
 use crate::cluster::core::entry::time_behind;
-use crate::cluster::core::simulation::relay;
+use crate::cluster::core::simulation::local_log;
 use crate::cluster::log::{EtcdLog, LogSettings};
 use crate::cluster::moves::source::{Asked, Asks};
 use crate::cluster::moves::{self, Mover};
@@ -59,8 +59,12 @@ impl Node {
         let wake = Arc::new(Notify::new());
         let of_log = Arc::clone(&wake);
         let last = entries.len() as Lsn;
-        let log =
-            EtcdLog::new(settings, relay(), (last, slots), Box::new(move || of_log.notify_one()));
+        let log = EtcdLog::new(
+            settings,
+            local_log(),
+            (last, slots),
+            Box::new(move || of_log.notify_one()),
+        );
         let log = Arc::new(log);
         let shared: Arc<dyn Log> = Arc::clone(&log) as _;
         let state = Arc::new(State::clustered(loading, shared, (met.watermark, time), &options));

@@ -359,11 +359,11 @@ fn a_peer_that_takes_nothing_is_given_up() {
     });
     begins.recv().unwrap();
     let oldest = node.path.path().join(format!("log-{:020}", 15));
-    node.relay.log().rotate().unwrap();
-    node.relay.drop_before(41).unwrap();
+    node.local_log.log().rotate().unwrap();
+    node.local_log.drop_before(41).unwrap();
     assert!(oldest.exists(), "the fetch keeps the segment");
     eventually("the segment is kept for a peer that reads nothing", || {
-        node.relay.drop_before(41).unwrap();
+        node.local_log.drop_before(41).unwrap();
         !oldest.exists()
     });
     drop(end);

@@ -84,7 +84,7 @@ fn a_crash_leaves_the_old_data_or_the_new() {
         _ => Decision::Continue,
     })
     .unwrap();
-    drop((old.relay, old.folder));
+    drop((old.local_log, old.folder));
     let mut steps = 0;
     loop {
         let copied = tempfile::tempdir().unwrap();
@@ -111,7 +111,7 @@ fn a_crash_leaves_the_old_data_or_the_new() {
 #[test]
 fn an_incomplete_fetch_is_removed() {
     let node = Node::new(b"value");
-    drop(node.relay);
+    drop(node.local_log);
     let before = names(node.path.path());
     let staging = node.path.path().join("resync");
     fs::create_dir(&staging).unwrap();

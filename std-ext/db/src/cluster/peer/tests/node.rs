@@ -1,13 +1,13 @@
-//! A node for tests: a folder with a snapshot and a relay, and a server.
+//! A node for tests: a folder with a snapshot and a local log, and a server.
 
 use crate::cluster::core::{Chain, Committed, Entry, Mark, NodeId, Position, Seq};
+use crate::cluster::local_log::position::{logged_mark, mark_in, mark_of};
+use crate::cluster::local_log::{Durable, LocalLog, LocalLogPosition};
 use crate::cluster::peer::client::{MOST_FETCHED, PeerClientOptions};
 use crate::cluster::peer::identity::{GroupId, PeerStatus};
 use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
 use crate::cluster::peer::serving::Serving;
 use crate::cluster::peer::socket::{CONNECTIONS, HANDSHAKES};
-use crate::cluster::relay::position::{logged_mark, mark_in, mark_of};
-use crate::cluster::relay::{Durable, Relay, RelayPosition};
 use crate::clustered::{Digest, DigestError, DigestPart, PARTS};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
@@ -61,7 +61,7 @@ type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
 pub(super) struct Content {
     pub(super) snapshot: Option<(Lsn, Keys)>,
     pub(super) entries: Vec<(Lsn, u64, Vec<u8>)>,
-    pub(super) position: RelayPosition,
+    pub(super) position: LocalLogPosition,
 }
 
 /// Reads a folder as a restart does.
@@ -95,7 +95,7 @@ pub(super) fn content_of(folder: &Arc<Folder>) -> Content {
             Ok(())
         })
         .unwrap();
-    let position = RelayPosition { mark, lsn: log.last() };
+    let position = LocalLogPosition { mark, lsn: log.last() };
     Content { snapshot, entries, position }
 }
 
@@ -137,7 +137,7 @@ pub(super) fn write_snapshot_of(
 pub(super) struct Node {
     pub(super) path: tempfile::TempDir,
     pub(super) folder: Arc<Folder>,
-    pub(super) relay: Arc<Relay>,
+    pub(super) local_log: Arc<LocalLog>,
 }
 
 impl Node {
@@ -148,13 +148,13 @@ impl Node {
         for lsn in 1..15 {
             node.push(lsn);
         }
-        node.relay.log().rotate().unwrap();
+        node.local_log.log().rotate().unwrap();
         for lsn in 15..=40 {
             node.push(lsn);
         }
-        node.relay.force().unwrap();
+        node.local_log.force().unwrap();
         write_snapshot(&node.folder, 20, 25, value);
-        node.relay.drop_before(21).unwrap();
+        node.local_log.drop_before(21).unwrap();
         node
     }
 
@@ -162,14 +162,14 @@ impl Node {
         let path = tempfile::tempdir().unwrap();
         let folder = Folder::claim_on(path.path(), Arc::new(SystemDisk) as Arc<dyn Disk>).unwrap();
         let opened = FileLog::open(Arc::clone(&folder), Fsync::Never, 1, 0, &mut |_, _, _| Ok(()));
-        let relay = Arc::new(Relay::new(Arc::new(opened.unwrap().0), None).unwrap());
-        Self { path, folder, relay }
+        let local_log = Arc::new(LocalLog::new(Arc::new(opened.unwrap().0), None).unwrap());
+        Self { path, folder, local_log }
     }
 
     /// Appends an entry of some KiB in a batch of its own.
     pub(super) fn push(&self, lsn: Lsn) {
         let changes = vec![lsn as u8; 1000 * (lsn % 10) as usize];
-        self.relay.push(&batch(lsn, lsn, &changes)).unwrap();
+        self.local_log.push(&batch(lsn, lsn, &changes)).unwrap();
     }
 
     pub(super) fn serving(&self) -> Arc<Serving> {
@@ -184,7 +184,7 @@ impl Node {
             folder: [3; 16],
             version: "0.1.0".into(),
         };
-        let data = Some((Arc::clone(&self.folder), Arc::clone(&self.relay)));
+        let data = Some((Arc::clone(&self.folder), Arc::clone(&self.local_log)));
         Arc::new(Serving {
             group: GROUP,
             node: NODE,

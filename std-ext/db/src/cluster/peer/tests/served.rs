@@ -3,13 +3,13 @@
 use super::node::{
     Content, DIGEST, GROUP, NODE, Node, content, eventually, names, options, serve, write_snapshot,
 };
+use crate::cluster::local_log::{Incarnation, LocalLogPosition};
 use crate::cluster::peer::client::{PeerClient, PeerClientOptions};
 use crate::cluster::peer::error::PeerError;
 use crate::cluster::peer::identity::{GroupId, PeerStatus};
 use crate::cluster::peer::install::install;
 use crate::cluster::peer::resync::{Decision, fetch};
 use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
-use crate::cluster::relay::{Incarnation, RelayPosition};
 use crate::log::folder::Folder;
 use crate::log::{Log, Lsn};
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub(super) fn status(address: &str, options: &PeerClientOptions) -> Result<PeerS
 }
 
 /// Fetches until the entry `lsn` has arrived.
-fn fetch_to(address: SocketAddr, path: &Path, lsn: Lsn) -> Result<RelayPosition, PeerError> {
+fn fetch_to(address: SocketAddr, path: &Path, lsn: Lsn) -> Result<LocalLogPosition, PeerError> {
     fetch(&address.to_string(), &options(), path, &mut |position| {
         let there = position.is_some_and(|position| position.lsn >= lsn);
         if there { Decision::Enough } else { Decision::Continue }
@@ -100,12 +100,12 @@ fn a_folder_is_renewed_from_a_peer() {
     // A folder with older data of its own.
     let old = Node::empty();
     old.push(1);
-    old.relay.force().unwrap();
+    old.local_log.force().unwrap();
     let path = old.path.path();
     let before = Incarnation::of(&old.folder).unwrap();
     let position = fetch_to(server.address(), path, 40).unwrap();
     assert_eq!((position.lsn, position.next_seq()), (40, 40));
-    drop(old.relay);
+    drop(old.local_log);
     drop(old.folder);
     let fetched = Folder::claim(path).unwrap();
     assert!(install(&fetched).unwrap());
@@ -119,7 +119,7 @@ fn a_folder_is_renewed_from_a_peer() {
     assert_eq!(lsns, (21..=40).collect::<Vec<_>>());
     assert_eq!(got.snapshot, Some((25, keys)));
     drop(server);
-    drop(node.relay);
+    drop(node.local_log);
     drop(node.folder);
     let theirs = content(node.path.path());
     assert_eq!(got, Content { ..theirs });
@@ -129,9 +129,9 @@ fn a_folder_is_renewed_from_a_peer() {
 fn the_mark_of_a_snapshot_counts_if_no_batch_follows() {
     let node = Node::empty();
     (1..=3).for_each(|lsn| node.push(lsn));
-    node.relay.log().rotate().unwrap();
+    node.local_log.log().rotate().unwrap();
     write_snapshot(&node.folder, 3, 3, b"value");
-    node.relay.drop_before(4).unwrap();
+    node.local_log.drop_before(4).unwrap();
     let server = node.serve();
     let path = tempfile::tempdir().unwrap();
     let position = fetch_to(server.address(), path.path(), 3).unwrap();
@@ -188,17 +188,17 @@ fn what_is_being_sent_is_not_removed() {
         if !renewed {
             // The first chunks have come. The peer makes a new snapshot, and removes what it does not need.
             renewed = true;
-            node.relay.log().rotate().unwrap();
+            node.local_log.log().rotate().unwrap();
             node.push(41);
             write_snapshot(&node.folder, 41, 41, b"newer");
-            node.relay.drop_before(41).unwrap();
+            node.local_log.drop_before(41).unwrap();
         }
         let there = position.is_some_and(|position| position.lsn == 41);
         if there { Decision::Enough } else { Decision::Continue }
     });
     assert_eq!(position.unwrap().lsn, 41);
     eventually("the segments are kept for ever", || {
-        node.relay.drop_before(41).unwrap();
+        node.local_log.drop_before(41).unwrap();
         !node.path.path().join(format!("log-{:020}", 15)).exists()
     });
     assert!(install(&Folder::claim(path.path()).unwrap()).unwrap());

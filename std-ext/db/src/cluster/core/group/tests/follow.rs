@@ -126,7 +126,7 @@ fn a_restarted_node_reads_its_last_batch_once_more() {
     first.append(&[b"d"]);
     first.run(&mut etcd);
     let mark = first.committed()[0].mark;
-    // The relay has half of the batch.
+    // The local log has half of the batch.
     let mut restarted = Node::at(settings(2), mark.before(0), 3);
     restarted.run(&mut etcd);
     assert_eq!(restarted.changes(), [b"c", b"d"], "the entries that it lacks, once");
@@ -212,7 +212,7 @@ fn a_read_that_was_overtaken_is_not_a_restore() {
 }
 
 #[test]
-fn a_relay_ahead_of_etcd_stops_the_node() {
+fn a_local_log_ahead_of_etcd_stops_the_node() {
     let (mut etcd, _) = follower();
     let tail = etcd.tail();
     let position = Position { seq: 9, lsn: 20, epoch: 1, chain: tail.chain, time: 0 };

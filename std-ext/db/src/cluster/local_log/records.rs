@@ -1,9 +1,9 @@
-//! Reads entries of the relay back, for a peer.
+//! Reads entries of the local log back, for a peer.
 //!
 //! The log may be written meanwhile: only entries that are safe are read, so a part of an entry is never taken for
 //! damage.
 
-use super::error::RelayError;
+use super::error::LocalLogError;
 use super::pins::Pin;
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
@@ -12,7 +12,7 @@ use crate::log::{LOG, Log, Lsn, OpenError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// An entry of the relay, with the mark in its changes if it is the first one of a batch.
+/// An entry of the local log, with the mark in its changes if it is the first one of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The number of the entry.
@@ -23,8 +23,8 @@ pub struct Record {
     pub changes: Vec<u8>,
 }
 
-/// Reads the entries of a relay in order, also those that are appended meanwhile. It keeps their segments until it is
-/// dropped.
+/// Reads the entries of a local log in order, also those that are appended meanwhile. It keeps their segments until it
+/// is dropped.
 pub struct Records {
     log: Arc<FileLog>,
     segment: Reader,
@@ -40,13 +40,13 @@ pub struct Records {
 
 impl Records {
     /// Opens the segment with the entry `from`.
-    pub(super) fn open(log: Arc<FileLog>, from: Lsn) -> Result<Self, RelayError> {
+    pub(super) fn open(log: Arc<FileLog>, from: Lsn) -> Result<Self, LocalLogError> {
         // Loaded before the file is opened: the file has these entries.
         let safe = log.safe();
         let firsts = log.folder().numbered(LOG)?;
         let Some(&first) = firsts.iter().rfind(|&&first| first <= from) else {
             let oldest = firsts.first().copied().unwrap_or(safe + 1);
-            return Err(RelayError::Trimmed { wanted: from, oldest });
+            return Err(LocalLogError::Trimmed { wanted: from, oldest });
         };
         let (path, segment) = open(log.folder(), first)?;
         Ok(Self { log, segment, path, next: first, from, safe, pin: None })
@@ -66,7 +66,7 @@ impl Records {
     ///
     /// # Errors
     /// If a segment is damaged, or cannot be read.
-    pub fn read(&mut self, most_bytes: usize) -> Result<Vec<Record>, RelayError> {
+    pub fn read(&mut self, most_bytes: usize) -> Result<Vec<Record>, LocalLogError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < most_bytes || records.is_empty() {
             if self.next > self.safe && !self.refresh()? {
@@ -104,7 +104,7 @@ impl Records {
     }
 
     /// Looks for entries that became safe since the last time. Returns whether there are any.
-    fn refresh(&mut self) -> Result<bool, RelayError> {
+    fn refresh(&mut self) -> Result<bool, LocalLogError> {
         self.safe = self.log.safe();
         if self.next > self.safe {
             return Ok(false);

@@ -1,13 +1,13 @@
-//! The errors of the relay.
+//! The errors of the local log.
 
 use crate::log::{LogError, Lsn, OpenError};
 use std::error::Error;
 use std::fmt;
 
-/// Why the relay rejected an operation.
+/// Why the local log rejected an operation.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum RelayError {
+pub enum LocalLogError {
     /// An entry is missing before this one. Nothing was appended.
     Gap {
         /// The number that the next entry must have.
@@ -28,24 +28,24 @@ pub enum RelayError {
     },
 }
 
-impl fmt::Display for RelayError {
+impl fmt::Display for LocalLogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gap { wanted, found } => {
-                write!(f, "the relay needs entry {wanted} next, but got entry {found}")
+                write!(f, "the local log needs entry {wanted} next, but got entry {found}")
             }
             Self::Log(why) => {
                 write!(f, "this node's disk keeps no further entries, so it is not durable: {why}")
             }
-            Self::Read(why) => write!(f, "the relay cannot be read: {why}"),
+            Self::Read(why) => write!(f, "the local log cannot be read: {why}"),
             Self::Trimmed { wanted, oldest } => {
-                write!(f, "the relay has no entry {wanted} any more; its first one is {oldest}")
+                write!(f, "the local log has no entry {wanted} any more; its first one is {oldest}")
             }
         }
     }
 }
 
-impl Error for RelayError {
+impl Error for LocalLogError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Log(why) => Some(why),
@@ -55,13 +55,13 @@ impl Error for RelayError {
     }
 }
 
-impl From<LogError> for RelayError {
+impl From<LogError> for LocalLogError {
     fn from(why: LogError) -> Self {
         Self::Log(why)
     }
 }
 
-impl From<OpenError> for RelayError {
+impl From<OpenError> for LocalLogError {
     fn from(why: OpenError) -> Self {
         Self::Read(why)
     }

@@ -1,19 +1,19 @@
-//! The relay itself: appends batches to the folder's log, and forces them to the disk.
+//! The local log itself: appends batches to the folder's log, and forces them to the disk.
 //!
-//! `push` copies a batch to the log's memory. The relay's thread has the log write it, so a slow disk delays no
+//! `push` copies a batch to the log's memory. The local log's thread has the log write it, so a slow disk delays no
 //! acknowledgement. The bytes that wait for the disk are bounded: beyond [`MOST_BACKLOG`], `push` waits.
 //!
 //! # Failures
-//! While the disk is full, the log keeps what was appended and tries again; the relay continues once there is room.
+//! While the disk is full, the log keeps what was appended and tries again; the local log continues once there is room.
 //! After a failed `fdatasync` it never does: `push` and `force` report it, and the node is a member without a disk
 //! until it is restarted.
 //!
 //! # Lock order
 //! `pushed`, then `progress`. `pins` is taken alone. The log's locks come last.
 
-use super::error::RelayError;
+use super::error::LocalLogError;
 use super::pins::{Pin, Pins};
-use super::position::{Durable, RelayPosition, logged_mark, without_mark};
+use super::position::{Durable, LocalLogPosition, logged_mark, without_mark};
 use super::records::Records;
 use crate::cluster::core::{Chain, Committed, HeldEntries, Mark};
 use crate::lock::lock;
@@ -31,12 +31,12 @@ pub const MOST_BACKLOG: u64 = 64 << 20;
 const MOST_MARKS: usize = 16 << 10;
 
 /// The committed entries in the node's own folder.
-pub struct Relay {
-    shared: Arc<RelayState>,
+pub struct LocalLog {
+    shared: Arc<LocalLogState>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct RelayState {
+struct LocalLogState {
     log: Arc<FileLog>,
     pushed: Mutex<Pushed>,
     progress: Mutex<Progress>,
@@ -74,23 +74,23 @@ struct Progress {
 pub enum Condition {
     /// It does.
     Good,
-    /// The last write failed, as on a full disk. The relay tries again.
+    /// The last write failed, as on a full disk. The local log tries again.
     Full(LogError),
     /// It never will again, until the node is restarted.
     Failed(LogError),
 }
 
-impl Relay {
-    /// Makes a relay of the log of an opened folder. `last_mark` is the mark that recovery has found, in the log or in
-    /// the snapshot.
+impl LocalLog {
+    /// Makes a local log of the log of an opened folder. `last_mark` is the mark that recovery has found, in the log or
+    /// in the snapshot.
     ///
     /// # Errors
     /// If the thread cannot be started.
-    pub fn new(log: Arc<FileLog>, last_mark: Option<Mark>) -> Result<Self, RelayError> {
+    pub fn new(log: Arc<FileLog>, last_mark: Option<Mark>) -> Result<Self, LocalLogError> {
         let lsn = log.last();
         let progress = Progress { appended: lsn, written: lsn, ..Progress::default() };
         let marks = last_mark.into_iter().collect();
-        let shared = Arc::new(RelayState {
+        let shared = Arc::new(LocalLogState {
             log,
             pushed: Mutex::new(Pushed { lsn, marks, marked: Vec::new() }),
             progress: Mutex::new(progress),
@@ -99,19 +99,19 @@ impl Relay {
             in_snapshot: Mutex::default(),
         });
         let of_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("hedgerow-relay".into());
+        let thread = std::thread::Builder::new().name("hedgerow-local-log".into());
         let started = thread.spawn(move || of_thread.run());
         let thread = started.map_err(|why| LogError::Write(Arc::new(why)))?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Appends the entries of a batch, and skips those that the relay has.
+    /// Appends the entries of a batch, and skips those that the local log has.
     ///
     /// It does no I/O, but waits while too many bytes wait for the disk.
     ///
     /// # Errors
-    /// [`RelayError::Gap`] if an entry is missing before these, and [`RelayError::Log`] if the disk has failed.
-    pub fn push(&self, batch: &Committed) -> Result<(), RelayError> {
+    /// [`LocalLogError::Gap`] if an entry is missing before these, and [`LocalLogError::Log`] if the disk has failed.
+    pub fn push(&self, batch: &Committed) -> Result<(), LocalLogError> {
         let shared = &*self.shared;
         shared.wait_for_room()?;
         let mut pushed = lock(&shared.pushed);
@@ -128,7 +128,7 @@ impl Relay {
                 changes = marked;
             }
             *lsn = shared.log.append(entry.time, changes)?;
-            assert_eq!(*lsn, entry.lsn, "only the relay appends to its log");
+            assert_eq!(*lsn, entry.lsn, "only the local log appends to its log");
             bytes += (ENTRY_HEADER + changes.len()) as u64;
             Ok(())
         });
@@ -141,10 +141,10 @@ impl Relay {
         appended
     }
 
-    /// Returns the place that the relay has reached, including entries that are not written yet.
-    pub fn position(&self) -> RelayPosition {
+    /// Returns the place that the local log has reached, including entries that are not written yet.
+    pub fn position(&self) -> LocalLogPosition {
         let pushed = lock(&self.shared.pushed);
-        RelayPosition { mark: pushed.marks.back().copied(), lsn: pushed.lsn }
+        LocalLogPosition { mark: pushed.marks.back().copied(), lsn: pushed.lsn }
     }
 
     /// Notes the entries of the last batch that the newest snapshot contains, as its header says.
@@ -153,24 +153,24 @@ impl Relay {
         *lock(&self.shared.in_snapshot) = Some(held);
     }
 
-    /// Returns the entries that the relay has. Those of the last batch are compared with etcd, except those of which
-    /// neither the log nor the snapshot knows anything.
+    /// Returns the entries that the local log has. Those of the last batch are compared with etcd, except those of
+    /// which neither the log nor the snapshot knows anything.
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn held(&self) -> Result<HeldEntries, RelayError> {
-        let RelayPosition { mark, lsn } = self.position();
+    pub fn held(&self) -> Result<HeldEntries, LocalLogError> {
+        let LocalLogPosition { mark, lsn } = self.position();
         let Some(mark) = mark else { return Ok(HeldEntries::up_to(lsn)) };
         self.shared.log.wait(lsn)?;
         self.held_up_to(&mark, lsn)
     }
 
     /// Returns the hash of the entries up to `last` that are in the batch of `last`, for the header of a snapshot that
-    /// ends with it. The relay has written this entry.
+    /// ends with it. The local log has written this entry.
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn batch_hash(&self, last: Lsn) -> Result<Option<BatchHash>, RelayError> {
+    pub fn batch_hash(&self, last: Lsn) -> Result<Option<BatchHash>, LocalLogError> {
         let Some(mark) = self.mark_at(last) else { return Ok(None) };
         let held = self.held_up_to(&mark, last)?;
         if held.first() > last {
@@ -183,7 +183,7 @@ impl Relay {
     }
 
     /// Returns the entries up to `last`, of which those of the batch of `mark` are compared.
-    fn held_up_to(&self, mark: &Mark, last: Lsn) -> Result<HeldEntries, RelayError> {
+    fn held_up_to(&self, mark: &Mark, last: Lsn) -> Result<HeldEntries, LocalLogError> {
         let known = *lock(&self.shared.in_snapshot);
         // One of an earlier batch begins before this one.
         let known = known.filter(|held| held.first() >= mark.first && held.last() <= last);
@@ -192,10 +192,10 @@ impl Relay {
             return Ok(held);
         }
         let opened = match self.read_from(held.last() + 1) {
-            Err(RelayError::Trimmed { oldest, .. }) if oldest > last => {
+            Err(LocalLogError::Trimmed { oldest, .. }) if oldest > last => {
                 return Ok(HeldEntries::up_to(last));
             }
-            Err(RelayError::Trimmed { oldest, .. }) => {
+            Err(LocalLogError::Trimmed { oldest, .. }) => {
                 held = HeldEntries::up_to(oldest - 1);
                 self.read_from(oldest)
             }
@@ -230,7 +230,7 @@ impl Relay {
     ///
     /// # Errors
     /// If the disk has failed or is full. Then nothing new is durable.
-    pub fn force(&self) -> Result<Durable, RelayError> {
+    pub fn force(&self) -> Result<Durable, LocalLogError> {
         let position = self.position();
         self.shared.log.sync()?;
         Ok(position.durable())
@@ -273,8 +273,8 @@ impl Relay {
     /// Returns a reader of the entries from `first` on. Drop it soon: it keeps their segments.
     ///
     /// # Errors
-    /// [`RelayError::Trimmed`] if the entry was removed.
-    pub fn read_from(&self, first: Lsn) -> Result<Records, RelayError> {
+    /// [`LocalLogError::Trimmed`] if the entry was removed.
+    pub fn read_from(&self, first: Lsn) -> Result<Records, LocalLogError> {
         let mut pin = self.pin();
         let records = Records::open(Arc::clone(&self.shared.log), first)?;
         pin.raise(first);
@@ -297,7 +297,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for LocalLog {
     fn drop(&mut self) {
         // Only `close` reports an error.
         let _ = self.close();
@@ -306,7 +306,7 @@ impl Drop for Relay {
 
 impl Pushed {
     /// Checks that the entries are consecutive, and that no entry is missing before them.
-    fn check(&self, batch: &Committed) -> Result<(), RelayError> {
+    fn check(&self, batch: &Committed) -> Result<(), LocalLogError> {
         let mut wanted = self.lsn + 1;
         let Some(first) = batch.entries.first() else { return Ok(()) };
         if first.lsn <= self.lsn {
@@ -314,7 +314,7 @@ impl Pushed {
         }
         for entry in &batch.entries {
             if entry.lsn != wanted {
-                return Err(RelayError::Gap { wanted, found: entry.lsn });
+                return Err(LocalLogError::Gap { wanted, found: entry.lsn });
             }
             wanted += 1;
         }
@@ -332,16 +332,16 @@ impl Pushed {
     }
 }
 
-impl RelayState {
+impl LocalLogState {
     /// Waits while too many bytes wait for the disk.
-    fn wait_for_room(&self) -> Result<(), RelayError> {
+    fn wait_for_room(&self) -> Result<(), LocalLogError> {
         let mut progress = lock(&self.progress);
         loop {
             if let Some(why) = &progress.failed {
-                return Err(RelayError::Log(why.clone()));
+                return Err(LocalLogError::Log(why.clone()));
             }
             if progress.stopping {
-                return Err(RelayError::Log(LogError::Closed));
+                return Err(LocalLogError::Log(LogError::Closed));
             }
             if progress.appended_bytes - progress.written_bytes <= MOST_BACKLOG {
                 return Ok(());
@@ -354,7 +354,7 @@ impl RelayState {
         self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The loop of the relay's thread: has the log write what was appended.
+    /// The loop of the local log's thread: has the log write what was appended.
     fn run(&self) {
         let mut progress = lock(&self.progress);
         loop {

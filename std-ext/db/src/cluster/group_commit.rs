@@ -19,7 +19,7 @@ const MOST_WITHOUT: u32 = 64;
 
 /// The entries that are worth a transaction.
 #[derive(Default)]
-pub(super) struct Gathering {
+pub(super) struct GroupCommit {
     /// Entries that the protocol got since the last transaction was sent.
     given: usize,
     /// Entries of the last transaction.
@@ -32,7 +32,7 @@ pub(super) struct Gathering {
     pause: u32,
 }
 
-impl Gathering {
+impl GroupCommit {
     /// Notes entries that the protocol got.
     pub(super) fn add(&mut self, entries: usize) {
         self.given += entries;
@@ -81,46 +81,54 @@ mod tests {
     use super::*;
 
     /// Sends a transaction with entries, and answers it while others wait.
-    fn carry(gathering: &mut Gathering, entries: usize, waiting: usize) {
-        gathering.add(entries);
-        gathering.sent();
-        gathering.answered((waiting, 0), 100);
+    fn carry(group_commit: &mut GroupCommit, entries: usize, waiting: usize) {
+        group_commit.add(entries);
+        group_commit.sent();
+        group_commit.answered((waiting, 0), 100);
     }
 
     #[test]
     fn clients_that_were_answered_together_are_waited_for() {
-        let mut gathering = Gathering::default();
-        carry(&mut gathering, 3, 5);
-        assert_eq!((gathering.least(100), gathering.due(100)), (1, None), "few clients wait");
-        carry(&mut gathering, 32, 30);
-        assert_eq!((gathering.least(100), gathering.due(100)), (54, Some(102)), "half are left");
-        assert_eq!((gathering.least(102), gathering.due(102)), (1, None), "they wait for ever");
-        gathering.add(54);
-        gathering.sent();
-        assert_eq!(gathering.least(101), 1);
-        gathering.answered((10, ENOUGH), 100);
-        assert_eq!(gathering.least(100), 1, "long entries wait");
+        let mut group_commit = GroupCommit::default();
+        carry(&mut group_commit, 3, 5);
+        assert_eq!((group_commit.least(100), group_commit.due(100)), (1, None), "few clients wait");
+        carry(&mut group_commit, 32, 30);
+        assert_eq!(
+            (group_commit.least(100), group_commit.due(100)),
+            (54, Some(102)),
+            "half are left"
+        );
+        assert_eq!(
+            (group_commit.least(102), group_commit.due(102)),
+            (1, None),
+            "they wait for ever"
+        );
+        group_commit.add(54);
+        group_commit.sent();
+        assert_eq!(group_commit.least(101), 1);
+        group_commit.answered((10, ENOUGH), 100);
+        assert_eq!(group_commit.least(100), 1, "long entries wait");
     }
 
     #[test]
     fn waits_in_vain_become_rare() {
-        let mut gathering = Gathering::default();
+        let mut group_commit = GroupCommit::default();
         let mut waits = Vec::new();
         for transaction in 0..40 {
             // More are waited for than ever come.
-            carry(&mut gathering, 10, 100);
-            if gathering.least(100) > 1 {
+            carry(&mut group_commit, 10, 100);
+            if group_commit.least(100) > 1 {
                 waits.push(transaction);
             }
         }
         assert_eq!(waits, [0, 2, 5, 10, 19, 36], "waits in vain stay frequent");
         // Then clients come back in time.
-        while gathering.least(100) == 1 {
-            carry(&mut gathering, 10, 0);
+        while group_commit.least(100) == 1 {
+            carry(&mut group_commit, 10, 0);
         }
         for _ in 0..10 {
-            carry(&mut gathering, 10, 0);
-            assert_eq!(gathering.least(100), 8, "a wait that was rewarded is not repeated");
+            carry(&mut group_commit, 10, 0);
+            assert_eq!(group_commit.least(100), 8, "a wait that was rewarded is not repeated");
         }
     }
 }

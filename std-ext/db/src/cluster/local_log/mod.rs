@@ -1,11 +1,11 @@
-//! The relay: the committed entries of the group, in the node's own folder.
+//! The local log: the committed entries of the group, in the node's own folder.
 //!
 //! It is the [`FileLog`](crate::log::file::FileLog) of the folder. Its entries have the numbers that they have in the
 //! group's log, and only committed entries enter it. So nothing is ever rolled back, and opening the folder is the same
 //! as for a database on one machine.
 //!
 //! - [`store`]: appends batches. A thread of its own writes them, so the disk delays no acknowledgement.
-//! - [`position`]: the place in the group's log that the relay has reached.
+//! - [`position`]: the place in the group's log that the local log has reached.
 //! - [`records`]: reads entries back, for a peer.
 //! - [`incarnation`]: the identity of the folder.
 //!
@@ -26,9 +26,9 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-pub use error::RelayError;
+pub use error::LocalLogError;
 pub use incarnation::Incarnation;
 pub use pins::Pin;
-pub use position::{Durable, RelayPosition};
+pub use position::{Durable, LocalLogPosition};
 pub use records::{Record, Records};
-pub use store::{Condition, MOST_BACKLOG, Relay};
+pub use store::{Condition, LocalLog, MOST_BACKLOG};

@@ -1,4 +1,4 @@
-//! The entries that readers still need: the relay does not remove them.
+//! The entries that readers still need: the local log does not remove them.
 
 use crate::lock::lock;
 use crate::log::Lsn;
@@ -19,7 +19,7 @@ impl Pins {
     }
 }
 
-/// Keeps entries of the relay from being removed until it is dropped.
+/// Keeps entries of the local log from being removed until it is dropped.
 pub struct Pin {
     pins: Arc<Pins>,
     first: Lsn,

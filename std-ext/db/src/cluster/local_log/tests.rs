@@ -1,7 +1,7 @@
-//! Tests of the relay: restarts, disks that fail, and readers beside a writer.
+//! Tests of the local log: restarts, disks that fail, and readers beside a writer.
 
 use super::position::mark_in;
-use super::{Condition, Durable, MOST_BACKLOG, Record, Relay, RelayError, RelayPosition};
+use super::{Condition, Durable, LocalLog, LocalLogError, LocalLogPosition, MOST_BACKLOG, Record};
 use crate::cluster::core::{Chain, Committed, Entry, HeldEntries, Mark, Position, Seq};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::faults::FaultyDisk;
@@ -38,9 +38,9 @@ fn three() -> [Committed; 3] {
     ]
 }
 
-/// A relay, and the entries that were in its folder when it was opened, without their marks.
+/// A local log, and the entries that were in its folder when it was opened, without their marks.
 struct Opened {
-    relay: Relay,
+    local_log: LocalLog,
     entries: Vec<Entry>,
     last_mark: Option<Mark>,
 }
@@ -57,7 +57,7 @@ fn open_on(path: &Path, disk: Arc<dyn Disk>, fsync: Fsync) -> Opened {
         Ok(())
     })
     .unwrap();
-    Opened { relay: Relay::new(Arc::new(log), last_mark).unwrap(), entries, last_mark }
+    Opened { local_log: LocalLog::new(Arc::new(log), last_mark).unwrap(), entries, last_mark }
 }
 
 fn open(path: &Path) -> Opened {
@@ -88,37 +88,41 @@ fn a_restart_finds_the_last_mark() {
     let path = tempfile::tempdir().unwrap();
     let batches = three();
     let opened = open(path.path());
-    assert_eq!(opened.relay.position(), RelayPosition::default());
+    assert_eq!(opened.local_log.position(), LocalLogPosition::default());
     for (batch, seq) in batches.iter().zip([1, 2, 5]) {
-        opened.relay.push(batch).unwrap();
-        let position = opened.relay.position();
-        assert_eq!(position, RelayPosition { mark: Some(batch.mark), lsn: batch.after.lsn });
+        opened.local_log.push(batch).unwrap();
+        let position = opened.local_log.position();
+        assert_eq!(position, LocalLogPosition { mark: Some(batch.mark), lsn: batch.after.lsn });
         let durable = Durable { lsn: batch.after.lsn, seq };
-        assert_eq!(opened.relay.force().unwrap(), durable, "the mark's batch has to stay in etcd");
+        assert_eq!(
+            opened.local_log.force().unwrap(),
+            durable,
+            "the mark's batch has to stay in etcd"
+        );
     }
-    let at = |lsn| opened.relay.mark_at(lsn).map(|mark| mark.seq);
+    let at = |lsn| opened.local_log.mark_at(lsn).map(|mark| mark.seq);
     assert_eq!(
         [0, 1, 2, 3, 4, 6, 9].map(at),
         [0, 1, 1, 2, 5, 5, 5].map(|seq| Some(seq).filter(|&seq| seq > 0))
     );
-    opened.relay.close().unwrap();
-    assert!(matches!(opened.relay.push(&batch(6, 7, &[b"late"])), Err(RelayError::Log(_))));
+    opened.local_log.close().unwrap();
+    assert!(matches!(opened.local_log.push(&batch(6, 7, &[b"late"])), Err(LocalLogError::Log(_))));
     drop(opened);
     let opened = open(path.path());
     assert_eq!(opened.entries, entries_of(&batches));
     assert_eq!(opened.last_mark, Some(batches[2].mark), "the last mark is not found");
-    let position = opened.relay.position();
+    let position = opened.local_log.position();
     assert_eq!((position.next_seq(), position.lsn), (5, 6));
     // It has all of the batch, and takes it again.
-    opened.relay.push(&batches[2]).unwrap();
-    opened.relay.push(&batch(6, 7, &[b"seven"])).unwrap();
-    assert_eq!(opened.relay.position().lsn, 7);
+    opened.local_log.push(&batches[2]).unwrap();
+    opened.local_log.push(&batch(6, 7, &[b"seven"])).unwrap();
+    assert_eq!(opened.local_log.position().lsn, 7);
 }
 
 #[test]
 fn the_entries_of_the_last_batch_are_held() {
     let path = tempfile::tempdir().unwrap();
-    let relay = open(path.path()).relay;
+    let local_log = open(path.path()).local_log;
     let held = |before: Lsn, entries: &[Entry]| {
         let mut held = HeldEntries::up_to(before);
         for entry in entries {
@@ -126,34 +130,34 @@ fn the_entries_of_the_last_batch_are_held() {
         }
         held
     };
-    assert_eq!(relay.held().unwrap(), HeldEntries::up_to(0));
+    assert_eq!(local_log.held().unwrap(), HeldEntries::up_to(0));
     for batch in &three() {
-        relay.push(batch).unwrap();
+        local_log.push(batch).unwrap();
         let wanted = held(batch.mark.first - 1, &batch.entries);
-        assert_eq!(relay.held().unwrap(), wanted, "not as etcd has them");
+        assert_eq!(local_log.held().unwrap(), wanted, "not as etcd has them");
     }
-    drop(relay);
-    let relay = open(path.path()).relay;
-    assert_eq!(relay.held().unwrap(), held(3, &three()[2].entries), "after a restart");
+    drop(local_log);
+    let local_log = open(path.path()).local_log;
+    assert_eq!(local_log.held().unwrap(), held(3, &three()[2].entries), "after a restart");
     // A snapshot contains the first entries of the batch, and then all of them.
     let large = batch(6, 7, &[b"seven"]);
-    relay.push(&large).unwrap();
-    relay.log().rotate().unwrap();
+    local_log.push(&large).unwrap();
+    local_log.log().rotate().unwrap();
     let rest = [Entry { lsn: 8, time: 80, changes: b"eight".to_vec() }];
-    relay.push(&Committed { entries: rest.to_vec(), ..large.clone() }).unwrap();
-    assert_eq!(relay.held().unwrap(), held(6, &[&large.entries[..], &rest].concat()));
-    relay.drop_before(8).unwrap();
-    assert_eq!(relay.held().unwrap(), held(7, &rest));
-    relay.log().rotate().unwrap();
-    relay.drop_before(9).unwrap();
-    assert_eq!(relay.held().unwrap(), HeldEntries::up_to(8));
+    local_log.push(&Committed { entries: rest.to_vec(), ..large.clone() }).unwrap();
+    assert_eq!(local_log.held().unwrap(), held(6, &[&large.entries[..], &rest].concat()));
+    local_log.drop_before(8).unwrap();
+    assert_eq!(local_log.held().unwrap(), held(7, &rest));
+    local_log.log().rotate().unwrap();
+    local_log.drop_before(9).unwrap();
+    assert_eq!(local_log.held().unwrap(), HeldEntries::up_to(8));
 }
 
 /// The log loses its entries to snapshots, the last batch among them.
 #[test]
 fn a_snapshot_knows_the_last_batch_when_the_log_does_not() {
     let path = tempfile::tempdir().unwrap();
-    let relay = open(path.path()).relay;
+    let local_log = open(path.path()).local_log;
     let whole = batch(1, 1, &[b"one", b"two", b"three", b"four"]);
     let mut wanted = HeldEntries::up_to(0);
     whole.entries.iter().for_each(|entry| wanted.add(entry.time, &entry.changes));
@@ -161,25 +165,25 @@ fn a_snapshot_knows_the_last_batch_when_the_log_does_not() {
         entries: whole.entries[range].to_vec(),
         ..whole.clone()
     };
-    assert_eq!(relay.batch_hash(0).unwrap(), None, "there is no batch");
+    assert_eq!(local_log.batch_hash(0).unwrap(), None, "there is no batch");
     // Two snapshots in the middle of the batch, and one behind it.
     for (pushed, last) in [(0..2, 2), (2..3, 3), (3..4, 4)] {
-        relay.push(&part(pushed)).unwrap();
-        relay.force().unwrap();
-        relay.log().rotate().unwrap();
-        let hash = relay.batch_hash(last).unwrap().unwrap();
+        local_log.push(&part(pushed)).unwrap();
+        local_log.force().unwrap();
+        local_log.log().rotate().unwrap();
+        let hash = local_log.batch_hash(last).unwrap().unwrap();
         assert_eq!((hash.first, hash.last), (1, last), "a part of the batch is not compared");
-        relay.drop_before(last + 1).unwrap();
+        local_log.drop_before(last + 1).unwrap();
     }
-    let hash = relay.batch_hash(4).unwrap().unwrap();
-    assert_eq!(relay.held().unwrap(), wanted);
-    drop(relay);
+    let hash = local_log.batch_hash(4).unwrap().unwrap();
+    assert_eq!(local_log.held().unwrap(), wanted);
+    drop(local_log);
     let folder = Folder::claim(path.path()).unwrap();
     let opened = FileLog::open(folder, Fsync::EverySecond, 5, 4, &mut |_, _, _| Ok(()));
-    let relay = Relay::new(Arc::new(opened.unwrap().0), Some(whole.mark)).unwrap();
-    assert_eq!(relay.held().unwrap(), HeldEntries::up_to(4));
-    relay.set_in_snapshot(&hash);
-    assert_eq!(relay.held().unwrap(), wanted, "the last batch is not compared");
+    let local_log = LocalLog::new(Arc::new(opened.unwrap().0), Some(whole.mark)).unwrap();
+    assert_eq!(local_log.held().unwrap(), HeldEntries::up_to(4));
+    local_log.set_in_snapshot(&hash);
+    assert_eq!(local_log.held().unwrap(), wanted, "the last batch is not compared");
 }
 
 #[test]
@@ -188,9 +192,9 @@ fn a_crash_may_cut_a_batch_anywhere() {
     let batches = three();
     let opened = open(path.path());
     for batch in &batches {
-        opened.relay.push(batch).unwrap();
+        opened.local_log.push(batch).unwrap();
     }
-    opened.relay.log().wait(6).unwrap();
+    opened.local_log.log().wait(6).unwrap();
     let name = format!("log-{:020}", 1);
     let whole = std::fs::read(path.path().join(&name)).unwrap();
     for length in 20..=whole.len() {
@@ -198,9 +202,9 @@ fn a_crash_may_cut_a_batch_anywhere() {
         std::fs::write(cut.path().join(&name), &whole[..length]).unwrap();
         let opened = open(cut.path());
         let had = opened.entries.len();
-        let next = opened.relay.position().next_seq();
+        let next = opened.local_log.position().next_seq();
         for batch in batches.iter().filter(|batch| batch.mark.seq >= next) {
-            let pushed = opened.relay.push(batch);
+            let pushed = opened.local_log.push(batch);
             assert!(pushed.is_ok(), "after {length} bytes: {pushed:?}");
         }
         drop(opened);
@@ -214,17 +218,17 @@ fn a_crash_may_cut_a_batch_anywhere() {
 fn a_gap_is_refused() {
     let path = tempfile::tempdir().unwrap();
     let opened = open(path.path());
-    opened.relay.push(&batch(1, 1, &[b"one"])).unwrap();
-    let refused = |batch: &Committed| match opened.relay.push(batch) {
-        Err(RelayError::Gap { wanted, found }) => (wanted, found),
+    opened.local_log.push(&batch(1, 1, &[b"one"])).unwrap();
+    let refused = |batch: &Committed| match opened.local_log.push(batch) {
+        Err(LocalLogError::Gap { wanted, found }) => (wanted, found),
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(&batch(3, 3, &[b"three"])), (2, 3));
     let mut inside = batch(2, 2, &[b"two", b"three"]);
     inside.entries[1].lsn = 4;
     assert_eq!(refused(&inside), (3, 4));
-    assert_eq!(opened.relay.position().lsn, 1, "nothing was appended");
-    opened.relay.push(&batch(2, 2, &[b"two"])).unwrap();
+    assert_eq!(opened.local_log.position().lsn, 1, "nothing was appended");
+    opened.local_log.push(&batch(2, 2, &[b"two"])).unwrap();
 }
 
 #[test]
@@ -234,14 +238,14 @@ fn what_was_forced_survives_a_power_failure() {
         let disk = FaultyDisk::new();
         let opened = open_on(path.path(), Arc::new(disk.clone()), fsync);
         let batches = three();
-        opened.relay.push(&batches[0]).unwrap();
-        opened.relay.push(&batches[1]).unwrap();
-        let durable = opened.relay.force().unwrap();
+        opened.local_log.push(&batches[0]).unwrap();
+        opened.local_log.push(&batches[1]).unwrap();
+        let durable = opened.local_log.force().unwrap();
         disk.copy_synced(path.path(), left.path()).unwrap();
         let after = open(left.path());
         let wanted = entries_of(&batches[..2]);
         assert_eq!(after.entries, wanted, "a forced entry is lost: {fsync:?}");
-        assert_eq!(after.relay.position().durable(), durable, "{fsync:?}");
+        assert_eq!(after.local_log.position().durable(), durable, "{fsync:?}");
     }
 }
 
@@ -251,20 +255,22 @@ fn a_full_disk_is_told_and_left() {
     let disk = FaultyDisk::new();
     let opened = open_on(path.path(), Arc::new(disk.clone()), Fsync::EverySecond);
     let batches = three();
-    opened.relay.push(&batches[0]).unwrap();
-    opened.relay.force().unwrap();
+    opened.local_log.push(&batches[0]).unwrap();
+    opened.local_log.force().unwrap();
     disk.change(|faults| faults.room = Some(0));
-    opened.relay.push(&batches[1]).unwrap();
+    opened.local_log.push(&batches[1]).unwrap();
     eventually("the full disk is not noticed", || {
-        matches!(opened.relay.condition(), Condition::Full(_))
+        matches!(opened.local_log.condition(), Condition::Full(_))
     });
-    assert!(opened.relay.force().is_err(), "entries that are not on the disk are not durable");
-    opened.relay.push(&batches[2]).unwrap();
-    assert!(opened.relay.backlog() > 0);
+    assert!(opened.local_log.force().is_err(), "entries that are not on the disk are not durable");
+    opened.local_log.push(&batches[2]).unwrap();
+    assert!(opened.local_log.backlog() > 0);
     disk.change(|faults| faults.room = None);
-    eventually("the relay does not go on", || matches!(opened.relay.condition(), Condition::Good));
-    assert_eq!(opened.relay.force().unwrap(), Durable { lsn: 6, seq: 5 });
-    eventually("bytes wait for ever", || opened.relay.backlog() == 0);
+    eventually("the local log does not go on", || {
+        matches!(opened.local_log.condition(), Condition::Good)
+    });
+    assert_eq!(opened.local_log.force().unwrap(), Durable { lsn: 6, seq: 5 });
+    eventually("bytes wait for ever", || opened.local_log.backlog() == 0);
     drop(opened);
     assert_eq!(open(path.path()).entries, entries_of(&batches));
 }
@@ -275,13 +281,13 @@ fn a_failed_sync_is_final() {
     let disk = FaultyDisk::new();
     let opened = open_on(path.path(), Arc::new(disk.clone()), Fsync::Never);
     let batches = three();
-    opened.relay.push(&batches[0]).unwrap();
+    opened.local_log.push(&batches[0]).unwrap();
     disk.change(|faults| faults.sync = true);
-    assert!(matches!(opened.relay.force(), Err(RelayError::Log(_))));
+    assert!(matches!(opened.local_log.force(), Err(LocalLogError::Log(_))));
     disk.change(|faults| faults.sync = false);
-    assert!(matches!(opened.relay.condition(), Condition::Failed(_)));
-    assert!(matches!(opened.relay.push(&batches[1]), Err(RelayError::Log(_))));
-    let forced = opened.relay.force();
+    assert!(matches!(opened.local_log.condition(), Condition::Failed(_)));
+    assert!(matches!(opened.local_log.push(&batches[1]), Err(LocalLogError::Log(_))));
+    let forced = opened.local_log.force();
     assert!(forced.is_err(), "nobody knows what is on the disk: {forced:?}");
 }
 
@@ -291,56 +297,56 @@ fn what_waits_for_the_disk_is_bounded() {
     let disk = FaultyDisk::new();
     let opened = open_on(path.path(), Arc::new(disk.clone()), Fsync::Never);
     disk.change(|faults| faults.room = Some(0));
-    let (relay, large) = (&opened.relay, vec![7; 4 << 20]);
+    let (local_log, large) = (&opened.local_log, vec![7; 4 << 20]);
     let count = MOST_BACKLOG / (4 << 20) + 4;
     std::thread::scope(|scope| {
         let pusher = scope.spawn(|| {
             for seq in 1..=count {
-                relay.push(&batch(seq, seq, &[&large])).unwrap();
+                local_log.push(&batch(seq, seq, &[&large])).unwrap();
             }
         });
-        eventually("nothing waits", || relay.backlog() > MOST_BACKLOG);
+        eventually("nothing waits", || local_log.backlog() > MOST_BACKLOG);
         // Time for further pushes, which must not come.
         for _ in 0..30 {
-            let bytes = relay.backlog();
+            let bytes = local_log.backlog();
             let bounded = bytes < MOST_BACKLOG + (5 << 20) && !pusher.is_finished();
             assert!(bounded, "{bytes} bytes wait");
             std::thread::sleep(Duration::from_millis(10));
         }
         disk.change(|faults| faults.room = None);
     });
-    assert_eq!(relay.position().lsn, count);
+    assert_eq!(local_log.position().lsn, count);
 }
 
 #[test]
 fn a_reader_keeps_what_it_reads() {
     let path = tempfile::tempdir().unwrap();
     let opened = open(path.path());
-    let relay = &opened.relay;
+    let local_log = &opened.local_log;
     let segments = || std::fs::read_dir(path.path()).unwrap().count();
-    relay.push(&batch(1, 1, &[b"one", b"two"])).unwrap();
-    relay.log().rotate().unwrap();
-    relay.push(&batch(2, 3, &[b"three"])).unwrap();
-    relay.log().rotate().unwrap();
+    local_log.push(&batch(1, 1, &[b"one", b"two"])).unwrap();
+    local_log.log().rotate().unwrap();
+    local_log.push(&batch(2, 3, &[b"three"])).unwrap();
+    local_log.log().rotate().unwrap();
     let three = segments();
-    let mut reader = relay.read_from(2).unwrap();
-    relay.drop_before(4).unwrap();
+    let mut reader = local_log.read_from(2).unwrap();
+    local_log.drop_before(4).unwrap();
     assert_eq!(segments(), three, "a segment that is read was removed");
     let read =
         |records: Vec<Record>| -> Vec<Lsn> { records.iter().map(|record| record.lsn).collect() };
     assert_eq!(read(reader.read(1).unwrap()), [2]);
     assert_eq!(read(reader.read(1).unwrap()), [3]);
     assert_eq!(read(reader.read(1).unwrap()), [0; 0], "there is no further entry yet");
-    relay.push(&batch(3, 4, &[b"four", b"five"])).unwrap();
-    relay.log().wait(5).unwrap();
+    local_log.push(&batch(3, 4, &[b"four", b"five"])).unwrap();
+    local_log.log().wait(5).unwrap();
     let records = reader.read(1 << 20).unwrap();
     assert_eq!(mark_in(4, &records[0].changes).map(|mark| mark.seq), Some(3));
     assert_eq!(read(records), [4, 5]);
-    relay.drop_before(4).unwrap();
+    local_log.drop_before(4).unwrap();
     assert_eq!(segments(), three - 2, "the reader has passed these segments");
-    assert!(matches!(relay.read_from(3), Err(RelayError::Trimmed { wanted: 3, oldest: 4 })));
+    assert!(matches!(local_log.read_from(3), Err(LocalLogError::Trimmed { wanted: 3, oldest: 4 })));
     drop(reader);
-    relay.read_from(4).unwrap();
+    local_log.read_from(4).unwrap();
 }
 
 #[test]
@@ -348,18 +354,18 @@ fn a_reader_beside_the_writer_meets_every_entry() {
     const LAST: Lsn = 3000;
     let path = tempfile::tempdir().unwrap();
     let opened = open(path.path());
-    let relay = &opened.relay;
+    let local_log = &opened.local_log;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for lsn in 1..=LAST {
                 let changes = vec![lsn as u8; (lsn as usize * 37) % 2000];
-                relay.push(&batch(lsn, lsn, &[&changes])).unwrap();
+                local_log.push(&batch(lsn, lsn, &[&changes])).unwrap();
                 if lsn % 500 == 0 {
-                    relay.log().rotate().unwrap();
+                    local_log.log().rotate().unwrap();
                 }
             }
         });
-        let (mut reader, mut next) = (relay.read_from(1).unwrap(), 1);
+        let (mut reader, mut next) = (local_log.read_from(1).unwrap(), 1);
         let deadline = Instant::now() + Duration::from_secs(60);
         while next <= LAST {
             for Record { lsn, time, changes } in reader.read(5000).unwrap() {
@@ -374,11 +380,11 @@ fn a_reader_beside_the_writer_meets_every_entry() {
 }
 
 #[test]
-fn damage_in_the_relay_is_told() {
+fn damage_in_the_local_log_is_told() {
     let path = tempfile::tempdir().unwrap();
     let opened = open(path.path());
-    opened.relay.push(&batch(1, 1, &[&[1; 100], &[2; 100]])).unwrap();
-    opened.relay.log().wait(2).unwrap();
+    opened.local_log.push(&batch(1, 1, &[&[1; 100], &[2; 100]])).unwrap();
+    opened.local_log.log().wait(2).unwrap();
     let file = path.path().join(format!("log-{:020}", 1));
     let mut bytes = std::fs::read(&file).unwrap();
     let last = bytes.len() - 1;
@@ -386,9 +392,9 @@ fn damage_in_the_relay_is_told() {
     // In place, because the log has the file open.
     let same = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&same, &bytes, 0).unwrap();
-    let mut reader = opened.relay.read_from(1).unwrap();
+    let mut reader = opened.local_log.read_from(1).unwrap();
     let first = reader.read(1).unwrap();
     assert_eq!(first.len(), 1);
     let damaged = reader.read(1);
-    assert!(matches!(damaged, Err(RelayError::Read(_))), "{damaged:?}");
+    assert!(matches!(damaged, Err(LocalLogError::Read(_))), "{damaged:?}");
 }

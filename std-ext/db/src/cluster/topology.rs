@@ -16,7 +16,7 @@ const LINES: usize = 1024;
 const GONE: u64 = 600_000;
 
 /// The knowledge of a node about the others.
-pub(super) struct Picture {
+pub(super) struct Topology {
     own: NodeId,
     /// The number of the own group.
     group: u32,
@@ -55,7 +55,7 @@ struct LastRegistration {
     alive: bool,
 }
 
-impl Picture {
+impl Topology {
     /// `groups` is the number of groups among which the slots are divided.
     pub(super) fn new(
         own: NodeId,
@@ -357,33 +357,33 @@ mod tests {
         }
     }
 
-    fn picture() -> Picture {
-        let mut picture = Picture::new(OWN, [7; 16], 2, registration("follower", 30));
+    fn topology() -> Topology {
+        let mut topology = Topology::new(OWN, [7; 16], 2, registration("follower", 30));
         let members = Members::default().with(OWN, 1).with(OTHER, 2);
-        picture.set_members(&members);
+        topology.set_members(&members);
         let registration = Registration { peer_port: 17001, ..registration("follower", 40) };
-        picture.set_nodes(vec![Node { id: OTHER, registration }], 900);
-        picture
+        topology.set_nodes(vec![Node { id: OTHER, registration }], 900);
+        topology
     }
 
     #[test]
     fn a_group_is_led_until_the_lease_has_run_out() {
-        let mut picture = picture();
+        let mut topology = topology();
         let other = status(OTHER, 40);
-        let view = picture.view(&other, false, 1549);
+        let view = topology.view(&other, false, 1549);
         assert_eq!((view.group.primary, view.group.is_led), (Some(OTHER.to_string()), true));
-        let view = picture.view(&other, false, 1550);
+        let view = topology.view(&other, false, 1550);
         assert_eq!((view.group.primary, view.group.is_led), (Some(OTHER.to_string()), false));
         // This node has won the group, and does not serve yet.
         let own = status(OWN, 40);
-        assert!(!picture.view(&own, false, 1100).group.is_led);
-        assert!(picture.view(&own, true, 1100).group.is_led);
+        assert!(!topology.view(&own, false, 1100).group.is_led);
+        assert!(topology.view(&own, true, 1100).group.is_led);
         let released = Status {
             tail: own.tail.map(|tail| Tail { nonce: 0, node: None, ..tail }),
             primary: None,
             ..own
         };
-        let view = picture.view(&released, false, 1100);
+        let view = topology.view(&released, false, 1100);
         assert_eq!(
             (view.group.primary, view.group.is_led),
             (Some(OWN.to_string()), false),
@@ -393,79 +393,79 @@ mod tests {
 
     #[test]
     fn only_a_primary_that_serves_is_one() {
-        let mut picture = picture();
+        let mut topology = topology();
         let status = Status { role: Role::Primary, ..status(OWN, 40) };
-        assert_eq!(picture.view(&status, false, 1100).role, super::super::view::Role::Follower);
-        assert_eq!(picture.view(&status, true, 1100).role, super::super::view::Role::Primary);
+        assert_eq!(topology.view(&status, false, 1100).role, super::super::view::Role::Follower);
+        assert_eq!(topology.view(&status, true, 1100).role, super::super::view::Role::Primary);
     }
 
     #[test]
     fn data_are_as_old_as_the_last_line_that_was_applied() {
-        let mut picture = picture();
+        let mut topology = topology();
         let line = |received| Some(Line { lsn: 40, time: 77_000, received });
-        assert_eq!(picture.as_of(&status(OTHER, 39)), None, "an entry is missing");
-        assert_eq!(picture.as_of(&status(OTHER, 40)), line(1000), "the line, and when it came");
-        assert_eq!(picture.as_of(&status(OTHER, 40)), line(1000), "and stays it");
+        assert_eq!(topology.as_of(&status(OTHER, 39)), None, "an entry is missing");
+        assert_eq!(topology.as_of(&status(OTHER, 40)), line(1000), "the line, and when it came");
+        assert_eq!(topology.as_of(&status(OTHER, 40)), line(1000), "and stays it");
         // The primary's clock stands still, and its lines arrive.
         let next = Status { received: 1400, ..status(OTHER, 40) };
-        assert_eq!(picture.as_of(&next), line(1400), "the next line with the same time is newer");
+        assert_eq!(topology.as_of(&next), line(1400), "the next line with the same time is newer");
     }
 
     /// The registration of the node as it was before it lost its folder is there for some seconds more.
     #[test]
     fn a_node_fetches_nothing_from_itself() {
-        let mut picture = picture();
+        let mut topology = topology();
         let before = NodeId([9; 20]);
-        picture
+        topology
             .set_nodes(vec![Node { id: before, registration: registration("follower", 99) }], 900);
-        assert_eq!(picture.sources(), [""; 0], "its own address is that of another node");
+        assert_eq!(topology.sources(), [""; 0], "its own address is that of another node");
     }
 
     #[test]
     fn members_that_are_gone_have_failed() {
-        let mut picture = picture();
-        assert_eq!(picture.successor(), Some(OTHER));
-        assert_eq!(picture.sources(), ["127.0.0.1:17001"]);
-        picture.set_nodes(Vec::new(), 3000);
-        let view = picture.view(&status(OWN, 30), true, 3000);
+        let mut topology = topology();
+        assert_eq!(topology.successor(), Some(OTHER));
+        assert_eq!(topology.sources(), ["127.0.0.1:17001"]);
+        topology.set_nodes(Vec::new(), 3000);
+        let view = topology.view(&status(OWN, 30), true, 3000);
         let health = |id: NodeId| view.group.member(&id.to_string()).map(|member| member.health);
         assert_eq!((health(OWN), health(OTHER)), (Some(Health::Online), Some(Health::Failed)));
-        assert_eq!((picture.successor(), picture.sources().len()), (None, 0));
+        assert_eq!((topology.successor(), topology.sources().len()), (None, 0));
     }
 
     #[test]
     fn a_member_whose_disk_fails_does_not_take_over() {
-        let mut picture = picture();
+        let mut topology = topology();
         let third = NodeId([3; 20]);
-        picture.set_members(&Members::default().with(OWN, 1).with(OTHER, 2).with(third, 3));
+        topology.set_members(&Members::default().with(OWN, 1).with(OTHER, 2).with(third, 3));
         let node = |id, registration| Node { id, registration };
         let full = Registration { disk_fails: true, ..registration("follower", 40) };
         let behind = node(third, registration("follower", 39));
         let failing = node(OTHER, full);
-        picture.set_nodes(vec![failing.clone(), behind.clone()], 900);
-        assert_eq!(picture.successor(), Some(third), "a node that does not take over is named");
-        assert!(picture.is_unfit(OTHER) && !picture.is_unfit(third));
-        assert_eq!(picture.unfit(), [OTHER]);
+        topology.set_nodes(vec![failing.clone(), behind.clone()], 900);
+        assert_eq!(topology.successor(), Some(third), "a node that does not take over is named");
+        assert!(topology.is_unfit(OTHER) && !topology.is_unfit(third));
+        assert_eq!(topology.unfit(), [OTHER]);
         let loading = node(third, registration("loading", 50));
-        picture.set_nodes(vec![node(OTHER, registration("follower", 40)), loading], 900);
-        assert_eq!(picture.unfit(), [third], "a node that loads is taken for a successor");
-        picture.set_nodes(vec![failing, behind.clone()], 900);
-        picture.set_nodes(vec![behind], 900);
-        assert!(!picture.is_unfit(OTHER), "that was before it ended");
+        topology.set_nodes(vec![node(OTHER, registration("follower", 40)), loading], 900);
+        assert_eq!(topology.unfit(), [third], "a node that loads is taken for a successor");
+        topology.set_nodes(vec![failing, behind.clone()], 900);
+        topology.set_nodes(vec![behind], 900);
+        assert!(!topology.is_unfit(OTHER), "that was before it ended");
     }
 
     #[test]
     fn a_member_that_cannot_apply_an_entry_is_no_successor() {
-        let mut picture = picture();
+        let mut topology = topology();
         let there = |cannot_lead| {
             let registration = Registration { cannot_lead, ..registration("follower", 40) };
             vec![Node { id: OTHER, registration }]
         };
-        picture.set_nodes(there(true), 900);
-        assert_eq!(picture.successor(), None, "a node that cannot lead is named");
-        assert!(picture.is_unfit(OTHER) && picture.unfit() == [OTHER]);
-        picture.set_nodes(there(false), 900);
-        assert_eq!(picture.successor(), Some(OTHER), "its trouble has passed");
+        topology.set_nodes(there(true), 900);
+        assert_eq!(topology.successor(), None, "a node that cannot lead is named");
+        assert!(topology.is_unfit(OTHER) && topology.unfit() == [OTHER]);
+        topology.set_nodes(there(false), 900);
+        assert_eq!(topology.successor(), Some(OTHER), "its trouble has passed");
     }
 
     /// Nodes of group 1.
@@ -482,11 +482,11 @@ mod tests {
 
     #[test]
     fn the_primary_of_another_group_is_the_one_of_the_latest_epoch() {
-        let mut picture = picture();
+        let mut topology = topology();
         let mut seen = |nodes: &[(u8, &str, u64)], now| {
-            picture.set_nodes(others(nodes), now);
-            let view = picture.view(&status(OWN, 30), true, now);
-            assert_eq!(picture.sources(), [""; 0], "a node copies another group's data");
+            topology.set_nodes(others(nodes), now);
+            let view = topology.view(&status(OWN, 30), true, now);
+            assert_eq!(topology.sources(), [""; 0], "a node copies another group's data");
             let group = view.group(1).cloned();
             group.map(|group| (group.primary, group.is_led, group.epoch, group.members.len()))
         };
@@ -505,9 +505,9 @@ mod tests {
 
     #[test]
     fn groups_have_their_own_names_and_slots() {
-        let mut picture = picture();
-        picture.set_nodes(others(&[(8, "primary", 5)]), 1000);
-        let view = picture.view(&status(OWN, 30), true, 1000);
+        let mut topology = topology();
+        topology.set_nodes(others(&[(8, "primary", 5)]), 1000);
+        let view = topology.view(&status(OWN, 30), true, 1000);
         let (own, other) = (view.group.id.clone(), view.group(1).unwrap().id.clone());
         assert_ne!(own, other);
         for id in [&own, &other] {
@@ -517,9 +517,9 @@ mod tests {
         // A test vector: a node has the same names after a restart, and with another version of the program.
         assert_eq!(own, "e84eca0c028ca5bd86e88415fc42999881a7b892");
         let in_other = Registration { group: 1, ..registration("follower", 30) };
-        let of_other = Picture::new(OTHER, [7; 16], 2, in_other);
+        let of_other = Topology::new(OTHER, [7; 16], 2, in_other);
         assert_eq!([of_other.group_id(0), of_other.group_id(1)], [own.clone(), other]);
-        let another = Picture::new(OWN, [8; 16], 2, registration("follower", 30));
+        let another = Topology::new(OWN, [8; 16], 2, registration("follower", 30));
         assert_ne!(another.group_id(0), own, "two clusters have the same name");
         assert!(view.owns(8191) && !view.owns(8192));
     }

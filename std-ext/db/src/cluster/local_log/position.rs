@@ -1,26 +1,26 @@
-//! The place in the group's log that a relay has reached.
+//! The place in the group's log that a local log has reached.
 
 use crate::cluster::core::{Chain, Mark, Seq};
 use crate::log::change::{Changes, LoggedOp};
 use crate::log::{BatchMark, Lsn, change};
 
-/// The place that a relay has reached. A node continues with [`Mark::before`]: the relay may have only a part of the
-/// batch of the mark.
+/// The place that a local log has reached. A node continues with [`Mark::before`]: the local log may have only a part
+/// of the batch of the mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RelayPosition {
-    /// The mark of the last batch. None if the relay has no batch.
+pub struct LocalLogPosition {
+    /// The mark of the last batch. None if the local log has no batch.
     pub mark: Option<Mark>,
     /// The number of the last entry; 0 if there never was one.
     pub lsn: Lsn,
 }
 
-impl RelayPosition {
+impl LocalLogPosition {
     /// Returns the entries and batches that are durable once all entries up to this position are on the disk.
     pub fn durable(&self) -> Durable {
         Durable { lsn: self.lsn, seq: self.mark.map_or(0, |mark| mark.seq) }
     }
 
-    /// Returns the number of the batch that a node with this relay reads first.
+    /// Returns the number of the batch that a node with this local log reads first.
     pub fn next_seq(&self) -> Seq {
         self.mark.map_or(1, |mark| mark.seq)
     }
