@@ -9,7 +9,7 @@
 use super::calls::Calls;
 use super::clock;
 use super::etcd::{Alarm, AlarmKind, Client, EtcdError, Status};
-use super::space::EtcdSpace;
+use super::quota::EtcdQuota;
 use crate::lock::lock;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -122,9 +122,9 @@ async fn make_room(
              --quota-backend-bytes, and disarm the alarm by hand (`etcdctl alarm disarm`)"
         );
     }
-    let space = EtcdSpace::of(&members, limit);
-    let Some(EtcdSpace { size, quota, .. }) = space.filter(EtcdSpace::has_room) else {
-        if let Some(EtcdSpace { size, quota, .. }) = space.filter(|_| warn) {
+    let space = EtcdQuota::of(&members, limit);
+    let Some(EtcdQuota { size, quota, .. }) = space.filter(EtcdQuota::has_room) else {
+        if let Some(EtcdQuota { size, quota, .. }) = space.filter(|_| warn) {
             tracing::error!(
                 "etcd has no space left (alarm NOSPACE), and changes wait: its file has {size} bytes, and its quota is \
                  {quota}. Defragment etcd's members one after the other (`etcdctl defrag`), and this node disarms the \
@@ -179,7 +179,7 @@ impl Learned {
         for alarm in alarms {
             let Some((at, before)) = self.disarmed.remove(&alarm.member) else { continue };
             let Some(member) = of_alarm(alarm, members) else { continue };
-            let believed = EtcdSpace::of(std::slice::from_ref(member), limit)?.quota;
+            let believed = EtcdQuota::of(std::slice::from_ref(member), limit)?.quota;
             // A file that has shrunk was defragmented meanwhile: it may have been as large as the quota before.
             let proves = now < at + SOON && member.size >= before;
             if proves && member.size + REQUEST < believed {

@@ -15,8 +15,8 @@ use super::identity::Format;
 use super::keys::Keys;
 use super::message::{Inbox, Message};
 use super::peer::{SpoolError, SpoolReader};
+use super::quota::EtcdQuota;
 use super::resync::SharedSpool;
-use super::space::EtcdSpace;
 use crate::lock::lock;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -179,7 +179,7 @@ impl Calls {
             let members: Vec<_> =
                 answers.into_iter().filter_map(|(_, status)| status.ok()).collect();
             // Fails only after the driver has stopped.
-            let _ = inbox.send(Message::Space(EtcdSpace::of(&members, quota)));
+            let _ = inbox.send(Message::Space(EtcdQuota::of(&members, quota)));
         });
     }
 

@@ -4,7 +4,9 @@
 //! disk is forced by a thread of its own. All of them answer with messages, so the protocol sees one event at a time.
 
 use super::alarm::NoSpaceAlarm;
+use super::applier::{Applier, Order};
 use super::autoscale::load::LoadMeter;
+use super::bootstrap;
 use super::calls::Calls;
 use super::clock;
 use super::compaction::Compaction;
@@ -14,15 +16,13 @@ use super::group_commit::GroupCommit;
 use super::identity::Format;
 use super::local_log::Incarnation;
 use super::log::EtcdLog;
-use super::meet;
 use super::message::{Message, Report};
 use super::messenger::Links;
 use super::moves::Primaries;
+use super::quota::{Level, Space};
 use super::registration::Clocks;
 use super::registry::Registry;
-use super::replica::{Order, Replica};
 use super::resync::Resync;
-use super::space::{Level, Space};
 use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::topology::Topology;
 use super::view::{Addresses, View, Views};
@@ -52,7 +52,7 @@ pub(super) struct Parts {
     pub(super) log: Arc<EtcdLog>,
     pub(super) views: Arc<Views>,
     pub(super) calls: Calls,
-    pub(super) replica: Replica,
+    pub(super) replica: Applier,
     pub(super) registry: Arc<Registry>,
     pub(super) topology: Topology,
     pub(super) resync: Resync,
@@ -210,7 +210,7 @@ impl Driver {
                     self.event(Event::ProofWanted);
                 }
             }
-            Message::Replica(report) => self.report(report),
+            Message::Applier(report) => self.report(report),
             Message::Forced(durable) => {
                 self.durable.set(Durable::new(self.parts.incarnation, durable).print());
                 self.put_durable();
@@ -717,7 +717,7 @@ impl Driver {
         if lease != self.parts.lease {
             tracing::info!("cluster-lease is {lease} ms now, and was {} ms", self.parts.lease);
             self.parts.lease = lease;
-            self.parts.calls.set_timeout(meet::call_timeout(Duration::from_millis(lease)));
+            self.parts.calls.set_timeout(bootstrap::call_timeout(Duration::from_millis(lease)));
             self.event(Event::Lease(lease));
         }
     }

@@ -159,7 +159,7 @@ pub(super) fn hangs(counters: &Counters, now: u64) -> bool {
 }
 
 fn run(local_log: &LocalLog, inbox: &Inbox, pushes: &Receiver<()>, counters: &Counters) {
-    let report = |report| inbox.send(Message::Replica(report)).is_ok();
+    let report = |report| inbox.send(Message::Applier(report)).is_ok();
     let (mut told, mut failed) = (None, false);
     while !matches!(pushes.recv_timeout(PERIOD), Err(RecvTimeoutError::Disconnected)) {
         // An empty disk is told, too: the key may still have the progress of the one before it.

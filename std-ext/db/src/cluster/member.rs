@@ -8,7 +8,9 @@
 //! 4. Load the snapshot and the local log.
 //! 5. Serve peers, and start the driver. It reads on in etcd from where the local log ends.
 
+use super::applier::{Applier, OnFollow};
 use super::autoscale::load::LoadMeter;
+use super::bootstrap;
 use super::calls::Calls;
 use super::clock;
 use super::coordinator::{Coordinator, Waiting};
@@ -23,7 +25,6 @@ use super::keys::Keys;
 use super::local_log::position::mark_of;
 use super::local_log::{Incarnation, LocalLog};
 use super::log::{EtcdLog, LogSettings};
-use super::meet;
 use super::message::{Inbox, Message};
 use super::messenger::Messenger;
 use super::moves::source::{Asked, Asks};
@@ -33,12 +34,11 @@ use super::peer::{
     self, GroupId, PeerClientOptions, PeerServer, PeerServerOptions, PeerStatus, PeerTls, Serving,
     SharedTls, Spool,
 };
+use super::quota::Space;
 use super::registration::Registration;
 use super::registry::{Registry, Told};
-use super::replica::{OnFollow, Replica};
 use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
 use super::slot_history;
-use super::space::Space;
 use super::status::{Exit, NodeMonitor, NodeStatus};
 use super::tasks;
 use super::topology::Topology;
@@ -106,7 +106,7 @@ impl Member {
         let (inbox, messages) = unbounded_channel();
         let runtime = runtime()?;
         let (settings, keys, client, format, age) = runtime.block_on(async {
-            let client = Client::connect(&meet::etcd_settings(settings))
+            let client = Client::connect(&bootstrap::etcd_settings(settings))
                 .map_err(|why| StartError::new(why.to_string()))?;
             let folder = &folder;
             let (client, keys, views) = (&client, &keys, &views);
@@ -121,7 +121,7 @@ impl Member {
             let group = waiting.find_group().await?;
             let settings = ClusterSettings { group, ..settings.clone() };
             let keys = keys.of_group(group);
-            let (format, age) = meet::meet(client, &keys, &settings, folder).await?;
+            let (format, age) = bootstrap::bootstrap(client, &keys, &settings, folder).await?;
             Ok::<_, StartError>((settings, Arc::new(keys), client.clone(), format, age))
         })?;
         let settings = &settings;
@@ -170,7 +170,7 @@ impl Member {
         settings: &ClusterSettings,
     ) -> Result<Box<dyn FnOnce() + Send>, StartError> {
         let wrong = |why: &dyn std::fmt::Display| StartError::new(why.to_string());
-        let renewal = self.client.prepare(&meet::etcd_settings(settings));
+        let renewal = self.client.prepare(&bootstrap::etcd_settings(settings));
         let (client, renewal) = (self.client.clone(), renewal.map_err(|why| wrong(&why))?);
         let mut steps: Vec<Box<dyn FnOnce() + Send>> =
             vec![Box::new(move || client.renew(renewal))];
@@ -328,7 +328,7 @@ impl Starting<'_> {
             (Arc::clone(&monitor.counters), told),
         );
         let log = Arc::clone(&opened.log);
-        let replica = Replica::start(db.clone(), log, pushed, self.inbox.clone(), self.on_follow());
+        let replica = Applier::start(db.clone(), log, pushed, self.inbox.clone(), self.on_follow());
         let spool = self.spool();
         let tls = tls.map(SharedTls::from);
         let peer_client = self.peer_client(tls.clone());

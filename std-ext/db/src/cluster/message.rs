@@ -2,9 +2,9 @@
 
 use super::core::{Event, NodeId};
 use super::local_log::Durable;
+use super::quota::EtcdQuota;
 use super::registration::Node;
 use super::slot_map::SlotMap;
-use super::space::EtcdSpace;
 use crate::log::Lsn;
 use std::sync::mpsc;
 use tokio::sync::mpsc::UnboundedSender;
@@ -16,13 +16,13 @@ pub(super) enum Message {
     /// The log has entries, or an answer waits for a proof.
     Wake,
     /// The thread of the state has done something.
-    Replica(Report),
+    Applier(Report),
     /// The progress of the node's own disk.
     Forced(Durable),
     /// etcd has this record of the node's own disk.
     Recorded(String),
     /// The space in etcd; `None` if no member has answered.
-    Space(Option<EtcdSpace>),
+    Space(Option<EtcdQuota>),
     /// The nodes that are registered.
     Nodes(Vec<Node>),
     /// The published map of slots.

@@ -3,7 +3,7 @@
 use super::autoscale::load::Load;
 use super::core::{NodeId, Now, Tail};
 use super::view::Addresses;
-use super::{hex, meet};
+use super::{bootstrap, hex};
 use crate::SlotSet;
 use crate::config::ClusterSettings;
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,7 @@ impl Registration {
     /// Returns the addresses that the settings tell others, with the version and the zone.
     pub(super) fn announced(settings: &ClusterSettings, nonce: u64) -> Self {
         let announce = &settings.announce;
-        let own = || meet::own_address(&settings.etcd.endpoints);
+        let own = || bootstrap::own_address(&settings.etcd.endpoints);
         Self {
             nonce,
             ip: announce.ip.clone().unwrap_or_else(own),

@@ -11,7 +11,7 @@ use super::counters::ProofCounts;
 use super::etcd::Client;
 #[cfg(feature = "metrics")]
 use super::histogram::Histogram;
-use super::space::EtcdSpace;
+use super::quota::EtcdQuota;
 #[cfg(feature = "metrics")]
 use crate::gauge::Gauge;
 use crate::lock::lock;
@@ -73,7 +73,7 @@ pub struct NodeStatus {
     /// Whether the node's own disk fails or hangs, so that the node does not count as a copy.
     pub disk_fails: bool,
     /// The space in etcd, as of some seconds ago.
-    pub space: EtcdSpace,
+    pub space: EtcdQuota,
     /// Whether changes are refused because etcd has hardly any space left.
     pub is_full: bool,
 }

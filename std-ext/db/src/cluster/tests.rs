@@ -4,10 +4,10 @@ pub(super) mod groups;
 mod idle;
 mod moves;
 mod placing;
+mod quota;
 mod restarts;
 mod restored;
 mod secured;
-mod space;
 
 use super::etcd::process::Etcd;
 use super::view::{Role, View};

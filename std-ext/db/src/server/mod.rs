@@ -7,13 +7,13 @@ mod client;
 mod client_list;
 mod client_sizes;
 mod counters;
+mod event_loops;
 mod handles;
 #[cfg(feature = "metrics")]
 pub mod http;
 mod inbox;
 pub(crate) mod listen;
 mod loading;
-mod loops;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod output;

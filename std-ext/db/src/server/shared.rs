@@ -6,8 +6,8 @@ use super::client_sizes;
 #[cfg(feature = "metrics")]
 use super::counters::Latencies;
 use super::counters::{CounterTotals, Counters};
+use super::event_loops::{EventLoops, IdleTime};
 use super::listen::Listener;
-use super::loops::{IdleTime, Loops};
 use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
@@ -61,7 +61,7 @@ pub(super) struct ServerShared {
     pub(super) run_id: String,
     pub(super) workers: Vec<WorkerHandle>,
     /// The number of workers that serve clients.
-    pub(super) loops: Loops,
+    pub(super) event_loops: EventLoops,
     pub(super) client_list: ClientList,
     pub(super) hub: Arc<Hub>,
     next_id: Gauge,
@@ -188,7 +188,7 @@ impl ServerShared {
         workers: Vec<WorkerHandle>,
     ) -> Arc<Self> {
         let started = Instant::now();
-        let loops = Loops::new(workers.len());
+        let event_loops = EventLoops::new(workers.len());
         let hub = Hub::new(workers.len());
         let latency = Arc::clone(&db.state().latency);
         let runtime_config = RuntimeConfig::with_database(&config, latency, views.clone());
@@ -203,7 +203,7 @@ impl ServerShared {
             port,
             run_id: run_id(),
             workers,
-            loops,
+            event_loops,
             client_list: ClientList::default(),
             hub,
             next_id: Gauge::new(1),
@@ -353,7 +353,7 @@ impl ServerShared {
             let is_occupied = self.is_occupied(*number, now);
             (is_occupied, worker.active_clients.get(), worker.clients.get())
         };
-        (0..self.loops.active()).min_by_key(load).unwrap_or(0)
+        (0..self.event_loops.active()).min_by_key(load).unwrap_or(0)
     }
 
     /// Chooses the worker for a connection that `own` has accepted: `own`, unless its loop is retired or another one is
@@ -366,7 +366,7 @@ impl ServerShared {
         }
         let load = |worker: usize| self.workers[worker].active_clients.get();
         // Prefer the accepting worker: handing a connection over costs a wake-up.
-        let is_fine = own < self.loops.active() && load(own) <= load(least) + 1;
+        let is_fine = own < self.event_loops.active() && load(own) <= load(least) + 1;
         if is_fine { own } else { least }
     }
 

@@ -4,9 +4,9 @@
 //! writes replies. Those whose log entry is not durable yet, or that need a [`Proof`], wait for progress of the log.
 
 use super::client::{self, Client, Overdue, Withdrawal};
+use super::event_loops::{Meter, Moving, OtherEventLoops};
 use super::inbox::{Handover, Inboxes};
 use super::listen::{AcceptedConnection, Listener};
-use super::loops::{Meter, Moving, OtherLoops};
 use super::output::SendBound;
 use super::shared::{Phase, ServerShared};
 use super::socket::Socket;
@@ -26,9 +26,9 @@ mod mail;
 #[cfg(test)]
 mod move_tests;
 mod moves;
-mod relief;
+mod work_stealing;
 #[cfg(all(test, feature = "scripts"))]
-mod relief_tests;
+mod work_stealing_tests;
 
 /// The waker's token. The listeners' tokens follow, then the clients'.
 pub(super) const WAKER: Token = Token(0);
@@ -113,7 +113,7 @@ pub(super) struct Worker {
     next_sweep: Instant,
     /// When this worker looks next whether other loops are occupied, and their state at its last look.
     next_relief: Instant,
-    other_loops: OtherLoops,
+    other_loops: OtherEventLoops,
     lingering: bool,
     /// A warning that connections cannot be accepted was logged.
     warned: bool,
@@ -180,7 +180,7 @@ impl Worker {
             stopping_since: None,
             next_sweep: context.now,
             next_relief: context.now,
-            other_loops: OtherLoops::Free,
+            other_loops: OtherEventLoops::Free,
             _spares: SpareListeners(Arc::clone(shared), number),
             lingering: false,
             warned: false,
@@ -250,7 +250,7 @@ impl Worker {
             || self.stopping_since.is_some()
         {
             Some(SWEEP_SOON)
-        } else if self.other_loops == OtherLoops::Occupied {
+        } else if self.other_loops == OtherEventLoops::Occupied {
             Some(self.other_loops.pause())
         } else if !self.clients.is_empty() || self.is_last_active() || self.looks_for_occupied() {
             Some(SWEEP)
@@ -262,14 +262,14 @@ impl Worker {
     /// Returns whether this loop has to check now and then whether it is needed: the last active one, unless it is the
     /// only one.
     fn is_last_active(&self) -> bool {
-        self.number > 0 && self.number + 1 == self.shared.loops.active()
+        self.number > 0 && self.number + 1 == self.shared.event_loops.active()
     }
 
     /// Returns whether this loop has to check now and then whether others are occupied: the first one, and the next to
     /// become active.
     fn looks_for_occupied(&self) -> bool {
         self.shared.workers.len() > 1
-            && (self.number == 0 || self.number == self.shared.loops.active())
+            && (self.number == 0 || self.number == self.shared.event_loops.active())
     }
 
     fn is_finished(&self) -> bool {

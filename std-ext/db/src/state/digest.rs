@@ -9,7 +9,7 @@
 //! advances all shards to the watermark's time, so it has not removed any other key.
 
 use super::digest_cell::{DigestProgress, DigestRecords};
-use super::shard::holds::NamedRecords;
+use super::shard::pins::NamedRecords;
 use super::slots::{SLOTS, slot};
 use super::{HeldRecords, LockedShards, State, shard};
 use crate::lock::lock;

@@ -31,8 +31,6 @@ pub(crate) mod digest;
 #[cfg(feature = "cluster")]
 mod digest_cell;
 pub(crate) mod evict;
-#[cfg(feature = "cluster")]
-mod feeds;
 #[cfg(any(test, feature = "cluster"))]
 mod filtered_counts;
 #[cfg(any(test, feature = "cluster"))]
@@ -47,7 +45,6 @@ pub(crate) mod load;
 mod logged_watermark;
 mod lost_slots;
 pub(crate) mod maintenance;
-pub(crate) mod marks;
 pub(crate) mod noted_events;
 pub(crate) mod number;
 mod owned;
@@ -61,7 +58,10 @@ pub(crate) mod shard;
 mod shard_stats;
 pub(crate) mod slabs;
 pub(crate) mod slot_counts;
+pub(crate) mod slot_lsns;
 pub(crate) mod slots;
+#[cfg(feature = "cluster")]
+mod subscriptions;
 mod tracked;
 #[cfg(feature = "cluster")]
 pub(crate) mod transfer;
@@ -87,15 +87,15 @@ use heap::HeapTrimmer;
 use limit::MemoryLimit;
 use load::LoadingShards;
 use logged_watermark::LoggedWatermark;
-use marks::Marks;
 use noted_events::KeyEvents;
 use ownership::Ownership;
 use publish_gate::PublishGate;
 use record::Record;
 use role::{Role, RoleCell};
-use shard::holds::{self, NamedRecords};
+use shard::pins::{self, NamedRecords};
 use shard::{Core, Shard, ShardContext};
 use slabs::Compaction;
+use slot_lsns::SlotLsns;
 use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -120,11 +120,11 @@ pub(crate) struct State {
     pub(crate) heap_trimmer: HeapTrimmer,
     compaction: Compaction,
     pub(crate) role: RoleCell,
-    marks: Marks,
+    slot_lsns: SlotLsns,
     pub(crate) ownership: Ownership,
     /// The moves that send keys of this group to another one.
     #[cfg(feature = "cluster")]
-    feeds: feeds::Feeds,
+    subscriptions: subscriptions::Subscriptions,
     #[cfg(any(test, feature = "cluster"))]
     pub(crate) lost: lost_slots::LostSlots,
     /// The bounds of the log's entries and of requests, in bytes.
@@ -190,10 +190,10 @@ impl State {
         let ownership = Ownership::of(&log.slots());
         // The log contains all changes, with their values, also without a folder.
         let state = Self::build(shards, log, clock, true);
-        let (role, marks) = (RoleCell::new(Role::Loading), Marks::by_slot());
+        let (role, slot_lsns) = (RoleCell::new(Role::Loading), SlotLsns::by_slot());
         Self {
             role,
-            marks,
+            slot_lsns,
             ownership,
             watermark: watermark.into(),
             latest_entry: latest.into(),
@@ -208,10 +208,10 @@ impl State {
         let memory = all.finish_loading(is_logged).into();
         Self {
             role: RoleCell::new(Role::Alone),
-            marks: Marks::default(),
+            slot_lsns: SlotLsns::default(),
             ownership: Ownership::default(),
             #[cfg(feature = "cluster")]
-            feeds: feeds::Feeds::default(),
+            subscriptions: subscriptions::Subscriptions::default(),
             #[cfg(any(test, feature = "cluster"))]
             lost,
             longest_entry: log.longest_entry(),
@@ -265,13 +265,13 @@ impl State {
     /// shard's published state or under its lock.
     #[inline]
     pub(crate) fn mark(&self, shard: usize, slot: impl FnOnce() -> u16) -> Lsn {
-        self.marks.get(slot).unwrap_or_else(|| self.shards[shard].stats().published_lsn())
+        self.slot_lsns.get(slot).unwrap_or_else(|| self.shards[shard].stats().published_lsn())
     }
 
     /// Whether answers wait for the entries of their slots, and not for those of their shards.
     #[inline]
     pub(crate) fn has_slot_marks(&self) -> bool {
-        self.marks.get(|| 0).is_some()
+        self.slot_lsns.get(|| 0).is_some()
     }
 
     /// Returns whether a change may begin, and why not. The caller holds the lock of a shard that it changes.
@@ -368,7 +368,7 @@ impl State {
         let invalidation = self.collect_invalidation(log, std::iter::once(&mut *core));
         // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
         // LSN, and answer before the change is safe.
-        self.marks.note(entry, log);
+        self.slot_lsns.note(entry, log);
         self.add_memory(shard.update_stats(core, entry));
         shard.stats().begin_publish();
         core.publish(shard.stats().published_lsn(), self.log.safe());
@@ -439,7 +439,7 @@ impl State {
         publish: impl FnOnce(),
     ) -> Lsn {
         // Before any state is published, for the reason given in `log_and_publish`.
-        self.marks.note(entry, changes);
+        self.slot_lsns.note(entry, changes);
         let all = cores.iter_mut().map(|(_, core)| &mut **core);
         let invalidation = self.collect_invalidation(changes, all);
         // All versions are odd before the first shard is published. So a multi-read that sees one of the new states
@@ -501,7 +501,7 @@ impl State {
         // the rollback as safe, and before any shard publishes the rollback.
         self.rollbacks.fetch_add(1, Ordering::Release);
         let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
-        self.marks.roll_back(safe, mark);
+        self.slot_lsns.roll_back(safe, mark);
         self.databases.roll_back(safe);
         for (number, core) in &mut cores {
             let shard = &self.shards[*number];
@@ -621,7 +621,7 @@ impl State {
         if entry != 0 {
             self.watchers.push(entry, changes);
             #[cfg(feature = "cluster")]
-            self.feeds.push(changes);
+            self.subscriptions.push(changes);
         }
         entry
     }
@@ -717,7 +717,7 @@ impl<'a> HeldRecords<'a> {
 
     /// Lets the shard free all records but these, which are all that are read. Returns them in another order.
     pub(crate) fn name(&mut self, records: Vec<Record>) -> NamedRecords {
-        let records = holds::named(records);
+        let records = pins::named(records);
         self.named = Some(Arc::clone(&records));
         self.state.shards[self.shard].lock().name_records(Arc::clone(&records));
         records

@@ -30,11 +30,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-pub(crate) mod holds;
+pub(crate) mod pins;
 mod undo;
 mod values;
 
-use holds::{Holds, NamedRecords};
+use pins::{NamedRecords, SnapshotPins};
 use undo::Undo;
 
 pub(crate) use values::{read, read_part, read_pieces, visit};
@@ -90,7 +90,7 @@ pub(crate) struct Core {
     retired_lsn: Lsn,
     /// Steps that wait until this log entry is safe, and for the end of a snapshot. Ascending.
     deferred: VecDeque<(Lsn, Undo)>,
-    holds: Holds,
+    pins: SnapshotPins,
     /// Whether insertions are recorded, so that a rollback can undo them.
     records_undo: bool,
     /// Whether log entries are written to files.
@@ -146,7 +146,7 @@ impl Shard {
             retired: Vec::new(),
             retired_lsn: 0,
             deferred: VecDeque::new(),
-            holds: Holds::default(),
+            pins: SnapshotPins::default(),
             records_undo: false,
             is_logged: false,
             bytes: 0,
@@ -301,7 +301,7 @@ impl Core {
 
     /// Whether records may be relocated: the places that they leave will soon be free, and no change is unpublished.
     pub(super) fn may_relocate(&self) -> bool {
-        !self.has_unpublished() && self.holds.is_empty() && self.deferred.len() < MOST_DEFERRED
+        !self.has_unpublished() && self.pins.is_empty() && self.deferred.len() < MOST_DEFERRED
     }
 
     /// Stores a record in another place of the memory. Its key, value and use stay the same.
@@ -646,7 +646,7 @@ impl Core {
             self.deferred.extend(self.retired.drain(..).map(|step| (entry, step)));
         } else {
             for step in self.retired.drain(..) {
-                self.holds.free(step, self.context.cold.as_deref());
+                self.pins.free(step, self.context.cold.as_deref());
             }
         }
         if self.retired.capacity() > 1 << 12 {
@@ -666,7 +666,7 @@ impl Core {
     fn reclaim_deferred_up_to(&mut self, safe: Lsn) {
         while self.deferred.front().is_some_and(|(entry, _)| *entry <= safe) {
             let Some((_, step)) = self.deferred.pop_front() else { break };
-            self.holds.free(step, self.context.cold.as_deref());
+            self.pins.free(step, self.context.cold.as_deref());
         }
         if self.deferred.is_empty() && self.deferred.capacity() > 1 << 12 {
             self.deferred = VecDeque::new();
@@ -686,19 +686,19 @@ impl Core {
     /// Returns all records. None of them is freed until `end_snapshot`, and no record that is removed meanwhile, unless
     /// the caller names those that it reads ([`name_records`](Self::name_records)).
     pub(crate) fn begin_snapshot(&mut self) -> Vec<Record> {
-        self.holds.begin();
+        self.pins.begin();
         self.records().collect()
     }
 
-    /// Lets later records be freed during the snapshot that reads these. [`holds::named`] has sorted them, which the
+    /// Lets later records be freed during the snapshot that reads these. [`pins::named`] has sorted them, which the
     /// caller does without this lock.
     pub(crate) fn name_records(&mut self, records: NamedRecords) {
-        self.holds.name(records, self.context.cold.as_deref());
+        self.pins.name(records, self.context.cold.as_deref());
     }
 
     /// Ends a snapshot, which may have named its records.
     pub(crate) fn end_snapshot(&mut self, records: Option<&NamedRecords>, safe: Lsn) {
-        self.holds.end(records, self.context.cold.as_deref());
+        self.pins.end(records, self.context.cold.as_deref());
         self.reclaim_deferred(safe);
     }
 
@@ -714,7 +714,7 @@ impl Drop for Core {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         let deferred = self.deferred.drain(..).map(|(_, step)| step);
         let steps = self.unpublished.drain(..).chain(self.retired.drain(..)).chain(deferred);
-        let steps = steps.chain(self.holds.drain());
+        let steps = steps.chain(self.pins.drain());
         let gone = steps.filter_map(|step| match step {
             Undo::Inserted { .. } => None,
             Undo::Removed { record, .. } => Some(record),

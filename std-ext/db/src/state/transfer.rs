@@ -9,10 +9,10 @@
 //! until [`Clearing`] removes them, but for those that expire. Its entries name each key.
 
 use super::apply::Apply;
-use super::feeds::Feed;
 use super::record::Record;
 use super::shard::Core;
 use super::slots::slot;
+use super::subscriptions::Subscription;
 use super::{LockedShards, State};
 use crate::lock::lock;
 use crate::log::Lsn;
@@ -66,7 +66,7 @@ impl Item {
 /// Reads the keys of some slots, and then those that change. Dropping it ends that.
 pub(crate) struct Export {
     state: Arc<State>,
-    feed: Arc<Feed>,
+    subscription: Arc<Subscription>,
     shards: Vec<usize>,
     /// Where the scan goes on: an index of `shards`, and a position within the shard.
     at: (usize, u64),
@@ -77,7 +77,7 @@ pub(crate) struct Export {
 
 impl Drop for Export {
     fn drop(&mut self) {
-        self.state.feeds.end(&self.feed);
+        self.state.subscriptions.end(&self.subscription);
     }
 }
 
@@ -85,16 +85,17 @@ impl Export {
     /// Begins to note changes, and to read keys.
     pub(crate) fn new(state: Arc<State>, slots: SlotSet) -> Self {
         let shards = state.shards_with(&slots);
-        let feed = state.feeds.begin(slots);
-        Self { state, feed, shards, at: (0, 0), scanned: 0, key_count: None }
+        let subscription = state.subscriptions.begin(slots);
+        Self { state, subscription, shards, at: (0, 0), scanned: 0, key_count: None }
     }
 
     /// Returns a count of the keys that do not expire by some time, which is `from` or later. If there is no such count
     /// from before, begins one for a time that is later by `ahead`.
     pub(crate) fn key_count(&mut self, from: u64, ahead: u64) -> &KeyCount {
         let usable = self.key_count.take().filter(|count| count.horizon() >= from);
-        let begin =
-            || KeyCount::begin(Arc::clone(&self.state), self.feed.slots.clone(), from + ahead);
+        let begin = || {
+            KeyCount::begin(Arc::clone(&self.state), self.subscription.slots.clone(), from + ahead)
+        };
         self.key_count.insert(usable.unwrap_or_else(begin))
     }
 
@@ -103,7 +104,7 @@ impl Export {
     pub(crate) fn next(&mut self, most: usize) -> Vec<Item> {
         let mut items = Vec::new();
         {
-            let mut changed = lock(&self.feed.changed);
+            let mut changed = lock(&self.subscription.changed);
             if std::mem::take(&mut changed.cleared) {
                 changed.keys.clear();
                 self.at = (0, 0);
@@ -152,7 +153,7 @@ impl Export {
     fn scan(&mut self, items: &mut Vec<Item>) {
         let mut core = self.state.shards[self.shards[self.at.0]].lock();
         let time = core.advance_time(self.state.clock.now());
-        let slots = &self.feed.slots;
+        let slots = &self.subscription.slots;
         for _ in 0..BUCKETS {
             let mut found = Vec::new();
             let next = core.scan(self.at.1, |record| {
@@ -429,12 +430,12 @@ impl State {
 
     /// Sets the most bytes a second that are sent for each move from this group while clients write; 0 for no limit.
     pub(crate) fn set_move_rate(&self, bytes: u64) {
-        self.feeds.rate.set(bytes);
+        self.subscriptions.rate.set(bytes);
     }
 
     /// Returns what was set.
     pub(crate) fn move_rate(&self) -> u64 {
-        self.feeds.rate.get()
+        self.subscriptions.rate.get()
     }
 }
 

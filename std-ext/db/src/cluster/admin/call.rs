@@ -1,9 +1,9 @@
 //! A command that runs, with its connections and settings.
 
 use super::error::AdminError;
+use crate::cluster::bootstrap;
 use crate::cluster::etcd::{Client, Settings};
 use crate::cluster::keys::Keys;
-use crate::cluster::meet;
 use crate::config::{ClusterInvocation, ClusterSettings};
 use crate::slot_set::MOST_GROUPS;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Call {
     /// Makes a client of etcd. Called within [`block_on`](Self::block_on). Refuses versions of etcd that a node
     /// refuses.
     pub(super) async fn etcd(&self) -> Result<Client, AdminError> {
-        let settings = Settings { call_timeout: CALL, ..meet::etcd_settings(&self.settings) };
+        let settings = Settings { call_timeout: CALL, ..bootstrap::etcd_settings(&self.settings) };
         let client = Client::connect(&settings)?;
         client.check_version().await?;
         Ok(client)

@@ -6,8 +6,8 @@
 use super::{AdminError, Call, Group, Report};
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Client, Outcome, Transaction};
-use crate::cluster::forgetting::{self, Leaving, Refusal};
 use crate::cluster::keys::Keys;
+use crate::cluster::member_removal::{self, Leaving, Refusal};
 use serde::Serialize;
 
 /// How often the transaction is tried, if other nodes change the members meanwhile.
@@ -97,7 +97,7 @@ fn check(group: &Group, id: NodeId, copies: usize, force: bool) -> Result<(), Ad
 
 /// Returns the transaction that removes a node, if the members are those that were read and it has not come back.
 fn removal(group: &Group, keys: &Keys, id: NodeId) -> Transaction {
-    forgetting::removal(keys, &group.members, group.members_text.as_deref(), id)
+    member_removal::removal(keys, &group.members, group.members_text.as_deref(), id)
 }
 
 #[cfg(test)]

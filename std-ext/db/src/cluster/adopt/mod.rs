@@ -29,13 +29,13 @@ mod target;
 mod tests;
 mod window;
 
+use super::bootstrap;
 use super::core::{Members, Tail};
 use super::error::StartError;
 use super::etcd::{Client, Settings};
 use super::hex;
 use super::identity::{self, Format};
 use super::keys::Keys;
-use super::meet;
 use crate::SlotSet;
 use crate::clock::{TimeSource, milliseconds};
 use crate::config::ClusterSettings;
@@ -339,7 +339,7 @@ pub(super) fn runtime() -> Result<Runtime, StartError> {
 pub(super) async fn connect(settings: &ClusterSettings) -> Result<(Client, Keys), StartError> {
     let keys = Keys::new(&settings.name, settings.group)
         .map_err(|why| StartError::new(why.to_string()))?;
-    let settings = Settings { call_timeout: CALL, ..meet::etcd_settings(settings) };
+    let settings = Settings { call_timeout: CALL, ..bootstrap::etcd_settings(settings) };
     let client = Client::connect(&settings)?;
     client.check_version().await?;
     Ok((client, keys))

@@ -15,7 +15,7 @@ use super::rules::Rules;
 use super::shape::Shape;
 use super::view::{GroupView, View};
 use crate::cluster::core::NodeId;
-use crate::cluster::forgetting::Leaving;
+use crate::cluster::member_removal::Leaving;
 use crate::slot_set::MOST_GROUPS;
 use std::collections::BTreeMap;
 use std::fmt;

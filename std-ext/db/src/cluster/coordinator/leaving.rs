@@ -11,9 +11,9 @@ use super::waiting::Waiting;
 use crate::cluster::core::{NodeId, Tail};
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
-use crate::cluster::forgetting::{self, Leaving, Refusal};
 use crate::cluster::identity::{Age, Belonging};
 use crate::cluster::keys::Keys;
+use crate::cluster::member_removal::{self, Leaving, Refusal};
 use crate::cluster::peer;
 use crate::cluster::place::Place;
 use std::time::{Duration, Instant};
@@ -206,7 +206,7 @@ fn remove(
     whole: &[NodeId],
 ) -> Transaction {
     let mut transaction =
-        forgetting::removal(keys, &group.members, group.members_text.as_deref(), own);
+        member_removal::removal(keys, &group.members, group.members_text.as_deref(), own);
     let place = Operation::Delete(KeyRange::one(keys.place(&own.to_string())));
     transaction.then.retain(|operation| *operation != place);
     transaction.compare.extend(grounds(view, keys, own));

@@ -5,8 +5,8 @@ use super::view::{GroupView, View};
 use crate::cluster::autoscale::desired::Desired;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
-use crate::cluster::forgetting;
 use crate::cluster::keys::Keys;
+use crate::cluster::member_removal;
 use crate::cluster::place::Place;
 use serde::Serialize;
 
@@ -163,7 +163,7 @@ fn withdraw(decision: &Decision, keys: &Keys) -> Transaction {
 fn forget(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
     let Some(group) = view.groups.get(&decision.group) else { return Transaction::default() };
     let (members, text) = (&group.members, group.members_text.as_deref());
-    let mut transaction = forgetting::removal(keys, members, text, decision.node);
+    let mut transaction = member_removal::removal(keys, members, text, decision.node);
     transaction.compare.push(is_value(keys.primary(), group.primary.as_deref()));
     transaction.compare.extend(whole(group, view, keys, decision.node));
     transaction

@@ -7,9 +7,9 @@ use crate::cluster::durable::Durable;
 use crate::cluster::etcd::{
     Answer, Client, KeyValue, Keys as KeyRange, Operation, Range, Transaction,
 };
-use crate::cluster::forgetting::is_whole;
 use crate::cluster::identity::Format;
 use crate::cluster::keys::Keys;
+use crate::cluster::member_removal::is_whole;
 use crate::cluster::moves::record::MoveRecord;
 use crate::cluster::place::Place;
 use crate::cluster::registration::Registration;

@@ -2,12 +2,12 @@
 
 use super::turn::Coordinator;
 use crate::clock::TimeSource;
+use crate::cluster::bootstrap;
 use crate::cluster::core::NodeId;
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::Client;
 use crate::cluster::identity;
 use crate::cluster::keys::Keys;
-use crate::cluster::meet;
 use crate::cluster::message::Message;
 use crate::cluster::peer::PeerClientOptions;
 use crate::cluster::place::Place;
@@ -47,12 +47,12 @@ impl Waiting<'_> {
         if !self.settings.auto_group {
             return Ok(self.settings.group);
         }
-        if let Some(belonging) = meet::belonging_of(self.folder)?
+        if let Some(belonging) = bootstrap::belonging_of(self.folder)?
             && !self.leave(&belonging).await?
         {
             return Ok(belonging.group());
         }
-        meet::find_cluster(self.client, self.keys, self.settings, true).await?;
+        bootstrap::find_cluster(self.client, self.keys, self.settings, true).await?;
         tracing::info!(
             "node {} waits until the cluster {:?} places it in a group",
             self.id,

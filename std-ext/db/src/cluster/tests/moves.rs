@@ -2,9 +2,9 @@
 
 use super::groups::{is_refused, keys, knows_all, of_group, start};
 use super::*;
+use crate::cluster::bootstrap;
 use crate::cluster::etcd::Client;
 use crate::cluster::keys::Keys;
-use crate::cluster::meet;
 use crate::cluster::moves::create;
 use crate::cluster::moves::record::MoveRecord;
 use crate::slot_set::SlotSet;
@@ -24,7 +24,7 @@ impl Administrator {
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
         let client = {
             let _in_runtime = runtime.enter();
-            Client::connect(&meet::etcd_settings(settings)).unwrap()
+            Client::connect(&bootstrap::etcd_settings(settings)).unwrap()
         };
         Self { runtime, client, keys: Keys::new(&settings.name, 0).unwrap() }
     }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::effort::rounds;
 use crate::log::Log;
+use crate::server::event_loops::WINDOW;
 use crate::server::inbox::inboxes;
-use crate::server::loops::WINDOW;
 use crate::server::tests::{Slow, expect, run_server};
 use crate::server::{Address, Server, ServerConfig};
 use crate::{Db, Options};
@@ -135,7 +135,7 @@ fn clients_that_always_move_get_the_same_replies() {
     let mut wanted = Vec::new();
     serve(in_memory(), |_, connect| wanted = converse_all(connect, CLIENTS));
     serve(in_memory(), |shared, connect| {
-        shared.loops.restless.set(1);
+        shared.event_loops.restless.set(1);
         let got = converse_all(connect, CLIENTS);
         for (number, (got, wanted)) in got.iter().zip(&wanted).enumerate() {
             assert_eq!(got.len(), wanted.len(), "client {number} got more or less");
@@ -191,7 +191,7 @@ fn hostile_clients_do_not_disturb_moves() {
             let mut random = Random(1);
             scope.spawn(move || {
                 while goes_on() {
-                    shared.loops.set_active(1 + random.below(WORKERS));
+                    shared.event_loops.set_active(1 + random.below(WORKERS));
                     for worker in &shared.workers {
                         worker.wake();
                     }
@@ -223,11 +223,11 @@ fn clients_of_a_retired_loop(
     connect: &(dyn Fn() -> TcpStream + Sync),
     prepare: impl Fn(&mut TcpStream),
 ) -> Vec<TcpStream> {
-    shared.loops.pin(2);
+    shared.event_loops.pin(2);
     let mut clients: Vec<_> = (0..4).map(|_| connect()).collect();
     clients.iter_mut().for_each(prepare);
     assert!(shared.workers[1].clients.get() > 0, "all clients are on one loop");
-    shared.loops.set_active(1);
+    shared.event_loops.set_active(1);
     // Its window is over when it serves its clients next.
     thread::sleep(WINDOW * 2);
     clients
@@ -395,7 +395,7 @@ fn a_client_that_is_killed_on_its_way_is_closed() {
 #[test]
 fn replies_that_always_move_are_written() {
     serve(in_memory(), |shared, connect| {
-        shared.loops.restless.set(1);
+        shared.event_loops.restless.set(1);
         let mut client = connect();
         let value = vec![b'x'; 6 << 20];
         write!(client, "*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n${}\r\n", value.len()).unwrap();
@@ -440,7 +440,7 @@ fn replies_that_wait_for_the_client_are_sent_by_the_new_worker() {
 #[test]
 fn a_retired_loop_gives_its_clients_away() {
     serve(in_memory(), |shared, connect| {
-        shared.loops.pin(2);
+        shared.event_loops.pin(2);
         let mut clients: Vec<_> = (0..10).map(|_| connect()).collect();
         let mut talk = || {
             for client in &mut clients {
@@ -452,11 +452,11 @@ fn a_retired_loop_gives_its_clients_away() {
         let of = |worker: usize| shared.workers[worker].clients.get();
         assert!(of(0) > 0 && of(1) > 0, "new clients go to one loop: {} and {}", of(0), of(1));
         // Both idle, so one retires by itself.
-        shared.loops.unpin();
+        shared.event_loops.unpin();
         // A client that moves is counted at neither loop for a moment.
         wait_until("an idle loop does not retire", || {
             talk();
-            shared.loops.active() == 1 && (of(0), of(1)) == (10, 0)
+            shared.event_loops.active() == 1 && (of(0), of(1)) == (10, 0)
         });
     });
 }
@@ -466,7 +466,7 @@ fn a_retired_loop_gives_its_clients_away() {
 fn subscribers_that_always_move_get_every_message() {
     let messages = rounds(300, 100);
     serve(in_memory(), |shared, connect| {
-        shared.loops.restless.set(1);
+        shared.event_loops.restless.set(1);
         let mut subscribers: Vec<_> = (0..4).map(|_| connect()).collect();
         for subscriber in &mut subscribers {
             subscriber.write_all(b"HELLO 3\r\nSUBSCRIBE news\r\nECHO begin\r\n").unwrap();

@@ -1,4 +1,4 @@
-//! Clients that move between workers, as event loops become active and retire (`server/loops.rs`).
+//! Clients that move between workers, as event loops become active and retire (`server/event_loops.rs`).
 //!
 //! A worker gives a client away at the end of a cycle in which it has served the client or has written its replies, so
 //! moves cost nothing for clients that are silent. Everything that the client is moves with it: its socket, input that
@@ -10,8 +10,8 @@
 
 use super::Worker;
 use crate::server::client::Client;
+use crate::server::event_loops::Moving;
 use crate::server::inbox::Handover;
-use crate::server::loops::Moving;
 use crate::server::shared::Phase;
 use mio::Token;
 use std::time::Instant;
@@ -29,14 +29,14 @@ impl Worker {
         let own = &self.shared.workers[self.number];
         let (served, is_full) = self.meter.end_window(time, own.idle.until(time));
         own.active_clients.set(served);
-        let active = self.shared.loops.active();
+        let active = self.shared.event_loops.active();
         if self.number >= active {
             self.moving = Moving::All;
             return;
         }
         self.moving = Moving::No;
         if is_full && served > 1 {
-            self.shared.loops.activate(time);
+            self.shared.event_loops.activate(time);
             self.share_clients(served);
         }
         if self.number + 1 == active && active > 1 {
@@ -60,11 +60,11 @@ impl Worker {
 
     /// Retires this loop, the last active one, if the others can do its work.
     fn review_loops(&mut self, time: u64) {
-        let loops = &self.shared.loops;
+        let event_loops = &self.shared.event_loops;
         let active = &self.shared.workers[..=self.number];
         let idle = active.iter().map(|worker| worker.idle.until(time)).collect();
-        if let Some((period, worked)) = self.meter.review(time, loops.quiet(), idle) {
-            loops.retire(time, period, &worked);
+        if let Some((period, worked)) = self.meter.review(time, event_loops.quiet(), idle) {
+            event_loops.retire(time, period, &worked);
         }
     }
 
@@ -75,7 +75,7 @@ impl Worker {
         if self.moving == Moving::No || self.shared.phase() != Phase::Serving {
             return;
         }
-        let active = self.shared.loops.active();
+        let active = self.shared.event_loops.active();
         let to = match self.moving {
             Moving::Some { to, .. } if to < active => to,
             Moving::All if self.number >= active => self.shared.least_active(),
@@ -104,7 +104,7 @@ impl Worker {
     /// Gives all clients to the next worker, if a test wants that.
     #[cfg(test)]
     fn move_restless(&mut self, served: &[usize]) {
-        if self.shared.loops.restless.get() == 0 || self.shared.phase() != Phase::Serving {
+        if self.shared.event_loops.restless.get() == 0 || self.shared.phase() != Phase::Serving {
             return;
         }
         let to = (self.number + 1) % self.shared.workers.len();

@@ -137,18 +137,18 @@ fn a_snapshot_holds_one_version_of_each_key() {
     change(&mut core, b"rose", 1..5);
     change(&mut core, b"ruby", 5..10);
     // Two snapshots at once: one of a later version of `rose`, which it reads after the first has ended.
-    let first = holds::named(core.begin_snapshot());
+    let first = pins::named(core.begin_snapshot());
     change(&mut core, b"rose", 10..100);
     assert!(
-        core.holds.waiting() >= 88,
+        core.pins.waiting() >= 88,
         "records of a snapshot that has not named its own are freed"
     );
     core.name_records(Arc::clone(&first));
-    assert_eq!(core.holds.waiting(), 1, "later versions wait");
-    let second = holds::named(core.begin_snapshot());
+    assert_eq!(core.pins.waiting(), 1, "later versions wait");
+    let second = pins::named(core.begin_snapshot());
     core.name_records(Arc::clone(&second));
     change(&mut core, b"rose", 100..200);
-    assert_eq!(core.holds.waiting(), 2, "versions wait that no snapshot has");
+    assert_eq!(core.pins.waiting(), 2, "versions wait that no snapshot has");
     let read = |core: &Core, records: &[Record]| {
         let mut values: Vec<_> = records.iter().map(|of| core.read(*of, <[u8]>::to_vec)).collect();
         values.sort_unstable();
@@ -156,10 +156,10 @@ fn a_snapshot_holds_one_version_of_each_key() {
     };
     assert_eq!(read(&core, &first), [b"4".to_vec(), b"9".to_vec()]);
     core.end_snapshot(Some(&first), 200);
-    assert_eq!(core.holds.waiting(), 1, "a version waits for a snapshot that has ended");
+    assert_eq!(core.pins.waiting(), 1, "a version waits for a snapshot that has ended");
     assert_eq!(read(&core, &second), [b"9".to_vec(), b"99".to_vec()]);
     core.end_snapshot(Some(&second), 200);
-    assert_eq!(core.holds.waiting(), 0, "a version waits for no snapshot");
+    assert_eq!(core.pins.waiting(), 0, "a version waits for no snapshot");
 }
 
 /// The record of the snapshot has passed its compressed value on, and the later record is removed.
@@ -170,7 +170,7 @@ fn a_snapshot_reads_a_compressed_value_that_later_records_took_over() {
     let value = b"v".repeat(1000);
     core.put(None, b"rose", &value, None);
     core.publish(1, 1);
-    let records = holds::named(core.begin_snapshot());
+    let records = pins::named(core.begin_snapshot());
     core.name_records(Arc::clone(&records));
     assert!(matches!(records[0].value(), Value::Compressed(..)), "the value is plain");
     let old = core.find(b"rose").unwrap();
@@ -181,14 +181,14 @@ fn a_snapshot_reads_a_compressed_value_that_later_records_took_over() {
     core.publish(6, 6);
     core.read(records[0], |found| assert!(found == value, "the snapshot finds another value"));
     core.end_snapshot(Some(&records), 6);
-    assert_eq!(core.holds.waiting(), 0);
+    assert_eq!(core.pins.waiting(), 0);
 }
 
 #[test]
 fn a_snapshot_holds_no_compressed_value_that_it_does_not_read() {
     let shard = compressing();
     let mut core = shard.lock();
-    let records = holds::named(core.begin_snapshot());
+    let records = pins::named(core.begin_snapshot());
     core.name_records(Arc::clone(&records));
     for entry in 1..20 {
         let old = core.find(b"rose");
@@ -197,6 +197,6 @@ fn a_snapshot_holds_no_compressed_value_that_it_does_not_read() {
     }
     let last = core.find(b"rose").unwrap();
     assert!(matches!(last.value(), Value::Compressed(..)), "the value is plain");
-    assert_eq!(core.holds.waiting(), 0, "compressed versions wait");
+    assert_eq!(core.pins.waiting(), 0, "compressed versions wait");
     core.end_snapshot(Some(&records), 20);
 }

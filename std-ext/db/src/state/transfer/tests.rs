@@ -126,7 +126,7 @@ fn a_source_that_clears_its_keys_begins_again() {
     agree(&source, &target);
     assert_eq!(target.state().keys_of_slots(&moved(), 0), 5);
     drop(export);
-    assert_eq!(source.state().feeds.len(), 0, "writers note changes for nobody");
+    assert_eq!(source.state().subscriptions.len(), 0, "writers note changes for nobody");
 }
 
 #[test]

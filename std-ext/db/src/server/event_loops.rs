@@ -10,7 +10,8 @@
 //! and one retires only if the others would be loaded to [`QUIET`] at most with its work. So no steady load both
 //! activates and retires a loop. A load that comes and goes does so more and more seldom ([`Change::quiet`]).
 //!
-//! If one command occupies an active loop for very long, another loop serves new connections: see `worker/relief.rs`.
+//! If one command occupies an active loop for very long, another loop serves new connections: see
+//! `worker/work_stealing.rs`.
 
 use crate::gauge::Gauge;
 use crate::lock::lock;
@@ -39,14 +40,14 @@ const LOOK_SOON: Duration = Duration::from_millis(20);
 
 /// The state of the other loops when a worker last looked at them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OtherLoops {
+pub(super) enum OtherEventLoops {
     /// All of them go on.
     Free,
     /// At least one is occupied.
     Occupied,
 }
 
-impl OtherLoops {
+impl OtherEventLoops {
     /// Returns how long the worker waits until it looks again.
     pub(super) fn pause(self) -> Duration {
         match self {
@@ -96,7 +97,7 @@ impl IdleTime {
 
 /// The number of active loops: those with the lowest numbers.
 #[derive(Debug)]
-pub(super) struct Loops {
+pub(super) struct EventLoops {
     active: Gauge,
     /// The number of threads.
     most: usize,
@@ -121,7 +122,7 @@ struct Change {
     quiet: u64,
 }
 
-impl Loops {
+impl EventLoops {
     pub(super) fn new(most: usize) -> Self {
         let change = Change { at: 0, retired: None, quiet: nanoseconds(SHORTEST_QUIET) };
         Self {
@@ -302,7 +303,7 @@ mod tests {
     /// A server whose loops share the load evenly, in steps of a window. The load is in thousandths of a loop that
     /// works all the time, and each further loop makes the work dearer by `dearer` thousandths.
     struct Server {
-        loops: Loops,
+        event_loops: EventLoops,
         meters: Vec<Meter>,
         idle: Vec<u64>,
         now: u64,
@@ -313,11 +314,11 @@ mod tests {
         fn new() -> Self {
             let meters = (0..MOST).map(|_| Meter::default()).collect();
             let idle = vec![0; MOST];
-            Self { loops: Loops::new(MOST), meters, idle, now: 0, changes: Vec::new() }
+            Self { event_loops: EventLoops::new(MOST), meters, idle, now: 0, changes: Vec::new() }
         }
 
         fn step(&mut self, load: u64, dearer: u64) {
-            let (before, step) = (self.loops.active(), nanoseconds(WINDOW));
+            let (before, step) = (self.event_loops.active(), nanoseconds(WINDOW));
             self.now += step;
             let load = load * (1000 + (dearer * (before as u64 - 1)).min(600)) / 1000;
             for number in 0..MOST {
@@ -327,16 +328,16 @@ mod tests {
             for number in 0..before {
                 let (_, full) = self.meters[number].end_window(self.now, self.idle[number]);
                 if full {
-                    self.loops.activate(self.now);
+                    self.event_loops.activate(self.now);
                 }
             }
             let last = before - 1;
             let idle = self.idle[..before].to_vec();
-            let review = self.meters[last].review(self.now, self.loops.quiet(), idle);
+            let review = self.meters[last].review(self.now, self.event_loops.quiet(), idle);
             if let Some((period, worked)) = review {
-                self.loops.retire(self.now, period, &worked);
+                self.event_loops.retire(self.now, period, &worked);
             }
-            if self.loops.active() != before {
+            if self.event_loops.active() != before {
                 self.changes.push(self.now);
             }
         }
@@ -353,13 +354,13 @@ mod tests {
     fn loops_follow_the_load() {
         let mut server = Server::new();
         server.run(2, 0, |_| 850);
-        assert_eq!(server.loops.active(), 1, "a loop is activated that is not needed");
+        assert_eq!(server.event_loops.active(), 1, "a loop is activated that is not needed");
         server.run(1, 0, |_| 2000);
-        assert_eq!(server.loops.active(), 3, "two loops have the work of two full ones");
+        assert_eq!(server.event_loops.active(), 3, "two loops have the work of two full ones");
         server.run(1, 0, |_| 20_000);
-        assert_eq!(server.loops.active(), MOST);
+        assert_eq!(server.event_loops.active(), MOST);
         server.run(60, 0, |_| 200);
-        assert_eq!(server.loops.active(), 1, "idle loops do not retire");
+        assert_eq!(server.event_loops.active(), 1, "idle loops do not retire");
     }
 
     #[test]
@@ -394,13 +395,13 @@ mod tests {
 
     #[test]
     fn no_loop_retires_from_beside_a_full_one() {
-        let loops = Loops::new(MOST);
-        loops.set_active(4);
+        let event_loops = EventLoops::new(MOST);
+        event_loops.set_active(4);
         let (period, now) = (SECOND, 100 * SECOND);
-        loops.retire(now, period, &[period, 0, 0, 0]);
-        assert_eq!(loops.active(), 4);
-        loops.retire(now, period, &[period / 2, 0, 0, 0]);
-        assert_eq!(loops.active(), 3);
+        event_loops.retire(now, period, &[period, 0, 0, 0]);
+        assert_eq!(event_loops.active(), 4);
+        event_loops.retire(now, period, &[period / 2, 0, 0, 0]);
+        assert_eq!(event_loops.active(), 3);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn etcd_settings(settings: &ClusterSettings) -> Settings {
 ///
 /// # Errors
 /// A sentence, if etcd cannot be used, or has another cluster than the folder belongs to. Nothing was changed then.
-pub(super) async fn meet(
+pub(super) async fn bootstrap(
     client: &Client,
     keys: &Keys,
     settings: &ClusterSettings,

@@ -50,7 +50,7 @@ fn serve(test: impl FnOnce(&ServerShared, &dyn Fn() -> Lines)) {
 fn occupy(shared: &ServerShared, connect: &dyn Fn() -> Lines) -> Lines {
     let mut client = connect();
     assert_eq!(client.ask("CONFIG SET script-time-limit 0 busy-reply-threshold 300"), "+OK");
-    assert_eq!(shared.loops.active(), 1, "a loop is activated that is not needed");
+    assert_eq!(shared.event_loops.active(), 1, "a loop is activated that is not needed");
     client.send("EVAL 'redis.call(\"set\", KEYS[1], 1) while true do end' 1 key");
     wait_until("the script does not begin", || shared.db.scripts().is_running());
     client
@@ -86,7 +86,7 @@ fn connections_that_came_when_a_script_was_over_its_time_are_served() {
         for other in &mut others {
             wait_until("other commands are not refused", || other.ask("PING") == BUSY);
         }
-        assert_eq!(shared.loops.active(), 2, "no other loop becomes active");
+        assert_eq!(shared.event_loops.active(), 2, "no other loop becomes active");
         let [clients, own] = [1, 0].map(|worker| shared.workers[worker].clients.get());
         assert_eq!((clients, own), (16, 1), "the clients of a loop are not counted where they are");
         assert_eq!(others[0].ask("SCRIPT KILL"), "+OK");

@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex};
 
 /// The moves that send keys of this group.
 #[derive(Default)]
-pub(crate) struct Feeds {
-    /// The number of them, so that writers take no lock if there is none. A feed reads a shard only after it was
-    /// counted, under the shard's lock. So a thread that changes the shard afterwards sees the number.
+pub(crate) struct Subscriptions {
+    /// The number of them, so that writers take no lock if there is none. A subscription reads a shard only after it
+    /// was counted, under the shard's lock. So a thread that changes the shard afterwards sees the number.
     number: Gauge,
-    all: Mutex<Vec<Arc<Feed>>>,
+    all: Mutex<Vec<Arc<Subscription>>>,
     /// The most bytes a second that are sent for each move while clients write; 0 for no limit.
     pub(super) rate: Gauge,
 }
 
 /// The changes in the slots of a move since they were sent.
-pub(super) struct Feed {
+pub(super) struct Subscription {
     pub(super) slots: SlotSet,
     pub(super) changed: Mutex<ChangedKeys>,
 }
@@ -33,20 +33,20 @@ pub(super) struct ChangedKeys {
     pub(super) cleared: bool,
 }
 
-impl Feeds {
+impl Subscriptions {
     /// Begins to note the changes of slots.
-    pub(super) fn begin(&self, slots: SlotSet) -> Arc<Feed> {
-        let feed = Arc::new(Feed { slots, changed: Mutex::default() });
+    pub(super) fn begin(&self, slots: SlotSet) -> Arc<Subscription> {
+        let subscription = Arc::new(Subscription { slots, changed: Mutex::default() });
         let mut all = lock(&self.all);
-        all.push(Arc::clone(&feed));
+        all.push(Arc::clone(&subscription));
         self.number.set(all.len() as u64);
-        feed
+        subscription
     }
 
     /// Ends that.
-    pub(super) fn end(&self, feed: &Arc<Feed>) {
+    pub(super) fn end(&self, subscription: &Arc<Subscription>) {
         let mut all = lock(&self.all);
-        all.retain(|other| !Arc::ptr_eq(other, feed));
+        all.retain(|other| !Arc::ptr_eq(other, subscription));
         self.number.set(all.len() as u64);
     }
 
@@ -60,12 +60,12 @@ impl Feeds {
     #[inline]
     pub(super) fn push(&self, changes: &[u8]) {
         if self.number.get() != 0 {
-            lock(&self.all).iter().for_each(|feed| feed.push(changes));
+            lock(&self.all).iter().for_each(|subscription| subscription.push(changes));
         }
     }
 }
 
-impl Feed {
+impl Subscription {
     #[cold]
     fn push(&self, changes: &[u8]) {
         let mut changed = lock(&self.changed);

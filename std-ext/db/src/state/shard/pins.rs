@@ -43,7 +43,7 @@ impl SnapshotRecords {
 
 /// The running snapshots, and the records that they keep from being freed.
 #[derive(Default)]
-pub(super) struct Holds {
+pub(super) struct SnapshotPins {
     /// The number of snapshots, and the records of those that have named theirs.
     snapshots: usize,
     named: Vec<NamedRecords>,
@@ -63,7 +63,7 @@ pub(crate) fn named(mut records: Vec<Record>) -> NamedRecords {
     Arc::new(SnapshotRecords { records, tickets })
 }
 
-impl Holds {
+impl SnapshotPins {
     pub(super) fn is_empty(&self) -> bool {
         self.snapshots == 0
     }

@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The last entry that changed each slot; nothing if entries are known for each shard only.
 #[derive(Default)]
-pub(crate) struct Marks(Option<Box<[AtomicU64]>>);
+pub(crate) struct SlotLsns(Option<Box<[AtomicU64]>>);
 
-impl Marks {
+impl SlotLsns {
     /// Returns marks for each slot, of a state that contains no entry that is not safe.
     #[cfg(any(test, feature = "cluster"))]
     pub(super) fn by_slot() -> Self {
@@ -31,15 +31,15 @@ impl Marks {
     pub(super) fn get(&self, slot: impl FnOnce() -> u16) -> Option<Lsn> {
         // Acquire: pairs with the release in `store`, so a thread that gets the entry of a rollback sees the rollback
         // counted. For the number itself the load needs no ordering: it was stored before the state was published.
-        self.0.as_ref().map(|marks| marks[usize::from(slot())].load(Ordering::Acquire))
+        self.0.as_ref().map(|slot_lsns| slot_lsns[usize::from(slot())].load(Ordering::Acquire))
     }
 
     /// Stores an entry at the slots that its changes are about. The caller holds the locks of their shards, and has not
     /// published them yet.
     #[inline]
     pub(super) fn note(&self, entry: Option<Lsn>, changes: &[u8]) {
-        if let (Some(marks), Some(entry)) = (&self.0, entry) {
-            note(marks, entry, changes);
+        if let (Some(slot_lsns), Some(entry)) = (&self.0, entry) {
+            note(slot_lsns, entry, changes);
         }
     }
 
@@ -61,12 +61,12 @@ fn store(mark: &AtomicU64, entry: Lsn) {
     mark.store(entry, Ordering::Release);
 }
 
-fn note(marks: &[AtomicU64], entry: Lsn, changes: &[u8]) {
+fn note(slot_lsns: &[AtomicU64], entry: Lsn, changes: &[u8]) {
     let all = |slots: Range<u16>| {
         let slots = usize::from(slots.start)..usize::from(slots.end);
-        marks.get(slots).unwrap_or_default().iter().for_each(|mark| store(mark, entry));
+        slot_lsns.get(slots).unwrap_or_default().iter().for_each(|mark| store(mark, entry));
     };
-    let one = |key: &[u8]| store(&marks[usize::from(slot(key))], entry);
+    let one = |key: &[u8]| store(&slot_lsns[usize::from(slot(key))], entry);
     // This program has encoded the changes, or has decoded them before.
     for change in Changes::new(changes).map_while(Result::ok) {
         match change {
@@ -103,21 +103,21 @@ mod tests {
 
     #[test]
     fn an_entry_is_stored_at_the_slots_that_it_changes() {
-        let marks = Marks::by_slot();
-        let mark = |at: u16| marks.get(|| at).unwrap();
+        let slot_lsns = SlotLsns::by_slot();
+        let mark = |at: u16| slot_lsns.get(|| at).unwrap();
         let mut entry = Vec::new();
         change::set(b"foo", b"", Expiry::Never, &mut entry);
         change::rename(b"bar", b"", &mut entry);
-        marks.note(Some(7), &entry);
+        slot_lsns.note(Some(7), &entry);
         let noted: Vec<u16> = (0..SLOTS).filter(|&at| mark(at) == 7).collect();
         assert_eq!(noted, [0, 5061, 12182]);
         entry.clear();
         change::clear(5000..6000, &mut entry);
         change::watermark(1, &mut entry);
-        marks.note(Some(8), &entry);
+        slot_lsns.note(Some(8), &entry);
         assert_eq!((0..SLOTS).filter(|&at| mark(at) == 8).count(), 1000);
-        marks.roll_back(7, 9);
+        slot_lsns.roll_back(7, 9);
         assert_eq!((mark(5061), mark(5999), mark(12182)), (9, 9, 7));
-        assert_eq!(Marks::default().get(|| 0), None);
+        assert_eq!(SlotLsns::default().get(|| 0), None);
     }
 }

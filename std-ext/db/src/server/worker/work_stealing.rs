@@ -9,8 +9,8 @@
 
 use super::{ACCEPTS, Worker};
 use crate::lock::lock;
+use crate::server::event_loops::OtherEventLoops;
 use crate::server::listen::AcceptedConnection;
-use crate::server::loops::OtherLoops;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -25,11 +25,12 @@ impl Worker {
         let time = shared.time(now);
         let occupied = |worker: &usize| *worker != self.number && shared.is_occupied(*worker, time);
         let all: Vec<usize> = (0..shared.workers.len()).filter(occupied).collect();
-        self.other_loops = if all.is_empty() { OtherLoops::Free } else { OtherLoops::Occupied };
+        self.other_loops =
+            if all.is_empty() { OtherEventLoops::Free } else { OtherEventLoops::Occupied };
         self.next_relief = now + self.other_loops.pause();
-        let active = shared.loops.active();
+        let active = shared.event_loops.active();
         if !all.is_empty() && (0..active).all(|worker| all.contains(&worker)) {
-            shared.loops.activate(time);
+            shared.event_loops.activate(time);
         }
         for worker in all {
             self.take_connections_of(worker);

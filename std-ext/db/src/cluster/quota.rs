@@ -44,7 +44,7 @@ const OVERHEAD: u64 = 512;
 /// The space of the member of etcd that has least left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct EtcdSpace {
+pub struct EtcdQuota {
     /// Bytes of the database's file.
     pub size: u64,
     /// The part of them that is in use.
@@ -53,7 +53,7 @@ pub struct EtcdSpace {
     pub quota: u64,
 }
 
-impl EtcdSpace {
+impl EtcdQuota {
     /// Returns the space of the member that has least left; `None` without members. `setting` is the quota
     /// that the node knows of, by `cluster-etcd-quota` or by the alarm; 0 for the one that etcd reports.
     pub(super) fn of(members: &[Status], setting: u64) -> Option<Self> {
@@ -114,7 +114,7 @@ pub(super) struct Space {
     /// `cluster-etcd-quota`.
     setting: u64,
     /// The last answer.
-    known: EtcdSpace,
+    known: EtcdQuota,
     /// Bytes that were sent between the last two questions, and since the last one. The last answer may lack them.
     before: u64,
     since: u64,
@@ -127,7 +127,7 @@ pub(super) struct Space {
 
 impl Space {
     pub(super) fn new(setting: u64) -> Self {
-        let (known, level) = (EtcdSpace::default(), Level::default());
+        let (known, level) = (EtcdQuota::default(), Level::default());
         Self { setting, known, before: 0, since: 0, asked: false, due: 0, level }
     }
 
@@ -137,7 +137,7 @@ impl Space {
     }
 
     /// Returns the last answer of etcd.
-    pub(super) fn known(&self) -> EtcdSpace {
+    pub(super) fn known(&self) -> EtcdQuota {
         self.known
     }
 
@@ -165,7 +165,7 @@ impl Space {
     }
 
     /// Notes the answer; `None` if no member of etcd has answered.
-    pub(super) fn answered(&mut self, space: Option<EtcdSpace>) {
+    pub(super) fn answered(&mut self, space: Option<EtcdQuota>) {
         self.asked = false;
         if let Some(space) = space {
             (self.known, self.before) = (space, 0);
@@ -177,8 +177,8 @@ impl Space {
         if self.known.quota == 0 {
             return None;
         }
-        let (sent, EtcdSpace { size, in_use, quota }) = (self.before + self.since, self.known);
-        let most = EtcdSpace { size: size + sent, in_use: in_use + sent, quota };
+        let (sent, EtcdQuota { size, in_use, quota }) = (self.before + self.since, self.known);
+        let most = EtcdQuota { size: size + sent, in_use: in_use + sent, quota };
         let half = if self.level == Level::Full { HALF_ENDS } else { HALF };
         let level = self.level.next(most.percent(half));
         (std::mem::replace(&mut self.level, level) != level).then_some(level)
@@ -186,7 +186,7 @@ impl Space {
 
     /// Returns why changes are refused, if they are.
     pub(super) fn refusal(&self) -> Option<String> {
-        let EtcdSpace { size, in_use, quota } = self.known;
+        let EtcdQuota { size, in_use, quota } = self.known;
         (self.level == Level::Full).then(|| {
             format!(
                 "etcd has hardly any space left: {in_use} bytes and more of its quota of {quota} are in use, and its \
@@ -197,7 +197,7 @@ impl Space {
 
     /// Logs the level, at the primary.
     pub(super) fn log(&self) {
-        let EtcdSpace { size, in_use, quota } = self.known;
+        let EtcdQuota { size, in_use, quota } = self.known;
         match self.level {
             Level::Enough => tracing::info!("etcd has enough space again"),
             Level::Short => tracing::warn!(
@@ -235,23 +235,23 @@ mod tests {
         }
     }
 
-    fn space(in_use: u64) -> EtcdSpace {
-        EtcdSpace { size: in_use, in_use, quota: 1000 }
+    fn space(in_use: u64) -> EtcdQuota {
+        EtcdQuota { size: in_use, in_use, quota: 1000 }
     }
 
     #[test]
     fn the_member_with_least_space_counts() {
         let quota =
-            |setting, told| EtcdSpace::of(&[member(9, 9, told)], setting).map(|space| space.quota);
+            |setting, told| EtcdQuota::of(&[member(9, 9, told)], setting).map(|space| space.quota);
         assert_eq!(quota(0, None), Some(2 << 30));
         assert_eq!(quota(0, Some(70)), Some(70));
         assert_eq!(quota(50, None), Some(50));
         assert_eq!(quota(50, Some(70)), Some(50));
         assert_eq!(quota(90, Some(70)), Some(70), "a setting hides the true quota");
         let members = [member(10, 10, Some(100)), member(30, 5, Some(20)), member(30, 20, None)];
-        let wanted = EtcdSpace { size: 30, in_use: 5, quota: 20 };
-        assert_eq!(EtcdSpace::of(&members, 0), Some(wanted));
-        assert_eq!(EtcdSpace::of(&[], 0), None);
+        let wanted = EtcdQuota { size: 30, in_use: 5, quota: 20 };
+        assert_eq!(EtcdQuota::of(&members, 0), Some(wanted));
+        assert_eq!(EtcdQuota::of(&[], 0), None);
     }
 
     #[test]
@@ -281,7 +281,7 @@ mod tests {
             (990, 450, None),
             (990, 449, Some(Level::Enough)),
         ] {
-            space.answered(Some(EtcdSpace { size, in_use, quota: 1000 }));
+            space.answered(Some(EtcdQuota { size, in_use, quota: 1000 }));
             assert_eq!(space.changed(), wanted, "{in_use} of {size} bytes");
         }
     }
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn bytes_count_from_when_they_are_sent() {
         let mut space = Space::new(0);
-        let big = |in_use| EtcdSpace { size: in_use, in_use, quota: 1_000_000 };
+        let big = |in_use| EtcdQuota { size: in_use, in_use, quota: 1_000_000 };
         assert!(space.is_due(5000, true) && !space.is_due(9000, true), "asked twice");
         space.answered(Some(big(700_000)));
         assert_eq!(space.changed(), None);
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_alarm_is_disarmed_only_if_that_helps() {
-        let space = |size, in_use| EtcdSpace { size, in_use, quota: 1000 };
+        let space = |size, in_use| EtcdQuota { size, in_use, quota: 1000 };
         assert!(space(949, 799).has_room());
         assert!(!space(949, 800).has_room(), "too much is in use");
         assert!(!space(950, 10).has_room(), "the file is still too large");

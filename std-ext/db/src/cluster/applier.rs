@@ -39,7 +39,7 @@ pub(super) enum Order {
 pub(super) type OnFollow = Option<Box<dyn FnOnce() + Send>>;
 
 /// The thread of the state.
-pub(super) struct Replica {
+pub(super) struct Applier {
     orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
     waiting: Arc<Mutex<Waiting>>,
@@ -85,7 +85,7 @@ impl Drop for EndsByPanic {
     }
 }
 
-impl Replica {
+impl Applier {
     /// Starts the thread. `on_follow` is called when the node has caught up for the first time.
     pub(super) fn start(
         db: Db,
@@ -117,7 +117,7 @@ impl Replica {
                 MOST_WAITING >> 20
             );
             // Fails only after the driver has stopped.
-            let _ = self.inbox.send(Message::Replica(Report::DiskLags(why)));
+            let _ = self.inbox.send(Message::Applier(Report::DiskLags(why)));
         }
         if let Some(orders) = &self.orders {
             // Fails only after a panic in the thread, which has ended the node.
@@ -126,7 +126,7 @@ impl Replica {
     }
 }
 
-impl Drop for Replica {
+impl Drop for Applier {
     fn drop(&mut self) {
         drop(self.orders.take());
         if let Some(thread) = self.thread.take()
@@ -179,7 +179,7 @@ impl Worker {
 
     fn report(&self, report: Report) {
         // Fails only after the driver has stopped.
-        let _ = self.inbox.send(Message::Replica(report));
+        let _ = self.inbox.send(Message::Applier(report));
     }
 
     fn apply(&mut self, committed: &Committed) -> Option<Report> {
@@ -234,14 +234,14 @@ mod tests {
         let (orders, _waiting) = mpsc::channel();
         let (inbox, mut messages) = unbounded_channel();
         let waiting = Arc::default();
-        let replica = Replica { orders: Some(orders), thread: None, waiting, inbox };
+        let replica = Applier { orders: Some(orders), thread: None, waiting, inbox };
         let part = MOST_WAITING / 4;
         for _ in 0..4 {
             replica.order(Order::Keep(committed(part)));
         }
         assert!(messages.try_recv().is_err(), "the disk may be behind for a moment");
         replica.order(Order::Keep(committed(99)));
-        let Ok(Message::Replica(Report::DiskLags(why))) = messages.try_recv() else {
+        let Ok(Message::Applier(Report::DiskLags(why))) = messages.try_recv() else {
             panic!("entries wait without end");
         };
         assert!(why.contains("256 MiB"), "{why}");
