@@ -112,7 +112,7 @@ pub(super) struct Worker {
     stopping_since: Option<Instant>,
     next_sweep: Instant,
     /// When this worker looks next whether other loops are occupied, and their state at its last look.
-    next_relief: Instant,
+    next_stealing: Instant,
     other_loops: OtherEventLoops,
     lingering: bool,
     /// A warning that connections cannot be accepted was logged.
@@ -179,7 +179,7 @@ impl Worker {
             unproved: None,
             stopping_since: None,
             next_sweep: context.now,
-            next_relief: context.now,
+            next_stealing: context.now,
             other_loops: OtherEventLoops::Free,
             _spares: SpareListeners(Arc::clone(shared), number),
             lingering: false,

@@ -99,7 +99,7 @@ impl LocalLog {
             in_snapshot: Mutex::default(),
         });
         let of_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("hedgerow-local-log".into());
+        let thread = std::thread::Builder::new().name("hedgerow-local".into());
         let started = thread.spawn(move || of_thread.run());
         let thread = started.map_err(|why| LogError::Write(Arc::new(why)))?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })

@@ -18,7 +18,7 @@ impl Worker {
     /// Looks whether other loops are occupied, if that is due, and serves the connections that wait for them.
     pub(super) fn relieve_others(&mut self) {
         let now = self.context.now;
-        if now < self.next_relief || self.stopping_since.is_some() {
+        if now < self.next_stealing || self.stopping_since.is_some() {
             return;
         }
         let shared = Arc::clone(&self.shared);
@@ -27,7 +27,7 @@ impl Worker {
         let all: Vec<usize> = (0..shared.workers.len()).filter(occupied).collect();
         self.other_loops =
             if all.is_empty() { OtherEventLoops::Free } else { OtherEventLoops::Occupied };
-        self.next_relief = now + self.other_loops.pause();
+        self.next_stealing = now + self.other_loops.pause();
         let active = shared.event_loops.active();
         if !all.is_empty() && (0..active).all(|worker| all.contains(&worker)) {
             shared.event_loops.activate(time);
