@@ -20,7 +20,7 @@
 //! | thread | file | does |
 //! |---|---|---|
 //! | `hedgerow-cluster` | `driver` | gives the protocol its events, and carries out its actions; never blocks |
-//! | `hedgerow-cluster-state` | `replica` | applies committed entries, changes the role of the state |
+//! | `hedgerow-cluster-state` | `applier` | applies committed entries, changes the role of the state |
 //! | `hedgerow-cluster-disk` | `durable` | forces the local log to the disk once a second |
 //! | `hedgerow-local` | `local_log` | writes the local log |
 //! | `hedgerow-messages` | `messenger` | sends messages of channels to the other nodes |

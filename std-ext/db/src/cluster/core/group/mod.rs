@@ -190,7 +190,7 @@ impl Group {
             match change {
                 WatchedChange::Tail(text) => self.tail_watched(text, out),
                 WatchedChange::Members(text) if Some(at) == last => {
-                    self.members_are(text, revision, out)
+                    self.members_are(text, revision, out);
                 }
                 WatchedChange::Members(_) => {}
                 WatchedChange::Batch(seq, value) => self.batch_watched(seq, value, out),
