@@ -25,7 +25,7 @@ impl Chain {
     }
 
     /// Returns the hash of entries with one more behind them. A node compares entries that it has by it: see
-    /// [`Held`](super::Held).
+    /// [`HeldEntries`](super::HeldEntries).
     #[must_use]
     pub fn with_entry(self, lsn: Lsn, time: u64, changes: &[u8]) -> Self {
         let mut hash = Sha256::new();

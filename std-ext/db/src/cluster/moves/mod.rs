@@ -27,6 +27,7 @@ mod target;
 
 pub(super) use env::{NodeEnv, Primaries};
 pub(super) use mover::Mover;
+#[cfg(feature = "cli")]
 pub(super) use records::read_slots;
 
 use tokio::join;
