@@ -341,6 +341,10 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Returns whether a command is refused while memory is full, whatever it would change.
+    #[cfg_attr(
+        not(feature = "scripts"),
+        expect(clippy::unused_self, reason = "only scripts look at it")
+    )]
     fn needs_memory(&self, spec: &CommandSpec, arguments: &[&[u8]]) -> bool {
         #[cfg(feature = "scripts")]
         if spec.counts_keys() {

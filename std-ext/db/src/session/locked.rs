@@ -27,6 +27,10 @@ const CHANGE_BYTES: usize = 128;
 
 /// Which shards are locked from the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    not(feature = "scripts"),
+    allow(dead_code, reason = "only scripts lock more than their keys")
+)]
 pub(crate) enum Breadth {
     /// Those of the keys.
     Keys,

@@ -198,8 +198,10 @@ fn nodes_that_are_gone_for_good_are_replaced() {
 fn a_coordinator_that_was_stopped_places_nothing_twice() {
     let Some(mut pool) = Pool::new("--cluster-replicas 2 --cluster-forget 0") else { return };
     (0..2).for_each(|n| pool.start(n));
-    let nodes = pool.wait_for(&["0 follower", "0 primary"]);
-    let old = nodes.iter().find(|node| node.coordinates).unwrap().number;
+    pool.wait_for(&["0 follower", "0 primary"]);
+    // A node that waited for a place starts anew once it has one, and then nobody coordinates for a moment.
+    let coordinates = |node: &Shown| node.coordinates.then_some(node.number);
+    let old = wait(|| pool.nodes().iter().find_map(coordinates));
     pool.signal(old, Signal::STOP);
     // One of these gets the last place.
     (2..4).for_each(|n| pool.start(n));
