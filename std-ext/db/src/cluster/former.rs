@@ -90,7 +90,9 @@ pub(super) fn succeed(folder: &Folder, number: u64) -> Vec<u64> {
     let Some(place) = Place::of(folder) else { return Vec::new() };
     let text = read(folder).unwrap_or_default();
     let ended = Processes::ended(&text, &place);
-    if let Err(why) = write(folder, &Processes::print(&ended, number, &place)) {
+    let text = Processes::print(&ended, number, &place);
+    // Without a sync: after a loss of power nobody believes the file.
+    if let Err(why) = folder.replace_unsynced(FILE, text.as_bytes()) {
         let file = folder.at(FILE);
         tracing::warn!(
             "{}: {why}; if this process dies as the primary, the next one waits for its lease",
@@ -103,15 +105,8 @@ pub(super) fn succeed(folder: &Folder, number: u64) -> Vec<u64> {
 fn read(folder: &Folder) -> io::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();
-    std::fs::File::open(folder.at(FILE))?.take(MOST_BYTES).read_to_string(&mut text)?;
+    folder.disk().read(&folder.at(FILE))?.take(MOST_BYTES).read_to_string(&mut text)?;
     Ok(text)
-}
-
-/// Replaces the file, without forcing the disk: after a loss of power nobody believes it.
-fn write(folder: &Folder, text: &str) -> io::Result<()> {
-    let (disk, new) = (folder.disk(), folder.at(&format!("{FILE}.new")));
-    disk.create(&new)?.write(text.as_bytes())?;
-    disk.rename(&new, &folder.at(FILE))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //!   `Folder::keeps_lock` that the name still belongs to the locked file, and locks a new one if it does not.
 
 use crate::lock::lock;
-use crate::log::disk::{Disk, SystemDisk};
+use crate::log::disk::{Disk, DiskFile, SystemDisk};
 use crate::log::open_error::OpenError;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
 use rustix::io::Errno;
@@ -134,12 +134,27 @@ impl Folder {
     /// Replaces a small file as a whole, by way of `NAME.new`, and syncs it: after a crash it has the old bytes or the
     /// new ones.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        self.replace_by(name, bytes, |file| file.sync())?;
+        self.disk.sync_folder(&self.path)
+    }
+
+    /// The same without a sync: a loss of power may leave any bytes, the death of the process does not.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn replace_unsynced(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        self.replace_by(name, bytes, |_| Ok(()))
+    }
+
+    fn replace_by(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        sync: impl FnOnce(&dyn DiskFile) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
         let new = self.at(&format!("{name}.new"));
         let file = self.disk.create(&new)?;
         file.write(bytes)?;
-        file.sync()?;
-        self.disk.rename(&new, &self.at(name))?;
-        self.disk.sync_folder(&self.path)
+        sync(&*file)?;
+        self.disk.rename(&new, &self.at(name))
     }
 
     pub(crate) fn io_error(&self, why: std::io::Error) -> OpenError {
