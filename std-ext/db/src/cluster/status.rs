@@ -1,7 +1,7 @@
 //! The status of a node, for its metrics, its peers and the program.
 
 use super::clock;
-#[cfg(feature = "metrics")]
+#[cfg(any(feature = "metrics", test))]
 use super::core::Takeover;
 use super::core::{self, NodeId};
 pub(super) use super::counters::Counters;
@@ -169,6 +169,15 @@ impl NodeMonitor {
     }
 }
 
+#[cfg(any(feature = "metrics", test))]
+impl NodeMonitor {
+    /// Returns how often the node became the primary, by reason.
+    pub(crate) fn takeovers(&self) -> [(&'static str, u64); Takeover::KINDS.len()] {
+        let counts = &self.counters.takeovers;
+        std::array::from_fn(|kind| (Takeover::KINDS[kind], counts[kind].get()))
+    }
+}
+
 #[cfg(test)]
 impl NodeMonitor {
     /// Returns whether the node has deleted batches.
@@ -204,12 +213,6 @@ impl NodeMonitor {
     /// Returns the times until etcd confirmed them.
     pub(crate) fn batch_times(&self) -> &Histogram {
         &self.counters.batches.times
-    }
-
-    /// Returns how often the node became the primary, by reason.
-    pub(crate) fn takeovers(&self) -> [(&'static str, u64); Takeover::KINDS.len()] {
-        let counts = &self.counters.takeovers;
-        std::array::from_fn(|kind| (Takeover::KINDS[kind], counts[kind].get()))
     }
 
     /// Returns the deletions of batches in etcd.
