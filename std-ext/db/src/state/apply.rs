@@ -35,7 +35,10 @@ impl Apply<'_, '_> {
             return answer(Answer::Error(RequestError::KeyTooLong));
         }
         let stored = self.core.find(self.key);
+        // `stored` is what the map loses, `current` what the client may see. Passing `current` to `put` would leak an
+        // expired record: it would be neither counted out nor retired.
         let current = stored.filter(|record| !record.is_expired(self.time));
+        // Replay passes `full: false`: a logged change was admitted once, and must not be refused.
         if self.full && change.grows() {
             return answer(Answer::Error(RequestError::OutOfMemory));
         }
@@ -45,6 +48,7 @@ impl Apply<'_, '_> {
             }
             Change::Restore { value, expiry, replace, usage } => {
                 let condition = if replace { SetCondition::Always } else { SetCondition::IfAbsent };
+                // A key that was already there keeps its own usage (`BUSYKEY`).
                 let done = replace || current.is_none();
                 self.set(stored, current, value, (condition, expiry, false), answer);
                 if done {
@@ -126,10 +130,13 @@ impl Apply<'_, '_> {
                 Expiry::Never => None,
                 Expiry::At(end) => Some(end),
             };
+            // Redis stores such a value and lets the next access expire it. No client can tell the difference, and the
+            // entry need not carry a value that nobody can read.
             if expires_at.is_some_and(|end| end <= self.time) {
                 self.remove(stored, current);
             } else {
                 self.core.put(stored, self.key, value, expires_at);
+                // `Keep` without a TTL to keep is logged as `Never`: an entry has no conditions.
                 let expiry = if expires_at.is_none() { Expiry::Never } else { expiry };
                 change::set(self.key, self.logged(value), expiry, self.log);
             }
@@ -178,6 +185,7 @@ impl Apply<'_, '_> {
     fn is_value(&self, record: Option<Record>, wanted: &[u8]) -> bool {
         let Some(record) = record else { return false };
         let (value, mut rest, mut equal) = (record.value(), wanted, true);
+        // Also what bounds `split_at` below.
         if value.length() != wanted.len() {
             return false;
         }
@@ -216,6 +224,7 @@ impl Apply<'_, '_> {
         let expires_at = record.expires_at();
         let wanted = match expiry {
             Expiry::Keep => return false,
+            // PERSIST replies 0 then, and a change that changes nothing is not logged.
             Expiry::Never if expires_at.is_none() => return false,
             Expiry::Never => None,
             Expiry::At(end) => Some(end),
@@ -233,6 +242,8 @@ impl Apply<'_, '_> {
         if !allowed {
             return false;
         }
+        // As in `expireGenericCommand` after `checkAlreadyExpired`: the key is deleted, and what is logged and reported
+        // is `del`.
         if wanted.is_some_and(|end| end <= self.time) {
             self.remove(current, current);
             return true;
@@ -260,6 +271,7 @@ impl Apply<'_, '_> {
         let expires_at = current.and_then(|record| record.expires_at());
         let mut text = itoa::Buffer::new();
         self.core.put(stored, self.key, text.format(sum).as_bytes(), expires_at);
+        // The summand, because sums of integers are exact: replay gets the same result from a record of fixed length.
         change::add(self.key, by, self.log);
         Ok(sum)
     }
@@ -276,6 +288,8 @@ impl Apply<'_, '_> {
         let expires_at = current.and_then(|record| record.expires_at());
         self.core.put(stored, self.key, text.as_bytes(), expires_at);
         let expiry = if expires_at.is_some() { Expiry::Keep } else { Expiry::Never };
+        // The sum, as `incrbyfloatCommand` replicates a SET: another floating-point implementation, or a change of
+        // ours, must not make replay restore another number.
         change::set(self.key, text.as_bytes(), expiry, self.log);
         Ok(text)
     }
@@ -290,9 +304,12 @@ impl Apply<'_, '_> {
         appends: bool,
     ) -> Answer<'static> {
         let before = length(current);
+        // Only APPEND creates a key for nothing: `appendCommand` adds an empty string, `setrangeCommand` returns 0.
         if part.is_empty() && (current.is_some() || !appends) {
             return Answer::count(before);
         }
+        // Redis's `checkStringLength`, with the default of `proto-max-bulk-len`. Otherwise a SETRANGE of one byte could
+        // allocate any number of zeros.
         let end = at.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
         let Some(end) = end else { return Answer::Error(RequestError::ValueTooLong) };
         self.core.write(stored, current, self.key, &[(at, part)]);

@@ -20,6 +20,7 @@ impl Apply<'_, '_> {
         offset: u64,
         bit: bool,
     ) -> Answer<'static> {
+        // Dispatch has refused greater offsets with Redis's message. The check is repeated where the memory is taken.
         let at = usize::try_from(offset / 8).ok().filter(|at| *at < LONGEST_VALUE);
         let Some(at) = at else { return Answer::Error(RequestError::ValueTooLong) };
         let mask = 0x80 >> (offset % 8);
@@ -28,6 +29,8 @@ impl Apply<'_, '_> {
         });
         let before = byte.unwrap_or(0);
         let after = if bit { before | mask } else { before & !mask };
+        // `None`: the value ends before this byte, and even a cleared bit makes it longer
+        // (`lookupStringForBitCommand`).
         if byte != Some(after) {
             self.overwrite(stored, current, &[(at, &[after])]);
         }
@@ -44,11 +47,14 @@ impl Apply<'_, '_> {
     ) {
         let before = length(current);
         let written = fields.iter().filter(|field| field.writes());
+        // As in `bitfieldGeneric`, the value first grows to the farthest bit that any operation writes, even if all of
+        // them then fail with `OVERFLOW FAIL`.
         let end = written.map(|field| field.bytes().1).max().unwrap_or(0);
         if end > LONGEST_VALUE as u64 {
             return answer(Answer::Error(RequestError::ValueTooLong));
         }
         let source = Source::of(current.as_ref(), self.core);
+        // Parts are joined where a log record of their own would take more bytes than the gap.
         let mut overlay = Overlay::new(&source, fields, self.key.len() + PART_OVERHEAD);
         let mut answers = Vec::with_capacity(fields.len() * (WINDOW + 1));
         let mut changed = end > before as u64;
@@ -66,6 +72,7 @@ impl Apply<'_, '_> {
                     (new, new)
                 }
             };
+            // Written to the overlay at once: later operations of the same command read it.
             if let Some(new) = new.filter(|new| *new != old) {
                 bits::set(&mut window, field.offset % 8, field.kind, new);
                 overlay.put(field, &window);
@@ -106,6 +113,7 @@ impl<'v> Source<'v> {
     fn of(record: Option<&'v Record>, core: &Core) -> Self {
         let value = record.map(Record::value);
         match (value, record) {
+            // One copy for all fields: each read of the store decompresses the whole value.
             (Some(Value::Compressed(..)), Some(record)) => {
                 Self { value: None, copy: core.read(*record, <[u8]>::to_vec) }
             }

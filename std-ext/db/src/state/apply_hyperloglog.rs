@@ -37,16 +37,20 @@ impl Apply<'_, '_> {
             Some(Err(error)) => return Answer::Error(error),
         };
         let mut new = old.clone().unwrap_or_else(hyperloglog::empty);
+        // PFADD without elements creates an empty HyperLogLog.
         let mut changed = old.is_none();
         for element in elements {
             match hyperloglog::add(&mut new, element) {
                 Ok(raised) => changed |= raised,
+                // Nothing was stored. Redis, which works in place, keeps the registers that it raised before it met the
+                // corrupt run.
                 Err(error) => return Answer::Error(error),
             }
         }
         if changed {
             hyperloglog::forget_cardinality(&mut new);
             match old {
+                // Logs the bytes that differ: a dense value has 12 KiB, and an element changes at most two bytes of it.
                 Some(old) if old.len() == new.len() => {
                     let parts = differing(&old, &new, self.key.len() + PART_OVERHEAD);
                     let part = |part: Range<usize>| (part.start, &new[part]);

@@ -31,9 +31,12 @@ pub(super) fn apply_noting(
         _ => None,
     };
     let events = &mut core.events;
+    // Redis expires a key when a command looks it up, and reports that before the command's own event. If the record is
+    // still there, the active expire cycle will report it.
     if before == Some(false) && after != Some(false) {
         events.note(EventFlags::EXPIRED, "expired", key);
     }
+    // `lookupKey` reports misses of reads only. These changes read first, by `getGenericCommand` and its like.
     if reads(change) && before != Some(true) && !refused {
         events.note_miss(key);
     }
@@ -41,9 +44,11 @@ pub(super) fn apply_noting(
     let is_over = done && after.is_none() && matches!(change, Change::Set { .. });
     let replaces = alias.is_some_and(|alias| alias.is_new)
         || matches!(change, Change::Restore { .. }) && logged.is_some();
+    // `new` is reported by `dbAdd`. RESTORE REPLACE and COPY REPLACE delete the old key first, so theirs is new, too.
     if is_over && before != Some(true) || after == Some(true) && (before != after || replaces) {
         events.note(EventFlags::NEW, "new", key);
     }
+    // A command of several keys is executed as single changes, and must not be reported as those.
     if let Some(alias) = alias {
         if logged.is_some() {
             events.note(alias.kind, alias.name, key);
@@ -74,6 +79,8 @@ fn names(
     let generic = |name| Some((EventFlags::GENERIC, name));
     let expired = Some((EventFlags::EXPIRED, "expired"));
     let one = match (change, logged) {
+        // Here the SET has removed the key at once. Redis reports the two steps that it took, and the expiration at the
+        // next access.
         (Change::Set { .. }, Some(Change::Delete)) => {
             return [string("set"), generic("expire"), expired];
         }
@@ -86,6 +93,7 @@ fn names(
         // Redis reports also that nothing was appended.
         (Change::Append(_), _) if !refused => string("append"),
         (_, None) => None,
+        // Also EXPIRE and GETEX with a time in the past: both delete, and report `del`.
         (_, Some(Change::Delete)) => generic("del"),
         (_, Some(Change::Expire { expiry: Expiry::Never, .. })) => generic("persist"),
         (_, Some(Change::Expire { .. })) => generic("expire"),

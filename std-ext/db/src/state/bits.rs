@@ -20,6 +20,8 @@ fn bit_range(length: usize, range: BitRange) -> Range<u64> {
     };
     let total = (length.cast_signed() as i64).saturating_mul(8 / bits_each);
     let place = |at: i64| if at < 0 { total.saturating_add(at).max(0) } else { at };
+    // Clamped as in `bitcountCommand`: a negative offset that is still before the value means its first bit, an end
+    // past the value its last bit.
     let (from, to) = (place(range.from), place(range.to).min(total - 1));
     if from > to {
         return 0..0;
@@ -88,6 +90,7 @@ pub(crate) fn find(
     });
     match found {
         Some(place) => place.cast_signed(),
+        // Without an explicit end, BITPOS sees the value followed by zeros (`bitposCommand`).
         None if padded && !bit => bits.end.cast_signed(),
         None => -1,
     }
@@ -97,6 +100,7 @@ pub(crate) fn find(
 fn find_in(chunk: &[u8], at: u64, bit: bool, range: &Range<u64>) -> Option<u64> {
     let other = if bit { 0x00 } else { 0xFF };
     let mut from = 0;
+    // The range may begin or end within a byte, so a byte that has the bit may still not match.
     while let Some(place) = first_but(&chunk[from..], other) {
         from += place;
         let wanted = if bit { chunk[from] } else { !chunk[from] };
@@ -187,6 +191,8 @@ pub(crate) fn sum(value: i64, by: i64, kind: FieldType, overflow: Overflow) -> O
     };
     let value =
         if kind.is_signed() { i128::from(value) } else { i128::from(value.cast_unsigned()) };
+    // 128 bits, so that no sum overflows. Redis compares the distances to the limits instead
+    // (`checkSignedBitfieldOverflow`), and where that differs, it is reproduced below.
     let sum = value + i128::from(by);
     // An unsigned value that does not fit counts as too great, even if the sum were to fit.
     let exact = (least..=most).contains(&sum) && (least..=most).contains(&value);

@@ -192,6 +192,8 @@ impl Databases {
 
     /// Returns the database that has a keyspace. The caller holds the lock of one of its shards.
     pub(crate) fn of_keyspace(&self, keyspace: usize) -> u16 {
+        // A linear search instead of a reverse table that a swap would have to update: nearly all changes are of
+        // database 0, where it ends at once.
         let number = (0..self.count()).find(|number| self.get(*number) == Some(keyspace));
         number.expect("each keyspace belongs to a database")
     }
@@ -233,6 +235,7 @@ impl Databases {
             let mut swaps = self.swaps.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *swaps)
         };
+        // The last swap first: a database may have been swapped twice.
         for (_, one, other) in swaps.into_iter().filter(|(entry, ..)| *entry > safe).rev() {
             self.swap(one, other);
         }

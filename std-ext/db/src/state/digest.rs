@@ -80,6 +80,7 @@ impl State {
     /// within a time.
     pub(crate) fn digest(&self, from: u64, within: Duration) -> Result<Digest, DigestError> {
         self.want_digest(from)?;
+        // Created before the wait: a digest that times out must not leave the node `Busy` for ever.
         let _ends = EndsDigest(self);
         let waits = |wanted: &mut DigestProgress| matches!(wanted, DigestProgress::From(_));
         let wanted = lock(&self.digests.wanted);
@@ -87,6 +88,7 @@ impl State {
         let mut wanted = waited.unwrap_or_else(PoisonError::into_inner).0;
         let DigestProgress::Noted(noted) = &mut *wanted else { return Err(DigestError::TimedOut) };
         let (lsn, time, records) = (noted.lsn, noted.time, std::mem::take(&mut noted.records));
+        // `name` locks a shard, and this cell is locked after shards.
         drop(wanted);
         let hold = |(shard, records)| {
             let mut held = HeldRecords::new(self, shard);
@@ -104,6 +106,8 @@ impl State {
         let reached = match self.role.get() {
             Role::Loading => return Err(DigestError::Loading),
             Role::Follower => self.watermark(),
+            // A primary may just be logging a watermark of its present time: its followers might then take the digest
+            // of that one.
             Role::Alone | Role::Primary => self.watermark().max(self.clock.now()),
         };
         if reached >= from {
@@ -133,6 +137,8 @@ impl State {
             return true;
         }
         let now = self.clock.now();
+        // A shard may be ahead of the clock. The watermark is the latest of all times, and every shard advances to it:
+        // no later entry may be earlier, and no key that expires after it may have been removed.
         let times = cores.iter_mut().map(|(_, core)| core.advance_time(now));
         let watermark = times.max().unwrap_or(now);
         for (_, core) in &mut cores {
@@ -168,6 +174,7 @@ impl State {
     fn note_records(&self, cores: &mut LockedShards<'_>, lsn: Lsn, watermark: u64) {
         let mut wanted = lock(&self.digests.wanted);
         if matches!(*wanted, DigestProgress::From(from) if from <= watermark) {
+            // Under all locks only pointers are copied. The values are hashed when the locks are free again.
             let records = cores.iter_mut().map(|(_, core)| core.begin_snapshot()).collect();
             *wanted = DigestProgress::Noted(DigestRecords { lsn, time: watermark, records });
             self.digests.noted.notify_all();
@@ -181,6 +188,7 @@ impl State {
         watermark: u64,
     ) -> [DigestPart; PARTS] {
         let mut parts = [DigestPart::default(); PARTS];
+        // Each shard's hold ends with its iteration, so that its records wait for no other shard's hashes.
         for (records, _held) in shards {
             for record in records.iter().filter(|record| !record.is_expired(watermark)) {
                 shard::read(*record, self.cold.as_deref(), |value| {
@@ -201,6 +209,7 @@ pub(crate) fn add_key(
 ) {
     let part = &mut parts[usize::from(slot(key)) / PART];
     part.keys += 1;
+    // Added, not combined by XOR, in which a record that was counted twice would vanish.
     part.hash = part.hash.wrapping_add(hash(key, expires_at, value));
 }
 

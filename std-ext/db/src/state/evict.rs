@@ -63,6 +63,7 @@ pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> u
     if state.role.get().follows() {
         return MakeRoom::Done;
     }
+    // `noeviction` fails at once, as `performEvictions` does.
     if policy == Eviction::Never {
         return MakeRoom::NoVictim;
     }
@@ -98,6 +99,7 @@ fn evict_until(
         }
         if since_check >= BATCH {
             since_check = 0;
+            // Once for a batch: it looks at every segment of the store.
             state.update_cold_memory();
             if freed >= added && began.elapsed() >= time {
                 return MakeRoom::TimedOut;
@@ -113,6 +115,7 @@ impl State {
     /// If the log fails after this check, the caller notices under the shard's lock.
     pub(crate) fn admit_change(&self, added: impl FnOnce() -> usize) -> Result<bool, RequestError> {
         self.check_writable()?;
+        // After `TimedOut` the change is admitted, as after Redis's `EVICT_RUNNING`: later steps evict the rest.
         Ok(make_room(self, BEFORE_CHANGE, added) == MakeRoom::NoVictim)
     }
 }
@@ -166,6 +169,8 @@ fn evict_some(
             let Some(record) = pick_victim((state, &core), policy, time, &mut cursor, last) else {
                 break;
             };
+            // What the store will free is not known before. The length before compression is too much, so the loop ends
+            // early at worst, and the next step continues.
             let compressed = match record.value() {
                 Value::Compressed(_, length) => length,
                 Value::Inline(_) | Value::Rope(..) => 0,
@@ -179,6 +184,7 @@ fn evict_some(
         if evicted.keys > 0 {
             // The client that writes is told of evicted keys also if it is not told of its own changes.
             tracking::as_server(|| state.log_and_publish(shard, &mut core, time, &log));
+            // Otherwise the table keeps the memory that the keys gave back, and more keys would go for it.
             state.shrink(shard, &mut core);
             // Relaxed: a count.
             state.evicted.fetch_add(evicted.keys as u64, Ordering::Relaxed);

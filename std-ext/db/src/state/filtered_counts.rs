@@ -30,6 +30,7 @@ pub(crate) struct FilteredCounts(Vec<FilteredCount>);
 impl FilteredCounts {
     /// Counts a record that the map has got, and the one of the same key that it has replaced.
     pub(super) fn inserted(&mut self, slot: u16, record: Record, replaced: Option<Record>) {
+        // One by one: the two records may differ in their TTL, and then only one of them may count.
         self.add(slot, record, 1);
         if let Some(replaced) = replaced {
             self.add(slot, replaced, -1);

@@ -79,6 +79,7 @@ impl State {
     ) -> Result<(), FollowError> {
         entries.iter().try_for_each(|&(entry, time, changes)| {
             let expected = self.log.last() + 1;
+            // Applied anyway, the entry would meet a state that is not the one for which its outcome was computed.
             if entry != expected {
                 return Err(FollowError::Gap { expected, found: entry });
             }
@@ -135,6 +136,7 @@ impl State {
                 LoggedOp::Clear(..) => {
                     return Err(FollowError::Unknown(entry, "an entry clears no range of slots"));
                 }
+                // The primary held all locks as well when it appended these (`follow_clock`, `gain_slots`).
                 LoggedOp::Clock(_) | LoggedOp::Own(..) => shards.extend(0..self.shards.len()),
                 LoggedOp::Out(_, slots) => {
                     shards.extend(self.shards_with(&SlotSet::from_bits(slots)));
@@ -142,6 +144,8 @@ impl State {
                 LoggedOp::Begin(..) => {
                     // Relaxed: stored under the locks of all shards, before this node began to follow.
                     let removed = self.removed_by.load(Ordering::Relaxed);
+                    // This node may have removed keys that the new primary still has, and has logged nothing about
+                    // them.
                     if time < removed {
                         return Err(FollowError::TimeWentBack { entry, begins: time, removed });
                     }
@@ -197,6 +201,7 @@ impl State {
             LoggedOp::Clear(begin, end) => {
                 for (number, core) in cores {
                     let own = self.sharding.slots(*number);
+                    // FLUSHALL clears whole shards: no record has to be compared, and the table is freed.
                     if begin <= own.start && own.end <= end {
                         core.clear();
                     } else if own.start < end && begin < own.end {
@@ -234,6 +239,8 @@ impl State {
 
     /// See [`Db::become_follower`](crate::Db::become_follower).
     pub(crate) fn become_follower(&self) {
+        // A change holds a shard's lock from the check of the role to its entry, so none is in progress under the old
+        // role.
         let _cores = self.lock_every_shard();
         self.role.set(Role::Follower);
     }
@@ -257,6 +264,7 @@ impl State {
     pub(crate) fn step_down(&self) -> SteppedDown {
         let mut cores = self.lock_every_shard();
         debug_assert!(!self.log.writable(), "a change may begin after the node has stepped down");
+        // With 0, which is never later, this only reads the times.
         let time = cores.iter_mut().map(|(_, core)| core.advance_time(0)).max().unwrap_or(0);
         // Relaxed: ordered by the shards' locks.
         self.removed_by.fetch_max(time, Ordering::Relaxed);

@@ -81,6 +81,7 @@ impl TrimState {
 
 /// Returns unused memory to the system. Takes longer the more memory is free.
 pub(crate) fn trim() {
+    // malloc knows nothing of the slabs that are empty within its blocks.
     slabs::purge();
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

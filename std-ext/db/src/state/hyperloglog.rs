@@ -43,11 +43,14 @@ pub(crate) fn check(head: &[u8], length: usize) -> Result<(), RequestError> {
     let valid = head.len() >= HEADER
         && head.starts_with(MAGIC)
         && match head[ENCODING] {
+            // `isHLLObjectOrReply` checks no more than this. Whether the runs of a sparse value are sound turns out
+            // when they are read.
             DENSE => length == DENSE_BYTES,
             encoding => encoding == SPARSE,
         };
     match valid {
         false => Err(RequestError::NotHyperLogLog),
+        // Redis has no such limit. A value of any length would be walked for each element, and copied for each change.
         true if length > LONGEST => Err(CORRUPT),
         true => Ok(()),
     }
@@ -209,6 +212,7 @@ pub(crate) fn merge(value: &[u8], into: &mut [u8; REGISTERS]) -> Result<(), Requ
     runs(value, |run| {
         let from = at;
         at += run.registers;
+        // Runs of a client's value may go beyond the last register.
         let Some(registers) = into.get_mut(from..at) else { return false };
         for rank in registers {
             *rank = (*rank).max(run.rank);
@@ -254,6 +258,7 @@ fn raise_sparse(value: &mut Vec<u8>, register: usize, rank: u8) -> Result<bool, 
         }
         (before, at, first) = (at, at + run.bytes, first + run.registers);
     };
+    // Case A of `hllSparseSet`: PFADD replies 0, and the cached cardinality stays valid.
     if found.rank >= rank {
         return Ok(false);
     }
@@ -270,12 +275,14 @@ fn raise_sparse(value: &mut Vec<u8>, register: usize, rank: u8) -> Result<bool, 
     } else if right > 0 {
         codes.push(ranked(found.rank, right));
     }
+    // Only if the value grows: one that is already longer stays sparse while it does not, as in Redis.
     if codes.len() > found.bytes && value.len() + codes.len() - found.bytes > SPARSE_MAX {
         return raise_densified(value, register, rank);
     }
     // A truncated run has a byte less than it says.
     let end = (at + found.bytes).min(value.len());
     value.splice(at..end, codes);
+    // From the run before, because the new one may equal its neighbour on either side.
     join(value, before);
     forget_cardinality(value);
     Ok(true)
@@ -290,6 +297,7 @@ fn join(value: &mut Vec<u8>, mut at: usize) {
         match next {
             Some(next) if one.rank != 0 && next.rank == one.rank => {
                 let registers = one.registers + next.registers;
+                // Stays at this run, to join the result with the next one, too.
                 if registers <= LONGEST_RANKED {
                     value[at + 1] = ranked(one.rank, registers);
                     value.remove(at);
@@ -325,6 +333,7 @@ pub(crate) fn cardinality(value: &[u8]) -> Result<u64, RequestError> {
         let (stored, _) = value[CARDINALITY].as_chunks::<8>();
         return Ok(u64::from_le_bytes(stored[0]));
     }
+    // 64 and not 52: registers of a client's value may have ranks that no hash has (`hllCount` says the same).
     let mut ranks = [0_u32; 64];
     if is_dense(value) {
         for register in 0..REGISTERS {

@@ -26,6 +26,7 @@ impl Invalidation {
     pub(super) fn collect<'c>(entry: &[u8], cores: impl Iterator<Item = &'c mut Core>) -> Self {
         let (mut all, mut changed, mut seen) = (false, Vec::new(), HashSet::<Box<[u8]>>::new());
         let mut note = |key: &[u8]| {
+            // A transaction may change a key a thousand times. A client is told once.
             if seen.insert(key.into()) {
                 changed.push(key.into());
             }

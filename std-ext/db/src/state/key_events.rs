@@ -31,6 +31,7 @@ impl State {
     /// Sets the kinds of events that are published. Changes from now on are reported accordingly.
     pub(crate) fn set_key_events(&self, flags: EventFlags) {
         let is_published = flags.by_key() || flags.by_event();
+        // Without `K` or `E` no channel exists, so noting events would be wasted (`notifyKeyspaceEvent`).
         let flags = if is_published { flags } else { EventFlags::default() };
         let mut cores = self.lock_every_shard();
         self.key_events.set_flags(flags);
@@ -55,6 +56,7 @@ impl State {
             let database = self.databases.of_keyspace(keyspace);
             events.extend(noted.into_iter().map(|event| (database, event)));
         }
+        // A transaction notes events in several shards, and its clients expect them in the order of its commands.
         events.sort_by_key(|(_, event)| event.number);
         // A follower removes expired keys by itself. Only the primary reports that.
         let follows = self.role.get().follows();

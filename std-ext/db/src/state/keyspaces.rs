@@ -68,12 +68,14 @@ impl State {
         let half = self.shards.per_keyspace();
         let (lower, upper) = cores.split_at_mut(half);
         for ((_, lower), (_, upper)) in lower.iter_mut().zip(upper) {
+            // Before the swap, while each shard still has the keys that its watchers have seen.
             lower.swap_watched_keys(upper, time);
         }
         let mut entry = Vec::new();
         change::swap(one, other, &mut entry);
         let lsn =
             self.log_and_publish_with(cores, time, &entry, || self.databases.swap(one, other));
+        // After the entry has its number. A rollback cannot come between: it needs the locks that the caller holds.
         self.databases.note((lsn, one, other), self.log.safe());
         lsn
     }

@@ -54,6 +54,7 @@ impl LoadingShards {
     pub(crate) fn new(options: &Options) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let number = if options.shards == 0 { cores * SHARDS } else { options.shards };
+        // So that a shard's number is a shift of the slot's, and each shard has a range of slots.
         let number = number.next_power_of_two().clamp(1, SLOTS.into());
         let cold = (options.compressed != 0).then(|| Arc::new(ColdStore::new(options.compressed)));
         let context = ShardContext { cold, limit: Arc::new(MemoryLimit::new(options)) };
@@ -80,6 +81,7 @@ impl LoadingShards {
     /// databases have none.
     pub(super) fn into_parts(self) -> (Shards, Databases, Sharding, ShardContext) {
         let wanted = self.wanted;
+        // A database that was used once, and is empty now, costs no shards.
         let is_used = |number: u16| number == 0 || self.len(number) != 0;
         let used: Vec<(u16, usize)> = (0..wanted)
             .filter(|number| is_used(*number))
@@ -128,6 +130,7 @@ impl LoadingShards {
     pub(crate) fn reserve(&self, database: u16, slots: Range<u16>, keys: usize) {
         let (first, last) = (self.sharding.shard(slots.start), self.sharding.shard(slots.end - 1));
         for shard in &self.of(database)[first..=last] {
+            // Their hashes spread keys evenly. A shard that gets more grows.
             shard.lock().reserve(keys / (last - first + 1));
         }
     }
@@ -169,12 +172,15 @@ impl LoadingShards {
                     if entry >= from(slot(key)) {
                         let mut core = self.at(database, key).lock();
                         apply_logged(&mut core, time, key, &change, &mut log)?;
+                        // Otherwise the records that the whole log has replaced would stay in memory until its end.
                         core.publish_if_large();
                     }
                 }
                 LoggedOp::Rename(key, to) => {
                     let (key_counts, to_counts) =
                         (entry >= from(slot(key)), entry >= from(slot(to)));
+                    // No rename is logged by names while a snapshot is written. So this log is not the one that
+                    // continues this snapshot.
                     if key_counts != to_counts {
                         return Err(
                             "an entry renames a key that the snapshot contains to one that it does not",
@@ -195,6 +201,7 @@ impl LoadingShards {
                 LoggedOp::Clear(begin, end) => self.clear(entry, database, begin..end, &from),
                 LoggedOp::Clock(latest) => {
                     self.set_back(entry, time, latest, &from);
+                    // Assigned, not raised: after this entry alone, earlier times count again.
                     (met.watermark, met.set_back) = (time, entry);
                 }
                 LoggedOp::Begin(..) => met.watermark = met.watermark.max(time),
@@ -217,6 +224,7 @@ impl LoadingShards {
             let shard = self.sharding.shard(slot(key));
             numbers.iter().position(|number| *number == shard).expect("both are locked")
         };
+        // The two names may share a shard, which must not be locked twice.
         numbers.sort_unstable();
         numbers.dedup();
         let shards = self.of(database);
@@ -232,6 +240,7 @@ impl LoadingShards {
 
     /// Replays a move of a key from one database to another. Returns whether the key was there.
     fn move_key(&self, time: u64, key: &[u8], (database, to): (u16, u16)) -> bool {
+        // Such an entry would lock one shard twice.
         if database == to {
             return false;
         }
@@ -246,6 +255,7 @@ impl LoadingShards {
     /// Replays a swap of two databases. Slots of which the snapshot contains it are swapped there already.
     fn swap(&self, entry: Lsn, (one, other): (u16, u16), from: &impl Fn(u16) -> Lsn) {
         let counts = |slot: &u16| entry >= from(*slot);
+        // Before the keyspaces are made: a swap that the snapshot contains as a whole needs none.
         if one == other || !(0..SLOTS).any(|slot| counts(&slot)) {
             return;
         }
@@ -256,6 +266,8 @@ impl LoadingShards {
         for (one, other) in of_one.iter().zip(of_other) {
             let (mut one, mut other) = (one.lock(), other.lock());
             let counts = |key: &[u8]| counts(&slot(key));
+            // Both sides are taken out before either is put in. Otherwise the second walk would take the first side's
+            // keys back.
             let to_other = one.take_moved(&counts);
             let to_one = other.take_moved(&counts);
             for record in to_one {
@@ -355,6 +367,7 @@ pub(super) fn apply_logged(
     // alive when the change was made.
     core.advance_time(time);
     let mut refused = false;
+    // The code that decides for clients, so that replay cannot diverge from it.
     let mut apply = Apply { core, time, full: false, log, key };
     apply.run(change, &mut |made| refused = matches!(made, Answer::Error(_)));
     log.clear();
@@ -374,6 +387,8 @@ pub(super) fn move_logged(
     let found = cores[places.0].find(from).filter(|record| !record.is_expired(time));
     let Some(record) = found else { return false };
     let stored = cores[places.1].find(to);
+    // This hands a compressed value's ticket on. It is correct within a shard, and between two that have no readers; a
+    // client's rename between two shards stores the value again (`session/multi_key.rs`).
     cores[places.1].put_moved(stored, to, record, record.expires_at());
     cores[places.0].remove_moved(record);
     true

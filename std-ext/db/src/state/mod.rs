@@ -165,6 +165,7 @@ impl State {
         clock: Clock,
         options: &Options,
     ) -> Self {
+        // Without a folder no entry can fail, so nothing is kept for a rollback.
         Self::build(shards, log, clock, options.folder.is_some())
     }
 
@@ -280,6 +281,7 @@ impl State {
         match self.role.get() {
             Role::Alone | Role::Primary if self.log.writable() => Ok(()),
             Role::Alone => Err(RequestError::LogUnavailable),
+            // Not `NotPrimary`, after which clients look for another primary and find the same log full.
             Role::Primary if self.log.is_full() => Err(RequestError::LogFull),
             Role::Loading | Role::Follower | Role::Primary => Err(RequestError::NotPrimary),
         }
@@ -364,6 +366,7 @@ impl State {
         log: &[u8],
     ) -> Lsn {
         let entry = self.log_entry(time, log, core.replaced());
+        // Before the publication: a client that has read the new value must find its watch broken.
         core.watched_keys.note(log, || None);
         let invalidation = self.collect_invalidation(log, std::iter::once(&mut *core));
         // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
@@ -417,6 +420,8 @@ impl State {
         if self.is_logged {
             changed::note(changes.len().saturating_add(replaced));
         }
+        // An entry that was refused is never safe: `commit` returns the error for this number, and the reply is
+        // dropped.
         Some(self.log.append_holding(time, changes, replaced).unwrap_or(Lsn::MAX))
     }
 
@@ -449,6 +454,7 @@ impl State {
             self.add_memory(self.shards[*number].update_stats(core, entry));
             self.shards[*number].stats().begin_publish();
         }
+        // One shard becomes visible at once by itself.
         let publishing = (cores.len() > 1).then(|| self.publish_gate.begin());
         publish();
         self.publish_all(cores);
@@ -482,6 +488,7 @@ impl State {
             core.undo_unpublished();
             self.add_memory(shard.update_stats(core, None));
             shard.stats().begin_publish();
+            // As of entry 0: a later rollback must not undo the same steps again.
             core.publish(0, safe);
             shard.stats().end_publish();
         }
@@ -505,13 +512,17 @@ impl State {
         self.databases.roll_back(safe);
         for (number, core) in &mut cores {
             let shard = &self.shards[*number];
+            // A shard that has lost nothing keeps its entry, which is safe.
             let entry = (shard.stats().published_lsn() > safe).then_some(mark);
             core.roll_back(safe);
+            // All of them: which keys are restored is not collected. A transaction that fails without need is repeated
+            // by its client.
             core.watched_keys.note_all();
             self.add_memory(shard.update_stats(core, entry));
             shard.stats().begin_publish();
         }
         self.publish_all(&mut cores);
+        // All keys, for the same reason: clients may have cached what was undone.
         if self.tracking.is_on() {
             self.tracking.invalidate_all();
         }
@@ -534,6 +545,7 @@ impl State {
         if self.role.get().follows() {
             return self.set_follower_clock(latest);
         }
+        // One shard at a time first, so that the step under all locks has no key to look at.
         for shard in self.shards.iter() {
             let mut core = shard.lock();
             // Under the lock: a node that steps down says by which time it has removed keys. The next cycle sets its
@@ -551,6 +563,7 @@ impl State {
         if self.check_writable().is_err() {
             return;
         }
+        // The clock has moved on, and keys may have expired that the scan has not seen. The next cycle begins again.
         let Some(now) = self.clock.set_back(latest) else { return };
         self.set_time_back(&mut cores, now);
         let mut entry = Vec::new();
@@ -658,6 +671,7 @@ impl State {
     pub(crate) fn register_counters(&self) -> Arc<Counters> {
         let counters = Arc::new(Counters::default());
         let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        // Threads of an embedding program come and go. Without this, the list would grow with each.
         if all.len() >= 64 {
             // The first counters collect those of threads that have ended.
             let first = Arc::clone(&all[0]);

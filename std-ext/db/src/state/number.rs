@@ -12,6 +12,7 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
         [] | [b'0', ..] => return None,
         _ => {}
     }
+    // 19 digits fit into 64 bits, so the sum below cannot overflow. Beyond the signed range it is refused at the end.
     if digits.len() > 19 {
         return None;
     }

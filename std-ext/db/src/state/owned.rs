@@ -62,6 +62,8 @@ impl State {
                 self.for_each_owned(number, &core, |_, count| sum += count);
                 continue;
             }
+            // Not counted by slot, or locked by another thread. In a cluster, these include keys of slots that are
+            // arriving or leaving.
             let stats = shard.stats();
             sum += SlotCount { keys: stats.keys(), with_ttl: stats.keys_with_ttl(), bytes: 0 };
         }

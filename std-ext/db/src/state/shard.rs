@@ -189,6 +189,7 @@ impl Shard {
 
     /// As `lock`, but returns None if another thread holds the lock.
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Core>> {
+        // A poisoned lock counts as taken. The next `lock` recovers it.
         self.core.try_lock().ok()
     }
 
@@ -307,6 +308,7 @@ impl Core {
     /// Stores a record in another place of the memory. Its key, value and use stay the same.
     pub(super) fn relocate(&mut self, record: Record) {
         self.put_moved(Some(record), record.key(), record, record.expires_at());
+        // `place` has counted this as a use of the key, which it was not.
         if let Some(new) = self.find(record.key()) {
             new.set_usage(record.usage());
         }
@@ -445,6 +447,7 @@ impl Core {
     /// [`publish`](Self::publish).
     pub(super) fn shrink(&mut self, entry: Lsn, safe: Lsn) {
         let (used, capacity) = (self.writer.len(), self.writer.capacity());
+        // Not at half: a shard whose size varies a little would be resized again and again.
         if capacity < MIN_CAPACITY || used >= capacity / 4 {
             return;
         }
@@ -512,11 +515,13 @@ impl Core {
         }
         let mut of_self = std::mem::take(&mut self.watched_keys);
         let mut of_other = std::mem::take(&mut other.watched_keys);
+        // As in `touchAllWatchedKeysInDb`, a key that neither database has does not change.
         let is_alive =
             |core: &Self, key: &[u8]| core.find(key).is_some_and(|record| !record.is_expired(time));
         let mut exists = |key: &[u8]| is_alive(self, key) || is_alive(other, key);
         of_self.note_where(&mut exists);
         of_other.note_where(&mut exists);
+        // Watchers stay with the number of their database, which the other shard has from now on.
         (self.watched_keys, other.watched_keys) = (of_other, of_self);
     }
 
@@ -535,6 +540,7 @@ impl Core {
 
     /// Records a removal for reclamation and undo.
     fn retire(&mut self, step: Undo) {
+        // A value that was handed on stays in memory for its new record, and not for a rollback.
         if let Undo::Removed { record, moved_out: false, .. } = step {
             self.replaced = self.replaced.saturating_add(record.memory());
         }
@@ -573,6 +579,7 @@ impl Core {
     pub(crate) fn roll_back(&mut self, safe: Lsn) {
         let from = self.deferred.partition_point(|(entry, _)| *entry <= safe);
         let mut steps: Vec<Undo> = self.deferred.drain(from..).map(|(_, step)| step).collect();
+        // One publish is one entry: all of its steps are undone, or none.
         if self.retired_lsn > safe {
             steps.append(&mut self.retired);
         }
@@ -628,6 +635,7 @@ impl Core {
     /// readers have left the earlier states.
     pub(crate) fn reclaim(&mut self, safe: Lsn) -> bool {
         let quiescent = !self.writer.has_changes() && !self.writer.is_pending();
+        // Readers of an earlier state may still reach `retired`. What is in `deferred` only waits for the log.
         if quiescent && !self.retired.is_empty() {
             self.reclaim_retired(safe);
         } else {
@@ -649,6 +657,7 @@ impl Core {
                 self.pins.free(step, self.context.cold.as_deref());
             }
         }
+        // The buffer of one large transaction is not kept.
         if self.retired.capacity() > 1 << 12 {
             self.retired = Vec::new();
         }

@@ -81,6 +81,7 @@ pub(crate) fn slot(key: &[u8]) -> u16 {
 fn tag(key: &[u8]) -> Option<&[u8]> {
     let inner = &key[memchr::memchr(b'{', key)? + 1..];
     let length = memchr::memchr(b'}', inner)?;
+    // `{}` is no tag (`keyHashSlot`): all keys that contain it first would be in slot 0.
     (length != 0).then(|| &inner[..length])
 }
 
@@ -103,6 +104,7 @@ impl Sharding {
 
     #[inline]
     pub(crate) fn shard(self, slot: u16) -> usize {
+        // Neighbouring slots share a shard, so that a range of slots that moves or is cleared locks few shards.
         usize::from(slot >> self.shift)
     }
 

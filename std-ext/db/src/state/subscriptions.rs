@@ -71,6 +71,7 @@ impl Subscription {
         let mut changed = lock(&self.changed);
         let mut note = |key: &[u8]| {
             if self.slots.contains(slot(key)) {
+                // Keys, not changes: a key that changes a thousand times before it is sent is sent once.
                 changed.keys.insert(key.to_vec());
             }
         };

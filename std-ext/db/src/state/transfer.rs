@@ -105,6 +105,7 @@ impl Export {
         let mut items = Vec::new();
         {
             let mut changed = lock(&self.subscription.changed);
+            // The target forgets what it has. What was written since is found by the scan, which begins again.
             if std::mem::take(&mut changed.cleared) {
                 changed.keys.clear();
                 self.at = (0, 0);
@@ -161,6 +162,7 @@ impl Export {
                     found.push(record);
                 }
             });
+            // Copied under the lock. Afterwards nothing keeps the record from being freed.
             let item = |record: Record| {
                 let value = core.read(record, <[u8]>::to_vec);
                 Item::Set(record.key().to_vec(), record.expires_at(), value)
@@ -266,6 +268,8 @@ impl Clearing {
     }
 
     fn check(&self, state: &State) -> Result<(), RequestError> {
+        // At each step. Since the last one this node may have been deposed, or the group may have got the slots back,
+        // and clients write their keys again.
         state.check_writable()?;
         if state.ownership.slots().overlaps(&self.slots) {
             return Err(RequestError::SlotNotOwned);
@@ -405,6 +409,8 @@ impl State {
             let mut apply = Apply { core: &mut core, time, full: false, log: &mut entry, key };
             apply.run(&change, &mut note);
             if let Some(why) = refused {
+                // What was stored before the refusal is logged. Unlogged, readers would see it, and a restart would
+                // lose it.
                 self.log_and_publish(shard, &mut core, time, &entry);
                 return Err(why);
             }

@@ -64,6 +64,7 @@ impl UsageClock<'_> {
         if !self.limit.counts_uses() {
             return self.seconds();
         }
+        // A new key must not inherit the counter of one that had expired.
         let alive = before.filter(|record| !record.is_expired(self.now));
         alive.map_or_else(|| self.word(INITIAL_COUNTER), |record| self.counted(record))
     }
@@ -74,6 +75,7 @@ impl UsageClock<'_> {
         match (usage, self.limit.counts_uses()) {
             (Some(Usage::Frequency(counter)), true) => self.word(counter),
             (Some(Usage::IdleSeconds(seconds)), false) => {
+                // More would count as a time in the future, which is none.
                 let most = SECOND_MASK / 2;
                 let seconds = u32::try_from(seconds).map_or(most, |seconds| seconds.min(most));
                 self.seconds().wrapping_sub(seconds) & SECOND_MASK
@@ -104,6 +106,7 @@ impl UsageClock<'_> {
                 let recent = MINUTE_MASK - self.minutes_since(word);
                 u64::from(self.decayed(word)) << u32::BITS | u64::from(recent)
             }
+            // The sooner it expires, the sooner it goes (`evictionPoolPopulate`).
             Eviction::VolatileTtl => record.expires_at().unwrap_or(u64::MAX),
             Eviction::Never | Eviction::Random | Eviction::VolatileRandom => 0,
         }
@@ -155,6 +158,7 @@ impl UsageClock<'_> {
         } else {
             (word as u8, self.minutes_since(word))
         };
+        // A decay time of 0 means never (`LFUDecrAndReturn`).
         let periods = minutes.checked_div(self.limit.lfu_decay_time()).unwrap_or(0);
         counter.saturating_sub(u8::try_from(periods).unwrap_or(u8::MAX))
     }
@@ -167,6 +171,7 @@ impl UsageClock<'_> {
     fn counted(self, record: Record) -> u32 {
         let counter = self.decayed(record.usage());
         let above = u64::from(counter.saturating_sub(INITIAL_COUNTER));
+        // The reciprocal of the probability in `LFULogIncr`.
         let one_of = above * u64::from(self.limit.lfu_log_factor()) + 1;
         // A small number of 64 random bits: the remainder is as good as uniform.
         let increments = RANDOM.with_borrow_mut(Random::next).is_multiple_of(one_of);

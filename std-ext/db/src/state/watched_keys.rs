@@ -108,6 +108,7 @@ impl WatchedKeys {
         watch.bytes = watch.bytes_with(key);
         watch.keys.insert([&database.to_le_bytes(), key].concat().into(), existed);
         let table = self.0.get_or_insert_default();
+        // `full` is twice what the last look left alive, so the watches since have paid for the walk.
         if table.watchers >= table.full.max(FEW) {
             table.remove_ended();
         }
@@ -144,10 +145,12 @@ impl WatchedKeys {
                 // A key that did not exist, and has not changed since, is not removed by this.
                 LoggedOp::Clear(begin, end) => table
                     .note_if(|key, watcher| watcher.existed && (begin..end).contains(&slot(key))),
+                // Another group changes these keys from now on, or has changed them until now.
                 LoggedOp::Out(_, slots) | LoggedOp::Own(_, slots) => {
                     let slots = SlotSet::from_bits(slots);
                     table.note_if(|key, _| slots.contains(slot(key)));
                 }
+                // The entry does not name the keys that it removes.
                 LoggedOp::Clock(_) => table.note_if(|_, _| true),
                 LoggedOp::Move(..)
                 // The keys of a swap were noted before.
@@ -157,6 +160,7 @@ impl WatchedKeys {
                 | LoggedOp::Batch(_) => {}
             }
         }
+        // Otherwise ended watchers would cost each entry a comparison until somebody watches a key of this shard again.
         table.compared += 1;
         if table.compared >= table.watchers.max(FEW) {
             table.remove_ended();

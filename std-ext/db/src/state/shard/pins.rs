@@ -104,6 +104,7 @@ impl SnapshotPins {
 
     fn needs(&self, step: &Undo) -> bool {
         let Undo::Removed { record, moved_out, .. } = step else { return false };
+        // A snapshot that has not named its records may read any of them.
         self.named.len() < self.snapshots
             || self.named.iter().any(|named| named.needs(*record, *moved_out))
     }

@@ -66,6 +66,7 @@ pub(crate) fn visit(
     match value {
         // SAFETY: the caller that has the value holds its record.
         Value::Rope(rope_ref, length) => unsafe { rope_ref.rope().visit(length, part, each) },
+        // Callers index the first byte of a piece, as `bits::count` does.
         _ if part.is_empty() => {}
         Value::Inline(_) | Value::Compressed(..) => {
             read_part(value, cold, part, |bytes| {

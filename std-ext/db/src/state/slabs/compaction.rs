@@ -51,6 +51,7 @@ impl Compaction {
 
 impl Progress {
     fn is_due(&mut self, (serving, free): (usize, usize), now: Instant) -> bool {
+        // Two thresholds, so that it does not begin and end again around one.
         let margin = if self.is_on { MUCH / 2 } else { MUCH };
         self.is_on = free > serving / 4 + margin && !self.rests(free, now);
         if !self.is_on {
