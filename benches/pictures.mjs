@@ -251,7 +251,7 @@ const pathOfASet = () => {
     446,
     "The path of a SET through hedgerow-db",
     "A worker thread reads the request, the parser and the command table make a change of it, the shard applies it under " +
-      "its lock and appends it to the log, readers see it after the publish, and the reply leaves when the log is safe.",
+      "its lock and appends it to the log, readers see it after the publish, and the reply leaves when the log is durable.",
   );
   p.text(20, 28, "SET rose red, from the socket to the reply", { size: 15, bold: true });
   p.box(20, 52, 110, 46, ["client", "socket"], {});
@@ -271,7 +271,7 @@ const pathOfASet = () => {
   p.path([[75, 98], [75, 180]], { colour: BLUE });
   p.text(84, 122, "1 read", { size: 12 });
   p.path([[690, 182], [690, 75], [132, 75]], { colour: GREEN });
-  p.text(682, 66, "6 write: the replies whose changes are safe", { anchor: "end", size: 12 });
+  p.text(682, 66, "6 write: the replies whose changes are durable", { anchor: "end", size: 12 });
   p.box(248, 312, 352, 86, [], { colour: ORANGE, fill: 0.08 });
   p.text(260, 330, "under the shard's lock", { size: 12, faint: true });
   p.box(260, 340, 100, 46, ["apply", "to the record"], { colour: ORANGE, size: 12, fill: 0.25 });
@@ -288,7 +288,7 @@ const pathOfASet = () => {
   p.path([[60, 386], [60, 432], [690, 432], [690, 388]], { colour: GREEN });
   p.text(500, 427, "4 commit: once for all connections that had requests", { anchor: "middle", size: 12 });
   p.path([[668, 328], [668, 244]], { colour: GREEN, dashed: true });
-  p.text(676, 300, "5 safe", { size: 12 });
+  p.text(676, 300, "5 durable", { size: 12 });
   p.save("std-ext/db/docs/path_of_a_set.svg");
 };
 

@@ -269,7 +269,7 @@ fn write_snapshot(
     let (last, time) = state.last_entry();
     // The snapshot holds changes up to `last`, so the log must not end before them after a crash.
     state.log.sync()?;
-    // The flush has made all entries up to `last` safe, unless a rollback undid some that the snapshot holds. From now
+    // The flush has committed all entries up to `last`, unless a rollback undid some that the snapshot holds. From now
     // on, none of them can be undone.
     if state.rollbacks() != rollbacks {
         return Err(LogError::RolledBack.into());

@@ -91,7 +91,7 @@ impl Db {
 
     /// Applies committed entries in order, as a follower: their numbers, times and changes. For each entry it calls
     /// `publish_last`, while it holds the locks of the shards that the entry changes. From then on the log's `last` and
-    /// `safe` must be at least this number. One thread at a time may call this.
+    /// `committed` must be at least this number. One thread at a time may call this.
     ///
     /// # Errors
     /// If an entry cannot be applied. The state contains all entries before it. The node must not follow on, and never
@@ -135,8 +135,8 @@ impl Db {
     /// Makes the primary a follower. The caller has made the log unwritable before. When this returns, no change is in
     /// progress.
     ///
-    /// If `last` of the result is greater than `Log::safe`, the state contains changes that the log may never get, and
-    /// must be thrown away.
+    /// If `last` of the result is greater than `Log::committed`, the state contains changes that the log may never get,
+    /// and must be thrown away.
     #[doc(hidden)]
     pub fn step_down(&self) -> SteppedDown {
         self.state().step_down()

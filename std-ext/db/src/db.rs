@@ -30,7 +30,7 @@ use std::time::Duration;
 
 /// An open database. Clones share it, and dropping the last one closes it.
 ///
-/// Each method executes one request, and waits until the log is as safe as the options require. A thread with many
+/// Each method executes one request, and waits until the log is as durable as the options require. A thread with many
 /// requests uses its own [`Session`], and sends them in batches.
 ///
 /// ```
@@ -469,8 +469,8 @@ impl Db {
     /// Returns the value of a key.
     ///
     /// # Errors
-    /// [`Error::Log`] if the read saw a change that was not safe yet, and the log failed. [`Error::Request`] if the key
-    /// belongs to another group of a cluster.
+    /// [`Error::Log`] if the read saw a change that was not committed yet, and the log failed. [`Error::Request`] if
+    /// the key belongs to another group of a cluster.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         self.read(key.as_ref(), Query::Value, bytes)
     }
@@ -628,7 +628,7 @@ impl fmt::Debug for Db {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.background.stop();
-        // No caller is left to get the error. Acknowledged changes are as safe as the options promise.
+        // No caller is left to get the error. Acknowledged changes are as durable as the options promise.
         if let Err(why) = self.state.log.close() {
             tracing::error!("{why}");
         }

@@ -212,7 +212,7 @@ impl Db {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Blocks until the log is as safe as the options require. The locks of all shards that it touches are held only
+    /// Blocks until the log is as durable as the options require. The locks of all shards that it touches are held only
     /// while its changes are executed, after the closure has returned.
     ///
     /// # Errors

@@ -107,7 +107,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Returns the next change when it is as safe as an acknowledged one; `None` if there is none within `timeout`.
+    /// Returns the next change once it is as durable as an acknowledged one; `None` if there is none within `timeout`.
     /// Blocks.
     ///
     /// # Errors

@@ -307,7 +307,7 @@ struct Album {
     from: PathBuf,
     pictures: Vec<Picture>,
     /// The number of acknowledged changes, and of begun ones.
-    safe: usize,
+    acknowledged: usize,
     begun: usize,
 }
 
@@ -315,7 +315,7 @@ struct Picture {
     folder: tempfile::TempDir,
     powerless: bool,
     step: String,
-    safe: usize,
+    acknowledged: usize,
     begun: usize,
 }
 
@@ -337,8 +337,8 @@ impl Watched {
                     fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
                 }
             }
-            let (safe, begun, step) = (album.safe, album.begun, step.to_string());
-            album.pictures.push(Picture { folder, powerless, step, safe, begun });
+            let (acknowledged, begun, step) = (album.acknowledged, album.begun, step.to_string());
+            album.pictures.push(Picture { folder, powerless, step, acknowledged, begun });
         }
     }
 }
@@ -429,7 +429,7 @@ fn a_crash_at_any_step_keeps_acknowledged_changes() {
                         next.insert(key.to_vec(), (value.to_vec(), None));
                         next.insert(other.to_vec(), (b"other".to_vec(), None));
                     }
-                    watched.album.lock().unwrap().safe += 1;
+                    watched.album.lock().unwrap().acknowledged += 1;
                     history.push(next);
                     if random.below(3) == 0 {
                         db.snapshot().unwrap();
@@ -439,13 +439,13 @@ fn a_crash_at_any_step_keeps_acknowledged_changes() {
         }
         let album = std::mem::take(&mut *watched.album.lock().unwrap());
         assert!(album.pictures.len() > 100);
-        for Picture { folder, powerless, step, safe, begun } in album.pictures {
+        for Picture { folder, powerless, step, acknowledged, begun } in album.pictures {
             let opened = open(folder.path(), 2);
             let db =
                 opened.unwrap_or_else(|why| panic!("{fsync:?}, before {step}, {powerless}: {why}"));
             let found = content(&db);
             // Otherwise a power failure loses the last acknowledged changes, but leaves a state of the past.
-            let first = if powerless && fsync != Fsync::Always { 0 } else { safe };
+            let first = if powerless && fsync != Fsync::Always { 0 } else { acknowledged };
             let known = history[first..=begun].contains(&found);
             assert!(known, "{fsync:?}, before {step}, {powerless}: {found:?}");
         }
@@ -688,7 +688,7 @@ fn a_read_that_meets_a_rollback_is_not_shown() {
             thread::sleep(Duration::from_millis(200));
         });
         let shown = db.log().wait(lsn);
-        assert!(shown.is_err(), "a rolled-back value is shown: entry {lsn} counts as safe");
+        assert!(shown.is_err(), "a rolled-back value is shown: entry {lsn} counts as committed");
         let lsn = session.execute(&read, &mut |_, answer| {
             assert!(matches!(answer, Answer::Bytes(b"old") | Answer::Int(1)), "{answer:?}");
         });

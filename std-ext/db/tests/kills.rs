@@ -4,7 +4,7 @@
 //! the directory is opened again, and nothing that was never written.
 //!
 //! The process is this test program, started with `CHILD` set: its threads write increasing values, and print each
-//! number when the log says that it is safe. `HEDGEROW_DB_KILLS` is the number of rounds.
+//! number when the log says that it is committed. `HEDGEROW_DB_KILLS` is the number of rounds.
 
 #[path = "support/random.rs"]
 mod random;
@@ -107,7 +107,7 @@ fn write(db: &Db, thread: u64, from: u64) {
             assert!(no_such || !matches!(answer, Answer::Error(_)), "{answer:?}");
         });
         db.log().wait(lsn).unwrap();
-        print(&format!("safe {thread} {number}\n"));
+        print(&format!("acknowledged {thread} {number}\n"));
     }
 }
 
@@ -146,8 +146,8 @@ fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREAD
                 let _ = snapshot.send(());
             }
             // Skip the test harness's own lines.
-            let Some(safe) = line.strip_prefix("safe ") else { continue };
-            let (thread, number) = safe.split_once(' ').unwrap();
+            let Some(acknowledged) = line.strip_prefix("acknowledged ") else { continue };
+            let (thread, number) = acknowledged.split_once(' ').unwrap();
             let (thread, number): (usize, u64) = (thread.parse().unwrap(), number.parse().unwrap());
             let wanted = last[thread].map_or(round * STRIDE, |last: u64| last + 1);
             assert_eq!(number, wanted);
@@ -196,15 +196,15 @@ fn number(bytes: &[u8]) -> u64 {
 }
 
 impl Known {
-    /// Checks the keys after a round in which `safe` was printed last.
-    fn check(&mut self, session: &mut Session, thread: u64, round: u64, safe: Option<u64>) {
+    /// Checks the keys after a round in which `acknowledged` was printed last.
+    fn check(&mut self, session: &mut Session, thread: u64, round: u64, acknowledged: Option<u64>) {
         let begin = round * STRIDE;
-        let end = safe.map_or(begin, |safe| safe + 1);
+        let end = acknowledged.map_or(begin, |acknowledged| acknowledged + 1);
         // The number after the last printed one may have been written, in part or completely.
-        let allowed = |found: Option<u64>, safe: Option<u64>, mine: bool| {
+        let allowed = |found: Option<u64>, acknowledged: Option<u64>, mine: bool| {
             assert!(
-                found == safe || mine && found == Some(end),
-                "{found:?} is there, {safe:?} was printed"
+                found == acknowledged || mine && found == Some(end),
+                "{found:?} is there, {acknowledged:?} was printed"
             );
         };
         for place in 0..KEYS {
@@ -212,20 +212,20 @@ impl Known {
             let there = found.as_deref().map(number);
             assert_eq!(found, there.map(value), "never written");
             let known = &mut self.registers[place as usize];
-            let safe = (begin..end).rev().take(KEYS as usize).find(|n| n % KEYS == place);
-            allowed(there, safe.or(*known), end % KEYS == place);
+            let acknowledged = (begin..end).rev().take(KEYS as usize).find(|n| n % KEYS == place);
+            allowed(there, acknowledged.or(*known), end % KEYS == place);
             *known = there;
         }
         let mut together = (0..TOGETHER)
             .map(|place| read(session, &key("together", thread, place)).as_deref().map(number));
         let one = together.next().unwrap();
         assert!(together.all(|other| other == one), "written together");
-        allowed(one, safe.or(self.together), true);
+        allowed(one, acknowledged.or(self.together), true);
         self.together = one;
 
         let ending = key("ending", thread, 0);
         let there = read(session, &ending).as_deref().map(number);
-        allowed(there, safe.or(self.ending), true);
+        allowed(there, acknowledged.or(self.ending), true);
         session.execute(&[Request::Read(&ending, Query::Expiry)], &mut |_, answer| {
             let wanted = there.map_or(Answer::Nil, |there| Answer::ExpiresAt(Some(FAR + there)));
             assert_eq!(answer, wanted);
@@ -239,8 +239,11 @@ impl Known {
 
         let list = read(session, &key("list", thread, 0)).unwrap_or_default();
         let list: Vec<u64> = list.chunks(20).map(number).collect();
-        let safe: Vec<u64> = (begin..end).collect();
-        assert!(list == safe || list.split_last() == Some((&end, &safe[..])), "{list:?}");
+        let acknowledged: Vec<u64> = (begin..end).collect();
+        assert!(
+            list == acknowledged || list.split_last() == Some((&end, &acknowledged[..])),
+            "{list:?}"
+        );
         session
             .execute(&[Request::Change(&key("list", thread, 0), Change::Delete)], &mut |_, _| {});
 
@@ -278,14 +281,14 @@ fn acknowledged_changes_survive_kills() {
         if began.elapsed() > timeout {
             break;
         }
-        let safe = round(folder.path(), number_of, &mut random);
+        let acknowledged = round(folder.path(), number_of, &mut random);
         let db = Db::open(options(folder.path(), number_of + 1)).unwrap();
         let mut session = db.session();
         for (thread, known) in known.iter_mut().enumerate() {
-            known.check(&mut session, thread as u64, number_of, safe[thread]);
+            known.check(&mut session, thread as u64, number_of, acknowledged[thread]);
         }
         let counted = |last: Option<u64>| last.map_or(0, |last| last - number_of * STRIDE + 1);
-        let new: u64 = safe.into_iter().map(counted).sum();
+        let new: u64 = acknowledged.into_iter().map(counted).sum();
         let sum = read(&mut session, b"counter of all").map_or(0, |text| number(&text));
         assert!(
             (of_all + new..=of_all + new + THREADS).contains(&sum),

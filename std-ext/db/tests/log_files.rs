@@ -108,10 +108,10 @@ fn appended_entries_are_replayed() {
             assert_eq!(entries, (1..=last).map(entry).collect::<Vec<_>>());
             assert_eq!((recovered.entries, recovered.last, recovered.cut), (last, last, None));
             assert_eq!(recovered.time, if last == 0 { 0 } else { 1000 + last });
-            assert_eq!((log.last(), log.safe()), (last, last));
+            assert_eq!((log.last(), log.committed()), (last, last));
             (last + 1..=last + 10).for_each(|lsn| append(&log, lsn));
             log.wait(last + 4).unwrap();
-            assert!(log.safe() >= last + 4);
+            assert!(log.committed() >= last + 4);
             if round % 2 == 0 {
                 log.close().unwrap();
             }
@@ -270,7 +270,7 @@ fn power_failures_keep_flushed_entries() {
                 _ => {}
             }
             if fsync == Fsync::Always {
-                forced = log.safe();
+                forced = log.committed();
             }
             let left = folder();
             disk.copy_torn(path.path(), left.path(), &mut || below(4) != 0).unwrap();
@@ -482,7 +482,7 @@ fn a_full_disk_loses_nothing() {
         }
         // A change that had begun before.
         append(&log, 6);
-        assert_eq!(log.safe(), 3);
+        assert_eq!(log.committed(), 3);
         assert!(matches!(log.rotate(), Err(LogError::Write(_))));
         assert!(matches!(log.sync(), Err(LogError::Write(_))));
         thread::scope(|scope| {
@@ -535,7 +535,7 @@ fn unflushed_entries_are_never_acknowledged() {
             if fsync == Fsync::Always {
                 let committed = log.commit(2);
                 assert!(matches!(committed, Err(LogError::Sync(_))), "not flushed: {committed:?}");
-                assert_eq!(log.safe(), 1, "unflushed entries count as safe");
+                assert_eq!(log.committed(), 1, "unflushed entries count as committed");
                 thread::sleep(Duration::from_millis(1));
             }
         }
@@ -553,7 +553,7 @@ fn a_closed_log_refuses_entries() {
         let (log, _, _) = open_on_disk(&FaultyDisk::new(), path.path(), fsync, (1, 0)).unwrap();
         append(&log, 1);
         log.close().unwrap();
-        assert_eq!(log.safe(), 1);
+        assert_eq!(log.committed(), 1);
         assert!(log.commit(1).unwrap() && !log.writable());
         assert!(matches!(log.append(1, b"no"), Err(LogError::Closed)));
         assert!(matches!(log.wait(Lsn::MAX), Err(LogError::Closed)));
@@ -643,7 +643,7 @@ fn concurrent_appends_are_all_replayed() {
                         continue;
                     }
                     log.wait(lsn).unwrap();
-                    assert!(log.safe() >= lsn && log.commit(lsn).unwrap());
+                    assert!(log.committed() >= lsn && log.commit(lsn).unwrap());
                     // Release: pairs with the acquire before the copy is made, so the copy contains this entry.
                     acknowledged[thread].store(number, Ordering::Release);
                 }

@@ -153,7 +153,7 @@ async fn batches(settings: &Settings, client: &Client) -> Result<Measurement, Bo
 /// A client of `batches`.
 async fn write(queue: Rc<RefCell<Queue>>, filled: Rc<Notify>) -> Result<(), EtcdError> {
     loop {
-        let (sent, (safe, told)) = (Instant::now(), oneshot::channel());
+        let (sent, (committed, told)) = (Instant::now(), oneshot::channel());
         {
             let mut queue = queue.borrow_mut();
             if queue.measurement.is_over(sent) {
@@ -161,7 +161,7 @@ async fn write(queue: Rc<RefCell<Queue>>, filled: Rc<Notify>) -> Result<(), Etcd
             }
             let mut changes = name(queue.random.key()).into_bytes();
             changes.extend_from_slice(queue.random.value());
-            queue.waiting.push_back((changes, safe));
+            queue.waiting.push_back((changes, committed));
         }
         filled.notify_one();
         if told.await.is_err() {
@@ -224,9 +224,9 @@ impl Log {
             }
             line = next;
             self.queue.borrow_mut().measurement.batches += 1;
-            for safe in told {
+            for committed in told {
                 // Fails at the end only.
-                let _ = safe.send(());
+                let _ = committed.send(());
             }
         }
     }
@@ -235,14 +235,14 @@ impl Log {
     fn take(&self, first: u64) -> (Vec<u8>, Vec<oneshot::Sender<()>>) {
         let (mut raw, mut told) = (Vec::new(), Vec::new());
         let mut queue = self.queue.borrow_mut();
-        while let Some((changes, safe)) = queue.waiting.pop_front() {
+        while let Some((changes, committed)) = queue.waiting.pop_front() {
             let entry = Entry { lsn: first + told.len() as u64, time: 1_790_000_000_000, changes };
             if !told.is_empty() && raw.len() + entry_bytes(&entry) > MOST_RAW {
-                queue.waiting.push_front((entry.changes, safe));
+                queue.waiting.push_front((entry.changes, committed));
                 break;
             }
             encode_entry(&entry, &mut raw);
-            told.push(safe);
+            told.push(committed);
         }
         (raw, told)
     }

@@ -446,7 +446,7 @@ impl Driver {
             return;
         }
         let now = Now { boot: clock::now(), wall: self.parts.db.now() };
-        let before = (self.parts.log.safe(), self.proof);
+        let before = (self.parts.log.committed(), self.proof);
         let mut actions = std::mem::take(&mut self.actions);
         self.parts.group.handle(now, event, &mut actions);
         // The protocol knows which of several answers is the newest. And the answer that this node was added does not
@@ -460,7 +460,7 @@ impl Driver {
         self.actions = actions;
         if self.serving {
             self.parts.log.set_pending(self.parts.group.pending());
-            if before != (self.parts.log.safe(), self.proof) {
+            if before != (self.parts.log.committed(), self.proof) {
                 self.parts.log.tell();
             }
         } else {
@@ -510,9 +510,9 @@ impl Driver {
             }
             Action::Hold => self.begin_hold(),
             Action::Unhold => self.end_hold(),
-            Action::Safe(lsn) => {
+            Action::CommitIndex(lsn) => {
                 if self.serving {
-                    self.parts.log.set_safe(lsn);
+                    self.parts.log.set_committed(lsn);
                 }
             }
             Action::Prove { until, sent: at, .. } => self.prove(until, at, sent),

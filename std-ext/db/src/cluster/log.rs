@@ -65,7 +65,7 @@ pub(crate) struct EtcdLog {
     /// The last entry that was appended here, or applied.
     last: AtomicU64,
     /// The last entry that may be acknowledged.
-    safe: AtomicU64,
+    committed: AtomicU64,
     writable: AtomicBool,
     /// Whether changes are refused because etcd has hardly any space left.
     full: AtomicBool,
@@ -83,7 +83,7 @@ pub(crate) struct EtcdLog {
     pending: Gauge,
     /// Bytes in the queue.
     queued: Gauge,
-    /// Bytes of replaced values that stay in memory until their entries are safe: those of `Queue::held`.
+    /// Bytes of replaced values that stay in memory until their entries are committed: those of `Queue::held`.
     held: Gauge,
     progress: Mutex<()>,
     progressed: Condvar,
@@ -100,7 +100,7 @@ struct Queue {
     /// not: it looks when the answer comes.
     wanted: usize,
     closed: bool,
-    /// The entries that are not safe and keep replaced values in memory, with the bytes of these.
+    /// The uncommitted entries that keep replaced values in memory, with the bytes of these.
     held: VecDeque<(Lsn, u64)>,
 }
 
@@ -129,7 +129,7 @@ impl EtcdLog {
             slots: Mutex::new(SlotHistory::of(slots)),
             queue: Mutex::default(),
             last: AtomicU64::new(last),
-            safe: AtomicU64::new(last),
+            committed: AtomicU64::new(last),
             writable: AtomicBool::new(false),
             full: AtomicBool::new(false),
             holding: AtomicBool::new(false),
@@ -192,8 +192,8 @@ impl EtcdLog {
         self.is_primary().then(|| self.group_epoch.load(Ordering::Relaxed))
     }
 
-    /// Ends the term: from now on no change begins, no answer gets a proof, and none of the entries that are not safe
-    /// becomes safe. Returns false if this node was not the primary.
+    /// Ends the term: from now on no change begins, no answer gets a proof, and no uncommitted entry
+    /// is committed any more. Returns false if this node was not the primary.
     pub(crate) fn end_term(&self) -> bool {
         // Relaxed: `State::step_down` takes the locks of all shards afterwards, so a change either comes before it, or
         // sees this.
@@ -204,7 +204,7 @@ impl EtcdLog {
         // Release: pairs with the acquire in `epoch`, so a worker that sees the new term sees the new view.
         self.term.fetch_add(1, Ordering::Release);
         self.pending.set(0);
-        // The state without entries that never become safe is loaded anew.
+        // The state without entries that will never be committed is loaded anew.
         self.release_held(Lsn::MAX);
         self.tell();
         true
@@ -239,9 +239,10 @@ impl EtcdLog {
     }
 
     /// Notes that entries up to this one are committed, and part of the state.
-    pub(crate) fn set_safe(&self, lsn: Lsn) {
-        // Release: pairs with the acquire in `safe`, so a thread that acknowledges an entry sees that it is committed.
-        self.safe.fetch_max(lsn, Ordering::Release);
+    pub(crate) fn set_committed(&self, lsn: Lsn) {
+        // Release: pairs with the acquire in `committed`, so a thread that acknowledges an entry sees that it is
+        // committed.
+        self.committed.fetch_max(lsn, Ordering::Release);
         self.release_held(lsn);
     }
 
@@ -265,7 +266,7 @@ impl EtcdLog {
     pub(crate) fn set_reached(&self, lsn: Lsn) {
         // Release: pairs with the acquire in `last`, so a snapshot that reads the number after the shard has the entry.
         self.last.store(lsn, Ordering::Release);
-        self.set_safe(lsn);
+        self.set_committed(lsn);
     }
 
     /// Returns the last entry that the state has.
@@ -315,9 +316,10 @@ impl EtcdLog {
 
     /// Returns the outcome of an entry, if that is decided.
     fn outcome(&self, lsn: Lsn) -> Option<Result<(), LogError>> {
-        // Before `safe`: an entry that is committed before the term ends is safe, even if the term ends meanwhile.
+        // Before `committed`: an entry that is committed before the term ends stays so, even if the term ends
+        // meanwhile.
         let is_primary = self.is_primary();
-        if self.safe() >= lsn {
+        if self.committed() >= lsn {
             return Some(Ok(()));
         }
         if lsn == Lsn::MAX || !is_primary {
@@ -380,7 +382,7 @@ impl Log for EtcdLog {
         self.last.store(lsn, Ordering::Release);
         self.queued.add(changes.len() as u64);
         if held > 0 {
-            // Under the lock, as it is removed: the entry is not safe before the driver has taken it.
+            // Under the lock, as it is removed: the entry is not committed before the driver has taken it.
             self.held.add(held as u64);
             queue.held.push_back((lsn, held as u64));
         }
@@ -417,9 +419,9 @@ impl Log for EtcdLog {
     }
 
     #[inline]
-    fn safe(&self) -> Lsn {
-        // Acquire: pairs with the release in `set_safe`.
-        self.safe.load(Ordering::Acquire)
+    fn committed(&self) -> Lsn {
+        // Acquire: pairs with the release in `set_committed`.
+        self.committed.load(Ordering::Acquire)
     }
 
     fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>) {
@@ -522,7 +524,7 @@ impl Log for EtcdLog {
     fn sync(&self) -> Result<(), LogError> {
         let last = self.last();
         self.wait(last)?;
-        // Committed entries come to the local log soon after they are safe.
+        // Entries come to the local log soon after they are committed.
         self.wait_until(|| {
             if self.local_log.position().lsn >= last {
                 return Some(Ok(()));
@@ -575,26 +577,26 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_acknowledged_once_it_is_safe() {
+    fn an_entry_is_acknowledged_once_it_is_committed() {
         let (_folder, log, _) = log();
         assert!(!log.writable());
         log.begin_term(1, 1);
-        assert!(log.writable() && (log.last(), log.safe()) == (1, 1));
+        assert!(log.writable() && (log.last(), log.committed()) == (1, 1));
         assert_eq!((log.append(5, b"one").unwrap(), log.append(6, b"two").unwrap()), (2, 3));
         assert!(!log.commit(2).unwrap());
         let taken: Vec<_> = log.take(1).iter().map(|entry| (entry.lsn, entry.time)).collect();
         assert_eq!(taken, [(2, 5), (3, 6)]);
-        log.set_safe(2);
+        log.set_committed(2);
         assert!(log.commit(2).unwrap() && !log.commit(3).unwrap());
         let waiter = Arc::clone(&log);
         let waits = std::thread::spawn(move || waiter.wait(3));
-        log.set_safe(3);
+        log.set_committed(3);
         log.tell();
         waits.join().unwrap().unwrap();
     }
 
     #[test]
-    fn entries_of_a_term_that_is_over_never_become_safe() {
+    fn entries_of_a_term_that_is_over_are_never_committed() {
         let (_folder, log, _) = log();
         log.begin_term(1, 1);
         log.append(5, b"one").unwrap();
@@ -675,7 +677,7 @@ mod tests {
         assert_eq!((log.backlog(), log.largest_request()), (1000, 1000));
     }
 
-    /// A large value that a small one has replaced stays in memory until the entry of the small one is safe.
+    /// A large value that a small one has replaced stays in memory until the entry of the small one is committed.
     #[test]
     fn replaced_values_wait_as_their_entries_do() {
         let (_folder, log, _) = log();
@@ -687,9 +689,9 @@ mod tests {
         assert_eq!(log.waiting(), (3, 30), "batches are gathered by their own bytes");
         log.take(0);
         assert_eq!(log.backlog(), 1500);
-        log.set_safe(3);
-        assert_eq!(log.backlog(), 500, "the values of entries that are safe wait");
-        log.set_safe(4);
+        log.set_committed(3);
+        assert_eq!(log.backlog(), 500, "the values of entries that are committed wait");
+        log.set_committed(4);
         assert_eq!(log.backlog(), 0);
         log.append_holding(5, &[0; 10], 700).unwrap();
         log.take(0);

@@ -46,7 +46,7 @@ pub struct NodeStatus {
     /// The node that the group's last line names as the primary.
     pub primary: Option<NodeId>,
     /// The last entry that is committed, as far as the node knows.
-    pub safe: Lsn,
+    pub committed: Lsn,
     /// The last entry that the node's state has.
     pub applied: Lsn,
     /// The last batch that the node has read.
@@ -90,7 +90,7 @@ impl NodeStatus {
             serving,
             epoch: status.epoch,
             primary: status.primary,
-            safe: status.safe,
+            committed: status.committed,
             applied: status.applied,
             seq: status.position.seq,
             time: status.position.time,

@@ -342,7 +342,7 @@ mod tests {
             epoch: 3,
             until: 0,
             sent: 0,
-            safe: 40,
+            committed: 40,
             last: 40,
             applied,
             pending: 0,

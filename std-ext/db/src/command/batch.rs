@@ -332,8 +332,8 @@ impl<'a> Batch<'a> {
         self.deferred.push(DeferredKeys { request: self.requests.len(), what, range });
     }
 
-    /// Executes all requests and writes the replies. Returns the log entry that must be safe before the replies are
-    /// sent, and whether all replies fit into `max_out` bytes of `out`. If not, the rest is left out.
+    /// Executes all requests and writes the replies. Returns the log entry that must be committed before the replies
+    /// are sent, and whether all replies fit into `max_out` bytes of `out`. If not, the rest is left out.
     pub(super) fn execute(
         &mut self,
         session: &mut Session,
@@ -500,7 +500,7 @@ impl<'a> Batch<'a> {
 pub(super) enum BatchOutcome {
     /// It was executed.
     Done {
-        /// The log entry that must be safe before the replies are sent.
+        /// The log entry that must be committed before the replies are sent.
         lsn: Lsn,
         /// The answers exceed the limit, and are not complete.
         full: bool,

@@ -426,7 +426,7 @@ pub(super) static DOCS: [Docs; 120] = [
         "3.0.0",
         "generic",
         "numreplicas/integer timeout/integer",
-        "Waits until all changes are safe, and returns the number of live replicas; 0 without a cluster.",
+        "Waits until all changes are durable, and returns the number of live replicas; 0 without a cluster.",
     ),
     docs(
         "waitaof",

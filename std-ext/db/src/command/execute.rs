@@ -35,7 +35,7 @@ pub struct Outcome {
     /// Whether other clients should have their turn: the commands took long, or have changed as much as should wait for
     /// a commit.
     pub ends_turn: bool,
-    /// The log entry that must be safe before the replies may be sent.
+    /// The log entry that must be committed before the replies may be sent.
     pub lsn: Lsn,
     /// Whether a reply shows data, so that a primary must prove that it still is one before the replies may be sent.
     pub shows_data: bool,
@@ -180,7 +180,7 @@ pub(super) struct Execution<'t, 'a> {
     /// The longest that `out` may become.
     pub(super) max_out: usize,
     pub(super) batch: Batch<'a>,
-    /// The log entry that must be safe before `out` may be sent.
+    /// The log entry that must be committed before `out` may be sent.
     pub(super) lsn: Lsn,
     /// Requests of the client itself whose replies show no data.
     pub(super) dataless: usize,

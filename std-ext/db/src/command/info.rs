@@ -142,7 +142,7 @@ fn persistence(execution: &Execution<'_, '_>, _: &ServerStats, stats: &Stats, ou
     out.line("aof_last_write_status", status(follows || execution.db.log().writable()));
     out.line("aof_current_size", stats.log_bytes);
     out.line("log_last_entry", stats.last_entry);
-    out.line("log_safe_entry", execution.db.log().safe());
+    out.line("log_safe_entry", execution.db.log().committed());
     out.line(
         "log_fsync",
         match options.fsync {

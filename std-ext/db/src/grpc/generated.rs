@@ -442,7 +442,7 @@ pub mod database_client {
                 .insert(GrpcMethod::new("hedgerow.db.v1.Database", "Scan"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Reports changes from now on, when they are as safe as acknowledged ones.
+        /// Reports changes from now on, once they are as durable as acknowledged ones.
         pub async fn watch(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchRequest>,
@@ -536,7 +536,7 @@ pub mod database_server {
             >
             + std::marker::Send
             + 'static;
-        /// Reports changes from now on, when they are as safe as acknowledged ones.
+        /// Reports changes from now on, once they are as durable as acknowledged ones.
         async fn watch(
             &self,
             request: tonic::Request<super::WatchRequest>,

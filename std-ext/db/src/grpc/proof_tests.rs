@@ -96,10 +96,10 @@ async fn answer(call: Call, what: &str) -> Result<(), Status> {
 #[test]
 fn an_answer_waits_for_its_entry_and_its_proof() {
     serve(async |log: Arc<ManualLog>, client: Client| {
-        log.set(|state| (state.safe, state.proved) = (0, 0));
+        log.set(|state| (state.committed, state.proved) = (0, 0));
         let mut call = set(&client, "rose");
-        expect_silence(&mut call, "an answer before its entry is safe").await;
-        log.set(|state| state.safe = 1);
+        expect_silence(&mut call, "an answer before its entry is committed").await;
+        log.set(|state| state.committed = 1);
         expect_silence(&mut call, "an answer without its proof").await;
         log.set(|state| state.proved = 2);
         answer(call, "a change").await.unwrap();
@@ -122,13 +122,13 @@ fn an_answer_waits_for_its_entry_and_its_proof() {
 #[test]
 fn no_answer_outlives_its_epoch() {
     serve(async |log: Arc<ManualLog>, client: Client| {
-        log.set(|state| state.safe = 0);
+        log.set(|state| state.committed = 0);
         let mut change = set(&client, "rose");
-        expect_silence(&mut change, "an answer before its entry is safe").await;
+        expect_silence(&mut change, "an answer before its entry is committed").await;
         log.set(|state| state.proved = 0);
         let mut read = get(&client, "daisy");
         expect_silence(&mut read, "an answer without its proof").await;
-        log.set(|state| (state.epoch, state.safe, state.proved) = (2, 9, u64::MAX));
+        log.set(|state| (state.epoch, state.committed, state.proved) = (2, 9, u64::MAX));
         for (name, call) in [("set", change), ("get", read)] {
             let refused = answer(call, name).await.unwrap_err();
             assert_eq!(refused.code(), Code::Unavailable, "{name}: {refused:?}");
@@ -173,11 +173,11 @@ fn a_client_that_waits_for_the_log_is_not_silent() {
     let log = Arc::new(ManualLog::trusting());
     let options = GrpcOptions { timeout, ..GrpcOptions::default() };
     serve_db(primary(&log), options, async |client: Client| {
-        log.set(|state| state.safe = 0);
+        log.set(|state| state.committed = 0);
         let mut call = set(&client, "rose");
         let ended = tokio::time::timeout(5 * timeout, &mut call).await;
         assert!(ended.is_err(), "a client that waits for its answer is closed: {ended:?}");
-        log.set(|state| state.safe = 1);
+        log.set(|state| state.committed = 1);
         answer(call, "a change").await.unwrap();
     });
 }

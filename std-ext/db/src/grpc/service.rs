@@ -75,7 +75,7 @@ impl Service {
         Arc::clone(&self.shared.end)
     }
 
-    /// Executes one operation, and waits until it is safe.
+    /// Executes one operation, and waits until it is committed.
     async fn execute(
         &self,
         (peer, access): &(Peer, Access),
@@ -100,7 +100,7 @@ impl Service {
         };
         let needs = self.shared.needs(lsn, epoch);
         drop(operation);
-        self.shared.wait_safe(needs).await?;
+        self.shared.wait_committed(needs).await?;
         Ok((made?, reserved))
     }
 }
@@ -201,7 +201,7 @@ impl Drop for WindowBytes {
 /// The entry and the evaluation for which answers wait.
 #[derive(Clone, Copy)]
 pub(super) struct Needs {
-    /// The entry that must be safe.
+    /// The entry that must be committed.
     lsn: Lsn,
     /// The evaluation that must be proved.
     evaluated: Evaluated,
@@ -281,18 +281,18 @@ impl ServiceShared {
     }
 
     /// Waits until answers may be sent.
-    async fn wait_safe(&self, needs: Needs) -> Result<(), Status> {
+    async fn wait_committed(&self, needs: Needs) -> Result<(), Status> {
         loop {
             // Register before asking the log: otherwise progress in between would be missed.
             let notified = self.progress.notified();
             let mut notified = std::pin::pin!(notified);
             notified.as_mut().enable();
             let log = self.db.log();
-            // The proof last: an entry that is safe in a later epoch is another one.
-            let is_safe = log.commit(needs.lsn);
-            let may_leave = is_safe.and_then(|safe| match log.proof(&needs.evaluated) {
+            // The proof last: an entry that is committed in a later epoch is another one.
+            let is_committed = log.commit(needs.lsn);
+            let may_leave = is_committed.and_then(|committed| match log.proof(&needs.evaluated) {
                 Proof::Never => Err(LogError::Deposed),
-                proof => Ok(safe && proof == Proof::Given),
+                proof => Ok(committed && proof == Proof::Given),
             });
             match may_leave {
                 Ok(true) => return Ok(()),
@@ -325,7 +325,7 @@ impl ServiceShared {
                     }
                 });
                 scan_state.next = (next != 0).then_some(next);
-                // A key is not reported before its log entry is safe.
+                // A key is not reported before its log entry is committed.
                 scan_state.seen = (self.db.log().last(), rollbacks, epoch);
             }
             lsn = scan_state.seen.0;
@@ -543,7 +543,7 @@ impl Database for Service {
         });
         let needs = self.shared.needs(lsn, epoch);
         let removed = made?;
-        self.shared.wait_safe(needs).await?;
+        self.shared.wait_committed(needs).await?;
         Ok(Response::new(DeleteResponse { removed }))
     }
 
@@ -560,7 +560,7 @@ impl Database for Service {
         self.shared.wait_until_admitted(&access).await?;
         let ((answers, reserved), needs) =
             self.shared.execute(&peer, &request.into_inner().operations).await?;
-        self.shared.wait_safe(needs).await?;
+        self.shared.wait_committed(needs).await?;
         Ok(accounted((BatchResponse { answers }, reserved)))
     }
 
@@ -588,7 +588,7 @@ impl Database for Service {
             let shared = Arc::clone(&shared);
             async move {
                 let (answers, bytes, needs) = made?;
-                shared.wait_safe(needs).await?;
+                shared.wait_committed(needs).await?;
                 Ok((BatchResponse { answers }, bytes))
             }
         });
@@ -608,7 +608,7 @@ impl Database for Service {
                     let ((entries, reserved), needs) =
                         shared.scan(&peer, &request, &mut scan_state)?;
                     if !entries.is_empty() {
-                        shared.wait_safe(needs).await?;
+                        shared.wait_committed(needs).await?;
                         return Ok(Some(((ScanResponse { entries }, reserved), scan_state)));
                     }
                     // A long scan that finds nothing lets other calls run.

@@ -29,7 +29,7 @@ pub struct Evaluated {
 /// this node was still the primary when the answers were evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// They may leave, as soon as their log entry is safe.
+    /// They may leave, as soon as their log entry is committed.
     Given,
     /// The log does not know yet.
     Pending,
@@ -47,7 +47,7 @@ const LONG_ENTRY: usize = 16 << 20;
 /// order in which they were made. `append` works in memory only. `commit` is called once for many entries, and without
 /// locks.
 ///
-/// An entry is *safe* once it may be acknowledged under the policy: written, or written and synced
+/// An entry is *committed* once it may be acknowledged under the policy: written, or written and synced
 /// ([`Fsync`](crate::log::Fsync)).
 pub trait Log: Send + Sync {
     /// Appends an entry: the time at which it is applied, and its changes as bytes. Does no I/O.
@@ -64,7 +64,7 @@ pub trait Log: Send + Sync {
     fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError>;
 
     /// As [`append`](Self::append), for changes that keep `held` bytes of replaced values in memory until the entry is
-    /// safe. A log that counts its [`backlog`](Self::backlog) adds them to it.
+    /// committed. A log that counts its [`backlog`](Self::backlog) adds them to it.
     ///
     /// # Errors
     /// As `append`.
@@ -87,12 +87,12 @@ pub trait Log: Send + Sync {
     ///
     /// The log calls it from a thread that holds no lock, before the callbacks of [`on_progress`](Self::on_progress).
     /// The callback takes the locks of all shards, calls [`roll_back`](Self::roll_back), and undoes the changes that
-    /// are not safe. Without a callback, a log whose disk is full keeps its entries until there is room.
+    /// are not committed. Without a callback, a log whose disk is full keeps its entries until there is room.
     fn on_failure(&self, failed: Box<dyn Fn() + Send + Sync>) {
         drop(failed);
     }
 
-    /// Discards all entries that are not safe, if the log cannot be written. From then on [`commit`](Self::commit)
+    /// Discards all uncommitted entries if the log cannot be written. From then on [`commit`](Self::commit)
     /// returns [`LogError::RolledBack`] for them.
     ///
     /// The caller holds the locks of all shards, so nothing is appended meanwhile. Under these locks it may still write
@@ -104,28 +104,28 @@ pub trait Log: Send + Sync {
     /// Returns the number of the last entry that was appended.
     fn last(&self) -> Lsn;
 
-    /// Makes all entries up to `lsn` safe, or requests it. Returns whether they are safe already.
+    /// Commits all entries up to `lsn`, or requests it. Returns whether they are committed already.
     ///
     /// Under `everysec` and `no` it writes the file. Under `always` another thread writes and syncs, and the callbacks
     /// of [`on_progress`](Self::on_progress) report it; this method never waits for a sync. `Lsn::MAX` stands for an
     /// entry that could not be appended.
     ///
     /// # Errors
-    /// If the entries will never be safe. Entries before `lsn` that were rolled back do not count if `lsn` was appended
-    /// later.
+    /// If the entries will never be committed. Entries before `lsn` that were rolled back do not count if `lsn` was
+    /// appended later.
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError>;
 
-    /// As `commit`, but waits until the entries are safe.
+    /// As `commit`, but waits until the entries are committed.
     ///
     /// # Errors
     /// If they will never be.
     fn wait(&self, lsn: Lsn) -> Result<(), LogError>;
 
-    /// Returns the number of the last entry that is safe.
-    fn safe(&self) -> Lsn;
+    /// Returns the number of the last committed entry.
+    fn committed(&self) -> Lsn;
 
-    /// Adds a callback that another thread calls whenever `safe` has grown, a pending proof was given or refused, or
-    /// the log has failed. It must only query the log.
+    /// Adds a callback that another thread calls whenever `committed` has grown, a pending proof was given or refused,
+    /// or the log has failed. It must only query the log.
     fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>);
 
     /// Returns the present epoch. It changes whenever this node becomes the primary, and when it ceases to be.
@@ -141,12 +141,12 @@ pub trait Log: Send + Sync {
         Evaluated { epoch: before, time: 0 }
     }
 
-    /// Returns whether the answers of an evaluation may leave. An answer needs this *and* its entry to be safe, also an
-    /// answer that changed nothing.
+    /// Returns whether the answers of an evaluation may leave. An answer needs this *and* its entry to be committed,
+    /// also an answer that changed nothing.
     ///
     /// A proof of one evaluation is one of all earlier evaluations of the same epoch, until the epoch ends. Then an
-    /// evaluation is proved nevermore: an answer whose entry was not safe by then must not leave. So ask for the proof
-    /// after it is known that the entry is safe.
+    /// evaluation is proved nevermore: an answer whose entry was not committed by then must not leave. So ask for the
+    /// proof after it is known that the entry is committed.
     fn proof(&self, evaluated: &Evaluated) -> Proof {
         let _ = evaluated;
         Proof::Given
@@ -172,9 +172,9 @@ pub trait Log: Send + Sync {
         usize::MAX
     }
 
-    /// Returns the bytes of entries that wait to become safe, and of the values that they have replaced. The server
+    /// Returns the bytes of entries that wait to be committed, and of the values that they have replaced. The server
     /// stops reading from its clients while they are too many. A log may leave out what the next
-    /// [`commit`](Self::commit) makes safe.
+    /// [`commit`](Self::commit) commits.
     fn backlog(&self) -> usize {
         0
     }
@@ -231,9 +231,9 @@ pub trait Log: Send + Sync {
 /// The outcome of [`Log::roll_back`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rollback {
-    /// The last entry that is safe. The entries after it were discarded.
-    pub safe: Lsn,
-    /// The entry that stands for the rollback: safe, and without changes. Reads after the rollback are as of this
+    /// The last committed entry. The entries after it were discarded.
+    pub committed: Lsn,
+    /// The entry that stands for the rollback: committed, and without changes. Reads after the rollback are as of this
     /// entry.
     pub mark: Lsn,
 }

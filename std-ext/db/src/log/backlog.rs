@@ -1,16 +1,16 @@
-//! The bytes that wait to become safe under `always`: entries, and the values that they have replaced.
+//! The bytes that wait to be committed under `always`: entries, and the values that they have replaced.
 //!
 //! # Synchronization
 //! `[BL-1]` The bytes of an entry are counted before its number is taken. A thread that reads the next number, as in
 //! `[AP-2]` of `log/appends.rs`, and then the count, has counted every entry with a lower number. It may have counted
-//! entries whose numbers are not taken yet, and they are removed too early. The other way round, bytes of a safe entry
-//! would stay in the backlog until another entry is synced, and the server would read from no client meanwhile.
+//! entries whose numbers are not taken yet, and they are removed too early. The other way round, bytes of a committed
+//! entry would stay in the backlog until another entry is synced, and the server would read from no client meanwhile.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Totals since the log was opened.
 pub(super) struct Backlog {
-    /// Whether entries wait. Under the other policies a commit makes them safe.
+    /// Whether entries wait. Under the other policies `commit` writes them.
     counts: bool,
     appended: AtomicU64,
     removed: AtomicU64,
@@ -37,13 +37,13 @@ impl Backlog {
         self.appended.load(Ordering::Relaxed)
     }
 
-    /// Records that the entries are safe, or were discarded, that [`appended`](Self::appended) counted.
+    /// Records that the entries are committed, or were discarded, that [`appended`](Self::appended) counted.
     pub(super) fn remove_up_to(&self, appended: u64) {
         // Relaxed: a count.
         self.removed.fetch_max(appended, Ordering::Relaxed);
     }
 
-    /// Returns the bytes that wait to become safe.
+    /// Returns the bytes that wait to be committed.
     pub(super) fn bytes(&self) -> usize {
         // Relaxed: counts. If this reads an older total, the caller waits a cycle more or less.
         let removed = self.removed.load(Ordering::Relaxed);
@@ -66,7 +66,7 @@ mod tests {
         let db = crate::Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
         let log = db.log();
         db.set("rose", "red").unwrap();
-        assert_eq!(log.backlog(), 0, "a safe entry waits");
+        assert_eq!(log.backlog(), 0, "a committed entry waits");
         disk.change(|faults| faults.room = Some(0));
         db.set("rose", "white").unwrap_err();
         assert_eq!(log.backlog(), 0, "discarded entries wait");

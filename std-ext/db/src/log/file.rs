@@ -61,7 +61,7 @@ impl FileLog {
         let (segment, salt, file) = if let Some((segment, salt)) = found.open {
             let path = folder.at(&numbered_name(NAME, segment.first));
             let file = folder.disk().reopen(&path).map_err(|why| OpenError::Io(path, why))?;
-            // Entries that were just read may be in the page cache only. From here on they count as safe.
+            // Entries that were just read may be in the page cache only. From here on they count as committed.
             file.sync().map_err(io_error)?;
             (segment, salt, file)
         } else {
@@ -85,7 +85,7 @@ impl FileLog {
             sync_lock: Mutex::new(()),
             health: Health::new(),
             rolled_back: RolledBackRanges::default(),
-            safe: AtomicU64::new(last),
+            committed: AtomicU64::new(last),
             bytes: AtomicU64::new(bytes),
             sync_request: Mutex::new(SyncRequest::default()),
             sync_requested: Condvar::new(),
@@ -165,7 +165,7 @@ impl Log for FileLog {
 
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
         let shared = &*self.shared;
-        if shared.is_safe(lsn) {
+        if shared.is_committed(lsn) {
             return Ok(true);
         }
         if lsn == Lsn::MAX {
@@ -180,12 +180,12 @@ impl Log for FileLog {
         } else {
             shared.with_writer(|writer| {
                 // Another thread may have written the entry while this one waited for the lock.
-                if shared.safe() < lsn {
+                if shared.committed() < lsn {
                     // `outcome` reports the error below.
                     let _ = shared.write_appended(writer);
                 }
             });
-            if shared.is_safe(lsn) {
+            if shared.is_committed(lsn) {
                 return Ok(true);
             }
         }
@@ -209,8 +209,8 @@ impl Log for FileLog {
     }
 
     #[inline]
-    fn safe(&self) -> Lsn {
-        self.shared.safe()
+    fn committed(&self) -> Lsn {
+        self.shared.committed()
     }
 
     fn on_progress(&self, on_progress: Box<dyn Fn() + Send + Sync>) {

@@ -21,7 +21,7 @@ pub(super) enum Condition {
     Full(LogError),
     /// New entries are rejected. Those that were accepted are being written.
     Closing,
-    /// New entries are rejected. Entries that are not safe never will be.
+    /// New entries are rejected. Uncommitted entries never will be committed.
     Closed,
     /// As `Closed`, because of this error.
     Failed(LogError),
@@ -32,7 +32,7 @@ pub(super) struct Health {
     condition: Mutex<Condition>,
     /// Whether the condition is `Healthy`: a copy that is read without the lock.
     writable: AtomicBool,
-    /// Whether the owner still has to roll back entries that are not safe.
+    /// Whether the owner still has to roll back uncommitted entries.
     needs_rollback: AtomicBool,
 }
 
@@ -86,7 +86,7 @@ impl Health {
         }
     }
 
-    /// Whether entries that are not safe may still become safe.
+    /// Whether uncommitted entries may still be committed.
     #[inline]
     pub(super) fn can_progress(&self) -> Result<(), LogError> {
         if self.writable() { Ok(()) } else { self.can_progress_unhealthy() }
@@ -130,7 +130,8 @@ impl Health {
         first
     }
 
-    /// Records that entries that are not safe never will be. If there was an earlier error, it stays, and is returned.
+    /// Records that uncommitted entries will never be committed. If there was an earlier error, it stays, and is
+    /// returned.
     pub(super) fn fail(&self, why: LogError) -> LogError {
         let mut condition = self.lock();
         if let Condition::Failed(first) = &*condition {

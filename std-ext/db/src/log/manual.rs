@@ -1,4 +1,4 @@
-//! A log that a test controls: the safe entries, the proved evaluations, and the epoch.
+//! A log that a test controls: the committed entries, the proved evaluations, and the epoch.
 
 use crate::lock::lock;
 use crate::log::api::{Epoch, Evaluated, Log, LogError, Lsn, Position, Proof};
@@ -23,7 +23,7 @@ pub(crate) struct ManualLog {
 pub(crate) struct Manual {
     pub(crate) entries: Vec<Entry>,
     pub(crate) last: Lsn,
-    pub(crate) safe: Lsn,
+    pub(crate) committed: Lsn,
     pub(crate) writable: bool,
     /// Refuses changes although this node is the primary.
     pub(crate) full: bool,
@@ -38,16 +38,17 @@ pub(crate) struct Manual {
     pub(crate) now: u64,
     pub(crate) backlog: usize,
     /// The highest number that `commit` was called for.
-    pub(crate) committed: Lsn,
+    pub(crate) requested: Lsn,
 }
 
 impl ManualLog {
-    /// Returns the log of a primary in epoch 1, all of whose entries are safe and all of whose evaluations are proved.
+    /// Returns the log of a primary in epoch 1, all of whose entries are committed and all of whose evaluations are
+    /// proved.
     pub(crate) fn trusting() -> Self {
         let log = Self::default();
         log.set(|state| {
             (state.writable, state.epoch) = (true, 1);
-            (state.safe, state.proved) = (Lsn::MAX - 1, u64::MAX);
+            (state.committed, state.proved) = (Lsn::MAX - 1, u64::MAX);
         });
         log
     }
@@ -85,7 +86,7 @@ impl ManualLog {
     pub(crate) fn publish_last(&self, lsn: Lsn) {
         let mut state = lock(&self.state);
         state.last = lsn;
-        state.safe = state.safe.max(lsn);
+        state.committed = state.committed.max(lsn);
     }
 
     pub(crate) fn entries(&self) -> Vec<Entry> {
@@ -123,18 +124,18 @@ impl Log for ManualLog {
 
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
         let mut state = lock(&self.state);
-        state.committed = state.committed.max(lsn);
+        state.requested = state.requested.max(lsn);
         self.changed.notify_all();
-        if lsn == Lsn::MAX { Err(LogError::Deposed) } else { Ok(lsn <= state.safe) }
+        if lsn == Lsn::MAX { Err(LogError::Deposed) } else { Ok(lsn <= state.committed) }
     }
 
     fn wait(&self, lsn: Lsn) -> Result<(), LogError> {
-        self.wait_until(|state| lsn <= state.safe);
+        self.wait_until(|state| lsn <= state.committed);
         Ok(())
     }
 
-    fn safe(&self) -> Lsn {
-        self.get(|state| state.safe)
+    fn committed(&self) -> Lsn {
+        self.get(|state| state.committed)
     }
 
     fn on_progress(&self, told: Callback) {

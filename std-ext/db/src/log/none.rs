@@ -5,7 +5,7 @@ use crate::slot_set::SlotSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Numbers the entries and discards them. All of them count as safe.
+/// Numbers the entries and discards them. All of them count as committed.
 #[derive(Debug, Default)]
 pub struct NoLog {
     last: AtomicU64,
@@ -54,7 +54,7 @@ impl Log for NoLog {
         Ok(())
     }
 
-    fn safe(&self) -> Lsn {
+    fn committed(&self) -> Lsn {
         self.last()
     }
 
@@ -96,7 +96,7 @@ mod tests {
         let log = NoLog::new();
         assert_eq!(log.append(7, b"change").unwrap(), 1);
         assert_eq!(log.append(7, b"change").unwrap(), 2);
-        assert_eq!((log.last(), log.safe(), log.rotate().unwrap()), (2, 2, 3));
+        assert_eq!((log.last(), log.committed(), log.rotate().unwrap()), (2, 2, 3));
         assert!(log.commit(2).unwrap());
         log.close().unwrap();
         assert!(!log.writable());

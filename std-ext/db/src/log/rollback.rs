@@ -14,12 +14,13 @@ pub(super) struct RolledBackRanges {
 }
 
 impl RolledBackRanges {
-    /// Adds the entries from `first` to `last`, before `safe` passes them. Does nothing if `last` is less than `first`.
+    /// Adds the entries from `first` to `last`, before `committed` passes them. Does nothing if `last` is less than
+    /// `first`.
     pub(super) fn add(&self, first: Lsn, last: Lsn) {
         if first <= last {
             self.ranges.lock().unwrap_or_else(PoisonError::into_inner).push((first, last));
-            // Relaxed: `safe` passes these numbers later, with a release store, and callers of `contains` have loaded
-            // `safe` with acquire.
+            // Relaxed: `committed` passes these numbers later, with a release store, and callers of `contains` have
+            // loaded `committed` with acquire.
             self.last.store(last, Ordering::Relaxed);
         }
     }

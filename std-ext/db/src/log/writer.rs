@@ -6,18 +6,18 @@
 //!   `writer`. Under `everysec` and `no` the first thread that calls `commit` does this for all; the others find their
 //!   entries written. Under `always` the log's thread does it, and calls `fdatasync` once for all entries that arrived
 //!   meanwhile.
-//! - An entry is *safe*, and may be acknowledged, once it is written (`everysec`, `no`) or synced (`always`).
+//! - An entry is *committed*, and may be acknowledged, once it is written (`everysec`, `no`) or synced (`always`).
 //!
 //! This file does not bound the buffers. Each event loop of the server commits at the end of an iteration, and ends it
 //! early after many changes. Under `always`, where a commit does not wait for the disk, `log/backlog.rs` counts what is
-//! not safe, and the server makes no more changes while that is much.
+//! not committed, and the server makes no more changes while that is much.
 //!
 //! # Failures
 //! `Condition` in `log/health.rs` says whether the log can be written.
 //!
 //! If a write fails, because the disk is full, the condition becomes `Full`. The log truncates the part that was
 //! written, and no change begins any more. Then it calls its owner, which undoes the changes in memory that are not
-//! safe and makes the log discard their entries (`Log::roll_back`). The numbers in a file have to be
+//! committed and makes the log discard their entries (`Log::roll_back`). The numbers in a file have to be
 //! consecutive, so the log writes *fillers* in their place: entries without changes. It tries that ten times a second,
 //! and so notices when there is room again.
 //!
@@ -76,8 +76,8 @@ pub(super) struct LogShared {
     pub(super) sync_lock: Mutex<()>,
     pub(super) health: Health,
     pub(super) rolled_back: RolledBackRanges,
-    /// Number of the last entry that is safe.
-    pub(super) safe: AtomicU64,
+    /// Number of the last committed entry.
+    pub(super) committed: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) sync_request: Mutex<SyncRequest>,
     pub(super) sync_requested: Condvar,
@@ -149,31 +149,31 @@ impl Writer {
 }
 
 impl LogShared {
-    pub(super) fn safe(&self) -> Lsn {
+    pub(super) fn committed(&self) -> Lsn {
         // Acquire: pairs with the release in `advance`, so a thread that acknowledges an entry sees that it was
         // written.
-        self.safe.load(Ordering::Acquire)
+        self.committed.load(Ordering::Acquire)
     }
 
     /// Only called under the lock of `writer`.
     pub(super) fn advance(&self, lsn: Lsn) {
-        // Release: pairs with the acquire in `safe`, so a thread that reads this number sees that the entry was
+        // Release: pairs with the acquire in `committed`, so a thread that reads this number sees that the entry was
         // written.
-        self.safe.store(lsn, Ordering::Release);
+        self.committed.store(lsn, Ordering::Release);
     }
 
     /// Whether an entry may be acknowledged.
     #[inline]
-    pub(super) fn is_safe(&self, lsn: Lsn) -> bool {
+    pub(super) fn is_committed(&self, lsn: Lsn) -> bool {
         // In this order, for the reason given in `outcome`.
-        self.safe() >= lsn && !self.rolled_back.contains(lsn)
+        self.committed() >= lsn && !self.rolled_back.contains(lsn)
     }
 
-    /// Returns whether an entry and all before it are safe, if that is decided.
+    /// Returns whether an entry and all before it are committed, if that is decided.
     pub(super) fn outcome(&self, lsn: Lsn) -> Option<Result<(), LogError>> {
-        // Read before `rolled_back`: `safe` passes the numbers of discarded entries only after `rolled_back` contains
-        // them. In the other order, a discarded entry could pass for a safe one.
-        let safe = self.safe();
+        // Read before `rolled_back`: `committed` passes the numbers of discarded entries only after `rolled_back`
+        // contains them. In the other order, a discarded entry could pass for a committed one.
+        let committed = self.committed();
         if self.rolled_back.contains(lsn) {
             // After a failed sync the entry may or may not be on the disk: the caller must not be told that it was
             // undone.
@@ -182,7 +182,7 @@ impl LogShared {
                 _ => LogError::RolledBack,
             }));
         }
-        if safe >= lsn {
+        if committed >= lsn {
             return Some(Ok(()));
         }
         match self.health.can_progress() {
@@ -294,8 +294,8 @@ impl LogShared {
             writer.pending = Vec::new();
         }
         writer.written = writer.taken;
-        // A rollback has moved `safe` past its fillers already: `safe` must not go back.
-        if self.fsync != Fsync::Always && writer.written > self.safe() {
+        // A rollback has moved `committed` past its fillers already: `committed` must not go back.
+        if self.fsync != Fsync::Always && writer.written > self.committed() {
             self.advance(writer.written);
         }
         if self.health.write_succeeded() {
@@ -369,8 +369,8 @@ impl LogShared {
     pub(super) fn note_synced(&self, writer: &mut Writer, lsn: Lsn) {
         writer.synced = writer.synced.max(lsn);
         if self.fsync == Fsync::Always {
-            // `safe` may be higher: a rollback passes the numbers of the entries that it discards.
-            self.advance(writer.synced.max(self.safe()));
+            // `committed` may be higher: a rollback passes the numbers of the entries that it discards.
+            self.advance(writer.synced.max(self.committed()));
             self.backlog.remove_up_to(writer.counted);
             writer.notify = true;
         }
@@ -411,22 +411,22 @@ impl LogShared {
         self.health.fail(why)
     }
 
-    /// Discards the entries that are not safe. The caller holds the locks of all shards, so no entry is appended
+    /// Discards the uncommitted entries. The caller holds the locks of all shards, so no entry is appended
     /// meanwhile.
     pub(super) fn roll_back(&self) -> Option<Rollback> {
         let mut writer = lock(&self.writer);
         let writer = &mut *writer;
         if self.fsync == Fsync::Always && self.health.is_full() {
-            // Entries that are in the file are replayed at the next start, so they have to become safe. If this sync
+            // Entries that are in the file are replayed at the next start, so they have to become durable. If this sync
             // fails, the condition below is `Failed`.
             let _ = self.sync(writer);
         }
         let mut appends = self.appends.lock_all();
-        let (safe, mark) = (self.safe(), appends.next());
+        let (committed, mark) = (self.committed(), appends.next());
         match self.health.condition() {
             // There is room again, and the retry has written everything.
             Condition::Healthy | Condition::Closing | Condition::Closed => return None,
-            Condition::Full(_) if safe + 1 == mark => return None,
+            Condition::Full(_) if committed + 1 == mark => return None,
             Condition::Full(_) | Condition::Failed(_) => {}
         }
         self.backlog.remove_up_to(self.backlog.appended());
@@ -440,12 +440,12 @@ impl LogShared {
             frame::encode(&mut writer.pending, self.salt, lsn, 0, frame::crc(&[]), &[]);
         }
         (writer.taken, writer.only_fillers) = (mark, true);
-        self.rolled_back.add(safe + 1, mark - 1);
-        // The filler `mark` has no changes, so it is safe although it is not written.
+        self.rolled_back.add(committed + 1, mark - 1);
+        // The filler `mark` has no changes, so it is committed although it is not written.
         self.advance(mark);
         // The caller does the rollback.
         let _ = self.health.take_rollback();
-        Some(Rollback { safe, mark })
+        Some(Rollback { committed, mark })
     }
 
     pub(super) fn write_and_sync(&self, writer: &mut Writer) -> Result<(), LogError> {
@@ -520,10 +520,10 @@ impl LogShared {
     pub(super) fn sleep(&self, pause: Duration) -> bool {
         let mut request = lock(&self.sync_request);
         if self.fsync == Fsync::Always && pause == SECOND {
-            // After a failure no further entry becomes safe: there is nothing to wake up for.
+            // After a failure no further entry is committed: there is nothing to wake up for.
             while !request.stop
                 && !self.health.is_full()
-                && (request.up_to <= self.safe() || self.health.can_progress().is_err())
+                && (request.up_to <= self.committed() || self.health.can_progress().is_err())
             {
                 request = self.sync_requested.wait(request).unwrap_or_else(PoisonError::into_inner);
             }

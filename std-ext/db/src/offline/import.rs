@@ -231,7 +231,7 @@ impl Store {
         self.executor.first_error.as_deref()
     }
 
-    /// Stores the rest, and makes all of it safe.
+    /// Stores the rest, and waits until all of it is durable.
     ///
     /// # Errors
     /// If the directory cannot be written.

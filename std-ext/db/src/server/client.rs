@@ -104,7 +104,7 @@ pub(super) struct Client {
     input: Vec<u8>,
     /// The length of `input` below which no complete request can be in it.
     wanted: usize,
-    /// The log entry that must be safe before the replies of this cycle are sent.
+    /// The log entry that must be committed before the replies of this cycle are sent.
     lsn: Lsn,
     /// Whether a reply of this cycle shows data.
     shows_data: bool,
@@ -265,8 +265,8 @@ impl Client {
     /// Returns whether another worker can serve this client from now on.
     pub(super) fn may_move(&self) -> bool {
         // [MV-1] Replies wait for their log entries at the worker that executed the commands, because only that worker
-        // knows which rollbacks and epochs came after them. A worker that has seen a later rollback would take the safe
-        // number of other entries for that of these.
+        // knows which rollbacks and epochs came after them. A worker that has seen a later rollback would take the
+        // committed number of other entries for that of these.
         self.state == State::Open && !self.output.is_held() && self.lsn == 0
     }
 
@@ -597,7 +597,7 @@ impl Client {
         }
     }
 
-    /// Returns the log entry that must be safe before the replies of this cycle are sent.
+    /// Returns the log entry that must be committed before the replies of this cycle are sent.
     pub(super) fn required_lsn(&self) -> Lsn {
         self.lsn
     }
@@ -607,9 +607,10 @@ impl Client {
         self.lsn > 0 || self.shows_data
     }
 
-    /// Returns the evaluation whose proof the first held replies wait for, or `None` if their entry is not safe either.
-    pub(super) fn awaited_proof(&self, safe: Lsn) -> Option<Evaluated> {
-        self.output.awaited_proof(safe)
+    /// Returns the evaluation whose proof the first held replies wait for, or `None` if their entry is not committed
+    /// either.
+    pub(super) fn awaited_proof(&self, committed: Lsn) -> Option<Evaluated> {
+        self.output.awaited_proof(committed)
     }
 
     /// Releases the replies that the log allows to be sent.

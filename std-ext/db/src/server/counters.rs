@@ -53,7 +53,7 @@ counters! {
     slow_subscribers,
     /// Messages given to subscribers.
     messages,
-    /// Connections closed because the log failed before their replies were safe.
+    /// Connections closed because the log failed before their replies were committed.
     failed,
     /// Commands executed.
     commands,

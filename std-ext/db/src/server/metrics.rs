@@ -169,7 +169,7 @@ fn log(page: &mut Page<'_>, server: &ServerMonitor) -> Result<(), Error> {
     page.counter(
         "log_safe_entries",
         "Number of the last log entry that may be acknowledged.",
-        log.safe(),
+        log.committed(),
     )?;
     page.gauge("aof_current_size_bytes", "Size of the log.", stats.log_bytes)?;
     page.gauge("log_writable", "Whether the log is writable.", u32::from(log.writable()))?;

@@ -1,8 +1,8 @@
 //! The output buffer of a client: replies in order, and how far they may be sent.
 //!
-//! A reply that shows a change is held until the log says that the change is safe. In a cluster, each reply is also
-//! held until the log has proved that this node was the primary when the reply was made. Replies behind it wait too,
-//! because replies leave in order.
+//! A reply that shows a change is held until the log says that the change is committed. In a cluster, each reply is
+//! also held until the log has proved that this node was the primary when the reply was made. Replies behind it wait
+//! too, because replies leave in order.
 
 use crate::log::{Evaluated, Log, Lsn, Proof};
 use std::collections::VecDeque;
@@ -83,7 +83,7 @@ pub(super) struct Output {
 /// A range of replies that may not be sent yet.
 #[derive(Debug)]
 struct Hold {
-    /// The log entry that must be safe.
+    /// The log entry that must be committed.
     lsn: Lsn,
     /// The evaluation that must be proved.
     evaluated: Evaluated,
@@ -94,8 +94,8 @@ struct Hold {
 #[derive(Clone, Copy)]
 pub(super) struct SendBound<'a> {
     pub(super) log: &'a dyn Log,
-    /// Entries up to this one are safe.
-    pub(super) safe: Lsn,
+    /// Entries up to this one are committed.
+    pub(super) committed: Lsn,
     /// An evaluation that is proved, so that the log need not be asked for each client.
     pub(super) proved: Option<Evaluated>,
 }
@@ -162,12 +162,13 @@ impl Output {
         !self.held.is_empty()
     }
 
-    /// Returns the evaluation whose proof the first held replies wait for, or `None` if their entry is not safe either.
-    pub(super) fn awaited_proof(&self, safe: Lsn) -> Option<Evaluated> {
-        self.held.front().filter(|hold| hold.lsn <= safe).map(|hold| hold.evaluated)
+    /// Returns the evaluation whose proof the first held replies wait for, or `None` if their entry is not committed
+    /// either.
+    pub(super) fn awaited_proof(&self, committed: Lsn) -> Option<Evaluated> {
+        self.held.front().filter(|hold| hold.lsn <= committed).map(|hold| hold.evaluated)
     }
 
-    /// Ends a cycle: everything appended in it needs `lsn` to be safe, and `evaluated` to be proved.
+    /// Ends a cycle: everything appended in it needs `lsn` to be committed, and `evaluated` to be proved.
     pub(super) fn hold_until(&mut self, lsn: Lsn, evaluated: Evaluated, allowed: &SendBound<'_>) {
         let end = self.end();
         let seen = self.held.back().map_or(self.free, |last| last.end);
@@ -193,7 +194,7 @@ impl Output {
     /// Releases replies that the log allows to be sent.
     pub(super) fn release(&mut self, allowed: &SendBound<'_>) {
         while let Some(mark) = self.held.front()
-            && mark.lsn <= allowed.safe
+            && mark.lsn <= allowed.committed
             && allowed.is_proved(&mark.evaluated)
         {
             self.free = mark.end;
@@ -315,18 +316,18 @@ mod tests {
 
     const NOW: Evaluated = Evaluated { epoch: 0, time: 0 };
 
-    fn up_to(safe: Lsn) -> SendBound<'static> {
+    fn up_to(committed: Lsn) -> SendBound<'static> {
         static LOG: LazyLock<NoLog> = LazyLock::new(NoLog::new);
-        SendBound { log: &*LOG, safe, proved: Some(NOW) }
+        SendBound { log: &*LOG, committed, proved: Some(NOW) }
     }
 
-    fn say(output: &mut Output, text: &str, lsn: Lsn, safe: Lsn) {
+    fn say(output: &mut Output, text: &str, lsn: Lsn, committed: Lsn) {
         output.open(Vec::new).extend_from_slice(text.as_bytes());
-        output.hold_until(lsn, NOW, &up_to(safe));
+        output.hold_until(lsn, NOW, &up_to(committed));
     }
 
     #[test]
-    fn safe_replies_are_sendable_at_once() {
+    fn committed_replies_are_sendable_at_once() {
         let mut output = Output::default();
         say(&mut output, "abc", 3, 3);
         assert_eq!(output.sendable(), b"abc");

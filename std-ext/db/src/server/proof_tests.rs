@@ -52,13 +52,13 @@ fn expect_close(client: &mut TcpStream, why: &str) {
 fn a_reply_waits_for_its_entry_and_its_proof() {
     serve(|log, connect| {
         let (mut one, mut two) = (connect(), connect());
-        log.set(|state| (state.safe, state.proved) = (0, 0));
+        log.set(|state| (state.committed, state.proved) = (0, 0));
         one.write_all(b"SET rose red\r\n").unwrap();
-        log.wait_until(|state| state.committed >= 1);
-        log.set(|state| state.safe = 1);
+        log.wait_until(|state| state.requested >= 1);
+        log.set(|state| state.committed = 1);
         // The next change is made after the worker has heard of that.
         two.write_all(b"GET rose\r\nSET daisy white\r\n").unwrap();
-        log.wait_until(|state| state.committed >= 2);
+        log.wait_until(|state| state.requested >= 2);
         expect_silence(&mut one);
         log.set(|state| state.proved = 2);
         expect(&mut one, "+OK\r\n");
@@ -66,11 +66,11 @@ fn a_reply_waits_for_its_entry_and_its_proof() {
         log.set(|state| state.proved = 3);
         let mut three = connect();
         three.write_all(b"SET daisy pale\r\n").unwrap();
-        log.wait_until(|state| state.committed >= 3);
+        log.wait_until(|state| state.requested >= 3);
         expect_silence(&mut two);
-        log.set(|state| state.safe = 2);
+        log.set(|state| state.committed = 2);
         expect(&mut two, "$3\r\nred\r\n+OK\r\n");
-        log.set(|state| (state.safe, state.proved) = (3, 4));
+        log.set(|state| (state.committed, state.proved) = (3, 4));
         expect(&mut three, "+OK\r\n");
     });
 }
@@ -83,17 +83,17 @@ fn reads_and_refused_changes_wait_for_their_proof() {
         one.write_all(b"SET rose red\r\n").unwrap();
         expect(&mut one, "+OK\r\n");
         // The change was evaluated at 2. Later evaluations are not proved.
-        log.set(|state| (state.safe, state.proved, state.now) = (1, 2, 2));
+        log.set(|state| (state.committed, state.proved, state.now) = (1, 2, 2));
         one.write_all(b"SETNX rose white\r\n").unwrap();
         let mut other = connect();
         other.write_all(b"GET rose\r\n").unwrap();
         two.write_all(b"SET daisy white\r\n").unwrap();
-        log.wait_until(|state| state.committed >= 2);
+        log.wait_until(|state| state.requested >= 2);
         expect_silence(&mut one);
         log.set(|state| state.proved = 4);
         expect(&mut one, ":0\r\n");
         expect(&mut other, "$3\r\nred\r\n");
-        log.set(|state| state.safe = 2);
+        log.set(|state| state.committed = 2);
         expect(&mut two, "+OK\r\n");
     });
 }
@@ -103,7 +103,7 @@ fn reads_and_refused_changes_wait_for_their_proof() {
 fn replies_that_show_no_data_need_no_proof() {
     serve(|log, connect| {
         let (mut one, mut two) = (connect(), connect());
-        log.set(|state| (state.safe, state.proved) = (0, 0));
+        log.set(|state| (state.committed, state.proved) = (0, 0));
         // The first call of `proof` would find everything proved.
         log.set(|state| state.proved_after = Some(0));
         one.write_all(b"PING\r\n").unwrap();
@@ -140,13 +140,13 @@ fn replies_that_show_no_data_need_no_proof() {
 fn no_reply_outlives_its_epoch() {
     serve(|log, connect| {
         let (mut one, mut two) = (connect(), connect());
-        log.set(|state| state.safe = 0);
+        log.set(|state| state.committed = 0);
         one.write_all(b"SET rose red\r\n").unwrap();
-        log.wait_until(|state| state.committed >= 1);
+        log.wait_until(|state| state.requested >= 1);
         // When the worker has answered another client, it has parked the reply.
         two.write_all(b"PING\r\n").unwrap();
         expect(&mut two, "+PONG\r\n");
-        log.set(|state| (state.epoch, state.safe) = (2, 9));
+        log.set(|state| (state.epoch, state.committed) = (2, 9));
         expect_close(&mut one, "a reply outlives its epoch");
         two.write_all(b"GET rose\r\n").unwrap();
         expect(&mut two, "$3\r\nred\r\n");

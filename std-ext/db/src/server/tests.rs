@@ -11,22 +11,22 @@ use std::time::Duration;
 
 type Callback = Box<dyn Fn() + Send + Sync>;
 
-/// A log that is as safe as a test says.
+/// A log whose entries are committed when a test says so.
 #[derive(Default)]
 pub(super) struct Slow {
     state: Mutex<State>,
-    committed: Condvar,
+    requested: Condvar,
     callbacks: Mutex<Vec<Callback>>,
 }
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) safe: Lsn,
-    committed: Lsn,
+    pub(super) committed: Lsn,
+    requested: Lsn,
     fails: bool,
-    /// Becomes safe between the first and the second `commit` of an entry, without a notification.
+    /// Is committed between the first and the second `commit` of an entry, without a notification.
     sly: bool,
-    /// How often it was asked how safe it is.
+    /// How often it was asked for its last committed entry.
     reads: usize,
 }
 
@@ -34,7 +34,7 @@ impl Slow {
     /// Waits until `commit` was called for an entry.
     pub(super) fn until_committed(&self, lsn: Lsn) {
         let state = self.state.lock().unwrap();
-        drop(self.committed.wait_while(state, |state| state.committed < lsn).unwrap());
+        drop(self.requested.wait_while(state, |state| state.requested < lsn).unwrap());
     }
 
     pub(super) fn set(&self, change: impl FnOnce(&mut State)) {
@@ -60,23 +60,27 @@ impl Log for Slow {
 
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
         let mut state = self.state.lock().unwrap();
-        let again = state.committed >= lsn;
-        state.committed = state.committed.max(lsn);
-        self.committed.notify_all();
+        let again = state.requested >= lsn;
+        state.requested = state.requested.max(lsn);
+        self.requested.notify_all();
         if state.sly && again {
-            state.safe = lsn;
+            state.committed = lsn;
         }
-        if state.safe < lsn && state.fails { Err(LogError::Closed) } else { Ok(state.safe >= lsn) }
+        if state.committed < lsn && state.fails {
+            Err(LogError::Closed)
+        } else {
+            Ok(state.committed >= lsn)
+        }
     }
 
     fn wait(&self, _: Lsn) -> Result<(), LogError> {
         Ok(())
     }
 
-    fn safe(&self) -> Lsn {
+    fn committed(&self) -> Lsn {
         let mut state = self.state.lock().unwrap();
         state.reads += 1;
-        state.safe
+        state.committed
     }
 
     fn on_progress(&self, callback: Callback) {
@@ -180,11 +184,11 @@ fn replies_wait_only_for_their_own_entries() {
         for client in [&mut one, &mut two, &mut three] {
             expect_silence(client);
         }
-        log.set(|state| state.safe = 1);
+        log.set(|state| state.committed = 1);
         expect(&mut one, "+OK\r\n+PONG\r\n");
         expect(&mut two, "$3\r\nred\r\n");
         expect_silence(&mut three);
-        log.set(|state| state.safe = 2);
+        log.set(|state| state.committed = 2);
         expect(&mut three, "+OK\r\n");
     });
 }
@@ -202,10 +206,10 @@ fn progress_between_two_commits_is_not_missed() {
 }
 
 #[test]
-fn unsafe_replies_are_never_sent() {
+fn uncommitted_replies_are_never_sent() {
     serve(|log, connect, _| {
         let (mut one, mut two) = (connect(), connect());
-        log.set(|state| state.safe = 1);
+        log.set(|state| state.committed = 1);
         one.write_all(b"SET rose red\r\n").unwrap();
         expect(&mut one, "+OK\r\n");
         one.write_all(b"PING\r\nSET rose white\r\n").unwrap();
@@ -222,8 +226,8 @@ fn unsafe_replies_are_never_sent() {
     });
 }
 
-/// After a rollback, later entries may be safe before the worker notices: they say nothing about the replies that it
-/// holds.
+/// After a rollback, later entries may be committed before the worker notices: they say nothing about the replies that
+/// it holds.
 #[test]
 fn rolled_back_replies_are_never_sent() {
     let db = Db::open(Options::in_memory()).unwrap();
@@ -234,7 +238,7 @@ fn rolled_back_replies_are_never_sent() {
         // A closed log cannot be written, so unsafe changes are rolled back.
         db.close().unwrap();
         db.roll_back();
-        log.set(|state| state.safe = 9);
+        log.set(|state| state.committed = 9);
         let mut received = Vec::new();
         let _ = client.read_to_end(&mut received);
         let received = String::from_utf8(received).unwrap();
@@ -253,7 +257,7 @@ fn shutdown_waits_for_held_replies() {
         client.write_all(b"SET rose red\r\n").unwrap();
         log.until_committed(1);
         stopper.stop();
-        log.set(|state| state.safe = 1);
+        log.set(|state| state.committed = 1);
         expect(&mut client, "+OK\r\n");
         assert_eq!(client.read(&mut [0; 64]).unwrap(), 0);
     });

@@ -90,10 +90,10 @@ pub(super) struct Worker {
     throttled: WorkList,
     /// When the throttled clients are checked next.
     next_recheck: Instant,
-    /// The log entry that must be safe before all parked replies are released.
+    /// The log entry that must be committed before all parked replies are released.
     parked_until: Lsn,
-    /// The last entry known to be safe.
-    safe: Lsn,
+    /// The last entry known to be committed.
+    committed: Lsn,
     /// The number of rollbacks when the log was last asked.
     rollbacks: u64,
     /// The version of the users when the clients were last checked.
@@ -171,7 +171,7 @@ impl Worker {
             throttled: WorkList::default(),
             next_recheck: context.now,
             parked_until: 0,
-            safe: 0,
+            committed: 0,
             rollbacks: shared.db.rollbacks(),
             users_version: shared.runtime_config.users().version(),
             epoch: shared.log.epoch(),
@@ -390,9 +390,9 @@ impl Worker {
         evaluated: Evaluated,
     ) {
         let required_lsn = required_lsn.max(self.parked_until);
-        let before = self.safe;
+        let before = self.committed;
         let mut failed = None;
-        // Nothing to ask if all that this cycle showed was safe before.
+        // Nothing to ask if all that this cycle showed was committed before.
         if required_lsn > before {
             failed = self.request_commit(required_lsn);
         }
@@ -400,16 +400,17 @@ impl Worker {
             // Also if no entry waits: an answer of a deposed primary that changed nothing shows old values.
             failed = self.request_proof(evaluated).or(failed);
         }
-        // [RB-2] Entries after the undone ones may be safe by now, so a safe number says nothing about a reply that
+        // [RB-2] Entries after the undone ones may be committed by now, so this number says nothing about a reply that
         // waits for an undone entry. After a rollback, only the number that was known before counts.
         if self.notice_rollback() {
-            (failed, self.safe) = (Some(Withdrawal::RolledBack), before);
+            (failed, self.committed) = (Some(Withdrawal::RolledBack), before);
         }
-        // The same for an epoch that has ended meanwhile: entries that are safe now may be others of the same number.
+        // The same for an epoch that has ended: entries committed since may be others with the same numbers.
         if self.shared.log.epoch() != self.epoch {
-            (failed, self.safe) = (Some(Withdrawal::Deposed), before);
+            (failed, self.committed) = (Some(Withdrawal::Deposed), before);
         }
-        let allowed = SendBound { log: &*self.shared.log, safe: self.safe, proved: self.proved };
+        let (log, committed, proved) = (&*self.shared.log, self.committed, self.proved);
+        let allowed = SendBound { log, committed, proved };
         for &key in served {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.finish_cycle(evaluated, &allowed, &mut self.context);
@@ -419,7 +420,7 @@ impl Worker {
                 self.context.counters.clients_held.add(1);
             }
         }
-        if failed.is_some() || self.safe != before {
+        if failed.is_some() || self.committed != before {
             self.release_parked(failed);
         }
         self.check_pending_proofs();
@@ -471,20 +472,19 @@ impl Worker {
         }
     }
 
-    /// Asks the log to make entries up to `required_lsn` safe. Returns why the replies that wait for them will never be
-    /// sent.
+    /// Asks the log to commit entries up to `required_lsn`. If that never happens, returns why.
     fn request_commit(&mut self, required_lsn: Lsn) -> Option<Withdrawal> {
         let log = &self.shared.log;
         let mut outcome = log.commit(required_lsn);
         if matches!(outcome, Ok(false)) {
             self.context.counters.waits_for_log.add(1);
             self.shared.workers[self.number].wait_for_log();
-            // Ask again: entries that became safe before this worker was registered woke nobody.
+            // Ask again: entries that were committed before this worker was registered woke nobody.
             outcome = log.commit(required_lsn);
         }
-        self.safe = match outcome {
+        self.committed = match outcome {
             Ok(true) => required_lsn,
-            _ => self.safe.max(log.safe()),
+            _ => self.committed.max(log.committed()),
         };
         outcome.err().map(|why| match why {
             LogError::Deposed => Withdrawal::Deposed,
@@ -496,10 +496,10 @@ impl Worker {
     fn release_parked(&mut self, failed: Option<Withdrawal>) {
         let parked = self.parked.take();
         self.unproved = None;
+        let (committed, proved) = (self.committed, self.proved);
         for &key in &parked {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            let allowed =
-                SendBound { log: &*self.shared.log, safe: self.safe, proved: self.proved };
+            let allowed = SendBound { log: &*self.shared.log, committed, proved };
             client.release(&allowed, &mut self.context);
             if let Some(why) = failed
                 && client.withdraw_replies(why, &self.context)
@@ -513,7 +513,7 @@ impl Worker {
             }
             self.parked.now.push(key);
             // The log is not asked again: a proof that came since `release` would leave the replies to nobody.
-            if let Some(awaited) = client.awaited_proof(self.safe) {
+            if let Some(awaited) = client.awaited_proof(committed) {
                 self.unproved = Some(self.unproved.map_or(awaited, |other| other.min(awaited)));
             }
         }

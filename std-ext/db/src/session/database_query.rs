@@ -35,7 +35,8 @@ impl ScannedKeys {
 }
 
 impl Session {
-    /// Answers a question from the published state. Returns the log entry that must be safe before the answer is shown.
+    /// Answers a question from the published state. Returns the log entry that must be committed before the answer is
+    /// shown.
     pub(super) fn ask_database(
         &mut self,
         query: DatabaseQuery<'_>,

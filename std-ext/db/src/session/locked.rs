@@ -82,7 +82,7 @@ impl Session {
     }
 
     /// Ends what [`LockedKeys`] began: logs the changes as one entry, and publishes them. Then calls `published`, still
-    /// under the locks. Returns the log entry that must be safe before the answers are shown.
+    /// under the locks. Returns the log entry that must be committed before the answers are shown.
     pub(crate) fn finish_locked(
         &mut self,
         mut keys: LockedKeys<'_>,
@@ -373,7 +373,7 @@ impl<'s> LockedKeys<'s> {
 fn begin(state: &State, number: usize, core: &mut Core, records_undo: bool) {
     // A thread that has panicked may have left changes. They are not undone together with later ones.
     if core.has_unpublished() {
-        core.publish(state.shards[number].stats().published_lsn(), state.log.safe());
+        core.publish(state.shards[number].stats().published_lsn(), state.log.committed());
     }
     core.record_undo(records_undo);
 }

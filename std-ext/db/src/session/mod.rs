@@ -136,8 +136,8 @@ impl Session {
     /// Requests for one key take effect in order. A change may be made after a later request for another key, until
     /// the first of the two is answered. Each request linearizes when its shard's state is published or read.
     ///
-    /// Returns the log entry that must be safe ([`Log::commit`](crate::log::Log::commit)) before any of these answers
-    /// may be shown to a client. This holds for reads too, which may have seen changes that are not safe yet.
+    /// Returns the log entry that must be committed ([`Log::commit`](crate::log::Log::commit)) before any of these
+    /// answers may be shown to a client. This holds for reads too, which may have seen uncommitted changes.
     ///
     /// Reads are wait-free, except while a [`Request::MultiKey`] is being published, and while slots move to or from
     /// this node's group of a cluster; changes lock their shards.
@@ -234,7 +234,7 @@ impl Session {
         Counters::add(&self.counters.misses, misses);
         let lsn = lsn.max(self.change_queued(requests, answer));
         self.free_long_entry();
-        // [RB-1] A rollback may have undone what an unlocked read saw. That change never becomes safe, so neither do
+        // [RB-1] A rollback may have undone what an unlocked read saw. That change is never committed, so neither are
         // these answers.
         let undone = self.since.read_unlocked && self.state.rollbacks() != self.since.rollbacks;
         if undone || self.since.split { Lsn::MAX } else { lsn }
@@ -452,7 +452,7 @@ impl Session {
         let made = state.log_and_publish(shard, &mut core, time, entry).max(made);
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
-        // A read may have seen an earlier entry of the shard that is not safe yet.
+        // A read may have seen an earlier, uncommitted entry of the shard.
         match (shown, by_slot) {
             (false, _) => made,
             (true, true) => made.max(seen),

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl Session {
-    /// Executes the operation. Returns the log entry that must be safe before the answer is shown.
+    /// Executes the operation. Returns the log entry that must be committed before the answer is shown.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'_>) -> (Lsn, Answer<'static>) {
         let full = match self.state.admit_change(|| Request::MultiKey(op).added_bytes()) {
             Err(error) => return (0, Answer::Error(error)),

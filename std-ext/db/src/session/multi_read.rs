@@ -32,7 +32,7 @@ const ATTEMPTS: usize = 32;
 /// The result of a multi-read.
 #[derive(Default)]
 pub(super) struct MultiReadResult {
-    /// The log entry that must be safe before the answers are shown.
+    /// The log entry that must be committed before the answers are shown.
     pub(super) lsn: Lsn,
     /// How many of the keys exist.
     pub(super) hits: u64,

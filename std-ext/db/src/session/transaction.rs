@@ -19,7 +19,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransactionOutcome {
-    /// Every request was answered. The log entry that must be safe before the answers are shown.
+    /// Every request was answered. The log entry that must be committed before the answers are shown.
     Done(Lsn),
     /// A watched key has changed, so no request was executed.
     Conflict,

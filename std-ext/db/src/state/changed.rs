@@ -1,5 +1,5 @@
-//! The memory that a thread's changes keep until their log entries are safe: the entries, and the values that they have
-//! replaced, which a rollback needs. A thread stops executing commands when that is much, and commits.
+//! The memory that a thread's changes keep until their log entries are committed: the entries, and the values that they
+//! have replaced, which a rollback needs. A thread stops executing commands when that is much, and commits.
 
 use crate::limits::LOG_BACKLOG;
 use std::cell::Cell;

@@ -136,7 +136,7 @@ pub(crate) struct Databases {
     version: AtomicU64,
     /// The keyspace of each database.
     keyspaces: Box<[AtomicU32]>,
-    /// The swaps whose entries may not be safe, in order. A rollback undoes them.
+    /// The swaps whose entries may not be committed, in order. A rollback undoes them.
     swaps: Mutex<Vec<Swap>>,
 }
 
@@ -222,21 +222,21 @@ impl Databases {
         drop(swaps);
     }
 
-    /// Notes that an entry has swapped two databases, until it is safe.
-    pub(super) fn note(&self, swap: Swap, safe: Lsn) {
+    /// Notes that an entry has swapped two databases, until it is committed.
+    pub(super) fn note(&self, swap: Swap, committed: Lsn) {
         let mut swaps = self.swaps.lock().unwrap_or_else(PoisonError::into_inner);
-        swaps.retain(|(entry, ..)| *entry > safe);
+        swaps.retain(|(entry, ..)| *entry > committed);
         swaps.push(swap);
     }
 
-    /// Undoes the swaps of entries behind `safe`. The caller holds the locks of all shards.
-    pub(super) fn roll_back(&self, safe: Lsn) {
+    /// Undoes the swaps of entries behind `committed`. The caller holds the locks of all shards.
+    pub(super) fn roll_back(&self, committed: Lsn) {
         let swaps = {
             let mut swaps = self.swaps.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *swaps)
         };
         // The last swap first: a database may have been swapped twice.
-        for (_, one, other) in swaps.into_iter().filter(|(entry, ..)| *entry > safe).rev() {
+        for (_, one, other) in swaps.into_iter().filter(|(entry, ..)| *entry > committed).rev() {
             self.swap(one, other);
         }
     }
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_undoes_the_swaps_behind_the_last_safe_entry() {
+    fn a_rollback_undoes_the_swaps_behind_the_last_committed_entry() {
         let databases = Databases::new(3, &[0, 1, 2]);
         for (entry, one, other) in [(7, 0, 1), (8, 1, 2), (9, 0, 2)] {
             databases.swap(one, other);
@@ -289,6 +289,6 @@ mod tests {
         let keyspaces = [0, 1, 2].map(|number| databases.get(number));
         assert_eq!(keyspaces, [Some(1), Some(0), Some(2)]);
         databases.roll_back(0);
-        assert_eq!(databases.get(0), Some(1), "a swap is undone that was safe");
+        assert_eq!(databases.get(0), Some(1), "a committed swap is undone");
     }
 }

@@ -109,7 +109,7 @@ impl State {
         self.latest_entry.fetch_max(time, Ordering::Relaxed);
         // Under the locks: a snapshot that locks one of these shards afterwards must see that it contains this entry,
         // and one that has locked it before, that it does not. Before publishing: the records that this entry has
-        // removed are freed once the log says that the entry is safe.
+        // removed are freed once the log says that the entry is committed.
         publish_last(entry);
         self.publish_entry(&mut cores, Some(entry), changes);
         #[cfg(feature = "cluster")]

@@ -76,7 +76,7 @@ impl State {
         let lsn =
             self.log_and_publish_with(cores, time, &entry, || self.databases.swap(one, other));
         // After the entry has its number. A rollback cannot come between: it needs the locks that the caller holds.
-        self.databases.note((lsn, one, other), self.log.safe());
+        self.databases.note((lsn, one, other), self.log.committed());
         lsn
     }
 

@@ -79,7 +79,7 @@ fn active_expire_cycle(state: &State, number: usize) -> bool {
     if core.has_unpublished() {
         return false;
     }
-    if core.reclaim(state.log.safe()) {
+    if core.reclaim(state.log.committed()) {
         state.shrink(shard, &mut core);
     }
     if shard.stats().keys_with_ttl() == 0 {

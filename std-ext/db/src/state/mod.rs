@@ -7,9 +7,9 @@
 //! - **[RB-1]** The rollback raises the count of rollbacks. Then it stores its entry's number as each shard's published
 //!   LSN, with release → a session that loads this LSN (acquire) and compares the count with the one from before its
 //!   read sees that it has changed, and discards what it read.
-//! - **[RB-2]** The count is raised, with release, before the log counts any entry behind the rollback as safe → a
-//!   thread that learns that one of these entries is safe sees the new count, and does not take the entry for one from
-//!   before the rollback.
+//! - **[RB-2]** The count is raised, with release, before the log counts any entry behind the rollback as committed → a
+//!   thread that learns that one of these entries is committed sees the new count, and does not take the entry for one
+//!   from before the rollback.
 //!
 //! No model checks these two orderings. This crate uses std's atomics, locks and threads, and whole maps, which the
 //! model checker cannot replace. x86-64 orders these stores and loads in hardware, so no test there fails without them.
@@ -262,8 +262,8 @@ impl State {
         self.sharding.shard(slot(key))
     }
 
-    /// Returns the log entry that must be safe before an answer may leave that has read a key of this slot, from the
-    /// shard's published state or under its lock.
+    /// Returns the log entry that must be committed before an answer may leave that has read a key of this slot, from
+    /// the shard's published state or under its lock.
     #[inline]
     pub(crate) fn mark(&self, shard: usize, slot: impl FnOnce() -> u16) -> Lsn {
         self.slot_lsns.get(slot).unwrap_or_else(|| self.shards[shard].stats().published_lsn())
@@ -370,11 +370,11 @@ impl State {
         core.watched_keys.note(log, || None);
         let invalidation = self.collect_invalidation(log, std::iter::once(&mut *core));
         // The LSN is stored before the state is published. Otherwise a session could read the new state, get an older
-        // LSN, and answer before the change is safe.
+        // LSN, and answer before the change is committed.
         self.slot_lsns.note(entry, log);
         self.add_memory(shard.update_stats(core, entry));
         shard.stats().begin_publish();
-        core.publish(shard.stats().published_lsn(), self.log.safe());
+        core.publish(shard.stats().published_lsn(), self.log.committed());
         shard.stats().end_publish();
         let entry = self.notify_watchers(entry, log);
         // One load for each call, so that nothing else is done while no event is published.
@@ -420,7 +420,7 @@ impl State {
         if self.is_logged {
             changed::note(changes.len().saturating_add(replaced));
         }
-        // An entry that was refused is never safe: `commit` returns the error for this number, and the reply is
+        // An entry that was refused is never committed: `commit` returns the error for this number, and the reply is
         // dropped.
         Some(self.log.append_holding(time, changes, replaced).unwrap_or(Lsn::MAX))
     }
@@ -470,9 +470,9 @@ impl State {
 
     /// Publishes locked shards. Their versions are odd already.
     fn publish_all(&self, cores: &mut LockedShards<'_>) {
-        let safe = self.log.safe();
+        let committed = self.log.committed();
         for (number, core) in cores.iter_mut() {
-            core.publish(self.shards[*number].stats().published_lsn(), safe);
+            core.publish(self.shards[*number].stats().published_lsn(), committed);
         }
         for (number, _) in cores.iter() {
             self.shards[*number].stats().end_publish();
@@ -482,19 +482,19 @@ impl State {
     /// Undoes all changes since the last publish in locked shards that [record](Core::record_undo) them. No reader sees
     /// any of it.
     pub(crate) fn undo_unpublished(&self, cores: &mut LockedShards<'_>) {
-        let safe = self.log.safe();
+        let committed = self.log.committed();
         for (number, core) in cores.iter_mut() {
             let shard = &self.shards[*number];
             core.undo_unpublished();
             self.add_memory(shard.update_stats(core, None));
             shard.stats().begin_publish();
             // As of entry 0: a later rollback must not undo the same steps again.
-            core.publish(0, safe);
+            core.publish(0, committed);
             shard.stats().end_publish();
         }
     }
 
-    /// Undoes the changes whose log entries are not safe, because the log cannot be written. All that readers see
+    /// Undoes the changes whose log entries are not committed, because the log cannot be written. All that readers see
     /// afterwards is committed. The caller holds no shard's lock.
     pub(crate) fn roll_back(&self) {
         let mut cores = self.lock_every_shard();
@@ -505,16 +505,16 @@ impl State {
         // Before the count is raised: a session that sees the new count waits until all shards are published.
         let _publishing = self.publish_gate.begin();
         // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. It comes before the log counts entries behind
-        // the rollback as safe, and before any shard publishes the rollback.
+        // the rollback as committed, and before any shard publishes the rollback.
         self.rollbacks.fetch_add(1, Ordering::Release);
-        let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
-        self.slot_lsns.roll_back(safe, mark);
-        self.databases.roll_back(safe);
+        let Some(Rollback { committed, mark }) = self.log.roll_back() else { return };
+        self.slot_lsns.roll_back(committed, mark);
+        self.databases.roll_back(committed);
         for (number, core) in &mut cores {
             let shard = &self.shards[*number];
-            // A shard that has lost nothing keeps its entry, which is safe.
-            let entry = (shard.stats().published_lsn() > safe).then_some(mark);
-            core.roll_back(safe);
+            // A shard that has lost nothing keeps its entry, which is committed.
+            let entry = (shard.stats().published_lsn() > committed).then_some(mark);
+            core.roll_back(committed);
             // All of them: which keys are restored is not collected. A transaction that fails without need is repeated
             // by its client.
             core.watched_keys.note_all();
@@ -528,7 +528,7 @@ impl State {
         }
         let (entry, from) = *self.set_back.lock().unwrap_or_else(PoisonError::into_inner);
         // The log has discarded the entry that set the clock back, so the clock continues from where it was.
-        if entry > safe && entry < mark {
+        if entry > committed && entry < mark {
             self.clock.raise(from);
         }
         tracing::warn!(
@@ -617,13 +617,13 @@ impl State {
 
     /// Shrinks a shard's table if most of it is empty and readers see all changes. Updates the shard's memory.
     pub(crate) fn shrink(&self, shard: &Shard, core: &mut Core) {
-        core.shrink(shard.stats().published_lsn(), self.log.safe());
+        core.shrink(shard.stats().published_lsn(), self.log.committed());
         self.add_memory(shard.update_stats(core, None));
     }
 
     /// Publishes records that were relocated. Nothing is logged, and no client is told: nothing has changed.
     fn publish_relocated(&self, shard: &Shard, core: &mut Core) {
-        core.publish(shard.stats().published_lsn(), self.log.safe());
+        core.publish(shard.stats().published_lsn(), self.log.committed());
         self.add_memory(shard.update_stats(core, None));
     }
 
@@ -741,7 +741,7 @@ impl<'a> HeldRecords<'a> {
 impl Drop for HeldRecords<'_> {
     fn drop(&mut self) {
         let mut core = self.state.shards[self.shard].lock();
-        core.end_snapshot(self.named.as_ref(), self.state.log.safe());
+        core.end_snapshot(self.named.as_ref(), self.state.log.committed());
     }
 }
 

@@ -4,10 +4,10 @@
 //! reader can have an earlier one. The map's writer knows when that is ([`WriteHandle::is_pending`]).
 //!
 //! # Rollback
-//! If the log cannot be written, the changes whose entries are not safe are undone. So every insertion and removal is
-//! recorded ([`Undo`]) until its log entry is safe, and until then no removed record is freed. [`Core::roll_back`]
-//! undoes the steps in reverse order. A change that modifies a record in place, or shares a part of it with its
-//! successor, must leave it readable as it was until then.
+//! If the log cannot be written, the changes whose entries are not committed are undone. So every insertion and removal
+//! is recorded ([`Undo`]) until its log entry is committed, and until then no removed record is freed.
+//! [`Core::roll_back`] undoes the steps in reverse order. A change that modifies a record in place, or shares a part of
+//! it with its successor, must leave it readable as it was until then.
 
 use crate::log::Lsn;
 use crate::request::Usage;
@@ -88,7 +88,7 @@ pub(crate) struct Core {
     retired: Vec<Undo>,
     /// The last log entry of the steps in `retired`.
     retired_lsn: Lsn,
-    /// Steps that wait until this log entry is safe, and for the end of a snapshot. Ascending.
+    /// Steps that wait until this log entry is committed, and for the end of a snapshot. Ascending.
     deferred: VecDeque<(Lsn, Undo)>,
     pins: SnapshotPins,
     /// Whether insertions are recorded, so that a rollback can undo them.
@@ -113,7 +113,8 @@ pub(crate) struct Core {
     pub(crate) was_cleared: bool,
     /// A buffer in which new values are assembled.
     pub(super) scratch: Vec<u8>,
-    /// Bytes of values that were replaced since the last publish: a rollback needs them until their log entry is safe.
+    /// Bytes of values that were replaced since the last publish: a rollback needs them until their log entry is
+    /// committed.
     replaced: usize,
     /// The number of the changes since the last publish, which marks the pieces of ropes that they make. 0: none yet.
     window: u64,
@@ -443,16 +444,16 @@ impl Core {
 
     /// Shrinks the table if less than a quarter of it is in use. O(capacity), which the removals before have paid for.
     ///
-    /// Publishes all changes, and waits for readers of earlier states. `entry` and `safe` are as in
+    /// Publishes all changes, and waits for readers of earlier states. `entry` and `committed` are as in
     /// [`publish`](Self::publish).
-    pub(super) fn shrink(&mut self, entry: Lsn, safe: Lsn) {
+    pub(super) fn shrink(&mut self, entry: Lsn, committed: Lsn) {
         let (used, capacity) = (self.writer.len(), self.writer.capacity());
         // Not at half: a shard whose size varies a little would be resized again and again.
         if capacity < MIN_CAPACITY || used >= capacity / 4 {
             return;
         }
         self.writer.shrink_to_fit();
-        self.publish(entry, safe);
+        self.publish(entry, committed);
         // The larger table is freed once the last reader has left it.
         self.writer.wait_for_readers();
     }
@@ -575,12 +576,12 @@ impl Core {
         !self.unpublished.is_empty()
     }
 
-    /// Undoes the changes of log entries after `safe`. The caller publishes the result.
-    pub(crate) fn roll_back(&mut self, safe: Lsn) {
-        let from = self.deferred.partition_point(|(entry, _)| *entry <= safe);
+    /// Undoes the changes of log entries after `committed`. The caller publishes the result.
+    pub(crate) fn roll_back(&mut self, committed: Lsn) {
+        let from = self.deferred.partition_point(|(entry, _)| *entry <= committed);
         let mut steps: Vec<Undo> = self.deferred.drain(from..).map(|(_, step)| step).collect();
         // One publish is one entry: all of its steps are undone, or none.
-        if self.retired_lsn > safe {
+        if self.retired_lsn > committed {
             steps.append(&mut self.retired);
         }
         // A panic may have left changes without a log entry.
@@ -608,8 +609,8 @@ impl Core {
     }
 
     /// Publishes all changes to readers. None of them belongs to a log entry after `entry`, and the entries up to
-    /// `safe` are safe.
-    pub(crate) fn publish(&mut self, entry: Lsn, safe: Lsn) {
+    /// `committed` are committed.
+    pub(crate) fn publish(&mut self, entry: Lsn, committed: Lsn) {
         // A publish without changes would wait for readers for nothing.
         if !self.writer.has_changes() {
             return;
@@ -619,7 +620,7 @@ impl Core {
         // Waits until no reader uses the state before the present one. So no reader can reach the records in `retired`
         // any more.
         self.writer.publish();
-        self.reclaim_retired(safe);
+        self.reclaim_retired(committed);
         std::mem::swap(&mut self.unpublished, &mut self.retired);
         self.retired_lsn = entry;
     }
@@ -633,24 +634,24 @@ impl Core {
 
     /// Frees the records that no reader can reach and no rollback needs. Does not wait for readers. Returns whether all
     /// readers have left the earlier states.
-    pub(crate) fn reclaim(&mut self, safe: Lsn) -> bool {
+    pub(crate) fn reclaim(&mut self, committed: Lsn) -> bool {
         let quiescent = !self.writer.has_changes() && !self.writer.is_pending();
         // Readers of an earlier state may still reach `retired`. What is in `deferred` only waits for the log.
         if quiescent && !self.retired.is_empty() {
-            self.reclaim_retired(safe);
+            self.reclaim_retired(committed);
         } else {
-            self.reclaim_deferred(safe);
+            self.reclaim_deferred(committed);
         }
         quiescent
     }
 
     /// Frees the records in `retired`: they were removed before the earliest state that a reader can have was
     /// published.
-    fn reclaim_retired(&mut self, safe: Lsn) {
-        self.reclaim_deferred(safe);
+    fn reclaim_retired(&mut self, committed: Lsn) {
+        self.reclaim_deferred(committed);
         let entry = self.retired_lsn;
         // A rollback may still put these records back.
-        if entry > safe {
+        if entry > committed {
             self.deferred.extend(self.retired.drain(..).map(|step| (entry, step)));
         } else {
             for step in self.retired.drain(..) {
@@ -663,17 +664,17 @@ impl Core {
         }
     }
 
-    /// Frees the deferred records whose log entries are safe, except those of a snapshot.
+    /// Frees the deferred records whose log entries are committed, except those of a snapshot.
     #[inline]
-    fn reclaim_deferred(&mut self, safe: Lsn) {
+    fn reclaim_deferred(&mut self, committed: Lsn) {
         if !self.deferred.is_empty() {
-            self.reclaim_deferred_up_to(safe);
+            self.reclaim_deferred_up_to(committed);
         }
     }
 
     #[inline(never)]
-    fn reclaim_deferred_up_to(&mut self, safe: Lsn) {
-        while self.deferred.front().is_some_and(|(entry, _)| *entry <= safe) {
+    fn reclaim_deferred_up_to(&mut self, committed: Lsn) {
+        while self.deferred.front().is_some_and(|(entry, _)| *entry <= committed) {
             let Some((_, step)) = self.deferred.pop_front() else { break };
             self.pins.free(step, self.context.cold.as_deref());
         }
@@ -706,9 +707,9 @@ impl Core {
     }
 
     /// Ends a snapshot, which may have named its records.
-    pub(crate) fn end_snapshot(&mut self, records: Option<&NamedRecords>, safe: Lsn) {
+    pub(crate) fn end_snapshot(&mut self, records: Option<&NamedRecords>, committed: Lsn) {
         self.pins.end(records, self.context.cold.as_deref());
-        self.reclaim_deferred(safe);
+        self.reclaim_deferred(committed);
     }
 
     /// Reserves room for more keys.

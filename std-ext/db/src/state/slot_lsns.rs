@@ -1,9 +1,9 @@
 //! The log entries that changed the hash slots last.
 //!
-//! An answer that read a key waits until the last entry that changed the key is safe. One node knows this entry for
-//! each shard: its log is fast, and few answers wait. The log of a cluster takes milliseconds for each entry. With a
-//! few hundred clients, each shard would always have an entry that is not safe, and every read would wait. So a
-//! cluster knows the entry for each slot.
+//! An answer that read a key waits until the last entry that changed the key is committed. One node knows this entry
+//! for each shard: its log is fast, and few answers wait. The log of a cluster takes milliseconds for each entry. With
+//! a few hundred clients, each shard would always have an uncommitted entry, and every read would wait. So a cluster
+//! knows the entry for each slot.
 //!
 //! Walks over all keys do not use this. They wait for the last entry of all.
 
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct SlotLsns(Option<Box<[AtomicU64]>>);
 
 impl SlotLsns {
-    /// Returns marks for each slot, of a state that contains no entry that is not safe.
+    /// Returns marks for each slot, of a state that contains only committed entries.
     #[cfg(any(test, feature = "cluster"))]
     pub(super) fn by_slot() -> Self {
         Self(Some((0..SLOTS).map(|_| AtomicU64::new(0)).collect()))
@@ -43,12 +43,12 @@ impl SlotLsns {
         }
     }
 
-    /// Stores the entry of a rollback at the slots that it has restored: those with an entry after `safe`. The caller
-    /// holds the locks of all shards.
-    pub(super) fn roll_back(&self, safe: Lsn, entry: Lsn) {
+    /// Stores the entry of a rollback at the slots that it has restored: those with an entry after `committed`. The
+    /// caller holds the locks of all shards.
+    pub(super) fn roll_back(&self, committed: Lsn, entry: Lsn) {
         for mark in self.0.iter().flatten() {
             // Relaxed: stored under the shards' locks, which the caller holds.
-            if mark.load(Ordering::Relaxed) > safe {
+            if mark.load(Ordering::Relaxed) > committed {
                 store(mark, entry);
             }
         }

@@ -329,10 +329,10 @@ impl State {
     }
 
     /// Returns whether the last changes of slots are committed.
-    pub(crate) fn is_safe(&self, slots: &SlotSet) -> bool {
-        let safe = self.log.safe();
+    pub(crate) fn is_committed(&self, slots: &SlotSet) -> bool {
+        let committed = self.log.committed();
         let ends = slots.ranges().into_iter().flat_map(|(first, last)| first..=last);
-        ends.into_iter().all(|slot| self.mark(self.sharding.shard(slot), || slot) <= safe)
+        ends.into_iter().all(|slot| self.mark(self.sharding.shard(slot), || slot) <= committed)
     }
 
     /// Stores pieces that another group has sent. Returns the last entry. None of this group's own keys is evicted for

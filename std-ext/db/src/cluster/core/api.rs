@@ -243,7 +243,7 @@ pub enum Action {
     /// Changes are accepted again: the hand-over did not work.
     Unhold,
     /// All entries up to this number are committed.
-    Safe(Lsn),
+    CommitIndex(Lsn),
     /// Replies of this epoch may leave if they were evaluated before `sent`, or if the time is before `until`.
     /// Each one replaces the one before.
     Prove {
@@ -305,7 +305,7 @@ pub struct Status {
     /// When the last successful transaction was first sent: boot time.
     pub sent: u64,
     /// The last committed entry that this node knows of.
-    pub safe: Lsn,
+    pub committed: Lsn,
     /// The last entry that was appended here.
     pub last: Lsn,
     /// The last entry that the state has made.

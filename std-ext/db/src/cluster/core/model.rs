@@ -109,7 +109,7 @@ struct Node {
 
 impl Node {
     /// Returns the writes of the state that are committed, as far as the node knows.
-    fn safe(&self) -> u8 {
+    fn committed(&self) -> u8 {
         self.data & !self.pending.map_or(0, |pending| pending.swap.writes)
     }
 }
@@ -352,7 +352,7 @@ impl Protocol {
         let Read::Evaluated { node, data, epoch, proved, .. } = state.read else { return false };
         let node = &state.nodes[node as usize];
         let same = node.known.epoch == epoch || self.fault == Fault::ReplyOutlivesEpoch;
-        node.primary && same && (node.left > 0 || proved) && data & !node.safe() == 0
+        node.primary && same && (node.left > 0 || proved) && data & !node.committed() == 0
     }
 
     fn answer(state: &mut State, required: u8, data: u8) {
@@ -587,8 +587,9 @@ impl Model for Protocol {
             }
             Action::Evaluate => {
                 let Read::Checked { node } = state.read else { return None };
-                let (required, safe) = (state.acknowledged, state.nodes[node as usize].safe());
-                Self::answer(&mut state, required, safe);
+                let (required, committed) =
+                    (state.acknowledged, state.nodes[node as usize].committed());
+                Self::answer(&mut state, required, committed);
             }
             Action::Answer => {
                 let Read::Evaluated { required, data, .. } = state.read else { return None };

@@ -1,6 +1,6 @@
 //! Reads entries of the local log back, for a peer.
 //!
-//! The log may be written meanwhile: only entries that are safe are read, so a part of an entry is never taken for
+//! The log may be written meanwhile: only entries that are committed are read, so a part of an entry is never taken for
 //! damage.
 
 use super::error::LocalLogError;
@@ -34,7 +34,7 @@ pub struct Records {
     /// The first entry that is returned.
     from: Lsn,
     /// The last entry that is known to be in the files wholly.
-    safe: Lsn,
+    committed: Lsn,
     pin: Option<Pin>,
 }
 
@@ -42,14 +42,14 @@ impl Records {
     /// Opens the segment with the entry `from`.
     pub(super) fn open(log: Arc<FileLog>, from: Lsn) -> Result<Self, LocalLogError> {
         // Loaded before the file is opened: the file has these entries.
-        let safe = log.safe();
+        let committed = log.committed();
         let firsts = log.folder().numbered(LOG)?;
         let Some(&first) = firsts.iter().rfind(|&&first| first <= from) else {
-            let oldest = firsts.first().copied().unwrap_or(safe + 1);
+            let oldest = firsts.first().copied().unwrap_or(committed + 1);
             return Err(LocalLogError::Trimmed { wanted: from, oldest });
         };
         let (path, segment) = open(log.folder(), first)?;
-        Ok(Self { log, segment, path, next: first, from, safe, pin: None })
+        Ok(Self { log, segment, path, next: first, from, committed, pin: None })
     }
 
     pub(super) fn keeping(self, pin: Pin) -> Self {
@@ -69,7 +69,7 @@ impl Records {
     pub fn read(&mut self, most_bytes: usize) -> Result<Vec<Record>, LocalLogError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < most_bytes || records.is_empty() {
-            if self.next > self.safe && !self.refresh()? {
+            if self.next > self.committed && !self.refresh()? {
                 break;
             }
             let io_error = |why| OpenError::Io(self.path.clone(), why);
@@ -82,7 +82,7 @@ impl Records {
                         records.push(Record { lsn, time, changes: changes.to_vec() });
                     }
                 }
-                // The entry is safe, so the next segment begins with it.
+                // The entry is committed, so the next segment begins with it.
                 Item::End => {
                     let (path, segment) = open(self.log.folder(), self.next)?;
                     if path == self.path {
@@ -103,10 +103,10 @@ impl Records {
         Ok(records)
     }
 
-    /// Looks for entries that became safe since the last time. Returns whether there are any.
+    /// Looks for entries that were committed since the last time. Returns whether there are any.
     fn refresh(&mut self) -> Result<bool, LocalLogError> {
-        self.safe = self.log.safe();
-        if self.next > self.safe {
+        self.committed = self.log.committed();
+        if self.next > self.committed {
             return Ok(false);
         }
         let path = &self.path;

@@ -45,7 +45,7 @@ pub(in crate::cluster) trait Env: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<T, String>> + Send;
 
     /// Waits until an entry is committed.
-    fn safe(&self, entry: Lsn) -> impl Future<Output = Result<(), String>> + Send;
+    fn committed(&self, entry: Lsn) -> impl Future<Output = Result<(), String>> + Send;
 
     /// Asks the primary of another group for all keys of slots.
     fn export(
@@ -127,7 +127,7 @@ impl Env for NodeEnv {
         spawn_blocking(move || change(&state)).await.map_err(text)
     }
 
-    async fn safe(&self, entry: Lsn) -> Result<(), String> {
+    async fn committed(&self, entry: Lsn) -> Result<(), String> {
         let log = Arc::clone(&self.log);
         spawn_blocking(move || log.wait(entry)).await.map_err(text)?.map_err(text)
     }

@@ -1,7 +1,7 @@
 //! A model of a move of slots between two groups, searched exhaustively.
 //!
 //! Each group has a log and a primary, which may be deposed twice. A deposed primary goes on: nothing that it appends
-//! is safe, and its swaps on the key of the move still take effect. One swap of a primary that is not deposed may
+//! is committed, and its swaps on the key of the move still take effect. One swap of a primary that is not deposed may
 //! arrive late, too, after the primary has gone on. An administrator creates, cancels and returns moves at any time.
 //! The slots have one key, whose values tell whether an acknowledged write is lost. The changes of the record are those
 //! that [`Phase::next`] allows.
@@ -40,17 +40,17 @@ enum Fault {
     NoClaim,
     /// A primary of the target begins again while its own swap to `arriving` may still arrive.
     ClearAfterAsking,
-    /// The source sends the digest before the entry by which it leaves is safe.
-    DigestBeforeOutIsSafe,
-    /// The target does not wait until its import is safe.
-    ArrivingBeforeSafe,
-    /// The target does not wait until the entry that gives it the slots is safe.
-    DoneBeforeSafe,
-    /// The source does not wait until the entry that gives it the slots again is safe.
-    CancelledBeforeSafe,
-    /// The key is deleted before the entry that clears the slots is safe.
-    EndBeforeSafe,
-    /// A primary that believes that its group owns the slots deletes the key, without an entry that becomes safe.
+    /// The source sends the digest before the entry by which it leaves is committed.
+    DigestBeforeOutIsCommitted,
+    /// The target does not wait until its import is committed.
+    ArrivingBeforeCommit,
+    /// The target does not wait until the entry that gives it the slots is committed.
+    DoneBeforeCommit,
+    /// The source does not wait until the entry that gives it the slots again is committed.
+    CancelledBeforeCommit,
+    /// The key is deleted before the entry that clears the slots is committed.
+    EndBeforeCommit,
+    /// A primary that believes that its group owns the slots deletes the key, without a committed entry.
     EndByBelief,
     /// A group clears slots that it owns.
     ClearOwned,
@@ -124,21 +124,21 @@ enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Primary {
     epoch: u8,
-    /// The state of the safe entries.
-    safe: Data,
-    /// Entries that are not safe yet.
+    /// The state of the committed entries.
+    committed: Data,
+    /// Uncommitted entries.
     pending: [Option<Entry>; 2],
     work: Work,
 }
 
 impl Primary {
-    fn new(epoch: u8, safe: Data) -> Self {
-        Self { epoch, safe, pending: [None; 2], work: Work::Nothing }
+    fn new(epoch: u8, committed: Data) -> Self {
+        Self { epoch, committed, pending: [None; 2], work: Work::Nothing }
     }
 
-    /// Returns the state with the entries that are not safe yet.
+    /// Returns the state with the uncommitted entries.
     fn data(&self) -> Data {
-        let mut data = self.safe;
+        let mut data = self.committed;
         self.pending.iter().flatten().for_each(|entry| data.apply(*entry));
         data
     }
@@ -151,7 +151,7 @@ impl Primary {
         }
     }
 
-    fn is_safe(&self) -> bool {
+    fn is_committed(&self) -> bool {
         self.pending == [None; 2]
     }
 }
@@ -205,7 +205,7 @@ struct State {
 
 impl State {
     fn owners(&self) -> impl Iterator<Item = &Data> {
-        self.groups.iter().map(|group| &group.primary.safe).filter(|data| data.owns)
+        self.groups.iter().map(|group| &group.primary.committed).filter(|data| data.owns)
     }
 
     fn is(&self, state: MoveState) -> bool {
@@ -227,7 +227,7 @@ enum Action {
     Cancel,
     Return,
     TakeOver(u8),
-    /// The first entry that is not safe becomes safe.
+    /// Commits the first uncommitted entry.
     Save(u8),
     /// A client writes.
     Write(u8),
@@ -281,34 +281,34 @@ impl Protocol {
 
     /// Returns whether a primary knows all that the change of the record needs.
     fn knows(&self, primary: &Primary, key: Key, by: Actor, to: Option<MoveState>) -> bool {
-        let (id, safe, data) = (key.id, primary.safe, primary.data());
+        let (id, committed, data) = (key.id, primary.committed, primary.data());
         let ended = primary.work == Work::Ending(id);
         match (by, to) {
             (Actor::Source, Some(Leaving)) => data.owns,
-            (Actor::Source, Some(Moved)) => safe.out & id != 0,
+            (Actor::Source, Some(Moved)) => committed.out & id != 0,
             (Actor::Source, Some(Cancelled)) => match self.fault {
-                Fault::CancelledBeforeSafe => data.own & id != 0,
-                _ => safe.own & id != 0,
+                Fault::CancelledBeforeCommit => data.own & id != 0,
+                _ => committed.own & id != 0,
             },
             (Actor::Target(_), Some(Ready)) => {
                 matches!(primary.work, Work::Importing { id: of, received: Some(_), .. } if of == id)
             }
             (Actor::Target(_), Some(Arriving)) => {
                 matches!(primary.work, Work::Importing { id: of, complete: true, .. } if of == id)
-                    && (primary.is_safe() || self.fault == Fault::ArrivingBeforeSafe)
+                    && (primary.is_committed() || self.fault == Fault::ArrivingBeforeCommit)
             }
             (Actor::Target(_), Some(Done)) => match self.fault {
-                Fault::DoneBeforeSafe => data.own & id != 0,
-                _ => safe.own & id != 0,
+                Fault::DoneBeforeCommit => data.own & id != 0,
+                _ => committed.own & id != 0,
             },
             // A claim. The record may name the own epoch already: the answer to a swap was lost.
             (Actor::Target(_), Some(Copying | Leaving | Moved)) => {
                 (!data.owns || self.fault == Fault::ClearOwned) && !primary.imports(id)
             }
             (_, None) => match self.fault {
-                Fault::EndBeforeSafe => ended,
-                Fault::EndByBelief => safe.owns || ended && primary.is_safe(),
-                _ => ended && primary.is_safe(),
+                Fault::EndBeforeCommit => ended,
+                Fault::EndByBelief => committed.owns || ended && primary.is_committed(),
+                _ => ended && primary.is_committed(),
             },
             _ => false,
         }
@@ -341,7 +341,8 @@ impl Protocol {
             return may_clear.then_some((Entry::Clear, Work::Clearing(id)));
         }
         let Key { id, from, phase } = state.key?;
-        let imported = matches!(work, Work::Importing { complete: true, .. }) && primary.is_safe();
+        let imported =
+            matches!(work, Work::Importing { complete: true, .. }) && primary.is_committed();
         // A group that owns the slots has nothing to clear: the administrator was wrong. The entry shows that the
         // primary is not deposed: a deposed one may believe that its group owns the slots.
         let last = (if may_clear { Entry::Clear } else { Entry::Empty }, Work::Ending(id));
@@ -376,7 +377,7 @@ impl Protocol {
         let primary = &mut state.groups[at as usize].primary;
         let [Some(entry), next] = primary.pending else { return None };
         primary.pending = [next, None];
-        primary.safe.apply(entry);
+        primary.committed.apply(entry);
         if let Entry::Write(value) = entry {
             state.acknowledged = value;
         }
@@ -385,9 +386,9 @@ impl Protocol {
 
     fn take_over(&self, state: &mut State, at: u8) {
         let group = &mut state.groups[at as usize];
-        let mut new = Primary::new(group.primary.epoch + 1, group.primary.safe);
-        if self.fault == Fault::DropOnOpen && !new.safe.owns {
-            new.safe.value = 0;
+        let mut new = Primary::new(group.primary.epoch + 1, group.primary.committed);
+        if self.fault == Fault::DropOnOpen && !new.committed.owns {
+            new.committed.value = 0;
         }
         *group = Group { primary: new, deposed: Some(group.primary) };
     }
@@ -410,7 +411,7 @@ impl Protocol {
                 Fault::NewPrimaryCopiesNothing if primary.epoch > 1 => Work::Importing {
                     id: old.id,
                     source: 0,
-                    received: Some(primary.safe.value),
+                    received: Some(primary.committed.value),
                     complete: true,
                     asked: false,
                 },
@@ -451,8 +452,8 @@ impl Protocol {
         };
         let from = groups[1 - at as usize].with_epoch(source)?;
         let left = match self.fault {
-            Fault::DigestBeforeOutIsSafe => from.data().out,
-            _ => from.safe.out,
+            Fault::DigestBeforeOutIsCommitted => from.data().out,
+            _ => from.committed.out,
         };
         if left & id == 0 || from.data().value != own.data().value {
             return None;
@@ -512,7 +513,7 @@ impl Protocol {
             | Action::Arrive => false,
             // The administrator was wrong.
             Action::Cancel => {
-                state.key.is_some_and(|key| !state.groups[key.from as usize].primary.safe.owns)
+                state.key.is_some_and(|key| !state.groups[key.from as usize].primary.committed.owns)
             }
             Action::Swap(who, _) => !who.deposed,
             Action::Open(_, deposed) => !deposed,
@@ -555,7 +556,7 @@ impl Model for Protocol {
             if usize::from(state.written) < self.bounds.writes.len() && primary.data().owns {
                 actions.push(Action::Write(at));
             }
-            if !primary.is_safe() {
+            if !primary.is_committed() {
                 actions.push(Action::Save(at));
             }
             actions.push(Action::Append(at));
@@ -616,7 +617,7 @@ impl Model for Protocol {
                 let source = Self::primary(last, Who { group: 1 - at, deposed })?.epoch;
                 let primary = &mut state.groups[at as usize].primary;
                 let Work::Clearing(id) = primary.work else { return None };
-                if !primary.is_safe() {
+                if !primary.is_committed() {
                     return None;
                 }
                 primary.work =
@@ -642,19 +643,21 @@ impl Model for Protocol {
                 state.owners().count() > 0 || on_their_way.iter().any(|on| state.is(*on))
             }),
             Property::always("a finished move leaves no key behind", |_, state: &State| {
-                let [first, second] = state.groups.map(|group| group.primary.safe);
+                let [first, second] = state.groups.map(|group| group.primary.committed);
                 let clean = |data: Data| data.owns || data.value == 0;
                 state.key.is_some() || clean(first) && clean(second)
             }),
             Property::sometimes("a write at the target is acknowledged", |_, state: &State| {
-                state.is(Done) && state.acknowledged > 1 && state.groups[0].primary.safe.value == 1
+                state.is(Done)
+                    && state.acknowledged > 1
+                    && state.groups[0].primary.committed.value == 1
             }),
             Property::sometimes("the slots move there and back", |_, state: &State| {
-                let [first, second] = state.groups.map(|group| group.primary.safe);
+                let [first, second] = state.groups.map(|group| group.primary.committed);
                 state.key.is_none() && first.own == 2 && second.own == 1
             }),
             Property::sometimes("the slots are returned", |_, state: &State| {
-                state.key.is_none() && state.groups[0].primary.safe.own == 1
+                state.key.is_none() && state.groups[0].primary.committed.own == 1
             }),
             Property::sometimes("a new primary takes the slots", |_, state: &State| {
                 let group = &state.groups[1];
@@ -668,7 +671,7 @@ impl Model for Protocol {
             Property::sometimes("a deposed primary has left in vain", |_, state: &State| {
                 let group = &state.groups[0];
                 state.is(Leaving)
-                    && group.primary.safe.owns
+                    && group.primary.committed.owns
                     && group.deposed.is_some_and(|deposed| deposed.data().out == 1)
             }),
         ]
@@ -711,11 +714,11 @@ fn each_broken_rule_is_found() {
         (Fault::ClearInArriving, lost, [1, 3], 1, false),
         (Fault::NoClaim, lost, [1, 3], 1, false),
         (Fault::ClearAfterAsking, lost, [1, 2], 1, true),
-        (Fault::DigestBeforeOutIsSafe, lost, [2, 1], 1, false),
-        (Fault::ArrivingBeforeSafe, lost, [1, 2], 1, false),
-        (Fault::DoneBeforeSafe, gone, [1, 2], 1, false),
-        (Fault::CancelledBeforeSafe, gone, [2, 1], 1, false),
-        (Fault::EndBeforeSafe, left, [1, 2], 1, false),
+        (Fault::DigestBeforeOutIsCommitted, lost, [2, 1], 1, false),
+        (Fault::ArrivingBeforeCommit, lost, [1, 2], 1, false),
+        (Fault::DoneBeforeCommit, gone, [1, 2], 1, false),
+        (Fault::CancelledBeforeCommit, gone, [2, 1], 1, false),
+        (Fault::EndBeforeCommit, left, [1, 2], 1, false),
         (Fault::EndByBelief, left, [2, 1], 1, false),
         (Fault::ClearOwned, lost, [1, 1], 2, false),
     ];

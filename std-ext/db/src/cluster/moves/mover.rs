@@ -125,24 +125,24 @@ impl<E: Env> Mover<E> {
             };
             let (back, (entry, done)) = self.on_state(step).await?;
             // A step ahead: etcd is the brake.
-            self.safe(std::mem::replace(&mut last, entry)).await?;
+            self.committed(std::mem::replace(&mut last, entry)).await?;
             if done {
-                return self.safe(last).await;
+                return self.committed(last).await;
             }
             clearing = back;
         }
     }
 
     /// Waits until an entry is committed.
-    pub(super) async fn safe(&self, entry: Lsn) -> Result<(), String> {
-        self.env.safe(entry).await
+    pub(super) async fn committed(&self, entry: Lsn) -> Result<(), String> {
+        self.env.committed(entry).await
     }
 
     /// Makes sure that the group's log says what this node has read in its state before: a node that was deposed, and
     /// has not noticed it, may own slots that its group has lost, and the other way round.
     pub(super) async fn confirm(&self, id: u64) -> Result<(), String> {
         let entry = self.on_state(move |state| state.log_nothing(id)).await?;
-        self.safe(entry).await
+        self.committed(entry).await
     }
 
     /// Publishes the slots that this group owns, and makes the node show them.

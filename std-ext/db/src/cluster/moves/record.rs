@@ -37,11 +37,11 @@ pub(crate) enum MoveState {
     Ready,
     /// The source appends the entry that takes the slots away from it.
     Leaving,
-    /// That entry is safe: no group owns the slots, and their keys change no more.
+    /// That entry is committed: no group owns the slots, and their keys change no more.
     Moved,
     /// The target has all keys in its log, and appends the entry that gives it the slots.
     Arriving,
-    /// That entry is safe: the target owns the slots. The source clears them.
+    /// That entry is committed: the target owns the slots. The source clears them.
     Done,
     /// An administrator gives the slots back. The source appends the entry that gives it the slots again.
     Returned,

@@ -131,7 +131,7 @@ async fn leave<E: Env>(mover: &Mover<E>, holds: &Holds, id: u64, to: u32) -> Res
     holds.begin(mover, id);
     let time = if owned.overlaps(&slots) {
         let (entry, time) = mover.on_state(move |state| state.lose_slots(id, &slots)).await?;
-        mover.safe(entry).await?;
+        mover.committed(entry).await?;
         time
     } else {
         // The entry is in the log, and may not be committed yet: this group owned the slots when the move was leaving.
@@ -205,7 +205,7 @@ async fn finish<E: Env>(mover: &Mover<E>, id: u64) -> Result<(), String> {
                 mover.confirm(id).await?;
             } else {
                 let got = mover.on_state(move |state| state.gain_slots(id, &slots, 0)).await?;
-                mover.safe(got).await?;
+                mover.committed(got).await?;
             }
             mover.publish_slots().await?;
             let reason = "it was returned";

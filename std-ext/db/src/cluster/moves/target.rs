@@ -166,9 +166,9 @@ impl<E: Env> Import<'_, E> {
             };
             match part {
                 Exported::Items(items) => {
-                    let safe = self.store(id, &found, items).await?;
+                    let committed = self.store(id, &found, items).await?;
                     // A message ahead: etcd is the brake.
-                    self.mover.safe(std::mem::replace(&mut last, safe)).await?;
+                    self.mover.committed(std::mem::replace(&mut last, committed)).await?;
                 }
                 Exported::CaughtUp { horizon } => {
                     let answer = leaving.as_mut().map(oneshot::Receiver::try_recv);
@@ -186,7 +186,7 @@ impl<E: Env> Import<'_, E> {
                         Some(answer) => answer.map_err(text).map(|_| Duration::ZERO)?,
                         None => Duration::ZERO,
                     };
-                    self.mover.safe(last).await?;
+                    self.mover.committed(last).await?;
                     let is_counted = count.as_ref().is_some_and(|count| count.is_of(horizon));
                     if horizon != 0 && !is_counted {
                         count = Some(self.count(&slots, horizon).await?);
@@ -199,7 +199,7 @@ impl<E: Env> Import<'_, E> {
                     leaving = Some(self.ask_to_leave(&found, pause));
                 }
                 Exported::Frozen { horizon, keys } => {
-                    self.mover.safe(last).await?;
+                    self.mover.committed(last).await?;
                     if let Some(answer) = leaving {
                         // The slots are lost, also if the answer is an error.
                         _ = answer.await;
@@ -339,7 +339,7 @@ impl<E: Env> Import<'_, E> {
             }
             let time = if far { 0 } else { time };
             let got = self.mover.on_state(move |state| state.gain_slots(id, &slots, time)).await?;
-            self.mover.safe(got).await?;
+            self.mover.committed(got).await?;
         }
         self.mover.publish_slots().await?;
         // The source's clients wait for that. Without it, the source learns it within a second.

@@ -173,7 +173,7 @@ pub(in crate::cluster) fn next(
     let count = export.key_count(state.latest_time() + MARGIN, AHEAD);
     let horizon = count.horizon();
     // While the entry by which they were lost is not committed, another primary may still have them, and change them.
-    if !lost || !state.is_safe(slots) {
+    if !lost || !state.is_committed(slots) {
         return Next::Nothing { horizon };
     }
     Next::Frozen { horizon, keys: count.keys() }

@@ -78,13 +78,13 @@ pub(super) fn store(db: &Db, keys: &[RestoredKey], must_be_empty: bool) -> Resul
         })
     });
     let evaluated = db.log().evaluated(epoch);
-    let safe = db.log().wait(lsn).and_then(|()| db.log().wait_proof(&evaluated));
+    let committed = db.log().wait(lsn).and_then(|()| db.log().wait_proof(&evaluated));
     match refused {
         Some(why @ (RequestError::NotPrimary | RequestError::LogFull)) => {
             Err(Status::unavailable(why.to_string()))
         }
         Some(why) => Err(Status::failed_precondition(why.to_string())),
-        None => safe.map_err(|why| Status::unavailable(why.to_string())),
+        None => committed.map_err(|why| Status::unavailable(why.to_string())),
     }
 }
 

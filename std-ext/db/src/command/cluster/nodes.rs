@@ -14,7 +14,7 @@ pub(in crate::command) struct ShownNodes<'v> {
     pub(in crate::command) views: &'v Views,
     /// Whether the client uses TLS.
     pub(in crate::command) tls: bool,
-    /// The last entry of the log that this node has safe. Of the other members, the view says it.
+    /// The last log entry that this node knows to be committed. Of the other members, the view says it.
     pub(in crate::command) own_offset: u64,
     /// Milliseconds since 1970.
     pub(in crate::command) now: u64,
@@ -28,7 +28,7 @@ impl<'v> Execution<'v, '_> {
             view: group.view(),
             views: group.views(),
             tls: self.connection.uses_tls,
-            own_offset: self.db.log().safe(),
+            own_offset: self.db.log().committed(),
             now: self.session.now(),
         })
     }

@@ -624,11 +624,11 @@ fn roles_and_waits_count_live_followers() {
     // Also for changes whose replies the client did not want.
     client.send(b"client reply off\r\nset a 1\r\nclient reply on\r\n");
     let waiting = client.process(b"wait 1 0\r\n", &mut Vec::new());
-    assert_eq!(waiting.lsn, 1, "the reply to WAIT leaves before the changes are safe");
+    assert_eq!(waiting.lsn, 1, "the reply to WAIT leaves before the changes are committed");
     let mut out = Vec::new();
     let waiting = client.process(b"waitaof 1 1 0\r\n", &mut out);
     assert_eq!(out, b"*2\r\n:1\r\n:1\r\n");
-    assert_eq!(waiting.lsn, 1, "the reply to WAITAOF leaves before the changes are safe");
+    assert_eq!(waiting.lsn, 1, "the reply to WAITAOF leaves before the changes are committed");
     assert_eq!(client.command("wait x 100"), "-ERR value is not an integer or out of range");
     assert_eq!(client.command("wait 1 -1"), "-ERR timeout is negative");
     let hello = client.command("hello");

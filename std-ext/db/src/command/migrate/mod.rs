@@ -76,7 +76,7 @@ struct Migration<'c, 'a> {
     target: Option<Target<'c>>,
     /// The first error of the other server.
     refused: Option<String>,
-    /// The log entry that must be safe before the reply may be sent.
+    /// The log entry that must be committed before the reply may be sent.
     lsn: Lsn,
 }
 

@@ -98,7 +98,7 @@ fn log(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
         status.applied,
     )?;
     let help = "Replication lag in log entries, as known to the node.";
-    page.gauge("cluster_lag_entries", help, status.safe.saturating_sub(status.applied))?;
+    page.gauge("cluster_lag_entries", help, status.committed.saturating_sub(status.applied))?;
     let help = "Replication lag in batches.";
     page.gauge("cluster_lag_batches", help, status.behind)?;
     let help = "Bytes waiting to be written to etcd.";

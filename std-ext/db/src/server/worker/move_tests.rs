@@ -250,7 +250,7 @@ fn a_client_whose_reply_waits_for_the_log_stays() {
         }
         thread::sleep(WINDOW);
         assert!(shared.workers[1].clients.get() > 0, "a client has moved with a reply that waits");
-        log.set(|state| state.safe = 4);
+        log.set(|state| state.committed = 4);
         for client in &mut clients {
             expect(client, "+OK\r\n");
         }

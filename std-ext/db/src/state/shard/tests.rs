@@ -3,8 +3,8 @@
 use super::*;
 use crate::Options;
 
-/// The last safe entry, and the entries of the keys that are not.
-const SAFE: Lsn = 9;
+/// The last committed entry, and the entries of the keys that are not.
+const COMMITTED: Lsn = 9;
 
 /// Puts keys, one an entry, and undoes a script between two of them, while a snapshot is written. Returns which keys a
 /// rollback leaves.
@@ -14,20 +14,20 @@ fn left_by_rollback(before: &[&[u8]], after: &[&[u8]]) -> Vec<Vec<u8>> {
     let mut core = shard.lock();
     core.enable_undo();
     core.begin_snapshot();
-    let mut entry = SAFE;
+    let mut entry = COMMITTED;
     let mut put = |core: &mut Core, keys: &[&[u8]]| {
         for key in keys {
             entry += 1;
             core.put(None, key, b"value", None);
-            core.publish(entry, SAFE);
+            core.publish(entry, COMMITTED);
         }
     };
     put(&mut core, before);
     core.put(None, b"script", b"value", None);
     core.undo_unpublished();
-    core.publish(0, SAFE);
+    core.publish(0, COMMITTED);
     put(&mut core, after);
-    core.roll_back(SAFE);
+    core.roll_back(COMMITTED);
     let left = core.records().map(|record| record.key().to_vec()).collect();
     core.publish(20, 20);
     core.end_snapshot(None, 20);
@@ -76,19 +76,19 @@ fn a_record_that_is_relocated_stays_the_same() {
     let values = [b"v".repeat(10), b"v".repeat(1000), b"v".repeat(40_000)];
     for (number, value) in values.iter().enumerate() {
         core.put(None, &[number as u8], b"before", None);
-        core.publish(SAFE, SAFE);
+        core.publish(COMMITTED, COMMITTED);
         let old = core.find(&[number as u8]);
         core.put(old, &[number as u8], value, Some(u64::MAX));
-        core.publish(SAFE + 1, SAFE);
+        core.publish(COMMITTED + 1, COMMITTED);
     }
     // The places that a record has left are freed, and the value that it refers to is not.
     core.put(None, b"lasts", &values[1], None);
     for _ in 0..4 {
-        core.publish(SAFE, SAFE);
+        core.publish(COMMITTED, COMMITTED);
         let old = core.find(b"lasts").unwrap();
         core.relocate(old);
     }
-    core.publish(SAFE, SAFE);
+    core.publish(COMMITTED, COMMITTED);
     core.read(core.find(b"lasts").unwrap(), |found| assert!(found == values[1], "another value"));
     let memory = core.memory();
     for _ in 0..3 {
@@ -101,12 +101,12 @@ fn a_record_that_is_relocated_stays_the_same() {
             assert_eq!((new.expires_at(), new.usage()), (Some(u64::MAX), 7));
             core.read(new, |found| assert!(found == value, "another value"));
         }
-        core.publish(SAFE + 1, SAFE);
+        core.publish(COMMITTED + 1, COMMITTED);
     }
     assert_eq!(core.memory(), memory);
-    core.roll_back(SAFE);
-    core.publish(SAFE + 2, SAFE + 2);
-    core.publish(SAFE + 3, SAFE + 3);
+    core.roll_back(COMMITTED);
+    core.publish(COMMITTED + 2, COMMITTED + 2);
+    core.publish(COMMITTED + 3, COMMITTED + 3);
     for number in 0..values.len() {
         let record = core.find(&[number as u8]).unwrap();
         assert_eq!(record.expires_at(), None);
@@ -120,7 +120,7 @@ fn compressing() -> Shard {
     Shard::new(ShardContext { cold: Some(Arc::new(ColdStore::new(1 << 20))), limit })
 }
 
-/// Changes a key some times, and publishes each change as a safe one.
+/// Changes a key some times, and publishes each change as committed.
 fn change(core: &mut Core, key: &[u8], entries: std::ops::Range<Lsn>) {
     for entry in entries {
         let old = core.find(key);

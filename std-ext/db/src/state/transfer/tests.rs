@@ -55,7 +55,7 @@ fn all(db: &Db) -> BTreeMap<Vec<u8>, (Option<u64>, Vec<u8>)> {
                 all.insert(record.key().to_vec(), (record.expires_at(), value));
             }
         }
-        core.end_snapshot(None, db.state().log.safe());
+        core.end_snapshot(None, db.state().log.committed());
     }
     assert_eq!(db.state().keys_of_slots(&moved(), 0), all.len() as u64);
     all
@@ -93,7 +93,7 @@ fn keys_move_while_they_change() {
     agree(&source, &target);
     source.set(&keys[0], "last").unwrap();
     let (entry, time) = source.state().lose_slots(7, &moved()).unwrap();
-    assert!(entry > 0 && source.state().is_safe(&moved()));
+    assert!(entry > 0 && source.state().is_committed(&moved()));
     send(&mut export, &target);
     agree(&source, &target);
     let late = source.set(&keys[0], "late").is_err() && source.get(&keys[0]).is_err();

@@ -58,7 +58,7 @@ impl Group {
         out.push(Action::Commit(Committed { mark, entries: vec![entry], after: position }));
         let reason = self.why.to_string();
         out.push(Action::Role { role: Role::Primary, epoch, lsn, time, reason });
-        out.push(Action::Safe(lsn));
+        out.push(Action::CommitIndex(lsn));
         self.prove(&line, attempt.sent, out);
         if self.exit != Exit::No {
             self.leave(None, "the process stops", false, out);
@@ -250,7 +250,7 @@ impl Group {
         if let Some((mark, entries)) = lead.take(&attempt.load, mark) {
             after.time = time_behind(after.time, &entries);
             out.push(Action::Commit(Committed { mark, entries, after }));
-            out.push(Action::Safe(after.lsn));
+            out.push(Action::CommitIndex(after.lsn));
         }
         lead.position = after;
         self.prove(&line, attempt.sent, out);

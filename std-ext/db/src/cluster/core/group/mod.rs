@@ -298,7 +298,7 @@ impl Group {
             epoch,
             until: 0,
             sent: 0,
-            safe: seen.map_or(0, |seen| seen.tail.lsn),
+            committed: seen.map_or(0, |seen| seen.tail.lsn),
             last: self.log.reaches(),
             applied: self.applying.applied,
             pending: self.pending(),
@@ -315,7 +315,7 @@ impl Group {
         Status {
             until: if self.settings.lease_reads { lead.until } else { 0 },
             sent: lead.sent,
-            safe: lead.position.lsn,
+            committed: lead.position.lsn,
             last: lead.last,
             applied: lead.last,
             tail: Some(lead.line),

@@ -177,7 +177,7 @@ pub(super) struct ShownKey {
     pub(super) required: Lsn,
 }
 
-/// A reply that waits until its entries are safe and its evaluation is proved.
+/// A reply that waits until its entries are committed and its evaluation is proved.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     /// The client, and which of its requests this is.
@@ -204,7 +204,7 @@ pub(super) struct Whole {
 }
 
 impl Reply {
-    /// The entry that must be safe before the reply leaves.
+    /// The entry that must be committed before the reply leaves.
     pub(super) fn lsn(&self) -> Lsn {
         let shown = self.shown.iter().map(|shown| shown.changed).max().unwrap_or(0);
         shown.max(self.own.as_ref().map_or(0, |(lsn, _)| *lsn))

@@ -46,7 +46,7 @@ pub(super) struct Database {
     writing: Option<Snapshot>,
 }
 
-/// The entry that must be safe, and the evaluation that must be proved, before an answer leaves.
+/// The entry that must be committed, and the evaluation that must be proved, before an answer leaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     pub(super) lsn: Lsn,
@@ -268,9 +268,9 @@ impl Database {
         }
     }
 
-    pub(super) fn set_safe(&self, lsn: Lsn) {
+    pub(super) fn set_committed(&self, lsn: Lsn) {
         if self.is_serving() {
-            self.log.set_safe(lsn);
+            self.log.set_committed(lsn);
         }
     }
 
@@ -298,7 +298,7 @@ impl Database {
         let (watermark, time) = (self.log.last(), self.state.snapshot_time(&mut core));
         let records = records.into_iter().filter(|record| !record.is_expired(time));
         let records = records.map(|record| copy(&core, record)).collect();
-        core.end_snapshot(None, self.log.safe());
+        core.end_snapshot(None, self.log.committed());
         drop(core);
         writing.sections.push(Section {
             slots: self.state.sharding.slots(number),
@@ -330,7 +330,7 @@ impl Database {
         for shard in self.state.shards.iter() {
             let mut core = shard.lock();
             let records = core.begin_snapshot();
-            core.end_snapshot(None, self.log.safe());
+            core.end_snapshot(None, self.log.committed());
             for (key, ends, value) in records.into_iter().map(|record| copy(&core, record)) {
                 let name = String::from_utf8_lossy(&key).into_owned();
                 match store.stored(&key) {

@@ -115,7 +115,7 @@ impl World {
             }
             Action::Hold => self.hold(node, number),
             Action::Unhold => self.unhold(node, number),
-            Action::Safe(lsn) => self.safe(node, number, lsn),
+            Action::CommitIndex(lsn) => self.committed(node, number, lsn),
             Action::Prove { epoch, until, sent } => {
                 if let Some(process) = self.process(node, number) {
                     process.proof = Proof { epoch, until, sent };
@@ -202,7 +202,7 @@ impl World {
             digests.push((entry.lsn, process.store.digest));
         }
         let last = process.store.last;
-        process.safe = last;
+        process.committed = last;
         for (lsn, digest) in digests {
             if self.truth.digest(lsn) != Some(digest) {
                 self.disagree(node, &format!("it has another state at entry {lsn} than the log"));
@@ -225,15 +225,15 @@ impl World {
         self.check(pushed.map_err(|why| format!("node {node}: {why}")));
     }
 
-    fn safe(&mut self, node: usize, number: u64, lsn: u64) {
+    fn committed(&mut self, node: usize, number: u64, lsn: u64) {
         if lsn > self.truth.last() {
             let last = self.truth.last();
             self.disagree(node, &format!("it takes entry {lsn} for committed, and {last} are"));
         }
         let Some(process) = self.process(node, number) else { return };
-        process.safe = process.safe.max(lsn);
+        process.committed = process.committed.max(lsn);
         if let Some(database) = &process.database {
-            database.set_safe(lsn);
+            database.set_committed(lsn);
         }
         let later = process.digests.split_off(&(lsn + 1));
         let digests = std::mem::replace(&mut process.digests, later);
@@ -637,7 +637,7 @@ impl World {
         match recovered.and_then(|recovered| Ok((recovered, opened?))) {
             Ok(((store, position), database)) => {
                 let have = store.last;
-                process.safe = have;
+                process.committed = have;
                 process.store = store;
                 process.database = database;
                 process.snapshot = None;

@@ -68,7 +68,7 @@ pub(super) struct Process {
     pub(super) closing: bool,
     /// Whether changes are accepted.
     pub(super) accepts: bool,
-    pub(super) safe: Lsn,
+    pub(super) committed: Lsn,
     pub(super) proof: Proof,
     pub(super) proof_wanted: bool,
     pub(super) held: Vec<Reply>,
@@ -120,7 +120,7 @@ impl Process {
             node,
             etcd: 0,
             group,
-            safe: store.last,
+            committed: store.last,
             store,
             database,
             order: (0, 0, 0),
@@ -299,13 +299,13 @@ impl Process {
         Ok(())
     }
 
-    /// Whether a reply may leave: its entries are safe, and its evaluation is proved in its epoch.
+    /// Whether a reply may leave: its entries are committed, and its evaluation is proved in its epoch.
     fn may_leave(&self, reply: &Reply, boot: u64) -> bool {
         let proof = self.proof;
         // Not at the same time: a machine may be stopped, together with its clocks, right after it has sent.
         let proved = reply.evaluated < proof.sent || boot < proof.until;
         self.role == Role::Primary
-            && self.safe >= reply.lsn()
+            && self.committed >= reply.lsn()
             && reply.epoch == self.epoch
             && reply.epoch == proof.epoch
             && proved
@@ -331,6 +331,8 @@ impl Process {
 
     /// Whether a reply waits for a proof only.
     pub(super) fn wants_proof(&self) -> bool {
-        self.held.iter().any(|reply| self.safe >= reply.lsn() && reply.evaluated >= self.proof.sent)
+        self.held
+            .iter()
+            .any(|reply| self.committed >= reply.lsn() && reply.evaluated >= self.proof.sent)
     }
 }

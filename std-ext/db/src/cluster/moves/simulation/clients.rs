@@ -209,7 +209,7 @@ pub(super) async fn fill(world: &World) {
             let requests = [Request::Change(key.as_bytes(), change)];
             last = lock(&process.session).execute(&requests, &mut |_, _| {});
         }
-        while !process.log.commit(last).is_ok_and(|safe| safe) {
+        while !process.log.commit(last).is_ok_and(|committed| committed) {
             world.delay(1, 2).await;
         }
     }

@@ -47,7 +47,7 @@ async fn set(world: &World, group: u32, key: &str, lives: u64) {
     };
     let requests = [Request::Change(key.as_bytes(), change)];
     let last = lock(&process.session).execute(&requests, &mut |_, _| {});
-    while !process.log.commit(last).is_ok_and(|safe| safe) {
+    while !process.log.commit(last).is_ok_and(|committed| committed) {
         world.delay(1, 2).await;
     }
 }

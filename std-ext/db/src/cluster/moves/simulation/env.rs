@@ -201,7 +201,7 @@ impl Env for SimEnv {
         Ok(changed)
     }
 
-    async fn safe(&self, entry: Lsn) -> Result<(), String> {
+    async fn committed(&self, entry: Lsn) -> Result<(), String> {
         loop {
             match self.process.log.commit(entry) {
                 Ok(true) => return Ok(()),

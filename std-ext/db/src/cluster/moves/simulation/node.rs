@@ -165,7 +165,7 @@ async fn commit(world: World, process: Arc<Process>, wake: Arc<Notify>) {
                 return;
             }
             if let Some(last) = last {
-                process.log.set_safe(last);
+                process.log.set_committed(last);
             }
             if leads {
                 process.log.prove(0, sent);

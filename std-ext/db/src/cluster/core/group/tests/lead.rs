@@ -17,7 +17,7 @@ fn entries_are_committed_once_etcd_has_them() {
     assert_eq!(committed.mark, mark);
     assert_eq!(committed.entries.len(), 2);
     assert_eq!(committed.after.chain, etcd.tail().chain);
-    assert!(leader.told.iter().any(|action| matches!(action, Action::Safe(3))));
+    assert!(leader.told.iter().any(|action| matches!(action, Action::CommitIndex(3))));
     assert_eq!(leader.group.status().pending, 0);
 }
 
@@ -227,7 +227,7 @@ fn a_larger_batch_that_was_done_after_all_is_found() {
     leader.event(Event::Swapped { id, outcome });
     leader.run(&mut etcd);
     assert!(leader.changes() == values, "each entry once");
-    assert_eq!(leader.told.iter().filter(|told| matches!(told, Action::Safe(_))).count(), 1);
+    assert_eq!(leader.told.iter().filter(|told| matches!(told, Action::CommitIndex(_))).count(), 1);
     assert_eq!(leader.proof().2, sent);
 }
 
@@ -330,14 +330,14 @@ fn a_long_entry_goes_in_parts() {
 }
 
 #[test]
-fn an_entry_is_safe_with_its_last_part() {
+fn an_entry_is_committed_with_its_last_part() {
     let (mut etcd, mut leader) = leader();
     leader.append(&[&noise(1, 600_000)]);
     let (id, swap) = leader.swap();
     let outcome = etcd.swap(&swap);
     leader.event(Event::Swapped { id, outcome });
     assert!(leader.committed().is_empty(), "half an entry is committed");
-    assert!(!leader.told.iter().any(|told| matches!(told, Action::Safe(_))));
+    assert!(!leader.told.iter().any(|told| matches!(told, Action::CommitIndex(_))));
     assert_eq!(etcd.tail().lsn, 1);
     leader.run(&mut etcd);
     assert_eq!(etcd.tail().lsn, 2);
