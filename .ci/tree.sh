@@ -8,6 +8,7 @@ stage_fmt() {
         cargo fmt --check --manifest-path "$manifest" -- --color never
     done
     # Known before the other stages have run for half an hour.
+    cargo test --quiet --release --manifest-path tests/mutants/Cargo.toml
     cargo run --quiet --release --manifest-path tests/mutants/Cargo.toml -- --check
 }
 

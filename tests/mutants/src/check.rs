@@ -43,6 +43,31 @@ const KINDS: [Kind; 3] = [
     Kind { name: "shuttle", flags: "--cfg hedgerow_loom --cfg hedgerow_shuttle" },
 ];
 
+/// A package other than the library, as checks name it.
+struct Package {
+    prefix: &'static str,
+    name: &'static str,
+    folder: &'static str,
+    features: &'static [&'static str],
+}
+
+const PACKAGES: [Package; 4] = [
+    Package { prefix: "db", name: "hedgerow-db", folder: "std-ext/db/", features: &[] },
+    Package {
+        prefix: "db-cluster",
+        name: "hedgerow-db",
+        folder: "std-ext/db/",
+        features: &["--features", "cluster,grpc"],
+    },
+    Package {
+        prefix: "hostile",
+        name: "hedgerow-hostile",
+        folder: "tests/hostile/",
+        features: &[],
+    },
+    Package { prefix: "std-ext", name: "hedgerow-std-ext", folder: "std-ext/", features: &[] },
+];
+
 #[derive(Clone, Copy)]
 pub enum Outcome {
     Green,
@@ -166,22 +191,16 @@ impl Check {
             Self::Test { target, .. } => target,
             Self::Fuzz(_) => return "fuzz/",
         };
-        match Self::package_of(target).0 {
-            Some("hedgerow-db") => "std-ext/db/",
-            Some("hedgerow-hostile") => "tests/hostile/",
-            Some(_) => "std-ext/",
-            None => "",
-        }
+        Self::package_of(target).0.map_or("", |package| package.folder)
     }
 
     /// Returns the package of a target, if it is not the library, and the target's name there.
-    fn package_of(target: &str) -> (Option<&'static str>, &str) {
-        match target.split_once('/') {
-            Some(("db" | "db-cluster", target)) => (Some("hedgerow-db"), target),
-            Some(("hostile", target)) => (Some("hedgerow-hostile"), target),
-            Some(("std-ext", target)) => (Some("hedgerow-std-ext"), target),
-            _ => (None, target),
-        }
+    fn package_of(target: &str) -> (Option<&'static Package>, &str) {
+        let parts = target.split_once('/').and_then(|(prefix, rest)| {
+            let package = PACKAGES.iter().find(|package| package.prefix == prefix)?;
+            Some((Some(package), rest))
+        });
+        parts.unwrap_or((None, target))
     }
 
     /// Options of a quick build. To play a corpus takes seconds, but to optimize the target takes minutes, and so do
@@ -215,7 +234,7 @@ impl Check {
                 // optimization a row takes a tenth.
                 cargo.args(["--config", "profile.release.package.hedgerow.opt-level=0"]);
                 match Self::package_of(name).0 {
-                    Some(package) => cargo.args(["test", "-p", package]),
+                    Some(package) => cargo.args(["test", "-p", package.name]),
                     None => cargo.args(["test", "--features", "std"]),
                 };
                 cargo.args(["--release", "--lib"]);
@@ -224,17 +243,15 @@ impl Check {
                 cargo.env("CARGO_TARGET_DIR", tree.build(kind.name));
             }
             Self::Test { target, .. } => {
-                let clustered = target.starts_with("db-cluster/");
                 let (package, target) = Self::package_of(target);
                 match package {
-                    Some(package) => cargo.args(["test", "-p", package]),
+                    Some(package) => {
+                        cargo.args(["test", "-p", package.name]).args(package.features)
+                    }
                     None => cargo.args(["test", "--features", "std-ext,serde,rayon,defmt"]),
                 };
-                if (package, target) == (Some("hedgerow-db"), "grpc") {
+                if target == "grpc" {
                     cargo.args(["--features", "grpc"]);
-                }
-                if clustered {
-                    cargo.args(["--features", "cluster,grpc"]);
                 }
                 if target == "lib" {
                     cargo.arg("--lib");

@@ -12,11 +12,11 @@ mod tree;
 use affected::{Change, Distance};
 use check::{Check, Outcome};
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     env,
     path::Path,
     process::ExitCode,
-    sync::Mutex,
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 use table::{Expect, Mutation};
@@ -25,12 +25,17 @@ use tree::Tree;
 /// Without a mutation a model explores everything, which takes longer than to find a fault.
 const BASELINE_TIMEOUT: Duration = Duration::from_secs(900);
 
+/// How many rows a worker takes at once. It runs their checks on the unbroken tree before it breaks anything, because the
+/// compiler builds the package again for each change.
+const TOGETHER: usize = 8;
+
 const USAGE: &str = "usage: hedgerow-mutants [OPTION...] [FILTER]
 
   FILTER          only rows whose label, file or check contains it
   --since=COMMIT  only rows that the changes since then can affect, nearest first
   --minutes=N     begin no row later than that; those that are left out are counted
   --jobs=N        N rows at a time, each in a copy of the tree; 2 if not given. Rows of the database mostly wait
+  --list          run nothing: print the rows that it would run, in order
   --check         run nothing: only whether each row names code that exists";
 
 #[derive(Default)]
@@ -38,6 +43,7 @@ struct Options {
     since: Option<String>,
     minutes: Option<u64>,
     jobs: Option<usize>,
+    list: bool,
     check: bool,
     filter: String,
 }
@@ -62,6 +68,7 @@ fn options() -> Result<Option<Options>, String> {
     let mut options = Options::default();
     for arg in env::args().skip(1) {
         match arg.split_once('=').map_or((arg.as_str(), ""), |pair| pair) {
+            ("--list", "") => options.list = true,
             ("--check", "") => options.check = true,
             ("--since", commit) if !commit.is_empty() => options.since = Some(commit.into()),
             ("--minutes", minutes) => options.minutes = Some(number_of(minutes)?),
@@ -92,6 +99,10 @@ fn run() -> Result<bool, String> {
         return Ok(true);
     }
     let rows = chosen(&table, &options, root)?;
+    if options.list {
+        rows.iter().for_each(|row| println!("{}  <{}>", row.label, row.check));
+        return Ok(true);
+    }
     let end = options.minutes.map(|minutes| start + Duration::from_secs(60 * minutes));
     let trees = Tree::copies(root, options.jobs.unwrap_or(2).max(1))
         .map_err(|e| format!("cannot copy the tree: {e}"))?;
@@ -138,27 +149,38 @@ enum Verdict {
     TooLate,
 }
 
-/// Runs the rows, one in each tree at a time. Most of a row's time goes into the compiler, which uses one core for most
+/// Runs the rows, some in each tree at a time. Most of a row's time goes into the compiler, which uses one core for most
 /// of it.
 fn work(trees: &[Tree], rows: &[&Mutation], end: Option<Instant>) -> Vec<Verdict> {
-    let queue = Mutex::new(rows.iter());
-    // The checks that pass on the unbroken tree: one that fails there would make each mutation look caught.
-    let green = Mutex::new(BTreeSet::new());
-    let next = || queue.lock().expect("no worker panics").next();
-    let run = |tree: &Tree, row: &Mutation| {
-        if end.is_some_and(|end| Instant::now() > end) {
-            return Verdict::TooLate;
-        }
-        let known = green.lock().expect("no worker panics").contains(&row.check);
-        let unbroken = if known { Verdict::Expected } else { unbroken(&row.check, tree) };
-        if unbroken != Verdict::Expected {
-            return unbroken;
-        }
-        green.lock().expect("no worker panics").insert(row.check.clone());
-        mutated(row, tree)
+    use Verdict::{Expected, NotRun, TooLate, Wrong};
+    let queue = Mutex::new(rows.chunks(TOGETHER));
+    // How each check came out on the unbroken tree: one that fails there would make each mutation look caught.
+    let unbroken_runs = Mutex::new(BTreeMap::<Check, Arc<OnceLock<Verdict>>>::new());
+    let is_late = || end.is_some_and(|end| Instant::now() > end);
+    let unbroken = |tree: &Tree, row: &Mutation| {
+        let lock = || unbroken_runs.lock().expect("no worker panics");
+        let run = Arc::clone(lock().entry(row.check.clone()).or_default());
+        // Another worker may be running it.
+        *run.get_or_init(|| unbroken(&row.check, tree))
     };
+    let run = |tree: &Tree, rows: &[&Mutation]| -> Vec<Verdict> {
+        let checked = rows.iter().map(|row| if is_late() { TooLate } else { unbroken(tree, row) });
+        let checked: Vec<Verdict> = checked.collect();
+        let broken = std::iter::zip(rows, checked).map(|(row, verdict)| match verdict {
+            Expected if is_late() => TooLate,
+            Expected => mutated(row, tree),
+            Wrong | NotRun => {
+                println!("not broken: {}  <{}>", row.label, row.check);
+                verdict
+            }
+            TooLate => TooLate,
+        });
+        broken.collect()
+    };
+    let next = || queue.lock().expect("no worker panics").next();
     std::thread::scope(|scope| {
-        let run = |tree| move || std::iter::from_fn(next).map(|row| run(tree, row)).collect();
+        let run =
+            |tree| move || std::iter::from_fn(next).flat_map(|rows| run(tree, rows)).collect();
         let workers: Vec<_> = trees.iter().map(|tree| scope.spawn(run(tree))).collect();
         let verdicts = workers.into_iter().map(|w| w.join().expect("no worker panics"));
         verdicts.collect::<Vec<Vec<_>>>().concat()
