@@ -210,6 +210,7 @@ impl<'a> Batch<'a> {
     /// Adds an atomic change of several keys.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'a>, kind: ReplyKind) {
         self.stores_answers = true;
+        // RENAME and MOVE, too: while a snapshot is written, their entry contains the value.
         self.produces_values |= matches!(
             op,
             MultiKeyOp::Bitwise { .. }
@@ -278,6 +279,7 @@ impl<'a> Batch<'a> {
     /// Adds a read of two values, whose longest common subsequence is the reply.
     pub(super) fn lcs(&mut self, keys: &[&'a [u8]], options: LcsOptions) {
         (self.stores_answers, self.long_operations) = (true, LONG_OPERATIONS);
+        // No more of a value than shows that it is too long for LCS.
         self.multi_read(keys, Query::Range(0, lcs::REFUSED_LENGTH - 1), ReplyKind::Lcs(options));
     }
 
@@ -445,6 +447,7 @@ impl<'a> Batch<'a> {
 
     /// Inserts replies at places, which are in order. Each reply reaches to an offset in `replies`.
     pub(super) fn insert_replies(&mut self, places: &[Place], ends: &[usize], replies: &[u8]) {
+        // One pass for all places: inserting each reply by itself would move the rest of the buffer each time.
         let mut all = Vec::with_capacity(self.prepared.len() + replies.len());
         let (mut copied, mut inserted, mut next) = (0, 0, 0);
         for (place, end) in places.iter().zip(ends) {
@@ -676,12 +679,15 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             Answer::Keys(keys, _) => keys.reply_bytes(),
             _ => 0,
         };
+        // Before anything is written: a reply cut in the middle must not be followed by another.
         if !self.fits(bytes) {
             return;
         }
         self.prepared();
         match self.steps.split_first() {
             Some((&ReplyStep::Answers(kind, command, 1), rest))
+                // With these, even a single answer is not the reply: it is an element of an array, or a number is
+                // computed from it.
                 if !matches!(kind, ReplyKind::Values | ReplyKind::Sum | ReplyKind::Union) =>
             {
                 match answer {
@@ -717,6 +723,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             _ => Ok(()),
         };
         if let Err(error) = added {
+            // `pfcountCommand` stops at the first key that is no HyperLogLog.
             self.error.get_or_insert(error);
         }
     }
@@ -752,6 +759,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
                 } else {
                     let first = std::mem::take(&mut self.first_value);
                     lcs::write(&mut self.out, (&first, value), options);
+                    // Afterwards, because only `lcs` knows how long its reply is.
                     self.fits(0);
                 }
             }

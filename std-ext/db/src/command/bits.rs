@@ -23,6 +23,7 @@ fn offset(argument: &[u8]) -> Result<u64, CommandError> {
 fn field_offset(argument: &[u8], bits: u8) -> Result<u64, CommandError> {
     let Some(number) = argument.strip_prefix(b"#") else { return offset(argument) };
     let index = number::integer(number);
+    // Redis multiplies without a check (`getBitOffsetFromArgument`), so a great index may become another offset there.
     let at = index.and_then(|index| index.checked_mul(bits.into())).and_then(checked_offset);
     at.ok_or(BAD_OFFSET.into())
 }
@@ -119,6 +120,7 @@ impl<'a> Execution<'_, 'a> {
             None => return Err(NOT_AN_INTEGER),
         };
         let range = find_range(&arguments[3..]);
+        // An end that is given, even -1, ends the search (`bitposCommand`).
         let padded = arguments.len() < 5;
         let query = range.map(|range| Query::FindBit { bit, range, padded });
         self.read_range(arguments[1], query, if bit { -1 } else { 0 });
@@ -143,6 +145,7 @@ impl<'a> Execution<'_, 'a> {
             name if is(name, "or") => Bitwise::Or,
             name if is(name, "xor") => Bitwise::Xor,
             name if is(name, "not") => Bitwise::Not,
+            // From here on operations of Redis 8.2.
             name if is(name, "diff") => Bitwise::Diff,
             name if is(name, "diff1") => Bitwise::Diff1,
             name if is(name, "andor") => Bitwise::AndOr,
@@ -169,6 +172,7 @@ impl<'a> Execution<'_, 'a> {
         reads_only: bool,
     ) -> Result<(), CommandError> {
         let fields = fields(&arguments[2..])?;
+        // BITFIELD has the flag `denyoom`, which Redis checks before it knows that all operations are GETs.
         if !reads_only && !fields.iter().any(Field::writes) && self.lacks_memory() {
             return Err(error_text(RequestError::OutOfMemory).into());
         }

@@ -33,6 +33,7 @@ impl Execution<'_, '_> {
         arguments: &[&[u8]],
     ) -> bool {
         let Some(spec) = spec.filter(|spec| spec.takes(arguments.len())) else { return false };
+        // In the order of `processCommand`: NOAUTH comes before BUSY.
         let unknown = !self.connection.authenticated && !spec.allowed_unauthenticated();
         let is_allowed = |called| is_allowed(called, arguments);
         if unknown || resolve(spec, arguments).map_or(true, is_allowed) {

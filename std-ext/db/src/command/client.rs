@@ -127,6 +127,7 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn ping(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let confined = self.connection.is_confined();
         match arguments {
+            // In RESP2 a subscriber tells this reply from messages by its form (`pingCommand`).
             [_] | [_, _] if confined => {
                 let text = arguments.get(1).copied().unwrap_or_default();
                 self.reply(|out| {
@@ -153,6 +154,8 @@ impl<'a> Execution<'_, 'a> {
     /// AUTH.
     pub(super) fn auth(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let (user, password) = match *arguments {
+            // Any password would be right (`authCommand`): the client would take a server without a password for one
+            // with its own.
             [_, _] if self.server.users().default_user().needs_no_password() => {
                 return Err(NO_PASSWORD);
             }
@@ -197,6 +200,8 @@ impl<'a> Execution<'_, 'a> {
                 }
             };
         }
+        // Only now that all options are known to be right. Redis applies each one as it reads it, and gives a name even
+        // to a client that it then refuses.
         if let Some(secret) = secret {
             let known = self.authenticate(secret, (arguments[0], "hello"));
             self.connection.log_in(known.ok_or(WRONG_PASSWORD)?);
@@ -215,6 +220,7 @@ impl<'a> Execution<'_, 'a> {
         let (id, version) = (self.connection.id, self.connection.version());
         let role = self.group().map(|group| group.view().role);
         let mode = if role.is_some() { "cluster" } else { "standalone" };
+        // A node that is loading is a replica: a client must not write to it.
         let role = if role.is_none_or(|role| role == Role::Primary) { "master" } else { "replica" };
         self.reply(|out| {
             out.map(7);
@@ -311,6 +317,7 @@ impl<'a> Execution<'_, 'a> {
     fn own_info(&self, arguments: &[&[u8]]) -> ClientInfo<'_> {
         let mut info = self.connection.info();
         let sizes = &mut info.sizes;
+        // Known better here than in the list of clients, which has the sizes as of the last turn.
         sizes.input = self.input.len() as u64;
         sizes.arguments = arguments.iter().map(|argument| argument.len() as u64).sum();
         (sizes.reply_bytes, sizes.reply_buffer) =
@@ -366,6 +373,7 @@ impl<'a> Execution<'_, 'a> {
         // Commands before this one are executed even if it closes the connection.
         self.execute_batch();
         let mut killed = self.server.kill(self.connection.id, &mut |info| filter.matches(info));
+        // Its own connection ends only after the reply.
         let ends = !skips_own && filter.matches(&self.connection.info());
         killed += u64::from(ends);
         match (arguments.len(), killed) {
@@ -402,6 +410,7 @@ impl<'a> Execution<'_, 'a> {
         } else if is(argument, "off") {
             self.connection.reply_mode = ReplyMode::None;
         } else if is(argument, "skip") {
+            // After OFF, SKIP must not bring replies back (`CLIENT_REPLY_OFF` in `clientCommand`).
             if self.connection.reply_mode != ReplyMode::None {
                 self.connection.reply_mode = ReplyMode::SkipNext;
             }

@@ -131,6 +131,8 @@ impl ClientTracking {
         } else if is_tracked(spec) && self.remembers() {
             let remember = |key: &[u8]| self.all.remember_own(key, self.client);
             match declared {
+                // As in Redis, where the caller of a script tracks the keys of the script (`call`), whichever of them
+                // its commands read.
                 Some(declared) => declared.iter().for_each(|key| remember(key)),
                 None => keys.for_each(remember),
             }

@@ -46,6 +46,7 @@ pub(super) fn command_stats(
     out: &mut Lines<'_>,
 ) {
     for (number, of) in execution.meter.diagnostics.totals_since_reset().iter().enumerate() {
+        // Redis leaves out commands that were never called (`genRedisInfoString`).
         if of.calls + of.rejected + of.failed == 0 {
             continue;
         }

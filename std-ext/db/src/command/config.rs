@@ -77,6 +77,7 @@ fn db_setting(name: &str, value: &[u8]) -> Option<Result<DbSetting, SettingError
         "maxmemory-samples" => Some(number_in(value, 1..=64).map(DbSetting::Samples)),
         "lfu-log-factor" => Some(number_in(value, NATURAL).map(DbSetting::LfuLogFactor)),
         "lfu-decay-time" => Some(number_in(value, NATURAL).map(DbSetting::LfuDecayTime)),
+        // Known to CONFIG GET, so the error must not be that they are unknown.
         "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
             Some(Err(SettingError::Immutable))
         }
@@ -156,6 +157,7 @@ impl<'a> Execution<'_, 'a> {
         self.execute_batch();
         let mut settings = Vec::new();
         for (name, value) in self.matching(&[b"*"]) {
+            // Others cannot differ from the file and the flags with which the server was started.
             if !table::find(&name).is_some_and(|setting| setting.modifiable) {
                 continue;
             }

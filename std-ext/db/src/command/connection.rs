@@ -169,6 +169,8 @@ impl Connection {
     }
 
     pub(super) fn limits(&self) -> Limits {
+        // Whoever connects could otherwise make the server buffer a request of 512 MiB without a password; Redis has
+        // limited this since CVE-2021-32675.
         if self.authenticated { Limits::FULL } else { Limits::UNAUTHENTICATED }
     }
 

@@ -30,6 +30,8 @@ impl<'a> Execution<'_, 'a> {
             return self.select_in_cluster(number);
         }
         let database = self.database(number)?;
+        // EXEC executes the batch as a whole, so the change is a request in it. Later commands of the queue compare
+        // with `database` below at once.
         if self.collects {
             self.batch.select(database);
         } else {

@@ -47,6 +47,8 @@ impl<'a> Execution<'_, 'a> {
                 let text = String::from_utf8_lossy(seconds);
                 let time =
                     text.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok());
+                // It blocks its loop on purpose, as Redis blocks: test suites use it to make a server late. The setting
+                // keeps it from others.
                 std::thread::sleep(time.unwrap_or_default());
                 self.reply(|out| out.ok());
             }

@@ -101,6 +101,8 @@ impl<'a> Execution<'_, 'a> {
                 let set = Change::Set { value, condition, expiry: Expiry::Never, get: false };
                 batch.change(key, set, ReplyKind::DoneAsInteger);
             }
+            // One key is a change like any other, queued for its shard. UNLINK is no different: values are freed later
+            // in any case.
             Id::Del | Id::Unlink if arguments.len() == 2 => {
                 batch.change(key, Change::Delete, ReplyKind::Integer);
             }
@@ -161,6 +163,7 @@ impl<'a> Execution<'_, 'a> {
             Id::Lcs => self.lcs(arguments)?,
             Id::Sort | Id::SortRo => self.sort(arguments, id == Id::SortRo)?,
             Id::PfAdd => batch.add_elements(key, &arguments[2..]),
+            // A single value may have its cardinality stored (`pfcountCommand`, case 2); a union is always computed.
             Id::PfCount if arguments.len() == 2 => {
                 batch.read(key, Query::Cardinality, ReplyKind::Integer);
             }
@@ -256,6 +259,7 @@ impl<'a> Execution<'_, 'a> {
             Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo | Id::Script => {
                 self.unknown(arguments);
             }
+            // QUIT: the reply, and then the end.
             _ => {
                 self.reply(|out| out.ok());
                 self.next = NextStep::Close;

@@ -159,6 +159,7 @@ impl CommandSet {
     /// Allows or refuses a command with all its subcommands.
     pub(super) fn change(&mut self, command: Number, allowed: bool) {
         self.set_bit(command, allowed);
+        // `-get` must also take back what `+get|rose` has given.
         self.first_arguments.retain(|(other, _)| *other != command);
         if !command.is_subcommand() {
             command.subcommands().for_each(|part| self.set_bit(part, allowed));
@@ -199,6 +200,7 @@ impl CommandSet {
         if self.has(command) {
             return true;
         }
+        // As `ACLSelectorCheckCmd`: of a subcommand, the first argument follows the two words of its name.
         let first = arguments.get(if command.is_subcommand() { 2 } else { 1 });
         first.is_some_and(|first| {
             self.first_arguments_of(command).any(|known| known.eq_ignore_ascii_case(first))

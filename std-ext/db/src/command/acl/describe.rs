@@ -107,6 +107,8 @@ impl CommandSet {
     /// Returns rules that make this set: categories that fit well, then single commands. These are the steps of Redis,
     /// so that the text is the same.
     pub(super) fn rules(&self) -> Vec<u8> {
+        // A set that began with `+@all` allows commands that a later version adds. Described from `-@all`, it would
+        // lose them when it is read again.
         let adds = !self.has_future();
         let mut rules = if adds { "-@all".to_owned() } else { "+@all".to_owned() };
         let mut described = if adds { Self::default() } else { Self::all() };
@@ -114,6 +116,7 @@ impl CommandSet {
         let mut left: Vec<usize> = (0..CATEGORIES.len()).collect();
         while let Some(category) = best_category(&rest, &left, adds) {
             described.change_category(category, adds);
+            // What a category has described must not count for the next one.
             rest.change_category(category, !adds);
             left.retain(|other| *other != category);
             rules.push_str(if adds { " +@" } else { " -@" });
@@ -131,6 +134,8 @@ impl CommandSet {
             if allowed != described.has(command) {
                 rules.extend_from_slice(if allowed { b" +" } else { b" -" });
                 rules.extend_from_slice(command.name().as_bytes());
+                // A rule about a command changes its subcommands, too. They follow it in this order, so those that
+                // differ are named after it.
                 described.change(command, allowed);
             }
             if !allowed {

@@ -105,6 +105,7 @@ fn write_new(path: &Path, new: &Path, lines: &[Vec<u8>]) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(new)?;
+    // An operator may have given a group the right to read the file. Otherwise only its owner reads the digests.
     if let Ok(known) = fs::metadata(path) {
         file.set_permissions(known.permissions())?;
     }
@@ -112,6 +113,7 @@ fn write_new(path: &Path, new: &Path, lines: &[Vec<u8>]) -> io::Result<()> {
         file.write_all(line)?;
         file.write_all(b"\n")?;
     }
+    // Before the rename: otherwise a crash may leave the new name with no contents.
     file.sync_all()?;
     fs::rename(new, path)?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())

@@ -89,6 +89,8 @@ pub(super) struct AclLog {
 impl AclLog {
     /// Adds an entry, or counts an equal one again. Keeps at most `longest` entries.
     pub(super) fn add(&mut self, mut entry: Entry, longest: usize) {
+        // As in `addACLLogEntry`: a client that repeats a refused command makes one entry, and does not push out all
+        // others.
         let like = self.entries.iter().take(COMPARED).position(|known| known.is_like(&entry));
         if let Some(known) = like.and_then(|place| self.entries.remove(place)) {
             entry.count = known.count + 1;

@@ -82,6 +82,7 @@ impl User {
             _ if is(rule, "skip-sanitize-payload") => self.sanitizes = Some(false),
             _ if is(rule, "sanitize-payload") => self.sanitizes = Some(true),
             _ if is(rule, "nopass") => {
+                // A password that was left would admit clients again as soon as another rule takes `nopass` back.
                 (self.needs_no_password, self.passwords) = (true, Vec::new());
             }
             _ if is(rule, "resetpass") => {
@@ -94,6 +95,7 @@ impl User {
             [b'(', inner @ .., b')'] => self.selectors.push(parse_selector(inner, all_channels)?),
             _ if is(rule, "clearselectors") => self.selectors.clear(),
             _ if is(rule, "reset") => {
+                // The serial stays: connections of this user are still its own.
                 let new = Self::new(&self.name, self.serial, all_channels);
                 *self = Self { sanitizes: Some(true), ..new };
             }
@@ -169,6 +171,7 @@ impl Selector {
                 let category = category.ok_or(RuleError::UnknownName)?;
                 self.commands.change_category(category, rule[0] == b'+');
             }
+            // Only `+`: Redis has no rule that refuses a first argument.
             [b'+', command @ ..] if command.contains(&b'|') => self.allow_part(command)?,
             [sign @ (b'+' | b'-'), command @ ..] => {
                 let command = Number::find(command).ok_or(RuleError::UnknownName)?;
@@ -187,6 +190,7 @@ impl Selector {
             return Err(RuleError::Syntax);
         }
         match self.keys.iter_mut().find(|known| known.pattern == pattern) {
+            // `%R~a` and `%W~a` become `~a`, as in `ACLSetSelector`.
             Some(known) => {
                 known.reads |= reads;
                 known.writes |= writes;

@@ -58,6 +58,7 @@ impl Selector {
         spec: &'static CommandSpec,
         arguments: &[&[u8]],
     ) -> Result<(), Denied> {
+        // AUTH, HELLO, QUIT and RESET cannot be forbidden (`CMD_NO_AUTH`): a client could not log in as another user.
         if !spec.allowed_unauthenticated() && !self.commands.allows(Number::of(spec), arguments) {
             return Err(Denied::Command);
         }

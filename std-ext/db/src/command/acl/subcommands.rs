@@ -212,6 +212,7 @@ impl<'a> Execution<'_, 'a> {
         let Some(category) = CATEGORIES.iter().find(|category| is(name, category)) else {
             return Err(format!("ERR Unknown category '{}'", text(name, 128)).into());
         };
+        // Subcommands are commands of their own here, as in `aclCatWithFlags`.
         let all =
             || COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(subcommands::of(spec)));
         let is_in = |spec: &&CommandSpec| spec.categories.split(' ').any(|name| name == *category);
@@ -272,6 +273,7 @@ impl<'a> Execution<'_, 'a> {
         };
         let digits = bits.div_ceil(4);
         let mut random = vec![0; digits.div_ceil(2)];
+        // Not `Random`, whose numbers can be predicted.
         File::open("/dev/urandom")
             .and_then(|mut source| source.read_exact(&mut random))
             .map_err(|why| format!("ERR the system has no random numbers: {why}"))?;
@@ -320,6 +322,7 @@ impl<'a> Execution<'_, 'a> {
             }
             [count] => {
                 let count = number::integer(count).ok_or(NOT_AN_INTEGER)?;
+                // Redis shows nothing for a negative count.
                 usize::try_from(count).unwrap_or(0)
             }
             _ => return Err(wrong_part("ACL", arguments[1])),

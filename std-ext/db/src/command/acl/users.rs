@@ -150,6 +150,7 @@ impl Users {
             let known = table.get(name);
             let mut user = known.map_or_else(|| self.new_user(name), |user| User::clone(user));
             if known.is_some() {
+                // The configuration file describes a user completely. Rights that it had before do not count.
                 user.apply(b"reset", all_channels).map_err(|why| why.to_string())?;
             }
             for rule in &rules {
@@ -179,6 +180,7 @@ impl Users {
         self.change(|table| {
             let known = table.get(DEFAULT);
             let mut user = known.map_or_else(User::default_user, |user| User::clone(user));
+            // `requirepass` is one password. Rights stay: ACL rules may have limited them.
             user.passwords.clear();
             user.needs_no_password = password.is_empty();
             if !password.is_empty() {

@@ -122,6 +122,8 @@ impl<'a> Execution<'_, 'a> {
         &mut self,
         arguments: &[&'a [u8]],
     ) -> Result<(), CommandError> {
+        // Looked for first: clients and tools for Redis Cluster call these, and "unknown subcommand" would not say what
+        // to do instead.
         let refused = REFUSED.iter().find(|(name, _)| is(arguments[1], name));
         let part = match refused {
             None => Some(subcommand("cluster", &SUBCOMMANDS, arguments)?),
@@ -194,6 +196,7 @@ impl<'a> Execution<'_, 'a> {
             self.session.scan_slot(slot, &mut |key| {
                 bytes += key.len();
                 found.push(key.to_vec());
+                // A client may ask for any number of keys, and has a limit on its replies.
                 found.len() < most && bytes <= room
             });
         }

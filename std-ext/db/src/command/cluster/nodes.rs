@@ -83,6 +83,7 @@ impl<'v> ShownNodes<'v> {
         if *health == Health::Failed {
             flags.push_str(",fail");
         }
+        // Without a port for this client it has no address: the flag keeps clients from trying port 0.
         if port(member, self.tls) == 0 {
             flags.push_str(",noaddr");
         }
@@ -92,6 +93,7 @@ impl<'v> ShownNodes<'v> {
         };
         // Of itself, a node of Redis shows 0.
         let heard = if own { 0 } else { self.now.saturating_sub(lag * 1000) };
+        // Nodes have no links with each other. What a client concludes from this field is whether the node is alive.
         let link = if *health == Health::Failed && !own { "disconnected" } else { "connected" };
         let (epoch, mut slots) = (group.epoch, String::new());
         for SlotRange { first, last, .. } in ranges.iter().filter(|_| primary) {
@@ -134,6 +136,7 @@ impl<'v> ShownNodes<'v> {
         out.array(4);
         let endpoint_type = self.views.endpoint_type();
         match endpoint_type {
+            // NULL: the client uses the address to which it has connected (`cluster-preferred-endpoint-type`).
             EndpointType::Unknown => out.null(),
             _ => out.bulk(host(member, endpoint_type).as_bytes()),
         }

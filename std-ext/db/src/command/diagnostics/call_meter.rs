@@ -72,6 +72,7 @@ impl CallMeter {
     pub(in crate::command) fn count(&mut self, number: usize) {
         let calls = &mut self.calls[number];
         *calls += 1;
+        // A list of those that were called, because `lap` would otherwise look at the counters of all commands.
         if *calls == 1 {
             self.note_called(number);
         }

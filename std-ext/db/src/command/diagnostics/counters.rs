@@ -59,6 +59,7 @@ const BUCKETS: usize = PARTS * OCTAVES;
 /// Returns the bucket of a time in nanoseconds.
 fn bucket(nanoseconds: u64) -> usize {
     let Some(octave) = (nanoseconds / PARTS as u64).checked_ilog2() else {
+        // Below `PARTS` each time has a bucket of its own.
         return nanoseconds as usize;
     };
     let part = (nanoseconds >> octave) as usize - PARTS;
@@ -172,6 +173,7 @@ impl CommandTotals {
             counted += count;
             counted >= wanted
         });
+        // The bucket's upper bound: a percentile is never shown as less than it is.
         reached.map_or(0, upper_bound)
     }
 

@@ -172,6 +172,7 @@ impl Diagnostics {
             0 => u64::MAX,
             milliseconds => milliseconds.saturating_mul(1_000_000),
         };
+        // One comparison for each batch, for both.
         self.slow_after.set(monitored.min(self.slow_log.threshold()));
         true
     }
@@ -286,6 +287,7 @@ impl Diagnostics {
             *count += 1;
             return;
         }
+        // Redis 7.0 counts each code, and a script that makes up codes takes memory without bound (`afterErrorReply`).
         let code = if errors.len() < MAX_ERROR_CODES { &*code } else { OTHER_ERRORS };
         *errors.entry(code.to_owned()).or_default() += 1;
     }

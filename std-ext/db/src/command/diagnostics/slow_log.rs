@@ -96,6 +96,7 @@ impl SlowLog {
 
 /// Copies arguments for an entry: at most 32, and at most 128 bytes of each.
 pub(in crate::command) fn shortened(arguments: &[&[u8]]) -> Vec<Vec<u8>> {
+    // As `slowlogCreateEntry`: the last of the 32 places says how many are missing.
     let shown = if arguments.len() > MAX_ARGUMENTS { MAX_ARGUMENTS - 1 } else { arguments.len() };
     let mut all: Vec<Vec<u8>> = arguments[..shown].iter().map(|argument| cut(argument)).collect();
     if shown < arguments.len() {
