@@ -12,17 +12,17 @@ use crate::command::diagnostics::call_meter::CallMeter;
 use crate::command::lcs::{self, LcsOptions};
 use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
+use crate::command::reply_writer::{Failure, ReplyStep, ReplyWriter};
 use crate::command::stored_answer::{StoredAnswer, store};
 use crate::log::Lsn;
 use crate::request::{
-    Answer, Bitwise, Change, DatabaseQuery, Expiry, Field, MultiKeyOp, Query, Request, RequestError,
+    Bitwise, Change, DatabaseQuery, Expiry, Field, MultiKeyOp, Query, Request, RequestError,
 };
 use crate::resp::Protocol;
 use crate::resp::write::Writer;
 #[cfg(feature = "scripts")]
 use crate::session::LockedKeys;
 use crate::session::TransactionOutcome;
-use crate::state::hyperloglog::{self, REGISTERS};
 use crate::state::watched_keys::KeyWatch;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -68,15 +68,6 @@ impl Scratch {
     }
 }
 
-/// A step in writing the replies.
-#[derive(Clone, Copy, Debug)]
-enum ReplyStep {
-    /// Writes the prepared reply bytes up to this offset.
-    Prepared(usize),
-    /// Converts this many answers to the reply of the command of this number.
-    Answers(ReplyKind, u16, usize),
-}
-
 /// A request whose keys are in a buffer that may still be reallocated: it gets its slice when the batch is executed.
 struct DeferredKeys {
     request: usize,
@@ -101,7 +92,7 @@ pub(crate) struct Batch<'a> {
     /// The number of the command whose requests are added.
     pub(super) command: u16,
     /// The numbers of the commands whose replies are errors, and their errors.
-    pub(super) failures: Vec<(u16, RequestError)>,
+    pub(super) failures: Vec<(u16, Failure)>,
     requests: Vec<Request<'a>>,
     steps: Vec<ReplyStep>,
     prepared: Vec<u8>,
@@ -523,15 +514,6 @@ pub(super) struct Place {
     offset: usize,
 }
 
-impl ReplyStep {
-    /// Notes that bytes were inserted before this step, or in it.
-    fn shift(&mut self, bytes: usize) {
-        if let Self::Prepared(end) = self {
-            *end += bytes;
-        }
-    }
-}
-
 /// Returns the reply to the EXEC of a transaction that an error has ended.
 pub(super) fn transaction_refused(error: &str) -> CommandError {
     let error = error.strip_prefix("ERR ").unwrap_or(error);
@@ -579,218 +561,6 @@ fn complete<'a>(
 /// Shortens the lifetime of the requests.
 fn shortened<'short, 'a: 'short>(requests: Vec<Request<'a>>) -> Vec<Request<'short>> {
     requests
-}
-
-/// Converts answers that arrive in order to replies.
-struct ReplyWriter<'o, 'b> {
-    out: Writer<'o>,
-    /// The longest that the output may become, and whether it would have become longer.
-    max_out: usize,
-    full: bool,
-    /// The remaining steps.
-    steps: &'b [ReplyStep],
-    prepared: &'b [u8],
-    /// How much of the prepared replies was written.
-    written: usize,
-    /// Answers that the first step still needs; 0 if it has none yet.
-    missing_answers: usize,
-    /// Whether the error that sends the client to another node is its reply already.
-    redirected: bool,
-    sum: i64,
-    /// The registers of the HyperLogLogs so far.
-    union: Option<Box<[u8; REGISTERS]>>,
-    /// The first value of an LCS.
-    first_value: Vec<u8>,
-    error: Option<RequestError>,
-    failures: &'b mut Vec<(u16, RequestError)>,
-    now: u64,
-}
-
-impl<'o, 'b> ReplyWriter<'o, 'b> {
-    #[inline]
-    fn new(
-        out: Writer<'o>,
-        max_out: usize,
-        (steps, prepared, failures): (&'b [ReplyStep], &'b [u8], &'b mut Vec<(u16, RequestError)>),
-        now: u64,
-    ) -> Self {
-        Self {
-            out,
-            max_out,
-            full: false,
-            steps,
-            prepared,
-            written: 0,
-            missing_answers: 0,
-            redirected: false,
-            sum: 0,
-            union: None,
-            first_value: Vec::new(),
-            error: None,
-            failures,
-            now,
-        }
-    }
-
-    /// Writes the prepared replies up to the next step that needs an answer.
-    #[inline]
-    fn prepared(&mut self) {
-        while let Some((&ReplyStep::Prepared(end), rest)) = self.steps.split_first() {
-            if self.fits(end - self.written) {
-                self.out.raw(&self.prepared[self.written..end]);
-            }
-            (self.written, self.steps) = (end, rest);
-        }
-    }
-
-    /// Returns whether `bytes` more bytes fit into the output. If they do not, the connection will be closed, so
-    /// nothing after them is sent either.
-    #[inline]
-    fn fits(&mut self, bytes: usize) -> bool {
-        let fits = self.out.len() + bytes <= self.max_out;
-        if !fits {
-            self.full = true;
-        }
-        fits
-    }
-
-    /// Writes what stored answers add to the replies.
-    fn stored_answers(
-        &mut self,
-        stored: &[StoredAnswer],
-        bytes: &[u8],
-        requests: &[Request<'_>],
-        redirects: Redirects<'_>,
-    ) {
-        for (stored, request) in stored.iter().zip(requests) {
-            let redirection = |lost| redirects.refused(request, lost);
-            self.answer(stored.answer(bytes), redirection);
-        }
-    }
-
-    /// Writes what an answer adds to the replies. `redirection` returns the error for a request that only the primary
-    /// executes, or whose slot this group has not (`true`).
-    #[inline]
-    fn answer(&mut self, answer: Answer<'_>, redirection: impl FnOnce(bool) -> CommandError) {
-        let bytes = match answer {
-            Answer::Bytes(value) => value.len(),
-            Answer::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
-            Answer::Fields(values) => values.as_bytes().len(),
-            Answer::Keys(keys, _) => keys.reply_bytes(),
-            _ => 0,
-        };
-        // Before anything is written: a reply cut in the middle must not be followed by another.
-        if !self.fits(bytes) {
-            return;
-        }
-        self.prepared();
-        match self.steps.split_first() {
-            Some((&ReplyStep::Answers(kind, command, 1), rest))
-                // With these, even a single answer is not the reply: it is an element of an array, or a number is
-                // computed from it.
-                if !matches!(kind, ReplyKind::Values | ReplyKind::Sum | ReplyKind::Union) =>
-            {
-                match answer {
-                    Answer::Error(why) => {
-                        self.failures.push((command, why));
-                        match why {
-                            RequestError::NotPrimary | RequestError::SlotNotOwned => {
-                                let error = redirection(why == RequestError::SlotNotOwned);
-                                self.out.error(error.as_bytes());
-                            }
-                            _ => kind.write(&mut self.out, answer, self.now),
-                        }
-                    }
-                    answer => kind.write(&mut self.out, answer, self.now),
-                }
-                self.steps = rest;
-            }
-            Some((&ReplyStep::Answers(kind, command, count), _)) => {
-                self.answer_of((kind, command, count), answer, redirection);
-            }
-            _ => debug_assert!(false, "an answer without a step"),
-        }
-    }
-
-    /// Adds a HyperLogLog to the union. The first one that is none makes the reply.
-    fn add_to_union(&mut self, answer: Answer<'_>) {
-        let added = match answer {
-            Answer::Bytes(value) => {
-                let union = self.union.get_or_insert_with(|| Box::new([0; REGISTERS]));
-                hyperloglog::merge(value, union)
-            }
-            Answer::Error(error) => Err(error),
-            _ => Ok(()),
-        };
-        if let Err(error) = added {
-            // `pfcountCommand` stops at the first key that is no HyperLogLog.
-            self.error.get_or_insert(error);
-        }
-    }
-
-    /// Processes one of several answers to a command.
-    fn answer_of(
-        &mut self,
-        (kind, command, count): (ReplyKind, u16, usize),
-        answer: Answer<'_>,
-        redirection: impl FnOnce(bool) -> CommandError,
-    ) {
-        if self.missing_answers == 0 {
-            self.missing_answers = count;
-            // The keys of a command have one slot, and are answered together: if one answer is this error, so are all.
-            self.redirected = answer == Answer::Error(RequestError::SlotNotOwned);
-            if self.redirected {
-                self.failures.push((command, RequestError::SlotNotOwned));
-                self.out.error(redirection(true).as_bytes());
-            } else if kind == ReplyKind::Values {
-                self.out.array(count);
-            }
-        }
-        match (kind, answer) {
-            _ if self.redirected => {}
-            (ReplyKind::Sum, Answer::Int(n)) => self.sum += n,
-            (ReplyKind::Sum, Answer::Error(error)) => self.error = Some(error),
-            (ReplyKind::Union, _) => self.add_to_union(answer),
-            (ReplyKind::Lcs(options), _) => {
-                // A key that is too long cannot exist, so its value is empty, too.
-                let value = if let Answer::Bytes(value) = answer { value } else { &[] };
-                if self.missing_answers > 1 {
-                    self.first_value = value.to_vec();
-                } else {
-                    let first = std::mem::take(&mut self.first_value);
-                    lcs::write(&mut self.out, (&first, value), options);
-                    // Afterwards, because only `lcs` knows how long its reply is.
-                    self.fits(0);
-                }
-            }
-            _ => kind.write(&mut self.out, answer, self.now),
-        }
-        self.missing_answers -= 1;
-        if self.missing_answers == 0 {
-            if kind == ReplyKind::Union {
-                match (self.error.take(), self.union.take()) {
-                    _ if self.redirected => {}
-                    (Some(error), _) => self.out.error(error_text(error)),
-                    (None, union) => {
-                        let count = union.map_or(0, |union| hyperloglog::cardinality_of(&union));
-                        self.out.integer(count.cast_signed());
-                    }
-                }
-            }
-            if kind == ReplyKind::Sum {
-                match self.error.take() {
-                    _ if self.redirected => {}
-                    Some(error) => {
-                        self.failures.push((command, error));
-                        self.out.error(error_text(error));
-                    }
-                    None => self.out.integer(self.sum),
-                }
-                self.sum = 0;
-            }
-            self.steps = &self.steps[1..];
-        }
-    }
 }
 
 #[cfg(test)]

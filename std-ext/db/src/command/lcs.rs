@@ -141,6 +141,7 @@ fn walk(
             } else {
                 j -= 1;
             }
+            // A range ends where the walk leaves the diagonal.
             current.take().into_iter().for_each(&mut range);
             continue;
         }
@@ -153,12 +154,23 @@ fn walk(
     current.into_iter().for_each(range);
 }
 
-/// Writes the reply of LCS.
-pub(super) fn write(out: &mut Writer<'_>, (a, b): (&[u8], &[u8]), options: LcsOptions) {
+/// Writes the reply of LCS. Returns the error if that is the reply.
+pub(super) fn write(
+    out: &mut Writer<'_>,
+    (a, b): (&[u8], &[u8]),
+    options: LcsOptions,
+) -> Option<&'static str> {
     let pairs = (a.len() as u64 + 1).saturating_mul(b.len() as u64 + 1);
     if pairs.saturating_mul(PAIR_BYTES) > MAX_BYTES {
-        return out.error(TOO_LONG);
+        out.error(TOO_LONG);
+        return Some(TOO_LONG);
     }
+    write_common(out, (a, b), options);
+    None
+}
+
+fn write_common(out: &mut Writer<'_>, (a, b): (&[u8], &[u8]), options: LcsOptions) {
+    // No table of directions: the length needs one row.
     if options.length {
         return out.integer(search(a, b, |_, _| ()).into());
     }

@@ -10,6 +10,7 @@ use crate::command::execute::Execution;
 use crate::command::flags::Flag;
 use crate::command::redact::redacted;
 use crate::command::reply::error_text;
+use crate::command::reply_writer::Failure;
 use crate::command::subcommands;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::latency_monitor::seconds_now;
@@ -36,6 +37,7 @@ impl Execution<'_, '_> {
     /// Counts a command that was dispatched outside of a batch, or has subcommands.
     pub(super) fn count_measured(&mut self, id: Id, arguments: &[&[u8]]) {
         self.meter.count(number(id, arguments));
+        // With a batch pending, its commands would be counted into this one's time.
         if self.batch.is_empty() && !is_brief(id) {
             self.lap(self.end);
         }
@@ -69,16 +71,20 @@ impl Execution<'_, '_> {
 
     /// Counts the errors among the replies of a batch, and removes them.
     #[cold]
-    pub(super) fn count_failures(&mut self, failures: &mut Vec<(u16, RequestError)>) {
-        for (number, error) in failures.drain(..) {
-            if is_rejection(error) {
-                self.meter.reject_counted(number.into());
-            } else {
-                self.meter.fail(number.into());
+    pub(super) fn count_failures(&mut self, failures: &mut Vec<(u16, Failure)>) {
+        for (number, failure) in failures.drain(..) {
+            match failure {
+                Failure::Answered(error) if is_rejection(error) => {
+                    self.meter.reject_counted(number.into());
+                }
+                Failure::Answered(_) | Failure::Replied(_) => self.meter.fail(number.into()),
             }
-            self.meter.diagnostics.count_error(match error {
-                RequestError::NotPrimary | RequestError::SlotNotOwned => b"MOVED",
-                _ => error_text(error).as_bytes(),
+            self.meter.diagnostics.count_error(match failure {
+                Failure::Answered(RequestError::NotPrimary | RequestError::SlotNotOwned) => {
+                    b"MOVED"
+                }
+                Failure::Answered(error) => error_text(error).as_bytes(),
+                Failure::Replied(text) => text.as_bytes(),
             });
         }
     }

@@ -236,6 +236,35 @@ fn histograms_count_calls_by_their_latency() {
     assert!(client.command("LATENCY HISTOGRAM config").contains("$16 config|resetstat"));
 }
 
+/// As redis-server 7.0.15 counts them: an answer of the database that is none itself may become one.
+#[test]
+fn errors_that_replies_make_are_counted() {
+    let mut client = Client::new();
+    client.send(b"SET text rose\r\nSETRANGE long 12000 x\r\nPFADD sketch x\r\n");
+    let failing = [
+        ("PFCOUNT sketch text", "WRONGTYPE", "pfcount"),
+        ("BITCOUNT text 0", "ERR", "bitcount"),
+        ("BITPOS text 1 x", "ERR", "bitpos"),
+        ("GETEX text EX 0", "ERR", "getex"),
+        ("SORT text", "WRONGTYPE", "sort"),
+        ("RESTORE text 0 x", "BUSYKEY", "restore"),
+        ("RESTORE other 0 x", "ERR", "restore"),
+        ("LCS long long", "ERR", "lcs"),
+    ];
+    for (command, code, name) in failing {
+        let errors = |client: &mut Client| {
+            let line = info(client, "errorstats", &format!("errorstat_{code}"));
+            line.map_or(0, |line| line.trim_start_matches("count=").parse::<u64>().unwrap())
+        };
+        let (before, [_, rejected, failed]) = (errors(&mut client), calls(&mut client, name));
+        assert!(client.command(command).starts_with(&format!("-{code} ")), "{command}");
+        let counted = [0, rejected, failed + 1];
+        let [_, now @ ..] = calls(&mut client, name);
+        assert_eq!(now, counted[1..], "{command} has not failed");
+        assert_eq!(errors(&mut client), before + 1, "the error of {command} is not counted");
+    }
+}
+
 #[test]
 fn commands_that_memory_has_no_room_for_are_rejected() {
     let mut client = Client::new();

@@ -54,6 +54,7 @@ mod redirects;
 mod replay;
 mod replication;
 mod reply;
+mod reply_writer;
 mod routing;
 #[cfg(feature = "scripts")]
 #[allow(

@@ -118,21 +118,37 @@ const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
 pub(super) const EMBSTR_MAX: usize = 44;
 
 impl ReplyKind {
-    /// Writes the reply of one answer; nothing for [`ReplyKind::Sum`]. `now` is in milliseconds since 1970.
+    /// Writes the reply of one answer; nothing for [`ReplyKind::Sum`]. `now` is in milliseconds since 1970. Returns the
+    /// error if the reply is one although the answer is not.
     #[inline(always)]
-    pub(crate) fn write(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
+    pub(crate) fn write(
+        self,
+        out: &mut Writer<'_>,
+        answer: Answer<'_>,
+        now: u64,
+    ) -> Option<&'static str> {
         match (self, answer) {
             (Self::Value | Self::Values | Self::Range, Answer::Bytes(value)) => out.bulk(value),
             (Self::Value | Self::Values | Self::Done, Answer::Nil) => out.null(),
             (Self::Done, Answer::Done) => out.ok(),
             (Self::Integer | Self::IntegerOrNull, Answer::Int(n)) => out.integer(n),
             (_, Answer::Error(error)) => out.error(error_text(error)),
-            _ => self.write_rare(out, answer, now),
+            _ => return self.write_rare(out, answer, now),
         }
+        None
     }
 
     #[inline(never)]
-    fn write_rare(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
+    fn write_rare(
+        self,
+        out: &mut Writer<'_>,
+        answer: Answer<'_>,
+        now: u64,
+    ) -> Option<&'static str> {
+        if let Some(error) = self.error_for(&answer) {
+            out.error(error);
+            return Some(error);
+        }
         match (self, answer) {
             (Self::DoneAsInteger, answer) => out.integer((answer == Answer::Done).into()),
             (Self::Value | Self::Values | Self::Range, Answer::Pieces(pieces)) => {
@@ -142,6 +158,7 @@ impl ReplyKind {
             (Self::Ttl { seconds, absolute }, answer) => out.integer(match answer {
                 Answer::ExpiresAt(Some(end)) => {
                     let shown = if absolute { end } else { end.saturating_sub(now) };
+                    // Rounded as in `ttlGenericCommand`.
                     let shown = if seconds { shown.saturating_add(500) / 1000 } else { shown };
                     i64::try_from(shown).unwrap_or(i64::MAX)
                 }
@@ -165,16 +182,25 @@ impl ReplyKind {
                 out.bulk(itoa::Buffer::new().format(next).as_bytes());
                 write_keys(out, keys);
             }
-            (Self::Refused(error, _), Answer::Int(1)) => out.error(error.text()),
             (Self::Refused(_, Some(missing)), _) => out.integer(missing.into()),
-            (Self::Sorted, Answer::Int(1)) => out.error(WRONG_TYPE),
             (Self::Sorted, _) => out.array(0),
             (Self::Dump, Answer::Bytes(value)) => write_dump(out, &[value]),
             (Self::Dump, Answer::Pieces(pieces)) => write_dump(out, pieces),
-            (Self::Restored, Answer::Done) => out.ok(),
-            (Self::Restored, _) | (Self::NotRestored(_), Answer::Int(1)) => out.error(BUSY_KEY),
-            (Self::NotRestored(why), _) => out.error(why.text()),
+            (Self::Restored, _) => out.ok(),
             _ => out.null(),
+        }
+        None
+    }
+
+    /// Returns the error that is the reply for an answer that is none.
+    fn error_for(self, answer: &Answer<'_>) -> Option<&'static str> {
+        match (self, answer) {
+            (Self::Refused(error, _), Answer::Int(1)) => Some(error.text()),
+            (Self::Sorted, Answer::Int(1)) => Some(WRONG_TYPE),
+            (Self::Restored, Answer::Done) => None,
+            (Self::Restored, _) | (Self::NotRestored(_), Answer::Int(1)) => Some(BUSY_KEY),
+            (Self::NotRestored(why), _) => Some(why.text()),
+            _ => None,
         }
     }
 }
@@ -192,6 +218,7 @@ fn write_dump(out: &mut Writer<'_>, pieces: &[&[u8]]) {
 
 /// Returns the encoding that Redis would use. The first [`EMBSTR_MAX`] + 1 bytes of the value decide it.
 fn encoding(value: &[u8]) -> &'static str {
+    // As `tryObjectEncoding` would: no text of an integer is longer than 20 bytes.
     if number::integer(value).is_some() {
         "int"
     } else if value.len() <= EMBSTR_MAX {
