@@ -78,6 +78,7 @@ impl<'a> Execution<'_, 'a> {
                 };
                 self.batch.change(arguments[1], change, ReplyKind::Restored);
             }
+            // With REPLACE it does not matter whether the key exists, so the error is known now.
             Err(error) if options.replace => return Err(error.text().into()),
             Err(_) if self.lacks_memory() => {
                 return Err(error_text(RequestError::OutOfMemory).into());
@@ -120,6 +121,7 @@ pub(super) fn restore_all<'q>(commands: &[Queued<'q>]) -> Result<Vec<Restored<'q
         if let Ok(Cow::Owned(value)) = &restored {
             bytes += value.len();
         }
+        // A compressed payload of some KiB may contain a value of many MiB, and the queue only counts the payload.
         if bytes > TRANSACTION_BYTES {
             return Err(transaction_refused("the values that RESTORE stores exceed 64 MiB"));
         }

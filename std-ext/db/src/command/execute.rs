@@ -106,6 +106,7 @@ pub fn process_input(
         time: None,
     };
     let mut outcome = Outcome::default();
+    // `must_wait` has looked at one request only.
     let batch_limit = if observes { 1 } else { execution.connection.batch_limit };
     while outcome.commands < batch_limit && execution.next == NextStep::Continue {
         // For each request anew: the last one may have been AUTH.

@@ -59,6 +59,7 @@ fn absolute_ms(
     name: &str,
 ) -> Result<i64, CommandError> {
     let time = match unit {
+        // Overflow is an invalid expire time, as in `getExpireMillisecondsOrReply`.
         Unit::Seconds => time.checked_mul(1000),
         Unit::Milliseconds => Some(time),
     };
@@ -86,6 +87,7 @@ impl<'a> Execution<'_, 'a> {
     /// Returns the expiration for a time that must be positive.
     fn expiry(&self, format: TimeFormat, time: &[u8], name: &str) -> Result<Expiry, CommandError> {
         let time = number::integer(time).ok_or(NOT_AN_INTEGER)?;
+        // SET and GETEX refuse it (`getExpireMillisecondsOrReply`); EXPIRE takes it as a time that has passed.
         if time <= 0 {
             return Err(invalid(name));
         }
@@ -146,6 +148,7 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn mset_ex(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let count = number::integer(arguments[1]).and_then(|count| i32::try_from(count).ok());
         let count = count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+        // At most twice an `i32`, so it cannot overflow.
         let words = 2 * count.ok_or("ERR invalid numkeys value")?;
         let all = &arguments[2..];
         let (pairs, options) =
@@ -198,6 +201,7 @@ impl<'a> Execution<'_, 'a> {
         }
         let expiry = match expiry {
             Some((format, time)) => {
+                // `getexCommand` looks for the key first: a missing one replies null even to a wrong time.
                 let Ok(expiry) = self.expiry(format, time, "getex") else {
                     let error = match number::integer(time) {
                         Some(_) => ArgumentError::ExpireTime,
@@ -210,6 +214,7 @@ impl<'a> Execution<'_, 'a> {
             }
             None if persists => Expiry::Never,
             None => {
+                // Without options it is GET: no lock, and no log entry to wait for.
                 self.batch.read(key, Query::Pieces, ReplyKind::Value);
                 return Ok(());
             }

@@ -44,6 +44,7 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn info(&mut self, names: &[&'a [u8]]) {
         self.execute_batch();
         let is_wanted = |section: &str| {
+            // As in `genInfoSectionDict`: these have a line for each command, so they come only by name or with `all`.
             let by_default = !matches!(section, "Commandstats" | "Latencystats");
             let named = |name: &&[u8]| {
                 let is_all = is(name, "all") || is(name, "everything");
@@ -100,6 +101,7 @@ fn clients(execution: &Execution<'_, '_>, server: &ServerStats, _: &Stats, out: 
 
 fn memory(execution: &Execution<'_, '_>, server: &ServerStats, stats: &Stats, out: &mut Lines<'_>) {
     let resident = resident();
+    // What the server counts itself. The allocator's own view differs by fragmentation, for which INFO has other lines.
     let used = stats.memory + server.client_memory;
     out.bytes("used_memory", used);
     out.bytes("used_memory_rss", resident);
@@ -280,6 +282,7 @@ fn cluster(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut 
 fn keyspace(execution: &Execution<'_, '_>, _: &ServerStats, _: &Stats, out: &mut Lines<'_>) {
     for DatabaseStats { number, keys, expires } in execution.db.database_stats() {
         let name = format!("db{number}");
+        // 0 is what Redis shows before its active expire cycle has sampled any TTL.
         out.line(&name, format_args!("keys={keys},expires={expires},avg_ttl=0"));
     }
 }

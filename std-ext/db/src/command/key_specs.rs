@@ -158,6 +158,7 @@ fn key_specs(spec: &CommandSpec) -> Vec<KeySpec> {
     if first != 0 {
         // The destination of a command is the first key or the second, and is used otherwise.
         let (place, second) = (first.unsigned_abs(), (first + step).unsigned_abs());
+        // `lastkey` counts from the first key, the legacy places from the command's name.
         let relative = |from: u8| if last < 0 { last } else { last - from.cast_signed() };
         if last == first || used(place) == used(second) {
             specs.push(found(place, relative(place), step));

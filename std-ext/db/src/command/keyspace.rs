@@ -15,6 +15,7 @@ impl<'a> Execution<'_, 'a> {
     /// SCAN.
     pub(super) fn scan(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let from: u64 = match arguments[1] {
+            // `strtoul` reads an empty text as 0 (`parseScanCursorOrReply`).
             [] => 0,
             from => std::str::from_utf8(from)
                 .ok()
@@ -51,6 +52,7 @@ impl<'a> Execution<'_, 'a> {
             });
             return Ok(());
         }
+        // `most` bounds what COUNT does not: the keys of one step may be long.
         let scan = KeyScan { cursor: from, count, pattern, most: self.room() };
         self.ask_database(DatabaseQuery::Scan(scan), ReplyKind::Scanned);
         Ok(())
@@ -168,6 +170,7 @@ impl<'a> Execution<'_, 'a> {
         if save && not || abort && arguments.len() > 2 {
             return Err(SYNTAX);
         }
+        // No shutdown lasts here: Redis waits for replicas in between, during which ABORT can end it.
         if abort {
             return Err("ERR No shutdown in progress.".into());
         }

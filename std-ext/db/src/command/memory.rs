@@ -65,6 +65,7 @@ impl<'a> Execution<'_, 'a> {
                 });
             }
             Subcommand::Purge => {
+                // On this thread, which it holds up: an operator has asked for it, and waits for the reply.
                 crate::state::heap::trim();
                 self.reply(|out| out.ok());
             }

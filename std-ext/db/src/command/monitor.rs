@@ -12,6 +12,7 @@ impl Execution<'_, '_> {
     /// MONITOR.
     pub(super) fn monitor(&mut self) -> Result<(), CommandError> {
         self.execute_batch();
+        // Its lines come by the mailbox of its subscriptions, and could not be told from messages.
         if self.connection.is_subscriber() {
             return Err(
                 "ERR MONITOR is not allowed for a client that subscribes to channels".into()

@@ -28,6 +28,7 @@ pub(super) fn redacted<'a>(arguments: &[&'a [u8]]) -> Vec<&'a [u8]> {
         hide_behind(&mut shown, "auth", 1);
         hide_behind(&mut shown, "auth2", 2);
     } else if is(name, "acl") && subcommand("setuser") {
+        // All rules: a password may be given by `>`, `<`, `#` or `!`, and inside a selector's quotes.
         shown[2..].fill(REDACTED);
     } else if is(name, "config") && subcommand("set") {
         for at in (2..shown.len().saturating_sub(1)).step_by(2) {

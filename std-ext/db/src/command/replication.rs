@@ -30,6 +30,7 @@ impl<'a> Execution<'_, 'a> {
         if self.group().is_some() {
             return Err("ERR REPLICAOF not allowed in cluster mode.".into());
         }
+        // Not `OK` for anything else: a tool would take this server for a replica of that host.
         if !is(arguments[1], "no") || !is(arguments[2], "one") {
             return Err(FOLLOWS_NO_OTHER.into());
         }

@@ -61,6 +61,7 @@ impl<'a> Execution<'_, 'a> {
             };
         }
         match to {
+            // Also without elements: STORE deletes the destination then (`sortCommandGeneric`).
             Some(to) => {
                 self.batch.multi_key(MultiKeyOp::StoreSorted { from: key, to }, ReplyKind::Integer);
             }

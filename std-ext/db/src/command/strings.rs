@@ -59,6 +59,7 @@ impl<'a> Execution<'_, 'a> {
     ) -> Result<(), CommandError> {
         let mut by = integer(arguments[2])?;
         if less {
+            // The least integer has no negative. `decrbyCommand` refuses it, too.
             by = by.checked_neg().ok_or("ERR decrement would overflow")?;
         }
         self.batch.change(arguments[1], Change::Increment(by), ReplyKind::Integer);
@@ -85,6 +86,7 @@ impl<'a> Execution<'_, 'a> {
         let bytes = arguments[3];
         let at = usize::try_from(at).map_err(|_| "ERR offset is out of range")?;
         let too_long = at.checked_add(bytes.len()).is_none_or(|end| end > LONGEST_VALUE);
+        // `setrangeCommand` checks the length only if there is something to write.
         if too_long && !bytes.is_empty() {
             return Err("ERR string exceeds maximum allowed size (proto-max-bulk-len)".into());
         }
@@ -100,6 +102,7 @@ impl<'a> Execution<'_, 'a> {
     ) -> Result<(), CommandError> {
         match &arguments[1..] {
             [] => {}
+            // No difference here: the keys are gone at once, and their memory is freed when no reader needs it.
             [how] if is(how, "async") || is(how, "sync") => {}
             _ => return Err(SYNTAX),
         }

@@ -113,6 +113,7 @@ impl<'t> Parser<'t> {
         let word = self.name();
         let mut argument = if !is_word(word) {
             self.named(word)
+        // A word before a name is its token. Two words in a row are two arguments.
         } else if self.rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(is_lower)) {
             self.takes(' ');
             let name = self.name();

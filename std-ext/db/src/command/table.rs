@@ -512,6 +512,7 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static CommandSpec> {
         }
         let spec = &COMMANDS[usize::from(n & !UNDERSCORE)];
         if at == folded && spec.name.len() == name.len() {
+            // Equal numbers of one length are equal names, except for the byte that `SMALL` folds onto `_`.
             let same = n & UNDERSCORE == 0 || name.eq_ignore_ascii_case(spec.name.as_bytes());
             return same.then_some(spec);
         }

@@ -222,6 +222,7 @@ impl<'a> Execution<'_, 'a> {
         let tracker = Tracker::new((self.server.hub(), &mailbox), options.broadcasts, redirect);
         let (tracker, state) = (Arc::new(tracker), self.db.state());
         tracker.set_protocol(self.connection.protocol);
+        // Before the reply: from the client's next read on, no change may go untold.
         state.track(&tracker);
         let mut own =
             self.connection.tracking.take().unwrap_or_else(|| {
@@ -231,6 +232,7 @@ impl<'a> Execution<'_, 'a> {
         own.redirect = redirect.map_or(0, |mailbox| mailbox.client());
         (own.choice, own.no_loop) = (options.choice(), options.no_loop);
         own.broadcasts = options.broadcasts;
+        // BCAST without a prefix means all keys: every key begins with the empty prefix.
         let everything: &[&[u8]] = if options.broadcasts { &[b""] } else { &[] };
         let given =
             if options.prefixes.is_empty() { everything } else { options.prefixes.as_slice() };

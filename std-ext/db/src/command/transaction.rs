@@ -84,6 +84,7 @@ impl<'a> Execution<'_, 'a> {
 
     /// EXEC.
     pub(super) fn exec(&mut self) -> Result<(), CommandError> {
+        // EXEC ends the watch whatever becomes of the transaction (`unwatchAllKeys` in `execCommand`).
         let watch = self.connection.watch.take();
         let Some(queue) = self.connection.queue.take() else {
             self.connection.watch = watch;
@@ -100,6 +101,8 @@ impl<'a> Execution<'_, 'a> {
         let arguments = queue.arguments();
         let commands = queue.commands(&arguments);
         let needs_memory = commands.iter().any(|(spec, of)| self.needs_memory(spec, of));
+        // Memory may have filled up since the commands were queued. Now is the last time: nothing is evicted under the
+        // locks.
         if needs_memory && self.session.is_memory_full() {
             return Err(transaction_refused(error_text(RequestError::OutOfMemory)));
         }
@@ -129,6 +132,7 @@ impl<'a> Execution<'_, 'a> {
         let (redirects, protocol) = (self.redirects(), self.connection.protocol);
         let restored = dump::restore_all(commands)?;
         let mut next_restored = restored.iter();
+        // SELECT changes it while the batch is made, before it is known whether the transaction is executed.
         let database = self.connection.database;
         let batch = std::mem::take(&mut self.batch).emptied();
         let mut execution = self.nested(batch);
@@ -309,6 +313,7 @@ impl<'a> Execution<'_, 'a> {
             return Ok(QueueDecision::Invalid);
         };
         match spec.id {
+            // As in `processCommand`. A nested MULTI and a WATCH reply an error, and do not abort the transaction.
             Id::Multi | Id::Exec | Id::Discard | Id::Watch | Id::Reset | Id::Quit => {
                 return Ok(QueueDecision::Now);
             }
@@ -326,6 +331,7 @@ impl<'a> Execution<'_, 'a> {
             {
                 self.select(arguments[1])?;
             }
+            // The locks of a transaction are those of the keyspaces with which it began.
             Id::SwapDb => return Err(error_text(RequestError::SwapInTransaction).into()),
             // As in Redis, the client learns of it before EXEC.
             _ if self.needs_memory(spec, arguments) && self.session.is_memory_full() => {

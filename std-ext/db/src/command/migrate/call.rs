@@ -66,6 +66,7 @@ impl<'a> Call<'a> {
                         return Err(why.into());
                     }
                     call.keys = keys.to_vec();
+                    // Everything after KEYS is a key (`migrateCommand`), even one that is named like an option.
                     &[]
                 }
                 _ => return Err(SYNTAX),

@@ -39,6 +39,7 @@ const LOCKED: Duration = Duration::from_secs(2);
 impl<'a> Execution<'_, 'a> {
     /// MIGRATE.
     pub(super) fn migrate(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
+        // A transaction holds its shards' locks, and would hold them while it waits for another server.
         if self.collects {
             return Err(IN_TRANSACTION.into());
         }
@@ -152,6 +153,7 @@ impl<'c, 'a> Migration<'c, 'a> {
                 changed.push(pending);
             }
         }
+        // In front, in their order, so that a key that keeps changing reaches its limit of attempts soon.
         for pending in changed.into_iter().rev() {
             self.pending.push_front(pending);
         }
@@ -208,6 +210,7 @@ impl<'c, 'a> Migration<'c, 'a> {
         });
         let ttl = ttl.to_string();
         match &value {
+            // Once sent, the key on the other server is ours, in an older version.
             Some(value) if was_sent || self.call.replace => {
                 request(requests, &[&b"RESTORE"[..], key, ttl.as_bytes(), value, b"REPLACE"]);
             }
@@ -221,6 +224,7 @@ impl<'c, 'a> Migration<'c, 'a> {
 
     /// Deletes a key, unless it has changed. Returns whether it has not.
     fn delete_unchanged(&mut self, key: &[u8], watch: &KeyWatch) -> Result<bool, CommandError> {
+        // Under this lock the key is what was sent, or its watch is broken.
         let Some(locked) = self.lock(key, Some(watch))? else { return Ok(false) };
         self.delete(locked, key)?;
         Ok(true)

@@ -72,6 +72,7 @@ impl<'s> Target<'s> {
     pub(super) fn send(&mut self, mut requests: &[u8]) -> Result<(), CommandError> {
         let deadline = Instant::now() + self.timeout;
         while !requests.is_empty() {
+            // In slices: SHUTDOWN and CLIENT KILL must not wait for the other server.
             let wait = self.wait_until(deadline).ok_or(WRITING)?;
             let stream = self.stream.get_mut();
             match stream.set_write_timeout(Some(wait)).and_then(|()| stream.write(requests)) {
@@ -93,6 +94,7 @@ impl<'s> Target<'s> {
         match line.split_first() {
             Some((b'+' | b':', _)) => Ok(Ok(())),
             Some((b'-', error)) => Ok(Err(String::from_utf8_lossy(error).into_owned())),
+            // RESTORE, DEL, AUTH and SELECT have no other replies.
             _ => Err(READING.into()),
         }
     }
@@ -119,6 +121,7 @@ impl<'s> Target<'s> {
                 line.truncate(line.trim_ascii_end().len());
                 return Ok(line);
             }
+            // The other server is not trusted with this one's memory.
             if line.len() > LONGEST_LINE {
                 return Err(ErrorKind::InvalidData.into());
             }

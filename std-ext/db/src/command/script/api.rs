@@ -29,6 +29,7 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>) -> mlua::Result<Table> {
         table.raw_set(name, number)?;
     }
     table.raw_set("REDIS_VERSION", crate::command::COMPATIBLE)?;
+    // As without a debugger in Redis: scripts that contain these calls run.
     table.raw_set("breakpoint", lua.create_function(|_, _: MultiValue| Ok(false))?)?;
     table.raw_set("debug", lua.create_function(|_, _: MultiValue| Ok(()))?)?;
     table.raw_set("replicate_commands", lua.create_function(|_, _: MultiValue| Ok(true))?)?;
@@ -53,6 +54,8 @@ fn add_replies(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result<
         // As a string of C, it ends at the first zero byte.
         let text = text.as_bytes();
         let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+        // As in `luaPushErrorBuff`, which also gives the code ERR to a text of one word, and trims line ends: a reply
+        // is one line.
         let text = text.strip_prefix(b"-").unwrap_or(text);
         let (code, message) = match text.iter().position(|&byte| byte == b' ') {
             Some(end) => (&text[..end], &text[end + 1..]),
@@ -134,6 +137,7 @@ fn add_settings(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result
         };
         let mut text = Vec::new();
         for value in arguments.iter().skip(1) {
+            // A script may pass the same long string many times.
             if text.len() >= LOGGED {
                 break;
             }
@@ -150,6 +154,7 @@ fn add_settings(lua: &Lua, control: &Rc<Control>, table: &Table) -> mlua::Result
             }
         }
         text.truncate(LOGGED);
+        // Escaped: a script must not forge lines of the server's log.
         let text = String::from_utf8_lossy(&text).escape_debug().to_string();
         match arguments::to_int(level) {
             0 => tracing::trace!("script: {text}"),

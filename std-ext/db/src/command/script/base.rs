@@ -42,6 +42,7 @@ fn add_metatables(
         None => Err(super::arguments::bad_argument(lua, 0, "getmetatable", "value expected")),
         Some(Value::String(_)) => Ok(Value::Table(of_strings.clone())),
         Some(Value::Table(table)) if *table == environment => Ok(Value::Table(of_globals.clone())),
+        // The metatable of a substitute leads to the real table, which every later script shares.
         Some(Value::Table(table)) if known.real(table).is_some() => Ok(Value::Nil),
         Some(Value::Table(table)) => native_get.call::<Value>(table),
         Some(_) => Ok(Value::Nil),
@@ -116,6 +117,7 @@ fn add_raw(
     let (known, native) = (Rc::clone(substitutes), next.clone());
     let pairs = lua.create_function(move |lua, arguments: MultiValue| {
         let table = table(lua, &arguments, 0, "pairs")?;
+        // Lua's own `next` does not look for a substitute at each step.
         let next = if known.real(&table).is_some() { &next_of_all } else { &native };
         Ok((next.clone(), table, Value::Nil))
     })?;
@@ -222,6 +224,8 @@ fn add_garbage(lua: &Lua, control: &Rc<Control>, globals: &Table) -> mlua::Resul
                 lua.gc_collect()?;
                 Ok(if option == "step" { Value::Boolean(true) } else { Value::Integer(0) })
             }
+            // Accepted without effect. A script that stops the collector would stop it for all later scripts of the
+            // thread.
             _ if OPTIONS.contains(&option.as_str()) => Ok(Value::Integer(0)),
             _ => {
                 let why = format!("invalid option '{option}'");

@@ -63,6 +63,7 @@ fn instance(
             let cell = own.as_deref().unwrap_or(&of.json);
             let mut settings = cell.get();
             let result = set(&SettingArguments { lua, arguments: &arguments, name }, &mut settings);
+            // Also after an error: lua-cjson has set the arguments before the wrong one by then.
             cell.set(settings);
             result
         })?;

@@ -18,6 +18,7 @@ pub(super) fn decode(
     text: &[u8],
     settings: Settings,
 ) -> mlua::Result<Value> {
+    // A zero byte here means a wider encoding (RFC 4627, section 3, to which `json_decode` refers).
     if text.len() >= 2 && (text[0] == 0 || text[1] == 0) {
         return Err(error_here(lua, "JSON parser does not support UTF-16 or UTF-32"));
     }
@@ -212,6 +213,7 @@ impl Decoder<'_> {
         while matches!(self.byte(self.at), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
             spaces += 1;
+            // A text of nothing but spaces is one token, and no step of `decode`.
             if spaces.is_multiple_of(1 << 16) {
                 self.control.check()?;
             }
@@ -224,6 +226,7 @@ impl Decoder<'_> {
             b']' => Kind::ArrayEnd,
             b':' => Kind::Colon,
             b',' => Kind::Comma,
+            // Also a zero byte within the text: lua-cjson takes it for the end, and ignores the rest.
             0 => return Ok(Token { kind: Kind::End, at }),
             b'"' => {
                 let kind = self.string()?;
@@ -378,6 +381,7 @@ pub(super) fn parse_number(text: &[u8]) -> Option<(f64, usize)> {
     }
     if matches!(rest.get(end), Some(b'e' | b'E')) {
         let exponent = end + 1 + usize::from(matches!(rest.get(end + 1), Some(b'+' | b'-')));
+        // Without digits the `e` is not part of the number, as for `strtod`.
         let count = if exponent <= rest.len() { digits(exponent) } else { 0 };
         end = if count > 0 { exponent + count } else { end };
     }

@@ -135,6 +135,7 @@ impl Encoder<'_> {
                     last = last.max(key);
                     items += 1.0;
                 }
+                // A key that is not a positive integer makes it an object (`lua_array_length`).
                 _ => return Ok(None),
             }
         }
@@ -188,6 +189,7 @@ impl Encoder<'_> {
 /// Adds a byte of a string.
 fn escape(byte: u8, out: &mut Vec<u8>) {
     match byte {
+        // lua-cjson escapes `/` and 127, which JSON does not require.
         b'"' | b'\\' | b'/' => out.extend([b'\\', byte]),
         b'\n' => out.extend(b"\\n"),
         b'\r' => out.extend(b"\\r"),

@@ -74,6 +74,7 @@ impl ArgumentBytes {
             Argument::Integer(n) => {
                 bytes.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
             }
+            // `%.17g`, as in `luaArgsToRedisArgv`: 17 digits identify a double.
             Argument::Number(n) => bytes.extend_from_slice(numbers::general(n, 17).as_bytes()),
             Argument::Other => {
                 let why = "ERR Lua redis lib command arguments must be strings or integers";

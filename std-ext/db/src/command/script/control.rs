@@ -176,6 +176,7 @@ impl Control {
         self.counted.set(false);
         self.command_panicked.set(false);
         self.protocol.set(Protocol::Two);
+        // In Redis the settings of `cjson` outlive a script, so that one changes the results of the next.
         self.json.set(Settings::DEFAULT);
         self.switch.set_running(true);
     }
@@ -198,6 +199,7 @@ impl Control {
     /// Returns an error if the script must end now. Functions that may take long call it again and again.
     pub(super) fn check(&self) -> mlua::Result<()> {
         if self.stop.get().is_none() {
+            // Before the time: SCRIPT KILL needs no look at the clock.
             if self.switch.is_killed() {
                 self.stop.set(Some(Stop::Killed));
             } else if self.limit.get().is_some() || self.busy_at.get().is_some() {
@@ -216,6 +218,7 @@ impl Control {
             self.limit.set(Some(limit));
         }
         if self.busy_at.get().is_some_and(|busy_at| now >= busy_at) {
+            // Once in a run: the flag stays until the run ends.
             self.busy_at.set(None);
             *self.busy.borrow_mut() = self.diagnostics.borrow().as_ref().map(BusyScript::begin);
         }
@@ -234,6 +237,7 @@ impl Control {
     /// Returns an error with this value. Catch it with [`value_of`](Self::value_of).
     pub(super) fn raise(&self, value: Value) -> mlua::Error {
         if let Value::String(text) = &value {
+            // A string travels in the error itself. An error of `mlua` cannot hold other values, so these stay here.
             return text_error(&text.as_bytes()[..]);
         }
         *self.value.borrow_mut() = Some(value);

@@ -28,8 +28,11 @@ fn value(lua: &Lua, control: &Control, reply: Reply) -> mlua::Result<Value> {
     Ok(match reply {
         Reply::Simple(status) => field(lua, &names.ok, text(status)?)?,
         Reply::Error(error) => error_value(lua, names, &error)?,
+        // Lua 5.1 has doubles only: beyond 2^53 the value is rounded, in Redis too.
         Reply::Integer(n) => Value::Number(n as f64),
         Reply::Bulk(bytes) => text(bytes)?,
+        // RESP2's null becomes false, because nil would end the array that contains it. RESP3's becomes nil, as Redis
+        // defines it.
         Reply::Null if control.protocol.get() == Protocol::Two => Value::Boolean(false),
         Reply::Null => Value::Nil,
         Reply::Boolean(yes) => Value::Boolean(yes),
@@ -42,6 +45,7 @@ fn value(lua: &Lua, control: &Control, reply: Reply) -> mlua::Result<Value> {
             field(lua, &names.verbatim, Value::Table(parts))?
         }
         Reply::Array(items) | Reply::Push(items) => {
+            // Room for more grows with the items, each of which is counted and may stop the script.
             let table = lua.create_table_with_capacity(items.len().min(1 << 16), 0)?;
             for (at, item) in items.into_iter().enumerate() {
                 table.raw_set(at + 1, value(lua, control, item)?)?;
@@ -148,9 +152,11 @@ impl Replies<'_, '_, '_> {
                 self.out.bulk(&text);
             }
             Value::Boolean(yes) if self.protocol == Protocol::Three => self.out.boolean(*yes),
+            // False in RESP2 is null: `luaReplyToRedisReply`.
             Value::Boolean(true) => self.out.integer(1),
             Value::Integer(n) => self.out.integer(*n),
             Value::Number(n) => self.out.integer(truncated(*n)),
+            // Also ends the walk through a table that contains itself.
             Value::Table(_) if depth > DEEPEST => self.out.error("ERR reached lua stack limit"),
             Value::Table(table) => return self.table(table, depth),
             _ => self.out.null(),

@@ -244,6 +244,8 @@ impl<'a> Execution<'_, 'a> {
                 self.reply(|out| out.ok());
             }
             Subcommand::Kill => {
+                // Also a script that has written, which Redis refuses to kill (`UNKILLABLE`): its changes are undone
+                // here.
                 if !scripts.kill() {
                     return Err("NOTBUSY No scripts in execution right now.".into());
                 }

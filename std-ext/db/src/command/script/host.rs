@@ -24,6 +24,7 @@ pub(super) fn execute(
     let executed = add(texts).and_then(|()| {
         let executed = control.host.with(|host| {
             let called = texts.with(|texts| host.call(texts, control.protocol.get(), out));
+            // The error of that command is never seen: the whole script begins again.
             if called.is_err() && host.needs_locks() {
                 control.stop_for_locks();
             }

@@ -127,6 +127,7 @@ pub(super) fn with_interpreter<R>(
 
 impl Interpreter {
     fn new(scripts: &Arc<Scripts>) -> mlua::Result<Self> {
+        // No `io`, `os`, `package` or `debug`: a script reaches the database and nothing else of the machine.
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let options = LuaOptions::new().catch_rust_panics(false);
         let lua = Lua::new_with(libraries, options)?;
@@ -171,6 +172,7 @@ impl Interpreter {
         })?;
         let forecast = Forecast { breadth: Breadth::Keys, calls: 0 };
         let script = Script { function, flags, forecast: Rc::new(Cell::new(forecast)) };
+        // All of them: scripts in use are compiled again at their next call, and no order of use has to be kept.
         if self.compiled.len() >= COMPILED {
             self.compiled.clear();
         }
@@ -194,6 +196,8 @@ impl Interpreter {
         max_out: usize,
     ) -> Result<(), Failure> {
         self.control.begin(self.scripts.time_limit());
+        // Redis 7 continues its sequence from script to script. Here each thread would have a sequence of its own, and
+        // the numbers would depend on the thread.
         self.control.random.set(random::SEED);
         let run = || self.run_begun(id, script, texts, host, (out, max_out));
         // `mlua` panics where it has no error to return. That concerns this interpreter alone, which is dropped.

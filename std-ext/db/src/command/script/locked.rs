@@ -163,6 +163,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
 
     /// Returns why scripts must not call a command. Locks the keys of others.
     fn refusal(&mut self, spec: &'static CommandSpec, arguments: &[&[u8]]) -> Result<(), String> {
+        // The order of these checks is that of `scriptCall`.
         if spec.has_flag(Flag::NoScript) {
             return Err("ERR This Redis command is not allowed from script".to_owned());
         }
@@ -190,6 +191,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
             return keyless_refusal(spec);
         }
         self.include(spec, arguments)?;
+        // Only before the first change, as in `scriptVerifyOOM`: a script is not stopped in the middle for memory.
         if writes && spec.has_flag(Flag::DenyOom) && self.keys.is_full() && !self.keys.has_changes()
         {
             return Err("OOM command not allowed when used memory > 'maxmemory'.".to_owned());
@@ -218,6 +220,7 @@ impl Host for LockedHost<'_, '_, '_, '_> {
             .ok_or_else(|| "ERR Unknown Redis command called from script".to_owned())
             .and_then(|spec| self.execute(spec, arguments, protocol, out));
         if let Err(error) = &called
+            // Not an error of the client's command if the script begins again.
             && self.needs.is_none()
         {
             let meter = &mut *self.execution.meter;

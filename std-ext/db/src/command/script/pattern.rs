@@ -90,6 +90,7 @@ impl<'s> Search<'s> {
 
     fn matches(&mut self, at: usize, from: usize) -> Found<Option<usize>> {
         self.depth += 1;
+        // Lua 5.1 has no such bound, and each capture and each repetition takes some of the stack of C.
         if self.depth > DEEPEST {
             return Err(PatternError::Invalid("pattern too complex"));
         }
@@ -297,6 +298,7 @@ impl<'s> Search<'s> {
             return Err(PatternError::Invalid("missing '[' after '%f' in pattern"));
         }
         let behind = self.class_end(from)?;
+        // Before the text, as at its end, Lua sees a zero byte.
         let before = at.checked_sub(1).map_or(0, |before| self.text[before]);
         let here = self.text.get(at).copied().unwrap_or(0);
         let is_in = |byte| self.matches_set(byte, from, behind - 1);

@@ -25,6 +25,7 @@ pub(super) fn next(state: u64) -> u64 {
 
 /// Returns the fraction from 0 to 1, without 1, that a state stands for.
 pub(super) fn fraction(state: u64) -> f64 {
+    // `REDIS_LRAND48_MAX` is 2^31 - 1, so the modulo is what Lua's `math_random` makes of `rand() % RAND_MAX`.
     let most = f64::from(i32::MAX);
     ((state >> 17) as f64 % most) / most
 }

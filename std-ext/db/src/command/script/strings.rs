@@ -35,6 +35,7 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, natives: &Table) -> mlua::
         let count = super::arguments::int(lua, &arguments, 1, "rep")?;
         let count = usize::try_from(count).unwrap_or(0);
         let text = text.as_bytes();
+        // Before it is made: the limit of Lua's memory does not see what is allocated here.
         if text.len().saturating_mul(count) > SCRIPT_MEMORY {
             return Err(no_memory());
         }
@@ -96,6 +97,7 @@ fn find_or_match(
         let end = memchr::memchr(0, &pattern).unwrap_or(pattern.len());
         pattern[..end].iter().any(|byte| SPECIAL.contains(byte))
     };
+    // A search for plain text cannot take exponential time, so it needs no `Search`.
     if finds && (is_plain() || !special()) {
         let Some(at) = memmem::find(&text[start..], &pattern) else { return Ok(nil()) };
         let at = start + at;
@@ -145,6 +147,7 @@ fn gmatch(lua: &Lua, control: &Rc<Control>, arguments: &MultiValue) -> mlua::Res
             let Some(end) = end.map_err(|error| pattern_error(lua, &control, error))? else {
                 continue;
             };
+            // An empty match must not be found again at the same place.
             next.set(if end == at { end + 1 } else { end });
             let captures = search.captures(Some((at, end)));
             let captures = captures.map_err(|error| pattern_error(lua, &control, error))?;

@@ -64,6 +64,7 @@ fn sort_plain(lua: &Lua, control: &Control, table: &Table) -> mlua::Result<bool>
             _ => return Ok(false),
         }
     }
+    // A total order, also with NaN, for which Lua raises `invalid order function` or leaves the table unsorted.
     numbers.sort_unstable_by(f64::total_cmp);
     for (at, number) in numbers.into_iter().enumerate() {
         table.raw_set(at + 1, number)?;

@@ -52,6 +52,7 @@ impl TimeLimit {
         }
         let taken = processor();
         let counted = self.limit.saturating_sub(self.limit / UNCOUNTED);
+        // The first look is after a sixteenth of the limit, all of which counts as taken.
         let ends_at = *self.ends_at.get_or_insert(taken + counted);
         let left = ends_at.saturating_sub(taken);
         if left.is_zero() {

@@ -97,6 +97,8 @@ impl<'a> Execution<'_, 'a> {
                     self.session.undo_locked(locked);
                     let reply = replies.pop().unwrap_or_default();
                     let error = String::from_utf8_lossy(reply.trim_ascii_end()).into_owned();
+                    // A stopped script undoes the whole transaction: half of it would be neither Redis's EXEC nor a
+                    // rollback.
                     return Err(transaction_refused(error.strip_prefix('-').unwrap_or(&error)));
                 }
                 // Dropped, the locked keys are as they were.
