@@ -29,6 +29,8 @@ impl Session {
     #[inline]
     pub(crate) fn set_database(&mut self, number: u16) {
         if self.database != number {
+            // The keyspace is looked up only when a request needs it: a pipeline may select several databases and use
+            // one.
             (self.database, self.selected) = (number, None);
         }
     }

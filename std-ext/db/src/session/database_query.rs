@@ -53,6 +53,7 @@ impl Session {
                 let (mut found, mut left, mut next) =
                     (ScannedKeys::new(&scan), scan.count, scan.cursor);
                 loop {
+                    // COUNT may be as large as the client likes, and a pattern may match every key.
                     let part = left.min(STRIDE);
                     next = self.scan(next, part, &mut |key| found.collect(key));
                     left -= part;
@@ -99,6 +100,8 @@ impl Apply<'_, '_> {
 
     /// Visits all keys of one shard after the other. Returns the cursor of the first shard that it has not visited.
     fn scan(&self, scan: &KeyScan<'_>, found: &mut ScannedKeys) -> u64 {
+        // The cursor has the form of one without locks, so a walk may go on with or without a transaction. It can only
+        // name the beginning of a shard here: locked shards are visited in no order of positions.
         let within = self.state.cursor_bits();
         let first = (scan.cursor >> within) as usize;
         let mut visited = 0;
@@ -117,6 +120,7 @@ impl Apply<'_, '_> {
     /// Returns a random key: a shard is chosen by its number of keys, and each of its keys has the same probability.
     fn random_key(&self) -> Option<Record> {
         let mut random = Random::new();
+        // Expired keys count here, as they do without locks: only a walk over all shards would tell.
         let chosen = random_part(&mut random, self.own_shards().map(|(_, core)| core.len()))?;
         let (before, from) = (self.own_shards(), self.own_shards().skip(chosen));
         // If all keys of the chosen shard have expired, another shard has the key.
@@ -124,6 +128,7 @@ impl Apply<'_, '_> {
             let shown = core.records().filter(|record| self.is_shown(*record));
             let mut kept = None;
             for (seen, record) in shown.enumerate() {
+                // Replaces the key kept so far with probability 1/n at the n-th one, so all have the same in the end.
                 if random.next().is_multiple_of(seen as u64 + 1) {
                     kept = Some(record);
                 }

@@ -112,6 +112,7 @@ impl Session {
     pub(crate) fn undo_locked(&mut self, mut keys: LockedKeys<'_>) -> Lsn {
         keys.undo();
         keys.admitted = Err(RequestError::LogUnavailable);
+        // Without `admitted` it logs nothing, and publishes only the reads that have found nothing.
         self.finish_locked(keys, || {})
     }
 }
@@ -128,6 +129,7 @@ impl<'s> LockedKeys<'s> {
         (changes, breadth): (bool, Breadth),
     ) -> Result<Option<Self>, usize> {
         let mut admitted =
+            // A caller that makes no changes is refused them as one whose log has failed, so there are not three cases.
             if changes { state.admit_change(|| 0) } else { Err(RequestError::LogUnavailable) };
         let database = session.database;
         let shard =
@@ -151,6 +153,7 @@ impl<'s> LockedKeys<'s> {
         if let Some(at) = keys.iter().position(|key| !state.ownership.has(|| slot(key))) {
             return Err(at);
         }
+        // A script may only read after all, so the refusal is kept for its first change.
         if let (true, Err(error)) = (changes, state.check_writable()) {
             admitted = Err(error);
         }
@@ -345,6 +348,7 @@ impl<'s> LockedKeys<'s> {
     #[cfg(feature = "scripts")]
     pub(crate) fn ignore_full(&mut self) {
         if self.is_full() {
+            // Only the limit of all memory is ignored: `left` and `room` still bound what is changed.
             self.admitted = Ok(false);
         }
     }
@@ -354,6 +358,7 @@ impl<'s> LockedKeys<'s> {
             self.state.undo_unpublished(&mut self.cores);
         }
         self.cores.iter_mut().for_each(|(_, core)| core.events.discard());
+        // Clients that track keys are told only of what was published.
         self.cores.iter_mut().for_each(|(_, core)| core.was_cleared = false);
         self.entry.clear();
     }

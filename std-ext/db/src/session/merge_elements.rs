@@ -30,6 +30,7 @@ impl Apply<'_, '_> {
                 return Answer::Error(error);
             }
         }
+        // Starts from the present value, so a sparse one stays sparse unless a source is dense or a register needs it.
         let old = self.find_alive(to);
         let value = old.map(|record| read(record, cold, <[u8]>::to_vec));
         let raised = value

@@ -20,6 +20,7 @@ use std::sync::Arc;
 impl Session {
     /// Executes the operation. Returns the log entry that must be committed before the answer is shown.
     pub(super) fn multi_key(&mut self, op: MultiKeyOp<'_>) -> (Lsn, Answer<'static>) {
+        // Before the locks: it may evict keys, for which it locks shards itself.
         let full = match self.state.admit_change(|| Request::MultiKey(op).added_bytes()) {
             Err(error) => return (0, Answer::Error(error)),
             Ok(full) => full,
@@ -28,6 +29,7 @@ impl Session {
         if let Err(error) = check(&state, op) {
             return (0, Answer::Error(error));
         }
+        // A group of a cluster cannot replicate a longer entry, so it must not be made.
         if state.exceeds_entry(&Request::MultiKey(op)) {
             return (0, Answer::Error(RequestError::EntryTooLong));
         }
@@ -43,9 +45,11 @@ impl Session {
         if let Err(error) = state.check_writable() {
             return (0, Answer::Error(error));
         }
+        // Only now: a refusal says nothing about keys, so no rollback can make it wrong.
         self.since.answer_locked(&state);
         let time = advance(&mut cores, state.clock.now());
         if let MultiKeyOp::SwapDatabases(one, other) = op {
+            // A database and itself: no shard was locked.
             let lsn = if one == other { 0 } else { state.swap(&mut cores, time, (one, other)) };
             return (lsn, Answer::Done);
         }
@@ -55,6 +59,7 @@ impl Session {
         let mut apply = Apply::new(&state, &mut cores, of, &mut self.entry, bounds);
         let answer = apply.run(op);
         let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
+        // Even an operation that changed nothing has seen these shards, so its answer waits for their last entries.
         let shown =
             cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn()).max();
         (lsn.max(shown.unwrap_or(0)), answer)
@@ -127,6 +132,7 @@ fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
     let mut all = 0_usize;
     for (key, value) in pairs {
         all = all.saturating_add(key.len()).saturating_add(value.len());
+        // All pairs go into one log entry, and a caller may name the same bytes a million times.
         if all > MAX_MULTI_KEY_BYTES {
             return Err(RequestError::ValueTooLong);
         }
@@ -184,6 +190,7 @@ impl<'a, 'c> Apply<'a, 'c> {
         change::database(self.database, self.entry);
         let head = self.entry.len();
         let made = make(self);
+        // Nothing was changed: the name of a database alone would still be an entry to write and to wait for.
         if self.entry.len() == head {
             self.entry.truncate(before);
         } else {
@@ -342,6 +349,7 @@ impl<'a, 'c> Apply<'a, 'c> {
         exist: Option<bool>,
         expiry: Expiry,
     ) -> Result<bool, RequestError> {
+        // All keys are checked before any is stored: MSETNX stores all pairs or none.
         let mut fits = |key| exist.is_none_or(|exist| self.find_alive(key).is_some() == exist);
         if !pairs.iter().all(|(key, _)| fits(key)) {
             return Ok(false);
@@ -383,6 +391,7 @@ impl<'a, 'c> Apply<'a, 'c> {
         };
         self.left = left;
         if from != to {
+            // Not `find_alive`: an expired record is still in its place in the table, and is replaced there.
             let there = self.core(to).find(to);
             let is_same_shard = self.state.shard_of(from) == self.state.shard_of(to);
             let has_ticket = match self.put_moved(record, (to, there), is_same_shard) {
@@ -413,6 +422,7 @@ impl<'a, 'c> Apply<'a, 'c> {
             return Answer::Int(0);
         };
         self.select(to);
+        // As Redis: MOVE never replaces a key of the other database.
         if self.find_alive(key).is_some() {
             self.select(from);
             return Answer::Int(0);
@@ -458,6 +468,7 @@ impl<'a, 'c> Apply<'a, 'c> {
             let value = shard::read(record, self.state.cold.as_deref(), <[u8]>::to_vec);
             self.core(key).put(there, key, &value, record.expires_at());
             if let Some(new) = self.core(key).find(key) {
+                // `put` has continued the use of the record that was there before, which was another key's value.
                 new.set_usage(record.usage());
             }
         }
@@ -482,6 +493,7 @@ impl<'a, 'c> Apply<'a, 'c> {
         if to.len() > LONGEST_KEY {
             return Answer::Error(RequestError::KeyTooLong);
         }
+        // The source of a copy counts as used even if the copy is refused, as it was looked up.
         self.core(from).touch(record);
         self.select(database);
         let answer = if self.find_alive(to).is_some() && !replace {
@@ -490,6 +502,7 @@ impl<'a, 'c> Apply<'a, 'c> {
             self.left = left;
             let value = shard::read(record, self.state.cold.as_deref(), <[u8]>::to_vec);
             let expiry = record.expires_at().map_or(Expiry::Never, Expiry::At);
+            // The set that makes the copy must be published as `copy_to`, as Redis does, and not as `set`.
             self.core(to).events.name_next(EventFlags::GENERIC, "copy_to", true);
             self.log(|apply| apply.set(to, &value, expiry));
             Answer::Int(1)
@@ -504,6 +517,7 @@ impl<'a, 'c> Apply<'a, 'c> {
     fn clear_all(&mut self) -> Answer<'static> {
         let own = self.database;
         for database in 0..self.state.databases.count() {
+            // A database that was never used has no keyspace, and clearing must not make one.
             if self.state.databases.get(database).is_some() {
                 self.select(database);
                 self.log(Self::clear);
@@ -523,6 +537,7 @@ impl<'a, 'c> Apply<'a, 'c> {
                 clear_owned(self.state, core, slots, self.entry);
             } else if core.len() != 0 {
                 core.clear();
+                // By slots, not by shard: a replay may have another number of shards.
                 change::clear(slots, self.entry);
             }
         }

@@ -19,6 +19,7 @@ pub(super) fn answer_query(
     answer: impl FnOnce(Answer<'_>),
 ) {
     let Some(record) = alive else {
+        // BITFIELD's GET reads zeros from a missing key.
         if let Query::Fields(fields) = query {
             return answer_fields(Value::Inline(b""), None, fields, answer);
         }
@@ -38,6 +39,7 @@ pub(super) fn answer_query(
                 Answer::Int(counter.into())
             }));
         }
+        // As Redis's EXISTS, which looks keys up with LOOKUP_NOTOUCH; so do TTL and OBJECT.
         Query::Exists => return answer(Answer::Int(1)),
         Query::MemoryUsage => return answer(Answer::count(record.memory() + 20)),
         Query::Expiry => return answer(Answer::ExpiresAt(record.expires_at())),
@@ -147,6 +149,7 @@ fn answer_fields(
 /// Converts GETRANGE's offsets, both inclusive and counted from the end if negative, to a range within `length` bytes.
 fn byte_range(length: usize, from: i64, to: i64) -> Range<usize> {
     let length = length.cast_signed() as i64;
+    // `getrangeCommand` has this check before it adds the length: two offsets before the beginning are empty, not 0..1.
     if from < 0 && to < 0 && from > to {
         return 0..0;
     }

@@ -23,6 +23,7 @@ impl Session {
         let shards = self.state.shards.per_keyspace();
         let within = self.state.cursor_bits();
         let (mut shard, low) = ((from >> within) as usize, from & ((1 << within) - 1));
+        // Any number may be sent as a cursor. Beyond the last shard there is nothing left.
         if shard >= shards {
             return 0;
         }
@@ -117,6 +118,7 @@ impl Session {
                     if place == 0 {
                         found = Some(record.key().to_vec());
                     }
+                    // Wraps to a huge number after the key was found, so no second one is taken.
                     place = place.wrapping_sub(1);
                 }
             });

@@ -45,6 +45,7 @@ impl Session {
                 && !matches!(request, Request::Select(_) | Request::Database(_))
         };
         let first_change = requests.iter().position(is_change);
+        // Before the locks: making room for the changes may evict keys, for which it locks shards itself.
         let left = match admit(&state, requests, first_change) {
             Ok(left) => left,
             Err((error, at)) => return TransactionOutcome::Refused(error, at),
@@ -53,6 +54,7 @@ impl Session {
         if let Some((error, at)) = refusal(&state, requests, first_change) {
             return TransactionOutcome::Refused(error, at);
         }
+        // One time for all requests: a key does not expire between two of them.
         let time = advance(&mut cores, state.clock.now());
         if watch.is_some_and(|watch| has_conflict(&state, &cores, watch, time)) {
             return TransactionOutcome::Conflict;
@@ -72,12 +74,14 @@ impl Session {
                         answer(number, found);
                     });
                 }
+                // Counted one by one, because a request may lengthen the value that the next one copies.
                 Request::Change(key, change) => match apply.admit_copy(request) {
                     Ok(()) => apply
                         .log(|apply| apply.change(key, change, &mut |made| answer(number, made))),
                     Err(error) => answer(number, Answer::Error(error)),
                 },
                 Request::MultiKey(op) => {
+                    // An error of one request does not stop the others, as in Redis.
                     let checked = multi_key::check(&state, *op);
                     answer(number, checked.map_or_else(Answer::Error, |()| apply.run(*op)));
                 }
@@ -110,6 +114,7 @@ impl Session {
         };
         self.free_long_entry();
         self.set_database(selected);
+        // The answers depend on all that these shards had published, even if the transaction has changed nothing.
         let seen = cores.iter().map(|(number, _)| state.shards[*number].stats().published_lsn());
         TransactionOutcome::Done(seen.max().unwrap_or(0).max(made))
     }
@@ -124,9 +129,11 @@ impl Session {
     #[must_use]
     pub fn watch_keys(&mut self, watch: &mut KeyWatch, keys: &[&[u8]]) -> bool {
         for key in keys {
+            // As Redis: the first WATCH of a key counts, so a change since then is not forgotten.
             if watch.contains(self.database, key) {
                 continue;
             }
+            // Watched keys are not part of the data set, so `maxmemory` does not limit them.
             if watch.bytes_with(key) > WATCHED_BYTES {
                 return false;
             }
@@ -149,6 +156,7 @@ fn admit(
     let Some(first) = first_change else { return Ok(0) };
     let admitted = state.admit_change(|| Request::all_added_bytes(requests));
     let full = admitted.map_err(|error| (error, first))?;
+    // As Redis's EXEC, which counts as `denyoom` if one of its commands does.
     if full && let Some(at) = requests.iter().position(Request::grows) {
         return Err((RequestError::OutOfMemory, at));
     }
@@ -170,6 +178,7 @@ fn shards_of(
     for request in requests {
         match request {
             Request::Select(number) if state.databases.check(*number).is_ok() => database = *number,
+            // These are answered with an error, so they need no shard.
             Request::MultiKey(MultiKeyOp::SwapDatabases(..)) | Request::Select(_) => {}
             Request::Database(_) => shards.extend(multi_key::all_shards_of(state, database)),
             Request::MultiKey(op) if multi_key::check(state, *op).is_err() => {}
@@ -213,6 +222,7 @@ pub(super) fn has_conflict(
         let place = cores.binary_search_by_key(&shard, |(number, _)| *number);
         let core = &cores[place.expect("the shard of each watched key is locked")].1;
         let exists = core.find(key).is_some_and(|record| !record.is_expired(time));
+        // A key that has expired may have no entry yet, so that no flag was set.
         exists != existed || !state.ownership.has(|| slot(key))
     };
     watch.is_changed() || watch.keys().any(has_gone)
