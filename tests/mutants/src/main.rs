@@ -25,8 +25,8 @@ use tree::Tree;
 /// Without a mutation a model explores everything, which takes longer than to find a fault.
 const BASELINE_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// How many rows a worker takes at once. It runs their checks on the unbroken tree before it breaks anything, because the
-/// compiler builds the package again for each change.
+/// How many rows a worker takes at once. It runs their checks on the unbroken tree before it breaks anything, because
+/// the compiler builds the package again for each change.
 const TOGETHER: usize = 8;
 
 const USAGE: &str = "usage: hedgerow-mutants [OPTION...] [FILTER]
@@ -149,8 +149,8 @@ enum Verdict {
     TooLate,
 }
 
-/// Runs the rows, some in each tree at a time. Most of a row's time goes into the compiler, which uses one core for most
-/// of it.
+/// Runs the rows, some in each tree at a time. Most of a row's time goes into the compiler, which uses one core for
+/// most of it.
 fn work(trees: &[Tree], rows: &[&Mutation], end: Option<Instant>) -> Vec<Verdict> {
     use Verdict::{Expected, NotRun, TooLate, Wrong};
     let queue = Mutex::new(rows.chunks(TOGETHER));
