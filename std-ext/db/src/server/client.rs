@@ -687,6 +687,7 @@ impl Client {
             self.state = State::Dead;
             return;
         }
+        // A stop must not take a second for each client that does not close.
         let linger = if self.shutdown_cycles.is_some() { LINGER_AT_STOP } else { LINGER };
         self.state = State::Lingering(context.now + linger);
         self.input = Vec::new();

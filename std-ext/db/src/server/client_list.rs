@@ -87,9 +87,11 @@ impl ClientList {
         (entry.database, entry.command) = (info.database, info.command);
         replace(&mut entry.name, info.name);
         let user = Some(info.user).filter(|user| *user != DEFAULT_USER);
+        // Allocates only if it has changed: this runs for every client that was served in the last second.
         if entry.user.as_deref() != user {
             entry.user = user.map(Into::into);
         }
+        // The `Arc` stays the same for the life of a client.
         if entry.sizes.is_none() {
             entry.sizes = sizes.cloned();
         }
@@ -116,6 +118,7 @@ impl ClientList {
 
     /// Lists all clients except `but` and those that were killed.
     pub(super) fn show(&self, but: u64, now: Instant, each: &mut dyn FnMut(&ClientInfo<'_>)) {
+        // By id, so in the order of connection, as Redis lists them.
         for (&id, entry) in &lock(&self.0).clients {
             if id != but && !entry.killed {
                 each(&entry.info(id, now));
@@ -154,6 +157,7 @@ impl ClientList {
         let new = || Arc::new(Mailbox::new(id));
         match lock(&self.0).clients.get_mut(&id) {
             Some(entry) => Arc::clone(entry.mailbox.get_or_insert_with(new)),
+            // A client that is being closed is not on the list any more.
             None => new(),
         }
     }
@@ -162,6 +166,7 @@ impl ClientList {
     /// worker that has to give the client its mailbox.
     pub(super) fn mailbox_of(&self, id: u64, wake: impl FnOnce(usize)) -> Option<Arc<Mailbox>> {
         let Entries { clients, addressed, .. } = &mut *lock(&self.0);
+        // A killed client would never read the messages that are redirected to it.
         let entry = clients.get_mut(&id).filter(|entry| !entry.killed)?;
         if entry.mailbox.is_none() {
             entry.mailbox = Some(Arc::new(Mailbox::new(id)));

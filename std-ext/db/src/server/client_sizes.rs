@@ -34,6 +34,7 @@ impl SharedSizes {
     pub(super) fn set(&self, sizes: &ClientSizes) {
         self.input.set(sizes.input);
         self.input_room.set(sizes.input_room);
+        // A transaction without commands yet is shown as `multi=0`, and none as `multi=-1`.
         self.queued.set(sizes.queued.map_or(0, |queued| queued + 1));
         self.watched.set(sizes.watched);
         self.queued_bytes.set(sizes.queued_bytes);

@@ -144,6 +144,7 @@ impl EventLoops {
     pub(super) fn activate(&self, now: u64) {
         let active = self.active();
         let mut change = lock(&self.change);
+        // The last change must show in a whole window before the next one.
         let may_change = now.saturating_sub(change.at) >= nanoseconds(WINDOW) * 2;
         // Another loop may have activated one meanwhile.
         if active == self.most || active != self.active() || !may_change {
@@ -151,6 +152,7 @@ impl EventLoops {
         }
         let soon = |at| now.saturating_sub(at) < nanoseconds(LONGEST_QUIET);
         let soon = change.retired.is_some_and(soon);
+        // Missed soon after it has retired: the load comes and goes.
         let quiet = if soon { change.quiet * 2 } else { nanoseconds(SHORTEST_QUIET) };
         change.quiet = quiet.min(nanoseconds(LONGEST_QUIET));
         change.at = now;
@@ -167,6 +169,7 @@ impl EventLoops {
         let active = self.active();
         let mut change = lock(&self.change);
         let quiet = now.saturating_sub(change.at) >= change.quiet && period >= change.quiet;
+        // Measurements of another number of loops say nothing about this one.
         if active == 1 || active != worked.len() || active != self.active() || !quiet {
             return;
         }
@@ -249,6 +252,8 @@ impl Meter {
     /// Begins a new window. Returns the number of clients served in the last one, and whether the loop is full.
     pub(super) fn end_window(&mut self, now: u64, idle: u64) -> (u64, bool) {
         let waited = idle.saturating_sub(self.idle);
+        // By the time waited, not by the time worked: a loop that the system does not let run is as full as one that
+        // works.
         let is_full = waited * 100 <= (now - self.began) * (100 - FULL);
         self.full = if is_full { self.full + 1 } else { 0 };
         let served = std::mem::take(&mut self.served);
@@ -270,6 +275,7 @@ impl Meter {
         idle: Vec<u64>,
     ) -> Option<(u64, Vec<u64>)> {
         let (since, before) = match &self.review {
+            // A loop joined or retired meanwhile, so the period begins again.
             Some((since, before)) if before.len() == idle.len() => (*since, before),
             _ => {
                 self.review = Some((now, idle));

@@ -52,6 +52,7 @@ impl Reloader {
         config: &ServerConfig,
         changed: Vec<(&'static str, String)>,
     ) -> io::Result<impl FnOnce() + Send + use<>> {
+        // All that can fail is done here, so that the caller may prepare other parts before any of them takes effect.
         let (read, shared) = (Tls::load(config)?, Arc::clone(&self.0));
         Ok(move || {
             shared.tls.renew(read);
@@ -115,6 +116,7 @@ impl ServerMonitor {
 
     /// Returns whether the log of a database on one machine cannot be written.
     pub fn log_fails(&self) -> bool {
+        // A node of a cluster need not be the primary, and the others cannot write their logs.
         self.0.views.is_none() && !self.0.log.writable()
     }
 

@@ -55,6 +55,7 @@ impl Inbox {
         for handover in std::mem::take(&mut inbox.handovers) {
             match handover {
                 Handover::Accepted(accepted) => taken.push(accepted),
+                // The list of clients says that it is this worker's, to which kills are sent.
                 Handover::Client(_) => inbox.handovers.push(handover),
             }
         }
@@ -64,6 +65,7 @@ impl Inbox {
     /// Closes the inbox, because the worker exits, if nothing is in it. Returns whether it is closed.
     pub(super) fn close(&self) -> bool {
         let mut inbox = lock(&self.0);
+        // Only an empty one: a client that was handed over just now must still be served or closed by its worker.
         inbox.closed |= inbox.handovers.is_empty();
         inbox.closed
     }

@@ -219,6 +219,7 @@ impl EventLoop {
         }
         let mut early = Vec::new();
         for mut connection in self.connections.drain() {
+            // Half a request, or a reply that was not taken, cannot move: the server would begin in the middle of it.
             let between =
                 connection.input.is_empty() && connection.output.is_empty() && !connection.closing;
             if !between || connection.stream.deregister(registry).is_err() {

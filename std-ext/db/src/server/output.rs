@@ -111,6 +111,8 @@ impl Output {
     /// Returns the buffer that replies are appended to: the last chunk, or `buffer`, which must be empty.
     #[inline]
     pub(super) fn open(&mut self, buffer: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
+        // Bytes that were sent are removed before the chunk grows, as otherwise a client that never catches up keeps
+        // them all.
         if self.full.is_empty() && self.sent > self.base {
             self.drop_sent();
         }
@@ -233,6 +235,7 @@ impl Output {
             "a message would release a reply"
         );
         let last = self.open(buffer);
+        // The head depends on the client's protocol, so only the rest can be shared by all subscribers.
         last.extend_from_slice(head);
         if rest.len() < SHARED {
             last.extend_from_slice(rest);
@@ -284,6 +287,7 @@ impl Output {
 
     /// Returns the last buffer for reuse if everything was sent.
     pub(super) fn take_empty(&mut self) -> Option<Vec<u8>> {
+        // An idle client keeps no buffer.
         if self.sent != self.end() || self.last.capacity() == 0 {
             return None;
         }
@@ -301,6 +305,7 @@ impl Output {
     #[cold]
     fn drop_sent(&mut self) {
         let gone = (self.sent - self.base) as usize;
+        // Moving what is left costs no more than a chunk. A longer one is sent as it is.
         if self.last.len() < CHUNK + gone {
             self.last.drain(..gone);
             self.base = self.sent;

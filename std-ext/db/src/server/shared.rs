@@ -217,6 +217,7 @@ impl ServerShared {
             rewritten: Mutex::default(),
             totals_at_reset: Mutex::default(),
         });
+        // Weak, because the server owns the log: neither would ever be dropped.
         let weak: Weak<Self> = Arc::downgrade(&shared);
         shared.log.on_progress(Box::new(move || {
             if let Some(shared) = weak.upgrade() {
@@ -313,6 +314,7 @@ impl ServerShared {
     pub(super) fn shutdown(&self, save: bool) {
         {
             let mut exit = lock(&self.exit);
+            // Two clients that send SHUTDOWN are no second request to exit at once, unlike two signals.
             exit.phase = exit.phase.max(Phase::Stopping);
             exit.save.get_or_insert(save);
         }
@@ -413,6 +415,7 @@ impl ServerShared {
         let mut commands_per_second = lock(&self.commands_per_second);
         let (now, commands) = (Instant::now(), self.totals().commands);
         let time = now.saturating_duration_since(commands_per_second.at).as_millis() as u64;
+        // Measured when it is read: a server that nobody watches spends nothing on it.
         if time >= 1000 {
             let more = commands - commands_per_second.commands;
             *commands_per_second =
@@ -426,6 +429,7 @@ impl ServerShared {
     /// Returns the lines of users for the configuration file, unless they are in a file of their own.
     fn user_lines(&self, settings: &[(String, String)]) -> Result<Option<UserLines>, String> {
         let users = self.runtime_config.users();
+        // As Redis: with `aclfile`, the configuration file must not define users.
         if users.file().is_some() {
             return Ok(None);
         }

@@ -63,6 +63,7 @@ impl Stream {
     pub(super) fn new(socket: Socket, speaks_tls: bool, tls: &Tls) -> io::Result<Self> {
         match &tls.config {
             Some(config) if speaks_tls => {
+                // A clone for each connection: those that exist keep the certificates with which they began.
                 let config = Arc::clone(&lock(config));
                 Ok(Self::Tls(Box::new(TlsStream::new(socket, config)?)))
             }
@@ -136,6 +137,7 @@ impl Stream {
 
     /// Returns whether a read that did not fill its buffer has read everything.
     pub(super) fn short_read_is_all(&self) -> bool {
+        // A TLS record may be decrypted and wait in rustls, of which no event of the socket tells.
         matches!(self, Self::Bare(_))
     }
 

@@ -99,6 +99,7 @@ impl TlsStream {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             done => done?,
         }
+        // rustls takes nothing while its own buffer is full, which is no end of the connection.
         if taken == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }

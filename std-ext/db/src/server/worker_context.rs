@@ -113,6 +113,8 @@ impl WorkerContext {
 
     /// Counts commands whose replies may be sent now and that came in the cycle that began `then`.
     pub(super) fn count_answered(&mut self, commands: u64, then: Instant) {
+        // These are counted at the end of the cycle, when their replies are written; the others have waited for the
+        // log.
         if then == self.now {
             self.answered += commands;
         } else if commands > 0 {

@@ -74,6 +74,7 @@ impl Client {
         let Some(subscriptions) = self.connection.subscriptions() else { return };
         let mailbox = Arc::clone(subscriptions.mailbox());
         let mut messages = std::mem::take(&mut context.messages);
+        // Messages of the client's own subscriptions are in order with its replies, so these go first.
         mailbox.take(room, &mut messages);
         self.mail_in_output += self.append_mail(&mut messages, context);
         // Not all of these at once: they would fill the memory of a client that does not read them. And they have no
@@ -95,6 +96,7 @@ impl Client {
         context.counters.messages.add(messages.len() as u64);
         let mut bytes = 0;
         for message in messages.drain(..) {
+            // Checked here and not when it was sent: the client's rights may have changed while it waited.
             let Some(message) = self.connection.visible(message) else { continue };
             if let Some(head) = self.connection.head_of(&message) {
                 self.output.append_message(head, message.rest(), || context.pool.take());
@@ -107,6 +109,7 @@ impl Client {
     /// Ends the subscriptions to channels of slots that this node does not have any more, and tells the client.
     /// Publishers go to another node now.
     pub(in crate::server) fn leave_lost_channels(&mut self, context: &mut WorkerContext) {
+        // Only channels of SSUBSCRIBE belong to slots.
         let subscribes = self.connection.subscriptions().is_some_and(|all| all.counts()[2] > 0);
         if !subscribes || self.state != State::Open {
             return;
@@ -115,6 +118,7 @@ impl Client {
         if ended.is_empty() {
             return;
         }
+        // What was published before the slot left is delivered before the client learns that it has.
         self.deliver_all(context);
         for message in ended {
             if let Some(head) = self.connection.head_of(&message) {

@@ -31,6 +31,7 @@ impl Client {
     /// Returns the bytes of messages that wait for the client. Monitors, and clients that track keys, are not of the
     /// class of subscribers, because they also get replies of any length. But they get messages without end.
     fn unread_mail(&mut self) -> usize {
+        // Nobody counts which bytes are sent first, so this is an upper bound. It falls to 0 when the output is empty.
         self.mail_in_output = self.mail_in_output.min(self.output.waiting());
         let mailbox = self.connection.subscriptions().map(|all| all.mailbox().waiting());
         self.mail_in_output + mailbox.unwrap_or(0)
@@ -72,6 +73,7 @@ impl Client {
         let counters = &context.counters;
         if subscribes { &counters.slow_subscribers } else { &counters.slow }.add(1);
         self.state = State::Dead;
+        // The memory is what the limit is about: do not keep it until the worker removes the client.
         self.output = Output::default();
     }
 }

@@ -15,6 +15,7 @@ const BOUNDS: [u64; 8] =
 /// Writes the metrics of each command that was called, and of `GET`.
 pub(super) fn write(page: &mut Page<'_>, diagnostics: &Diagnostics) -> Result<(), Error> {
     let all: Vec<_> =
+        // Always one, so that the metrics exist before the first command.
         command_times(diagnostics, &BOUNDS).filter(|of| of.calls > 0 || of.name == "get").collect();
     let calls = all.iter().map(|of| (of.name, of.calls));
     page.counters("command_calls", "Calls, by command.", "command", calls)?;
