@@ -198,9 +198,11 @@ fn merge(runs: &mut [Run], mut last: Lsn, pending: &mut Vec<u8>) -> Lsn {
                 && entries.start == 0
                 && (is_long || entries.end == run.bytes.len())
             {
+                // Swaps the buffers instead of copying a long run. What is left waits for an entry of another buffer.
                 std::mem::swap(pending, &mut run.bytes);
                 run.bytes.extend_from_slice(&pending[entries.end..]);
                 pending.truncate(entries.end);
+            // A long run goes alone at the next call, with its own buffer.
             } else if pending.len() >= LONG || is_long && !pending.is_empty() {
                 return last;
             } else {

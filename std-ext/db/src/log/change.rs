@@ -123,6 +123,7 @@ pub(crate) fn expire(key: &[u8], until: Option<u64>, into: &mut Vec<u8>) {
 pub(crate) fn add(key: &[u8], by: i64, into: &mut Vec<u8>) {
     into.push(ADD);
     bytes(key, into);
+    // Not a varint, of which a negative number would take ten bytes.
     into.extend_from_slice(&by.to_le_bytes());
 }
 
@@ -244,6 +245,7 @@ impl<'a> Changes<'a> {
         loop {
             let byte = self.byte()?;
             let part = u64::from(byte & 0x7F);
+            // More than 64 bits are damage, and no number to be cut off.
             if shift > 63 || part << shift >> shift != part {
                 return None;
             }
@@ -354,6 +356,7 @@ impl<'a> Iterator for Changes<'a> {
         }
         let change = self.change();
         if change.is_none() {
+            // Ends the iteration: nobody knows where the next change would begin.
             self.0 = &[];
         }
         Some(change.ok_or("an entry contains an unknown or truncated change"))

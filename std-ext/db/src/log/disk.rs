@@ -134,6 +134,7 @@ impl DiskFile for File {
         let place = |of: &fs::Metadata| (of.dev(), of.ino());
         match (self.metadata(), fs::metadata(path)) {
             (Ok(own), Ok(there)) => place(&own) == place(&there),
+            // Another error says nothing about the file, and must not stop the log.
             (_, Err(why)) => why.kind() != io::ErrorKind::NotFound,
             (Err(_), Ok(_)) => true,
         }
@@ -144,12 +145,14 @@ impl DiskFile for File {
     }
 
     fn sync(&self) -> io::Result<()> {
+        // It also syncs the file's length. Recovery needs nothing else of what `fsync` would add.
         self.sync_data()
     }
 
     fn cut(&self, length: u64) -> io::Result<()> {
         self.set_len(length)?;
         let mut file = self;
+        // `set_len` leaves the position where it was: the next write would leave a hole of zeros.
         file.seek(SeekFrom::Start(length))?;
         Ok(())
     }

@@ -113,6 +113,7 @@ impl Folder {
         let names = self.disk.list(&self.path).map_err(|why| self.io_error(why))?;
         let number = |name: &String| {
             let digits = name.strip_prefix(prefix).filter(|digits| digits.len() == DIGITS)?;
+            // `parse` would also accept a sign.
             let plain = digits.bytes().all(|digit| digit.is_ascii_digit());
             digits.parse().ok().filter(|_| plain)
         };
@@ -177,6 +178,7 @@ impl Drop for Folder {
 /// Locks the file `lock` of a directory. Creates it if it is missing.
 fn lock_file(directory: &File) -> Result<File, Errno> {
     loop {
+        // Relative to the open directory, because its path may lead to another one by now.
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
         let file = File::from(openat(directory, LOCK, flags, Mode::from_raw_mode(0o666))?);
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
@@ -208,6 +210,7 @@ fn make(path: &Path, disk: &dyn Disk) -> std::io::Result<()> {
     if let Some(parent) = parent {
         make(parent, disk)?;
     }
+    // Not `create_dir`, which would fail if another process has made the folder meanwhile.
     fs::create_dir_all(path)?;
     disk.sync_folder(parent.unwrap_or(Path::new(".")))
 }

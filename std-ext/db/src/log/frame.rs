@@ -52,6 +52,7 @@ fn salt(bytes: &[u8; FILE_HEADER]) -> Result<u32, &'static str> {
     if &bytes[..8] != MAGIC {
         return Err("not a segment of the log: the magic number is wrong");
     }
+    // Before the version: a damaged version is damage, and not a later format.
     if crc::of(&bytes[..16]) != u32_at(bytes, 16) {
         return Err("the header has a wrong checksum");
     }
@@ -236,6 +237,7 @@ impl Reader {
         if header.lsn != wanted {
             return Ok(Item::Invalid("an entry's number is out of order"));
         }
+        // Checked before the buffer grows, so that it never takes more memory than the file has bytes.
         if u64::from(header.length) > self.length - self.at - ENTRY_HEADER as u64 {
             return Ok(Item::Invalid("the file ends inside an entry"));
         }
@@ -281,7 +283,9 @@ impl Reader {
             let mut place = 0;
             while place + ENTRY_HEADER <= held {
                 let bytes = &window[place..held];
+                // Byte by byte: behind a damaged entry nothing says where the next one begins.
                 place += 1;
+                // First, because it costs less than a checksum, and few places pass.
                 if !(missing..=most).contains(&u64_at(bytes, 8)) {
                     continue;
                 }
@@ -299,6 +303,7 @@ impl Reader {
                 };
                 if good {
                     tail.entries += 1;
+                    // Its changes are skipped: what looks like an entry in them counts for nothing.
                     place += whole - 1;
                 }
             }

@@ -37,10 +37,12 @@ pub(super) struct Manifest {
 impl Manifest {
     /// Reads the manifest of a folder, if there is one.
     pub(super) fn read(folder: &Folder) -> Result<Option<Self>, OpenError> {
+        // A crash came before the rename, so the manifest itself is whole.
         folder.remove_leftover(NEW)?;
         let file = folder.at(NAME);
         let mut bytes = Vec::new();
         let read = folder.disk().read(&file);
+        // One byte more shows that the file is too long, and a wrong file of any size is not read as a whole.
         match read.and_then(|file| file.take(BYTES as u64 + 1).read_to_end(&mut bytes)) {
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
             Err(why) => return Err(OpenError::Io(file, why)),

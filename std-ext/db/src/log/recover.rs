@@ -179,6 +179,7 @@ fn read(
 ) -> Result<(Segment, u32), OpenError> {
     let file = path(folder, first);
     let next = recovered.last.saturating_add(1);
+    // A segment whose number does not continue the last one: recovery must not skip what was in between.
     if first != next {
         return Err(OpenError::Gap { file, wanted: next, found: first });
     }
@@ -190,6 +191,7 @@ fn read(
         let next = recovered.last.saturating_add(1);
         match reader.next(next).map_err(io_error)? {
             Item::Entry(at, lsn, time, changes) => {
+                // No entry could follow it, and `Lsn::MAX` stands for an entry that could not be appended.
                 if lsn == Lsn::MAX {
                     return Err(damaged(at, "an entry has the largest number there is"));
                 }
