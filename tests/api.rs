@@ -64,7 +64,6 @@ const OWN: [(&str, &[&str]); 9] = [
             "shrink",
             "time_to_live",
             "train",
-            "verify_step",
             "with_budget",
         ],
     ),

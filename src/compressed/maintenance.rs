@@ -1,4 +1,4 @@
-//! The state of maintenance: the sweep under way, the buffers of the compressor, and the scrub of cold segments.
+//! The state of maintenance: the sweep under way, and the buffers of the compressor.
 //!
 //! One thread at a time holds it, under the maintenance lock.
 
@@ -7,7 +7,6 @@ use super::record::{Head, Location};
 use super::records::OpenSegment;
 use super::segment::Scratch;
 use super::trainer::RatioMonitor;
-use super::verify::Scrub;
 use crate::api::hash::KeyHash;
 use crate::memory::AllocError;
 use alloc::vec::Vec;
@@ -56,7 +55,6 @@ pub(super) struct Maintenance {
     pub(super) record: Vec<MaybeUninit<usize>>,
     /// The value of a record that is compressed again.
     pub(super) plain: Vec<u8>,
-    pub(super) scrub: Scrub,
     pub(super) compressor: Compressor,
 }
 
@@ -129,7 +127,6 @@ impl Maintenance {
             eviction_cursor: 0,
             record: Vec::new(),
             plain: Vec::new(),
-            scrub: Scrub::default(),
             compressor: Compressor::new(),
         }
     }

@@ -440,23 +440,6 @@ impl CompressedMap {
         self.store.train(samples)
     }
 
-    /// Verifies the checksums of about `bytes` bytes of compressed records, and returns how many it has verified.
-    ///
-    /// Use it if memory may lose bits, because reads alone would find only some of the corruption. Each call continues
-    /// where the last one ended, and starts over at the end. Returns 0 if there is nothing to verify, or if another
-    /// thread is doing maintenance. Holds a lock that writers may want while it runs. Allocates nothing.
-    ///
-    /// # Errors
-    /// [`Corrupt`] if a segment that it has read to the end has changed. Any key and value in it may be wrong.
-    ///
-    /// ```
-    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
-    /// assert_eq!(map.verify_step(4096), Ok(0));
-    /// ```
-    pub fn verify_step(&self, bytes: usize) -> Result<usize, Corrupt> {
-        self.store.verify(bytes)
-    }
-
     /// Writes all entries to a stream of bytes, still compressed, together with the models that decompress them.
     /// Returns the number of entries. Each entry is consistent as of a single point in time. Allocates copies of the
     /// entries.

@@ -63,7 +63,6 @@ mod training;
 mod transfer;
 mod typed;
 mod types;
-mod verify;
 mod write;
 
 pub use self::builder::Builder;

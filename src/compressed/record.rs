@@ -43,7 +43,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Words at the front of a segment, before the read marks.
-    pub(super) const FRONT: usize = 6;
+    pub(super) const FRONT: usize = 5;
     /// The bytes for which there is one read mark, as a power of two.
     const GRANULE_BITS: u32 = 4;
 

@@ -10,7 +10,6 @@ use super::segment::{self, Segment};
 use crate::sync::words::WORD;
 use alloc::vec::Vec;
 use core::hash::Hasher;
-use crc32fast::Hasher as Crc32;
 
 /// The most records in a chain: operands, a plain record, a compressed record.
 pub(super) const MAX_CHAIN: usize = MOST_OPERANDS as usize + 2;
@@ -22,13 +21,11 @@ pub(super) struct OpenSegment {
     pub(super) number: usize,
     /// Where the next record begins.
     pub(super) at: usize,
-    /// The checksum of the records so far. Only that of a cold segment is used.
-    sum: Crc32,
 }
 
 impl OpenSegment {
     pub(super) fn new(number: usize, shape: Shape) -> Self {
-        Self { number, at: shape.begin(), sum: Crc32::new() }
+        Self { number, at: shape.begin() }
     }
 }
 
@@ -164,11 +161,6 @@ impl Records {
         if let Some(below) = below {
             segment.set_below(open.at, below);
             start += WORD;
-        } else {
-            // Only cold records are summed up: the link of a hot record changes later.
-            for part in [&bytes[..len], key, stored] {
-                open.sum.update(part);
-            }
         }
         segment.put(start, [&bytes[..len], key, stored]);
         // Counted before the record is linked. A segment with no live bytes therefore has no record that a writer
@@ -178,12 +170,9 @@ impl Records {
         Some(at)
     }
 
-    /// Seals a cold segment and stores its checksum.
+    /// Seals a cold segment.
     pub(super) fn seal_cold(&self, open: &OpenSegment) {
         self.pool.seal(open.number, open.at, false);
-        if let Some(segment) = self.pool.segment(open.number) {
-            segment.set_sum(open.sum.clone().finalize());
-        }
     }
 
     /// Turns a record that no entry refers to yet into an operand on top of `below`.

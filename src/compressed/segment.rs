@@ -1,7 +1,7 @@
 //! A segment: one allocation, whose bytes never move, and which is not freed while the map is shared.
 //!
 //! ```text
-//! generation | live bytes | next in its list | what it is | end | sum | marks | records …
+//! generation | live bytes | next in its list | what it is | end | marks | records …
 //! ```
 //!
 //! All of it is words, which are accessed atomically. Records are appended under the lock of the open segment.
@@ -40,7 +40,6 @@ const LIVE: usize = 1;
 const NEXT: usize = 2;
 const USE: usize = 3;
 const END: usize = 4;
-const SUM: usize = 5;
 
 /// The use of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,15 +123,6 @@ impl<'a> Segment<'a> {
     /// Returns where the records of a sealed segment end.
     pub(super) fn end(self) -> usize {
         self.load(END)
-    }
-
-    /// Returns the checksum of a sealed cold segment.
-    pub(super) fn sum(self) -> u32 {
-        self.load(SUM) as u32
-    }
-
-    pub(super) fn set_sum(self, sum: u32) {
-        self.store(SUM, sum as usize);
     }
 
     pub(super) fn set_use(self, to: Use) {

@@ -1,6 +1,5 @@
 //! Maintenance outside of writes: steps that sweep ahead of writers, removal of expired entries, and shrinking.
 
-use super::codec::Corrupt;
 use super::expiry::RemovalCause;
 use super::maintenance::SweepOutcome;
 use super::record::Location;
@@ -141,12 +140,6 @@ impl Store {
         gone
     }
 
-    /// Verifies about `bytes` bytes of cold segments. Returns how many, 0 if another thread does maintenance.
-    pub(super) fn verify(&self, bytes: usize) -> Result<usize, Corrupt> {
-        let Some(mut maintenance) = self.maintenance.try_lock() else { return Ok(0) };
-        maintenance.scrub.advance(self.pool(), bytes)
-    }
-
     /// Compresses all hot values, compacts, and frees the segments that are empty afterwards.
     pub(super) fn shrink(&mut self) {
         self.memory.set_scarce(true);
@@ -170,39 +163,9 @@ impl Store {
             self.pool().give_back(open.number);
         }
         let kept = maintenance.compressor.current.clone();
-        maintenance.scrub.restart_segment();
         drop(maintenance);
         self.index.records.models.drop_unused(&kept);
         self.index.records.pool.shrink();
         self.memory.count_models(self.models());
-    }
-}
-
-#[cfg(all(test, not(hedgerow_loom)))]
-mod tests {
-    use super::*;
-    use crate::compressed::builder::Builder;
-    use crate::compressed::segment::Use;
-
-    #[test]
-    fn a_bit_that_turned_is_found() {
-        let mut store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10));
-        for n in 0..400u32 {
-            store.insert(&n.to_le_bytes(), &[n as u8; 60]).expect("there is room");
-        }
-        store.shrink();
-        let finds = || (0..1_000).any(|_| store.verify(200).is_err());
-        assert!(!finds());
-        let cold = |number: &usize| store.pool().segment(*number).is_some_and(|s| s.is(Use::Cold));
-        let number = (0..store.pool().numbers()).find(cold).expect("all values are cold");
-        let segment = store.pool().segment(number).expect("it is there");
-        for at in [store.shape().begin(), segment.end() - 1, segment.end() / 2] {
-            let mut byte = [0];
-            segment.copy_out(at, &mut byte);
-            segment.put_kind(at, byte[0] ^ 4);
-            assert!(finds(), "a bit that turned at {at} is not found");
-            segment.put_kind(at, byte[0]);
-            assert!(!finds(), "at {at}");
-        }
     }
 }

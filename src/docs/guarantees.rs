@@ -185,10 +185,10 @@
 //! - **Each key of a [`CompressedMap`](crate::CompressedMap) is linearizable.** Compressing, moving, promoting and
 //!   merging do not change a value, and no read returns an older one. A value is always from one write. `len` and
 //!   statistics are exact when the map is idle.
-//! - **Corruption is an error.** Corrupt memory results in an error or, if the codec cannot detect it, a wrong value,
-//!   which [`verify_step`](crate::CompressedMap::verify_step) finds. It is never undefined behaviour, and never makes a
-//!   value seem absent: `get`, `get_with`, `get_into` and `update` return the error, `iter` returns it with the key,
-//!   `retain` passes it to its closure, and `export` stops at the key.
+//! - **Corruption is an error.** Corrupt memory results in an error or, if the codec cannot detect it, in a wrong
+//!   value. It is never undefined behaviour, and never makes a value seem absent: `get`, `get_with`, `get_into` and
+//!   `update` return the error, `iter` returns it with the key, `retain` passes it to its closure, and `export` stops
+//!   at the key.
 //! - **Expiration:** a value is absent from the time that the map's clock reaches its deadline. `len` counts it until
 //!   its memory is freed.
 //! - **Your code:** codecs, [`Merge`](crate::compressed::Merge), clocks, listeners, hashers and closures run while no

@@ -208,31 +208,6 @@ fn the_longest_value_is_told_and_taken() {
     assert_eq!(map.get(""), Ok(Some(Vec::new())));
 }
 
-/// Segments that are freed and made again have the numbers of those before, and count their generations anew.
-#[test]
-fn a_scrub_knows_a_segment_from_another_of_its_number() {
-    let mut map = CompressedMap::builder_without_codecs(256 << 10).segment_bytes(1 << 10).build();
-    let fill = |map: &mut CompressedMap, number: u32| {
-        for n in 0..400 {
-            map.insert(&(number * 1000 + n).to_le_bytes(), &[(number + n) as u8; 60]).unwrap();
-        }
-        map.shrink();
-    };
-    for bytes in (64..1_000).step_by(64) {
-        fill(&mut map, 0);
-        // Stops within a segment.
-        map.verify_step(bytes).expect("memory is whole");
-        map.clear();
-        map.shrink();
-        fill(&mut map, 1);
-        for _ in 0..100 {
-            map.verify_step(1024).expect("damage that is none");
-        }
-        map.clear();
-        map.shrink();
-    }
-}
-
 /// A function that stores and reads has one error.
 #[test]
 fn errors_of_reads_are_errors_of_writes() {

@@ -118,22 +118,6 @@ fn an_import_returns_the_entry_that_does_not_fit() {
     assert_eq!(refused, Err(ExportError::Write("no")));
 }
 
-/// Each segment is verified, even if operations run between the calls.
-#[test]
-fn memory_that_is_whole_is_found_whole() {
-    let map = full();
-    let mut rng = Rng::new(support::seed());
-    let mut seen = 0;
-    for step in 0..support::effort(4_000) {
-        seen += map.verify_step(rng.below(3_000)).expect("no memory is damaged");
-        if step % 4 == 0 {
-            let n = rng.below(3_000);
-            let _ = map.insert(&key(n), &text(n + 1));
-        }
-    }
-    assert!(seen > map.stats().cold, "{seen} of {}", map.stats().cold);
-}
-
 /// Steps train codecs, so that no writer has to.
 #[test]
 fn steps_train_ahead_of_writers() {

@@ -53,7 +53,6 @@ pub enum Verb {
     Pop,
     Batch,
     Rebalance,
-    Verify,
     Transfer,
     Train,
     Defer,

@@ -294,7 +294,6 @@ impl Subject for Map {
         Verb::Iterate,
         Verb::Finish,
         Verb::Finish,
-        Verb::Verify,
         Verb::Transfer,
         Verb::Train,
     ]];
@@ -358,11 +357,6 @@ impl Subject for Map {
             Verb::Iterate => self.iterate(local),
             Verb::Finish => {
                 map.compress_step(usize::from(op.arg) * 100);
-            }
-            Verb::Verify => {
-                if map.verify_step(usize::from(op.arg) * 1000).is_err() && !local.wrong {
-                    world::note(|| "a segment is said to be damaged".into());
-                }
             }
             Verb::Transfer => self.transfer(local),
             _ => {
