@@ -1,7 +1,11 @@
 //! Blocking clients for TCP, with pipelines: [`Client`] for one server, [`ClusterClient`] for a cluster.
 //!
 //! A client serves one thread at a time; a program with many threads has one client each, or a pool. Both speak RESP3,
-//! so they work with Redis and Redis Cluster as well.
+//! so they work with Redis and Redis Cluster as well. The client for gRPC is generated: `grpc::api::database_client`.
+//!
+//! redis-rs serves, too, and is what most programs use. These two stay because they need no further dependency, and
+//! because they never send a request twice that a node may have executed: after a timeout or a dropped connection,
+//! redis-rs's client for clusters repeats the command, so an `INCR` may count twice.
 
 #[macro_use]
 mod string_commands;

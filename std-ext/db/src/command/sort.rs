@@ -1,4 +1,7 @@
 //! SORT and SORT_RO. Redis sorts lists, sets and sorted sets. No key of this database has one of them.
+//!
+//! The commands are here before those types, because their options, keys and rights are Redis's already: a missing key
+//! gets the reply of an empty list, `STORE` deletes, and a string is of the wrong type.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::Execution;

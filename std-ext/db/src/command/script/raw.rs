@@ -1,8 +1,11 @@
 //! The steps of every script, in Lua's own interface: its arguments, `redis.call` and `table.insert`. And the functions
 //! of Lua that need bounds.
 //!
-//! A value that `mlua` makes is safe to use, and costs some hundred instructions: half of the time of a short script.
-//! So these steps make none, if the reply of a command is of a simple kind. `mlua` does the rest.
+//! A value that `mlua` makes is safe to use, and costs some hundred instructions. So these steps make none, if the
+//! reply of a command is of a simple kind. `mlua` does the rest. With `mlua`'s functions in their place, the server
+//! executes 50,100 instructions instead of 24,300 for each `EVALSHA` of a `GET` and a `SET`, and 201,000 instead of
+//! 122,000 for one of twenty commands (callgrind; redis-benchmark, 16 requests in a pipeline). It takes 1.8 and 1.7
+//! times the processor time.
 //!
 //! # Safety
 //! - Lua raises an error by a jump (`longjmp`) over all frames up to a protected call. So a frame here that calls a
