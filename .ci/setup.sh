@@ -10,7 +10,9 @@ stage_setup() {
     # A second compiler with its library's source, to build `core` for any target; and a linker for 32-bit tests. bc:
     # sums in the embedded runner.
     ! needs no-std embedded narrow tsan || packages+=(rustc-web cargo-web rust-web-src gcc-12-multilib libc6-dev-i386 bc)
-    # The database is compared with redis-server. libfaketime: sets clocks. tcl: Redis's own tests.
+    # The database is compared with redis-server.
+    ! needs tests clients || packages+=(redis-server)
+    # libfaketime: sets clocks. tcl: Redis's own tests.
     [ "$tier" != all ] || packages+=(libfaketime redis-server tcl)
     for p in "${packages[@]}"; do
         dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
@@ -20,7 +22,8 @@ stage_setup() {
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
     fi
     # Node may be installed without a package.
-    ! needs clients cluster no-std || command -v npm >/dev/null ||
+    # shellcheck disable=SC2046 # stages are words
+    ! needs no-std $(brief '' 'clients cluster') || command -v npm >/dev/null ||
         apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
     ! needs embedded || install_qemu
     ! needs cluster mutations || install_etcd || left_out "etcd of Debian 13" "not available here"
