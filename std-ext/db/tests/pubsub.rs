@@ -19,11 +19,14 @@ use support::{Client, Running, command, until};
 
 /// The bytes that redis-server sends to several connections. The first lines describe the format.
 const REDIS: &str = include_str!("redis-7-pubsub.txt");
+const LINES: usize = 415;
 
 #[test]
 fn subscribers_get_what_redis_sends() {
     let sections = sections(REDIS);
     assert_eq!(sections.len(), 7);
+    let lines: usize = sections.iter().map(Vec::len).sum();
+    assert_eq!(lines, LINES, "lines of the recorded file");
     for section in sections {
         // Each section has a server of its own, whose clients are on several threads.
         let server = Running::new(|config| config.threads = 3);

@@ -1,6 +1,6 @@
 //! Exhaustive searches of models.
 
-use stateright::{Checker, Expectation, HasDiscoveries, Model};
+use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -48,4 +48,44 @@ where
     let found = checker.discovery(property).is_some();
     assert!(found, "{fault:?}: the search does not find that it fails that `{property}`");
     println!("{fault:?}: found in {} states", checker.unique_state_count());
+}
+
+/// Counts to three.
+#[derive(Clone)]
+struct Count;
+
+impl Model for Count {
+    type State = u8;
+    type Action = u8;
+
+    fn init_states(&self) -> Vec<u8> {
+        vec![0]
+    }
+
+    fn actions(&self, count: &u8, actions: &mut Vec<u8>) {
+        actions.extend((*count < 3).then_some(1));
+    }
+
+    fn next_state(&self, count: &u8, by: u8) -> Option<u8> {
+        Some(count + by)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("below three", |_, count| *count < 3),
+            Property::always("below four", |_, count| *count < 4),
+        ]
+    }
+}
+
+#[test]
+#[should_panic(expected = "it fails that `below three`")]
+fn a_broken_property_is_reported() {
+    all([Count]);
+}
+
+#[test]
+#[should_panic(expected = "does not find that it fails that `below four`")]
+fn a_property_that_holds_is_not_found_broken() {
+    broken(Count, "no fault", "below four");
 }

@@ -6,14 +6,15 @@ use super::table::{self, COMMANDS};
 use super::test_client::Client;
 use crate::resp::{inline, read, write};
 
-/// Requests and Redis's replies. The first lines of the first file describe the format.
-const ANSWERS: [&str; 6] = [
-    include_str!("../../tests/redis-7.txt"),
-    include_str!("../../tests/redis-7-acl.txt"),
-    include_str!("../../tests/redis-7-bits.txt"),
-    include_str!("../../tests/redis-7-hyperloglog.txt"),
-    include_str!("../../tests/redis-7-lcs.txt"),
-    include_str!("../../tests/redis-7-usage.txt"),
+/// Files of requests and Redis's replies, with the number of requests, so that a file which loses some is noticed. The
+/// first lines of the first file describe the format.
+const ANSWERS: [(&str, usize); 6] = [
+    (include_str!("../../tests/redis-7.txt"), 4000),
+    (include_str!("../../tests/redis-7-acl.txt"), 482),
+    (include_str!("../../tests/redis-7-bits.txt"), 2208),
+    (include_str!("../../tests/redis-7-hyperloglog.txt"), 399),
+    (include_str!("../../tests/redis-7-lcs.txt"), 462),
+    (include_str!("../../tests/redis-7-usage.txt"), 93),
 ];
 const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");
@@ -72,7 +73,11 @@ fn bytes(text: &str) -> Vec<u8> {
 fn sections() -> Vec<(&'static str, Vec<Row>)> {
     let mut sections: Vec<(&str, Vec<Row>)> = Vec::new();
     let lines = |file: &'static str| file.lines().skip_while(|line| !line.is_empty());
-    for line in ANSWERS.into_iter().flat_map(lines) {
+    for (file, requests) in ANSWERS {
+        let found = lines(file).filter(|line| line.starts_with("> ")).count();
+        assert_eq!(found, requests, "requests of a recorded file");
+    }
+    for line in ANSWERS.into_iter().flat_map(|(file, _)| lines(file)) {
         if let Some(name) = line.strip_prefix("# ") {
             sections.push((name, Vec::new()));
             continue;
