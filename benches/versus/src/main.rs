@@ -116,9 +116,6 @@ fn publish(results: &Results, options: &Options) -> Result<(), Box<dyn Error>> {
         print!("{report}");
     }
     std::fs::write(out.join("versus.md"), report)?;
-    if let Some(svg) = plot::cold(results) {
-        std::fs::write(out.join("cold.svg"), svg)?;
-    }
     if results.outcomes.is_empty() {
         return Ok(());
     }

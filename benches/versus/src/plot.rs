@@ -1,7 +1,8 @@
 //! The figures as a picture: for each size a panel, for each workload a group
 //! of bars, each bar a map's speed against plain hashbrown's.
-
-mod cold;
+//!
+//! A library for plots would choose scales and axes. Here all places are known,
+//! and what is left to it would be to write four elements of SVG.
 
 use std::fmt::Write as _;
 
@@ -10,8 +11,6 @@ use crate::goals::Results;
 use crate::options::short;
 use crate::rivals::Role;
 use crate::work::Suite;
-
-pub use cold::plot as cold;
 
 /// The yard is a line, ours stand out, and the others keep their places.
 const YARD: &str = "#444444";
@@ -208,23 +207,6 @@ impl Svg {
         self.put(format_args!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\" \
              style=\"font:{font} 'DejaVu Sans',Helvetica,Arial,sans-serif\">{words}</text>"
-        ));
-    }
-
-    /// A line through these places, dashed or not.
-    fn path(&mut self, places: &[(f64, f64)], colour: &str, width: f64, dashed: bool) {
-        let points: Vec<_> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let style = if dashed { " stroke-dasharray=\"5 4\"" } else { "" };
-        self.put(format_args!(
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" \
-             stroke-width=\"{width}\"{style}/>",
-            points.join(" ")
-        ));
-    }
-
-    fn dot(&mut self, x: f64, y: f64, radius: f64, colour: &str) {
-        self.put(format_args!(
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\"/>"
         ));
     }
 
