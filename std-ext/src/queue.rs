@@ -1,5 +1,8 @@
 //! The bounded queue of requests for one worker: many producers, one consumer.
 //!
+//! The bound is a sum of weights, and the worker takes all requests at once. The queues of crossbeam count elements,
+//! and do not block: a second protocol for waiting and waking would have to be verified.
+//!
 //! # Synchronization
 //! One mutex guards everything. It is held only while a request is moved in or a vector is swapped out. The worker sets
 //! `idle` under the mutex before it sleeps, and only if the queue is empty. A producer that finds `idle` set clears it

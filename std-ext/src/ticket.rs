@@ -1,5 +1,8 @@
 //! The result of a request that another thread may have to do first: a one-shot channel with a panic in it.
 //!
+//! A ticket may be polled, tried and waited for in any order. The receiver of the crate `oneshot` becomes another type
+//! to be polled, and shuttle cannot schedule its operations.
+//!
 //! # Synchronization
 //! One mutex for each pair holds the state: pending, with the waiters; done, with the result; or taken. The promise
 //! stores the result under the mutex, and a waiter registers under it. So a waiter either finds the result or is

@@ -2,6 +2,9 @@
 //!
 //! On a mismatch, only the last star is extended. That is enough: any byte that an earlier star could match in
 //! addition, the last star can match as well. So the time is at most the product of the two lengths, for any pattern.
+//!
+//! Crates for globs match paths or UTF-8. Redis's patterns are of any bytes, and it has its own rules for `[a-`, `[^`,
+//! a range in the wrong order and a backslash at the end.
 
 /// Steps of a comparison that must not take long, and those that each byte of the text adds. A text of up to 255 bytes
 /// needs no more with any pattern: the elements behind a star are compared at each place up to which it can match, so

@@ -1,5 +1,10 @@
 //! Configuration: one [table] of settings, read from a file, environment variables and flags. Each source overrides the
 //! ones before it.
+//!
+//! clap parses the words of command lines, prints their help and completes them. Values are parsed here (`value.rs`),
+//! so that a wrong value is the same error in a file, in a variable, in a flag and in `CONFIG SET`. With serde or with
+//! clap's derive, a setting would be declared once for each of these, and for the reference page, `CONFIG GET` and
+//! `CONFIG REWRITE`. The format of the file is Redis's.
 
 mod autoscale;
 mod cluster;

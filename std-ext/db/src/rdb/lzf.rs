@@ -5,6 +5,8 @@
 //! LLLooooo oooooooo           copy L + 2 bytes from o + 1 bytes before; L is 1 to 6
 //! 111ooooo LLLLLLLL oooooooo  copy L + 9 bytes from o + 1 bytes before
 //! ```
+//!
+//! The crate `lzf` is deprecated.
 
 /// The longest run of bytes that are not compressed.
 const LONGEST_RUN: usize = 1 << 5;

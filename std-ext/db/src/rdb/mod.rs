@@ -15,6 +15,8 @@
 //!
 //! The reader takes the versions 1 to [`NEWEST_VERSION`]. It returns values of type string, and skips the others: it
 //! knows how long they are, and not what they contain. Nothing is allocated for a length before its bytes are there.
+//!
+//! The crate `rdb` can only read files, so the writer and the payloads would remain, and with them most of this module.
 
 pub mod crc64;
 mod error;

@@ -2,6 +2,9 @@
 //!
 //! A server parses requests ([`parse`]) and writes replies ([`write`](mod@write)); a client writes requests and parses
 //! replies ([`read`]). Everything works on buffers in memory, independent of sockets and commands.
+//!
+//! Crates that parse RESP, such as `redis-protocol`, know no inline commands and none of Redis's limits, and answer
+//! malformed requests in their own way. Clients expect Redis's errors, byte for byte.
 
 pub mod inline;
 pub mod parse;

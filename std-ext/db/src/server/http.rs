@@ -3,6 +3,8 @@
 //! One thread serves all connections without blocking on any of them. Each connection is answered once and closed; the
 //! number of connections, their size and their time are bounded. If there are too many, the oldest is closed, so a
 //! probe that sends a complete request is answered however many other clients have sent half of one.
+//!
+//! Libraries for HTTP servers with such bounds need an asynchronous runtime, which the default build does not have.
 
 use super::handles::{ServerMonitor, Source};
 use super::metrics;

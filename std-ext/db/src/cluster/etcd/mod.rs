@@ -10,7 +10,9 @@
 //! - A watch is a hint. It delivers revisions in order, reconnects on its own, and may still miss or delay events;
 //!   a follower of a log counts its entries.
 //!
-//! The messages are generated from `proto/etcd.proto`, the part of etcd's API that the client uses.
+//! The messages are generated from `proto/etcd.proto`, the part of etcd's API that the client uses. The crate
+//! `etcd-client` has none of these rules: it can send a transaction again after its token has expired, and returns
+//! the status of gRPC as the error. All of the above would remain to be written around it.
 
 #[expect(unreachable_pub, clippy::pedantic, reason = "made by a machine")]
 mod api;

@@ -1,4 +1,5 @@
-//! The library `cjson`: the functions of lua-cjson 2.1.0.
+//! The library `cjson`: the functions of lua-cjson 2.1.0. Its errors, its numbers and what it accepts beyond JSON are
+//! not those of `serde_json`.
 
 use crate::command::script::arguments::{bad_argument, int, string};
 use crate::command::script::cjson_decode::decode;

@@ -1,4 +1,7 @@
 //! The library `cmsgpack`: the functions of lua-cmsgpack 0.4.0.
+//!
+//! The crate `rmp` could write heads and numbers, 25 lines of these. The others are what lua-cmsgpack does: which
+//! tables are arrays, its limits, and its errors.
 
 use crate::command::script::arguments::{int_or, number as number_argument, string};
 use crate::command::script::control::{Control, error_here, text_error};
