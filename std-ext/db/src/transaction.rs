@@ -159,11 +159,11 @@ impl Transaction<'_> {
                 }
             })
         });
-        let evaluated = log.evaluated(epoch);
+        let read_index = log.read_index(epoch);
         match outcome {
             TransactionOutcome::Done(lsn) => {
                 log.wait(lsn)?;
-                log.wait_proof(&evaluated)?;
+                log.wait_lease_check(&read_index)?;
                 failed.map_or(Ok(true), |error| Err(error.into()))
             }
             TransactionOutcome::Conflict => Ok(false),

@@ -105,9 +105,9 @@ impl Moves {
     }
 }
 
-/// How replies of a primary were proved to be from before another one took over.
+/// How replies of a primary were confirmed: that no other node had taken over when they were evaluated.
 #[derive(Debug, Default)]
-pub(crate) struct ProofCounts {
+pub(crate) struct LeaseCheckCounts {
     /// The lease had not ended.
     pub(crate) by_lease: Gauge,
     /// etcd has confirmed the primary since.

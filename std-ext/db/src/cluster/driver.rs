@@ -86,7 +86,7 @@ pub(super) struct Driver {
     batch_since: Option<u64>,
     group_commit: GroupCommit,
     /// The end of the lease and the last confirmation, as the protocol said.
-    proof: (u64, u64),
+    group_lease: (u64, u64),
     /// The number of the last order to lead, and when it was given, until the state has done it.
     lead: u64,
     leading_since: Option<u64>,
@@ -155,7 +155,7 @@ impl Driver {
             in_flight: None,
             batch_since: None,
             group_commit: GroupCommit::default(),
-            proof: (0, 0),
+            group_lease: (0, 0),
             lead: 0,
             leading_since: None,
             begin: 0,
@@ -206,8 +206,8 @@ impl Driver {
         match message {
             Message::Event(event) => self.answered(event),
             Message::Wake => {
-                if self.parts.log.take_proof_wanted() {
-                    self.event(Event::ProofWanted);
+                if self.parts.log.take_lease_check_wanted() {
+                    self.event(Event::LeaseCheckWanted);
                 }
             }
             Message::Applier(report) => self.report(report),
@@ -446,7 +446,7 @@ impl Driver {
             return;
         }
         let now = Now { boot: clock::now(), wall: self.parts.db.now() };
-        let before = (self.parts.log.committed(), self.proof);
+        let before = (self.parts.log.committed(), self.group_lease);
         let mut actions = std::mem::take(&mut self.actions);
         self.parts.group.handle(now, event, &mut actions);
         // The protocol knows which of several answers is the newest. And the answer that this node was added does not
@@ -460,7 +460,7 @@ impl Driver {
         self.actions = actions;
         if self.serving {
             self.parts.log.set_pending(self.parts.group.pending());
-            if before != (self.parts.log.committed(), self.proof) {
+            if before != (self.parts.log.committed(), self.group_lease) {
                 self.parts.log.tell();
             }
         } else {
@@ -515,7 +515,7 @@ impl Driver {
                     self.parts.log.set_committed(lsn);
                 }
             }
-            Action::Prove { until, sent: at, .. } => self.prove(until, at, sent),
+            Action::RenewLease { until, sent: at, .. } => self.renew_lease(until, at, sent),
             Action::Fenced => self.exit(Exit::Restart(
                 "another node took over, and this one has changes that were never committed; no client was told that \
                  they succeeded"
@@ -577,7 +577,7 @@ impl Driver {
             self.parts.space.log();
         }
         self.parts.log.begin_term(self.begin, self.parts.group.status().epoch);
-        self.parts.log.prove(self.proof.0, self.proof.1);
+        self.parts.log.renew_lease(self.group_lease.0, self.group_lease.1);
         self.publish_view();
         self.hold(false);
         self.event(Event::Serving);
@@ -587,7 +587,7 @@ impl Driver {
     fn leave(&mut self) {
         let served = std::mem::take(&mut self.serving);
         (self.leading_since, self.held) = (None, false);
-        self.proof = (0, 0);
+        self.group_lease = (0, 0);
         // The view comes first: a command that the log refuses must not be sent back to this node.
         self.publish_view();
         self.parts.log.end_term();
@@ -660,13 +660,13 @@ impl Driver {
         while self.in_flight.is_none() && !self.ended && self.take_entries(least) {}
     }
 
-    /// Notes a proof of reads. `at` is when the confirmed request was sent, in milliseconds; `sent` is the same more
+    /// Renews the lease. `at` is when the confirmed request was sent, in milliseconds; `sent` is the same more
     /// exactly, if the answer that is being handled is that request's.
-    fn prove(&mut self, until: u64, at: u64, sent: Option<u64>) {
+    fn renew_lease(&mut self, until: u64, at: u64, sent: Option<u64>) {
         let sent = sent.filter(|sent| sent / 1000 == at).unwrap_or(at * 1000);
-        self.proof = (until.saturating_mul(1000), sent);
+        self.group_lease = (until.saturating_mul(1000), sent);
         if self.serving {
-            self.parts.log.prove(self.proof.0, self.proof.1);
+            self.parts.log.renew_lease(self.group_lease.0, self.group_lease.1);
         }
     }
 

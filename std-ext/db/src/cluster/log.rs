@@ -9,18 +9,18 @@
 //! while the node is the primary. [`Log::epoch`] returns it, because an epoch of the group says nothing about
 //! this node: it may lose the group and win it back.
 //!
-//! # Proofs
-//! An answer of a primary leaves only with a proof that the node was still the primary when the request was evaluated:
-//! the lease had not ended, or etcd has confirmed the node since. Both are times of `CLOCK_BOOTTIME`, here in
-//! microseconds. A follower's answers need no proof: they may be stale, and the view says how old they may be.
+//! # Lease checks
+//! An answer of a primary leaves only if the node was still the primary when the request was evaluated: the lease had
+//! not ended, or etcd has confirmed the node since. Both are times of `CLOCK_BOOTTIME`, here in
+//! microseconds. A follower's answers need no lease check: they may be stale, and the view says how old they may be.
 //!
 //! # Lock order
-//! Shards; then `progress`; then one of `queue` and `proofs`; then `slots`. A thread that takes `on_progress` holds no
+//! Shards; then `progress`; then one of `queue` and `lease`; then `slots`. A thread that takes `on_progress` holds no
 //! other.
 
 use super::clock;
 use super::core::Entry;
-use super::counters::ProofCounts;
+use super::counters::LeaseCheckCounts;
 use super::local_log::LocalLog;
 use super::local_log::position::logged_mark;
 use super::slot_history::SlotHistory;
@@ -28,7 +28,7 @@ use crate::SlotSet;
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use crate::log::change::{Changes, LoggedOp};
-use crate::log::{Epoch, Evaluated, Log, LogError, Lsn, Position, Proof};
+use crate::log::{Epoch, LeaseCheck, Log, LogError, Lsn, Position, ReadIndex};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -75,10 +75,10 @@ pub(crate) struct EtcdLog {
     term: AtomicU64,
     /// The group's epoch in which this node has become the primary.
     group_epoch: AtomicU64,
-    proofs: Mutex<Proofs>,
-    proof_counts: Arc<ProofCounts>,
-    /// Whether an answer waits for a proof since the driver was last told.
-    proof_wanted: AtomicBool,
+    lease: Mutex<PrimaryLease>,
+    lease_check_counts: Arc<LeaseCheckCounts>,
+    /// Whether an answer waits for a lease check since the driver was last told.
+    lease_check_wanted: AtomicBool,
     /// Bytes that the protocol has taken and etcd does not have.
     pending: Gauge,
     /// Bytes in the queue.
@@ -104,9 +104,9 @@ struct Queue {
     held: VecDeque<(Lsn, u64)>,
 }
 
-/// The proof that this node is the primary, in one term.
+/// The lease of this node as the primary, in one term.
 #[derive(Clone, Copy, Default)]
-struct Proofs {
+struct PrimaryLease {
     term: u64,
     /// The end of the lease, in microseconds.
     until: u64,
@@ -135,9 +135,9 @@ impl EtcdLog {
             holding: AtomicBool::new(false),
             term: AtomicU64::new(0),
             group_epoch: AtomicU64::new(0),
-            proofs: Mutex::default(),
-            proof_counts: Arc::default(),
-            proof_wanted: AtomicBool::new(false),
+            lease: Mutex::default(),
+            lease_check_counts: Arc::default(),
+            lease_check_wanted: AtomicBool::new(false),
             pending: Gauge::default(),
             queued: Gauge::default(),
             held: Gauge::default(),
@@ -167,11 +167,11 @@ impl EtcdLog {
         (lock(&self.queue).entries.len(), self.queued.get())
     }
 
-    /// Whether an answer waits for a proof since the last call.
-    pub(crate) fn take_proof_wanted(&self) -> bool {
-        // Acquire: pairs with the release in `proof`, so a request for a proof that is made after this call has an
+    /// Whether an answer waits for a lease check since the last call.
+    pub(crate) fn take_lease_check_wanted(&self) -> bool {
+        // Acquire: pairs with the release in `check_lease`, so a lease check that is wanted after this call has an
         // evaluation before it.
-        self.proof_wanted.swap(false, Ordering::Acquire)
+        self.lease_check_wanted.swap(false, Ordering::Acquire)
     }
 
     /// Begins a term as the primary. `begin` is the entry that begins the group's epoch.
@@ -192,7 +192,7 @@ impl EtcdLog {
         self.is_primary().then(|| self.group_epoch.load(Ordering::Relaxed))
     }
 
-    /// Ends the term: from now on no change begins, no answer gets a proof, and no uncommitted entry
+    /// Ends the term: from now on no change begins, no lease check passes, and no uncommitted entry
     /// is committed any more. Returns false if this node was not the primary.
     pub(crate) fn end_term(&self) -> bool {
         // Relaxed: `State::step_down` takes the locks of all shards afterwards, so a change either comes before it, or
@@ -275,11 +275,11 @@ impl EtcdLog {
         self.last.load(Ordering::Acquire)
     }
 
-    /// Notes the proof of reads in this term: the end of the lease and the time of the last confirmation.
-    pub(crate) fn prove(&self, until: u64, sent: u64) {
+    /// Renews the lease of this term: notes its end and the time of the last confirmation.
+    pub(crate) fn renew_lease(&self, until: u64, sent: u64) {
         // Acquire: pairs with the release in `begin_term`; only this thread changes it.
         let term = self.term.load(Ordering::Acquire);
-        *lock(&self.proofs) = Proofs { term, until, sent };
+        *lock(&self.lease) = PrimaryLease { term, until, sent };
     }
 
     /// Notes the bytes that the protocol has and etcd does not.
@@ -297,9 +297,9 @@ impl EtcdLog {
         }
     }
 
-    /// Returns the counts of proofs that answers got.
-    pub(crate) fn proof_counts(&self) -> &Arc<ProofCounts> {
-        &self.proof_counts
+    /// Returns the counts of lease checks that passed.
+    pub(crate) fn lease_check_counts(&self) -> &Arc<LeaseCheckCounts> {
+        &self.lease_check_counts
     }
 
     /// Returns the local log.
@@ -435,39 +435,39 @@ impl Log for EtcdLog {
         self.term.load(Ordering::Acquire)
     }
 
-    fn evaluated(&self, before: Epoch) -> Evaluated {
-        // If the term has changed meanwhile, there is no proof of this one any more.
+    fn read_index(&self, before: Epoch) -> ReadIndex {
+        // If the term has changed meanwhile, no lease check of this one passes any more.
         let time = if before.is_multiple_of(2) { 0 } else { clock::micros() };
-        Evaluated { epoch: before, time }
+        ReadIndex { epoch: before, time }
     }
 
-    fn proof(&self, evaluated: &Evaluated) -> Proof {
-        let proofs = *lock(&self.proofs);
-        if self.epoch() != evaluated.epoch {
-            return Proof::Never;
+    fn check_lease(&self, read_index: &ReadIndex) -> LeaseCheck {
+        let lease = *lock(&self.lease);
+        if self.epoch() != read_index.epoch {
+            return LeaseCheck::Failed;
         }
-        if evaluated.epoch.is_multiple_of(2) {
-            return Proof::Given;
+        if read_index.epoch.is_multiple_of(2) {
+            return LeaseCheck::Passed;
         }
-        let is_leased = evaluated.time < proofs.until;
-        if proofs.term == evaluated.epoch && (is_leased || evaluated.time < proofs.sent) {
-            let Self { proof_counts: counts, .. } = self;
+        let is_leased = read_index.time < lease.until;
+        if lease.term == read_index.epoch && (is_leased || read_index.time < lease.sent) {
+            let Self { lease_check_counts: counts, .. } = self;
             if is_leased { &counts.by_lease } else { &counts.by_log }.add(1);
-            return Proof::Given;
+            return LeaseCheck::Passed;
         }
-        // Release: pairs with the acquire in `take_proof_wanted`.
-        if !self.proof_wanted.swap(true, Ordering::Release) {
-            self.proof_counts.waited.add(1);
+        // Release: pairs with the acquire in `take_lease_check_wanted`.
+        if !self.lease_check_wanted.swap(true, Ordering::Release) {
+            self.lease_check_counts.waited.add(1);
             (self.wake)();
         }
-        Proof::Pending
+        LeaseCheck::Pending
     }
 
-    fn wait_proof(&self, evaluated: &Evaluated) -> Result<(), LogError> {
-        self.wait_until(|| match self.proof(evaluated) {
-            Proof::Given => Some(Ok(())),
-            Proof::Never => Some(Err(LogError::Deposed)),
-            Proof::Pending => None,
+    fn wait_lease_check(&self, read_index: &ReadIndex) -> Result<(), LogError> {
+        self.wait_until(|| match self.check_lease(read_index) {
+            LeaseCheck::Passed => Some(Ok(())),
+            LeaseCheck::Failed => Some(Err(LogError::Deposed)),
+            LeaseCheck::Pending => None,
         })
     }
 
@@ -612,31 +612,39 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_needs_a_proof_of_its_own_term() {
+    fn an_answer_needs_a_lease_check_of_its_own_term() {
         let (_folder, log, wakes) = log();
-        let as_follower = log.evaluated(log.epoch());
-        assert_eq!(log.proof(&as_follower), Proof::Given);
+        let as_follower = log.read_index(log.epoch());
+        assert_eq!(log.check_lease(&as_follower), LeaseCheck::Passed);
         log.begin_term(1, 1);
-        assert_eq!(log.proof(&as_follower), Proof::Never, "the view may have changed meanwhile");
+        assert_eq!(
+            log.check_lease(&as_follower),
+            LeaseCheck::Failed,
+            "the view may have changed meanwhile"
+        );
 
-        let first = log.evaluated(log.epoch());
-        assert_eq!(log.proof(&first), Proof::Pending);
-        assert_eq!((wakes.get(), log.take_proof_wanted()), (1, true));
-        log.prove(first.time, first.time);
-        assert_eq!(log.proof(&first), Proof::Pending, "not later than the evaluation");
-        log.prove(0, first.time + 1);
-        assert_eq!(log.proof(&first), Proof::Given, "etcd has confirmed it since");
-        log.prove(first.time + 1, 0);
-        assert_eq!(log.proof(&first), Proof::Given, "the lease lasts");
+        let first = log.read_index(log.epoch());
+        assert_eq!(log.check_lease(&first), LeaseCheck::Pending);
+        assert_eq!((wakes.get(), log.take_lease_check_wanted()), (1, true));
+        log.renew_lease(first.time, first.time);
+        assert_eq!(log.check_lease(&first), LeaseCheck::Pending, "not later than the evaluation");
+        log.renew_lease(0, first.time + 1);
+        assert_eq!(log.check_lease(&first), LeaseCheck::Passed, "etcd has confirmed it since");
+        log.renew_lease(first.time + 1, 0);
+        assert_eq!(log.check_lease(&first), LeaseCheck::Passed, "the lease lasts");
 
-        log.prove(u64::MAX, u64::MAX);
+        log.renew_lease(u64::MAX, u64::MAX);
         log.end_term();
-        assert_eq!(log.proof(&first), Proof::Never);
-        assert!(matches!(log.wait_proof(&first), Err(LogError::Deposed)));
+        assert_eq!(log.check_lease(&first), LeaseCheck::Failed);
+        assert!(matches!(log.wait_lease_check(&first), Err(LogError::Deposed)));
         log.begin_term(2, 1);
-        assert_eq!(log.proof(&first), Proof::Never, "it outlives its term");
-        let second = log.evaluated(log.epoch());
-        assert_eq!(log.proof(&second), Proof::Pending, "a proof of the term before counts");
+        assert_eq!(log.check_lease(&first), LeaseCheck::Failed, "it outlives its term");
+        let second = log.read_index(log.epoch());
+        assert_eq!(
+            log.check_lease(&second),
+            LeaseCheck::Pending,
+            "a lease of the term before counts"
+        );
     }
 
     #[test]

@@ -304,7 +304,7 @@ impl Starting<'_> {
     ) -> Result<Member, StartError> {
         let monitor = NodeMonitor::default();
         // Both are new.
-        let _ = monitor.proofs.set(Arc::clone(opened.log.proof_counts()));
+        let _ = monitor.lease_checks.set(Arc::clone(opened.log.lease_check_counts()));
         let _ = monitor.etcd.set(self.client.clone());
         let nonce = u64::from_le_bytes(identity::random()?).max(1);
         let former = former::succeed(&self.folder, nonce);

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 pub(super) enum Message {
     /// An event of the protocol.
     Event(Event),
-    /// The log has entries, or an answer waits for a proof.
+    /// The log has entries, or an answer waits for a lease check.
     Wake,
     /// The thread of the state has done something.
     Applier(Report),

@@ -5,9 +5,9 @@ use super::clock;
 use super::core::Takeover;
 use super::core::{self, NodeId};
 pub(super) use super::counters::Counters;
+use super::counters::LeaseCheckCounts;
 #[cfg(feature = "metrics")]
 use super::counters::MOVE_STATES;
-use super::counters::ProofCounts;
 use super::etcd::Client;
 #[cfg(feature = "metrics")]
 use super::histogram::Histogram;
@@ -116,7 +116,7 @@ pub struct NodeMonitor {
     pub(super) status: Arc<Mutex<NodeStatus>>,
     pub(super) counters: Arc<Counters>,
     /// Set when the node starts, as is the next one.
-    pub(super) proofs: Arc<OnceLock<Arc<ProofCounts>>>,
+    pub(super) lease_checks: Arc<OnceLock<Arc<LeaseCheckCounts>>>,
     pub(super) etcd: Arc<OnceLock<Client>>,
 }
 
@@ -237,9 +237,9 @@ impl NodeMonitor {
         Duration::from_micros(self.counters.moves.longest_hold.get())
     }
 
-    /// Returns how replies were proved by the lease, by etcd, and how often etcd had to be asked for it.
-    pub(crate) fn proofs(&self) -> [u64; 3] {
-        let Some(counts) = self.proofs.get() else { return [0; 3] };
+    /// Returns how many replies were confirmed by the lease and by etcd, and how often etcd had to be asked.
+    pub(crate) fn lease_checks(&self) -> [u64; 3] {
+        let Some(counts) = self.lease_checks.get() else { return [0; 3] };
         [&counts.by_lease, &counts.by_log, &counts.waited].map(Gauge::get)
     }
 

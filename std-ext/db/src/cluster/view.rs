@@ -251,8 +251,8 @@ pub struct DesiredNodes {
 /// epoch. This has two consequences:
 ///
 /// - A command that the log has refused finds the new view here, and its client is not sent back to this node.
-/// - Reads in a follower's epoch need no proof. A thread that takes the log's epoch and then the view never executes a
-///   read as the primary in that epoch.
+/// - Reads in a follower's epoch need no lease check. A thread that takes the log's epoch and then the view never
+///   executes a read as the primary in that epoch.
 pub struct Views {
     /// The number of views that were published.
     version: AtomicU64,

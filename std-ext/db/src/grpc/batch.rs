@@ -123,7 +123,7 @@ mod tests {
     use crate::grpc::service::Service;
     use crate::log::manual::ManualLog;
     use crate::request::Change;
-    use crate::server::proof_tests::primary;
+    use crate::server::lease_check_tests::primary;
     use crate::{Db, Options};
     use futures_util::FutureExt;
     use std::pin::pin;

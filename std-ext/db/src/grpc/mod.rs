@@ -8,7 +8,7 @@ mod batch;
 mod bounds;
 pub(crate) mod codec;
 #[cfg(test)]
-mod proof_tests;
+mod lease_check_tests;
 mod server;
 mod service;
 

@@ -12,7 +12,7 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::gauge::Gauge;
 use crate::limits::{GRPC_PAUSE, GRPC_SCAN, GRPC_WATCH_BYTES, GRPC_WATCHES, LOG_BACKLOG};
-use crate::log::{Epoch, Evaluated, LogError, Lsn, Proof};
+use crate::log::{Epoch, LeaseCheck, LogError, Lsn, ReadIndex};
 use crate::request::{self, Change, Expiry, MultiKeyOp, Query, Request as DbRequest, RequestError};
 use crate::watch::{Event, EventKind, Watch, WatchError};
 use futures_util::StreamExt;
@@ -203,8 +203,8 @@ impl Drop for WindowBytes {
 pub(super) struct Needs {
     /// The entry that must be committed.
     lsn: Lsn,
-    /// The evaluation that must be proved.
-    evaluated: Evaluated,
+    /// The evaluation that must be confirmed.
+    read_index: ReadIndex,
 }
 
 #[cfg(test)]
@@ -261,7 +261,7 @@ impl ServiceShared {
 
     /// Returns the conditions for answers that were evaluated just now. `epoch` is the one from before.
     pub(super) fn needs(&self, lsn: Lsn, epoch: Epoch) -> Needs {
-        Needs { lsn, evaluated: self.db.log().evaluated(epoch) }
+        Needs { lsn, read_index: self.db.log().read_index(epoch) }
     }
 
     /// Waits while too much waits for the log, or while the node hands its group over. Until then nothing is executed,
@@ -288,12 +288,13 @@ impl ServiceShared {
             let mut notified = std::pin::pin!(notified);
             notified.as_mut().enable();
             let log = self.db.log();
-            // The proof last: an entry that is committed in a later epoch is another one.
+            // The lease check last: an entry that is committed in a later epoch may be another one.
             let is_committed = log.commit(needs.lsn);
-            let may_leave = is_committed.and_then(|committed| match log.proof(&needs.evaluated) {
-                Proof::Never => Err(LogError::Deposed),
-                proof => Ok(committed && proof == Proof::Given),
-            });
+            let may_leave =
+                is_committed.and_then(|committed| match log.check_lease(&needs.read_index) {
+                    LeaseCheck::Failed => Err(LogError::Deposed),
+                    lease_check => Ok(committed && lease_check == LeaseCheck::Passed),
+                });
             match may_leave {
                 Ok(true) => return Ok(()),
                 Ok(false) => notified.await,
@@ -353,7 +354,7 @@ impl ServiceShared {
                 lsn = Lsn::MAX;
             }
         });
-        // The keys may have been found in an earlier epoch than the values. Then the proof never comes.
+        // The keys may have been found in an earlier epoch than the values. Then the lease check fails.
         let needs = self.needs(lsn, scan_state.seen.2);
         if fits { Ok(((entries, reserved), needs)) } else { Err(output_limit_error()) }
     }

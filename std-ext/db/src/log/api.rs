@@ -13,29 +13,30 @@ pub type Lsn = u64;
 /// The number of a term in which one node of a cluster appends to the log. One node alone has epoch 0 for ever.
 pub type Epoch = u64;
 
-/// When the requests of some answers were evaluated, as [`Log::evaluated`] says. Of two values with the same epoch, the
-/// later one compares greater.
+/// The point in the log's history as of which some requests were evaluated, as Raft's read index. Raft records a
+/// commit index; here it is a time, because an answer brings the number of its own entry. [`Log::read_index`] returns
+/// it. Of two values with the same epoch, the later one compares greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Evaluated {
+pub struct ReadIndex {
     /// The log's epoch before the first request was evaluated.
     pub epoch: Epoch,
     /// A time after the last request was evaluated. Only the log knows its unit.
     pub time: u64,
 }
 
-/// Whether the answers of an evaluation may leave.
+/// Whether this node was still the primary when some answers were evaluated, so that they may leave.
 ///
-/// Answers of a node that has been deposed, and does not know it, would show old values. So the log has to prove that
-/// this node was still the primary when the answers were evaluated.
+/// Answers of a node that has been deposed, and does not know it, would show old values. The log checks the clock
+/// against the node's lease or, if leases are not to be relied on, asks etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
+pub enum LeaseCheck {
     /// They may leave, as soon as their log entry is committed.
-    Given,
+    Passed,
     /// The log does not know yet.
     Pending,
-    /// The epoch of the evaluation is over without a proof. These answers must never leave, and their outcome is
+    /// The epoch ended before the check passed. These answers must never leave, and their outcome is
     /// unknown to the client.
-    Never,
+    Failed,
 }
 
 /// The length from which on a log in files begins a new entry instead of making one longer.
@@ -124,7 +125,7 @@ pub trait Log: Send + Sync {
     /// Returns the number of the last committed entry.
     fn committed(&self) -> Lsn;
 
-    /// Adds a callback that another thread calls whenever `committed` has grown, a pending proof was given or refused,
+    /// Adds a callback that another thread calls whenever `committed` has grown, a pending lease check was decided,
     /// or the log has failed. It must only query the log.
     fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>);
 
@@ -136,28 +137,29 @@ pub trait Log: Send + Sync {
     /// Returns the time of an evaluation that has just ended. `before` is the [`epoch`](Self::epoch) from before its
     /// first request.
     ///
-    /// A worker evaluates many requests and calls this once. In this order, a proof of a later time covers all of them.
-    fn evaluated(&self, before: Epoch) -> Evaluated {
-        Evaluated { epoch: before, time: 0 }
+    /// A worker evaluates many requests and calls this once. In this order, a check of the later time covers all of
+    /// them.
+    fn read_index(&self, before: Epoch) -> ReadIndex {
+        ReadIndex { epoch: before, time: 0 }
     }
 
     /// Returns whether the answers of an evaluation may leave. An answer needs this *and* its entry to be committed,
     /// also an answer that changed nothing.
     ///
-    /// A proof of one evaluation is one of all earlier evaluations of the same epoch, until the epoch ends. Then an
-    /// evaluation is proved nevermore: an answer whose entry was not committed by then must not leave. So ask for the
-    /// proof after it is known that the entry is committed.
-    fn proof(&self, evaluated: &Evaluated) -> Proof {
-        let _ = evaluated;
-        Proof::Given
+    /// A check that passes covers all earlier read indexes of the same epoch, until the epoch ends. Then none passes
+    /// any more, and an answer whose entry was not committed by then must not leave. So check the lease only after the
+    /// entry is known to be committed.
+    fn check_lease(&self, read_index: &ReadIndex) -> LeaseCheck {
+        let _ = read_index;
+        LeaseCheck::Passed
     }
 
     /// Waits until the answers of an evaluation may leave.
     ///
     /// # Errors
     /// [`LogError::Deposed`] if they must never leave.
-    fn wait_proof(&self, evaluated: &Evaluated) -> Result<(), LogError> {
-        let _ = evaluated;
+    fn wait_lease_check(&self, read_index: &ReadIndex) -> Result<(), LogError> {
+        let _ = read_index;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
-//! A log that a test controls: the committed entries, the proved evaluations, and the epoch.
+//! A log that a test controls: the committed entries, the confirmed evaluations, and the epoch.
 
 use crate::lock::lock;
-use crate::log::api::{Epoch, Evaluated, Log, LogError, Lsn, Position, Proof};
+use crate::log::api::{Epoch, LeaseCheck, Log, LogError, Lsn, Position, ReadIndex};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 type Callback = Box<dyn Fn() + Send + Sync>;
@@ -30,10 +30,10 @@ pub(crate) struct Manual {
     pub(crate) epoch: Epoch,
     /// The epoch after the next entry that is appended.
     pub(crate) epoch_after_append: Option<Epoch>,
-    /// Evaluations of the present epoch up to this time are proved.
-    pub(crate) proved: u64,
-    /// The number of calls of `proof` before the one that finds everything proved.
-    pub(crate) proved_after: Option<usize>,
+    /// Evaluations of the present epoch up to this time are confirmed.
+    pub(crate) confirmed: u64,
+    /// The number of calls of `check_lease` before the one that finds everything confirmed.
+    pub(crate) confirmed_after: Option<usize>,
     /// The time of evaluations: the number of entries, plus one.
     pub(crate) now: u64,
     pub(crate) backlog: usize,
@@ -43,12 +43,12 @@ pub(crate) struct Manual {
 
 impl ManualLog {
     /// Returns the log of a primary in epoch 1, all of whose entries are committed and all of whose evaluations are
-    /// proved.
+    /// confirmed.
     pub(crate) fn trusting() -> Self {
         let log = Self::default();
         log.set(|state| {
             (state.writable, state.epoch) = (true, 1);
-            (state.committed, state.proved) = (Lsn::MAX - 1, u64::MAX);
+            (state.committed, state.confirmed) = (Lsn::MAX - 1, u64::MAX);
         });
         log
     }
@@ -146,30 +146,32 @@ impl Log for ManualLog {
         self.get(|state| state.epoch)
     }
 
-    fn evaluated(&self, before: Epoch) -> Evaluated {
-        Evaluated { epoch: before, time: self.get(|state| state.now) + 1 }
+    fn read_index(&self, before: Epoch) -> ReadIndex {
+        ReadIndex { epoch: before, time: self.get(|state| state.now) + 1 }
     }
 
-    fn proof(&self, evaluated: &Evaluated) -> Proof {
+    fn check_lease(&self, read_index: &ReadIndex) -> LeaseCheck {
         let left = {
-            let left = &mut lock(&self.state).proved_after;
+            let left = &mut lock(&self.state).confirmed_after;
             std::mem::replace(left, left.and_then(|left| left.checked_sub(1)))
         };
         if left == Some(0) {
-            self.set(|state| state.proved = u64::MAX);
+            self.set(|state| state.confirmed = u64::MAX);
         }
-        self.get(|state| match evaluated.epoch == state.epoch {
-            false => Proof::Never,
-            true if evaluated.time <= state.proved => Proof::Given,
-            true => Proof::Pending,
+        self.get(|state| match read_index.epoch == state.epoch {
+            false => LeaseCheck::Failed,
+            true if read_index.time <= state.confirmed => LeaseCheck::Passed,
+            true => LeaseCheck::Pending,
         })
     }
 
-    fn wait_proof(&self, evaluated: &Evaluated) -> Result<(), LogError> {
-        self.wait_until(|state| evaluated.epoch != state.epoch || evaluated.time <= state.proved);
-        match self.proof(evaluated) {
-            Proof::Never => Err(LogError::Deposed),
-            Proof::Given | Proof::Pending => Ok(()),
+    fn wait_lease_check(&self, read_index: &ReadIndex) -> Result<(), LogError> {
+        self.wait_until(|state| {
+            read_index.epoch != state.epoch || read_index.time <= state.confirmed
+        });
+        match self.check_lease(read_index) {
+            LeaseCheck::Failed => Err(LogError::Deposed),
+            LeaseCheck::Passed | LeaseCheck::Pending => Ok(()),
         }
     }
 

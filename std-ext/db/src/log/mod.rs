@@ -34,7 +34,7 @@ mod writer;
 
 pub use crate::options::Fsync;
 pub use api::{
-    BatchHash, BatchMark, Epoch, Evaluated, Log, LogError, Lsn, Position, Proof, Rollback,
+    BatchHash, BatchMark, Epoch, LeaseCheck, Log, LogError, Lsn, Position, ReadIndex, Rollback,
 };
 #[cfg(feature = "cluster")]
 pub(crate) use manifest::NAME as MANIFEST;

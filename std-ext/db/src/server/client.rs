@@ -8,7 +8,7 @@ use super::stream::Stream;
 use super::worker_context::WorkerContext;
 use crate::command::{self, ClientSizes, Connection, NextStep, PostponedClient, Users};
 use crate::limits::{OUTPUT_PAUSE, UNAUTHENTICATED_OUTPUT_PAUSE};
-use crate::log::{Evaluated, Lsn};
+use crate::log::{Lsn, ReadIndex};
 use crate::pubsub::Subscriptions;
 use mio::{Registry, Token};
 use std::io::{self, ErrorKind};
@@ -575,15 +575,15 @@ impl Client {
     /// Ends the cycle: holds its replies until the log allows them to be sent, or releases them if it does already.
     pub(super) fn finish_cycle(
         &mut self,
-        evaluated: Evaluated,
+        read_index: ReadIndex,
         allowed: &SendBound<'_>,
         context: &mut WorkerContext,
     ) {
-        let needs_proof = self.needs_proof();
+        let needs_lease_check = self.needs_lease_check();
         let lsn = std::mem::take(&mut self.lsn);
         self.shows_data = false;
-        if needs_proof {
-            self.output.hold_until(lsn, evaluated, allowed);
+        if needs_lease_check {
+            self.output.hold_until(lsn, read_index, allowed);
         } else {
             self.output.queue_behind_held();
         }
@@ -602,15 +602,15 @@ impl Client {
         self.lsn
     }
 
-    /// Returns whether a reply of this cycle waits for the proof of its evaluation.
-    pub(super) fn needs_proof(&self) -> bool {
+    /// Returns whether a reply of this cycle waits for the lease check of its evaluation.
+    pub(super) fn needs_lease_check(&self) -> bool {
         self.lsn > 0 || self.shows_data
     }
 
-    /// Returns the evaluation whose proof the first held replies wait for, or `None` if their entry is not committed
-    /// either.
-    pub(super) fn awaited_proof(&self, committed: Lsn) -> Option<Evaluated> {
-        self.output.awaited_proof(committed)
+    /// Returns the evaluation whose lease check the first held replies wait for, or `None` if their entry is not
+    /// committed either.
+    pub(super) fn awaited_lease_check(&self, committed: Lsn) -> Option<ReadIndex> {
+        self.output.awaited_lease_check(committed)
     }
 
     /// Releases the replies that the log allows to be sent.

@@ -65,7 +65,7 @@ counters! {
     eventloop_cycles,
     /// Cycles whose replies had to wait for the log.
     waits_for_log,
-    /// Clients whose replies had to wait for the log or for a proof. A client counts again after it was answered.
+    /// Clients whose replies had to wait for the log or for a lease check. A client counts again after it was answered.
     clients_held,
 }
 

@@ -12,13 +12,13 @@ mod handles;
 #[cfg(feature = "metrics")]
 pub mod http;
 mod inbox;
+#[cfg(test)]
+pub(crate) mod lease_check_tests;
 pub(crate) mod listen;
 mod loading;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod output;
-#[cfg(test)]
-pub(crate) mod proof_tests;
 pub(crate) mod runtime_config;
 mod serve;
 mod shared;

@@ -1,10 +1,10 @@
 //! The output buffer of a client: replies in order, and how far they may be sent.
 //!
 //! A reply that shows a change is held until the log says that the change is committed. In a cluster, each reply is
-//! also held until the log has proved that this node was the primary when the reply was made. Replies behind it wait
+//! also held until the log has confirmed that this node was the primary when the reply was made. Replies behind it wait
 //! too, because replies leave in order.
 
-use crate::log::{Evaluated, Log, Lsn, Proof};
+use crate::log::{LeaseCheck, Log, Lsn, ReadIndex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -85,8 +85,8 @@ pub(super) struct Output {
 struct Hold {
     /// The log entry that must be committed.
     lsn: Lsn,
-    /// The evaluation that must be proved.
-    evaluated: Evaluated,
+    /// The evaluation that must be confirmed.
+    read_index: ReadIndex,
     end: u64,
 }
 
@@ -96,14 +96,15 @@ pub(super) struct SendBound<'a> {
     pub(super) log: &'a dyn Log,
     /// Entries up to this one are committed.
     pub(super) committed: Lsn,
-    /// An evaluation that is proved, so that the log need not be asked for each client.
-    pub(super) proved: Option<Evaluated>,
+    /// An evaluation that is confirmed, so that the log need not be asked for each client.
+    pub(super) confirmed: Option<ReadIndex>,
 }
 
 impl SendBound<'_> {
-    /// Returns whether the log has proved an evaluation.
-    pub(super) fn is_proved(&self, evaluated: &Evaluated) -> bool {
-        self.proved == Some(*evaluated) || self.log.proof(evaluated) == Proof::Given
+    /// Returns whether the log has confirmed an evaluation.
+    pub(super) fn is_confirmed(&self, read_index: &ReadIndex) -> bool {
+        self.confirmed == Some(*read_index)
+            || self.log.check_lease(read_index) == LeaseCheck::Passed
     }
 }
 
@@ -164,21 +165,21 @@ impl Output {
         !self.held.is_empty()
     }
 
-    /// Returns the evaluation whose proof the first held replies wait for, or `None` if their entry is not committed
-    /// either.
-    pub(super) fn awaited_proof(&self, committed: Lsn) -> Option<Evaluated> {
-        self.held.front().filter(|hold| hold.lsn <= committed).map(|hold| hold.evaluated)
+    /// Returns the evaluation whose lease check the first held replies wait for, or `None` if their entry is not
+    /// committed either.
+    pub(super) fn awaited_lease_check(&self, committed: Lsn) -> Option<ReadIndex> {
+        self.held.front().filter(|hold| hold.lsn <= committed).map(|hold| hold.read_index)
     }
 
-    /// Ends a cycle: everything appended in it needs `lsn` to be committed, and `evaluated` to be proved.
-    pub(super) fn hold_until(&mut self, lsn: Lsn, evaluated: Evaluated, allowed: &SendBound<'_>) {
+    /// Ends a cycle: everything appended in it needs `lsn` to be committed, and `read_index` to be confirmed.
+    pub(super) fn hold_until(&mut self, lsn: Lsn, read_index: ReadIndex, allowed: &SendBound<'_>) {
         let end = self.end();
         let seen = self.held.back().map_or(self.free, |last| last.end);
         if end > seen {
             match self.held.back_mut() {
                 // The replies before these wait for a later entry, so these need no range of their own.
-                Some(last) if last.lsn >= lsn && last.evaluated == evaluated => last.end = end,
-                _ => self.held.push_back(Hold { lsn, evaluated, end }),
+                Some(last) if last.lsn >= lsn && last.read_index == read_index => last.end = end,
+                _ => self.held.push_back(Hold { lsn, read_index, end }),
             }
         }
         self.release(allowed);
@@ -197,7 +198,7 @@ impl Output {
     pub(super) fn release(&mut self, allowed: &SendBound<'_>) {
         while let Some(mark) = self.held.front()
             && mark.lsn <= allowed.committed
-            && allowed.is_proved(&mark.evaluated)
+            && allowed.is_confirmed(&mark.read_index)
         {
             self.free = mark.end;
             self.held.pop_front();
@@ -319,11 +320,11 @@ mod tests {
     use crate::log::none::NoLog;
     use std::sync::LazyLock;
 
-    const NOW: Evaluated = Evaluated { epoch: 0, time: 0 };
+    const NOW: ReadIndex = ReadIndex { epoch: 0, time: 0 };
 
     fn up_to(committed: Lsn) -> SendBound<'static> {
         static LOG: LazyLock<NoLog> = LazyLock::new(NoLog::new);
-        SendBound { log: &*LOG, committed, proved: Some(NOW) }
+        SendBound { log: &*LOG, committed, confirmed: Some(NOW) }
     }
 
     fn say(output: &mut Output, text: &str, lsn: Lsn, committed: Lsn) {

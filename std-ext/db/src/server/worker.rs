@@ -1,7 +1,7 @@
 //! A worker: one thread of the server, with its listeners, its clients and its event loop.
 //!
 //! A cycle polls for events, executes the commands of each ready client, asks the log once to commit all changes, and
-//! writes replies. Those whose log entry is not durable yet, or that need a [`Proof`], wait for progress of the log.
+//! writes replies. Those whose log entry is not committed yet, or that need a [`LeaseCheck`], wait for the log.
 
 use super::client::{self, Client, Overdue, Withdrawal};
 use super::event_loops::{Meter, Moving, OtherEventLoops};
@@ -13,7 +13,7 @@ use super::socket::Socket;
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
 use crate::command::Connection;
-use crate::log::{Epoch, Evaluated, LogError, Lsn, Proof};
+use crate::log::{Epoch, LeaseCheck, LogError, Lsn, ReadIndex};
 use crate::pubsub;
 use crate::state::changed;
 use mio::{Events, Poll, Token};
@@ -100,10 +100,10 @@ pub(super) struct Worker {
     users_version: u64,
     /// The log's epoch before the last cycle. No reply of an earlier epoch is parked.
     epoch: Epoch,
-    /// The last evaluation that was proved.
-    proved: Option<Evaluated>,
-    /// The earliest evaluation of parked replies that was not proved yet, when the log was last asked.
-    unproved: Option<Evaluated>,
+    /// The last evaluation that was confirmed.
+    confirmed: Option<ReadIndex>,
+    /// The earliest evaluation of parked replies that was not confirmed yet, when the log was last asked.
+    unconfirmed: Option<ReadIndex>,
     /// Listeners that may have more connections waiting.
     pending_accepts: WorkList,
     /// Another thread woke this one.
@@ -175,8 +175,8 @@ impl Worker {
             rollbacks: shared.db.rollbacks(),
             users_version: shared.runtime_config.users().version(),
             epoch: shared.log.epoch(),
-            proved: None,
-            unproved: None,
+            confirmed: None,
+            unconfirmed: None,
             stopping_since: None,
             next_sweep: context.now,
             next_stealing: context.now,
@@ -339,12 +339,12 @@ impl Worker {
         if self.notice_rollback() {
             self.release_parked(Some(Withdrawal::RolledBack));
         }
-        // Before the first request is evaluated, so that a proof covers the whole evaluation.
+        // Before the first request is evaluated, so that a lease check covers the whole evaluation.
         let epoch = self.notice_epoch();
         // After the epoch: a node that is deposed publishes its view before its log has the next epoch. So no read is
-        // executed by a view of the primary and proved by the epoch of a follower.
+        // executed by a view of the primary and confirmed by the epoch of a follower.
         self.context.refresh_view();
-        let (mut required_lsn, mut needs_proof) = (0, false);
+        let (mut required_lsn, mut needs_lease_check) = (0, false);
         let served = self.ready.take();
         for &key in &served {
             let Some(client) = self.clients.get_mut(key) else { continue };
@@ -362,12 +362,12 @@ impl Worker {
             client.serve(&mut self.context);
             client.set_address(self.number, key);
             required_lsn = required_lsn.max(client.required_lsn());
-            needs_proof |= client.needs_proof();
+            needs_lease_check |= client.needs_lease_check();
         }
         // After the last request was evaluated, for the same reason.
-        let evaluated = self.shared.log.evaluated(epoch);
+        let read_index = self.shared.log.read_index(epoch);
         // One commit for all clients of the cycle: under `always`, they share one flush.
-        self.commit_replies(&served, (required_lsn, needs_proof), evaluated);
+        self.commit_replies(&served, (required_lsn, needs_lease_check), read_index);
         for &key in &served {
             self.update(key);
         }
@@ -386,8 +386,8 @@ impl Worker {
     fn commit_replies(
         &mut self,
         served: &[usize],
-        (required_lsn, needs_proof): (Lsn, bool),
-        evaluated: Evaluated,
+        (required_lsn, needs_lease_check): (Lsn, bool),
+        read_index: ReadIndex,
     ) {
         let required_lsn = required_lsn.max(self.parked_until);
         let before = self.committed;
@@ -396,9 +396,9 @@ impl Worker {
         if required_lsn > before {
             failed = self.request_commit(required_lsn);
         }
-        if needs_proof {
+        if needs_lease_check {
             // Also if no entry waits: an answer of a deposed primary that changed nothing shows old values.
-            failed = self.request_proof(evaluated).or(failed);
+            failed = self.request_lease_check(read_index).or(failed);
         }
         // [RB-2] Entries after the undone ones may be committed by now, so this number says nothing about a reply that
         // waits for an undone entry. After a rollback, only the number that was known before counts.
@@ -409,11 +409,11 @@ impl Worker {
         if self.shared.log.epoch() != self.epoch {
             (failed, self.committed) = (Some(Withdrawal::Deposed), before);
         }
-        let (log, committed, proved) = (&*self.shared.log, self.committed, self.proved);
-        let allowed = SendBound { log, committed, proved };
+        let (log, committed, confirmed) = (&*self.shared.log, self.committed, self.confirmed);
+        let allowed = SendBound { log, committed, confirmed };
         for &key in served {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            client.finish_cycle(evaluated, &allowed, &mut self.context);
+            client.finish_cycle(read_index, &allowed, &mut self.context);
             if client.has_held_replies() && !client.parked {
                 client.parked = true;
                 self.parked.now.push(key);
@@ -423,7 +423,7 @@ impl Worker {
         if failed.is_some() || self.committed != before {
             self.release_parked(failed);
         }
-        self.check_pending_proofs();
+        self.check_pending_lease_checks();
         self.parked_until = if self.parked.now.is_empty() { 0 } else { required_lsn };
     }
 
@@ -443,31 +443,31 @@ impl Worker {
     }
 
     /// Asks the log whether the answers of this cycle may leave. Returns why they never may.
-    fn request_proof(&mut self, evaluated: Evaluated) -> Option<Withdrawal> {
-        match self.shared.log.proof(&evaluated) {
-            Proof::Given => self.proved = Some(evaluated),
-            Proof::Pending => {
-                self.unproved.get_or_insert(evaluated);
+    fn request_lease_check(&mut self, read_index: ReadIndex) -> Option<Withdrawal> {
+        match self.shared.log.check_lease(&read_index) {
+            LeaseCheck::Passed => self.confirmed = Some(read_index),
+            LeaseCheck::Pending => {
+                self.unconfirmed.get_or_insert(read_index);
             }
-            Proof::Never => return Some(Withdrawal::Deposed),
+            LeaseCheck::Failed => return Some(Withdrawal::Deposed),
         }
         None
     }
 
-    /// Releases parked replies that have waited for a proof, and registers this worker if some go on waiting.
-    fn check_pending_proofs(&mut self) {
-        while let Some(first) = self.unproved {
+    /// Releases parked replies whose lease check has passed, and registers this worker if others still wait.
+    fn check_pending_lease_checks(&mut self) {
+        while let Some(first) = self.unconfirmed {
             let log = &self.shared.log;
-            let mut proof = log.proof(&first);
-            if proof == Proof::Pending {
+            let mut lease_check = log.check_lease(&first);
+            if lease_check == LeaseCheck::Pending {
                 self.shared.workers[self.number].wait_for_log();
-                // Ask again: a proof that came before this worker was registered woke nobody.
-                proof = log.proof(&first);
+                // Ask again: a check that passed before this worker was registered woke nobody.
+                lease_check = log.check_lease(&first);
             }
-            match proof {
-                Proof::Pending => return,
-                Proof::Given => self.release_parked(None),
-                Proof::Never => self.release_parked(Some(Withdrawal::Deposed)),
+            match lease_check {
+                LeaseCheck::Pending => return,
+                LeaseCheck::Passed => self.release_parked(None),
+                LeaseCheck::Failed => self.release_parked(Some(Withdrawal::Deposed)),
             }
         }
     }
@@ -495,11 +495,11 @@ impl Worker {
     /// Releases parked replies as far as the log allows, and withdraws the others if the log failed.
     fn release_parked(&mut self, failed: Option<Withdrawal>) {
         let parked = self.parked.take();
-        self.unproved = None;
-        let (committed, proved) = (self.committed, self.proved);
+        self.unconfirmed = None;
+        let (committed, confirmed) = (self.committed, self.confirmed);
         for &key in &parked {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            let allowed = SendBound { log: &*self.shared.log, committed, proved };
+            let allowed = SendBound { log: &*self.shared.log, committed, confirmed };
             client.release(&allowed, &mut self.context);
             if let Some(why) = failed
                 && client.withdraw_replies(why, &self.context)
@@ -512,9 +512,9 @@ impl Worker {
                 continue;
             }
             self.parked.now.push(key);
-            // The log is not asked again: a proof that came since `release` would leave the replies to nobody.
-            if let Some(awaited) = client.awaited_proof(committed) {
-                self.unproved = Some(self.unproved.map_or(awaited, |other| other.min(awaited)));
+            // The log is not asked again: if the check passed since `release`, nobody would send the replies.
+            if let Some(awaited) = client.awaited_lease_check(committed) {
+                self.unconfirmed = Some(self.unconfirmed.map_or(awaited, |one| one.min(awaited)));
             }
         }
         self.parked.give_back(parked);

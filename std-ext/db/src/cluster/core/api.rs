@@ -100,8 +100,8 @@ pub enum Event {
     CannotServe(String),
     /// All troubles that [`Event::CannotServe`] told have passed.
     CanServe,
-    /// A reply waits for a proof, and its evaluation is later than the last one.
-    ProofWanted,
+    /// A reply waits for a lease check, and its evaluation is later than the last one.
+    LeaseCheckWanted,
     /// Hand the group over to this node, or to any.
     HandOver(Option<NodeId>),
     /// The process stops: release the group, and never take it over again. Answered by [`Action::Released`].
@@ -246,7 +246,7 @@ pub enum Action {
     CommitIndex(Lsn),
     /// Replies of this epoch may leave if they were evaluated before `sent`, or if the time is before `until`.
     /// Each one replaces the one before.
-    Prove {
+    RenewLease {
         /// The epoch.
         epoch: Epoch,
         /// The end of the lease: boot time. 0 if the lease proves nothing.

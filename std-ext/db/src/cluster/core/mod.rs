@@ -38,7 +38,7 @@
 //! - [C-5] A candidate has read all that `tail` counts, so nothing acknowledged is missing (`group/campaign.rs`).
 //! - [C-6] No unsafe change is visible after fencing (`group/lead.rs`).
 //! - [C-7] A node whose clock is ahead of the others does not lead (`group/campaign.rs`).
-//! - [C-8] A lease counts from the first sending, by the length in the line. A proof belongs to its epoch
+//! - [C-8] A lease counts from the first sending, by the length in the line. A lease belongs to its epoch
 //!   (`group/lead.rs`, `group/campaign.rs`).
 //! - [C-9] The local log has committed entries only (`group/lead.rs`, `join.rs`).
 //! - [C-10] No batch is skipped. No batch is deleted that a member lacks, except by the rule of copies

@@ -79,7 +79,7 @@ struct Pending {
     /// Ticks since the last try. Counted only under [`Fault::LeaseFromLastTry`].
     last_age: u8,
     /// Sent after the read was evaluated, so its success proves the read.
-    proves: bool,
+    confirms: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,7 +127,7 @@ enum Read {
         required: u8,
         data: u8,
         epoch: u8,
-        proved: bool,
+        confirmed: bool,
     },
     Complete,
     Closed,
@@ -217,9 +217,9 @@ impl Protocol {
 
     /// Sends a swap for the first time.
     fn send(state: &mut State, node: u8, swap: Swap) {
-        let proves = matches!(state.read, Read::Evaluated { node: at, .. } if at == node);
+        let confirms = matches!(state.read, Read::Evaluated { node: at, .. } if at == node);
         let sender = &mut state.nodes[node as usize];
-        sender.pending = Some(Pending { swap, age: 0, last_age: 0, proves });
+        sender.pending = Some(Pending { swap, age: 0, last_age: 0, confirms });
         Self::put_on_wire(sender, swap);
     }
 
@@ -254,12 +254,12 @@ impl Protocol {
         }
         state.acknowledged |= pending.swap.writes;
         let epoch = node.known.epoch;
-        if let Read::Evaluated { node: reader, epoch: then, proved, .. } = &mut state.read
+        if let Read::Evaluated { node: reader, epoch: then, confirmed, .. } = &mut state.read
             && *reader == at
-            && pending.proves
+            && pending.confirms
             && (*then == epoch || self.fault == Fault::ReplyOutlivesEpoch)
         {
-            *proved = true;
+            *confirmed = true;
         }
     }
 
@@ -348,11 +348,11 @@ impl Protocol {
     }
 
     /// Whether the read's reply may leave.
-    fn proved(&self, state: &State) -> bool {
-        let Read::Evaluated { node, data, epoch, proved, .. } = state.read else { return false };
+    fn confirmed(&self, state: &State) -> bool {
+        let Read::Evaluated { node, data, epoch, confirmed, .. } = state.read else { return false };
         let node = &state.nodes[node as usize];
         let same = node.known.epoch == epoch || self.fault == Fault::ReplyOutlivesEpoch;
-        node.primary && same && (node.left > 0 || proved) && data & !node.committed() == 0
+        node.primary && same && (node.left > 0 || confirmed) && data & !node.committed() == 0
     }
 
     fn answer(state: &mut State, required: u8, data: u8) {
@@ -544,7 +544,7 @@ impl Model for Protocol {
         }
         match state.read {
             Read::Checked { .. } => actions.push(Action::Evaluate),
-            Read::Evaluated { .. } if self.proved(state) => actions.push(Action::Answer),
+            Read::Evaluated { .. } if self.confirmed(state) => actions.push(Action::Answer),
             _ => {}
         }
     }
@@ -582,7 +582,7 @@ impl Model for Protocol {
                     required: state.acknowledged,
                     data: reader.data,
                     epoch: reader.known.epoch,
-                    proved: false,
+                    confirmed: false,
                 };
             }
             Action::Evaluate => {

@@ -47,7 +47,7 @@ struct CallerState {
     watch_silence: Duration,
 }
 
-/// The proof of the user that requests carry.
+/// The token of the user, which requests carry.
 #[derive(Clone)]
 enum Pass {
     /// etcd's authentication is off.

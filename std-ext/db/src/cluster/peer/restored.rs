@@ -77,8 +77,8 @@ pub(super) fn store(db: &Db, keys: &[RestoredKey], must_be_empty: bool) -> Resul
             }
         })
     });
-    let evaluated = db.log().evaluated(epoch);
-    let committed = db.log().wait(lsn).and_then(|()| db.log().wait_proof(&evaluated));
+    let read_index = db.log().read_index(epoch);
+    let committed = db.log().wait(lsn).and_then(|()| db.log().wait_lease_check(&read_index));
     match refused {
         Some(why @ (RequestError::NotPrimary | RequestError::LogFull)) => {
             Err(Status::unavailable(why.to_string()))

@@ -114,7 +114,7 @@ fn log(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
     page.counter("cluster_trims", "Times that old batches were deleted from etcd.", node.trims())?;
     let help = "Full resynchronizations from another node.";
     page.counter("cluster_resyncs", help, node.resyncs())?;
-    let [by_lease, by_log, waited] = node.proofs();
+    let [by_lease, by_log, waited] = node.lease_checks();
     let help = "Checks that the node was still the primary before it replied: by its lease, or by asking etcd.";
     page.counters("cluster_read_proofs", help, "by", [("lease", by_lease), ("log", by_log)])?;
     let help = "Times that replies waited for etcd to confirm the primary.";

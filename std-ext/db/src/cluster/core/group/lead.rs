@@ -44,7 +44,7 @@ impl Group {
             swapped: attempt.sent,
             begun: self.now.boot,
             serving: false,
-            proof_wanted: false,
+            lease_check_wanted: false,
             leaving: None,
             primary: self.primary_text(epoch),
             trim,
@@ -59,7 +59,7 @@ impl Group {
         let reason = self.why.to_string();
         out.push(Action::Role { role: Role::Primary, epoch, lsn, time, reason });
         out.push(Action::CommitIndex(lsn));
-        self.prove(&line, attempt.sent, out);
+        self.renew_lease(&line, attempt.sent, out);
         if self.exit != Exit::No {
             self.leave(None, "the process stops", false, out);
         } else if let Some(why) = self.unfit.clone() {
@@ -69,15 +69,15 @@ impl Group {
     }
 
     /// A transaction with this line was done: the lease counts from when it was first sent.
-    fn prove(&mut self, line: &Tail, sent: u64, out: &mut Vec<Action>) {
+    fn renew_lease(&mut self, line: &Tail, sent: u64, out: &mut Vec<Action>) {
         let Phase::Leading(lead) = &mut self.phase else { return };
         // [C-8] From the sending of the first try, not from the answer: others count from when they received it.
         lead.until = lead.until.max(line.until(sent));
         lead.sent = lead.sent.max(sent);
-        out.push(lead.proof(self.settings.lease_reads));
+        out.push(lead.lease_renewal(self.settings.lease_reads));
     }
 
-    /// The answer of a read of `tail`: as a proof it is as good as a transaction [C-8].
+    /// The answer of a read of `tail`: it confirms the primary as a transaction does [C-8].
     pub(super) fn lead_tail_read(
         &mut self,
         issued: u64,
@@ -94,13 +94,13 @@ impl Group {
             return self.stop_fork("The key tail", out);
         }
         lead.sent = lead.sent.max(issued);
-        out.push(lead.proof(self.settings.lease_reads));
+        out.push(lead.lease_renewal(self.settings.lease_reads));
     }
 
-    /// A reply waits for a proof.
-    pub(super) fn proof_wanted(&mut self) {
+    /// A reply waits for a lease check.
+    pub(super) fn lease_check_wanted(&mut self) {
         if let Phase::Leading(lead) = &mut self.phase {
-            lead.proof_wanted = true;
+            lead.lease_check_wanted = true;
         }
     }
 
@@ -136,7 +136,7 @@ impl Group {
         if !self.settings.lease_reads
             && self.reading.is_none()
             && let Phase::Leading(lead) = &mut self.phase
-            && std::mem::take(&mut lead.proof_wanted)
+            && std::mem::take(&mut lead.lease_check_wanted)
         {
             self.read_tail(false, out);
         }
@@ -154,7 +154,7 @@ impl Group {
         }
         let due = lead.beat_due(self.settings.lease);
         // Without a lease, the next read of `tail` proves: a transaction would cost etcd's disks the same as a batch.
-        let beats = lead.proof_wanted && self.settings.lease_reads;
+        let beats = lead.lease_check_wanted && self.settings.lease_reads;
         if !lead.is_drained() || beats || self.now.boot >= due {
             self.send_batch(Vec::new(), false, out);
         }
@@ -186,12 +186,12 @@ impl Group {
         let swap = Arc::new(Swap { tail, members: Compare::Any, halt: Compare::Any, puts });
         let sent = self.now.boot;
         lead.swapped = sent;
-        lead.proof_wanted &= !settings.lease_reads;
+        lead.lease_check_wanted &= !settings.lease_reads;
         // A shorter lease may count for others from now on, whether this node hears of it or not.
         let end = line.until(sent);
         if end < lead.until {
             lead.until = end;
-            out.push(lead.proof(settings.lease_reads));
+            out.push(lead.lease_renewal(settings.lease_reads));
         }
         let before = position;
         // A build for the check of the chaos run's checkers, which must report the changes that this loses.
@@ -253,7 +253,7 @@ impl Group {
             out.push(Action::CommitIndex(after.lsn));
         }
         lead.position = after;
-        self.prove(&line, attempt.sent, out);
+        self.renew_lease(&line, attempt.sent, out);
     }
 
     /// Begins to leave: refuses changes, and writes those that wait first.
@@ -518,9 +518,9 @@ impl Lead {
         Compare::Is(self.line.to_string().into_bytes())
     }
 
-    fn proof(&self, lease_reads: bool) -> Action {
+    fn lease_renewal(&self, lease_reads: bool) -> Action {
         let until = if lease_reads { self.until } else { 0 };
-        Action::Prove { epoch: self.line.epoch, until, sent: self.sent }
+        Action::RenewLease { epoch: self.line.epoch, until, sent: self.sent }
     }
 
     /// The time of the next beat, unless a batch goes before: a third of the lease in etcd, or of the own setting if

@@ -114,7 +114,7 @@ impl Group {
                 self.unfit = Some(why);
             }
             Event::CanServe => self.unfit = None,
-            Event::ProofWanted => self.proof_wanted(),
+            Event::LeaseCheckWanted => self.lease_check_wanted(),
             Event::HandOver(to) => self.hand_over(to, out),
             Event::Exit => self.release_for_good(out),
             Event::Resynced { position, held } => self.resynced(position, held, out),

@@ -294,7 +294,7 @@ pub(super) struct Lead {
     pub(super) limit: usize,
     /// The end of the lease: boot time.
     pub(super) until: u64,
-    /// When the last request was first sent that proved the group to be this node's: boot time.
+    /// When the last request was first sent that confirmed this node as the primary: boot time.
     pub(super) sent: u64,
     /// When the last transaction was sent, with any outcome: boot time.
     pub(super) swapped: u64,
@@ -303,7 +303,7 @@ pub(super) struct Lead {
     /// Whether the state serves clients as the primary's.
     pub(super) serving: bool,
     /// A reply waits for a transaction that is sent from now on.
-    pub(super) proof_wanted: bool,
+    pub(super) lease_check_wanted: bool,
     pub(super) leaving: Option<Leaving>,
     /// The value of `primary`.
     pub(super) primary: String,

@@ -177,7 +177,7 @@ pub(super) struct ShownKey {
     pub(super) required: Lsn,
 }
 
-/// A reply that waits until its entries are committed and its evaluation is proved.
+/// A reply that waits until its entries are committed and its evaluation is confirmed.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     /// The client, and which of its requests this is.
@@ -189,7 +189,7 @@ pub(super) struct Reply {
     /// The epoch of the evaluation.
     pub(super) epoch: u64,
     /// When it was evaluated: boot time.
-    pub(super) evaluated: u64,
+    pub(super) read_index: u64,
     /// With the whole state: the point that its log must confirm, whether the change was made, and the time of the
     /// evaluation.
     pub(super) whole: Option<Whole>,

@@ -1,12 +1,12 @@
 //! The real state and the real log of a simulated node.
 //!
-//! Shards, roles, marks, watermarks, the clock and the proofs of answers are those of the program. The local log and
-//! etcd are the world's. The simulated [`Store`] beside it applies the same entries, and says what the state must
+//! Shards, roles, marks, watermarks, the clock and the lease checks of answers are those of the program. The local log
+//! and etcd are the world's. The simulated [`Store`] beside it applies the same entries, and says what the state must
 //! contain.
 
 use super::clients::Request;
 use super::disk::{Disk, Section, Snapshot};
-use super::process::Proof;
+use super::process::Lease;
 use super::store::Store;
 use crate::clock::TimeSource;
 use crate::cluster::clock::manual;
@@ -16,7 +16,7 @@ use crate::cluster::log::{EtcdLog, LogSettings};
 use crate::gauge::Gauge;
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;
-use crate::log::{self, Evaluated, Fsync, Log, Lsn};
+use crate::log::{self, Fsync, Log, Lsn, ReadIndex};
 use crate::options::Options;
 use crate::request::{Answer, Query, Request as Call};
 use crate::session::Session;
@@ -46,11 +46,11 @@ pub(super) struct Database {
     writing: Option<Snapshot>,
 }
 
-/// The entry that must be committed, and the evaluation that must be proved, before an answer leaves.
+/// The entry that must be committed, and the evaluation that must be confirmed, before an answer leaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     pub(super) lsn: Lsn,
-    evaluated: Evaluated,
+    read_index: ReadIndex,
 }
 
 /// Whether an answer leaves.
@@ -186,7 +186,7 @@ impl Database {
                 (_, other) => wrong = Some(format!("{request:?} is answered by {other:?}")),
             })
         });
-        let wait = Wait { lsn, evaluated: self.log.evaluated(epoch) };
+        let wait = Wait { lsn, read_index: self.log.read_index(epoch) };
         if let Some(wrong) = wrong {
             return Err(wrong);
         }
@@ -198,10 +198,10 @@ impl Database {
         match self.log.commit(wait.lsn) {
             Err(_) => Verdict::Never,
             Ok(false) => Verdict::Waits,
-            Ok(true) => match self.log.proof(&wait.evaluated) {
-                log::Proof::Given => Verdict::Leaves,
-                log::Proof::Pending => Verdict::Waits,
-                log::Proof::Never => Verdict::Never,
+            Ok(true) => match self.log.check_lease(&wait.read_index) {
+                log::LeaseCheck::Passed => Verdict::Leaves,
+                log::LeaseCheck::Pending => Verdict::Waits,
+                log::LeaseCheck::Failed => Verdict::Never,
             },
         }
     }
@@ -213,9 +213,9 @@ impl Database {
         woken
     }
 
-    /// Whether an answer waits for a proof since the last call.
-    pub(super) fn wants_proof(&self) -> bool {
-        self.log.take_proof_wanted()
+    /// Whether an answer waits for a lease check since the last call.
+    pub(super) fn wants_lease_check(&self) -> bool {
+        self.log.take_lease_check_wanted()
     }
 
     /// Goes through all shards once, as the maintenance thread does. Returns the entries that it has appended.
@@ -252,19 +252,19 @@ impl Database {
     }
 
     /// Becomes the primary, or accepts changes again. `begin` is the entry that begins the epoch.
-    pub(super) fn lead(&self, begin: Lsn, time: u64, proof: Proof) {
+    pub(super) fn lead(&self, begin: Lsn, time: u64, lease: Lease) {
         self.state.become_primary(time);
         if self.is_serving() {
             return self.log.accept_changes();
         }
         self.log.begin_term(begin, 1);
-        self.prove(proof);
+        self.renew_lease(lease);
     }
 
-    /// Takes a proof of the group, unless the state does not serve yet.
-    pub(super) fn prove(&self, proof: Proof) {
+    /// Renews the lease, unless the state does not serve yet.
+    pub(super) fn renew_lease(&self, lease: Lease) {
         if self.is_serving() {
-            self.log.prove(proof.until.saturating_mul(1000), proof.sent * 1000);
+            self.log.renew_lease(lease.until.saturating_mul(1000), lease.sent * 1000);
         }
     }
 

@@ -4,7 +4,7 @@ use super::clients::{Reply, Request};
 use super::coverage::Case;
 use super::database::Database;
 use super::disk::Disk;
-use super::process::{Call, Process, Proof};
+use super::process::{Call, Lease, Process};
 use super::world::{What, World};
 use crate::cluster::core::{Action, Committed, Event, NodeId, Now, Put, Read, Role};
 use crate::state::follow::FollowError;
@@ -116,11 +116,11 @@ impl World {
             Action::Hold => self.hold(node, number),
             Action::Unhold => self.unhold(node, number),
             Action::CommitIndex(lsn) => self.committed(node, number, lsn),
-            Action::Prove { epoch, until, sent } => {
+            Action::RenewLease { epoch, until, sent } => {
                 if let Some(process) = self.process(node, number) {
-                    process.proof = Proof { epoch, until, sent };
+                    process.lease = Lease { epoch, until, sent };
                     if let Some(database) = &process.database {
-                        database.prove(process.proof);
+                        database.renew_lease(process.lease);
                     }
                 }
                 if self.boot(node) < until {
@@ -368,15 +368,15 @@ impl World {
         process.turn_due = false;
         let entries = std::mem::take(&mut process.appended);
         let wants = match &process.database {
-            Some(database) => database.wants_proof(),
-            None => process.wants_proof() && !process.proof_wanted,
+            Some(database) => database.wants_lease_check(),
+            None => process.wants_lease_check() && !process.lease_check_wanted,
         };
-        process.proof_wanted |= wants;
+        process.lease_check_wanted |= wants;
         if !entries.is_empty() {
             self.tell(node, number, Event::Appended(entries));
         }
         if wants {
-            self.tell(node, number, Event::ProofWanted);
+            self.tell(node, number, Event::LeaseCheckWanted);
         }
     }
 
@@ -401,14 +401,14 @@ impl World {
         let boot = self.boot(node);
         let Some(process) = self.process(node, number) else { return };
         let (leave, closed) = process.take_replies(boot);
-        process.proof_wanted &= process.wants_proof();
+        process.lease_check_wanted &= process.wants_lease_check();
         let wants = match &process.database {
             Some(database) => database.was_woken(),
-            None => process.wants_proof() && !process.proof_wanted,
+            None => process.wants_lease_check() && !process.lease_check_wanted,
         };
         let wants = wants && !process.turn_due;
         process.turn_due |= wants;
-        let proof = process.proof;
+        let lease = process.lease;
         if closed > 0 {
             self.coverage.met(Case::RepliesClosed);
         }
@@ -416,14 +416,14 @@ impl World {
             let delay = self.random.nodes.below(3);
             self.after(delay, What::Turn { node, number });
         }
-        if !leave.is_empty() && boot < proof.until {
+        if !leave.is_empty() && boot < lease.until {
             self.check_one_lease(node);
         }
         for reply in leave {
-            self.coverage.met(if reply.evaluated < proof.sent {
-                Case::SwapProof
+            self.coverage.met(if reply.read_index < lease.sent {
+                Case::CheckByTransaction
             } else {
-                Case::LeaseProof
+                Case::CheckByLease
             });
             self.note_lock(&reply);
             let checked = self.checker.answer(&self.truth, &reply);
@@ -453,8 +453,8 @@ impl World {
             let boot = self.boot(other);
             let holds = |process: &Process| {
                 process.role == Role::Primary
-                    && process.proof.epoch == process.epoch
-                    && boot < process.proof.until
+                    && process.lease.epoch == process.epoch
+                    && boot < process.lease.until
             };
             let before = |process: &Process| process.etcd < self.incarnation;
             let other_process = self.nodes[other].process.as_ref();

@@ -34,9 +34,9 @@ pub(super) struct Watch {
     pub(super) next: u64,
 }
 
-/// The proof of replies that the group gave last.
+/// The last [`Action::RenewLease`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Proof {
+pub(super) struct Lease {
     pub(super) epoch: Epoch,
     pub(super) until: u64,
     pub(super) sent: u64,
@@ -69,8 +69,8 @@ pub(super) struct Process {
     /// Whether changes are accepted.
     pub(super) accepts: bool,
     pub(super) committed: Lsn,
-    pub(super) proof: Proof,
-    pub(super) proof_wanted: bool,
+    pub(super) lease: Lease,
+    pub(super) lease_check_wanted: bool,
     pub(super) held: Vec<Reply>,
     /// Entries that the group was not told of.
     pub(super) appended: Vec<Entry>,
@@ -131,8 +131,8 @@ impl Process {
             epoch: 0,
             accepts: false,
             closing: false,
-            proof: Proof::default(),
-            proof_wanted: false,
+            lease: Lease::default(),
+            lease_check_wanted: false,
             held: Vec::new(),
             appended: Vec::new(),
             turn_due: false,
@@ -193,7 +193,7 @@ impl Process {
         });
         let shown = shown.collect();
         let epoch = self.epoch;
-        Ok(Reply { client, request, shown, own, epoch, evaluated: boot, whole: None })
+        Ok(Reply { client, request, shown, own, epoch, read_index: boot, whole: None })
     }
 
     /// As `evaluate`, by the real state.
@@ -217,7 +217,7 @@ impl Process {
             required: *required,
         });
         let (shown, epoch) = (shown.collect(), self.epoch);
-        Ok(Reply { client, request, shown, own, epoch, evaluated: boot, whole: Some(whole) })
+        Ok(Reply { client, request, shown, own, epoch, read_index: boot, whole: Some(whole) })
     }
 
     /// Takes the entries that the real state has appended. Returns the last one.
@@ -251,8 +251,8 @@ impl Process {
     pub(super) fn serve(&mut self, order: u64) -> bool {
         let (last, begin, time) = self.order;
         let Some(database) = self.database.as_mut().filter(|_| last == order) else { return false };
-        let current = self.proof.epoch == self.epoch;
-        database.lead(begin, time, if current { self.proof } else { Proof::default() });
+        let current = self.lease.epoch == self.epoch;
+        database.lead(begin, time, if current { self.lease } else { Lease::default() });
         self.accepts = true;
         true
     }
@@ -299,16 +299,16 @@ impl Process {
         Ok(())
     }
 
-    /// Whether a reply may leave: its entries are committed, and its evaluation is proved in its epoch.
+    /// Whether a reply may leave: its entries are committed, and its evaluation is confirmed in its epoch.
     fn may_leave(&self, reply: &Reply, boot: u64) -> bool {
-        let proof = self.proof;
+        let lease = self.lease;
         // Not at the same time: a machine may be stopped, together with its clocks, right after it has sent.
-        let proved = reply.evaluated < proof.sent || boot < proof.until;
+        let confirmed = reply.read_index < lease.sent || boot < lease.until;
         self.role == Role::Primary
             && self.committed >= reply.lsn()
             && reply.epoch == self.epoch
-            && reply.epoch == proof.epoch
-            && proved
+            && reply.epoch == lease.epoch
+            && confirmed
     }
 
     /// Takes the replies that may leave. Returns the number of those that never will, too.
@@ -329,10 +329,10 @@ impl Process {
         (leave, closed)
     }
 
-    /// Whether a reply waits for a proof only.
-    pub(super) fn wants_proof(&self) -> bool {
+    /// Whether a reply waits for a lease check only.
+    pub(super) fn wants_lease_check(&self) -> bool {
         self.held
             .iter()
-            .any(|reply| self.committed >= reply.lsn() && reply.evaluated >= self.proof.sent)
+            .any(|reply| self.committed >= reply.lsn() && reply.read_index >= self.lease.sent)
     }
 }

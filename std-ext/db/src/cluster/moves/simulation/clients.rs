@@ -7,7 +7,7 @@ use super::STOP;
 use super::node::Process;
 use super::world::{SKEW, World};
 use crate::lock::lock;
-use crate::log::{Log as _, Lsn, Proof};
+use crate::log::{LeaseCheck, Log as _, Lsn};
 use crate::request::{Answer, Change, Expiry, Query, Request, RequestError, SetCondition};
 use crate::state::slots::slot;
 use std::collections::BTreeMap;
@@ -340,7 +340,7 @@ impl Client {
         let epoch = process.log.epoch();
         let before = process.log.last();
         let (lsn, answer) = execute(&process, key.as_bytes(), wish);
-        let evaluated = process.log.evaluated(epoch);
+        let read_index = process.log.read_index(epoch);
         let got = match answer {
             Ok(got) => got,
             Err(RequestError::SlotNotOwned | RequestError::NotPrimary) => {
@@ -355,9 +355,9 @@ impl Client {
             if !process.is_alive() {
                 return Err(Silent::Unknown);
             }
-            match (process.log.commit(lsn), process.log.proof(&evaluated)) {
-                (Err(_), _) | (_, Proof::Never) => return Err(Silent::Unknown),
-                (Ok(true), Proof::Given) => break,
+            match (process.log.commit(lsn), process.log.check_lease(&read_index)) {
+                (Err(_), _) | (_, LeaseCheck::Failed) => return Err(Silent::Unknown),
+                (Ok(true), LeaseCheck::Passed) => break,
                 _ => self.world.delay(1, 2).await,
             }
         }

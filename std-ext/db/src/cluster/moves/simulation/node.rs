@@ -151,8 +151,8 @@ async fn commit(world: World, process: Arc<Process>, wake: Arc<Notify>) {
         loop {
             world.delay(1, 4).await;
             let entries = process.log.take(1);
-            let proof_wanted = process.log.take_proof_wanted();
-            if entries.is_empty() && !proof_wanted {
+            let lease_check_wanted = process.log.take_lease_check_wanted();
+            if entries.is_empty() && !lease_check_wanted {
                 break;
             }
             let sent = clock::micros();
@@ -168,7 +168,7 @@ async fn commit(world: World, process: Arc<Process>, wake: Arc<Notify>) {
                 process.log.set_committed(last);
             }
             if leads {
-                process.log.prove(0, sent);
+                process.log.renew_lease(0, sent);
             }
         }
         wake.notified().await;

@@ -239,11 +239,11 @@ fn a_takeover_that_nobody_heard_of_is_found() {
     follower.run(&mut etcd);
     assert_eq!(follower.role(), Role::Primary);
     assert_eq!(etcd.tail().epoch, 2);
-    let proof = follower.told.iter().find_map(|action| match action {
-        Action::Prove { epoch, until, sent } => Some((*epoch, *until, *sent)),
+    let lease = follower.told.iter().find_map(|action| match action {
+        Action::RenewLease { epoch, until, sent } => Some((*epoch, *until, *sent)),
         _ => None,
     });
-    assert_eq!(proof, Some((2, sent + PROVEN, sent)), "the lease counts from the first try");
+    assert_eq!(lease, Some((2, sent + PROVEN, sent)), "the lease counts from the first try");
 }
 
 #[test]

@@ -364,11 +364,11 @@ fn entries_from_before_etcd_was_seeded_anew_are_compared() {
     same.live(&mut etcd, LEASE);
     assert!(resyncs(&same), "it was compared, and may be renewed: {:?}", same.told);
 
-    let (mut etcd, mut unproved) = of_an_earlier_incarnation(&[b"a", b"b"]);
+    let (mut etcd, mut unconfirmed) = of_an_earlier_incarnation(&[b"a", b"b"]);
     forget(&mut etcd);
-    unproved.run(&mut etcd);
-    assert!(!resyncs(&unproved), "entries that may be lost were replaced without a word");
-    let stopped = unproved.stopped().unwrap_or_default();
+    unconfirmed.run(&mut etcd);
+    assert!(!resyncs(&unconfirmed), "entries that may be lost were replaced without a word");
+    let stopped = unconfirmed.stopped().unwrap_or_default();
     assert!(stopped.contains("seeded anew") && stopped.contains("cluster adopt"), "{stopped}");
 
     let (mut etcd, mut other) = of_an_earlier_incarnation(&[b"a", b"c"]);

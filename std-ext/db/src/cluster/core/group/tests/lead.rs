@@ -1,4 +1,4 @@
-//! The primary: batches, beats, proofs, and the table of outcomes.
+//! The primary: batches, beats, leases, and the table of outcomes.
 
 use super::*;
 
@@ -48,7 +48,7 @@ fn a_lease_counts_from_the_sending() {
     let sent = leader.now.boot;
     leader.pass(400);
     leader.run(&mut etcd);
-    assert_eq!(leader.proof(), (1, sent + PROVEN, sent), "the lease counts from the sending");
+    assert_eq!(leader.lease(), (1, sent + PROVEN, sent), "the lease counts from the sending");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_lease_counts_from_the_first_try() {
     assert_eq!(first, again, "another transaction than the first");
     leader.pass(400);
     leader.run(&mut etcd);
-    assert_eq!(leader.proof(), (1, sent + PROVEN, sent), "the lease counts from the first try");
+    assert_eq!(leader.lease(), (1, sent + PROVEN, sent), "the lease counts from the first try");
     assert_eq!(leader.changes(), [b"a"], "done once");
     assert_eq!(etcd.tail().seq, 2, "done once");
     assert!(!leader.is_fenced());
@@ -93,7 +93,7 @@ fn a_primary_beats_every_third_of_its_lease() {
     assert_eq!(after.seq, before.seq);
     let beats = after.beat - before.beat;
     assert!((2..=4).contains(&beats), "{beats} beats in a lease");
-    let (_, until, _) = leader.proof();
+    let (_, until, _) = leader.lease();
     assert!(until > leader.now.boot + LEASE / 3, "the lease is not renewed in time");
     assert!(after.time > before.time, "the line tells the time");
 }
@@ -108,7 +108,7 @@ fn deadlines_are_in_the_future_and_in_time() {
         leader.now.boot = due;
         leader.event(Event::Tick);
         leader.run(&mut etcd);
-        assert!(leader.proof().1 > leader.now.boot, "the lease ran out");
+        assert!(leader.lease().1 > leader.now.boot, "the lease ran out");
     }
     assert!(etcd.tail().beat > beat);
 }
@@ -121,11 +121,11 @@ fn a_shorter_lease_counts_once_it_is_sent() {
     leader.event(Event::Lease(500));
     leader.append(&[b"b"]);
     let sent = leader.now.boot;
-    assert_eq!(leader.proof().1, sent + 450, "others may wait for the shorter lease already");
+    assert_eq!(leader.lease().1, sent + 450, "others may wait for the shorter lease already");
     leader.lose();
     leader.pass(100);
     leader.run(&mut etcd);
-    assert_eq!(leader.proof().1, sent + 450);
+    assert_eq!(leader.lease().1, sent + 450);
     assert_eq!(etcd.tail().lease, 500);
 }
 
@@ -134,13 +134,13 @@ fn a_longer_lease_counts_once_it_is_written() {
     let (mut etcd, mut leader) = leader();
     leader.append(&[b"a"]);
     leader.run(&mut etcd);
-    let until = leader.proof().1;
+    let until = leader.lease().1;
     leader.event(Event::Lease(30_000));
     leader.append(&[b"b"]);
     assert_eq!(leader.group.status().until, until, "a longer lease before it is in the line");
     let sent = leader.now.boot;
     leader.run(&mut etcd);
-    assert_eq!(leader.proof().1, sent + 27_000);
+    assert_eq!(leader.lease().1, sent + 27_000);
 }
 
 #[test]
@@ -150,30 +150,30 @@ fn reads_of_the_line_prove_without_a_lease() {
     leader.run(&mut etcd);
     leader.event(Event::Serving);
     leader.run(&mut etcd);
-    assert_eq!(leader.proof().1, 0, "a lease proves reads, although it must not");
+    assert_eq!(leader.lease().1, 0, "a lease proves reads, although it must not");
     leader.pass(7);
-    leader.event(Event::ProofWanted);
+    leader.event(Event::LeaseCheckWanted);
     let issued = leader.now.boot;
     leader.pass(9);
-    leader.event(Event::ProofWanted);
+    leader.event(Event::LeaseCheckWanted);
     assert_eq!(leader.reads.len(), 1, "reads are shared");
-    assert!(leader.swaps.is_empty(), "a proof costs a transaction");
+    assert!(leader.swaps.is_empty(), "a lease check costs a transaction");
     leader.pass(5);
     let (id, read) = pop(&mut leader.reads).expect("a read");
     leader.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
-    assert_eq!(leader.proof(), (1, 0, issued), "a read proves what was evaluated before it");
+    assert_eq!(leader.lease(), (1, 0, issued), "a read proves what was evaluated before it");
     leader.run(&mut etcd);
-    assert_eq!(leader.proof(), (1, 0, issued + 14), "the second read was sent later");
+    assert_eq!(leader.lease(), (1, 0, issued + 14), "the second read was sent later");
 }
 
 #[test]
-fn a_wanted_proof_is_a_beat() {
+fn a_wanted_lease_check_is_a_beat() {
     let (mut etcd, mut leader) = leader();
     leader.pass(20);
-    leader.event(Event::ProofWanted);
+    leader.event(Event::LeaseCheckWanted);
     assert_eq!(leader.swaps.len(), 1);
     leader.run(&mut etcd);
-    assert_eq!(leader.proof().2, leader.now.boot);
+    assert_eq!(leader.lease().2, leader.now.boot);
     assert!(leader.swaps.is_empty());
 }
 
@@ -182,11 +182,11 @@ fn a_read_of_the_line_that_is_not_its_own_fences() {
     let mut etcd = Etcd::default();
     let mut leader = Node::new(Settings { lease_reads: false, ..settings(1) });
     leader.run(&mut etcd);
-    leader.event(Event::ProofWanted);
+    leader.event(Event::LeaseCheckWanted);
     etcd.other(|tail| (tail.epoch, tail.node, tail.nonce) = (2, Some(node(2)), 7));
     leader.run(&mut etcd);
     assert_eq!(leader.role(), Role::Follower);
-    assert_ne!(leader.proof().0, 2);
+    assert_ne!(leader.lease().0, 2);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_larger_batch_that_was_done_after_all_is_found() {
     leader.run(&mut etcd);
     assert!(leader.changes() == values, "each entry once");
     assert_eq!(leader.told.iter().filter(|told| matches!(told, Action::CommitIndex(_))).count(), 1);
-    assert_eq!(leader.proof().2, sent);
+    assert_eq!(leader.lease().2, sent);
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn other_failures_have_their_rows() {
         leader.fail(id, failure.clone());
         leader.run(&mut etcd);
         assert!(leader.stopped().expect("it stops").contains(says), "{failure:?}");
-        assert_eq!(leader.role(), Role::Follower, "a stopped primary still has proofs");
+        assert_eq!(leader.role(), Role::Follower, "a stopped primary still renews its lease");
         assert!(leader.swaps.is_empty());
     }
 }

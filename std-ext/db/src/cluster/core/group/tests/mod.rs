@@ -358,12 +358,12 @@ impl Node {
             .collect()
     }
 
-    fn proof(&self) -> (Epoch, u64, u64) {
-        let proof = self.told.iter().rev().find_map(|action| match action {
-            Action::Prove { epoch, until, sent } => Some((*epoch, *until, *sent)),
+    fn lease(&self) -> (Epoch, u64, u64) {
+        let lease = self.told.iter().rev().find_map(|action| match action {
+            Action::RenewLease { epoch, until, sent } => Some((*epoch, *until, *sent)),
             _ => None,
         });
-        proof.expect("a proof")
+        lease.expect("a lease")
     }
 
     fn notes(&self) -> String {

@@ -49,10 +49,10 @@ fn expect_close(client: &mut TcpStream, why: &str) {
 }
 
 #[test]
-fn a_reply_waits_for_its_entry_and_its_proof() {
+fn a_reply_waits_for_its_entry_and_its_lease_check() {
     serve(|log, connect| {
         let (mut one, mut two) = (connect(), connect());
-        log.set(|state| (state.committed, state.proved) = (0, 0));
+        log.set(|state| (state.committed, state.confirmed) = (0, 0));
         one.write_all(b"SET rose red\r\n").unwrap();
         log.wait_until(|state| state.requested >= 1);
         log.set(|state| state.committed = 1);
@@ -60,37 +60,37 @@ fn a_reply_waits_for_its_entry_and_its_proof() {
         two.write_all(b"GET rose\r\nSET daisy white\r\n").unwrap();
         log.wait_until(|state| state.requested >= 2);
         expect_silence(&mut one);
-        log.set(|state| state.proved = 2);
+        log.set(|state| state.confirmed = 2);
         expect(&mut one, "+OK\r\n");
         expect_silence(&mut two);
-        log.set(|state| state.proved = 3);
+        log.set(|state| state.confirmed = 3);
         let mut three = connect();
         three.write_all(b"SET daisy pale\r\n").unwrap();
         log.wait_until(|state| state.requested >= 3);
         expect_silence(&mut two);
         log.set(|state| state.committed = 2);
         expect(&mut two, "$3\r\nred\r\n+OK\r\n");
-        log.set(|state| (state.committed, state.proved) = (3, 4));
+        log.set(|state| (state.committed, state.confirmed) = (3, 4));
         expect(&mut three, "+OK\r\n");
     });
 }
 
-/// A reply that shows nothing new needs no entry, but a proof.
+/// A reply that shows nothing new needs no entry, but a lease check.
 #[test]
-fn reads_and_refused_changes_wait_for_their_proof() {
+fn reads_and_refused_changes_wait_for_their_lease_check() {
     serve(|log, connect| {
         let (mut one, mut two) = (connect(), connect());
         one.write_all(b"SET rose red\r\n").unwrap();
         expect(&mut one, "+OK\r\n");
-        // The change was evaluated at 2. Later evaluations are not proved.
-        log.set(|state| (state.committed, state.proved, state.now) = (1, 2, 2));
+        // The change was evaluated at 2. Later evaluations are not confirmed.
+        log.set(|state| (state.committed, state.confirmed, state.now) = (1, 2, 2));
         one.write_all(b"SETNX rose white\r\n").unwrap();
         let mut other = connect();
         other.write_all(b"GET rose\r\n").unwrap();
         two.write_all(b"SET daisy white\r\n").unwrap();
         log.wait_until(|state| state.requested >= 2);
         expect_silence(&mut one);
-        log.set(|state| state.proved = 4);
+        log.set(|state| state.confirmed = 4);
         expect(&mut one, ":0\r\n");
         expect(&mut other, "$3\r\nred\r\n");
         log.set(|state| state.committed = 2);
@@ -98,19 +98,19 @@ fn reads_and_refused_changes_wait_for_their_proof() {
     });
 }
 
-/// While nothing can be proved, an operator can look at the primary, and clients are told of their mistakes.
+/// While nothing can be confirmed, an operator can look at the primary, and clients are told of their mistakes.
 #[test]
-fn replies_that_show_no_data_need_no_proof() {
+fn replies_that_show_no_data_need_no_lease_check() {
     serve(|log, connect| {
         let (mut one, mut two) = (connect(), connect());
-        log.set(|state| (state.committed, state.proved) = (0, 0));
-        // The first call of `proof` would find everything proved.
-        log.set(|state| state.proved_after = Some(0));
+        log.set(|state| (state.committed, state.confirmed) = (0, 0));
+        // The first call of `check_lease` would find everything confirmed.
+        log.set(|state| state.confirmed_after = Some(0));
         one.write_all(b"PING\r\n").unwrap();
         expect(&mut one, "+PONG\r\n");
         log.set(|state| {
-            assert_eq!(state.proved, 0, "a cycle without data requests a proof");
-            state.proved_after = None;
+            assert_eq!(state.confirmed, 0, "a cycle without data requests a lease check");
+            state.confirmed_after = None;
         });
         one.write_all(b"PING\r\nNOTHING\r\nPING too many words\r\nINFO nothing\r\n").unwrap();
         expect(&mut one, "+PONG\r\n-ERR unknown command 'NOTHING', with args beginning with: \r\n");
@@ -129,7 +129,7 @@ fn replies_that_show_no_data_need_no_proof() {
         two.write_all(b"PING\r\n").unwrap();
         answer();
         [&mut two, &mut three].into_iter().for_each(expect_silence);
-        log.set(|state| state.proved = u64::MAX);
+        log.set(|state| state.confirmed = u64::MAX);
         expect(&mut two, "+PONG\r\n$-1\r\n+PONG\r\n+PONG\r\n");
         expect(&mut three, "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*4\r\n$-1\r\n");
     });
@@ -150,11 +150,11 @@ fn no_reply_outlives_its_epoch() {
         expect_close(&mut one, "a reply outlives its epoch");
         two.write_all(b"GET rose\r\n").unwrap();
         expect(&mut two, "$3\r\nred\r\n");
-        // Nor do replies that wait for nothing but their proof. The change moves the time on.
-        log.set(|state| state.proved = 0);
+        // Nor do replies that wait only for their lease check. The change moves the time on.
+        log.set(|state| state.confirmed = 0);
         two.write_all(b"GET rose\r\nSET rose white\r\n").unwrap();
         log.wait_until(|state| state.last >= 2);
-        log.set(|state| (state.epoch, state.proved) = (3, u64::MAX));
+        log.set(|state| (state.epoch, state.confirmed) = (3, u64::MAX));
         expect_close(&mut two, "a read outlives its epoch");
     });
 }
@@ -170,20 +170,20 @@ fn a_reply_belongs_to_the_epoch_from_before_its_evaluation() {
     });
 }
 
-/// A proof up to the time before an evaluation does not cover it.
+/// A lease check as of an earlier time does not cover a later evaluation.
 #[test]
 fn the_time_of_an_evaluation_is_that_of_its_end() {
     serve(|log, connect| {
         let (mut one, mut two) = (connect(), connect());
         // The change moves the time on to 2.
-        log.set(|state| state.proved = 1);
+        log.set(|state| state.confirmed = 1);
         one.write_all(b"SET rose red\r\n").unwrap();
         log.wait_until(|state| state.last >= 1);
         // Served in a later cycle.
         two.write_all(b"SET daisy white\r\n").unwrap();
         log.wait_until(|state| state.last >= 2);
         expect_silence(&mut one);
-        log.set(|state| state.proved = 3);
+        log.set(|state| state.confirmed = 3);
         expect(&mut one, "+OK\r\n");
         expect(&mut two, "+OK\r\n");
     });
@@ -191,10 +191,10 @@ fn the_time_of_an_evaluation_is_that_of_its_end() {
 
 /// Between any two questions of the worker.
 #[test]
-fn a_proof_may_come_at_any_moment() {
+fn a_lease_check_may_pass_at_any_moment() {
     for calls in 0..8 {
         serve(|log, connect| {
-            log.set(|state| (state.proved, state.proved_after) = (0, Some(calls)));
+            log.set(|state| (state.confirmed, state.confirmed_after) = (0, Some(calls)));
             let mut client = connect();
             client.write_all(b"SET rose red\r\n").unwrap();
             expect(&mut client, "+OK\r\n");
@@ -248,16 +248,16 @@ fn a_full_log_is_told_to_embedded_callers() {
 }
 
 #[test]
-fn embedded_callers_wait_for_their_proof() {
+fn embedded_callers_wait_for_their_lease_check() {
     let log = Arc::new(ManualLog::trusting());
     let db = primary(&log);
     db.set("rose", "red").unwrap();
-    log.set(|state| state.proved = 0);
+    log.set(|state| state.confirmed = 0);
     thread::scope(|scope| {
         let reading = scope.spawn(|| db.get("rose"));
         thread::sleep(Duration::from_millis(50));
-        assert!(!reading.is_finished(), "an answer is given without its proof");
-        log.set(|state| state.proved = u64::MAX);
+        assert!(!reading.is_finished(), "an answer is given without its lease check");
+        log.set(|state| state.confirmed = u64::MAX);
         assert_eq!(reading.join().unwrap().unwrap().as_deref(), Some(&b"red"[..]));
     });
     log.set(|state| state.epoch_after_append = Some(2));

@@ -9,7 +9,7 @@ use crate::log::manual::ManualLog;
 use crate::log::none::NoLog;
 use crate::log::{Log, OpenError};
 use crate::options::Options;
-use crate::server::proof_tests::primary;
+use crate::server::lease_check_tests::primary;
 use crate::{Db, Progress};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -94,16 +94,16 @@ async fn answer(call: Call, what: &str) -> Result<(), Status> {
 }
 
 #[test]
-fn an_answer_waits_for_its_entry_and_its_proof() {
+fn an_answer_waits_for_its_entry_and_its_lease_check() {
     serve(async |log: Arc<ManualLog>, client: Client| {
-        log.set(|state| (state.committed, state.proved) = (0, 0));
+        log.set(|state| (state.committed, state.confirmed) = (0, 0));
         let mut call = set(&client, "rose");
         expect_silence(&mut call, "an answer before its entry is committed").await;
         log.set(|state| state.committed = 1);
-        expect_silence(&mut call, "an answer without its proof").await;
-        log.set(|state| state.proved = 2);
+        expect_silence(&mut call, "an answer without its lease check").await;
+        log.set(|state| state.confirmed = 2);
         answer(call, "a change").await.unwrap();
-        // Answers that change nothing need a proof, too.
+        // Answers that change nothing need a lease check, too.
         for (name, mut call) in [
             ("get", get(&client, "rose")),
             ("delete", delete(&client, "daisy")),
@@ -111,9 +111,9 @@ fn an_answer_waits_for_its_entry_and_its_proof() {
             ("pipeline", pipeline(&client, "daisy")),
             ("scan", scan(&client)),
         ] {
-            log.set(|state| (state.now, state.proved) = (state.now + 1, state.now));
+            log.set(|state| (state.now, state.confirmed) = (state.now + 1, state.now));
             expect_silence(&mut call, name).await;
-            log.set(|state| state.proved = u64::MAX);
+            log.set(|state| state.confirmed = u64::MAX);
             answer(call, name).await.unwrap();
         }
     });
@@ -125,10 +125,10 @@ fn no_answer_outlives_its_epoch() {
         log.set(|state| state.committed = 0);
         let mut change = set(&client, "rose");
         expect_silence(&mut change, "an answer before its entry is committed").await;
-        log.set(|state| state.proved = 0);
+        log.set(|state| state.confirmed = 0);
         let mut read = get(&client, "daisy");
-        expect_silence(&mut read, "an answer without its proof").await;
-        log.set(|state| (state.epoch, state.committed, state.proved) = (2, 9, u64::MAX));
+        expect_silence(&mut read, "an answer without its lease check").await;
+        log.set(|state| (state.epoch, state.committed, state.confirmed) = (2, 9, u64::MAX));
         for (name, call) in [("set", change), ("get", read)] {
             let refused = answer(call, name).await.unwrap_err();
             assert_eq!(refused.code(), Code::Unavailable, "{name}: {refused:?}");
