@@ -3,7 +3,7 @@
 //! Each call is a task of its own, so that a slow one delays no other. Its answer comes back as a message.
 
 use super::core::{
-    Answer, Compare, Event, Failure, Halt, NodeId, Objections, Outcome, Put, Read, Seq, Swap,
+    Answer, Compare, Event, Failure, Halt, NodeId, Objections, Outcome, Put, Read, Seq, Txn,
     WatchedChange,
 };
 use super::etcd::{
@@ -63,11 +63,11 @@ impl Calls {
     }
 
     /// Runs a transaction, once.
-    pub(super) fn swap(&self, id: u64, swap: Arc<Swap>) {
+    pub(super) fn transact(&self, id: u64, txn: Arc<Txn>) {
         let (client, keys, inbox) =
             (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
         tokio::spawn(async move {
-            let outcome = match client.transact(&transaction(&keys, &swap)).await {
+            let outcome = match client.transact(&transaction(&keys, &txn)).await {
                 Ok(done) if done.succeeded => Outcome::Done { revision: done.revision },
                 Ok(refused) => {
                     let revision = refused.revision;
@@ -76,7 +76,7 @@ impl Calls {
                 }
                 Err(why) => Outcome::Failed(failure(&why)),
             };
-            send(&inbox, Event::Swapped { id, outcome });
+            send(&inbox, Event::Transacted { id, outcome });
         });
     }
 
@@ -229,11 +229,11 @@ fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<WatchedChange
 }
 
 /// Returns the transaction of the protocol in etcd's words.
-fn transaction(keys: &Keys, swap: &Swap) -> Transaction {
+fn transaction(keys: &Keys, txn: &Txn) -> Transaction {
     let compares =
-        [(keys.tail(), &swap.tail), (keys.members(), &swap.members), (keys.halt(), &swap.halt)];
+        [(keys.tail(), &txn.tail), (keys.members(), &txn.members), (keys.halt(), &txn.halt)];
     let compare = compares.into_iter().filter_map(|(key, compare)| condition(key, compare));
-    let then = swap.puts.iter().map(|put| match put {
+    let then = txn.puts.iter().map(|put| match put {
         Put::Tail(line) => Operation::put(keys.tail(), line.clone()),
         Put::Batch(seq, bytes) => Operation::put(keys.batch(*seq), bytes.to_vec()),
         Put::Primary(value) => Operation::put(keys.primary(), value.clone()),
@@ -397,9 +397,9 @@ mod tests {
     use std::sync::Mutex;
 
     #[test]
-    fn a_swap_compares_values_and_reads_both_if_they_differ() {
+    fn a_transaction_compares_values_and_reads_both_if_they_differ() {
         let keys = Keys::new("roses", 0).unwrap();
-        let swap = Swap {
+        let txn = Txn {
             tail: Compare::Is(b"line".to_vec()),
             members: Compare::Absent,
             halt: Compare::Is(b"halt".to_vec()),
@@ -424,11 +424,11 @@ mod tests {
             ],
             otherwise: vec![Operation::get(keys.tail()), Operation::get(keys.members())],
         };
-        let made = transaction(&keys, &swap);
+        let made = transaction(&keys, &txn);
         assert_eq!(made.compare, wanted.compare, "what a transaction compares");
         assert_eq!(made, wanted);
         let any = Compare::Any;
-        let any = Swap { tail: any.clone(), members: any.clone(), halt: any, puts: Vec::new() };
+        let any = Txn { tail: any.clone(), members: any.clone(), halt: any, puts: Vec::new() };
         assert_eq!(transaction(&keys, &any).compare, []);
     }
 

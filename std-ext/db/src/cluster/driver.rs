@@ -314,7 +314,7 @@ impl Driver {
     fn answered(&mut self, event: Event) {
         let mut id = None;
         match &event {
-            Event::Swapped { id: of, outcome } => {
+            Event::Transacted { id: of, outcome } => {
                 id = Some(*of);
                 self.in_flight = None;
                 self.group_commit.answered(self.parts.log.waiting(), clock::now());
@@ -330,7 +330,9 @@ impl Driver {
             _ => {}
         }
         let sent = id.and_then(|id| self.sent.remove(&id));
-        if let (Event::Swapped { outcome: Outcome::Done { .. }, .. }, Some(sent)) = (&event, sent) {
+        if let (Event::Transacted { outcome: Outcome::Done { .. }, .. }, Some(sent)) =
+            (&event, sent)
+        {
             self.parts.meter.note(clock::micros().saturating_sub(sent));
         }
         self.event_with(event, sent);
@@ -480,11 +482,11 @@ impl Driver {
                 }
                 self.parts.calls.read(id, read);
             }
-            Action::Swap { id, swap } => {
+            Action::Transact { id, txn } => {
                 self.sent.entry(id).or_insert_with(clock::micros);
                 self.in_flight = Some(id);
                 self.group_commit.sent();
-                for put in &swap.puts {
+                for put in &txn.puts {
                     if let Put::Batch(_, bytes) = put {
                         self.batch_since.get_or_insert_with(clock::micros);
                         let counts = &self.parts.monitor.counters.batches;
@@ -494,7 +496,7 @@ impl Driver {
                         self.parts.space.add(bytes.len());
                     }
                 }
-                self.parts.calls.swap(id, swap);
+                self.parts.calls.transact(id, txn);
             }
             Action::Trim { id, primary, members, below } => {
                 self.parts.monitor.counters.trims.add(1);

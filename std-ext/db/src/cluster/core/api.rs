@@ -2,8 +2,8 @@
 
 use super::entry::{Committed, Entry, Epoch, HeldEntries, NodeId, Position, Seq};
 use super::halt::{Halt, HaltOutcome, Objections};
-use super::swap::{Compare, Failure, Outcome, Swap};
 use super::tail::Tail;
+use super::txn::{Compare, Failure, Outcome, Txn};
 use crate::log::Lsn;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub struct Settings {
 
 /// Something that happened.
 ///
-/// For each [`Action::Read`], [`Action::Swap`], [`Action::Trim`] and [`Action::Halt`] the driver gives exactly one
+/// For each [`Action::Read`], [`Action::Transact`], [`Action::Trim`] and [`Action::Halt`] the driver gives exactly one
 /// answer with the same `id`, also when etcd does not answer: every call has a deadline.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -48,7 +48,7 @@ pub enum Event {
         answer: Result<Answer, Failure>,
     },
     /// The answer of a transaction.
-    Swapped {
+    Transacted {
         /// The number of the action.
         id: u64,
         /// The outcome.
@@ -190,11 +190,11 @@ pub enum Action {
     },
     /// Run a transaction. There is at most one without an answer, except for those that a later line of `tail` made
     /// pointless: they can never be done any more.
-    Swap {
+    Transact {
         /// The number of the action.
         id: u64,
         /// The transaction.
-        swap: Arc<Swap>,
+        txn: Arc<Txn>,
     },
     /// Delete the batches below a number if `primary` and `members` have these values. The transaction puts nothing:
     /// under NOSPACE etcd refuses what puts.

@@ -34,7 +34,7 @@
 //!   than the last line (`group/campaign.rs`). The driver raises the clock to it.
 //! - [C-2] A node that cannot read an entry never takes over (`group/campaign.rs`).
 //! - [C-3] Parts of an entry without an end before a new epoch never happened (`join.rs`).
-//! - [C-4] No transaction of a deposed primary is done, because the value of `tail` differs (`swap.rs`, `tail.rs`).
+//! - [C-4] No transaction of a deposed primary is done, because the value of `tail` differs (`txn.rs`, `tail.rs`).
 //! - [C-5] A candidate has read all that `tail` counts, so nothing acknowledged is missing (`group/campaign.rs`).
 //! - [C-6] No unsafe change is visible after fencing (`group/lead.rs`).
 //! - [C-7] A node whose clock is ahead of the others does not lead (`group/campaign.rs`).
@@ -54,7 +54,7 @@
 //! - [`entry`], [`chain`]: plain data.
 //! - [`tail`], [`members`], [`batch`]: the values in etcd, read from any bytes.
 //! - [`join`]: batches in, entries out.
-//! - [`swap`]: transactions, and the meaning of their answers.
+//! - [`txn`]: transactions, and the meaning of their answers.
 //! - [`takeover`]: the reasons for which a node takes its group over.
 //! - [`trim`]: the rule for the batches that may go.
 //! - [`halt`]: the record by which a node says that etcd lost entries.
@@ -74,10 +74,10 @@ pub mod members;
 mod model;
 #[cfg(test)]
 pub(in crate::cluster) mod simulation;
-pub mod swap;
 pub mod tail;
 pub mod takeover;
 pub mod trim;
+pub mod txn;
 
 pub use api::{Action, Answer, Event, Read, Role, Settings, Status, WatchedChange};
 pub use batch::Batch;
@@ -86,6 +86,6 @@ pub use entry::{Committed, Entry, Epoch, HeldEntries, Mark, NodeId, Now, Positio
 pub use group::Group;
 pub use halt::{Halt, HaltOutcome, Objections};
 pub use members::{Member, Members};
-pub use swap::{Compare, Failure, Outcome, Put, Swap, primary_value};
 pub use tail::Tail;
 pub use takeover::Takeover;
+pub use txn::{Compare, Failure, Outcome, Put, Txn, primary_value};

@@ -21,9 +21,9 @@ const LEASES: [u8; 2] = [2, 1];
 enum Fault {
     /// None: the protocol as it is.
     None,
-    /// The swap compares nothing.
+    /// The transaction compares nothing.
     NoCompare,
-    /// The swap compares the sequence number alone.
+    /// The transaction compares the sequence number alone.
     CompareSeq,
     /// A reply may leave in a later epoch than that of its evaluation.
     ReplyOutlivesEpoch,
@@ -63,17 +63,17 @@ impl Line {
 
 /// The one transaction: compare `tail`, replace it, and put an entry if `seq` grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Swap {
+struct Txn {
     expected: Line,
     line: Line,
     /// The set of writes in the batch.
     writes: u8,
 }
 
-/// A swap whose outcome the node does not know.
+/// A transaction whose outcome the node does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Pending {
-    swap: Swap,
+    txn: Txn,
     /// Ticks since the first try.
     age: u8,
     /// Ticks since the last try. Counted only under [`Fault::LeaseFromLastTry`].
@@ -98,10 +98,10 @@ struct Node {
     /// Ticks until the lease ends if the node is the primary, else until it may take over.
     left: u8,
     pending: Option<Pending>,
-    /// Swaps on their way to etcd.
-    sent: [Option<Swap>; 2],
+    /// Transactions on their way to etcd.
+    sent: [Option<Txn>; 2],
     /// An answer on its way back.
-    answer: Option<(Swap, Answer)>,
+    answer: Option<(Txn, Answer)>,
     /// The writes that the node's state contains.
     data: u8,
     wrote: bool,
@@ -110,7 +110,7 @@ struct Node {
 impl Node {
     /// Returns the writes of the state that are committed, as far as the node knows.
     fn committed(&self) -> u8 {
-        self.data & !self.pending.map_or(0, |pending| pending.swap.writes)
+        self.data & !self.pending.map_or(0, |pending| pending.txn.writes)
     }
 }
 
@@ -171,7 +171,7 @@ enum Action {
     /// The process of a node dies, and the next one reads `tail`.
     Restart(u8),
     Repeat(u8),
-    /// A swap takes effect, or is refused. The answer is lost unless it is `heard`.
+    /// A transaction takes effect, or is refused. The answer is lost unless it is `heard`.
     Arrive {
         node: u8,
         slot: u8,
@@ -186,8 +186,8 @@ enum Action {
 }
 
 #[expect(clippy::ref_option, reason = "a sort passes a reference")]
-fn order(sent: &Option<Swap>) -> Option<(u8, u8, u8, bool)> {
-    sent.map(|swap| (swap.line.epoch, swap.line.seq, swap.line.beat, swap.line.released))
+fn order(sent: &Option<Txn>) -> Option<(u8, u8, u8, bool)> {
+    sent.map(|txn| (txn.line.epoch, txn.line.seq, txn.line.beat, txn.line.released))
 }
 
 struct Protocol {
@@ -215,32 +215,32 @@ impl Protocol {
         }
     }
 
-    /// Sends a swap for the first time.
-    fn send(state: &mut State, node: u8, swap: Swap) {
+    /// Sends a transaction for the first time.
+    fn send(state: &mut State, node: u8, txn: Txn) {
         let confirms = matches!(state.read, Read::Evaluated { node: at, .. } if at == node);
         let sender = &mut state.nodes[node as usize];
-        sender.pending = Some(Pending { swap, age: 0, last_age: 0, confirms });
-        Self::put_on_wire(sender, swap);
+        sender.pending = Some(Pending { txn, age: 0, last_age: 0, confirms });
+        Self::put_on_wire(sender, txn);
     }
 
-    fn put_on_wire(node: &mut Node, swap: Swap) {
+    fn put_on_wire(node: &mut Node, txn: Txn) {
         let slot = node.sent.iter_mut().find(|slot| slot.is_none()).expect("a free slot");
-        *slot = Some(swap);
+        *slot = Some(txn);
         // The order of messages on their way does not matter: one order has fewer states.
         node.sent.sort_unstable_by_key(order);
     }
 
-    /// The node learns that its pending swap is done.
+    /// The node learns that its pending transaction is done.
     fn succeed(&self, state: &mut State, at: u8) {
         let node = &mut state.nodes[at as usize];
-        let pending = node.pending.take().expect("a pending swap");
+        let pending = node.pending.take().expect("a pending transaction");
         let age = match self.fault {
             Fault::LeaseFromAnswer => 0,
             Fault::LeaseFromLastTry => pending.last_age,
             _ => pending.age,
         };
-        let takeover = pending.swap.line.epoch > node.known.epoch;
-        node.known = pending.swap.line;
+        let takeover = pending.txn.line.epoch > node.known.epoch;
+        node.known = pending.txn.line;
         if node.known.released {
             node.primary = false;
             node.left = self.wait_for(at, node.known);
@@ -252,7 +252,7 @@ impl Protocol {
         if takeover {
             node.left = node.known.lease().saturating_sub(age);
         }
-        state.acknowledged |= pending.swap.writes;
+        state.acknowledged |= pending.txn.writes;
         let epoch = node.known.epoch;
         if let Read::Evaluated { node: reader, epoch: then, confirmed, .. } = &mut state.read
             && *reader == at
@@ -302,35 +302,35 @@ impl Protocol {
     }
 
     fn arrive(&self, state: &mut State, at: u8, slot: u8, heard: bool) {
-        let swap = state.nodes[at as usize].sent[slot as usize].take().expect("a message");
+        let txn = state.nodes[at as usize].sent[slot as usize].take().expect("a message");
         let equal = match self.fault {
             Fault::NoCompare => true,
-            Fault::CompareSeq => state.tail.seq == swap.expected.seq,
-            _ => state.tail == swap.expected,
+            Fault::CompareSeq => state.tail.seq == txn.expected.seq,
+            _ => state.tail == txn.expected,
         };
         let answer = if equal {
-            if swap.line.seq > swap.expected.seq {
-                state.log[swap.line.seq as usize] = swap.writes;
+            if txn.line.seq > txn.expected.seq {
+                state.log[txn.line.seq as usize] = txn.writes;
             }
-            state.tail = swap.line;
+            state.tail = txn.line;
             Answer::Done
         } else {
             Answer::Refused(state.tail)
         };
         if heard {
-            state.nodes[at as usize].answer = Some((swap, answer));
+            state.nodes[at as usize].answer = Some((txn, answer));
         }
     }
 
     fn hear(&self, state: &mut State, at: u8) {
         let node = &mut state.nodes[at as usize];
-        let (swap, answer) = node.answer.take().expect("an answer");
-        if node.pending.is_none_or(|pending| pending.swap != swap) {
-            return; // An answer to a swap that the node has given up.
+        let (txn, answer) = node.answer.take().expect("an answer");
+        if node.pending.is_none_or(|pending| pending.txn != txn) {
+            return; // An answer to a transaction that the node has given up.
         }
         match answer {
             Answer::Done => self.succeed(state, at),
-            Answer::Refused(line) if line == swap.line => {
+            Answer::Refused(line) if line == txn.line => {
                 state.done_unheard = true;
                 self.succeed(state, at);
             }
@@ -342,7 +342,7 @@ impl Protocol {
         let tail = state.tail;
         let node = &state.nodes[at as usize];
         match node.pending {
-            Some(pending) if pending.swap.line == tail => self.succeed(state, at),
+            Some(pending) if pending.txn.line == tail => self.succeed(state, at),
             _ => self.follow(state, at, tail),
         }
     }
@@ -379,20 +379,21 @@ impl Protocol {
             return;
         }
         for node in &mut state.nodes {
-            let pending = node.pending.map(|pending| pending.swap);
+            let pending = node.pending.map(|pending| pending.txn);
             for sent in &mut node.sent {
-                // The line never becomes what it was: this swap will be refused, and nobody waits for the answer.
-                if sent.is_some_and(|swap| swap.expected != state.tail && pending != Some(swap)) {
+                // The line never becomes what it was: this transaction will be refused, and nobody waits for the
+                // answer.
+                if sent.is_some_and(|txn| txn.expected != state.tail && pending != Some(txn)) {
                     *sent = None;
                 }
             }
             if node.sent[0]
-                .is_some_and(|swap| swap.expected != state.tail && node.sent[1] == Some(swap))
+                .is_some_and(|txn| txn.expected != state.tail && node.sent[1] == Some(txn))
             {
                 node.sent[0] = None;
             }
             node.sent.sort_unstable_by_key(order);
-            if node.answer.is_some_and(|(swap, _)| pending != Some(swap)) {
+            if node.answer.is_some_and(|(txn, _)| pending != Some(txn)) {
                 node.answer = None;
             }
         }
@@ -448,7 +449,7 @@ impl Protocol {
         let (Action::Write(at) | Action::Beat(at) | Action::HandOver(at) | Action::Campaign(at)) =
             action
         else {
-            unreachable!("only these send a new swap")
+            unreachable!("only these send a new transaction")
         };
         let node = &mut state.nodes[at as usize];
         let expected = node.known;
@@ -489,7 +490,7 @@ impl Protocol {
                 };
             }
         }
-        Self::send(state, at, Swap { expected, line, writes });
+        Self::send(state, at, Txn { expected, line, writes });
     }
 }
 
@@ -561,8 +562,8 @@ impl Model for Protocol {
                 let node = &mut state.nodes[at as usize];
                 let pending = node.pending.as_mut()?;
                 pending.last_age = 0;
-                let swap = pending.swap;
-                Self::put_on_wire(node, swap);
+                let txn = pending.txn;
+                Self::put_on_wire(node, txn);
             }
             Action::Arrive { node, slot, heard } => self.arrive(&mut state, node, slot, heard),
             Action::Hear(at) => self.hear(&mut state, at),
@@ -615,7 +616,9 @@ impl Model for Protocol {
             Property::sometimes("two takeovers, back to the first node", |_, state: &State| {
                 state.nodes[0].primary && state.nodes[0].known.epoch == LAST_EPOCH
             }),
-            Property::sometimes("a swap is done unheard", |_, state: &State| state.done_unheard),
+            Property::sometimes("a transaction is done unheard", |_, state: &State| {
+                state.done_unheard
+            }),
             Property::sometimes(
                 "a node hands over and the other takes over",
                 |_, state: &State| state.handed_over && state.nodes[1].primary,
@@ -633,8 +636,8 @@ impl Model for Protocol {
     }
 }
 
-/// Two takeovers with a hand-over and a repeated swap; then with beats; then one takeover with all of them. Then two
-/// takeovers, of which a node that starts again may do one or both.
+/// Two takeovers with a hand-over and a repeated transaction; then with beats; then one takeover with all of them. Then
+/// two takeovers, of which a node that starts again may do one or both.
 const SEARCHES: [Bounds; 4] = [
     Bounds { beats: 0, repeats: 1, hand_overs: 1, restarts: 0, epochs: 3 },
     Bounds { beats: 1, repeats: 0, hand_overs: 0, restarts: 0, epochs: 3 },

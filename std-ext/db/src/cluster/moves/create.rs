@@ -89,7 +89,7 @@ pub(in crate::cluster) async fn turn_back(
         let found = found.ok_or_else(|| format!("there is no move {id:016x}"))?;
         let next = found.record.next(to, Actor::Administrator, "by an administrator");
         let next = next.map_err(text)?;
-        if records::swap(etcd, keys, &found, Some(&next)).await? {
+        if records::compare_and_swap(etcd, keys, &found, Some(&next)).await? {
             return Ok(next);
         }
     }

@@ -1,10 +1,10 @@
 //! A model of a move of slots between two groups, searched exhaustively.
 //!
 //! Each group has a log and a primary, which may be deposed twice. A deposed primary goes on: nothing that it appends
-//! is committed, and its swaps on the key of the move still take effect. One swap of a primary that is not deposed may
-//! arrive late, too, after the primary has gone on. An administrator creates, cancels and returns moves at any time.
-//! The slots have one key, whose values tell whether an acknowledged write is lost. The changes of the record are those
-//! that [`Phase::next`] allows.
+//! is committed, and its transactions on the key of the move still take effect. One transaction of a primary that is
+//! not deposed may arrive late, too, after the primary has gone on. An administrator creates, cancels and returns moves
+//! at any time. The slots have one key, whose values tell whether an acknowledged write is lost. The changes of the
+//! record are those that [`Phase::next`] allows.
 //!
 //! Each [`Fault`] breaks one rule of the protocol. The tests assert that the search finds a counterexample for each,
 //! and none without a fault.
@@ -38,7 +38,7 @@ enum Fault {
     ClearInArriving,
     /// Primaries of the target begin to import without a claim.
     NoClaim,
-    /// A primary of the target begins again while its own swap to `arriving` may still arrive.
+    /// A primary of the target begins again while its own transaction to `arriving` may still arrive.
     ClearAfterAsking,
     /// The source sends the digest before the entry by which it leaves is committed.
     DigestBeforeOutIsCommitted,
@@ -114,7 +114,7 @@ enum Work {
         received: Option<u8>,
         /// The digest was that of the own data.
         complete: bool,
-        /// A swap to `arriving` may be on its way.
+        /// A transaction to `arriving` may be on its way.
         asked: bool,
     },
     /// It has appended the last entry of the move, which clears the slots.
@@ -181,13 +181,13 @@ struct Key {
     phase: Phase,
 }
 
-/// A swap: the value that it compares, and the new one.
-type Swap = (Key, Option<Key>);
+/// A transaction: the value that it compares, and the new one.
+type Txn = (Key, Option<Key>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Late {
     No,
-    Sent(Swap),
+    Sent(Txn),
     Arrived,
 }
 
@@ -231,9 +231,9 @@ enum Action {
     Save(u8),
     /// A client writes.
     Write(u8),
-    /// A primary swaps the record for one in this state, or deletes the key.
-    Swap(Who, Option<MoveState>),
-    /// The same, and the swap arrives late.
+    /// A primary replaces the record by one in this state, or deletes the key.
+    Transact(Who, Option<MoveState>),
+    /// The same, and the transaction arrives late.
     Send(u8, Option<MoveState>),
     Arrive,
     /// A primary appends the next entry of the move.
@@ -301,7 +301,7 @@ impl Protocol {
                 Fault::DoneBeforeCommit => data.own & id != 0,
                 _ => committed.own & id != 0,
             },
-            // A claim. The record may name the own epoch already: the answer to a swap was lost.
+            // A claim. The record may name the own epoch already: the answer to a transaction was lost.
             (Actor::Target(_), Some(Copying | Leaving | Moved)) => {
                 (!data.owns || self.fault == Fault::ClearOwned) && !primary.imports(id)
             }
@@ -314,8 +314,8 @@ impl Protocol {
         }
     }
 
-    /// Returns the swap by which a primary changes the record.
-    fn swap(&self, state: &State, who: Who, to: Option<MoveState>) -> Option<Swap> {
+    /// Returns the transaction by which a primary changes the record.
+    fn txn(&self, state: &State, who: Who, to: Option<MoveState>) -> Option<Txn> {
         let (key, primary) = (state.key?, Self::primary(state, who)?);
         let by = match who.group {
             group if group == key.from => Actor::Source,
@@ -393,15 +393,15 @@ impl Protocol {
         *group = Group { primary: new, deposed: Some(group.primary) };
     }
 
-    /// The swap takes effect if the key has the value that it compares.
-    fn put(state: &mut State, (expected, new): Swap) {
+    /// The transaction takes effect if the key has the value that it compares.
+    fn put(state: &mut State, (expected, new): Txn) {
         if state.key == Some(expected) {
             state.key = new;
         }
     }
 
-    /// A primary has swapped the record, or has sent the swap.
-    fn after_swap(&self, state: &mut State, who: Who, (old, new): Swap) {
+    /// A primary has changed the record, or has sent the transaction.
+    fn after_transaction(&self, state: &mut State, who: Who, (old, new): Txn) {
         let group = &mut state.groups[who.group as usize];
         let primary = if who.deposed { group.deposed.as_mut() } else { Some(&mut group.primary) };
         let (Some(primary), Some(new)) = (primary, new) else { return };
@@ -515,7 +515,7 @@ impl Protocol {
             Action::Cancel => {
                 state.key.is_some_and(|key| !state.groups[key.from as usize].primary.committed.owns)
             }
-            Action::Swap(who, _) => !who.deposed,
+            Action::Transact(who, _) => !who.deposed,
             Action::Open(_, deposed) => !deposed,
             _ => true,
         }
@@ -564,9 +564,9 @@ impl Model for Protocol {
             actions.extend([Action::Open(at, false), Action::Open(at, true)]);
             actions.push(Action::BeginAgain(at));
             for to in STATES {
-                actions.push(Action::Swap(Who { group: at, deposed: false }, to));
+                actions.push(Action::Transact(Who { group: at, deposed: false }, to));
                 if deposed.is_some() {
-                    actions.push(Action::Swap(Who { group: at, deposed: true }, to));
+                    actions.push(Action::Transact(Who { group: at, deposed: true }, to));
                 }
                 if self.bounds.late && state.late == Late::No {
                     actions.push(Action::Send(at, to));
@@ -591,21 +591,21 @@ impl Model for Protocol {
                 state.written += 1;
                 Self::append(&mut state, at, Entry::Write(value))?;
             }
-            Action::Swap(who, to) => {
-                let swap = self.swap(last, who, to)?;
-                Self::put(&mut state, swap);
-                self.after_swap(&mut state, who, swap);
+            Action::Transact(who, to) => {
+                let txn = self.txn(last, who, to)?;
+                Self::put(&mut state, txn);
+                self.after_transaction(&mut state, who, txn);
             }
             Action::Send(at, to) => {
-                let swap = self.swap(last, Who { group: at, deposed: false }, to)?;
-                state.late = Late::Sent(swap);
+                let txn = self.txn(last, Who { group: at, deposed: false }, to)?;
+                state.late = Late::Sent(txn);
                 if let Work::Importing { asked, .. } = &mut state.groups[at as usize].primary.work {
                     *asked |= to == Some(Arriving);
                 }
             }
             Action::Arrive => {
-                let Late::Sent(swap) = state.late else { return None };
-                Self::put(&mut state, swap);
+                let Late::Sent(txn) = state.late else { return None };
+                Self::put(&mut state, txn);
                 state.late = Late::Arrived;
             }
             Action::Append(at) => {
@@ -678,7 +678,7 @@ impl Model for Protocol {
     }
 }
 
-/// One takeover of each group; two of one group, with a late swap; one takeover and two moves.
+/// One takeover of each group; two of one group, with a late transaction; one takeover and two moves.
 const SEARCHES: [Bounds; 5] = [
     Bounds { epochs: [2, 2], moves: 1, writes: &[2], late: false },
     Bounds { epochs: [1, 3], moves: 1, writes: &[2], late: true },

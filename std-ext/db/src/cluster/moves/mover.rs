@@ -81,7 +81,7 @@ impl<E: Env> Mover<E> {
         found: &StoredMove,
         next: MoveRecord,
     ) -> Result<StoredMove, String> {
-        self.swap(found, Some(&next)).await?;
+        self.compare_and_swap(found, Some(&next)).await?;
         let MoveRecord { from, to, state, .. } = &next;
         tracing::info!("the move {:016x} from group {from} to group {to} is {state}", found.id);
         Ok(StoredMove { id: found.id, value: next.print().into_bytes(), record: next })
@@ -90,11 +90,15 @@ impl<E: Env> Mover<E> {
     /// Deletes the record of a move, if it is still the one that was read.
     pub(super) async fn delete(&self, found: &StoredMove, by: Actor) -> Result<(), String> {
         found.record.end(by).map_err(text)?;
-        self.swap(found, None).await
+        self.compare_and_swap(found, None).await
     }
 
-    async fn swap(&self, found: &StoredMove, next: Option<&MoveRecord>) -> Result<(), String> {
-        let done = records::swap(self.env.etcd(), &self.keys, found, next).await?;
+    async fn compare_and_swap(
+        &self,
+        found: &StoredMove,
+        next: Option<&MoveRecord>,
+    ) -> Result<(), String> {
+        let done = records::compare_and_swap(self.env.etcd(), &self.keys, found, next).await?;
         if done { Ok(()) } else { Err("its record has changed meanwhile".to_owned()) }
     }
 

@@ -1,8 +1,8 @@
 //! The record of a move of slots: the value of the key `move/<id>` in etcd.
 //!
 //! The record says whether the move can still be given up. It does not say which group owns the slots: committed
-//! entries of the groups' logs do. It changes only by a swap that compares the whole value, and [`MoveRecord::next`]
-//! alone decides which change is allowed:
+//! entries of the groups' logs do. It changes only by a transaction that compares the whole value, and
+//! [`MoveRecord::next`] alone decides which change is allowed:
 //!
 //! ```text
 //! copying -> ready -> leaving -> moved -> arriving -> done
@@ -15,8 +15,9 @@
 //! each first removes the keys of the slots that its own group does not own.
 //!
 //! The target's primary *claims* the move before it clears the slots and begins to import: it writes its epoch into the
-//! record. A swap that an earlier primary of the target has sent, and that arrives late, then compares another value.
-//! Without the claim it could say `arriving` after the later primary has cleared what the earlier one had imported.
+//! record. A transaction that an earlier primary of the target has sent, and that arrives late, then compares another
+//! value. Without the claim it could say `arriving` after the later primary has cleared what the earlier one had
+//! imported.
 
 use crate::slot_set::{MOST_GROUPS, SlotSet};
 use serde::{Deserialize, Serialize};
@@ -292,7 +293,7 @@ impl MoveRecord {
         Ok(Self { slots, from, to, state, epoch, time, reason })
     }
 
-    /// Returns the value of the key. A swap compares what etcd has, which may be written in another way.
+    /// Returns the value of the key. A transaction compares what etcd has, which may be written in another way.
     pub(crate) fn print(&self) -> String {
         let Self { from, to, state, epoch, time, .. } = *self;
         let (slots, reason) = (self.slots.ranges(), self.reason.clone());

@@ -46,7 +46,7 @@ pub(super) async fn find(
 }
 
 /// Changes the record of a move, or deletes it, if it is still the one that was read. Returns whether it was.
-pub(super) async fn swap(
+pub(super) async fn compare_and_swap(
     etcd: &impl Etcd,
     keys: &Keys,
     found: &StoredMove,
@@ -57,12 +57,12 @@ pub(super) async fn swap(
         Some(next) => Operation::put(key.clone(), next.print()),
         None => Operation::Delete(KeyRange::one(key.clone())),
     };
-    let swap = Transaction {
+    let transaction = Transaction {
         compare: vec![Compare::Value { key: key.into(), value: found.value.clone().into() }],
         then: vec![operation],
         ..Transaction::default()
     };
-    etcd.transact(&swap).await.map_err(text)
+    etcd.transact(&transaction).await.map_err(text)
 }
 
 /// Returns the condition that a key is as it was read: it has this value, or does not exist.

@@ -5,9 +5,9 @@ use crate::cluster::core::api::Action;
 use crate::cluster::core::batch::{Batch, Piece, encode_entry};
 use crate::cluster::core::entry::{Entry, NodeId, Position};
 use crate::cluster::core::members::Members;
-use crate::cluster::core::swap::{Compare, Failure, Outcome, Put, Swap, primary_value};
 use crate::cluster::core::tail::Tail;
 use crate::cluster::core::takeover::Takeover;
+use crate::cluster::core::txn::{Compare, Failure, Outcome, Put, Txn, primary_value};
 use std::sync::Arc;
 
 /// The shortest and the longest pause before a transaction is sent again, in milliseconds.
@@ -26,7 +26,7 @@ impl Group {
             return;
         }
         let list = members.list.with(self.settings.node, self.now.wall);
-        let swap = Arc::new(Swap {
+        let txn = Arc::new(Txn {
             tail: Compare::Any,
             members: compare(members.text.as_ref()),
             halt: Compare::Any,
@@ -34,7 +34,7 @@ impl Group {
         });
         let sent = self.now.boot;
         let before = *self.log.position();
-        let attempt = Attempt { swap, line: None, sent, load: Load::None, before };
+        let attempt = Attempt { txn, line: None, sent, load: Load::None, before };
         self.send(Kind::Join, attempt, out);
     }
 
@@ -167,7 +167,7 @@ impl Group {
             lease: self.settings.lease,
             chain: batch.after(),
         };
-        let swap = Arc::new(Swap {
+        let txn = Arc::new(Txn {
             tail: compare(old.map(|seen| &seen.text)),
             members: compare(members.text.as_ref()),
             // [C-14] A node may have said since the last read that it has more.
@@ -180,7 +180,7 @@ impl Group {
         });
         self.why = self.takeover_reason();
         let sent = self.now.boot;
-        let attempt = Attempt { swap, line: Some(line), sent, load: Load::Begin(entry), before };
+        let attempt = Attempt { txn, line: Some(line), sent, load: Load::Begin(entry), before };
         self.send(Kind::Takeover, attempt, out);
     }
 
@@ -209,7 +209,7 @@ impl Group {
     }
 
     /// The answer of a transaction.
-    pub(super) fn swapped(&mut self, id: u64, outcome: Outcome, out: &mut Vec<Action>) {
+    pub(super) fn transacted(&mut self, id: u64, outcome: Outcome, out: &mut Vec<Action>) {
         let Some(flight) = self.flight.as_mut().filter(|flight| flight.id == Some(id)) else {
             return;
         };
@@ -275,7 +275,7 @@ impl Group {
         matches!(&self.phase, Phase::Leading(lead) if line.age() < lead.line.age())
     }
 
-    /// There is no outcome: the table of `swap.rs`.
+    /// There is no outcome: the table of `txn.rs`.
     fn failed(&mut self, failure: &Failure, out: &mut Vec<Action>) {
         if self.is_final(failure, out) {
             return;
@@ -340,7 +340,7 @@ impl Group {
     }
 
     fn joined(&mut self, attempt: &Attempt, revision: u64) {
-        let Some(Put::Members(text)) = attempt.swap.puts.first() else { return };
+        let Some(Put::Members(text)) = attempt.txn.puts.first() else { return };
         let text = text.clone().into_bytes();
         if let Ok(list) = Members::parse(&text) {
             self.members = Some(SeenMembers { text: Some(text), list, revision });

@@ -7,8 +7,8 @@ use crate::cluster::core::entry::{HeldEntries, Position, Seq};
 use crate::cluster::core::halt::Objections;
 use crate::cluster::core::join::{Joiner, NotNext};
 use crate::cluster::core::members::Members;
-use crate::cluster::core::swap::Failure;
 use crate::cluster::core::tail::Tail;
+use crate::cluster::core::txn::Failure;
 use crate::log::Lsn;
 
 /// The bytes of batches that wait for their turn, and of entries that wait to be applied.

@@ -3,7 +3,7 @@
 use super::state::{Group, Halting, Origin, Phase, Reason};
 use crate::cluster::core::api::{Action, Role};
 use crate::cluster::core::halt::{Halt, HaltOutcome};
-use crate::cluster::core::swap::Failure;
+use crate::cluster::core::txn::Failure;
 use crate::log::Lsn;
 
 /// How long a node tries to put its record, in milliseconds. If it is started again, it tries again.

@@ -9,8 +9,8 @@ use crate::cluster::core::entry::{
     Committed, Entry, HeldEntries, Mark, NodeId, Position, time_behind,
 };
 use crate::cluster::core::join::Joiner;
-use crate::cluster::core::swap::{Compare, Put, Swap};
 use crate::cluster::core::tail::Tail;
+use crate::cluster::core::txn::{Compare, Put, Txn};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Group {
             limit: self.settings.most_batch.clamp(1, MOST_RAW),
             until: 0,
             sent: attempt.sent,
-            swapped: attempt.sent,
+            last_txn: attempt.sent,
             begun: self.now.boot,
             serving: false,
             lease_check_wanted: false,
@@ -183,9 +183,9 @@ impl Group {
             puts.push(Put::Batch(line.seq, batch.encode().into()));
         }
         let tail = lead.own_line();
-        let swap = Arc::new(Swap { tail, members: Compare::Any, halt: Compare::Any, puts });
+        let txn = Arc::new(Txn { tail, members: Compare::Any, halt: Compare::Any, puts });
         let sent = self.now.boot;
-        lead.swapped = sent;
+        lead.last_txn = sent;
         lead.lease_check_wanted &= !settings.lease_reads;
         // A shorter lease may count for others from now on, whether this node hears of it or not.
         let end = line.until(sent);
@@ -196,8 +196,8 @@ impl Group {
         let before = position;
         // A build for the check of the chaos run's checkers, which must report the changes that this loses.
         #[cfg(hedgerow_no_fence)]
-        let swap = Arc::new(Swap { tail: Compare::Any, ..Swap::clone(&swap) });
-        let attempt = Attempt { swap, line: Some(line), sent, load, before };
+        let txn = Arc::new(Txn { tail: Compare::Any, ..Txn::clone(&txn) });
+        let attempt = Attempt { txn, line: Some(line), sent, load, before };
         self.send(Kind::Append, attempt, out);
         if let Some(flight) = &mut self.flight {
             flight.others = others;
@@ -434,13 +434,13 @@ impl Group {
         };
         let tail = lead.own_line();
         let puts = vec![Put::Tail(line.to_string())];
-        let swap = Arc::new(Swap { tail, members: Compare::Any, halt: Compare::Any, puts });
+        let txn = Arc::new(Txn { tail, members: Compare::Any, halt: Compare::Any, puts });
         let (before, sent) = (lead.position, self.now.boot);
         self.tell_role(Role::Follower, &reason, out);
         self.follow_again(out);
         self.open = false;
         self.resting = sent.saturating_add(2 * line.lease);
-        let attempt = Attempt { swap, line: Some(line), sent, load: Load::None, before };
+        let attempt = Attempt { txn, line: Some(line), sent, load: Load::None, before };
         self.send(Kind::HandBack, attempt, out);
         if !drained {
             self.end_fenced(out);
@@ -526,7 +526,7 @@ impl Lead {
     /// The time of the next beat, unless a batch goes before: a third of the lease in etcd, or of the own setting if
     /// that is shorter by now.
     pub(super) fn beat_due(&self, lease: u64) -> u64 {
-        self.swapped + self.line.lease.min(lease) / 3
+        self.last_txn + self.line.lease.min(lease) / 3
     }
 
     /// The entries of a batch, or the part of one. Without any, a beat.
@@ -596,6 +596,6 @@ impl Attempt {
     /// The bytes of the batch that it puts.
     pub(super) fn bytes(&self) -> usize {
         let batch = |put: &Put| if let Put::Batch(_, value) = put { value.len() } else { 0 };
-        self.swap.puts.iter().map(batch).sum()
+        self.txn.puts.iter().map(batch).sum()
     }
 }

@@ -14,8 +14,8 @@ use super::entry::{Epoch, HeldEntries, NodeId, Now, Position};
 use super::halt::Objections;
 use super::join::Joiner;
 use super::members::Members;
-use super::swap::Failure;
 use super::takeover::Takeover;
+use super::txn::Failure;
 pub use state::Group;
 use state::{Ahead, Applying, Clocks, Exit, Origin, Phase, Space, Watching};
 
@@ -96,7 +96,7 @@ impl Group {
         match event {
             Event::Tick => {}
             Event::Read { id, answer } => self.read(id, answer, out),
-            Event::Swapped { id, outcome } => self.swapped(id, outcome, out),
+            Event::Transacted { id, outcome } => self.transacted(id, outcome, out),
             Event::Trimmed { id, outcome } => self.trimmed(id, outcome == Ok(true)),
             Event::Halted { id, outcome } => self.halted(id, outcome, out),
             Event::Watched { revision, seen } => self.watched(revision, seen, out),

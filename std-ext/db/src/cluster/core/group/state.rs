@@ -5,9 +5,9 @@ use crate::cluster::core::entry::{Entry, Epoch, Mark, NodeId, Now, Position, Seq
 use crate::cluster::core::halt::{Halt, Objections};
 use crate::cluster::core::join::Joiner;
 use crate::cluster::core::members::Members;
-use crate::cluster::core::swap::{Failure, Swap};
 use crate::cluster::core::tail::{MOST_LEASE, Tail};
 use crate::cluster::core::takeover::Takeover;
+use crate::cluster::core::txn::{Failure, Txn};
 use crate::log::Lsn;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -241,7 +241,7 @@ pub(super) struct Flight {
 /// One transaction, sent once or more often without any change.
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
-    pub(super) swap: Arc<Swap>,
+    pub(super) txn: Arc<Txn>,
     /// The line that it puts, if it puts one.
     pub(super) line: Option<Tail>,
     /// Boot time of its *first* try: the lease counts from here [C-8].
@@ -297,7 +297,7 @@ pub(super) struct Lead {
     /// When the last request was first sent that confirmed this node as the primary: boot time.
     pub(super) sent: u64,
     /// When the last transaction was sent, with any outcome: boot time.
-    pub(super) swapped: u64,
+    pub(super) last_txn: u64,
     /// When the takeover was done: boot time.
     pub(super) begun: u64,
     /// Whether the state serves clients as the primary's.
@@ -487,7 +487,7 @@ impl Group {
     /// Sends a transaction for the first time.
     pub(super) fn send(&mut self, kind: Kind, attempt: Attempt, out: &mut Vec<Action>) {
         let id = self.id();
-        out.push(Action::Swap { id, swap: Arc::clone(&attempt.swap) });
+        out.push(Action::Transact { id, txn: Arc::clone(&attempt.txn) });
         self.flight = Some(Flight {
             kind,
             id: Some(id),
@@ -512,7 +512,7 @@ impl Group {
         self.ids = id;
         flight.id = Some(id);
         flight.revision = revision;
-        out.push(Action::Swap { id, swap: Arc::clone(&flight.attempt.swap) });
+        out.push(Action::Transact { id, txn: Arc::clone(&flight.attempt.txn) });
     }
 }
 

@@ -17,14 +17,14 @@ pub(super) enum Case {
     /// A node has taken over from a process of its own that has ended.
     TakenBack,
     /// After that came a transaction of that process.
-    LateSwapOfTheDead,
+    LateTransactionOfTheDead,
     /// A node to which the group was handed over did not come.
     TakenFromAbsent,
     /// Three takeovers within six leases.
     TakenInARow,
-    /// A swap without an answer was done.
+    /// A transaction without an answer was done.
     UnknownThenDone,
-    /// A swap without an answer was not done.
+    /// A transaction without an answer was not done.
     UnknownThenNot,
     /// A takeover without an answer was done.
     TakeoverUnheard,

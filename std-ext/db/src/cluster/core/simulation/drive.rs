@@ -102,7 +102,7 @@ impl World {
                 }
                 self.call(node, number, id, Call::Read(read));
             }
-            Action::Swap { id, swap } => self.call(node, number, id, Call::Swap(swap)),
+            Action::Transact { id, txn } => self.call(node, number, id, Call::Txn(txn)),
             Action::Trim { id, primary, members, below } => {
                 self.call(node, number, id, Call::Trim { primary, members, below });
             }
@@ -659,9 +659,9 @@ fn brief(action: &Action) -> String {
     match action {
         Action::Apply(committed) => format!("Apply {:?}", committed.after),
         Action::Commit(committed) => format!("Commit {:?}", committed.after),
-        Action::Swap { id, swap } => format!(
-            "Swap {id} {:?}",
-            swap.puts
+        Action::Transact { id, txn } => format!(
+            "Transaction {id} {:?}",
+            txn.puts
                 .iter()
                 .map(|put| match put {
                     Put::Batch(seq, _) => format!("Batch {seq}"),

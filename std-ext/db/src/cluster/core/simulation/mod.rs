@@ -155,7 +155,8 @@ fn a_primary_that_was_killed_takes_its_group_back() {
     let seeds = some_seeds(0..150);
     let enough = seeds.end - seeds.start >= 60;
     let coverage = run_all(seeds, Scenario::Restarts);
-    let required = [(Case::TakenBack, 100), (Case::LateSwapOfTheDead, 20), (Case::Twins, 60)];
+    let required =
+        [(Case::TakenBack, 100), (Case::LateTransactionOfTheDead, 20), (Case::Twins, 60)];
     let missing = coverage.missing(&required.map(|(case, least)| (Milestone::Case(case), least)));
     assert!(!enough || missing.is_empty(), "{missing:?}: {coverage:?}");
 }

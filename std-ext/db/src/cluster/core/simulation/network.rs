@@ -8,7 +8,7 @@ use super::truth::{LOG, log_key};
 use super::world::{Reported, What, World};
 use crate::cluster::core::{
     Answer, Compare, Event, Failure, Halt, HaltOutcome, NodeId, Objections, Outcome, Put, Read,
-    Swap, Tail, WatchedChange,
+    Tail, Txn, WatchedChange,
 };
 
 const TAIL: &str = "tail";
@@ -31,13 +31,13 @@ fn condition(key: &str, compare: &Compare) -> Option<(String, Option<Vec<u8>>)> 
     }
 }
 
-/// Returns the transaction of etcd that a swap stands for.
-fn transaction(swap: &Swap) -> Transaction {
+/// Returns the keys and values that a transaction compares and puts.
+fn transaction(txn: &Txn) -> Transaction {
     let mut transaction = Transaction::default();
-    for (key, compare) in [(TAIL, &swap.tail), (MEMBERS, &swap.members), (HALT, &swap.halt)] {
+    for (key, compare) in [(TAIL, &txn.tail), (MEMBERS, &txn.members), (HALT, &txn.halt)] {
         transaction.compares.extend(condition(key, compare));
     }
-    for put in &swap.puts {
+    for put in &txn.puts {
         transaction.puts.push(match put {
             Put::Tail(line) => (TAIL.into(), line.clone().into_bytes()),
             Put::Batch(seq, bytes) => (log_key(*seq), bytes.to_vec()),
@@ -56,7 +56,7 @@ fn unknown() -> Failure {
 fn failed(call: &Call, failure: Failure) -> Reported {
     match call {
         Call::Read(_) => Reported::Read(Err(failure)),
-        Call::Swap(_) => Reported::Swap(Outcome::Failed(failure)),
+        Call::Txn(_) => Reported::Txn(Outcome::Failed(failure)),
         Call::Trim { .. } => Reported::Trim(Err(failure)),
         Call::Halt(_) => Reported::Halt(Err(failure)),
     }
@@ -129,8 +129,8 @@ impl World {
         let lost = self.nodes[node].cut_from > self.now
             || (self.trouble.loses_answers > self.now && self.random.network.chance(400));
         if lost {
-            if let (Call::Swap(swap), Reported::Swap(Outcome::Done { .. })) = (call, &reported)
-                && swap.puts.iter().any(|put| matches!(put, Put::Primary(_)))
+            if let (Call::Txn(txn), Reported::Txn(Outcome::Done { .. })) = (call, &reported)
+                && txn.puts.iter().any(|put| matches!(put, Put::Primary(_)))
             {
                 self.coverage.met(Case::TakeoverUnheard);
             }
@@ -147,7 +147,7 @@ impl World {
     fn serve(&mut self, node: usize, call: &Call) -> Reported {
         match call {
             Call::Read(read) => Reported::Read(Ok(self.read(read))),
-            Call::Swap(swap) => Reported::Swap(self.swap(node, swap)),
+            Call::Txn(txn) => Reported::Txn(self.txn(node, txn)),
             Call::Trim { primary, members, below } => {
                 Reported::Trim(self.trim(node, primary, members, *below))
             }
@@ -214,28 +214,28 @@ impl World {
         Ok(HaltOutcome::Recorded(tail.map_or(0, |tail| tail.lsn)))
     }
 
-    fn swap(&mut self, node: usize, swap: &Swap) -> Outcome {
-        let transaction = transaction(swap);
+    fn txn(&mut self, node: usize, txn: &Txn) -> Outcome {
+        let transaction = transaction(txn);
         if self.trouble.limited <= self.now {
             self.etcd.largest_request = LARGEST_REQUEST;
         }
         match self.etcd.commit(&transaction) {
             Ok(true) => {
-                self.swap_is_done(node, &transaction);
+                self.transaction_is_done(node, &transaction);
                 Outcome::Done { revision: self.etcd.revision }
             }
             Ok(false) => {
-                self.note_late_swap(node, swap);
+                self.note_late_transaction(node, txn);
                 let Answer::Tail { revision, tail, members, .. } = self.read(&Read::Tail) else {
                     unreachable!("the answer to this read")
                 };
-                self.note(|| format!("etcd refuses a swap of node {node}"));
+                self.note(|| format!("etcd refuses a transaction of node {node}"));
                 Outcome::Refused { revision, tail, members }
             }
             Err(Refusal::TooLarge) => Outcome::Failed(Failure::TooLarge),
             Err(Refusal::NoSpace { done }) => {
                 if done {
-                    self.swap_is_done(node, &transaction);
+                    self.transaction_is_done(node, &transaction);
                 }
                 self.note(|| format!("etcd has no space for node {node}"));
                 Outcome::Failed(Failure::NoSpace)
@@ -244,8 +244,8 @@ impl World {
     }
 
     /// Counts the transactions of dead primaries that come after the next process of their node has taken over.
-    fn note_late_swap(&mut self, node: usize, swap: &Swap) {
-        let mut lines = swap.puts.iter().filter_map(|put| match put {
+    fn note_late_transaction(&mut self, node: usize, txn: &Txn) {
+        let mut lines = txn.puts.iter().filter_map(|put| match put {
             Put::Tail(line) => Tail::parse(line.as_bytes()).ok(),
             _ => None,
         });
@@ -255,11 +255,11 @@ impl World {
             now.is_some_and(|now| line.epoch < now.epoch && line.node == id && now.node == id)
         };
         if lines.any(late) {
-            self.coverage.met(Case::LateSwapOfTheDead);
+            self.coverage.met(Case::LateTransactionOfTheDead);
         }
     }
 
-    fn swap_is_done(&mut self, node: usize, transaction: &Transaction) {
+    fn transaction_is_done(&mut self, node: usize, transaction: &Transaction) {
         let takeovers = self.truth.holders.len();
         let lease = self.truth.tail.map(|tail| tail.lease);
         let committed = self.truth.commit(transaction);
@@ -272,7 +272,7 @@ impl World {
         }
         self.check(committed.map_err(|why| format!("node {node} writes a wrong log: {why}")));
         let (seq, lsn) = self.truth.tail.map_or((0, 0), |tail| (tail.seq, tail.lsn));
-        self.note(|| format!("etcd takes a swap of node {node}: batch {seq}, entry {lsn}"));
+        self.note(|| format!("etcd takes a transaction of node {node}: batch {seq}, entry {lsn}"));
         self.changed();
     }
 
@@ -457,7 +457,7 @@ impl World {
         self.note(|| format!("node {node} hears {id}: {}", brief(&reported)));
         let event = match reported {
             Reported::Read(answer) => Event::Read { id, answer },
-            Reported::Swap(outcome) => Event::Swapped { id, outcome },
+            Reported::Txn(outcome) => Event::Transacted { id, outcome },
             Reported::Trim(outcome) => Event::Trimmed { id, outcome },
             Reported::Halt(outcome) => Event::Halted { id, outcome },
         };
@@ -466,26 +466,26 @@ impl World {
 
     fn note_refusal(&mut self, reported: &Reported) {
         match reported {
-            Reported::Swap(Outcome::Refused { .. }) | Reported::Trim(Ok(false)) => {
+            Reported::Txn(Outcome::Refused { .. }) | Reported::Trim(Ok(false)) => {
                 self.coverage.count(Milestone::Refusal("compared"));
             }
-            Reported::Swap(Outcome::Failed(failure))
+            Reported::Txn(Outcome::Failed(failure))
             | Reported::Read(Err(failure))
             | Reported::Trim(Err(failure))
             | Reported::Halt(Err(failure)) => self.coverage.failure(failure),
             Reported::Read(Ok(_))
-            | Reported::Swap(_)
+            | Reported::Txn(_)
             | Reported::Trim(Ok(true))
             | Reported::Halt(Ok(_)) => {}
         }
     }
 
     fn note_outcome(&mut self, call: &Call, reported: &Reported) {
-        let Call::Swap(swap) = call else { return };
-        if !matches!(reported, Reported::Swap(Outcome::Failed(Failure::Unknown(_)))) {
+        let Call::Txn(txn) = call else { return };
+        if !matches!(reported, Reported::Txn(Outcome::Failed(Failure::Unknown(_)))) {
             return;
         }
-        let line = swap.puts.iter().find_map(|put| match put {
+        let line = txn.puts.iter().find_map(|put| match put {
             Put::Tail(line) => Some(line.as_bytes()),
             _ => None,
         });
@@ -505,7 +505,7 @@ fn brief(reported: &Reported) -> String {
             format!("batches {:?}", batches.iter().map(|(seq, _)| seq).collect::<Vec<_>>())
         }
         Reported::Read(Ok(Answer::Tail { tail, .. }))
-        | Reported::Swap(Outcome::Refused { tail, .. }) => {
+        | Reported::Txn(Outcome::Refused { tail, .. }) => {
             format!("tail {:?}", tail.as_ref().map(|line| String::from_utf8_lossy(line)))
         }
         other => format!("{other:?}"),

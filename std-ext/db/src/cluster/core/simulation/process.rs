@@ -6,7 +6,7 @@ use super::disk::{Disk, Snapshot};
 use super::store::Store;
 use crate::cluster::core::{
     Action, Committed, Compare, Entry, Epoch, Group, Halt, NodeId, Now, Read, Role, Seq, Settings,
-    Swap,
+    Txn,
 };
 use crate::log::Lsn;
 use crate::log::change;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     Read(Read),
-    Swap(Arc<Swap>),
+    Txn(Arc<Txn>),
     Trim {
         primary: String,
         members: Compare,

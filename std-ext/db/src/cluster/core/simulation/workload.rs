@@ -395,12 +395,12 @@ impl World {
             return false;
         };
         let new = members.without(id).print().into_bytes();
-        let swap = Transaction {
+        let txn = Transaction {
             compares: vec![("members".into(), Some(old))],
             puts: vec![("members".into(), new)],
             deletes: vec![(format!("durable/{id}"), format!("durable/{id}~"))],
         };
-        let done = self.etcd.commit(&swap).is_ok();
+        let done = self.etcd.commit(&txn).is_ok();
         if done {
             self.changed();
         }

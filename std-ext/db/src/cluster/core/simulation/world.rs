@@ -29,7 +29,7 @@ const MOST_EVENTS: u64 = 200_000;
 #[derive(Clone, Debug)]
 pub(super) enum Reported {
     Read(Result<Answer, Failure>),
-    Swap(Outcome),
+    Txn(Outcome),
     Trim(Result<bool, Failure>),
     Halt(Result<HaltOutcome, Failure>),
 }

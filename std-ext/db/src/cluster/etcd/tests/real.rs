@@ -114,7 +114,7 @@ fn transactions_compare() {
             assert_eq!(holds(compare.clone()).await, expected, "{compare:?}");
         }
 
-        let swap = Transaction {
+        let transaction = Transaction {
             compare: vec![Compare::Value { key: a.clone(), value: key("2") }],
             then: vec![
                 Operation::put("a", "3"),
@@ -124,11 +124,11 @@ fn transactions_compare() {
             ],
             otherwise: vec![Operation::get("a")],
         };
-        let done = client.transact(&swap).await.unwrap();
+        let done = client.transact(&transaction).await.unwrap();
         assert!(done.succeeded);
         assert_eq!(done.answers[..3], [Answer::Put, Answer::Put, Answer::Deleted(0)]);
         assert!(matches!(&done.answers[3], Answer::Found(pairs, false) if pairs[0].value == "3"));
-        let refused = client.transact(&swap).await.unwrap();
+        let refused = client.transact(&transaction).await.unwrap();
         assert!(!refused.succeeded && refused.revision == done.revision);
         assert!(
             matches!(&refused.answers[..], [Answer::Found(pairs, false)] if pairs[0].value == "3")
@@ -262,16 +262,16 @@ fn a_lease_lives_until_it_is_dropped_or_revoked() {
     });
 }
 
-/// Adds one to the number in key `n` by compare and swap, and repeats the same transaction until its outcome is known.
+/// Adds one to the number in key `n` by compare-and-swap, and repeats the same transaction until its outcome is known.
 /// Returns the last answer.
 async fn add(client: &Client, from: u64, unknown: &mut u64) -> Transacted {
-    let swap = Transaction {
+    let transaction = Transaction {
         compare: vec![Compare::Value { key: key("n"), value: from.to_string().into() }],
         then: vec![Operation::put("n", (from + 1).to_string())],
         otherwise: vec![Operation::get("n")],
     };
     loop {
-        match client.transact(&swap).await {
+        match client.transact(&transaction).await {
             Ok(done) => return done,
             Err(error) => *unknown += u64::from(error.outcome() == Outcome::Unknown),
         }

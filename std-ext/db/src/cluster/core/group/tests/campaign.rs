@@ -33,7 +33,7 @@ fn takeover(etcd: &mut Etcd, node: &mut Node) -> u64 {
         while let Some((id, read)) = pop(&mut node.reads) {
             node.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
         }
-        if !node.swaps.is_empty() {
+        if !node.txns.is_empty() {
             return node.now.boot - started;
         }
     }
@@ -65,11 +65,11 @@ fn any_new_line_renews_the_lease() {
 fn a_takeover_is_one_transaction() {
     let (mut etcd, mut follower) = follower();
     takeover(&mut etcd, &mut follower);
-    let (id, swap) = follower.swap();
-    assert_eq!(swap.tail, Compare::Is(etcd.tail.clone().expect("a tail")));
-    assert_eq!(swap.members, Compare::Is(etcd.members.clone().expect("members")), "members");
-    let outcome = etcd.swap(&swap);
-    follower.event(Event::Swapped { id, outcome });
+    let (id, txn) = follower.txn();
+    assert_eq!(txn.tail, Compare::Is(etcd.tail.clone().expect("a tail")));
+    assert_eq!(txn.members, Compare::Is(etcd.members.clone().expect("members")), "members");
+    let outcome = etcd.txn(&txn);
+    follower.event(Event::Transacted { id, outcome });
     let (old, tail) = (follower.committed().remove(0), etcd.tail());
     assert_eq!((tail.epoch, tail.seq, tail.lsn), (2, 3, 4));
     assert_eq!((old.mark.seq, old.entries[0].lsn, old.after.chain), (3, 4, tail.chain));
@@ -229,7 +229,7 @@ fn a_takeover_that_nobody_heard_of_is_found() {
     takeover(&mut etcd, &mut follower);
     let sent = follower.now.boot;
     let first = follower.lose();
-    etcd.swap(&first);
+    etcd.txn(&first);
     for _ in 0..3 {
         follower.pass(700);
         let again = follower.lose();
@@ -250,8 +250,8 @@ fn a_takeover_that_nobody_heard_of_is_found() {
 fn the_watch_may_tell_of_the_own_takeover_first() {
     let (mut etcd, mut follower) = follower();
     takeover(&mut etcd, &mut follower);
-    let swap = follower.lose();
-    etcd.swap(&swap);
+    let txn = follower.lose();
+    etcd.txn(&txn);
     etcd.tell(&mut follower);
     assert_eq!(follower.role(), Role::Primary);
     assert_eq!(follower.committed().len(), 1, "the entry that begins the epoch came twice");

@@ -51,7 +51,7 @@ fn a_takeover_compares_that_nobody_has_said_anything() {
     let (_, mut follower, mut etcd) = restored();
     let mut lagging = lagging(&mut etcd);
     // The candidate has looked, and its transaction is on the way.
-    while lagging.swaps.is_empty() {
+    while lagging.txns.is_empty() {
         lagging.pass(10);
         while let Some((id, read)) = pop(&mut lagging.reads) {
             lagging.event(Event::Read { id, answer: Ok(etcd.read(&read)) });

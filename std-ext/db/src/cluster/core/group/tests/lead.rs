@@ -27,7 +27,7 @@ fn one_transaction_is_in_flight() {
     leader.append(&[b"a"]);
     leader.append(&[b"b"]);
     leader.append(&[b"c"]);
-    assert_eq!(leader.swaps.len(), 1);
+    assert_eq!(leader.txns.len(), 1);
     leader.run(&mut etcd);
     assert_eq!(etcd.tail().seq, 3, "the entries that waited are one batch");
     assert_eq!(leader.changes(), [b"a", b"b", b"c"]);
@@ -37,8 +37,8 @@ fn one_transaction_is_in_flight() {
 fn each_transaction_compares_the_whole_line() {
     let (etcd, mut leader) = leader();
     leader.append(&[b"a"]);
-    let (_, swap) = leader.swap();
-    assert_eq!(swap.tail, Compare::Is(etcd.tail.expect("a tail")), "the compared value");
+    let (_, txn) = leader.txn();
+    assert_eq!(txn.tail, Compare::Is(etcd.tail.expect("a tail")), "the compared value");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_lease_counts_from_the_first_try() {
     leader.append(&[b"a"]);
     let sent = leader.now.boot;
     let first = leader.lose();
-    etcd.swap(&first);
+    etcd.txn(&first);
     leader.pass(400);
     let again = leader.lose();
     assert_eq!(first, again, "another transaction than the first");
@@ -157,7 +157,7 @@ fn reads_of_the_line_prove_without_a_lease() {
     leader.pass(9);
     leader.event(Event::LeaseCheckWanted);
     assert_eq!(leader.reads.len(), 1, "reads are shared");
-    assert!(leader.swaps.is_empty(), "a lease check costs a transaction");
+    assert!(leader.txns.is_empty(), "a lease check costs a transaction");
     leader.pass(5);
     let (id, read) = pop(&mut leader.reads).expect("a read");
     leader.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
@@ -171,10 +171,10 @@ fn a_wanted_lease_check_is_a_beat() {
     let (mut etcd, mut leader) = leader();
     leader.pass(20);
     leader.event(Event::LeaseCheckWanted);
-    assert_eq!(leader.swaps.len(), 1);
+    assert_eq!(leader.txns.len(), 1);
     leader.run(&mut etcd);
     assert_eq!(leader.lease().2, leader.now.boot);
-    assert!(leader.swaps.is_empty());
+    assert!(leader.txns.is_empty());
 }
 
 #[test]
@@ -195,13 +195,13 @@ fn a_batch_that_is_too_large_is_cut() {
     let values: Vec<Vec<u8>> = (0..64_u8).map(|n| noise(n, 4000)).collect();
     let changes: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
     leader.append(&changes);
-    let (id, swap) = leader.swap();
-    assert!(size(&swap) > 200_000);
+    let (id, txn) = leader.txn();
+    assert!(size(&txn) > 200_000);
     leader.fail(id, Failure::TooLarge);
-    let (id, half) = leader.swap();
-    assert!(size(&half) <= size(&swap) / 2 + 5000);
-    let outcome = etcd.swap(&half);
-    leader.event(Event::Swapped { id, outcome });
+    let (id, half) = leader.txn();
+    assert!(size(&half) <= size(&txn) / 2 + 5000);
+    let outcome = etcd.txn(&half);
+    leader.event(Event::Transacted { id, outcome });
     leader.run(&mut etcd);
     assert!(leader.changes() == values, "each entry once");
 }
@@ -215,16 +215,16 @@ fn a_larger_batch_that_was_done_after_all_is_found() {
     let sent = leader.now.boot;
     // One member of etcd does it, unheard; another one says that it is too large.
     let whole = leader.lose();
-    etcd.swap(&whole);
+    etcd.txn(&whole);
     leader.pass(1000);
-    let (id, again) = leader.swap();
+    let (id, again) = leader.txn();
     assert_eq!(whole, again);
     leader.fail(id, Failure::TooLarge);
-    let (id, half) = leader.swap();
+    let (id, half) = leader.txn();
     assert_ne!(whole.puts, half.puts);
-    let outcome = etcd.swap(&half);
+    let outcome = etcd.txn(&half);
     assert!(matches!(outcome, Outcome::Refused { .. }));
-    leader.event(Event::Swapped { id, outcome });
+    leader.event(Event::Transacted { id, outcome });
     leader.run(&mut etcd);
     assert!(leader.changes() == values, "each entry once");
     assert_eq!(leader.told.iter().filter(|told| matches!(told, Action::CommitIndex(_))).count(), 1);
@@ -236,7 +236,7 @@ fn an_etcd_that_takes_nothing_loses_its_primary() {
     let (_, mut leader) = leader();
     leader.append(&[&noise(1, 100_000)]);
     for _ in 0..20 {
-        let Some((id, _)) = pop(&mut leader.swaps) else { break };
+        let Some((id, _)) = pop(&mut leader.txns) else { break };
         leader.fail(id, Failure::TooLarge);
         leader.pass(1000);
     }
@@ -248,15 +248,15 @@ fn an_etcd_that_takes_nothing_loses_its_primary() {
 fn an_etcd_without_space_gets_the_same_again() {
     let (mut etcd, mut leader) = leader();
     leader.append(&[b"a"]);
-    let (id, first) = leader.swap();
+    let (id, first) = leader.txn();
     // etcd does the one that reaches the quota, and reports an error.
-    etcd.swap(&first);
+    etcd.txn(&first);
     leader.fail(id, Failure::NoSpace);
     assert!(leader.told.iter().any(|told| matches!(told, Action::FreeSpace)));
     assert!(leader.reads.iter().any(|read| read.1 == Read::Durable), "it trims");
     for _ in 0..3 {
         leader.pass(LEASE / 4);
-        let (id, again) = leader.swap();
+        let (id, again) = leader.txn();
         assert_eq!(first, again);
         leader.fail(id, Failure::NoSpace);
     }
@@ -274,7 +274,7 @@ fn other_failures_have_their_rows() {
         let (mut etcd, mut leader) = leader();
         leader.append(&[b"a"]);
         for _ in 0..4 {
-            let (id, _) = leader.swap();
+            let (id, _) = leader.txn();
             leader.fail(id, failure.clone());
             leader.pass(1000);
         }
@@ -289,12 +289,12 @@ fn other_failures_have_their_rows() {
     ] {
         let (mut etcd, mut leader) = leader();
         leader.append(&[b"a"]);
-        let (id, _) = leader.swap();
+        let (id, _) = leader.txn();
         leader.fail(id, failure.clone());
         leader.run(&mut etcd);
         assert!(leader.stopped().expect("it stops").contains(says), "{failure:?}");
         assert_eq!(leader.role(), Role::Follower, "a stopped primary still renews its lease");
-        assert!(leader.swaps.is_empty());
+        assert!(leader.txns.is_empty());
     }
 }
 
@@ -302,8 +302,8 @@ fn other_failures_have_their_rows() {
 fn an_answer_of_the_past_stops_a_primary() {
     let (mut etcd, mut leader) = leader();
     leader.append(&[b"a"]);
-    let (id, _) = leader.swap();
-    leader.event(Event::Swapped { id, outcome: Outcome::Done { revision: 1 } });
+    let (id, _) = leader.txn();
+    leader.event(Event::Transacted { id, outcome: Outcome::Done { revision: 1 } });
     leader.run(&mut etcd);
     assert!(leader.stopped().expect("it stops").contains("restored"));
 }
@@ -333,9 +333,9 @@ fn a_long_entry_goes_in_parts() {
 fn an_entry_is_committed_with_its_last_part() {
     let (mut etcd, mut leader) = leader();
     leader.append(&[&noise(1, 600_000)]);
-    let (id, swap) = leader.swap();
-    let outcome = etcd.swap(&swap);
-    leader.event(Event::Swapped { id, outcome });
+    let (id, txn) = leader.txn();
+    let outcome = etcd.txn(&txn);
+    leader.event(Event::Transacted { id, outcome });
     assert!(leader.committed().is_empty(), "half an entry is committed");
     assert!(!leader.told.iter().any(|told| matches!(told, Action::CommitIndex(_))));
     assert_eq!(etcd.tail().lsn, 1);
@@ -355,7 +355,7 @@ fn noise(seed: u8, length: usize) -> Vec<u8> {
     std::iter::repeat_with(byte).take(length).collect()
 }
 
-fn size(swap: &Swap) -> usize {
+fn size(txn: &Txn) -> usize {
     let size = |put: &Put| if let Put::Batch(_, value) = put { value.len() } else { 0 };
-    swap.puts.iter().map(size).sum()
+    txn.puts.iter().map(size).sum()
 }

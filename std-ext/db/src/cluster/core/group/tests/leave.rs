@@ -86,9 +86,9 @@ fn a_read_from_before_the_end_of_an_epoch_is_no_other_history() {
     let (id, read) = pop(&mut leader.reads).expect("a read");
     let answer = Ok(etcd.read(&read));
     leader.append(&[b"a"]);
-    let (swapped, swap) = leader.swap();
-    let outcome = etcd.swap(&swap);
-    leader.event(Event::Swapped { id: swapped, outcome });
+    let (sent, txn) = leader.txn();
+    let outcome = etcd.txn(&txn);
+    leader.event(Event::Transacted { id: sent, outcome });
     take_over(&mut etcd);
     etcd.tell(&mut leader);
     assert_eq!(leader.role(), Role::Follower);
@@ -123,7 +123,7 @@ fn a_hand_over_ends_the_role_before_it_is_sent() {
     leader.append(&[b"b"]);
     leader.append(&[b"c"]);
     leader.event(Event::Closed { time: 70_000_000 });
-    let batch = leader.swaps.len();
+    let batch = leader.txns.len();
     leader.run(&mut etcd);
     assert_eq!(leader.changes(), [b"a", b"b", b"c"], "all changes are committed first");
     assert_eq!((batch, leader.role()), (1, Role::Follower));
@@ -131,7 +131,7 @@ fn a_hand_over_ends_the_role_before_it_is_sent() {
     assert_eq!((tail.epoch, tail.node, tail.nonce), (1, Some(node(2)), 0));
     assert!(tail.time >= 70_000_000, "the next epoch may begin before keys were removed");
     let role = leader.told.iter().position(|told| matches!(told, Action::Role { .. }));
-    let sent = leader.told.iter().rposition(|told| matches!(told, Action::Swap { .. }));
+    let sent = leader.told.iter().rposition(|told| matches!(told, Action::Transact { .. }));
     assert!(role < sent, "it is the primary while another may be");
     assert!(!leader.is_fenced());
 }
@@ -353,8 +353,8 @@ fn a_process_that_stops_releases_the_group_for_good() {
 fn a_release_that_nobody_heard_of_is_found() {
     let (mut etcd, mut leader) = leader();
     leader.event(Event::Exit);
-    let swap = leader.lose();
-    etcd.swap(&swap);
+    let txn = leader.lose();
+    etcd.txn(&txn);
     assert!(!released(&leader));
     leader.pass(1000);
     leader.run(&mut etcd);

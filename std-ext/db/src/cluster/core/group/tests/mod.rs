@@ -66,15 +66,15 @@ impl Etcd {
         Tail::parse(self.tail.as_ref().expect("a tail")).expect("a line")
     }
 
-    fn swap(&mut self, swap: &Swap) -> Outcome {
+    fn txn(&mut self, txn: &Txn) -> Outcome {
         let held =
-            [(&swap.tail, &self.tail), (&swap.members, &self.members), (&swap.halt, &self.halt)];
+            [(&txn.tail, &self.tail), (&txn.members, &self.members), (&txn.halt, &self.halt)];
         if held.iter().any(|(compare, value)| !holds(compare, value.as_ref())) {
             let (tail, members) = (self.tail.clone(), self.members.clone());
             return Outcome::Refused { revision: self.revision, tail, members };
         }
         self.revision += 1;
-        for put in &swap.puts {
+        for put in &txn.puts {
             match put {
                 Put::Tail(text) => {
                     self.tail = Some(text.clone().into_bytes());
@@ -196,7 +196,7 @@ struct Node {
     group: Group,
     now: Now,
     /// Transactions, reads and trims without an answer.
-    swaps: Vec<(u64, Arc<Swap>)>,
+    txns: Vec<(u64, Arc<Txn>)>,
     reads: Vec<(u64, Read)>,
     trims: Vec<(u64, Trim)>,
     halts: Vec<(u64, Halt)>,
@@ -223,7 +223,7 @@ impl Node {
         let mut node = Self {
             group,
             now,
-            swaps: Vec::new(),
+            txns: Vec::new(),
             reads: Vec::new(),
             trims: Vec::new(),
             halts: Vec::new(),
@@ -241,7 +241,7 @@ impl Node {
         for action in out {
             let mut answer = None;
             match &action {
-                Action::Swap { id, swap } => self.swaps.push((*id, Arc::clone(swap))),
+                Action::Transact { id, txn } => self.txns.push((*id, Arc::clone(txn))),
                 Action::Read { id, read } => self.reads.push((*id, read.clone())),
                 Action::Halt { id, halt } => self.halts.push((*id, *halt)),
                 Action::Trim { id, primary, members, below } => {
@@ -277,9 +277,9 @@ impl Node {
         for _ in 0..1000 {
             if let Some((id, read)) = pop(&mut self.reads) {
                 self.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
-            } else if let Some((id, swap)) = pop(&mut self.swaps) {
-                let outcome = etcd.swap(&swap);
-                self.event(Event::Swapped { id, outcome });
+            } else if let Some((id, txn)) = pop(&mut self.txns) {
+                let outcome = etcd.txn(&txn);
+                self.event(Event::Transacted { id, outcome });
             } else if let Some((id, halt)) = pop(&mut self.halts) {
                 let outcome = Ok(etcd.halt(&halt));
                 self.event(Event::Halted { id, outcome });
@@ -301,19 +301,19 @@ impl Node {
         }
     }
 
-    fn swap(&mut self) -> (u64, Arc<Swap>) {
-        pop(&mut self.swaps).expect("a transaction")
+    fn txn(&mut self) -> (u64, Arc<Txn>) {
+        pop(&mut self.txns).expect("a transaction")
     }
 
     /// The next transaction is not answered in time.
-    fn lose(&mut self) -> Arc<Swap> {
-        let (id, swap) = self.swap();
+    fn lose(&mut self) -> Arc<Txn> {
+        let (id, txn) = self.txn();
         self.fail(id, Failure::Unknown("no answer".to_owned()));
-        swap
+        txn
     }
 
     fn fail(&mut self, id: u64, failure: Failure) {
-        self.event(Event::Swapped { id, outcome: Outcome::Failed(failure) });
+        self.event(Event::Transacted { id, outcome: Outcome::Failed(failure) });
     }
 
     fn append(&mut self, changes: &[&[u8]]) {

@@ -67,19 +67,19 @@ fn what_the_dead_process_has_sent_comes_before_the_takeover_or_never() {
     for before in [true, false] {
         let (mut etcd, mut first) = leader();
         first.append(&[b"late"]);
-        let (_, late) = first.swap();
+        let (_, late) = first.txn();
         let mut next = Node::new(again());
-        while next.swaps.is_empty() {
+        while next.txns.is_empty() {
             let (id, read) = pop(&mut next.reads).expect("a read, or the takeover");
             next.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
         }
         if before {
-            assert!(matches!(etcd.swap(&late), Outcome::Done { .. }));
+            assert!(matches!(etcd.txn(&late), Outcome::Done { .. }));
         }
         next.run(&mut etcd);
         assert_eq!((next.role(), etcd.tail().epoch), (Role::Primary, 2));
         if !before {
-            let outcome = etcd.swap(&late);
+            let outcome = etcd.txn(&late);
             assert!(
                 matches!(outcome, Outcome::Refused { .. }),
                 "a dead process writes: {outcome:?}"

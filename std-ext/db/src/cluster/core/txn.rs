@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 /// A transaction: if all comparisons hold, put all; else read `tail` and `members`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Swap {
+pub struct Txn {
     /// The value that `tail` must have.
     pub tail: Compare,
     /// The value that `members` must have.
