@@ -30,8 +30,7 @@ impl LongDouble {
             let infinity = X87DoubleExtended::INFINITY;
             return Some(Self(if text.starts_with('-') { -infinity } else { infinity }));
         }
-        // LLVM also accepts NaNs, a second sign and a decimal exponent without digits. It needs an exponent in
-        // hexadecimal.
+        // LLVM also accepts NaNs, and a decimal exponent without digits. It needs an exponent in hexadecimal.
         let with_exponent;
         let text = match rest.as_bytes() {
             [b'0', b'x' | b'X', ..] if rest.contains(['p', 'P']) => text,
