@@ -121,6 +121,8 @@ mod reclaim;
 pub mod sets;
 #[cfg(feature = "std-ext")]
 pub mod std_ext;
+#[cfg(feature = "persistent")]
+pub mod persistent;
 mod sync;
 #[cfg(feature = "alloc")]
 mod table;

@@ -9,7 +9,7 @@ use crate::{
 
 /// The modules of the core and the layer of each. A module imports lower layers and itself only, so structures, which
 /// share a layer, never import each other.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 18] = [
     ("facade", 0),
     ("error", 0),
     ("sync", 1),
@@ -23,6 +23,7 @@ const LAYERS: [(&str, u8); 17] = [
     ("left_right", 7),
     ("compressed", 7),
     ("fence", 7),
+    ("persistent", 7),
     ("sets", 8),
     ("std_ext", 8),
     ("docs", 9),

@@ -1,0 +1,192 @@
+//! Iteration over the entries of a tree, from both ends.
+
+use super::node::{Kind, Level, Node};
+use super::tree::{Tree, skip};
+use core::iter::FusedIterator;
+use core::ops::Range;
+use core::slice;
+
+/// An end of an iteration: what is left of a leaf, and its neighbours.
+struct End<'a, T: Kind> {
+    keys: slice::Iter<'a, T::Key>,
+    values: slice::Iter<'a, T::Value>,
+    /// The leaves of the same parent, or none.
+    leaves: &'a [Node<T>],
+    /// The index of the leaf among them.
+    at: usize,
+}
+
+impl<T: Kind> Clone for End<'_, T> {
+    fn clone(&self) -> Self {
+        Self { keys: self.keys.clone(), values: self.values.clone(), ..*self }
+    }
+}
+
+impl<'a, T: Kind> End<'a, T> {
+    fn new() -> Self {
+        Self { keys: [].iter(), values: [].iter(), leaves: &[], at: 0 }
+    }
+
+    /// Goes to a leaf, and returns the number of its entries.
+    #[inline]
+    fn enter(&mut self, node: &'a Node<T>) -> usize {
+        let Level::Leaf(leaf) = node.level() else { unreachable!("the children are leaves") };
+        (self.keys, self.values) = (leaf.a().iter(), leaf.b().iter());
+        leaf.len()
+    }
+
+    /// Goes to the leaf of the entry with `index` entries before it, and returns that entry's index in the leaf.
+    fn seek(&mut self, root: &'a Node<T>, index: usize) -> usize {
+        let (mut node, mut rest) = (root, index);
+        self.leaves = &[];
+        loop {
+            match node.level() {
+                Level::Inner(inner) => {
+                    self.at = skip(inner.b(), &mut rest);
+                    self.leaves = inner.a();
+                    node = &inner.a()[self.at];
+                }
+                Level::Leaf(_) => {
+                    self.enter(node);
+                    return rest;
+                }
+            }
+        }
+    }
+}
+
+/// Iterates over the entries of a tree from one index to another.
+pub(crate) struct Entries<'a, T: Kind> {
+    root: Option<&'a Node<T>>,
+    /// The indices of the entries to come.
+    range: Range<usize>,
+    front: End<'a, T>,
+    back: End<'a, T>,
+}
+
+impl<T: Kind> Clone for Entries<'_, T> {
+    fn clone(&self) -> Self {
+        Self { root: self.root, range: self.range.clone(), front: self.front.clone(), back: self.back.clone() }
+    }
+}
+
+impl<T: Kind> Tree<T> {
+    /// Returns an iterator over the entries with these indices.
+    pub(crate) fn entries(&self, range: Range<usize>) -> Entries<'_, T> {
+        debug_assert!(range.start <= range.end && range.end <= self.len);
+        Entries { root: self.root.as_ref(), range, front: End::new(), back: End::new() }
+    }
+}
+
+impl<'a, T: Kind> Entries<'a, T> {
+    /// Returns the entries to come of the leaf at the front, and counts them as returned.
+    #[inline]
+    fn next_leaf(&mut self) -> (slice::Iter<'a, T::Key>, slice::Iter<'a, T::Value>) {
+        if self.front.keys.len() == 0 {
+            self.refill();
+        }
+        let left = self.range.len();
+        let (mut keys, mut values) = (self.front.keys.as_slice(), self.front.values.as_slice());
+        (keys, values) = (&keys[..keys.len().min(left)], &values[..values.len().min(left)]);
+        self.range.start += keys.len();
+        (self.front.keys, self.front.values) = ([].iter(), [].iter());
+        (keys.iter(), values.iter())
+    }
+
+    /// Goes to the leaf of the next entry.
+    #[cold]
+    #[inline(never)]
+    fn refill(&mut self) {
+        let Some(root) = self.root else { return };
+        if let Some(next) = self.front.leaves.get(self.front.at + 1) {
+            self.front.at += 1;
+            if let Some(after) = self.front.leaves.get(self.front.at + 1) {
+                after.prefetch();
+            }
+            self.front.enter(next);
+            return;
+        }
+        let skipped = self.front.seek(root, self.range.start);
+        if skipped > 0 {
+            self.front.keys.nth(skipped - 1);
+            self.front.values.nth(skipped - 1);
+        }
+    }
+
+    /// Goes to the leaf of the last entry.
+    #[cold]
+    #[inline(never)]
+    fn refill_back(&mut self) {
+        let Some(root) = self.root else { return };
+        if self.back.at > 0 && !self.back.leaves.is_empty() {
+            self.back.at -= 1;
+            let node = &self.back.leaves[self.back.at];
+            self.back.enter(node);
+            return;
+        }
+        let kept = self.back.seek(root, self.range.end - 1) + 1;
+        self.back.keys = self.back.keys.as_slice()[..kept].iter();
+        self.back.values = self.back.values.as_slice()[..kept].iter();
+    }
+}
+
+impl<'a, T: Kind> Iterator for Entries<'a, T> {
+    type Item = (&'a T::Key, &'a T::Value);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.range.is_empty() {
+            return None;
+        }
+        if self.front.keys.len() == 0 {
+            self.refill();
+        }
+        self.range.start += 1;
+        Some((self.front.keys.next()?, self.front.values.next()?))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.range.len(), Some(self.range.len()))
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, init: B, mut f: F) -> B {
+        let mut sum = init;
+        while !self.range.is_empty() {
+            let (keys, values) = self.next_leaf();
+            sum = keys.zip(values).fold(sum, &mut f);
+        }
+        sum
+    }
+
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        if n >= self.front.keys.len() {
+            self.range.start = self.range.start.saturating_add(n).min(self.range.end);
+            self.front = End::new();
+            return self.next();
+        }
+        self.range.start = (self.range.start + n).min(self.range.end);
+        if n > 0 {
+            self.front.keys.nth(n - 1);
+            self.front.values.nth(n - 1);
+        }
+        self.next()
+    }
+}
+
+impl<T: Kind> DoubleEndedIterator for Entries<'_, T> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        if self.range.is_empty() {
+            return None;
+        }
+        if self.back.keys.len() == 0 {
+            self.refill_back();
+        }
+        self.range.end -= 1;
+        Some((self.back.keys.next_back()?, self.back.values.next_back()?))
+    }
+}
+
+impl<T: Kind> ExactSizeIterator for Entries<'_, T> {}
+impl<T: Kind> FusedIterator for Entries<'_, T> {}
