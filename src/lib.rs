@@ -114,6 +114,8 @@ pub mod left_right;
 mod memory;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub mod owned;
+#[cfg(feature = "persistent")]
+pub mod persistent;
 #[cfg(feature = "alloc")]
 #[cfg_attr(hedgerow_loom, allow(dead_code, unused_imports, reason = "models use a part of it"))]
 mod reclaim;
@@ -121,8 +123,6 @@ mod reclaim;
 pub mod sets;
 #[cfg(feature = "std-ext")]
 pub mod std_ext;
-#[cfg(feature = "persistent")]
-pub mod persistent;
 mod sync;
 #[cfg(feature = "alloc")]
 mod table;

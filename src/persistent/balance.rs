@@ -24,7 +24,10 @@ pub(super) fn thicken_below<T: Editable>(node: &mut Node<T>, place: &Place) {
 }
 
 /// Merges a child with a neighbour, or moves elements between them, if it is thin.
-pub(super) fn thicken<T: Editable>(inner: &mut UniqueInner<'_, T>, child: usize) -> Result<(), AllocError> {
+pub(super) fn thicken<T: Editable>(
+    inner: &mut UniqueInner<'_, T>,
+    child: usize,
+) -> Result<(), AllocError> {
     let node = &inner.read().a()[child];
     if node.len() == 0 {
         let emptied = inner.remove(child);
@@ -68,9 +71,14 @@ fn even_out<T: Editable>(inner: &mut UniqueInner<'_, T>, left: usize) -> Result<
     let gained = match (a.edit(a_extra)?, b.edit(b_extra)?) {
         (Level::Leaf(mut a), Level::Leaf(mut b)) => {
             // The bound is cloned before anything moves.
-            let first = if a_len < b_len { &b.read().a()[moved] } else { &a.read().a()[a_len - moved] };
+            let first =
+                if a_len < b_len { &b.read().a()[moved] } else { &a.read().a()[a_len - moved] };
             let bound = T::bound(first);
-            if a_len < b_len { a.take_front(moved, &mut (), &mut b) } else { b.take_back(moved, &mut (), &mut a) }
+            if a_len < b_len {
+                a.take_front(moved, &mut (), &mut b)
+            } else {
+                b.take_back(moved, &mut (), &mut a)
+            }
             old = Some(core::mem::replace(&mut bounds[left], bound));
             moved
         }

@@ -62,7 +62,8 @@ impl<A, B, C> Block<A, B, C> {
     /// Returns where column A begins in a block that was allocated with this capacity.
     #[inline(always)]
     const fn a_offset(capacity: usize) -> usize {
-        (Self::C + capacity * size_of::<C>()).wrapping_add(align_of::<A>() - 1) & !(align_of::<A>() - 1)
+        (Self::C + capacity * size_of::<C>()).wrapping_add(align_of::<A>() - 1)
+            & !(align_of::<A>() - 1)
     }
 
     #[inline(always)]
@@ -73,9 +74,12 @@ impl<A, B, C> Block<A, B, C> {
 
     fn layout(capacity: usize) -> Option<Layout> {
         let c_end = Self::C.checked_add(capacity.checked_mul(size_of::<C>())?)?;
-        let a_end = round_up(c_end, align_of::<A>())?.checked_add(capacity.checked_mul(size_of::<A>())?)?;
-        let b_end = round_up(a_end, align_of::<B>())?.checked_add(capacity.checked_mul(size_of::<B>())?)?;
-        let align = align_of::<Header>().max(align_of::<A>()).max(align_of::<B>()).max(align_of::<C>());
+        let a_end =
+            round_up(c_end, align_of::<A>())?.checked_add(capacity.checked_mul(size_of::<A>())?)?;
+        let b_end =
+            round_up(a_end, align_of::<B>())?.checked_add(capacity.checked_mul(size_of::<B>())?)?;
+        let align =
+            align_of::<Header>().max(align_of::<A>()).max(align_of::<B>()).max(align_of::<C>());
         Layout::from_size_align(b_end, align).ok()
     }
 
@@ -86,7 +90,9 @@ impl<A, B, C> Block<A, B, C> {
         // SAFETY: the layout includes a header, so it is not empty.
         let header = NonNull::new(unsafe { alloc(layout) }.cast::<Header>()).ok_or(AllocError)?;
         // SAFETY: the block begins with a header.
-        unsafe { header.write(Header { handles: AtomicUsize::new(1), len: 0, capacity: short, height }) };
+        unsafe {
+            header.write(Header { handles: AtomicUsize::new(1), len: 0, capacity: short, height })
+        };
         Ok(Self { header, columns: PhantomData })
     }
 
@@ -212,7 +218,11 @@ impl<A, B, C> Block<A, B, C> {
 
 impl<A: Clone, B: Clone, C: Clone> Block<A, B, C> {
     /// Returns a block of its own with clones of the elements of `range`, and room for `capacity`.
-    pub(super) fn copy(&self, range: core::ops::Range<usize>, capacity: usize) -> Result<Self, AllocError> {
+    pub(super) fn copy(
+        &self,
+        range: core::ops::Range<usize>,
+        capacity: usize,
+    ) -> Result<Self, AllocError> {
         let copied = Self::new(self.header().height, capacity.max(range.len()))?;
         /// Drops what has been cloned, if a `Clone` panics.
         struct Cloned<T>(*mut T, usize);
@@ -413,7 +423,9 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
     pub(super) fn into_columns(self) -> (&'a mut [A], &'a mut [B]) {
         let (len, a, b) = (self.block.len(), self.block.column_a(), self.block.column_b());
         // SAFETY: as above; the columns do not overlap.
-        unsafe { (core::slice::from_raw_parts_mut(a, len), core::slice::from_raw_parts_mut(b, len)) }
+        unsafe {
+            (core::slice::from_raw_parts_mut(a, len), core::slice::from_raw_parts_mut(b, len))
+        }
     }
 
     /// Makes room for `len` elements: if there is too little, moves the block into one of `capacity`.
@@ -430,7 +442,8 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
             larger.column_a().copy_from_nonoverlapping(self.block.column_a(), len);
             larger.column_b().copy_from_nonoverlapping(self.block.column_b(), len);
             let (to, from) = (larger.column_c(), self.block.column_c());
-            to.wrapping_add(1).copy_from_nonoverlapping(from.wrapping_add(1), len.saturating_sub(1));
+            to.wrapping_add(1)
+                .copy_from_nonoverlapping(from.wrapping_add(1), len.saturating_sub(1));
         }
         Unique { block: &mut larger }.set_len(len);
         self.set_len(0);
@@ -506,7 +519,11 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
             right.block.column_a().copy_from_nonoverlapping(self.block.column_a().add(at), moved);
             right.block.column_b().copy_from_nonoverlapping(self.block.column_b().add(at), moved);
             let bounds = self.block.column_c().add(at);
-            right.block.column_c().wrapping_add(1).copy_from_nonoverlapping(bounds.wrapping_add(1), moved - 1);
+            right
+                .block
+                .column_c()
+                .wrapping_add(1)
+                .copy_from_nonoverlapping(bounds.wrapping_add(1), moved - 1);
             bounds.read()
         }
     }
@@ -516,7 +533,12 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
     ///
     /// # Panics
     /// If all elements would be moved, or there is no room.
-    pub(super) fn take_front(&mut self, count: usize, bound: &mut C, right: &mut Unique<'_, A, B, C>) {
+    pub(super) fn take_front(
+        &mut self,
+        count: usize,
+        bound: &mut C,
+        right: &mut Unique<'_, A, B, C>,
+    ) {
         let (len, others) = (self.len(), right.len());
         assert!(count > 0 && count < others && len > 0, "a part of the elements is moved");
         assert!(count <= self.block.capacity() - len, "the elements have no room");
@@ -542,7 +564,12 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
     ///
     /// # Panics
     /// If all elements would be moved, or there is no room.
-    pub(super) fn take_back(&mut self, count: usize, bound: &mut C, left: &mut Unique<'_, A, B, C>) {
+    pub(super) fn take_back(
+        &mut self,
+        count: usize,
+        bound: &mut C,
+        left: &mut Unique<'_, A, B, C>,
+    ) {
         let (len, others) = (self.len(), left.len());
         assert!(count > 0 && count < others && len > 0, "a part of the elements is moved");
         assert!(count <= self.block.capacity() - len, "the elements have no room");
@@ -569,7 +596,10 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
     /// If there is no room, or one of the blocks is empty.
     pub(super) fn append(&mut self, bound: C, mut right: Block<A, B, C>) {
         let (len, others) = (self.len(), right.len());
-        assert!(len > 0 && others > 0 && others <= self.block.capacity() - len, "the elements have no room");
+        assert!(
+            len > 0 && others > 0 && others <= self.block.capacity() - len,
+            "the elements have no room"
+        );
         let mut taken = right.own();
         taken.set_len(0);
         // SAFETY: there is room, which was asserted. Both blocks have no other handle, and `right` forgets the elements.
@@ -579,7 +609,8 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
             self.block.column_b().add(len).copy_from_nonoverlapping(from.column_b(), others);
             let to = self.block.column_c().add(len);
             to.write(bound);
-            to.wrapping_add(1).copy_from_nonoverlapping(from.column_c().wrapping_add(1), others - 1);
+            to.wrapping_add(1)
+                .copy_from_nonoverlapping(from.column_c().wrapping_add(1), others - 1);
         }
         self.set_len(len + others);
         right.free_emptied();

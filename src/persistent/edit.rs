@@ -7,7 +7,9 @@
 
 use super::balance::{is_thin, thicken_below};
 use super::block::Block;
-use super::node::{Editable, INNER, Inner, Kind, Leaf, Level, MAX_HEIGHT, Node, UniqueInner, UniqueLeaf, room_for};
+use super::node::{
+    Editable, INNER, Inner, Kind, Leaf, Level, MAX_HEIGHT, Node, UniqueInner, UniqueLeaf, room_for,
+};
 use super::tree::{Place, Tree};
 use crate::memory::AllocError;
 
@@ -34,7 +36,12 @@ struct Spare<T: Kind> {
 
 impl<T: Editable> Tree<T> {
     /// Inserts an entry at a place.
-    pub(crate) fn insert_at(&mut self, place: &Place, key: T::Key, value: T::Value) -> Result<(), Refused<T>> {
+    pub(crate) fn insert_at(
+        &mut self,
+        place: &Place,
+        key: T::Key,
+        value: T::Value,
+    ) -> Result<(), Refused<T>> {
         assert!(self.len < usize::MAX / 2, "capacity overflow");
         if self.root.is_none() {
             return self.insert_first(key, value);
@@ -89,7 +96,10 @@ impl<T: Editable> Tree<T> {
     }
 
     /// Returns the entry at a place, for changes of its value.
-    pub(crate) fn get_mut(&mut self, place: &Place) -> Result<(&T::Key, &mut T::Value), AllocError> {
+    pub(crate) fn get_mut(
+        &mut self,
+        place: &Place,
+    ) -> Result<(&T::Key, &mut T::Value), AllocError> {
         let mut node = self.root.as_mut().expect("the tree has an entry at the place");
         loop {
             let height = node.height();
@@ -105,7 +115,12 @@ impl<T: Editable> Tree<T> {
     }
 
     /// Inserts an entry into a full leaf, whose nodes are this tree's own.
-    fn insert_by_split(&mut self, place: &Place, key: T::Key, value: T::Value) -> Result<(), Refused<T>> {
+    fn insert_by_split(
+        &mut self,
+        place: &Place,
+        key: T::Key,
+        value: T::Value,
+    ) -> Result<(), Refused<T>> {
         let mut spare = match self.spare(place, &key) {
             Ok(spare) => spare,
             Err(why) => return Err((why, key, value)),
@@ -131,16 +146,17 @@ impl<T: Editable> Tree<T> {
         let leaf = self.leaf_of(place);
         let root = self.root.as_ref().map_or(0, Node::height);
         assert!(root + 2 < MAX_HEIGHT, "capacity overflow");
-        let is_last = usize::from(place.indices[0]) == leaf.len() && self.index_of(place) == self.len;
+        let is_last =
+            usize::from(place.indices[0]) == leaf.len() && self.index_of(place) == self.len;
         let first = if is_last { key } else { &leaf.a()[leaf.len() / 2] };
         let mut spare = Spare {
-            leaf: Some(Block::new(0, room_for(T::LEAF / 2 + 1, T::LEAF))?),
+            leaf: Some(Block::new(0, room_for(T::LEAF.div_ceil(2) + 1, T::LEAF))?),
             inner: [const { None }; MAX_HEIGHT],
             bound: Some(T::bound(first)),
             is_last,
         };
         for height in 1..place.full {
-            spare.inner[height] = Some(Block::new(height as u8, room_for(INNER / 2 + 1, INNER))?);
+            spare.inner[height] = Some(Block::new(height as u8, room_for(INNER.div_ceil(2) + 1, INNER))?);
         }
         if place.full > root {
             spare.inner[root + 1] = Some(Block::new(root as u8 + 1, room_for(2, INNER))?);
@@ -216,7 +232,9 @@ fn insert_below<T: Editable>(
 ) -> Option<Half<T>> {
     let mut inner = match node.as_own() {
         Level::Inner(inner) => inner,
-        Level::Leaf(leaf) => return Some(split_leaf(leaf, place.indices[0].into(), key, value, spare)),
+        Level::Leaf(leaf) => {
+            return Some(split_leaf(leaf, place.indices[0].into(), key, value, spare));
+        }
     };
     let child = place.child_of(inner.height());
     let half = insert_below(&mut inner.a_mut()[child], place, key, value, spare);

@@ -1,7 +1,8 @@
 //! Iteration over the entries of a tree, from both ends.
 
-use super::node::{Kind, Level, Node};
+use super::node::{Editable, Kind, Level, MAX_HEIGHT, Node};
 use super::tree::{Tree, skip};
+use crate::memory::AllocError;
 use core::iter::FusedIterator;
 use core::ops::Range;
 use core::slice;
@@ -66,7 +67,12 @@ pub(crate) struct Entries<'a, T: Kind> {
 
 impl<T: Kind> Clone for Entries<'_, T> {
     fn clone(&self) -> Self {
-        Self { root: self.root, range: self.range.clone(), front: self.front.clone(), back: self.back.clone() }
+        Self {
+            root: self.root,
+            range: self.range.clone(),
+            front: self.front.clone(),
+            back: self.back.clone(),
+        }
     }
 }
 
@@ -101,7 +107,7 @@ impl<'a, T: Kind> Entries<'a, T> {
         if let Some(next) = self.front.leaves.get(self.front.at + 1) {
             self.front.at += 1;
             if let Some(after) = self.front.leaves.get(self.front.at + 1) {
-                after.prefetch();
+                after.prefetch(0);
             }
             self.front.enter(next);
             return;
@@ -190,3 +196,70 @@ impl<T: Kind> DoubleEndedIterator for Entries<'_, T> {
 
 impl<T: Kind> ExactSizeIterator for Entries<'_, T> {}
 impl<T: Kind> FusedIterator for Entries<'_, T> {}
+
+/// Iterates over entries whose values can be changed: the nodes have no other handles.
+pub(crate) struct EntriesMut<'a, T: Kind> {
+    /// The children to come, by the height of their parent.
+    above: [slice::IterMut<'a, Node<T>>; MAX_HEIGHT],
+    keys: slice::Iter<'a, T::Key>,
+    values: slice::IterMut<'a, T::Value>,
+    left: usize,
+}
+
+impl<T: Editable> Tree<T> {
+    /// Returns an iterator over all entries for changes, after copying the nodes that other versions share.
+    pub(crate) fn entries_mut(&mut self) -> Result<EntriesMut<'_, T>, AllocError> {
+        fn own<T: Editable>(node: &mut Node<T>) -> Result<(), AllocError> {
+            match node.edit(0)? {
+                Level::Leaf(_) => Ok(()),
+                Level::Inner(inner) => inner.into_a().iter_mut().try_for_each(own),
+            }
+        }
+        self.root.iter_mut().try_for_each(own)?;
+        let above = core::array::from_fn(|_| [].iter_mut());
+        let mut entries =
+            EntriesMut { above, keys: [].iter(), values: [].iter_mut(), left: self.len };
+        if let Some(root) = &mut self.root {
+            entries.descend(root);
+        }
+        Ok(entries)
+    }
+}
+
+impl<'a, T: Kind> EntriesMut<'a, T> {
+    /// Goes to the first leaf of a node.
+    fn descend(&mut self, mut node: &'a mut Node<T>) {
+        loop {
+            match node.as_own() {
+                Level::Inner(inner) => {
+                    let height = inner.height();
+                    self.above[height] = inner.into_a().iter_mut();
+                    let Some(first) = self.above[height].next() else { return };
+                    node = first;
+                }
+                Level::Leaf(leaf) => {
+                    let (keys, values) = leaf.into_columns();
+                    (self.keys, self.values) = (keys.iter(), values.iter_mut());
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl<'a, T: Kind> Iterator for EntriesMut<'a, T> {
+    type Item = (&'a T::Key, &'a mut T::Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.keys.len() == 0 {
+            let node = self.above.iter_mut().find_map(Iterator::next)?;
+            self.descend(node);
+        }
+        self.left -= 1;
+        Some((self.keys.next()?, self.values.next()?))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}

@@ -78,7 +78,11 @@ fn slice_of<T: Editable>(node: &Node<T>, range: Range<usize>) -> Result<Node<T>,
 }
 
 /// Returns a node of the entries of `a` followed by those of `b`, whose lower bound is `bound`.
-fn join<T: Editable>(mut a: Node<T>, bound: T::Bound, mut b: Node<T>) -> Result<Node<T>, AllocError> {
+fn join<T: Editable>(
+    mut a: Node<T>,
+    bound: T::Bound,
+    mut b: Node<T>,
+) -> Result<Node<T>, AllocError> {
     let (a_height, b_height) = (a.height(), b.height());
     if a_height == b_height {
         return pair(a, bound, b, true);
@@ -100,7 +104,12 @@ fn join<T: Editable>(mut a: Node<T>, bound: T::Bound, mut b: Node<T>) -> Result<
 
 /// Returns a node with the children `a` and `b`, or a node of the same height if one of them is so thin that both
 /// become one.
-fn pair<T: Editable>(a: Node<T>, bound: T::Bound, b: Node<T>, may_be_thin: bool) -> Result<Node<T>, AllocError> {
+fn pair<T: Editable>(
+    a: Node<T>,
+    bound: T::Bound,
+    b: Node<T>,
+    may_be_thin: bool,
+) -> Result<Node<T>, AllocError> {
     let height = a.height() + 1;
     assert!(height < MAX_HEIGHT, "capacity overflow");
     let mut above: Inner<T> = Block::new(height as u8, room_for(2, INNER))?;
@@ -122,11 +131,14 @@ fn pair<T: Editable>(a: Node<T>, bound: T::Bound, b: Node<T>, may_be_thin: bool)
 /// Allocates the right half of a node that is full.
 fn spare_for<T: Editable>(node: &Node<T>) -> Result<Option<Inner<T>>, AllocError> {
     let is_full = node.len() == INNER;
-    is_full.then(|| Block::new(node.height() as u8, room_for(INNER / 2 + 1, INNER))).transpose()
+    is_full.then(|| Block::new(node.height() as u8, room_for(INNER.div_ceil(2) + 1, INNER))).transpose()
 }
 
 /// Adds a lower node behind the entries of `node`. Returns the right half of `node`, if that was full.
-fn push_back<T: Editable>(node: &mut Node<T>, half: Half<T>) -> Result<Option<Half<T>>, AllocError> {
+fn push_back<T: Editable>(
+    node: &mut Node<T>,
+    half: Half<T>,
+) -> Result<Option<Half<T>>, AllocError> {
     let spare = spare_for(node)?;
     let mut inner = node.edit_inner(1)?;
     let last = inner.len() - 1;
@@ -148,7 +160,10 @@ fn push_back<T: Editable>(node: &mut Node<T>, half: Half<T>) -> Result<Option<Ha
 
 /// Adds a lower node before the entries of `node`. `half.bound` is between them. Returns the right half of `node`, if
 /// that was full.
-fn push_front<T: Editable>(node: &mut Node<T>, half: Half<T>) -> Result<Option<Half<T>>, AllocError> {
+fn push_front<T: Editable>(
+    node: &mut Node<T>,
+    half: Half<T>,
+) -> Result<Option<Half<T>>, AllocError> {
     let spare = spare_for(node)?;
     let mut inner = node.edit_inner(1)?;
     let count = half.count;

@@ -23,7 +23,7 @@ pub(crate) trait Kind {
     /// change a version that others share. At least eight entries, or inner nodes would be as numerous as leaves.
     const LEAF: usize = {
         let entry = size_of::<Self::Key>() + size_of::<Self::Value>();
-        let fit = 1024 / if entry == 0 { 1 } else { entry };
+        let fit = 1000 / if entry == 0 { 1 } else { entry };
         if fit > 64 {
             64
         } else if fit < 8 {
@@ -43,6 +43,9 @@ pub(crate) trait Editable: Kind<Key: Clone, Value: Clone, Bound: Clone> {
 /// Children of an inner node at most.
 pub(super) const INNER: usize = 32;
 
+/// Bytes of a node that are prefetched at most. Processors have about this many buffers for lines that are on their way.
+const MOST_FETCHED: usize = 10 * 64;
+
 /// More levels than a tree can have. A node with siblings has a quarter of the most entries or children at least, so
 /// 2^64 entries make 22 levels.
 pub(super) const MAX_HEIGHT: usize = 24;
@@ -60,9 +63,19 @@ pub(crate) struct Node<T: Kind> {
 }
 
 // SAFETY: a node is a leaf or an inner node, and these can be sent and shared if their elements can.
-unsafe impl<T: Kind> Send for Node<T> where Leaf<T>: Send, T::Bound: Send + Sync {}
+unsafe impl<T: Kind> Send for Node<T>
+where
+    Leaf<T>: Send,
+    T::Bound: Send + Sync,
+{
+}
 // SAFETY: as above.
-unsafe impl<T: Kind> Sync for Node<T> where Leaf<T>: Sync, T::Bound: Send + Sync {}
+unsafe impl<T: Kind> Sync for Node<T>
+where
+    Leaf<T>: Sync,
+    T::Bound: Send + Sync,
+{
+}
 
 /// A node by its height.
 pub(super) enum Level<L, I> {
@@ -112,7 +125,9 @@ impl<T: Kind> Node<T> {
         let is_leaf = self.height() == 0;
         let node = core::ptr::from_mut(self);
         // SAFETY: as in `level`.
-        unsafe { if is_leaf { Level::Leaf(&mut *node.cast()) } else { Level::Inner(&mut *node.cast()) } }
+        unsafe {
+            if is_leaf { Level::Leaf(&mut *node.cast()) } else { Level::Inner(&mut *node.cast()) }
+        }
     }
 
     /// Returns the number of entries, or of children.
@@ -147,10 +162,25 @@ impl<T: Kind> Node<T> {
         self.header == other.header
     }
 
+    /// Prefetches what a search of this node reads. A binary search waits for three or four cache lines one after the
+    /// other if they are in no cache; fetched at once, they take little longer than one.
     #[inline(always)]
-    pub(super) fn prefetch(&self) {
-        prefetch::read(self.header.as_ptr());
+    pub(super) fn prefetch(&self, height: usize) {
+        let keys =
+            if height == 0 { T::LEAF * size_of::<T::Key>() } else { INNER * size_of::<T::Bound>() };
+        let end = (size_of::<Header>() + keys).min(MOST_FETCHED);
+        for offset in (0..end).step_by(64) {
+            prefetch::read(self.header.as_ptr().wrapping_byte_add(offset));
+        }
     }
+}
+
+/// Prefetches nodes whose handles are about to be counted.
+///
+/// They are likely in no cache. Counted one after the other, each would wait for its own cache line, because a
+/// read-modify-write lets no later load begin.
+fn fetch_all<T: Kind>(nodes: &[Node<T>]) {
+    nodes.iter().for_each(|node| prefetch::write(node.header.as_ptr()));
 }
 
 impl<T: Kind> Clone for Node<T> {
@@ -166,8 +196,13 @@ impl<T: Kind> Drop for Node<T> {
         match self.level_mut() {
             // SAFETY: this handle is not used again.
             Level::Leaf(leaf) => unsafe { core::ptr::from_mut(leaf).drop_in_place() },
-            // SAFETY: as above. The destructor calls this one for the children: as deep as the tree is high.
-            Level::Inner(inner) => unsafe { core::ptr::from_mut(inner).drop_in_place() },
+            Level::Inner(inner) => {
+                if inner.is_only_handle() {
+                    fetch_all(inner.a());
+                }
+                // SAFETY: as above. The destructor calls this one for the children: as deep as the tree is high.
+                unsafe { core::ptr::from_mut(inner).drop_in_place() }
+            }
         }
     }
 }
@@ -192,9 +227,7 @@ impl<T: Editable> Node<T> {
         match self.level() {
             Level::Leaf(leaf) => Ok(leaf.copy(range, capacity)?.into()),
             Level::Inner(inner) => {
-                // Each handle is counted in its child, which is likely in no cache. Counted one after the other, each
-                // would wait for its own cache line, because a read-modify-write lets no later load begin.
-                inner.a()[range.clone()].iter().for_each(|child| prefetch::write(child.header.as_ptr()));
+                fetch_all(&inner.a()[range.clone()]);
                 Ok(Self::from_inner(inner.copy(range, capacity)?))
             }
         }
@@ -248,7 +281,11 @@ impl<T: Kind> Node<T> {
     /// Moves the elements of `right`, which has no other handles, to the end of this node, which has none either and
     /// has room. `bound` is the lower bound of `right`; between leaves it is no longer needed.
     pub(super) fn append(&mut self, bound: T::Bound, right: Self) {
-        assert_eq!(self.height(), right.height(), "nodes of different heights have no common elements");
+        assert_eq!(
+            self.height(),
+            right.height(),
+            "nodes of different heights have no common elements"
+        );
         let header = ManuallyDrop::new(right).header;
         match self.as_own() {
             Level::Leaf(mut leaf) => {

@@ -46,11 +46,6 @@ impl<T: Kind> Tree<T> {
         self.len
     }
 
-    pub(super) fn from_root(root: Option<Node<T>>) -> Self {
-        let len = root.as_ref().map_or(0, Node::count);
-        Self { root, len }
-    }
-
     /// Returns whether both are the same version, without a look at the entries.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (&self.root, &other.root) {
@@ -71,7 +66,10 @@ impl<T: Kind> Tree<T> {
         let mut node = self.root.as_ref()?;
         loop {
             match node.level() {
-                Level::Inner(inner) => node = &inner.a()[child(inner.c())],
+                Level::Inner(inner) => {
+                    node = &inner.a()[child(inner.c())];
+                    node.prefetch(inner.height() - 1);
+                }
                 Level::Leaf(leaf) => {
                     let index = entry(leaf.a())?;
                     return Some((&leaf.a()[index], &leaf.b()[index]));
@@ -95,6 +93,7 @@ impl<T: Kind> Tree<T> {
                     let index = child(inner.c());
                     place.indices[node.height()] = index as u16;
                     node = &inner.a()[index];
+                    node.prefetch(inner.height() - 1);
                 }
                 Level::Leaf(leaf) => {
                     let found = entry(leaf.a());

@@ -1,0 +1,209 @@
+//! Iterators of a map.
+
+use super::ops::{Pairs, PersistentMap, out_of_memory};
+use crate::persistent::iter::{Entries, EntriesMut};
+use core::fmt;
+use core::iter::FusedIterator;
+
+/// Declares an iterator over shared entries: `iterator!(/// DOCS, NAME, ITEM, (key, value) => ITEM)`.
+macro_rules! iterator {
+    ($(#[$docs:meta])* $name:ident, $item:ty, ($key:pat, $value:pat) => $made:expr) => {
+        $(#[$docs])*
+        pub struct $name<'a, K, V> {
+            pub(super) entries: Entries<'a, Pairs<K, V>>,
+        }
+
+        impl<K, V> Clone for $name<'_, K, V> {
+            fn clone(&self) -> Self {
+                Self { entries: self.entries.clone() }
+            }
+        }
+
+        impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for $name<'_, K, V> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_list().entries(self.clone()).finish()
+            }
+        }
+
+        impl<'a, K, V> Iterator for $name<'a, K, V> {
+            type Item = $item;
+
+            #[inline]
+            fn next(&mut self) -> Option<Self::Item> {
+                let ($key, $value) = self.entries.next()?;
+                Some($made)
+            }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                self.entries.size_hint()
+            }
+
+            #[inline]
+            fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
+                self.entries.fold(init, |sum, ($key, $value)| f(sum, $made))
+            }
+
+            fn nth(&mut self, n: usize) -> Option<Self::Item> {
+                let ($key, $value) = self.entries.nth(n)?;
+                Some($made)
+            }
+        }
+
+        impl<K, V> DoubleEndedIterator for $name<'_, K, V> {
+            #[inline]
+            fn next_back(&mut self) -> Option<Self::Item> {
+                let ($key, $value) = self.entries.next_back()?;
+                Some($made)
+            }
+        }
+
+        impl<K, V> ExactSizeIterator for $name<'_, K, V> {}
+        impl<K, V> FusedIterator for $name<'_, K, V> {}
+    };
+}
+
+iterator! {
+    /// Iterates over the entries of a map in order of the keys, from both ends. Skipping with `nth` is O(log n).
+    Iter, (&'a K, &'a V), (key, value) => (key, value)
+}
+iterator! {
+    /// Iterates over the entries with keys in a range. It knows their number.
+    Range, (&'a K, &'a V), (key, value) => (key, value)
+}
+iterator! {
+    /// Iterates over the keys of a map in their order.
+    Keys, &'a K, (key, _) => key
+}
+iterator! {
+    /// Iterates over the values of a map in order of the keys.
+    Values, &'a V, (_, value) => value
+}
+
+/// Iterates over the entries of a map, whose values can be changed.
+pub struct IterMut<'a, K, V> {
+    entries: EntriesMut<'a, Pairs<K, V>>,
+}
+
+impl<'a, K, V> Iterator for IterMut<'a, K, V> {
+    type Item = (&'a K, &'a mut V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.entries.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.entries.size_hint()
+    }
+}
+
+impl<K, V> ExactSizeIterator for IterMut<'_, K, V> {}
+impl<K, V> FusedIterator for IterMut<'_, K, V> {}
+
+/// Iterates over the values of a map, which can be changed.
+pub struct ValuesMut<'a, K, V> {
+    entries: EntriesMut<'a, Pairs<K, V>>,
+}
+
+impl<'a, K, V> Iterator for ValuesMut<'a, K, V> {
+    type Item = &'a mut V;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.entries.next()?.1)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.entries.size_hint()
+    }
+}
+
+impl<K, V> ExactSizeIterator for ValuesMut<'_, K, V> {}
+impl<K, V> FusedIterator for ValuesMut<'_, K, V> {}
+
+/// Iterates over the entries of a map by value. Entries that other versions share are cloned.
+pub struct IntoIter<K, V> {
+    map: PersistentMap<K, V>,
+}
+
+impl<K: Ord + Clone, V: Clone> Iterator for IntoIter<K, V> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.map.pop_first()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.map.len(), Some(self.map.len()))
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> DoubleEndedIterator for IntoIter<K, V> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.map.pop_last()
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> ExactSizeIterator for IntoIter<K, V> {}
+impl<K: Ord + Clone, V: Clone> FusedIterator for IntoIter<K, V> {}
+
+impl<K, V> PersistentMap<K, V> {
+    /// Returns an iterator over the entries in order of the keys.
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter { entries: self.tree.entries(0..self.len()) }
+    }
+
+    /// Returns an iterator over the keys in their order.
+    pub fn keys(&self) -> Keys<'_, K, V> {
+        Keys { entries: self.tree.entries(0..self.len()) }
+    }
+
+    /// Returns an iterator over the values in order of the keys.
+    pub fn values(&self) -> Values<'_, K, V> {
+        Values { entries: self.tree.entries(0..self.len()) }
+    }
+}
+
+impl<K: Clone, V: Clone> PersistentMap<K, V> {
+    /// Returns an iterator over the entries whose values can be changed. First copies all nodes that other versions
+    /// share: O(n) then.
+    ///
+    /// ```
+    /// let mut map = hedgerow::persistent::PersistentMap::from([(1, 10), (2, 20)]);
+    /// map.iter_mut().for_each(|(key, value)| *value += key);
+    /// assert_eq!(map, [(1, 11), (2, 22)].into());
+    /// ```
+    pub fn iter_mut(&mut self) -> IterMut<'_, K, V> {
+        IterMut { entries: self.tree.entries_mut().unwrap_or_else(|why| out_of_memory(why)) }
+    }
+
+    /// Returns an iterator over the values for changes, as [`iter_mut`](Self::iter_mut) does.
+    pub fn values_mut(&mut self) -> ValuesMut<'_, K, V> {
+        ValuesMut { entries: self.tree.entries_mut().unwrap_or_else(|why| out_of_memory(why)) }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> IntoIterator for PersistentMap<K, V> {
+    type Item = (K, V);
+    type IntoIter = IntoIter<K, V>;
+
+    fn into_iter(self) -> IntoIter<K, V> {
+        IntoIter { map: self }
+    }
+}
+
+impl<'a, K, V> IntoIterator for &'a PersistentMap<K, V> {
+    type Item = (&'a K, &'a V);
+    type IntoIter = Iter<'a, K, V>;
+
+    fn into_iter(self) -> Iter<'a, K, V> {
+        self.iter()
+    }
+}
+
+impl<'a, K: Clone, V: Clone> IntoIterator for &'a mut PersistentMap<K, V> {
+    type Item = (&'a K, &'a mut V);
+    type IntoIter = IterMut<'a, K, V>;
+
+    fn into_iter(self) -> IterMut<'a, K, V> {
+        self.iter_mut()
+    }
+}

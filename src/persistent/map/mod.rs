@@ -1,0 +1,14 @@
+//! `PersistentMap`: a tree of keys and values.
+
+mod diff;
+mod entry;
+mod iter;
+mod ops;
+mod order;
+mod traits;
+
+pub use diff::{Diff, DiffItem};
+pub use entry::{Entry, OccupiedEntry, VacantEntry};
+pub use iter::{IntoIter, Iter, IterMut, Keys, Range, Values, ValuesMut};
+pub use ops::PersistentMap;
+pub(crate) use ops::out_of_memory;

@@ -1,0 +1,14 @@
+//! builds: asan default narrow portable tsan
+//!
+//! `PersistentMap` and `PersistentVec` from outside: one module a subject, each with its builds in the first line.
+
+#[cfg(not(any(build_asan, build_tsan)))]
+mod map;
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(not(any(build_narrow, build_portable)))]
+mod threads;
+#[cfg(not(any(build_narrow, build_portable, build_tsan)))]
+mod user_code;
+#[cfg(not(any(build_asan, build_tsan)))]
+mod vec;

@@ -1,0 +1,178 @@
+//! builds: asan default
+//!
+//! Keys and values whose code panics, lies, or has deep destructors.
+
+use crate::support::fuse::{FUSE, burn};
+use crate::support::panics;
+use crate::support::rng::Rng;
+use crate::support::tracked::Tracked;
+use hedgerow::persistent::{PersistentMap, PersistentVec};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// A number whose `Clone` and `Ord` burn the fuse, and which is counted.
+struct Fused(Tracked);
+
+impl Clone for Fused {
+    fn clone(&self) -> Self {
+        burn();
+        Self(self.0.clone())
+    }
+}
+impl PartialEq for Fused {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.value == other.0.value
+    }
+}
+impl Eq for Fused {}
+impl PartialOrd for Fused {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Fused {
+    fn cmp(&self, other: &Self) -> Ordering {
+        burn();
+        self.0.value.cmp(&other.0.value)
+    }
+}
+
+/// Each change is played with a panic at each call of user code. The map must be as before, or as after.
+#[test]
+fn a_map_whose_user_code_panics_is_as_before() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let new = |value: u64| Fused(Tracked::new(value, &alive));
+    let mut rng = Rng::new(7);
+    for entries in [0, 1, 8, 62, 63, 500, 3000] {
+        let base: PersistentMap<Fused, Fused> =
+            (0..entries).map(|n| (new(2 * n), new(n))).collect();
+        for change in 0..6 {
+            let key = rng.below(2 * entries as usize + 1) as u64;
+            for fuse in 0.. {
+                let mut map = base.clone();
+                if change % 2 == 0 && entries > 0 {
+                    // Some nodes are the map's own, some are shared.
+                    map.insert(new(0), new(0));
+                }
+                let before: Vec<(u64, u64)> =
+                    map.iter().map(|(k, v)| (k.0.value, v.0.value)).collect();
+                let mut model: BTreeMap<_, _> = before.iter().copied().collect();
+                FUSE.set(fuse);
+                let panicked = panics(|| match change {
+                    0 | 1 => drop(map.insert(new(key), new(1))),
+                    2 | 3 => drop(map.remove(&new(key))),
+                    4 => drop(map.split_off(&new(key))),
+                    _ => drop(map.remove_range(new(key)..new(key + 40))),
+                });
+                FUSE.set(u32::MAX);
+                let after: Vec<(u64, u64)> =
+                    map.iter().map(|(k, v)| (k.0.value, v.0.value)).collect();
+                match change {
+                    0 | 1 => drop(model.insert(key, 1)),
+                    2 | 3 => drop(model.remove(&key)),
+                    4 => drop(model.split_off(&key)),
+                    _ => model.retain(|k, _| !(key..key + 40).contains(k)),
+                }
+                assert_eq!(map.len(), after.len());
+                if panicked {
+                    let done = after.iter().copied().eq(model);
+                    assert!(
+                        after == before || done,
+                        "change {change} of {entries} at {fuse} is half done"
+                    );
+                } else {
+                    assert!(after.into_iter().eq(model));
+                    break;
+                }
+            }
+        }
+    }
+    assert_eq!(alive.load(std::sync::atomic::Ordering::Relaxed), 0, "elements are left");
+}
+
+/// Keys that contradict themselves: results are wrong, and nothing worse.
+#[test]
+fn keys_without_an_order_cause_wrong_results_only() {
+    struct Liar(Tracked, u64);
+    impl Clone for Liar {
+        fn clone(&self) -> Self {
+            Self(self.0.clone(), self.1.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 5)
+        }
+    }
+    impl PartialEq for Liar {
+        fn eq(&self, _: &Self) -> bool {
+            false
+        }
+    }
+    impl Eq for Liar {}
+    impl PartialOrd for Liar {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+    impl Ord for Liar {
+        fn cmp(&self, other: &Self) -> Ordering {
+            (self.1 ^ other.1)
+                .count_ones()
+                .cmp(&(other.1.rotate_left(7) ^ self.0.value).count_ones())
+        }
+    }
+    let alive = Arc::new(AtomicUsize::new(0));
+    let mut rng = Rng::new(11);
+    let mut versions = Vec::new();
+    let mut map = PersistentMap::new();
+    for step in 0..20_000 {
+        let key = Liar(Tracked::new(step, &alive), rng.next());
+        match rng.below(12) {
+            0..6 => drop(map.insert(key, Tracked::new(step, &alive))),
+            6..9 => drop(map.remove(&key)),
+            9 => drop(map.entry(key).or_insert_with(|| Tracked::new(step, &alive))),
+            10 if step % 10 == 0 => {
+                let mut right = map.split_off(&key);
+                map.append(&mut right);
+            }
+            _ if step % 100 == 0 => versions.push(map.clone()),
+            _ => drop(map.pop_first()),
+        }
+        assert_eq!(map.len(), map.iter().count());
+    }
+    drop((map, versions));
+    assert_eq!(alive.load(std::sync::atomic::Ordering::Relaxed), 0, "elements are left");
+}
+
+/// A destructor that panics leaves no other element out, and no memory.
+#[test]
+fn a_destructor_that_panics_stops_no_other() {
+    struct Bomb(Tracked);
+    impl Clone for Bomb {
+        fn clone(&self) -> Self {
+            Self(self.0.clone())
+        }
+    }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            burn();
+        }
+    }
+    let alive = Arc::new(AtomicUsize::new(0));
+    for fuse in [0, 1, 70, 500] {
+        let elements: PersistentVec<Bomb> =
+            (0..1000).map(|n| Bomb(Tracked::new(n, &alive))).collect();
+        let version = elements.clone();
+        drop(elements);
+        FUSE.set(fuse);
+        assert!(panics(move || drop(version)));
+        assert_eq!(alive.load(std::sync::atomic::Ordering::Relaxed), 0, "elements are left");
+    }
+}
+
+/// The destructor goes as deep as the tree is high, and no deeper.
+#[test]
+fn a_large_map_is_dropped_with_a_small_stack() {
+    let entries = crate::support::effort(1_000_000);
+    let map: PersistentMap<u64, Box<u64>> = (0..entries).map(|n| (n, Box::new(n))).collect();
+    let small = std::thread::Builder::new().stack_size(64 << 10);
+    small.spawn(move || drop(map)).unwrap().join().unwrap();
+}
