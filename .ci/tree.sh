@@ -19,7 +19,7 @@ stage_clippy() {
     cargo clippy -p hedgerow --lib --no-default-features -- -D warnings
     cargo clippy -p hedgerow --lib --no-default-features --features portable-atomic -- -D warnings
     cargo clippy -p hedgerow --lib -- -D warnings
-    for feature in left-right-table ordered left-right compressed; do
+    for feature in left-right-table ordered left-right compressed persistent; do
         cargo clippy -p hedgerow --lib --no-default-features --features $feature -- -D warnings
     done
     # With the database, the workspace has feature `std-ext` in any case.

@@ -75,9 +75,9 @@ fn even_out<T: Editable>(inner: &mut UniqueInner<'_, T>, left: usize) -> Result<
                 if a_len < b_len { &b.read().a()[moved] } else { &a.read().a()[a_len - moved] };
             let bound = T::bound(first);
             if a_len < b_len {
-                a.take_front(moved, &mut (), &mut b)
+                a.take_front(moved, &mut (), &mut b);
             } else {
-                b.take_back(moved, &mut (), &mut a)
+                b.take_back(moved, &mut (), &mut a);
             }
             old = Some(core::mem::replace(&mut bounds[left], bound));
             moved

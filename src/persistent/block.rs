@@ -91,7 +91,7 @@ impl<A, B, C> Block<A, B, C> {
         let header = NonNull::new(unsafe { alloc(layout) }.cast::<Header>()).ok_or(AllocError)?;
         // SAFETY: the block begins with a header.
         unsafe {
-            header.write(Header { handles: AtomicUsize::new(1), len: 0, capacity: short, height })
+            header.write(Header { handles: AtomicUsize::new(1), len: 0, capacity: short, height });
         };
         Ok(Self { header, columns: PhantomData })
     }
@@ -216,6 +216,34 @@ impl<A, B, C> Block<A, B, C> {
     }
 }
 
+/// Clones in a column that is being filled. Drops them if a `Clone` panics.
+struct Cloned<T>(*mut T, usize);
+
+impl<T> Cloned<T> {
+    /// # Safety
+    /// There is room for all elements of `from` at `to`.
+    #[inline(always)]
+    unsafe fn all(from: &[T], to: *mut T) -> Self
+    where
+        T: Clone,
+    {
+        let mut cloned = Self(to, 0);
+        for element in from {
+            // SAFETY: the caller promises that there is room.
+            unsafe { to.add(cloned.1).write(element.clone()) };
+            cloned.1 += 1;
+        }
+        cloned
+    }
+}
+
+impl<T> Drop for Cloned<T> {
+    fn drop(&mut self) {
+        // SAFETY: these were written, and nobody else has them.
+        unsafe { ptr::slice_from_raw_parts_mut(self.0, self.1).drop_in_place() }
+    }
+}
+
 impl<A: Clone, B: Clone, C: Clone> Block<A, B, C> {
     /// Returns a block of its own with clones of the elements of `range`, and room for `capacity`.
     pub(super) fn copy(
@@ -224,31 +252,6 @@ impl<A: Clone, B: Clone, C: Clone> Block<A, B, C> {
         capacity: usize,
     ) -> Result<Self, AllocError> {
         let copied = Self::new(self.header().height, capacity.max(range.len()))?;
-        /// Drops what has been cloned, if a `Clone` panics.
-        struct Cloned<T>(*mut T, usize);
-        impl<T> Cloned<T> {
-            /// # Safety
-            /// There is room for all elements of `from` at `to`.
-            #[inline(always)]
-            unsafe fn all(from: &[T], to: *mut T) -> Self
-            where
-                T: Clone,
-            {
-                let mut cloned = Self(to, 0);
-                for element in from {
-                    // SAFETY: the caller promises that there is room.
-                    unsafe { to.add(cloned.1).write(element.clone()) };
-                    cloned.1 += 1;
-                }
-                cloned
-            }
-        }
-        impl<T> Drop for Cloned<T> {
-            fn drop(&mut self) {
-                // SAFETY: these were written, and nobody else has them.
-                unsafe { ptr::slice_from_raw_parts_mut(self.0, self.1).drop_in_place() }
-            }
-        }
         // The bound of the first element stays out.
         let bounds = self.c().get(range.start..range.end.saturating_sub(1)).unwrap_or(&[]);
         // SAFETY: `copied` has room for `range.len()` elements in each column, and its third column begins at index 1.
@@ -602,7 +605,8 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
         );
         let mut taken = right.own();
         taken.set_len(0);
-        // SAFETY: there is room, which was asserted. Both blocks have no other handle, and `right` forgets the elements.
+        // SAFETY: there is room, which was asserted. Both blocks have no other handle, and `right` forgets the
+        // elements.
         unsafe {
             let from = taken.block;
             self.block.column_a().add(len).copy_from_nonoverlapping(from.column_a(), others);

@@ -156,7 +156,8 @@ impl<T: Editable> Tree<T> {
             is_last,
         };
         for height in 1..place.full {
-            spare.inner[height] = Some(Block::new(height as u8, room_for(INNER.div_ceil(2) + 1, INNER))?);
+            spare.inner[height] =
+                Some(Block::new(height as u8, room_for(INNER.div_ceil(2) + 1, INNER))?);
         }
         if place.full > root {
             spare.inner[root + 1] = Some(Block::new(root as u8 + 1, room_for(2, INNER))?);

@@ -131,7 +131,9 @@ fn pair<T: Editable>(
 /// Allocates the right half of a node that is full.
 fn spare_for<T: Editable>(node: &Node<T>) -> Result<Option<Inner<T>>, AllocError> {
     let is_full = node.len() == INNER;
-    is_full.then(|| Block::new(node.height() as u8, room_for(INNER.div_ceil(2) + 1, INNER))).transpose()
+    is_full
+        .then(|| Block::new(node.height() as u8, room_for(INNER.div_ceil(2) + 1, INNER)))
+        .transpose()
 }
 
 /// Adds a lower node behind the entries of `node`. Returns the right half of `node`, if that was full.

@@ -1,4 +1,51 @@
-//! Persistent collections.
+//! Persistent collections: values whose clones share structure.
+//!
+//! A clone of a [`PersistentMap`], [`PersistentSet`] or [`PersistentVec`] takes a few nanoseconds, whatever its size,
+//! and is a *version*: it keeps its contents while the original changes. Use them for undo histories, for consistent
+//! reports beside changes, for search trees of alternatives, and wherever you would otherwise clone a whole map.
+//!
+//! ```
+//! use hedgerow::persistent::PersistentMap;
+//!
+//! let mut document = PersistentMap::from([(1, "To be"), (2, "or not to be")]);
+//! let mut undo = vec![document.clone()];
+//! document.insert(2, "that is the question");
+//! undo.push(document.clone());
+//! document.remove(&1);
+//! assert_eq!(undo[0][&2], "or not to be");
+//! assert_eq!(undo[1].len(), 2);
+//! ```
+//!
+//! # How it works
+//! All three are one B+-tree. Leaves have up to 64 entries in two arrays, of keys and of values, at most a kilobyte;
+//! inner nodes have up to 32 children, the bounds between them, and the number of entries below each. With these
+//! numbers, [`get_index`](PersistentMap::get_index) and [`rank`](PersistentMap::rank) are O(log n), and a sequence is a
+//! tree without keys.
+//!
+//! Nodes are counted, like std's `Arc`. A change follows the path from the root to a leaf. It copies the nodes on this
+//! path that other versions share, and changes the others in place. So a collection without clones is changed as std's
+//! `BTreeMap` is, and a clone makes each node be copied once at most.
+//!
+//! # What a version costs
+//! The first change after a clone copies a path: a leaf, and an inner node for each level above it, two or three
+//! kilobytes for a million small entries. Further changes copy what the changes before them have not. Entries that
+//! are copied are cloned, so large values belong into an `Arc`.
+//!
+//! Dropping the last version of a collection drops all its entries at once, with a recursion as deep as the tree is
+//! high.
+//!
+//! # Sources
+//! - Path copying: Driscoll, Sarnak, Sleator and Tarjan, *Making Data Structures Persistent* (1986).
+//! - Changes in place by the only owner: `Arc::make_mut`, as in im, imbl and rpds; Clojure's transients do the same
+//!   with an explicit token, which `&mut` makes unnecessary.
+//! - Counts instead of the radix search of RRB vectors (Bagwell and Rompf, 2011; Stucki and others, 2015): cutting and
+//!   joining then need no exception for nodes of other sizes, and a map has them, too.
+//! - Cutting a tree in two by joining what is left and right of a path: Blelloch, Ferizovic and Sun, *Just Join for
+//!   Parallel Ordered Sets* (2016).
+//! - Nodes of a kilobyte, with bounds that are copied keys, and neighbours merged only below a quarter: B+-trees as
+//!   databases have them. imbl's nodes have 16 entries; larger ones make lookups, iteration and destruction faster, and
+//!   do not make versions dearer, because fewer levels are copied.
+
 mod balance;
 mod block;
 mod diff;
@@ -7,12 +54,12 @@ mod iter;
 mod join;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
-mod map;
+pub mod map;
 mod node;
+pub mod set;
 mod tree;
-mod vec;
-pub use map::{
-    Diff, DiffItem, Entry, IntoIter, Iter, IterMut, Keys, OccupiedEntry, PersistentMap, Range,
-    VacantEntry, Values, ValuesMut,
-};
-pub use vec::{PersistentVec, VecIntoIter, VecIter, VecIterMut};
+pub mod vec;
+
+pub use map::{DiffItem, PersistentMap};
+pub use set::PersistentSet;
+pub use vec::PersistentVec;

@@ -43,7 +43,8 @@ pub(crate) trait Editable: Kind<Key: Clone, Value: Clone, Bound: Clone> {
 /// Children of an inner node at most.
 pub(super) const INNER: usize = 32;
 
-/// Bytes of a node that are prefetched at most. Processors have about this many buffers for lines that are on their way.
+/// Bytes of a node that are prefetched at most. Processors have about this many buffers for lines that are on their
+/// way.
 const MOST_FETCHED: usize = 10 * 64;
 
 /// More levels than a tree can have. A node with siblings has a quarter of the most entries or children at least, so
@@ -180,7 +181,9 @@ impl<T: Kind> Node<T> {
 /// They are likely in no cache. Counted one after the other, each would wait for its own cache line, because a
 /// read-modify-write lets no later load begin.
 fn fetch_all<T: Kind>(nodes: &[Node<T>]) {
-    nodes.iter().for_each(|node| prefetch::write(node.header.as_ptr()));
+    for node in nodes {
+        prefetch::write(node.header.as_ptr());
+    }
 }
 
 impl<T: Kind> Clone for Node<T> {

@@ -140,12 +140,6 @@ impl<T: Kind> Tree<T> {
 
     /// Returns the entry with `index` entries before it.
     pub(crate) fn get_index(&self, index: usize) -> Option<(&T::Key, &T::Value)> {
-        let (keys, values) = self.leaf_at(index)?;
-        Some((keys.first()?, values.first()?))
-    }
-
-    /// Returns the entries of a leaf, from the one with `index` entries before it on.
-    pub(crate) fn leaf_at(&self, index: usize) -> Option<(&[T::Key], &[T::Value])> {
         if index >= self.len {
             return None;
         }
@@ -154,7 +148,7 @@ impl<T: Kind> Tree<T> {
         loop {
             match node.level() {
                 Level::Inner(inner) => node = &inner.a()[skip(inner.b(), &mut rest)],
-                Level::Leaf(leaf) => return Some((&leaf.a()[rest..], &leaf.b()[rest..])),
+                Level::Leaf(leaf) => return Some((&leaf.a()[rest], &leaf.b()[rest])),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `PersistentVec`: a tree of elements, found by their index.
+//! `PersistentVec` and its iterators.
 
 use super::iter::{Entries, EntriesMut};
 use super::map::out_of_memory;
@@ -28,7 +28,8 @@ impl<T: Clone> Editable for Elements<T> {
 /// A sequence as a value: a clone takes a few nanoseconds, and shares all elements with the original.
 ///
 /// It is a tree that counts its elements. So all changes are O(log n), wherever they are: insertion and removal in the
-/// middle, cutting a sequence in two and joining two. See [`PersistentMap`](super::PersistentMap) for what a clone costs.
+/// middle, cutting a sequence in two and joining two. See [`PersistentMap`](super::PersistentMap) for what a clone
+/// costs.
 ///
 /// It has the methods of [`Vec`](std::vec::Vec) that make sense for elements that do not lie in one slice.
 ///
@@ -37,9 +38,9 @@ impl<T: Clone> Editable for Elements<T> {
 ///
 /// let mut text: PersistentVec<char> = "hello world".chars().collect();
 /// let before = text.clone();
-/// let world = text.split_off(6);
+/// let mut world = text.split_off(6);
 /// text.extend("small ".chars());
-/// text.append(world);
+/// text.append(&mut world);
 /// assert_eq!(text.iter().collect::<String>(), "hello small world");
 /// assert_eq!(before.len(), 11);
 /// ```
@@ -124,8 +125,8 @@ impl<T> PersistentVec<T> {
     }
 
     /// Returns an iterator over the elements, from both ends. Skipping with `nth` is O(log n).
-    pub fn iter(&self) -> VecIter<'_, T> {
-        VecIter { entries: self.tree.entries(0..self.len()) }
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { entries: self.tree.entries(0..self.len()) }
     }
 
     /// Returns an iterator over the elements with indices in a range.
@@ -133,8 +134,8 @@ impl<T> PersistentVec<T> {
     /// # Panics
     /// If the range is out of bounds.
     #[track_caller]
-    pub fn range<R: RangeBounds<usize>>(&self, range: R) -> VecIter<'_, T> {
-        VecIter { entries: self.tree.entries(indices(&range, self.len())) }
+    pub fn range<R: RangeBounds<usize>>(&self, range: R) -> Iter<'_, T> {
+        Iter { entries: self.tree.entries(indices(&range, self.len())) }
     }
 
     /// Searches a sorted sequence, as [`slice::binary_search_by`] does. O(log² n).
@@ -215,7 +216,8 @@ impl<T: Clone> PersistentVec<T> {
         self.tree.remove_at(&place).unwrap_or_else(|why| out_of_memory(why)).1
     }
 
-    /// Returns the element at an index, for changes. Copies the nodes on the way if other versions share them. O(log n).
+    /// Returns the element at an index, for changes. Copies the nodes on the way if other versions share them. O(log
+    /// n).
     pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         if index >= self.len() {
             return None;
@@ -264,18 +266,19 @@ impl<T: Clone> PersistentVec<T> {
         Self { tree: self.tree.slice(indices).unwrap_or_else(|why| out_of_memory(why)) }
     }
 
-    /// Adds the elements of `other` at the end. O(log n).
+    /// Moves all elements of `other` to the end of this sequence. O(log n).
     ///
     /// # Panics
     /// If there would be more than `usize::MAX / 2` elements, which is possible because they are shared.
-    pub fn append(&mut self, other: Self) {
+    pub fn append(&mut self, other: &mut Self) {
         let joined = self.tree.join(&other.tree, |()| ());
         self.tree = joined.unwrap_or_else(|why| out_of_memory(why));
+        other.clear();
     }
 
     /// Returns an iterator over the elements for changes. First copies all nodes that other versions share: O(n) then.
-    pub fn iter_mut(&mut self) -> VecIterMut<'_, T> {
-        VecIterMut { entries: self.tree.entries_mut().unwrap_or_else(|why| out_of_memory(why)) }
+    pub fn iter_mut(&mut self) -> IterMut<'_, T> {
+        IterMut { entries: self.tree.entries_mut().unwrap_or_else(|why| out_of_memory(why)) }
     }
 
     /// Keeps the elements for which `keep` returns `true`, in order. O(n).
@@ -391,23 +394,23 @@ impl<T: Clone, const N: usize> From<[T; N]> for PersistentVec<T> {
 }
 
 /// Iterates over the elements of a sequence, from both ends.
-pub struct VecIter<'a, T> {
+pub struct Iter<'a, T> {
     entries: Entries<'a, Elements<T>>,
 }
 
-impl<T> Clone for VecIter<'_, T> {
+impl<T> Clone for Iter<'_, T> {
     fn clone(&self) -> Self {
         Self { entries: self.entries.clone() }
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for VecIter<'_, T> {
+impl<T: fmt::Debug> fmt::Debug for Iter<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
     }
 }
 
-impl<'a, T> Iterator for VecIter<'a, T> {
+impl<'a, T> Iterator for Iter<'a, T> {
     type Item = &'a T;
 
     #[inline]
@@ -429,22 +432,22 @@ impl<'a, T> Iterator for VecIter<'a, T> {
     }
 }
 
-impl<T> DoubleEndedIterator for VecIter<'_, T> {
+impl<T> DoubleEndedIterator for Iter<'_, T> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         Some(self.entries.next_back()?.1)
     }
 }
 
-impl<T> ExactSizeIterator for VecIter<'_, T> {}
-impl<T> FusedIterator for VecIter<'_, T> {}
+impl<T> ExactSizeIterator for Iter<'_, T> {}
+impl<T> FusedIterator for Iter<'_, T> {}
 
 /// Iterates over the elements of a sequence for changes.
-pub struct VecIterMut<'a, T> {
+pub struct IterMut<'a, T> {
     entries: EntriesMut<'a, Elements<T>>,
 }
 
-impl<'a, T> Iterator for VecIterMut<'a, T> {
+impl<'a, T> Iterator for IterMut<'a, T> {
     type Item = &'a mut T;
 
     fn next(&mut self) -> Option<&'a mut T> {
@@ -456,15 +459,15 @@ impl<'a, T> Iterator for VecIterMut<'a, T> {
     }
 }
 
-impl<T> ExactSizeIterator for VecIterMut<'_, T> {}
-impl<T> FusedIterator for VecIterMut<'_, T> {}
+impl<T> ExactSizeIterator for IterMut<'_, T> {}
+impl<T> FusedIterator for IterMut<'_, T> {}
 
 /// Iterates over the elements of a sequence by value. Elements that other versions share are cloned.
-pub struct VecIntoIter<T> {
+pub struct IntoIter<T> {
     sequence: PersistentVec<T>,
 }
 
-impl<T: Clone> Iterator for VecIntoIter<T> {
+impl<T: Clone> Iterator for IntoIter<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
@@ -476,38 +479,38 @@ impl<T: Clone> Iterator for VecIntoIter<T> {
     }
 }
 
-impl<T: Clone> DoubleEndedIterator for VecIntoIter<T> {
+impl<T: Clone> DoubleEndedIterator for IntoIter<T> {
     fn next_back(&mut self) -> Option<T> {
         self.sequence.pop()
     }
 }
 
-impl<T: Clone> ExactSizeIterator for VecIntoIter<T> {}
-impl<T: Clone> FusedIterator for VecIntoIter<T> {}
+impl<T: Clone> ExactSizeIterator for IntoIter<T> {}
+impl<T: Clone> FusedIterator for IntoIter<T> {}
 
 impl<T: Clone> IntoIterator for PersistentVec<T> {
     type Item = T;
-    type IntoIter = VecIntoIter<T>;
+    type IntoIter = IntoIter<T>;
 
-    fn into_iter(self) -> VecIntoIter<T> {
-        VecIntoIter { sequence: self }
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { sequence: self }
     }
 }
 
 impl<'a, T> IntoIterator for &'a PersistentVec<T> {
     type Item = &'a T;
-    type IntoIter = VecIter<'a, T>;
+    type IntoIter = Iter<'a, T>;
 
-    fn into_iter(self) -> VecIter<'a, T> {
+    fn into_iter(self) -> Iter<'a, T> {
         self.iter()
     }
 }
 
 impl<'a, T: Clone> IntoIterator for &'a mut PersistentVec<T> {
     type Item = &'a mut T;
-    type IntoIter = VecIterMut<'a, T>;
+    type IntoIter = IterMut<'a, T>;
 
-    fn into_iter(self) -> VecIterMut<'a, T> {
+    fn into_iter(self) -> IterMut<'a, T> {
         self.iter_mut()
     }
 }

@@ -4,6 +4,8 @@
 
 #[cfg(not(any(build_asan, build_tsan)))]
 mod map;
+#[cfg(not(any(build_asan, build_narrow, build_portable, build_tsan)))]
+mod set;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(not(any(build_narrow, build_portable)))]

@@ -42,8 +42,8 @@ fn play<T: Clone + Debug + PartialEq>(seed: u64, most: usize, steps: u32, make: 
             90 => {
                 let (right, right_model) = (ours.split_off(at), model.split_off(at));
                 compare(&right, &right_model);
-                let left = std::mem::replace(&mut ours, right);
-                ours.append(left);
+                let mut left = std::mem::replace(&mut ours, right);
+                ours.append(&mut left);
                 model = [right_model, model].concat();
             }
             91 => {
@@ -52,7 +52,7 @@ fn play<T: Clone + Debug + PartialEq>(seed: u64, most: usize, steps: u32, make: 
                 assert!(ours.range(at..end).rev().eq(model[at..end].iter().rev()));
             }
             92 => {
-                ours.append(ours.clone());
+                ours.append(&mut ours.clone());
                 model.extend_from_within(..);
             }
             93 if versions.len() < 20 => versions.push((ours.clone(), model.clone())),
@@ -66,7 +66,9 @@ fn play<T: Clone + Debug + PartialEq>(seed: u64, most: usize, steps: u32, make: 
         }
     }
     versions.push((ours.clone(), model.clone()));
-    versions.iter().for_each(|(ours, model)| compare(ours, model));
+    for (ours, model) in &versions {
+        compare(ours, model);
+    }
     assert!(ours.into_iter().rev().eq(model.into_iter().rev()));
 }
 
@@ -89,7 +91,7 @@ fn too_many_elements_are_refused() {
     let mut doubled = PersistentVec::from([7]);
     let result = std::panic::catch_unwind(move || {
         loop {
-            doubled.append(doubled.clone());
+            doubled.append(&mut doubled.clone());
         }
     });
     let message = *result.unwrap_err().downcast::<&str>().unwrap();

@@ -1,4 +1,4 @@
-//! `PersistentMap`: a tree of keys and values.
+//! `PersistentMap`, its iterators and entries.
 
 mod diff;
 mod entry;

@@ -91,7 +91,8 @@ impl<K, V> PersistentMap<K, V> {
         *self = Self::new();
     }
 
-    /// Returns whether both maps are the same version: neither has been changed since one was cloned from the other. O(1).
+    /// Returns whether both maps are the same version: neither has been changed since one was cloned from the other.
+    /// O(1).
     ///
     /// If it returns `false`, the maps may still have equal entries.
     ///

@@ -172,6 +172,7 @@ impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
     /// let middle = map.slice(300..=400);
     /// assert_eq!((middle.len(), map.len()), (101, 1000));
     /// ```
+    #[must_use]
     pub fn slice<Q: Ord + ?Sized, R: RangeBounds<Q>>(&self, range: R) -> Self
     where
         K: Borrow<Q>,
@@ -190,6 +191,7 @@ impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
     /// let right = map.split_off(&2);
     /// assert_eq!((map.len(), right.len()), (1, 2));
     /// ```
+    #[must_use = "`remove_range` drops the entries"]
     pub fn split_off<Q: Ord + ?Sized>(&mut self, key: &Q) -> Self
     where
         K: Borrow<Q>,
