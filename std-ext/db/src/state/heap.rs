@@ -7,7 +7,7 @@
 //!
 //! `malloc_trim` may miss what is freed while it runs, so it is called again later, less and less often while it
 //! returns little. It holds the allocator's lock for a time that grows with the free memory. Therefore it is called
-//! rarely, and never by a thread that serves clients. Other allocators return memory by themselves.
+//! rarely, and by a thread that serves clients only for MEMORY PURGE. Other allocators return memory by themselves.
 
 use crate::state::slabs;
 use std::sync::{Mutex, PoisonError};
@@ -99,16 +99,15 @@ pub(crate) fn trim() {
 
 /// Returns the resident set size of the process in bytes, and 0 if the system does not tell.
 pub(crate) fn resident() -> usize {
-    /// The unit of the file, on the systems that have it.
-    const PAGE: usize = 4096;
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.as_deref().and_then(|line| line.split(' ').nth(1)?.parse::<usize>().ok());
-    pages.unwrap_or(0) * PAGE
+    // Not 4096 on all machines: kernels for ARM may have pages of 16 or 64 KiB.
+    pages.unwrap_or(0) * rustix::param::page_size()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PAUSE, RETRY, SLACK, TrimState};
+    use super::{PAUSE, RETRY, SLACK, TrimState, resident};
     use std::time::{Duration, Instant};
 
     #[test]
@@ -139,5 +138,20 @@ mod tests {
             }
         }
         assert!((12..=24).contains(&asked), "asked {asked} times within an hour");
+    }
+
+    /// The file `status` has it in KiB, whatever the size of a page.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_resident_set_is_as_large_as_the_system_says() {
+        let agree = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+            let kibibytes: usize = line.trim().trim_end_matches(" kB").parse().unwrap();
+            let (wanted, found) = (kibibytes << 10, resident());
+            (wanted / 2..wanted * 2).contains(&found)
+        };
+        // Other tests may allocate much between the two looks.
+        assert!((0..100).any(|_| agree()), "{} bytes", resident());
     }
 }
