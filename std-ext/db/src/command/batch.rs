@@ -317,6 +317,8 @@ impl<'a> Batch<'a> {
     /// Adds a read that may take long. It is made without a lock, even if changes of the same shard are queued.
     pub(super) fn long_read(&mut self, key: &'a [u8], query: Query<'a>, kind: ReplyKind) {
         self.long_operations += 1;
+        // A group of one, before which the queued changes are made: a plain read would be queued behind them, under
+        // their lock.
         self.requests.push(Request::MultiRead(key, query, 1));
         self.steps.push(ReplyStep::Answers(kind, self.command, 1));
     }

@@ -353,6 +353,7 @@ impl<'a> Execution<'_, 'a> {
                 lines.push(b'\n');
             }
         };
+        // The list of clients knows its own line as of its last turn only.
         each(&self.own_info(arguments));
         self.server.clients(self.connection.id, &mut each);
         self.reply(|out| out.verbatim(*b"txt", &lines));

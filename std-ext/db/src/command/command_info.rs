@@ -164,6 +164,7 @@ impl<'a> Execution<'_, 'a> {
             return Err("ERR Invalid number of arguments specified for command".into());
         }
         let keys = keys(spec, command);
+        // As `CMD_NO_MANDATORY_KEYS`: a number of keys may be 0.
         if !spec.counts_keys() && keys.clone().next().is_none() {
             return Err("ERR Invalid arguments specified for command".into());
         }

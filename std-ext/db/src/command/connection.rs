@@ -176,6 +176,7 @@ impl Connection {
 
     /// Resets the state to that of a new connection.
     pub(super) fn reset(&mut self, users: &Users) {
+        // The library's name stays, as in Redis 7.2, where it describes the client and not what it has set up.
         self.name = None;
         self.protocol = Protocol::Two;
         self.log_out(users);

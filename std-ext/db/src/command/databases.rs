@@ -101,6 +101,7 @@ impl<'a> Execution<'_, 'a> {
     /// Returns the database of a copy. In a cluster it need not exist: the reply is another error.
     fn copy_target(&self, number: i32) -> Result<u16, CommandError> {
         match (self.group(), u16::try_from(number)) {
+            // The default of Redis's `databases`, against which it checks the number before it refuses the copy.
             (Some(_), Ok(number @ 0..16)) => Ok(number),
             _ => self.database(number),
         }

@@ -105,6 +105,7 @@ fn sample(kind: &str, out: &mut Writer<'_>) {
             }
             out.bulk(b"Some real reply following the attribute");
         }
+        // As in Redis: in RESP2 nothing tells a push from a reply.
         "push" if out.protocol() == Protocol::Two => {
             out.error("ERR RESP2 is not supported by this command");
         }

@@ -83,6 +83,7 @@ pub(super) fn refused_to_subscriber(
         "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
         named.name
     );
+    // As `rejectCommandFormat`: a refused EXEC ends its transaction.
     let begin = match spec.id {
         Id::Exec => "EXECABORT Transaction discarded because of: ",
         _ => "ERR ",
@@ -107,6 +108,7 @@ pub(super) fn send_message(
     (channel, payload): (&[u8], &[u8]),
 ) -> u64 {
     if kind == Kind::ShardChannel {
+        // Only the primary of the slot's group has subscribers of such a channel.
         return hub.publish_to_shard(channel, payload);
     }
     if let Some(cluster) = cluster {

@@ -168,6 +168,7 @@ impl ReplyKind {
             (Self::Type, Answer::Int(1)) => out.simple("string"),
             (Self::Type, _) => out.simple("none"),
             (Self::Encoding, Answer::Bytes(value)) => out.bulk(encoding(value).as_bytes()),
+            // Redis answers 2147483647 for integers below 10000, whose objects it shares. Nothing is shared here.
             (Self::Shared, Answer::Bytes(_)) => out.integer(1),
             (Self::Fields, Answer::Fields(values)) => {
                 out.array(values.len());
@@ -221,6 +222,7 @@ fn encoding(value: &[u8]) -> &'static str {
     // As `tryObjectEncoding` would: no text of an integer is longer than 20 bytes.
     if number::integer(value).is_some() {
         "int"
+    // By the value alone. Redis says `raw` for a short value that was changed in place, as by APPEND.
     } else if value.len() <= EMBSTR_MAX {
         "embstr"
     } else {

@@ -121,6 +121,7 @@ impl<'a> Execution<'_, 'a> {
         let queued = self.connection.queue.is_some();
         let Some(tracking) = &mut self.connection.tracking else { return };
         tracking.begin(spec.map(|spec| spec.id), queued);
+        // What is queued is read when EXEC executes it, and remembered then.
         let Some(spec) = spec.filter(|_| !queued) else { return };
         let detailed = with_subcommand(spec, arguments);
         if !(tracking.remembers() && is_tracked(detailed)) {

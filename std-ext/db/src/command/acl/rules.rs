@@ -108,6 +108,7 @@ impl User {
         if !self.passwords.contains(&password) {
             self.passwords.push(password);
         }
+        // As `ACLSetUser`: a password that is added takes `nopass` back.
         self.needs_no_password = false;
     }
 

@@ -242,6 +242,7 @@ impl<'a> Execution<'_, 'a> {
         if !spec.takes(command.len()) {
             return Err(wrong_number(spec.name));
         }
+        // No entry in ACL LOG: nobody was refused anything.
         let why = match user.check(spec, command) {
             Ok(()) => {
                 self.reply(|out| out.ok());
@@ -327,6 +328,7 @@ impl<'a> Execution<'_, 'a> {
             }
             _ => return Err(wrong_part("ACL", arguments[1])),
         };
+        // Copies, so that threads that log refusals do not wait for the reply to be written.
         let entries: Vec<Entry> = users.with_log(|log| log.newest(count).cloned().collect());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         self.reply(|out| {

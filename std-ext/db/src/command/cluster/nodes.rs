@@ -96,6 +96,7 @@ impl<'v> ShownNodes<'v> {
         // Nodes have no links with each other. What a client concludes from this field is whether the node is alive.
         let link = if *health == Health::Failed && !own { "disconnected" } else { "connected" };
         let (epoch, mut slots) = (group.epoch, String::new());
+        // Clients look for the slots of a follower at its primary.
         for SlotRange { first, last, .. } in ranges.iter().filter(|_| primary) {
             let end = if first == last { String::new() } else { format!("-{last}") };
             // Writing to a string does not fail.
@@ -143,6 +144,7 @@ impl<'v> ShownNodes<'v> {
         out.integer(port(member, self.tls).into());
         out.bulk(member.id.as_bytes());
         let addresses = &member.addresses;
+        // As `addNodeToNodeReply`: the metadata has only what is not the preferred endpoint already.
         let ip = Some(("ip", &addresses.ip)).filter(|_| endpoint_type != EndpointType::Ip);
         let hostname = Some(("hostname", &addresses.hostname))
             .filter(|(_, name)| endpoint_type != EndpointType::Hostname && !name.is_empty());

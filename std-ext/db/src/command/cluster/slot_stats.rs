@@ -65,6 +65,7 @@ impl Execution<'_, '_> {
         let selection = Selection::parse(arguments)?;
         self.execute_batch();
         let mut all = self.session.slot_counts();
+        // Any entry may have changed a key that was counted.
         self.wait_for_last_entry();
         selection.of(&mut all);
         self.reply(|out| {

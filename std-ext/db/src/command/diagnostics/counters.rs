@@ -36,6 +36,7 @@ const fn has_subcommands() -> [bool; COMMANDS.len()] {
 /// Returns the number of a command, or of its subcommand.
 pub(in crate::command) fn number(id: Id, arguments: &[&[u8]]) -> usize {
     let command = id as usize;
+    // The table first: most commands have no subcommands, and a key may have the name of one.
     let (true, Some(name)) = (HAS_SUBCOMMANDS[command], arguments.get(1)) else { return command };
     let is_named = |part: &CommandSpec| {
         let name_of_part = part.name.split_once('|').map_or("", |(_, name)| name);
@@ -105,6 +106,7 @@ impl CommandCounters {
         counter.calls.add(calls);
         counter.nanoseconds.add(nanoseconds * calls);
         if tracks {
+            // Made late: a histogram takes over 4 KiB, and each thread calls few of all commands.
             let empty = || Box::new(Histogram(std::array::from_fn(|_| Counter::default())));
             let latencies = counter.latencies.get_or_init(empty);
             latencies.0[bucket(nanoseconds)].add(calls);

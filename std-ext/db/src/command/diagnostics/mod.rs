@@ -168,6 +168,7 @@ impl Diagnostics {
             }
             _ => return false,
         }
+        // A threshold of 0 means that nothing is monitored; that of the slow log means every command.
         let monitored = match self.latency.threshold() {
             0 => u64::MAX,
             milliseconds => milliseconds.saturating_mul(1_000_000),

@@ -319,6 +319,7 @@ impl Decoder<'_> {
         let is_pair =
             first & 0x400 == 0 && self.byte(self.at + 6) == b'\\' && self.byte(self.at + 7) == b'u';
         let second = if is_pair { self.hexadecimal(self.at + 8)? } else { 0 };
+        // Half of a surrogate pair has no UTF-8, and lua-cjson refuses it.
         (second & 0xfc00 == 0xdc00)
             .then_some((0x1_0000 + (((first & 0x3ff) << 10) | (second & 0x3ff)), 12))
     }

@@ -98,6 +98,7 @@ impl Encoder<'_> {
     fn value(&mut self, value: &Value) -> mlua::Result<()> {
         match value {
             Value::Nil => self.out.push(b"null"),
+            // This is `cjson.null`. A table cannot hold nil.
             Value::LightUserData(pointer) if pointer.0.is_null() => self.out.push(b"null"),
             Value::Boolean(yes) => self.out.push(if *yes { b"true" } else { b"false" }),
             Value::Integer(n) => self.number(*n as f64),
@@ -159,6 +160,7 @@ impl Encoder<'_> {
                 Invalid::Refused => {
                     return Err(self.refused(&Value::Number(number), "must not be NaN or Inf"));
                 }
+                // C may write `-nan`, so lua-cjson writes this itself.
                 Invalid::Written if number.is_nan() => return self.out.push(b"nan"),
                 Invalid::Written => {}
                 Invalid::Null => return self.out.push(b"null"),

@@ -64,6 +64,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
         let reads_only = call.reads_only || flags.no_writes;
         let allows_undeclared =
             flags.allow_undeclared_keys || execution.db.scripts().allow_undeclared_keys();
+        // All declared keys have the slot of the first one: a call with others was refused before.
         let slot = declared.first().map(|key| slot(key));
         let (needs, used, batch) = (None, Breadth::Keys, Batch::default());
         Self {
@@ -277,6 +278,8 @@ impl LockedHost<'_, '_, '_, '_> {
         let redirects = self.execution.redirects();
         let batch = std::mem::take(&mut self.batch).emptied();
         let mut nested = self.execution.nested(batch);
+        // One time for the whole script, as in Redis: two reads of a key must not differ because it has expired between
+        // them.
         (nested.collects, nested.time) = (true, Some(self.keys.time()));
         nested.max_out = nested.max_out.min(REPLY_BYTES);
         nested.dispatch_queued(spec, arguments);

@@ -108,6 +108,7 @@ impl<'s> Search<'s> {
                 b'(' if next == b')' => return self.start(at, from + 2, Capture::Position(at)),
                 b'(' => return self.start(at, from + 1, Capture::Open(at)),
                 b')' => return self.end(at, from + 1),
+                // Anywhere else it is an ordinary byte.
                 b'$' if from + 1 == self.pattern.len() => {
                     return Ok((at == self.text.len()).then_some(at));
                 }
@@ -115,6 +116,7 @@ impl<'s> Search<'s> {
                     Some(end) => (at, from) = (end, from + 4),
                     None => return Ok(None),
                 },
+                // The manual of Lua 5.1 does not have it, but its `lstrlib.c` has.
                 ESCAPE if next == b'f' => match self.frontier(at, from + 2)? {
                     Some(behind) => from = behind,
                     None => return Ok(None),
@@ -281,6 +283,7 @@ impl<'s> Search<'s> {
         for end in at + 1..self.text.len() {
             self.step()?;
             let byte = self.text[end];
+            // Before `open`: of two equal letters, the second one closes.
             if byte == close {
                 depth -= 1;
                 if depth == 0 {
@@ -326,12 +329,14 @@ impl<'s> Search<'s> {
 
 /// Returns whether a byte is in a class such as `%a`.
 fn matches_class(byte: u8, class: u8) -> bool {
+    // ASCII only: Redis sets no locale but LC_COLLATE, so C's functions are those of the locale "C".
     let is_in = match class.to_ascii_lowercase() {
         b'a' => byte.is_ascii_alphabetic(),
         b'c' => byte.is_ascii_control(),
         b'd' => byte.is_ascii_digit(),
         b'l' => byte.is_ascii_lowercase(),
         b'p' => byte.is_ascii_punctuation(),
+        // Not `is_ascii_whitespace`, which lacks C's vertical tab.
         b's' => matches!(byte, b' ' | b'\t'..=b'\r'),
         b'u' => byte.is_ascii_uppercase(),
         b'w' => byte.is_ascii_alphanumeric(),

@@ -116,6 +116,8 @@ impl<'f> Format<'f> {
 
     /// Returns the bytes before an option that make it aligned.
     fn padding(&self, at: usize, (option, size): (u8, usize)) -> usize {
+        // As `gettoalign`, also for a size that is no power of two, such as that of `i3`: its formula is part of the
+        // format.
         if size == 0 || option == b'c' {
             return 0;
         }
@@ -208,6 +210,7 @@ fn unpack(lua: &Lua, control: &Control, given: &MultiValue) -> mlua::Result<Mult
         return Err(bad_argument(lua, 2, "unpack", "offset must be 1 or greater"));
     }
     let too_short = || bad_argument(lua, 1, "unpack", "data string too short");
+    // A negative offset is a very large `size_t` in Redis: past the end of the data, and not below 1.
     let mut at = usize::try_from(from).map_err(|_| too_short())? - 1;
     let mut format = Format::new(lua, control, "unpack", &text);
     let mut values = Vec::new();
@@ -283,6 +286,7 @@ fn size(lua: &Lua, control: &Control, given: &MultiValue) -> mlua::Result<f64> {
             let why = format!("option '{name}' has no fixed size");
             return Err(bad_argument(lua, 0, "size", &why));
         }
+        // As `b_size`, to which an unknown letter is no error.
         if !option.is_ascii_alphanumeric() {
             format.control(option)?;
         }
