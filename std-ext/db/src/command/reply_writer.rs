@@ -32,7 +32,7 @@ impl ReplyStep {
 pub(super) enum Failure {
     /// The database has answered so.
     Answered(RequestError),
-    /// The answer was none, but this is the reply for it.
+    /// The answer was no error, but its reply is this one.
     Replied(&'static str),
 }
 

@@ -1,8 +1,9 @@
 //! Records that were moved or removed, and readers and scans that still find them.
 
 use crate::options::Eviction;
-use crate::request::{Answer, Change, MultiKeyOp, Request, RequestError};
+use crate::request::{Answer, Change, MultiKeyOp, Query, Request, RequestError};
 use crate::session::transaction::TransactionOutcome;
+use crate::state::record::Value;
 use crate::state::rope::MAX_INLINE;
 use crate::state::{evict, shard};
 use crate::{Db, Options};
@@ -39,6 +40,36 @@ fn a_moved_value_stays_for_readers_of_the_key_before() {
         other.set(moved_to.1, "1").unwrap();
         other.set(moved_to.1, "2").unwrap();
         shard::read(*record, state.cold.as_deref(), |value| assert_eq!(value, [b'v'; 300]));
+    }
+}
+
+/// As in Redis, where RENAME and MOVE look the key up for a change.
+#[test]
+fn a_moved_key_counts_as_used() {
+    let mut options = Options::in_memory();
+    (options.shards, options.compressed) = (16, 16 << 20);
+    let db = Db::open(options).unwrap();
+    let state = Arc::clone(db.state());
+    let moves = [
+        (MultiKeyOp::Rename { from: b"from", to: b"to2", if_absent: false }, b"to2" as &[u8], 0),
+        (MultiKeyOp::Move { key: b"from", to: 1 }, b"from", 1),
+    ];
+    let all = [(0, 1), (0, 300), (1, 1), (1, 300)];
+    for ((operation, to, database), length) in all.map(|(at, length)| (moves[at], length)) {
+        db.set("from", vec![b'v'; length]).unwrap();
+        let record = state.shards[state.shard_of(b"from")].lock().find(b"from").unwrap();
+        assert_eq!(matches!(record.value(), Value::Compressed(..)), length > 1);
+        record.set_usage(record.usage() - 1000);
+        let mut session = db.session();
+        session.execute(&[Request::MultiKey(operation)], &mut |_, made| {
+            assert!(!matches!(made, Answer::Error(_) | Answer::Int(0)), "{made:?}");
+        });
+        session.select(database).unwrap();
+        session.execute(&[Request::Read(to, Query::IdleTime)], &mut |_, answer| {
+            let Answer::Int(idle) = answer else { panic!("{answer:?}") };
+            assert!(idle < 500, "{length} bytes are idle for {idle} seconds");
+        });
+        session.execute(&[Request::Change(to, Change::Delete)], &mut |_, _| {});
     }
 }
 

@@ -468,8 +468,9 @@ impl<'a, 'c> Apply<'a, 'c> {
             let value = shard::read(record, self.state.cold.as_deref(), <[u8]>::to_vec);
             self.core(key).put(there, key, &value, record.expires_at());
             if let Some(new) = self.core(key).find(key) {
-                // `put` has continued the use of the record that was there before, which was another key's value.
+                // `put` has continued the uses of the record that was there before, which had another key's value.
                 new.set_usage(record.usage());
+                self.core(key).touch(new);
             }
         }
         Ok(has_ticket)
