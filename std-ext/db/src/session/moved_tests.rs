@@ -1,12 +1,12 @@
-//! Records that were moved or removed, and readers and scans that still find them.
+//! Records that were moved, removed or read by other changes, and readers and scans that still find them.
 
 use crate::options::Eviction;
-use crate::request::{Answer, Change, MultiKeyOp, Query, Request, RequestError};
+use crate::request::{Answer, Bitwise, Change, MultiKeyOp, Query, Request, RequestError};
 use crate::session::transaction::TransactionOutcome;
-use crate::state::record::Value;
+use crate::state::record::{Record, Value};
 use crate::state::rope::MAX_INLINE;
 use crate::state::{evict, shard};
-use crate::{Db, Options};
+use crate::{Db, Options, Session};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,13 +43,27 @@ fn a_moved_value_stays_for_readers_of_the_key_before() {
     }
 }
 
+/// Makes a key one that was last used a long time ago.
+fn set_idle(db: &Db, key: &[u8]) -> Record {
+    let state = db.state();
+    let record = state.shards[state.shard_of(key)].lock().find(key).unwrap();
+    record.set_usage(record.usage() - 1000);
+    record
+}
+
+fn assert_used(session: &mut Session, key: &[u8], operation: MultiKeyOp<'_>) {
+    session.execute(&[Request::Read(key, Query::IdleTime)], &mut |_, answer| {
+        let Answer::Int(idle) = answer else { panic!("{answer:?}") };
+        assert!(idle < 500, "a key of {operation:?} is idle for {idle} seconds");
+    });
+}
+
 /// As in Redis, where RENAME and MOVE look the key up for a change.
 #[test]
 fn a_moved_key_counts_as_used() {
     let mut options = Options::in_memory();
     (options.shards, options.compressed) = (16, 16 << 20);
     let db = Db::open(options).unwrap();
-    let state = Arc::clone(db.state());
     let moves = [
         (MultiKeyOp::Rename { from: b"from", to: b"to2", if_absent: false }, b"to2" as &[u8], 0),
         (MultiKeyOp::Move { key: b"from", to: 1 }, b"from", 1),
@@ -57,19 +71,35 @@ fn a_moved_key_counts_as_used() {
     let all = [(0, 1), (0, 300), (1, 1), (1, 300)];
     for ((operation, to, database), length) in all.map(|(at, length)| (moves[at], length)) {
         db.set("from", vec![b'v'; length]).unwrap();
-        let record = state.shards[state.shard_of(b"from")].lock().find(b"from").unwrap();
+        let record = set_idle(&db, b"from");
         assert_eq!(matches!(record.value(), Value::Compressed(..)), length > 1);
-        record.set_usage(record.usage() - 1000);
         let mut session = db.session();
         session.execute(&[Request::MultiKey(operation)], &mut |_, made| {
             assert!(!matches!(made, Answer::Error(_) | Answer::Int(0)), "{made:?}");
         });
         session.select(database).unwrap();
-        session.execute(&[Request::Read(to, Query::IdleTime)], &mut |_, answer| {
-            let Answer::Int(idle) = answer else { panic!("{answer:?}") };
-            assert!(idle < 500, "{length} bytes are idle for {idle} seconds");
-        });
+        assert_used(&mut session, to, operation);
         session.execute(&[Request::Change(to, Change::Delete)], &mut |_, _| {});
+    }
+}
+
+/// As in Redis, which looks them up by `lookupKeyRead`.
+#[test]
+fn the_sources_of_an_operation_count_as_used() {
+    let db = Db::open(Options { shards: 16, ..Options::in_memory() }).unwrap();
+    let mut session = db.session();
+    let add = Change::AddElements(&[b"rose"]);
+    session.execute(&[Request::Change(b"from", add)], &mut |_, _| {});
+    let (from, to): (&[u8], &[u8]) = (b"from", b"to");
+    for operation in [
+        MultiKeyOp::Bitwise { op: Bitwise::Or, to, keys: &[from] },
+        MultiKeyOp::MergeElements { to, keys: &[from] },
+        MultiKeyOp::Copy { from, to, database: 0, replace: true },
+        MultiKeyOp::StoreSorted { from, to },
+    ] {
+        set_idle(&db, from);
+        session.execute(&[Request::MultiKey(operation)], &mut |_, _| {});
+        assert_used(&mut session, from, operation);
     }
 }
 

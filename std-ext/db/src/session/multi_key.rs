@@ -269,11 +269,12 @@ impl<'a, 'c> Apply<'a, 'c> {
         alive
     }
 
-    /// As `find_alive`, for a key that an operation only reads.
+    /// As `find_alive`, for a key that an operation only reads, and thereby uses.
     pub(super) fn find_source(&mut self, key: &[u8]) -> Option<Record> {
         let alive = self.find_alive(key);
-        if alive.is_none() {
-            self.note_miss(key);
+        match alive {
+            Some(record) => self.core(key).touch(record),
+            None => self.note_miss(key),
         }
         alive
     }
@@ -494,8 +495,6 @@ impl<'a, 'c> Apply<'a, 'c> {
         if to.len() > LONGEST_KEY {
             return Answer::Error(RequestError::KeyTooLong);
         }
-        // The source of a copy counts as used even if the copy is refused, as it was looked up.
-        self.core(from).touch(record);
         self.select(database);
         let answer = if self.find_alive(to).is_some() && !replace {
             Answer::Int(0)
