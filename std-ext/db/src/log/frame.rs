@@ -283,7 +283,7 @@ impl Reader {
             let mut place = 0;
             while place + ENTRY_HEADER <= held {
                 let bytes = &window[place..held];
-                // Byte by byte: behind a damaged entry nothing says where the next one begins.
+                // Byte by byte: after a damaged entry nothing says where the next one begins.
                 place += 1;
                 // First, because it costs less than a checksum, and few places pass.
                 if !(missing..=most).contains(&u64_at(bytes, 8)) {
