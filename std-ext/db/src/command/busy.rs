@@ -16,8 +16,6 @@ const BUSY: &str =
 fn is_allowed(called: &CommandSpec, arguments: &[&[u8]]) -> bool {
     let ends_at_once = |word: &&[u8]| is(word, "nosave") || is(word, "abort");
     match called.id {
-        // They are about functions, and a script of EVAL runs.
-        Id::Function => false,
         Id::Shutdown => arguments[1..].iter().any(ends_at_once),
         _ => called.has_flag(Flag::AllowBusy),
     }
@@ -73,8 +71,6 @@ mod tests {
             ("unwatch", "+OK"),
             ("script exists a", &busy),
             ("script flush", &busy),
-            ("function stats", &busy),
-            ("function kill", &busy),
             ("eval 'return 1' 0", &busy),
             ("info", &busy),
             ("shutdown", &busy),

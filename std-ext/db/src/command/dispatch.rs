@@ -249,7 +249,6 @@ impl<'a> Execution<'_, 'a> {
             Id::Publish => self.publish(Kind::Channel, arguments),
             Id::SPublish => self.publish(Kind::ShardChannel, arguments),
             Id::PubSub => self.pubsub(arguments)?,
-            Id::Function => self.function(arguments)?,
             Id::Module => self.module(arguments)?,
             #[cfg(feature = "scripts")]
             Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo => self.eval(id, arguments)?,
@@ -302,7 +301,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Commands that programs rely on, with a reason why they do not exist here.
-const MISSING: [(&str, &str); 7] = [
+const MISSING: [(&str, &str); 8] = [
     ("eval", NO_SCRIPTS),
     ("eval_ro", NO_SCRIPTS),
     ("evalsha", NO_SCRIPTS),
@@ -310,12 +309,12 @@ const MISSING: [(&str, &str); 7] = [
     ("script", NO_SCRIPTS),
     ("fcall", NO_FUNCTIONS),
     ("fcall_ro", NO_FUNCTIONS),
+    ("function", NO_FUNCTIONS),
 ];
 /// In a build without the feature `scripts`.
 const NO_SCRIPTS: &str =
     "scripts are not supported, so a lock that a script would release stays until it expires";
-pub(super) const NO_FUNCTIONS: &str =
-    "functions are not supported; use EVAL, or SCRIPT LOAD and EVALSHA";
+const NO_FUNCTIONS: &str = "functions are not supported; use EVAL, or SCRIPT LOAD and EVALSHA";
 
 /// Makes the change of a SET without options.
 #[inline]

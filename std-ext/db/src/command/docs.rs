@@ -22,7 +22,7 @@ const fn docs(
 }
 
 /// In the order of [`COMMANDS`](super::table::COMMANDS).
-pub(super) static DOCS: [Docs; 120] = [
+pub(super) static DOCS: [Docs; 119] = [
     docs("get", "1.0.0", "string", "key#0", "Returns the value of a key."),
     docs(
         "set",
@@ -587,13 +587,6 @@ pub(super) static DOCS: [Docs; 120] = [
         "Executes a script that the server knows, by its SHA-1, and that changes nothing.",
     ),
     docs("script", "2.6.0", "scripting", "", "A container for commands about scripts."),
-    docs(
-        "function",
-        "7.0.0",
-        "scripting",
-        "",
-        "A container for commands about functions, which do not exist.",
-    ),
     docs(
         "module",
         "4.0.0",

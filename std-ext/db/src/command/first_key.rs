@@ -41,7 +41,7 @@ mod tests {
             ("GET", None),
             ("PING rose", None),
             ("SCAN 0", None),
-            ("MEMORY DOCTOR", None),
+            ("MEMORY STATS", None),
             ("MEMORY", None),
             ("MEMORY USAGE", None),
             ("CLUSTER KEYSLOT rose", None),

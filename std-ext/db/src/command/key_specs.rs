@@ -45,31 +45,15 @@ const TIPS: [(&str, &[&str]); 19] = [
     ("request_policy:all_shards response_policy:agg_sum", &["dbsize"]),
     (
         "request_policy:all_shards response_policy:all_succeeded",
-        &[
-            "flushdb",
-            "flushall",
-            "ping",
-            "memory|purge",
-            "function|flush",
-            "function|restore",
-            "function|load",
-            "function|delete",
-        ],
+        &["flushdb", "flushall", "ping", "memory|purge"],
     ),
     (
         "nondeterministic_output_order",
-        &[
-            "command",
-            "command|list",
-            "command|info",
-            "command|docs",
-            "function|list",
-            "module|list",
-        ],
+        &["command", "command|list", "command|info", "command|docs", "module|list"],
     ),
     (
         "nondeterministic_output request_policy:all_shards response_policy:special",
-        &["info", "memory|doctor", "memory|stats", "memory|malloc-stats", "function|stats"],
+        &["info", "memory|stats", "memory|malloc-stats"],
     ),
     ("request_policy:all_shards response_policy:agg_min", &["wait", "waitaof"]),
     (
@@ -89,7 +73,7 @@ const TIPS: [(&str, &[&str]); 19] = [
         ],
     ),
     ("request_policy:all_shards response_policy:agg_logical_and", &["script|exists"]),
-    ("request_policy:all_shards response_policy:one_succeeded", &["script|kill", "function|kill"]),
+    ("request_policy:all_shards response_policy:one_succeeded", &["script|kill"]),
 ];
 
 /// Writes the tips of a command.

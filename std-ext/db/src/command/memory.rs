@@ -2,7 +2,6 @@
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
 use crate::command::execute::Execution;
-use crate::command::memory_doctor::MemoryFacts;
 use crate::command::reply::ReplyKind;
 use crate::request::Query;
 use crate::state::number;
@@ -10,26 +9,22 @@ use crate::state::number;
 #[derive(Clone, Copy)]
 enum Subcommand {
     Usage,
-    Doctor,
     Stats,
     MallocStats,
     Purge,
     Help,
 }
 
-const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
+const SUBCOMMANDS: [(&str, i8, Subcommand); 5] = [
     ("usage", -3, Subcommand::Usage),
-    ("doctor", 2, Subcommand::Doctor),
     ("stats", 2, Subcommand::Stats),
     ("malloc-stats", 2, Subcommand::MallocStats),
     ("purge", 2, Subcommand::Purge),
     ("help", 2, Subcommand::Help),
 ];
 
-const HELP: [&str; 12] = [
+const HELP: [&str; 10] = [
     "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    "DOCTOR",
-    "    Return memory problems reports.",
     "MALLOC-STATS",
     "    Return internal statistics report from the memory allocator.",
     "PURGE",
@@ -57,7 +52,6 @@ impl<'a> Execution<'_, 'a> {
                 }
                 self.batch.read(arguments[2], Query::MemoryUsage, ReplyKind::IntegerOrNull);
             }
-            Subcommand::Doctor => self.memory_doctor(),
             Subcommand::Stats => self.memory_stats(),
             Subcommand::MallocStats => {
                 self.reply(|out| {
@@ -72,27 +66,6 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::Help => self.help(&HELP),
         }
         Ok(())
-    }
-
-    fn memory_doctor(&mut self) {
-        self.execute_batch();
-        let (stats, server) = (self.db.stats(), self.server.stats());
-        #[cfg(feature = "scripts")]
-        let scripts = self.db.scripts().count() as u64;
-        #[cfg(not(feature = "scripts"))]
-        let scripts = 0;
-        let facts = MemoryFacts {
-            dataset: stats.memory,
-            client_memory: server.client_memory,
-            clients: server.clients,
-            resident: super::info::resident(),
-            max_memory: stats.max_memory,
-            policy: self.db.eviction(),
-            with_ttl: stats.expires,
-            scripts,
-        };
-        let report = facts.report();
-        self.reply(|out| out.verbatim(*b"txt", report.as_bytes()));
     }
 
     /// MEMORY STATS: the fields of Redis. This server counts its data and its clients itself, and knows of its

@@ -1,5 +1,6 @@
 //! The commands of an append-only file of Redis.
 
+use crate::command::arguments::is;
 use crate::command::flags::Flag;
 use crate::command::table::{self, Id};
 
@@ -42,8 +43,12 @@ pub(crate) enum Refusal {
 /// Returns how a command is handled, if one database is imported or all.
 pub(crate) fn replay(arguments: &[&[u8]], all_databases: bool) -> Replay {
     let name = arguments.first().copied().unwrap_or_default();
-    if name.eq_ignore_ascii_case(b"replconf") {
+    if is(name, "replconf") {
         return Replay::SendOffset;
+    }
+    if is(name, "function") {
+        let loads = |part: &&[u8]| is(part, "load") || is(part, "restore");
+        return if arguments.get(1).is_some_and(loads) { Replay::Library } else { Replay::Ignore };
     }
     let Some(spec) = table::find(name) else {
         return Replay::Refused(Refusal::Unknown);
@@ -65,13 +70,6 @@ pub(crate) fn replay(arguments: &[&[u8]], all_databases: bool) -> Replay {
         Id::Eval | Id::EvalSha => Replay::Refused(Refusal::Script),
         // Redis never writes MIGRATE, but the deletion: executed, it would send keys to a server that the file names.
         Id::Migrate => Replay::Refused(Refusal::Unexpected),
-        Id::Function
-            if ["load", "restore"]
-                .iter()
-                .any(|sub| arguments[1].eq_ignore_ascii_case(sub.as_bytes())) =>
-        {
-            Replay::Library
-        }
         // Redis logs PFCOUNT because it may store the number in the value. This program does not.
         Id::SPublish | Id::PfCount => Replay::Ignore,
         Id::FlushAll => Replay::ExecuteAlways(spec.name),

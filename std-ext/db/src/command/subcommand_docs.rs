@@ -15,7 +15,7 @@ const fn part(
 const HELP: &str = "Lists the subcommands.";
 
 /// In the order of [`SUBCOMMANDS`](super::subcommands::SUBCOMMANDS).
-pub(super) static SUBCOMMAND_DOCS: [Docs; 104] = [
+pub(super) static SUBCOMMAND_DOCS: [Docs; 94] = [
     part("client|id", "5.0.0", "", "Returns the id of the connection."),
     part("client|getname", "2.6.9", "", "Returns the name of the connection."),
     part("client|setname", "2.6.9", "connection-name", "Names the connection."),
@@ -176,7 +176,6 @@ pub(super) static SUBCOMMAND_DOCS: [Docs; 104] = [
         "key#0 [SAMPLES count/integer]",
         "Returns the bytes of memory of a key.",
     ),
-    part("memory|doctor", "4.0.0", "", "Reports problems with memory."),
     part("memory|stats", "4.0.0", "", "Returns the use of memory in detail."),
     part("memory|malloc-stats", "4.0.0", "", "Returns the statistics of the allocator."),
     part("memory|purge", "4.0.0", "", "Gives free memory back to the operating system."),
@@ -262,30 +261,6 @@ pub(super) static SUBCOMMAND_DOCS: [Docs; 104] = [
     part("script|exists", "2.6.0", "sha1...", "Tells which scripts the server knows."),
     part("script|kill", "2.6.0", "", "Stops a script that has changed nothing."),
     part("script|debug", "3.2.0", "mode:<YES|SYNC|NO>", "Is refused: there is no debugger."),
-    part("function|flush", "7.0.0", "[async:<ASYNC|SYNC>]", "Removes all functions."),
-    part(
-        "function|list",
-        "7.0.0",
-        "[LIBRARYNAME library-name-pattern] [WITHCODE]",
-        "Lists the functions: there are none.",
-    ),
-    part("function|stats", "7.0.0", "", "Describes the function that runs."),
-    part("function|kill", "7.0.0", "", "Stops a function that has changed nothing."),
-    part("function|help", "7.0.0", "", HELP),
-    part("function|dump", "7.0.0", "", "Returns all functions as bytes."),
-    part(
-        "function|restore",
-        "7.0.0",
-        "serialized-value [policy:<FLUSH|APPEND|REPLACE>]",
-        "Is refused: there are no functions.",
-    ),
-    part(
-        "function|load",
-        "7.0.0",
-        "[REPLACE] function-code",
-        "Is refused: there are no functions.",
-    ),
-    part("function|delete", "7.0.0", "library-name", "Is refused: there are no functions."),
     part("module|list", "4.0.0", "", "Lists the modules: there are none."),
     part("module|help", "5.0.0", "", HELP),
 ];

@@ -11,13 +11,11 @@ const STALE: &str = "stale";
 const PUBSUB: &str = "pubsub loading stale";
 const CLUSTER_ADMIN: &str = "admin stale";
 const SCRIPTING: &str = "slow scripting";
-const WRITE_SCRIPTING: &str = "write slow scripting";
-const LOADS: &str = "write denyoom noscript";
 const DANGEROUS: &str = "admin slow dangerous";
 
 /// All subcommands: the command's name, a bar and the subcommand's name. Arities, keys, flags and categories are those
 /// of Redis 7, and count the command's name as an argument.
-pub(crate) static SUBCOMMANDS: [CommandSpec; 104] = [
+pub(crate) static SUBCOMMANDS: [CommandSpec; 94] = [
     spec(("client|id", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|getname", Id::Client, 2), NONE, PLAIN, "slow connection"),
     spec(("client|setname", Id::Client, 3), NONE, PLAIN, "slow connection"),
@@ -65,7 +63,6 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 104] = [
     spec(("config|rewrite", Id::Config, 2), NONE, ADMIN, "admin slow dangerous"),
     spec(("config|help", Id::Config, 2), NONE, ABOUT, "slow"),
     spec(("memory|usage", Id::Memory, -3), KEY, "readonly", "read slow"),
-    spec(("memory|doctor", Id::Memory, 2), NONE, "", "slow"),
     spec(("memory|stats", Id::Memory, 2), NONE, "", "slow"),
     spec(("memory|malloc-stats", Id::Memory, 2), NONE, "", "slow"),
     spec(("memory|purge", Id::Memory, 2), NONE, "", "slow"),
@@ -111,15 +108,6 @@ pub(crate) static SUBCOMMANDS: [CommandSpec; 104] = [
     spec(("script|exists", Id::Script, -3), NONE, "noscript", SCRIPTING),
     spec(("script|kill", Id::Script, 2), NONE, "noscript allow_busy", SCRIPTING),
     spec(("script|debug", Id::Script, 3), NONE, "noscript", SCRIPTING),
-    spec(("function|flush", Id::Function, -2), NONE, "write noscript", WRITE_SCRIPTING),
-    spec(("function|list", Id::Function, -2), NONE, "noscript", SCRIPTING),
-    spec(("function|stats", Id::Function, 2), NONE, "noscript allow_busy", SCRIPTING),
-    spec(("function|kill", Id::Function, 2), NONE, "noscript allow_busy", SCRIPTING),
-    spec(("function|help", Id::Function, 2), NONE, ABOUT, SCRIPTING),
-    spec(("function|dump", Id::Function, 2), NONE, "noscript", SCRIPTING),
-    spec(("function|restore", Id::Function, -3), NONE, LOADS, WRITE_SCRIPTING),
-    spec(("function|load", Id::Function, -3), NONE, LOADS, WRITE_SCRIPTING),
-    spec(("function|delete", Id::Function, 3), NONE, "write noscript", WRITE_SCRIPTING),
     spec(("module|list", Id::Module, 2), NONE, "admin noscript", DANGEROUS),
     spec(("module|help", Id::Module, 2), NONE, ABOUT, "slow"),
 ];

@@ -127,7 +127,6 @@ pub(crate) enum Id {
     EvalRo,
     EvalShaRo,
     Script,
-    Function,
     Module,
 }
 
@@ -236,7 +235,7 @@ const SCRIPT: &str = "noscript stale skip_monitor no_mandatory_keys movablekeys"
 const READ_SCRIPT: &str = "readonly noscript stale skip_monitor no_mandatory_keys movablekeys";
 
 /// All commands, with Redis 7's names, flags and categories.
-pub(crate) static COMMANDS: [CommandSpec; 120] = [
+pub(crate) static COMMANDS: [CommandSpec; 119] = [
     spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
     spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
     spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
@@ -425,7 +424,6 @@ pub(crate) static COMMANDS: [CommandSpec; 120] = [
     spec(("eval_ro", Id::EvalRo, -3), NONE, READ_SCRIPT, "slow scripting"),
     spec(("evalsha_ro", Id::EvalShaRo, -3), NONE, READ_SCRIPT, "slow scripting"),
     spec(("script", Id::Script, -2), NONE, "", "slow"),
-    spec(("function", Id::Function, -2), NONE, "", "slow"),
     spec(("module", Id::Module, -2), NONE, "", "slow"),
 ];
 

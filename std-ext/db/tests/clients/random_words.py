@@ -249,7 +249,6 @@ COMMANDS = {
     b"SCRIPT": lambda w: w.pick([b"EXISTS", b"abc"], [b"EXISTS", LOADED], [b"LOAD", b"return 1"],
                                 [b"LOAD", b"syntax error"], [b"FLUSH"], [b"FLUSH", b"FOO"], [b"FLUSH", b"ASYNC"],
                                 [b"KILL"], [b"FOO"]),
-    b"FUNCTION": lambda w: [b"FOO"],
     b"PUBLISH": lambda w: [w.pick(*CHANNELS), w.value()],
     b"SPUBLISH": lambda w: [w.pick(*CHANNELS), w.value()],
     b"PUBSUB": lambda w: w.pick([b"CHANNELS", b"x*"], [b"NUMSUB", b"ch"], [b"NUMPAT"], [b"SHARDNUMSUB", b"ch", b"x"],

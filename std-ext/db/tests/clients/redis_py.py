@@ -288,7 +288,7 @@ class Commands(unittest.TestCase):
             self.it.hset("hash", "field", 1)
         with self.assertRaisesRegex(redis.ResponseError, "functions are not supported"):
             self.it.function_load("#!lua name=roses")
-        self.assertEqual(self.it.function_list(), [])
+        self.assertEqual(self.it.module_list(), [])
         with self.assertRaisesRegex(redis.ResponseError, "DB index is out of range"):
             connect(db=16).get("a")
         self.refused(

@@ -4,7 +4,7 @@
 //! user are described by categories, so the description is the one that Redis gives.
 
 /// The names and the categories of these commands. Subcommands follow their command.
-pub(super) const ABSENT: [(&str, &str); 151] = [
+pub(super) const ABSENT: [(&str, &str); 162] = [
     ("blmove", "write list slow blocking"),
     ("blmpop", "write list slow blocking"),
     ("blpop", "write list slow blocking"),
@@ -29,6 +29,16 @@ pub(super) const ABSENT: [(&str, &str); 151] = [
     ("failover", "admin slow dangerous"),
     ("fcall", "slow scripting"),
     ("fcall_ro", "slow scripting"),
+    ("function", "slow"),
+    ("function|delete", "write slow scripting"),
+    ("function|dump", "slow scripting"),
+    ("function|flush", "write slow scripting"),
+    ("function|help", "slow scripting"),
+    ("function|kill", "slow scripting"),
+    ("function|list", "slow scripting"),
+    ("function|load", "write slow scripting"),
+    ("function|restore", "write slow scripting"),
+    ("function|stats", "slow scripting"),
     ("geoadd", "write geo slow"),
     ("geodist", "read geo slow"),
     ("geohash", "read geo slow"),
@@ -69,6 +79,7 @@ pub(super) const ABSENT: [(&str, &str); 151] = [
     ("lrem", "write list slow"),
     ("lset", "write list slow"),
     ("ltrim", "write list slow"),
+    ("memory|doctor", "slow"),
     ("module|load", "admin slow dangerous"),
     ("module|loadex", "admin slow dangerous"),
     ("module|unload", "admin slow dangerous"),
