@@ -57,6 +57,10 @@ const fn option(name: &'static str, value: &'static str, help: &'static str) -> 
 const JSON: Flag = switch("json", "Print JSON.");
 const GROUP: Flag = option("group", "NUMBER", "The group; by default that of cluster-group.");
 
+const CHECK: Flag = switch(
+    "check",
+    "Read every byte of the backup, and restore nothing. Needs no cluster, and no settings of one.",
+);
 const ALL_GROUPS: Flag = switch("all-groups", "All groups, one after the other. JSON is a list.");
 
 /// All commands.
@@ -220,6 +224,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         operand: None,
         flags: &[
             option("from", "DIR", "The directory of the backup."),
+            CHECK,
             option(
                 "within",
                 "SECONDS",
@@ -227,26 +232,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             ),
         ],
     },
-    Subcommand {
-        name: "unpack",
-        about: "Make directories of nodes of a backup, one for each group. `adopt` fills etcd from them",
-        operand: Some(("BACKUP", "The directory of the backup.")),
-        flags: &[option(
-            "to",
-            "DIR",
-            "The directory for these directories, which must be empty or not be there.",
-        )],
-    },
-    Subcommand {
-        name: "verify",
-        about: "Read all of a backup, and check every byte of it",
-        operand: Some(("BACKUP", "The directory of the backup.")),
-        flags: &[],
-    },
 ];
-
-/// The commands that need no cluster, and no settings of one.
-const OFFLINE: [&str; 2] = ["unpack", "verify"];
 
 /// A request to run a command of `hedgerow-db cluster`.
 #[derive(Clone, Debug)]
@@ -257,11 +243,16 @@ pub struct ClusterInvocation {
     pub operand: String,
     /// The flags with their values, in the order of the table.
     given: Vec<(&'static str, String)>,
-    /// The settings. `cluster` is `yes`, except for commands that need no cluster.
+    /// The settings. `cluster` is `yes`, unless the command [needs no cluster](Self::is_offline).
     pub config: Config,
 }
 
 impl ClusterInvocation {
+    /// Returns whether the command needs no cluster, and no settings of one: `restore --check`.
+    pub fn is_offline(&self) -> bool {
+        is_offline(&self.given)
+    }
+
     /// Returns whether a flag was given.
     pub fn has(&self, flag: &str) -> bool {
         self.given.iter().any(|(name, _)| *name == flag)
@@ -276,6 +267,10 @@ impl ClusterInvocation {
     pub fn values(&self, flag: &str) -> impl Iterator<Item = &str> {
         self.given.iter().filter(move |(name, _)| *name == flag).map(|(_, value)| &value[..])
     }
+}
+
+fn is_offline(given: &[(&str, String)]) -> bool {
+    given.iter().any(|(name, _)| *name == CHECK.name)
 }
 
 /// The parsed words of a command.
@@ -298,7 +293,7 @@ impl Words {
     ) -> Result<ClusterInvocation, ConfigError> {
         let Self { command, operand, given, settings: Arguments { file, given: mut flags } } = self;
         // The commands are about nothing but a cluster. A flag counts more than the other sources.
-        let value = if OFFLINE.contains(&command.name) { "no" } else { "yes" };
+        let value = if is_offline(&given) { "no" } else { "yes" };
         flags.push(RawSetting {
             words: Vec::new(),
             name: "cluster".to_owned(),

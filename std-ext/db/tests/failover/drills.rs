@@ -283,15 +283,15 @@ fn a_backup_is_restored_into_other_numbers_of_groups() {
     digests.push(digest(&two.runs(&etcd, "restore", &backup)).to_owned());
     assert!(digests.iter().all(|one| *one == digests[0] && one.len() == 32), "{digests:?}");
     drop(two);
-    unpacked(&etcd, one, &backup);
+    copied(&etcd, one, &backup);
 }
 
-/// Goes on with the directory that is unpacked from a backup of one group.
-fn unpacked(etcd: &Etcd, mut one: Cluster, backup: &Path) {
+/// Continues with a copy of the directory in a backup of one group.
+fn copied(etcd: &Etcd, mut one: Cluster, backup: &Path) {
     one.write(&[words(&["SET", "later", "gone"])]);
     one.kill();
     etcd.etcdctl(&["del", "--prefix", "/hedgerow/one/"]);
-    one.runs(etcd, "unpack", backup);
+    one.runs(etcd, "copy", backup);
     let node = one.nodes().join("0");
     fs::remove_dir_all(&node).unwrap();
     fs::rename(one.folder.path().join("restored/group-0"), &node).unwrap();
@@ -306,7 +306,7 @@ fn the_page_has_no_other_commands_than_those_that_were_run() {
     let begin = "<!-- drill: ";
     let drills = PAGE.lines().filter_map(|line| line.strip_prefix(begin)?.strip_suffix(" -->"));
     let drills: Vec<_> = drills.collect();
-    assert_eq!(drills, ["back up", "restore", "unpack", "adopt", "check"]);
+    assert_eq!(drills, ["back up", "restore", "copy", "adopt", "check"]);
     assert_eq!(PAGE.matches("```sh").count(), drills.len(), "a block without a name");
 }
 

@@ -1,4 +1,4 @@
-//! `hedgerow-db cluster backup`, `verify`, `restore` and `unpack`: see [`crate::cluster::backup`].
+//! `hedgerow-db cluster backup` and `restore`: see [`crate::cluster::backup`].
 
 use super::call::Call;
 use super::error::AdminError;
@@ -25,16 +25,22 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     Ok(Report::new(format!("{to}: {}", text(&contents)), &contents, true))
 }
 
-pub(super) fn verify(asked: &ClusterInvocation) -> Result<Report, AdminError> {
-    let contents = backup::verify(Path::new(&asked.operand))?;
-    Ok(Report::new(format!("{}: {}", asked.operand, text(&contents)), &contents, true))
+/// `restore --check`, which needs no cluster.
+pub(super) fn check(asked: &ClusterInvocation) -> Result<Report, AdminError> {
+    let from = source(asked)?;
+    let contents = backup::verify(Path::new(from))?;
+    Ok(Report::new(format!("{from}: {}", text(&contents)), &contents, true))
+}
+
+fn source(asked: &ClusterInvocation) -> Result<&str, AdminError> {
+    asked.value("from").ok_or_else(|| {
+        let why = "cluster restore: name the directory of a backup with --from DIR";
+        AdminError::from(why.to_owned())
+    })
 }
 
 pub(super) fn restore(call: &Call) -> Result<Report, AdminError> {
-    let Some(from) = call.asked.value("from") else {
-        let why = "cluster restore: name the directory of a backup with --from DIR";
-        return Err(AdminError::from(why.to_owned()));
-    };
+    let from = source(&call.asked)?;
     let within = call.seconds("within", RESTORED_WITHIN)?;
     let restored = backup::restore(&call.settings, Path::new(from), within)?;
     let healthy = restored.problems.is_empty();
@@ -58,21 +64,6 @@ fn restored_text(restored: &RestoreOutcome) -> String {
         _ => "The keys do not match the backup: empty the cluster, and restore again.\n".to_owned(),
     };
     text + &end + &list("Differences", problems)
-}
-
-pub(super) fn unpack(asked: &ClusterInvocation) -> Result<Report, AdminError> {
-    let Some(to) = asked.value("to") else {
-        let why = "cluster unpack: name a directory for the directories of nodes with --to DIR";
-        return Err(AdminError::from(why.to_owned()));
-    };
-    let contents = backup::unpack(Path::new(&asked.operand), Path::new(to))?;
-    let from = contents.groups.iter().map(|group| format!(" --from {to}/group-{}", group.group));
-    let text = format!(
-        "{to}: {}Fill etcd from it with `hedgerow-db cluster adopt{}`.\n",
-        text(&contents),
-        from.collect::<String>()
-    );
-    Ok(Report::new(text, &contents, true))
 }
 
 /// Says what a backup has, in whole lines.

@@ -51,12 +51,6 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("restore", backup::restore),
 ];
 
-/// The function of a command that needs no cluster.
-type Offline = fn(&ClusterInvocation) -> Result<Report, AdminError>;
-
-/// The functions of the commands that need no cluster, by their names.
-const OFFLINE: &[(&str, Offline)] = &[("unpack", backup::unpack), ("verify", backup::verify)];
-
 /// The result of a command.
 #[derive(Debug)]
 pub struct Done {
@@ -97,8 +91,8 @@ pub fn run(asked: &ClusterInvocation) -> Done {
 
 fn report(asked: &ClusterInvocation) -> Result<Report, AdminError> {
     let name = asked.command.name;
-    if let Some((_, function)) = OFFLINE.iter().find(|(known, _)| *known == name) {
-        return function(asked);
+    if asked.is_offline() {
+        return backup::check(asked);
     }
     let settings = asked.config.cluster();
     // The reader of the command line has set it.

@@ -10,7 +10,7 @@ use crate::log::folder::Folder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 /// The file's name.
@@ -151,11 +151,6 @@ fn read_text(path: &Path) -> io::Result<String> {
 impl FileInfo {
     /// Reads a file of a folder, and returns what it is.
     pub(super) fn of(folder: &Path, name: &str) -> io::Result<Self> {
-        Self::copy(folder, name, &mut io::sink())
-    }
-
-    /// As `of`, and copies the file.
-    pub(super) fn copy(folder: &Path, name: &str, into: &mut dyn Write) -> io::Result<Self> {
         let mut file = File::open(folder.join(name))?;
         let (mut hash, mut bytes, mut chunk) = (Sha256::new(), 0, vec![0; CHUNK]);
         loop {
@@ -167,7 +162,6 @@ impl FileInfo {
                 break;
             }
             hash.update(&chunk[..read]);
-            into.write_all(&chunk[..read])?;
             bytes += read as u64;
         }
         Ok(Self { name: name.to_owned(), bytes, sha256: hex::text(&hash.finalize()) })

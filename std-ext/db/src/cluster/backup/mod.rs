@@ -9,8 +9,8 @@
 //! have the later one only. No slots move meanwhile: if a move has begun, all is copied again. So each slot is in
 //! exactly one of the copies.
 //!
-//! [`restore()`] stores the keys of a backup in an empty cluster of any number of groups. [`unpack`] makes the folders
-//! of nodes, from which [`adopt`](super::adopt) fills etcd.
+//! [`restore()`] stores the keys of a backup in an empty cluster of any number of groups. A copy of a group's subfolder
+//! is the folder of a node, from which [`adopt`](super::adopt) fills etcd.
 
 mod files;
 mod manifest;
@@ -24,4 +24,4 @@ mod verify;
 pub use manifest::{Contents, FileInfo, GroupContents};
 pub use restore::{RestoreOutcome, RestoredGroup, restore};
 pub use take::take;
-pub use verify::{unpack, verify};
+pub use verify::verify;

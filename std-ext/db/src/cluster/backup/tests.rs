@@ -80,17 +80,17 @@ fn a_backup_has_the_state_at_its_entry() {
     let chosen = take(&settings, &plain, None).unwrap();
     let follower = nodes[1 - primary(&nodes)].member.id().to_string();
     assert_eq!(chosen.groups[0].node, follower, "a follower");
-    let unpacked = folders.at(3).join("unpacked");
+    let copied = folders.at(3).join("copied");
     for (to, least, taken, most) in backups {
         let taken = taken.unwrap();
         assert_eq!(verify(&to).unwrap(), taken);
         let [group] = &taken.groups[..] else { panic!("{taken:?}") };
         assert_eq!(group.snapshot_keys > 0, group.node == nodes[1].member.id().to_string());
-        assert_eq!(unpack(&to, &unpacked).unwrap(), taken);
-        let found = keys(&unpacked.join("group-0"));
+        copy(&to, &copied);
+        let found = keys(&copied.join("group-0"));
         // One write may be in the log that was not acknowledged.
         assert!((least..=most + 1).contains(&found), "{least}, {found}, {most}");
-        fs::remove_dir_all(&unpacked).unwrap();
+        fs::remove_dir_all(&copied).unwrap();
     }
     assert!(why(take(&settings, &plain, None)).contains("must be an empty directory"));
     let other = folders.at(3).join("other");
@@ -100,10 +100,10 @@ fn a_backup_has_the_state_at_its_entry() {
 
     // Going back: the later changes are gone for good, and the other nodes begin anew.
     let (back, goes_back) = (folders.at(3).join("back"), folders.at(3).join("back/group-0"));
-    unpack(&plain, &back).unwrap();
+    copy(&plain, &back);
     let before = keys(&goes_back);
     fs::remove_dir_all(&back).unwrap();
-    unpack(&plain, &back).unwrap();
+    copy(&plain, &back);
     write(&nodes, "later", "change");
     drop(nodes);
     etcd.etcdctl(&["del", "--prefix", "/hedgerow/backup/node/"]);
@@ -121,6 +121,20 @@ fn a_backup_has_the_state_at_its_entry() {
     agree(&nodes, &pairs(0, before));
     primary(&nodes);
     assert_eq!(nodes[0].db().get("later").unwrap(), None);
+}
+
+/// Copies the groups' folders of a backup, which makes them the folders of nodes.
+fn copy(backup: &Path, to: &Path) {
+    for group in fs::read_dir(backup).unwrap().map(|found| found.unwrap().path()) {
+        if !group.is_dir() {
+            continue;
+        }
+        let into = to.join(group.file_name().unwrap());
+        fs::create_dir_all(&into).unwrap();
+        for file in fs::read_dir(&group).unwrap().map(|found| found.unwrap().path()) {
+            fs::copy(&file, into.join(file.file_name().unwrap())).unwrap();
+        }
+    }
 }
 
 /// A backup of two groups that was made without nodes.
@@ -252,15 +266,8 @@ fn other_folders_are_no_backups() {
     let nowhere = why(verify(&folder.path().join("no")));
     assert!(nowhere.contains("is no backup"), "{nowhere}");
     fs::write(&described, &good).unwrap();
-    // Nothing is written over.
-    let dir = folder.path().join("node");
-    fs::create_dir(&dir).unwrap();
-    fs::write(dir.join("precious"), b"").unwrap();
-    assert!(
-        why(unpack(&backup, &dir)).contains("must be an empty directory, but has \"precious\"")
-    );
     let dir = folder.path().join("new");
-    unpack(&backup, &dir).unwrap();
+    copy(&backup, &dir);
     for group in ["group-0", "group-1"] {
         let found = open_alone(&dir.join(group)).get("rose").unwrap();
         assert_eq!(found.as_deref(), Some(group.as_bytes()));

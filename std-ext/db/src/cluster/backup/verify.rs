@@ -1,6 +1,6 @@
-//! Verifies a backup, and makes nodes' folders of it.
+//! Verifies a backup.
 
-use super::files::{CLUSTER, empty_folder, group_folder, is_data, is_group_folder};
+use super::files::{CLUSTER, group_folder, is_data, is_group_folder};
 use super::manifest::{Contents, FileInfo, GroupContents, NAME};
 use crate::SlotSet;
 use crate::cluster::adopt::Survey;
@@ -8,7 +8,7 @@ use crate::cluster::error::StartError;
 use crate::cluster::hex;
 use crate::cluster::slot_claims::Disputed;
 use crate::log::folder::Folder;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -79,44 +79,6 @@ fn verify_group(
 
 fn added(path: &Path) -> StartError {
     StartError::new(format!("{} was added to the backup later: remove it", path.display()))
-}
-
-/// Makes the folders of nodes of a backup: one for each group, called as in the backup. `to` must be empty, or not be
-/// there.
-///
-/// Afterwards, [`adopt`](crate::cluster::adopt) fills etcd from these folders.
-///
-/// # Errors
-/// As [`verify`], and if the folder is not empty or cannot be written.
-pub fn unpack(backup: &Path, to: &Path) -> Result<Contents, StartError> {
-    let contents = verify(backup)?;
-    drop(empty_folder(to)?);
-    for group in &contents.groups {
-        let name = group_folder(group.group);
-        let (from, folder) = (backup.join(&name), empty_folder(&to.join(&name))?);
-        // The file that makes it a node's folder comes last.
-        let last = |file: &&FileInfo| file.name == CLUSTER;
-        let others = group.files.iter().filter(|file| !last(file));
-        for file in others.chain(group.files.iter().filter(last)) {
-            let copied = copy(&from, &file.name, &folder).map_err(|why| {
-                StartError::new(format!(
-                    "{} cannot be copied to {}: {why}",
-                    file.name,
-                    folder.path().display()
-                ))
-            })?;
-            check_file(&from, file, &copied)?;
-        }
-    }
-    Ok(contents)
-}
-
-fn copy(backup: &Path, name: &str, folder: &Folder) -> io::Result<FileInfo> {
-    let mut into = File::create_new(folder.at(name))?;
-    let copied = FileInfo::copy(backup, name, &mut into)?;
-    into.sync_all()?;
-    folder.disk().sync_folder(folder.path())?;
-    Ok(copied)
 }
 
 /// Refuses names that would lead out of the folder.
