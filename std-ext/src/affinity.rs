@@ -38,3 +38,23 @@ mod system {
         false
     }
 }
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use super::pin_to;
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    #[test]
+    fn a_thread_is_pinned_where_the_system_lets_it() {
+        let pin = || {
+            let may_use = sched_getaffinity(None).expect("a thread knows its processors");
+            // A filter may refuse to change them.
+            let may_pin = sched_setaffinity(None, &may_use).is_ok();
+            let processor = (0..CpuSet::MAX_CPU).find(|&one| may_use.is_set(one)).unwrap();
+            assert_eq!(pin_to(processor), may_pin);
+            let pinned = sched_getaffinity(None).unwrap();
+            assert!(!may_pin || pinned.count() == 1 && pinned.is_set(processor));
+        };
+        std::thread::spawn(pin).join().unwrap();
+    }
+}

@@ -66,3 +66,40 @@ fn stripe() -> usize {
     let spread = page.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize);
     spread >> (usize::BITS - STRIPES.ilog2())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::sync::Barrier;
+    use std::thread;
+
+    #[test]
+    fn a_count_is_raised_and_never_lowered() {
+        let count = Counter::default();
+        count.add(3);
+        count.raise_to(5);
+        count.raise_to(4);
+        assert_eq!(count.get(), 5);
+    }
+
+    #[test]
+    fn threads_count_on_several_lines() {
+        const THREADS: usize = 32;
+        // Only threads that run at the same time have different stacks.
+        let all_run = Barrier::new(THREADS);
+        let stripe = || {
+            all_run.wait();
+            stripe()
+        };
+        let stripes: BTreeSet<usize> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(stripe)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(stripes.len() > 3, "{THREADS} threads count on the lines {stripes:?}");
+        assert!(stripes.iter().all(|stripe| *stripe < STRIPES));
+        let count = StripedCounter::new();
+        (0..3).for_each(|_| count.add(2));
+        assert_eq!(count.sum(), 6);
+    }
+}

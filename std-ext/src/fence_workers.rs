@@ -635,6 +635,24 @@ mod tests {
         Arc::new(settings.spawn(Arc::default()).unwrap())
     }
 
+    #[test]
+    fn batches_go_to_the_worker_of_a_key_until_the_shutdown() {
+        let idle = without_threads(2, 1);
+        assert_eq!(idle.try_post_all(vec![(1, Some(2))]), Ok(()));
+        assert_eq!(idle.try_post_all(vec![(70, None)]), Ok(()), "the other worker has room");
+        assert!(matches!(idle.try_post_all(vec![(2, None)]), Err(TrySubmitError::Full(_))));
+        let workers = with_threads(2);
+        assert_eq!(format!("{workers:?}"), "FenceWorkers { workers: 2, .. }");
+        assert!(!workers.map().may_gather());
+        workers.try_post_all(vec![(1, Some(2))]).unwrap();
+        workers.shutdown();
+        let (submitted, posted) =
+            (workers.submit_all(vec![(3, Some(3))]), workers.post_all(vec![(4, Some(4))]));
+        assert!(matches!(submitted, Err(TrySubmitError::Closed(_))));
+        assert!(matches!(posted, Err(TrySubmitError::Closed(_))));
+        assert_eq!(workers.map().entries(), [(1, 2)]);
+    }
+
     const OVERTAKEN: &str = "a request has overtaken another one of its key at the shutdown";
 
     /// Returns a ticket's result; None if it does not come for 30 seconds.

@@ -101,3 +101,18 @@ fn a_child_of_fork_has_the_barrier_too() {
     assert_eq!(ended, child);
     assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "status {status:#x}");
 }
+
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn a_visit_is_done_and_leaves_the_thread_where_it_may_run() {
+    use rustix::thread::{sched_getaffinity, sched_setaffinity};
+    let before = sched_getaffinity(None).expect("a thread knows its processors");
+    if sched_setaffinity(None, &before).is_err() {
+        assert!(!membarrier::visit_processors());
+        not_run("this system does not let a thread choose its processors");
+        return;
+    }
+    assert!(membarrier::visit_processors());
+    let after = sched_getaffinity(None).expect("a thread knows its processors");
+    assert!(after == before, "the visitor stays on one processor");
+}
