@@ -29,6 +29,8 @@ stage_setup() {
     ! needs cluster mutations || install_etcd || left_out "etcd of Debian 13" "not available here"
     ! needs cluster kubernetes || install_promtool || left_out "promtool of Debian" "not available here"
     ! needs fuzz || command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz
+    [ "$tier" != all ] || ! needs mutants || command -v cargo-mutants >/dev/null ||
+        cargo install --locked --quiet cargo-mutants
     ! needs counts msrv || rustup toolchain list | grep -q "^$(oldest)-" ||
         rustup toolchain install --profile minimal --no-self-update "$(oldest)" ||
         left_out "the toolchain $(oldest)" "not available here"
