@@ -263,7 +263,7 @@ fn write_snapshot(
         }
     };
     if !state.seal_snapshot() {
-        let why = "this node was the primary until now: the snapshot is written later";
+        let why = "this node has just ceased to be the primary: the snapshot is postponed";
         return Err(snapshot_error(io::Error::other(why)));
     }
     let (last, time) = state.last_entry();

@@ -363,7 +363,7 @@ fn explain_open_error(why: &OpenError) -> String {
     let advice = match why {
         OpenError::InUse(_) => {
             "Perhaps the server is running already (`fuser DIR` prints the process). Stop it, or choose another \
-             directory: --dir DIR. Removing the file `lock` does not help: the locks end with the process."
+             directory: --dir DIR. Removing the file `lock` does not help: the lock belongs to the process."
         }
         OpenError::Lost { .. } => {
             "Acknowledged changes are missing. Restore the directory from a backup: a copy of all its files, made \
@@ -371,7 +371,7 @@ fn explain_open_error(why: &OpenError) -> String {
              the file `manifest` from it."
         }
         OpenError::Damaged { .. } | OpenError::Gap { .. } => {
-            "No file was changed. Copy the directory before anything else; docs/guarantees.md says what can be done."
+            "No file was changed. Copy the directory before you do anything else; see docs/guarantees.md."
         }
         _ => "Choose a writable directory: --dir DIR",
     };
@@ -434,7 +434,7 @@ fn recovery_lines(folder: &Path, db: &Db) -> String {
         *db.opened();
     if truncated_bytes > 0 {
         tracing::warn!(
-            "truncated the last {truncated_bytes} bytes of the log in {}: they were no complete entry, as after a \
+            "truncated the last {truncated_bytes} bytes of the log in {}: they were an incomplete entry, as after a \
              crash",
             folder.display()
         );

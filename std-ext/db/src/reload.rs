@@ -52,10 +52,10 @@ impl Reload {
         }
         match done {
             Ok(()) => tracing::info!(
-                "certificates and passwords were read again; connections that exist go on with the ones from before"
+                "certificates and passwords were reloaded; existing connections keep the previous ones"
             ),
             Err(why) => tracing::error!(
-                "certificates and passwords cannot be read again: {why}\nThose from before stay in use."
+                "certificates and passwords cannot be reloaded: {why}\nThe previous ones remain in use."
             ),
         }
     }
@@ -87,7 +87,7 @@ impl Reload {
         let changed = config.all().filter(|(name, value)| self.config.get(name) != *value);
         let (taken, others): (Vec<_>, Vec<_>) = changed.partition(|(name, _)| TAKEN.contains(name));
         for (name, _) in others {
-            tracing::warn!("{name} has changed, and takes effect at the next start");
+            tracing::warn!("{name} was changed, which takes effect at the next start");
         }
         taken.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
     }

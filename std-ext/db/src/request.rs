@@ -622,8 +622,8 @@ impl fmt::Display for RequestError {
         f.write_str(match self {
             Self::NotAnInteger => "value is not an integer or out of range",
             Self::NotAFloat => "value is not a valid float",
-            Self::NoIdleTime => "the eviction policy counts uses, and keeps no time of the last one",
-            Self::NoFrequency => "the eviction policy does not count uses",
+            Self::NoIdleTime => "the eviction policy counts accesses and does not record the time of the last one",
+            Self::NoFrequency => "the eviction policy does not count accesses",
             Self::NotADigest => "must be exactly 16 hexadecimal characters",
             Self::Overflow => "increment or decrement would overflow",
             Self::NotFinite => "increment would produce NaN or Infinity",
@@ -651,7 +651,7 @@ impl fmt::Display for RequestError {
             Self::EntryTooLong => "the keys and values exceed 'cluster-max-entry'",
             Self::NoSuchDatabase => "DB index is out of range",
             Self::SwapInTransaction => "databases cannot be swapped inside a transaction",
-            Self::OtherDatabase => "scripts and the commands beside them access one database",
+            Self::OtherDatabase => "scripts and the commands in their transaction can access only one database",
             Self::TransactionTooLarge => "the transaction reads too many keys",
         })
     }

@@ -483,7 +483,7 @@ fn read_footer(mut file: File) -> Result<Footer, ReadError> {
     }
     let last = u64_at(&footer, 0);
     if last == Lsn::MAX {
-        return Err(ReadError::Damage(place, "its last entry has the largest number there is"));
+        return Err(ReadError::Damage(place, "its last entry has the highest possible number"));
     }
     let sections = read_sections(&footer[before_sections..], section_bytes, (place, last))
         .ok_or(ReadError::Damage(place, "its sections overlap, leave gaps, or are out of order"))?;
@@ -612,7 +612,7 @@ fn read_section(
     } else {
         Err(ReadError::Damage(
             section.place,
-            "a section has another number of entries than the footer says",
+            "the number of entries in a section does not match the footer",
         ))
     }
 }

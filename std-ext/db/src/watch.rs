@@ -208,7 +208,7 @@ impl fmt::Display for WatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lagged => f.write_str("the watch lagged behind and lost changes"),
-            Self::Swapped => f.write_str("the database was swapped with another one"),
+            Self::Swapped => f.write_str("the database was swapped with another"),
             Self::Log(why) => why.fmt(f),
         }
     }

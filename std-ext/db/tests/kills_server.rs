@@ -384,7 +384,7 @@ fn round(
     assert_eq!(ended.code(), gently.then_some(0), "{ended:?}");
     let said = complaints(&mut program.child);
     *(if gently { &mut counted.ends } else { &mut counted.kills }) += 1;
-    counted.torn += u64::from(said.contains("they were no complete entry"));
+    counted.torn += u64::from(said.contains("they were an incomplete entry"));
     counted.snapshots += u64::from(program.snapshot_keys() > 0);
     let sum = |count: &dyn Fn(&Writer) -> u64| writers.iter().map(count).sum::<u64>();
     counted.acknowledged += sum(&|writer| writer.acknowledged);

@@ -276,7 +276,7 @@ fn files_of_redis_are_imported() {
     let expired = b"*5\r\n$3\r\nSET\r\n$4\r\ngone\r\n$1\r\n1\r\n$4\r\nPXAT\r\n$1\r\n5\r\n";
     log.unwrap().write_all(expired).unwrap();
     let said = succeeds(ours.path(), &["import", folder.to_str().unwrap(), "--dir", "aof"]);
-    let left_out = "Left out: 1 keys that have expired.\nLeft out: 1 libraries of functions.\n";
+    let left_out = "Skipped: 1 expired keys.\nSkipped: 1 function libraries.\n";
     assert_eq!(said, format!("Imported 400 keys and 12 commands.\n{left_out}"));
     let said = succeeds(ours.path(), &["check", "aof"]);
     assert!(said.starts_with(&format!("Undamaged: {} keys, ", content.len())), "{said}");

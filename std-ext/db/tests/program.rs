@@ -247,7 +247,7 @@ fn a_hangup_reads_passwords_again() {
     let (code, said) = server.joined();
     assert_eq!(code, Some(0));
     assert!(said.contains("maxclients has changed, and takes effect at the next start"), "{said}");
-    assert!(said.contains("maxclient") && said.contains("stay in use"), "{said}");
+    assert!(said.contains("maxclient") && said.contains("remain in use"), "{said}");
 }
 
 #[test]

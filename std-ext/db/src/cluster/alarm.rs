@@ -59,7 +59,8 @@ impl NoSpaceAlarm {
             && let Some(quota) = learned.quota.take()
         {
             tracing::info!(
-                "etcd takes changes again, so its quota is more than {quota} bytes now: cluster-etcd-quota counts again"
+                "etcd accepts writes again, so its quota is now more than {quota} bytes: cluster-etcd-quota applies \
+                 again"
             );
         }
     }
@@ -80,7 +81,7 @@ impl NoSpaceAlarm {
         let learned = Arc::clone(&self.learned);
         tokio::spawn(async move {
             if let Err(why) = make_room(&client, tail, &learned, setting, warn).await {
-                tracing::warn!("etcd has no space left, and no room can be made yet: {why}");
+                tracing::warn!("etcd is out of space, and none can be freed yet: {why}");
             }
         });
     }
@@ -115,22 +116,22 @@ async fn make_room(
             _ => "by cluster-etcd-quota it would be",
         };
         tracing::error!(
-            "etcd's quota is at most {quota} bytes, and {source} {believed}: etcd raised the alarm NOSPACE again right \
-             after this node disarmed it. From now on this node goes by {quota} bytes, and leaves the alarm raised \
-             until etcd's file is smaller than that. Set cluster-etcd-quota to etcd's --quota-backend-bytes. To have \
-             changes accepted again, defragment etcd's members one after the other (`etcdctl defrag`); or raise \
-             --quota-backend-bytes, and disarm the alarm by hand (`etcdctl alarm disarm`)"
+            "etcd's quota is at most {quota} bytes, and {source} {believed}: etcd raised the alarm NOSPACE again \
+             right after this node disarmed it. From now on this node assumes {quota} bytes, and does not disarm \
+             the alarm until etcd's file is smaller than that. Set cluster-etcd-quota to etcd's \
+             --quota-backend-bytes. To accept writes again, defragment etcd's members one after the other (`etcdctl \
+             defrag`); or raise --quota-backend-bytes, and disarm the alarm by hand (`etcdctl alarm disarm`)"
         );
     }
     let space = EtcdQuota::of(&members, limit);
     let Some(EtcdQuota { size, quota, .. }) = space.filter(EtcdQuota::has_room) else {
         if let Some(EtcdQuota { size, quota, .. }) = space.filter(|_| warn) {
             tracing::error!(
-                "etcd has no space left (alarm NOSPACE), and changes wait: its file has {size} bytes, and its quota is \
-                 {quota}. Defragment etcd's members one after the other (`etcdctl defrag`), and this node disarms the \
-                 alarm and goes on by itself; or raise --quota-backend-bytes, and disarm the alarm by hand (`etcdctl \
-                 alarm disarm`). Nodes that are away can come back only after that: under the alarm etcd refuses what \
-                 they put. Do not stop the primary: no other node trims"
+                "etcd is out of space (alarm NOSPACE), and writes wait: its file has {size} bytes, and its quota is \
+                 {quota}. Defragment etcd's members one after the other (`etcdctl defrag`), after which this node \
+                 disarms the alarm and resumes; or raise --quota-backend-bytes, and disarm the alarm by hand \
+                 (`etcdctl alarm disarm`). Absent nodes cannot return before that, because etcd rejects their \
+                 writes during the alarm. Do not stop the primary: no other node trims the log"
             );
         }
         return Ok(());
@@ -140,7 +141,7 @@ async fn make_room(
         client.disarm(&alarm).await?;
         lock(learned).note(&alarm, &members, clock::now());
         tracing::info!(
-            "etcd has space again, a file of {size} bytes with a quota of {quota}: its alarm NOSPACE is disarmed"
+            "etcd has space again (a file of {size} bytes, a quota of {quota}), and its alarm NOSPACE was disarmed"
         );
     }
     Ok(())

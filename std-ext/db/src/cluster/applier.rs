@@ -113,7 +113,7 @@ impl Applier {
             && lock(&self.waiting).add(bytes_of(committed))
         {
             let why = format!(
-                "this node's disk hangs or is too slow: {} MiB of entries wait for it",
+                "this node's disk hangs or is too slow: {} MiB of entries are waiting for it",
                 MOST_WAITING >> 20
             );
             // Fails only after the driver has stopped.

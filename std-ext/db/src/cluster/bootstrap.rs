@@ -80,7 +80,7 @@ async fn object(
     let halt = Halt::of_a_later_incarnation(identity::node_id(folder)?);
     let own = Format { incarnation: own.incarnation(), ..format.clone() };
     if let Err(why) = halting::put(client, keys, &halt, &own).await {
-        tracing::warn!("other nodes do not know that etcd was restored from a backup: {why}");
+        tracing::warn!("other nodes could not be told that etcd was restored from a backup: {why}");
     }
     Ok(())
 }
@@ -98,8 +98,8 @@ pub(super) fn belonging_of(folder: &Folder) -> Result<Option<Belonging>, StartEr
     let belonging = Belonging::of(folder)?;
     if belonging.is_none() && has_data(folder)? {
         return Err(StartError::new(format!(
-            "{} holds the data of a database that is not a node of a cluster. `hedgerow-db cluster adopt` makes it the \
-             first node of one; or choose an empty directory with --dir",
+            "{} holds the data of a database that is not a node of a cluster. Make it the first node of one with \
+             `hedgerow-db cluster adopt`, or choose an empty directory with --dir",
             folder.path().display()
         )));
     }
@@ -119,15 +119,15 @@ pub(super) async fn find_cluster(
     loop {
         match try_to_meet(client, keys, settings, may_make).await {
             Ok(Some(format)) if format.adopter.is_some() => tracing::warn!(
-                "waiting for `hedgerow-db cluster adopt`, which has not filled etcd yet. If it was stopped, run it \
-                 again"
+                "waiting for `hedgerow-db cluster adopt`, which has not finished filling etcd. If it was \
+                 interrupted, run it again"
             ),
             Ok(Some(format)) => return Ok(format),
             Ok(None) => {
                 return Err(StartError::new(format!(
-                    "etcd has no cluster {:?}, but this directory belongs to it: etcd was emptied, or cluster-etcd or \
-                     cluster-name is wrong. If etcd is lost, `hedgerow-db cluster adopt` seeds a new one from the \
-                     directory with the latest data",
+                    "etcd has no cluster {:?}, but this directory belongs to it: etcd was emptied, or cluster-etcd \
+                     or cluster-name is wrong. If etcd is lost, fill a new one from the directory with the latest \
+                     data by `hedgerow-db cluster adopt`",
                     settings.name
                 )));
             }
@@ -145,7 +145,7 @@ pub(super) async fn find_cluster(
 fn note_groups(settings: &ClusterSettings, format: &Format) {
     if settings.groups != 1 && settings.groups != format.groups {
         tracing::warn!(
-            "cluster-groups is {}, but the cluster was made with {}, which counts: only the first node of a new \
+            "cluster-groups {} is ignored, because the cluster was created with {}: only the first node of a new \
              cluster uses this setting",
             settings.groups,
             format.groups
@@ -153,8 +153,8 @@ fn note_groups(settings: &ClusterSettings, format: &Format) {
     }
     if settings.group >= format.groups {
         tracing::warn!(
-            "cluster-group is {}, and the slots of this cluster were divided among the groups 0 to {}: this node's \
-             group has no slots",
+            "cluster-group is {}, but the slots of this cluster were divided among the groups 0 to {}: this node's \
+             group has no slots yet",
             settings.group,
             format.groups - 1
         );

@@ -71,20 +71,20 @@ fn text(own: &Registration, node: &Node, conflict: Conflict) -> String {
                 _ => ("does not use TLS between nodes", "does"),
             };
             format!(
-                "{node} {uses}, and this one {does}, so neither can fetch the other's data or send it messages of \
-                 channels: set `tls-cert-file`, `tls-key-file` and `tls-ca-cert-file` on all nodes or on none"
+                "{node} {uses}, and this one {does}, so neither can fetch the other's data or send it pub/sub \
+                 messages: set `tls-cert-file`, `tls-key-file` and `tls-ca-cert-file` on all nodes or on none"
             )
         }
         Conflict::Address => format!(
-            "{node} announces an address that this node announces as well, so clients and other nodes reach only one \
-             of the two: set `cluster-announce-ip`, `cluster-announce-port` and `cluster-announce-peer-port` apart"
+            "{node} announces the same address as this node, so clients and other nodes reach only one of the two: \
+             give them different `cluster-announce-ip`, `cluster-announce-port` or `cluster-announce-peer-port`"
         ),
         Conflict::Memory => {
             let settings = |of: &Registration| of.memory.clone().unwrap_or_default();
             format!(
-                "{node} has other settings of memory ({}) than this one ({}). The primary evicts keys, or refuses \
-                 writes, by its own: after a failover, keys may be removed from all nodes. Set `maxmemory` and \
-                 `maxmemory-policy` alike in a group",
+                "{node} has different memory settings ({}) from this node's ({}). The primary evicts keys or \
+                 refuses writes by its own settings, so a failover may remove keys from all nodes. Set `maxmemory` \
+                 and `maxmemory-policy` to the same values on all nodes of a group",
                 settings(other),
                 settings(own)
             )

@@ -43,7 +43,8 @@ const DEPART: u64 = 5000;
 /// How long clients are held back at most while a new primary is awaited.
 const HOLD: u64 = 2000;
 /// The consequence of a disk that keeps no entries.
-const NO_DISK: &str = "until that is mended, this node is no primary, and does not count as a copy";
+const NO_DISK: &str =
+    "until this is repaired, this node cannot be the primary and does not count as a copy";
 
 /// The parts of a driver.
 pub(super) struct Parts {
@@ -263,7 +264,7 @@ impl Driver {
             }
             Message::Depart => self.depart(),
             Message::Fetched => {
-                self.exit(Exit::Restart("the node's data were fetched from a peer".to_owned()));
+                self.exit(Exit::Restart("the node's data was fetched from a peer".to_owned()));
             }
             Message::Failed(why) => self.exit(Exit::Stop(why)),
             Message::Restart(why) => self.exit(Exit::Restart(why)),
@@ -285,7 +286,7 @@ impl Driver {
     fn hand_over(&mut self, to: Option<core::NodeId>) {
         if let Some(to) = to.filter(|to| self.parts.topology.is_unfit(*to)) {
             tracing::warn!(
-                "the hand-over was refused: node {to} cannot lead at present, or its disk keeps no entries"
+                "the handover was refused: node {to} cannot lead at present, or its disk keeps no entries"
             );
         } else {
             self.event(Event::HandOver(to));
@@ -304,7 +305,7 @@ impl Driver {
     /// Releases the group, so that the process can start anew and leave it.
     fn depart(&mut self) {
         if self.depart_by.is_none() {
-            tracing::info!("this node shall leave group {}", self.parts.topology.group());
+            tracing::info!("this node is to leave group {}", self.parts.topology.group());
             self.depart_by = Some(clock::now() + DEPART);
             self.release_group();
         }
@@ -396,7 +397,7 @@ impl Driver {
     /// One of the troubles for which this node must not lead has passed.
     fn mended(&mut self) {
         if !self.troubles.forbid() {
-            tracing::info!("the troubles of this node have passed: it may lead again");
+            tracing::info!("this node has recovered, and may lead again");
             self.event(Event::CanServe);
         }
     }
@@ -416,7 +417,7 @@ impl Driver {
         if (before == Hangs::No) != (hangs == Hangs::No) {
             self.event(Event::DiskHangs(hangs != Hangs::No));
         }
-        let why = "this node's disk hangs: it has not forced the log for ten seconds";
+        let why = "this node's disk hangs: the log has not been synced for ten seconds";
         match (before, hangs) {
             (Hangs::No, Hangs::Endured) => tracing::error!(
                 "{why}; it does not count as a copy, and leads if it is the primary or no other member can"
@@ -431,7 +432,7 @@ impl Driver {
             }
             (Hangs::Told, Hangs::No) => self.mended(),
             (Hangs::Endured, Hangs::No) => {
-                tracing::info!("this node's disk does not hang any more");
+                tracing::info!("this node's disk no longer hangs");
             }
             // Nothing has changed.
             _ => {}
@@ -699,7 +700,7 @@ impl Driver {
         if stuck {
             self.leading_since = None;
             self.troubles.stuck = true;
-            self.event(Event::CannotServe("the node's threads do not answer".to_owned()));
+            self.event(Event::CannotServe("the node's threads do not respond".to_owned()));
         }
         self.look_at_disk();
         self.put_durable();

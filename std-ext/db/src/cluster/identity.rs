@@ -32,7 +32,9 @@ const MOST_BYTES: u64 = 4096;
 pub(super) fn random<const N: usize>() -> Result<[u8; N], StartError> {
     let mut bytes = [0; N];
     let filled = getrandom::fill(&mut bytes);
-    filled.map_err(|why| StartError::new(format!("the system has no random numbers: {why}")))?;
+    filled.map_err(|why| {
+        StartError::new(format!("the system's random number generator failed: {why}"))
+    })?;
     Ok(bytes)
 }
 
@@ -174,8 +176,8 @@ impl Belonging {
         };
         serde_json::from_str(&text).map(Some).map_err(|why| {
             StartError::new(format!(
-                "{} cannot be read ({why}); restore the directory, or choose an empty one with --dir and let the node \
-                 fetch its data from the others",
+                "{} cannot be read ({why}): restore the directory, or choose an empty one with --dir and let the \
+                 node fetch its data from the others",
                 path.display()
             ))
         })
@@ -230,16 +232,16 @@ impl Belonging {
         }
         Err(StartError::new(if same {
             format!(
-                "this directory has incarnation {} of the cluster {:?}, and etcd has incarnation {}, an earlier one: \
-                 etcd was restored from a backup. Keep this directory and those of all nodes, stop all nodes, and run \
-                 `hedgerow-db cluster adopt` with all of their directories",
+                "this directory has incarnation {} of the cluster {:?}, but etcd has incarnation {}, an earlier \
+                 one: etcd was restored from a backup. Keep this directory and those of all nodes, stop all nodes, \
+                 and run `hedgerow-db cluster adopt` with all of their directories",
                 self.incarnation, self.name, etcd.incarnation
             )
         } else {
             format!(
-                "this directory belongs to the cluster {:?} with the id {}, and etcd has the cluster {:?} with the id \
-                 {}. Check cluster-etcd, cluster-name and dir; if etcd was lost, `hedgerow-db cluster adopt` seeds a \
-                 new one from this directory",
+                "this directory belongs to the cluster {:?} with the id {}, but etcd has the cluster {:?} with the \
+                 id {}. Check cluster-etcd, cluster-name and dir; if etcd was lost, fill a new one from this \
+                 directory with `hedgerow-db cluster adopt`",
                 self.name, self.id, etcd.name, etcd.id
             )
         }))
@@ -302,7 +304,7 @@ impl Format {
             return Ok(());
         }
         Err(StartError::new(format!(
-            "the cluster in etcd has format {number}, and this program knows the formats {} to {}: upgrade this node",
+            "the cluster in etcd has format {number}, but this version knows only formats {} to {}: upgrade this node",
             reads.0, reads.1
         )))
     }
@@ -315,8 +317,8 @@ impl Format {
         Self::check_number(self.number, (formats.lowest, formats.highest))?;
         if group != 0 && self.number < WITH_GROUPS {
             return Err(StartError::new(format!(
-                "the cluster has format {}, in which there is one group, and this node belongs to group {group}: let \
-                 all nodes run this version, and then run `hedgerow-db cluster upgrade --finish`",
+                "the cluster has format {}, which allows only one group, but this node belongs to group {group}: \
+                 upgrade all nodes to this version, then run `hedgerow-db cluster upgrade --finish`",
                 self.number
             )));
         }

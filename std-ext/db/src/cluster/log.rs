@@ -498,7 +498,7 @@ impl Log for EtcdLog {
             slots: lock(&self.slots).at(last),
             batch: mark.map(|mark| (mark.first, logged_mark(&mark))),
             batch_hash: self.local_log.batch_hash(last).unwrap_or_else(|why| {
-                tracing::warn!("{why}; the snapshot does not say what its last batch is");
+                tracing::warn!("{why}; the snapshot will not name its last batch");
                 None
             }),
         })

@@ -425,8 +425,8 @@ impl Starting<'_> {
                 tasks::on_panic(coordinator.run(stopped), move || {
                     counters.coordinates.set(0);
                     tracing::error!(
-                        "the task that coordinates the cluster has panicked on this node, which does not coordinate \
-                         any more until it is restarted"
+                        "the task that coordinates the cluster has panicked; this node cannot be the coordinator \
+                         until it is restarted"
                     );
                 });
                 Driver::new(parts).run(messages).await;
@@ -484,7 +484,7 @@ impl Starting<'_> {
         let folder = Arc::clone(&self.folder);
         let write = move || match belonging.write(&folder) {
             Ok(()) => tracing::info!(
-                "etcd was seeded anew, and has all entries of this node: it is of incarnation {} now",
+                "etcd was reseeded with all entries of this node, which now has incarnation {}",
                 belonging.incarnation()
             ),
             // The next start compares the entries again.
@@ -621,8 +621,8 @@ fn check_data(
     }
     if contents.last > 0 && contents.batch.is_none() {
         return Err(StartError::new(format!(
-            "{path} has entries that are of no batch of the cluster: choose an empty directory with --dir, and let the \
-             node fetch its data from the others"
+            "{path} has entries that belong to no batch of the cluster: choose an empty directory with --dir, and \
+             let the node fetch its data from the others"
         )));
     }
     Ok(())

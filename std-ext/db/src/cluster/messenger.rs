@@ -127,11 +127,11 @@ async fn run(link: Arc<Link>, options: PeerClientOptions) {
         }
         if failures.must_be_told(clock::now()) {
             tracing::warn!(
-                "for some seconds no message of a channel has reached the node at {}: {why}",
+                "for several seconds, no pub/sub message has reached the node at {}: {why}",
                 link.address
             );
         } else {
-            tracing::debug!("messages of channels do not reach {}: {why}", link.address);
+            tracing::debug!("pub/sub messages do not reach {}: {why}", link.address);
         }
         tokio::time::sleep(AGAIN).await;
     }

@@ -56,9 +56,9 @@ impl Node {
         let of_exit = Arc::clone(&failed);
         let on_exit = move |exit| match exit {
             Exit::Restart(why) => {
-                tracing::warn!("the process starts anew: {why}");
+                tracing::warn!("the process restarts: {why}");
                 let why = execute_anew();
-                tracing::error!("the process cannot start anew: {why}");
+                tracing::error!("the process cannot restart: {why}");
                 std::process::exit(1);
             }
             Exit::Stop(why) => {

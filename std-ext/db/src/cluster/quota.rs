@@ -189,8 +189,8 @@ impl Space {
         let EtcdQuota { size, in_use, quota } = self.known;
         (self.level == Level::Full).then(|| {
             format!(
-                "etcd has hardly any space left: {in_use} bytes and more of its quota of {quota} are in use, and its \
-                 file has {size}"
+                "etcd has hardly any space left: at least {in_use} bytes of its quota of {quota} are in use, and \
+                 its file has {size} bytes"
             )
         })
     }
@@ -202,13 +202,15 @@ impl Space {
             Level::Enough => tracing::info!("etcd has enough space again"),
             Level::Short => tracing::warn!(
                 "etcd has little space left: {in_use} bytes of its quota of {quota} are in use, and its file has \
-                 {size}. It is compacted, and keeps only changes that fewer than cluster-copies nodes have. If this \
-                 goes on: start the nodes that are away, or raise --quota-backend-bytes and cluster-etcd-quota"
+                 {size} bytes. It is being compacted, and keeps only changes that fewer than cluster-copies nodes \
+                 have. If this continues, start the absent nodes, or raise --quota-backend-bytes and \
+                 cluster-etcd-quota"
             ),
             Level::Full => tracing::error!(
-                "changes are refused, because {in_use} bytes and more of etcd's quota of {quota} are in use, and its \
-                 file has {size}. They are accepted again when there is room. Start the nodes that are away, so that \
-                 etcd may forget what they lack; or raise --quota-backend-bytes and cluster-etcd-quota"
+                "writes are refused, because at least {in_use} bytes of etcd's quota of {quota} are in use, and its \
+                 file has {size} bytes. They are accepted again once there is space. Start the absent nodes, so \
+                 that the changes they lack can be deleted from etcd; or raise --quota-backend-bytes and \
+                 cluster-etcd-quota"
             ),
         }
     }

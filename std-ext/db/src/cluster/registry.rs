@@ -188,8 +188,9 @@ impl Registry {
                     }
                 }
                 Err(why) if failures.must_be_told(clock::now()) => tracing::warn!(
-                    "this node has not been registered for some seconds, so clients and other nodes do not find it. \
-                     While a primary does not reach etcd, its clients wait for the answers of reads and changes: {why}"
+                    "this node has not been registered for several seconds, so clients and other nodes cannot find \
+                     it. If it is the primary and cannot reach etcd, its clients wait for replies to reads and \
+                     writes: {why}"
                 ),
                 Err(why) => tracing::debug!("cannot register this node: {why}"),
             }
@@ -318,8 +319,8 @@ impl Registry {
     fn twin_text(&self, nodes: &[Node]) -> String {
         let at = self.other(nodes).map(|other| format!(" at {}:{}", other.ip, other.port));
         format!(
-            "another process{} has the id {} of this node: its directory is a copy of this one. Stop one of the two. \
-             To make a new node of this one, start it with an empty directory",
+            "another process{} has the same node id, {}: its directory is a copy of this one. Stop one of the two. \
+             To make this one a new node, start it with an empty directory",
             at.unwrap_or_default(),
             self.id
         )

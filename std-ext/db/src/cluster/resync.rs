@@ -98,7 +98,7 @@ impl Resync {
         self.tail.raise(seq);
         let mut spool = lock(&self.spool);
         if let Some(Err(why)) = spool.as_mut().map(|spool| spool.push(seq, bytes)) {
-            tracing::warn!("{why}; this node begins to fetch its data again");
+            tracing::warn!("{why}; this node fetches its data again");
             // Without a spool the thread stops fetching, and begins again.
             *spool = None;
         }
@@ -141,8 +141,8 @@ impl Fetch {
             let sources = lock(&self.sources).clone();
             let Some(address) = sources.get(turn % sources.len().max(1)) else {
                 tracing::warn!(
-                    "this node needs data that etcd does not have any more, and no other node is there to fetch them \
-                     from: start one that has them"
+                    "this node needs data that etcd no longer has, and there is no other node to fetch it from: \
+                     start one that has it"
                 );
                 thread::sleep(PAUSE);
                 continue;
@@ -160,8 +160,8 @@ impl Fetch {
                     tracing::warn!("cannot fetch the data from {address}: {why}");
                 }
                 Err(why) => tracing::error!(
-                    "cannot fetch the data from {address}: {why}. This node serves nobody until that works; it tries \
-                     again in {pause:?}"
+                    "cannot fetch the data from {address}: {why}. This node serves no clients until it succeeds; it \
+                     tries again in {pause:?}"
                 ),
             }
             self.wait(&mut pause);
@@ -174,7 +174,7 @@ impl Fetch {
         if spool.is_none() {
             match Spool::create(&self.folder, self.most_spooled) {
                 Ok(new) => *spool = Some(new),
-                Err(why) => tracing::warn!("this node's data cannot be renewed yet: {why}"),
+                Err(why) => tracing::warn!("this node's data cannot be replaced yet: {why}"),
             }
         }
         spool.is_some()

@@ -36,7 +36,7 @@ impl SlotMap {
     /// # Errors
     /// If it is not a map of all slots.
     pub(crate) fn parse(value: &[u8]) -> Result<Self, String> {
-        let wrong = |why: &str| format!("the key slots in etcd is not a map of slots: {why}");
+        let wrong = |why: &str| format!("the key `slots` in etcd is not a slot map: {why}");
         if value.len() > MOST_BYTES {
             return Err(wrong("it is too long"));
         }

@@ -171,7 +171,7 @@ fn write_histogram(name: &str, of: &CommandTotals, out: &mut Writer<'_>) {
 /// Says what the samples show, and what to do.
 fn doctor<'e>(threshold: u64, all: impl Iterator<Item = (&'e &'static str, &'e Events)>) -> String {
     if threshold == 0 {
-        return "Latency is not monitored. CONFIG SET latency-monitor-threshold <milliseconds> begins it.\n"
+        return "Latency monitoring is off. To turn it on, use CONFIG SET latency-monitor-threshold <milliseconds>.\n"
             .to_owned();
     }
     let mut report = String::new();
@@ -187,8 +187,7 @@ fn doctor<'e>(threshold: u64, all: impl Iterator<Item = (&'e &'static str, &'e E
         // Writing to memory does not fail.
         let _ = writeln!(
             report,
-            "{name}: {count} seconds with an event of {threshold} ms or more, {mean} ms on average, {} ms the \
-             longest.",
+            "{name}: {count} seconds with an event of {threshold} ms or more; average {mean} ms, maximum {} ms.",
             events.longest
         );
     }
@@ -199,7 +198,7 @@ fn doctor<'e>(threshold: u64, all: impl Iterator<Item = (&'e &'static str, &'e E
         report.push_str(about);
         report.push('\n');
     }
-    report.push_str("Everything takes long if the machine has too few processors.\n");
+    report.push_str("Everything is slow if the machine has too few CPU cores.\n");
     report
 }
 
@@ -207,24 +206,24 @@ fn doctor<'e>(threshold: u64, all: impl Iterator<Item = (&'e &'static str, &'e E
 fn advice_about(name: &str) -> &'static str {
     match name {
         event::EXPIRE_CYCLE => {
-            "Rounds over expired keys run on a thread of their own, which locks one shard at a time: only changes of \
-             that shard wait. Many keys that expire at the same time make a round long; spread their times."
+            "A background thread removes expired keys and locks one shard at a time, so only writes to that shard \
+             wait. A round is long if many keys expire at the same time: spread their expiration times."
         }
         event::EVICTION_CYCLE | event::EVICTION_DEL => {
-            "Changes wait while keys are evicted for them. Raise maxmemory, or write less at a time. If few keys have \
-             a time to live, a volatile policy has to search for them."
+            "Writes wait while keys are evicted for them. Raise maxmemory, or write less at a time. A volatile \
+             policy has to search longer if few keys have a TTL."
         }
         event::AOF_FSYNC_ALWAYS => {
-            "With appendfsync always, replies to changes wait for the disk. Use a faster disk, or everysec, which may \
-             lose the changes of the last two seconds if the power fails."
+            "With appendfsync always, replies to writes wait for the disk. Use a faster disk, or everysec, which \
+             may lose the writes of the last two seconds in a power failure."
         }
         event::AOF_WRITE | event::AOF_WRITE_PENDING_FSYNC => {
-            "The disk takes long to accept what is written to the log. Other programs may use it, or a snapshot is \
-             being written; with everysec and always, a sync delays the writes behind it."
+            "The disk is slow to accept log writes. Other programs may be using it, or a snapshot is being written; \
+             with everysec and always, a sync delays the writes after it."
         }
         _ => {
-            "SLOWLOG GET shows the commands. Commands on all keys (KEYS, FLUSHALL, SAVE), very large values and long \
-             pipelines take long."
+            "SLOWLOG GET shows the commands. Commands on all keys (KEYS, FLUSHALL, SAVE), very large values and \
+             long pipelines are slow."
         }
     }
 }

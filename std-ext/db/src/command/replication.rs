@@ -21,8 +21,9 @@ const WAITAOF_ON_FOLLOWER: &str = "ERR WAITAOF cannot be used with replica insta
 const WAITAOF_WITHOUT_LOG: &str =
     "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
 
-const FOLLOWS_NO_OTHER: &str = "ERR this server follows no other; `hedgerow-db import --live redis://HOST:PORT --dir \
-    DIR` imports a running Redis and follows it, before the server starts";
+const FOLLOWS_NO_OTHER: &str = "ERR this server cannot be a replica of another; to import a running Redis and \
+                                follow it, run `hedgerow-db import --live redis://HOST:PORT --dir DIR` before you \
+                                start the server";
 
 impl<'a> Execution<'_, 'a> {
     /// REPLICAOF and SLAVEOF. Tools send `REPLICAOF NO ONE` to a server that should be a primary.

@@ -256,7 +256,7 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::NoSuchDatabase => "ERR DB index is out of range",
         RequestError::SwapInTransaction => "ERR databases cannot be swapped inside a transaction",
         RequestError::OtherDatabase => {
-            "ERR scripts and the commands beside them access the selected database only"
+            "ERR scripts and the commands in their transaction can access only the selected database"
         }
         RequestError::TransactionTooLarge => "ERR this connection watches too many keys",
         RequestError::NoSuchKey => "ERR no such key",

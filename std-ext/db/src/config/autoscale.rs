@@ -60,7 +60,8 @@ impl Config {
         let Some(autoscale) = self.autoscale() else { return Ok(()) };
         if self.get("cluster-group") != "auto" {
             return conflict(
-                "cluster-autoscale requires cluster-group auto: a node with a group of its own cannot be placed",
+                "cluster-autoscale requires cluster-group auto: a node with a fixed group cannot be assigned to \
+                 another",
             );
         }
         if autoscale.max == 0 {
@@ -69,15 +70,15 @@ impl Config {
         let lowest = self.number("cluster-groups") * (self.number("cluster-replicas") + 1);
         if u64::from(autoscale.max) < lowest.max(autoscale.min.into()) {
             return conflict(&format!(
-                "cluster-autoscale-max must be at least cluster-autoscale-min, and at least {lowest}: that is \
-                 cluster-groups times one more than cluster-replicas"
+                "cluster-autoscale-max must be at least cluster-autoscale-min, and at least {lowest}, which is \
+                 cluster-groups times (cluster-replicas + 1)"
             ));
         }
         if autoscale.in_below >= autoscale.rest_below || autoscale.rest_below >= autoscale.out_above
         {
             return conflict(
-                "cluster-autoscale-in must be below cluster-autoscale-rest, and that below cluster-autoscale-out: the \
-                 cluster would ask for nodes that it has just sent away",
+                "cluster-autoscale-in must be below cluster-autoscale-rest, and that below cluster-autoscale-out: \
+                 otherwise the cluster would ask for the nodes that it has just released",
             );
         }
         Ok(())

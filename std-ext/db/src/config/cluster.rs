@@ -308,7 +308,7 @@ impl Config {
         let ip = self.get("cluster-announce-ip");
         if !ip.is_empty() && ip.parse::<IpAddr>().is_err() {
             return conflict(
-                "cluster-announce-ip takes an IP address; a name belongs in cluster-announce-hostname",
+                "cluster-announce-ip takes an IP address; for a name, use cluster-announce-hostname",
             );
         }
         Ok(())
@@ -322,7 +322,7 @@ impl Config {
         }
         let Some(peer_port) = self.cluster_peer_port() else {
             return conflict(
-                "cluster-peer-port is port + 10000 by default, and there is no such port: set cluster-peer-port",
+                "cluster-peer-port is port + 10000 by default, which is above 65535: set cluster-peer-port",
             );
         };
         let others = ["port", "tls-port", "grpc-port", "metrics-port"];

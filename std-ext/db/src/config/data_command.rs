@@ -28,18 +28,18 @@ const COMMANDS: [(DataCommand, &str, &str); 4] = [
     (
         DataCommand::Import,
         "import",
-        "Store the strings of a file of Redis in a directory: of an RDB file, of an AOF file, or of the manifest of \
-         several AOF files; or the strings of a running Redis, which the import follows until it is ended",
+        "Import strings into a directory: from an RDB file, an AOF file, or the manifest of a multi-part AOF; or \
+         from a running Redis, which the import follows until it is stopped",
     ),
     (
         DataCommand::Export,
         "export",
-        "Write all keys of a directory to an RDB file, which Redis 5 and later load",
+        "Write all keys of a directory to an RDB file, for Redis 5 and later",
     ),
     (
         DataCommand::Check,
         "check",
-        "Read all of a directory's log and snapshot, and report the first damage",
+        "Read the whole log and snapshot of a directory, and report the first error",
     ),
     (
         DataCommand::Dump,
@@ -121,7 +121,7 @@ pub(super) fn read(
             let text = text.strip_prefix("error: ").unwrap_or(text);
             let name = name_of(command);
             return Err(ConfigError::Usage(format!(
-                "{name}: {text} `{} {name} --help` says more",
+                "{name}: {text} See `{} {name} --help`",
                 flags::NAME
             )));
         }
@@ -182,7 +182,7 @@ fn live_source(text: &str, found: &ArgMatches) -> Result<LiveSource, &'static st
 
 fn wrong_address(command: DataCommand, why: &str) -> ConfigError {
     let name = name_of(command);
-    ConfigError::Usage(format!("{name}: --live: {why}; `{} {name} --help` says more", flags::NAME))
+    ConfigError::Usage(format!("{name}: --live: {why}; see `{} {name} --help`", flags::NAME))
 }
 
 fn name_of(command: DataCommand) -> &'static str {
@@ -211,34 +211,33 @@ fn live_arguments() -> Vec<Arg> {
     };
     vec![
         Arg::new("live").long("live").value_name("ADDRESS").help(
-            "Import all databases of a running Redis, and execute what it executes until Ctrl-C: \
+            "Import all databases of a running Redis, and apply its writes until Ctrl-C: \
              redis://[[USER]:PASSWORD@]HOST[:PORT], or rediss:// with TLS",
         ),
         file(
             "password-file",
-            "The file with the password of that Redis, which other users cannot see then.",
+            "File with the password of that Redis, which keeps it out of the process list.",
         ),
-        file(
-            "cacert",
-            "The file with the authorities that may sign the certificate of that Redis.",
-        ),
-        file("cert", "The file with the certificate that the import shows.")
+        file("cacert", "CA certificates that verify the certificate of that Redis, in PEM."),
+        file("cert", "Client certificate for that Redis, in PEM.")
             .requires("cacert")
             .requires("key"),
-        file("key", "The file with the key of that certificate.").requires("cert"),
+        file("key", "Private key of the client certificate, in PEM.").requires("cert"),
         Arg::new("until-caught-up")
             .long("until-caught-up")
             .action(ArgAction::SetTrue)
             .requires("live")
             .conflicts_with("file")
-            .help("End as soon as all that Redis has executed is imported."),
+            .help("Stop once the import has caught up with that Redis."),
         Arg::new("reconnect")
             .long("reconnect")
             .value_name("SECONDS")
             .value_parser(value_parser!(u64).range(..=86_400))
             .requires("live")
             .conflicts_with("file")
-            .help("For how long to connect again after the connection was lost. By default, 60."),
+            .help(
+                "Seconds to keep trying to reconnect after the connection was lost; 60 by default.",
+            ),
     ]
 }
 
@@ -260,33 +259,31 @@ fn clap_command(command: DataCommand) -> Command {
         .required(true)
         .value_parser(path())
         .value_hint(ValueHint::DirPath);
-    let dir_flag = dir
-        .clone()
-        .long("dir")
-        .help("The directory of the database, which no server may have open.");
+    let dir_flag =
+        dir.clone().long("dir").help("Directory of the database. No server may be using it.");
     let (usage, arguments) = match command {
         DataCommand::Import => (
             IMPORT_USAGE,
             vec![
-                file("The RDB file, AOF file, manifest, or directory with a manifest.")
+                file("RDB file, AOF file, manifest, or directory with a manifest.")
                     .required(false)
                     .required_unless_present("live")
                     .conflicts_with("live"),
                 dir_flag,
                 switch(
                     "replace",
-                    "Import into a directory that has data. Keys of the same name get the file's values.",
+                    "Import into a directory that has data. Existing keys are overwritten.",
                 ),
                 switch(
                     "skip-other-types",
-                    "Leave out keys whose values are no strings, and commands about them.",
+                    "Skip keys whose values are not strings, and commands on them.",
                 ),
                 Arg::new("database")
                     .long("database")
                     .value_name("NUMBER")
                     .value_parser(value_parser!(u64))
                     .conflicts_with("live")
-                    .help("Import this database as database 0, and leave out the others."),
+                    .help("Import only this database, as database 0."),
             ]
             .into_iter()
             .chain(live_arguments())
@@ -302,15 +299,14 @@ fn clap_command(command: DataCommand) -> Command {
         ),
         DataCommand::Check | DataCommand::Dump => (
             "DIR [--json]",
-            vec![dir.help("The directory of the database, which no server may have open.")],
+            vec![dir.help("Directory of the database. No server may be using it.")],
         ),
     };
     Command::new(flags::NAME)
         .about(about)
         .override_usage(format!("{} {name} {usage}", flags::NAME))
         .after_help(
-            "The command exits with 0 if all is well, with 1 if it failed or found something wrong, and with 2 if the \
-             command line is wrong.",
+            "Exit status: 0 if all is well, 1 if the command failed or found an error, 2 for a wrong command line.",
         )
         .max_term_width(100)
         .disable_help_flag(true)
@@ -390,7 +386,7 @@ mod tests {
             ("import --live redis://b --dir c --reconnect 86401", "invalid value '86401'"),
         ] {
             let why = invocation(line).unwrap_err();
-            assert!(why.contains(wanted) && why.ends_with("--help` says more"), "{why}");
+            assert!(why.contains(wanted) && why.ends_with("--help`"), "{why}");
         }
     }
 }

@@ -45,15 +45,15 @@ fn command() -> Command {
     Command::new(NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .about(
-            "A durable in-memory key-value database on one node or several, for clients of Redis and gRPC",
+            "A durable in-memory key-value database, on one node or as a cluster, for Redis and gRPC clients",
         )
         .override_usage(format!("{NAME} [FILE] [--NAME VALUE]..."))
         .after_help(format!(
             "Settings can also be given in FILE, one per line as NAME VALUE, or as environment variables: \
              maxmemory-policy is {PREFIX}MAXMEMORY_POLICY, and {PREFIX}CONFIG names FILE. Flags override the \
              environment, and the environment overrides the file. `{NAME} cluster --help` lists the commands that \
-             look after a cluster. `{NAME} import`, `export`, `check` and `dump` are about a directory that no server \
-             has open; each has its own --help."
+             manage a cluster. `{NAME} import`, `export`, `check` and `dump` work on a directory that no server is \
+             using; each has its own --help."
         ))
         .max_term_width(100)
         .args_override_self(true)
@@ -294,7 +294,9 @@ pub(super) fn to_config_error(why: &clap::Error) -> ConfigError {
             let expected = format!("one of {}", shells.join(", "));
             ConfigError::InvalidValue { origin, name: "completions", value, expected }
         }
-        (ErrorKind::TooManyValues, _) => ConfigError::Syntax(origin, "this flag takes no value"),
+        (ErrorKind::TooManyValues, _) => {
+            ConfigError::Syntax(origin, "this flag does not take a value")
+        }
         _ => ConfigError::Syntax(origin, "expected a flag of the form --name value"),
     }
 }
@@ -349,7 +351,7 @@ mod tests {
             (&["--port", "--dir", "a"], "--port: the value is missing"),
             (&["a", "b"], "b: expected a flag of the form --name value"),
             (&["-x"], "-x: expected a flag of the form --name value"),
-            (&["--man=yes"], "--man: this flag takes no value"),
+            (&["--man=yes"], "--man: this flag does not take a value"),
             (
                 &["--completions", "cmd"],
                 "--completions: invalid value 'cmd' for completions: \

@@ -97,7 +97,7 @@ impl Config {
             let setting = table::all().nth(index).expect("the index was found there");
             // A second word is a mistake, such as a comment behind a password, or two spaces within one.
             if words.len() > 1 && matches!(setting.kind, Kind::Text | Kind::File | Kind::Folder) {
-                let expected = format!("{}, in quotes if it has spaces", setting.kind);
+                let expected = format!("{}, quoted if it contains spaces", setting.kind);
                 let name = setting.name;
                 return Err(ConfigError::InvalidValue { origin, name, value, expected });
             }

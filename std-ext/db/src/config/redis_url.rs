@@ -85,13 +85,13 @@ fn host_and_port(place: &str) -> Result<(&str, u16), &'static str> {
         return Err("the address has no host");
     }
     if host.contains('/') {
-        return Err("the address names a database; all databases are imported");
+        return Err("the address names a database, but all databases are imported");
     }
     let port = match port {
         None => PORT,
         Some(port) => match port.parse() {
             Ok(port) if port != 0 => port,
-            _ => return Err("the port of the address is no number from 1 to 65535"),
+            _ => return Err("the port of the address is not a number from 1 to 65535"),
         },
     };
     Ok((host, port))

@@ -55,31 +55,32 @@ const fn option(name: &'static str, value: &'static str, help: &'static str) -> 
 }
 
 const JSON: Flag = switch("json", "Print JSON.");
-const GROUP: Flag = option("group", "NUMBER", "The group; by default that of cluster-group.");
+const GROUP: Flag = option("group", "NUMBER", "Group; by default that of cluster-group.");
 
 const CHECK: Flag = switch(
     "check",
-    "Read every byte of the backup, and restore nothing. Needs no cluster, and no settings of one.",
+    "Read the whole backup and verify its checksums, without restoring it. Needs no cluster, nor its settings.",
 );
-const ALL_GROUPS: Flag = switch("all-groups", "All groups, one after the other. JSON is a list.");
+const ALL_GROUPS: Flag =
+    switch("all-groups", "All groups, one after the other, as a list in JSON.");
 
 /// All commands.
 pub const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand {
         name: "status",
-        about: "Print what etcd holds: the primary, the members, the log, and the members of etcd",
+        about: "Print the state of the group: the primary, the members, the log, and the members of etcd",
         operand: None,
         flags: &[GROUP, ALL_GROUPS],
     },
     Subcommand {
         name: "nodes",
-        about: "Print the nodes of all groups, those that wait for a place, and the node that coordinates them",
+        about: "Print the nodes of all groups, the spare nodes, and the coordinator",
         operand: None,
         flags: &[],
     },
     Subcommand {
         name: "check",
-        about: "Prove that the log has no gap, nodes have the same data, and each slot has one group",
+        about: "Check that the log has no gaps, all nodes have the same data, and each slot belongs to one group",
         operand: None,
         flags: &[
             GROUP,
@@ -87,28 +88,28 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
             option(
                 "within",
                 "SECONDS",
-                "How long nodes may take to reach that entry; 60 by default.",
+                "Seconds that nodes may take to reach the compared entry; 60 by default.",
             ),
         ],
     },
     Subcommand {
         name: "handover",
-        about: "Hand the group over to another node, and wait until it is the primary",
+        about: "Hand the group over to another node, and wait until that is the primary",
         operand: None,
         flags: &[
             GROUP,
             option(
                 "to",
                 "NODE",
-                "The next primary: its id, or the beginning of it. By default, any follower.",
+                "Id of the next primary, or the beginning of its id. By default, any follower.",
             ),
-            option("within", "SECONDS", "How long to wait for it; 30 by default."),
+            option("within", "SECONDS", "Seconds to wait for it; 30 by default."),
         ],
     },
     Subcommand {
         name: "forget",
-        about: "Remove a node that is gone for good, so that etcd keeps no entries for it",
-        operand: Some(("NODE", "The node's id, or the beginning of it.")),
+        about: "Remove a node that will not return, so that etcd need not keep entries for it",
+        operand: Some(("NODE", "Id of the node, or the beginning of its id.")),
         flags: &[
             GROUP,
             switch(
@@ -119,46 +120,46 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     },
     Subcommand {
         name: "upgrade",
-        about: "Print which formats the nodes read, or raise the format of the cluster",
+        about: "Print which formats the nodes can read, or raise the format of the cluster",
         operand: None,
         flags: &[switch(
             "finish",
-            "Raise the format to the latest one. Nodes cannot go back to an earlier version afterwards.",
+            "Raise the format to the latest one. After that, nodes cannot be downgraded.",
         )],
     },
     Subcommand {
         name: "move",
-        about: "Move hash slots from one group to another while both serve, or print the moves in progress",
+        about: "Move hash slots from one group to another while both serve clients, or print the moves in progress",
         operand: None,
         flags: &[
-            option("slots", "RANGES", "The slots, as in 0-99,200. Without it, print the moves."),
-            option("to", "GROUP", "The group that gets them."),
             option(
-                "from",
-                "GROUP",
-                "The group that has them; by default, the one that etcd names.",
+                "slots",
+                "RANGES",
+                "Slots, as in 0-99,200. Without this flag, print the moves in progress.",
             ),
-            option("within", "SECONDS", "How long to wait for the end; 3600 by default."),
+            option("to", "GROUP", "Group that receives them."),
+            option("from", "GROUP", "Group that owns them; by default, the one that etcd names."),
+            option("within", "SECONDS", "Seconds to wait for the end; 3600 by default."),
             switch("no-wait", "Do not wait for the end."),
             option("cancel", "MOVE", "Cancel a move that can still be cancelled."),
             option(
                 "return",
                 "MOVE",
-                "Give the slots of a move back whose new group is lost for good.",
+                "Return the slots of a finished move whose new group is permanently lost.",
             ),
         ],
     },
     Subcommand {
         name: "rebalance",
-        about: "Move slots until all groups have about the same bytes",
+        about: "Move slots until all groups have about the same amount of data",
         operand: None,
         flags: &[
             option(
                 "within",
                 "PERCENT",
-                "By how much the bytes of a group may differ from the mean; 10 by default.",
+                "Percentage by which a group may differ from the mean; 10 by default.",
             ),
-            switch("dry-run", "Print the moves, and make none."),
+            switch("dry-run", "Only print the moves."),
         ],
     },
     Subcommand {
@@ -166,69 +167,60 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
         about: "Move all slots of a group to the others, so that its nodes can be stopped",
         operand: None,
         flags: &[
-            option("group", "NUMBER", "The group that gives its slots away."),
-            switch("dry-run", "Print the moves, and make none."),
+            option("group", "NUMBER", "Group to drain."),
+            switch("dry-run", "Only print the moves."),
         ],
     },
     Subcommand {
         name: "adopt",
-        about: "Fill etcd from the directories of nodes, because etcd was lost or restored from an older backup",
+        about: "Rebuild etcd from the directories of nodes after it was lost or restored from an older backup",
         operand: None,
         flags: &[
             option(
                 "from",
                 "DIR",
-                "Another directory, beside that of --dir. Of each group, the one with the latest entry is taken.",
+                "Another directory, besides that of --dir. For each group, the one with the latest entry is used.",
             ),
             option(
                 "replace",
                 "ID",
-                "Delete the cluster of this id in etcd, although it is another one, or has entries that the \
+                "Delete the cluster with this id from etcd, even if it is a different one or has entries that the \
                  directories lack.",
             ),
             option(
                 "assign",
                 "SLOTS=GROUP",
-                "Give slots to a group, as in 0-99,200=1, also if the directories say another one. May be given \
-                 several times.",
+                "Assign slots to a group, as in 0-99,200=1, overriding the directories. May be repeated.",
             ),
             switch("yes", "Do not ask."),
         ],
     },
     Subcommand {
         name: "backup",
-        about: "Copy the data of a running cluster: of one node of each group",
+        about: "Back up a running cluster, from one node of each group",
         operand: None,
         flags: &[
-            option(
-                "to",
-                "DIR",
-                "The directory for the backup, which must be empty or not be there.",
-            ),
+            option("to", "DIR", "Directory for the backup. It must be empty or not exist."),
             option(
                 "node",
                 "NODE",
-                "A node whose group is copied of it: its id, or the beginning of it. By default, the follower with \
-                 most entries. May be given for several groups.",
+                "Node to copy its group from: its id, or the beginning of it. By default, the follower with the \
+                 most entries. May be repeated for other groups.",
             ),
-            option(
-                "within",
-                "SECONDS",
-                "How long to wait for the end of moves of slots; 600 by default.",
-            ),
+            option("within", "SECONDS", "Seconds to wait for slot moves to end; 600 by default."),
         ],
     },
     Subcommand {
         name: "restore",
-        about: "Store the keys of a backup in an empty cluster of any number of groups, and compare digests",
+        about: "Restore a backup into an empty cluster of any number of groups, and compare digests",
         operand: None,
         flags: &[
-            option("from", "DIR", "The directory of the backup."),
+            option("from", "DIR", "Directory of the backup."),
             CHECK,
             option(
                 "within",
                 "SECONDS",
-                "How long to wait for primaries, and for the end of moves of slots; 60 by default.",
+                "Seconds to wait for primaries and for slot moves to end; 60 by default.",
             ),
         ],
     },
@@ -320,7 +312,7 @@ pub(super) fn read(
         let names: Vec<_> = SUBCOMMANDS.iter().map(|command| command.name).collect();
         let names = names.join(", ");
         return Err(ConfigError::Usage(if name.is_empty() {
-            format!("cluster is followed by a command: one of {names}")
+            format!("cluster needs a command: one of {names}")
         } else {
             format!("cluster has no command '{name}': expected one of {names}")
         }));
@@ -391,7 +383,7 @@ fn clap_command(command: &'static Subcommand) -> Command {
         .long("config")
         .value_name("FILE")
         .value_hint(ValueHint::FilePath)
-        .help("Configuration file, such as that of a node.");
+        .help("Configuration file, such as a node's.");
     Command::new(flags::NAME)
         .about(command.about)
         .override_usage(format!(
@@ -400,10 +392,10 @@ fn clap_command(command: &'static Subcommand) -> Command {
             command.name
         ))
         .after_help(format!(
-            "The settings of a node say how to reach its cluster. They can also be given in FILE, which \
-             {PREFIX}CONFIG may name, or as environment variables: cluster-name is {PREFIX}CLUSTER_NAME. The command \
-             exits with 0 if all is well, with 1 if it failed or found something wrong, with 2 if the command line is \
-             wrong, and with 3 if `check` found nothing wrong but could not compare all members."
+            "The cluster is reached by the settings of a node. They can also be given in FILE, which {PREFIX}CONFIG \
+             may name, or as environment variables: cluster-name is {PREFIX}CLUSTER_NAME. Exit status: 0 if all is \
+             well, 1 if the command failed or found an error, 2 for a wrong command line, 3 if `check` found no \
+             error but could not compare all members."
         ))
         .max_term_width(100)
         .args_override_self(true)
@@ -421,17 +413,17 @@ pub(super) fn overview() -> String {
     use std::fmt::Write;
     let name = flags::NAME;
     let mut text = format!(
-        "Commands that look after a cluster\n\nUsage: {name} {WORD} COMMAND [--json] [--NAME VALUE]...\n\nCommands:\n"
+        "Commands that manage a cluster\n\nUsage: {name} {WORD} COMMAND [--json] [--NAME VALUE]...\n\nCommands:\n"
     );
     for command in SUBCOMMANDS {
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {:<9} {}", command.name, command.about);
     }
-    text + &format!("\n`{name} {WORD} COMMAND --help` says more.\n")
+    text + &format!("\nRun `{name} {WORD} COMMAND --help` for details.\n")
 }
 
 fn usage_error(command: &Subcommand, why: &clap::Error) -> ConfigError {
-    let more = format!("`{} {WORD} {} --help` says more", flags::NAME, command.name);
+    let more = format!("see `{} {WORD} {} --help`", flags::NAME, command.name);
     if why.kind() == ErrorKind::MissingRequiredArgument {
         let word = command.operand.map_or("a word", |(word, _)| word);
         return ConfigError::Usage(format!("{WORD} {}: {word} is missing; {more}", command.name));
@@ -439,7 +431,7 @@ fn usage_error(command: &Subcommand, why: &clap::Error) -> ConfigError {
     match flags::to_config_error(why) {
         ConfigError::Syntax(Origin::Flag(flag), "expected a flag of the form --name value") => {
             ConfigError::Usage(format!(
-                "{WORD} {}: {flag} is one word too many; {more}",
+                "{WORD} {}: unexpected argument {flag}; {more}",
                 command.name
             ))
         }
@@ -505,17 +497,14 @@ mod tests {
     #[test]
     fn wrong_words_get_sentences() {
         let cases: [(&[&str], &str); 8] = [
-            (
-                &[],
-                "cluster is followed by a command: one of status, nodes, check, handover, forget",
-            ),
+            (&[], "cluster needs a command: one of status, nodes, check, handover, forget"),
             (&["stats"], "cluster has no command 'stats': expected one of status, "),
             (
                 &["forget"],
-                "cluster forget: NODE is missing; `hedgerow-db cluster forget --help` says more",
+                "cluster forget: NODE is missing; see `hedgerow-db cluster forget --help`",
             ),
-            (&["status", "now"], "cluster status: now is one word too many; "),
-            (&["forget", "a", "b"], "cluster forget: b is one word too many; "),
+            (&["status", "now"], "cluster status: unexpected argument now; "),
+            (&["forget", "a", "b"], "cluster forget: unexpected argument b; "),
             (&["handover", "--to"], "--to: the value is missing"),
             (&["status", "--cluster-nam", "x"], "did you mean 'cluster-name'?"),
             (&["status"], "cluster requires cluster-name"),

@@ -450,7 +450,7 @@ fn a_cluster_asks_for_nodes_by_its_settings() {
     refused(&["--cluster-autoscale-max", "9", "--cluster-autoscale-min", "10"], "at least");
     for wrong in [["in", "60"], ["rest", "75"]] {
         let name = format!("--cluster-autoscale-{}", wrong[0]);
-        refused(&["--cluster-autoscale-max", "9", &name, wrong[1]], "just sent away");
+        refused(&["--cluster-autoscale-max", "9", &name, wrong[1]], "just released");
     }
 }
 

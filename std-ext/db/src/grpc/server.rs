@@ -195,7 +195,7 @@ impl Drop for GrpcServer {
                 let _ = thread.join();
             } else {
                 tracing::warn!(
-                    "a thread of the gRPC server is still busy: its calls have no answer"
+                    "a thread of the gRPC server is still busy: its calls get no response"
                 );
             }
         }

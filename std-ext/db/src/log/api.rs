@@ -317,13 +317,13 @@ impl fmt::Display for LogError {
             }
             Self::Shared(path) => write!(
                 f,
-                "another process has opened or written {}: stop all servers of this directory, and copy it before \
-                 you start one again",
+                "another process has opened or written {}: stop all servers that use this directory, and copy it \
+                 before you restart one",
                 path.display()
             ),
             Self::RolledBack => f.write_str("the change was undone: the log cannot be written"),
             Self::Deposed => f.write_str(
-                "this node is not the primary any more; whether the change was made is unknown",
+                "this node is no longer the primary; whether the change was made is unknown",
             ),
             Self::Closed => f.write_str("the log is closed"),
         }

@@ -76,7 +76,7 @@ impl Folder {
         match lock_file(&self.directory) {
             Ok(locked) => {
                 let file = self.at(LOCK);
-                tracing::warn!(?file, "this file was removed or replaced, and is locked again");
+                tracing::warn!(?file, "this file was removed or replaced; locking it again");
                 *lock = locked;
                 true
             }

@@ -78,13 +78,13 @@ impl fmt::Display for OpenError {
             }
             Self::NoSuchDatabase { folder, database, databases: 1 } => write!(
                 f,
-                "{} has keys in database {database}, and there is only database 0 here (in a cluster always)",
+                "{} has keys in database {database}, but there is only database 0 here (as in every cluster)",
                 folder.display()
             ),
             Self::NoSuchDatabase { folder, database, databases } => write!(
                 f,
-                "{} has keys in database {database}, and `databases` is {databases}: set it to {} or more, or move the \
-                 keys before",
+                "{} has keys in database {database}, but `databases` is {databases}: set it to {} or more, or move \
+                 the keys first",
                 folder.display(),
                 database + 1
             ),

@@ -193,7 +193,7 @@ fn read(
             Item::Entry(at, lsn, time, changes) => {
                 // No entry could follow it, and `Lsn::MAX` stands for an entry that could not be appended.
                 if lsn == Lsn::MAX {
-                    return Err(damaged(at, "an entry has the largest number there is"));
+                    return Err(damaged(at, "an entry has the highest possible number"));
                 }
                 if lsn >= from {
                     replay(lsn, time, changes).map_err(|why| damaged(at, why))?;

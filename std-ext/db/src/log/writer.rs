@@ -487,7 +487,7 @@ impl LogShared {
             let _ = writer.file.sync();
             let manifest = Manifest { newest: writer.first, synced: writer.synced };
             if let Err(why) = manifest.write(&self.folder) {
-                tracing::warn!(%why, "the manifest cannot be written; a missing end of the log would not be noticed");
+                tracing::warn!(%why, "the manifest cannot be written; a truncated log would not be noticed");
             }
         }
         self.health.finish_close();

@@ -144,7 +144,7 @@ impl Aof {
         let end = self.offset + buffer.len() as u64;
         let complete = self.transaction.map_or(self.offset, |(begin, _)| begin);
         if end > complete && !is_last {
-            return Err(format!("it ends within a command or transaction, at byte {end}"));
+            return Err(format!("it ends inside a command or transaction, at byte {end}"));
         }
         summary.incomplete += end - complete;
         Ok(())
@@ -169,11 +169,13 @@ impl Aof {
                     None if note.len() < LONGEST_NOTE => Ok(Step::Unfinished),
                     None => {
                         let at = self.offset;
-                        Err(format!("byte {at} begins a note of more than {LONGEST_NOTE} bytes"))
+                        Err(format!(
+                            "an annotation of more than {LONGEST_NOTE} bytes begins at byte {at}"
+                        ))
                     }
                 };
             }
-            Some(_) => return Err(format!("byte {} begins no command", self.offset)),
+            Some(_) => return Err(format!("no command begins at byte {}", self.offset)),
         }
         let mut arguments = Vec::new();
         match self.requests.next(bytes, Limits::FULL, &mut arguments) {
@@ -183,7 +185,7 @@ impl Aof {
             }
             ParsedItem::Nothing(used) if used > 0 => Ok(Step::Used(used)),
             ParsedItem::Unfinished(_) => Ok(Step::Unfinished),
-            _ => Err(format!("byte {} begins no command", self.offset)),
+            _ => Err(format!("no command begins at byte {}", self.offset)),
         }
     }
 
@@ -204,8 +206,9 @@ impl Aof {
             Replay::Select => {
                 let number =
                     number::integer(arguments[1]).and_then(|number| number.try_into().ok());
-                self.selected =
-                    number.ok_or_else(|| format!("byte {} selects no database", self.offset))?;
+                self.selected = number.ok_or_else(|| {
+                    format!("the SELECT at byte {} names no database", self.offset)
+                })?;
                 if !imports_all {
                     return Ok(());
                 }
@@ -261,7 +264,7 @@ impl Aof {
             return Ok(());
         }
         let (at, most) = (self.offset(), self.most_pending);
-        Err(format!("byte {at} begins a transaction that takes more than {most} bytes"))
+        Err(format!("the transaction at byte {at} takes more than {most} bytes"))
     }
 
     /// Refuses an incomplete command of more than this many bytes.
@@ -270,7 +273,7 @@ impl Aof {
             return Ok(());
         }
         let (at, most) = (self.offset, self.most_pending);
-        Err(format!("byte {at} begins a command of more than {most} bytes"))
+        Err(format!("the command at byte {at} has more than {most} bytes"))
     }
 
     /// Handles a command that cannot be executed.
@@ -280,17 +283,15 @@ impl Aof {
         if self.live.as_ref().is_some_and(|live| !live.skips_refused) {
             return Err(match why {
                 Refusal::Script => format!(
-                    "Redis has sent {name}, a script, instead of the changes that it made, as versions before 5 do. \
-                     Scripts are not executed here: stop the writers and import the RDB file that SAVE writes. \
-                     --skip-other-types leaves out what scripts change"
+                    "Redis sent the script {name} instead of its effects, as versions before 5 do, but an import \
+                     does not execute scripts: stop the writers, and import an RDB file written by SAVE. With \
+                     --skip-other-types, the effects of scripts are missing"
                 ),
                 Refusal::Unknown => format!(
-                    "Redis has executed {name}, which this program does not have; --skip-other-types leaves out such \
-                     commands"
+                    "Redis executed {name}, which is not supported here; --skip-other-types skips such commands"
                 ),
                 Refusal::OtherDatabase | Refusal::Unexpected => format!(
-                    "Redis has sent {name} in a form that is not expected from it; --skip-other-types leaves out such \
-                     commands"
+                    "Redis sent {name} in an unexpected form; --skip-other-types skips such commands"
                 ),
             });
         }

@@ -57,16 +57,16 @@ fn report(loaded: &Loaded, counts: &Counts, json: bool) -> String {
         );
     }
     let mut text = format!(
-        "Undamaged: {keys} keys, {with_ttl} of them with an expiration, of which {expired} have expired; {bytes} bytes \
-         of keys and values.\n{snapshot_keys} keys are in the snapshot, and {log_entries} entries in the log behind \
-         it.\n"
+        "Undamaged: {keys} keys, {with_ttl} of them with an expiration, of which {expired} have expired; {bytes} \
+         bytes of keys and values.\n{snapshot_keys} keys are in the snapshot, and {log_entries} entries in the log \
+         after it.\n"
     );
     if *truncated_bytes > 0 {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "The log ends with {truncated_bytes} bytes that are no complete entry, as after a crash, and \
-             {discarded_entries} entries behind them; the next start removes them."
+            "The log ends with {truncated_bytes} bytes of an incomplete entry, as after a crash, and \
+             {discarded_entries} entries after that; the next start removes them."
         );
     }
     text

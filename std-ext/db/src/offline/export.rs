@@ -22,7 +22,7 @@ pub(super) fn run(
     let file = &asked.file;
     let file_error = |why: io::Error| format!("{}: {why}", file.display());
     if !asked.replace && file.exists() {
-        return Err(format!("{} exists; --replace replaces it", file.display()));
+        return Err(format!("{} exists; use --replace to overwrite it", file.display()));
     }
     let loaded = folder::load(&asked.dir).map_err(|why| why.to_string())?;
     let mut databases = BTreeMap::<u16, (u64, u64)>::new();
@@ -49,7 +49,7 @@ pub(super) fn run(
     } else {
         let left_out = match expired {
             0 => String::new(),
-            _ => format!("Left out: {expired} keys that have expired.\n"),
+            _ => format!("Skipped: {expired} expired keys.\n"),
         };
         format!("Wrote {keys} keys to {}, {bytes} bytes.\n{left_out}", file.display())
     };

@@ -91,7 +91,7 @@ pub(super) fn store_sources(
         stored += 1;
         progress.keys("importing", stored);
         if stop() {
-            return Err("the import was stopped; the directory has a part of the keys".to_owned());
+            return Err("the import was stopped; the directory has some of the keys".to_owned());
         }
         store.take(item)
     })?;
@@ -134,8 +134,8 @@ impl Store {
         let dir = asked.dir.display();
         if folder::is_node(&asked.dir) {
             return Err(format!(
-                "{dir} is the directory of a node of a cluster; send the keys to the cluster instead, with \
-                 `hedgerow-db dump` and redis-cli -c"
+                "{dir} is the directory of a cluster node; send the keys to the cluster instead, with `hedgerow-db \
+                 dump` and redis-cli -c"
             ));
         }
         let mut options = Options::at(&asked.dir);
@@ -155,7 +155,7 @@ impl Store {
         // Keys of other databases count, too.
         let keys = db.stats().keys;
         if keys != 0 && !asked.replace {
-            return Err(format!("{dir} has {keys} keys; --replace imports into it"));
+            return Err(format!("{dir} already has {keys} keys; --replace imports anyway"));
         }
         let (session, executor) = (db.session(), Executor::new());
         Ok(Self {
@@ -254,7 +254,7 @@ fn number_of(database: u64) -> Result<u16, String> {
     let number = u16::try_from(database).ok().filter(|number| *number < MAX_DATABASES);
     number.ok_or_else(|| {
         format!(
-            "database {database} of Redis cannot be imported; the highest one is {}",
+            "database {database} of Redis cannot be imported; the highest number is {}",
             MAX_DATABASES - 1
         )
     })

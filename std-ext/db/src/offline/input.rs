@@ -96,14 +96,14 @@ impl Input {
     /// If the connection has ended, or Redis is silent for too long.
     pub(super) fn has_more(&mut self) -> Result<bool, String> {
         match self.received.fill_buf() {
-            Ok([]) => Err("Redis has closed the connection".to_owned()),
+            Ok([]) => Err("Redis closed the connection".to_owned()),
             Ok(_) => {
                 self.heard = Instant::now();
                 Ok(true)
             }
             Err(why) if is_timeout(&why) => {
                 if self.heard.elapsed() > SILENCE {
-                    return Err(format!("Redis was silent for {} seconds", SILENCE.as_secs()));
+                    return Err(format!("Redis sent nothing for {} seconds", SILENCE.as_secs()));
                 }
                 Ok(false)
             }

@@ -110,7 +110,7 @@ impl<'a> Link<'a> {
         let line = self.line()?;
         let end = file_end(&line).ok_or_else(|| match line.strip_prefix('-') {
             Some(error) => format!("Redis does not send its data: {error}"),
-            None => format!("Redis does not say where its data ends: {line}"),
+            None => format!("Redis did not announce the end of its data: {line}"),
         })?;
         let named = |why: io::Error| format!("{}: {why}", path.display());
         let mut file = File::create_new(path).map_err(named)?;
@@ -179,7 +179,7 @@ impl<'a> Link<'a> {
         let line = self.ask(&[b"INFO", b"replication"])?;
         let length = line.strip_prefix('$').and_then(|length| length.parse().ok());
         let length = length.filter(|length: &u64| *length <= LONGEST_INFO);
-        let length = length.ok_or_else(|| format!("Redis answers INFO with {line}"))?;
+        let length = length.ok_or_else(|| format!("unexpected reply of Redis to INFO: {line}"))?;
         let mut info = Vec::new();
         self.copy_length(length + 2, &mut |part| {
             info.extend_from_slice(part);
@@ -188,7 +188,7 @@ impl<'a> Link<'a> {
         let info = String::from_utf8_lossy(&info);
         let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
         let offset = offset.and_then(|offset| offset.trim_end().parse().ok());
-        offset.ok_or_else(|| "Redis does not say its offset".to_owned())
+        offset.ok_or_else(|| "Redis did not send its replication offset".to_owned())
     }
 
     /// Sends a command. Returns the reply, which is one line.
@@ -217,7 +217,7 @@ impl<'a> Link<'a> {
                 }
                 line.clear();
             } else if line.len() >= LONGEST_LINE {
-                return Err("Redis sends a line that is too long to be a reply".to_owned());
+                return Err("Redis sent a line that is too long to be a reply".to_owned());
             }
         }
     }

@@ -52,7 +52,7 @@ pub(super) fn run(
         }
     })?;
     let follower = link.follow(begin.offset)?;
-    progress.say("all data has come; importing it");
+    progress.say("received all data; importing it");
     let sources = Sources::live(file.path());
     import::check_sources(asked, (&sources, None), out, progress, stop)?;
     let mut summary = import::store_sources((&sources, None), &mut store, progress, stop)?;
@@ -76,8 +76,8 @@ pub(super) fn run(
     store.finish(&mut summary)?;
     if let Err(why) = ended {
         return Err(format!(
-            "{why}\n{} has what Redis had executed up to offset {offset}. Another import begins with all data, in an \
-             empty directory.",
+            "{why}\n{} has all writes of Redis up to offset {offset}. A new import must start over, in an empty \
+             directory.",
             asked.dir.display()
         ));
     }
@@ -151,8 +151,8 @@ impl Following<'_, '_> {
                 }
                 Ok(false) => {
                     return Err(format!(
-                        "{lost}. Redis has no longer the commands behind offset {}: repl-backlog-size says how many \
-                         bytes it keeps, and a Redis that was started again keeps none",
+                        "{lost}. Redis no longer has the commands after offset {}: raise its repl-backlog-size. A \
+                         restarted Redis has none",
                         self.commands.offset()
                     ));
                 }
@@ -187,7 +187,7 @@ impl Following<'_, '_> {
         used?;
         if let Some(why) = store.first_error().filter(|_| !self.skips_failed) {
             return Err(format!(
-                "a command that Redis has executed fails here: {why}\n--skip-other-types leaves out commands that fail"
+                "a command that Redis executed fails here: {why}\n--skip-other-types skips commands that fail"
             ));
         }
         self.follower.executed(self.commands.offset());
@@ -268,7 +268,7 @@ impl<'l> Lag<'l> {
         if was_reached && !self.caught_up {
             self.caught_up = true;
             progress.say(&format!(
-                "caught up at offset {offset}; stop the writers, and end the import with Ctrl-C when Redis is 0 \
+                "caught up at offset {offset}; stop the writers, and stop the import with Ctrl-C once Redis is 0 \
                  bytes ahead"
             ));
             self.reported = offset;

@@ -45,8 +45,8 @@ impl Sources {
             let mut manifests: Vec<_> = entries.filter(|path| is_manifest(path)).collect();
             return match (manifests.pop(), manifests.is_empty()) {
                 (Some(manifest), true) => read_manifest(&manifest),
-                (None, _) => Err(format!("{shown} has no file whose name ends with .manifest")),
-                _ => Err(format!("{shown} has several manifests; name one of them")),
+                (None, _) => Err(format!("{shown} contains no .manifest file")),
+                _ => Err(format!("{shown} contains several manifests; name one of them")),
             };
         }
         if is_manifest(path) { read_manifest(path) } else { Self::one(path) }
@@ -159,7 +159,7 @@ fn read_manifest(path: &Path) -> Result<Sources, String> {
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let wrong = || named(&format_args!("no line of a manifest: {}", line.escape_ascii()));
+        let wrong = || named(&format_args!("not a line of a manifest: {}", line.escape_ascii()));
         let words = inline::split(line).map_err(|_| wrong())?;
         let value = |name: &str| {
             let pairs = words.as_chunks::<2>().0;
@@ -169,7 +169,7 @@ fn read_manifest(path: &Path) -> Result<Sources, String> {
             |name| value(name).and_then(|value| std::str::from_utf8(value).ok()).ok_or_else(wrong);
         let (file, kind) = (text("file")?, text("type")?);
         if Path::new(file).file_name().is_none_or(|name| name != file) {
-            return Err(named(&format_args!("a name with a folder: {file}")));
+            return Err(named(&format_args!("a file name with a directory: {file}")));
         }
         let number: u64 = text("seq")?.parse().map_err(|_| wrong())?;
         match kind {

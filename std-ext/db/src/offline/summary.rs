@@ -49,18 +49,18 @@ fn list<K: Display>(counts: &Counts<K>) -> String {
 
 /// What refused commands are, and what else the user can do.
 const REFUSALS: [(Refusal, &str, &str); 4] = [
-    (Refusal::Unknown, "commands that this program does not have", ""),
+    (Refusal::Unknown, "commands that are not supported here", ""),
     (
         Refusal::Script,
         "scripts, which an import does not execute",
-        "BGREWRITEAOF at the Redis that wrote the file replaces them by the keys that they changed; ",
+        "BGREWRITEAOF on the Redis that wrote the file replaces them with the keys that they changed; ",
     ),
     (
         Refusal::OtherDatabase,
-        "commands that move keys between databases, of which only one is imported",
+        "commands that move keys between databases, although only one is imported",
         "without --database, all are; ",
     ),
-    (Refusal::Unexpected, "commands that Redis does not write to such a file", ""),
+    (Refusal::Unexpected, "commands that Redis never writes to such a file", ""),
 ];
 
 impl Summary {
@@ -86,7 +86,7 @@ impl Summary {
         if !asked.skip_other_types {
             if !self.types.is_empty() {
                 line(format!(
-                    "keys with values that are no strings: {}; --skip-other-types leaves them out",
+                    "keys with values other than strings: {}; --skip-other-types skips them",
                     list(&self.types)
                 ));
             }
@@ -94,7 +94,7 @@ impl Summary {
                 let names = self.refused_because(|reason| reason == why);
                 if !names.is_empty() {
                     line(format!(
-                        "{says}: {}; {instead}--skip-other-types leaves them out",
+                        "{says}: {}; {instead}--skip-other-types skips them",
                         list(&names)
                     ));
                 }
@@ -102,7 +102,7 @@ impl Summary {
         }
         let (keys, commands) = (self.keys, self.commands);
         (!text.is_empty())
-            .then(|| format!("nothing was imported; beside {keys} strings and {commands} commands there are{text}"))
+            .then(|| format!("nothing was imported; besides {keys} strings and {commands} commands there are{text}"))
     }
 
     /// Returns the text for users.
@@ -118,20 +118,20 @@ impl Summary {
                 text.push('\n');
             }
         };
-        line(self.expired > 0, format!("Left out: {} keys that have expired.", self.expired));
-        line(!self.types.is_empty(), format!("Left out, by type: {}.", list(&self.types)));
+        line(self.expired > 0, format!("Skipped: {} expired keys.", self.expired));
+        line(!self.types.is_empty(), format!("Skipped, by type: {}.", list(&self.types)));
         line(
             !self.databases.is_empty(),
-            format!("Left out, by database: {}.", list(&self.databases)),
+            format!("Skipped, by database: {}.", list(&self.databases)),
         );
         let refused = self.refused_because(|_| true);
-        line(!refused.is_empty(), format!("Left out, commands: {}.", list(&refused)));
+        line(!refused.is_empty(), format!("Skipped, commands: {}.", list(&refused)));
         line(!self.failed.is_empty(), format!("Commands that failed: {}.", list(&self.failed)));
-        line(self.functions > 0, format!("Left out: {} libraries of functions.", self.functions));
-        line(self.module_data > 0, format!("Left out: {} parts of modules.", self.module_data));
+        line(self.functions > 0, format!("Skipped: {} function libraries.", self.functions));
+        line(self.module_data > 0, format!("Skipped: {} module values.", self.module_data));
         line(
             self.incomplete > 0,
-            format!("Left out: {} bytes at the end that are no complete command.", self.incomplete),
+            format!("Skipped: {} bytes of an incomplete command at the end.", self.incomplete),
         );
         text
     }

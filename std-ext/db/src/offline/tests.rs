@@ -58,10 +58,10 @@ fn strings_are_imported_and_the_rest_is_named() {
     let all = "import @/a.rdb --dir @/db --skip-other-types --database 0";
     let (text, healthy) = command(&folder, all).unwrap();
     assert!(
-        healthy && text.starts_with("Imported 11 keys.\nLeft out, by type: hash (2), "),
+        healthy && text.starts_with("Imported 11 keys.\nSkipped, by type: hash (2), "),
         "{text}"
     );
-    assert!(text.contains("Left out: 1 libraries of functions."), "{text}");
+    assert!(text.contains("Skipped: 1 function libraries."), "{text}");
     let db = open(&folder);
     assert_eq!(
         (value(&db, "rose").as_deref(), value(&db, "i32").as_deref()),
@@ -100,7 +100,7 @@ fn a_damaged_file_changes_nothing() {
     write(&folder, "c.rdb", &file);
     write(&folder, "d.rdb", b"");
     for (name, wanted) in
-        [("a", "the checksum is wrong"), ("b", "the file ends after"), ("c", "begins no command")]
+        [("a", "the checksum is wrong"), ("b", "the file ends after"), ("c", "no command begins")]
     {
         let line = format!("import @/{name}.rdb --dir @/db --skip-other-types --database 0");
         let why = command(&folder, &line).unwrap_err();
@@ -119,7 +119,7 @@ fn expired_keys_are_left_out() {
         b"REDIS0003\xFC\x01\x00\x00\x00\x00\x00\x00\x00\x00\x04rose\x03red\x00\x01a\x01b\xFF",
     );
     let (text, _) = command(&folder, "import @/a.rdb --dir @/db").unwrap();
-    assert_eq!(text, "Imported 1 keys.\nLeft out: 1 keys that have expired.\n");
+    assert_eq!(text, "Imported 1 keys.\nSkipped: 1 expired keys.\n");
     assert_eq!(open(&folder).len(), 1);
 }
 
@@ -153,8 +153,8 @@ fn an_aof_is_executed() {
     let (text, healthy) = command(&folder, "import @/aof --dir @/db").unwrap();
     let incomplete = requests(&["MULTI", "DEL n"]).len();
     let wanted = format!(
-        "Imported 2 keys and 8 commands.\nLeft out: 1 keys that have expired.\n\
-         Left out: {incomplete} bytes at the end that are no complete command.\n"
+        "Imported 2 keys and 8 commands.\nSkipped: 1 expired keys.\n\
+         Skipped: {incomplete} bytes of an incomplete command at the end.\n"
     );
     assert!(healthy && text == wanted, "{text}");
     let (text, _) = command(&folder, "check @/db").unwrap();
@@ -191,7 +191,7 @@ fn an_aof_with_other_commands_is_imported_without_them() {
     assert_eq!(value(&db.database(2).unwrap(), "a").as_deref(), Some("2"));
     let line = "import @/a.aof --dir @/db --skip-other-types --database 0";
     let (text, _) = command(&folder, line).unwrap();
-    let wanted = "Imported 0 keys and 3 commands.\nLeft out, by database: 2 (1).\nLeft out, commands: RPUSH (2).\n\
+    let wanted = "Imported 0 keys and 3 commands.\nLeft out, by database: 2 (1).\nSkipped, commands: RPUSH (2).\n\
                   Commands that failed: RENAME (1).\n";
     assert_eq!(text, wanted);
     assert_eq!(value(&open(&folder), "a").as_deref(), Some("1"));
@@ -200,7 +200,7 @@ fn an_aof_with_other_commands_is_imported_without_them() {
     let (text, healthy) = command(&folder, "import @/b.aof --dir @/new").unwrap();
     assert!(!healthy && text.contains("Commands that failed: INCR (1)."), "{text}");
     for (end, wanted) in
-        [(&b"no command"[..], "begins no command"), (b"*1\r\n$x", "begins no command")]
+        [(&b"no command"[..], "no command begins"), (b"*1\r\n$x", "begins no command")]
     {
         file.extend_from_slice(end);
         write(&folder, "c.aof", &file);
@@ -226,13 +226,13 @@ fn refused_commands_of_an_aof_are_named_with_the_reason() {
     ];
     write(&folder, "a.aof", &requests(&lines));
     let why = command(&folder, "import @/a.aof --dir @/db --database 0").unwrap_err();
-    let wanted = "nothing was imported; beside 0 strings and 1 commands there are\n\
-        - commands that this program does not have: ZADD (1); --skip-other-types leaves them out\n\
-        - scripts, which an import does not execute: EVAL (2), EVALSHA (1); BGREWRITEAOF at the Redis that wrote the \
-        file replaces them by the keys that they changed; --skip-other-types leaves them out\n\
-        - commands that move keys between databases, of which only one is imported: MOVE (1); without --database, all \
-        are; --skip-other-types leaves them out\n\
-        - commands that Redis does not write to such a file: EXPIRE (1), GET (1); --skip-other-types leaves them out";
+    let wanted = "nothing was imported; beside 0 strings and 1 commands there are\n- commands that are not \
+                  supported here: ZADD (1); --skip-other-types leaves them out\n- scripts, which an import does not \
+                  execute: EVAL (2), EVALSHA (1); BGREWRITEAOF on the Redis that wrote the file replaces them with \
+                  the keys that they changed; --skip-other-types leaves them out\n- commands that move keys between \
+                  databases, although only one is imported: MOVE (1); without --database, all are; \
+                  --skip-other-types leaves them out\n- commands that Redis never writes to such a file: EXPIRE \
+                  (1), GET (1); --skip-other-types leaves them out";
     assert_eq!(why, wanted);
     let all = "import @/a.aof --dir @/db --skip-other-types --json";
     let (json, healthy) = command(&folder, all).unwrap();
@@ -241,7 +241,7 @@ fn refused_commands_of_an_aof_are_named_with_the_reason() {
     assert!(healthy && json.contains(wanted), "{json}");
     let other = "import @/a.aof --dir @/other --skip-other-types";
     let (text, _) = command(&folder, other).unwrap();
-    let wanted = "Left out, commands: EVAL (2), EVALSHA (1), EXPIRE (1), GET (1), ZADD (1).\n";
+    let wanted = "Skipped, commands: EVAL (2), EVALSHA (1), EXPIRE (1), GET (1), ZADD (1).\n";
     assert!(text.ends_with(wanted), "{text}");
 }
 
@@ -253,7 +253,7 @@ fn what_redis_logs_without_a_change_is_no_obstacle() {
         ["PFADD h a b", "PFCOUNT h", "FUNCTION LOAD #!lua", "SCRIPT LOAD return", "SPUBLISH a b"];
     write(&folder, "a.aof", &requests(&lines));
     let (text, healthy) = command(&folder, "import @/a.aof --dir @/db").unwrap();
-    let wanted = "Imported 0 keys and 1 commands.\nLeft out: 1 libraries of functions.\n";
+    let wanted = "Imported 0 keys and 1 commands.\nSkipped: 1 function libraries.\n";
     assert!(healthy && text == wanted, "{text}");
 }
 
@@ -279,8 +279,8 @@ fn an_export_leaves_out_keys_that_have_expired() {
     db.snapshot().unwrap();
     drop(db);
     let (text, _) = command(&folder, "export @/out.rdb --dir @/db").unwrap();
-    let said = text.starts_with("Wrote 1 keys to ")
-        && text.ends_with("\nLeft out: 1 keys that have expired.\n");
+    let said =
+        text.starts_with("Wrote 1 keys to ") && text.ends_with("\nSkipped: 1 expired keys.\n");
     assert!(said, "{text}");
     let (json, _) = command(&folder, "export @/out.rdb --dir @/db --replace --json").unwrap();
     assert!(json.contains("\"keys\": 1, \"expired\": 1, "), "{json}");
@@ -305,10 +305,10 @@ fn manifests_that_are_none_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (text, wanted) in [
         ("", "it names no file"),
-        ("file a seq 1\n", "no line of a manifest"),
-        ("file a seq x type b\n", "no line of a manifest"),
-        ("file a seq 1 type z\n", "no line of a manifest"),
-        ("file ../a seq 1 type b\n", "a name with a folder"),
+        ("file a seq 1\n", "not a line of a manifest"),
+        ("file a seq x type b\n", "not a line of a manifest"),
+        ("file a seq 1 type z\n", "not a line of a manifest"),
+        ("file ../a seq 1 type b\n", "a file name with a directory"),
         ("file a seq 1 type b\n", "No such file"),
     ] {
         write(&folder, "x.manifest", text.as_bytes());
@@ -383,7 +383,7 @@ fn a_directory_is_checked_dumped_and_exported() {
     let (text, _) = command(&folder, "export @/out.rdb --dir @/db").unwrap();
     assert!(text.starts_with("Wrote 303 keys to "), "{text}");
     let why = command(&folder, "export @/out.rdb --dir @/db").unwrap_err();
-    assert!(why.ends_with("exists; --replace replaces it"), "{why}");
+    assert!(why.ends_with("exists; use --replace to overwrite it"), "{why}");
     command(&folder, "export @/out.rdb --dir @/db --replace").unwrap();
     let file = fs::read(folder.path().join("out.rdb")).unwrap();
     let (mut reader, mut found) = (Reader::new(&file[..]).unwrap(), BTreeMap::new());
@@ -450,5 +450,5 @@ fn a_directory_that_is_open_or_missing_is_refused() {
     assert!(!folder.path().join("lock").exists());
     write(&folder, "node/node-id", b"x");
     let why = command(&folder, "import @/a.rdb --dir @/node").unwrap_err();
-    assert!(why.contains("is the directory of a node of a cluster"), "{why}");
+    assert!(why.contains("is the directory of a cluster node"), "{why}");
 }

@@ -43,12 +43,12 @@ impl fmt::Display for RdbError {
             Self::Damaged { offset, why } => write!(f, "damaged at byte {offset}: {why}"),
             Self::Version(version) => write!(
                 f,
-                "version {version} of Redis's format is not known; the newest known is {}",
+                "version {version} of the RDB format is not supported; the newest supported is {}",
                 super::NEWEST_VERSION
             ),
             Self::UnknownType { number, offset } => write!(
                 f,
-                "byte {offset} says type {number}, which is not known, so the rest cannot be read"
+                "the value at byte {offset} has the unknown type {number}, so the rest cannot be read"
             ),
         }
     }

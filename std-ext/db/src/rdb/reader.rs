@@ -72,7 +72,7 @@ impl<R: BufRead> Reader<R> {
     pub fn new(input: R) -> Result<Self, RdbError> {
         let mut source = Source::new(input);
         let begin: [u8; 9] = source.array()?;
-        let no_file = RdbError::Damaged { offset: 0, why: "not a file in Redis's format" };
+        let no_file = RdbError::Damaged { offset: 0, why: "not an RDB file" };
         let Some(digits) = begin.strip_prefix(MAGIC) else { return Err(no_file) };
         if !digits.iter().all(u8::is_ascii_digit) {
             return Err(no_file);

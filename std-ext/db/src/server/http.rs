@@ -299,10 +299,10 @@ fn page(target: &str, source: &Source) -> (u16, String) {
     match target.split('?').next().unwrap_or_default() {
         #[cfg(feature = "cluster")]
         "/livez" if source.node.get().is_some_and(|node| !node.is_alive()) => {
-            (503, "not alive: the thread of the cluster stands still\n".to_owned())
+            (503, "not alive: the cluster's thread is stuck\n".to_owned())
         }
         "/livez" if server.is_some_and(|server| server.stands_still(Instant::now())) => {
-            (503, "not alive: a thread of the server stands still\n".to_owned())
+            (503, "not alive: a server thread is stuck\n".to_owned())
         }
         "/livez" => (200, "ok\n".to_owned()),
         "/readyz" => match server {
@@ -333,7 +333,7 @@ const NO_NUMBER: &str = "unknown: cluster-autoscale is no, or no node has decide
 /// Explains why the server is not ready while the data is being loaded.
 fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
     if loading.is_some_and(|progress| progress.is_spare()) {
-        return "not ready: a spare node, which waits for a place in a group\n".to_owned();
+        return "not ready: a spare node waiting to be assigned to a group\n".to_owned();
     }
     let far = loading.map(|progress| format!(": {:.0} %", progress.percent()));
     format!("not ready: loading{}\n", far.unwrap_or_default())

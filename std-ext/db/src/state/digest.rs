@@ -65,8 +65,8 @@ pub enum DigestError {
 impl fmt::Display for DigestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Late => "its log has reached the time of the digest already",
-            Self::Busy => "it takes another digest: try again",
+            Self::Late => "its log is already past the time of the digest",
+            Self::Busy => "it is computing another digest: try again",
             Self::Loading => "it is loading: try again later",
             Self::TimedOut => "its log did not reach the time of the digest in time",
         })

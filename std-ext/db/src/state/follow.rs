@@ -43,7 +43,7 @@ impl fmt::Display for FollowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Gap { expected, found } => {
-                write!(f, "log entry {found} came where {expected} was expected")
+                write!(f, "expected log entry {expected}, but got entry {found}")
             }
             Self::Unknown(entry, why) | Self::Impossible(entry, why) => {
                 write!(f, "log entry {entry} cannot be applied: {why}")
@@ -134,7 +134,10 @@ impl State {
                     shards.extend(self.sharding.shard(begin)..=self.sharding.shard(end - 1));
                 }
                 LoggedOp::Clear(..) => {
-                    return Err(FollowError::Unknown(entry, "an entry clears no range of slots"));
+                    return Err(FollowError::Unknown(
+                        entry,
+                        "an entry clears an invalid range of slots",
+                    ));
                 }
                 // The primary held all locks as well when it appended these (`follow_clock`, `gain_slots`).
                 LoggedOp::Clock(_) | LoggedOp::Own(..) => shards.extend(0..self.shards.len()),
@@ -156,8 +159,7 @@ impl State {
                 }
                 LoggedOp::Watermark(_) | LoggedOp::Batch(_) => {}
                 LoggedOp::Database(_) | LoggedOp::Move(..) | LoggedOp::Swap(..) => {
-                    let why =
-                        "an entry is about another database than 0, the only one of a cluster";
+                    let why = "an entry is for a database other than 0, the only one of a cluster";
                     return Err(FollowError::Unknown(entry, why));
                 }
             }

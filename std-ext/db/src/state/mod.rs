@@ -573,7 +573,7 @@ impl State {
         drop(cores);
         let seconds = (latest - now) / 1000;
         tracing::warn!(
-            "the system's clock was set back by {seconds} s; keys that had expired were removed"
+            "the system clock was set back by {seconds} s; keys that had already expired were removed"
         );
     }
 

@@ -143,7 +143,7 @@ def overtaken_etcd(cluster):
     for n in others:
         cluster.start_node(n)
     for n in others:
-        wait_for_end(cluster, cluster.nodes[n], f"n{n}", "another history", f"node {n}, with changes that etcd forgot,")
+        wait_for_end(cluster, cluster.nodes[n], f"n{n}", "a different history", f"node {n}, with changes that etcd forgot,")
     if cluster.ask(away, "DBSIZE") != count:
         raise Failed("the node that etcd knows does not go on")
 

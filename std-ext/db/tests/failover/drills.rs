@@ -251,7 +251,7 @@ fn a_backup_is_restored_into_other_numbers_of_groups() {
     two.write(&[words(&["SET", &keys[0], "later"])]);
     let (fine, said) = two.run(&etcd, "restore", &backup);
     assert!(
-        !fine && said.contains("keys already, and a backup is restored into an empty"),
+        !fine && said.contains("keys, but a backup can only be restored into an empty"),
         "{said}"
     );
 

@@ -52,7 +52,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
         let next = if *alone {
             "Start the node with this directory first, and the others with empty ones."
         } else {
-            "Start the nodes. Those with diverging entries will refuse to start."
+            "Start the nodes. Nodes with diverging entries refuse to start."
         };
         format!("etcd continues after entry {lsn} of {}. {next}\n", folder.display())
     }));

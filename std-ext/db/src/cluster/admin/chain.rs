@@ -47,7 +47,7 @@ impl LogCheck {
             let last = seq - 1;
             let missing =
                 if next == last { format!("{next} is") } else { format!("{next} to {last} are") };
-            self.wrong(format!("the batches {missing} missing in etcd"));
+            self.wrong(format!("batches {missing} missing from etcd"));
             self.behind = None;
         }
         self.first_seq.get_or_insert(seq);
@@ -79,23 +79,30 @@ impl LogCheck {
     fn compare(&mut self, seq: Seq, batch: &Batch, behind: Behind) {
         if batch.before != behind.chain {
             self.wrong(format!(
-                "batch {seq} does not continue the one before: its chain is {}, and that of the batch before {}",
+                "batch {seq} does not follow from the previous one: its chain value is {}, but the previous batch \
+                 has {}",
                 batch.before, behind.chain
             ));
         }
         if batch.epoch < behind.epoch {
             let epoch = batch.epoch;
-            self.wrong(format!("batch {seq} is of epoch {epoch}, behind {}", behind.epoch));
+            self.wrong(format!(
+                "batch {seq} is of epoch {epoch}, but follows epoch {}",
+                behind.epoch
+            ));
         }
         if batch.first != behind.lsn + 1 {
             let first = batch.first;
-            self.wrong(format!("batch {seq} begins with entry {first}, behind {}", behind.lsn));
+            self.wrong(format!(
+                "batch {seq} begins with entry {first}, but follows entry {}",
+                behind.lsn
+            ));
         }
         // A new epoch begins with whole entries: the parts of the one before never happened.
         let same = batch.epoch == behind.epoch;
         let (opens, goes_on) = (behind.open && same, batch.piece == Piece::LastPart);
         if opens && batch.piece == Piece::Whole || goes_on && !opens {
-            self.wrong(format!("batch {seq} has no place among the parts of a long entry"));
+            self.wrong(format!("batch {seq} does not fit among the parts of a long entry"));
         }
     }
 
@@ -103,21 +110,22 @@ impl LogCheck {
     pub(super) fn end(&mut self, tail: &Tail) {
         let Some(last) = self.last_seq else {
             return self.wrong(format!(
-                "etcd has no batch, although the last line counts {}: they were removed by hand, or etcd was restored",
+                "etcd has no batches, although the key `tail` counts {}: they were removed by hand, or etcd was \
+                 restored",
                 tail.seq
             ));
         };
         if last < tail.seq {
             let seq = tail.seq;
             self.wrong(format!(
-                "the last line counts {seq} batches, and etcd has none behind {last}"
+                "the key `tail` counts {seq} batches, but etcd has none after batch {last}"
             ));
         }
         let Some(behind) = self.behind.filter(|_| last == tail.seq) else { return };
         if (behind.chain, behind.lsn) != (tail.chain, tail.lsn) || behind.epoch > tail.epoch {
             self.wrong(format!(
-                "the last line has entry {} of epoch {} with the chain {}, and the last batch ends with entry {} of \
-                 epoch {} with the chain {}",
+                "the key `tail` names entry {} of epoch {} with chain value {}, but the last batch ends with entry \
+                 {} of epoch {} with chain value {}",
                 tail.lsn, tail.epoch, tail.chain, behind.lsn, behind.epoch, behind.chain
             ));
         }
@@ -126,7 +134,7 @@ impl LogCheck {
     fn wrong(&mut self, why: String) {
         match self.problems.len() {
             listed if listed < MOST_PROBLEMS => self.problems.push(why),
-            MOST_PROBLEMS => self.problems.push("the log has further violations".to_owned()),
+            MOST_PROBLEMS => self.problems.push("the log has more errors".to_owned()),
             _ => {}
         }
     }
@@ -203,36 +211,36 @@ mod tests {
         has(&check(&gap, &tail), "3 is missing");
         gap.remove(1);
         has(&check(&gap, &tail), "3 to 4 are missing");
-        has(&check(&batches[..3], &tail), "etcd has none behind 4");
-        has(&check(&[], &tail), "etcd has no batch");
+        has(&check(&batches[..3], &tail), "etcd has none after batch 4");
+        has(&check(&[], &tail), "etcd has no batches");
         let mut damaged = batches.clone();
         damaged[1].1[50] ^= 1;
         has(&check(&damaged, &tail), "batch 3 cannot be read: its checksum is wrong");
         let mut other = batches.clone();
         changed(&mut other, 1, |batch| batch.before = Chain([1; 16]));
-        has(&check(&other, &tail), "batch 3 does not continue the one before");
-        has(&check(&other, &tail), "batch 4 does not continue the one before");
+        has(&check(&other, &tail), "batch 3 does not follow from the previous one");
+        has(&check(&other, &tail), "batch 4 does not follow from the previous one");
         let mut text = batches.clone();
         changed(&mut text, 1, |batch| batch.raw[15] ^= 1);
-        has(&check(&text, &tail), "batch 4 does not continue the one before");
+        has(&check(&text, &tail), "batch 4 does not follow from the previous one");
         let mut older = batches.clone();
         changed(&mut older, 2, |batch| batch.epoch = 1);
-        has(&check(&older, &tail), "batch 4 is of epoch 1, behind 2");
+        has(&check(&older, &tail), "batch 4 is of epoch 1, but follows epoch 2");
         let mut skipped = batches.clone();
         changed(&mut skipped, 2, |batch| batch.first += 1);
-        has(&check(&skipped, &tail), "batch 4 begins with entry 15, behind 13");
+        has(&check(&skipped, &tail), "batch 4 begins with entry 15, but follows entry 13");
         let mut cut = batches.clone();
         changed(&mut cut, 2, |batch| batch.raw.push(0));
-        has(&check(&cut, &tail), "batch 4 cannot be read: it has bytes behind its last entry");
+        has(&check(&cut, &tail), "batch 4 cannot be read: it has bytes after its last entry");
         let mut part = batches.clone();
         changed(&mut part, 2, |batch| batch.piece = Piece::LastPart);
-        has(&check(&part, &tail), "batch 4 has no place among the parts");
+        has(&check(&part, &tail), "batch 4 does not fit among the parts");
         for wrong in [
             Tail { chain: Chain([2; 16]), ..tail },
             Tail { lsn: 16, ..tail },
             Tail { epoch: 1, ..tail },
         ] {
-            has(&check(&batches, &wrong), "the last line has entry");
+            has(&check(&batches, &wrong), "the key `tail` names entry");
         }
     }
 

@@ -151,7 +151,7 @@ impl CheckedGroup {
                 let (checked, groups) = (self.group, self.groups.len());
                 let _ = writeln!(
                     text,
-                    "This was group {checked}. Each slot belongs to exactly one of {groups} groups."
+                    "Only group {checked} was checked. Each slot belongs to exactly one of {groups} groups."
                 );
             }
         }
@@ -170,7 +170,7 @@ async fn read_log(client: &Client, keys: &Keys) -> Result<LogCheck, AdminError> 
             if group.first.is_some() {
                 check
                     .problems
-                    .push("etcd has batches, and no last line: it was removed".to_owned());
+                    .push("etcd has batches but no key `tail`: it was removed".to_owned());
             }
             return Ok(check);
         };
@@ -180,7 +180,8 @@ async fn read_log(client: &Client, keys: &Keys) -> Result<LogCheck, AdminError> 
         }
     }
     Err(AdminError::from(
-        "the log is trimmed faster than it can be read: try again when less is written".to_owned(),
+        "the log is trimmed faster than it can be read: try again when the write load is lower"
+            .to_owned(),
     ))
 }
 
@@ -264,8 +265,8 @@ fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
         own(registration.group, &claimed);
         if claimed != slots_of(registration.group) {
             problems.push(format!(
-                "node {id} takes the slots {claimed:?} for those of its group {}, which has {:?} by the key slots in \
-                 etcd",
+                "node {id} believes that its group {} owns the slots {claimed:?}, but by the key `slots` in etcd it \
+                 owns {:?}",
                 registration.group,
                 slots_of(registration.group)
             ));
@@ -276,7 +277,7 @@ fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
     let wrong = wrong.filter(|(slot, owners)| owners.len() != 1 && !moving(*slot));
     if let Some((slot, owners)) = wrong.clone().next() {
         problems.push(format!(
-            "{} slots do not have exactly one group: slot {slot} has {owners:?}",
+            "{} slots do not belong to exactly one group: slot {slot} belongs to {owners:?}",
             wrong.count()
         ));
     }
@@ -290,8 +291,8 @@ fn durable_problems(group: &Group) -> Vec<String> {
     let beyond = members.filter_map(|id| {
         let durable = group.durable(id).filter(|durable| durable.lsn > tail.lsn)?;
         Some(format!(
-            "node {id} has entry {} on disk, and the log ends with entry {}: etcd was restored from an older backup. \
-             `hedgerow-db cluster adopt` seeds it anew",
+            "node {id} has entry {} on disk, but the log ends with entry {}: etcd was restored from an older \
+             backup. rebuild it with `hedgerow-db cluster adopt`",
             durable.lsn, tail.lsn
         ))
     });
@@ -336,7 +337,7 @@ async fn compare_nodes(
         attempt += 1;
         let group = read_registered(client, keys, within).await?;
         let Some(time) = time_of_digest(&group, attempt) else {
-            let why = "no primary is registered, so the nodes cannot be compared: look at `hedgerow-db cluster status`";
+            let why = "no primary is registered, so the nodes cannot be compared: see `hedgerow-db cluster status`";
             return Ok(Comparison { not_compared: vec![why.to_owned()], ..Comparison::default() });
         };
         let (asked, mut not_compared) = ask_members(&group, options, time, within).await;
@@ -353,8 +354,8 @@ async fn compare_nodes(
             match answer {
                 Ok(Some(_)) => {}
                 Ok(None) => not_compared.push(format!(
-                    "node {id} was not compared: its log had reached the time of the digest already; its clock or \
-                     the primary's may be wrong"
+                    "node {id} was not compared: its log was already past the time chosen for the digest; its clock \
+                     or the primary's may be wrong"
                 )),
                 Err(why) => not_compared.push(format!("node {id} was not compared: {why}")),
             }
@@ -396,7 +397,7 @@ async fn read_registered(
 
 /// Returns the address at which other nodes reach a member, or why it cannot be asked.
 fn address(group: &Group, member: NodeId) -> Result<String, &'static str> {
-    let there = group.registration(member).ok_or("it is not registered, so it does not run")?;
+    let there = group.registration(member).ok_or("it is not registered, so it is not running")?;
     if there.role == "loading" {
         return Err("it is loading");
     }
@@ -450,8 +451,8 @@ fn differences(
     for (id, digest) in digests.iter().filter(|(id, _)| *id != first) {
         if (digest.lsn, digest.time) != (wanted.lsn, wanted.time) {
             not_compared.push(format!(
-                "node {id} was not compared: its digest is of entry {}, and that of {first} of entry {}. Another node \
-                 may have become the primary meanwhile: try again",
+                "node {id} was not compared: its digest is at entry {}, that of {first} at entry {}. Perhaps \
+                 another node has just become the primary: try again",
                 digest.lsn, wanted.lsn
             ));
             continue;
@@ -459,9 +460,9 @@ fn differences(
         for (part, (found, wanted)) in digest.parts.iter().zip(&wanted.parts).enumerate() {
             if found != wanted {
                 problems.push(format!(
-                    "node {id} has other data than {first} in the slots {} to {}, at entry {}: {} keys instead of {}. \
-                     Keep a copy of both directories, stop the node that is wrong, and start it with an empty \
-                     directory",
+                    "the data of nodes {id} and {first} differ in the slots {} to {}, at entry {}: {} keys and {} \
+                     keys. Keep a copy of both directories, find out which node is wrong, stop it, and restart it \
+                     with an empty directory",
                     part * PART,
                     (part + 1) * PART - 1,
                     digest.lsn,
@@ -540,10 +541,10 @@ mod tests {
         other.parts[15].keys -= 1;
         let (problems, not_compared) = found(&other);
         assert_eq!((problems.len(), not_compared.len()), (2, 0));
-        let wanted = "node 0202020202020202020202020202020202020202 has other data than 0101";
+        let wanted = "the data of nodes 0202020202020202020202020202020202020202 and 0101";
         assert!(problems[0].starts_with(wanted), "{problems:?}");
-        assert!(problems[0].contains("slots 2048 to 3071, at entry 41: 6 keys instead of 6"));
-        assert!(problems[1].contains("slots 15360 to 16383, at entry 41: 5 keys instead of 6"));
+        assert!(problems[0].contains("slots 2048 to 3071, at entry 41: 6 keys and 6 keys"));
+        assert!(problems[1].contains("slots 15360 to 16383, at entry 41: 5 keys and 6 keys"));
         let other = Digest { lsn: 42, ..digest() };
         let (problems, not_compared) = found(&other);
         let refused = not_compared.iter().any(|one| one.contains("was not compared"));

@@ -56,7 +56,7 @@ async fn forget(call: &Call, client: &Client, keys: &Keys) -> Result<(Group, Nod
         }
     }
     Err(AdminError::from(
-        "the members change all the time, or etcd does not answer: look at `hedgerow-db cluster status`, and try again"
+        "the list of members keeps changing, or etcd does not answer: see `hedgerow-db cluster status`, and try again"
             .to_owned(),
     ))
 }
@@ -77,19 +77,19 @@ fn check(group: &Group, id: NodeId, copies: usize, force: bool) -> Result<(), Ad
     let why = match leaving.check(copies) {
         Ok(()) => return Ok(()),
         Err(Refusal::Registered) => format!(
-            "node {id} is registered: it runs, or has stopped within the last seconds. Stop it first"
+            "node {id} is registered: it is running, or stopped a few seconds ago. Stop it first"
         ),
         Err(Refusal::Primary) => format!(
-            "node {id} is the primary by the log's last line: wait until another node has taken over, or start one"
+            "node {id} is the primary according to etcd: wait until another node has taken over, or start one"
         ),
         Err(Refusal::OnlyMember) => format!(
-            "node {id} is the only member. If its data are lost, so are the group's; `hedgerow-db cluster adopt` seeds \
-             etcd from a directory that is left"
+            "node {id} is the only member: if its data is lost, so is the group's. If a directory of another node \
+             is left, rebuild the cluster from it with `hedgerow-db cluster adopt`"
         ),
         Err(Refusal::Copies(_)) if force => return Ok(()),
         Err(Refusal::Copies(left)) => format!(
-            "without node {id}, {left} members have the log's beginning on disk, and cluster-copies is {copies}: start \
-             another node first, and let it fetch the data. --force forgets the node nevertheless"
+            "without node {id}, {left} members have the beginning of the log on disk, but cluster-copies is \
+             {copies}: start another node first, and let it fetch the data. --force removes the node anyway"
         ),
     };
     Err(AdminError::from(why))

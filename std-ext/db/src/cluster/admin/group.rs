@@ -112,8 +112,8 @@ impl Group {
         let halt = first_value(&next());
         let Some(format) = format else {
             return Err(AdminError::from(format!(
-                "etcd has no cluster at {}: check cluster-name and cluster-etcd. The first node makes a cluster when \
-                 it starts",
+                "etcd has no cluster at {}: check cluster-name and cluster-etcd. The first node creates the cluster \
+                 when it starts",
                 keys.format()
             )));
         };
@@ -220,8 +220,8 @@ impl Group {
         let lost = objections.against(self.tail.as_ref(), &self.members)?;
         Some(format!(
             "{lost}: it was restored from a backup, or emptied, and no node takes over. Keep the directories of all \
-             nodes, also of those that are absent; stop all nodes, and run `hedgerow-db cluster adopt` with all of \
-             these directories"
+             nodes, including absent ones; stop all nodes, and run `hedgerow-db cluster adopt` with all of these \
+             directories"
         ))
     }
 
@@ -249,16 +249,16 @@ impl Group {
         match fits[..] {
             [one] if begin.len() >= LEAST_DIGITS => Ok(one),
             [_, _, ..] if begin.len() >= LEAST_DIGITS => Err(AdminError::from(format!(
-                "the ids of {} members begin with {text}: give more digits",
+                "{} member ids begin with {text}: give more digits",
                 fits.len()
             ))),
             _ if begin.len() < LEAST_DIGITS => Err(AdminError::from(format!(
-                "{text:?} names no node: give at least {LEAST_DIGITS} digits of its id"
+                "{text:?} is too short: give at least {LEAST_DIGITS} digits of the node's id"
             ))),
             _ => {
                 let all: Vec<_> = self.members.0.iter().map(|one| one.node.to_string()).collect();
                 Err(AdminError::from(format!(
-                    "no member's id begins with {text}. The members are {}",
+                    "no member id begins with {text}. The members are {}",
                     all.join(", ")
                 )))
             }

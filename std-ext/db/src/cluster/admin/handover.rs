@@ -64,11 +64,11 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     let HandedOver { from, to, epoch, took_ms, gap_ms, .. } = &done;
     let text = if done.changed {
         format!(
-            "Node {to} is the primary, in epoch {epoch}. It was {from} before. The hand-over took {took_ms} ms; for \
-             {gap_ms} ms of these the log had no primary.\n"
+            "Node {to} is the primary, in epoch {epoch}. The primary before was {from}. The handover took {took_ms} \
+             ms, during {gap_ms} ms of which the log had no primary.\n"
         )
     } else {
-        format!("Node {to} is the primary already, in epoch {epoch}.\n")
+        format!("Node {to} is already the primary, in epoch {epoch}.\n")
     };
     Ok(Report::new(text, &done, true))
 }
@@ -78,7 +78,7 @@ fn primary(group: &Group) -> Result<(NodeId, Epoch), AdminError> {
     let line = group.tail.as_ref().and_then(|tail| Some((tail.holder()?, tail.epoch)));
     line.ok_or_else(|| {
         AdminError::from(
-            "no node is the primary, so none can hand over: look at `hedgerow-db cluster status`"
+            "no node is the primary, so none can hand over: see `hedgerow-db cluster status`"
                 .to_owned(),
         )
     })
@@ -97,8 +97,7 @@ fn target(group: &Group, primary: NodeId, asked: Option<&str>) -> Result<NodeId,
         return most.map_or_else(
             || {
                 refuse(
-                    "no follower is there that can take over: look at `hedgerow-db cluster status`, or start another \
-                     node first"
+                    "no follower can take over: see `hedgerow-db cluster status`, or start another node first"
                         .to_owned(),
                 )
             },
@@ -111,15 +110,15 @@ fn target(group: &Group, primary: NodeId, asked: Option<&str>) -> Result<NodeId,
     }
     match role(id) {
         Some("follower") if disk_fails(id) => refuse(format!(
-            "node {id} cannot write to its disk, so it cannot take over: look whether the disk is full; the node's log \
-             says more"
+            "node {id} cannot write to its disk, so it cannot take over: check whether the disk is full, and read \
+             the node's log"
         )),
-        Some("follower") if is_unfit(id) => refuse(format!(
-            "node {id} does not take over at present, because it cannot lead: the node's log says why"
-        )),
+        Some("follower") if is_unfit(id) => {
+            refuse(format!("node {id} cannot lead at present: the node's log says why"))
+        }
         Some("follower") => Ok(id),
         Some(role) => refuse(format!(
-            "node {id} is {role}, and only a follower can take over: wait until it has caught up"
+            "node {id} is {role}, but only a follower can take over: wait until it has caught up"
         )),
         None => refuse(format!("node {id} is not registered: start it first")),
     }
@@ -166,7 +165,7 @@ impl Progress {
         }
         if only && holder != to {
             return Err(AdminError::from(format!(
-                "node {holder} has become the primary, in epoch {}, and not {to}: look why in the log of {to}",
+                "node {holder} has become the primary, in epoch {}, not {to}: the log of {to} says why",
                 line.epoch
             )));
         }
@@ -187,7 +186,7 @@ async fn hand_over(
     lease.revoke().await;
     outcome.unwrap_or_else(|_| {
         Err(AdminError::from(format!(
-            "node {} is not the primary after {} s: look at `hedgerow-db cluster status`, and at the log of the \
+            "node {} has not become the primary within {} s: see `hedgerow-db cluster status` and the log of the \
              primary {}",
             wanted.to,
             within.as_secs(),

@@ -145,13 +145,13 @@ async fn wait(
             let map = read_slots(client, keys).await?;
             let last = last.map(|last| ended(last, map.as_ref()));
             return last
-                .ok_or_else(|| AdminError::from(format!("the move {id:016x} is gone already")));
+                .ok_or_else(|| AdminError::from(format!("the move {id:016x} no longer exists")));
         };
         last = Some(MoveRecord::parse(&pair.value)?);
         if Instant::now() > until {
             return Err(AdminError::from(format!(
-                "the move {id:016x} has not ended yet: look at `hedgerow-db cluster move`, and at the logs of the \
-                 primaries of the two groups"
+                "the move {id:016x} has not ended yet: see `hedgerow-db cluster move` and the logs of both groups' \
+                 primaries"
             )));
         }
         tokio::time::sleep(LOOK).await;
@@ -170,7 +170,7 @@ fn ended(last: MoveRecord, map: Option<&SlotMap>) -> MoveRecord {
 fn number_of(text: &str) -> Result<u64, AdminError> {
     u64::from_str_radix(text, 16).map_err(|_| {
         AdminError::from(format!(
-            "{text:?} is no number of a move: `hedgerow-db cluster move` prints them"
+            "{text:?} is not the number of a move: `hedgerow-db cluster move` lists them"
         ))
     })
 }
@@ -201,8 +201,9 @@ async fn groups(
         })
     };
     let to = number("to")?;
-    let to = to
-        .ok_or_else(|| AdminError::from("say which group gets the slots: --to GROUP".to_owned()))?;
+    let to = to.ok_or_else(|| {
+        AdminError::from("name the group that receives the slots: --to GROUP".to_owned())
+    })?;
     let group = Group::read(client, keys).await?;
     let map = read_slots(client, keys).await?;
     let map = map.unwrap_or_else(|| SlotMap::divided(group.format.groups));
@@ -214,19 +215,19 @@ async fn groups(
         (None, [from]) => *from,
         (None, _) => {
             return Err(AdminError::from(format!(
-                "the slots belong to the groups {owners:?}: move those of one group at a time"
+                "the slots belong to the groups {owners:?}: move the slots of one group at a time"
             )));
         }
     };
     if owners != [from] {
         return Err(AdminError::from(format!(
-            "the slots belong to the groups {owners:?}, and not to group {from}"
+            "the slots belong to the groups {owners:?}, not to group {from}"
         )));
     }
     let mut nodes = group.nodes.iter().chain(&group.others);
     if !nodes.any(|node| node.registration.group == to) {
         return Err(AdminError::from(format!(
-            "group {to} has no node that is registered: start one with --cluster-group {to}"
+            "group {to} has no registered node: start one with --cluster-group {to}"
         )));
     }
     Ok((from, to))

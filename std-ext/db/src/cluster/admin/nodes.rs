@@ -92,10 +92,12 @@ impl Listing {
         rows.extend(self.nodes.iter().map(|node| node.row(now)));
         let wanted = match &self.desired {
             Some(Desired { nodes, target, reason, .. }) if target < nodes => {
-                format!(" It wants {nodes} nodes, and {target} once the rest is empty: {reason}.")
+                format!(
+                    " Desired: {nodes} nodes, then {target} once the others are empty: {reason}."
+                )
             }
             Some(Desired { nodes, reason, .. }) => {
-                format!(" It wants {nodes} nodes: {reason}.")
+                format!(" Desired: {nodes} nodes: {reason}.")
             }
             None => String::new(),
         };

@@ -12,8 +12,8 @@ pub(super) fn problem_of_others(group: &Group) -> Option<String> {
     let unled: Vec<u32> = others.filter(|number| !is_led(number)).collect();
     let first = unled.first()?;
     Some(format!(
-        "{} of the other groups have no registered primary, so their slots are not served: look at \
-         `hedgerow-db cluster status --group {first}`",
+        "{} of the other groups have no registered primary, so their slots are not served: see `hedgerow-db cluster \
+         status --group {first}`",
         unled.len()
     ))
 }
@@ -25,7 +25,7 @@ pub(super) fn problem_of_primary(group: &Group) -> Option<String> {
     };
     let Some(holder) = tail.holder() else {
         return Some(
-            "no node is the primary: the last one has released the group. A member that reaches etcd takes over within \
+            "no node is the primary: the last one released the group. A member that reaches etcd takes over within \
              seconds"
                 .to_owned(),
         );

@@ -64,9 +64,8 @@ pub(super) fn rebalance(call: &Call) -> Result<Report, AdminError> {
 
 pub(super) fn drain(call: &Call) -> Result<Report, AdminError> {
     let group = call.asked.value("group");
-    let group = group.ok_or_else(|| {
-        AdminError::from("say which group gives its slots away: --group NUMBER".to_owned())
-    })?;
+    let group = group
+        .ok_or_else(|| AdminError::from("name the group to drain: --group NUMBER".to_owned()))?;
     let group: u32 = group.parse().ok().filter(|group| *group < MOST_GROUPS).ok_or_else(|| {
         AdminError::from(format!("--group: invalid value '{group}': expected a group's number"))
     })?;
@@ -74,7 +73,7 @@ pub(super) fn drain(call: &Call) -> Result<Report, AdminError> {
         if groups.iter().any(|one| one.group != group) {
             return Ok(plan::drain(groups, group));
         }
-        Err(AdminError::from("there is no other group that could get the slots".to_owned()))
+        Err(AdminError::from("there is no other group to receive the slots".to_owned()))
     })
 }
 
@@ -184,8 +183,7 @@ async fn read_sizes(
     let group = Group::read(client, keys).await?;
     if !group.moving.is_empty() {
         return Err(AdminError::from(
-            "slots are being moved: wait until that has ended, or cancel it. `hedgerow-db cluster move` prints the \
-             moves"
+            "slots are already being moved: wait, or cancel the move. `hedgerow-db cluster move` lists the moves"
                 .to_owned(),
         ));
     }
@@ -201,7 +199,7 @@ async fn read_sizes(
         let asked = async { PeerClient::new(&address, &options)?.slots(number).await }.await;
         let slots = asked.map_err(|why| {
             AdminError::from(format!(
-                "node {node}, the primary of group {number}, says nothing: {why}"
+                "node {node}, the primary of group {number}, does not answer: {why}"
             ))
         })?;
         all.push((number, slots));
@@ -224,7 +222,7 @@ fn primary(group: &Group, number: u32, keeps: bool) -> Result<(NodeId, String), 
     let with = |role: &'static str| nodes.iter().filter(move |node| node.registration.role == role);
     let lacks = |what: &str| {
         AdminError::from(format!(
-            "group {number} has no {what} that is registered: look at `hedgerow-db cluster status --group {number}`"
+            "group {number} has no registered {what}: see `hedgerow-db cluster status --group {number}`"
         ))
     };
     let primary = with("primary").max_by_key(|node| node.registration.epoch);
@@ -248,8 +246,9 @@ fn check_slots(all: &[Sizes]) -> Result<(), AdminError> {
         return Ok(());
     }
     Err(AdminError::from(
-        "not every slot has exactly one group at present: try again, and look at `hedgerow-db cluster \
-         check`".to_owned(),
+        "some slots do not belong to exactly one group at present: try again, or run \
+         `hedgerow-db cluster check`"
+            .to_owned(),
     ))
 }
 

@@ -276,43 +276,42 @@ impl Status {
                 "absent" => {
                     let remedy = match lost {
                         Some(_) => "Keep its directory".to_owned(),
-                        None => format!("If it is gone for good: hedgerow-db cluster forget {id}"),
+                        None => format!("If it will not return: hedgerow-db cluster forget {id}"),
                     };
                     problems.push(format!(
                         "member {id} is not registered: it has stopped, or cannot reach etcd. {remedy}"
                     ));
                 }
                 "silent" => problems.push(format!(
-                    "member {id} does not renew its registration: it has stopped or hangs, or cannot reach etcd"
+                    "member {id} does not renew its registration: it has stopped, hangs, or cannot reach etcd"
                 )),
                 "deposed" => problems.push(format!(
-                    "member {id} registers itself as the primary, but the log's last line does not name it: it has \
-                     not read that line yet"
+                    "member {id} registers itself as the primary, but etcd names another one: it has not read that yet"
                 )),
                 _ => {}
             }
             if let Some(why) = &member.refuses {
                 problems.push(format!(
-                    "the primary {id} refuses changes (-MISCONF): {why}. docs/etcd.md says how to make room"
+                    "the primary {id} refuses writes (-MISCONF): {why}. See docs/etcd.md for how to free space"
                 ));
             }
             if member.disk_fails == Some(true) {
                 problems.push(format!(
-                    "member {id} cannot write to its disk, so it does not count as a copy, and does not take over if \
-                     another member can: look whether the disk is full or hangs; the node's log says more"
+                    "member {id} cannot write to its disk, so it does not count as a copy and takes over only if no \
+                     other member can: check whether the disk is full or hangs, and read the node's log"
                 ));
             }
             let is_open = lost.is_none() && member.disk_fails != Some(true);
             if member.cannot_lead == Some(true) && is_open {
                 problems.push(format!(
-                    "member {id} does not take over at present: it cannot apply an entry, its threads do not answer, \
-                     or its clock is ahead; the node's log says more"
+                    "member {id} cannot take over at present: it cannot apply an entry, its threads do not respond, \
+                     or its clock is ahead; read the node's log"
                 ));
             }
             let most = i64::try_from(milliseconds(settings.max_skew)).unwrap_or(i64::MAX);
             if let Some(ahead) = member.clock_ahead_ms.filter(|ahead| *ahead > most) {
                 problems.push(format!(
-                    "the clock of member {id} is {} ahead of this machine's: compare both with NTP",
+                    "the clock of member {id} is {} ahead of this machine's: check the time synchronization of both",
                     seconds(ahead)
                 ));
             }
@@ -320,8 +319,8 @@ impl Status {
         let (copies, wanted) = (group.copies_without(None), settings.copies);
         if group.tail.is_some() && copies < wanted {
             problems.push(format!(
-                "{copies} of {} members have the log's beginning on disk, and cluster-copies is {wanted}: start more \
-                 nodes, and look whether their disks work",
+                "{copies} of {} members have the beginning of the log on disk, but cluster-copies is {wanted}: \
+                 start more nodes, and check the disks of the others",
                 self.members.len()
             ));
         }
@@ -347,7 +346,7 @@ impl Status {
         }
         problems.extend(self.alarms.iter().map(|alarm| {
             format!(
-                "etcd has raised the alarm {}: docs/etcd.md says what to do about it (`etcdctl alarm list`)",
+                "etcd has raised the alarm {} (`etcdctl alarm list`): see docs/etcd.md",
                 alarm.kind
             )
         }));

@@ -85,7 +85,7 @@ async fn upgrade(call: &Call, client: &Client, keys: &Keys) -> Result<Upgrade, A
         };
     }
     Err(AdminError::from(
-        "the format changes all the time, or etcd does not answer: try again".to_owned(),
+        "the format keeps changing, or etcd does not answer: try again".to_owned(),
     ))
 }
 
@@ -110,12 +110,12 @@ impl Upgrade {
         let unready = self.nodes.iter().filter(|node| !node.ready).map(|node| {
             let id = &node.node;
             match (&node.version, node.highest_format) {
-                (None, _) => format!("member {id} is away: start it, or forget it"),
+                (None, _) => format!("member {id} is absent: start it, or remove it with `cluster forget`"),
                 (Some(version), Some(highest)) => {
                     format!("node {id} runs version {version}, which reads formats up to {highest}")
                 }
                 (Some(version), None) => {
-                    format!("node {id} runs version {version}, which does not say what it reads")
+                    format!("node {id} runs version {version}, which does not report the formats it reads")
                 }
             }
         });
@@ -124,7 +124,7 @@ impl Upgrade {
             return Ok(());
         }
         Err(AdminError::from(format!(
-            "the format stays {}, because not all nodes are known to read format {}:\n{}",
+            "the format remains {}, because some nodes may not read format {}:\n{}",
             self.format,
             self.latest,
             unready.join("\n")
@@ -141,14 +141,14 @@ impl Upgrade {
         let _ = match (self.raised, self.format < self.latest) {
             (true, _) => writeln!(
                 text,
-                "\nThe format was raised to {}. Programs that do not read it cannot start any more.",
+                "\nThe format was raised to {}. Versions that cannot read it no longer start.",
                 self.format
             ),
             (false, false) => writeln!(text, "\nThis is the latest format."),
             (false, true) if ready => writeln!(
                 text,
-                "\nAll nodes read format {}. To raise the format, add --finish: nodes cannot go back to an earlier \
-                 version afterwards.",
+                "\nAll nodes read format {}. To raise the format, add --finish; after that, nodes cannot be \
+                 downgraded.",
                 self.latest
             ),
             (false, true) => writeln!(text, "\nNot all nodes read format {} yet.", self.latest),

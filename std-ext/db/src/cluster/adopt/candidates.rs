@@ -37,8 +37,8 @@ impl Candidate {
         })?;
         if has_fetched(&folder) {
             return Err(StartError::new(format!(
-                "{} has data from another node that are not installed yet: start its node once, which does that before \
-                 it connects with etcd, and stop it again",
+                "{} has data fetched from another node but not installed yet: start its node once, which installs \
+                 it before connecting to etcd, and stop it again",
                 path.display()
             )));
         }
@@ -82,7 +82,7 @@ impl Candidates {
         let compared = compared.collect::<Result<Vec<_>, _>>()?;
         if compared.is_empty() {
             return Err(StartError::new(
-                "none of the directories has an entry: name the directory of a node with --dir, or several with --from",
+                "none of the directories has an entry: name a node's directory with --dir, or several with --from",
             ));
         }
         Ok(compared)
@@ -101,8 +101,8 @@ impl Candidates {
         let others = others.collect::<Result<Vec<_>, StartError>>()?;
         if let Some((other, _)) = others.iter().find(|(_, relation)| *relation == Relation::Fork) {
             return Err(StartError::new(format!(
-                "{} and {} have different entries: {} goes up to entry {}, {} up to entry {}. Name only the \
-                 directories whose entries you want to keep; the nodes of the others refuse to start until their \
+                "{} and {} have different entries: {} ends with entry {}, {} with entry {}. Name only the \
+                 directories whose entries you want to keep; the other nodes refuse to start until their \
                  directories are empty",
                 taken.path().display(),
                 other.path().display(),
@@ -142,7 +142,7 @@ fn check_names(all: &[Candidate], name: &str) -> Result<(), StartError> {
             && belonging.name() != name
         {
             return Err(StartError::new(format!(
-                "{} belongs to the cluster {:?}, and cluster-name is {name:?}",
+                "{} belongs to the cluster {:?}, but cluster-name is {name:?}",
                 candidate.path().display(),
                 belonging.name()
             )));
@@ -160,16 +160,15 @@ fn check_clusters(all: &[Candidate]) -> Result<(), StartError> {
     for other in with_data {
         if id(other) != id(first) || id(other).is_none() {
             return Err(StartError::new(format!(
-                "{} and {} hold data of different clusters, or of databases that are no nodes of one: name only one of \
-                 them",
+                "{} and {} hold data of different clusters or standalone databases: name only one of them",
                 first.path().display(),
                 other.path().display()
             )));
         }
         if groups(other) != groups(first) {
             return Err(StartError::new(format!(
-                "{} and {} do not agree among how many groups the cluster was divided when it was made: restore the \
-                 file `cluster` of one of them",
+                "{} and {} disagree about the number of groups with which the cluster was created: restore the file \
+                 `cluster` of one of them",
                 first.path().display(),
                 other.path().display()
             )));

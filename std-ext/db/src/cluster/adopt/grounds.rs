@@ -23,7 +23,7 @@ pub(super) fn next_incarnation(
     let Some((taken, belonging)) = taken else {
         if asked != (0, 1) {
             return Err(StartError::new(
-                "a database on one machine becomes a cluster of one group: leave out cluster-group and cluster-groups",
+                "a standalone database becomes a cluster of one group: omit cluster-group and cluster-groups",
             ));
         }
         return Format::new(now, 1);
@@ -85,7 +85,7 @@ pub(super) fn may_replace(
     if found.cluster != format.cluster {
         return Err(StartError::new(format!(
             "etcd has another cluster of the name {name:?}: {target}. Choose another cluster-name; or add --replace \
-             {id} to delete that cluster for good"
+             {id} to delete that cluster permanently"
         )));
     }
     let is_complete = |(_, standing): &(_, Standing)| matches!(standing, Standing::Complete(_));
@@ -93,8 +93,8 @@ pub(super) fn may_replace(
     groups.iter().try_for_each(|(taken, standing)| {
         let why = match missing(taken, target, found) {
             Some((node, entries)) => Some(format!(
-                "{} goes on to entry {}, and node {node} has said that it has {entries}: name its directory, too, with \
-                 --from. If it is lost, add --replace {id}",
+                "{} ends with entry {}, but node {node} reported that it has {entries}: name its directory as well, \
+                 with --from. If it is lost, add --replace {id}",
                 taken.path().display(),
                 taken.survey.last
             )),
@@ -109,28 +109,28 @@ fn loss(taken: &Candidate, standing: Standing, nothing_lost: bool, id: &str) -> 
     let (path, own) = (taken.path().display(), taken.survey.last);
     Some(match standing {
         Standing::Complete(last) if nothing_lost => format!(
-            "etcd has all entries of {path}, and goes on to entry {last}: nothing is lost, so start the nodes. To \
-             delete the entries behind {own} for good, add --replace {id}"
+            "etcd has all entries of {path}, and more up to entry {last}: nothing is lost, so start the nodes. To \
+             delete the entries after {own} permanently, add --replace {id}"
         ),
         Standing::Complete(last) if last > own => format!(
-            "etcd has lost entries of other groups, but it has all entries of {path}, and goes on to entry {last}: \
-             start the nodes of this group until their directories have them, too. To delete the entries behind {own} \
-             for good, add --replace {id}"
+            "etcd has lost entries of other groups, but it has all entries of {path}, and more up to entry {last}: \
+             first start the nodes of this group until their directories have these, too. To delete the entries \
+             after {own} permanently, add --replace {id}"
         ),
         Standing::Fork(last) => format!(
-            "etcd has entries that {path} lacks: its log, which ends with entry {last}, is of another history, as \
-             after etcd was restored and written to since. Clients may have been told that these changes were made. To \
-             delete them for good, add --replace {id}"
+            "etcd has entries that {path} lacks: its log, which ends with entry {last}, has a different history, as \
+             when etcd was restored and then written to. These changes may have been acknowledged to clients. To \
+             delete them permanently, add --replace {id}"
         ),
         Standing::Unknown(last) if last < own => format!(
-            "etcd's log ends with entry {last}, and {path} goes on to entry {own}, but does not show whether its \
-             entries up to {last} are those of etcd: they are in its snapshot only. If no node has written to etcd \
-             since it was restored, add --replace {id}"
+            "etcd's log ends with entry {last} and {path} with entry {own}, but its entries up to {last} cannot be \
+             compared with etcd's, because they are in its snapshot only. If no node has written to etcd since it \
+             was restored, add --replace {id}"
         ),
         Standing::Unknown(last) => format!(
-            "etcd goes on to entry {last}, and {path} to entry {own}; etcd no longer has the batches that would show \
-             whether it lost an entry of this directory. Start the node, which copies the data of another one. If \
-             etcd's log is wrong, add --replace {id} to delete it for good"
+            "etcd's log ends with entry {last} and {path} with entry {own}; etcd no longer has the batches that \
+             would show whether it lost an entry of this directory. Start the node, which then copies the data of \
+             another one. If etcd's log is wrong, add --replace {id} to delete it permanently"
         ),
         _ => return None,
     })

@@ -46,7 +46,7 @@ pub(super) fn begin_history(
     }
     let mut builder = Builder::default();
     builder.take(&Logged { mark: Some(mark), entry });
-    builder.finish().ok_or_else(|| StartError::new("the new batch cannot be made"))
+    builder.finish().ok_or_else(|| StartError::new("the new batch cannot be built"))
 }
 
 /// Appends an entry to the folder's log, and forces it to the disk.

@@ -245,7 +245,7 @@ impl GroupPlan {
                 format!("The log in etcd, which ends with entry {last}, is deleted.")
             }
             Standing::Complete(last) if last == taken.survey.last => {
-                format!("The log in etcd, which ends with entry {last}, too, is deleted.")
+                format!("The log in etcd, which also ends with entry {last}, is deleted.")
             }
             Standing::Complete(last) => format!(
                 "The log in etcd is deleted. Its entries from {} to {last} are lost.",
@@ -267,7 +267,7 @@ impl GroupPlan {
                 let ranges = ranges.collect::<Vec<_>>().join(",");
                 let _ = writeln!(
                     text,
-                    "Group {} {verb} the slots {ranges}, other than its directory says.",
+                    "Group {} {verb} the slots {ranges}, which differs from its directory.",
                     self.candidates.group()
                 );
             }
@@ -348,7 +348,7 @@ pub(super) async fn connect(settings: &ClusterSettings) -> Result<(Client, Keys)
 /// Returns what a folder has, in words.
 fn contents(survey: &Survey) -> String {
     let Some(belonging) = &survey.belonging else {
-        return format!("a database on one machine, up to entry {}", survey.last);
+        return format!("a standalone database, up to entry {}", survey.last);
     };
     format!("incarnation {}, up to entry {}", belonging.incarnation(), survey.last)
 }

@@ -57,7 +57,7 @@ pub(in crate::cluster) fn decide(
         }
         if !groups.iter().any(|one| one.group() == *group) {
             return Err(StartError::new(format!(
-                "--assign gives slots to group {group}, of which no directory with entries was named"
+                "--assign gives slots to group {group}, but no directory of that group with entries was named"
             )));
         }
         decided = decided.union(slots);
@@ -75,7 +75,7 @@ pub(in crate::cluster) fn decide(
     if disputed.is_empty() {
         return Ok(own);
     }
-    let mut why = "the directories do not say which group has which slots:\n".to_owned();
+    let mut why = "the directories do not tell which group owns which slots:\n".to_owned();
     let ranges = disputed.ranges.iter().zip(disputed.sentences());
     why.extend(ranges.map(|((first, last, owners), sentence)| {
         format!("- {sentence}: {}\n", advice(groups, (*first, *last), owners))
@@ -91,11 +91,11 @@ fn advice(groups: &[Candidates], (first, last): (u16, u16), owners: &[u32]) -> S
     // After a move the target has all keys. Before its end only the source has.
     let (fits, why): (Vec<_>, _) = if owners.is_empty() {
         let lost = groups.iter().filter(|one| one.taken.survey.lost.contains_all(&range));
-        (lost.collect(), "was losing them by a move, and has their keys")
+        (lost.collect(), "was giving them away in a move, and has their keys")
     } else {
         let got =
             groups.iter().filter(claim).filter(|one| one.taken.survey.got.contains_all(&range));
-        (got.collect(), "has got them by a move, and has their keys")
+        (got.collect(), "received them in a move, and has their keys")
     };
     match fits[..] {
         [one] => {

@@ -144,8 +144,8 @@ async fn change(
             Ok(_) if unsure && is(client, keys, after).await? => return Ok(()),
             Ok(_) => {
                 return Err(StartError::new(
-                    "another process has written the cluster's keys in etcd meanwhile: make sure that no node and no \
-                     other `hedgerow-db cluster adopt` runs, and run it again",
+                    "another process wrote the cluster's keys in etcd during this command: make sure that no node \
+                     and no other `hedgerow-db cluster adopt` is running, and try again",
                 ));
             }
             Err(why) if attempts == ATTEMPTS || !may_pass(&why) => return Err(why.into()),

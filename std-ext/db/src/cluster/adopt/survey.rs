@@ -188,7 +188,7 @@ fn read_snapshot(
     }
     if snapshot.sections().iter().any(|section| section.database != 0) {
         return Err(StartError::new(format!(
-            "the snapshot in {} has keys in other databases than 0, the only one of a cluster",
+            "the snapshot in {} has keys in databases other than 0, the only one of a cluster",
             folder.path().display()
         )));
     }
@@ -197,7 +197,8 @@ fn read_snapshot(
         && position.cluster != cluster
     {
         return Err(StartError::new(format!(
-            "the snapshot in {} is of another cluster than the directory: restore the directory, or leave it out",
+            "the snapshot in {} and the directory belong to different clusters: restore the directory, or leave it \
+             out",
             folder.path().display()
         )));
     }
@@ -205,7 +206,8 @@ fn read_snapshot(
         && position.group != own.group()
     {
         return Err(StartError::new(format!(
-            "the snapshot in {} is of group {}, and the directory of group {}: restore the directory, or leave it out",
+            "the snapshot in {} belongs to group {}, but the directory to group {}: restore the directory, or leave \
+             it out",
             folder.path().display(),
             position.group,
             own.group()
@@ -238,7 +240,7 @@ fn read_log_behind(
                 LoggedOp::Own(_, slots) => meanings.slots.push((SlotSet::from_bits(slots), true)),
                 LoggedOp::Database(_) | LoggedOp::Move(..) | LoggedOp::Swap(..) => {
                     return Err(
-                        "an entry is about another database than 0, the only one of a cluster",
+                        "an entry is for a database other than 0, the only one of a cluster",
                     );
                 }
                 _ => {}

@@ -193,7 +193,7 @@ impl fmt::Display for Target {
             }
         }
         if format.adopter.is_some() {
-            f.write_str("; an earlier `cluster adopt` has not filled it wholly")?;
+            f.write_str("; an earlier `cluster adopt` did not finish")?;
         }
         Ok(())
     }

@@ -244,7 +244,7 @@ fn a_node_that_was_away_does_not_write_over_what_a_restored_etcd_lacks() {
     let why = stopped(&late);
     assert!(why.contains("Keep this directory"), "{why}");
     drop(late);
-    refused(&settings, &folders, &[0], "Clients may have been told");
+    refused(&settings, &folders, &[0], "may have been acknowledged to clients");
 }
 
 /// etcd is restored to before an adoption, which a node knows that does not read the log then.
@@ -307,12 +307,12 @@ fn a_member_of_another_history_is_refused() {
     fill(&nodes, &others);
     let away = Node::start(&settings, folders.at(0)).unwrap();
     let why = stopped(&away);
-    assert!(why.contains("another history") && why.contains("cluster adopt"), "{why}");
+    assert!(why.contains("a different history") && why.contains("cluster adopt"), "{why}");
     drop((nodes, away));
 
     refused(&settings, &folders, &[0, 1], "have different entries");
     refused(&settings, &folders, &[1], "nothing is lost, so start the nodes");
-    refused(&settings, &folders, &[0], "Clients may have been told");
+    refused(&settings, &folders, &[0], "may have been acknowledged to clients");
     let id = cluster_id(folders.at(0));
     let plan = prepare(&settings, &folders, &[0], Some(&id)).unwrap();
     assert!(plan.text().contains("are lost"), "{}", plan.text());
@@ -322,7 +322,7 @@ fn a_member_of_another_history_is_refused() {
     fill(&nodes, &written);
     let away = Node::start(&settings, folders.at(1)).unwrap();
     let why = stopped(&away);
-    assert!(why.contains("seeded anew") && why.contains("Keep this directory"), "{why}");
+    assert!(why.contains("reseeded") && why.contains("Keep this directory"), "{why}");
     assert!(belonging(folders.at(1)).contains("\"incarnation\":1"), "its folder was changed");
     drop(away);
     // Emptied, it may come back.
@@ -358,7 +358,7 @@ fn entries_that_cannot_be_compared_are_not_replaced() {
     let before = belonging(folders.at(1));
     let away = Node::start(&settings, folders.at(1)).unwrap();
     let why = stopped(&away);
-    assert!(why.contains("seeded anew") && why.contains("cluster adopt"), "{why}");
+    assert!(why.contains("reseeded") && why.contains("cluster adopt"), "{why}");
     assert_eq!(belonging(folders.at(1)), before);
 }
 
@@ -385,9 +385,12 @@ fn a_database_on_one_machine_becomes_the_first_member() {
     alone.set_with_ttl("long", "life", Duration::from_secs(10_000)).unwrap();
     drop(alone);
     let why = Node::start(&settings, folders.at(0)).err().unwrap();
-    assert!(why.contains("`hedgerow-db cluster adopt` makes it the first node"), "{why}");
+    assert!(
+        why.contains("Make it the first node of one with `hedgerow-db cluster adopt`"),
+        "{why}"
+    );
     let plan = prepare(&settings, &folders, &[0], None).unwrap();
-    assert!(plan.text().contains("a database on one machine"), "{}", plan.text());
+    assert!(plan.text().contains("a standalone database"), "{}", plan.text());
     let adopted = plan.carry_out().unwrap();
     assert!(adopted.groups[0].alone && adopted.incarnation == 1, "{adopted:?}");
     let mut nodes = start(&settings, &folders, &[0]);
@@ -429,7 +432,7 @@ fn the_folder_of_a_member_can_be_opened_alone() {
     drop(alone);
     let node = Node::start(&settings, folders.at(0)).unwrap();
     let why = stopped(&node);
-    assert!(why.contains("another history"), "{why}");
+    assert!(why.contains("a different history"), "{why}");
     drop(node);
     // With it, the folder can be adopted.
     adopt(&etcd, &settings, &folders, &[0]);
@@ -488,7 +491,7 @@ fn an_interrupted_adoption_is_repeated() {
     let filling = format.trim().replace('}', ",\"adopter\":7}");
     etcd.etcdctl(&["put", "/hedgerow/again/format", &filling]);
     let plan = prepare(&settings, &folders, &[0], None).unwrap();
-    assert!(plan.text().contains("has not filled it wholly"), "{}", plan.text());
+    assert!(plan.text().contains("did not finish"), "{}", plan.text());
     drop(plan);
     std::thread::scope(|scope| {
         // It waits.
@@ -537,7 +540,7 @@ fn the_folder_with_the_latest_entry_is_taken() {
     assert!(why.contains("have different entries"), "two histories are merged: {why}");
     let alone = made::folder(&[&[1, 2]]);
     let mixed = candidates(vec![folder(&[&[1, 2], &[3]], 1), alone]);
-    assert!(mixed.err().unwrap().to_string().contains("no nodes of one"));
+    assert!(mixed.err().unwrap().to_string().contains("standalone databases"));
 }
 
 #[test]

@@ -124,15 +124,15 @@ impl fmt::Display for Reason {
             Self::Fits => f.write_str("the load fits"),
             Self::Bounds => f.write_str("the settings ask for as many"),
             Self::Memory(share) => write!(f, "a group uses {} % of its memory", percent(share)),
-            Self::Filling(seconds) => write!(f, "the memory would be full in {seconds} s"),
+            Self::Filling(seconds) => write!(f, "memory would be full in {seconds} s"),
             Self::Busy(share) => {
-                write!(f, "the threads of a group work {} % of their time", percent(share))
+                write!(f, "the threads of a group are busy {} % of the time", percent(share))
             }
             Self::Quiet(share) => {
-                write!(f, "no group is loaded more than {} %", percent(share))
+                write!(f, "no group has a load above {} %", percent(share))
             }
-            Self::Risen => f.write_str("the load has risen while nodes were being emptied"),
-            Self::Blocked(why) => write!(f, "the load is low, but no node can be emptied: {why}"),
+            Self::Risen => f.write_str("the load rose while nodes were being drained"),
+            Self::Blocked(why) => write!(f, "the load is low, but no node can be drained: {why}"),
         }
     }
 }

@@ -116,7 +116,7 @@ impl Contents {
         let path = folder.join(NAME);
         let text = read_text(&path).map_err(|why| match why.kind() {
             ErrorKind::NotFound => StartError::new(format!(
-                "{} is no backup, or one that was not finished: it has no file {NAME}",
+                "{} is not a backup, or not a complete one: the file {NAME} is missing",
                 folder.display()
             )),
             _ => StartError::new(format!("{}: {why}", path.display())),
@@ -132,8 +132,8 @@ impl Contents {
         let any: AnyFormat = serde_json::from_str(line).map_err(|why| damaged(&why.to_string()))?;
         if any.format != FORMAT {
             return Err(StartError::new(format!(
-                "{} has format {}, and this program knows only format {FORMAT}: use the version of the program that \
-                 made the backup, or a later one",
+                "{} has format {}, but this version reads only format {FORMAT}: use the version that made the \
+                 backup, or a later one",
                 path.display(),
                 any.format
             )));

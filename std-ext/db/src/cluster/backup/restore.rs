@@ -171,7 +171,8 @@ impl Target {
         }
         lease.revoke().await;
         Err(StartError::new(format!(
-            "another command restores a backup into this cluster, or was killed in the last {} s: wait, and try again",
+            "another command is restoring a backup into this cluster, or was killed in the last {} s: wait, and try \
+             again",
             ANNOUNCED.as_secs()
         )))
     }
@@ -458,7 +459,7 @@ impl RestoreOutcome {
             let wanted = expected.groups.get(&group).map(|(_, parts)| *parts).unwrap_or_default();
             if wanted != digest.parts {
                 problems.push(format!(
-                    "group {group} has {} keys at entry {}, and the backup has {} keys of its slots, or others",
+                    "group {group} has {} keys at entry {}, but the backup has {} or different keys in its slots",
                     sum.keys,
                     digest.lsn,
                     self::sum(&wanted).keys
@@ -466,7 +467,7 @@ impl RestoreOutcome {
             }
         }
         if moved {
-            problems.push("slots have moved between the groups meanwhile".to_owned());
+            problems.push("slots moved between the groups during the comparison".to_owned());
         }
         Self { keys: all.keys, digest: format!("{:032x}", all.hash), groups, problems }
     }
@@ -582,7 +583,7 @@ mod tests {
                 let stored = Primary::of(by, 0).store(keys, false, limit).await;
                 stored.map_err(|why| why.to_string())
             };
-            let refused = "etcd does not say that the sender restores a backup";
+            let refused = "etcd has no record that the sender is restoring a backup";
             let why = store(&command, b"red").await.expect_err("no backup is being restored");
             assert!(why.contains(refused), "{why}");
             let lease = command.announce().await.unwrap();

@@ -52,8 +52,8 @@ impl ClusterKeys {
                 Ok(calm) => return Ok(calm),
                 Err(moves) if Instant::now() >= end => {
                     return Err(StartError::new(format!(
-                        "{moves} moves of slots are in progress, and the command waits for their end: look at \
-                         `hedgerow-db cluster move`, and try again"
+                        "{moves} moves of slots are still in progress: see `hedgerow-db cluster move`, and try \
+                         again later"
                     )));
                 }
                 Err(_) => sleep(AGAIN).await,
@@ -134,7 +134,7 @@ pub(super) fn choose<'a>(
     });
     best.ok_or_else(|| {
         StartError::new(format!(
-            "no node of group {group} runs and has its data loaded: start one, or copy its directory"
+            "no running node of group {group} has loaded its data: start one, or copy its directory"
         ))
     })
 }

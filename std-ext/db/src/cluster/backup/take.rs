@@ -77,11 +77,11 @@ pub(super) fn take_in_rounds(
         if Instant::now() >= end {
             remove(to, &groups)?;
             return Err(StartError::new(
-                "slots have moved between groups each time that these were copied, and the time for the backup is \
-                 over: look at `hedgerow-db cluster move`, and try again",
+                "slots moved during every attempt to copy the groups, and the time for the backup is over: see \
+                 `hedgerow-db cluster move`, and try again",
             ));
         }
-        tracing::info!("slots have moved between groups meanwhile: all groups are copied again");
+        tracing::info!("slots moved while the groups were copied; copying all groups again");
         remove(to, &groups)?;
         sources = self::sources(&after, nodes)?;
         before = after;
@@ -97,11 +97,11 @@ fn sources(found: &Calm, nodes: &[&str]) -> Result<Vec<(u32, Node)>, StartError>
             [node] => named.push(node),
             [] => {
                 return Err(StartError::new(format!(
-                    "no node whose id begins with {wanted:?} runs"
+                    "no running node has an id that begins with {wanted:?}"
                 )));
             }
             _ => {
-                return Err(StartError::new(format!("several ids of nodes begin with {wanted:?}")));
+                return Err(StartError::new(format!("several node ids begin with {wanted:?}")));
             }
         }
     }
@@ -121,9 +121,9 @@ impl Copy<'_> {
     /// Copies the group's data up to an entry, or further.
     fn to(&self, to: &Path, last: Lsn) -> Result<(GroupContents, SlotSet), StartError> {
         let Node { id, registration } = self.source;
-        let address = registration.peer_address().ok_or_else(|| {
-            StartError::new(format!("node {id} does not say where it serves others"))
-        })?;
+        let address = registration
+            .peer_address()
+            .ok_or_else(|| StartError::new(format!("node {id} does not announce its peer port")))?;
         let folder = empty_folder(to)?;
         let Format { cluster, incarnation, .. } = *self.format;
         let options = PeerClientOptions {
@@ -192,7 +192,7 @@ fn describe(
     let disputed = Disputed::of(groups.iter().map(|(group, slots)| (group.group, slots)));
     if let Some(first) = disputed.sentences().first() {
         return Err(StartError::new(format!(
-            "by the logs of the groups, {first}: look at `hedgerow-db cluster check`"
+            "by the logs of the groups, {first}: run `hedgerow-db cluster check`"
         )));
     }
     let contents = Contents {

@@ -94,8 +94,10 @@ fn a_backup_has_the_state_at_its_entry() {
     }
     assert!(why(take(&settings, &plain, None)).contains("must be an empty directory"));
     let other = folders.at(3).join("other");
-    assert!(why(take(&settings, &other, Some("xyz"))).contains("no node whose id begins"));
-    assert!(why(take(&settings, &other, Some(""))).contains("several ids"));
+    assert!(
+        why(take(&settings, &other, Some("xyz"))).contains("no running node has an id that begins")
+    );
+    assert!(why(take(&settings, &other, Some(""))).contains("several node ids"));
     assert!(!other.exists(), "a backup that failed at once has left something");
 
     // Going back: the later changes are gone for good, and the other nodes begin anew.
@@ -241,7 +243,7 @@ fn other_folders_are_no_backups() {
     for (contents, wanted) in [
         (change(|all| all.format = 3), "format 3, and this program knows only format 2"),
         (change(|all| all.groups[1].lsn += 1), "does not say what the files of group 1 have"),
-        (change(|all| all.groups[0].files[0].name = "../cluster".to_owned()), "no backup has"),
+        (change(|all| all.groups[0].files[0].name = "../cluster".to_owned()), "not a backup's"),
         (change(|all| drop(all.groups.pop())), "the slots 8192-16383 have no group"),
         (change(|all| all.groups[1].group = 0), "it has group 0 twice"),
         (
@@ -262,9 +264,9 @@ fn other_folders_are_no_backups() {
         fs::write(&described, &good).unwrap();
     }
     fs::remove_file(&described).unwrap();
-    assert!(why_not().contains("is no backup, or one that was not finished"), "{}", why_not());
+    assert!(why_not().contains("is not a backup, or not a complete one"), "{}", why_not());
     let nowhere = why(verify(&folder.path().join("no")));
-    assert!(nowhere.contains("is no backup"), "{nowhere}");
+    assert!(nowhere.contains("is not a backup"), "{nowhere}");
     fs::write(&described, &good).unwrap();
     let dir = folder.path().join("new");
     copy(&backup, &dir);

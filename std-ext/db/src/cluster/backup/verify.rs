@@ -35,7 +35,7 @@ fn check_groups(contents: &Contents, backup: &Path) -> Result<(), StartError> {
     let mut claims = Vec::new();
     for group in &contents.groups {
         if claims.iter().any(|(other, _)| *other == group.group) {
-            return Err(damaged(&format!("it has group {} twice", group.group)));
+            return Err(damaged(&format!("it lists group {} twice", group.group)));
         }
         let slots = SlotSet::from_ranges(&group.slots);
         let slots = slots.ok_or_else(|| damaged("the slots of a group are out of order"))?;
@@ -88,7 +88,7 @@ fn check_name(backup: &Path, name: &str) -> Result<(), StartError> {
         return Ok(());
     }
     Err(StartError::new(format!(
-        "{} is damaged: it names the file {name:?}, which no backup has",
+        "{} is damaged: it names the file {name:?}, which is not a backup's",
         backup.join(NAME).display()
     )))
 }
@@ -142,8 +142,8 @@ fn check_data(
         return Ok(());
     }
     Err(StartError::new(format!(
-        "{} does not say what the files of group {group} have: entries up to {} instead of {lsn}, other slots, or \
-         those of another group or cluster",
+        "{} does not match the files of group {group}: they have entries up to {} instead of {lsn}, different \
+         slots, or belong to another group or cluster",
         backup.join(NAME).display(),
         survey.last
     )))

@@ -64,9 +64,9 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, node, group, reason } = self;
         match kind {
-            DecisionKind::Place => write!(f, "node {node} is placed in group {group}")?,
+            DecisionKind::Place => write!(f, "node {node} is assigned to group {group}")?,
             DecisionKind::Withdraw => {
-                write!(f, "node {node} has no place in group {group} any more")?;
+                write!(f, "node {node} is no longer assigned to group {group}")?;
             }
             DecisionKind::Forget => {
                 write!(f, "node {node} is removed from the members of group {group}")?;
@@ -75,9 +75,9 @@ impl fmt::Display for Decision {
         }
         match reason {
             Reason::Has(has, wanted) => write!(f, ": the group has {has} of {wanted} nodes"),
-            Reason::GoneFor(time) => write!(f, ": it has been gone for {} s", time / 1000),
+            Reason::GoneFor(time) => write!(f, ": it has been absent for {} s", time / 1000),
             Reason::Dissolved => f.write_str(": the group has no slots, and is dissolved"),
-            Reason::Fewer => f.write_str(": the cluster wants fewer nodes"),
+            Reason::Fewer => f.write_str(": the cluster needs fewer nodes"),
         }
     }
 }

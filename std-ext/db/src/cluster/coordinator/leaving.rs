@@ -65,7 +65,7 @@ impl Waiting<'_> {
                     Wish::Leave => step(&view, &keys, self.id, &Rules::of(self.settings)),
                     Wish::Outdated => {
                         tracing::warn!(
-                            "this node stays: it was to leave with other data than its directory has"
+                            "this node stays: the order to leave was for different data from its directory's"
                         );
                         // As long as the key is there, a node that runs starts anew to leave.
                         self.forget_place(number).await;
@@ -105,7 +105,7 @@ impl Waiting<'_> {
                 Step::Wait if Instant::now() < until => {}
                 Step::Wait | Step::Stay => {
                     tracing::warn!(
-                        "this node stays in group {number}: the others do not have all data"
+                        "this node stays in group {number}: the others do not have all of its data"
                     );
                     self.forget_place(number).await;
                     return Ok(false);
@@ -125,7 +125,7 @@ impl Waiting<'_> {
             otherwise: Vec::new(),
         };
         if let Err(why) = self.client.transact(&transaction).await {
-            tracing::debug!("cannot delete this node's place: {why}");
+            tracing::debug!("cannot delete this node's assignment: {why}");
         }
     }
 }

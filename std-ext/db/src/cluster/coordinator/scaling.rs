@@ -92,10 +92,11 @@ impl Scaling {
         let reason = match &advice.reason {
             _ if fewer => "the other nodes are empty".to_owned(),
             Reason::Fits if advice.limited => {
-                "further nodes are needed, and cluster-autoscale-max forbids them".to_owned()
+                "more nodes are needed, but cluster-autoscale-max forbids them".to_owned()
             }
             Reason::Fits if advice.log_saturated => {
-                "the log is the bottleneck: further nodes would not help, a faster disk of etcd would".to_owned()
+                "the log is the bottleneck: a faster disk for etcd would help, more nodes would not"
+                    .to_owned()
             }
             reason => reason.to_string(),
         };
@@ -174,11 +175,11 @@ impl Turn<'_> {
         if done.succeeded {
             let Desired { nodes, target, reason, .. } = desired;
             let later = if target < nodes {
-                format!(", and {target} once the rest is empty")
+                format!(", then {target} once the others are empty")
             } else {
                 String::new()
             };
-            tracing::info!("the cluster wants {nodes} nodes{later}: {reason}");
+            tracing::info!("the cluster needs {nodes} nodes{later}: {reason}");
         }
         Ok(())
     }

@@ -65,9 +65,9 @@ pub(super) fn obstacle(view: &View, rest: u32) -> Option<String> {
             ));
         };
         if !numbers.insert(number) {
-            return Some(format!("two nodes have the number {number}: look at cluster-ordinal"));
+            return Some(format!("two nodes have the number {number}: check cluster-ordinal"));
         }
     }
     let present = numbers.range(..rest).count() as u32;
-    (present < rest).then(|| format!("of the nodes 0 to {}, only {present} are there", rest - 1))
+    (present < rest).then(|| format!("of the nodes 0 to {}, only {present} are present", rest - 1))
 }

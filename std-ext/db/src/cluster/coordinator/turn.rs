@@ -93,8 +93,8 @@ impl Coordinator {
                 }
                 // Nothing is decided, and the time of the last look stays.
                 Err(why) if failures.must_be_told(clock::now()) => tracing::warn!(
-                    "this node has failed to coordinate the cluster for some seconds. Unless another node does it, no \
-                     node is placed or replaced, and the number of nodes stays as it is: {why}"
+                    "this node has failed to coordinate the cluster for some seconds. Unless another node does it, \
+                     nodes are not assigned or replaced, and the number of nodes stays the same: {why}"
                 ),
                 Err(why) => tracing::debug!("cannot coordinate the cluster: {why}"),
             }
@@ -113,9 +113,9 @@ impl Coordinator {
         if leads != (self.counters.coordinates.get() != 0) {
             self.counters.coordinates.set(leads.into());
             if leads {
-                tracing::info!("this node coordinates the cluster now");
+                tracing::info!("this node is now the coordinator of the cluster");
             } else {
-                tracing::info!("another node coordinates the cluster now");
+                tracing::info!("another node is now the coordinator of the cluster");
             }
         }
     }
@@ -206,7 +206,7 @@ impl Coordinator {
             let transaction = transaction(decision, view, &self.keys, (self.own, term), last);
             let done = self.client.transact(&transaction).await.map_err(|why| why.to_string())?;
             if !done.succeeded {
-                tracing::debug!("something has changed since it was decided that {decision}");
+                tracing::debug!("the state changed after the decision that {decision}");
                 break;
             }
             tracing::info!("{decision}");

@@ -270,7 +270,7 @@ async fn read(client: &Client, then: Vec<Operation>) -> Result<Vec<Vec<KeyValue>
         // The first batch is asked for alone.
         Answer::Found(pairs, true) if pairs.len() == 1 => Ok(pairs),
         // A node that is left out would look gone.
-        _ => Err("the cluster has more nodes than this program knows to look after".to_owned()),
+        _ => Err("the cluster has more nodes than this version can manage".to_owned()),
     };
     answer.answers.into_iter().map(found).collect()
 }

@@ -54,14 +54,14 @@ impl Waiting<'_> {
         }
         bootstrap::find_cluster(self.client, self.keys, self.settings, true).await?;
         tracing::info!(
-            "node {} waits until the cluster {:?} places it in a group",
+            "node {} is waiting for the cluster {:?} to assign it to a group",
             self.id,
             self.settings.name
         );
         self.progress.set_spare(true);
         let group = self.wait().await?;
         self.progress.set_spare(false);
-        tracing::info!("this node was placed in group {group}");
+        tracing::info!("this node was assigned to group {group}");
         Ok(group)
     }
 
@@ -113,7 +113,7 @@ impl Waiting<'_> {
                 Ok(Some(Place { group, leave: false })) => return Ok(group),
                 Ok(Some(Place { group, leave: true })) => self.forget_place(group).await,
                 Ok(None) => {}
-                Err(why) => tracing::debug!("cannot read this node's place: {why}"),
+                Err(why) => tracing::debug!("cannot read this node's assignment: {why}"),
             }
             while let Ok(message) = messages.try_recv() {
                 if let Message::Failed(why) = message {

@@ -209,7 +209,7 @@ pub fn decode_entries(raw: &[u8], first: Lsn, entries: u32) -> Result<Vec<Entry>
         rest = behind;
     }
     if !rest.is_empty() {
-        return Err("it has bytes behind its last entry".to_owned());
+        return Err("it has bytes after its last entry".to_owned());
     }
     Ok(read)
 }

@@ -124,7 +124,7 @@ impl Objections {
     pub fn against(&self, tail: Option<&Tail>, members: &Members) -> Option<String> {
         let end = tail.map_or(0, |tail| tail.lsn);
         let missing =
-            |who: String| format!("etcd lost entries: its log ends with entry {end}, and {who}");
+            |who: String| format!("etcd lost entries: its log ends with entry {end}, but {who}");
         if let Some(text) = &self.halt {
             match Halt::parse(text) {
                 Some(halt) if halt.exceeds(tail) => {
@@ -133,7 +133,7 @@ impl Objections {
                 }
                 Some(_) => {}
                 // A later version may have written it, which knows why.
-                None => return Some("the key halt in etcd cannot be read".to_owned()),
+                None => return Some("the key `halt` in etcd cannot be read".to_owned()),
             }
         }
         // A record of the disk is put once its batch is in etcd, so a healthy etcd never shows a later one.

@@ -38,7 +38,7 @@ impl Members {
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let wrong = |why: String| {
             format!(
-                "the key members in etcd cannot be read ({why}): restore it, or remove the key and restart all nodes"
+                "the key `members` in etcd cannot be read ({why}): restore it, or remove the key and restart all nodes"
             )
         };
         if bytes.len() > MOST_BYTES {

@@ -75,7 +75,7 @@ impl Tail {
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let wrong = |why: &str| {
             let shown: String = String::from_utf8_lossy(&bytes[..bytes.len().min(120)]).into();
-            format!("the key tail in etcd has a line that cannot be read ({why}): {shown:?}")
+            format!("the key `tail` in etcd cannot be read ({why}): {shown:?}")
         };
         let text = (bytes.len() <= MOST_BYTES).then(|| std::str::from_utf8(bytes).ok()).flatten();
         let text = text.ok_or_else(|| wrong("it is too long, or not text"))?;

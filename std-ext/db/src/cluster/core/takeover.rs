@@ -46,7 +46,7 @@ impl fmt::Display for Takeover {
             Self::HandedOver => f.write_str("the group was handed over to this node"),
             Self::Released => f.write_str("the group was released to any node"),
             Self::NotTaken(node) => {
-                write!(f, "{node}, to which the group was handed over, did not come")
+                write!(f, "{node}, to which the group was handed over, did not take over")
             }
             Self::LeaseEnded(node) => write!(f, "the lease of {node} ran out"),
             Self::TakenBack => {

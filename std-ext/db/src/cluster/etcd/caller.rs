@@ -67,7 +67,7 @@ impl Caller {
     pub(super) fn new(settings: &Settings) -> Result<Self, EtcdError> {
         let bad = |why: &str| Err(EtcdError::new(ErrorKind::Settings, "", why));
         if settings.endpoints.is_empty() {
-            return bad("there is no address of etcd");
+            return bad("no etcd address is set");
         }
         let limits = [settings.call_timeout, settings.connect_timeout, settings.watch_silence];
         if limits.iter().any(Duration::is_zero) {

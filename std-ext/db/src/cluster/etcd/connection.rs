@@ -155,7 +155,7 @@ fn with_tls(endpoint: Endpoint, url: &str, files: &TlsSettings) -> Result<Endpoi
     use tonic::transport::{Certificate, ClientTlsConfig, Identity};
     let bad = |why: &str| EtcdError::new(ErrorKind::Settings, url, why);
     let Some(ca) = &files.ca else {
-        return Err(bad("https:// needs the certificates of the authorities"));
+        return Err(bad("https:// needs CA certificates"));
     };
     let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca, url)?));
     tls = match (&files.cert, &files.key) {

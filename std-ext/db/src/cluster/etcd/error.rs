@@ -89,11 +89,9 @@ impl ErrorKind {
             }
             Self::NoLeader => (
                 "the member has no leader",
-                "check that most members of etcd run and reach each other",
+                "check that most members of etcd are running and can reach each other",
             ),
-            Self::InvalidAnswer => {
-                ("the answer makes no sense", "check that the address is etcd's")
-            }
+            Self::InvalidAnswer => ("the response is invalid", "check that the address is etcd's"),
             // etcd applies the request that passes the quota before it answers with this.
             Self::NoSpace => (
                 "the quota of etcd's database is used up",
@@ -120,7 +118,7 @@ impl ErrorKind {
                 "check that etcd runs, and that its addresses and certificates are right",
             ),
             Self::TooLarge => (
-                "the request is larger than etcd takes",
+                "the request is larger than etcd accepts",
                 "set etcd's --max-request-bytes to its default of 1572864 or more",
             ),
             Self::TooManyRequests => (
@@ -128,7 +126,7 @@ impl ErrorKind {
                 "check etcd's disks, and let nothing else use this etcd",
             ),
             Self::PermissionDenied => (
-                "the user may not do this",
+                "the user lacks a permission",
                 "grant the user's role the permission to read and write the cluster's prefix",
             ),
             Self::AuthenticationFailed => (
@@ -146,7 +144,7 @@ impl ErrorKind {
             Self::LeaseNotFound => ("the lease has ended", "grant a new one"),
             Self::Corrupt => (
                 "etcd found that its members' data differ",
-                "replace the corrupt member, as etcd's documentation says",
+                "replace the corrupt member as described in etcd's documentation",
             ),
             Self::VersionTooOld => ("etcd's version is too old", "install etcd 3.5.16 or later"),
             _ => ("etcd rejects the request", "report this: the database made an invalid request"),

@@ -97,9 +97,7 @@ impl Keeper {
                     if std::mem::replace(&mut is_told, true) {
                         tracing::debug!("the lease could not be kept alive: {error}");
                     } else {
-                        tracing::warn!(
-                            "the lease could not be kept alive, and is tried again: {error}"
-                        );
+                        tracing::warn!("the lease could not be kept alive; trying again: {error}");
                     }
                     self.index = (self.index + 1) % self.caller.members().len();
                     period / 10

@@ -376,7 +376,7 @@ impl Operation {
                 let (pairs, more) = range.found(answer)?;
                 Ok(Answer::Found(pairs, more))
             }
-            _ => Err("an answer does not fit its operation"),
+            _ => Err("a response does not match its operation"),
         }
     }
 }
@@ -398,7 +398,7 @@ impl Transaction {
     ) -> Result<Transacted, Invalid> {
         let operations = if answer.succeeded { &self.then } else { &self.otherwise };
         if operations.len() != answer.responses.len() {
-            return Err("it has another number of answers than operations");
+            return Err("the numbers of responses and operations differ");
         }
         let answers = operations.iter().zip(answer.responses);
         let answers = answers.map(|(operation, answer)| operation.answer(answer));

@@ -161,7 +161,7 @@ impl Follower {
                 }
                 ConnectionEnd::Lost(error) => error,
             };
-            tracing::debug!("a watch connects again: {error}");
+            tracing::debug!("a watch reconnects: {error}");
             self.progress.cut();
             self.caller.note_pass(Some(&error));
             // A new token is asked for where the old one was refused.

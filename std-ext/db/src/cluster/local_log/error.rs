@@ -35,11 +35,14 @@ impl fmt::Display for LocalLogError {
                 write!(f, "the local log needs entry {wanted} next, but got entry {found}")
             }
             Self::Log(why) => {
-                write!(f, "this node's disk keeps no further entries, so it is not durable: {why}")
+                write!(
+                    f,
+                    "this node's disk accepts no more entries, so this node does not count as a copy: {why}"
+                )
             }
             Self::Read(why) => write!(f, "the local log cannot be read: {why}"),
             Self::Trimmed { wanted, oldest } => {
-                write!(f, "the local log has no entry {wanted} any more; its first one is {oldest}")
+                write!(f, "the local log no longer has entry {wanted}; its first one is {oldest}")
             }
         }
     }

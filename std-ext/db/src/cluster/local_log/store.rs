@@ -372,7 +372,7 @@ impl LocalLogState {
                 Ok(()) => (progress.written, progress.written_bytes) = (lsn, bytes),
                 Err(why) => {
                     if !matches!(why, LogError::Closed) {
-                        tracing::error!(%why, "this node's disk keeps no further entries of the group");
+                        tracing::error!(%why, "this node's disk accepts no more entries of the group");
                     }
                     progress.failed = Some(why);
                     drop(progress);

@@ -65,7 +65,7 @@ pub(in crate::cluster) async fn begin_if(
             return Ok(id);
         }
     }
-    Err("other moves begin all the time: try again".to_owned())
+    Err("other moves keep starting: try again".to_owned())
 }
 
 /// Cancels a move that has not reached the point from which it only goes on. With `back`, gives the slots of a move
@@ -93,7 +93,7 @@ pub(in crate::cluster) async fn turn_back(
             return Ok(next);
         }
     }
-    Err("the move changes all the time: try again".to_owned())
+    Err("the state of the move keeps changing: try again".to_owned())
 }
 
 /// Reads all moves, with their numbers.

@@ -155,7 +155,7 @@ impl<E: Env> Mover<E> {
     /// compares `primary`, too: the value of `slots` alone may be the same again, and a deposed primary that reads it
     /// anew still believes that it owns the slots.
     pub(super) async fn publish_slots(&self) -> Result<(), String> {
-        let epoch = self.log.primary_epoch().ok_or("this node is not the primary any more")?;
+        let epoch = self.log.primary_epoch().ok_or("this node is no longer the primary")?;
         let own = primary_value(epoch, self.process.0, self.process.1);
         let (key, primary) = (self.keys.slots(), self.keys.primary());
         loop {

@@ -84,7 +84,7 @@ pub(super) async fn answer<E: Env>(mover: Mover<E>, mut asked: UnboundedReceiver
             Asked::Leave { id, to, done } => {
                 let left = leave(&mover, &holds, id, to).await;
                 if let Err(why) = &left {
-                    tracing::info!("the slots of the move {id:016x} are not left: {why}");
+                    tracing::info!("the slots of the move {id:016x} cannot be given up: {why}");
                     holds.end(id);
                 }
                 // Fails if the caller has given up; it will ask again.
@@ -107,7 +107,7 @@ async fn leave<E: Env>(mover: &Mover<E>, holds: &Holds, id: u64, to: u32) -> Res
     let mut found = mover.find(id).await?;
     let slots = found.record.slots.clone();
     if (found.record.from, found.record.to) != (mover.group(), to) {
-        return Err("it is a move of other groups".to_owned());
+        return Err("the move is between other groups".to_owned());
     }
     let owned = mover.owned();
     match found.record.state {
@@ -156,7 +156,7 @@ async fn leave<E: Env>(mover: &Mover<E>, holds: &Holds, id: u64, to: u32) -> Res
             }
         }
     }
-    Err("its record changes all the time, or etcd does not answer".to_owned())
+    Err("its record keeps changing, or etcd does not answer".to_owned())
 }
 
 /// Finishes moves from this group, and corrects the published map of slots, as its primary, until the node stops.

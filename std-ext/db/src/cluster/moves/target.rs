@@ -39,7 +39,7 @@ pub(super) async fn run<E: Env>(mover: Mover<E>) {
         for found in moves.iter().filter(here) {
             let import = Import { mover: &mover, epoch };
             if let Err(why) = import.go_on(found).await {
-                tracing::info!("the move {:016x} does not go on at present: {why}", found.id);
+                tracing::info!("the move {:016x} makes no progress at present: {why}", found.id);
             }
         }
     }
@@ -238,7 +238,7 @@ impl<E: Env> Import<'_, E> {
     /// Fails if this node's term has ended.
     fn check_that_it_leads(&self) -> Result<(), String> {
         if self.mover.log.primary_epoch() != Some(self.epoch) || self.mover.env.is_stopped() {
-            return Err("this node is not the primary any more".to_owned());
+            return Err("this node is no longer the primary".to_owned());
         }
         Ok(())
     }
@@ -246,7 +246,7 @@ impl<E: Env> Import<'_, E> {
     /// Fails if the source will not leave the slots any more. `why` says why it has not done so yet.
     async fn check_that_it_goes_on(&self, id: u64, why: &str) -> Result<(), String> {
         self.check_that_it_leads()?;
-        tracing::info!("the slots of the move {id:016x} are not left yet: {why}");
+        tracing::info!("the slots of the move {id:016x} are not given up yet: {why}");
         let goes_on = [MoveState::Ready, MoveState::Leaving, MoveState::Moved];
         match self.mover.find(id).await {
             Ok(now) if !goes_on.contains(&now.record.state) => {
@@ -318,7 +318,7 @@ impl<E: Env> Import<'_, E> {
             return Ok(());
         }
         tracing::error!(
-            "of the move {id:016x}, {own} keys are here and {keys} at the source: they are fetched again",
+            "move {id:016x}: this group has {own} keys and the source {keys}; fetching them again",
         );
         Err(ImportFailure::Again("the number of keys differs from that of the source".to_owned()))
     }

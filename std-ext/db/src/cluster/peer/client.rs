@@ -199,14 +199,15 @@ impl PeerClient {
 fn endpoint(address: &str, options: &PeerClientOptions) -> Result<Endpoint, PeerError> {
     if options.tls.is_none() && !options.insecure && !is_loopback(address) {
         return Err(PeerError::Settings(format!(
-            "{address} is not asked without TLS, because it is no loopback address: set the \
-             cluster's certificates, or cluster-insecure yes"
+            "refusing to connect to {address} without TLS, because it is not a loopback address: set the cluster's \
+             certificates, or cluster-insecure yes"
         )));
     }
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"));
-    let endpoint = endpoint
-        .map_err(|_| PeerError::Settings(format!("{address:?} is no address: use host:port")))?;
+    let endpoint = endpoint.map_err(|_| {
+        PeerError::Settings(format!("{address:?} is not an address: use host:port"))
+    })?;
     match &options.tls {
         None => Ok(endpoint),
         #[cfg(feature = "tls")]

@@ -31,12 +31,12 @@ pub(super) fn from_wire(sent: &DigestResponse) -> Result<Option<Digest>, PeerErr
         return Ok(None);
     }
     if sent.parts.len() != PARTS {
-        return Err(PeerError::Invalid("a digest has another number of parts"));
+        return Err(PeerError::Invalid("a digest has the wrong number of parts"));
     }
     let mut parts = [DigestPart::default(); PARTS];
     for (part, sent) in parts.iter_mut().zip(&sent.parts) {
         let hash = sent.hash[..].try_into();
-        let hash = hash.map_err(|_| PeerError::Invalid("a hash has not 16 bytes"))?;
+        let hash = hash.map_err(|_| PeerError::Invalid("a hash does not have 16 bytes"))?;
         *part = DigestPart { keys: sent.keys, hash: u128::from_le_bytes(hash) };
     }
     Ok(Some(Digest { lsn: sent.lsn, time: sent.time, parts }))

@@ -85,7 +85,7 @@ impl Decoder {
         let (length, lsn) = (u32_at(held, 0) as usize, u64_at(held, 8));
         // Both before the changes have arrived: a wrong length would be waited for.
         if length > MOST_CHANGES {
-            return Err(PeerError::Invalid("an entry is longer than any can be"));
+            return Err(PeerError::Invalid("an entry is longer than the maximum"));
         }
         if lsn != self.next || lsn == Lsn::MAX {
             return Err(PeerError::Gap { wanted: self.next, found: lsn });

@@ -51,7 +51,7 @@ impl fmt::Display for PeerError {
             }
             Self::Damaged(why) => write!(f, "the snapshot that the peer sent is damaged: {why}"),
             Self::Disk(why) => write!(f, "the peer's data cannot be written: {why}"),
-            Self::GivenUp => f.write_str("fetching from the peer was given up"),
+            Self::GivenUp => f.write_str("fetching from the peer was abandoned"),
         }
     }
 }
@@ -88,7 +88,7 @@ pub(super) fn status_error(status: &Status) -> PeerError {
         | Code::InvalidArgument
         | Code::Unimplemented
         | Code::DataLoss => PeerError::Refused(text),
-        Code::OutOfRange => PeerError::Invalid("a message is longer than any can be"),
+        Code::OutOfRange => PeerError::Invalid("a message is longer than the maximum"),
         Code::Internal if text.contains("decode") => {
             PeerError::Invalid("a message cannot be decoded")
         }

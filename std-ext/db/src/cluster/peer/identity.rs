@@ -48,7 +48,7 @@ impl GroupId {
         &self,
         sent: Option<&wire::Identity>,
     ) -> Result<NodeId, &'static str> {
-        let sent = sent.ok_or("the peer does not say of which cluster it is")?;
+        let sent = sent.ok_or("the peer does not name its cluster")?;
         if sent.cluster[..] != self.cluster {
             return Err(
                 "the peer is a node of another cluster: check cluster-name and cluster-etcd \
@@ -57,11 +57,12 @@ impl GroupId {
         }
         if sent.incarnation != self.incarnation {
             return Err(
-                "the peer is of another incarnation of this cluster, from before or after \
-                        etcd was seeded anew: restart it, or empty its folder",
+                "the peer has another incarnation of this cluster, from before or after etcd was reseeded: restart \
+                 it, or empty its directory",
             );
         }
-        let node = sent.node[..].try_into().map_err(|_| "the peer's name has not 20 bytes")?;
+        let node =
+            sent.node[..].try_into().map_err(|_| "the peer's name does not have 20 bytes")?;
         Ok(NodeId(node))
     }
 }
@@ -118,7 +119,9 @@ impl PeerStatus {
             lsn: sent.lsn,
             time: sent.time,
             durable: Durable { lsn: sent.durable_lsn, seq: sent.durable_seq },
-            folder: sent.folder[..].try_into().map_err(|_| "an incarnation has not 16 bytes")?,
+            folder: sent.folder[..]
+                .try_into()
+                .map_err(|_| "an incarnation does not have 16 bytes")?,
             version: sent.version,
         })
     }

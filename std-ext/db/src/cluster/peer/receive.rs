@@ -81,7 +81,7 @@ impl Receiver {
         let disk = staging.disk();
         let names = disk.list(&path)?;
         if names.iter().any(|name| name == MOVING) {
-            let why = "an earlier fetch was not installed wholly; restart the node";
+            let why = "an earlier fetch was only partly installed; restart the node";
             return Err(PeerError::Disk(io::Error::other(why)));
         }
         // First the marker: without the files, a restart must not find it.
@@ -161,7 +161,7 @@ impl Receiver {
             return Err(PeerError::Invalid("a chunk has a wrong checksum"));
         }
         let rest = self.room.checked_sub(chunk.data.len() as u64);
-        self.room = rest.ok_or(PeerError::Invalid("it is more than this node takes"))?;
+        self.room = rest.ok_or(PeerError::Invalid("it is more than this node accepts"))?;
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl Receiver {
         self.group.check(manifest.of.as_ref()).map_err(PeerError::OtherGroup)?;
         let &Manifest { snapshot_lsn, snapshot_bytes, first, .. } = manifest;
         if first == 0 || first > snapshot_lsn.saturating_add(1) || snapshot_lsn >= Lsn::MAX - 1 {
-            return Err(PeerError::Invalid("entries are missing behind the snapshot"));
+            return Err(PeerError::Invalid("entries after the snapshot are missing"));
         }
         if snapshot_bytes == 0 {
             return if snapshot_lsn == 0 {

@@ -62,7 +62,7 @@ pub(super) fn store(db: &Db, keys: &[RestoredKey], must_be_empty: bool) -> Resul
     let found = if must_be_empty { db.state().keys_of_slots(&SlotSet::all(), 0) } else { 0 };
     if found > 0 {
         return Err(Status::failed_precondition(format!(
-            "its group has {found} keys already, and a backup is restored into an empty cluster only"
+            "its group already has {found} keys, but a backup can only be restored into an empty cluster"
         )));
     }
     let mut requests = Vec::with_capacity(keys.len());
@@ -91,7 +91,7 @@ pub(super) fn store(db: &Db, keys: &[RestoredKey], must_be_empty: bool) -> Resul
 /// Adds the changes of a key, or of a part of its value.
 fn add_requests<'a>(key: &'a RestoredKey, into: &mut Vec<Request<'a>>) -> Result<(), Status> {
     let RestoredKey { key, offset, part, expires_at } = key;
-    let too_long = || Status::invalid_argument("a key or a value is longer than any can be");
+    let too_long = || Status::invalid_argument("a key or a value is longer than the maximum");
     let offset = usize::try_from(*offset).map_err(|_| too_long())?;
     let end = offset.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
     if end.is_none() || key.len() > LONGEST_KEY {

@@ -77,8 +77,8 @@ impl PeerServer {
         if options.tls.is_none() && !options.insecure && !address.ip().to_canonical().is_loopback()
         {
             let why = format!(
-                "peers are not served at {address} without TLS, because it is no loopback address: \
-                 set the cluster's certificates, or cluster-insecure yes"
+                "refusing to serve peers at {address} without TLS, because it is not a loopback address: set the \
+                 cluster's certificates, or cluster-insecure yes"
             );
             return Err(io::Error::new(ErrorKind::InvalidInput, why));
         }

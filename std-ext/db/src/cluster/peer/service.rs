@@ -139,7 +139,9 @@ impl Peer for Service {
             return Err(Status::failed_precondition(why));
         }
         let permit = Arc::clone(&self.fetches).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted("it sends its data to other nodes already: try again later")
+            Status::resource_exhausted(
+                "it is already sending its data to other nodes: try again later",
+            )
         })?;
         let data = lock(&serving.data).clone();
         let (folder, local_log) = data.ok_or_else(|| {
@@ -166,7 +168,9 @@ impl Peer for Service {
             return Err(Status::failed_precondition("it is not the primary of its group"));
         }
         let permit = Arc::clone(&self.exports).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted("it sends the keys of other moves already: try again later")
+            Status::resource_exhausted(
+                "it is already sending the keys of other moves: try again later",
+            )
         })?;
         Ok(Response::new(export::begin(db.clone(), slots, permit)))
     }
@@ -213,9 +217,9 @@ impl Peer for Service {
         let (_, asked, RestoreRequest { from, group, must_be_empty, keys }) = request.into_parts();
         let (_, (db, asks)) = self.moves(&asked, from.as_ref(), group)?;
         let db = db.clone();
-        let permit = Arc::clone(&self.restores).try_acquire_owned().map_err(|_| {
-            Status::unavailable("it stores other keys of a backup at present: try again")
-        })?;
+        let permit = Arc::clone(&self.restores)
+            .try_acquire_owned()
+            .map_err(|_| Status::unavailable("it is storing other keys of a backup: try again"))?;
         // The id of the cluster alone must not allow writing: that of the command is in etcd, and secret.
         let by = self.node(&asked, from.as_ref())?;
         let (answer, answered) = oneshot::channel();
@@ -223,7 +227,7 @@ impl Peer for Service {
         let _ = asks.send(Asked::Restores { by, answer });
         let restores = answered.await.map_err(|_| Status::unavailable("it stops"))?;
         if !restores.map_err(Status::unavailable)? {
-            let why = "etcd does not say that the sender restores a backup";
+            let why = "etcd has no record that the sender is restoring a backup";
             return Err(Status::failed_precondition(why));
         }
         let stored = spawn_blocking(move || {

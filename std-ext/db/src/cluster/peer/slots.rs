@@ -33,7 +33,7 @@ pub(super) fn from_wire(sent: &SlotsResponse) -> Result<Vec<SlotSize>, PeerError
     let bits = sent.slots[..].try_into();
     let slots = SlotSet::from_bits(bits.map_err(|_| PeerError::Invalid("it has no set of slots"))?);
     if (sent.keys.len(), sent.bytes.len()) != (slots.len(), slots.len()) {
-        return Err(PeerError::Invalid("the slots have another number of counts"));
+        return Err(PeerError::Invalid("the numbers of slots and counts differ"));
     }
     let slots = slots.ranges().into_iter().flat_map(|(first, last)| first..=last);
     let counts = sent.keys.iter().zip(&sent.bytes);

@@ -91,7 +91,7 @@ impl Connection {
         if lock(&self.all).admit(self.number) {
             return Ok(());
         }
-        Err(Status::unavailable("it has too many connections of other nodes"))
+        Err(Status::unavailable("it has too many connections from other nodes"))
     }
 }
 

@@ -57,7 +57,7 @@ impl fmt::Display for SpoolError {
         match self {
             Self::Io(why) => write!(f, "the spool cannot be written or read: {why}"),
             Self::Full => f.write_str(
-                "the spool is full: fetching takes longer than the group fills it; it begins anew",
+                "the spool is full, because the group writes faster than the data can be fetched; starting again",
             ),
             Self::Gap { wanted, found } => {
                 write!(f, "the spool needs batch {wanted} next, but got batch {found}")

@@ -49,7 +49,7 @@ impl PeerTls {
         let name = rustls::pki_types::ServerName::try_from(self.name.as_str());
         name.map(drop).map_err(|_| {
             format!(
-                "the cluster's name {:?} cannot stand in a certificate: use letters, digits and -",
+                "the cluster name {:?} cannot be used in a certificate: use letters, digits and -",
                 self.name
             )
         })
@@ -84,7 +84,7 @@ pub(super) fn check_client(
     use rustls::server::ParsedCertificate;
     let wrong = "the peer's certificate does not have the cluster's name";
     let own = certificates.and_then(|all| all.first());
-    let own = own.ok_or("the peer has shown no certificate")?;
+    let own = own.ok_or("the peer presented no certificate")?;
     let own = ParsedCertificate::try_from(own).map_err(|_| wrong)?;
     let name = ServerName::try_from(name).map_err(|_| wrong)?;
     verify_server_name(&own, &name).map_err(|_| wrong)

@@ -74,7 +74,7 @@ fn a_snapshot_notices_another_last_batch() {
         node.exit().is_some()
     });
     let Some(Exit::Stop(why)) = node.exit() else { panic!("{:?}", node.exit()) };
-    assert!(why.contains("another history"), "{why}");
+    assert!(why.contains("a different history"), "{why}");
     drop(node);
     forge(&etcd, "restored");
     let node = Node::start(&settings, folders.at(follower)).unwrap();

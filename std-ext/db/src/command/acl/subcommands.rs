@@ -277,7 +277,7 @@ impl<'a> Execution<'_, 'a> {
         // Not `Random`, whose numbers can be predicted.
         File::open("/dev/urandom")
             .and_then(|mut source| source.read_exact(&mut random))
-            .map_err(|why| format!("ERR the system has no random numbers: {why}"))?;
+            .map_err(|why| format!("ERR the system's random number generator failed: {why}"))?;
         let mut password = hexadecimal(&random);
         password.truncate(digits);
         self.reply(|out| out.bulk(password.as_bytes()));

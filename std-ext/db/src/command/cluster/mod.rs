@@ -55,8 +55,7 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 16] = [
     ("help", 2, Subcommand::Help),
 ];
 
-const NO_SLOTS: &str =
-    "slots are divided among the groups when the cluster is made; use `hedgerow-db cluster move`";
+const NO_SLOTS: &str = "slots are assigned to groups when the cluster is created; move them with `hedgerow-db cluster move`";
 const NO_EPOCHS: &str = "epochs are decided in etcd";
 
 /// Subcommands of Redis that change the cluster, each with what to do instead.
@@ -70,8 +69,8 @@ const REFUSED: [(&str, &str); 13] = [
     ("bumpepoch", NO_EPOCHS),
     ("set-config-epoch", NO_EPOCHS),
     ("saveconfig", "the configuration of the cluster is in etcd"),
-    ("meet", "a node joins by itself: start it with the same cluster-name and cluster-etcd"),
-    ("forget", "stop the node, and use `hedgerow-db cluster forget`"),
+    ("meet", "nodes join automatically: start them with the same cluster-name and cluster-etcd"),
+    ("forget", "stop the node, then use `hedgerow-db cluster forget`"),
     (
         "replicate",
         "the other nodes of a group are its replicas; CLUSTER FAILOVER makes one the primary",
@@ -133,7 +132,7 @@ impl<'a> Execution<'_, 'a> {
         let Some(part) = part else {
             let (name, why) = refused.copied().unwrap_or_default();
             return Err(
-                format!("ERR CLUSTER {} has no use here: {why}", name.to_uppercase()).into()
+                format!("ERR CLUSTER {} is not supported: {why}", name.to_uppercase()).into()
             );
         };
         // Subcommands with fewer arguments have none.
@@ -216,8 +215,8 @@ impl<'a> Execution<'_, 'a> {
         match options {
             [] => {}
             [option] if is(option, "force") || is(option, "takeover") => {
-                return Err("ERR a replica takes over by itself when the primary is silent; without an option, \
-                    CLUSTER FAILOVER asks the primary to hand over"
+                return Err("ERR a replica takes over automatically when the primary fails; without an option, \
+                            CLUSTER FAILOVER asks the primary to hand over"
                     .into());
             }
             _ => return Err(SYNTAX),

@@ -305,7 +305,7 @@ struct Raised(Option<Vec<u8>>);
 
 impl fmt::Display for Raised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.as_deref().unwrap_or(b"an error that is no text");
+        let text = self.0.as_deref().unwrap_or(b"an error that is not a string");
         f.write_str(&String::from_utf8_lossy(text))
     }
 }

@@ -290,7 +290,7 @@ impl LockedHost<'_, '_, '_, '_> {
         if fits {
             Ok(())
         } else {
-            Err("ERR the reply is longer than the memory of a script".to_owned())
+            Err("ERR the reply does not fit into the memory limit of a script".to_owned())
         }
     }
 }

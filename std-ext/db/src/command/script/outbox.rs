@@ -44,7 +44,7 @@ impl Outbox {
         let bytes = self.bytes.saturating_add(MESSAGE + channel.len() + payload.len());
         if bytes > SCRIPT_MESSAGES {
             return Err(format!(
-                "ERR the messages of this script exceed {} MiB",
+                "ERR the messages published by this script exceed {} MiB",
                 SCRIPT_MESSAGES >> 20
             ));
         }

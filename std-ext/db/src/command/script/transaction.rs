@@ -48,7 +48,9 @@ impl<'a> Execution<'_, 'a> {
         watch: Option<&KeyWatch>,
     ) -> Result<(), CommandError> {
         if commands.iter().any(|(spec, _)| spec.id == Id::Restore) {
-            return Err(transaction_refused("RESTORE is not supported beside scripts"));
+            return Err(transaction_refused(
+                "RESTORE is not supported in a transaction with scripts",
+            ));
         }
         let own = i64::from(self.connection.database);
         let selects_other = |(spec, arguments): &Queued<'_>| {

@@ -95,7 +95,7 @@ fn reason(exceeded: ExceededOutput, subscribes: bool, limits: OutputLimit) -> St
             limits.soft_time.as_secs()
         ),
     };
-    format!("the output that it does not read {which} (client-output-buffer-limit, class {class})")
+    format!("its unread output {which} (client-output-buffer-limit, class {class})")
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ fn the_format_is_raised_once_all_nodes_read_it() {
     // Nothing that only the later format has is written yet.
     let group = ClusterSettings { group: 1, ..new.clone() };
     let refused = Node::start(&group, folders.at(2)).err().expect("a group begins in format 1");
-    assert!(refused.contains("there is one group"), "{refused}");
+    assert!(refused.contains("allows only one group"), "{refused}");
 
     // A member that is away may come back with the old version.
     drop(nodes.remove(1));

@@ -56,7 +56,8 @@ fn disputed_slots_are_refused_until_they_are_assigned() {
     let unowned = || [folder(0, &[(0..100, false)]), folder(1, &[])];
     refused(
         unowned(),
-        "the slots 0-99 have no group: group 0 was losing them by a move, and has their keys; add --assign 0-99=0",
+        "the slots 0-99 have no group: group 0 was giving them away in a move, and has their keys; add --assign \
+         0-99=0",
     );
     let own = decided(unowned(), &[(0..100, 0)]).unwrap();
     assert_eq!(slots(&own[0]), [(0, 8191)]);
@@ -66,8 +67,8 @@ fn disputed_slots_are_refused_until_they_are_assigned() {
     let twice = || [folder(0, &[]), folder(1, &[(0..100, true)])];
     refused(
         twice(),
-        "the slots 0-99 belong to the groups 0 and 1: group 1 has got them by a move, and has their keys; add --assign \
-         0-99=1",
+        "the slots 0-99 belong to the groups 0 and 1: group 1 received them in a move, and has their keys; add \
+         --assign 0-99=1",
     );
     let own = decided(twice(), &[(0..100, 1)]).unwrap();
     assert_eq!(
@@ -95,7 +96,7 @@ fn assignments_are_checked() {
     assert_eq!(decide(&one, &[rest]).unwrap()[0].slots, SlotSet::all());
     let other = of_group(made::folder(&[&[1]]), 1, (0, 3));
     let why = super::groups(vec![folder(1, &[]), other]).err().unwrap().to_string();
-    assert!(why.contains("do not agree among how many groups"), "{why}");
+    assert!(why.contains("disagree about the number of groups"), "{why}");
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn entries_of_another_group_may_stay_as_they_are() {
     check([Standing::Behind(0), Standing::Complete(last)]).unwrap();
     check([Standing::Empty, Standing::Behind(0)]).unwrap();
     let why = check([Standing::Empty, Standing::Fork(70)]).unwrap_err();
-    assert!(why.contains("Clients may have been told"), "{why}");
+    assert!(why.contains("may have been acknowledged to clients"), "{why}");
     let why = check([Standing::Behind(0), Standing::Complete(last + 1)]).unwrap_err();
     assert!(why.contains("start the nodes of this group until"), "entries are lost: {why}");
     let why = check([Standing::Complete(last), Standing::Complete(last)]).unwrap_err();
@@ -233,7 +234,10 @@ fn slots_that_were_leaving_are_given_back() {
         Plan::prepare(&settings, &all, &choices)
     };
     let why = prepare(Vec::new()).err().unwrap().to_string();
-    assert!(why.contains("group 0 was losing them by a move") && why.contains("0-4095=0"), "{why}");
+    assert!(
+        why.contains("group 0 was giving them away in a move") && why.contains("0-4095=0"),
+        "{why}"
+    );
     prepare(vec![(moved, 0)]).unwrap().carry_out().unwrap();
     let nodes = begin(&etcd);
     agree(&nodes[0], &written);

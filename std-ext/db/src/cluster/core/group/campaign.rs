@@ -289,14 +289,14 @@ impl Group {
                 flight.unsure = true;
                 (
                     growing.min(lease / 8),
-                    format!("etcd gave no answer ({why}): the transaction is sent again"),
+                    format!("etcd did not answer ({why}); sending the transaction again"),
                 )
             }
             Failure::NoSpace => {
                 flight.unsure = true;
                 out.push(Action::FreeSpace);
-                let why = "etcd has no space left (alarm NOSPACE): writes wait. Raise its quota, or defragment it, and \
-                           disarm the alarm";
+                let why = "etcd is out of space (alarm NOSPACE): writes wait. Raise its quota or defragment it, \
+                           then disarm the alarm";
                 (lease / 4, why.to_owned())
             }
             Failure::Denied(why) => {
@@ -309,9 +309,9 @@ impl Group {
             Failure::TooLarge => return self.too_large(out),
             Failure::Busy(why) => (
                 growing.min(lease / 8),
-                format!("etcd is busy ({why}): the transaction is sent again"),
+                format!("etcd is busy ({why}); sending the transaction again"),
             ),
-            _ => (LONGEST_PAUSE, "etcd refuses a transaction: it is sent again".to_owned()),
+            _ => (LONGEST_PAUSE, "etcd rejected a transaction; sending it again".to_owned()),
         };
         flight.again = self.now.boot + pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         if flight.failures > 2 && !flight.noted {

@@ -126,8 +126,8 @@ impl Group {
         let lost = objections.against(tail, members);
         if let Some(why) = lost.as_ref().filter(|_| self.lost.is_none()) {
             let why = format!(
-                "{why}. No node takes over until that is mended: keep the directories of all nodes, stop all nodes, \
-                 and run `hedgerow-db cluster adopt` with all of their directories"
+                "{why}. No node takes over until this is repaired: keep the directories of all nodes, stop all \
+                 nodes, and run `hedgerow-db cluster adopt` with all of their directories"
             );
             out.push(Action::Note(why));
         }
@@ -256,7 +256,7 @@ impl Group {
             Err(NotNext::Wrong(why)) => {
                 let why = format!(
                     "batch {seq} in etcd cannot be read ({why}): this node stops, and changes nothing. If it is \
-                     damaged, seed etcd from the most advanced folder with `hedgerow-db cluster adopt`"
+                     damaged, fill etcd from the most advanced directory with `hedgerow-db cluster adopt`"
                 );
                 self.stop(why, out);
             }
@@ -306,7 +306,7 @@ impl Group {
         self.applying.resync = true;
         let ahead = std::mem::take(&mut self.ahead.batches);
         self.ahead.bytes = 0;
-        self.tell_role(Role::Loading, "the batches that this node needs are gone from etcd", out);
+        self.tell_role(Role::Loading, "etcd no longer has the batches that this node needs", out);
         let primary = self.seen.as_ref().and_then(|seen| seen.tail.holder());
         let (position, tail) = (*self.log.position(), self.ahead.wanted);
         out.push(Action::Resync { position, tail, primary });

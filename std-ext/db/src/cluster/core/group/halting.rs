@@ -76,9 +76,9 @@ impl Group {
         let why = match outcome {
             Ok(outcome) => halting.reason.text(halting.halt.lsn, outcome),
             Err(failure) if self.now.boot >= halting.until => format!(
-                "etcd seems to have lost entries, and this node has entries up to {}: etcd was restored from a backup. \
-                 Other nodes do not know that, because etcd did not answer ({failure:?}): one without these entries \
-                 may take over. {ADOPT}",
+                "etcd seems to have lost entries (this node has entries up to {}), as if it was restored from a \
+                 backup. The other nodes could not be told, because etcd did not answer ({failure:?}), so a node \
+                 without these entries may take over. {ADOPT}",
                 halting.halt.lsn
             ),
             Err(_) => {
@@ -95,26 +95,28 @@ impl Reason {
     fn text(&self, own: Lsn, outcome: HaltOutcome) -> String {
         match (outcome, self) {
             (HaltOutcome::Recorded(end), _) => format!(
-                "etcd lost entries: its log ends with entry {end}, and this node has entries up to {own}. etcd was \
-                 restored from a backup, or emptied. No node takes over before these entries are in etcd again. {ADOPT}"
+                "etcd lost entries: its log ends with entry {end}, but this node has entries up to {own}. etcd was \
+                 restored from a backup, or emptied. No node takes over before these entries are in etcd again. \
+                 {ADOPT}"
             ),
             (HaltOutcome::TakenOver(end), _) => format!(
-                "etcd lost entries, and another node has taken over since: the log in etcd ends with entry {end}, and \
-                 this node has entries up to {own}, so there are two histories with acknowledged changes. Keep this \
-                 directory. To go on with its history, stop all nodes and run `hedgerow-db cluster adopt` with it; to \
-                 go on with the one in etcd, move this directory away, so that the node is resynced from the others"
+                "etcd lost entries, and another node has taken over since: the log in etcd ends with entry {end}, \
+                 but this node has entries up to {own}, so there are two histories with acknowledged changes. Keep \
+                 this directory. To continue with its history, stop all nodes and run `hedgerow-db cluster adopt` \
+                 with it; to continue with the history in etcd, move this directory away, so that the node is \
+                 resynced from the others"
             ),
             (HaltOutcome::Complete(end), Self::Older) => format!(
-                "etcd has an older state than this node saw before: it was restored from a backup. Its log, which ends \
-                 with entry {end}, has all entries of this node. Start it again, together with all other nodes: those \
-                 with later entries say so"
+                "etcd has an older state than this node has seen: it was restored from a backup. Its log, which \
+                 ends with entry {end}, has all entries of this node. Restart it together with all other nodes; a \
+                 node with later entries reports them"
             ),
-            (_, Self::OtherEtcd) => "the endpoints of etcd belong to different clusters of etcd, or etcd was replaced: \
+            (_, Self::OtherEtcd) => "the etcd endpoints belong to different etcd clusters, or etcd was replaced: \
                                      set cluster-etcd to the members of one cluster, and restart this node"
                 .to_owned(),
             (HaltOutcome::OtherCluster, Self::Older) => format!(
-                "etcd has an older state than this node saw before, and another cluster of this name, or none: it was \
-                 restored from a backup, or emptied. This node has entries up to {own}. {ADOPT}"
+                "etcd has an older state than this node has seen, and a different cluster of this name, or none: it \
+                 was restored from a backup, or emptied. This node has entries up to {own}. {ADOPT}"
             ),
             (_, Self::Emptied) => format!(
                 "etcd has no log of this group, but this node has it up to entry {own}: etcd was emptied, or \
@@ -128,9 +130,10 @@ impl Reason {
 /// Says that a value in etcd belongs to another history.
 fn fork_text(what: &str) -> String {
     format!(
-        "{what} in etcd belongs to another history than this node's: etcd was restored from a backup and written to \
-         since, or seeded from another folder, or the folder is of another cluster. Keep this directory: it may have \
-         acknowledged changes that no other has. If the others are right, start this node with an empty one, so that \
-         it is resynced; if this one is right, stop all nodes and run `hedgerow-db cluster adopt` with it"
+        "{what} in etcd belongs to a different history from this node's: etcd was restored from a backup and then \
+         written to, or was filled from another directory, or this directory belongs to another cluster. Keep this \
+         directory: it may have acknowledged changes that no other has. If the others are right, start this node \
+         with an empty one, so that it is resynced; if this one is right, stop all nodes and run `hedgerow-db \
+         cluster adopt` with it"
     )
 }

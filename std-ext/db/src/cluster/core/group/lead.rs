@@ -115,7 +115,7 @@ impl Group {
         };
         for entry in entries {
             if entry.lsn != lead.last + 1 {
-                let why = format!("entry {} was appended behind entry {}", entry.lsn, lead.last);
+                let why = format!("entry {} was appended after entry {}", entry.lsn, lead.last);
                 return self.stop(why, out);
             }
             lead.last = entry.lsn;
@@ -223,7 +223,7 @@ impl Group {
                 return self.send_batch(others, noted, out);
             }
             if !flight.unsure && flight.others.is_empty() {
-                let why = "etcd refuses even batches of 8 KiB as too large: raise its --max-request-bytes";
+                let why = "etcd rejects even batches of 8 KiB as too large: raise its --max-request-bytes";
                 self.leave(None, why, true, out);
                 return;
             }
@@ -291,7 +291,7 @@ impl Group {
             others.filter(|member| to.is_none_or(|to| to == member.node)).count()
         });
         if !matches!(self.phase, Phase::Leading(_)) || others == 0 {
-            let why = "the hand-over was refused: this node is not the primary, or the target is not another member";
+            let why = "the handover was refused: this node is not the primary, or the target is not another member";
             out.push(Action::Note(why.to_owned()));
             return;
         }
@@ -336,7 +336,7 @@ impl Group {
         if !lead.leaving.as_ref().is_some_and(late) {
             return;
         }
-        let why = "its state did not let go of the group for three leases, as if its disk hung";
+        let why = "its state did not release the group within three leases, as if its disk hung";
         if self.exit == Exit::No {
             if lead.is_drained() {
                 return self.depose(why, false, out);
@@ -373,7 +373,7 @@ impl Group {
         }
         self.phase = Phase::Stopped;
         self.flight = None;
-        let why = "this node ceased to be the primary a minute ago, and its state has not let go of the group since, \
+        let why = "this node ceased to be the primary a minute ago, but its state has not released the group, \
                    although its disk does not hang";
         out.push(Action::Restart(why.to_owned()));
     }
@@ -387,7 +387,7 @@ impl Group {
         if lead.leaving.as_ref().is_some_and(late) {
             lead.leaving = None;
             out.push(Action::Note(
-                "the hand-over is taken back: etcd, or this node's state, did not answer in time"
+                "the handover was cancelled: etcd or this node's state did not answer in time"
                     .to_owned(),
             ));
             out.push(Action::Unhold);
@@ -401,7 +401,12 @@ impl Group {
             return;
         }
         if !lead.serving && self.now.boot >= lead.begun.saturating_add(3 * lead.line.lease) {
-            return self.leave(None, "its state did not serve for three leases", false, out);
+            return self.leave(
+                None,
+                "its state did not begin to serve within three leases",
+                false,
+                out,
+            );
         }
         if self.is_ahead_of_others() {
             // The member with the lowest clock; it is alive, since its clock is known. One that loads or whose disk

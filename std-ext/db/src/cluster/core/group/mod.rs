@@ -203,7 +203,7 @@ impl Group {
 
     fn cannot(&mut self, why: String, out: &mut Vec<Action>) {
         let note = format!(
-            "this node cannot apply an entry of the log ({why}): it stays behind, and never takes over. If the other \
+            "this node cannot apply an entry of the log ({why}): it lags behind and never takes over. If the other \
              nodes run a later version, upgrade this one"
         );
         out.push(Action::Note(note));

@@ -435,10 +435,10 @@ impl Group {
     /// etcd was seeded anew, and cannot show that it was seeded with this node's entries.
     pub(super) fn stop_unproved(&mut self, out: &mut Vec<Action>) {
         let why = format!(
-            "etcd was seeded anew since this node stopped, and does not have the batches that would show whether this \
-             node's entries, up to {}, were kept. Keep this directory until you know. If the others are right, start \
-             this node with an empty one, so that it is resynced; if this one is right, stop all nodes and run \
-             `hedgerow-db cluster adopt` with it",
+            "etcd was reseeded since this node stopped, and no longer has the batches that would show whether this \
+             node's entries, up to {}, were kept. Keep this directory until you are certain. If the others are \
+             right, start this node with an empty one, so that it is resynced; if this one is right, stop all nodes \
+             and run `hedgerow-db cluster adopt` with it",
             self.log.reaches()
         );
         self.stop(why, out);
@@ -450,8 +450,8 @@ impl Group {
             Failure::WentBack => self.stop_restored(out),
             Failure::OtherCluster => self.halt(Reason::OtherEtcd, out),
             Failure::Corrupt => {
-                let why = "etcd reports that its data are damaged (alarm CORRUPT): replace the damaged member of etcd, \
-                           disarm the alarm, and restart this node";
+                let why = "etcd reports that its data is damaged (alarm CORRUPT): replace the damaged member of \
+                           etcd, disarm the alarm, and restart this node";
                 self.stop(why.to_owned(), out);
             }
             _ => return false,

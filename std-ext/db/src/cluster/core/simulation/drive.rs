@@ -327,7 +327,7 @@ impl World {
         if reason.contains("former process") {
             return self.coverage.met(Case::TakenBack);
         }
-        if reason.contains("did not come") {
+        if reason.contains("did not take over") {
             self.coverage.met(Case::TakenFromAbsent);
         }
         self.coverage.met(case);

@@ -211,7 +211,7 @@ fn settings_that_make_no_sense_are_refused() {
         error.to_string()
     };
     let address = |url: &'static str| refused(&move |settings| settings.endpoints[0] = url.into());
-    assert!(refused(&|settings| settings.endpoints.clear()).contains("no address"));
+    assert!(refused(&|settings| settings.endpoints.clear()).contains("no etcd address"));
     assert!(refused(&|settings| settings.call_timeout = Duration::ZERO).contains("time limit"));
     assert!(address("127.0.0.1:2379").contains("127.0.0.1:2379"));
     assert!(address("ftp://127.0.0.1:2379").contains("http://"));

@@ -106,7 +106,7 @@ fn what_no_peer_sends_is_refused() {
     let long = u32::MAX.to_le_bytes().repeat(6);
     let five: Vec<u8> = (21..=25).flat_map(|lsn| entry(lsn, b"changes")).collect();
     let table: &[(&str, &[Part])] = &[
-        ("of which cluster", &[Part::Manifest(Manifest { of: None, ..other })]),
+        ("does not name its cluster", &[Part::Manifest(Manifest { of: None, ..other })]),
         ("another cluster", &[Part::Manifest(other)]),
         ("out of order", &[log(0, b"bytes")]),
         ("out of order", &[whole()]),
@@ -131,7 +131,7 @@ fn what_no_peer_sends_is_refused() {
         ("is missing", &[begin(), whole(), log(1, b"x")]),
         ("entry 22, but entry 21", &[begin(), whole(), log(0, &entry(22, b""))]),
         ("wrong checksum", &[begin(), whole(), log(0, &wrong_entry)]),
-        ("longer than any", &[begin(), whole(), log(0, &long)]),
+        ("longer than the maximum", &[begin(), whole(), log(0, &long)]),
         ("ends before its snapshot", &[begin(), whole(), Part::Reached(Reached { lsn: 20 })]),
         (
             "entry 27, but entry 26",
@@ -141,7 +141,7 @@ fn what_no_peer_sends_is_refused() {
             "entry 22, but entry 21",
             &[begin(), whole(), log(0, &five[..7]), Part::Reached(Reached { lsn: 21 })],
         ),
-        ("more than this node takes", &[begin(), whole(), log(0, &vec![0; 1 << 20])]),
+        ("more than this node accepts", &[begin(), whole(), log(0, &vec![0; 1 << 20])]),
     ];
     for (number, (says, parts)) in table.iter().enumerate() {
         let text = refused(parts);

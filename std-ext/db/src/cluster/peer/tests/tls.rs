@@ -96,7 +96,9 @@ fn certificates_that_cannot_be_used_are_refused() {
     let good = certificates(&own, &own, "roses", "roses");
     let no_key = PeerTls { key: b"no key".to_vec(), ..good.clone() };
     let no_name = PeerTls { name: "a b".into(), ..good };
-    for (bad, says) in [(no_key, "certificates cannot be used"), (no_name, "cannot stand")] {
+    for (bad, says) in
+        [(no_key, "certificates cannot be used"), (no_name, "cannot be used in a certificate")]
+    {
         let node = Node::empty();
         let tls = PeerServerOptions { tls: Some(bad.clone()), insecure: false };
         let text = PeerServer::start(loopback(), &tls, node.serving()).unwrap_err().to_string();

@@ -152,7 +152,7 @@ fn another_history_stops_a_node() {
     let position = Position { chain: Chain([9; 16]), ..mark.before(0) };
     let mut moved = Node::at(settings(1), position, 2);
     moved.run(&mut other);
-    assert!(moved.stopped().expect("it stops").contains("another history"));
+    assert!(moved.stopped().expect("it stops").contains("a different history"));
     assert!(moved.committed().is_empty());
 }
 
@@ -161,7 +161,7 @@ fn a_line_of_another_history_stops_a_follower() {
     let (mut etcd, mut follower) = follower();
     etcd.other(|tail| tail.chain = Chain([1; 16]));
     follower.live(&mut etcd, LEASE);
-    assert!(follower.stopped().expect("it stops").contains("another history"));
+    assert!(follower.stopped().expect("it stops").contains("a different history"));
 }
 
 #[test]
@@ -317,7 +317,11 @@ fn another_last_batch_is_another_history() {
     assert!(same.changes().is_empty(), "it has them");
     let (mut etcd, mut other) = restarted(&[b"a", b"c"]);
     other.run(&mut etcd);
-    assert!(other.stopped().is_some_and(|why| why.contains("another history")), "{:?}", other.told);
+    assert!(
+        other.stopped().is_some_and(|why| why.contains("a different history")),
+        "{:?}",
+        other.told
+    );
     let shown = other.told.iter().any(|told| matches!(told, Action::Role { .. }));
     assert!(!shown, "a lost history was shown");
 }
@@ -369,9 +373,13 @@ fn entries_from_before_etcd_was_seeded_anew_are_compared() {
     unconfirmed.run(&mut etcd);
     assert!(!resyncs(&unconfirmed), "entries that may be lost were replaced without a word");
     let stopped = unconfirmed.stopped().unwrap_or_default();
-    assert!(stopped.contains("seeded anew") && stopped.contains("cluster adopt"), "{stopped}");
+    assert!(stopped.contains("reseeded") && stopped.contains("cluster adopt"), "{stopped}");
 
     let (mut etcd, mut other) = of_an_earlier_incarnation(&[b"a", b"c"]);
     other.run(&mut etcd);
-    assert!(other.stopped().is_some_and(|why| why.contains("another history")), "{:?}", other.told);
+    assert!(
+        other.stopped().is_some_and(|why| why.contains("a different history")),
+        "{:?}",
+        other.told
+    );
 }

@@ -80,7 +80,7 @@ fn a_node_that_starts_finds_that_etcd_lacks_its_last_batch() {
     let (mut etcd, tail) = (whole.clone(), whole.tail());
     let mut changed = Node::at(settings(2), before, tail.lsn + 2);
     changed.run(&mut etcd);
-    assert!(changed.stopped().expect("it stops").contains("another history"));
+    assert!(changed.stopped().expect("it stops").contains("a different history"));
     assert_eq!(etcd.halt, None, "a folder that was changed stops a healthy group");
 }
 
@@ -92,7 +92,7 @@ fn entries_of_an_earlier_incarnation_stop_nobody() {
     let node = Node::at(settings(2), position, 6);
     let mut node = Node { group: node.group.of_an_earlier_incarnation(), ..node };
     node.run(&mut etcd);
-    assert!(node.stopped().expect("it stops").contains("seeded anew"));
+    assert!(node.stopped().expect("it stops").contains("reseeded"));
     assert_eq!(etcd.halt, None, "entries that were left out on purpose stop the group");
 }
 
@@ -139,7 +139,10 @@ fn a_node_that_cannot_say_it_tries_for_a_while() {
     }
     assert!(tries > 50, "{tries}");
     let stopped = follower.stopped().expect("it stops");
-    assert!(stopped.contains("do not know") && stopped.contains("cluster adopt"), "{stopped}");
+    assert!(
+        stopped.contains("could not be told") && stopped.contains("cluster adopt"),
+        "{stopped}"
+    );
     follower.run(&mut etcd);
     assert_eq!(etcd.halt, None);
 }

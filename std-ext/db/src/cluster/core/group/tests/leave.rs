@@ -372,7 +372,7 @@ fn a_primary_whose_state_does_not_serve_leaves() {
     assert_eq!(leader.role(), Role::Primary);
     leader.live(&mut etcd, LEASE + 100);
     assert_eq!(leader.role(), Role::Follower, "it keeps the group without serving");
-    assert!(leader.notes().contains("did not serve"));
+    assert!(leader.notes().contains("did not begin to serve"));
 }
 
 #[test]
