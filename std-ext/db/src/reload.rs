@@ -87,7 +87,7 @@ impl Reload {
         let changed = config.all().filter(|(name, value)| self.config.get(name) != *value);
         let (taken, others): (Vec<_>, Vec<_>) = changed.partition(|(name, _)| TAKEN.contains(name));
         for (name, _) in others {
-            tracing::warn!("{name} was changed, which takes effect at the next start");
+            tracing::warn!("{name} was changed, and takes effect at the next start");
         }
         taken.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
     }

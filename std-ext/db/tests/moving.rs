@@ -230,7 +230,8 @@ fn files_of_redis_are_imported() {
     let again = run(ours.path(), &["import", file, "--dir", "rdb"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(
-        String::from_utf8_lossy(&again.stderr).contains("has 400 keys; --replace imports into it")
+        String::from_utf8_lossy(&again.stderr)
+            .contains("already has 400 keys; --replace imports anyway")
     );
     assert_eq!(run(ours.path(), &["import", file]).status.code(), Some(2));
 

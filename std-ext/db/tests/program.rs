@@ -246,7 +246,7 @@ fn a_hangup_reads_passwords_again() {
     server.signal(Signal::TERM);
     let (code, said) = server.joined();
     assert_eq!(code, Some(0));
-    assert!(said.contains("maxclients has changed, and takes effect at the next start"), "{said}");
+    assert!(said.contains("maxclients was changed, and takes effect at the next start"), "{said}");
     assert!(said.contains("maxclient") && said.contains("remain in use"), "{said}");
 }
 

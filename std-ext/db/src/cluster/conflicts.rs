@@ -129,8 +129,8 @@ mod tests {
     fn each_conflict_has_its_words() {
         let cases: [(&str, Change); 3] = [
             ("uses TLS between nodes, and this one does not", |other| other.peer_tls = Some(true)),
-            ("announces an address", |other| other.ip = "10.0.0.1".into()),
-            ("(100 allkeys-lru) than this one (0 noeviction)", |other| {
+            ("announces the same address", |other| other.ip = "10.0.0.1".into()),
+            ("(100 allkeys-lru) from this node's (0 noeviction)", |other| {
                 other.memory = Some("100 allkeys-lru".into());
             }),
         ];

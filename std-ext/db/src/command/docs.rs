@@ -467,14 +467,14 @@ pub(super) static DOCS: [Docs; 119] = [
         "5.0.0",
         "server",
         "args:<host-port:(host port/integer)|no-one:(NO ONE)>",
-        "Accepts NO ONE: the server follows no other.",
+        "Accepts NO ONE: the server cannot be a replica.",
     ),
     docs(
         "slaveof",
         "1.0.0",
         "server",
         "args:<host-port:(host port/integer)|no-one:(NO ONE)>",
-        "Accepts NO ONE: the server follows no other.",
+        "Accepts NO ONE: the server cannot be a replica.",
     ),
     docs(
         "shutdown",

@@ -693,7 +693,7 @@ fn tools_that_expect_replicas_modules_and_a_debugger_get_replies() {
         assert_eq!(client.command(line), "+OK");
     }
     let refused = client.command("replicaof 10.0.0.1 6379");
-    assert!(refused.starts_with("-ERR this server follows no other"), "{refused}");
+    assert!(refused.starts_with("-ERR this server cannot be a replica of another"), "{refused}");
     assert_eq!(client.command("module list"), "*0");
     assert_eq!(client.command("module load x"), "-ERR unknown subcommand 'load'. Try MODULE HELP.");
     // A subcommand is named as the client wrote it.

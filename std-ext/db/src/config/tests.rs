@@ -68,7 +68,7 @@ fn a_second_word_is_no_part_of_a_password() {
     };
     for line in ["red # a comment", "red  rose", "\"red\" rose"] {
         let why = password(line).expect_err("a comment is part of a password").to_string();
-        assert!(why.contains("a string, in quotes if it has spaces"), "{why}");
+        assert!(why.contains("a string, quoted if it contains spaces"), "{why}");
     }
     assert_eq!(password("'red  # rose'").unwrap(), "red  # rose");
     assert_eq!(password("red#rose").unwrap(), "red#rose");

@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(
             why,
             format!(
-                "byte {} begins a transaction that takes more than {} bytes",
+                "the transaction at byte {} takes more than {} bytes",
                 incr.len(),
                 10 * each - 1
             )
@@ -341,11 +341,14 @@ mod tests {
         assert_eq!(read(&many, 200), Ok(incr.repeat(5)));
         let why = read(&format!("{incr}*9\r\n$1000\r\n{}", "x".repeat(700)), 300);
         let why = why.expect_err("a command of any length");
-        assert!(why.contains("begins a command of more than 300 bytes"), "{why}");
+        assert!(why.contains("has more than 300 bytes"), "{why}");
         let longest = format!("#{}\n{incr}", "x".repeat(LONGEST_NOTE - 2));
         assert_eq!(read(&longest, MOST_PENDING), Ok(incr.to_owned()));
         let why = read(&format!("{incr}#{}\n", "x".repeat(LONGEST_NOTE - 1)), MOST_PENDING);
         let why = why.expect_err("a note of any length");
-        assert_eq!(why, format!("byte {} begins a note of more than 65536 bytes", incr.len()));
+        assert_eq!(
+            why,
+            format!("an annotation of more than 65536 bytes begins at byte {}", incr.len())
+        );
     }
 }

@@ -70,7 +70,7 @@ fn strings_are_imported_and_the_rest_is_named() {
     assert_eq!((db.len(), db.stats().expires), (11, 2));
     drop(db);
     let why = command(&folder, all).unwrap_err();
-    assert!(why.ends_with("has 11 keys; --replace imports into it"), "{why}");
+    assert!(why.ends_with("already has 11 keys; --replace imports anyway"), "{why}");
     let (text, _) = command(&folder, "import @/a.rdb --dir @/all/db --skip-other-types").unwrap();
     assert!(text.starts_with("Imported 12 keys.\n"), "{text}");
     let db = Db::open(Options::at(folder.path().join("all/db"))).unwrap();
@@ -184,14 +184,14 @@ fn an_aof_with_other_commands_is_imported_without_them() {
     let mut file = requests(&lines);
     write(&folder, "a.aof", &file);
     let why = command(&folder, "import @/a.aof --dir @/db --database 0").unwrap_err();
-    assert!(why.contains("does not have: RPUSH (2);"), "{why}");
+    assert!(why.contains("not supported here: RPUSH (2);"), "{why}");
     let (text, _) = command(&folder, "import @/a.aof --dir @/all/db --skip-other-types").unwrap();
     assert!(text.starts_with("Imported 0 keys and 4 commands.\n"), "{text}");
     let db = Db::open(Options::at(folder.path().join("all/db"))).unwrap();
     assert_eq!(value(&db.database(2).unwrap(), "a").as_deref(), Some("2"));
     let line = "import @/a.aof --dir @/db --skip-other-types --database 0";
     let (text, _) = command(&folder, line).unwrap();
-    let wanted = "Imported 0 keys and 3 commands.\nLeft out, by database: 2 (1).\nSkipped, commands: RPUSH (2).\n\
+    let wanted = "Imported 0 keys and 3 commands.\nSkipped, by database: 2 (1).\nSkipped, commands: RPUSH (2).\n\
                   Commands that failed: RENAME (1).\n";
     assert_eq!(text, wanted);
     assert_eq!(value(&open(&folder), "a").as_deref(), Some("1"));
@@ -200,7 +200,7 @@ fn an_aof_with_other_commands_is_imported_without_them() {
     let (text, healthy) = command(&folder, "import @/b.aof --dir @/new").unwrap();
     assert!(!healthy && text.contains("Commands that failed: INCR (1)."), "{text}");
     for (end, wanted) in
-        [(&b"no command"[..], "no command begins"), (b"*1\r\n$x", "begins no command")]
+        [(&b"no command"[..], "no command begins"), (b"*1\r\n$x", "no command begins")]
     {
         file.extend_from_slice(end);
         write(&folder, "c.aof", &file);
@@ -226,13 +226,13 @@ fn refused_commands_of_an_aof_are_named_with_the_reason() {
     ];
     write(&folder, "a.aof", &requests(&lines));
     let why = command(&folder, "import @/a.aof --dir @/db --database 0").unwrap_err();
-    let wanted = "nothing was imported; beside 0 strings and 1 commands there are\n- commands that are not \
-                  supported here: ZADD (1); --skip-other-types leaves them out\n- scripts, which an import does not \
+    let wanted = "nothing was imported; besides 0 strings and 1 commands there are\n- commands that are not \
+                  supported here: ZADD (1); --skip-other-types skips them\n- scripts, which an import does not \
                   execute: EVAL (2), EVALSHA (1); BGREWRITEAOF on the Redis that wrote the file replaces them with \
-                  the keys that they changed; --skip-other-types leaves them out\n- commands that move keys between \
+                  the keys that they changed; --skip-other-types skips them\n- commands that move keys between \
                   databases, although only one is imported: MOVE (1); without --database, all are; \
-                  --skip-other-types leaves them out\n- commands that Redis never writes to such a file: EXPIRE \
-                  (1), GET (1); --skip-other-types leaves them out";
+                  --skip-other-types skips them\n- commands that Redis never writes to such a file: EXPIRE \
+                  (1), GET (1); --skip-other-types skips them";
     assert_eq!(why, wanted);
     let all = "import @/a.aof --dir @/db --skip-other-types --json";
     let (json, healthy) = command(&folder, all).unwrap();

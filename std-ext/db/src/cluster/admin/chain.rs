@@ -47,7 +47,7 @@ impl LogCheck {
             let last = seq - 1;
             let missing =
                 if next == last { format!("{next} is") } else { format!("{next} to {last} are") };
-            self.wrong(format!("batches {missing} missing from etcd"));
+            self.wrong(format!("the log in etcd has a gap: {missing} missing"));
             self.behind = None;
         }
         self.first_seq.get_or_insert(seq);

@@ -509,9 +509,11 @@ mod tests {
         assert_eq!((problems(&group).len(), check_slots(&group).0.len()), (0, 3));
         group.others[0].registration.slots = Some(vec![(5460, 10_921)]);
         let found = problems(&group);
-        assert!(found[0].contains("takes the slots [(5460, 10921)]"), "{found:?}");
+        assert!(found[0].contains("owns the slots [(5460, 10921)]"), "{found:?}");
         assert!(
-            found[1].contains("1 slots do not have exactly one group: slot 5460 has [0, 1]"),
+            found[1].contains(
+                "1 slots do not belong to exactly one group: slot 5460 belongs to [0, 1]"
+            ),
             "{found:?}"
         );
         // A group beyond the division has none.
@@ -520,7 +522,7 @@ mod tests {
         assert_eq!(problems(&group), [""; 0]);
         // The map follows a moment after the logs.
         group.nodes[0].registration.slots = Some(vec![(0, 99), (200, 5460)]);
-        assert!(problems(&group)[0].contains("which has [(0, 5460)] by the key slots"));
+        assert!(problems(&group)[0].contains("by the key `slots` in etcd it owns [(0, 5460)]"));
         group.moving = SlotSet::of_range(100..200);
         assert_eq!(problems(&group), [""; 0]);
     }
@@ -560,7 +562,7 @@ mod tests {
         assert_eq!(durable_problems(&group), [""; 0]);
         group.durable[1].1.lsn = 41;
         let problems = durable_problems(&group);
-        assert!(problems[0].contains("has entry 41 on disk, and the log ends with entry 40"));
+        assert!(problems[0].contains("has entry 41 on disk, but the log ends with entry 40"));
     }
 
     #[test]

@@ -137,7 +137,7 @@ mod tests {
     fn the_copies_that_are_left_must_suffice() {
         let mut group = without_one();
         group.durable.remove(0);
-        refused(&group, GONE, false, "1 members have the log's beginning on disk");
+        refused(&group, GONE, false, "1 members have the beginning of the log on disk");
         assert!(check(&group, GONE, 2, true).is_ok(), "although --force was given");
         assert!(check(&group, GONE, 1, false).is_ok());
     }

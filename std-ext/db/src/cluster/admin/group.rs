@@ -359,7 +359,7 @@ pub(super) mod tests {
         twin[19] = 0xAB;
         group.members = group.members.with(NodeId(twin), 1);
         let error = |text: &str| group.member(text).unwrap_err().to_string();
-        assert!(error("0202").contains("2 members begin with 0202"), "{}", error("0202"));
+        assert!(error("0202").contains("2 member ids begin with 0202"), "{}", error("0202"));
         assert!(error("01").contains("at least 4 digits"), "{}", error("01"));
         assert!(error("").contains("at least 4 digits"));
         assert!(error("abcd").contains(&NodeId([1; 20]).to_string()), "{}", error("abcd"));

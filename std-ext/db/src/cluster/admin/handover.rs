@@ -264,7 +264,7 @@ mod tests {
         refused(target(&group, FIRST, Some("0303")), "is loading");
         group.nodes.remove(1);
         refused(target(&group, FIRST, Some("0202")), "is not registered");
-        refused(target(&group, FIRST, None), "no follower is there that can take over");
+        refused(target(&group, FIRST, None), "no follower can take over");
         group.tail.as_mut().unwrap().nonce = 0;
         refused(primary(&group), "no node is the primary");
     }
@@ -283,7 +283,7 @@ mod tests {
         let taken = Tail { epoch: 4, nonce: 2, node: Some(SECOND), ..line };
         let done = see(taken, 37).unwrap();
         assert_eq!(done, Some((SECOND, 4, Duration::from_millis(7))));
-        refused(see(Tail { node: Some(THIRD), ..taken }, 40), "and not 0202");
+        refused(see(Tail { node: Some(THIRD), ..taken }, 40), "not 0202");
         let mut any = Progress::new(HandoverRequest { only: false, ..wanted }, begun);
         let done = any.see(&Tail { node: Some(THIRD), ..taken }, at(5)).unwrap();
         assert_eq!(done, Some((THIRD, 4, Duration::from_millis(5))), "after the last line");

@@ -660,7 +660,7 @@ mod tests {
         has(&status(&restarted, member(), &[]), "the primary 0101");
         let mut released = group();
         released.tail.as_mut().unwrap().nonce = 0;
-        has(&status(&released, member(), &[]), "has released the group");
+        has(&status(&released, member(), &[]), "released the group");
         let mut empty = group();
         (empty.tail, empty.first, empty.last) = (None, None, None);
         empty.durable.clear();
@@ -673,10 +673,10 @@ mod tests {
         has(&status(&full, member(), &[]), &format!("member {} cannot write", "02".repeat(20)));
         let mut barred = group();
         barred.nodes[1].registration.cannot_lead = true;
-        has(&status(&barred, member(), &[]), &format!("member {} does not take", "02".repeat(20)));
+        has(&status(&barred, member(), &[]), &format!("member {} cannot take", "02".repeat(20)));
         let mut few = group();
         few.durable.truncate(1);
-        has(&status(&few, member(), &[]), "1 of 3 members have the log's beginning on disk");
+        has(&status(&few, member(), &[]), "1 of 3 members have the beginning of the log on disk");
         let full = etcd::Status { quota: Some(4 << 20), size_in_use: 3 << 20, ..member() };
         has(&status(&group(), full, &[]), "uses 3.0 MiB of its quota of 4.0 MiB");
         let alarm = Alarm { member: 0xAB, kind: AlarmKind::NoSpace };
@@ -686,7 +686,7 @@ mod tests {
         has(&of(&group(), etcd, &[], &BTreeSet::new(), false), "127.0.0.1:2379");
         let mut full = group();
         full.nodes[0].registration.refuses = Some("etcd is full".to_owned());
-        has(&status(&full, member(), &[]), "refuses changes (-MISCONF): etcd is full.");
+        has(&status(&full, member(), &[]), "refuses writes (-MISCONF): etcd is full.");
         let json = serde_json::to_value(status(&full, member(), &[])).unwrap();
         assert_eq!(json["members"][0]["refuses"], "etcd is full");
     }

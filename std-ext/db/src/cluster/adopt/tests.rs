@@ -223,7 +223,7 @@ fn a_node_that_was_away_does_not_write_over_what_a_restored_etcd_lacks() {
     wait();
     assert!(!away.is_primary(), "acknowledged entries are written over");
     drop(away);
-    refused(&settings, &folders, &[1], "has said that it has entries up to");
+    refused(&settings, &folders, &[1], "reported that it has entries up to");
     adopt(&etcd, &settings, &folders, &[0, 1]);
     let nodes = start(&settings, &folders, &[1, 0]);
     agree(&nodes, &written);

@@ -565,7 +565,7 @@ mod tests {
         expected.add(b"more", None, b"");
         let differs = RestoreOutcome::of(&found, &expected, true);
         assert_eq!(differs.problems.len(), 2, "it was not noticed: {:?}", differs.problems);
-        assert!(differs.problems[1].contains("slots have moved"));
+        assert!(differs.problems[1].contains("slots moved"));
     }
 
     #[test]

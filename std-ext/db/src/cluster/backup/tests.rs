@@ -241,11 +241,11 @@ fn other_folders_are_no_backups() {
         changed
     };
     for (contents, wanted) in [
-        (change(|all| all.format = 3), "format 3, and this program knows only format 2"),
-        (change(|all| all.groups[1].lsn += 1), "does not say what the files of group 1 have"),
+        (change(|all| all.format = 3), "format 3, but this version reads only format 2"),
+        (change(|all| all.groups[1].lsn += 1), "does not match the files of group 1"),
         (change(|all| all.groups[0].files[0].name = "../cluster".to_owned()), "not a backup's"),
         (change(|all| drop(all.groups.pop())), "the slots 8192-16383 have no group"),
-        (change(|all| all.groups[1].group = 0), "it has group 0 twice"),
+        (change(|all| all.groups[1].group = 0), "it lists group 0 twice"),
         (
             change(|all| all.groups[1].slots[0].0 -= 1),
             "the slots 8191-8191 belong to the groups 0 and 1",
@@ -256,7 +256,7 @@ fn other_folders_are_no_backups() {
                 let [one, other] = &mut all.groups[..] else { unreachable!() };
                 std::mem::swap(&mut one.slots, &mut other.slots);
             }),
-            "does not say what the files of group 0 have",
+            "does not match the files of group 0",
         ),
     ] {
         contents.write(&Folder::claim(&backup).unwrap()).unwrap();
@@ -303,7 +303,7 @@ fn a_backup_is_made_again_if_slots_move_meanwhile() {
     let path = to.at(0).join("busy");
     let why = super::take(&settings, &path, &[], Duration::from_secs(1));
     let why = why.err().map(|why| why.to_string()).unwrap_or_default();
-    assert!(why.contains("1 moves of slots are in progress"), "a copy in between: {why:?}");
+    assert!(why.contains("1 moves of slots are still in progress"), "a copy in between: {why:?}");
     assert!(!path.exists());
     etcd.etcdctl(&["del", key]);
     // A move that begins and ends while the groups are copied, for the first time.
@@ -351,7 +351,7 @@ fn keys_are_restored_into_an_empty_cluster_only() {
     assert_eq!(value(&nodes[0], "rose"), Some(owner));
     let again = restore();
     let why = again.expect_err("it was not empty");
-    assert!(why.contains("has 22 keys already"), "{why}");
+    assert!(why.contains("already has 22 keys"), "{why}");
     nodes[0].db().clear().unwrap();
     assert_eq!(restore().unwrap().digest, restored.digest);
 }

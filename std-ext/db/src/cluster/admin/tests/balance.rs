@@ -70,7 +70,7 @@ fn groups_get_the_same_bytes_and_one_is_drained() {
     let at = 1 - primary(&groups[1]);
     drop(groups[1].remove(at));
     until("its registration ends", || admin.run(&words).failed.is_some());
-    admin.fails(&words, "group 1 has no follower that is registered");
-    admin.fails(&["drain", "--group", "0"], "group 1 has no follower");
+    admin.fails(&words, "group 1 has no registered follower");
+    admin.fails(&["drain", "--group", "0"], "group 1 has no registered follower");
     assert_eq!(admin.run(&["drain", "--group", "1", "--dry-run"]).failed, None, "it keeps no data");
 }

@@ -53,7 +53,7 @@ fn the_format_is_raised_once_all_nodes_read_it() {
             || admin.json(&["status"]).0["members"][0]["state"] == "absent"
     });
     let refused = admin.run(&["upgrade", "--finish"]).failed.expect("a member is away");
-    assert!(refused.contains(&format!("member {away} is away")), "{refused}");
+    assert!(refused.contains(&format!("member {away} is absent")), "{refused}");
     nodes.push(Node::start(&new, folders.at(1)).unwrap());
     until("all nodes are ready", || admin.json(&["upgrade"]).1);
     let raised = admin.healthy(&["upgrade", "--finish"]);

@@ -88,7 +88,7 @@ fn assignments_are_checked() {
         assert!(why.contains(wanted), "{wanted:?}: {why:?}");
     };
     refused(&[(0..100, 0), (99..200, 1)], "gives some slots to several groups");
-    refused(&[(0..100, 2)], "gives slots to group 2, of which no directory");
+    refused(&[(0..100, 2)], "gives slots to group 2, but no directory");
     let one = super::groups(vec![folder(1, &[])]).unwrap();
     let why = decide(&one, &[]).err().unwrap().to_string();
     assert!(why.contains("the slots 0-8191 have no group: add --assign 0-8191=GROUP"), "{why}");

@@ -164,7 +164,7 @@ fn nodes_that_go_need_numbers() {
     assert!(
         why(|view| view.nodes.get_mut(&node(5)).unwrap().ordinal = Some(0)).contains("two nodes")
     );
-    assert!(why(|view| drop(view.nodes.remove(&node(3)))).contains("only 3 are there"));
+    assert!(why(|view| drop(view.nodes.remove(&node(3)))).contains("only 3 are present"));
 }
 
 #[test]

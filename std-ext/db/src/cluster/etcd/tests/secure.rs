@@ -196,7 +196,7 @@ mod tls {
             assert!(error.to_string().contains(says), "{error}");
         }
         let bare = Settings::new(etcd.endpoints());
-        assert!(Client::connect(&bare).unwrap_err().to_string().contains("authorities"));
+        assert!(Client::connect(&bare).unwrap_err().to_string().contains("CA certificates"));
         let tls = TlsSettings { ca: Some(ours.ca), cert: Some(ours.cert), key: None };
         let half = Client::connect(&Settings { tls, ..bare }).unwrap_err();
         assert!(half.to_string().contains("needs a key"), "{half}");
