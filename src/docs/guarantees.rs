@@ -1,8 +1,8 @@
 //! What the maps guarantee: linearizability, waiting, reclamation, panics, memory.
 //!
-//! The first sections describe [`FlatMap`](crate::FlatMap), the simplest map. They hold for the others too, except as
-//! their own sections say. [Limits](super::limits) lists what is not guaranteed, and [ordering](super::ordering) what
-//! threads see of each other's writes.
+//! The first sections describe [`FlatMap`](crate::FlatMap), the simplest map, and apply to the others except where
+//! their own sections differ. [Limits](super::limits) lists what is not guaranteed, and [ordering](super::ordering)
+//! what threads see of each other's writes.
 //!
 //! # Single keys
 //! **Every operation on one key is linearizable**, even while the map grows: it takes effect for all threads at one
@@ -24,17 +24,17 @@
 //! # Waiting
 //! Readers never delay another thread, because they write nothing shared. Threads wait for *writers*, which lock a bin
 //! for a handful of stores (a split, for as many as the bin has entries). No user code and no allocator runs under that
-//! lock. Waiting is spinning.
+//! lock. Threads wait by spinning.
 //!
 //! - A lookup that finds its key waits while the bin is being written, and reads again if the bin changed in the
 //!   meantime.
 //! - A lookup of an absent key waits only while its bin is being split, or if another key of the bin has the same tag
-//!   (a chance of one in 127 each) or overflowed with the same filter number (one in eight, in bins with overflow).
-//!   32-bit targets have fewer tags and filter numbers in a word.
+//!   (a chance of one in 127 each) or overflowed with the same filter number (one in eight, in bins with overflow). On
+//!   32-bit targets these chances are higher.
 //! - `insert`, `update`, `remove` and similar operations wait for another writer of the bin, and look the key up again
-//!   if the bin has changed. Growth may also wait for another split of the same bin, and for two short locks.
+//!   if the bin has changed.
 //! - [`try_get`](crate::FlatMap::try_get), `try_insert`, `try_compute`, `try_remove` and similar operations never wait.
-//!   Where the others would, they return `Busy` and have changed nothing.
+//!   Instead, they return `Busy` and change nothing.
 //! - `len` and `is_empty` never wait.
 //!
 //! # Your code
@@ -107,13 +107,12 @@
 //!   ([`try_into_owned`](crate::owned::Removed::try_into_owned)), or with the map. Any thread may be the one that drops
 //!   it.
 //! - **Destructors** run while nothing is locked and without a guard of the operation that runs them. They may panic,
-//!   use the map, be slow, or never return. If one panics, its operation is complete and no other entry is lost. If it
-//!   is slow, it delays its own thread and at most fifteen other entries. A thread that is unwinding drops nothing. (If
-//!   two destructors panic while a map itself is dropped, the process aborts, as with std's collections.)
-//! - **Destructors do not nest.** If a destructor writes to its own map, the entries that it removes wait for a later
-//!   operation, and `reclaim` drops nothing, so the stack stays bounded. Across different maps, at most eight maps free
-//!   entries in one thread, each within a destructor of another. (Without `std`, maps cannot tell threads apart, and
-//!   nesting may grow with the logarithm of the number of removed entries.)
+//!   use the map, be slow, or never return. If one panics, its operation is complete and no other entry is lost; a slow
+//!   one delays its own thread and at most fifteen other entries. (If two destructors panic while a map itself is
+//!   dropped, the process aborts, as with std's collections.)
+//! - **Destructors do not nest.** If a destructor writes to its own map, the entries that it removes are dropped by a
+//!   later operation, and `reclaim` drops nothing, so the stack stays bounded. Across different maps, destructors nest
+//!   at most eight deep. (Without `std`, nesting may grow with the logarithm of the number of removed entries.)
 //! - **Cost:** taking and dropping a guard is wait-free: a load, two stores and a fence. With feature `std-ext` on
 //!   Linux, the fence is a compiler fence, and threads that reclaim call `membarrier`. Guards of a
 //!   [`Collector`](crate::owned::Collector) are lock-free: each claims a slot, and allocates sixteen more if all are
@@ -136,7 +135,7 @@
 //!   write after the publish that removed it, if no reader is left, or by
 //!   [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers). The last handle drops the rest.
 //! - **Your code** runs before anything is changed, and each closure runs once. It may panic, and may read the same map
-//!   through a read handle. Bringing one table up to date with the other runs none of it; only the growth of an
+//!   through a read handle. Synchronizing the two tables runs none of it; only the growth of an
 //!   [`inline`](crate::LeftRightMap::inline) table hashes keys again.
 //! - **Shared writers:** a [`SharedWriteHandle`](crate::left_right::SharedWriteHandle) runs `Hash`, `Eq`, `Clone` and
 //!   closures under its lock, and panics if they use the handle. `Drop` runs after the lock is released.
@@ -145,8 +144,8 @@
 //!   other keys until the table grows.
 //! - **Lost writers:** if the writer's handle is dropped or its thread panics, readers continue, and
 //!   [`ReadHandle::writer`](crate::left_right::ReadHandle::writer) returns a new writer with all unpublished changes.
-//! - **Memory:** reads allocate nothing. The writer allocates boxes, larger tables, and notes about changes; without
-//!   memory for a note, the next publish copies the whole table. `try_insert`, `try_remove`, `try_reserve`,
+//! - **Memory:** reads allocate nothing. The writer allocates boxes, larger tables, and a list of changes; without
+//!   memory for the list, the next publish copies the whole table. `try_insert`, `try_remove`, `try_reserve`,
 //!   `try_publish` and `try_clone` report a lack of memory and lose nothing.
 //!
 //! # Ordered maps
@@ -158,41 +157,38 @@
 //!   [`remove_range`](crate::FenceMap::remove_range)), and batches. The [order](super::ordering#ordered-maps) between
 //!   different keys may need a fence.
 //! - **Batches are atomic.** [`apply_batch`](crate::FenceMap::apply_batch) is linearizable with single operations,
-//!   ranges and other batches, and changes all or nothing, even if memory runs out or your `Ord` panics. (It may also
-//!   panic after the changes, while sparse leaves are merged.) If a leaf changes before it is locked, the batch starts
-//!   over, without a bound; [`try_apply_batch`](crate::FenceMap::try_apply_batch) returns `Busy` instead.
-//!   [`OrdMap::apply_batch`](crate::OrdMap::apply_batch) allocates every entry before it changes anything.
+//!   ranges and other batches, and changes all or nothing, even if memory runs out or your `Ord` panics. (A panic may
+//!   also come after the changes, when sparse leaves are merged.) If a leaf changes before it is locked, the batch
+//!   starts over, without a limit; [`try_apply_batch`](crate::FenceMap::try_apply_batch) returns `Busy` instead.
 //! - **Ranges:** a range that keeps finding changes tries eight times and then locks its leaves while it copies them.
 //!   [`try_range_into`](crate::FenceMap::try_range_into) returns an error instead.
 //! - **Iteration** is weakly consistent. `iter`, `iter_range`, `retain`, `clear` and cursors visit leaf after leaf,
 //!   each as of a single point in time (in a `FenceMap`, `iter` and `iter_range` eight entries at a time), and return a
 //!   key that is present throughout exactly once.
-//! - **Lookups**, of present and absent keys, wait while their leaf is being written: dozens of stores, or twice a
-//!   leaf's entries for a split. Two threads that keep writing to a leaf may keep a third from reading it.
+//! - **Lookups** of present and absent keys wait while their leaf is being written, for dozens of stores or, in a
+//!   split, twice a leaf's entries. Two threads that keep writing to a leaf may starve a third that reads it.
 //!   [`try_get`](crate::FenceMap::try_get) returns `Busy` instead.
 //! - **Balancing** by [`rebalance_step`](crate::FenceMap::rebalance_step) locks no leaf, moves no entry and is
 //!   invisible to lookups. Rankings, like `Ord`, run while nothing is locked.
 //! - **Memory:** inserts allocate leaves of 128 entries and the nodes above them; `range` allocates its result;
 //!   `remove`, `pop_first` and changes of existing entries allocate nothing. Empty leaves are reused, and freed with
 //!   the map.
-//! - **`std_ext::FenceWorkers`** executes every accepted request once, before its worker ends, and hands back a request
-//!   that it does not accept. A closure that panics fails only its own ticket, and so does a batch whose `Ord`, `Clone`
-//!   or `Drop` panics; part of that batch may have been applied. If a worker's thread dies, its tickets fail, and
-//!   callers execute later requests in place. Requests for one key keep their order while they wait in one queue, even
-//!   during shutdown, and if each is made after the previous ticket was waited for.
+//! - **`std_ext::FenceWorkers`** executes every accepted request exactly once, and hands back a request that it does
+//!   not accept. If a closure panics, only its own ticket fails; so it is with a batch whose `Ord`, `Clone` or `Drop`
+//!   panics, part of which may have been applied. If a worker's thread dies, its tickets fail, and callers execute
+//!   later requests in place. Requests for one key keep their order while they wait in one queue, even during shutdown.
 //!
 //! # Compressed maps
 //! - **Each key of a [`CompressedMap`](crate::CompressedMap) is linearizable.** Compressing, moving, promoting and
 //!   merging do not change a value, and no read returns an older one. A value is always from one write. `len` and
 //!   statistics are exact when the map is idle.
 //! - **Corruption is an error.** Corrupt memory results in an error or, if the codec cannot detect it, in a wrong
-//!   value. It is never undefined behaviour, and never makes a value seem absent: `get`, `get_with`, `get_into` and
-//!   `update` return the error, `iter` returns it with the key, `retain` passes it to its closure, and `export` stops
-//!   at the key.
+//!   value. It is never undefined behaviour, and never makes a value seem absent: lookups and `update` return the
+//!   error, `iter` returns it with the key, `retain` passes it to its closure, and `export` stops at the key.
 //! - **Expiration:** a value is absent from the time that the map's clock reaches its deadline. `len` counts it until
 //!   its memory is freed.
 //! - **Your code:** codecs, [`Merge`](crate::compressed::Merge), clocks, listeners, hashers and closures run while no
-//!   lock is held that a read needs. If a codec or `Merge` panics, all values remain as they were. It must not change
-//!   its own map: that panics or, without `std`, deadlocks. After a panic in training the map retries, at most three
-//!   times, and training that is still pending after 65,536 polls is cancelled. The map validates every length that
-//!   your code returns. A call that never returns blocks its own thread and any writer that finds no room.
+//!   lock is held that a read needs. If a codec or `Merge` panics, all values remain unchanged. It must not change its
+//!   own map: that panics or, without `std`, deadlocks. Training is retried after a panic, at most three times, and
+//!   cancelled after 65,536 polls. The map validates every length that your code returns. A call that never returns
+//!   blocks its own thread and any writer that finds no room.

@@ -1,4 +1,4 @@
-//! The limits of the maps: what they cannot do, what they cost in bad cases, and what to do about it.
+//! What the maps cannot do, what they cost in bad cases, and what to do about it.
 //!
 //! If your keys come from outside, read about [chosen keys](#keys-chosen-by-an-attacker) first.
 //!
@@ -18,59 +18,55 @@
 //!
 //! # Waiting for other threads
 //! The maps are not lock-free in the strict sense. A writer locks its bin for a few stores. If it is preempted there,
-//! threads that write to the same bin, or that read a key in it, spin until it runs again; other bins are unaffected.
-//! With feature `std`, a thread that has spun for a few microseconds yields its core, so having more threads than cores
-//! does little harm. [`FlatTable`](crate::FlatTable) never yields.
+//! threads that write to the same bin, or read a key in it, spin until it runs again; other bins are unaffected. With
+//! feature `std`, threads yield after spinning for a few microseconds; [`FlatTable`](crate::FlatTable) never yields.
 //!
-//! A lookup of an absent key usually does not wait, but may do so while its bin is being split.
-//! [`try_get`](crate::FlatMap::try_get) returns `Busy` instead of waiting. In an ordered map a leaf takes the place of
-//! the bin, and lookups of absent keys wait like any other.
+//! A lookup of an absent key usually does not wait, except while its bin is being split.
+//! [`try_get`](crate::FlatMap::try_get) returns `Busy` instead of waiting. In an ordered map, the same applies to
+//! leaves, and lookups of absent keys wait like any other.
 //!
 //! **Priority inversion:** with fixed priorities on one core, a task that spins for a task of lower priority spins
 //! forever. Treat the higher one like an [interrupt handler](#interrupt-handlers), or keep it from running during the
 //! writes of the lower one.
 //!
-//! **Contended keys:** writers of one key, or of keys in one bin, exclude each other, in no particular order. Many
-//! cores that increment the same counter slow each other down. Shard the counter.
+//! **Contended keys:** writers of one key, or of keys in one bin, exclude each other, without fairness. If many cores
+//! increment the same counter, shard it.
 //!
 //! # Closures that run again
 //! [`compute`](crate::FlatMap::compute), [`update`](crate::FlatMap::update) and [`retain`](crate::FlatMap::retain) call
 //! their closures again if the bin has changed in the meantime, even by a write to another key.
 //! ([`HashMap::update`](crate::HashMap::update) and `compute` do so only if the entry itself was replaced or removed.)
-//! Side effects of a closure may therefore happen more than once, and a closure that writes to the same bin *each* time
-//! it runs is called forever. Write to the map after `update`, not within it.
+//! Side effects may therefore happen more than once, and a closure that always writes to the same bin never finishes:
+//! write to the map after `update`, not within it.
 //!
-//! Only the updates of a [`LeftRightMap`](crate::LeftRightMap) call their closure exactly once. In a map with many
-//! writers, other writers of the key would have to wait while it runs, and a closure that uses the map would deadlock.
-//! If you need that, [put a lock into the value](super::coming_from#updating-values-in-place).
+//! Only a [`LeftRightMap`](crate::LeftRightMap) calls such a closure exactly once. If you need that in another map,
+//! [put a lock into the value](super::coming_from#updating-values-in-place).
 //!
 //! # Interrupt handlers
 //! - **[`FlatTable`](crate::FlatTable):** handlers may call `try_get`, `try_insert` and `try_remove` without
 //!   restriction. Each looks at sixteen bins at most (32 on 32-bit targets).
-//! - **[`FlatMap`](crate::FlatMap):** [`try_get`](crate::FlatMap::try_get) takes no lock, allocates nothing and never
-//!   waits. Nor do `len` and `is_empty`. [`try_update`](crate::FlatMap::try_update) and
-//!   [`try_remove`](crate::FlatMap::try_remove) allocate nothing either. [`try_insert`](crate::FlatMap::try_insert) of
-//!   a new key may call the allocator, and growth may split up to 256 bins there and then. Every other method may spin,
-//!   including `stats`, `iter` and `try_reserve`.
+//! - **[`FlatMap`](crate::FlatMap):** [`try_get`](crate::FlatMap::try_get), `len` and `is_empty` take no lock, allocate
+//!   nothing and never wait. [`try_update`](crate::FlatMap::try_update) and [`try_remove`](crate::FlatMap::try_remove)
+//!   allocate nothing. [`try_insert`](crate::FlatMap::try_insert) of a new key may call the allocator and split up to
+//!   256 bins. Every other method may spin, including `stats`, `iter` and `try_reserve`.
 //! - **Maps of owned data:** only `try_get`, with a guard of a [`Handle`](crate::owned::Handle) that was made before:
-//!   `map.with_guard(&handle.pin()).try_get(&key)`. Do not call `map.try_get(&key)` or `pin` in a handler: they would
-//!   interfere with a guard that the interrupted thread is just taking, and may allocate. The other `try_` methods
-//!   allocate, and they or the drop of their result take a short lock.
+//!   `map.with_guard(&handle.pin()).try_get(&key)`. Do not call `map.try_get(&key)` or `pin`: they may allocate, and
+//!   would interfere with a guard that the interrupted thread is taking. The other `try_` methods allocate and take a
+//!   short lock.
 //! - **[`LeftRightMap`](crate::LeftRightMap):** all reads, which are wait-free, through a handle that was made before.
-//!   A handler that writes must be the only writer and publish by `try_publish`; its changes may call the allocator and
-//!   spin for a microsecond.
+//!   A handler that writes must be the only writer and use `try_publish`; its changes may call the allocator and spin
+//!   for a microsecond.
 //!
 //! # Guards delay reclamation
 //! While a thread holds a guard, no entry that is removed from *any* [`HashMap`](crate::HashMap),
 //! [`OrdMap`](crate::OrdMap) or [`BytesMap`](crate::BytesMap) of the process is dropped, unless the map has another
 //! [collector](crate::owned::Collector). Each [`Ref`](crate::owned::Ref), iterator and [pinned](crate::HashMap::pin)
-//! map holds a guard, and so does an operation while it calls closures, `Hash`, `Eq` or `Ord`. Keep guards short. A
-//! guard that is leaked with `mem::forget` is held forever.
+//! map holds a guard, and so does an operation while it calls your code. Keep guards short, and do not leak them.
 //!
 //! To find and contain such a guard:
 //!
-//! - [`with_collector`](crate::HashMap::with_collector) gives a map its own collector: its guards delay no other maps,
-//!   and their guards do not delay it. Each guard then costs a compare-and-swap.
+//! - [`with_collector`](crate::HashMap::with_collector) isolates a map from the guards of other maps, and these from
+//!   its guards. Each guard then costs a compare-and-swap.
 //! - [`stalled_readers`](crate::HashMap::stalled_readers) lists the guards that delay reclamation, and
 //!   [`pending`](crate::HashMap::pending) counts the entries that wait.
 //! - [`set_pending_limit`](crate::HashMap::set_pending_limit) bounds these entries per map; there is no bound by
@@ -78,25 +74,23 @@
 //!   `try_get_or_insert_with` and `try_compute` fail. Operations that cannot return an error, such as `insert` and
 //!   `apply_batch`, ignore the limit, as does `remove`.
 //!
-//! Even without guards, reclamation is batched. A few hundred removed entries of each map wait for later writes to it
+//! Even without guards, reclamation is batched: a few hundred removed entries of each map wait for later writes to it
 //! (256 in a batch, up to 1,024 where `membarrier` is slow; up to sixteen batches if many threads write). A write frees
-//! at most two entries, so after `clear` or `retain` all memory is free only after about half as many further writes.
-//! Without `std`, insertions of new keys free nothing. [`reclaim`](crate::HashMap::reclaim) frees everything at once
-//! that no guard protects.
+//! at most two entries, so `clear` or `retain` is followed by half as many writes before all memory is free. Without
+//! `std`, insertions of new keys free nothing. [`reclaim`](crate::HashMap::reclaim) immediately frees everything that
+//! no guard protects.
 //!
 //! # Memory is not returned
-//! A hash table never shrinks by itself. Removed entries leave room for later ones;
-//! [`shrink_to_fit`](crate::FlatMap::shrink_to_fit) needs `&mut self`. Lookups need no guard for a bin, so no bin can
-//! be freed or merged while the map is shared.
+//! A hash table never shrinks by itself; [`shrink_to_fit`](crate::FlatMap::shrink_to_fit) needs `&mut self`. Lookups
+//! hold no guard for a bin, so no bin can be freed or merged while the map is shared.
 //!
-//! To shrink a shared map, put it into an `RwLock`. All other operations, inserts included, need only `read()`, which
-//! costs about ten nanoseconds without contention. `write().shrink_to_fit()` takes 10 to 50 ms for a table that had a
-//! million entries and has 10,000 to 100,000 left.
+//! To shrink a shared map, put it into an `RwLock`: call `write().shrink_to_fit()`, which takes 10 to 50 ms for a table
+//! that had a million entries and has 10,000 to 100,000 left. All other operations, including inserts, need only
+//! `read()`, which costs about ten nanoseconds without contention.
 //!
-//! A map also keeps the small tables and directories that growth has replaced, because readers may still be in them.
-//! They take about as much as the current directory, a word per segment of up to 128 bins;
-//! [`stats`](crate::FlatMap::stats) counts them as `retired_bytes`. The slots in which threads announce their guards
-//! are reused, but never freed. A collector frees its slots when it is dropped with all its maps and handles.
+//! A map also keeps the small tables and directories that growth has replaced, about as much memory as the current
+//! directory (`retired_bytes` in [`stats`](crate::FlatMap::stats)). The slots in which threads announce their guards
+//! are reused but never freed, except with their collector.
 //!
 //! # Iteration is not a snapshot
 //! [`iter`](crate::FlatMap::iter) and [`retain`](crate::FlatMap::retain) see different bins at different times. For a
@@ -105,28 +99,27 @@
 //!
 //! # Left-right maps
 //! - **Stalled readers:** while a reader is in the old table, `publish` waits, `try_publish` returns
-//!   [`Pending`](crate::left_right::Pending), and changes are queued in memory; a
-//!   [`LeftRightTable`](crate::LeftRightTable), which has no such memory, refuses them. See [stalled
+//!   [`Pending`](crate::left_right::Pending), and changes are queued in memory (a
+//!   [`LeftRightTable`](crate::LeftRightTable) refuses them). See [stalled
 //!   readers](super::left_right_or_flat#stalled-readers).
 //! - **Overlapping guards** of one handle count as one, from the first taken to the last dropped. A thread that always
 //!   takes the next guard before it drops the last delays the writer forever.
-//! - **Handles:** each takes a slot of 128 bytes, which is reused but freed only with the map. The cost of a publish
-//!   depends on the largest number of handles that ever existed at once. A leaked
-//!   [`WriteHandle`](crate::left_right::WriteHandle) leaves the map without a writer.
-//! - **Growth:** a full table is replaced by one a third larger, all in one insert, which needs two and a third times
-//!   the old memory for a moment, and somewhat less until the next publish has finished.
-//!   [`reserve`](crate::left_right::WriteHandle::reserve) ahead to avoid the pause. Memory is returned in
+//! - **Handles:** each takes a slot of 128 bytes, which is reused but freed only with the map. A publish visits as many
+//!   slots as there ever were handles at once. A leaked [`WriteHandle`](crate::left_right::WriteHandle) leaves the map
+//!   without a writer.
+//! - **Growth:** one insert replaces a full table with one a third larger, which briefly needs two and a third times
+//!   the old memory. [`reserve`](crate::left_right::WriteHandle::reserve) avoids the pause. Memory is returned by
 //!   [`shrink_to_fit`](crate::left_right::WriteHandle::shrink_to_fit) and on drop.
 //!
 //! # Ordered maps
 //! - [`range`](crate::FenceMap::range) returns a snapshot, so it copies the entries. For long ranges use
 //!   [`iter_range`](crate::FenceMap::iter_range) or a cursor.
-//! - A range that other threads keep writing to is read under the locks of its leaves in the end, and delays all
+//! - A range that other threads keep writing to is eventually read under the locks of its leaves, which delays all
 //!   threads that use them. [`remove_range`](crate::FenceMap::remove_range) and
-//!   [`apply_batch`](crate::FenceMap::apply_batch) have no such fallback: among writers that never pause they may retry
+//!   [`apply_batch`](crate::FenceMap::apply_batch) have no such fallback: if writers never pause, they may retry
 //!   without end.
-//! - Writers of one leaf exclude each other, so threads that all insert ever greater keys, or all write a few hot keys,
-//!   contend for one leaf. Fences do not help.
+//! - Writers of one leaf exclude each other, so threads that all insert ascending keys, or all write a few hot keys,
+//!   contend for one leaf.
 //! - The first entry costs about six kilobytes. A map that has shrunk keeps its leaves until it is dropped.
 //!
 //! # Memory budget
@@ -134,59 +127,53 @@
 //!   [`shrink`](crate::CompressedMap::shrink) returns free segments; the index does not shrink.
 //! - Training takes up to 1 MiB on top of the budget. Before the first training, that much of the budget is kept free
 //!   for it.
-//! - Inserts may be refused while a hundredth of the budget is free, which is reserved for compaction and training. In
-//!   a map below 1 MiB, or with segments below 16 KiB, up to a quarter is reserved for the index.
-//! - One thread at a time appends, and one sweeps. If the sweeping thread is preempted while there is no room, writers
-//!   wait for it. A read that promotes a compressed value may sweep or wait for room, too; `peek_into` and
-//!   `contains_key` never do.
+//! - A hundredth of the budget is reserved for compaction and training. In a map below 1 MiB, or with segments below 16
+//!   KiB, up to a quarter is reserved for the index.
+//! - One thread at a time appends, and one sweeps. If the sweeping thread is preempted when the map is full, writers
+//!   wait for it, and so do reads that promote a compressed value; `peek_into` and `contains_key` never wait.
 //! - If a codec or a [`Merge`](crate::compressed::Merge) has no memory for its result, the process aborts. The map's
 //!   own allocations are fallible.
 //!
 //! # Tables of fixed size
 //! A [`FlatTable`](crate::FlatTable) refuses keys before every slot is used, because a key must be in one of the
 //! sixteen bins (32 on 32-bit targets) that follow its hash, and no key is moved to make room.
-//! [`bins_for`](crate::flat::bins_for) allows for that; see [fill](crate::FlatTable#fill). After many insertions and
-//! removals, lookups of absent keys become slower, until `clear`. [`len`](crate::FlatTable::len) visits every bin.
+//! [`bins_for`](crate::flat::bins_for) allows for that; see [fill](crate::FlatTable#fill). Many insertions and removals
+//! slow down lookups of absent keys until `clear`. [`len`](crate::FlatTable::len) visits every bin.
 //!
 //! # Keys chosen by an attacker
 //! An attacker who knows how a map hashes can choose keys that share a bin. With `n` such keys:
 //!
 //! - Looking up, inserting or removing one takes O(n) time, and inserting all of them O(n²), as in `clone`,
 //!   `shrink_to_fit` and `collect`.
-//! - Whenever the number of bins has doubled, one insert, not necessarily the attacker's, splits their bin. It hashes
-//!   all `n` keys, and may move them under the bin's lock.
+//! - Whenever the number of bins has doubled, one insert of any client splits their bin, hashing all `n` keys and
+//!   possibly moving them under the bin's lock.
 //! - If their bin is written all the time, a lookup or write deep in its overflow list may not end.
 //!   [`try_get`](crate::FlatMap::try_get) returns `Busy`.
-//! - Other keys are unaffected unless they share the bin, and memory use is no higher than with `n` other keys, or
-//!   twice that in the list after a split (22 or 43 bytes a key for `u64 → u64` on 64-bit targets). Bounding `n` is up
-//!   to you.
+//! - Other keys are unaffected unless they share the bin. Memory use is at most twice that of `n` other keys. Bounding
+//!   `n` is up to you.
 //! - A [`FlatTable`](crate::FlatTable) holds sixteen bins of such keys (32 on 32-bit targets), and refuses further keys
 //!   of those bins. In a [`LeftRightMap`](crate::LeftRightMap) they fill and slow down the bins that follow.
 //!
 //! The defence is a hash that the attacker does not know. [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) is
 //! seeded separately for each map: with feature `std` from the operating system's entropy; without it from addresses
 //! and counters, which repeat on a target that starts the same way each time. It is not cryptographic. If an attacker
-//! can measure the time of your lookups or sees the order of iteration, use `std::hash::RandomState` or, without an
-//! operating system, a keyed hasher with a secret of your own. [`FixedHashBuilder`](crate::flat::FixedHashBuilder), the
-//! default of tables of fixed size, and [`with_seed`](crate::flat::DefaultHashBuilder::with_seed) with a constant are
-//! no defence.
+//! can time your lookups or see the order of iteration, use `std::hash::RandomState` or, without an operating system, a
+//! keyed hasher with your own secret. [`FixedHashBuilder`](crate::flat::FixedHashBuilder), the default of fixed-size
+//! tables, and [`with_seed`](crate::flat::DefaultHashBuilder::with_seed) with a constant are no defence.
 //!
 //! # Version wraparound
-//! A bin's version has 35 bits on 64-bit targets and 31 on 32-bit ones. A lookup that is stopped between its two loads
-//! of the version, for exactly a multiple of that many writes to the same bin, accepts a torn value. At 7 ns a write
-//! without a pause, that takes four minutes (64 bits) or fifteen seconds (32 bits, on a processor this fast). If your
-//! readers can be stopped that long under such load, in a debugger for example, do not trust what they read across the
-//! stop.
+//! A bin's version has 35 bits on 64-bit targets and 31 on 32-bit ones. A lookup that is suspended between its two
+//! loads of the version, for exactly a multiple of 2^35 (2^31) writes to the same bin, accepts a torn value. At 7 ns
+//! per write without a pause, 2^35 writes take four minutes and 2^31 fifteen seconds. If your readers can be suspended
+//! that long under such load, for example in a debugger, do not trust what they read across the suspension.
 //!
 //! # Types
 //! - **Only `Copy` in maps of plain data:** readers copy bytes while a writer may be changing them, so they can neither
 //!   run a `Clone` nor keep what a copied pointer refers to alive. Types with destructors belong in a
 //!   [`HashMap`](crate::HashMap), [`OrdMap`](crate::OrdMap) or [`BytesMap`](crate::BytesMap).
-//! - **Large values** are passed by value: a few are on the stack at a time, ten or more without optimization, and
-//!   sixteen in [`get_each`](crate::FlatMap::get_each).
+//! - **Large values** are passed by value: a few at a time are on the stack, or ten and more without optimization.
 //! - **Page alignment:** maps of plain data do not compile for keys or values aligned to 4096 bytes or more, because
-//!   rustc 1.95 (LLVM) miscompiles functions with such locals. Box them; your own code has the same problem with them
-//!   on the stack.
+//!   rustc 1.95 (LLVM) miscompiles functions with such locals. Box them.
 //!
 //! ```compile_fail
 //! #[derive(Clone, Copy)]
@@ -204,9 +191,9 @@
 //!   words are plain integers, for payload without padding or pointers.
 //!
 //! # `membarrier` and sandboxes
-//! With feature `std-ext` on Linux, guards of owned data execute no fence, and reads of a
-//! [`LeftRightMap`](crate::LeftRightMap) seldom one, because writers call `membarrier`. Where that is not available,
-//! each guard and each such read executes a fence.
+//! With feature `std-ext` on Linux, writers call `membarrier`, so that guards of owned data execute no fence, and reads
+//! of a [`LeftRightMap`](crate::LeftRightMap) rarely one. Where it is not available, each guard and each such read
+//! executes a fence.
 //!
 //! If a sandbox refuses `membarrier`, set it up before the first map is created. If it begins to refuse later, the
 //! first writer that notices runs once on each processor of the process, for tens of microseconds each, which takes
