@@ -15,7 +15,7 @@
 //! See also [left-right or flat?](super::left_right_or_flat) and [what compression saves](super::compressing).
 //!
 //! # Operations
-//! An operation has the same name and meaning on every map that has it; [`api`](super::api) lists them all.
+//! [`api`](super::api) lists every operation of every map.
 //!
 //! | To | call | Note |
 //! |---|---|---|
@@ -54,10 +54,9 @@
 //! ```
 //!
 //! # Types that are not `Copy`
-//! [`HashMap`] takes keys and values of any type. `get` returns a reference with a guard, which locks nothing: the map
-//! drops a removed entry once no guard can still refer to it. [`pin`](crate::HashMap::pin) takes one guard for many
-//! lookups, which then return plain references. A guard that is held for long, by a slow iteration for example, delays
-//! reclamation in all maps that do not have their own [`Collector`](crate::owned::Collector).
+//! `get` of a [`HashMap`] returns a reference with a guard, which locks nothing: the map drops a removed entry once no
+//! guard can still refer to it. [`pin`](crate::HashMap::pin) takes one guard for many lookups, which then return plain
+//! references. A guard that is held for long [delays reclamation](super::limits#guards-delay-reclamation).
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -110,9 +109,8 @@
 //! ```
 //!
 //! # Fixed capacity
-//! [`FlatTable`] needs no allocator. An operation that may insert a key (`insert`, `insert_if_absent`, `compute`)
-//! returns a `Result`, because there may be no room. [`bins_for`](crate::flat::bins_for) computes its number of bins
-//! from a number of entries: see [embedded](super::embedded#without-an-allocator).
+//! [`FlatTable`] needs no allocator. Operations that may insert a key return a `Result`, because there may be no room.
+//! See [embedded](super::embedded#without-an-allocator).
 //!
 //! # Hashers
 //! [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) is fast and seeded separately for each map, but an attacker

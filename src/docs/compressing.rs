@@ -8,9 +8,9 @@
 #![doc = include_str!("cold_rows.svg")]
 //! </div>
 //!
-//! The rows are 12,369 JSON objects of 1.2 KB (the crates.io index of this crate's dependencies), read in random order
-//! by Zipf's law with exponent 0.99, on a machine that also had other work. `cargo run --release --example cold_rows
-//! --features std` draws the plot, for the lines of your own files if you pass their names.
+//! The rows are 12,369 JSON objects of 1.2 KB (the crates.io index of this crate's dependencies), read by Zipf's law
+//! with exponent 0.99. `cargo run --release --example cold_rows --features std -- FILES` draws the plot for the lines
+//! of your own files.
 //!
 //! # Choosing a budget
 //!
@@ -18,8 +18,8 @@
 //!   [`shrink`](crate::CompressedMap::shrink) it, which compresses all values. In its
 //!   [`stats`](crate::CompressedMap::stats), `cold` plus `index`, divided by the number of entries, is the memory per
 //!   entry. Add an eighth for compacting replaced records.
-//! - **More memory** holds uncompressed copies. `hits` and `misses` show what they are worth: a miss costs a few
-//!   hundred nanoseconds to a few microseconds more than a hit, depending on the length of the value.
+//! - **More memory** holds uncompressed copies. A miss costs a few hundred nanoseconds to a few microseconds more than
+//!   a hit, depending on the length of the value.
 //! - **When the budget is used up**, [`Policy::Refuse`](crate::compressed::Policy) makes inserts fail, for a store;
 //!   [`Policy::Evict`](crate::compressed::Policy) evicts entries that have not been read recently, for a cache.
 //! - **Expiration:** set a default TTL with [`Builder::time_to_live`](crate::compressed::Builder::time_to_live), or one
@@ -28,12 +28,11 @@
 //!   entries.
 //! - **Maximum entry size:** an entry has to fit into a segment. By default a segment is a 64th of the budget, rounded
 //!   down to a power of two, and at most 64 KiB; [`segment_bytes`](crate::compressed::Builder::segment_bytes) changes
-//!   that. Larger segments waste less at their ends; smaller ones use a small budget better.
+//!   that.
 //!
 //! # Choosing a codec
 //!
-//! Each value is compressed by itself, so that it can be read by itself. Codecs therefore learn from samples what
-//! values have in common:
+//! Each value is compressed separately. Codecs therefore learn from samples what values have in common:
 //!
 //! - [`SmallText`](crate::compressed::codec::SmallText) suits values of up to a few hundred bytes that share words,
 //!   names and syntax: rows, JSON, addresses, log lines. It compresses slowly and decompresses fast.
@@ -45,16 +44,14 @@
 //! replaces the defaults. A codec of your own implements two short traits; `benches/examples/own_codec.rs` plugs in
 //! Snappy.
 //!
-//! A value that contains its key (of four bytes or more), such as the id of a JSON object, is compressed without it.
-//!
 //! # Background work
 //!
 //! No background thread is needed: when room runs short, writers make some, about 1 KiB at a time. For lower write
 //! latency, call [`compress_step`](crate::CompressedMap::compress_step) from a main loop, or let `std_ext::Compressor`
 //! call it in a thread:
 //!
-//! - A step makes room ahead of time, so that writers only append. Its argument bounds its work, as bytes to compress,
-//!   plus one value. It returns whether there was work, so that a loop can rest.
+//! - A step makes room ahead of time, so that writers only append. Its argument bounds the bytes to compress, and it
+//!   returns whether there was work.
 //! - Steps also train the codecs before anything is compressed: about fifty milliseconds of work, in small parts.
 //!   Without steps, writers begin training when half of the budget is in use. If you have samples, call
 //!   [`train`](crate::CompressedMap::train) at startup instead.
@@ -85,7 +82,7 @@
 //!
 //! # When not to use it
 //!
-//! - **Incompressible values** (pictures, encrypted or compressed data) are stored as they are. The map then only saves
+//! - **Incompressible values** (images, encrypted or compressed data) are stored uncompressed. The map then only saves
 //!   the overhead of the allocator and the table.
 //! - **Uniformly read values** gain nothing from uncompressed copies.
 //! - **Write-heavy loads on many threads:** one thread at a time appends, so four threads that only write are no faster

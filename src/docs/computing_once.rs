@@ -1,9 +1,8 @@
 //! Computing each value once: request coalescing, with threads and in async code.
 //!
-//! A cache should compute a missing value once, no matter how many threads or tasks ask for it. For byte strings,
-//! `get_or_insert_with` of a [`CompressedMap`](crate::CompressedMap) does that, and blocks the waiting threads. The
-//! other maps hold no lock while you compute, so each caller computes, and one result is kept. With those maps, insert
-//! a *cell* under the key, and compute into the cell.
+//! A cache should compute a missing value once, no matter how many threads or tasks ask for it. `get_or_insert_with` of
+//! a [`CompressedMap`](crate::CompressedMap) does that, and blocks the waiting threads. In the other maps each caller
+//! computes, and one result is kept. With those maps, insert a *cell* under the key, and compute into the cell.
 //!
 //! # Threads
 //! The cell is std's `OnceLock`. The first thread computes; the others wait for the cell, not for the map.

@@ -55,8 +55,8 @@
 //! assert_eq!(LEVELS.try_insert(3, -1), Ok(None));
 //! ```
 //!
-//! This `static` is all zeros, so it is placed in `.bss` and takes no flash. `BENCHMARKS.md` lists code sizes, and
-//! `benches/flash/src/bin/interrupt.rs` is firmware with an interrupt handler.
+//! This `static` is all zeros, so it is placed in `.bss` and takes no flash. `BENCHMARKS.md` lists code sizes;
+//! `benches/flash/src/bin/interrupt.rs` is an example with an interrupt handler.
 //! [`LeftRightTable`](crate::LeftRightTable) is the table for one writer and wait-free readers.
 //!
 //! # WebAssembly
@@ -64,5 +64,5 @@
 //! [`CompressedMap`](crate::CompressedMap) are to expire, [provide one](crate::compressed::Builder::clock), such as
 //! `performance.now()`. Otherwise inserting such a value returns [`NoClock`](crate::compressed::StoreError::NoClock).
 //!
-//! Threads need `-C target-feature=+atomics` and a standard library built with it, hence an unstable compiler. CI runs
-//! both variants under Node (`tests/wasm`), the threaded one in two workers.
+//! Threads need `-C target-feature=+atomics` and a standard library built with it, hence a nightly compiler. CI runs
+//! both variants under Node (`tests/wasm`).

@@ -1,7 +1,6 @@
 //! How each map works, in pictures.
 //!
-//! Read this page to learn where the promises in [`guarantees`](super::guarantees) come from. `ARCHITECTURE.md`, at the
-//! root of the repository, goes into the detail you need to change the code.
+//! `ARCHITECTURE.md`, at the root of the repository, has the details that you need to change the code.
 //!
 //! # FlatMap: bins that never move
 //! A [`FlatMap`](crate::FlatMap) is a linear hash table. Its buckets, called *bins*, are one or a few cache lines each,

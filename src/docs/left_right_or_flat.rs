@@ -24,25 +24,23 @@
 //! | interrupt handlers | read, through a handle made before | call `try_` methods |
 //!
 //! # Cost
-//! A read of a [`LeftRightMap`] makes two stores to a cache line of its own, usually without a fence, and loads one
-//! word that changes with each publish. The gets under one [`enter`] share this cost. Fences are avoided with feature
-//! `std-ext` on Linux, by handles that read at least once between publishes; a handle that does not executes one per
-//! read for a while, 64 reads or more. Elsewhere each `enter` and each single get executes one. A read of a [`FlatMap`]
+//! A read of a [`LeftRightMap`] makes two stores to a cache line that no other reader uses, and loads one word that
+//! changes with each publish. The gets under one [`enter`] share this cost. It also executes a fence, except with
+//! feature `std-ext` on Linux, for handles that usually read at least once between publishes. A read of a [`FlatMap`]
 //! stores nothing.
 //!
 //! A publish costs a fence, a load of every handle's slot, and two cache misses per reader. If every change has to be
 //! published while readers are busy, use a [`FlatMap`].
 //!
 //! # Stalled readers
-//! A reader stalls the writer if it is preempted in the middle of a read, holds a guard or a snapshot for long, or
-//! leaks one with `mem::forget`. Other readers are not affected, and the writer can continue:
+//! A reader stalls the writer if it is preempted in the middle of a read, or holds a guard or a snapshot for long.
+//! Other readers are not affected, and the writer can continue:
 //!
 //! - One more publish succeeds, but drops nothing that the stalled reader may still see. After that, [`publish`] waits
 //!   and [`try_publish`] returns [`Pending`] until the reader has finished. All readers see the last published state.
 //! - Further changes are queued in a separate table, at the cost of a hash table insertion each, and applied when the
 //!   reader has finished.
-//! - [`stalled_readers`] returns the [`reader_id`] of each handle that delays the writer. Dropping a handle also ends
-//!   its leaked guards.
+//! - [`stalled_readers`] returns the [`reader_id`] of each handle that delays the writer.
 //!
 //! # Avoiding deadlock
 //! [`publish`] waits for every reader that has been reading since before the *previous* publish. If that reader is the

@@ -15,8 +15,8 @@
 //! </div>
 //!
 //! The hot range moved 24 times. The fences had followed half of the moves after 42,000 writes, 22 after 125,000 and
-//! all after 261,000; that is, no fence still held more than a fifth of the hot range. The worker shared two busy
-//! processors with the writers. To draw the plot, run `cargo run --release --example hot_range --features std-ext`.
+//! all after 261,000; that is, no fence still held more than a fifth of the hot range. `cargo run --release --example
+//! hot_range --features std-ext` draws the plot.
 //!
 //! # When to use workers
 //!
@@ -38,12 +38,11 @@
 //! | `submit`, all handed over, ticket dropped | 611 (× 0.21) | 737 (× 0.23) |
 //! | `post_all` of 64, all handed over | 66 (× 1.33) | 173 (× 0.72) |
 //!
-//! - **Do not hand over single requests.** Two allocations, two mutexes and a wake-up cost several times what the
-//!   change does. `submit` therefore executes in place, unless a fence is so contended that thousands of attempts to
-//!   lock its leaves fail within a millisecond. Two threads had fewer than five in 800,000 changes.
+//! - **Do not hand over single requests.** Two allocations, two mutexes and a wake-up cost several times as much as the
+//!   change. `submit` therefore executes in place, unless thousands of attempts to lock a fence's leaves fail within a
+//!   millisecond.
 //! - **Hand over large batches** if no thread waits for the results and the keys are close together. A worker sorts
 //!   thousands of changes, prefetches their leaves and locks each leaf once. `threshold(0)` hands over every request.
-//!   Batches of several callers are combined only if [`ByType`](crate::fence::ByType) supports and ranks the key type,
-//!   because any other `Ord` may panic, and then only its own batch must fail.
+//!   Batches of several callers are combined only for key types that [`ByType`](crate::fence::ByType) ranks.
 //! - **Ordering:** changes of a key keep their order with `threshold(0)` and one worker. Otherwise a change may be made
 //!   in place while an earlier one is still queued; wait for its ticket if the order matters.

@@ -28,9 +28,7 @@
 //!
 //! ## Ordered maps
 //! All threads agree on the order of `apply_batch`, `remove_range`, `pop_first` and `pop_last` of a
-//! [`FenceMap`](crate::FenceMap) or [`OrdMap`](crate::OrdMap), if they change something, and need no fence. For
-//! example, if `pop_first` removes an entry because there was no smaller one, a thread that then inserts a smaller one
-//! no longer finds the removed entry.
+//! [`FenceMap`](crate::FenceMap) or [`OrdMap`](crate::OrdMap), if they change something, and need no fence.
 //!
 //! Operations that read several leaves and change nothing (`range`, `snapshot_many`, `first_key_value` if leaves are
 //! empty) return consistent snapshots, and any two of them agree on the order of all writes. A thread that inserts one
@@ -65,8 +63,8 @@
 //! ```
 //!
 //! # Labels of orderings
-//! This section is for readers of the code. The `# Synchronization` section of each module that synchronizes defines
-//! labels for its pairs of orderings, and the comment at each atomic access cites one:
+//! This section is for readers of the code. The `# Synchronization` section of a module defines labels for its pairs of
+//! orderings, and the comment at each atomic access cites one:
 //!
 //! - `SL-1` ↔ `SL-2` (`sync/seqlock.rs`): a writer's release fence after locking; a reader's acquire fence before its
 //!   last load of the state.
@@ -135,6 +133,6 @@
 //! - `CP-1`, `CP-2`: publication of zeroed words, which the model checker cannot show before they are zeroed. The
 //!   models of `PB`, `CD` and `RG` check the same shape.
 //!
-//! Payload words are accessed by relaxed atomics, never by volatile accesses. A reader that overlaps a writer may load
-//! stale or mixed words, which is no data race, and discards them if the state has changed. No key is compared and no
-//! value is returned before that check.
+//! Payload words are accessed by relaxed atomics. A reader that overlaps a writer may load stale or mixed words, which
+//! is no data race, and discards them if the state has changed. No key is compared and no value is returned before that
+//! check.
