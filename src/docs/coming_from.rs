@@ -10,9 +10,9 @@
 //! - From [moka](#from-moka) and other caches to [`CompressedMap`](crate::CompressedMap).
 //!
 //! [`HashMap`](crate::HashMap) returns a [`Ref`](crate::owned::Ref), which holds a guard and locks nothing, or plain
-//! references from a pinned map. [`FlatMap`](crate::FlatMap) copies values out. Neither returns a mutable reference:
-//! where another map does, ours takes a closure, which runs while nothing is locked and may be called again. Read [what
-//! differs](#what-differs) before you migrate.
+//! references from a pinned map. [`FlatMap`](crate::FlatMap) copies values out. Instead of mutable references, both
+//! take closures, which run while nothing is locked and may be called again. Read [what differs](#what-differs) before
+//! you migrate.
 //!
 //! # From `dashmap`
 //! A `DashMap` deadlocks if a thread writes while it holds a guard of the same shard. Ours do not.
@@ -25,13 +25,11 @@
 //! | `map.entry(k).or_insert(v)`, `or_default()` | the same; returns a shared `Ref`, or a copy |
 //! | `*map.entry(k).or_insert(0) += 1` | `map.entry(k).and_modify(\|n\| *n += 1).or_insert(1)` |
 //! | `Entry::Vacant(e)`, `e.insert(v)` | the same, but [returns a `Result`](#what-differs) |
-//! | the type `Entry<'_, K, V>` | `Entry<'_, HashMap<K, V, S>>` |
 //! | `map.alter(&k, \|k, v\| …)` | `map.update(&k, \|v\| …)` |
 //! | `map.view(&k, \|k, v\| …)` | `map.get_with(&k, \|v\| …)` |
 //! | `map.remove(&k)` | `map.remove(&k)?.into_owned()`, a clone if a reader has it; `FlatMap`: `map.remove(&k)` |
 //! | `map.remove_if(&k, \|k, v\| …)` | the same |
-//! | `map.iter()`, which locks a shard at a time | the same, and locks nothing |
-//! | `map.try_get(&k)` | the same |
+//! | `map.iter()`, `map.try_get(&k)` | the same, and lock nothing |
 //! | no support for loom or shuttle | [`docs::model_checking`](super::model_checking) |
 //!
 //! ```
@@ -55,16 +53,14 @@
 //! | `papaya::HashMap` | `HashMap`, `FlatMap` |
 //! |---|---|
 //! | `map.pin().get(&k)` | the same, or `map.get(&k)`; `FlatMap` has no guards |
-//! | `map.pin_owned()` | the same |
 //! | `map.insert(k, v)` → `Option<&V>` | the same → the old entry, which you can take out |
 //! | `map.try_insert(k, v)` | `map.insert_if_absent(k, v)`: our `try_insert` fails if it would wait or has no memory |
-//! | `map.get_or_insert_with(k, f)`, `map.retain(f)` | the same |
+//! | `map.pin_owned()`, `map.get_or_insert_with(k, f)`, `map.retain(f)` | the same |
 //! | `map.update(k, \|v\| …)` → the new value | `map.update(&k, \|v\| …)` → the new value |
 //! | `map.update_or_insert(k, f, v)` | `map.entry(k).and_modify(f).or_insert(v)` |
 //! | `map.compute(k, \|entry\| Operation::…)` | `map.compute(k, \|value\| Op::…)` |
 //! | `guard.flush()`, also of crossbeam-epoch | `map.reclaim()` |
-//! | `HashMap::builder().collector(c).build()` | `HashMap::new().with_collector(&c)` |
-//! | a seize `Collector` for each map | a [`Collector`](crate::owned::Collector); by default all maps share one |
+//! | `HashMap::builder().collector(c).build()` | `HashMap::new().with_collector(&c)`; by default all maps share one |
 //! | `map.guard()`, `map.owned_guard()` | `collector.pin()`, `collector.handle().into_guard()` |
 //!
 //! ```
@@ -121,8 +117,6 @@
 //! | several changes under one `write()` | each is atomic by itself; for more, use an `OrdMap` or a `LeftRightMap` |
 //!
 //! # Owned data
-//! The calls above, on a [`HashMap`](crate::HashMap):
-//!
 //! ```
 //! use hedgerow::HashMap;
 //!
@@ -166,17 +160,15 @@
 //!   [`VacantEntry::insert`](crate::entry::VacantEntry::insert) then hands key and value back, as
 //!   [`insert_if_absent`](crate::HashMap::insert_if_absent) does.
 //! - **Values are dropped later:** by another write to the map, by [`reclaim`](crate::HashMap::reclaim) if no guard
-//!   prevents it, or when you take the entry out of the result of `remove` with
-//!   [`try_into_owned`](crate::owned::Removed::try_into_owned). This matters if other code waits for the destructor,
-//!   for instance of a channel's sender.
+//!   prevents it, or by [`try_into_owned`](crate::owned::Removed::try_into_owned) of the result of `remove`. This
+//!   matters if other code waits for the destructor, for instance that of a channel's sender.
 //! - **`retain` and `remove_if`** pass `&V` and may call their closure again. They remove an entry even if another
 //!   thread is changing its value [in place](#updating-values-in-place).
 //! - **Guards are not `Send`**, nor are iterators of the map itself. In async code use
 //!   [`get_cloned`](crate::HashMap::get_cloned) or [`pin_owned`](crate::HashMap::pin_owned), whose iterators are
 //!   `Send`. To avoid holding a guard for long, copy some entries of an ordered map at a time:
 //!   `map.iter_range((Excluded(last), Unbounded)).take(64)`.
-//! - **`shrink_to_fit` takes `&mut self`.** If a trait of yours has a method `shrink_to_fit(&self)`, calling
-//!   `self.shrink_to_fit()` in its implementation recurses.
+//! - **`shrink_to_fit` takes `&mut self`.**
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -193,8 +185,8 @@
 //! ```
 //!
 //! ## Updating values in place
-//! `update` and `compute` make a new value from the old one. If a value is large or not `Clone`, use interior
-//! mutability:
+//! `update` and `compute` make a new value from the old one. For large values, or types that are not `Clone`, use
+//! interior mutability:
 //!
 //! | Value | Update |
 //! |---|---|
@@ -202,10 +194,10 @@
 //! | `Mutex<V>`, if entries are never removed | `map.get_with(&k, \|v\| v.lock().unwrap().push(7))` |
 //! | `Mutex<Option<V>>`, if they are | the function below |
 //!
-//! A thread may find an entry and wait for its lock while another thread removes the entry; its update would then be
-//! lost. To prevent that, a thread that removes an entry first takes the value out, under the lock, and no thread ever
-//! puts one back. A thread that finds no value removes the entry and retries. (If the value itself has such a state, an
-//! empty queue for example, the `Option` is not needed.)
+//! If a thread waits for the lock of an entry while another thread removes the entry, its update would be lost. To
+//! prevent that, a thread that removes an entry first takes the value out, under the lock, and a thread that finds no
+//! value removes the entry and retries. (If the value itself has such a state, for example an empty queue, the `Option`
+//! is not needed.)
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -259,8 +251,7 @@
 //! assert!(queues.is_empty());
 //! ```
 //!
-//! Threads wait only for each other's changes of the same value. `change` must not change the same key, but may use the
-//! map otherwise.
+//! Within `change`, you may use the map, but not change the same key.
 //!
 //! # From `crossbeam-skiplist`
 //! | `SkipMap<K, V>` | [`OrdMap<K, V>`](crate::OrdMap) |
@@ -268,7 +259,6 @@
 //! | `map.insert(k, v)` → the new `Entry` | `map.insert(k, v)` → the replaced entry |
 //! | `map.get("k")` → a reference-counted `Entry` | `map.get("k")` → a `Ref`; `map.pin().get("k")` → `&V` |
 //! | `map.get("k").map(\|entry\| entry.value().len())` | `map.get_with("k", \|v\| v.len())` |
-//! | `map.get_or_insert_with(k, \|\| v)` | the same |
 //! | `map.remove("k")`, `entry.remove()` | `map.remove("k")`, `map.remove_if("k", …)` |
 //! | `map.front()`, `map.back()` | `map.first_key_value()`, `map.last_key_value()` |
 //! | `map.lower_bound(Included(k))`, `(Excluded(k))` | `map.ceiling(k)`, `map.successor(k)` |
@@ -294,9 +284,9 @@
 //! ```
 //!
 //! ## Iterating over a map that changes
-//! A `SkipMap` looks for the next entry when `next` is called: its iterators never return an entry that the same thread
-//! has removed, and resume after `None`. Ours copy a leaf at a time, so they may return an entry removed since then,
-//! and they are fused. Where that matters, query the map for each entry:
+//! The iterators of a `SkipMap` never return an entry that the same thread has removed, and resume after `None`. Ours
+//! copy a leaf at a time, so they may return an entry removed since then, and they are fused. Where that matters, query
+//! the map for each entry:
 //!
 //! ```
 //! let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b')].into();
@@ -327,8 +317,7 @@
 //! | `w.has_pending()` | `w.has_changes()` |
 //! | `r.get_one(&k)` | `r.get(&k)` |
 //! | `r.enter()?` | `r.enter()`, also before the first publish |
-//! | `w.set_meta(m)`, `r.meta()` | an entry, published with the others |
-//! | `r.factory().handle()` | the same |
+//! | `w.set_meta(m)`, `r.meta()` | an ordinary entry |
 //! | after `drop(w)`, readers get `None` | they keep the last published state; `r.writer()` returns a new writer |
 //!
 //! ```
@@ -363,7 +352,6 @@
 //! | `w.has_pending_operations()` | `w.has_changes()` |
 //! | `r.enter()?.get(&k)` | `r.get(&k)`, or `r.enter().get(&k)` |
 //! | `ReadGuard::map(r.enter()?, …)` | `r.get(&k).map(\|guard\| ReadGuard::map(guard, …))` |
-//! | `r.clone()` under a guard may deadlock with a publish | waits for nothing |
 //! | `--cfg loom` | `--cfg loom` or `--cfg shuttle`: [`docs::model_checking`](super::model_checking) |
 //!
 //! ```
@@ -446,8 +434,8 @@
 //! # From `moka`
 //! [`CompressedMap`](crate::CompressedMap) is a cache of byte strings whose capacity is in bytes, including everything
 //! the map itself takes. It compresses rarely read values before it evicts any.
-//! [`TypedMap`](crate::compressed::TypedMap) adds keys and values of types that implement `Encode` and `Decode`, or are
-//! wrapped in `Formatted` (feature `serde`). For values that cannot be serialized, and in async code, [put a
+//! [`TypedMap`](crate::compressed::TypedMap) adds types that implement `Encode` and `Decode`, or are wrapped in
+//! `Formatted` (feature `serde`). For values that cannot be serialized, and in async code, [put a
 //! cell](crate::docs::computing_once) into a [`HashMap`](crate::HashMap) instead.
 //!
 //! | `moka::sync::Cache` | `TypedMap` over a `CompressedMap` |
@@ -461,7 +449,6 @@
 //! | `cache.get_with(k, make)` | `map.get_or_insert_with(&k, make)?`, which also runs `make` once |
 //! | `cache.try_get_with(k, make)` | `map.get_or_try_insert_with(&k, make)?`; after an error the next thread tries |
 //! | `cache.insert(k, v)` | `map.insert(&k, &v)?`: the entry may be too long |
-//! | `cache.clone()` | `Arc<TypedMap<K, V>>` |
 //! | `cache.invalidate(&k)`, `invalidate_all()` | `map.remove(&k)`, `map.clear()` |
 //! | `cache.invalidate_entries_if(p)` | `map.retain(\|k, v\| …)`, at once |
 //! | `cache.run_pending_tasks()` | `map.as_map().expire_step(n)`, from a timer or a thread |
