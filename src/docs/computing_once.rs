@@ -34,7 +34,7 @@
 //!
 //! # Tasks
 //! Put the cell into an `Arc`. A task then clones the `Arc` and holds no guard across the `await`, so its future is
-//! `Send`. In practice, use tokio's `sync::OnceCell` or that of async-lock; this one is minimal:
+//! `Send`. In practice, use the `OnceCell` of tokio or async-lock; this one is minimal:
 //!
 //! ```
 //! use hedgerow::HashMap;

@@ -1,6 +1,6 @@
 //! What the maps cannot do, what they cost in bad cases, and what to do about it.
 //!
-//! If your keys come from outside, read about [chosen keys](#keys-chosen-by-an-attacker) first.
+//! If your keys come from untrusted sources, read about [chosen keys](#keys-chosen-by-an-attacker) first.
 //!
 //! | Limit | 64 bits | 32 bits |
 //! |---|--:|--:|
@@ -29,8 +29,8 @@
 //! forever. Treat the higher one like an [interrupt handler](#interrupt-handlers), or keep it from running during the
 //! writes of the lower one.
 //!
-//! **Contended keys:** writers of one key, or of keys in one bin, exclude each other, without fairness. If many cores
-//! increment the same counter, shard it.
+//! **Contended keys:** writers of one key, or of keys in one bin, exclude each other, in no particular order. If many
+//! cores increment the same counter, shard it.
 //!
 //! # Closures that run again
 //! [`compute`](crate::FlatMap::compute), [`update`](crate::FlatMap::update) and [`retain`](crate::FlatMap::retain) call
@@ -44,7 +44,7 @@
 //!
 //! # Interrupt handlers
 //! - **[`FlatTable`](crate::FlatTable):** handlers may call `try_get`, `try_insert` and `try_remove` without
-//!   restriction. Each looks at sixteen bins at most (32 on 32-bit targets).
+//!   restriction. Each inspects at most sixteen bins (32 on 32-bit targets).
 //! - **[`FlatMap`](crate::FlatMap):** [`try_get`](crate::FlatMap::try_get), `len` and `is_empty` take no lock, allocate
 //!   nothing and never wait. [`try_update`](crate::FlatMap::try_update) and [`try_remove`](crate::FlatMap::try_remove)
 //!   allocate nothing. [`try_insert`](crate::FlatMap::try_insert) of a new key may call the allocator and split up to
@@ -65,8 +65,8 @@
 //!
 //! To find and contain such a guard:
 //!
-//! - [`with_collector`](crate::HashMap::with_collector) isolates a map from the guards of other maps, and these from
-//!   its guards. Each guard then costs a compare-and-swap.
+//! - [`with_collector`](crate::HashMap::with_collector) isolates a map from the guards of other maps, and vice versa.
+//!   Each guard then costs a compare-and-swap.
 //! - [`stalled_readers`](crate::HashMap::stalled_readers) lists the guards that delay reclamation, and
 //!   [`pending`](crate::HashMap::pending) counts the entries that wait.
 //! - [`set_pending_limit`](crate::HashMap::set_pending_limit) bounds these entries per map; there is no bound by
@@ -104,9 +104,9 @@
 //!   readers](super::left_right_or_flat#stalled-readers).
 //! - **Overlapping guards** of one handle count as one, from the first taken to the last dropped. A thread that always
 //!   takes the next guard before it drops the last delays the writer forever.
-//! - **Handles:** each takes a slot of 128 bytes, which is reused but freed only with the map. A publish visits as many
-//!   slots as there ever were handles at once. A leaked [`WriteHandle`](crate::left_right::WriteHandle) leaves the map
-//!   without a writer.
+//! - **Handles:** each takes a slot of 128 bytes, which is reused but freed only with the map. The cost of a publish
+//!   grows with the largest number of handles that ever existed at once. A leaked
+//!   [`WriteHandle`](crate::left_right::WriteHandle) leaves the map without a writer.
 //! - **Growth:** one insert replaces a full table with one a third larger, which briefly needs two and a third times
 //!   the old memory. [`reserve`](crate::left_right::WriteHandle::reserve) avoids the pause. Memory is returned by
 //!   [`shrink_to_fit`](crate::left_right::WriteHandle::shrink_to_fit) and on drop.
@@ -147,7 +147,7 @@
 //!   `shrink_to_fit` and `collect`.
 //! - Whenever the number of bins has doubled, one insert of any client splits their bin, hashing all `n` keys and
 //!   possibly moving them under the bin's lock.
-//! - If their bin is written all the time, a lookup or write deep in its overflow list may not end.
+//! - If their bin is written constantly, a lookup or write deep in its overflow list may never finish.
 //!   [`try_get`](crate::FlatMap::try_get) returns `Busy`.
 //! - Other keys are unaffected unless they share the bin. Memory use is at most twice that of `n` other keys. Bounding
 //!   `n` is up to you.
@@ -196,9 +196,9 @@
 //! executes a fence.
 //!
 //! If a sandbox refuses `membarrier`, set it up before the first map is created. If it begins to refuse later, the
-//! first writer that notices runs once on each processor of the process, for tens of microseconds each, which takes
-//! `sched_setaffinity`, `sched_getaffinity`, `getcpu` and `/proc/self/task`. If these are refused as well, removed
-//! entries are kept, and publishes wait, until each reader in use before has read once more;
+//! first writer that notices moves to each processor of the process in turn, for tens of microseconds each, and needs
+//! `sched_setaffinity`, `sched_getaffinity`, `getcpu` and `/proc/self/task` for that. If these are refused as well,
+//! removed entries are kept, and publishes wait, until each reader in use before has read once more;
 //! [`stalled_readers`](crate::left_right::WriteHandle::stalled_readers) lists those of a
 //! [`LeftRightMap`](crate::LeftRightMap).
 //!

@@ -95,8 +95,8 @@
 //!   [`clock`](crate::compressed::Builder::clock) that does not read the time.
 //!
 //! # Small models
-//! The number of executions that loom needs grows exponentially with the number of steps. For threads that each insert,
-//! look up (and remove) the same key of a `FlatMap`, it takes this many, with all preemptions and with at most two:
+//! The number of executions that loom needs grows exponentially with the number of steps. For threads that insert, look
+//! up (and remove) the same key of a `FlatMap`, these are the numbers with all preemptions, and with at most two:
 //!
 //! | threads × operations | all | two | two, if every atomic of the map were visible |
 //! |---|--:|--:|--:|

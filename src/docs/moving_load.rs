@@ -23,10 +23,10 @@
 //! Rebalancing by itself does not speed up two threads: locks belong to leaves, not to fences, and two threads rarely
 //! meet in one of a hundred leaves.
 //!
-//! Two threads update 1 M entries of `u64 → u64`, a hundredth of them hot. The table shows nanoseconds of processor
-//! time per change, all threads together, and in parentheses the throughput relative to `compute`. (`cargo bench
-//! --bench workers --features std-ext`, medians of nine interleaved rounds; two cores of a virtual Intel Xeon at 2.5
-//! GHz, otherwise idle. The worker shares these cores with the two writers.)
+//! Two threads update 1 M entries of `u64 → u64`, a hundredth of them hot. The table shows nanoseconds of CPU time per
+//! change, summed over all threads, and in parentheses the throughput relative to `compute`. (`cargo bench --bench
+//! workers --features std-ext`, medians of nine interleaved rounds; two cores of a virtual Intel Xeon at 2.5 GHz,
+//! otherwise idle. The worker shares these cores with the two writers.)
 //!
 //! | | a hot range that moves | uniform keys |
 //! |---|--:|--:|

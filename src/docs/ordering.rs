@@ -101,7 +101,7 @@
 //! - `RG-1` ↔ `RG-2` (`sync/registry.rs`): publication of a block of readers' slots.
 //! - `TN-1` ↔ `TN-2` (`sync/thread_number.rs`): a thread's number, with the counts that only its thread changes,
 //!   released and claimed.
-//! - `SE-1` ↔ `SE-2` (`sync/claim.rs`): a reader's slot, or the writer's place of a left-right map, released and
+//! - `SE-1` ↔ `SE-2` (`sync/claim.rs`): a reader's slot, or the role of the writer of a left-right map, released and
 //!   claimed.
 //! - `EP-1`, `EP-3` ↔ `EP-2`, `EP-4` ↔ `EP-5`, `EP-6` ↔ `EP-7` (`sync/epoch.rs`): pins and unpins against the scan of
 //!   all slots; the epoch as advanced by a writer after a barrier, and as read by a pin or a scan; the stamp of
@@ -133,6 +133,6 @@
 //! - `CP-1`, `CP-2`: publication of zeroed words, which the model checker cannot show before they are zeroed. The
 //!   models of `PB`, `CD` and `RG` check the same shape.
 //!
-//! Payload words are accessed by relaxed atomics. A reader that overlaps a writer may load stale or mixed words, which
-//! is no data race, and discards them if the state has changed. No key is compared and no value is returned before that
-//! check.
+//! Payload words are accessed by relaxed atomics. A reader that overlaps a writer may load stale or mixed words,
+//! without a data race, and discards them if the state has changed. No key is compared and no value is returned before
+//! that check.

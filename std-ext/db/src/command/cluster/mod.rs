@@ -55,7 +55,8 @@ const SUBCOMMANDS: [(&str, i8, Subcommand); 16] = [
     ("help", 2, Subcommand::Help),
 ];
 
-const NO_SLOTS: &str = "slots are assigned to groups when the cluster is created; move them with `hedgerow-db cluster move`";
+const NO_SLOTS: &str =
+    "slots are assigned to groups by the cluster; use `hedgerow-db cluster move`";
 const NO_EPOCHS: &str = "epochs are decided in etcd";
 
 /// Subcommands of Redis that change the cluster, each with what to do instead.
