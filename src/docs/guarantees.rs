@@ -76,9 +76,9 @@
 //!   deferred, and the insert succeeds.
 //! - If there is no memory for the entry itself, `insert` and `compute` abort as std's collections do. Use
 //!   [`try_insert`](crate::FlatMap::try_insert), `try_insert_if_absent`, `try_insert_many`, `try_compute`,
-//!   `try_compare_exchange` or `try_get_or_insert_with`, which hand key and value back. In the maps of owned data
-//!   `insert`, `insert_if_absent`, `update`, `compute` and `get_or_insert_with` have such a variant, and guards have
-//!   [`try_pin`](crate::owned::try_pin).
+//!   `try_compare_exchange` or `try_get_or_insert_with`, which hand key and value back. The maps of owned data have
+//!   such variants of `insert`, `insert_if_absent`, `update`, `compute` and `get_or_insert_with`, and
+//!   [`try_pin`](crate::owned::try_pin) for guards.
 //! - The memory of a table is reused, but returned only by [`shrink_to_fit`](crate::FlatMap::shrink_to_fit) (`&mut
 //!   self`) and on drop.
 //!

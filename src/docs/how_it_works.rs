@@ -52,9 +52,9 @@
 //!
 //! - **Leaves** hold, under a seqlock, their entries and the range of keys that they are responsible for. Only leaves
 //!   are authoritative. Root and fences are hints, which writers change in place and readers do not validate.
-//! - **Lookups** correct wrong hints. One that lands too far left moves to the right neighbour; one that lands too far
-//!   right, or on a retired leaf, searches further left. In the picture, the leaf of 60 has just been split off and is
-//!   in no fence yet: a lookup of 70 finds it through its left neighbour.
+//! - **Lookups** correct wrong hints. A lookup that lands too far left moves to the right neighbour; one that lands too
+//!   far right, or on a retired leaf, searches further left. In the picture, the leaf of 60 has just been split off and
+//!   is in no fence yet: a lookup of 70 finds it through its left neighbour.
 //! - **Ranges** copy leaf by leaf, then check all versions once more. If none has changed, the copies are a consistent
 //!   snapshot.
 //! - **Batches** lock all their leaves before they store anything, so no thread sees part of a batch.
