@@ -431,13 +431,10 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
         }
     }
 
-    /// Makes room for `len` elements: if there is too little, moves the block into one of `capacity`.
-    #[inline(always)]
-    pub(super) fn reserve(&mut self, len: usize, capacity: usize) -> Result<(), AllocError> {
-        if len <= self.block.capacity() { Ok(()) } else { self.grow(capacity) }
-    }
-
-    fn grow(&mut self, capacity: usize) -> Result<(), AllocError> {
+    /// Moves the block into a larger one.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn grow(&mut self, capacity: usize) -> Result<(), AllocError> {
         let len = self.len();
         let mut larger = Block::<A, B, C>::new(self.block.header().height, capacity)?;
         // SAFETY: both blocks have no other handle. The elements are moved, and the old block forgets them.

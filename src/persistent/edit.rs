@@ -46,11 +46,13 @@ impl<T: Editable> Tree<T> {
         if self.root.is_none() {
             return self.insert_first(key, value);
         }
-        if let Err(why) = self.own(place, 1) {
-            return Err((why, key, value));
-        }
-        if place.full > 0 {
-            return self.insert_by_split(place, key, value);
+        if !place.is_ready {
+            if let Err(why) = self.own(place, 1) {
+                return Err((why, key, value));
+            }
+            if place.full > 0 {
+                return self.insert_by_split(place, key, value);
+            }
         }
         self.len += 1;
         let (mut node, index) = (self.root.as_mut(), place.indices[0].into());

@@ -137,6 +137,12 @@ impl<T: Kind> Node<T> {
         self.as_leaf_unchecked().len()
     }
 
+    /// Returns whether this is the only handle of the node.
+    #[inline(always)]
+    pub(super) fn is_only_handle(&self) -> bool {
+        self.as_leaf_unchecked().is_only_handle()
+    }
+
     /// Returns the most entries, or children, that the node can have.
     #[inline(always)]
     pub(super) fn most(&self) -> usize {
@@ -249,17 +255,21 @@ impl<T: Editable> Node<T> {
         extra: usize,
     ) -> Result<Level<UniqueLeaf<'_, T>, UniqueInner<'_, T>>, AllocError> {
         let wanted = (self.len() + extra).min(self.most());
-        if !self.as_leaf_unchecked().is_only_handle() {
+        if !self.is_only_handle() {
             *self = self.copy(0..self.len(), self.capacity_for(wanted))?;
         }
-        let capacity = self.capacity_for(wanted);
-        Ok(match self.as_own() {
+        let node = self.as_own();
+        Ok(match node {
             Level::Leaf(mut leaf) => {
-                leaf.reserve(wanted, capacity)?;
+                if wanted > leaf.read().capacity() {
+                    leaf.grow(room_for(wanted, T::LEAF))?;
+                }
                 Level::Leaf(leaf)
             }
             Level::Inner(mut inner) => {
-                inner.reserve(wanted, capacity)?;
+                if wanted > inner.read().capacity() {
+                    inner.grow(room_for(wanted, INNER))?;
+                }
                 Level::Inner(inner)
             }
         })
@@ -275,9 +285,11 @@ impl<T: Editable> Node<T> {
     }
 }
 
-/// Returns the capacity of a block for `len` elements.
+/// Returns the capacity of a block for `len` elements. A block that is full moves to a larger one, so some room is
+/// left; but not too much, because each version has copies of its own.
 pub(super) fn room_for(len: usize, most: usize) -> usize {
-    len.next_multiple_of(8).min(most).max(len)
+    let step = if len > 8 { 16 } else { 8 };
+    len.next_multiple_of(step).min(most).max(len)
 }
 
 impl<T: Kind> Node<T> {

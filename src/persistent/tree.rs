@@ -20,9 +20,23 @@ pub(crate) struct Place {
     pub(super) indices: [u16; MAX_HEIGHT],
     /// How many nodes from the leaf upwards are full. An insertion splits them.
     pub(super) full: usize,
+    /// Whether the nodes on the way have no other handles, and the leaf has memory for one more entry: an insertion
+    /// has nothing to prepare.
+    pub(super) is_ready: bool,
 }
 
 impl Place {
+    const fn new() -> Self {
+        Self { indices: [0; MAX_HEIGHT], full: 0, is_ready: true }
+    }
+
+    /// Notes that the way leads through a node.
+    #[inline(always)]
+    fn pass<T: Kind>(&mut self, node: &Node<T>) {
+        self.full = if node.len() == node.most() { self.full + 1 } else { 0 };
+        self.is_ready &= node.is_only_handle();
+    }
+
     /// Returns the index of the child in the node of this height.
     #[inline(always)]
     pub(super) fn child_of(&self, height: usize) -> usize {
@@ -84,10 +98,10 @@ impl<T: Kind> Tree<T> {
         mut child: impl FnMut(&[T::Bound]) -> usize,
         entry: impl FnOnce(&[T::Key]) -> Result<usize, usize>,
     ) -> Result<Place, Place> {
-        let mut place = Place { indices: [0; MAX_HEIGHT], full: 0 };
+        let mut place = Place::new();
         let Some(mut node) = self.root.as_ref() else { return Err(place) };
         loop {
-            place.full = if node.len() == node.most() { place.full + 1 } else { 0 };
+            place.pass(node);
             match node.level() {
                 Level::Inner(inner) => {
                     let index = child(inner.c());
@@ -100,6 +114,7 @@ impl<T: Kind> Tree<T> {
                     let (Ok(index) | Err(index)) = found;
                     assert!(index <= leaf.len(), "a search returns an index of the leaf");
                     place.indices[0] = index as u16;
+                    place.is_ready &= leaf.len() < leaf.capacity();
                     return found.map(|_| place).map_err(|_| place);
                 }
             }
@@ -112,18 +127,24 @@ impl<T: Kind> Tree<T> {
     /// If `index > len`.
     pub(crate) fn place_of(&self, index: usize) -> Place {
         assert!(index <= self.len, "an index is out of bounds");
-        let mut place = Place { indices: [0; MAX_HEIGHT], full: 0 };
+        let mut place = Place::new();
         let Some(mut node) = self.root.as_ref() else { return place };
         let mut rest = index;
         loop {
-            place.full = if node.len() == node.most() { place.full + 1 } else { 0 };
-            let Level::Inner(inner) = node.level() else { break };
-            let child = skip(inner.b(), &mut rest);
-            place.indices[node.height()] = child as u16;
-            node = &inner.a()[child];
+            place.pass(node);
+            match node.level() {
+                Level::Inner(inner) => {
+                    let child = skip(inner.b(), &mut rest);
+                    place.indices[node.height()] = child as u16;
+                    node = &inner.a()[child];
+                }
+                Level::Leaf(leaf) => {
+                    place.indices[0] = rest as u16;
+                    place.is_ready &= leaf.len() < leaf.capacity();
+                    return place;
+                }
+            }
         }
-        place.indices[0] = rest as u16;
-        place
     }
 
     /// Returns the number of entries before a place.
