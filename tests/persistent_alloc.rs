@@ -46,8 +46,8 @@ fn a_change_without_memory_changes_nothing() {
                 let (done, counts) = failing(spared, 1, || {
                     if inserts {
                         map.try_insert(key, 7).map_err(|why| match why {
-                            TryInsertError::Alloc { key, value } => {
-                                assert!(value == 7 && key <= 2 * entries)
+                            TryInsertError::Alloc { key: back, value } => {
+                                assert_eq!((back, value), (key, 7));
                             }
                             _ => unreachable!("memory is all that can lack"),
                         })
