@@ -4,8 +4,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use hedgerow_db::cluster::core::batch::{self, Batch, Piece};
-use hedgerow_db::cluster::core::{Chain, Entry, Members, Tail};
+use hedgerow_db::cluster::core::batch::{self, Batch, BatchPiece};
+use hedgerow_db::cluster::core::{BatchChain, Entry, Members, Tail};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -79,8 +79,8 @@ fuzz_target!(|script: Script<'_>| {
         epoch: u64::from(script.epoch) + 1,
         first,
         entries: entries.len() as u32,
-        piece: Piece::Whole,
-        before: Chain(script.before),
+        piece: BatchPiece::Whole,
+        before: BatchChain(script.before),
         raw,
     };
     let mut bytes = made.encode();

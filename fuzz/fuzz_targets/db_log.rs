@@ -9,7 +9,7 @@ use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
 use hedgerow_db::log::{Fsync, Log};
 use hedgerow_db::request::{Answer, Query, Request};
-use hedgerow_db::snapshot::Writer;
+use hedgerow_db::snapshot::SnapshotWriter;
 use hedgerow_db::{Db, Options};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
@@ -173,7 +173,7 @@ fn write(path: &Path, left: &Path, script: &Script) -> bool {
     }
     log.close().expect("there is room");
     let Some((time, sections)) = &script.snapshot else { return false };
-    let mut writer = Writer::create(&folder).expect("there is room");
+    let mut writer = SnapshotWriter::create(&folder).expect("there is room");
     let mut begin = 0_u16;
     for section in sections {
         let end = begin.saturating_add(section.skip).saturating_add(section.slots);

@@ -15,7 +15,7 @@ use hedgerow_db::cluster::peer::wire::{
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
 use hedgerow_db::log::{Fsync, Log};
-use hedgerow_db::snapshot::{Snapshot, Writer};
+use hedgerow_db::snapshot::{Snapshot, SnapshotWriter};
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
 use std::path::Path;
@@ -65,7 +65,7 @@ fn snapshot(script: &Script<'_>, path: &Path) -> (Vec<u8>, u64, u64) {
     let Some((floor, more, values)) = &script.snapshot else { return (Vec::new(), 0, 0) };
     let (floor, last) = (u64::from(*floor), u64::from(*floor) + u64::from(*more));
     let folder = Folder::claim(path).expect("nobody has it");
-    let mut writer = Writer::create(&folder).expect("there is room");
+    let mut writer = SnapshotWriter::create(&folder).expect("there is room");
     writer.section(0..16384, floor).expect("the slots are in order");
     for (key, value) in values.iter().enumerate() {
         writer.entry(&key.to_le_bytes(), None, value).expect("there is room");

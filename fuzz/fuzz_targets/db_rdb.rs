@@ -4,12 +4,12 @@
 #![no_main]
 
 use hedgerow_db::rdb::payload::{dump, restore};
-use hedgerow_db::rdb::{Reader, Record, Writer, crc64, lzf};
+use hedgerow_db::rdb::{RdbRecord, Reader, Writer, crc64, lzf};
 use libfuzzer_sys::fuzz_target;
 use std::io::{BufRead, BufReader};
 
 /// Returns the records before the end or the damage, and whether there is damage.
-fn records(file: impl BufRead) -> (Vec<Record>, bool) {
+fn records(file: impl BufRead) -> (Vec<RdbRecord>, bool) {
     let mut records = Vec::new();
     let Ok(mut reader) = Reader::new(file) else { return (records, true) };
     loop {
@@ -22,9 +22,9 @@ fn records(file: impl BufRead) -> (Vec<Record>, bool) {
 }
 
 /// Writes the strings of a file, and reads them again.
-fn write_again(records: &[Record]) {
+fn write_again(records: &[RdbRecord]) {
     let strings = records.iter().filter_map(|record| match record {
-        Record::Entry(entry) => Some((entry, entry.value.as_ref().ok()?)),
+        RdbRecord::Entry(entry) => Some((entry, entry.value.as_ref().ok()?)),
         _ => None,
     });
     let mut file = Vec::new();
@@ -36,7 +36,7 @@ fn write_again(records: &[Record]) {
     writer.finish().unwrap();
     let (again, damaged) = self::records(&file[..]);
     let mut again = again.iter().filter_map(|record| match record {
-        Record::Entry(entry) => Some(entry),
+        RdbRecord::Entry(entry) => Some(entry),
         _ => None,
     });
     assert!(!damaged);

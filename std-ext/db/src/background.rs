@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::lock::lock;
 use crate::log::folder::Folder;
 use crate::log::{LogError, Lsn};
-use crate::snapshot::{self, Writer};
+use crate::snapshot::{self, SnapshotWriter};
 use crate::state::record::Record;
 use crate::state::role::Role;
 use crate::state::shard::Core;
@@ -34,14 +34,14 @@ struct BackgroundShared {
     folder: Option<Arc<Folder>>,
     /// The log size from which on a snapshot is written; 0 for never.
     snapshot_after: u64,
-    status: Mutex<Status>,
+    status: Mutex<TaskStatus>,
     wakeup: Condvar,
     /// Held while a snapshot is written, so that only one is written at a time.
     snapshot_lock: Mutex<()>,
 }
 
 #[derive(Default)]
-struct Status {
+struct TaskStatus {
     stopping: bool,
     /// The next round is due at once.
     woken: bool,
@@ -51,7 +51,7 @@ struct Status {
 }
 
 /// The name and the function of a thread.
-type Work = (&'static str, fn(&BackgroundShared, &State));
+type NamedTask = (&'static str, fn(&BackgroundShared, &State));
 
 /// The state of snapshots.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,7 +80,7 @@ impl BackgroundTasks {
             snapshot_lock: Mutex::default(),
         });
         // Two threads, so that keys expire while a snapshot is written.
-        let work: [Work; 2] = [
+        let work: [NamedTask; 2] = [
             ("hedgerow-db-expire", BackgroundShared::run_periodic),
             ("hedgerow-db-snapshot", BackgroundShared::run_snapshots),
         ];
@@ -132,7 +132,7 @@ impl BackgroundTasks {
 }
 
 impl BackgroundShared {
-    fn status(&self) -> MutexGuard<'_, Status> {
+    fn status(&self) -> MutexGuard<'_, TaskStatus> {
         lock(&self.status)
     }
 
@@ -154,7 +154,7 @@ impl BackgroundShared {
         is_idle
     }
 
-    fn begin_snapshot(&self, mut status: MutexGuard<'_, Status>) {
+    fn begin_snapshot(&self, mut status: MutexGuard<'_, TaskStatus>) {
         (status.snapshot_requested, status.snapshot.in_progress) = (true, true);
         drop(status);
         self.wakeup.notify_all();
@@ -194,7 +194,7 @@ impl BackgroundShared {
     /// Writes snapshots when they are requested.
     fn run_snapshots(&self, state: &State) {
         loop {
-            let idle = |now: &mut Status| !now.stopping && !now.snapshot_requested;
+            let idle = |now: &mut TaskStatus| !now.stopping && !now.snapshot_requested;
             let status = self.wakeup.wait_while(self.status(), idle);
             let mut status = status.unwrap_or_else(PoisonError::into_inner);
             if status.stopping {
@@ -251,9 +251,9 @@ fn write_snapshot(
     let (writer, pause) = loop {
         let several = state.shards.len() > state.shards.per_keyspace();
         let create = match state.role.get() {
-            Role::Alone if several => Writer::create_several,
-            Role::Alone => Writer::create,
-            _ => Writer::create_clustered,
+            Role::Alone if several => SnapshotWriter::create_several,
+            Role::Alone => SnapshotWriter::create,
+            _ => SnapshotWriter::create_clustered,
         };
         let mut writer = create(folder).map_err(snapshot_error)?;
         let written = write_shards(state, several, &mut writer, stopping);
@@ -288,7 +288,7 @@ fn write_snapshot(
 fn write_shards(
     state: &State,
     several: bool,
-    writer: &mut Writer,
+    writer: &mut SnapshotWriter,
     stopping: &dyn Fn() -> bool,
 ) -> io::Result<Option<Duration>> {
     let mut pause = Duration::ZERO;
@@ -310,7 +310,7 @@ fn write_shard(
     number: usize,
     state: &State,
     several: bool,
-    writer: &mut Writer,
+    writer: &mut SnapshotWriter,
 ) -> io::Result<Option<Duration>> {
     let keyspaces = |from: usize| {
         let numbers = (from..).map(|keyspace| state.first_shard(keyspace) + number);

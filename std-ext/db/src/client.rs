@@ -21,12 +21,12 @@ pub use cluster::{ClusterClient, ClusterPipeline};
 pub use error::{Attempt, ClientError, Unavailable};
 pub use options::ClientOptions;
 
-use crate::outgoing::Stream;
+use crate::outgoing::OutgoingStream;
 use crate::resp::read::{self, Extent, Malformed, ReadItem, Reply, Scanned};
 use crate::resp::write::request;
-use address::Address;
+use address::NodeAddress;
 use error::Result;
-use input::{Input, Wait};
+use input::{ReplyInput, Wait};
 use std::io::{self, ErrorKind, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -53,8 +53,8 @@ const PIPELINE_PART: usize = 32 << 10;
 /// ```
 #[derive(Debug)]
 pub struct Client {
-    stream: Stream,
-    input: Input,
+    stream: OutgoingStream,
+    input: ReplyInput,
     output: Vec<u8>,
     /// A request or a reply was interrupted: the next bytes cannot be assigned to a request.
     broken: bool,
@@ -83,7 +83,7 @@ impl Client {
     /// # Errors
     /// If the connection fails, or the certificate or the user is refused.
     pub fn connect_with(address: &str, options: &ClientOptions) -> Result<Self> {
-        let Address { host, port } = Address::of_user(address)?;
+        let NodeAddress { host, port } = NodeAddress::of_user(address)?;
         Self::open(&host, port, options, None)
     }
 
@@ -94,18 +94,18 @@ impl Client {
         options: &ClientOptions,
         limit: Option<Duration>,
     ) -> Result<Self> {
-        Self::greet(Stream::open(host, port, limit, options.tls.as_ref())?, options)
+        Self::greet(OutgoingStream::open(host, port, limit, options.tls.as_ref())?, options)
     }
 
     fn handshake(address: impl ToSocketAddrs, options: &ClientOptions) -> Result<Self> {
         let tcp = TcpStream::connect(address)?;
         tcp.set_nodelay(true)?;
-        Self::greet(Stream::Plain(tcp), options)
+        Self::greet(OutgoingStream::Plain(tcp), options)
     }
 
     /// Begins a connection on a stream.
-    fn greet(stream: Stream, options: &ClientOptions) -> Result<Self> {
-        let (input, output) = (Input::default(), Vec::new());
+    fn greet(stream: OutgoingStream, options: &ClientOptions) -> Result<Self> {
+        let (input, output) = (ReplyInput::default(), Vec::new());
         let mut client = Self { stream, input, output, broken: false };
         client.command(&options.hello())?;
         Ok(client)

@@ -49,13 +49,13 @@ pub(crate) fn milliseconds(time: Duration) -> u64 {
 
 /// The clock by which keys expire.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct ExpiryClock {
     source: TimeSource,
     /// The latest time that was returned, or that the log contains.
     latest: AtomicU64,
 }
 
-impl Clock {
+impl ExpiryClock {
     /// Creates a clock that begins no earlier than `least`, the time of the log.
     pub(crate) fn starting(source: TimeSource, least: u64) -> Self {
         let latest = source.now().max(least);
@@ -113,7 +113,7 @@ mod tests {
     fn it_goes_back_only_when_it_is_told_to() {
         let source = Arc::new(AtomicU64::new(10_000));
         let set = |to| source.store(to, Ordering::Relaxed);
-        let clock = Clock::starting(TimeSource::Manual(Arc::clone(&source)), 9_000);
+        let clock = ExpiryClock::starting(TimeSource::Manual(Arc::clone(&source)), 9_000);
         assert_eq!((clock.now(), clock.ahead()), (10_000, None));
         set(9_000);
         assert_eq!((clock.now(), clock.ahead()), (10_000, None), "it stands still");
@@ -124,14 +124,14 @@ mod tests {
         assert_eq!((clock.now(), clock.ahead()), (8_999, None));
         set(20_000);
         assert_eq!(clock.now(), 20_000, "it follows at once");
-        assert_eq!(Clock::starting(TimeSource::Manual(source), 30_000).now(), 30_000);
+        assert_eq!(ExpiryClock::starting(TimeSource::Manual(source), 30_000).now(), 30_000);
     }
 
     #[cfg(feature = "cluster")]
     #[test]
     fn small_raises_do_not_add_up() {
         let source = TimeSource::Manual(Arc::new(AtomicU64::new(10_000)));
-        let clock = Clock::starting(source, 0);
+        let clock = ExpiryClock::starting(source, 0);
         for to in [10_900, 11_000] {
             assert!(!clock.is_far_behind(to), "a raise by up to a second is refused");
             clock.raise(to);

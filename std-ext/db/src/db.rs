@@ -1,7 +1,7 @@
 //! The database.
 
 use crate::background::BackgroundTasks;
-use crate::clock::{Clock, milliseconds};
+use crate::clock::{ExpiryClock, milliseconds};
 use crate::error::Error;
 use crate::event_flags::EventFlags;
 use crate::lock::lock;
@@ -10,7 +10,7 @@ use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::ENTRY_HEADER;
 use crate::log::none::NoLog;
-use crate::log::{BatchMark, LOG, Log, LogError, Lsn, OpenError, Position, Recovered, Replay};
+use crate::log::{BatchMark, EntryReplay, LOG, Log, LogError, Lsn, OpenError, Position, Recovered};
 use crate::options::Options;
 use crate::progress::Progress;
 use crate::request::{
@@ -166,7 +166,7 @@ impl Db {
                 (Arc::new(log), found.time, latency)
             }
         };
-        let clock = Clock::starting(options.time.clone(), time);
+        let clock = ExpiryClock::starting(options.time.clone(), time);
         let mut state = State::new(shards, log, clock, &options);
         state.latency = latency;
         let state = Arc::new(state);
@@ -694,7 +694,7 @@ fn recover_by<L>(
     shards: &LoadingShards,
     opened: &mut Opened,
     progress: &Progress,
-    open: impl FnOnce(Lsn, Lsn, &mut Replay<'_>) -> Result<(L, Recovered), OpenError>,
+    open: impl FnOnce(Lsn, Lsn, &mut EntryReplay<'_>) -> Result<(L, Recovered), OpenError>,
 ) -> Result<(L, FolderContents), OpenError> {
     let mut watermarks = vec![0; usize::from(crate::state::slots::SLOTS)];
     let (mut time, mut least, mut above) = (0, 0, 0);

@@ -43,9 +43,9 @@ impl Gauge {
 
 /// A number that only grows, written by one thread and read by any.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+pub(crate) struct ThreadCounter(AtomicU64);
 
-impl Counter {
+impl ThreadCounter {
     #[inline]
     pub(crate) fn add(&self, more: u64) {
         // Only one thread writes, so no addition is lost. Relaxed: a statistic; no other memory is published through

@@ -20,7 +20,7 @@ thread_local! {
 
 /// Returns whether `pattern` matches all of `text`. If `fold`, the case of ASCII letters is ignored.
 pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
-    find(&Source { pattern, fold }, text, usize::MAX)
+    find(&PatternSource { pattern, fold }, text, usize::MAX)
 }
 
 /// A pattern that many texts are compared with. The bytes of each class were looked up once, so a class as
@@ -117,7 +117,7 @@ impl Glob {
 }
 
 /// The elements of a pattern, each at a position.
-trait Elements {
+trait PatternElements {
     /// Returns the position behind the last element.
     fn end(&self) -> usize;
     fn is_star(&self, at: usize) -> bool;
@@ -127,7 +127,7 @@ trait Elements {
 
 /// Returns whether a pattern matches all of `text`, and no more than `steps` steps show it.
 #[inline]
-fn find(pattern: &impl Elements, text: &[u8], steps: usize) -> bool {
+fn find(pattern: &impl PatternElements, text: &[u8], steps: usize) -> bool {
     let (mut at, mut place) = (0, 0);
     // After the last star: the position in the pattern, and the position in the text up to which the star matches.
     let mut star: Option<(usize, usize)> = None;
@@ -158,7 +158,7 @@ fn find(pattern: &impl Elements, text: &[u8], steps: usize) -> bool {
     false
 }
 
-impl Elements for Glob {
+impl PatternElements for Glob {
     fn end(&self) -> usize {
         self.elements.len()
     }
@@ -227,12 +227,12 @@ impl ByteSet {
 }
 
 /// A pattern as it was written.
-struct Source<'p> {
+struct PatternSource<'p> {
     pattern: &'p [u8],
     fold: bool,
 }
 
-impl Elements for Source<'_> {
+impl PatternElements for PatternSource<'_> {
     fn end(&self) -> usize {
         self.pattern.len()
     }

@@ -27,11 +27,11 @@ const TAKEN: &[&str] = &[
 ];
 
 /// Reads the settings of the program.
-type Read = Box<dyn Fn() -> Result<Config, String> + Send>;
+type ReadSettings = Box<dyn Fn() -> Result<Config, String> + Send>;
 
 /// The parts of the program that use certificates and passwords.
 pub(crate) struct Reload {
-    pub(crate) read: Read,
+    pub(crate) read: ReadSettings,
     /// The settings that were read last.
     pub(crate) config: Config,
     pub(crate) server: Reloader,

@@ -41,7 +41,7 @@ impl ScriptId {
 
 /// The texts of scripts, and the scripts that run.
 pub(crate) struct Scripts {
-    texts: Mutex<Texts>,
+    texts: Mutex<ScriptTexts>,
     /// Rises when a text is removed, so that threads forget what they have compiled.
     removals: AtomicU64,
     switches: Mutex<Vec<Weak<Switch>>>,
@@ -52,7 +52,7 @@ pub(crate) struct Scripts {
 }
 
 #[derive(Default)]
-struct Texts {
+struct ScriptTexts {
     by_id: HashMap<ScriptId, Arc<[u8]>>,
     /// The ids of scripts that came with EVAL, in the order in which they came. They are removed if there is no room.
     evaluated: VecDeque<ScriptId>,
@@ -116,7 +116,7 @@ impl Scripts {
 
     /// Forgets all texts.
     pub(crate) fn clear(&self) {
-        *lock(&self.texts) = Texts::default();
+        *lock(&self.texts) = ScriptTexts::default();
         self.note_removal();
     }
 

@@ -102,7 +102,7 @@ impl SectionInfo {
 }
 
 /// Writes a snapshot. Holds one block of it in memory.
-pub struct Writer {
+pub struct SnapshotWriter {
     folder: Arc<Folder>,
     file: Arc<dyn DiskFile>,
     version: u32,
@@ -113,7 +113,7 @@ pub struct Writer {
     finished: bool,
 }
 
-impl Drop for Writer {
+impl Drop for SnapshotWriter {
     fn drop(&mut self) {
         if !self.finished {
             // The incomplete file may be what filled the disk. If the removal fails, the next start removes it.
@@ -122,7 +122,7 @@ impl Drop for Writer {
     }
 }
 
-impl Writer {
+impl SnapshotWriter {
     /// Creates a snapshot of a database on one machine, under its temporary name.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// A collected change of a key.
-enum Pending {
+enum PendingCommit {
     Set(Vec<u8>, Expiry),
     Delete,
 }
@@ -30,7 +30,7 @@ enum Pending {
 pub struct Transaction<'a> {
     db: &'a Db,
     watch: KeyWatch,
-    pending: BTreeMap<Vec<u8>, Pending>,
+    pending: BTreeMap<Vec<u8>, PendingCommit>,
     has_conflict: bool,
 }
 
@@ -44,8 +44,8 @@ impl Transaction<'_> {
     pub fn get(&mut self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         let key = key.as_ref();
         match self.pending.get(key) {
-            Some(Pending::Set(value, _)) => return Ok(Some(value.clone())),
-            Some(Pending::Delete) => return Ok(None),
+            Some(PendingCommit::Set(value, _)) => return Ok(Some(value.clone())),
+            Some(PendingCommit::Delete) => return Ok(None),
             None => {}
         }
         let (mut value, mut refused) = (None, None);
@@ -111,8 +111,8 @@ impl Transaction<'_> {
         let value = value.ok_or(RequestError::NotAnInteger)?;
         let sum = value.checked_add(by).ok_or(RequestError::Overflow)?;
         let expiry = match self.pending.get(key) {
-            Some(Pending::Set(_, expiry)) => *expiry,
-            Some(Pending::Delete) => Expiry::Never,
+            Some(PendingCommit::Set(_, expiry)) => *expiry,
+            Some(PendingCommit::Delete) => Expiry::Never,
             None => Expiry::Keep,
         };
         self.insert(key, sum.to_string().as_bytes(), expiry)?;
@@ -124,17 +124,17 @@ impl Transaction<'_> {
     /// # Errors
     /// [`RequestError::KeyTooLong`].
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<(), Error> {
-        self.change(key.as_ref(), Pending::Delete)
+        self.change(key.as_ref(), PendingCommit::Delete)
     }
 
     fn insert(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<(), Error> {
         if value.len() > LONGEST_VALUE {
             return Err(RequestError::ValueTooLong.into());
         }
-        self.change(key, Pending::Set(value.to_vec(), expiry))
+        self.change(key, PendingCommit::Set(value.to_vec(), expiry))
     }
 
-    fn change(&mut self, key: &[u8], pending: Pending) -> Result<(), Error> {
+    fn change(&mut self, key: &[u8], pending: PendingCommit) -> Result<(), Error> {
         // The database executes the other changes of a transaction if one of them fails, so none may fail.
         if key.len() > LONGEST_KEY {
             return Err(RequestError::KeyTooLong.into());
@@ -172,7 +172,7 @@ impl Transaction<'_> {
     }
 }
 
-impl Pending {
+impl PendingCommit {
     fn to_change(&self) -> Change<'_> {
         match self {
             Self::Set(value, expiry) => {

@@ -7,7 +7,7 @@
 use crate::gauge::Gauge;
 use crate::limits::{WATCH_QUEUE, WATCH_QUEUE_BYTES};
 use crate::lock::lock;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::log::{Log, LogError, Lsn};
 use std::error::Error;
 use std::fmt;
@@ -18,13 +18,13 @@ use std::time::Duration;
 type Entry = (Lsn, Arc<[u8]>);
 
 /// One watcher's queue, as writers see it.
-struct Queue {
+struct WatchQueue {
     entries: SyncSender<Entry>,
     /// Bytes of the queued entries.
     bytes: Arc<Gauge>,
 }
 
-impl Queue {
+impl WatchQueue {
     /// Queues an entry. Returns false if the watcher lags behind or is gone.
     fn push(&self, entry: Lsn, changes: &Arc<[u8]>) -> bool {
         let before = self.bytes.add(changes.len() as u64) as usize;
@@ -40,7 +40,7 @@ pub(crate) struct Watchers {
     /// The number of queues, so that writers take no lock if there is none. A watch that begins before a change is
     /// ordered before it by other means, so the thread that makes the change sees the number.
     number: Gauge,
-    queues: Mutex<Vec<Queue>>,
+    queues: Mutex<Vec<WatchQueue>>,
 }
 
 impl Watchers {
@@ -65,7 +65,7 @@ impl Watchers {
         let (queue, entries) = sync_channel(WATCH_QUEUE);
         let bytes: Arc<Gauge> = Arc::default();
         let mut queues = lock(&self.queues);
-        queues.push(Queue { entries: queue, bytes: Arc::clone(&bytes) });
+        queues.push(WatchQueue { entries: queue, bytes: Arc::clone(&bytes) });
         self.number.set(queues.len() as u64);
         let (prefix, events) = (prefix.to_vec(), Vec::new().into_iter());
         Watch { entries, bytes, database, prefix, log, events }
@@ -142,7 +142,7 @@ impl Watch {
 /// Returns the events of an entry for keys of a database with this prefix.
 fn events(lsn: Lsn, own: u16, changes: &[u8], prefix: &[u8]) -> Result<Vec<Event>, WatchError> {
     // The database itself has encoded these bytes, so decoding does not fail.
-    let changes = Changes::new(changes).map_while(Result::ok);
+    let changes = LoggedChanges::new(changes).map_while(Result::ok);
     let (mut events, mut database) = (Vec::new(), 0);
     let mut report = |key: &[u8], kind: fn(Vec<u8>) -> EventKind| {
         if key.starts_with(prefix) {

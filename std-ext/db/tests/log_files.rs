@@ -5,7 +5,7 @@
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::file::FileLog;
 use hedgerow_db::log::folder::Folder;
-use hedgerow_db::log::{Cut, Fsync, Log, LogError, Lsn, OpenError, Recovered};
+use hedgerow_db::log::{Fsync, Log, LogError, Lsn, OpenError, Recovered, TruncatedTail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -169,7 +169,7 @@ fn every_byte_counts() {
             let (log, recovered, entries) = opened.unwrap();
             assert_eq!(entries, (1..10).map(entry).collect::<Vec<_>>());
             let (file, offset) = (file(path.path(), 6), places[4] as u64);
-            let cut = Cut { file: file.clone(), offset, bytes: HEAD as u64, entries: 0 };
+            let cut = TruncatedTail { file: file.clone(), offset, bytes: HEAD as u64, entries: 0 };
             assert_eq!(recovered.cut, Some(cut));
             drop(log);
             assert_eq!(fs::read(file).unwrap(), bytes, "it is marked again");
@@ -203,7 +203,8 @@ fn unflushed_damage_is_truncated() {
         let (next, offset) = (6 + whole as u64, places[whole]);
         assert_eq!(entries, (1..next).map(entry).collect::<Vec<_>>());
         let (cut, left) = (bytes.len() - offset, 9 - next);
-        let wanted = Cut { file, offset: offset as u64, bytes: cut as u64, entries: left };
+        let wanted =
+            TruncatedTail { file, offset: offset as u64, bytes: cut as u64, entries: left };
         assert_eq!(recovered.cut, Some(wanted));
         let kept = fs::read(path.path().join(format!("cut-{next:020}")));
         assert_eq!(kept.ok().as_deref(), (left > 0).then_some(&bad[offset..]));

@@ -6,7 +6,7 @@ use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::folder::Folder;
 use hedgerow_db::log::{BatchHash, BatchMark, Fsync, OpenError, Position};
 use hedgerow_db::request::LONGEST_VALUE;
-use hedgerow_db::snapshot::{Snapshot, Writer, remove_older};
+use hedgerow_db::snapshot::{Snapshot, SnapshotWriter, remove_older};
 use hedgerow_db::{Db, Options, SlotSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,8 @@ fn write_at(
     sections: &[u64],
     position: Option<Position>,
 ) -> std::io::Result<u64> {
-    let create = if position.is_some() { Writer::create_clustered } else { Writer::create };
+    let create =
+        if position.is_some() { SnapshotWriter::create_clustered } else { SnapshotWriter::create };
     let mut writer = create(folder)?;
     for (number, count) in sections.iter().enumerate() {
         let begin = number as u16 * 1000;
@@ -109,8 +110,8 @@ fn a_snapshot_of_a_cluster_has_the_position_of_the_log() {
     write(&folder, 95, &[3]).unwrap();
     assert_eq!(fs::read(file(path.path(), 95)).unwrap()[8..12], [1, 0, 0, 0]);
     assert!(Snapshot::newest(&folder).unwrap().unwrap().position().is_none());
-    assert!(Writer::create(&folder).unwrap().finish_at(96, 1, Some(position())).is_err());
-    assert!(Writer::create_clustered(&folder).unwrap().finish(96, 1).is_err());
+    assert!(SnapshotWriter::create(&folder).unwrap().finish_at(96, 1, Some(position())).is_err());
+    assert!(SnapshotWriter::create_clustered(&folder).unwrap().finish(96, 1).is_err());
 }
 
 fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, OpenError> {
@@ -237,7 +238,7 @@ fn long_values_come_back() {
     let lengths = [65_000, 65_521, 65_522, 65_523, 65_536, 1 << 20, 5 << 20];
     let value =
         |length: usize| -> Vec<u8> { (0..length).map(|byte| ((byte * 31) >> 3) as u8).collect() };
-    let mut writer = Writer::create(&folder).unwrap();
+    let mut writer = SnapshotWriter::create(&folder).unwrap();
     writer.section(0..16384, 5).unwrap();
     let key = vec![b'k'; 65_535];
     for length in lengths {
@@ -248,7 +249,7 @@ fn long_values_come_back() {
     assert!(too_long.is_err());
     drop(writer);
     assert!(Snapshot::newest(&folder).unwrap().is_none());
-    let mut writer = Writer::create(&folder).unwrap();
+    let mut writer = SnapshotWriter::create(&folder).unwrap();
     writer.section(0..16384, 5).unwrap();
     for length in lengths {
         writer.entry(b"key", None, &value(length)).unwrap();
@@ -274,7 +275,7 @@ fn long_values_come_back() {
 fn sections_follow_each_other() {
     let path = folder();
     let folder = claim(path.path(), &FaultyDisk::new());
-    let mut writer = Writer::create(&folder).unwrap();
+    let mut writer = SnapshotWriter::create(&folder).unwrap();
     assert!(writer.entry(b"key", None, b"").is_err(), "there is no section");
     writer.section(5..10, 1).unwrap();
     for wrong in [5..11, 9..10, 12..12, 10..16385] {

@@ -2,10 +2,10 @@
 
 use super::measurement::{Kind, Measurement};
 use super::settings::{Random, Settings, name};
-use hedgerow_db::cluster::core::batch::{MOST_RAW, Piece, encode_entry, entry_bytes};
-use hedgerow_db::cluster::core::{Batch, Chain, Entry};
+use hedgerow_db::cluster::core::batch::{BatchPiece, MOST_RAW, encode_entry, entry_bytes};
+use hedgerow_db::cluster::core::{Batch, BatchChain, Entry};
 use hedgerow_db::cluster::etcd::{
-    self, Bytes, Client, Compare, EtcdError, Keys, Operation, Transaction,
+    self, Bytes, Compare, EtcdClient, EtcdError, EtcdTransaction, Keys, Operation,
 };
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -35,11 +35,12 @@ pub(crate) async fn load(settings: &Settings) -> Result<Measurement, Box<dyn Err
 }
 
 /// Makes the connections, each to another member, or all to the leader.
-async fn connect(settings: &Settings) -> Result<Vec<Client>, Box<dyn Error>> {
+async fn connect(settings: &Settings) -> Result<Vec<EtcdClient>, Box<dyn Error>> {
     let mut urls = settings.etcd.clone();
     let connect = |urls: &[String]| {
-        let settings = etcd::Settings { call_timeout: TIMEOUT, ..etcd::Settings::new(urls) };
-        Client::connect(&settings)
+        let settings =
+            etcd::ClientSettings { call_timeout: TIMEOUT, ..etcd::ClientSettings::new(urls) };
+        EtcdClient::connect(&settings)
     };
     if settings.leader {
         let all = connect(&urls)?.status().await;
@@ -56,7 +57,7 @@ async fn connect(settings: &Settings) -> Result<Vec<Client>, Box<dyn Error>> {
     Ok(clients)
 }
 
-async fn fill(settings: &Settings, client: &Client) -> Result<Measurement, Box<dyn Error>> {
+async fn fill(settings: &Settings, client: &EtcdClient) -> Result<Measurement, Box<dyn Error>> {
     let mut measurement = Measurement::begin_open();
     let mut random = Random::new(settings, 1);
     for begin in (0..settings.keys).step_by(FILL as usize) {
@@ -64,7 +65,7 @@ async fn fill(settings: &Settings, client: &Client) -> Result<Measurement, Box<d
         let end = settings.keys.min(begin + FILL);
         let put = |key| Operation::put(path(key), random.value().to_vec());
         let transaction =
-            Transaction { then: (begin..end).map(put).collect(), ..Transaction::default() };
+            EtcdTransaction { then: (begin..end).map(put).collect(), ..EtcdTransaction::default() };
         client.transact(&transaction).await?;
         measurement.note(Kind::Write, end - begin, sent, Instant::now());
     }
@@ -73,7 +74,10 @@ async fn fill(settings: &Settings, client: &Client) -> Result<Measurement, Box<d
 }
 
 /// Puts or reads single keys, from all clients at once.
-async fn single(settings: &Settings, clients: &[Client]) -> Result<Measurement, Box<dyn Error>> {
+async fn single(
+    settings: &Settings,
+    clients: &[EtcdClient],
+) -> Result<Measurement, Box<dyn Error>> {
     let writes = settings.work == "put";
     let shared = Rc::new(RefCell::new((Measurement::begin(settings), Random::new(settings, 7))));
     let tasks = LocalSet::new();
@@ -125,7 +129,7 @@ struct Queue {
 }
 
 /// Writes entries into batches as a primary does: one transaction in flight, which takes all that waits.
-async fn batches(settings: &Settings, client: &Client) -> Result<Measurement, Box<dyn Error>> {
+async fn batches(settings: &Settings, client: &EtcdClient) -> Result<Measurement, Box<dyn Error>> {
     client.delete(Keys::prefix(LOG)).await?;
     let (queue, filled) = (
         Rc::new(RefCell::new(Queue {
@@ -174,7 +178,7 @@ async fn write(queue: Rc<RefCell<Queue>>, filled: Rc<Notify>) -> Result<(), Etcd
 
 /// The writer of `batches`.
 struct Log {
-    client: Client,
+    client: EtcdClient,
     queue: Rc<RefCell<Queue>>,
     filled: Rc<Notify>,
 }
@@ -190,7 +194,7 @@ impl Log {
     }
 
     async fn run(&self) -> Result<(), Box<dyn Error>> {
-        let (mut line, mut chain) = (String::new(), Chain::default());
+        let (mut line, mut chain) = (String::new(), BatchChain::default());
         let (mut seq, mut first) = (0_u64, 1_u64);
         loop {
             let (raw, told) = self.take(first);
@@ -200,7 +204,8 @@ impl Log {
             }
             seq += 1;
             let entries = told.len() as u32;
-            let batch = Batch { epoch: 1, first, entries, piece: Piece::Whole, before: chain, raw };
+            let batch =
+                Batch { epoch: 1, first, entries, piece: BatchPiece::Whole, before: chain, raw };
             chain = batch.after();
             first += u64::from(entries);
             // As long as the line of a group.
@@ -211,7 +216,7 @@ impl Log {
             } else {
                 Compare::Value { key: TAIL.into(), value: line.into() }
             };
-            let transaction = Transaction {
+            let transaction = EtcdTransaction {
                 compare: vec![compare],
                 then: vec![
                     Operation::put(TAIL, next.clone()),

@@ -5,12 +5,12 @@ use std::io::{self, ErrorKind};
 
 /// The host and port of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Address {
+pub(super) struct NodeAddress {
     pub(super) host: String,
     pub(super) port: u16,
 }
 
-impl Address {
+impl NodeAddress {
     /// Parses `host:port`. An IPv6 address may be in brackets, and the host may be empty.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
@@ -31,7 +31,7 @@ impl Address {
     }
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port } = self;
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
@@ -52,12 +52,12 @@ mod tests {
             ("rose.example:1", "rose.example", 1, "rose.example:1"),
             (":65535", "", 65535, ":65535"),
         ] {
-            let address = Address::parse(text).unwrap();
+            let address = NodeAddress::parse(text).unwrap();
             assert_eq!((&*address.host, address.port), (host, port));
             assert_eq!(address.to_string(), shown);
         }
         for text in ["", "rose", "rose:", "rose:0", "rose:65536", "rose:-1", "rose:seven"] {
-            assert_eq!(Address::parse(text), None, "{text}");
+            assert_eq!(NodeAddress::parse(text), None, "{text}");
         }
     }
 }

@@ -10,7 +10,7 @@ mod slot_map;
 
 pub use pipeline::ClusterPipeline;
 
-use super::address::Address;
+use super::address::NodeAddress;
 use super::error::{Attempt, ClientError, Result, Unavailable};
 use super::{Client, ClientOptions, done, integer, server_error};
 use crate::command::first_key;
@@ -18,7 +18,7 @@ use crate::resp::read::Reply;
 use crate::resp::write::request;
 use crate::state::slots::slot;
 use advice::Advice;
-use retry::{Limits, Reason, Retry};
+use retry::{Retry, RetryLimits, RetryReason};
 use slot_map::SlotMap;
 use std::collections::HashMap;
 use std::fmt;
@@ -26,7 +26,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 /// By default a request is tried for longer than a failover takes.
-const LIMITS: Limits = Limits { attempts: 32, time: Duration::from_secs(10) };
+const LIMITS: RetryLimits = RetryLimits { attempts: 32, time: Duration::from_secs(10) };
 /// A machine that is gone answers nothing. A client that waited for it for ever would never find the next primary.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -62,18 +62,18 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// If a connection fails after a request was sent, nobody knows whether the node has executed it. The client does not
 /// send it again: the error is [`ClientError::Io`], as with [`Client`]. The next request finds the next primary.
 pub struct ClusterClient {
-    seeds: Vec<Address>,
+    seeds: Vec<NodeAddress>,
     options: ClientOptions,
     timeout: Option<Duration>,
-    limits: Limits,
+    limits: RetryLimits,
     map: SlotMap,
     /// A redirection or a failed connection has shown that the map is old.
     is_old: bool,
     /// The node to which the last redirection led. It knows the change that others may not know yet.
-    informed: Option<Address>,
+    informed: Option<NodeAddress>,
     /// The node whose connection failed last. It may take a whole timeout, so it is asked last.
-    failed: Option<Address>,
-    connections: HashMap<Address, Client>,
+    failed: Option<NodeAddress>,
+    connections: HashMap<NodeAddress, Client>,
 }
 
 impl fmt::Debug for ClusterClient {
@@ -87,15 +87,15 @@ impl fmt::Debug for ClusterClient {
 
 /// The node that a request is sent to.
 #[derive(Clone, Debug)]
-struct Target {
-    address: Address,
+struct RequestTarget {
+    address: NodeAddress,
     /// Whether `ASKING` precedes the request.
     asking: bool,
 }
 
 /// The outcome of an attempt.
 #[derive(Debug)]
-enum Outcome {
+enum RequestOutcome {
     /// A reply, which may be an error.
     Reply(Reply),
     /// No node can have executed the request.
@@ -104,9 +104,9 @@ enum Outcome {
     Unknown(ClientError),
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// Returns whether the request is not sent again.
-    fn is_final(&self, asked: &Address) -> bool {
+    fn is_final(&self, asked: &NodeAddress) -> bool {
         match self {
             Self::Reply(Reply::Error(why)) => {
                 Advice::of(&String::from_utf8_lossy(why), asked) == Advice::Accept
@@ -141,7 +141,7 @@ impl ClusterClient {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub fn connect_with<A: ToString>(seeds: &[A], options: &ClientOptions) -> Result<Self> {
-        let seeds = seeds.iter().map(|seed| Address::of_user(&seed.to_string()));
+        let seeds = seeds.iter().map(|seed| NodeAddress::of_user(&seed.to_string()));
         let mut client = Self {
             seeds: seeds.collect::<io::Result<_>>()?,
             options: options.clone(),
@@ -175,12 +175,12 @@ impl ClusterClient {
     /// time since the first one. By default they are 32 attempts and 10 seconds. An attempt that has begun is not
     /// interrupted: [`set_timeout`](Self::set_timeout) limits it.
     pub fn set_limits(&mut self, attempts: u32, time: Duration) {
-        self.limits = Limits { attempts, time };
+        self.limits = RetryLimits { attempts, time };
     }
 
     /// Returns the addresses of the primaries that the client knows, by their lowest slot.
     pub fn primaries(&self) -> Vec<String> {
-        self.map.primaries().map(Address::to_string).collect()
+        self.map.primaries().map(NodeAddress::to_string).collect()
     }
 
     /// Sends any command to the node of its first key, and waits for its reply.
@@ -224,29 +224,31 @@ impl ClusterClient {
         &mut self,
         bytes: &[u8],
         slot: Option<u16>,
-        (mut target, mut outcome): (Target, Outcome),
+        (mut target, mut outcome): (RequestTarget, RequestOutcome),
         retry: &mut Retry,
     ) -> Result<Reply> {
         loop {
             let (advice, error) = match outcome {
-                Outcome::Reply(Reply::Error(why)) => {
+                RequestOutcome::Reply(Reply::Error(why)) => {
                     let text = String::from_utf8_lossy(&why);
                     match Advice::of(&text, &target.address) {
                         Advice::Accept => return Ok(Reply::Error(why)),
                         advice => (advice, ClientError::Server(text.into_owned())),
                     }
                 }
-                Outcome::Reply(reply) => return Ok(reply),
-                Outcome::NotSent(ClientError::Io(why)) => (Advice::Search, ClientError::Io(why)),
+                RequestOutcome::Reply(reply) => return Ok(reply),
+                RequestOutcome::NotSent(ClientError::Io(why)) => {
+                    (Advice::Search, ClientError::Io(why))
+                }
                 // The node was connected, but refused to serve the client.
-                Outcome::NotSent(ClientError::Server(text)) => {
+                RequestOutcome::NotSent(ClientError::Server(text)) => {
                     let error = ClientError::Server(text.clone());
                     match Advice::of(&text, &target.address) {
                         Advice::Accept => return Err(error),
                         _ => (Advice::Search, error),
                     }
                 }
-                Outcome::NotSent(why) | Outcome::Unknown(why) => return Err(why),
+                RequestOutcome::NotSent(why) | RequestOutcome::Unknown(why) => return Err(why),
             };
             target = self.next_target(&advice, slot, (&target.address, error), retry)?;
             outcome = self.attempt(&target, bytes);
@@ -258,12 +260,12 @@ impl ClusterClient {
         &mut self,
         advice: &Advice,
         slot: Option<u16>,
-        (node, error): (&Address, ClientError),
+        (node, error): (&NodeAddress, ClientError),
         retry: &mut Retry,
-    ) -> Result<Target> {
+    ) -> Result<RequestTarget> {
         let reason = match advice {
-            Advice::Moved(..) | Advice::Asking(_) => Reason::Redirected,
-            Advice::Wait | Advice::Search | Advice::Accept => Reason::Unavailable,
+            Advice::Moved(..) | Advice::Asking(_) => RetryReason::Redirected,
+            Advice::Wait | Advice::Search | Advice::Accept => RetryReason::Unavailable,
         };
         match advice {
             Advice::Moved(moved, address) => {
@@ -279,8 +281,8 @@ impl ClusterClient {
         }
         retry.again(node, error, reason)?;
         Ok(match advice {
-            Advice::Moved(_, address) => Target { address: address.clone(), asking: false },
-            Advice::Asking(address) => Target { address: address.clone(), asking: true },
+            Advice::Moved(_, address) => RequestTarget { address: address.clone(), asking: false },
+            Advice::Asking(address) => RequestTarget { address: address.clone(), asking: true },
             Advice::Wait | Advice::Accept => self.target(slot),
             Advice::Search => {
                 self.read_old_map(retry);
@@ -290,7 +292,7 @@ impl ClusterClient {
     }
 
     /// Returns the node of a slot. If it is not known, any node knows more.
-    fn target(&self, slot: Option<u16>) -> Target {
+    fn target(&self, slot: Option<u16>) -> RequestTarget {
         let owner = slot.and_then(|slot| self.map.owner(slot));
         let any = || {
             let known = self.map.primaries().chain(self.map.nodes()).chain(&self.seeds);
@@ -299,38 +301,40 @@ impl ClusterClient {
         };
         // `read_map` has found a node, so there is a seed.
         let address =
-            owner.or_else(any).cloned().unwrap_or(Address { host: String::new(), port: 0 });
-        Target { address, asking: false }
+            owner.or_else(any).cloned().unwrap_or(NodeAddress { host: String::new(), port: 0 });
+        RequestTarget { address, asking: false }
     }
 
     /// Sends a request to a node, and waits for its reply.
-    fn attempt(&mut self, target: &Target, bytes: &[u8]) -> Outcome {
+    fn attempt(&mut self, target: &RequestTarget, bytes: &[u8]) -> RequestOutcome {
         if target.asking {
             return self.attempt_asking(&target.address, bytes);
         }
         match self.send(&target.address, bytes) {
-            Ok(()) => self.receive(&target.address).map_or_else(Outcome::Unknown, Outcome::Reply),
+            Ok(()) => self
+                .receive(&target.address)
+                .map_or_else(RequestOutcome::Unknown, RequestOutcome::Reply),
             // An incomplete request is not executed.
-            Err((_, why)) => Outcome::NotSent(why),
+            Err((_, why)) => RequestOutcome::NotSent(why),
         }
     }
 
-    fn attempt_asking(&mut self, address: &Address, bytes: &[u8]) -> Outcome {
+    fn attempt_asking(&mut self, address: &NodeAddress, bytes: &[u8]) -> RequestOutcome {
         let mut both = Vec::new();
         request(&mut both, &["ASKING"]);
         both.extend_from_slice(bytes);
         if let Err((_, why)) = self.send(address, &both) {
-            return Outcome::NotSent(why);
+            return RequestOutcome::NotSent(why);
         }
         // Without `ASKING`, the node sends the request back by `MOVED`.
         let replies = self.receive(address).and_then(|_| self.receive(address));
-        replies.map_or_else(Outcome::Unknown, Outcome::Reply)
+        replies.map_or_else(RequestOutcome::Unknown, RequestOutcome::Reply)
     }
 
     /// Sends requests to a node. If that fails, returns how many bytes were sent before.
     fn send(
         &mut self,
-        address: &Address,
+        address: &NodeAddress,
         bytes: &[u8],
     ) -> std::result::Result<(), (usize, ClientError)> {
         let sent = match self.connection(address) {
@@ -349,7 +353,7 @@ impl ClusterClient {
     }
 
     /// Waits for the next reply of a node.
-    fn receive(&mut self, address: &Address) -> Result<Reply> {
+    fn receive(&mut self, address: &NodeAddress) -> Result<Reply> {
         let connection = self.connections.get_mut(address).ok_or_else(not_connected);
         let reply = connection.and_then(Client::reply);
         if reply.is_err() {
@@ -359,7 +363,7 @@ impl ClusterClient {
     }
 
     /// Drops a connection that has failed. The node may not be the primary any more.
-    fn disconnect(&mut self, address: &Address) {
+    fn disconnect(&mut self, address: &NodeAddress) {
         self.connections.remove(address);
         self.is_old = true;
         self.informed.take_if(|informed| informed == address);
@@ -367,11 +371,11 @@ impl ClusterClient {
     }
 
     /// Returns a connection that waits for requests.
-    fn connection(&mut self, address: &Address) -> Result<&mut Client> {
+    fn connection(&mut self, address: &NodeAddress) -> Result<&mut Client> {
         // Requests on a connection that the node has closed would have an unknown outcome without need.
         let is_open = self.connections.get_mut(address).is_some_and(Client::is_open);
         if !is_open {
-            let Address { host, port } = address;
+            let NodeAddress { host, port } = address;
             let connection = Client::open(host, *port, &self.options, self.timeout)?;
             self.failed.take_if(|failed| failed == address);
             self.connections.insert(address.clone(), connection);
@@ -419,8 +423,8 @@ impl ClusterClient {
     }
 
     /// Returns all known nodes in the order in which they are asked for the map.
-    fn sources(&self) -> Vec<Address> {
-        let mut sources: Vec<Address> = Vec::new();
+    fn sources(&self) -> Vec<NodeAddress> {
+        let mut sources: Vec<NodeAddress> = Vec::new();
         for address in self.informed.iter().chain(self.map.nodes()).chain(&self.seeds) {
             if !sources.contains(address) {
                 sources.push(address.clone());
@@ -431,7 +435,7 @@ impl ClusterClient {
         sources
     }
 
-    fn map_of(&mut self, address: &Address) -> Result<SlotMap> {
+    fn map_of(&mut self, address: &NodeAddress) -> Result<SlotMap> {
         let reply = self.connection(address).and_then(|node| node.command(&["CLUSTER", "SLOTS"]));
         match reply {
             Ok(reply) => SlotMap::read(&reply, address).ok_or(ClientError::Unexpected(reply)),

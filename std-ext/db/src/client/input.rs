@@ -1,6 +1,6 @@
 //! The bytes that a client has received, and the time that it waits for more.
 
-use crate::outgoing::Stream;
+use crate::outgoing::OutgoingStream;
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ const READ_SIZE: usize = 64 << 10;
 
 /// Received bytes.
 #[derive(Debug, Default)]
-pub(super) struct Input {
+pub(super) struct ReplyInput {
     /// The bytes, and room for more behind them. The room stays zeroed or has old bytes, so it is made once.
     buffer: Vec<u8>,
     /// The bytes from `read` to `filled` were not consumed.
@@ -17,7 +17,7 @@ pub(super) struct Input {
     filled: usize,
 }
 
-impl Input {
+impl ReplyInput {
     /// Returns the bytes that were not consumed.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buffer[self.read..self.filled]
@@ -35,7 +35,11 @@ impl Input {
     ///
     /// The room grows with the bytes that have come. A length that the server announces only keeps it from growing
     /// further: it may be false.
-    pub(super) fn read_from(&mut self, stream: &mut Stream, wanted: usize) -> io::Result<usize> {
+    pub(super) fn read_from(
+        &mut self,
+        stream: &mut OutgoingStream,
+        wanted: usize,
+    ) -> io::Result<usize> {
         if self.read > 0 {
             self.buffer.copy_within(self.read..self.filled, 0);
             (self.read, self.filled) = (0, self.filled - self.read);
@@ -78,7 +82,7 @@ impl Wait {
     ///
     /// # Errors
     /// If the time is over.
-    pub(super) fn before_read(&mut self, stream: &Stream) -> io::Result<()> {
+    pub(super) fn before_read(&mut self, stream: &OutgoingStream) -> io::Result<()> {
         if !std::mem::replace(&mut self.has_read, true) {
             return Ok(());
         }
@@ -102,7 +106,7 @@ impl Wait {
     }
 
     /// Gives the socket its own timeout back, for the next reply.
-    pub(super) fn end(self, stream: &Stream) -> io::Result<()> {
+    pub(super) fn end(self, stream: &OutgoingStream) -> io::Result<()> {
         match self.changed {
             Some(limit) => stream.socket().set_read_timeout(Some(limit)),
             None => Ok(()),

@@ -8,7 +8,7 @@
 
 use super::calls::Calls;
 use super::clock;
-use super::etcd::{Alarm, AlarmKind, Client, EtcdError, Status};
+use super::etcd::{Alarm, AlarmKind, EtcdClient, EtcdError, Status};
 use super::quota::EtcdQuota;
 use crate::lock::lock;
 use std::collections::HashMap;
@@ -89,7 +89,7 @@ impl NoSpaceAlarm {
 
 /// Compacts etcd, and disarms its alarm if there is room then.
 async fn make_room(
-    client: &Client,
+    client: &EtcdClient,
     tail: String,
     learned: &Mutex<Learned>,
     setting: u64,

@@ -5,10 +5,10 @@
 //! primary's entries wait in front of it: a disk that stays behind by [`MOST_WAITING`] has failed.
 
 use super::core::{Committed, Entry};
-use super::durable::Pushed;
+use super::durable::PushedBytes;
 use super::local_log::LocalLogError;
 use super::log::EtcdLog;
-use super::message::{Inbox, Message, Report};
+use super::message::{ApplierReport, DriverMessage, Inbox};
 use crate::Db;
 use crate::clustered::FollowError;
 use crate::lock::lock;
@@ -21,7 +21,7 @@ use std::thread::{self, JoinHandle};
 const MOST_WAITING: usize = 256 << 20;
 
 /// A task for the thread.
-pub(super) enum Order {
+pub(super) enum ApplierOrder {
     /// Apply these entries, and give them to the local log.
     Apply(Committed),
     /// Give these entries to the local log. The state of the primary has them.
@@ -29,9 +29,9 @@ pub(super) enum Order {
     /// The node has caught up.
     Follow,
     /// Become the primary. No entry since the clock was set back last has a later time than this.
-    /// [`Report::Serving`] carries the number.
+    /// [`ApplierReport::Serving`] carries the number.
     Lead(u64, u64),
-    /// Cease to be the primary, or begin to hold changes. [`Report::SteppedDown`] answers.
+    /// Cease to be the primary, or begin to hold changes. [`ApplierReport::SteppedDown`] answers.
     StepDown,
 }
 
@@ -40,21 +40,21 @@ pub(super) type OnFollow = Option<Box<dyn FnOnce() + Send>>;
 
 /// The thread of the state.
 pub(super) struct Applier {
-    orders: Option<Sender<Order>>,
+    orders: Option<Sender<ApplierOrder>>,
     thread: Option<JoinHandle<()>>,
-    waiting: Arc<Mutex<Waiting>>,
+    waiting: Arc<Mutex<WaitingBytes>>,
     inbox: Inbox,
 }
 
 /// The bytes of the primary's entries that wait for the thread. Nothing else bounds them.
 #[derive(Default)]
-struct Waiting {
+struct WaitingBytes {
     bytes: usize,
     /// They were too many, and some of them still wait.
     too_many: bool,
 }
 
-impl Waiting {
+impl WaitingBytes {
     /// Adds bytes. Returns true once, when they are too many.
     fn add(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
@@ -80,7 +80,7 @@ impl Drop for EndsByPanic {
         if thread::panicking() {
             let why = "the thread of the cluster's state has panicked";
             // Fails only after the driver has stopped.
-            let _ = self.0.send(Message::Restart(why.to_owned()));
+            let _ = self.0.send(DriverMessage::Restart(why.to_owned()));
         }
     }
 }
@@ -90,16 +90,17 @@ impl Applier {
     pub(super) fn start(
         db: Db,
         log: Arc<EtcdLog>,
-        pushed: Pushed,
+        pushed: PushedBytes,
         inbox: Inbox,
         on_follow: OnFollow,
     ) -> std::io::Result<Self> {
         let (orders, received) = mpsc::channel();
         let thread = thread::Builder::new().name("hedgerow-cluster-state".into());
-        let waiting = Arc::<Mutex<Waiting>>::default();
+        let waiting = Arc::<Mutex<WaitingBytes>>::default();
         let (of_thread, ends) = (Arc::clone(&waiting), EndsByPanic(inbox.clone()));
         let to_driver = inbox.clone();
-        let worker = Worker { db, log, pushed, inbox, on_follow, waiting: of_thread, stuck: false };
+        let worker =
+            ApplierWorker { db, log, pushed, inbox, on_follow, waiting: of_thread, stuck: false };
         let thread = thread.spawn(move || {
             let _ends = ends;
             worker.run(&received);
@@ -108,8 +109,8 @@ impl Applier {
     }
 
     /// Gives an order.
-    pub(super) fn order(&self, order: Order) {
-        if let Order::Keep(committed) = &order
+    pub(super) fn order(&self, order: ApplierOrder) {
+        if let ApplierOrder::Keep(committed) = &order
             && lock(&self.waiting).add(bytes_of(committed))
         {
             let why = format!(
@@ -117,7 +118,7 @@ impl Applier {
                 MOST_WAITING >> 20
             );
             // Fails only after the driver has stopped.
-            let _ = self.inbox.send(Message::Applier(Report::DiskLags(why)));
+            let _ = self.inbox.send(DriverMessage::Applier(ApplierReport::DiskLags(why)));
         }
         if let Some(orders) = &self.orders {
             // Fails only after a panic in the thread, which has ended the node.
@@ -137,39 +138,41 @@ impl Drop for Applier {
     }
 }
 
-struct Worker {
+struct ApplierWorker {
     db: Db,
     log: Arc<EtcdLog>,
-    pushed: Pushed,
+    pushed: PushedBytes,
     inbox: Inbox,
     on_follow: OnFollow,
-    waiting: Arc<Mutex<Waiting>>,
+    waiting: Arc<Mutex<WaitingBytes>>,
     /// An entry could not be applied, so no later one may be.
     stuck: bool,
 }
 
-impl Worker {
-    fn run(mut self, orders: &Receiver<Order>) {
+impl ApplierWorker {
+    fn run(mut self, orders: &Receiver<ApplierOrder>) {
         for order in orders {
             let report = match order {
-                Order::Apply(committed) => self.apply(&committed),
-                Order::Keep(committed) => {
+                ApplierOrder::Apply(committed) => self.apply(&committed),
+                ApplierOrder::Keep(committed) => {
                     self.keep(&committed);
                     let keeps_up = lock(&self.waiting).remove(bytes_of(&committed));
-                    keeps_up.then_some(Report::DiskKeepsUp)
+                    keeps_up.then_some(ApplierReport::DiskKeepsUp)
                 }
-                Order::Follow => {
+                ApplierOrder::Follow => {
                     self.db.become_follower();
                     if let Some(on_follow) = self.on_follow.take() {
                         on_follow();
                     }
                     None
                 }
-                Order::Lead(number, time) => {
+                ApplierOrder::Lead(number, time) => {
                     self.db.become_primary(time);
-                    Some(Report::Serving(number))
+                    Some(ApplierReport::Serving(number))
                 }
-                Order::StepDown => Some(Report::SteppedDown(self.db.step_down().time)),
+                ApplierOrder::StepDown => {
+                    Some(ApplierReport::SteppedDown(self.db.step_down().time))
+                }
             };
             if let Some(report) = report {
                 self.report(report);
@@ -177,12 +180,12 @@ impl Worker {
         }
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: ApplierReport) {
         // Fails only after the driver has stopped.
-        let _ = self.inbox.send(Message::Applier(report));
+        let _ = self.inbox.send(DriverMessage::Applier(report));
     }
 
-    fn apply(&mut self, committed: &Committed) -> Option<Report> {
+    fn apply(&mut self, committed: &Committed) -> Option<ApplierReport> {
         if self.stuck {
             return None;
         }
@@ -193,23 +196,25 @@ impl Worker {
         if let Err(why) = followed {
             self.stuck = true;
             return Some(match why {
-                FollowError::TimeWentBack { .. } => Report::MustRestart(why.to_string()),
-                why => Report::CannotApply(why.to_string()),
+                FollowError::TimeWentBack { .. } => ApplierReport::MustRestart(why.to_string()),
+                why => ApplierReport::CannotApply(why.to_string()),
             });
         }
         self.keep(committed);
         self.log.tell();
-        Some(Report::Applied(self.log.reached()))
+        Some(ApplierReport::Applied(self.log.reached()))
     }
 
     /// Gives committed entries to the local log.
     fn keep(&mut self, committed: &Committed) {
         match self.log.local_log().push(committed) {
             Ok(()) => self.pushed.add(committed.entries.iter().map(|e| e.changes.len()).sum()),
-            Err(why @ LocalLogError::Log(_)) => self.report(Report::DiskFailed(why.to_string())),
+            Err(why @ LocalLogError::Log(_)) => {
+                self.report(ApplierReport::DiskFailed(why.to_string()));
+            }
             Err(why) => {
                 self.stuck = true;
-                self.report(Report::MustRestart(why.to_string()));
+                self.report(ApplierReport::MustRestart(why.to_string()));
             }
         }
     }
@@ -217,15 +222,15 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::core::{Chain, Mark, Position};
+    use super::super::core::{BatchChain, LogPosition, Mark};
     use super::*;
     use tokio::sync::mpsc::unbounded_channel;
 
     /// An entry that takes this number of bytes.
     fn committed(bytes: usize) -> Committed {
-        let mark = Mark { seq: 1, epoch: 1, chain: Chain::default(), first: 1 };
+        let mark = Mark { seq: 1, epoch: 1, chain: BatchChain::default(), first: 1 };
         let entries = vec![Entry { lsn: 1, time: 1, changes: vec![0; bytes - size_of::<Entry>()] }];
-        Committed { mark, entries, after: Position::default() }
+        Committed { mark, entries, after: LogPosition::default() }
     }
 
     /// The thread of this replica waits for a disk that hangs.
@@ -237,15 +242,15 @@ mod tests {
         let replica = Applier { orders: Some(orders), thread: None, waiting, inbox };
         let part = MOST_WAITING / 4;
         for _ in 0..4 {
-            replica.order(Order::Keep(committed(part)));
+            replica.order(ApplierOrder::Keep(committed(part)));
         }
         assert!(messages.try_recv().is_err(), "the disk may be behind for a moment");
-        replica.order(Order::Keep(committed(99)));
-        let Ok(Message::Applier(Report::DiskLags(why))) = messages.try_recv() else {
+        replica.order(ApplierOrder::Keep(committed(99)));
+        let Ok(DriverMessage::Applier(ApplierReport::DiskLags(why))) = messages.try_recv() else {
             panic!("entries wait without end");
         };
         assert!(why.contains("256 MiB"), "{why}");
-        replica.order(Order::Keep(committed(99)));
+        replica.order(ApplierOrder::Keep(committed(99)));
         assert!(messages.try_recv().is_err(), "it is told with each batch");
         let mut waiting = lock(&replica.waiting);
         assert!(!waiting.remove(4 * part) && !waiting.remove(99), "some of them still wait");
@@ -263,7 +268,7 @@ mod tests {
             panic!("as wanted by the test");
         });
         assert!(thread.join().is_err());
-        assert!(matches!(messages.try_recv(), Ok(Message::Restart(_))), "nobody hears of it");
+        assert!(matches!(messages.try_recv(), Ok(DriverMessage::Restart(_))), "nobody hears of it");
         drop(EndsByPanic(inbox));
         assert!(messages.try_recv().is_err());
     }

@@ -3,10 +3,11 @@
 use super::core::Halt;
 use super::error::StartError;
 use super::etcd::{
-    self, Client, Compare, ErrorKind, EtcdError, Operation, Settings, TlsSettings, Transaction,
+    self, ClientSettings, Compare, ErrorKind, EtcdClient, EtcdError, EtcdTransaction, Operation,
+    TlsSettings,
 };
 use super::halting;
-use super::identity::{self, Age, Belonging, Format};
+use super::identity::{self, Age, Belonging, ClusterFormat};
 use super::keys::Keys;
 use crate::clock::TimeSource;
 use crate::config::ClusterSettings;
@@ -26,15 +27,15 @@ pub(super) fn call_timeout(lease: Duration) -> Duration {
 }
 
 /// Returns how etcd is reached.
-pub(super) fn etcd_settings(settings: &ClusterSettings) -> Settings {
+pub(super) fn etcd_settings(settings: &ClusterSettings) -> ClientSettings {
     let call = call_timeout(settings.lease);
     let (cert, key) = settings.etcd.identity.clone().unzip();
-    Settings {
+    ClientSettings {
         user: settings.etcd.user.clone(),
         tls: TlsSettings { ca: settings.etcd.authorities.clone(), cert, key },
         call_timeout: call,
         connect_timeout: call.min(Duration::from_secs(1)),
-        ..Settings::new(&settings.etcd.endpoints)
+        ..ClientSettings::new(&settings.etcd.endpoints)
     }
 }
 
@@ -44,11 +45,11 @@ pub(super) fn etcd_settings(settings: &ClusterSettings) -> Settings {
 /// # Errors
 /// A sentence, if etcd cannot be used, or has another cluster than the folder belongs to. Nothing was changed then.
 pub(super) async fn bootstrap(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     settings: &ClusterSettings,
     folder: &Folder,
-) -> Result<(Format, Age), StartError> {
+) -> Result<(ClusterFormat, Age), StartError> {
     let belonging = belonging_of(folder)?;
     let format = find_cluster(client, keys, settings, belonging.is_none()).await?;
     let etcd = Belonging::new(&settings.name, &format, settings.group);
@@ -72,13 +73,13 @@ pub(super) async fn bootstrap(
 
 /// Says in etcd that the folder has entries of a later incarnation, so that no node with an earlier one takes over.
 async fn object(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     own: &Belonging,
-    (format, folder): (&Format, &Folder),
+    (format, folder): (&ClusterFormat, &Folder),
 ) -> Result<(), StartError> {
     let halt = Halt::of_a_later_incarnation(identity::node_id(folder)?);
-    let own = Format { incarnation: own.incarnation(), ..format.clone() };
+    let own = ClusterFormat { incarnation: own.incarnation(), ..format.clone() };
     if let Err(why) = halting::put(client, keys, &halt, &own).await {
         tracing::warn!("other nodes could not be told that etcd was restored from a backup: {why}");
     }
@@ -86,7 +87,7 @@ async fn object(
 }
 
 /// Returns the revision of etcd; 0 if it does not answer.
-async fn revision(client: &Client, keys: &Keys) -> u64 {
+async fn revision(client: &EtcdClient, keys: &Keys) -> u64 {
     client.get(keys.format()).await.map_or(0, |got| got.revision)
 }
 
@@ -111,11 +112,11 @@ pub(super) fn belonging_of(folder: &Folder) -> Result<Option<Belonging>, StartEr
 /// # Errors
 /// A sentence, if etcd cannot be used, or has no such cluster.
 pub(super) async fn find_cluster(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     settings: &ClusterSettings,
     may_make: bool,
-) -> Result<Format, StartError> {
+) -> Result<ClusterFormat, StartError> {
     loop {
         match try_to_meet(client, keys, settings, may_make).await {
             Ok(Some(format)) if format.adopter.is_some() => tracing::warn!(
@@ -142,7 +143,7 @@ pub(super) async fn find_cluster(
 }
 
 /// Says what a setting does not do.
-fn note_groups(settings: &ClusterSettings, format: &Format) {
+fn note_groups(settings: &ClusterSettings, format: &ClusterFormat) {
     if settings.groups != 1 && settings.groups != format.groups {
         tracing::warn!(
             "cluster-groups {} is ignored, because the cluster was created with {}: only the first node of a new \
@@ -163,15 +164,15 @@ fn note_groups(settings: &ClusterSettings, format: &Format) {
 
 /// Returns the cluster that etcd has. If there is none, makes one if `may_make` allows it.
 async fn try_to_meet(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     settings: &ClusterSettings,
     may_make: bool,
-) -> Result<Option<Format>, MeetError> {
+) -> Result<Option<ClusterFormat>, MeetError> {
     client.check_version().await?;
     loop {
         if let Some(pair) = client.get(keys.format()).await?.pair {
-            let format = Format::parse(&pair.value)?;
+            let format = ClusterFormat::parse(&pair.value)?;
             format.check(settings.formats, keys.number())?;
             return Ok(Some(format));
         }
@@ -179,15 +180,18 @@ async fn try_to_meet(
             return Ok(None);
         }
         let number = settings.formats.highest;
-        let new = Format { number, ..Format::new(TimeSource::System.now(), settings.groups)? };
-        let transaction = Transaction {
+        let new = ClusterFormat {
+            number,
+            ..ClusterFormat::new(TimeSource::System.now(), settings.groups)?
+        };
+        let transaction = EtcdTransaction {
             compare: vec![Compare::Absent { key: keys.format().into() }],
             then: vec![Operation::put(keys.format(), new.print())],
             otherwise: Vec::new(),
         };
         // The next read says which cluster etcd has, also after an unknown outcome.
         if let Err(why) = client.transact(&transaction).await
-            && why.outcome() == etcd::Outcome::NotDone
+            && why.outcome() == etcd::CallOutcome::NotDone
         {
             return Err(why.into());
         }

@@ -3,17 +3,17 @@
 //! Each call is a task of its own, so that a slow one delays no other. Its answer comes back as a message.
 
 use super::core::{
-    Answer, Compare, Event, Failure, Halt, NodeId, Objections, Outcome, Put, Read, Seq, Txn,
-    WatchedChange,
+    Event, Halt, NodeId, Objections, Put, Read, ReadAnswer, Seq, Txn, TxnFailure, TxnOutcome,
+    ValueCompare, WatchedChange,
 };
 use super::etcd::{
-    self, Client, ErrorKind, EtcdError, KeyValue, Keys as KeyRange, Operation, Range, RangeAnswer,
-    Transaction,
+    self, ErrorKind, EtcdClient, EtcdError, EtcdTransaction, KeyValue, Keys as KeyRange, Operation,
+    Range, RangeAnswer,
 };
 use super::halting;
-use super::identity::Format;
+use super::identity::ClusterFormat;
 use super::keys::Keys;
-use super::message::{Inbox, Message};
+use super::message::{DriverMessage, Inbox};
 use super::peer::{SpoolError, SpoolReader};
 use super::quota::EtcdQuota;
 use super::resync::SharedSpool;
@@ -30,7 +30,7 @@ const SPOOLED: usize = 8 << 20;
 
 /// The calls of a node.
 pub(super) struct Calls {
-    client: Client,
+    client: EtcdClient,
     keys: Arc<Keys>,
     inbox: Inbox,
     watch: Option<JoinHandle<()>>,
@@ -39,7 +39,12 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(client: Client, keys: Arc<Keys>, inbox: Inbox, spool: SharedSpool) -> Self {
+    pub(super) fn new(
+        client: EtcdClient,
+        keys: Arc<Keys>,
+        inbox: Inbox,
+        spool: SharedSpool,
+    ) -> Self {
         Self { client, keys, inbox, watch: None, spool }
     }
 
@@ -52,7 +57,7 @@ impl Calls {
             let answer = match read {
                 Read::Tail => read_tail(&client, &keys).await,
                 Read::Batches(first, last) => match spooled(&spool, first, last).await {
-                    Some(batches) => Ok(Answer::Batches(batches)),
+                    Some(batches) => Ok(ReadAnswer::Batches(batches)),
                     None => read_batches(&client, &keys, first, last).await,
                 },
                 Read::Durable => read_durable(&client, &keys).await,
@@ -68,13 +73,13 @@ impl Calls {
             (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
         tokio::spawn(async move {
             let outcome = match client.transact(&transaction(&keys, &txn)).await {
-                Ok(done) if done.succeeded => Outcome::Done { revision: done.revision },
+                Ok(done) if done.succeeded => TxnOutcome::Done { revision: done.revision },
                 Ok(refused) => {
                     let revision = refused.revision;
                     let [tail, members] = refused.first_values();
-                    Outcome::Refused { revision, tail, members }
+                    TxnOutcome::Refused { revision, tail, members }
                 }
-                Err(why) => Outcome::Failed(failure(&why)),
+                Err(why) => TxnOutcome::Failed(failure(&why)),
             };
             send(&inbox, Event::Transacted { id, outcome });
         });
@@ -82,7 +87,7 @@ impl Calls {
 
     /// Deletes the batches below a number, if `primary` and `members` still have these values. Puts nothing: without
     /// space, etcd refuses every transaction that puts.
-    pub(super) fn trim(&self, id: u64, primary: String, members: Compare, below: Seq) {
+    pub(super) fn trim(&self, id: u64, primary: String, members: ValueCompare, below: Seq) {
         let (client, keys, inbox) =
             (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
         tokio::spawn(async move {
@@ -93,7 +98,7 @@ impl Calls {
     }
 
     /// Says in etcd what this node has, unless etcd has as much. `own` is the cluster that its entries belong to.
-    pub(super) fn halt(&self, id: u64, halt: Halt, own: &Format) {
+    pub(super) fn halt(&self, id: u64, halt: Halt, own: &ClusterFormat) {
         let (client, keys, own) = (self.client.anew(), Arc::clone(&self.keys), own.clone());
         let inbox = self.inbox.clone();
         tokio::spawn(async move {
@@ -120,14 +125,14 @@ impl Calls {
                 let (revision, mut seen) = (last.revision(), Vec::new());
                 for event in watched.events {
                     match event {
-                        etcd::Event::Put(pair) => see(&keys, &inbox, &pair, &mut seen),
-                        etcd::Event::Delete { key, .. } if key == keys.tail() => {
+                        etcd::WatchEvent::Put(pair) => see(&keys, &inbox, &pair, &mut seen),
+                        etcd::WatchEvent::Delete { key, .. } if key == keys.tail() => {
                             seen.push(WatchedChange::Tail(None));
                         }
-                        etcd::Event::Delete { key, .. } if key == keys.members() => {
+                        etcd::WatchEvent::Delete { key, .. } if key == keys.members() => {
                             seen.push(WatchedChange::Members(None));
                         }
-                        etcd::Event::Delete { .. } => {}
+                        etcd::WatchEvent::Delete { .. } => {}
                     }
                 }
                 if !seen.is_empty() {
@@ -153,7 +158,7 @@ impl Calls {
         tokio::spawn(async move {
             match client.put(key, value.clone(), 0).await {
                 // Fails only after the driver has stopped.
-                Ok(_) => _ = inbox.send(Message::Recorded(value)),
+                Ok(_) => _ = inbox.send(DriverMessage::Recorded(value)),
                 Err(why) => tracing::debug!("cannot write to etcd: {why}"),
             }
         });
@@ -179,7 +184,7 @@ impl Calls {
             let members: Vec<_> =
                 answers.into_iter().filter_map(|(_, status)| status.ok()).collect();
             // Fails only after the driver has stopped.
-            let _ = inbox.send(Message::Space(EtcdQuota::of(&members, quota)));
+            let _ = inbox.send(DriverMessage::Space(EtcdQuota::of(&members, quota)));
         });
     }
 
@@ -194,7 +199,7 @@ impl Calls {
     }
 
     /// Returns the client.
-    pub(super) fn client(&self) -> &Client {
+    pub(super) fn client(&self) -> &EtcdClient {
         &self.client
     }
 }
@@ -209,7 +214,7 @@ impl Drop for Calls {
 
 fn send(inbox: &Inbox, event: Event) {
     // Fails only after the driver has stopped.
-    let _ = inbox.send(Message::Event(event));
+    let _ = inbox.send(DriverMessage::Event(event));
 }
 
 /// Sorts a change that the watch saw.
@@ -224,12 +229,12 @@ fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<WatchedChange
         && let Some(node) = NodeId::read(&pair.value)
     {
         // Fails only after the driver has stopped.
-        let _ = inbox.send(Message::Wanted(node));
+        let _ = inbox.send(DriverMessage::Wanted(node));
     }
 }
 
 /// Returns the transaction of the protocol in etcd's words.
-fn transaction(keys: &Keys, txn: &Txn) -> Transaction {
+fn transaction(keys: &Keys, txn: &Txn) -> EtcdTransaction {
     let compares =
         [(keys.tail(), &txn.tail), (keys.members(), &txn.members), (keys.halt(), &txn.halt)];
     let compare = compares.into_iter().filter_map(|(key, compare)| condition(key, compare));
@@ -239,7 +244,7 @@ fn transaction(keys: &Keys, txn: &Txn) -> Transaction {
         Put::Primary(value) => Operation::put(keys.primary(), value.clone()),
         Put::Members(value) => Operation::put(keys.members(), value.clone()),
     });
-    Transaction {
+    EtcdTransaction {
         compare: compare.collect(),
         then: then.collect(),
         otherwise: vec![Operation::get(keys.tail()), Operation::get(keys.members())],
@@ -247,19 +252,19 @@ fn transaction(keys: &Keys, txn: &Txn) -> Transaction {
 }
 
 /// Returns a condition of the protocol in etcd's words.
-fn condition(key: String, compare: &Compare) -> Option<etcd::Compare> {
+fn condition(key: String, compare: &ValueCompare) -> Option<etcd::Compare> {
     let key = key.into();
     match compare {
-        Compare::Any => None,
-        Compare::Absent => Some(etcd::Compare::Absent { key }),
-        Compare::Is(value) => Some(etcd::Compare::Value { key, value: value.clone().into() }),
+        ValueCompare::Any => None,
+        ValueCompare::Absent => Some(etcd::Compare::Absent { key }),
+        ValueCompare::Is(value) => Some(etcd::Compare::Value { key, value: value.clone().into() }),
     }
 }
 
 /// Returns the transaction that deletes the batches below a number, if `primary` and `members` have these values.
-fn trimming(keys: &Keys, primary: String, members: &Compare, below: Seq) -> Transaction {
+fn trimming(keys: &Keys, primary: String, members: &ValueCompare, below: Seq) -> EtcdTransaction {
     let primary = etcd::Compare::Value { key: keys.primary().into(), value: primary.into() };
-    Transaction {
+    EtcdTransaction {
         compare: [primary].into_iter().chain(condition(keys.members(), members)).collect(),
         then: vec![Operation::Delete(KeyRange::between(keys.batch(0), keys.batch(below)))],
         otherwise: Vec::new(),
@@ -267,24 +272,24 @@ fn trimming(keys: &Keys, primary: String, members: &Compare, below: Seq) -> Tran
 }
 
 /// Reads `tail` and `members`, and what speaks against a takeover, as of one revision.
-async fn read_tail(client: &Client, keys: &Keys) -> Result<Answer, EtcdError> {
-    let read = Transaction {
+async fn read_tail(client: &EtcdClient, keys: &Keys) -> Result<ReadAnswer, EtcdError> {
+    let read = EtcdTransaction {
         then: vec![
             Operation::get(keys.tail()),
             Operation::get(keys.members()),
             Operation::get(keys.halt()),
             Operation::Get(Range::of(KeyRange::prefix(keys.durables()))),
         ],
-        ..Transaction::default()
+        ..EtcdTransaction::default()
     };
     let answer = client.transact(&read).await?;
     let (revision, durable) = (answer.revision, answer.answers.last());
     let durable = match durable {
-        Some(etcd::Answer::Found(pairs, _)) => durables(keys, pairs),
+        Some(etcd::OperationAnswer::Found(pairs, _)) => durables(keys, pairs),
         _ => Vec::new(),
     };
     let [tail, members, halt] = answer.first_values();
-    Ok(Answer::Tail { revision, tail, members, objections: Objections { halt, durable } })
+    Ok(ReadAnswer::Tail { revision, tail, members, objections: Objections { halt, durable } })
 }
 
 /// Reads the last batches on the disks of nodes.
@@ -297,18 +302,18 @@ fn durables(keys: &Keys, pairs: &[KeyValue]) -> Vec<(NodeId, Seq)> {
 }
 
 async fn read_batches(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     first: Seq,
     last: Seq,
-) -> Result<Answer, EtcdError> {
+) -> Result<ReadAnswer, EtcdError> {
     let range = KeyRange::between(keys.batch(first), keys.batch(last.saturating_add(1)));
     let RangeAnswer { pairs, .. } = client.range(&Range::of(range).limit(BATCHES)).await?;
     let batches = pairs.into_iter().map_while(|pair| Some((keys.seq(&pair.key)?, pair.value)));
     let batches: Vec<_> = batches.map(|(seq, value)| (seq, value.to_vec())).collect();
     // Without the first one, the others are no use: etcd has forgotten it.
     let there = batches.first().is_some_and(|(seq, _)| *seq == first);
-    Ok(Answer::Batches(if there { batches } else { Vec::new() }))
+    Ok(ReadAnswer::Batches(if there { batches } else { Vec::new() }))
 }
 
 /// Returns batches that were kept while the folder was renewed, if the first one is among them.
@@ -351,41 +356,41 @@ fn batches(reader: &SpoolReader, last: Seq) -> Result<Vec<(Seq, Vec<u8>)>, Spool
 }
 
 /// Reads `members`, the lowest batch, and the progress of each member's disk, as of one revision.
-async fn read_durable(client: &Client, keys: &Keys) -> Result<Answer, EtcdError> {
-    let read = Transaction {
+async fn read_durable(client: &EtcdClient, keys: &Keys) -> Result<ReadAnswer, EtcdError> {
+    let read = EtcdTransaction {
         then: vec![
             Operation::get(keys.members()),
             Operation::Get(Range::of(KeyRange::prefix(keys.batches())).limit(1).keys_only()),
             Operation::Get(Range::of(KeyRange::prefix(keys.durables()))),
         ],
-        ..Transaction::default()
+        ..EtcdTransaction::default()
     };
     let answer = client.transact(&read).await?;
     let revision = answer.revision;
     let mut answers = answer.answers.into_iter().map(|answer| match answer {
-        etcd::Answer::Found(pairs, _) => pairs,
+        etcd::OperationAnswer::Found(pairs, _) => pairs,
         _ => Vec::new(),
     });
     let members = answers.next().unwrap_or_default().first().map(|pair| pair.value.to_vec());
     let first = answers.next().unwrap_or_default().first().and_then(|pair| keys.seq(&pair.key));
     let durable = durables(keys, &answers.next().unwrap_or_default());
-    Ok(Answer::Durable { revision, members, first, durable })
+    Ok(ReadAnswer::Durable { revision, members, first, durable })
 }
 
 /// Returns what an error of etcd says about a request, in the words of the protocol.
-pub(super) fn failure(why: &EtcdError) -> Failure {
+pub(super) fn failure(why: &EtcdError) -> TxnFailure {
     match why.kind() {
-        ErrorKind::NoSpace => Failure::NoSpace,
-        ErrorKind::TooLarge => Failure::TooLarge,
-        ErrorKind::Corrupt => Failure::Corrupt,
-        ErrorKind::ClusterIdMismatch => Failure::OtherCluster,
-        ErrorKind::RevisionWentBack { .. } => Failure::WentBack,
+        ErrorKind::NoSpace => TxnFailure::NoSpace,
+        ErrorKind::TooLarge => TxnFailure::TooLarge,
+        ErrorKind::Corrupt => TxnFailure::Corrupt,
+        ErrorKind::ClusterIdMismatch => TxnFailure::OtherCluster,
+        ErrorKind::RevisionWentBack { .. } => TxnFailure::WentBack,
         ErrorKind::PermissionDenied
         | ErrorKind::AuthenticationFailed
-        | ErrorKind::InvalidAuthToken => Failure::Denied(why.to_string()),
+        | ErrorKind::InvalidAuthToken => TxnFailure::Denied(why.to_string()),
         _ => match why.outcome() {
-            etcd::Outcome::NotDone => Failure::Busy(why.to_string()),
-            etcd::Outcome::Unknown => Failure::Unknown(why.to_string()),
+            etcd::CallOutcome::NotDone => TxnFailure::Busy(why.to_string()),
+            etcd::CallOutcome::Unknown => TxnFailure::Unknown(why.to_string()),
         },
     }
 }
@@ -400,9 +405,9 @@ mod tests {
     fn a_transaction_compares_values_and_reads_both_if_they_differ() {
         let keys = Keys::new("roses", 0).unwrap();
         let txn = Txn {
-            tail: Compare::Is(b"line".to_vec()),
-            members: Compare::Absent,
-            halt: Compare::Is(b"halt".to_vec()),
+            tail: ValueCompare::Is(b"line".to_vec()),
+            members: ValueCompare::Absent,
+            halt: ValueCompare::Is(b"halt".to_vec()),
             puts: vec![
                 Put::Tail("next".to_owned()),
                 Put::Batch(7, Arc::from(&b"batch"[..])),
@@ -410,7 +415,7 @@ mod tests {
                 Put::Members("members".to_owned()),
             ],
         };
-        let wanted = Transaction {
+        let wanted = EtcdTransaction {
             compare: vec![
                 etcd::Compare::Value { key: keys.tail().into(), value: "line".into() },
                 etcd::Compare::Absent { key: keys.members().into() },
@@ -427,7 +432,7 @@ mod tests {
         let made = transaction(&keys, &txn);
         assert_eq!(made.compare, wanted.compare, "what a transaction compares");
         assert_eq!(made, wanted);
-        let any = Compare::Any;
+        let any = ValueCompare::Any;
         let any = Txn { tail: any.clone(), members: any.clone(), halt: any, puts: Vec::new() };
         assert_eq!(transaction(&keys, &any).compare, []);
     }
@@ -459,7 +464,7 @@ mod tests {
     #[test]
     fn trimming_puts_nothing() {
         let keys = Keys::new("roses", 0).unwrap();
-        let trim = trimming(&keys, "primary".to_owned(), &Compare::Is(b"members".into()), 7);
+        let trim = trimming(&keys, "primary".to_owned(), &ValueCompare::Is(b"members".into()), 7);
         let value = |key: String, value: &'static str| etcd::Compare::Value {
             key: key.into(),
             value: value.into(),

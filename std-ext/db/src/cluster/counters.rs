@@ -1,7 +1,7 @@
 //! Counts of a node since its start, for `/metrics`. Any thread adds to them, and any reads.
 
 use super::core::Takeover;
-use super::histogram::Histogram;
+use super::histogram::SizeHistogram;
 use super::moves::record::MoveState;
 use crate::gauge::Gauge;
 
@@ -28,7 +28,7 @@ pub(super) const MOVE_STATES: [MoveState; 8] = [
 
 /// Counts since the start, and a few states.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct ClusterCounters {
     /// How often the node became the primary, in the order of [`Takeover::KINDS`].
     pub(super) takeovers: [Gauge; Takeover::KINDS.len()],
     pub(super) batches: Batches,
@@ -63,16 +63,16 @@ pub(super) struct Messages {
 #[derive(Debug)]
 pub(super) struct Batches {
     /// Their bytes.
-    pub(super) sizes: Histogram,
+    pub(super) sizes: SizeHistogram,
     /// The time until etcd confirmed them, in microseconds. One without an answer is not counted.
-    pub(super) times: Histogram,
+    pub(super) times: SizeHistogram,
     /// Their bytes before compression.
     pub(super) raw_bytes: Gauge,
 }
 
 impl Default for Batches {
     fn default() -> Self {
-        let (sizes, times) = (Histogram::new(SIZES, 1.0), Histogram::new(TIMES, 1e6));
+        let (sizes, times) = (SizeHistogram::new(SIZES, 1.0), SizeHistogram::new(TIMES, 1e6));
         Self { sizes, times, raw_bytes: Gauge::default() }
     }
 }

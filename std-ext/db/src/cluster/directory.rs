@@ -9,8 +9,8 @@
 //! transaction that compares its grounds. Each use says what may be old there, and why that does no harm.
 
 use super::etcd::{
-    Answer, Bytes, Client, EtcdError, Event, KeyValue, Keys as KeyRange, LONGEST_ANSWER, Operation,
-    Range, Transaction, Watch, WatchReport,
+    Bytes, EtcdClient, EtcdError, EtcdTransaction, EtcdWatch, KeyValue, Keys as KeyRange,
+    LONGEST_ANSWER, Operation, OperationAnswer, Range, WatchEvent, WatchReport,
 };
 use super::keys::Keys;
 use crate::lock::lock;
@@ -34,8 +34,8 @@ const QUIET: Duration = Duration::from_secs(60);
 const MOST_BYTES: usize = 4 * LONGEST_ANSWER;
 
 /// The keys of a cluster, but for those of its groups.
-pub(super) struct Directory {
-    client: Client,
+pub(super) struct ClusterDirectory {
+    client: EtcdClient,
     keys: Arc<Keys>,
     known: Mutex<Known>,
     /// Wakes those who wait for changes.
@@ -45,14 +45,14 @@ pub(super) struct Directory {
 
 /// Keys and values, and how many bytes they have.
 #[derive(Default, PartialEq, Eq)]
-struct Pairs {
+struct KeyPairs {
     all: BTreeMap<Bytes, KeyValue>,
     bytes: usize,
 }
 
 /// What is known.
 struct Known {
-    pairs: Pairs,
+    pairs: KeyPairs,
     /// The revision of the last read. What a watch tells of it and of earlier ones is part of that.
     read_at: u64,
     /// All changes of registrations up to this revision are known.
@@ -66,14 +66,14 @@ struct Known {
 /// The watches of the keys before those of the groups, and of those after them: the latter, registrations among them,
 /// change all the time.
 struct Watches {
-    quiet: Watch,
-    lively: Watch,
+    quiet: EtcdWatch,
+    lively: EtcdWatch,
 }
 
-impl Directory {
-    pub(super) fn new(client: Client, keys: Arc<Keys>) -> Arc<Self> {
+impl ClusterDirectory {
+    pub(super) fn new(client: EtcdClient, keys: Arc<Keys>) -> Arc<Self> {
         let trouble = Some("the keys of the cluster were not read yet".to_owned());
-        let (pairs, read_at, revision, heard) = (Pairs::default(), 0, 0, 0);
+        let (pairs, read_at, revision, heard) = (KeyPairs::default(), 0, 0, 0);
         let known = Known { pairs, read_at, revision, heard, trouble };
         let known = Mutex::new(known);
         let heard = watch::Sender::new(());
@@ -164,15 +164,15 @@ impl Directory {
     }
 
     /// Reads all keys, as of one revision.
-    async fn read(&self) -> Result<(u64, Pairs), String> {
+    async fn read(&self) -> Result<(u64, KeyPairs), String> {
         let ranges = self.keys.around_groups();
         let first = ranges.iter().map(|(from, end)| KeyRange::between(from.clone(), end.clone()));
         let then = first.map(|keys| Operation::Get(Range::of(keys))).collect();
-        let read = Transaction { then, ..Transaction::default() };
+        let read = EtcdTransaction { then, ..EtcdTransaction::default() };
         let answer = self.client.transact(&read).await.map_err(text)?;
-        let (revision, mut all) = (answer.revision, Pairs::default());
+        let (revision, mut all) = (answer.revision, KeyPairs::default());
         for (answer, (_, end)) in answer.answers.into_iter().zip(ranges) {
-            let Answer::Found(mut pairs, mut more) = answer else { continue };
+            let OperationAnswer::Found(mut pairs, mut more) = answer else { continue };
             loop {
                 let last = pairs.last().map(|pair| pair.key.clone());
                 pairs.iter().try_for_each(|pair| all.put(pair))?;
@@ -210,7 +210,7 @@ impl Watches {
 
 impl Known {
     /// Takes what a read has found. Returns whether the watches had told all of it.
-    fn replace(&mut self, revision: u64, pairs: Pairs) -> bool {
+    fn replace(&mut self, revision: u64, pairs: KeyPairs) -> bool {
         let was_told = self.pairs == pairs;
         // A report that waits for its turn may be older than the read, and never newer than the next one.
         (self.pairs, self.read_at, self.trouble) = (pairs, revision, None);
@@ -223,8 +223,8 @@ impl Known {
     fn take(&mut self, watched: WatchReport, of_nodes: bool) -> Result<(), String> {
         for event in watched.events.into_iter().filter(|event| event.revision() > self.read_at) {
             match event {
-                Event::Put(pair) => self.pairs.put(&pair)?,
-                Event::Delete { key, .. } => self.pairs.remove(&key),
+                WatchEvent::Put(pair) => self.pairs.put(&pair)?,
+                WatchEvent::Delete { key, .. } => self.pairs.remove(&key),
             }
         }
         if of_nodes {
@@ -235,7 +235,7 @@ impl Known {
     }
 }
 
-impl Pairs {
+impl KeyPairs {
     fn put(&mut self, pair: &KeyValue) -> Result<(), String> {
         // A copy, since the bytes are parts of a whole answer, which may be much longer.
         let (key, value) = (Bytes::copy_from_slice(&pair.key), Bytes::copy_from_slice(&pair.value));
@@ -269,19 +269,19 @@ mod tests {
     }
 
     fn known() -> Known {
-        let pairs = Pairs::default();
+        let pairs = KeyPairs::default();
         Known { pairs, read_at: 0, revision: 0, heard: 0, trouble: Some(String::new()) }
     }
 
-    fn pairs(all: &[KeyValue]) -> Pairs {
-        let mut pairs = Pairs::default();
+    fn pairs(all: &[KeyValue]) -> KeyPairs {
+        let mut pairs = KeyPairs::default();
         for pair in all {
             pairs.put(pair).unwrap();
         }
         pairs
     }
 
-    fn told(revision: u64, events: Vec<Event>) -> WatchReport {
+    fn told(revision: u64, events: Vec<WatchEvent>) -> WatchReport {
         WatchReport { revision, events }
     }
 
@@ -289,7 +289,7 @@ mod tests {
     fn a_watch_that_stalls_is_noticed_by_the_next_read() {
         let mut known = known();
         assert!(!known.replace(5, pairs(&[pair("a", 5, 1)])));
-        known.take(told(7, vec![Event::Put(pair("b", 7, 1))]), true).unwrap();
+        known.take(told(7, vec![WatchEvent::Put(pair("b", 7, 1))]), true).unwrap();
         let both = pairs(&[pair("a", 5, 1), pair("b", 7, 1)]);
         assert!(known.replace(8, both), "a watch that works begins anew");
         assert_eq!((known.revision, known.heard), (8, 3));
@@ -302,9 +302,9 @@ mod tests {
         let mut known = known();
         known.replace(8, pairs(&[pair("a", 8, 1)]));
         let events = vec![
-            Event::Put(pair("b", 6, 1)),
-            Event::Delete { key: "a".into(), revision: 7 },
-            Event::Put(pair("c", 9, 1)),
+            WatchEvent::Put(pair("b", 6, 1)),
+            WatchEvent::Delete { key: "a".into(), revision: 7 },
+            WatchEvent::Put(pair("c", 9, 1)),
         ];
         known.take(told(9, events), true).unwrap();
         assert!(known.pairs == pairs(&[pair("a", 8, 1), pair("c", 9, 1)]), "a key comes back");
@@ -313,15 +313,15 @@ mod tests {
     #[test]
     fn the_bytes_that_are_kept_are_bounded() {
         let mut known = known();
-        known.replace(1, Pairs::default());
+        known.replace(1, KeyPairs::default());
         for revision in 2..50 {
-            let again = Event::Put(pair("a", revision, MOST_BYTES / 2));
+            let again = WatchEvent::Put(pair("a", revision, MOST_BYTES / 2));
             known.take(told(revision, vec![again]), true).unwrap();
         }
-        let gone = Event::Delete { key: "a".into(), revision: 50 };
+        let gone = WatchEvent::Delete { key: "a".into(), revision: 50 };
         known.take(told(50, vec![gone]), true).unwrap();
         assert_eq!(known.pairs.bytes, 0);
-        let many = ["b", "c", "d"].map(|key| Event::Put(pair(key, 51, MOST_BYTES / 2)));
+        let many = ["b", "c", "d"].map(|key| WatchEvent::Put(pair(key, 51, MOST_BYTES / 2)));
         assert!(known.take(told(51, many.to_vec()), true).is_err(), "values without end are kept");
     }
 }

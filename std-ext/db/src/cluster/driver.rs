@@ -4,28 +4,28 @@
 //! disk is forced by a thread of its own. All of them answer with messages, so the protocol sees one event at a time.
 
 use super::alarm::NoSpaceAlarm;
-use super::applier::{Applier, Order};
+use super::applier::{Applier, ApplierOrder};
 use super::autoscale::load::LoadMeter;
 use super::bootstrap;
 use super::calls::Calls;
 use super::clock;
 use super::compaction::Compaction;
-use super::core::{self, Action, Batch, Event, Group, Now, Outcome, Put};
+use super::core::{self, Action, Batch, Event, Group, Now, Put, TxnOutcome};
 use super::durable::{self, Durable, DurableKey};
 use super::group_commit::GroupCommit;
-use super::identity::Format;
+use super::identity::ClusterFormat;
 use super::local_log::Incarnation;
 use super::log::EtcdLog;
-use super::message::{Message, Report};
+use super::message::{ApplierReport, DriverMessage};
 use super::messenger::Links;
 use super::moves::Primaries;
 use super::quota::{Level, Space};
 use super::registration::Clocks;
-use super::registry::Registry;
+use super::registry::NodeRegistry;
 use super::resync::Resync;
-use super::status::{Exit, NodeMonitor, NodeStatus};
+use super::status::{NodeExit, NodeMonitor, NodeStatus};
 use super::topology::Topology;
-use super::view::{Addresses, View, Views};
+use super::view::{NodeAddresses, View, Views};
 use crate::Db;
 use crate::lock::lock;
 use crate::log::{Log as _, Lsn};
@@ -47,14 +47,14 @@ const NO_DISK: &str =
     "until this is repaired, this node cannot be the primary and does not count as a copy";
 
 /// The parts of a driver.
-pub(super) struct Parts {
+pub(super) struct DriverParts {
     pub(super) group: Group,
     pub(super) db: Db,
     pub(super) log: Arc<EtcdLog>,
     pub(super) views: Arc<Views>,
     pub(super) calls: Calls,
     pub(super) replica: Applier,
-    pub(super) registry: Arc<Registry>,
+    pub(super) registry: Arc<NodeRegistry>,
     pub(super) topology: Topology,
     pub(super) resync: Resync,
     pub(super) links: Arc<Links>,
@@ -62,19 +62,19 @@ pub(super) struct Parts {
     pub(super) space: Space,
     pub(super) incarnation: Incarnation,
     /// The cluster that the node's entries belong to.
-    pub(super) format: Format,
+    pub(super) format: ClusterFormat,
     pub(super) durable_key: String,
     pub(super) wanted_key: String,
     pub(super) own: core::NodeId,
     pub(super) lease: u64,
     pub(super) monitor: NodeMonitor,
     pub(super) meter: Arc<LoadMeter>,
-    pub(super) on_exit: Box<dyn Fn(Exit) + Send>,
+    pub(super) on_exit: Box<dyn Fn(NodeExit) + Send>,
 }
 
 /// The driver's state.
 pub(super) struct Driver {
-    parts: Parts,
+    parts: DriverParts,
     compaction: Compaction,
     alarm: NoSpaceAlarm,
     durable: DurableKey<String>,
@@ -145,7 +145,7 @@ impl Troubles {
 }
 
 impl Driver {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: DriverParts) -> Self {
         Self {
             parts,
             compaction: Compaction::default(),
@@ -174,7 +174,7 @@ impl Driver {
     }
 
     /// Runs until it is stopped, or cannot go on.
-    pub(super) async fn run(mut self, mut messages: UnboundedReceiver<Message>) {
+    pub(super) async fn run(mut self, mut messages: UnboundedReceiver<DriverMessage>) {
         self.event(Event::Tick);
         while !self.ended {
             let due = self.parts.group.deadline().min(self.view_due);
@@ -203,21 +203,21 @@ impl Driver {
         self.parts.log.end_term();
     }
 
-    fn message(&mut self, message: Message) {
+    fn message(&mut self, message: DriverMessage) {
         match message {
-            Message::Event(event) => self.answered(event),
-            Message::Wake => {
+            DriverMessage::Event(event) => self.answered(event),
+            DriverMessage::Wake => {
                 if self.parts.log.take_lease_check_wanted() {
                     self.event(Event::LeaseCheckWanted);
                 }
             }
-            Message::Applier(report) => self.report(report),
-            Message::Forced(durable) => {
+            DriverMessage::Applier(report) => self.report(report),
+            DriverMessage::Forced(durable) => {
                 self.durable.set(Durable::new(self.parts.incarnation, durable).print());
                 self.put_durable();
             }
-            Message::Recorded(value) => self.durable.confirm(&value),
-            Message::Nodes(nodes) => {
+            DriverMessage::Recorded(value) => self.durable.confirm(&value),
+            DriverMessage::Nodes(nodes) => {
                 let group = self.parts.topology.group();
                 let of_group = nodes.iter().filter(|node| node.registration.group == group);
                 let of_group: Vec<_> = of_group.cloned().collect();
@@ -234,41 +234,41 @@ impl Driver {
                     self.compaction.compact(&self.parts.calls, clock::now());
                 }
             }
-            Message::Space(space) => {
+            DriverMessage::Space(space) => {
                 self.parts.space.answered(space);
                 if self.serving {
                     self.compaction.compact(&self.parts.calls, clock::now());
                 }
             }
-            Message::Slots(map) => {
+            DriverMessage::Slots(map) => {
                 self.parts.topology.set_slots(map);
                 self.publish_view();
             }
-            Message::Wanted(node) => {
+            DriverMessage::Wanted(node) => {
                 if self.serving && node != self.parts.own {
                     tracing::info!("node {node} asks to become the primary");
                     self.parts.calls.delete(self.parts.wanted_key.clone());
                     self.hand_over(Some(node));
                 }
             }
-            Message::Want => {
+            DriverMessage::Want => {
                 let own = self.parts.own.to_string();
                 // Without a lease: etcd may have ended this node's too early, and would refuse the request. The primary
                 // deletes the key.
                 self.parts.calls.put(self.parts.wanted_key.clone(), own, 0);
             }
-            Message::HandOver(to) => self.hand_over(to),
-            Message::Leave(done) => {
+            DriverMessage::HandOver(to) => self.hand_over(to),
+            DriverMessage::Leave(done) => {
                 self.release = Some(done);
                 self.release_group();
             }
-            Message::Depart => self.depart(),
-            Message::Fetched => {
-                self.exit(Exit::Restart("the node's data was fetched from a peer".to_owned()));
+            DriverMessage::Depart => self.depart(),
+            DriverMessage::Fetched => {
+                self.exit(NodeExit::Restart("the node's data was fetched from a peer".to_owned()));
             }
-            Message::Failed(why) => self.exit(Exit::Stop(why)),
-            Message::Restart(why) => self.exit(Exit::Restart(why)),
-            Message::Stop => self.ended = true,
+            DriverMessage::Failed(why) => self.exit(NodeExit::Stop(why)),
+            DriverMessage::Restart(why) => self.exit(NodeExit::Restart(why)),
+            DriverMessage::Stop => self.ended = true,
         }
     }
 
@@ -276,7 +276,7 @@ impl Driver {
     fn put_durable(&mut self) {
         // Entries that were not compared with the log yet may be of another history. Their record would count as a
         // copy, and speak against takeovers.
-        let is_compared = self.parts.group.status().role != core::Role::Loading;
+        let is_compared = self.parts.group.status().role != core::GroupRole::Loading;
         if is_compared && let Some(value) = self.durable.due(clock::now()) {
             self.parts.calls.record(self.parts.durable_key.clone(), value);
         }
@@ -321,7 +321,7 @@ impl Driver {
                 self.group_commit.answered(self.parts.log.waiting(), clock::now());
                 // First the entries that wait, so that the next transaction carries all of it.
                 self.take_entries(self.group_commit.least(clock::now()));
-                if let Outcome::Done { revision } = outcome {
+                if let TxnOutcome::Done { revision } = outcome {
                     self.compaction.note(*revision, clock::now());
                     self.alarm.confirmed();
                 }
@@ -331,7 +331,7 @@ impl Driver {
             _ => {}
         }
         let sent = id.and_then(|id| self.sent.remove(&id));
-        if let (Event::Transacted { outcome: Outcome::Done { .. }, .. }, Some(sent)) =
+        if let (Event::Transacted { outcome: TxnOutcome::Done { .. }, .. }, Some(sent)) =
             (&event, sent)
         {
             self.parts.meter.note(clock::micros().saturating_sub(sent));
@@ -341,8 +341,8 @@ impl Driver {
 
     /// Notes how long etcd took to confirm a batch, with all repetitions. A comparison that did not hold means that an
     /// earlier try was done, or that the batch never will be.
-    fn note_time(&mut self, outcome: &Outcome) {
-        if !matches!(outcome, Outcome::Failed(_))
+    fn note_time(&mut self, outcome: &TxnOutcome) {
+        if !matches!(outcome, TxnOutcome::Failed(_))
             && let Some(since) = self.batch_since.take()
         {
             let times = &self.parts.monitor.counters.batches.times;
@@ -350,18 +350,20 @@ impl Driver {
         }
     }
 
-    fn report(&mut self, report: Report) {
+    fn report(&mut self, report: ApplierReport) {
         match report {
-            Report::Applied(lsn) => self.event(Event::Applied(lsn)),
-            Report::CannotApply(why) => {
+            ApplierReport::Applied(lsn) => self.event(Event::Applied(lsn)),
+            ApplierReport::CannotApply(why) => {
                 tracing::error!("this node cannot follow its group any further: {why}");
                 self.event(Event::CannotApply(why));
             }
-            Report::Serving(number) if number == self.lead && self.leading_since.is_some() => {
+            ApplierReport::Serving(number)
+                if number == self.lead && self.leading_since.is_some() =>
+            {
                 self.begin_serving();
             }
-            Report::Serving(_) => {}
-            Report::SteppedDown(time) => {
+            ApplierReport::Serving(_) => {}
+            ApplierReport::SteppedDown(time) => {
                 self.take_entries(0);
                 self.event(Event::Closed { time });
                 // The thread answers again.
@@ -369,8 +371,8 @@ impl Driver {
                     self.mended();
                 }
             }
-            Report::MustRestart(why) => self.exit(Exit::Restart(why)),
-            Report::DiskFailed(why) => {
+            ApplierReport::MustRestart(why) => self.exit(NodeExit::Restart(why)),
+            ApplierReport::DiskFailed(why) => {
                 // A local log that has failed reports each batch.
                 if self.troubles.disk.as_ref() != Some(&why) {
                     tracing::error!("{why}; {NO_DISK}");
@@ -378,16 +380,16 @@ impl Driver {
                 }
                 self.event(Event::CannotServe(why));
             }
-            Report::DiskLags(why) => {
+            ApplierReport::DiskLags(why) => {
                 tracing::error!("{why}; {NO_DISK}");
                 self.troubles.lags = true;
                 self.event(Event::CannotServe(why));
             }
-            Report::DiskMended => {
+            ApplierReport::DiskMended => {
                 self.troubles.disk = None;
                 self.mended();
             }
-            Report::DiskKeepsUp => {
+            ApplierReport::DiskKeepsUp => {
                 self.troubles.lags = false;
                 self.mended();
             }
@@ -506,8 +508,8 @@ impl Driver {
             }
             Action::Halt { id, halt } => self.parts.calls.halt(id, halt, &self.parts.format),
             Action::Watch(from) => self.parts.calls.watch(from),
-            Action::Apply(committed) => self.parts.replica.order(Order::Apply(committed)),
-            Action::Commit(committed) => self.parts.replica.order(Order::Keep(committed)),
+            Action::Apply(committed) => self.parts.replica.order(ApplierOrder::Apply(committed)),
+            Action::Commit(committed) => self.parts.replica.order(ApplierOrder::Keep(committed)),
             Action::Role { role, epoch, lsn, time, reason } => {
                 self.change_role(role, (epoch, lsn, time), &reason);
             }
@@ -519,7 +521,7 @@ impl Driver {
                 }
             }
             Action::RenewLease { until, sent: at, .. } => self.renew_lease(until, at, sent),
-            Action::Fenced => self.exit(Exit::Restart(
+            Action::Fenced => self.exit(NodeExit::Restart(
                 "another node took over, and this one has changes that were never committed; no client was told that \
                  they succeeded"
                     .to_owned(),
@@ -533,23 +535,28 @@ impl Driver {
                 self.alarm.make_room(&self.parts.calls, self.parts.space.setting());
             }
             Action::Released => self.released(),
-            Action::Restart(why) => self.exit(Exit::Restart(why)),
-            Action::Stop(why) => self.exit(Exit::Stop(why)),
+            Action::Restart(why) => self.exit(NodeExit::Restart(why)),
+            Action::Stop(why) => self.exit(NodeExit::Stop(why)),
             Action::Note(text) => tracing::info!("{text}"),
         }
     }
 
     // ---------------------------------------------------------------------------- roles
 
-    fn change_role(&mut self, role: core::Role, (epoch, lsn, time): (u64, u64, u64), reason: &str) {
+    fn change_role(
+        &mut self,
+        role: core::GroupRole,
+        (epoch, lsn, time): (u64, u64, u64),
+        reason: &str,
+    ) {
         let name = match role {
-            core::Role::Loading => "loading",
-            core::Role::Follower => "a follower",
-            core::Role::Primary => "the primary",
+            core::GroupRole::Loading => "loading",
+            core::GroupRole::Follower => "a follower",
+            core::GroupRole::Primary => "the primary",
         };
         tracing::info!("this node is {name} in epoch {epoch}: {reason}");
         let was_primary = self.serving || self.leading_since.is_some() || self.held;
-        if role == core::Role::Primary {
+        if role == core::GroupRole::Primary {
             let kind = self.parts.group.takeover().kind();
             self.parts.monitor.counters.takeovers[kind].add(1);
             self.lead += 1;
@@ -560,11 +567,11 @@ impl Driver {
             self.parts.log.set_reached(lsn);
             // The view says already that this node is not the one to ask yet.
             self.hold(true);
-            self.parts.replica.order(Order::Lead(self.lead, time));
+            self.parts.replica.order(ApplierOrder::Lead(self.lead, time));
         } else if was_primary {
             self.leave();
-        } else if role == core::Role::Follower {
-            self.parts.replica.order(Order::Follow);
+        } else if role == core::GroupRole::Follower {
+            self.parts.replica.order(ApplierOrder::Follow);
         }
         self.publish_view();
     }
@@ -598,7 +605,7 @@ impl Driver {
             // Clients wait until they can be told who the primary is.
             self.hold(true);
         }
-        self.parts.replica.order(Order::StepDown);
+        self.parts.replica.order(ApplierOrder::StepDown);
     }
 
     /// Refuses changes, while the entries that were appended are still committed.
@@ -608,7 +615,7 @@ impl Driver {
         (self.lead, self.leading_since) = (self.lead + 1, None);
         self.hold(true);
         self.parts.log.refuse_changes();
-        self.parts.replica.order(Order::StepDown);
+        self.parts.replica.order(ApplierOrder::StepDown);
     }
 
     /// Accepts changes again, because the hand-over did not work.
@@ -616,7 +623,7 @@ impl Driver {
         if std::mem::take(&mut self.held) {
             self.lead += 1;
             self.leading_since = Some(clock::now());
-            self.parts.replica.order(Order::Lead(self.lead, 0));
+            self.parts.replica.order(ApplierOrder::Lead(self.lead, 0));
         }
     }
 
@@ -628,7 +635,7 @@ impl Driver {
 
     fn released(&mut self) {
         if self.depart_by.is_some() {
-            self.exit(Exit::Restart("it leaves its group".to_owned()));
+            self.exit(NodeExit::Restart("it leaves its group".to_owned()));
         }
         if let Some(done) = self.release.take() {
             // Fails if the caller has given up.
@@ -636,7 +643,7 @@ impl Driver {
         }
     }
 
-    fn exit(&mut self, exit: Exit) {
+    fn exit(&mut self, exit: NodeExit) {
         if !std::mem::replace(&mut self.ended, true) {
             self.parts.log.end_term();
             self.released();
@@ -706,7 +713,7 @@ impl Driver {
         self.put_durable();
         self.look_at_lease();
         if self.depart_by.is_some_and(|by| now >= by) {
-            self.exit(Exit::Restart(
+            self.exit(NodeExit::Restart(
                 "it leaves its group, although etcd has not answered".to_owned(),
             ));
         }
@@ -742,13 +749,14 @@ impl Driver {
             ..parts.topology.view(&status, self.serving, now)
         };
         let another = !self.serving && view.group.is_led;
-        if view.group.primary().is_some_and(|primary| primary.addresses == Addresses::default()) {
+        if view.group.primary().is_some_and(|primary| primary.addresses == NodeAddresses::default())
+        {
             parts.registry.miss();
         }
         let role = match view.role {
-            super::view::Role::Loading => "loading",
-            super::view::Role::Follower => "follower",
-            super::view::Role::Primary => "primary",
+            super::view::MemberRole::Loading => "loading",
+            super::view::MemberRole::Follower => "follower",
+            super::view::MemberRole::Primary => "primary",
         };
         let wall = parts.db.now();
         let limit = &parts.db.state().limit;

@@ -7,9 +7,9 @@
 //! disk, and the driver looks how long that takes ([`hangs`]).
 
 use super::clock;
-use super::counters::Counters;
-use super::local_log::{self, Condition, Incarnation, LocalLog};
-use super::message::{Inbox, Message, Report};
+use super::counters::ClusterCounters;
+use super::local_log::{self, DiskCondition, Incarnation, LocalLog};
+use super::message::{ApplierReport, DriverMessage, Inbox};
 use crate::log::Lsn;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -46,8 +46,8 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    pub(super) fn new(incarnation: Incarnation, forced: local_log::Durable) -> Self {
-        let local_log::Durable { lsn, seq } = forced;
+    pub(super) fn new(incarnation: Incarnation, forced: local_log::DurablePosition) -> Self {
+        let local_log::DurablePosition { lsn, seq } = forced;
         Self { folder: super::hex::text(&incarnation.0), lsn, seq }
     }
 
@@ -110,12 +110,12 @@ pub(super) struct DiskThread {
 }
 
 /// How another thread says that it has given bytes to the local log.
-pub(super) struct Pushed {
+pub(super) struct PushedBytes {
     bytes: usize,
     sender: SyncSender<()>,
 }
 
-impl Pushed {
+impl PushedBytes {
     /// Notes bytes. Returns at once.
     pub(super) fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
@@ -132,12 +132,12 @@ impl DiskThread {
     pub(super) fn start(
         local_log: Arc<LocalLog>,
         inbox: Inbox,
-        counters: Arc<Counters>,
-    ) -> std::io::Result<(Self, Pushed)> {
+        counters: Arc<ClusterCounters>,
+    ) -> std::io::Result<(Self, PushedBytes)> {
         let (sender, pushes) = sync_channel(1);
         let thread = thread::Builder::new().name("hedgerow-cluster-disk".into());
         let thread = thread.spawn(move || run(&local_log, &inbox, &pushes, &counters))?;
-        let pushed = Pushed { bytes: 0, sender: sender.clone() };
+        let pushed = PushedBytes { bytes: 0, sender: sender.clone() };
         Ok((Self { pushed: Some(sender), thread: Some(thread) }, pushed))
     }
 }
@@ -153,13 +153,13 @@ impl Drop for DiskThread {
 }
 
 /// Returns whether the disk hangs, by the thread that forces it.
-pub(super) fn hangs(counters: &Counters, now: u64) -> bool {
+pub(super) fn hangs(counters: &ClusterCounters, now: u64) -> bool {
     let since = counters.forcing_since.get();
     since != 0 && now >= since.saturating_add(HANGS)
 }
 
-fn run(local_log: &LocalLog, inbox: &Inbox, pushes: &Receiver<()>, counters: &Counters) {
-    let report = |report| inbox.send(Message::Applier(report)).is_ok();
+fn run(local_log: &LocalLog, inbox: &Inbox, pushes: &Receiver<()>, counters: &ClusterCounters) {
+    let report = |report| inbox.send(DriverMessage::Applier(report)).is_ok();
     let (mut told, mut failed) = (None, false);
     while !matches!(pushes.recv_timeout(PERIOD), Err(RecvTimeoutError::Disconnected)) {
         // An empty disk is told, too: the key may still have the progress of the one before it.
@@ -172,17 +172,17 @@ fn run(local_log: &LocalLog, inbox: &Inbox, pushes: &Receiver<()>, counters: &Co
         match forced {
             Ok(forced) => {
                 told = Some(forced.lsn);
-                let mended = !std::mem::take(&mut failed) || report(Report::DiskMended);
-                if !mended || inbox.send(Message::Forced(forced)).is_err() {
+                let mended = !std::mem::take(&mut failed) || report(ApplierReport::DiskMended);
+                if !mended || inbox.send(DriverMessage::Forced(forced)).is_err() {
                     return;
                 }
             }
             Err(why) => {
                 let first = !std::mem::replace(&mut failed, true);
-                if first && !report(Report::DiskFailed(why.to_string())) {
+                if first && !report(ApplierReport::DiskFailed(why.to_string())) {
                     return;
                 }
-                if matches!(local_log.condition(), Condition::Failed(_)) {
+                if matches!(local_log.condition(), DiskCondition::Failed(_)) {
                     return;
                 }
             }
@@ -192,7 +192,7 @@ fn run(local_log: &LocalLog, inbox: &Inbox, pushes: &Receiver<()>, counters: &Co
 
 #[cfg(test)]
 mod tests {
-    use super::super::core::{Chain, Committed, Entry, Mark, Position};
+    use super::super::core::{BatchChain, Committed, Entry, LogPosition, Mark};
     use super::*;
     use crate::log::Fsync;
     use crate::log::faults::FaultyDisk;
@@ -210,16 +210,16 @@ mod tests {
             FileLog::open(folder, Fsync::EverySecond, 1, 0, &mut |_, _, _| Ok(())).unwrap();
         let local_log = Arc::new(LocalLog::new(Arc::new(log), None).unwrap());
         let (inbox, mut messages) = unbounded_channel();
-        let counters = Arc::<Counters>::default();
+        let counters = Arc::<ClusterCounters>::default();
         let (thread, pushed) =
             DiskThread::start(Arc::clone(&local_log), inbox, Arc::clone(&counters)).unwrap();
         let soon = || hangs(&counters, clock::now() + HANGS);
         assert!(comes(|| messages.try_recv().is_ok()), "an empty disk is not told");
         assert!(!soon(), "an idle disk is taken for one that hangs");
         disk.change(|faults| faults.hang = true);
-        let mark = Mark { seq: 1, epoch: 1, chain: Chain::default(), first: 1 };
+        let mark = Mark { seq: 1, epoch: 1, chain: BatchChain::default(), first: 1 };
         let entries = vec![Entry { lsn: 1, time: 1, changes: b"one".to_vec() }];
-        local_log.push(&Committed { mark, entries, after: Position::default() }).unwrap();
+        local_log.push(&Committed { mark, entries, after: LogPosition::default() }).unwrap();
         let (noticed, at_once) = (comes(soon), hangs(&counters, clock::now()));
         // Before anything is asserted: the thread is waited for in any case.
         disk.change(|faults| faults.hang = false);
@@ -244,7 +244,8 @@ mod tests {
 
     #[test]
     fn the_value_is_read_as_it_was_written() {
-        let durable = Durable::new(Incarnation([7; 16]), local_log::Durable { lsn: 42, seq: 9 });
+        let durable =
+            Durable::new(Incarnation([7; 16]), local_log::DurablePosition { lsn: 42, seq: 9 });
         assert_eq!(Durable::parse(durable.print().as_bytes()), Some(durable));
         for wrong in ["", "{}", "null", r#"{"folder":"","lsn":-1,"seq":0}"#, &" ".repeat(2000)] {
             assert_eq!(Durable::parse(wrong.as_bytes()), None, "{wrong:?}");

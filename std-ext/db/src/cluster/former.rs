@@ -43,7 +43,7 @@ const MOST: usize = 16;
 
 /// Where a process runs. At any time, at most one process is in a place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct FolderPlace {
     /// The kernel, since it was started.
     pub(super) boot: String,
     /// The directory that the process has locked.
@@ -51,7 +51,7 @@ pub(super) struct Place {
     pub(super) inode: u64,
 }
 
-impl Place {
+impl FolderPlace {
     fn of(folder: &Folder) -> Option<Self> {
         let boot = std::fs::read_to_string(BOOT_ID).ok()?.trim().to_owned();
         let (device, inode) = folder.locked_directory()?;
@@ -63,20 +63,20 @@ impl Place {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Processes {
     #[serde(flatten)]
-    place: Place,
+    place: FolderPlace,
     /// Their numbers, the latest last.
     numbers: Vec<u64>,
 }
 
 impl Processes {
     /// Returns the numbers of the processes that have ended, if `text` says some of this place.
-    pub(super) fn ended(text: &str, place: &Place) -> Vec<u64> {
+    pub(super) fn ended(text: &str, place: &FolderPlace) -> Vec<u64> {
         let read: Option<Self> = serde_json::from_str(text).ok();
         read.filter(|read| read.place == *place).map_or(Vec::new(), |read| read.numbers)
     }
 
     /// Returns the text for the next process: the latest of those that have ended, and this one.
-    pub(super) fn print(ended: &[u64], number: u64, place: &Place) -> String {
+    pub(super) fn print(ended: &[u64], number: u64, place: &FolderPlace) -> String {
         let latest = &ended[ended.len().saturating_sub(MOST - 1)..];
         let numbers = latest.iter().copied().chain([number]).collect();
         let all = Self { place: place.clone(), numbers };
@@ -87,7 +87,7 @@ impl Processes {
 /// Returns the numbers of the processes that had the folder before this one and have certainly ended, and writes the
 /// file for the next process.
 pub(super) fn succeed(folder: &Folder, number: u64) -> Vec<u64> {
-    let Some(place) = Place::of(folder) else { return Vec::new() };
+    let Some(place) = FolderPlace::of(folder) else { return Vec::new() };
     let text = read(folder).unwrap_or_default();
     let ended = Processes::ended(&text, &place);
     let text = Processes::print(&ended, number, &place);
@@ -153,13 +153,13 @@ mod tests {
 
     #[test]
     fn only_the_same_place_counts() {
-        let place = Place { boot: "a boot".to_owned(), device: 1, inode: 2 };
+        let place = FolderPlace { boot: "a boot".to_owned(), device: 1, inode: 2 };
         let text = Processes::print(&[], 7, &place);
         assert_eq!(Processes::ended(&text, &place), [7]);
         let others = [
-            Place { boot: "another".to_owned(), ..place.clone() },
-            Place { device: 9, ..place.clone() },
-            Place { inode: 9, ..place.clone() },
+            FolderPlace { boot: "another".to_owned(), ..place.clone() },
+            FolderPlace { device: 9, ..place.clone() },
+            FolderPlace { inode: 9, ..place.clone() },
         ];
         for other in others {
             assert_eq!(Processes::ended(&text, &other), NOBODY, "{other:?}");

@@ -1,27 +1,28 @@
 //! The record of a node that has more than etcd, which speaks against takeovers: see [`Halt`].
 
 use super::core::{Halt, HaltOutcome, Tail};
-use super::etcd::{Client, Compare, EtcdError, Operation, Transaction};
-use super::identity::Format;
+use super::etcd::{Compare, EtcdClient, EtcdError, EtcdTransaction, Operation};
+use super::identity::ClusterFormat;
 use super::keys::Keys;
 
 /// Puts the record of a node that has more than etcd, if etcd has the cluster that the node's entries belong to.
 pub(super) async fn put(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     halt: &Halt,
-    own: &Format,
+    own: &ClusterFormat,
 ) -> Result<HaltOutcome, EtcdError> {
     loop {
         let then = [keys.format(), keys.tail(), keys.halt()].map(Operation::get).to_vec();
-        let read = Transaction { then, ..Transaction::default() };
+        let read = EtcdTransaction { then, ..EtcdTransaction::default() };
         let [format, tail, found] = client.transact(&read).await?.first_values();
         // Of a later incarnation: the entries were left out, perhaps on purpose.
-        let is_own =
-            |found: &Format| found.cluster == own.cluster && found.incarnation <= own.incarnation;
+        let is_own = |found: &ClusterFormat| {
+            found.cluster == own.cluster && found.incarnation <= own.incarnation
+        };
         let is_own = format
             .as_deref()
-            .and_then(|text| Format::parse(text).ok())
+            .and_then(|text| ClusterFormat::parse(text).ok())
             .is_some_and(|found| is_own(&found));
         let Some(format) = format.filter(|_| is_own) else { return Ok(HaltOutcome::OtherCluster) };
         // A line that cannot be read has no entry that could be compared.
@@ -36,7 +37,7 @@ pub(super) async fn put(
             Some(found) => Compare::Value { key, value: found.into() },
             None => Compare::Absent { key },
         };
-        let put = Transaction {
+        let put = EtcdTransaction {
             compare: vec![is_same, before],
             then: vec![Operation::put(keys.halt(), halt.print())],
             otherwise: Vec::new(),

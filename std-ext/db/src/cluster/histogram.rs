@@ -4,7 +4,7 @@ use crate::gauge::Gauge;
 
 /// A histogram of whole numbers, which are shown in a larger unit.
 #[derive(Debug)]
-pub(crate) struct Histogram {
+pub(crate) struct SizeHistogram {
     /// Upper bounds of the buckets. One more bucket has no bound.
     bounds: &'static [u64],
     buckets: Box<[Gauge]>,
@@ -14,7 +14,7 @@ pub(crate) struct Histogram {
     unit: f64,
 }
 
-impl Histogram {
+impl SizeHistogram {
     pub(super) fn new(bounds: &'static [u64], unit: f64) -> Self {
         let buckets = (0..=bounds.len()).map(|_| Gauge::default()).collect();
         Self { bounds, buckets, sum: Gauge::default(), unit }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn numbers_are_counted_up_to_their_bound() {
-        let histogram = Histogram::new(&[1000, 5000], 1000.0);
+        let histogram = SizeHistogram::new(&[1000, 5000], 1000.0);
         for value in [0, 1000, 1001, 7000] {
             histogram.add(value);
         }

@@ -122,7 +122,7 @@ fn is_unknown(since: &u64) -> bool {
 }
 
 impl Belonging {
-    pub(super) fn new(name: &str, format: &Format, group: u32) -> Self {
+    pub(super) fn new(name: &str, format: &ClusterFormat, group: u32) -> Self {
         Self {
             name: name.to_owned(),
             id: hex::text(&format.cluster),
@@ -250,7 +250,7 @@ impl Belonging {
 
 /// The contents of the key `format`: the cluster that etcd has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Format {
+pub(super) struct ClusterFormat {
     /// The id of the cluster, random.
     pub(super) cluster: [u8; 16],
     /// The incarnation of the cluster's log.
@@ -278,7 +278,7 @@ struct IdentityJson {
     adopter: Option<u64>,
 }
 
-impl Format {
+impl ClusterFormat {
     /// Makes a new cluster of this many groups, in the latest format.
     pub(super) fn new(now: u64, groups: u32) -> Result<Self, StartError> {
         let number = Formats::default().highest;
@@ -393,7 +393,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = Folder::claim(folder.path()).unwrap();
         assert_eq!(Belonging::of(&folder).unwrap(), None);
-        let (one, other) = (Format::new(1, 1).unwrap(), Format::new(1, 1).unwrap());
+        let (one, other) = (ClusterFormat::new(1, 1).unwrap(), ClusterFormat::new(1, 1).unwrap());
         let own = Belonging::new("roses", &one, 0);
         own.write(&folder).unwrap();
         let own = Belonging::of(&folder).unwrap().unwrap();
@@ -408,8 +408,8 @@ mod tests {
 
     #[test]
     fn an_incarnation_may_be_followed_by_a_later_one_only() {
-        let first = Format::new(1, 1).unwrap();
-        let second = Format { incarnation: 2, ..first.clone() };
+        let first = ClusterFormat::new(1, 1).unwrap();
+        let second = ClusterFormat { incarnation: 2, ..first.clone() };
         let [first, second] = [first, second].map(|format| Belonging::new("roses", &format, 0));
         assert_eq!(first.check(&second).unwrap(), Age::Earlier);
         assert!(second.is_after(&first) && !first.is_after(&second) && !first.is_after(&first));
@@ -421,7 +421,7 @@ mod tests {
     fn a_folder_stays_in_its_group() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Folder::claim(folder.path()).unwrap();
-        let format = Format::new(1, 2).unwrap();
+        let format = ClusterFormat::new(1, 2).unwrap();
         let of = |group| Belonging::new("roses", &format, group);
         of(1).write(&folder).unwrap();
         let own = Belonging::of(&folder).unwrap().unwrap();
@@ -429,7 +429,7 @@ mod tests {
         let why = own.check(&of(0)).unwrap_err().to_string();
         assert!(why.contains("set cluster-group 1; or choose an empty directory"), "{why}");
         // A folder from before there were groups belongs to the first one.
-        let first = Format { groups: 1, ..format };
+        let first = ClusterFormat { groups: 1, ..format };
         let first = Belonging::new("roses", &first, 0);
         first.write(&folder).unwrap();
         let text = std::fs::read_to_string(folder.at(CLUSTER)).unwrap();
@@ -440,33 +440,35 @@ mod tests {
 
     #[test]
     fn a_format_without_groups_is_one_of_one_group() {
-        let one = Format { number: 1, ..Format::new(1, 1).unwrap() };
+        let one = ClusterFormat { number: 1, ..ClusterFormat::new(1, 1).unwrap() };
         let text = one.print();
         assert!(text.contains("\"format\":1") && !text.contains("groups"), "{text}");
-        assert_eq!(Format::parse(text.as_bytes()).unwrap(), one);
-        let wrong = Format { groups: 3, ..one.clone() }.print();
-        assert!(Format::parse(wrong.as_bytes()).is_err(), "format 1 has one group");
-        let several = Format { groups: 3, ..Format::new(1, 1).unwrap() };
+        assert_eq!(ClusterFormat::parse(text.as_bytes()).unwrap(), one);
+        let wrong = ClusterFormat { groups: 3, ..one.clone() }.print();
+        assert!(ClusterFormat::parse(wrong.as_bytes()).is_err(), "format 1 has one group");
+        let several = ClusterFormat { groups: 3, ..ClusterFormat::new(1, 1).unwrap() };
         let text = several.print();
         // A program that knows only one group would take all slots for its own.
         assert!(text.contains("\"format\":2") && text.contains("\"groups\":3"), "{text}");
-        assert_eq!(Format::parse(text.as_bytes()).unwrap(), several);
+        assert_eq!(ClusterFormat::parse(text.as_bytes()).unwrap(), several);
         for groups in ["0", "4097", "-1"] {
             let wrong = text.replace("\"groups\":3", &format!("\"groups\":{groups}"));
-            assert!(Format::parse(wrong.as_bytes()).is_err(), "{groups}");
+            assert!(ClusterFormat::parse(wrong.as_bytes()).is_err(), "{groups}");
         }
     }
 
     #[test]
     fn the_format_is_read_as_it_was_written() {
-        let format = Format::new(1 << 40, 1).unwrap();
-        assert_eq!(Format::parse(format.print().as_bytes()).unwrap(), format);
-        let adopted = Format { adopter: Some(u64::MAX), ..format.clone() };
-        assert_eq!(Format::parse(adopted.print().as_bytes()).unwrap(), adopted);
+        let format = ClusterFormat::new(1 << 40, 1).unwrap();
+        assert_eq!(ClusterFormat::parse(format.print().as_bytes()).unwrap(), format);
+        let adopted = ClusterFormat { adopter: Some(u64::MAX), ..format.clone() };
+        assert_eq!(ClusterFormat::parse(adopted.print().as_bytes()).unwrap(), adopted);
         let later = format.print().replace("\"format\":2", "\"format\":3");
-        assert!(Format::parse(later.as_bytes()).unwrap_err().to_string().contains("upgrade"));
+        assert!(
+            ClusterFormat::parse(later.as_bytes()).unwrap_err().to_string().contains("upgrade")
+        );
         for wrong in ["", "{}", "[]", &format.print().replace(&hex::text(&format.cluster), "x")] {
-            assert!(Format::parse(wrong.as_bytes()).is_err(), "{wrong:?}");
+            assert!(ClusterFormat::parse(wrong.as_bytes()).is_err(), "{wrong:?}");
         }
     }
 }

@@ -27,7 +27,7 @@ use super::slot_history::SlotHistory;
 use crate::SlotSet;
 use crate::gauge::Gauge;
 use crate::lock::lock;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::log::{Epoch, LeaseCheck, Log, LogError, Lsn, Position, ReadIndex};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,7 +53,7 @@ pub(crate) struct LogSettings {
 }
 
 /// The callbacks of [`Log::on_progress`].
-type Callback = Arc<dyn Fn() + Send + Sync>;
+type ProgressCallback = Arc<dyn Fn() + Send + Sync>;
 
 /// The log that the nodes of a group share.
 pub(crate) struct EtcdLog {
@@ -61,7 +61,7 @@ pub(crate) struct EtcdLog {
     local_log: Arc<LocalLog>,
     /// The slots that the group owns. Changed under the locks of their shards.
     slots: Mutex<SlotHistory>,
-    queue: Mutex<Queue>,
+    queue: Mutex<EntryQueue>,
     /// The last entry that was appended here, or applied.
     last: AtomicU64,
     /// The last entry that may be acknowledged.
@@ -83,18 +83,18 @@ pub(crate) struct EtcdLog {
     pending: Gauge,
     /// Bytes in the queue.
     queued: Gauge,
-    /// Bytes of replaced values that stay in memory until their entries are committed: those of `Queue::held`.
+    /// Bytes of replaced values that stay in memory until their entries are committed: those of `EntryQueue::held`.
     held: Gauge,
     progress: Mutex<()>,
     progressed: Condvar,
-    on_progress: Mutex<Vec<Callback>>,
+    on_progress: Mutex<Vec<ProgressCallback>>,
     /// Wakes the driver.
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Entries that the driver has not taken yet.
 #[derive(Default)]
-struct Queue {
+struct EntryQueue {
     entries: Vec<Entry>,
     /// The number of entries for which the driver wants to be woken, or 0. While a transaction is in flight it does
     /// not: it looks when the answer comes.
@@ -330,7 +330,7 @@ impl EtcdLog {
 
     /// Notes the slots that the group gets or loses by an entry.
     fn note_slots(&self, entry: Lsn, changes: &[u8]) {
-        let (slots, owned) = match Changes::new(changes).next() {
+        let (slots, owned) = match LoggedChanges::new(changes).next() {
             Some(Ok(LoggedOp::Out(_, slots))) => (slots, false),
             Some(Ok(LoggedOp::Own(_, slots))) => (slots, true),
             _ => return,

@@ -1,4 +1,4 @@
-//! A node of a cluster, from its start to its end: [`Member`].
+//! A node of a cluster, from its start to its end: [`GroupMember`].
 //!
 //! Starting goes through these steps. Each may refuse with a sentence, and changes nothing then.
 //!
@@ -15,17 +15,17 @@ use super::calls::Calls;
 use super::clock;
 use super::coordinator::{Coordinator, Waiting};
 use super::core::{self, Group, NodeId, Now};
-use super::driver::{Driver, Parts};
+use super::driver::{Driver, DriverParts};
 use super::durable::DiskThread;
 use super::error::StartError;
-use super::etcd::Client;
+use super::etcd::EtcdClient;
 use super::former;
-use super::identity::{self, Age, Belonging, Format};
+use super::identity::{self, Age, Belonging, ClusterFormat};
 use super::keys::Keys;
 use super::local_log::position::mark_of;
 use super::local_log::{Incarnation, LocalLog};
 use super::log::{EtcdLog, LogSettings};
-use super::message::{Inbox, Message};
+use super::message::{DriverMessage, Inbox};
 use super::messenger::Messenger;
 use super::moves::source::{Asked, Asks};
 use super::moves::{self, Mover, NodeEnv, Primaries};
@@ -36,10 +36,10 @@ use super::peer::{
 };
 use super::quota::Space;
 use super::registration::Registration;
-use super::registry::{Registry, Told};
+use super::registry::{NodeRegistry, Told};
 use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
 use super::slot_history;
-use super::status::{Exit, NodeMonitor, NodeStatus};
+use super::status::{NodeExit, NodeMonitor, NodeStatus};
 use super::tasks;
 use super::topology::Topology;
 use super::view::Views;
@@ -68,7 +68,7 @@ const AVERAGE: Duration = Duration::from_secs(120);
 const MOST_BATCH: usize = 512 << 10;
 
 /// A node of a cluster. Dropping it stops it at once, without releasing the group.
-pub struct Member {
+pub struct GroupMember {
     db: Db,
     id: NodeId,
     views: Arc<Views>,
@@ -76,12 +76,12 @@ pub struct Member {
     monitor: NodeMonitor,
     peers: Vec<PeerServer>,
     driver: Option<JoinHandle<()>>,
-    client: Client,
+    client: EtcdClient,
     /// The certificates that this node shows to others; `None` without TLS.
     tls: Option<SharedTls>,
 }
 
-impl Member {
+impl GroupMember {
     /// Starts a node. Waits until etcd answers. `on_exit` is called, by another thread, if the node cannot go on.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Member {
         options: Options,
         views: Arc<Views>,
         progress: &Progress,
-        on_exit: Box<dyn Fn(Exit) + Send>,
+        on_exit: Box<dyn Fn(NodeExit) + Send>,
     ) -> Result<Self, StartError> {
         let Some(path) = &options.folder else {
             return Err(StartError::new(
@@ -106,7 +106,7 @@ impl Member {
         let (inbox, messages) = unbounded_channel();
         let runtime = runtime()?;
         let (settings, keys, client, format, age) = runtime.block_on(async {
-            let client = Client::connect(&bootstrap::etcd_settings(settings))
+            let client = EtcdClient::connect(&bootstrap::etcd_settings(settings))
                 .map_err(|why| StartError::new(why.to_string()))?;
             let folder = &folder;
             let (client, keys, views) = (&client, &keys, &views);
@@ -125,7 +125,7 @@ impl Member {
             Ok::<_, StartError>((settings, Arc::new(keys), client.clone(), format, age))
         })?;
         let settings = &settings;
-        let opened = Opened::open(settings, options, &folder, &format, &inbox, progress)?;
+        let opened = OpenedMember::open(settings, options, &folder, &format, &inbox, progress)?;
         let starting = Starting { settings, keys, folder, id, format, age, client, inbox, views };
         starting.start(opened, runtime, messages, on_exit)
     }
@@ -191,21 +191,21 @@ impl Member {
     /// Hands the group over to another member, if this node is the primary. Returns at once.
     pub fn hand_over(&self, to: Option<NodeId>) {
         // Fails only if the node has stopped.
-        let _ = self.inbox.send(Message::HandOver(to));
+        let _ = self.inbox.send(DriverMessage::HandOver(to));
     }
 
     /// Releases the group, if this node is the primary, and never takes it over again. Returns whether that was done in
     /// time. Afterwards, clients are told who the next primary is.
     pub fn release(&self, within: Duration) -> bool {
         let (sender, done) = mpsc::channel();
-        self.inbox.send(Message::Leave(sender)).is_ok() && done.recv_timeout(within).is_ok()
+        self.inbox.send(DriverMessage::Leave(sender)).is_ok() && done.recv_timeout(within).is_ok()
     }
 }
 
-impl Drop for Member {
+impl Drop for GroupMember {
     fn drop(&mut self) {
         // Fails only if the driver has stopped.
-        let _ = self.inbox.send(Message::Stop);
+        let _ = self.inbox.send(DriverMessage::Stop);
         self.peers.clear();
         if let Some(driver) = self.driver.take()
             && driver.join().is_err()
@@ -221,7 +221,7 @@ fn runtime() -> Result<Runtime, StartError> {
 }
 
 /// A database that was loaded from the folder.
-struct Opened {
+struct OpenedMember {
     db: Db,
     log: Arc<EtcdLog>,
     local_log: Arc<LocalLog>,
@@ -230,12 +230,12 @@ struct Opened {
     time: u64,
 }
 
-impl Opened {
+impl OpenedMember {
     fn open(
         settings: &ClusterSettings,
         options: Options,
         folder: &Arc<Folder>,
-        format: &Format,
+        format: &ClusterFormat,
         inbox: &Inbox,
         progress: &Progress,
     ) -> Result<Self, StartError> {
@@ -262,7 +262,7 @@ impl Opened {
             }
             let wake = move || {
                 // Fails only after the driver has stopped.
-                let _ = waker.send(Message::Wake);
+                let _ = waker.send(DriverMessage::Wake);
             };
             let log =
                 EtcdLog::new(log_settings, Arc::clone(&local_log), (last, slots), Box::new(wake));
@@ -287,9 +287,9 @@ struct Starting<'a> {
     keys: Arc<Keys>,
     folder: Arc<Folder>,
     id: NodeId,
-    format: Format,
+    format: ClusterFormat,
     age: Age,
-    client: Client,
+    client: EtcdClient,
     inbox: Inbox,
     views: Arc<Views>,
 }
@@ -297,11 +297,11 @@ struct Starting<'a> {
 impl Starting<'_> {
     fn start(
         self,
-        opened: Opened,
+        opened: OpenedMember,
         runtime: Runtime,
-        messages: UnboundedReceiver<Message>,
-        on_exit: Box<dyn Fn(Exit) + Send>,
-    ) -> Result<Member, StartError> {
+        messages: UnboundedReceiver<DriverMessage>,
+        on_exit: Box<dyn Fn(NodeExit) + Send>,
+    ) -> Result<GroupMember, StartError> {
         let monitor = NodeMonitor::default();
         // Both are new.
         let _ = monitor.lease_checks.set(Arc::clone(opened.log.lease_check_counts()));
@@ -320,7 +320,7 @@ impl Starting<'_> {
         let average = self.settings.autoscale.as_ref().map_or(AVERAGE, |scale| scale.average);
         let meter = Arc::new(LoadMeter::new(db.clone(), Arc::clone(&self.views), average));
         let told = Told::new(self.settings, Arc::clone(&self.views), Some(Arc::clone(&meter)));
-        let registry = Registry::new(
+        let registry = NodeRegistry::new(
             self.client.clone(),
             Arc::clone(&self.keys),
             (self.id, former),
@@ -362,7 +362,7 @@ impl Starting<'_> {
             Resync::new(self.folder.path(), peer_client, Arc::clone(&spool), self.inbox.clone());
         let calls =
             Calls::new(self.client.clone(), Arc::clone(&self.keys), self.inbox.clone(), spool);
-        let parts = Parts {
+        let parts = DriverParts {
             group,
             db: opened.db,
             log: opened.log,
@@ -388,17 +388,17 @@ impl Starting<'_> {
         let tasks = (registry, mover, asked);
         let driver = Some(self.drive(parts, tasks, (disk, messenger), runtime, messages)?);
         let Self { id, inbox, views, client, .. } = self;
-        Ok(Member { db, id, views, inbox, monitor, peers, driver, client, tls })
+        Ok(GroupMember { db, id, views, inbox, monitor, peers, driver, client, tls })
     }
 
     /// Starts the thread that runs the node.
     fn drive(
         &self,
-        parts: Parts,
-        (registry, mover, asked): (Arc<Registry>, Mover<NodeEnv>, UnboundedReceiver<Asked>),
+        parts: DriverParts,
+        (registry, mover, asked): (Arc<NodeRegistry>, Mover<NodeEnv>, UnboundedReceiver<Asked>),
         threads: (DiskThread, Messenger),
         runtime: Runtime,
-        messages: UnboundedReceiver<Message>,
+        messages: UnboundedReceiver<DriverMessage>,
     ) -> Result<JoinHandle<()>, StartError> {
         let (wanting, registering) = (self.inbox.clone(), self.inbox.clone());
         let (ending, counters) = (self.inbox.clone(), Arc::clone(&parts.monitor.counters));
@@ -411,7 +411,7 @@ impl Starting<'_> {
             Arc::clone(registry.directory()),
         );
         self.views.on_hand_over(Box::new(move || {
-            wanting.send(Message::Want).map_err(|_| "this node stops".to_owned())
+            wanting.send(DriverMessage::Want).map_err(|_| "this node stops".to_owned())
         }));
         let run = move || {
             // Dropped behind the driver: it owns what the driver's threads use.
@@ -454,8 +454,13 @@ impl Starting<'_> {
         Arc::new(Mutex::new(spool))
     }
 
-    fn group(&self, opened: &Opened, nonce: u64, former: Vec<u64>) -> Result<Group, StartError> {
-        let settings = core::Settings {
+    fn group(
+        &self,
+        opened: &OpenedMember,
+        nonce: u64,
+        former: Vec<u64>,
+    ) -> Result<Group, StartError> {
+        let settings = core::GroupSettings {
             node: self.id,
             nonce,
             former,
@@ -505,7 +510,7 @@ impl Starting<'_> {
 
     /// Returns the group's identity for peers.
     fn group_id(&self) -> GroupId {
-        let Format { cluster, incarnation, .. } = self.format;
+        let ClusterFormat { cluster, incarnation, .. } = self.format;
         GroupId { cluster, incarnation, group: self.settings.group }
     }
 
@@ -526,7 +531,7 @@ impl Starting<'_> {
     }
 
     /// Returns what peers are told, and sent.
-    fn serving(&self, opened: &Opened, monitor: NodeMonitor, asks: Asks) -> Serving {
+    fn serving(&self, opened: &OpenedMember, monitor: NodeMonitor, asks: Asks) -> Serving {
         let (id, local_log) = (self.id, Arc::clone(&opened.local_log));
         let folder = opened.incarnation.0;
         let told = move || {
@@ -560,7 +565,7 @@ impl Starting<'_> {
 
     fn serve_peers(
         &self,
-        opened: &Opened,
+        opened: &OpenedMember,
         monitor: &NodeMonitor,
         tls: Option<PeerTls>,
         asks: &Asks,
@@ -586,7 +591,7 @@ impl Starting<'_> {
 
 /// Returns the slots that the group owns, as far as the folder knows its log. The snapshot says those of its end. It
 /// may need entries from before, which lead to the same.
-fn slots_of(contents: &NodeContents, format: &Format, group: u32) -> SlotSet {
+fn slots_of(contents: &NodeContents, format: &ClusterFormat, group: u32) -> SlotSet {
     let at_birth = || SlotSet::of_range(share(group, format.groups));
     let snapshot = contents.snapshot.as_ref().map(|snapshot| snapshot.slots.clone());
     let mut slots = snapshot.unwrap_or_else(at_birth);
@@ -600,7 +605,7 @@ fn slots_of(contents: &NodeContents, format: &Format, group: u32) -> SlotSet {
 fn check_data(
     contents: &NodeContents,
     folder: &Folder,
-    format: &Format,
+    format: &ClusterFormat,
     group: u32,
 ) -> Result<(), StartError> {
     let path = folder.path().display();

@@ -3,12 +3,12 @@
 
 use super::core::{Members, NodeId, Seq};
 use super::durable::Durable;
-use super::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
+use super::etcd::{Compare, EtcdTransaction, Keys as KeyRange, Operation};
 use super::keys::Keys;
 
 /// Why a member cannot be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum RemovalRefusal {
     /// It is registered, so it runs.
     Registered,
     /// The last line of the log names it as the primary.
@@ -20,7 +20,7 @@ pub(super) enum Refusal {
 }
 
 /// A member that may be removed.
-pub(super) struct Leaving<'a> {
+pub(super) struct LeavingNode<'a> {
     pub(super) node: NodeId,
     pub(super) members: &'a Members,
     /// Whether it is registered.
@@ -31,14 +31,14 @@ pub(super) struct Leaving<'a> {
     pub(super) left: usize,
 }
 
-impl Leaving<'_> {
+impl LeavingNode<'_> {
     /// Checks that the member is gone, and that `copies` members have the data without it.
-    pub(super) fn check(&self, copies: usize) -> Result<(), Refusal> {
+    pub(super) fn check(&self, copies: usize) -> Result<(), RemovalRefusal> {
         match self {
-            Self { is_registered: true, .. } => Err(Refusal::Registered),
-            Self { holder, node, .. } if *holder == Some(*node) => Err(Refusal::Primary),
-            Self { members, .. } if members.0.len() == 1 => Err(Refusal::OnlyMember),
-            Self { left, .. } if *left < copies => Err(Refusal::Copies(*left)),
+            Self { is_registered: true, .. } => Err(RemovalRefusal::Registered),
+            Self { holder, node, .. } if *holder == Some(*node) => Err(RemovalRefusal::Primary),
+            Self { members, .. } if members.0.len() == 1 => Err(RemovalRefusal::OnlyMember),
+            Self { left, .. } if *left < copies => Err(RemovalRefusal::Copies(*left)),
             Self { .. } => Ok(()),
         }
     }
@@ -56,10 +56,10 @@ pub(super) fn removal(
     members: &Members,
     members_text: Option<&[u8]>,
     node: NodeId,
-) -> Transaction {
+) -> EtcdTransaction {
     let name = node.to_string();
     let value = members_text.unwrap_or_default().to_vec().into();
-    Transaction {
+    EtcdTransaction {
         compare: vec![
             Compare::Value { key: keys.members().into(), value },
             Compare::Absent { key: keys.node(&name).into() },

@@ -1,7 +1,7 @@
 //! The messages that the parts of a node send to its driver.
 
 use super::core::{Event, NodeId};
-use super::local_log::Durable;
+use super::local_log::DurablePosition;
 use super::quota::EtcdQuota;
 use super::registration::Node;
 use super::slot_map::SlotMap;
@@ -10,15 +10,15 @@ use std::sync::mpsc;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Something that the driver reacts to.
-pub(super) enum Message {
+pub(super) enum DriverMessage {
     /// An event of the protocol.
     Event(Event),
     /// The log has entries, or an answer waits for a lease check.
     Wake,
     /// The thread of the state has done something.
-    Applier(Report),
+    Applier(ApplierReport),
     /// The progress of the node's own disk.
-    Forced(Durable),
+    Forced(DurablePosition),
     /// etcd has this record of the node's own disk.
     Recorded(String),
     /// The space in etcd; `None` if no member has answered.
@@ -48,7 +48,7 @@ pub(super) enum Message {
 }
 
 /// A report of the thread of the state.
-pub(super) enum Report {
+pub(super) enum ApplierReport {
     /// It has applied the entries up to this one.
     Applied(Lsn),
     /// It cannot apply an entry.
@@ -70,4 +70,4 @@ pub(super) enum Report {
 }
 
 /// Where messages go. Sending never blocks, and fails only after the driver has stopped.
-pub(super) type Inbox = UnboundedSender<Message>;
+pub(super) type Inbox = UnboundedSender<DriverMessage>;

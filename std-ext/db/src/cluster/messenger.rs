@@ -7,13 +7,13 @@ mod link;
 
 use super::clock;
 use super::core::NodeId;
-use super::counters::Counters;
+use super::counters::ClusterCounters;
 use super::failures::Failures;
 use super::peer::channels::{LONGEST_CHANNEL, LONGEST_MESSAGE};
 use super::peer::wire::ChannelMessage;
 use super::peer::{PeerClient, PeerClientOptions, PeerError};
 use crate::lock::lock;
-use link::{Link, Sending};
+use link::{PeerLink, Sending};
 use prost::bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
@@ -40,7 +40,10 @@ impl Messenger {
     ///
     /// # Errors
     /// If the system refuses one.
-    pub(super) fn start(options: PeerClientOptions, counters: Arc<Counters>) -> io::Result<Self> {
+    pub(super) fn start(
+        options: PeerClientOptions,
+        counters: Arc<ClusterCounters>,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let handle = runtime.handle().clone();
@@ -72,8 +75,8 @@ impl Drop for Messenger {
 pub(super) struct Links {
     runtime: Handle,
     options: PeerClientOptions,
-    counters: Arc<Counters>,
-    by_node: Mutex<BTreeMap<NodeId, Arc<Link>>>,
+    counters: Arc<ClusterCounters>,
+    by_node: Mutex<BTreeMap<NodeId, Arc<PeerLink>>>,
 }
 
 impl Links {
@@ -89,7 +92,7 @@ impl Links {
         });
         for (id, address) in nodes {
             links.entry(*id).or_insert_with(|| {
-                let link = Arc::new(Link::new(address.clone()));
+                let link = Arc::new(PeerLink::new(address.clone()));
                 self.runtime.spawn(run(Arc::clone(&link), self.options.clone()));
                 link
             });
@@ -117,7 +120,7 @@ impl Links {
 }
 
 /// Sends a node its messages while it has a link. Connects when there is the first one.
-async fn run(link: Arc<Link>, options: PeerClientOptions) {
+async fn run(link: Arc<PeerLink>, options: PeerClientOptions) {
     let mut failures = Failures::default();
     while link.has_mail().await {
         let begin = Instant::now();
@@ -138,6 +141,6 @@ async fn run(link: Arc<Link>, options: PeerClientOptions) {
 }
 
 /// Sends messages until the link is closed.
-async fn send_all(link: &Arc<Link>, options: &PeerClientOptions) -> Result<(), PeerError> {
+async fn send_all(link: &Arc<PeerLink>, options: &PeerClientOptions) -> Result<(), PeerError> {
     PeerClient::new(&link.address, options)?.messages(|from| Sending::new(link, from)).await
 }

@@ -83,7 +83,7 @@ mod topology;
 pub mod view;
 
 pub use error::StartError;
-pub use member::Member;
+pub use member::GroupMember;
 pub use node::Node;
 pub use quota::EtcdQuota;
-pub use status::{Exit, NodeMonitor, NodeStatus};
+pub use status::{NodeExit, NodeMonitor, NodeStatus};

@@ -2,8 +2,8 @@
 
 use super::clock;
 use super::error::StartError;
-use super::member::Member;
-use super::status::{Exit, NodeMonitor};
+use super::member::GroupMember;
+use super::status::{NodeExit, NodeMonitor};
 use super::view::{View, Views};
 use crate::Db;
 use crate::config::ClusterSettings;
@@ -25,7 +25,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A node as the program runs it.
 pub struct Node {
-    member: Arc<Member>,
+    member: Arc<GroupMember>,
     failed: Arc<Mutex<Option<String>>>,
 }
 
@@ -44,7 +44,7 @@ impl Node {
     /// executes itself anew, or stops.
     ///
     /// # Errors
-    /// As [`Member::start`].
+    /// As [`GroupMember::start`].
     pub fn start(
         settings: &ClusterSettings,
         options: Options,
@@ -55,13 +55,13 @@ impl Node {
         let failed: Arc<Mutex<Option<String>>> = Arc::default();
         let of_exit = Arc::clone(&failed);
         let on_exit = move |exit| match exit {
-            Exit::Restart(why) => {
+            NodeExit::Restart(why) => {
                 tracing::warn!("the process restarts: {why}");
                 let why = execute_anew();
                 tracing::error!("the process cannot restart: {why}");
                 std::process::exit(1);
             }
-            Exit::Stop(why) => {
+            NodeExit::Stop(why) => {
                 tracing::error!("{why}");
                 *lock(&of_exit) = Some(why);
                 if !stop() {
@@ -69,7 +69,7 @@ impl Node {
                 }
             }
         };
-        let member = Member::start(settings, options, views, progress, Box::new(on_exit))?;
+        let member = GroupMember::start(settings, options, views, progress, Box::new(on_exit))?;
         Ok(Self { member: Arc::new(member), failed })
     }
 
@@ -94,7 +94,7 @@ impl Node {
         })
     }
 
-    /// Returns the function that reads certificates and passwords again: see [`Member::prepare`].
+    /// Returns the function that reads certificates and passwords again: see [`GroupMember::prepare`].
     pub fn renewer(&self) -> Renewer {
         let member = Arc::downgrade(&self.member);
         Box::new(move |settings| match member.upgrade() {
@@ -117,7 +117,7 @@ impl Node {
     }
 }
 
-fn release(member: &Member) {
+fn release(member: &GroupMember) {
     if !member.is_running() {
         return;
     }

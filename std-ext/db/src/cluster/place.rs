@@ -8,7 +8,7 @@ const MOST_BYTES: usize = 4096;
 
 /// The place of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct NodeAssignment {
     /// The number of the group.
     pub(super) group: u32,
     /// Whether the node shall leave the group. It deletes the key once it has.
@@ -16,7 +16,7 @@ pub(super) struct Place {
     pub(super) leave: bool,
 }
 
-impl Place {
+impl NodeAssignment {
     /// Returns a place in a group.
     pub(super) fn of(group: u32) -> Self {
         Self { group, leave: false }
@@ -47,12 +47,12 @@ mod tests {
 
     #[test]
     fn a_place_is_read_as_it_was_printed() {
-        assert_eq!(Place::of(7).print(), r#"{"group":7}"#);
-        for place in [Place::of(7), Place::left(0)] {
-            assert_eq!(Place::parse(place.print().as_bytes()), Some(place));
+        assert_eq!(NodeAssignment::of(7).print(), r#"{"group":7}"#);
+        for place in [NodeAssignment::of(7), NodeAssignment::left(0)] {
+            assert_eq!(NodeAssignment::parse(place.print().as_bytes()), Some(place));
         }
         for wrong in ["", "7", r#"{"group":4096}"#, r#"{"leave":true}"#] {
-            assert_eq!(Place::parse(wrong.as_bytes()), None, "{wrong}");
+            assert_eq!(NodeAssignment::parse(wrong.as_bytes()), None, "{wrong}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The registration of a node under `node/<id>`.
 
-use super::autoscale::load::Load;
+use super::autoscale::load::NodeLoad;
 use super::core::{NodeId, Now, Tail};
-use super::view::Addresses;
+use super::view::NodeAddresses;
 use super::{bootstrap, hex};
 use crate::SlotSet;
 use crate::config::ClusterSettings;
@@ -90,7 +90,7 @@ pub(super) struct Registration {
     pub(super) ordinal: Option<u32>,
     /// Its load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) load: Option<Load>,
+    pub(super) load: Option<NodeLoad>,
 }
 
 impl Registration {
@@ -173,8 +173,8 @@ impl Registration {
     }
 
     /// Returns how others reach the node.
-    pub(super) fn addresses(&self) -> Addresses {
-        Addresses {
+    pub(super) fn addresses(&self) -> NodeAddresses {
+        NodeAddresses {
             ip: self.ip.clone(),
             hostname: self.hostname.clone(),
             port: self.port,
@@ -262,7 +262,7 @@ mod tests {
             let mut written = Registration {
                 hostname: "h".repeat(255),
                 zone: "z".repeat(255),
-                load: Some(Load::default()),
+                load: Some(NodeLoad::default()),
                 ..Registration::default()
             };
             written.set_slots(&slots);
@@ -327,15 +327,15 @@ mod tests {
 
     #[test]
     fn a_registration_that_says_nothing_new_is_like_the_one_before() {
-        let load = Load { used: 40 << 20, max: 100 << 20, busy: 100, log: 0 };
+        let load = NodeLoad { used: 40 << 20, max: 100 << 20, busy: 100, log: 0 };
         let before = Registration { wall: 1, load: Some(load), ..Registration::default() };
         let later = Registration { wall: 9000, ..before.clone() };
         assert!(later.is_like(&before), "each second is a reason to write");
-        let near = Load { used: 42 << 20, busy: 149, ..load };
+        let near = NodeLoad { used: 42 << 20, busy: 149, ..load };
         assert!(Registration { load: Some(near), ..later.clone() }.is_like(&before));
         let other = [
-            Registration { load: Some(Load { busy: 151, ..load }), ..later.clone() },
-            Registration { load: Some(Load { used: 46 << 20, ..load }), ..later.clone() },
+            Registration { load: Some(NodeLoad { busy: 151, ..load }), ..later.clone() },
+            Registration { load: Some(NodeLoad { used: 46 << 20, ..load }), ..later.clone() },
             Registration { load: None, ..later.clone() },
             Registration { applied: 1, ..later.clone() },
             Registration { disk_fails: true, ..later },

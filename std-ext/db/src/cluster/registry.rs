@@ -20,18 +20,19 @@ use super::autoscale::load::LoadMeter;
 use super::clock;
 use super::conflicts::Conflicts;
 use super::core::NodeId;
-use super::directory::{Directory, text};
+use super::directory::{ClusterDirectory, text};
 use super::etcd::{
-    Client, Compare, EtcdError, KeyValue, Keys as KeyRange, Lease, Operation, Range, Transaction,
+    Compare, EtcdClient, EtcdError, EtcdTransaction, KeyValue, Keys as KeyRange, Lease, Operation,
+    Range,
 };
 use super::failures::{Failures, UNHEARD};
-use super::identity::Format;
+use super::identity::ClusterFormat;
 use super::keys::Keys;
-use super::message::{Inbox, Message};
-use super::place::Place;
+use super::message::{DriverMessage, Inbox};
+use super::place::NodeAssignment;
 use super::registration::{Node, Registration};
 use super::slot_map::SlotMap;
-use super::status::Counters;
+use super::status::ClusterCounters;
 use super::view::{DesiredNodes, Views};
 use crate::config::ClusterSettings;
 use crate::lock::lock;
@@ -80,31 +81,31 @@ impl Told {
 }
 
 /// The registration of this node, which the driver changes and the task writes.
-pub(super) struct Registry {
-    client: Client,
+pub(super) struct NodeRegistry {
+    client: EtcdClient,
     keys: Arc<Keys>,
     id: NodeId,
     /// The numbers of this node's processes that have ended: their registration is replaced at once.
     former: Vec<u64>,
     own: Mutex<Registration>,
-    counters: Arc<Counters>,
+    counters: Arc<ClusterCounters>,
     told: Told,
-    directory: Arc<Directory>,
+    directory: Arc<ClusterDirectory>,
     /// The id of the lease; 0 until there is one.
     lease: Mutex<i64>,
     /// Wakes the task if a registration is missed, or this node's has changed.
     missed: Notify,
 }
 
-impl Registry {
+impl NodeRegistry {
     pub(super) fn new(
-        client: Client,
+        client: EtcdClient,
         keys: Arc<Keys>,
         (id, former): (NodeId, Vec<u64>),
         own: Registration,
-        (counters, told): (Arc<Counters>, Told),
+        (counters, told): (Arc<ClusterCounters>, Told),
     ) -> Arc<Self> {
-        let directory = Directory::new(client.clone(), Arc::clone(&keys));
+        let directory = ClusterDirectory::new(client.clone(), Arc::clone(&keys));
         Arc::new(Self {
             directory,
             client,
@@ -136,7 +137,7 @@ impl Registry {
     }
 
     /// Returns what etcd tells of the cluster.
-    pub(super) fn directory(&self) -> &Arc<Directory> {
+    pub(super) fn directory(&self) -> &Arc<ClusterDirectory> {
         &self.directory
     }
 
@@ -169,7 +170,7 @@ impl Registry {
             match turn.await {
                 Ok(_) if own.twin.changes >= TWIN => {
                     // Fails only after the driver has stopped.
-                    let _ = inbox.send(Message::Failed(self.twin_text(&seen.nodes)));
+                    let _ = inbox.send(DriverMessage::Failed(self.twin_text(&seen.nodes)));
                     return;
                 }
                 Ok(is_heard) => {
@@ -183,7 +184,7 @@ impl Registry {
                     }
                     if let Err(why) = self.tell(&seen, is_heard, inbox) {
                         // As above.
-                        let _ = inbox.send(Message::Failed(why));
+                        let _ = inbox.send(DriverMessage::Failed(why));
                         return;
                     }
                 }
@@ -221,21 +222,22 @@ impl Registry {
             let (spares, nodes): (Vec<_>, _) = nodes.partition(|node| node.registration.is_spare());
             self.counters.spares.set(spares.len() as u64);
             // Fails only after the driver has stopped.
-            let _ = inbox.send(Message::Nodes(nodes));
+            let _ = inbox.send(DriverMessage::Nodes(nodes));
         }
         if let Some(map) = seen.slots.value.clone() {
             // Each time: a primary shows a map before etcd has it, and etcd may never get it. As above.
-            let _ = inbox.send(Message::Slots(map));
+            let _ = inbox.send(DriverMessage::Slots(map));
         }
         // The protocol notices that etcd was emptied. Nor does a value that says nothing stop a node that runs.
         if let Some(number) = seen.format.value {
             self.counters.format.set(number.into());
-            Format::check_number(number, lock(&self.own).formats).map_err(|why| why.to_string())?;
+            ClusterFormat::check_number(number, lock(&self.own).formats)
+                .map_err(|why| why.to_string())?;
         }
         if self.told.is_placed {
-            if self.place() == Ok(Some(Place::left(lock(&self.own).group))) {
+            if self.place() == Ok(Some(NodeAssignment::left(lock(&self.own).group))) {
                 // As above.
-                let _ = inbox.send(Message::Depart);
+                let _ = inbox.send(DriverMessage::Depart);
             }
             let desired = self.directory.pair(&self.keys.desired()).ok().flatten();
             let desired = desired.filter(|_| self.told.has_number);
@@ -253,9 +255,9 @@ impl Registry {
     ///
     /// # Errors
     /// If that is not known at present.
-    pub(super) fn place(&self) -> Result<Option<Place>, String> {
+    pub(super) fn place(&self) -> Result<Option<NodeAssignment>, String> {
         let pair = self.directory.pair(&self.keys.place(&self.id.to_string()))?;
-        Ok(pair.and_then(|pair| Place::parse(&pair.value)))
+        Ok(pair.and_then(|pair| NodeAssignment::parse(&pair.value)))
     }
 
     /// Writes the registration if it is time.
@@ -297,10 +299,10 @@ impl Registry {
         if std::mem::replace(&mut own.provoked, modified) == modified {
             return Ok(());
         }
-        let again = Transaction {
+        let again = EtcdTransaction {
             compare: vec![Compare::Modified { key: key.clone(), revision: modified }],
             then: vec![Operation::Put { key, value, lease }],
-            ..Transaction::default()
+            ..EtcdTransaction::default()
         };
         // Refused if that process has written or ended meanwhile.
         let done = self.client.transact(&again).await.map_err(text)?;
@@ -394,7 +396,7 @@ impl SeenKeys {
     ///
     /// # Errors
     /// If the cluster's keys are not known at present.
-    fn look(&mut self, directory: &Directory, keys: &Keys) -> Result<bool, String> {
+    fn look(&mut self, directory: &ClusterDirectory, keys: &Keys) -> Result<bool, String> {
         let (_, heard) = directory.heard_of_nodes()?;
         let pairs = directory.pairs(&keys.nodes())?;
         let mut old: HashMap<NodeId, Node> =
@@ -413,7 +415,7 @@ impl SeenKeys {
         self.slots.see(directory.pair(&keys.slots())?, |value| {
             SlotMap::parse(value).inspect_err(|why| tracing::warn!("{why}")).ok()
         });
-        self.format.see(directory.pair(&keys.format())?, Format::number_of);
+        self.format.see(directory.pair(&keys.format())?, ClusterFormat::number_of);
         Ok(std::mem::replace(&mut self.heard, heard) != heard)
     }
 }
@@ -436,7 +438,7 @@ fn other_process<'a>(
 ///
 /// # Errors
 /// If etcd cannot be read.
-pub(super) async fn read_nodes(client: &Client, keys: &Keys) -> Result<Vec<Node>, EtcdError> {
+pub(super) async fn read_nodes(client: &EtcdClient, keys: &Keys) -> Result<Vec<Node>, EtcdError> {
     let range = Range::of(KeyRange::prefix(keys.nodes()));
     let nodes = client.range(&range).await?.pairs.into_iter().filter_map(|pair| {
         let id = node_id(keys, &pair)?;

@@ -5,8 +5,8 @@
 
 use super::core::{self, Seq};
 use super::local_log::LocalLogPosition;
-use super::message::{Inbox, Message};
-use super::peer::{self, Decision, PeerClientOptions, PeerError, Spool};
+use super::message::{DriverMessage, Inbox};
+use super::peer::{self, FetchDecision, PeerClientOptions, PeerError, Spool};
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ impl Resync {
     fn fail(&self, why: &str) {
         let why = format!("the node's data cannot be fetched from a peer: {why}");
         // Fails only after the driver has stopped.
-        let _ = self.inbox.send(Message::Failed(why));
+        let _ = self.inbox.send(DriverMessage::Failed(why));
     }
 
     /// Keeps a batch.
@@ -105,7 +105,7 @@ impl Resync {
     }
 
     /// Removes the spool once the node has read all of it.
-    pub(super) fn look(&self, position: &core::Position) {
+    pub(super) fn look(&self, position: &core::LogPosition) {
         if self.running {
             return;
         }
@@ -153,7 +153,7 @@ impl Fetch {
             match span.in_scope(|| self.fetch(address)) {
                 Ok(_) => {
                     // Fails only after the driver has stopped.
-                    let _ = self.inbox.send(Message::Fetched);
+                    let _ = self.inbox.send(DriverMessage::Fetched);
                     return;
                 }
                 Err(why) if pause == PAUSE => {
@@ -194,14 +194,14 @@ impl Fetch {
         let mut enough = |position: Option<&LocalLogPosition>| {
             let spool = lock(spool);
             let Some(spool) = spool.as_ref().filter(|_| !inbox.is_closed()) else {
-                return Decision::GiveUp;
+                return FetchDecision::GiveUp;
             };
             let reached = position.is_some_and(|position| match spool.range() {
                 Some((first, _)) => position.next_seq() >= first,
                 // Nothing was committed since the spool was made. The restarted node reads the last batch again.
                 None => position.next_seq() >= tail.get(),
             });
-            if reached { Decision::Enough } else { Decision::Continue }
+            if reached { FetchDecision::Enough } else { FetchDecision::Continue }
         };
         peer::fetch(address, &self.options, &self.folder, &mut enough)
     }

@@ -4,13 +4,13 @@ use super::clock;
 #[cfg(any(feature = "metrics", test))]
 use super::core::Takeover;
 use super::core::{self, NodeId};
-pub(super) use super::counters::Counters;
+pub(super) use super::counters::ClusterCounters;
 use super::counters::LeaseCheckCounts;
 #[cfg(feature = "metrics")]
 use super::counters::MOVE_STATES;
-use super::etcd::Client;
+use super::etcd::EtcdClient;
 #[cfg(feature = "metrics")]
-use super::histogram::Histogram;
+use super::histogram::SizeHistogram;
 use super::quota::EtcdQuota;
 #[cfg(feature = "metrics")]
 use crate::gauge::Gauge;
@@ -24,7 +24,7 @@ const STANDSTILL: u64 = 10_000;
 
 /// How a node ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub enum NodeExit {
     /// The process must start anew: its state has changes that the group does not have, or its folder was renewed. The
     /// text says why.
     Restart(String),
@@ -80,7 +80,7 @@ pub struct NodeStatus {
 
 impl NodeStatus {
     pub(super) fn new(
-        status: &core::Status,
+        status: &core::GroupStatus,
         role: &'static str,
         serving: bool,
         contents: Lsn,
@@ -114,10 +114,10 @@ impl NodeStatus {
 #[derive(Clone, Debug, Default)]
 pub struct NodeMonitor {
     pub(super) status: Arc<Mutex<NodeStatus>>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Arc<ClusterCounters>,
     /// Set when the node starts, as is the next one.
     pub(super) lease_checks: Arc<OnceLock<Arc<LeaseCheckCounts>>>,
-    pub(super) etcd: Arc<OnceLock<Client>>,
+    pub(super) etcd: Arc<OnceLock<EtcdClient>>,
 }
 
 impl NodeMonitor {
@@ -191,7 +191,7 @@ impl NodeMonitor {
     /// Returns the monitor of a node that does not run, with one member of etcd.
     pub(crate) fn with_etcd(url: &str) -> Self {
         let monitor = Self::default();
-        let client = Client::connect(&super::etcd::Settings::new([url])).unwrap();
+        let client = EtcdClient::connect(&super::etcd::ClientSettings::new([url])).unwrap();
         assert!(monitor.etcd.set(client).is_ok());
         monitor
     }
@@ -201,7 +201,7 @@ impl NodeMonitor {
 #[cfg(feature = "metrics")]
 impl NodeMonitor {
     /// Returns the bytes of the batches that were sent to etcd.
-    pub(crate) fn batch_sizes(&self) -> &Histogram {
+    pub(crate) fn batch_sizes(&self) -> &SizeHistogram {
         &self.counters.batches.sizes
     }
 
@@ -211,7 +211,7 @@ impl NodeMonitor {
     }
 
     /// Returns the times until etcd confirmed them.
-    pub(crate) fn batch_times(&self) -> &Histogram {
+    pub(crate) fn batch_times(&self) -> &SizeHistogram {
         &self.counters.batches.times
     }
 
@@ -245,6 +245,6 @@ impl NodeMonitor {
 
     /// Returns the members of etcd with the number of requests that failed there.
     pub(crate) fn etcd_failures(&self) -> Vec<(&str, u64)> {
-        self.etcd.get().map(Client::failures).unwrap_or_default()
+        self.etcd.get().map(EtcdClient::failures).unwrap_or_default()
     }
 }

@@ -1,6 +1,6 @@
 //! Tasks that run as long as the node does, and their panics.
 
-use super::message::{Inbox, Message};
+use super::message::{DriverMessage, Inbox};
 use std::future::Future;
 
 /// Starts a task that the node needs. If it panics, the process starts anew: the node would look well, and would never
@@ -11,7 +11,7 @@ where
 {
     on_panic(task, move || {
         // Fails only after the driver has stopped.
-        let _ = inbox.send(Message::Restart(format!("the task that {what} has panicked")));
+        let _ = inbox.send(DriverMessage::Restart(format!("the task that {what} has panicked")));
     });
 }
 
@@ -42,7 +42,7 @@ mod tests {
         needed("ends", inbox.clone(), async {});
         needed("fails", inbox, async { panic!("as wanted by the test") });
         let told = timeout(Duration::from_secs(60), messages.recv()).await;
-        let Ok(Some(Message::Restart(why))) = told else { panic!("nobody hears of a panic") };
+        let Ok(Some(DriverMessage::Restart(why))) = told else { panic!("nobody hears of a panic") };
         assert_eq!(why, "the task that fails has panicked");
         assert!(messages.recv().await.is_none(), "a task that has ended is no panic");
     }

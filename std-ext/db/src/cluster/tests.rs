@@ -10,8 +10,8 @@ mod restored;
 mod secured;
 
 use super::etcd::process::Etcd;
-use super::view::{Role, View};
-use super::{Exit, Member, node};
+use super::view::{MemberRole, View};
+use super::{GroupMember, NodeExit, node};
 use crate::config::{
     AnnouncedAddresses, Bind, ClusterReads, ClusterSettings, EndpointType, EtcdSettings, Formats,
     PeerSettings,
@@ -79,8 +79,8 @@ fn options(folder: &Path) -> Options {
 
 /// A node, and the reason why it could not go on.
 pub(super) struct Node {
-    pub(super) member: Member,
-    exit: Arc<Mutex<Option<Exit>>>,
+    pub(super) member: GroupMember,
+    exit: Arc<Mutex<Option<NodeExit>>>,
 }
 
 impl Node {
@@ -89,11 +89,11 @@ impl Node {
     }
 
     fn start_with(settings: &ClusterSettings, options: Options) -> Result<Self, String> {
-        let exit: Arc<Mutex<Option<Exit>>> = Arc::default();
+        let exit: Arc<Mutex<Option<NodeExit>>> = Arc::default();
         let of_exit = Arc::clone(&exit);
         let on_exit = Box::new(move |exit| *lock(&of_exit) = Some(exit));
         let (views, progress) = (node::views(settings), Progress::default());
-        let member = Member::start(settings, options, views, &progress, on_exit);
+        let member = GroupMember::start(settings, options, views, &progress, on_exit);
         Ok(Self { member: member.map_err(|why| why.to_string())?, exit })
     }
 
@@ -114,8 +114,8 @@ impl Node {
             until("a node is a member with data", || has_data() || node.exit().is_some());
             match node.exit() {
                 None => return node,
-                Some(Exit::Restart(_)) => drop(node),
-                Some(Exit::Stop(why)) => panic!("{why}"),
+                Some(NodeExit::Restart(_)) => drop(node),
+                Some(NodeExit::Stop(why)) => panic!("{why}"),
             }
         };
         (0..number).map(start).collect()
@@ -130,10 +130,10 @@ impl Node {
     }
 
     pub(super) fn is_primary(&self) -> bool {
-        self.view().role == Role::Primary
+        self.view().role == MemberRole::Primary
     }
 
-    pub(super) fn exit(&self) -> Option<Exit> {
+    pub(super) fn exit(&self) -> Option<NodeExit> {
         lock(&self.exit).clone()
     }
 }
@@ -256,7 +256,7 @@ fn a_follower_changes_nothing() {
     let nodes: Vec<Node> = Node::start_all(&settings, &folders, 2);
     let first = write(&nodes, "rose", "red");
     let other = &nodes[1 - first];
-    until("the other node follows", || other.view().role == Role::Follower);
+    until("the other node follows", || other.view().role == MemberRole::Follower);
     let refused = other.db().set("rose", "white");
     assert!(matches!(refused, Err(Error::Request(_))), "a follower took a change: {refused:?}");
     agree(&nodes, &[("rose".into(), "red".into())]);
@@ -277,7 +277,7 @@ fn a_hand_over_loses_nothing_and_waits_for_no_lease() {
         let at = write(&nodes, &key.0, &key.1);
         written.push(key);
         let to = &nodes[1 - at];
-        until("the other node follows", || to.view().role == Role::Follower);
+        until("the other node follows", || to.view().role == MemberRole::Follower);
         // The primary may not know yet that the other one is a member, so the request is repeated.
         let begin = Instant::now();
         while !to.is_primary() {
@@ -306,7 +306,7 @@ fn a_hand_over_is_requested_also_after_etcd_has_ended_the_leases() {
     let at = primary(&nodes);
     let to = &nodes[1 - at];
     until("both know both", || nodes.iter().all(|node| node.view().group.members.len() == 2));
-    until("a follower", || to.view().role == Role::Follower);
+    until("a follower", || to.view().role == MemberRole::Follower);
     // A leader of etcd that stalled has done that. The nodes notice it seconds later.
     until("a lease of each, and the coordinator's", || leases(&etcd).len() == 3);
     for lease in leases(&etcd) {
@@ -375,7 +375,7 @@ fn a_new_node_fetches_what_etcd_has_forgotten() {
 
     let late = Node::start(&settings, folders.at(2)).unwrap();
     until("the node wants to start anew", || late.exit().is_some());
-    assert!(matches!(late.exit(), Some(Exit::Restart(_))), "{:?}", late.exit());
+    assert!(matches!(late.exit(), Some(NodeExit::Restart(_))), "{:?}", late.exit());
     assert_eq!(late.member.monitor().resyncs(), 1);
     drop(late);
     nodes.push(Node::start(&settings, folders.at(2)).unwrap());
@@ -423,7 +423,7 @@ fn a_node_refuses_what_does_not_belong_together() {
     refused(&roses, 0, "etcd was emptied");
     // Nothing on disk.
     let (views, progress) = (node::views(&roses), Progress::default());
-    let memory = Member::start(&roses, Options::in_memory(), views, &progress, Box::new(drop));
+    let memory = GroupMember::start(&roses, Options::in_memory(), views, &progress, Box::new(drop));
     assert!(memory.err().unwrap().to_string().contains("set dir"));
     let wrong = ClusterSettings { name: "a/b".to_owned(), ..roses.clone() };
     refused(&wrong, 3, "cluster-name");
@@ -444,7 +444,7 @@ fn a_copy_of_a_directory_is_noticed() {
     }
     let twin = Node::start(&settings, folders.at(1)).unwrap();
     until("the twin stops", || twin.exit().is_some());
-    let Some(Exit::Stop(why)) = twin.exit() else { panic!("{:?}", twin.exit()) };
+    let Some(NodeExit::Stop(why)) = twin.exit() else { panic!("{:?}", twin.exit()) };
     assert!(why.contains("is a copy of this one"), "{why}");
     assert!(node.exit().is_none(), "the first node stopped, too");
 }

@@ -1,10 +1,10 @@
 //! Makes the view that clients get of the cluster.
 
-use super::core::{Members, NodeId, Role, Status};
+use super::core::{GroupRole, GroupStatus, Members, NodeId};
 use super::hex;
 use super::registration::{Node, Registration};
 use super::slot_map::SlotMap;
-use super::view::{self, Health, Member, SlotOwners, View};
+use super::view::{self, MemberView, NodeHealth, SlotOwners, View};
 use crate::SlotSet;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -33,12 +33,12 @@ pub(super) struct Topology {
     /// The primaries of the other groups, or the last ones, with their epochs.
     others: BTreeMap<u32, (u64, NodeId)>,
     /// Lines of `tail`, oldest first.
-    lines: VecDeque<Line>,
+    lines: VecDeque<TailLine>,
 }
 
 /// A line of `tail`, as far as it dates the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct TailLine {
     /// The last entry.
     lsn: u64,
     /// The primary's clock, in milliseconds since 1970.
@@ -202,9 +202,9 @@ impl Topology {
     }
 
     /// Returns the newest line of `tail` whose entries the state has.
-    pub(super) fn as_of(&mut self, status: &Status) -> Option<Line> {
+    pub(super) fn as_of(&mut self, status: &GroupStatus) -> Option<TailLine> {
         let received = status.received;
-        let line = status.tail.map(|tail| Line { lsn: tail.lsn, time: tail.time, received });
+        let line = status.tail.map(|tail| TailLine { lsn: tail.lsn, time: tail.time, received });
         if let Some(line) = line
             && self.lines.back() != Some(&line)
         {
@@ -229,15 +229,15 @@ impl Topology {
     }
 
     /// Makes the view. `serving` says whether this node serves as the primary.
-    pub(super) fn view(&mut self, status: &Status, serving: bool, now: u64) -> View {
+    pub(super) fn view(&mut self, status: &GroupStatus, serving: bool, now: u64) -> View {
         let role = match status.role {
-            Role::Loading => super::view::Role::Loading,
-            Role::Primary if serving => super::view::Role::Primary,
-            Role::Primary | Role::Follower => super::view::Role::Follower,
+            GroupRole::Loading => super::view::MemberRole::Loading,
+            GroupRole::Primary if serving => super::view::MemberRole::Primary,
+            GroupRole::Primary | GroupRole::Follower => super::view::MemberRole::Follower,
         };
         // A released group has none; clients are told the last one.
         self.primary = status.tail.as_ref().and_then(super::core::Tail::holder).or(self.primary);
-        let group = view::Group {
+        let group = view::KnownGroup {
             number: self.group,
             id: self.group_id(self.group),
             epoch: status.epoch,
@@ -258,7 +258,7 @@ impl Topology {
     }
 
     /// Returns the other groups of which a node is known, as the nodes' registrations show them.
-    fn others(&self, status: &Status, now: u64) -> Vec<view::Group> {
+    fn others(&self, status: &GroupStatus, now: u64) -> Vec<view::KnownGroup> {
         let mut nodes = BTreeMap::<u32, Vec<NodeId>>::new();
         for (id, seen) in &self.nodes {
             nodes.entry(seen.registration.group).or_default().push(*id);
@@ -271,7 +271,7 @@ impl Topology {
                 let seen = self.nodes.get(&id).filter(|seen| seen.alive);
                 seen.is_some_and(|seen| seen.registration.role == "primary")
             };
-            view::Group {
+            view::KnownGroup {
                 number,
                 id: self.group_id(number),
                 epoch: epoch.unwrap_or(0),
@@ -284,24 +284,24 @@ impl Topology {
     }
 
     /// Returns whether the primary of the last line of `tail` serves, as far as this node knows.
-    fn is_led(&self, status: &Status, serving: bool, now: u64) -> bool {
+    fn is_led(&self, status: &GroupStatus, serving: bool, now: u64) -> bool {
         let Some((tail, holder)) = status.tail.as_ref().and_then(|t| Some((t, t.holder()?))) else {
             return false;
         };
         if holder == self.own { serving } else { now < tail.claimable(status.received) }
     }
 
-    fn member(&self, id: NodeId, status: &Status, now: u64) -> Member {
+    fn member(&self, id: NodeId, status: &GroupStatus, now: u64) -> MemberView {
         let seen = self.nodes.get(&id);
         let registration = seen.map(|seen| seen.registration.clone()).unwrap_or_default();
         let own = id == self.own;
         let health = match seen {
-            Some(seen) if !seen.alive && !own => Health::Failed,
-            Some(seen) if seen.registration.role == "loading" => Health::Loading,
-            Some(_) => Health::Online,
-            None => Health::Failed,
+            Some(seen) if !seen.alive && !own => NodeHealth::Failed,
+            Some(seen) if seen.registration.role == "loading" => NodeHealth::Loading,
+            Some(_) => NodeHealth::Online,
+            None => NodeHealth::Failed,
         };
-        Member {
+        MemberView {
             id: id.to_string(),
             addresses: registration.addresses(),
             health,
@@ -313,7 +313,7 @@ impl Topology {
 
 #[cfg(test)]
 mod tests {
-    use super::super::core::{Chain, Position, Tail};
+    use super::super::core::{BatchChain, LogPosition, Tail};
     use super::*;
 
     const OWN: NodeId = NodeId([1; 20]);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     /// The status of a follower that has received this holder's line at boot time 1000. The lease is 500 ms.
-    fn status(holder: NodeId, applied: u64) -> Status {
+    fn status(holder: NodeId, applied: u64) -> GroupStatus {
         let tail = Tail {
             epoch: 3,
             node: Some(holder),
@@ -335,10 +335,10 @@ mod tests {
             time: 77_000,
             beat: 0,
             lease: 500,
-            chain: Chain::default(),
+            chain: BatchChain::default(),
         };
-        Status {
-            role: Role::Follower,
+        GroupStatus {
+            role: GroupRole::Follower,
             epoch: 3,
             until: 0,
             sent: 0,
@@ -349,7 +349,7 @@ mod tests {
             primary: Some(holder),
             tail: Some(tail),
             received: 1000,
-            position: Position::default(),
+            position: LogPosition::default(),
             behind: 0,
             member: true,
             retained: 0,
@@ -378,7 +378,7 @@ mod tests {
         let own = status(OWN, 40);
         assert!(!topology.view(&own, false, 1100).group.is_led);
         assert!(topology.view(&own, true, 1100).group.is_led);
-        let released = Status {
+        let released = GroupStatus {
             tail: own.tail.map(|tail| Tail { nonce: 0, node: None, ..tail }),
             primary: None,
             ..own
@@ -394,20 +394,26 @@ mod tests {
     #[test]
     fn only_a_primary_that_serves_is_one() {
         let mut topology = topology();
-        let status = Status { role: Role::Primary, ..status(OWN, 40) };
-        assert_eq!(topology.view(&status, false, 1100).role, super::super::view::Role::Follower);
-        assert_eq!(topology.view(&status, true, 1100).role, super::super::view::Role::Primary);
+        let status = GroupStatus { role: GroupRole::Primary, ..status(OWN, 40) };
+        assert_eq!(
+            topology.view(&status, false, 1100).role,
+            super::super::view::MemberRole::Follower
+        );
+        assert_eq!(
+            topology.view(&status, true, 1100).role,
+            super::super::view::MemberRole::Primary
+        );
     }
 
     #[test]
     fn data_are_as_old_as_the_last_line_that_was_applied() {
         let mut topology = topology();
-        let line = |received| Some(Line { lsn: 40, time: 77_000, received });
+        let line = |received| Some(TailLine { lsn: 40, time: 77_000, received });
         assert_eq!(topology.as_of(&status(OTHER, 39)), None, "an entry is missing");
         assert_eq!(topology.as_of(&status(OTHER, 40)), line(1000), "the line, and when it came");
         assert_eq!(topology.as_of(&status(OTHER, 40)), line(1000), "and stays it");
         // The primary's clock stands still, and its lines arrive.
-        let next = Status { received: 1400, ..status(OTHER, 40) };
+        let next = GroupStatus { received: 1400, ..status(OTHER, 40) };
         assert_eq!(topology.as_of(&next), line(1400), "the next line with the same time is newer");
     }
 
@@ -429,7 +435,10 @@ mod tests {
         topology.set_nodes(Vec::new(), 3000);
         let view = topology.view(&status(OWN, 30), true, 3000);
         let health = |id: NodeId| view.group.member(&id.to_string()).map(|member| member.health);
-        assert_eq!((health(OWN), health(OTHER)), (Some(Health::Online), Some(Health::Failed)));
+        assert_eq!(
+            (health(OWN), health(OTHER)),
+            (Some(NodeHealth::Online), Some(NodeHealth::Failed))
+        );
         assert_eq!((topology.successor(), topology.sources().len()), (None, 0));
     }
 

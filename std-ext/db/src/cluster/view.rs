@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// The part that a node has in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Role {
+pub enum MemberRole {
     /// It reads the data that the group had before it came. It serves nothing.
     #[default]
     Loading,
@@ -29,7 +29,7 @@ pub enum Role {
 
 /// The state of a member, as far as the group knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Health {
+pub enum NodeHealth {
     /// It serves clients.
     Online,
     /// It is loading.
@@ -41,7 +41,7 @@ pub enum Health {
 
 /// How clients and other nodes reach a node.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Addresses {
+pub struct NodeAddresses {
     /// The IP address, without brackets; empty if it is not known yet.
     pub ip: String,
     /// The host name; empty for none.
@@ -56,13 +56,13 @@ pub struct Addresses {
 
 /// A member of the group.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Member {
+pub struct MemberView {
     /// The node's id: 40 hexadecimal digits.
     pub id: String,
     /// Its addresses.
-    pub addresses: Addresses,
+    pub addresses: NodeAddresses,
     /// Its state.
-    pub health: Health,
+    pub health: NodeHealth,
     /// The last entry of the log that it is known to have.
     pub offset: u64,
     /// Seconds since it was last heard of.
@@ -71,7 +71,7 @@ pub struct Member {
 
 /// A group of nodes with one log, as one node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Group {
+pub struct KnownGroup {
     /// Its number.
     pub number: u32,
     /// Its id, which is the same on all nodes: 40 hexadecimal digits.
@@ -83,27 +83,27 @@ pub struct Group {
     /// Whether the primary serves. It does not from the end of its lease until the next one has taken over.
     pub is_led: bool,
     /// All members in a fixed order.
-    pub members: Vec<Member>,
+    pub members: Vec<MemberView>,
 }
 
-impl Group {
+impl KnownGroup {
     /// Returns the member with this id.
-    pub fn member(&self, id: &str) -> Option<&Member> {
+    pub fn member(&self, id: &str) -> Option<&MemberView> {
         self.members.iter().find(|member| member.id == id)
     }
 
     /// Returns the primary, or the last one.
-    pub fn primary(&self) -> Option<&Member> {
+    pub fn primary(&self) -> Option<&MemberView> {
         self.member(self.primary.as_deref()?)
     }
 
     /// Returns whether this member is the primary, or the last one.
-    pub fn is_primary(&self, member: &Member) -> bool {
+    pub fn is_primary(&self, member: &MemberView) -> bool {
         self.primary.as_deref() == Some(&member.id)
     }
 
     /// Returns all members except the primary.
-    pub fn followers(&self) -> impl Iterator<Item = &Member> + Clone {
+    pub fn followers(&self) -> impl Iterator<Item = &MemberView> + Clone {
         self.members.iter().filter(move |member| !self.is_primary(member))
     }
 }
@@ -188,12 +188,12 @@ impl SlotRange {
 pub struct View {
     /// The id of this node: 40 hexadecimal digits.
     pub own_id: String,
-    /// This node's part. Only a node that may serve changes is [`Role::Primary`].
-    pub role: Role,
+    /// This node's part. Only a node that may serve changes is [`MemberRole::Primary`].
+    pub role: MemberRole,
     /// This node's group, with this node.
-    pub group: Group,
+    pub group: KnownGroup,
     /// The other groups of which a node is known, by their numbers.
-    pub others: Vec<Group>,
+    pub others: Vec<KnownGroup>,
     /// The groups that have the slots.
     pub owners: SlotOwners,
     /// How many nodes wait for a place in a group.
@@ -204,14 +204,14 @@ pub struct View {
 
 impl View {
     /// Returns the groups of which a node is known, by their numbers.
-    pub fn groups(&self) -> impl Iterator<Item = &Group> + Clone {
+    pub fn groups(&self) -> impl Iterator<Item = &KnownGroup> + Clone {
         let at = self.others.partition_point(|other| other.number < self.group.number);
         let (before, behind) = self.others.split_at(at);
         before.iter().chain(std::iter::once(&self.group)).chain(behind)
     }
 
     /// Returns the group with this number, if one of its nodes is known.
-    pub fn group(&self, number: u32) -> Option<&Group> {
+    pub fn group(&self, number: u32) -> Option<&KnownGroup> {
         self.groups().find(|group| group.number == number)
     }
 
@@ -232,7 +232,7 @@ impl View {
 pub type HandOver = dyn Fn() -> Result<(), String> + Send + Sync;
 
 /// Returns the time that the server's threads have worked, in nanoseconds, and their number.
-pub type Work = dyn Fn() -> Option<(u64, usize)> + Send + Sync;
+pub type WorkTime = dyn Fn() -> Option<(u64, usize)> + Send + Sync;
 
 /// The number of nodes that the cluster wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -269,7 +269,7 @@ pub struct Views {
     hand_over: Mutex<Option<Box<HandOver>>>,
     /// The lease that a client has set, in milliseconds; 0 if there is no new one.
     lease: AtomicU64,
-    work: Mutex<Option<Box<Work>>>,
+    work: Mutex<Option<Box<WorkTime>>>,
     desired: Mutex<Option<DesiredNodes>>,
     broadcast: Broadcast,
 }
@@ -358,7 +358,7 @@ impl Views {
     }
 
     /// Sets the function that says how much the server's threads have worked.
-    pub fn on_work(&self, work: Box<Work>) {
+    pub fn on_work(&self, work: Box<WorkTime>) {
         *lock(&self.work) = Some(work);
     }
 
@@ -458,7 +458,10 @@ mod tests {
         views.publish(View::default());
         reader.refresh();
         assert_eq!(std::ptr::from_ref(reader.view()), first, "an equal view was published");
-        let of = |epoch| View { group: Group { epoch, ..Group::default() }, ..View::default() };
+        let of = |epoch| View {
+            group: KnownGroup { epoch, ..KnownGroup::default() },
+            ..View::default()
+        };
         views.publish(of(7));
         assert_eq!((reader.view().group.epoch, views.current().group.epoch), (0, 7));
         reader.refresh();
@@ -471,7 +474,7 @@ mod tests {
         assert!(whole.is_whole() && whole.owns(16_383) && SlotOwners::divided(1) == whole.owners);
         let range = |first, last, group| SlotRange { first, last, group };
         assert_eq!(whole.owners.ranges(), [range(0, 16_383, 0)]);
-        let group = |number| Group { number, is_led: number != 2, ..Group::default() };
+        let group = |number| KnownGroup { number, is_led: number != 2, ..KnownGroup::default() };
         let owners = SlotOwners::divided(3);
         let view = View { group: group(1), others: vec![group(0), group(2)], owners, ..whole };
         let numbers = |view: &View| view.groups().map(|group| group.number).collect::<Vec<_>>();

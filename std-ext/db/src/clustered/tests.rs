@@ -7,7 +7,7 @@ use crate::log::manual::ManualLog;
 use crate::log::{BatchHash, change, crc};
 use crate::request::Expiry;
 use crate::slot_set::SlotSet;
-use crate::snapshot::{Snapshot, Writer};
+use crate::snapshot::{Snapshot, SnapshotWriter};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
@@ -151,7 +151,7 @@ fn snapshots_of_version_2_are_read() {
         batch: Some((3, mark(8))),
         batch_hash: Some(hash),
     };
-    let writer = Writer::create_clustered(&claimed).unwrap();
+    let writer = SnapshotWriter::create_clustered(&claimed).unwrap();
     writer.finish_at(4, 8100, Some(position.clone())).unwrap();
     let read = || Snapshot::newest(&claimed).unwrap().unwrap().position().cloned();
     assert_eq!(read(), Some(position.clone()));

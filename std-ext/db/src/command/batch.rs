@@ -19,7 +19,7 @@ use crate::request::{
     Bitwise, Change, DatabaseQuery, Expiry, Field, MultiKeyOp, Query, Request, RequestError,
 };
 use crate::resp::Protocol;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 #[cfg(feature = "scripts")]
 use crate::session::LockedKeys;
 use crate::session::TransactionOutcome;
@@ -162,8 +162,12 @@ impl<'a> Batch<'a> {
     }
 
     /// Adds a reply that needs no answer.
-    pub(super) fn push_reply(&mut self, protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) {
-        write(&mut Writer::new(&mut self.prepared, protocol));
+    pub(super) fn push_reply(
+        &mut self,
+        protocol: Protocol,
+        write: impl FnOnce(&mut RespWriter<'_>),
+    ) {
+        write(&mut RespWriter::new(&mut self.prepared, protocol));
         match self.steps.last_mut() {
             Some(ReplyStep::Prepared(end)) => *end = self.prepared.len(),
             _ => self.steps.push(ReplyStep::Prepared(self.prepared.len())),
@@ -341,7 +345,7 @@ impl<'a> Batch<'a> {
         // Values that arrive out of order are copied to another buffer first.
         let max_stored = max_out.saturating_sub(out.len());
         let mut full = false;
-        let out = Writer::new(out, protocol);
+        let out = RespWriter::new(out, protocol);
         let steps = (&self.steps[..], &self.prepared[..], &mut self.failures);
         let mut replies = ReplyWriter::new(out, max_out, steps, now);
         let mut lsn = 0;
@@ -416,7 +420,7 @@ impl<'a> Batch<'a> {
     ) -> bool {
         let mut requests = shortened(std::mem::take(&mut self.requests));
         complete(&mut requests, &self.deferred, (&self.pairs, &self.keys, &self.fields));
-        let out = Writer::new(out, protocol);
+        let out = RespWriter::new(out, protocol);
         let steps = (&self.steps[..], &self.prepared[..], &mut self.failures);
         let mut replies = ReplyWriter::new(out, max_out, steps, keys.time());
         keys.execute(&requests, &mut |request, answer| {
@@ -431,15 +435,20 @@ impl<'a> Batch<'a> {
     }
 
     /// Returns the place behind the replies so far.
-    pub(super) fn place(&mut self) -> Place {
+    pub(super) fn place(&mut self) -> AnswerPlace {
         if !matches!(self.steps.last(), Some(ReplyStep::Prepared(_))) {
             self.steps.push(ReplyStep::Prepared(self.prepared.len()));
         }
-        Place { step: self.steps.len() - 1, offset: self.prepared.len() }
+        AnswerPlace { step: self.steps.len() - 1, offset: self.prepared.len() }
     }
 
     /// Inserts replies at places, which are in order. Each reply reaches to an offset in `replies`.
-    pub(super) fn insert_replies(&mut self, places: &[Place], ends: &[usize], replies: &[u8]) {
+    pub(super) fn insert_replies(
+        &mut self,
+        places: &[AnswerPlace],
+        ends: &[usize],
+        replies: &[u8],
+    ) {
         // One pass for all places: inserting each reply by itself would move the rest of the buffer each time.
         let mut all = Vec::with_capacity(self.prepared.len() + replies.len());
         let (mut copied, mut inserted, mut next) = (0, 0, 0);
@@ -466,7 +475,7 @@ impl<'a> Batch<'a> {
         max_out: usize,
     ) -> bool {
         let now = if self.wants_time { session.now() } else { 0 };
-        let mut out = Writer::new(out, protocol);
+        let mut out = RespWriter::new(out, protocol);
         out.array(commands);
         let steps = (&self.steps[..], &self.prepared[..], &mut self.failures);
         let mut replies = ReplyWriter::new(out, max_out, steps, now);
@@ -509,7 +518,7 @@ pub(super) enum BatchOutcome {
 
 /// A place in the replies of a batch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct AnswerPlace {
     /// The step of prepared replies.
     step: usize,
     /// The offset in the prepared replies.

@@ -1,6 +1,6 @@
 //! Commands about the connection itself.
 
-use crate::cluster::view::Role;
+use crate::cluster::view::MemberRole;
 use crate::command::COMPATIBLE;
 use crate::command::acl::user::DEFAULT;
 use crate::command::arguments::{
@@ -221,7 +221,8 @@ impl<'a> Execution<'_, 'a> {
         let role = self.group().map(|group| group.view().role);
         let mode = if role.is_some() { "cluster" } else { "standalone" };
         // A node that is loading is a replica: a client must not write to it.
-        let role = if role.is_none_or(|role| role == Role::Primary) { "master" } else { "replica" };
+        let role =
+            if role.is_none_or(|role| role == MemberRole::Primary) { "master" } else { "replica" };
         self.reply(|out| {
             out.map(7);
             out.bulk(b"server");

@@ -23,7 +23,7 @@ pub struct TrackingInfo {
 
 /// The keys that a client wants to be remembered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Choice {
+pub(super) enum TrackingChoice {
     /// Those of all reads.
     #[default]
     All,
@@ -41,7 +41,7 @@ pub(super) struct ClientTracking {
     pub(super) client: u64,
     /// The client to which messages are redirected; 0 for none.
     pub(super) redirect: u64,
-    pub(super) choice: Choice,
+    pub(super) choice: TrackingChoice,
     pub(super) broadcasts: bool,
     /// Whether the client is not told of its own changes (`NOLOOP`).
     pub(super) no_loop: bool,
@@ -74,7 +74,7 @@ impl ClientTracking {
             tracker: Arc::clone(tracker),
             client,
             redirect: 0,
-            choice: Choice::All,
+            choice: TrackingChoice::All,
             broadcasts: false,
             no_loop: false,
             prefixes: BTreeSet::new(),
@@ -111,9 +111,9 @@ impl ClientTracking {
     /// Returns whether the keys of the present command are remembered.
     pub(super) fn remembers(&self) -> bool {
         let is_chosen = match self.choice {
-            Choice::All => true,
-            Choice::In => self.named,
-            Choice::Out => !self.named,
+            TrackingChoice::All => true,
+            TrackingChoice::In => self.named,
+            TrackingChoice::Out => !self.named,
         };
         is_chosen && !self.broadcasts
     }
@@ -140,7 +140,8 @@ impl ClientTracking {
     }
 
     pub(super) fn flags(&self) -> impl Iterator<Item = &'static str> {
-        let (opts_in, opts_out) = (self.choice == Choice::In, self.choice == Choice::Out);
+        let (opts_in, opts_out) =
+            (self.choice == TrackingChoice::In, self.choice == TrackingChoice::Out);
         let flags = [
             ("on", true),
             ("bcast", self.broadcasts),

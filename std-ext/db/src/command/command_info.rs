@@ -10,7 +10,7 @@ use crate::command::subcommands;
 use crate::command::syntax::write_arguments;
 use crate::command::table::{self, COMMANDS, CommandSpec, Id, NONE};
 use crate::glob::Glob;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 
 #[derive(Clone, Copy)]
 enum Subcommand {
@@ -186,7 +186,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Writes what COMMAND INFO replies for a command.
-fn write_spec(spec: &CommandSpec, out: &mut Writer<'_>) {
+fn write_spec(spec: &CommandSpec, out: &mut RespWriter<'_>) {
     out.array(10);
     out.bulk(spec.name.as_bytes());
     out.integer(spec.arity.into());
@@ -214,7 +214,7 @@ fn find_docs(name: &str) -> Option<&'static Docs> {
 }
 
 /// Writes what COMMAND DOCS replies for a command or a subcommand: its name, and a map.
-fn write_docs(spec: &CommandSpec, out: &mut Writer<'_>) {
+fn write_docs(spec: &CommandSpec, out: &mut RespWriter<'_>) {
     let command = spec.name.split_once('|').map(|(command, _)| command);
     // Tests compare the tables.
     let Some(docs) = find_docs(spec.name) else { return };

@@ -4,7 +4,7 @@ use crate::command::acl::user::User;
 use crate::command::acl::users::Users;
 use crate::command::client_tracking::ClientTracking;
 use crate::command::diagnostics::monitoring::Monitoring;
-use crate::command::queue::Queue;
+use crate::command::queue::CommandQueue;
 use crate::pubsub::{Hub, Mailbox, Message, Redirected, Subscriptions};
 use crate::resp::Protocol;
 use crate::resp::parse::{Limits, Requests};
@@ -59,7 +59,7 @@ pub struct Connection {
     pub(super) command: &'static str,
     pub(super) requests: Requests,
     /// The commands since MULTI.
-    pub(super) queue: Option<Box<Queue>>,
+    pub(super) queue: Option<Box<CommandQueue>>,
     /// The keys that it watches.
     pub(super) watch: Option<Box<KeyWatch>>,
     /// How it tracks keys (`CLIENT TRACKING`).

@@ -5,7 +5,7 @@ use crate::command::arguments::{CommandError, is, wrong_part};
 use crate::command::diagnostics::DebugAccess;
 use crate::command::execute::Execution;
 use crate::resp::Protocol;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use std::time::Duration;
 
 const HELP: [&str; 14] = [
@@ -72,7 +72,7 @@ impl<'a> Execution<'_, 'a> {
 
 /// Replies a value of this type, as Redis does.
 #[expect(clippy::approx_constant, reason = "the number of Redis, which is not pi")]
-fn sample(kind: &str, out: &mut Writer<'_>) {
+fn sample(kind: &str, out: &mut RespWriter<'_>) {
     match kind {
         "string" => out.bulk(b"Hello World"),
         "integer" => out.integer(12345),

@@ -6,7 +6,7 @@ use crate::command::execute::{Execution, NextStep};
 use crate::command::expiration::{TimeBase, Unit};
 use crate::command::reply::ReplyKind;
 use crate::command::table::{self, CommandSpec, Id};
-use crate::pubsub::Kind;
+use crate::pubsub::ChannelKind;
 use crate::request::{Change, Expiry, MultiKeyOp, Query, SetCondition};
 
 /// Returns whether the replies of a command show no data. A primary that cannot prove that it still is one, because
@@ -240,14 +240,14 @@ impl<'a> Execution<'_, 'a> {
             Id::Command => self.command(arguments)?,
             Id::Config => self.config(arguments)?,
             Id::Info => self.info(&arguments[1..]),
-            Id::Subscribe => self.subscribe(Kind::Channel, &arguments[1..])?,
-            Id::PSubscribe => self.subscribe(Kind::Pattern, &arguments[1..])?,
-            Id::SSubscribe => self.subscribe(Kind::ShardChannel, &arguments[1..])?,
-            Id::Unsubscribe => self.unsubscribe(Kind::Channel, &arguments[1..]),
-            Id::PUnsubscribe => self.unsubscribe(Kind::Pattern, &arguments[1..]),
-            Id::SUnsubscribe => self.unsubscribe(Kind::ShardChannel, &arguments[1..]),
-            Id::Publish => self.publish(Kind::Channel, arguments),
-            Id::SPublish => self.publish(Kind::ShardChannel, arguments),
+            Id::Subscribe => self.subscribe(ChannelKind::Channel, &arguments[1..])?,
+            Id::PSubscribe => self.subscribe(ChannelKind::Pattern, &arguments[1..])?,
+            Id::SSubscribe => self.subscribe(ChannelKind::ShardChannel, &arguments[1..])?,
+            Id::Unsubscribe => self.unsubscribe(ChannelKind::Channel, &arguments[1..]),
+            Id::PUnsubscribe => self.unsubscribe(ChannelKind::Pattern, &arguments[1..]),
+            Id::SUnsubscribe => self.unsubscribe(ChannelKind::ShardChannel, &arguments[1..]),
+            Id::Publish => self.publish(ChannelKind::Channel, arguments),
+            Id::SPublish => self.publish(ChannelKind::ShardChannel, arguments),
             Id::PubSub => self.pubsub(arguments)?,
             Id::Module => self.module(arguments)?,
             #[cfg(feature = "scripts")]

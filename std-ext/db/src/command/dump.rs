@@ -19,7 +19,7 @@ type Restored<'p> = Result<Cow<'p, [u8]>, PayloadError>;
 
 /// The options of RESTORE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Options {
+struct RestoreOptions {
     replace: bool,
     absolute: bool,
     usage: Option<Usage>,
@@ -90,7 +90,7 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    fn restored_expiry(&self, ttl: u64, options: Options) -> Result<Expiry, RestoreError> {
+    fn restored_expiry(&self, ttl: u64, options: RestoreOptions) -> Result<Expiry, RestoreError> {
         Ok(match ttl {
             0 => Expiry::Never,
             at if options.absolute => Expiry::At(at),
@@ -130,8 +130,8 @@ pub(super) fn restore_all<'q>(commands: &[Queued<'q>]) -> Result<Vec<Restored<'q
     Ok(all)
 }
 
-fn options(words: &[&[u8]]) -> Result<Options, CommandError> {
-    let mut options = Options::default();
+fn options(words: &[&[u8]]) -> Result<RestoreOptions, CommandError> {
+    let mut options = RestoreOptions::default();
     let mut words = words.iter();
     while let Some(word) = words.next() {
         if is(word, "replace") {

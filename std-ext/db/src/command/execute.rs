@@ -9,7 +9,7 @@ use crate::command::observe::must_wait;
 use crate::log::Lsn;
 use crate::resp::inline;
 use crate::resp::parse::{ParseError, ParsedItem};
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::state::changed;
 use crate::tracking;
 use crate::{Db, Session};
@@ -23,7 +23,7 @@ pub(super) const REPLY_CHUNK: usize = 1 << 20;
 
 /// The outcome of processing input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ExecuteOutcome {
     /// Bytes that were consumed. If there are some, more complete requests may follow them.
     pub consumed: usize,
     /// Bytes that the next request needs at least, counted from there; 0 if unknown.
@@ -67,16 +67,16 @@ pub fn process_input(
     context: &mut Context<'_>,
     input: &[u8],
     out: &mut Vec<u8>,
-) -> Outcome {
+) -> ExecuteOutcome {
     context.scratch.meter.begin_input();
     // Once for all of the input, not for each command.
     if !connection.refresh_user(context.server.users()) {
-        return Outcome { next: NextStep::Close, ..Outcome::default() };
+        return ExecuteOutcome { next: NextStep::Close, ..ExecuteOutcome::default() };
     }
     let scratch = &mut *context.scratch;
     let observes = scratch.meter.diagnostics.observes();
     if observes && must_wait(&scratch.meter.diagnostics, connection, input) {
-        return Outcome { postponed: true, ..Outcome::default() };
+        return ExecuteOutcome { postponed: true, ..ExecuteOutcome::default() };
     }
     // While a script runs for too long, each command is checked as those of a transaction are.
     connection.blocked |= observes && scratch.meter.diagnostics.is_busy();
@@ -105,7 +105,7 @@ pub fn process_input(
         measured: 0,
         time: None,
     };
-    let mut outcome = Outcome::default();
+    let mut outcome = ExecuteOutcome::default();
     // `must_wait` has looked at one request only.
     let batch_limit = if observes { 1 } else { execution.connection.batch_limit };
     while outcome.commands < batch_limit && execution.next == NextStep::Continue {
@@ -356,9 +356,9 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Adds a reply that needs nothing from the database.
-    pub(super) fn reply(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
+    pub(super) fn reply(&mut self, write: impl FnOnce(&mut RespWriter<'_>)) {
         if self.batch.is_empty() && !self.collects {
-            write(&mut Writer::new(self.out, self.connection.protocol));
+            write(&mut RespWriter::new(self.out, self.connection.protocol));
             self.fits(0);
         } else {
             self.batch.push_reply(self.connection.protocol, write);

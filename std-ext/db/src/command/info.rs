@@ -1,6 +1,6 @@
 //! INFO: the server's statistics, under the names that Redis's dashboards and exporters read.
 
-use crate::cluster::view::{Role, ViewReader};
+use crate::cluster::view::{MemberRole, ViewReader};
 use crate::command::COMPATIBLE;
 use crate::command::arguments::is;
 use crate::command::cluster::nodes::{Coverage, ShownNodes};
@@ -198,7 +198,7 @@ fn replication(
             history(&server.run_id, stats.last_entry, out);
         }
         Some(shown) => {
-            if shown.view.role == Role::Primary {
+            if shown.view.role == MemberRole::Primary {
                 out.line("role", "master");
                 followers(&shown, out);
             } else {

@@ -5,7 +5,7 @@
 
 use crate::command::acl::key_use::{has_keys, use_at};
 use crate::command::table::{CommandSpec, Id};
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 
 /// Tips, and the commands that have them.
 const TIPS: [(&str, &[&str]); 19] = [
@@ -77,7 +77,7 @@ const TIPS: [(&str, &[&str]); 19] = [
 ];
 
 /// Writes the tips of a command.
-pub(super) fn write_tips(spec: &CommandSpec, out: &mut Writer<'_>) {
+pub(super) fn write_tips(spec: &CommandSpec, out: &mut RespWriter<'_>) {
     let found = TIPS.iter().find(|(_, names)| names.contains(&spec.name));
     let tips = || found.into_iter().flat_map(|(tips, _)| tips.split(' '));
     out.set(tips().count());
@@ -114,7 +114,7 @@ enum Find {
 }
 
 /// Writes the key specifications of a command.
-pub(super) fn write_key_specs(spec: &CommandSpec, out: &mut Writer<'_>) {
+pub(super) fn write_key_specs(spec: &CommandSpec, out: &mut RespWriter<'_>) {
     let specs = key_specs(spec);
     out.set(specs.len());
     for spec in &specs {
@@ -206,7 +206,7 @@ fn further(spec: &CommandSpec) -> Vec<KeySpec> {
 }
 
 impl KeySpec {
-    fn write(&self, out: &mut Writer<'_>) {
+    fn write(&self, out: &mut RespWriter<'_>) {
         out.map(if self.notes.is_empty() { 3 } else { 4 });
         if !self.notes.is_empty() {
             out.bulk(b"notes");
@@ -243,14 +243,14 @@ impl KeySpec {
     }
 }
 
-fn write_type(out: &mut Writer<'_>, kind: &str) {
+fn write_type(out: &mut RespWriter<'_>, kind: &str) {
     out.map(2);
     out.bulk(b"type");
     out.bulk(kind.as_bytes());
     out.bulk(b"spec");
 }
 
-fn write_part(out: &mut Writer<'_>, kind: &str, numbers: &[(&str, i64)]) {
+fn write_part(out: &mut RespWriter<'_>, kind: &str, numbers: &[(&str, i64)]) {
     write_type(out, kind);
     out.map(numbers.len());
     for (name, number) in numbers {

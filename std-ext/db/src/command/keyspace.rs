@@ -4,7 +4,7 @@ use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
 use crate::command::execute::{Execution, NextStep};
 use crate::command::reply::ReplyKind;
 use crate::request::{DatabaseQuery, KeyScan};
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::state::number;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -181,7 +181,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Writes the seconds since 1970, and the microseconds of this second.
-pub(super) fn write_time(out: &mut Writer<'_>) {
+pub(super) fn write_time(out: &mut RespWriter<'_>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     out.array(2);
     out.bulk(itoa::Buffer::new().format(now.as_secs()).as_bytes());

@@ -4,7 +4,7 @@ use crate::command::arguments::{CommandError, shown, subcommand};
 use crate::command::diagnostics::counters::{self, CommandTotals, NUMBERS};
 use crate::command::execute::Execution;
 use crate::latency_monitor::{Events, Sample, event, seconds_now};
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 
@@ -144,7 +144,7 @@ impl<'a> Execution<'_, 'a> {
     }
 }
 
-fn write_histogram(name: &str, of: &CommandTotals, out: &mut Writer<'_>) {
+fn write_histogram(name: &str, of: &CommandTotals, out: &mut RespWriter<'_>) {
     let bounds = || (0..BOUNDS).map(|n| FIRST_BOUND << n);
     let counts = of.within(bounds());
     let mut before = 0;

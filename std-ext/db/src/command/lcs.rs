@@ -1,7 +1,7 @@
 //! The longest common subsequence of two values (LCS).
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::state::number;
 
 /// Bytes that Redis needs for each pair of prefixes, and the most that it allocates for all: `proto-max-bulk-len`. A
@@ -122,7 +122,7 @@ fn search(a: &[u8], b: &[u8], mut note: impl FnMut(usize, bool)) -> u32 {
 }
 
 /// A range of matching bytes: the first and the last offset in each value.
-type Range = ((usize, usize), (usize, usize));
+type MatchRange = ((usize, usize), (usize, usize));
 
 /// Walks over the pairs of bytes from the last one to the first. Calls `byte` with each byte of the subsequence, and
 /// `range` with each range.
@@ -130,10 +130,10 @@ fn walk(
     (a, b): (&[u8], &[u8]),
     up: &Directions,
     mut byte: impl FnMut(u8),
-    mut range: impl FnMut(Range),
+    mut range: impl FnMut(MatchRange),
 ) {
     let (mut i, mut j) = (a.len(), b.len());
-    let mut current: Option<Range> = None;
+    let mut current: Option<MatchRange> = None;
     while i > 0 && j > 0 {
         if a[i - 1] != b[j - 1] {
             if up.is_up((i - 1, j - 1)) {
@@ -156,7 +156,7 @@ fn walk(
 
 /// Writes the reply of LCS. Returns the error if that is the reply.
 pub(super) fn write(
-    out: &mut Writer<'_>,
+    out: &mut RespWriter<'_>,
     (a, b): (&[u8], &[u8]),
     options: LcsOptions,
 ) -> Option<&'static str> {
@@ -169,7 +169,7 @@ pub(super) fn write(
     None
 }
 
-fn write_common(out: &mut Writer<'_>, (a, b): (&[u8], &[u8]), options: LcsOptions) {
+fn write_common(out: &mut RespWriter<'_>, (a, b): (&[u8], &[u8]), options: LcsOptions) {
     // No table of directions: the length needs one row.
     if options.length {
         return out.integer(search(a, b, |_, _| ()).into());
@@ -182,7 +182,7 @@ fn write_common(out: &mut Writer<'_>, (a, b): (&[u8], &[u8]), options: LcsOption
         bytes.reverse();
         return out.bulk(&bytes);
     }
-    let size = |((from, to), _): &Range| (to - from + 1) as u64;
+    let size = |((from, to), _): &MatchRange| (to - from + 1) as u64;
     ranges.retain(|range| size(range) >= options.min_length.into());
     out.map(2);
     out.bulk(b"matches");
@@ -252,7 +252,7 @@ mod tests {
         let reply = |a: &[u8], b: &[u8]| {
             let mut out = Vec::new();
             let options = LcsOptions { length: true, ..LcsOptions::default() };
-            write(&mut Writer::new(&mut out, Protocol::Two), (a, b), options);
+            write(&mut RespWriter::new(&mut out, Protocol::Two), (a, b), options);
             String::from_utf8(out).unwrap()
         };
         let refused = format!("-{TOO_LONG}\r\n");

@@ -20,7 +20,7 @@ use crate::resp::parse::{Limits, ParsedItem, Requests};
 use std::borrow::Cow;
 
 /// The arguments of a request.
-type Arguments<'i> = Vec<Cow<'i, [u8]>>;
+type RequestArguments<'i> = Vec<Cow<'i, [u8]>>;
 
 /// Returns whether a command takes so little time that it is measured together with others.
 fn is_brief(id: Id) -> bool {
@@ -116,7 +116,7 @@ impl Execution<'_, '_> {
             }
             return;
         }
-        let size = |request: &&Arguments<'_>| -> usize {
+        let size = |request: &&RequestArguments<'_>| -> usize {
             request.iter().map(|argument| argument.len() + size_of::<&[u8]>()).sum()
         };
         if let Some(longest) = requests.iter().max_by_key(size) {
@@ -126,13 +126,13 @@ impl Execution<'_, '_> {
     }
 
     /// Keeps an event for LATENCY.
-    fn note_event(&self, slow: Slow, requests: &[Arguments<'_>]) {
+    fn note_event(&self, slow: Slow, requests: &[RequestArguments<'_>]) {
         let monitor = &self.meter.diagnostics.latency;
         let (took, threshold) = (slow.took / 1_000_000, monitor.threshold());
         if threshold == 0 || took < threshold {
             return;
         }
-        let is_fast = |request: &Arguments<'_>| {
+        let is_fast = |request: &RequestArguments<'_>| {
             let part = request.get(1).and_then(|part| subcommands::find(&request[0], part));
             part.or_else(|| table::find(&request[0])).is_some_and(|spec| spec.has_flag(Flag::Fast))
         };
@@ -140,7 +140,7 @@ impl Execution<'_, '_> {
         monitor.note(event, seconds_now(), took);
     }
 
-    fn push_slow(&self, request: &Arguments<'_>, nanoseconds: u64, others: Option<String>) {
+    fn push_slow(&self, request: &RequestArguments<'_>, nanoseconds: u64, others: Option<String>) {
         let arguments: Vec<&[u8]> = request.iter().map(|argument| &**argument).collect();
         let mut arguments = shortened(&redacted(&arguments));
         arguments.extend(others.map(String::into_bytes));
@@ -155,12 +155,12 @@ impl Execution<'_, '_> {
     }
 
     /// Parses the requests that were not measured before, up to `upto`.
-    fn requests(&self, upto: usize) -> Vec<Arguments<'_>> {
+    fn requests(&self, upto: usize) -> Vec<RequestArguments<'_>> {
         let mut at = self.measured;
         let (mut parser, mut arguments, mut all) = (Requests::default(), Vec::new(), Vec::new());
         while at < upto {
             let rest = &self.input[at..];
-            let (request, length): (Arguments<'_>, _) =
+            let (request, length): (RequestArguments<'_>, _) =
                 match parser.next(rest, Limits::FULL, &mut arguments) {
                     ParsedItem::Request(length) => (
                         arguments.iter().map(|argument| Cow::Borrowed(*argument)).collect(),
@@ -183,8 +183,8 @@ impl Execution<'_, '_> {
 }
 
 /// Leaves out requests that were only queued, or not executed because they are no command.
-fn executed(requests: Vec<Arguments<'_>>) -> Vec<Arguments<'_>> {
-    let mut all: Vec<Arguments<'_>> = Vec::new();
+fn executed(requests: Vec<RequestArguments<'_>>) -> Vec<RequestArguments<'_>> {
+    let mut all: Vec<RequestArguments<'_>> = Vec::new();
     let mut queues = false;
     for request in requests {
         let Some(spec) = table::find(&request[0]).filter(|spec| spec.takes(request.len())) else {

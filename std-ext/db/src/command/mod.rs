@@ -99,7 +99,7 @@ pub use connection::Connection;
 pub use context::{ClientInfo, Context, ServerApi, ServerStats, SettingError};
 pub use diagnostics::Diagnostics;
 pub(crate) use diagnostics::PostponedClient;
-pub use execute::{NextStep, Outcome, process_input};
+pub use execute::{ExecuteOutcome, NextStep, process_input};
 pub(crate) use first_key::first_key;
 pub(crate) use hexadecimal::hexadecimal;
 #[cfg(feature = "cli")]

@@ -8,26 +8,26 @@ use crate::command::connection::ReplyMode;
 use crate::command::execute::Execution;
 use crate::command::subcommands;
 use crate::command::table::{CommandSpec, Id};
-use crate::pubsub::{Hub, Kind, Left, Subscriptions};
-use crate::resp::write::Writer;
+use crate::pubsub::{ChannelKind, Hub, Left, Subscriptions};
+use crate::resp::write::RespWriter;
 use std::borrow::Cow;
 
 const TOO_MANY: &str = "ERR the subscriptions of this connection exceed 64 MiB";
 
 #[derive(Clone, Copy)]
 enum Subcommand {
-    Channels(Kind),
-    NumSub(Kind),
+    Channels(ChannelKind),
+    NumSub(ChannelKind),
     NumPat,
     Help,
 }
 
 const SUBCOMMANDS: [(&str, i8, Subcommand); 6] = [
-    ("channels", -2, Subcommand::Channels(Kind::Channel)),
-    ("numsub", -2, Subcommand::NumSub(Kind::Channel)),
+    ("channels", -2, Subcommand::Channels(ChannelKind::Channel)),
+    ("numsub", -2, Subcommand::NumSub(ChannelKind::Channel)),
     ("numpat", 2, Subcommand::NumPat),
-    ("shardchannels", -2, Subcommand::Channels(Kind::ShardChannel)),
-    ("shardnumsub", -2, Subcommand::NumSub(Kind::ShardChannel)),
+    ("shardchannels", -2, Subcommand::Channels(ChannelKind::ShardChannel)),
+    ("shardnumsub", -2, Subcommand::NumSub(ChannelKind::ShardChannel)),
     ("help", 2, Subcommand::Help),
 ];
 
@@ -92,11 +92,11 @@ pub(super) fn refused_to_subscriber(
 }
 
 /// Returns the first part of the replies to the commands that begin and end subscriptions.
-fn words(kind: Kind) -> (&'static [u8], &'static [u8]) {
+fn words(kind: ChannelKind) -> (&'static [u8], &'static [u8]) {
     match kind {
-        Kind::Channel => (b"subscribe", b"unsubscribe"),
-        Kind::Pattern => (b"psubscribe", b"punsubscribe"),
-        Kind::ShardChannel => (b"ssubscribe", b"sunsubscribe"),
+        ChannelKind::Channel => (b"subscribe", b"unsubscribe"),
+        ChannelKind::Pattern => (b"psubscribe", b"punsubscribe"),
+        ChannelKind::ShardChannel => (b"ssubscribe", b"sunsubscribe"),
     }
 }
 
@@ -104,10 +104,10 @@ fn words(kind: Kind) -> (&'static [u8], &'static [u8]) {
 /// former.
 pub(super) fn send_message(
     (hub, cluster): (&Hub, Option<&ViewReader>),
-    kind: Kind,
+    kind: ChannelKind,
     (channel, payload): (&[u8], &[u8]),
 ) -> u64 {
-    if kind == Kind::ShardChannel {
+    if kind == ChannelKind::ShardChannel {
         // Only the primary of the slot's group has subscribers of such a channel.
         return hub.publish_to_shard(channel, payload);
     }
@@ -119,7 +119,11 @@ pub(super) fn send_message(
 
 impl<'a> Execution<'_, 'a> {
     /// SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE.
-    pub(super) fn subscribe(&mut self, kind: Kind, names: &[&'a [u8]]) -> Result<(), CommandError> {
+    pub(super) fn subscribe(
+        &mut self,
+        kind: ChannelKind,
+        names: &[&'a [u8]],
+    ) -> Result<(), CommandError> {
         if self.connection.monitoring.is_some() {
             return Err("ERR a client that monitors cannot subscribe to channels".into());
         }
@@ -141,7 +145,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE.
-    pub(super) fn unsubscribe(&mut self, kind: Kind, names: &[&'a [u8]]) {
+    pub(super) fn unsubscribe(&mut self, kind: ChannelKind, names: &[&'a [u8]]) {
         self.execute_batch();
         let word = words(kind).1;
         let Some(mut subscriptions) = self.connection.subscriptions.take() else {
@@ -176,7 +180,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// PUBLISH and SPUBLISH.
-    pub(super) fn publish(&mut self, kind: Kind, arguments: &[&'a [u8]]) {
+    pub(super) fn publish(&mut self, kind: ChannelKind, arguments: &[&'a [u8]]) {
         // The receivers see the changes that the client has made before.
         self.execute_batch();
         let to = (&**self.server.hub(), self.cluster);
@@ -203,7 +207,8 @@ impl<'a> Execution<'_, 'a> {
             Subcommand::Channels(kind) => {
                 let pattern = &arguments[2..];
                 if pattern.len() > 1 {
-                    let name = if kind == Kind::Channel { "channels" } else { "shardchannels" };
+                    let name =
+                        if kind == ChannelKind::Channel { "channels" } else { "shardchannels" };
                     debug_assert!(is(arguments[1], name), "another subcommand");
                     return Err(wrong_part("PUBSUB", arguments[1]));
                 }
@@ -244,7 +249,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Writes a push, which goes to the client also if it wants no replies.
-    fn push(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
+    fn push(&mut self, write: impl FnOnce(&mut RespWriter<'_>)) {
         self.connection.pushed = true;
         self.reply(write);
     }
@@ -271,7 +276,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Writes that a subscription has begun or ended, and the number of subscriptions.
-fn changed(out: &mut Writer<'_>, word: &[u8], name: Option<&[u8]>, count: usize) {
+fn changed(out: &mut RespWriter<'_>, word: &[u8], name: Option<&[u8]>, count: usize) {
     out.push(3);
     out.bulk(word);
     match name {

@@ -12,7 +12,7 @@ const ARGUMENT_BYTES: usize = 32;
 
 /// The commands between MULTI and EXEC.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct CommandQueue {
     /// Each command and the number of its arguments.
     commands: Vec<(&'static CommandSpec, usize)>,
     lengths: Vec<usize>,
@@ -23,7 +23,7 @@ pub(super) struct Queue {
     aborted: bool,
 }
 
-impl Queue {
+impl CommandQueue {
     /// Adds a command. Returns whether there was room.
     pub(super) fn push(&mut self, spec: &'static CommandSpec, arguments: &[&[u8]]) -> bool {
         // Nobody will execute it.

@@ -1,6 +1,6 @@
 //! Redirection in a cluster: the errors that send clients to a primary.
 
-use crate::cluster::view::{Group, Health, Member, Role, View, ViewReader};
+use crate::cluster::view::{KnownGroup, MemberRole, MemberView, NodeHealth, View, ViewReader};
 use crate::command::arguments::CommandError;
 use crate::command::reply::error_text;
 use crate::config::EndpointType;
@@ -53,7 +53,7 @@ impl Redirects<'_> {
             return owner.map_or_else(|| NOT_SERVED.into(), |node| self.moved(slot, node));
         }
         // A view with this node as the primary is older than the refusal: the client tries again.
-        let led = view.group.is_led && view.role != Role::Primary;
+        let led = view.group.is_led && view.role != MemberRole::Primary;
         let primary = view.group.primary().filter(|_| led);
         // Nobody knows its address yet.
         let primary = primary.filter(|primary| port(primary, self.tls) != 0);
@@ -62,14 +62,15 @@ impl Redirects<'_> {
 
     /// Returns the node of another group that executes its commands, or that knows best which one does: the primary, or
     /// else a follower.
-    fn node_of(self, owner: &Group) -> Option<&Member> {
-        let lives =
-            |member: &&Member| member.health == Health::Online && port(member, self.tls) != 0;
+    fn node_of(self, owner: &KnownGroup) -> Option<&MemberView> {
+        let lives = |member: &&MemberView| {
+            member.health == NodeHealth::Online && port(member, self.tls) != 0
+        };
         let primary = owner.primary().filter(|_| owner.is_led).filter(lives);
         primary.or_else(|| owner.members.iter().find(lives))
     }
 
-    fn moved(self, slot: u16, node: &Member) -> CommandError {
+    fn moved(self, slot: u16, node: &MemberView) -> CommandError {
         let endpoint_type = self.group.map(|group| group.views().endpoint_type());
         let host = host(node, endpoint_type.unwrap_or_default());
         format!("MOVED {slot} {host}:{}", port(node, self.tls)).into()
@@ -87,7 +88,7 @@ fn slot_of(request: &Request<'_>) -> Option<u16> {
 }
 
 /// Returns the host that clients are told; empty for the one that they have used.
-pub(super) fn host(member: &Member, endpoint_type: EndpointType) -> &str {
+pub(super) fn host(member: &MemberView, endpoint_type: EndpointType) -> &str {
     let addresses = &member.addresses;
     match endpoint_type {
         EndpointType::Ip => &addresses.ip,
@@ -98,7 +99,7 @@ pub(super) fn host(member: &Member, endpoint_type: EndpointType) -> &str {
 }
 
 /// Returns the port that clients are told: the one for TLS if they use it, or else the other one.
-pub(super) fn port(member: &Member, tls: bool) -> u16 {
+pub(super) fn port(member: &MemberView, tls: bool) -> u16 {
     let addresses = &member.addresses;
     match (tls, addresses.port, addresses.tls_port) {
         (true, port, 0) | (false, port @ 1.., _) => port,

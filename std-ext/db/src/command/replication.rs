@@ -1,14 +1,14 @@
 //! Commands about the primary and its followers: ROLE, REPLICAOF, WAIT and WAITAOF, and the modes of a cluster's
 //! connections.
 
-use crate::cluster::view::Role;
+use crate::cluster::view::MemberRole;
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, is};
 use crate::command::cluster::DISABLED;
 use crate::command::cluster::nodes::ShownNodes;
 use crate::command::execute::Execution;
 use crate::command::redirects::port;
 use crate::log::Fsync;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::state::number;
 
 const WAIT_ON_FOLLOWER: &str = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 \
@@ -47,7 +47,7 @@ impl<'a> Execution<'_, 'a> {
             return self.reply(|out| write_primary(&[], 0, out));
         };
         let offset = shown.own_offset.cast_signed();
-        if shown.view.role == Role::Primary {
+        if shown.view.role == MemberRole::Primary {
             let followers = shown.online_followers().map(|follower| {
                 let port = port(follower, shown.tls);
                 [follower.addresses.ip.clone(), port.to_string(), follower.offset.to_string()]
@@ -74,7 +74,7 @@ impl<'a> Execution<'_, 'a> {
     pub(super) fn wait(&mut self, arguments: &[&'a [u8]]) -> Result<(), CommandError> {
         let shown = self.shown_nodes();
         // As in Redis, before the numbers are checked.
-        if shown.as_ref().is_some_and(|shown| shown.view.role != Role::Primary) {
+        if shown.as_ref().is_some_and(|shown| shown.view.role != MemberRole::Primary) {
             return Err(WAIT_ON_FOLLOWER.into());
         }
         number::integer(arguments[1]).ok_or(NOT_AN_INTEGER)?;
@@ -105,7 +105,7 @@ impl<'a> Execution<'_, 'a> {
         check_timeout(arguments[3])?;
         let shown = self.shown_nodes();
         if let Some(shown) = &shown
-            && shown.view.role != Role::Primary
+            && shown.view.role != MemberRole::Primary
         {
             return Err(WAITAOF_ON_FOLLOWER.into());
         }
@@ -166,7 +166,7 @@ impl LinkState {
     /// Returns how far this node follows the primary.
     pub(super) fn of(shown: &ShownNodes<'_>) -> Self {
         match shown.view.role {
-            Role::Loading => Self::Sync,
+            MemberRole::Loading => Self::Sync,
             _ if shown.view.group.is_led && shown.views.is_fresh(shown.now) => Self::Connected,
             _ => Self::Connect,
         }
@@ -191,7 +191,7 @@ fn check_timeout(argument: &[u8]) -> Result<(), CommandError> {
 }
 
 /// Writes what ROLE replies on a primary. Each follower is its address, its port and its offset.
-fn write_primary(followers: &[[String; 3]], offset: i64, out: &mut Writer<'_>) {
+fn write_primary(followers: &[[String; 3]], offset: i64, out: &mut RespWriter<'_>) {
     out.array(3);
     out.bulk(b"master");
     out.integer(offset);

@@ -3,7 +3,7 @@
 use crate::command::lcs::LcsOptions;
 use crate::rdb::payload;
 use crate::request::{Answer, KeyList, RequestError};
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::state::number;
 
 /// How the answers to one command's requests become its reply.
@@ -123,7 +123,7 @@ impl ReplyKind {
     #[inline(always)]
     pub(crate) fn write(
         self,
-        out: &mut Writer<'_>,
+        out: &mut RespWriter<'_>,
         answer: Answer<'_>,
         now: u64,
     ) -> Option<&'static str> {
@@ -141,7 +141,7 @@ impl ReplyKind {
     #[inline(never)]
     fn write_rare(
         self,
-        out: &mut Writer<'_>,
+        out: &mut RespWriter<'_>,
         answer: Answer<'_>,
         now: u64,
     ) -> Option<&'static str> {
@@ -206,12 +206,12 @@ impl ReplyKind {
     }
 }
 
-fn write_keys(out: &mut Writer<'_>, keys: KeyList<'_>) {
+fn write_keys(out: &mut RespWriter<'_>, keys: KeyList<'_>) {
     out.array(keys.len());
     keys.iter().for_each(|key| out.bulk(key));
 }
 
-fn write_dump(out: &mut Writer<'_>, pieces: &[&[u8]]) {
+fn write_dump(out: &mut RespWriter<'_>, pieces: &[&[u8]]) {
     let mut payload = Vec::new();
     payload::dump(pieces, &mut payload);
     out.bulk(&payload);

@@ -6,7 +6,7 @@ use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
 use crate::command::stored_answer::StoredAnswer;
 use crate::request::{Answer, Request, RequestError};
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::state::hyperloglog::{self, REGISTERS};
 
 /// A step in writing the replies.
@@ -38,7 +38,7 @@ pub(super) enum Failure {
 
 /// Converts answers that arrive in order to replies.
 pub(super) struct ReplyWriter<'o, 'b> {
-    out: Writer<'o>,
+    out: RespWriter<'o>,
     /// The longest that the output may become, and whether it would have become longer.
     max_out: usize,
     pub(super) full: bool,
@@ -64,7 +64,7 @@ pub(super) struct ReplyWriter<'o, 'b> {
 impl<'o, 'b> ReplyWriter<'o, 'b> {
     #[inline]
     pub(super) fn new(
-        out: Writer<'o>,
+        out: RespWriter<'o>,
         max_out: usize,
         (steps, prepared, failures): (&'b [ReplyStep], &'b [u8], &'b mut Vec<(u16, Failure)>),
         now: u64,

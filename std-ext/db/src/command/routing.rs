@@ -4,7 +4,7 @@
 //! to the primary, unless they want to read what may be stale. A command for a slot of another group goes to that
 //! group's primary.
 
-use crate::cluster::view::{Role, ViewReader};
+use crate::cluster::view::{MemberRole, ViewReader};
 use crate::command::arguments::CommandError;
 use crate::command::execute::Execution;
 use crate::command::flags::Flag;
@@ -46,7 +46,7 @@ impl<'t> Execution<'t, '_> {
     ) -> Result<(), CommandError> {
         let view = group.view();
         // One key at most, at the primary: nothing to check but its slot, if other groups have slots.
-        if view.role == Role::Primary && spec.keys.0 == spec.keys.1 && !spec.finds_keys() {
+        if view.role == MemberRole::Primary && spec.keys.0 == spec.keys.1 && !spec.finds_keys() {
             let own = |at: usize| arguments.get(at).is_some_and(|key| view.owns(slot(key)));
             // At 0 is the command's name: it has no key, or a subcommand has it.
             if view.is_whole() || usize::try_from(spec.keys.0).is_ok_and(|at| at > 0 && own(at)) {
@@ -66,13 +66,13 @@ impl<'t> Execution<'t, '_> {
         let slot = common_slot(spec, arguments)?;
         match group.view().role {
             // Clients may ask a node that is loading where the others are.
-            Role::Loading if spec.has_flag(Flag::Loading) || spec.id == Id::Cluster => Ok(()),
-            Role::Loading => Err(LOADING.into()),
+            MemberRole::Loading if spec.has_flag(Flag::Loading) || spec.id == Id::Cluster => Ok(()),
+            MemberRole::Loading => Err(LOADING.into()),
             _ if slot.is_some_and(|slot| !group.view().owns(slot)) => {
                 Err(self.redirects().to_owner(group.view(), slot))
             }
-            Role::Primary => Ok(()),
-            Role::Follower => self.route_on_follower(group, spec, slot),
+            MemberRole::Primary => Ok(()),
+            MemberRole::Follower => self.route_on_follower(group, spec, slot),
         }
     }
 

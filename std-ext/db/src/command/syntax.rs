@@ -17,7 +17,7 @@
 //! | `key#0...`, `PREFIX prefix...+` | may be repeated; with its word each time |
 //! | `[GET]` | may be left out |
 
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 
 /// The types of arguments that a text names.
 const TYPES: [&str; 4] = ["integer", "double", "pattern", "unix-time"];
@@ -26,7 +26,7 @@ const ENDS: [char; 11] = [' ', '|', '<', '>', '(', ')', '[', ']', '#', '@', '!']
 
 /// An argument of a command.
 #[derive(Debug, Default)]
-struct Argument<'t> {
+struct ArgumentSyntax<'t> {
     name: String,
     kind: &'t str,
     key_spec: Option<i64>,
@@ -40,19 +40,19 @@ struct Argument<'t> {
 }
 
 /// Writes the arguments of a text, which must have some.
-pub(super) fn write_arguments(text: &str, out: &mut Writer<'_>) {
+pub(super) fn write_arguments(text: &str, out: &mut RespWriter<'_>) {
     write(&parse(text), out);
 }
 
-fn write(arguments: &[Argument<'_>], out: &mut Writer<'_>) {
+fn write(arguments: &[ArgumentSyntax<'_>], out: &mut RespWriter<'_>) {
     out.array(arguments.len());
     for argument in arguments {
         argument.write(out);
     }
 }
 
-impl Argument<'_> {
-    fn write(&self, out: &mut Writer<'_>) {
+impl ArgumentSyntax<'_> {
+    fn write(&self, out: &mut RespWriter<'_>) {
         let texts = [
             ("token", self.token),
             ("since", self.since),
@@ -86,7 +86,7 @@ impl Argument<'_> {
     }
 }
 
-fn parse(text: &str) -> Vec<Argument<'_>> {
+fn parse(text: &str) -> Vec<ArgumentSyntax<'_>> {
     let mut parser = Parser { rest: text };
     let arguments = parser.arguments(' ');
     debug_assert!(parser.rest.is_empty(), "{text}: {}", parser.rest);
@@ -100,7 +100,7 @@ struct Parser<'t> {
 
 impl<'t> Parser<'t> {
     /// Parses arguments with this letter between them.
-    fn arguments(&mut self, between: char) -> Vec<Argument<'t>> {
+    fn arguments(&mut self, between: char) -> Vec<ArgumentSyntax<'t>> {
         let mut arguments = vec![self.argument()];
         while self.takes(between) {
             arguments.push(self.argument());
@@ -108,7 +108,7 @@ impl<'t> Parser<'t> {
         arguments
     }
 
-    fn argument(&mut self) -> Argument<'t> {
+    fn argument(&mut self) -> ArgumentSyntax<'t> {
         let optional = self.takes('[');
         let word = self.name();
         let mut argument = if !is_word(word) {
@@ -117,7 +117,7 @@ impl<'t> Parser<'t> {
         } else if self.rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(is_lower)) {
             self.takes(' ');
             let name = self.name();
-            Argument { token: Some(word), ..self.named(name) }
+            ArgumentSyntax { token: Some(word), ..self.named(name) }
         } else {
             pure_token(word.to_ascii_lowercase(), word)
         };
@@ -139,7 +139,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Parses the rest of an argument that begins with this name.
-    fn named(&mut self, name: &'t str) -> Argument<'t> {
+    fn named(&mut self, name: &'t str) -> ArgumentSyntax<'t> {
         if let Some(name) = name.strip_suffix(':') {
             let (between, end, kind) = match self.rest.chars().next() {
                 Some('<') => ('|', '>', "oneof"),
@@ -150,7 +150,12 @@ impl<'t> Parser<'t> {
             self.rest = &self.rest[1..];
             let arguments = self.arguments(between);
             self.takes(end);
-            return Argument { name: name.to_owned(), kind, arguments, ..Argument::default() };
+            return ArgumentSyntax {
+                name: name.to_owned(),
+                kind,
+                arguments,
+                ..ArgumentSyntax::default()
+            };
         }
         if let Some((name, word)) = name.split_once(':').filter(|(_, word)| is_word(word)) {
             return pure_token(name.to_owned(), word);
@@ -159,7 +164,7 @@ impl<'t> Parser<'t> {
         let typed = name.rsplit_once('/').filter(|(_, kind)| TYPES.contains(kind));
         let (name, kind) =
             typed.unwrap_or((name, if key_spec.is_some() { "key" } else { "string" }));
-        Argument { name: name.to_owned(), kind, key_spec, ..Argument::default() }
+        ArgumentSyntax { name: name.to_owned(), kind, key_spec, ..ArgumentSyntax::default() }
     }
 
     fn takes(&mut self, letter: char) -> bool {
@@ -193,8 +198,8 @@ impl<'t> Parser<'t> {
     }
 }
 
-fn pure_token(name: String, token: &str) -> Argument<'_> {
-    Argument { name, kind: "pure-token", token: Some(token), ..Argument::default() }
+fn pure_token(name: String, token: &str) -> ArgumentSyntax<'_> {
+    ArgumentSyntax { name, kind: "pure-token", token: Some(token), ..ArgumentSyntax::default() }
 }
 
 fn is_lower(letter: char) -> bool {

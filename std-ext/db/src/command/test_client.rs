@@ -130,7 +130,7 @@ impl Client {
         self.scratch.continue_turn();
     }
 
-    pub(crate) fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+    pub(crate) fn process(&mut self, input: &[u8], out: &mut Vec<u8>) -> ExecuteOutcome {
         let delay = std::mem::take(&mut self.delay);
         self.scratch.begin(Instant::now().checked_sub(delay).unwrap());
         let mut context = Context {

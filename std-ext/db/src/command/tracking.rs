@@ -1,7 +1,7 @@
 //! CLIENT TRACKING and CLIENT CACHING: a client that caches values chooses the keys that are remembered for it.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
-use crate::command::client_tracking::{Choice, ClientTracking, is_tracked};
+use crate::command::client_tracking::{ClientTracking, TrackingChoice, is_tracked};
 use crate::command::execute::Execution;
 use crate::command::flags::Flag;
 use crate::command::key_places::places;
@@ -22,7 +22,7 @@ const OTHER_MODE: &str = "ERR You can't switch BCAST mode on/off before disablin
 /// The options of CLIENT TRACKING.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
-struct Options<'a> {
+struct TrackingOptions<'a> {
     redirect: Option<Arc<Mailbox>>,
     prefixes: Vec<&'a [u8]>,
     broadcasts: bool,
@@ -31,12 +31,12 @@ struct Options<'a> {
     no_loop: bool,
 }
 
-impl Options<'_> {
-    fn choice(&self) -> Choice {
+impl TrackingOptions<'_> {
+    fn choice(&self) -> TrackingChoice {
         match (self.opts_in, self.opts_out) {
-            (true, _) => Choice::In,
-            (_, true) => Choice::Out,
-            _ => Choice::All,
+            (true, _) => TrackingChoice::In,
+            (_, true) => TrackingChoice::Out,
+            _ => TrackingChoice::All,
         }
     }
 
@@ -54,8 +54,11 @@ impl Options<'_> {
         if self.opts_in && self.opts_out {
             return Err("ERR You can't specify both OPTIN mode and OPTOUT mode".into());
         }
-        let before = own.map_or(Choice::All, |own| own.choice);
-        if before != Choice::All && self.choice() != Choice::All && before != self.choice() {
+        let before = own.map_or(TrackingChoice::All, |own| own.choice);
+        if before != TrackingChoice::All
+            && self.choice() != TrackingChoice::All
+            && before != self.choice()
+        {
             return Err(OTHER_CHOICE.into());
         }
         self.check_prefixes(own)
@@ -168,8 +171,11 @@ impl<'a> Execution<'_, 'a> {
         Ok(())
     }
 
-    fn tracking_options(&mut self, mut rest: &[&'a [u8]]) -> Result<Options<'a>, CommandError> {
-        let mut options = Options::default();
+    fn tracking_options(
+        &mut self,
+        mut rest: &[&'a [u8]],
+    ) -> Result<TrackingOptions<'a>, CommandError> {
+        let mut options = TrackingOptions::default();
         loop {
             rest = match rest {
                 [] => return Ok(options),
@@ -216,7 +222,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Begins to track keys, or goes on with other options.
-    fn begin_tracking(&mut self, options: &Options<'a>) {
+    fn begin_tracking(&mut self, options: &TrackingOptions<'a>) {
         let client = self.connection.id;
         let Some(mailbox) = self.mailbox_of(client) else { return };
         let redirect = options.redirect.as_ref();
@@ -253,11 +259,11 @@ impl<'a> Execution<'_, 'a> {
         };
         let (wanted, why) = match argument {
             yes if is(yes, "yes") => (
-                Choice::In,
+                TrackingChoice::In,
                 "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.",
             ),
             no if is(no, "no") => (
-                Choice::Out,
+                TrackingChoice::Out,
                 "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.",
             ),
             _ => return Err(SYNTAX),

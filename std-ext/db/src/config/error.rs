@@ -1,6 +1,6 @@
 //! Errors in the configuration.
 
-use super::source::{Origin, SyntaxError};
+use super::source::{SettingOrigin, SyntaxError};
 use std::error::Error;
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -12,11 +12,11 @@ pub enum ConfigError {
     /// The file cannot be read.
     File(PathBuf, io::Error),
     /// A line, a variable or a flag has the wrong syntax.
-    Syntax(Origin, &'static str),
+    Syntax(SettingOrigin, &'static str),
     /// There is no such setting.
     Unknown {
         /// Where it was given.
-        origin: Origin,
+        origin: SettingOrigin,
         /// The unknown name.
         name: String,
         /// A setting with a similar name.
@@ -25,7 +25,7 @@ pub enum ConfigError {
     /// The value is invalid for the setting.
     InvalidValue {
         /// Where it was given.
-        origin: Origin,
+        origin: SettingOrigin,
         /// The setting.
         name: &'static str,
         /// The invalid value.

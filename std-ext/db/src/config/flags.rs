@@ -3,9 +3,9 @@
 
 use super::error::ConfigError;
 use super::render::sample;
-use super::source::{Origin, PREFIX, RawSetting};
+use super::source::{PREFIX, RawSetting, SettingOrigin};
 use super::table::{self, GROUPS, Setting};
-use super::value::Kind;
+use super::value::ValueKind;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -91,17 +91,19 @@ fn command() -> Command {
 /// Returns the flag of a setting.
 pub(super) fn flag(setting: &'static Setting) -> Arg {
     let hint = match setting.kind {
-        Kind::File => ValueHint::FilePath,
-        Kind::Folder => ValueHint::DirPath,
-        Kind::Addresses | Kind::AddressesOrNone | Kind::Address => ValueHint::Hostname,
-        Kind::Endpoints => ValueHint::Url,
+        ValueKind::File => ValueHint::FilePath,
+        ValueKind::Folder => ValueHint::DirPath,
+        ValueKind::Addresses | ValueKind::AddressesOrNone | ValueKind::Address => {
+            ValueHint::Hostname
+        }
+        ValueKind::Endpoints => ValueHint::Url,
         _ => ValueHint::Other,
     };
     let arg = Arg::new(setting.name)
         .long(setting.name)
         .value_name(value_name(setting.kind))
         .value_hint(hint)
-        .value_parser(Words(setting.kind))
+        .value_parser(FlagWords(setting.kind))
         .hide_possible_values(true)
         .help(format!("{} Expects {}.", setting.help, setting.kind));
     // clap only displays the default: if the flag is missing, the other sources decide.
@@ -109,31 +111,33 @@ pub(super) fn flag(setting: &'static Setting) -> Arg {
 }
 
 /// Returns the placeholder for a value in `--help`.
-fn value_name(kind: Kind) -> &'static str {
+fn value_name(kind: ValueKind) -> &'static str {
     match kind {
-        Kind::Flag => "yes|no",
-        Kind::Number { .. } | Kind::Signed { .. } | Kind::NumberOrAuto { .. } => "NUMBER",
-        Kind::Percentiles => "PERCENTAGES",
-        Kind::Bytes { .. } => "BYTES",
-        Kind::Choice(_) => "WORD",
-        Kind::Text => "TEXT",
-        Kind::File => "FILE",
-        Kind::Folder => "DIR",
-        Kind::Addresses | Kind::AddressesOrNone => "ADDRESSES",
-        Kind::Endpoints => "URLS",
-        Kind::Address => "ADDRESS",
-        Kind::Mode => "MODE",
-        Kind::OutputLimits => "LIMITS",
-        Kind::KeyEvents => "LETTERS",
+        ValueKind::Flag => "yes|no",
+        ValueKind::Number { .. } | ValueKind::Signed { .. } | ValueKind::NumberOrAuto { .. } => {
+            "NUMBER"
+        }
+        ValueKind::Percentiles => "PERCENTAGES",
+        ValueKind::Bytes { .. } => "BYTES",
+        ValueKind::Choice(_) => "WORD",
+        ValueKind::Text => "TEXT",
+        ValueKind::File => "FILE",
+        ValueKind::Folder => "DIR",
+        ValueKind::Addresses | ValueKind::AddressesOrNone => "ADDRESSES",
+        ValueKind::Endpoints => "URLS",
+        ValueKind::Address => "ADDRESS",
+        ValueKind::Mode => "MODE",
+        ValueKind::OutputLimits => "LIMITS",
+        ValueKind::KeyEvents => "LETTERS",
     }
 }
 
-/// Accepts any value, because [`Kind::parse`] validates the values of all sources. It exists so that shell completions
-/// offer the words of a choice.
+/// Accepts any value, because [`ValueKind::parse`] validates the values of all sources. It exists so that shell
+/// completions offer the words of a choice.
 #[derive(Clone)]
-struct Words(Kind);
+struct FlagWords(ValueKind);
 
-impl TypedValueParser for Words {
+impl TypedValueParser for FlagWords {
     type Value = String;
 
     fn parse_ref(
@@ -147,8 +151,8 @@ impl TypedValueParser for Words {
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         let words = match self.0 {
-            Kind::Flag => &["yes", "no"],
-            Kind::Choice(words) => words,
+            ValueKind::Flag => &["yes", "no"],
+            ValueKind::Choice(words) => words,
             _ => return None,
         };
         Some(Box::new(words.iter().map(PossibleValue::new)))
@@ -216,7 +220,7 @@ pub(super) fn given(found: &ArgMatches) -> Vec<RawSetting> {
             words: Vec::new(),
             name: (*name).to_owned(),
             value,
-            origin: Origin::Flag(format!("--{name}")),
+            origin: SettingOrigin::Flag(format!("--{name}")),
         })
     });
     given.collect()
@@ -278,7 +282,7 @@ pub(super) fn to_config_error(why: &clap::Error) -> ConfigError {
     // As in `--port <NUMBER>`.
     let arg = text(ContextKind::InvalidArg);
     let flag = arg.split(' ').next().unwrap_or_default().to_owned();
-    let origin = Origin::Flag(flag.clone());
+    let origin = SettingOrigin::Flag(flag.clone());
     match (why.kind(), flag.strip_prefix("--")) {
         (ErrorKind::UnknownArgument, Some(name)) => {
             let (name, suggestion) = (name.to_owned(), table::suggestion(name));

@@ -9,7 +9,7 @@ use super::server::{Bind, ServerConfig};
 use super::server::{ClientCertificates, TlsFiles};
 use super::source::{self, RawSetting};
 use super::table::{self, Setting};
-use super::value::{self, Kind};
+use super::value::{self, ValueKind};
 use crate::options::{Eviction, Fsync, Options};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -96,14 +96,16 @@ impl Config {
             };
             let setting = table::all().nth(index).expect("the index was found there");
             // A second word is a mistake, such as a comment behind a password, or two spaces within one.
-            if words.len() > 1 && matches!(setting.kind, Kind::Text | Kind::File | Kind::Folder) {
+            if words.len() > 1
+                && matches!(setting.kind, ValueKind::Text | ValueKind::File | ValueKind::Folder)
+            {
                 let expected = format!("{}, quoted if it contains spaces", setting.kind);
                 let name = setting.name;
                 return Err(ConfigError::InvalidValue { origin, name, value, expected });
             }
             let parsed = match setting.kind {
                 // Redis's files have a line for each class: classes that are not named keep their limits.
-                Kind::OutputLimits => {
+                ValueKind::OutputLimits => {
                     value::output_limits_over(&self.values[index], &value.to_ascii_lowercase())
                         .map_err(|_| setting.kind.to_string())
                 }

@@ -51,7 +51,7 @@ pub use server::GrpcOptions;
 pub use server::{Bind, OutputLimit, ServerConfig};
 #[cfg(feature = "tls")]
 pub use server::{ClientCertificates, TlsFiles};
-pub use source::Origin;
+pub use source::SettingOrigin;
 #[cfg(feature = "cli")]
 pub use subcommand::ClusterInvocation;
 pub use table::Setting;

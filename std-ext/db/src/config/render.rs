@@ -1,7 +1,7 @@
 //! Texts made from the table: the sample file and the tables of the documentation. `--help` is made in `flags.rs`.
 
 use super::table::{GROUPS, Setting};
-use super::value::Kind;
+use super::value::ValueKind;
 use std::fmt::Write;
 
 const ADDED: &str = "writing to a string does not fail";
@@ -48,24 +48,24 @@ pub fn page() -> String {
 }
 
 /// Returns the values that a setting takes, as they follow the default in a table.
-fn in_a_cell(kind: &Kind) -> String {
+fn in_a_cell(kind: &ValueKind) -> String {
     match kind {
-        Kind::Flag => String::new(),
-        Kind::Number { min, max } => format!(" ({min}–{max})"),
-        Kind::NumberOrAuto { min, max } => format!(" ({min}–{max}, `auto`)"),
-        Kind::Signed { min, max } => format!(" ({min} to {max})"),
-        Kind::Bytes { min: 0 } => " (bytes)".into(),
-        Kind::Bytes { min } => format!(" (bytes, at least {min})"),
-        Kind::Choice(words) => format!(" (`{}`)", words.join("`, `")),
-        Kind::Text => " (string)".into(),
-        Kind::File | Kind::Folder => " (path)".into(),
-        Kind::Addresses | Kind::AddressesOrNone => " (IP addresses)".into(),
-        Kind::Address => " (IP address)".into(),
-        Kind::Endpoints => " (URLs)".into(),
-        Kind::Mode => " (octal)".into(),
-        Kind::Percentiles => " (percentages)".into(),
-        Kind::OutputLimits => " (class, bytes, bytes, seconds; `normal` at least 64kb)".into(),
-        Kind::KeyEvents => " (letters)".into(),
+        ValueKind::Flag => String::new(),
+        ValueKind::Number { min, max } => format!(" ({min}–{max})"),
+        ValueKind::NumberOrAuto { min, max } => format!(" ({min}–{max}, `auto`)"),
+        ValueKind::Signed { min, max } => format!(" ({min} to {max})"),
+        ValueKind::Bytes { min: 0 } => " (bytes)".into(),
+        ValueKind::Bytes { min } => format!(" (bytes, at least {min})"),
+        ValueKind::Choice(words) => format!(" (`{}`)", words.join("`, `")),
+        ValueKind::Text => " (string)".into(),
+        ValueKind::File | ValueKind::Folder => " (path)".into(),
+        ValueKind::Addresses | ValueKind::AddressesOrNone => " (IP addresses)".into(),
+        ValueKind::Address => " (IP address)".into(),
+        ValueKind::Endpoints => " (URLs)".into(),
+        ValueKind::Mode => " (octal)".into(),
+        ValueKind::Percentiles => " (percentages)".into(),
+        ValueKind::OutputLimits => " (class, bytes, bytes, seconds; `normal` at least 64kb)".into(),
+        ValueKind::KeyEvents => " (letters)".into(),
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) const PREFIX: &str = "HEDGEROW_DB_";
 /// Where a setting was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Origin {
+pub enum SettingOrigin {
     /// A line of a file.
     Line(PathBuf, usize),
     /// An environment variable.
@@ -19,7 +19,7 @@ pub enum Origin {
     Flag(String),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(file, line) => write!(f, "{}, line {line}", file.display()),
@@ -36,18 +36,18 @@ pub(super) struct RawSetting {
     pub(super) value: String,
     /// The words of the value, if it is a line of a file.
     pub(super) words: Vec<String>,
-    pub(super) origin: Origin,
+    pub(super) origin: SettingOrigin,
 }
 
 /// The place of a syntax error, and its description.
-pub(super) type SyntaxError = (Origin, &'static str);
+pub(super) type SyntaxError = (SettingOrigin, &'static str);
 
 /// Parses a file: each line is a name and a value, parts of which may be quoted. `#` begins a comment line.
 pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<RawSetting>, SyntaxError> {
     let mut all = Vec::new();
     // Some editors begin a file with a byte order mark.
     for (i, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let origin = Origin::Line(path.to_owned(), i + 1);
+        let origin = SettingOrigin::Line(path.to_owned(), i + 1);
         let line = line.trim_matches(is_space);
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -135,7 +135,12 @@ pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> 
             continue;
         }
         let name = rest.to_ascii_lowercase().replace('_', "-");
-        all.push(RawSetting { name, value, words: Vec::new(), origin: Origin::Variable(variable) });
+        all.push(RawSetting {
+            name,
+            value,
+            words: Vec::new(),
+            origin: SettingOrigin::Variable(variable),
+        });
     }
     // The order of variables is random; sorting them makes the reported error deterministic.
     all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -169,7 +174,7 @@ mod tests {
             [("port", 1), ("port 1\ndir \"a", 2), ("dir \"a\"b", 1), ("dir \"\\xzz\"", 1)]
         {
             let (origin, _) = file(Path::new("a.conf"), text).unwrap_err();
-            assert_eq!(origin, Origin::Line("a.conf".into(), line), "{text}");
+            assert_eq!(origin, SettingOrigin::Line("a.conf".into(), line), "{text}");
         }
     }
 

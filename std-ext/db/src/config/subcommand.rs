@@ -6,9 +6,9 @@
 use super::error::ConfigError;
 use super::flags::{self, Arguments, Takes};
 use super::load::Config;
-use super::source::{Origin, PREFIX, RawSetting};
+use super::source::{PREFIX, RawSetting, SettingOrigin};
 use super::table::{self, GROUPS};
-use super::value::Kind;
+use super::value::ValueKind;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Command, ValueHint};
 use std::path::PathBuf;
@@ -29,13 +29,13 @@ pub struct Subcommand {
     /// The word that it takes besides flags, and its meaning.
     pub operand: Option<(&'static str, &'static str)>,
     /// Its flags. Every command takes `--json`, too.
-    pub flags: &'static [Flag],
+    pub flags: &'static [ProgramFlag],
 }
 
 /// A flag of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Flag {
+pub struct ProgramFlag {
     /// The name, without hyphens.
     pub name: &'static str,
     /// The placeholder of its value, which is one word. `None`: it takes no value.
@@ -45,23 +45,23 @@ pub struct Flag {
 }
 
 /// A flag without a value.
-const fn switch(name: &'static str, help: &'static str) -> Flag {
-    Flag { name, value: None, help }
+const fn switch(name: &'static str, help: &'static str) -> ProgramFlag {
+    ProgramFlag { name, value: None, help }
 }
 
 /// A flag with a value. It may be given several times.
-const fn option(name: &'static str, value: &'static str, help: &'static str) -> Flag {
-    Flag { name, value: Some(value), help }
+const fn option(name: &'static str, value: &'static str, help: &'static str) -> ProgramFlag {
+    ProgramFlag { name, value: Some(value), help }
 }
 
-const JSON: Flag = switch("json", "Print JSON.");
-const GROUP: Flag = option("group", "NUMBER", "Group; by default that of cluster-group.");
+const JSON: ProgramFlag = switch("json", "Print JSON.");
+const GROUP: ProgramFlag = option("group", "NUMBER", "Group; by default that of cluster-group.");
 
-const CHECK: Flag = switch(
+const CHECK: ProgramFlag = switch(
     "check",
     "Read the whole backup and verify its checksums, without restoring it. Needs no cluster, nor its settings.",
 );
-const ALL_GROUPS: Flag =
+const ALL_GROUPS: ProgramFlag =
     switch("all-groups", "All groups, one after the other, as a list in JSON.");
 
 /// All commands.
@@ -267,14 +267,14 @@ fn is_offline(given: &[(&str, String)]) -> bool {
 
 /// The parsed words of a command.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(super) struct ParsedWords {
     command: &'static Subcommand,
     operand: String,
     given: Vec<(&'static str, String)>,
     settings: Arguments,
 }
 
-impl Words {
+impl ParsedWords {
     /// Adds the settings of the other sources.
     ///
     /// # Errors
@@ -290,7 +290,7 @@ impl Words {
             words: Vec::new(),
             name: "cluster".to_owned(),
             value: value.to_owned(),
-            origin: Origin::Flag("--cluster".to_owned()),
+            origin: SettingOrigin::Flag("--cluster".to_owned()),
         });
         let config = Config::from_all_sources(file, environment, flags)?;
         Ok(ClusterInvocation { command, operand, given, config })
@@ -303,7 +303,7 @@ impl Words {
 /// If they are no command. `Ok(Err(text))` is a text to print: the help.
 pub(super) fn read(
     mut words: impl Iterator<Item = String>,
-) -> Result<Result<Words, String>, ConfigError> {
+) -> Result<Result<ParsedWords, String>, ConfigError> {
     let name = words.next().unwrap_or_default();
     if matches!(&*name, "--help" | "-h" | "help") {
         return Ok(Err(overview()));
@@ -339,10 +339,10 @@ pub(super) fn read(
         file: found.get_one("config").map(|file: &String| PathBuf::from(file)),
         given: flags::given(&found),
     };
-    Ok(Ok(Words { command, operand: operand.unwrap_or_default(), given, settings }))
+    Ok(Ok(ParsedWords { command, operand: operand.unwrap_or_default(), given, settings }))
 }
 
-fn own_flags(command: &Subcommand) -> impl Iterator<Item = &'static Flag> {
+fn own_flags(command: &Subcommand) -> impl Iterator<Item = &'static ProgramFlag> {
     std::iter::once(&JSON).chain(command.flags)
 }
 
@@ -351,7 +351,7 @@ fn takes(command: &Subcommand, flag: &str) -> Takes {
     if let Some(own) = own_flags(command).find(|own| own.name == flag) {
         return if own.value.is_some() { Takes::One } else { Takes::None };
     }
-    let several = [Kind::Addresses, Kind::AddressesOrNone, Kind::OutputLimits];
+    let several = [ValueKind::Addresses, ValueKind::AddressesOrNone, ValueKind::OutputLimits];
     match table::find(flag) {
         Some(setting) if several.contains(&setting.kind) => Takes::All,
         Some(_) => Takes::One,
@@ -429,12 +429,13 @@ fn usage_error(command: &Subcommand, why: &clap::Error) -> ConfigError {
         return ConfigError::Usage(format!("{WORD} {}: {word} is missing; {more}", command.name));
     }
     match flags::to_config_error(why) {
-        ConfigError::Syntax(Origin::Flag(flag), "expected a flag of the form --name value") => {
-            ConfigError::Usage(format!(
-                "{WORD} {}: unexpected argument {flag}; {more}",
-                command.name
-            ))
-        }
+        ConfigError::Syntax(
+            SettingOrigin::Flag(flag),
+            "expected a flag of the form --name value",
+        ) => ConfigError::Usage(format!(
+            "{WORD} {}: unexpected argument {flag}; {more}",
+            command.name
+        )),
         other => other,
     }
 }
@@ -444,7 +445,7 @@ fn usage_error(command: &Subcommand, why: &clap::Error) -> ConfigError {
 mod tests {
     use super::*;
 
-    fn words(words: &[&str]) -> Result<Result<Words, String>, ConfigError> {
+    fn words(words: &[&str]) -> Result<Result<ParsedWords, String>, ConfigError> {
         read(words.iter().map(|word| (*word).to_owned()))
     }
 

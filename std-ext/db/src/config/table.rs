@@ -1,7 +1,7 @@
 //! The table of all settings. The readers of all sources, `--help`, `CONFIG GET`, the sample file and the documentation
 //! are made from it.
 
-use super::value::{self, Kind};
+use super::value::{self, ValueKind};
 
 /// A setting.
 #[derive(Clone, Copy, Debug)]
@@ -10,7 +10,7 @@ pub struct Setting {
     /// The name: Redis's name if Redis has the same setting.
     pub name: &'static str,
     /// The values that it takes.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The default value.
     pub default: &'static str,
     /// Whether `CONFIG SET` can change it while the server runs.
@@ -22,7 +22,7 @@ pub struct Setting {
 /// A group of settings.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Group {
+pub struct SettingGroup {
     /// The group's title.
     pub name: &'static str,
     /// The group's settings.
@@ -31,7 +31,7 @@ pub struct Group {
 
 const fn immutable(
     name: &'static str,
-    kind: Kind,
+    kind: ValueKind,
     default: &'static str,
     help: &'static str,
 ) -> Setting {
@@ -40,7 +40,7 @@ const fn immutable(
 
 const fn modifiable(
     name: &'static str,
-    kind: Kind,
+    kind: ValueKind,
     default: &'static str,
     help: &'static str,
 ) -> Setting {
@@ -52,25 +52,25 @@ pub(crate) const KEY_EVENTS: &str = "notify-keyspace-events";
 /// The setting for the number of keys that are remembered for tracking clients.
 pub(crate) const TRACKED_KEYS: &str = "tracking-table-max-keys";
 
-const PORT: Kind = Kind::Number { min: 0, max: 65_535 };
+const PORT: ValueKind = ValueKind::Number { min: 0, max: 65_535 };
 
 /// All settings.
-pub const GROUPS: &[Group] = &[
-    Group { name: "Network", settings: NETWORK },
-    Group { name: "Clients", settings: CLIENTS },
-    Group { name: "Durability", settings: DURABILITY },
-    Group { name: "Memory and threads", settings: MEMORY },
-    Group { name: "TLS", settings: TLS },
-    Group { name: "Cluster", settings: CLUSTER },
-    Group { name: "Autoscaling", settings: AUTOSCALING },
-    Group { name: "Monitoring", settings: MONITORING },
+pub const GROUPS: &[SettingGroup] = &[
+    SettingGroup { name: "Network", settings: NETWORK },
+    SettingGroup { name: "Clients", settings: CLIENTS },
+    SettingGroup { name: "Durability", settings: DURABILITY },
+    SettingGroup { name: "Memory and threads", settings: MEMORY },
+    SettingGroup { name: "TLS", settings: TLS },
+    SettingGroup { name: "Cluster", settings: CLUSTER },
+    SettingGroup { name: "Autoscaling", settings: AUTOSCALING },
+    SettingGroup { name: "Monitoring", settings: MONITORING },
 ];
 
 const NETWORK: &[Setting] = &[
     immutable("port", PORT, "6379", "TCP port for clients; 0 disables it."),
     immutable(
         "bind",
-        Kind::Addresses,
+        ValueKind::Addresses,
         "127.0.0.1 -::1",
         "Addresses to listen on. An address prefixed with `-` may be unavailable; `*` and `::*` are all IPv4 and \
          IPv6 addresses.",
@@ -82,64 +82,69 @@ const NETWORK: &[Setting] = &[
         "Port for gRPC, on the first address of `bind`; 0 disables it. Clients send the password as `authorization: \
          Bearer`.",
     ),
-    immutable("unixsocket", Kind::File, "", "Path of a Unix socket to listen on."),
+    immutable("unixsocket", ValueKind::File, "", "Path of a Unix socket to listen on."),
     immutable(
         "unixsocketperm",
-        Kind::Mode,
+        ValueKind::Mode,
         "",
         "Permissions of the Unix socket, in octal; by default, the umask decides.",
     ),
 ];
 
 const CLIENTS: &[Setting] = &[
-    modifiable("requirepass", Kind::Text, "", "Password of the user `default`, sent with `AUTH`."),
+    modifiable(
+        "requirepass",
+        ValueKind::Text,
+        "",
+        "Password of the user `default`, sent with `AUTH`.",
+    ),
     immutable(
         "aclfile",
-        Kind::File,
+        ValueKind::File,
         "",
         "ACL file, which `ACL LOAD` reads and `ACL SAVE` writes. It must exist, and excludes `user` lines in the \
          configuration file. `requirepass` applies unless the file defines the user `default`.",
     ),
     modifiable(
         "acllog-max-len",
-        Kind::Number { min: 0, max: 1_000_000 },
+        ValueKind::Number { min: 0, max: 1_000_000 },
         "128",
         "Maximum number of `ACL LOG` entries.",
     ),
     modifiable(
         "acl-pubsub-default",
-        Kind::Choice(&["resetchannels", "allchannels"]),
+        ValueKind::Choice(&["resetchannels", "allchannels"]),
         "resetchannels",
         "Whether new users may access no channels or all channels.",
     ),
     modifiable(
         "protected-mode",
-        Kind::Flag,
+        ValueKind::Flag,
         "yes",
         "Refuse clients on other machines while no password is set.",
     ),
     modifiable(
         "maxclients",
-        Kind::Number { min: 1, max: 10_000_000 },
+        ValueKind::Number { min: 1, max: 10_000_000 },
         "10000",
         "Maximum number of client connections. At startup it is lowered to fit the limit on open files, which \
          `CONFIG SET` cannot exceed.",
     ),
     modifiable(
         "timeout",
-        Kind::Number { min: 0, max: 2_147_483 },
+        ValueKind::Number { min: 0, max: 2_147_483 },
         "0",
         "Close connections that are idle for this many seconds, except those of subscribers; 0 disables it.",
     ),
     immutable(
         "tcp-keepalive",
-        Kind::Number { min: 0, max: 32_767 },
+        ValueKind::Number { min: 0, max: 32_767 },
         "300",
         "Send TCP keepalive probes after this many idle seconds; 0 disables them.",
     ),
     modifiable(
         "client-output-buffer-limit",
-        Kind::OutputLimits,
+        ValueKind::OutputLimits,
         value::DEFAULT_OUTPUT_LIMITS,
         "Disconnect a client when its unsent replies and messages exceed the first number of bytes, or the second \
          number for that many seconds; 0 means no limit. Subscribers have the class `pubsub`, other clients \
@@ -147,13 +152,13 @@ const CLIENTS: &[Setting] = &[
     ),
     modifiable(
         "client-query-buffer-limit",
-        Kind::Bytes { min: 1 << 20 },
+        ValueKind::Bytes { min: 1 << 20 },
         "1gb",
         "Maximum size of a request; clients that exceed it are disconnected.",
     ),
     immutable(
         "shutdown-timeout",
-        Kind::Number { min: 0, max: 86_400 },
+        ValueKind::Number { min: 0, max: 86_400 },
         "10",
         "Seconds that a shutdown waits for clients to read their replies.",
     ),
@@ -162,26 +167,26 @@ const CLIENTS: &[Setting] = &[
 const DURABILITY: &[Setting] = &[
     immutable(
         "dir",
-        Kind::Folder,
+        ValueKind::Folder,
         "./hedgerow-db-data",
         "Directory of the log and the snapshots, created if it is missing.",
     ),
     immutable(
         "appendonly",
-        Kind::Flag,
+        ValueKind::Flag,
         "yes",
         "Write data to disk. With `no`, all data is lost at shutdown.",
     ),
     immutable(
         "appendfsync",
-        Kind::Choice(&["always", "everysec", "no"]),
+        ValueKind::Choice(&["always", "everysec", "no"]),
         "everysec",
         "When the log is synced to disk: before a change is acknowledged, every second, or when the operating system \
          decides.",
     ),
     immutable(
         "snapshot-after",
-        Kind::Bytes { min: 0 },
+        ValueKind::Bytes { min: 0 },
         "64mb",
         "Size of the log that triggers a snapshot, provided that the log is also twice as large as the last \
          snapshot; 0 disables it.",
@@ -191,19 +196,19 @@ const DURABILITY: &[Setting] = &[
 const MEMORY: &[Setting] = &[
     immutable(
         "databases",
-        Kind::Number { min: 1, max: 1024 },
+        ValueKind::Number { min: 1, max: 1024 },
         "16",
         "Number of databases (`SELECT`). Each allocates its tables on first use. Cluster nodes have database 0 only.",
     ),
     modifiable(
         "maxmemory",
-        Kind::Bytes { min: 0 },
+        ValueKind::Bytes { min: 0 },
         "0",
         "Maximum memory for keys, values and their tables; 0 means no limit.",
     ),
     modifiable(
         "maxmemory-policy",
-        Kind::Choice(&[
+        ValueKind::Choice(&[
             "noeviction",
             "allkeys-lru",
             "allkeys-lfu",
@@ -219,60 +224,60 @@ const MEMORY: &[Setting] = &[
     ),
     modifiable(
         "maxmemory-samples",
-        Kind::Number { min: 1, max: 64 },
+        ValueKind::Number { min: 1, max: 64 },
         "5",
         "Keys sampled per eviction, plus three, because Redis keeps some earlier samples. Higher values choose better \
          keys and take longer.",
     ),
     modifiable(
         "lfu-log-factor",
-        Kind::Number { min: 0, max: 2_147_483_647 },
+        ValueKind::Number { min: 0, max: 2_147_483_647 },
         "10",
         "How slowly the LFU counter of a key grows, from 0 to 255; with 10, it reaches 255 after a million accesses.",
     ),
     modifiable(
         "lfu-decay-time",
-        Kind::Number { min: 0, max: 2_147_483_647 },
+        ValueKind::Number { min: 0, max: 2_147_483_647 },
         "1",
         "Minutes without access after which the LFU counter of a key is decremented; 0 disables decay.",
     ),
     immutable(
         "compressed",
-        Kind::Bytes { min: 0 },
+        ValueKind::Bytes { min: 0 },
         "0",
         "Memory for values of 64 bytes or more, which are compressed while they are not used; 0 disables \
          compression.",
     ),
     immutable(
         "shards",
-        Kind::Number { min: 0, max: 16_384 },
+        ValueKind::Number { min: 0, max: 16_384 },
         "0",
         "Shards per database, which accept changes concurrently, rounded up to a power of two; 0 means eight per \
          core.",
     ),
     immutable(
         "threads",
-        Kind::Number { min: 0, max: 1024 },
+        ValueKind::Number { min: 0, max: 1024 },
         "0",
         "Maximum number of threads serving clients, activated as the load requires; 0 means one per core.",
     ),
     modifiable(
         "busy-reply-threshold",
-        Kind::Number { min: 0, max: 86_400_000 },
+        ValueKind::Number { min: 0, max: 86_400_000 },
         "5000",
         "Milliseconds that a script may run before other clients get `BUSY`, and that a command may occupy all \
          active threads before another one serves new connections; 0 disables both.",
     ),
     modifiable(
         "script-time-limit",
-        Kind::Number { min: 0, max: 86_400_000 },
+        ValueKind::Number { min: 0, max: 86_400_000 },
         "5000",
         "Milliseconds of CPU time after which a script is stopped and rolled back; 0 disables it. Thirty times as \
          much wall-clock time also stops it.",
     ),
     modifiable(
         "default-lua-flags",
-        Kind::Choice(&["allow-undeclared-keys", "none"]),
+        ValueKind::Choice(&["allow-undeclared-keys", "none"]),
         "allow-undeclared-keys",
         "Whether scripts without flags may access keys that are not in `KEYS`, and use commands on all keys. As in \
          Dragonfly, a script can set this flag in its first line, `--!df flags=allow-undeclared-keys`.",
@@ -286,23 +291,23 @@ const TLS: &[Setting] = &[
         "0",
         "TCP port for clients with TLS, on the addresses of `bind`; 0 disables it.",
     ),
-    immutable("tls-cert-file", Kind::File, "", "Certificate chain of the server, in PEM."),
-    immutable("tls-key-file", Kind::File, "", "Private key of the certificate, in PEM."),
+    immutable("tls-cert-file", ValueKind::File, "", "Certificate chain of the server, in PEM."),
+    immutable("tls-key-file", ValueKind::File, "", "Private key of the certificate, in PEM."),
     immutable(
         "tls-ca-cert-file",
-        Kind::File,
+        ValueKind::File,
         "",
         "CA certificates that verify client certificates, in PEM.",
     ),
     immutable(
         "tls-auth-clients",
-        Kind::Choice(&["yes", "no", "optional"]),
+        ValueKind::Choice(&["yes", "no", "optional"]),
         "yes",
         "Whether clients must present a certificate, need none, or may present one, which must then be valid.",
     ),
     immutable(
         "grpc-tls",
-        Kind::Flag,
+        ValueKind::Flag,
         "no",
         "Use TLS on `grpc-port`, with the same certificate and without client certificates.",
     ),
@@ -311,127 +316,132 @@ const TLS: &[Setting] = &[
 const CLUSTER: &[Setting] = &[
     immutable(
         "cluster",
-        Kind::Flag,
+        ValueKind::Flag,
         "no",
         "Run as a cluster node, with the log in etcd. Requires a build with the feature `cluster`. All nodes need \
          the same settings of this group, except for their own addresses.",
     ),
     immutable(
         "cluster-name",
-        Kind::Text,
+        ValueKind::Text,
         "",
         "Name of the cluster: letters, digits, hyphens, underscores and dots. Its etcd keys begin with \
          `/hedgerow/NAME/`, so clusters can share an etcd.",
     ),
     immutable(
         "cluster-group",
-        Kind::NumberOrAuto { min: 0, max: 4095 },
+        ValueKind::NumberOrAuto { min: 0, max: 4095 },
         "0",
         "Group of this node; the nodes of a group hold the same keys. With `auto`, a node without data waits until \
          the cluster assigns it to a group.",
     ),
     immutable(
         "cluster-groups",
-        Kind::Number { min: 1, max: 4096 },
+        ValueKind::Number { min: 1, max: 4096 },
         "1",
         "Number of groups among which a new cluster divides its slots. Only the first node of a cluster uses it.",
     ),
     immutable(
         "cluster-replicas",
-        Kind::Number { min: 0, max: 15 },
+        ValueKind::Number { min: 0, max: 15 },
         "1",
         "Replicas per group. Nodes with `cluster-group auto` fill groups up to this number; the rest are spares.",
     ),
     immutable(
         "cluster-zone",
-        Kind::Text,
+        ValueKind::Text,
         "",
         "Failure domain of this node, such as a machine or an availability zone: up to 255 letters, digits, hyphens, \
          underscores and dots. The nodes of a group are spread over zones where possible.",
     ),
     immutable(
         "cluster-ordinal",
-        Kind::NumberOrAuto { min: 0, max: 65_535 },
+        ValueKind::NumberOrAuto { min: 0, max: 65_535 },
         "auto",
         "Number of this node in a StatefulSet, which stops the highest first. With `auto`, the number that ends the \
          first label of `cluster-announce-hostname`, if any.",
     ),
     immutable(
         "cluster-forget",
-        Kind::Number { min: 0, max: 31_536_000 },
+        ValueKind::Number { min: 0, max: 31_536_000 },
         "600",
         "Seconds after which a missing member is removed from its group and replaced by a spare; 0 disables it. Must \
          be longer than a node takes to load its data.",
     ),
-    immutable("cluster-etcd", Kind::Endpoints, "", "Endpoints of etcd, to which all data is sent."),
-    immutable("cluster-etcd-user", Kind::Text, "", "User name for etcd."),
-    immutable("cluster-etcd-password", Kind::Text, "", "Password for etcd."),
+    immutable(
+        "cluster-etcd",
+        ValueKind::Endpoints,
+        "",
+        "Endpoints of etcd, to which all data is sent.",
+    ),
+    immutable("cluster-etcd-user", ValueKind::Text, "", "User name for etcd."),
+    immutable("cluster-etcd-password", ValueKind::Text, "", "Password for etcd."),
     immutable(
         "cluster-etcd-ca-cert-file",
-        Kind::File,
+        ValueKind::File,
         "",
         "CA certificates that verify etcd's members, in PEM; by default, those of the system.",
     ),
     immutable(
         "cluster-etcd-cert-file",
-        Kind::File,
+        ValueKind::File,
         "",
         "Client certificate chain for etcd, in PEM.",
     ),
     immutable(
         "cluster-etcd-key-file",
-        Kind::File,
+        ValueKind::File,
         "",
         "Private key of the client certificate for etcd, in PEM.",
     ),
     immutable(
         "cluster-etcd-quota",
-        Kind::Bytes { min: 0 },
+        ValueKind::Bytes { min: 0 },
         "0",
         "The `--quota-backend-bytes` of etcd, so that the database refuses changes before etcd does; 0 means the \
          limit that etcd 3.6 reports, or 2gb.",
     ),
     modifiable(
         "cluster-lease",
-        Kind::Number { min: 500, max: 60_000 },
+        ValueKind::Number { min: 500, max: 60_000 },
         "3000",
         "Milliseconds that a primary may be silent before another node takes over; should exceed the time of an etcd \
          election. The primary's value applies.",
     ),
     immutable(
         "cluster-reads",
-        Kind::Choice(&["lease", "log"]),
+        ValueKind::Choice(&["lease", "log"]),
         "lease",
         "How the primary proves that a read is not stale: by its lease, which assumes that clocks run at the same \
          rate within 10 %, or by asking etcd.",
     ),
     immutable(
         "cluster-max-stale",
-        Kind::Number { min: 100, max: 86_400_000 },
+        ValueKind::Number { min: 100, max: 86_400_000 },
         "10000",
         "Milliseconds by which a replica may lag behind the primary when it serves reads after `READONLY`.",
     ),
     immutable(
         "cluster-max-skew",
-        Kind::Number { min: 100, max: 86_400_000 },
+        ValueKind::Number { min: 100, max: 86_400_000 },
         "10000",
         "Milliseconds by which a node's clock may be ahead of the others' if it is to become primary.",
     ),
     immutable(
         "cluster-max-entry",
-        Kind::Bytes { min: 1 << 20 },
+        ValueKind::Bytes { min: 1 << 20 },
         "32mb",
         "Maximum bytes that one command may add to the log; larger changes are refused.",
     ),
     immutable(
         "cluster-copies",
-        Kind::Number { min: 1, max: 16 },
+        ValueKind::Number { min: 1, max: 16 },
         "2",
         "Number of nodes that must have a change on disk before it is trimmed from etcd.",
     ),
     modifiable(
         "cluster-move-rate",
-        Kind::Bytes { min: 0 },
+        ValueKind::Bytes { min: 0 },
         "8mb",
         "Maximum bytes per second that a primary sends for slot migration while clients change its keys; 0 means no \
          limit. A small key counts as about 200 bytes.",
@@ -444,25 +454,25 @@ const CLUSTER: &[Setting] = &[
     ),
     immutable(
         "cluster-peer-bind",
-        Kind::AddressesOrNone,
+        ValueKind::AddressesOrNone,
         "",
         "Addresses of the peer port; by default, those of `bind`. The port uses mutual TLS if `tls-cert-file`, \
          `tls-key-file` and `tls-ca-cert-file` are set.",
     ),
     immutable(
         "cluster-insecure",
-        Kind::Flag,
+        ValueKind::Flag,
         "no",
         "Allow connections to etcd and between nodes to reach other machines without TLS.",
     ),
     immutable(
         "cluster-announce-ip",
-        Kind::Text,
+        ValueKind::Text,
         "",
         "IP address announced to clients and nodes; by default, the only address of `bind`, or else the one from \
          which this machine reaches etcd.",
     ),
-    immutable("cluster-announce-hostname", Kind::Text, "", "Host name announced to clients."),
+    immutable("cluster-announce-hostname", ValueKind::Text, "", "Host name announced to clients."),
     immutable("cluster-announce-port", PORT, "0", "Port announced to clients; 0 means `port`."),
     immutable(
         "cluster-announce-tls-port",
@@ -478,7 +488,7 @@ const CLUSTER: &[Setting] = &[
     ),
     immutable(
         "cluster-preferred-endpoint-type",
-        Kind::Choice(&["ip", "hostname", "unknown-endpoint"]),
+        ValueKind::Choice(&["ip", "hostname", "unknown-endpoint"]),
         "ip",
         "What redirections name: an IP address, a host name, or nothing, so that clients keep the host that they \
          have used.",
@@ -488,63 +498,63 @@ const CLUSTER: &[Setting] = &[
 const AUTOSCALING: &[Setting] = &[
     immutable(
         "cluster-autoscale",
-        Kind::Flag,
+        ValueKind::Flag,
         "no",
         "Let the cluster compute the number of nodes it needs (`desired` in etcd, `/cluster/desired` on the metrics \
          port), form groups of new nodes, and migrate slots to them. Requires `cluster-group auto`.",
     ),
     immutable(
         "cluster-autoscale-min",
-        Kind::Number { min: 0, max: 65_536 },
+        ValueKind::Number { min: 0, max: 65_536 },
         "0",
         "Minimum number of nodes, never below `cluster-groups` times (`cluster-replicas` + 1).",
     ),
     immutable(
         "cluster-autoscale-max",
-        Kind::Number { min: 0, max: 65_536 },
+        ValueKind::Number { min: 0, max: 65_536 },
         "0",
         "Maximum number of nodes. Required.",
     ),
     immutable(
         "cluster-autoscale-out",
-        Kind::Number { min: 2, max: 100 },
+        ValueKind::Number { min: 2, max: 100 },
         "75",
         "Percentage of a node's `maxmemory` or thread time above which the cluster asks for another group \
          (`cluster-replicas` + 1 nodes).",
     ),
     immutable(
         "cluster-autoscale-out-after",
-        Kind::Number { min: 1, max: 86_400 },
+        ValueKind::Number { min: 1, max: 86_400 },
         "120",
         "Seconds that the load must stay above that.",
     ),
     immutable(
         "cluster-autoscale-full-within",
-        Kind::Number { min: 0, max: 604_800 },
+        ValueKind::Number { min: 0, max: 604_800 },
         "600",
         "Ask for nodes early if memory, at its current growth, will be full within this many seconds; 0 disables it.",
     ),
     immutable(
         "cluster-autoscale-in",
-        Kind::Number { min: 1, max: 99 },
+        ValueKind::Number { min: 1, max: 99 },
         "40",
         "Percentage below which the load of all nodes must be before the cluster asks for fewer.",
     ),
     immutable(
         "cluster-autoscale-in-after",
-        Kind::Number { min: 1, max: 2_592_000 },
+        ValueKind::Number { min: 1, max: 2_592_000 },
         "1800",
         "Seconds that the load must stay below that.",
     ),
     immutable(
         "cluster-autoscale-rest",
-        Kind::Number { min: 1, max: 99 },
+        ValueKind::Number { min: 1, max: 99 },
         "60",
         "Percentage below which the expected load of the remaining nodes must be before the cluster asks for fewer.",
     ),
     immutable(
         "cluster-autoscale-average",
-        Kind::Number { min: 1, max: 3600 },
+        ValueKind::Number { min: 1, max: 3600 },
         "120",
         "Seconds over which nodes average the load that they report.",
     ),
@@ -553,7 +563,7 @@ const AUTOSCALING: &[Setting] = &[
 const MONITORING: &[Setting] = &[
     immutable(
         "loglevel",
-        Kind::Choice(&["debug", "verbose", "notice", "warning", "nothing"]),
+        ValueKind::Choice(&["debug", "verbose", "notice", "warning", "nothing"]),
         "notice",
         "Lowest severity that is logged to standard error.",
     ),
@@ -565,31 +575,31 @@ const MONITORING: &[Setting] = &[
     ),
     immutable(
         "metrics-bind",
-        Kind::Address,
+        ValueKind::Address,
         "127.0.0.1",
         "Address of the metrics port, which requires no password.",
     ),
     immutable(
         "enable-debug-command",
-        Kind::Choice(&["no", "local", "yes"]),
+        ValueKind::Choice(&["no", "local", "yes"]),
         "no",
         "Who may use `DEBUG`: nobody, clients on this machine, or all clients. For tests of client libraries.",
     ),
     modifiable(
         "slowlog-log-slower-than",
-        Kind::Signed { min: -1, max: 1 << 53 },
+        ValueKind::Signed { min: -1, max: 1 << 53 },
         "10000",
         "Microseconds from which a command is recorded in `SLOWLOG`; 0 records every command, -1 none.",
     ),
     modifiable(
         "slowlog-max-len",
-        Kind::Number { min: 0, max: 1_000_000 },
+        ValueKind::Number { min: 0, max: 1_000_000 },
         "128",
         "Maximum number of `SLOWLOG` entries.",
     ),
     modifiable(
         KEY_EVENTS,
-        Kind::KeyEvents,
+        ValueKind::KeyEvents,
         "",
         "Keyspace notifications: `K` for keyspace channels, `E` for keyevent channels, and event types: `g` generic, \
          `$` string, `x` expired, `e` evicted, `n` new key, `m` key miss, `A` all except `n` and `m`. Empty disables \
@@ -597,26 +607,26 @@ const MONITORING: &[Setting] = &[
     ),
     modifiable(
         TRACKED_KEYS,
-        Kind::Number { min: 0, max: i64::MAX.cast_unsigned() },
+        ValueKind::Number { min: 0, max: i64::MAX.cast_unsigned() },
         "1000000",
         "Maximum number of keys remembered for `CLIENT TRACKING`. Beyond it, keys are invalidated; 0 means no limit \
          except 256 MiB of memory.",
     ),
     modifiable(
         "latency-monitor-threshold",
-        Kind::Number { min: 0, max: 1 << 40 },
+        ValueKind::Number { min: 0, max: 1 << 40 },
         "0",
         "Milliseconds from which an event is recorded for `LATENCY`; 0 disables it.",
     ),
     modifiable(
         "latency-tracking",
-        Kind::Flag,
+        ValueKind::Flag,
         "yes",
         "Record the latency of each command for `INFO latencystats` and `LATENCY HISTOGRAM`.",
     ),
     modifiable(
         "latency-tracking-info-percentiles",
-        Kind::Percentiles,
+        ValueKind::Percentiles,
         "50 99 99.9",
         "Percentiles shown by `INFO latencystats`.",
     ),

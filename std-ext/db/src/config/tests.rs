@@ -1,7 +1,7 @@
 //! Tests of all sources together, and of the texts that are made from the table.
 
 use super::*;
-use crate::config::value::Kind;
+use crate::config::value::ValueKind;
 use crate::options::{Eviction, Fsync};
 use std::fs;
 use std::path::Path;
@@ -545,7 +545,7 @@ fn percentiles_have_six_digits() {
         ("1e1", "10"),
         ("", ""),
     ] {
-        assert_eq!(Kind::Percentiles.parse(given).as_deref(), Ok(shown));
+        assert_eq!(ValueKind::Percentiles.parse(given).as_deref(), Ok(shown));
     }
-    assert!(Kind::Percentiles.parse("50 101").is_err());
+    assert!(ValueKind::Percentiles.parse("50 101").is_err());
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The values that a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum ValueKind {
     /// `yes` or `no`.
     Flag,
     /// An integer.
@@ -65,7 +65,7 @@ pub enum Kind {
     KeyEvents,
 }
 
-impl Kind {
+impl ValueKind {
     /// Normalizes a value: words in lower case, bytes as a number.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl Kind {
     }
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for ValueKind {
     /// Writes what is expected.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -173,7 +173,8 @@ fn read_bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-/// Reads a value that [`Kind::parse`] has normalized to digits: that of a [`Kind::Number`] or [`Kind::Bytes`].
+/// Reads a value that [`ValueKind::parse`] has normalized to digits: that of a [`ValueKind::Number`] or
+/// [`ValueKind::Bytes`].
 ///
 /// # Panics
 /// If it is no number.
@@ -181,7 +182,7 @@ pub(crate) fn number(value: &str) -> u64 {
     value.parse().expect("the table has checked the number")
 }
 
-/// The lowest hard limit that [`Kind::OutputLimits`] accepts.
+/// The lowest hard limit that [`ValueKind::OutputLimits`] accepts.
 const MIN_OUTPUT_LIMIT: usize = 64 << 10;
 
 /// The errors of CONFIG SET; the first three are Redis's.
@@ -308,40 +309,40 @@ mod tests {
 
     #[test]
     fn invalid_values_report_what_is_expected() {
-        let choice = Kind::Choice(&["always", "no"]);
-        let number = Kind::Number { min: 1, max: 9 };
-        let bytes = Kind::Bytes { min: 1000 };
+        let choice = ValueKind::Choice(&["always", "no"]);
+        let number = ValueKind::Number { min: 1, max: 9 };
+        let bytes = ValueKind::Bytes { min: 1000 };
         let good = [
-            (Kind::Flag, "Yes", "yes"),
+            (ValueKind::Flag, "Yes", "yes"),
             (choice, "ALWAYS", "always"),
             (number, "9", "9"),
-            (Kind::NumberOrAuto { min: 0, max: 9 }, "9", "9"),
-            (Kind::NumberOrAuto { min: 0, max: 9 }, "Auto", "auto"),
+            (ValueKind::NumberOrAuto { min: 0, max: 9 }, "9", "9"),
+            (ValueKind::NumberOrAuto { min: 0, max: 9 }, "Auto", "auto"),
             (bytes, "1k", "1000"),
             (bytes, "3KB", "3072"),
             (bytes, "2mb", "2097152"),
             (bytes, "1gb", "1073741824"),
-            (Kind::Text, "As It Is", "As It Is"),
-            (Kind::Addresses, "10.0.0.1 -::1 * ::*", "10.0.0.1 -::1 * ::*"),
-            (Kind::AddressesOrNone, "", ""),
-            (Kind::AddressesOrNone, "10.0.0.1 ::1", "10.0.0.1 ::1"),
-            (Kind::Endpoints, "", ""),
+            (ValueKind::Text, "As It Is", "As It Is"),
+            (ValueKind::Addresses, "10.0.0.1 -::1 * ::*", "10.0.0.1 -::1 * ::*"),
+            (ValueKind::AddressesOrNone, "", ""),
+            (ValueKind::AddressesOrNone, "10.0.0.1 ::1", "10.0.0.1 ::1"),
+            (ValueKind::Endpoints, "", ""),
             (
-                Kind::Endpoints,
+                ValueKind::Endpoints,
                 "http://a:1,https://[::1]:2 , http://10.0.0.1/",
                 "http://a:1 https://[::1]:2 http://10.0.0.1:2379",
             ),
-            (Kind::Endpoints, "http://[::1]", "http://[::1]:2379"),
-            (Kind::Mode, "770", "770"),
-            (Kind::Mode, "", ""),
-            (Kind::OutputLimits, "", DEFAULT_SHOWN),
+            (ValueKind::Endpoints, "http://[::1]", "http://[::1]:2379"),
+            (ValueKind::Mode, "770", "770"),
+            (ValueKind::Mode, "", ""),
+            (ValueKind::OutputLimits, "", DEFAULT_SHOWN),
             (
-                Kind::OutputLimits,
+                ValueKind::OutputLimits,
                 "Normal 1MB 0 0",
                 "normal 1048576 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
             ),
             (
-                Kind::OutputLimits,
+                ValueKind::OutputLimits,
                 "pubsub 3kb 1 6 normal 0 1kb 7 replica 0 0 0",
                 "normal 0 1024 7 slave 0 0 0 pubsub 3072 1 6",
             ),
@@ -350,7 +351,7 @@ mod tests {
             assert_eq!(kind.parse(text).as_deref(), Ok(expected), "{text}");
         }
         let bad = [
-            (Kind::Flag, "true"),
+            (ValueKind::Flag, "true"),
             (choice, "sometimes"),
             (number, "0"),
             (number, "10"),
@@ -360,27 +361,27 @@ mod tests {
             (bytes, "1tb"),
             (bytes, "gb"),
             (bytes, "99999999999gb"),
-            (Kind::Addresses, ""),
-            (Kind::Addresses, "example.org"),
-            (Kind::Address, "127.0.0.1 ::1"),
-            (Kind::AddressesOrNone, "here"),
-            (Kind::Endpoints, "10.0.0.1:2379"),
-            (Kind::Endpoints, "ftp://10.0.0.1"),
-            (Kind::Endpoints, "http://"),
-            (Kind::Endpoints, "http://a:0"),
-            (Kind::Endpoints, "http://a:65536"),
-            (Kind::Endpoints, "http://[::1"),
-            (Kind::Endpoints, "http://::1"),
-            (Kind::Endpoints, "http://a:1,http://user@b:1"),
-            (Kind::Endpoints, "http://a/path"),
-            (Kind::Mode, "888"),
-            (Kind::Mode, "7777"),
-            (Kind::OutputLimits, "1gb"),
-            (Kind::OutputLimits, "normal 1gb 0"),
-            (Kind::OutputLimits, "normal 1kb 0 0"),
-            (Kind::OutputLimits, "normal 1gb 0 99999999999"),
-            (Kind::OutputLimits, "pubsub 32mb 8mb 99999999999"),
-            (Kind::OutputLimits, "other 0 0 0"),
+            (ValueKind::Addresses, ""),
+            (ValueKind::Addresses, "example.org"),
+            (ValueKind::Address, "127.0.0.1 ::1"),
+            (ValueKind::AddressesOrNone, "here"),
+            (ValueKind::Endpoints, "10.0.0.1:2379"),
+            (ValueKind::Endpoints, "ftp://10.0.0.1"),
+            (ValueKind::Endpoints, "http://"),
+            (ValueKind::Endpoints, "http://a:0"),
+            (ValueKind::Endpoints, "http://a:65536"),
+            (ValueKind::Endpoints, "http://[::1"),
+            (ValueKind::Endpoints, "http://::1"),
+            (ValueKind::Endpoints, "http://a:1,http://user@b:1"),
+            (ValueKind::Endpoints, "http://a/path"),
+            (ValueKind::Mode, "888"),
+            (ValueKind::Mode, "7777"),
+            (ValueKind::OutputLimits, "1gb"),
+            (ValueKind::OutputLimits, "normal 1gb 0"),
+            (ValueKind::OutputLimits, "normal 1kb 0 0"),
+            (ValueKind::OutputLimits, "normal 1gb 0 99999999999"),
+            (ValueKind::OutputLimits, "pubsub 32mb 8mb 99999999999"),
+            (ValueKind::OutputLimits, "other 0 0 0"),
         ];
         for (kind, text) in bad {
             assert_eq!(kind.parse(text), Err(kind.to_string()), "{text}");

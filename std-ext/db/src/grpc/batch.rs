@@ -19,7 +19,7 @@ const READ: usize = 8;
 const PART_BYTES: usize = 4 << 20;
 
 /// The answers to a batch.
-struct Answers<'a> {
+struct BatchAnswers<'a> {
     operations: &'a [Operation],
     made: Vec<Answer>,
     reserved: Reservation,
@@ -27,7 +27,7 @@ struct Answers<'a> {
     fits: bool,
 }
 
-impl<'a> Answers<'a> {
+impl<'a> BatchAnswers<'a> {
     fn new(peer: &Peer, operations: &'a [Operation]) -> Self {
         let mut reserved = peer.reserve();
         let fits = reserved.grow(ANSWER_OVERHEAD * operations.len());
@@ -59,7 +59,7 @@ impl ServiceShared {
             .iter()
             .map(|operation| to_request(operation, now))
             .collect::<Result<_, _>>()?;
-        let mut answers = Answers::new(peer, operations);
+        let mut answers = BatchAnswers::new(peer, operations);
         let (mut next, mut lsn, mut effort) = (0, 0, PART);
         while next < requests.len() {
             if next > 0 {
@@ -81,7 +81,7 @@ impl ServiceShared {
             lsn = Lsn::MAX;
         }
         let needs = self.needs(lsn, epoch);
-        let Answers { made, reserved, fits, .. } = answers;
+        let BatchAnswers { made, reserved, fits, .. } = answers;
         if fits { Ok(((made, reserved), needs)) } else { Err(output_limit_error()) }
     }
 
@@ -90,7 +90,7 @@ impl ServiceShared {
         &self,
         requests: &[DbRequest<'_>],
         first: usize,
-        answers: &mut Answers<'_>,
+        answers: &mut BatchAnswers<'_>,
     ) -> Lsn {
         self.db.with_session(|session| {
             if answers.fits {

@@ -40,9 +40,9 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// A connection, as its calls see it.
 #[derive(Clone)]
-pub(super) struct Peer(Arc<Usage>);
+pub(super) struct Peer(Arc<StreamUsage>);
 
-struct Usage {
+struct StreamUsage {
     runtime_config: Arc<RuntimeConfig>,
     /// The addresses of the client and of the server. The system does not tell those of a connection that has ended.
     addresses: [Option<SocketAddr>; 2],
@@ -61,7 +61,7 @@ impl Peer {
         addresses: [Option<SocketAddr>; 2],
     ) -> Self {
         let none = Gauge::default;
-        Self(Arc::new(Usage {
+        Self(Arc::new(StreamUsage {
             runtime_config: Arc::clone(runtime_config),
             addresses,
             since: Instant::now(),
@@ -117,16 +117,16 @@ impl Peer {
     }
 
     /// Marks the connection as busy until the result is dropped: the timeout does not apply.
-    pub(super) fn busy(&self) -> Busy {
+    pub(super) fn busy(&self) -> BusyCall {
         self.0.busy.add(1);
-        Busy(self.clone())
+        BusyCall(self.clone())
     }
 }
 
 /// A call that waits for the server and not for its client.
-pub(super) struct Busy(Peer);
+pub(super) struct BusyCall(Peer);
 
-impl Drop for Busy {
+impl Drop for BusyCall {
     fn drop(&mut self) {
         self.0.0.busy.sub(1);
     }
@@ -250,20 +250,20 @@ impl Drop for Admission {
 }
 
 /// Returns the stream of a thread's connections.
-pub(super) fn incoming(accepted: Accepted) -> impl Stream<Item = io::Result<Socket>> {
+pub(super) fn incoming(accepted: Accepted) -> impl Stream<Item = io::Result<GrpcSocket>> {
     stream::unfold(accepted, |mut accepted| async {
         loop {
             let (stream, admission) = accepted.recv().await?;
             // Fails only if the process is out of file descriptors or memory. The connection is closed.
             if let Ok(stream) = TcpStream::from_std(stream) {
-                return Some((Ok(Socket::new(stream, admission)), accepted));
+                return Some((Ok(GrpcSocket::new(stream, admission)), accepted));
             }
         }
     })
 }
 
 /// A connection's socket. Reading fails after too much silence.
-pub(super) struct Socket {
+pub(super) struct GrpcSocket {
     stream: TcpStream,
     peer: Peer,
     last_active: Instant,
@@ -271,7 +271,7 @@ pub(super) struct Socket {
     _admission: Admission,
 }
 
-impl Socket {
+impl GrpcSocket {
     fn new(stream: TcpStream, admission: Admission) -> Self {
         let timer = Box::pin(tokio::time::sleep(CHECK_INTERVAL.min(Duration::from_millis(100))));
         let addresses = [stream.peer_addr().ok(), stream.local_addr().ok()];
@@ -305,7 +305,7 @@ impl Socket {
     }
 }
 
-impl Connected for Socket {
+impl Connected for GrpcSocket {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
@@ -313,7 +313,7 @@ impl Connected for Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for GrpcSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -329,7 +329,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for GrpcSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -375,7 +375,7 @@ impl<S: NamedService> NamedService for Bounded<S> {
     const NAME: &'static str = S::NAME;
 }
 
-type Answer = http::Response<Body>;
+type BoundedAnswer = http::Response<Body>;
 
 impl<S, B> Service<http::Request<Body>> for Bounded<S>
 where
@@ -384,9 +384,9 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
-    type Response = Answer;
+    type Response = BoundedAnswer;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<BoundedAnswer, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.service.poll_ready(context)
@@ -400,7 +400,7 @@ where
         if let Some(peer) = &peer {
             parts.extensions.insert(peer.clone());
             let (peer, waits) = (peer.clone(), Arc::clone(&waits));
-            body = Body::new(Input { body, peer, usage: 0, most, waits });
+            body = Body::new(BodyInput { body, peer, usage: 0, most, waits });
         }
         let answer = self.service.call(http::Request::from_parts(parts, body));
         Box::pin(async move {
@@ -417,14 +417,14 @@ where
             });
             let (mut parts, body) = answer.await?.into_parts();
             let kept = parts.extensions.remove::<Arc<Reservation>>();
-            let body = Output { body: Body::new(body), rest: Bytes::new(), kept };
+            let body = BodyOutput { body: Body::new(body), rest: Bytes::new(), kept };
             Ok(http::Response::from_parts(parts, Body::new(body)))
         })
     }
 }
 
 /// The body of a request, counted as it arrives.
-struct Input {
+struct BodyInput {
     body: Body,
     peer: Peer,
     usage: usize,
@@ -434,7 +434,7 @@ struct Input {
     waits: Arc<Gauge>,
 }
 
-impl HttpBody for Input {
+impl HttpBody for BodyInput {
     type Data = Bytes;
     type Error = Status;
 
@@ -463,7 +463,7 @@ impl HttpBody for Input {
     }
 }
 
-impl Drop for Input {
+impl Drop for BodyInput {
     fn drop(&mut self) {
         self.waits.set(0);
         self.peer.0.input.sub(self.usage as u64);
@@ -471,14 +471,14 @@ impl Drop for Input {
 }
 
 /// The body of a response, in pieces, so that bytes stay counted until they are taken.
-struct Output {
+struct BodyOutput {
     body: Body,
     rest: Bytes,
     /// The reservation of a response that is one message.
     kept: Option<Arc<Reservation>>,
 }
 
-impl HttpBody for Output {
+impl HttpBody for BodyOutput {
     type Data = Bytes;
     type Error = Status;
 

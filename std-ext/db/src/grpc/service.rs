@@ -7,7 +7,7 @@ use super::api::{
     GetRequest, GetResponse, Operation, ScanRequest, ScanResponse, SetRequest, SetResponse,
     WatchRequest, WatchResponse, When, answer, operation, watch_response,
 };
-use super::bounds::{Busy, Peer, Reservation, output_limit_error};
+use super::bounds::{BusyCall, Peer, Reservation, output_limit_error};
 use crate::db::Db;
 use crate::error::Error;
 use crate::gauge::Gauge;
@@ -641,7 +641,7 @@ impl Database for Service {
         let (to, events) = mpsc::channel(WATCH_QUEUE);
         let end = Arc::clone(&shared.end);
         // A watcher sends nothing for as long as nothing changes, so the timeout must not apply to it.
-        let busy: Busy = caller.0.busy();
+        let busy: BusyCall = caller.0.busy();
         tokio::task::spawn_blocking(move || {
             counted.0.watch(&caller, watch, request.with_values, &to);
         });

@@ -44,11 +44,11 @@ pub(super) struct Appends {
 
 /// Entries that were taken out of the buffers, and wait for one with a lower number.
 #[derive(Default)]
-pub(super) struct TakenEntries([Run; PARTS]);
+pub(super) struct TakenEntries([EntryRun; PARTS]);
 
 /// Entries of one buffer, in the order of their numbers.
 #[derive(Default)]
-struct Run {
+struct EntryRun {
     bytes: Vec<u8>,
     /// The index of the first entry that was not moved on yet.
     at: usize,
@@ -148,7 +148,7 @@ impl LockedAppends<'_> {
     }
 }
 
-impl Run {
+impl EntryRun {
     fn is_empty(&self) -> bool {
         self.at == self.bytes.len()
     }
@@ -186,7 +186,7 @@ impl Run {
 }
 
 /// Moves the entries whose numbers follow `last` without a gap to `pending`, and returns the last number.
-fn merge(runs: &mut [Run], mut last: Lsn, pending: &mut Vec<u8>) -> Lsn {
+fn merge(runs: &mut [EntryRun], mut last: Lsn, pending: &mut Vec<u8>) -> Lsn {
     'entries: loop {
         for run in &mut *runs {
             let (entries, lsn) = run.following(last);

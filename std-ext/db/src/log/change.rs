@@ -227,9 +227,9 @@ pub(crate) fn swap(one: u16, other: u16, into: &mut Vec<u8>) {
 
 /// Decodes the changes of an entry in order. If an entry has a right checksum and wrong changes, another program wrote
 /// it.
-pub(crate) struct Changes<'a>(&'a [u8]);
+pub(crate) struct LoggedChanges<'a>(&'a [u8]);
 
-impl<'a> Changes<'a> {
+impl<'a> LoggedChanges<'a> {
     pub(crate) fn new(entry: &'a [u8]) -> Self {
         Self(entry)
     }
@@ -347,7 +347,7 @@ impl<'a> Changes<'a> {
     }
 }
 
-impl<'a> Iterator for Changes<'a> {
+impl<'a> Iterator for LoggedChanges<'a> {
     type Item = Result<LoggedOp<'a>, &'static str>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -423,11 +423,11 @@ mod tests {
             LoggedOp::Move(b"l", 300),
             LoggedOp::Swap(0, MAX_DATABASES - 1),
         ];
-        let read: Result<Vec<_>, _> = Changes::new(&log).collect();
+        let read: Result<Vec<_>, _> = LoggedChanges::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));
         // A truncated entry gives the first changes, and then an error or the end.
         for end in 0..log.len() {
-            let read: Vec<_> = Changes::new(&log[..end]).collect();
+            let read: Vec<_> = LoggedChanges::new(&log[..end]).collect();
             for (read, wanted) in read.iter().zip(&wanted) {
                 assert!(read.is_err() || read.as_ref() == Ok(wanted));
             }
@@ -439,7 +439,7 @@ mod tests {
         for to in [b"same".to_vec(), vec![b'k'; LONGEST_KEY + 1]] {
             let mut log = Vec::new();
             rename(b"same", &to, &mut log);
-            let read: Result<Vec<_>, _> = Changes::new(&log).collect();
+            let read: Result<Vec<_>, _> = LoggedChanges::new(&log).collect();
             assert!(read.is_err(), "a rename to {} bytes would be applied", to.len());
         }
     }
@@ -448,6 +448,6 @@ mod tests {
     fn a_database_that_cannot_exist_is_an_error() {
         let mut log = Vec::new();
         database(MAX_DATABASES, &mut log);
-        assert!(Changes::new(&log).next().is_some_and(|change| change.is_err()));
+        assert!(LoggedChanges::new(&log).next().is_some_and(|change| change.is_err()));
     }
 }

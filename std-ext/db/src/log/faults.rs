@@ -29,7 +29,7 @@ struct DiskState {
     renamed: Vec<(PathBuf, PathBuf)>,
     /// Files that these renames have replaced, with their synced contents.
     replaced: Vec<(PathBuf, Vec<u8>)>,
-    counts: Counts,
+    counts: FaultCounts,
 }
 
 /// The operations that fail.
@@ -57,7 +57,7 @@ pub struct Faults {
 /// Numbers of operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Counts {
+pub struct FaultCounts {
     /// Writes, including failed ones.
     pub writes: u64,
     /// Syncs of files.
@@ -82,7 +82,7 @@ impl FaultyDisk {
     }
 
     /// Returns how many operations there were so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> FaultCounts {
         self.state().counts
     }
 

@@ -13,9 +13,9 @@ use crate::log::frame::{self, FILE_HEADER};
 use crate::log::health::Health;
 use crate::log::manifest::Manifest;
 use crate::log::open_error::OpenError;
-use crate::log::recover::{NAME, Recovered, Replay, Segment, recover};
+use crate::log::recover::{EntryReplay, LogSegment, NAME, Recovered, recover};
 use crate::log::rollback::RolledBackRanges;
-use crate::log::writer::{LogShared, SyncRequest, Writer, create_segment, name_segment};
+use crate::log::writer::{LogShared, SegmentWriter, SyncRequest, create_segment, name_segment};
 use crate::options::Fsync;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -40,7 +40,7 @@ impl FileLog {
         fsync: Fsync,
         from: Lsn,
         snapshot_lsn: Lsn,
-        replay: &mut Replay<'_>,
+        replay: &mut EntryReplay<'_>,
     ) -> Result<(Self, Recovered), OpenError> {
         Self::open_checked(folder, fsync, from, snapshot_lsn, replay, &|| Ok(()))
     }
@@ -52,7 +52,7 @@ impl FileLog {
         fsync: Fsync,
         from: Lsn,
         snapshot_lsn: Lsn,
-        replay: &mut Replay<'_>,
+        replay: &mut EntryReplay<'_>,
         check: &dyn Fn() -> Result<(), OpenError>,
     ) -> Result<(Self, Recovered), OpenError> {
         let found = recover(&folder, from, snapshot_lsn, replay, check)?;
@@ -68,7 +68,7 @@ impl FileLog {
             let salt = RandomState::new().hash_one(last) as u32;
             let file = create_segment(&folder, salt).map_err(io_error)?;
             name_segment(&folder, last + 1).map_err(io_error)?;
-            (Segment { first: last + 1, bytes: FILE_HEADER as u64, marked: last }, salt, file)
+            (LogSegment { first: last + 1, bytes: FILE_HEADER as u64, marked: last }, salt, file)
         };
         folder.disk().sync_folder(folder.path()).map_err(io_error)?;
         if !found.has_manifest {
@@ -80,7 +80,7 @@ impl FileLog {
             fsync,
             salt,
             appends: Appends::new(last + 1),
-            writer: Mutex::new(Writer::new(file, segment, last)),
+            writer: Mutex::new(SegmentWriter::new(file, segment, last)),
             closed_segments: Mutex::new(found.closed),
             sync_lock: Mutex::new(()),
             health: Health::new(),

@@ -130,7 +130,7 @@ fn entry_header(bytes: &[u8], salt: u32) -> Option<EntryHeader> {
 
 /// An item that the reader found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Item<'a> {
+pub(crate) enum FrameItem<'a> {
     /// An entry: its offset, number, time and changes.
     Entry(u64, Lsn, u64, &'a [u8]),
     /// The end of the file.
@@ -141,7 +141,7 @@ pub(crate) enum Item<'a> {
 
 /// The bytes from the first invalid entry on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tail {
+pub(crate) struct InvalidTail {
     /// Whether there is proof that the invalid entry had been synced.
     pub(crate) synced: bool,
     /// The number of valid entries. The search ends early if `synced` is set.
@@ -149,7 +149,7 @@ pub(crate) struct Tail {
 }
 
 /// Reads a segment from its beginning.
-pub(crate) struct Reader {
+pub(crate) struct SegmentReader {
     file: File,
     length: u64,
     salt: u32,
@@ -162,7 +162,7 @@ pub(crate) struct Reader {
     begin: usize,
 }
 
-impl Reader {
+impl SegmentReader {
     /// Reads the header. The inner error says why it is invalid.
     pub(crate) fn new(mut file: File) -> io::Result<Result<Self, &'static str>> {
         let length = file.metadata()?.len();
@@ -212,44 +212,44 @@ impl Reader {
     }
 
     /// Reads the next entry, whose number has to be `wanted`.
-    pub(crate) fn next(&mut self, wanted: Lsn) -> io::Result<Item<'_>> {
+    pub(crate) fn next(&mut self, wanted: Lsn) -> io::Result<FrameItem<'_>> {
         let header = loop {
             let left = self.length - self.at;
             if left == 0 {
-                return Ok(Item::End);
+                return Ok(FrameItem::End);
             }
             if left < ENTRY_HEADER as u64 {
-                return Ok(Item::Invalid("the file ends inside an entry's header"));
+                return Ok(FrameItem::Invalid("the file ends inside an entry's header"));
             }
             self.fill(ENTRY_HEADER)?;
             let Some(header) = entry_header(&self.buffer[self.begin..], self.salt) else {
-                return Ok(Item::Invalid("an entry's header has a wrong checksum"));
+                return Ok(FrameItem::Invalid("an entry's header has a wrong checksum"));
             };
             if header.length != SYNC_MARK {
                 break header;
             }
             if header.lsn >= wanted {
-                return Ok(Item::Invalid("entries are missing that had been synced"));
+                return Ok(FrameItem::Invalid("entries are missing that had been synced"));
             }
             self.marked = header.lsn;
             self.advance(ENTRY_HEADER);
         };
         if header.lsn != wanted {
-            return Ok(Item::Invalid("an entry's number is out of order"));
+            return Ok(FrameItem::Invalid("an entry's number is out of order"));
         }
         // Checked before the buffer grows, so that it never takes more memory than the file has bytes.
         if u64::from(header.length) > self.length - self.at - ENTRY_HEADER as u64 {
-            return Ok(Item::Invalid("the file ends inside an entry"));
+            return Ok(FrameItem::Invalid("the file ends inside an entry"));
         }
         let whole = ENTRY_HEADER + header.length as usize;
         self.fill(whole)?;
         let changes = self.begin + ENTRY_HEADER..self.begin + whole;
         if crc(&self.buffer[changes.clone()]) != header.crc {
-            return Ok(Item::Invalid("an entry has a wrong checksum"));
+            return Ok(FrameItem::Invalid("an entry has a wrong checksum"));
         }
         let at = self.at;
         self.advance(whole);
-        Ok(Item::Entry(at, header.lsn, header.time, &self.buffer[changes]))
+        Ok(FrameItem::Entry(at, header.lsn, header.time, &self.buffer[changes]))
     }
 
     fn advance(&mut self, bytes: usize) {
@@ -273,8 +273,8 @@ impl Reader {
 
     /// Searches the rest of the file, from the invalid entry on. Its number should be `missing`, and no valid entry has
     /// a number above `most`.
-    pub(crate) fn scan_tail(&mut self, missing: Lsn, most: Lsn) -> io::Result<Tail> {
-        let mut tail = Tail::default();
+    pub(crate) fn scan_tail(&mut self, missing: Lsn, most: Lsn) -> io::Result<InvalidTail> {
+        let mut tail = InvalidTail::default();
         let mut window = vec![0; CHUNK];
         let mut from = self.at;
         while from + ENTRY_HEADER as u64 <= self.length {
@@ -370,9 +370,9 @@ mod tests {
         bytes
     }
 
-    fn next(reader: &mut Reader, lsn: Lsn) -> (Lsn, u64, Vec<u8>) {
+    fn next(reader: &mut SegmentReader, lsn: Lsn) -> (Lsn, u64, Vec<u8>) {
         match reader.next(lsn).unwrap() {
-            Item::Entry(_, lsn, time, changes) => (lsn, time, changes.to_vec()),
+            FrameItem::Entry(_, lsn, time, changes) => (lsn, time, changes.to_vec()),
             other => panic!("{other:?} is no entry"),
         }
     }
@@ -381,12 +381,12 @@ mod tests {
     fn entries_come_back_as_they_were() {
         let long = vec![7; 3 * CHUNK + 5];
         let bytes = written(9, &[(5, b"one"), (6, b""), (7, &long), (8, b"end")]);
-        let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
+        let mut reader = SegmentReader::new(file(&bytes)).unwrap().unwrap();
         assert_eq!(next(&mut reader, 5), (5, 50, b"one".to_vec()));
         assert_eq!(next(&mut reader, 6), (6, 60, b"".to_vec()));
         assert_eq!(next(&mut reader, 7), (7, 70, long));
         assert_eq!(next(&mut reader, 8), (8, 80, b"end".to_vec()));
-        assert_eq!(reader.next(9).unwrap(), Item::End);
+        assert_eq!(reader.next(9).unwrap(), FrameItem::End);
         assert_eq!(reader.at(), bytes.len() as u64);
     }
 
@@ -401,8 +401,8 @@ mod tests {
             }
             sync_mark(&mut bytes, 9, 6);
             bytes.extend([0; 5]);
-            let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
-            assert!(matches!(reader.next(6).unwrap(), Item::Invalid(_)));
+            let mut reader = SegmentReader::new(file(&bytes)).unwrap().unwrap();
+            assert!(matches!(reader.next(6).unwrap(), FrameItem::Invalid(_)));
             let mut tail = |missing, most| {
                 let tail = reader.scan_tail(missing, most).unwrap();
                 (tail.synced, tail.entries)
@@ -422,18 +422,18 @@ mod tests {
         sync_mark(&mut bytes, 9, 2);
         encode(&mut bytes, 9, 3, 30, crc(b"three"), b"three");
         sync_mark(&mut bytes, 9, 3);
-        let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
+        let mut reader = SegmentReader::new(file(&bytes)).unwrap().unwrap();
         assert_eq!(next(&mut reader, 1), (1, 10, b"one".to_vec()));
         assert_eq!(next(&mut reader, 2), (2, 20, b"two".to_vec()));
         assert_eq!(next(&mut reader, 3), (3, 30, b"three".to_vec()));
-        assert_eq!(reader.next(4).unwrap(), Item::End);
+        assert_eq!(reader.next(4).unwrap(), FrameItem::End);
         assert_eq!(reader.marked(), 3);
         assert_eq!(reader.at(), bytes.len() as u64);
         // A mark for an entry that is missing.
         sync_mark(&mut bytes, 9, 4);
-        let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
+        let mut reader = SegmentReader::new(file(&bytes)).unwrap().unwrap();
         (1..4).for_each(|lsn| assert_eq!(next(&mut reader, lsn).0, lsn));
-        assert!(matches!(reader.next(4).unwrap(), Item::Invalid(_)));
+        assert!(matches!(reader.next(4).unwrap(), FrameItem::Invalid(_)));
         assert!(reader.scan_tail(4, 1000).unwrap().synced);
     }
 
@@ -445,10 +445,10 @@ mod tests {
         let mut bytes = written(9, &[(5, b"one")]);
         bytes.extend([1; 40]);
         bytes.extend(forged);
-        let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
+        let mut reader = SegmentReader::new(file(&bytes)).unwrap().unwrap();
         assert_eq!(next(&mut reader, 5), (5, 50, b"one".to_vec()));
-        assert!(matches!(reader.next(6).unwrap(), Item::Invalid(_)));
-        assert_eq!(reader.scan_tail(5, 1000).unwrap(), Tail::default());
+        assert!(matches!(reader.next(6).unwrap(), FrameItem::Invalid(_)));
+        assert_eq!(reader.scan_tail(5, 1000).unwrap(), InvalidTail::default());
     }
 
     #[test]
@@ -457,9 +457,9 @@ mod tests {
         let mut entry = Vec::new();
         encode(&mut entry, 9, 1, 1, 0, &[0; 64]);
         bytes.extend(&entry[..ENTRY_HEADER + 63]);
-        let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
-        assert_eq!(reader.next(1).unwrap(), Item::Invalid("the file ends inside an entry"));
-        assert_eq!(reader.scan_tail(1, 9).unwrap(), Tail::default());
+        let mut reader = SegmentReader::new(file(&bytes)).unwrap().unwrap();
+        assert_eq!(reader.next(1).unwrap(), FrameItem::Invalid("the file ends inside an entry"));
+        assert_eq!(reader.scan_tail(1, 9).unwrap(), InvalidTail::default());
     }
 
     #[test]

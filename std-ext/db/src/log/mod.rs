@@ -42,4 +42,4 @@ pub use open_error::OpenError;
 pub(crate) use recover::NAME as LOG;
 #[cfg(any(feature = "cli", feature = "cluster"))]
 pub(crate) use recover::survey;
-pub use recover::{Cut, Recovered, Replay};
+pub use recover::{EntryReplay, Recovered, TruncatedTail};

@@ -12,7 +12,7 @@
 use crate::log::api::Lsn;
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
-use crate::log::frame::{ENTRY_HEADER, Item, Reader, Tail};
+use crate::log::frame::{ENTRY_HEADER, FrameItem, InvalidTail, SegmentReader};
 use crate::log::manifest::Manifest;
 use crate::log::open_error::OpenError;
 use std::fs::File;
@@ -30,7 +30,7 @@ pub(super) const NEW: &str = "log.new";
 pub(super) const PROBE: &str = "log.probe";
 
 /// Applies an entry: its number, its time and its changes. Returns an error if no server can have written them.
-pub type Replay<'a> = dyn FnMut(Lsn, u64, &[u8]) -> Result<(), &'static str> + 'a;
+pub type EntryReplay<'a> = dyn FnMut(Lsn, u64, &[u8]) -> Result<(), &'static str> + 'a;
 
 /// The outcome of recovery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,12 +43,12 @@ pub struct Recovered {
     /// The time of the last entry that was read; 0 if none was.
     pub time: u64,
     /// The torn tail that was truncated.
-    pub cut: Option<Cut>,
+    pub cut: Option<TruncatedTail>,
 }
 
 /// A torn tail that was truncated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct TruncatedTail {
     /// The segment.
     pub file: PathBuf,
     /// The length of the segment now.
@@ -61,7 +61,7 @@ pub struct Cut {
 
 /// A segment: a file of the log.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Segment {
+pub(super) struct LogSegment {
     pub(super) first: Lsn,
     pub(super) bytes: u64,
     /// The number in its last sync mark: all entries up to it had been synced.
@@ -71,9 +71,9 @@ pub(super) struct Segment {
 /// The state from which an opened log continues.
 pub(super) struct OpenedLog {
     /// All segments but the last, oldest first.
-    pub(super) closed: Vec<Segment>,
+    pub(super) closed: Vec<LogSegment>,
     /// The last segment and its salt, if there is one.
-    pub(super) open: Option<(Segment, u32)>,
+    pub(super) open: Option<(LogSegment, u32)>,
     pub(super) recovered: Recovered,
     /// Whether the folder has a manifest.
     pub(super) has_manifest: bool,
@@ -85,7 +85,7 @@ pub(super) fn recover(
     folder: &Folder,
     from: Lsn,
     snapshot_lsn: Lsn,
-    replay: &mut Replay<'_>,
+    replay: &mut EntryReplay<'_>,
     check: &dyn Fn() -> Result<(), OpenError>,
 ) -> Result<OpenedLog, OpenError> {
     folder.remove_leftover(NEW)?;
@@ -103,7 +103,7 @@ pub(crate) fn survey(
     folder: &Folder,
     from: Lsn,
     snapshot_lsn: Lsn,
-    replay: &mut Replay<'_>,
+    replay: &mut EntryReplay<'_>,
 ) -> Result<Recovered, OpenError> {
     read_all(folder, from, snapshot_lsn, replay).map(|found| found.recovered)
 }
@@ -113,7 +113,7 @@ fn read_all(
     folder: &Folder,
     from: Lsn,
     snapshot_lsn: Lsn,
-    replay: &mut Replay<'_>,
+    replay: &mut EntryReplay<'_>,
 ) -> Result<OpenedLog, OpenError> {
     let firsts = folder.numbered(NAME)?;
     let manifest = Manifest::read(folder)?;
@@ -150,7 +150,7 @@ fn read_all(
         let file = path(folder, first);
         let size = folder.disk().read(&file).and_then(|file| file.metadata());
         let bytes = size.map_err(|why| OpenError::Io(file, why))?.len();
-        found.closed.push(Segment { first, bytes, marked: 0 });
+        found.closed.push(LogSegment { first, bytes, marked: 0 });
     }
     for (at, &first) in firsts.iter().enumerate().skip(begin) {
         found.closed.extend(found.open.take().map(|(segment, _)| segment));
@@ -162,7 +162,7 @@ fn read_all(
 }
 
 /// A segment with a later one behind it: it was synced before that one was begun, so it has no torn tail.
-const CLOSED: Tail = Tail { synced: true, entries: 0 };
+const CLOSED: InvalidTail = InvalidTail { synced: true, entries: 0 };
 
 fn path(folder: &Folder, first: Lsn) -> PathBuf {
     folder.at(&numbered_name(NAME, first))
@@ -175,8 +175,8 @@ fn read(
     is_last: bool,
     from: Lsn,
     recovered: &mut Recovered,
-    replay: &mut Replay<'_>,
-) -> Result<(Segment, u32), OpenError> {
+    replay: &mut EntryReplay<'_>,
+) -> Result<(LogSegment, u32), OpenError> {
     let file = path(folder, first);
     let next = recovered.last.saturating_add(1);
     // A segment whose number does not continue the last one: recovery must not skip what was in between.
@@ -185,12 +185,12 @@ fn read(
     }
     let io_error = |why| OpenError::Io(file.clone(), why);
     let damaged = |offset, why| OpenError::Damaged { file: file.clone(), offset, why };
-    let opened = folder.disk().read(&file).and_then(Reader::new).map_err(io_error)?;
+    let opened = folder.disk().read(&file).and_then(SegmentReader::new).map_err(io_error)?;
     let mut reader = opened.map_err(|why| damaged(0, why))?;
     loop {
         let next = recovered.last.saturating_add(1);
         match reader.next(next).map_err(io_error)? {
-            Item::Entry(at, lsn, time, changes) => {
+            FrameItem::Entry(at, lsn, time, changes) => {
                 // No entry could follow it, and `Lsn::MAX` stands for an entry that could not be appended.
                 if lsn == Lsn::MAX {
                     return Err(damaged(at, "an entry has the highest possible number"));
@@ -202,8 +202,8 @@ fn read(
                 recovered.last = lsn;
                 recovered.time = recovered.time.max(time);
             }
-            Item::End => break,
-            Item::Invalid(why) => {
+            FrameItem::End => break,
+            FrameItem::Invalid(why) => {
                 let at = reader.at();
                 let bytes = reader.length() - at;
                 // A bound for the search: the tail has no room for more entries.
@@ -215,12 +215,13 @@ fn read(
                     return Err(damaged(at, why));
                 }
                 let entries = tail.entries;
-                recovered.cut = Some(Cut { file: file.clone(), offset: at, bytes, entries });
+                recovered.cut =
+                    Some(TruncatedTail { file: file.clone(), offset: at, bytes, entries });
                 break;
             }
         }
     }
-    Ok((Segment { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
+    Ok((LogSegment { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
 }
 
 /// Checks that the log reaches to `snapshot_lsn` and to `synced`, the number in the manifest.
@@ -259,7 +260,7 @@ fn truncate(folder: &Folder, found: &OpenedLog) -> Result<(), OpenError> {
 
 /// Copies a torn tail, whose first entry should be `first`, if it contains valid entries. None of them was acknowledged
 /// as durable, but an operator may want them.
-fn save_tail(folder: &Folder, cut: &Cut, first: Lsn) -> io::Result<()> {
+fn save_tail(folder: &Folder, cut: &TruncatedTail, first: Lsn) -> io::Result<()> {
     if cut.entries == 0 {
         return Ok(());
     }

@@ -42,7 +42,7 @@ use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, FILE_HEADER};
 use crate::log::health::{Condition, Health};
 use crate::log::manifest::Manifest;
-use crate::log::recover::{NAME, NEW, PROBE, Segment};
+use crate::log::recover::{LogSegment, NAME, NEW, PROBE};
 use crate::log::rollback::RolledBackRanges;
 use crate::options::Fsync;
 use std::io;
@@ -68,9 +68,9 @@ pub(super) struct LogShared {
     pub(super) salt: u32,
     /// Entries that no thread has taken yet.
     pub(super) appends: Appends,
-    pub(super) writer: Mutex<Writer>,
+    pub(super) writer: Mutex<SegmentWriter>,
     /// All segments but the one that is being written, oldest first.
-    pub(super) closed_segments: Mutex<Vec<Segment>>,
+    pub(super) closed_segments: Mutex<Vec<LogSegment>>,
     /// Held by a thread that syncs without the lock of `writer`, until it has recorded whether that failed. The system
     /// reports an error once, so a second thread that synced meanwhile would see success.
     pub(super) sync_lock: Mutex<()>,
@@ -95,7 +95,7 @@ pub(super) struct LogShared {
 pub(super) type Callback = Arc<dyn Fn() + Send + Sync>;
 
 /// The segment that is being written. Its lock serializes writes.
-pub(super) struct Writer {
+pub(super) struct SegmentWriter {
     pub(super) file: Arc<dyn DiskFile>,
     /// Number of the segment's first entry.
     pub(super) first: Lsn,
@@ -128,8 +128,8 @@ pub(super) struct SyncRequest {
     pub(super) stop: bool,
 }
 
-impl Writer {
-    pub(super) fn new(file: Arc<dyn DiskFile>, segment: Segment, last: Lsn) -> Self {
+impl SegmentWriter {
+    pub(super) fn new(file: Arc<dyn DiskFile>, segment: LogSegment, last: Lsn) -> Self {
         Self {
             file,
             first: segment.first,
@@ -193,7 +193,7 @@ impl LogShared {
     }
 
     /// Calls `with` under the lock of `writer`. If `with` sets `notify`, calls the callbacks afterwards.
-    pub(super) fn with_writer<T>(&self, with: impl FnOnce(&mut Writer) -> T) -> T {
+    pub(super) fn with_writer<T>(&self, with: impl FnOnce(&mut SegmentWriter) -> T) -> T {
         let mut writer = lock(&self.writer);
         let result = with(&mut writer);
         let notify = std::mem::take(&mut writer.notify);
@@ -222,7 +222,7 @@ impl LogShared {
     }
 
     /// Writes all entries that were appended before the call.
-    pub(super) fn write_appended(&self, writer: &mut Writer) -> Result<(), LogError> {
+    pub(super) fn write_appended(&self, writer: &mut SegmentWriter) -> Result<(), LogError> {
         self.health.can_progress()?;
         if self.fsync == Fsync::Always {
             // The write may hide what another process has appended. Under the other policies a commit takes little more
@@ -246,7 +246,7 @@ impl LogShared {
     }
 
     /// Takes appended entries. Those that were taken before have been written.
-    fn take(&self, writer: &mut Writer) {
+    fn take(&self, writer: &mut SegmentWriter) {
         writer.taken = self.appends.take(&mut writer.early, writer.taken, &mut writer.pending);
         if !writer.pending.is_empty() {
             self.append_sync_mark(writer);
@@ -254,7 +254,7 @@ impl LogShared {
     }
 
     /// Puts a sync mark behind the pending entries, if the last one is out of date.
-    pub(super) fn append_sync_mark(&self, writer: &mut Writer) {
+    pub(super) fn append_sync_mark(&self, writer: &mut SegmentWriter) {
         if writer.marked < writer.synced {
             frame::sync_mark(&mut writer.pending, self.salt, writer.synced);
             writer.marked = writer.synced;
@@ -262,7 +262,7 @@ impl LogShared {
     }
 
     /// Writes a sync mark by itself, if there is nothing else to write.
-    pub(super) fn write_sync_mark(&self, writer: &mut Writer) {
+    pub(super) fn write_sync_mark(&self, writer: &mut SegmentWriter) {
         if writer.pending.is_empty() && !self.health.is_full() && writer.synced == writer.written {
             self.append_sync_mark(writer);
             // If that fails, the next write contains the mark.
@@ -271,7 +271,7 @@ impl LogShared {
     }
 
     /// Writes the pending entries.
-    pub(super) fn write_pending(&self, writer: &mut Writer) -> Result<(), LogError> {
+    pub(super) fn write_pending(&self, writer: &mut SegmentWriter) -> Result<(), LogError> {
         if writer.pending.is_empty() && !self.health.is_full() {
             return Ok(());
         }
@@ -306,7 +306,7 @@ impl LogShared {
     }
 
     /// Writes the pending entries to the file, and measures how long that takes.
-    fn write_measured(&self, writer: &Writer) -> io::Result<()> {
+    fn write_measured(&self, writer: &SegmentWriter) -> io::Result<()> {
         let (began, syncing) = (self.latency.begin(), self.syncing.get() != 0);
         let wrote = writer.file.write(&writer.pending);
         // On many systems a write waits for a sync of the same file that another thread has begun.
@@ -335,7 +335,7 @@ impl LogShared {
     }
 
     /// Records that a write failed. The first failure wakes the log's thread, which retries the write.
-    pub(super) fn write_failed(&self, writer: &mut Writer, why: io::Error) -> LogError {
+    pub(super) fn write_failed(&self, writer: &mut SegmentWriter, why: io::Error) -> LogError {
         let why = LogError::Write(Arc::new(why));
         if self.health.write_failed(&why) {
             tracing::error!(%why, "the log cannot be written; changes are rejected until it can");
@@ -350,7 +350,7 @@ impl LogShared {
 
     /// Syncs all that was written. Does nothing if a sync has failed before: the system reports the error once, and
     /// from then on takes the lost pages for clean.
-    pub(super) fn sync(&self, writer: &mut Writer) -> Result<(), LogError> {
+    pub(super) fn sync(&self, writer: &mut SegmentWriter) -> Result<(), LogError> {
         self.health.can_progress()?;
         if writer.synced == writer.written {
             return Ok(());
@@ -366,7 +366,7 @@ impl LogShared {
         Ok(())
     }
 
-    pub(super) fn note_synced(&self, writer: &mut Writer, lsn: Lsn) {
+    pub(super) fn note_synced(&self, writer: &mut SegmentWriter, lsn: Lsn) {
         writer.synced = writer.synced.max(lsn);
         if self.fsync == Fsync::Always {
             // `committed` may be higher: a rollback passes the numbers of the entries that it discards.
@@ -377,13 +377,13 @@ impl LogShared {
     }
 
     /// Records that `fdatasync` failed.
-    pub(super) fn sync_failed(&self, writer: &mut Writer, why: io::Error) -> LogError {
+    pub(super) fn sync_failed(&self, writer: &mut SegmentWriter, why: io::Error) -> LogError {
         self.fail(writer, LogError::Sync(Arc::new(why)))
     }
 
     /// Checks that the segment still has its name: otherwise no recovery would find what is written to it. Also that
     /// no other process has written to it, or may have opened the folder.
-    pub(super) fn check_file(&self, writer: &mut Writer) -> Result<(), LogError> {
+    pub(super) fn check_file(&self, writer: &mut SegmentWriter) -> Result<(), LogError> {
         let path = self.folder.at(&numbered_name(NAME, writer.first));
         if !writer.file.is_at(&path) {
             return Err(self.fail(writer, LogError::Gone(path)));
@@ -396,7 +396,7 @@ impl LogShared {
     }
 
     /// Checks that the segment has what this process has written, and nothing else.
-    fn check_length(&self, writer: &mut Writer) -> Result<(), LogError> {
+    fn check_length(&self, writer: &mut SegmentWriter) -> Result<(), LogError> {
         // A part of a failed write that could not be cut off leaves the file longer.
         if writer.torn || writer.file.length().is_none_or(|length| length == writer.length) {
             return Ok(());
@@ -405,7 +405,7 @@ impl LogShared {
         Err(self.fail(writer, LogError::Shared(path)))
     }
 
-    pub(super) fn fail(&self, writer: &mut Writer, why: LogError) -> LogError {
+    pub(super) fn fail(&self, writer: &mut SegmentWriter, why: LogError) -> LogError {
         tracing::error!(%why, "the log has failed; changes are rejected until the database is restarted");
         writer.notify = true;
         self.health.fail(why)
@@ -448,7 +448,7 @@ impl LogShared {
         Some(Rollback { committed, mark })
     }
 
-    pub(super) fn write_and_sync(&self, writer: &mut Writer) -> Result<(), LogError> {
+    pub(super) fn write_and_sync(&self, writer: &mut SegmentWriter) -> Result<(), LogError> {
         self.write_appended(writer)?;
         self.sync(writer)
     }
@@ -471,7 +471,7 @@ impl LogShared {
         })
     }
 
-    pub(super) fn close(&self, writer: &mut Writer) -> Result<(), LogError> {
+    pub(super) fn close(&self, writer: &mut SegmentWriter) -> Result<(), LogError> {
         if matches!(self.health.condition(), Condition::Closed) && writer.synced == writer.taken {
             return Ok(());
         }
@@ -596,7 +596,7 @@ impl LogShared {
                 sync_names().map_err(|why| self.sync_failed(writer, why))?;
             }
             let closed =
-                Segment { first: writer.first, bytes: writer.length, marked: writer.marked };
+                LogSegment { first: writer.first, bytes: writer.length, marked: writer.marked };
             (writer.file, writer.first, writer.length) = (file, first, FILE_HEADER as u64);
             // The new segment itself says that the old one was synced.
             writer.marked = writer.synced;
@@ -635,7 +635,7 @@ impl LogShared {
     }
 
     /// Takes the oldest segment out of the list, if all its entries are before `first`.
-    pub(super) fn take_before(&self, first: Lsn) -> Option<Segment> {
+    pub(super) fn take_before(&self, first: Lsn) -> Option<LogSegment> {
         // Both locks: a segment ends where the next one begins, and the next one may be the one that is being written.
         let writer = lock(&self.writer);
         let mut closed_segments = lock(&self.closed_segments);

@@ -40,12 +40,12 @@ pub(super) struct Aof {
     most_pending: usize,
     requests: Requests,
     /// Set if a running Redis sends the commands.
-    live: Option<Live>,
+    live: Option<LiveKeys>,
 }
 
 /// The commands that a running Redis sends.
 #[derive(Default)]
-struct Live {
+struct LiveKeys {
     /// Whether commands that cannot be executed are left out.
     skips_refused: bool,
     /// Whether Redis has asked for the offset.
@@ -53,7 +53,7 @@ struct Live {
 }
 
 /// The item at the beginning of a buffer.
-enum Step {
+enum AofItem {
     /// An item of this many bytes, which was used.
     Used(usize),
     /// The buffer must be longer.
@@ -76,7 +76,7 @@ impl Aof {
 
     /// Returns the reader of the commands that a running Redis sends, from this offset on.
     pub(super) fn live(offset: u64, skips_refused: bool) -> Self {
-        let live = Some(Live { skips_refused, ..Live::default() });
+        let live = Some(LiveKeys { skips_refused, ..LiveKeys::default() });
         Self { live, ..Self::new(None, offset) }
     }
 
@@ -101,7 +101,7 @@ impl Aof {
         take: &mut Take<'_>,
     ) -> Result<(), String> {
         let mut at = 0;
-        while let Step::Used(bytes) = self.step(&buffer[at..], summary, take)? {
+        while let AofItem::Used(bytes) = self.step(&buffer[at..], summary, take)? {
             at += bytes;
             self.offset += bytes as u64;
         }
@@ -123,11 +123,11 @@ impl Aof {
         let (mut buffer, mut at) = (Vec::new(), 0);
         loop {
             match self.step(&buffer[at..], summary, take)? {
-                Step::Used(bytes) => {
+                AofItem::Used(bytes) => {
                     at += bytes;
                     self.offset += bytes as u64;
                 }
-                Step::Unfinished => {
+                AofItem::Unfinished => {
                     buffer.drain(..at);
                     at = 0;
                     self.limit_command(buffer.len())?;
@@ -155,18 +155,18 @@ impl Aof {
         bytes: &[u8],
         summary: &mut Summary,
         take: &mut Take<'_>,
-    ) -> Result<Step, String> {
+    ) -> Result<AofItem, String> {
         match bytes.first() {
-            None => return Ok(Step::Unfinished),
+            None => return Ok(AofItem::Unfinished),
             Some(b'*') => {}
             // Redis keeps the connection alive.
-            Some(b'\r' | b'\n') if self.live.is_some() => return Ok(Step::Used(1)),
+            Some(b'\r' | b'\n') if self.live.is_some() => return Ok(AofItem::Used(1)),
             // A note about the time.
             Some(b'#') if self.live.is_none() => {
                 let note = &bytes[..bytes.len().min(LONGEST_NOTE)];
                 return match memchr::memchr(b'\n', note) {
-                    Some(end) => Ok(Step::Used(end + 1)),
-                    None if note.len() < LONGEST_NOTE => Ok(Step::Unfinished),
+                    Some(end) => Ok(AofItem::Used(end + 1)),
+                    None if note.len() < LONGEST_NOTE => Ok(AofItem::Unfinished),
                     None => {
                         let at = self.offset;
                         Err(format!(
@@ -181,10 +181,10 @@ impl Aof {
         match self.requests.next(bytes, Limits::FULL, &mut arguments) {
             ParsedItem::Request(used) => {
                 self.command(&arguments, &bytes[..used], summary, take)?;
-                Ok(Step::Used(used))
+                Ok(AofItem::Used(used))
             }
-            ParsedItem::Nothing(used) if used > 0 => Ok(Step::Used(used)),
-            ParsedItem::Unfinished(_) => Ok(Step::Unfinished),
+            ParsedItem::Nothing(used) if used > 0 => Ok(AofItem::Used(used)),
+            ParsedItem::Unfinished(_) => Ok(AofItem::Unfinished),
             _ => Err(format!("no command begins at byte {}", self.offset)),
         }
     }

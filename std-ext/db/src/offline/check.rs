@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 /// The numbers of keys.
 #[derive(Default)]
-struct Counts {
+struct KeyCounts {
     keys: u64,
     with_ttl: u64,
     expired: u64,
@@ -33,10 +33,10 @@ pub(super) fn run(asked: &DataInvocation, out: &mut dyn Write) -> Result<bool, S
     Ok(healthy)
 }
 
-fn count(loaded: &Loaded) -> Counts {
+fn count(loaded: &Loaded) -> KeyCounts {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = now.as_millis();
-    let mut counts = Counts::default();
+    let mut counts = KeyCounts::default();
     loaded.each_key(&mut |_, key, expires_at, value| {
         counts.keys += 1;
         counts.with_ttl += u64::from(expires_at.is_some());
@@ -46,8 +46,8 @@ fn count(loaded: &Loaded) -> Counts {
     counts
 }
 
-fn report(loaded: &Loaded, counts: &Counts, json: bool) -> String {
-    let Counts { keys, with_ttl, expired, bytes } = counts;
+fn report(loaded: &Loaded, counts: &KeyCounts, json: bool) -> String {
+    let KeyCounts { keys, with_ttl, expired, bytes } = counts;
     let Loaded { snapshot_keys, log_entries, truncated_bytes, discarded_entries, .. } = loaded;
     if json {
         return format!(

@@ -1,7 +1,7 @@
 //! The running Redis that is imported: its address, the login, and TLS.
 
 use crate::config::{LiveSource, LiveTls, RedisAddress};
-use crate::outgoing::{ClientTls, Stream};
+use crate::outgoing::{ClientTls, OutgoingStream};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -38,9 +38,9 @@ impl Endpoint {
     ///
     /// # Errors
     /// If Redis cannot be reached, or its certificate is refused.
-    pub(super) fn connect(&self) -> Result<Stream, String> {
+    pub(super) fn connect(&self) -> Result<OutgoingStream, String> {
         let RedisAddress { host, port, .. } = &self.address;
-        Stream::open(host, *port, Some(CONNECT), self.tls.as_ref())
+        OutgoingStream::open(host, *port, Some(CONNECT), self.tls.as_ref())
             .map_err(|why| format!("{}: {why}", self.address))
     }
 }

@@ -1,7 +1,7 @@
 //! `hedgerow-db export`.
 
 use super::folder;
-use super::report::{Progress, json_string, output_error};
+use super::report::{ReportProgress, json_string, output_error};
 use crate::clock::TimeSource;
 use crate::config::DataInvocation;
 use crate::rdb::Writer;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn run(
     asked: &DataInvocation,
     out: &mut dyn Write,
-    progress: &mut Progress<'_>,
+    progress: &mut ReportProgress<'_>,
 ) -> Result<bool, String> {
     let file = &asked.file;
     let file_error = |why: io::Error| format!("{}: {why}", file.display());
@@ -85,7 +85,7 @@ fn write(
     loaded: &folder::Loaded,
     databases: &BTreeMap<u16, (u64, u64)>,
     now: u64,
-    progress: &mut Progress<'_>,
+    progress: &mut ReportProgress<'_>,
 ) -> io::Result<u64> {
     let mut writer = Writer::new(File::create_new(path)?)?;
     writer.note("redis-bits", "64")?;

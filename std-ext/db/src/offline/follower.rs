@@ -1,6 +1,6 @@
 //! The commands that a running Redis sends its replica, and the offset that the replica sends back.
 
-use super::input::{CHUNK, Input, Output};
+use super::input::{CHUNK, ImportOutput, Input};
 use crate::lock::lock;
 use crate::resp::write::request;
 use std::io;
@@ -19,12 +19,12 @@ const BATCH: usize = 1 << 20;
 const WAIT: Duration = Duration::from_millis(100);
 
 /// A part of the commands, or why there are no more.
-type Chunk = Result<Vec<u8>, String>;
+type CommandChunk = Result<Vec<u8>, String>;
 
 /// The commands that Redis sends. A thread reads them, and another one tells Redis the offset.
 pub(super) struct Follower {
     /// Taken when it is dropped, so that the thread that reads does not wait for room.
-    chunks: Option<Receiver<Chunk>>,
+    chunks: Option<Receiver<CommandChunk>>,
     /// Why there are no more chunks, if that was read behind others.
     ended: Option<String>,
     acknowledged: Arc<Acknowledged>,
@@ -35,7 +35,7 @@ pub(super) struct Follower {
 
 /// The side of the connection by which Redis is told the offset. It takes no answer.
 struct Acknowledged {
-    output: Output,
+    output: ImportOutput,
     /// The offset up to which commands were executed.
     offset: Mutex<u64>,
 }
@@ -56,7 +56,7 @@ impl Follower {
     ///
     /// # Errors
     /// If one cannot be started.
-    pub(super) fn start(input: Input, output: Output, offset: u64) -> io::Result<Self> {
+    pub(super) fn start(input: Input, output: ImportOutput, offset: u64) -> io::Result<Self> {
         let (chunks, received) = mpsc::sync_channel(MOST_WAITING / CHUNK);
         let (running, stopped) = mpsc::channel();
         let acknowledged = Arc::new(Acknowledged { output, offset: Mutex::new(offset) });
@@ -134,7 +134,7 @@ impl Drop for Follower {
 }
 
 /// Sends all commands to the queue, until the connection ends or nobody takes it.
-fn read(mut input: Input, chunks: &SyncSender<Chunk>) {
+fn read(mut input: Input, chunks: &SyncSender<CommandChunk>) {
     loop {
         let chunk = match input.has_more() {
             Ok(false) => continue,

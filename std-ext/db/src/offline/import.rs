@@ -3,7 +3,7 @@
 use super::folder;
 use super::item::Item;
 use super::replies::Executor;
-use super::report::{Progress, output_error};
+use super::report::{ReportProgress, output_error};
 use super::sources::{Selection, Sources};
 use super::summary::Summary;
 use crate::clock::TimeSource;
@@ -31,12 +31,12 @@ const BEFORE_ALL_KEYS: u64 = 1;
 pub(super) fn run(
     asked: &DataInvocation,
     out: &mut dyn Write,
-    progress: &mut Progress<'_>,
+    progress: &mut ReportProgress<'_>,
 ) -> Result<bool, String> {
     let sources = Sources::find(&asked.file)?;
     let selected = (&sources, asked.database);
     check_sources(asked, selected, out, progress, &|| false)?;
-    let mut store = Store::open(asked, sources.is_aof())?;
+    let mut store = ImportStore::open(asked, sources.is_aof())?;
     let mut summary = store_sources(selected, &mut store, progress, &|| false)?;
     store.finish(&mut summary)?;
     write_summary(asked, &summary, out)
@@ -53,7 +53,7 @@ pub(super) fn check_sources(
     asked: &DataInvocation,
     (sources, database): Selected<'_>,
     out: &mut dyn Write,
-    progress: &mut Progress<'_>,
+    progress: &mut ReportProgress<'_>,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), String> {
     let selection = Selection { database, now: TimeSource::System.now() };
@@ -81,8 +81,8 @@ pub(super) fn check_sources(
 /// If the database cannot be written, or `stop` returns true.
 pub(super) fn store_sources(
     (sources, database): Selected<'_>,
-    store: &mut Store,
-    progress: &mut Progress<'_>,
+    store: &mut ImportStore,
+    progress: &mut ReportProgress<'_>,
     stop: &dyn Fn() -> bool,
 ) -> Result<Summary, String> {
     let selection = Selection { database, now: TimeSource::System.now() };
@@ -110,7 +110,7 @@ pub(super) fn write_summary(
 }
 
 /// The database that is filled.
-pub(super) struct Store {
+pub(super) struct ImportStore {
     db: Db,
     session: Session,
     /// Whether entries keep the number of their database. Otherwise all are stored in database 0.
@@ -125,7 +125,7 @@ pub(super) struct Store {
     time: Option<Arc<AtomicU64>>,
 }
 
-impl Store {
+impl ImportStore {
     /// Opens the directory. If commands follow the keys, the clock stands still before all expirations.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The two sides of a connection to a running Redis.
 
 use crate::lock::lock;
-use crate::outgoing::Stream;
+use crate::outgoing::OutgoingStream;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -23,11 +23,11 @@ pub(super) struct Input {
 }
 
 /// The bytes of a connection. Waiting for them holds no lock, so that another thread can send meanwhile.
-struct Received(Output);
+struct Received(ImportOutput);
 
 impl Read for Received {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let Output { socket, stream } = &self.0;
+        let ImportOutput { socket, stream } = &self.0;
         if !lock(stream).has_decrypted() {
             socket.peek(&mut [0])?;
         }
@@ -36,12 +36,12 @@ impl Read for Received {
 }
 
 /// The writing side of a connection.
-pub(super) struct Output {
+pub(super) struct ImportOutput {
     socket: TcpStream,
-    stream: Arc<Mutex<Stream>>,
+    stream: Arc<Mutex<OutgoingStream>>,
 }
 
-impl Output {
+impl ImportOutput {
     /// Sends bytes.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
         let mut stream = lock(&self.stream);
@@ -70,16 +70,16 @@ fn is_timeout(why: &io::Error) -> bool {
 }
 
 impl Input {
-    pub(super) fn new(stream: Stream) -> io::Result<Self> {
+    pub(super) fn new(stream: OutgoingStream) -> io::Result<Self> {
         let socket = stream.socket().try_clone()?;
         socket.set_read_timeout(Some(READ))?;
         socket.set_write_timeout(Some(WRITE))?;
-        let received = Received(Output { socket, stream: Arc::new(Mutex::new(stream)) });
+        let received = Received(ImportOutput { socket, stream: Arc::new(Mutex::new(stream)) });
         Ok(Self { received: BufReader::with_capacity(CHUNK, received), heard: Instant::now() })
     }
 
     /// Returns the connection for writing.
-    pub(super) fn output(&self) -> io::Result<Output> {
+    pub(super) fn output(&self) -> io::Result<ImportOutput> {
         self.received.get_ref().0.try_clone()
     }
 

@@ -22,7 +22,7 @@ const LONGEST_FILE: u64 = 1 << 44;
 const MARK: usize = 40;
 
 /// A place in the commands that a Redis has executed.
-pub(super) struct Position {
+pub(super) struct LinkPosition {
     /// The id of their history.
     pub(super) history: String,
     /// The bytes of commands before it.
@@ -30,7 +30,7 @@ pub(super) struct Position {
 }
 
 /// A connection to a running Redis.
-pub(super) struct Link<'a> {
+pub(super) struct MasterLink<'a> {
     input: Input,
     stop: &'a dyn Fn() -> bool,
 }
@@ -44,7 +44,7 @@ enum FileEnd {
     Mark([u8; MARK]),
 }
 
-impl<'a> Link<'a> {
+impl<'a> MasterLink<'a> {
     /// Connects and authenticates. Waiting ends with an error when `stop` returns true.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl<'a> Link<'a> {
     ///
     /// # Errors
     /// If Redis refuses.
-    pub(super) fn request_data(&mut self) -> Result<Position, String> {
+    pub(super) fn request_data(&mut self) -> Result<LinkPosition, String> {
         let reply = self.synchronize("?", "-1")?;
         position(&reply).ok_or_else(|| format!("Redis does not send its data: {reply}"))
     }
@@ -79,7 +79,7 @@ impl<'a> Link<'a> {
     ///
     /// # Errors
     /// If Redis refuses.
-    pub(super) fn request_rest(&mut self, position: &mut Position) -> Result<bool, String> {
+    pub(super) fn request_rest(&mut self, position: &mut LinkPosition) -> Result<bool, String> {
         // Redis is told the first byte that is missing. It counts from 1.
         let next = (position.offset + 1).to_string();
         let reply = self.synchronize(&position.history, &next)?;
@@ -237,11 +237,11 @@ impl<'a> Link<'a> {
 type WritePart<'a> = dyn FnMut(&[u8]) -> Result<(), String> + 'a;
 
 /// Parses the reply of a Redis that sends all data.
-fn position(reply: &str) -> Option<Position> {
+fn position(reply: &str) -> Option<LinkPosition> {
     let mut words = reply.strip_prefix("+FULLRESYNC ")?.split(' ');
     let (history, offset) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
     // An offset of more than 63 bits could overflow later.
-    i64::try_from(offset).is_ok().then_some(Position { history, offset })
+    i64::try_from(offset).is_ok().then_some(LinkPosition { history, offset })
 }
 
 /// Parses the line before an RDB file.

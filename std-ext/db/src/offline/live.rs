@@ -9,9 +9,9 @@ use super::aof::Aof;
 use super::endpoint::Endpoint;
 use super::export::Temporary;
 use super::follower::Follower;
-use super::import::{self, Store};
-use super::link::{Link, Position};
-use super::report::Progress;
+use super::import::{self, ImportStore};
+use super::link::{LinkPosition, MasterLink};
+use super::report::ReportProgress;
 use super::sources::Sources;
 use super::summary::Summary;
 use crate::config::{DataInvocation, LiveSource};
@@ -34,14 +34,14 @@ pub(super) fn run(
     asked: &DataInvocation,
     source: &LiveSource,
     out: &mut dyn Write,
-    progress: &mut Progress<'_>,
+    progress: &mut ReportProgress<'_>,
     stop: &dyn Fn() -> bool,
 ) -> Result<bool, String> {
     let endpoint = Endpoint::new(source)?;
-    let connect = || Link::connect(&endpoint, stop);
+    let connect = || MasterLink::connect(&endpoint, stop);
     let mut link = connect()?;
     // Before the data is sent, which may take long.
-    let mut store = Store::open(asked, true)?;
+    let mut store = ImportStore::open(asked, true)?;
     let lag = Lag::start(source, &connect, progress)?;
     let begin = link.request_data()?;
     progress.say(&format!("connected to {}; waiting for its data", endpoint.address));
@@ -95,7 +95,7 @@ struct Following<'a, 'l> {
     history: String,
     follower: Follower,
     connected_at: Instant,
-    store: &'a mut Store,
+    store: &'a mut ImportStore,
     summary: &'a mut Summary,
     /// Whether commands that fail are left out.
     skips_failed: bool,
@@ -103,11 +103,11 @@ struct Following<'a, 'l> {
 }
 
 /// Makes a connection to Redis.
-type Connect<'l> = dyn Fn() -> Result<Link<'l>, String> + 'l;
+type Connect<'l> = dyn Fn() -> Result<MasterLink<'l>, String> + 'l;
 
 impl Following<'_, '_> {
     /// Executes the commands that come, until `stop` returns true, or all are executed if that was asked for.
-    fn run(&mut self, progress: &mut Progress<'_>) -> Result<(), String> {
+    fn run(&mut self, progress: &mut ReportProgress<'_>) -> Result<(), String> {
         let mut buffer = Vec::new();
         while !(self.stop)() {
             let came = match self.follower.collect(&mut buffer) {
@@ -134,7 +134,7 @@ impl Following<'_, '_> {
     ///
     /// # Errors
     /// If that takes too long, or Redis does not have the missing commands any more.
-    fn reconnect(&mut self, lost: &str, progress: &mut Progress<'_>) -> Result<(), String> {
+    fn reconnect(&mut self, lost: &str, progress: &mut ReportProgress<'_>) -> Result<(), String> {
         let limit = self.source.reconnect;
         if limit.is_zero() {
             return Err(lost.to_owned());
@@ -169,7 +169,7 @@ impl Following<'_, '_> {
     fn resume(&mut self) -> Result<bool, String> {
         let mut link = (self.connect)()?;
         let (history, offset) = (self.history.clone(), self.commands.offset());
-        let mut position = Position { history, offset };
+        let mut position = LinkPosition { history, offset };
         if !link.request_rest(&mut position)? {
             return Ok(false);
         }
@@ -202,7 +202,7 @@ impl Following<'_, '_> {
 struct Lag<'l> {
     connect: &'l Connect<'l>,
     /// The connection that asks Redis for its offset. Redis may close it while it is idle.
-    link: Option<Link<'l>>,
+    link: Option<MasterLink<'l>>,
     /// Whether Redis says its offset. Otherwise a moment without commands counts as being up to date.
     is_known: bool,
     asked_at: Instant,
@@ -221,7 +221,7 @@ impl<'l> Lag<'l> {
     fn start(
         source: &LiveSource,
         connect: &'l Connect<'l>,
-        progress: &mut Progress<'_>,
+        progress: &mut ReportProgress<'_>,
     ) -> Result<Self, String> {
         let (link, asked_at, target) = (None, Instant::now(), u64::MAX);
         let mut lag =
@@ -249,7 +249,7 @@ impl<'l> Lag<'l> {
 
     /// Compares an offset with that of Redis, from time to time, and reports it. Returns whether all that Redis had
     /// executed is imported. Under constant writes that may be never, though Redis is hardly ahead.
-    fn look(&mut self, offset: u64, came: bool, progress: &mut Progress<'_>) -> bool {
+    fn look(&mut self, offset: u64, came: bool, progress: &mut ReportProgress<'_>) -> bool {
         if self.asked_at.elapsed() < ASK_INTERVAL {
             return false;
         }

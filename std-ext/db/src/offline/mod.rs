@@ -26,7 +26,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-use self::report::Progress;
+use self::report::ReportProgress;
 use crate::config::{DataCommand, DataInvocation};
 use std::io::Write;
 
@@ -41,7 +41,7 @@ pub fn run(
     progress: &mut dyn FnMut(&str),
     stop: &dyn Fn() -> bool,
 ) -> Result<bool, String> {
-    let mut progress = Progress::new(progress);
+    let mut progress = ReportProgress::new(progress);
     match asked.command {
         DataCommand::Import => match &asked.live {
             Some(source) => live::run(asked, source, out, &mut progress, stop),

@@ -1,6 +1,6 @@
 //! A server without clients: commands of a file are executed as those of a client, by the same layer.
 
-use super::summary::{Counts, count};
+use super::summary::{NamedCounts, count};
 use crate::command::{Connection, Context, NextStep, Scratch, ServerApi, Users, process_input};
 use crate::pubsub::Hub;
 use crate::resp::parse::{self, Limits, Requests};
@@ -86,7 +86,7 @@ impl Executor {
         &mut self,
         db: &Db,
         session: &mut Session,
-        failed: &mut Counts<String>,
+        failed: &mut NamedCounts<String>,
     ) -> Result<(), String> {
         self.ends.push(self.input.len());
         let (mut at, mut names) = (0, self.names.iter());
@@ -165,7 +165,7 @@ mod tests {
         let value = "v".repeat(1_000_000);
         (0..20).for_each(|_| add("set", &["k", &value, "KEEPTTL", "GET"]));
         (0..20).for_each(|_| add("getset", &["k", &value]));
-        let mut failed = Counts::default();
+        let mut failed = NamedCounts::default();
         executor.execute(&db, &mut session, &mut failed).unwrap();
         assert_eq!(failed, [("INCR".to_owned(), 20)].into());
         let room = executor.out.capacity();

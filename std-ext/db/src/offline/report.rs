@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reports the progress from time to time.
-pub(super) struct Progress<'a> {
+pub(super) struct ReportProgress<'a> {
     since: Instant,
     say: &'a mut dyn FnMut(&str),
 }
 
-impl<'a> Progress<'a> {
+impl<'a> ReportProgress<'a> {
     pub(super) fn new(say: &'a mut dyn FnMut(&str)) -> Self {
         Self { since: Instant::now(), say }
     }

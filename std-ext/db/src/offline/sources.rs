@@ -3,7 +3,7 @@
 use super::aof::Aof;
 use super::item::{Item, Take};
 use super::summary::{Summary, count};
-use crate::rdb::{Entry, Reader, Record};
+use crate::rdb::{Entry, RdbRecord, Reader};
 use crate::request::LONGEST_KEY;
 use crate::resp::inline;
 use std::fs::{self, File};
@@ -110,10 +110,10 @@ impl Sources {
         let mut reader = Reader::new(input).map_err(|why| why.to_string())?;
         while let Some(record) = reader.next().map_err(|why| why.to_string())? {
             match record {
-                Record::Entry(entry) => self.entry(entry, selection, summary, take)?,
-                Record::Functions => summary.functions += 1,
-                Record::ModuleData => summary.module_data += 1,
-                Record::Note(..) | Record::Counts(..) => {}
+                RdbRecord::Entry(entry) => self.entry(entry, selection, summary, take)?,
+                RdbRecord::Functions => summary.functions += 1,
+                RdbRecord::ModuleData => summary.module_data += 1,
+                RdbRecord::Note(..) | RdbRecord::Counts(..) => {}
             }
         }
         let offset = reader.offset();

@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::fmt::Write;
 
 /// Numbers of things by their names.
-pub(super) type Counts<K> = BTreeMap<K, u64>;
+pub(super) type NamedCounts<K> = BTreeMap<K, u64>;
 
 /// The things that an import has found, and stored.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,9 +19,9 @@ pub(super) struct Summary {
     /// Keys that had expired, and are not stored.
     pub(super) expired: u64,
     /// Keys with other values, by type.
-    pub(super) types: Counts<String>,
+    pub(super) types: NamedCounts<String>,
     /// Keys and commands of databases that are not imported.
-    pub(super) databases: Counts<u64>,
+    pub(super) databases: NamedCounts<u64>,
     /// Keys that are too long.
     pub(super) long_keys: u64,
     /// Libraries of functions, and data of modules that belongs to no key.
@@ -30,19 +30,19 @@ pub(super) struct Summary {
     /// Commands of AOF files that change keys.
     pub(super) commands: u64,
     /// Commands that cannot be executed.
-    pub(super) refused: Counts<(Refusal, String)>,
+    pub(super) refused: NamedCounts<(Refusal, String)>,
     /// Commands that failed.
-    pub(super) failed: Counts<String>,
+    pub(super) failed: NamedCounts<String>,
     /// Bytes at the end of an AOF file that are no complete command or transaction.
     pub(super) incomplete: u64,
 }
 
 /// Adds one to the number of a name.
-pub(super) fn count<K: Ord>(counts: &mut Counts<K>, key: K) {
+pub(super) fn count<K: Ord>(counts: &mut NamedCounts<K>, key: K) {
     *counts.entry(key).or_default() += 1;
 }
 
-fn list<K: Display>(counts: &Counts<K>) -> String {
+fn list<K: Display>(counts: &NamedCounts<K>) -> String {
     let each = counts.iter().map(|(name, count)| format!("{name} ({count})"));
     each.collect::<Vec<_>>().join(", ")
 }
@@ -65,8 +65,8 @@ const REFUSALS: [(Refusal, &str, &str); 4] = [
 
 impl Summary {
     /// Returns the numbers of the commands that were refused for certain reasons.
-    fn refused_because(&self, is_meant: impl Fn(Refusal) -> bool) -> Counts<&str> {
-        let mut names = Counts::new();
+    fn refused_because(&self, is_meant: impl Fn(Refusal) -> bool) -> NamedCounts<&str> {
+        let mut names = NamedCounts::new();
         for ((_, name), count) in self.refused.iter().filter(|((why, _), _)| is_meant(*why)) {
             *names.entry(&name[..]).or_default() += count;
         }
@@ -159,7 +159,7 @@ impl Summary {
     }
 }
 
-fn object<K: Display>(counts: &Counts<K>) -> String {
+fn object<K: Display>(counts: &NamedCounts<K>) -> String {
     let pair = |(name, count): (&K, &u64)| {
         let name = json_string(name.to_string().as_bytes()).unwrap_or_default();
         format!("{name}: {count}")

@@ -4,7 +4,7 @@ use super::run;
 use crate::config::{Config, Invocation};
 use crate::log::Fsync;
 use crate::rdb::tests::{bytes, files};
-use crate::rdb::{Reader, Record};
+use crate::rdb::{RdbRecord, Reader};
 use crate::{Db, Options};
 use std::collections::BTreeMap;
 use std::fs;
@@ -388,7 +388,7 @@ fn a_directory_is_checked_dumped_and_exported() {
     let file = fs::read(folder.path().join("out.rdb")).unwrap();
     let (mut reader, mut found) = (Reader::new(&file[..]).unwrap(), BTreeMap::new());
     while let Some(record) = reader.next().unwrap() {
-        if let Record::Entry(entry) = record {
+        if let RdbRecord::Entry(entry) = record {
             assert_eq!(entry.database, if entry.key == b"seventh" { 7 } else { 0 });
             found.insert(entry.key, (entry.value.unwrap(), entry.expires_at));
         }

@@ -38,7 +38,7 @@ fn connect(host: &str, port: u16, limit: Option<Duration>) -> io::Result<TcpStre
 
 /// A blocking connection. The timeouts of its socket apply, also to TLS.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub(crate) enum OutgoingStream {
     /// Without TLS.
     Plain(TcpStream),
     /// With TLS, after the handshake.
@@ -46,7 +46,7 @@ pub(crate) enum Stream {
     Tls(Box<tls::TlsStream>),
 }
 
-impl Stream {
+impl OutgoingStream {
     /// Connects to a host, which is a name or an address of IP. The limit is for each of its addresses, and for each
     /// read and write. With TLS, the server's certificate must have the host.
     ///
@@ -90,7 +90,7 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl Read for OutgoingStream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.read(into),
@@ -104,7 +104,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for OutgoingStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.write(bytes),

@@ -12,7 +12,7 @@ const NAME: usize = b"$0\r\n\r\n".len();
 
 /// The kind of name that a subscription has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ChannelKind {
     /// A channel (`SUBSCRIBE`).
     Channel,
     /// A pattern of channels (`PSUBSCRIBE`).
@@ -145,9 +145,9 @@ impl Hub {
 
     /// Returns how many receivers a message would have now, as [`publish`](Self::publish) counts them.
     #[cfg(feature = "scripts")]
-    pub(crate) fn receivers(&self, kind: Kind, channel: &[u8]) -> u64 {
+    pub(crate) fn receivers(&self, kind: ChannelKind, channel: &[u8]) -> u64 {
         let by_name = self.subscribers(kind, channel);
-        if kind == Kind::ShardChannel {
+        if kind == ChannelKind::ShardChannel {
             return by_name;
         }
         let patterns = self.patterns.read();
@@ -156,12 +156,12 @@ impl Hub {
     }
 
     /// Returns the number of subscribers of a channel.
-    pub fn subscribers(&self, kind: Kind, channel: &[u8]) -> u64 {
+    pub fn subscribers(&self, kind: ChannelKind, channel: &[u8]) -> u64 {
         self.of(kind).lock(channel).get(channel).map_or(0, |subscribers| subscribers.len() as u64)
     }
 
     /// Returns the channels that have a subscriber and match a pattern. Stops when their names exceed `room` bytes.
-    pub fn names(&self, kind: Kind, pattern: Option<&[u8]>, room: usize) -> Vec<Name> {
+    pub fn names(&self, kind: ChannelKind, pattern: Option<&[u8]>, room: usize) -> Vec<Name> {
         let channels = self.of(kind);
         let pattern = pattern.map(|pattern| Glob::new(pattern, channels.longest()));
         // Those are shown whose messages a subscriber to the pattern gets.
@@ -187,20 +187,20 @@ impl Hub {
         }
     }
 
-    fn of(&self, kind: Kind) -> &Channels {
-        if kind == Kind::ShardChannel { &self.shard_channels } else { &self.channels }
+    fn of(&self, kind: ChannelKind) -> &Channels {
+        if kind == ChannelKind::ShardChannel { &self.shard_channels } else { &self.channels }
     }
 
-    pub(super) fn subscribe(&self, kind: Kind, name: &Name, mailbox: &Arc<Mailbox>) {
+    pub(super) fn subscribe(&self, kind: ChannelKind, name: &Name, mailbox: &Arc<Mailbox>) {
         match kind {
-            Kind::Pattern => self.patterns.add(name, mailbox),
+            ChannelKind::Pattern => self.patterns.add(name, mailbox),
             _ => self.of(kind).add(name, mailbox),
         }
     }
 
-    pub(super) fn unsubscribe(&self, kind: Kind, name: &[u8], client: u64) {
+    pub(super) fn unsubscribe(&self, kind: ChannelKind, name: &[u8], client: u64) {
         match kind {
-            Kind::Pattern => self.patterns.remove(name, client),
+            ChannelKind::Pattern => self.patterns.remove(name, client),
             _ => self.of(kind).remove(name, client),
         }
     }

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 #[derive(Debug)]
 pub struct Mailbox {
     client: u64,
-    state: Mutex<State>,
+    state: Mutex<MailboxState>,
 }
 
 /// How a client takes the messages about changed keys that other clients redirect to it. Anybody can redirect messages
@@ -32,11 +32,11 @@ pub(crate) enum Redirected {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    messages: Queue,
+struct MailboxState {
+    messages: MessageQueue,
     redirected: Redirected,
     /// The messages of other clients that are [`Redirected::Unasked`].
-    unasked: Queue,
+    unasked: MessageQueue,
     /// The worker that serves the client, and the client's place there.
     place: Option<(usize, usize)>,
     /// The worker at that place has been told of these messages, and has not taken all of them yet.
@@ -49,13 +49,13 @@ struct State {
 
 /// Messages in order.
 #[derive(Debug, Default)]
-struct Queue {
+struct MessageQueue {
     messages: VecDeque<Message>,
     /// The sum of their costs.
     bytes: usize,
 }
 
-impl Queue {
+impl MessageQueue {
     fn push(&mut self, message: Message) {
         self.bytes += message.cost();
         self.messages.push_back(message);
@@ -145,7 +145,7 @@ impl Mailbox {
         let mut state = lock(&self.state);
         state.redirected = redirected;
         if redirected == Redirected::Ignored {
-            state.unasked = Queue::default();
+            state.unasked = MessageQueue::default();
         }
     }
 
@@ -222,7 +222,7 @@ impl Mailbox {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Missed;
 
-impl State {
+impl MailboxState {
     fn put_new(
         &mut self,
         post: &PostOffice,

@@ -1,7 +1,7 @@
 //! A message, encoded once for all its receivers.
 
 use crate::resp::Protocol;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use std::sync::Arc;
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ impl Message {
         ENCODED.set(ENCODED.get() + 1);
         let length = parts.iter().map(|part| part.len() + 16).sum::<usize>();
         let mut bytes = Vec::with_capacity(length + 16);
-        let mut out = Writer::new(&mut bytes, Protocol::Two);
+        let mut out = RespWriter::new(&mut bytes, Protocol::Two);
         out.push(parts.len());
         for part in parts {
             out.bulk(part);
@@ -60,7 +60,7 @@ impl Message {
     /// Encodes that a subscription to a slot's channel has ended, and the number of those that are left.
     pub(crate) fn lost(channel: &[u8], count: usize) -> Self {
         let mut bytes = Vec::with_capacity(channel.len() + 64);
-        let mut out = Writer::new(&mut bytes, Protocol::Two);
+        let mut out = RespWriter::new(&mut bytes, Protocol::Two);
         out.push(3);
         out.bulk(b"sunsubscribe");
         out.bulk(channel);
@@ -101,7 +101,7 @@ impl Message {
             return Some(self);
         }
         let mut rest = Vec::new();
-        let mut out = Writer::new(&mut rest, Protocol::Two);
+        let mut out = RespWriter::new(&mut rest, Protocol::Two);
         out.array(seen.len());
         for key in &seen {
             out.bulk(key);

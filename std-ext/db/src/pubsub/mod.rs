@@ -31,7 +31,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 
-pub use hub::{Counts, Hub, Kind};
+pub use hub::{ChannelKind, Counts, Hub};
 pub(crate) use mailbox::Redirected;
 pub use mailbox::{Left, Mailbox};
 pub use message::Message;

@@ -1,7 +1,7 @@
 //! The subscriptions of one client.
 
 use crate::limits::SUBSCRIPTION_BYTES;
-use crate::pubsub::hub::{Hub, Kind};
+use crate::pubsub::hub::{ChannelKind, Hub};
 use crate::pubsub::mailbox::Mailbox;
 use crate::pubsub::message::Message;
 use crate::pubsub::registry::Name;
@@ -12,9 +12,9 @@ use std::sync::Arc;
 const SUBSCRIPTION: usize = 256;
 
 /// Returns the bytes that a subscription takes, about.
-fn cost(kind: Kind, name: &[u8]) -> usize {
+fn cost(kind: ChannelKind, name: &[u8]) -> usize {
     // A pattern is compiled as well, to at most twice its length.
-    let times = if kind == Kind::Pattern { 3 } else { 1 };
+    let times = if kind == ChannelKind::Pattern { 3 } else { 1 };
     SUBSCRIPTION + name.len().saturating_mul(times)
 }
 
@@ -92,15 +92,17 @@ impl Subscriptions {
     }
 
     /// Returns the number of subscriptions that Redis counts together with those of a kind.
-    pub fn count(&self, kind: Kind) -> usize {
+    pub fn count(&self, kind: ChannelKind) -> usize {
         match kind {
-            Kind::Channel | Kind::Pattern => self.channels.len() + self.patterns.len(),
-            Kind::ShardChannel => self.shard_channels.len(),
+            ChannelKind::Channel | ChannelKind::Pattern => {
+                self.channels.len() + self.patterns.len()
+            }
+            ChannelKind::ShardChannel => self.shard_channels.len(),
         }
     }
 
     /// Adds a subscription. Returns whether there was room.
-    pub fn add(&mut self, kind: Kind, name: &[u8]) -> bool {
+    pub fn add(&mut self, kind: ChannelKind, name: &[u8]) -> bool {
         if self.of(kind).contains(name) {
             return true;
         }
@@ -116,7 +118,7 @@ impl Subscriptions {
     }
 
     /// Ends a subscription, if there is one.
-    pub fn remove(&mut self, kind: Kind, name: &[u8]) {
+    pub fn remove(&mut self, kind: ChannelKind, name: &[u8]) {
         if self.of(kind).remove(name) {
             self.bytes -= cost(kind, name);
             self.hub.unsubscribe(kind, name, self.mailbox.client());
@@ -128,14 +130,14 @@ impl Subscriptions {
         let names: Vec<Name> =
             self.shard_channels.iter().filter(|name| lost(name)).map(Arc::clone).collect();
         let remove = |name: &Name| {
-            self.remove(Kind::ShardChannel, name);
+            self.remove(ChannelKind::ShardChannel, name);
             Message::lost(name, self.shard_channels.len())
         };
         names.iter().map(remove).collect()
     }
 
     /// Ends all subscriptions of a kind. Calls `each` with the name of each, and the [`count`](Self::count) behind it.
-    pub fn remove_all(&mut self, kind: Kind, mut each: impl FnMut(&Name, usize)) {
+    pub fn remove_all(&mut self, kind: ChannelKind, mut each: impl FnMut(&Name, usize)) {
         let names = std::mem::take(self.of(kind));
         let mut count = self.count(kind) + names.len();
         for name in names {
@@ -148,16 +150,16 @@ impl Subscriptions {
 
     /// Ends all subscriptions.
     pub fn clear(&mut self) {
-        for kind in [Kind::Channel, Kind::Pattern, Kind::ShardChannel] {
+        for kind in [ChannelKind::Channel, ChannelKind::Pattern, ChannelKind::ShardChannel] {
             self.remove_all(kind, |_, _| {});
         }
     }
 
-    fn of(&mut self, kind: Kind) -> &mut HashSet<Name> {
+    fn of(&mut self, kind: ChannelKind) -> &mut HashSet<Name> {
         match kind {
-            Kind::Channel => &mut self.channels,
-            Kind::Pattern => &mut self.patterns,
-            Kind::ShardChannel => &mut self.shard_channels,
+            ChannelKind::Channel => &mut self.channels,
+            ChannelKind::Pattern => &mut self.patterns,
+            ChannelKind::ShardChannel => &mut self.shard_channels,
         }
     }
 }

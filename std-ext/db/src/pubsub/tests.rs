@@ -41,9 +41,9 @@ fn a_message_is_shared_by_its_receivers() {
     let hub = Hub::new(1);
     let mut clients: Vec<_> = (0..3).map(|id| Subscriptions::new(&hub, id)).collect();
     for client in &mut clients {
-        assert!(client.add(Kind::Channel, b"news"));
+        assert!(client.add(ChannelKind::Channel, b"news"));
     }
-    assert!(clients[0].add(Kind::Pattern, b"n*"));
+    assert!(clients[0].add(ChannelKind::Pattern, b"n*"));
     assert_eq!(hub.publish(b"news", b"hi"), 4);
     let mut got = Vec::new();
     clients[1].mailbox().take(usize::MAX, &mut got);
@@ -60,14 +60,14 @@ fn a_client_that_ends_is_forgotten() {
     let hub = Hub::new(1);
     let mut client = Subscriptions::new(&hub, 7);
     for n in 0..1000 {
-        assert!(client.add(Kind::Channel, format!("channel {n}").as_bytes()));
-        assert!(client.add(Kind::ShardChannel, format!("channel {n}").as_bytes()));
+        assert!(client.add(ChannelKind::Channel, format!("channel {n}").as_bytes()));
+        assert!(client.add(ChannelKind::ShardChannel, format!("channel {n}").as_bytes()));
     }
-    assert!(client.add(Kind::Pattern, b"c*"));
+    assert!(client.add(ChannelKind::Pattern, b"c*"));
     let counts = Counts { channels: 1000, patterns: 1, shard_channels: 1000 };
     assert_eq!(hub.counts(), counts);
     let mut left = Vec::new();
-    client.remove_all(Kind::Channel, |_, count| left.push(count));
+    client.remove_all(ChannelKind::Channel, |_, count| left.push(count));
     assert_eq!((left.len(), left[0], left[999]), (1000, 1000, 1), "wrong counts");
     drop(client);
     assert_eq!(hub.counts(), Counts::default(), "a subscription outlives its client");
@@ -80,12 +80,12 @@ fn subscriptions_have_a_limit() {
     let mut client = Subscriptions::new(&hub, 7);
     let long = vec![b'x'; 1 << 20];
     let name = |n: u64| [&long[..], &n.to_le_bytes()].concat();
-    let most = (0..100).take_while(|n| client.add(Kind::Pattern, &name(*n))).count();
+    let most = (0..100).take_while(|n| client.add(ChannelKind::Pattern, &name(*n))).count();
     // The hub has each of them compiled as well.
     assert_eq!(most, 21, "the limit is not kept");
-    assert!(client.add(Kind::Pattern, &name(3)), "a subscription that exists needs room");
-    client.remove(Kind::Pattern, &name(3));
-    let channels = (0..100).take_while(|n| client.add(Kind::Channel, &name(*n))).count();
+    assert!(client.add(ChannelKind::Pattern, &name(3)), "a subscription that exists needs room");
+    client.remove(ChannelKind::Pattern, &name(3));
+    let channels = (0..100).take_while(|n| client.add(ChannelKind::Channel, &name(*n))).count();
     assert_eq!(channels, 3, "a channel takes as much as a pattern");
     client.clear();
     assert_eq!((client.bytes(), client.is_empty()), (0, true));
@@ -96,7 +96,7 @@ fn a_full_mailbox_is_emptied() {
     let hub = Hub::new(1);
     hub.set_limit(1000);
     let mut client = Subscriptions::new(&hub, 7);
-    assert!(client.add(Kind::Channel, b"a"));
+    assert!(client.add(ChannelKind::Channel, b"a"));
     client.set_place(0, 5);
     assert_eq!(hub.publish(b"a", &[0; 500]), 1);
     assert_eq!(hub.publish(b"a", &[0; 500]), 1);
@@ -111,7 +111,7 @@ fn a_full_mailbox_costs_no_copies() {
     hub.set_limit(1000);
     let mut client = Subscriptions::new(&hub, 7);
     for n in 0..100 {
-        assert!(client.add(Kind::Pattern, format!("[a{n}]").as_bytes()));
+        assert!(client.add(ChannelKind::Pattern, format!("[a{n}]").as_bytes()));
     }
     client.set_place(0, 5);
     let before = ENCODED.get();
@@ -120,7 +120,7 @@ fn a_full_mailbox_costs_no_copies() {
     assert_eq!(client.mailbox().take(usize::MAX, &mut Vec::new()), Left::Overflow);
     // Another client gets its message.
     let mut other = Subscriptions::new(&hub, 8);
-    assert!(other.add(Kind::Pattern, b"[a5]"));
+    assert!(other.add(ChannelKind::Pattern, b"[a5]"));
     assert_eq!(hub.publish(b"a", b"news"), 101);
     assert_eq!(taken(other.mailbox()).len(), 1);
 }
@@ -132,7 +132,7 @@ fn no_message_is_left_at_a_worker_that_the_client_has_left() {
     const WORKERS: usize = 3;
     let hub = Hub::new(WORKERS);
     let mut client = Subscriptions::new(&hub, 7);
-    assert!(client.add(Kind::Channel, b"a"));
+    assert!(client.add(ChannelKind::Channel, b"a"));
     let (mailbox, over) = (client.mailbox(), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -176,9 +176,11 @@ fn all_subscribers_get_the_messages_in_one_order() {
     let mut clients: Vec<_> = (0..20).map(|id| Subscriptions::new(&hub, id)).collect();
     for client in &mut clients {
         // The one gets them by the name, the next by a pattern, and the third one by a long pattern.
-        let (kind, name) =
-            [(Kind::Channel, &b"a"[..]), (Kind::Pattern, b"?"), (Kind::Pattern, &long)]
-                [client.mailbox().client() as usize % 3];
+        let (kind, name) = [
+            (ChannelKind::Channel, &b"a"[..]),
+            (ChannelKind::Pattern, b"?"),
+            (ChannelKind::Pattern, &long),
+        ][client.mailbox().client() as usize % 3];
         assert!(client.add(kind, name));
     }
     thread::scope(|scope| {
@@ -208,9 +210,9 @@ fn no_more_names_are_collected_than_a_reply_may_have() {
     let hub = Hub::new(1);
     let mut client = Subscriptions::new(&hub, 7);
     for number in 0..1000 {
-        assert!(client.add(Kind::Channel, format!("channel {number:04}").as_bytes()));
+        assert!(client.add(ChannelKind::Channel, format!("channel {number:04}").as_bytes()));
     }
-    let found = |pattern, room| hub.names(Kind::Channel, pattern, room).len();
+    let found = |pattern, room| hub.names(ChannelKind::Channel, pattern, room).len();
     // Each takes 18 bytes of the reply, `*` and the number of names not counted.
     assert_eq!((found(None, 1000 * 18), found(Some(&b"c*"[..]), 1000 * 18)), (1000, 1000));
     assert_eq!((found(None, 100 * 18), found(Some(b"c*"), 100 * 18)), (101, 101), "names go on");
@@ -227,17 +229,17 @@ fn a_pattern_that_takes_long_gets_no_message() {
     // From each of its letters the first half of the name matches half of the pattern.
     let slow = [&b"*"[..], &channel[LENGTH / 2..]].concat();
     for (client, pattern) in clients.iter_mut().zip([&slow[..], b"*cca", b"*?[a-c]*a*"]) {
-        assert!(client.add(Kind::Pattern, pattern));
+        assert!(client.add(ChannelKind::Pattern, pattern));
     }
-    assert!(clients[2].add(Kind::Channel, &channel));
+    assert!(clients[2].add(ChannelKind::Channel, &channel));
     assert_eq!(hub.publish(&channel, b"hi"), 3, "a pattern is compared for as long as it takes");
     let lengths: Vec<_> = clients.iter().map(|client| taken(client.mailbox()).len()).collect();
     assert_eq!(lengths, [0, 1, 2]);
-    let names = |pattern| hub.names(Kind::Channel, Some(pattern), usize::MAX).len();
+    let names = |pattern| hub.names(ChannelKind::Channel, Some(pattern), usize::MAX).len();
     assert_eq!((names(&slow), names(b"*cca")), (0, 1), "a name is compared for as long");
     // Short names are compared to the end with any pattern.
     let channel = [&[b'c'; 254][..], b"a"].concat();
     let slow = [&b"*"[..], &channel[127..]].concat();
-    assert!(clients[0].add(Kind::Pattern, &slow));
+    assert!(clients[0].add(ChannelKind::Pattern, &slow));
     assert_eq!(hub.publish(&channel, b"hi"), 3, "a short name needs too many steps");
 }

@@ -72,19 +72,19 @@ fn copy_within(out: &mut Vec<u8>, from: usize, mut bytes: usize) {
 }
 
 /// Compresses strings one after the other. Makes the bytes that Redis makes, so that replies to `DUMP` are the same.
-pub struct Compressor {
+pub struct LzfCompressor {
     /// Where three bytes with this hash were last, plus `base`. Lower numbers are from earlier strings.
     places: Vec<u32>,
     base: u32,
 }
 
-impl Default for Compressor {
+impl Default for LzfCompressor {
     fn default() -> Self {
         Self { places: vec![0; 1 << HASH_BITS], base: 0 }
     }
 }
 
-impl Compressor {
+impl LzfCompressor {
     /// Compresses to at most `most` bytes, or returns `None`.
     pub fn compress(&mut self, input: &[u8], most: usize) -> Option<Vec<u8>> {
         let length = u32::try_from(input.len()).ok().filter(|&length| length > 0)?;
@@ -203,7 +203,7 @@ fn write_copy(out: &mut Vec<u8>, back: usize, bytes: usize) {
 }
 
 #[cfg(test)]
-impl Compressor {
+impl LzfCompressor {
     /// Acts as after strings that leave its numbers room for `left` bytes.
     pub(super) fn use_up(&mut self, left: u32) {
         self.base = u32::MAX - left;

@@ -30,7 +30,7 @@ pub(crate) mod tests;
 mod writer;
 
 pub use error::RdbError;
-pub use reader::{Entry, Reader, Record};
+pub use reader::{Entry, RdbRecord, Reader};
 pub use skip::Kind;
 pub use writer::Writer;
 

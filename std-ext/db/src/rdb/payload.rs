@@ -1,6 +1,6 @@
 //! The payloads of `DUMP` and `RESTORE`.
 
-use crate::rdb::lzf::Compressor;
+use crate::rdb::lzf::LzfCompressor;
 use crate::rdb::source::{Length, Source};
 use crate::rdb::writer::write_string;
 use crate::rdb::{NEWEST_VERSION, STRING, crc64};
@@ -24,7 +24,7 @@ pub enum PayloadError {
 /// Appends the payload of a string, which is given in pieces.
 pub fn dump(pieces: &[&[u8]], out: &mut Vec<u8>) {
     thread_local! {
-        static COMPRESSOR: RefCell<Option<Compressor>> = const { RefCell::new(None) };
+        static COMPRESSOR: RefCell<Option<LzfCompressor>> = const { RefCell::new(None) };
     }
     let from = out.len();
     out.push(STRING);

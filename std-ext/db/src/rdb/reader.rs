@@ -33,7 +33,7 @@ pub struct Reader<R> {
 /// A part of a file.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Record {
+pub enum RdbRecord {
     /// A key.
     Entry(Entry),
     /// A note about the file, such as `redis-ver` and the version of the program that wrote it.
@@ -106,7 +106,7 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// If the input ends before the file does, or is damaged, or has a value of an unknown type.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail for good")]
-    pub fn next(&mut self) -> Result<Option<Record>, RdbError> {
+    pub fn next(&mut self) -> Result<Option<RdbRecord>, RdbError> {
         let mut entry = Entry {
             database: 0,
             key: Vec::new(),
@@ -136,24 +136,24 @@ impl<R: BufRead> Reader<R> {
                     }
                 }
                 opcode::RESIZE => {
-                    return Ok(Some(Record::Counts(source.length()?, source.length()?)));
+                    return Ok(Some(RdbRecord::Counts(source.length()?, source.length()?)));
                 }
                 opcode::AUX => {
-                    return Ok(Some(Record::Note(source.string()?, source.string()?)));
+                    return Ok(Some(RdbRecord::Note(source.string()?, source.string()?)));
                 }
                 opcode::FUNCTION => {
                     source.skip_string()?;
-                    return Ok(Some(Record::Functions));
+                    return Ok(Some(RdbRecord::Functions));
                 }
                 opcode::FUNCTION_PRERELEASE => {
                     return Err(source.damaged("functions of a prerelease of Redis 7"));
                 }
                 opcode::MODULE_AUX => {
                     source.skip_module_data()?;
-                    return Ok(Some(Record::ModuleData));
+                    return Ok(Some(RdbRecord::ModuleData));
                 }
                 opcode::END => self.end()?,
-                kind => return self.entry(kind, entry).map(|entry| Some(Record::Entry(entry))),
+                kind => return self.entry(kind, entry).map(|entry| Some(RdbRecord::Entry(entry))),
             }
         }
         Ok(None)

@@ -38,15 +38,15 @@ impl fmt::Display for Kind {
 
 /// The parts of a value.
 #[derive(Clone, Copy)]
-enum Shape {
+enum ValueShape {
     /// One string that has all of it.
     Whole,
     /// A time, and one string.
     TimeAndWhole,
     /// A count, and as many times these parts.
-    Repeated(&'static [Part]),
+    Repeated(&'static [ValuePart]),
     /// A time, a count, and as many times these parts.
-    TimeAndRepeated(&'static [Part]),
+    TimeAndRepeated(&'static [ValuePart]),
     /// A stream of this version of its format.
     Stream(u8),
     Module,
@@ -54,7 +54,7 @@ enum Shape {
 
 /// A part of a repeated one.
 #[derive(Clone, Copy)]
-enum Part {
+enum ValuePart {
     String,
     Length,
     /// A fraction in eight bytes.
@@ -64,26 +64,26 @@ enum Part {
 }
 
 /// Returns the kind and the shape of a type, except for strings.
-fn described(number: u8) -> Option<(Option<Kind>, Shape)> {
-    use Part::{Binary, Length, String, Text};
+fn described(number: u8) -> Option<(Option<Kind>, ValueShape)> {
+    use ValuePart::{Binary, Length, String, Text};
     let (kind, shape) = match number {
-        2 => (Kind::Set, Shape::Repeated(&[String])),
-        3 => (Kind::SortedSet, Shape::Repeated(&[String, Text])),
-        4 => (Kind::Hash, Shape::Repeated(&[String, String])),
-        5 => (Kind::SortedSet, Shape::Repeated(&[String, Binary])),
-        7 => return Some((None, Shape::Module)),
-        9 | 13 | 16 | 23 => (Kind::Hash, Shape::Whole),
-        10 => (Kind::List, Shape::Whole),
-        11 | 20 => (Kind::Set, Shape::Whole),
-        12 | 17 => (Kind::SortedSet, Shape::Whole),
-        1 | 14 => (Kind::List, Shape::Repeated(&[String])),
-        15 => (Kind::Stream, Shape::Stream(1)),
-        18 => (Kind::List, Shape::Repeated(&[Length, String])),
-        19 => (Kind::Stream, Shape::Stream(2)),
-        21 => (Kind::Stream, Shape::Stream(3)),
-        22 => (Kind::Hash, Shape::Repeated(&[Length, String, String])),
-        24 => (Kind::Hash, Shape::TimeAndRepeated(&[Length, String, String])),
-        25 => (Kind::Hash, Shape::TimeAndWhole),
+        2 => (Kind::Set, ValueShape::Repeated(&[String])),
+        3 => (Kind::SortedSet, ValueShape::Repeated(&[String, Text])),
+        4 => (Kind::Hash, ValueShape::Repeated(&[String, String])),
+        5 => (Kind::SortedSet, ValueShape::Repeated(&[String, Binary])),
+        7 => return Some((None, ValueShape::Module)),
+        9 | 13 | 16 | 23 => (Kind::Hash, ValueShape::Whole),
+        10 => (Kind::List, ValueShape::Whole),
+        11 | 20 => (Kind::Set, ValueShape::Whole),
+        12 | 17 => (Kind::SortedSet, ValueShape::Whole),
+        1 | 14 => (Kind::List, ValueShape::Repeated(&[String])),
+        15 => (Kind::Stream, ValueShape::Stream(1)),
+        18 => (Kind::List, ValueShape::Repeated(&[Length, String])),
+        19 => (Kind::Stream, ValueShape::Stream(2)),
+        21 => (Kind::Stream, ValueShape::Stream(3)),
+        22 => (Kind::Hash, ValueShape::Repeated(&[Length, String, String])),
+        24 => (Kind::Hash, ValueShape::TimeAndRepeated(&[Length, String, String])),
+        25 => (Kind::Hash, ValueShape::TimeAndWhole),
         _ => return None,
     };
     Some((Some(kind), shape))
@@ -117,18 +117,18 @@ impl<R: BufRead> Source<R> {
             return Err(RdbError::UnknownType { number, offset: self.offset() });
         };
         match shape {
-            Shape::Whole => self.skip_string()?,
-            Shape::TimeAndWhole => {
+            ValueShape::Whole => self.skip_string()?,
+            ValueShape::TimeAndWhole => {
                 self.skip(TIME)?;
                 self.skip_string()?;
             }
-            Shape::Repeated(parts) => self.skip_repeated(parts)?,
-            Shape::TimeAndRepeated(parts) => {
+            ValueShape::Repeated(parts) => self.skip_repeated(parts)?,
+            ValueShape::TimeAndRepeated(parts) => {
                 self.skip(TIME)?;
                 self.skip_repeated(parts)?;
             }
-            Shape::Stream(version) => self.skip_stream(version)?,
-            Shape::Module => {
+            ValueShape::Stream(version) => self.skip_stream(version)?,
+            ValueShape::Module => {
                 let kind = Kind::Module(module_name(self.length()?));
                 self.skip_module_parts()?;
                 return Ok(kind);
@@ -137,15 +137,15 @@ impl<R: BufRead> Source<R> {
         kind.ok_or(RdbError::UnknownType { number, offset: self.offset() })
     }
 
-    fn skip_repeated(&mut self, parts: &[Part]) -> Result<(), RdbError> {
+    fn skip_repeated(&mut self, parts: &[ValuePart]) -> Result<(), RdbError> {
         // Each round reads at least one byte, so a wrong count ends with the input.
         for _ in 0..self.length()? {
             for part in parts {
                 match part {
-                    Part::String => self.skip_string()?,
-                    Part::Length => drop(self.length()?),
-                    Part::Binary => self.skip(8)?,
-                    Part::Text => match self.byte()? {
+                    ValuePart::String => self.skip_string()?,
+                    ValuePart::Length => drop(self.length()?),
+                    ValuePart::Binary => self.skip(8)?,
+                    ValuePart::Text => match self.byte()? {
                         NO_TEXT.. => {}
                         bytes => self.skip(bytes.into())?,
                     },
@@ -160,7 +160,7 @@ impl<R: BufRead> Source<R> {
     }
 
     fn skip_stream(&mut self, version: u8) -> Result<(), RdbError> {
-        self.skip_repeated(&[Part::String, Part::String])?;
+        self.skip_repeated(&[ValuePart::String, ValuePart::String])?;
         // The number of entries and the last id; the first id, the last deleted one, and all entries that ever were.
         self.skip_lengths(if version == 1 { 3 } else { 8 })?;
         for _ in 0..self.length()? {

@@ -1,6 +1,6 @@
 //! The writer of files, and of strings in them.
 
-use crate::rdb::lzf::Compressor;
+use crate::rdb::lzf::LzfCompressor;
 use crate::rdb::{MAGIC, STRING, WRITTEN_VERSION, crc64, encoding, opcode};
 use crate::state::number;
 use std::borrow::Cow;
@@ -20,7 +20,7 @@ pub struct Writer<W> {
     buffer: Vec<u8>,
     crc: u64,
     bytes: u64,
-    compressor: Compressor,
+    compressor: LzfCompressor,
 }
 
 impl<W: Write> Writer<W> {
@@ -29,7 +29,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Those of `out`.
     pub fn new(out: W) -> io::Result<Self> {
-        let (buffer, compressor) = (Vec::with_capacity(BUFFER), Compressor::default());
+        let (buffer, compressor) = (Vec::with_capacity(BUFFER), LzfCompressor::default());
         let mut writer = Self { out, buffer, crc: 0, bytes: 0, compressor };
         writer.buffer.extend_from_slice(MAGIC);
         writer.buffer.extend_from_slice(format!("{WRITTEN_VERSION:04}").as_bytes());
@@ -123,7 +123,7 @@ pub(super) fn write_length(out: &mut Vec<u8>, length: u64) {
 }
 
 /// Writes a string, which is given in pieces, with the encoding that Redis chooses.
-pub(super) fn write_string(out: &mut Vec<u8>, pieces: &[&[u8]], compressor: &mut Compressor) {
+pub(super) fn write_string(out: &mut Vec<u8>, pieces: &[&[u8]], compressor: &mut LzfCompressor) {
     let whole = match pieces {
         [whole] => Cow::Borrowed(*whole),
         pieces => Cow::Owned(pieces.concat()),

@@ -111,7 +111,7 @@ impl Extent {
     pub(crate) fn scan(&mut self, input: &[u8]) -> Result<Scanned, Malformed> {
         loop {
             let owed = self.left.iter().fold(0, |sum: usize, left| sum.saturating_add(*left));
-            let mut reader = Reader { input, at: self.at, owed };
+            let mut reader = ReplyReader { input, at: self.at, owed };
             match reader.skip() {
                 Ok(0) => {}
                 Ok(_) if self.left.len() >= DEEPEST => return Err(Malformed::TooDeep),
@@ -149,7 +149,7 @@ impl From<Malformed> for Stop {
 /// # Errors
 /// If it is invalid. Then nobody can tell where the next reply begins.
 pub fn reply(input: &[u8]) -> Result<ReadItem, Malformed> {
-    let mut reader = Reader { input, at: 0, owed: 0 };
+    let mut reader = ReplyReader { input, at: 0, owed: 0 };
     match reader.reply(0) {
         Ok(reply) => Ok(ReadItem::Reply(reply, reader.at)),
         Err(Stop::Unfinished(wanted)) => Ok(ReadItem::Unfinished(wanted)),
@@ -157,14 +157,14 @@ pub fn reply(input: &[u8]) -> Result<ReadItem, Malformed> {
     }
 }
 
-struct Reader<'a> {
+struct ReplyReader<'a> {
     input: &'a [u8],
     at: usize,
     /// The number of replies that must follow the current one.
     owed: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ReplyReader<'a> {
     fn reply(&mut self, depth: usize) -> Result<Reply, Stop> {
         let Some(&mark) = self.input.get(self.at) else {
             return Err(self.unfinished(self.at + SHORTEST));

@@ -4,12 +4,12 @@ use super::Protocol;
 
 /// Writes replies in one version of RESP to the end of a buffer.
 #[derive(Debug)]
-pub struct Writer<'o> {
+pub struct RespWriter<'o> {
     out: &'o mut Vec<u8>,
     protocol: Protocol,
 }
 
-impl<'o> Writer<'o> {
+impl<'o> RespWriter<'o> {
     /// Makes a writer that appends to `out`.
     #[inline]
     pub fn new(out: &'o mut Vec<u8>, protocol: Protocol) -> Self {

@@ -42,7 +42,7 @@ mod mail;
 mod output_limits;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ClientState {
     /// Commands are read and answered.
     Open,
     /// No more commands are executed; the connection closes when all replies are sent.
@@ -96,7 +96,7 @@ impl ConnectionInfo {
 
 /// A client.
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
-pub(super) struct Client {
+pub(super) struct ServerClient {
     stream: Stream,
     connection: Connection,
     output: Output,
@@ -110,7 +110,7 @@ pub(super) struct Client {
     shows_data: bool,
     /// Commands whose replies wait for the log, and the start of the cycle in which the first of them came.
     unanswered: (u64, Instant),
-    state: State,
+    state: ClientState,
     /// The socket may have input.
     readable: bool,
     /// The client has closed its side, or the socket has an error: a short read does not mean that all input was read.
@@ -157,7 +157,7 @@ pub(super) struct Client {
     over_soft_limit_since: Option<Instant>,
 }
 
-impl Client {
+impl ServerClient {
     pub(super) fn new(stream: Stream, connection: Connection, now: Instant) -> Self {
         Self {
             stream,
@@ -168,7 +168,7 @@ impl Client {
             lsn: 0,
             shows_data: false,
             unanswered: (0, now),
-            state: State::Open,
+            state: ClientState::Open,
             readable: true,
             half_closed: false,
             input_ended: false,
@@ -267,7 +267,7 @@ impl Client {
         // [MV-1] Replies wait for their log entries at the worker that executed the commands, because only that worker
         // knows which rollbacks and epochs came after them. A worker that has seen a later rollback would take the
         // committed number of other entries for that of these.
-        self.state == State::Open && !self.output.is_held() && self.lsn == 0
+        self.state == ClientState::Open && !self.output.is_held() && self.lsn == 0
     }
 
     /// Prepares the client for another worker: it is on none of its lists, and its poll reports nothing yet.
@@ -288,11 +288,11 @@ impl Client {
     }
 
     pub(super) fn is_dead(&self) -> bool {
-        self.state == State::Dead
+        self.state == ClientState::Dead
     }
 
     pub(super) fn is_lingering(&self) -> bool {
-        matches!(self.state, State::Lingering(_))
+        matches!(self.state, ClientState::Lingering(_))
     }
 
     /// Returns whether replies wait for the log.
@@ -307,23 +307,25 @@ impl Client {
         }
         self.writable_event_requested = self.blocked;
         if self.stream.reregister(registry, token, self.writable_event_requested).is_err() {
-            self.state = State::Dead;
+            self.state = ClientState::Dead;
         }
     }
 
     /// Returns whether another cycle would read or execute something.
     pub(super) fn wants_service(&self, context: &WorkerContext) -> bool {
         match self.state {
-            State::Open => (self.readable || self.backlog) && self.may_read(context),
-            State::Lingering(_) => self.readable,
-            State::Closing | State::Dead => false,
+            ClientState::Open => (self.readable || self.backlog) && self.may_read(context),
+            ClientState::Lingering(_) => self.readable,
+            ClientState::Closing | ClientState::Dead => false,
         }
     }
 
     /// Returns whether the client has input that is not read for now: it must take replies first, the log must write
     /// entries, or a pause of the clients must end.
     pub(super) fn is_throttled(&self, context: &WorkerContext) -> bool {
-        self.state == State::Open && (self.readable || self.backlog) && !self.may_read(context)
+        self.state == ClientState::Open
+            && (self.readable || self.backlog)
+            && !self.may_read(context)
     }
 
     /// Returns whether commands are read although replies, or the log's entries, are waiting.
@@ -356,13 +358,13 @@ impl Client {
 
     /// Returns whether there is something to write, or a closing client that has nothing left to write.
     pub(super) fn wants_write(&self) -> bool {
-        let ends = || self.state == State::Closing && self.output.waiting() == 0;
+        let ends = || self.state == ClientState::Closing && self.output.waiting() == 0;
         !self.blocked && (self.output.is_sendable() || self.stream.holds_back() || ends())
     }
 
     /// Begins shutdown for this client: requests that it has sent by now are still answered.
     pub(super) fn finish(&mut self) {
-        if self.state == State::Open && self.shutdown_cycles.is_none() {
+        if self.state == ClientState::Open && self.shutdown_cycles.is_none() {
             self.shutdown_cycles = Some(0);
             self.readable = true;
         }
@@ -371,22 +373,22 @@ impl Client {
     /// Takes the newest rights of the client's user. Closes the client if its user was removed, or may no longer use a
     /// channel to which the client subscribes.
     pub(super) fn refresh_user(&mut self, users: &Users) {
-        if self.state == State::Open && !self.connection.refresh_user(users) {
+        if self.state == ClientState::Open && !self.connection.refresh_user(users) {
             self.kill();
         }
     }
 
     /// Closes the client without another reply.
     pub(super) fn kill(&mut self) {
-        self.state = State::Dead;
+        self.state = ClientState::Dead;
     }
 
     /// Reads and executes the client's share of a cycle.
     pub(super) fn serve(&mut self, context: &mut WorkerContext) {
         match self.state {
-            State::Open => {}
-            State::Lingering(_) => return self.discard(context),
-            State::Closing | State::Dead => return,
+            ClientState::Open => {}
+            ClientState::Lingering(_) => return self.discard(context),
+            ClientState::Closing | ClientState::Dead => return,
         }
         self.deliver_all(context);
         // Below the pause, no client counts as stalled: start its time again.
@@ -397,14 +399,14 @@ impl Client {
             self.process_buffered(context);
         }
         // Read only if the buffered input is used up: otherwise input would grow without bound.
-        if self.state == State::Open && self.readable && !self.backlog {
+        if self.state == ClientState::Open && self.readable && !self.backlog {
             self.read(context);
         }
-        if self.state == State::Open && !self.backlog && self.is_input_finished() {
-            self.state = State::Closing;
+        if self.state == ClientState::Open && !self.backlog && self.is_input_finished() {
+            self.state = ClientState::Closing;
         }
         // A client that has said good-bye gets no more messages.
-        if self.state != State::Open {
+        if self.state != ClientState::Open {
             self.connection.end_mail();
         }
     }
@@ -456,10 +458,12 @@ impl Client {
             self.input.extend_from_slice(&context.scratch[..got]);
             self.process_buffered(context);
         }
-        if self.input.len().max(self.wanted) > context.limits.input && self.state == State::Open {
+        if self.input.len().max(self.wanted) > context.limits.input
+            && self.state == ClientState::Open
+        {
             self.output.open(|| context.pool.take()).extend_from_slice(TOO_LARGE);
             self.input = Vec::new();
-            self.state = State::Closing;
+            self.state = ClientState::Closing;
         }
     }
 
@@ -467,7 +471,7 @@ impl Client {
         match why.kind() {
             ErrorKind::WouldBlock => self.readable = false,
             ErrorKind::Interrupted => {}
-            _ => self.state = State::Dead,
+            _ => self.state = ClientState::Dead,
         }
     }
 
@@ -509,7 +513,7 @@ impl Client {
             let rest = &input[used..];
             // Fewer bytes than `wanted` hold no complete request: parsing them again would cost quadratic time for a
             // long request that arrives in pieces.
-            if rest.is_empty() || rest.len() < self.wanted || self.state != State::Open {
+            if rest.is_empty() || rest.len() < self.wanted || self.state != ClientState::Open {
                 break;
             }
             let waiting = self.output.waiting();
@@ -547,13 +551,13 @@ impl Client {
             self.renamed |= ConnectionInfo::of(&self.connection) != self.noted;
             match outcome.next {
                 NextStep::Continue => {}
-                NextStep::Close => self.state = State::Closing,
+                NextStep::Close => self.state = ClientState::Closing,
                 NextStep::Drop => {
                     self.drop_slow(ExceededOutput::Hard, self.connection.is_subscriber(), context);
                 }
                 NextStep::Shutdown { save } => {
                     context.shutdown(save);
-                    self.state = State::Closing;
+                    self.state = ClientState::Closing;
                 }
             }
             if outcome.postponed {
@@ -633,7 +637,7 @@ impl Client {
             self.output.open(Vec::new).extend_from_slice(ROLLED_BACK);
             self.output.free_all();
         }
-        self.state = State::Closing;
+        self.state = ClientState::Closing;
         context.counters.failed.add(1);
         true
     }
@@ -651,14 +655,17 @@ impl Client {
         match written {
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.blocked = true,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(_) => self.state = State::Dead,
+            Err(_) => self.state = ClientState::Dead,
             Ok(()) => {}
         }
         if let Some(buffer) = self.output.take_empty() {
             context.pool.give(buffer);
         }
         self.check_output(context);
-        if self.state == State::Closing && self.output.waiting() == 0 && !self.stream.holds_back() {
+        if self.state == ClientState::Closing
+            && self.output.waiting() == 0
+            && !self.stream.holds_back()
+        {
             self.close_stream(context);
         }
     }
@@ -684,12 +691,12 @@ impl Client {
     /// Closes the server's side after the last reply.
     fn close_stream(&mut self, context: &WorkerContext) {
         if self.stream.finish().is_err() || self.input_ended {
-            self.state = State::Dead;
+            self.state = ClientState::Dead;
             return;
         }
         // A stop must not take a second for each client that does not close.
         let linger = if self.shutdown_cycles.is_some() { LINGER_AT_STOP } else { LINGER };
-        self.state = State::Lingering(context.now + linger);
+        self.state = ClientState::Lingering(context.now + linger);
         self.input = Vec::new();
         self.readable = true;
     }
@@ -697,7 +704,7 @@ impl Client {
     /// Reads and discards input.
     fn discard(&mut self, context: &mut WorkerContext) {
         match self.stream.read(&mut context.scratch) {
-            Ok(0) => self.state = State::Dead,
+            Ok(0) => self.state = ClientState::Dead,
             Ok(_) => {}
             Err(e) => self.read_failed(&e),
         }
@@ -706,10 +713,12 @@ impl Client {
     /// Returns why the client is due to be closed, if it is.
     pub(super) fn overdue(&self, now: Instant, timeout: Duration) -> Option<Overdue> {
         match self.state {
-            State::Lingering(until) if now >= until => Some(Overdue::Lingered),
+            ClientState::Lingering(until) if now >= until => Some(Overdue::Lingered),
             // Replies that wait for the log, and commands that wait for the end of a pause, are no delay of the client.
-            State::Open | State::Closing if !self.output.is_held() && self.postponed.is_none() => {
-                let closing = self.state == State::Closing;
+            ClientState::Open | ClientState::Closing
+                if !self.output.is_held() && self.postponed.is_none() =>
+            {
+                let closing = self.state == ClientState::Closing;
                 // As in Redis, a subscriber has nothing to say.
                 if !closing && self.connection.is_subscriber() {
                     return None;

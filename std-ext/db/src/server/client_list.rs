@@ -11,12 +11,12 @@ use std::time::Instant;
 
 /// The clients as other threads see them. The list is at most a second old; names are newer.
 #[derive(Debug, Default)]
-pub(super) struct ClientList(Mutex<Entries>);
+pub(super) struct ClientList(Mutex<ClientEntries>);
 
 #[derive(Debug, Default)]
-struct Entries {
+struct ClientEntries {
     /// Boxed, because nodes of a tree that grows at its end stay half empty.
-    clients: BTreeMap<u64, Box<Entry>>,
+    clients: BTreeMap<u64, Box<ClientEntry>>,
     /// Clients that each worker has to close, by the worker's number.
     killed: BTreeMap<usize, Vec<u64>>,
     /// Clients that have got a mailbox from another client, by their worker's number.
@@ -24,7 +24,7 @@ struct Entries {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ClientEntry {
     /// The worker that the client belongs to.
     worker: usize,
     address: Box<str>,
@@ -61,7 +61,7 @@ impl ClientList {
     ) {
         let mut entries = lock(&self.0);
         let entry = entries.clients.entry(info.id).or_insert_with(|| {
-            Box::new(Entry {
+            Box::new(ClientEntry {
                 worker,
                 address: info.address.into(),
                 local_address: info.local_address.into(),
@@ -135,7 +135,7 @@ impl ClientList {
         wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool,
         mut wake: impl FnMut(usize),
     ) -> u64 {
-        let Entries { clients, killed, .. } = &mut *lock(&self.0);
+        let ClientEntries { clients, killed, .. } = &mut *lock(&self.0);
         let mut count = 0;
         for (&id, entry) in clients {
             // A client that was killed already must not be counted twice.
@@ -165,7 +165,7 @@ impl ClientList {
     /// As `own_mailbox`, for another client; `None` if there is no such client. Calls `wake` with the number of the
     /// worker that has to give the client its mailbox.
     pub(super) fn mailbox_of(&self, id: u64, wake: impl FnOnce(usize)) -> Option<Arc<Mailbox>> {
-        let Entries { clients, addressed, .. } = &mut *lock(&self.0);
+        let ClientEntries { clients, addressed, .. } = &mut *lock(&self.0);
         // A killed client would never read the messages that are redirected to it.
         let entry = clients.get_mut(&id).filter(|entry| !entry.killed)?;
         if entry.mailbox.is_none() {
@@ -184,7 +184,7 @@ impl ClientList {
 
     /// Takes those clients of a worker that have got a mailbox from another client.
     pub(super) fn addressed(&self, worker: usize) -> Vec<(u64, Arc<Mailbox>)> {
-        let Entries { clients, addressed, .. } = &mut *lock(&self.0);
+        let ClientEntries { clients, addressed, .. } = &mut *lock(&self.0);
         let ids = addressed.remove(&worker).unwrap_or_default();
         let mailbox = |id: u64| Some((id, clients.get(&id)?.mailbox.clone()?));
         ids.into_iter().filter_map(mailbox).collect()
@@ -196,7 +196,7 @@ impl ClientList {
     }
 }
 
-impl Entry {
+impl ClientEntry {
     fn info(&self, id: u64, now: Instant) -> ClientInfo<'_> {
         ClientInfo {
             id,

@@ -1,6 +1,6 @@
 //! The server's counters and latency histogram: each worker counts for itself, and readers add them up.
 
-use crate::gauge::Counter;
+use crate::gauge::ThreadCounter;
 use std::time::Duration;
 
 macro_rules! counters {
@@ -9,7 +9,7 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         #[repr(align(128))]
         pub(crate) struct Counters {
-            $($(#[doc = $text])* pub(crate) $name: Counter,)*
+            $($(#[doc = $text])* pub(crate) $name: ThreadCounter,)*
             /// The latency of commands, from the start of the cycle that read them to their replies.
             pub(crate) latency: Latency,
         }
@@ -97,9 +97,9 @@ const BUCKETS: usize = BOUNDS.len() + 1;
 /// One worker's latency histogram.
 #[derive(Debug, Default)]
 pub(crate) struct Latency {
-    buckets: [Counter; BUCKETS],
+    buckets: [ThreadCounter; BUCKETS],
     /// The sum of all commands' latencies, in nanoseconds.
-    sum: Counter,
+    sum: ThreadCounter,
 }
 
 impl Latency {

@@ -8,7 +8,7 @@
 //!
 //! All decisions go by the time that loops spend waiting for events, over periods of time. A loop is full at [`FULL`],
 //! and one retires only if the others would be loaded to [`QUIET`] at most with its work. So no steady load both
-//! activates and retires a loop. A load that comes and goes does so more and more seldom ([`Change::quiet`]).
+//! activates and retires a loop. A load that comes and goes does so more and more seldom ([`LoopChange::quiet`]).
 //!
 //! If one command occupies an active loop for very long, another loop serves new connections: see
 //! `worker/work_stealing.rs`.
@@ -101,7 +101,7 @@ pub(super) struct EventLoops {
     active: Gauge,
     /// The number of threads.
     most: usize,
-    change: Mutex<Change>,
+    change: Mutex<LoopChange>,
     /// Each client moves to the next loop whenever it is served.
     #[cfg(test)]
     pub(super) restless: Gauge,
@@ -112,7 +112,7 @@ pub(super) struct EventLoops {
 
 /// The last changes of the number.
 #[derive(Debug)]
-struct Change {
+struct LoopChange {
     /// When a loop was last activated or retired.
     at: u64,
     /// When a loop last retired.
@@ -124,7 +124,7 @@ struct Change {
 
 impl EventLoops {
     pub(super) fn new(most: usize) -> Self {
-        let change = Change { at: 0, retired: None, quiet: nanoseconds(SHORTEST_QUIET) };
+        let change = LoopChange { at: 0, retired: None, quiet: nanoseconds(SHORTEST_QUIET) };
         Self {
             active: Gauge::new(1),
             most,

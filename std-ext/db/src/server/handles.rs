@@ -3,13 +3,13 @@
 #[cfg(feature = "metrics")]
 use super::counters;
 use super::counters::CounterTotals;
-use super::shared::{Phase, ServerShared};
+use super::shared::{ServerPhase, ServerShared};
 use super::stream::Tls;
 #[cfg(feature = "metrics")]
 use crate::Db;
 #[cfg(feature = "metrics")]
 use crate::Progress;
-use crate::cluster::view::Role;
+use crate::cluster::view::MemberRole;
 #[cfg(all(feature = "metrics", feature = "cluster"))]
 use crate::cluster::view::Views;
 use crate::config::ServerConfig;
@@ -111,7 +111,7 @@ impl ServerMonitor {
     /// written. A node of a cluster is ready once it has loaded its data, also while the group has no primary: clients
     /// must reach it to be told so.
     pub fn is_ready(&self) -> bool {
-        self.0.phase() == Phase::Serving && !self.log_fails() && !self.is_loading()
+        self.0.phase() == ServerPhase::Serving && !self.log_fails() && !self.is_loading()
     }
 
     /// Returns whether the log of a database on one machine cannot be written.
@@ -123,14 +123,14 @@ impl ServerMonitor {
     /// Returns whether a node of a cluster has not caught up with its group yet.
     pub fn is_loading(&self) -> bool {
         let view = self.0.views.as_ref().map(|views| views.current());
-        view.is_some_and(|view| view.role == Role::Loading)
+        view.is_some_and(|view| view.role == MemberRole::Loading)
     }
 
     /// Returns whether a thread of the server has stood still for a minute, although it was woken by an earlier call.
     #[cfg(feature = "metrics")]
     pub(crate) fn stands_still(&self, now: Instant) -> bool {
         // A thread that executes SAVE is busy for as long as the disk takes.
-        self.0.phase() == Phase::Serving
+        self.0.phase() == ServerPhase::Serving
             && !self.0.db.stats().snapshot_in_progress
             && self.0.workers.iter().any(|worker| worker.stands_still(now))
     }
@@ -155,7 +155,7 @@ impl ServerMonitor {
 /// The source of reports over HTTP: the server if there is one, and the progress of loading before that.
 #[cfg(feature = "metrics")]
 #[derive(Clone, Default)]
-pub(super) struct Source {
+pub(super) struct ReportSource {
     pub(super) server: Arc<OnceLock<ServerMonitor>>,
     pub(super) loading: Arc<OnceLock<Arc<Progress>>>,
     /// Whether certificates and passwords could not be read again.

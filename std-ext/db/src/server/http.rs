@@ -6,7 +6,7 @@
 //!
 //! Libraries for HTTP servers with such bounds need an asynchronous runtime, which the default build does not have.
 
-use super::handles::{ServerMonitor, Source};
+use super::handles::{ReportSource, ServerMonitor};
 use super::metrics;
 use crate::Progress;
 use crate::limits::{HTTP_CONNECTIONS, HTTP_HEAD, HTTP_WITHIN};
@@ -35,7 +35,7 @@ const FIRST: usize = 2;
 /// yet.
 pub struct HttpServer {
     address: SocketAddr,
-    source: Source,
+    source: ReportSource,
     end: Arc<AtomicBool>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
@@ -53,7 +53,7 @@ impl HttpServer {
         let waker = Waker::new(poll.registry(), WAKER)?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let end: Arc<AtomicBool> = Arc::default();
-        let source = Source::default();
+        let source = ReportSource::default();
         let of_thread = source.clone();
         let closing = Arc::clone(&end);
         let serve = move || {
@@ -123,7 +123,7 @@ impl fmt::Debug for HttpServer {
 }
 
 /// A connection.
-struct Connection {
+struct HttpConnection {
     stream: TcpStream,
     /// The part of the request's head received so far.
     input: Vec<u8>,
@@ -136,9 +136,9 @@ struct Connection {
     lingering: bool,
 }
 
-impl Connection {
+impl HttpConnection {
     /// Serves the connection as far as the socket allows. Returns whether it stays open.
-    fn step(&mut self, source: &Source) -> io::Result<bool> {
+    fn step(&mut self, source: &ReportSource) -> io::Result<bool> {
         while self.output.is_empty() {
             let mut bytes = [0; 2048];
             let got = self.stream.read(&mut bytes)?;
@@ -176,12 +176,12 @@ impl Connection {
 struct EventLoop {
     poll: Poll,
     listener: TcpListener,
-    connections: Slab<Connection>,
-    source: Source,
+    connections: Slab<HttpConnection>,
+    source: ReportSource,
 }
 
 impl EventLoop {
-    fn new(poll: Poll, listener: TcpListener, source: Source) -> Self {
+    fn new(poll: Poll, listener: TcpListener, source: ReportSource) -> Self {
         Self { poll, listener, connections: Slab::new(), source }
     }
 
@@ -246,7 +246,14 @@ impl EventLoop {
             }
             let (input, output) = (Vec::new(), Vec::new());
             let until = Instant::now() + HTTP_WITHIN;
-            entry.insert(Connection { stream, input, output, sent: 0, until, lingering: false });
+            entry.insert(HttpConnection {
+                stream,
+                input,
+                output,
+                sent: 0,
+                until,
+                lingering: false,
+            });
             // Bytes that came before registration are reported by no event, so try at once.
             self.step(key);
         }
@@ -255,7 +262,7 @@ impl EventLoop {
 
 /// Returns the answer to a request if its head is complete or too long. The first `seen` bytes do not contain the end
 /// of the head.
-fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
+fn answer(input: &[u8], seen: usize, source: &ReportSource) -> Option<Vec<u8>> {
     let new = &input[seen.saturating_sub(3)..];
     let closing = |end: &[u8]| new.windows(end.len()).any(|bytes| bytes == end);
     let whole = closing(b"\r\n\r\n") || closing(b"\n\n");
@@ -294,7 +301,7 @@ fn answer(input: &[u8], seen: usize, source: &Source) -> Option<Vec<u8>> {
 }
 
 /// Returns the status and the text of a path.
-fn page(target: &str, source: &Source) -> (u16, String) {
+fn page(target: &str, source: &ReportSource) -> (u16, String) {
     let (server, loading) = (source.server.get(), source.loading.get());
     match target.split('?').next().unwrap_or_default() {
         #[cfg(feature = "cluster")]
@@ -347,7 +354,7 @@ mod tests {
 
     #[test]
     fn each_node_says_how_many_nodes_are_wanted() {
-        let source = Source::default();
+        let source = ReportSource::default();
         let ask = || {
             let answer = answer(b"GET /cluster/desired HTTP/1.1\r\n\r\n", 0, &source).unwrap();
             String::from_utf8(answer).unwrap()

@@ -1,16 +1,16 @@
 //! Handovers between workers: connections that one has accepted for another, and clients that move.
 
-use super::client::Client;
+use super::client::ServerClient;
 use super::listen::AcceptedConnection;
 use crate::lock::lock;
 use std::sync::{Arc, Mutex};
 
 /// The inboxes of all workers, by the workers' numbers.
-pub(super) type Inboxes = Arc<[Inbox]>;
+pub(super) type Inboxes = Arc<[WorkerInbox]>;
 
 /// Makes the inboxes of this number of workers.
 pub(super) fn inboxes(workers: usize) -> Inboxes {
-    (0..workers).map(|_| Inbox::default()).collect()
+    (0..workers).map(|_| WorkerInbox::default()).collect()
 }
 
 /// A thing that another thread hands over to a worker.
@@ -18,12 +18,12 @@ pub(super) enum Handover {
     /// A connection that another worker has accepted.
     Accepted(AcceptedConnection),
     /// A client that another worker has served.
-    Client(Box<Client>),
+    Client(Box<ServerClient>),
 }
 
 /// The handovers that a worker has not taken yet.
 #[derive(Default)]
-pub(super) struct Inbox(Mutex<Contents>);
+pub(super) struct WorkerInbox(Mutex<Contents>);
 
 #[derive(Default)]
 struct Contents {
@@ -32,7 +32,7 @@ struct Contents {
     closed: bool,
 }
 
-impl Inbox {
+impl WorkerInbox {
     /// Hands something over to the worker, which the caller wakes. Returns it if the worker has exited.
     pub(super) fn receive(&self, handover: Handover) -> Result<(), Handover> {
         let mut inbox = lock(&self.0);

@@ -55,7 +55,7 @@ pub(super) struct AcceptedConnection {
 }
 
 /// A worker's listener.
-pub(super) enum Listener {
+pub(super) enum ServerListener {
     Tcp {
         socket_listener: TcpListener,
         tls: bool,
@@ -73,8 +73,8 @@ pub(super) enum Listener {
 pub(super) fn open(
     config: &ServerConfig,
     threads: usize,
-) -> io::Result<(Vec<Vec<Listener>>, Vec<Address>)> {
-    let mut listeners: Vec<Vec<Listener>> = (0..threads).map(|_| Vec::new()).collect();
+) -> io::Result<(Vec<Vec<ServerListener>>, Vec<Address>)> {
+    let mut listeners: Vec<Vec<ServerListener>> = (0..threads).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     let bare = config.binds.iter().map(|bind| (bind, false));
     for (bind, tls) in bare.chain(config.tls_binds.iter().map(|bind| (bind, true))) {
@@ -88,7 +88,11 @@ pub(super) fn open(
         }
         for (of_thread, socket_listener) in listeners.iter_mut().zip(sockets) {
             let socket_listener = TcpListener::from_std(socket_listener.into());
-            of_thread.push(Listener::Tcp { socket_listener, tls, keepalive: config.tcp_keepalive });
+            of_thread.push(ServerListener::Tcp {
+                socket_listener,
+                tls,
+                keepalive: config.tcp_keepalive,
+            });
         }
         addresses.push(if tls { Address::Tls(address) } else { Address::Tcp(address) });
     }
@@ -139,7 +143,7 @@ fn listen(address: SocketAddr, shares: bool) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Listener> {
+fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<ServerListener> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     use std::os::unix::net::UnixStream;
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
@@ -154,10 +158,10 @@ fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Listener> 
     if let Some(mode) = mode {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
-    Ok(Listener::Unix { socket_listener, path: path.to_owned(), is_copy: false })
+    Ok(ServerListener::Unix { socket_listener, path: path.to_owned(), is_copy: false })
 }
 
-impl Listener {
+impl ServerListener {
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tcp { socket_listener, .. } => socket_listener,
@@ -229,7 +233,7 @@ pub(crate) fn keep_alive(socket: &SockRef<'_>, after: Duration) {
     }
 }
 
-impl Drop for Listener {
+impl Drop for ServerListener {
     fn drop(&mut self) {
         if let Self::Unix { path, is_copy: false, .. } = self {
             // If this fails, the next start finds that nobody listens on the socket, and removes it.

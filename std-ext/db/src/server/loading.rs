@@ -6,7 +6,7 @@
 //! connections that are between two requests; the others are closed.
 
 use super::listen::Address;
-use super::listen::{AcceptedConnection, Listener};
+use super::listen::{AcceptedConnection, ServerListener};
 use super::runtime_config::RuntimeConfig;
 use super::serve::{Bound, Server};
 use super::stream::{Stream, Tls};
@@ -21,7 +21,7 @@ use crate::limits::{
 use crate::progress::Progress;
 use crate::resp::Protocol;
 use crate::resp::parse::{Limits, ParsedItem, Requests};
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 use std::fmt::Write as _;
@@ -41,11 +41,11 @@ pub struct Loading {
     /// The configuration of the listeners. The listeners themselves are with the thread until it ends.
     bound: Bound,
     waker: Waker,
-    thread: Option<JoinHandle<Handover>>,
+    thread: Option<JoinHandle<LoadingHandover>>,
 }
 
 /// The parts that the server takes over: the listeners of each of its workers, and the connections accepted by them.
-type Handover = (Vec<Vec<Listener>>, Vec<AcceptedConnection>);
+type LoadingHandover = (Vec<Vec<ServerListener>>, Vec<AcceptedConnection>);
 
 impl Loading {
     /// Opens a server's listeners.
@@ -106,7 +106,7 @@ impl Loading {
         Server::over(db, views, bound, early)
     }
 
-    fn end(&mut self) -> Option<Handover> {
+    fn end(&mut self) -> Option<LoadingHandover> {
         let thread = self.thread.take()?;
         // If waking fails, the next client wakes the thread.
         let _ = self.waker.wake();
@@ -129,7 +129,7 @@ impl Drop for Loading {
 }
 
 /// A connection.
-struct Connection {
+struct LoadingConnection {
     stream: Stream,
     requests: Requests,
     input: Vec<u8>,
@@ -146,10 +146,10 @@ struct Connection {
 /// The state of the thread.
 struct EventLoop {
     poll: Poll,
-    listeners: Vec<Vec<Listener>>,
+    listeners: Vec<Vec<ServerListener>>,
     /// The first token of a connection.
     first: usize,
-    connections: Slab<Connection>,
+    connections: Slab<LoadingConnection>,
     /// Connections whose sockets may have more to read, of which no other event will tell.
     unfinished: Vec<usize>,
     progress: Arc<Progress>,
@@ -162,7 +162,7 @@ struct EventLoop {
 }
 
 impl EventLoop {
-    fn run(mut self) -> Handover {
+    fn run(mut self) -> LoadingHandover {
         let mut events = Events::with_capacity(256);
         let mut closing = self.is_loaded_soon(&mut events);
         if !closing {
@@ -211,7 +211,7 @@ impl EventLoop {
     }
 
     /// Stops, and returns what the server takes over.
-    fn hand_over(mut self) -> Handover {
+    fn hand_over(mut self) -> LoadingHandover {
         let registry = self.poll.registry();
         for listener in self.listeners.iter_mut().flatten() {
             // The server registers it with another poll.
@@ -225,7 +225,7 @@ impl EventLoop {
             if !between || connection.stream.deregister(registry).is_err() {
                 continue;
             }
-            let Connection { stream, name, to, local, tls, .. } = connection;
+            let LoadingConnection { stream, name, to, local, tls, .. } = connection;
             match stream {
                 Stream::Bare(socket) => {
                     early.push(AcceptedConnection { socket, tls, name, to, local });
@@ -270,7 +270,7 @@ impl EventLoop {
         let entry = self.connections.vacant_entry();
         let (key, token) = (entry.key(), Token(self.first + entry.key()));
         let (input, output, requests) = (Vec::new(), Vec::new(), Requests::default());
-        let connection = Connection {
+        let connection = LoadingConnection {
             stream,
             requests,
             input,
@@ -313,7 +313,7 @@ impl EventLoop {
     }
 }
 
-impl Connection {
+impl LoadingConnection {
     /// Reads, answers and writes until the socket would block, which is an error. `Ok` at the end of the connection.
     ///
     /// `Interrupted` after [`MOST_READS`]: a client that sends without a pause must not keep the thread from the
@@ -347,7 +347,7 @@ impl Connection {
     /// Answers the requests received so far.
     fn answer(&mut self, progress: Option<&Progress>) {
         let (mut used, mut arguments) = (0, Vec::new());
-        let mut out = Writer::new(&mut self.output, Protocol::Two);
+        let mut out = RespWriter::new(&mut self.output, Protocol::Two);
         while !self.closing {
             match self.requests.next(&self.input[used..], Limits::FULL, &mut arguments) {
                 ParsedItem::Request(bytes) => {
@@ -377,7 +377,7 @@ impl Connection {
         }
         self.input.drain(..used);
         if self.input.len() > MAX_BYTES && !self.closing {
-            Writer::new(&mut self.output, Protocol::Two).error(LOADING);
+            RespWriter::new(&mut self.output, Protocol::Two).error(LOADING);
             self.closing = true;
         }
     }

@@ -11,7 +11,7 @@ mod page;
 mod tests;
 
 use super::counters::CounterTotals;
-use super::handles::{ServerMonitor, Source};
+use super::handles::{ReportSource, ServerMonitor};
 use crate::Progress;
 use page::Page;
 use prometheus_client::collector::Collector;
@@ -27,7 +27,7 @@ pub(super) const CONTENT: &str = "application/openmetrics-text; version=1.0.0; c
 pub(super) const END: &str = "# EOF\n";
 
 /// Returns the page: of the server if there is one, else of the progress of loading.
-pub(super) fn text(source: &Source) -> String {
+pub(super) fn text(source: &ReportSource) -> String {
     let mut registry = Registry::with_prefix("hedgerow_db");
     registry.register_collector(Box::new(Metrics(source.clone())));
     let mut text = String::with_capacity(12 << 10);
@@ -36,7 +36,7 @@ pub(super) fn text(source: &Source) -> String {
 }
 
 /// A page.
-struct Metrics(Source);
+struct Metrics(ReportSource);
 
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result<(), Error> {

@@ -38,13 +38,13 @@ pub(super) struct OutputSizes {
 
 /// A full chunk.
 #[derive(Debug)]
-enum Chunk {
+enum OutputChunk {
     Own(Vec<u8>),
     /// A message, without its first byte.
     Shared(Arc<[u8]>),
 }
 
-impl Chunk {
+impl OutputChunk {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Own(bytes) => bytes,
@@ -65,7 +65,7 @@ impl Chunk {
 #[derive(Debug, Default)]
 pub(super) struct Output {
     /// Full chunks, in order. Bytes are sent from the first one. There are seldom any.
-    full: VecDeque<Chunk>,
+    full: VecDeque<OutputChunk>,
     /// Bytes in `full`.
     full_bytes: usize,
     /// The chunk that replies are appended to. Bytes are sent from it if no chunk is full.
@@ -134,7 +134,7 @@ impl Output {
         if full.capacity() - full.len() > full.len() / 2 {
             full.shrink_to_fit();
         }
-        self.full.push_back(Chunk::Own(full));
+        self.full.push_back(OutputChunk::Own(full));
     }
 
     /// Returns the number of bytes that were not sent yet.
@@ -150,7 +150,7 @@ impl Output {
             return sizes;
         }
         (sizes.full, sizes.full_bytes) =
-            (self.full.len(), self.full.iter().map(Chunk::capacity).sum());
+            (self.full.len(), self.full.iter().map(OutputChunk::capacity).sum());
         if self.last.len() < CHUNK {
             sizes.waiting = self.last.len();
         } else {
@@ -215,8 +215,8 @@ impl Output {
                 return;
             }
             self.last = match self.full.pop_back() {
-                Some(Chunk::Own(bytes)) => bytes,
-                Some(Chunk::Shared(bytes)) => bytes.to_vec(),
+                Some(OutputChunk::Own(bytes)) => bytes,
+                Some(OutputChunk::Shared(bytes)) => bytes.to_vec(),
                 None => Vec::new(),
             };
             self.full_bytes -= self.last.len();
@@ -243,7 +243,7 @@ impl Output {
         } else {
             self.close_last();
             self.full_bytes += rest.len();
-            self.full.push_back(Chunk::Shared(Arc::clone(rest)));
+            self.full.push_back(OutputChunk::Shared(Arc::clone(rest)));
         }
         self.queue_behind_held();
     }
@@ -261,7 +261,7 @@ impl Output {
 
     /// Returns bytes that may be sent now: all of them, or those in the first chunk.
     pub(super) fn sendable(&self) -> &[u8] {
-        let first = self.full.front().map_or(&self.last[..], Chunk::bytes);
+        let first = self.full.front().map_or(&self.last[..], OutputChunk::bytes);
         let to = first.len().min((self.free - self.base) as usize);
         &first[(self.sent - self.base) as usize..to]
     }
@@ -278,11 +278,11 @@ impl Output {
         let done = self.full.pop_front()?;
         self.full_bytes -= first;
         match done {
-            Chunk::Own(mut bytes) => {
+            OutputChunk::Own(mut bytes) => {
                 bytes.clear();
                 Some(bytes)
             }
-            Chunk::Shared(_) => None,
+            OutputChunk::Shared(_) => None,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::config::ServerConfig;
 use crate::config::file_limit::{self, AllowedClients};
 use crate::config::table::{self, KEY_EVENTS, Setting, TRACKED_KEYS};
 use crate::config::value;
-use crate::config::value::Kind;
+use crate::config::value::ValueKind;
 use crate::gauge::Gauge;
 use crate::latency_monitor::LatencyMonitor;
 use crate::lock::lock;
@@ -239,7 +239,7 @@ impl RuntimeConfig {
         for ((setting, mut value), (_, given)) in read.into_iter().zip(changes) {
             let shown = displayed.iter().find(|(displayed, _)| displayed == setting.name);
             // Classes that are not named keep their limits.
-            if setting.kind == Kind::OutputLimits
+            if setting.kind == ValueKind::OutputLimits
                 && let Some(present) = shown.and_then(|(_, present)| str::from_utf8(present).ok())
                 && let Ok(given) = str::from_utf8(given)
                 && let Ok(all) = value::output_limits_over(present, &given.to_ascii_lowercase())
@@ -319,15 +319,17 @@ fn parse_change(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>),
     if !setting.modifiable {
         return Err(SettingError::Immutable);
     }
-    if setting.kind == Kind::Text {
+    if setting.kind == ValueKind::Text {
         return Ok((setting, value.to_vec()));
     }
     let text =
         str::from_utf8(value).map_err(|_| SettingError::Invalid(setting.kind.to_string()))?;
     let read = setting.kind.parse(text).map_err(|expected| {
         SettingError::Invalid(match setting.kind {
-            Kind::OutputLimits => output_limits_error(text).unwrap_or(expected),
-            Kind::KeyEvents => "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned(),
+            ValueKind::OutputLimits => output_limits_error(text).unwrap_or(expected),
+            ValueKind::KeyEvents => {
+                "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned()
+            }
             _ => expected,
         })
     })?;

@@ -2,11 +2,11 @@
 
 use super::handles::{Reloader, ServerMonitor, StopHandle};
 use super::inbox;
-use super::listen::{self, AcceptedConnection, Address, Listener};
+use super::listen::{self, AcceptedConnection, Address, ServerListener};
 use super::runtime_config::RuntimeConfig;
 use super::shared::{ServerShared, WorkerHandle};
 use super::stream::Tls;
-use super::worker::{self, Guard, Worker};
+use super::worker::{self, ServerWorker, WorkerGuard};
 use crate::Db;
 use crate::cluster::view::Views;
 use crate::config::ServerConfig;
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// The bound parts of a server: its configuration, the listeners of each thread, their addresses, and the certificates.
 pub(super) struct Bound {
     pub(super) config: ServerConfig,
-    pub(super) listeners: Vec<Vec<Listener>>,
+    pub(super) listeners: Vec<Vec<ServerListener>>,
     pub(super) addresses: Vec<Address>,
     pub(super) tls: Tls,
 }
@@ -43,7 +43,7 @@ impl Bound {
 /// A server that is bound to its addresses.
 pub struct Server {
     shared: Arc<ServerShared>,
-    threads: Vec<(Poll, Vec<Listener>)>,
+    threads: Vec<(Poll, Vec<ServerListener>)>,
     addresses: Vec<Address>,
     /// Connections accepted while the data was being loaded.
     early: Vec<AcceptedConnection>,
@@ -117,7 +117,7 @@ impl Server {
 
     /// Returns the parts of a server that does not run.
     #[cfg(test)]
-    pub(super) fn into_parts(self) -> (Arc<ServerShared>, Vec<(Poll, Vec<Listener>)>) {
+    pub(super) fn into_parts(self) -> (Arc<ServerShared>, Vec<(Poll, Vec<ServerListener>)>) {
         (self.shared, self.threads)
     }
 
@@ -173,8 +173,8 @@ impl Server {
             let inboxes = Arc::clone(&inboxes);
             let early = std::mem::take(&mut early);
             let serve = move || {
-                let _guard = Guard(Arc::clone(&of_thread));
-                let worker = Worker::new(&of_thread, inboxes, number, poll, listeners);
+                let _guard = WorkerGuard(Arc::clone(&of_thread));
+                let worker = ServerWorker::new(&of_thread, inboxes, number, poll, listeners);
                 let done = worker.and_then(|worker| worker.run(early));
                 if done.is_err() {
                     of_thread.stop();

@@ -7,7 +7,7 @@ use super::client_sizes;
 use super::counters::Latencies;
 use super::counters::{CounterTotals, Counters};
 use super::event_loops::{EventLoops, IdleTime};
-use super::listen::Listener;
+use super::listen::ServerListener;
 use super::runtime_config::RuntimeConfig;
 use super::stream::Tls;
 use crate::Db;
@@ -35,7 +35,7 @@ const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// The phase of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
+pub(super) enum ServerPhase {
     /// It serves clients.
     Serving,
     /// It accepts no more connections, answers what clients have sent, and exits.
@@ -83,7 +83,7 @@ struct CommandRate {
 }
 
 struct Exit {
-    phase: Phase,
+    phase: ServerPhase,
     save: Option<bool>,
 }
 
@@ -103,7 +103,7 @@ pub(super) struct WorkerHandle {
     /// When the last cycle began, in nanoseconds.
     pub(super) cycle_began: Gauge,
     /// Copies of its listeners, from which other workers accept connections while this one stands still.
-    pub(super) spare_listeners: Mutex<Vec<Listener>>,
+    pub(super) spare_listeners: Mutex<Vec<ServerListener>>,
     /// The cycles when they were last found to have changed, and when that was. The worker was woken then.
     #[cfg(feature = "metrics")]
     checked: Mutex<Option<(u64, Instant)>>,
@@ -137,7 +137,7 @@ impl WorkerHandle {
     }
 
     /// Copies the worker's listeners. Without a copy, connections to it wait while it stands still.
-    pub(super) fn open_spare_listeners(&self, listeners: &[Listener]) {
+    pub(super) fn open_spare_listeners(&self, listeners: &[ServerListener]) {
         let copies = listeners.iter().filter_map(|listener| listener.try_clone().ok());
         *lock(&self.spare_listeners) = copies.collect();
     }
@@ -207,7 +207,7 @@ impl ServerShared {
             client_list: ClientList::default(),
             hub,
             next_id: Gauge::new(1),
-            exit: Mutex::new(Exit { phase: Phase::Serving, save: None }),
+            exit: Mutex::new(Exit { phase: ServerPhase::Serving, save: None }),
             stopping: AtomicBool::new(false),
             commands_per_second: Mutex::new(CommandRate {
                 at: started,
@@ -281,18 +281,25 @@ impl ServerShared {
         }
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> ServerPhase {
         // Relaxed: workers are woken after the store, and the wake-up orders the two. A worker that reads the old value
         // acts one cycle later.
-        if self.stopping.load(Ordering::Relaxed) { lock(&self.exit).phase } else { Phase::Serving }
+        if self.stopping.load(Ordering::Relaxed) {
+            lock(&self.exit).phase
+        } else {
+            ServerPhase::Serving
+        }
     }
 
     /// Begins shutdown; a second call makes it immediate.
     pub(super) fn stop(&self) {
         {
             let mut exit = lock(&self.exit);
-            exit.phase =
-                if exit.phase == Phase::Serving { Phase::Stopping } else { Phase::StoppingNow };
+            exit.phase = if exit.phase == ServerPhase::Serving {
+                ServerPhase::Stopping
+            } else {
+                ServerPhase::StoppingNow
+            };
         }
         self.wake_all();
     }
@@ -315,7 +322,7 @@ impl ServerShared {
         {
             let mut exit = lock(&self.exit);
             // Two clients that send SHUTDOWN are no second request to exit at once, unlike two signals.
-            exit.phase = exit.phase.max(Phase::Stopping);
+            exit.phase = exit.phase.max(ServerPhase::Stopping);
             exit.save.get_or_insert(save);
         }
         self.wake_all();
@@ -502,7 +509,7 @@ impl ServerApi for ServerShared {
     }
 
     fn is_stopping(&self) -> bool {
-        self.phase() != Phase::Serving
+        self.phase() != ServerPhase::Serving
     }
 
     fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientInfo<'_>) -> bool) -> u64 {

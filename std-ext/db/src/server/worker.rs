@@ -3,12 +3,12 @@
 //! A cycle polls for events, executes the commands of each ready client, asks the log once to commit all changes, and
 //! writes replies. Those whose log entry is not committed yet, or that need a [`LeaseCheck`], wait for the log.
 
-use super::client::{self, Client, Overdue, Withdrawal};
+use super::client::{self, Overdue, ServerClient, Withdrawal};
 use super::event_loops::{Meter, Moving, OtherEventLoops};
 use super::inbox::{Handover, Inboxes};
-use super::listen::{AcceptedConnection, Listener};
+use super::listen::{AcceptedConnection, ServerListener};
 use super::output::SendBound;
-use super::shared::{Phase, ServerShared};
+use super::shared::{ServerPhase, ServerShared};
 use super::socket::Socket;
 use super::stream::Stream;
 use super::worker_context::WorkerContext;
@@ -70,23 +70,23 @@ impl WorkList {
 }
 
 /// One thread of the server.
-pub(super) struct Worker {
+pub(super) struct ServerWorker {
     number: usize,
     shared: Arc<ServerShared>,
     /// The inboxes of this worker and of the others.
     inboxes: Inboxes,
     poll: Poll,
-    listeners: Vec<Listener>,
+    listeners: Vec<ServerListener>,
     /// The first client token. It does not change when the listeners are closed.
     first_client: usize,
-    clients: Slab<Client>,
+    clients: Slab<ServerClient>,
     /// Clients to serve in the next cycle.
     ready: WorkList,
     /// Clients with output to write at the end of this cycle.
     dirty: WorkList,
     /// Clients whose replies wait for the log.
     parked: WorkList,
-    /// Clients whose input is not read for now ([`Client::is_throttled`]).
+    /// Clients whose input is not read for now ([`ServerClient::is_throttled`]).
     throttled: WorkList,
     /// When the throttled clients are checked next.
     next_recheck: Instant,
@@ -136,13 +136,13 @@ impl Drop for SpareListeners {
     }
 }
 
-impl Worker {
+impl ServerWorker {
     pub(super) fn new(
         shared: &Arc<ServerShared>,
         inboxes: Inboxes,
         number: usize,
         poll: Poll,
-        listeners: Vec<Listener>,
+        listeners: Vec<ServerListener>,
     ) -> io::Result<Self> {
         let mut listeners = listeners;
         for (i, listener) in listeners.iter_mut().enumerate() {
@@ -277,7 +277,7 @@ impl Worker {
             // [MV-2] A client that is given to this worker from now on stays where it is.
             self.clients.is_empty() && self.inboxes[self.number].close()
                 || since.elapsed() >= self.shared.config.shutdown_timeout
-                || self.shared.phase() == Phase::StoppingNow
+                || self.shared.phase() == ServerPhase::StoppingNow
         })
     }
 
@@ -330,7 +330,7 @@ impl Worker {
         self.notice_users();
         self.recheck_throttled();
         // Before clients are served, so that the requests that they have sent by now are still read.
-        if self.stopping_since.is_none() && self.shared.phase() != Phase::Serving {
+        if self.stopping_since.is_none() && self.shared.phase() != ServerPhase::Serving {
             self.begin_shutdown();
         }
         if !self.ready.now.is_empty() {
@@ -666,7 +666,7 @@ impl Worker {
             return;
         }
         killed.sort_unstable();
-        let is_killed = |client: &Client| killed.binary_search(&client.id()).is_ok();
+        let is_killed = |client: &ServerClient| killed.binary_search(&client.id()).is_ok();
         let keys = self.clients.iter().filter(|(_, client)| is_killed(client));
         for key in keys.map(|(key, _)| key).collect::<Vec<_>>() {
             self.remove(key);
@@ -768,7 +768,7 @@ impl Worker {
         let mut connection = Connection::new(id, accepted.name, local, users);
         connection.set_tls(accepted.tls);
         connection.set_descriptor(stream.descriptor());
-        let key = self.clients.insert(Client::new(stream, connection, self.context.now));
+        let key = self.clients.insert(ServerClient::new(stream, connection, self.context.now));
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];
         if client.stream().register(self.poll.registry(), token).is_err() {
@@ -789,9 +789,9 @@ fn refuse(socket: &mut Socket, why: &[u8]) {
 
 /// Stops the whole server if a worker panics: otherwise the clients of that worker would wait for ever while the server
 /// looks healthy.
-pub(super) struct Guard(pub(super) Arc<ServerShared>);
+pub(super) struct WorkerGuard(pub(super) Arc<ServerShared>);
 
-impl Drop for Guard {
+impl Drop for WorkerGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.stop();

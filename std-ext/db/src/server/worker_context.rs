@@ -4,7 +4,7 @@ use super::counters::Counters;
 use super::runtime_config::BufferLimits;
 use super::shared::ServerShared;
 use crate::Session;
-use crate::cluster::view::{Role, ViewReader};
+use crate::cluster::view::{MemberRole, ViewReader};
 use crate::command::{Context, PostponedClient, Scratch};
 use crate::limits::LOG_BACKLOG;
 use crate::pubsub::Message;
@@ -92,7 +92,7 @@ impl WorkerContext {
     /// Returns whether another node of the cluster has a slot's channel.
     pub(super) fn has_lost(&self, channel: &[u8]) -> bool {
         let view = self.cluster.as_ref().map(ViewReader::view);
-        view.is_some_and(|view| view.role != Role::Primary || !view.owns(slot(channel)))
+        view.is_some_and(|view| view.role != MemberRole::Primary || !view.owns(slot(channel)))
     }
 
     /// Returns whether this is a node of a cluster.

@@ -1,6 +1,6 @@
 //! Bitwise operations on the values of several keys.
 
-use super::multi_key::Apply;
+use super::multi_key::ApplyMany;
 use crate::request::{Answer, Bitwise, Expiry, LONGEST_KEY, RequestError};
 use crate::state::record::Record;
 use crate::state::shard;
@@ -11,7 +11,7 @@ thread_local! {
     static COMBINED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-impl Apply<'_, '_> {
+impl ApplyMany<'_, '_> {
     /// Stores the result of an operation. The log gets the result: replay of a name for it would need the other keys as
     /// they were, and a snapshot may have them as they were later.
     pub(super) fn bitwise(&mut self, op: Bitwise, to: &[u8], keys: &[&[u8]]) -> Answer<'static> {

@@ -2,7 +2,7 @@
 //! changes.
 
 use super::Session;
-use super::multi_key::Apply;
+use super::multi_key::ApplyMany;
 use super::scan::random_part;
 use crate::glob::Glob;
 use crate::log::Lsn;
@@ -69,7 +69,7 @@ impl Session {
     }
 }
 
-impl Apply<'_, '_> {
+impl ApplyMany<'_, '_> {
     /// Answers a question about the selected database, all of whose shards are locked.
     pub(super) fn ask_database(&self, query: DatabaseQuery<'_>, answer: impl FnOnce(Answer<'_>)) {
         match query {

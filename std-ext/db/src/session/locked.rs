@@ -10,7 +10,7 @@
 //! nevertheless.
 
 use super::Session;
-use super::multi_key::{self, Apply, advance, lock_shards};
+use super::multi_key::{self, ApplyMany, advance, lock_shards};
 use super::read::answer_query;
 use super::transaction::has_conflict;
 use crate::log::Lsn;
@@ -363,9 +363,9 @@ impl<'s> LockedKeys<'s> {
         self.entry.clear();
     }
 
-    fn apply<R>(&mut self, with: impl FnOnce(&mut Apply<'_, 's>) -> R) -> R {
+    fn apply<R>(&mut self, with: impl FnOnce(&mut ApplyMany<'_, 's>) -> R) -> R {
         let Self { state, cores, database, time, entry, left, room, .. } = self;
-        let mut apply = Apply::new(state, cores, (*database, *time), entry, (*left, *room));
+        let mut apply = ApplyMany::new(state, cores, (*database, *time), entry, (*left, *room));
         apply.logged = self.logged;
         let result = with(&mut apply);
         // A rename may have logged a value, or stored one a second time.

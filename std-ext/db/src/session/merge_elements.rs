@@ -1,6 +1,6 @@
 //! The union of HyperLogLogs of several keys.
 
-use super::multi_key::Apply;
+use super::multi_key::ApplyMany;
 use crate::event_flags::EventFlags;
 use crate::request::{Answer, Expiry, LONGEST_KEY, RequestError};
 use crate::state::apply_hyperloglog::read;
@@ -8,7 +8,7 @@ use crate::state::hyperloglog::{self, REGISTERS};
 use crate::state::record::Record;
 use std::collections::HashSet;
 
-impl Apply<'_, '_> {
+impl ApplyMany<'_, '_> {
     /// Stores the union of HyperLogLogs, that of `to` included. Nothing changes if one of them is corrupt.
     pub(super) fn merge_elements(&mut self, to: &[u8], keys: &[&[u8]]) -> Answer<'static> {
         if to.len() > LONGEST_KEY {

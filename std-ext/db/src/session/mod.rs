@@ -26,7 +26,7 @@ use crate::state::counters::Counters;
 use crate::state::databases::Keyspace;
 use crate::state::noted_events::missed_key;
 use crate::state::ownership::Confirmed;
-use crate::state::shard::Reader;
+use crate::state::shard::ShardReader;
 use crate::state::slots::slot;
 use hedgerow::left_right::Lookup;
 use multi_read::MultiRead;
@@ -88,7 +88,7 @@ struct PrefetchedRequest {
 
 /// A thread's access to the database, made by [`Db::session`](crate::Db::session). One thread uses it at a time.
 pub struct Session {
-    readers: Vec<Reader>,
+    readers: Vec<ShardReader>,
     /// For each shard, the numbers of the requests that wait for its lock.
     queues: Vec<Vec<u32>>,
     /// The selected database.

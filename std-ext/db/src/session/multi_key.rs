@@ -56,7 +56,7 @@ impl Session {
         self.entry.clear();
         let left = state.largest_request.saturating_sub(Request::MultiKey(op).logged_bytes());
         let (of, bounds) = ((self.database, time), (left, state.most_held()));
-        let mut apply = Apply::new(&state, &mut cores, of, &mut self.entry, bounds);
+        let mut apply = ApplyMany::new(&state, &mut cores, of, &mut self.entry, bounds);
         let answer = apply.run(op);
         let lsn = state.log_and_publish_all(&mut cores, time, &self.entry);
         // Even an operation that changed nothing has seen these shards, so its answer waits for their last entries.
@@ -144,7 +144,7 @@ fn check_sizes(pairs: &[(&[u8], &[u8])]) -> Result<(), RequestError> {
 }
 
 /// Changes keys of several shards, all of which are locked.
-pub(super) struct Apply<'a, 'c> {
+pub(super) struct ApplyMany<'a, 'c> {
     pub(super) state: &'a State,
     pub(super) cores: &'a mut LockedShards<'c>,
     pub(super) time: u64,
@@ -160,7 +160,7 @@ pub(super) struct Apply<'a, 'c> {
     pub(super) logged: u16,
 }
 
-impl<'a, 'c> Apply<'a, 'c> {
+impl<'a, 'c> ApplyMany<'a, 'c> {
     /// Begins with a database, and an empty entry that has this much room besides the requests, as memory has.
     pub(super) fn new(
         state: &'a State,

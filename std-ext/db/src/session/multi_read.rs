@@ -22,7 +22,7 @@ use crate::state::State;
 use crate::state::databases::Keyspace;
 use crate::state::ownership::Confirmed;
 use crate::state::record::Record;
-use crate::state::shard::{Entered, Reader};
+use crate::state::shard::{Entered, ShardReader};
 use crate::state::slots::slot;
 use std::sync::atomic::{Ordering, fence};
 
@@ -59,7 +59,7 @@ impl MultiRead {
     /// database does not have the keyspace any more.
     pub(super) fn execute(
         &mut self,
-        (state, readers, keyspace): (&State, &[Reader], Keyspace),
+        (state, readers, keyspace): (&State, &[ShardReader], Keyspace),
         (first, requests): (usize, &[Request<'_>]),
         now: u64,
         answer: &mut impl FnMut(usize, Answer<'_>),
@@ -142,7 +142,7 @@ fn last_seen(state: &State, shards: &[usize], requests: &[Request<'_>]) -> Lsn {
 
 /// Enters the states of these shards. Returns whether they form one snapshot: not if a shard published meanwhile.
 fn enter_all<'s>(
-    (state, readers): (&State, &'s [Reader]),
+    (state, readers): (&State, &'s [ShardReader]),
     shards: &[usize],
     versions: &mut Vec<u64>,
     entered: &mut Vec<Entered<'s>>,

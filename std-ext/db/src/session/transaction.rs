@@ -4,7 +4,7 @@
 //! Their changes are one log entry and are published together. So a crash, a follower and every reader see all or none.
 
 use super::Session;
-use super::multi_key::{self, Apply, advance, lock_shards};
+use super::multi_key::{self, ApplyMany, advance, lock_shards};
 use super::read::answer_query;
 use crate::limits::{MAX_MULTI_KEY_BYTES, WATCHED_BYTES};
 use crate::log::Lsn;
@@ -61,7 +61,7 @@ impl Session {
         }
         self.entry.clear();
         let (of, bounds) = ((self.database, time), (left, state.most_held()));
-        let mut apply = Apply::new(&state, &mut cores, of, &mut self.entry, bounds);
+        let mut apply = ApplyMany::new(&state, &mut cores, of, &mut self.entry, bounds);
         let mut selected = self.database;
         let (mut hits, mut misses) = (0, 0);
         for (number, request) in requests.iter().enumerate() {

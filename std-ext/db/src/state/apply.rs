@@ -25,11 +25,11 @@ pub(crate) struct Apply<'a, 'd> {
     pub(crate) key: &'a [u8],
 }
 
-type Reply<'r> = &'r mut dyn FnMut(Answer<'_>);
+type ApplyReply<'r> = &'r mut dyn FnMut(Answer<'_>);
 
 impl Apply<'_, '_> {
     /// Applies the change and calls `answer` once.
-    pub(crate) fn run(&mut self, change: &Change<'_>, answer: Reply<'_>) {
+    pub(crate) fn run(&mut self, change: &Change<'_>, answer: ApplyReply<'_>) {
         // A key that is too long cannot exist, so all else finds it missing.
         if self.key.len() > LONGEST_KEY && change.creates() {
             return answer(Answer::Error(RequestError::KeyTooLong));
@@ -100,7 +100,7 @@ impl Apply<'_, '_> {
 
     /// Answers with a record's value. A record that was just removed can still be read: it is freed only after the
     /// removal was published.
-    fn value(&self, record: Option<Record>, answer: Reply<'_>) {
+    fn value(&self, record: Option<Record>, answer: ApplyReply<'_>) {
         match record {
             Some(record) => self.core.read(record, |value| answer(Answer::Bytes(value))),
             None => answer(Answer::Nil),
@@ -115,7 +115,7 @@ impl Apply<'_, '_> {
         current: Option<Record>,
         value: &[u8],
         (condition, expiry, get): (SetCondition<'_>, Expiry, bool),
-        answer: Reply<'_>,
+        answer: ApplyReply<'_>,
     ) {
         if value.len() > LONGEST_VALUE {
             return answer(Answer::Error(RequestError::ValueTooLong));

@@ -53,7 +53,7 @@ impl Apply<'_, '_> {
         if end > LONGEST_VALUE as u64 {
             return answer(Answer::Error(RequestError::ValueTooLong));
         }
-        let source = Source::of(current.as_ref(), self.core);
+        let source = BitSource::of(current.as_ref(), self.core);
         // Parts are joined where a log record of their own would take more bytes than the gap.
         let mut overlay = Overlay::new(&source, fields, self.key.len() + PART_OVERHEAD);
         let mut answers = Vec::with_capacity(fields.len() * (WINDOW + 1));
@@ -81,7 +81,7 @@ impl Apply<'_, '_> {
             FieldValues::store(shown, &mut answers);
         }
         if changed {
-            let part = |part: &Part| (part.at, &overlay.bytes[part.bytes.clone()]);
+            let part = |part: &BitPart| (part.at, &overlay.bytes[part.bytes.clone()]);
             let parts: Vec<(usize, &[u8])> = overlay.parts.iter().map(part).collect();
             self.overwrite(stored, current, &parts);
         }
@@ -103,13 +103,13 @@ impl Apply<'_, '_> {
 }
 
 /// A value from which many small parts are read.
-struct Source<'v> {
+struct BitSource<'v> {
     value: Option<Value<'v>>,
     /// The value, if it was compressed.
     copy: Vec<u8>,
 }
 
-impl<'v> Source<'v> {
+impl<'v> BitSource<'v> {
     fn of(record: Option<&'v Record>, core: &Core) -> Self {
         let value = record.map(Record::value);
         match (value, record) {
@@ -132,20 +132,20 @@ impl<'v> Source<'v> {
 }
 
 /// A part of a value, from this offset on, and its place among the overlay's bytes.
-struct Part {
+struct BitPart {
     at: usize,
     bytes: Range<usize>,
 }
 
 /// The parts of a value that change, in order. They do not overlap.
 struct Overlay {
-    parts: Vec<Part>,
+    parts: Vec<BitPart>,
     bytes: Vec<u8>,
 }
 
 impl Overlay {
     /// Loads all fields that are written. Parts with at most `gap` bytes between them become one.
-    fn new(source: &Source<'_>, fields: &[Field], gap: usize) -> Self {
+    fn new(source: &BitSource<'_>, fields: &[Field], gap: usize) -> Self {
         let written = fields.iter().filter(|field| field.writes()).map(byte_range);
         let mut ranges: Vec<Range<usize>> = written.collect();
         ranges.sort_unstable_by_key(|range| range.start);
@@ -161,13 +161,13 @@ impl Overlay {
             let begin = bytes.len();
             bytes.resize(begin + range.len(), 0);
             source.read(range.start, &mut bytes[begin..]);
-            parts.push(Part { at: range.start, bytes: begin..bytes.len() });
+            parts.push(BitPart { at: range.start, bytes: begin..bytes.len() });
         }
         Self { parts, bytes }
     }
 
     /// Returns the bytes from a field's first on, as they are now.
-    fn window(&self, source: &Source<'_>, field: &Field) -> [u8; WINDOW] {
+    fn window(&self, source: &BitSource<'_>, field: &Field) -> [u8; WINDOW] {
         let (from, mut window) = (byte_range(field).start, [0; WINDOW]);
         source.read(from, &mut window);
         let first = self.parts.partition_point(|part| part.at + part.bytes.len() <= from);
@@ -206,7 +206,7 @@ mod tests {
     fn near_parts_are_one() {
         let kind = FieldType::new(false, 8).unwrap();
         let field = |offset| Field { kind, offset, op: FieldOp::Set(0, Overflow::Wrap) };
-        let source = Source { value: Some(Value::Inline(b"rose")), copy: Vec::new() };
+        let source = BitSource { value: Some(Value::Inline(b"rose")), copy: Vec::new() };
         let fields = [field(8 * 30), field(8 * 9), field(4), field(8 * 5)];
         let overlay = Overlay::new(&source, &fields, 4);
         let parts: Vec<_> =

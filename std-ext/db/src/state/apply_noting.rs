@@ -3,7 +3,7 @@
 use super::apply::Apply;
 use super::shard::Core;
 use crate::event_flags::EventFlags;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::request::{Answer, Change, Expiry};
 
 /// Applies a change, and notes its events.
@@ -25,7 +25,7 @@ pub(super) fn apply_noting(
     };
     Apply { core: &mut *core, time, full, log: &mut *log, key }.run(change, &mut noting);
     let after = is_alive(core);
-    let logged = Changes::new(&log[begin..]).find_map(Result::ok);
+    let logged = LoggedChanges::new(&log[begin..]).find_map(Result::ok);
     let logged = match &logged {
         Some(LoggedOp::Change(_, logged)) => Some(logged),
         _ => None,

@@ -14,7 +14,7 @@ use super::slots::{SLOTS, slot};
 use super::{HeldRecords, LockedShards, State, shard};
 use crate::lock::lock;
 use crate::log::Lsn;
-use crate::log::change::{self, Changes, LoggedOp};
+use crate::log::change::{self, LoggedChanges, LoggedOp};
 use crate::state::logged_watermark::LoggedWatermark;
 use crate::state::role::Role;
 use sha2::{Digest as _, Sha256};
@@ -164,7 +164,7 @@ impl State {
         if cores.len() < self.shards.len() || self.digest_from().is_none() {
             return;
         }
-        for operation in Changes::new(changes).map_while(Result::ok) {
+        for operation in LoggedChanges::new(changes).map_while(Result::ok) {
             if let LoggedOp::Watermark(watermark) = operation {
                 self.note_records(cores, entry, watermark);
             }

@@ -145,7 +145,7 @@ fn evict_some(
     over: usize,
 ) -> Option<Evicted> {
     let shard = &state.shards[number];
-    let mut cursor = Cursor { at: from, wraps: 0 };
+    let mut cursor = EvictionCursor { at: from, wraps: 0 };
     // Each iteration holds the lock for a bounded time. If few keys may be evicted, the loop scans the whole shard, and
     // other threads get the lock meanwhile.
     while cursor.wraps < 2 {
@@ -197,7 +197,7 @@ fn evict_some(
 }
 
 /// The position of a scan, and how often it has reached the end of the shard.
-struct Cursor {
+struct EvictionCursor {
     at: u64,
     wraps: u32,
 }
@@ -208,7 +208,7 @@ fn pick_victim(
     (state, core): (&State, &Core),
     policy: Eviction,
     now: u64,
-    cursor: &mut Cursor,
+    cursor: &mut EvictionCursor,
     last: u32,
 ) -> Option<Record> {
     let (mut victim, mut seen, mut buckets) = (None::<(u64, Record)>, 0, 0);
@@ -256,7 +256,7 @@ mod tests {
         let mut sum = |samples| {
             state.limit.set_samples(samples);
             let victims = (0..200).filter_map(|_| {
-                let mut cursor = Cursor { at: random.next(), wraps: 0 };
+                let mut cursor = EvictionCursor { at: random.next(), wraps: 0 };
                 pick_victim((&state, &core), Eviction::VolatileTtl, 0, &mut cursor, 2)
             });
             victims.map(|record| record.expires_at().unwrap() - u64::MAX / 2).sum::<u64>()

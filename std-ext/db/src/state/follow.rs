@@ -3,7 +3,7 @@
 use super::load::{apply_logged, move_logged};
 use super::{LockedShards, State};
 use crate::log::Lsn;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::slot_set::SlotSet;
 use crate::state::role::Role;
 use crate::state::slots::{SLOTS, slot};
@@ -100,7 +100,7 @@ impl State {
             core.advance_time(time);
         }
         let mut log = Vec::new();
-        for operation in Changes::new(changes).map_while(Result::ok) {
+        for operation in LoggedChanges::new(changes).map_while(Result::ok) {
             self.follow_operation(&mut cores, (entry, time), operation, &mut log)
                 .map_err(|why| FollowError::Impossible(entry, why))?;
         }
@@ -124,7 +124,7 @@ impl State {
         changes: &[u8],
     ) -> Result<Vec<usize>, FollowError> {
         let mut shards = Vec::new();
-        for operation in Changes::new(changes) {
+        for operation in LoggedChanges::new(changes) {
             match operation.map_err(|why| FollowError::Unknown(entry, why))? {
                 LoggedOp::Change(key, _) => shards.push(self.shard_of(key)),
                 LoggedOp::Rename(from, to) => {

@@ -150,7 +150,7 @@ fn raise_dense(registers: &mut [u8], register: usize, rank: u8) -> bool {
 
 /// A run of registers of one rank, in the sparse encoding.
 #[derive(Clone, Copy)]
-struct Run {
+struct RegisterRun {
     /// The bytes that encode it: 1 or 2.
     bytes: usize,
     registers: usize,
@@ -158,10 +158,10 @@ struct Run {
 }
 
 /// Decodes a run. The second byte of a truncated one is zero, as behind every string of Redis.
-fn run(code: &[u8]) -> Run {
+fn run(code: &[u8]) -> RegisterRun {
     let first = code[0];
     if first & 0x80 != 0 {
-        return Run {
+        return RegisterRun {
             bytes: 1,
             registers: usize::from(first & 3) + 1,
             rank: (first >> 2 & 31) + 1,
@@ -169,10 +169,10 @@ fn run(code: &[u8]) -> Run {
     }
     let low = usize::from(first & 0x3F);
     if first & 0x40 == 0 {
-        return Run { bytes: 1, registers: low + 1, rank: 0 };
+        return RegisterRun { bytes: 1, registers: low + 1, rank: 0 };
     }
     let second = code.get(1).copied().unwrap_or(0);
-    Run { bytes: 2, registers: (low << 8 | usize::from(second)) + 1, rank: 0 }
+    RegisterRun { bytes: 2, registers: (low << 8 | usize::from(second)) + 1, rank: 0 }
 }
 
 fn ranked(rank: u8, registers: usize) -> u8 {
@@ -189,7 +189,7 @@ fn push_zeros(registers: usize, into: &mut Vec<u8>) {
 }
 
 /// Calls `each` with every run, until it returns false.
-fn runs(value: &[u8], mut each: impl FnMut(Run) -> bool) {
+fn runs(value: &[u8], mut each: impl FnMut(RegisterRun) -> bool) {
     let mut rest = &value[HEADER..];
     while !rest.is_empty() {
         let run = run(rest);

@@ -5,7 +5,7 @@
 
 use super::record::Record;
 use super::shard::Core;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use std::collections::HashSet;
 
 /// The keys that clients are told of when a change is published.
@@ -32,7 +32,7 @@ impl Invalidation {
             }
         };
         // This program has encoded the entry, or has decoded it before.
-        for operation in Changes::new(entry).map_while(Result::ok) {
+        for operation in LoggedChanges::new(entry).map_while(Result::ok) {
             match operation {
                 LoggedOp::Change(key, _) | LoggedOp::Move(key, _) => note(key),
                 LoggedOp::Rename(from, to) => {

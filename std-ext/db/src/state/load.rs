@@ -1,6 +1,6 @@
 //! Loading a database at startup: the snapshot, and then the log entries after it.
 
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::log::{BatchMark, Lsn};
 use crate::options::{MAX_DATABASES, Options};
 use crate::request::{Answer, Change};
@@ -165,7 +165,7 @@ impl LoadingShards {
         met: &mut ReplayedState,
     ) -> Result<(), &'static str> {
         let (mut log, mut database) = (Vec::new(), 0);
-        for change in Changes::new(changes) {
+        for change in LoggedChanges::new(changes) {
             match change? {
                 LoggedOp::Database(number) => database = number,
                 LoggedOp::Change(key, change) => {

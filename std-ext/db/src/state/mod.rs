@@ -70,7 +70,7 @@ pub(crate) mod watched_keys;
 mod watermark;
 pub(crate) mod xxh3;
 
-use crate::clock::Clock;
+use crate::clock::ExpiryClock;
 use crate::latency_monitor::LatencyMonitor;
 use crate::limits::{LEAST_PRODUCED_BYTES, MAX_MULTI_KEY_BYTES, MAX_PRODUCED_BYTES};
 use crate::log::change;
@@ -94,7 +94,7 @@ use record::Record;
 use role::{Role, RoleCell};
 use shard::pins::{self, NamedRecords};
 use shard::{Core, Shard, ShardContext};
-use slabs::Compaction;
+use slabs::SlabCompaction;
 use slot_lsns::SlotLsns;
 use slots::{Sharding, slot};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -107,7 +107,7 @@ pub(crate) struct State {
     /// Whether changes are logged. A change whose entry cannot be logged is undone.
     is_logged: bool,
     pub(crate) sharding: Sharding,
-    pub(crate) clock: Clock,
+    pub(crate) clock: ExpiryClock,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) cold: Option<Arc<ColdStore>>,
     pub(crate) publish_gate: PublishGate,
@@ -118,13 +118,13 @@ pub(crate) struct State {
     /// The events of this database's threads that took long, and those of the server that serves it.
     pub(crate) latency: Arc<LatencyMonitor>,
     pub(crate) heap_trimmer: HeapTrimmer,
-    compaction: Compaction,
+    compaction: SlabCompaction,
     pub(crate) role: RoleCell,
     slot_lsns: SlotLsns,
     pub(crate) ownership: Ownership,
     /// The moves that send keys of this group to another one.
     #[cfg(feature = "cluster")]
-    subscriptions: subscriptions::Subscriptions,
+    subscriptions: subscriptions::MoveSubscriptions,
     #[cfg(any(test, feature = "cluster"))]
     pub(crate) lost: lost_slots::LostSlots,
     /// The bounds of the log's entries and of requests, in bytes.
@@ -162,7 +162,7 @@ impl State {
     pub(crate) fn new(
         shards: LoadingShards,
         log: Arc<dyn Log>,
-        clock: Clock,
+        clock: ExpiryClock,
         options: &Options,
     ) -> Self {
         // Without a folder no entry can fail, so nothing is kept for a rollback.
@@ -174,7 +174,7 @@ impl State {
     pub(crate) fn without_log(options: &Options, load: impl FnOnce(&LoadingShards)) -> Self {
         let shards = LoadingShards::new(options);
         load(&shards);
-        let clock = Clock::starting(crate::clock::TimeSource::System, 0);
+        let clock = ExpiryClock::starting(crate::clock::TimeSource::System, 0);
         Self::new(shards, Arc::new(crate::log::none::NoLog::new()), clock, options)
     }
 
@@ -187,7 +187,7 @@ impl State {
         (watermark, latest): (u64, u64),
         options: &Options,
     ) -> Self {
-        let clock = Clock::starting(options.time.clone(), latest);
+        let clock = ExpiryClock::starting(options.time.clone(), latest);
         let ownership = Ownership::of(&log.slots());
         // The log contains all changes, with their values, also without a folder.
         let state = Self::build(shards, log, clock, true);
@@ -202,7 +202,12 @@ impl State {
         }
     }
 
-    fn build(shards: LoadingShards, log: Arc<dyn Log>, clock: Clock, is_logged: bool) -> Self {
+    fn build(
+        shards: LoadingShards,
+        log: Arc<dyn Log>,
+        clock: ExpiryClock,
+        is_logged: bool,
+    ) -> Self {
         #[cfg(any(test, feature = "cluster"))]
         let lost = shards.lost.take();
         let (all, databases, sharding, ShardContext { cold, limit }) = shards.into_parts();
@@ -212,7 +217,7 @@ impl State {
             slot_lsns: SlotLsns::default(),
             ownership: Ownership::default(),
             #[cfg(feature = "cluster")]
-            subscriptions: subscriptions::Subscriptions::default(),
+            subscriptions: subscriptions::MoveSubscriptions::default(),
             #[cfg(any(test, feature = "cluster"))]
             lost,
             longest_entry: log.longest_entry(),
@@ -238,7 +243,7 @@ impl State {
             tracking: Arc::default(),
             limit,
             heap_trimmer: HeapTrimmer::default(),
-            compaction: Compaction::default(),
+            compaction: SlabCompaction::default(),
             memory,
             cold_memory: AtomicUsize::new(0),
             rollbacks: AtomicU64::new(0),

@@ -63,7 +63,7 @@ pub(crate) fn missed_key<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
 }
 
 #[derive(Debug)]
-pub(super) struct Event {
+pub(super) struct NotedEvent {
     /// Its number among the events of its thread.
     pub(super) number: u64,
     pub(super) kind: EventFlags,
@@ -91,7 +91,7 @@ struct Notes {
     /// The keyspace of the shard.
     keyspace: usize,
     alias: Option<Alias>,
-    events: Vec<Event>,
+    events: Vec<NotedEvent>,
 }
 
 /// The events of a shard that were not published yet. The shard's lock protects them.
@@ -116,7 +116,7 @@ impl NotedEvents {
         let Some(notes) = &mut self.0 else { return };
         if notes.flags.intersects(kind) {
             let number = NUMBER.replace(NUMBER.get().wrapping_add(1));
-            notes.events.push(Event { number, kind, name, key: key.into() });
+            notes.events.push(NotedEvent { number, kind, name, key: key.into() });
         }
     }
 
@@ -136,7 +136,7 @@ impl NotedEvents {
     }
 
     /// Takes the events, with the keyspace of the shard.
-    pub(super) fn take(&mut self) -> Option<(usize, Vec<Event>)> {
+    pub(super) fn take(&mut self) -> Option<(usize, Vec<NotedEvent>)> {
         let notes = self.0.as_mut().filter(|notes| !notes.events.is_empty())?;
         Some((notes.keyspace, std::mem::take(&mut notes.events)))
     }

@@ -29,9 +29,9 @@ const BITS: usize = 64;
 
 /// The slots of this node's group; nothing if it has all slots for ever.
 #[derive(Default)]
-pub(crate) struct Ownership(Option<Box<Slots>>);
+pub(crate) struct Ownership(Option<Box<OwnedSlots>>);
 
-struct Slots {
+struct OwnedSlots {
     /// The number of changes.
     changes: AtomicU64,
     /// A bit for each slot.
@@ -60,7 +60,7 @@ impl Ownership {
     #[cfg(any(test, feature = "cluster"))]
     pub(super) fn of(slots: &SlotSet) -> Self {
         let words = words(slots).map(AtomicU64::new).collect();
-        Self(Some(Box::new(Slots {
+        Self(Some(Box::new(OwnedSlots {
             changes: AtomicU64::new(0),
             words,
             #[cfg(test)]
@@ -118,8 +118,8 @@ impl Ownership {
         for (word, bits) in own.words.iter().zip(words(slots)).filter(|(_, bits)| *bits != 0) {
             // Slots of other shards, whose locks the caller lacks, share the word.
             if owned {
-                // [OW-2] Release: pairs with the acquire in `Slots::has`, so a read that sees the slot sees the change
-                // counted.
+                // [OW-2] Release: pairs with the acquire in `OwnedSlots::has`, so a read that sees the slot sees the
+                // change counted.
                 word.fetch_or(bits, Ordering::Release);
             } else {
                 // [OW-1] Release: as above. Publishing a state without the slot's keys releases this store, too.
@@ -155,7 +155,7 @@ fn words(slots: &SlotSet) -> impl Iterator<Item = u64> + '_ {
     words.iter().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
-impl Slots {
+impl OwnedSlots {
     #[cfg(test)]
     fn run_hook(&self, at: usize) {
         let hook = crate::lock::lock(&self.hooks[at]).take();

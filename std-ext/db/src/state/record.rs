@@ -27,13 +27,13 @@ const TICKET: u16 = 0;
 const ROPE: u16 = 1;
 
 #[repr(C)]
-struct Header {
+struct RecordHeader {
     key_length: u16,
     value: u16,
     usage: AtomicU32,
 }
 
-const HEADER: usize = size_of::<Header>();
+const HEADER: usize = size_of::<RecordHeader>();
 const TTL_BYTES: usize = size_of::<u64>();
 /// The parts of the reference to a value outside: its length, and the pointer or ticket.
 const INDIRECT_LENGTH: usize = size_of::<u32>();
@@ -83,7 +83,7 @@ impl<'a> RopeRef<'a> {
 /// The holder makes sure that the record was not freed. It is in a shard's map or among its retired records, or the
 /// holder is a reader and has entered a published state that contains it.
 #[derive(Clone, Copy)]
-pub(crate) struct Record(NonNull<Header>);
+pub(crate) struct Record(NonNull<RecordHeader>);
 
 // SAFETY: shared records change only in an atomic, and the thread that frees a record has it alone.
 unsafe impl Send for Record {}
@@ -110,10 +110,10 @@ impl Record {
         };
         let word = word | if expires_at.is_some() { HAS_TTL } else { 0 };
         let key_length = u16::try_from(key.len()).expect("keys have been measured");
-        let header = Header { key_length, usage: AtomicU32::new(usage), value: word };
+        let header = RecordHeader { key_length, usage: AtomicU32::new(usage), value: word };
         let length = u32::try_from(value.length()).expect("values have been measured");
         let room = slabs::allocate(header.size());
-        let this = room.cast::<Header>();
+        let this = room.cast::<RecordHeader>();
         let (key_at, value_at) = header.places();
         // SAFETY: the block was just allocated with this size: aligned for a header, with room for all parts, which do
         // not overlap.
@@ -168,7 +168,7 @@ impl Record {
         self.0 == other.0
     }
 
-    fn header(&self) -> &Header {
+    fn header(&self) -> &RecordHeader {
         // SAFETY: the holder of a record makes sure that it was not freed.
         unsafe { self.0.as_ref() }
     }
@@ -266,7 +266,7 @@ impl Record {
     }
 }
 
-impl Header {
+impl RecordHeader {
     /// Returns the offsets of key and value.
     #[inline]
     fn places(&self) -> (usize, usize) {

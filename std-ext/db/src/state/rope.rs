@@ -51,10 +51,10 @@ pub(crate) struct Rope {
     size: usize,
     /// Bytes that records may refer to: the length of the newest record.
     filled: AtomicUsize,
-    pieces: Box<[Arc<Piece>]>,
+    pieces: Box<[Arc<RopePiece>]>,
 }
 
-struct Piece {
+struct RopePiece {
     bytes: Box<[UnsafeCell<u8>]>,
     /// The window in which it was made; 0 if it is never overwritten.
     window: u64,
@@ -62,11 +62,11 @@ struct Piece {
 
 // SAFETY: only the holder of the shard's lock writes, and only bytes that no reader accesses. It publishes them
 // afterwards.
-unsafe impl Send for Piece {}
+unsafe impl Send for RopePiece {}
 // SAFETY: as above.
-unsafe impl Sync for Piece {}
+unsafe impl Sync for RopePiece {}
 
-impl Piece {
+impl RopePiece {
     /// Returns a piece of zeros that was made in a window.
     fn zeroed(size: usize, window: u64) -> Self {
         let bytes = Box::into_raw(vec![0_u8; size].into_boxed_slice());
@@ -109,7 +109,11 @@ impl Rope {
     /// Returns a rope with a value as one piece.
     pub(crate) fn of(value: &[u8]) -> Arc<Self> {
         let filled = AtomicUsize::new(value.len());
-        Arc::new(Self { size: value.len(), filled, pieces: [Arc::new(Piece::of(value))].into() })
+        Arc::new(Self {
+            size: value.len(),
+            filled,
+            pieces: [Arc::new(RopePiece::of(value))].into(),
+        })
     }
 
     /// Returns the bytes of memory that a value of this length takes in this rope.
@@ -252,7 +256,7 @@ impl Rope {
         let number = total.div_ceil(next.size);
         if number > next.pieces.len() {
             let mut pieces = std::mem::take(&mut next.pieces).into_vec();
-            pieces.resize_with(number, || Arc::new(Piece::zeroed(next.size, window)));
+            pieces.resize_with(number, || Arc::new(RopePiece::zeroed(next.size, window)));
             next.pieces = pieces.into();
         }
         for (at, part) in parts {
@@ -283,7 +287,7 @@ impl Rope {
         let seen: Vec<usize> = self.seen_pieces(length, range, window).collect();
         for piece in &seen {
             let used = self.size.min(length - piece * self.size);
-            let copy = Piece::zeroed(self.size, window);
+            let copy = RopePiece::zeroed(self.size, window);
             // SAFETY: bytes before the length are not written, and no other thread has the copy.
             unsafe { copy.write(0, self.pieces[*piece].bytes(0..used)) };
             self.pieces[*piece] = Arc::new(copy);
@@ -299,7 +303,7 @@ impl Rope {
     /// Returns a rope with copies of the pieces, for a value of `total` bytes.
     fn moved(&self, length: usize, total: usize, window: u64) -> Self {
         let size = if total > PIECE { PIECE } else { total.next_power_of_two() };
-        let new = || Arc::new(Piece::zeroed(size, window));
+        let new = || Arc::new(RopePiece::zeroed(size, window));
         let pieces = std::iter::repeat_with(new).take(length.div_ceil(size)).collect();
         let next = Self { size, filled: AtomicUsize::new(0), pieces };
         for (piece, old) in self.pieces.iter().enumerate() {

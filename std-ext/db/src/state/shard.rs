@@ -39,10 +39,10 @@ use undo::Undo;
 
 pub(crate) use values::{read, read_part, read_pieces, visit};
 
-pub(crate) type Reader = ReadHandle<Record, (), DefaultHashBuilder, Inline>;
+pub(crate) type ShardReader = ReadHandle<Record, (), DefaultHashBuilder, Inline>;
 /// A published state of a shard, which does not change while this lives.
 pub(crate) type Entered<'a> = Snapshot<'a, Record, (), DefaultHashBuilder, Inline>;
-type Writer = WriteHandle<Record, (), DefaultHashBuilder, Inline>;
+type ShardWriter = WriteHandle<Record, (), DefaultHashBuilder, Inline>;
 type Factory = ReadHandleFactory<Record, (), DefaultHashBuilder, Inline>;
 
 /// Tables with a smaller capacity are not shrunk.
@@ -79,9 +79,9 @@ pub(crate) struct ShardContext {
 
 /// The part of a shard that its lock protects.
 pub(crate) struct Core {
-    writer: Writer,
+    writer: ShardWriter,
     /// For scans. Sees the published state.
-    reader: Reader,
+    reader: ShardReader,
     context: ShardContext,
     /// Undo steps since the last publish; of the publish before; and those that may not be dropped yet.
     unpublished: Vec<Undo>,
@@ -194,7 +194,7 @@ impl Shard {
         self.core.try_lock().ok()
     }
 
-    pub(crate) fn reader(&self) -> Reader {
+    pub(crate) fn reader(&self) -> ShardReader {
         self.factory.handle()
     }
 

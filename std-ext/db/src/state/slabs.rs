@@ -23,8 +23,8 @@ mod compaction;
 mod lists;
 mod pool;
 
-pub(crate) use compaction::{Compaction, is_compacting};
-use lists::{Block, CLASSES, STEP, SizeClass, Slab};
+pub(crate) use compaction::{SlabCompaction, is_compacting};
+use lists::{CLASSES, FreeBlock, STEP, SizeClass, SlabHead};
 use pool::SLABS;
 
 /// This much memory of empty slabs, and an eighth of the slabs that serve a class, is kept for new records.
@@ -93,7 +93,8 @@ pub(super) fn flush_cache() {
 /// `allocate` has returned it for this size, and it is not freed meanwhile.
 pub(super) unsafe fn is_in_sparse_slab(block: NonNull<u8>, size: usize) -> bool {
     // SAFETY: the block is in use.
-    SizeClass::of(size).is_some() && unsafe { Slab::is_sparse(Slab::of(block.cast::<Block>())) }
+    SizeClass::of(size).is_some()
+        && unsafe { SlabHead::is_sparse(SlabHead::of(block.cast::<FreeBlock>())) }
 }
 
 /// Gives the pages of empty slabs back to the system if they are many.

@@ -8,7 +8,7 @@
 //! Walks over all keys do not use this. They wait for the last entry of all.
 
 use crate::log::Lsn;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::slot_set::SlotSet;
 use crate::state::slots::{SLOTS, slot};
 use std::ops::Range;
@@ -68,7 +68,7 @@ fn note(slot_lsns: &[AtomicU64], entry: Lsn, changes: &[u8]) {
     };
     let one = |key: &[u8]| store(&slot_lsns[usize::from(slot(key))], entry);
     // This program has encoded the changes, or has decoded them before.
-    for change in Changes::new(changes).map_while(Result::ok) {
+    for change in LoggedChanges::new(changes).map_while(Result::ok) {
         match change {
             LoggedOp::Change(key, _) => one(key),
             LoggedOp::Rename(from, to) => {

@@ -3,14 +3,14 @@
 use super::slots::slot;
 use crate::gauge::Gauge;
 use crate::lock::lock;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::slot_set::SlotSet;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 /// The moves that send keys of this group.
 #[derive(Default)]
-pub(crate) struct Subscriptions {
+pub(crate) struct MoveSubscriptions {
     /// The number of them, so that writers take no lock if there is none. A subscription reads a shard only after it
     /// was counted, under the shard's lock. So a thread that changes the shard afterwards sees the number.
     number: Gauge,
@@ -33,7 +33,7 @@ pub(super) struct ChangedKeys {
     pub(super) cleared: bool,
 }
 
-impl Subscriptions {
+impl MoveSubscriptions {
     /// Begins to note the changes of slots.
     pub(super) fn begin(&self, slots: SlotSet) -> Arc<Subscription> {
         let subscription = Arc::new(Subscription { slots, changed: Mutex::default() });
@@ -76,7 +76,7 @@ impl Subscription {
             }
         };
         let mut cleared = false;
-        for operation in Changes::new(changes).map_while(Result::ok) {
+        for operation in LoggedChanges::new(changes).map_while(Result::ok) {
             match operation {
                 LoggedOp::Change(key, _) => note(key),
                 LoggedOp::Rename(from, to) => {

@@ -43,7 +43,7 @@ const CHANGED: usize = 256;
 
 /// A piece of the data that the source sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Item {
+pub(crate) enum TransferItem {
     /// A key with its value and its expiration.
     Set(Vec<u8>, Option<u64>, Vec<u8>),
     /// A key that is not there any more.
@@ -52,7 +52,7 @@ pub(crate) enum Item {
     Cleared,
 }
 
-impl Item {
+impl TransferItem {
     /// Returns the approximate bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
         32 + match self {
@@ -101,7 +101,7 @@ impl Export {
 
     /// Returns the next pieces: some of the keys that have changed, and some that were not sent yet, of a little more
     /// than `most` bytes. Nothing: at present there is no more to send.
-    pub(crate) fn next(&mut self, most: usize) -> Vec<Item> {
+    pub(crate) fn next(&mut self, most: usize) -> Vec<TransferItem> {
         let mut items = Vec::new();
         {
             let mut changed = lock(&self.subscription.changed);
@@ -109,7 +109,7 @@ impl Export {
             if std::mem::take(&mut changed.cleared) {
                 changed.keys.clear();
                 self.at = (0, 0);
-                return vec![Item::Cleared];
+                return vec![TransferItem::Cleared];
             }
             let mut some: Vec<_> = changed.keys.iter().take(CHANGED).cloned().collect();
             for key in &some {
@@ -121,11 +121,11 @@ impl Export {
             // After it was taken from the set: a later change puts the key there again.
             items.extend(some.into_iter().map(|key| self.look_up(key)));
         }
-        let mut bytes: usize = items.iter().map(Item::bytes).sum();
+        let mut bytes: usize = items.iter().map(TransferItem::bytes).sum();
         while bytes < most && self.at.0 < self.shards.len() {
             let before = items.len();
             self.scan(&mut items);
-            let more = items[before..].iter().map(Item::bytes).sum::<usize>();
+            let more = items[before..].iter().map(TransferItem::bytes).sum::<usize>();
             bytes += more;
             self.scanned += more + (items.len() - before) * KEY;
         }
@@ -138,20 +138,20 @@ impl Export {
         std::mem::take(&mut self.scanned)
     }
 
-    fn look_up(&self, key: Vec<u8>) -> Item {
+    fn look_up(&self, key: Vec<u8>) -> TransferItem {
         let mut core = self.state.shards[self.state.shard_of(&key)].lock();
         let time = core.advance_time(self.state.clock.now());
         match core.find(&key).filter(|record| !record.is_expired(time)) {
             Some(record) => {
                 let value = core.read(record, <[u8]>::to_vec);
-                Item::Set(key, record.expires_at(), value)
+                TransferItem::Set(key, record.expires_at(), value)
             }
-            None => Item::Removed(key),
+            None => TransferItem::Removed(key),
         }
     }
 
     /// Reads some buckets of a shard.
-    fn scan(&mut self, items: &mut Vec<Item>) {
+    fn scan(&mut self, items: &mut Vec<TransferItem>) {
         let mut core = self.state.shards[self.shards[self.at.0]].lock();
         let time = core.advance_time(self.state.clock.now());
         let slots = &self.subscription.slots;
@@ -165,7 +165,7 @@ impl Export {
             // Copied under the lock. Afterwards nothing keeps the record from being freed.
             let item = |record: Record| {
                 let value = core.read(record, <[u8]>::to_vec);
-                Item::Set(record.key().to_vec(), record.expires_at(), value)
+                TransferItem::Set(record.key().to_vec(), record.expires_at(), value)
             };
             items.extend(found.into_iter().map(item));
             let Some(next) = next else {
@@ -340,27 +340,29 @@ impl State {
     pub(crate) fn import(
         &self,
         slots: &SlotSet,
-        items: &[Item],
+        items: &[TransferItem],
         may_exceed: bool,
     ) -> Result<Lsn, RequestError> {
         let (mut last, most) = (0, self.limit.bytes());
-        let added: usize = items.iter().map(Item::bytes).sum();
+        let added: usize = items.iter().map(TransferItem::bytes).sum();
         if !may_exceed && most != 0 && self.memory().saturating_add(added) > most {
             return Err(RequestError::OutOfMemory);
         }
         let mut rest = items;
         while let Some(first) = rest.first() {
             let (part, behind) = match first {
-                Item::Cleared => {
+                TransferItem::Cleared => {
                     last = self.clear_slots(slots)?.max(last);
                     rest = &rest[1..];
                     continue;
                 }
-                Item::Set(key, ..) | Item::Removed(key) => {
+                TransferItem::Set(key, ..) | TransferItem::Removed(key) => {
                     let shard = self.shard_of(key);
-                    let is_other = |item: &Item| match item {
-                        Item::Set(key, ..) | Item::Removed(key) => self.shard_of(key) != shard,
-                        Item::Cleared => true,
+                    let is_other = |item: &TransferItem| match item {
+                        TransferItem::Set(key, ..) | TransferItem::Removed(key) => {
+                            self.shard_of(key) != shard
+                        }
+                        TransferItem::Cleared => true,
                     };
                     rest.split_at(rest.iter().position(is_other).unwrap_or(rest.len()))
                 }
@@ -371,18 +373,24 @@ impl State {
         Ok(last)
     }
 
-    fn import_into_shard(&self, slots: &SlotSet, items: &[Item]) -> Result<Lsn, RequestError> {
-        let Some(Item::Set(key, ..) | Item::Removed(key)) = items.first() else { return Ok(0) };
+    fn import_into_shard(
+        &self,
+        slots: &SlotSet,
+        items: &[TransferItem],
+    ) -> Result<Lsn, RequestError> {
+        let Some(TransferItem::Set(key, ..) | TransferItem::Removed(key)) = items.first() else {
+            return Ok(0);
+        };
         let shard = &self.shards[self.shard_of(key)];
         let mut core = shard.lock();
         self.check_writable()?;
         // The source sends keys of these slots only, and the group does not own any of them. Checked before the first
         // change: an error must leave nothing that is not logged.
-        let is_wrong = |item: &Item| match item {
-            Item::Set(key, ..) | Item::Removed(key) => {
+        let is_wrong = |item: &TransferItem| match item {
+            TransferItem::Set(key, ..) | TransferItem::Removed(key) => {
                 !slots.contains(slot(key)) || self.ownership.has(|| slot(key))
             }
-            Item::Cleared => false,
+            TransferItem::Cleared => false,
         };
         if items.iter().any(is_wrong) {
             return Err(RequestError::SlotNotOwned);
@@ -391,13 +399,13 @@ impl State {
         let (mut entry, mut last) = (Vec::new(), 0);
         for item in items {
             let (key, change) = match item {
-                Item::Set(key, expires_at, value) => {
+                TransferItem::Set(key, expires_at, value) => {
                     let expiry = expires_at.map_or(Expiry::Never, Expiry::At);
                     let condition = SetCondition::Always;
                     (key, Change::Set { value, condition, expiry, get: false })
                 }
-                Item::Removed(key) => (key, Change::Delete),
-                Item::Cleared => continue,
+                TransferItem::Removed(key) => (key, Change::Delete),
+                TransferItem::Cleared => continue,
             };
             let mut refused = None;
             let mut note = |made: Answer<'_>| {

@@ -7,7 +7,7 @@
 //! A watcher that ends drops its flag, and takes no lock: its entries are removed later.
 
 use super::slots::slot;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::slot_set::SlotSet;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,10 +90,10 @@ impl Watcher {
 
 /// The watched keys of a shard. Its lock protects them.
 #[derive(Debug, Default)]
-pub(crate) struct WatchedKeys(Option<Box<Table>>);
+pub(crate) struct WatchedKeys(Option<Box<WatchTable>>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct WatchTable {
     keys: HashMap<Box<[u8]>, Vec<Watcher>>,
     /// The number of watchers, and the number at which those that have ended are removed.
     watchers: usize,
@@ -131,7 +131,7 @@ impl WatchedKeys {
         let Some(table) = &mut self.0 else { return };
         let mut database = 0;
         // This program has encoded the changes, or has decoded them before.
-        for operation in Changes::new(changes).map_while(Result::ok) {
+        for operation in LoggedChanges::new(changes).map_while(Result::ok) {
             let is_own = own.is_none_or(|own| own == database);
             match operation {
                 LoggedOp::Database(number) => database = number,
@@ -200,7 +200,7 @@ impl WatchedKeys {
     }
 }
 
-impl Table {
+impl WatchTable {
     fn note_key(&mut self, key: &[u8]) {
         // Their transactions fail now, so later changes need not be noted for them.
         if let Some(watchers) = self.keys.remove(key) {

@@ -35,12 +35,12 @@ use crate::gauge::Gauge;
 use crate::lock::{read, write};
 use crate::pubsub::{Hub, Mailbox, Message};
 use crate::resp::Protocol;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use prefixes::Prefixes;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock, Weak};
-use table::Table;
+use table::TrackingTable;
 
 thread_local! {
     /// The client with `NOLOOP` whose commands this thread executes; 0 for none.
@@ -172,7 +172,7 @@ pub(crate) struct Tracking {
     count: Gauge,
     clients: RwLock<Clients>,
     prefixes: RwLock<Prefixes>,
-    table: Table,
+    table: TrackingTable,
 }
 
 impl Tracking {
@@ -335,7 +335,7 @@ fn encode(keys: &[&[u8]]) -> Arc<[u8]> {
     #[cfg(test)]
     tests::ENCODED.set(tests::ENCODED.get() + 1);
     let mut bytes = Vec::with_capacity(keys.iter().map(|key| key.len() + 16).sum::<usize>() + 16);
-    let mut out = Writer::new(&mut bytes, Protocol::Two);
+    let mut out = RespWriter::new(&mut bytes, Protocol::Two);
     out.array(keys.len());
     for key in keys {
         out.bulk(key);

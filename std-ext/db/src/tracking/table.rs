@@ -16,7 +16,7 @@ const KEY: usize = 128;
 const MAX_KEYS: u64 = 1_000_000;
 
 /// A key, and the clients that have read it since it changed, in ascending order.
-type Entry = (Arc<[u8]>, Vec<u64>);
+type TrackedKey = (Arc<[u8]>, Vec<u64>);
 
 /// A part of the table.
 #[derive(Debug, Default)]
@@ -24,12 +24,12 @@ struct Part {
     /// The place of each key in `entries`.
     places: HashMap<Arc<[u8]>, usize>,
     /// The keys in any order, so that one can be evicted without a search.
-    entries: Vec<Entry>,
+    entries: Vec<TrackedKey>,
 }
 
 /// The keys that clients have read.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct TrackingTable {
     parts: Box<[Mutex<Part>]>,
     hasher: RandomState,
     pub(super) keys: Gauge,
@@ -45,7 +45,7 @@ pub(super) struct Table {
     evictions: Gauge,
 }
 
-impl Default for Table {
+impl Default for TrackingTable {
     fn default() -> Self {
         Self {
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
@@ -61,12 +61,12 @@ impl Default for Table {
 }
 
 /// Returns the bytes that an entry takes, about.
-fn bytes((key, ids): &Entry) -> u64 {
+fn bytes((key, ids): &TrackedKey) -> u64 {
     (KEY + key.len() + size_of_val(&ids[..])) as u64
 }
 
 impl Part {
-    fn remove(&mut self, place: usize) -> Entry {
+    fn remove(&mut self, place: usize) -> TrackedKey {
         let entry = self.entries.swap_remove(place);
         self.places.remove(&entry.0);
         if let Some((moved, _)) = self.entries.get(place)
@@ -83,7 +83,7 @@ impl Part {
     }
 }
 
-impl Table {
+impl TrackingTable {
     fn part(&self, key: &[u8]) -> &Mutex<Part> {
         &self.parts[self.hasher.hash_one(key) as usize % PARTS]
     }
@@ -92,7 +92,7 @@ impl Table {
     pub(super) fn add(&self, key: &[u8], client: u64) -> bool {
         let mut part = lock(self.part(key));
         let Some(place) = part.places.get(key).copied() else {
-            let entry: Entry = (key.into(), vec![client]);
+            let entry: TrackedKey = (key.into(), vec![client]);
             self.keys.add(1);
             self.items.add(1);
             self.bytes.add(bytes(&entry));
@@ -127,7 +127,7 @@ impl Table {
     }
 
     /// Forgets a key if the table exceeds its limits.
-    pub(super) fn evict(&self) -> Option<Entry> {
+    pub(super) fn evict(&self) -> Option<TrackedKey> {
         let most = self.max_keys.get();
         let is_full =
             || most != 0 && self.keys.get() > most || self.bytes.get() > self.max_bytes.get();
@@ -163,7 +163,7 @@ impl Table {
         }
     }
 
-    fn uncount(&self, entry: &Entry) {
+    fn uncount(&self, entry: &TrackedKey) {
         self.keys.sub(1);
         self.items.sub(entry.1.len() as u64);
         self.bytes.sub(bytes(entry));

@@ -10,7 +10,7 @@ use alike::{read_alike, taken};
 use hedgerow_db::resp::Protocol;
 use hedgerow_db::resp::parse::{Limits, ParseError, ParsedItem, Requests};
 use hedgerow_db::resp::read::{self, Reply};
-use hedgerow_db::resp::write::{self, Writer};
+use hedgerow_db::resp::write::{self, RespWriter};
 
 /// Pseudo-random numbers, the same each time.
 struct Dice(u64);
@@ -169,7 +169,7 @@ fn any_reply(dice: &mut Dice, depth: usize) -> Reply {
     }
 }
 
-fn written(reply: &Reply, out: &mut Writer<'_>) {
+fn written(reply: &Reply, out: &mut RespWriter<'_>) {
     match reply {
         Reply::Simple(text) => out.simple(std::str::from_utf8(text).unwrap()),
         Reply::Error(text) => out.error(text),
@@ -224,7 +224,7 @@ fn written_replies_are_read_back() {
         for (protocol, wanted) in [(Protocol::Three, reply.clone()), (Protocol::Two, plain(&reply))]
         {
             let mut bytes = Vec::new();
-            written(&reply, &mut Writer::new(&mut bytes, protocol));
+            written(&reply, &mut RespWriter::new(&mut bytes, protocol));
             let length = bytes.len();
             bytes.extend(dice.bytes(3));
             assert_eq!(read::reply(&bytes), Ok(read::ReadItem::Reply(wanted, length)));
@@ -268,7 +268,7 @@ fn arbitrary_replies_are_parsed_like_the_slow_parser() {
     }
     for _ in 0..300 {
         let mut bytes = Vec::new();
-        written(&any_reply(&mut dice, 3), &mut Writer::new(&mut bytes, Protocol::Three));
+        written(&any_reply(&mut dice, 3), &mut RespWriter::new(&mut bytes, Protocol::Three));
         read_alike(&bytes);
         let at = dice.roll(bytes.len());
         bytes[at] = dice.roll(256) as u8;

@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use crate::support::Running;
-use hedgerow_db::cluster::view::{Addresses, Group, Health, Member, Role, SlotOwners, View, Views};
+use hedgerow_db::cluster::view::{
+    KnownGroup, MemberRole, MemberView, NodeAddresses, NodeHealth, SlotOwners, View, Views,
+};
 use redis::Commands;
 use redis::cluster::{ClusterClient, ClusterConnection};
 use redis::cluster_read_routing::RandomReplicaStrategy;
@@ -36,12 +38,12 @@ impl Node {
         self.server.address
     }
 
-    fn member(&self) -> Member {
+    fn member(&self) -> MemberView {
         let (ip, port) = (self.address().ip().to_string(), self.address().port());
         let addresses =
-            Addresses { ip, hostname: "localhost".into(), port, ..Addresses::default() };
+            NodeAddresses { ip, hostname: "localhost".into(), port, ..NodeAddresses::default() };
         let id = self.id.clone();
-        Member { id, addresses, health: Health::Online, ..Member::default() }
+        MemberView { id, addresses, health: NodeHealth::Online, ..MemberView::default() }
     }
 }
 
@@ -58,12 +60,12 @@ impl Cluster {
 
     /// Makes a node the primary, in everybody's view.
     pub(crate) fn make_primary(&self, primary: usize) {
-        let members: Vec<Member> = self.0.iter().map(Node::member).collect();
+        let members: Vec<MemberView> = self.0.iter().map(Node::member).collect();
         for (number, node) in self.0.iter().enumerate() {
             node.views.publish(View {
                 own_id: node.id.clone(),
-                role: if number == primary { Role::Primary } else { Role::Follower },
-                group: Group {
+                role: if number == primary { MemberRole::Primary } else { MemberRole::Follower },
+                group: KnownGroup {
                     number: 0,
                     id: GROUP.into(),
                     epoch: primary as u64 + 1,
@@ -79,7 +81,7 @@ impl Cluster {
     /// Starts two nodes, each of which is the primary of a group of its own.
     pub(crate) fn of_two_groups(endpoint_type: EndpointType) -> Self {
         let cluster = Self((0..2).map(|number| Node::new(number, endpoint_type)).collect());
-        let group = |number: usize| Group {
+        let group = |number: usize| KnownGroup {
             number: number as u32,
             id: format!("{number:040x}"),
             epoch: number as u64 + 1,
@@ -90,7 +92,7 @@ impl Cluster {
         for (number, node) in cluster.0.iter().enumerate() {
             node.views.publish(View {
                 own_id: node.id.clone(),
-                role: Role::Primary,
+                role: MemberRole::Primary,
                 group: group(number),
                 others: vec![group(1 - number)],
                 owners: SlotOwners::divided(2),
@@ -104,7 +106,7 @@ impl Cluster {
     pub(crate) fn lose_primary(&self) {
         for node in &self.0 {
             let mut view = View::clone(&node.views.current());
-            (view.role, view.group.is_led) = (Role::Follower, false);
+            (view.role, view.group.is_led) = (MemberRole::Follower, false);
             node.views.publish(view);
         }
     }

@@ -1,6 +1,6 @@
 //! Errors by which a node says that it has not executed a request, and the next step of the client.
 
-use crate::client::address::Address;
+use crate::client::address::NodeAddress;
 
 /// The next step of a client after an error reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,9 +8,9 @@ pub(super) enum Advice {
     /// The error is the command's reply.
     Accept,
     /// Another node has the slot.
-    Moved(u16, Address),
+    Moved(u16, NodeAddress),
     /// Another node executes this request behind `ASKING`. The slot stays where it is.
-    Asking(Address),
+    Asking(NodeAddress),
     /// The node can execute the request later.
     Wait,
     /// The node does not serve the slot now. Another one may, so the client also reads the map again.
@@ -19,13 +19,14 @@ pub(super) enum Advice {
 
 impl Advice {
     /// Reads an error reply of the node at `asked`.
-    pub(super) fn of(error: &str, asked: &Address) -> Self {
+    pub(super) fn of(error: &str, asked: &NodeAddress) -> Self {
         let mut words = error.split_ascii_whitespace();
         let code = words.next().unwrap_or_default();
         match code {
             "MOVED" | "ASK" => {
                 let slot = words.next().and_then(|slot| slot.parse().ok());
-                let (Some(slot), Some(mut address)) = (slot, words.next().and_then(Address::parse))
+                let (Some(slot), Some(mut address)) =
+                    (slot, words.next().and_then(NodeAddress::parse))
                 else {
                     return Self::Accept;
                 };
@@ -53,8 +54,8 @@ mod tests {
 
     #[test]
     fn errors_of_redis_cluster_are_understood() {
-        let asked = Address::parse("asked:1").unwrap();
-        let address = |text| Address::parse(text).unwrap();
+        let asked = NodeAddress::parse("asked:1").unwrap();
+        let address = |text| NodeAddress::parse(text).unwrap();
         for (error, advice) in [
             ("MOVED 12182 127.0.0.1:7003", Advice::Moved(12182, address("127.0.0.1:7003"))),
             ("MOVED 1 :7003", Advice::Moved(1, address("asked:7003"))),

@@ -1,9 +1,9 @@
 //! Pipelines over several nodes.
 
 use super::retry::Retry;
-use super::{ClusterClient, Outcome, Target};
+use super::{ClusterClient, RequestOutcome, RequestTarget};
 use crate::client::PIPELINE_PART;
-use crate::client::address::Address;
+use crate::client::address::NodeAddress;
 use crate::client::error::{Attempt, ClientError, Result, Unavailable};
 use crate::command::first_key;
 use crate::resp::read::Reply;
@@ -24,20 +24,20 @@ use std::time::Duration;
 pub struct ClusterPipeline<'c> {
     client: &'c mut ClusterClient,
     bytes: Vec<u8>,
-    requests: Vec<Request>,
+    requests: Vec<NodeRequest>,
 }
 
 /// A request in the buffer.
 #[derive(Debug)]
-struct Request {
+struct NodeRequest {
     bytes: Range<usize>,
     slot: Option<u16>,
 }
 
 /// The requests of one node, in order.
 #[derive(Debug)]
-struct Queue {
-    address: Address,
+struct NodeQueue {
+    address: NodeAddress,
     requests: Vec<usize>,
     /// The number of those that were sent, or that are not sent to this node any more.
     sent: usize,
@@ -45,9 +45,9 @@ struct Queue {
 
 /// The state of all requests.
 #[derive(Debug)]
-struct Progress {
+struct PipelineProgress {
     /// The outcome of the first attempt at each request; `None` if there was none.
-    outcomes: Vec<Option<(Target, Outcome)>>,
+    outcomes: Vec<Option<(RequestTarget, RequestOutcome)>>,
     /// Slots with a request that was not executed. Their further requests wait for it.
     held: HashSet<Option<u16>>,
 }
@@ -77,7 +77,7 @@ impl ClusterPipeline<'_> {
     fn add<T: AsRef<[u8]>>(&mut self, slot: Option<u16>, arguments: &[T]) -> &mut Self {
         let from = self.bytes.len();
         request(&mut self.bytes, arguments);
-        self.requests.push(Request { bytes: from..self.bytes.len(), slot });
+        self.requests.push(NodeRequest { bytes: from..self.bytes.len(), slot });
         self
     }
 
@@ -99,7 +99,7 @@ impl ClusterPipeline<'_> {
         let mut retry = Retry::new(self.client.limits);
         self.client.read_old_map(&retry);
         let outcomes = self.requests.iter().map(|_| None).collect();
-        let mut progress = Progress { outcomes, held: HashSet::new() };
+        let mut progress = PipelineProgress { outcomes, held: HashSet::new() };
         let mut queues = self.queues();
         // All nodes work while the replies of the first one are read.
         loop {
@@ -120,13 +120,13 @@ impl ClusterPipeline<'_> {
     }
 
     /// Divides the requests by node.
-    fn queues(&self) -> Vec<Queue> {
-        let mut queues: Vec<Queue> = Vec::new();
+    fn queues(&self) -> Vec<NodeQueue> {
+        let mut queues: Vec<NodeQueue> = Vec::new();
         for (number, request) in self.requests.iter().enumerate() {
-            let Target { address, .. } = self.client.target(request.slot);
+            let RequestTarget { address, .. } = self.client.target(request.slot);
             match queues.iter_mut().find(|queue| queue.address == address) {
                 Some(queue) => queue.requests.push(number),
-                None => queues.push(Queue { address, requests: vec![number], sent: 0 }),
+                None => queues.push(NodeQueue { address, requests: vec![number], sent: 0 }),
             }
         }
         queues
@@ -134,10 +134,10 @@ impl ClusterPipeline<'_> {
 
     /// Sends the next requests of a node, and returns their numbers. They are as many as the connection takes while
     /// nobody reads.
-    fn send_part(&mut self, queue: &mut Queue, progress: &mut Progress) -> Vec<usize> {
+    fn send_part(&mut self, queue: &mut NodeQueue, progress: &mut PipelineProgress) -> Vec<usize> {
         let (mut part, mut bytes, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(&number) = queue.requests.get(queue.sent) {
-            let Request { bytes: range, slot } = &self.requests[number];
+            let NodeRequest { bytes: range, slot } = &self.requests[number];
             if !part.is_empty() && bytes.len() + range.len() > PIPELINE_PART {
                 break;
             }
@@ -155,7 +155,8 @@ impl ClusterPipeline<'_> {
         // An incomplete request is not executed.
         let complete = ends.partition_point(|end| *end <= sent);
         for (place, number) in part.into_iter().enumerate() {
-            let outcome = if place < complete { Outcome::Unknown } else { Outcome::NotSent };
+            let outcome =
+                if place < complete { RequestOutcome::Unknown } else { RequestOutcome::NotSent };
             self.note(number, queue, outcome(again(&why)), progress);
         }
         queue.sent = queue.requests.len();
@@ -163,26 +164,37 @@ impl ClusterPipeline<'_> {
     }
 
     /// Reads the replies to requests that were sent to a node.
-    fn receive_part(&mut self, queue: &mut Queue, sent: &[usize], progress: &mut Progress) {
+    fn receive_part(
+        &mut self,
+        queue: &mut NodeQueue,
+        sent: &[usize],
+        progress: &mut PipelineProgress,
+    ) {
         for (place, &number) in sent.iter().enumerate() {
             let why = match self.client.receive(&queue.address) {
                 Ok(reply) => {
-                    self.note(number, queue, Outcome::Reply(reply), progress);
+                    self.note(number, queue, RequestOutcome::Reply(reply), progress);
                     continue;
                 }
                 Err(why) => why,
             };
             for &number in &sent[place + 1..] {
-                self.note(number, queue, Outcome::Unknown(again(&why)), progress);
+                self.note(number, queue, RequestOutcome::Unknown(again(&why)), progress);
             }
-            self.note(number, queue, Outcome::Unknown(why), progress);
+            self.note(number, queue, RequestOutcome::Unknown(why), progress);
             queue.sent = queue.requests.len();
             return;
         }
     }
 
-    fn note(&self, number: usize, queue: &Queue, outcome: Outcome, progress: &mut Progress) {
-        let target = Target { address: queue.address.clone(), asking: false };
+    fn note(
+        &self,
+        number: usize,
+        queue: &NodeQueue,
+        outcome: RequestOutcome,
+        progress: &mut PipelineProgress,
+    ) {
+        let target = RequestTarget { address: queue.address.clone(), asking: false };
         if !outcome.is_final(&target.address) {
             progress.held.insert(self.requests[number].slot);
         }
@@ -190,7 +202,7 @@ impl ClusterPipeline<'_> {
     }
 
     /// Sends requests again that were not executed, one after another, and returns the results of all.
-    fn finish_each(&mut self, progress: Progress, retry: &mut Retry) -> Vec<Result<Reply>> {
+    fn finish_each(&mut self, progress: PipelineProgress, retry: &mut Retry) -> Vec<Result<Reply>> {
         let mut failed = HashSet::new();
         let mut results = Vec::with_capacity(progress.outcomes.len());
         for (request, first) in self.requests.iter().zip(progress.outcomes) {
@@ -232,7 +244,7 @@ fn again(why: &ClientError) -> ClientError {
 }
 
 /// Returns the error of a request that was not sent because an earlier one of its slot has failed.
-fn left_out(address: &Address) -> ClientError {
+fn left_out(address: &NodeAddress) -> ClientError {
     let why = "an earlier command of the same slot failed, so this one was not sent";
     let error = io::Error::new(ErrorKind::NotConnected, why).into();
     let last = vec![Attempt { node: address.to_string(), error }];

@@ -1,6 +1,6 @@
 //! How often and how long a request is tried.
 
-use crate::client::address::Address;
+use crate::client::address::NodeAddress;
 use crate::client::error::{Attempt, ClientError, Result, Unavailable};
 use std::collections::VecDeque;
 use std::thread::sleep;
@@ -17,14 +17,14 @@ const SHOWN: usize = 8;
 
 /// The limits of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct RetryLimits {
     pub(super) attempts: u32,
     pub(super) time: Duration,
 }
 
 /// The reason of another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum RetryReason {
     /// A node named another one.
     Redirected,
     /// The node, or any node, may execute the request later.
@@ -34,7 +34,7 @@ pub(super) enum Reason {
 /// The attempts of one request, or of those of a pipeline that are sent again.
 #[derive(Debug)]
 pub(super) struct Retry {
-    limits: Limits,
+    limits: RetryLimits,
     begun: Instant,
     made: u32,
     redirects: u32,
@@ -43,7 +43,7 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: RetryLimits) -> Self {
         let begun = Instant::now();
         let (pause, last) = (FIRST_PAUSE, VecDeque::new());
         Self { limits, begun, made: 0, redirects: 0, pause, last }
@@ -72,9 +72,9 @@ impl Retry {
     /// If the limits allow no further attempt.
     pub(super) fn again(
         &mut self,
-        node: &Address,
+        node: &NodeAddress,
         error: ClientError,
-        reason: Reason,
+        reason: RetryReason,
     ) -> Result<()> {
         self.made += 1;
         if self.last.len() == SHOWN {
@@ -82,11 +82,11 @@ impl Retry {
         }
         self.last.push_back(Attempt { node: node.to_string(), error });
         let pause = match reason {
-            Reason::Redirected => {
+            RetryReason::Redirected => {
                 self.redirects += 1;
                 self.redirects > QUICK_REDIRECTS
             }
-            Reason::Unavailable => true,
+            RetryReason::Unavailable => true,
         };
         let pause = if pause { self.pause } else { Duration::ZERO };
         let elapsed = self.elapsed();

@@ -1,6 +1,6 @@
 //! The map from slots to nodes, as `CLUSTER SLOTS` tells it.
 
-use crate::client::address::Address;
+use crate::client::address::NodeAddress;
 use crate::resp::read::Reply;
 use crate::state::slots::SLOTS;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ const UNKNOWN: u16 = u16::MAX;
 #[derive(Clone, Debug)]
 pub(super) struct SlotMap {
     /// Primaries and followers.
-    nodes: Vec<Address>,
+    nodes: Vec<NodeAddress>,
     /// For each slot the number of a node.
     owners: Vec<u16>,
 }
@@ -23,7 +23,7 @@ impl SlotMap {
     }
 
     /// Reads the reply to `CLUSTER SLOTS` of a node at `asked`; `None` if it has another form.
-    pub(super) fn read(reply: &Reply, asked: &Address) -> Option<Self> {
+    pub(super) fn read(reply: &Reply, asked: &NodeAddress) -> Option<Self> {
         let Reply::Array(ranges) = reply else { return None };
         let (mut map, mut numbers) = (Self::new(), HashMap::new());
         for range in ranges {
@@ -53,17 +53,17 @@ impl SlotMap {
     }
 
     /// Returns all nodes that are known: primaries and followers.
-    pub(super) fn nodes(&self) -> &[Address] {
+    pub(super) fn nodes(&self) -> &[NodeAddress] {
         &self.nodes
     }
 
     /// Returns the primary of a slot.
-    pub(super) fn owner(&self, slot: u16) -> Option<&Address> {
+    pub(super) fn owner(&self, slot: u16) -> Option<&NodeAddress> {
         self.nodes.get(usize::from(*self.owners.get(usize::from(slot))?))
     }
 
     /// Returns the primaries by their lowest slot, each once.
-    pub(super) fn primaries(&self) -> impl Iterator<Item = &Address> {
+    pub(super) fn primaries(&self) -> impl Iterator<Item = &NodeAddress> {
         let mut seen = vec![false; self.nodes.len()];
         let is_new = move |number: &usize| {
             seen.get_mut(*number).is_some_and(|seen| !std::mem::replace(seen, true))
@@ -73,7 +73,7 @@ impl SlotMap {
     }
 
     /// Sets the primary of a slot.
-    pub(super) fn set(&mut self, slot: u16, address: &Address) {
+    pub(super) fn set(&mut self, slot: u16, address: &NodeAddress) {
         let Some(owner) = self.owners.get_mut(usize::from(slot)) else { return };
         let known = self.nodes.iter().position(|node| node == address);
         let number = known.unwrap_or_else(|| {
@@ -86,7 +86,7 @@ impl SlotMap {
 
 /// Reads a node of a range: `None` if it is malformed, `Some(None)` if it has no known address.
 #[allow(clippy::option_option, reason = "two kinds of absence, in a function of one file")]
-fn read_node(node: &Reply, asked: &Address) -> Option<Option<Address>> {
+fn read_node(node: &Reply, asked: &NodeAddress) -> Option<Option<NodeAddress>> {
     let Reply::Array(node) = node else { return None };
     let [host, Reply::Integer(port), ..] = &node[..] else { return None };
     let host = match host {
@@ -98,7 +98,7 @@ fn read_node(node: &Reply, asked: &Address) -> Option<Option<Address>> {
     };
     let port = u16::try_from(*port).ok()?;
     let is_known = port != 0 && host != "?";
-    Some(is_known.then(|| Address { host: host.to_owned(), port }))
+    Some(is_known.then(|| NodeAddress { host: host.to_owned(), port }))
 }
 
 #[cfg(test)]
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<SlotMap> {
-        let asked = Address::parse("asked:1").unwrap();
+        let asked = NodeAddress::parse("asked:1").unwrap();
         let reply = match crate::resp::read::reply(text.replace(' ', "\r\n").as_bytes()) {
             Ok(crate::resp::read::ReadItem::Reply(reply, _)) => reply,
             other => panic!("{other:?}"),
@@ -122,13 +122,13 @@ mod tests {
              *3 :16383 :16383 *2 $1 a :7001 ",
         )
         .unwrap();
-        let owner = |slot| map.owner(slot).map_or_else(String::new, Address::to_string);
+        let owner = |slot| map.owner(slot).map_or_else(String::new, NodeAddress::to_string);
         let slots = [0, 99, 100, 199, 200, 16382, 16383, 16384, u16::MAX];
         assert_eq!(
             slots.map(owner),
             ["a:7001", "a:7001", "asked:7003", "asked:7003", "", "", "a:7001", "", ""]
         );
-        let shown = |nodes: Vec<&Address>| nodes.iter().map(|node| node.to_string()).collect();
+        let shown = |nodes: Vec<&NodeAddress>| nodes.iter().map(|node| node.to_string()).collect();
         let primaries: Vec<String> = shown(map.primaries().collect());
         assert_eq!(primaries, ["a:7001", "asked:7003"]);
         let nodes: Vec<String> = shown(map.nodes().iter().collect());
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_slot_is_set_alone() {
         let mut map = read("*1 *3 :0 :16383 *2 $1 a :7001 ").unwrap();
-        let (known, other) = (Address::parse("a:7001"), Address::parse("b:7002"));
+        let (known, other) = (NodeAddress::parse("a:7001"), NodeAddress::parse("b:7002"));
         map.set(7, other.as_ref().unwrap());
         map.set(16384, other.as_ref().unwrap());
         assert_eq!(

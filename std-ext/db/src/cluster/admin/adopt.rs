@@ -1,11 +1,11 @@
 //! `hedgerow-db cluster adopt`: see [`crate::cluster::adopt`].
 
-use super::call::Call;
+use super::call::AdminCall;
 use super::error::AdminError;
 use super::report::Report;
 use super::slots;
 use crate::SlotSet;
-use crate::cluster::adopt::{AdoptedGroup, Choices, Plan};
+use crate::cluster::adopt::{AdoptPlan, AdoptedGroup, Choices};
 use crate::log::MANIFEST;
 use crate::log::folder::LOCK;
 use crate::slot_set::MOST_GROUPS;
@@ -28,7 +28,7 @@ struct OfGroup {
     others_must_be_empty: bool,
 }
 
-pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
     let asked = &call.asked;
     let dir = PathBuf::from(asked.config.get("dir"));
     let mut folders: Vec<_> = asked.values("from").map(PathBuf::from).collect();
@@ -39,7 +39,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     }
     let assign = asked.values("assign").map(assigned).collect::<Result<_, _>>()?;
     let choices = Choices { replace: asked.value("replace").map(str::to_owned), assign };
-    let plan = Plan::prepare(&call.settings, &folders, &choices)?;
+    let plan = AdoptPlan::prepare(&call.settings, &folders, &choices)?;
     let mut text = plan.text();
     if !asked.has("yes") {
         if !agrees(&text) {

@@ -1,10 +1,10 @@
 //! `hedgerow-db cluster backup` and `restore`: see [`crate::cluster::backup`].
 
-use super::call::Call;
+use super::call::AdminCall;
 use super::error::AdminError;
 use super::report::Report;
 use super::text::{list, size};
-use crate::cluster::backup::{self, Contents, GroupContents, RestoreOutcome};
+use crate::cluster::backup::{self, BackupContents, GroupContents, RestoreOutcome};
 use crate::config::ClusterInvocation;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,7 +14,7 @@ const WITHIN: u64 = 600;
 /// How long a restoration waits for that, and for primaries.
 const RESTORED_WITHIN: u64 = 60;
 
-pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
     let Some(to) = call.asked.value("to") else {
         let why = "cluster backup: name a directory for the backup with --to DIR";
         return Err(AdminError::from(why.to_owned()));
@@ -39,7 +39,7 @@ fn source(asked: &ClusterInvocation) -> Result<&str, AdminError> {
     })
 }
 
-pub(super) fn restore(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn restore(call: &AdminCall) -> Result<Report, AdminError> {
     let from = source(&call.asked)?;
     let within = call.seconds("within", RESTORED_WITHIN)?;
     let restored = backup::restore(&call.settings, Path::new(from), within)?;
@@ -67,8 +67,8 @@ fn restored_text(restored: &RestoreOutcome) -> String {
 }
 
 /// Says what a backup has, in whole lines.
-fn text(contents: &Contents) -> String {
-    let Contents { name, incarnation, groups, .. } = contents;
+fn text(contents: &BackupContents) -> String {
+    let BackupContents { name, incarnation, groups, .. } = contents;
     let count = match groups.len() {
         1 => "1 group".to_owned(),
         count => format!("{count} groups"),

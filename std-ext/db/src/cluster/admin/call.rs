@@ -2,7 +2,7 @@
 
 use super::error::AdminError;
 use crate::cluster::bootstrap;
-use crate::cluster::etcd::{Client, Settings};
+use crate::cluster::etcd::{ClientSettings, EtcdClient};
 use crate::cluster::keys::Keys;
 use crate::config::{ClusterInvocation, ClusterSettings};
 use crate::slot_set::MOST_GROUPS;
@@ -13,14 +13,14 @@ use tokio::runtime::Runtime;
 const CALL: Duration = Duration::from_secs(5);
 
 /// A command that runs.
-pub(in crate::cluster) struct Call {
+pub(in crate::cluster) struct AdminCall {
     /// The words of the command line, and all settings.
     pub(super) asked: ClusterInvocation,
     /// The settings of the cluster.
     pub(super) settings: ClusterSettings,
 }
 
-impl Call {
+impl AdminCall {
     /// Runs a task that talks to etcd or to nodes. Blocks until it ends.
     #[expect(clippy::unused_self, reason = "only a command runs tasks")]
     pub(super) fn block_on<T>(
@@ -32,9 +32,10 @@ impl Call {
 
     /// Makes a client of etcd. Called within [`block_on`](Self::block_on). Refuses versions of etcd that a node
     /// refuses.
-    pub(super) async fn etcd(&self) -> Result<Client, AdminError> {
-        let settings = Settings { call_timeout: CALL, ..bootstrap::etcd_settings(&self.settings) };
-        let client = Client::connect(&settings)?;
+    pub(super) async fn etcd(&self) -> Result<EtcdClient, AdminError> {
+        let settings =
+            ClientSettings { call_timeout: CALL, ..bootstrap::etcd_settings(&self.settings) };
+        let client = EtcdClient::connect(&settings)?;
         client.check_version().await?;
         Ok(client)
     }

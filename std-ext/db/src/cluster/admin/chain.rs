@@ -1,8 +1,8 @@
 //! The check of the log in etcd: its batches have no gap, are undamaged, continue each other, and end where the last
 //! line says.
 
-use crate::cluster::core::batch::{self, Piece};
-use crate::cluster::core::{Batch, Chain, Epoch, Seq, Tail};
+use crate::cluster::core::batch::{self, BatchPiece};
+use crate::cluster::core::{Batch, BatchChain, Epoch, Seq, Tail};
 use crate::log::Lsn;
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ pub(super) struct LogCheck {
 struct Behind {
     epoch: Epoch,
     lsn: Lsn,
-    chain: Chain,
+    chain: BatchChain,
     /// The batch is a part of an entry, and not the last one.
     open: bool,
 }
@@ -64,7 +64,7 @@ impl LogCheck {
         if let Some(behind) = self.behind {
             self.compare(seq, &batch, behind);
         }
-        if batch.piece == Piece::Whole
+        if batch.piece == BatchPiece::Whole
             && let Err(why) = batch::decode_entries(&batch.raw, batch.first, batch.entries)
         {
             self.wrong(format!("batch {seq} cannot be read: {why}"));
@@ -72,7 +72,7 @@ impl LogCheck {
         self.first_lsn.get_or_insert(batch.first);
         let lsn = batch.first - 1 + u64::from(batch.entries);
         self.last_lsn = Some(lsn);
-        let open = batch.piece == Piece::Part;
+        let open = batch.piece == BatchPiece::Part;
         self.behind = Some(Behind { epoch: batch.epoch, lsn, chain: batch.after(), open });
     }
 
@@ -100,8 +100,8 @@ impl LogCheck {
         }
         // A new epoch begins with whole entries: the parts of the one before never happened.
         let same = batch.epoch == behind.epoch;
-        let (opens, goes_on) = (behind.open && same, batch.piece == Piece::LastPart);
-        if opens && batch.piece == Piece::Whole || goes_on && !opens {
+        let (opens, goes_on) = (behind.open && same, batch.piece == BatchPiece::LastPart);
+        if opens && batch.piece == BatchPiece::Whole || goes_on && !opens {
             self.wrong(format!("batch {seq} does not fit among the parts of a long entry"));
         }
     }
@@ -147,13 +147,13 @@ mod tests {
 
     /// Returns batches of one entry each, the last of which is number 5, and the line behind them.
     fn log() -> (Vec<(Seq, Vec<u8>)>, Tail) {
-        let (mut chain, mut batches) = (Chain([9; 16]), Vec::new());
+        let (mut chain, mut batches) = (BatchChain([9; 16]), Vec::new());
         for seq in 2..=5 {
             let lsn = 10 + seq;
             let entry = Entry { lsn, time: 1000, changes: vec![seq as u8; 20] };
             let mut raw = Vec::new();
             batch::encode_entry(&entry, &mut raw);
-            let (piece, before) = (Piece::Whole, chain);
+            let (piece, before) = (BatchPiece::Whole, chain);
             let batch = Batch { epoch: seq / 3 + 1, first: lsn, entries: 1, piece, before, raw };
             chain = batch.after();
             batches.push((seq, batch.encode()));
@@ -217,7 +217,7 @@ mod tests {
         damaged[1].1[50] ^= 1;
         has(&check(&damaged, &tail), "batch 3 cannot be read: its checksum is wrong");
         let mut other = batches.clone();
-        changed(&mut other, 1, |batch| batch.before = Chain([1; 16]));
+        changed(&mut other, 1, |batch| batch.before = BatchChain([1; 16]));
         has(&check(&other, &tail), "batch 3 does not follow from the previous one");
         has(&check(&other, &tail), "batch 4 does not follow from the previous one");
         let mut text = batches.clone();
@@ -233,10 +233,10 @@ mod tests {
         changed(&mut cut, 2, |batch| batch.raw.push(0));
         has(&check(&cut, &tail), "batch 4 cannot be read: it has bytes after its last entry");
         let mut part = batches.clone();
-        changed(&mut part, 2, |batch| batch.piece = Piece::LastPart);
+        changed(&mut part, 2, |batch| batch.piece = BatchPiece::LastPart);
         has(&check(&part, &tail), "batch 4 does not fit among the parts");
         for wrong in [
-            Tail { chain: Chain([2; 16]), ..tail },
+            Tail { chain: BatchChain([2; 16]), ..tail },
             Tail { lsn: 16, ..tail },
             Tail { epoch: 1, ..tail },
         ] {

@@ -6,9 +6,9 @@
 
 use super::chain::LogCheck;
 use super::text::list;
-use super::{AdminError, Call, Group, Report};
+use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::cluster::core::{NodeId, Seq};
-use crate::cluster::etcd::{Client, Keys as KeyRange, Range};
+use crate::cluster::etcd::{EtcdClient, Keys as KeyRange, Range};
 use crate::cluster::identity;
 use crate::cluster::keys::Keys;
 use crate::cluster::member::peer_tls;
@@ -70,7 +70,7 @@ struct NodeDigest {
     digest: String,
 }
 
-pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
     let within = call.seconds("within", 60)?;
     let (options, all) = (peer_options(&call.settings)?, call.all_groups()?);
     let every = call.block_on(async {
@@ -79,7 +79,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
             return Ok(vec![check(&client, &keys, &options, within).await?]);
         }
         let mut every = Vec::new();
-        for group in Group::read_all(&client, &keys).await? {
+        for group in StoredGroup::read_all(&client, &keys).await? {
             every.push(check(&client, &keys.of_group(group.number), &options, within).await?);
         }
         Ok(every)
@@ -100,7 +100,7 @@ fn report(text: String, json: &impl Serialize, every: &[CheckedGroup]) -> Report
 
 /// Checks a group.
 async fn check(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     options: &PeerClientOptions,
     within: Duration,
@@ -162,9 +162,9 @@ impl CheckedGroup {
 // ------------------------------------------------------------------------------------------------- the log
 
 /// Reads all batches that etcd has.
-async fn read_log(client: &Client, keys: &Keys) -> Result<LogCheck, AdminError> {
+async fn read_log(client: &EtcdClient, keys: &Keys) -> Result<LogCheck, AdminError> {
     for _ in 0..ATTEMPTS {
-        let group = Group::read(client, keys).await?;
+        let group = StoredGroup::read(client, keys).await?;
         let Some(tail) = group.tail else {
             let mut check = LogCheck::default();
             if group.first.is_some() {
@@ -187,7 +187,7 @@ async fn read_log(client: &Client, keys: &Keys) -> Result<LogCheck, AdminError> 
 
 /// Reads the batches from one to another. `None`: etcd has trimmed some of them meanwhile.
 async fn read_batches(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     first: Option<Seq>,
     last: Seq,
@@ -200,7 +200,7 @@ async fn read_batches(
         let found = client.range(&Range::of(range).limit(BATCHES)).await?;
         let begins = found.pairs.first().and_then(|pair| keys.seq(&pair.key));
         if begins != Some(next) {
-            let now = Group::read(client, keys).await?.first;
+            let now = StoredGroup::read(client, keys).await?.first;
             if now.is_none_or(|now| now > next) {
                 return Ok(None);
             }
@@ -222,12 +222,12 @@ async fn read_batches(
 /// Reads the cluster, and checks its slots. A node writes its registration within a second of a change, so after a move
 /// it may be older than the map: a difference is a problem only if it stays.
 async fn lasting_slot_problems(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
-) -> Result<(Group, Vec<GroupSlots>, Vec<String>), AdminError> {
+) -> Result<(StoredGroup, Vec<GroupSlots>, Vec<String>), AdminError> {
     let begin = Instant::now();
     loop {
-        let group = Group::read(client, keys).await?;
+        let group = StoredGroup::read(client, keys).await?;
         let (groups, misplaced) = check_slots(&group);
         if misplaced.is_empty() || begin.elapsed() > SLOTS_AGREE {
             return Ok((group, groups, misplaced));
@@ -238,7 +238,7 @@ async fn lasting_slot_problems(
 
 /// Checks that each slot has exactly one group, by the published map and by the slots that each registered node owns by
 /// its log. Slots that are being moved are left out. Returns the slots of all groups, and the problems.
-fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
+fn check_slots(group: &StoredGroup) -> (Vec<GroupSlots>, Vec<String>) {
     let slots_of = |of: u32| group.slots.slots_of(of).difference(&group.moving).ranges();
     let all =
         group.slots.groups().into_iter().map(|group| GroupSlots { group, slots: slots_of(group) });
@@ -285,7 +285,7 @@ fn check_slots(group: &Group) -> (Vec<GroupSlots>, Vec<String>) {
 }
 
 /// Returns what is wrong with the progress of the members' disks.
-fn durable_problems(group: &Group) -> Vec<String> {
+fn durable_problems(group: &StoredGroup) -> Vec<String> {
     let Some(tail) = &group.tail else { return Vec::new() };
     let members = group.members.0.iter().map(|member| member.node);
     let beyond = members.filter_map(|id| {
@@ -315,7 +315,7 @@ pub(super) fn peer_options(settings: &ClusterSettings) -> Result<PeerClientOptio
 }
 
 /// The answer of a node: a digest, or `None` if its log had reached the time already.
-type Answer = (NodeId, Result<Option<Digest>, PeerError>);
+type DigestAnswer = (NodeId, Result<Option<Digest>, PeerError>);
 
 /// The members' data.
 #[derive(Default)]
@@ -327,7 +327,7 @@ struct Comparison {
 
 /// Takes the digests of all members and compares them.
 async fn compare_nodes(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     options: &PeerClientOptions,
     within: Duration,
@@ -369,7 +369,7 @@ async fn compare_nodes(
 }
 
 /// Returns a time that the clock of the primary will reach soon.
-fn time_of_digest(group: &Group, attempt: u64) -> Option<u64> {
+fn time_of_digest(group: &StoredGroup, attempt: u64) -> Option<u64> {
     let primary = group.registration(group.holder()?)?;
     // Both tell its clock, and each may be seconds old. A time that is too old makes nodes too late: then the next
     // attempt leaves more time.
@@ -379,13 +379,13 @@ fn time_of_digest(group: &Group, attempt: u64) -> Option<u64> {
 
 /// Reads the group, several times if a member seems not to serve: its registration may be from before it began to.
 async fn read_registered(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     within: Duration,
-) -> Result<Group, AdminError> {
+) -> Result<StoredGroup, AdminError> {
     let end = Instant::now() + within.min(REGISTERED);
     loop {
-        let group = Group::read(client, keys).await?;
+        let group = StoredGroup::read(client, keys).await?;
         let mut members = group.members.0.iter();
         let all = members.all(|member| address(&group, member.node).is_ok());
         if all || Instant::now() >= end {
@@ -396,7 +396,7 @@ async fn read_registered(
 }
 
 /// Returns the address at which other nodes reach a member, or why it cannot be asked.
-fn address(group: &Group, member: NodeId) -> Result<String, &'static str> {
+fn address(group: &StoredGroup, member: NodeId) -> Result<String, &'static str> {
     let there = group.registration(member).ok_or("it is not registered, so it is not running")?;
     if there.role == "loading" {
         return Err("it is loading");
@@ -406,11 +406,11 @@ fn address(group: &Group, member: NodeId) -> Result<String, &'static str> {
 
 /// Asks all members for their digests at once. Returns the answers, and which members were not asked.
 async fn ask_members(
-    group: &Group,
+    group: &StoredGroup,
     options: &PeerClientOptions,
     time: u64,
     within: Duration,
-) -> (Vec<Answer>, Vec<String>) {
+) -> (Vec<DigestAnswer>, Vec<String>) {
     let id = GroupId {
         cluster: group.format.cluster,
         incarnation: group.format.incarnation,
@@ -498,7 +498,7 @@ mod tests {
     #[test]
     fn each_slot_has_one_group() {
         let mut group = group();
-        let problems = |group: &Group| check_slots(group).1;
+        let problems = |group: &StoredGroup| check_slots(group).1;
         assert_eq!(problems(&group), [""; 0]);
         assert_eq!(check_slots(&group).0.len(), 1);
         group.slots = SlotMap::divided(3);

@@ -3,11 +3,11 @@
 //! A member that is away keeps the log in etcd from being trimmed, because it lacks the entries. A node that was
 //! forgotten and starts again adds itself again, and fetches what it lacks from a peer.
 
-use super::{AdminError, Call, Group, Report};
+use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::cluster::core::NodeId;
-use crate::cluster::etcd::{Client, Outcome, Transaction};
+use crate::cluster::etcd::{CallOutcome, EtcdClient, EtcdTransaction};
 use crate::cluster::keys::Keys;
-use crate::cluster::member_removal::{self, Leaving, Refusal};
+use crate::cluster::member_removal::{self, LeavingNode, RemovalRefusal};
 use serde::Serialize;
 
 /// How often the transaction is tried, if other nodes change the members meanwhile.
@@ -20,7 +20,7 @@ struct ForgetReport {
     copies: usize,
 }
 
-pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
     let (group, id) = call.block_on(async {
         let (client, keys) = (call.etcd().await?, call.keys()?);
         forget(call, &client, &keys).await
@@ -37,11 +37,15 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
 }
 
 /// Removes the node. Returns the group as it was before, and the node.
-async fn forget(call: &Call, client: &Client, keys: &Keys) -> Result<(Group, NodeId), AdminError> {
+async fn forget(
+    call: &AdminCall,
+    client: &EtcdClient,
+    keys: &Keys,
+) -> Result<(StoredGroup, NodeId), AdminError> {
     let (copies, force) = (call.settings.copies, call.asked.has("force"));
-    let mut removed: Option<(Group, NodeId)> = None;
+    let mut removed: Option<(StoredGroup, NodeId)> = None;
     for _ in 0..ATTEMPTS {
-        let group = Group::read(client, keys).await?;
+        let group = StoredGroup::read(client, keys).await?;
         // A transaction without an answer may have been done.
         if let Some((before, id)) = removed.take_if(|(_, id)| !group.members.has(*id)) {
             return Ok((before, id));
@@ -51,7 +55,7 @@ async fn forget(call: &Call, client: &Client, keys: &Keys) -> Result<(Group, Nod
         match client.transact(&removal(&group, keys, id)).await {
             Ok(done) if done.succeeded => return Ok((group, id)),
             Ok(_) => {}
-            Err(why) if why.outcome() == Outcome::NotDone => return Err(why.into()),
+            Err(why) if why.outcome() == CallOutcome::NotDone => return Err(why.into()),
             Err(_) => removed = Some((group, id)),
         }
     }
@@ -63,11 +67,11 @@ async fn forget(call: &Call, client: &Client, keys: &Keys) -> Result<(Group, Nod
 
 /// Refuses to forget a node that is alive, or whose copy is needed. If etcd lost entries, any node may have the only
 /// copy, and no option overrides that.
-fn check(group: &Group, id: NodeId, copies: usize, force: bool) -> Result<(), AdminError> {
+fn check(group: &StoredGroup, id: NodeId, copies: usize, force: bool) -> Result<(), AdminError> {
     if let Some(lost) = group.lost() {
         return Err(AdminError::from(format!("nothing was changed: {lost}")));
     }
-    let leaving = Leaving {
+    let leaving = LeavingNode {
         node: id,
         members: &group.members,
         is_registered: group.registration(id).is_some(),
@@ -76,18 +80,18 @@ fn check(group: &Group, id: NodeId, copies: usize, force: bool) -> Result<(), Ad
     };
     let why = match leaving.check(copies) {
         Ok(()) => return Ok(()),
-        Err(Refusal::Registered) => format!(
+        Err(RemovalRefusal::Registered) => format!(
             "node {id} is registered: it is running, or stopped a few seconds ago. Stop it first"
         ),
-        Err(Refusal::Primary) => format!(
+        Err(RemovalRefusal::Primary) => format!(
             "node {id} is the primary according to etcd: wait until another node has taken over, or start one"
         ),
-        Err(Refusal::OnlyMember) => format!(
+        Err(RemovalRefusal::OnlyMember) => format!(
             "node {id} is the only member: if its data is lost, so is the group's. If a directory of another node \
              is left, rebuild the cluster from it with `hedgerow-db cluster adopt`"
         ),
-        Err(Refusal::Copies(_)) if force => return Ok(()),
-        Err(Refusal::Copies(left)) => format!(
+        Err(RemovalRefusal::Copies(_)) if force => return Ok(()),
+        Err(RemovalRefusal::Copies(left)) => format!(
             "without node {id}, {left} members have the beginning of the log on disk, but cluster-copies is \
              {copies}: start another node first, and let it fetch the data. --force removes the node anyway"
         ),
@@ -96,7 +100,7 @@ fn check(group: &Group, id: NodeId, copies: usize, force: bool) -> Result<(), Ad
 }
 
 /// Returns the transaction that removes a node, if the members are those that were read and it has not come back.
-fn removal(group: &Group, keys: &Keys, id: NodeId) -> Transaction {
+fn removal(group: &StoredGroup, keys: &Keys, id: NodeId) -> EtcdTransaction {
     member_removal::removal(keys, &group.members, group.members_text.as_deref(), id)
 }
 
@@ -109,14 +113,14 @@ mod tests {
     const GONE: NodeId = NodeId([3; 20]);
 
     /// A group whose third node is gone.
-    fn without_one() -> Group {
+    fn without_one() -> StoredGroup {
         let mut group = group();
         group.nodes.remove(2);
         group
     }
 
     #[track_caller]
-    fn refused(group: &Group, id: NodeId, force: bool, wanted: &str) {
+    fn refused(group: &StoredGroup, id: NodeId, force: bool, wanted: &str) {
         let why = check(group, id, 2, force).expect_err("it is forgotten").to_string();
         assert!(why.contains(wanted), "{wanted:?} is missing in {why:?}");
     }
@@ -155,7 +159,7 @@ mod tests {
     #[test]
     fn members_and_progress_go_in_one_transaction() {
         let (group, keys) = (without_one(), Keys::new("roses", 0).unwrap());
-        let Transaction { compare, then, otherwise } = removal(&group, &keys, GONE);
+        let EtcdTransaction { compare, then, otherwise } = removal(&group, &keys, GONE);
         let id = GONE.to_string();
         let wanted = [
             Compare::Value {

@@ -5,9 +5,9 @@ use crate::SlotSet;
 use crate::cluster::core::{Members, NodeId, Objections, Seq, Tail};
 use crate::cluster::durable::Durable;
 use crate::cluster::etcd::{
-    Answer, Client, KeyValue, Keys as KeyRange, Operation, Range, Transaction,
+    EtcdClient, EtcdTransaction, KeyValue, Keys as KeyRange, Operation, OperationAnswer, Range,
 };
-use crate::cluster::identity::Format;
+use crate::cluster::identity::ClusterFormat;
 use crate::cluster::keys::Keys;
 use crate::cluster::member_removal::is_whole;
 use crate::cluster::moves::record::MoveRecord;
@@ -20,13 +20,13 @@ const LEAST_DIGITS: usize = 4;
 
 /// A group as etcd has it.
 #[derive(Clone, Debug)]
-pub(in crate::cluster) struct Group {
+pub(in crate::cluster) struct StoredGroup {
     /// The group's number.
     pub(in crate::cluster) number: u32,
     /// etcd's revision.
     pub(in crate::cluster) revision: u64,
     /// The cluster.
-    pub(in crate::cluster) format: Format,
+    pub(in crate::cluster) format: ClusterFormat,
     /// The last line; `None` before the first primary.
     pub(in crate::cluster) tail: Option<Tail>,
     /// The published map of slots; the one of a new cluster if no slot has ever moved.
@@ -59,10 +59,10 @@ pub(in crate::cluster) struct Group {
 /// seconds, it renews the lease after a third.
 const LEFT: u64 = 2;
 
-impl Group {
+impl StoredGroup {
     /// Returns which of these nodes have not renewed the leases of their registrations, as far as etcd says.
     pub(super) async fn unrenewed(
-        client: &Client,
+        client: &EtcdClient,
         groups: &[Self],
         nodes: impl Iterator<Item = NodeId>,
     ) -> BTreeSet<NodeId> {
@@ -82,10 +82,13 @@ impl Group {
     ///
     /// # Errors
     /// If etcd does not answer, has no such cluster or group, or has a value that cannot be read.
-    pub(in crate::cluster) async fn read(client: &Client, keys: &Keys) -> Result<Self, AdminError> {
+    pub(in crate::cluster) async fn read(
+        client: &EtcdClient,
+        keys: &Keys,
+    ) -> Result<Self, AdminError> {
         let all = |prefix: String| Operation::Get(Range::of(KeyRange::prefix(prefix)));
         let batch = || Range::of(KeyRange::prefix(keys.batches())).limit(1).keys_only();
-        let read = Transaction {
+        let read = EtcdTransaction {
             then: vec![
                 Operation::get(keys.format()),
                 Operation::get(keys.tail()),
@@ -98,11 +101,11 @@ impl Group {
                 all(keys.moves()),
                 Operation::get(keys.halt()),
             ],
-            ..Transaction::default()
+            ..EtcdTransaction::default()
         };
         let answer = client.transact(&read).await?;
         let mut found = answer.answers.into_iter().map(|answer| match answer {
-            Answer::Found(pairs, _) => pairs,
+            OperationAnswer::Found(pairs, _) => pairs,
             _ => Vec::new(),
         });
         let mut next = || found.next().unwrap_or_default();
@@ -126,7 +129,7 @@ impl Group {
         let own = |node: &Node| node.registration.group == keys.number();
         let (nodes, others) = nodes.partition(own);
         let seq = |pairs: &[KeyValue]| pairs.first().and_then(|pair| keys.seq(&pair.key));
-        let format = Format::parse(&format)?;
+        let format = ClusterFormat::parse(&format)?;
         let slots = slots.map(|value| SlotMap::parse(&value)).transpose()?;
         let mut moving = SlotSet::of_range(0..0);
         for one in moves {
@@ -161,7 +164,7 @@ impl Group {
     /// # Errors
     /// As [`read`](Self::read).
     pub(in crate::cluster) async fn read_all(
-        client: &Client,
+        client: &EtcdClient,
         keys: &Keys,
     ) -> Result<Vec<Self>, AdminError> {
         let mut all = Vec::new();
@@ -290,10 +293,10 @@ fn registration(id: NodeId, value: &[u8]) -> Option<Node> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::cluster::core::Chain;
+    use crate::cluster::core::BatchChain;
 
     /// A group of three nodes, the first of which is the primary. All entries are on all disks.
-    pub(in crate::cluster::admin) fn group() -> Group {
+    pub(in crate::cluster::admin) fn group() -> StoredGroup {
         let node = |number: u8| NodeId([number; 20]);
         let registration = |number: u8, role: &str| Registration {
             nonce: number.into(),
@@ -310,7 +313,7 @@ pub(super) mod tests {
         let durable = Durable { folder: "07".repeat(16), lsn: 40, seq: 9 };
         let members =
             roles.iter().fold(Members::default(), |all, (n, _)| all.with(node(*n), 70_000));
-        Group {
+        StoredGroup {
             number: 0,
             slots: SlotMap::divided(1),
             moving: SlotSet::of_range(0..0),
@@ -318,7 +321,7 @@ pub(super) mod tests {
             written: roles.iter().map(|(n, _)| (node(*n), 90)).collect(),
             leases: BTreeMap::new(),
             revision: 100,
-            format: Format {
+            format: ClusterFormat {
                 cluster: [7; 16],
                 incarnation: 1,
                 made: 70_000,
@@ -335,7 +338,7 @@ pub(super) mod tests {
                 time: 77_000,
                 beat: 5,
                 lease: 3000,
-                chain: Chain::default(),
+                chain: BatchChain::default(),
             }),
             members_text: Some(members.print().into_bytes()),
             members,

@@ -2,10 +2,10 @@
 //!
 //! It puts the key that a follower puts for `CLUSTER FAILOVER`. The primary deletes the key and hands over.
 
-use super::{AdminError, Call, Group, Report};
+use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::clock::milliseconds;
 use crate::cluster::core::{Epoch, NodeId, Tail};
-use crate::cluster::etcd::{Client, Event, Keys as KeyRange};
+use crate::cluster::etcd::{EtcdClient, Keys as KeyRange, WatchEvent};
 use crate::cluster::keys::Keys;
 use crate::cluster::registration::Registration;
 use serde::Serialize;
@@ -30,11 +30,11 @@ struct HandedOver {
     gap_ms: u64,
 }
 
-pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
     let within = call.seconds("within", 30)?;
     let done = call.block_on(async {
         let (client, keys) = (call.etcd().await?, call.keys()?);
-        let group = Group::read(&client, &keys).await?;
+        let group = StoredGroup::read(&client, &keys).await?;
         let (from, epoch) = primary(&group)?;
         let to = target(&group, from, call.asked.value("to"))?;
         let (from_text, to_text) = (from.to_string(), to.to_string());
@@ -74,7 +74,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
 }
 
 /// Returns the primary and its epoch.
-fn primary(group: &Group) -> Result<(NodeId, Epoch), AdminError> {
+fn primary(group: &StoredGroup) -> Result<(NodeId, Epoch), AdminError> {
     let line = group.tail.as_ref().and_then(|tail| Some((tail.holder()?, tail.epoch)));
     line.ok_or_else(|| {
         AdminError::from(
@@ -85,7 +85,7 @@ fn primary(group: &Group) -> Result<(NodeId, Epoch), AdminError> {
 }
 
 /// Returns the node that shall be the primary.
-fn target(group: &Group, primary: NodeId, asked: Option<&str>) -> Result<NodeId, AdminError> {
+fn target(group: &StoredGroup, primary: NodeId, asked: Option<&str>) -> Result<NodeId, AdminError> {
     let refuse = |why: String| Err(AdminError::from(why));
     let role = |id: NodeId| group.registration(id).map(|there| &there.role[..]);
     let disk_fails = |id: NodeId| group.registration(id).is_some_and(|there| there.disk_fails);
@@ -135,7 +135,7 @@ struct HandoverRequest {
 }
 
 /// The progress of a hand-over, by the lines of `tail`.
-struct Progress {
+struct HandoverProgress {
     wanted: HandoverRequest,
     /// When the group was released.
     released: Option<Instant>,
@@ -143,7 +143,7 @@ struct Progress {
     led: Instant,
 }
 
-impl Progress {
+impl HandoverProgress {
     fn new(wanted: HandoverRequest, now: Instant) -> Self {
         Self { wanted, released: None, led: now }
     }
@@ -175,9 +175,9 @@ impl Progress {
 }
 
 async fn hand_over(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
-    group: &Group,
+    group: &StoredGroup,
     wanted: HandoverRequest,
     within: Duration,
 ) -> Result<(NodeId, Epoch, Duration), AdminError> {
@@ -197,14 +197,14 @@ async fn hand_over(
 
 /// Repeats the request until the lines of `tail` name another primary.
 async fn follow(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
-    group: &Group,
+    group: &StoredGroup,
     wanted: HandoverRequest,
     lease: i64,
 ) -> Result<(NodeId, Epoch, Duration), AdminError> {
     let mut watch = client.watch(KeyRange::one(keys.tail()), group.revision + 1);
-    let mut progress = Progress::new(wanted, Instant::now());
+    let mut progress = HandoverProgress::new(wanted, Instant::now());
     loop {
         if progress.released.is_none() {
             client.put(keys.wanted(), wanted.to.to_string(), lease).await?;
@@ -214,7 +214,7 @@ async fn follow(
             let left = again.saturating_duration_since(Instant::now());
             let Ok(watched) = timeout(left, watch.next()).await else { break };
             for event in watched?.events {
-                let Event::Put(pair) = event else { continue };
+                let WatchEvent::Put(pair) = event else { continue };
                 let line = Tail::parse(&pair.value)?;
                 if let Some(done) = progress.see(&line, Instant::now())? {
                     return Ok(done);
@@ -275,7 +275,7 @@ mod tests {
         let wanted = HandoverRequest { from: FIRST, to: SECOND, epoch: 3, only: true };
         let begun = Instant::now();
         let at = |milliseconds| begun + Duration::from_millis(milliseconds);
-        let mut progress = Progress::new(wanted, begun);
+        let mut progress = HandoverProgress::new(wanted, begun);
         let mut see = |line: Tail, when| progress.see(&line, at(when));
         assert!(see(Tail { beat: 6, ..line }, 10).unwrap().is_none());
         let released = Tail { beat: 7, nonce: 0, node: Some(SECOND), ..line };
@@ -284,7 +284,7 @@ mod tests {
         let done = see(taken, 37).unwrap();
         assert_eq!(done, Some((SECOND, 4, Duration::from_millis(7))));
         refused(see(Tail { node: Some(THIRD), ..taken }, 40), "not 0202");
-        let mut any = Progress::new(HandoverRequest { only: false, ..wanted }, begun);
+        let mut any = HandoverProgress::new(HandoverRequest { only: false, ..wanted }, begun);
         let done = any.see(&Tail { node: Some(THIRD), ..taken }, at(5)).unwrap();
         assert_eq!(done, Some((THIRD, 4, Duration::from_millis(5))), "after the last line");
     }

@@ -27,13 +27,13 @@ mod upgrade;
 use crate::config::ClusterInvocation;
 use serde::Serialize;
 
-pub(super) use call::Call;
+pub(super) use call::AdminCall;
 pub(super) use error::AdminError;
-pub(super) use group::Group;
+pub(super) use group::StoredGroup;
 pub(super) use report::Report;
 
 /// The function of a command.
-type Function = fn(&Call) -> Result<Report, AdminError>;
+type Function = fn(&AdminCall) -> Result<Report, AdminError>;
 
 /// The functions of the commands, by their names.
 const FUNCTIONS: &[(&str, Function)] = &[
@@ -98,7 +98,7 @@ fn report(asked: &ClusterInvocation) -> Result<Report, AdminError> {
     // The reader of the command line has set it.
     let settings =
         settings.ok_or_else(|| AdminError::from("cluster is not set to yes".to_owned()))?;
-    let call = Call { asked: asked.clone(), settings };
+    let call = AdminCall { asked: asked.clone(), settings };
     let function = FUNCTIONS.iter().find(|(known, _)| *known == name);
     let missing = || AdminError::from("this build does not have the command".to_owned());
     function.ok_or_else(missing).and_then(|(_, function)| function(&call))

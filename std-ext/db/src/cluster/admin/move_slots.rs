@@ -2,9 +2,9 @@
 //!
 //! It writes the record of the move, and waits until the record is gone. The primaries of the two groups do the rest.
 
-use super::{AdminError, Call, Group, Report, slots};
+use super::{AdminCall, AdminError, Report, StoredGroup, slots};
 use crate::SlotSet;
-use crate::cluster::etcd::Client;
+use crate::cluster::etcd::EtcdClient;
 use crate::cluster::keys::Keys;
 use crate::cluster::moves::create;
 use crate::cluster::moves::read_slots;
@@ -66,7 +66,7 @@ impl MoveRow {
     }
 }
 
-pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
     call.block_on(async {
         let (client, keys) = (call.etcd().await?, call.keys()?);
         for (flag, back) in [("cancel", false), ("return", true)] {
@@ -103,7 +103,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
 
 /// Moves slots from one group to another, and waits until the move has ended. Returns its record as it was last.
 pub(super) async fn make(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     slots: &SlotSet,
     groups: (u32, u32),
@@ -114,7 +114,7 @@ pub(super) async fn make(
 }
 
 async fn begin(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     slots: &SlotSet,
     groups: (u32, u32),
@@ -122,7 +122,7 @@ async fn begin(
     create::begin(client, keys, slots, groups).await.map_err(AdminError::from)
 }
 
-async fn print(client: &Client, keys: &Keys) -> Result<Report, AdminError> {
+async fn print(client: &EtcdClient, keys: &Keys) -> Result<Report, AdminError> {
     let moves = create::list(client, keys).await.map_err(AdminError::from)?;
     let shown: Vec<_> = moves.iter().map(|(id, record)| MoveRow::new(*id, record)).collect();
     let mut text: String = shown.iter().map(MoveRow::line).collect();
@@ -134,7 +134,7 @@ async fn print(client: &Client, keys: &Keys) -> Result<Report, AdminError> {
 
 /// Waits until the record is gone. Returns it as it was last.
 async fn wait(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     id: u64,
     until: Instant,
@@ -188,8 +188,8 @@ fn wrong_slots(text: &str) -> String {
 
 /// Returns the two groups of a move, and refuses one that cannot be.
 async fn groups(
-    call: &Call,
-    client: &Client,
+    call: &AdminCall,
+    client: &EtcdClient,
     keys: &Keys,
     slots: &SlotSet,
 ) -> Result<(u32, u32), AdminError> {
@@ -204,7 +204,7 @@ async fn groups(
     let to = to.ok_or_else(|| {
         AdminError::from("name the group that receives the slots: --to GROUP".to_owned())
     })?;
-    let group = Group::read(client, keys).await?;
+    let group = StoredGroup::read(client, keys).await?;
     let map = read_slots(client, keys).await?;
     let map = map.unwrap_or_else(|| SlotMap::divided(group.format.groups));
     let owners = slots.ranges().into_iter().flat_map(|(first, last)| first..=last);

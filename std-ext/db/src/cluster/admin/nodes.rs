@@ -1,18 +1,18 @@
 //! `hedgerow-db cluster nodes` prints all nodes of the cluster: those that are registered, and members that are gone.
 
 use super::text::{row, table};
-use super::{AdminError, Call, Report};
+use super::{AdminCall, AdminError, Report};
 use crate::clock::TimeSource;
 use crate::cluster::autoscale::desired::Desired;
-use crate::cluster::autoscale::load::Load;
-use crate::cluster::coordinator::View;
+use crate::cluster::autoscale::load::NodeLoad;
+use crate::cluster::coordinator::CoordinatorView;
 use crate::cluster::core::NodeId;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// The nodes of a cluster. The names of the fields are a promise to programs.
 #[derive(Serialize)]
-struct Listing {
+struct NodeListing {
     cluster: String,
     /// The node that coordinates the cluster.
     coordinator: Option<String>,
@@ -45,13 +45,13 @@ struct NodeRow {
     /// Its number among those that are started and stopped together.
     ordinal: Option<u32>,
     /// Its load, as moving averages.
-    load: Option<Load>,
+    load: Option<NodeLoad>,
 }
 
-pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
     let view = call.block_on(async {
         let (client, keys) = (call.etcd().await?, call.keys()?);
-        View::read(&client, &keys).await.map_err(AdminError::from)
+        CoordinatorView::read(&client, &keys).await.map_err(AdminError::from)
     })?;
     let view = view.ok_or_else(|| {
         AdminError::from(
@@ -60,14 +60,14 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
                 .to_owned(),
         )
     })?;
-    let nodes = Listing::new(&call.settings.name, &view);
+    let nodes = NodeListing::new(&call.settings.name, &view);
     let healthy =
         nodes.coordinator.is_some() && nodes.nodes.iter().all(|node| node.state != "gone");
     Ok(Report::new(nodes.text(TimeSource::System.now()), &nodes, healthy))
 }
 
-impl Listing {
-    fn new(cluster: &str, view: &View) -> Self {
+impl NodeListing {
+    fn new(cluster: &str, view: &CoordinatorView) -> Self {
         let groups = view.groups.keys().map(|number| (Some(*number), view.belonging(*number)));
         let spares: BTreeSet<NodeId> = view.spares().map(|(id, _)| id).collect();
         let count = spares.len();
@@ -106,7 +106,7 @@ impl Listing {
 }
 
 impl NodeRow {
-    fn new(id: NodeId, group: Option<u32>, view: &View) -> Self {
+    fn new(id: NodeId, group: Option<u32>, view: &CoordinatorView) -> Self {
         let there = view.nodes.get(&id);
         let of_group = group.and_then(|number| view.groups.get(&number));
         let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());

@@ -1,9 +1,9 @@
 //! Problems of groups that have no primary, in sentences.
 
-use super::Group;
+use super::StoredGroup;
 
 /// Returns which other groups with slots have no primary.
-pub(super) fn problem_of_others(group: &Group) -> Option<String> {
+pub(super) fn problem_of_others(group: &StoredGroup) -> Option<String> {
     let is_led = |number: &u32| {
         let mut nodes = group.others.iter().map(|node| &node.registration);
         nodes.any(|node| node.group == *number && node.role == "primary")
@@ -19,7 +19,7 @@ pub(super) fn problem_of_others(group: &Group) -> Option<String> {
 }
 
 /// Returns what is wrong with the primary.
-pub(super) fn problem_of_primary(group: &Group) -> Option<String> {
+pub(super) fn problem_of_primary(group: &StoredGroup) -> Option<String> {
     let Some(tail) = &group.tail else {
         return Some("no node has become the primary yet: start one".to_owned());
     };

@@ -7,10 +7,10 @@
 use super::check::peer_options;
 use super::move_slots;
 use super::text::{row, size, table};
-use super::{AdminError, Call, Group, Report};
+use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::SlotSet;
 use crate::cluster::core::NodeId;
-use crate::cluster::etcd::Client;
+use crate::cluster::etcd::EtcdClient;
 use crate::cluster::keys::Keys;
 use crate::cluster::moves::record::MoveState;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, SlotSize};
@@ -57,12 +57,12 @@ struct PlannedMoveRow {
     done: bool,
 }
 
-pub(super) fn rebalance(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn rebalance(call: &AdminCall) -> Result<Report, AdminError> {
     let within = within(call.asked.value("within"))?;
     run(call, None, &|groups| Ok(plan::rebalance(groups, within)))
 }
 
-pub(super) fn drain(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn drain(call: &AdminCall) -> Result<Report, AdminError> {
     let group = call.asked.value("group");
     let group = group
         .ok_or_else(|| AdminError::from("name the group to drain: --group NUMBER".to_owned()))?;
@@ -91,7 +91,7 @@ fn within(text: Option<&str>) -> Result<u32, AdminError> {
 type Planner<'a> = dyn Fn(&[GroupLoad]) -> Result<Vec<PlannedMove>, AdminError> + 'a;
 
 /// Makes the moves of a plan. `drained` is the group that gives all of its slots away.
-fn run(call: &Call, drained: Option<u32>, plan: &Planner<'_>) -> Result<Report, AdminError> {
+fn run(call: &AdminCall, drained: Option<u32>, plan: &Planner<'_>) -> Result<Report, AdminError> {
     let options = peer_options(&call.settings)?;
     let dry_run = call.asked.has("dry-run");
     let made = call.block_on(async {
@@ -120,14 +120,14 @@ fn run(call: &Call, drained: Option<u32>, plan: &Planner<'_>) -> Result<Report, 
 }
 
 /// The slots of a group.
-type Sizes = (u32, Vec<SlotSize>);
+type GroupSizes = (u32, Vec<SlotSize>);
 
-fn load_of((group, slots): &Sizes) -> GroupLoad {
+fn load_of((group, slots): &GroupSizes) -> GroupLoad {
     GroupLoad { group: *group, slots: slots.iter().map(|one| (one.slot, one.bytes)).collect() }
 }
 
 impl GroupSize {
-    fn new((group, slots): &Sizes) -> Self {
+    fn new((group, slots): &GroupSizes) -> Self {
         let sum = |of: fn(&SlotSize) -> u64| slots.iter().map(of).sum();
         let (keys, bytes) = (sum(|slot| slot.keys), sum(|slot| slot.bytes));
         Self { group: *group, slots: slots.len(), keys, bytes }
@@ -175,12 +175,12 @@ impl Rebalanced {
 
 /// Reads the sizes of all slots, by groups.
 async fn read_sizes(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     options: &PeerClientOptions,
     drained: Option<u32>,
-) -> Result<Vec<Sizes>, AdminError> {
-    let group = Group::read(client, keys).await?;
+) -> Result<Vec<GroupSizes>, AdminError> {
+    let group = StoredGroup::read(client, keys).await?;
     if !group.moving.is_empty() {
         return Err(AdminError::from(
             "slots are already being moved: wait, or cancel the move. `hedgerow-db cluster move` lists the moves"
@@ -209,14 +209,14 @@ async fn read_sizes(
 }
 
 /// Returns the groups that have slots or nodes.
-fn groups(group: &Group) -> BTreeSet<u32> {
+fn groups(group: &StoredGroup) -> BTreeSet<u32> {
     let nodes = group.nodes.iter().chain(&group.others);
     group.slots.groups().into_iter().chain(nodes.map(|node| node.registration.group)).collect()
 }
 
 /// Returns the primary of a group and the address at which nodes reach it. If it is to keep or get data, the group must
 /// have a follower, too.
-fn primary(group: &Group, number: u32, keeps: bool) -> Result<(NodeId, String), AdminError> {
+fn primary(group: &StoredGroup, number: u32, keeps: bool) -> Result<(NodeId, String), AdminError> {
     let nodes = group.nodes.iter().chain(&group.others);
     let nodes: Vec<&Node> = nodes.filter(|node| node.registration.group == number).collect();
     let with = |role: &'static str| nodes.iter().filter(move |node| node.registration.role == role);
@@ -235,7 +235,7 @@ fn primary(group: &Group, number: u32, keeps: bool) -> Result<(NodeId, String), 
 }
 
 /// Checks that each slot has exactly one group.
-fn check_slots(all: &[Sizes]) -> Result<(), AdminError> {
+fn check_slots(all: &[GroupSizes]) -> Result<(), AdminError> {
     let mut owned = SlotSet::of_range(0..0);
     let mut slots = 0;
     for one in all.iter().flat_map(|(_, slots)| slots) {
@@ -254,14 +254,14 @@ fn check_slots(all: &[Sizes]) -> Result<(), AdminError> {
 
 /// Makes a move, and waits until it has ended.
 async fn make(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     planned: &PlannedMove,
     drained: Option<u32>,
 ) -> Result<(), AdminError> {
     let PlannedMove { from, to, slots, .. } = planned;
     // Again: the moves before this one may have taken a while.
-    let group = Group::read(client, keys).await?;
+    let group = StoredGroup::read(client, keys).await?;
     for number in [*from, *to] {
         primary(&group, number, drained != Some(number))?;
     }

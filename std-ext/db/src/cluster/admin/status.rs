@@ -2,10 +2,10 @@
 
 use super::problems::{problem_of_others, problem_of_primary};
 use super::text::{list, row, seconds, size, table};
-use super::{AdminError, Call, Group, Report};
+use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::clock::{TimeSource, milliseconds};
 use crate::cluster::core::{Member, NodeId};
-use crate::cluster::etcd::{self, Alarm, AlarmKind, Client, EtcdError};
+use crate::cluster::etcd::{self, Alarm, AlarmKind, EtcdClient, EtcdError};
 use crate::cluster::hex;
 use crate::cluster::keys::Keys;
 use crate::cluster::registration::{Node, Registration};
@@ -24,7 +24,7 @@ const FULL: u64 = 75;
 
 /// The whole status. The names of its fields are a promise to programs.
 #[derive(Serialize)]
-struct Status {
+struct ClusterStatus {
     cluster: String,
     id: String,
     format: u32,
@@ -109,7 +109,7 @@ struct AlarmStatus {
     kind: String,
 }
 
-pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
     let all = call.all_groups()?;
     let (groups, silent, asked, alarms) = call.block_on(async {
         let (client, keys) = (call.etcd().await?, call.keys()?);
@@ -119,8 +119,9 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
     let settings = &call.settings;
     let etcd = asked.into_iter().map(|asked| EtcdStatus::new(asked, settings.etcd.quota)).collect();
     let now = TimeSource::System.now();
-    let context = Context { settings, all, silent, etcd, alarms, now };
-    let every: Vec<Status> = groups.iter().map(|group| Status::new(group, &context)).collect();
+    let context = StatusContext { settings, all, silent, etcd, alarms, now };
+    let every: Vec<ClusterStatus> =
+        groups.iter().map(|group| ClusterStatus::new(group, &context)).collect();
     let healthy = every.iter().all(|status| status.problems.is_empty());
     Ok(match &every[..] {
         [status] if !all => Report::new(status.text(), status, healthy),
@@ -129,7 +130,7 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
 }
 
 /// What the statuses of all groups are made of, besides the groups.
-struct Context<'a> {
+struct StatusContext<'a> {
     settings: &'a ClusterSettings,
     /// Whether all groups are shown.
     all: bool,
@@ -140,7 +141,7 @@ struct Context<'a> {
     now: u64,
 }
 
-impl Context<'_> {
+impl StatusContext<'_> {
     /// Returns whether a node has stopped renewing its registration. Under the alarm NOSPACE none can renew it.
     fn is_silent(&self, id: NodeId) -> bool {
         let is_full = self.alarms.iter().any(|alarm| alarm.kind == AlarmKind::NoSpace);
@@ -154,21 +155,21 @@ impl Context<'_> {
 /// is old, or names a primary that the log does not, its lease says whether the node still renews it. If it does not,
 /// or is no primary any more, the groups are read again.
 async fn read_groups(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     all: bool,
-) -> Result<(Vec<Group>, BTreeSet<NodeId>), AdminError> {
+) -> Result<(Vec<StoredGroup>, BTreeSet<NodeId>), AdminError> {
     let read = async || {
         if all {
-            return Group::read_all(client, keys).await;
+            return StoredGroup::read_all(client, keys).await;
         }
-        Ok(vec![Group::read(client, keys).await?])
+        Ok(vec![StoredGroup::read(client, keys).await?])
     };
     let first = read().await?;
     let now = TimeSource::System.now();
     let suspects: BTreeMap<_, _> = first.iter().flat_map(|group| suspects(group, now)).collect();
-    let unrenewed = Group::unrenewed(client, &first, suspects.keys().copied()).await;
-    let is_deposed = |group: &Group| {
+    let unrenewed = StoredGroup::unrenewed(client, &first, suspects.keys().copied()).await;
+    let is_deposed = |group: &StoredGroup| {
         group.nodes.iter().any(|node| {
             let role = node.registration.shown_role(node.id, group.tail.as_ref());
             role == "deposed" && suspects.contains_key(&node.id)
@@ -180,13 +181,13 @@ async fn read_groups(
     tokio::time::sleep(AGAIN).await;
     let second = read().await?;
     let silent = second.iter().flat_map(|group| silent(group, &suspects));
-    let silent = Group::unrenewed(client, &second, silent).await;
+    let silent = StoredGroup::unrenewed(client, &second, silent).await;
     Ok((second, silent))
 }
 
 /// Returns the nodes whose registrations may be from before their processes died, with the revisions at which these
 /// were written.
-fn suspects(group: &Group, now: u64) -> Vec<(NodeId, u64)> {
+fn suspects(group: &StoredGroup, now: u64) -> Vec<(NodeId, u64)> {
     let walls = group.nodes.iter().chain(&group.others).map(|node| node.registration.wall);
     let newest = walls.fold(now, u64::max);
     let is_suspect = |node: &&Node| {
@@ -200,7 +201,7 @@ fn suspects(group: &Group, now: u64) -> Vec<(NodeId, u64)> {
 
 /// Returns which suspects have not written since.
 fn silent<'a>(
-    group: &'a Group,
+    group: &'a StoredGroup,
     suspects: &'a BTreeMap<NodeId, u64>,
 ) -> impl Iterator<Item = NodeId> + 'a {
     let ids = group.nodes.iter().map(|node| node.id);
@@ -208,7 +209,7 @@ fn silent<'a>(
 }
 
 /// Returns the status of all groups as a text.
-fn text_of_all(every: &[Status]) -> String {
+fn text_of_all(every: &[ClusterStatus]) -> String {
     let Some(first) = every.first() else { return "There are no groups.\n".to_owned() };
     let mut text = first.title();
     let mut problems = Vec::new();
@@ -226,8 +227,8 @@ fn verdict(problems: &[String]) -> String {
     if problems.is_empty() { "\nNo problems.\n".to_owned() } else { list("Problems", problems) }
 }
 
-impl Status {
-    fn new(group: &Group, context: &Context<'_>) -> Self {
+impl ClusterStatus {
+    fn new(group: &StoredGroup, context: &StatusContext<'_>) -> Self {
         let members = group.members.0.iter();
         let members = members.map(|member| NodeStatus::of_member(member, group, context)).collect();
         let others = group.nodes.iter().filter(|node| !group.members.has(node.id));
@@ -266,7 +267,7 @@ impl Status {
         status
     }
 
-    fn problems_of_group(&self, group: &Group, settings: &ClusterSettings) -> Vec<String> {
+    fn problems_of_group(&self, group: &StoredGroup, settings: &ClusterSettings) -> Vec<String> {
         let mut problems = Vec::new();
         let lost = group.lost();
         problems.extend(lost.clone().or_else(|| problem_of_primary(group)));
@@ -393,7 +394,7 @@ impl Status {
 }
 
 impl LogStatus {
-    fn new(group: &Group) -> Option<Self> {
+    fn new(group: &StoredGroup) -> Option<Self> {
         let tail = group.tail.as_ref()?;
         let holder = tail.holder();
         let batches = group.first.zip(group.last);
@@ -432,7 +433,7 @@ impl LogStatus {
 }
 
 impl NodeStatus {
-    fn of_member(member: &Member, group: &Group, context: &Context<'_>) -> Self {
+    fn of_member(member: &Member, group: &StoredGroup, context: &StatusContext<'_>) -> Self {
         let mut status = Self::new(member.node, group);
         match group.nodes.iter().find(|node| node.id == member.node) {
             Some(node) => status = Self::of_other(node, group, context),
@@ -442,7 +443,7 @@ impl NodeStatus {
         status
     }
 
-    fn of_other(node: &Node, group: &Group, context: &Context<'_>) -> Self {
+    fn of_other(node: &Node, group: &StoredGroup, context: &StatusContext<'_>) -> Self {
         let Node { id, registration } = node;
         let mut status = Self::new(*id, group);
         status.set(registration, group, context.now);
@@ -453,7 +454,7 @@ impl NodeStatus {
         status
     }
 
-    fn new(id: NodeId, group: &Group) -> Self {
+    fn new(id: NodeId, group: &StoredGroup) -> Self {
         let durable = group.durable(id);
         Self {
             node: id.to_string(),
@@ -463,7 +464,7 @@ impl NodeStatus {
         }
     }
 
-    fn set(&mut self, there: &Registration, group: &Group, now: u64) {
+    fn set(&mut self, there: &Registration, group: &StoredGroup, now: u64) {
         let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         let port = |port: u16| Some(port).filter(|port| *port != 0);
         let last = group.tail.as_ref().map_or(0, |tail| tail.lsn);
@@ -589,20 +590,20 @@ mod tests {
         }
     }
 
-    fn status(group: &Group, member: etcd::Status, alarms: &[Alarm]) -> Status {
+    fn status(group: &StoredGroup, member: etcd::Status, alarms: &[Alarm]) -> ClusterStatus {
         let etcd = vec![EtcdStatus::new((member.endpoint.clone(), Ok(member)), 0)];
         of(group, etcd, alarms, &BTreeSet::new(), false)
     }
 
     fn of(
-        group: &Group,
+        group: &StoredGroup,
         etcd: Vec<EtcdStatus>,
         alarms: &[Alarm],
         silent: &BTreeSet<NodeId>,
         all: bool,
-    ) -> Status {
+    ) -> ClusterStatus {
         let (settings, silent, alarms) = (&settings(), silent.clone(), alarms.to_vec());
-        Status::new(group, &Context { settings, all, silent, etcd, alarms, now: NOW })
+        ClusterStatus::new(group, &StatusContext { settings, all, silent, etcd, alarms, now: NOW })
     }
 
     #[test]
@@ -640,7 +641,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn has(status: &Status, wanted: &str) {
+    fn has(status: &ClusterStatus, wanted: &str) {
         let problems = &status.problems;
         assert!(problems.iter().any(|one| one.contains(wanted)), "{wanted:?}: {problems:?}");
         assert!(status.text().contains(wanted), "{}", status.text());
@@ -692,7 +693,7 @@ mod tests {
     }
 
     /// Returns the states of the members.
-    fn states(status: &Status) -> Vec<&str> {
+    fn states(status: &ClusterStatus) -> Vec<&str> {
         status.members.iter().map(|member| &*member.state).collect()
     }
 
@@ -747,7 +748,7 @@ mod tests {
         (first.format.groups, first.slots) = (2, SlotMap::divided(2));
         let alarm = Alarm { member: 0xAB, kind: AlarmKind::NoSpace };
         let etcd = || vec![EtcdStatus::new((member().endpoint, Ok(member())), 0)];
-        let of = |group: &Group| of(group, etcd(), &[alarm], &BTreeSet::new(), true);
+        let of = |group: &StoredGroup| of(group, etcd(), &[alarm], &BTreeSet::new(), true);
         let text = text_of_all(&[of(&first), of(&other)]);
         assert_eq!(text.matches("Cluster roses").count(), 1, "{text}");
         assert_eq!(text.matches("3.5.16   leader").count(), 1, "{text}");

@@ -3,11 +3,11 @@
 //! Until it is raised, no node writes what only later formats have, so nodes can go back to the version from before.
 
 use super::text::{row, table};
-use super::{AdminError, Call, Report};
-use crate::cluster::coordinator::View;
+use super::{AdminCall, AdminError, Report};
+use crate::cluster::coordinator::CoordinatorView;
 use crate::cluster::core::NodeId;
-use crate::cluster::etcd::{Client, Compare, Operation, Transaction};
-use crate::cluster::identity::Format;
+use crate::cluster::etcd::{Compare, EtcdClient, EtcdTransaction, Operation};
+use crate::cluster::identity::ClusterFormat;
 use crate::cluster::keys::Keys;
 use crate::cluster::registration::Registration;
 use crate::config::Formats;
@@ -42,7 +42,7 @@ struct NodeFormatRow {
     ready: bool,
 }
 
-pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
+pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
     let upgrade = call.block_on(async {
         let (client, keys) = (call.etcd().await?, call.keys()?);
         upgrade(call, &client, &keys).await
@@ -52,11 +52,15 @@ pub(super) fn run(call: &Call) -> Result<Report, AdminError> {
 }
 
 /// Reads the formats, and raises that of the cluster if the command says so.
-async fn upgrade(call: &Call, client: &Client, keys: &Keys) -> Result<Upgrade, AdminError> {
+async fn upgrade(
+    call: &AdminCall,
+    client: &EtcdClient,
+    keys: &Keys,
+) -> Result<Upgrade, AdminError> {
     let mut raised = false;
     for _ in 0..ATTEMPTS {
         let found = client.get(keys.format()).await?.pair;
-        let view = View::read(client, keys).await.map_err(AdminError::from)?;
+        let view = CoordinatorView::read(client, keys).await.map_err(AdminError::from)?;
         let (Some(pair), Some(view)) = (found, view) else {
             return Err(AdminError::from(
                 "etcd has no cluster of this name, or `hedgerow-db cluster adopt` is filling it: check cluster-name \
@@ -64,7 +68,7 @@ async fn upgrade(call: &Call, client: &Client, keys: &Keys) -> Result<Upgrade, A
                     .to_owned(),
             ));
         };
-        let format = Format::parse(&pair.value)?;
+        let format = ClusterFormat::parse(&pair.value)?;
         let mut found = Upgrade::new(&call.settings.name, &format, &view);
         // Also after a transaction whose answer was lost.
         found.raised = raised && found.format == found.latest;
@@ -72,11 +76,11 @@ async fn upgrade(call: &Call, client: &Client, keys: &Keys) -> Result<Upgrade, A
             return Ok(found);
         }
         found.check()?;
-        let next = Format { number: found.latest, ..format };
-        let raise = Transaction {
+        let next = ClusterFormat { number: found.latest, ..format };
+        let raise = EtcdTransaction {
             compare: vec![Compare::Value { key: keys.format().into(), value: pair.value }],
             then: vec![Operation::put(keys.format(), next.print())],
-            ..Transaction::default()
+            ..EtcdTransaction::default()
         };
         // The next turn reads what was done.
         raised = match client.transact(&raise).await {
@@ -90,7 +94,7 @@ async fn upgrade(call: &Call, client: &Client, keys: &Keys) -> Result<Upgrade, A
 }
 
 impl Upgrade {
-    fn new(cluster: &str, format: &Format, view: &View) -> Self {
+    fn new(cluster: &str, format: &ClusterFormat, view: &CoordinatorView) -> Self {
         let members = view.groups.values().flat_map(|group| &group.members.0);
         let all: BTreeSet<NodeId> =
             view.nodes.keys().copied().chain(members.map(|member| member.node)).collect();

@@ -15,20 +15,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A folder that nobody else uses, and its contents.
-pub(in crate::cluster) struct Candidate {
+pub(in crate::cluster) struct FolderCandidate {
     pub(in crate::cluster) folder: Arc<Folder>,
     pub(in crate::cluster) survey: Survey,
 }
 
 /// The folders of a group, and which one has most.
-pub(in crate::cluster) struct Candidates {
+pub(in crate::cluster) struct FolderCandidates {
     /// The one with the latest entry.
-    pub(in crate::cluster) taken: Candidate,
+    pub(in crate::cluster) taken: FolderCandidate,
     /// The others, and how they are related to it.
-    pub(in crate::cluster) others: Vec<(Candidate, Relation)>,
+    pub(in crate::cluster) others: Vec<(FolderCandidate, Relation)>,
 }
 
-impl Candidate {
+impl FolderCandidate {
     /// Opens a folder and reads all of it.
     fn open(path: &Path) -> Result<Self, StartError> {
         let folder = Folder::claim(path).map_err(|why| match why {
@@ -56,7 +56,7 @@ impl Candidate {
     }
 }
 
-impl Candidates {
+impl FolderCandidates {
     /// Opens folders, reads all of them, and compares those of each group. Returns the groups by their numbers.
     ///
     /// # Errors
@@ -68,13 +68,13 @@ impl Candidates {
             // A folder that is named twice is not in use by somebody else.
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
             if has_entries(path)? && !known.contains(&real) {
-                all.push(Candidate::open(path)?);
+                all.push(FolderCandidate::open(path)?);
                 known.push(real);
             }
         }
         check_names(&all, name)?;
         check_clusters(&all)?;
-        let mut groups: BTreeMap<u32, Vec<Candidate>> = BTreeMap::new();
+        let mut groups: BTreeMap<u32, Vec<FolderCandidate>> = BTreeMap::new();
         for candidate in all {
             groups.entry(candidate.group()).or_default().push(candidate);
         }
@@ -89,7 +89,7 @@ impl Candidates {
     }
 
     /// Compares the folders of a group. Nothing if none of them has an entry.
-    fn of_group(mut all: Vec<Candidate>) -> Result<Option<Self>, StartError> {
+    fn of_group(mut all: Vec<FolderCandidate>) -> Result<Option<Self>, StartError> {
         // Of several with the same last entry, the one that was named first.
         let most = all.iter().map(|candidate| candidate.survey.last).max().unwrap_or(0);
         let place = all.iter().position(|one| one.survey.last == most).filter(|_| most > 0);
@@ -121,7 +121,7 @@ impl Candidates {
     }
 
     /// All folders, the one that is taken first.
-    pub(in crate::cluster) fn all(&self) -> impl Iterator<Item = &Candidate> {
+    pub(in crate::cluster) fn all(&self) -> impl Iterator<Item = &FolderCandidate> {
         std::iter::once(&self.taken).chain(self.others.iter().map(|(other, _)| other))
     }
 }
@@ -136,7 +136,7 @@ fn has_entries(path: &Path) -> Result<bool, StartError> {
 }
 
 /// Checks that no folder is of a cluster of another name.
-fn check_names(all: &[Candidate], name: &str) -> Result<(), StartError> {
+fn check_names(all: &[FolderCandidate], name: &str) -> Result<(), StartError> {
     for candidate in all {
         if let Some(belonging) = &candidate.survey.belonging
             && belonging.name() != name
@@ -152,11 +152,11 @@ fn check_names(all: &[Candidate], name: &str) -> Result<(), StartError> {
 }
 
 /// Checks that all folders with data are of one cluster.
-fn check_clusters(all: &[Candidate]) -> Result<(), StartError> {
+fn check_clusters(all: &[FolderCandidate]) -> Result<(), StartError> {
     let mut with_data = all.iter().filter(|one| one.survey.last > 0);
     let Some(first) = with_data.next() else { return Ok(()) };
-    let id = |one: &Candidate| one.survey.belonging.as_ref().map(Belonging::cluster);
-    let groups = |one: &Candidate| one.survey.belonging.as_ref().map(Belonging::groups);
+    let id = |one: &FolderCandidate| one.survey.belonging.as_ref().map(Belonging::cluster);
+    let groups = |one: &FolderCandidate| one.survey.belonging.as_ref().map(Belonging::groups);
     for other in with_data {
         if id(other) != id(first) || id(other).is_none() {
             return Err(StartError::new(format!(

@@ -1,20 +1,20 @@
 //! Whether folders may be adopted: the entries that would be lost in etcd, and the cluster that it will have.
 
-use super::candidates::{Candidate, Candidates};
-use super::target::{Standing, Target};
+use super::candidates::{FolderCandidate, FolderCandidates};
+use super::target::{AdoptTarget, Standing};
 use crate::clock::TimeSource;
 use crate::cluster::core::{Halt, NodeId};
 use crate::cluster::error::StartError;
 use crate::cluster::hex;
-use crate::cluster::identity::{Belonging, Format};
+use crate::cluster::identity::{Belonging, ClusterFormat};
 
 /// Returns the cluster as it will be. A folder without a cluster makes a new one, of one group; `asked` are the numbers
 /// of the group and of all groups in the settings.
 pub(super) fn next_incarnation(
     asked: (u32, u32),
-    groups: &[Candidates],
-    target: &Target,
-) -> Result<Format, StartError> {
+    groups: &[FolderCandidates],
+    target: &AdoptTarget,
+) -> Result<ClusterFormat, StartError> {
     let now = TimeSource::System.now();
     let taken = groups.iter().map(|group| &group.taken).find_map(|taken| {
         let belonging = taken.survey.belonging.as_ref()?;
@@ -26,7 +26,7 @@ pub(super) fn next_incarnation(
                 "a standalone database becomes a cluster of one group: omit cluster-group and cluster-groups",
             ));
         }
-        return Format::new(now, 1);
+        return ClusterFormat::new(now, 1);
     };
     let cluster = belonging.cluster().ok_or_else(|| {
         StartError::new(format!(
@@ -35,7 +35,7 @@ pub(super) fn next_incarnation(
         ))
     })?;
     let in_etcd = target.format.as_ref().filter(|format| format.cluster == cluster);
-    let all = groups.iter().flat_map(Candidates::all);
+    let all = groups.iter().flat_map(FolderCandidates::all);
     let known = all.filter_map(|one| one.survey.belonging.as_ref());
     let last = known
         .map(Belonging::incarnation)
@@ -45,11 +45,15 @@ pub(super) fn next_incarnation(
     let incarnation = last.checked_add(1).ok_or_else(|| {
         StartError::new("the incarnation of the cluster is the largest number there is")
     })?;
-    Ok(Format { cluster, incarnation, ..Format::new(now, belonging.groups())? })
+    Ok(ClusterFormat { cluster, incarnation, ..ClusterFormat::new(now, belonging.groups())? })
 }
 
 /// Returns who has said to have entries that neither a folder nor etcd has, and which.
-fn missing(taken: &Candidate, target: &Target, found: &Format) -> Option<(NodeId, String)> {
+fn missing(
+    taken: &FolderCandidate,
+    target: &AdoptTarget,
+    found: &ClusterFormat,
+) -> Option<(NodeId, String)> {
     let (last, node) = *target.known.get(&taken.group())?;
     let is_missing = if Halt::is_later(last) {
         let own = taken.survey.belonging.as_ref().map_or(0, Belonging::incarnation);
@@ -66,9 +70,9 @@ fn missing(taken: &Candidate, target: &Target, found: &Format) -> Option<(NodeId
 /// cluster. If one group's is, those of the others may have the same entries as their folders, and no more.
 pub(super) fn may_replace(
     name: &str,
-    groups: &[(&Candidate, Standing)],
-    target: &Target,
-    format: &Format,
+    groups: &[(&FolderCandidate, Standing)],
+    target: &AdoptTarget,
+    format: &ClusterFormat,
     replace: Option<&str>,
 ) -> Result<(), StartError> {
     let Some(found) = &target.format else { return Ok(()) };
@@ -105,7 +109,12 @@ pub(super) fn may_replace(
 }
 
 /// Returns why etcd's log must not be replaced by a folder, if it has more, or may have.
-fn loss(taken: &Candidate, standing: Standing, nothing_lost: bool, id: &str) -> Option<String> {
+fn loss(
+    taken: &FolderCandidate,
+    standing: Standing,
+    nothing_lost: bool,
+    id: &str,
+) -> Option<String> {
     let (path, own) = (taken.path().display(), taken.survey.last);
     Some(match standing {
         Standing::Complete(last) if nothing_lost => format!(

@@ -1,11 +1,11 @@
 //! The entry that begins a new history, for a folder whose last batch cannot be made again.
 
-use super::candidates::Candidate;
+use super::candidates::FolderCandidate;
 use super::survey::{Logged, open_log};
-use super::window::{Builder, Window};
-use crate::cluster::core::{Chain, Entry, Epoch, Mark};
+use super::window::{Window, WindowBuilder};
+use crate::cluster::core::{BatchChain, Entry, Epoch, Mark};
 use crate::cluster::error::StartError;
-use crate::cluster::identity::{self, Belonging, Format};
+use crate::cluster::identity::{self, Belonging, ClusterFormat};
 use crate::cluster::local_log::position::logged_mark;
 use crate::cluster::peer::Spool;
 use crate::cluster::resync::MOST_SPOOLED;
@@ -14,12 +14,12 @@ use std::path::Path;
 
 /// Gives the folder's log one more entry, which begins a batch of a new history. Returns that batch.
 pub(super) fn begin_history(
-    taken: &Candidate,
+    taken: &FolderCandidate,
     name: &str,
-    format: &Format,
+    format: &ClusterFormat,
     now: u64,
 ) -> Result<Window, StartError> {
-    let Candidate { folder, survey } = taken;
+    let FolderCandidate { folder, survey } = taken;
     let node = identity::node_id(folder)?;
     // First, so that a folder with a mark always belongs to a cluster.
     Belonging::new(name, format, taken.group()).write(folder)?;
@@ -28,7 +28,7 @@ pub(super) fn begin_history(
     let mark = Mark {
         seq: seq + 2,
         epoch: epoch + 1,
-        chain: Chain(identity::random()?),
+        chain: BatchChain(identity::random()?),
         first: survey.last + 1,
     };
     let mut changes = Vec::new();
@@ -44,13 +44,18 @@ pub(super) fn begin_history(
     {
         return Err(StartError::new(why.to_string()));
     }
-    let mut builder = Builder::default();
+    let mut builder = WindowBuilder::default();
     builder.take(&Logged { mark: Some(mark), entry });
     builder.finish().ok_or_else(|| StartError::new("the new batch cannot be built"))
 }
 
 /// Appends an entry to the folder's log, and forces it to the disk.
-fn append(path: &Path, taken: &Candidate, entry: &Entry, changes: &[u8]) -> Result<(), StartError> {
+fn append(
+    path: &Path,
+    taken: &FolderCandidate,
+    entry: &Entry,
+    changes: &[u8],
+) -> Result<(), StartError> {
     let failed = |why: &dyn std::fmt::Display| {
         StartError::new(format!("the log in {} cannot be written: {why}", path.display()))
     };

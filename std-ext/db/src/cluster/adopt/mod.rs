@@ -32,48 +32,48 @@ mod window;
 use super::bootstrap;
 use super::core::{Members, Tail};
 use super::error::StartError;
-use super::etcd::{Client, Settings};
+use super::etcd::{ClientSettings, EtcdClient};
 use super::hex;
-use super::identity::{self, Format};
+use super::identity::{self, ClusterFormat};
 use super::keys::Keys;
 use crate::SlotSet;
 use crate::clock::{TimeSource, milliseconds};
 use crate::config::ClusterSettings;
 use crate::log::Lsn;
-use candidates::{Candidate, Candidates};
+use candidates::{FolderCandidate, FolderCandidates};
 use compare::Relation;
 use grounds::{may_replace, next_incarnation};
 use history::begin_history;
-use ownership::Ownership;
+use ownership::FolderOwnership;
 use seed::{GroupSeed, Seed};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 pub(super) use survey::Survey;
 use survey::{force_log, read_log};
-use target::{Standing, Target, check_that_no_node_runs};
+use target::{AdoptTarget, Standing, check_that_no_node_runs};
 use tokio::runtime::Runtime;
-use window::{Builder, Window};
+use window::{Window, WindowBuilder};
 
 /// How long a call to etcd may take: deleting a large log takes a while.
 const CALL: Duration = Duration::from_secs(10);
 
 /// An adoption that was prepared: nothing has changed yet.
-pub struct Plan {
+pub struct AdoptPlan {
     settings: ClusterSettings,
     groups: Vec<GroupPlan>,
-    target: Target,
+    target: AdoptTarget,
     /// The cluster as it will be.
-    format: Format,
+    format: ClusterFormat,
 }
 
 /// The adoption of a group.
 struct GroupPlan {
-    candidates: Candidates,
+    candidates: FolderCandidates,
     standing: Standing,
     /// The end of the taken folder's log; `None` if it gets another entry.
     window: Option<Window>,
-    ownership: Ownership,
+    ownership: FolderOwnership,
 }
 
 /// The choices of an operator.
@@ -111,7 +111,7 @@ pub struct AdoptedGroup {
     pub alone: bool,
 }
 
-impl Plan {
+impl AdoptPlan {
     /// Reads folders and etcd.
     ///
     /// # Errors
@@ -121,11 +121,12 @@ impl Plan {
         folders: &[PathBuf],
         choices: &Choices,
     ) -> Result<Self, StartError> {
-        let all = Candidates::open(folders, &settings.name)?;
+        let all = FolderCandidates::open(folders, &settings.name)?;
         let owned = ownership::decide(&all, &choices.assign)?;
         let (target, standings) = runtime()?.block_on(async {
             let (client, keys) = connect(settings).await?;
-            let target = Target::read(&client, &keys, all.iter().map(Candidates::group)).await?;
+            let target =
+                AdoptTarget::read(&client, &keys, all.iter().map(FolderCandidates::group)).await?;
             let mut standings = Vec::new();
             for one in &all {
                 let keys = keys.of_group(one.group());
@@ -139,7 +140,7 @@ impl Plan {
         may_replace(&settings.name, &standing, &target, &format, choices.replace.as_deref())?;
         let mut groups = Vec::new();
         for ((candidates, ownership), standing) in all.into_iter().zip(owned).zip(standings) {
-            let (taken, mut builder) = (&candidates.taken, Builder::default());
+            let (taken, mut builder) = (&candidates.taken, WindowBuilder::default());
             read_log(&taken.folder, &mut |logged| builder.take(&logged))?;
             let window = taken.survey.belonging.as_ref().and_then(|_| builder.finish());
             groups.push(GroupPlan { candidates, standing, window, ownership });
@@ -212,8 +213,8 @@ impl GroupPlan {
 
     /// Says which folders there are.
     fn found(&self, several: bool) -> String {
-        let Candidates { taken, others } = &self.candidates;
-        let group = |one: &Candidate| {
+        let FolderCandidates { taken, others } = &self.candidates;
+        let group = |one: &FolderCandidate| {
             let contents = contents(&one.survey);
             if several { format!("group {}, {contents}", one.group()) } else { contents }
         };
@@ -288,7 +289,7 @@ impl GroupPlan {
     fn seed(
         self,
         settings: &ClusterSettings,
-        format: &Format,
+        format: &ClusterFormat,
         now: u64,
     ) -> Result<(GroupSeed, AdoptedGroup), StartError> {
         let Self { candidates, window, ownership, .. } = self;
@@ -336,11 +337,11 @@ pub(super) fn runtime() -> Result<Runtime, StartError> {
 ///
 /// # Errors
 /// If the settings are wrong, etcd does not answer, or its version is too old.
-pub(super) async fn connect(settings: &ClusterSettings) -> Result<(Client, Keys), StartError> {
+pub(super) async fn connect(settings: &ClusterSettings) -> Result<(EtcdClient, Keys), StartError> {
     let keys = Keys::new(&settings.name, settings.group)
         .map_err(|why| StartError::new(why.to_string()))?;
-    let settings = Settings { call_timeout: CALL, ..bootstrap::etcd_settings(settings) };
-    let client = Client::connect(&settings)?;
+    let settings = ClientSettings { call_timeout: CALL, ..bootstrap::etcd_settings(settings) };
+    let client = EtcdClient::connect(&settings)?;
     client.check_version().await?;
     Ok((client, keys))
 }
@@ -354,7 +355,7 @@ fn contents(survey: &Survey) -> String {
 }
 
 /// Returns the members that are known. Others add themselves when they start.
-fn members(candidates: &Candidates, now: u64) -> Result<Members, StartError> {
+fn members(candidates: &FolderCandidates, now: u64) -> Result<Members, StartError> {
     // A folder that was adopted without a cluster has got its name meanwhile.
     let own = identity::node_id(&candidates.taken.folder)?;
     let known = candidates.others.iter().filter_map(|(other, _)| other.survey.node);

@@ -5,7 +5,7 @@
 //! does. Then the operator decides with `--assign`. Each group whose directory says something else gets one more entry
 //! in etcd, which no directory has: it takes slots away from the group, or gives it some.
 
-use super::candidates::Candidates;
+use super::candidates::FolderCandidates;
 use crate::SlotSet;
 use crate::cluster::error::StartError;
 use crate::cluster::slot_claims::Disputed;
@@ -17,7 +17,7 @@ const NO_MOVE: u64 = 0;
 
 /// The slots of a group as its directory says, and as they will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cluster) struct Ownership {
+pub(in crate::cluster) struct FolderOwnership {
     /// The slots that it will have.
     pub(in crate::cluster) slots: SlotSet,
     /// Those that its directory does not give it.
@@ -26,7 +26,7 @@ pub(in crate::cluster) struct Ownership {
     pub(in crate::cluster) loses: SlotSet,
 }
 
-impl Ownership {
+impl FolderOwnership {
     /// Returns the changes of the entry that the group's log needs; `None` if its directory is right.
     pub(in crate::cluster) fn changes(&self) -> Option<Vec<u8>> {
         let mut changes = Vec::new();
@@ -46,9 +46,9 @@ impl Ownership {
 /// # Errors
 /// If a slot would have no group, or several; or if a group is named whose directory is not there.
 pub(in crate::cluster) fn decide(
-    groups: &[Candidates],
+    groups: &[FolderCandidates],
     assigned: &[(SlotSet, u32)],
-) -> Result<Vec<Ownership>, StartError> {
+) -> Result<Vec<FolderOwnership>, StartError> {
     let none = || SlotSet::of_range(0..0);
     let mut decided = none();
     for (slots, group) in assigned {
@@ -67,7 +67,11 @@ pub(in crate::cluster) fn decide(
         let given = assigned.iter().filter(|(_, group)| *group == one.group());
         let given = given.fold(none(), |all, (slots, _)| all.union(slots));
         let slots = claimed.difference(&decided).union(&given);
-        Ownership { gains: slots.difference(claimed), loses: claimed.difference(&slots), slots }
+        FolderOwnership {
+            gains: slots.difference(claimed),
+            loses: claimed.difference(&slots),
+            slots,
+        }
     });
     let own: Vec<_> = own.collect();
     let numbered = groups.iter().zip(&own);
@@ -85,9 +89,9 @@ pub(in crate::cluster) fn decide(
 }
 
 /// Says which group should get a range of slots.
-fn advice(groups: &[Candidates], (first, last): (u16, u16), owners: &[u32]) -> String {
+fn advice(groups: &[FolderCandidates], (first, last): (u16, u16), owners: &[u32]) -> String {
     let range = SlotSet::of_range(first..last + 1);
-    let claim = |one: &&Candidates| owners.contains(&one.group());
+    let claim = |one: &&FolderCandidates| owners.contains(&one.group());
     // After a move the target has all keys. Before its end only the source has.
     let (fits, why): (Vec<_>, _) = if owners.is_empty() {
         let lost = groups.iter().filter(|one| one.taken.survey.lost.contains_all(&range));

@@ -12,9 +12,10 @@ use super::window::Window;
 use crate::cluster::core::{Members, Tail};
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::{
-    Client, Compare, ErrorKind, EtcdError, Keys as KeyRange, Operation, Outcome, Transaction,
+    CallOutcome, Compare, ErrorKind, EtcdClient, EtcdError, EtcdTransaction, Keys as KeyRange,
+    Operation,
 };
-use crate::cluster::identity::Format;
+use crate::cluster::identity::ClusterFormat;
 use crate::cluster::keys::Keys;
 use crate::cluster::slot_map::SlotMap;
 use std::time::Duration;
@@ -31,7 +32,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// The contents for etcd.
 pub(in crate::cluster) struct Seed {
     /// The cluster, with its new incarnation.
-    pub(in crate::cluster) format: Format,
+    pub(in crate::cluster) format: ClusterFormat,
     /// The groups.
     pub(in crate::cluster) groups: Vec<GroupSeed>,
     /// The group of each slot, if some have moved.
@@ -57,13 +58,13 @@ impl Seed {
     /// If etcd fails, or something else has written meanwhile. To call it again completes the work.
     pub(in crate::cluster) async fn put(
         self,
-        client: &Client,
+        client: &EtcdClient,
         keys: &Keys,
         found: Option<Vec<u8>>,
         adopter: u64,
     ) -> Result<(), StartError> {
         let last = self.format.print();
-        let filling = Format { adopter: Some(adopter), ..self.format }.print();
+        let filling = ClusterFormat { adopter: Some(adopter), ..self.format }.print();
         let before = found.map_or(Compare::Absent { key: keys.format().into() }, |found| {
             Compare::Value { key: keys.format().into(), value: found.into() }
         });
@@ -128,13 +129,13 @@ fn cut(window: Window) -> Vec<Vec<(u64, Vec<u8>)>> {
 /// Does a transaction if a comparison of `format` holds. Tries again after errors that may pass. `after` is the value
 /// of `format` once it is done.
 async fn change(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     compare: Compare,
     then: Vec<Operation>,
     after: &str,
 ) -> Result<(), StartError> {
-    let transaction = Transaction { compare: vec![compare], then, otherwise: Vec::new() };
+    let transaction = EtcdTransaction { compare: vec![compare], then, otherwise: Vec::new() };
     let (mut attempts, mut unsure) = (0, false);
     loop {
         attempts += 1;
@@ -150,7 +151,7 @@ async fn change(
             }
             Err(why) if attempts == ATTEMPTS || !may_pass(&why) => return Err(why.into()),
             Err(why) => {
-                unsure |= why.outcome() == Outcome::Unknown;
+                unsure |= why.outcome() == CallOutcome::Unknown;
                 tracing::warn!("{why}; trying again");
             }
         }
@@ -159,7 +160,7 @@ async fn change(
 }
 
 /// Whether `format` has this value.
-async fn is(client: &Client, keys: &Keys, wanted: &str) -> Result<bool, StartError> {
+async fn is(client: &EtcdClient, keys: &Keys, wanted: &str) -> Result<bool, StartError> {
     let found = client.get(keys.format()).await?.pair;
     Ok(found.is_some_and(|pair| pair.value == wanted.as_bytes()))
 }
@@ -178,7 +179,7 @@ fn may_pass(why: &EtcdError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::core::Position;
+    use crate::cluster::core::LogPosition;
 
     #[test]
     fn decisions_about_the_members_of_before_are_deleted() {
@@ -209,7 +210,7 @@ mod tests {
     fn transactions_are_as_small_as_etcd_wants_them() {
         let window = |lengths: &[usize]| {
             let batches = (7..).zip(lengths).map(|(seq, &length)| (seq, vec![0; length]));
-            Window { batches: batches.collect(), end: Position::default() }
+            Window { batches: batches.collect(), end: LogPosition::default() }
         };
         let lengths = |lengths: &[usize]| -> Vec<usize> {
             cut(window(lengths)).iter().map(Vec::len).collect()

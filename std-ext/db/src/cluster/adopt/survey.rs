@@ -8,7 +8,7 @@ use crate::cluster::identity::{self, Belonging};
 use crate::cluster::local_log::position::{mark_in, mark_of, without_mark};
 use crate::cluster::peer::least_watermark;
 use crate::cluster::slot_history;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::{self, Fsync, LOG, Lsn, OpenError, Recovered};
@@ -233,7 +233,7 @@ fn read_log_behind(
     let from = folder.numbered(LOG)?.first().map_or(needed, |&oldest| oldest.min(needed));
     log::survey(folder, from, covered.last, &mut |lsn, time, changes| {
         let mut meanings = Meanings::default();
-        for change in Changes::new(changes) {
+        for change in LoggedChanges::new(changes) {
             match change? {
                 LoggedOp::Clock(_) => meanings.sets_back = true,
                 LoggedOp::Out(_, slots) => meanings.slots.push((SlotSet::from_bits(slots), false)),
@@ -268,7 +268,7 @@ fn is_plausible(mark: &Mark) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::cluster::core::Chain;
+    use crate::cluster::core::BatchChain;
     use crate::cluster::local_log::position::logged_mark;
     use crate::log::change;
     use crate::log::faults::FaultyDisk;
@@ -290,7 +290,7 @@ pub(super) mod tests {
         let path = tempfile::tempdir().unwrap();
         let folder = Folder::claim(path.path()).unwrap();
         let opened = FileLog::open(Arc::clone(&folder), Fsync::Never, 1, 0, &mut |_, _, _| Ok(()));
-        let (log, mut chain) = (opened.unwrap().0, Chain::default());
+        let (log, mut chain) = (opened.unwrap().0, BatchChain::default());
         for batch in batches {
             let first = log.last() + 1;
             let mark = Mark { seq: first, epoch: 1, chain, first };
@@ -311,8 +311,12 @@ pub(super) mod tests {
     /// Adds a batch of one entry, by which the group gets slots or loses them.
     pub(in crate::cluster::adopt) fn assign(made: &Made, slots: Range<u16>, owned: bool) {
         let log = open_log(&made.folder).unwrap();
-        let mark =
-            Mark { seq: log.last() + 1, epoch: 1, chain: Chain::default(), first: log.last() + 1 };
+        let mark = Mark {
+            seq: log.last() + 1,
+            epoch: 1,
+            chain: BatchChain::default(),
+            first: log.last() + 1,
+        };
         let (mut changes, slots) = (Vec::new(), SlotSet::of_range(slots));
         change::batch(&logged_mark(&mark), &mut changes);
         let log_it = if owned { change::own } else { change::out };

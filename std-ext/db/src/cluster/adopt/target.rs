@@ -1,15 +1,15 @@
 //! The etcd that will be filled: its keys of the cluster, compared with the entries of a folder.
 
-use super::candidates::Candidate;
+use super::candidates::FolderCandidate;
 use super::survey::{Logged, read_log};
 use crate::cluster::core::batch::Batch;
 use crate::cluster::core::join::{Joiner, NotNext};
 use crate::cluster::core::{Halt, HeldEntries, NodeId, Seq, Tail};
 use crate::cluster::durable::Durable;
 use crate::cluster::error::StartError;
-use crate::cluster::etcd::{Client, Keys as KeyRange, Range};
+use crate::cluster::etcd::{EtcdClient, Keys as KeyRange, Range};
 use crate::cluster::hex;
-use crate::cluster::identity::Format;
+use crate::cluster::identity::ClusterFormat;
 use crate::cluster::keys::Keys;
 use crate::log::Lsn;
 use std::collections::BTreeMap;
@@ -27,11 +27,11 @@ const BATCHES: u32 = 15;
 const MOST_ANSWERS: usize = 256;
 
 /// The values of the cluster's keys in etcd.
-pub(in crate::cluster) struct Target {
+pub(in crate::cluster) struct AdoptTarget {
     /// The value of `format`, to compare with.
     pub(in crate::cluster) text: Option<Vec<u8>>,
     /// The same, read.
-    pub(in crate::cluster) format: Option<Format>,
+    pub(in crate::cluster) format: Option<ClusterFormat>,
     /// The lines of the groups' logs, of those groups that have a directory. `Err`: it cannot be read.
     pub(in crate::cluster) tails: BTreeMap<u32, Result<Option<Tail>, String>>,
     /// The latest entry of each of these groups that a node has said to have, and that node.
@@ -55,20 +55,20 @@ pub(in crate::cluster) enum Standing {
     Damaged,
 }
 
-impl Target {
+impl AdoptTarget {
     /// Reads what etcd has of the cluster and of these groups.
     ///
     /// # Errors
     /// If etcd cannot be read, or the key `format` cannot.
     pub(in crate::cluster) async fn read(
-        client: &Client,
+        client: &EtcdClient,
         keys: &Keys,
         groups: impl IntoIterator<Item = u32>,
     ) -> Result<Self, StartError> {
         let value =
             |pair: Option<crate::cluster::etcd::KeyValue>| pair.map(|pair| pair.value.to_vec());
         let text = value(client.get(keys.format()).await?.pair);
-        let format = text.as_deref().map(Format::parse).transpose()?;
+        let format = text.as_deref().map(ClusterFormat::parse).transpose()?;
         let (mut tails, mut known) = (BTreeMap::new(), BTreeMap::new());
         for group in groups {
             let keys = keys.of_group(group);
@@ -93,9 +93,9 @@ impl Target {
     /// If etcd cannot be read.
     pub(in crate::cluster) async fn standing(
         &self,
-        client: &Client,
+        client: &EtcdClient,
         keys: &Keys,
-        taken: &Candidate,
+        taken: &FolderCandidate,
     ) -> Result<Standing, StartError> {
         let survey = &taken.survey;
         let tail = match self.tails.get(&keys.number()) {
@@ -135,9 +135,9 @@ impl Target {
 /// A restored etcd may have been written to since. Its log is shorter than the folder's then, and yet it has entries
 /// that no folder has.
 async fn overlap(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
-    taken: &Candidate,
+    taken: &FolderCandidate,
     tail: &Tail,
 ) -> Result<Standing, StartError> {
     // The last batch of the folder that begins no later than the one behind the line.
@@ -174,7 +174,7 @@ async fn overlap(
     Ok(if is_same { Standing::Behind(tail.lsn) } else { Standing::Fork(tail.lsn) })
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for AdoptTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(format) = &self.format else { return f.write_str("no data of the cluster") };
         let id = hex::text(&format.cluster);
@@ -201,7 +201,7 @@ impl fmt::Display for Target {
 
 /// Returns the values of the batches from one on, without gap.
 async fn read_batches(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
     first: Seq,
 ) -> Result<Vec<Vec<u8>>, StartError> {
@@ -217,7 +217,7 @@ async fn read_batches(
 /// # Errors
 /// If a node runs, or etcd cannot be read.
 pub(in crate::cluster) async fn check_that_no_node_runs(
-    client: &Client,
+    client: &EtcdClient,
     keys: &Keys,
 ) -> Result<(), StartError> {
     let end = Instant::now() + REGISTERED;

@@ -4,7 +4,7 @@ mod groups;
 
 use super::survey::tests as made;
 use super::*;
-use crate::cluster::Exit;
+use crate::cluster::NodeExit;
 use crate::cluster::core::{Halt, NodeId};
 use crate::cluster::etcd::process::Etcd;
 use crate::cluster::identity::Belonging;
@@ -33,10 +33,10 @@ fn prepare(
     folders: &Folders,
     places: &[usize],
     replace: Option<&str>,
-) -> Result<Plan, StartError> {
+) -> Result<AdoptPlan, StartError> {
     let paths: Vec<_> = places.iter().map(|&place| folders.at(place).to_owned()).collect();
     let choices = Choices { replace: replace.map(str::to_owned), ..Choices::default() };
-    Plan::prepare(settings, &paths, &choices)
+    AdoptPlan::prepare(settings, &paths, &choices)
 }
 
 #[track_caller]
@@ -49,7 +49,7 @@ fn refused(settings: &ClusterSettings, folders: &Folders, places: &[usize], want
 /// The folder of a node that runs is refused.
 #[track_caller]
 fn is_in_use(settings: &ClusterSettings, folders: &Folders) {
-    let why = Plan::prepare(settings, &[folders.at(0).to_owned()], &Choices::default()).err();
+    let why = AdoptPlan::prepare(settings, &[folders.at(0).to_owned()], &Choices::default()).err();
     let why = why.map(|why| why.to_string()).unwrap_or_default();
     assert!(why.contains("stop its node first"), "{why:?}");
 }
@@ -72,7 +72,7 @@ fn adopt(
 fn stopped(node: &Node) -> String {
     until("the node stops", || node.exit().is_some());
     match node.exit() {
-        Some(Exit::Stop(why)) => why,
+        Some(NodeExit::Stop(why)) => why,
         other => panic!("{other:?}"),
     }
 }
@@ -162,7 +162,7 @@ fn a_new_etcd_gets_all_that_a_folder_has() {
     until("etcd forgets the first batch", || first(&etcd) != begin);
     let late = Node::start(&new, folders.at(3)).unwrap();
     until("the node wants to start anew", || late.exit().is_some());
-    assert!(matches!(late.exit(), Some(Exit::Restart(_))), "{:?}", late.exit());
+    assert!(matches!(late.exit(), Some(NodeExit::Restart(_))), "{:?}", late.exit());
     drop(late);
     let mut nodes = nodes;
     nodes.extend(start(&new, &folders, &[3]));
@@ -446,7 +446,7 @@ fn nothing_is_replaced_without_a_word() {
     let Some(etcd) = Etcd::start(1) else { return };
     let (roses, folders) = (settings(&etcd, "roses"), Folders::new(3));
     refused(&roses, &folders, &[0], "none of the directories has an entry");
-    let nowhere = Plan::prepare(&roses, &[folders.at(0).join("no")], &Choices::default());
+    let nowhere = AdoptPlan::prepare(&roses, &[folders.at(0).join("no")], &Choices::default());
     assert!(nowhere.err().unwrap().to_string().contains("there is no directory"));
     assert_eq!(fs::read_dir(folders.at(0)).unwrap().count(), 0, "a directory was changed");
     let nodes = start(&roses, &folders, &[0]);
@@ -511,20 +511,21 @@ fn folder(batches: &[&[u8]], incarnation: u64) -> made::Made {
 
 /// Makes a folder one of a group, and of a cluster of this number of groups.
 fn of_group(made: made::Made, incarnation: u64, (group, groups): (u32, u32)) -> made::Made {
-    let format = Format { cluster: [7; 16], incarnation, ..Format::new(1, groups).unwrap() };
+    let format =
+        ClusterFormat { cluster: [7; 16], incarnation, ..ClusterFormat::new(1, groups).unwrap() };
     Belonging::new("roses", &format, group).write(&made.folder).unwrap();
     made
 }
 
-fn candidates(folders: Vec<made::Made>) -> Result<Candidates, StartError> {
+fn candidates(folders: Vec<made::Made>) -> Result<FolderCandidates, StartError> {
     Ok(groups(folders)?.remove(0))
 }
 
-fn groups(folders: Vec<made::Made>) -> Result<Vec<Candidates>, StartError> {
+fn groups(folders: Vec<made::Made>) -> Result<Vec<FolderCandidates>, StartError> {
     let paths: Vec<_> = folders.iter().map(|made| made.path.path().to_owned()).collect();
     // Their locks are released, and the directories stay.
     let kept: Vec<_> = folders.into_iter().map(|made| made.path).collect();
-    let opened = Candidates::open(&paths, "roses");
+    let opened = FolderCandidates::open(&paths, "roses");
     drop(kept);
     opened
 }
@@ -547,10 +548,15 @@ fn the_folder_with_the_latest_entry_is_taken() {
 fn only_what_was_lost_is_replaced() {
     let found = groups(vec![folder(&[&[1, 2]], 4)]).unwrap();
     let in_etcd = |cluster, incarnation| {
-        let format = Format { cluster, incarnation, ..Format::new(1, 1).unwrap() };
-        Target { text: None, format: Some(format), tails: BTreeMap::new(), known: BTreeMap::new() }
+        let format = ClusterFormat { cluster, incarnation, ..ClusterFormat::new(1, 1).unwrap() };
+        AdoptTarget {
+            text: None,
+            format: Some(format),
+            tails: BTreeMap::new(),
+            known: BTreeMap::new(),
+        }
     };
-    let check = |target: &Target, standing, replace: Option<&str>| {
+    let check = |target: &AdoptTarget, standing, replace: Option<&str>| {
         let format = next_incarnation((0, 1), &found, target).unwrap();
         may_replace("roses", &[(&found[0].taken, standing)], target, &format, replace)?;
         Ok::<_, StartError>(format.incarnation)
@@ -574,17 +580,17 @@ fn only_what_was_lost_is_replaced() {
         assert_eq!(check(&same, kept, Some(&id)).unwrap(), 10);
     }
     assert_eq!(check(&other, Standing::Complete(70), Some(&other_id)).unwrap(), 5);
-    let said = Target { known: [(0, (3, NodeId([9; 20])))].into(), ..in_etcd([7; 16], 9) };
+    let said = AdoptTarget { known: [(0, (3, NodeId([9; 20])))].into(), ..in_etcd([7; 16], 9) };
     let why = refused(check(&said, Standing::Behind(1), None)).unwrap_or_default();
     assert!(
         why.contains("has entries up to 3") && why.contains("--from"),
         "entries are lost: {why}"
     );
     assert_eq!(check(&said, Standing::Behind(1), Some(&id)).unwrap(), 10);
-    let said = Target { known: [(0, (2, NodeId([9; 20])))].into(), ..in_etcd([7; 16], 9) };
+    let said = AdoptTarget { known: [(0, (2, NodeId([9; 20])))].into(), ..in_etcd([7; 16], 9) };
     assert_eq!(check(&said, Standing::Behind(1), None).unwrap(), 10);
     let later = Halt::of_a_later_incarnation(NodeId([9; 20]));
-    let known = |incarnation| Target {
+    let known = |incarnation| AdoptTarget {
         known: [(0, (later.lsn, later.node))].into(),
         ..in_etcd([7; 16], incarnation)
     };
@@ -593,6 +599,6 @@ fn only_what_was_lost_is_replaced() {
     // The folder is of incarnation 4.
     assert_eq!(check(&known(3), Standing::Behind(1), None).unwrap(), 5);
     let nothing =
-        Target { text: None, format: None, tails: BTreeMap::new(), known: BTreeMap::new() };
+        AdoptTarget { text: None, format: None, tails: BTreeMap::new(), known: BTreeMap::new() };
     assert_eq!(check(&nothing, Standing::Empty, None).unwrap(), 5);
 }

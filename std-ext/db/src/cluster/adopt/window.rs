@@ -5,9 +5,9 @@
 //! not come out the same are left out: an entry in parts of an unusual size, or a part without an end.
 
 use super::survey::Logged;
-use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry};
+use crate::cluster::core::batch::{Batch, BatchPiece, MOST_RAW, encode_entry};
 use crate::cluster::core::entry::time_behind;
-use crate::cluster::core::{Chain, Entry, Mark, Position, Seq};
+use crate::cluster::core::{BatchChain, Entry, LogPosition, Mark, Seq};
 use std::collections::VecDeque;
 
 /// The most bytes of batches that are made. The last batch is made in any case.
@@ -19,37 +19,37 @@ pub(in crate::cluster) struct Window {
     /// The batches with their numbers.
     pub(in crate::cluster) batches: Vec<(Seq, Vec<u8>)>,
     /// The position behind them.
-    pub(in crate::cluster) end: Position,
+    pub(in crate::cluster) end: LogPosition,
 }
 
 impl Window {
     /// Adds a batch of one entry, which no folder has.
     pub(in crate::cluster) fn add(&mut self, time: u64, changes: Vec<u8>) {
-        let Position { seq, lsn, epoch, chain, time: latest } = self.end;
+        let LogPosition { seq, lsn, epoch, chain, time: latest } = self.end;
         let entry = Entry { lsn: lsn + 1, time: time.max(latest), changes };
         let mut raw = Vec::new();
         encode_entry(&entry, &mut raw);
-        let (first, piece) = (entry.lsn, Piece::Whole);
+        let (first, piece) = (entry.lsn, BatchPiece::Whole);
         let batch = Batch { epoch, first, entries: 1, piece, before: chain, raw };
         let chain = batch.after();
         self.batches.push((seq + 1, batch.encode()));
-        self.end = Position { seq: seq + 1, lsn: first, epoch, chain, time: entry.time };
+        self.end = LogPosition { seq: seq + 1, lsn: first, epoch, chain, time: entry.time };
     }
 }
 
 /// Makes a window of the entries of a log.
 #[derive(Default)]
-pub(in crate::cluster) struct Builder {
+pub(in crate::cluster) struct WindowBuilder {
     batches: VecDeque<(Seq, Vec<u8>)>,
     bytes: usize,
     /// The batch whose entries are coming.
-    open: Option<Open>,
+    open: Option<OpenWindow>,
     /// The latest time of an entry since the clock was set back last.
     time: u64,
 }
 
 /// A batch whose entries are coming.
-struct Open {
+struct OpenWindow {
     mark: Mark,
     entries: u32,
     raw: Vec<u8>,
@@ -58,19 +58,20 @@ struct Open {
 }
 
 /// The batches of one mark.
-struct Pieces {
+struct WindowPieces {
     batches: Vec<Batch>,
-    after: Chain,
+    after: BatchChain,
 }
 
-impl Builder {
+impl WindowBuilder {
     /// Takes the next entry.
     pub(in crate::cluster) fn take(&mut self, logged: &Logged) {
         let Logged { mark, entry } = logged;
         self.time = time_behind(self.time, [entry]);
         if let Some(mark) = mark {
             self.close(Some(mark));
-            self.open = Some(Open { mark: *mark, entries: 0, raw: Vec::new(), too_long: false });
+            self.open =
+                Some(OpenWindow { mark: *mark, entries: 0, raw: Vec::new(), too_long: false });
         }
         let Some(open) = &mut self.open else { return };
         if open.entries > 0 && open.raw.len() > MOST_RAW {
@@ -92,7 +93,7 @@ impl Builder {
 
     /// Makes the batches that are open. `next` is the mark behind them. Returns the position behind them, if they could
     /// be made, and are those that `next` continues.
-    fn close(&mut self, next: Option<&Mark>) -> Option<Position> {
+    fn close(&mut self, next: Option<&Mark>) -> Option<LogPosition> {
         let open = self.open.take()?;
         let Mark { seq, epoch, first, .. } = open.mark;
         let last = first + u64::from(open.entries) - 1;
@@ -102,7 +103,7 @@ impl Builder {
                 (next.seq, next.first, next.chain) == (number, last + 1, pieces.after)
             })
         });
-        let Some(Pieces { batches, after }) = made else {
+        let Some(WindowPieces { batches, after }) = made else {
             // No node can read on over the gap.
             self.batches.clear();
             self.bytes = 0;
@@ -119,13 +120,13 @@ impl Builder {
             self.bytes -= oldest.map_or(0, |(_, value)| value.len());
         }
         let seq = seq + count as u64 - 1;
-        Some(Position { seq, lsn: last, epoch, chain: after, time: self.time })
+        Some(LogPosition { seq, lsn: last, epoch, chain: after, time: self.time })
     }
 }
 
-impl Open {
+impl OpenWindow {
     /// Returns the batches that had these entries.
-    fn pieces(self) -> Option<Pieces> {
+    fn pieces(self) -> Option<WindowPieces> {
         let Self { mark, entries, raw, too_long } = self;
         let batch = |piece, entries, before, raw: &[u8]| Batch {
             epoch: mark.epoch,
@@ -139,21 +140,21 @@ impl Open {
             return None;
         }
         if raw.len() <= MOST_RAW {
-            let whole = batch(Piece::Whole, entries, mark.chain, &raw);
+            let whole = batch(BatchPiece::Whole, entries, mark.chain, &raw);
             let after = whole.after();
-            return Some(Pieces { batches: vec![whole], after });
+            return Some(WindowPieces { batches: vec![whole], after });
         }
         let (mut batches, mut before) = (Vec::new(), mark.chain);
         let parts = raw.chunks(MOST_RAW);
         let last = parts.len() - 1;
         for (number, part) in parts.enumerate() {
             let (piece, ends) =
-                if number == last { (Piece::LastPart, 1) } else { (Piece::Part, 0) };
+                if number == last { (BatchPiece::LastPart, 1) } else { (BatchPiece::Part, 0) };
             let part = batch(piece, ends, before, part);
             before = part.after();
             batches.push(part);
         }
-        Some(Pieces { batches, after: before })
+        Some(WindowPieces { batches, after: before })
     }
 }
 
@@ -165,11 +166,11 @@ mod tests {
     use crate::log::change;
 
     /// A log of batches with these lengths of entries.
-    fn logged(batches: &[&[usize]]) -> (Vec<Logged>, Chain) {
-        let (mut all, mut chain, mut seq, mut lsn) = (Vec::new(), Chain([9; 16]), 7, 100);
+    fn logged(batches: &[&[usize]]) -> (Vec<Logged>, BatchChain) {
+        let (mut all, mut chain, mut seq, mut lsn) = (Vec::new(), BatchChain([9; 16]), 7, 100);
         for lengths in batches {
             let mark = Mark { seq, epoch: 3, chain, first: lsn };
-            let mut builder = Builder::default();
+            let mut builder = WindowBuilder::default();
             for (number, &length) in lengths.iter().enumerate() {
                 let entry = Entry { lsn, time: 50 + lsn, changes: vec![lsn as u8; length] };
                 lsn += 1;
@@ -184,7 +185,7 @@ mod tests {
     }
 
     fn window(logged: &[Logged]) -> Option<Window> {
-        let mut builder = Builder::default();
+        let mut builder = WindowBuilder::default();
         for logged in logged {
             builder.take(logged);
         }
@@ -271,7 +272,7 @@ mod tests {
                 *byte = (random >> 56) as u8;
             }
         }
-        let (mut chain, mut seq) = (Chain([9; 16]), 7);
+        let (mut chain, mut seq) = (BatchChain([9; 16]), 7);
         for logged in &mut all {
             let mark = Mark { seq, chain, ..logged.mark.expect("each has one") };
             logged.mark = Some(mark);

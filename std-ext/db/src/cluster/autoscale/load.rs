@@ -22,7 +22,7 @@ const EVERY: u64 = 500;
 
 /// The load of a node. Shares are in thousandths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::cluster) struct Load {
+pub(in crate::cluster) struct NodeLoad {
     /// Bytes of its keys, values and tables.
     pub(in crate::cluster) used: u64,
     /// `maxmemory`; 0 for no limit.
@@ -38,7 +38,7 @@ const NEAR: u32 = 50;
 /// Bytes by which it may differ at least.
 const NEAR_BYTES: u64 = 1 << 20;
 
-impl Load {
+impl NodeLoad {
     /// Returns whether this is much the same as before.
     pub(in crate::cluster) fn is_near(&self, before: &Self) -> bool {
         let bytes = (self.max.max(before.used) / 20).max(NEAR_BYTES);
@@ -76,7 +76,7 @@ struct Averages {
     log: Average,
     /// The shortest mean time of transactions, in microseconds.
     shortest: Option<f64>,
-    last: Load,
+    last: NodeLoad,
 }
 
 /// The transactions since the last measurement.
@@ -112,7 +112,7 @@ impl LoadMeter {
     }
 
     /// Returns the load at a boot time in milliseconds.
-    pub(in crate::cluster) fn measure(&self, now: u64) -> Load {
+    pub(in crate::cluster) fn measure(&self, now: u64) -> NodeLoad {
         let mut averages = lock(&self.averages);
         let elapsed = now.saturating_sub(averages.at);
         if elapsed < EVERY {
@@ -137,7 +137,7 @@ struct Measured {
 
 #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "averages, none below 0")]
 impl Averages {
-    fn add(&mut self, time: u64, (used, max): (u64, u64), measured: &Measured) -> Load {
+    fn add(&mut self, time: u64, (used, max): (u64, u64), measured: &Measured) -> NodeLoad {
         let Measured { elapsed, work: (worked, threads), transactions } = measured;
         let elapsed = *elapsed;
         // Without a measurement before, nobody knows in how much time that was done.
@@ -149,7 +149,7 @@ impl Averages {
         let used = self.used.add(used as f64, elapsed, time);
         let log = self.log_load(transactions);
         let log = self.log.add(log, elapsed, time);
-        self.last = Load {
+        self.last = NodeLoad {
             used: used as u64,
             max,
             busy: (busy * 1000.0) as u32,
@@ -175,7 +175,12 @@ mod tests {
     use super::*;
 
     /// Adds a second.
-    fn second(averages: &mut Averages, used: u64, worked: u64, transactions: (u32, u64)) -> Load {
+    fn second(
+        averages: &mut Averages,
+        used: u64,
+        worked: u64,
+        transactions: (u32, u64),
+    ) -> NodeLoad {
         let transactions = Transactions { count: transactions.0, micros: transactions.1 };
         let measured = Measured { elapsed: 1000, work: (worked, 2), transactions };
         averages.add(120_000, (used, 1000), &measured)

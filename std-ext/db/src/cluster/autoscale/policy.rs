@@ -28,7 +28,7 @@ const MEASUREMENTS: u64 = 8;
 
 /// The settings. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cluster) struct Policy {
+pub(in crate::cluster) struct ScalingPolicy {
     /// The nodes of a group.
     pub(in crate::cluster) step: u32,
     pub(in crate::cluster) min: u32,
@@ -66,7 +66,7 @@ fn share(part: u128, whole: u128) -> Share {
 
 /// The cluster at a moment.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::cluster) struct Sample<'a> {
+pub(in crate::cluster) struct LoadSample<'a> {
     /// Boot time in milliseconds.
     pub(in crate::cluster) now: u64,
     /// The groups that have slots.
@@ -86,10 +86,10 @@ pub(in crate::cluster) struct Sample<'a> {
 
 /// The result of a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cluster) struct Advice {
+pub(in crate::cluster) struct ScalingAdvice {
     /// The nodes that there should be.
     pub(in crate::cluster) target: u32,
-    pub(in crate::cluster) reason: Reason,
+    pub(in crate::cluster) reason: ScalingReason,
     /// Whether the log is the bottleneck.
     pub(in crate::cluster) log_saturated: bool,
     /// Whether further nodes are needed, beyond the most that the settings allow.
@@ -98,7 +98,7 @@ pub(in crate::cluster) struct Advice {
 
 /// Why there should be as many nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cluster) enum Reason {
+pub(in crate::cluster) enum ScalingReason {
     /// Nothing has to change.
     Fits,
     /// There are fewer than the settings ask for, or more.
@@ -117,7 +117,7 @@ pub(in crate::cluster) enum Reason {
     Blocked(String),
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for ScalingReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |share: &Share| share / 10;
         match self {
@@ -154,7 +154,11 @@ pub(in crate::cluster) struct Scaler {
 
 impl Scaler {
     /// Looks at the cluster. Call it every few seconds.
-    pub(in crate::cluster) fn look(&mut self, policy: &Policy, sample: &Sample<'_>) -> Advice {
+    pub(in crate::cluster) fn look(
+        &mut self,
+        policy: &ScalingPolicy,
+        sample: &LoadSample<'_>,
+    ) -> ScalingAdvice {
         let now = sample.now;
         if now > self.looked.saturating_add(MOST_BETWEEN) {
             *self = Self::default();
@@ -174,17 +178,17 @@ impl Scaler {
         let decided = bounds(policy, sample)
             .or_else(|| self.outwards(policy, sample, pressure?, growth.is_some()))
             .or_else(|| self.inwards(policy, sample, quiet?));
-        let (target, reason) = decided.unwrap_or((sample.target, Reason::Fits));
+        let (target, reason) = decided.unwrap_or((sample.target, ScalingReason::Fits));
         if target != sample.target {
             (self.high, self.low) = (None, None);
             self.used.clear();
         }
         let lasts = self.high.is_some_and(|since| now - since >= policy.out_after);
         let limited = lasts && sample.target + policy.step > policy.max;
-        Advice { target, reason, log_saturated: self.saturated, limited }
+        ScalingAdvice { target, reason, log_saturated: self.saturated, limited }
     }
 
-    fn look_at_log(&mut self, policy: &Policy, sample: &Sample<'_>) {
+    fn look_at_log(&mut self, policy: &ScalingPolicy, sample: &LoadSample<'_>) {
         let load = sample.groups.iter().map(|group| group.log).max().unwrap_or(0);
         let is_beyond = if self.saturated { load < RELIEVED } else { load >= SATURATED };
         self.log = is_beyond.then(|| self.log.unwrap_or(sample.now));
@@ -195,7 +199,11 @@ impl Scaler {
 
     /// Measures the growth of the memory, and returns when it is full, if that is soon. Keys that move count twice, so
     /// nothing is measured then.
-    fn filling(&mut self, policy: &Policy, sample: &Sample<'_>) -> Option<Reason> {
+    fn filling(
+        &mut self,
+        policy: &ScalingPolicy,
+        sample: &LoadSample<'_>,
+    ) -> Option<ScalingReason> {
         let full_within = policy.full_within?;
         let (used, capacity) = memory(sample.groups)?;
         if !sample.is_balanced {
@@ -218,29 +226,34 @@ impl Scaler {
             return None;
         }
         let left = u128::from(capacity.saturating_sub(used)) * u128::from(took) / u128::from(grown);
-        (left < full_within.into()).then_some(Reason::Filling((left / 1000) as u64))
+        (left < full_within.into()).then_some(ScalingReason::Filling((left / 1000) as u64))
     }
 
     fn outwards(
         &self,
-        policy: &Policy,
-        sample: &Sample<'_>,
-        pressure: Reason,
+        policy: &ScalingPolicy,
+        sample: &LoadSample<'_>,
+        pressure: ScalingReason,
         is_filling: bool,
-    ) -> Option<(u32, Reason)> {
+    ) -> Option<(u32, ScalingReason)> {
         let lasts = sample.now - self.high?;
         if lasts < policy.out_after && !is_filling {
             return None;
         }
         if sample.target < sample.published {
-            return Some((sample.published, Reason::Risen));
+            return Some((sample.published, ScalingReason::Risen));
         }
         let waits = !sample.is_balanced && lasts < policy.out_after * IMPATIENT;
         let more = sample.target + policy.step;
         (sample.is_present && !waits && more <= policy.max).then_some((more, pressure))
     }
 
-    fn inwards(&self, policy: &Policy, sample: &Sample<'_>, load: Share) -> Option<(u32, Reason)> {
+    fn inwards(
+        &self,
+        policy: &ScalingPolicy,
+        sample: &LoadSample<'_>,
+        load: Share,
+    ) -> Option<(u32, ScalingReason)> {
         let fewer = sample.target.checked_sub(policy.step)?;
         let may_go = fewer >= lowest(policy, sample)
             && sample.now - self.low? >= policy.in_after
@@ -250,26 +263,26 @@ impl Scaler {
             && rest_fits(policy, sample, fewer);
         match sample.blocked {
             _ if !may_go => None,
-            Some(why) => Some((sample.target, Reason::Blocked(why.to_owned()))),
-            None => Some((fewer, Reason::Quiet(load))),
+            Some(why) => Some((sample.target, ScalingReason::Blocked(why.to_owned()))),
+            None => Some((fewer, ScalingReason::Quiet(load))),
         }
     }
 }
 
 /// Follows the settings. Groups that hold the data are not sent away for that.
-fn bounds(policy: &Policy, sample: &Sample<'_>) -> Option<(u32, Reason)> {
+fn bounds(policy: &ScalingPolicy, sample: &LoadSample<'_>) -> Option<(u32, ScalingReason)> {
     let lowest = lowest(policy, sample);
     if sample.target < lowest {
-        return Some((lowest, Reason::Bounds));
+        return Some((lowest, ScalingReason::Bounds));
     }
     let fewer = sample.target.saturating_sub(policy.step).max(policy.max).max(lowest);
     let may_go = sample.target > policy.max && rest_fits(policy, sample, fewer);
     (may_go && fewer < sample.target && sample.is_balanced && sample.blocked.is_none())
-        .then_some((fewer, Reason::Bounds))
+        .then_some((fewer, ScalingReason::Bounds))
 }
 
 /// Returns whether the load fits into the groups of this number of nodes, with room to spare.
-fn rest_fits(policy: &Policy, sample: &Sample<'_>, nodes: u32) -> bool {
+fn rest_fits(policy: &ScalingPolicy, sample: &LoadSample<'_>, nodes: u32) -> bool {
     let groups = sample.groups.len() as u32;
     let rest = (nodes / policy.step).max(sample.initial).min(groups);
     if rest == groups {
@@ -284,22 +297,26 @@ fn rest_fits(policy: &Policy, sample: &Sample<'_>, nodes: u32) -> bool {
 }
 
 /// Returns the fewest nodes.
-fn lowest(policy: &Policy, sample: &Sample<'_>) -> u32 {
+fn lowest(policy: &ScalingPolicy, sample: &LoadSample<'_>) -> u32 {
     policy.min.max(sample.initial * policy.step)
 }
 
 /// Returns why the load is high, if it is.
-fn pressure(policy: &Policy, sample: &Sample<'_>, saturated: bool) -> Option<Reason> {
+fn pressure(
+    policy: &ScalingPolicy,
+    sample: &LoadSample<'_>,
+    saturated: bool,
+) -> Option<ScalingReason> {
     let memory = sample.groups.iter().map(GroupLoad::memory).max()?;
     let busy = sample.groups.iter().map(|group| group.busy).max()?;
     if memory > policy.out_above {
-        return Some(Reason::Memory(memory));
+        return Some(ScalingReason::Memory(memory));
     }
-    (busy > policy.out_above && !saturated).then_some(Reason::Busy(busy))
+    (busy > policy.out_above && !saturated).then_some(ScalingReason::Busy(busy))
 }
 
 /// Returns the highest load, if it is low.
-fn quiet(policy: &Policy, sample: &Sample<'_>) -> Option<Share> {
+fn quiet(policy: &ScalingPolicy, sample: &LoadSample<'_>) -> Option<Share> {
     let highest = sample.groups.iter().map(|group| group.memory().max(group.busy)).max()?;
     (highest < policy.in_below).then_some(highest)
 }

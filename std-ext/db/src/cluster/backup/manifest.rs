@@ -25,7 +25,7 @@ const CHUNK: usize = 1 << 20;
 /// The contents of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Contents {
+pub struct BackupContents {
     /// The format of the backup.
     pub format: u32,
     /// The name of the cluster.
@@ -86,7 +86,7 @@ struct AnyFormat {
     format: u32,
 }
 
-impl Contents {
+impl BackupContents {
     /// The format that this program writes.
     pub(super) const FORMAT: u32 = FORMAT;
 

@@ -21,7 +21,7 @@ mod take;
 mod tests;
 mod verify;
 
-pub use manifest::{Contents, FileInfo, GroupContents};
+pub use manifest::{BackupContents, FileInfo, GroupContents};
 pub use restore::{RestoreOutcome, RestoredGroup, restore};
 pub use take::take;
 pub use verify::verify;

@@ -10,13 +10,13 @@
 //! It waits for etcd, which is the brake, and for the next primary after a failover. A request may be sent again.
 
 use super::files::group_folder;
-use super::manifest::Contents;
+use super::manifest::BackupContents;
 use super::source::{Calm, ClusterKeys};
 use super::verify::verify;
 use crate::cluster::adopt::{connect, runtime};
 use crate::cluster::core::NodeId;
 use crate::cluster::error::StartError;
-use crate::cluster::etcd::{Bytes, Compare, Lease, Operation, Transaction};
+use crate::cluster::etcd::{Bytes, Compare, EtcdTransaction, Lease, Operation};
 use crate::cluster::identity;
 use crate::cluster::member::peer_tls;
 use crate::cluster::peer::client::MOST_FETCHED;
@@ -99,7 +99,7 @@ pub fn restore(
 ) -> Result<RestoreOutcome, StartError> {
     let contents = Arc::new(verify(backup)?);
     runtime()?.block_on(async {
-        let target = Arc::new(Target::find(settings, within).await?);
+        let target = Arc::new(RestoreTarget::find(settings, within).await?);
         let lease = target.announce().await?;
         let restored = fill(&target, &contents, backup, within).await;
         lease.revoke().await;
@@ -109,8 +109,8 @@ pub fn restore(
 
 /// Stores the keys of a backup in a cluster that knows of it.
 async fn fill(
-    target: &Arc<Target>,
-    contents: &Arc<Contents>,
+    target: &Arc<RestoreTarget>,
+    contents: &Arc<BackupContents>,
     backup: &Path,
     within: Duration,
 ) -> Result<RestoreOutcome, StartError> {
@@ -129,14 +129,14 @@ async fn fill(
 }
 
 /// The cluster that gets the keys.
-struct Target {
+struct RestoreTarget {
     etcd: ClusterKeys,
     options: PeerClientOptions,
     /// The cluster before the first key was sent.
     calm: Calm,
 }
 
-impl Target {
+impl RestoreTarget {
     /// Finds the cluster. Waits `within` for the end of moves of slots.
     async fn find(settings: &ClusterSettings, within: Duration) -> Result<Self, StartError> {
         let options = PeerClientOptions {
@@ -161,10 +161,10 @@ impl Target {
         let ClusterKeys { client, keys, .. } = &self.etcd;
         let lease = client.grant(ANNOUNCED).await?;
         let (key, value) = (Bytes::from(keys.restoring()), self.options.node.to_string().into());
-        let announce = Transaction {
+        let announce = EtcdTransaction {
             compare: vec![Compare::Absent { key: key.clone() }],
             then: vec![Operation::Put { key, value, lease: lease.id() }],
-            ..Transaction::default()
+            ..EtcdTransaction::default()
         };
         if client.transact(&announce).await?.succeeded {
             return Ok(lease);
@@ -180,14 +180,14 @@ impl Target {
 
 /// The primary of a group that gets keys.
 struct Primary {
-    target: Arc<Target>,
+    target: Arc<RestoreTarget>,
     group: u32,
     /// A client of it, and the time at which it had registered itself; `None` until it is found.
     found: Option<(PeerClient, u64)>,
 }
 
 impl Primary {
-    fn of(target: &Arc<Target>, group: u32) -> Self {
+    fn of(target: &Arc<RestoreTarget>, group: u32) -> Self {
         Self { target: Arc::clone(target), group, found: None }
     }
 
@@ -199,7 +199,7 @@ impl Primary {
         if let Some(found) = &self.found {
             return Ok(found.clone());
         }
-        let Target { etcd, options, calm } = &*self.target;
+        let RestoreTarget { etcd, options, calm } = &*self.target;
         let nodes = read_nodes(&etcd.client, &etcd.keys).await?;
         let nodes = nodes.into_iter().map(|node| node.registration);
         let primaries = nodes.filter(|one| one.group == self.group && one.role == "primary");
@@ -278,7 +278,7 @@ impl Primary {
 
 /// Returns digests of all keys of the groups' primaries.
 async fn digests(
-    target: &Arc<Target>,
+    target: &Arc<RestoreTarget>,
     groups: &[u32],
 ) -> Result<BTreeMap<u32, Digest>, StartError> {
     let mut tasks = JoinSet::new();
@@ -297,8 +297,8 @@ async fn digests(
 
 /// Sends all keys of a backup to the groups of their slots.
 async fn send_all(
-    target: &Arc<Target>,
-    contents: &Arc<Contents>,
+    target: &Arc<RestoreTarget>,
+    contents: &Arc<BackupContents>,
     backup: &Path,
     primaries: Vec<Primary>,
 ) -> Result<(), StartError> {
@@ -427,7 +427,7 @@ impl Expected {
 
 /// Digests the keys of a backup.
 async fn of_backup(
-    contents: &Arc<Contents>,
+    contents: &Arc<BackupContents>,
     backup: &Path,
     mut expected: Expected,
 ) -> Result<Expected, StartError> {
@@ -576,9 +576,9 @@ mod tests {
         primary(&nodes);
         let limit = Duration::from_secs(60);
         runtime().unwrap().block_on(async {
-            let command = Arc::new(Target::find(&settings, limit).await.unwrap());
-            let other = Arc::new(Target::find(&settings, limit).await.unwrap());
-            let store = async |by: &Arc<Target>, text: &[u8]| {
+            let command = Arc::new(RestoreTarget::find(&settings, limit).await.unwrap());
+            let other = Arc::new(RestoreTarget::find(&settings, limit).await.unwrap());
+            let store = async |by: &Arc<RestoreTarget>, text: &[u8]| {
                 let keys = parts(b"rose", None, text);
                 let stored = Primary::of(by, 0).store(keys, false, limit).await;
                 stored.map_err(|why| why.to_string())

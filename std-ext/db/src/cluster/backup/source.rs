@@ -3,9 +3,9 @@
 use crate::cluster::core::Tail;
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::{
-    Answer, Client, KeyValue, Keys as KeyRange, Operation, Range, Transaction,
+    EtcdClient, EtcdTransaction, KeyValue, Keys as KeyRange, Operation, OperationAnswer, Range,
 };
-use crate::cluster::identity::Format;
+use crate::cluster::identity::ClusterFormat;
 use crate::cluster::keys::Keys;
 use crate::cluster::registration::Node;
 use crate::cluster::registry::read_nodes;
@@ -19,7 +19,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 /// The keys of a cluster.
 pub(super) struct ClusterKeys {
-    pub(super) client: Client,
+    pub(super) client: EtcdClient,
     pub(super) keys: Keys,
     /// The cluster's name.
     pub(super) name: String,
@@ -27,7 +27,7 @@ pub(super) struct ClusterKeys {
 
 /// A cluster as of a single point in time at which no slots were being moved.
 pub(super) struct Calm {
-    pub(super) format: Format,
+    pub(super) format: ClusterFormat,
     pub(super) slots: SlotMap,
     /// The number of the last move that was begun. It grows with each.
     last_move: Option<Vec<u8>>,
@@ -65,18 +65,18 @@ impl ClusterKeys {
     async fn read(&self) -> Result<Result<Calm, usize>, StartError> {
         let Self { client, keys, name } = self;
         // In one transaction: consistent as of a single point in time.
-        let read = Transaction {
+        let read = EtcdTransaction {
             then: vec![
                 Operation::get(keys.format()),
                 Operation::get(keys.last_move()),
                 Operation::Get(Range::of(KeyRange::prefix(keys.moves())).keys_only()),
                 Operation::get(keys.slots()),
             ],
-            ..Transaction::default()
+            ..EtcdTransaction::default()
         };
         let mut answers = client.transact(&read).await?.answers.into_iter();
         let mut next = || match answers.next() {
-            Some(Answer::Found(pairs, _)) => pairs,
+            Some(OperationAnswer::Found(pairs, _)) => pairs,
             _ => Vec::new(),
         };
         let value = |pairs: Vec<KeyValue>| pairs.into_iter().next().map(|pair| pair.value.to_vec());
@@ -91,7 +91,7 @@ impl ClusterKeys {
         if !moves.is_empty() {
             return Ok(Err(moves.len()));
         }
-        let format = Format::parse(&format)?;
+        let format = ClusterFormat::parse(&format)?;
         if format.adopter.is_some() {
             return Err(no_entries(name));
         }

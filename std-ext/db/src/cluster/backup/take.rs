@@ -1,7 +1,7 @@
 //! Makes a backup of a running cluster.
 
 use super::files::{CLUSTER, empty_folder, group_folder, is_data};
-use super::manifest::{Contents, FileInfo, GroupContents};
+use super::manifest::{BackupContents, FileInfo, GroupContents};
 use super::source::{Calm, ClusterKeys, choose};
 use crate::SlotSet;
 use crate::clock::TimeSource;
@@ -9,10 +9,10 @@ use crate::cluster::adopt::{Survey, connect, runtime};
 use crate::cluster::core::NodeId;
 use crate::cluster::error::StartError;
 use crate::cluster::hex;
-use crate::cluster::identity::{self, Belonging, Format};
+use crate::cluster::identity::{self, Belonging, ClusterFormat};
 use crate::cluster::member::peer_tls;
 use crate::cluster::peer::client::MOST_FETCHED;
-use crate::cluster::peer::{self, Decision, GroupId, PeerClientOptions};
+use crate::cluster::peer::{self, FetchDecision, GroupId, PeerClientOptions};
 use crate::cluster::registration::Node;
 use crate::cluster::slot_claims::Disputed;
 use crate::config::ClusterSettings;
@@ -42,7 +42,7 @@ pub fn take(
     to: &Path,
     nodes: &[&str],
     within: Duration,
-) -> Result<Contents, StartError> {
+) -> Result<BackupContents, StartError> {
     take_in_rounds(settings, to, nodes, within, &mut || ())
 }
 
@@ -53,7 +53,7 @@ pub(super) fn take_in_rounds(
     nodes: &[&str],
     within: Duration,
     copied: &mut dyn FnMut(),
-) -> Result<Contents, StartError> {
+) -> Result<BackupContents, StartError> {
     let end = Instant::now() + within;
     let runtime = runtime()?;
     let (client, keys) = runtime.block_on(connect(settings))?;
@@ -112,7 +112,7 @@ fn sources(found: &Calm, nodes: &[&str]) -> Result<Vec<(u32, Node)>, StartError>
 /// A copy of one group.
 struct Copy<'a> {
     settings: &'a ClusterSettings,
-    format: &'a Format,
+    format: &'a ClusterFormat,
     group: u32,
     source: &'a Node,
 }
@@ -125,7 +125,7 @@ impl Copy<'_> {
             .peer_address()
             .ok_or_else(|| StartError::new(format!("node {id} does not announce its peer port")))?;
         let folder = empty_folder(to)?;
-        let Format { cluster, incarnation, .. } = *self.format;
+        let ClusterFormat { cluster, incarnation, .. } = *self.format;
         let options = PeerClientOptions {
             group: GroupId { cluster, incarnation, group: self.group },
             node: NodeId(identity::random()?),
@@ -140,10 +140,10 @@ impl Copy<'_> {
                 (best, since) = (lsn, Instant::now());
             }
             match lsn {
-                Some(lsn) if lsn >= last => Decision::Enough,
+                Some(lsn) if lsn >= last => FetchDecision::Enough,
                 // The snapshot of a large database arrives while there is no position.
-                Some(_) if since.elapsed() > NO_PROGRESS => Decision::GiveUp,
-                _ => Decision::Continue,
+                Some(_) if since.elapsed() > NO_PROGRESS => FetchDecision::GiveUp,
+                _ => FetchDecision::Continue,
             }
         });
         fetched.map_err(|why| {
@@ -186,17 +186,17 @@ fn describe_group(
 fn describe(
     name: &str,
     root: &Folder,
-    format: &Format,
+    format: &ClusterFormat,
     (made_ms, groups): (u64, Vec<(GroupContents, SlotSet)>),
-) -> Result<Contents, StartError> {
+) -> Result<BackupContents, StartError> {
     let disputed = Disputed::of(groups.iter().map(|(group, slots)| (group.group, slots)));
     if let Some(first) = disputed.sentences().first() {
         return Err(StartError::new(format!(
             "by the logs of the groups, {first}: run `hedgerow-db cluster check`"
         )));
     }
-    let contents = Contents {
-        format: Contents::FORMAT,
+    let contents = BackupContents {
+        format: BackupContents::FORMAT,
         name: name.to_owned(),
         cluster: hex::text(&format.cluster),
         incarnation: format.incarnation,
@@ -232,8 +232,8 @@ pub(super) mod tests {
     use crate::slot_set::share;
 
     /// Makes a backup of folders that databases on one machine have written: one for each group, where they belong.
-    pub(in crate::cluster::backup) fn describe_alone(to: &Path, groups: u32) -> Contents {
-        let format = Format::new(1, groups).unwrap();
+    pub(in crate::cluster::backup) fn describe_alone(to: &Path, groups: u32) -> BackupContents {
+        let format = ClusterFormat::new(1, groups).unwrap();
         let all = (0..groups).map(|group| {
             let folder = Folder::claim(&to.join(group_folder(group))).unwrap();
             Belonging::new("roses", &format, group).write(&folder).unwrap();

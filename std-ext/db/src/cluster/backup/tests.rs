@@ -1,7 +1,7 @@
 //! Backups of nodes that run, damaged ones, and restored ones. Without etcd, the tests that need it say so and pass.
 
 use super::*;
-use crate::cluster::adopt::{Choices, Plan};
+use crate::cluster::adopt::{AdoptPlan, Choices};
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::process::Etcd;
 use crate::cluster::tests::groups;
@@ -17,11 +17,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-fn why(error: Result<Contents, StartError>) -> String {
+fn why(error: Result<BackupContents, StartError>) -> String {
     error.err().map(|why| why.to_string()).unwrap_or_default()
 }
 
-fn take(settings: &ClusterSettings, to: &Path, node: Option<&str>) -> Result<Contents, StartError> {
+fn take(
+    settings: &ClusterSettings,
+    to: &Path,
+    node: Option<&str>,
+) -> Result<BackupContents, StartError> {
     super::take(settings, to, node.as_slice(), Duration::from_secs(60))
 }
 
@@ -112,7 +116,7 @@ fn a_backup_has_the_state_at_its_entry() {
     let id = chosen.cluster;
     let prepare = |folder: &PathBuf, replace: Option<&str>| {
         let choices = Choices { replace: replace.map(str::to_owned), ..Choices::default() };
-        Plan::prepare(&settings, std::slice::from_ref(folder), &choices)
+        AdoptPlan::prepare(&settings, std::slice::from_ref(folder), &choices)
     };
     let refused = prepare(&goes_back, None);
     assert!(refused.err().unwrap().to_string().contains(&format!("--replace {id}")));
@@ -140,7 +144,7 @@ fn copy(backup: &Path, to: &Path) {
 }
 
 /// A backup of two groups that was made without nodes.
-fn small(folder: &Path) -> (PathBuf, Contents) {
+fn small(folder: &Path) -> (PathBuf, BackupContents) {
     let to = folder.join("backup");
     for group in ["group-0", "group-1"] {
         let alone = open_alone(&to.join(group));
@@ -235,7 +239,7 @@ fn other_folders_are_no_backups() {
     // Its description of the files is wrong, or of another version.
     let described = backup.join(manifest::NAME);
     let good = fs::read(&described).unwrap();
-    let change = |change: fn(&mut Contents)| {
+    let change = |change: fn(&mut BackupContents)| {
         let mut changed = contents.clone();
         change(&mut changed);
         changed

@@ -1,7 +1,7 @@
 //! Verifies a backup.
 
 use super::files::{CLUSTER, group_folder, is_data, is_group_folder};
-use super::manifest::{Contents, FileInfo, GroupContents, NAME};
+use super::manifest::{BackupContents, FileInfo, GroupContents, NAME};
 use crate::SlotSet;
 use crate::cluster::adopt::Survey;
 use crate::cluster::error::StartError;
@@ -19,8 +19,8 @@ use std::path::Path;
 ///
 /// # Errors
 /// A sentence that says what is damaged, missing, or of another version.
-pub fn verify(backup: &Path) -> Result<Contents, StartError> {
-    let contents = Contents::read(backup)?;
+pub fn verify(backup: &Path) -> Result<BackupContents, StartError> {
+    let contents = BackupContents::read(backup)?;
     check_groups(&contents, backup)?;
     for group in &contents.groups {
         verify_group(&contents, group, &backup.join(group_folder(group.group)), backup)?;
@@ -29,7 +29,7 @@ pub fn verify(backup: &Path) -> Result<Contents, StartError> {
 }
 
 /// Checks that each slot is in one of the groups, and that the folder has no other groups.
-fn check_groups(contents: &Contents, backup: &Path) -> Result<(), StartError> {
+fn check_groups(contents: &BackupContents, backup: &Path) -> Result<(), StartError> {
     let described = backup.join(NAME);
     let damaged = |why: &str| StartError::new(format!("{} is damaged: {why}", described.display()));
     let mut claims = Vec::new();
@@ -58,7 +58,7 @@ fn check_groups(contents: &Contents, backup: &Path) -> Result<(), StartError> {
 }
 
 fn verify_group(
-    contents: &Contents,
+    contents: &BackupContents,
     group: &GroupContents,
     path: &Path,
     backup: &Path,
@@ -122,7 +122,7 @@ fn check_file(backup: &Path, wanted: &FileInfo, found: &FileInfo) -> Result<(), 
 
 /// Checks that the files have what the backup says.
 fn check_data(
-    (contents, group): (&Contents, &GroupContents),
+    (contents, group): (&BackupContents, &GroupContents),
     survey: &Survey,
     backup: &Path,
 ) -> Result<(), StartError> {
@@ -135,7 +135,7 @@ fn check_data(
         belonging.map_or(0, |belonging| belonging.group()),
     );
     let end = (survey.last, survey.mark.map_or(0, |mark| mark.seq), survey.time);
-    let Contents { name, cluster, incarnation, .. } = contents;
+    let BackupContents { name, cluster, incarnation, .. } = contents;
     let GroupContents { group, lsn, seq, time_ms, slots, .. } = group;
     let is_whose = whose == (&name[..], cluster.clone(), *incarnation, *group);
     if is_whose && end == (*lsn, *seq, *time_ms) && survey.slots.ranges() == *slots {

@@ -12,10 +12,10 @@
 
 use super::absence::Gone;
 use super::rules::Rules;
-use super::shape::Shape;
-use super::view::{GroupView, View};
+use super::shape::ClusterShape;
+use super::view::{CoordinatorView, GroupView};
 use crate::cluster::core::NodeId;
-use crate::cluster::member_removal::Leaving;
+use crate::cluster::member_removal::LeavingNode;
 use crate::slot_set::MOST_GROUPS;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +31,7 @@ pub(super) struct Decision {
     pub(super) kind: DecisionKind,
     pub(super) node: NodeId,
     pub(super) group: u32,
-    pub(super) reason: Reason,
+    pub(super) reason: DecisionReason,
 }
 
 /// The change that a decision makes.
@@ -49,7 +49,7 @@ pub(super) enum DecisionKind {
 
 /// The reason of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum DecisionReason {
     /// The group has this many nodes that are not gone for good, and should have the second number.
     Has(usize, usize),
     /// The node has been gone for this many milliseconds.
@@ -74,17 +74,21 @@ impl fmt::Display for Decision {
             DecisionKind::Leave => write!(f, "node {node} leaves group {group}")?,
         }
         match reason {
-            Reason::Has(has, wanted) => write!(f, ": the group has {has} of {wanted} nodes"),
-            Reason::GoneFor(time) => write!(f, ": it has been absent for {} s", time / 1000),
-            Reason::Dissolved => f.write_str(": the group has no slots, and is dissolved"),
-            Reason::Fewer => f.write_str(": the cluster needs fewer nodes"),
+            DecisionReason::Has(has, wanted) => {
+                write!(f, ": the group has {has} of {wanted} nodes")
+            }
+            DecisionReason::GoneFor(time) => {
+                write!(f, ": it has been absent for {} s", time / 1000)
+            }
+            DecisionReason::Dissolved => f.write_str(": the group has no slots, and is dissolved"),
+            DecisionReason::Fewer => f.write_str(": the cluster needs fewer nodes"),
         }
     }
 }
 
 /// Decides what to do. At most one member of each group is removed, and none of a group that has just got a node.
-pub(super) fn decide(view: &View, gone: &Gone, rules: &Rules) -> Vec<Decision> {
-    let shape = &Shape::of(view, rules);
+pub(super) fn decide(view: &CoordinatorView, gone: &Gone, rules: &Rules) -> Vec<Decision> {
+    let shape = &ClusterShape::of(view, rules);
     let cluster = Cluster { view, gone, rules, shape };
     let mut decisions = cluster.withdrawals();
     let places = cluster.places();
@@ -100,10 +104,10 @@ pub(super) fn decide(view: &View, gone: &Gone, rules: &Rules) -> Vec<Decision> {
 }
 
 struct Cluster<'a> {
-    view: &'a View,
+    view: &'a CoordinatorView,
     gone: &'a Gone,
     rules: &'a Rules,
-    shape: &'a Shape,
+    shape: &'a ClusterShape,
 }
 
 impl Cluster<'_> {
@@ -133,7 +137,7 @@ impl Cluster<'_> {
                 kind: DecisionKind::Withdraw,
                 node: *node,
                 group: place.group,
-                reason: Reason::GoneFor(gone),
+                reason: DecisionReason::GoneFor(gone),
             })
         });
         placed.collect()
@@ -165,7 +169,7 @@ impl Cluster<'_> {
             && let Some(filling) = groups.get_mut(&number)
             && let Some(zone) = spares.remove(&node)
         {
-            let reason = Reason::Has(filling.nodes, wanted);
+            let reason = DecisionReason::Has(filling.nodes, wanted);
             places.push(Decision { kind: DecisionKind::Place, node, group: number, reason });
             filling.add(zone);
         }
@@ -220,7 +224,7 @@ impl Cluster<'_> {
             }
         }
         let may_go = |(node, _): &(NodeId, u64)| {
-            let leaving = Leaving {
+            let leaving = LeavingNode {
                 node: *node,
                 members: &group.members,
                 is_registered: self.view.nodes.contains_key(node),
@@ -230,7 +234,7 @@ impl Cluster<'_> {
             group.members.has(*node) && leaving.check(self.rules.copies.max(FEWEST)).is_ok()
         };
         let (node, gone) = lost.into_iter().find(may_go)?;
-        let reason = Reason::GoneFor(gone);
+        let reason = DecisionReason::GoneFor(gone);
         Some(Decision { kind: DecisionKind::Forget, node, group: number, reason })
     }
 }
@@ -239,9 +243,9 @@ impl Cluster<'_> {
     /// Makes nodes leave a group.
     fn leaves(&self, number: u32, group: &GroupView) -> Vec<Decision> {
         let (nodes, reason) = if self.shape.dissolving.contains(&number) {
-            (self.leave_dissolved(number, group), Reason::Dissolved)
+            (self.leave_dissolved(number, group), DecisionReason::Dissolved)
         } else {
-            (self.leave_one(number, group).into_iter().collect(), Reason::Fewer)
+            (self.leave_one(number, group).into_iter().collect(), DecisionReason::Fewer)
         };
         let kind = DecisionKind::Leave;
         nodes.into_iter().map(|node| Decision { kind, node, group: number, reason }).collect()

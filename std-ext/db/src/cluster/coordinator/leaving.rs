@@ -6,16 +6,16 @@
 //! meanwhile, stays. The last member of a group without slots deletes all keys of the group.
 
 use super::rules::Rules;
-use super::view::{GroupView, View};
+use super::view::{CoordinatorView, GroupView};
 use super::waiting::Waiting;
 use crate::cluster::core::{NodeId, Tail};
 use crate::cluster::error::StartError;
-use crate::cluster::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
+use crate::cluster::etcd::{Compare, EtcdTransaction, Keys as KeyRange, Operation};
 use crate::cluster::identity::{Age, Belonging};
 use crate::cluster::keys::Keys;
-use crate::cluster::member_removal::{self, Leaving, Refusal};
+use crate::cluster::member_removal::{self, LeavingNode, RemovalRefusal};
 use crate::cluster::peer;
-use crate::cluster::place::Place;
+use crate::cluster::place::NodeAssignment;
 use std::time::{Duration, Instant};
 
 /// How often the node looks whether it may leave.
@@ -37,11 +37,11 @@ enum Wish {
 
 /// The next step of a node.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum LeavingStep {
     /// Delete the registration of the process before this one. That has ended: this one has locked the directory.
     Unregister,
     /// Remove itself from the members, or the group from etcd.
-    Remove(Transaction),
+    Remove(EtcdTransaction),
     /// Empty its directory: it is no member any more.
     Empty,
     /// Look again.
@@ -60,7 +60,7 @@ impl Waiting<'_> {
         let keys = self.keys.of_group(number);
         let until = Instant::now() + TIME_LIMIT;
         loop {
-            let step = match View::read(self.client, &keys).await {
+            let step = match CoordinatorView::read(self.client, &keys).await {
                 Ok(Some(view)) => match wish(&self.settings.name, self.id, belonging, &view) {
                     Wish::Leave => step(&view, &keys, self.id, &Rules::of(self.settings)),
                     Wish::Outdated => {
@@ -76,34 +76,34 @@ impl Waiting<'_> {
                 Ok(None) => return Ok(false),
                 Err(why) => {
                     tracing::warn!("waiting for etcd: {why}");
-                    Step::Wait
+                    LeavingStep::Wait
                 }
             };
             match step {
-                Step::Remove(transaction) => {
+                LeavingStep::Remove(transaction) => {
                     // The next look says what has become of it.
                     if let Err(why) = self.client.transact(&transaction).await {
                         tracing::debug!("cannot leave group {number} yet: {why}");
                     }
                     continue;
                 }
-                Step::Unregister => {
+                LeavingStep::Unregister => {
                     let key = keys.node(&self.id.to_string());
                     let then = vec![Operation::Delete(KeyRange::one(key))];
-                    let transaction = Transaction { then, ..Transaction::default() };
+                    let transaction = EtcdTransaction { then, ..EtcdTransaction::default() };
                     if let Err(why) = self.client.transact(&transaction).await {
                         tracing::debug!("cannot leave group {number} yet: {why}");
                     }
                 }
-                Step::Empty => {
+                LeavingStep::Empty => {
                     peer::clear(self.folder)?;
                     Belonging::remove(self.folder)?;
                     self.forget_place(number).await;
                     tracing::info!("this node has left group {number}, and its directory is empty");
                     return Ok(true);
                 }
-                Step::Wait if Instant::now() < until => {}
-                Step::Wait | Step::Stay => {
+                LeavingStep::Wait if Instant::now() < until => {}
+                LeavingStep::Wait | LeavingStep::Stay => {
                     tracing::warn!(
                         "this node stays in group {number}: the others do not have all of its data"
                     );
@@ -118,8 +118,8 @@ impl Waiting<'_> {
     /// Deletes the place that says that the node leaves. If that fails, it is tried again later.
     pub(super) async fn forget_place(&self, group: u32) {
         let key = self.keys.place(&self.id.to_string());
-        let value = Place::left(group).print().into();
-        let transaction = Transaction {
+        let value = NodeAssignment::left(group).print().into();
+        let transaction = EtcdTransaction {
             compare: vec![Compare::Value { key: key.clone().into(), value }],
             then: vec![Operation::Delete(KeyRange::one(key))],
             otherwise: Vec::new(),
@@ -135,7 +135,7 @@ impl Waiting<'_> {
 /// The place may be of other data than those in the directory. After `hedgerow-db cluster adopt`, a directory of an
 /// earlier incarnation may have entries that no other one has. After etcd was restored from a backup, the place may be
 /// from before the node left, and was placed again.
-fn wish(name: &str, own: NodeId, belonging: &Belonging, view: &View) -> Wish {
+fn wish(name: &str, own: NodeId, belonging: &Belonging, view: &CoordinatorView) -> Wish {
     if !view.leaves(own, belonging.group()) {
         return Wish::Stay;
     }
@@ -152,10 +152,10 @@ fn wish(name: &str, own: NodeId, belonging: &Belonging, view: &View) -> Wish {
 }
 
 /// Returns what a node does next that shall leave the group of these keys.
-fn step(view: &View, keys: &Keys, own: NodeId, rules: &Rules) -> Step {
+fn step(view: &CoordinatorView, keys: &Keys, own: NodeId, rules: &Rules) -> LeavingStep {
     let number = keys.number();
     let Some(group) = view.groups.get(&number).filter(|group| group.members.has(own)) else {
-        return Step::Empty;
+        return LeavingStep::Empty;
     };
     let is_empty = view.owns_nothing(number);
     let others: Vec<NodeId> =
@@ -164,9 +164,9 @@ fn step(view: &View, keys: &Keys, own: NodeId, rules: &Rules) -> Step {
     let whole: Vec<NodeId> =
         others.iter().copied().filter(|node| group.has_whole(*node, view)).collect();
     if view.nodes.contains_key(&own) {
-        return Step::Unregister;
+        return LeavingStep::Unregister;
     }
-    let leaving = Leaving {
+    let leaving = LeavingNode {
         node: own,
         members: &group.members,
         is_registered: false,
@@ -175,23 +175,28 @@ fn step(view: &View, keys: &Keys, own: NodeId, rules: &Rules) -> Step {
     };
     let needed = rules.copies.max(FEWEST).min(rules.replicas as usize + 1);
     if is_empty && others.iter().all(is_gone) {
-        return Step::Remove(dissolve(view, keys, group, own, &others));
+        return LeavingStep::Remove(dissolve(view, keys, group, own, &others));
     }
     match leaving.check(if is_empty { 0 } else { needed }) {
-        Ok(()) => Step::Remove(remove(view, keys, group, own, &whole)),
-        Err(Refusal::OnlyMember) => Step::Stay,
-        Err(Refusal::Registered | Refusal::Primary | Refusal::Copies(_)) => Step::Wait,
+        Ok(()) => LeavingStep::Remove(remove(view, keys, group, own, &whole)),
+        Err(RemovalRefusal::OnlyMember) => LeavingStep::Stay,
+        Err(RemovalRefusal::Registered | RemovalRefusal::Primary | RemovalRefusal::Copies(_)) => {
+            LeavingStep::Wait
+        }
     }
 }
 
 /// Compares that the node still shall leave, and that nothing has been moved since.
-fn grounds(view: &View, keys: &Keys, own: NodeId) -> Vec<Compare> {
+fn grounds(view: &CoordinatorView, keys: &Keys, own: NodeId) -> Vec<Compare> {
     let value = |key: String, value: Option<&[u8]>| match value {
         Some(value) => Compare::Value { key: key.into(), value: value.to_vec().into() },
         None => Compare::Absent { key: key.into() },
     };
     vec![
-        value(keys.place(&own.to_string()), Some(Place::left(keys.number()).print().as_bytes())),
+        value(
+            keys.place(&own.to_string()),
+            Some(NodeAssignment::left(keys.number()).print().as_bytes()),
+        ),
         value(keys.last_move(), view.last_move.as_deref()),
         value(keys.slots(), view.slots_text.as_deref()),
     ]
@@ -199,12 +204,12 @@ fn grounds(view: &View, keys: &Keys, own: NodeId) -> Vec<Compare> {
 
 /// Removes the node from the members, while those that have all data are there. Its place stays.
 fn remove(
-    view: &View,
+    view: &CoordinatorView,
     keys: &Keys,
     group: &GroupView,
     own: NodeId,
     whole: &[NodeId],
-) -> Transaction {
+) -> EtcdTransaction {
     let mut transaction =
         member_removal::removal(keys, &group.members, group.members_text.as_deref(), own);
     let place = Operation::Delete(KeyRange::one(keys.place(&own.to_string())));
@@ -217,22 +222,22 @@ fn remove(
 
 /// Removes the group from etcd. Its other members are gone, and shall leave, too.
 fn dissolve(
-    view: &View,
+    view: &CoordinatorView,
     keys: &Keys,
     group: &GroupView,
     own: NodeId,
     others: &[NodeId],
-) -> Transaction {
+) -> EtcdTransaction {
     let mut compare = grounds(view, keys, own);
     let members = group.members_text.clone().unwrap_or_default();
     compare.push(Compare::Value { key: keys.members().into(), value: members.into() });
     compare.push(Compare::Absent { key: keys.node(&own.to_string()).into() });
     for node in others {
-        let value = Place::left(keys.number()).print().into();
+        let value = NodeAssignment::left(keys.number()).print().into();
         compare.push(Compare::Value { key: keys.place(&node.to_string()).into(), value });
     }
     let then = vec![Operation::Delete(KeyRange::prefix(keys.group()))];
-    Transaction { compare, then, otherwise: Vec::new() }
+    EtcdTransaction { compare, then, otherwise: Vec::new() }
 }
 
 #[cfg(test)]
@@ -240,7 +245,7 @@ mod tests {
     use super::*;
     use crate::cluster::core::Members;
     use crate::cluster::durable::Durable;
-    use crate::cluster::identity::Format;
+    use crate::cluster::identity::ClusterFormat;
     use crate::cluster::registration::Registration;
     use crate::cluster::slot_map::SlotMap;
 
@@ -251,8 +256,9 @@ mod tests {
 
     /// Returns a cluster whose first group has all slots, and a group of these members, which run, but for the node
     /// itself.
-    fn view(number: u32, members: &[NodeId]) -> View {
-        let mut view = View { slots: Some(SlotMap::divided(1)), ..View::default() };
+    fn view(number: u32, members: &[NodeId]) -> CoordinatorView {
+        let mut view =
+            CoordinatorView { slots: Some(SlotMap::divided(1)), ..CoordinatorView::default() };
         let mut group = GroupView { first: Some(10), ..GroupView::default() };
         for node in members {
             group.members = group.members.with(*node, 70_000);
@@ -264,7 +270,7 @@ mod tests {
         view.nodes.remove(&OWN);
         group.members_text = Some(group.members.print().into_bytes());
         view.groups.insert(number, group);
-        view.places.insert(OWN, Place::left(number));
+        view.places.insert(OWN, NodeAssignment::left(number));
         view
     }
 
@@ -274,21 +280,22 @@ mod tests {
 
     /// Returns the operations of the transaction that removes the node.
     #[track_caller]
-    fn removed(view: &View, number: u32) -> Vec<Operation> {
+    fn removed(view: &CoordinatorView, number: u32) -> Vec<Operation> {
         match step(view, &keys(number), OWN, &RULES) {
-            Step::Remove(transaction) => transaction.then,
+            LeavingStep::Remove(transaction) => transaction.then,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn a_place_of_other_data_makes_no_node_leave() {
-        let format = Format::new(1, 1).unwrap();
+        let format = ClusterFormat::new(1, 1).unwrap();
         let first = Belonging::new("roses", &format, 7);
         let mut view = view(7, &[OTHER, THIRD]);
         view.format = Some(format.clone());
         view.placed_at.insert(OWN, 40);
-        let of = |belonging: &Belonging, view: &View| wish("roses", OWN, belonging, view);
+        let of =
+            |belonging: &Belonging, view: &CoordinatorView| wish("roses", OWN, belonging, view);
         assert_eq!(of(&first, &view), Wish::Leave, "a directory without a revision");
         assert_eq!(of(&first.clone().since(39), &view), Wish::Leave);
         for later in [40, 41] {
@@ -296,15 +303,15 @@ mod tests {
             assert_eq!(of(&later, &view), Wish::Outdated, "the place is older than the directory");
         }
         assert_eq!(of(&Belonging::new("roses", &format, 6), &view), Wish::Stay, "another group");
-        let other = Format { cluster: [7; 16], ..format.clone() };
+        let other = ClusterFormat { cluster: [7; 16], ..format.clone() };
         assert_eq!(of(&Belonging::new("roses", &other, 7), &view), Wish::Stay, "another cluster");
-        view.format = Some(Format { incarnation: 2, ..format });
+        view.format = Some(ClusterFormat { incarnation: 2, ..format });
         assert_eq!(of(&first, &view), Wish::Outdated, "the directory is of an earlier incarnation");
     }
 
     #[test]
     fn a_member_leaves_once_the_others_have_all_data() {
-        let next = |view: &View| step(view, &keys(0), OWN, &RULES);
+        let next = |view: &CoordinatorView| step(view, &keys(0), OWN, &RULES);
         let three = view(0, &[OWN, OTHER, THIRD]);
         let rest = Members::default().with(OTHER, 70_000).with(THIRD, 70_000);
         let wanted = [
@@ -314,15 +321,15 @@ mod tests {
         assert_eq!(removed(&three, 0), wanted, "the place says that it leaves until all is done");
         let mut lagging = three.clone();
         lagging.groups.get_mut(&0).unwrap().durable[1].1.seq = 3;
-        assert_eq!(next(&lagging), Step::Wait, "one copy would be left");
+        assert_eq!(next(&lagging), LeavingStep::Wait, "one copy would be left");
         let mut gone = three.clone();
         gone.nodes.remove(&THIRD);
-        assert_eq!(next(&gone), Step::Wait, "a member is away");
+        assert_eq!(next(&gone), LeavingStep::Wait, "a member is away");
         let mut running = three;
         running.nodes.insert(OWN, Registration::default());
-        assert_eq!(next(&running), Step::Unregister, "others still ask it");
-        assert_eq!(next(&view(0, &[OWN])), Step::Stay, "the only copy is thrown away");
-        assert_eq!(next(&view(0, &[OTHER, THIRD])), Step::Empty);
+        assert_eq!(next(&running), LeavingStep::Unregister, "others still ask it");
+        assert_eq!(next(&view(0, &[OWN])), LeavingStep::Stay, "the only copy is thrown away");
+        assert_eq!(next(&view(0, &[OTHER, THIRD])), LeavingStep::Empty);
     }
 
     #[test]
@@ -333,22 +340,28 @@ mod tests {
         assert_eq!(removed(&two, 7).len(), 2, "the group goes although a member is left");
         let mut gone = two.clone();
         gone.nodes.remove(&OTHER);
-        gone.places.insert(OTHER, Place::left(7));
+        gone.places.insert(OTHER, NodeAssignment::left(7));
         assert_eq!(removed(&gone, 7), [delete], "the other one knows that it has no group");
         let mut full = view(7, &[OWN]);
         full.slots = full.slots.map(|map| map.with(7, &crate::SlotSet::of_range(3..4)));
-        assert_eq!(step(&full, &keys(7), OWN, &RULES), Step::Stay, "a slot is thrown away");
+        assert_eq!(step(&full, &keys(7), OWN, &RULES), LeavingStep::Stay, "a slot is thrown away");
         let mut moving = view(7, &[OWN]);
         moving.moves.push(Some((0, 7)));
-        assert_eq!(step(&moving, &keys(7), OWN, &RULES), Step::Stay, "a slot is on its way");
-        assert_eq!(step(&view(0, &[OWN]), &keys(0), OWN, &RULES), Step::Stay, "group 0 stays");
+        assert_eq!(step(&moving, &keys(7), OWN, &RULES), LeavingStep::Stay, "a slot is on its way");
+        assert_eq!(
+            step(&view(0, &[OWN]), &keys(0), OWN, &RULES),
+            LeavingStep::Stay,
+            "group 0 stays"
+        );
     }
 
     #[test]
     fn leaving_compares_what_it_rests_on() {
-        let two = View { last_move: Some(b"8".to_vec()), ..view(7, &[OWN, OTHER]) };
-        for view in [two, View { last_move: Some(b"8".to_vec()), ..view(7, &[OWN]) }] {
-            let Step::Remove(transaction) = step(&view, &keys(7), OWN, &RULES) else { panic!() };
+        let two = CoordinatorView { last_move: Some(b"8".to_vec()), ..view(7, &[OWN, OTHER]) };
+        for view in [two, CoordinatorView { last_move: Some(b"8".to_vec()), ..view(7, &[OWN]) }] {
+            let LeavingStep::Remove(transaction) = step(&view, &keys(7), OWN, &RULES) else {
+                panic!()
+            };
             let value = |key: String, value: &str| Compare::Value {
                 key: key.into(),
                 value: value.as_bytes().to_vec().into(),

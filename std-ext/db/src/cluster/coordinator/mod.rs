@@ -32,5 +32,5 @@ mod waiting;
 
 pub(super) use turn::Coordinator;
 #[cfg(feature = "cli")]
-pub(super) use view::View;
+pub(super) use view::CoordinatorView;
 pub(super) use waiting::Waiting;

@@ -1,7 +1,7 @@
 //! The settings that decisions follow.
 
 use crate::clock::milliseconds;
-use crate::cluster::autoscale::policy::Policy;
+use crate::cluster::autoscale::policy::ScalingPolicy;
 use crate::config::ClusterSettings;
 
 /// The settings.
@@ -14,7 +14,7 @@ pub(in crate::cluster) struct Rules {
     /// `cluster-forget`, in milliseconds; `None` for never.
     pub(in crate::cluster) forget: Option<u64>,
     /// When further nodes are wanted, or fewer; `None` for never.
-    pub(in crate::cluster) policy: Option<Policy>,
+    pub(in crate::cluster) policy: Option<ScalingPolicy>,
 }
 
 impl Rules {
@@ -30,9 +30,9 @@ impl Rules {
 }
 
 /// Returns when further nodes are wanted, or fewer.
-fn policy(settings: &ClusterSettings) -> Option<Policy> {
+fn policy(settings: &ClusterSettings) -> Option<ScalingPolicy> {
     let autoscale = settings.autoscale.as_ref()?;
-    Some(Policy {
+    Some(ScalingPolicy {
         step: settings.replicas + 1,
         min: autoscale.min,
         max: autoscale.max,

@@ -5,14 +5,16 @@
 //! gets no slots.
 
 use super::rules::Rules;
-use super::shape::{Shape, obstacle};
+use super::shape::{ClusterShape, obstacle};
 use super::transaction::want;
-use super::view::View;
+use super::view::CoordinatorView;
 use crate::cluster::autoscale::desired::Desired;
-use crate::cluster::autoscale::policy::{GroupLoad, Policy, Reason, Sample, Scaler};
+use crate::cluster::autoscale::policy::{
+    GroupLoad, LoadSample, Scaler, ScalingPolicy, ScalingReason,
+};
 use crate::cluster::clock;
 use crate::cluster::core::NodeId;
-use crate::cluster::etcd::{Client, Compare};
+use crate::cluster::etcd::{Compare, EtcdClient};
 use crate::cluster::keys::Keys;
 use crate::cluster::moves::create;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions};
@@ -46,15 +48,15 @@ impl Scaling {
 
 /// A turn of the coordinator.
 #[derive(Clone, Copy)]
-pub(super) struct Turn<'a> {
-    pub(super) client: &'a Client,
+pub(super) struct ScalingTurn<'a> {
+    pub(super) client: &'a EtcdClient,
     pub(super) keys: &'a Keys,
     /// The coordinator, and its term.
     pub(super) by: (NodeId, u64),
     pub(super) rules: &'a Rules,
     /// The revision of the last decision, which may be one of this turn.
     pub(super) last: Option<u64>,
-    pub(super) view: &'a View,
+    pub(super) view: &'a CoordinatorView,
 }
 
 impl Scaling {
@@ -62,20 +64,20 @@ impl Scaling {
     ///
     /// # Errors
     /// If etcd or a primary does not answer.
-    pub(super) async fn look(&mut self, turn: &Turn<'_>) -> Result<(), String> {
+    pub(super) async fn look(&mut self, turn: &ScalingTurn<'_>) -> Result<(), String> {
         let (view, rules) = (turn.view, turn.rules);
         let Some(policy) = rules.policy else { return Ok(()) };
         let Some(current) = &view.desired else {
             let nodes = view.known().max(policy.min).max(view.initial_groups() * policy.step);
             return turn.want(&Desired::first(nodes)).await;
         };
-        let shape = Shape::of(view, rules);
+        let shape = ClusterShape::of(view, rules);
         self.balance(turn, &shape, &policy).await?;
         let Some(groups) = view.loads() else { return Ok(()) };
         let obstacle = obstacle(view, current.target.saturating_sub(policy.step));
         let advice = self.scaler.look(
             &policy,
-            &Sample {
+            &LoadSample {
                 now: clock::now(),
                 groups: &groups,
                 initial: view.initial_groups(),
@@ -91,10 +93,10 @@ impl Scaling {
         let nodes = if fewer { advice.target } else { current.nodes.max(advice.target) };
         let reason = match &advice.reason {
             _ if fewer => "the other nodes are empty".to_owned(),
-            Reason::Fits if advice.limited => {
+            ScalingReason::Fits if advice.limited => {
                 "more nodes are needed, but cluster-autoscale-max forbids them".to_owned()
             }
-            Reason::Fits if advice.log_saturated => {
+            ScalingReason::Fits if advice.log_saturated => {
                 "the log is the bottleneck: a faster disk for etcd would help, more nodes would not"
                     .to_owned()
             }
@@ -117,9 +119,9 @@ impl Scaling {
     /// Begins a move, if no slots move and the groups differ too much, or one is dissolved.
     async fn balance(
         &mut self,
-        turn: &Turn<'_>,
-        shape: &Shape,
-        policy: &Policy,
+        turn: &ScalingTurn<'_>,
+        shape: &ClusterShape,
+        policy: &ScalingPolicy,
     ) -> Result<(), String> {
         let view = turn.view;
         let now = clock::now();
@@ -143,7 +145,11 @@ impl Scaling {
     }
 
     /// Asks primaries how many bytes each of their slots has.
-    async fn read_loads(&self, view: &View, groups: &[u32]) -> Result<Vec<SlotLoad>, String> {
+    async fn read_loads(
+        &self,
+        view: &CoordinatorView,
+        groups: &[u32],
+    ) -> Result<Vec<SlotLoad>, String> {
         let format = view.format.as_ref().ok_or("etcd has no cluster")?;
         let mut loads = Vec::new();
         for number in groups {
@@ -167,7 +173,7 @@ impl Scaling {
     }
 }
 
-impl Turn<'_> {
+impl ScalingTurn<'_> {
     /// Says how many nodes there should be.
     async fn want(&self, desired: &Desired) -> Result<(), String> {
         let transaction = want(desired, self.view, self.keys, self.by, self.last);
@@ -218,7 +224,7 @@ fn next_move(loads: &[SlotLoad], dissolving: &BTreeSet<u32>) -> Option<PlannedMo
     planned.into_iter().next()
 }
 
-impl View {
+impl CoordinatorView {
     /// Returns how many nodes there are: those that are registered, and those that are missed.
     fn known(&self) -> u32 {
         let belonging = self.groups.keys().flat_map(|number| self.belonging(*number));
@@ -249,7 +255,7 @@ impl View {
     }
 
     /// Returns the groups that take part in moves; `None` as long as one of them lacks a node.
-    fn whole_groups(&self, shape: &Shape, nodes: usize) -> Option<Vec<u32>> {
+    fn whole_groups(&self, shape: &ClusterShape, nodes: usize) -> Option<Vec<u32>> {
         let mut groups = Vec::new();
         for (number, group) in &self.groups {
             let goes = shape.dissolving.contains(number);
@@ -271,7 +277,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::autoscale::load::Load;
+    use crate::cluster::autoscale::load::NodeLoad;
     use crate::cluster::registration::Registration;
 
     fn slots(group: u32, slots: impl Iterator<Item = u16>, bytes: u64) -> SlotLoad {
@@ -306,8 +312,8 @@ mod tests {
     #[test]
     fn a_group_has_the_load_of_its_most_loaded_node() {
         let node = |group, load| Registration { group, load, ..Registration::default() };
-        let load = |used, max, busy, log| Some(Load { used, max, busy, log });
-        let mut view = View::default();
+        let load = |used, max, busy, log| Some(NodeLoad { used, max, busy, log });
+        let mut view = CoordinatorView::default();
         view.nodes.insert(NodeId([1; 20]), node(0, load(500, 1000, 20, 0)));
         view.nodes.insert(NodeId([2; 20]), node(0, load(400, 500, 70, 0)));
         view.nodes.insert(NodeId([3; 20]), node(0, load(300, 1000, 10, 900)));

@@ -5,14 +5,14 @@
 //! that have no slots, and then those with the most nodes that go.
 
 use super::rules::Rules;
-use super::view::View;
+use super::view::CoordinatorView;
 use crate::cluster::core::NodeId;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// The shape that the cluster should have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(super) struct ClusterShape {
     /// How many groups are missing.
     pub(super) missing: u32,
     /// The groups whose slots and nodes go elsewhere.
@@ -21,9 +21,9 @@ pub(super) struct Shape {
     pub(super) going: BTreeSet<NodeId>,
 }
 
-impl Shape {
+impl ClusterShape {
     /// Returns the shape by the number of nodes that the cluster wants; without one, everything stays.
-    pub(super) fn of(view: &View, rules: &Rules) -> Self {
+    pub(super) fn of(view: &CoordinatorView, rules: &Rules) -> Self {
         let (Some(policy), Some(desired)) = (&rules.policy, &view.desired) else {
             return Self::default();
         };
@@ -48,7 +48,7 @@ impl Shape {
     }
 
     /// Returns whether all nodes that go have left their groups.
-    pub(super) fn is_reached(&self, view: &View) -> bool {
+    pub(super) fn is_reached(&self, view: &CoordinatorView) -> bool {
         let belongs =
             |node: &NodeId| view.groups.keys().any(|number| view.belonging(*number).contains(node));
         self.dissolving.is_empty() && !self.going.iter().any(belongs)
@@ -56,7 +56,7 @@ impl Shape {
 }
 
 /// Returns why the nodes with the highest numbers cannot be emptied until `rest` are left, if there is a reason.
-pub(super) fn obstacle(view: &View, rest: u32) -> Option<String> {
+pub(super) fn obstacle(view: &CoordinatorView, rest: u32) -> Option<String> {
     let mut numbers = BTreeSet::new();
     for (id, node) in &view.nodes {
         let Some(number) = node.ordinal else {

@@ -4,12 +4,12 @@ use super::absence::Gone;
 use super::decide::{Decision, DecisionKind, decide};
 use super::rules::Rules;
 use super::transaction::transaction;
-use super::view::{GroupView, View};
-use crate::cluster::core::{Chain, Members, NodeId, Tail};
+use super::view::{CoordinatorView, GroupView};
+use crate::cluster::core::{BatchChain, Members, NodeId, Tail};
 use crate::cluster::durable::Durable;
-use crate::cluster::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
+use crate::cluster::etcd::{Compare, EtcdTransaction, Keys as KeyRange, Operation};
 use crate::cluster::keys::Keys;
-use crate::cluster::place::Place;
+use crate::cluster::place::NodeAssignment;
 use crate::cluster::registration::{NO_GROUP, Registration};
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ use State::{Away, Follows, Leads, Loads, Lost};
 /// A cluster, and for how long nodes have been gone.
 #[derive(Clone, Default)]
 struct Case {
-    view: View,
+    view: CoordinatorView,
     gone: Gone,
 }
 
@@ -54,7 +54,8 @@ impl Case {
     /// Returns a cluster of groups without nodes.
     fn of_groups(groups: u32) -> Self {
         let groups = (0..groups).map(|number| (number, GroupView::default())).collect();
-        let view = View { groups, last_decision: Some(LAST), ..View::default() };
+        let view =
+            CoordinatorView { groups, last_decision: Some(LAST), ..CoordinatorView::default() };
         Self { view, gone: Gone::new() }
     }
 
@@ -73,7 +74,7 @@ impl Case {
 
     /// Adds a node that was placed, and is no member yet.
     fn placed(mut self, number: u8, group: u32, gone: Option<u64>) -> Self {
-        self.view.places.insert(node(number), Place::of(group));
+        self.view.places.insert(node(number), NodeAssignment::of(group));
         match gone {
             Some(time) => drop(self.gone.insert(node(number), time)),
             None => self.register(number, NO_GROUP, "spare", ""),
@@ -142,7 +143,7 @@ fn tail(holder: u8) -> Tail {
         time: 77_000,
         beat: 5,
         lease: 3000,
-        chain: Chain::default(),
+        chain: BatchChain::default(),
     }
 }
 
@@ -282,7 +283,7 @@ struct Store {
 
 impl Store {
     /// Returns a store with the keys of a cluster.
-    fn of(view: &View) -> Self {
+    fn of(view: &CoordinatorView) -> Self {
         let keys = Keys::new("roses", 0).unwrap();
         let mut store = Self { keys: keys.clone(), revision: 2, values: BTreeMap::new() };
         store.put(keys.coordinator(), "coordinator");
@@ -316,7 +317,7 @@ impl Store {
     }
 
     /// Carries a transaction out. Returns whether its conditions held.
-    fn transact(&mut self, transaction: &Transaction) -> bool {
+    fn transact(&mut self, transaction: &EtcdTransaction) -> bool {
         let holds = |compare: &Compare| match compare {
             Compare::Value { key, value } => {
                 self.values.get(&key[..]).is_some_and(|(found, ..)| found == value)

@@ -1,13 +1,13 @@
 //! The transaction that carries a decision out, if all that it rests on still holds.
 
 use super::decide::{Decision, DecisionKind};
-use super::view::{GroupView, View};
+use super::view::{CoordinatorView, GroupView};
 use crate::cluster::autoscale::desired::Desired;
 use crate::cluster::core::NodeId;
-use crate::cluster::etcd::{Compare, Keys as KeyRange, Operation, Transaction};
+use crate::cluster::etcd::{Compare, EtcdTransaction, Keys as KeyRange, Operation};
 use crate::cluster::keys::Keys;
 use crate::cluster::member_removal;
-use crate::cluster::place::Place;
+use crate::cluster::place::NodeAssignment;
 use serde::Serialize;
 
 /// The value of `last-decision`.
@@ -24,11 +24,11 @@ struct LastDecision {
 /// remove two members at once.
 pub(super) fn transaction(
     decision: &Decision,
-    view: &View,
+    view: &CoordinatorView,
     keys: &Keys,
     by: (NodeId, u64),
     last: Option<u64>,
-) -> Transaction {
+) -> EtcdTransaction {
     let keys = keys.of_group(decision.group);
     let transaction = match decision.kind {
         DecisionKind::Place => place(decision, view, &keys),
@@ -43,12 +43,12 @@ pub(super) fn transaction(
 /// read.
 pub(super) fn want(
     desired: &Desired,
-    view: &View,
+    view: &CoordinatorView,
     keys: &Keys,
     by: (NodeId, u64),
     last: Option<u64>,
-) -> Transaction {
-    let transaction = Transaction {
+) -> EtcdTransaction {
+    let transaction = EtcdTransaction {
         compare: vec![is_revision(keys.desired(), view.desired_revision)],
         then: vec![Operation::put(keys.desired(), desired.print())],
         otherwise: Vec::new(),
@@ -59,12 +59,12 @@ pub(super) fn want(
 
 /// Puts a transaction into the order of all decisions.
 fn in_order(
-    mut transaction: Transaction,
+    mut transaction: EtcdTransaction,
     keys: &Keys,
     by: (NodeId, u64),
     last: Option<u64>,
     did: String,
-) -> Transaction {
+) -> EtcdTransaction {
     let (node, term) = by;
     transaction.compare.push(Compare::Created { key: keys.coordinator().into(), revision: term });
     transaction.compare.push(is_revision(keys.last_decision(), last));
@@ -93,11 +93,11 @@ fn is_value(key: String, value: Option<&[u8]>) -> Compare {
 }
 
 /// Gives a place to a node that has none, that still waits, and whose group has the same members.
-fn place(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
+fn place(decision: &Decision, view: &CoordinatorView, keys: &Keys) -> EtcdTransaction {
     let id = decision.node.to_string();
     let group = view.groups.get(&decision.group);
     let members = group.and_then(|group| group.members_text.as_deref());
-    let place = Place::of(decision.group);
+    let place = NodeAssignment::of(decision.group);
     let mut compare = vec![
         Compare::Absent { key: keys.place(&id).into() },
         Compare::Present { key: keys.node(&id).into() },
@@ -107,7 +107,7 @@ fn place(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
         // A new group has no log.
         compare.push(Compare::Absent { key: keys.tail().into() });
     }
-    Transaction {
+    EtcdTransaction {
         compare,
         then: vec![Operation::put(keys.place(&id), place.print())],
         otherwise: Vec::new(),
@@ -116,9 +116,9 @@ fn place(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
 
 /// Makes a node leave, if no move has begun since, and its group has the same members and the same primary. Those that
 /// have all data must still be there.
-fn leave(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
+fn leave(decision: &Decision, view: &CoordinatorView, keys: &Keys) -> EtcdTransaction {
     let id = decision.node.to_string();
-    let Some(group) = view.groups.get(&decision.group) else { return Transaction::default() };
+    let Some(group) = view.groups.get(&decision.group) else { return EtcdTransaction::default() };
     let before = view.places.get(&decision.node).map(|place| place.print());
     let mut compare = vec![
         is_value(keys.place(&id), before.as_deref().map(str::as_bytes)),
@@ -127,9 +127,9 @@ fn leave(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
         is_value(keys.primary(), group.primary.as_deref()),
     ];
     compare.extend(whole(group, view, keys, decision.node));
-    Transaction {
+    EtcdTransaction {
         compare,
-        then: vec![Operation::put(keys.place(&id), Place::left(decision.group).print())],
+        then: vec![Operation::put(keys.place(&id), NodeAssignment::left(decision.group).print())],
         otherwise: Vec::new(),
     }
 }
@@ -137,7 +137,7 @@ fn leave(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
 /// Compares that the members with all data are there, but for one node.
 fn whole<'a>(
     group: &'a GroupView,
-    view: &'a View,
+    view: &'a CoordinatorView,
     keys: &'a Keys,
     but: NodeId,
 ) -> impl Iterator<Item = Compare> + 'a {
@@ -147,9 +147,9 @@ fn whole<'a>(
 }
 
 /// Takes a place back from a node that has not come.
-fn withdraw(decision: &Decision, keys: &Keys) -> Transaction {
-    let (id, place) = (decision.node.to_string(), Place::of(decision.group));
-    Transaction {
+fn withdraw(decision: &Decision, keys: &Keys) -> EtcdTransaction {
+    let (id, place) = (decision.node.to_string(), NodeAssignment::of(decision.group));
+    EtcdTransaction {
         compare: vec![
             Compare::Value { key: keys.place(&id).into(), value: place.print().into() },
             Compare::Absent { key: keys.node(&id).into() },
@@ -160,8 +160,8 @@ fn withdraw(decision: &Decision, keys: &Keys) -> Transaction {
 }
 
 /// Removes a member that has not come back, of a group with the same primary, whose other members are still there.
-fn forget(decision: &Decision, view: &View, keys: &Keys) -> Transaction {
-    let Some(group) = view.groups.get(&decision.group) else { return Transaction::default() };
+fn forget(decision: &Decision, view: &CoordinatorView, keys: &Keys) -> EtcdTransaction {
+    let Some(group) = view.groups.get(&decision.group) else { return EtcdTransaction::default() };
     let (members, text) = (&group.members, group.members_text.as_deref());
     let mut transaction = member_removal::removal(keys, members, text, decision.node);
     transaction.compare.push(is_value(keys.primary(), group.primary.as_deref()));

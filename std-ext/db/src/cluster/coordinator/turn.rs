@@ -4,18 +4,20 @@ use super::absence::Absences;
 use super::decide::{Decision, decide};
 use super::holder::Holder;
 use super::rules::Rules;
-use super::scaling::{Scaling, Turn};
+use super::scaling::{Scaling, ScalingTurn};
 use super::transaction::transaction;
-use super::view::View;
+use super::view::CoordinatorView;
 use crate::clock::TimeSource;
 use crate::cluster::clock;
 use crate::cluster::core::NodeId;
-use crate::cluster::directory::Directory;
-use crate::cluster::etcd::{Bytes, Client, Compare, KeyValue, Lease, Operation, Transaction};
+use crate::cluster::directory::ClusterDirectory;
+use crate::cluster::etcd::{
+    Bytes, Compare, EtcdClient, EtcdTransaction, KeyValue, Lease, Operation,
+};
 use crate::cluster::failures::Failures;
 use crate::cluster::keys::Keys;
 use crate::cluster::peer::PeerClientOptions;
-use crate::cluster::status::Counters;
+use crate::cluster::status::ClusterCounters;
 use crate::config::ClusterSettings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,18 +33,18 @@ const REST: u64 = 10_000;
 
 /// A node that coordinates the cluster, or would.
 pub(in crate::cluster) struct Coordinator {
-    client: Client,
+    client: EtcdClient,
     keys: Keys,
     own: NodeId,
     rules: Rules,
     scaling: Scaling,
-    counters: Arc<Counters>,
+    counters: Arc<ClusterCounters>,
     /// The lease of the key `coord`, once this node has tried to become the coordinator.
     lease: Option<Lease>,
     absences: Absences,
     /// When each node that is gone was missed first, as `coord` says it.
     told: BTreeMap<NodeId, u64>,
-    directory: Arc<Directory>,
+    directory: Arc<ClusterDirectory>,
     rest: Option<Rest>,
 }
 
@@ -58,12 +60,12 @@ struct Rest {
 
 impl Coordinator {
     pub(in crate::cluster) fn new(
-        client: Client,
+        client: EtcdClient,
         keys: Keys,
         own: NodeId,
         settings: &ClusterSettings,
-        (counters, peers): (Arc<Counters>, PeerClientOptions),
-        directory: Arc<Directory>,
+        (counters, peers): (Arc<ClusterCounters>, PeerClientOptions),
+        directory: Arc<ClusterDirectory>,
     ) -> Self {
         Self {
             client,
@@ -143,7 +145,9 @@ impl Coordinator {
             return Ok(true);
         }
         self.rest = None;
-        let Some(view) = View::read(&self.client, &self.keys).await? else { return Ok(false) };
+        let Some(view) = CoordinatorView::read(&self.client, &self.keys).await? else {
+            return Ok(false);
+        };
         let holder = view.coordinator.as_ref().filter(|holder| holder.node == self.own);
         let Some(term) = holder.map(|holder| holder.term) else { return Ok(false) };
         let gone = self.absences.look(term, &view.missed(), clock::now());
@@ -151,7 +155,7 @@ impl Coordinator {
         let last = self.carry_out(&decisions, &view, term).await?;
         self.tell(&gone, term).await?;
         let Self { client, keys: names, own, rules, scaling, .. } = self;
-        let turn = Turn { client, keys: names, by: (*own, term), rules, last, view: &view };
+        let turn = ScalingTurn { client, keys: names, by: (*own, term), rules, last, view: &view };
         scaling.look(&turn).await?;
         if decisions.is_empty() && gone.is_empty() && rules.policy.is_none() && view.is_settled() {
             self.rest = Some(Rest { term, until: clock::now() + REST, keys });
@@ -183,7 +187,7 @@ impl Coordinator {
         let key = self.keys.coordinator();
         self.told.clear();
         let value = Holder::print(self.own, &self.told).into();
-        let transaction = Transaction {
+        let transaction = EtcdTransaction {
             compare: vec![Compare::Absent { key: key.clone().into() }],
             then: vec![Operation::Put { key: key.into(), value, lease }],
             otherwise: Vec::new(),
@@ -198,7 +202,7 @@ impl Coordinator {
     async fn carry_out(
         &self,
         decisions: &[Decision],
-        view: &View,
+        view: &CoordinatorView,
         term: u64,
     ) -> Result<Option<u64>, String> {
         let mut last = view.last_decision;
@@ -226,7 +230,7 @@ impl Coordinator {
         self.told = gone.iter().map(since).collect();
         let key = self.keys.coordinator();
         let value = Holder::print(self.own, &self.told).into();
-        let transaction = Transaction {
+        let transaction = EtcdTransaction {
             compare: vec![Compare::Created { key: key.clone().into(), revision: term }],
             then: vec![Operation::Put { key: key.into(), value, lease }],
             otherwise: Vec::new(),

@@ -5,13 +5,13 @@ use crate::cluster::autoscale::desired::Desired;
 use crate::cluster::core::{Members, NodeId, Seq, Tail};
 use crate::cluster::durable::Durable;
 use crate::cluster::etcd::{
-    Answer, Client, KeyValue, Keys as KeyRange, Operation, Range, Transaction,
+    EtcdClient, EtcdTransaction, KeyValue, Keys as KeyRange, Operation, OperationAnswer, Range,
 };
-use crate::cluster::identity::Format;
+use crate::cluster::identity::ClusterFormat;
 use crate::cluster::keys::Keys;
 use crate::cluster::member_removal::is_whole;
 use crate::cluster::moves::record::MoveRecord;
-use crate::cluster::place::Place;
+use crate::cluster::place::NodeAssignment;
 use crate::cluster::registration::Registration;
 use crate::cluster::slot_map::SlotMap;
 use crate::slot_set::MOST_GROUPS;
@@ -22,7 +22,7 @@ const GROUPS: usize = 25;
 
 /// The cluster.
 #[derive(Clone, Debug, Default)]
-pub(in crate::cluster) struct View {
+pub(in crate::cluster) struct CoordinatorView {
     /// The coordinator.
     pub(in crate::cluster) coordinator: Option<Holder>,
     /// The revision of the last decision; `None` before the first one.
@@ -30,13 +30,13 @@ pub(in crate::cluster) struct View {
     /// The nodes that are registered.
     pub(in crate::cluster) nodes: BTreeMap<NodeId, Registration>,
     /// The groups in which nodes were placed.
-    pub(in crate::cluster) places: BTreeMap<NodeId, Place>,
+    pub(in crate::cluster) places: BTreeMap<NodeId, NodeAssignment>,
     /// The revisions at which the places were written.
     pub(in crate::cluster) placed_at: BTreeMap<NodeId, u64>,
     /// The groups: those of the map of slots, and those of which there is a node.
     pub(in crate::cluster) groups: BTreeMap<u32, GroupView>,
     /// The identity of the cluster, and the groups that it was made with.
-    pub(in crate::cluster) format: Option<Format>,
+    pub(in crate::cluster) format: Option<ClusterFormat>,
     /// The number of nodes that the cluster wants, and the revision of the key.
     pub(in crate::cluster) desired: Option<Desired>,
     pub(in crate::cluster) desired_revision: Option<u64>,
@@ -66,7 +66,7 @@ pub(in crate::cluster) struct GroupView {
     pub(in crate::cluster) first: Option<Seq>,
 }
 
-impl View {
+impl CoordinatorView {
     /// Reads the cluster. `None`: etcd has none, or `hedgerow-db cluster adopt` is filling it.
     ///
     /// The groups are read behind the last decision, so a transaction that compares that decision and a group's members
@@ -75,7 +75,7 @@ impl View {
     /// # Errors
     /// A sentence, if etcd does not answer, or has a value that cannot be read.
     pub(in crate::cluster) async fn read(
-        client: &Client,
+        client: &EtcdClient,
         keys: &Keys,
     ) -> Result<Option<Self>, String> {
         let all = |prefix: String| Operation::Get(Range::of(KeyRange::prefix(prefix)));
@@ -96,7 +96,7 @@ impl View {
             return Err("etcd left out an answer".to_owned());
         };
         let Some(format) = format.first() else { return Ok(None) };
-        let format = Format::parse(&format.value).map_err(|why| why.to_string())?;
+        let format = ClusterFormat::parse(&format.value).map_err(|why| why.to_string())?;
         if format.adopter.is_some() {
             return Ok(None);
         }
@@ -112,7 +112,7 @@ impl View {
             coordinator: coordinator.first().and_then(Holder::of),
             last_decision: last.first().map(|pair| pair.modified),
             nodes: of_nodes(nodes, &keys.nodes(), Registration::read).collect(),
-            places: of_nodes(places, &keys.places(), Place::parse).collect(),
+            places: of_nodes(places, &keys.places(), NodeAssignment::parse).collect(),
             placed_at: placed_at.collect(),
             groups: BTreeMap::new(),
             desired: desired.first().and_then(|pair| Desired::parse(&pair.value)),
@@ -199,7 +199,7 @@ impl View {
 
     /// Returns whether a node shall leave a group, and has not deleted its place yet.
     pub(in crate::cluster) fn leaves(&self, node: NodeId, number: u32) -> bool {
-        self.places.get(&node) == Some(&Place::left(number))
+        self.places.get(&node) == Some(&NodeAssignment::left(number))
     }
 
     /// Returns the nodes that wait for a place.
@@ -246,7 +246,7 @@ impl GroupView {
     }
 
     /// Returns the node that the last line names as the primary, if it lives.
-    pub(in crate::cluster) fn live_primary(&self, view: &View) -> Option<NodeId> {
+    pub(in crate::cluster) fn live_primary(&self, view: &CoordinatorView) -> Option<NodeId> {
         let tail = self.tail.as_ref()?;
         let holder = tail.holder()?;
         let node = view.nodes.get(&holder)?;
@@ -254,7 +254,7 @@ impl GroupView {
     }
 
     /// Returns whether a node is a member that lives, and has all data together with the batches in etcd.
-    pub(super) fn has_whole(&self, node: NodeId, view: &View) -> bool {
+    pub(super) fn has_whole(&self, node: NodeId, view: &CoordinatorView) -> bool {
         let serves = |node: &Registration| matches!(&*node.role, "primary" | "follower");
         self.members.has(node)
             && view.nodes.get(&node).is_some_and(serves)
@@ -262,13 +262,13 @@ impl GroupView {
     }
 }
 
-async fn read(client: &Client, then: Vec<Operation>) -> Result<Vec<Vec<KeyValue>>, String> {
-    let transaction = Transaction { then, ..Transaction::default() };
+async fn read(client: &EtcdClient, then: Vec<Operation>) -> Result<Vec<Vec<KeyValue>>, String> {
+    let transaction = EtcdTransaction { then, ..EtcdTransaction::default() };
     let answer = client.transact(&transaction).await.map_err(|why| why.to_string())?;
     let found = |answer| match answer {
-        Answer::Found(pairs, false) => Ok(pairs),
+        OperationAnswer::Found(pairs, false) => Ok(pairs),
         // The first batch is asked for alone.
-        Answer::Found(pairs, true) if pairs.len() == 1 => Ok(pairs),
+        OperationAnswer::Found(pairs, true) if pairs.len() == 1 => Ok(pairs),
         // A node that is left out would look gone.
         _ => Err("the cluster has more nodes than this version can manage".to_owned()),
     };

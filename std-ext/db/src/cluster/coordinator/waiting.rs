@@ -5,15 +5,15 @@ use crate::clock::TimeSource;
 use crate::cluster::bootstrap;
 use crate::cluster::core::NodeId;
 use crate::cluster::error::StartError;
-use crate::cluster::etcd::Client;
+use crate::cluster::etcd::EtcdClient;
 use crate::cluster::identity;
 use crate::cluster::keys::Keys;
-use crate::cluster::message::Message;
+use crate::cluster::message::DriverMessage;
 use crate::cluster::peer::PeerClientOptions;
-use crate::cluster::place::Place;
+use crate::cluster::place::NodeAssignment;
 use crate::cluster::registration::{NO_GROUP, Registration, SPARE};
-use crate::cluster::registry::{Registry, Told};
-use crate::cluster::status::Counters;
+use crate::cluster::registry::{NodeRegistry, Told};
+use crate::cluster::status::ClusterCounters;
 use crate::cluster::view::Views;
 use crate::config::ClusterSettings;
 use crate::log::folder::Folder;
@@ -28,7 +28,7 @@ const PERIOD: Duration = Duration::from_millis(300);
 
 /// A node that starts, and may have no group yet.
 pub(in crate::cluster) struct Waiting<'a> {
-    pub(in crate::cluster) client: &'a Client,
+    pub(in crate::cluster) client: &'a EtcdClient,
     pub(in crate::cluster) keys: &'a Keys,
     pub(in crate::cluster) settings: &'a ClusterSettings,
     pub(in crate::cluster) folder: &'a Folder,
@@ -67,7 +67,7 @@ impl Waiting<'_> {
 
     /// Registers the node, and takes part in coordination, until the node has a place.
     async fn wait(&self) -> Result<u32, StartError> {
-        let counters = Arc::<Counters>::default();
+        let counters = Arc::<ClusterCounters>::default();
         let nonce = u64::from_le_bytes(identity::random()?);
         let registration = Registration {
             group: NO_GROUP,
@@ -78,7 +78,8 @@ impl Waiting<'_> {
         let told = Told::new(self.settings, Arc::clone(self.views), None);
         let client = self.client.clone();
         let parts = (Arc::clone(&counters), told);
-        let registry = Registry::new(client, shared, (self.id, Vec::new()), registration, parts);
+        let registry =
+            NodeRegistry::new(client, shared, (self.id, Vec::new()), registration, parts);
         let coordinator = Coordinator::new(
             self.client.clone(),
             self.keys.clone(),
@@ -102,21 +103,21 @@ impl Waiting<'_> {
 
     async fn placed(
         &self,
-        registry: &Registry,
-        messages: &mut UnboundedReceiver<Message>,
+        registry: &NodeRegistry,
+        messages: &mut UnboundedReceiver<DriverMessage>,
     ) -> Result<u32, StartError> {
         loop {
             registry.update(|own| own.wall = TimeSource::System.now());
             // If this is old, the place was taken back: the node waits for its first data then, as one that was placed
             // and does not get there.
             match registry.place() {
-                Ok(Some(Place { group, leave: false })) => return Ok(group),
-                Ok(Some(Place { group, leave: true })) => self.forget_place(group).await,
+                Ok(Some(NodeAssignment { group, leave: false })) => return Ok(group),
+                Ok(Some(NodeAssignment { group, leave: true })) => self.forget_place(group).await,
                 Ok(None) => {}
                 Err(why) => tracing::debug!("cannot read this node's assignment: {why}"),
             }
             while let Ok(message) = messages.try_recv() {
-                if let Message::Failed(why) = message {
+                if let DriverMessage::Failed(why) = message {
                     return Err(StartError::new(why));
                 }
             }

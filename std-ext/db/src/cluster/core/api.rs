@@ -1,15 +1,15 @@
 //! The events that the driver gives to a group, and the actions that the group answers with.
 
-use super::entry::{Committed, Entry, Epoch, HeldEntries, NodeId, Position, Seq};
+use super::entry::{Committed, Entry, Epoch, HeldEntries, LogPosition, NodeId, Seq};
 use super::halt::{Halt, HaltOutcome, Objections};
 use super::tail::Tail;
-use super::txn::{Compare, Failure, Outcome, Txn};
+use super::txn::{Txn, TxnFailure, TxnOutcome, ValueCompare};
 use crate::log::Lsn;
 use std::sync::Arc;
 
 /// The settings of a node in its group.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct GroupSettings {
     /// The node.
     pub node: NodeId,
     /// A random number of this process. 0 is not one; it becomes 1.
@@ -45,14 +45,14 @@ pub enum Event {
         /// The number of the action.
         id: u64,
         /// The values in etcd, or the reason why there are none.
-        answer: Result<Answer, Failure>,
+        answer: Result<ReadAnswer, TxnFailure>,
     },
     /// The answer of a transaction.
     Transacted {
         /// The number of the action.
         id: u64,
         /// The outcome.
-        outcome: Outcome,
+        outcome: TxnOutcome,
     },
     /// The answer of [`Action::Trim`]: whether it was done, or refused because another node is the primary or the
     /// members are others.
@@ -60,14 +60,14 @@ pub enum Event {
         /// The number of the action.
         id: u64,
         /// The outcome.
-        outcome: Result<bool, Failure>,
+        outcome: Result<bool, TxnFailure>,
     },
     /// The answer of [`Action::Halt`].
     Halted {
         /// The number of the action.
         id: u64,
         /// The outcome.
-        outcome: Result<HaltOutcome, Failure>,
+        outcome: Result<HaltOutcome, TxnFailure>,
     },
     /// The watch saw changes, in the order of etcd. Duplicates, old ones and gaps do no harm.
     Watched {
@@ -109,7 +109,7 @@ pub enum Event {
     /// A resync ended: the node has this position now, all of it applied.
     Resynced {
         /// Where it begins to read in etcd: [`Mark::before`](super::Mark::before) the last mark.
-        position: Position,
+        position: LogPosition,
         /// The entries that it has.
         held: HeldEntries,
     },
@@ -138,7 +138,7 @@ pub enum WatchedChange {
 
 /// The answer of a read of etcd. All reads are linearizable.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum ReadAnswer {
     /// For [`Read::Tail`]: all at one revision.
     Tail {
         /// The revision of the answer.
@@ -204,7 +204,7 @@ pub enum Action {
         /// The value of `primary` to compare.
         primary: String,
         /// The value that `members` must have.
-        members: Compare,
+        members: ValueCompare,
         /// The first batch that stays.
         below: Seq,
     },
@@ -227,7 +227,7 @@ pub enum Action {
     /// Take this role.
     Role {
         /// The role.
-        role: Role,
+        role: GroupRole,
         /// The epoch.
         epoch: Epoch,
         /// For `Primary`: the entry that begins the epoch. The next entry to append has the next number.
@@ -264,7 +264,7 @@ pub enum Action {
     /// [`Read::Batches`] from its spool before it asks etcd.
     Resync {
         /// The position that the node has.
-        position: Position,
+        position: LogPosition,
         /// The last batch.
         tail: Seq,
         /// The primary, if there is one.
@@ -284,7 +284,7 @@ pub enum Action {
 
 /// The part that a node has in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum GroupRole {
     /// It has not caught up yet since it started, or is being resynced.
     Loading,
     /// It follows the log.
@@ -295,9 +295,9 @@ pub enum Role {
 
 /// The state of a group as others may see it.
 #[derive(Clone, Debug)]
-pub struct Status {
+pub struct GroupStatus {
     /// The role of this node.
-    pub role: Role,
+    pub role: GroupRole,
     /// The epoch of the last `tail`.
     pub epoch: Epoch,
     /// The end of the lease: boot time. 0 unless this node is the primary and leases prove reads.
@@ -319,7 +319,7 @@ pub struct Status {
     /// When it was received: boot time.
     pub received: u64,
     /// The end of the log as far as this node has read it.
-    pub position: Position,
+    pub position: LogPosition,
     /// Batches between `position` and `tail`.
     pub behind: u64,
     /// Whether this node is in `members`.

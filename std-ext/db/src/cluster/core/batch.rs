@@ -16,7 +16,7 @@
 //! `entries` counts the entries that *end* in the batch: 0 in a part that is not the last. So the last complete entry
 //! behind a batch is always `first entry - 1 + entries`.
 
-use super::chain::Chain;
+use super::chain::BatchChain;
 use super::entry::{Entry, Epoch, MOST_NUMBER};
 use crate::log::{Lsn, crc};
 
@@ -42,7 +42,7 @@ const CHECKSUM: usize = HEADER - 4;
 
 /// The kind of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum BatchPiece {
     /// Whole entries.
     Whole,
     /// A part of an entry, and not the last one.
@@ -61,9 +61,9 @@ pub struct Batch {
     /// The entries that end in this batch.
     pub entries: u32,
     /// The kind of the body.
-    pub piece: Piece,
+    pub piece: BatchPiece,
     /// The chain before this batch.
-    pub before: Chain,
+    pub before: BatchChain,
     /// The uncompressed body.
     pub raw: Vec<u8>,
 }
@@ -75,9 +75,9 @@ impl Batch {
         let compressed = packed.len() <= self.raw.len() - self.raw.len() / 8;
         let body = if compressed { &packed } else { &self.raw };
         let piece = match self.piece {
-            Piece::Whole => 0,
-            Piece::Part => PART,
-            Piece::LastPart => PART | LAST,
+            BatchPiece::Whole => 0,
+            BatchPiece::Part => PART,
+            BatchPiece::LastPart => PART | LAST,
         };
         let mut bytes = Vec::with_capacity(HEADER + body.len());
         bytes.extend_from_slice(&MAGIC.to_le_bytes());
@@ -103,7 +103,7 @@ impl Batch {
         let Some((header, body)) = bytes.split_at_checked(HEADER) else {
             return wrong("it is shorter than a header");
         };
-        let mut header = Header(header);
+        let mut header = BatchHeader(header);
         if u16::from_le_bytes(header.take()) != MAGIC {
             return wrong("it is not a batch of hedgerow-db");
         }
@@ -114,7 +114,7 @@ impl Batch {
         let (epoch, first) = (u64::from_le_bytes(header.take()), u64::from_le_bytes(header.take()));
         let (entries, length) =
             (u32::from_le_bytes(header.take()), u32::from_le_bytes(header.take()) as usize);
-        let before = Chain(header.take());
+        let before = BatchChain(header.take());
         let checksum = u32::from_le_bytes(header.take());
         if crc::after(crc::of(&bytes[..CHECKSUM]), body) != checksum {
             return wrong("its checksum is wrong");
@@ -126,9 +126,9 @@ impl Batch {
             return wrong("its length is out of range");
         }
         let piece = match flags & (PART | LAST) {
-            0 if entries > 0 && entries as usize <= length / ENTRY_HEADER => Piece::Whole,
-            PART if entries == 0 => Piece::Part,
-            flags if flags == PART | LAST && entries == 1 => Piece::LastPart,
+            0 if entries > 0 && entries as usize <= length / ENTRY_HEADER => BatchPiece::Whole,
+            PART if entries == 0 => BatchPiece::Part,
+            flags if flags == PART | LAST && entries == 1 => BatchPiece::LastPart,
             _ => return wrong("its number of entries is wrong"),
         };
         let raw = if flags & COMPRESSED == 0 {
@@ -152,15 +152,15 @@ impl Batch {
     }
 
     /// The chain behind this batch.
-    pub fn after(&self) -> Chain {
+    pub fn after(&self) -> BatchChain {
         self.before.after(self.epoch, self.first, &self.raw)
     }
 }
 
 /// The rest of a header, which is as long as all fields together.
-struct Header<'a>(&'a [u8]);
+struct BatchHeader<'a>(&'a [u8]);
 
-impl Header<'_> {
+impl BatchHeader<'_> {
     fn take<const N: usize>(&mut self) -> [u8; N] {
         let mut field = [0; N];
         if let Some((taken, rest)) = self.0.split_at_checked(N) {
@@ -200,7 +200,7 @@ pub fn decode_entries(raw: &[u8], first: Lsn, entries: u32) -> Result<Vec<Entry>
     for lsn in (first..).take(entries as usize) {
         let split = entry_length(rest).and_then(|length| rest.split_at_checked(length));
         let (entry, behind) = split.ok_or("an entry is longer than the batch")?;
-        let mut header = Header(&entry[4..]);
+        let mut header = BatchHeader(&entry[4..]);
         let time = u64::from_le_bytes(header.take());
         if time >= MOST_NUMBER {
             return Err("the time of an entry is out of range".to_owned());
@@ -220,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_batch_tells_its_length_before_compression() {
-        let (epoch, first, entries, piece, before) = (1, 1, 1, Piece::Whole, Chain::default());
+        let (epoch, first, entries, piece, before) =
+            (1, 1, 1, BatchPiece::Whole, BatchChain::default());
         let raw = vec![7; 5000];
         let bytes = Batch { epoch, first, entries, piece, before, raw }.encode();
         assert!(bytes.len() < 1000, "it is not compressed");

@@ -10,9 +10,9 @@ use std::fmt;
 
 /// The hash of all batches up to one.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Chain(pub [u8; 16]);
+pub struct BatchChain(pub [u8; 16]);
 
-impl Chain {
+impl BatchChain {
     /// Returns the chain behind the next batch.
     #[must_use]
     pub fn after(self, epoch: Epoch, first: Lsn, raw: &[u8]) -> Self {
@@ -49,13 +49,13 @@ impl Chain {
     }
 }
 
-impl fmt::Display for Chain {
+impl fmt::Display for BatchChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex::write(&self.0, f)
     }
 }
 
-impl fmt::Debug for Chain {
+impl fmt::Debug for BatchChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

@@ -1,9 +1,9 @@
 //! Plain data of the protocol: names of nodes, entries, and positions in the log.
 
-use super::chain::Chain;
+use super::chain::BatchChain;
 use crate::cluster::hex;
 use crate::log::Lsn;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use std::fmt;
 use std::str::FromStr;
 
@@ -82,7 +82,7 @@ impl Entry {
     /// Whether it says that the primary's clock was set back to the entry's time. Keys that had expired before are gone
     /// with it, so no earlier time counts any more.
     pub fn sets_clock_back(&self) -> bool {
-        matches!(Changes::new(&self.changes).next(), Some(Ok(LoggedOp::Clock(_))))
+        matches!(LoggedChanges::new(&self.changes).next(), Some(Ok(LoggedOp::Clock(_))))
     }
 }
 
@@ -99,7 +99,7 @@ pub fn time_behind<'a>(before: u64, entries: impl IntoIterator<Item = &'a Entry>
 
 /// How far a copy of the log reaches: the last batch, and the state behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Position {
+pub struct LogPosition {
     /// The last batch.
     pub seq: Seq,
     /// The last complete entry.
@@ -107,7 +107,7 @@ pub struct Position {
     /// The epoch of the last batch.
     pub epoch: Epoch,
     /// The chain behind the last batch.
-    pub chain: Chain,
+    pub chain: BatchChain,
     /// The latest time of an entry since the clock was set back last.
     pub time: u64,
 }
@@ -123,7 +123,7 @@ pub struct Mark {
     /// The epoch of the batch.
     pub epoch: Epoch,
     /// The chain before the batch.
-    pub chain: Chain,
+    pub chain: BatchChain,
     /// The first entry of the batch.
     pub first: Lsn,
 }
@@ -132,8 +132,8 @@ impl Mark {
     /// Returns the position before the batch. The epoch is that of the batch: earlier ones are not accepted any more.
     ///
     /// `time` is the latest time of an entry that the node has, since the clock was set back last.
-    pub fn before(&self, time: u64) -> Position {
-        Position {
+    pub fn before(&self, time: u64) -> LogPosition {
+        LogPosition {
             seq: self.seq.saturating_sub(1),
             lsn: self.first.saturating_sub(1),
             epoch: self.epoch,
@@ -150,18 +150,18 @@ impl Mark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldEntries {
     last: Lsn,
-    hash: Chain,
+    hash: BatchChain,
     first: Lsn,
 }
 
 impl HeldEntries {
     /// All entries up to one. None of them is compared.
     pub fn up_to(last: Lsn) -> Self {
-        Self { last, hash: Chain::default(), first: last.saturating_add(1) }
+        Self { last, hash: BatchChain::default(), first: last.saturating_add(1) }
     }
 
     /// The entries from `first` to `last`, of which only the hash is known. All of them are compared.
-    pub fn hashed(first: Lsn, last: Lsn, hash: Chain) -> Self {
+    pub fn hashed(first: Lsn, last: Lsn, hash: BatchChain) -> Self {
         Self { last, hash, first }
     }
 
@@ -177,7 +177,7 @@ impl HeldEntries {
     }
 
     /// The hash of the entries that are compared.
-    pub fn hash(&self) -> Chain {
+    pub fn hash(&self) -> BatchChain {
         self.hash
     }
 
@@ -196,5 +196,5 @@ pub struct Committed {
     /// The entries that the node does not have yet. At least one.
     pub entries: Vec<Entry>,
     /// The position behind them.
-    pub after: Position,
+    pub after: LogPosition,
 }

@@ -147,14 +147,14 @@ impl Objections {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::core::Chain;
+    use crate::cluster::core::BatchChain;
 
     fn halt(epoch: u64, seq: u64, lsn: u64) -> Halt {
         Halt { node: NodeId([2; 20]), epoch, seq, lsn }
     }
 
     fn tail() -> Tail {
-        let (chain, node) = (Chain::default(), None);
+        let (chain, node) = (BatchChain::default(), None);
         Tail { epoch: 3, node, nonce: 0, seq: 9, lsn: 40, time: 1, beat: 0, lease: 3000, chain }
     }
 

@@ -1,8 +1,8 @@
 //! Bytes that etcd should not have, but may: damaged, cut, of another version, or made by an enemy.
 
-use super::batch::{self, Batch, HEADER, Piece};
+use super::batch::{self, Batch, BatchPiece, HEADER};
 use super::join::{Joiner, NotNext};
-use super::{Chain, Entry, HeldEntries, Members, NodeId, Position, Tail};
+use super::{BatchChain, Entry, HeldEntries, LogPosition, Members, NodeId, Tail};
 use crate::log::crc;
 
 struct Noise(u64);
@@ -48,11 +48,18 @@ fn example() -> Batch {
     for entry in entries() {
         batch::encode_entry(&entry, &mut raw);
     }
-    Batch { epoch: 3, first: 5, entries: 3, piece: Piece::Whole, before: Chain([4; 16]), raw }
+    Batch {
+        epoch: 3,
+        first: 5,
+        entries: 3,
+        piece: BatchPiece::Whole,
+        before: BatchChain([4; 16]),
+        raw,
+    }
 }
 
-fn position() -> Position {
-    Position { seq: 2, lsn: 4, epoch: 3, chain: Chain([4; 16]), time: 1 }
+fn position() -> LogPosition {
+    LogPosition { seq: 2, lsn: 4, epoch: 3, chain: BatchChain([4; 16]), time: 1 }
 }
 
 /// Makes the checksum right again.
@@ -66,7 +73,9 @@ fn seal(bytes: &mut [u8]) {
 #[test]
 fn a_batch_is_read_as_it_was_written() {
     for raw in [vec![1; 1000], Noise(1).bytes(1000)] {
-        for (piece, entries) in [(Piece::Whole, 3), (Piece::Part, 0), (Piece::LastPart, 1)] {
+        for (piece, entries) in
+            [(BatchPiece::Whole, 3), (BatchPiece::Part, 0), (BatchPiece::LastPart, 1)]
+        {
             let batch = Batch { raw: raw.clone(), piece, entries, ..example() };
             assert_eq!(Batch::decode(&batch.encode()), Ok(batch));
         }
@@ -144,7 +153,7 @@ fn damaged_lines_and_lists_are_refused_or_right() {
         time: 7,
         beat: 8,
         lease: 3000,
-        chain: Chain([9; 16]),
+        chain: BatchChain([9; 16]),
     };
     let mut noise = Noise(4);
     for tail in [tail, Tail { node: None, nonce: 0, ..tail }] {
@@ -174,7 +183,7 @@ fn damaged_lines_and_lists_are_refused_or_right() {
 #[test]
 fn lines_that_no_primary_writes_are_refused() {
     let id = NodeId([1; 20]);
-    let chain = Chain::default();
+    let chain = BatchChain::default();
     let line = format!("2 1 {id} 0000000000000005 1 1 0 0 3000 {chain}");
     assert!(Tail::parse(line.as_bytes()).is_ok());
     for (from, to) in [
@@ -201,16 +210,16 @@ fn lines_that_no_primary_writes_are_refused() {
 
 #[test]
 fn each_field_is_in_the_chain() {
-    let chain = Chain([4; 16]).after(3, 5, b"raw");
-    assert_ne!(chain, Chain([5; 16]).after(3, 5, b"raw"));
-    assert_ne!(chain, Chain([4; 16]).after(4, 5, b"raw"));
-    assert_ne!(chain, Chain([4; 16]).after(3, 6, b"raw"));
-    assert_ne!(chain, Chain([4; 16]).after(3, 5, b"row"));
-    assert_eq!(Chain::parse(&chain.to_string()), Some(chain));
+    let chain = BatchChain([4; 16]).after(3, 5, b"raw");
+    assert_ne!(chain, BatchChain([5; 16]).after(3, 5, b"raw"));
+    assert_ne!(chain, BatchChain([4; 16]).after(4, 5, b"raw"));
+    assert_ne!(chain, BatchChain([4; 16]).after(3, 6, b"raw"));
+    assert_ne!(chain, BatchChain([4; 16]).after(3, 5, b"row"));
+    assert_eq!(BatchChain::parse(&chain.to_string()), Some(chain));
 }
 
 /// A batch behind a position.
-fn next(at: &Position, epoch: u64, piece: Piece, entries: u32, raw: &[u8]) -> Batch {
+fn next(at: &LogPosition, epoch: u64, piece: BatchPiece, entries: u32, raw: &[u8]) -> Batch {
     let first = at.lsn + 1;
     Batch { epoch, first, entries, piece, before: at.chain, raw: raw.to_vec() }
 }
@@ -226,9 +235,9 @@ fn encoded(changes: &[u8]) -> Vec<u8> {
 fn batches_that_do_not_follow_are_refused_and_change_nothing() {
     let at = position();
     let raw = encoded(b"x");
-    let good = next(&at, 3, Piece::Whole, 1, &raw);
+    let good = next(&at, 3, BatchPiece::Whole, 1, &raw);
     let mut log = Joiner::new(at, HeldEntries::up_to(4));
-    let fork = Batch { before: Chain::default(), ..good.clone() };
+    let fork = Batch { before: BatchChain::default(), ..good.clone() };
     assert_eq!(log.take(&fork), Err(NotNext::Fork), "another history");
     let wrong = [
         ("an earlier epoch", Batch { epoch: 2, ..good.clone() }),
@@ -236,11 +245,11 @@ fn batches_that_do_not_follow_are_refused_and_change_nothing() {
         ("an entry is repeated", Batch { first: 4, ..good.clone() }),
         ("bytes behind the entries", Batch { raw: [&raw[..], b"y"].concat(), ..good.clone() }),
         ("an entry that is cut", Batch { raw: raw[..12].to_vec(), ..good.clone() }),
-        ("an epoch that begins with a part", next(&at, 4, Piece::Part, 0, &raw[..8])),
-        ("a part that is the whole entry", next(&at, 3, Piece::Part, 0, &raw)),
-        ("a last part that is none", next(&at, 3, Piece::LastPart, 1, &raw[..8])),
-        ("a part without its length", next(&at, 3, Piece::Part, 0, &raw[..3])),
-        ("an entry of 4 GiB", next(&at, 3, Piece::Part, 0, &[0xFF; 100])),
+        ("an epoch that begins with a part", next(&at, 4, BatchPiece::Part, 0, &raw[..8])),
+        ("a part that is the whole entry", next(&at, 3, BatchPiece::Part, 0, &raw)),
+        ("a last part that is none", next(&at, 3, BatchPiece::LastPart, 1, &raw[..8])),
+        ("a part without its length", next(&at, 3, BatchPiece::Part, 0, &raw[..3])),
+        ("an entry of 4 GiB", next(&at, 3, BatchPiece::Part, 0, &[0xFF; 100])),
     ];
     for (what, batch) in wrong {
         assert!(matches!(log.take(&batch), Err(NotNext::Wrong(_))), "{what}");
@@ -255,13 +264,13 @@ fn batches_that_do_not_follow_are_refused_and_change_nothing() {
 fn parts_become_one_entry() {
     let raw = encoded(&[8; 100]);
     let mut log = Joiner::new(position(), HeldEntries::up_to(4));
-    assert_eq!(log.take(&next(&position(), 3, Piece::Part, 0, &raw[..40])), Ok(None));
+    assert_eq!(log.take(&next(&position(), 3, BatchPiece::Part, 0, &raw[..40])), Ok(None));
     let at = *log.position();
     assert_eq!((at.seq, at.lsn), (3, 4), "half an entry does not count");
-    let whole = next(&at, 3, Piece::Whole, 1, &encoded(b"x"));
+    let whole = next(&at, 3, BatchPiece::Whole, 1, &encoded(b"x"));
     assert!(log.take(&whole).is_err(), "an entry without its end");
-    assert_eq!(log.take(&next(&at, 3, Piece::Part, 0, &raw[40..50])), Ok(None));
-    let last = next(log.position(), 3, Piece::LastPart, 1, &raw[50..]);
+    assert_eq!(log.take(&next(&at, 3, BatchPiece::Part, 0, &raw[40..50])), Ok(None));
+    let last = next(log.position(), 3, BatchPiece::LastPart, 1, &raw[50..]);
     let committed = log.take(&last).expect("the last part").expect("an entry");
     assert_eq!(committed.entries[0].changes, [8; 100]);
     assert_eq!((committed.mark.seq, committed.mark.chain), (3, position().chain));
@@ -272,13 +281,13 @@ fn parts_become_one_entry() {
 fn parts_without_an_end_never_happened() {
     let raw = encoded(&[8; 100]);
     let mut log = Joiner::new(position(), HeldEntries::up_to(4));
-    assert_eq!(log.take(&next(&position(), 3, Piece::Part, 0, &raw[..40])), Ok(None));
-    let begin = next(log.position(), 4, Piece::Whole, 1, &encoded(b"begin"));
+    assert_eq!(log.take(&next(&position(), 3, BatchPiece::Part, 0, &raw[..40])), Ok(None));
+    let begin = next(log.position(), 4, BatchPiece::Whole, 1, &encoded(b"begin"));
     let committed = log.take(&begin).expect("the next epoch").expect("an entry");
     assert_eq!((committed.entries[0].lsn, committed.mark.seq), (5, 4), "the part counted");
-    let end = next(log.position(), 4, Piece::LastPart, 1, &raw[40..]);
+    let end = next(log.position(), 4, BatchPiece::LastPart, 1, &raw[40..]);
     assert!(log.take(&end).is_err(), "parts were joined across an epoch");
-    let again = next(log.position(), 4, Piece::Part, 0, &raw[..40]);
+    let again = next(log.position(), 4, BatchPiece::Part, 0, &raw[..40]);
     assert_eq!(log.take(&again), Ok(None));
 }
 
@@ -287,7 +296,8 @@ fn entries_that_the_node_has_are_left_out() {
     let raw = [encoded(b"a"), encoded(b"b")].concat();
     for (have, left) in [(4, 2), (5, 1), (6, 0), (9, 0)] {
         let mut log = Joiner::new(position(), HeldEntries::up_to(have));
-        let taken = log.take(&next(&position(), 3, Piece::Whole, 2, &raw)).expect("the next batch");
+        let taken =
+            log.take(&next(&position(), 3, BatchPiece::Whole, 2, &raw)).expect("the next batch");
         assert_eq!(taken.map_or(0, |committed| committed.entries.len()), left, "have {have}");
         assert_eq!(log.position().lsn, 6);
     }
@@ -302,7 +312,7 @@ fn entries_that_the_node_has_are_compared() {
             held.add(*time, changes);
         }
         let mut log = Joiner::new(position(), held);
-        let taken = log.take(&next(&position(), 3, Piece::Whole, 2, &raw));
+        let taken = log.take(&next(&position(), 3, BatchPiece::Whole, 2, &raw));
         assert_eq!(log.position().lsn, if taken.is_ok() { 6 } else { 4 });
         taken.map(|committed| committed.map_or(0, |committed| committed.entries.len()))
     };

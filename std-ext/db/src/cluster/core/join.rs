@@ -1,23 +1,23 @@
 //! Batches in, entries out: checks that each batch continues the log, and puts parts together.
 
-use super::batch::{self, Batch, Piece};
-use super::entry::{Committed, Entry, Epoch, HeldEntries, Mark, Position, Seq, time_behind};
+use super::batch::{self, Batch, BatchPiece};
+use super::entry::{Committed, Entry, Epoch, HeldEntries, LogPosition, Mark, Seq, time_behind};
 use crate::log::Lsn;
 
 /// The end of the log as a node has read it.
 #[derive(Clone, Debug)]
 pub struct Joiner {
-    position: Position,
+    position: LogPosition,
     /// The entries that the node had before it began to read.
     held: HeldEntries,
     /// The same, as far as they were read again.
     again: HeldEntries,
-    parts: Option<Parts>,
+    parts: Option<EntryParts>,
 }
 
 /// The beginning of an entry in parts.
 #[derive(Clone, Debug)]
-struct Parts {
+struct EntryParts {
     mark: Mark,
     bytes: Vec<u8>,
 }
@@ -39,13 +39,13 @@ impl From<String> for NotNext {
 
 impl Joiner {
     /// Begins behind a position. Entries that the node has are compared, and left out.
-    pub fn new(position: Position, held: HeldEntries) -> Self {
+    pub fn new(position: LogPosition, held: HeldEntries) -> Self {
         let again = HeldEntries::up_to(held.first().saturating_sub(1));
         Self { position, held, again, parts: None }
     }
 
     /// The position behind the last batch.
-    pub fn position(&self) -> &Position {
+    pub fn position(&self) -> &LogPosition {
         &self.position
     }
 
@@ -76,13 +76,13 @@ impl Joiner {
         if batch.epoch < self.position.epoch {
             return Err(wrong("it is of an earlier epoch"));
         }
-        if batch.epoch > self.position.epoch && batch.piece != Piece::Whole {
+        if batch.epoch > self.position.epoch && batch.piece != BatchPiece::Whole {
             return Err(wrong("an epoch begins with a part of an entry"));
         }
         if batch.first != self.position.lsn + 1 {
             return Err(wrong("its first entry does not follow the last one"));
         }
-        let after = Position {
+        let after = LogPosition {
             seq: self.next(),
             lsn: self.position.lsn + u64::from(batch.entries),
             epoch: batch.epoch,
@@ -92,13 +92,15 @@ impl Joiner {
         let mark =
             Mark { seq: self.next(), epoch: batch.epoch, chain: batch.before, first: batch.first };
         let (mark, entries) = match batch.piece {
-            Piece::Whole if self.continues(batch.epoch) => {
+            BatchPiece::Whole if self.continues(batch.epoch) => {
                 return Err(wrong("the entry before it has no end"));
             }
-            Piece::Whole => (mark, batch::decode_entries(&batch.raw, batch.first, batch.entries)?),
-            Piece::Part | Piece::LastPart => {
+            BatchPiece::Whole => {
+                (mark, batch::decode_entries(&batch.raw, batch.first, batch.entries)?)
+            }
+            BatchPiece::Part | BatchPiece::LastPart => {
                 let parts = self.extended(mark, batch)?;
-                if batch.piece == Piece::Part {
+                if batch.piece == BatchPiece::Part {
                     self.parts = Some(parts);
                     self.position = after;
                     return Ok(None);
@@ -106,7 +108,7 @@ impl Joiner {
                 (parts.mark, batch::decode_entries(&parts.bytes, batch.first, 1)?)
             }
         };
-        let after = Position { time: time_behind(after.time, &entries), ..after };
+        let after = LogPosition { time: time_behind(after.time, &entries), ..after };
         let again = self.compared(&entries)?;
         self.again = again;
         self.parts = None;
@@ -138,7 +140,7 @@ impl Joiner {
     }
 
     /// Returns the parts with one more.
-    fn extended(&mut self, mark: Mark, batch: &Batch) -> Result<Parts, NotNext> {
+    fn extended(&mut self, mark: Mark, batch: &Batch) -> Result<EntryParts, NotNext> {
         let open = self.continues(batch.epoch);
         let (mark, before) = match &self.parts {
             Some(parts) if open => (parts.mark, parts.bytes.len()),
@@ -147,13 +149,13 @@ impl Joiner {
         let start = if open { self.start() } else { &batch.raw };
         let whole = batch::entry_length(start).ok_or_else(|| wrong("a part is too short"))?;
         let length = before + batch.raw.len();
-        if length > whole || (length == whole) != (batch.piece == Piece::LastPart) {
+        if length > whole || (length == whole) != (batch.piece == BatchPiece::LastPart) {
             return Err(wrong("the parts of an entry are not as long as it"));
         }
         let mut bytes = if open { self.parts.take().map(|parts| parts.bytes) } else { None }
             .unwrap_or_default();
         bytes.extend_from_slice(&batch.raw);
-        Ok(Parts { mark, bytes })
+        Ok(EntryParts { mark, bytes })
     }
 
     fn start(&self) -> &[u8] {

@@ -79,13 +79,15 @@ pub mod takeover;
 pub mod trim;
 pub mod txn;
 
-pub use api::{Action, Answer, Event, Read, Role, Settings, Status, WatchedChange};
+pub use api::{
+    Action, Event, GroupRole, GroupSettings, GroupStatus, Read, ReadAnswer, WatchedChange,
+};
 pub use batch::Batch;
-pub use chain::Chain;
-pub use entry::{Committed, Entry, Epoch, HeldEntries, Mark, NodeId, Now, Position, Seq};
+pub use chain::BatchChain;
+pub use entry::{Committed, Entry, Epoch, HeldEntries, LogPosition, Mark, NodeId, Now, Seq};
 pub use group::Group;
 pub use halt::{Halt, HaltOutcome, Objections};
 pub use members::{Member, Members};
 pub use tail::Tail;
 pub use takeover::Takeover;
-pub use txn::{Compare, Failure, Outcome, Put, Txn, primary_value};
+pub use txn::{Put, Txn, TxnFailure, TxnOutcome, ValueCompare, primary_value};

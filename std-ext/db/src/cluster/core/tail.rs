@@ -8,7 +8,7 @@
 //! random number of the process, the batch and a counter of beats, so two different writers never write the same one,
 //! also after etcd was restored from a backup.
 
-use super::chain::Chain;
+use super::chain::BatchChain;
 use super::entry::{Epoch, MOST_NUMBER, NodeId, Seq};
 use crate::cluster::hex;
 use crate::log::Lsn;
@@ -41,7 +41,7 @@ pub struct Tail {
     /// The lease that the primary claims, in milliseconds.
     pub lease: u64,
     /// The chain behind the last batch.
-    pub chain: Chain,
+    pub chain: BatchChain,
 }
 
 impl Tail {
@@ -101,7 +101,7 @@ impl Tail {
             time: number(time)?,
             beat: number(beat)?,
             lease: number(lease)?,
-            chain: Chain::parse(chain).ok_or_else(|| wrong("the chain is none"))?,
+            chain: BatchChain::parse(chain).ok_or_else(|| wrong("the chain is none"))?,
         };
         if tail.epoch == 0 || tail.seq == 0 || tail.lsn == 0 {
             return Err(wrong("a number must not be 0"));

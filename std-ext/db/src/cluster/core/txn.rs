@@ -7,12 +7,12 @@
 //! | done | yes | goes on |
 //! | refused, `tail` is a line of this transaction | yes | goes on, counted from the *first* try [C-8] |
 //! | refused, another `tail` | no | is fenced, or goes on as a follower |
-//! | [`Failure::Unknown`] | perhaps | sends the *same* transaction again |
-//! | [`Failure::Busy`] | no | sends the same again, later |
-//! | [`Failure::TooLarge`] | no | cuts the batch smaller |
-//! | [`Failure::NoSpace`] | perhaps | trims, has etcd compacted, and sends the *same* again |
-//! | [`Failure::Denied`] | no | says so, and sends the same again every second |
-//! | [`Failure::Corrupt`], [`Failure::WentBack`], [`Failure::OtherCluster`] | no | stops |
+//! | [`TxnFailure::Unknown`] | perhaps | sends the *same* transaction again |
+//! | [`TxnFailure::Busy`] | no | sends the same again, later |
+//! | [`TxnFailure::TooLarge`] | no | cuts the batch smaller |
+//! | [`TxnFailure::NoSpace`] | perhaps | trims, has etcd compacted, and sends the *same* again |
+//! | [`TxnFailure::Denied`] | no | says so, and sends the same again every second |
+//! | [`TxnFailure::Corrupt`], [`TxnFailure::WentBack`], [`TxnFailure::OtherCluster`] | no | stops |
 //!
 //! `NoSpace` is unknown because etcd does the transaction that reaches the quota, and reports the error nevertheless.
 
@@ -23,18 +23,18 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Txn {
     /// The value that `tail` must have.
-    pub tail: Compare,
+    pub tail: ValueCompare,
     /// The value that `members` must have.
-    pub members: Compare,
+    pub members: ValueCompare,
     /// The value that `halt` must have [C-14].
-    pub halt: Compare,
+    pub halt: ValueCompare,
     /// The keys to put.
     pub puts: Vec<Put>,
 }
 
 /// A condition on the value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Compare {
+pub enum ValueCompare {
     /// None.
     Any,
     /// The key does not exist (its version is 0).
@@ -63,7 +63,7 @@ pub fn primary_value(epoch: Epoch, node: NodeId, nonce: u64) -> String {
 
 /// The answer of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TxnOutcome {
     /// It was done.
     Done {
         /// The revision of the answer.
@@ -79,12 +79,12 @@ pub enum Outcome {
         members: Option<Vec<u8>>,
     },
     /// There is no outcome.
-    Failed(Failure),
+    Failed(TxnFailure),
 }
 
 /// Why etcd did not do what it was asked: the table is at the top of this file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum TxnFailure {
     /// No answer, connection lost, unavailable, or an unknown error: it may or may not have been done.
     Unknown(String),
     /// Not done: etcd is busy (too many requests, no leader, leader changed before the proposal).

@@ -1,11 +1,11 @@
 //! Calls: the choice of an endpoint, deadlines, repetition, and the user's token.
 
 use super::api;
-use super::connection::{self, Connection, Member};
+use super::connection::{self, EtcdConnection, EtcdMember};
 use super::error::{ErrorKind, EtcdError};
 use super::history::History;
 use super::method::Method;
-use super::settings::{Settings, TlsSettings};
+use super::settings::{ClientSettings, TlsSettings};
 use crate::lock::lock;
 use prost::Message;
 use std::fmt;
@@ -36,7 +36,7 @@ pub(super) struct Caller {
 }
 
 struct CallerState {
-    members: Vec<Member>,
+    members: Vec<EtcdMember>,
     /// The endpoint that calls use until it fails.
     chosen: Mutex<usize>,
     user: Mutex<Option<(String, String)>>,
@@ -64,7 +64,7 @@ pub(in crate::cluster) struct Renewal {
 }
 
 impl Caller {
-    pub(super) fn new(settings: &Settings) -> Result<Self, EtcdError> {
+    pub(super) fn new(settings: &ClientSettings) -> Result<Self, EtcdError> {
         let bad = |why: &str| Err(EtcdError::new(ErrorKind::Settings, "", why));
         if settings.endpoints.is_empty() {
             return bad("no etcd address is set");
@@ -73,7 +73,7 @@ impl Caller {
         if limits.iter().any(Duration::is_zero) {
             return bad("a time limit is 0");
         }
-        let members = settings.endpoints.iter().map(|url| Member::new(url, settings));
+        let members = settings.endpoints.iter().map(|url| EtcdMember::new(url, settings));
         let shared = CallerState {
             members: members.collect::<Result<_, _>>()?,
             chosen: Mutex::new(0),
@@ -100,7 +100,7 @@ impl Caller {
         Instant::now() + self.timeout
     }
 
-    pub(super) fn members(&self) -> &[Member] {
+    pub(super) fn members(&self) -> &[EtcdMember] {
         &self.shared.members
     }
 
@@ -238,7 +238,7 @@ impl Caller {
     }
 
     /// Returns what requests show, and signs in if that is not known.
-    async fn pass(&self, member: &Member, deadline: Instant) -> Result<Pass, EtcdError> {
+    async fn pass(&self, member: &EtcdMember, deadline: Instant) -> Result<Pass, EtcdError> {
         if self.user().is_none() {
             return Ok(Pass::NotNeeded);
         }
@@ -273,8 +273,8 @@ impl Caller {
     ///
     /// # Errors
     /// If one of them cannot be used.
-    pub(super) fn prepare(&self, settings: &Settings) -> Result<Renewal, EtcdError> {
-        let endpoint = |member: &Member| connection::endpoint(member.url(), &settings.tls);
+    pub(super) fn prepare(&self, settings: &ClientSettings) -> Result<Renewal, EtcdError> {
+        let endpoint = |member: &EtcdMember| connection::endpoint(member.url(), &settings.tls);
         let endpoints = self.members().iter().map(endpoint).collect::<Result<_, _>>()?;
         Ok(Renewal { endpoints, tls: settings.tls.clone(), user: settings.user.clone() })
     }
@@ -306,7 +306,7 @@ impl Caller {
 impl fmt::Debug for Caller {
     /// Leaves out the password and the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let urls: Vec<_> = self.members().iter().map(Member::url).collect();
+        let urls: Vec<_> = self.members().iter().map(EtcdMember::url).collect();
         f.debug_struct("Caller")
             .field("members", &urls)
             .field("timeout", &self.timeout)
@@ -323,7 +323,7 @@ fn share(deadline: Instant, parts: usize) -> Instant {
 
 /// Sends one request, and waits for its answer until the deadline.
 async fn send<M: Method>(
-    member: &Member,
+    member: &EtcdMember,
     pass: &Pass,
     request: M,
     deadline: Instant,
@@ -341,7 +341,7 @@ async fn send<M: Method>(
 }
 
 /// Returns a client of a connection that takes requests.
-async fn ready(connection: &Connection) -> Result<Grpc<Channel>, Status> {
+async fn ready(connection: &EtcdConnection) -> Result<Grpc<Channel>, Status> {
     let mut grpc = Grpc::new(connection.channel.clone());
     grpc.ready().await.map_err(|why| Status::from_error(why.into()))?;
     Ok(grpc.max_decoding_message_size(LONGEST_ANSWER))
@@ -350,8 +350,8 @@ async fn ready(connection: &Connection) -> Result<Grpc<Channel>, Status> {
 /// Returns what a request came to. The next call connects again if gRPC's own side failed, or if no answer came in
 /// time: then the connection is of no more use.
 fn answered<T>(
-    member: &Member,
-    connection: &Connection,
+    member: &EtcdMember,
+    connection: &EtcdConnection,
     answer: Result<Result<Response<T>, Status>, Elapsed>,
 ) -> Result<T, EtcdError> {
     let (error, is_broken) = match answer {

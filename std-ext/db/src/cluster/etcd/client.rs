@@ -5,27 +5,28 @@ use super::caller::{Caller, Renewal};
 use super::error::{ErrorKind, EtcdError};
 use super::lease::Lease;
 use super::request::{
-    Deleted, GetAnswer, Invalid, Keys, Range, RangeAnswer, Transacted, Transaction, count, signed,
+    Deleted, EtcdTransaction, GetAnswer, Invalid, Keys, Range, RangeAnswer, Transacted, count,
+    signed,
 };
-use super::settings::Settings;
+use super::settings::ClientSettings;
 use super::status::{Alarm, AlarmKind, Status, check_version};
-use super::watch::Watch;
+use super::watch::EtcdWatch;
 use prost::bytes::Bytes;
 use std::time::Duration;
 
 /// A client of etcd. Clones share connections, the user's token and the newest revision that they have seen. All
 /// methods are called inside a runtime of tokio.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub struct EtcdClient {
     caller: Caller,
 }
 
-impl Client {
+impl EtcdClient {
     /// Checks the settings. It connects when the first call needs it.
     ///
     /// # Errors
     /// If the settings make no sense, or a file of TLS cannot be read.
-    pub fn connect(settings: &Settings) -> Result<Self, EtcdError> {
+    pub fn connect(settings: &ClientSettings) -> Result<Self, EtcdError> {
         Ok(Self { caller: Caller::new(settings)? })
     }
 
@@ -47,7 +48,10 @@ impl Client {
     ///
     /// # Errors
     /// If a file cannot be used.
-    pub(in crate::cluster) fn prepare(&self, settings: &Settings) -> Result<Renewal, EtcdError> {
+    pub(in crate::cluster) fn prepare(
+        &self,
+        settings: &ClientSettings,
+    ) -> Result<Renewal, EtcdError> {
         self.caller.prepare(settings)
     }
 
@@ -116,7 +120,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub async fn transact(&self, transaction: &Transaction) -> Result<Transacted, EtcdError> {
+    pub async fn transact(&self, transaction: &EtcdTransaction) -> Result<Transacted, EtcdError> {
         let answer = self.caller.call(&transaction.request()).await?;
         let revision = revision(answer.header.as_ref());
         transaction.transacted(revision, answer).map_err(|why| self.invalid(why))
@@ -135,7 +139,7 @@ impl Client {
     }
 
     /// Watches keys from a revision on. The next revision after a read that found the state is the right one.
-    pub fn watch(&self, keys: Keys, from: u64) -> Watch {
+    pub fn watch(&self, keys: Keys, from: u64) -> EtcdWatch {
         self.watch_quietly(keys, from, self.caller.watch_silence())
     }
 
@@ -145,8 +149,8 @@ impl Client {
         keys: Keys,
         from: u64,
         silence: Duration,
-    ) -> Watch {
-        Watch::start(self.caller.clone(), keys, from.max(1), silence)
+    ) -> EtcdWatch {
+        EtcdWatch::start(self.caller.clone(), keys, from.max(1), silence)
     }
 
     /// Grants a lease, and keeps it alive until it is dropped.

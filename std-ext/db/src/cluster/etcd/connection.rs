@@ -1,7 +1,7 @@
 //! The endpoints, and a connection to each.
 
 use super::error::{ErrorKind, EtcdError, chain};
-use super::settings::{Settings, TlsSettings};
+use super::settings::{ClientSettings, TlsSettings};
 use crate::lock::lock;
 #[cfg(feature = "tls")]
 use std::path::Path;
@@ -18,20 +18,20 @@ const PONG: Duration = Duration::from_secs(4);
 
 /// An endpoint.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(super) struct EtcdMember {
     url: String,
     /// How new connections are made.
     endpoint: Mutex<Endpoint>,
     /// The files that `endpoint` was made of.
     tls: Mutex<TlsSettings>,
     connect_timeout: Duration,
-    slot: Mutex<Slot>,
+    slot: Mutex<ConnectionSlot>,
     /// Held by the caller that connects, for which the others wait.
     connecting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Slot {
+struct ConnectionSlot {
     channel: Option<Channel>,
     /// How many connections there were.
     number: u64,
@@ -41,14 +41,14 @@ struct Slot {
 
 /// A connection to an endpoint.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct EtcdConnection {
     pub(super) channel: Channel,
     number: u64,
 }
 
-impl Member {
+impl EtcdMember {
     /// Checks the settings of an endpoint.
-    pub(super) fn new(url: &str, settings: &Settings) -> Result<Self, EtcdError> {
+    pub(super) fn new(url: &str, settings: &ClientSettings) -> Result<Self, EtcdError> {
         Ok(Self {
             url: url.into(),
             endpoint: Mutex::new(endpoint(url, &settings.tls)?),
@@ -90,7 +90,7 @@ impl Member {
     ///
     /// # Errors
     /// If no connection could be made: nothing was sent then.
-    pub(super) async fn connection(&self, deadline: Instant) -> Result<Connection, EtcdError> {
+    pub(super) async fn connection(&self, deadline: Instant) -> Result<EtcdConnection, EtcdError> {
         if let Some(connection) = self.open() {
             return Ok(connection);
         }
@@ -109,7 +109,7 @@ impl Member {
             let mut slot = lock(&self.slot);
             slot.number += 1;
             slot.channel = Some(channel.clone());
-            Ok(Connection { channel, number: slot.number })
+            Ok(EtcdConnection { channel, number: slot.number })
         };
         match timeout_at(deadline, connect).await {
             Ok(connected) => connected,
@@ -117,14 +117,14 @@ impl Member {
         }
     }
 
-    fn open(&self) -> Option<Connection> {
+    fn open(&self) -> Option<EtcdConnection> {
         let slot = lock(&self.slot);
         let channel = slot.channel.clone()?;
-        Some(Connection { channel, number: slot.number })
+        Some(EtcdConnection { channel, number: slot.number })
     }
 
     /// Lets the next call connect again, unless another call has already.
-    pub(super) fn forget(&self, connection: &Connection) {
+    pub(super) fn forget(&self, connection: &EtcdConnection) {
         let mut slot = lock(&self.slot);
         if slot.number == connection.number {
             slot.channel = None;

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 
 /// Whether a request that failed may have taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CallOutcome {
     /// The request had no effect, and never will.
     NotDone,
     /// The request may have taken effect, or may still take effect.
@@ -69,8 +69,8 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Returns whether a request with this error may have taken effect.
-    pub fn outcome(self) -> Outcome {
-        if self.unknown().is_some() { Outcome::Unknown } else { Outcome::NotDone }
+    pub fn outcome(self) -> CallOutcome {
+        if self.unknown().is_some() { CallOutcome::Unknown } else { CallOutcome::NotDone }
     }
 
     /// Returns what went wrong and what to do about it.
@@ -241,7 +241,7 @@ impl EtcdError {
     }
 
     /// Returns whether the request may have taken effect.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> CallOutcome {
         self.kind.outcome()
     }
 
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn unknown_messages_are_unknown_outcomes() {
-        use Outcome::{NotDone, Unknown};
+        use CallOutcome::{NotDone, Unknown};
         for (code, text, outcome) in [
             (Code::Unknown, "raft proposal dropped", Unknown),
             (Code::Unknown, "etcdserver: something new", Unknown),
@@ -373,7 +373,10 @@ mod tests {
     fn answers_that_are_too_large_are_unknown_outcomes() {
         let text = "Error, decoded message length too large: found 9 bytes, the limit is: 8 bytes";
         let error = EtcdError::of_status("e", &Status::out_of_range(text));
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidAnswer, Outcome::Unknown));
+        assert_eq!(
+            (error.kind(), error.outcome()),
+            (ErrorKind::InvalidAnswer, CallOutcome::Unknown)
+        );
     }
 
     #[test]

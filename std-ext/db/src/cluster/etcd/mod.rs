@@ -33,14 +33,14 @@ mod tests;
 mod watch;
 
 pub use caller::LONGEST_ANSWER;
-pub use client::Client;
-pub use error::{ErrorKind, EtcdError, Outcome};
+pub use client::EtcdClient;
+pub use error::{CallOutcome, ErrorKind, EtcdError};
 pub use lease::Lease;
 pub use prost::bytes::Bytes;
 pub use request::{
-    Answer, Compare, Deleted, GetAnswer, KeyValue, Keys, Operation, Order, Range, RangeAnswer,
-    Transacted, Transaction,
+    Compare, Deleted, EtcdTransaction, GetAnswer, KeyValue, Keys, Operation, OperationAnswer,
+    Order, Range, RangeAnswer, Transacted,
 };
-pub use settings::{Settings, TlsSettings};
+pub use settings::{ClientSettings, TlsSettings};
 pub use status::{Alarm, AlarmKind, Status};
-pub use watch::{Event, Watch, WatchReport};
+pub use watch::{EtcdWatch, WatchEvent, WatchReport};

@@ -21,12 +21,12 @@ const ATTEMPTS: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Etcd {
     programs: PathBuf,
-    members: Vec<Member>,
+    members: Vec<EtcdProcess>,
     folder: TempDir,
 }
 
 #[derive(Debug)]
-struct Member {
+struct EtcdProcess {
     name: String,
     client_url: String,
     metrics: SocketAddr,
@@ -205,7 +205,7 @@ impl Drop for Etcd {
 }
 
 /// Chooses ports and arguments.
-fn plan(count: usize, folder: &Path, more: &[&str], tls: Option<&TlsFiles>) -> Vec<Member> {
+fn plan(count: usize, folder: &Path, more: &[&str], tls: Option<&TlsFiles>) -> Vec<EtcdProcess> {
     // All ports are held until all are chosen, so that they differ.
     let listen = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let held: Vec<TcpListener> = (0..3 * count).map(listen).collect();
@@ -243,7 +243,7 @@ fn plan(count: usize, folder: &Path, more: &[&str], tls: Option<&TlsFiles>) -> V
             arguments.extend(["--key-file".into(), file(&files.key)]);
         }
         arguments.extend(more.iter().map(|&argument| argument.to_owned()));
-        Member { name: name(index), client_url: client, metrics, arguments, child: None }
+        EtcdProcess { name: name(index), client_url: client, metrics, arguments, child: None }
     };
     (0..count).map(member).collect()
 }

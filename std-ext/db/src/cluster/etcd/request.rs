@@ -217,7 +217,7 @@ impl Operation {
 
 /// A transaction: conditions, the operations if all of them hold, and the operations if one does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Transaction {
+pub struct EtcdTransaction {
     /// The conditions.
     pub compare: Vec<Compare>,
     /// The operations if all conditions hold.
@@ -228,7 +228,7 @@ pub struct Transaction {
 
 /// The answer to a part of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum OperationAnswer {
     /// The value was set.
     Put,
     /// The keys were deleted. This is their number.
@@ -245,7 +245,7 @@ pub struct Transacted {
     /// Whether all conditions held.
     pub succeeded: bool,
     /// The answers to the operations that were done, in their order.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<OperationAnswer>,
 }
 
 impl Transacted {
@@ -253,7 +253,7 @@ impl Transacted {
     pub(in crate::cluster) fn first_values<const N: usize>(self) -> [Option<Vec<u8>>; N] {
         let mut answers = self.answers.into_iter();
         std::array::from_fn(|_| match answers.next() {
-            Some(Answer::Found(pairs, _)) => Some(pairs.first()?.value.to_vec()),
+            Some(OperationAnswer::Found(pairs, _)) => Some(pairs.first()?.value.to_vec()),
             _ => None,
         })
     }
@@ -366,22 +366,22 @@ impl Operation {
         api::RequestOp { request: Some(request) }
     }
 
-    fn answer(&self, answer: api::ResponseOp) -> Result<Answer, Invalid> {
+    fn answer(&self, answer: api::ResponseOp) -> Result<OperationAnswer, Invalid> {
         match (self, answer.response) {
-            (Self::Put { .. }, Some(Response::Put(_))) => Ok(Answer::Put),
+            (Self::Put { .. }, Some(Response::Put(_))) => Ok(OperationAnswer::Put),
             (Self::Delete(_), Some(Response::DeleteRange(answer))) => {
-                Ok(Answer::Deleted(count(answer.deleted)?))
+                Ok(OperationAnswer::Deleted(count(answer.deleted)?))
             }
             (Self::Get(range), Some(Response::Range(answer))) => {
                 let (pairs, more) = range.found(answer)?;
-                Ok(Answer::Found(pairs, more))
+                Ok(OperationAnswer::Found(pairs, more))
             }
             _ => Err("a response does not match its operation"),
         }
     }
 }
 
-impl Transaction {
+impl EtcdTransaction {
     pub(super) fn request(&self) -> api::TxnRequest {
         api::TxnRequest {
             compare: self.compare.iter().map(Compare::request).collect(),
@@ -431,10 +431,10 @@ mod tests {
 
     #[test]
     fn answers_that_do_not_fit_are_refused() {
-        let transaction = Transaction {
+        let transaction = EtcdTransaction {
             then: vec![Operation::put("k", "v"), Operation::get("k")],
             otherwise: vec![Operation::Delete(Keys::one("k"))],
-            ..Transaction::default()
+            ..EtcdTransaction::default()
         };
         let put = || api::ResponseOp { response: Some(Response::Put(api::PutResponse::default())) };
         let found = |many: usize, revision| api::ResponseOp {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Where etcd is, and how the client talks to it.
 #[derive(Clone)]
-pub struct Settings {
+pub struct ClientSettings {
     /// The members' client URLs: `http://host:2379` or `https://host:2379`.
     pub endpoints: Vec<String>,
     /// The user and the password, if etcd's authentication is on.
@@ -32,7 +32,7 @@ pub struct TlsSettings {
     pub key: Option<PathBuf>,
 }
 
-impl Settings {
+impl ClientSettings {
     /// Returns settings with the default time limits, without a user and TLS.
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Settings {
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for ClientSettings {
     /// Leaves out the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")

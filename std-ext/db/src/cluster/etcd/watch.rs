@@ -26,7 +26,7 @@ const LONGEST_REVISION: usize = 64 << 20;
 
 /// A change of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum WatchEvent {
     /// The key was set.
     Put(KeyValue),
     /// The key was deleted or expired.
@@ -38,7 +38,7 @@ pub enum Event {
     },
 }
 
-impl Event {
+impl WatchEvent {
     /// Returns the revision that made the change.
     pub fn revision(&self) -> u64 {
         match self {
@@ -80,23 +80,24 @@ pub struct WatchReport {
     pub revision: u64,
     /// The changes, in the order of their revisions. All changes of one revision are in one report. If there are none,
     /// the report says that the member still answers.
-    pub events: Vec<Event>,
+    pub events: Vec<WatchEvent>,
 }
 
 /// A watch. It reconnects on its own, and ends when it is dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub struct EtcdWatch {
     reports: mpsc::Receiver<Result<WatchReport, EtcdError>>,
     error: Option<EtcdError>,
     task: JoinHandle<()>,
 }
 
-impl Watch {
+impl EtcdWatch {
     pub(super) fn start(caller: Caller, keys: Keys, from: u64, silence: Duration) -> Self {
         let (report, reports) = mpsc::channel(WAITING);
         let index = caller.chosen();
-        let progress = Progress { next: from, known: from - 1, held: Vec::new(), held_bytes: 0 };
-        let task = Follower { caller, keys, index, progress, report, silence, heard: false };
+        let progress =
+            WatchProgress { next: from, known: from - 1, held: Vec::new(), held_bytes: 0 };
+        let task = WatchTask { caller, keys, index, progress, report, silence, heard: false };
         Self { reports, error: None, task: tokio::spawn(task.run()) }
     }
 
@@ -117,19 +118,19 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for EtcdWatch {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// The task of a watch.
-struct Follower {
+struct WatchTask {
     caller: Caller,
     keys: Keys,
     /// The endpoint that is watched until it fails.
     index: usize,
-    progress: Progress,
+    progress: WatchProgress,
     report: mpsc::Sender<Result<WatchReport, EtcdError>>,
     /// How long the watch may be silent, although it is asked to say something.
     silence: Duration,
@@ -147,7 +148,7 @@ enum ConnectionEnd {
     Fatal(EtcdError),
 }
 
-impl Follower {
+impl WatchTask {
     async fn run(mut self) {
         let mut pause = LEAST_PAUSE;
         loop {
@@ -273,17 +274,17 @@ impl ConnectionEnd {
 }
 
 /// How far a watch has come.
-struct Progress {
+struct WatchProgress {
     /// The first revision that was not reported whole. A new connection begins there.
     next: u64,
     /// The last revision that was reported.
     known: u64,
     /// The events of one revision that may not be complete.
-    held: Vec<Event>,
+    held: Vec<WatchEvent>,
     held_bytes: usize,
 }
 
-impl Progress {
+impl WatchProgress {
     /// Forgets what a lost connection did not complete. The next connection sends it again.
     fn cut(&mut self) {
         self.held.clear();
@@ -295,13 +296,13 @@ impl Progress {
         let quiet = answer.events.is_empty() && self.held.is_empty();
         let mut ready = Vec::new();
         for event in answer.events {
-            let event = Event::of(event)?;
+            let event = WatchEvent::of(event)?;
             let revision = event.revision();
             // A member that lags behind may send what another one has sent.
             if revision < self.next {
                 continue;
             }
-            match self.held.first().map(Event::revision) {
+            match self.held.first().map(WatchEvent::revision) {
                 Some(held) if revision < held => return Err("events are out of order"),
                 Some(held) if revision > held => self.complete(&mut ready),
                 _ => {}
@@ -325,7 +326,7 @@ impl Progress {
         Ok(Some(WatchReport { revision: self.known, events: ready }))
     }
 
-    fn complete(&mut self, ready: &mut Vec<Event>) {
+    fn complete(&mut self, ready: &mut Vec<WatchEvent>) {
         if let Some(last) = self.held.last() {
             self.next = last.revision().saturating_add(1);
             self.known = self.known.max(last.revision());
@@ -348,14 +349,15 @@ mod tests {
         api::WatchResponse { fragment, events, ..Default::default() }
     }
 
-    fn from(next: u64) -> Progress {
-        Progress { next, known: next - 1, held: Vec::new(), held_bytes: 0 }
+    fn from(next: u64) -> WatchProgress {
+        WatchProgress { next, known: next - 1, held: Vec::new(), held_bytes: 0 }
     }
 
     /// Returns the revisions of the events that are reported.
-    fn taken(progress: &mut Progress, fragment: bool, revisions: &[i64]) -> Vec<u64> {
+    fn taken(progress: &mut WatchProgress, fragment: bool, revisions: &[i64]) -> Vec<u64> {
         let watched = progress.take(answer(fragment, revisions)).unwrap();
-        watched.map_or(Vec::new(), |watched| watched.events.iter().map(Event::revision).collect())
+        watched
+            .map_or(Vec::new(), |watched| watched.events.iter().map(WatchEvent::revision).collect())
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The place in the group's log that a local log has reached.
 
-use crate::cluster::core::{Chain, Mark, Seq};
-use crate::log::change::{Changes, LoggedOp};
+use crate::cluster::core::{BatchChain, Mark, Seq};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::log::{BatchMark, Lsn, change};
 
 /// The place that a local log has reached. A node continues with [`Mark::before`]: the local log may have only a part
@@ -16,8 +16,8 @@ pub struct LocalLogPosition {
 
 impl LocalLogPosition {
     /// Returns the entries and batches that are durable once all entries up to this position are on the disk.
-    pub fn durable(&self) -> Durable {
-        Durable { lsn: self.lsn, seq: self.mark.map_or(0, |mark| mark.seq) }
+    pub fn durable(&self) -> DurablePosition {
+        DurablePosition { lsn: self.lsn, seq: self.mark.map_or(0, |mark| mark.seq) }
     }
 
     /// Returns the number of the batch that a node with this local log reads first.
@@ -29,7 +29,7 @@ impl LocalLogPosition {
 /// The entries and batches that are on the disk. etcd must keep the batch `seq`, because a restarted node reads it
 /// again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Durable {
+pub struct DurablePosition {
     /// The number of the last entry.
     pub lsn: Lsn,
     /// The batch of the last mark; 0 if there is none.
@@ -38,7 +38,7 @@ pub struct Durable {
 
 /// Returns the mark in the changes of an entry, if the entry is the first of a batch.
 pub fn mark_in(lsn: Lsn, changes: &[u8]) -> Option<Mark> {
-    match Changes::new(changes).next() {
+    match LoggedChanges::new(changes).next() {
         Some(Ok(LoggedOp::Batch(mark))) => Some(mark_of(lsn, &mark)),
         _ => None,
     }
@@ -54,7 +54,7 @@ pub fn without_mark<'a>(mark: &Mark, changes: &'a [u8]) -> &'a [u8] {
 /// Returns a mark as the protocol has it. `first` is the number of the entry that it is in front of.
 pub fn mark_of(first: Lsn, mark: &BatchMark) -> Mark {
     let BatchMark { seq, epoch, chain_before } = *mark;
-    Mark { seq, epoch, chain: Chain(chain_before), first }
+    Mark { seq, epoch, chain: BatchChain(chain_before), first }
 }
 
 /// Returns a mark as the entries have it.

@@ -7,14 +7,14 @@ use super::error::LocalLogError;
 use super::pins::Pin;
 use crate::log::file::FileLog;
 use crate::log::folder::{Folder, numbered_name};
-use crate::log::frame::{Item, Reader};
+use crate::log::frame::{FrameItem, SegmentReader};
 use crate::log::{LOG, Log, Lsn, OpenError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An entry of the local log, with the mark in its changes if it is the first one of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct LocalRecord {
     /// The number of the entry.
     pub lsn: Lsn,
     /// The time at which it is applied.
@@ -25,9 +25,9 @@ pub struct Record {
 
 /// Reads the entries of a local log in order, also those that are appended meanwhile. It keeps their segments until it
 /// is dropped.
-pub struct Records {
+pub struct LocalRecords {
     log: Arc<FileLog>,
-    segment: Reader,
+    segment: SegmentReader,
     path: PathBuf,
     /// The number of the next entry in the file.
     next: Lsn,
@@ -38,7 +38,7 @@ pub struct Records {
     pin: Option<Pin>,
 }
 
-impl Records {
+impl LocalRecords {
     /// Opens the segment with the entry `from`.
     pub(super) fn open(log: Arc<FileLog>, from: Lsn) -> Result<Self, LocalLogError> {
         // Loaded before the file is opened: the file has these entries.
@@ -66,7 +66,7 @@ impl Records {
     ///
     /// # Errors
     /// If a segment is damaged, or cannot be read.
-    pub fn read(&mut self, most_bytes: usize) -> Result<Vec<Record>, LocalLogError> {
+    pub fn read(&mut self, most_bytes: usize) -> Result<Vec<LocalRecord>, LocalLogError> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < most_bytes || records.is_empty() {
             if self.next > self.committed && !self.refresh()? {
@@ -75,15 +75,15 @@ impl Records {
             let io_error = |why| OpenError::Io(self.path.clone(), why);
             let offset = self.segment.at();
             match self.segment.next(self.next).map_err(io_error)? {
-                Item::Entry(_, lsn, time, changes) => {
+                FrameItem::Entry(_, lsn, time, changes) => {
                     self.next = lsn + 1;
                     if lsn >= self.from {
                         bytes += changes.len();
-                        records.push(Record { lsn, time, changes: changes.to_vec() });
+                        records.push(LocalRecord { lsn, time, changes: changes.to_vec() });
                     }
                 }
                 // The entry is committed, so the next segment begins with it.
-                Item::End => {
+                FrameItem::End => {
                     let (path, segment) = open(self.log.folder(), self.next)?;
                     if path == self.path {
                         let why = "the segment ends before an entry that was written";
@@ -91,7 +91,7 @@ impl Records {
                     }
                     (self.path, self.segment) = (path, segment);
                 }
-                Item::Invalid(why) => {
+                FrameItem::Invalid(why) => {
                     let file = self.path.clone();
                     return Err(OpenError::Damaged { file, offset, why }.into());
                 }
@@ -116,9 +116,9 @@ impl Records {
 }
 
 /// Opens the segment that begins with the entry `first`.
-fn open(folder: &Folder, first: Lsn) -> Result<(PathBuf, Reader), OpenError> {
+fn open(folder: &Folder, first: Lsn) -> Result<(PathBuf, SegmentReader), OpenError> {
     let path = folder.at(&numbered_name(LOG, first));
-    let opened = folder.disk().read(&path).and_then(Reader::new);
+    let opened = folder.disk().read(&path).and_then(SegmentReader::new);
     match opened {
         Err(why) => Err(OpenError::Io(path, why)),
         Ok(Err(why)) => Err(OpenError::Damaged { file: path, offset: 0, why }),

@@ -13,9 +13,9 @@
 
 use super::error::LocalLogError;
 use super::pins::{Pin, Pins};
-use super::position::{Durable, LocalLogPosition, logged_mark, without_mark};
-use super::records::Records;
-use crate::cluster::core::{Chain, Committed, HeldEntries, Mark};
+use super::position::{DurablePosition, LocalLogPosition, logged_mark, without_mark};
+use super::records::LocalRecords;
+use crate::cluster::core::{BatchChain, Committed, HeldEntries, Mark};
 use crate::lock::lock;
 use crate::log::file::FileLog;
 use crate::log::frame::ENTRY_HEADER;
@@ -39,7 +39,7 @@ pub struct LocalLog {
 struct LocalLogState {
     log: Arc<FileLog>,
     pushed: Mutex<Pushed>,
-    progress: Mutex<Progress>,
+    progress: Mutex<PushProgress>,
     changed: Condvar,
     pins: Arc<Pins>,
     /// The entries of a last batch that a snapshot contains. The log need not have them any more.
@@ -57,7 +57,7 @@ struct Pushed {
 
 /// How far the log has come with the entries that were appended.
 #[derive(Default)]
-struct Progress {
+struct PushProgress {
     /// The last entry that was appended, and the bytes of all entries up to it.
     appended: Lsn,
     appended_bytes: u64,
@@ -71,7 +71,7 @@ struct Progress {
 /// Whether the node's own disk keeps what the group commits.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Condition {
+pub enum DiskCondition {
     /// It does.
     Good,
     /// The last write failed, as on a full disk. The local log tries again.
@@ -88,7 +88,7 @@ impl LocalLog {
     /// If the thread cannot be started.
     pub fn new(log: Arc<FileLog>, last_mark: Option<Mark>) -> Result<Self, LocalLogError> {
         let lsn = log.last();
-        let progress = Progress { appended: lsn, written: lsn, ..Progress::default() };
+        let progress = PushProgress { appended: lsn, written: lsn, ..PushProgress::default() };
         let marks = last_mark.into_iter().collect();
         let shared = Arc::new(LocalLogState {
             log,
@@ -149,7 +149,7 @@ impl LocalLog {
 
     /// Notes the entries of the last batch that the newest snapshot contains, as its header says.
     pub fn set_in_snapshot(&self, hash: &BatchHash) {
-        let held = HeldEntries::hashed(hash.first, hash.last, Chain(hash.hash));
+        let held = HeldEntries::hashed(hash.first, hash.last, BatchChain(hash.hash));
         *lock(&self.shared.in_snapshot) = Some(held);
     }
 
@@ -230,19 +230,19 @@ impl LocalLog {
     ///
     /// # Errors
     /// If the disk has failed or is full. Then nothing new is durable.
-    pub fn force(&self) -> Result<Durable, LocalLogError> {
+    pub fn force(&self) -> Result<DurablePosition, LocalLogError> {
         let position = self.position();
         self.shared.log.sync()?;
         Ok(position.durable())
     }
 
     /// Returns whether the disk keeps what the group commits.
-    pub fn condition(&self) -> Condition {
+    pub fn condition(&self) -> DiskCondition {
         let failed = lock(&self.shared.progress).failed.clone();
         match (failed, self.shared.log.trouble()) {
-            (None, None) => Condition::Good,
-            (None, Some(why @ LogError::Write(_))) => Condition::Full(why),
-            (Some(why), _) | (None, Some(why)) => Condition::Failed(why),
+            (None, None) => DiskCondition::Good,
+            (None, Some(why @ LogError::Write(_))) => DiskCondition::Full(why),
+            (Some(why), _) | (None, Some(why)) => DiskCondition::Failed(why),
         }
     }
 
@@ -274,9 +274,9 @@ impl LocalLog {
     ///
     /// # Errors
     /// [`LocalLogError::Trimmed`] if the entry was removed.
-    pub fn read_from(&self, first: Lsn) -> Result<Records, LocalLogError> {
+    pub fn read_from(&self, first: Lsn) -> Result<LocalRecords, LocalLogError> {
         let mut pin = self.pin();
-        let records = Records::open(Arc::clone(&self.shared.log), first)?;
+        let records = LocalRecords::open(Arc::clone(&self.shared.log), first)?;
         pin.raise(first);
         Ok(records.keeping(pin))
     }
@@ -350,7 +350,7 @@ impl LocalLogState {
         }
     }
 
-    fn wait<'a>(&self, progress: MutexGuard<'a, Progress>) -> MutexGuard<'a, Progress> {
+    fn wait<'a>(&self, progress: MutexGuard<'a, PushProgress>) -> MutexGuard<'a, PushProgress> {
         self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner)
     }
 

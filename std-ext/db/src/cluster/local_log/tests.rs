@@ -1,8 +1,11 @@
 //! Tests of the local log: restarts, disks that fail, and readers beside a writer.
 
 use super::position::mark_in;
-use super::{Condition, Durable, LocalLog, LocalLogError, LocalLogPosition, MOST_BACKLOG, Record};
-use crate::cluster::core::{Chain, Committed, Entry, HeldEntries, Mark, Position, Seq};
+use super::{
+    DiskCondition, DurablePosition, LocalLog, LocalLogError, LocalLogPosition, LocalRecord,
+    MOST_BACKLOG,
+};
+use crate::cluster::core::{BatchChain, Committed, Entry, HeldEntries, LogPosition, Mark, Seq};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::faults::FaultyDisk;
 use crate::log::file::FileLog;
@@ -14,14 +17,15 @@ use std::time::{Duration, Instant};
 
 /// A batch with entries of these changes. `parts` is more than 1 if the entry was too large for one batch.
 fn batch_in_parts(seq: Seq, parts: u64, first: Lsn, changes: &[&[u8]]) -> Committed {
-    let chain = Chain([seq as u8; 16]);
+    let chain = BatchChain([seq as u8; 16]);
     let mark = Mark { seq, epoch: 1 + seq / 4, chain, first };
     let entries = (first..).zip(changes);
     let entries: Vec<Entry> = entries
         .map(|(lsn, changes)| Entry { lsn, time: lsn * 10, changes: changes.to_vec() })
         .collect();
     let lsn = first + entries.len() as u64 - 1;
-    let after = Position { seq: seq + parts - 1, lsn, epoch: mark.epoch, ..Position::default() };
+    let after =
+        LogPosition { seq: seq + parts - 1, lsn, epoch: mark.epoch, ..LogPosition::default() };
     Committed { mark, entries, after }
 }
 
@@ -93,7 +97,7 @@ fn a_restart_finds_the_last_mark() {
         opened.local_log.push(batch).unwrap();
         let position = opened.local_log.position();
         assert_eq!(position, LocalLogPosition { mark: Some(batch.mark), lsn: batch.after.lsn });
-        let durable = Durable { lsn: batch.after.lsn, seq };
+        let durable = DurablePosition { lsn: batch.after.lsn, seq };
         assert_eq!(
             opened.local_log.force().unwrap(),
             durable,
@@ -260,16 +264,16 @@ fn a_full_disk_is_told_and_left() {
     disk.change(|faults| faults.room = Some(0));
     opened.local_log.push(&batches[1]).unwrap();
     eventually("the full disk is not noticed", || {
-        matches!(opened.local_log.condition(), Condition::Full(_))
+        matches!(opened.local_log.condition(), DiskCondition::Full(_))
     });
     assert!(opened.local_log.force().is_err(), "entries that are not on the disk are not durable");
     opened.local_log.push(&batches[2]).unwrap();
     assert!(opened.local_log.backlog() > 0);
     disk.change(|faults| faults.room = None);
     eventually("the local log does not go on", || {
-        matches!(opened.local_log.condition(), Condition::Good)
+        matches!(opened.local_log.condition(), DiskCondition::Good)
     });
-    assert_eq!(opened.local_log.force().unwrap(), Durable { lsn: 6, seq: 5 });
+    assert_eq!(opened.local_log.force().unwrap(), DurablePosition { lsn: 6, seq: 5 });
     eventually("bytes wait for ever", || opened.local_log.backlog() == 0);
     drop(opened);
     assert_eq!(open(path.path()).entries, entries_of(&batches));
@@ -285,7 +289,7 @@ fn a_failed_sync_is_final() {
     disk.change(|faults| faults.sync = true);
     assert!(matches!(opened.local_log.force(), Err(LocalLogError::Log(_))));
     disk.change(|faults| faults.sync = false);
-    assert!(matches!(opened.local_log.condition(), Condition::Failed(_)));
+    assert!(matches!(opened.local_log.condition(), DiskCondition::Failed(_)));
     assert!(matches!(opened.local_log.push(&batches[1]), Err(LocalLogError::Log(_))));
     let forced = opened.local_log.force();
     assert!(forced.is_err(), "nobody knows what is on the disk: {forced:?}");
@@ -332,8 +336,9 @@ fn a_reader_keeps_what_it_reads() {
     let mut reader = local_log.read_from(2).unwrap();
     local_log.drop_before(4).unwrap();
     assert_eq!(segments(), three, "a segment that is read was removed");
-    let read =
-        |records: Vec<Record>| -> Vec<Lsn> { records.iter().map(|record| record.lsn).collect() };
+    let read = |records: Vec<LocalRecord>| -> Vec<Lsn> {
+        records.iter().map(|record| record.lsn).collect()
+    };
     assert_eq!(read(reader.read(1).unwrap()), [2]);
     assert_eq!(read(reader.read(1).unwrap()), [3]);
     assert_eq!(read(reader.read(1).unwrap()), [0; 0], "there is no further entry yet");
@@ -368,7 +373,7 @@ fn a_reader_beside_the_writer_meets_every_entry() {
         let (mut reader, mut next) = (local_log.read_from(1).unwrap(), 1);
         let deadline = Instant::now() + Duration::from_secs(60);
         while next <= LAST {
-            for Record { lsn, time, changes } in reader.read(5000).unwrap() {
+            for LocalRecord { lsn, time, changes } in reader.read(5000).unwrap() {
                 assert_eq!((lsn, time), (next, next * 10));
                 let mark = mark_in(lsn, &changes).unwrap();
                 assert_eq!((mark.seq, mark.first), (lsn, lsn));

@@ -1,4 +1,4 @@
-//! The messages that wait for one node: [`Link`].
+//! The messages that wait for one node: [`PeerLink`].
 
 use crate::cluster::peer::channels::{LONGEST_MESSAGE, OVERHEAD, Splitter};
 use crate::cluster::peer::wire::{ChannelMessage, Identity, MessagesRequest};
@@ -14,14 +14,14 @@ use tonic::codegen::tokio_stream::Stream;
 const MOST_WAITING: usize = 2 * LONGEST_MESSAGE;
 
 /// The messages that wait for one node.
-pub(super) struct Link {
+pub(super) struct PeerLink {
     /// The node's peer address.
     pub(super) address: String,
-    queue: Mutex<Queue>,
+    queue: Mutex<LinkQueue>,
 }
 
 #[derive(Default)]
-struct Queue {
+struct LinkQueue {
     messages: VecDeque<ChannelMessage>,
     bytes: usize,
     /// The task that waits for a message.
@@ -29,7 +29,7 @@ struct Queue {
     closed: bool,
 }
 
-impl Link {
+impl PeerLink {
     pub(super) fn new(address: String) -> Self {
         Self { address, queue: Mutex::default() }
     }
@@ -72,7 +72,7 @@ impl Link {
 }
 
 /// Wakes the task that waits, without the lock.
-fn wake(mut queue: MutexGuard<'_, Queue>) {
+fn wake(mut queue: MutexGuard<'_, LinkQueue>) {
     let waiting = queue.waiting.take();
     drop(queue);
     if let Some(waker) = waiting {
@@ -86,14 +86,14 @@ fn size(message: &ChannelMessage) -> usize {
 
 /// The requests of one call, which takes the messages of a link.
 pub(super) struct Sending {
-    link: Arc<Link>,
+    link: Arc<PeerLink>,
     /// In the first request only.
     from: Option<Identity>,
     splitter: Splitter,
 }
 
 impl Sending {
-    pub(super) fn new(link: &Arc<Link>, from: Identity) -> Self {
+    pub(super) fn new(link: &Arc<PeerLink>, from: Identity) -> Self {
         Self { link: Arc::clone(link), from: Some(from), splitter: Splitter::default() }
     }
 }
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_node_that_takes_nothing_has_a_bound() {
-        let link = Link::new("127.0.0.1:1".to_owned());
+        let link = PeerLink::new("127.0.0.1:1".to_owned());
         let payload = vec![0; LONGEST_MESSAGE / 4].into();
         let message = ChannelMessage { channel: "news".into(), payload, more: false };
         let taken = (0..100).filter(|_| link.put(&message)).count();

@@ -1,10 +1,10 @@
 //! The parts of an administrator: beginning a move, and turning it back.
 
-use super::etcd::Etcd;
+use super::etcd::EtcdAccess;
 use super::record::{Actor, MoveRecord, MoveState};
 use super::records::{self, text, unchanged};
 use crate::SlotSet;
-use crate::cluster::etcd::{Compare, Operation, Transaction};
+use crate::cluster::etcd::{Compare, EtcdTransaction, Operation};
 use crate::cluster::keys::Keys;
 
 /// How often a change is tried, if others change the moves meanwhile.
@@ -19,7 +19,7 @@ const ATTEMPTS: usize = 10;
     expect(dead_code, reason = "for the commands of the program")
 )]
 pub(in crate::cluster) async fn begin(
-    etcd: &impl Etcd,
+    etcd: &impl EtcdAccess,
     keys: &Keys,
     slots: &SlotSet,
     groups: (u32, u32),
@@ -32,7 +32,7 @@ pub(in crate::cluster) async fn begin(
 /// # Errors
 /// A sentence that says why there can be no such move.
 pub(in crate::cluster) async fn begin_if(
-    etcd: &impl Etcd,
+    etcd: &impl EtcdAccess,
     keys: &Keys,
     slots: &SlotSet,
     (from, to): (u32, u32),
@@ -53,13 +53,13 @@ pub(in crate::cluster) async fn begin_if(
         }
         let before = last.as_ref().and_then(|pair| str::from_utf8(&pair.value).ok()?.parse().ok());
         let id = before.unwrap_or(0_u64) + 1;
-        let transaction = Transaction {
+        let transaction = EtcdTransaction {
             compare: [&grounds[..], &[unchanged(keys.last_move(), last)]].concat(),
             then: vec![
                 Operation::put(keys.last_move(), id.to_string()),
                 Operation::put(keys.move_of(id), record.print()),
             ],
-            ..Transaction::default()
+            ..EtcdTransaction::default()
         };
         if etcd.transact(&transaction).await.map_err(text)? {
             return Ok(id);
@@ -78,7 +78,7 @@ pub(in crate::cluster) async fn begin_if(
     expect(dead_code, reason = "for the commands of the program")
 )]
 pub(in crate::cluster) async fn turn_back(
-    etcd: &impl Etcd,
+    etcd: &impl EtcdAccess,
     keys: &Keys,
     id: u64,
     back: bool,
@@ -101,7 +101,7 @@ pub(in crate::cluster) async fn turn_back(
 /// # Errors
 /// If etcd cannot be read, or one of them cannot.
 pub(in crate::cluster) async fn list(
-    etcd: &impl Etcd,
+    etcd: &impl EtcdAccess,
     keys: &Keys,
 ) -> Result<Vec<(u64, MoveRecord)>, String> {
     let all = records::all(etcd, keys).await?;

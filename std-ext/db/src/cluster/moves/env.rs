@@ -2,13 +2,13 @@
 //!
 //! [`NodeEnv`] is that of a node. A simulation has another one, in which each of these calls is a place to crash.
 
-use super::etcd::Etcd;
+use super::etcd::EtcdAccess;
 use super::records::text;
-use crate::cluster::directory::Directory;
-use crate::cluster::etcd::Client;
+use crate::cluster::directory::ClusterDirectory;
+use crate::cluster::etcd::EtcdClient;
 use crate::cluster::keys::Keys;
 use crate::cluster::log::EtcdLog;
-use crate::cluster::message::{Inbox, Message};
+use crate::cluster::message::{DriverMessage, Inbox};
 use crate::cluster::peer::{Exported, Exports, PeerClient, PeerClientOptions};
 use crate::cluster::slot_map::SlotMap;
 use crate::lock::lock;
@@ -25,8 +25,8 @@ pub(in crate::cluster) type Primaries = Arc<Mutex<BTreeMap<u32, String>>>;
 
 /// The surroundings of a mover.
 pub(in crate::cluster) trait Env: Clone + Send + Sync + 'static {
-    type Etcd: Etcd;
-    type Parts: Parts;
+    type Etcd: EtcdAccess;
+    type Parts: EnvParts;
 
     fn etcd(&self) -> &Self::Etcd;
 
@@ -73,7 +73,7 @@ pub(in crate::cluster) trait Env: Clone + Send + Sync + 'static {
 }
 
 /// The keys that another group sends.
-pub(in crate::cluster) trait Parts: Send {
+pub(in crate::cluster) trait EnvParts: Send {
     /// Returns the next message.
     fn next(&mut self) -> impl Future<Output = Result<Exported, String>> + Send;
 }
@@ -81,14 +81,14 @@ pub(in crate::cluster) trait Parts: Send {
 /// The surroundings in a node.
 #[derive(Clone)]
 pub(in crate::cluster) struct NodeEnv {
-    pub(in crate::cluster) client: Client,
+    pub(in crate::cluster) client: EtcdClient,
     pub(in crate::cluster) state: Arc<State>,
     pub(in crate::cluster) log: Arc<EtcdLog>,
     pub(in crate::cluster) primaries: Primaries,
     pub(in crate::cluster) peers: PeerClientOptions,
     pub(in crate::cluster) inbox: Inbox,
     pub(in crate::cluster) keys: Arc<Keys>,
-    pub(in crate::cluster) directory: Arc<Directory>,
+    pub(in crate::cluster) directory: Arc<ClusterDirectory>,
 }
 
 impl NodeEnv {
@@ -101,10 +101,10 @@ impl NodeEnv {
 }
 
 impl Env for NodeEnv {
-    type Etcd = Client;
+    type Etcd = EtcdClient;
     type Parts = Exports;
 
-    fn etcd(&self) -> &Client {
+    fn etcd(&self) -> &EtcdClient {
         &self.client
     }
 
@@ -146,7 +146,7 @@ impl Env for NodeEnv {
 
     fn show(&self, map: SlotMap) {
         // Fails only after the driver has stopped.
-        let _ = self.inbox.send(Message::Slots(map));
+        let _ = self.inbox.send(DriverMessage::Slots(map));
     }
 
     fn is_stopped(&self) -> bool {
@@ -162,7 +162,7 @@ impl Env for NodeEnv {
     }
 }
 
-impl Parts for Exports {
+impl EnvParts for Exports {
     async fn next(&mut self) -> Result<Exported, String> {
         Self::next(self).await.map_err(text)
     }

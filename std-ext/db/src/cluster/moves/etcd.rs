@@ -1,10 +1,10 @@
 //! The requests to etcd that moves make. A node's client makes them, or that of a simulation.
 
-use crate::cluster::etcd::{Client, EtcdError, KeyValue, Keys, Range, Transaction};
+use crate::cluster::etcd::{EtcdClient, EtcdError, EtcdTransaction, KeyValue, Keys, Range};
 use std::fmt::Display;
 
 /// A client of etcd.
-pub(in crate::cluster) trait Etcd: Clone + Send + Sync + 'static {
+pub(in crate::cluster) trait EtcdAccess: Clone + Send + Sync + 'static {
     /// Why a request failed.
     type Error: Display + Send;
 
@@ -18,7 +18,7 @@ pub(in crate::cluster) trait Etcd: Clone + Send + Sync + 'static {
     /// take effect.
     fn transact(
         &self,
-        transaction: &Transaction,
+        transaction: &EtcdTransaction,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// Reads one key.
@@ -33,14 +33,14 @@ pub(in crate::cluster) trait Etcd: Clone + Send + Sync + 'static {
     }
 }
 
-impl Etcd for Client {
+impl EtcdAccess for EtcdClient {
     type Error = EtcdError;
 
     async fn range(&self, range: &Range) -> Result<Vec<KeyValue>, EtcdError> {
         Ok(Self::range(self, range).await?.pairs)
     }
 
-    async fn transact(&self, transaction: &Transaction) -> Result<bool, EtcdError> {
+    async fn transact(&self, transaction: &EtcdTransaction) -> Result<bool, EtcdError> {
         Ok(Self::transact(self, transaction).await?.succeeded)
     }
 }

@@ -4,12 +4,12 @@
 //! is committed, and its transactions on the key of the move still take effect. One transaction of a primary that is
 //! not deposed may arrive late, too, after the primary has gone on. An administrator creates, cancels and returns moves
 //! at any time. The slots have one key, whose values tell whether an acknowledged write is lost. The changes of the
-//! record are those that [`Phase::next`] allows.
+//! record are those that [`MovePhase::next`] allows.
 //!
 //! Each [`Fault`] breaks one rule of the protocol. The tests assert that the search finds a counterexample for each,
 //! and none without a fault.
 
-use super::record::{Actor, MoveState, Phase};
+use super::record::{Actor, MovePhase, MoveState};
 use crate::cluster::search;
 use MoveState::{Arriving, Cancelled, Copying, Done, Leaving, Moved, Ready, Returned};
 use stateright::{Model, Property};
@@ -178,7 +178,7 @@ struct Key {
     /// 1 for the first move, 2 for the second.
     id: u8,
     from: u8,
-    phase: Phase,
+    phase: MovePhase,
 }
 
 /// A transaction: the value that it compares, and the new one.
@@ -484,7 +484,7 @@ impl Protocol {
         let (to, broken) = match action {
             Action::Create(from) => {
                 state.moves += 1;
-                state.key = Some(Key { id: state.moves, from, phase: Phase::NEW });
+                state.key = Some(Key { id: state.moves, from, phase: MovePhase::NEW });
                 return Some(());
             }
             Action::Cancel => (

@@ -1,12 +1,12 @@
 //! The common ground of the two sides of a move.
 
 use super::env::Env;
-use super::etcd::Etcd as _;
+use super::etcd::EtcdAccess as _;
 use super::record::{Actor, MoveRecord};
 use super::records::{self, StoredMove, text, unchanged};
 use crate::cluster::core::{NodeId, primary_value};
-use crate::cluster::counters::Counters;
-use crate::cluster::etcd::{Compare, KeyValue, Operation, Transaction};
+use crate::cluster::counters::ClusterCounters;
+use crate::cluster::etcd::{Compare, EtcdTransaction, KeyValue, Operation};
 use crate::cluster::keys::Keys;
 use crate::cluster::log::EtcdLog;
 use crate::cluster::slot_map::SlotMap;
@@ -35,7 +35,7 @@ pub(in crate::cluster) struct Mover<E> {
     pub(in crate::cluster) log: Arc<EtcdLog>,
     /// How many groups the slots were divided among at birth.
     pub(in crate::cluster) groups: u32,
-    pub(in crate::cluster) counters: Arc<Counters>,
+    pub(in crate::cluster) counters: Arc<ClusterCounters>,
 }
 
 impl<E: Env> Mover<E> {
@@ -166,10 +166,10 @@ impl<E: Env> Mover<E> {
                 return Ok(());
             }
             let leads = Compare::Value { key: primary.clone().into(), value: own.clone().into() };
-            let put = Transaction {
+            let put = EtcdTransaction {
                 compare: vec![unchanged(key.clone(), found), leads],
                 then: vec![Operation::put(key.clone(), next.print())],
-                ..Transaction::default()
+                ..EtcdTransaction::default()
             };
             if self.env.etcd().transact(&put).await.map_err(text)? {
                 return Ok(());

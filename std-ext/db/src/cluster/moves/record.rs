@@ -154,14 +154,14 @@ fn maker(state: MoveState) -> &'static str {
 
 /// The part of a record that changes: all that the rules depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Phase {
+pub(crate) struct MovePhase {
     /// The state.
     pub(crate) state: MoveState,
     /// The epoch of the target's primary that imports; 0 before the first one has claimed the move.
     pub(crate) epoch: u64,
 }
 
-impl Phase {
+impl MovePhase {
     /// The phase of a new move.
     pub(crate) const NEW: Self = Self { state: MoveState::Copying, epoch: 0 };
 
@@ -257,7 +257,7 @@ impl MoveRecord {
     /// # Errors
     /// A sentence that says why there can be no such move.
     pub(crate) fn new(slots: SlotSet, from: u32, to: u32) -> Result<Self, String> {
-        let Phase { state, epoch } = Phase::NEW;
+        let MovePhase { state, epoch } = MovePhase::NEW;
         let new = Self { slots, from, to, state, epoch, time: 0, reason: String::new() };
         Self::parse(new.print().as_bytes())
     }
@@ -302,8 +302,8 @@ impl MoveRecord {
     }
 
     /// Returns the phase of the move.
-    pub(crate) fn phase(&self) -> Phase {
-        Phase { state: self.state, epoch: self.epoch }
+    pub(crate) fn phase(&self) -> MovePhase {
+        MovePhase { state: self.state, epoch: self.epoch }
     }
 
     /// Returns the record after a change to the state `to`, with the reason for it. To the same state, it is a claim by
@@ -317,7 +317,7 @@ impl MoveRecord {
         by: Actor,
         reason: &str,
     ) -> Result<Self, RefusedChange> {
-        let Phase { state, epoch } = self.phase().next(to, by)?;
+        let MovePhase { state, epoch } = self.phase().next(to, by)?;
         let reason = reason.chars().take(MOST_REASON).collect();
         Ok(Self { state, epoch, reason, slots: self.slots.clone(), ..*self })
     }
@@ -449,7 +449,7 @@ mod tests {
     #[test]
     fn a_key_ends_after_its_slots_were_cleared() {
         for state in STATES {
-            let phase = Phase { state, epoch: 5 };
+            let phase = MovePhase { state, epoch: 5 };
             assert_eq!(phase.end(Actor::Source).is_ok(), state == Done, "the source ends a move");
             assert_eq!(phase.end(Actor::Target(4)).is_ok(), state == Cancelled);
             assert!(phase.end(Actor::Administrator).is_err());

@@ -1,8 +1,10 @@
 //! The records of moves, and the published map of slots, in etcd.
 
-use super::etcd::Etcd;
+use super::etcd::EtcdAccess;
 use super::record::MoveRecord;
-use crate::cluster::etcd::{Compare, KeyValue, Keys as KeyRange, Operation, Range, Transaction};
+use crate::cluster::etcd::{
+    Compare, EtcdTransaction, KeyValue, Keys as KeyRange, Operation, Range,
+};
 use crate::cluster::keys::Keys;
 use crate::cluster::slot_map::SlotMap;
 use std::fmt::Display;
@@ -24,7 +26,7 @@ impl StoredMove {
 
 /// Reads all moves, in the order of their numbers. A move whose record cannot be read comes with a sentence.
 pub(super) async fn all(
-    etcd: &impl Etcd,
+    etcd: &impl EtcdAccess,
     keys: &Keys,
 ) -> Result<Vec<(u64, Result<StoredMove, String>)>, String> {
     let pairs = etcd.range(&Range::of(KeyRange::prefix(keys.moves()))).await.map_err(text)?;
@@ -37,7 +39,7 @@ pub(super) async fn all(
 
 /// Reads a move; nothing if etcd has none of this number.
 pub(super) async fn find(
-    etcd: &impl Etcd,
+    etcd: &impl EtcdAccess,
     keys: &Keys,
     id: u64,
 ) -> Result<Option<StoredMove>, String> {
@@ -47,7 +49,7 @@ pub(super) async fn find(
 
 /// Changes the record of a move, or deletes it, if it is still the one that was read. Returns whether it was.
 pub(super) async fn compare_and_swap(
-    etcd: &impl Etcd,
+    etcd: &impl EtcdAccess,
     keys: &Keys,
     found: &StoredMove,
     next: Option<&MoveRecord>,
@@ -57,10 +59,10 @@ pub(super) async fn compare_and_swap(
         Some(next) => Operation::put(key.clone(), next.print()),
         None => Operation::Delete(KeyRange::one(key.clone())),
     };
-    let transaction = Transaction {
+    let transaction = EtcdTransaction {
         compare: vec![Compare::Value { key: key.into(), value: found.value.clone().into() }],
         then: vec![operation],
-        ..Transaction::default()
+        ..EtcdTransaction::default()
     };
     etcd.transact(&transaction).await.map_err(text)
 }
@@ -75,7 +77,7 @@ pub(super) fn unchanged(key: String, read: Option<KeyValue>) -> Compare {
 }
 
 /// Reads the published map of slots; nothing if no slot has ever moved.
-pub(in crate::cluster) async fn read_slots<E: Etcd>(
+pub(in crate::cluster) async fn read_slots<E: EtcdAccess>(
     etcd: &E,
     keys: &Keys,
 ) -> Result<Option<SlotMap>, E::Error> {

@@ -1,6 +1,6 @@
 //! The group that slots are moved to: its primary fetches their keys, and takes the slots over.
 
-use super::env::{Env, Parts as _};
+use super::env::{Env, EnvParts as _};
 use super::mover::{LOOK, Mover};
 use super::record::{Actor, MoveState};
 use super::records::{StoredMove, text};
@@ -9,7 +9,7 @@ use crate::log::Lsn;
 use crate::request::RequestError;
 use crate::slot_set::SlotSet;
 use crate::state::State;
-use crate::state::transfer::{Item, KeyCount};
+use crate::state::transfer::{KeyCount, TransferItem};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -290,10 +290,10 @@ impl<E: Env> Import<'_, E> {
         &self,
         id: u64,
         found: &StoredMove,
-        items: Vec<Item>,
+        items: Vec<TransferItem>,
     ) -> Result<Lsn, ImportFailure> {
         let slots = found.record.slots.clone();
-        let bytes: usize = items.iter().map(Item::bytes).sum();
+        let bytes: usize = items.iter().map(TransferItem::bytes).sum();
         self.mover.counters.moves.bytes.add(bytes as u64);
         // Beyond that, the move cannot be cancelled.
         let may_exceed = !matches!(found.record.state, MoveState::Copying | MoveState::Ready);

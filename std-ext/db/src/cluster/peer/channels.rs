@@ -45,12 +45,12 @@ impl Splitter {
 
 /// Puts the parts of one call together.
 #[derive(Default)]
-pub(super) struct Joiner {
+pub(super) struct PartJoiner {
     /// The message of which more parts come.
     begun: Option<(Bytes, Vec<u8>)>,
 }
 
-impl Joiner {
+impl PartJoiner {
     /// Takes a message or a part of one. Returns the channel and the payload of a message that is complete.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ mod tests {
             .map(|(channel, length)| message(channel, length))
             .into();
         let (mut waiting, mut splitter) = (sent.clone().into_iter(), Splitter::default());
-        let (mut joiner, mut received) = (Joiner::default(), Vec::new());
+        let (mut joiner, mut received) = (PartJoiner::default(), Vec::new());
         loop {
             let request = splitter.request(|| waiting.next());
             if request.is_empty() {
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_message_without_an_end_is_refused() {
-        let mut joiner = Joiner::default();
+        let mut joiner = PartJoiner::default();
         let part = || ChannelMessage { more: true, ..message("a", REQUEST) };
         for _ in 0..LONGEST_MESSAGE / REQUEST {
             assert_eq!(joiner.take(part()), Ok(None));
@@ -120,6 +120,6 @@ mod tests {
         assert_eq!(joiner.take(part()), Err("a message is too long"));
         let name = vec![b'n'; LONGEST_CHANNEL + 1].into();
         let named = ChannelMessage { channel: name, ..Default::default() };
-        assert_eq!(Joiner::default().take(named), Err("the name of a channel is too long"));
+        assert_eq!(PartJoiner::default().take(named), Err("the name of a channel is too long"));
     }
 }

@@ -44,13 +44,13 @@ pub struct Arrived<'a> {
 
 /// Decodes entries with consecutive numbers from bytes that arrive in pieces. Its memory is what has arrived of one
 /// entry.
-pub struct Decoder {
+pub struct EntryDecoder {
     buffer: Vec<u8>,
     begin: usize,
     next: Lsn,
 }
 
-impl Decoder {
+impl EntryDecoder {
     /// Makes a decoder of entries from `first` on.
     pub fn new(first: Lsn) -> Self {
         Self { buffer: Vec::new(), begin: 0, next: first }

@@ -10,7 +10,7 @@ use crate::SlotSet;
 use crate::clustered::Role;
 use crate::log::crc;
 use crate::state::State;
-use crate::state::transfer::{Export, Item};
+use crate::state::transfer::{Export, TransferItem};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -44,9 +44,9 @@ const MARGIN: u64 = 60_000;
 const AHEAD: u64 = 60_000;
 
 /// The messages of one export.
-pub(super) struct Parts(Receiver<Result<ExportResponse, Status>>);
+pub(super) struct ExportParts(Receiver<Result<ExportResponse, Status>>);
 
-impl Stream for Parts {
+impl Stream for ExportParts {
     type Item = Result<ExportResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -55,8 +55,8 @@ impl Stream for Parts {
 }
 
 /// The next thing to send.
-pub(in crate::cluster) enum Next {
-    Items(Vec<Item>),
+pub(in crate::cluster) enum NextPart {
+    Items(Vec<TransferItem>),
     /// As [`Exported::CaughtUp`], unless that was said just now.
     Nothing {
         horizon: u64,
@@ -71,10 +71,10 @@ pub(in crate::cluster) enum Next {
 }
 
 /// Begins to send the keys of slots.
-pub(super) fn begin(db: Db, slots: SlotSet, permit: OwnedSemaphorePermit) -> Parts {
+pub(super) fn begin(db: Db, slots: SlotSet, permit: OwnedSemaphorePermit) -> ExportParts {
     let (parts, taken) = channel(WAITING);
     tokio::spawn(send(db, slots, parts, permit));
-    Parts(taken)
+    ExportParts(taken)
 }
 
 async fn send(
@@ -96,14 +96,16 @@ async fn send(
         let Ok((back, next)) = read.await else { return };
         export = back;
         let part = match next {
-            Next::Items(items) => {
+            NextPart::Items(items) => {
                 idle = 0;
                 crc = items.iter().fold(crc, crc_after);
                 Ok(Part::Items(Items { items: items.into_iter().map(to_wire).collect() }))
             }
-            Next::Frozen { horizon, keys } => Ok(Part::Frozen(Frozen { horizon, keys, crc })),
-            Next::Over => Err(Status::failed_precondition("it is not the primary of its group")),
-            Next::Nothing { horizon } => {
+            NextPart::Frozen { horizon, keys } => Ok(Part::Frozen(Frozen { horizon, keys, crc })),
+            NextPart::Over => {
+                Err(Status::failed_precondition("it is not the primary of its group"))
+            }
+            NextPart::Nothing { horizon } => {
                 idle += 1;
                 if idle % TELL != 1 {
                     sleep(POLL).await;
@@ -158,58 +160,58 @@ pub(in crate::cluster) fn next(
     slots: &SlotSet,
     export: &mut Export,
     most: usize,
-) -> Next {
+) -> NextPart {
     // Before the changes are read: once the slots are lost, no further key of them changes.
     let lost = !state.ownership.slots().overlaps(slots);
     let items = export.next(most);
     // After that: a node that ceases to be the primary may lose the slots by an entry that it has not made.
     if state.role.get() != Role::Primary {
-        return Next::Over;
+        return NextPart::Over;
     }
     if !items.is_empty() {
-        return Next::Items(items);
+        return NextPart::Items(items);
     }
     // CountFilter before the slots are lost, because clients wait afterwards.
     let count = export.key_count(state.latest_time() + MARGIN, AHEAD);
     let horizon = count.horizon();
     // While the entry by which they were lost is not committed, another primary may still have them, and change them.
     if !lost || !state.is_committed(slots) {
-        return Next::Nothing { horizon };
+        return NextPart::Nothing { horizon };
     }
-    Next::Frozen { horizon, keys: count.keys() }
+    NextPart::Frozen { horizon, keys: count.keys() }
 }
 
-fn to_wire(item: Item) -> Sent {
+fn to_wire(item: TransferItem) -> Sent {
     match item {
-        Item::Set(key, expires_at, value) => {
+        TransferItem::Set(key, expires_at, value) => {
             Sent { key: key.into(), value: Some(value.into()), expires_at, cleared: false }
         }
-        Item::Removed(key) => Sent { key: key.into(), ..Sent::default() },
-        Item::Cleared => Sent { cleared: true, ..Sent::default() },
+        TransferItem::Removed(key) => Sent { key: key.into(), ..Sent::default() },
+        TransferItem::Cleared => Sent { cleared: true, ..Sent::default() },
     }
 }
 
 /// Reads what `to_wire` makes.
-fn from_wire(item: Sent) -> Item {
+fn from_wire(item: Sent) -> TransferItem {
     match item.value {
-        _ if item.cleared => Item::Cleared,
-        Some(value) => Item::Set(item.key.into(), item.expires_at, value.into()),
-        None => Item::Removed(item.key.into()),
+        _ if item.cleared => TransferItem::Cleared,
+        Some(value) => TransferItem::Set(item.key.into(), item.expires_at, value.into()),
+        None => TransferItem::Removed(item.key.into()),
     }
 }
 
 /// Returns the checksum after an item. Lengths are part of it: a key's end is no value's beginning.
-fn crc_after(before: u32, item: &Item) -> u32 {
+fn crc_after(before: u32, item: &TransferItem) -> u32 {
     let bytes = |before: u32, bytes: &[u8]| {
         crc::after(crc::after(before, &(bytes.len() as u64).to_le_bytes()), bytes)
     };
     match item {
-        Item::Set(key, expires_at, value) => {
+        TransferItem::Set(key, expires_at, value) => {
             let end = expires_at.map_or(0, |end| end.saturating_add(1));
             bytes(crc::after(bytes(before, key), &end.to_le_bytes()), value)
         }
-        Item::Removed(key) => crc::after(bytes(before, key), b"removed"),
-        Item::Cleared => crc::after(before, b"cleared"),
+        TransferItem::Removed(key) => crc::after(bytes(before, key), b"removed"),
+        TransferItem::Cleared => crc::after(before, b"cleared"),
     }
 }
 
@@ -222,7 +224,7 @@ pub(in crate::cluster) struct Exports {
 /// A message of it.
 pub(in crate::cluster) enum Exported {
     /// Some keys.
-    Items(Vec<Item>),
+    Items(Vec<TransferItem>),
     /// There is no more at present. The source is likely to count its keys with this horizon in the end; 0 if it has
     /// an earlier version, which does not say it.
     CaughtUp { horizon: u64 },
@@ -269,28 +271,29 @@ mod tests {
         let (state, slots) = (db.state(), SlotSet::all());
         let mut export = Export::new(Arc::clone(state), slots.clone());
         let mut next = || next(state, &slots, &mut export, MESSAGE);
-        assert!(matches!(next(), Next::Items(items) if items.len() == 1));
-        let Next::Nothing { horizon } = next() else { panic!("there is more") };
+        assert!(matches!(next(), NextPart::Items(items) if items.len() == 1));
+        let NextPart::Nothing { horizon } = next() else { panic!("there is more") };
         assert!(horizon >= state.latest_time() + MARGIN);
         // Changes after the count count, too.
         db.set("{tulip}2", "red").unwrap();
-        assert!(matches!(next(), Next::Items(items) if items.len() == 1));
+        assert!(matches!(next(), NextPart::Items(items) if items.len() == 1));
         state.lose_slots(7, &slots).unwrap();
-        let Next::Frozen { horizon: last, keys } = next() else { panic!("it is not the end") };
+        let NextPart::Frozen { horizon: last, keys } = next() else { panic!("it is not the end") };
         assert_eq!((last, keys), (horizon, 2));
     }
 
     #[test]
     fn each_part_of_an_item_is_in_the_checksum() {
-        let set = |key: &[u8], end, value: &[u8]| Item::Set(key.to_vec(), end, value.to_vec());
+        let set =
+            |key: &[u8], end, value: &[u8]| TransferItem::Set(key.to_vec(), end, value.to_vec());
         let all = [
             set(b"key", None, b"value"),
             set(b"keyv", None, b"alue"),
             set(b"key", Some(0), b"value"),
             set(b"key", Some(1), b"value"),
             set(b"key", None, b""),
-            Item::Removed(b"key".to_vec()),
-            Item::Cleared,
+            TransferItem::Removed(b"key".to_vec()),
+            TransferItem::Cleared,
         ];
         let mut sums: Vec<_> = all.iter().map(|item| crc_after(7, item)).collect();
         sums.sort_unstable();

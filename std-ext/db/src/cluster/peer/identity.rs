@@ -2,7 +2,7 @@
 
 use super::wire;
 use crate::cluster::core::{Epoch, NodeId, Seq};
-use crate::cluster::local_log::Durable;
+use crate::cluster::local_log::DurablePosition;
 use crate::log::Lsn;
 
 /// The group that a message is about. A node of another group, another cluster, or another incarnation of the cluster
@@ -83,7 +83,7 @@ pub struct PeerStatus {
     /// The time of that entry.
     pub time: u64,
     /// The entries and batches on its disk.
-    pub durable: Durable,
+    pub durable: DurablePosition,
     /// The incarnation of its folder; zeros without one.
     pub folder: [u8; 16],
     /// The version of its program.
@@ -118,7 +118,7 @@ impl PeerStatus {
             seq: sent.seq,
             lsn: sent.lsn,
             time: sent.time,
-            durable: Durable { lsn: sent.durable_lsn, seq: sent.durable_seq },
+            durable: DurablePosition { lsn: sent.durable_lsn, seq: sent.durable_seq },
             folder: sent.folder[..]
                 .try_into()
                 .map_err(|_| "an incarnation does not have 16 bytes")?,

@@ -48,11 +48,11 @@ pub use client::{PeerClient, PeerClientOptions};
 pub use error::PeerError;
 pub(in crate::cluster) use export::{Exported, Exports};
 #[cfg(test)]
-pub(in crate::cluster) use export::{Next, next};
+pub(in crate::cluster) use export::{NextPart, next};
 pub use identity::{GroupId, PeerStatus};
 pub use install::install;
 pub(in crate::cluster) use install::{clear, has_fetched};
-pub use resync::{Decision, fetch};
+pub use resync::{FetchDecision, fetch};
 pub use server::{PeerServer, PeerServerOptions};
 pub use serving::Serving;
 #[cfg(feature = "cli")]

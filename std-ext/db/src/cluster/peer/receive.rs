@@ -3,7 +3,7 @@
 //! Everything goes to the subfolder `resync` of the node's folder: the snapshot under its final name, and the
 //! entries as a log of their own. A finished folder has the file `complete`; an unfinished one is removed.
 
-use super::entries::{Arrived, Decoder};
+use super::entries::{Arrived, EntryDecoder};
 use super::error::PeerError;
 use super::identity::GroupId;
 use super::source::{chunk_crc, least_watermark};
@@ -39,20 +39,20 @@ pub struct Receiver {
     /// Bytes that may still be written.
     room: u64,
     staging: Arc<Folder>,
-    stage: Stage,
+    stage: ReceiveStage,
     finished: bool,
 }
 
-enum Stage {
+enum ReceiveStage {
     Manifest,
-    Snapshot(Incoming),
-    Log(Box<Entries>),
+    Snapshot(IncomingSnapshot),
+    Log(Box<ReceivedEntries>),
     /// A part was refused: nothing further is taken.
     Refused,
 }
 
 /// The snapshot, as far as it has arrived.
-struct Incoming {
+struct IncomingSnapshot {
     file: Arc<dyn DiskFile>,
     lsn: Lsn,
     bytes: u64,
@@ -62,9 +62,9 @@ struct Incoming {
 }
 
 /// The entries, as far as they have arrived.
-struct Entries {
+struct ReceivedEntries {
     log: FileLog,
-    decoder: Decoder,
+    decoder: EntryDecoder,
     offset: u64,
     snapshot_lsn: Lsn,
     mark: Option<Mark>,
@@ -92,7 +92,13 @@ impl Receiver {
             disk.remove(&staging.at(name))?;
             disk.sync_folder(&path)?;
         }
-        Ok(Self { group, room: most_bytes, staging, stage: Stage::Manifest, finished: false })
+        Ok(Self {
+            group,
+            room: most_bytes,
+            staging,
+            stage: ReceiveStage::Manifest,
+            finished: false,
+        })
     }
 
     /// Takes a part.
@@ -101,23 +107,23 @@ impl Receiver {
     /// [`PeerError`] says what is wrong with it, or with the disk. Nothing further is taken then.
     pub fn receive(&mut self, response: FetchResponse) -> Result<(), PeerError> {
         let part = response.part.ok_or(PeerError::Invalid("a part is empty"));
-        let stage = std::mem::replace(&mut self.stage, Stage::Refused);
+        let stage = std::mem::replace(&mut self.stage, ReceiveStage::Refused);
         self.stage = match (stage, part?) {
-            (Stage::Manifest, Part::Manifest(manifest)) => self.begin(&manifest)?,
-            (Stage::Snapshot(incoming), Part::Snapshot(chunk)) => {
+            (ReceiveStage::Manifest, Part::Manifest(manifest)) => self.begin(&manifest)?,
+            (ReceiveStage::Snapshot(incoming), Part::Snapshot(chunk)) => {
                 self.take_room(&chunk)?;
                 self.snapshot(incoming, &chunk)?
             }
-            (Stage::Log(mut entries), Part::Log(chunk)) => {
+            (ReceiveStage::Log(mut entries), Part::Log(chunk)) => {
                 self.take_room(&chunk)?;
                 entries.take(&chunk)?;
-                Stage::Log(entries)
+                ReceiveStage::Log(entries)
             }
-            (Stage::Log(entries), Part::Reached(Reached { lsn })) => {
+            (ReceiveStage::Log(entries), Part::Reached(Reached { lsn })) => {
                 entries.check_reached(lsn)?;
-                Stage::Log(entries)
+                ReceiveStage::Log(entries)
             }
-            (Stage::Refused, _) => {
+            (ReceiveStage::Refused, _) => {
                 return Err(PeerError::Invalid("an earlier part was refused"));
             }
             _ => return Err(PeerError::Invalid("a part is out of order")),
@@ -128,7 +134,7 @@ impl Receiver {
     /// Returns the place from which a folder with the parts so far continues. None while it cannot be opened: parts of
     /// the snapshot, or entries that the snapshot needs, are missing.
     pub fn position(&self) -> Option<LocalLogPosition> {
-        let Stage::Log(entries) = &self.stage else { return None };
+        let ReceiveStage::Log(entries) = &self.stage else { return None };
         let lsn = entries.decoder.next_lsn() - 1;
         (lsn >= entries.snapshot_lsn).then_some(LocalLogPosition { mark: entries.mark, lsn })
     }
@@ -141,7 +147,7 @@ impl Receiver {
         let Some(position) = self.position() else {
             return Err(PeerError::Invalid("the end is missing"));
         };
-        if let Stage::Log(entries) = &self.stage {
+        if let ReceiveStage::Log(entries) = &self.stage {
             entries.log.close()?;
         }
         let (disk, staging) = (self.staging.disk(), &self.staging);
@@ -165,7 +171,7 @@ impl Receiver {
         Ok(())
     }
 
-    fn begin(&self, manifest: &Manifest) -> Result<Stage, PeerError> {
+    fn begin(&self, manifest: &Manifest) -> Result<ReceiveStage, PeerError> {
         self.group.check(manifest.of.as_ref()).map_err(PeerError::OtherGroup)?;
         let &Manifest { snapshot_lsn, snapshot_bytes, first, .. } = manifest;
         if first == 0 || first > snapshot_lsn.saturating_add(1) || snapshot_lsn >= Lsn::MAX - 1 {
@@ -180,10 +186,21 @@ impl Receiver {
         }
         let file = self.staging.disk().create(&self.staging.at(FETCHED))?;
         let (lsn, bytes) = (snapshot_lsn, snapshot_bytes);
-        Ok(Stage::Snapshot(Incoming { file, lsn, bytes, first, offset: 0, synced: 0 }))
+        Ok(ReceiveStage::Snapshot(IncomingSnapshot {
+            file,
+            lsn,
+            bytes,
+            first,
+            offset: 0,
+            synced: 0,
+        }))
     }
 
-    fn snapshot(&self, mut incoming: Incoming, chunk: &Chunk) -> Result<Stage, PeerError> {
+    fn snapshot(
+        &self,
+        mut incoming: IncomingSnapshot,
+        chunk: &Chunk,
+    ) -> Result<ReceiveStage, PeerError> {
         let length = chunk.data.len() as u64;
         if chunk.offset != incoming.offset {
             return Err(PeerError::Invalid("a chunk of the snapshot is missing"));
@@ -198,15 +215,15 @@ impl Receiver {
                 incoming.file.sync()?;
                 incoming.synced = incoming.offset;
             }
-            return Ok(Stage::Snapshot(incoming));
+            return Ok(ReceiveStage::Snapshot(incoming));
         }
         incoming.file.sync()?;
         self.check_snapshot(&incoming)
     }
 
     /// Names the snapshot and reads all of it.
-    fn check_snapshot(&self, incoming: &Incoming) -> Result<Stage, PeerError> {
-        let &Incoming { lsn, first, .. } = incoming;
+    fn check_snapshot(&self, incoming: &IncomingSnapshot) -> Result<ReceiveStage, PeerError> {
+        let &IncomingSnapshot { lsn, first, .. } = incoming;
         let staging = &self.staging;
         let name = staging.at(&numbered_name(snapshot::NAME, lsn));
         staging.disk().rename(&staging.at(FETCHED), &name)?;
@@ -237,16 +254,22 @@ impl Receiver {
         first: Lsn,
         snapshot_lsn: Lsn,
         mark: Option<Mark>,
-    ) -> Result<Stage, PeerError> {
+    ) -> Result<ReceiveStage, PeerError> {
         let staging = Arc::clone(&self.staging);
         let opened = FileLog::open(staging, Fsync::Never, first, first - 1, &mut |_, _, _| Ok(()));
         let (log, _) = opened.map_err(disk_error)?;
-        let decoder = Decoder::new(first);
-        Ok(Stage::Log(Box::new(Entries { log, decoder, offset: 0, snapshot_lsn, mark })))
+        let decoder = EntryDecoder::new(first);
+        Ok(ReceiveStage::Log(Box::new(ReceivedEntries {
+            log,
+            decoder,
+            offset: 0,
+            snapshot_lsn,
+            mark,
+        })))
     }
 }
 
-impl Entries {
+impl ReceivedEntries {
     fn take(&mut self, chunk: &Chunk) -> Result<(), PeerError> {
         if chunk.offset != self.offset {
             return Err(PeerError::Invalid("a chunk of the log is missing"));
@@ -278,7 +301,7 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         if !self.finished {
             // The log has a file open in the folder.
-            self.stage = Stage::Refused;
+            self.stage = ReceiveStage::Refused;
             // If this fails, the next start removes it.
             let _ = fs::remove_dir_all(self.staging.path());
         }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 /// The next step of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum FetchDecision {
     /// Read on.
     Continue,
     /// The rest is elsewhere.
@@ -35,7 +35,7 @@ pub fn fetch(
     address: &str,
     options: &PeerClientOptions,
     folder: &Path,
-    enough: &mut dyn FnMut(Option<&LocalLogPosition>) -> Decision,
+    enough: &mut dyn FnMut(Option<&LocalLogPosition>) -> FetchDecision,
 ) -> Result<LocalLogPosition, PeerError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -50,8 +50,8 @@ pub fn fetch(
             receiver.receive(part)?;
             let position = receiver.position();
             match (enough(position.as_ref()), position) {
-                (Decision::GiveUp, _) => return Err(PeerError::GivenUp),
-                (Decision::Enough, Some(_)) => return receiver.finish(),
+                (FetchDecision::GiveUp, _) => return Err(PeerError::GivenUp),
+                (FetchDecision::Enough, Some(_)) => return receiver.finish(),
                 _ => {}
             }
         }

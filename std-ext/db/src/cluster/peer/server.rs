@@ -5,11 +5,11 @@
 
 use super::limits::SILENCE;
 use super::restored::{MOST_RESTORED, RESTORES};
-use super::service::{DELIVERIES, Service};
+use super::service::{DELIVERIES, PeerService};
 use super::serving::Serving;
 #[cfg(feature = "tls")]
-use super::socket::Connection;
-use super::socket::{Incoming, Socket};
+use super::socket::PeerConnection;
+use super::socket::{Incoming, PeerSocket};
 use super::tls::PeerTls;
 use super::wire::peer_server::PeerServer as Generated;
 use crate::lock::lock;
@@ -61,7 +61,7 @@ pub struct PeerServer {
 }
 
 /// Gives new connections to the server with the latest certificates.
-type Latest = Arc<Mutex<UnboundedSender<Socket>>>;
+type Latest = Arc<Mutex<UnboundedSender<PeerSocket>>>;
 
 impl PeerServer {
     /// Serves peers at an address.
@@ -197,9 +197,10 @@ impl Generation {
     }
 
     /// Serves until no more connections are given. Those that exist go on by themselves.
-    async fn serve(self, given: UnboundedReceiver<Socket>) {
+    async fn serve(self, given: UnboundedReceiver<PeerSocket>) {
         let Self { mut server, serving, name } = self;
-        let service = Generated::new(Service::new(serving)).max_decoding_message_size(MOST_REQUEST);
+        let service =
+            Generated::new(PeerService::new(serving)).max_decoding_message_size(MOST_REQUEST);
         let admit = move |request: Request<()>| admit(request, name.as_deref());
         let service = InterceptedService::new(service, admit);
         if let Err(why) = server.add_service(service).serve_with_incoming(SocketStream(given)).await
@@ -210,10 +211,10 @@ impl Generation {
 }
 
 /// The connections that a server gets.
-struct SocketStream(UnboundedReceiver<Socket>);
+struct SocketStream(UnboundedReceiver<PeerSocket>);
 
 impl Stream for SocketStream {
-    type Item = io::Result<Socket>;
+    type Item = io::Result<PeerSocket>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_recv(context).map(|socket| socket.map(Ok))
@@ -225,7 +226,7 @@ impl Stream for SocketStream {
 fn admit(request: Request<()>, name: Option<&str>) -> Result<Request<()>, Status> {
     use tonic::transport::server::TlsConnectInfo;
     if let Some(name) = name {
-        let shown = request.extensions().get::<TlsConnectInfo<Connection>>();
+        let shown = request.extensions().get::<TlsConnectInfo<PeerConnection>>();
         let certificates = shown.and_then(TlsConnectInfo::peer_certs);
         super::tls::check_client(certificates.as_ref(), name).map_err(Status::permission_denied)?;
     }

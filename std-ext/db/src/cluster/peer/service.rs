@@ -1,14 +1,14 @@
 //! The answers of the server of peers.
 
-use super::channels::Joiner;
+use super::channels::PartJoiner;
 use super::digest::{self, LONGEST_WAIT};
 use super::export::{self, EXPORTS};
 use super::limits::SILENCE;
 use super::restored::{self, RESTORES};
 use super::serving::Serving;
 use super::slots;
-use super::socket::Connection;
-use super::source::Source;
+use super::socket::PeerConnection;
+use super::source::SnapshotSource;
 use super::wire::peer_server::Peer;
 use super::wire::{
     DigestRequest, DigestResponse, ExportRequest, FetchRequest, FetchResponse, Identity,
@@ -45,14 +45,14 @@ const POLL: Duration = Duration::from_millis(50);
 const TELL: Duration = Duration::from_secs(1);
 
 /// The service.
-pub(super) struct Service {
+pub(super) struct PeerService {
     serving: Arc<Serving>,
     fetches: Arc<Semaphore>,
     exports: Arc<Semaphore>,
     restores: Arc<Semaphore>,
 }
 
-impl Service {
+impl PeerService {
     pub(super) fn new(serving: Arc<Serving>) -> Self {
         let [fetches, exports, restores] =
             [FETCHES, EXPORTS, RESTORES].map(|most| Arc::new(Semaphore::new(most)));
@@ -62,14 +62,14 @@ impl Service {
     /// Checks that a node of this group asks, and admits its connection. Returns the node.
     fn member(&self, asked: &Extensions, from: Option<&Identity>) -> Result<NodeId, Status> {
         let node = self.serving.group.check(from).map_err(Status::failed_precondition)?;
-        Connection::of(asked)?.admit()?;
+        PeerConnection::of(asked)?.admit()?;
         Ok(node)
     }
 
     /// Checks that a node of this cluster asks, and admits its connection.
     fn node(&self, asked: &Extensions, from: Option<&Identity>) -> Result<NodeId, Status> {
         let node = self.serving.group.check_cluster(from).map_err(Status::failed_precondition)?;
-        Connection::of(asked)?.admit()?;
+        PeerConnection::of(asked)?.admit()?;
         Ok(node)
     }
 
@@ -92,16 +92,16 @@ impl Service {
     }
 }
 
-impl Service {
+impl PeerService {
     fn moved(&self) -> MoveResponse {
         MoveResponse { of: Some(self.serving.group.sent_by(self.serving.node)) }
     }
 }
 
 #[async_trait]
-impl Peer for Service {
+impl Peer for PeerService {
     type FetchStream = Parts;
-    type ExportStream = export::Parts;
+    type ExportStream = export::ExportParts;
 
     async fn status(
         &self,
@@ -148,7 +148,7 @@ impl Peer for Service {
             Status::failed_precondition("it keeps no data on a disk, or is still loading it")
         })?;
         let of = serving.group.sent_by(serving.node);
-        let source = spawn_blocking(move || Source::open(of, &folder, &local_log)).await;
+        let source = spawn_blocking(move || SnapshotSource::open(of, &folder, &local_log)).await;
         let source = source.map_err(|_| Status::internal("it failed to open its data"))?;
         let source = source.map_err(|why| refusal(&why))?;
         let (parts, taken) = mpsc::channel(WAITING);
@@ -159,7 +159,7 @@ impl Peer for Service {
     async fn export(
         &self,
         request: Request<ExportRequest>,
-    ) -> Result<Response<export::Parts>, Status> {
+    ) -> Result<Response<export::ExportParts>, Status> {
         let (_, asked, ExportRequest { from, group, slots }) = request.into_parts();
         let (_, (db, _)) = self.moves(&asked, from.as_ref(), group)?;
         let wrong = || Status::invalid_argument("the request has no set of slots");
@@ -246,7 +246,7 @@ impl Peer for Service {
         request: Request<Streaming<MessagesRequest>>,
     ) -> Result<Response<MessagesResponse>, Status> {
         let (_, asked, mut requests) = request.into_parts();
-        let mut joiner = Joiner::default();
+        let mut joiner = PartJoiner::default();
         let mut known = false;
         while let Some(MessagesRequest { from, messages }) = requests.message().await? {
             if !known {
@@ -284,7 +284,7 @@ impl Stream for Parts {
 
 /// Sends the parts until the peer ends the call, or takes nothing for too long.
 async fn send(
-    mut source: Source,
+    mut source: SnapshotSource,
     parts: Sender<Result<FetchResponse, Status>>,
     _permit: OwnedSemaphorePermit,
 ) {

@@ -68,12 +68,12 @@ impl Connections {
 
 /// A connection, as the requests on it know it.
 #[derive(Clone)]
-pub(super) struct Connection {
+pub(super) struct PeerConnection {
     number: u64,
     all: Arc<Mutex<Connections>>,
 }
 
-impl Connection {
+impl PeerConnection {
     /// Returns the connection of a request with these extensions.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl Incoming {
 }
 
 impl Stream for Incoming {
-    type Item = io::Result<Socket>;
+    type Item = io::Result<PeerSocket>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
@@ -123,7 +123,7 @@ impl Stream for Incoming {
                 Ok((stream, _)) => {
                     // Without this option, the connection is only slower.
                     let _ = stream.set_nodelay(true);
-                    return Poll::Ready(Some(Ok(Socket::new(stream, &self.all))));
+                    return Poll::Ready(Some(Ok(PeerSocket::new(stream, &self.all))));
                 }
             }
         }
@@ -131,17 +131,17 @@ impl Stream for Incoming {
 }
 
 /// A connection. Reading fails after too much silence, and both directions fail once the server closes it.
-pub(super) struct Socket {
+pub(super) struct PeerSocket {
     stream: TcpStream,
     silence: Pin<Box<Sleep>>,
     closed: oneshot::Receiver<()>,
-    connection: Connection,
+    connection: PeerConnection,
 }
 
-impl Socket {
+impl PeerSocket {
     fn new(stream: TcpStream, all: &Arc<Mutex<Connections>>) -> Self {
         let (number, closed) = lock(all).begin();
-        let connection = Connection { number, all: Arc::clone(all) };
+        let connection = PeerConnection { number, all: Arc::clone(all) };
         Self { stream, silence: Box::pin(sleep(SILENCE)), closed, connection }
     }
 
@@ -154,21 +154,21 @@ impl Socket {
     }
 }
 
-impl Drop for Socket {
+impl Drop for PeerSocket {
     fn drop(&mut self) {
         lock(&self.connection.all).end(self.connection.number);
     }
 }
 
-impl Connected for Socket {
-    type ConnectInfo = Connection;
+impl Connected for PeerSocket {
+    type ConnectInfo = PeerConnection;
 
-    fn connect_info(&self) -> Connection {
+    fn connect_info(&self) -> PeerConnection {
         self.connection.clone()
     }
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for PeerSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -184,7 +184,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for PeerSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

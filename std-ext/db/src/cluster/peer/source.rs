@@ -7,7 +7,7 @@ use super::entries;
 use super::limits::CHUNK;
 use super::wire::fetch_response::Part;
 use super::wire::{Chunk, Identity, Manifest, Reached};
-use crate::cluster::local_log::{LocalLog, LocalLogError, Records};
+use crate::cluster::local_log::{LocalLog, LocalLogError, LocalRecords};
 use crate::log::folder::Folder;
 use crate::log::{Lsn, OpenError, crc};
 use crate::snapshot::{SectionInfo, Snapshot};
@@ -21,10 +21,10 @@ use std::sync::Arc;
 const ATTEMPTS: usize = 10;
 
 /// The parts that a peer gets, in order.
-pub(super) struct Source {
+pub(super) struct SnapshotSource {
     manifest: Option<Manifest>,
-    snapshot: Option<Sending>,
-    records: Records,
+    snapshot: Option<SnapshotFile>,
+    records: LocalRecords,
     /// Encoded entries, of which the first `sent` bytes were sent.
     encoded: Vec<u8>,
     sent: usize,
@@ -34,13 +34,13 @@ pub(super) struct Source {
 }
 
 /// The snapshot's file.
-struct Sending {
+struct SnapshotFile {
     file: File,
     offset: u64,
     bytes: u64,
 }
 
-impl Source {
+impl SnapshotSource {
     /// Opens the newest snapshot and the entries that it needs.
     pub(super) fn open(
         of: Identity,
@@ -55,8 +55,11 @@ impl Source {
         });
         let records = local_log.read_from(watermark + 1)?;
         drop(pin);
-        let snapshot =
-            newest.map(|(snapshot, file)| Sending { file, offset: 0, bytes: snapshot.bytes() });
+        let snapshot = newest.map(|(snapshot, file)| SnapshotFile {
+            file,
+            offset: 0,
+            bytes: snapshot.bytes(),
+        });
         let manifest = Manifest {
             of: Some(of),
             snapshot_lsn,
@@ -110,7 +113,7 @@ impl Source {
     }
 }
 
-impl Sending {
+impl SnapshotFile {
     fn next(&mut self) -> std::io::Result<Option<Chunk>> {
         let left = self.bytes - self.offset;
         if left == 0 {

@@ -124,7 +124,7 @@ fn a_new_node_fetches_the_data_of_its_own_group() {
     let settings = of_group(&etcd, "fetch", 1);
     let late = Node::start(&settings, folders[1].at(2)).unwrap();
     until("the node wants to start anew", || late.exit().is_some());
-    assert!(matches!(late.exit(), Some(Exit::Restart(_))), "{:?}", late.exit());
+    assert!(matches!(late.exit(), Some(NodeExit::Restart(_))), "{:?}", late.exit());
     drop(late);
     groups[1].push(Node::start(&settings, folders[1].at(2)).unwrap());
     let own = written.iter().filter(|(_, _, group)| *group == 1);

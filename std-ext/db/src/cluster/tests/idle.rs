@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::cluster::core::NodeId;
-use crate::cluster::directory::Directory;
-use crate::cluster::etcd::{Client, Keys as KeyRange, Settings};
+use crate::cluster::directory::ClusterDirectory;
+use crate::cluster::etcd::{ClientSettings, EtcdClient, Keys as KeyRange};
 use crate::cluster::keys::Keys;
 use crate::cluster::registration::Registration;
 use std::io::{self, Read, Write};
@@ -57,7 +57,7 @@ fn a_node_that_registers_is_seen_at_once() {
     let folders = Folders::new(3);
     let nodes = settled(&etcd, "seen", &folders);
     let runtime = runtime();
-    let client = Client::connect(&Settings::new(etcd.endpoints())).unwrap();
+    let client = EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
     let keys = Keys::new("seen", 0).unwrap();
     let key = |n: u8| keys.node(&NodeId([n; 20]).to_string());
     let registration = Registration {
@@ -95,9 +95,9 @@ fn runtime() -> Runtime {
 struct Watched<'e> {
     etcd: &'e Etcd,
     runtime: Runtime,
-    client: Client,
+    client: EtcdClient,
     keys: Arc<Keys>,
-    directory: Arc<Directory>,
+    directory: Arc<ClusterDirectory>,
     proxy: Proxy,
 }
 
@@ -108,11 +108,11 @@ impl<'e> Watched<'e> {
         let runtime = runtime();
         let keys = Arc::new(Keys::new("watched", 0).unwrap());
         let (client, directory) = runtime.block_on(async {
-            let by_proxy = Settings::new([format!("http://{}", proxy.address)]);
-            let by_proxy = Client::connect(&by_proxy).unwrap();
+            let by_proxy = ClientSettings::new([format!("http://{}", proxy.address)]);
+            let by_proxy = EtcdClient::connect(&by_proxy).unwrap();
             (
-                Client::connect(&Settings::new(etcd.endpoints())).unwrap(),
-                Directory::new(by_proxy, Arc::clone(&keys)),
+                EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap(),
+                ClusterDirectory::new(by_proxy, Arc::clone(&keys)),
             )
         });
         let runs = Arc::clone(&directory);

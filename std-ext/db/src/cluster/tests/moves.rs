@@ -3,7 +3,7 @@
 use super::groups::{is_refused, keys, knows_all, of_group, start};
 use super::*;
 use crate::cluster::bootstrap;
-use crate::cluster::etcd::Client;
+use crate::cluster::etcd::EtcdClient;
 use crate::cluster::keys::Keys;
 use crate::cluster::moves::create;
 use crate::cluster::moves::record::MoveRecord;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// An administrator of the cluster.
 struct Administrator {
     runtime: tokio::runtime::Runtime,
-    client: Client,
+    client: EtcdClient,
     keys: Keys,
 }
 
@@ -24,7 +24,7 @@ impl Administrator {
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
         let client = {
             let _in_runtime = runtime.enter();
-            Client::connect(&bootstrap::etcd_settings(settings)).unwrap()
+            EtcdClient::connect(&bootstrap::etcd_settings(settings)).unwrap()
         };
         Self { runtime, client, keys: Keys::new(&settings.name, 0).unwrap() }
     }

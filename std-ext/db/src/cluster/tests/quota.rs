@@ -2,7 +2,7 @@
 
 use super::groups::of_group;
 use super::*;
-use crate::cluster::etcd::{Client, ErrorKind, Keys, Settings};
+use crate::cluster::etcd::{ClientSettings, ErrorKind, EtcdClient, Keys};
 use crate::request::RequestError;
 
 const QUOTA: u64 = 64 << 20;
@@ -52,7 +52,7 @@ fn set_key_when_possible(
 }
 
 /// Fills etcd with keys of another program.
-async fn fill(client: &Client) {
+async fn fill(client: &EtcdClient) {
     for number in 0..100 {
         let put = client.put(format!("/other/{number}"), noise(number, 1 << 20), 0).await;
         if put.is_err_and(|why| why.kind() == ErrorKind::NoSpace) {
@@ -128,7 +128,7 @@ fn an_etcd_that_was_full_is_used_on_once_there_is_room() {
     let nodes = [Node::start(&settings, folders.at(0)).unwrap()];
     write(&nodes, "rose", "red");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let client = || Client::connect(&Settings::new(etcd.endpoints())).unwrap();
+    let client = || EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
     // Another program fills it.
     runtime.block_on(fill(&client()));
     assert!(etcd.etcdctl(&["alarm", "list"]).contains("NOSPACE"));
@@ -153,7 +153,7 @@ fn an_alarm_that_comes_back_is_left_raised() {
     let nodes = [Node::start(&settings, folders.at(0)).unwrap()];
     write(&nodes, "rose", "red");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let client = || Client::connect(&Settings::new(etcd.endpoints())).unwrap();
+    let client = || EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
     let other = client();
     let quota = || nodes[0].member.status().space.quota;
     // The other program tries again after each disarm: what the node puts may be small enough to fit.
@@ -241,7 +241,7 @@ fn two_groups_go_on_after_etcd_was_full() {
     let folders = Folders::new(2);
     let nodes = two_groups(&etcd, "alarms", &folders);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let client = || Client::connect(&Settings::new(etcd.endpoints())).unwrap();
+    let client = || EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
     runtime.block_on(fill(&client()));
     assert!(etcd.etcdctl(&["alarm", "list"]).contains("NOSPACE"));
     let writers = [("b", &nodes[0]), ("a", &nodes[1])];

@@ -64,7 +64,7 @@ fn a_copy_of_the_primary_s_folder_takes_nothing() {
         assert!(nodes[0].exit().is_none(), "the copy ends the original: {:?}", nodes[0].exit());
         copy.exit().is_some()
     });
-    let Some(Exit::Stop(why)) = copy.exit() else { panic!("{:?}", copy.exit()) };
+    let Some(NodeExit::Stop(why)) = copy.exit() else { panic!("{:?}", copy.exit()) };
     assert!(why.contains("its directory is a copy of this one"), "{why}");
     write(&nodes, "rose", "white");
     assert_eq!(takeovers(&nodes[0], "new"), (1, 1));

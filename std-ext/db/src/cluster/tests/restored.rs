@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cluster::core::{Batch, Tail};
-use crate::cluster::etcd::{Client, Settings};
+use crate::cluster::etcd::{ClientSettings, EtcdClient};
 use crate::cluster::keys::Keys;
 use crate::log::Lsn;
 use crate::log::folder::Folder;
@@ -16,7 +16,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// Returns the number of the last entry in etcd.
 fn last_entry(etcd: &Etcd, name: &str) -> Lsn {
     block_on(async {
-        let client = Client::connect(&Settings::new(etcd.endpoints())).unwrap();
+        let client = EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
         let tail = client.get(Keys::new(name, 0).unwrap().tail()).await.unwrap().pair.unwrap();
         Tail::parse(&tail.value).unwrap().lsn
     })
@@ -25,7 +25,7 @@ fn last_entry(etcd: &Etcd, name: &str) -> Lsn {
 /// Turns a bit of the last batch, as if another history had it: of a value, of a node's id, or of a time.
 fn forge(etcd: &Etcd, name: &str) {
     block_on(async {
-        let client = Client::connect(&Settings::new(etcd.endpoints())).unwrap();
+        let client = EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
         let keys = Keys::new(name, 0).unwrap();
         let value = async |key: String| client.get(key).await.unwrap().pair.unwrap().value;
         let tail = Tail::parse(&value(keys.tail()).await).unwrap();
@@ -73,7 +73,7 @@ fn a_snapshot_notices_another_last_batch() {
         assert!(!node.is_primary(), "a node goes on with another history");
         node.exit().is_some()
     });
-    let Some(Exit::Stop(why)) = node.exit() else { panic!("{:?}", node.exit()) };
+    let Some(NodeExit::Stop(why)) = node.exit() else { panic!("{:?}", node.exit()) };
     assert!(why.contains("a different history"), "{why}");
     drop(node);
     forge(&etcd, "restored");

@@ -1,6 +1,6 @@
 //! Checks of commands before they are executed.
 
-use super::log::{Entry, LogContext, Reason, cut};
+use super::log::{Entry, LogContext, RefusalReason, cut};
 use super::selector::Denied;
 use super::user::User;
 use super::users::Users;
@@ -29,12 +29,12 @@ impl Users {
     /// `word` names the place of the password.
     #[cfg(feature = "grpc")]
     pub(crate) fn log_wrong_password(&self, word: &[u8], client: &ClientInfo<'_>) {
-        self.log_refusal(Reason::Auth, LogContext::TopLevel, (word, client.user), client);
+        self.log_refusal(RefusalReason::Auth, LogContext::TopLevel, (word, client.user), client);
     }
 
     fn log_refusal(
         &self,
-        reason: Reason,
+        reason: RefusalReason,
         context: LogContext,
         (object, user): (&[u8], &[u8]),
         info: &ClientInfo<'_>,
@@ -154,9 +154,9 @@ impl<'a> Execution<'_, 'a> {
         (named, arguments): (&'static CommandSpec, &[&[u8]]),
     ) {
         let (reason, object) = match denied {
-            Denied::Command => (Reason::Command, named.name.as_bytes()),
-            Denied::Key(at) => (Reason::Key, arguments[at]),
-            Denied::Channel(at) => (Reason::Channel, arguments[at]),
+            Denied::Command => (RefusalReason::Command, named.name.as_bytes()),
+            Denied::Key(at) => (RefusalReason::Key, arguments[at]),
+            Denied::Channel(at) => (RefusalReason::Channel, arguments[at]),
         };
         // A script is the command of its client.
         let command = match context {
@@ -169,7 +169,7 @@ impl<'a> Execution<'_, 'a> {
 
     fn log(
         &self,
-        reason: Reason,
+        reason: RefusalReason,
         context: LogContext,
         (object, user, command): (&[u8], &[u8], &'static str),
     ) {
@@ -190,7 +190,7 @@ impl<'a> Execution<'_, 'a> {
             let in_transaction = self.connection.queue.is_some();
             let context =
                 if in_transaction { LogContext::Transaction } else { LogContext::TopLevel };
-            self.log(Reason::Auth, context, (word, user, command));
+            self.log(RefusalReason::Auth, context, (word, user, command));
         }
         known
     }

@@ -40,9 +40,9 @@ const _: () = assert!(ALL <= FUTURE, "each command has a bit");
 
 /// A command, a subcommand, or a command that only Redis has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Number(u16);
+pub(super) struct CommandNumber(u16);
 
-impl Number {
+impl CommandNumber {
     /// Returns the number of a command or subcommand of this server.
     pub(super) fn of(wanted: &'static CommandSpec) -> Self {
         let part = SUBCOMMANDS.iter().position(|part| std::ptr::eq(part, wanted));
@@ -96,19 +96,20 @@ impl Number {
 struct Properties {
     /// One bit for each of [`CATEGORIES`].
     categories: u32,
-    subcommands: Vec<Number>,
+    subcommands: Vec<CommandNumber>,
 }
 
 /// The properties of all commands, by their numbers: a rule about a category reads them many times.
 static PROPERTIES: LazyLock<Vec<Properties>> = LazyLock::new(|| {
     let mut all = vec![Properties::default(); ALL];
-    for number in Number::all() {
+    for number in CommandNumber::all() {
         for (bit, category) in CATEGORIES.iter().enumerate() {
             let is_in = number.categories().split(' ').any(|one| one == *category);
             all[usize::from(number.0)].categories |= u32::from(is_in) << bit;
         }
-        let command = number.name().split_once('|').and_then(|(of, _)| Number::find(of.as_bytes()));
-        if let Some(Number(command)) = command {
+        let command =
+            number.name().split_once('|').and_then(|(of, _)| CommandNumber::find(of.as_bytes()));
+        if let Some(CommandNumber(command)) = command {
             all[usize::from(command)].subcommands.push(number);
         }
     }
@@ -120,7 +121,7 @@ static PROPERTIES: LazyLock<Vec<Properties>> = LazyLock::new(|| {
 pub(super) struct CommandSet {
     bits: [u64; WORDS],
     /// Commands that are allowed only with one of these first arguments.
-    first_arguments: Vec<(Number, Vec<u8>)>,
+    first_arguments: Vec<(CommandNumber, Vec<u8>)>,
 }
 
 impl CommandSet {
@@ -139,7 +140,7 @@ impl CommandSet {
         self.has_bit(FUTURE)
     }
 
-    pub(super) fn has(&self, command: Number) -> bool {
+    pub(super) fn has(&self, command: CommandNumber) -> bool {
         self.has_bit(command.0.into())
     }
 
@@ -147,7 +148,7 @@ impl CommandSet {
         self.bits[bit / 64] >> (bit % 64) & 1 == 1
     }
 
-    fn set_bit(&mut self, command: Number, allowed: bool) {
+    fn set_bit(&mut self, command: CommandNumber, allowed: bool) {
         let (word, bit) = (usize::from(command.0 / 64), 1 << (command.0 % 64));
         if allowed {
             self.bits[word] |= bit;
@@ -157,7 +158,7 @@ impl CommandSet {
     }
 
     /// Allows or refuses a command with all its subcommands.
-    pub(super) fn change(&mut self, command: Number, allowed: bool) {
+    pub(super) fn change(&mut self, command: CommandNumber, allowed: bool) {
         self.set_bit(command, allowed);
         // `-get` must also take back what `+get|rose` has given.
         self.first_arguments.retain(|(other, _)| *other != command);
@@ -168,20 +169,20 @@ impl CommandSet {
 
     /// Allows or refuses all commands of a category, given by its place in [`CATEGORIES`].
     pub(super) fn change_category(&mut self, category: usize, allowed: bool) {
-        Number::all()
+        CommandNumber::all()
             .filter(|command| command.is_in(category))
             .for_each(|command| self.change(command, allowed));
     }
 
     /// Returns how many commands of a category are in the set, and how many are not.
     pub(super) fn count(&self, category: usize) -> (usize, usize) {
-        let all = || Number::all().filter(|command| command.is_in(category));
+        let all = || CommandNumber::all().filter(|command| command.is_in(category));
         let has = all().filter(|command| self.has(*command)).count();
         (has, all().count() - has)
     }
 
     /// Allows a command with this first argument.
-    pub(super) fn allow_with(&mut self, command: Number, argument: &[u8]) {
+    pub(super) fn allow_with(&mut self, command: CommandNumber, argument: &[u8]) {
         let is_known =
             self.first_arguments_of(command).any(|known| known.eq_ignore_ascii_case(argument));
         if !is_known {
@@ -190,13 +191,13 @@ impl CommandSet {
     }
 
     /// Returns the first arguments with which a command is allowed that the set does not have.
-    pub(super) fn first_arguments_of(&self, command: Number) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn first_arguments_of(&self, command: CommandNumber) -> impl Iterator<Item = &[u8]> {
         let all = self.first_arguments.iter();
         all.filter(move |(other, _)| *other == command).map(|(_, argument)| &argument[..])
     }
 
     /// Returns whether a command may be executed with these arguments, the first of which is its name.
-    pub(super) fn allows(&self, command: Number, arguments: &[&[u8]]) -> bool {
+    pub(super) fn allows(&self, command: CommandNumber, arguments: &[&[u8]]) -> bool {
         if self.has(command) {
             return true;
         }
@@ -214,9 +215,14 @@ mod tests {
 
     #[test]
     fn each_command_has_a_number_and_a_name() {
-        let mut numbers: Vec<_> = Number::all().collect();
+        let mut numbers: Vec<_> = CommandNumber::all().collect();
         for number in &numbers {
-            assert_eq!(Number::find(number.name().as_bytes()), Some(*number), "{}", number.name());
+            assert_eq!(
+                CommandNumber::find(number.name().as_bytes()),
+                Some(*number),
+                "{}",
+                number.name()
+            );
         }
         numbers.sort_unstable();
         numbers.dedup();
@@ -225,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_command_takes_its_subcommands_with_it() {
-        let find = |name: &str| Number::find(name.as_bytes()).unwrap();
+        let find = |name: &str| CommandNumber::find(name.as_bytes()).unwrap();
         let mut set = CommandSet::default();
         set.change(find("xgroup"), true);
         set.change(find("config"), true);

@@ -1,6 +1,6 @@
 //! Descriptions of users: rules that give the same rights.
 
-use super::commands::{CATEGORIES, CommandSet, Number};
+use super::commands::{CATEGORIES, CommandNumber, CommandSet};
 use super::selector::Selector;
 use super::user::User;
 use crate::command::hexadecimal;
@@ -129,7 +129,7 @@ impl CommandSet {
 
     /// Adds the rules for the commands whose rights no category has described.
     fn add_single_rules(&self, described: &mut Self, rules: &mut Vec<u8>) {
-        for command in Number::all() {
+        for command in CommandNumber::all() {
             let allowed = self.has(command);
             if allowed != described.has(command) {
                 rules.extend_from_slice(if allowed { b" +" } else { b" -" });

@@ -11,7 +11,7 @@ const MAX_BYTES: usize = 1024;
 
 /// The kind of the refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum RefusalReason {
     Command,
     Key,
     Channel,
@@ -31,7 +31,7 @@ pub(in crate::command) enum LogContext {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) count: u64,
-    pub(super) reason: Reason,
+    pub(super) reason: RefusalReason,
     pub(super) context: LogContext,
     /// The command, the key or the channel.
     pub(super) object: Vec<u8>,
@@ -55,10 +55,10 @@ impl Entry {
 
     pub(super) fn reason(&self) -> &'static str {
         match self.reason {
-            Reason::Command => "command",
-            Reason::Key => "key",
-            Reason::Channel => "channel",
-            Reason::Auth => "auth",
+            RefusalReason::Command => "command",
+            RefusalReason::Key => "key",
+            RefusalReason::Channel => "channel",
+            RefusalReason::Auth => "auth",
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     fn entry(object: &str, time: u64) -> Entry {
-        let (reason, context) = (Reason::Key, LogContext::TopLevel);
+        let (reason, context) = (RefusalReason::Key, LogContext::TopLevel);
         let (object, user, client) = (object.into(), b"rose".to_vec(), Vec::new());
         Entry { count: 1, reason, context, object, user, time, first: (0, 0), client }
     }

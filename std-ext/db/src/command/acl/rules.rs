@@ -1,6 +1,6 @@
 //! Rules: the words that give rights to a user and take them.
 
-use super::commands::{CATEGORIES, CommandSet, Number};
+use super::commands::{CATEGORIES, CommandNumber, CommandSet};
 use super::selector::{KeyPattern, Selector};
 use super::user::{PasswordDigest, User, digest};
 use crate::command::arguments::is;
@@ -175,7 +175,7 @@ impl Selector {
             // Only `+`: Redis has no rule that refuses a first argument.
             [b'+', command @ ..] if command.contains(&b'|') => self.allow_part(command)?,
             [sign @ (b'+' | b'-'), command @ ..] => {
-                let command = Number::find(command).ok_or(RuleError::UnknownName)?;
+                let command = CommandNumber::find(command).ok_or(RuleError::UnknownName)?;
                 self.commands.change(command, *sign == b'+');
             }
             _ => return Err(RuleError::Syntax),
@@ -218,7 +218,7 @@ impl Selector {
     fn allow_part(&mut self, rule: &[u8]) -> Result<(), RuleError> {
         let bar = rule.iter().rposition(|&byte| byte == b'|').unwrap_or_default();
         let (name, argument) = (&rule[..bar], &rule[bar + 1..]);
-        let command = Number::find(name).ok_or(RuleError::UnknownName)?;
+        let command = CommandNumber::find(name).ok_or(RuleError::UnknownName)?;
         if command.is_subcommand() {
             return Err(RuleError::SubcommandArgument);
         }
@@ -227,7 +227,7 @@ impl Selector {
             return Err(RuleError::Syntax);
         }
         if command.subcommands().next().is_some() {
-            let part = Number::find(rule).ok_or(RuleError::UnknownName)?;
+            let part = CommandNumber::find(rule).ok_or(RuleError::UnknownName)?;
             self.commands.change(part, true);
         } else {
             self.commands.allow_with(command, argument);

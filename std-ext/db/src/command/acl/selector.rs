@@ -1,7 +1,7 @@
 //! A selector: commands, keys and channels that belong together. A command is allowed if one selector of the user
 //! allows all of it.
 
-use super::commands::{CommandSet, Number};
+use super::commands::{CommandNumber, CommandSet};
 use super::key_use::{KeyUse, has_keys, keys};
 use crate::command::table::{CommandSpec, Id};
 use crate::glob;
@@ -59,7 +59,9 @@ impl Selector {
         arguments: &[&[u8]],
     ) -> Result<(), Denied> {
         // AUTH, HELLO, QUIT and RESET cannot be forbidden (`CMD_NO_AUTH`): a client could not log in as another user.
-        if !spec.allowed_unauthenticated() && !self.commands.allows(Number::of(spec), arguments) {
+        if !spec.allowed_unauthenticated()
+            && !self.commands.allows(CommandNumber::of(spec), arguments)
+        {
             return Err(Denied::Command);
         }
         if !self.all_keys && has_keys(spec) {

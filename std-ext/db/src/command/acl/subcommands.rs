@@ -12,7 +12,7 @@ use crate::command::execute::{Execution, NextStep};
 use crate::command::hexadecimal;
 use crate::command::subcommands;
 use crate::command::table::{self, COMMANDS, CommandSpec};
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::state::number;
 use std::fs::File;
 use std::io::Read;
@@ -342,7 +342,7 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Writes the rights of a selector, as fields of a map.
-fn write_selector(selector: &Selector, out: &mut Writer<'_>) {
+fn write_selector(selector: &Selector, out: &mut RespWriter<'_>) {
     out.bulk(b"commands");
     out.bulk(&selector.commands.rules());
     out.bulk(b"keys");
@@ -352,7 +352,7 @@ fn write_selector(selector: &Selector, out: &mut Writer<'_>) {
 }
 
 /// Writes an entry of ACL LOG. `now` is in milliseconds since 1970.
-fn write_entry(entry: &Entry, now: u64, out: &mut Writer<'_>) {
+fn write_entry(entry: &Entry, now: u64, out: &mut RespWriter<'_>) {
     out.map(10);
     out.bulk(b"count");
     out.integer(entry.count.cast_signed());

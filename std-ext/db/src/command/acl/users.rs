@@ -17,14 +17,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// The users by their names.
-type Table = BTreeMap<Box<[u8]>, Arc<User>>;
+type UserTable = BTreeMap<Box<[u8]>, Arc<User>>;
 
 /// Entries that ACL LOG keeps, unless a setting says otherwise.
 const LOG_LENGTH: u64 = 128;
 
 /// The users of a server.
 pub struct Users {
-    table: Mutex<Table>,
+    table: Mutex<UserTable>,
     version: AtomicU64,
     /// Whether new users have all channels (`acl-pubsub-default`).
     all_channels: AtomicBool,
@@ -75,7 +75,7 @@ impl Users {
     }
 
     /// Changes the table, and wakes those who use it.
-    fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut UserTable) -> T) -> T {
         let result = {
             let mut table = lock(&self.table);
             let result = change(&mut table);

@@ -5,7 +5,7 @@ mod slot_stats;
 #[cfg(all(test, feature = "cluster"))]
 mod tests;
 
-use crate::cluster::view::{Group, Member, Role};
+use crate::cluster::view::{KnownGroup, MemberRole, MemberView};
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is, subcommand};
 use crate::command::execute::Execution;
 use crate::command::redirects::DOWN;
@@ -223,9 +223,11 @@ impl<'a> Execution<'_, 'a> {
             _ => return Err(SYNTAX),
         }
         match shown.view.role {
-            Role::Primary => return Err("ERR You should send CLUSTER FAILOVER to a replica".into()),
-            Role::Loading => return Err("ERR this node is loading".into()),
-            Role::Follower => {}
+            MemberRole::Primary => {
+                return Err("ERR You should send CLUSTER FAILOVER to a replica".into());
+            }
+            MemberRole::Loading => return Err("ERR this node is loading".into()),
+            MemberRole::Follower => {}
         }
         self.execute_batch();
         shown.views.hand_over().map_err(|why| format!("ERR {why}"))?;
@@ -247,7 +249,10 @@ impl<'a> Execution<'_, 'a> {
 }
 
 /// Returns the node with this id, and its group.
-fn known<'v>(shown: &ShownNodes<'v>, id: &[u8]) -> Result<(&'v Group, &'v Member), CommandError> {
+fn known<'v>(
+    shown: &ShownNodes<'v>,
+    id: &[u8],
+) -> Result<(&'v KnownGroup, &'v MemberView), CommandError> {
     shown.find(id).ok_or_else(|| format!("ERR Unknown node {}", String::from_utf8_lossy(id)).into())
 }
 

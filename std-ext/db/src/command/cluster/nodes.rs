@@ -1,10 +1,10 @@
 //! How the nodes of the cluster are shown, in the formats of Redis Cluster 7.
 
-use crate::cluster::view::{Group, Health, Member, SlotRange, View, Views};
+use crate::cluster::view::{KnownGroup, MemberView, NodeHealth, SlotRange, View, Views};
 use crate::command::execute::Execution;
 use crate::command::redirects::{host, port};
 use crate::config::EndpointType;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::state::slots::SLOTS;
 use std::fmt::Write as _;
 
@@ -36,17 +36,19 @@ impl<'v> Execution<'v, '_> {
 
 impl<'v> ShownNodes<'v> {
     /// Returns the last entry of the log that a member has.
-    pub(in crate::command) fn offset(&self, member: &Member) -> u64 {
+    pub(in crate::command) fn offset(&self, member: &MemberView) -> u64 {
         if self.is_own(member) { self.own_offset } else { member.offset }
     }
 
     /// Returns the followers of this node's group that serve clients.
-    pub(in crate::command) fn online_followers(&self) -> impl Iterator<Item = &'v Member> + Clone {
+    pub(in crate::command) fn online_followers(
+        &self,
+    ) -> impl Iterator<Item = &'v MemberView> + Clone {
         online(&self.view.group)
     }
 
     /// Finds a node by its id, and its group.
-    pub(super) fn find(&self, id: &[u8]) -> Option<(&'v Group, &'v Member)> {
+    pub(super) fn find(&self, id: &[u8]) -> Option<(&'v KnownGroup, &'v MemberView)> {
         let id = str::from_utf8(id).ok()?;
         self.view.groups().find_map(|group| Some((group, group.member(id)?)))
     }
@@ -65,13 +67,18 @@ impl<'v> ShownNodes<'v> {
         text
     }
 
-    fn is_own(&self, member: &Member) -> bool {
+    fn is_own(&self, member: &MemberView) -> bool {
         member.id == self.view.own_id
     }
 
     /// Returns a member's line in CLUSTER NODES, without a line end. `ranges` are the slots of its group.
-    pub(super) fn line(&self, group: &Group, member: &Member, ranges: &[SlotRange]) -> String {
-        let Member { id, addresses, health, lag, .. } = member;
+    pub(super) fn line(
+        &self,
+        group: &KnownGroup,
+        member: &MemberView,
+        ranges: &[SlotRange],
+    ) -> String {
+        let MemberView { id, addresses, health, lag, .. } = member;
         let (own, primary) = (self.is_own(member), group.is_primary(member));
         let mut address =
             format!("{}:{}@{}", addresses.ip, port(member, self.tls), addresses.peer_port);
@@ -80,7 +87,7 @@ impl<'v> ShownNodes<'v> {
         }
         let mut flags = String::from(if own { "myself," } else { "" });
         flags.push_str(if primary { "master" } else { "slave" });
-        if *health == Health::Failed {
+        if *health == NodeHealth::Failed {
             flags.push_str(",fail");
         }
         // Without a port for this client it has no address: the flag keeps clients from trying port 0.
@@ -94,7 +101,7 @@ impl<'v> ShownNodes<'v> {
         // Of itself, a node of Redis shows 0.
         let heard = if own { 0 } else { self.now.saturating_sub(lag * 1000) };
         // Nodes have no links with each other. What a client concludes from this field is whether the node is alive.
-        let link = if *health == Health::Failed && !own { "disconnected" } else { "connected" };
+        let link = if *health == NodeHealth::Failed && !own { "disconnected" } else { "connected" };
         let (epoch, mut slots) = (group.epoch, String::new());
         // Clients look for the slots of a follower at its primary.
         for SlotRange { first, last, .. } in ranges.iter().filter(|_| primary) {
@@ -107,7 +114,7 @@ impl<'v> ShownNodes<'v> {
 
     /// Returns the ranges of slots whose groups have a primary with a known address. A node that has just started may
     /// not know it yet.
-    pub(super) fn known_ranges(&self) -> Vec<(SlotRange, &'v Group, &'v Member)> {
+    pub(super) fn known_ranges(&self) -> Vec<(SlotRange, &'v KnownGroup, &'v MemberView)> {
         let known = |range: SlotRange| {
             let group = self.view.group(range.group)?;
             let primary = group.primary().filter(|primary| port(primary, self.tls) != 0)?;
@@ -119,8 +126,8 @@ impl<'v> ShownNodes<'v> {
     /// Writes what CLUSTER SLOTS replies.
     pub(super) fn write_slots(
         &self,
-        ranges: &[(SlotRange, &Group, &Member)],
-        out: &mut Writer<'_>,
+        ranges: &[(SlotRange, &KnownGroup, &MemberView)],
+        out: &mut RespWriter<'_>,
     ) {
         out.array(ranges.len());
         for (range, group, primary) in ranges {
@@ -133,7 +140,7 @@ impl<'v> ShownNodes<'v> {
     }
 
     /// Writes a node of CLUSTER SLOTS: its preferred endpoint, and its other addresses behind.
-    fn write_slots_node(&self, member: &Member, out: &mut Writer<'_>) {
+    fn write_slots_node(&self, member: &MemberView, out: &mut RespWriter<'_>) {
         out.array(4);
         let endpoint_type = self.views.endpoint_type();
         match endpoint_type {
@@ -154,7 +161,7 @@ impl<'v> ShownNodes<'v> {
     }
 
     /// Writes what CLUSTER SHARDS replies.
-    pub(super) fn write_shards(&self, out: &mut Writer<'_>) {
+    pub(super) fn write_shards(&self, out: &mut RespWriter<'_>) {
         let ranges = self.view.owners.ranges();
         out.array(self.view.groups().count());
         for group in self.view.groups() {
@@ -172,7 +179,7 @@ impl<'v> ShownNodes<'v> {
         }
     }
 
-    fn write_shards_node(&self, group: &Group, member: &Member, out: &mut Writer<'_>) {
+    fn write_shards_node(&self, group: &KnownGroup, member: &MemberView, out: &mut RespWriter<'_>) {
         let addresses = &member.addresses;
         let ports = [("port", addresses.port), ("tls-port", addresses.tls_port)];
         let ports = || ports.iter().filter(|(_, port)| *port != 0);
@@ -193,21 +200,21 @@ impl<'v> ShownNodes<'v> {
         out.bulk(b"replication-offset");
         out.integer(self.offset(member).cast_signed());
         let health = match member.health {
-            Health::Online => "online",
-            Health::Loading => "loading",
-            Health::Failed => "fail",
+            NodeHealth::Online => "online",
+            NodeHealth::Loading => "loading",
+            NodeHealth::Failed => "fail",
         };
         write_pair(out, "health", health);
     }
 }
 
 /// Returns the followers of a group that serve clients.
-fn online(group: &Group) -> impl Iterator<Item = &Member> + Clone {
-    group.followers().filter(|member| member.health == Health::Online)
+fn online(group: &KnownGroup) -> impl Iterator<Item = &MemberView> + Clone {
+    group.followers().filter(|member| member.health == NodeHealth::Online)
 }
 
 /// Returns the ranges of a group.
-pub(super) fn ranges_of(ranges: &[SlotRange], group: &Group) -> Vec<SlotRange> {
+pub(super) fn ranges_of(ranges: &[SlotRange], group: &KnownGroup) -> Vec<SlotRange> {
     ranges.iter().filter(|range| range.group == group.number).copied().collect()
 }
 
@@ -249,7 +256,7 @@ impl Coverage {
     }
 }
 
-fn write_pair(out: &mut Writer<'_>, name: &str, value: &str) {
+fn write_pair(out: &mut RespWriter<'_>, name: &str, value: &str) {
     out.bulk(name.as_bytes());
     out.bulk(value.as_bytes());
 }

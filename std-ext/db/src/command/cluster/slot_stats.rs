@@ -13,14 +13,14 @@ pub(super) const LIMIT: &str =
     concat!("ERR Limit has to lie ", "in between 1 and 16384 (maximum number of slots).");
 
 /// The slots that are shown, and their order.
-enum Selection {
+enum SlotSelection {
     Range(RangeInclusive<u16>),
     Order { by: Metric, most: usize, ascending: bool },
 }
 
 type Metric = fn(&SlotCount) -> usize;
 
-impl Selection {
+impl SlotSelection {
     fn parse(arguments: &[&[u8]]) -> Result<Self, CommandError> {
         match arguments {
             [by, first, last] if is(by, "slotsrange") => {
@@ -62,7 +62,7 @@ impl Execution<'_, '_> {
     /// CLUSTER SLOT-STATS.
     #[cold]
     pub(super) fn slot_stats(&mut self, arguments: &[&[u8]]) -> Result<(), CommandError> {
-        let selection = Selection::parse(arguments)?;
+        let selection = SlotSelection::parse(arguments)?;
         self.execute_batch();
         let mut all = self.session.slot_counts();
         // Any entry may have changed a key that was counted.

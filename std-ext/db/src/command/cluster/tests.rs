@@ -2,7 +2,9 @@
 
 mod groups;
 
-use crate::cluster::view::{Addresses, Group, Health, Member, Role, View, ViewReader, Views};
+use crate::cluster::view::{
+    KnownGroup, MemberRole, MemberView, NodeAddresses, NodeHealth, View, ViewReader, Views,
+};
 use crate::command::test_client::Client;
 use crate::config::EndpointType;
 use crate::log::none::NoLog;
@@ -17,11 +19,11 @@ const TWO: &str = "2222222222222222222222222222222222222222";
 const THREE: &str = "3333333333333333333333333333333333333333";
 const GROUP: &str = "0123456789012345678901234567890123456789";
 
-fn member(id: &str, ip: &str, number: u16, health: Health) -> Member {
+fn member(id: &str, ip: &str, number: u16, health: NodeHealth) -> MemberView {
     let hostname = if number == 1 { "one.example".into() } else { String::new() };
-    Member {
+    MemberView {
         id: id.into(),
-        addresses: Addresses {
+        addresses: NodeAddresses {
             ip: ip.into(),
             hostname,
             port: 7000 + number,
@@ -35,20 +37,20 @@ fn member(id: &str, ip: &str, number: u16, health: Health) -> Member {
 }
 
 /// A group of three: node 1 is the primary, node 2 follows, and node 3 has failed.
-fn view(own: &str, role: Role) -> View {
+fn view(own: &str, role: MemberRole) -> View {
     View {
         own_id: own.into(),
         role,
-        group: Group {
+        group: KnownGroup {
             number: 0,
             id: GROUP.into(),
             epoch: 7,
             primary: Some(ONE.into()),
             is_led: true,
             members: vec![
-                member(ONE, "10.0.0.1", 1, Health::Online),
-                member(TWO, "10.0.0.2", 2, Health::Online),
-                member(THREE, "fd00::3", 3, Health::Failed),
+                member(ONE, "10.0.0.1", 1, NodeHealth::Online),
+                member(TWO, "10.0.0.2", 2, NodeHealth::Online),
+                member(THREE, "fd00::3", 3, NodeHealth::Failed),
             ],
         },
         ..View::default()
@@ -56,14 +58,14 @@ fn view(own: &str, role: Role) -> View {
 }
 
 /// The same view, with a change of the group.
-fn with(mut view: View, change: impl FnOnce(&mut Group)) -> View {
+fn with(mut view: View, change: impl FnOnce(&mut KnownGroup)) -> View {
     change(&mut view.group);
     view
 }
 
 /// The view of a follower whose group has no primary.
 fn unled() -> View {
-    with(view(TWO, Role::Follower), |group| group.is_led = false)
+    with(view(TWO, MemberRole::Follower), |group| group.is_led = false)
 }
 
 fn now() -> u64 {
@@ -80,11 +82,11 @@ fn client_of(view: View, endpoint_type: EndpointType) -> (Client, Arc<Views>) {
 }
 
 fn at_primary() -> Client {
-    client_of(view(ONE, Role::Primary), EndpointType::Ip).0
+    client_of(view(ONE, MemberRole::Primary), EndpointType::Ip).0
 }
 
 fn at_follower() -> (Client, Arc<Views>) {
-    client_of(view(TWO, Role::Follower), EndpointType::Ip)
+    client_of(view(TWO, MemberRole::Follower), EndpointType::Ip)
 }
 
 /// Makes the client's thread take the newest view.
@@ -207,7 +209,7 @@ fn a_follower_sends_clients_to_the_primary() {
 
 #[test]
 fn a_message_goes_to_the_other_nodes() {
-    let (mut client, views) = client_of(view(TWO, Role::Follower), EndpointType::Ip);
+    let (mut client, views) = client_of(view(TWO, MemberRole::Follower), EndpointType::Ip);
     let sent = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&sent);
     views.broadcast().on_published(Arc::new(move |channel, message| {
@@ -244,7 +246,7 @@ fn a_follower_serves_reads_that_may_be_stale_while_it_is_fresh() {
     }
     assert_eq!(client.command("ping"), "+PONG");
     views.set_as_of(now(), 0);
-    views.publish(view(TWO, Role::Follower));
+    views.publish(view(TWO, MemberRole::Follower));
     next_cycle(&mut client);
     assert_eq!(client.command("get a"), "$-1");
     assert_eq!(client.command("readwrite"), "+OK");
@@ -257,9 +259,9 @@ fn a_follower_serves_reads_that_may_be_stale_while_it_is_fresh() {
 #[test]
 fn clients_without_a_primary_are_told_so() {
     let down = "-CLUSTERDOWN The cluster is down";
-    let led = view(TWO, Role::Follower);
+    let led = view(TWO, MemberRole::Follower);
     let mut unknown = led.clone();
-    unknown.group.members[0].addresses = Addresses::default();
+    unknown.group.members[0].addresses = NodeAddresses::default();
     for view in [
         unled(),
         with(led.clone(), |group| group.primary = None),
@@ -328,12 +330,12 @@ fn slot_stats_are_those_of_valkey() {
 
 #[test]
 fn changes_that_come_too_late_are_sent_to_the_next_primary() {
-    let (client, views) = client_of(view(TWO, Role::Primary), EndpointType::Ip);
+    let (client, views) = client_of(view(TWO, MemberRole::Primary), EndpointType::Ip);
     let mut client = client.with(deposed());
     // This node does not know the next primary yet.
     assert_eq!(client.command("set a 1"), "-CLUSTERDOWN The cluster is down");
     // The thread goes on with the old view for one more cycle.
-    views.publish(view(TWO, Role::Follower));
+    views.publish(view(TWO, MemberRole::Follower));
     let moved = "-MOVED 15495 10.0.0.1:7001";
     for line in ["set a 1", "getdel a", "mset a 1 {a} 2", "msetnx a 1", "del a {a}", "rename a {a}"]
     {
@@ -353,7 +355,7 @@ fn changes_that_come_too_late_are_sent_to_the_next_primary() {
 
 #[test]
 fn a_loading_node_answers_what_needs_no_data() {
-    let (mut client, _views) = client_of(view(THREE, Role::Loading), EndpointType::Ip);
+    let (mut client, _views) = client_of(view(THREE, MemberRole::Loading), EndpointType::Ip);
     let loading = "-LOADING hedgerow-db is loading the dataset in memory";
     for line in ["get a", "set a 1", "dbsize", "ping", "flushall", "readonly x", "wait 0 0"] {
         let wanted = if line == "readonly x" {
@@ -373,8 +375,8 @@ fn a_loading_node_answers_what_needs_no_data() {
 
 #[test]
 fn addresses_are_those_that_the_client_can_use() {
-    let moved = |endpoint_type, tls, change: &dyn Fn(&mut Addresses)| {
-        let mut view = view(TWO, Role::Follower);
+    let moved = |endpoint_type, tls, change: &dyn Fn(&mut NodeAddresses)| {
+        let mut view = view(TWO, MemberRole::Follower);
         change(&mut view.group.members[0].addresses);
         let (mut client, _views) = client_of(view, endpoint_type);
         if tls {
@@ -382,7 +384,7 @@ fn addresses_are_those_that_the_client_can_use() {
         }
         client.command("get a")
     };
-    let as_they_are = &|_: &mut Addresses| {};
+    let as_they_are = &|_: &mut NodeAddresses| {};
     let found = [
         moved(EndpointType::Ip, false, as_they_are),
         moved(EndpointType::Ip, true, as_they_are),
@@ -412,7 +414,7 @@ fn addresses_are_those_that_the_client_can_use() {
 #[test]
 fn cluster_slots_has_the_format_of_redis() {
     let slots = |endpoint_type| {
-        client_of(view(ONE, Role::Primary), endpoint_type).0.command("cluster slots")
+        client_of(view(ONE, MemberRole::Primary), endpoint_type).0.command("cluster slots")
     };
     let nodes = |one: &str, other_one: &str, two: &str, other_two: &str| {
         format!(
@@ -437,15 +439,15 @@ fn cluster_slots_has_the_format_of_redis() {
     // The last primary is shown until there is another one.
     let (mut client, views) = client_of(unled(), EndpointType::Ip);
     assert!(client.command("cluster slots").contains(ONE));
-    views.publish(with(view(TWO, Role::Follower), |group| group.primary = None));
+    views.publish(with(view(TWO, MemberRole::Follower), |group| group.primary = None));
     next_cycle(&mut client);
     assert_eq!(client.command("cluster slots"), "-CLUSTERDOWN The cluster is down");
 }
 
 #[test]
 fn a_primary_without_a_known_address_is_shown_to_no_client() {
-    let mut unknown = view(TWO, Role::Follower);
-    unknown.group.members[0].addresses = Addresses::default();
+    let mut unknown = view(TWO, MemberRole::Follower);
+    unknown.group.members[0].addresses = NodeAddresses::default();
     let (mut client, _views) = client_of(unknown, EndpointType::Ip);
     assert_eq!(client.command("cluster slots"), "-CLUSTERDOWN The cluster is down");
     let nodes = client.command("cluster nodes");

@@ -2,7 +2,7 @@
 
 use crate::command::subcommands::SUBCOMMANDS;
 use crate::command::table::{COMMANDS, CommandSpec, Id};
-use crate::gauge::Counter;
+use crate::gauge::ThreadCounter;
 use std::sync::OnceLock;
 
 /// Commands and subcommands. The number of a command is its [`Id`]; those of the subcommands follow.
@@ -76,15 +76,15 @@ fn upper_bound(bucket: usize) -> u64 {
 
 /// The latencies of one command, counted by one thread.
 #[derive(Debug)]
-struct Histogram([Counter; BUCKETS]);
+struct Histogram([ThreadCounter; BUCKETS]);
 
 /// The counts of one command by one thread.
 #[derive(Debug, Default)]
 struct CommandCounter {
-    calls: Counter,
-    nanoseconds: Counter,
-    rejected: Counter,
-    failed: Counter,
+    calls: ThreadCounter,
+    nanoseconds: ThreadCounter,
+    rejected: ThreadCounter,
+    failed: ThreadCounter,
     /// Made with the first call.
     latencies: OnceLock<Box<Histogram>>,
 }
@@ -107,7 +107,7 @@ impl CommandCounters {
         counter.nanoseconds.add(nanoseconds * calls);
         if tracks {
             // Made late: a histogram takes over 4 KiB, and each thread calls few of all commands.
-            let empty = || Box::new(Histogram(std::array::from_fn(|_| Counter::default())));
+            let empty = || Box::new(Histogram(std::array::from_fn(|_| ThreadCounter::default())));
             let latencies = counter.latencies.get_or_init(empty);
             latencies.0[bucket(nanoseconds)].add(calls);
         }

@@ -27,14 +27,14 @@ pub(in crate::command) struct SlowCommand {
 /// The last slow commands of all threads.
 #[derive(Debug)]
 pub(in crate::command) struct SlowLog {
-    entries: Mutex<Entries>,
+    entries: Mutex<SlowEntries>,
     /// In nanoseconds.
     threshold: Gauge,
     max_len: Gauge,
 }
 
 #[derive(Debug, Default)]
-struct Entries {
+struct SlowEntries {
     /// The newest first.
     commands: VecDeque<SlowCommand>,
     next_id: u64,

@@ -10,7 +10,7 @@ const DEFAULT_TIMEOUT: u64 = 1000;
 const LONGEST_TIMEOUT: u64 = 86_400_000;
 
 /// A parsed MIGRATE.
-pub(super) struct Call<'a> {
+pub(super) struct MigrateCall<'a> {
     pub(super) host: &'a [u8],
     pub(super) port: &'a [u8],
     /// The number of the other server's database.
@@ -26,7 +26,7 @@ pub(super) struct Call<'a> {
     pub(super) login: Vec<&'a [u8]>,
 }
 
-impl<'a> Call<'a> {
+impl<'a> MigrateCall<'a> {
     /// Parses the arguments. Errors are found in Redis's order.
     pub(super) fn parse(arguments: &[&'a [u8]]) -> Result<Self, CommandError> {
         let mut call = Self {

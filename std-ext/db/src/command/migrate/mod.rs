@@ -20,7 +20,7 @@ use crate::resp::write::request;
 use crate::session::{Breadth, LockedKeys};
 use crate::state::State;
 use crate::state::watched_keys::KeyWatch;
-use call::Call;
+use call::MigrateCall;
 use std::collections::VecDeque;
 use std::time::Duration;
 use target::Target;
@@ -46,7 +46,7 @@ impl<'a> Execution<'_, 'a> {
         if self.group().is_some() {
             return Err(IN_CLUSTER.into());
         }
-        let call = Call::parse(arguments)?;
+        let call = MigrateCall::parse(arguments)?;
         self.execute_batch();
         if self.next != NextStep::Continue {
             return Ok(());
@@ -69,10 +69,10 @@ impl<'a> Execution<'_, 'a> {
 struct Migration<'c, 'a> {
     session: &'c mut Session,
     state: &'c State,
-    call: &'c Call<'a>,
+    call: &'c MigrateCall<'a>,
     /// The server, and the client that has called MIGRATE.
     caller: (&'c dyn ServerApi, u64),
-    pending: VecDeque<Pending<'a>>,
+    pending: VecDeque<PendingMigrate<'a>>,
     /// The connection, made when the first key is found.
     target: Option<Target<'c>>,
     /// The first error of the other server.
@@ -82,14 +82,14 @@ struct Migration<'c, 'a> {
 }
 
 /// A key that moves, and how often it was sent and had changed meanwhile.
-struct Pending<'a> {
+struct PendingMigrate<'a> {
     key: &'a [u8],
     attempts: u32,
 }
 
 /// A key that was sent, and whether it has changed since.
 struct Sent<'a> {
-    pending: Pending<'a>,
+    pending: PendingMigrate<'a>,
     watch: KeyWatch,
 }
 
@@ -97,10 +97,10 @@ impl<'c, 'a> Migration<'c, 'a> {
     fn new(
         session: &'c mut Session,
         state: &'c State,
-        call: &'c Call<'a>,
+        call: &'c MigrateCall<'a>,
         caller: (&'c dyn ServerApi, u64),
     ) -> Self {
-        let pending = call.keys.iter().map(|key| Pending { key, attempts: 0 }).collect();
+        let pending = call.keys.iter().map(|key| PendingMigrate { key, attempts: 0 }).collect();
         Self { session, state, call, caller, pending, target: None, refused: None, lsn: 0 }
     }
 
@@ -195,7 +195,7 @@ impl<'c, 'a> Migration<'c, 'a> {
     fn write_request(
         &self,
         locked: &mut LockedKeys<'_>,
-        pending: &Pending<'_>,
+        pending: &PendingMigrate<'_>,
         requests: &mut Vec<u8>,
     ) -> bool {
         let (key, was_sent, time) = (pending.key, pending.attempts > 0, locked.time());

@@ -1,6 +1,6 @@
 //! The connection to the server to which keys are moved.
 
-use super::call::Call;
+use super::call::MigrateCall;
 use crate::command::arguments::CommandError;
 use crate::command::context::ServerApi;
 use crate::resp::write::request;
@@ -28,7 +28,7 @@ pub(super) struct Target<'s> {
 }
 
 /// The reply to a request: the text of the error if the server refuses it.
-type Reply = Result<(), String>;
+type TargetReply = Result<(), String>;
 
 impl<'s> Target<'s> {
     /// Connects, authenticates, and selects the database. Returns the error of a server that refuses.
@@ -36,7 +36,7 @@ impl<'s> Target<'s> {
     /// # Errors
     /// If the server cannot be reached in time.
     pub(super) fn connect(
-        call: &Call<'_>,
+        call: &MigrateCall<'_>,
         (server, client): (&'s dyn ServerApi, u64),
     ) -> Result<Result<Self, String>, CommandError> {
         let stream = connect(call).map_err(|why| match why.kind() {
@@ -89,7 +89,7 @@ impl<'s> Target<'s> {
     ///
     /// # Errors
     /// If there is none in time, or it is neither a status, an integer nor an error.
-    pub(super) fn reply(&mut self) -> Result<Reply, CommandError> {
+    pub(super) fn reply(&mut self) -> Result<TargetReply, CommandError> {
         let line = self.line().map_err(|_| READING)?;
         match line.split_first() {
             Some((b'+' | b':', _)) => Ok(Ok(())),
@@ -139,7 +139,7 @@ impl<'s> Target<'s> {
 }
 
 /// Connects to the first address of the host that accepts.
-fn connect(call: &Call<'_>) -> io::Result<TcpStream> {
+fn connect(call: &MigrateCall<'_>) -> io::Result<TcpStream> {
     let deadline = Instant::now() + call.timeout.min(CONNECTING);
     let host = std::str::from_utf8(call.host).map_err(io::Error::other)?;
     let port = std::str::from_utf8(call.port).ok().and_then(|port| port.parse::<u16>().ok());

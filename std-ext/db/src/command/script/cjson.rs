@@ -4,7 +4,7 @@
 use crate::command::script::arguments::{bad_argument, int, string};
 use crate::command::script::cjson_decode::decode;
 use crate::command::script::cjson_encode::encode;
-use crate::command::script::cjson_settings::{Invalid, Settings};
+use crate::command::script::cjson_settings::{InvalidSetting, Settings};
 use crate::command::script::control::Control;
 use mlua::{Function, Lua, MultiValue, Table, Value};
 use std::cell::Cell;
@@ -26,14 +26,14 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>, next: &Function) -> mlua::
 }
 
 /// The settings of an instance, or none for those of the run.
-type Own = Option<Rc<Cell<Settings>>>;
+type OwnSettings = Option<Rc<Cell<Settings>>>;
 
 /// Returns an instance of the library, without `new`.
 fn instance(
     lua: &Lua,
     control: &Rc<Control>,
     next: &Rc<Function>,
-    own: &Own,
+    own: &OwnSettings,
 ) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     let (of, next, settings) = (Rc::clone(control), Rc::clone(next), own.clone());
@@ -108,14 +108,15 @@ const SETTERS: [(&str, usize, Setter); 7] = [
         Ok(one(Value::Boolean(settings.keep_buffer)))
     }),
     ("encode_invalid_numbers", 1, |given, settings| {
-        const ALL: [Invalid; 3] = [Invalid::Refused, Invalid::Written, Invalid::Null];
+        const ALL: [InvalidSetting; 3] =
+            [InvalidSetting::Refused, InvalidSetting::Written, InvalidSetting::Null];
         if let Some(at) = given.option(0, &["off", "on", "null"])? {
             settings.encode_invalid = ALL[at];
         }
         Ok(one(match settings.encode_invalid {
-            Invalid::Refused => Value::Boolean(false),
-            Invalid::Written => Value::Boolean(true),
-            Invalid::Null => Value::String(given.lua.create_string("null")?),
+            InvalidSetting::Refused => Value::Boolean(false),
+            InvalidSetting::Written => Value::Boolean(true),
+            InvalidSetting::Null => Value::String(given.lua.create_string("null")?),
         }))
     }),
     ("decode_invalid_numbers", 1, |given, settings| {

@@ -2,7 +2,7 @@
 
 use crate::command::script::cjson_settings::Settings;
 use crate::command::script::control::{Control, error_here};
-use crate::command::script::output::Output;
+use crate::command::script::output::ScriptOutput;
 use mlua::{Lua, LuaString, Table, Value};
 
 /// The greatest depth, also if a script sets a greater one: each level takes two references to values of Lua.
@@ -22,8 +22,8 @@ pub(super) fn decode(
     if text.len() >= 2 && (text[0] == 0 || text[1] == 0) {
         return Err(error_here(lua, "JSON parser does not support UTF-16 or UTF-32"));
     }
-    let mut decoder = Decoder { lua, control, text, settings, at: 0, open: Vec::new() };
-    let steps = super::output::Steps::new(control);
+    let mut decoder = JsonDecoder { lua, control, text, settings, at: 0, open: Vec::new() };
+    let steps = super::output::StepCounter::new(control);
     let token = decoder.token()?;
     let mut done = decoder.value(token)?;
     loop {
@@ -35,7 +35,7 @@ pub(super) fn decode(
                 None => {
                     let token = decoder.token()?;
                     return match token.kind {
-                        Kind::End => Ok(value),
+                        TokenKind::End => Ok(value),
                         _ => Err(decoder.unexpected("the end", &token)),
                     };
                 }
@@ -49,7 +49,7 @@ pub(super) fn decode(
 }
 
 /// The kind of a token.
-enum Kind {
+enum TokenKind {
     ObjectBegin,
     ObjectEnd,
     ArrayBegin,
@@ -67,18 +67,18 @@ enum Kind {
 
 /// A token, and where it begins.
 struct Token {
-    kind: Kind,
+    kind: TokenKind,
     at: usize,
 }
 
 /// A table whose end is not read.
-enum Open {
+enum OpenValue {
     Array(Table, usize),
     /// The key whose value comes next.
     Object(Table, Option<LuaString>),
 }
 
-impl Open {
+impl OpenValue {
     fn add(&mut self, value: Value) -> mlua::Result<()> {
         match self {
             Self::Array(table, count) => {
@@ -99,25 +99,25 @@ impl Open {
     }
 }
 
-struct Decoder<'d> {
+struct JsonDecoder<'d> {
     lua: &'d Lua,
     control: &'d Control,
     text: &'d [u8],
     settings: Settings,
     at: usize,
     /// The tables around the current value. It is a list, so that deep texts need no stack.
-    open: Vec<Open>,
+    open: Vec<OpenValue>,
 }
 
-impl Decoder<'_> {
+impl JsonDecoder<'_> {
     /// Returns a value, or nothing for the beginning of a table, which is open then.
     fn value(&mut self, token: Token) -> mlua::Result<Option<Value>> {
         Ok(Some(match token.kind {
-            Kind::String(text) => Value::String(text),
-            Kind::Number(number) => Value::Number(number),
-            Kind::Boolean(yes) => Value::Boolean(yes),
-            Kind::Null => Value::NULL,
-            Kind::ArrayBegin | Kind::ObjectBegin => {
+            TokenKind::String(text) => Value::String(text),
+            TokenKind::Number(number) => Value::Number(number),
+            TokenKind::Boolean(yes) => Value::Boolean(yes),
+            TokenKind::Null => Value::NULL,
+            TokenKind::ArrayBegin | TokenKind::ObjectBegin => {
                 let depth = self.open.len() + 1;
                 let allowed = usize::try_from(self.settings.decode_depth).unwrap_or(0);
                 if depth > allowed.min(DEEPEST) {
@@ -129,8 +129,8 @@ impl Decoder<'_> {
                 }
                 let table = self.lua.create_table()?;
                 self.open.push(match token.kind {
-                    Kind::ArrayBegin => Open::Array(table, 0),
-                    _ => Open::Object(table, None),
+                    TokenKind::ArrayBegin => OpenValue::Array(table, 0),
+                    _ => OpenValue::Object(table, None),
                 });
                 return Ok(None);
             }
@@ -142,8 +142,9 @@ impl Decoder<'_> {
     fn first(&mut self) -> mlua::Result<Option<Value>> {
         let token = self.token()?;
         match (self.open.last(), &token.kind) {
-            (Some(Open::Array(..)), Kind::ArrayEnd) | (Some(Open::Object(..)), Kind::ObjectEnd) => {
-                Ok(self.open.pop().map(Open::table))
+            (Some(OpenValue::Array(..)), TokenKind::ArrayEnd)
+            | (Some(OpenValue::Object(..)), TokenKind::ObjectEnd) => {
+                Ok(self.open.pop().map(OpenValue::table))
             }
             _ => self.item(token),
         }
@@ -153,31 +154,32 @@ impl Decoder<'_> {
     fn following(&mut self) -> mlua::Result<Option<Value>> {
         let token = self.token()?;
         match (self.open.last(), &token.kind) {
-            (Some(Open::Array(..)), Kind::ArrayEnd) | (Some(Open::Object(..)), Kind::ObjectEnd) => {
-                Ok(self.open.pop().map(Open::table))
+            (Some(OpenValue::Array(..)), TokenKind::ArrayEnd)
+            | (Some(OpenValue::Object(..)), TokenKind::ObjectEnd) => {
+                Ok(self.open.pop().map(OpenValue::table))
             }
-            (_, Kind::Comma) => {
+            (_, TokenKind::Comma) => {
                 let token = self.token()?;
                 self.item(token)
             }
-            (Some(Open::Array(..)), _) => Err(self.unexpected("comma or array end", &token)),
+            (Some(OpenValue::Array(..)), _) => Err(self.unexpected("comma or array end", &token)),
             _ => Err(self.unexpected("comma or object end", &token)),
         }
     }
 
     /// Reads an item of a table: a value, with the key before it in an object.
     fn item(&mut self, token: Token) -> mlua::Result<Option<Value>> {
-        if !matches!(self.open.last(), Some(Open::Object(..))) {
+        if !matches!(self.open.last(), Some(OpenValue::Object(..))) {
             return self.value(token);
         }
-        let Kind::String(text) = token.kind else {
+        let TokenKind::String(text) = token.kind else {
             return Err(self.unexpected("object key string", &token));
         };
-        if let Some(Open::Object(_, key)) = self.open.last_mut() {
+        if let Some(OpenValue::Object(_, key)) = self.open.last_mut() {
             *key = Some(text);
         }
         let token = self.token()?;
-        if !matches!(token.kind, Kind::Colon) {
+        if !matches!(token.kind, TokenKind::Colon) {
             return Err(self.unexpected("colon", &token));
         }
         let token = self.token()?;
@@ -186,18 +188,18 @@ impl Decoder<'_> {
 
     fn unexpected(&self, wanted: &str, token: &Token) -> mlua::Error {
         let found = match token.kind {
-            Kind::ObjectBegin => "T_OBJ_BEGIN",
-            Kind::ObjectEnd => "T_OBJ_END",
-            Kind::ArrayBegin => "T_ARR_BEGIN",
-            Kind::ArrayEnd => "T_ARR_END",
-            Kind::Colon => "T_COLON",
-            Kind::Comma => "T_COMMA",
-            Kind::String(_) => "T_STRING",
-            Kind::Number(_) => "T_NUMBER",
-            Kind::Boolean(_) => "T_BOOLEAN",
-            Kind::Null => "T_NULL",
-            Kind::End => "T_END",
-            Kind::Error(why) => why,
+            TokenKind::ObjectBegin => "T_OBJ_BEGIN",
+            TokenKind::ObjectEnd => "T_OBJ_END",
+            TokenKind::ArrayBegin => "T_ARR_BEGIN",
+            TokenKind::ArrayEnd => "T_ARR_END",
+            TokenKind::Colon => "T_COLON",
+            TokenKind::Comma => "T_COMMA",
+            TokenKind::String(_) => "T_STRING",
+            TokenKind::Number(_) => "T_NUMBER",
+            TokenKind::Boolean(_) => "T_BOOLEAN",
+            TokenKind::Null => "T_NULL",
+            TokenKind::End => "T_END",
+            TokenKind::Error(why) => why,
         };
         let at = token.at + 1;
         error_here(self.lua, format!("Expected {wanted} but found {found} at character {at}"))
@@ -220,17 +222,17 @@ impl Decoder<'_> {
         }
         let at = self.at;
         let single = match self.byte(at) {
-            b'{' => Kind::ObjectBegin,
-            b'}' => Kind::ObjectEnd,
-            b'[' => Kind::ArrayBegin,
-            b']' => Kind::ArrayEnd,
-            b':' => Kind::Colon,
-            b',' => Kind::Comma,
+            b'{' => TokenKind::ObjectBegin,
+            b'}' => TokenKind::ObjectEnd,
+            b'[' => TokenKind::ArrayBegin,
+            b']' => TokenKind::ArrayEnd,
+            b':' => TokenKind::Colon,
+            b',' => TokenKind::Comma,
             // Also a zero byte within the text: lua-cjson takes it for the end, and ignores the rest.
-            0 => return Ok(Token { kind: Kind::End, at }),
+            0 => return Ok(Token { kind: TokenKind::End, at }),
             b'"' => {
                 let kind = self.string()?;
-                let at = if matches!(kind, Kind::Error(_)) { self.at } else { at };
+                let at = if matches!(kind, TokenKind::Error(_)) { self.at } else { at };
                 return Ok(Token { kind, at });
             }
             _ => return Ok(Token { kind: self.word(), at }),
@@ -240,11 +242,13 @@ impl Decoder<'_> {
     }
 
     /// Reads a number or a name.
-    fn word(&mut self) -> Kind {
+    fn word(&mut self) -> TokenKind {
         let rest = &self.text[self.at..];
-        for (name, kind) in
-            [("true", Kind::Boolean(true)), ("false", Kind::Boolean(false)), ("null", Kind::Null)]
-        {
+        for (name, kind) in [
+            ("true", TokenKind::Boolean(true)),
+            ("false", TokenKind::Boolean(false)),
+            ("null", TokenKind::Null),
+        ] {
             if rest.starts_with(name.as_bytes()) {
                 self.at += name.len();
                 return kind;
@@ -253,23 +257,23 @@ impl Decoder<'_> {
         let is_number = matches!(rest[0], b'-' | b'0'..=b'9');
         let is_invalid = is_invalid_number(rest);
         if is_number && is_invalid && !self.settings.decode_invalid {
-            return Kind::Error("invalid number");
+            return TokenKind::Error("invalid number");
         }
         if !(is_number || is_invalid && self.settings.decode_invalid) {
-            return Kind::Error("invalid token");
+            return TokenKind::Error("invalid token");
         }
         match parse_number(rest) {
-            None => Kind::Error("invalid number"),
+            None => TokenKind::Error("invalid number"),
             Some((number, length)) => {
                 self.at += length;
-                Kind::Number(number)
+                TokenKind::Number(number)
             }
         }
     }
 
     /// Reads a string. After an error, the position is where it is.
-    fn string(&mut self) -> mlua::Result<Kind> {
-        let mut out = Output::new(self.control);
+    fn string(&mut self) -> mlua::Result<TokenKind> {
+        let mut out = ScriptOutput::new(self.control);
         self.at += 1;
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
@@ -283,7 +287,7 @@ impl Decoder<'_> {
             }
             match self.byte(self.at) {
                 b'"' => break,
-                0 => return Ok(Kind::Error("unexpected end of string")),
+                0 => return Ok(TokenKind::Error("unexpected end of string")),
                 _ => {}
             }
             let escaped = match self.byte(self.at + 1) {
@@ -295,19 +299,19 @@ impl Decoder<'_> {
                 b't' => b'\t',
                 b'u' => {
                     let Some((letter, length)) = self.unicode() else {
-                        return Ok(Kind::Error("invalid unicode escape code"));
+                        return Ok(TokenKind::Error("invalid unicode escape code"));
                     };
                     out.push(&utf8(letter))?;
                     self.at += length;
                     continue;
                 }
-                _ => return Ok(Kind::Error("invalid escape code")),
+                _ => return Ok(TokenKind::Error("invalid escape code")),
             };
             out.push(&[escaped])?;
             self.at += 2;
         }
         self.at += 1;
-        self.lua.create_string(out.as_bytes()).map(Kind::String)
+        self.lua.create_string(out.as_bytes()).map(TokenKind::String)
     }
 
     /// Returns the code point of an escape, and the length of the escape.

@@ -1,11 +1,11 @@
 //! `cjson.encode`: a value of Lua as JSON.
 
 use crate::command::script::arguments::type_name;
-use crate::command::script::cjson_settings::{Invalid, Settings};
+use crate::command::script::cjson_settings::{InvalidSetting, Settings};
 use crate::command::script::control::{Control, error_here};
 use crate::command::script::convert::number;
 use crate::command::script::numbers::general;
-use crate::command::script::output::Output;
+use crate::command::script::output::ScriptOutput;
 use mlua::{Function, Lua, LuaString, Table, Value};
 
 /// The greatest depth, also if a script sets a greater one: each level takes two references to values of Lua.
@@ -24,46 +24,46 @@ pub(super) fn encode(
     value: &Value,
     settings: Settings,
 ) -> mlua::Result<LuaString> {
-    let out = Output::new(control);
-    let mut encoder = Encoder { lua, next, settings, out, open: Vec::new() };
+    let out = ScriptOutput::new(control);
+    let mut encoder = JsonEncoder { lua, next, settings, out, open: Vec::new() };
     encoder.value(value)?;
     encoder.finish()?;
     lua.create_string(encoder.out.as_bytes())
 }
 
 /// A table whose beginning is written.
-enum Open {
+enum OpenTable {
     /// The items of an array that are written, and all of them.
     Array(Table, usize, usize),
     /// The last key of an object that is written.
     Object(Table, Value),
 }
 
-struct Encoder<'e> {
+struct JsonEncoder<'e> {
     lua: &'e Lua,
     next: &'e Function,
     settings: Settings,
-    out: Output<'e>,
+    out: ScriptOutput<'e>,
     /// The tables around the current value. It is a list, so that deep tables need no stack.
-    open: Vec<Open>,
+    open: Vec<OpenTable>,
 }
 
-impl Encoder<'_> {
+impl JsonEncoder<'_> {
     /// Writes what is left of the open tables.
     fn finish(&mut self) -> mlua::Result<()> {
         while let Some(last) = self.open.last_mut() {
             match last {
-                Open::Array(_, done, length) if done == length => {
+                OpenTable::Array(_, done, length) if done == length => {
                     self.open.pop();
                     self.out.push(b"]")?;
                 }
-                Open::Array(table, done, _) => {
+                OpenTable::Array(table, done, _) => {
                     *done += 1;
                     let (item, is_first) = (table.raw_get(*done)?, *done == 1);
                     self.out.push(if is_first { b"" } else { b"," })?;
                     self.value(&item)?;
                 }
-                Open::Object(table, last_key) => {
+                OpenTable::Object(table, last_key) => {
                     let is_first = last_key.is_nil();
                     let (key, item): (Value, Value) = self.next.call((&*table, &*last_key))?;
                     if key.is_nil() {
@@ -118,10 +118,10 @@ impl Encoder<'_> {
         }
         if let Some(length) = self.length(table)? {
             self.out.push(b"[")?;
-            self.open.push(Open::Array(table.clone(), 0, length));
+            self.open.push(OpenTable::Array(table.clone(), 0, length));
         } else {
             self.out.push(b"{")?;
-            self.open.push(Open::Object(table.clone(), Value::Nil));
+            self.open.push(OpenTable::Object(table.clone(), Value::Nil));
         }
         Ok(())
     }
@@ -157,13 +157,13 @@ impl Encoder<'_> {
     fn number(&mut self, number: f64) -> mlua::Result<()> {
         if !number.is_finite() {
             match self.settings.encode_invalid {
-                Invalid::Refused => {
+                InvalidSetting::Refused => {
                     return Err(self.refused(&Value::Number(number), "must not be NaN or Inf"));
                 }
                 // C may write `-nan`, so lua-cjson writes this itself.
-                Invalid::Written if number.is_nan() => return self.out.push(b"nan"),
-                Invalid::Written => {}
-                Invalid::Null => return self.out.push(b"null"),
+                InvalidSetting::Written if number.is_nan() => return self.out.push(b"nan"),
+                InvalidSetting::Written => {}
+                InvalidSetting::Null => return self.out.push(b"null"),
             }
         }
         let digits = usize::try_from(self.settings.precision).unwrap_or(1);

@@ -11,14 +11,14 @@ pub(super) struct Settings {
     pub(super) encode_depth: i32,
     pub(super) decode_depth: i32,
     pub(super) precision: i32,
-    pub(super) encode_invalid: Invalid,
+    pub(super) encode_invalid: InvalidSetting,
     pub(super) decode_invalid: bool,
     pub(super) keep_buffer: bool,
 }
 
 /// The treatment of a number that JSON does not have.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Invalid {
+pub(super) enum InvalidSetting {
     Refused,
     Written,
     Null,
@@ -32,7 +32,7 @@ impl Settings {
         encode_depth: 1000,
         decode_depth: 1000,
         precision: 14,
-        encode_invalid: Invalid::Refused,
+        encode_invalid: InvalidSetting::Refused,
         decode_invalid: true,
         keep_buffer: true,
     };

@@ -6,7 +6,7 @@
 use crate::command::script::arguments::{int_or, number as number_argument, string};
 use crate::command::script::control::{Control, error_here, text_error};
 use crate::command::script::convert::number;
-use crate::command::script::output::{Output, Steps};
+use crate::command::script::output::{ScriptOutput, StepCounter};
 use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 use std::rc::Rc;
 
@@ -65,7 +65,7 @@ fn pack(
     next: &Function,
     values: &MultiValue,
 ) -> mlua::Result<LuaString> {
-    let mut packer = Packer { next, out: Output::new(control) };
+    let mut packer = Packer { next, out: ScriptOutput::new(control) };
     for value in values {
         packer.value(value, 0)?;
     }
@@ -74,7 +74,7 @@ fn pack(
 
 struct Packer<'p> {
     next: &'p Function,
-    out: Output<'p>,
+    out: ScriptOutput<'p>,
 }
 
 impl Packer<'_> {
@@ -210,7 +210,7 @@ fn unpack(
         return Err(error_here(lua, why));
     }
     let mut unpacker =
-        Unpacker { lua, text: &text, at, open: Vec::new(), steps: Steps::new(control) };
+        Unpacker { lua, text: &text, at, open: Vec::new(), steps: StepCounter::new(control) };
     let limit = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
     let mut values = Vec::new();
     while unpacker.at < length && values.len() < limit {
@@ -262,7 +262,7 @@ struct Unpacker<'u> {
     at: usize,
     /// The tables around the current value. It is a list, so that deep input needs no stack.
     open: Vec<Open>,
-    steps: Steps<'u>,
+    steps: StepCounter<'u>,
 }
 
 impl Unpacker<'_> {

@@ -21,7 +21,7 @@ const VALUES: usize = 256;
 
 /// Why a script was stopped from outside. Its changes are undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(super) enum ScriptStop {
     /// It took longer than the time limit.
     TimedOut(ExceededLimit),
     /// SCRIPT KILL.
@@ -35,7 +35,7 @@ pub(super) enum Stop {
 pub(super) type Executed = Result<(), String>;
 
 /// The outcome of a command: it was executed or refused, or the script must end, or the command has panicked.
-pub(super) type Outcome = std::thread::Result<mlua::Result<Executed>>;
+pub(super) type ScriptOutcome = std::thread::Result<mlua::Result<Executed>>;
 
 /// Garbage is collected after this number of functions that keep values of Lua.
 pub(super) const KEPT_FUNCTIONS: usize = 1024;
@@ -51,7 +51,7 @@ pub(super) struct Control {
     /// Other commands are refused.
     busy: RefCell<Option<BusyScript>>,
     /// Set once, and never caught by the script.
-    stop: Cell<Option<Stop>>,
+    stop: Cell<Option<ScriptStop>>,
     /// The value of the last error that is no string.
     value: RefCell<Option<Value>>,
     /// Where the error came from that ended the script.
@@ -75,7 +75,7 @@ pub(super) struct Control {
     /// Bytes that functions of ours have made, outside of Lua's memory, and keep while they call the script.
     kept: Cell<usize>,
     /// The outcome of the last command, if its reply is not of the simple kind.
-    pub(super) outcome: Cell<Option<Outcome>>,
+    pub(super) outcome: Cell<Option<ScriptOutcome>>,
     /// A command of the script has panicked.
     pub(super) command_panicked: Cell<bool>,
     /// Values of replies that were made.
@@ -182,14 +182,14 @@ impl Control {
     }
 
     /// Ends a run. Returns whether it was stopped.
-    pub(super) fn end(&self) -> Option<Stop> {
+    pub(super) fn end(&self) -> Option<ScriptStop> {
         self.switch.set_running(false);
         *self.busy.borrow_mut() = None;
         *self.value.borrow_mut() = None;
         self.bytes.set(self.bytes.take().emptied());
         self.outcome.set(None);
         let stop = self.stop.get();
-        if stop == Some(Stop::NeedsLocks) {
+        if stop == Some(ScriptStop::NeedsLocks) {
             // It ended as if its command had failed, and leaves the interpreter as clean.
             self.stop.set(None);
         }
@@ -201,7 +201,7 @@ impl Control {
         if self.stop.get().is_none() {
             // Before the time: SCRIPT KILL needs no look at the clock.
             if self.switch.is_killed() {
-                self.stop.set(Some(Stop::Killed));
+                self.stop.set(Some(ScriptStop::Killed));
             } else if self.limit.get().is_some() || self.busy_at.get().is_some() {
                 self.check_time(Instant::now());
             }
@@ -213,7 +213,7 @@ impl Control {
     fn check_time(&self, now: Instant) {
         if let Some(mut limit) = self.limit.get() {
             if let Some(exceeded) = limit.check(now, processor_time) {
-                self.stop.set(Some(Stop::TimedOut(exceeded)));
+                self.stop.set(Some(ScriptStop::TimedOut(exceeded)));
             }
             self.limit.set(Some(limit));
         }
@@ -226,7 +226,7 @@ impl Control {
 
     /// Stops the script, which has to begin anew.
     pub(super) fn stop_for_locks(&self) {
-        self.stop.set(Some(Stop::NeedsLocks));
+        self.stop.set(Some(ScriptStop::NeedsLocks));
     }
 
     /// As [`check`](Self::check), without a look at the clock.

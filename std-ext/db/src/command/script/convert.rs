@@ -5,7 +5,7 @@ use crate::command::script::names::Names;
 use crate::command::script::numbers;
 use crate::resp::Protocol;
 use crate::resp::read::{self, ReadItem, Reply};
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use mlua::{Lua, LuaString, Table, Value};
 
 /// Tables nested deeper than this are replaced by an error.
@@ -125,7 +125,7 @@ pub(super) fn shown(lua: &Lua, value: &Value) -> Vec<u8> {
 /// The script has no time left.
 pub(super) fn write_reply(
     control: &Control,
-    out: &mut Writer<'_>,
+    out: &mut RespWriter<'_>,
     value: &Value,
     max_out: usize,
 ) -> mlua::Result<bool> {
@@ -135,7 +135,7 @@ pub(super) fn write_reply(
 
 struct Replies<'c, 'w, 'o> {
     control: &'c Control,
-    out: &'w mut Writer<'o>,
+    out: &'w mut RespWriter<'o>,
     max_out: usize,
     /// The protocol that the script has set.
     protocol: Protocol,

@@ -5,14 +5,14 @@ use crate::command::execute::{Execution, NextStep};
 use crate::command::reply::error_text;
 use crate::command::script::call::{Call, NO_SCRIPT};
 use crate::command::script::interpreter::{
-    Failure, Forecast, Interpreter, Script, with_interpreter,
+    Forecast, Interpreter, Script, ScriptFailure, with_interpreter,
 };
 use crate::command::script::locked::LockedHost;
 use crate::command::script::outbox::Outbox;
 use crate::command::script::shebang;
 use crate::command::table::Id;
 use crate::request::RequestError;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::scripts::ScriptId;
 use crate::session::{Breadth, LockedKeys};
 use crate::state::slots::slot;
@@ -146,7 +146,7 @@ impl<'a> Execution<'_, 'a> {
         let mut out = std::mem::take(self.out);
         let command = self.connection.command;
         let mut host = LockedHost::new(self, (keys, outbox), call, flags);
-        let mut writer = Writer::new(&mut out, protocol);
+        let mut writer = RespWriter::new(&mut out, protocol);
         let arguments = (call.keys, call.arguments);
         let ended = interpreter.run(&call.id, script, arguments, &mut host, &mut writer, max_out);
         let (used, needs) = (host.used, host.needs);
@@ -157,20 +157,20 @@ impl<'a> Execution<'_, 'a> {
                 self.count_script_error(call.command, start, interpreter.has_counted_error());
                 return Ok(Ended::Done(used));
             }
-            Err(Failure::TooLong) => {
+            Err(ScriptFailure::TooLong) => {
                 self.out.truncate(start);
                 self.next = NextStep::Drop;
                 return Ok(Ended::Done(used));
             }
-            Err(Failure::NeedsLocks) => {
+            Err(ScriptFailure::NeedsLocks) => {
                 self.out.truncate(start);
                 return Ok(Ended::NeedsLocks(needs.unwrap_or(Breadth::Everything)));
             }
-            Err(Failure::Error(text)) => (text, false),
-            Err(Failure::Stopped(text)) => (text, true),
+            Err(ScriptFailure::Error(text)) => (text, false),
+            Err(ScriptFailure::Stopped(text)) => (text, true),
         };
         self.out.truncate(start);
-        Writer::new(self.out, protocol).error(text);
+        RespWriter::new(self.out, protocol).error(text);
         let counted = !stopped && interpreter.has_counted_error();
         self.count_script_error(call.command, start, counted);
         Ok(if stopped { Ended::Stopped } else { Ended::Done(used) })

@@ -5,7 +5,7 @@
 
 use crate::command::diagnostics::Diagnostics;
 use crate::command::script::compile::compile;
-use crate::command::script::control::{Control, KEPT_FUNCTIONS, Stop, plain_text};
+use crate::command::script::control::{Control, KEPT_FUNCTIONS, ScriptStop, plain_text};
 use crate::command::script::convert;
 use crate::command::script::current_host::Host;
 use crate::command::script::memory_limit;
@@ -14,7 +14,7 @@ use crate::command::script::raw::Runner;
 use crate::command::script::sandbox;
 use crate::command::script::shebang::{self, Flags};
 use crate::command::script::time_limit::ExceededLimit;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::scripts::{ScriptId, Scripts};
 use crate::session::Breadth;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Value, VmState};
@@ -76,7 +76,7 @@ impl Forecast {
 
 /// Why a script has no reply of its own.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum ScriptFailure {
     /// It ended with this error. Its changes remain.
     Error(Vec<u8>),
     /// It was stopped. Its changes must be undone.
@@ -192,9 +192,9 @@ impl Interpreter {
         script: &Script,
         texts: (&[&[u8]], &[&[u8]]),
         host: &mut dyn Host,
-        out: &mut Writer<'_>,
+        out: &mut RespWriter<'_>,
         max_out: usize,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ScriptFailure> {
         self.control.begin(self.scripts.time_limit());
         // Redis 7 continues its sequence from script to script. Here each thread would have a sequence of its own, and
         // the numbers would depend on the thread.
@@ -211,11 +211,11 @@ impl Interpreter {
                 let why = panic.downcast_ref::<&str>().copied();
                 let why = why.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
                 tracing::error!("the interpreter of scripts has panicked: {}", why.unwrap_or("?"));
-                Err(Failure::Stopped(PANICKED.to_vec()))
+                Err(ScriptFailure::Stopped(PANICKED.to_vec()))
             }
-            (Ok(_), Some(Stop::NeedsLocks)) => Err(Failure::NeedsLocks),
+            (Ok(_), Some(ScriptStop::NeedsLocks)) => Err(ScriptFailure::NeedsLocks),
             (Ok(replied), None) => replied,
-            (Ok(_), Some(stop)) => Err(Failure::Stopped(self.stopped_reply(id, stop))),
+            (Ok(_), Some(stop)) => Err(ScriptFailure::Stopped(self.stopped_reply(id, stop))),
         }
     }
 
@@ -226,8 +226,8 @@ impl Interpreter {
         script: &Script,
         (keys, arguments): (&[&[u8]], &[&[u8]]),
         host: &mut dyn Host,
-        (out, max_out): (&mut Writer<'_>, usize),
-    ) -> Result<(), Failure> {
+        (out, max_out): (&mut RespWriter<'_>, usize),
+    ) -> Result<(), ScriptFailure> {
         let result = self.call(script, keys, arguments, host);
         if let Ok(Ok(value) | Err(value)) = &result {
             self.control.counted.set(convert::is_counted(&self.control, value));
@@ -235,19 +235,19 @@ impl Interpreter {
         match result {
             Ok(Ok(value)) => {
                 let written = convert::write_reply(&self.control, out, &value, max_out);
-                if written.is_ok_and(|fits| fits) { Ok(()) } else { Err(Failure::TooLong) }
+                if written.is_ok_and(|fits| fits) { Ok(()) } else { Err(ScriptFailure::TooLong) }
             }
             Ok(Err(value)) => {
                 // The handler of errors makes a table of each error that it sees.
                 self.is_exhausted = !matches!(value, Value::Table(_));
-                Err(Failure::Error(self.error_reply(id, &value)))
+                Err(ScriptFailure::Error(self.error_reply(id, &value)))
             }
             Err(error) => {
                 self.is_exhausted = true;
                 let id = String::from_utf8_lossy(id.as_bytes());
                 let text = plain_text(&error);
                 let text = format!("ERR Error running script {id}, {text:.100}");
-                Err(Failure::Error(text.into_bytes()))
+                Err(ScriptFailure::Error(text.into_bytes()))
             }
         }
     }
@@ -289,11 +289,11 @@ impl Interpreter {
         text
     }
 
-    fn stopped_reply(&self, id: &ScriptId, stop: Stop) -> Vec<u8> {
+    fn stopped_reply(&self, id: &ScriptId, stop: ScriptStop) -> Vec<u8> {
         let mut text = match stop {
-            Stop::NeedsLocks => unreachable!("it begins anew"),
-            Stop::Killed => b"ERR Script killed by user with SCRIPT KILL...".to_vec(),
-            Stop::TimedOut(exceeded) => {
+            ScriptStop::NeedsLocks => unreachable!("it begins anew"),
+            ScriptStop::Killed => b"ERR Script killed by user with SCRIPT KILL...".to_vec(),
+            ScriptStop::TimedOut(exceeded) => {
                 let (limit, of) = match exceeded {
                     ExceededLimit::Processor(limit) => (limit, " of processor time"),
                     ExceededLimit::Wall(limit) => (limit, ""),
@@ -365,7 +365,7 @@ mod tests {
                     texts.push(text);
                 }
                 let mut out = Vec::new();
-                let mut writer = Writer::new(&mut out, Protocol::Two);
+                let mut writer = RespWriter::new(&mut out, Protocol::Two);
                 let no_keys = (&[][..], &[][..]);
                 let ran = interpreter.run(&id, &script, no_keys, &mut NoHost, &mut writer, 100);
                 (ran.is_ok(), out)
@@ -383,14 +383,14 @@ mod tests {
                 let id = ScriptId::of(text);
                 let script = interpreter.compile(id, text).unwrap();
                 let mut out = Vec::new();
-                let mut writer = Writer::new(&mut out, Protocol::Two);
+                let mut writer = RespWriter::new(&mut out, Protocol::Two);
                 let no_keys = (&[][..], &[][..]);
                 interpreter.run(&id, &script, no_keys, &mut NoHost, &mut writer, 100)
             })
         };
         // The host panics, and no command has been called.
         for text in ["redis.acl_check_cmd('get', 'k')", "pcall(redis.acl_check_cmd, 'get', 'k')"] {
-            let failed = Failure::Stopped(PANICKED.to_vec());
+            let failed = ScriptFailure::Stopped(PANICKED.to_vec());
             assert_eq!(run(text.as_bytes()), Ok(Err(failed)));
             assert!(INTERPRETER.with_borrow(Option::is_none), "it is kept");
             assert_eq!(run(b"return 1"), Ok(Ok(())));

@@ -1,6 +1,6 @@
 //! The commands of a script, executed on its locked keys.
 
-use crate::cluster::view::Role;
+use crate::cluster::view::MemberRole;
 use crate::command::acl::user::User;
 use crate::command::batch::Batch;
 use crate::command::diagnostics::counters::number;
@@ -16,9 +16,9 @@ use crate::command::script::shebang::Flags;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::command::tracking::keys_of;
 use crate::command::transaction::asks_database;
-use crate::pubsub::Kind;
+use crate::pubsub::ChannelKind;
 use crate::resp::Protocol;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::session::{Breadth, LockedKeys, NotIncluded};
 use crate::state::number::integer;
 use crate::state::slots::slot;
@@ -101,10 +101,10 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
         let Some(group) = self.execution.group() else { return Ok(()) };
         let (view, slot) = (group.view(), slot(name));
         let reads_stale = self.execution.connection.reads_stale && !writes;
-        if !view.owns(slot) || view.role != Role::Primary && !reads_stale {
+        if !view.owns(slot) || view.role != MemberRole::Primary && !reads_stale {
             return Err(NOT_LOCAL.to_owned());
         }
-        if view.role != Role::Primary && !group.views().is_fresh(self.keys.time()) {
+        if view.role != MemberRole::Primary && !group.views().is_fresh(self.keys.time()) {
             return Err(STALE.to_owned());
         }
         // A script without flags may access all slots of its node.
@@ -181,7 +181,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
             return Ok(());
         }
         match sends(spec) {
-            Some(Kind::ShardChannel) => return self.check_slot(arguments[1], false),
+            Some(ChannelKind::ShardChannel) => return self.check_slot(arguments[1], false),
             Some(_) => return Ok(()),
             None => {}
         }
@@ -253,14 +253,14 @@ impl LockedHost<'_, '_, '_, '_> {
         }
         if spec.id == Id::Time {
             // It goes on while the script runs, so that a loop may wait for it. No key expires meanwhile.
-            write_time(&mut Writer::new(out, protocol));
+            write_time(&mut RespWriter::new(out, protocol));
             return Ok(());
         }
         if let Some(kind) = sends(spec) {
             let to = (&**self.execution.server.hub(), self.execution.cluster);
             let receivers = self.outbox.add(to, kind, (arguments[1], arguments[2]))?;
             self.execution.meter.count(spec.id as usize);
-            Writer::new(out, protocol).integer(receivers.cast_signed());
+            RespWriter::new(out, protocol).integer(receivers.cast_signed());
             return Ok(());
         }
         if detailed.has_flag(Flag::Write) {
@@ -310,10 +310,10 @@ fn about_all_keys(spec: &CommandSpec) -> Option<Breadth> {
 }
 
 /// Returns the kind of channel to which a command sends a message; `None` for other commands.
-pub(super) fn sends(spec: &CommandSpec) -> Option<Kind> {
+pub(super) fn sends(spec: &CommandSpec) -> Option<ChannelKind> {
     match spec.id {
-        Id::Publish => Some(Kind::Channel),
-        Id::SPublish => Some(Kind::ShardChannel),
+        Id::Publish => Some(ChannelKind::Channel),
+        Id::SPublish => Some(ChannelKind::ShardChannel),
         _ => None,
     }
 }

@@ -6,13 +6,13 @@
 use crate::cluster::view::ViewReader;
 use crate::command::pubsub::send_message;
 use crate::limits::SCRIPT_MESSAGES;
-use crate::pubsub::{Hub, Kind};
+use crate::pubsub::{ChannelKind, Hub};
 
 /// Bytes that a message takes besides its channel and payload.
 const MESSAGE: usize = 64;
 
-struct Message {
-    kind: Kind,
+struct OutboxMessage {
+    kind: ChannelKind,
     channel: Box<[u8]>,
     payload: Box<[u8]>,
 }
@@ -20,7 +20,7 @@ struct Message {
 /// The messages of a script, or of a transaction with scripts.
 #[derive(Default)]
 pub(in crate::command) struct Outbox {
-    messages: Vec<Message>,
+    messages: Vec<OutboxMessage>,
     bytes: usize,
 }
 
@@ -32,11 +32,11 @@ impl Outbox {
     pub(super) fn add(
         &mut self,
         (hub, cluster): (&Hub, Option<&ViewReader>),
-        kind: Kind,
+        kind: ChannelKind,
         (channel, payload): (&[u8], &[u8]),
     ) -> Result<u64, String> {
         let receivers = hub.receivers(kind, channel);
-        let is_passed_on = cluster.is_some() && kind != Kind::ShardChannel;
+        let is_passed_on = cluster.is_some() && kind != ChannelKind::ShardChannel;
         // Not kept: a script may send to nobody a million times.
         if receivers == 0 && !is_passed_on {
             return Ok(0);
@@ -49,14 +49,18 @@ impl Outbox {
             ));
         }
         self.bytes = bytes;
-        self.messages.push(Message { kind, channel: channel.into(), payload: payload.into() });
+        self.messages.push(OutboxMessage {
+            kind,
+            channel: channel.into(),
+            payload: payload.into(),
+        });
         Ok(receivers)
     }
 
     /// Sends all messages, in order. The caller holds the locks of the shards that the script has changed, and has
     /// published them: so the messages of two scripts have the order of their changes.
     pub(super) fn send(self, hub: &Hub, cluster: Option<&ViewReader>) {
-        for Message { kind, channel, payload } in self.messages {
+        for OutboxMessage { kind, channel, payload } in self.messages {
             send_message((hub, cluster), kind, (&channel, &payload));
         }
     }

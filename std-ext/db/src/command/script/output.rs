@@ -9,12 +9,12 @@ use std::cell::Cell;
 const STEPS: u32 = 1024;
 
 /// Counts the steps of a function, and looks at the clock now and then.
-pub(super) struct Steps<'c> {
+pub(super) struct StepCounter<'c> {
     control: &'c Control,
     count: Cell<u32>,
 }
 
-impl<'c> Steps<'c> {
+impl<'c> StepCounter<'c> {
     pub(super) fn new(control: &'c Control) -> Self {
         Self { control, count: Cell::new(0) }
     }
@@ -31,14 +31,14 @@ impl<'c> Steps<'c> {
 }
 
 /// The bytes that a function makes. They are never more than the memory of a script.
-pub(super) struct Output<'c> {
+pub(super) struct ScriptOutput<'c> {
     bytes: Vec<u8>,
-    pub(super) steps: Steps<'c>,
+    pub(super) steps: StepCounter<'c>,
 }
 
-impl<'c> Output<'c> {
+impl<'c> ScriptOutput<'c> {
     pub(super) fn new(control: &'c Control) -> Self {
-        Self { bytes: Vec::new(), steps: Steps::new(control) }
+        Self { bytes: Vec::new(), steps: StepCounter::new(control) }
     }
 
     /// Adds bytes, as one step.

@@ -19,7 +19,7 @@ pub(super) enum PatternError {
     Stopped,
 }
 
-type Found<T> = Result<T, PatternError>;
+type FoundMatch<T> = Result<T, PatternError>;
 
 /// A capture: its place in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) enum Capture {
 }
 
 /// A search of a pattern in a text.
-pub(super) struct Search<'s> {
+pub(super) struct PatternSearch<'s> {
     text: &'s [u8],
     pattern: &'s [u8],
     captures: Vec<Capture>,
@@ -40,7 +40,7 @@ pub(super) struct Search<'s> {
     go_on: &'s dyn Fn() -> bool,
 }
 
-impl<'s> Search<'s> {
+impl<'s> PatternSearch<'s> {
     /// Makes a search. As in Lua 5.1, the pattern ends at its first zero byte.
     pub(super) fn new(text: &'s [u8], pattern: &'s [u8], go_on: &'s dyn Fn() -> bool) -> Self {
         let end = memchr::memchr(0, pattern).unwrap_or(pattern.len());
@@ -49,14 +49,14 @@ impl<'s> Search<'s> {
     }
 
     /// Matches the pattern from offset `from` of it on at offset `at` of the text. Returns where the match ends.
-    pub(super) fn match_at(&mut self, at: usize, from: usize) -> Found<Option<usize>> {
+    pub(super) fn match_at(&mut self, at: usize, from: usize) -> FoundMatch<Option<usize>> {
         self.captures.clear();
         self.depth = 0;
         self.matches(at, from)
     }
 
     /// Returns the captures of the last match, or the match itself if it has none and `whole` is given.
-    pub(super) fn captures(&self, whole: Option<(usize, usize)>) -> Found<Vec<Capture>> {
+    pub(super) fn captures(&self, whole: Option<(usize, usize)>) -> FoundMatch<Vec<Capture>> {
         let whole = whole.filter(|_| self.captures.is_empty());
         let all = whole.map(|(from, to)| Capture::Text(from, to)).into_iter();
         let all: Vec<Capture> = all.chain(self.captures.iter().copied()).collect();
@@ -67,7 +67,7 @@ impl<'s> Search<'s> {
     }
 
     /// Returns one capture. Number 0 of a match without captures is the match.
-    pub(super) fn capture(&self, number: usize, whole: (usize, usize)) -> Found<Capture> {
+    pub(super) fn capture(&self, number: usize, whole: (usize, usize)) -> FoundMatch<Capture> {
         match self.captures.get(number) {
             None if number == 0 => Ok(Capture::Text(whole.0, whole.1)),
             None => Err(PatternError::Invalid("invalid capture index")),
@@ -76,7 +76,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    fn step(&mut self) -> Found<()> {
+    fn step(&mut self) -> FoundMatch<()> {
         self.steps += 1;
         if self.steps.is_multiple_of(STEPS) && !(self.go_on)() {
             return Err(PatternError::Stopped);
@@ -88,7 +88,7 @@ impl<'s> Search<'s> {
         self.pattern.get(at).copied().unwrap_or(0)
     }
 
-    fn matches(&mut self, at: usize, from: usize) -> Found<Option<usize>> {
+    fn matches(&mut self, at: usize, from: usize) -> FoundMatch<Option<usize>> {
         self.depth += 1;
         // Lua 5.1 has no such bound, and each capture and each repetition takes some of the stack of C.
         if self.depth > DEEPEST {
@@ -99,7 +99,7 @@ impl<'s> Search<'s> {
         end
     }
 
-    fn match_items(&mut self, mut at: usize, mut from: usize) -> Found<Option<usize>> {
+    fn match_items(&mut self, mut at: usize, mut from: usize) -> FoundMatch<Option<usize>> {
         loop {
             self.step()?;
             let next = self.pattern_at(from + 1);
@@ -147,7 +147,7 @@ impl<'s> Search<'s> {
         }
     }
 
-    fn start(&mut self, at: usize, from: usize, capture: Capture) -> Found<Option<usize>> {
+    fn start(&mut self, at: usize, from: usize, capture: Capture) -> FoundMatch<Option<usize>> {
         if self.captures.len() >= CAPTURES {
             return Err(PatternError::Invalid("too many captures"));
         }
@@ -160,7 +160,7 @@ impl<'s> Search<'s> {
         Ok(end)
     }
 
-    fn end(&mut self, at: usize, from: usize) -> Found<Option<usize>> {
+    fn end(&mut self, at: usize, from: usize) -> FoundMatch<Option<usize>> {
         let is_open = |capture: &Capture| matches!(capture, Capture::Open(_));
         let open = self.captures.iter().rposition(is_open);
         let number = open.ok_or(PatternError::Invalid("invalid pattern capture"))?;
@@ -174,7 +174,12 @@ impl<'s> Search<'s> {
     }
 
     /// Matches as many as possible, and then fewer, until the rest matches.
-    fn expand(&mut self, at: usize, item: (usize, usize), least: usize) -> Found<Option<usize>> {
+    fn expand(
+        &mut self,
+        at: usize,
+        item: (usize, usize),
+        least: usize,
+    ) -> FoundMatch<Option<usize>> {
         let mut count = 0;
         while self.matches_one(at + count, item.0, item.1) {
             self.step()?;
@@ -192,7 +197,7 @@ impl<'s> Search<'s> {
     }
 
     /// Matches as few as possible.
-    fn expand_least(&mut self, mut at: usize, item: (usize, usize)) -> Found<Option<usize>> {
+    fn expand_least(&mut self, mut at: usize, item: (usize, usize)) -> FoundMatch<Option<usize>> {
         loop {
             if let Some(end) = self.matches(at, item.1 + 1)? {
                 return Ok(Some(end));
@@ -205,7 +210,7 @@ impl<'s> Search<'s> {
     }
 
     /// Returns where the item of the pattern ends that begins at `from`.
-    fn class_end(&self, from: usize) -> Found<usize> {
+    fn class_end(&self, from: usize) -> FoundMatch<usize> {
         match self.pattern_at(from) {
             ESCAPE if from + 1 >= self.pattern.len() => {
                 Err(PatternError::Invalid("malformed pattern (ends with '%')"))
@@ -271,7 +276,7 @@ impl<'s> Search<'s> {
         negated
     }
 
-    fn balanced(&mut self, at: usize, from: usize) -> Found<Option<usize>> {
+    fn balanced(&mut self, at: usize, from: usize) -> FoundMatch<Option<usize>> {
         if from + 1 >= self.pattern.len() {
             return Err(PatternError::Invalid("unbalanced pattern"));
         }
@@ -296,7 +301,7 @@ impl<'s> Search<'s> {
         Ok(None)
     }
 
-    fn frontier(&self, at: usize, from: usize) -> Found<Option<usize>> {
+    fn frontier(&self, at: usize, from: usize) -> FoundMatch<Option<usize>> {
         if self.pattern_at(from) != b'[' {
             return Err(PatternError::Invalid("missing '[' after '%f' in pattern"));
         }
@@ -308,7 +313,7 @@ impl<'s> Search<'s> {
         Ok((!is_in(before) && is_in(here)).then_some(behind))
     }
 
-    fn back_reference(&mut self, at: usize, digit: u8) -> Found<Option<usize>> {
+    fn back_reference(&mut self, at: usize, digit: u8) -> FoundMatch<Option<usize>> {
         let number = usize::from(digit).checked_sub(usize::from(b'1'));
         let capture = number.and_then(|number| self.captures.get(number));
         let Some(Capture::Text(from, to)) = capture.copied() else {

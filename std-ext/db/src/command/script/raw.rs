@@ -529,7 +529,7 @@ mod tests {
     use crate::command::acl::user::User;
     use crate::command::script::current_host::Host;
     use crate::command::script::interpreter::with_interpreter;
-    use crate::resp::write::Writer;
+    use crate::resp::write::RespWriter;
     use crate::scripts::{ScriptId, Scripts};
     use Protocol::{Three, Two};
     use std::sync::Arc;
@@ -560,7 +560,7 @@ mod tests {
                     let id = ScriptId::of(text.as_bytes());
                     let script = interpreter.compile(id, text.as_bytes()).unwrap();
                     let mut out = Vec::new();
-                    let mut out = Writer::new(&mut out, Two);
+                    let mut out = RespWriter::new(&mut out, Two);
                     interpreter.run(&id, &script, (&[], &[]), &mut Panicking, &mut out, 1000)
                 })
             };

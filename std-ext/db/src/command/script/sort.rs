@@ -12,7 +12,7 @@ use std::slice;
 
 /// A text of a table.
 #[derive(Clone, Copy)]
-struct Text {
+struct SortText {
     bytes: *const u8,
     length: usize,
     /// Where it is in the table that keeps it.
@@ -21,7 +21,7 @@ struct Text {
     count: usize,
 }
 
-impl Text {
+impl SortText {
     /// # Safety
     /// The table that keeps the text lives as long as the result.
     unsafe fn bytes<'b>(self) -> &'b [u8] {
@@ -54,7 +54,7 @@ pub(super) fn sort_texts(lua: &Lua, control: &Control, table: &Table) -> mlua::R
             return Ok(false);
         }
     }
-    let mut texts: Vec<Text> = texts.into_values().collect();
+    let mut texts: Vec<SortText> = texts.into_values().collect();
     // SAFETY: `kept` lives until this function returns, and nothing is removed from it.
     texts.sort_unstable_by(|one, other| unsafe { one.bytes().cmp(other.bytes()) });
     let mut at = 1;
@@ -76,7 +76,7 @@ pub(super) fn sort_texts(lua: &Lua, control: &Control, table: &Table) -> mlua::R
 unsafe fn keep_texts(
     state: *mut ffi::lua_State,
     places: RangeInclusive<usize>,
-    texts: &mut HashMap<*const u8, Text>,
+    texts: &mut HashMap<*const u8, SortText>,
 ) -> bool {
     // SAFETY: the caller's promise. `lua_tolstring` gets a string, and changes nothing.
     unsafe {
@@ -94,7 +94,7 @@ unsafe fn keep_texts(
             } else {
                 let place = texts.len() as ffi::lua_Integer + 1;
                 ffi::lua_rawseti(state, 2, place);
-                texts.insert(bytes, Text { bytes, length, place, count: 1 });
+                texts.insert(bytes, SortText { bytes, length, place, count: 1 });
             }
         }
         ffi::lua_settop(state, 0);
@@ -108,7 +108,7 @@ unsafe fn keep_texts(
 /// As of [`keep_texts`].
 unsafe fn put_texts(
     state: *mut ffi::lua_State,
-    texts: &[Text],
+    texts: &[SortText],
     mut at: ffi::lua_Integer,
 ) -> ffi::lua_Integer {
     // SAFETY: the caller's promise.

@@ -3,7 +3,7 @@
 use crate::command::script::arguments::{bad_argument, int_or, string, type_name};
 use crate::command::script::control::{Control, error_here, text_error};
 use crate::command::script::convert::shown;
-use crate::command::script::pattern::{Capture, PatternError, Search};
+use crate::command::script::pattern::{Capture, PatternError, PatternSearch};
 use crate::command::script::raw;
 use crate::limits::SCRIPT_MEMORY;
 use memchr::memmem;
@@ -97,14 +97,14 @@ fn find_or_match(
         let end = memchr::memchr(0, &pattern).unwrap_or(pattern.len());
         pattern[..end].iter().any(|byte| SPECIAL.contains(byte))
     };
-    // A search for plain text cannot take exponential time, so it needs no `Search`.
+    // A search for plain text cannot take exponential time, so it needs no `PatternSearch`.
     if finds && (is_plain() || !special()) {
         let Some(at) = memmem::find(&text[start..], &pattern) else { return Ok(nil()) };
         let at = start + at;
         return Ok(numbers(at + 1, at + pattern.len()));
     }
     let go_on = || control.check().is_ok();
-    let mut search = Search::new(&text, &pattern, &go_on);
+    let mut search = PatternSearch::new(&text, &pattern, &go_on);
     let anchored = pattern.first() == Some(&b'^');
     for at in start..=text.len() {
         let end = search.match_at(at, anchored.into());
@@ -141,7 +141,7 @@ fn gmatch(lua: &Lua, control: &Rc<Control>, arguments: &MultiValue) -> mlua::Res
     lua.create_function(move |lua, _: MultiValue| {
         let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
         let go_on = || control.check().is_ok();
-        let mut search = Search::new(&text, &pattern, &go_on);
+        let mut search = PatternSearch::new(&text, &pattern, &go_on);
         for at in next.get()..=text.len() {
             let end = search.match_at(at, 0);
             let Some(end) = end.map_err(|error| pattern_error(lua, &control, error))? else {
@@ -186,14 +186,14 @@ fn gsub(
     let most = int_or(lua, arguments, 3, ("gsub", text.len() as i64 + 1))?;
     let anchored = pattern.first() == Some(&b'^');
     let go_on = || control.check().is_ok();
-    let mut search = Search::new(&text, &pattern, &go_on);
+    let mut search = PatternSearch::new(&text, &pattern, &go_on);
     let (mut made, mut count, mut at) = (Vec::new(), 0_usize, 0);
     while (count as i64) < most {
         let end = search.match_at(at, anchored.into());
         let end = end.map_err(|error| pattern_error(lua, control, error))?;
         if let Some(end) = end {
             count += 1;
-            let part = Part { lua, control, text: &text, search: &search, whole: (at, end) };
+            let part = FormatPart { lua, control, text: &text, search: &search, whole: (at, end) };
             part.replace(&replacement, pcall, &mut made)?;
             if made.len() > SCRIPT_MEMORY {
                 return Err(no_memory());
@@ -216,15 +216,15 @@ fn gsub(
 }
 
 /// A part of a text that matches.
-struct Part<'p, 's> {
+struct FormatPart<'p, 's> {
     lua: &'p Lua,
     control: &'p Control,
     text: &'p [u8],
-    search: &'p Search<'s>,
+    search: &'p PatternSearch<'s>,
     whole: (usize, usize),
 }
 
-impl Part<'_, '_> {
+impl FormatPart<'_, '_> {
     fn replace(
         &self,
         replacement: &Replacement<'_>,

@@ -3,7 +3,7 @@
 use crate::command::script::arguments::{bad_argument, int_or, number, string};
 use crate::command::script::control::{Control, error_here};
 use crate::command::script::convert;
-use crate::command::script::output::{Output, Steps};
+use crate::command::script::output::{ScriptOutput, StepCounter};
 use mlua::{Lua, LuaString, MultiValue, Table, Value};
 use std::rc::Rc;
 
@@ -34,20 +34,20 @@ pub(super) fn table(lua: &Lua, control: &Rc<Control>) -> mlua::Result<Table> {
 }
 
 /// Reads a format, option by option.
-struct Format<'f> {
+struct PackFormat<'f> {
     lua: &'f Lua,
     function: &'static str,
     rest: &'f [u8],
     big_endian: bool,
     alignment: usize,
-    steps: Steps<'f>,
+    steps: StepCounter<'f>,
 }
 
-impl<'f> Format<'f> {
+impl<'f> PackFormat<'f> {
     /// As a string of C, the format ends at the first zero byte.
     fn new(lua: &'f Lua, control: &'f Control, function: &'static str, text: &'f [u8]) -> Self {
         let end = memchr::memchr(0, text).unwrap_or(text.len());
-        let (rest, steps) = (&text[..end], Steps::new(control));
+        let (rest, steps) = (&text[..end], StepCounter::new(control));
         Self { lua, function, rest, big_endian: cfg!(target_endian = "big"), alignment: 1, steps }
     }
 
@@ -134,8 +134,8 @@ fn pack(lua: &Lua, control: &Control, given: &MultiValue) -> mlua::Result<LuaStr
     control.check()?;
     let text = string(lua, given, 0, "pack")?;
     let text = text.as_bytes();
-    let mut format = Format::new(lua, control, "pack", &text);
-    let (mut out, mut at) = (Output::new(control), 1);
+    let mut format = PackFormat::new(lua, control, "pack", &text);
+    let (mut out, mut at) = (ScriptOutput::new(control), 1);
     while let Some((option, size)) = format.option()? {
         let padding = format.padding(out.len(), (option, size));
         out.push(&[0; INTEGER_BYTES][..padding])?;
@@ -212,7 +212,7 @@ fn unpack(lua: &Lua, control: &Control, given: &MultiValue) -> mlua::Result<Mult
     let too_short = || bad_argument(lua, 1, "unpack", "data string too short");
     // A negative offset is a very large `size_t` in Redis: past the end of the data, and not below 1.
     let mut at = usize::try_from(from).map_err(|_| too_short())? - 1;
-    let mut format = Format::new(lua, control, "unpack", &text);
+    let mut format = PackFormat::new(lua, control, "unpack", &text);
     let mut values = Vec::new();
     while let Some((option, mut size)) = format.option()? {
         at = at.saturating_add(format.padding(at, (option, size)));
@@ -277,7 +277,7 @@ fn size(lua: &Lua, control: &Control, given: &MultiValue) -> mlua::Result<f64> {
     control.check()?;
     let text = string(lua, given, 0, "size")?;
     let text = text.as_bytes();
-    let mut format = Format::new(lua, control, "size", &text);
+    let mut format = PackFormat::new(lua, control, "size", &text);
     let mut all = 0_usize;
     while let Some((option, size)) = format.option()? {
         all = all.saturating_add(format.padding(all, (option, size)));

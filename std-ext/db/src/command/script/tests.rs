@@ -471,7 +471,7 @@ fn a_script_that_finds_a_shard_locked_begins_anew() {
             client.hub(),
             std::sync::Arc::clone(&mailbox),
         );
-        subscriptions.add(crate::pubsub::Kind::Channel, b"c");
+        subscriptions.add(crate::pubsub::ChannelKind::Channel, b"c");
         let (locked, has_locked) = std::sync::mpsc::channel();
         let db = client.db.clone();
         let reply = std::thread::scope(|scope| {

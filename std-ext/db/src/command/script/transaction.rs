@@ -19,7 +19,7 @@ use crate::command::script::outbox::Outbox;
 use crate::command::table::{CommandSpec, Id};
 use crate::command::transaction::{NO_SHARD_CHANNELS, asks_database, is_about_keys};
 use crate::request::RequestError;
-use crate::resp::write::Writer;
+use crate::resp::write::RespWriter;
 use crate::session::{Breadth, LockedKeys};
 use crate::state::number;
 use crate::state::slots::slot;
@@ -130,7 +130,7 @@ impl<'a> Execution<'_, 'a> {
             }
         }
         if self.next != NextStep::Drop {
-            Writer::new(self.out, self.connection.protocol).array(replies.len());
+            RespWriter::new(self.out, self.connection.protocol).array(replies.len());
             for reply in &replies {
                 self.out.extend_from_slice(reply);
             }

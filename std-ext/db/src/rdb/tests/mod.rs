@@ -4,7 +4,7 @@ pub(crate) mod files;
 mod shapes;
 mod strings;
 
-use super::{Entry, Kind, RdbError, Reader, Record, Writer};
+use super::{Entry, Kind, RdbError, RdbRecord, Reader, Writer};
 use std::collections::BTreeMap;
 
 /// Converts hexadecimal digits to bytes.
@@ -14,7 +14,7 @@ pub(crate) fn bytes(hex: &str) -> Vec<u8> {
 }
 
 /// Returns all records of a file, and the bytes behind it.
-fn read(file: &[u8]) -> Result<(Vec<Record>, usize), RdbError> {
+fn read(file: &[u8]) -> Result<(Vec<RdbRecord>, usize), RdbError> {
     let (mut reader, mut records) = (Reader::new(file)?, Vec::new());
     while let Some(record) = reader.next()? {
         records.push(record);
@@ -24,7 +24,7 @@ fn read(file: &[u8]) -> Result<(Vec<Record>, usize), RdbError> {
     Ok((records, read))
 }
 
-fn rest(file: &[u8], records: &[Record]) -> usize {
+fn rest(file: &[u8], records: &[RdbRecord]) -> usize {
     let mut reader = Reader::new(file).unwrap();
     for _ in records {
         reader.next().unwrap();
@@ -35,7 +35,7 @@ fn rest(file: &[u8], records: &[Record]) -> usize {
 
 fn entries(file: &[u8]) -> Vec<Entry> {
     let entry = |record| match record {
-        Record::Entry(entry) => Some(entry),
+        RdbRecord::Entry(entry) => Some(entry),
         _ => None,
     };
     read(file).unwrap().0.into_iter().filter_map(entry).collect()
@@ -99,10 +99,11 @@ fn files_of_redis_are_read() {
         assert_eq!(content(&file), recorded());
         let (records, read) = read(&file).unwrap();
         assert_eq!(read, file.len());
-        assert!(records.contains(&Record::Note(b"redis-ver".to_vec(), b"7.0.15".to_vec())));
-        assert!(records.contains(&Record::Functions));
+        assert!(records.contains(&RdbRecord::Note(b"redis-ver".to_vec(), b"7.0.15".to_vec())));
+        assert!(records.contains(&RdbRecord::Functions));
         assert!(
-            records.contains(&Record::Counts(20, 2)) && records.contains(&Record::Counts(1, 0))
+            records.contains(&RdbRecord::Counts(20, 2))
+                && records.contains(&RdbRecord::Counts(1, 0))
         );
     }
     assert!(entries(&bytes(files::PLAIN)).iter().all(|entry| entry.idle.is_none()));

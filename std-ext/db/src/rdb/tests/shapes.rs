@@ -1,7 +1,7 @@
 //! Files of every version, and values of every type.
 
 use super::{RdbError, content, entries, read};
-use crate::rdb::{Kind, NEWEST_VERSION, Record, crc64};
+use crate::rdb::{Kind, NEWEST_VERSION, RdbRecord, crc64};
 
 /// Makes a file of a version with these records.
 fn file(version: u16, records: &[u8]) -> Vec<u8> {
@@ -118,9 +118,12 @@ fn records_without_keys_are_read_over() {
     let records = b"\xF4\x01\x02\x03\xF7\x81\x45\xE2\x52\x38\xDF\x91\x2C\x03\x02\x02\x05\x01x\x00\xF5\x03lib\xFB\
                     \x05\x06\xFA\x01n\xC0\x07\x00\x01a\x01b";
     let (records, _) = read(&file(12, records)).unwrap();
-    assert_eq!(records[..3], [Record::ModuleData, Record::Functions, Record::Counts(5, 6)]);
-    assert_eq!(records[3], Record::Note(b"n".to_vec(), b"7".to_vec()));
-    assert!(records.len() == 5 && matches!(records[4], Record::Entry(_)));
+    assert_eq!(
+        records[..3],
+        [RdbRecord::ModuleData, RdbRecord::Functions, RdbRecord::Counts(5, 6)]
+    );
+    assert_eq!(records[3], RdbRecord::Note(b"n".to_vec(), b"7".to_vec()));
+    assert!(records.len() == 5 && matches!(records[4], RdbRecord::Entry(_)));
 }
 
 #[test]

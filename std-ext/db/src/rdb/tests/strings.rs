@@ -1,6 +1,6 @@
 //! Strings and their compression; the payloads of `DUMP` and `RESTORE`.
 
-use crate::rdb::lzf::{self, Compressor};
+use crate::rdb::lzf::{self, LzfCompressor};
 use crate::rdb::payload::{PayloadError, dump, restore};
 
 /// Returns the numbers of a simple generator.
@@ -33,12 +33,15 @@ fn strings(count: u64) -> impl Iterator<Item = Vec<u8>> {
 
 #[test]
 fn what_was_compressed_is_decompressed() {
-    let mut compressor = Compressor::default();
+    let mut compressor = LzfCompressor::default();
     for string in strings(3000) {
         let Some(compressed) = compressor.compress(&string, string.len()) else { continue };
         assert!(compressed.len() <= string.len());
         assert_eq!(lzf::decompress(&compressed, string.len()).as_ref(), Some(&string));
-        assert_eq!(Compressor::default().compress(&string, string.len()), Some(compressed.clone()));
+        assert_eq!(
+            LzfCompressor::default().compress(&string, string.len()),
+            Some(compressed.clone())
+        );
         for wrong in [string.len().wrapping_sub(1), string.len() + 1, usize::MAX] {
             assert_eq!(lzf::decompress(&compressed, wrong), None);
         }
@@ -49,7 +52,7 @@ fn what_was_compressed_is_decompressed() {
 
 #[test]
 fn the_compressor_forgets_earlier_strings_when_its_numbers_are_used_up() {
-    let mut compressor = Compressor::default();
+    let mut compressor = LzfCompressor::default();
     let string = b"roses are red, roses are red, roses are red";
     let first = compressor.compress(string, string.len());
     compressor.use_up(string.len() as u32 - 1);

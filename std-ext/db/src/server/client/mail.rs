@@ -6,7 +6,7 @@
 //! A message is appended between two cycles' replies: when all earlier replies are either free or held. So it neither
 //! lands within a reply, nor lets one leave that must wait for the log.
 
-use super::{Client, State};
+use super::{ClientState, ServerClient};
 use crate::pubsub::{Hub, Left, Mailbox, Message};
 use crate::server::output::ExceededOutput;
 use crate::server::worker_context::WorkerContext;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// The output takes messages while fewer bytes than this wait in it.
 const MAIL_ROOM: usize = 64 << 10;
 
-impl Client {
+impl ServerClient {
     /// Tells the client's mailbox where it is served. Called after each service, because a command may have made the
     /// mailbox.
     #[inline]
@@ -49,7 +49,7 @@ impl Client {
         self.connection.adopt_mailbox(hub, mailbox);
         // One that has said good-bye gets no messages. The client that redirects them to it learns that from the
         // mailbox.
-        if self.state != State::Open {
+        if self.state != ClientState::Open {
             self.connection.end_mail();
         }
     }
@@ -68,7 +68,7 @@ impl Client {
     }
 
     fn deliver_mail(&mut self, room: usize, context: &mut WorkerContext) {
-        if self.state != State::Open {
+        if self.state != ClientState::Open {
             self.connection.end_mail();
         }
         let Some(subscriptions) = self.connection.subscriptions() else { return };
@@ -85,7 +85,7 @@ impl Client {
         self.redirected_in_output += self.append_mail(&mut messages, context);
         context.messages = messages;
         self.has_more_mail = left == Left::Some;
-        if left == Left::Overflow && self.state != State::Dead {
+        if left == Left::Overflow && self.state != ClientState::Dead {
             // Messages of monitors and trackers are limited as those of subscribers are.
             self.drop_slow(ExceededOutput::Hard, true, context);
         }
@@ -111,7 +111,7 @@ impl Client {
     pub(in crate::server) fn leave_lost_channels(&mut self, context: &mut WorkerContext) {
         // Only channels of SSUBSCRIBE belong to slots.
         let subscribes = self.connection.subscriptions().is_some_and(|all| all.counts()[2] > 0);
-        if !subscribes || self.state != State::Open {
+        if !subscribes || self.state != ClientState::Open {
             return;
         }
         let ended = self.connection.remove_lost_channels(|channel| context.has_lost(channel));

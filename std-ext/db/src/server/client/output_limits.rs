@@ -1,11 +1,11 @@
 //! The limits of the output that waits for a client (`client-output-buffer-limit`): beyond them, the client is closed.
 
-use super::{Client, State};
+use super::{ClientState, ServerClient};
 use crate::config::OutputLimit;
 use crate::server::output::{ExceededOutput, Output};
 use crate::server::worker_context::WorkerContext;
 
-impl Client {
+impl ServerClient {
     /// Closes the client if its output exceeds the limits.
     pub(in crate::server) fn check_output(&mut self, context: &WorkerContext) {
         let (waiting, limits) = self.unsent(context);
@@ -16,7 +16,7 @@ impl Client {
             self.over_soft_limit_since.get_or_insert(context.now);
         }
         let is_over = |since| context.now.saturating_duration_since(since) >= limits.soft_time;
-        if self.state == State::Dead {
+        if self.state == ClientState::Dead {
             return;
         }
         if waiting > limits.hard {
@@ -72,7 +72,7 @@ impl Client {
         );
         let counters = &context.counters;
         if subscribes { &counters.slow_subscribers } else { &counters.slow }.add(1);
-        self.state = State::Dead;
+        self.state = ClientState::Dead;
         // The memory is what the limit is about: do not keep it until the worker removes the client.
         self.output = Output::default();
     }

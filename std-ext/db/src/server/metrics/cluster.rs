@@ -2,7 +2,7 @@
 
 use super::page::Page;
 use crate::cluster::NodeMonitor;
-use crate::cluster::view::{Health, Role, View, Views};
+use crate::cluster::view::{MemberRole, NodeHealth, View, Views};
 use crate::server::handles::ServerMonitor;
 use std::fmt::Error;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(super) fn write(
     role(page, node)?;
     if let Some(views) = server.views() {
         let mut view = View::clone(&views.current());
-        if view.role == Role::Primary {
+        if view.role == MemberRole::Primary {
             view.group.is_led = node.is_confirmed();
         }
         group(page, &view)?;
@@ -66,7 +66,7 @@ fn group(page: &mut Page<'_>, view: &View) -> Result<(), Error> {
     page.gauge("cluster_group", "Number of the node's group.", view.group.number)?;
     let members = &view.group.members;
     page.gauge("cluster_members", "Members of the group.", members.len() as u64)?;
-    let missing = members.iter().filter(|member| member.health == Health::Failed).count();
+    let missing = members.iter().filter(|member| member.health == NodeHealth::Failed).count();
     let help = "Members of the group that are missing.";
     page.gauge("cluster_members_missing", help, missing as u64)?;
     let help = "Groups known to have slots but no primary.";
@@ -84,7 +84,7 @@ fn groups_without_primary(view: &View) -> u64 {
 /// Returns by how much the data of a node are older than the primary's. A node that has no data of the group yet does
 /// not know that: it counts the time since its start.
 fn lag(views: &Views, server: &ServerMonitor) -> Duration {
-    if views.current().role == Role::Primary {
+    if views.current().role == MemberRole::Primary {
         return Duration::ZERO;
     }
     Duration::from_millis(views.staleness(server.db().now())).min(server.uptime())
@@ -147,11 +147,11 @@ fn moves(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::view::{Group, SlotOwners};
+    use crate::cluster::view::{KnownGroup, SlotOwners};
 
     #[test]
     fn groups_with_slots_need_a_primary() {
-        let group = |number, is_led| Group { number, is_led, ..Group::default() };
+        let group = |number, is_led| KnownGroup { number, is_led, ..KnownGroup::default() };
         let mut view = View { owners: SlotOwners::divided(3), ..View::default() };
         assert_eq!(groups_without_primary(&view), 3, "no node of two groups is known");
         (view.group, view.others) = (group(1, true), vec![group(0, true), group(2, false)]);

@@ -1,4 +1,4 @@
-use super::{Source, text};
+use super::{ReportSource, text};
 use crate::config::ServerConfig;
 use crate::server::Server;
 use crate::{Db, Options};
@@ -48,7 +48,7 @@ fn metrics(page: &str) -> Vec<Metric> {
 
 /// Returns what is shown while the data is loaded, and afterwards.
 fn pages() -> [String; 2] {
-    let source = Source::default();
+    let source = ReportSource::default();
     let early = text(&source);
     let config = ServerConfig { binds: Vec::new(), ..ServerConfig::default() };
     let db = Db::open(Options::in_memory()).unwrap();

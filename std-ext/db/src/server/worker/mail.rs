@@ -1,8 +1,8 @@
 //! Messages for the clients of a worker.
 
-use super::Worker;
+use super::ServerWorker;
 
-impl Worker {
+impl ServerWorker {
     /// Delivers the messages that clients of this worker have got. All replies of this cycle are free or held.
     pub(super) fn deliver_mail(&mut self) {
         let mut with_mail = std::mem::take(&mut self.with_mail);

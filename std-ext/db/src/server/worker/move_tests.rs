@@ -265,13 +265,13 @@ fn a_client_whose_reply_waits_for_the_log_stays() {
 }
 
 /// Two workers that do not run, and a client of the first.
-fn two_workers() -> (Arc<ServerShared>, Worker, Worker, TcpStream) {
+fn two_workers() -> (Arc<ServerShared>, ServerWorker, ServerWorker, TcpStream) {
     let server = in_memory();
     let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
     let (shared, threads) = server.into_parts();
     let inboxes = inboxes(threads.len());
     let mut workers = threads.into_iter().enumerate().map(|(number, (poll, listeners))| {
-        Worker::new(&shared, Arc::clone(&inboxes), number, poll, listeners).unwrap()
+        ServerWorker::new(&shared, Arc::clone(&inboxes), number, poll, listeners).unwrap()
     });
     let (mut one, mut two) = (workers.next().unwrap(), workers.next().unwrap());
     let mut third = workers.next();
@@ -291,7 +291,7 @@ fn two_workers() -> (Arc<ServerShared>, Worker, Worker, TcpStream) {
     (shared, one, two, client)
 }
 
-fn take(worker: &mut Worker) {
+fn take(worker: &mut ServerWorker) {
     worker.woken = true;
     worker.accept_connections();
 }

@@ -8,18 +8,18 @@
 //! A client with replies that wait for the log stays until they are released. That and the other rules that a move
 //! relies on are labelled [MV-1] to [MV-5].
 
-use super::Worker;
-use crate::server::client::Client;
+use super::ServerWorker;
+use crate::server::client::ServerClient;
 use crate::server::event_loops::Moving;
 use crate::server::inbox::Handover;
-use crate::server::shared::Phase;
+use crate::server::shared::ServerPhase;
 use mio::Token;
 use std::time::Instant;
 
 /// Clients that a loop with too much work gives away in a cycle. Each costs some system calls, and the others wait.
 const MOVES: usize = 16;
 
-impl Worker {
+impl ServerWorker {
     /// Measures this loop's load, and decides about the number of loops and the clients to move.
     pub(super) fn measure_load(&mut self, now: Instant) {
         let time = self.shared.time(now);
@@ -72,7 +72,7 @@ impl Worker {
     pub(super) fn move_clients(&mut self, served: &[usize]) {
         #[cfg(test)]
         self.move_restless(served);
-        if self.moving == Moving::No || self.shared.phase() != Phase::Serving {
+        if self.moving == Moving::No || self.shared.phase() != ServerPhase::Serving {
             return;
         }
         let active = self.shared.event_loops.active();
@@ -104,7 +104,9 @@ impl Worker {
     /// Gives all clients to the next worker, if a test wants that.
     #[cfg(test)]
     fn move_restless(&mut self, served: &[usize]) {
-        if self.shared.event_loops.restless.get() == 0 || self.shared.phase() != Phase::Serving {
+        if self.shared.event_loops.restless.get() == 0
+            || self.shared.phase() != ServerPhase::Serving
+        {
             return;
         }
         let to = (self.number + 1) % self.shared.workers.len();
@@ -116,7 +118,7 @@ impl Worker {
 
     /// Gives a client to another worker, which the caller wakes. Returns whether the client has moved.
     pub(super) fn give_away(&mut self, key: usize, to: usize) -> bool {
-        if to == self.number || !self.clients.get(key).is_some_and(Client::may_move) {
+        if to == self.number || !self.clients.get(key).is_some_and(ServerClient::may_move) {
             return false;
         }
         let mut client = self.clients.remove(key);
@@ -143,7 +145,7 @@ impl Worker {
     }
 
     /// Serves a client that another worker has given away.
-    pub(super) fn adopt(&mut self, client: Client) {
+    pub(super) fn adopt(&mut self, client: ServerClient) {
         let key = self.clients.insert(client);
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];

@@ -7,14 +7,14 @@
 //!
 //! Clients that a loop already serves stay with it until it goes on: only its own thread may touch them.
 
-use super::{ACCEPTS, Worker};
+use super::{ACCEPTS, ServerWorker};
 use crate::lock::lock;
 use crate::server::event_loops::OtherEventLoops;
 use crate::server::listen::AcceptedConnection;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-impl Worker {
+impl ServerWorker {
     /// Looks whether other loops are occupied, if that is due, and serves the connections that wait for them.
     pub(super) fn relieve_others(&mut self) {
         let now = self.context.now;

@@ -291,7 +291,7 @@ fn the_primary_logs_watermarks_while_followers_have_keys_to_remove() {
     let mut primary = Node::primary(1000);
     let watermarks = |node: &Node| -> Vec<u64> {
         let entries = node.log.entries();
-        let all = entries.iter().flat_map(|(_, _, changes)| Changes::new(changes));
+        let all = entries.iter().flat_map(|(_, _, changes)| LoggedChanges::new(changes));
         let watermark =
             |change| if let Ok(LoggedOp::Watermark(at)) = change { Some(at) } else { None };
         all.filter_map(watermark).collect()

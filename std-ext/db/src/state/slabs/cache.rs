@@ -1,20 +1,20 @@
 //! The free blocks that each thread keeps, so that most calls take no lock.
 
-use super::lists::{Block, CLASSES, Chain, SizeClass};
+use super::lists::{CLASSES, FreeBlock, FreeChain, SizeClass};
 use super::pool::SLABS;
 use std::cell::Cell;
 use std::ptr::NonNull;
 
 /// The free blocks of one thread, of all classes.
-struct Cache([Cell<Chain>; CLASSES]);
+struct Cache([Cell<FreeChain>; CLASSES]);
 
 thread_local! {
-    static CACHE: Cache = const { Cache([const { Cell::new(Chain::EMPTY) }; CLASSES]) };
+    static CACHE: Cache = const { Cache([const { Cell::new(FreeChain::EMPTY) }; CLASSES]) };
 }
 
 /// Returns a free block of a class; nothing if the system has no memory.
 #[inline(always)]
-pub(super) fn take(class: SizeClass) -> Option<NonNull<Block>> {
+pub(super) fn take(class: SizeClass) -> Option<NonNull<FreeBlock>> {
     let block = CACHE.try_with(|cache| {
         let mut chain = cache.0[class.0].take();
         if chain.len() == 0 {
@@ -26,7 +26,7 @@ pub(super) fn take(class: SizeClass) -> Option<NonNull<Block>> {
     });
     // A thread that ends may have no cache any more.
     block.unwrap_or_else(|_| {
-        let mut one = Chain::EMPTY;
+        let mut one = FreeChain::EMPTY;
         SLABS.take(class, 1, &mut one);
         one.pop()
     })
@@ -37,7 +37,7 @@ pub(super) fn take(class: SizeClass) -> Option<NonNull<Block>> {
 /// # Safety
 /// `take` has returned it for this class, and nothing refers to it.
 #[inline(always)]
-pub(super) unsafe fn give(class: SizeClass, block: NonNull<Block>) {
+pub(super) unsafe fn give(class: SizeClass, block: NonNull<FreeBlock>) {
     let given = CACHE.try_with(|cache| {
         let mut chain = cache.0[class.0].take();
         // SAFETY: the caller has promised it.
@@ -49,7 +49,7 @@ pub(super) unsafe fn give(class: SizeClass, block: NonNull<Block>) {
         cache.0[class.0].set(chain);
     });
     if given.is_err() {
-        let mut one = Chain::EMPTY;
+        let mut one = FreeChain::EMPTY;
         // SAFETY: the caller has promised it.
         unsafe {
             one.push(block);

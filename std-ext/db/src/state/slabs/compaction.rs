@@ -25,10 +25,10 @@ pub(crate) fn is_compacting() -> bool {
 
 /// The progress of one database.
 #[derive(Default)]
-pub(crate) struct Compaction(Mutex<Progress>);
+pub(crate) struct SlabCompaction(Mutex<CompactionProgress>);
 
 #[derive(Default)]
-struct Progress {
+struct CompactionProgress {
     is_on: bool,
     /// When progress is looked at, and the bytes of all slabs at the last look.
     look: Option<(Instant, usize)>,
@@ -36,7 +36,7 @@ struct Progress {
     rest: Option<(Instant, usize)>,
 }
 
-impl Compaction {
+impl SlabCompaction {
     /// Returns whether to move records now.
     pub(crate) fn is_due(&self, may: bool) -> bool {
         let is_on = may && lock(&self.0).is_due(SLABS.sizes(), Instant::now());
@@ -49,7 +49,7 @@ impl Compaction {
     }
 }
 
-impl Progress {
+impl CompactionProgress {
     fn is_due(&mut self, (serving, free): (usize, usize), now: Instant) -> bool {
         // Two thresholds, so that it does not begin and end again around one.
         let margin = if self.is_on { MUCH / 2 } else { MUCH };
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn it_begins_and_ends_by_the_memory_that_is_free() {
-        let (mut progress, now) = (Progress::default(), Instant::now());
+        let (mut progress, now) = (CompactionProgress::default(), Instant::now());
         let mut due = |serving, free| progress.is_due((serving * MIB, free * MIB), now);
         assert!(!due(100, 33), "it begins early");
         assert!(due(100, 34), "it does not begin");
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn it_rests_if_nothing_becomes_free() {
-        let (mut progress, mut now) = (Progress::default(), Instant::now());
+        let (mut progress, mut now) = (CompactionProgress::default(), Instant::now());
         assert!(progress.is_due((100 * MIB, 40 * MIB), now));
         now += LOOK;
         assert!(progress.is_due((98 * MIB, 38 * MIB), now), "it rests in spite of its progress");

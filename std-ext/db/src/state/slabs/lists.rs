@@ -39,7 +39,7 @@ impl SizeClass {
 
     /// Returns the number of blocks in a slab.
     pub(super) const fn capacity(self) -> usize {
-        (SLAB - size_of::<Slab>()) / self.block_size()
+        (SLAB - size_of::<SlabHead>()) / self.block_size()
     }
 
     /// Returns the bytes that a block takes: its share of a slab.
@@ -59,18 +59,18 @@ impl SizeClass {
 }
 
 /// A free block.
-pub(super) struct Block {
-    next: Option<NonNull<Block>>,
+pub(super) struct FreeBlock {
+    next: Option<NonNull<FreeBlock>>,
 }
 
 /// Free blocks of one class, to which nothing else refers.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Chain {
-    first: Option<NonNull<Block>>,
+pub(super) struct FreeChain {
+    first: Option<NonNull<FreeBlock>>,
     length: usize,
 }
 
-impl Chain {
+impl FreeChain {
     pub(super) const EMPTY: Self = Self { first: None, length: 0 };
 
     #[inline(always)]
@@ -81,15 +81,15 @@ impl Chain {
     /// # Safety
     /// The block is that of some slab, and nothing else refers to it from now on.
     #[inline(always)]
-    pub(super) unsafe fn push(&mut self, block: NonNull<Block>) {
+    pub(super) unsafe fn push(&mut self, block: NonNull<FreeBlock>) {
         // SAFETY: the caller has the block to itself, and every block is long enough and aligned for this.
-        unsafe { block.write(Block { next: self.first }) };
+        unsafe { block.write(FreeBlock { next: self.first }) };
         self.first = Some(block);
         self.length += 1;
     }
 
     #[inline(always)]
-    pub(super) fn pop(&mut self) -> Option<NonNull<Block>> {
+    pub(super) fn pop(&mut self) -> Option<NonNull<FreeBlock>> {
         let block = self.first?;
         // SAFETY: `push` has written it, and the blocks of a chain belong to the chain.
         self.first = unsafe { block.read() }.next;
@@ -100,11 +100,11 @@ impl Chain {
 
 /// The head of a slab. The lock of its class protects it, but for `list`, which any thread may read.
 #[repr(C, align(8))] // Blocks begin behind it, and are aligned for a `u64`.
-pub(super) struct Slab {
-    previous: Option<NonNull<Slab>>,
-    next: Option<NonNull<Slab>>,
+pub(super) struct SlabHead {
+    previous: Option<NonNull<SlabHead>>,
+    next: Option<NonNull<SlabHead>>,
     /// Blocks that were given back.
-    free: Chain,
+    free: FreeChain,
     /// The number of blocks handed out since the slab serves its class, and of those that were not given back.
     begun: usize,
     used: usize,
@@ -112,17 +112,17 @@ pub(super) struct Slab {
     list: AtomicU8,
 }
 
-const _: () = assert!(size_of::<Slab>().is_multiple_of(STEP));
+const _: () = assert!(size_of::<SlabHead>().is_multiple_of(STEP));
 
-impl Slab {
+impl SlabHead {
     /// Returns the head of a slab without blocks in use.
     pub(super) fn empty() -> Self {
         let list = AtomicU8::new(NO_LIST);
-        Self { previous: None, next: None, free: Chain::EMPTY, begun: 0, used: 0, list }
+        Self { previous: None, next: None, free: FreeChain::EMPTY, begun: 0, used: 0, list }
     }
 
     /// Returns the slab of a block.
-    pub(super) fn of(block: NonNull<Block>) -> NonNull<Self> {
+    pub(super) fn of(block: NonNull<FreeBlock>) -> NonNull<Self> {
         let into = block.as_ptr().addr() % SLAB;
         // Derived from the block's pointer, which was derived from that of all slabs of its chunk.
         let slab = block.as_ptr().cast::<u8>().wrapping_sub(into).cast();
@@ -144,7 +144,7 @@ impl Slab {
     ///
     /// # Safety
     /// `slab` is a slab of this class, and the caller holds the lock of the class.
-    pub(super) unsafe fn take(slab: NonNull<Self>, class: SizeClass) -> Option<NonNull<Block>> {
+    pub(super) unsafe fn take(slab: NonNull<Self>, class: SizeClass) -> Option<NonNull<FreeBlock>> {
         // SAFETY: the lock makes these the only accesses to these fields.
         let (free, begun, used) = unsafe {
             let slab = slab.as_ptr();
@@ -166,7 +166,7 @@ impl Slab {
     ///
     /// # Safety
     /// As for `take`; the block is this slab's, and nothing refers to it.
-    pub(super) unsafe fn give(slab: NonNull<Self>, block: NonNull<Block>) {
+    pub(super) unsafe fn give(slab: NonNull<Self>, block: NonNull<FreeBlock>) {
         // SAFETY: the lock makes these the only accesses to these fields.
         unsafe {
             (*slab.as_ptr()).free.push(block);
@@ -177,18 +177,18 @@ impl Slab {
 
 /// The slabs of a class that have free blocks, by their use.
 #[repr(align(64))] // Locks of different classes do not share a cache line.
-pub(super) struct Lists([Option<NonNull<Slab>>; LISTS as usize]);
+pub(super) struct SlabLists([Option<NonNull<SlabHead>>; LISTS as usize]);
 
 // SAFETY: a slab may be used by any thread that has the lock of its class.
-unsafe impl Send for Lists {}
+unsafe impl Send for SlabLists {}
 
-impl Lists {
+impl SlabLists {
     pub(super) const fn new() -> Self {
         Self([None; LISTS as usize])
     }
 
     /// Returns one of the fullest slabs.
-    pub(super) fn fullest(&self) -> Option<NonNull<Slab>> {
+    pub(super) fn fullest(&self) -> Option<NonNull<SlabHead>> {
         self.0.iter().rev().find_map(|first| *first)
     }
 
@@ -197,7 +197,7 @@ impl Lists {
     ///
     /// # Safety
     /// `slab` is a slab of this class, and the caller holds the lock of the class.
-    pub(super) unsafe fn sort(&mut self, slab: NonNull<Slab>, class: SizeClass) -> bool {
+    pub(super) unsafe fn sort(&mut self, slab: NonNull<SlabHead>, class: SizeClass) -> bool {
         let at = slab.as_ptr();
         // SAFETY: the lock makes these the only accesses to these fields, but for reads of `list`.
         // Relaxed: the lock orders it.
@@ -227,7 +227,7 @@ impl Lists {
 
     /// # Safety
     /// As for `sort`; the slab is in no list.
-    unsafe fn link(&mut self, slab: NonNull<Slab>, list: u8) {
+    unsafe fn link(&mut self, slab: NonNull<SlabHead>, list: u8) {
         let Some(first) = self.0.get_mut(usize::from(list)) else { return };
         let next = first.replace(slab);
         let at = slab.as_ptr();
@@ -244,7 +244,7 @@ impl Lists {
 
     /// # Safety
     /// As for `sort`.
-    unsafe fn unlink(&mut self, slab: NonNull<Slab>) {
+    unsafe fn unlink(&mut self, slab: NonNull<SlabHead>) {
         let at = slab.as_ptr();
         // SAFETY: the lock protects the heads of all slabs of the class.
         unsafe {

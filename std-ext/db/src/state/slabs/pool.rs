@@ -1,6 +1,6 @@
 //! The slabs of all classes, and those that serve none.
 
-use super::lists::{CLASSES, Chain, Lists, SLAB, SizeClass, Slab};
+use super::lists::{CLASSES, FreeChain, SLAB, SizeClass, SlabHead, SlabLists};
 use crate::gauge::Gauge;
 use crate::lock::lock;
 use std::alloc::{Layout, alloc};
@@ -11,23 +11,23 @@ use std::sync::Mutex;
 pub(super) const CHUNK_SLABS: usize = 32;
 
 /// The slabs that serve no class.
-pub(super) struct Pool {
+pub(super) struct SlabPool {
     /// Those whose pages were not touched since they came from the system, or went back to it.
-    pub(super) clean: Vec<NonNull<Slab>>,
-    pub(super) dirty: Vec<NonNull<Slab>>,
+    pub(super) clean: Vec<NonNull<SlabHead>>,
+    pub(super) dirty: Vec<NonNull<SlabHead>>,
 }
 
 // SAFETY: a slab that serves no class belongs to the pool, which any thread may use under its lock.
-unsafe impl Send for Pool {}
+unsafe impl Send for SlabPool {}
 
-impl Pool {
+impl SlabPool {
     const CHUNK: Layout = match Layout::from_size_align(CHUNK_SLABS * SLAB, SLAB) {
         Ok(layout) => layout,
         Err(_) => unreachable!(),
     };
 
     /// Returns a slab without blocks in use; nothing if the system has no memory.
-    fn take(&mut self) -> Option<NonNull<Slab>> {
+    fn take(&mut self) -> Option<NonNull<SlabHead>> {
         let used = self.dirty.pop().or_else(|| self.clean.pop());
         let slab = used.or_else(|| {
             // Never freed: empty slabs are used again, and `purge` returns their pages.
@@ -39,16 +39,16 @@ impl Pool {
             self.clean.pop()
         })?;
         // SAFETY: the slab is the caller's now, and is aligned far beyond a head.
-        unsafe { slab.write(Slab::empty()) };
+        unsafe { slab.write(SlabHead::empty()) };
         Some(slab)
     }
 }
 
 /// Slabs for blocks of all classes.
 pub(super) struct Slabs {
-    pub(super) classes: [Mutex<Lists>; CLASSES],
+    pub(super) classes: [Mutex<SlabLists>; CLASSES],
     /// Locked while the lock of a class is held, and not the other way round.
-    pub(super) pool: Mutex<Pool>,
+    pub(super) pool: Mutex<SlabPool>,
     sizes: Sizes,
 }
 
@@ -64,15 +64,15 @@ pub(super) static SLABS: Slabs = Slabs::new();
 impl Slabs {
     pub(super) const fn new() -> Self {
         Self {
-            classes: [const { Mutex::new(Lists::new()) }; CLASSES],
-            pool: Mutex::new(Pool { clean: Vec::new(), dirty: Vec::new() }),
+            classes: [const { Mutex::new(SlabLists::new()) }; CLASSES],
+            pool: Mutex::new(SlabPool { clean: Vec::new(), dirty: Vec::new() }),
             sizes: Sizes { serving: Gauge::new(0), used: Gauge::new(0) },
         }
     }
 
     /// Adds `count` free blocks to a chain; fewer only if the system has no memory.
     #[inline(never)]
-    pub(super) fn take(&self, class: SizeClass, count: usize, to: &mut Chain) {
+    pub(super) fn take(&self, class: SizeClass, count: usize, to: &mut FreeChain) {
         let full = to.len() + count;
         self.sizes.used.add(count as u64 * class.share() as u64);
         let mut lists = lock(&self.classes[class.0]);
@@ -84,7 +84,7 @@ impl Slabs {
             };
             while to.len() < full {
                 // SAFETY: the lock of the class is held, and a slab of the pool may serve any class.
-                let Some(block) = (unsafe { Slab::take(slab, class) }) else { break };
+                let Some(block) = (unsafe { SlabHead::take(slab, class) }) else { break };
                 // SAFETY: the slab has handed it out to nobody else.
                 unsafe { to.push(block) };
             }
@@ -93,7 +93,7 @@ impl Slabs {
         }
     }
 
-    fn another(&self) -> Option<NonNull<Slab>> {
+    fn another(&self) -> Option<NonNull<SlabHead>> {
         let slab = lock(&self.pool).take()?;
         self.sizes.serving.add(1);
         Some(slab)
@@ -104,15 +104,15 @@ impl Slabs {
     /// # Safety
     /// The chain has that many blocks, of this class and of these slabs.
     #[inline(never)]
-    pub(super) unsafe fn give(&self, class: SizeClass, count: usize, from: &mut Chain) {
+    pub(super) unsafe fn give(&self, class: SizeClass, count: usize, from: &mut FreeChain) {
         self.sizes.used.sub(count as u64 * class.share() as u64);
         let mut lists = lock(&self.classes[class.0]);
         for _ in 0..count {
             let Some(block) = from.pop() else { return };
-            let slab = Slab::of(block);
+            let slab = SlabHead::of(block);
             // SAFETY: the block is part of a slab of this class, whose lock is held.
             let is_idle = unsafe {
-                Slab::give(slab, block);
+                SlabHead::give(slab, block);
                 lists.sort(slab, class)
             };
             if is_idle {
@@ -144,7 +144,7 @@ impl Slabs {
 }
 
 /// Lets the system take pages of the pool, whose content is lost.
-fn discard(from: NonNull<Slab>, length: usize) {
+fn discard(from: NonNull<SlabHead>, length: usize) {
     #[cfg(all(target_os = "linux", not(miri)))]
     {
         use rustix::mm::{Advice, madvise};

@@ -1,6 +1,6 @@
 //! Blocks are nobody else's, and memory that is free serves others.
 
-use super::lists::{Chain, LONGEST, MALLOC_ONLY, SLAB};
+use super::lists::{FreeChain, LONGEST, MALLOC_ONLY, SLAB};
 use super::pool::{CHUNK_SLABS, Slabs};
 use super::*;
 use crate::lock::lock;
@@ -70,17 +70,17 @@ fn blocks_do_not_overlap() {
 }
 
 /// Takes blocks until they fill this many slabs.
-fn fill(slabs: &Slabs, class: SizeClass, count: usize) -> Vec<NonNull<Block>> {
-    let (mut blocks, mut chain) = (Vec::new(), Chain::EMPTY);
+fn fill(slabs: &Slabs, class: SizeClass, count: usize) -> Vec<NonNull<FreeBlock>> {
+    let (mut blocks, mut chain) = (Vec::new(), FreeChain::EMPTY);
     slabs.take(class, count * class.capacity(), &mut chain);
     blocks.extend(std::iter::from_fn(|| chain.pop()));
     assert_eq!(blocks.len(), count * class.capacity());
     blocks
 }
 
-fn give_all(slabs: &Slabs, class: SizeClass, blocks: impl IntoIterator<Item = NonNull<Block>>) {
+fn give_all(slabs: &Slabs, class: SizeClass, blocks: impl IntoIterator<Item = NonNull<FreeBlock>>) {
     for block in blocks {
-        let mut one = Chain::EMPTY;
+        let mut one = FreeChain::EMPTY;
         // SAFETY: the block was taken from these slabs, and is given back once.
         unsafe {
             one.push(block);
@@ -118,7 +118,8 @@ fn blocks_come_from_the_fullest_slabs() {
     let mut blocks = fill(&OWN, class, 8);
     blocks.sort_unstable();
     // One block in ten of half of the slabs stays, and nine in ten of the others.
-    let is_sparse = |block: NonNull<Block>| (Slab::of(block).addr().get() / SLAB).is_multiple_of(2);
+    let is_sparse =
+        |block: NonNull<FreeBlock>| (SlabHead::of(block).addr().get() / SLAB).is_multiple_of(2);
     let mut number = 0;
     let (given, mut kept): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| {
         number += 1;
@@ -128,10 +129,10 @@ fn blocks_come_from_the_fullest_slabs() {
     give_all(&OWN, class, given);
     for block in &kept {
         // SAFETY: the block is in use.
-        let found = unsafe { Slab::is_sparse(Slab::of(*block)) };
+        let found = unsafe { SlabHead::is_sparse(SlabHead::of(*block)) };
         assert_eq!(found, is_sparse(*block), "the use of a slab is wrong");
     }
-    let mut chain = Chain::EMPTY;
+    let mut chain = FreeChain::EMPTY;
     OWN.take(class, room, &mut chain);
     let taken: Vec<_> = std::iter::from_fn(|| chain.pop()).collect();
     let wrong = taken.iter().filter(|block| is_sparse(**block)).count();
@@ -153,7 +154,7 @@ fn a_thread_gives_its_free_blocks_back_at_its_end() {
     // From one of the fullest slabs: this one, or one that is fuller.
     let hold = Filled::new(1, 1);
     // SAFETY: slabs stay readable, and this one stays of its class while a thread's cache has a block of it.
-    let is_sparse = unsafe { Slab::is_sparse(slab) };
+    let is_sparse = unsafe { SlabHead::is_sparse(slab) };
     assert!(is_sparse, "threads that have ended keep blocks");
     hold.free();
 }

@@ -161,7 +161,7 @@ fn keys_of_other_slots_are_left_alone() {
     target.state().limit.set_eviction(Eviction::Random, 0);
     assert!(target.set(&own, "blue").is_err(), "other keys were evicted for it");
     agree(&source, &target);
-    let items = vec![Item::Set(keys[0].clone().into(), None, vec![1])];
+    let items = vec![TransferItem::Set(keys[0].clone().into(), None, vec![1])];
     let full = target.state().import(&moved(), &items, false);
     assert_eq!(full, Err(RequestError::OutOfMemory));
     // The source has left the slots already: there is no way back.
@@ -176,16 +176,16 @@ fn only_slots_without_an_owner_here_are_imported_and_cleared() {
     target.set(&key, "own").unwrap();
     let state = target.state();
     let refused = Err(RequestError::SlotNotOwned);
-    let items = [Item::Set(key.clone().into(), None, vec![1])];
+    let items = [TransferItem::Set(key.clone().into(), None, vec![1])];
     assert_eq!(state.import(&moved(), &items, false), refused);
-    assert_eq!(state.import(&moved(), &[Item::Cleared], false), refused);
+    assert_eq!(state.import(&moved(), &[TransferItem::Cleared], false), refused);
     assert_eq!(state.clear_slots(&moved()), refused);
     assert_eq!(state.gain_slots(1, &moved(), 0), refused);
     assert_eq!(target.get(&key).unwrap().as_deref(), Some(&b"own"[..]));
     state.lose_slots(1, &moved()).unwrap();
     assert_eq!(state.lose_slots(2, &moved()).map(drop), Err(RequestError::SlotNotOwned));
     // A peer sends a key of a slot that is not of this move.
-    let other = [Item::Set(b"not moved".to_vec(), None, vec![1])];
+    let other = [TransferItem::Set(b"not moved".to_vec(), None, vec![1])];
     assert_eq!(state.import(&moved(), &other, false), refused);
     assert!(state.clear_slots(&moved()).unwrap() > 0);
     // The entry tells that this node was still the primary, even if there was no key.
@@ -241,7 +241,7 @@ fn only_keys_that_are_read_in_turn_cost_something() {
     }
     let mut export = Export::new(Arc::clone(db.state()), moved());
     let items = export.next(50_000);
-    let bytes: usize = items.iter().map(Item::bytes).sum();
+    let bytes: usize = items.iter().map(TransferItem::bytes).sum();
     assert!(bytes > 50_000);
     assert_eq!(export.take_cost(), bytes + items.len() * KEY);
     assert_eq!(export.take_cost(), 0, "twice");
@@ -260,7 +260,7 @@ fn expired_keys_are_cleared_in_long_steps() {
     // Later than a busy machine takes for the steps.
     let (state, end) = (target.state(), target.now() + 3_600_000);
     let keys = names("key", 3000);
-    let items = keys.iter().map(|key| Item::Set(key.clone().into(), Some(end), vec![1]));
+    let items = keys.iter().map(|key| TransferItem::Set(key.clone().into(), Some(end), vec![1]));
     let items: Vec<_> = items.collect();
     let steps = |mut clearing: Clearing| {
         state.import(&moved(), &items, false).unwrap();
@@ -282,7 +282,8 @@ fn keys_that_had_expired_at_the_source_are_cleared_by_name() {
     let (state, now) = (target.state(), target.now());
     let keys = names("key", 3);
     let ends = [Some(now + 5000), Some(now + 5001), None];
-    let items = keys.iter().zip(ends).map(|(key, end)| Item::Set(key.clone().into(), end, vec![1]));
+    let items =
+        keys.iter().zip(ends).map(|(key, end)| TransferItem::Set(key.clone().into(), end, vec![1]));
     state.import(&moved(), &items.collect::<Vec<_>>(), false).unwrap();
     let clear = |time| {
         let mut clearing = Clearing::of_expired(state, moved(), time);

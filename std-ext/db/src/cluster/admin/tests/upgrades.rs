@@ -1,7 +1,7 @@
 //! Nodes of two versions in one cluster. The older one is this one with fewer formats.
 
 use super::*;
-use crate::cluster::Exit;
+use crate::cluster::NodeExit;
 use crate::config::{ClusterSettings, Formats};
 
 /// Returns the settings of a node of the version before.
@@ -79,6 +79,6 @@ fn a_node_stops_when_its_cluster_gets_a_format_that_it_does_not_read() {
     let later = format.trim().replace("\"format\":1", "\"format\":2");
     etcd.etcdctl(&["put", "/hedgerow/later/format", &later]);
     until("the node has stopped", || node.exit().is_some());
-    let Some(Exit::Stop(why)) = node.exit() else { panic!("{:?}", node.exit()) };
+    let Some(NodeExit::Stop(why)) = node.exit() else { panic!("{:?}", node.exit()) };
     assert!(why.contains("format 2") && why.contains("upgrade this node"), "{why}");
 }

@@ -5,7 +5,7 @@ use crate::cluster::adopt::ownership::decide;
 use crate::cluster::tests::groups::{self, knows_all};
 use crate::slot_set::share;
 use crate::state::slots::slot;
-use crate::state::transfer::Item;
+use crate::state::transfer::TransferItem;
 use std::ops::Range;
 
 /// A folder of one of two groups, which has got (`true`) and lost slots.
@@ -21,13 +21,13 @@ fn folder(group: u32, changes: &[(Range<u16>, bool)]) -> made::Made {
 fn decided(
     folders: [made::Made; 2],
     assign: &[(Range<u16>, u32)],
-) -> Result<Vec<Ownership>, String> {
+) -> Result<Vec<FolderOwnership>, String> {
     let found = super::groups(folders.into()).map_err(|why| why.to_string())?;
     let assign = assign.iter().map(|(slots, group)| (SlotSet::of_range(slots.clone()), *group));
     decide(&found, &assign.collect::<Vec<_>>()).map_err(|why| why.to_string())
 }
 
-fn slots(ownership: &Ownership) -> Vec<(u16, u16)> {
+fn slots(ownership: &FolderOwnership) -> Vec<(u16, u16)> {
     ownership.slots.ranges()
 }
 
@@ -102,8 +102,8 @@ fn assignments_are_checked() {
 #[test]
 fn entries_of_another_group_may_stay_as_they_are() {
     let found = super::groups(vec![folder(0, &[]), folder(1, &[])]).unwrap();
-    let format = Format { cluster: [7; 16], ..Format::new(1, 2).unwrap() };
-    let target = Target {
+    let format = ClusterFormat { cluster: [7; 16], ..ClusterFormat::new(1, 2).unwrap() };
+    let target = AdoptTarget {
         text: None,
         format: Some(format.clone()),
         tails: BTreeMap::new(),
@@ -156,7 +156,7 @@ fn a_new_etcd_gets_all_groups() {
     let all: Vec<_> = all.map(Path::to_owned).collect();
     let prepare = |folders: &[PathBuf], assign: Vec<(SlotSet, u32)>| {
         let choices = Choices { assign, ..Choices::default() };
-        Plan::prepare(&settings, folders, &choices)
+        AdoptPlan::prepare(&settings, folders, &choices)
     };
     let why = prepare(&all[..2], Vec::new()).err().unwrap().to_string();
     assert!(why.contains("the slots 8192-16383 have no group"), "{why}");
@@ -217,7 +217,7 @@ fn slots_that_were_leaving_are_given_back() {
     source.log().wait(entry).unwrap();
     let has_left = |(key, _): &&(String, String)| moved.contains(slot(key.as_bytes()));
     let key = &written.iter().find(has_left).unwrap().0;
-    let old = Item::Set(key.clone().into_bytes(), None, b"old".to_vec());
+    let old = TransferItem::Set(key.clone().into_bytes(), None, b"old".to_vec());
     let entry = target.state().import(&moved, &[old], true).unwrap();
     target.log().wait(entry).unwrap();
     for nodes in &nodes {
@@ -231,7 +231,7 @@ fn slots_that_were_leaving_are_given_back() {
     let all: Vec<_> = all.map(Path::to_owned).collect();
     let prepare = |assign: Vec<(SlotSet, u32)>| {
         let choices = Choices { assign, ..Choices::default() };
-        Plan::prepare(&settings, &all, &choices)
+        AdoptPlan::prepare(&settings, &all, &choices)
     };
     let why = prepare(Vec::new()).err().unwrap().to_string();
     assert!(

@@ -13,7 +13,7 @@ const MOVES: u64 = 3 * MINUTE;
 /// The memory of a group.
 const CAPACITY: u64 = 1000;
 
-const POLICY: Policy = Policy {
+const POLICY: ScalingPolicy = ScalingPolicy {
     step: 3,
     min: 3,
     max: 18,
@@ -43,7 +43,7 @@ fn used(used: u64) -> Demand {
 
 /// A cluster that does what is asked of it, only later.
 struct World {
-    policy: Policy,
+    policy: ScalingPolicy,
     scaler: Scaler,
     now: u64,
     published: u32,
@@ -56,12 +56,12 @@ struct World {
     busy: f64,
     /// The times of all changes, and the nodes wanted from then on.
     changes: Vec<(u64, u32)>,
-    reasons: Vec<Reason>,
-    last: Option<Advice>,
+    reasons: Vec<ScalingReason>,
+    last: Option<ScalingAdvice>,
 }
 
 impl World {
-    fn new(policy: Policy) -> Self {
+    fn new(policy: ScalingPolicy) -> Self {
         Self {
             policy,
             scaler: Scaler::default(),
@@ -95,7 +95,7 @@ impl World {
             log: demand.log,
         };
         let loads = vec![load; self.groups as usize];
-        let sample = Sample {
+        let sample = LoadSample {
             now: self.now,
             groups: &loads,
             initial: 1,
@@ -139,7 +139,7 @@ fn a_step_of_the_load_is_followed_once() {
     let mut world = World::new(POLICY);
     assert_eq!(world.play(HOUR, |_| busy(300)), [0; 0]);
     assert_eq!(world.play(12 * HOUR, |_| busy(1600)), [6, 9], "1.6 groups' work");
-    assert!(matches!(world.reasons[0], Reason::Busy(751..)), "{:?}", world.reasons);
+    assert!(matches!(world.reasons[0], ScalingReason::Busy(751..)), "{:?}", world.reasons);
     assert_eq!(world.play(12 * HOUR, |_| busy(300)), [6, 3], "it is little again");
     let mut full = World::new(POLICY);
     assert_eq!(full.play(12 * HOUR, |at| used(if at < HOUR { 300 } else { 1700 })), [6, 9]);
@@ -223,11 +223,14 @@ fn memory_that_will_be_full_is_noticed_in_time() {
     let filling =
         |at: u64| used(300 + at.saturating_sub(10 * MINUTE).min(17 * MINUTE) * 40 / MINUTE);
     assert_eq!(world.play(HOUR, filling), [6]);
-    assert!(matches!(world.reasons[0], Reason::Filling(400..=600)), "{:?}", world.reasons);
-    let never = Policy { full_within: None, ..POLICY };
+    assert!(matches!(world.reasons[0], ScalingReason::Filling(400..=600)), "{:?}", world.reasons);
+    let never = ScalingPolicy { full_within: None, ..POLICY };
     let mut late = World::new(never);
     late.play(HOUR, filling);
-    assert!(matches!(late.reasons[0], Reason::Memory(_)) && late.changes[0].0 > world.changes[0].0);
+    assert!(
+        matches!(late.reasons[0], ScalingReason::Memory(_))
+            && late.changes[0].0 > world.changes[0].0
+    );
     // The beginning of a small load grows as fast.
     let small = |at: u64| used((at * 80 / MINUTE).min(380));
     assert_eq!(World::new(POLICY).play(HOUR, small), [0; 0], "a small load is taken for a flood");
@@ -251,7 +254,7 @@ fn a_saturated_log_asks_for_no_nodes() {
 
 #[test]
 fn the_bounds_hold() {
-    let small = Policy { min: 6, max: 9, ..POLICY };
+    let small = ScalingPolicy { min: 6, max: 9, ..POLICY };
     let mut world = World::new(small);
     assert_eq!(world.play(HOUR, |_| busy(0)), [6], "there are too few");
     assert_eq!(world.play(6 * HOUR, |_| busy(9000)), [9]);
@@ -263,7 +266,7 @@ fn the_bounds_hold() {
     assert_eq!(world.play(6 * HOUR, |_| used(2300)), [15, 12]);
     // Each group that the cluster was made with has its nodes.
     let loads = [GroupLoad { capacity: CAPACITY, ..GroupLoad::default() }; 4];
-    let mut sample = Sample {
+    let mut sample = LoadSample {
         now: 0,
         groups: &loads,
         initial: 4,
@@ -302,13 +305,13 @@ fn a_rising_load_stops_the_emptying() {
         assert!(world.now < begin + 15 * MINUTE, "it goes on");
     }
     assert_eq!((world.target, world.published), (6, 6));
-    assert_eq!(world.reasons.last(), Some(&Reason::Risen));
+    assert_eq!(world.reasons.last(), Some(&ScalingReason::Risen));
 }
 
 #[test]
 fn a_coordinator_that_was_away_counts_anew() {
     let loads = [GroupLoad { used: 900, capacity: CAPACITY, busy: 0, log: 0 }];
-    let mut sample = Sample {
+    let mut sample = LoadSample {
         now: HOUR,
         groups: &loads,
         initial: 1,
@@ -333,7 +336,7 @@ fn a_coordinator_that_was_away_counts_anew() {
 #[test]
 fn nodes_that_never_come_are_asked_for_once() {
     let loads = [GroupLoad { used: 900, capacity: CAPACITY, busy: 0, log: 0 }];
-    let mut sample = Sample {
+    let mut sample = LoadSample {
         now: 0,
         groups: &loads,
         initial: 1,
@@ -353,7 +356,7 @@ fn nodes_that_never_come_are_asked_for_once() {
 #[test]
 fn nodes_that_cannot_be_emptied_stay() {
     let loads = [GroupLoad { used: 100, capacity: CAPACITY, busy: 0, log: 0 }; 2];
-    let mut sample = Sample {
+    let mut sample = LoadSample {
         now: 0,
         groups: &loads,
         initial: 1,
@@ -376,6 +379,6 @@ fn nodes_that_cannot_be_emptied_stay() {
         }
         let advice = advice.unwrap();
         assert_eq!(advice.target, wanted, "{blocked:?}");
-        assert_eq!(matches!(advice.reason, Reason::Blocked(_)), blocked.is_some());
+        assert_eq!(matches!(advice.reason, ScalingReason::Blocked(_)), blocked.is_some());
     }
 }

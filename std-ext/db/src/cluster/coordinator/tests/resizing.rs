@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::cluster::autoscale::desired::Desired;
-use crate::cluster::autoscale::policy::Policy;
-use crate::cluster::coordinator::shape::{Shape, obstacle};
+use crate::cluster::autoscale::policy::ScalingPolicy;
+use crate::cluster::coordinator::shape::{ClusterShape, obstacle};
 use crate::cluster::coordinator::transaction::want;
 use crate::cluster::slot_map::SlotMap;
 
-const POLICY: Policy = Policy {
+const POLICY: ScalingPolicy = ScalingPolicy {
     step: 2,
     min: 2,
     max: 10,
@@ -43,7 +43,7 @@ impl Case {
 
     /// Makes a member leave. Its registration stays.
     fn leaving(mut self, number: u8, group: u32) -> Self {
-        self.view.places.insert(node(number), Place::left(group));
+        self.view.places.insert(node(number), NodeAssignment::left(group));
         self
     }
 
@@ -84,7 +84,7 @@ fn nodes_that_no_group_needs_make_another_one() {
 #[test]
 fn the_groups_with_the_most_nodes_that_go_are_dissolved() {
     let dissolving = |case: &Case| -> Vec<u32> {
-        Shape::of(&case.view, &SCALED).dissolving.into_iter().collect()
+        ClusterShape::of(&case.view, &SCALED).dissolving.into_iter().collect()
     };
     let shrinking = three_groups().with_slots(3).wants(6, 4);
     assert_eq!(dissolving(&shrinking), vec![2]);
@@ -106,7 +106,7 @@ fn a_group_is_left_once_it_has_no_slots() {
     assert_eq!(full.leaves(), [], "it has slots");
     let empty = three_groups().with_slots(2).wants(6, 4);
     assert_eq!(empty.leaves(), [(5, 2)], "the primary goes last");
-    let reached = |case: &Case| Shape::of(&case.view, &SCALED).is_reached(&case.view);
+    let reached = |case: &Case| ClusterShape::of(&case.view, &SCALED).is_reached(&case.view);
     assert!(!reached(&empty));
     for groups in [Some((2, 0)), Some((0, 2)), None] {
         assert_eq!(empty.clone().moving(groups).leaves(), [], "slots move: {groups:?}");
@@ -153,7 +153,7 @@ fn a_node_that_goes_is_replaced_before_it_leaves() {
 fn nodes_that_go_need_numbers() {
     let fine = three_groups().wants(6, 6);
     assert_eq!(obstacle(&fine.view, 4), None);
-    let why = |change: fn(&mut View)| {
+    let why = |change: fn(&mut CoordinatorView)| {
         let mut view = fine.view.clone();
         change(&mut view);
         obstacle(&view, 4).unwrap_or_default()
@@ -197,7 +197,7 @@ fn a_node_leaves_only_for_the_reason_that_was_seen() {
     let transaction = transaction(&decided, &case.view, &store.keys, BY, Some(LAST));
     assert!(store.transact(&transaction));
     let place = &store.values[store.keys.place(&node(5).to_string()).as_bytes()].0;
-    assert_eq!(Place::parse(place), Some(Place::left(2)));
+    assert_eq!(NodeAssignment::parse(place), Some(NodeAssignment::left(2)));
 }
 
 #[test]

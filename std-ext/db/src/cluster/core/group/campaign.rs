@@ -1,13 +1,15 @@
 //! Becoming the primary: membership, the wait for a lease, the takeover.
 
-use super::state::{Attempt, Exit, Group, Kind, Load, Phase, SeenMembers, SeenTail};
+use super::state::{
+    BatchLoad, Group, Phase, ProcessExit, ReadKind, SeenMembers, SeenTail, TxnAttempt,
+};
 use crate::cluster::core::api::Action;
-use crate::cluster::core::batch::{Batch, Piece, encode_entry};
-use crate::cluster::core::entry::{Entry, NodeId, Position};
+use crate::cluster::core::batch::{Batch, BatchPiece, encode_entry};
+use crate::cluster::core::entry::{Entry, LogPosition, NodeId};
 use crate::cluster::core::members::Members;
 use crate::cluster::core::tail::Tail;
 use crate::cluster::core::takeover::Takeover;
-use crate::cluster::core::txn::{Compare, Failure, Outcome, Put, Txn, primary_value};
+use crate::cluster::core::txn::{Put, Txn, TxnFailure, TxnOutcome, ValueCompare, primary_value};
 use std::sync::Arc;
 
 /// The shortest and the longest pause before a transaction is sent again, in milliseconds.
@@ -16,33 +18,33 @@ const LONGEST_PAUSE: u64 = 1000;
 
 impl Group {
     pub(super) fn is_candidate(&self) -> bool {
-        self.flight.as_ref().is_some_and(|flight| flight.kind == Kind::Takeover)
+        self.flight.as_ref().is_some_and(|flight| flight.kind == ReadKind::Takeover)
     }
 
     /// Adds this node to the members, once in the life of a process.
     pub(super) fn join(&mut self, out: &mut Vec<Action>) {
         let Some(members) = &self.members else { return };
-        if self.was_member || self.flight.is_some() || self.exit != Exit::No {
+        if self.was_member || self.flight.is_some() || self.exit != ProcessExit::No {
             return;
         }
         let list = members.list.with(self.settings.node, self.now.wall);
         let txn = Arc::new(Txn {
-            tail: Compare::Any,
+            tail: ValueCompare::Any,
             members: compare(members.text.as_ref()),
-            halt: Compare::Any,
+            halt: ValueCompare::Any,
             puts: vec![Put::Members(list.print())],
         });
         let sent = self.now.boot;
         let before = *self.log.position();
-        let attempt = Attempt { txn, line: None, sent, load: Load::None, before };
-        self.send(Kind::Join, attempt, out);
+        let attempt = TxnAttempt { txn, line: None, sent, load: BatchLoad::None, before };
+        self.send(ReadKind::Join, attempt, out);
     }
 
     /// The time at which this node may take over. `None`: it may not, as things are.
     pub(super) fn campaign_due(&self) -> Option<u64> {
         let idle = matches!(self.phase, Phase::Following)
             && self.flight.is_none()
-            && self.exit == Exit::No
+            && self.exit == ProcessExit::No
             && !self.open
             && !self.applying.resync;
         let barred = self.cannot_apply.is_some() || self.unfit.is_some() || self.is_ahead();
@@ -152,7 +154,7 @@ impl Group {
             epoch,
             first: entry.lsn,
             entries: 1,
-            piece: Piece::Whole,
+            piece: BatchPiece::Whole,
             before: before.chain,
             raw,
         };
@@ -180,8 +182,9 @@ impl Group {
         });
         self.why = self.takeover_reason();
         let sent = self.now.boot;
-        let attempt = Attempt { txn, line: Some(line), sent, load: Load::Begin(entry), before };
-        self.send(Kind::Takeover, attempt, out);
+        let attempt =
+            TxnAttempt { txn, line: Some(line), sent, load: BatchLoad::Begin(entry), before };
+        self.send(ReadKind::Takeover, attempt, out);
     }
 
     /// The value of `primary` while this node leads in an epoch.
@@ -209,26 +212,26 @@ impl Group {
     }
 
     /// The answer of a transaction.
-    pub(super) fn transacted(&mut self, id: u64, outcome: Outcome, out: &mut Vec<Action>) {
+    pub(super) fn transacted(&mut self, id: u64, outcome: TxnOutcome, out: &mut Vec<Action>) {
         let Some(flight) = self.flight.as_mut().filter(|flight| flight.id == Some(id)) else {
             return;
         };
         flight.id = None;
         let at_begin = flight.revision;
         match outcome {
-            Outcome::Done { revision } => {
+            TxnOutcome::Done { revision } => {
                 if !self.went_back(revision, at_begin, out)
                     && let Some(flight) = self.flight.take()
                 {
                     self.done(flight.kind, &flight.attempt, revision, out);
                 }
             }
-            Outcome::Refused { revision, tail, members } => {
+            TxnOutcome::Refused { revision, tail, members } => {
                 if !self.went_back(revision, at_begin, out) {
                     self.refused(revision, tail, members, out);
                 }
             }
-            Outcome::Failed(failure) => self.failed(&failure, out),
+            TxnOutcome::Failed(failure) => self.failed(&failure, out),
         }
     }
 
@@ -276,7 +279,7 @@ impl Group {
     }
 
     /// There is no outcome: the table of `txn.rs`.
-    fn failed(&mut self, failure: &Failure, out: &mut Vec<Action>) {
+    fn failed(&mut self, failure: &TxnFailure, out: &mut Vec<Action>) {
         if self.is_final(failure, out) {
             return;
         }
@@ -285,29 +288,29 @@ impl Group {
         flight.failures += 1;
         let growing = SHORTEST_PAUSE << flight.failures.min(7);
         let (pause, note) = match failure {
-            Failure::Unknown(why) => {
+            TxnFailure::Unknown(why) => {
                 flight.unsure = true;
                 (
                     growing.min(lease / 8),
                     format!("etcd did not answer ({why}); sending the transaction again"),
                 )
             }
-            Failure::NoSpace => {
+            TxnFailure::NoSpace => {
                 flight.unsure = true;
                 out.push(Action::FreeSpace);
                 let why = "etcd is out of space (alarm NOSPACE): writes wait. Raise its quota or defragment it, \
                            then disarm the alarm";
                 (lease / 4, why.to_owned())
             }
-            Failure::Denied(why) => {
+            TxnFailure::Denied(why) => {
                 let why = format!(
                     "etcd refuses this node's user ({why}): check cluster-etcd-user, its password or certificate, and \
                      its role's permission on the keys /hedgerow/<cluster>/"
                 );
                 (LONGEST_PAUSE, why)
             }
-            Failure::TooLarge => return self.too_large(out),
-            Failure::Busy(why) => (
+            TxnFailure::TooLarge => return self.too_large(out),
+            TxnFailure::Busy(why) => (
                 growing.min(lease / 8),
                 format!("etcd is busy ({why}); sending the transaction again"),
             ),
@@ -318,18 +321,18 @@ impl Group {
             flight.noted = true;
             out.push(Action::Note(note));
         }
-        if *failure == Failure::NoSpace {
+        if *failure == TxnFailure::NoSpace {
             self.trim_now();
         }
     }
 
     /// A transaction was done.
-    fn done(&mut self, kind: Kind, attempt: &Attempt, revision: u64, out: &mut Vec<Action>) {
+    fn done(&mut self, kind: ReadKind, attempt: &TxnAttempt, revision: u64, out: &mut Vec<Action>) {
         match kind {
-            Kind::Join => self.joined(attempt, revision),
-            Kind::Takeover => self.lead(attempt, out),
-            Kind::Append => self.appended(attempt, out),
-            Kind::HandBack => {
+            ReadKind::Join => self.joined(attempt, revision),
+            ReadKind::Takeover => self.lead(attempt, out),
+            ReadKind::Append => self.appended(attempt, out),
+            ReadKind::HandBack => {
                 if let Some(line) = attempt.line {
                     let text = line.to_string().into_bytes();
                     self.see(line, text, out);
@@ -339,7 +342,7 @@ impl Group {
         }
     }
 
-    fn joined(&mut self, attempt: &Attempt, revision: u64) {
+    fn joined(&mut self, attempt: &TxnAttempt, revision: u64) {
         let Some(Put::Members(text)) = attempt.txn.puts.first() else { return };
         let text = text.clone().into_bytes();
         if let Ok(list) = Members::parse(&text) {
@@ -352,7 +355,7 @@ impl Group {
     pub(super) fn note_flight_of_another(&mut self, out: &mut Vec<Action>) {
         let Some(flight) = &self.flight else { return };
         let Some(seen) = &self.seen else { return };
-        if !matches!(flight.kind, Kind::Takeover | Kind::HandBack) {
+        if !matches!(flight.kind, ReadKind::Takeover | ReadKind::HandBack) {
             return;
         }
         let mine = flight.attempt.writes(&seen.text);
@@ -370,24 +373,24 @@ impl Group {
 
     /// Says that the group is released, if somebody waits for that.
     pub(super) fn finish_release(&mut self, out: &mut Vec<Action>) {
-        let busy = self.flight.as_ref().is_some_and(|flight| flight.kind != Kind::Join);
-        if self.exit == Exit::Owed && !busy && !matches!(self.phase, Phase::Leading(_)) {
-            self.exit = Exit::Told;
+        let busy = self.flight.as_ref().is_some_and(|flight| flight.kind != ReadKind::Join);
+        if self.exit == ProcessExit::Owed && !busy && !matches!(self.phase, Phase::Leading(_)) {
+            self.exit = ProcessExit::Told;
             out.push(Action::Released);
         }
     }
 }
 
-impl Attempt {
+impl TxnAttempt {
     /// Whether this transaction puts this line.
     pub(super) fn writes(&self, text: &[u8]) -> bool {
         self.line.is_some_and(|line| line.to_string().as_bytes() == text)
     }
 
     /// The position behind its batch.
-    pub(super) fn after(&self) -> Position {
+    pub(super) fn after(&self) -> LogPosition {
         let line = self.line.as_ref();
-        Position {
+        LogPosition {
             seq: line.map_or(self.before.seq, |line| line.seq),
             lsn: line.map_or(self.before.lsn, |line| line.lsn),
             epoch: line.map_or(self.before.epoch, |line| line.epoch),
@@ -398,8 +401,8 @@ impl Attempt {
 }
 
 /// Returns the condition that a key still has the value that was read.
-pub(super) fn compare(value: Option<&Vec<u8>>) -> Compare {
-    value.map_or(Compare::Absent, |text| Compare::Is(text.clone()))
+pub(super) fn compare(value: Option<&Vec<u8>>) -> ValueCompare {
+    value.map_or(ValueCompare::Absent, |text| ValueCompare::Is(text.clone()))
 }
 
 /// The changes of the entry that begins an epoch.

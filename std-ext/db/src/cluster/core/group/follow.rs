@@ -1,14 +1,14 @@
 //! Reading the log: watch, gaps, chain, resync.
 
-use super::state::{Fill, Group, Origin, Phase, Reason, SeenMembers, SeenTail, TailRead};
-use crate::cluster::core::api::{Action, Read, Role};
+use super::state::{BatchRead, Group, HaltReason, Origin, Phase, SeenMembers, SeenTail, TailRead};
+use crate::cluster::core::api::{Action, GroupRole, Read};
 use crate::cluster::core::batch::Batch;
-use crate::cluster::core::entry::{HeldEntries, Position, Seq};
+use crate::cluster::core::entry::{HeldEntries, LogPosition, Seq};
 use crate::cluster::core::halt::Objections;
 use crate::cluster::core::join::{Joiner, NotNext};
 use crate::cluster::core::members::Members;
 use crate::cluster::core::tail::Tail;
-use crate::cluster::core::txn::Failure;
+use crate::cluster::core::txn::TxnFailure;
 use crate::log::Lsn;
 
 /// The bytes of batches that wait for their turn, and of entries that wait to be applied.
@@ -59,7 +59,7 @@ impl Group {
         }
         let known = &read.position;
         if tail.seq < known.seq || tail.lsn < known.lsn {
-            return self.halt(Reason::Fork("The key tail".to_owned()), out);
+            return self.halt(HaltReason::Fork("The key tail".to_owned()), out);
         }
         if self.forks(&tail, &text) {
             return self.stop_fork("The key tail", out);
@@ -111,7 +111,7 @@ impl Group {
             }
             return;
         }
-        self.halt(Reason::Emptied, out);
+        self.halt(HaltReason::Emptied, out);
     }
 
     /// Takes what spoke against a takeover behind a line [C-14].
@@ -274,7 +274,7 @@ impl Group {
         let before = self.ahead.batches.keys().next().map_or(self.ahead.wanted, |first| first - 1);
         let to = before.min(self.ahead.wanted).min(from.saturating_add(MOST_READ - 1));
         let id = self.id();
-        self.filling = Some(Fill { id, from });
+        self.filling = Some(BatchRead { id, from });
         out.push(Action::Read { id, read: Read::Batches(from, to) });
     }
 
@@ -306,7 +306,11 @@ impl Group {
         self.applying.resync = true;
         let ahead = std::mem::take(&mut self.ahead.batches);
         self.ahead.bytes = 0;
-        self.tell_role(Role::Loading, "etcd no longer has the batches that this node needs", out);
+        self.tell_role(
+            GroupRole::Loading,
+            "etcd no longer has the batches that this node needs",
+            out,
+        );
         let primary = self.seen.as_ref().and_then(|seen| seen.tail.holder());
         let (position, tail) = (*self.log.position(), self.ahead.wanted);
         out.push(Action::Resync { position, tail, primary });
@@ -315,7 +319,7 @@ impl Group {
 
     pub(super) fn resynced(
         &mut self,
-        position: Position,
+        position: LogPosition,
         held: HeldEntries,
         out: &mut Vec<Action>,
     ) {
@@ -356,18 +360,18 @@ impl Group {
     /// entries that it had before are compared.
     pub(super) fn finish_loading(&mut self, out: &mut Vec<Action>) {
         let reached = self.loaded_at.is_some_and(|lsn| lsn <= self.applying.applied);
-        if self.role == Role::Loading
+        if self.role == GroupRole::Loading
             && reached
             && self.log.has_compared()
             && !self.applying.resync
             && self.cannot_apply.is_none()
         {
             self.origin = Origin::Current;
-            self.tell_role(Role::Follower, "it has caught up with the log", out);
+            self.tell_role(GroupRole::Follower, "it has caught up with the log", out);
         }
     }
 
-    pub(super) fn read_failed(&mut self, failure: &Failure, out: &mut Vec<Action>) {
+    pub(super) fn read_failed(&mut self, failure: &TxnFailure, out: &mut Vec<Action>) {
         if !self.is_final(failure, out) {
             self.read_again = self.now.boot + PAUSE;
         }

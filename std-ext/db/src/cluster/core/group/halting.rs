@@ -1,9 +1,9 @@
 //! The end of a node that finds that etcd went back: it says first which entries it has [C-14].
 
-use super::state::{Group, Halting, Origin, Phase, Reason};
-use crate::cluster::core::api::{Action, Role};
+use super::state::{Group, HaltReason, Halting, Origin, Phase};
+use crate::cluster::core::api::{Action, GroupRole};
 use crate::cluster::core::halt::{Halt, HaltOutcome};
-use crate::cluster::core::txn::Failure;
+use crate::cluster::core::txn::TxnFailure;
 use crate::log::Lsn;
 
 /// How long a node tries to put its record, in milliseconds. If it is started again, it tries again.
@@ -16,7 +16,7 @@ const ADOPT: &str = "Keep this directory and those of all nodes, stop all nodes,
 
 impl Group {
     /// Begins to stop. Nothing is read, applied or written any more but the record.
-    pub(super) fn halt(&mut self, reason: Reason, out: &mut Vec<Action>) {
+    pub(super) fn halt(&mut self, reason: HaltReason, out: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Stopped | Phase::Halting(_)) {
             return;
         }
@@ -26,7 +26,7 @@ impl Group {
         }
         let halt = self.reach();
         if matches!(self.phase, Phase::Leading(_)) {
-            self.tell_role(Role::Follower, "etcd went back", out);
+            self.tell_role(GroupRole::Follower, "etcd went back", out);
         }
         self.flight = None;
         let (again, until) = (self.now.boot, self.now.boot.saturating_add(MOST_TIME));
@@ -66,7 +66,7 @@ impl Group {
     pub(super) fn halted(
         &mut self,
         id: u64,
-        outcome: Result<HaltOutcome, Failure>,
+        outcome: Result<HaltOutcome, TxnFailure>,
         out: &mut Vec<Action>,
     ) {
         let Phase::Halting(halting) = &mut self.phase else { return };
@@ -90,7 +90,7 @@ impl Group {
     }
 }
 
-impl Reason {
+impl HaltReason {
     /// Says what is wrong and what to do, for a node with entries up to `own`.
     fn text(&self, own: Lsn, outcome: HaltOutcome) -> String {
         match (outcome, self) {

@@ -1,16 +1,17 @@
 //! Being the primary: batches, beats, the lease, the way out.
 
 use super::state::{
-    Attempt, Exit, Group, Kind, Lead, Leaving, Load, PartsOut, Phase, SeenTail, Trimming,
+    BatchLoad, Group, Lead, Leaving, PartsOut, Phase, ProcessExit, ReadKind, SeenTail, Trimming,
+    TxnAttempt,
 };
-use crate::cluster::core::api::{Action, Role};
-use crate::cluster::core::batch::{Batch, MOST_RAW, Piece, encode_entry, entry_bytes};
+use crate::cluster::core::api::{Action, GroupRole};
+use crate::cluster::core::batch::{Batch, BatchPiece, MOST_RAW, encode_entry, entry_bytes};
 use crate::cluster::core::entry::{
-    Committed, Entry, HeldEntries, Mark, NodeId, Position, time_behind,
+    Committed, Entry, HeldEntries, LogPosition, Mark, NodeId, time_behind,
 };
 use crate::cluster::core::join::Joiner;
 use crate::cluster::core::tail::Tail;
-use crate::cluster::core::txn::{Compare, Put, Txn};
+use crate::cluster::core::txn::{Put, Txn, ValueCompare};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -25,10 +26,12 @@ const LONGEST_CLOSE: u64 = 60_000;
 
 impl Group {
     /// The takeover was done: this node is the primary.
-    pub(super) fn lead(&mut self, attempt: &Attempt, out: &mut Vec<Action>) {
-        let (Some(line), Load::Begin(entry)) = (attempt.line, attempt.load.clone()) else { return };
+    pub(super) fn lead(&mut self, attempt: &TxnAttempt, out: &mut Vec<Action>) {
+        let (Some(line), BatchLoad::Begin(entry)) = (attempt.line, attempt.load.clone()) else {
+            return;
+        };
         let (lsn, time, epoch) = (entry.lsn, entry.time, line.epoch);
-        let position = Position { time: attempt.before.time.max(time), ..attempt.after() };
+        let position = LogPosition { time: attempt.before.time.max(time), ..attempt.after() };
         let mut trim = Trimming { due: self.now.boot, ..Trimming::default() };
         trim.add(line.seq, attempt.bytes());
         self.phase = Phase::Leading(Box::new(Lead {
@@ -53,14 +56,14 @@ impl Group {
         self.ahead.bytes = 0;
         self.filling = None;
         self.open = true;
-        self.role = Role::Primary;
+        self.role = GroupRole::Primary;
         let mark = Mark { seq: line.seq, epoch, chain: attempt.before.chain, first: lsn };
         out.push(Action::Commit(Committed { mark, entries: vec![entry], after: position }));
         let reason = self.why.to_string();
-        out.push(Action::Role { role: Role::Primary, epoch, lsn, time, reason });
+        out.push(Action::Role { role: GroupRole::Primary, epoch, lsn, time, reason });
         out.push(Action::CommitIndex(lsn));
         self.renew_lease(&line, attempt.sent, out);
-        if self.exit != Exit::No {
+        if self.exit != ProcessExit::No {
             self.leave(None, "the process stops", false, out);
         } else if let Some(why) = self.unfit.clone() {
             // The trouble began while the takeover had no answer.
@@ -161,7 +164,7 @@ impl Group {
     }
 
     /// Sends the next batch, or a beat. `others`: attempts with the same comparison that may have been done.
-    fn send_batch(&mut self, others: Vec<Attempt>, noted: bool, out: &mut Vec<Action>) {
+    fn send_batch(&mut self, others: Vec<TxnAttempt>, noted: bool, out: &mut Vec<Action>) {
         let settings = &self.settings;
         let Phase::Leading(lead) = &mut self.phase else { return };
         let (load, batch) = lead.next_load();
@@ -183,7 +186,7 @@ impl Group {
             puts.push(Put::Batch(line.seq, batch.encode().into()));
         }
         let tail = lead.own_line();
-        let txn = Arc::new(Txn { tail, members: Compare::Any, halt: Compare::Any, puts });
+        let txn = Arc::new(Txn { tail, members: ValueCompare::Any, halt: ValueCompare::Any, puts });
         let sent = self.now.boot;
         lead.last_txn = sent;
         lead.lease_check_wanted &= !settings.lease_reads;
@@ -196,9 +199,9 @@ impl Group {
         let before = position;
         // A build for the check of the chaos run's checkers, which must report the changes that this loses.
         #[cfg(hedgerow_no_fence)]
-        let txn = Arc::new(Txn { tail: Compare::Any, ..Txn::clone(&txn) });
-        let attempt = Attempt { txn, line: Some(line), sent, load, before };
-        self.send(Kind::Append, attempt, out);
+        let txn = Arc::new(Txn { tail: ValueCompare::Any, ..Txn::clone(&txn) });
+        let attempt = TxnAttempt { txn, line: Some(line), sent, load, before };
+        self.send(ReadKind::Append, attempt, out);
         if let Some(flight) = &mut self.flight {
             flight.others = others;
             flight.noted = noted;
@@ -209,7 +212,7 @@ impl Group {
     pub(super) fn too_large(&mut self, out: &mut Vec<Action>) {
         let Some(mut flight) = self.flight.take() else { return };
         if let Phase::Leading(lead) = &mut self.phase
-            && flight.kind == Kind::Append
+            && flight.kind == ReadKind::Append
         {
             let size = lead.limit.min(flight.attempt.bytes().max(LEAST_LIMIT));
             if size > LEAST_LIMIT {
@@ -233,10 +236,10 @@ impl Group {
     }
 
     /// A transaction of the primary was done.
-    pub(super) fn appended(&mut self, attempt: &Attempt, out: &mut Vec<Action>) {
+    pub(super) fn appended(&mut self, attempt: &TxnAttempt, out: &mut Vec<Action>) {
         let Phase::Leading(lead) = &mut self.phase else { return };
         let Some(line) = attempt.line else { return };
-        let mut after = Position { time: lead.position.time, ..attempt.after() };
+        let mut after = LogPosition { time: lead.position.time, ..attempt.after() };
         lead.line = line;
         let mark = Mark {
             seq: after.seq,
@@ -244,7 +247,7 @@ impl Group {
             chain: attempt.before.chain,
             first: attempt.before.lsn + 1,
         };
-        if !matches!(attempt.load, Load::None) {
+        if !matches!(attempt.load, BatchLoad::None) {
             lead.trim.add(line.seq, attempt.bytes());
         }
         if let Some((mark, entries)) = lead.take(&attempt.load, mark) {
@@ -305,7 +308,7 @@ impl Group {
 
     /// The process stops.
     pub(super) fn release_for_good(&mut self, out: &mut Vec<Action>) {
-        self.exit = Exit::Owed;
+        self.exit = ProcessExit::Owed;
         self.leave(None, "the process stops", false, out);
         self.finish_release(out);
     }
@@ -337,7 +340,7 @@ impl Group {
             return;
         }
         let why = "its state did not release the group within three leases, as if its disk hung";
-        if self.exit == Exit::No {
+        if self.exit == ProcessExit::No {
             if lead.is_drained() {
                 return self.depose(why, false, out);
             }
@@ -347,13 +350,13 @@ impl Group {
                 return;
             }
         }
-        self.tell_role(Role::Follower, why, out);
+        self.tell_role(GroupRole::Follower, why, out);
         self.phase = Phase::Stopped;
         self.flight = None;
         out.push(match self.exit {
-            Exit::No => Action::Restart(why.to_owned()),
+            ProcessExit::No => Action::Restart(why.to_owned()),
             // The process ends anyway.
-            Exit::Owed | Exit::Told => Action::Released,
+            ProcessExit::Owed | ProcessExit::Told => Action::Released,
         });
     }
 
@@ -368,7 +371,7 @@ impl Group {
         }
         let late = self.open && self.now.boot >= self.deposed.saturating_add(LONGEST_CLOSE);
         // A process that stops ends anyway.
-        if !late || self.exit != Exit::No {
+        if !late || self.exit != ProcessExit::No {
             return;
         }
         self.phase = Phase::Stopped;
@@ -439,14 +442,14 @@ impl Group {
         };
         let tail = lead.own_line();
         let puts = vec![Put::Tail(line.to_string())];
-        let txn = Arc::new(Txn { tail, members: Compare::Any, halt: Compare::Any, puts });
+        let txn = Arc::new(Txn { tail, members: ValueCompare::Any, halt: ValueCompare::Any, puts });
         let (before, sent) = (lead.position, self.now.boot);
-        self.tell_role(Role::Follower, &reason, out);
+        self.tell_role(GroupRole::Follower, &reason, out);
         self.follow_again(out);
         self.open = false;
         self.resting = sent.saturating_add(2 * line.lease);
-        let attempt = Attempt { txn, line: Some(line), sent, load: Load::None, before };
-        self.send(Kind::HandBack, attempt, out);
+        let attempt = TxnAttempt { txn, line: Some(line), sent, load: BatchLoad::None, before };
+        self.send(ReadKind::HandBack, attempt, out);
         if !drained {
             self.end_fenced(out);
         }
@@ -477,7 +480,7 @@ impl Group {
 
     /// Turns a primary into a follower that has not released the group. `closed`: nothing is appended any more.
     fn depose(&mut self, reason: &str, closed: bool, out: &mut Vec<Action>) {
-        self.tell_role(Role::Follower, reason, out);
+        self.tell_role(GroupRole::Follower, reason, out);
         self.flight = None;
         self.follow_again(out);
         self.open = !closed;
@@ -519,8 +522,8 @@ impl Lead {
     }
 
     /// The comparison that each of its transactions makes: nobody has written since this node did [C-4].
-    fn own_line(&self) -> Compare {
-        Compare::Is(self.line.to_string().into_bytes())
+    fn own_line(&self) -> ValueCompare {
+        ValueCompare::Is(self.line.to_string().into_bytes())
     }
 
     fn lease_renewal(&self, lease_reads: bool) -> Action {
@@ -535,8 +538,8 @@ impl Lead {
     }
 
     /// The entries of a batch, or the part of one. Without any, a beat.
-    fn next_load(&mut self) -> (Load, Option<Batch>) {
-        let Some(front) = self.pending.front() else { return (Load::None, None) };
+    fn next_load(&mut self) -> (BatchLoad, Option<Batch>) {
+        let Some(front) = self.pending.front() else { return (BatchLoad::None, None) };
         if self.part.is_none() && entry_bytes(front) > self.limit {
             let mut encoded = Vec::with_capacity(entry_bytes(front));
             encode_entry(front, &mut encoded);
@@ -547,8 +550,8 @@ impl Lead {
             let end = part.encoded.len().min(part.done + self.limit);
             raw.extend_from_slice(&part.encoded[part.done..end]);
             let last = end == part.encoded.len();
-            let piece = if last { Piece::LastPart } else { Piece::Part };
-            (Load::Part(end), piece, u32::from(last))
+            let piece = if last { BatchPiece::LastPart } else { BatchPiece::Part };
+            (BatchLoad::Part(end), piece, u32::from(last))
         } else {
             let mut count = 0;
             for entry in &self.pending {
@@ -558,29 +561,29 @@ impl Lead {
                 encode_entry(entry, &mut raw);
                 count += 1;
             }
-            (Load::Entries(count), Piece::Whole, count as u32)
+            (BatchLoad::Entries(count), BatchPiece::Whole, count as u32)
         };
         let (epoch, first) = (self.line.epoch, self.position.lsn + 1);
         (load, Some(Batch { epoch, first, entries, piece, before: self.position.chain, raw }))
     }
 
     /// The latest time behind the entries that a batch completes: that of the line, if there is none.
-    fn time_behind(&self, load: &Load) -> u64 {
+    fn time_behind(&self, load: &BatchLoad) -> u64 {
         let is_last = |end| self.part.as_ref().is_some_and(|part| end == part.encoded.len());
         let count = match load {
-            Load::Entries(count) => *count,
-            Load::Part(end) => usize::from(is_last(*end)),
-            Load::None | Load::Begin(_) => 0,
+            BatchLoad::Entries(count) => *count,
+            BatchLoad::Part(end) => usize::from(is_last(*end)),
+            BatchLoad::None | BatchLoad::Begin(_) => 0,
         };
         time_behind(self.line.time, self.pending.iter().take(count))
     }
 
     /// Takes the entries that a transaction completed, with the mark of their first batch.
-    fn take(&mut self, load: &Load, mark: Mark) -> Option<(Mark, Vec<Entry>)> {
+    fn take(&mut self, load: &BatchLoad, mark: Mark) -> Option<(Mark, Vec<Entry>)> {
         let (mark, count) = match load {
-            Load::None | Load::Begin(_) => return None,
-            Load::Entries(count) => (mark, *count),
-            Load::Part(end) => {
+            BatchLoad::None | BatchLoad::Begin(_) => return None,
+            BatchLoad::Entries(count) => (mark, *count),
+            BatchLoad::Part(end) => {
                 let part = self.part.as_mut()?;
                 part.done = *end;
                 let first = *part.mark.get_or_insert(mark);
@@ -597,7 +600,7 @@ impl Lead {
     }
 }
 
-impl Attempt {
+impl TxnAttempt {
     /// The bytes of the batch that it puts.
     pub(super) fn bytes(&self) -> usize {
         let batch = |put: &Put| if let Put::Batch(_, value) = put { value.len() } else { 0 };

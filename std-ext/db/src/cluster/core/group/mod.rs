@@ -9,22 +9,27 @@ mod state;
 mod tests;
 mod trimming;
 
-use super::api::{Action, Answer, Event, Role, Settings, Status, WatchedChange};
-use super::entry::{Epoch, HeldEntries, NodeId, Now, Position};
+use super::api::{Action, Event, GroupRole, GroupSettings, GroupStatus, ReadAnswer, WatchedChange};
+use super::entry::{Epoch, HeldEntries, LogPosition, NodeId, Now};
 use super::halt::Objections;
 use super::join::Joiner;
 use super::members::Members;
 use super::takeover::Takeover;
-use super::txn::Failure;
+use super::txn::TxnFailure;
 pub use state::Group;
-use state::{Ahead, Applying, Clocks, Exit, Origin, Phase, Space, Watching};
+use state::{Ahead, Applying, Origin, PeerClocks, Phase, ProcessExit, QuotaLevel, Watching};
 
 impl Group {
     /// Makes the group of a node that has started.
     ///
     /// `position` is where it begins to read in etcd, [`Mark::before`](super::Mark::before) the last mark of its local
-    /// log (an empty local log: `Position::default()`). `held` are the entries that its state has.
-    pub fn new(mut settings: Settings, position: Position, held: HeldEntries, now: Now) -> Self {
+    /// log (an empty local log: `LogPosition::default()`). `held` are the entries that its state has.
+    pub fn new(
+        mut settings: GroupSettings,
+        position: LogPosition,
+        held: HeldEntries,
+        now: Now,
+    ) -> Self {
         settings.nonce = settings.nonce.max(1);
         settings.lease = state::lease(settings.lease);
         Self {
@@ -33,14 +38,14 @@ impl Group {
             ids: 0,
             revision: 0,
             phase: Phase::Following,
-            role: Role::Loading,
+            role: GroupRole::Loading,
             seen: None,
             absent: false,
             members: None,
             objections: Objections::default(),
             lost: None,
             was_member: false,
-            clocks: Clocks::default(),
+            clocks: PeerClocks::default(),
             others_unfit: Vec::new(),
             watching: Watching::default(),
             reading: None,
@@ -56,11 +61,11 @@ impl Group {
             deposed: 0,
             disk_hangs: false,
             flight: None,
-            exit: Exit::No,
+            exit: ProcessExit::No,
             resting: 0,
             why: Takeover::default(),
             origin: Origin::Current,
-            space: Space::Enough,
+            space: QuotaLevel::Enough,
         }
     }
 
@@ -123,7 +128,7 @@ impl Group {
             Event::DiskHangs(hangs) => self.disk_hangs = hangs,
             Event::Lease(lease) => self.settings.lease = state::lease(lease),
             Event::SpaceShort(short) => {
-                self.space = if short { Space::Short } else { Space::Enough };
+                self.space = if short { QuotaLevel::Short } else { QuotaLevel::Enough };
                 self.trim_now();
             }
         }
@@ -149,10 +154,10 @@ impl Group {
         self.halt_on(out);
     }
 
-    fn read(&mut self, id: u64, answer: Result<Answer, Failure>, out: &mut Vec<Action>) {
+    fn read(&mut self, id: u64, answer: Result<ReadAnswer, TxnFailure>, out: &mut Vec<Action>) {
         if let Some(read) = self.reading.take_if(|reading| reading.id == id) {
             match answer {
-                Ok(Answer::Tail { revision, tail, members, objections }) => {
+                Ok(ReadAnswer::Tail { revision, tail, members, objections }) => {
                     self.tail_read(&read, revision, (tail, members, objections), out);
                 }
                 Ok(_) => {}
@@ -164,7 +169,7 @@ impl Group {
             }
         } else if let Some(fill) = self.filling.take_if(|filling| filling.id == id) {
             match answer {
-                Ok(Answer::Batches(batches)) => self.filled(fill.from, batches, out),
+                Ok(ReadAnswer::Batches(batches)) => self.filled(fill.from, batches, out),
                 Ok(_) => {}
                 Err(failure) => self.read_failed(&failure, out),
             }
@@ -172,7 +177,7 @@ impl Group {
             && lead.trim.reading.take_if(|reading| *reading == id).is_some()
         {
             match answer {
-                Ok(Answer::Durable { revision, members, first, durable }) => {
+                Ok(ReadAnswer::Durable { revision, members, first, durable }) => {
                     self.members_are(members, revision, out);
                     self.durable(first, &durable);
                 }
@@ -282,7 +287,7 @@ impl Group {
     }
 
     /// The state of the group for others.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> GroupStatus {
         let position = *self.log.position();
         let seen = self.seen.as_ref();
         let (epoch, primary) = self.holder();
@@ -293,7 +298,7 @@ impl Group {
             None if self.was_member && !self.is_member() => Some("it was removed".to_owned()),
             None => None,
         };
-        let status = Status {
+        let status = GroupStatus {
             role: self.role,
             epoch,
             until: 0,
@@ -312,7 +317,7 @@ impl Group {
             disqualified,
         };
         let Phase::Leading(lead) = &self.phase else { return status };
-        Status {
+        GroupStatus {
             until: if self.settings.lease_reads { lead.until } else { 0 },
             sent: lead.sent,
             committed: lead.position.lsn,

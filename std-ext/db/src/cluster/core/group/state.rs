@@ -1,13 +1,13 @@
 //! The state of a group, and methods that all its parts use.
 
-use crate::cluster::core::api::{Action, Read, Role, Settings};
-use crate::cluster::core::entry::{Entry, Epoch, Mark, NodeId, Now, Position, Seq};
+use crate::cluster::core::api::{Action, GroupRole, GroupSettings, Read};
+use crate::cluster::core::entry::{Entry, Epoch, LogPosition, Mark, NodeId, Now, Seq};
 use crate::cluster::core::halt::{Halt, Objections};
 use crate::cluster::core::join::Joiner;
 use crate::cluster::core::members::Members;
 use crate::cluster::core::tail::{MOST_LEASE, Tail};
 use crate::cluster::core::takeover::Takeover;
-use crate::cluster::core::txn::{Failure, Txn};
+use crate::cluster::core::txn::{Txn, TxnFailure};
 use crate::log::Lsn;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use std::sync::Arc;
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is true or not, by itself")]
 pub struct Group {
-    pub(super) settings: Settings,
+    pub(super) settings: GroupSettings,
     pub(super) now: Now,
     pub(super) ids: u64,
     /// The highest revision of an answer.
     pub(super) revision: u64,
     pub(super) phase: Phase,
     /// The role that the driver was told last.
-    pub(super) role: Role,
+    pub(super) role: GroupRole,
 
     pub(super) seen: Option<SeenTail>,
     /// A read found no `tail`.
@@ -34,13 +34,13 @@ pub struct Group {
     pub(super) lost: Option<String>,
     /// Whether this process saw itself in `members`.
     pub(super) was_member: bool,
-    pub(super) clocks: Clocks,
+    pub(super) clocks: PeerClocks,
     /// The other nodes that would not take the group over.
     pub(super) others_unfit: Vec<NodeId>,
 
     pub(super) watching: Watching,
     pub(super) reading: Option<TailRead>,
-    pub(super) filling: Option<Fill>,
+    pub(super) filling: Option<BatchRead>,
     /// When a failed read may be tried again.
     pub(super) read_again: u64,
 
@@ -61,13 +61,13 @@ pub struct Group {
     pub(super) disk_hangs: bool,
 
     pub(super) flight: Option<Flight>,
-    pub(super) exit: Exit,
+    pub(super) exit: ProcessExit,
     /// Not before this boot time: this node has just released the group.
     pub(super) resting: u64,
     /// Why the last takeover was allowed, which may be in flight.
     pub(super) why: Takeover,
     pub(super) origin: Origin,
-    pub(super) space: Space,
+    pub(super) space: QuotaLevel,
 }
 
 /// When the node got the entries with which it started.
@@ -81,14 +81,14 @@ pub(super) enum Origin {
 
 /// The space that etcd has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Space {
+pub(super) enum QuotaLevel {
     Enough,
     Short,
 }
 
 /// Whether the process stops. If it does, it never takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exit {
+pub(super) enum ProcessExit {
     No,
     /// [`Action::Released`] is owed.
     Owed,
@@ -97,7 +97,7 @@ pub(super) enum Exit {
 
 /// The clocks of the other nodes.
 #[derive(Debug, Default)]
-pub(super) struct Clocks {
+pub(super) struct PeerClocks {
     /// In milliseconds ahead of this node's.
     pub(super) others: Vec<(NodeId, i64)>,
     /// Whether the log says that the own clock is ahead.
@@ -116,7 +116,7 @@ pub(super) enum Phase {
 
 /// How a node noticed that etcd is not the one that it knew.
 #[derive(Clone, Debug)]
-pub(super) enum Reason {
+pub(super) enum HaltReason {
     /// A revision or a line is older than one that it saw.
     Older,
     /// There is no log.
@@ -130,7 +130,7 @@ pub(super) enum Reason {
 /// A node that stops, and tries to put its record first.
 #[derive(Debug)]
 pub(super) struct Halting {
-    pub(super) reason: Reason,
+    pub(super) reason: HaltReason,
     pub(super) halt: Halt,
     /// The action that waits for its answer. `None`: it is sent again at `again`.
     pub(super) id: Option<u64>,
@@ -187,14 +187,14 @@ pub(super) struct TailRead {
     pub(super) age: (Epoch, Seq, u64),
     pub(super) revision: u64,
     /// The position that was known when the read began, and the last entry that the node had.
-    pub(super) position: Position,
+    pub(super) position: LogPosition,
     /// Watch from its revision on.
     pub(super) rewatch: bool,
 }
 
 /// A read of batches.
 #[derive(Debug)]
-pub(super) struct Fill {
+pub(super) struct BatchRead {
     pub(super) id: u64,
     pub(super) from: Seq,
 }
@@ -222,16 +222,16 @@ pub(super) struct Applying {
 /// The transaction without an answer.
 #[derive(Debug)]
 pub(super) struct Flight {
-    pub(super) kind: Kind,
+    pub(super) kind: ReadKind,
     /// The action that waits for its answer. `None`: it is sent again at `again`.
     pub(super) id: Option<u64>,
     pub(super) again: u64,
     pub(super) failures: u32,
     /// The highest revision that was known when it was sent last. An answer with a lower one is of the past.
     pub(super) revision: u64,
-    pub(super) attempt: Attempt,
+    pub(super) attempt: TxnAttempt,
     /// Earlier attempts with the same comparison, whose outcome is not known.
-    pub(super) others: Vec<Attempt>,
+    pub(super) others: Vec<TxnAttempt>,
     /// Whether a try of `attempt` had an unknown outcome.
     pub(super) unsure: bool,
     /// Whether a failure was noted.
@@ -240,20 +240,20 @@ pub(super) struct Flight {
 
 /// One transaction, sent once or more often without any change.
 #[derive(Clone, Debug)]
-pub(super) struct Attempt {
+pub(super) struct TxnAttempt {
     pub(super) txn: Arc<Txn>,
     /// The line that it puts, if it puts one.
     pub(super) line: Option<Tail>,
     /// Boot time of its *first* try: the lease counts from here [C-8].
     pub(super) sent: u64,
-    pub(super) load: Load,
+    pub(super) load: BatchLoad,
     /// The chain before its batch.
-    pub(super) before: Position,
+    pub(super) before: LogPosition,
 }
 
 /// The purpose of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ReadKind {
     /// Adds this node to the members.
     Join,
     /// Makes this node the primary.
@@ -266,7 +266,7 @@ pub(super) enum Kind {
 
 /// The batch that a transaction puts.
 #[derive(Clone, Debug)]
-pub(super) enum Load {
+pub(super) enum BatchLoad {
     None,
     /// The first entries that wait, this many.
     Entries(usize),
@@ -282,7 +282,7 @@ pub(super) struct Lead {
     /// The line that is in etcd, as far as this node knows.
     pub(super) line: Tail,
     /// The position behind its batch.
-    pub(super) position: Position,
+    pub(super) position: LogPosition,
     /// Entries that etcd does not have, and their bytes.
     pub(super) pending: VecDeque<Entry>,
     pub(super) bytes: usize,
@@ -391,7 +391,7 @@ impl Group {
             return;
         }
         if matches!(self.phase, Phase::Leading(_)) {
-            self.tell_role(Role::Follower, "the group cannot go on", out);
+            self.tell_role(GroupRole::Follower, "the group cannot go on", out);
         }
         self.phase = Phase::Stopped;
         self.flight = None;
@@ -399,7 +399,7 @@ impl Group {
     }
 
     /// Tells a role other than `Primary`.
-    pub(super) fn tell_role(&mut self, role: Role, reason: &str, out: &mut Vec<Action>) {
+    pub(super) fn tell_role(&mut self, role: GroupRole, reason: &str, out: &mut Vec<Action>) {
         let epoch = self.epoch();
         self.role = role;
         out.push(Action::Role { role, epoch, lsn: 0, time: 0, reason: reason.to_owned() });
@@ -429,7 +429,7 @@ impl Group {
     }
 
     pub(super) fn stop_restored(&mut self, out: &mut Vec<Action>) {
-        self.halt(Reason::Older, out);
+        self.halt(HaltReason::Older, out);
     }
 
     /// etcd was seeded anew, and cannot show that it was seeded with this node's entries.
@@ -445,11 +445,11 @@ impl Group {
     }
 
     /// Stops if a failure is one that no repetition mends. Returns whether it did.
-    pub(super) fn is_final(&mut self, failure: &Failure, out: &mut Vec<Action>) -> bool {
+    pub(super) fn is_final(&mut self, failure: &TxnFailure, out: &mut Vec<Action>) -> bool {
         match failure {
-            Failure::WentBack => self.stop_restored(out),
-            Failure::OtherCluster => self.halt(Reason::OtherEtcd, out),
-            Failure::Corrupt => {
+            TxnFailure::WentBack => self.stop_restored(out),
+            TxnFailure::OtherCluster => self.halt(HaltReason::OtherEtcd, out),
+            TxnFailure::Corrupt => {
                 let why = "etcd reports that its data is damaged (alarm CORRUPT): replace the damaged member of \
                            etcd, disarm the alarm, and restart this node";
                 self.stop(why.to_owned(), out);
@@ -470,7 +470,7 @@ impl Group {
             Phase::Leading(lead) => (lead.line.age(), lead.position),
             _ => (
                 self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()),
-                Position { lsn: self.log.reaches(), ..*self.log.position() },
+                LogPosition { lsn: self.log.reaches(), ..*self.log.position() },
             ),
         };
         self.reading = Some(TailRead {
@@ -485,7 +485,7 @@ impl Group {
     }
 
     /// Sends a transaction for the first time.
-    pub(super) fn send(&mut self, kind: Kind, attempt: Attempt, out: &mut Vec<Action>) {
+    pub(super) fn send(&mut self, kind: ReadKind, attempt: TxnAttempt, out: &mut Vec<Action>) {
         let id = self.id();
         out.push(Action::Transact { id, txn: Arc::clone(&attempt.txn) });
         self.flight = Some(Flight {

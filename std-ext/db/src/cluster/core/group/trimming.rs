@@ -1,7 +1,7 @@
 //! The primary's trimming: when, and in which steps.
 
 use super::campaign::compare;
-use super::state::{Group, Phase, Space, Trimming};
+use super::state::{Group, Phase, QuotaLevel, Trimming};
 use crate::cluster::core::api::{Action, Read};
 use crate::cluster::core::entry::{NodeId, Seq};
 use crate::cluster::core::trim;
@@ -64,7 +64,7 @@ impl Group {
         let Phase::Leading(lead) = &mut self.phase else { return };
         let Some(first) = first else { return };
         lead.trim.first = first;
-        let pressed = self.space == Space::Short || lead.trim.retained() > most;
+        let pressed = self.space == QuotaLevel::Short || lead.trim.retained() > most;
         lead.trim.counted.clone_from(&members.text);
         // The last batch stays: a candidate and a restarted node begin with it.
         let watermark = trim::watermark(&members.list, durable, copies, pressed);

@@ -1,6 +1,6 @@
 //! The cases that the runs have met. A test that never meets a case does not check it.
 
-use crate::cluster::core::{Failure, Role};
+use crate::cluster::core::{GroupRole, TxnFailure};
 use std::collections::BTreeMap;
 
 /// A case that the runs must meet.
@@ -101,20 +101,20 @@ impl Coverage {
         *self.0.entry(met).or_default() += 1;
     }
 
-    pub(super) fn role(&mut self, from: Role, to: Role) {
+    pub(super) fn role(&mut self, from: GroupRole, to: GroupRole) {
         self.count(Milestone::Role(name_of(from), name_of(to)));
     }
 
-    pub(super) fn failure(&mut self, failure: &Failure) {
+    pub(super) fn failure(&mut self, failure: &TxnFailure) {
         self.count(Milestone::Refusal(match failure {
-            Failure::Unknown(_) => "no answer",
-            Failure::Busy(_) => "busy",
-            Failure::TooLarge => "too large",
-            Failure::NoSpace => "no space",
-            Failure::Denied(_) => "denied",
-            Failure::Corrupt => "corrupt",
-            Failure::WentBack => "went back",
-            Failure::OtherCluster => "another cluster",
+            TxnFailure::Unknown(_) => "no answer",
+            TxnFailure::Busy(_) => "busy",
+            TxnFailure::TooLarge => "too large",
+            TxnFailure::NoSpace => "no space",
+            TxnFailure::Denied(_) => "denied",
+            TxnFailure::Corrupt => "corrupt",
+            TxnFailure::WentBack => "went back",
+            TxnFailure::OtherCluster => "another cluster",
         }));
     }
 
@@ -132,11 +132,11 @@ impl Coverage {
     }
 }
 
-fn name_of(role: Role) -> &'static str {
+fn name_of(role: GroupRole) -> &'static str {
     match role {
-        Role::Loading => "loading",
-        Role::Follower => "follower",
-        Role::Primary => "primary",
+        GroupRole::Loading => "loading",
+        GroupRole::Follower => "follower",
+        GroupRole::Primary => "primary",
     }
 }
 

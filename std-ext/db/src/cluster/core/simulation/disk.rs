@@ -2,8 +2,8 @@
 
 use super::random::Random;
 use super::store::Store;
-use crate::cluster::core::batch::{Batch, Piece, encode_entry};
-use crate::cluster::core::{Committed, Entry, HeldEntries, Mark, Position, Seq};
+use crate::cluster::core::batch::{Batch, BatchPiece, encode_entry};
+use crate::cluster::core::{Committed, Entry, HeldEntries, LogPosition, Mark, Seq};
 use crate::log::Lsn;
 use std::ops::Range;
 
@@ -111,7 +111,7 @@ impl Disk {
     /// Returns the last batches, made again from entries and marks as `cluster adopt` makes them. Also returns the
     /// position behind them. Batches before one that does not come out the same are left out.
     #[allow(clippy::type_complexity)] // Named once, here.
-    pub(super) fn window(&self) -> Option<(Vec<(Seq, Vec<u8>)>, Position)> {
+    pub(super) fn window(&self) -> Option<(Vec<(Seq, Vec<u8>)>, LogPosition)> {
         let (mut batches, mut end) = (Vec::new(), None);
         let marks = &self.marks[self.marks.len().saturating_sub(WINDOW)..];
         for (at, mark) in marks.iter().enumerate() {
@@ -124,14 +124,14 @@ impl Disk {
                 (entries, time) = (entries + 1, entry.time.max(time));
             }
             let (epoch, first, before) = (mark.epoch, mark.first, mark.chain);
-            let batch = Batch { epoch, first, entries, piece: Piece::Whole, before, raw };
+            let batch = Batch { epoch, first, entries, piece: BatchPiece::Whole, before, raw };
             let chain = batch.after();
             if next.is_some_and(|next| (next.seq, next.chain) != (mark.seq + 1, chain)) {
                 batches.clear();
                 continue;
             }
             batches.push((mark.seq, batch.encode()));
-            end = Some(Position { seq: mark.seq, lsn: last, epoch, chain, time });
+            end = Some(LogPosition { seq: mark.seq, lsn: last, epoch, chain, time });
         }
         let end = end.filter(|_| !batches.is_empty())?;
         Some((batches, end))
@@ -152,13 +152,13 @@ impl Disk {
     }
 
     /// Returns the state, and the position in etcd at which the node goes on.
-    pub(super) fn recover(&self) -> Result<(Store, Position), String> {
+    pub(super) fn recover(&self) -> Result<(Store, LogPosition), String> {
         let mut store = Store::default();
         for entry in &self.entries {
             store.apply(entry.lsn, entry.time, &entry.changes)?;
         }
         let mark = self.mark_of(self.last());
-        let position = mark.map_or_else(Position::default, |mark| mark.before(store.time));
+        let position = mark.map_or_else(LogPosition::default, |mark| mark.before(store.time));
         Ok((store, position))
     }
 }

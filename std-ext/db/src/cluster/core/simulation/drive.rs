@@ -6,7 +6,7 @@ use super::database::Database;
 use super::disk::Disk;
 use super::process::{Call, Lease, Process};
 use super::world::{What, World};
-use crate::cluster::core::{Action, Committed, Event, NodeId, Now, Put, Read, Role};
+use crate::cluster::core::{Action, Committed, Event, GroupRole, NodeId, Now, Put, Read};
 use crate::state::follow::FollowError;
 
 /// The number of entries after which the real state of a follower is compared with the expected data.
@@ -179,7 +179,7 @@ impl World {
         let Some(committed) = process.applying.pop_front() else { return };
         let more = !process.applying.is_empty();
         process.apply_due = more;
-        if process.role == Role::Primary {
+        if process.role == GroupRole::Primary {
             return self
                 .violate(format!("node {node} is the primary and applies what another wrote"));
         }
@@ -244,13 +244,13 @@ impl World {
         }
     }
 
-    fn role(&mut self, node: usize, number: u64, told: (Role, u64, u64, u64), reason: &str) {
+    fn role(&mut self, node: usize, number: u64, told: (GroupRole, u64, u64, u64), reason: &str) {
         let (role, epoch, lsn, time) = told;
         let boot = self.boot(node);
         let Some(process) = self.process(node, number) else { return };
         let was = std::mem::replace(&mut process.role, role);
-        if role == Role::Primary {
-            if was == Role::Primary {
+        if role == GroupRole::Primary {
+            if was == GroupRole::Primary {
                 return self.violate(format!("node {node} becomes the primary twice: {reason}"));
             }
             let lead = process.lead(epoch, lsn, time, boot);
@@ -267,7 +267,7 @@ impl World {
             }
             return self.after(delay, What::Tell { node, number, event: Box::new(Event::Serving) });
         }
-        if was == Role::Primary {
+        if was == GroupRole::Primary {
             process.epoch = 0;
             process.accepts = false;
             process.closing = true;
@@ -283,7 +283,7 @@ impl World {
             if reason.contains("taken over") {
                 self.coverage.met(Case::FencedInPlace);
             }
-        } else if role == Role::Follower
+        } else if role == GroupRole::Follower
             && let Some(database) = &process.database
         {
             database.become_follower();
@@ -305,7 +305,7 @@ impl World {
     pub(super) fn compare(&mut self, node: usize) {
         let Some(process) = self.nodes[node].process.as_ref() else { return };
         let Some(database) = &process.database else { return };
-        if process.role == Role::Primary && !process.is_serving() {
+        if process.role == GroupRole::Primary && !process.is_serving() {
             return; // The state does not have the entry that begins the epoch yet.
         }
         if let Err(why) = database.compare(&process.store) {
@@ -352,7 +352,7 @@ impl World {
         self.coverage.met(Case::HandOverGivenUp);
         let Some(process) = self.process(node, number) else { return };
         if process.database.is_none() {
-            process.accepts = process.role == Role::Primary;
+            process.accepts = process.role == GroupRole::Primary;
             return;
         }
         // A state that served already has a clock of its own.
@@ -390,7 +390,7 @@ impl World {
             self.tell(node, number, Event::Appended(entries));
         }
         let Some(process) = self.process(node, number) else { return };
-        process.closing &= process.role == Role::Primary;
+        process.closing &= process.role == GroupRole::Primary;
         let store = process.store.time;
         let time = process.database.as_mut().map_or(store, Database::step_down);
         self.tell(node, number, Event::Closed { time });
@@ -452,7 +452,7 @@ impl World {
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             let boot = self.boot(other);
             let holds = |process: &Process| {
-                process.role == Role::Primary
+                process.role == GroupRole::Primary
                     && process.lease.epoch == process.epoch
                     && boot < process.lease.until
             };
@@ -501,7 +501,7 @@ impl World {
         self.nodes[node].disk.force(lsn);
         self.keep_snapshot(node, number);
         let Some(seq) = self.nodes[node].disk.durable() else { return };
-        let is_compared = |process: &mut Process| process.role != Role::Loading;
+        let is_compared = |process: &mut Process| process.role != GroupRole::Loading;
         if !self.process(node, number).is_some_and(is_compared)
             || self.nodes[node].cut_to > self.now
         {
@@ -545,7 +545,7 @@ impl World {
         let quiet = self.now > self.clients_end();
         let lsn = self.nodes[node].disk.last();
         let Some(process) = self.process(node, number) else { return };
-        let leads = process.accepts && process.role == Role::Primary;
+        let leads = process.accepts && process.role == GroupRole::Primary;
         let watermarked = if quiet {
             Ok(false)
         } else if process.database.is_some() {

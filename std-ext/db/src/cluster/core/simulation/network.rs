@@ -7,8 +7,8 @@ use super::process::{Call, Watch};
 use super::truth::{LOG, log_key};
 use super::world::{Reported, What, World};
 use crate::cluster::core::{
-    Answer, Compare, Event, Failure, Halt, HaltOutcome, NodeId, Objections, Outcome, Put, Read,
-    Tail, Txn, WatchedChange,
+    Event, Halt, HaltOutcome, NodeId, Objections, Put, Read, ReadAnswer, Tail, Txn, TxnFailure,
+    TxnOutcome, ValueCompare, WatchedChange,
 };
 
 const TAIL: &str = "tail";
@@ -23,11 +23,11 @@ fn end_of(prefix: &str) -> String {
 }
 
 /// Returns a key, and the value that it must have.
-fn condition(key: &str, compare: &Compare) -> Option<(String, Option<Vec<u8>>)> {
+fn condition(key: &str, compare: &ValueCompare) -> Option<(String, Option<Vec<u8>>)> {
     match compare {
-        Compare::Any => None,
-        Compare::Absent => Some((key.into(), None)),
-        Compare::Is(value) => Some((key.into(), Some(value.clone()))),
+        ValueCompare::Any => None,
+        ValueCompare::Absent => Some((key.into(), None)),
+        ValueCompare::Is(value) => Some((key.into(), Some(value.clone()))),
     }
 }
 
@@ -48,15 +48,15 @@ fn transaction(txn: &Txn) -> Transaction {
     transaction
 }
 
-fn unknown() -> Failure {
-    Failure::Unknown("no answer within the deadline".into())
+fn unknown() -> TxnFailure {
+    TxnFailure::Unknown("no answer within the deadline".into())
 }
 
 /// The report that a call has failed.
-fn failed(call: &Call, failure: Failure) -> Reported {
+fn failed(call: &Call, failure: TxnFailure) -> Reported {
     match call {
         Call::Read(_) => Reported::Read(Err(failure)),
-        Call::Txn(_) => Reported::Txn(Outcome::Failed(failure)),
+        Call::Txn(_) => Reported::Txn(TxnOutcome::Failed(failure)),
         Call::Trim { .. } => Reported::Trim(Err(failure)),
         Call::Halt(_) => Reported::Halt(Err(failure)),
     }
@@ -97,7 +97,7 @@ impl World {
         let process = self.process(node, number)?;
         process.spool.get(from)?;
         let batches = (*from..=*to).map_while(|seq| Some((seq, process.spool.get(&seq)?.clone())));
-        Some(Reported::Read(Ok(Answer::Batches(batches.take(4).collect()))))
+        Some(Reported::Read(Ok(ReadAnswer::Batches(batches.take(4).collect()))))
     }
 
     /// A request reaches etcd, perhaps after its process has ended.
@@ -122,14 +122,14 @@ impl World {
         }
         let busy = self.trouble.busy > self.now && self.random.network.chance(700);
         let reported = if busy {
-            failed(call, Failure::Busy("too many requests".into()))
+            failed(call, TxnFailure::Busy("too many requests".into()))
         } else {
             self.serve(node, call)
         };
         let lost = self.nodes[node].cut_from > self.now
             || (self.trouble.loses_answers > self.now && self.random.network.chance(400));
         if lost {
-            if let (Call::Txn(txn), Reported::Txn(Outcome::Done { .. })) = (call, &reported)
+            if let (Call::Txn(txn), Reported::Txn(TxnOutcome::Done { .. })) = (call, &reported)
                 && txn.puts.iter().any(|put| matches!(put, Put::Primary(_)))
             {
                 self.coverage.met(Case::TakeoverUnheard);
@@ -139,7 +139,7 @@ impl World {
         let header = self.etcd.revision;
         let anew = matches!(call, Call::Halt(_));
         let reported =
-            if header < revision && !anew { failed(call, Failure::WentBack) } else { reported };
+            if header < revision && !anew { failed(call, TxnFailure::WentBack) } else { reported };
         let at = (self.now + self.latency()).max(self.nodes[node].answers_late);
         self.at(at, What::Answer { node, number, id, reported, revision: header });
     }
@@ -155,10 +155,10 @@ impl World {
         }
     }
 
-    fn read(&mut self, read: &Read) -> Answer {
+    fn read(&mut self, read: &Read) -> ReadAnswer {
         let value = |key: &str| self.etcd.get(key).map(|stored| stored.value.clone());
         match read {
-            Read::Tail => Answer::Tail {
+            Read::Tail => ReadAnswer::Tail {
                 revision: self.etcd.revision,
                 tail: value(TAIL),
                 members: value(MEMBERS),
@@ -172,11 +172,11 @@ impl World {
                 });
                 let batches: Vec<_> = batches.collect();
                 let begins = batches.first().is_some_and(|(seq, _)| seq == from);
-                Answer::Batches(if begins { batches } else { Vec::new() })
+                ReadAnswer::Batches(if begins { batches } else { Vec::new() })
             }
             Read::Durable => {
                 let first = Some(self.first_batch()).filter(|first| *first > 0);
-                Answer::Durable {
+                ReadAnswer::Durable {
                     revision: self.etcd.revision,
                     members: value(MEMBERS),
                     first,
@@ -195,7 +195,7 @@ impl World {
         durable.collect()
     }
 
-    fn halt(&mut self, node: usize, halt: &Halt) -> Result<HaltOutcome, Failure> {
+    fn halt(&mut self, node: usize, halt: &Halt) -> Result<HaltOutcome, TxnFailure> {
         let value = |key: &str| self.etcd.get(key).map(|stored| stored.value.clone());
         let tail = value(TAIL).and_then(|line| Tail::parse(&line).ok());
         let found = value(HALT);
@@ -207,14 +207,14 @@ impl World {
             puts: vec![(HALT.into(), halt.print().into_bytes())],
             ..Transaction::default()
         };
-        self.etcd.commit(&put).map_err(|_| Failure::NoSpace)?;
+        self.etcd.commit(&put).map_err(|_| TxnFailure::NoSpace)?;
         self.coverage.met(Case::Halted);
         self.note(|| format!("node {node} says that it has entries up to {}", halt.lsn));
         self.changed();
         Ok(HaltOutcome::Recorded(tail.map_or(0, |tail| tail.lsn)))
     }
 
-    fn txn(&mut self, node: usize, txn: &Txn) -> Outcome {
+    fn txn(&mut self, node: usize, txn: &Txn) -> TxnOutcome {
         let transaction = transaction(txn);
         if self.trouble.limited <= self.now {
             self.etcd.largest_request = LARGEST_REQUEST;
@@ -222,23 +222,24 @@ impl World {
         match self.etcd.commit(&transaction) {
             Ok(true) => {
                 self.transaction_is_done(node, &transaction);
-                Outcome::Done { revision: self.etcd.revision }
+                TxnOutcome::Done { revision: self.etcd.revision }
             }
             Ok(false) => {
                 self.note_late_transaction(node, txn);
-                let Answer::Tail { revision, tail, members, .. } = self.read(&Read::Tail) else {
+                let ReadAnswer::Tail { revision, tail, members, .. } = self.read(&Read::Tail)
+                else {
                     unreachable!("the answer to this read")
                 };
                 self.note(|| format!("etcd refuses a transaction of node {node}"));
-                Outcome::Refused { revision, tail, members }
+                TxnOutcome::Refused { revision, tail, members }
             }
-            Err(Refusal::TooLarge) => Outcome::Failed(Failure::TooLarge),
+            Err(Refusal::TooLarge) => TxnOutcome::Failed(TxnFailure::TooLarge),
             Err(Refusal::NoSpace { done }) => {
                 if done {
                     self.transaction_is_done(node, &transaction);
                 }
                 self.note(|| format!("etcd has no space for node {node}"));
-                Outcome::Failed(Failure::NoSpace)
+                TxnOutcome::Failed(TxnFailure::NoSpace)
             }
         }
     }
@@ -313,16 +314,16 @@ impl World {
         &mut self,
         node: usize,
         primary: &str,
-        members: &Compare,
+        members: &ValueCompare,
         below: u64,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, TxnFailure> {
         let primary = (PRIMARY.into(), Some(primary.as_bytes().to_vec()));
         let transaction = Transaction {
             compares: [primary].into_iter().chain(condition(MEMBERS, members)).collect(),
             puts: Vec::new(),
             deletes: vec![(LOG.into(), log_key(below))],
         };
-        let done = self.etcd.commit(&transaction).map_err(|_| Failure::NoSpace)?;
+        let done = self.etcd.commit(&transaction).map_err(|_| TxnFailure::NoSpace)?;
         if done {
             self.coverage.met(Case::Trimmed);
             self.note(|| format!("node {node} removes the batches below {below}"));
@@ -466,10 +467,10 @@ impl World {
 
     fn note_refusal(&mut self, reported: &Reported) {
         match reported {
-            Reported::Txn(Outcome::Refused { .. }) | Reported::Trim(Ok(false)) => {
+            Reported::Txn(TxnOutcome::Refused { .. }) | Reported::Trim(Ok(false)) => {
                 self.coverage.count(Milestone::Refusal("compared"));
             }
-            Reported::Txn(Outcome::Failed(failure))
+            Reported::Txn(TxnOutcome::Failed(failure))
             | Reported::Read(Err(failure))
             | Reported::Trim(Err(failure))
             | Reported::Halt(Err(failure)) => self.coverage.failure(failure),
@@ -482,7 +483,7 @@ impl World {
 
     fn note_outcome(&mut self, call: &Call, reported: &Reported) {
         let Call::Txn(txn) = call else { return };
-        if !matches!(reported, Reported::Txn(Outcome::Failed(Failure::Unknown(_)))) {
+        if !matches!(reported, Reported::Txn(TxnOutcome::Failed(TxnFailure::Unknown(_)))) {
             return;
         }
         let line = txn.puts.iter().find_map(|put| match put {
@@ -501,11 +502,11 @@ impl World {
 
 fn brief(reported: &Reported) -> String {
     match reported {
-        Reported::Read(Ok(Answer::Batches(batches))) => {
+        Reported::Read(Ok(ReadAnswer::Batches(batches))) => {
             format!("batches {:?}", batches.iter().map(|(seq, _)| seq).collect::<Vec<_>>())
         }
-        Reported::Read(Ok(Answer::Tail { tail, .. }))
-        | Reported::Txn(Outcome::Refused { tail, .. }) => {
+        Reported::Read(Ok(ReadAnswer::Tail { tail, .. }))
+        | Reported::Txn(TxnOutcome::Refused { tail, .. }) => {
             format!("tail {:?}", tail.as_ref().map(|line| String::from_utf8_lossy(line)))
         }
         other => format!("{other:?}"),

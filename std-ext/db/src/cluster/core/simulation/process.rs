@@ -5,8 +5,8 @@ use super::database::{Database, Verdict};
 use super::disk::{Disk, Snapshot};
 use super::store::Store;
 use crate::cluster::core::{
-    Action, Committed, Compare, Entry, Epoch, Group, Halt, NodeId, Now, Read, Role, Seq, Settings,
-    Txn,
+    Action, Committed, Entry, Epoch, Group, GroupRole, GroupSettings, Halt, NodeId, Now, Read, Seq,
+    Txn, ValueCompare,
 };
 use crate::log::Lsn;
 use crate::log::change;
@@ -20,7 +20,7 @@ pub(super) enum Call {
     Txn(Arc<Txn>),
     Trim {
         primary: String,
-        members: Compare,
+        members: ValueCompare,
         below: Seq,
     },
     /// The node believes etcd anew for this.
@@ -61,7 +61,7 @@ pub(super) struct Process {
     /// Committed entries that are not applied yet.
     pub(super) applying: VecDeque<Committed>,
     pub(super) apply_due: bool,
-    pub(super) role: Role,
+    pub(super) role: GroupRole,
     /// The epoch of this process as the primary, else 0.
     pub(super) epoch: Epoch,
     /// The process was the primary, and its state may have changes that are not committed: it shows nothing.
@@ -103,7 +103,7 @@ impl Process {
     /// With `shards`, it has the real state. `of_before`: etcd was filled anew since, without some of the entries.
     pub(super) fn start(
         number: u64,
-        settings: Settings,
+        settings: GroupSettings,
         (disk, shards, of_before): (&Disk, Option<usize>, bool),
         boot: u64,
         wall: u64,
@@ -127,7 +127,7 @@ impl Process {
             snapshot: None,
             applying: VecDeque::new(),
             apply_due: false,
-            role: Role::Loading,
+            role: GroupRole::Loading,
             epoch: 0,
             accepts: false,
             closing: false,
@@ -259,7 +259,7 @@ impl Process {
 
     /// Whether requests are evaluated as on a primary.
     pub(super) fn is_serving(&self) -> bool {
-        self.role == Role::Primary && self.database.as_ref().is_none_or(Database::is_serving)
+        self.role == GroupRole::Primary && self.database.as_ref().is_none_or(Database::is_serving)
     }
 
     /// Appends a watermark, as the primary does once a second if keys expire.
@@ -304,7 +304,7 @@ impl Process {
         let lease = self.lease;
         // Not at the same time: a machine may be stopped, together with its clocks, right after it has sent.
         let confirmed = reply.read_index < lease.sent || boot < lease.until;
-        self.role == Role::Primary
+        self.role == GroupRole::Primary
             && self.committed >= reply.lsn()
             && reply.epoch == self.epoch
             && reply.epoch == lease.epoch

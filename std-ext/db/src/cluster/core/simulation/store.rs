@@ -1,7 +1,7 @@
 //! The state of a simulated node: a small map that applies the entries of the log.
 
 use crate::log::Lsn;
-use crate::log::change::{Changes, LoggedOp};
+use crate::log::change::{LoggedChanges, LoggedOp};
 use crate::request::{Change, Expiry};
 use std::collections::BTreeMap;
 
@@ -177,14 +177,14 @@ impl Store {
         if lsn != self.last + 1 {
             return Err(format!("entry {lsn} is applied after entry {}", self.last));
         }
-        let set_back = matches!(Changes::new(changes).next(), Some(Ok(LoggedOp::Clock(_))));
+        let set_back = matches!(LoggedChanges::new(changes).next(), Some(Ok(LoggedOp::Clock(_))));
         if time < self.watermark && !set_back {
             return Err(format!(
                 "entry {lsn} of {time} is before the watermark {}",
                 self.watermark
             ));
         }
-        for operation in Changes::new(changes) {
+        for operation in LoggedChanges::new(changes) {
             match operation? {
                 LoggedOp::Change(key, change) => self.change(key, &change, time, lsn)?,
                 LoggedOp::Begin(..) => self.raise_watermark(time, lsn)?,

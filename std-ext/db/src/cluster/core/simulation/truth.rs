@@ -4,7 +4,7 @@
 
 use super::etcd::Transaction;
 use super::store::{Record, Store};
-use crate::cluster::core::batch::{self, Batch, Piece};
+use crate::cluster::core::batch::{self, Batch, BatchPiece};
 use crate::cluster::core::{Entry, NodeId, Tail};
 use crate::log::Lsn;
 use std::collections::BTreeMap;
@@ -179,14 +179,14 @@ impl Truth {
             return Err("an entry goes on in another epoch".into());
         }
         let raw = match batch.piece {
-            Piece::Whole if !self.parts.is_empty() => {
+            BatchPiece::Whole if !self.parts.is_empty() => {
                 return Err("an entry ends without its last part".into());
             }
-            Piece::Whole => batch.raw,
-            Piece::Part | Piece::LastPart => {
+            BatchPiece::Whole => batch.raw,
+            BatchPiece::Part | BatchPiece::LastPart => {
                 self.parts.extend_from_slice(&batch.raw);
                 self.parts_epoch = batch.epoch;
-                if batch.piece == Piece::Part {
+                if batch.piece == BatchPiece::Part {
                     return Ok(());
                 }
                 self.joined += 1;

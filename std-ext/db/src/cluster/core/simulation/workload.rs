@@ -8,8 +8,8 @@ use super::etcd::{FakeEtcd, LARGEST_REQUEST, Transaction};
 use super::faults::{Kind, Scenario};
 use super::truth::log_key;
 use super::world::{Node, Trouble, What, World};
-use crate::cluster::core::{Event, Members, Role, Tail};
-use crate::cluster::former::Place;
+use crate::cluster::core::{Event, GroupRole, Members, Tail};
+use crate::cluster::former::FolderPlace;
 
 impl World {
     /// A client asks the node that it takes for the primary, unless it has asked again meanwhile.
@@ -81,7 +81,7 @@ impl World {
     /// A follower answers from its own state: old perhaps, but committed.
     fn read_at_follower(&mut self, node: usize, request: &Request) {
         let Some(process) = self.nodes[node].process.as_ref() else { return };
-        if process.role != Role::Follower || process.closing {
+        if process.role != GroupRole::Follower || process.closing {
             return;
         }
         for key in request.keys() {
@@ -98,7 +98,7 @@ impl World {
     fn read_at_database(&mut self, node: usize, number: u64, request: &Request) {
         let Some(process) = self.process(node, number) else { return };
         let Some(database) = process.database.as_mut() else { return };
-        if process.role != Role::Follower || !request.reads_only() {
+        if process.role != GroupRole::Follower || !request.reads_only() {
             return;
         }
         let executed = match database.execute(request) {
@@ -297,7 +297,8 @@ impl World {
         let to = to.map(|node| self.nodes[node].id);
         for node in 0..self.nodes.len() {
             let Some(number) = self.number_of(node) else { continue };
-            if self.process(node, number).is_some_and(|process| process.role == Role::Primary) {
+            if self.process(node, number).is_some_and(|process| process.role == GroupRole::Primary)
+            {
                 self.tell_soon(node, Event::HandOver(to));
             }
         }
@@ -305,7 +306,7 @@ impl World {
 
     fn isolate(&mut self, lost: bool, answers: u64, requests: u64) {
         let leads = |node: &Node| {
-            node.process.as_ref().is_some_and(|process| process.role == Role::Primary)
+            node.process.as_ref().is_some_and(|process| process.role == GroupRole::Primary)
         };
         let Some(node) = self.nodes.iter().position(leads) else { return };
         let until = self.now + answers;
@@ -327,7 +328,7 @@ impl World {
     /// The primary ends. The next one will, too.
     pub(super) fn chase(&mut self, times: u64, pause: u64) {
         let leads = |node: &Node| {
-            node.process.as_ref().is_some_and(|process| process.role == Role::Primary)
+            node.process.as_ref().is_some_and(|process| process.role == GroupRole::Primary)
         };
         let mut left = times;
         if let Some(node) = self.nodes.iter().position(leads) {
@@ -366,9 +367,9 @@ impl World {
         // The files were copied; their file system was, and is mounted beside the original; their disk was, and is in
         // another machine.
         machine.place = match self.now % 3 {
-            0 => Place { inode: machine.place.inode, ..place },
-            1 => Place { device: place.device + 1, ..place },
-            _ => Place { boot: machine.place.boot.clone(), ..place },
+            0 => FolderPlace { inode: machine.place.inode, ..place },
+            1 => FolderPlace { device: place.device + 1, ..place },
+            _ => FolderPlace { boot: machine.place.boot.clone(), ..place },
         };
     }
 
@@ -376,7 +377,7 @@ impl World {
     /// next process has taken the group back.
     fn kill_primary(&mut self, late: u64, restart: u64) {
         let leads = |node: &Node| {
-            node.process.as_ref().is_some_and(|process| process.role == Role::Primary)
+            node.process.as_ref().is_some_and(|process| process.role == GroupRole::Primary)
         };
         let Some(node) = self.nodes.iter().position(leads) else { return };
         let Some(number) = self.number_of(node) else { return };

@@ -14,8 +14,10 @@ use super::faults::{Fault, Plan, Scenario};
 use super::process::{Call, Process};
 use super::random::Random;
 use super::truth::Truth;
-use crate::cluster::core::{Answer, Event, Failure, HaltOutcome, NodeId, Outcome, Role, Settings};
-use crate::cluster::former::{Place, Processes};
+use crate::cluster::core::{
+    Event, GroupRole, GroupSettings, HaltOutcome, NodeId, ReadAnswer, TxnFailure, TxnOutcome,
+};
+use crate::cluster::former::{FolderPlace, Processes};
 use crate::log::Lsn;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,10 +30,10 @@ const MOST_EVENTS: u64 = 200_000;
 /// A message of etcd to a process.
 #[derive(Clone, Debug)]
 pub(super) enum Reported {
-    Read(Result<Answer, Failure>),
-    Txn(Outcome),
-    Trim(Result<bool, Failure>),
-    Halt(Result<HaltOutcome, Failure>),
+    Read(Result<ReadAnswer, TxnFailure>),
+    Txn(TxnOutcome),
+    Trim(Result<bool, TxnFailure>),
+    Halt(Result<HaltOutcome, TxnFailure>),
 }
 
 /// Something that will happen. `number` tells processes of a node apart: an event for an earlier process is dropped.
@@ -123,7 +125,7 @@ pub(super) struct Node {
     /// Whether the node ended for good, with a sentence.
     pub(super) stopped: Option<String>,
     /// Where its processes run, and what the folder says of those before.
-    pub(super) place: Place,
+    pub(super) place: FolderPlace,
     pub(super) processes: String,
 }
 
@@ -219,7 +221,7 @@ impl World {
             freeze: None,
             foreign: false,
             stopped: None,
-            place: Place { boot: format!("boot {at}"), device: 1, inode: at as u64 },
+            place: FolderPlace { boot: format!("boot {at}"), device: 1, inode: at as u64 },
             processes: String::new(),
         });
         let nodes = nodes.collect();
@@ -355,12 +357,12 @@ impl World {
         Some(process)
     }
 
-    pub(super) fn settings(&mut self, node: usize) -> Settings {
+    pub(super) fn settings(&mut self, node: usize) -> GroupSettings {
         let nonce = self.random.nodes.next();
         let machine = &mut self.nodes[node];
         let former = Processes::ended(&machine.processes, &machine.place);
         machine.processes = Processes::print(&former, nonce, &machine.place);
-        Settings {
+        GroupSettings {
             node: self.nodes[node].id,
             nonce,
             former,
@@ -548,7 +550,7 @@ impl World {
     fn all_agree(&self) -> bool {
         let processes = || self.nodes.iter().filter_map(|node| node.process.as_ref());
         let last = self.truth.last();
-        processes().any(|process| process.role == Role::Primary)
+        processes().any(|process| process.role == GroupRole::Primary)
             && processes().all(|process| process.stopped || process.store.last == last)
     }
 
@@ -584,7 +586,7 @@ impl World {
             self.compare(node);
             let Some(process) = &self.nodes[node].process else { continue };
             alive += 1;
-            primaries += usize::from(process.role == Role::Primary);
+            primaries += usize::from(process.role == GroupRole::Primary);
             let (has, own) = (process.store.last, process.store.digest);
             let agrees = (has, own) == (last, digest);
             if !agrees && self.nodes[node].foreign {
@@ -594,7 +596,7 @@ impl World {
                 return;
             }
             // The batches that it lacks may be in the folders of nodes that have stopped.
-            let waits = self.lossy.is_some() && process.role == Role::Loading;
+            let waits = self.lossy.is_some() && process.role == GroupRole::Loading;
             if !agrees && !waits {
                 let status = process.group.status();
                 self.violate(format!(

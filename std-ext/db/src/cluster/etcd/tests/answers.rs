@@ -3,7 +3,8 @@
 use super::fake::{CLUSTER, Fake, Reply};
 use super::{client, run, soon};
 use crate::cluster::etcd::{
-    Client, ErrorKind, Keys, LONGEST_ANSWER, Operation, Outcome, Range, Settings, Transaction,
+    CallOutcome, ClientSettings, ErrorKind, EtcdClient, EtcdTransaction, Keys, LONGEST_ANSWER,
+    Operation, Range,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,8 @@ fn every_read_is_linearizable() {
         let client = client(&[url]);
         client.get("k").await.unwrap();
         client.range(&Range::of(Keys::prefix("k")).limit(2).descending()).await.unwrap();
-        let transaction = Transaction { then: vec![Operation::get("k")], ..Transaction::default() };
+        let transaction =
+            EtcdTransaction { then: vec![Operation::get("k")], ..EtcdTransaction::default() };
         // The server's answer has no part for the operation.
         let error = client.transact(&transaction).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidAnswer);
@@ -45,13 +47,16 @@ fn only_reads_are_repeated() {
         let twice = "a change is repeated";
         let refuse = || fake.state().replies = [TIMED_OUT, Reply::Revision(5)].into();
         refuse();
-        let first = client.transact(&Transaction::default()).await.expect_err(twice);
+        let first = client.transact(&EtcdTransaction::default()).await.expect_err(twice);
         refuse();
         let second = client.put("k", "v", 0).await.expect_err(twice);
         refuse();
         let third = client.delete(Keys::one("k")).await.expect_err(twice);
         for error in [first, second, third] {
-            assert_eq!((error.kind(), error.outcome()), (ErrorKind::TimedOut, Outcome::Unknown));
+            assert_eq!(
+                (error.kind(), error.outcome()),
+                (ErrorKind::TimedOut, CallOutcome::Unknown)
+            );
         }
         let state = fake.state();
         assert_eq!((state.txns.len(), state.changes), (1, 2));
@@ -67,9 +72,9 @@ fn calls_end_in_time() {
         let within = Duration::from_secs(20);
         let error = soon("a read", within, client.get("k")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        let transaction = Transaction::default();
+        let transaction = EtcdTransaction::default();
         let error = soon("a change", within, client.transact(&transaction)).await.unwrap_err();
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::TimedOut, Outcome::Unknown));
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::TimedOut, CallOutcome::Unknown));
         let states = soon("a state", within, client.status()).await;
         assert_eq!(states[0].1.as_ref().unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(client.failures()[0].1, 3);
@@ -84,9 +89,10 @@ fn a_revision_that_went_back_is_refused_for_ever() {
         let (fake, url) = Fake::start([Reply::Revision(10), Reply::Revision(9)]).await;
         let client = client(&[url]);
         assert_eq!(client.get("k").await.unwrap().revision, 10);
-        let error = client.transact(&Transaction::default()).await.expect_err("an old revision");
+        let error =
+            client.transact(&EtcdTransaction::default()).await.expect_err("an old revision");
         assert_eq!(error.kind(), ErrorKind::RevisionWentBack { seen: 10, found: 9 });
-        assert_eq!(error.outcome(), Outcome::Unknown);
+        assert_eq!(error.outcome(), CallOutcome::Unknown);
         let clone = client.with_timeout(Duration::from_secs(5));
         assert_eq!(clone.get("k").await.expect_err("the client goes on"), error);
         assert_eq!(fake.state().ranges.len(), 1, "the client goes on");
@@ -126,7 +132,7 @@ fn endpoints_of_two_clusters_are_refused() {
         let (_, first) = Fake::start([TIMED_OUT, other.clone(), other]).await;
         let (_, second) = Fake::start([TIMED_OUT]).await;
         let client = client(&[first, second]);
-        let transaction = Transaction::default();
+        let transaction = EtcdTransaction::default();
         // The first change moves on to the second endpoint, the second one back, and so on.
         for _ in 0..2 {
             let error = client.transact(&transaction).await.unwrap_err();
@@ -145,15 +151,18 @@ fn answers_that_make_no_sense_are_refused() {
     run(async {
         let (fake, url) = Fake::start([Reply::Headless]).await;
         let client = client(&[url]);
-        let transaction = Transaction::default();
+        let transaction = EtcdTransaction::default();
         let error = client.transact(&transaction).await.unwrap_err();
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidAnswer, Outcome::Unknown));
+        assert_eq!(
+            (error.kind(), error.outcome()),
+            (ErrorKind::InvalidAnswer, CallOutcome::Unknown)
+        );
         fake.state().replies.push_back(Reply::Large(LONGEST_ANSWER + 1));
         let error = client.get("k").await.expect_err("an answer of any size is taken");
         assert_eq!(error.kind(), ErrorKind::InvalidAnswer, "{error}");
         fake.state().replies.push_back(Reply::Fail(Code::Internal, "a proxy stumbles"));
         let error = client.transact(&transaction).await.unwrap_err();
-        assert_eq!(error.outcome(), Outcome::Unknown);
+        assert_eq!(error.outcome(), CallOutcome::Unknown);
     });
 }
 
@@ -175,7 +184,7 @@ fn errors_that_are_definite_are_told_at_once() {
             (Code::InvalidArgument, "etcdserver: duplicate key given", ErrorKind::Rejected),
         ] {
             fake.state().replies.push_back(Reply::Fail(code, text));
-            let error = client.transact(&Transaction::default()).await.unwrap_err();
+            let error = client.transact(&EtcdTransaction::default()).await.unwrap_err();
             assert_eq!(error.kind(), kind);
             assert!(error.to_string().contains(text), "{error}");
         }
@@ -203,11 +212,11 @@ fn old_versions_are_refused() {
 
 #[test]
 fn settings_that_make_no_sense_are_refused() {
-    let refused = |change: &dyn Fn(&mut Settings)| {
-        let mut settings = Settings::new(["http://127.0.0.1:2379"]);
+    let refused = |change: &dyn Fn(&mut ClientSettings)| {
+        let mut settings = ClientSettings::new(["http://127.0.0.1:2379"]);
         change(&mut settings);
-        let error = Client::connect(&settings).expect_err("the settings make no sense");
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Settings, Outcome::NotDone));
+        let error = EtcdClient::connect(&settings).expect_err("the settings make no sense");
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Settings, CallOutcome::NotDone));
         error.to_string()
     };
     let address = |url: &'static str| refused(&move |settings| settings.endpoints[0] = url.into());
@@ -218,9 +227,11 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(address("http://127.0.0.1:2379/v3").contains("a host and a port"));
     assert!(address("http:// :2379").contains("http:// :2379"));
     assert!(address("https://127.0.0.1:2379").contains("TLS") || cfg!(feature = "tls"));
-    let settings =
-        Settings { user: Some(("rose".into(), "secret".into())), ..Settings::new(["http://h:1"]) };
-    let client = Client::connect(&settings).unwrap();
+    let settings = ClientSettings {
+        user: Some(("rose".into(), "secret".into())),
+        ..ClientSettings::new(["http://h:1"])
+    };
+    let client = EtcdClient::connect(&settings).unwrap();
     assert!(!format!("{settings:?}{client:?}").contains("secret"));
 }
 
@@ -230,19 +241,20 @@ fn a_token_that_has_expired_is_renewed() {
         let expired = Reply::Fail(Code::Unauthenticated, "etcdserver: invalid auth token");
         let (fake, url) = Fake::start([]).await;
         let user = Some(("rose".into(), "red".into()));
-        let client = Client::connect(&Settings { user, ..Settings::new([url]) }).unwrap();
+        let client =
+            EtcdClient::connect(&ClientSettings { user, ..ClientSettings::new([url]) }).unwrap();
         client.put("k", "v", 0).await.unwrap();
         client.put("k", "v", 0).await.unwrap();
         fake.state().replies.push_back(expired.clone());
-        let done = client.transact(&Transaction::default()).await;
+        let done = client.transact(&EtcdTransaction::default()).await;
         done.expect("the client does not sign in again");
         assert_eq!(fake.state().tokens, ["token-1", "token-1", "token-1", "token-2"]);
         // A token that is not accepted when it is new is an error.
         fake.state().replies.extend([expired.clone(), expired]);
-        let error = client.transact(&Transaction::default()).await.unwrap_err();
+        let error = client.transact(&EtcdTransaction::default()).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.outcome()),
-            (ErrorKind::InvalidAuthToken, Outcome::NotDone)
+            (ErrorKind::InvalidAuthToken, CallOutcome::NotDone)
         );
         assert_eq!(fake.state().sign_ins, 3);
     });

@@ -2,7 +2,7 @@
 
 use super::fake::{Fake, Reply};
 use super::{client, run, soon};
-use crate::cluster::etcd::{ErrorKind, Outcome, Transaction};
+use crate::cluster::etcd::{CallOutcome, ErrorKind, EtcdTransaction};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 use tonic::Code;
@@ -14,8 +14,8 @@ const DEAD: &str = "http://127.0.0.1:1";
 fn nothing_is_done_without_a_connection() {
     run(async {
         let client = client(&[DEAD.to_owned()]).with_timeout(Duration::from_millis(400));
-        let error = client.transact(&Transaction::default()).await.unwrap_err();
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unreachable, Outcome::NotDone));
+        let error = client.transact(&EtcdTransaction::default()).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unreachable, CallOutcome::NotDone));
         assert!(error.to_string().contains("check that etcd runs"), "{error}");
         let begun = Instant::now();
         assert_eq!(client.get("k").await.unwrap_err().kind(), ErrorKind::Unreachable);
@@ -28,7 +28,7 @@ fn a_change_goes_to_an_endpoint_that_accepts_connections() {
     run(async {
         let (fake, alive) = Fake::start([Reply::Revision(3), Reply::Revision(4)]).await;
         let client = client(&[DEAD.to_owned(), alive.clone()]);
-        let done = client.transact(&Transaction::default()).await.unwrap();
+        let done = client.transact(&EtcdTransaction::default()).await.unwrap();
         assert_eq!((done.revision, client.endpoint()), (3, alive.as_str()));
         assert_eq!(client.get("k").await.unwrap().revision, 4);
         assert_eq!(fake.state().txns.len(), 1);
@@ -60,10 +60,10 @@ fn a_member_without_a_leader_is_left() {
         let (_, first) = Fake::start([lost.clone(), lost]).await;
         let (_, second) = Fake::start([Reply::Revision(2), Reply::Revision(3)]).await;
         let client = client(&[first, second.clone()]);
-        let error = client.transact(&Transaction::default()).await.unwrap_err();
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoLeader, Outcome::Unknown));
+        let error = client.transact(&EtcdTransaction::default()).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoLeader, CallOutcome::Unknown));
         assert_eq!(client.endpoint(), second, "a member without a leader is asked again");
-        assert_eq!(client.transact(&Transaction::default()).await.unwrap().revision, 2);
+        assert_eq!(client.transact(&EtcdTransaction::default()).await.unwrap().revision, 2);
         assert_eq!(client.get("k").await.unwrap().revision, 3);
     });
 }

@@ -7,7 +7,7 @@ mod real;
 mod secure;
 mod watches;
 
-use super::{Client, Settings};
+use super::{ClientSettings, EtcdClient};
 use std::time::Duration;
 
 /// How long a test may take, on a busy machine.
@@ -26,7 +26,8 @@ async fn soon<T>(what: &str, within: Duration, happens: impl Future<Output = T>)
 }
 
 /// Returns a client with time limits for a busy machine.
-fn client(endpoints: &[String]) -> Client {
-    let settings = Settings { call_timeout: Duration::from_secs(10), ..Settings::new(endpoints) };
-    Client::connect(&settings).unwrap()
+fn client(endpoints: &[String]) -> EtcdClient {
+    let settings =
+        ClientSettings { call_timeout: Duration::from_secs(10), ..ClientSettings::new(endpoints) };
+    EtcdClient::connect(&settings).unwrap()
 }

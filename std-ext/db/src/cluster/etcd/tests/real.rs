@@ -3,8 +3,8 @@
 use super::{client, run, soon};
 use crate::cluster::etcd::process::Etcd;
 use crate::cluster::etcd::{
-    AlarmKind, Answer, Bytes, Client, Compare, ErrorKind, EtcdError, Event, Keys, Operation,
-    Outcome, Range, Settings, Transacted, Transaction, Watch,
+    AlarmKind, Bytes, CallOutcome, ClientSettings, Compare, ErrorKind, EtcdClient, EtcdError,
+    EtcdTransaction, EtcdWatch, Keys, Operation, OperationAnswer, Range, Transacted, WatchEvent,
 };
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,10 @@ fn requests_of_all_kinds() {
         assert_eq!(found(old).await, ("a=1".into(), false));
         let future = Range { revision: u64::MAX, ..Range::of(Keys::one("a")) };
         let error = client.range(&future).await.unwrap_err();
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::FutureRevision, Outcome::NotDone));
+        assert_eq!(
+            (error.kind(), error.outcome()),
+            (ErrorKind::FutureRevision, CallOutcome::NotDone)
+        );
 
         let deleted = client.delete(Keys::prefix("b/")).await.unwrap();
         assert_eq!(deleted.count, 3);
@@ -94,7 +97,8 @@ fn transactions_compare() {
         let created = client.put("a", "1", 0).await.unwrap();
         let modified = client.put("a", "2", 0).await.unwrap();
         let holds = async |compare: Compare| {
-            let transaction = Transaction { compare: vec![compare], ..Transaction::default() };
+            let transaction =
+                EtcdTransaction { compare: vec![compare], ..EtcdTransaction::default() };
             client.transact(&transaction).await.unwrap().succeeded
         };
         let (a, none) = (key("a"), key("none"));
@@ -114,7 +118,7 @@ fn transactions_compare() {
             assert_eq!(holds(compare.clone()).await, expected, "{compare:?}");
         }
 
-        let transaction = Transaction {
+        let transaction = EtcdTransaction {
             compare: vec![Compare::Value { key: a.clone(), value: key("2") }],
             then: vec![
                 Operation::put("a", "3"),
@@ -126,33 +130,38 @@ fn transactions_compare() {
         };
         let done = client.transact(&transaction).await.unwrap();
         assert!(done.succeeded);
-        assert_eq!(done.answers[..3], [Answer::Put, Answer::Put, Answer::Deleted(0)]);
-        assert!(matches!(&done.answers[3], Answer::Found(pairs, false) if pairs[0].value == "3"));
+        assert_eq!(
+            done.answers[..3],
+            [OperationAnswer::Put, OperationAnswer::Put, OperationAnswer::Deleted(0)]
+        );
+        assert!(
+            matches!(&done.answers[3], OperationAnswer::Found(pairs, false) if pairs[0].value == "3")
+        );
         let refused = client.transact(&transaction).await.unwrap();
         assert!(!refused.succeeded && refused.revision == done.revision);
         assert!(
-            matches!(&refused.answers[..], [Answer::Found(pairs, false)] if pairs[0].value == "3")
+            matches!(&refused.answers[..], [OperationAnswer::Found(pairs, false)] if pairs[0].value == "3")
         );
 
-        let large = Transaction {
+        let large = EtcdTransaction {
             then: vec![Operation::put("a", vec![0; 1_600_000])],
-            ..Transaction::default()
+            ..EtcdTransaction::default()
         };
         let error = client.transact(&large).await.unwrap_err();
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::TooLarge, Outcome::NotDone));
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::TooLarge, CallOutcome::NotDone));
         let huge = client.put("a", vec![0; 4_000_000], 0).await.unwrap_err();
         assert_eq!(huge.kind(), ErrorKind::TooLarge);
     });
 }
 
 /// Returns the keys and revisions of the next report with events.
-async fn next(watch: &mut Watch) -> Vec<(Bytes, u64)> {
+async fn next(watch: &mut EtcdWatch) -> Vec<(Bytes, u64)> {
     soon("a report", WITHIN, async {
         loop {
             let watched = watch.next().await.unwrap();
             if let Some(last) = watched.events.last() {
                 assert!(watched.revision >= last.revision());
-                let event = |event: &Event| (event.key().clone(), event.revision());
+                let event = |event: &WatchEvent| (event.key().clone(), event.revision());
                 return watched.events.iter().map(event).collect();
             }
         }
@@ -167,9 +176,9 @@ fn a_watch_delivers_every_revision_whole() {
         let client = client(&etcd.endpoints());
         let start = client.put("other", "", 0).await.unwrap();
         let mut watch = client.watch(Keys::prefix("w/"), start + 1);
-        let both = Transaction {
+        let both = EtcdTransaction {
             then: vec![Operation::put("w/a", "1"), Operation::put("w/b", "2")],
-            ..Transaction::default()
+            ..EtcdTransaction::default()
         };
         let revision = client.transact(&both).await.unwrap().revision;
         assert_eq!(next(&mut watch).await, [(key("w/a"), revision), (key("w/b"), revision)]);
@@ -258,14 +267,17 @@ fn a_lease_lives_until_it_is_dropped_or_revoked() {
         soon("the loss", WITHIN, lease.lost()).await;
         assert!(lease.is_lost() && !exists().await);
         let error = client.put("k", "v", lease.id()).await.unwrap_err();
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::LeaseNotFound, Outcome::NotDone));
+        assert_eq!(
+            (error.kind(), error.outcome()),
+            (ErrorKind::LeaseNotFound, CallOutcome::NotDone)
+        );
     });
 }
 
 /// Adds one to the number in key `n` by compare-and-swap, and repeats the same transaction until its outcome is known.
 /// Returns the last answer.
-async fn add(client: &Client, from: u64, unknown: &mut u64) -> Transacted {
-    let transaction = Transaction {
+async fn add(client: &EtcdClient, from: u64, unknown: &mut u64) -> Transacted {
+    let transaction = EtcdTransaction {
         compare: vec![Compare::Value { key: key("n"), value: from.to_string().into() }],
         then: vec![Operation::put("n", (from + 1).to_string())],
         otherwise: vec![Operation::get("n")],
@@ -273,19 +285,19 @@ async fn add(client: &Client, from: u64, unknown: &mut u64) -> Transacted {
     loop {
         match client.transact(&transaction).await {
             Ok(done) => return done,
-            Err(error) => *unknown += u64::from(error.outcome() == Outcome::Unknown),
+            Err(error) => *unknown += u64::from(error.outcome() == CallOutcome::Unknown),
         }
     }
 }
 
 /// Counts while a leader fails, and returns how many outcomes were unknown.
-async fn count(client: &Client, from: u64, to: u64) -> u64 {
+async fn count(client: &EtcdClient, from: u64, to: u64) -> u64 {
     let mut unknown = 0;
     for n in from..to {
         let done = add(client, n, &mut unknown).await;
         if !done.succeeded {
             // An earlier try took effect: nobody else writes.
-            let [Answer::Found(pairs, _)] = &done.answers[..] else { panic!("{done:?}") };
+            let [OperationAnswer::Found(pairs, _)] = &done.answers[..] else { panic!("{done:?}") };
             assert_eq!(pairs[0].value, (n + 1).to_string(), "a change was lost or done twice");
         }
     }
@@ -296,8 +308,8 @@ async fn count(client: &Client, from: u64, to: u64) -> u64 {
 fn changes_survive_the_death_and_the_pause_of_the_leader() {
     let Some(mut etcd) = Etcd::start(3) else { return };
     run(async {
-        let settings = Settings::new(etcd.endpoints());
-        let client = Client::connect(&settings).unwrap().with_timeout(Duration::from_secs(1));
+        let settings = ClientSettings::new(etcd.endpoints());
+        let client = EtcdClient::connect(&settings).unwrap().with_timeout(Duration::from_secs(1));
         let start = soon("a put", WITHIN, put_until_done(&client, "n", "0")).await;
         let mut watch = client.watch(Keys::one("n"), start + 1);
         let mut counted = 0;
@@ -330,7 +342,7 @@ fn changes_survive_the_death_and_the_pause_of_the_leader() {
 }
 
 /// Puts a value until etcd has confirmed it. Returns the revision.
-async fn put_until_done(client: &Client, key: &'static str, value: &'static str) -> u64 {
+async fn put_until_done(client: &EtcdClient, key: &'static str, value: &'static str) -> u64 {
     loop {
         if let Ok(revision) = client.put(key, value, 0).await {
             return revision;
@@ -342,8 +354,8 @@ async fn put_until_done(client: &Client, key: &'static str, value: &'static str)
 fn calls_fail_in_time_without_a_majority() {
     let Some(mut etcd) = Etcd::start(3) else { return };
     run(async {
-        let settings = Settings::new(etcd.endpoints());
-        let client = Client::connect(&settings).unwrap();
+        let settings = ClientSettings::new(etcd.endpoints());
+        let client = EtcdClient::connect(&settings).unwrap();
         soon("a put", WITHIN, put_until_done(&client, "k", "1")).await;
         let start = client.get("k").await.unwrap().revision + 1;
         let mut watch = client.watch(Keys::one("k"), start);
@@ -388,16 +400,16 @@ fn a_full_database_is_told_and_can_be_left() {
         let (mut put, mut first_error) = (0_usize, None);
         while first_error.is_none() {
             assert!(put < 100, "the quota is never used up");
-            let transaction = Transaction {
+            let transaction = EtcdTransaction {
                 compare: vec![Compare::Absent { key: format!("k/{put:03}").into() }],
                 then: vec![Operation::put(format!("k/{put:03}"), vec![7; 200_000])],
-                ..Transaction::default()
+                ..EtcdTransaction::default()
             };
             first_error = client.transact(&transaction).await.err();
             put += 1;
         }
         let error: EtcdError = first_error.unwrap();
-        assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoSpace, Outcome::Unknown));
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::NoSpace, CallOutcome::Unknown));
         let found = client.range(&Range::of(Keys::prefix("k/")).keys_only()).await.unwrap();
         let took_effect = found.pairs.len() == put;
         println!("the transaction that used the quota up took effect: {took_effect}");
@@ -417,12 +429,12 @@ fn a_full_database_is_told_and_can_be_left() {
         assert!(status.errors.iter().any(|error| error.contains("NOSPACE")), "{status:?}");
 
         // etcd still does requests that only delete, also as transactions.
-        let delete = Transaction {
+        let delete = EtcdTransaction {
             then: vec![Operation::Delete(Keys::prefix("k/"))],
-            ..Transaction::default()
+            ..EtcdTransaction::default()
         };
         let deleted = client.transact(&delete).await.unwrap();
-        assert_eq!(deleted.answers, [Answer::Deleted(found.pairs.len() as u64)]);
+        assert_eq!(deleted.answers, [OperationAnswer::Deleted(found.pairs.len() as u64)]);
         client.compact(deleted.revision).await.unwrap();
         // etcd compacts in the background.
         soon("space", WITHIN, async {

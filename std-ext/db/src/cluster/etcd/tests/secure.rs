@@ -2,15 +2,17 @@
 
 use super::{client, run, soon};
 use crate::cluster::etcd::process::Etcd;
-use crate::cluster::etcd::{Client, ErrorKind, Keys, Outcome, Settings, Transaction};
+use crate::cluster::etcd::{
+    CallOutcome, ClientSettings, ErrorKind, EtcdClient, EtcdTransaction, Keys,
+};
 use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-fn connect(etcd: &Etcd, user: &str, password: &str) -> Client {
+fn connect(etcd: &Etcd, user: &str, password: &str) -> EtcdClient {
     let user = Some((user.to_owned(), password.to_owned()));
-    let settings = Settings { user, ..Settings::new(etcd.endpoints()) };
-    Client::connect(&settings).unwrap().with_timeout(Duration::from_secs(10))
+    let settings = ClientSettings { user, ..ClientSettings::new(etcd.endpoints()) };
+    EtcdClient::connect(&settings).unwrap().with_timeout(Duration::from_secs(10))
 }
 
 #[test]
@@ -42,7 +44,7 @@ fn users_sign_in_and_tokens_expire() {
         let error = rose.put("other", "v", 0).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.outcome()),
-            (ErrorKind::PermissionDenied, Outcome::NotDone)
+            (ErrorKind::PermissionDenied, CallOutcome::NotDone)
         );
         let mut denied = rose.watch(Keys::prefix("other"), start);
         let error = soon("an error", WITHIN, denied.next()).await.unwrap_err();
@@ -51,7 +53,7 @@ fn users_sign_in_and_tokens_expire() {
         // Until the token has expired, the client's calls would prolong it.
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_millis(2500)).await;
-            let done = rose.transact(&Transaction::default()).await;
+            let done = rose.transact(&EtcdTransaction::default()).await;
             done.expect("the client signs in again");
         }
 
@@ -68,9 +70,9 @@ fn users_sign_in_and_tokens_expire() {
         ] {
             etcd.etcdctl(&[&["--user", "root:master"], arguments].concat());
         }
-        let renewed = Settings {
+        let renewed = ClientSettings {
             user: Some(("rose".to_owned(), "pink".to_owned())),
-            ..Settings::new(etcd.endpoints())
+            ..ClientSettings::new(etcd.endpoints())
         };
         rose.renew(rose.prepare(&renewed).unwrap());
         rose.get("r/1").await.expect("the client signs in with the new password");
@@ -78,7 +80,7 @@ fn users_sign_in_and_tokens_expire() {
         let wrong = connect(&etcd, "rose", "red").get("r/1").await.unwrap_err();
         assert_eq!(
             (wrong.kind(), wrong.outcome()),
-            (ErrorKind::AuthenticationFailed, Outcome::NotDone)
+            (ErrorKind::AuthenticationFailed, CallOutcome::NotDone)
         );
         let nobody = client(&etcd.endpoints()).get("r/1").await.unwrap_err();
         assert_eq!(nobody.kind(), ErrorKind::AuthenticationFailed, "{nobody}");
@@ -130,10 +132,10 @@ mod tls {
             fs::copy(&of.cert, file("cert.pem")).unwrap();
             fs::copy(&of.key, file("key.pem")).unwrap();
         };
-        let settings = Settings { tls, ..Settings::new(etcd.endpoints()) };
+        let settings = ClientSettings { tls, ..ClientSettings::new(etcd.endpoints()) };
         run(async {
             write(&other);
-            let waiting = Client::connect(&settings).unwrap().with_timeout(WITHIN / 20);
+            let waiting = EtcdClient::connect(&settings).unwrap().with_timeout(WITHIN / 20);
             waiting.get("k").await.expect_err("etcd accepts another authority");
             write(&ours);
             soon("the new files", WITHIN, async { while waiting.get("k").await.is_err() {} }).await;
@@ -145,7 +147,7 @@ mod tls {
             write(&other);
             waiting.renew(waiting.prepare(&settings).unwrap());
             waiting.get("k").await.expect("the connection goes on");
-            let new = Client::connect(&settings).unwrap().with_timeout(WITHIN / 20);
+            let new = EtcdClient::connect(&settings).unwrap().with_timeout(WITHIN / 20);
             new.get("k").await.expect_err("a new connection has the old files");
         });
     }
@@ -162,8 +164,8 @@ mod tls {
                 cert: own.map(|own| own.cert.clone()),
                 key: own.map(|own| own.key.clone()),
             };
-            let settings = Settings { tls, ..Settings::new(etcd.endpoints()) };
-            Client::connect(&settings).map(|client| client.with_timeout(Duration::from_secs(3)))
+            let settings = ClientSettings { tls, ..ClientSettings::new(etcd.endpoints()) };
+            EtcdClient::connect(&settings).map(|client| client.with_timeout(Duration::from_secs(3)))
         };
         run(async {
             let client = connect(&ours.ca, Some(&ours)).unwrap();
@@ -195,10 +197,10 @@ mod tls {
             assert_eq!(error.kind(), ErrorKind::Settings);
             assert!(error.to_string().contains(says), "{error}");
         }
-        let bare = Settings::new(etcd.endpoints());
-        assert!(Client::connect(&bare).unwrap_err().to_string().contains("CA certificates"));
+        let bare = ClientSettings::new(etcd.endpoints());
+        assert!(EtcdClient::connect(&bare).unwrap_err().to_string().contains("CA certificates"));
         let tls = TlsSettings { ca: Some(ours.ca), cert: Some(ours.cert), key: None };
-        let half = Client::connect(&Settings { tls, ..bare }).unwrap_err();
+        let half = EtcdClient::connect(&ClientSettings { tls, ..bare }).unwrap_err();
         assert!(half.to_string().contains("needs a key"), "{half}");
     }
 }

@@ -3,17 +3,17 @@
 use super::fake::{Fake, Script, header};
 use super::{run, soon};
 use crate::cluster::etcd::api;
-use crate::cluster::etcd::{Client, ErrorKind, Keys, Settings, Watch};
+use crate::cluster::etcd::{ClientSettings, ErrorKind, EtcdClient, EtcdWatch, Keys};
 use std::time::Duration;
 use tonic::Status;
 
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// A client of one endpoint, with a short limit of silence.
-fn client(url: String) -> Client {
+fn client(url: String) -> EtcdClient {
     let silence = Duration::from_millis(400);
-    let settings = Settings { watch_silence: silence, ..Settings::new([url]) };
-    Client::connect(&settings).unwrap()
+    let settings = ClientSettings { watch_silence: silence, ..ClientSettings::new([url]) };
+    EtcdClient::connect(&settings).unwrap()
 }
 
 fn answer(revision: i64, events: &[i64]) -> api::WatchResponse {
@@ -30,7 +30,7 @@ fn cut(answers: impl IntoIterator<Item = api::WatchResponse>) -> Script {
 }
 
 /// Returns the revisions of the next report with events.
-async fn next(watch: &mut Watch) -> Vec<u64> {
+async fn next(watch: &mut EtcdWatch) -> Vec<u64> {
     soon("a report", WITHIN, async {
         loop {
             let watched = watch.next().await.unwrap();

@@ -4,9 +4,9 @@ use super::executor::Handle;
 use super::node::Process;
 use super::plan::Plan;
 use super::world::{World, keys, publishes};
-use crate::cluster::etcd::{KeyValue, Operation, Range, Transaction};
-use crate::cluster::moves::env::{Env, Parts};
-use crate::cluster::moves::etcd::Etcd;
+use crate::cluster::etcd::{EtcdTransaction, KeyValue, Operation, Range};
+use crate::cluster::moves::env::{Env, EnvParts};
+use crate::cluster::moves::etcd::EtcdAccess;
 use crate::cluster::moves::source::Asked;
 use crate::cluster::peer::{self, Exported};
 use crate::cluster::slot_map::SlotMap;
@@ -66,7 +66,7 @@ impl SimEtcd {
     }
 
     /// Stops a process that publishes slots, if the scenario wants it, until the scenario lets it go on.
-    async fn pause(&self, asked: &Transaction) {
+    async fn pause(&self, asked: &EtcdTransaction) {
         let Some(process) = self.of.as_ref().filter(|_| publishes(asked)) else { return };
         if !self.world.scene().faults.pauses(process.group) {
             return;
@@ -81,7 +81,7 @@ impl SimEtcd {
     }
 }
 
-impl Etcd for SimEtcd {
+impl EtcdAccess for SimEtcd {
     type Error = String;
 
     async fn range(&self, range: &Range) -> Result<Vec<KeyValue>, String> {
@@ -96,7 +96,7 @@ impl Etcd for SimEtcd {
         Ok(found)
     }
 
-    async fn transact(&self, transaction: &Transaction) -> Result<bool, String> {
+    async fn transact(&self, transaction: &EtcdTransaction) -> Result<bool, String> {
         self.live().await;
         let is_silent = |operation: &Operation| match operation {
             Operation::Put { key, .. } => self.is_silent(key),
@@ -267,7 +267,7 @@ pub(super) struct SimParts {
     idle: u32,
 }
 
-impl Parts for SimParts {
+impl EnvParts for SimParts {
     async fn next(&mut self) -> Result<Exported, String> {
         loop {
             self.env.etcd.live().await;
@@ -277,13 +277,13 @@ impl Parts for SimParts {
             }
             let next = peer::next(&self.source.state, &self.slots, &mut self.export, MESSAGE);
             let part = match next {
-                peer::Next::Items(items) => {
+                peer::NextPart::Items(items) => {
                     self.idle = 0;
                     Exported::Items(items)
                 }
-                peer::Next::Frozen { horizon, keys } => Exported::Frozen { horizon, keys },
-                peer::Next::Over => return Err("it is not the primary of its group".to_owned()),
-                peer::Next::Nothing { horizon } => {
+                peer::NextPart::Frozen { horizon, keys } => Exported::Frozen { horizon, keys },
+                peer::NextPart::Over => return Err("it is not the primary of its group".to_owned()),
+                peer::NextPart::Nothing { horizon } => {
                     self.idle += 1;
                     if self.idle % TELL != 1 {
                         self.env.handle().sleep(POLL).await;

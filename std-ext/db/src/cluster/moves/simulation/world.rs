@@ -11,13 +11,13 @@ use super::plan::{Coverage, Plan, PrimaryEnd, Side, Step, When};
 use crate::cluster::clock::manual;
 use crate::cluster::core::simulation::Random;
 use crate::cluster::core::{Entry, NodeId, primary_value};
-use crate::cluster::etcd::{Compare, KeyValue, Operation, Transaction};
+use crate::cluster::etcd::{Compare, EtcdTransaction, KeyValue, Operation};
 use crate::cluster::keys::Keys;
 use crate::cluster::moves::record::{MoveRecord, MoveState};
 use crate::cluster::slot_map::SlotMap;
 use crate::lock::lock;
 use crate::log::Lsn;
-use crate::log::change::{self, Changes, LoggedOp};
+use crate::log::change::{self, LoggedChanges, LoggedOp};
 use crate::slot_set::{SlotSet, share};
 use crate::state::slots::slot;
 use std::collections::BTreeMap;
@@ -247,7 +247,11 @@ impl World {
     }
 
     /// A transaction takes effect. Returns whether its conditions held; nothing if its sender ended before.
-    pub(super) fn transact(&self, asked: &Transaction, by: Option<&Arc<Process>>) -> Option<bool> {
+    pub(super) fn transact(
+        &self,
+        asked: &EtcdTransaction,
+        by: Option<&Arc<Process>>,
+    ) -> Option<bool> {
         let holds = |scene: &Scene| {
             asked.compare.iter().all(|compare| match compare {
                 Compare::Value { key, value } => {
@@ -278,7 +282,7 @@ impl World {
     }
 
     /// Only a primary that no other one has followed publishes slots.
-    fn check_publisher(&self, asked: &Transaction, by: Option<&Arc<Process>>) {
+    fn check_publisher(&self, asked: &EtcdTransaction, by: Option<&Arc<Process>>) {
         let Some(by) = by.filter(|_| publishes(asked)) else { return };
         let next = self.scene().groups[by.group as usize].primary.clone();
         if next.is_some_and(|next| next.epoch != by.epoch) {
@@ -326,7 +330,7 @@ impl World {
     }
 
     /// Returns the step that a transaction makes.
-    fn step_of(&self, asked: &Transaction) -> Option<(Step, Move)> {
+    fn step_of(&self, asked: &EtcdTransaction) -> Option<(Step, Move)> {
         let (keys, moves) = (keys(0), self.moves());
         for operation in &asked.then {
             let (key, next) = match operation {
@@ -388,7 +392,7 @@ impl World {
     fn note_owned(&self, number: u32, entry: &Entry) {
         let two = {
             let groups = &mut self.scene().groups;
-            for operation in Changes::new(&entry.changes).map_while(Result::ok) {
+            for operation in LoggedChanges::new(&entry.changes).map_while(Result::ok) {
                 let own = groups[number as usize].owned().clone();
                 let own = match operation {
                     LoggedOp::Own(_, slots) => own.union(&SlotSet::from_bits(slots)),
@@ -408,7 +412,7 @@ impl World {
     fn steps_of_entry(&self, group: u32, entry: &Entry) -> Vec<(Step, Move)> {
         let owned = self.scene().groups[group as usize].owned().clone();
         let mut steps: Vec<(Step, Move)> = Vec::new();
-        for operation in Changes::new(&entry.changes).map_while(Result::ok) {
+        for operation in LoggedChanges::new(&entry.changes).map_while(Result::ok) {
             let (slots, is_set) = match operation {
                 LoggedOp::Out(_, slots) | LoggedOp::Own(_, slots) => {
                     (SlotSet::from_bits(slots), false)
@@ -535,7 +539,7 @@ impl World {
 }
 
 /// Returns whether a transaction publishes slots.
-pub(super) fn publishes(asked: &Transaction) -> bool {
+pub(super) fn publishes(asked: &EtcdTransaction) -> bool {
     let slots = keys(0).slots();
     asked.then.iter().any(|one| matches!(one, Operation::Put { key, .. } if *key == slots))
 }
@@ -552,7 +556,7 @@ fn text_of(entry: &Entry) -> String {
         LoggedOp::Out(id, _) => format!("Out {id}"),
         other => format!("{other:?}"),
     };
-    let operations = Changes::new(&entry.changes).map_while(Result::ok).map(text);
+    let operations = LoggedChanges::new(&entry.changes).map_while(Result::ok).map(text);
     format!("{}: {}", entry.lsn, operations.collect::<Vec<_>>().join(", "))
 }
 

@@ -9,7 +9,7 @@ use crate::cluster::peer::entries;
 use crate::cluster::peer::error::PeerError;
 use crate::cluster::peer::identity::GroupId;
 use crate::cluster::peer::receive::Receiver;
-use crate::cluster::peer::resync::{Decision, fetch};
+use crate::cluster::peer::resync::{FetchDecision, fetch};
 use crate::cluster::peer::socket::CONNECTIONS;
 use crate::cluster::peer::source::chunk_crc;
 use crate::cluster::peer::wire::fetch_response::Part;
@@ -281,7 +281,8 @@ fn scripted(parts: &[Part], ends: bool) -> SocketAddr {
 
 fn fetched(address: SocketAddr) -> PeerError {
     let path = tempfile::tempdir().unwrap();
-    let fetched = fetch(&address.to_string(), &options(), path.path(), &mut |_| Decision::Continue);
+    let fetched =
+        fetch(&address.to_string(), &options(), path.path(), &mut |_| FetchDecision::Continue);
     assert_eq!(names(path.path()).len(), 0, "a fetch that failed leaves something");
     fetched.unwrap_err()
 }

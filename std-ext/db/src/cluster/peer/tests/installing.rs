@@ -2,7 +2,7 @@
 
 use super::node::{Content, Node, content_of, names, options};
 use crate::cluster::peer::install::install;
-use crate::cluster::peer::resync::{Decision, fetch};
+use crate::cluster::peer::resync::{FetchDecision, fetch};
 use crate::log::disk::{Disk, DiskFile, SystemDisk};
 use crate::log::folder::Folder;
 use std::fs::{self, File};
@@ -80,8 +80,8 @@ fn a_crash_leaves_the_old_data_or_the_new() {
     let old = Node::new(b"older");
     let path = old.path.path();
     fetch(&server.address().to_string(), &options(), path, &mut |position| match position {
-        Some(position) if position.lsn == 40 => Decision::Enough,
-        _ => Decision::Continue,
+        Some(position) if position.lsn == 40 => FetchDecision::Enough,
+        _ => FetchDecision::Continue,
     })
     .unwrap();
     drop((old.local_log, old.folder));
@@ -126,7 +126,7 @@ fn a_fetch_that_fails_takes_back_an_earlier_one() {
     let server = node.serve();
     let path = tempfile::tempdir().unwrap();
     let complete = path.path().join("resync/complete");
-    for (decision, wanted) in [(Decision::Enough, true), (Decision::GiveUp, false)] {
+    for (decision, wanted) in [(FetchDecision::Enough, true), (FetchDecision::GiveUp, false)] {
         let fetched = fetch(&server.address().to_string(), &options(), path.path(), &mut |_| {
             assert!(!complete.exists(), "a crash now would install half of a fetch");
             decision

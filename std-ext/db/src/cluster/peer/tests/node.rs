@@ -1,8 +1,8 @@
 //! A node for tests: a folder with a snapshot and a local log, and a server.
 
-use crate::cluster::core::{Chain, Committed, Entry, Mark, NodeId, Position, Seq};
+use crate::cluster::core::{BatchChain, Committed, Entry, LogPosition, Mark, NodeId, Seq};
 use crate::cluster::local_log::position::{logged_mark, mark_in, mark_of};
-use crate::cluster::local_log::{Durable, LocalLog, LocalLogPosition};
+use crate::cluster::local_log::{DurablePosition, LocalLog, LocalLogPosition};
 use crate::cluster::peer::client::{MOST_FETCHED, PeerClientOptions};
 use crate::cluster::peer::identity::{GroupId, PeerStatus};
 use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
@@ -14,7 +14,7 @@ use crate::log::file::FileLog;
 use crate::log::folder::Folder;
 use crate::log::{self, Fsync, Log, Lsn};
 use crate::slot_set::SlotSet;
-use crate::snapshot::{Snapshot, Writer, remove_older};
+use crate::snapshot::{Snapshot, SnapshotWriter, remove_older};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -101,9 +101,9 @@ pub(super) fn content_of(folder: &Arc<Folder>) -> Content {
 
 /// A batch of one entry.
 pub(super) fn batch(seq: Seq, lsn: Lsn, changes: &[u8]) -> Committed {
-    let mark = Mark { seq, epoch: 1, chain: Chain([seq as u8; 16]), first: lsn };
+    let mark = Mark { seq, epoch: 1, chain: BatchChain([seq as u8; 16]), first: lsn };
     let entries = vec![Entry { lsn, time: lsn * 10, changes: changes.to_vec() }];
-    Committed { mark, entries, after: Position { seq, lsn, epoch: 1, ..Position::default() } }
+    Committed { mark, entries, after: LogPosition { seq, lsn, epoch: 1, ..LogPosition::default() } }
 }
 
 /// Writes a snapshot whose sections contain all entries up to `watermark`.
@@ -119,7 +119,7 @@ pub(super) fn write_snapshot_of(
     last: Lsn,
     value: &[u8],
 ) {
-    let mut writer = Writer::create_clustered(folder).unwrap();
+    let mut writer = SnapshotWriter::create_clustered(folder).unwrap();
     writer.section(0..16384, watermark).unwrap();
     for key in 0..100_u8 {
         writer.entry(&[key], None, value).unwrap();
@@ -180,7 +180,7 @@ impl Node {
             seq: 5,
             lsn: 6,
             time: 7,
-            durable: Durable { lsn: 8, seq: 9 },
+            durable: DurablePosition { lsn: 8, seq: 9 },
             folder: [3; 16],
             version: "0.1.0".into(),
         };

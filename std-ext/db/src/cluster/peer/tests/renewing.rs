@@ -2,7 +2,7 @@
 
 use super::node::{Node, eventually, options};
 use crate::cluster::core::Seq;
-use crate::cluster::message::{Inbox, Message};
+use crate::cluster::message::{DriverMessage, Inbox};
 use crate::cluster::peer::install::install;
 use crate::cluster::peer::spool::Spool;
 use crate::cluster::resync::{Resync, SharedSpool};
@@ -18,7 +18,7 @@ struct Renewing {
     path: tempfile::TempDir,
     resync: Resync,
     spool: SharedSpool,
-    messages: UnboundedReceiver<Message>,
+    messages: UnboundedReceiver<DriverMessage>,
 }
 
 impl Renewing {
@@ -42,8 +42,8 @@ impl Renewing {
     /// Waits until the data are there, and returns the batch that the node reads next.
     fn next_seq(&mut self) -> Seq {
         eventually("nothing is fetched", || match self.messages.try_recv() {
-            Ok(Message::Fetched) => true,
-            Ok(Message::Failed(why)) => panic!("{why}"),
+            Ok(DriverMessage::Fetched) => true,
+            Ok(DriverMessage::Failed(why)) => panic!("{why}"),
             _ => false,
         });
         let folder = Folder::claim(self.path()).unwrap();

@@ -8,7 +8,7 @@ use crate::cluster::peer::client::{PeerClient, PeerClientOptions};
 use crate::cluster::peer::error::PeerError;
 use crate::cluster::peer::identity::{GroupId, PeerStatus};
 use crate::cluster::peer::install::install;
-use crate::cluster::peer::resync::{Decision, fetch};
+use crate::cluster::peer::resync::{FetchDecision, fetch};
 use crate::cluster::peer::server::{PeerServer, PeerServerOptions};
 use crate::log::folder::Folder;
 use crate::log::{Log, Lsn};
@@ -26,7 +26,7 @@ pub(super) fn status(address: &str, options: &PeerClientOptions) -> Result<PeerS
 fn fetch_to(address: SocketAddr, path: &Path, lsn: Lsn) -> Result<LocalLogPosition, PeerError> {
     fetch(&address.to_string(), &options(), path, &mut |position| {
         let there = position.is_some_and(|position| position.lsn >= lsn);
-        if there { Decision::Enough } else { Decision::Continue }
+        if there { FetchDecision::Enough } else { FetchDecision::Continue }
     })
 }
 
@@ -73,7 +73,7 @@ fn peers_of_other_groups_are_refused() {
         let options = PeerClientOptions { group, ..options() };
         let path = tempfile::tempdir().unwrap();
         let address = server.address().to_string();
-        let fetched = fetch(&address, &options, path.path(), &mut |_| Decision::GiveUp);
+        let fetched = fetch(&address, &options, path.path(), &mut |_| FetchDecision::GiveUp);
         for refused in [status(&address, &options).map(|_| ()), fetched.map(|_| ())] {
             let text = refused.unwrap_err().to_string();
             assert!(text.contains(word), "{text}");
@@ -165,14 +165,14 @@ fn a_fetch_follows_until_it_is_enough() {
             Some(position) if position.lsn == pushed && pushed < 50 => {
                 pushed += 1;
                 node.push(pushed);
-                Decision::Continue
+                FetchDecision::Continue
             }
-            Some(position) if position.lsn == 50 => Decision::Enough,
-            _ => Decision::Continue,
+            Some(position) if position.lsn == 50 => FetchDecision::Enough,
+            _ => FetchDecision::Continue,
         }
     });
     assert_eq!(position.unwrap().lsn, 50);
-    let given = fetch(&address, &options(), path.path(), &mut |_| Decision::GiveUp);
+    let given = fetch(&address, &options(), path.path(), &mut |_| FetchDecision::GiveUp);
     assert!(matches!(given, Err(PeerError::GivenUp)), "{given:?}");
     assert_eq!(names(path.path()).len(), 0, "a fetch that was given up leaves something");
 }
@@ -194,7 +194,7 @@ fn what_is_being_sent_is_not_removed() {
             node.local_log.drop_before(41).unwrap();
         }
         let there = position.is_some_and(|position| position.lsn == 41);
-        if there { Decision::Enough } else { Decision::Continue }
+        if there { FetchDecision::Enough } else { FetchDecision::Continue }
     });
     assert_eq!(position.unwrap().lsn, 41);
     eventually("the segments are kept for ever", || {

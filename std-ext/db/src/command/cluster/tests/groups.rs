@@ -10,21 +10,21 @@ const OTHER: &str = "9999999999999999999999999999999999999999";
 const NOT_SERVED: &str = "-CLUSTERDOWN Hash slot not served";
 
 /// The other group: node 4 is the primary, and node 5 follows.
-fn other() -> Group {
-    Group {
+fn other() -> KnownGroup {
+    KnownGroup {
         number: 1,
         id: OTHER.into(),
         epoch: 9,
         primary: Some(FOUR.into()),
         is_led: true,
         members: vec![
-            member(FOUR, "10.0.0.4", 4, Health::Online),
-            member(FIVE, "10.0.0.5", 5, Health::Online),
+            member(FOUR, "10.0.0.4", 4, NodeHealth::Online),
+            member(FIVE, "10.0.0.5", 5, NodeHealth::Online),
         ],
     }
 }
 
-fn two_groups(own: &str, role: Role) -> View {
+fn two_groups(own: &str, role: MemberRole) -> View {
     View { others: vec![other()], owners: SlotOwners::divided(2), ..view(own, role) }
 }
 
@@ -34,7 +34,7 @@ fn client(view: View) -> Client {
 
 #[test]
 fn commands_go_to_the_group_that_has_the_slot() {
-    let mut at = client(two_groups(ONE, Role::Primary));
+    let mut at = client(two_groups(ONE, MemberRole::Primary));
     assert_eq!(at.command("set b 1"), "+OK");
     assert_eq!(at.command("get bar"), "$-1");
     assert_eq!(at.command("mset {b}1 1 {b}2 2"), "+OK");
@@ -73,7 +73,7 @@ fn scripts_access_slots_of_their_group_only() {
     const NOT_LOCAL: &str = "-ERR Script attempted to access a non local key in a cluster node";
     const CROSS_SLOT: &str =
         "-ERR Script attempted to access keys that do not hash to the same slot";
-    let mut at = client(two_groups(ONE, Role::Primary));
+    let mut at = client(two_groups(ONE, MemberRole::Primary));
     let both = "redis.call('set', 'b', 1) return redis.call('set', 'bar', 1)";
     for (call, wanted) in [
         ("eval \"return redis.call('set', 'b', 1)\" 0", "+OK"),
@@ -92,7 +92,7 @@ fn scripts_access_slots_of_their_group_only() {
         let reply = at.command(call);
         assert!(reply.starts_with(wanted), "{call}: {reply}");
     }
-    let mut at = client(two_groups(TWO, Role::Follower));
+    let mut at = client(two_groups(TWO, MemberRole::Follower));
     let read = "eval_ro \"return redis.call('get', 'b')\" 0";
     assert!(at.command(read).starts_with(NOT_LOCAL), "a follower reads what may be stale");
     assert_eq!(at.command("readonly"), "+OK");
@@ -103,7 +103,7 @@ fn scripts_access_slots_of_their_group_only() {
 
 #[test]
 fn a_follower_reads_slots_of_its_own_group_only() {
-    let mut at = client(two_groups(TWO, Role::Follower));
+    let mut at = client(two_groups(TWO, MemberRole::Follower));
     let (own, other) = ("-MOVED 3300 10.0.0.1:7001", "-MOVED 15495 10.0.0.4:7004");
     assert_eq!((at.command("get b"), at.command("get a")), (own.into(), other.into()));
     assert_eq!(at.command("readonly"), "+OK");
@@ -112,28 +112,28 @@ fn a_follower_reads_slots_of_its_own_group_only() {
         assert_eq!(at.command(line), other, "{line}");
     }
     assert_eq!(at.command("set b 1"), own);
-    let mut at = client(two_groups(THREE, Role::Loading));
+    let mut at = client(two_groups(THREE, MemberRole::Loading));
     assert!(at.command("get a").starts_with("-LOADING"));
 }
 
 #[test]
 fn a_group_without_a_primary_is_reached_by_its_followers() {
-    let at = |change: &dyn Fn(&mut Group)| {
-        let mut view = two_groups(ONE, Role::Primary);
+    let at = |change: &dyn Fn(&mut KnownGroup)| {
+        let mut view = two_groups(ONE, MemberRole::Primary);
         change(&mut view.others[0]);
         client(view).command("get a")
     };
     let (primary, follower) = ("-MOVED 15495 10.0.0.4:7004", "-MOVED 15495 10.0.0.5:7005");
     assert_eq!(at(&|_| {}), primary);
-    assert_eq!(at(&|group| group.members[0].health = Health::Failed), follower);
-    assert_eq!(at(&|group| group.members[0].addresses = Addresses::default()), follower);
+    assert_eq!(at(&|group| group.members[0].health = NodeHealth::Failed), follower);
+    assert_eq!(at(&|group| group.members[0].addresses = NodeAddresses::default()), follower);
     assert_eq!(at(&|group| group.primary = None), primary, "any of its nodes knows more");
-    let failed = |group: &mut Group| {
+    let failed = |group: &mut KnownGroup| {
         group.is_led = false;
-        group.members.iter_mut().for_each(|member| member.health = Health::Failed);
+        group.members.iter_mut().for_each(|member| member.health = NodeHealth::Failed);
     };
     assert_eq!(at(&failed), NOT_SERVED);
-    let mut alone = two_groups(ONE, Role::Primary);
+    let mut alone = two_groups(ONE, MemberRole::Primary);
     alone.others.clear();
     let mut alone = client(alone);
     assert_eq!(
@@ -148,7 +148,7 @@ fn a_group_without_a_primary_is_reached_by_its_followers() {
 
 #[test]
 fn a_slot_that_leaves_is_still_listed() {
-    let mut leaving = two_groups(ONE, Role::Primary);
+    let mut leaving = two_groups(ONE, MemberRole::Primary);
     let map: Vec<u16> = (0..16_384).map(|slot| slot / 8192).collect();
     leaving.owners = SlotOwners::of(&map, 0, &SlotSet::of_range(0..3300));
     let mut at = client(leaving);
@@ -164,14 +164,14 @@ fn a_slot_that_leaves_is_still_listed() {
 /// A request that dispatch has let through by an old view.
 #[test]
 fn a_request_that_the_session_refuses_is_sent_to_the_other_group() {
-    let (client, views) = client_of(view(ONE, Role::Primary), EndpointType::Ip);
+    let (client, views) = client_of(view(ONE, MemberRole::Primary), EndpointType::Ip);
     let mut at = client.with(half());
     assert_eq!(at.command("set b 1"), "+OK");
     // The view says that the slot is here: the group has just lost it.
     let moving = "-TRYAGAIN The slot is being moved to another group";
     assert_eq!(at.command("set a 1"), moving);
     assert_eq!(at.command("get a"), moving);
-    views.publish(two_groups(ONE, Role::Primary));
+    views.publish(two_groups(ONE, MemberRole::Primary));
     let moved = "-MOVED 15495 10.0.0.4:7004";
     for line in [
         "set a 1",
@@ -203,7 +203,7 @@ fn half() -> Db {
 
 #[test]
 fn all_groups_are_shown_as_redis_shows_them() {
-    let mut at = client(two_groups(TWO, Role::Follower));
+    let mut at = client(two_groups(TWO, MemberRole::Follower));
     let text = at.command("cluster slots");
     let end = format!(
         "*4 :8192 :16383 *4 $8 10.0.0.4 :7004 $40 {FOUR} *0 *4 $8 10.0.0.5 :7005 $40 {FIVE} *0"
@@ -249,7 +249,7 @@ fn all_groups_are_shown_as_redis_shows_them() {
             .contains("cluster_state:ok cluster_epoch:7 cluster_known_nodes:5")
     );
 
-    let mut half = two_groups(ONE, Role::Primary);
+    let mut half = two_groups(ONE, MemberRole::Primary);
     half.others[0].is_led = false;
     let mut at = client(half);
     let text = at.command("cluster info");

@@ -8,7 +8,7 @@ fn the_first_node_makes_the_group() {
     first.run(&mut etcd);
     let tail = etcd.tail();
     assert_eq!((tail.epoch, tail.seq, tail.lsn, tail.holder()), (1, 1, 1, Some(node(1))));
-    assert_eq!(first.role(), Role::Primary);
+    assert_eq!(first.role(), GroupRole::Primary);
     let committed = first.committed();
     assert_eq!(committed[0].entries[0].lsn, 1);
     assert_eq!(committed[0].after.chain, tail.chain);
@@ -22,7 +22,7 @@ fn a_second_node_joins_and_follows() {
     let (etcd, follower) = follower();
     let members = Members::parse(&etcd.members.expect("members")).expect("members");
     assert!(members.has(node(1)) && members.has(node(2)));
-    assert_eq!(follower.role(), Role::Follower);
+    assert_eq!(follower.role(), GroupRole::Follower);
 }
 
 /// The boot time at which a follower sends its takeover, if nothing is heard.
@@ -43,7 +43,7 @@ fn takeover(etcd: &mut Etcd, node: &mut Node) -> u64 {
 #[test]
 fn a_candidate_waits_by_the_lease_in_the_line() {
     let (mut etcd, _) = follower();
-    let mut impatient = Node::new(Settings { lease: 500, ..settings(3) });
+    let mut impatient = Node::new(GroupSettings { lease: 500, ..settings(3) });
     impatient.run(&mut etcd);
     let waited = takeover(&mut etcd, &mut impatient);
     assert!(waited >= WAIT - 20, "the lease of the line still ran after {waited} ms");
@@ -66,17 +66,17 @@ fn a_takeover_is_one_transaction() {
     let (mut etcd, mut follower) = follower();
     takeover(&mut etcd, &mut follower);
     let (id, txn) = follower.txn();
-    assert_eq!(txn.tail, Compare::Is(etcd.tail.clone().expect("a tail")));
-    assert_eq!(txn.members, Compare::Is(etcd.members.clone().expect("members")), "members");
+    assert_eq!(txn.tail, ValueCompare::Is(etcd.tail.clone().expect("a tail")));
+    assert_eq!(txn.members, ValueCompare::Is(etcd.members.clone().expect("members")), "members");
     let outcome = etcd.txn(&txn);
     follower.event(Event::Transacted { id, outcome });
     let (old, tail) = (follower.committed().remove(0), etcd.tail());
     assert_eq!((tail.epoch, tail.seq, tail.lsn), (2, 3, 4));
     assert_eq!((old.mark.seq, old.entries[0].lsn, old.after.chain), (3, 4, tail.chain));
-    assert_eq!(follower.role(), Role::Primary);
+    assert_eq!(follower.role(), GroupRole::Primary);
     assert!(follower.told.iter().any(|action| matches!(
         action,
-        Action::Role { role: Role::Primary, epoch: 2, lsn: 4, reason, .. } if reason.contains("ran out")
+        Action::Role { role: GroupRole::Primary, epoch: 2, lsn: 4, reason, .. } if reason.contains("ran out")
     )));
 }
 
@@ -88,7 +88,7 @@ fn a_takeover_abandons_an_entry_without_its_end() {
     encode_entry(&Entry { lsn: 4, time: 1, changes: vec![1; 100] }, &mut raw);
     raw.truncate(50);
     let (first, before) = (tail.lsn + 1, tail.chain);
-    etcd.put(&Batch { epoch: 1, first, entries: 0, piece: Piece::Part, before, raw });
+    etcd.put(&Batch { epoch: 1, first, entries: 0, piece: BatchPiece::Part, before, raw });
     etcd.tell(&mut follower);
     takeover(&mut etcd, &mut follower);
     follower.run(&mut etcd);
@@ -107,7 +107,7 @@ fn an_epoch_begins_no_earlier_than_the_one_before_it() {
     etcd.other(|tail| tail.time = 60_000_000);
     etcd.tell(&mut follower);
     follower.live(&mut etcd, 2 * LEASE);
-    assert_eq!(follower.role(), Role::Primary);
+    assert_eq!(follower.role(), GroupRole::Primary);
     let begun = follower.committed()[0].entries[0].time;
     assert!(begun >= 60_000_000, "the epoch begins in the past: {begun}");
 }
@@ -237,7 +237,7 @@ fn a_takeover_that_nobody_heard_of_is_found() {
     }
     follower.pass(1000);
     follower.run(&mut etcd);
-    assert_eq!(follower.role(), Role::Primary);
+    assert_eq!(follower.role(), GroupRole::Primary);
     assert_eq!(etcd.tail().epoch, 2);
     let lease = follower.told.iter().find_map(|action| match action {
         Action::RenewLease { epoch, until, sent } => Some((*epoch, *until, *sent)),
@@ -253,7 +253,7 @@ fn the_watch_may_tell_of_the_own_takeover_first() {
     let txn = follower.lose();
     etcd.txn(&txn);
     etcd.tell(&mut follower);
-    assert_eq!(follower.role(), Role::Primary);
+    assert_eq!(follower.role(), GroupRole::Primary);
     assert_eq!(follower.committed().len(), 1, "the entry that begins the epoch came twice");
 }
 
@@ -261,18 +261,18 @@ fn the_watch_may_tell_of_the_own_takeover_first() {
 fn a_read_from_before_the_takeover_says_nothing() {
     for lease_reads in [true, false] {
         let (mut etcd, _) = follower();
-        let mut candidate = Node::new(Settings { lease_reads, ..settings(3) });
+        let mut candidate = Node::new(GroupSettings { lease_reads, ..settings(3) });
         candidate.run(&mut etcd);
         takeover(&mut etcd, &mut candidate);
         candidate.event(Event::WatchLost);
         let (id, read) = pop(&mut candidate.reads).expect("a read");
         let answer = Ok(etcd.read(&read));
         candidate.run(&mut etcd);
-        assert_eq!(candidate.role(), Role::Primary);
+        assert_eq!(candidate.role(), GroupRole::Primary);
         candidate.event(Event::Read { id, answer });
         assert_eq!(candidate.stopped(), None, "an old line was taken for the present one");
         candidate.run(&mut etcd);
-        assert_eq!(candidate.role(), Role::Primary);
+        assert_eq!(candidate.role(), GroupRole::Primary);
     }
 }
 
@@ -286,7 +286,7 @@ fn a_lost_race_for_the_group_is_no_takeover() {
     rival.run(&mut etcd);
     follower.run(&mut etcd);
     let roles = (rival.role(), follower.role());
-    assert_eq!(roles, (Role::Primary, Role::Follower), "two primaries");
+    assert_eq!(roles, (GroupRole::Primary, GroupRole::Follower), "two primaries");
     assert_eq!(etcd.tail().holder(), Some(node(3)));
     follower.live(&mut etcd, LEASE);
     assert_eq!(follower.group.status().position.seq, etcd.tail().seq);
@@ -299,7 +299,7 @@ fn a_primary_that_writes_is_not_deposed_by_a_candidate_that_looked_before() {
     etcd.append(1, &[b"c"]);
     follower.run(&mut etcd);
     assert_eq!((etcd.tail().epoch, etcd.tail().seq), (1, 3), "an acknowledged batch is gone");
-    assert_eq!(follower.role(), Role::Follower);
+    assert_eq!(follower.role(), GroupRole::Follower);
 }
 
 fn ahead(own: u64, others: &[i64]) -> bool {

@@ -54,7 +54,7 @@ fn a_failover_after_a_clock_that_was_set_back_begins_at_the_right_time() {
     assert_eq!(position.time, right, "a follower's position keeps the old time");
     assert_eq!(position, leader.group.status().position);
     follower.live(&mut etcd, 2 * LEASE);
-    assert_eq!(follower.role(), Role::Primary);
+    assert_eq!(follower.role(), GroupRole::Primary);
     let begins = etcd.tail().time;
     assert!(begins < right + HOUR, "the epoch begins at the old time, and keys expire: {begins}");
 }

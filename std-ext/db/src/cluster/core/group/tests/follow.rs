@@ -62,7 +62,7 @@ fn a_lost_watch_begins_behind_a_read() {
     etcd.append(1, &[b"c"]);
     follower.event(Event::WatchLost);
     let (id, _) = pop(&mut follower.reads).expect("a read");
-    follower.event(Event::Read { id, answer: Err(Failure::Unknown(String::new())) });
+    follower.event(Event::Read { id, answer: Err(TxnFailure::Unknown(String::new())) });
     assert!(!follower.told.iter().any(|told| matches!(told, Action::Watch(_))));
     follower.live(&mut etcd, 300);
     let from = etcd.revision + 1;
@@ -78,7 +78,7 @@ fn a_failed_read_is_repeated() {
     etcd.tell(&mut follower);
     for _ in 0..5 {
         let (id, _) = pop(&mut follower.reads).expect("a read");
-        follower.event(Event::Read { id, answer: Err(Failure::Unknown(String::new())) });
+        follower.event(Event::Read { id, answer: Err(TxnFailure::Unknown(String::new())) });
         assert!(follower.reads.is_empty(), "without a pause");
         follower.pass(100);
     }
@@ -100,7 +100,7 @@ fn trimmed_batches_are_fetched_from_a_peer() {
         _ => None,
     });
     assert_eq!(wanted, Some((2, 8, Some(node(1)))), "a trimmed gap");
-    assert_eq!(follower.role(), Role::Loading);
+    assert_eq!(follower.role(), GroupRole::Loading);
     etcd.append(1, &[b"x"]);
     etcd.tell(&mut follower);
     assert!(follower.told.iter().any(|told| matches!(told, Action::Spool(9, _))));
@@ -111,11 +111,11 @@ fn trimmed_batches_are_fetched_from_a_peer() {
     etcd.tell(&mut follower);
     let batch = Batch::decode(&etcd.log[&7]).expect("a batch");
     let position =
-        Position { seq: 6, lsn: batch.first - 1, epoch: 1, chain: batch.before, time: 0 };
+        LogPosition { seq: 6, lsn: batch.first - 1, epoch: 1, chain: batch.before, time: 0 };
     follower.event(Event::Resynced { position, held: HeldEntries::up_to(batch.first) });
     follower.run(&mut etcd);
     assert_eq!(follower.changes(), [b"\x05".to_vec(), b"x".to_vec()]);
-    assert_eq!(follower.role(), Role::Follower);
+    assert_eq!(follower.role(), GroupRole::Follower);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_restarted_node_reads_its_last_batch_once_more() {
     let mut restarted = Node::at(settings(2), first.committed()[1].mark.before(0), 5);
     restarted.run(&mut etcd);
     assert!(restarted.committed().is_empty());
-    assert_eq!(restarted.role(), Role::Follower);
+    assert_eq!(restarted.role(), GroupRole::Follower);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn another_history_stops_a_node() {
     second.append(&[b"c"]);
     second.run(&mut other);
     // The folder of the first group, at the etcd of the second.
-    let position = Position { chain: Chain([9; 16]), ..mark.before(0) };
+    let position = LogPosition { chain: BatchChain([9; 16]), ..mark.before(0) };
     let mut moved = Node::at(settings(1), position, 2);
     moved.run(&mut other);
     assert!(moved.stopped().expect("it stops").contains("a different history"));
@@ -159,7 +159,7 @@ fn another_history_stops_a_node() {
 #[test]
 fn a_line_of_another_history_stops_a_follower() {
     let (mut etcd, mut follower) = follower();
-    etcd.other(|tail| tail.chain = Chain([1; 16]));
+    etcd.other(|tail| tail.chain = BatchChain([1; 16]));
     follower.live(&mut etcd, LEASE);
     assert!(follower.stopped().expect("it stops").contains("a different history"));
 }
@@ -215,12 +215,12 @@ fn a_read_that_was_overtaken_is_not_a_restore() {
 fn a_local_log_ahead_of_etcd_stops_the_node() {
     let (mut etcd, _) = follower();
     let tail = etcd.tail();
-    let position = Position { seq: 9, lsn: 20, epoch: 1, chain: tail.chain, time: 0 };
+    let position = LogPosition { seq: 9, lsn: 20, epoch: 1, chain: tail.chain, time: 0 };
     let mut ahead = Node::at(settings(3), position, 21);
     ahead.run(&mut etcd);
     assert!(ahead.stopped().expect("it stops").contains("adopt"));
     let chain = Batch::decode(&etcd.log[&2]).expect("a batch").before;
-    let before = Position { seq: 1, lsn: 1, epoch: 1, chain, time: 0 };
+    let before = LogPosition { seq: 1, lsn: 1, epoch: 1, chain, time: 0 };
     let mut ahead = Node::at(settings(3), before, 21);
     ahead.run(&mut etcd);
     let stopped = ahead.stopped().unwrap_or_default();
@@ -234,7 +234,7 @@ fn an_emptied_etcd_stops_a_node_with_data() {
     etcd = Etcd { revision, ..Etcd::default() };
     follower.live(&mut etcd, LEASE);
     assert!(follower.stopped().expect("it stops").contains("emptied"));
-    let position = Position { seq: 1, lsn: 1, epoch: 1, chain: Chain::default(), time: 0 };
+    let position = LogPosition { seq: 1, lsn: 1, epoch: 1, chain: BatchChain::default(), time: 0 };
     let mut restarted = Node::at(settings(3), position, 1);
     restarted.run(&mut etcd);
     let stopped = restarted.stopped().unwrap_or_default();
@@ -313,7 +313,7 @@ fn restarted(changes: &[&[u8]]) -> (Etcd, Node) {
 fn another_last_batch_is_another_history() {
     let (mut etcd, mut same) = restarted(&[b"a", b"b"]);
     same.run(&mut etcd);
-    assert_eq!((same.role(), same.stopped()), (Role::Follower, None));
+    assert_eq!((same.role(), same.stopped()), (GroupRole::Follower, None));
     assert!(same.changes().is_empty(), "it has them");
     let (mut etcd, mut other) = restarted(&[b"a", b"c"]);
     other.run(&mut etcd);
@@ -334,12 +334,12 @@ fn data_of_a_peer_beyond_the_known_log_are_not_shown() {
     etcd.seen.clear();
     etcd.log = etcd.log.split_off(&4);
     follower.live(&mut etcd, LEASE);
-    assert_eq!(follower.role(), Role::Loading, "it needs a resync");
+    assert_eq!(follower.role(), GroupRole::Loading, "it needs a resync");
     let tail = etcd.tail();
     let position =
-        Position { seq: tail.seq + 9, lsn: tail.lsn + 9, epoch: 1, ..Position::default() };
+        LogPosition { seq: tail.seq + 9, lsn: tail.lsn + 9, epoch: 1, ..LogPosition::default() };
     follower.event(Event::Resynced { position, held: HeldEntries::up_to(position.lsn) });
-    assert_eq!(follower.role(), Role::Loading, "a lost history was shown");
+    assert_eq!(follower.role(), GroupRole::Loading, "a lost history was shown");
     assert_eq!(follower.reads.len(), 1, "it does not ask which history etcd has");
     follower.run(&mut etcd);
     assert!(follower.stopped().is_some_and(|why| why.contains("lost entries")));
@@ -363,7 +363,7 @@ fn entries_from_before_etcd_was_seeded_anew_are_compared() {
     let resyncs = |node: &Node| node.told.iter().any(|told| matches!(told, Action::Resync { .. }));
     let (mut etcd, mut same) = of_an_earlier_incarnation(&[b"a", b"b"]);
     same.run(&mut etcd);
-    assert_eq!((same.role(), same.stopped()), (Role::Follower, None));
+    assert_eq!((same.role(), same.stopped()), (GroupRole::Follower, None));
     forget(&mut etcd);
     same.live(&mut etcd, LEASE);
     assert!(resyncs(&same), "it was compared, and may be renewed: {:?}", same.told);

@@ -21,7 +21,7 @@ fn restored() -> (Etcd, Node, Etcd) {
 fn lagging(etcd: &mut Etcd) -> Node {
     let mut lagging = Node::new(settings(3));
     lagging.run(etcd);
-    assert_eq!(lagging.role(), Role::Follower, "{:?}", lagging.told);
+    assert_eq!(lagging.role(), GroupRole::Follower, "{:?}", lagging.told);
     lagging
 }
 
@@ -69,7 +69,7 @@ fn a_node_that_starts_finds_that_etcd_lacks_its_last_batch() {
     let (whole, _, mut etcd) = restored();
     let batch = Batch::decode(&whole.log[&whole.tail().seq]).expect("a batch");
     let before =
-        Position { seq: whole.tail().seq - 1, lsn: 5, epoch: 1, chain: batch.before, time: 0 };
+        LogPosition { seq: whole.tail().seq - 1, lsn: 5, epoch: 1, chain: batch.before, time: 0 };
     let mut starts = Node::at(settings(2), before, 6);
     starts.run(&mut etcd);
     let stopped = starts.stopped().expect("it stops").to_owned();
@@ -88,7 +88,7 @@ fn a_node_that_starts_finds_that_etcd_lacks_its_last_batch() {
 fn entries_of_an_earlier_incarnation_stop_nobody() {
     let (whole, _, mut etcd) = restored();
     let tail = whole.tail();
-    let position = Position { seq: tail.seq, lsn: 6, epoch: 1, chain: tail.chain, time: 0 };
+    let position = LogPosition { seq: tail.seq, lsn: 6, epoch: 1, chain: tail.chain, time: 0 };
     let node = Node::at(settings(2), position, 6);
     let mut node = Node { group: node.group.of_an_earlier_incarnation(), ..node };
     node.run(&mut etcd);
@@ -101,7 +101,7 @@ fn after_a_takeover_there_is_nothing_to_protect() {
     let (_, mut follower, mut etcd) = restored();
     let mut lagging = lagging(&mut etcd);
     lagging.live(&mut etcd, 2 * WAIT);
-    assert_eq!(lagging.role(), Role::Primary, "{:?}", lagging.told);
+    assert_eq!(lagging.role(), GroupRole::Primary, "{:?}", lagging.told);
     follower.event(Event::WatchLost);
     follower.run(&mut etcd);
     let stopped = follower.stopped().expect("it stops").to_owned();
@@ -118,7 +118,7 @@ fn what_is_on_a_disk_of_a_member_speaks_against_a_takeover() {
     assert_eq!(etcd.tail().lsn, 3, "a later entry is on a member's disk");
     etcd.durable.clear();
     lagging.live(&mut etcd, 2 * WAIT);
-    assert_eq!(lagging.role(), Role::Primary, "the record is gone, and it still waits");
+    assert_eq!(lagging.role(), GroupRole::Primary, "the record is gone, and it still waits");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_node_that_cannot_say_it_tries_for_a_while() {
     while follower.stopped().is_none() {
         while let Some((id, _)) = pop(&mut follower.halts) {
             tries += 1;
-            let outcome = Err(Failure::Unknown("no answer".to_owned()));
+            let outcome = Err(TxnFailure::Unknown("no answer".to_owned()));
             follower.event(Event::Halted { id, outcome });
         }
         follower.pass(100);

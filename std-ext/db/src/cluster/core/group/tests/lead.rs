@@ -38,7 +38,7 @@ fn each_transaction_compares_the_whole_line() {
     let (etcd, mut leader) = leader();
     leader.append(&[b"a"]);
     let (_, txn) = leader.txn();
-    assert_eq!(txn.tail, Compare::Is(etcd.tail.expect("a tail")), "the compared value");
+    assert_eq!(txn.tail, ValueCompare::Is(etcd.tail.expect("a tail")), "the compared value");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_longer_lease_counts_once_it_is_written() {
 #[test]
 fn reads_of_the_line_prove_without_a_lease() {
     let mut etcd = Etcd::default();
-    let mut leader = Node::new(Settings { lease_reads: false, ..settings(1) });
+    let mut leader = Node::new(GroupSettings { lease_reads: false, ..settings(1) });
     leader.run(&mut etcd);
     leader.event(Event::Serving);
     leader.run(&mut etcd);
@@ -180,12 +180,12 @@ fn a_wanted_lease_check_is_a_beat() {
 #[test]
 fn a_read_of_the_line_that_is_not_its_own_fences() {
     let mut etcd = Etcd::default();
-    let mut leader = Node::new(Settings { lease_reads: false, ..settings(1) });
+    let mut leader = Node::new(GroupSettings { lease_reads: false, ..settings(1) });
     leader.run(&mut etcd);
     leader.event(Event::LeaseCheckWanted);
     etcd.other(|tail| (tail.epoch, tail.node, tail.nonce) = (2, Some(node(2)), 7));
     leader.run(&mut etcd);
-    assert_eq!(leader.role(), Role::Follower);
+    assert_eq!(leader.role(), GroupRole::Follower);
     assert_ne!(leader.lease().0, 2);
 }
 
@@ -197,7 +197,7 @@ fn a_batch_that_is_too_large_is_cut() {
     leader.append(&changes);
     let (id, txn) = leader.txn();
     assert!(size(&txn) > 200_000);
-    leader.fail(id, Failure::TooLarge);
+    leader.fail(id, TxnFailure::TooLarge);
     let (id, half) = leader.txn();
     assert!(size(&half) <= size(&txn) / 2 + 5000);
     let outcome = etcd.txn(&half);
@@ -219,11 +219,11 @@ fn a_larger_batch_that_was_done_after_all_is_found() {
     leader.pass(1000);
     let (id, again) = leader.txn();
     assert_eq!(whole, again);
-    leader.fail(id, Failure::TooLarge);
+    leader.fail(id, TxnFailure::TooLarge);
     let (id, half) = leader.txn();
     assert_ne!(whole.puts, half.puts);
     let outcome = etcd.txn(&half);
-    assert!(matches!(outcome, Outcome::Refused { .. }));
+    assert!(matches!(outcome, TxnOutcome::Refused { .. }));
     leader.event(Event::Transacted { id, outcome });
     leader.run(&mut etcd);
     assert!(leader.changes() == values, "each entry once");
@@ -237,7 +237,7 @@ fn an_etcd_that_takes_nothing_loses_its_primary() {
     leader.append(&[&noise(1, 100_000)]);
     for _ in 0..20 {
         let Some((id, _)) = pop(&mut leader.txns) else { break };
-        leader.fail(id, Failure::TooLarge);
+        leader.fail(id, TxnFailure::TooLarge);
         leader.pass(1000);
     }
     assert!(leader.notes().contains("max-request-bytes"));
@@ -251,14 +251,14 @@ fn an_etcd_without_space_gets_the_same_again() {
     let (id, first) = leader.txn();
     // etcd does the one that reaches the quota, and reports an error.
     etcd.txn(&first);
-    leader.fail(id, Failure::NoSpace);
+    leader.fail(id, TxnFailure::NoSpace);
     assert!(leader.told.iter().any(|told| matches!(told, Action::FreeSpace)));
     assert!(leader.reads.iter().any(|read| read.1 == Read::Durable), "it trims");
     for _ in 0..3 {
         leader.pass(LEASE / 4);
         let (id, again) = leader.txn();
         assert_eq!(first, again);
-        leader.fail(id, Failure::NoSpace);
+        leader.fail(id, TxnFailure::NoSpace);
     }
     assert!(leader.notes().contains("NOSPACE"));
     leader.pass(LEASE / 4);
@@ -268,8 +268,8 @@ fn an_etcd_without_space_gets_the_same_again() {
 
 #[test]
 fn other_failures_have_their_rows() {
-    let denied = Failure::Denied("no permission".to_owned());
-    let busy = Failure::Busy("too many requests".to_owned());
+    let denied = TxnFailure::Denied("no permission".to_owned());
+    let busy = TxnFailure::Busy("too many requests".to_owned());
     for (failure, says) in [(denied, "cluster-etcd-user"), (busy, "busy")] {
         let (mut etcd, mut leader) = leader();
         leader.append(&[b"a"]);
@@ -283,9 +283,9 @@ fn other_failures_have_their_rows() {
         assert_eq!(leader.changes(), [b"a"]);
     }
     for (failure, says) in [
-        (Failure::Corrupt, "CORRUPT"),
-        (Failure::WentBack, "restored"),
-        (Failure::OtherCluster, "cluster-etcd"),
+        (TxnFailure::Corrupt, "CORRUPT"),
+        (TxnFailure::WentBack, "restored"),
+        (TxnFailure::OtherCluster, "cluster-etcd"),
     ] {
         let (mut etcd, mut leader) = leader();
         leader.append(&[b"a"]);
@@ -293,7 +293,7 @@ fn other_failures_have_their_rows() {
         leader.fail(id, failure.clone());
         leader.run(&mut etcd);
         assert!(leader.stopped().expect("it stops").contains(says), "{failure:?}");
-        assert_eq!(leader.role(), Role::Follower, "a stopped primary still renews its lease");
+        assert_eq!(leader.role(), GroupRole::Follower, "a stopped primary still renews its lease");
         assert!(leader.txns.is_empty());
     }
 }
@@ -303,7 +303,7 @@ fn an_answer_of_the_past_stops_a_primary() {
     let (mut etcd, mut leader) = leader();
     leader.append(&[b"a"]);
     let (id, _) = leader.txn();
-    leader.event(Event::Transacted { id, outcome: Outcome::Done { revision: 1 } });
+    leader.event(Event::Transacted { id, outcome: TxnOutcome::Done { revision: 1 } });
     leader.run(&mut etcd);
     assert!(leader.stopped().expect("it stops").contains("restored"));
 }

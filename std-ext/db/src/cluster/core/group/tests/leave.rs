@@ -24,7 +24,7 @@ fn a_deposed_primary_without_changes_follows() {
     etcd.append(2, &[b"b"]);
     leader.pass(LEASE / 3);
     leader.run(&mut etcd);
-    assert_eq!(leader.role(), Role::Follower);
+    assert_eq!(leader.role(), GroupRole::Follower);
     assert!(!leader.is_fenced());
     assert_eq!(leader.changes(), [b"a", b"b"], "it follows the next primary");
     assert_eq!(leader.group.status().position.chain, etcd.tail().chain);
@@ -53,7 +53,7 @@ fn a_change_that_came_too_late_starts_anew() {
     leader.closes = false;
     depose(&mut etcd);
     leader.live(&mut etcd, LEASE);
-    assert_eq!(leader.role(), Role::Follower);
+    assert_eq!(leader.role(), GroupRole::Follower);
     assert!(!leader.is_fenced());
     leader.append(&[b"lost"]);
     assert!(leader.is_fenced(), "an unsafe change is kept");
@@ -76,7 +76,7 @@ fn the_watch_fences_before_the_next_transaction() {
     let (mut etcd, mut leader) = leader();
     depose(&mut etcd);
     etcd.tell(&mut leader);
-    assert_eq!(leader.role(), Role::Follower);
+    assert_eq!(leader.role(), GroupRole::Follower);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_read_from_before_the_end_of_an_epoch_is_no_other_history() {
     leader.event(Event::Transacted { id: sent, outcome });
     take_over(&mut etcd);
     etcd.tell(&mut leader);
-    assert_eq!(leader.role(), Role::Follower);
+    assert_eq!(leader.role(), GroupRole::Follower);
     leader.event(Event::Read { id, answer });
     assert_eq!(leader.stopped(), None, "an old line was taken for the present one");
     leader.run(&mut etcd);
@@ -103,7 +103,7 @@ fn old_lines_of_the_watch_do_not_fence() {
     let (mut etcd, mut leader) = leader();
     leader.live(&mut etcd, 2 * LEASE);
     etcd.tell(&mut leader);
-    assert_eq!(leader.role(), Role::Primary);
+    assert_eq!(leader.role(), GroupRole::Primary);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_hand_over_ends_the_role_before_it_is_sent() {
     assert!(leader.told.iter().any(|told| matches!(told, Action::Hold)));
     leader.append(&[b"a"]);
     leader.run(&mut etcd);
-    assert_eq!(leader.role(), Role::Primary, "it waits for the last changes");
+    assert_eq!(leader.role(), GroupRole::Primary, "it waits for the last changes");
     assert_eq!(leader.changes(), [b"a"]);
     leader.append(&[b"b"]);
     leader.append(&[b"c"]);
@@ -126,7 +126,7 @@ fn a_hand_over_ends_the_role_before_it_is_sent() {
     let batch = leader.txns.len();
     leader.run(&mut etcd);
     assert_eq!(leader.changes(), [b"a", b"b", b"c"], "all changes are committed first");
-    assert_eq!((batch, leader.role()), (1, Role::Follower));
+    assert_eq!((batch, leader.role()), (1, GroupRole::Follower));
     let tail = etcd.tail();
     assert_eq!((tail.epoch, tail.node, tail.nonce), (1, Some(node(2)), 0));
     assert!(tail.time >= 70_000_000, "the next epoch may begin before keys were removed");
@@ -156,7 +156,7 @@ fn a_hand_over_to_nobody_is_refused() {
     for to in [None, Some(node(1)), Some(node(9))] {
         leader.event(Event::HandOver(to));
         leader.run(&mut etcd);
-        assert_eq!(leader.role(), Role::Primary);
+        assert_eq!(leader.role(), GroupRole::Primary);
         assert!(leader.notes().contains("refused"));
     }
 }
@@ -178,7 +178,7 @@ fn a_hand_over_that_does_not_get_through_is_taken_back() {
     leader.run(&mut etcd);
     leader.append(&[b"b"]);
     leader.run(&mut etcd);
-    assert_eq!(leader.role(), Role::Primary);
+    assert_eq!(leader.role(), GroupRole::Primary);
     assert_eq!(leader.changes(), [b"a", b"b"]);
 }
 
@@ -205,10 +205,10 @@ fn a_primary_whose_state_does_not_let_go_ends() {
         leader.append(&[b"a"]);
         leader.live(&mut etcd, 3 * LEASE - 10);
         assert_eq!(leader.changes(), [b"a"], "changes from before are committed");
-        assert!(leader.role() == Role::Primary && !restarts(&leader));
+        assert!(leader.role() == GroupRole::Primary && !restarts(&leader));
         leader.live(&mut etcd, LEASE);
         let line = etcd.tail();
-        assert_eq!(leader.role(), Role::Follower, "it refuses changes, and keeps the group");
+        assert_eq!(leader.role(), GroupRole::Follower, "it refuses changes, and keeps the group");
         leader.live(&mut etcd, 4 * LEASE);
         assert_eq!(etcd.tail(), line, "it still beats");
         assert!(!restarts(&leader), "a long command is taken for a state that never answers");
@@ -227,7 +227,7 @@ fn a_primary_that_lets_go_does_not_start_anew_while_its_disk_hangs() {
     leader.event(Event::DiskHangs(true));
     leader.event(Event::CannotServe("the disk hangs".to_owned()));
     leader.live(&mut etcd, 4 * LEASE);
-    assert_eq!(leader.role(), Role::Follower);
+    assert_eq!(leader.role(), GroupRole::Follower);
     let line = etcd.tail();
     leader.live(&mut etcd, 120_000);
     assert!(!restarts(&leader), "it starts anew while its disk hangs");
@@ -252,9 +252,13 @@ fn a_primary_whose_disk_hangs_waits_for_the_answer_about_its_last_change() {
     leader.event(Event::CannotServe("the disk hangs".to_owned()));
     leader.pass(4 * LEASE);
     assert!(!restarts(&leader), "it starts anew although its disk hangs");
-    assert_eq!(leader.role(), Role::Primary, "it follows with a change that the log may not have");
+    assert_eq!(
+        leader.role(),
+        GroupRole::Primary,
+        "it follows with a change that the log may not have"
+    );
     leader.live(&mut etcd, LEASE);
-    assert!(leader.role() == Role::Follower && !restarts(&leader), "it keeps the group");
+    assert!(leader.role() == GroupRole::Follower && !restarts(&leader), "it keeps the group");
     assert_eq!(leader.changes(), [b"a"]);
 }
 
@@ -292,7 +296,7 @@ fn a_deposed_primary_whose_state_does_not_let_go_ends() {
         leader.closes = false;
         take_over(&mut etcd);
         leader.live(&mut etcd, LEASE);
-        assert_eq!(leader.role(), Role::Follower);
+        assert_eq!(leader.role(), GroupRole::Follower);
         leader.live(&mut etcd, 56_000);
         assert!(!restarts(&leader), "a slow disk is taken for one that hangs");
         if closes {
@@ -314,9 +318,9 @@ fn a_state_has_some_seconds_to_let_go() {
     leader.event(Event::CannotServe("its clock is ahead".to_owned()));
     leader.live(&mut etcd, 4500);
     assert_eq!(etcd.tail().lease, 500);
-    assert!(leader.role() == Role::Primary && !restarts(&leader), "it ends although it works");
+    assert!(leader.role() == GroupRole::Primary && !restarts(&leader), "it ends although it works");
     leader.live(&mut etcd, 500);
-    assert_eq!(leader.role(), Role::Follower);
+    assert_eq!(leader.role(), GroupRole::Follower);
 }
 
 #[test]
@@ -367,11 +371,11 @@ fn a_primary_whose_state_does_not_serve_leaves() {
     let mut etcd = Etcd::default();
     let mut leader = Node::new(settings(1));
     leader.run(&mut etcd);
-    assert_eq!(leader.role(), Role::Primary);
+    assert_eq!(leader.role(), GroupRole::Primary);
     leader.live(&mut etcd, 2 * LEASE);
-    assert_eq!(leader.role(), Role::Primary);
+    assert_eq!(leader.role(), GroupRole::Primary);
     leader.live(&mut etcd, LEASE + 100);
-    assert_eq!(leader.role(), Role::Follower, "it keeps the group without serving");
+    assert_eq!(leader.role(), GroupRole::Follower, "it keeps the group without serving");
     assert!(leader.notes().contains("did not begin to serve"));
 }
 
@@ -404,7 +408,7 @@ fn a_primary_whose_clock_is_far_ahead_leaves() {
     etcd.tell(&mut leader);
     leader.event(Event::Clocks(vec![(node(2), -9_000)]));
     leader.run(&mut etcd);
-    assert_eq!(leader.role(), Role::Primary);
+    assert_eq!(leader.role(), GroupRole::Primary);
     leader.event(Event::Clocks(vec![(node(2), -11_000)]));
     leader.run(&mut etcd);
     assert_eq!((etcd.tail().node, etcd.tail().nonce), (Some(node(2)), 0));
@@ -423,7 +427,7 @@ fn a_primary_whose_clock_is_ahead_names_no_member_that_would_not_take_over() {
     leader.event(Event::Unfit(vec![node(2), node(3)]));
     leader.event(clocks());
     leader.live(&mut etcd, LEASE);
-    assert_eq!(leader.role(), Role::Primary, "no member would take the group over");
+    assert_eq!(leader.role(), GroupRole::Primary, "no member would take the group over");
     leader.event(Event::Unfit(vec![node(2)]));
     leader.event(clocks());
     leader.run(&mut etcd);

@@ -9,7 +9,7 @@ mod leave;
 mod restart;
 mod trimming;
 
-use crate::cluster::core::batch::{Batch, Piece, encode_entry};
+use crate::cluster::core::batch::{Batch, BatchPiece, encode_entry};
 use crate::cluster::core::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ fn node(number: u8) -> NodeId {
     NodeId([number; 20])
 }
 
-fn settings(number: u8) -> Settings {
-    Settings {
+fn settings(number: u8) -> GroupSettings {
+    GroupSettings {
         node: node(number),
         nonce: 0x100 + u64::from(number),
         former: Vec::new(),
@@ -53,11 +53,11 @@ struct Etcd {
     seen: Vec<WatchedChange>,
 }
 
-fn holds(compare: &Compare, value: Option<&Vec<u8>>) -> bool {
+fn holds(compare: &ValueCompare, value: Option<&Vec<u8>>) -> bool {
     match compare {
-        Compare::Any => true,
-        Compare::Absent => value.is_none(),
-        Compare::Is(text) => value == Some(text),
+        ValueCompare::Any => true,
+        ValueCompare::Absent => value.is_none(),
+        ValueCompare::Is(text) => value == Some(text),
     }
 }
 
@@ -66,12 +66,12 @@ impl Etcd {
         Tail::parse(self.tail.as_ref().expect("a tail")).expect("a line")
     }
 
-    fn txn(&mut self, txn: &Txn) -> Outcome {
+    fn txn(&mut self, txn: &Txn) -> TxnOutcome {
         let held =
             [(&txn.tail, &self.tail), (&txn.members, &self.members), (&txn.halt, &self.halt)];
         if held.iter().any(|(compare, value)| !holds(compare, value.as_ref())) {
             let (tail, members) = (self.tail.clone(), self.members.clone());
-            return Outcome::Refused { revision: self.revision, tail, members };
+            return TxnOutcome::Refused { revision: self.revision, tail, members };
         }
         self.revision += 1;
         for put in &txn.puts {
@@ -91,7 +91,7 @@ impl Etcd {
                 }
             }
         }
-        Outcome::Done { revision: self.revision }
+        TxnOutcome::Done { revision: self.revision }
     }
 
     fn halt(&mut self, halt: &Halt) -> HaltOutcome {
@@ -113,9 +113,9 @@ impl Etcd {
         done
     }
 
-    fn read(&self, read: &Read) -> Answer {
+    fn read(&self, read: &Read) -> ReadAnswer {
         match read {
-            Read::Tail => Answer::Tail {
+            Read::Tail => ReadAnswer::Tail {
                 revision: self.revision,
                 tail: self.tail.clone(),
                 members: self.members.clone(),
@@ -123,9 +123,9 @@ impl Etcd {
             },
             Read::Batches(from, to) => {
                 let batches = self.log.range(from..=to);
-                Answer::Batches(batches.map(|(&seq, value)| (seq, value.clone())).collect())
+                ReadAnswer::Batches(batches.map(|(&seq, value)| (seq, value.clone())).collect())
             }
-            Read::Durable => Answer::Durable {
+            Read::Durable => ReadAnswer::Durable {
                 revision: self.revision,
                 members: self.members.clone(),
                 first: self.log.keys().next().copied(),
@@ -162,7 +162,7 @@ impl Etcd {
             epoch,
             first: tail.lsn + 1,
             entries,
-            piece: Piece::Whole,
+            piece: BatchPiece::Whole,
             before: tail.chain,
             raw,
         });
@@ -187,7 +187,7 @@ impl Etcd {
 /// A deletion that a node wants, as [`Action::Trim`] describes it.
 struct Trim {
     primary: String,
-    members: Compare,
+    members: ValueCompare,
     below: Seq,
 }
 
@@ -209,15 +209,15 @@ struct Node {
 }
 
 impl Node {
-    fn new(settings: Settings) -> Self {
-        Self::at(settings, Position::default(), 0)
+    fn new(settings: GroupSettings) -> Self {
+        Self::at(settings, LogPosition::default(), 0)
     }
 
-    fn at(settings: Settings, position: Position, have: u64) -> Self {
+    fn at(settings: GroupSettings, position: LogPosition, have: u64) -> Self {
         Self::holding(settings, position, HeldEntries::up_to(have))
     }
 
-    fn holding(settings: Settings, position: Position, held: HeldEntries) -> Self {
+    fn holding(settings: GroupSettings, position: LogPosition, held: HeldEntries) -> Self {
         let now = Now { boot: 1_000_000, wall: 50_000_000 };
         let group = Group::new(settings, position, held, now);
         let mut node = Self {
@@ -253,7 +253,7 @@ impl Node {
                     answer = Some(Event::Applied(committed.after.lsn));
                 }
                 Action::Hold if self.closes => answer = Some(Event::Closed { time: 0 }),
-                Action::Role { role, .. } if self.closes && *role != Role::Primary => {
+                Action::Role { role, .. } if self.closes && *role != GroupRole::Primary => {
                     answer = Some(Event::Closed { time: 0 });
                 }
                 _ => {}
@@ -308,12 +308,12 @@ impl Node {
     /// The next transaction is not answered in time.
     fn lose(&mut self) -> Arc<Txn> {
         let (id, txn) = self.txn();
-        self.fail(id, Failure::Unknown("no answer".to_owned()));
+        self.fail(id, TxnFailure::Unknown("no answer".to_owned()));
         txn
     }
 
-    fn fail(&mut self, id: u64, failure: Failure) {
-        self.event(Event::Transacted { id, outcome: Outcome::Failed(failure) });
+    fn fail(&mut self, id: u64, failure: TxnFailure) {
+        self.event(Event::Transacted { id, outcome: TxnOutcome::Failed(failure) });
     }
 
     fn append(&mut self, changes: &[&[u8]]) {
@@ -326,7 +326,7 @@ impl Node {
         self.event(Event::Appended(entries));
     }
 
-    fn role(&self) -> Role {
+    fn role(&self) -> GroupRole {
         self.group.status().role
     }
 
@@ -384,7 +384,7 @@ fn leader() -> (Etcd, Node) {
     let (mut etcd, mut leader) = (Etcd::default(), Node::new(settings(1)));
     leader.run(&mut etcd);
     leader.event(Event::Serving);
-    assert_eq!(leader.role(), Role::Primary, "{:?}", leader.told);
+    assert_eq!(leader.role(), GroupRole::Primary, "{:?}", leader.told);
     leader.run(&mut etcd);
     leader.told.clear();
     etcd.seen.clear();
@@ -398,7 +398,7 @@ fn follower() -> (Etcd, Node) {
     first.run(&mut etcd);
     let mut follower = Node::new(settings(2));
     follower.run(&mut etcd);
-    assert_eq!(follower.role(), Role::Follower, "{:?}", follower.told);
+    assert_eq!(follower.role(), GroupRole::Follower, "{:?}", follower.told);
     assert_eq!(follower.changes(), [b"a", b"b"]);
     follower.told.clear();
     etcd.seen.clear();

@@ -6,13 +6,13 @@ use super::*;
 const NEXT: u64 = 0x777;
 
 /// The settings of the next process of node 1, which knows that the one before has ended.
-fn again() -> Settings {
-    Settings { nonce: NEXT, former: vec![3, settings(1).nonce], ..settings(1) }
+fn again() -> GroupSettings {
+    GroupSettings { nonce: NEXT, former: vec![3, settings(1).nonce], ..settings(1) }
 }
 
 fn reason(node: &Node) -> String {
     let reason = node.told.iter().rev().find_map(|action| match action {
-        Action::Role { role: Role::Primary, reason, .. } => Some(reason.clone()),
+        Action::Role { role: GroupRole::Primary, reason, .. } => Some(reason.clone()),
         _ => None,
     });
     reason.unwrap_or_default()
@@ -25,7 +25,7 @@ fn the_next_process_of_a_primary_takes_the_group_back_at_once() {
     first.run(&mut etcd);
     let mut next = Node::new(again());
     next.run(&mut etcd);
-    assert_eq!(next.role(), Role::Primary, "it waits for a lease that protects nobody");
+    assert_eq!(next.role(), GroupRole::Primary, "it waits for a lease that protects nobody");
     assert_eq!(next.changes(), [b"a", b"b"]);
     let tail = etcd.tail();
     assert_eq!((tail.epoch, tail.nonce), (2, NEXT), "the epoch of a process that is dead goes on");
@@ -74,14 +74,14 @@ fn what_the_dead_process_has_sent_comes_before_the_takeover_or_never() {
             next.event(Event::Read { id, answer: Ok(etcd.read(&read)) });
         }
         if before {
-            assert!(matches!(etcd.txn(&late), Outcome::Done { .. }));
+            assert!(matches!(etcd.txn(&late), TxnOutcome::Done { .. }));
         }
         next.run(&mut etcd);
-        assert_eq!((next.role(), etcd.tail().epoch), (Role::Primary, 2));
+        assert_eq!((next.role(), etcd.tail().epoch), (GroupRole::Primary, 2));
         if !before {
             let outcome = etcd.txn(&late);
             assert!(
-                matches!(outcome, Outcome::Refused { .. }),
+                matches!(outcome, TxnOutcome::Refused { .. }),
                 "a dead process writes: {outcome:?}"
             );
         }
@@ -98,7 +98,7 @@ fn half_an_entry_of_the_dead_process_is_abandoned() {
     encode_entry(&Entry { lsn: 2, time: 1, changes: vec![1; 100] }, &mut raw);
     raw.truncate(50);
     let (first, before) = (tail.lsn + 1, tail.chain);
-    etcd.put(&Batch { epoch: 1, first, entries: 0, piece: Piece::Part, before, raw });
+    etcd.put(&Batch { epoch: 1, first, entries: 0, piece: BatchPiece::Part, before, raw });
     etcd.other(|tail| tail.time = 50_000_000);
     let mut next = Node::new(again());
     next.run(&mut etcd);

@@ -90,7 +90,7 @@ fn a_primary_with_nothing_to_trim_looks_seldom() {
 #[test]
 fn under_pressure_the_copies_decide() {
     let mut etcd = Etcd::default();
-    let mut leader = Node::new(Settings { most_retained: 50_000, copies: 1, ..settings(1) });
+    let mut leader = Node::new(GroupSettings { most_retained: 50_000, copies: 1, ..settings(1) });
     leader.run(&mut etcd);
     leader.event(Event::Serving);
     join(&mut etcd, &mut leader);
@@ -129,7 +129,7 @@ fn a_long_way_is_trimmed_in_steps() {
 fn a_failed_deletion_is_repeated_later() {
     let (mut etcd, mut leader) = filled(10);
     etcd.durable = vec![(node(1), 11)];
-    for outcome in [Ok(false), Err(Failure::Unknown(String::new()))] {
+    for outcome in [Ok(false), Err(TxnFailure::Unknown(String::new()))] {
         leader.pass(2000);
         while leader.trims.is_empty() {
             let (id, read) = pop(&mut leader.reads).expect("a read");
