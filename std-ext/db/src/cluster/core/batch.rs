@@ -122,6 +122,7 @@ impl Batch {
         if [epoch, first].iter().any(|number| !(1..MOST_NUMBER).contains(number)) {
             return wrong("a number is out of range");
         }
+        // Before memory of this size is taken.
         if length == 0 || length > MOST_RAW {
             return wrong("its length is out of range");
         }
@@ -195,6 +196,7 @@ pub fn entry_length(text: &[u8]) -> Option<usize> {
 /// # Errors
 /// If the body is not `entries` whole entries, with the reason.
 pub fn decode_entries(raw: &[u8], first: Lsn, entries: u32) -> Result<Vec<Entry>, String> {
+    // No more than the body can have: the count may be wrong.
     let mut read = Vec::with_capacity((entries as usize).min(raw.len() / ENTRY_HEADER));
     let mut rest = raw;
     for lsn in (first..).take(entries as usize) {

@@ -105,6 +105,7 @@ impl Halt {
         if epoch > self.epoch {
             return Some(HaltOutcome::TakenOver(lsn));
         }
+        // A record with fewer entries is replaced, because takeovers must wait for all that any node has.
         let covers = |found: &Self| found.seq >= self.seq && found.lsn >= self.lsn;
         found.is_some_and(covers).then_some(HaltOutcome::Recorded(lsn))
     }

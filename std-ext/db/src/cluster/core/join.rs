@@ -76,6 +76,7 @@ impl Joiner {
         if batch.epoch < self.position.epoch {
             return Err(wrong("it is of an earlier epoch"));
         }
+        // The entry that begins an epoch fits into any batch.
         if batch.epoch > self.position.epoch && batch.piece != BatchPiece::Whole {
             return Err(wrong("an epoch begins with a part of an entry"));
         }
@@ -149,6 +150,7 @@ impl Joiner {
         let start = if open { self.start() } else { &batch.raw };
         let whole = batch::entry_length(start).ok_or_else(|| wrong("a part is too short"))?;
         let length = before + batch.raw.len();
+        // The first bytes tell the whole length, so parts that exceed it are refused before they are collected.
         if length > whole || (length == whole) != (batch.piece == BatchPiece::LastPart) {
             return Err(wrong("the parts of an entry are not as long as it"));
         }

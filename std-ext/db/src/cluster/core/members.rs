@@ -49,6 +49,7 @@ impl Members {
         let mut members = Self::default();
         for MembersJson { node, since } in list {
             let node = node.parse().map_err(|_| wrong(format!("{node:?} is no node")))?;
+            // It would count as two copies when batches are trimmed.
             if members.has(node) {
                 return Err(wrong(format!("it has {node} twice")));
             }

@@ -80,6 +80,7 @@ impl Tail {
         let text = (bytes.len() <= MOST_BYTES).then(|| std::str::from_utf8(bytes).ok()).flatten();
         let text = text.ok_or_else(|| wrong("it is too long, or not text"))?;
         let words: Vec<&str> = text.split(' ').collect();
+        // The version first: another one may have other words.
         if words[0] != "2" {
             return Err(wrong("another version of hedgerow-db wrote it: upgrade this node"));
         }
@@ -118,6 +119,7 @@ impl Tail {
 
 /// Reads a number as `Display` prints it: no sign, no zeros in front.
 fn number(text: &str) -> Option<u64> {
+    // One spelling for each line, because lines are compared as text.
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let short = text == "0" || !text.starts_with('0');
     let number = text.parse().ok().filter(|_| plain && short)?;

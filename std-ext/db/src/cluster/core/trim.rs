@@ -21,9 +21,11 @@ pub fn watermark(
         durable.iter().filter(|record| record.0 == node).map(|record| record.1).max().unwrap_or(0)
     };
     let mut reached: Vec<Seq> = members.0.iter().map(|member| on_disk(member.node)).collect();
+    // Descending, so the nth is what n members have.
     reached.sort_unstable_by(|a, b| b.cmp(a));
     // With fewer members than copies, all of them must have it.
     let counted = if pressed { copies.clamp(1, reached.len().max(1)) } else { reached.len() };
+    // Without members nothing may go.
     counted.checked_sub(1).and_then(|last| reached.get(last)).copied().unwrap_or(0)
 }
 

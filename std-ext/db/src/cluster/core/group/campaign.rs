@@ -24,11 +24,14 @@ impl Group {
     /// Adds this node to the members, once in the life of a process.
     pub(super) fn join(&mut self, out: &mut Vec<Action>) {
         let Some(members) = &self.members else { return };
+        // Only once: a node that `forget` has removed would otherwise add itself again at once.
         if self.was_member || self.flight.is_some() || self.exit != ProcessExit::No {
             return;
         }
         let list = members.list.with(self.settings.node, self.now.wall);
         let txn = Arc::new(Txn {
+            // Other nodes may write the log meanwhile. Only the list must be the one that was read, or a node that
+            // joins at the same time would be lost.
             tail: ValueCompare::Any,
             members: compare(members.text.as_ref()),
             halt: ValueCompare::Any,
@@ -42,6 +45,8 @@ impl Group {
 
     /// The time at which this node may take over. `None`: it may not, as things are.
     pub(super) fn campaign_due(&self) -> Option<u64> {
+        // Not while `open`: workers may still append entries of the epoch that has ended, and these would be taken for
+        // entries of the new one.
         let idle = matches!(self.phase, Phase::Following)
             && self.flight.is_none()
             && self.exit == ProcessExit::No
@@ -54,8 +59,10 @@ impl Group {
             return None;
         }
         let Some(seen) = &self.seen else {
+            // A read must have found no line. That the watch has shown none proves nothing.
             return self.absent.then_some(0);
         };
+        // [C-5] Applied as well as read: a primary no longer counts what its state applies.
         let caught_up =
             self.log.position().seq == seen.tail.seq && self.applying.applied >= seen.tail.lsn;
         // A line that names this node asks it to come back at once, however short ago it released the group.
@@ -69,12 +76,16 @@ impl Group {
         // [C-8] The length that the holder claimed, not the own setting.
         let lease = seen.tail.lease;
         let claimable = seen.tail.claimable(seen.received);
+        // Candidates that try together only refuse each other, so each waits an eighth of a lease longer than the one
+        // before.
         let rank = self.rank(seen.tail.node).saturating_mul(lease / 8);
         let released = seen.tail.nonce == 0;
         match seen.tail.node {
             Some(node) if released && node == self.settings.node => seen.received,
+            // Nobody has a lease, so the rank alone decides.
             None if released => seen.received.saturating_add(rank),
             Some(_) if self.may_take_back(&seen.tail) => seen.received,
+            // Also after a handover to another node. It may have taken over with a line that has not arrived here yet.
             _ => claimable.saturating_add(rank).saturating_add(seen.jitter % (lease / 8 + 1)),
         }
     }
@@ -116,6 +127,7 @@ impl Group {
         let mut others: Vec<i64> = self.clocks.others.iter().map(|clock| clock.1).collect();
         others.sort_unstable();
         // Of two in the middle, the later one.
+        // They count from this node's clock: if the median is negative, this node is ahead of most others.
         let median = others.get(others.len() / 2).copied().unwrap_or(0);
         let skew = i64::try_from(self.settings.max_skew).unwrap_or(i64::MAX);
         median < skew.saturating_neg()
@@ -145,7 +157,11 @@ impl Group {
         if old.is_some_and(|seen| counted(&seen.tail) != (before.seq, before.lsn, before.chain)) {
             return self.stop_fork("The key tail", out);
         }
+        // Also after an own process that has died. What it sent may still arrive, and its last entry may lack its end
+        // [C-3].
         let epoch = old.map_or(0, |seen| seen.tail.epoch) + 1;
+        // [C-1] By the log's clock if that is ahead of this one: other nodes have removed the keys that had expired by
+        // it.
         let time = self.now.wall.max(before.time).max(old.map_or(0, |seen| seen.tail.time));
         let entry = Entry { lsn: before.lsn + 1, time, changes: begin(epoch, self.settings.node) };
         let mut raw = Vec::new();
@@ -213,6 +229,7 @@ impl Group {
 
     /// The answer of a transaction.
     pub(super) fn transacted(&mut self, id: u64, outcome: TxnOutcome, out: &mut Vec<Action>) {
+        // The answer of a transaction that was given up, because a newer line had made it pointless, counts no more.
         let Some(flight) = self.flight.as_mut().filter(|flight| flight.id == Some(id)) else {
             return;
         };
@@ -259,6 +276,7 @@ impl Group {
             return match parsed {
                 Some((line, _)) if self.is_older(&line) => self.stop_restored(out),
                 Some(parsed) => self.fence(Some(parsed), out),
+                // No transaction puts an older line, or deletes that of a primary.
                 None => self.stop_restored(out),
             };
         }
@@ -286,6 +304,8 @@ impl Group {
         let lease = self.lease();
         let Some(flight) = &mut self.flight else { return };
         flight.failures += 1;
+        // Doubles with each failure, up to an eighth of the lease, so that a primary has several tries while its lease
+        // runs.
         let growing = SHORTEST_PAUSE << flight.failures.min(7);
         let (pause, note) = match failure {
             TxnFailure::Unknown(why) => {
@@ -302,6 +322,7 @@ impl Group {
                            then disarm the alarm";
                 (lease / 4, why.to_owned())
             }
+            // Repeated, though only an operator can mend it, so that the node needs no restart afterwards.
             TxnFailure::Denied(why) => {
                 let why = format!(
                     "etcd refuses this node's user ({why}): check cluster-etcd-user, its password or certificate, and \
@@ -317,10 +338,12 @@ impl Group {
             _ => (LONGEST_PAUSE, "etcd rejected a transaction; sending it again".to_owned()),
         };
         flight.again = self.now.boot + pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        // One or two failures are routine, as when etcd elects a leader.
         if flight.failures > 2 && !flight.noted {
             flight.noted = true;
             out.push(Action::Note(note));
         }
+        // Deletions are what etcd still accepts.
         if *failure == TxnFailure::NoSpace {
             self.trim_now();
         }
@@ -346,6 +369,7 @@ impl Group {
         let Some(Put::Members(text)) = attempt.txn.puts.first() else { return };
         let text = text.clone().into_bytes();
         if let Ok(list) = Members::parse(&text) {
+            // With the revision, so that an older list, which the watch may still report, is not taken for a removal.
             self.members = Some(SeenMembers { text: Some(text), list, revision });
             self.was_member = true;
         }
@@ -355,6 +379,7 @@ impl Group {
     pub(super) fn note_flight_of_another(&mut self, out: &mut Vec<Action>) {
         let Some(flight) = &self.flight else { return };
         let Some(seen) = &self.seen else { return };
+        // Joining compares no line, and what becomes of a primary's batch is decided by `fence`.
         if !matches!(flight.kind, ReadKind::Takeover | ReadKind::HandBack) {
             return;
         }
@@ -373,6 +398,7 @@ impl Group {
 
     /// Says that the group is released, if somebody waits for that.
     pub(super) fn finish_release(&mut self, out: &mut Vec<Action>) {
+        // The process need not wait to join: it only waits until it cannot be the primary any more.
         let busy = self.flight.as_ref().is_some_and(|flight| flight.kind != ReadKind::Join);
         if self.exit == ProcessExit::Owed && !busy && !matches!(self.phase, Phase::Leading(_)) {
             self.exit = ProcessExit::Told;
@@ -384,6 +410,7 @@ impl Group {
 impl TxnAttempt {
     /// Whether this transaction puts this line.
     pub(super) fn writes(&self, text: &[u8]) -> bool {
+        // [C-4] The whole text. A line of another node may have the same epoch, batch and beat.
         self.line.is_some_and(|line| line.to_string().as_bytes() == text)
     }
 

@@ -29,6 +29,7 @@ impl Group {
         (tail, members, objections): (Option<Vec<u8>>, Option<Vec<u8>>, Objections),
         out: &mut Vec<Action>,
     ) {
+        // Even if the answer is of no use below: otherwise the next read would be due at once.
         self.watching.heard = self.now.boot;
         if self.went_back(revision, read.revision, out) {
             return;
@@ -58,6 +59,8 @@ impl Group {
             return self.stop_restored(out);
         }
         let known = &read.position;
+        // A node that has just started knows no line, but it has entries. They were committed before they were stored
+        // [C-9], so a healthy etcd counts them.
         if tail.seq < known.seq || tail.lsn < known.lsn {
             return self.halt(HaltReason::Fork("The key tail".to_owned()), out);
         }
@@ -68,6 +71,7 @@ impl Group {
         if matches!(self.phase, Phase::Leading(_)) {
             return self.lead_tail_read(read.issued, &tail, text, out);
         }
+        // Not raised by later lines: under constant writes the node would never finish loading.
         if self.loaded_at.is_none() {
             self.loaded_at = Some(tail.lsn);
         }
@@ -87,6 +91,7 @@ impl Group {
     /// Whether a line belongs to another history than the one that this node has read.
     fn forks(&self, tail: &Tail, text: &[u8]) -> bool {
         let here = self.log.position();
+        // One history has one chain and one last entry for each batch.
         if tail.seq == here.seq && (tail.chain, tail.lsn) != (here.chain, here.lsn) {
             return true;
         }
@@ -99,6 +104,7 @@ impl Group {
     }
 
     fn tail_is_absent(&mut self, read: &TailRead, out: &mut Vec<Action>) {
+        // [C-13] Only a node without entries may create the group. If one with entries finds no line, etcd was emptied.
         if read.age == (0, 0, 0) && self.seen.is_none() && self.log.reaches() == 0 {
             self.absent = true;
             self.loaded_at = Some(0);
@@ -123,7 +129,9 @@ impl Group {
     ) {
         let nobody = Members::default();
         let members = self.members.as_ref().map_or(&nobody, |members| &members.list);
+        // Of the records of disks, only those of members count: a node that was removed must not block the group.
         let lost = objections.against(tail, members);
+        // Logged once, not with each read.
         if let Some(why) = lost.as_ref().filter(|_| self.lost.is_none()) {
             let why = format!(
                 "{why}. No node takes over until this is repaired: keep the directories of all nodes, stop all \
@@ -145,6 +153,7 @@ impl Group {
 
     /// The watch saw a line.
     pub(super) fn tail_watched(&mut self, text: Option<Vec<u8>>, out: &mut Vec<Action>) {
+        // Not believed before a linearizable read has confirmed it: watches may be late and repeat themselves.
         let Some(text) = text else { return self.read_tail(false, out) };
         let tail = match Tail::parse(&text) {
             Ok(tail) => tail,
@@ -161,6 +170,7 @@ impl Group {
             // The first line comes from a read.
             return self.read_tail(false, out);
         };
+        // Two lines of one age are two histories. A read decides which of them etcd has.
         if tail.age() == seen.tail.age() && text != seen.text {
             return self.read_tail(false, out);
         }
@@ -188,6 +198,7 @@ impl Group {
         if self.is_member() {
             self.was_member = true;
         } else if self.was_member {
+            // Only if it was one: a node that has just started has yet to join.
             let why = "this node was removed from the members of the cluster: it never takes over. Restart it to add \
                        it again";
             out.push(Action::Note(why.to_owned()));
@@ -204,6 +215,7 @@ impl Group {
         if self.applying.resync {
             out.push(Action::Spool(seq, value));
         } else if self.ahead.bytes < MOST_AHEAD {
+            // What does not fit becomes a gap, and is read later.
             self.keep(seq, value);
         }
     }
@@ -232,6 +244,7 @@ impl Group {
 
     /// Whether the next batch may be read now.
     fn may_read(&self) -> bool {
+        // While `open`, the state may have changes that the log lacks, and entries must not be applied on top [C-6].
         // A takeover without an answer decides which batch is next.
         matches!(self.phase, Phase::Following)
             && !self.applying.resync
@@ -246,6 +259,7 @@ impl Group {
             Batch::decode(value).map_err(NotNext::Wrong).and_then(|batch| self.log.take(&batch));
         match joined {
             Ok(Some(committed)) => {
+                // With 64 for each entry, so that many empty ones have a size.
                 let bytes = committed.entries.iter().map(|entry| entry.changes.len() + 64).sum();
                 self.applying.queue.push_back((committed.after.lsn, bytes));
                 self.applying.bytes += bytes;
@@ -284,9 +298,11 @@ impl Group {
         batches: Vec<(Seq, Vec<u8>)>,
         out: &mut Vec<Action>,
     ) {
+        // The watch has brought these batches while the read was under way.
         if matches!(self.phase, Phase::Leading(_)) || from != self.log.next() {
             return;
         }
+        // [C-10] A line counts this batch, so etcd had it, and a primary has trimmed it.
         if batches.first().is_none_or(|(seq, _)| *seq != from) {
             return self.begin_resync(out);
         }
@@ -304,6 +320,7 @@ impl Group {
             return self.stop_unproved(out);
         }
         self.applying.resync = true;
+        // The spool is on disk, and etcd may trim them before the snapshot has come.
         let ahead = std::mem::take(&mut self.ahead.batches);
         self.ahead.bytes = 0;
         self.tell_role(
@@ -344,6 +361,7 @@ impl Group {
     }
 
     pub(super) fn applied(&mut self, lsn: Lsn) {
+        // A report about an entry from before the takeover.
         if matches!(self.phase, Phase::Leading(_)) {
             return;
         }

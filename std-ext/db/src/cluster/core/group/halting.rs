@@ -41,6 +41,7 @@ impl Group {
     fn reach(&self) -> Halt {
         let node = self.settings.node;
         if let Phase::Leading(lead) = &self.phase {
+            // Without entries that wait for the log: nobody was told that they succeeded, so they need no protection.
             let (seq, lsn) = (lead.position.seq, lead.position.lsn);
             return Halt { node, epoch: lead.line.epoch, seq, lsn };
         }

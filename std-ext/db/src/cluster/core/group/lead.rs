@@ -93,6 +93,7 @@ impl Group {
         if tail.epoch > lead.line.epoch {
             return self.fence(Some((*tail, text)), out);
         }
+        // An epoch has one process. This one wrote a line of it, so another one's is of another history.
         if tail.epoch != lead.line.epoch || tail.node != Some(node) || tail.nonce != nonce {
             return self.stop_fork("The key tail", out);
         }
@@ -117,6 +118,7 @@ impl Group {
             return self.end_fenced(out);
         };
         for entry in entries {
+            // Those after a gap would be acknowledged without it.
             if entry.lsn != lead.last + 1 {
                 let why = format!("entry {} was appended after entry {}", entry.lsn, lead.last);
                 return self.stop(why, out);
@@ -144,6 +146,7 @@ impl Group {
             self.read_tail(false, out);
         }
         if self.flight.is_some() {
+            // One at a time: the next transaction compares the line that this one puts.
             return self.send_again(out);
         }
         let Phase::Leading(lead) = &self.phase else { return };
@@ -151,6 +154,7 @@ impl Group {
             if leaving.closed && (lead.is_drained() || leaving.force) {
                 return self.release(out);
             }
+            // etcd accepts nothing, so only the state's answer is awaited, and no beat renews the lease.
             if leaving.force {
                 return;
             }
@@ -170,6 +174,7 @@ impl Group {
         let (load, batch) = lead.next_load();
         let time = lead.time_behind(&load);
         let position = lead.position;
+        // An outcome is recognized by its line, so attempts that may have been done must not share one.
         let beats = others.len() as u64 + u64::from(batch.is_none());
         let ended = batch.as_ref().map_or(0, |batch| u64::from(batch.entries));
         let line = Tail {
@@ -187,8 +192,10 @@ impl Group {
         }
         let tail = lead.own_line();
         let txn = Arc::new(Txn { tail, members: ValueCompare::Any, halt: ValueCompare::Any, puts });
+        // Nothing but the line is compared: a node that joins must not make a primary's batch fail.
         let sent = self.now.boot;
         lead.last_txn = sent;
+        // With leases, this transaction is the check. A request that comes later asks for the next one.
         lead.lease_check_wanted &= !settings.lease_reads;
         // A shorter lease may count for others from now on, whether this node hears of it or not.
         let end = line.until(sent);
@@ -214,6 +221,8 @@ impl Group {
         if let Phase::Leading(lead) = &mut self.phase
             && flight.kind == ReadKind::Append
         {
+            // From the bytes that were refused. They are compressed and the limit is not, so halving the limit alone
+            // might take many rounds.
             let size = lead.limit.min(flight.attempt.bytes().max(LEAST_LIMIT));
             if size > LEAST_LIMIT {
                 lead.limit = (size / 2).max(LEAST_LIMIT);
@@ -231,6 +240,7 @@ impl Group {
                 return;
             }
         }
+        // An earlier try may have been done at another member. Only the same transaction finds out.
         flight.again = self.now.boot + 1000;
         self.flight = Some(flight);
     }
@@ -269,6 +279,7 @@ impl Group {
     ) {
         let Phase::Leading(lead) = &mut self.phase else { return };
         if let Some(leaving) = &mut lead.leaving {
+            // A handover that was under way is not taken back any more.
             leaving.optional = false;
             leaving.force |= force;
             return;
@@ -293,6 +304,7 @@ impl Group {
             let others = members.list.0.iter().filter(|member| member.node != node);
             others.filter(|member| to.is_none_or(|to| to == member.node)).count()
         });
+        // Releasing the group to nobody would only interrupt the writes.
         if !matches!(self.phase, Phase::Leading(_)) || others == 0 {
             let why = "the handover was refused: this node is not the primary, or the target is not another member";
             out.push(Action::Note(why.to_owned()));
@@ -342,6 +354,7 @@ impl Group {
         let why = "its state did not release the group within three leases, as if its disk hung";
         if self.exit == ProcessExit::No {
             if lead.is_drained() {
+                // The state has only what the log has, so it can follow as soon as it answers.
                 return self.depose(why, false, out);
             }
             // The state has changes that etcd may never get, so it cannot follow. It waits for etcd as long as the
@@ -433,6 +446,7 @@ impl Group {
         let Some(leaving) = &lead.leaving else { return };
         let reason = leaving.reason.clone();
         let drained = lead.is_drained();
+        // [C-1] The line keeps the log's clock, and the time up to which this node may have removed expired keys.
         let line = Tail {
             node: leaving.to,
             nonce: 0,
@@ -444,12 +458,15 @@ impl Group {
         let puts = vec![Put::Tail(line.to_string())];
         let txn = Arc::new(Txn { tail, members: ValueCompare::Any, halt: ValueCompare::Any, puts });
         let (before, sent) = (lead.position, self.now.boot);
+        // `resting` gives the others two leases to come. This node knows of the release first, and would often be the
+        // first to take the group back.
         self.tell_role(GroupRole::Follower, &reason, out);
         self.follow_again(out);
         self.open = false;
         self.resting = sent.saturating_add(2 * line.lease);
         let attempt = TxnAttempt { txn, line: Some(line), sent, load: BatchLoad::None, before };
         self.send(ReadKind::HandBack, attempt, out);
+        // Only with `force`. These changes were never acknowledged, and nothing undoes them.
         if !drained {
             self.end_fenced(out);
         }
@@ -462,6 +479,7 @@ impl Group {
         }
         let Phase::Leading(lead) = &self.phase else { return };
         let drained = lead.is_drained();
+        // During a handover the state may have answered already. It need not be awaited again.
         let closed = lead.leaving.as_ref().is_some_and(|leaving| leaving.closed);
         let reason = match by.as_ref().and_then(|by| by.0.node) {
             Some(node) => format!("{node} has taken over"),
@@ -509,6 +527,7 @@ impl Group {
         let jitter = self.random(1 << 32);
         let received = self.now.boot;
         let text = lead.line.to_string().into_bytes();
+        // Not updated while this node led: it was still the line before the takeover.
         self.seen = Some(SeenTail { tail: lead.line, text, received, jitter });
         self.watching.heard = self.now.boot;
         // The watch was not listened to.
@@ -555,6 +574,7 @@ impl Lead {
         } else {
             let mut count = 0;
             for entry in &self.pending {
+                // Never at the first entry: that would go in parts.
                 if raw.len() + entry_bytes(entry) > self.limit {
                     break;
                 }
@@ -586,6 +606,8 @@ impl Lead {
             BatchLoad::Part(end) => {
                 let part = self.part.as_mut()?;
                 part.done = *end;
+                // The mark of the first part, because a restarted node that began with the last one would lack the
+                // rest.
                 let first = *part.mark.get_or_insert(mark);
                 if part.done < part.encoded.len() {
                     return None;

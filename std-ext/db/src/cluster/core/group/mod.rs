@@ -93,6 +93,7 @@ impl Group {
     }
 
     fn take(&mut self, event: Event, out: &mut Vec<Action>) {
+        // It no longer believes this etcd. `Exit` is answered, because the process waits for that.
         if matches!(self.phase, Phase::Halting(_))
             && !matches!(event, Event::Halted { .. } | Event::Exit)
         {
@@ -136,6 +137,7 @@ impl Group {
 
     /// Does what has become due or possible.
     fn advance(&mut self, out: &mut Vec<Action>) {
+        // Asked again each time, because each of these steps may end the phase.
         if matches!(self.phase, Phase::Following) {
             self.end_unclosed_follower(out);
         }
@@ -182,6 +184,7 @@ impl Group {
                     self.durable(first, &durable);
                 }
                 Ok(_) => {}
+                // The next look repeats it.
                 Err(failure) => _ = self.is_final(&failure, out),
             }
         }
@@ -207,6 +210,7 @@ impl Group {
     }
 
     fn cannot(&mut self, why: String, out: &mut Vec<Action>) {
+        // No reason to end the process: what it has applied is right, and it serves reads until they are too old.
         let note = format!(
             "this node cannot apply an entry of the log ({why}): it lags behind and never takes over. If the other \
              nodes run a later version, upgrade this one"
@@ -229,12 +233,15 @@ impl Group {
     }
 
     fn look_due(&self) -> u64 {
+        // Half a lease, while the primary beats every third: a silent watch is noticed before the lease seems to have
+        // ended.
         let heard = if self.watching.on { self.watching.heard + self.lease() / 2 } else { 0 };
         heard.max(self.read_again)
     }
 
     /// The boot time at which [`Event::Tick`] is due.
     pub fn deadline(&self) -> u64 {
+        // Steps that have no time below, like the end of a handover, are looked at this often.
         let mut due = self.now.boot + self.lease().min(1000);
         let mut sooner = |time: u64| due = due.min(time);
         if let Some(flight) = self.flight.as_ref().filter(|flight| flight.id.is_none()) {

@@ -369,6 +369,7 @@ impl Group {
     /// The next random number (xorshift).
     pub(super) fn random(&mut self, below: u64) -> u64 {
         let state = &mut self.settings.random;
+        // xorshift never leaves 0.
         *state |= 1;
         *state ^= *state << 13;
         *state ^= *state >> 7;
@@ -470,6 +471,8 @@ impl Group {
             Phase::Leading(lead) => (lead.line.age(), lead.position),
             _ => (
                 self.seen.as_ref().map_or((0, 0, 0), |seen| seen.tail.age()),
+                // [C-13] A node that has just started has entries that it has not read again yet, and etcd must count
+                // them.
                 LogPosition { lsn: self.log.reaches(), ..*self.log.position() },
             ),
         };
@@ -510,6 +513,7 @@ impl Group {
             return;
         }
         self.ids = id;
+        // `attempt.sent` stays: the first try may have been done [C-8].
         flight.id = Some(id);
         flight.revision = revision;
         out.push(Action::Transact { id, txn: Arc::clone(&flight.attempt.txn) });
