@@ -94,6 +94,7 @@ pub(super) fn decide(view: &CoordinatorView, gone: &Gone, rules: &Rules) -> Vec<
     let places = cluster.places();
     decisions.extend(&places);
     for (number, group) in &view.groups {
+        // The new node must have the data before the group can spare another one.
         if !places.iter().any(|place| place.group == *number) {
             let forgotten = cluster.forget(*number, group);
             let leaves = if forgotten.is_none() { cluster.leaves(*number, group) } else { vec![] };
@@ -158,9 +159,11 @@ impl Cluster<'_> {
         let mut spares: BTreeMap<NodeId, &str> = self
             .view
             .spares()
+            // A node that is about to be stopped is given no group.
             .filter(|(id, _)| !self.shape.going.contains(id))
             .map(|(id, node)| (id, &*node.zone))
             .collect();
+        // Groups that exist are filled first: a new one takes no node that another one lacks.
         for number in self.new_groups(&groups, spares.len()) {
             groups.insert(number, Filling::default());
         }
@@ -213,6 +216,7 @@ impl Cluster<'_> {
         group.live_primary(self.view)?;
         let (mut lost, mut whole) = (Vec::new(), 0);
         let members = group.members.0.iter().map(|member| member.node);
+        // A node that was placed counts like a member: it may be joining at this moment.
         let placed = self.view.places.iter().filter(|(_, place)| place.group == number);
         let placed = placed.map(|(node, _)| *node).filter(|node| !group.members.has(*node));
         for node in members.chain(placed) {
@@ -231,6 +235,8 @@ impl Cluster<'_> {
                 holder: group.tail.as_ref().and_then(crate::cluster::core::Tail::holder),
                 left: whole,
             };
+            // At least two, also with `cluster-copies 1`: otherwise only the primary might have the data. A node that
+            // was placed and never came is withdrawn instead.
             group.members.has(*node) && leaving.check(self.rules.copies.max(FEWEST)).is_ok()
         };
         let (node, gone) = lost.into_iter().find(may_go)?;
@@ -263,6 +269,7 @@ impl Cluster<'_> {
             // One of them is about to become the primary.
             return Vec::new();
         }
+        // The primary is last, and waits until no other one is running: the last member deletes the group's keys.
         let others = belonging.iter().copied().filter(|node| Some(*node) != primary);
         let stay: Vec<NodeId> =
             others.clone().filter(|node| !self.view.leaves(*node, number)).collect();
@@ -281,6 +288,7 @@ impl Cluster<'_> {
         let primary = group.live_primary(self.view)?;
         let is_whole = |node: &&NodeId| group.has_whole(**node, self.view);
         let whole = belonging.iter().filter(|node| !goes(node)).filter(is_whole).count();
+        // One at a time: after each, it is checked again that the rest have all data.
         if whole < self.wanted() || belonging.iter().any(|node| self.view.leaves(*node, number)) {
             return None;
         }
@@ -302,6 +310,7 @@ fn best(
     let pairs = neediest.flat_map(|(number, filling)| {
         spares.iter().map(|(node, zone)| (filling.of_zone(zone), *number, *node))
     });
+    // Ties go to the lower group and node, so all coordinators decide alike.
     pairs.min().map(|(_, number, node)| (number, node))
 }
 

@@ -30,6 +30,7 @@ impl Holder {
     pub(super) fn of(pair: &KeyValue) -> Option<Self> {
         let value = Some(&pair.value).filter(|value| value.len() <= MOST_BYTES)?;
         let HolderJson { node, gone } = serde_json::from_slice(value).ok()?;
+        // For people only, so a node that cannot be read is left out.
         let gone = gone.into_iter().filter_map(|(node, since)| Some((node.parse().ok()?, since)));
         Some(Self { node: node.parse().ok()?, term: pair.created, gone: gone.collect() })
     }

@@ -73,6 +73,7 @@ impl Waiting<'_> {
                     }
                     Wish::Stay => return Ok(false),
                 },
+                // etcd has no cluster, or is being filled. The rest of the start says what is wrong.
                 Ok(None) => return Ok(false),
                 Err(why) => {
                     tracing::warn!("waiting for etcd: {why}");
@@ -173,10 +174,12 @@ fn step(view: &CoordinatorView, keys: &Keys, own: NodeId, rules: &Rules) -> Leav
         holder: group.tail.as_ref().and_then(Tail::holder),
         left: whole.len(),
     };
+    // No more than the group is meant to have. Otherwise no node could ever leave a small group.
     let needed = rules.copies.max(FEWEST).min(rules.replicas as usize + 1);
     if is_empty && others.iter().all(is_gone) {
         return LeavingStep::Remove(dissolve(view, keys, group, own, &others));
     }
+    // A group without slots has no data that must be kept.
     match leaving.check(if is_empty { 0 } else { needed }) {
         Ok(()) => LeavingStep::Remove(remove(view, keys, group, own, &whole)),
         Err(RemovalRefusal::OnlyMember) => LeavingStep::Stay,
@@ -212,6 +215,8 @@ fn remove(
 ) -> EtcdTransaction {
     let mut transaction =
         member_removal::removal(keys, &group.members, group.members_text.as_deref(), own);
+    // `forget` deletes the place, too. Here it is what makes the node go on after a crash, until its directory is
+    // empty.
     let place = Operation::Delete(KeyRange::one(keys.place(&own.to_string())));
     transaction.then.retain(|operation| *operation != place);
     transaction.compare.extend(grounds(view, keys, own));
@@ -231,6 +236,7 @@ fn dissolve(
     let mut compare = grounds(view, keys, own);
     let members = group.members_text.clone().unwrap_or_default();
     compare.push(Compare::Value { key: keys.members().into(), value: members.into() });
+    // Another process with this id may have registered itself meanwhile, and be serving.
     compare.push(Compare::Absent { key: keys.node(&own.to_string()).into() });
     for node in others {
         let value = NodeAssignment::left(keys.number()).print().into();

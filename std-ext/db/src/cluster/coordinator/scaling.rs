@@ -68,6 +68,7 @@ impl Scaling {
         let (view, rules) = (turn.view, turn.rules);
         let Some(policy) = rules.policy else { return Ok(()) };
         let Some(current) = &view.desired else {
+            // At first as many as there are: without a measurement nothing is a reason to stop one.
             let nodes = view.known().max(policy.min).max(view.initial_groups() * policy.step);
             return turn.want(&Desired::first(nodes)).await;
         };
@@ -89,6 +90,7 @@ impl Scaling {
             },
         );
         let is_empty = advice.target == current.target && shape.is_reached(view);
+        // `nodes` falls only once the others are empty, because by this number they are stopped.
         let fewer = current.shrinks() && is_empty;
         let nodes = if fewer { advice.target } else { current.nodes.max(advice.target) };
         let reason = match &advice.reason {
@@ -126,6 +128,7 @@ impl Scaling {
         let view = turn.view;
         let now = clock::now();
         if !view.moves.is_empty() {
+            // Planned anew as soon as these slots have arrived.
             (self.is_balanced, self.due) = (false, 0);
             return Ok(());
         }
@@ -218,6 +221,7 @@ fn next_move(loads: &[SlotLoad], dissolving: &BTreeSet<u32>) -> Option<PlannedMo
             let groups = [&rest[..], std::slice::from_ref(full)].concat();
             plan::drain(&groups, full.group)
         }
+        // Moves begin above `APART` and aim at `NEAR`. With one bound, small changes would keep slots moving.
         None if plan::rebalance(&rest, APART).is_empty() => Vec::new(),
         None => plan::rebalance(&rest, NEAR),
     };
@@ -259,6 +263,7 @@ impl CoordinatorView {
         let mut groups = Vec::new();
         for (number, group) in &self.groups {
             let goes = shape.dissolving.contains(number);
+            // It needs no data any more, so its nodes may already have left.
             if goes && self.owns_nothing(*number) {
                 continue;
             }

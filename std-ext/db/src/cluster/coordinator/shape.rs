@@ -37,6 +37,7 @@ impl ClusterShape {
         let mut shape = Self { going: going.collect(), ..Self::default() };
         let mut candidates: Vec<u32> =
             view.groups.keys().copied().filter(|number| *number >= view.initial_groups()).collect();
+        // `false` sorts first: groups without slots, which need no moves.
         let key = |number: &u32| {
             let going = view.belonging(*number).intersection(&shape.going).count();
             (!view.owns_nothing(*number), Reverse(going), Reverse(*number))

@@ -66,6 +66,7 @@ fn in_order(
     did: String,
 ) -> EtcdTransaction {
     let (node, term) = by;
+    // By its creation: the coordinator rewrites the value within its term.
     transaction.compare.push(Compare::Created { key: keys.coordinator().into(), revision: term });
     transaction.compare.push(is_revision(keys.last_decision(), last));
     let value = LastDecision { by: node.to_string(), did };
@@ -152,6 +153,7 @@ fn withdraw(decision: &Decision, keys: &Keys) -> EtcdTransaction {
     EtcdTransaction {
         compare: vec![
             Compare::Value { key: keys.place(&id).into(), value: place.print().into() },
+            // If it has registered itself meanwhile, it may be joining.
             Compare::Absent { key: keys.node(&id).into() },
         ],
         then: vec![Operation::Delete(KeyRange::one(keys.place(&id)))],

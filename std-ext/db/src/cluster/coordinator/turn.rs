@@ -148,6 +148,8 @@ impl Coordinator {
         let Some(view) = CoordinatorView::read(&self.client, &self.keys).await? else {
             return Ok(false);
         };
+        // The term from the linearizable read. The directory may still have that of an earlier one, which transactions
+        // would not match.
         let holder = view.coordinator.as_ref().filter(|holder| holder.node == self.own);
         let Some(term) = holder.map(|holder| holder.term) else { return Ok(false) };
         let gone = self.absences.look(term, &view.missed(), clock::now());
@@ -157,6 +159,7 @@ impl Coordinator {
         let Self { client, keys: names, own, rules, scaling, .. } = self;
         let turn = ScalingTurn { client, keys: names, by: (*own, term), rules, last, view: &view };
         scaling.look(&turn).await?;
+        // A node that is gone must be looked at again although no key changes: its absence becomes longer.
         if decisions.is_empty() && gone.is_empty() && rules.policy.is_none() && view.is_settled() {
             self.rest = Some(Rest { term, until: clock::now() + REST, keys });
         }
@@ -185,6 +188,7 @@ impl Coordinator {
             id
         };
         let key = self.keys.coordinator();
+        // The key is new, and names no nodes.
         self.told.clear();
         let value = Holder::print(self.own, &self.told).into();
         let transaction = EtcdTransaction {
@@ -210,6 +214,7 @@ impl Coordinator {
             let transaction = transaction(decision, view, &self.keys, (self.own, term), last);
             let done = self.client.transact(&transaction).await.map_err(|why| why.to_string())?;
             if !done.succeeded {
+                // Those after it would be refused as well: each compares the one before it.
                 tracing::debug!("the state changed after the decision that {decision}");
                 break;
             }

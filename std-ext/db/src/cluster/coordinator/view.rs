@@ -97,6 +97,7 @@ impl CoordinatorView {
         };
         let Some(format) = format.first() else { return Ok(None) };
         let format = ClusterFormat::parse(&format.value).map_err(|why| why.to_string())?;
+        // Between the deletion and the end, groups seem empty, and nodes gone.
         if format.adopter.is_some() {
             return Ok(None);
         }
@@ -131,6 +132,7 @@ impl CoordinatorView {
         let placed = view.places.values().filter(|place| !place.leave).map(|place| place.group);
         numbers.extend(of_nodes.chain(placed));
         view.format = Some(format);
+        // Spares are registered with `NO_GROUP`.
         numbers.retain(|number| *number < MOST_GROUPS);
         let numbers: Vec<u32> = numbers.into_iter().collect();
         for numbers in numbers.chunks(GROUPS) {
@@ -250,6 +252,7 @@ impl GroupView {
         let tail = self.tail.as_ref()?;
         let holder = tail.holder()?;
         let node = view.nodes.get(&holder)?;
+        // Another process of the node does not lead by this line.
         (node.role == "primary" && node.nonce == tail.nonce).then_some(holder)
     }
 

@@ -47,6 +47,7 @@ impl Waiting<'_> {
         if !self.settings.auto_group {
             return Ok(self.settings.group);
         }
+        // A directory with data stays in its group unless the cluster has decided otherwise.
         if let Some(belonging) = bootstrap::belonging_of(self.folder)?
             && !self.leave(&belonging).await?
         {
@@ -112,6 +113,8 @@ impl Waiting<'_> {
             // and does not get there.
             match registry.place() {
                 Ok(Some(NodeAssignment { group, leave: false })) => return Ok(group),
+                // Left over from before the directory was emptied: a node that stopped in between has still to delete
+                // it.
                 Ok(Some(NodeAssignment { group, leave: true })) => self.forget_place(group).await,
                 Ok(None) => {}
                 Err(why) => tracing::debug!("cannot read this node's assignment: {why}"),
