@@ -51,6 +51,7 @@ pub(in crate::cluster) async fn begin_if(
                 ));
             }
         }
+        // Numbers are never used twice, also after the records are gone: entries of the logs name them.
         let before = last.as_ref().and_then(|pair| str::from_utf8(&pair.value).ok()?.parse().ok());
         let id = before.unwrap_or(0_u64) + 1;
         let transaction = EtcdTransaction {

@@ -109,6 +109,7 @@ impl Env for NodeEnv {
     }
 
     fn may_have_moves(&self) -> bool {
+        // If the node has heard nothing yet, etcd is asked.
         self.directory.pairs(&self.keys.moves()).map_or(true, |moves| !moves.is_empty())
     }
 

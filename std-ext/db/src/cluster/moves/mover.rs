@@ -84,6 +84,7 @@ impl<E: Env> Mover<E> {
         self.compare_and_swap(found, Some(&next)).await?;
         let MoveRecord { from, to, state, .. } = &next;
         tracing::info!("the move {:016x} from group {from} to group {to} is {state}", found.id);
+        // The value that was put, which the next change compares.
         Ok(StoredMove { id: found.id, value: next.print().into_bytes(), record: next })
     }
 
@@ -171,6 +172,7 @@ impl<E: Env> Mover<E> {
                 then: vec![Operation::put(key.clone(), next.print())],
                 ..EtcdTransaction::default()
             };
+            // A refusal means that the map has changed, which is repeated, or that this node was deposed.
             if self.env.etcd().transact(&put).await.map_err(text)? {
                 return Ok(());
             }
@@ -213,6 +215,7 @@ impl<E: Env> Mover<E> {
     /// Returns whether a sender restores a backup into the cluster.
     pub(super) async fn restores(&self, by: NodeId) -> Result<bool, String> {
         let found = self.env.etcd().read(self.keys.restoring()).await.map_err(text)?;
+        // The whole id, which is secret: that of the cluster is not.
         Ok(found.is_some_and(|pair| pair.value == by.to_string()))
     }
 

@@ -85,6 +85,7 @@ pub(in crate::cluster) async fn read_slots<E: EtcdAccess>(
     Ok(pair.and_then(|pair| match SlotMap::parse(&pair.value) {
         Ok(map) => Some(map),
         Err(why) => {
+            // The map serves for redirects. Which group owns a slot is in the groups' logs.
             tracing::warn!("{why}");
             None
         }

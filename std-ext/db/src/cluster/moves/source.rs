@@ -118,6 +118,7 @@ async fn leave<E: Env>(mover: &Mover<E>, holds: &Holds, id: u64, to: u32) -> Res
             found = mover.change(&found, next.map_err(text)?).await?;
         }
         MoveState::Ready => return Err("this group does not own all of the slots".to_owned()),
+        // An earlier call came this far, perhaps to another primary.
         MoveState::Leaving => {}
         MoveState::Moved => {
             holds.begin(mover, id);
@@ -201,6 +202,7 @@ async fn finish<E: Env>(mover: &Mover<E>, id: u64) -> Result<(), String> {
     match found.record.state {
         state if !can_finish(state) => Ok(()),
         MoveState::Returned => {
+            // A deposed primary may own them only in its own state. An entry of its epoch is never committed.
             if mover.owned().contains_all(&slots) {
                 mover.confirm(id).await?;
             } else {
@@ -208,12 +210,14 @@ async fn finish<E: Env>(mover: &Mover<E>, id: u64) -> Result<(), String> {
                 mover.committed(got).await?;
             }
             mover.publish_slots().await?;
+            // Published before: after the record has changed, nobody publishes for this move.
             let reason = "it was returned";
             let next = found.record.next(MoveState::Cancelled, Actor::Source, reason);
             let next = next.map_err(text)?;
             mover.change(&found, next).await.map(drop)
         }
         _ => {
+            // First the keys: once the record is gone, nobody knows that they must go.
             mover.clear(&slots).await?;
             mover.delete(&found, Actor::Source).await
         }

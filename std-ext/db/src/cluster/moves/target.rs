@@ -106,6 +106,7 @@ impl<E: Env> Import<'_, E> {
     /// Fetches the keys of the slots, and takes the slots over.
     async fn import(&self, found: StoredMove) -> Result<(), String> {
         // With this node's epoch: a change that an earlier primary has sent compares another record.
+        // No longer `ready`: the keys that have come are cleared below.
         let claimed = match found.record.state {
             MoveState::Ready => MoveState::Copying,
             state => state,
@@ -172,6 +173,7 @@ impl<E: Env> Import<'_, E> {
                 }
                 Exported::CaughtUp { horizon } => {
                     let answer = leaving.as_mut().map(oneshot::Receiver::try_recv);
+                    // The source has not answered yet, and may be waiting for etcd.
                     if answer == Some(Err(TryRecvError::Empty)) {
                         continue;
                     }
