@@ -63,10 +63,12 @@ impl PartJoiner {
         if channel.len() > LONGEST_CHANNEL {
             return Err("the name of a channel is too long");
         }
+        // A message in one piece, as nearly all are, is not copied.
         if self.begun.is_none() && !more {
             return Ok(Some((channel, payload)));
         }
         let (_, whole) = self.begun.get_or_insert_with(|| (channel, Vec::new()));
+        // Before it is taken: the sender alone decides how many parts come.
         if payload.len() > LONGEST_MESSAGE - whole.len() {
             return Err("a message is too long");
         }

@@ -73,6 +73,7 @@ impl PeerClient {
         let endpoint = endpoint(address, options)?
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
+            // A peer whose machine has disappeared closes no connection.
             .http2_keep_alive_interval(SILENCE / 2)
             .keep_alive_timeout(SILENCE / 2);
         let inner = Generated::new(endpoint.connect_lazy()).max_decoding_message_size(MOST_MESSAGE);

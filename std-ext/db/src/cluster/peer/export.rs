@@ -171,7 +171,7 @@ pub(in crate::cluster) fn next(
     if !items.is_empty() {
         return NextPart::Items(items);
     }
-    // CountFilter before the slots are lost, because clients wait afterwards.
+    // Counted before the slots are lost, because clients wait afterwards.
     let count = export.key_count(state.latest_time() + MARGIN, AHEAD);
     let horizon = count.horizon();
     // While the entry by which they were lost is not committed, another primary may still have them, and change them.

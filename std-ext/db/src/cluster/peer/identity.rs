@@ -55,6 +55,7 @@ impl GroupId {
                         on both nodes",
             );
         }
+        // An adoption keeps one history, and the sender may have entries of another.
         if sent.incarnation != self.incarnation {
             return Err(
                 "the peer has another incarnation of this cluster, from before or after etcd was reseeded: restart \

@@ -29,6 +29,7 @@ pub fn install(folder: &Folder) -> Result<bool, OpenError> {
     }
     let io_error = |why| OpenError::Io(staging.clone(), why);
     if staging.join(COMPLETE).exists() {
+        // First of all: what etcd says about this directory's entries must not count for other ones.
         Incarnation::renew(folder)?;
         remove_data(folder, &staging).map_err(io_error)?;
     }

@@ -107,6 +107,7 @@ impl Receiver {
     /// [`PeerError`] says what is wrong with it, or with the disk. Nothing further is taken then.
     pub fn receive(&mut self, response: FetchResponse) -> Result<(), PeerError> {
         let part = response.part.ok_or(PeerError::Invalid("a part is empty"));
+        // Stays so if the part is refused.
         let stage = std::mem::replace(&mut self.stage, ReceiveStage::Refused);
         self.stage = match (stage, part?) {
             (ReceiveStage::Manifest, Part::Manifest(manifest)) => self.begin(&manifest)?,
@@ -152,6 +153,7 @@ impl Receiver {
         }
         let (disk, staging) = (self.staging.disk(), &self.staging);
         disk.sync_folder(staging.path())?;
+        // Last: it vouches for all other files, also after a loss of power.
         disk.create(&staging.at(COMPLETE))?.sync()?;
         disk.sync_folder(staging.path())?;
         self.finished = true;
@@ -178,6 +180,7 @@ impl Receiver {
             return Err(PeerError::Invalid("entries after the snapshot are missing"));
         }
         if snapshot_bytes == 0 {
+            // A node that has never written a snapshot sends its whole log.
             return if snapshot_lsn == 0 {
                 self.entries(first, 0, None)
             } else {
@@ -229,6 +232,7 @@ impl Receiver {
         staging.disk().rename(&staging.at(FETCHED), &name)?;
         let missing = PeerError::Invalid("the snapshot is missing");
         let snapshot = Snapshot::newest(staging).map_err(damaged)?.ok_or(missing)?;
+        // All of it, because the node will give up its own data for it.
         for number in 0..snapshot.sections().len() {
             snapshot.read_section(number, &mut |_, _, _| {}).map_err(damaged)?;
         }
@@ -256,6 +260,7 @@ impl Receiver {
         mark: Option<Mark>,
     ) -> Result<ReceiveStage, PeerError> {
         let staging = Arc::clone(&self.staging);
+        // `finish` syncs: until then the directory counts for nothing.
         let opened = FileLog::open(staging, Fsync::Never, first, first - 1, &mut |_, _, _| Ok(()));
         let (log, _) = opened.map_err(disk_error)?;
         let decoder = EntryDecoder::new(first);

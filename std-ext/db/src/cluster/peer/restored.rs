@@ -77,6 +77,7 @@ pub(super) fn store(db: &Db, keys: &[RestoredKey], must_be_empty: bool) -> Resul
             }
         })
     });
+    // As for a client: the entry must be committed, and this node have been the primary.
     let read_index = db.log().read_index(epoch);
     let committed = db.log().wait(lsn).and_then(|()| db.log().wait_lease_check(&read_index));
     match refused {

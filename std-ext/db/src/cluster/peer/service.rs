@@ -61,6 +61,7 @@ impl PeerService {
 
     /// Checks that a node of this group asks, and admits its connection. Returns the node.
     fn member(&self, asked: &Extensions, from: Option<&Identity>) -> Result<NodeId, Status> {
+        // In this order: a node of another cluster must not count as a peer's connection.
         let node = self.serving.group.check(from).map_err(Status::failed_precondition)?;
         PeerConnection::of(asked)?.admit()?;
         Ok(node)
@@ -118,6 +119,7 @@ impl Peer for PeerService {
     ) -> Result<Response<DigestResponse>, Status> {
         let (_, asked, DigestRequest { from, time, within }) = request.into_parts();
         self.member(&asked, from.as_ref())?;
+        // The sender names the time, and one of few threads waits for it.
         let within = Duration::from_millis(within).min(LONGEST_WAIT);
         let serving = Arc::clone(&self.serving);
         let taken = spawn_blocking(move || (serving.digest)(time, within)).await;
@@ -138,6 +140,7 @@ impl Peer for PeerService {
             let why = "the node has reached itself: another node has announced its address";
             return Err(Status::failed_precondition(why));
         }
+        // Refused instead of queued: the caller then asks another node.
         let permit = Arc::clone(&self.fetches).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(
                 "it is already sending its data to other nodes: try again later",
@@ -249,6 +252,7 @@ impl Peer for PeerService {
         let mut joiner = PartJoiner::default();
         let mut known = false;
         while let Some(MessagesRequest { from, messages }) = requests.message().await? {
+            // Once: a call has one sender.
             if !known {
                 self.node(&asked, from.as_ref())?;
                 known = true;

@@ -42,6 +42,7 @@ impl Connections {
     /// the new one, and the signal that closes it.
     fn begin(&mut self) -> (u64, oneshot::Receiver<()>) {
         if self.handshakes.len() >= HANDSHAKES {
+            // The oldest: by refusing the newest, silent clients could keep all peers out.
             drop(self.handshakes.pop_first());
         }
         let (open, closed) = oneshot::channel();
@@ -52,6 +53,7 @@ impl Connections {
 
     /// Counts a connection as a peer's, or closes it if there are too many. Returns whether it stays open.
     fn admit(&mut self, number: u64) -> bool {
+        // Otherwise it was closed already, or admitted by an earlier request.
         if let Some(open) = self.handshakes.remove(&number)
             && self.admitted.len() < CONNECTIONS
         {

@@ -90,6 +90,7 @@ impl SnapshotSource {
             }
             self.snapshot = None;
         }
+        // Whole entries are encoded and then cut, since one may be longer than a chunk.
         if self.sent == self.encoded.len() {
             self.encoded.clear();
             self.sent = 0;
@@ -161,6 +162,7 @@ pub(in crate::cluster) fn least_watermark(sections: &[SectionInfo]) -> Lsn {
     let covered = sections
         .iter()
         .fold(0, |end, section| if section.slots.start == end { section.slots.end } else { end });
+    // The snapshot lacks some slots, so the whole log is needed.
     if covered < SLOTS {
         return 0;
     }

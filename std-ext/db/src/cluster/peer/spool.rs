@@ -157,6 +157,7 @@ impl Spool {
             return Ok(());
         }
         if seq > wanted || seq == Seq::MAX {
+            // Readers take the batches to be consecutive.
             return Err(SpoolError::Gap { wanted, found: seq });
         }
         let whole = (HEADER + value.len()) as u64;

@@ -83,9 +83,11 @@ pub(super) fn check_client(
     use rustls::pki_types::ServerName;
     use rustls::server::ParsedCertificate;
     let wrong = "the peer's certificate does not have the cluster's name";
+    // The peer's own. Those after it are of the authorities between it and the root.
     let own = certificates.and_then(|all| all.first());
     let own = own.ok_or("the peer presented no certificate")?;
     let own = ParsedCertificate::try_from(own).map_err(|_| wrong)?;
     let name = ServerName::try_from(name).map_err(|_| wrong)?;
+    // The check that clients make of servers: here, the certificates of both sides have the name.
     verify_server_name(&own, &name).map_err(|_| wrong)
 }
