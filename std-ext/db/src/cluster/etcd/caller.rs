@@ -132,6 +132,8 @@ impl Caller {
         loop {
             let index = self.chosen();
             let until =
+                // What can be repeated leaves time for the other endpoints. A change has only one try, and gets all of
+                // it.
                 if M::REPEATABLE { share(deadline, members - failed % members) } else { deadline };
             let error = match self.ask(index, request, until).await {
                 Ok(answer) => return Ok(answer),
@@ -141,6 +143,7 @@ impl Caller {
             if kind.moves_on() {
                 self.move_on(index);
             }
+            // Tokens expire. Once for each call, because a wrong password stays wrong.
             if kind.wants_token() && self.user().is_some() && !renewed {
                 renewed = true;
                 continue;
@@ -165,6 +168,7 @@ impl Caller {
         deadline: Instant,
     ) -> Result<M::Answer, EtcdError> {
         let member = &self.members()[index];
+        // Before the request is sent: other answers may overtake this one.
         let least = lock(&self.history).begin()?;
         let asked = async {
             let pass = self.pass(member, deadline).await?;
@@ -178,6 +182,7 @@ impl Caller {
             Some(header) => {
                 lock(&self.history).check(member.url(), header, least)?;
             }
+            // Without a header nobody could tell that etcd went back.
             None if M::LINEARIZABLE => {
                 let why = "it has no header";
                 return Err(EtcdError::new(ErrorKind::InvalidAnswer, member.url(), why));
@@ -248,6 +253,7 @@ impl Caller {
         let too_late = || EtcdError::new(ErrorKind::TimedOut, member.url(), "signing in");
         let gate = timeout_at(deadline, self.shared.signing_in.lock()).await;
         let _gate = gate.map_err(|_| too_late())?;
+        // Another call may have got it in the meantime.
         if let Some(known) = self.known_pass() {
             return Ok(known);
         }
@@ -285,6 +291,7 @@ impl Caller {
             member.renew(endpoint, renewal.tls.clone());
         }
         let mut user = lock(&self.shared.user);
+        // With the same password the token stays valid, and etcd is not asked for one.
         if *user != renewal.user {
             *user = renewal.user;
             *lock(&self.shared.pass) = None;

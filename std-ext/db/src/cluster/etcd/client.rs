@@ -150,6 +150,7 @@ impl EtcdClient {
         from: u64,
         silence: Duration,
     ) -> EtcdWatch {
+        // etcd reads revision 0 as "from now on".
         EtcdWatch::start(self.caller.clone(), keys, from.max(1), silence)
     }
 
@@ -167,6 +168,7 @@ impl EtcdClient {
     /// As [`get`](Self::get).
     pub async fn lease_left(&self, lease: i64) -> Result<u64, EtcdError> {
         let answer = self.caller.call(&api::LeaseTimeToLiveRequest { id: lease }).await?;
+        // etcd answers -1 for a lease that has ended.
         Ok(u64::try_from(answer.ttl).unwrap_or(0))
     }
 
@@ -183,6 +185,7 @@ impl EtcdClient {
             })
         };
         let members = self.caller.members();
+        // All at once, so that a member that hangs does not use up the time of the others.
         let asked: Vec<_> = (0..members.len()).map(ask).collect();
         let mut all = Vec::with_capacity(asked.len());
         for (member, asked) in members.iter().zip(asked) {

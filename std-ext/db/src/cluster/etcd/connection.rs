@@ -95,6 +95,7 @@ impl EtcdMember {
             return Ok(connection);
         }
         let unreachable = |why: String| EtcdError::new(ErrorKind::Unreachable, &self.url, why);
+        // An endpoint that is down must leave time for the next one.
         let deadline = deadline.min(Instant::now() + self.connect_timeout);
         let connect = async {
             let _connecting = self.connecting.lock().await;
@@ -126,6 +127,7 @@ impl EtcdMember {
     /// Lets the next call connect again, unless another call has already.
     pub(super) fn forget(&self, connection: &EtcdConnection) {
         let mut slot = lock(&self.slot);
+        // A newer connection has nothing to do with the failure.
         if slot.number == connection.number {
             slot.channel = None;
         }

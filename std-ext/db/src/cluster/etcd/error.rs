@@ -201,6 +201,7 @@ impl EtcdError {
     pub(super) fn of_status(endpoint: &str, status: &Status) -> Self {
         let (code, text) = (status.code(), status.message());
         // An error of the client's side of gRPC says nothing about etcd's answer.
+        // tonic attaches a source to its own errors only.
         let local = Error::source(status).is_some();
         let kind = if local { None } else { of_text(text) };
         let kind = kind.unwrap_or_else(|| match code {

@@ -42,6 +42,7 @@ impl History {
             let detail = format!("it was {seen}, and is {found}");
             return Err(self.fail(EtcdError::new(kind, endpoint, detail)));
         }
+        // What a member says by itself may be older or newer than what the others have agreed on.
         if least.is_some() {
             self.saw(found);
         }

@@ -22,6 +22,7 @@ pub struct Lease {
 
 impl Lease {
     pub(super) async fn grant(caller: &Caller, ttl: Duration) -> Result<Self, EtcdError> {
+        // etcd counts in whole seconds.
         let seconds = ttl.as_millis().div_ceil(1000).max(1);
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
         let request = api::LeaseGrantRequest { ttl: seconds, id: 0 };

@@ -68,6 +68,7 @@ impl Status {
             raft_applied: answer.raft_applied_index,
             size: size(answer.db_size)?,
             size_in_use: size(answer.db_size_in_use)?,
+            // etcd 3.5 has no such field, which is 0 then.
             quota: Some(size(answer.db_size_quota)?).filter(|&quota| quota != 0),
             learner: answer.is_learner,
             errors: answer.errors,

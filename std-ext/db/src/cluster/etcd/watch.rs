@@ -163,6 +163,7 @@ impl WatchTask {
                 ConnectionEnd::Lost(error) => error,
             };
             tracing::debug!("a watch reconnects: {error}");
+            // The next connection begins with the first revision that was not reported whole.
             self.progress.cut();
             self.caller.note_pass(Some(&error));
             // A new token is asked for where the old one was refused.
@@ -184,6 +185,7 @@ impl WatchTask {
             range_end: self.keys.end.clone(),
             start_revision: signed(self.progress.next),
             progress_notify: true,
+            // etcd would otherwise send a revision with many large values in one message, however long.
             fragment: true,
         };
         let create = RequestUnion::CreateRequest(create);
@@ -207,6 +209,7 @@ impl WatchTask {
     ) -> ConnectionEnd {
         let mut asked = false;
         loop {
+            // Half of the time is for the answer to the request for progress.
             let answer = match timeout(silence / 2, answers.message()).await {
                 Ok(Ok(Some(answer))) => answer,
                 Ok(Ok(None)) => return self.lost(ErrorKind::Unavailable, "the watch has ended"),
@@ -230,6 +233,7 @@ impl WatchTask {
                 Ok(None) => continue,
                 Err(end) => return end,
             };
+            // A revision that was watched exists, so a later answer must not be older.
             if let Some(event) = watched.events.last() {
                 self.caller.saw(event.revision());
             }
@@ -242,11 +246,13 @@ impl WatchTask {
     /// Checks an answer, and returns what there is to report.
     fn take(&mut self, answer: api::WatchResponse) -> Result<Option<WatchReport>, ConnectionEnd> {
         let url = self.caller.members()[self.index].url();
+        // Without a least revision: a member may lag behind those that answered before.
         self.caller.check(self.index, answer.header.as_ref()).map_err(ConnectionEnd::Fatal)?;
         if answer.compact_revision != 0 {
             let revision = u64::try_from(answer.compact_revision).ok();
             let detail = format!("the next revision was {}", self.progress.next);
             let kind = ErrorKind::Compacted { revision };
+            // What was compacted is lost to watches. Only the reader knows what to read instead.
             return Err(ConnectionEnd::Fatal(EtcdError::new(kind, url, detail)));
         }
         if answer.canceled {
