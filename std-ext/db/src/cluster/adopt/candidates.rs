@@ -35,6 +35,7 @@ impl FolderCandidate {
             OpenError::InUse(_) => StartError::new(format!("{why}: stop its node first")),
             why => why.into(),
         })?;
+        // On its start the node would replace the entries that were compared here.
         if has_fetched(&folder) {
             return Err(StartError::new(format!(
                 "{} has data fetched from another node but not installed yet: start its node once, which installs \
@@ -99,6 +100,7 @@ impl FolderCandidates {
             Ok((other, relation))
         });
         let others = others.collect::<Result<Vec<_>, StartError>>()?;
+        // Nobody but the operator can tell which of two histories to keep.
         if let Some((other, _)) = others.iter().find(|(_, relation)| *relation == Relation::Fork) {
             return Err(StartError::new(format!(
                 "{} and {} have different entries: {} ends with entry {}, {} with entry {}. Name only the \
@@ -158,6 +160,7 @@ fn check_clusters(all: &[FolderCandidate]) -> Result<(), StartError> {
     let id = |one: &FolderCandidate| one.survey.belonging.as_ref().map(Belonging::cluster);
     let groups = |one: &FolderCandidate| one.survey.belonging.as_ref().map(Belonging::groups);
     for other in with_data {
+        // Two databases without an id cannot be known to be the same.
         if id(other) != id(first) || id(other).is_none() {
             return Err(StartError::new(format!(
                 "{} and {} hold data of different clusters or standalone databases: name only one of them",

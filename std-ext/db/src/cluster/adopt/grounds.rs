@@ -37,6 +37,7 @@ pub(super) fn next_incarnation(
     let in_etcd = target.format.as_ref().filter(|format| format.cluster == cluster);
     let all = groups.iter().flat_map(FolderCandidates::all);
     let known = all.filter_map(|one| one.survey.belonging.as_ref());
+    // Above all that anyone has seen: no directory may take the new log for its own incarnation by accident.
     let last = known
         .map(Belonging::incarnation)
         .chain(in_etcd.map(|format| format.incarnation))
@@ -55,6 +56,8 @@ fn missing(
     found: &ClusterFormat,
 ) -> Option<(NodeId, String)> {
     let (last, node) = *target.known.get(&taken.group())?;
+    // Such a node could not compare numbers, so only a directory of the later incarnation proves that nothing is
+    // missing.
     let is_missing = if Halt::is_later(last) {
         let own = taken.survey.belonging.as_ref().map_or(0, Belonging::incarnation);
         own <= found.incarnation
@@ -86,6 +89,7 @@ pub(super) fn may_replace(
         }
         None => {}
     }
+    // The same name on the same etcd, but perhaps another database that is in use.
     if found.cluster != format.cluster {
         return Err(StartError::new(format!(
             "etcd has another cluster of the name {name:?}: {target}. Choose another cluster-name; or add --replace \

@@ -186,6 +186,7 @@ impl AdoptPlan {
         let slots = ownership::map(format.groups, slots);
         runtime()?.block_on(async {
             let (client, keys) = connect(&settings).await?;
+            // Not when the plan was made: a node may have started while the operator was reading it.
             check_that_no_node_runs(&client, &keys).await?;
             let latest = groups.iter().map(|group| group.candidates.taken.survey.time).max();
             let now = TimeSource::System.now().max(latest.unwrap_or(0));
@@ -314,6 +315,7 @@ impl GroupPlan {
             nonce: 0,
             seq: end.seq,
             lsn: end.lsn,
+            // The first primary must not begin earlier than entries that expired keys [C-1].
             time: now.max(end.time),
             beat: 0,
             lease: super::core::tail::MOST_LEASE.min(milliseconds(settings.lease)).max(1),

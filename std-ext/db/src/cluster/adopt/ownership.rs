@@ -66,6 +66,7 @@ pub(in crate::cluster) fn decide(
         let claimed = &one.taken.survey.slots;
         let given = assigned.iter().filter(|(_, group)| *group == one.group());
         let given = given.fold(none(), |all, (slots, _)| all.union(slots));
+        // The operator's word counts for these slots alone, and against every other claim.
         let slots = claimed.difference(&decided).union(&given);
         FolderOwnership {
             gains: slots.difference(claimed),

@@ -84,6 +84,7 @@ impl Seed {
             ];
             change(client, keys, is_ours.clone(), end, &filling).await?;
         }
+        // In the transaction that lets nodes start: before, they would take the map to be that of a new cluster.
         let mut end = vec![Operation::put(keys.format(), last.clone())];
         end.extend(self.slots.map(|slots| Operation::put(keys.slots(), slots.print())));
         change(client, keys, is_ours, end, &last).await

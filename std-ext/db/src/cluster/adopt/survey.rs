@@ -84,6 +84,7 @@ impl Survey {
         let (mut mark, mut time) = (covered.mark, covered.time);
         let (mut held, none) = (None, SlotSet::of_range(0..0));
         let (mut lost, mut got) = (none.clone(), none);
+        // A log without a snapshot says only how the slots have changed since the group was new.
         let at_birth = || match &belonging {
             Some(own) => SlotSet::of_range(share(own.group(), own.groups())),
             None => SlotSet::all(),
@@ -229,6 +230,7 @@ fn read_log_behind(
     covered: &Covered,
     each: &mut dyn FnMut(Logged, &Meanings),
 ) -> Result<Recovered, OpenError> {
+    // Also entries that the snapshot has: other directories are compared with them, and etcd gets them.
     let needed = covered.watermark + 1;
     let from = folder.numbered(LOG)?.first().map_or(needed, |&oldest| oldest.min(needed));
     log::survey(folder, from, covered.last, &mut |lsn, time, changes| {

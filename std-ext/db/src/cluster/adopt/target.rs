@@ -103,6 +103,7 @@ impl AdoptTarget {
             None | Some(Ok(None)) => return Ok(Standing::Empty),
             Some(Ok(Some(tail))) => *tail,
         };
+        // Also then etcd may have entries of another history, written after a restore.
         if tail.lsn < survey.last {
             return overlap(client, keys, taken, &tail).await;
         }
@@ -170,6 +171,7 @@ async fn overlap(
             }
         }
     }
+    // The chain proves the batches up to the line, and the hash the entries that the directory has of them.
     let is_same = joiner.position().chain == tail.chain && found == own;
     Ok(if is_same { Standing::Behind(tail.lsn) } else { Standing::Fork(tail.lsn) })
 }

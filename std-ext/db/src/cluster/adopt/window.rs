@@ -100,6 +100,7 @@ impl WindowBuilder {
         let made = open.pieces().filter(|pieces| {
             let number = seq + pieces.batches.len() as u64;
             next.is_none_or(|next| {
+                // The chain in the next mark is the only proof that the bytes are those that etcd had.
                 (next.seq, next.first, next.chain) == (number, last + 1, pieces.after)
             })
         });
@@ -136,6 +137,7 @@ impl OpenWindow {
             before,
             raw: raw.to_vec(),
         };
+        // Only one long entry is ever cut into parts.
         if too_long || raw.len() > MOST_RAW && entries > 1 {
             return None;
         }
