@@ -117,6 +117,7 @@ async fn fill(
     let groups: Vec<u32> = target.calm.slots.groups().into_iter().collect();
     let mut primaries: Vec<_> = groups.iter().map(|group| Primary::of(target, *group)).collect();
     for primary in &mut primaries {
+        // Before the first key is sent anywhere: no group may have any.
         primary.store(Vec::new(), true, within).await?;
     }
     send_all(target, contents, backup, primaries).await?;
@@ -203,6 +204,7 @@ impl Primary {
         let nodes = read_nodes(&etcd.client, &etcd.keys).await?;
         let nodes = nodes.into_iter().map(|node| node.registration);
         let primaries = nodes.filter(|one| one.group == self.group && one.role == "primary");
+        // A deposed primary may still be registered as one.
         let primary = primaries.max_by_key(|one| one.epoch);
         let address = primary.as_ref().and_then(Registration::peer_address);
         let (primary, address) =
@@ -234,6 +236,7 @@ impl Primary {
                         Err(why @ (PeerError::Unreachable(_) | PeerError::Silent)) => {
                             self.error(why)
                         }
+                        // Anything else would come again.
                         Err(why) => return Err(self.error(why)),
                     }
                 }
@@ -254,6 +257,7 @@ impl Primary {
             match self.find().await {
                 Err(failed) => why = failed,
                 Ok((mut primary, wall)) => {
+                    // Ahead of its clock: a digest is taken at a watermark that is still to come.
                     let time = wall.saturating_add(AHEAD.saturating_mul(attempt));
                     match primary.digest(time, REACHED).await {
                         Ok(Some(digest)) => return Ok((self.group, digest)),
@@ -418,6 +422,7 @@ impl Expected {
     fn add(&mut self, key: &[u8], expires_at: Option<u64>, value: &[u8]) {
         let owner = u32::from(self.owners[usize::from(slot(key))]);
         if let Some((time, parts)) = self.groups.get_mut(&owner)
+            // By the time of that group's digest its primary has removed the others.
             && expires_at.is_none_or(|end| end > *time)
         {
             add_key(parts, key, expires_at, value);

@@ -88,6 +88,7 @@ impl ClusterKeys {
                 keys.format()
             )));
         };
+        // During a move, two groups may have keys of its slots, and neither may own them.
         if !moves.is_empty() {
             return Ok(Err(moves.len()));
         }
@@ -98,6 +99,7 @@ impl ClusterKeys {
         let slots =
             slots.map(|value| SlotMap::parse(&value)).transpose().map_err(StartError::new)?;
         let slots = slots.unwrap_or_else(|| SlotMap::divided(format.groups));
+        // Read later, because they only serve to choose whom to ask.
         let nodes = read_nodes(client, keys).await?;
         Ok(Ok(Calm { format, slots, last_move, nodes }))
     }

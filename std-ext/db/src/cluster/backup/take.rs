@@ -62,6 +62,7 @@ pub(super) fn take_in_rounds(
     let mut sources = sources(&before, nodes)?;
     let root = empty_folder(to)?;
     loop {
+        // Before the ends of the logs are read, so that the backup has all that was acknowledged by then.
         let made_ms = TimeSource::System.now();
         let mut groups = Vec::new();
         for (group, source) in sources {
@@ -81,6 +82,7 @@ pub(super) fn take_in_rounds(
                  `hedgerow-db cluster move`, and try again",
             ));
         }
+        // All groups, because the copies must agree about the owner of each slot.
         tracing::info!("slots moved while the groups were copied; copying all groups again");
         remove(to, &groups)?;
         sources = self::sources(&after, nodes)?;
@@ -140,6 +142,7 @@ impl Copy<'_> {
                 (best, since) = (lsn, Instant::now());
             }
             match lsn {
+                // The end of the log when the copy began. What is written meanwhile may be in it.
                 Some(lsn) if lsn >= last => FetchDecision::Enough,
                 // The snapshot of a large database arrives while there is no position.
                 Some(_) if since.elapsed() > NO_PROGRESS => FetchDecision::GiveUp,
@@ -189,6 +192,7 @@ fn describe(
     format: &ClusterFormat,
     (made_ms, groups): (u64, Vec<(GroupContents, SlotSet)>),
 ) -> Result<BackupContents, StartError> {
+    // By the logs that were copied, because they say who owns a slot. etcd's map may be outdated.
     let disputed = Disputed::of(groups.iter().map(|(group, slots)| (group.group, slots)));
     if let Some(first) = disputed.sentences().first() {
         return Err(StartError::new(format!(

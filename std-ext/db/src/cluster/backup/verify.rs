@@ -64,6 +64,7 @@ fn verify_group(
     backup: &Path,
 ) -> Result<(), StartError> {
     for file in &group.files {
+        // The checksum of `backup.json` protects against damage, and not against somebody who writes one.
         check_name(backup, &file.name)?;
         let found = FileInfo::of(path, &file.name).map_err(|why| unreadable(path, file, &why))?;
         check_file(path, file, &found)?;
@@ -71,6 +72,7 @@ fn verify_group(
     let folder = Folder::claim(path)?;
     let names = folder.disk().list(path).map_err(|why| folder.io_error(why))?;
     let known = |name: &String| group.files.iter().any(|file| file.name == *name);
+    // A log or a snapshot that was added would be loaded together with the others.
     if let Some(other) = names.iter().find(|name| is_data(name) && !known(name)) {
         return Err(added(&folder.at(other)));
     }
