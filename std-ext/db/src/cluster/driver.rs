@@ -1,6 +1,6 @@
 //! The driver: one thread that gives the protocol its events, and carries out its actions.
 //!
-//! It never blocks. Calls to etcd are tasks of its runtime, entries are applied by the [replica](super::replica), the
+//! It never blocks. Calls to etcd are tasks of its runtime, entries are applied by the [applier](super::applier), the
 //! disk is forced by a thread of its own. All of them answer with messages, so the protocol sees one event at a time.
 
 use super::alarm::NoSpaceAlarm;
@@ -362,8 +362,10 @@ impl Driver {
             {
                 self.begin_serving();
             }
+            // It answers an order that a later one has replaced.
             ApplierReport::Serving(_) => {}
             ApplierReport::SteppedDown(time) => {
+                // `Closed` promises that all entries were told before.
                 self.take_entries(0);
                 self.event(Event::Closed { time });
                 // The thread answers again.
@@ -579,6 +581,7 @@ impl Driver {
     /// The state serves: changes are accepted from now on.
     fn begin_serving(&mut self) {
         self.leading_since = None;
+        // A handover was taken back. The term has not ended.
         if std::mem::replace(&mut self.serving, true) {
             self.parts.log.accept_changes();
             return self.hold(false);
@@ -703,6 +706,7 @@ impl Driver {
         if now < self.view_due || self.ended {
             return;
         }
+        // As long as the protocol waits for `Serving`.
         let stuck = self.leading_since.is_some_and(|since| now - since > 3 * self.parts.lease);
         if stuck {
             self.leading_since = None;

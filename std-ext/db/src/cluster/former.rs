@@ -88,6 +88,7 @@ impl Processes {
 /// file for the next process.
 pub(super) fn succeed(folder: &Folder, number: u64) -> Vec<u64> {
     let Some(place) = FolderPlace::of(folder) else { return Vec::new() };
+    // Without a file that can be read, nobody has ended for certain, and the node waits for the lease.
     let text = read(folder).unwrap_or_default();
     let ended = Processes::ended(&text, &place);
     let text = Processes::print(&ended, number, &place);
