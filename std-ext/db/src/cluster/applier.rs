@@ -196,6 +196,7 @@ impl ApplierWorker {
         if let Err(why) = followed {
             self.stuck = true;
             return Some(match why {
+                // As the primary, this node expired keys by a later clock. A state that is loaded anew has not.
                 FollowError::TimeWentBack { .. } => ApplierReport::MustRestart(why.to_string()),
                 why => ApplierReport::CannotApply(why.to_string()),
             });

@@ -56,6 +56,8 @@ pub(super) async fn bootstrap(
     let age = match &belonging {
         Some(own) => {
             if own.is_after(&etcd) {
+                // `check` refuses such a directory. Before this node stops, the others must learn that they lack
+                // entries.
                 object(client, keys, own, (&format, folder)).await?;
             }
             let (age, now) = (own.check(&etcd)?, revision(client, keys).await);

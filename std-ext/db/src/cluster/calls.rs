@@ -132,6 +132,7 @@ impl Calls {
                         etcd::WatchEvent::Delete { key, .. } if key == keys.members() => {
                             seen.push(WatchedChange::Members(None));
                         }
+                        // A batch that was trimmed is noticed when it is needed, as a gap.
                         etcd::WatchEvent::Delete { .. } => {}
                     }
                 }

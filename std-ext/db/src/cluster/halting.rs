@@ -42,6 +42,7 @@ pub(super) async fn put(
             then: vec![Operation::put(keys.halt(), halt.print())],
             otherwise: Vec::new(),
         };
+        // Refused if something has changed since the read. Then all of it is read again.
         if client.transact(&put).await?.succeeded {
             return Ok(HaltOutcome::Recorded(tail.map_or(0, |tail| tail.lsn)));
         }

@@ -287,6 +287,7 @@ impl ClusterFormat {
 
     /// Returns the number of the format of the value of the key, if it is one.
     pub(super) fn number_of(bytes: &[u8]) -> Option<u32> {
+        // Only the number, because a later format may have other fields.
         #[derive(Deserialize)]
         struct Number {
             format: u32,

@@ -449,6 +449,7 @@ impl Log for EtcdLog {
         if read_index.epoch.is_multiple_of(2) {
             return LeaseCheck::Passed;
         }
+        // Less, and not equal: within one microsecond, the request to etcd may have been sent before the evaluation.
         let is_leased = read_index.time < lease.until;
         if lease.term == read_index.epoch && (is_leased || read_index.time < lease.sent) {
             let Self { lease_check_counts: counts, .. } = self;
@@ -482,6 +483,7 @@ impl Log for EtcdLog {
     fn backlog(&self) -> usize {
         // Relaxed: a hint; see `hold`.
         if self.holding.load(Ordering::Relaxed) {
+            // Beyond every bound, so that the server stops reading.
             return usize::MAX;
         }
         (self.queued.get() + self.pending.get() + self.held.get()) as usize

@@ -172,6 +172,7 @@ impl GroupMember {
         let wrong = |why: &dyn std::fmt::Display| StartError::new(why.to_string());
         let renewal = self.client.prepare(&bootstrap::etcd_settings(settings));
         let (client, renewal) = (self.client.clone(), renewal.map_err(|why| wrong(&why))?);
+        // All files are read before the first one is used: a reload changes everything or nothing.
         let mut steps: Vec<Box<dyn FnOnce() + Send>> =
             vec![Box::new(move || client.renew(renewal))];
         // Whether the peer port has TLS does not change.
@@ -206,6 +207,7 @@ impl Drop for GroupMember {
     fn drop(&mut self) {
         // Fails only if the driver has stopped.
         let _ = self.inbox.send(DriverMessage::Stop);
+        // Their calls use the database, and end here.
         self.peers.clear();
         if let Some(driver) = self.driver.take()
             && driver.join().is_err()
@@ -307,6 +309,7 @@ impl Starting<'_> {
         let _ = monitor.lease_checks.set(Arc::clone(opened.log.lease_check_counts()));
         let _ = monitor.etcd.set(self.client.clone());
         let nonce = u64::from_le_bytes(identity::random()?).max(1);
+        // The lock on the directory is held, which proves that they have ended [C-15].
         let former = former::succeed(&self.folder, nonce);
         let tls = read_peer_tls(self.settings)?;
         let (asks, asked) = unbounded_channel();

@@ -84,6 +84,7 @@ impl Links {
     pub(super) fn set_nodes(&self, nodes: &BTreeMap<NodeId, String>) {
         let mut links = lock(&self.by_node);
         links.retain(|id, link| {
+            // A node that was restarted elsewhere gets a new link.
             let stays = nodes.get(id) == Some(&link.address);
             if !stays {
                 self.counters.messages.lost.add(link.close());

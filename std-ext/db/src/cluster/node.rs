@@ -64,6 +64,7 @@ impl Node {
             NodeExit::Stop(why) => {
                 tracing::error!("{why}");
                 *lock(&of_exit) = Some(why);
+                // Nothing else would end the process.
                 if !stop() {
                     std::process::exit(1);
                 }
@@ -88,6 +89,7 @@ impl Node {
     pub fn releaser(&self) -> Box<dyn FnOnce() + Send> {
         let member = Arc::downgrade(&self.member);
         Box::new(move || {
+            // The node may have been dropped by then: this function does not keep it alive.
             if let Some(member) = member.upgrade() {
                 release(&member);
             }

@@ -153,6 +153,7 @@ impl Space {
 
     /// Returns whether to ask etcd now. Then [`answered`](Self::answered) must follow.
     pub(super) fn is_due(&mut self, now: u64, leads: bool) -> bool {
+        // Large batches must not fill etcd between two answers.
         let early = leads && self.known.quota > 0 && self.since > self.known.quota / PART;
         let is_busy = leads && (self.since + self.before > 0 || self.level != Level::Enough);
         let due = if is_busy { self.due } else { self.due + (RESTING - PERIOD) };

@@ -162,6 +162,7 @@ impl NodeRegistry {
         let (mut failures, mut conflicts) = (Failures::default(), Conflicts::default());
         let mut heard = self.directory.heard();
         while !inbox.is_closed() {
+            // Before the directory is read, so that nothing that is heard in between is missed.
             heard.mark_unchanged();
             let turn = async {
                 let is_heard = seen.look(&self.directory, &self.keys)?;
@@ -195,6 +196,7 @@ impl NodeRegistry {
                 ),
                 Err(why) => tracing::debug!("cannot register this node: {why}"),
             }
+            // A bound for the turns in a second, however much is heard.
             sleep(SHORT_PERIOD).await;
             // Ends at once if something was heard or a registration is missed, and by the timeout otherwise.
             let wait = async {
@@ -278,10 +280,13 @@ impl NodeRegistry {
             let granted = self.client.grant(LEASE).await.map_err(text)?;
             *lock(&self.lease) = granted.id();
             own.lease = Some(granted);
+            // The key ended with the lease.
             own.written = None;
         }
         let modified = pair.map(|pair| pair.modified);
         let (known, _) = self.directory.heard_of_nodes()?;
+        // Before the directory has heard of the write, its absence says nothing. Afterwards, another revision means
+        // that the key was replaced or has ended.
         let is_there = |written: &Written| known < written.at || modified == Some(written.at);
         if own.written.as_ref().is_some_and(|it| is_there(it) && !it.is_due(&registration, now)) {
             return Ok(());
@@ -296,6 +301,7 @@ impl NodeRegistry {
     /// with a new one at once, and would else write none for seconds.
     async fn provoke(&self, own: &mut Own, pair: Option<KeyValue>) -> Result<(), String> {
         let Some(KeyValue { key, value, modified, lease, .. }) = pair else { return Ok(()) };
+        // Once for each time that the other process writes.
         if std::mem::replace(&mut own.provoked, modified) == modified {
             return Ok(());
         }

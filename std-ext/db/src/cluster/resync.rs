@@ -197,6 +197,7 @@ impl Fetch {
                 return FetchDecision::GiveUp;
             };
             let reached = position.is_some_and(|position| match spool.range() {
+                // From there on, the spool has the batches without a gap.
                 Some((first, _)) => position.next_seq() >= first,
                 // Nothing was committed since the spool was made. The restarted node reads the last batch again.
                 None => position.next_seq() >= tail.get(),

@@ -140,6 +140,7 @@ impl Topology {
         for (id, LastRegistration { registration, alive, .. }) in &self.nodes {
             let (group, found) = (registration.group, (registration.epoch, *id));
             if *alive && registration.role == "primary" && group != self.group {
+                // One that has ended is kept, so that clients of its group are still told the last one.
                 let known = self.others.entry(group).or_insert(found);
                 *known = found.max(*known);
             }
@@ -288,6 +289,7 @@ impl Topology {
         let Some((tail, holder)) = status.tail.as_ref().and_then(|t| Some((t, t.holder()?))) else {
             return false;
         };
+        // Until another node may take over: the holder may serve as long, even if it is silent.
         if holder == self.own { serving } else { now < tail.claimable(status.received) }
     }
 

@@ -48,6 +48,7 @@ impl LogCheck {
             let missing =
                 if next == last { format!("{next} is") } else { format!("{next} to {last} are") };
             self.wrong(format!("the log in etcd has a gap: {missing} missing"));
+            // The next batch would be reported for the same reason.
             self.behind = None;
         }
         self.first_seq.get_or_insert(seq);
@@ -121,6 +122,7 @@ impl LogCheck {
                 "the key `tail` counts {seq} batches, but etcd has none after batch {last}"
             ));
         }
+        // Only at its own batch can the line be compared. Later ones were written after it was read.
         let Some(behind) = self.behind.filter(|_| last == tail.seq) else { return };
         if (behind.chain, behind.lsn) != (tail.chain, tail.lsn) || behind.epoch > tail.epoch {
             self.wrong(format!(

@@ -200,6 +200,7 @@ async fn read_batches(
         let found = client.range(&Range::of(range).limit(BATCHES)).await?;
         let begins = found.pairs.first().and_then(|pair| keys.seq(&pair.key));
         if begins != Some(next) {
+            // Trimmed in the meantime, or missing: the first batch that is there now tells.
             let now = StoredGroup::read(client, keys).await?.first;
             if now.is_none_or(|now| now > next) {
                 return Ok(None);

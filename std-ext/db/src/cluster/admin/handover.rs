@@ -206,6 +206,8 @@ async fn follow(
     let mut watch = client.watch(KeyRange::one(keys.tail()), group.revision + 1);
     let mut progress = HandoverProgress::new(wanted, Instant::now());
     loop {
+        // Repeated, since the primary deletes the key even if it refuses. Not after the release: another node that has
+        // taken over would hand over as well.
         if progress.released.is_none() {
             client.put(keys.wanted(), wanted.to.to_string(), lease).await?;
         }

@@ -209,6 +209,7 @@ async fn groups(
     let map = map.unwrap_or_else(|| SlotMap::divided(group.format.groups));
     let owners = slots.ranges().into_iter().flat_map(|(first, last)| first..=last);
     let mut owners: Vec<u32> = owners.map(|slot| map.owners()[usize::from(slot)].into()).collect();
+    // Not sorted: one is left exactly if all slots have the same owner.
     owners.dedup();
     let from = match (number("from")?, &owners[..]) {
         (Some(from), _) => from,

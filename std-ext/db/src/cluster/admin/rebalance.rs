@@ -103,6 +103,7 @@ fn run(call: &AdminCall, drained: Option<u32>, plan: &Planner<'_>) -> Result<Rep
         let (mut moves, mut problem) = (Vec::new(), None);
         for one in planned {
             let mut shown = PlannedMoveRow::new(&one);
+            // After a failure the rest is still shown, as not done.
             if !dry_run && problem.is_none() {
                 match make(&client, &keys, &one, drained).await {
                     Ok(()) => shown.done = true,
@@ -225,6 +226,7 @@ fn primary(group: &StoredGroup, number: u32, keeps: bool) -> Result<(NodeId, Str
             "group {number} has no registered {what}: see `hedgerow-db cluster status --group {number}`"
         ))
     };
+    // A deposed primary may still be registered as one.
     let primary = with("primary").max_by_key(|node| node.registration.epoch);
     let primary = primary.ok_or_else(|| lacks("primary"))?;
     if keeps && with("follower").next().is_none() {

@@ -175,6 +175,7 @@ async fn read_groups(
             role == "deposed" && suspects.contains_key(&node.id)
         })
     };
+    // As a rule, one look is enough.
     if unrenewed.is_empty() && !first.iter().any(is_deposed) {
         return Ok((first, BTreeSet::new()));
     }

@@ -188,6 +188,7 @@ impl AdoptPlan {
             let (client, keys) = connect(&settings).await?;
             // Not when the plan was made: a node may have started while the operator was reading it.
             check_that_no_node_runs(&client, &keys).await?;
+            // No earlier than any entry, also if this machine's clock is behind.
             let latest = groups.iter().map(|group| group.candidates.taken.survey.time).max();
             let now = TimeSource::System.now().max(latest.unwrap_or(0));
             let (mut seeds, mut adopted) = (Vec::new(), Vec::new());

@@ -81,6 +81,7 @@ impl AdoptTarget {
                 let node = NodeId::read(pair.key.strip_prefix(keys.durables().as_bytes())?)?;
                 Some((Durable::parse(&pair.value)?.lsn, node))
             });
+            // The latest that any node has had counts, even if that node is gone.
             let said = durable.chain(halt.map(|halt| (halt.lsn, halt.node)));
             known.extend(said.max().map(|last| (group, last)));
         }
@@ -107,6 +108,7 @@ impl AdoptTarget {
         if tail.lsn < survey.last {
             return overlap(client, keys, taken, &tail).await;
         }
+        // Entries without a batch have no chain to compare.
         let Some(mark) = survey.mark else { return Ok(Standing::Unknown(tail.lsn)) };
         // A node that starts with this folder does the same.
         let mut joiner = Joiner::new(mark.before(0), survey.held);

@@ -240,6 +240,7 @@ impl Scaler {
         if lasts < policy.out_after && !is_filling {
             return None;
         }
+        // The nodes that were being emptied are still there, and are kept.
         if sample.target < sample.published {
             return Some((sample.published, ScalingReason::Risen));
         }
@@ -285,6 +286,7 @@ fn bounds(policy: &ScalingPolicy, sample: &LoadSample<'_>) -> Option<(u32, Scali
 fn rest_fits(policy: &ScalingPolicy, sample: &LoadSample<'_>, nodes: u32) -> bool {
     let groups = sample.groups.len() as u32;
     let rest = (nodes / policy.step).max(sample.initial).min(groups);
+    // No group with slots has to go.
     if rest == groups {
         return true;
     }

@@ -129,6 +129,7 @@ impl BackupContents {
         if hex::text(&Sha256::digest(line)) != checksum {
             return Err(damaged("its checksum is wrong"));
         }
+        // The format first: a later one may have other fields.
         let any: AnyFormat = serde_json::from_str(line).map_err(|why| damaged(&why.to_string()))?;
         if any.format != FORMAT {
             return Err(StartError::new(format!(

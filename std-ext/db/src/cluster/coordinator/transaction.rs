@@ -123,6 +123,7 @@ fn leave(decision: &Decision, view: &CoordinatorView, keys: &Keys) -> EtcdTransa
     let before = view.places.get(&decision.node).map(|place| place.print());
     let mut compare = vec![
         is_value(keys.place(&id), before.as_deref().map(str::as_bytes)),
+        // Each new move changes this key, and may bring the group slots.
         is_value(keys.last_move(), view.last_move.as_deref()),
         is_value(keys.members(), group.members_text.as_deref()),
         is_value(keys.primary(), group.primary.as_deref()),

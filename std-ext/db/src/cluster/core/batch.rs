@@ -88,6 +88,7 @@ impl Batch {
         bytes.extend_from_slice(&self.entries.to_le_bytes());
         bytes.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&self.before.0);
+        // Of the bytes as they are stored, so that damage is found before anything is decompressed.
         let checksum = crc::after(crc::of(&bytes), body);
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes.extend_from_slice(body);
@@ -108,6 +109,7 @@ impl Batch {
             return wrong("it is not a batch of hedgerow-db");
         }
         let [format, flags] = header.take();
+        // Before the checksum, which a later format may compute in another way.
         if format != FORMAT || flags & !(COMPRESSED | PART | LAST) != 0 {
             return wrong("a later version of hedgerow-db wrote it: upgrade this node");
         }

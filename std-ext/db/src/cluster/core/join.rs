@@ -114,6 +114,7 @@ impl Joiner {
         self.again = again;
         self.parts = None;
         self.position = after;
+        // The state of a restarted node has the others.
         let new = entries.into_iter().filter(|entry| entry.lsn > self.held.last());
         let entries: Vec<_> = new.collect();
         Ok((!entries.is_empty()).then_some(Committed { mark, entries, after }))

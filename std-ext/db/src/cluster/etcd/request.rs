@@ -284,6 +284,7 @@ pub(super) fn signed(revision: u64) -> i64 {
 impl Range {
     pub(super) fn request(&self) -> api::RangeRequest {
         let order = match self.order {
+            // etcd's own order, which needs no sorting there.
             Order::Ascending => SortOrder::None,
             Order::Descending => SortOrder::Descend,
         };

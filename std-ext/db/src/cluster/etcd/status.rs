@@ -101,6 +101,7 @@ const LEAST: [u32; 3] = [3, 5, 16];
 /// Refuses a version that is older than 3.5.16.
 pub(super) fn check_version(endpoint: &str, version: &str) -> Result<(), EtcdError> {
     let mut parts = version.split('.').map(|part| {
+        // A version may end with a suffix, as in 3.6.0-rc.1.
         let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
         part[..digits].parse().ok()
     });

@@ -132,6 +132,7 @@ impl LocalLog {
             bytes += (ENTRY_HEADER + changes.len()) as u64;
             Ok(())
         });
+        // Also after a failure, since the entries before it were appended.
         pushed.note(batch.mark);
         let mut progress = lock(&shared.progress);
         progress.appended = pushed.lsn;
@@ -161,6 +162,7 @@ impl LocalLog {
     pub fn held(&self) -> Result<HeldEntries, LocalLogError> {
         let LocalLogPosition { mark, lsn } = self.position();
         let Some(mark) = mark else { return Ok(HeldEntries::up_to(lsn)) };
+        // They are read from the file.
         self.shared.log.wait(lsn)?;
         self.held_up_to(&mark, lsn)
     }
@@ -231,6 +233,7 @@ impl LocalLog {
     /// # Errors
     /// If the disk has failed or is full. Then nothing new is durable.
     pub fn force(&self) -> Result<DurablePosition, LocalLogError> {
+        // Before the sync: entries that are pushed in the meantime may not be on the disk.
         let position = self.position();
         self.shared.log.sync()?;
         Ok(position.durable())
@@ -275,6 +278,8 @@ impl LocalLog {
     /// # Errors
     /// [`LocalLogError::Trimmed`] if the entry was removed.
     pub fn read_from(&self, first: Lsn) -> Result<LocalRecords, LocalLogError> {
+        // All entries are kept while the reader is opened. Otherwise the first one might go between the check and the
+        // pin.
         let mut pin = self.pin();
         let records = LocalRecords::open(Arc::clone(&self.shared.log), first)?;
         pin.raise(first);

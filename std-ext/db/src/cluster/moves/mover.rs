@@ -58,6 +58,7 @@ impl<E: Env> Mover<E> {
             self.counters.moves.note(std::iter::empty());
             return Ok(Vec::new());
         }
+        // One that cannot be read, perhaps of a later version, does not hold up the others.
         let readable = |(id, found): (u64, Result<StoredMove, String>)| {
             found.map_err(|why| tracing::warn!("the move {id:016x} cannot be read: {why}")).ok()
         };
@@ -162,6 +163,7 @@ impl<E: Env> Mover<E> {
         loop {
             let (found, map) = self.published().await?;
             let next = map.with(self.group(), &self.owned());
+            // Before etcd has it: what this group owns is certain.
             self.env.show(next.clone());
             if next == map {
                 return Ok(());

@@ -63,6 +63,7 @@ impl EntryDecoder {
 
     /// Adds bytes.
     pub fn push(&mut self, bytes: &[u8]) {
+        // Once for each chunk, not for each entry.
         self.buffer.drain(..self.begin);
         self.begin = 0;
         self.buffer.extend_from_slice(bytes);

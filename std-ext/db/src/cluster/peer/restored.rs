@@ -81,6 +81,7 @@ pub(super) fn store(db: &Db, keys: &[RestoredKey], must_be_empty: bool) -> Resul
     let read_index = db.log().read_index(epoch);
     let committed = db.log().wait(lsn).and_then(|()| db.log().wait_lease_check(&read_index));
     match refused {
+        // These pass. The command tries again, perhaps at another primary.
         Some(why @ (RequestError::NotPrimary | RequestError::LogFull)) => {
             Err(Status::unavailable(why.to_string()))
         }
@@ -99,6 +100,7 @@ fn add_requests<'a>(key: &'a RestoredKey, into: &mut Vec<Request<'a>>) -> Result
         return Err(too_long());
     }
     let expiry = expires_at.map_or(Expiry::Never, Expiry::At);
+    // Replaces what an earlier try has left of the value.
     if offset == 0 {
         let condition = SetCondition::Always;
         into.push(Request::Change(key, Change::Set { value: part, condition, expiry, get: false }));

@@ -252,7 +252,7 @@ impl Peer for PeerService {
         let mut joiner = PartJoiner::default();
         let mut known = false;
         while let Some(MessagesRequest { from, messages }) = requests.message().await? {
-            // Once: a call has one sender.
+            // Only the first request of a call names its sender.
             if !known {
                 self.node(&asked, from.as_ref())?;
                 known = true;

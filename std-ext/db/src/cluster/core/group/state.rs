@@ -392,6 +392,7 @@ impl Group {
             return;
         }
         if matches!(self.phase, Phase::Leading(_)) {
+            // First, while `epoch` is the primary's own.
             self.tell_role(GroupRole::Follower, "the group cannot go on", out);
         }
         self.phase = Phase::Stopped;
@@ -450,6 +451,7 @@ impl Group {
         match failure {
             TxnFailure::WentBack => self.stop_restored(out),
             TxnFailure::OtherCluster => self.halt(HaltReason::OtherEtcd, out),
+            // Without a record: nothing says that etcd lacks entries, and it can be repaired.
             TxnFailure::Corrupt => {
                 let why = "etcd reports that its data is damaged (alarm CORRUPT): replace the damaged member of \
                            etcd, disarm the alarm, and restart this node";
