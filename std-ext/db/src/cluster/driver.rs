@@ -518,6 +518,7 @@ impl Driver {
             Action::Hold => self.begin_hold(),
             Action::Unhold => self.end_hold(),
             Action::CommitIndex(lsn) => {
+                // Before that, `begin_term` says it.
                 if self.serving {
                     self.parts.log.set_committed(lsn);
                 }

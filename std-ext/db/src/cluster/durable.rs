@@ -182,6 +182,7 @@ fn run(local_log: &LocalLog, inbox: &Inbox, pushes: &Receiver<()>, counters: &Cl
                 if first && !report(ApplierReport::DiskFailed(why.to_string())) {
                     return;
                 }
+                // After a failed fsync, nothing is ever written again.
                 if matches!(local_log.condition(), DiskCondition::Failed(_)) {
                     return;
                 }

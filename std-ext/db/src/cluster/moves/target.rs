@@ -105,8 +105,8 @@ impl<E: Env> Import<'_, E> {
 
     /// Fetches the keys of the slots, and takes the slots over.
     async fn import(&self, found: StoredMove) -> Result<(), String> {
-        // With this node's epoch: a change that an earlier primary has sent compares another record.
-        // No longer `ready`: the keys that have come are cleared below.
+        // With this node's epoch: a change that an earlier primary has sent compares another record. And no longer
+        // `ready`: the keys that have come are cleared below.
         let claimed = match found.record.state {
             MoveState::Ready => MoveState::Copying,
             state => state,

@@ -92,6 +92,7 @@ pub(super) fn status_error(status: &Status) -> PeerError {
         Code::Internal if text.contains("decode") => {
             PeerError::Invalid("a message cannot be decoded")
         }
+        // Also what a server calls unavailable: it may pass.
         _ => PeerError::Unreachable(text),
     }
 }

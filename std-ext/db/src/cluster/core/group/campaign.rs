@@ -108,6 +108,7 @@ impl Group {
     /// The place of this node among the members that may take over.
     fn rank(&self, holder: Option<NodeId>) -> u64 {
         let Some(members) = &self.members else { return 0 };
+        // In the order of the list, which all nodes read from the same value.
         let others = members.list.0.iter().filter(|member| Some(member.node) != holder);
         others.take_while(|member| member.node != self.settings.node).count() as u64
     }
@@ -126,8 +127,8 @@ impl Group {
     pub(super) fn is_ahead_of_others(&self) -> bool {
         let mut others: Vec<i64> = self.clocks.others.iter().map(|clock| clock.1).collect();
         others.sort_unstable();
-        // Of two in the middle, the later one.
-        // They count from this node's clock: if the median is negative, this node is ahead of most others.
+        // They count from this node's clock: if the median is negative, this node is ahead of most others. Of two in
+        // the middle, the later one.
         let median = others.get(others.len() / 2).copied().unwrap_or(0);
         let skew = i64::try_from(self.settings.max_skew).unwrap_or(i64::MAX);
         median < skew.saturating_neg()
