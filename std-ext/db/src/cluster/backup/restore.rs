@@ -387,6 +387,7 @@ fn each_key(
     slots: &[(u16, u16)],
     each: &mut TakeKey<'_>,
 ) -> Result<bool, StartError> {
+    // `verify` has refused ranges that are out of order.
     let slots = SlotSet::from_ranges(slots).unwrap_or_else(SlotSet::all);
     let folder = Folder::claim(&backup.join(group_folder(group)))?;
     let shards = LoadingShards::new(&Options { databases: 1, ..Options::in_memory() });

@@ -73,6 +73,7 @@ impl Scaling {
             return turn.want(&Desired::first(nodes)).await;
         };
         let shape = ClusterShape::of(view, rules);
+        // First, because slots also move while a group does not tell its load.
         self.balance(turn, &shape, &policy).await?;
         let Some(groups) = view.loads() else { return Ok(()) };
         let obstacle = obstacle(view, current.target.saturating_sub(policy.step));

@@ -101,6 +101,7 @@ impl Keeper {
                         tracing::warn!("the lease could not be kept alive; trying again: {error}");
                     }
                     self.index = (self.index + 1) % self.caller.members().len();
+                    // Soon, and at another endpoint: a part of the lease has already passed.
                     period / 10
                 }
             };

@@ -192,6 +192,7 @@ impl WatchTask {
         if requests.try_send(api::WatchRequest { request_union: Some(create) }).is_err() {
             return ConnectionEnd::Unwanted;
         }
+        // A watch may be quiet for longer than an endpoint may take to open it.
         let deadline = Instant::now() + silence.min(self.caller.watch_silence());
         let stream = ReceiverStream::new(stream);
         let opened = self.caller.stream(self.index, WATCH, stream, deadline).await;

@@ -36,6 +36,7 @@ impl Splitter {
                 message.more = true;
             }
             let taken = message.channel.len() + message.payload.len() + OVERHEAD;
+            // The rest comes next: the receiver joins one message at a time.
             space = if message.more { 0 } else { space.saturating_sub(taken) };
             messages.push(message);
         }

@@ -47,6 +47,7 @@ impl Pace {
         }
         let passed = nanoseconds(now.saturating_duration_since(self.at));
         self.at = now;
+        // What was sent without a limit is not made up for later.
         if rate == 0 || !self.busy {
             self.debt = 0;
             return Duration::ZERO;

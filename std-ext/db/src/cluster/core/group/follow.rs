@@ -222,6 +222,7 @@ impl Group {
 
     fn keep(&mut self, seq: Seq, value: Vec<u8>) {
         self.ahead.bytes += value.len();
+        // The watch and a read may bring the same batch.
         if let Some(old) = self.ahead.batches.insert(seq, value) {
             self.ahead.bytes -= old.len();
         }
