@@ -57,9 +57,11 @@ mod loom;
 pub mod map;
 mod node;
 pub mod set;
+pub mod snapshot;
 mod tree;
 pub mod vec;
 
 pub use map::{DiffItem, PersistentMap};
 pub use set::PersistentSet;
+pub use snapshot::SnapshotMap;
 pub use vec::PersistentVec;

@@ -88,6 +88,16 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
         Self { key: Pointer(key.into()), value: Pointer(value.into()), guard, borrows: PhantomData }
     }
 
+    /// Borrows a key and a value.
+    ///
+    /// # Safety
+    /// Both live as long as the guard is held.
+    #[cfg(feature = "persistent")]
+    #[inline(always)]
+    pub(crate) unsafe fn of_parts(key: NonNull<K>, value: NonNull<V>, guard: Guard<'a>) -> Self {
+        Self { key: Pointer(key), value: Pointer(value), guard, borrows: PhantomData }
+    }
+
     /// Borrows the entries before and after an operation. One of them takes `guard`, and the other a second guard of
     /// the same reader.
     ///

@@ -1,11 +1,13 @@
 //! builds: asan default narrow portable tsan
 //!
-//! `PersistentMap` and `PersistentVec` from outside: one module a subject, each with its builds in the first line.
+//! Persistent collections from outside: one module a subject, each with its builds in the first line.
 
 #[cfg(not(any(build_asan, build_tsan)))]
 mod map;
 #[cfg(not(any(build_asan, build_narrow, build_portable, build_tsan)))]
 mod set;
+#[cfg(not(any(build_narrow, build_portable)))]
+mod snapshot_map;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(not(any(build_narrow, build_portable)))]

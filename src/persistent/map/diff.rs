@@ -30,6 +30,16 @@ impl<K, V> Clone for DiffItem<'_, K, V> {
 }
 impl<K, V> Copy for DiffItem<'_, K, V> {}
 
+impl<'a, K, V> DiffItem<'a, K, V> {
+    /// Returns the key, and the value that it has in the second map.
+    pub(crate) fn outcome(self) -> (&'a K, Option<&'a V>) {
+        match self {
+            Self::Added(key, new) | Self::Changed { key, new, .. } => (key, Some(new)),
+            Self::Removed(key, _) => (key, None),
+        }
+    }
+}
+
 /// Iterates over the changes from one map to another, in order of the keys.
 pub struct Diff<'a, K, V> {
     differences: Differences<'a, Pairs<K, V>>,

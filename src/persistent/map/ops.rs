@@ -248,3 +248,39 @@ impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
         }
     }
 }
+
+/// An entry that was inserted, and its index.
+pub(crate) struct Inserted<K, V> {
+    index: usize,
+    /// The key that was passed, and the value that was replaced, if the map had the key.
+    pub(crate) replaced: Option<(K, V)>,
+}
+
+impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
+    /// Stores a value as [`insert`](Self::insert) does, so that [`undo_insert`](Self::undo_insert) can take it back.
+    pub(crate) fn insert_with_index(&mut self, key: K, value: V) -> Inserted<K, V> {
+        let found = self.place(&key);
+        let (Ok(place) | Err(place)) = &found;
+        let index = self.tree.index_of(place);
+        let replaced = if found.is_ok() {
+            let (_, old) = self.tree.get_mut(place).unwrap_or_else(|why| out_of_memory(why));
+            Some((key, mem::replace(old, value)))
+        } else {
+            self.tree.insert_at(place, key, value).unwrap_or_else(|(why, ..)| out_of_memory(why));
+            None
+        };
+        Inserted { index, replaced }
+    }
+
+    /// Returns key and value of an entry that was just inserted. The map is of no use after that.
+    pub(crate) fn undo_insert(&mut self, inserted: Inserted<K, V>) -> (K, V) {
+        let place = self.tree.place_of(inserted.index);
+        match inserted.replaced {
+            Some((key, old)) => {
+                let (_, value) = self.tree.get_mut(&place).unwrap_or_else(|why| out_of_memory(why));
+                (key, mem::replace(value, old))
+            }
+            None => self.remove_place(&place),
+        }
+    }
+}
