@@ -121,6 +121,7 @@
 //! - `AR-1` (`fence/tree/arena.rs`): reuse of freed leaves.
 //! - `PN-1` ↔ `PN-2`, `PN-3` (`persistent/block.rs`): a dropped handle of a node; the last one, before it frees the
 //!   node; the only one, before it changes the node.
+//! - `SV-1` ↔ `SV-2` (`persistent/current.rs`): publication of a version of a `SnapshotMap`.
 //! - `CT-1` ↔ `CT-2` (`sync/shared.rs`): a dropped reference; the last one, before the value is dropped.
 //!
 //! A row of a `mutations.toml` weakens each of them, and a named test or model fails. The exceptions, which a test

@@ -1,9 +1,13 @@
-//! Models of blocks: a handle that is dropped, one that becomes the only one, and the last one.
+//! Models of blocks: a handle that is dropped, one that becomes the only one, and the last one. Of versions: two
+//! writers that replace the current one.
 
 use super::block::Block;
+use super::current::Current;
 use crate::sync::loom::explore;
 use ::loom::cell::UnsafeCell;
 use ::loom::thread;
+use alloc::boxed::Box;
+use std::string::ToString;
 
 /// A cell as an element. The model checker finds two threads that use it in no order.
 struct Cell(UnsafeCell<u32>);
@@ -85,5 +89,45 @@ fn loom_the_last_version_drops_the_elements() {
         drop(mine);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         saw("dropped".into());
+    });
+}
+
+/// Two writers replace a version, each by one that it has made from the version that it found. None overwrites the
+/// other's, and a reader sees a whole one.
+#[test]
+fn loom_two_writers_replace_the_current_version() {
+    explore(3, ["0", "1", "2"], |saw| {
+        let current = ::loom::sync::Arc::new(Current::<Cell>::new());
+        let write = |current: &Current<Cell>| {
+            loop {
+                let base = current.load();
+                // SAFETY: null, or a version of this model. These are freed at its end.
+                let count = unsafe { base.as_ref() }.map_or(0, Cell::read);
+                let new = Box::into_raw(Box::new(Cell(UnsafeCell::new(0))));
+                // SAFETY: just allocated.
+                unsafe { &*new }.write(count + 1);
+                if current.replace(base, new) {
+                    return base;
+                }
+                // SAFETY: nobody else has it.
+                drop(unsafe { Box::from_raw(new) });
+            }
+        };
+        let theirs = current.clone();
+        let writer = thread::spawn(move || write(&theirs) as usize);
+        let theirs = current.clone();
+        // SAFETY: as above.
+        let reader = thread::spawn(move || unsafe { theirs.load().as_ref() }.map_or(0, Cell::read));
+        let mine = write(&current);
+        let (theirs, seen) = (writer.join().unwrap() as *mut Cell, reader.join().unwrap());
+        for version in [mine, theirs, current.load()] {
+            // SAFETY: each version was replaced once, or is the last one, and no thread uses them any more.
+            drop((!version.is_null()).then(|| unsafe { Box::from_raw(version) }).inspect(
+                |version| {
+                    assert!([1, 2].contains(&version.read()), "a version is lost");
+                },
+            ));
+        }
+        saw(seen.to_string());
     });
 }

@@ -48,6 +48,7 @@
 
 mod balance;
 mod block;
+mod current;
 mod diff;
 mod edit;
 mod iter;
@@ -57,11 +58,13 @@ mod loom;
 pub mod map;
 mod node;
 pub mod set;
+#[cfg(not(hedgerow_loom))]
 pub mod snapshot;
 mod tree;
 pub mod vec;
 
 pub use map::{DiffItem, PersistentMap};
 pub use set::PersistentSet;
+#[cfg(not(hedgerow_loom))]
 pub use snapshot::SnapshotMap;
 pub use vec::PersistentVec;

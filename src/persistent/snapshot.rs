@@ -7,13 +7,9 @@
 //!
 //! Two writers that work side by side would copy paths in vain. So a writer waits for its turn, but only for some time:
 //! no writer waits for one that is descheduled.
-//!
-//! # Synchronization
-//! - `[SV-1]` release compare-and-swap of the pointer to the current version ↔ `[SV-2]` acquire load of it by a reader or
-//!   writer: the version's nodes are complete.
 
+use super::current::Current;
 use super::map::PersistentMap;
-use crate::facade::atomic::{AtomicPtr, Ordering};
 use crate::facade::lock::Lock;
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::collector::{Collector, Readers};
@@ -29,6 +25,9 @@ use core::ptr;
 
 /// A node of the garbage: a version.
 type Version<K, V> = KeyNode<PersistentMap<K, V>>;
+
+/// The version that was replaced, which becomes garbage on drop; or the new one, if another writer was faster.
+type Replaced<'a, K, V> = Result<Option<Unlinked<'a, Version<K, V>>>, Fresh<Version<K, V>>>;
 
 /// A concurrent ordered map with snapshots of all its entries, which take a few nanoseconds.
 ///
@@ -63,8 +62,8 @@ type Version<K, V> = KeyNode<PersistentMap<K, V>>;
 /// - Every operation is linearizable. Those that change nothing take place when they load the current version; changes
 ///   take place when they replace it.
 /// - A thread that sees a version sees everything that happened before the change that made it.
-/// - Lookups and snapshots are wait-free, but for the first guard of a thread, which may allocate. A change is lock-free:
-///   it begins again if another one was faster.
+/// - Lookups and snapshots are wait-free, but for the first guard of a thread, which may allocate. A change is
+///   lock-free: it begins again if another one was faster.
 /// - User code runs while nothing is locked that readers or other writers need. If it panics, the map is unchanged.
 /// - A value is dropped when no version has it any more: by a later change, by [`reclaim`](Self::reclaim), when a
 ///   snapshot is dropped, or with the map.
@@ -72,7 +71,7 @@ pub struct SnapshotMap<K, V> {
     /// Those of `retired`: every lookup reads this, apart from the garbage, which writers change.
     readers: Readers,
     /// The current version, or null for an empty one.
-    current: AtomicPtr<Version<K, V>>,
+    current: Current<Version<K, V>>,
     /// What null stands for.
     empty: PersistentMap<K, V>,
     /// Held by the writer whose turn it is. Nothing depends on it.
@@ -86,19 +85,17 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Send for SnapshotMap<K, V> {}
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for SnapshotMap<K, V> {}
 
 /// How often a writer looks whether its turn has come. Then it does not wait any longer.
-const PATIENCE: usize = if cfg!(hedgerow_loom) { 1 } else { 64 };
+const PATIENCE: usize = 64;
 
 impl<K, V> SnapshotMap<K, V> {
-    crate::facade::const_unless_loom! {
-        /// Returns an empty map. Allocates nothing, and fits a `static`.
-        pub fn new() -> Self {
-            Self {
-                readers: Readers::new(),
-                current: AtomicPtr::new(ptr::null_mut()),
-                empty: PersistentMap::new(),
-                turn: Lock::new(()),
-                retired: Retired::new(),
-            }
+    /// Returns an empty map. Allocates nothing, and fits a `static`.
+    pub const fn new() -> Self {
+        Self {
+            readers: Readers::new(),
+            current: Current::new(),
+            empty: PersistentMap::new(),
+            turn: Lock::new(()),
+            retired: Retired::new(),
         }
     }
 
@@ -112,8 +109,7 @@ impl<K, V> SnapshotMap<K, V> {
 
     /// Returns the current version and its node.
     fn load<'g>(&'g self, _guard: &'g Guard<'_>) -> (*mut Version<K, V>, &'g PersistentMap<K, V>) {
-        // [SV-2] acquire: pairs with [SV-1], so the nodes of the version are complete.
-        let node = self.current.load(Ordering::Acquire);
+        let node = self.current.load();
         match ptr::NonNull::new(node) {
             // SAFETY: the version was current while the guard was held, so it is not dropped before the guard is.
             Some(version) => (node, unsafe { &NodePtr(version).live().fields().key }),
@@ -123,8 +119,8 @@ impl<K, V> SnapshotMap<K, V> {
 
     /// Returns the current version. It stays as it is, for as long as you keep it.
     ///
-    /// Wait-free, O(1): it counts a handle of the root. Threads that take snapshots all the time contend for this count;
-    /// [`pin`](Self::pin) writes nothing that is shared.
+    /// Wait-free, O(1): it counts a handle of the root. Threads that take snapshots all the time contend for this
+    /// count; [`pin`](Self::pin) writes nothing that is shared.
     ///
     /// ```
     /// let map = hedgerow::persistent::SnapshotMap::from([(1, 'a')]);
@@ -212,17 +208,8 @@ impl<K, V> SnapshotMap<K, V> {
     }
 
     /// Makes `new` the current version, if `base` still is. Otherwise hands `new` back.
-    fn replace(
-        &self,
-        base: *mut Version<K, V>,
-        new: Fresh<Version<K, V>>,
-    ) -> Result<Option<Unlinked<'_, Version<K, V>>>, Fresh<Version<K, V>>> {
-        let node = new.live().ptr().0.as_ptr();
-        // [SV-1] release: pairs with [SV-2], so readers see the nodes of the new version as we made them. If it fails,
-        // we load the pointer again.
-        let replaced =
-            self.current.compare_exchange(base, node, Ordering::Release, Ordering::Relaxed);
-        if replaced.is_err() {
+    fn replace(&self, base: *mut Version<K, V>, new: Fresh<Version<K, V>>) -> Replaced<'_, K, V> {
+        if !self.current.replace(base, new.live().ptr().0.as_ptr()) {
             return Err(new);
         }
         new.take();
@@ -248,8 +235,8 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
     ///
     /// The closure gets a version of its own, which becomes the current one. **It is called again if another writer was
     /// faster**, so it should have no other effects. Nothing is locked while it runs: it may use the map, and if it
-    /// panics, the map is unchanged. Changes in one call copy each node at most once, so many in one call are much cheaper
-    /// than many calls.
+    /// panics, the map is unchanged. Changes in one call copy each node at most once, so many in one call are much
+    /// cheaper than many calls.
     ///
     /// ```
     /// let map = hedgerow::persistent::SnapshotMap::from([("a", 1), ("b", 2)]);
@@ -328,8 +315,8 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
 
     /// Publishes the changes that lead from the snapshot `base` to `new`, if nobody has changed the same keys since.
     ///
-    /// If `base` is still the current version, `new` replaces it. Otherwise the changes from `base` to `new` are applied
-    /// to the current version, provided that it has, for each key that they concern, what `base` has. This is a
+    /// If `base` is still the current version, `new` replaces it. Otherwise the changes from `base` to `new` are
+    /// applied to the current version, provided that it has, for each key that they concern, what `base` has. This is a
     /// transaction with *snapshot isolation*: of two that change the same key, the first one wins. Keys that a
     /// transaction has read and not changed are not compared.
     ///
@@ -344,26 +331,26 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
     /// let mut new = base.clone();
     /// new.insert("a", 10);
     /// map.insert("b", 20);
-    /// assert!(map.commit(&base, new.clone()).is_ok(), "another key");
+    /// assert!(map.commit(&base, &new).is_ok(), "another key");
     /// map.insert("a", 11);
-    /// assert_eq!(map.commit(&base, new).unwrap_err().keys, ["a"]);
+    /// assert_eq!(map.commit(&base, &new).unwrap_err().keys, ["a"]);
     /// ```
     pub fn commit(
         &self,
         base: &PersistentMap<K, V>,
-        new: PersistentMap<K, V>,
+        new: &PersistentMap<K, V>,
     ) -> Result<(), Conflict<K, V>>
     where
         V: PartialEq,
     {
         self.write(|map| {
             if map.ptr_eq(base) {
-                map.clone_from(&new);
+                map.clone_from(new);
                 return Ok(());
             }
             let current = map.clone();
             let mut keys = alloc::vec::Vec::new();
-            for change in base.diff(&new) {
+            for change in base.diff(new) {
                 let (key, new) = change.outcome();
                 if current.get(key) != base.get(key) {
                     keys.push(key.clone());
@@ -425,8 +412,7 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for PinnedVersion<'_, K, V> {
 impl<K, V> Drop for SnapshotMap<K, V> {
     fn drop(&mut self) {
         let mut all = List::new();
-        // relaxed: `&mut self` excludes other threads.
-        if let Some(current) = ptr::NonNull::new(self.current.load(Ordering::Relaxed)) {
+        if let Some(current) = ptr::NonNull::new(self.current.get_mut()) {
             // SAFETY: the map owns its current version, and uses it no more.
             unsafe { all.push(NodePtr(current)) };
         }
@@ -453,8 +439,7 @@ impl<K, V> From<PersistentMap<K, V>> for SnapshotMap<K, V> {
         let made = Self::new();
         if !map.is_empty() {
             let node = Version::new(map).unwrap_or_else(out_of_memory::<K, V, _, _>);
-            // relaxed: nobody else has the map.
-            made.current.store(node.take().0.as_ptr(), Ordering::Relaxed);
+            made.current.replace(ptr::null_mut(), node.take().0.as_ptr());
         }
         made
     }

@@ -76,7 +76,9 @@ fn snapshots_show_whole_changes() {
                 assert_eq!(snapshot.len() as u64, ACCOUNTS);
             }
         });
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         done.store(true, Ordering::Relaxed);
     });
 }
@@ -127,7 +129,7 @@ fn commits_that_conflict_are_refused() {
                         let mut new = base.clone();
                         *new.get_mut(&a).unwrap() += 1;
                         *new.get_mut(&b).unwrap() += 1;
-                        match map.commit(&base, new) {
+                        match map.commit(&base, &new) {
                             Ok(()) => break,
                             Err(conflict) => {
                                 assert!(conflict.keys.iter().all(|key| [a, b].contains(key)));
@@ -152,9 +154,9 @@ fn a_commit_keeps_the_changes_of_others() {
     new.remove(&2);
     new.insert(4, 'd');
     map.insert(3, 'C');
-    map.commit(&base, new.clone()).unwrap();
+    map.commit(&base, &new).unwrap();
     assert_eq!(map.snapshot(), [(1, 'A'), (3, 'C'), (4, 'd')].into());
-    let conflict = map.commit(&base, new).unwrap_err();
+    let conflict = map.commit(&base, &new).unwrap_err();
     assert_eq!(conflict.keys, [1, 2, 4]);
     assert_eq!((&conflict.current, map.len()), (&map.snapshot(), 3));
     assert_eq!(conflict.to_string(), "3 keys have been changed since the snapshot");

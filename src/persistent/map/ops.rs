@@ -250,12 +250,14 @@ impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
 }
 
 /// An entry that was inserted, and its index.
+#[cfg(not(hedgerow_loom))]
 pub(crate) struct Inserted<K, V> {
     index: usize,
     /// The key that was passed, and the value that was replaced, if the map had the key.
     pub(crate) replaced: Option<(K, V)>,
 }
 
+#[cfg(not(hedgerow_loom))]
 impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
     /// Stores a value as [`insert`](Self::insert) does, so that [`undo_insert`](Self::undo_insert) can take it back.
     pub(crate) fn insert_with_index(&mut self, key: K, value: V) -> Inserted<K, V> {
