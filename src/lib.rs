@@ -10,11 +10,13 @@
 //! | [`BytesMap`] | byte strings, one allocation per entry | |
 //! | [`OrdMap`] | sorted keys of any type; range queries return consistent snapshots | `ordered` |
 //! | [`FenceMap`] | sorted `Copy` keys and values | `ordered` |
+//! | [`SnapshotMap`] | sorted keys; snapshots and transactions of the whole map | `persistent` |
 //! | [`LeftRightMap`] | one writer that publishes changes atomically; wait-free readers | `left-right` |
 //! | [`CompressedMap`] | a cache or store of byte strings within a memory budget | `compressed` |
 //! | [`FlatTable`] | a [`FlatMap`] of fixed capacity in a `static`, without an allocator | |
 //! | [`LeftRightTable`] | a [`LeftRightMap`] of fixed capacity, likewise | `left-right-table` |
 //!
+//! [`PersistentMap`], [`PersistentSet`] and [`PersistentVec`] are values whose clones share structure.
 //! [`HashSet`], [`FlatSet`], [`OrdSet`] and [`FenceSet`] are the corresponding sets.
 //!
 //! ```
@@ -144,6 +146,10 @@ pub use left_right::LeftRightMap;
 pub use left_right::LeftRightTable;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub use owned::{BytesMap, HashMap};
+#[cfg(all(feature = "persistent", not(hedgerow_loom)))]
+pub use persistent::SnapshotMap;
+#[cfg(feature = "persistent")]
+pub use persistent::{PersistentMap, PersistentSet, PersistentVec};
 #[cfg(all(feature = "ordered", not(hedgerow_loom)))]
 pub use sets::{FenceSet, OrdSet};
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]

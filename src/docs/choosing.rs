@@ -9,6 +9,8 @@
 //! | `Copy` types in a `static`, with a known maximum number of entries | [`FlatTable`] |
 //! | any types in key order, with range queries | [`OrdMap`] |
 //! | `Copy` types in key order, with range queries | [`FenceMap`] |
+//! | any types in key order, with snapshots of the whole map beside many writers | [`SnapshotMap`] |
+//! | any types, in values whose clones share structure | [`PersistentMap`] |
 //! | any types, with one writer, wait-free reads and snapshots | [`LeftRightMap`] |
 //! | byte strings within a memory budget, compressed; caches with TTLs | [`CompressedMap`] |
 //!
@@ -31,8 +33,9 @@
 //! | grow now | [`reserve`], [`with_capacity`] | |
 //! | grow in the background | [`grow_step`], `std_ext::Grower` | takes splits off inserts |
 //! | remove by a condition | [`retain`] | locks nothing while your closure runs |
-//! | change several keys atomically | [`apply_batch`] (ordered), [`publish`] (left-right) | no reader sees part of it |
-//! | read several keys consistently | `range` (ordered), [`enter`] (left-right) | both are snapshots |
+//! | change several keys atomically | [`apply_batch`], [`write`], [`publish`] | no reader sees a part |
+//! | read several keys consistently | [`snapshot`], `range` (ordered), [`enter`] (left-right) | all are snapshots |
+//! | change what you have read, or nothing | [`commit`] | a transaction, refused on conflict |
 //! | balance an ordered map in the background | `std_ext::FenceWorkers` | [seldom needed](super::moving_load) |
 //!
 //! For example, two threads count without losing an update:
@@ -130,6 +133,11 @@
 //! small integers works well. Even a constant hash is correct, but as slow as a list.
 //!
 //! [`HashMap`]: crate::HashMap
+//! [`SnapshotMap`]: crate::SnapshotMap
+//! [`PersistentMap`]: crate::PersistentMap
+//! [`snapshot`]: crate::SnapshotMap::snapshot
+//! [`write`]: crate::SnapshotMap::write
+//! [`commit`]: crate::SnapshotMap::commit
 //! [`CompressedMap`]: crate::CompressedMap
 //! [`OrdMap`]: crate::OrdMap
 //! [`FenceMap`]: crate::FenceMap

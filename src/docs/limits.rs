@@ -94,8 +94,16 @@
 //!
 //! # Iteration is not a snapshot
 //! [`iter`](crate::FlatMap::iter) and [`retain`](crate::FlatMap::retain) see different bins at different times. For a
-//! snapshot use a [`LeftRightMap`](crate::LeftRightMap), or `range` of an ordered map. `iter` and `retain` copy a few
-//! bins at a time into a buffer on the heap, and abort if there is no memory for it.
+//! snapshot use a [`SnapshotMap`](crate::SnapshotMap), a [`LeftRightMap`](crate::LeftRightMap), or `range` of an
+//! ordered map. `iter` and `retain` copy a few bins at a time into a buffer on the heap, and abort without memory.
+//!
+//! # Persistent collections
+//! - **A change of a shared node copies it.** The first change after a clone copies a path of two or three kilobytes (a
+//!   million small entries), and each change of a [`SnapshotMap`](crate::SnapshotMap) does. An insertion takes three to
+//!   four times as long as into an [`OrdMap`](crate::OrdMap).
+//! - **Writers of a `SnapshotMap` take turns.** More threads do not write faster. Put changes that belong together into
+//!   one [`write`](crate::SnapshotMap::write).
+//! - **The last version drops everything at once**, in the thread that drops it.
 //!
 //! # Left-right maps
 //! - **Stalled readers:** while a reader is in the old table, `publish` waits, `try_publish` returns

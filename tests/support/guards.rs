@@ -18,8 +18,15 @@ const TO_VALUES: [(&str, &[&str]); 7] = [
 ];
 
 /// Types that dereference to a type of this crate, whose methods they may have in another form.
-const TO_OURS: [&str; 6] =
-    ["BagGuard", "CodecGuard", "OwnedGuard", "Pinned", "SharedWriteGuard", "Shared"];
+const TO_OURS: [&str; 7] = [
+    "BagGuard",
+    "CodecGuard",
+    "OwnedGuard",
+    "Pinned",
+    "SharedWriteGuard",
+    "Shared",
+    "PinnedVersion",
+];
 
 /// Traits whose methods are called as methods of the value, so that an implementation would hide the value's.
 const SHADOWING: [&str; 3] = ["AsRef", "Borrow", "Clone"];
