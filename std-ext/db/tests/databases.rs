@@ -347,7 +347,7 @@ fn a_folder_with_keys_in_a_missing_database_stays_as_it_is() {
         fewer.databases = 3;
         let why = Db::open(fewer.clone()).expect_err("there is no database 3");
         assert!(matches!(why, OpenError::NoSuchDatabase { database: 3, databases: 3, .. }));
-        assert!(why.to_string().contains("keys in database 3, and `databases` is 3: set it to 4"));
+        assert!(why.to_string().contains("keys in database 3, but `databases` is 3: set it to 4"));
         assert!(files() == before, "the folder was changed");
         // The key may also go.
         let db = open(path.path(), 4);
