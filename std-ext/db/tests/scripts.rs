@@ -284,7 +284,7 @@ fn the_messages_of_a_script_are_bounded() {
     client.send(command(&[b"EVAL", much, b"0", b"nobody"]));
     client.expect(b":200\r\n");
     client.send(command(&[b"EVAL", much, b"0", b"c"]));
-    client.expect(b"-ERR the messages of this script exceed 64 MiB\r\n");
+    client.expect(b"-ERR the messages published by this script exceed 64 MiB\r\n");
     // Those before the error were sent: they exceed what a subscriber may leave unread.
     let mut rest = Vec::new();
     let _ = subscriber.0.read_to_end(&mut rest);
