@@ -24,7 +24,8 @@ from random_words import Words
 
 # Replies that `docs/limits.md` explains. Later replies of the session may differ, too.
 EXPLAINED = re.compile(
-    rb"not allowed inside a transaction|databases cannot be swapped inside|in a transaction with scripts|only the selected database"
+    rb"not allowed inside a transaction|databases cannot be swapped inside|in a transaction with scripts"
+    rb"|only the selected database"
 )
 # Commands in a session, and differences after which the script ends.
 LENGTH, ENOUGH = 120, 20
