@@ -7,6 +7,8 @@
 //!   [`FenceMap`](crate::FenceMap) for `Copy` types.
 //! - From [evmap](#from-evmap), [left-right](#from-left-right), [flashmap](#from-flashmap) and
 //!   [arc-swap](#from-arcswaphashmap) to [`LeftRightMap`](crate::LeftRightMap).
+//! - From [imbl and rpds](#from-imbl-and-rpds) to [`PersistentMap`](crate::PersistentMap), and from
+//!   [`RwLock<BTreeMap>`](#from-rwlockbtreemap) to [`SnapshotMap`](crate::SnapshotMap).
 //! - From [moka](#from-moka) and other caches to [`CompressedMap`](crate::CompressedMap).
 //!
 //! [`HashMap`](crate::HashMap) returns a [`Ref`](crate::owned::Ref), which holds a guard and locks nothing, or plain
@@ -429,6 +431,58 @@
 //! drop(now); // before the next `store`, which waits for it
 //! store([("rose", "white"), ("elder", "white")]);
 //! assert_eq!((r.get_cloned("rose"), r.get_cloned("briar")), (Some("white".into()), None));
+//! ```
+//!
+//! # From `imbl` and `rpds`
+//! To [`PersistentMap`](crate::PersistentMap), [`PersistentSet`](crate::PersistentSet) and
+//! [`PersistentVec`](crate::PersistentVec), which are ordered; there is no persistent hash map.
+//!
+//! | `imbl`, `rpds` | here |
+//! |---|---|
+//! | `map.clone()` | the same |
+//! | `map.insert(k, v)`; `rpds`: `map.insert_mut(k, v)` | `map.insert(k, v)` |
+//! | `map.update(k, v)`, `map.without(&k)`; `rpds`: `map.insert(k, v)`, `map.remove(&k)` | a clone, then `insert` or `remove` |
+//! | `map.alter(f, k)` | `map.entry(k)` |
+//! | `map.get_prev(&k)`, `map.get_next(&k)` | `map.floor(&k)`, `map.ceiling(&k)` |
+//! | `map.diff(&newer)` | the same, with [`DiffItem`](crate::persistent::DiffItem) |
+//! | `map.split(&k)`, in linear time | `map.split_off(&k)`, in O(log n) |
+//! | `vector.push_back(v)`, `vector.append(other)` | `vec.push(v)`, `vec.append(&mut other)` |
+//! | `vector.focus()` | `vec.iter()`, `vec.range(a..b)` |
+//! | `Arc<ArcSwap<OrdMap>>` with `rcu` | [`SnapshotMap`](crate::SnapshotMap) with `write` |
+//!
+//! In Clojure's words: `assoc` is a clone and an `insert`; a transient is a map that has no clones; `swap!` of an atom is
+//! [`write`](crate::SnapshotMap::write), and `compare-and-set!` is [`commit`](crate::SnapshotMap::commit).
+//!
+//! ```
+//! use hedgerow::{PersistentMap, PersistentVec};
+//!
+//! let mut map: PersistentMap<&str, u32> = [("rose", 1), ("briar", 7)].into();
+//! let before = map.clone();
+//! *map.entry("rose").or_insert(0) += 1;
+//! assert_eq!(before.diff(&map).count(), 1);
+//! let mut words: PersistentVec<&str> = before.keys().copied().collect();
+//! words.push("thorn");
+//! assert_eq!(words.range(1..).collect::<Vec<_>>(), [&"rose", &"thorn"]);
+//! ```
+//!
+//! # From `RwLock<BTreeMap>`
+//! | `RwLock<BTreeMap>` | [`SnapshotMap`](crate::SnapshotMap) |
+//! |---|---|
+//! | `map.read().get(&k).cloned()` | `map.get_cloned(&k)`, or `map.get(&k)` |
+//! | `let map = map.read();`, then several lookups | `let map = map.pin();`, or `map.snapshot()` to keep it for long |
+//! | `map.read().clone()`, which copies everything | `map.snapshot()`, in O(1) |
+//! | `map.write().insert(k, v)` | `map.insert(k, v)` |
+//! | `let mut map = map.write();`, then several changes | `map.write(\|map\| …)`, whose closure may be called again |
+//! | read, unlock, compute, lock again and compare | `map.commit(&base, &new)` |
+//!
+//! ```
+//! let map = hedgerow::SnapshotMap::from([("rose", 1), ("briar", 7)]);
+//! let report = map.snapshot();
+//! map.write(|map| {
+//!     let all = map.remove("briar").unwrap_or(0);
+//!     *map.entry("rose").or_insert(0) += all;
+//! });
+//! assert_eq!((report.len(), map.get_cloned("rose")), (2, Some(8)));
 //! ```
 //!
 //! # From `moka`

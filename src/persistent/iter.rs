@@ -65,6 +65,11 @@ pub(crate) struct Entries<'a, T: Kind> {
     back: End<'a, T>,
 }
 
+// SAFETY: an iterator reads nodes and returns references to keys and values. It makes no handles, and drops none.
+unsafe impl<T: Kind<Key: Sync, Value: Sync>> Send for Entries<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Kind<Key: Sync, Value: Sync>> Sync for Entries<'_, T> {}
+
 impl<T: Kind> Clone for Entries<'_, T> {
     fn clone(&self) -> Self {
         Self {
@@ -85,6 +90,14 @@ impl<T: Kind> Tree<T> {
 }
 
 impl<'a, T: Kind> Entries<'a, T> {
+    /// Returns iterators over the first `index` entries to come, and over the others.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn cut(&self, index: usize) -> (Self, Self) {
+        let middle = (self.range.start + index).min(self.range.end);
+        let part = |range| Self { root: self.root, range, front: End::new(), back: End::new() };
+        (part(self.range.start..middle), part(middle..self.range.end))
+    }
+
     /// Returns the entries to come of the leaf at the front, and counts them as returned.
     #[inline]
     fn next_leaf(&mut self) -> (slice::Iter<'a, T::Key>, slice::Iter<'a, T::Value>) {

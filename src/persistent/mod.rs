@@ -57,6 +57,10 @@ mod join;
 mod loom;
 pub mod map;
 mod node;
+#[cfg(feature = "rayon")]
+pub mod rayon;
+#[cfg(feature = "serde")]
+mod serde;
 pub mod set;
 #[cfg(not(hedgerow_loom))]
 pub mod snapshot;

@@ -13,7 +13,7 @@ use core::marker::PhantomData;
 use core::ops::{Bound, Index, IndexMut, RangeBounds};
 
 /// The trees of sequences. Their inner nodes have no bounds: an element is found by counts.
-struct Elements<T>(PhantomData<T>);
+pub(super) struct Elements<T>(PhantomData<T>);
 
 impl<T> Kind for Elements<T> {
     type Key = ();
@@ -395,7 +395,7 @@ impl<T: Clone, const N: usize> From<[T; N]> for PersistentVec<T> {
 
 /// Iterates over the elements of a sequence, from both ends.
 pub struct Iter<'a, T> {
-    entries: Entries<'a, Elements<T>>,
+    pub(super) entries: Entries<'a, Elements<T>>,
 }
 
 impl<T> Clone for Iter<'_, T> {

@@ -10,7 +10,7 @@ macro_rules! iterator {
     ($(#[$docs:meta])* $name:ident, $item:ty, ($key:pat, $value:pat) => $made:expr) => {
         $(#[$docs])*
         pub struct $name<'a, K, V> {
-            pub(super) entries: Entries<'a, Pairs<K, V>>,
+            pub(in crate::persistent) entries: Entries<'a, Pairs<K, V>>,
         }
 
         impl<K, V> Clone for $name<'_, K, V> {
