@@ -441,7 +441,7 @@
 //! |---|---|
 //! | `map.clone()` | the same |
 //! | `map.insert(k, v)`; `rpds`: `map.insert_mut(k, v)` | `map.insert(k, v)` |
-//! | `map.update(k, v)`, `map.without(&k)`; `rpds`: `map.insert(k, v)`, `map.remove(&k)` | a clone, then `insert` or `remove` |
+//! | `map.update(k, v)`, `map.without(&k)`; `rpds`: `insert`, `remove` | a clone, then `insert` or `remove` |
 //! | `map.alter(f, k)` | `map.entry(k)` |
 //! | `map.get_prev(&k)`, `map.get_next(&k)` | `map.floor(&k)`, `map.ceiling(&k)` |
 //! | `map.diff(&newer)` | the same, with [`DiffItem`](crate::persistent::DiffItem) |
@@ -450,7 +450,7 @@
 //! | `vector.focus()` | `vec.iter()`, `vec.range(a..b)` |
 //! | `Arc<ArcSwap<OrdMap>>` with `rcu` | [`SnapshotMap`](crate::SnapshotMap) with `write` |
 //!
-//! In Clojure's words: `assoc` is a clone and an `insert`; a transient is a map that has no clones; `swap!` of an atom is
+//! In Clojure's words: `assoc` is a clone and an `insert`; a transient is a map without clones; `swap!` of an atom is
 //! [`write`](crate::SnapshotMap::write), and `compare-and-set!` is [`commit`](crate::SnapshotMap::commit).
 //!
 //! ```
