@@ -10,6 +10,7 @@ use compare::compare_by_cmp;
 use hedgerow::left_right::{LeftRightTable, WriteHandle};
 use hedgerow::{
     BytesMap, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap, HashSet, OrdMap, OrdSet,
+    PersistentMap, PersistentSet, PersistentVec, SnapshotMap,
 };
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde::ser::Serialize;
@@ -45,6 +46,15 @@ fn every_map_is_written_and_read_as_a_map() {
     let model = model();
     for map in there_and_back(&model.clone().into_iter().collect::<FlatMap<u64, u64>>(), &model) {
         assert_eq!(map.iter().collect::<Model>(), model);
+    }
+    for map in
+        there_and_back(&model.clone().into_iter().collect::<PersistentMap<u64, u64>>(), &model)
+    {
+        assert!(map.iter().eq(&model));
+    }
+    for map in there_and_back(&model.clone().into_iter().collect::<SnapshotMap<u64, u64>>(), &model)
+    {
+        assert!(map.pin().iter().eq(&model));
     }
     for map in there_and_back(&model.clone().into_iter().collect::<FenceMap<u64, u64>>(), &model) {
         assert_eq!(map.iter().collect::<Model>(), model);
@@ -110,6 +120,8 @@ fn every_set_is_written_and_read_as_a_sequence() {
     set!(FenceSet<u64>);
     set!(HashSet<u64>);
     set!(OrdSet<u64>);
+    set!(PersistentSet<u64>);
+    set!(PersistentVec<u64>);
 }
 
 /// A number that is equal to every other.

@@ -38,6 +38,23 @@ impl<'de, K: Ord + Clone + Deserialize<'de>, V: Clone + Deserialize<'de>> Fill<'
     }
 }
 
+#[cfg(not(hedgerow_loom))]
+impl<K: Serialize, V: Serialize> Serialize for super::SnapshotMap<K, V> {
+    /// Serializes the current version.
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        self.snapshot().serialize(serializer)
+    }
+}
+
+#[cfg(not(hedgerow_loom))]
+impl<'de, K: Ord + Clone + Deserialize<'de>, V: Clone + Deserialize<'de>> Deserialize<'de>
+    for super::SnapshotMap<K, V>
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        PersistentMap::deserialize(deserializer).map(Self::from)
+    }
+}
+
 /// Implements both traits for a collection of elements, which `$put` adds.
 macro_rules! serde {
     ($collection:ident, [$($bounds:tt)*], $put:ident) => {
