@@ -8,7 +8,7 @@ use std::io::BufRead;
 /// Reads a file in Redis's format.
 ///
 /// ```
-/// use hedgerow_db::rdb::{Reader, Record, Writer};
+/// use hedgerow_db::rdb::{RdbRecord, Reader, Writer};
 ///
 /// let mut file = Vec::new();
 /// let mut writer = Writer::new(&mut file)?;
@@ -17,7 +17,7 @@ use std::io::BufRead;
 /// writer.finish()?;
 /// let mut reader = Reader::new(&file[..])?;
 /// while let Some(record) = reader.next()? {
-///     if let Record::Entry(entry) = record {
+///     if let RdbRecord::Entry(entry) = record {
 ///         assert_eq!((&entry.key[..], entry.value.as_deref()), (&b"rose"[..], Ok(&b"red"[..])));
 ///     }
 /// }
