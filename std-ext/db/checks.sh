@@ -11,19 +11,19 @@ stage_proto() {
     git diff --exit-code --stat -- std-ext/db/proto/made.sha256 'std-ext/db/src/**/generated.rs'
 }
 
-stage clients first "db" "replies to random commands are redis-server's, and redis-py and redis-cli get what they expect; of all: ioredis, redis-benchmark, idle clients, Redis's and redis-py's own tests, and programs"
+stage clients first "db" "redis-py and redis-cli get what they expect; of all: replies to random commands are redis-server's, ioredis, redis-benchmark, idle clients, Redis's and redis-py's own tests, and programs"
 stage_clients() {
     cargo build --release -p hedgerow-db
-    # Besides the recorded replies of the stage `tests`, these two find nearly every wrong reply. A change waits for
-    # them, and not for the others, which take an hour and need registries.
-    python3 std-ext/db/tests/clients/random_commands.py "$target/release/hedgerow-db" --self-test
-    python3 std-ext/db/tests/clients/random_commands.py "$target/release/hedgerow-db" --seconds "$(brief 20 300)"
+    # Besides the recorded replies of the stage `tests`, these find nearly every wrong reply. A change does not wait for
+    # the others, which take an hour and need registries.
     # shellcheck disable=SC2046 # no option is no word
     std-ext/db/tests/clients/run $(brief --brief '') "$target/release/hedgerow-db"
+    python3 std-ext/db/tests/clients/random_commands.py "$target/release/hedgerow-db" --self-test
     if [ "$tier" != all ]; then
-        left_out "the other clients, their tests and Redis's, and programs" "only \`all\` plays them"
+        left_out "random commands, the other clients, their tests and Redis's, and programs" "only \`all\` plays them"
         return
     fi
+    python3 std-ext/db/tests/clients/random_commands.py "$target/release/hedgerow-db" --seconds 300
     # They install many packages. The script says if a registry does not answer, or a package is missing.
     apt-get update -qq -o APT::Update::Error-Mode=any && apt-get install -y -qq --no-install-recommends ruby-redis \
         ruby-activesupport ruby-redis-store php-cli php-redis php-symfony-cache >/dev/null || true
