@@ -167,16 +167,6 @@ impl<T: Editable> Tree<T> {
         Ok(spare)
     }
 
-    fn leaf_of(&self, place: &Place) -> &Leaf<T> {
-        let mut node = self.root.as_ref().expect("the tree has a leaf at the place");
-        loop {
-            match node.level() {
-                Level::Leaf(leaf) => return leaf,
-                Level::Inner(inner) => node = &inner.a()[place.child_of(node.height())],
-            }
-        }
-    }
-
     /// Removes the entry at a place.
     pub(crate) fn remove_at(&mut self, place: &Place) -> Result<(T::Key, T::Value), AllocError> {
         self.own(place, 0)?;

@@ -4,6 +4,7 @@ use super::node::{Editable, Kind, Level, MAX_HEIGHT, Node};
 use super::tree::{Tree, skip};
 use crate::memory::AllocError;
 use core::iter::FusedIterator;
+use core::mem;
 use core::ops::Range;
 use core::slice;
 
@@ -104,12 +105,11 @@ impl<'a, T: Kind> Entries<'a, T> {
         if self.front.keys.len() == 0 {
             self.refill();
         }
-        let left = self.range.len();
-        let (mut keys, mut values) = (self.front.keys.as_slice(), self.front.values.as_slice());
-        (keys, values) = (&keys[..keys.len().min(left)], &values[..values.len().min(left)]);
-        self.range.start += keys.len();
-        (self.front.keys, self.front.values) = ([].iter(), [].iter());
-        (keys.iter(), values.iter())
+        let count = self.front.keys.len().min(self.range.len());
+        self.range.start += count;
+        let keys = mem::take(&mut self.front.keys).as_slice();
+        let values = mem::take(&mut self.front.values).as_slice();
+        (keys[..count].iter(), values[..count].iter())
     }
 
     /// Goes to the leaf of the next entry.

@@ -152,12 +152,12 @@ fn push_back<T: Editable>(
         inner.b_mut()[last] -= above.count;
         return Ok(insert_half(inner, last + 1, above, spare, true));
     }
-    let mut above = insert_half(inner, last + 1, half, spare, true);
+    let above = insert_half(inner, last + 1, half, spare, true);
     if above.is_none() {
         let mut inner = node.edit_inner(0)?;
         thicken(&mut inner, last + 1)?;
     }
-    Ok(above.take())
+    Ok(above)
 }
 
 /// Adds a lower node before the entries of `node`. `half.bound` is between them. Returns the right half of `node`, if

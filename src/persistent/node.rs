@@ -88,7 +88,7 @@ impl<T: Kind> From<Leaf<T>> for Node<T> {
     #[inline]
     fn from(leaf: Leaf<T>) -> Self {
         debug_assert_eq!(leaf.height(), 0);
-        Self { header: ManuallyDrop::new(leaf).address(), owns: PhantomData }
+        Self::from_block(leaf)
     }
 }
 
@@ -96,7 +96,13 @@ impl<T: Kind> Node<T> {
     #[inline]
     pub(super) fn from_inner(inner: Inner<T>) -> Self {
         debug_assert!(inner.height() > 0);
-        Self { header: ManuallyDrop::new(inner).address(), owns: PhantomData }
+        Self::from_block(inner)
+    }
+
+    /// Takes over the handle of a block.
+    #[inline(always)]
+    fn from_block<A, B, C>(block: Block<A, B, C>) -> Self {
+        Self { header: ManuallyDrop::new(block).address(), owns: PhantomData }
     }
 
     #[inline(always)]
@@ -158,11 +164,7 @@ impl<T: Kind> Node<T> {
     }
 
     pub(super) fn share(&self) -> Self {
-        Self::from_leaf_unchecked(self.as_leaf_unchecked().share())
-    }
-
-    fn from_leaf_unchecked(leaf: Leaf<T>) -> Self {
-        Self { header: ManuallyDrop::new(leaf).address(), owns: PhantomData }
+        Self::from_block(self.as_leaf_unchecked().share())
     }
 
     pub(super) fn is_same(&self, other: &Self) -> bool {

@@ -4,7 +4,7 @@
 //! itself follows the place and compares no keys, so keys that contradict themselves cannot leave it half done
 //! ([`edit`](super::edit)).
 
-use super::node::{Kind, Level, MAX_HEIGHT, Node};
+use super::node::{Kind, Leaf, Level, MAX_HEIGHT, Node};
 
 /// A version of a tree. A clone shares all nodes.
 pub(crate) struct Tree<T: Kind> {
@@ -157,6 +157,26 @@ impl<T: Kind> Tree<T> {
             before += inner.b()[..index].iter().sum::<usize>();
             node = &inner.a()[index];
         }
+    }
+
+    /// Returns the leaf that a place leads to.
+    ///
+    /// # Panics
+    /// If the tree is empty.
+    pub(super) fn leaf_of(&self, place: &Place) -> &Leaf<T> {
+        let mut node = self.root.as_ref().expect("the tree has a leaf at the place");
+        loop {
+            match node.level() {
+                Level::Leaf(leaf) => return leaf,
+                Level::Inner(inner) => node = &inner.a()[place.child_of(node.height())],
+            }
+        }
+    }
+
+    /// Returns the entry at a place.
+    pub(crate) fn entry_at(&self, place: &Place) -> (&T::Key, &T::Value) {
+        let (leaf, index) = (self.leaf_of(place), usize::from(place.indices[0]));
+        (&leaf.a()[index], &leaf.b()[index])
     }
 
     /// Returns the entry with `index` entries before it.

@@ -10,6 +10,7 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
+use core::mem;
 use core::ops::{Bound, Index, IndexMut, RangeBounds};
 
 /// The trees of sequences. Their inner nodes have no bounds: an element is found by counts.
@@ -232,8 +233,9 @@ impl<T: Clone> PersistentVec<T> {
     /// If an index is not below `len`.
     #[track_caller]
     pub fn swap(&mut self, a: usize, b: usize) {
-        let (first, second) = (self[a].clone(), self[b].clone());
-        (self[a], self[b]) = (second, first);
+        let second = self[b].clone();
+        let first = mem::replace(&mut self[a], second);
+        self[b] = first;
     }
 
     /// Removes the elements from `index` on, and returns them. O(log n).

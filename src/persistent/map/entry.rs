@@ -116,19 +116,14 @@ impl<'a, K: Ord + Clone, V: Clone> VacantEntry<'a, K, V> {
 }
 
 impl<'a, K: Ord + Clone, V: Clone> OccupiedEntry<'a, K, V> {
-    fn pair(&self) -> (&K, &V) {
-        let index = self.map.tree.index_of(&self.place);
-        self.map.tree.get_index(index).expect("the place of an entry")
-    }
-
     /// Returns the key.
     pub fn key(&self) -> &K {
-        self.pair().0
+        self.map.tree.entry_at(&self.place).0
     }
 
     /// Returns the value.
     pub fn get(&self) -> &V {
-        self.pair().1
+        self.map.tree.entry_at(&self.place).1
     }
 
     /// Returns the value for changes. Copies the nodes on the way if other versions share them.
