@@ -233,7 +233,9 @@ impl<T: Clone> PersistentVec<T> {
     /// If an index is not below `len`.
     #[track_caller]
     pub fn swap(&mut self, a: usize, b: usize) {
+        // The nodes on the way to `b` are copied before anything changes: if `Clone` panics, nothing has changed.
         let second = self[b].clone();
+        self.get_mut(b);
         let first = mem::replace(&mut self[a], second);
         self[b] = first;
     }

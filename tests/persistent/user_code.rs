@@ -176,3 +176,22 @@ fn a_large_map_is_dropped_with_a_small_stack() {
     let small = std::thread::Builder::new().stack_size(64 << 10);
     small.spawn(move || drop(map)).unwrap().join().unwrap();
 }
+
+/// A swap of elements whose nodes other versions share.
+#[test]
+fn a_swap_whose_clone_panics_changes_nothing() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let base: PersistentVec<Fused> = (0..1000).map(|n| Fused(Tracked::new(n, &alive))).collect();
+    let values = |of: &PersistentVec<Fused>| of.iter().map(|n| n.0.value).collect::<Vec<_>>();
+    for fuse in 0.. {
+        let mut swapped = base.clone();
+        FUSE.set(fuse);
+        let panicked = panics(|| swapped.swap(3, 900));
+        FUSE.set(u32::MAX);
+        if !panicked {
+            assert_eq!((swapped[3].0.value, swapped[900].0.value), (900, 3));
+            break;
+        }
+        assert!(values(&swapped) == values(&base), "a swap that panicked at {fuse} is half done");
+    }
+}
