@@ -119,10 +119,9 @@
 //! - `RA-1` (`fence/tree/read_set.rs`): the second loads of the versions of a range's leaves, and the fence before
 //!   them.
 //! - `AR-1` (`fence/tree/arena.rs`): reuse of freed leaves.
-//! - `PN-1` ↔ `PN-2`, `PN-3` (`persistent/block.rs`): a dropped handle of a node; the last one, before it frees the
-//!   node; the only one, before it changes the node.
 //! - `SV-1` ↔ `SV-2` (`persistent/current.rs`): publication of a version of a `SnapshotMap`.
-//! - `CT-1` ↔ `CT-2` (`sync/shared.rs`): a dropped reference; the last one, before the value is dropped.
+//! - `CT-1` ↔ `CT-2`, `CT-3` (`sync/references.rs`): a dropped reference; the last one, before it frees the block; the
+//!   only one, before it changes the block.
 //!
 //! A row of a `mutations.toml` weakens each of them, and a named test or model fails. The exceptions, which a test
 //! compares with the rows, are:

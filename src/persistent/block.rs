@@ -7,26 +7,17 @@
 //!
 //! A handle is an owner, like std's `Arc`. The only way to change a block is [`Block::as_unique`], which proves that
 //! there is no other handle.
-//!
-//! # Synchronization
-//! - `[PN-1]` release subtraction when a handle is dropped ↔ `[PN-2]` acquire fence of the thread that dropped the last
-//!   one, before it frees the block: all uses by other threads come before.
-//! - `[PN-1]` ↔ `[PN-3]` acquire load of a count of one, by a thread that then changes the block in place: the reads of
-//!   handles that other threads have dropped come before the change.
 
-use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::memory::AllocError;
+use crate::sync::references::References;
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
 
-/// The most handles that are counted.
-const MOST: usize = isize::MAX as usize;
-
 pub(super) struct Header {
-    handles: AtomicUsize,
+    handles: References,
     len: u16,
     capacity: u16,
     /// The number of levels below: 0 for a leaf.
@@ -91,7 +82,7 @@ impl<A, B, C> Block<A, B, C> {
         let header = NonNull::new(unsafe { alloc(layout) }.cast::<Header>()).ok_or(AllocError)?;
         // SAFETY: the block begins with a header.
         unsafe {
-            header.write(Header { handles: AtomicUsize::new(1), len: 0, capacity: short, height });
+            header.write(Header { handles: References::one(), len: 0, capacity: short, height });
         };
         Ok(Self { header, columns: PhantomData })
     }
@@ -178,12 +169,11 @@ impl<A, B, C> Block<A, B, C> {
     /// Returns whether this is the only handle.
     #[inline(always)]
     pub(super) fn is_only_handle(&self) -> bool {
-        // [PN-3] acquire: pairs with the subtraction [PN-1] of handles that are gone. Their reads of the block come
-        // before we change it. No new handle can appear: one is made from another, and `&mut self` is the only one.
-        self.header().handles.load(Ordering::Acquire) == 1
+        self.header().handles.is_one()
     }
 
-    /// Returns access for changes, if there is no other handle.
+    /// Returns access for changes, if there is no other handle. None can appear: a handle is made from another, and the
+    /// caller has the only one exclusively.
     #[inline(always)]
     pub(super) fn as_unique(&mut self) -> Option<Unique<'_, A, B, C>> {
         self.is_only_handle().then_some(Unique { block: self })
@@ -204,14 +194,7 @@ impl<A, B, C> Block<A, B, C> {
     /// If there are `isize::MAX` handles.
     #[inline(always)]
     pub(super) fn share(&self) -> Self {
-        let handles = &self.header().handles;
-        // relaxed: the caller's handle keeps the block alive, and whoever gets the new one gets it from us.
-        if handles.fetch_add(1, Ordering::Relaxed) >= MOST {
-            // relaxed: takes back what nobody has used. Threads that are between these two steps are far too few to
-            // bring the count from `MOST` to its end.
-            handles.fetch_sub(1, Ordering::Relaxed);
-            panic!("more versions than can be counted");
-        }
+        self.header().handles.add();
         Self { header: self.header, columns: PhantomData }
     }
 }
@@ -272,11 +255,7 @@ impl<A: Clone, B: Clone, C: Clone> Block<A, B, C> {
 impl<A, B, C> Drop for Block<A, B, C> {
     #[inline]
     fn drop(&mut self) {
-        // [PN-1] release: pairs with the fence below, and with the load [PN-3], so our reads come before the block is
-        // freed or changed.
-        if self.header().handles.fetch_sub(1, Ordering::Release) == 1 {
-            // [PN-2] acquire: pairs with the subtractions of all other handles.
-            atomic::fence(Ordering::Acquire);
+        if self.header().handles.remove() {
             // SAFETY: this was the last handle.
             unsafe { self.free() }
         }

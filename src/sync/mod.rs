@@ -24,6 +24,8 @@ pub(crate) mod published;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod published_loom;
 #[cfg(feature = "alloc")]
+pub(crate) mod references;
+#[cfg(feature = "alloc")]
 pub(crate) mod registry;
 pub(crate) mod seqlock;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
