@@ -276,3 +276,90 @@ impl<'a, T: Kind> Iterator for EntriesMut<'a, T> {
         (self.left, Some(self.left))
     }
 }
+
+/// Declares an iterator over the entries of a collection: `iterator!(/// DOCS, NAME<TYPES>, KIND, (KEY, VALUE) => ITEM,
+/// its type)`.
+macro_rules! iterator {
+    ($(#[$docs:meta])* $name:ident<$($t:ident),*>, $kind:ty, ($key:pat, $value:pat) => $made:expr, $item:ty) => {
+        $(#[$docs])*
+        pub struct $name<'a, $($t),*> {
+            pub(in crate::persistent) entries: $crate::persistent::iter::Entries<'a, $kind>,
+        }
+
+        impl<$($t),*> Clone for $name<'_, $($t),*> {
+            fn clone(&self) -> Self {
+                Self { entries: self.entries.clone() }
+            }
+        }
+
+        impl<$($t: core::fmt::Debug),*> core::fmt::Debug for $name<'_, $($t),*> {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.debug_list().entries(self.clone()).finish()
+            }
+        }
+
+        impl<'a, $($t),*> Iterator for $name<'a, $($t),*> {
+            type Item = $item;
+
+            #[inline]
+            fn next(&mut self) -> Option<Self::Item> {
+                let ($key, $value) = self.entries.next()?;
+                Some($made)
+            }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                self.entries.size_hint()
+            }
+
+            #[inline]
+            fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
+                self.entries.fold(init, |sum, ($key, $value)| f(sum, $made))
+            }
+
+            fn nth(&mut self, n: usize) -> Option<Self::Item> {
+                let ($key, $value) = self.entries.nth(n)?;
+                Some($made)
+            }
+        }
+
+        impl<$($t),*> DoubleEndedIterator for $name<'_, $($t),*> {
+            #[inline]
+            fn next_back(&mut self) -> Option<Self::Item> {
+                let ($key, $value) = self.entries.next_back()?;
+                Some($made)
+            }
+        }
+
+        impl<$($t),*> ExactSizeIterator for $name<'_, $($t),*> {}
+        impl<$($t),*> core::iter::FusedIterator for $name<'_, $($t),*> {}
+    };
+}
+pub(crate) use iterator;
+
+/// Declares an iterator over entries that can be changed, as [`iterator`] does.
+macro_rules! iterator_mut {
+    ($(#[$docs:meta])* $name:ident<$($t:ident),*>, $kind:ty, ($key:pat, $value:pat) => $made:expr, $item:ty) => {
+        $(#[$docs])*
+        pub struct $name<'a, $($t),*> {
+            entries: $crate::persistent::iter::EntriesMut<'a, $kind>,
+        }
+
+        impl<'a, $($t),*> Iterator for $name<'a, $($t),*> {
+            type Item = $item;
+
+            #[inline]
+            fn next(&mut self) -> Option<Self::Item> {
+                let ($key, $value) = self.entries.next()?;
+                Some($made)
+            }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                self.entries.size_hint()
+            }
+        }
+
+        impl<$($t),*> ExactSizeIterator for $name<'_, $($t),*> {}
+        impl<$($t),*> core::iter::FusedIterator for $name<'_, $($t),*> {}
+    };
+}
+pub(crate) use iterator_mut;

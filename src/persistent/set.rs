@@ -112,7 +112,7 @@ impl<T> PersistentSet<T> {
     where
         T: Borrow<Q>,
     {
-        Range { entries: self.map.range(range) }
+        Range { entries: self.map.range(range).entries }
     }
 }
 
@@ -229,37 +229,7 @@ impl<T: Ord + Clone> PersistentSet<T> {
 pub type Iter<'a, T> = map::Keys<'a, T, ()>;
 
 /// Iterates over the elements of a set in a range.
-#[derive(Debug)]
-pub struct Range<'a, T> {
-    entries: map::Range<'a, T, ()>,
-}
-
-impl<T> Clone for Range<'_, T> {
-    fn clone(&self) -> Self {
-        Self { entries: self.entries.clone() }
-    }
-}
-
-impl<'a, T> Iterator for Range<'a, T> {
-    type Item = &'a T;
-
-    fn next(&mut self) -> Option<&'a T> {
-        self.entries.next().map(|(element, ())| element)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.entries.size_hint()
-    }
-}
-
-impl<T> DoubleEndedIterator for Range<'_, T> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.entries.next_back().map(|(element, ())| element)
-    }
-}
-
-impl<T> ExactSizeIterator for Range<'_, T> {}
-impl<T> FusedIterator for Range<'_, T> {}
+pub type Range<'a, T> = map::Keys<'a, T, ()>;
 
 /// Iterates over two sets in one order: each element with whether the sets have it.
 struct Merge<'a, T> {

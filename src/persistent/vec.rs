@@ -1,6 +1,6 @@
 //! `PersistentVec` and its iterators.
 
-use super::iter::{Entries, EntriesMut};
+use super::iter::{iterator, iterator_mut};
 use super::map::out_of_memory;
 use super::node::{Editable, Kind};
 use super::tree::Tree;
@@ -397,74 +397,14 @@ impl<T: Clone, const N: usize> From<[T; N]> for PersistentVec<T> {
     }
 }
 
-/// Iterates over the elements of a sequence, from both ends.
-pub struct Iter<'a, T> {
-    pub(super) entries: Entries<'a, Elements<T>>,
+iterator! {
+    /// Iterates over the elements of a sequence, from both ends.
+    Iter<T>, Elements<T>, ((), element) => element, &'a T
 }
-
-impl<T> Clone for Iter<'_, T> {
-    fn clone(&self) -> Self {
-        Self { entries: self.entries.clone() }
-    }
+iterator_mut! {
+    /// Iterates over the elements of a sequence for changes.
+    IterMut<T>, Elements<T>, ((), element) => element, &'a mut T
 }
-
-impl<T: fmt::Debug> fmt::Debug for Iter<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
-    }
-}
-
-impl<'a, T> Iterator for Iter<'a, T> {
-    type Item = &'a T;
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a T> {
-        Some(self.entries.next()?.1)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.entries.size_hint()
-    }
-
-    #[inline]
-    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
-        self.entries.fold(init, |sum, ((), element)| f(sum, element))
-    }
-
-    fn nth(&mut self, n: usize) -> Option<&'a T> {
-        Some(self.entries.nth(n)?.1)
-    }
-}
-
-impl<T> DoubleEndedIterator for Iter<'_, T> {
-    #[inline]
-    fn next_back(&mut self) -> Option<Self::Item> {
-        Some(self.entries.next_back()?.1)
-    }
-}
-
-impl<T> ExactSizeIterator for Iter<'_, T> {}
-impl<T> FusedIterator for Iter<'_, T> {}
-
-/// Iterates over the elements of a sequence for changes.
-pub struct IterMut<'a, T> {
-    entries: EntriesMut<'a, Elements<T>>,
-}
-
-impl<'a, T> Iterator for IterMut<'a, T> {
-    type Item = &'a mut T;
-
-    fn next(&mut self) -> Option<&'a mut T> {
-        Some(self.entries.next()?.1)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.entries.size_hint()
-    }
-}
-
-impl<T> ExactSizeIterator for IterMut<'_, T> {}
-impl<T> FusedIterator for IterMut<'_, T> {}
 
 /// Iterates over the elements of a sequence by value. Elements that other versions share are cloned.
 pub struct IntoIter<T> {

@@ -1,123 +1,33 @@
 //! Iterators of a map.
 
 use super::ops::{Pairs, PersistentMap, out_of_memory};
-use crate::persistent::iter::{Entries, EntriesMut};
-use core::fmt;
+use crate::persistent::iter::{iterator, iterator_mut};
 use core::iter::FusedIterator;
-
-/// Declares an iterator over shared entries: `iterator!(/// DOCS, NAME, ITEM, (key, value) => ITEM)`.
-macro_rules! iterator {
-    ($(#[$docs:meta])* $name:ident, $item:ty, ($key:pat, $value:pat) => $made:expr) => {
-        $(#[$docs])*
-        pub struct $name<'a, K, V> {
-            pub(in crate::persistent) entries: Entries<'a, Pairs<K, V>>,
-        }
-
-        impl<K, V> Clone for $name<'_, K, V> {
-            fn clone(&self) -> Self {
-                Self { entries: self.entries.clone() }
-            }
-        }
-
-        impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for $name<'_, K, V> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_list().entries(self.clone()).finish()
-            }
-        }
-
-        impl<'a, K, V> Iterator for $name<'a, K, V> {
-            type Item = $item;
-
-            #[inline]
-            fn next(&mut self) -> Option<Self::Item> {
-                let ($key, $value) = self.entries.next()?;
-                Some($made)
-            }
-
-            fn size_hint(&self) -> (usize, Option<usize>) {
-                self.entries.size_hint()
-            }
-
-            #[inline]
-            fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
-                self.entries.fold(init, |sum, ($key, $value)| f(sum, $made))
-            }
-
-            fn nth(&mut self, n: usize) -> Option<Self::Item> {
-                let ($key, $value) = self.entries.nth(n)?;
-                Some($made)
-            }
-        }
-
-        impl<K, V> DoubleEndedIterator for $name<'_, K, V> {
-            #[inline]
-            fn next_back(&mut self) -> Option<Self::Item> {
-                let ($key, $value) = self.entries.next_back()?;
-                Some($made)
-            }
-        }
-
-        impl<K, V> ExactSizeIterator for $name<'_, K, V> {}
-        impl<K, V> FusedIterator for $name<'_, K, V> {}
-    };
-}
 
 iterator! {
     /// Iterates over the entries of a map in order of the keys, from both ends. Skipping with `nth` is O(log n).
-    Iter, (&'a K, &'a V), (key, value) => (key, value)
+    Iter<K, V>, Pairs<K, V>, (key, value) => (key, value), (&'a K, &'a V)
 }
 iterator! {
     /// Iterates over the entries with keys in a range. It knows their number.
-    Range, (&'a K, &'a V), (key, value) => (key, value)
+    Range<K, V>, Pairs<K, V>, (key, value) => (key, value), (&'a K, &'a V)
 }
 iterator! {
     /// Iterates over the keys of a map in their order.
-    Keys, &'a K, (key, _) => key
+    Keys<K, V>, Pairs<K, V>, (key, _) => key, &'a K
 }
 iterator! {
     /// Iterates over the values of a map in order of the keys.
-    Values, &'a V, (_, value) => value
+    Values<K, V>, Pairs<K, V>, (_, value) => value, &'a V
 }
-
-/// Iterates over the entries of a map, whose values can be changed.
-pub struct IterMut<'a, K, V> {
-    entries: EntriesMut<'a, Pairs<K, V>>,
+iterator_mut! {
+    /// Iterates over the entries of a map, whose values can be changed.
+    IterMut<K, V>, Pairs<K, V>, (key, value) => (key, value), (&'a K, &'a mut V)
 }
-
-impl<'a, K, V> Iterator for IterMut<'a, K, V> {
-    type Item = (&'a K, &'a mut V);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.entries.next()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.entries.size_hint()
-    }
+iterator_mut! {
+    /// Iterates over the values of a map, which can be changed.
+    ValuesMut<K, V>, Pairs<K, V>, (_, value) => value, &'a mut V
 }
-
-impl<K, V> ExactSizeIterator for IterMut<'_, K, V> {}
-impl<K, V> FusedIterator for IterMut<'_, K, V> {}
-
-/// Iterates over the values of a map, which can be changed.
-pub struct ValuesMut<'a, K, V> {
-    entries: EntriesMut<'a, Pairs<K, V>>,
-}
-
-impl<'a, K, V> Iterator for ValuesMut<'a, K, V> {
-    type Item = &'a mut V;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        Some(self.entries.next()?.1)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.entries.size_hint()
-    }
-}
-
-impl<K, V> ExactSizeIterator for ValuesMut<'_, K, V> {}
-impl<K, V> FusedIterator for ValuesMut<'_, K, V> {}
 
 /// Iterates over the entries of a map by value. Entries that other versions share are cloned.
 pub struct IntoIter<K, V> {
