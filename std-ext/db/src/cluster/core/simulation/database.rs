@@ -77,7 +77,7 @@ pub(super) struct ExecutedRequest {
 /// Returns a local log without entries. The world has disks of its own, but the log wants a local log.
 pub(in crate::cluster) fn local_log() -> Arc<LocalLog> {
     thread_local! {
-        static RELAY: OnceCell<(Arc<LocalLog>, tempfile::TempDir)> = const { OnceCell::new() };
+        static LOCAL_LOG: OnceCell<(Arc<LocalLog>, tempfile::TempDir)> = const { OnceCell::new() };
     }
     let make = || {
         let path = tempfile::tempdir().expect("a folder for temporary files");
@@ -86,7 +86,7 @@ pub(in crate::cluster) fn local_log() -> Arc<LocalLog> {
         let (file, _) = opened.expect("an empty log");
         (Arc::new(LocalLog::new(Arc::new(file), None).expect("a thread")), path)
     };
-    RELAY.with(|local_log| Arc::clone(&local_log.get_or_init(make).0))
+    LOCAL_LOG.with(|local_log| Arc::clone(&local_log.get_or_init(make).0))
 }
 
 /// Loads a folder as the program does. Returns the last watermark and the latest time.
