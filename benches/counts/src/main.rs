@@ -8,6 +8,7 @@ mod flat;
 mod left_right;
 mod ordered;
 mod owned;
+mod persistent;
 
 use hedgerow::Op;
 use std::hint::black_box;
@@ -23,6 +24,7 @@ fn main() {
     ordered::all();
     left_right::all();
     compressed::all();
+    persistent::all();
 }
 
 /// Callgrind counts what happens in here, and writes the counts down at the end of each call.
