@@ -161,7 +161,8 @@ stage_example() {
     unset HEDGEROW_DB_PORT HEDGEROW_DB_DIR
     rm -r "$folder"
     # With the features of the stage `tests`, so that cargo compiles no dependency again.
-    cargo build --workspace --features std-ext --example wordcount --example routes
+    cargo build --workspace --features std-ext --example wordcount --example routes --example versions
     "$target/debug/examples/wordcount"
     "$target/debug/examples/routes" --seconds 1
+    "$target/debug/examples/versions"
 }
