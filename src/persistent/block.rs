@@ -199,6 +199,15 @@ impl<A, B, C> Block<A, B, C> {
     }
 }
 
+impl<A, B, C> Block<A, B, C> {
+    /// Gives this handle up. If it was the last one, returns it, as std's `Arc::into_inner` does: of several threads that
+    /// give their handles up at the same time, one gets the block.
+    pub(super) fn into_last(self) -> Option<Self> {
+        let handle = ManuallyDrop::new(self);
+        handle.header().handles.remove_unless_last().then(|| ManuallyDrop::into_inner(handle))
+    }
+}
+
 /// Clones in a column that is being filled. Drops them if a `Clone` panics.
 struct Cloned<T>(*mut T, usize);
 
@@ -312,6 +321,67 @@ impl<A, B, C> Block<A, B, C> {
         let block = ManuallyDrop::new(self);
         debug_assert_eq!(block.len(), 0);
         drop(block.memory());
+    }
+}
+
+/// Takes the elements out of a block without other handles, from both ends.
+pub(super) struct IntoElements<A, B> {
+    /// Counts no elements, so its destructor only gives the memory back.
+    block: Block<A, B, ()>,
+    /// The indices of the elements to come.
+    range: core::ops::Range<usize>,
+}
+
+impl<A, B> Block<A, B, ()> {
+    /// Returns an iterator that takes the elements out.
+    ///
+    /// # Panics
+    /// If there is another handle.
+    pub(super) fn into_elements(mut self) -> IntoElements<A, B> {
+        let range = 0..self.len();
+        self.own().set_len(0);
+        IntoElements { block: self, range }
+    }
+}
+
+impl<A, B> IntoElements<A, B> {
+    pub(super) fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// # Safety
+    /// The index was in `range`, and is no longer.
+    unsafe fn read_out(&self, index: usize) -> (A, B) {
+        // SAFETY: the element is initialized, and this is the only time that it is taken.
+        unsafe {
+            (self.block.column_a().add(index).read(), self.block.column_b().add(index).read())
+        }
+    }
+}
+
+impl<A, B> Iterator for IntoElements<A, B> {
+    type Item = (A, B);
+
+    #[inline]
+    fn next(&mut self) -> Option<(A, B)> {
+        // SAFETY: the range returns each index once.
+        self.range.next().map(|index| unsafe { self.read_out(index) })
+    }
+}
+
+impl<A, B> DoubleEndedIterator for IntoElements<A, B> {
+    #[inline]
+    fn next_back(&mut self) -> Option<(A, B)> {
+        // SAFETY: as above.
+        self.range.next_back().map(|index| unsafe { self.read_out(index) })
+    }
+}
+
+impl<A, B> Drop for IntoElements<A, B> {
+    fn drop(&mut self) {
+        let (start, len) = (self.range.start, self.range.len());
+        let _values = Elements(self.block.column_b().wrapping_add(start), len);
+        drop(Elements(self.block.column_a().wrapping_add(start), len));
     }
 }
 
@@ -448,6 +518,31 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
             insert_at(self.block.column_c(), len.max(1), at.max(1), bound);
         }
         self.set_len(len + 1);
+    }
+
+    /// Moves the elements whose bits are set in `marks` to the end of `to`, in their order.
+    ///
+    /// # Panics
+    /// If `to` has no room, or one of the blocks has bounds.
+    pub(super) fn extract(&mut self, marks: u64, to: &mut Unique<'_, A, B, C>) {
+        assert!(size_of::<C>() == 0 && !core::mem::needs_drop::<C>(), "bounds would be mixed up");
+        let (len, mut kept, mut moved) = (self.len(), 0, to.len());
+        assert!(marks.count_ones() as usize <= to.block.capacity() - moved, "no room");
+        for index in 0..len {
+            let is_marked = index < 64 && marks >> index & 1 == 1;
+            let (target, at) =
+                if is_marked { (&*to.block, &mut moved) } else { (&*self.block, &mut kept) };
+            // SAFETY: both blocks have no other handles. Each element moves to one place: in this block to one that an
+            // element before it has left, or its own; in the other one behind the last, where there is room, as
+            // asserted.
+            unsafe {
+                target.column_a().add(*at).copy_from(self.block.column_a().add(index), 1);
+                target.column_b().add(*at).copy_from(self.block.column_b().add(index), 1);
+            }
+            *at += 1;
+        }
+        self.set_len(kept);
+        to.set_len(moved);
     }
 
     /// Inserts the first elements, which have no bound.

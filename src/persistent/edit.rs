@@ -13,6 +13,9 @@ use super::node::{
 use super::tree::{Place, Tree};
 use crate::memory::AllocError;
 
+/// The entries of a leaf, whose values may be changed.
+pub(super) type LeafMut<'a, T> = (&'a [<T as Kind>::Key], &'a mut [<T as Kind>::Value]);
+
 /// An entry that was not inserted.
 pub(crate) type Refused<T> = (AllocError, <T as Kind>::Key, <T as Kind>::Value);
 
@@ -102,14 +105,21 @@ impl<T: Editable> Tree<T> {
         &mut self,
         place: &Place,
     ) -> Result<(&T::Key, &mut T::Value), AllocError> {
+        let (keys, values) = self.leaf_mut(place)?;
+        let index = place.child_of(0);
+        Ok((&keys[index], &mut values[index]))
+    }
+
+    /// Returns the entries of the leaf that a place leads to, for changes of their values.
+    #[inline]
+    pub(super) fn leaf_mut(&mut self, place: &Place) -> Result<LeafMut<'_, T>, AllocError> {
         let mut node = self.root.as_mut().expect("the tree has an entry at the place");
         loop {
             let height = node.height();
             match node.edit(0)? {
                 Level::Leaf(leaf) => {
                     let (keys, values) = leaf.into_columns();
-                    let index = usize::from(place.indices[0]);
-                    return Ok((&keys[index], &mut values[index]));
+                    return Ok((keys, values));
                 }
                 Level::Inner(inner) => node = &mut inner.into_a()[place.child_of(height)],
             }
@@ -193,7 +203,7 @@ impl<T: Editable> Tree<T> {
     }
 
     /// Merges the thin nodes on the way to a place with neighbours, or moves entries to them.
-    fn thicken(&mut self, place: &Place) {
+    pub(super) fn thicken(&mut self, place: &Place) {
         if let Some(root) = &mut self.root
             && root.height() > 0
         {

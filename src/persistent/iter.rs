@@ -363,3 +363,39 @@ macro_rules! iterator_mut {
     };
 }
 pub(crate) use iterator_mut;
+
+/// Declares an iterator over entries by value, as [`iterator`] does.
+macro_rules! into_iterator {
+    ($(#[$docs:meta])* $name:ident<$($t:ident),*>, $kind:ty, ($key:pat, $value:pat) => $made:expr, $item:ty) => {
+        $(#[$docs])*
+        pub struct $name<$($t),*> {
+            entries: $crate::persistent::take::IntoEntries<$kind>,
+        }
+
+        impl<$($t: Clone),*> Iterator for $name<$($t),*> {
+            type Item = $item;
+
+            #[inline]
+            fn next(&mut self) -> Option<Self::Item> {
+                let entry = self.entries.next().unwrap_or_else(|why| out_of_memory(why));
+                entry.map(|($key, $value)| $made)
+            }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                (self.entries.len(), Some(self.entries.len()))
+            }
+        }
+
+        impl<$($t: Clone),*> DoubleEndedIterator for $name<$($t),*> {
+            #[inline]
+            fn next_back(&mut self) -> Option<Self::Item> {
+                let entry = self.entries.next_back().unwrap_or_else(|why| out_of_memory(why));
+                entry.map(|($key, $value)| $made)
+            }
+        }
+
+        impl<$($t: Clone),*> ExactSizeIterator for $name<$($t),*> {}
+        impl<$($t: Clone),*> core::iter::FusedIterator for $name<$($t),*> {}
+    };
+}
+pub(crate) use into_iterator;

@@ -78,7 +78,7 @@ fn slice_of<T: Editable>(node: &Node<T>, range: Range<usize>) -> Result<Node<T>,
 }
 
 /// Returns a node of the entries of `a` followed by those of `b`, whose lower bound is `bound`.
-fn join<T: Editable>(
+pub(super) fn join<T: Editable>(
     mut a: Node<T>,
     bound: T::Bound,
     mut b: Node<T>,

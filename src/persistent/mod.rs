@@ -48,6 +48,7 @@
 
 mod balance;
 mod block;
+mod build;
 mod current;
 mod diff;
 mod edit;
@@ -59,11 +60,13 @@ pub mod map;
 mod node;
 #[cfg(feature = "rayon")]
 pub mod rayon;
+mod retain;
 #[cfg(feature = "serde")]
 mod serde;
 pub mod set;
 #[cfg(not(hedgerow_loom))]
 pub mod snapshot;
+mod take;
 mod tree;
 pub mod vec;
 

@@ -137,6 +137,19 @@ impl<T: Kind> Node<T> {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn into_level(self) -> Level<Leaf<T>, Inner<T>> {
+        let node = ManuallyDrop::new(self);
+        // SAFETY: as in `level`, and this handle is not used again.
+        unsafe {
+            if node.height() == 0 {
+                Level::Leaf(Block::from_address(node.header))
+            } else {
+                Level::Inner(Block::from_address(node.header))
+            }
+        }
+    }
+
     /// Returns the number of entries, or of children.
     #[inline(always)]
     pub(super) fn len(&self) -> usize {

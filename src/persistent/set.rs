@@ -1,6 +1,7 @@
 //! `PersistentSet` and its iterators.
 
 use super::map::{self, PersistentMap};
+use super::take::teardown;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::fmt;
@@ -206,7 +207,8 @@ impl<T: Ord + Clone> PersistentSet<T> {
 
     /// Keeps the elements for which `keep` returns `true`.
     pub fn retain<F: FnMut(&T) -> bool>(&mut self, mut keep: F) {
-        self.map.retain(|element, ()| keep(element));
+        let retained = self.map.tree.retain(|element, ()| keep(element));
+        retained.unwrap_or_else(|why| map::out_of_memory(why));
     }
 
     /// Removes the elements from `value` on, and returns them. O(log n).
@@ -269,7 +271,7 @@ pub struct IntoIter<T> {
     entries: map::IntoIter<T, ()>,
 }
 
-impl<T: Ord + Clone> Iterator for IntoIter<T> {
+impl<T: Clone> Iterator for IntoIter<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
@@ -281,16 +283,16 @@ impl<T: Ord + Clone> Iterator for IntoIter<T> {
     }
 }
 
-impl<T: Ord + Clone> DoubleEndedIterator for IntoIter<T> {
+impl<T: Clone> DoubleEndedIterator for IntoIter<T> {
     fn next_back(&mut self) -> Option<T> {
         self.entries.next_back().map(|(element, ())| element)
     }
 }
 
-impl<T: Ord + Clone> ExactSizeIterator for IntoIter<T> {}
-impl<T: Ord + Clone> FusedIterator for IntoIter<T> {}
+impl<T: Clone> ExactSizeIterator for IntoIter<T> {}
+impl<T: Clone> FusedIterator for IntoIter<T> {}
 
-impl<T: Ord + Clone> IntoIterator for PersistentSet<T> {
+impl<T: Clone> IntoIterator for PersistentSet<T> {
     type Item = T;
     type IntoIter = IntoIter<T>;
 
@@ -376,3 +378,5 @@ operator!(BitOr, bitor, union);
 operator!(BitAnd, bitand, intersection);
 operator!(BitXor, bitxor, symmetric_difference);
 operator!(Sub, sub, difference);
+
+teardown!(PersistentSet, Teardown<T>, map::Pairs<T, ()>, map.tree);

@@ -1,14 +1,15 @@
 //! `PersistentVec` and its iterators.
 
-use super::iter::{iterator, iterator_mut};
+use super::build::Builder;
+use super::iter::{into_iterator, iterator, iterator_mut};
 use super::map::out_of_memory;
 use super::node::{Editable, Kind};
+use super::take::{IntoEntries, teardown};
 use super::tree::Tree;
 use crate::memory::AllocError;
 use core::cmp::Ordering;
 use core::fmt;
 use core::hash::{Hash, Hasher};
-use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::mem;
 use core::ops::{Bound, Index, IndexMut, RangeBounds};
@@ -287,11 +288,8 @@ impl<T: Clone> PersistentVec<T> {
 
     /// Keeps the elements for which `keep` returns `true`, in order. O(n).
     pub fn retain<F: FnMut(&T) -> bool>(&mut self, mut keep: F) {
-        let mut index = 0;
-        while let Some(removed) = self.range(index..).position(|element| !keep(element)) {
-            index += removed;
-            drop(self.remove(index));
-        }
+        let retained = self.tree.retain(|(), element| keep(element));
+        retained.unwrap_or_else(|why| out_of_memory(why));
     }
 }
 
@@ -385,9 +383,10 @@ impl<'a, T: Copy> Extend<&'a T> for PersistentVec<T> {
 
 impl<T: Clone> FromIterator<T> for PersistentVec<T> {
     fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Self {
-        let mut sequence = Self::new();
-        sequence.extend(elements);
-        sequence
+        let mut builder = Builder::new();
+        let mut push = |element| builder.push((), element).unwrap_or_else(|why| out_of_memory(why));
+        elements.into_iter().for_each(&mut push);
+        Self { tree: builder.finish().unwrap_or_else(|why| out_of_memory(why)) }
     }
 }
 
@@ -406,38 +405,17 @@ iterator_mut! {
     IterMut<T>, Elements<T>, ((), element) => element, &'a mut T
 }
 
-/// Iterates over the elements of a sequence by value. Elements that other versions share are cloned.
-pub struct IntoIter<T> {
-    sequence: PersistentVec<T>,
+into_iterator! {
+    /// Iterates over the elements of a sequence by value. Elements that other versions share are cloned.
+    IntoIter<T>, Elements<T>, ((), element) => element, T
 }
-
-impl<T: Clone> Iterator for IntoIter<T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        (!self.sequence.is_empty()).then(|| self.sequence.remove(0))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.sequence.len(), Some(self.sequence.len()))
-    }
-}
-
-impl<T: Clone> DoubleEndedIterator for IntoIter<T> {
-    fn next_back(&mut self) -> Option<T> {
-        self.sequence.pop()
-    }
-}
-
-impl<T: Clone> ExactSizeIterator for IntoIter<T> {}
-impl<T: Clone> FusedIterator for IntoIter<T> {}
 
 impl<T: Clone> IntoIterator for PersistentVec<T> {
     type Item = T;
     type IntoIter = IntoIter<T>;
 
     fn into_iter(self) -> IntoIter<T> {
-        IntoIter { sequence: self }
+        IntoIter { entries: IntoEntries::new(self.tree) }
     }
 }
 
@@ -458,3 +436,5 @@ impl<'a, T: Clone> IntoIterator for &'a mut PersistentVec<T> {
         self.iter_mut()
     }
 }
+
+teardown!(PersistentVec, Teardown<T>, Elements<T>, tree);

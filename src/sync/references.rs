@@ -47,6 +47,17 @@ impl References {
         is_last
     }
 
+    /// As [`remove`](Self::remove), but the last reference stays: it is the caller's, and the only one.
+    #[cfg_attr(not(feature = "persistent"), allow(dead_code))]
+    pub(crate) fn remove_unless_last(&self) -> bool {
+        let is_last = self.remove();
+        if is_last {
+            // relaxed: nobody else has a reference, and whoever gets one gets it from the caller.
+            self.0.store(1, Ordering::Relaxed);
+        }
+        is_last
+    }
+
     /// Returns whether there is one reference. If it is the caller's, and the caller has it exclusively, no other one
     /// can appear.
     #[cfg_attr(not(feature = "persistent"), allow(dead_code))]

@@ -110,8 +110,10 @@ fn play<K: Ord + Clone + Debug>(seed: u64, space: usize, steps: u32, key: impl F
                 assert_eq!(removed, before - model.len());
             }
             91 => {
-                map.retain(|_, value| value.len() % 5 != 0);
-                model.retain(|_, value| value.len() % 5 != 0);
+                let (of, rest) = (1 + rng.below(6), rng.below(6));
+                map.retain(|_, value| value.len() % of != rest);
+                model.retain(|_, value| value.len() % of != rest);
+                compare(&map, &model);
             }
             92 => {
                 for value in map.values_mut().chain(model.values_mut()) {
@@ -129,7 +131,42 @@ fn play<K: Ord + Clone + Debug>(seed: u64, space: usize, steps: u32, key: impl F
         compare(map, model);
     }
     diff(&versions[0], versions.last().unwrap());
+    for (map, model) in versions {
+        take_apart(map, model, &mut rng);
+    }
     assert!(map.into_iter().eq(model));
+}
+
+/// Takes entries from both ends, some of them shared, and then builds the map again from the entries in any order.
+fn take_apart<K: Ord + Clone + Debug>(
+    map: PersistentMap<K, String>,
+    model: Model<K>,
+    rng: &mut Rng,
+) {
+    let entries: Vec<_> = model.clone().into_iter().collect();
+    let mut teardown = map.clone().teardown();
+    while teardown.step(1 + rng.below(100)) {}
+    let (mut ours, mut theirs) = (map.into_iter(), model.into_iter());
+    for _ in 0..rng.below(entries.len() + 2) {
+        assert_eq!(ours.len(), theirs.len());
+        if rng.below(2) == 0 {
+            assert_eq!(ours.next(), theirs.next());
+        } else {
+            assert_eq!(ours.next_back(), theirs.next_back());
+        }
+    }
+    drop(ours);
+    let built: PersistentMap<_, _> = entries.iter().cloned().collect();
+    compare(&built, &entries.iter().cloned().collect());
+    let mut mixed: Vec<_> = entries.iter().chain(entries.iter().step_by(3)).cloned().collect();
+    for index in (1..mixed.len()).rev() {
+        mixed.swap(index, rng.below(index + 1));
+    }
+    // Of equal keys the last one remains.
+    for (place, (_, value)) in mixed.iter_mut().enumerate() {
+        value.push_str(&place.to_string());
+    }
+    compare(&mixed.iter().cloned().collect(), &mixed.into_iter().collect());
 }
 
 #[test]

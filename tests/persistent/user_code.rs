@@ -92,6 +92,90 @@ fn a_map_whose_user_code_panics_is_as_before() {
     assert_eq!(alive.load(std::sync::atomic::Ordering::Relaxed), 0, "elements are left");
 }
 
+/// `retain` that panics in the middle: what it has not refused stays.
+#[test]
+fn a_retain_that_panics_loses_nothing_that_it_keeps() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    for shared in [false, true] {
+        for fuse in (0..2000).step_by(7) {
+            let mut map: PersistentMap<u64, Tracked> =
+                (0..600).map(|n| (n, Tracked::new(n, &alive))).collect();
+            let before = shared.then(|| map.clone());
+            FUSE.set(fuse);
+            let panicked = panics(|| {
+                map.retain(|key, _| {
+                    burn();
+                    key % 3 == 0
+                });
+            });
+            FUSE.set(u32::MAX);
+            assert_eq!(panicked, fuse < 600);
+            let (left, last) = (map.iter().collect::<Vec<_>>(), u64::from(fuse));
+            assert_eq!(left.len(), map.len());
+            assert!((0..600).all(|key| map.contains_key(&key) || (key % 3 != 0 && key < last)));
+            assert!(before.is_none_or(|before| before.len() == 600));
+        }
+    }
+    assert_eq!(alive.load(std::sync::atomic::Ordering::Relaxed), 0, "elements are left");
+}
+
+/// Entries by value, with a panic at each clone: no entry comes twice, and none is left.
+#[test]
+fn an_iterator_by_value_drops_each_entry_once() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let new = |value: u64| Fused(Tracked::new(value, &alive));
+    for (entries, fuse) in
+        [(0, 0), (1, 0), (64, 3), (700, 10), (700, 100), (3000, 700), (3000, 9999)]
+    {
+        let map: PersistentMap<Fused, Fused> = (0..entries).map(|n| (new(n), new(n))).collect();
+        let shared = map.clone();
+        let mut by_value = map.into_iter();
+        FUSE.set(fuse);
+        let mut front = 0;
+        let panicked = panics(|| {
+            while by_value.len() > 2 {
+                assert_eq!(by_value.next().unwrap().0.0.value, front);
+                assert_eq!(by_value.next_back().unwrap().0.0.value, entries - 1 - front);
+                front += 1;
+            }
+        });
+        FUSE.set(u32::MAX);
+        assert_eq!(panicked, 2 * entries > u64::from(fuse) && entries > 2);
+        drop(by_value);
+        assert_eq!(shared.len() as u64, entries);
+        assert!(shared.into_iter().map(|(key, _)| key.0.value).eq(0..entries));
+    }
+    assert_eq!(alive.load(std::sync::atomic::Ordering::Relaxed), 0, "elements are left");
+}
+
+/// Each step frees some entries, and no step many; what another version shares is left to it.
+#[test]
+fn a_teardown_frees_in_steps() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let count = || alive.load(std::sync::atomic::Ordering::Relaxed);
+    let map: PersistentMap<u64, Tracked> =
+        (0..20_000).map(|n| (n, Tracked::new(n, &alive))).collect();
+    let mut shared = map.clone();
+    shared.remove_range(100..);
+    let mut teardown = map.teardown();
+    let mut steps = 0;
+    loop {
+        let before = count();
+        let is_left = teardown.step(50);
+        assert!(before - count() < 200, "a step freed {}", before - count());
+        steps += 1;
+        if !is_left {
+            break;
+        }
+        assert!(steps < 1000);
+    }
+    assert!(steps > 100);
+    assert!((100..300).contains(&count()), "{} are left", count());
+    assert!(shared.iter().map(|(key, _)| *key).eq(0..100));
+    drop(shared);
+    assert_eq!(count(), 0);
+}
+
 /// Keys that contradict themselves: results are wrong, and nothing worse.
 #[test]
 fn keys_without_an_order_cause_wrong_results_only() {

@@ -1,8 +1,8 @@
 //! Iterators of a map.
 
 use super::ops::{Pairs, PersistentMap, out_of_memory};
-use crate::persistent::iter::{iterator, iterator_mut};
-use core::iter::FusedIterator;
+use crate::persistent::iter::{into_iterator, iterator, iterator_mut};
+use crate::persistent::take::{IntoEntries, teardown};
 
 iterator! {
     /// Iterates over the entries of a map in order of the keys, from both ends. Skipping with `nth` is O(log n).
@@ -29,31 +29,10 @@ iterator_mut! {
     ValuesMut<K, V>, Pairs<K, V>, (_, value) => value, &'a mut V
 }
 
-/// Iterates over the entries of a map by value. Entries that other versions share are cloned.
-pub struct IntoIter<K, V> {
-    map: PersistentMap<K, V>,
+into_iterator! {
+    /// Iterates over the entries of a map by value. Entries that other versions share are cloned.
+    IntoIter<K, V>, Pairs<K, V>, (key, value) => (key, value), (K, V)
 }
-
-impl<K: Ord + Clone, V: Clone> Iterator for IntoIter<K, V> {
-    type Item = (K, V);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.map.pop_first()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.map.len(), Some(self.map.len()))
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> DoubleEndedIterator for IntoIter<K, V> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.map.pop_last()
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> ExactSizeIterator for IntoIter<K, V> {}
-impl<K: Ord + Clone, V: Clone> FusedIterator for IntoIter<K, V> {}
 
 impl<K, V> PersistentMap<K, V> {
     /// Returns an iterator over the entries in order of the keys.
@@ -91,12 +70,12 @@ impl<K: Clone, V: Clone> PersistentMap<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V: Clone> IntoIterator for PersistentMap<K, V> {
+impl<K: Clone, V: Clone> IntoIterator for PersistentMap<K, V> {
     type Item = (K, V);
     type IntoIter = IntoIter<K, V>;
 
     fn into_iter(self) -> IntoIter<K, V> {
-        IntoIter { map: self }
+        IntoIter { entries: IntoEntries::new(self.tree) }
     }
 }
 
@@ -117,3 +96,5 @@ impl<'a, K: Clone, V: Clone> IntoIterator for &'a mut PersistentMap<K, V> {
         self.iter_mut()
     }
 }
+
+teardown!(PersistentMap, Teardown<K, V>, Pairs<K, V>, tree);

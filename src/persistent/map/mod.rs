@@ -9,6 +9,6 @@ mod traits;
 
 pub use diff::{Diff, DiffItem};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
-pub use iter::{IntoIter, Iter, IterMut, Keys, Range, Values, ValuesMut};
+pub use iter::{IntoIter, Iter, IterMut, Keys, Range, Teardown, Values, ValuesMut};
 pub use ops::PersistentMap;
-pub(crate) use ops::out_of_memory;
+pub(crate) use ops::{Pairs, out_of_memory};

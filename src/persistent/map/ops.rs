@@ -235,17 +235,8 @@ impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
     ///
     /// Copies all nodes that other versions share, because `keep` may change values. If `keep` panics, the entries that
     /// it has not seen yet stay.
-    pub fn retain<F: FnMut(&K, &mut V) -> bool>(&mut self, mut keep: F) {
-        let mut index = 0;
-        while index < self.len() {
-            let place = self.tree.place_of(index);
-            let (key, value) = self.tree.get_mut(&place).unwrap_or_else(|why| out_of_memory(why));
-            if keep(key, value) {
-                index += 1;
-            } else {
-                drop(self.remove_place(&place));
-            }
-        }
+    pub fn retain<F: FnMut(&K, &mut V) -> bool>(&mut self, keep: F) {
+        self.tree.retain_mut(keep).unwrap_or_else(|why| out_of_memory(why));
     }
 }
 

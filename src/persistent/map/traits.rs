@@ -1,6 +1,8 @@
 //! Traits of std.
 
-use super::ops::PersistentMap;
+use super::ops::{PersistentMap, out_of_memory};
+use crate::persistent::build::Builder;
+use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::fmt;
@@ -79,10 +81,20 @@ impl<'a, K: Ord + Copy, V: Copy> Extend<(&'a K, &'a V)> for PersistentMap<K, V> 
 }
 
 impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for PersistentMap<K, V> {
+    /// Sorts the entries, and builds the map leaf by leaf: O(n) if they are in order. Of equal keys the last one remains,
+    /// with its value.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let mut map = Self::new();
-        map.extend(entries);
-        map
+        let mut entries: Vec<(K, V)> = entries.into_iter().collect();
+        // Stable, because of equal keys the last one remains.
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut entries = entries.into_iter().peekable();
+        let mut builder = Builder::new();
+        while let Some((key, value)) = entries.next() {
+            if entries.peek().is_none_or(|(next, _)| *next != key) {
+                builder.push(key, value).unwrap_or_else(|why| out_of_memory(why));
+            }
+        }
+        Self { tree: builder.finish().unwrap_or_else(|why| out_of_memory(why)) }
     }
 }
 

@@ -1,0 +1,65 @@
+//! Trees built from their first entry to their last: leaf by leaf, without a search for each entry.
+
+use super::block::Block;
+use super::join::join;
+use super::node::{Editable, Kind, Leaf, room_for};
+use super::tree::Tree;
+use crate::memory::AllocError;
+
+/// A tree that is being built.
+pub(crate) struct Builder<T: Kind> {
+    tree: Tree<T>,
+    /// The last leaf, which is not part of the tree yet. Not empty.
+    leaf: Option<Leaf<T>>,
+}
+
+impl<T: Editable> Builder<T> {
+    pub(crate) fn new() -> Self {
+        Self { tree: Tree::new(), leaf: None }
+    }
+
+    /// Adds an entry that comes after all others.
+    #[inline]
+    pub(crate) fn push(&mut self, key: T::Key, value: T::Value) -> Result<(), AllocError> {
+        if self.leaf.as_ref().is_some_and(|leaf| leaf.len() == T::LEAF) {
+            self.flush()?;
+        }
+        // The only leaf of a small collection is small.
+        let capacity = if self.tree.len == 0 { room_for(1, T::LEAF) } else { T::LEAF };
+        let leaf = match self.leaf.take() {
+            Some(leaf) => leaf,
+            None => Block::new(0, capacity)?,
+        };
+        let mut leaf = self.leaf.insert(leaf).own();
+        let len = leaf.len();
+        if len == leaf.read().capacity() {
+            leaf.grow(room_for(2 * len, T::LEAF))?;
+        }
+        leaf.insert(len, key, value, ());
+        Ok(())
+    }
+
+    /// Makes the last leaf a part of the tree.
+    fn flush(&mut self) -> Result<(), AllocError> {
+        let Some(last) = &self.leaf else { return Ok(()) };
+        let bound = T::bound(&last.a()[0]);
+        let len = self.tree.len + last.len();
+        assert!(len <= usize::MAX / 2, "capacity overflow");
+        let root = self.tree.root.take();
+        self.tree = Tree::new();
+        if let Some(last) = self.leaf.take() {
+            let root = match root {
+                Some(root) => join(root, bound, last.into())?,
+                None => last.into(),
+            };
+            self.tree = Tree { root: Some(root), len };
+        }
+        Ok(())
+    }
+
+    /// Returns the tree.
+    pub(crate) fn finish(mut self) -> Result<Tree<T>, AllocError> {
+        self.flush()?;
+        Ok(self.tree)
+    }
+}
