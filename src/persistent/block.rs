@@ -545,6 +545,22 @@ impl<'a, A, B, C> Unique<'a, A, B, C> {
         to.set_len(moved);
     }
 
+    /// Adds elements at the end of a block whose bounds have no size.
+    ///
+    /// # Panics
+    /// If there is no room, or bounds have a size.
+    #[inline(always)]
+    pub(super) fn push(&mut self, a: A, b: B) {
+        let len = self.len();
+        assert!(len < self.block.capacity() && size_of::<C>() == 0, "an element has no room");
+        // SAFETY: there is room, and no other handle. Bounds without a size are not stored.
+        unsafe {
+            self.block.column_a().add(len).write(a);
+            self.block.column_b().add(len).write(b);
+        }
+        self.set_len(len + 1);
+    }
+
     /// Inserts the first elements, which have no bound.
     ///
     /// # Panics

@@ -21,21 +21,29 @@ impl<T: Editable> Builder<T> {
     /// Adds an entry that comes after all others.
     #[inline]
     pub(crate) fn push(&mut self, key: T::Key, value: T::Value) -> Result<(), AllocError> {
-        if self.leaf.as_ref().is_some_and(|leaf| leaf.len() == T::LEAF) {
+        if self.leaf.as_ref().is_none_or(|leaf| leaf.len() == leaf.capacity()) {
+            self.make_room()?;
+        }
+        if let Some(leaf) = &mut self.leaf {
+            leaf.own().push(key, value);
+        }
+        Ok(())
+    }
+
+    /// Makes room in the last leaf, or begins one.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) -> Result<(), AllocError> {
+        let len = self.leaf.as_ref().map_or(0, Block::len);
+        if len == T::LEAF {
             self.flush()?;
+        }
+        if let Some(leaf) = &mut self.leaf {
+            return leaf.own().grow(room_for((2 * len).min(T::LEAF), T::LEAF));
         }
         // The only leaf of a small collection is small.
         let capacity = if self.tree.len == 0 { room_for(1, T::LEAF) } else { T::LEAF };
-        let leaf = match self.leaf.take() {
-            Some(leaf) => leaf,
-            None => Block::new(0, capacity)?,
-        };
-        let mut leaf = self.leaf.insert(leaf).own();
-        let len = leaf.len();
-        if len == leaf.read().capacity() {
-            leaf.grow(room_for(2 * len, T::LEAF))?;
-        }
-        leaf.insert(len, key, value, ());
+        self.leaf = Some(Block::new(0, capacity)?);
         Ok(())
     }
 
