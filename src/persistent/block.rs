@@ -200,8 +200,8 @@ impl<A, B, C> Block<A, B, C> {
 }
 
 impl<A, B, C> Block<A, B, C> {
-    /// Gives this handle up. If it was the last one, returns it, as std's `Arc::into_inner` does: of several threads that
-    /// give their handles up at the same time, one gets the block.
+    /// Gives this handle up. If it was the last one, returns it, as std's `Arc::into_inner` does: of several threads
+    /// that give their handles up at the same time, one gets the block.
     pub(super) fn into_last(self) -> Option<Self> {
         let handle = ManuallyDrop::new(self);
         handle.header().handles.remove_unless_last().then(|| ManuallyDrop::into_inner(handle))

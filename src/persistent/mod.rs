@@ -32,7 +32,7 @@
 //! are copied are cloned, so large values belong into an `Arc`.
 //!
 //! Dropping the last version of a collection drops all its entries at once, with a recursion as deep as the tree is
-//! high.
+//! high. Where a pause of milliseconds matters, [`teardown`](PersistentMap::teardown) frees a large one in steps.
 //!
 //! # Sources
 //! - Path copying: Driscoll, Sarnak, Sleator and Tarjan, *Making Data Structures Persistent* (1986).

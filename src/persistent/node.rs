@@ -188,13 +188,26 @@ impl<T: Kind> Node<T> {
     /// other if they are in no cache; fetched at once, they take little longer than one.
     #[inline(always)]
     pub(super) fn prefetch(&self, height: usize) {
-        let keys =
-            if height == 0 { T::LEAF * size_of::<T::Key>() } else { INNER * size_of::<T::Bound>() };
-        let end = (size_of::<Header>() + keys).min(MOST_FETCHED);
-        for offset in (0..end).step_by(64) {
+        // The loops have constant ends, so the compiler unrolls them.
+        if height == 0 {
+            self.prefetch_bytes(const { searched::<T::Key>(T::LEAF) });
+        } else {
+            self.prefetch_bytes(const { searched::<T::Bound>(INNER) });
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_bytes(&self, end: usize) {
+        for offset in (0..end.div_ceil(64)).map(|line| line * 64) {
             prefetch::read(self.header.as_ptr().wrapping_byte_add(offset));
         }
     }
+}
+
+/// Returns how many bytes of a node a search may read, if it has `count` keys of this type.
+const fn searched<K>(count: usize) -> usize {
+    let keys = size_of::<Header>() + count * size_of::<K>();
+    if keys < MOST_FETCHED { keys } else { MOST_FETCHED }
 }
 
 /// Prefetches nodes whose handles are about to be counted.

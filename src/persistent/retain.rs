@@ -1,4 +1,4 @@
-//! `retain`: leaf by leaf. User code only marks the entries that go; then each leaf loses its marked entries in one step.
+//! `retain`, leaf by leaf: user code only marks the entries that go. Then the leaf loses them in one step.
 
 use super::balance::is_thin;
 use super::block::Block;

@@ -81,8 +81,8 @@ impl<'a, K: Ord + Copy, V: Copy> Extend<(&'a K, &'a V)> for PersistentMap<K, V> 
 }
 
 impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for PersistentMap<K, V> {
-    /// Sorts the entries, and builds the map leaf by leaf: O(n) if they are in order. Of equal keys the last one remains,
-    /// with its value.
+    /// Sorts the entries, and builds the map leaf by leaf: O(n) if they are in order. Of entries with equal keys the
+    /// last one remains.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut entries: Vec<(K, V)> = entries.into_iter().collect();
         // Stable, because of equal keys the last one remains.
