@@ -16,6 +16,16 @@ const ROUNDS: usize = 20_000;
 #[repr(align(128))]
 struct Line(AtomicUsize);
 
+/// A side of a rendezvous. If it panics, it has reached every round: the other side would wait for it forever, and the
+/// test would hang instead of failing.
+struct Side<'a>(&'a AtomicUsize);
+
+impl Drop for Side<'_> {
+    fn drop(&mut self) {
+        self.0.store(usize::MAX, SeqCst);
+    }
+}
+
 /// Waits until the other side has reached `round`.
 fn meet(own: &AtomicUsize, other: &AtomicUsize, round: usize) {
     own.store(round, SeqCst);
@@ -33,6 +43,7 @@ fn store_buffering(barrier: impl Fn() + Sync) -> usize {
     let (x, y, hot, rare) = (Line::default(), Line::default(), Line::default(), Line::default());
     thread::scope(|scope| {
         let loaded = scope.spawn(|| {
+            let _hot = Side(&hot.0);
             let mut loaded = Vec::with_capacity(ROUNDS);
             for round in 1..=ROUNDS {
                 meet(&hot.0, &rare.0, round);
@@ -46,6 +57,7 @@ fn store_buffering(barrier: impl Fn() + Sync) -> usize {
             }
             loaded
         });
+        let _rare = Side(&rare.0);
         let mut mine = Vec::with_capacity(ROUNDS);
         for round in 1..=ROUNDS {
             meet(&rare.0, &hot.0, round);
