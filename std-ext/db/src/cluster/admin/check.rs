@@ -293,7 +293,7 @@ fn durable_problems(group: &StoredGroup) -> Vec<String> {
         let durable = group.durable(id).filter(|durable| durable.lsn > tail.lsn)?;
         Some(format!(
             "node {id} has entry {} on disk, but the log ends with entry {}: etcd was restored from an older \
-             backup. rebuild it with `hedgerow-db cluster adopt`",
+             backup. Rebuild etcd with `hedgerow-db cluster adopt`",
             durable.lsn, tail.lsn
         ))
     });
@@ -564,6 +564,7 @@ mod tests {
         group.durable[1].1.lsn = 41;
         let problems = durable_problems(&group);
         assert!(problems[0].contains("has entry 41 on disk, but the log ends with entry 40"));
+        assert!(problems[0].ends_with(". Rebuild etcd with `hedgerow-db cluster adopt`"));
     }
 
     #[test]
