@@ -57,11 +57,10 @@ impl EtcdQuota {
     /// Returns the space of the member that has least left; `None` without members. `setting` is the quota
     /// that the node knows of, by `cluster-etcd-quota` or by the alarm; 0 for the one that etcd reports.
     pub(super) fn of(members: &[Status], setting: u64) -> Option<Self> {
-        let space = |member: &Status| {
-            let set = Some(setting).filter(|&quota| quota != 0);
-            // A setting above the true quota must not hide it.
-            let quota = set.into_iter().chain(member.quota).min().unwrap_or(DEFAULT_QUOTA);
-            Self { size: member.size, in_use: member.size_in_use, quota }
+        let space = |member: &Status| Self {
+            size: member.size,
+            in_use: member.size_in_use,
+            quota: known_quota(member, setting).unwrap_or(DEFAULT_QUOTA),
         };
         members.iter().map(space).max_by_key(|space| space.percent(HALF))
     }
@@ -76,6 +75,13 @@ impl EtcdQuota {
     pub(super) fn has_room(&self) -> bool {
         part(self.in_use, self.quota) < FULL_ENDS && part(self.size, self.quota) < FILE
     }
+}
+
+/// Returns the quota of a member, unless neither etcd nor the setting tells it. `setting` is as for [`EtcdQuota::of`].
+pub(super) fn known_quota(member: &Status, setting: u64) -> Option<u64> {
+    let set = Some(setting).filter(|&quota| quota != 0);
+    // A setting above the true quota must not hide it.
+    set.into_iter().chain(member.quota).min()
 }
 
 /// Returns a part in percent.

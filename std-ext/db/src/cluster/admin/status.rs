@@ -8,6 +8,7 @@ use crate::cluster::core::{Member, NodeId};
 use crate::cluster::etcd::{self, Alarm, AlarmKind, EtcdClient, EtcdError};
 use crate::cluster::hex;
 use crate::cluster::keys::Keys;
+use crate::cluster::quota::known_quota;
 use crate::cluster::registration::{Node, Registration};
 use crate::config::ClusterSettings;
 use serde::Serialize;
@@ -339,7 +340,7 @@ impl ClusterStatus {
                 && used.saturating_mul(100) >= quota.saturating_mul(FULL)
             {
                 problems.push(format!(
-                    "etcd at {} uses {} of its quota of {}: raise --quota-backend-bytes",
+                    "etcd at {} uses {} of its quota of {}: raise --quota-backend-bytes and cluster-etcd-quota",
                     member.endpoint,
                     size(used),
                     size(quota)
@@ -509,17 +510,16 @@ impl EtcdStatus {
         (endpoint, asked): (String, Result<etcd::Status, EtcdError>),
         quota_setting: u64,
     ) -> Self {
-        let quota_setting = Some(quota_setting).filter(|quota| *quota != 0);
         match asked {
             Ok(status) => Self {
                 endpoint,
+                quota_bytes: known_quota(&status, quota_setting),
                 leader: status.leader != 0 && status.leader == status.member,
                 learner: status.learner,
                 member: Some(format!("{:x}", status.member)),
                 version: Some(status.version),
                 size_bytes: Some(status.size),
                 in_use_bytes: Some(status.size_in_use),
-                quota_bytes: status.quota.or(quota_setting),
                 error: None,
             },
             Err(why) => Self {
@@ -680,7 +680,12 @@ mod tests {
         few.durable.truncate(1);
         has(&status(&few, member(), &[]), "1 of 3 members have the beginning of the log on disk");
         let full = etcd::Status { quota: Some(4 << 20), size_in_use: 3 << 20, ..member() };
-        has(&status(&group(), full, &[]), "uses 3.0 MiB of its quota of 4.0 MiB");
+        has(&status(&group(), full.clone(), &[]), "uses 3.0 MiB of its quota of 4.0 MiB: raise");
+        for (setting, shown) in [(3 << 20, 3), (5 << 20, 4)] {
+            let shown_quota =
+                EtcdStatus::new((String::new(), Ok(full.clone())), setting).quota_bytes;
+            assert_eq!(shown_quota, Some(shown << 20), "nodes apply the smaller of both quotas");
+        }
         let alarm = Alarm { member: 0xAB, kind: AlarmKind::NoSpace };
         has(&status(&group(), member(), &[alarm]), "the alarm NOSPACE");
         let gone = EtcdError::new(ErrorKind::Unreachable, "http://127.0.0.1:2379", "refused");
