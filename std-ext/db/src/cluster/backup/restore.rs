@@ -387,8 +387,11 @@ fn each_key(
     slots: &[(u16, u16)],
     each: &mut TakeKey<'_>,
 ) -> Result<bool, StartError> {
-    // `verify` has refused ranges that are out of order.
-    let slots = SlotSet::from_ranges(slots).unwrap_or_else(SlotSet::all);
+    let slots = SlotSet::from_ranges(slots).ok_or_else(|| {
+        StartError::new(format!(
+            "the backup is damaged: the slots of group {group} are out of order"
+        ))
+    })?;
     let folder = Folder::claim(&backup.join(group_folder(group)))?;
     let shards = LoadingShards::new(&Options { databases: 1, ..Options::in_memory() });
     load_only(&folder, &shards)?;
@@ -534,6 +537,9 @@ mod tests {
         let half = keys(backup.path(), &[(0, 8191)]);
         assert!(half.len() > 50 && half.len() < 150, "{} keys", half.len());
         assert!(half.keys().all(|key| slot(key.as_bytes()) < 8192), "keys of other slots");
+        let why = each_key(backup.path(), 0, &[(5, 3)], &mut |_, _, _| true);
+        let why = why.expect_err("invalid slots are read as all slots").to_string();
+        assert!(why.contains("the slots of group 0 are out of order"), "{why}");
     }
 
     #[test]
