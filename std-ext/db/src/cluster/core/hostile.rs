@@ -278,6 +278,28 @@ fn parts_become_one_entry() {
 }
 
 #[test]
+fn a_last_part_that_is_refused_leaves_the_parts_open() {
+    let raw = encoded(&[8; 100]);
+    let part = next(&position(), 3, BatchPiece::Part, 0, &raw[..6]);
+    let mut held = HeldEntries::up_to(4);
+    held.add(20, &[8; 100]);
+    for (what, held, damaged) in
+        [("another entry", held, 99), ("a time out of range", HeldEntries::up_to(4), 11)]
+    {
+        let mut log = Joiner::new(position(), held);
+        assert_eq!(log.take(&part), Ok(None));
+        let at = *log.position();
+        let mut wrong = raw.clone();
+        wrong[damaged] = 0xFF;
+        let wrong = next(&at, 3, BatchPiece::LastPart, 1, &wrong[6..]);
+        assert!(log.take(&wrong).is_err(), "{what}");
+        assert_eq!(*log.position(), at);
+        let last = next(&at, 3, BatchPiece::LastPart, 1, &raw[6..]);
+        assert!(log.take(&last).is_ok(), "{what} closes the parts that were open");
+    }
+}
+
+#[test]
 fn parts_without_an_end_never_happened() {
     let raw = encoded(&[8; 100]);
     let mut log = Joiner::new(position(), HeldEntries::up_to(4));

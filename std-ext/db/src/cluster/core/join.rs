@@ -92,12 +92,14 @@ impl Joiner {
         };
         let mark =
             Mark { seq: self.next(), epoch: batch.epoch, chain: batch.before, first: batch.first };
-        let (mark, entries) = match batch.piece {
+        let (mark, entries, again) = match batch.piece {
             BatchPiece::Whole if self.continues(batch.epoch) => {
                 return Err(wrong("the entry before it has no end"));
             }
             BatchPiece::Whole => {
-                (mark, batch::decode_entries(&batch.raw, batch.first, batch.entries)?)
+                let entries = batch::decode_entries(&batch.raw, batch.first, batch.entries)?;
+                let again = self.compared(&entries)?;
+                (mark, entries, again)
             }
             BatchPiece::Part | BatchPiece::LastPart => {
                 let parts = self.extended(mark, batch)?;
@@ -106,11 +108,19 @@ impl Joiner {
                     self.position = after;
                     return Ok(None);
                 }
-                (parts.mark, batch::decode_entries(&parts.bytes, batch.first, 1)?)
+                let read =
+                    batch::decode_entries(&parts.bytes, batch.first, 1).map_err(NotNext::Wrong);
+                let read = read.and_then(|entries| Ok((self.compared(&entries)?, entries)));
+                match read {
+                    Ok((again, entries)) => (parts.mark, entries, again),
+                    Err(why) => {
+                        self.take_back(parts, batch.raw.len());
+                        return Err(why);
+                    }
+                }
             }
         };
         let after = LogPosition { time: time_behind(after.time, &entries), ..after };
-        let again = self.compared(&entries)?;
         self.again = again;
         self.parts = None;
         self.position = after;
@@ -159,6 +169,16 @@ impl Joiner {
             .unwrap_or_default();
         bytes.extend_from_slice(&batch.raw);
         Ok(EntryParts { mark, bytes })
+    }
+
+    /// Opens the parts again that [`extended`](Self::extended) has taken, without the last `length` bytes.
+    fn take_back(&mut self, mut parts: EntryParts, length: usize) {
+        let before = parts.bytes.len() - length;
+        // The first part of an entry leaves those that are open where they are.
+        if before > 0 {
+            parts.bytes.truncate(before);
+            self.parts = Some(parts);
+        }
     }
 
     fn start(&self) -> &[u8] {
