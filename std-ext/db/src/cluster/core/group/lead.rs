@@ -305,8 +305,14 @@ impl Group {
             others.filter(|member| to.is_none_or(|to| to == member.node)).count()
         });
         // Releasing the group to nobody would only interrupt the writes.
-        if !matches!(self.phase, Phase::Leading(_)) || others == 0 {
+        let (Phase::Leading(lead), 1..) = (&self.phase, others) else {
             let why = "the handover was refused: this node is not the primary, or the target is not another member";
+            out.push(Action::Note(why.to_owned()));
+            return;
+        };
+        if lead.leaving.is_some() {
+            // A release that must happen would be cancelled like a handover otherwise.
+            let why = "the handover was ignored: this node is already releasing the group";
             out.push(Action::Note(why.to_owned()));
             return;
         }

@@ -182,6 +182,43 @@ fn a_hand_over_that_does_not_get_through_is_taken_back() {
     assert_eq!(leader.changes(), [b"a", b"b"]);
 }
 
+#[test]
+fn a_hand_over_does_not_make_a_release_optional() {
+    let (mut etcd, mut leader) = leader();
+    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
+    etcd.revision += 1;
+    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
+    etcd.tell(&mut leader);
+    leader.append(&[b"a"]);
+    leader.event(Event::CannotServe("the disk is full".to_owned()));
+    leader.event(Event::HandOver(Some(node(2))));
+    assert!(leader.notes().contains("ignored"), "{}", leader.notes());
+    for _ in 0..4 {
+        leader.lose();
+        leader.pass(LEASE);
+    }
+    assert!(!leader.told.iter().any(|told| matches!(told, Action::Unhold)), "it was cancelled");
+    leader.run(&mut etcd);
+    leader.live(&mut etcd, LEASE);
+    assert_eq!((leader.role(), etcd.tail().node), (GroupRole::Follower, None));
+}
+
+#[test]
+fn a_second_hand_over_can_still_be_taken_back() {
+    let (mut etcd, mut leader) = leader();
+    etcd.members = Some(Members::default().with(node(1), 0).with(node(2), 0).print().into_bytes());
+    etcd.revision += 1;
+    etcd.seen.push(WatchedChange::Members(etcd.members.clone()));
+    etcd.tell(&mut leader);
+    leader.append(&[b"a"]);
+    for _ in 0..5 {
+        leader.event(Event::HandOver(None));
+        leader.lose();
+        leader.pass(LEASE);
+    }
+    assert!(leader.told.iter().any(|told| matches!(told, Action::Unhold)));
+}
+
 fn restarts(node: &Node) -> bool {
     node.told.iter().any(|told| matches!(told, Action::Restart(_)))
 }
