@@ -33,26 +33,26 @@ impl BuildHasher for FixedHashBuilder {
 }
 
 #[cfg(target_pointer_width = "64")]
-type Inner = foldhash::fast::FoldHasher<'static>;
+type WrappedHasher = foldhash::fast::FoldHasher<'static>;
 #[cfg(not(target_pointer_width = "64"))]
-type Inner = WordHasher;
+type WrappedHasher = WordHasher;
 
 #[cfg(target_pointer_width = "64")]
 #[inline(always)]
-fn inner() -> Inner {
+fn inner() -> WrappedHasher {
     // The fractional part of the square root of two, a number without hidden choices.
-    Inner::with_seed(0x6A09_E667_F3BC_C908, foldhash::SharedSeed::global_fixed())
+    WrappedHasher::with_seed(0x6A09_E667_F3BC_C908, foldhash::SharedSeed::global_fixed())
 }
 
 #[cfg(not(target_pointer_width = "64"))]
 #[inline(always)]
-fn inner() -> Inner {
+fn inner() -> WrappedHasher {
     WordHasher::default()
 }
 
 /// The hasher that a [`FixedHashBuilder`] builds.
 #[derive(Clone)]
-pub struct FixedHasher(Inner);
+pub struct FixedHasher(WrappedHasher);
 
 impl Hasher for FixedHasher {
     #[inline(always)]

@@ -35,10 +35,10 @@ pub struct Computed<V> {
 
 /// The result of an attempt to change an entry: the data read of the entry that was found, and the change that was
 /// made.
-pub(crate) type Altered<K, V, R = V> = (Option<R>, Change<K, V>);
+pub(crate) type Altered<K, V, R = V> = (Option<R>, EntryChange<K, V>);
 
 /// A change of a key's entry, present or absent.
-pub(crate) enum Change<K, V> {
+pub(crate) enum EntryChange<K, V> {
     /// None.
     Keep,
     /// Replaces the value, and keeps the stored key. Does nothing if the key is absent.

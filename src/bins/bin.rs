@@ -13,7 +13,7 @@ use super::tags::Tags;
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
 use crate::sync::prefetch;
-use crate::sync::seqlock::{SeqLock, State};
+use crate::sync::seqlock::{SeqLock, StateWord};
 use crate::sync::words::{self, WORD};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -123,8 +123,8 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
 
     /// Returns the number of the bin's first overflow line under `state`, 0 for none.
     #[inline]
-    pub(crate) fn overflow(self, state: State) -> usize {
-        if State::HAS_INDEX {
+    pub(crate) fn overflow(self, state: StateWord) -> usize {
+        if StateWord::HAS_INDEX {
             state.index()
         } else {
             // relaxed: payload of the seqlock [SL-4]; the caller validates the state before it uses the number.
@@ -135,8 +135,8 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
     /// Stores the number of the first overflow line, and returns the state to unlock the bin with. The caller holds the
     /// lock, or is the only thread that can see the bin.
     #[inline]
-    pub(crate) fn state_after(self, state: State, overflow: usize) -> State {
-        if !State::HAS_INDEX {
+    pub(crate) fn state_after(self, state: StateWord, overflow: usize) -> StateWord {
+        if !StateWord::HAS_INDEX {
             // relaxed: payload of the seqlock, which `unlock` publishes ([SL-1], [SL-3]).
             self.word(2).control().store(overflow, Ordering::Relaxed);
         }
@@ -150,10 +150,10 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
 
     /// Returns the entry in `slot`.
     #[inline(always)]
-    pub(crate) fn entry(self, slot: usize) -> Entry<'a, K, V> {
+    pub(crate) fn entry(self, slot: usize) -> EntryWords<'a, K, V> {
         debug_assert!(slot < Layout::<K, V>::SLOTS);
         // SAFETY: a bin has `SLOTS` entries, and they live for `'a`.
-        unsafe { Entry::nth(self.entries, slot) }
+        unsafe { EntryWords::nth(self.entries, slot) }
     }
 
     /// Returns what `read` fetched of an entry, if the entry is the key's. The bin's tags, loaded after `state`, must
@@ -161,10 +161,10 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
     #[inline(always)]
     pub(crate) fn check<R>(
         self,
-        state: State,
-        entry: Entry<'_, K, V>,
+        state: StateWord,
+        entry: EntryWords<'_, K, V>,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<R>, BinChanged> {
         let (key, value) = (entry.key(), read(entry));
         // A writer was here since `state`: the fetched words may be torn, and `eq` must not see them.
@@ -186,20 +186,20 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
 
 /// The words of one key and its value, in a bin or in an overflow line. For a packed entry: the address of the whole
 /// pack, with the entry's number in the low bits.
-pub(crate) struct Entry<'a, K, V> {
+pub(crate) struct EntryWords<'a, K, V> {
     words: *const Word,
     table: PhantomData<(&'a Word, K, V)>,
 }
 
-impl<K, V> Clone for Entry<'_, K, V> {
+impl<K, V> Clone for EntryWords<'_, K, V> {
     #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<K, V> Copy for Entry<'_, K, V> {}
+impl<K, V> Copy for EntryWords<'_, K, V> {}
 
-impl<K: Copy, V: Copy> Entry<'_, K, V> {
+impl<K: Copy, V: Copy> EntryWords<'_, K, V> {
     /// Returns entry `index` of those at `words`.
     /// # Safety
     /// `words` must point at more than `index` entries that stay live for the lifetime named.

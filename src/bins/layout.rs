@@ -19,12 +19,12 @@
 
 use crate::facade::Word;
 use crate::sync::cache::LINE_BYTES;
-use crate::sync::seqlock::State;
+use crate::sync::seqlock::StateWord;
 use crate::sync::words::{self, WORD, words_for};
 use core::marker::PhantomData;
 
-/// Words in the head of a bin: tags, state, and the overflow index if `State` has no bits for it.
-pub(crate) const BIN_HEAD: usize = if State::HAS_INDEX { 2 } else { 3 };
+/// Words in the head of a bin: tags, state, and the overflow index if `StateWord` has no bits for it.
+pub(crate) const BIN_HEAD: usize = if StateWord::HAS_INDEX { 2 } else { 3 };
 /// Words before the first entry of an overflow line.
 pub(crate) const LINE_HEAD: usize = if usize::BITS == 64 { 1 } else { 2 };
 /// Slots in a bin: one byte of the tag word is the depth, each of the others is a slot's.

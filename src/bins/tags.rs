@@ -12,21 +12,21 @@
 use super::layout::MAX_SLOTS;
 use crate::api::hash::KeyHash;
 
-type Bits = usize;
+type TagBits = usize;
 
 /// The bytes of the word. `KeyHash::filter` returns a number below it.
-const LANES: u32 = Bits::BITS / 8;
+const LANES: u32 = TagBits::BITS / 8;
 /// `0x01` in every byte.
-const ONES: Bits = Bits::MAX / 0xFF;
-const DEPTH_AT: u32 = Bits::BITS - 8;
-const DEPTH_MASK: Bits = 63;
+const ONES: TagBits = TagBits::MAX / 0xFF;
+const DEPTH_AT: u32 = TagBits::BITS - 8;
+const DEPTH_MASK: TagBits = 63;
 /// The bytes of slots: all but the last.
-const SLOT_BYTES: Bits = (1 << DEPTH_AT) - 1;
-const TAG_BITS: Bits = (ONES * 0x7F) & SLOT_BYTES;
+const SLOT_BYTES: TagBits = (1 << DEPTH_AT) - 1;
+const TAG_BITS: TagBits = (ONES * 0x7F) & SLOT_BYTES;
 /// The top bit of each slot's byte.
-const SLOT_TOPS: Bits = (ONES * 0x80) & SLOT_BYTES;
+const SLOT_TOPS: TagBits = (ONES * 0x80) & SLOT_BYTES;
 /// The top bit of every byte, the last included.
-const FILTER_BITS: Bits = ONES * 0x80;
+const FILTER_BITS: TagBits = ONES * 0x80;
 
 /// A depth as tag words and directory entries store it: one more than the number of hash bits that tell bins of that
 /// depth apart.
@@ -56,13 +56,13 @@ impl Depth {
 
 /// The slots whose tags match: one bit for each slot with SSE2, one byte without.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-pub(crate) type Matches = Slots<0>;
+pub(crate) type TagMatches = SlotMask<0>;
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-pub(crate) type Matches = Slots;
+pub(crate) type TagMatches = SlotMask;
 
 /// A tag word as it was loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tags(pub(crate) Bits);
+pub(crate) struct Tags(pub(crate) TagBits);
 
 impl Tags {
     /// The tags of an uninitialized bin.
@@ -70,7 +70,7 @@ impl Tags {
 
     /// Returns the tags of a bin without keys.
     pub(crate) const fn empty(depth: Depth) -> Self {
-        Self((depth.0 as Bits) << DEPTH_AT)
+        Self((depth.0 as TagBits) << DEPTH_AT)
     }
 
     #[inline(always)]
@@ -81,14 +81,14 @@ impl Tags {
     /// Returns the slots whose tag is `hash`'s.
     #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
     #[inline(always)]
-    pub(crate) fn matches(self, hash: KeyHash) -> Matches {
+    pub(crate) fn matches(self, hash: KeyHash) -> TagMatches {
         self.matches_by_words(hash)
     }
 
     /// Returns the slots whose tag is `hash`'s, with one instruction that compares all of them.
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     #[inline(always)]
-    pub(crate) fn matches(self, hash: KeyHash) -> Matches {
+    pub(crate) fn matches(self, hash: KeyHash) -> TagMatches {
         use core::arch::x86_64::{
             _mm_and_si128, _mm_cmpeq_epi8, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_max_epu8,
             _mm_movemask_epi8, _mm_set1_epi8, _mm_shufflelo_epi16, _mm_unpacklo_epi8,
@@ -102,23 +102,23 @@ impl Tags {
             let tag = _mm_max_epu8(tag, _mm_set1_epi8(1));
             let mask = _mm_cvtsi64_si128(TAG_BITS.cast_signed() as i64);
             let tags = _mm_and_si128(_mm_cvtsi64_si128(self.0.cast_signed() as i64), mask);
-            Slots(_mm_movemask_epi8(_mm_cmpeq_epi8(tags, tag)).cast_unsigned() as usize)
+            SlotMask(_mm_movemask_epi8(_mm_cmpeq_epi8(tags, tag)).cast_unsigned() as usize)
         }
     }
 
     /// Does what `matches` does, without vectors.
     #[allow(dead_code)] // On targets with vectors, only the test calls it.
     #[inline(always)]
-    fn matches_by_words(self, hash: KeyHash) -> Slots {
+    fn matches_by_words(self, hash: KeyHash) -> SlotMask {
         // Seven-bit lanes cannot carry into each other: a lane is zero iff adding 0x7F leaves its top clear.
-        let differs = (self.0 & TAG_BITS) ^ (Bits::from(hash.tag()) * (ONES & SLOT_BYTES));
-        Slots(!(differs + TAG_BITS) & SLOT_TOPS)
+        let differs = (self.0 & TAG_BITS) ^ (TagBits::from(hash.tag()) * (ONES & SLOT_BYTES));
+        SlotMask(!(differs + TAG_BITS) & SLOT_TOPS)
     }
 
     /// Returns the slots that hold a key.
     #[inline]
-    pub(crate) fn used(self) -> Slots {
-        Slots(((self.0 & TAG_BITS) + TAG_BITS) & SLOT_TOPS)
+    pub(crate) fn used(self) -> SlotMask {
+        SlotMask(((self.0 & TAG_BITS) + TAG_BITS) & SLOT_TOPS)
     }
 
     #[inline(always)]
@@ -140,8 +140,8 @@ impl Tags {
 
     /// Returns the empty ones of the first `slots` slots.
     #[inline]
-    pub(crate) fn free_slots(self, slots: usize) -> Slots {
-        Slots(!self.used().0 & SLOT_TOPS & ((1 << (8 * slots)) - 1))
+    pub(crate) fn free_slots(self, slots: usize) -> SlotMask {
+        SlotMask(!self.used().0 & SLOT_TOPS & ((1 << (8 * slots)) - 1))
     }
 
     /// Returns the lowest empty one of the first `slots` slots.
@@ -181,7 +181,7 @@ impl Tags {
 
     #[inline]
     pub(crate) fn with(self, slot: usize, tag: u8) -> Self {
-        Self(self.without(slot).0 | Bits::from(tag) << (8 * slot))
+        Self(self.without(slot).0 | TagBits::from(tag) << (8 * slot))
     }
 
     #[inline]
@@ -191,7 +191,7 @@ impl Tags {
 
     /// Returns the tags without those of `slots`.
     #[inline]
-    pub(crate) fn without_all(self, slots: Slots) -> Self {
+    pub(crate) fn without_all(self, slots: SlotMask) -> Self {
         // 0x80 - 0x01 in the byte of each slot: the bits of its tag.
         Self(self.0 & !(slots.0 - (slots.0 >> 7)))
     }
@@ -206,17 +206,17 @@ impl Tags {
 
     #[inline]
     pub(crate) fn with_depth(self, depth: Depth) -> Self {
-        Self(self.0 & !(DEPTH_MASK << DEPTH_AT) | Bits::from(depth.0) << DEPTH_AT)
+        Self(self.0 & !(DEPTH_MASK << DEPTH_AT) | TagBits::from(depth.0) << DEPTH_AT)
     }
 }
 
 /// A set of slots, iterated lowest first. Of each 2^`SHIFT` bits, one says whether the slot is in the set.
 #[derive(Clone, Copy)]
-pub(crate) struct Slots<const SHIFT: u32 = 3>(pub(crate) Bits);
+pub(crate) struct SlotMask<const SHIFT: u32 = 3>(pub(crate) TagBits);
 
 /// For each slot, a number of equal steps that it and the set's slots before it make.
 #[derive(Clone, Copy)]
-pub(crate) struct Ends(Bits);
+pub(crate) struct Ends(TagBits);
 
 impl Ends {
     /// Returns the steps up to and with `slot`.
@@ -226,7 +226,7 @@ impl Ends {
     }
 }
 
-impl Slots {
+impl SlotMask {
     /// The largest number that all steps of `ends` together may make.
     pub(crate) const MOST_STEPS: usize = 0xFF;
 
@@ -262,7 +262,7 @@ impl Slots {
     }
 }
 
-impl<const SHIFT: u32> Slots<SHIFT> {
+impl<const SHIFT: u32> SlotMask<SHIFT> {
     pub(crate) const fn none() -> Self {
         Self(0)
     }
@@ -288,7 +288,7 @@ impl<const SHIFT: u32> Slots<SHIFT> {
     }
 }
 
-impl<const SHIFT: u32> Iterator for Slots<SHIFT> {
+impl<const SHIFT: u32> Iterator for SlotMask<SHIFT> {
     type Item = usize;
 
     #[inline(always)]

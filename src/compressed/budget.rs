@@ -23,18 +23,17 @@
 //!   are left free as the last one needed, but at most a 64th of the budget.
 
 use super::codec::Work;
+use super::index::IndexLayout;
 use super::maintenance::Maintenance;
 use super::memory::{EntryClaim, Shortage};
 use super::store::Store;
 use super::types::StoreError;
-use crate::bins::layout::{BIN_HEAD, Layout};
+use crate::bins::layout::BIN_HEAD;
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
 use crate::memory::AllocError;
 use crate::sync::stripes::STRIPED_BYTES;
-use crate::sync::words::{Indirect, WORD};
-
-type Bins = Layout<Indirect, ()>;
+use crate::sync::words::WORD;
 
 /// Writers do not sweep if this many segments can be had without.
 const ENOUGH: usize = 4;
@@ -80,13 +79,13 @@ impl Store {
 
     /// Returns the bytes of one step of the index's growth.
     fn table_step(table: usize) -> usize {
-        let bins = 1 << Bins::SEGMENT_BITS;
-        let small = table < Bins::segment_words(bins) * size_of::<Word>();
+        let bins = 1 << IndexLayout::SEGMENT_BITS;
+        let small = table < IndexLayout::segment_words(bins) * size_of::<Word>();
         // The first large table counts its entries in stripes.
         let (segments, stripes) = if small { (1, STRIPED_BYTES) } else { (2, 0) };
         // Directories double, and old ones stay. Together they are a hundredth of the whole.
-        segments * Bins::segment_words(bins) * size_of::<Word>()
-            + Bins::chunk() * size_of::<Word>()
+        segments * IndexLayout::segment_words(bins) * size_of::<Word>()
+            + IndexLayout::chunk() * size_of::<Word>()
             + table / 32
             + 64 * WORD
             + stripes
@@ -94,7 +93,8 @@ impl Store {
 
     /// Returns the bytes by which the index grows for one more entry.
     fn smallest_table_step(table: usize) -> usize {
-        let segment = Bins::segment_words(1 << Bins::SEGMENT_BITS) * size_of::<Word>();
+        let segment =
+            IndexLayout::segment_words(1 << IndexLayout::SEGMENT_BITS) * size_of::<Word>();
         if table < segment {
             return Self::table_step(table);
         }
@@ -103,7 +103,7 @@ impl Store {
 
     /// Returns the bytes of one step of growth by overflow lines alone.
     fn lines_step() -> usize {
-        Bins::chunk() * size_of::<Word>() + 32 * WORD
+        IndexLayout::chunk() * size_of::<Word>() + 32 * WORD
     }
 
     /// Returns the permission to add one more entry, if there is room for it. If the index takes its memory from
@@ -138,7 +138,7 @@ impl Store {
         }
         let usage = self.index.table.usage();
         self.memory.bins.store(usage.bins);
-        let fits = |upto: usize| Bins::bins_for(upto) <= usage.bins;
+        let fits = |upto: usize| IndexLayout::bins_for(upto) <= usage.bins;
         let (upto, more) = match (fits(len + CHECK_INTERVAL), fits(len + 1)) {
             (true, _) => (len + CHECK_INTERVAL, Self::lines_step()),
             (_, true) => (len + 1, Self::lines_step()),
@@ -181,7 +181,8 @@ impl Store {
     pub(super) fn provide_index(&self, len: usize) -> Result<(), Shortage> {
         let _one_at_a_time = self.memory.index_growth.lock();
         let usage = self.index.table.usage();
-        let fits = |upto: usize| Bins::bins_for(upto) <= usage.bins + self.index.table.arena_bins();
+        let fits =
+            |upto: usize| IndexLayout::bins_for(upto) <= usage.bins + self.index.table.arena_bins();
         let upto = if fits(len + CHECK_INTERVAL) || self.give_index_a_segment() {
             len + CHECK_INTERVAL
         } else if fits(len + 1) {
@@ -190,7 +191,7 @@ impl Store {
             return Err(Shortage::Segment);
         };
         // The index still takes small tables from the allocator, and directories of segments and lines.
-        let more = if usage.bins < 1 << Bins::SEGMENT_BITS {
+        let more = if usage.bins < 1 << IndexLayout::SEGMENT_BITS {
             Self::table_step(0)
         } else {
             usage.doubling + 64 * WORD
@@ -225,11 +226,11 @@ impl Store {
         let entries = segments.saturating_mul(self.shape().room()) / record;
         let entries = entries.max(self.index.table.len_within() + 1);
         let bins = self.memory.bins.load();
-        let more = Bins::bins_for(entries).saturating_sub(bins);
-        let segments = more.div_ceil(1 << Bins::SEGMENT_BITS);
-        let bins = segments << Bins::SEGMENT_BITS;
+        let more = IndexLayout::bins_for(entries).saturating_sub(bins);
+        let segments = more.div_ceil(1 << IndexLayout::SEGMENT_BITS);
+        let bins = segments << IndexLayout::SEGMENT_BITS;
         // Directories double, and old ones stay. Together they are a hundredth of the whole.
-        let bytes = bins * (BIN_HEAD + Bins::entries()) * size_of::<Word>();
+        let bytes = bins * (BIN_HEAD + IndexLayout::entries()) * size_of::<Word>();
         bytes + bytes / 32 + entries / LINE_ENTRIES * WORD + Self::lines_step()
     }
 

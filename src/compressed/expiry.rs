@@ -10,7 +10,7 @@ use super::record::MAX_DEADLINE;
 use super::types::StoreError;
 use crate::facade::atomic::{AtomicBool, Ordering};
 use crate::facade::lock::Lock;
-use crate::table::walk::Position;
+use crate::table::walk::WalkPosition;
 use alloc::boxed::Box;
 use core::time::Duration;
 
@@ -43,7 +43,7 @@ pub enum RemovalCause {
 pub(super) type Listener = dyn Fn(&[u8], Result<&[u8], Corrupt>, RemovalCause) + Send + Sync;
 
 /// The clock, the default time to live and the listener of a map.
-pub(super) struct Expiry {
+pub(super) struct ExpirySettings {
     clock: Option<Box<dyn Clock>>,
     /// The time to live of entries that are inserted without one.
     time_to_live: Option<Duration>,
@@ -51,16 +51,16 @@ pub(super) struct Expiry {
     /// Whether any entry ever had a deadline.
     is_used: AtomicBool,
     /// Where the next search for expired entries begins.
-    pub(super) next: Lock<Position>,
+    pub(super) next: Lock<WalkPosition>,
 }
 
-impl Expiry {
+impl ExpirySettings {
     pub(super) fn new(
         clock: Option<Box<dyn Clock>>,
         time_to_live: Option<Duration>,
         listener: Option<Box<Listener>>,
     ) -> Self {
-        let (is_used, next) = (AtomicBool::new(false), Lock::new(Position::START));
+        let (is_used, next) = (AtomicBool::new(false), Lock::new(WalkPosition::START));
         Self { clock: clock.or_else(system_clock), time_to_live, listener, is_used, next }
     }
 

@@ -9,20 +9,24 @@
 //! bits, the records of one map take 32 GiB at most.
 
 use super::hash::KeyHasher;
-use super::record::{Head, Location};
+use super::record::{RecordHead, RecordLocation};
 use super::records::{Chain, CopiedChain, Records};
 use crate::api::failure::Failure;
 use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
+use crate::bins::layout::Layout;
 use crate::sync::backoff::Backoff;
 use crate::sync::words::Indirect;
 use crate::table::Table;
-use crate::table::walk::Position;
-use crate::table::write::{Altered, Change};
+use crate::table::walk::WalkPosition;
+use crate::table::write::{Altered, EntryChange};
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::hash::{BuildHasher, Hasher};
 use core::mem::MaybeUninit;
+
+/// The layout of the index's bins.
+pub(super) type IndexLayout = Layout<Indirect, ()>;
 
 /// The hash table, and the records that its entries refer to.
 pub(super) struct Index {
@@ -39,7 +43,7 @@ pub(super) struct EntryCopy {
 
 impl EntryCopy {
     /// Returns the record's head and bytes, if one record holds the whole value.
-    pub(super) fn only_record(&self) -> Option<(Head, &[u8])> {
+    pub(super) fn only_record(&self) -> Option<(RecordHead, &[u8])> {
         self.chain.only()
     }
 }
@@ -66,12 +70,12 @@ impl Index {
     ) -> impl Fn(&Indirect) -> KeyHash + Copy + 'a {
         move |entry| {
             is_growing.set(true);
-            self.hash_of(Location::from(*entry))
+            self.hash_of(RecordLocation::from(*entry))
         }
     }
 
     /// Returns the hash of the key of a stored record; an arbitrary hash if the record is changing.
-    pub(super) fn hash_of(&self, at: Location) -> KeyHash {
+    pub(super) fn hash_of(&self, at: RecordLocation) -> KeyHash {
         match &self.hasher {
             KeyHasher::Default(hasher) => {
                 let mut hasher = hasher.build_hasher();
@@ -89,8 +93,8 @@ impl Index {
     /// Whether there is an entry that `wanted` accepts by its location. If this returns true, the bytes of records that
     /// `wanted` has read were valid.
     #[inline(always)]
-    pub(super) fn find(&self, hash: KeyHash, wanted: impl Fn(Location) -> bool) -> bool {
-        let wanted = |entry: &Indirect| wanted(Location::from(*entry));
+    pub(super) fn find(&self, hash: KeyHash, wanted: impl Fn(RecordLocation) -> bool) -> bool {
+        let wanted = |entry: &Indirect| wanted(RecordLocation::from(*entry));
         self.table.get(hash, wanted, |_| MaybeUninit::new(())).is_some()
     }
 
@@ -101,8 +105,8 @@ impl Index {
     pub(super) fn alter(
         &self,
         hash: KeyHash,
-        wanted: impl Fn(Location) -> bool,
-        decide: impl FnMut(Option<Location>) -> Change<Indirect, ()>,
+        wanted: impl Fn(RecordLocation) -> bool,
+        decide: impl FnMut(Option<RecordLocation>) -> EntryChange<Indirect, ()>,
     ) -> Result<Altered<Indirect, (), Indirect>, Failure> {
         self.alter_and_note(hash, wanted, decide, &Cell::new(false))
     }
@@ -113,16 +117,17 @@ impl Index {
     pub(super) fn alter_and_note(
         &self,
         hash: KeyHash,
-        wanted: impl Fn(Location) -> bool,
-        mut decide: impl FnMut(Option<Location>) -> Change<Indirect, ()>,
+        wanted: impl Fn(RecordLocation) -> bool,
+        mut decide: impl FnMut(Option<RecordLocation>) -> EntryChange<Indirect, ()>,
         is_stored: &Cell<bool>,
     ) -> Result<Altered<Indirect, (), Indirect>, Failure> {
-        let wanted = |entry: &Indirect| wanted(Location::from(*entry));
-        let decide = |found: Option<&Indirect>| decide(found.map(|entry| Location::from(*entry)));
+        let wanted = |entry: &Indirect| wanted(RecordLocation::from(*entry));
+        let decide =
+            |found: Option<&Indirect>| decide(found.map(|entry| RecordLocation::from(*entry)));
         let backoff = Backoff::spinning();
         let rehash = self.rehash(is_stored);
         let altered = self.table.alter(hash, wanted, |entry| entry.key(), rehash, backoff, decide);
-        is_stored.set(matches!(altered, Ok((_, Change::Entry(..)))));
+        is_stored.set(matches!(altered, Ok((_, EntryChange::Entry(..)))));
         altered
     }
 
@@ -130,17 +135,19 @@ impl Index {
     pub(super) fn redirect(
         &self,
         hash: KeyHash,
-        from: Location,
+        from: RecordLocation,
         generation: usize,
-        to: Location,
+        to: RecordLocation,
     ) -> bool {
-        let decide = |found: Option<Location>| match found {
+        let decide = |found: Option<RecordLocation>| match found {
             // In another generation the segment was swept, and another record has this location.
-            Some(_) if self.records.generation(from) == generation => Change::Entry(to.entry(), ()),
-            _ => Change::Keep,
+            Some(_) if self.records.generation(from) == generation => {
+                EntryChange::Entry(to.entry(), ())
+            }
+            _ => EntryChange::Keep,
         };
         let redirected = self.alter(hash, |at| at == from, decide);
-        matches!(redirected, Ok((_, Change::Entry(..))))
+        matches!(redirected, Ok((_, EntryChange::Entry(..))))
     }
 
     /// Makes the entry that refers to `top` refer to `to`, and counts its old chain as dead. Returns the old chain,
@@ -148,19 +155,19 @@ impl Index {
     pub(super) fn replace_chain(
         &self,
         hash: KeyHash,
-        top: Location,
-        to: Location,
+        top: RecordLocation,
+        to: RecordLocation,
     ) -> Option<Chain> {
         let mut chain = Chain::default();
-        let decide = |found: Option<Location>| {
+        let decide = |found: Option<RecordLocation>| {
             if found.is_none() {
-                return Change::Keep;
+                return EntryChange::Keep;
             }
             self.records.chain_into(top, &mut chain);
-            Change::Entry(to.entry(), ())
+            EntryChange::Entry(to.entry(), ())
         };
         let done = self.alter(hash, |at| at == top, decide);
-        let replaced = matches!(done, Ok((_, Change::Entry(..))));
+        let replaced = matches!(done, Ok((_, EntryChange::Entry(..))));
         replaced.then(|| {
             self.records.drop_chain(&chain);
             chain
@@ -172,16 +179,16 @@ impl Index {
     pub(super) fn unlink(
         &self,
         hash: KeyHash,
-        wanted: impl Fn(Location) -> bool,
+        wanted: impl Fn(RecordLocation) -> bool,
         chain: &mut Chain,
     ) -> bool {
-        let decide = |found: Option<Location>| {
-            let Some(top) = found else { return Change::Keep };
+        let decide = |found: Option<RecordLocation>| {
+            let Some(top) = found else { return EntryChange::Keep };
             self.records.chain_into(top, chain);
-            Change::Remove
+            EntryChange::Remove
         };
         let done = self.alter(hash, wanted, decide);
-        let removed = matches!(done, Ok((Some(_), Change::Remove)));
+        let removed = matches!(done, Ok((Some(_), EntryChange::Remove)));
         if removed {
             self.records.drop_chain(chain);
         }
@@ -189,16 +196,16 @@ impl Index {
     }
 
     /// Whether an entry refers to this record, directly or through the records above it.
-    pub(super) fn is_linked(&self, hash: KeyHash, at: Location) -> bool {
+    pub(super) fn is_linked(&self, hash: KeyHash, at: RecordLocation) -> bool {
         self.find(hash, |top| self.records.leads_to(top, at))
     }
 
     /// Links `to` instead of `from`, wherever in its chain that is, and counts `from` as dead. Returns false if `from`
     /// is not linked.
-    pub(super) fn relink(&self, hash: KeyHash, from: Location, to: Location) -> bool {
-        let wanted = |entry: &Indirect| self.records.leads_to(Location::from(*entry), from);
+    pub(super) fn relink(&self, hash: KeyHash, from: RecordLocation, to: RecordLocation) -> bool {
+        let wanted = |entry: &Indirect| self.records.leads_to(RecordLocation::from(*entry), from);
         let done = self.table.amend(hash, wanted, |top| {
-            let mut above = Location::from(top);
+            let mut above = RecordLocation::from(top);
             if above == from {
                 return Some(to.entry());
             }
@@ -219,7 +226,7 @@ impl Index {
     }
 
     /// Links the copy `to` instead of `from`, and counts the one of the two that is unlinked afterwards as dead.
-    pub(super) fn relocate(&self, hash: KeyHash, from: Location, to: Location) {
+    pub(super) fn relocate(&self, hash: KeyHash, from: RecordLocation, to: RecordLocation) {
         if !self.relink(hash, from, to) {
             self.records.drop_record(to);
         }
@@ -229,7 +236,7 @@ impl Index {
     pub(super) fn copy_chain(
         &self,
         hash: KeyHash,
-        wanted: impl Fn(Location) -> bool,
+        wanted: impl Fn(RecordLocation) -> bool,
     ) -> Option<CopiedChain> {
         let chain = RefCell::new(CopiedChain::default());
         let found = self.find(hash, |at| {
@@ -245,13 +252,13 @@ impl Index {
     /// Copies the entries of the bin at `position`, consistent as of a single point in time. Returns the next position.
     pub(super) fn copy_bin(
         &self,
-        position: Position,
+        position: WalkPosition,
         into: &mut Vec<EntryCopy>,
-    ) -> Option<Position> {
+    ) -> Option<WalkPosition> {
         self.table.follow(position, |entry| {
             // `None` begins another attempt: the bin changed during the last one.
             let Some(entry) = entry else { return into.clear() };
-            let top = Location::from(entry);
+            let top = RecordLocation::from(entry);
             let mut chain = CopiedChain::default();
             self.records.copy_chain(top, &mut chain);
             into.push(EntryCopy { key: self.records.key(top), chain });
@@ -260,8 +267,8 @@ impl Index {
 
     /// Returns the location that the key's entry refers to.
     #[cfg(all(test, not(hedgerow_shuttle)))]
-    pub(super) fn top(&self, key: &[u8]) -> Option<Location> {
-        let wanted = |entry: &Indirect| self.records.has_key(Location::from(*entry), key);
-        self.table.get(self.hash(key), wanted, |entry| entry.key()).map(Location::from)
+    pub(super) fn top(&self, key: &[u8]) -> Option<RecordLocation> {
+        let wanted = |entry: &Indirect| self.records.has_key(RecordLocation::from(*entry), key);
+        self.table.get(self.hash(key), wanted, |entry| entry.key()).map(RecordLocation::from)
     }
 }

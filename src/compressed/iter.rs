@@ -3,7 +3,7 @@
 use super::codec::Corrupt;
 use super::index::EntryCopy;
 use super::store::Store;
-use crate::table::walk::Position;
+use crate::table::walk::WalkPosition;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -13,13 +13,13 @@ use core::fmt;
 /// or removed concurrently. For a value whose bytes are corrupt it returns an error with the key. It allocates.
 pub struct Iter<'a> {
     store: &'a Store,
-    position: Option<Position>,
+    position: Option<WalkPosition>,
     entries: Vec<EntryCopy>,
 }
 
 impl<'a> Iter<'a> {
     pub(super) const fn new(store: &'a Store) -> Self {
-        Self { store, position: Some(Position::START), entries: Vec::new() }
+        Self { store, position: Some(WalkPosition::START), entries: Vec::new() }
     }
 
     /// Returns a copy of the next entry, whose value is not decompressed yet.

@@ -26,7 +26,7 @@ struct Load {
 }
 
 /// The right to compute a key's value. It ends when this is dropped.
-pub(super) struct Turn<'a> {
+pub(super) struct LoadTurn<'a> {
     loads: &'a Loads,
     number: usize,
 }
@@ -40,7 +40,7 @@ impl Loads {
     ///
     /// # Panics
     /// The calling thread has the right already, and `std` can tell.
-    pub(super) fn begin(&self, key: &[u8]) -> Option<Turn<'_>> {
+    pub(super) fn begin(&self, key: &[u8]) -> Option<LoadTurn<'_>> {
         // Allocated before the lock, so that other threads do not wait for the allocator.
         let copy = Box::from(key);
         let mut all = self.0.lock();
@@ -51,7 +51,7 @@ impl Loads {
             let holder = Holder::new();
             holder.begin();
             all.loads.push(Load { key: copy, number, holder, sleepers: Sleepers::new() });
-            return Some(Turn { loads: self, number });
+            return Some(LoadTurn { loads: self, number });
         }
         drop(all);
         let own = own == Some(true);
@@ -85,7 +85,7 @@ impl Load {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for LoadTurn<'_> {
     fn drop(&mut self) {
         let mut all = self.loads.0.lock();
         let at = all.loads.iter().position(|load| load.number == self.number);

@@ -6,16 +6,16 @@
 
 use super::builder::Builder;
 use super::maintenance::SweepOutcome;
-use super::record::{Head, Location};
+use super::record::{RecordHead, RecordLocation};
 use super::records::OpenSegment;
 use super::segment::Use;
 use super::store::Store;
 use crate::api::hasher::DefaultHashBuilder;
-use crate::bins::bin::Entry;
+use crate::bins::bin::EntryWords;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{explore, explore_each};
 use crate::sync::words::Indirect;
-use crate::table::write::Change;
+use crate::table::write::EntryChange;
 use ::loom::sync::Arc;
 use ::loom::thread;
 use core::mem::MaybeUninit;
@@ -97,16 +97,18 @@ impl Store {
     /// Writes a cold record of the key to an empty segment. The key has no record yet.
     fn put_cold(&self, key: &str, n: u8) {
         let number = self.pool().take(0, || false).expect("one is empty");
-        let (key, head) = (key.as_bytes(), Head::of_plain(key.len(), LONG));
+        let (key, head) = (key.as_bytes(), RecordHead::of_plain(key.len(), LONG));
         let mut open = OpenSegment::new(number, self.shape());
         let at =
             self.records().append(&mut open, None, head, key, &[n; LONG]).expect("there is room");
         self.models().count_up(head);
-        let (rehash, backoff) =
-            (|entry: &Indirect| self.index.hash_of(Location::from(*entry)), Backoff::spinning());
-        let link = |_: Option<&()>| Change::Entry(at.entry(), ());
+        let (rehash, backoff) = (
+            |entry: &Indirect| self.index.hash_of(RecordLocation::from(*entry)),
+            Backoff::spinning(),
+        );
+        let link = |_: Option<&()>| EntryChange::Entry(at.entry(), ());
         let none = |_: &Indirect| false;
-        let nothing = |_: Entry<'_, Indirect, ()>| MaybeUninit::new(());
+        let nothing = |_: EntryWords<'_, Indirect, ()>| MaybeUninit::new(());
         let linked =
             self.index.table.alter(self.index.hash(key), none, nothing, rehash, backoff, link);
         assert!(linked.is_ok());
@@ -122,8 +124,8 @@ impl Store {
     /// Writes a record of the key that is never linked, so that no reader may find it.
     fn write_over(&self, key: &str) {
         self.reopen();
-        let head = Head::of_plain(key.len(), LONG);
-        assert!(self.append_hot(Location::NONE, head, key.as_bytes(), &[9; LONG]).is_some());
+        let head = RecordHead::of_plain(key.len(), LONG);
+        assert!(self.append_hot(RecordLocation::NONE, head, key.as_bytes(), &[9; LONG]).is_some());
     }
 
     /// Checks the counts: live bytes are those of the records that entries lead to.

@@ -3,9 +3,9 @@
 //! One thread at a time holds it, under the maintenance lock.
 
 use super::codec::{Choice, Work};
-use super::record::{Head, Location};
+use super::record::{RecordHead, RecordLocation};
 use super::records::OpenSegment;
-use super::segment::Scratch;
+use super::segment::ReadScratch;
 use super::trainer::RatioMonitor;
 use crate::api::hash::KeyHash;
 use crate::memory::AllocError;
@@ -55,11 +55,11 @@ pub(super) struct Maintenance {
     pub(super) record: Vec<MaybeUninit<usize>>,
     /// The value of a record that is compressed again.
     pub(super) plain: Vec<u8>,
-    pub(super) compressor: Compressor,
+    pub(super) compressor: ValueCompressor,
 }
 
 /// Compresses values, and appends them to the open cold segment.
-pub(super) struct Compressor {
+pub(super) struct ValueCompressor {
     pub(super) cold: Option<OpenSegment>,
     /// The best compressed form so far.
     pub(super) out: Vec<u8>,
@@ -89,7 +89,7 @@ pub(super) struct SegmentLimit {
     pub(super) no_alloc: bool,
 }
 
-impl Compressor {
+impl ValueCompressor {
     fn new() -> Self {
         Self {
             cold: None,
@@ -127,13 +127,13 @@ impl Maintenance {
             eviction_cursor: 0,
             record: Vec::new(),
             plain: Vec::new(),
-            compressor: Compressor::new(),
+            compressor: ValueCompressor::new(),
         }
     }
 
     /// Returns the bytes of the buffers, and of the compressors' memory.
     pub(super) fn bytes(&self) -> usize {
-        let Compressor { out, spare, rest, work, .. } = &self.compressor;
+        let ValueCompressor { out, spare, rest, work, .. } = &self.compressor;
         self.record.capacity() * size_of::<usize>()
             + self.plain.capacity()
             + out.capacity()
@@ -145,12 +145,12 @@ impl Maintenance {
     /// Returns the bytes of buffers for records of `longest` bytes, of which values of `compressible` bytes are
     /// compressed.
     pub(super) const fn bytes_for(longest: usize, compressible: usize) -> usize {
-        Scratch::words_for(longest) * size_of::<usize>() + 4 * compressible
+        ReadScratch::words_for(longest) * size_of::<usize>() + 4 * compressible
     }
 
     /// Whether the buffers are as long as `allocate` would make them.
     pub(super) fn has_buffers(&self, longest: usize, compressible: usize) -> bool {
-        self.record.len() >= Scratch::words_for(longest)
+        self.record.len() >= ReadScratch::words_for(longest)
             && self.compressor.rest.len() >= compressible
     }
 
@@ -161,8 +161,8 @@ impl Maintenance {
         longest: usize,
         compressible: usize,
     ) -> Result<(), AllocError> {
-        lengthen(&mut self.record, Scratch::words_for(longest), MaybeUninit::uninit())?;
-        let Compressor { out, spare, rest, .. } = &mut self.compressor;
+        lengthen(&mut self.record, ReadScratch::words_for(longest), MaybeUninit::uninit())?;
+        let ValueCompressor { out, spare, rest, .. } = &mut self.compressor;
         for buffer in [&mut self.plain, out, spare, rest] {
             lengthen(buffer, compressible, 0)?;
         }
@@ -179,9 +179,9 @@ fn lengthen<T: Clone>(buffer: &mut Vec<T>, len: usize, blank: T) -> Result<(), A
 
 /// A record that a sweep has copied out of its segment.
 pub(super) struct SweptRecord<'a> {
-    pub(super) at: Location,
+    pub(super) at: RecordLocation,
     pub(super) hash: KeyHash,
-    pub(super) head: Head,
+    pub(super) head: RecordHead,
     pub(super) key: &'a [u8],
     pub(super) stored: &'a [u8],
     /// Whether it was read lately.

@@ -9,7 +9,7 @@ use super::segment::Use;
 use super::store::Store;
 use super::transfer::{self, ExportError, ImportError};
 use super::types::{ReadError, Stats, StoreError};
-use crate::table::walk::Position;
+use crate::table::walk::WalkPosition;
 use alloc::vec::Vec;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -343,7 +343,7 @@ impl CompressedMap {
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&[u8], Result<&[u8], Corrupt>) -> bool) {
         let store = &self.store;
-        let (mut position, mut entries) = (Some(Position::START), Vec::new());
+        let (mut position, mut entries) = (Some(WalkPosition::START), Vec::new());
         while let Some(at) = position {
             position = store.copy_bin(at, &mut entries);
             for entry in entries.drain(..) {
@@ -372,7 +372,7 @@ impl CompressedMap {
     /// assert!(map.is_empty());
     /// ```
     pub fn clear(&self) {
-        let (mut position, mut entries) = (Some(Position::START), Vec::new());
+        let (mut position, mut entries) = (Some(WalkPosition::START), Vec::new());
         while let Some(at) = position {
             position = self.store.index.copy_bin(at, &mut entries);
             for entry in entries.drain(..) {

@@ -1,7 +1,7 @@
 //! Figures of a map's memory, and hints about how much of the budget is left.
 //!
 //! No memory is accessed on the strength of these figures. A decision that must not exceed the budget is made under one
-//! lock, [`Memory::giving`], and counted before that is released. The allocation follows.
+//! lock, [`MemoryFigures::giving`], and counted before that is released. The allocation follows.
 //!
 //! # Synchronization
 //! - `[CB-1]` release subtraction of a writer's claim for an entry, after it has counted the entry ↔ `[CB-2]` acquire
@@ -11,7 +11,7 @@
 use super::models::Models;
 use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
-use crate::sync::hint::{Gauge, Hint};
+use crate::sync::hint::{Hint, Statistic};
 
 /// The resource that the index lacks for one more entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,12 +22,12 @@ pub(super) enum Shortage {
 }
 
 /// Figures and hints about a map's memory.
-pub(super) struct Memory {
+pub(super) struct MemoryFigures {
     pub(super) budget: usize,
     /// Bytes that the index may take before a writer counts them again.
-    pub(super) table_bytes: Gauge<AtomicUsize>,
+    pub(super) table_bytes: Statistic<AtomicUsize>,
     /// Bins of the index, when a writer last counted them.
-    pub(super) bins: Gauge<AtomicUsize>,
+    pub(super) bins: Statistic<AtomicUsize>,
     /// Entries that the index may hold before a writer has to count its bytes again.
     pub(super) table_checked_up_to: AtomicUsize,
     /// Writers that may add an entry each, and have not counted it yet.
@@ -37,14 +37,14 @@ pub(super) struct Memory {
     /// Held while a part of the budget is given out: from the check of the room until it is counted.
     pub(super) giving: Lock<()>,
     /// Bytes of the map itself and of its counters.
-    pub(super) fixed: Gauge<AtomicUsize>,
+    pub(super) fixed: Statistic<AtomicUsize>,
     /// Bytes of the buffers of sweeps.
-    pub(super) buffers: Gauge<AtomicUsize>,
+    pub(super) buffers: Statistic<AtomicUsize>,
     /// Bytes that the buffers of sweeps may take.
-    pub(super) reserved_buffers: Gauge<AtomicUsize>,
-    pub(super) models_bytes: Gauge<AtomicUsize>,
+    pub(super) reserved_buffers: Statistic<AtomicUsize>,
+    pub(super) models_bytes: Statistic<AtomicUsize>,
     /// Bytes that are reserved for training codecs again.
-    pub(super) retraining_bytes: Gauge<AtomicUsize>,
+    pub(super) retraining_bytes: Statistic<AtomicUsize>,
     /// The longest record that sweeps can move: the bytes of a buffer for it are reserved.
     pub(super) longest: AtomicUsize,
     /// The longest value for which the bytes of all buffers are reserved. A longer one may be too long to compress.
@@ -59,21 +59,21 @@ pub(super) struct Memory {
     crowded: Hint<AtomicBool>,
 }
 
-impl Memory {
+impl MemoryFigures {
     pub(super) fn new(budget: usize, fixed: usize) -> Self {
         Self {
             budget,
-            table_bytes: Gauge::<AtomicUsize>::new(0),
-            bins: Gauge::<AtomicUsize>::new(0),
+            table_bytes: Statistic::<AtomicUsize>::new(0),
+            bins: Statistic::<AtomicUsize>::new(0),
             table_checked_up_to: AtomicUsize::new(0),
             index_growth: Lock::new(()),
             claims: AtomicUsize::new(0),
             giving: Lock::new(()),
-            fixed: Gauge::<AtomicUsize>::new(fixed),
-            buffers: Gauge::<AtomicUsize>::new(0),
-            reserved_buffers: Gauge::<AtomicUsize>::new(0),
-            models_bytes: Gauge::<AtomicUsize>::new(0),
-            retraining_bytes: Gauge::<AtomicUsize>::new(0),
+            fixed: Statistic::<AtomicUsize>::new(fixed),
+            buffers: Statistic::<AtomicUsize>::new(0),
+            reserved_buffers: Statistic::<AtomicUsize>::new(0),
+            models_bytes: Statistic::<AtomicUsize>::new(0),
+            retraining_bytes: Statistic::<AtomicUsize>::new(0),
             longest: AtomicUsize::new(0),
             compressible: AtomicUsize::new(0),
             scarce: Hint::<AtomicBool>::new(false),

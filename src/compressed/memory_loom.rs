@@ -1,8 +1,8 @@
 //! A model of writers that claim entries of the index. The first one is the main thread.
 
-use super::memory::Memory;
+use super::memory::MemoryFigures;
 use crate::facade::atomic::AtomicUsize;
-use crate::sync::hint::Gauge;
+use crate::sync::hint::Statistic;
 use crate::sync::loom::explore;
 use ::loom::sync::Arc;
 use ::loom::thread;
@@ -13,8 +13,8 @@ use alloc::format;
 #[test]
 fn loom_claims_and_entries_count_each_writer() {
     explore(3, ["0 1", "1 0"], |saw| {
-        let all = Arc::new((Memory::new(1 << 20, 0), Gauge::<AtomicUsize>::new(0)));
-        let add = |(memory, entries): &(Memory, Gauge<AtomicUsize>)| {
+        let all = Arc::new((MemoryFigures::new(1 << 20, 0), Statistic::<AtomicUsize>::new(0)));
+        let add = |(memory, entries): &(MemoryFigures, Statistic<AtomicUsize>)| {
             let (claim, others) = memory.claim_entry();
             let place = entries.load() + others;
             entries.add(1);

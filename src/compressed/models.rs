@@ -10,10 +10,10 @@
 
 use super::codec::{Choice, Codec, Corrupt, Model, Work};
 use super::key_in_value;
-use super::record::{Head, MAX_MODELS, PLAIN};
+use super::record::{MAX_MODELS, PLAIN, RecordHead};
 use super::types::CodecStats;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use crate::sync::hint::Gauge;
+use crate::sync::hint::Statistic;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
@@ -38,7 +38,7 @@ impl NamedCodec {
 }
 
 /// A model and its codec.
-pub(super) struct Slot {
+pub(super) struct ModelSlot {
     model: Box<dyn Model>,
     codec: usize,
     /// The bytes that the model reported when it was added, and those of the slot.
@@ -48,10 +48,10 @@ pub(super) struct Slot {
 /// The codecs of a map, and their models.
 pub(super) struct Models {
     codecs: Vec<NamedCodec>,
-    slots: [AtomicPtr<Slot>; MAX_MODELS],
+    slots: [AtomicPtr<ModelSlot>; MAX_MODELS],
     /// Records of each kind, plain ones first, and the bytes that they take.
-    records: [Gauge<AtomicUsize>; 1 + MAX_MODELS],
-    stored: [Gauge<AtomicUsize>; 1 + MAX_MODELS],
+    records: [Statistic<AtomicUsize>; 1 + MAX_MODELS],
+    stored: [Statistic<AtomicUsize>; 1 + MAX_MODELS],
 }
 
 impl Models {
@@ -59,8 +59,8 @@ impl Models {
         Self {
             codecs,
             slots: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            records: core::array::from_fn(|_| Gauge::<AtomicUsize>::new(0)),
-            stored: core::array::from_fn(|_| Gauge::<AtomicUsize>::new(0)),
+            records: core::array::from_fn(|_| Statistic::<AtomicUsize>::new(0)),
+            stored: core::array::from_fn(|_| Statistic::<AtomicUsize>::new(0)),
         }
     }
 
@@ -79,7 +79,7 @@ impl Models {
         Some(&*named.codec)
     }
 
-    fn slot(&self, index: usize) -> Option<&Slot> {
+    fn slot(&self, index: usize) -> Option<&ModelSlot> {
         // [CD-2] acquire: pairs with the release in `add` [CD-1], so the model is initialized.
         let slot = self.slots.get(index)?.load(Ordering::Acquire);
         // SAFETY: null, or a box that is dropped only through `&mut Models`.
@@ -104,9 +104,9 @@ impl Models {
     /// Only one thread at a time may call this.
     pub(super) fn add(&self, model: Box<dyn Model>, codec: usize, bytes: usize) -> Option<usize> {
         // relaxed: only one thread at a time adds, under the maintenance lock, so it has seen earlier additions.
-        let free = |slot: &AtomicPtr<Slot>| slot.load(Ordering::Relaxed).is_null();
+        let free = |slot: &AtomicPtr<ModelSlot>| slot.load(Ordering::Relaxed).is_null();
         let index = self.slots.iter().position(free)?;
-        let slot = Box::into_raw(Box::new(Slot { model, codec, bytes }));
+        let slot = Box::into_raw(Box::new(ModelSlot { model, codec, bytes }));
         // [CD-1] release: pairs with the acquire in `slot` [CD-2].
         self.slots[index].store(slot, Ordering::Release);
         Some(index)
@@ -138,14 +138,14 @@ impl Models {
 
     /// Returns the bytes of a model. A caller's model may report any size, and another size next time.
     pub(super) fn bytes_of(model: &dyn Model) -> usize {
-        model.bytes().saturating_add(size_of_val(model) + size_of::<Slot>())
+        model.bytes().saturating_add(size_of_val(model) + size_of::<ModelSlot>())
     }
 
     /// Fills `into` with the value of this key, which was compressed to `stored`.
     #[inline]
     pub(super) fn decompress(
         &self,
-        head: Head,
+        head: RecordHead,
         key: &[u8],
         stored: &[u8],
         into: &mut [u8],
@@ -185,14 +185,14 @@ impl Models {
     }
 
     /// Counts a cold record that was appended.
-    pub(super) fn count_up(&self, head: Head) {
+    pub(super) fn count_up(&self, head: RecordHead) {
         let kind = usize::from(head.kind).min(MAX_MODELS);
         self.records[kind].add(1);
         self.stored[kind].add(head.record_len(false));
     }
 
     /// Counts a cold record that was unlinked.
-    pub(super) fn count_down(&self, head: Head) {
+    pub(super) fn count_down(&self, head: RecordHead) {
         let kind = usize::from(head.kind).min(MAX_MODELS);
         self.records[kind].sub(1);
         self.stored[kind].sub(head.record_len(false));
@@ -200,7 +200,7 @@ impl Models {
 
     /// Returns the count of cold records, and the bytes of all of them.
     pub(super) fn cold(&self) -> (usize, usize) {
-        let sum = |of: &[Gauge<AtomicUsize>]| {
+        let sum = |of: &[Statistic<AtomicUsize>]| {
             let sum = of.iter().fold(0, |sum: usize, n| sum.wrapping_add(n.load()));
             usize::try_from(sum.cast_signed()).unwrap_or(0)
         };

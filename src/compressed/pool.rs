@@ -8,13 +8,13 @@
 //! allocated and zeroed outside of it, so no thread that needs the lists waits for the allocator.
 
 use super::record::Shape;
-use super::segment::{Segment, Use};
+use super::segment::{SegmentRef, Use};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard, Lock};
 use crate::memory;
 use crate::sync::backoff::Backoff;
-use crate::sync::hint::{Gauge, Hint};
+use crate::sync::hint::{Hint, Statistic};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
@@ -31,7 +31,7 @@ type Addresses = AtomicPtr<Word>;
 
 /// The ends of a queue of segments. 0 means none; other values are one more than a segment's number.
 #[derive(Default)]
-struct List {
+struct SegmentQueue {
     first: usize,
     last: usize,
 }
@@ -42,8 +42,8 @@ type Begun = (memory::Unzeroed, usize);
 /// The state that the pool's lock protects.
 #[derive(Default)]
 struct Lists {
-    free: List,
-    hot: List,
+    free: SegmentQueue,
+    hot: SegmentQueue,
     /// All numbers below this one are in use.
     vacant: usize,
     /// The next segment, which is zeroed a little at a time.
@@ -53,21 +53,21 @@ struct Lists {
 }
 
 /// The segments of a map.
-pub(super) struct Pool {
+pub(super) struct SegmentPool {
     pub(super) shape: Shape,
     /// Segments that only sweeps may take, so that each sweep can finish.
     pub(super) reserve: usize,
     blocks: [AtomicPtr<Addresses>; BLOCKS],
     lists: Lock<Lists>,
     /// The lengths of the two lists, which change under the lock. Read without it, they guide only.
-    free: Gauge<AtomicUsize>,
-    hot: Gauge<AtomicUsize>,
+    free: Statistic<AtomicUsize>,
+    hot: Statistic<AtomicUsize>,
     /// Numbers that were given out.
-    count: Gauge<AtomicUsize>,
+    count: Statistic<AtomicUsize>,
     /// Segments that belong to the index.
-    index_segments: Gauge<AtomicUsize>,
+    index_segments: Statistic<AtomicUsize>,
     /// Segments that were allocated, or for which the budget has room reserved.
-    made: Gauge<AtomicUsize>,
+    made: Statistic<AtomicUsize>,
     /// Whether the next segment was begun.
     begun: Hint<AtomicBool>,
     /// Whether a cold segment may be worth compacting.
@@ -75,9 +75,9 @@ pub(super) struct Pool {
 }
 
 // SAFETY: the pool owns the memory behind the pointers, and all threads access its words atomically.
-unsafe impl Send for Pool {}
+unsafe impl Send for SegmentPool {}
 // SAFETY: as above.
-unsafe impl Sync for Pool {}
+unsafe impl Sync for SegmentPool {}
 
 fn block_of(number: usize) -> (usize, usize) {
     let shifted = number + (1 << FIRST_BITS);
@@ -89,18 +89,18 @@ const fn block_len(block: usize) -> usize {
     1 << (FIRST_BITS as usize + block)
 }
 
-impl Pool {
+impl SegmentPool {
     pub(super) fn new(shape: Shape, reserve: usize) -> Self {
         Self {
             shape,
             reserve,
             blocks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             lists: Lock::new(Lists::default()),
-            free: Gauge::<AtomicUsize>::new(0),
-            hot: Gauge::<AtomicUsize>::new(0),
-            count: Gauge::<AtomicUsize>::new(0),
-            index_segments: Gauge::<AtomicUsize>::new(0),
-            made: Gauge::<AtomicUsize>::new(0),
+            free: Statistic::<AtomicUsize>::new(0),
+            hot: Statistic::<AtomicUsize>::new(0),
+            count: Statistic::<AtomicUsize>::new(0),
+            index_segments: Statistic::<AtomicUsize>::new(0),
+            made: Statistic::<AtomicUsize>::new(0),
             begun: Hint::<AtomicBool>::new(false),
             dead: Hint::<AtomicBool>::new(false),
         }
@@ -108,7 +108,7 @@ impl Pool {
 
     /// Returns the segment with this number, if there is one.
     #[inline(always)]
-    pub(super) fn segment(&self, number: usize) -> Option<Segment<'_>> {
+    pub(super) fn segment(&self, number: usize) -> Option<SegmentRef<'_>> {
         let (block, index) = block_of(number);
         // [CP-2] acquire: pairs with the release in `has_block` [CP-1], so the memory behind the pointer is
         // initialized.
@@ -122,7 +122,7 @@ impl Pool {
         let words = address.load(Ordering::Acquire);
         // SAFETY: a segment's address is published after its words were zeroed, and the words are freed only through
         // `&mut Pool`.
-        (!words.is_null()).then(|| unsafe { Segment::new(words, self.shape) })
+        (!words.is_null()).then(|| unsafe { SegmentRef::new(words, self.shape) })
     }
 
     /// Returns the count of segments: those that were allocated, and those that are being made.
@@ -311,7 +311,7 @@ impl Pool {
     }
 
     /// Notes that a record of this segment was unlinked, or that it was sealed.
-    pub(super) fn note_dead(&self, segment: Segment<'_>) {
+    pub(super) fn note_dead(&self, segment: SegmentRef<'_>) {
         // Loom models sweep explicitly.
         let asked = !cfg!(hedgerow_loom) && !self.dead.load();
         if asked && segment.is(Use::Cold) && self.is_part(segment.dead(), COMPACT_PART) {
@@ -386,7 +386,7 @@ impl Pool {
         self.push(&mut lists.free, &self.free, number);
     }
 
-    fn push(&self, list: &mut List, len: &Gauge<AtomicUsize>, number: usize) {
+    fn push(&self, list: &mut SegmentQueue, len: &Statistic<AtomicUsize>, number: usize) {
         if let Some(segment) = self.segment(number) {
             segment.set_next(0);
         }
@@ -399,7 +399,7 @@ impl Pool {
         len.add_alone(1);
     }
 
-    fn pop(&self, list: &mut List, len: &Gauge<AtomicUsize>) -> Option<usize> {
+    fn pop(&self, list: &mut SegmentQueue, len: &Statistic<AtomicUsize>) -> Option<usize> {
         let number = list.first.checked_sub(1)?;
         list.first = self.segment(number)?.next();
         list.last = if list.first == 0 { 0 } else { list.last };
@@ -516,7 +516,7 @@ impl Pool {
 }
 
 #[cfg(all(test, not(hedgerow_loom)))]
-impl Pool {
+impl SegmentPool {
     /// Calls `work` while this thread has the lists.
     pub(super) fn beside_its_lock<R>(&self, work: impl FnOnce() -> R) -> R {
         let _lists = self.lists.lock();
@@ -524,7 +524,7 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl Drop for SegmentPool {
     fn drop(&mut self) {
         for (block, addresses) in self.blocks.iter().enumerate() {
             // relaxed: `&mut self` excludes other threads.

@@ -13,15 +13,15 @@
 use super::codec::Corrupt;
 use super::index::EntryCopy;
 use super::maintenance::SweepOutcome;
-use super::record::{Head, Location};
+use super::record::{RecordHead, RecordLocation};
 use super::records::CopiedChain;
-use super::segment::{Scratch, Segment, Use};
+use super::segment::{ReadScratch, SegmentRef, Use};
 use super::store::Store;
 use super::types::{Policy, ReadError};
 use crate::api::hash::KeyHash;
 use crate::facade::atomic::Ordering;
 use crate::sync::words::WORD;
-use crate::table::walk::Position;
+use crate::table::walk::WalkPosition;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -93,9 +93,9 @@ enum Copied {
 /// A record that a lookup has found.
 #[derive(Clone, Copy)]
 pub(super) struct FoundRecord {
-    pub(super) at: Location,
+    pub(super) at: RecordLocation,
     pub(super) generation: usize,
-    pub(super) head: Head,
+    pub(super) head: RecordHead,
     /// The deadline of the entry; 0 if it never expires.
     pub(super) deadline: u64,
     copied: Copied,
@@ -103,14 +103,14 @@ pub(super) struct FoundRecord {
 
 impl FoundRecord {
     fn none() -> Self {
-        let head = Head::of_plain(0, 0);
-        Self { at: Location::NONE, generation: 0, head, deadline: 0, copied: Copied::Not }
+        let head = RecordHead::of_plain(0, 0);
+        Self { at: RecordLocation::NONE, generation: 0, head, deadline: 0, copied: Copied::Not }
     }
 }
 
 /// The folded value of a key, and the record that its entry referred to.
 pub(super) struct ReadEntry {
-    pub(super) top: Location,
+    pub(super) top: RecordLocation,
     pub(super) generation: usize,
     pub(super) value: Result<Vec<u8>, Corrupt>,
     /// The deadline of the entry; 0 if it never expires.
@@ -124,10 +124,10 @@ impl Store {
         &self,
         hash: KeyHash,
         key: &[u8],
-        scratch: &Scratch<'_>,
+        scratch: &ReadScratch<'_>,
         into: &RefCell<&mut S>,
     ) -> Option<FoundRecord> {
-        let copy = |segment: Segment<'_>, head: Head, start: usize| match head.model() {
+        let copy = |segment: SegmentRef<'_>, head: RecordHead, start: usize| match head.model() {
             _ if head.is_operand() => Copied::Not,
             // A plain value is copied straight to the sink. If it changes meanwhile, the lookup copies it again
             // before the caller sees it.
@@ -151,7 +151,7 @@ impl Store {
         &self,
         hash: KeyHash,
         key: &[u8],
-        copy: impl Fn(Segment<'_>, Head, usize) -> Copied,
+        copy: impl Fn(SegmentRef<'_>, RecordHead, usize) -> Copied,
     ) -> Option<FoundRecord> {
         let found = Cell::new(FoundRecord::none());
         if !self.index.find(hash, |at| self.read_record(at, key, &copy, &found)) {
@@ -176,9 +176,9 @@ impl Store {
     #[inline(always)]
     fn read_record(
         &self,
-        at: Location,
+        at: RecordLocation,
         key: &[u8],
-        copy: impl Fn(Segment<'_>, Head, usize) -> Copied,
+        copy: impl Fn(SegmentRef<'_>, RecordHead, usize) -> Copied,
         found: &Cell<FoundRecord>,
     ) -> bool {
         let Some((segment, start)) = self.records().place(at) else { return false };
@@ -210,7 +210,7 @@ impl Store {
     ) -> Option<Result<(usize, S), ReadError>> {
         let hash = self.index.hash(key);
         let mut room = [const { MaybeUninit::uninit() }; STACK_WORDS];
-        let mut scratch = Scratch::new(&mut room);
+        let mut scratch = ReadScratch::new(&mut room);
         let sink = RefCell::new(&mut into);
         let mut found = self.find(hash, key, &scratch, &sink)?;
         let len = match found.copied {
@@ -233,7 +233,7 @@ impl Store {
     #[inline(always)]
     fn decompress(
         &self,
-        head: Head,
+        head: RecordHead,
         key: &[u8],
         stored: &[u8],
         into: &mut impl Sink,
@@ -268,8 +268,8 @@ impl Store {
                 let read = FoundRecord { at: top, generation, head, deadline, ..found };
                 return Some((room.map(|()| need).ok_or(ReadError::BufferTooSmall { need }), read));
             }
-            words.resize(Scratch::words_for(found.head.stored) + 1, MaybeUninit::uninit());
-            let mut scratch = Scratch::new(&mut words);
+            words.resize(ReadScratch::words_for(found.head.stored) + 1, MaybeUninit::uninit());
+            let mut scratch = ReadScratch::new(&mut words);
             found = self.find(hash, key, &scratch, &RefCell::new(&mut *into))?;
             let need = found.head.stored;
             let len = match found.copied {
@@ -319,7 +319,7 @@ impl Store {
         plain: &[u8],
         may_allocate: bool,
     ) {
-        let head = Head::of_plain(key.len(), plain.len()).with_deadline(found.head.deadline);
+        let head = RecordHead::of_plain(key.len(), plain.len()).with_deadline(found.head.deadline);
         let size = head.record_len(true);
         // A record that fills a quarter of a segment would push out too many others.
         if size > self.shape().room() / 4 {
@@ -369,7 +369,7 @@ impl Store {
     pub(super) fn read_entry(
         &self,
         hash: KeyHash,
-        wanted: impl Fn(Location) -> bool,
+        wanted: impl Fn(RecordLocation) -> bool,
         key: &[u8],
     ) -> Option<ReadEntry> {
         let entry = self.read_any_entry(hash, wanted, key)?;
@@ -380,7 +380,7 @@ impl Store {
     pub(super) fn read_any_entry(
         &self,
         hash: KeyHash,
-        wanted: impl Fn(Location) -> bool,
+        wanted: impl Fn(RecordLocation) -> bool,
         key: &[u8],
     ) -> Option<ReadEntry> {
         let chain = self.index.copy_chain(hash, wanted)?;
@@ -392,9 +392,9 @@ impl Store {
     /// Copies the entries of a bin that have not expired. Returns the next position.
     pub(super) fn copy_bin(
         &self,
-        position: Position,
+        position: WalkPosition,
         into: &mut Vec<EntryCopy>,
-    ) -> Option<Position> {
+    ) -> Option<WalkPosition> {
         let next = self.index.copy_bin(position, into);
         // Checked after the copy: the writer of an entry with a deadline has set the flag before.
         if self.expiry.is_used() {

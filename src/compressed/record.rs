@@ -108,26 +108,26 @@ impl Shape {
         INDIRECT_MAX >> (self.bits + 1)
     }
 
-    pub(super) const fn location(self, segment: usize, offset: usize, hot: bool) -> Location {
-        Location((segment << self.bits | offset) << 1 | hot as usize)
+    pub(super) const fn location(self, segment: usize, offset: usize, hot: bool) -> RecordLocation {
+        RecordLocation((segment << self.bits | offset) << 1 | hot as usize)
     }
 
     #[inline(always)]
-    pub(super) const fn segment(self, at: Location) -> usize {
+    pub(super) const fn segment(self, at: RecordLocation) -> usize {
         at.0 >> (self.bits + 1)
     }
 
     #[inline(always)]
-    pub(super) const fn offset(self, at: Location) -> usize {
+    pub(super) const fn offset(self, at: RecordLocation) -> usize {
         at.0 >> 1 & (self.bytes() - 1)
     }
 }
 
 /// The location of a record: its segment, its offset, and whether it is hot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Location(pub(super) usize);
+pub(super) struct RecordLocation(pub(super) usize);
 
-impl Location {
+impl RecordLocation {
     /// No record. The front of the first segment holds none.
     pub(super) const NONE: Self = Self(0);
 
@@ -146,7 +146,7 @@ impl Location {
     }
 }
 
-impl From<Indirect> for Location {
+impl From<Indirect> for RecordLocation {
     #[inline(always)]
     fn from(entry: Indirect) -> Self {
         Self(entry.0)
@@ -155,7 +155,7 @@ impl From<Indirect> for Location {
 
 /// The head of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct RecordHead {
     pub(super) kind: u8,
     pub(super) key: usize,
     pub(super) stored: usize,
@@ -167,7 +167,7 @@ pub(super) struct Head {
     pub(super) deadline: u64,
 }
 
-impl Head {
+impl RecordHead {
     pub(super) const fn of_plain(key: usize, value: usize) -> Self {
         Self { kind: PLAIN, key, stored: value, plain: value, key_at: None, deadline: 0 }
     }
@@ -305,19 +305,19 @@ mod tests {
     #[test]
     fn heads_come_back() {
         for length in [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 0x1F_FFFF] {
-            for kind in [PLAIN, 1, 32, Head::operand_kind(3)] {
+            for kind in [PLAIN, 1, 32, RecordHead::operand_kind(3)] {
                 let mut bytes = [0; LONGEST_HEAD];
                 let plain =
                     if (1..100).contains(&kind) { 3 * length / 2 % 0x20_0000 } else { length };
                 let (key, stored) = (length / 2, length);
-                let head = Head { kind, key, stored, plain, key_at: None, deadline: 0 };
+                let head = RecordHead { kind, key, stored, plain, key_at: None, deadline: 0 };
                 for (deadline, key_at) in [(0, 0), (1, length), (MAX_DEADLINE, 0), (0, length)] {
                     let key_at = head.model().is_some().then_some(key_at);
-                    let head = Head { key_at, ..head };
+                    let head = RecordHead { key_at, ..head };
                     let head = if head.is_operand() { head } else { head.with_deadline(deadline) };
                     let len = head.write(&mut bytes);
                     assert_eq!(len, head.len());
-                    assert_eq!(Head::read(&bytes), (head, len));
+                    assert_eq!(RecordHead::read(&bytes), (head, len));
                 }
             }
         }
@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn any_bytes_are_read_as_some_head() {
         for byte in 0..=u8::MAX {
-            let (head, len) = Head::read(&[byte; LONGEST_HEAD]);
+            let (head, len) = RecordHead::read(&[byte; LONGEST_HEAD]);
             assert!(len <= LONGEST_HEAD && head.len() <= LONGEST_HEAD);
         }
     }

@@ -4,9 +4,9 @@
 //! afterwards; see `[CM-1]` in `segment`.
 
 use super::models::{Models, NamedCodec};
-use super::pool::Pool;
-use super::record::{Head, LONGEST_HEAD, Location, MOST_OPERANDS, Shape};
-use super::segment::{self, Segment};
+use super::pool::SegmentPool;
+use super::record::{LONGEST_HEAD, MOST_OPERANDS, RecordHead, RecordLocation, Shape};
+use super::segment::{self, SegmentRef};
 use crate::sync::words::WORD;
 use alloc::vec::Vec;
 use core::hash::Hasher;
@@ -31,13 +31,13 @@ impl OpenSegment {
 
 /// All segments of a map, and the models that their records were compressed by.
 pub(super) struct Records {
-    pub(super) pool: Pool,
+    pub(super) pool: SegmentPool,
     pub(super) models: Models,
 }
 
 impl Records {
     pub(super) fn new(shape: Shape, reserve: usize, codecs: Vec<NamedCodec>) -> Self {
-        Self { pool: Pool::new(shape, reserve), models: Models::new(codecs) }
+        Self { pool: SegmentPool::new(shape, reserve), models: Models::new(codecs) }
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -46,7 +46,7 @@ impl Records {
 
     /// Returns the segment of a record, and the offset of its head.
     #[inline(always)]
-    pub(super) fn place(&self, at: Location) -> Option<(Segment<'_>, usize)> {
+    pub(super) fn place(&self, at: RecordLocation) -> Option<(SegmentRef<'_>, usize)> {
         let segment = self.pool.segment(self.shape().segment(at))?;
         let offset = self.shape().offset(at);
         // A hot record begins with the word that links the record below it.
@@ -54,13 +54,13 @@ impl Records {
     }
 
     /// Returns the head of a record.
-    pub(super) fn head(&self, at: Location) -> Option<Head> {
+    pub(super) fn head(&self, at: RecordLocation) -> Option<RecordHead> {
         let (segment, start) = self.place(at)?;
         Some(segment.head(start)?.0)
     }
 
     /// Returns the record below a hot record, if there is one.
-    pub(super) fn below(&self, at: Location) -> Option<Location> {
+    pub(super) fn below(&self, at: RecordLocation) -> Option<RecordLocation> {
         if !at.is_hot() {
             return None;
         }
@@ -69,7 +69,7 @@ impl Records {
     }
 
     /// Links `below` under a hot record. The caller holds the lock of the bin, or is the only one that has the record.
-    pub(super) fn set_below(&self, at: Location, below: Location) {
+    pub(super) fn set_below(&self, at: RecordLocation, below: RecordLocation) {
         if let Some(segment) = self.pool.segment(self.shape().segment(at)) {
             segment.set_below(self.shape().offset(at), below);
         }
@@ -77,13 +77,13 @@ impl Records {
 
     /// Returns how often the segment of a record was opened. Together with its location this identifies a record:
     /// another record may be written to the same location later.
-    pub(super) fn generation(&self, at: Location) -> usize {
+    pub(super) fn generation(&self, at: RecordLocation) -> usize {
         self.pool.segment(self.shape().segment(at)).map_or(0, |segment| segment.generation())
     }
 
     /// Whether a record has this key.
     #[inline(always)]
-    pub(super) fn has_key(&self, at: Location, key: &[u8]) -> bool {
+    pub(super) fn has_key(&self, at: RecordLocation, key: &[u8]) -> bool {
         self.place(at).is_some_and(|(segment, start)| {
             let head = segment.head(start);
             head.is_some_and(|(head, len)| {
@@ -93,7 +93,7 @@ impl Records {
     }
 
     /// Returns the key of a record; arbitrary bytes if the record is changing.
-    pub(super) fn key(&self, at: Location) -> Vec<u8> {
+    pub(super) fn key(&self, at: RecordLocation) -> Vec<u8> {
         let mut key = Vec::new();
         if let Some((segment, start)) = self.place(at)
             && let Some((head, len)) = segment.head(start)
@@ -106,7 +106,7 @@ impl Records {
 
     /// Writes the key of a record to `hasher`, in the same pieces as `hash::feed_key`. Returns false if there is no
     /// record.
-    pub(super) fn feed_key(&self, hasher: &mut (impl Hasher + ?Sized), at: Location) -> bool {
+    pub(super) fn feed_key(&self, hasher: &mut (impl Hasher + ?Sized), at: RecordLocation) -> bool {
         let Some((segment, start)) = self.place(at) else { return false };
         let Some((head, len)) = segment.head(start) else { return false };
         hasher.write_usize(head.key);
@@ -122,7 +122,7 @@ impl Records {
     }
 
     /// Whether the chain that begins at `top` contains `target`.
-    pub(super) fn leads_to(&self, top: Location, target: Location) -> bool {
+    pub(super) fn leads_to(&self, top: RecordLocation, target: RecordLocation) -> bool {
         let mut at = Some(top);
         // Bounded, because a chain that is changing may look endless.
         for _ in 0..MAX_CHAIN {
@@ -140,11 +140,11 @@ impl Records {
     pub(super) fn append(
         &self,
         open: &mut OpenSegment,
-        below: Option<Location>,
-        head: Head,
+        below: Option<RecordLocation>,
+        head: RecordHead,
         key: &[u8],
         stored: &[u8],
-    ) -> Option<Location> {
+    ) -> Option<RecordLocation> {
         let segment = self.pool.segment(open.number)?;
         let size = head.record_len(below.is_some());
         // Codecs and merge functions return lengths, too. Each caller checks them; this check protects the memory.
@@ -176,21 +176,21 @@ impl Records {
     }
 
     /// Turns a record that no entry refers to yet into an operand on top of `below`.
-    pub(super) fn set_operand(&self, at: Location, below: Location, depth: u8) {
+    pub(super) fn set_operand(&self, at: RecordLocation, below: RecordLocation, depth: u8) {
         if let Some((segment, start)) = self.place(at) {
             segment.set_below(start - WORD, below);
-            segment.put_kind(start, Head::operand_kind(depth.min(MOST_OPERANDS - 1)));
+            segment.put_kind(start, RecordHead::operand_kind(depth.min(MOST_OPERANDS - 1)));
         }
     }
 
     /// Counts the bytes of an unlinked record, or of one that was never linked, as dead.
-    pub(super) fn drop_record(&self, at: Location) {
+    pub(super) fn drop_record(&self, at: RecordLocation) {
         if let (Some(head), Some((segment, _))) = (self.head(at), self.place(at)) {
             self.count_down(segment, at, head);
         }
     }
 
-    fn count_down(&self, segment: Segment<'_>, at: Location, head: Head) {
+    fn count_down(&self, segment: SegmentRef<'_>, at: RecordLocation, head: RecordHead) {
         segment.count_down(head.record_len(at.is_hot()));
         if !at.is_hot() {
             self.models.count_down(head);
@@ -208,14 +208,14 @@ impl Records {
     }
 
     /// Returns the records of the chain that begins at `top`; arbitrary ones if the chain is changing.
-    pub(super) fn chain(&self, top: Location) -> Chain {
+    pub(super) fn chain(&self, top: RecordLocation) -> Chain {
         let mut chain = Chain::default();
         self.chain_into(top, &mut chain);
         chain
     }
 
     /// Fills `chain` as `chain()` does. A `Chain` is large and mostly holds one record, so it is filled in place.
-    pub(super) fn chain_into(&self, top: Location, chain: &mut Chain) {
+    pub(super) fn chain_into(&self, top: RecordLocation, chain: &mut Chain) {
         chain.len = 0;
         let mut at = Some(top);
         while let Some(here) = at.filter(|_| chain.len < MAX_CHAIN) {
@@ -228,20 +228,20 @@ impl Records {
 
     /// Returns the deadline of the value that a record belongs to; an arbitrary number if the chain is changing.
     #[inline(always)]
-    pub(super) fn deadline(&self, at: Location, head: Head) -> u64 {
+    pub(super) fn deadline(&self, at: RecordLocation, head: RecordHead) -> u64 {
         // An operand has no deadline of its own: deferring a change does not prolong the life of a value.
         if head.is_operand() { self.chain(at).deadline() } else { head.deadline }
     }
 
     /// Marks a record as read.
-    pub(super) fn mark_read(&self, at: Location) {
+    pub(super) fn mark_read(&self, at: RecordLocation) {
         if let Some(segment) = self.pool.segment(self.shape().segment(at)) {
             segment.mark_read(self.shape().offset(at));
         }
     }
 
     /// Copies a record that may be changing, and the records below it.
-    pub(super) fn copy_chain(&self, top: Location, into: &mut CopiedChain) {
+    pub(super) fn copy_chain(&self, top: RecordLocation, into: &mut CopiedChain) {
         into.links.clear();
         into.bytes.clear();
         into.is_complete = false;
@@ -268,14 +268,14 @@ impl Records {
 #[derive(Default)]
 pub(super) struct Chain {
     /// The first `len` are set.
-    links: [Option<(Location, Head)>; MAX_CHAIN],
+    links: [Option<(RecordLocation, RecordHead)>; MAX_CHAIN],
     len: usize,
 }
 
 impl Chain {
     /// Returns the records, the topmost first.
     #[inline]
-    pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = (Location, Head)> {
+    pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = (RecordLocation, RecordHead)> {
         self.links[..self.len].iter().flatten().copied()
     }
 
@@ -299,10 +299,10 @@ impl Chain {
 
 /// A copy of the records of a chain, one after the other.
 pub(super) struct CopiedChain {
-    pub(super) top: Location,
+    pub(super) top: RecordLocation,
     pub(super) generation: usize,
     /// Each record's head, and where its stored bytes begin in `bytes`.
-    links: Vec<(Head, usize)>,
+    links: Vec<(RecordHead, usize)>,
     bytes: Vec<u8>,
     /// Whether the copy reached the last record. Damaged memory may end a chain early, or make it endless.
     is_complete: bool,
@@ -311,7 +311,7 @@ pub(super) struct CopiedChain {
 impl Default for CopiedChain {
     fn default() -> Self {
         let (links, bytes) = (Vec::new(), Vec::new());
-        Self { top: Location::NONE, generation: 0, links, bytes, is_complete: false }
+        Self { top: RecordLocation::NONE, generation: 0, links, bytes, is_complete: false }
     }
 }
 
@@ -327,7 +327,7 @@ impl CopiedChain {
     }
 
     /// Returns the record that the operands apply to, and its stored bytes.
-    pub(super) fn base(&self) -> Option<(Head, &[u8])> {
+    pub(super) fn base(&self) -> Option<(RecordHead, &[u8])> {
         self.links.last().filter(|(head, _)| !head.is_operand()).map(|link| self.stored(link))
     }
 
@@ -338,7 +338,7 @@ impl CopiedChain {
     }
 
     /// Returns the only record, if the chain is one record that holds a value.
-    pub(super) fn only(&self) -> Option<(Head, &[u8])> {
+    pub(super) fn only(&self) -> Option<(RecordHead, &[u8])> {
         match &self.links[..] {
             [link] if !link.0.is_operand() => Some(self.stored(link)),
             _ => None,
@@ -350,7 +350,7 @@ impl CopiedChain {
         self.bytes
     }
 
-    fn stored(&self, &(head, from): &(Head, usize)) -> (Head, &[u8]) {
+    fn stored(&self, &(head, from): &(RecordHead, usize)) -> (RecordHead, &[u8]) {
         (head, &self.bytes[from..from + head.stored])
     }
 }
@@ -374,7 +374,7 @@ mod tests {
     fn a_record_is_written_only_where_it_fits() {
         let records = records();
         let (end, begin) = (records.shape().end(), records.shape().begin());
-        let most = end - begin - Head::of_plain(3, 900).len() - 3;
+        let most = end - begin - RecordHead::of_plain(3, 900).len() - 3;
         for (at, stored, fits) in [
             (begin, most, true),
             (begin, most + 1, false),
@@ -386,8 +386,13 @@ mod tests {
             let mut open = open(&records);
             open.at = at;
             let stored = vec![7; stored];
-            let written =
-                records.append(&mut open, None, Head::of_plain(3, stored.len()), b"key", &stored);
+            let written = records.append(
+                &mut open,
+                None,
+                RecordHead::of_plain(3, stored.len()),
+                b"key",
+                &stored,
+            );
             let told = "a record was written beyond its segment";
             assert_eq!(written.is_some(), fits, "{told}: {} bytes at {at}", stored.len());
             let segment = records.pool.segment(open.number).expect("it is open");
@@ -401,11 +406,13 @@ mod tests {
         let records = records();
         let mut open = open(&records);
         for (key, stored) in [(3, 4), (2, 5), (3, 6)] {
-            let head = Head::of_plain(key, stored);
+            let head = RecordHead::of_plain(key, stored);
             let written = records.append(&mut open, None, head, b"key", b"value");
             assert_eq!(written, None, "a record of other lengths than its head says");
         }
-        assert!(records.append(&mut open, None, Head::of_plain(3, 5), b"key", b"value").is_some());
+        assert!(
+            records.append(&mut open, None, RecordHead::of_plain(3, 5), b"key", b"value").is_some()
+        );
     }
 
     #[test]
@@ -427,7 +434,7 @@ mod tests {
                 "{len} bytes at {at} {told}"
             );
         }
-        assert!(refused(&|| segment.set_below(bytes, Location::NONE)), "a word {told}");
+        assert!(refused(&|| segment.set_below(bytes, RecordLocation::NONE)), "a word {told}");
         assert!(refused(&|| segment.put_kind(bytes, 1)), "a kind {told}");
         segment.put(bytes - 8, [&[1; 4], &[1; 4], &[]]);
     }

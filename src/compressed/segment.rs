@@ -25,7 +25,7 @@
 //! Live bytes are counted up when a record is appended and down when it is unlinked, each once. They are never set, so
 //! they are exact when no thread writes, in any order of counting.
 
-use super::record::{HEAD_WORDS, Head, LONGEST_HEAD, Location, Shape};
+use super::record::{HEAD_WORDS, LONGEST_HEAD, RecordHead, RecordLocation, Shape};
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::sync::cache::LINE_BYTES;
@@ -56,7 +56,7 @@ pub(super) enum Use {
 
 /// A reference to a segment, which its pool keeps live for `'a`.
 #[derive(Clone, Copy)]
-pub(super) struct Segment<'a> {
+pub(super) struct SegmentRef<'a> {
     words: *const Word,
     shape: Shape,
     pool: PhantomData<&'a Word>,
@@ -70,7 +70,7 @@ pub(super) fn begin() {
     atomic::fence(Ordering::Release);
 }
 
-impl<'a> Segment<'a> {
+impl<'a> SegmentRef<'a> {
     /// # Safety
     /// `words` points to `shape.words()` words, zeroed when they were allocated, that stay live for `'a`.
     #[inline(always)]
@@ -206,8 +206,8 @@ impl<'a> Segment<'a> {
     }
 
     /// Returns the location of the record below the one at `offset`.
-    pub(super) fn below(self, offset: usize) -> Location {
-        Location(self.load(offset / WORD))
+    pub(super) fn below(self, offset: usize) -> RecordLocation {
+        RecordLocation(self.load(offset / WORD))
     }
 
     /// Links `below` under the record at `offset`. The caller holds the lock of the bin, or is the only thread that has
@@ -215,14 +215,14 @@ impl<'a> Segment<'a> {
     ///
     /// # Panics
     /// The word is not within the segment.
-    pub(super) fn set_below(self, offset: usize, below: Location) {
+    pub(super) fn set_below(self, offset: usize, below: RecordLocation) {
         assert!(offset < self.shape.bytes(), "a word would be written beyond a segment");
         self.store(offset / WORD, below.0);
     }
 
     /// Returns the head at `start` and its length, or `None` if the record would end beyond the segment.
     #[inline(always)]
-    pub(super) fn head(self, start: usize) -> Option<(Head, usize)> {
+    pub(super) fn head(self, start: usize) -> Option<(RecordHead, usize)> {
         let mut words = [0usize; HEAD_WORDS];
         if start >= self.shape.end() {
             return None;
@@ -233,7 +233,7 @@ impl<'a> Segment<'a> {
         // SAFETY: the words have exactly this many bytes, and any bytes are valid.
         let bytes: &[u8; HEAD_WORDS * WORD] = unsafe { &*(&raw const words).cast() };
         let within = &bytes[start % WORD..][..LONGEST_HEAD];
-        let (head, len) = Head::read(within);
+        let (head, len) = RecordHead::read(within);
         (start + len + head.key + head.stored <= self.shape.end()).then_some((head, len))
     }
 
@@ -258,7 +258,7 @@ impl<'a> Segment<'a> {
 
     /// Copies `len` bytes from `at` to `into`, if it has room for the words that hold them.
     #[inline(always)]
-    pub(super) fn copy(self, at: usize, len: usize, into: &Scratch<'_>) -> bool {
+    pub(super) fn copy(self, at: usize, len: usize, into: &ReadScratch<'_>) -> bool {
         let first = at / WORD;
         let count = (at + len).div_ceil(WORD) - first;
         let Some(words) = into.words.get(..count) else { return false };
@@ -334,13 +334,13 @@ impl<'a> Segment<'a> {
 }
 
 /// Memory to which a reader copies stored bytes while they may be changing.
-pub(super) struct Scratch<'a> {
+pub(super) struct ReadScratch<'a> {
     words: &'a [Cell<MaybeUninit<usize>>],
     /// Where the bytes begin that were copied last, and how many they are.
     holds: Cell<(usize, usize)>,
 }
 
-impl<'a> Scratch<'a> {
+impl<'a> ReadScratch<'a> {
     pub(super) fn new(words: &'a mut [MaybeUninit<usize>]) -> Self {
         let words = Cell::from_mut(words).as_slice_of_cells();
         Self { words, holds: Cell::new((0, 0)) }

@@ -1,15 +1,14 @@
 //! Maintenance outside of writes: steps that sweep ahead of writers, removal of expired entries, and shrinking.
 
 use super::expiry::RemovalCause;
+use super::index::IndexLayout;
 use super::maintenance::SweepOutcome;
-use super::record::Location;
+use super::record::RecordLocation;
 use super::store::Store;
 use super::sweep::COMPACT_FIRST_PART;
 use crate::api::hash::KeyHash;
-use crate::bins::layout::Layout;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::Indirect;
-use crate::table::walk::Position;
+use crate::table::walk::WalkPosition;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -25,8 +24,6 @@ const AHEAD_ENTRIES: usize = 1024;
 const FEW_ENTRIES: usize = 256;
 /// Backoff steps for which a step leaves the maintenance lock to a waiting writer.
 const YIELD: usize = 32;
-
-type Bins = Layout<Indirect, ()>;
 
 impl Store {
     /// Does the maintenance that writers would soon have to do. Returns whether there was anything to do.
@@ -79,7 +76,7 @@ impl Store {
     fn grow_index(&self) -> bool {
         let table = &self.index.table;
         let len = table.len_within();
-        let wanted = Bins::bins_for(len + (len / 32).max(AHEAD_ENTRIES.min(len / 4)));
+        let wanted = IndexLayout::bins_for(len + (len / 32).max(AHEAD_ENTRIES.min(len / 4)));
         if len < FEW_ENTRIES || !table.has_arena() || table.has(wanted) {
             return false;
         }
@@ -110,7 +107,7 @@ impl Store {
                 let cause = RemovalCause::Expired;
                 removed += usize::from(self.discard(hash, &entry.key, exactly, cause));
             }
-            position = next.unwrap_or(Position::START);
+            position = next.unwrap_or(WalkPosition::START);
             if next.is_none() {
                 break;
             }
@@ -125,7 +122,7 @@ impl Store {
         &self,
         hash: KeyHash,
         key: &[u8],
-        wanted: impl Fn(Location) -> bool,
+        wanted: impl Fn(RecordLocation) -> bool,
         cause: RemovalCause,
     ) -> bool {
         let Some(listener) = &self.expiry.listener else {

@@ -2,15 +2,15 @@
 
 use super::builder::Builder;
 use super::codec_lock::CodecLock;
-use super::expiry::Expiry;
+use super::expiry::ExpirySettings;
 use super::hash::KeyHasher;
 use super::index::Index;
 use super::loads::Loads;
 use super::maintenance::Maintenance;
-use super::memory::Memory;
+use super::memory::MemoryFigures;
 use super::models::Models;
-use super::pool::Pool;
-use super::record::{Head, Location, Shape};
+use super::pool::SegmentPool;
+use super::record::{RecordHead, RecordLocation, Shape};
 use super::records::{Chain, OpenSegment, Records};
 use super::trainer::Training;
 use super::types::{Merge, Policy};
@@ -18,7 +18,7 @@ use crate::api::hasher::DefaultHashBuilder;
 use crate::facade::atomic::{AtomicBool, AtomicUsize};
 use crate::facade::lock::Lock;
 use crate::sync::hint::Hint;
-use crate::sync::stripes::Counter;
+use crate::sync::stripes::ShardedCounter;
 use crate::sync::words::Indirect;
 use crate::table::Table;
 use alloc::boxed::Box;
@@ -30,10 +30,10 @@ const MIN_FOR_RESERVE: usize = 8;
 /// A map: the parts that its operations share. The operations are in the files above this one.
 pub(super) struct Store {
     pub(super) index: Index,
-    pub(super) memory: Memory,
+    pub(super) memory: MemoryFigures,
     pub(super) training: Training,
     pub(super) maintenance: CodecLock<Maintenance>,
-    pub(super) expiry: Expiry,
+    pub(super) expiry: ExpirySettings,
     pub(super) merge: Option<Box<dyn Merge>>,
     pub(super) policy: Policy,
     pub(super) loads: Loads,
@@ -44,9 +44,9 @@ pub(super) struct Store {
     /// The place from which read marks of cold records are cleared next.
     pub(super) age_cursor: AtomicUsize,
     /// Bytes of keys and values.
-    pub(super) contents: Counter,
-    pub(super) hits: Counter,
-    pub(super) misses: Counter,
+    pub(super) contents: ShardedCounter,
+    pub(super) hits: ShardedCounter,
+    pub(super) misses: ShardedCounter,
 }
 
 impl Store {
@@ -62,22 +62,24 @@ impl Store {
         let records = Records::new(shape, reserve, builder.codecs);
         let store = Self {
             index: Index::new(index_in_segments, hasher, records),
-            memory: Memory::new(builder.budget, size_of::<Self>()),
+            memory: MemoryFigures::new(builder.budget, size_of::<Self>()),
             training: Training::new(may_train),
             maintenance: CodecLock::new(Maintenance::new()),
-            expiry: Expiry::new(builder.clock, builder.time_to_live, builder.listener),
+            expiry: ExpirySettings::new(builder.clock, builder.time_to_live, builder.listener),
             merge: builder.merge,
             policy: builder.policy,
             loads: Loads::new(),
             hot: Lock::new(None),
             sweep_wanted: Hint::<AtomicBool>::new(false),
             age_cursor: AtomicUsize::new(0),
-            contents: Counter::new(),
-            hits: Counter::new(),
-            misses: Counter::new(),
+            contents: ShardedCounter::new(),
+            hits: ShardedCounter::new(),
+            misses: ShardedCounter::new(),
         };
         if !cfg!(hedgerow_loom) && builder.budget > 1 << 20 {
-            [&store.contents, &store.hits, &store.misses].into_iter().for_each(Counter::spread);
+            [&store.contents, &store.hits, &store.misses]
+                .into_iter()
+                .for_each(ShardedCounter::spread);
         }
         store.add_untrained_models();
         store
@@ -89,7 +91,7 @@ impl Store {
     }
 
     #[inline(always)]
-    pub(super) fn pool(&self) -> &Pool {
+    pub(super) fn pool(&self) -> &SegmentPool {
         &self.index.records.pool
     }
 
@@ -106,11 +108,11 @@ impl Store {
     /// there is no room for one.
     pub(super) fn append_hot(
         &self,
-        below: Location,
-        head: Head,
+        below: RecordLocation,
+        head: RecordHead,
         key: &[u8],
         value: &[u8],
-    ) -> Option<Location> {
+    ) -> Option<RecordLocation> {
         let mut hot = self.hot.lock();
         let size = head.record_len(true);
         if let Some(open) = hot.as_mut() {
@@ -133,12 +135,12 @@ impl Store {
     /// part of one, if it may allocate, and returns `None`. So it does if another thread has the front or the pool.
     pub(super) fn try_append_hot(
         &self,
-        below: Location,
-        head: Head,
+        below: RecordLocation,
+        head: RecordHead,
         key: &[u8],
         value: &[u8],
         may_allocate: bool,
-    ) -> Option<Location> {
+    ) -> Option<RecordLocation> {
         let mut hot = self.hot.try_lock()?;
         let size = head.record_len(true);
         if let Some(open) = hot.as_mut().filter(|open| open.at + size <= self.shape().end()) {
@@ -179,7 +181,7 @@ impl Store {
 /// it is linked, else as dead. A panic of the user's code between the two cannot lose the difference.
 pub(super) struct Appended<'a> {
     store: &'a Store,
-    pub(super) at: Location,
+    pub(super) at: RecordLocation,
     /// Whether an entry refers to the record, whose bytes stay live then.
     pub(super) is_linked: Cell<bool>,
     /// The bytes of key and value by which the map's contents grow with the record.
@@ -187,7 +189,7 @@ pub(super) struct Appended<'a> {
 }
 
 impl<'a> Appended<'a> {
-    pub(super) const fn new(store: &'a Store, at: Location, contents: isize) -> Self {
+    pub(super) const fn new(store: &'a Store, at: RecordLocation, contents: isize) -> Self {
         Self { store, at, is_linked: Cell::new(false), contents }
     }
 }
@@ -221,8 +223,14 @@ mod tests {
     }
 
     /// Appends a record for a read.
-    fn promote(store: &Store) -> Option<Location> {
-        store.try_append_hot(Location::NONE, Head::of_plain(1, 40), b"k", &[1; 40], true)
+    fn promote(store: &Store) -> Option<RecordLocation> {
+        store.try_append_hot(
+            RecordLocation::NONE,
+            RecordHead::of_plain(1, 40),
+            b"k",
+            &[1; 40],
+            true,
+        )
     }
 
     /// More than one segment of them, so that the pool is asked for the next.

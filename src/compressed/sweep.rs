@@ -24,13 +24,13 @@ use super::codec::Work;
 use super::expiry::RemovalCause;
 use super::key_in_value;
 use super::maintenance::{
-    Compressor, Maintenance, SegmentLimit, Sweep, SweepKind, SweepOutcome, SweptRecord,
+    Maintenance, SegmentLimit, Sweep, SweepKind, SweepOutcome, SweptRecord, ValueCompressor,
 };
 use super::pool::COMPACT_PART;
 use super::read::ReadEntry;
-use super::record::{Head, Location, PLAIN};
+use super::record::{PLAIN, RecordHead, RecordLocation};
 use super::records::OpenSegment;
-use super::segment::{Scratch, Segment, Use};
+use super::segment::{ReadScratch, SegmentRef, Use};
 use super::store::Store;
 use super::types::Policy;
 use crate::facade::atomic::Ordering;
@@ -164,7 +164,7 @@ impl Store {
         &self,
         maintenance: &mut Maintenance,
         sweep: Sweep,
-        segment: Segment<'_>,
+        segment: SegmentRef<'_>,
     ) -> SweepOutcome {
         let next = if self.policy == Policy::Evict && sweep.kind != SweepKind::Evict {
             self.next_cold(maintenance).map(|number| self.new_sweep(number, SweepKind::Evict))
@@ -199,7 +199,7 @@ impl Store {
         Sweep { number, kind, at: self.shape().begin(), end }
     }
 
-    fn end_sweep(&self, sweep: Sweep, segment: Segment<'_>) {
+    fn end_sweep(&self, sweep: Sweep, segment: SegmentRef<'_>) {
         if segment.is_unused() {
             self.pool().give_back(sweep.number);
             self.note_room();
@@ -253,7 +253,7 @@ impl Store {
     fn sweep_record(
         &self,
         maintenance: &mut Maintenance,
-        segment: Segment<'_>,
+        segment: SegmentRef<'_>,
         sweep: Sweep,
     ) -> Result<usize, Stuck> {
         let hot = sweep.kind == SweepKind::Demote;
@@ -269,7 +269,7 @@ impl Store {
             return Ok(size);
         }
         let Maintenance { record, plain, compressor, .. } = maintenance;
-        let mut scratch = Scratch::new(record);
+        let mut scratch = ReadScratch::new(record);
         if !segment.copy(start + len, head.key + head.stored, &scratch) {
             return Err(Stuck);
         }
@@ -285,7 +285,7 @@ impl Store {
             return Err(Stuck);
         }
         if expired {
-            let leads = |top: Location| self.records().leads_to(top, at);
+            let leads = |top: RecordLocation| self.records().leads_to(top, at);
             self.discard(hash, key, leads, RemovalCause::Expired);
             return Ok(size);
         }
@@ -306,11 +306,15 @@ impl Store {
 
     /// Moves a hot record of a value: to the hot front if it was read; otherwise only the cold record below it stays,
     /// or a new compressed one.
-    fn demote(&self, compressor: &mut Compressor, record: &SweptRecord<'_>) -> Result<(), Stuck> {
+    fn demote(
+        &self,
+        compressor: &mut ValueCompressor,
+        record: &SweptRecord<'_>,
+    ) -> Result<(), Stuck> {
         let &SweptRecord { at, hash, head, key, stored, was_read, .. } = record;
         let below = self.records().below(at);
         let to = was_read.then(|| {
-            let link = below.unwrap_or(Location::NONE);
+            let link = below.unwrap_or(RecordLocation::NONE);
             // A sweep that may not allocate is a read's, which waits for no writer that allocates.
             if compressor.no_alloc {
                 self.try_append_hot(link, head, key, stored, false)
@@ -335,12 +339,12 @@ impl Store {
     /// Folds the chain of an operand into one compressed record.
     fn fold_chain(
         &self,
-        compressor: &mut Compressor,
+        compressor: &mut ValueCompressor,
         record: &SweptRecord<'_>,
     ) -> Result<(), Stuck> {
         let &SweptRecord { at, hash, head, key, stored, .. } = record;
         for _ in 0..FOLDS {
-            let leads = |top: Location| self.records().leads_to(top, at);
+            let leads = |top: RecordLocation| self.records().leads_to(top, at);
             let Some(entry) = self.read_any_entry(hash, leads, key) else { return Ok(()) };
             if self.expiry.has_passed(entry.deadline) {
                 self.discard(hash, key, leads, RemovalCause::Expired);
@@ -360,7 +364,7 @@ impl Store {
             self.records().drop_record(to);
         }
         // The chain changes too often, or cannot be folded. The operand is moved as it is, to empty the segment.
-        let below = self.records().below(at).unwrap_or(Location::NONE);
+        let below = self.records().below(at).unwrap_or(RecordLocation::NONE);
         let to = self.append_hot(below, head, key, stored).ok_or(Stuck)?;
         self.index.relocate(hash, at, to);
         Ok(())
@@ -371,7 +375,7 @@ impl Store {
     fn fits_buffers(&self, key: &[u8], value: &[u8]) -> bool {
         // relaxed: it changes under the maintenance lock only, which the caller holds.
         let longest = self.memory.longest.load(Ordering::Relaxed).min(self.shape().max_record());
-        let record = Head::of_plain(key.len(), value.len());
+        let record = RecordHead::of_plain(key.len(), value.len());
         value.len() <= longest && record.record_len(true) <= longest
     }
 
@@ -384,7 +388,7 @@ impl Store {
     /// Copies a cold record to another segment. Compresses it again if its model is no longer in use.
     fn compact(
         &self,
-        compressor: &mut Compressor,
+        compressor: &mut ValueCompressor,
         plain: &mut [u8],
         record: &SweptRecord<'_>,
     ) -> Result<(), Stuck> {
@@ -397,7 +401,7 @@ impl Store {
             (new.record_len(false) <= head.record_len(false)).then_some((new, plain))
         });
         let limit = compressor.limit(0);
-        let Compressor { cold, out, .. } = compressor;
+        let ValueCompressor { cold, out, .. } = compressor;
         let (head, stored) = match again {
             Some((new, plain)) => (new, new.stored_bytes(plain, out)),
             None => (head, stored),
@@ -414,24 +418,24 @@ impl Store {
     /// one cold segment. The last free segment therefore stays for compaction, which frees one in any case.
     fn append_compressed(
         &self,
-        compressor: &mut Compressor,
+        compressor: &mut ValueCompressor,
         key: &[u8],
         plain: &[u8],
         deadline: u64,
-    ) -> Result<Location, Stuck> {
+    ) -> Result<RecordLocation, Stuck> {
         let head = self.compress(compressor, key, plain).with_deadline(deadline);
         let limit = compressor.limit(self.pool().reserve - 1);
-        let Compressor { cold, out, .. } = compressor;
+        let ValueCompressor { cold, out, .. } = compressor;
         self.append_cold(cold, limit, head, key, head.stored_bytes(plain, out))
     }
 
     /// Compresses the value of a key into `out`, without the key if the value contains it. Returns the head of its
     /// record.
-    fn compress(&self, compressor: &mut Compressor, key: &[u8], plain: &[u8]) -> Head {
+    fn compress(&self, compressor: &mut ValueCompressor, key: &[u8], plain: &[u8]) -> RecordHead {
         compressor.add_work(plain.len());
-        let Compressor { out, spare, rest, work, current, choice, ratio, .. } = compressor;
+        let ValueCompressor { out, spare, rest, work, current, choice, ratio, .. } = compressor;
         let work: &mut Option<Work> = work;
-        let as_plain = Head::of_plain(key.len(), plain.len());
+        let as_plain = RecordHead::of_plain(key.len(), plain.len());
         // A map without codecs stores all values plain.
         let Some(work) = work else { return as_plain };
         // A value that is too long for the buffers is compressed with its key, or not at all.
@@ -439,8 +443,11 @@ impl Store {
         let key_at = key_in_value::position(key, plain).filter(fits);
         let rest = key_at.map_or(plain, |at| key_in_value::cut(plain, at, key.len(), rest));
         let (kind, len) = self.models().compress(current, choice, rest, out, spare, work);
-        let head =
-            if kind == PLAIN { as_plain } else { Head { kind, stored: len, key_at, ..as_plain } };
+        let head = if kind == PLAIN {
+            as_plain
+        } else {
+            RecordHead { kind, stored: len, key_at, ..as_plain }
+        };
         let len = head.stored;
         if ratio.note(plain.len(), len, &self.training) && self.room_to_train() > 0 {
             self.training.set_due(true);
@@ -452,10 +459,10 @@ impl Store {
         &self,
         cold: &mut Option<OpenSegment>,
         limit: SegmentLimit,
-        head: Head,
+        head: RecordHead,
         key: &[u8],
         stored: &[u8],
-    ) -> Result<Location, Stuck> {
+    ) -> Result<RecordLocation, Stuck> {
         let size = head.record_len(false);
         if let Some(open) = cold.take_if(|open| open.at + size > self.shape().end()) {
             self.records().seal_cold(&open);

@@ -3,7 +3,7 @@
 use super::codec::{Model, Samples, TrainingTask};
 use super::codec_lock::CodecLock;
 use super::key_in_value;
-use super::record::Head;
+use super::record::RecordHead;
 use super::records::Records;
 use super::segment::Use;
 use crate::facade::atomic::{AtomicBool, AtomicUsize};
@@ -249,7 +249,9 @@ impl Sampling {
         while at < segment.end() && self.samples.len() < full {
             let location = shape.location(number, at, true);
             let Some((_, start)) = records.place(location) else { return };
-            let Some((head, len)): Option<(Head, usize)> = segment.head(start) else { return };
+            let Some((head, len)): Option<(RecordHead, usize)> = segment.head(start) else {
+                return;
+            };
             self.random = self.random.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F);
             let wanted = (self.random >> 16).is_multiple_of(gap) && !head.is_operand();
             if wanted && self.samples.len() + head.stored <= most {

@@ -11,7 +11,7 @@
 
 use super::codec::training::{self, TURN};
 use super::codec::{Choice, Model};
-use super::maintenance::Compressor;
+use super::maintenance::ValueCompressor;
 use super::models::Models;
 use super::store::Store;
 use super::trainer::{CancelOnPanic, SAMPLES, Stage, Trainer};
@@ -28,7 +28,7 @@ const MAX_POLLS: u32 = 1 << 16;
 
 /// The result of a turn of training.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum TrainingTurn {
     Some,
     /// Another thread holds a lock that the turn needs.
     Busy,
@@ -91,14 +91,14 @@ impl Store {
         let cancel = CancelOnPanic(&self.training);
         let mut current = trainer.take().unwrap_or_else(|| Trainer::new(self.room_to_train()));
         let (mut left, mut any) = (work, false);
-        let mut turn = Turn::Some;
-        while turn == Turn::Some && (left > 0 || !any) {
+        let mut turn = TrainingTurn::Some;
+        while turn == TrainingTurn::Some && (left > 0 || !any) {
             turn = self.train_one_turn(&mut current);
-            any |= turn != Turn::Busy;
+            any |= turn != TrainingTurn::Busy;
             left = left.saturating_sub(TURN);
         }
         mem::forget(cancel);
-        if turn == Turn::Done {
+        if turn == TrainingTurn::Done {
             self.training.set_due(false);
         } else {
             *trainer = Some(current);
@@ -114,25 +114,29 @@ impl Store {
         room.saturating_sub(self.models().bytes()).min(room / 2).min(left)
     }
 
-    fn train_one_turn(&self, trainer: &mut Trainer) -> Turn {
+    fn train_one_turn(&self, trainer: &mut Trainer) -> TrainingTurn {
         let Some(codec) = self.models().codec(trainer.codec) else {
             // All codecs are trained.
-            let Some(mut maintenance) = self.maintenance.try_lock() else { return Turn::Busy };
+            let Some(mut maintenance) = self.maintenance.try_lock() else {
+                return TrainingTurn::Busy;
+            };
             self.adopt_all(&mut maintenance.compressor, mem::take(&mut trainer.models));
-            return Turn::Done;
+            return TrainingTurn::Done;
         };
         let model = match &mut trainer.stage {
             Stage::Sampling(sampling) => {
                 // The lock keeps sweeps away from the segments that are sampled.
-                let Some(maintenance) = self.maintenance.try_lock() else { return Turn::Busy };
+                let Some(maintenance) = self.maintenance.try_lock() else {
+                    return TrainingTurn::Busy;
+                };
                 if sampling.advance(self.records(), self.max_samples(), maintenance.demoted()) {
-                    return Turn::Some;
+                    return TrainingTurn::Some;
                 }
                 drop(maintenance);
                 match codec.start_training(mem::take(&mut sampling.samples), trainer.room) {
                     Ok(task) => {
                         trainer.stage = Stage::Training(task, MAX_POLLS);
-                        return Turn::Some;
+                        return TrainingTurn::Some;
                     }
                     // A codec that cannot train in turns is trained at once.
                     Err(samples) => codec.train(&samples.iter().collect::<Vec<_>>(), trainer.room),
@@ -142,14 +146,14 @@ impl Store {
                 Poll::Ready(model) => model,
                 Poll::Pending if *left > 0 => {
                     *left -= 1;
-                    return Turn::Some;
+                    return TrainingTurn::Some;
                 }
                 // If there is no room, writers wait for this training, so its polls are bounded.
                 Poll::Pending => None,
             },
         };
         trainer.finish_codec(model);
-        Turn::Some
+        TrainingTurn::Some
     }
 
     /// Trains all codecs from these samples, as soon as no other thread trains them. Returns whether any model was
@@ -174,7 +178,11 @@ impl Store {
     }
 
     /// Compresses by these models from now on, as far as the budget has room for them. Returns whether any was adopted.
-    fn adopt_all(&self, compressor: &mut Compressor, models: Vec<(usize, Box<dyn Model>)>) -> bool {
+    fn adopt_all(
+        &self,
+        compressor: &mut ValueCompressor,
+        models: Vec<(usize, Box<dyn Model>)>,
+    ) -> bool {
         compressor.ratio.note_training();
         let (mut any, mut bytes) = (false, 0);
         for (codec, model) in models {
@@ -187,7 +195,7 @@ impl Store {
         any
     }
 
-    fn adopt(&self, compressor: &mut Compressor, model: Box<dyn Model>, codec: usize) -> bool {
+    fn adopt(&self, compressor: &mut ValueCompressor, model: Box<dyn Model>, codec: usize) -> bool {
         let bytes = Models::bytes_of(&*model);
         let all = self.models().bytes().saturating_add(bytes);
         if all > self.memory.max_models() || !self.reserve_model(bytes) {

@@ -18,7 +18,7 @@ use super::key_in_value;
 use super::record::MAX_MODELS;
 use super::store::Store;
 use super::types::StoreError;
-use crate::table::walk::Position;
+use crate::table::walk::WalkPosition;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -223,7 +223,7 @@ pub(super) fn export<E>(
     let mut out = SumWriter { write, sum: Hasher::new() };
     (out.write)(MAGIC).map_err(ExportError::Write)?;
     let mut exported = [false; MAX_MODELS];
-    let (mut position, mut entries, mut count) = (Some(Position::START), Vec::new(), 0);
+    let (mut position, mut entries, mut count) = (Some(WalkPosition::START), Vec::new(), 0);
     while let Some(at) = position {
         position = store.copy_bin(at, &mut entries);
         for entry in entries.drain(..) {

@@ -9,14 +9,14 @@ use super::maintenance::SweepOutcome;
 use super::memory::Shortage;
 use super::pool::COMPACT_PART;
 use super::read::ReadEntry;
-use super::record::{Head, Location, MOST_OPERANDS};
+use super::record::{MOST_OPERANDS, RecordHead, RecordLocation};
 use super::records::Chain;
 use super::store::{Appended, Store};
 use super::types::{Policy, StoreError};
 use crate::api::failure::Failure;
 use crate::api::hash::KeyHash;
 use crate::sync::backoff::Backoff;
-use crate::table::write::Change;
+use crate::table::write::EntryChange;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -65,8 +65,8 @@ impl Store {
         deadline: u64,
     ) -> Result<bool, StoreError> {
         let hash = self.index.hash(key);
-        let head = Head::of_plain(key.len(), value.len()).with_deadline(deadline);
-        let at = self.append(Location::NONE, head, key, value)?;
+        let head = RecordHead::of_plain(key.len(), value.len()).with_deadline(deadline);
+        let at = self.append(RecordLocation::NONE, head, key, value)?;
         let wanted = |top| self.records().has_key(top, key);
         let linked = self.link(hash, &at, wanted, |_, _| true, true);
         self.finish(&linked, at)
@@ -119,8 +119,8 @@ impl Store {
     /// Appends a hot record, after making room for it if necessary.
     fn append(
         &self,
-        below: Location,
-        head: Head,
+        below: RecordLocation,
+        head: RecordHead,
         key: &[u8],
         value: &[u8],
     ) -> Result<Appended<'_>, StoreError> {
@@ -185,8 +185,8 @@ impl Store {
         &self,
         hash: KeyHash,
         at: &Appended<'_>,
-        wanted: impl Fn(Location) -> bool,
-        still: impl Fn(Option<Location>, &mut Chain) -> bool,
+        wanted: impl Fn(RecordLocation) -> bool,
+        still: impl Fn(Option<RecordLocation>, &mut Chain) -> bool,
         new: bool,
     ) -> Result<Linked, Failure> {
         let mut drops = 0;
@@ -197,7 +197,7 @@ impl Store {
             // Dropped once the entry is counted, or before this writer makes room.
             let mut claim = None;
             let (mut chain, shortage) = (Chain::default(), Cell::new(None));
-            let decide = |top: Option<Location>| {
+            let decide = |top: Option<RecordLocation>| {
                 match top {
                     Some(top) => self.records().chain_into(top, &mut chain),
                     None => chain.clear(),
@@ -212,7 +212,7 @@ impl Store {
                 }
                 shortage.set(lacks);
                 let may = (top.is_some() || new) && lacks.is_none() && still(top, &mut chain);
-                if may { Change::Entry(at.at.entry(), ()) } else { Change::Keep }
+                if may { EntryChange::Entry(at.at.entry(), ()) } else { EntryChange::Keep }
             };
             let altered = self.index.alter_and_note(hash, &wanted, decide, &at.is_linked);
             drop(claim);
@@ -228,12 +228,12 @@ impl Store {
                 continue;
             }
             return match altered? {
-                (Some(_), Change::Entry(..)) => {
+                (Some(_), EntryChange::Entry(..)) => {
                     self.records().drop_chain(&chain);
                     self.note_unlinked(&chain);
                     Ok(Linked::Replaced(chain.deadline()))
                 }
-                (None, Change::Entry(..)) => Ok(Linked::New),
+                (None, EntryChange::Entry(..)) => Ok(Linked::New),
                 _ if shortage.get().is_some() => {
                     // Sweeping frees segments, but no part of the budget.
                     if shortage.get() == Some(Shortage::Segment) && make_room() {
@@ -262,7 +262,11 @@ impl Store {
     }
 
     /// Removes the entry that `wanted` accepts by its location, and returns its deadline.
-    pub(super) fn unlink(&self, hash: KeyHash, wanted: impl Fn(Location) -> bool) -> Option<u64> {
+    pub(super) fn unlink(
+        &self,
+        hash: KeyHash,
+        wanted: impl Fn(RecordLocation) -> bool,
+    ) -> Option<u64> {
         let mut chain = Chain::default();
         let removed = self.index.unlink(hash, wanted, &mut chain);
         removed.then(|| {
@@ -272,7 +276,12 @@ impl Store {
     }
 
     /// Removes the entry that refers to `at`, as opened in `generation`.
-    pub(super) fn unlink_exactly(&self, hash: KeyHash, at: Location, generation: usize) -> bool {
+    pub(super) fn unlink_exactly(
+        &self,
+        hash: KeyHash,
+        at: RecordLocation,
+        generation: usize,
+    ) -> bool {
         // The location alone may be that of a newer record of the key.
         let wanted = |top| top == at && self.records().generation(at) == generation;
         self.unlink(hash, wanted).is_some()
@@ -316,13 +325,13 @@ impl Store {
         key: &[u8],
         value: &[u8],
         deadline: u64,
-        (top, generation): (Location, usize),
+        (top, generation): (RecordLocation, usize),
     ) -> Result<bool, StoreError> {
-        let head = Head::of_plain(key.len(), value.len()).with_deadline(deadline);
-        let at = self.append(Location::NONE, head, key, value)?;
+        let head = RecordHead::of_plain(key.len(), value.len()).with_deadline(deadline);
+        let at = self.append(RecordLocation::NONE, head, key, value)?;
         // The location alone may be that of a newer record of the key.
         let still =
-            |_: Option<Location>, _: &mut Chain| self.records().generation(top) == generation;
+            |_: Option<RecordLocation>, _: &mut Chain| self.records().generation(top) == generation;
         let linked = self.link(hash, &at, |found| found == top, still, false);
         if let Ok(Linked::Other) = linked {
             return Ok(false);
@@ -338,23 +347,25 @@ impl Store {
         }
         let hash = self.index.hash(key);
         loop {
-            let head =
-                Head { kind: Head::operand_kind(0), ..Head::of_plain(key.len(), operand.len()) };
-            let mut at = self.append(Location::NONE, head, key, operand)?;
+            let head = RecordHead {
+                kind: RecordHead::operand_kind(0),
+                ..RecordHead::of_plain(key.len(), operand.len())
+            };
+            let mut at = self.append(RecordLocation::NONE, head, key, operand)?;
             let (full, expired) = (Cell::new(false), Cell::new(None));
             let now = self.expiry.now_if_used();
             // The record below may change until the bin is locked; this then runs again. No other thread has the
             // operand yet, so its link and its kind can still be stored.
-            let still = |top: Option<Location>, chain: &mut Chain| {
-                let depth = top
-                    .and_then(|top| self.records().head(top))
-                    .map_or(0, |head| Head::operands_below(head.kind).map_or(0, |below| below + 1));
+            let still = |top: Option<RecordLocation>, chain: &mut Chain| {
+                let depth = top.and_then(|top| self.records().head(top)).map_or(0, |head| {
+                    RecordHead::operands_below(head.kind).map_or(0, |below| below + 1)
+                });
                 full.set(depth >= MOST_OPERANDS);
                 let deadline = chain.deadline();
                 let is_over = deadline != 0 && deadline <= now;
                 let generation = |top| (top, self.records().generation(top));
                 expired.set(top.filter(|_| is_over).map(generation));
-                self.records().set_operand(at.at, top.unwrap_or(Location::NONE), depth);
+                self.records().set_operand(at.at, top.unwrap_or(RecordLocation::NONE), depth);
                 // The chain stays linked below the operand.
                 chain.clear();
                 !full.get() && !is_over
@@ -492,9 +503,10 @@ mod tests {
         };
         let before = live();
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            let head = Head::of_plain(3, 5);
-            let at = store.append(Location::NONE, head, b"key", b"other").expect("there is room");
-            let still = |_: Option<Location>, _: &mut Chain| panic!("a codec");
+            let head = RecordHead::of_plain(3, 5);
+            let at =
+                store.append(RecordLocation::NONE, head, b"key", b"other").expect("there is room");
+            let still = |_: Option<RecordLocation>, _: &mut Chain| panic!("a codec");
             let _ = store.link(store.index.hash(b"key"), &at, |_| true, still, true);
         }));
         assert!(panicked.is_err());

@@ -5,7 +5,7 @@ use super::map::FlatMap;
 use crate::api::entry::Entry;
 use crate::api::op::Op;
 use crate::api::or_insert::{entries_of_copies, or_insert, or_insert_methods};
-use crate::bins::bin::Entry as Slot;
+use crate::bins::bin::EntryWords as Slot;
 use crate::error::{OccupiedError, TryInsertError};
 use crate::sync::words::both;
 use core::hash::{BuildHasher, Hash};

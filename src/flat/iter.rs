@@ -2,8 +2,8 @@
 
 use super::map::FlatMap;
 use crate::table::Table;
-use crate::table::scan::{AT_ONCE, Raw};
-use crate::table::walk::Position;
+use crate::table::scan::{AT_ONCE, RawEntry};
+use crate::table::walk::WalkPosition;
 use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -15,15 +15,15 @@ use core::iter::FusedIterator;
 /// A clone continues from the same position, and reads the following bins itself.
 pub struct Iter<'a, K, V> {
     table: &'a Table<K, V>,
-    position: Option<Position>,
+    position: Option<WalkPosition>,
     /// The entries of some bins. Those before `next` were returned already.
-    some: Vec<Raw<K, V>>,
+    some: Vec<RawEntry<K, V>>,
     next: usize,
 }
 
 impl<'a, K: Copy, V: Copy> Iter<'a, K, V> {
     pub(super) fn new(table: &'a Table<K, V>) -> Self {
-        Self { table, position: Some(Position::START), some: Vec::new(), next: 0 }
+        Self { table, position: Some(WalkPosition::START), some: Vec::new(), next: 0 }
     }
 }
 
@@ -176,9 +176,9 @@ impl<K, V, S, F> fmt::Debug for ExtractIf<'_, K, V, S, F> {
 /// An iterator over the entries of a [`FlatMap`] that it consumes. Allocates a buffer for a few bins.
 pub struct IntoIter<K, V> {
     table: Table<K, V>,
-    position: Option<Position>,
+    position: Option<WalkPosition>,
     /// The entries of some bins. Those before `next` were returned already.
-    some: Vec<Raw<K, V>>,
+    some: Vec<RawEntry<K, V>>,
     next: usize,
     left: usize,
 }
@@ -186,7 +186,7 @@ pub struct IntoIter<K, V> {
 impl<K: Copy, V: Copy> IntoIter<K, V> {
     pub(super) fn new(table: Table<K, V>) -> Self {
         let left = table.len();
-        Self { table, position: Some(Position::START), some: Vec::new(), next: 0, left }
+        Self { table, position: Some(WalkPosition::START), some: Vec::new(), next: 0, left }
     }
 }
 

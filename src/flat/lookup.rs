@@ -4,7 +4,7 @@
 //! method, the user's closure among them, so each call with another closure would have a copy of all code that the
 //! closure is passed to.
 
-use crate::bins::bin::Entry;
+use crate::bins::bin::EntryWords;
 use core::mem::MaybeUninit;
 use equivalent::Equivalent;
 
@@ -16,6 +16,6 @@ pub(super) fn is<K, Q: Equivalent<K> + ?Sized>(key: &Q) -> impl Fn(&K) -> bool +
 
 /// Returns the value of an entry.
 #[inline(always)]
-pub(super) fn value_of<K: Copy, V: Copy>(entry: Entry<'_, K, V>) -> MaybeUninit<V> {
+pub(super) fn value_of<K: Copy, V: Copy>(entry: EntryWords<'_, K, V>) -> MaybeUninit<V> {
     entry.value()
 }

@@ -7,13 +7,13 @@ use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
 use crate::api::plain::Plain;
-use crate::bins::bin::Entry;
+use crate::bins::bin::EntryWords;
 use crate::bins::layout::Layout;
 use crate::error::{Busy, OccupiedError, TryReserveError};
 use crate::sync::backoff::Backoff;
 use crate::sync::words::both;
 use crate::table::Table;
-use crate::table::write::{Altered, Change};
+use crate::table::write::{Altered, EntryChange};
 use alloc::alloc::handle_alloc_error;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
@@ -419,9 +419,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub(super) fn computed((before, change): Altered<K, V>) -> Computed<V> {
         let after = match change {
-            Change::Keep => before,
-            Change::Value(new) | Change::Entry(_, new) => Some(new),
-            Change::Remove => None,
+            EntryChange::Keep => before,
+            EntryChange::Value(new) | EntryChange::Entry(_, new) => Some(new),
+            EntryChange::Remove => None,
         };
         Computed { before, after }
     }
@@ -448,11 +448,11 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         mut decide: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<Altered<K, V>, Failure> {
         let decide = |old: Option<&V>| match (decide(old.copied()), old) {
-            (Op::Keep, _) => Change::Keep,
+            (Op::Keep, _) => EntryChange::Keep,
             // `insert` keeps the key that the map has, as std's does.
-            (Op::Insert(value), Some(_)) => Change::Value(value),
-            (Op::Insert(value), None) => Change::Entry(key, value),
-            (Op::Remove, _) => Change::Remove,
+            (Op::Insert(value), Some(_)) => EntryChange::Value(value),
+            (Op::Insert(value), None) => EntryChange::Entry(key, value),
+            (Op::Remove, _) => EntryChange::Remove,
         };
         self.table.alter(hash, is(&key), value_of, self.rehash(), backoff, decide)
     }
@@ -492,16 +492,16 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let decide = |old: Option<&V>| match old.map(|&value| decide(value)) {
-            None | Some(Op::Keep) => Change::Keep,
-            Some(Op::Insert(value)) => Change::Value(value),
-            Some(Op::Remove) => Change::Remove,
+            None | Some(Op::Keep) => EntryChange::Keep,
+            Some(Op::Insert(value)) => EntryChange::Value(value),
+            Some(Op::Remove) => EntryChange::Remove,
         };
         let (before, change) =
             self.table.alter(hash, is(key), value_of, self.rehash(), backoff, decide)?;
         let op = match change {
-            Change::Keep => Op::Keep,
-            Change::Value(value) | Change::Entry(_, value) => Op::Insert(value),
-            Change::Remove => Op::Remove,
+            EntryChange::Keep => Op::Keep,
+            EntryChange::Value(value) | EntryChange::Entry(_, value) => Op::Insert(value),
+            EntryChange::Remove => Op::Remove,
         };
         Ok(before.map(|before| (before, op)))
     }
@@ -629,14 +629,14 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         key: &K,
         mut wanted: impl FnMut(&K, &V) -> bool,
     ) -> Option<(K, V)> {
-        let read = |entry: Entry<'_, K, V>| both(entry.key(), entry.value());
+        let read = |entry: EntryWords<'_, K, V>| both(entry.key(), entry.value());
         let decide = |found: Option<&(K, V)>| match found {
-            Some((key, value)) if wanted(key, value) => Change::Remove,
-            _ => Change::Keep,
+            Some((key, value)) if wanted(key, value) => EntryChange::Remove,
+            _ => EntryChange::Keep,
         };
         let (eq, rehash) = (is(key), self.rehash());
         match self.table.alter(self.hash(key), eq, read, rehash, Backoff::spinning(), decide) {
-            Ok((taken, Change::Remove)) => taken,
+            Ok((taken, EntryChange::Remove)) => taken,
             Ok(_) => None,
             Err(why) => Self::out_of_memory(&why),
         }
@@ -749,7 +749,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         let mut done = Ok(());
         table.for_each_mut(|key, value| {
             if done.is_ok() {
-                let change = |_: Option<&V>| Change::Entry(key, value);
+                let change = |_: Option<&V>| EntryChange::Entry(key, value);
                 done = fresh
                     .alter(rehash(&key), is(&key), value_of, rehash, Backoff::spinning(), change)
                     .map(drop);

@@ -2,7 +2,7 @@
 
 use super::map::FlatMap;
 use crate::table::Table;
-use crate::table::pieces::Piece;
+use crate::table::pieces::WalkPiece;
 use ::rayon::iter::plumbing::{Folder, UnindexedConsumer, UnindexedProducer, bridge_unindexed};
 use ::rayon::iter::{FromParallelIterator, IntoParallelIterator, ParallelExtend, ParallelIterator};
 use alloc::vec::Vec;
@@ -28,9 +28,9 @@ impl<K, V> fmt::Debug for ParIter<'_, K, V> {
     }
 }
 
-struct Walk<'a, K, V>(Piece<'a, K, V>);
+struct EntryProducer<'a, K, V>(WalkPiece<'a, K, V>);
 
-impl<K, V> UnindexedProducer for Walk<'_, K, V>
+impl<K, V> UnindexedProducer for EntryProducer<'_, K, V>
 where
     K: Copy + Send,
     V: Copy + Send,
@@ -60,7 +60,7 @@ where
     type Item = (K, V);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
-        bridge_unindexed(Walk(Piece::whole(self.table)), consumer)
+        bridge_unindexed(EntryProducer(WalkPiece::whole(self.table)), consumer)
     }
 }
 

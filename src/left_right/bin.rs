@@ -69,9 +69,9 @@ impl MixedHash {
 
 /// Slots of a bin, as the top bits of their bytes in the head.
 #[derive(Clone, Copy)]
-pub(super) struct Slots(u64);
+pub(super) struct HeadSlots(u64);
 
-impl Slots {
+impl HeadSlots {
     #[inline(always)]
     pub(super) fn first(self) -> Option<usize> {
         (self.0 != 0).then(|| (self.0.trailing_zeros() / 8) as usize)
@@ -83,7 +83,7 @@ impl Slots {
     }
 }
 
-impl Iterator for Slots {
+impl Iterator for HeadSlots {
     type Item = usize;
 
     #[inline(always)]
@@ -96,14 +96,14 @@ impl Iterator for Slots {
 
 /// The slots whose tags match a hash.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))))]
-pub(super) type Matches = Slots;
+pub(super) type HeadMatches = HeadSlots;
 /// The slots whose tags match a hash, a bit for each.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
 #[derive(Clone, Copy)]
-pub(super) struct Matches(u16);
+pub(super) struct HeadMatches(u16);
 
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
-impl Matches {
+impl HeadMatches {
     #[inline(always)]
     pub(super) fn first(self) -> Option<usize> {
         core::num::NonZeroU16::new(self.0).map(|bits| bits.trailing_zeros() as usize)
@@ -117,13 +117,13 @@ impl Matches {
 
 /// The tags and the overflow count of a bin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Head(pub(super) u64);
+pub(super) struct BinHead(pub(super) u64);
 
-impl Head {
+impl BinHead {
     /// Returns the slots whose tag is that of `hash`.
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
     #[inline(always)]
-    pub(super) fn matches(self, hash: MixedHash) -> Matches {
+    pub(super) fn matches(self, hash: MixedHash) -> HeadMatches {
         use core::arch::x86_64::{
             _mm_cmpeq_epi8, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_movemask_epi8, _mm_or_si128,
             _mm_set1_epi8, _mm_shufflelo_epi16, _mm_unpacklo_epi8,
@@ -135,7 +135,7 @@ impl Head {
             let tags = _mm_shufflelo_epi16::<0>(_mm_unpacklo_epi8(hash, hash));
             let tags = _mm_or_si128(tags, _mm_set1_epi8(i8::MIN));
             let head = _mm_cvtsi64_si128(self.0.cast_signed());
-            Matches(_mm_movemask_epi8(_mm_cmpeq_epi8(head, tags)).cast_unsigned() as u16)
+            HeadMatches(_mm_movemask_epi8(_mm_cmpeq_epi8(head, tags)).cast_unsigned() as u16)
         }
     }
 
@@ -143,21 +143,21 @@ impl Head {
     /// the lowest bit; the caller compares the keys anyway.
     #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))))]
     #[inline(always)]
-    pub(super) fn matches(self, hash: MixedHash) -> Matches {
+    pub(super) fn matches(self, hash: MixedHash) -> HeadMatches {
         self.matches_by_words(hash)
     }
 
     #[allow(dead_code)] // On targets with vector instructions only the test calls it.
     #[inline(always)]
-    fn matches_by_words(self, hash: MixedHash) -> Slots {
+    fn matches_by_words(self, hash: MixedHash) -> HeadSlots {
         // The overflow count never matches: a tag has its top bit set, and the count does not.
         let differs = self.0 ^ (u64::from(hash.tag()) * ONES);
-        Slots(differs.wrapping_sub(ONES) & !differs & TOP_BITS)
+        HeadSlots(differs.wrapping_sub(ONES) & !differs & TOP_BITS)
     }
 
     #[inline]
-    pub(super) fn used(self) -> Slots {
-        Slots(self.0 & SLOT_TOP_BITS)
+    pub(super) fn used(self) -> HeadSlots {
+        HeadSlots(self.0 & SLOT_TOP_BITS)
     }
 
     #[inline(always)]
@@ -208,24 +208,24 @@ impl Head {
 /// Seven slots and their head, in whole cache lines. The highest slots are filled first, because they share a line with
 /// the head.
 #[repr(C, align(64))]
-pub(super) struct Bin<E> {
+pub(super) struct SideBin<E> {
     slots: [MaybeUninit<E>; 7],
-    head: Head,
+    head: BinHead,
 }
 
 #[allow(clippy::expl_impl_clone_on_copy)] // A derived `Clone` would require `E: Clone`.
-impl<E: Copy> Clone for Bin<E> {
+impl<E: Copy> Clone for SideBin<E> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<E: Copy> Copy for Bin<E> {}
+impl<E: Copy> Copy for SideBin<E> {}
 
-impl<E> Bin<E> {
+impl<E> SideBin<E> {
     pub(super) const SLOTS: usize = 7;
     pub(super) const EMPTY: Self =
-        Self { slots: [const { MaybeUninit::uninit() }; 7], head: Head(0) };
+        Self { slots: [const { MaybeUninit::uninit() }; 7], head: BinHead(0) };
 
     /// Returns the most entries that `bins` bins hold: three quarters of their slots. With more entries, many bins
     /// would overflow, and misses would read further bins.
@@ -247,22 +247,22 @@ impl<E> Bin<E> {
     }
 }
 
-impl<E: Copy> Bin<E> {
+impl<E: Copy> SideBin<E> {
     /// Makes an empty bin in place. This writes the head only: slots may hold anything, and seven large entries would
     /// not fit on a small stack.
     #[cfg(feature = "left-right")]
     pub(super) fn make_empty(at: &mut MaybeUninit<Self>) {
         // SAFETY: the pointer is valid for writes of a whole bin.
-        unsafe { (&raw mut (*at.as_mut_ptr()).head).write(Head(0)) };
+        unsafe { (&raw mut (*at.as_mut_ptr()).head).write(BinHead(0)) };
     }
 
     /// Empties the bin.
     pub(super) fn clear(&mut self) {
-        self.head = Head(0);
+        self.head = BinHead(0);
     }
 
     #[inline(always)]
-    pub(super) fn head(&self) -> Head {
+    pub(super) fn head(&self) -> BinHead {
         self.head
     }
 
@@ -322,7 +322,7 @@ impl<E: Copy> Bin<E> {
     #[cfg(feature = "left-right")]
     #[inline(always)]
     pub(super) fn part(this: *const Self, slot: usize) -> *const u8 {
-        let head = size_of::<Self>() - size_of::<Head>();
+        let head = size_of::<Self>() - size_of::<BinHead>();
         let within = if slot < Self::SLOTS { slot * size_of::<E>() } else { head };
         this.cast::<u8>().wrapping_add(within)
     }
@@ -347,7 +347,7 @@ mod tests {
         for base in [0x80u64, 0x81, 0xFF] {
             for (slot, passed) in (0..7).flat_map(|slot| [(slot, 0), (slot, 1), (slot, SATURATED)])
             {
-                let empty = Head(passed << OVERFLOW_SHIFT);
+                let empty = BinHead(passed << OVERFLOW_SHIFT);
                 let head =
                     empty.with(slot, MixedHash(base)).with((slot + 2) % 7, MixedHash(base ^ 2));
                 assert_eq!(head.matches(MixedHash(base)).first(), Some(slot));
@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_saturated_count_stays_and_none_goes_below_zero() {
-        let mut head = Head(0).with(3, MixedHash(9));
+        let mut head = BinHead(0).with(3, MixedHash(9));
         assert_eq!(head.without_overflow(), head);
         for _ in 0..200 {
             head = head.with_overflow();
@@ -390,11 +390,11 @@ mod tests {
     #[test]
     fn bins_waste_little_and_have_room() {
         fn check<E>(bytes: usize) {
-            assert_eq!(size_of::<Bin<E>>(), bytes);
+            assert_eq!(size_of::<SideBin<E>>(), bytes);
             for entries in 0..3_000 {
-                let bins = Bin::<E>::number_for(entries).unwrap();
-                assert!(Bin::<E>::capacity(bins) >= entries);
-                assert!(Bin::<E>::capacity(bins) <= bins * Bin::<E>::SLOTS);
+                let bins = SideBin::<E>::number_for(entries).unwrap();
+                assert!(SideBin::<E>::capacity(bins) >= entries);
+                assert!(SideBin::<E>::capacity(bins) <= bins * SideBin::<E>::SLOTS);
             }
         }
         check::<u64>(64);
@@ -404,7 +404,7 @@ mod tests {
         check::<[u64; 9]>(512);
         check::<()>(64);
         for entries in [usize::MAX, usize::MAX / 4 * 3, usize::MAX / 4 * 3 - 1, usize::MAX / 2] {
-            assert_eq!(Bin::<u64>::number_for(entries), None, "{entries} entries");
+            assert_eq!(SideBin::<u64>::number_for(entries), None, "{entries} entries");
         }
     }
 }

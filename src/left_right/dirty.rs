@@ -3,8 +3,8 @@
 //! A place is a slot of a bin, or its head. A write of another value changes one slot, so a publish copies one line of
 //! the bin and not all of it.
 
-use super::bin::Bin;
-use super::side::{HEAD, Place, Side};
+use super::bin::SideBin;
+use super::side::{HEAD, SidePlace, TableSide};
 use crate::error::TryReserveError;
 use alloc::vec::Vec;
 
@@ -76,7 +76,7 @@ impl Dirty {
     /// Notes that readers cannot see the entry at `place`. The note stays until the next publish: readers cannot see an
     /// entry that is put there later either.
     #[inline(always)]
-    pub(super) fn note_unseen(&mut self, place: Place) {
+    pub(super) fn note_unseen(&mut self, place: SidePlace) {
         if self.notes_unseen {
             self.marks[place.bin] |= 1 << place.slot;
         }
@@ -84,7 +84,7 @@ impl Dirty {
 
     /// Returns true if `note_unseen` was called for `place`.
     #[inline(always)]
-    pub(super) fn is_unseen(&self, place: Place) -> bool {
+    pub(super) fn is_unseen(&self, place: SidePlace) -> bool {
         self.notes_unseen && self.marks[place.bin] >> place.slot & 1 != 0
     }
 
@@ -96,13 +96,13 @@ impl Dirty {
 
     /// Returns true if the sides may differ at `place`.
     #[inline(always)]
-    pub(super) fn has(&self, place: Place) -> bool {
+    pub(super) fn has(&self, place: SidePlace) -> bool {
         self.everywhere || self.marks[place.bin] >> place.slot & 1 != 0
     }
 
     /// Notes that the sides differ at `place`.
     #[inline(always)]
-    pub(super) fn mark(&mut self, place: Place) {
+    pub(super) fn mark(&mut self, place: SidePlace) {
         if self.everywhere {
             return;
         }
@@ -126,13 +126,13 @@ impl Dirty {
     }
 
     /// Makes `to` equal to `from`, and forgets the differences.
-    pub(super) fn copy<E: Copy, B>(&mut self, from: &Side<E, B>, to: &mut Side<E, B>)
+    pub(super) fn copy<E: Copy, B>(&mut self, from: &TableSide<E, B>, to: &mut TableSide<E, B>)
     where
-        B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>,
+        B: AsRef<[SideBin<E>]> + AsMut<[SideBin<E>]>,
     {
         /// Places to prefetch ahead: far enough for a line to arrive in time.
         const AHEAD: usize = 12;
-        let unpack = |word: u32| Place {
+        let unpack = |word: u32| SidePlace {
             bin: (word >> SLOT_BITS) as usize,
             slot: word as usize & ((1 << SLOT_BITS) - 1),
         };

@@ -7,8 +7,8 @@
 //!   last one did, and takes over its pending changes.
 
 use super::bin::MixedHash;
-use super::pending::{PendingChanges, Table, table};
-use super::side::View;
+use super::pending::{GrowingSide, PendingChanges, table};
+use super::side::SideView;
 use super::storage::Storage;
 use super::storage::free_all;
 use crate::error::TryReserveError;
@@ -17,7 +17,7 @@ use crate::sync::cache::CachePadded;
 use crate::sync::claim::Claim;
 use crate::sync::registry::Registry;
 use crate::sync::sides::{SideState, Sides};
-use crate::sync::slot::Slot;
+use crate::sync::slot::ReaderSlot;
 use core::cell::UnsafeCell;
 use core::hash::{BuildHasher, Hash};
 use core::iter;
@@ -28,9 +28,9 @@ use core::ptr::NonNull;
 /// header of one side and the pending changes. These are on lines of their own: on a line that lookups read, each
 /// change would wait until the other cores have given up their copies, and their next lookups would fetch it again.
 #[repr(C)]
-pub(super) struct Inner<K, V, S, P: Storage<K, V>> {
+pub(super) struct LeftRightCore<K, V, S, P: Storage<K, V>> {
     pub(super) sides: Sides,
-    tables: [CachePadded<UnsafeCell<Table<P::Entry>>>; 2],
+    tables: [CachePadded<UnsafeCell<GrowingSide<P::Entry>>>; 2],
     pub(super) hash_builder: S,
     registry: Registry,
     /// Held by the writer.
@@ -42,11 +42,17 @@ pub(super) struct Inner<K, V, S, P: Storage<K, V>> {
 // SAFETY: readers of any thread read keys, values and the hasher (`Sync`). The writer drops entries, and the thread
 // that drops the last handle drops the rest (`Send`). One thread at a time writes the cells: the protocol of the sides
 // ([LR-1] to [LR-5]) and the writer's claim ([SE-1], [SE-2]) ensure that.
-unsafe impl<K: Send + Sync, V: Send + Sync, S: Send, P: Storage<K, V>> Send for Inner<K, V, S, P> {}
+unsafe impl<K: Send + Sync, V: Send + Sync, S: Send, P: Storage<K, V>> Send
+    for LeftRightCore<K, V, S, P>
+{
+}
 // SAFETY: as above.
-unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync, P: Storage<K, V>> Sync for Inner<K, V, S, P> {}
+unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync, P: Storage<K, V>> Sync
+    for LeftRightCore<K, V, S, P>
+{
+}
 
-impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> LeftRightCore<K, V, S, P> {
     /// Makes an empty map. The caller holds the writer's claim.
     pub(super) fn try_new(hash_builder: S) -> Result<Self, TryReserveError> {
         barrier::prepare();
@@ -63,12 +69,12 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
     }
 
     /// Claims a slot for a reader, which is in no read section. Returns `None` if there is no memory for one.
-    pub(super) fn claim(&self) -> Option<NonNull<Slot>> {
+    pub(super) fn claim(&self) -> Option<NonNull<ReaderSlot>> {
         let _operation = self.sides.scheduled.operation();
         self.registry.claim().map(NonNull::from)
     }
 
-    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+    pub(super) fn slots(&self) -> impl Iterator<Item = &ReaderSlot> {
         self.registry.slots()
     }
 
@@ -87,7 +93,7 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
     ///
     /// # Safety
     /// While the view is used, the caller is in a read section that returned `state`, or is the writer.
-    pub(super) unsafe fn view(&self, state: SideState) -> View<P::Entry> {
+    pub(super) unsafe fn view(&self, state: SideState) -> SideView<P::Entry> {
         // SAFETY: the writer does not change a side that a reader may be in.
         unsafe { &*self.tables[state.read_index()].get() }.view_of(state)
     }
@@ -96,7 +102,7 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
     ///
     /// # Safety
     /// The caller holds the writer's claim, and does not swap the sides while the reference is used.
-    pub(super) unsafe fn read_side(&self) -> &Table<P::Entry> {
+    pub(super) unsafe fn read_side(&self) -> &GrowingSide<P::Entry> {
         // SAFETY: no thread changes the read side.
         unsafe { &*self.tables[self.sides.state().read_index()].get() }
     }
@@ -105,7 +111,7 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
     ///
     /// # Safety
     /// The caller holds the writer's claim, and neither swaps nor changes the side while the reference is used.
-    pub(super) unsafe fn write_side(&self) -> &Table<P::Entry> {
+    pub(super) unsafe fn write_side(&self) -> &GrowingSide<P::Entry> {
         // SAFETY: the caller promises that the side does not change while the reference is used.
         unsafe { &*self.tables[self.sides.state().write_index()].get() }
     }
@@ -116,7 +122,7 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
     /// The caller holds the writer's claim, the last swap is over, and no other reference to the side is used at the
     /// same time.
     #[allow(clippy::mut_from_ref)] // The side is in a cell that only the writer uses.
-    pub(super) unsafe fn write_side_mut(&self) -> &mut Table<P::Entry> {
+    pub(super) unsafe fn write_side_mut(&self) -> &mut GrowingSide<P::Entry> {
         // SAFETY: the caller promises that it alone uses the side.
         unsafe { &mut *self.tables[self.sides.state().write_index()].get() }
     }
@@ -149,7 +155,7 @@ impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
     }
 }
 
-impl<K, V, S, P: Storage<K, V>> Drop for Inner<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Drop for LeftRightCore<K, V, S, P> {
     fn drop(&mut self) {
         let state = self.sides.state();
         let pending = self.pending.get_mut();
@@ -174,7 +180,7 @@ impl<K, V, S, P: Storage<K, V>> Drop for Inner<K, V, S, P> {
 
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
-    use super::Inner;
+    use super::LeftRightCore;
     use crate::left_right::storage::Inline;
     use core::ops::RangeInclusive;
 
@@ -187,7 +193,7 @@ mod tests {
 
     #[test]
     fn changes_write_no_line_that_lookups_read() {
-        let inner = Inner::<u64, u64, [u64; 2], Inline>::try_new([0; 2]).unwrap();
+        let inner = LeftRightCore::<u64, u64, [u64; 2], Inline>::try_new([0; 2]).unwrap();
         let [one, other] = &inner.tables;
         let written = [lines(&**other), lines(&*inner.pending)];
         for read in [lines(&inner.sides), lines(&**one), lines(&inner.hash_builder)] {

@@ -4,7 +4,7 @@ use super::reader::ReadHandle;
 use super::storage::Storage;
 use crate::facade::ScheduledRef;
 use crate::sync::sides::Sides;
-use crate::sync::slot::Slot;
+use crate::sync::slot::ReaderSlot;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
@@ -171,7 +171,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
 /// ([`WriteHandle::stalled_readers`](super::WriteHandle::stalled_readers)).
 pub struct ReadGuard<'a, V: ?Sized> {
     value: NonNull<V>,
-    slot: &'a Slot,
+    slot: &'a ReaderSlot,
     scheduled: ScheduledRef<'a>,
     /// Neither `Send` nor `Sync`: the slot belongs to the thread of the handle.
     handle: PhantomData<(&'a V, *mut ())>,

@@ -1,6 +1,6 @@
 //! `LeftRightMap` itself, which makes the handles.
 
-use super::inner::Inner;
+use super::inner::LeftRightCore;
 use super::reader::ReadHandle;
 use super::storage::{Boxed, Inline, Storage};
 use super::writer::WriteHandle;
@@ -114,9 +114,9 @@ impl<K, V, S> LeftRightMap<K, V, S> {
     }
 
     fn handles<P: Storage<K, V>>(hash_builder: S) -> Handles<K, V, S, P> {
-        let shared = Inner::try_new(hash_builder);
-        let shared =
-            shared.unwrap_or_else(|_| handle_alloc_error(Layout::new::<Inner<K, V, S, P>>()));
+        let shared = LeftRightCore::try_new(hash_builder);
+        let shared = shared
+            .unwrap_or_else(|_| handle_alloc_error(Layout::new::<LeftRightCore<K, V, S, P>>()));
         let shared = Shared::new(shared);
         let writer = WriteHandle::new(shared.clone());
         (writer, ReadHandle::new(&shared))

@@ -19,10 +19,10 @@
 //!   Once the swap is complete, the writer makes the changes. Those whose entries have a place come first, because
 //!   growth would move them.
 
-use super::bin::Bin;
 use super::bin::MixedHash;
+use super::bin::SideBin;
 use super::dirty::Dirty;
-use super::side::{PackedPlace, Side};
+use super::side::{PackedPlace, TableSide};
 use crate::error::TryReserveError;
 #[cfg(feature = "std")]
 use crate::sync::holder::Holder;
@@ -37,18 +37,18 @@ use std::sync::Arc;
 pub(super) type Batched<K, V> = VecDeque<(MixedHash, K, V)>;
 
 /// A side of a map that grows.
-pub(super) type Table<E> = Side<E, Vec<Bin<E>>>;
+pub(super) type GrowingSide<E> = TableSide<E, Vec<SideBin<E>>>;
 
 /// Returns a side of `bins` empty bins.
-pub(super) fn table<E: Copy>(bins: usize) -> Result<Table<E>, TryReserveError> {
+pub(super) fn table<E: Copy>(bins: usize) -> Result<GrowingSide<E>, TryReserveError> {
     let mut room = Vec::new();
     room.try_reserve_exact(bins).map_err(|_| TryReserveError::Alloc)?;
     for bin in &mut room.spare_capacity_mut()[..bins] {
-        Bin::make_empty(bin);
+        SideBin::make_empty(bin);
     }
     // SAFETY: the vector has room for `bins` bins, and the loop has initialized each of them.
     unsafe { room.set_len(bins) };
-    Ok(Side::new(room))
+    Ok(TableSide::new(room))
 }
 
 /// An entry on the read side, which therefore has the same place on both sides.
@@ -88,7 +88,7 @@ pub(super) struct Emptied<E> {
 pub(super) struct PendingChanges<E> {
     pub(super) dirty: Dirty,
     /// Memory for the other side, if the write side has grown.
-    pub(super) spare: Option<Table<E>>,
+    pub(super) spare: Option<GrowingSide<E>>,
     /// Entries that were taken out of the write side and that readers may still see.
     pub(super) retired: Option<E>,
     /// Entries that no reader can see any more, to be dropped after this thread has released the shared writer's lock.

@@ -1,14 +1,14 @@
 //! Readers' handles: each owns a slot, in which it announces its read sections.
 
-use super::inner::Inner;
-use super::side::View;
+use super::inner::LeftRightCore;
+use super::side::SideView;
 use super::storage::{Boxed, Storage};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
 use crate::facade::ScheduledRef;
 use crate::sync::shared::Shared;
 use crate::sync::sides::{SideState, Sides};
-use crate::sync::slot::Slot;
+use crate::sync::slot::ReaderSlot;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -28,11 +28,11 @@ use core::ptr::NonNull;
 ///   point is its load of the map's state.
 /// - The map lives until its last handle is dropped, whether the writer's or a reader's.
 pub struct ReadHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
-    shared: Shared<Inner<K, V, S, P>>,
-    slot: NonNull<Slot>,
+    shared: Shared<LeftRightCore<K, V, S, P>>,
+    slot: NonNull<ReaderSlot>,
     /// The state that the last outermost read section returned, and a view of that read side.
     known: Cell<SideState>,
-    view: Cell<View<P::Entry>>,
+    view: Cell<SideView<P::Entry>>,
 }
 
 // A read section ends when its guard is dropped, also by a panic.
@@ -50,7 +50,9 @@ where
 }
 
 impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
-    pub(super) fn try_new(shared: &Shared<Inner<K, V, S, P>>) -> Result<Self, TryReserveError> {
+    pub(super) fn try_new(
+        shared: &Shared<LeftRightCore<K, V, S, P>>,
+    ) -> Result<Self, TryReserveError> {
         let shared = shared.clone();
         let slot = shared.claim().ok_or(TryReserveError::Alloc)?;
         // SAFETY: the slot belongs to the shared part, which lives as long as `shared`.
@@ -64,18 +66,18 @@ impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
         Ok(Self { shared, slot, known: Cell::new(known), view: Cell::new(view) })
     }
 
-    pub(super) fn new(shared: &Shared<Inner<K, V, S, P>>) -> Self {
-        Self::try_new(shared).unwrap_or_else(|_| handle_alloc_error(Layout::new::<Slot>()))
+    pub(super) fn new(shared: &Shared<LeftRightCore<K, V, S, P>>) -> Self {
+        Self::try_new(shared).unwrap_or_else(|_| handle_alloc_error(Layout::new::<ReaderSlot>()))
     }
 
-    pub(super) fn slot(&self) -> &Slot {
+    pub(super) fn slot(&self) -> &ReaderSlot {
         // SAFETY: the slot belongs to the shared part, which lives as long as the handle.
         unsafe { self.slot.as_ref() }
     }
 
     /// Begins a read section, which [`end_read`](Self::end_read) ends, and returns a view of the read side.
     #[inline(always)]
-    pub(super) fn begin_read(&self) -> View<P::Entry> {
+    pub(super) fn begin_read(&self) -> SideView<P::Entry> {
         let known = self.known.get();
         let state = self.shared.sides.begin_read(self.slot(), known);
         // The same state means the same side, so the view of the last read section still holds. If swap counts soon
@@ -87,7 +89,7 @@ impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     }
 
     #[inline(never)]
-    fn refresh_view(&self, state: SideState) -> View<P::Entry> {
+    fn refresh_view(&self, state: SideState) -> SideView<P::Entry> {
         // SAFETY: the read section that returned `state` has not ended.
         let view = unsafe { self.shared.view(state) };
         // A nested read section does not store its state in the slot, so the next outer one must not rely on it.
@@ -109,7 +111,7 @@ impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
         self.shared.sides.scheduled.by_ref()
     }
 
-    pub(super) fn shared(&self) -> &Shared<Inner<K, V, S, P>> {
+    pub(super) fn shared(&self) -> &Shared<LeftRightCore<K, V, S, P>> {
         &self.shared
     }
 
@@ -181,7 +183,7 @@ impl<K, V, S, P: Storage<K, V>> fmt::Debug for ReadHandle<K, V, S, P> {
 
 /// Makes [`ReadHandle`]s. Unlike them it can be shared between threads.
 pub struct ReadHandleFactory<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
-    shared: Shared<Inner<K, V, S, P>>,
+    shared: Shared<LeftRightCore<K, V, S, P>>,
 }
 
 // It only makes handles.

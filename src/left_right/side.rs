@@ -27,7 +27,7 @@
 //! Slots are filled from the highest down, because the highest ones are beside the head. If a bin has two cache lines,
 //! a lookup prefetches both before it reads the head.
 
-use super::bin::{Bin, MixedHash, Slots};
+use super::bin::{HeadSlots, MixedHash, SideBin};
 #[cfg(feature = "left-right")]
 use crate::sync::prefetch;
 #[cfg(feature = "left-right")]
@@ -38,7 +38,7 @@ use core::ptr::NonNull;
 
 /// The place of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place {
+pub(super) struct SidePlace {
     pub(super) bin: usize,
     pub(super) slot: usize,
 }
@@ -46,22 +46,22 @@ pub(super) struct Place {
 /// The slot that stands for the head of a bin, among places that have changed.
 pub(super) const HEAD: usize = 7;
 
-/// A [`Place`] in one word, because a small device stores one for each deferred change. The lowest three bits are the
-/// slot, the others the bin's number, which has bits to spare: a bin takes 64 bytes of memory at least.
+/// A [`SidePlace`] in one word, because a small device stores one for each deferred change. The lowest three bits are
+/// the slot, the others the bin's number, which has bits to spare: a bin takes 64 bytes of memory at least.
 #[cfg(feature = "left-right")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct PackedPlace(usize);
 
 #[cfg(feature = "left-right")]
-impl From<Place> for PackedPlace {
-    fn from(place: Place) -> Self {
+impl From<SidePlace> for PackedPlace {
+    fn from(place: SidePlace) -> Self {
         debug_assert!(place.slot < 8);
         Self(place.bin << 3 | place.slot)
     }
 }
 
 #[cfg(feature = "left-right")]
-impl From<PackedPlace> for Place {
+impl From<PackedPlace> for SidePlace {
     fn from(place: PackedPlace) -> Self {
         Self { bin: place.0 >> 3, slot: place.0 & 7 }
     }
@@ -119,8 +119,8 @@ fn block_after(mut block: usize, blocks: usize) -> usize {
 }
 
 /// A side as readers see it: the address of its bins, and figures about it.
-pub(super) struct View<E> {
-    bins: NonNull<Bin<E>>,
+pub(super) struct SideView<E> {
+    bins: NonNull<SideBin<E>>,
     number: usize,
     pub(super) len: usize,
     /// Publishes up to this state.
@@ -128,19 +128,19 @@ pub(super) struct View<E> {
     pub(super) generation: u64,
 }
 
-impl<E> Clone for View<E> {
+impl<E> Clone for SideView<E> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<E> Copy for View<E> {}
+impl<E> Copy for SideView<E> {}
 
-impl<E: Copy> View<E> {
+impl<E: Copy> SideView<E> {
     /// # Safety
     /// The side is neither changed nor dropped while the reference is used, and has more than `number` bins.
     #[inline(always)]
-    unsafe fn bin<'a>(self, number: usize) -> &'a Bin<E> {
+    unsafe fn bin<'a>(self, number: usize) -> &'a SideBin<E> {
         debug_assert!(number < self.number);
         // SAFETY: the caller promises that the bin exists and does not change.
         unsafe { self.bins.add(number).as_ref() }
@@ -178,7 +178,7 @@ impl<E: Copy> View<E> {
     {
         let home = hash.home(self.number);
         // The head and the slots are in different lines: fetched together, they are waited for once.
-        Bin::prefetch(self.bins.as_ptr().wrapping_add(home));
+        SideBin::prefetch(self.bins.as_ptr().wrapping_add(home));
         // SAFETY: the caller promises that the side does not change, and a home is less than the number of bins.
         unsafe {
             match Self::find_in(self.bin(home), hash, is) {
@@ -193,7 +193,7 @@ impl<E: Copy> View<E> {
     /// As `find`, in one bin, with the entry's slot. The error says whether the entry may be in a later bin.
     #[inline(always)]
     fn find_in(
-        bin: &Bin<E>,
+        bin: &SideBin<E>,
         hash: MixedHash,
         mut is: impl FnMut(&E) -> bool,
     ) -> Result<(usize, &E), bool> {
@@ -258,7 +258,7 @@ impl<E: Copy> View<E> {
     #[cfg(feature = "left-right")]
     #[inline(always)]
     pub(super) fn prefetch(self, hash: MixedHash) {
-        Bin::prefetch(self.bins.as_ptr().wrapping_add(hash.home(self.number)));
+        SideBin::prefetch(self.bins.as_ptr().wrapping_add(hash.home(self.number)));
     }
 
     /// Visits the entries in the home bin of `hash` that have its tag. That is the entry of that hash, if there is one
@@ -315,41 +315,41 @@ impl<E: Copy> View<E> {
     /// # Safety
     /// The side is neither changed nor dropped while the iterator and its results are used.
     #[inline]
-    pub(super) unsafe fn entries<'a>(self) -> Entries<'a, E> {
+    pub(super) unsafe fn entries<'a>(self) -> SideEntries<'a, E> {
         // SAFETY: the caller promises that the side does not change, and there is at least one bin.
         let (slots, left) = (unsafe { self.bin(0) }.head().used(), self.len);
-        Entries { view: self, bin: 0, slots, left, borrows: PhantomData }
+        SideEntries { view: self, bin: 0, slots, left, borrows: PhantomData }
     }
 }
 
 /// The entries of a side that does not change.
-pub(super) struct Entries<'a, E> {
-    view: View<E>,
+pub(super) struct SideEntries<'a, E> {
+    view: SideView<E>,
     bin: usize,
     /// The slots of the bin that are left.
-    slots: Slots,
+    slots: HeadSlots,
     left: usize,
     borrows: PhantomData<&'a E>,
 }
 
-impl<E> Clone for Entries<'_, E> {
+impl<E> Clone for SideEntries<'_, E> {
     fn clone(&self) -> Self {
         Self { ..*self }
     }
 }
 
-impl<'a, E: Copy> Iterator for Entries<'a, E> {
-    type Item = (Place, &'a E);
+impl<'a, E: Copy> Iterator for SideEntries<'a, E> {
+    type Item = (SidePlace, &'a E);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            // SAFETY: the caller of `View::entries` promised that the side does not change.
+            // SAFETY: the caller of `SideView::entries` promised that the side does not change.
             let bin = unsafe { self.view.bin(self.bin) };
             if let Some(slot) = self.slots.next() {
                 self.left -= 1;
                 // SAFETY: the head said that the slot is in use, and the side does not change.
-                return Some((Place { bin: self.bin, slot }, unsafe { bin.entry(slot) }));
+                return Some((SidePlace { bin: self.bin, slot }, unsafe { bin.entry(slot) }));
             }
             if self.bin + 1 >= self.view.number {
                 return None;
@@ -366,7 +366,7 @@ impl<'a, E: Copy> Iterator for Entries<'a, E> {
 }
 
 /// A side as its owner sees it. `B` stores the bins, at least one.
-pub(super) struct Side<E, B> {
+pub(super) struct TableSide<E, B> {
     bins: B,
     len: usize,
     /// Publishes up to this state, if the number of swaps does not tell.
@@ -374,7 +374,7 @@ pub(super) struct Side<E, B> {
     entries: PhantomData<E>,
 }
 
-impl<E, B> Side<E, B> {
+impl<E, B> TableSide<E, B> {
     /// Makes a side of `bins`, which are empty; there is at least one.
     pub(super) const fn new(bins: B) -> Self {
         Self { bins, len: 0, generation: 0, entries: PhantomData }
@@ -393,25 +393,25 @@ impl<E, B> Side<E, B> {
     }
 }
 
-impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
-    fn all(&self) -> &[Bin<E>] {
+impl<E: Copy, B: AsRef<[SideBin<E>]> + AsMut<[SideBin<E>]>> TableSide<E, B> {
+    fn all(&self) -> &[SideBin<E>] {
         self.bins.as_ref()
     }
 
-    fn at(&mut self, bin: usize) -> &mut Bin<E> {
+    fn at(&mut self, bin: usize) -> &mut SideBin<E> {
         &mut self.bins.as_mut()[bin]
     }
 
-    pub(super) fn view(&self) -> View<E> {
+    pub(super) fn view(&self) -> SideView<E> {
         let (all, len, generation) = (self.all(), self.len, self.generation);
-        View { bins: NonNull::from(all).cast(), number: all.len(), len, generation }
+        SideView { bins: NonNull::from(all).cast(), number: all.len(), len, generation }
     }
 
     /// Returns a view of the read side in `state`, whose publishes are the swaps so far. So a publish does not write to
     /// the side, and most readers of the new state have the line still.
     #[cfg(feature = "left-right")]
-    pub(super) fn view_of(&self, state: SideState) -> View<E> {
-        View { generation: state.swaps().unwrap_or(self.generation), ..self.view() }
+    pub(super) fn view_of(&self, state: SideState) -> SideView<E> {
+        SideView { generation: state.swaps().unwrap_or(self.generation), ..self.view() }
     }
 
     pub(super) fn bins(&self) -> usize {
@@ -419,7 +419,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     }
 
     pub(super) fn capacity(&self) -> usize {
-        Bin::<E>::capacity(self.bins())
+        SideBin::<E>::capacity(self.bins())
     }
 
     #[cfg(feature = "left-right")]
@@ -431,8 +431,8 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
         &self,
         hash: MixedHash,
         is: impl Fn(&E) -> bool + Copy,
-    ) -> Option<(Place, &E)> {
-        let at_home = |bin, slot, entry| (Place { bin, slot }, entry);
+    ) -> Option<(SidePlace, &E)> {
+        let at_home = |bin, slot, entry| (SidePlace { bin, slot }, entry);
         let behind = |entry| (self.place_of(entry), entry);
         // SAFETY: the result borrows `&self`, and changes take `&mut self`.
         unsafe { self.view().find_from_home(hash, is, at_home, behind) }
@@ -440,27 +440,27 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
 
     /// Returns the place of `entry`, which is one of this side's.
     #[inline(never)]
-    fn place_of(&self, entry: &E) -> Place {
+    fn place_of(&self, entry: &E) -> SidePlace {
         let at = core::ptr::from_ref(entry).addr() - self.all().as_ptr().addr();
-        let (bin, within) = (at / size_of::<Bin<E>>(), at % size_of::<Bin<E>>());
+        let (bin, within) = (at / size_of::<SideBin<E>>(), at % size_of::<SideBin<E>>());
         // Entries of size zero all have the bin's address: any slot in use will do.
         let any = || self.all()[bin].head().used().next();
         let slot = within.checked_div(size_of::<E>()).or_else(any);
-        Place { bin, slot: slot.expect("in use") }
+        SidePlace { bin, slot: slot.expect("in use") }
     }
 
-    pub(super) fn entries(&self) -> Entries<'_, E> {
+    pub(super) fn entries(&self) -> SideEntries<'_, E> {
         // SAFETY: the result borrows `&self`, and changes take `&mut self`.
         unsafe { self.view().entries() }
     }
 
     /// Returns the places of `bin` that are in use now.
-    pub(super) fn places_of(&self, bin: usize) -> impl Iterator<Item = Place> + use<E, B> {
-        self.all()[bin].head().used().map(move |slot| Place { bin, slot })
+    pub(super) fn places_of(&self, bin: usize) -> impl Iterator<Item = SidePlace> + use<E, B> {
+        self.all()[bin].head().used().map(move |slot| SidePlace { bin, slot })
     }
 
     /// Returns the entry at `place`, if the place is in use.
-    pub(super) fn get(&self, place: Place) -> Option<&E> {
+    pub(super) fn get(&self, place: SidePlace) -> Option<&E> {
         let bin = self.all().get(place.bin)?;
         // SAFETY: the head says that the slot is in use, and the result borrows `&self`.
         bin.head().holds(place.slot).then(|| unsafe { bin.entry(place.slot) })
@@ -468,7 +468,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
 
     /// Removes all entries.
     pub(super) fn clear(&mut self) {
-        self.bins.as_mut().iter_mut().for_each(Bin::clear);
+        self.bins.as_mut().iter_mut().for_each(SideBin::clear);
         self.len = 0;
     }
 
@@ -476,7 +476,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     /// entry shows that `Hash` returned something else when the entry was placed, returns the bin that holds it. Then
     /// removing the entry lowers no overflow count, and at worst some searches go further than they need.
     #[inline(always)]
-    pub(super) fn home_of(&self, hash: MixedHash, place: Place) -> usize {
+    pub(super) fn home_of(&self, hash: MixedHash, place: SidePlace) -> usize {
         let home = hash.home(self.bins());
         // Most entries are in their home bin, and then the tag need not be read.
         let is_its = home == place.bin || self.all()[place.bin].head().has_tag(place.slot, hash);
@@ -485,13 +485,13 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
 
     /// Returns true if a search for `hash` finds the entry at `place`, whose home is the bin `home`.
     #[cfg(feature = "left-right")]
-    pub(super) fn is_found_under(&self, hash: MixedHash, home: usize, place: Place) -> bool {
+    pub(super) fn is_found_under(&self, hash: MixedHash, home: usize, place: SidePlace) -> bool {
         let head = self.all()[place.bin].head();
         hash.home(self.bins()) == home && head.has_tag(place.slot, hash)
     }
 
     /// Replaces the entry at `place`, which is in use, and returns the old one.
-    pub(super) fn replace(&mut self, place: Place, entry: E) -> E {
+    pub(super) fn replace(&mut self, place: SidePlace, entry: E) -> E {
         self.at(place.bin).replace(place.slot, entry)
     }
 
@@ -502,16 +502,16 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
         &mut self,
         hash: MixedHash,
         entry: E,
-        mut mark: impl FnMut(Place),
-    ) -> Place {
+        mut mark: impl FnMut(SidePlace),
+    ) -> SidePlace {
         debug_assert!(self.len < self.capacity());
         let home = hash.home(self.bins());
         let mut bin = home;
         loop {
-            mark(Place { bin, slot: HEAD });
+            mark(SidePlace { bin, slot: HEAD });
             if let Some(slot) = self.at(bin).put(hash, entry) {
                 self.len += 1;
-                let place = Place { bin, slot };
+                let place = SidePlace { bin, slot };
                 mark(place);
                 return place;
             }
@@ -523,15 +523,20 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
 
     /// Takes out the entry at `place`, whose home is the bin `home`. Calls `mark` with each place that
     /// changes: heads alone, because readers do not look into an empty slot.
-    pub(super) fn take(&mut self, home: usize, place: Place, mut mark: impl FnMut(Place)) -> E {
+    pub(super) fn take(
+        &mut self,
+        home: usize,
+        place: SidePlace,
+        mut mark: impl FnMut(SidePlace),
+    ) -> E {
         let mut bin = home;
         while bin != place.bin {
-            mark(Place { bin, slot: HEAD });
+            mark(SidePlace { bin, slot: HEAD });
             // Otherwise misses would read past this bin forever.
             self.at(bin).remove_overflow();
             bin = after(home, bin, self.bins());
         }
-        mark(Place { bin, slot: HEAD });
+        mark(SidePlace { bin, slot: HEAD });
         self.len -= 1;
         self.at(bin).take(place.slot)
     }
@@ -551,18 +556,18 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     /// Copies the slot or head at `place` from `other`, which has as many bins.
     #[cfg(feature = "left-right")]
     #[inline(always)]
-    pub(super) fn copy_place(&mut self, other: &Self, place: Place) {
+    pub(super) fn copy_place(&mut self, other: &Self, place: SidePlace) {
         self.at(place.bin).copy_part(&other.all()[place.bin], place.slot);
     }
 
     /// Prefetches the lines that `copy_place` needs.
     #[cfg(feature = "left-right")]
     #[inline(always)]
-    pub(super) fn prefetch_copy(&self, other: &Self, place: Place) {
+    pub(super) fn prefetch_copy(&self, other: &Self, place: SidePlace) {
         let from = other.all().as_ptr().wrapping_add(place.bin);
-        prefetch::read(Bin::part(from, place.slot));
+        prefetch::read(SideBin::part(from, place.slot));
         let to = self.all().as_ptr().wrapping_add(place.bin);
-        prefetch::write(Bin::part(to, place.slot));
+        prefetch::write(SideBin::part(to, place.slot));
     }
 
     /// Sets the number of entries to that of `other`.
@@ -581,10 +586,10 @@ mod tests {
     use alloc::collections::BTreeSet;
     use alloc::vec::Vec;
 
-    type Table = Side<u64, Vec<Bin<u64>>>;
+    type Table = TableSide<u64, Vec<SideBin<u64>>>;
 
     fn table(bins: usize) -> Table {
-        Side::new(alloc::vec![Bin::EMPTY; bins])
+        TableSide::new(alloc::vec![SideBin::EMPTY; bins])
     }
 
     /// Places entries by these hashes. Returns how many bins were looked at.
@@ -657,7 +662,7 @@ mod tests {
     #[test]
     fn entries_that_are_left_of_one_part_of_a_table_are_found_soon() {
         let hashes = ascending(20_000);
-        let mut now = table(5_000 * 4 / 3 / Bin::<u64>::SLOTS + 1);
+        let mut now = table(5_000 * 4 / 3 / SideBin::<u64>::SLOTS + 1);
         let looked = place(&mut now, hashes[15_000..].iter().copied());
         assert!(looked < 20 * 5_000, "{looked} bins for 5000 entries");
         let (gone, rest): (Vec<u64>, Vec<u64>) =

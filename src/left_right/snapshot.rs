@@ -2,7 +2,7 @@
 
 use super::bin::MixedHash;
 use super::reader::ReadHandle;
-use super::side::{Entries, View};
+use super::side::{SideEntries, SideView};
 use super::storage::{Boxed, Storage};
 use crate::api::hasher::DefaultHashBuilder;
 use core::array;
@@ -16,7 +16,7 @@ use equivalent::Equivalent;
 /// One published state of a map, for as long as the snapshot is held. Made by [`ReadHandle::enter`].
 pub struct Snapshot<'a, K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     handle: &'a ReadHandle<K, V, S, P>,
-    view: View<P::Entry>,
+    view: SideView<P::Entry>,
 }
 
 impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
@@ -327,7 +327,7 @@ impl<'s, K, V, S, P: Storage<K, V>> IntoIterator for &'s Snapshot<'_, K, V, S, P
 
 /// The entries of a [`Snapshot`], in no particular order.
 pub struct Iter<'s, K, V, P: Storage<K, V> = Boxed> {
-    entries: Entries<'s, P::Entry>,
+    entries: SideEntries<'s, P::Entry>,
     pairs: PhantomData<&'s (K, V)>,
 }
 

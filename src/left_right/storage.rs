@@ -22,7 +22,7 @@ impl<K: Copy, V: Copy> Storage<K, V> for Inline {}
 
 /// The box of an entry.
 #[repr(C)]
-pub struct Node<K, V> {
+pub struct BoxedNode<K, V> {
     /// Used by the writer only. Readers read `pair`.
     writer: HashOrNext<K, V>,
     pair: (K, V),
@@ -32,11 +32,11 @@ pub struct Node<K, V> {
 /// the node has been taken out, it is the next node of a list.
 union HashOrNext<K, V> {
     hash: MixedHash,
-    next: Option<NonNull<Node<K, V>>>,
+    next: Option<NonNull<BoxedNode<K, V>>>,
 }
 
 pub(super) mod sealed {
-    use super::{Boxed, HashOrNext, Inline, MixedHash, Node};
+    use super::{Boxed, BoxedNode, HashOrNext, Inline, MixedHash};
     use crate::sync::prefetch;
     use alloc::alloc::{alloc, dealloc};
     use core::alloc::Layout;
@@ -126,22 +126,22 @@ pub(super) mod sealed {
     // SAFETY: an entry points to a box of its own. Readers read only the pair, and `link` writes only the word before
     // it.
     unsafe impl<K, V> EntryStorage<K, V> for Boxed {
-        type Entry = NonNull<Node<K, V>>;
+        type Entry = NonNull<BoxedNode<K, V>>;
 
         const OWNS: bool = true;
 
         // As many as the changes between two publishes often are, and at most 32 KiB.
         const KEPT: usize = {
-            let fit = (32 << 10) / size_of::<Node<K, V>>();
+            let fit = (32 << 10) / size_of::<BoxedNode<K, V>>();
             if fit < 256 { fit } else { 256 }
         };
 
-        const BYTES: usize = size_of::<Node<K, V>>();
+        const BYTES: usize = size_of::<BoxedNode<K, V>>();
 
         fn make(hash: MixedHash, key: K, value: V) -> Result<Self::Entry, (K, V)> {
             // SAFETY: the layout is not of size zero, because a node has a hash.
-            let room = unsafe { alloc(Layout::new::<Node<K, V>>()) };
-            let Some(node) = NonNull::new(room.cast::<Node<K, V>>()) else {
+            let room = unsafe { alloc(Layout::new::<BoxedNode<K, V>>()) };
+            let Some(node) = NonNull::new(room.cast::<BoxedNode<K, V>>()) else {
                 return Err((key, value));
             };
             // SAFETY: the memory was just allocated with this layout, so it is as good as emptied.
@@ -151,13 +151,13 @@ pub(super) mod sealed {
         #[cfg_attr(not(debug_assertions), inline(always))]
         unsafe fn refill(node: Self::Entry, hash: MixedHash, key: K, value: V) -> Self::Entry {
             // SAFETY: the caller owns the memory of a node, whose pair was dropped.
-            unsafe { node.write(Node { writer: HashOrNext { hash }, pair: (key, value) }) };
+            unsafe { node.write(BoxedNode { writer: HashOrNext { hash }, pair: (key, value) }) };
             node
         }
 
         unsafe fn empty(entry: Self::Entry) {
             /// Frees the memory if a destructor panics.
-            struct FreeOnPanic<K, V>(NonNull<Node<K, V>>);
+            struct FreeOnPanic<K, V>(NonNull<BoxedNode<K, V>>);
             impl<K, V> Drop for FreeOnPanic<K, V> {
                 fn drop(&mut self) {
                     // SAFETY: the pair was dropped, as far as its destructors went, and the caller of `empty` does not
@@ -173,7 +173,7 @@ pub(super) mod sealed {
 
         unsafe fn release(emptied: Self::Entry) {
             // SAFETY: `make` allocated the node with this layout, and the caller owns it.
-            unsafe { dealloc(emptied.as_ptr().cast(), Layout::new::<Node<K, V>>()) };
+            unsafe { dealloc(emptied.as_ptr().cast(), Layout::new::<BoxedNode<K, V>>()) };
         }
 
         #[inline(always)]

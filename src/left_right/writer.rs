@@ -1,6 +1,6 @@
 //! The writer's handle. Readers see its changes when it publishes them.
 
-use super::inner::Inner;
+use super::inner::LeftRightCore;
 use super::pending::Batched;
 use super::reader::ReadHandle;
 #[cfg(feature = "std")]
@@ -46,7 +46,7 @@ use std::sync::Arc;
 ///   If `Hash` returns different values each time, other [`Inline`](super::Inline) entries may not be found either.
 ///   Published states are not affected.
 pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
-    shared: Shared<Inner<K, V, S, P>>,
+    shared: Shared<LeftRightCore<K, V, S, P>>,
     /// Entries that a batch has not stored yet. The writer has some only while there is a batch, or if that was leaked.
     pub(super) batched: Batched<K, V>,
 }
@@ -93,11 +93,11 @@ impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
 
 impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
     /// Makes the first writer of a new map, which holds the writer's claim.
-    pub(super) fn new(shared: Shared<Inner<K, V, S, P>>) -> Self {
+    pub(super) fn new(shared: Shared<LeftRightCore<K, V, S, P>>) -> Self {
         Self { shared, batched: Batched::new() }
     }
 
-    pub(super) fn take(shared: &Shared<Inner<K, V, S, P>>) -> Option<Self> {
+    pub(super) fn take(shared: &Shared<LeftRightCore<K, V, S, P>>) -> Option<Self> {
         shared.claim_writing().then(|| {
             #[cfg_attr(not(feature = "std"), allow(unused_mut))]
             let mut writer = Self::new(shared.clone());

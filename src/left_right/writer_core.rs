@@ -1,10 +1,10 @@
 //! The writer's operations: on the write side, or on the deferred changes while readers may be in that side.
 
-use super::bin::{Bin, MixedHash};
+use super::bin::{MixedHash, SideBin};
 use super::dirty::Dirty;
-use super::inner::Inner;
-use super::pending::{Base, DeferredChange, Emptied, PendingChanges, Table, table};
-use super::side::Place;
+use super::inner::LeftRightCore;
+use super::pending::{Base, DeferredChange, Emptied, GrowingSide, PendingChanges, table};
+use super::side::SidePlace;
 use super::storage::Reclaimable;
 use super::storage::Storage;
 use super::writer_view::{WriterView, find, pair, placed_under};
@@ -20,14 +20,14 @@ const REBUILT: usize = 8;
 
 /// The writer at work. There is one at a time: the `SAFETY` comments below rely on it.
 pub(super) struct WriterCore<'a, K, V, S, P: Storage<K, V>> {
-    shared: &'a Inner<K, V, S, P>,
+    shared: &'a LeftRightCore<K, V, S, P>,
     pending: &'a mut PendingChanges<P::Entry>,
 }
 
 impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     /// # Safety
     /// The caller holds the writer's claim, and makes no other `WriterCore` while this one is used.
-    pub(super) unsafe fn new(shared: &'a Inner<K, V, S, P>) -> Self {
+    pub(super) unsafe fn new(shared: &'a LeftRightCore<K, V, S, P>) -> Self {
         // SAFETY: the caller holds the writer's claim, and no other `WriterCore` borrows the changes.
         let pending = unsafe { shared.pending_mut() };
         Self { shared, pending }
@@ -36,12 +36,12 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     /// Returns the write side. The last swap is over, and the caller uses no other result of this function.
     #[allow(clippy::mut_from_ref)] // The side is borrowed from `shared`, so that `pending` can be borrowed beside it.
     #[inline(always)]
-    fn write_side_mut(shared: &Inner<K, V, S, P>) -> &mut Table<P::Entry> {
+    fn write_side_mut(shared: &LeftRightCore<K, V, S, P>) -> &mut GrowingSide<P::Entry> {
         // SAFETY: there is one `WriterCore`, and it calls this only when the swap is over.
         unsafe { shared.write_side_mut() }
     }
 
-    fn read_side(shared: &Inner<K, V, S, P>) -> &Table<P::Entry> {
+    fn read_side(shared: &LeftRightCore<K, V, S, P>) -> &GrowingSide<P::Entry> {
         // SAFETY: there is one `WriterCore`, and it uses no result of this after the next swap.
         unsafe { shared.read_side() }
     }
@@ -178,7 +178,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     /// whether the sides may have differed there before; after a rebuild they may everywhere. No key is compared,
     /// because a key's answers may change.
     #[inline(always)]
-    fn is_visible(&self, entry: &P::Entry, place: Place, differed: bool) -> bool {
+    fn is_visible(&self, entry: &P::Entry, place: SidePlace, differed: bool) -> bool {
         if !P::OWNS || !differed {
             return true;
         }
@@ -194,9 +194,9 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     #[inline(always)]
     fn move_all<'e, T: Copy>(
         mut entries: impl Iterator<Item = (T, &'e P::Entry)>,
-        next: &mut Table<P::Entry>,
+        next: &mut GrowingSide<P::Entry>,
         rehash: impl Fn(&K) -> MixedHash,
-        mut moved: impl FnMut(T, Place),
+        mut moved: impl FnMut(T, SidePlace),
     ) where
         P::Entry: 'e,
     {
@@ -219,14 +219,14 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     }
 
     /// Returns the write side, to be read.
-    fn write_side(&self) -> &Table<P::Entry> {
+    fn write_side(&self) -> &GrowingSide<P::Entry> {
         // SAFETY: there is one `WriterCore`, and only it changes the side.
         unsafe { self.shared.write_side() }
     }
 
     /// Notes which of the entries that moved from the write side to `next` readers cannot see. The two sides had the
     /// same layout.
-    fn note_unseen(&self, next: &Table<P::Entry>, dirty: &mut Dirty) {
+    fn note_unseen(&self, next: &GrowingSide<P::Entry>, dirty: &mut Dirty) {
         let write_side = self.write_side();
         for bin in self.pending.dirty.bins() {
             for place in write_side.places_of(bin) {
@@ -253,7 +253,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     /// Returns the place of `key` on the write side, the hash under which it was placed, and the entry. Prefetches the
     /// bin of the read side, from which a changed bin is copied after the next swap.
     #[inline(always)]
-    fn find_placed<Q>(&self, hash: MixedHash, key: &Q) -> Option<(Place, MixedHash, &P::Entry)>
+    fn find_placed<Q>(&self, hash: MixedHash, key: &Q) -> Option<(SidePlace, MixedHash, &P::Entry)>
     where
         Q: Equivalent<K> + ?Sized,
     {
@@ -323,7 +323,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         // Changes of existing entries come first: their places are valid only until the table grows.
         deferred.retain(|change| {
             let Some(Base { place, entry: base, home }) = change.base.take() else { return true };
-            let (write_side, place) = (Self::write_side_mut(self.shared), Place::from(place));
+            let (write_side, place) = (Self::write_side_mut(self.shared), SidePlace::from(place));
             let entry = write_side.get(place);
             if entry.is_none_or(|entry| !P::is_same(entry, &base)) {
                 // Another change of the same key came first: the key's `Eq` contradicts itself.
@@ -354,7 +354,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Replaces the entry at `place` of the write side by one with the same hash.
     #[inline(always)]
-    fn replace(&mut self, place: Place, entry: P::Entry) {
+    fn replace(&mut self, place: SidePlace, entry: P::Entry) {
         let differed = self.pending.dirty.has(place);
         let old = Self::write_side_mut(self.shared).replace(place, entry);
         self.pending.dirty.mark(place);
@@ -368,7 +368,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     /// Replaces the entry at `place` of the write side, which was placed under the hash `placed`, by one of an equal
     /// key. The hash of that key may differ, if `Hash` contradicts `Eq`.
     #[inline(always)]
-    fn exchange(&mut self, placed: MixedHash, place: Place, hash: MixedHash, entry: P::Entry) {
+    fn exchange(&mut self, placed: MixedHash, place: SidePlace, hash: MixedHash, entry: P::Entry) {
         if placed == hash {
             self.replace(place, entry);
         } else {
@@ -381,7 +381,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     fn replace_elsewhere(
         &mut self,
         placed: MixedHash,
-        place: Place,
+        place: SidePlace,
         hash: MixedHash,
         entry: P::Entry,
     ) {
@@ -394,10 +394,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     }
 
     fn take_out(
-        shared: &Inner<K, V, S, P>,
+        shared: &LeftRightCore<K, V, S, P>,
         dirty: &mut Dirty,
         home: usize,
-        place: Place,
+        place: SidePlace,
     ) -> P::Entry {
         Self::write_side_mut(shared).take(home, place, |place| dirty.mark(place))
     }
@@ -413,7 +413,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     }
 
     /// Takes the entry at `place`, whose home is the bin `home`, out of the write side.
-    fn take(&mut self, home: usize, place: Place) {
+    fn take(&mut self, home: usize, place: SidePlace) {
         let differed = self.pending.dirty.has(place);
         let old = Self::take_out(self.shared, &mut self.pending.dirty, home, place);
         let is_visible = self.is_visible(&old, place, differed);
@@ -431,7 +431,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     /// Moves all entries of the write side to a new one with room for `entries`.
     fn rebuild(&mut self, entries: usize) -> Result<(), TryReserveError> {
-        let bins = Bin::<P::Entry>::number_for(entries);
+        let bins = SideBin::<P::Entry>::number_for(entries);
         let bins = bins.ok_or(TryReserveError::CapacityOverflow)?;
         let (mut next, spare) = (table(bins)?, table(bins)?);
         let notes_unseen = P::OWNS && Self::read_side(self.shared).len() != 0;
@@ -645,7 +645,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     pub(super) fn shrink_to_fit(&mut self) -> Result<(), TryReserveError> {
         self.release_emptied();
         let write_side = Self::write_side_mut(self.shared);
-        let needed = Bin::<P::Entry>::number_for(write_side.len()).unwrap_or(usize::MAX);
+        let needed = SideBin::<P::Entry>::number_for(write_side.len()).unwrap_or(usize::MAX);
         if needed < write_side.bins() { self.rebuild(write_side.len()) } else { Ok(()) }
     }
 

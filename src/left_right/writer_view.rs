@@ -1,9 +1,9 @@
 //! The writer's view: the newest side, and the changes deferred since.
 
 use super::bin::MixedHash;
-use super::inner::Inner;
-use super::pending::{Base, DeferredChange, PendingChanges, Table};
-use super::side::{PackedPlace, Place, Side};
+use super::inner::LeftRightCore;
+use super::pending::{Base, DeferredChange, GrowingSide, PendingChanges};
+use super::side::{PackedPlace, SidePlace, TableSide};
 use super::storage::Storage;
 use crate::sync::sides::Sides;
 use core::hash::{BuildHasher, Hash};
@@ -17,10 +17,10 @@ pub(super) fn pair<K, V, P: Storage<K, V>>(entry: &P::Entry) -> (&K, &V) {
 }
 
 pub(super) fn find<'a, K, V, P, Q>(
-    side: &'a Table<P::Entry>,
+    side: &'a GrowingSide<P::Entry>,
     hash: MixedHash,
     key: &Q,
-) -> Option<(Place, &'a P::Entry)>
+) -> Option<(SidePlace, &'a P::Entry)>
 where
     P: Storage<K, V>,
     Q: Equivalent<K> + ?Sized,
@@ -32,10 +32,10 @@ where
 /// differ if a key's `Hash` contradicts its `Eq`.
 #[inline(always)]
 pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Storage<K, V>>(
-    shared: &Inner<K, V, S, P>,
-    side: &Table<P::Entry>,
+    shared: &LeftRightCore<K, V, S, P>,
+    side: &GrowingSide<P::Entry>,
     hash: MixedHash,
-    place: Place,
+    place: SidePlace,
     entry: &P::Entry,
 ) -> MixedHash {
     // No bin counts an entry in its home bin, so there either hash will do. Any other inline entry is hashed again.
@@ -47,21 +47,21 @@ pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Storage<K, V>>(
 }
 
 pub(super) struct WriterView<'a, K, V, S, P: Storage<K, V>> {
-    shared: &'a Inner<K, V, S, P>,
+    shared: &'a LeftRightCore<K, V, S, P>,
     pending: &'a PendingChanges<P::Entry>,
 }
 
 impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
     /// Makes a view for the writer, which owns `pending`.
     pub(super) fn new(
-        shared: &'a Inner<K, V, S, P>,
+        shared: &'a LeftRightCore<K, V, S, P>,
         pending: &'a PendingChanges<P::Entry>,
     ) -> Self {
         Self { shared, pending }
     }
 
     /// Returns the side that has all changes except the deferred ones.
-    fn newest(&self) -> &'a Table<P::Entry> {
+    fn newest(&self) -> &'a GrowingSide<P::Entry> {
         // SAFETY: only the writer makes a view, and it neither swaps nor changes the sides while `pending` is borrowed.
         unsafe {
             if self.pending.swap.is_some() {
@@ -88,7 +88,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
 
     /// Returns the bytes of both sides, of the writer's notes and of emptied boxes. Boxes of entries are not counted.
     pub(super) fn bytes(&self) -> usize {
-        let spare = self.pending.spare.as_ref().map_or(0, Side::bytes);
+        let spare = self.pending.spare.as_ref().map_or(0, TableSide::bytes);
         // SAFETY: as in `newest`. During a swap the write side does not change.
         let (read_side, write_side) =
             unsafe { (self.shared.read_side(), self.shared.write_side()) };
@@ -148,7 +148,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
         S: BuildHasher,
     {
         let (shared, newest, deferred) = (self.shared, self.newest(), &self.pending.deferred);
-        let is_current = move |(place, entry): &(Place, &P::Entry)| {
+        let is_current = move |(place, entry): &(SidePlace, &P::Entry)| {
             let place = PackedPlace::from(*place);
             let is = |change: &DeferredChange<P::Entry>| {
                 change.base.is_some_and(|base| base.place == place)

@@ -9,7 +9,7 @@ use crate::api::op::Op;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::map::NodeMap;
-use crate::reclaim::retired::Mode;
+use crate::reclaim::retired::WaitMode;
 use core::hash::BuildHasher;
 
 impl<S: BuildHasher> BytesMap<S> {
@@ -24,7 +24,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// assert!(map.try_remove("rose").unwrap().is_none());
     /// ```
     pub fn try_remove(&self, key: impl AsRef<[u8]>) -> Result<Option<RemovedBytes<'_>>, Busy> {
-        let mode = Mode::NON_BLOCKING;
+        let mode = WaitMode::NON_BLOCKING;
         let removed = self.inner.remove_by(mode, key.as_ref(), |_, _| true);
         // As in `remove_if`: before the return value is made.
         drop(key);

@@ -6,7 +6,7 @@ use crate::error::TryInsertError;
 use crate::reclaim::borrowed::{Pinned, Ref};
 use crate::reclaim::guard::HasGuard;
 use crate::reclaim::map::NodeMap;
-use crate::reclaim::retired::Mode;
+use crate::reclaim::retired::WaitMode;
 use core::hash::BuildHasher;
 
 impl<S: BuildHasher> BytesMap<S> {
@@ -26,7 +26,7 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         make: impl FnOnce() -> V,
     ) -> Ref<'_, [u8], [u8]> {
-        let got = self.inner.get_or_insert_by(Mode::Blocking, key.as_ref(), |_| make());
+        let got = self.inner.get_or_insert_by(WaitMode::Blocking, key.as_ref(), |_| make());
         let got = got.unwrap_or_else(insertion_failed);
         // Dropped before the return value is made: if the key's destructor panicked afterwards, the guard of the return
         // value would leak, and keep the garbage of all maps.
@@ -122,7 +122,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         key: impl AsRef<[u8]>,
         make: impl FnOnce() -> V,
     ) -> &[u8] {
-        let (map, mode) = (&self.map().inner, Mode::Blocking);
+        let (map, mode) = (&self.map().inner, WaitMode::Blocking);
         let got = map.get_or_insert_under(mode, key.as_ref(), |_| make(), self.guard());
         got.unwrap_or_else(insertion_failed).value()
     }

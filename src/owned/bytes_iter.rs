@@ -2,7 +2,7 @@
 
 use super::bytes_map::BytesMap;
 use super::inline_node::InlineNode;
-use super::iter::Walk;
+use super::iter::NodeWalk;
 use super::nodes::Nodes;
 use super::removed_bytes::RemovedBytes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
@@ -16,12 +16,12 @@ use core::iter::FusedIterator;
 /// An iterator over the entries of a [`BytesMap`], made by [`BytesMap::iter`].
 ///
 /// The iterator holds its own guard, and so does each entry that it returns.
-pub struct BytesIter<'a>(Walk<'a, InlineNode, Guard<'a>>);
+pub struct BytesIter<'a>(NodeWalk<'a, InlineNode, Guard<'a>>);
 
 impl<'a> BytesIter<'a> {
     #[inline]
     pub(super) fn new(nodes: &'a Nodes<InlineNode>) -> Self {
-        Self(Walk::new(nodes, nodes.readers().pin()))
+        Self(NodeWalk::new(nodes, nodes.readers().pin()))
     }
 }
 
@@ -33,7 +33,7 @@ impl<'a> Iterator for BytesIter<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.ptr();
-        // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
+        // SAFETY: `NodeWalk` returned the node under its guard, and the new guard protects the same.
         Some(unsafe { Ref::of(node, self.0.guard.again()) })
     }
 }
@@ -51,12 +51,12 @@ impl fmt::Debug for BytesIter<'_> {
 ///
 /// A clone continues from the same position, and reads the later bins independently. The iterator of a map that
 /// [`BytesMap::pin_owned`] returns is `Send`.
-pub struct PinnedBytesIter<'a, G = Guard<'a>>(Walk<'a, InlineNode, &'a G>);
+pub struct PinnedBytesIter<'a, G = Guard<'a>>(NodeWalk<'a, InlineNode, &'a G>);
 
 impl<'a, G: HasGuard> PinnedBytesIter<'a, G> {
     #[inline]
     pub(super) fn new(nodes: &'a Nodes<InlineNode>, guard: &'a G) -> Self {
-        Self(Walk::new(nodes, guard))
+        Self(NodeWalk::new(nodes, guard))
     }
 }
 
@@ -127,7 +127,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!((red[0].key(), map.len()), (&b"rose"[..], 1));
     /// ```
     pub fn extract_if<F: FnMut(&[u8], &[u8]) -> bool>(&self, wanted: F) -> BytesExtractIf<'_, F> {
-        BytesExtractIf { walk: Walk::new(self.nodes(), self.readers().pin()), wanted }
+        BytesExtractIf { walk: NodeWalk::new(self.nodes(), self.readers().pin()), wanted }
     }
 
     /// Returns an iterator that removes all entries, one with each call of `next`.
@@ -172,7 +172,7 @@ impl<S> BytesMap<S> {
 /// Entries that the caller does not request stay in the map. The iterator holds one guard until it is dropped.
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct BytesExtractIf<'a, F> {
-    walk: Walk<'a, InlineNode, Guard<'a>>,
+    walk: NodeWalk<'a, InlineNode, Guard<'a>>,
     wanted: F,
 }
 

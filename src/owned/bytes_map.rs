@@ -11,12 +11,12 @@ use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError, TryReserveError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::collector::{Collector, Readers};
-use crate::reclaim::errors::{Cause, Refused};
+use crate::reclaim::errors::{Cause, RefusedInsert};
 use crate::reclaim::guard::Stalled;
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::{collector_methods, garbage_methods, table_methods};
 use crate::reclaim::node::Live;
-use crate::reclaim::retired::{Mode, Retired};
+use crate::reclaim::retired::{Retired, WaitMode};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
@@ -206,7 +206,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// ```
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, [u8], [u8]>>, Busy> {
         let guard = self.readers().try_pin().map_err(|_| Busy)?;
-        let found = self.inner.find_in(Mode::NON_BLOCKING, key.as_ref(), &guard)?;
+        let found = self.inner.find_in(WaitMode::NON_BLOCKING, key.as_ref(), &guard)?;
         let found = found.map(Live::ptr);
         // As in `get`: before the return value is made.
         drop(key);
@@ -276,8 +276,9 @@ impl<S: BuildHasher> BytesMap<S> {
         value: impl AsRef<[u8]>,
     ) -> Option<RemovedBytes<'_>> {
         let bytes = key.as_ref();
-        let (hash, mut freed) = self.inner.begin(Mode::Blocking, bytes);
-        let done = self.inner.insert_by(Mode::Blocking, hash, bytes, value.as_ref(), &mut freed);
+        let (hash, mut freed) = self.inner.begin(WaitMode::Blocking, bytes);
+        let done =
+            self.inner.insert_by(WaitMode::Blocking, hash, bytes, value.as_ref(), &mut freed);
         freed.resume();
         let replaced = done.unwrap_or_else(insertion_failed);
         // As in `remove_if`: before the return value is made.
@@ -334,7 +335,7 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<(), OccupiedError<K, V>> {
-        let done = self.inner.insert_if_absent_by(Mode::Blocking, key.as_ref(), value.as_ref());
+        let done = self.inner.insert_if_absent_by(WaitMode::Blocking, key.as_ref(), value.as_ref());
         match done.unwrap_or_else(insertion_failed) {
             Ok(()) => Ok(()),
             Err(_) => Err(OccupiedError::new(key, value, ())),
@@ -391,7 +392,7 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         condition: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Option<RemovedBytes<'_>> {
-        let removed = self.inner.remove_by(Mode::Blocking, key.as_ref(), condition);
+        let removed = self.inner.remove_by(WaitMode::Blocking, key.as_ref(), condition);
         // Before the return value is made. If the destructor panicked after that, the removed entry would leak.
         drop(key);
         removed.ok().flatten().map(RemovedBytes)
@@ -442,7 +443,7 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
     ) -> Computed<Ref<'_, [u8], [u8]>> {
-        let done = self.inner.compute_by(Mode::Blocking, key.as_ref(), f);
+        let done = self.inner.compute_by(WaitMode::Blocking, key.as_ref(), f);
         let done = done.unwrap_or_else(insertion_failed);
         // As in `get`: before the return value is made.
         drop(key);
@@ -479,7 +480,7 @@ impl<S: BuildHasher> BytesMap<S> {
 
 /// Ends an operation that waits. It fails only if there is no memory, or if key or value is too long.
 #[cold]
-pub(super) fn insertion_failed<T, K, V>((why, ..): Refused<K, V>) -> T {
+pub(super) fn insertion_failed<T, K, V>((why, ..): RefusedInsert<K, V>) -> T {
     reserve_failed(match why {
         Cause::TooLong => TryReserveError::CapacityOverflow,
         _ => TryReserveError::Alloc,

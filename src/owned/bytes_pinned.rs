@@ -10,7 +10,7 @@ use crate::reclaim::guard::HasGuard;
 use crate::reclaim::handle::OwnedGuard;
 use crate::reclaim::methods::guard_methods;
 use crate::reclaim::node::Live;
-use crate::reclaim::retired::Mode;
+use crate::reclaim::retired::WaitMode;
 use core::hash::BuildHasher;
 
 impl<S> BytesMap<S> {
@@ -51,7 +51,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// assert_eq!(map.pin().try_get("rose"), Ok(Some(&b"red"[..])));
     /// ```
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<&[u8]>, Busy> {
-        let mode = Mode::NON_BLOCKING;
+        let mode = WaitMode::NON_BLOCKING;
         let found = self.map().inner.find_in(mode, key.as_ref(), self.guard())?;
         Ok(found.map(Live::value))
     }

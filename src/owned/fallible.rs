@@ -9,7 +9,7 @@ use crate::reclaim::errors::into_error;
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::non_blocking_methods;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::Mode;
+use crate::reclaim::retired::WaitMode;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
@@ -57,7 +57,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let removed = self.inner.remove_by(Mode::NON_BLOCKING, key, |_, _| true);
+        let removed = self.inner.remove_by(WaitMode::NON_BLOCKING, key, |_, _| true);
         removed.map(|removed| removed.map(Removed::new))
     }
 }

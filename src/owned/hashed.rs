@@ -9,8 +9,8 @@ use crate::reclaim::entry::EntryNode;
 use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::Guard;
 use crate::reclaim::map::{FindResult, NodeMap, NotStored, Unchanged};
-use crate::reclaim::node::{Live, Node};
-use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
+use crate::reclaim::node::{Live, ReclaimNode};
+use crate::reclaim::retired::{Fresh, Retired, Unlinked, WaitMode};
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
@@ -26,12 +26,12 @@ where
 }
 
 /// A hash table of nodes, and the hasher of their keys.
-pub(super) struct Hashed<N: Node, S> {
+pub(super) struct Hashed<N: ReclaimNode, S> {
     pub(super) hash_builder: S,
     pub(super) nodes: Nodes<N>,
 }
 
-impl<N: Node, S> Hashed<N, S> {
+impl<N: ReclaimNode, S> Hashed<N, S> {
     pub(super) const fn new(hash_builder: S) -> Self {
         Self { hash_builder, nodes: Nodes::new() }
     }
@@ -78,7 +78,7 @@ impl<N: EntryNode, S: BuildHasher> Hashed<N, S> {
     #[inline(always)]
     pub(super) fn find_in<'a, Q>(
         &'a self,
-        mode: Mode,
+        mode: WaitMode,
         key: &Q,
         guard: &'a Guard<'_>,
     ) -> FindResult<'a, N>
@@ -92,7 +92,7 @@ impl<N: EntryNode, S: BuildHasher> Hashed<N, S> {
     #[inline(always)]
     pub(super) fn remove_by<Q>(
         &self,
-        mode: Mode,
+        mode: WaitMode,
         key: &Q,
         mut condition: impl FnMut(&N::Key, &N::Value) -> bool,
     ) -> Result<Option<Unlinked<'_, N>>, Busy>
@@ -141,7 +141,7 @@ where
         &'a self,
         hash: KeyHash,
         key: &N::Key,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'a Guard<'_>,
     ) -> FindResult<'a, N> {
         self.nodes.find(hash, |node| node.key() == key, mode, guard)
@@ -151,7 +151,7 @@ where
     fn store(
         &self,
         fresh: Fresh<N>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, (Cause, Fresh<N>)> {
         let new = fresh.0;
@@ -167,7 +167,7 @@ where
         &'m self,
         expected: Option<Live<'g, N>>,
         fresh: Fresh<N>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'g Guard<'_>,
     ) -> Result<Option<Unlinked<'m, N>>, NotStored<'g, N>> {
         let Some(node) = expected else {
@@ -184,7 +184,7 @@ where
     fn remove_exactly<'m: 'g, 'g>(
         &'m self,
         node: Live<'g, N>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'g Guard<'_>,
     ) -> Result<Unlinked<'m, N>, Unchanged<'g, N>> {
         match self.nodes.remove_exactly(node, mode, guard) {

@@ -2,8 +2,8 @@
 
 use crate::api::hash::KeyHash;
 use crate::reclaim::entry::{EntryNode, NodeOf};
-use crate::reclaim::errors::{Cause, Refused};
-use crate::reclaim::node::{Header, Live, Node, NodePtr};
+use crate::reclaim::errors::{Cause, RefusedInsert};
+use crate::reclaim::node::{Live, NodeHeader, NodePtr, ReclaimNode};
 use crate::reclaim::node_memory::NodeMemory;
 use crate::reclaim::retired::Fresh;
 use core::alloc::Layout;
@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 /// `key` and `value` are lengths. They never change, so `clear` computes the same layout as `new`.
 #[repr(C)]
 pub(super) struct InlineNode {
-    header: Header,
+    header: NodeHeader,
     key_len: u32,
     value_len: u32,
 }
@@ -42,7 +42,7 @@ impl InlineNode {
         let node = memory.into_raw().cast::<Self>();
         // SAFETY: `layout` has room for the fields and, behind them, for both slices. No other thread has the pointer.
         unsafe {
-            node.write(Self { header: Header::new(hash), key_len, value_len });
+            node.write(Self { header: NodeHeader::new(hash), key_len, value_len });
             let bytes = node.add(1).cast::<u8>();
             bytes.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
             bytes.add(key.len()).copy_from_nonoverlapping(NonNull::from(value).cast(), value.len());
@@ -58,7 +58,7 @@ impl InlineNode {
 }
 
 // SAFETY: the header is the first field of a `repr(C)` struct, and `clear` computes the layout that `new` allocated.
-unsafe impl Node for InlineNode {
+unsafe impl ReclaimNode for InlineNode {
     const RUNS_DESTRUCTORS: bool = false;
 
     unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
@@ -107,7 +107,7 @@ impl<'k, V: AsRef<[u8]>> NodeOf<&'k [u8], V> for InlineNode {
         key: &'k [u8],
         value: V,
         spare: Option<NodeMemory>,
-    ) -> Result<(Fresh<Self>, Self::Kept), Refused<&'k [u8], V>> {
+    ) -> Result<(Fresh<Self>, Self::Kept), RefusedInsert<&'k [u8], V>> {
         match Self::new(hash, key, value.as_ref(), spare) {
             Ok(fresh) => Ok((fresh, (key, value))),
             Err(why) => Err((why, key, value)),

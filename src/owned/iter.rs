@@ -6,12 +6,12 @@ use super::map::HashMap;
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, HasGuard};
-use crate::reclaim::node::{Live, Node, NodePtr};
+use crate::reclaim::node::{Live, NodePtr, ReclaimNode};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Mode, NodeList, Unlinked};
-use crate::table::scan::Raw;
-use crate::table::walk::Position;
+use crate::reclaim::retired::{NodeList, Unlinked, WaitMode};
+use crate::table::scan::RawEntry;
+use crate::table::walk::WalkPosition;
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
@@ -19,23 +19,23 @@ use core::iter::FusedIterator;
 /// An iterator over the nodes of a table.
 ///
 /// The guard, or a guard from the same slot, must be held as long as a node that this returns is used.
-pub(super) struct Walk<'a, N: Node, G> {
+pub(super) struct NodeWalk<'a, N: ReclaimNode, G> {
     nodes: &'a Nodes<N>,
     pub(super) guard: G,
-    position: Option<Position>,
+    position: Option<WalkPosition>,
     /// The nodes of a few bins. The iterator has returned those before index `next`.
-    current: Vec<Raw<NodePtr<N>, ()>>,
+    current: Vec<RawEntry<NodePtr<N>, ()>>,
     next: usize,
     /// The nodes of the bins that follow. Their cache lines load while the caller works on `current`.
-    ahead: Vec<Raw<NodePtr<N>, ()>>,
+    ahead: Vec<RawEntry<NodePtr<N>, ()>>,
 }
 
-impl<'a, N: Node, G: HasGuard> Walk<'a, N, G> {
+impl<'a, N: ReclaimNode, G: HasGuard> NodeWalk<'a, N, G> {
     pub(super) fn new(nodes: &'a Nodes<N>, guard: G) -> Self {
         Self {
             nodes,
             guard,
-            position: Some(Position::START),
+            position: Some(WalkPosition::START),
             current: Vec::new(),
             next: 0,
             ahead: Vec::new(),
@@ -43,7 +43,7 @@ impl<'a, N: Node, G: HasGuard> Walk<'a, N, G> {
     }
 }
 
-impl<N: Node, G: HasGuard> Walk<'_, N, G> {
+impl<N: ReclaimNode, G: HasGuard> NodeWalk<'_, N, G> {
     #[inline(never)]
     fn refill(&mut self) -> Option<()> {
         self.next = 0;
@@ -59,7 +59,7 @@ impl<N: Node, G: HasGuard> Walk<'_, N, G> {
     }
 }
 
-impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
+impl<'a, N: ReclaimNode> NodeWalk<'a, N, Guard<'a>> {
     /// Removes the next node for which `wanted` returns `true`. Skips a node that another thread has replaced or
     /// removed since `wanted` saw it.
     pub(super) fn take_next(
@@ -73,20 +73,22 @@ impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
             }
             // By address: if another thread has stored a new entry for the key, `wanted` has not decided about that
             // one.
-            if let Ok(Some(taken)) = self.nodes.remove_exactly(node, Mode::Blocking, &self.guard) {
+            if let Ok(Some(taken)) =
+                self.nodes.remove_exactly(node, WaitMode::Blocking, &self.guard)
+            {
                 return Some(taken);
             }
         }
     }
 }
 
-impl<N: Node, G> Clone for Walk<'_, N, &G> {
+impl<N: ReclaimNode, G> Clone for NodeWalk<'_, N, &G> {
     fn clone(&self) -> Self {
         Self { current: self.current.clone(), ahead: self.ahead.clone(), ..*self }
     }
 }
 
-impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
+impl<'a, N: ReclaimNode, G: HasGuard> Iterator for NodeWalk<'a, N, G> {
     type Item = Live<'a, N>;
 
     #[inline]
@@ -209,11 +211,11 @@ impl<K, V, S> HashMap<K, V, S> {
 /// An iterator over the entries of a [`HashMap`], made by [`HashMap::iter`].
 ///
 /// The iterator holds its own guard, and so does each entry that it returns.
-pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>, Guard<'a>>);
+pub struct Iter<'a, K, V>(NodeWalk<'a, Pair<K, V>, Guard<'a>>);
 
 impl<'a, K, V> Iter<'a, K, V> {
     pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>) -> Self {
-        Self(Walk::new(nodes, nodes.readers().pin()))
+        Self(NodeWalk::new(nodes, nodes.readers().pin()))
     }
 }
 
@@ -222,7 +224,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.ptr();
-        // SAFETY: `Walk` returned the node under its guard, and the new guard protects the same.
+        // SAFETY: `NodeWalk` returned the node under its guard, and the new guard protects the same.
         Some(unsafe { Ref::of(node, self.0.guard.again()) })
     }
 }
@@ -232,11 +234,11 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 ///
 /// A clone continues from the same position, and reads the later bins independently. The iterator of a map that
 /// [`HashMap::pin_owned`] returns is `Send`.
-pub struct PinnedIter<'a, K, V, G = Guard<'a>>(Walk<'a, Pair<K, V>, &'a G>);
+pub struct PinnedIter<'a, K, V, G = Guard<'a>>(NodeWalk<'a, Pair<K, V>, &'a G>);
 
 impl<'a, K, V, G: HasGuard> PinnedIter<'a, K, V, G> {
     pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, guard: &'a G) -> Self {
-        Self(Walk::new(nodes, guard))
+        Self(NodeWalk::new(nodes, guard))
     }
 }
 
@@ -304,13 +306,13 @@ pinned_iterators!(PinnedIter PinnedKeys PinnedValues);
 /// Entries that the caller does not request stay in the map. The iterator holds one guard until it is dropped.
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct ExtractIf<'a, K, V, F> {
-    walk: Walk<'a, Pair<K, V>, Guard<'a>>,
+    walk: NodeWalk<'a, Pair<K, V>, Guard<'a>>,
     wanted: F,
 }
 
 impl<'a, K, V, F: FnMut(&K, &V) -> bool> ExtractIf<'a, K, V, F> {
     pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, wanted: F) -> Self {
-        Self { walk: Walk::new(nodes, nodes.readers().pin()), wanted }
+        Self { walk: NodeWalk::new(nodes, nodes.readers().pin()), wanted }
     }
 }
 

@@ -10,7 +10,7 @@
 use crate::api::cursor::Cursor;
 use crate::api::failure::Failure;
 use crate::api::hash::KeyHash;
-use crate::bins::bin::Entry;
+use crate::bins::bin::EntryWords;
 use crate::bins::layout::Layout;
 use crate::error::Busy;
 use crate::error::TryReserveError;
@@ -18,23 +18,23 @@ use crate::reclaim::collector::Readers;
 use crate::reclaim::garbage::free_all;
 use crate::reclaim::guard::Guard;
 use crate::reclaim::map::{NotStored, Unchanged};
-use crate::reclaim::node::{List, Live, Node, NodePtr};
-use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
+use crate::reclaim::node::{List, Live, NodePtr, ReclaimNode};
+use crate::reclaim::retired::{Fresh, Retired, Unlinked, WaitMode};
 use crate::sync::backoff::Backoff;
 use crate::sync::prefetch;
 use crate::table::Table;
 #[cfg(feature = "rayon")]
-use crate::table::pieces::Piece;
-use crate::table::scan::{AT_ONCE, Raw};
-use crate::table::walk::Position;
-use crate::table::write::{Altered, Change};
+use crate::table::pieces::WalkPiece;
+use crate::table::scan::{AT_ONCE, RawEntry};
+use crate::table::walk::WalkPosition;
+use crate::table::write::{Altered, EntryChange};
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Returns the node of an entry.
 #[inline(always)]
-fn node_of<N: Node>(entry: Entry<'_, NodePtr<N>, ()>) -> MaybeUninit<NodePtr<N>> {
+fn node_of<N: ReclaimNode>(entry: EntryWords<'_, NodePtr<N>, ()>) -> MaybeUninit<NodePtr<N>> {
     entry.key()
 }
 
@@ -62,7 +62,7 @@ pub struct OwnedStats {
 
 /// A table of nodes, and the nodes that were removed from it.
 #[repr(C)]
-pub(super) struct Nodes<N: Node> {
+pub(super) struct Nodes<N: ReclaimNode> {
     /// Those of `retired`. Every lookup reads this, so it is beside the table's first word, which every lookup reads,
     /// and apart from the garbage, which writers change.
     readers: Readers,
@@ -71,14 +71,14 @@ pub(super) struct Nodes<N: Node> {
 }
 
 // SAFETY: a move takes all nodes along. No other thread has a reference to one, because references borrow the map.
-unsafe impl<N: Node + Send> Send for Nodes<N> {}
+unsafe impl<N: ReclaimNode + Send> Send for Nodes<N> {}
 // SAFETY: many threads may read a node, hence `N: Sync`. Any of them may drop it, hence `N: Send`.
-unsafe impl<N: Node + Send + Sync> Sync for Nodes<N> {}
+unsafe impl<N: ReclaimNode + Send + Sync> Sync for Nodes<N> {}
 // As for the table: user code runs only while the table and the garbage are consistent, so a panic leaves them so.
-impl<N: Node> UnwindSafe for Nodes<N> {}
-impl<N: Node> RefUnwindSafe for Nodes<N> {}
+impl<N: ReclaimNode> UnwindSafe for Nodes<N> {}
+impl<N: ReclaimNode> RefUnwindSafe for Nodes<N> {}
 
-impl<N: Node> Nodes<N> {
+impl<N: ReclaimNode> Nodes<N> {
     crate::facade::const_unless_loom! {
         pub(super) fn new() -> Self {
             Self::of(Table::new())
@@ -200,12 +200,12 @@ impl<N: Node> Nodes<N> {
         &'a self,
         hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, N>>, Busy> {
         match mode {
-            Mode::Blocking => Ok(self.get(hash, eq, guard)),
-            Mode::NonBlocking(_) => self.try_get(hash, eq, guard),
+            WaitMode::Blocking => Ok(self.get(hash, eq, guard)),
+            WaitMode::NonBlocking(_) => self.try_get(hash, eq, guard),
         }
     }
 
@@ -220,7 +220,7 @@ impl<N: Node> Nodes<N> {
     ) {
         // SAFETY: the guard's promise.
         let same = |at: usize, node: &NodePtr<N>| eq(at, unsafe { node.live() });
-        let touch = |entry: Entry<'_, NodePtr<N>, ()>| {
+        let touch = |entry: EntryWords<'_, NodePtr<N>, ()>| {
             let word = entry.key();
             // SAFETY: the word is a node's pointer. A writer may have replaced it since the tag was loaded, and its
             // node may be freed: a prefetch may have any address.
@@ -240,7 +240,7 @@ impl<N: Node> Nodes<N> {
         hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         backoff: Backoff,
-        mut decide: impl FnMut(Option<NodePtr<N>>) -> Change<NodePtr<N>, ()>,
+        mut decide: impl FnMut(Option<NodePtr<N>>) -> EntryChange<NodePtr<N>, ()>,
         guard: &Guard<'_>,
     ) -> Result<Altered<NodePtr<N>, (), NodePtr<N>>, Failure> {
         let decide = |found: Option<&NodePtr<N>>| decide(found.copied());
@@ -279,7 +279,7 @@ impl<N: Node> Nodes<N> {
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, (Failure, Fresh<N>)> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
-        match self.alter(hash, eq, backoff, |_| Change::Entry(node, ()), guard) {
+        match self.alter(hash, eq, backoff, |_| EntryChange::Entry(node, ()), guard) {
             Ok((before, _)) => {
                 // The table owns the node now. If `fresh` were dropped, it would free a node that readers can find.
                 fresh.take();
@@ -295,13 +295,13 @@ impl<N: Node> Nodes<N> {
         &'a self,
         fresh: Fresh<N>,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'a Guard<'_>,
     ) -> Result<(), NotStored<'a, N>> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
         let decide = |found: Option<_>| match found {
-            None => Change::Entry(node, ()),
-            Some(_) => Change::Keep,
+            None => EntryChange::Entry(node, ()),
+            Some(_) => EntryChange::Keep,
         };
         match self.alter(hash, eq, mode.backoff(), decide, guard) {
             Ok((None, _)) => {
@@ -323,18 +323,18 @@ impl<N: Node> Nodes<N> {
         &self,
         node: Live<'_, N>,
         fresh: Fresh<N>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, NotStored<'a, N>> {
         let (hash, old, new) = (fresh.live().hash(), node.ptr(), fresh.0);
         let same = move |other: Live<'_, N>| other.ptr() == old;
         let decide = |found: Option<_>| match found {
-            Some(_) => Change::Entry(new, ()),
-            None => Change::Keep,
+            Some(_) => EntryChange::Entry(new, ()),
+            None => EntryChange::Keep,
         };
         match self.alter(hash, same, mode.backoff(), decide, guard) {
             // The table owns the node now.
-            Ok((before, Change::Entry(..))) => {
+            Ok((before, EntryChange::Entry(..))) => {
                 fresh.take();
                 Ok(before.map(|node| self.unlinked(node)))
             }
@@ -349,16 +349,16 @@ impl<N: Node> Nodes<N> {
         hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         mut wanted: impl FnMut(Live<'_, N>) -> bool,
-        mode: Mode,
+        mode: WaitMode,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
         let decide = |found: Option<NodePtr<N>>| match found {
             // SAFETY: the guard's promise.
-            Some(node) if wanted(unsafe { node.live() }) => Change::Remove,
-            _ => Change::Keep,
+            Some(node) if wanted(unsafe { node.live() }) => EntryChange::Remove,
+            _ => EntryChange::Keep,
         };
         match self.alter(hash, eq, mode.backoff(), decide, guard) {
-            Ok((Some(node), Change::Remove)) => Ok(Some(self.unlinked(node))),
+            Ok((Some(node), EntryChange::Remove)) => Ok(Some(self.unlinked(node))),
             Ok(_) => Ok(None),
             // A removal needs no memory, so the cause is a writer inside the bin.
             Err(_) => Err(Busy),
@@ -374,7 +374,7 @@ impl<N: Node> Nodes<N> {
     pub(super) fn remove_exactly(
         &self,
         node: Live<'_, N>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
         // If the node is garbage, its header holds a link instead of a hash. Then no bin has it, and this finds
@@ -387,17 +387,17 @@ impl<N: Node> Nodes<N> {
     /// position.
     pub(super) fn snapshot(
         &self,
-        position: Position,
-        buffer: &mut Vec<Raw<NodePtr<N>, ()>>,
+        position: WalkPosition,
+        buffer: &mut Vec<RawEntry<NodePtr<N>, ()>>,
         _guard: &Guard<'_>,
-    ) -> Option<Position> {
+    ) -> Option<WalkPosition> {
         let before = buffer.len();
         let next = self.table.snapshot(position, AT_ONCE, buffer);
         Self::prefetch_nodes(&buffer[before..]);
         next
     }
 
-    fn prefetch_nodes(nodes: &[Raw<NodePtr<N>, ()>]) {
+    fn prefetch_nodes(nodes: &[RawEntry<NodePtr<N>, ()>]) {
         for raw in nodes {
             // SAFETY: the snapshot that wrote them is complete, so no word is torn.
             prefetch::read(unsafe { raw.whole() }.0.0.as_ptr());
@@ -406,15 +406,15 @@ impl<N: Node> Nodes<N> {
 
     /// Returns the whole table as a piece, which threads split among themselves.
     #[cfg(feature = "rayon")]
-    pub(super) fn piece(&self) -> Piece<'_, NodePtr<N>, ()> {
-        Piece::whole(&self.table)
+    pub(super) fn piece(&self) -> WalkPiece<'_, NodePtr<N>, ()> {
+        WalkPiece::whole(&self.table)
     }
 
     /// Fills `buffer` with the nodes of the piece's next bin, and prefetches them. Returns `false` at the end.
     #[cfg(feature = "rayon")]
     pub(super) fn next_bin(
-        piece: &mut Piece<'_, NodePtr<N>, ()>,
-        buffer: &mut Vec<Raw<NodePtr<N>, ()>>,
+        piece: &mut WalkPiece<'_, NodePtr<N>, ()>,
+        buffer: &mut Vec<RawEntry<NodePtr<N>, ()>>,
         _guard: &Guard<'_>,
     ) -> bool {
         let more = piece.next_bin(buffer);
@@ -452,7 +452,7 @@ impl<N: Node> Nodes<N> {
                     node_of,
                     Self::rehash(),
                     Backoff::spinning(),
-                    |_| Change::Entry(node, ()),
+                    |_| EntryChange::Entry(node, ()),
                 );
                 failed = moved.err();
             }
@@ -493,7 +493,7 @@ impl<N: Node> Nodes<N> {
     }
 }
 
-impl<N: Node> Drop for Nodes<N> {
+impl<N: ReclaimNode> Drop for Nodes<N> {
     fn drop(&mut self) {
         let mut all = self.drain();
         self.retired.move_to(&mut all);

@@ -13,7 +13,7 @@ use crate::reclaim::methods::{blocking_methods, lookup_methods};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::Mode;
+use crate::reclaim::retired::WaitMode;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
@@ -59,7 +59,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = self.readers().try_pin().map_err(|_| Busy)?;
-        let found = self.inner.find_in(Mode::NON_BLOCKING, key, &guard)?.map(Live::ptr);
+        let found = self.inner.find_in(WaitMode::NON_BLOCKING, key, &guard)?.map(Live::ptr);
         // SAFETY: `find_in` returned the node under this guard.
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }
@@ -82,8 +82,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
-        let (hash, mut freed) = self.inner.begin(Mode::Blocking, &key);
-        match self.inner.insert_by(Mode::Blocking, hash, key, value, &mut freed) {
+        let (hash, mut freed) = self.inner.begin(WaitMode::Blocking, &key);
+        match self.inner.insert_by(WaitMode::Blocking, hash, key, value, &mut freed) {
             Ok(before) => {
                 freed.resume();
                 before.map(Removed::new)
@@ -126,7 +126,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let removed = self.inner.remove_by(Mode::Blocking, key, condition);
+        let removed = self.inner.remove_by(WaitMode::Blocking, key, condition);
         removed.ok().flatten().map(Removed::new)
     }
 
@@ -164,7 +164,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let mode = Mode::Blocking;
+        let mode = WaitMode::Blocking;
         match self.inner.update_by(mode, |map, guard| map.find_in(mode, key, guard), f) {
             Ok(new) => new,
             Err((why, _)) => out_of_memory::<K, V, _, _>(why),
@@ -189,7 +189,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
-        let done = self.inner.compute_by(Mode::Blocking, key, f);
+        let done = self.inner.compute_by(WaitMode::Blocking, key, f);
         done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 }

@@ -13,7 +13,7 @@ use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::{guard_methods, pinned_lookup_methods, pinned_methods};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::out_of_memory;
-use crate::reclaim::retired::Mode;
+use crate::reclaim::retired::WaitMode;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
@@ -40,7 +40,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let found = self.map().inner.find_in(Mode::NON_BLOCKING, key, self.guard())?;
+        let found = self.map().inner.find_in(WaitMode::NON_BLOCKING, key, self.guard())?;
         Ok(found.map(Live::value))
     }
 

@@ -9,10 +9,10 @@ use super::map::HashMap;
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::guard::{Guard, HasGuard};
-use crate::reclaim::node::{Live, Node, NodePtr};
+use crate::reclaim::node::{Live, NodePtr, ReclaimNode};
 use crate::reclaim::pair::Pair;
-use crate::table::pieces::Piece;
-use crate::table::scan::Raw;
+use crate::table::pieces::WalkPiece;
+use crate::table::scan::RawEntry;
 use ::rayon::iter::plumbing::{Folder, UnindexedConsumer, UnindexedProducer, bridge_unindexed};
 use ::rayon::iter::{FromParallelIterator, IntoParallelIterator, ParallelExtend, ParallelIterator};
 use alloc::vec::Vec;
@@ -28,18 +28,18 @@ struct BorrowedGuard<'a>(&'a Guard<'a>);
 unsafe impl Send for BorrowedGuard<'_> {}
 
 /// A producer of the nodes of one piece of the table.
-struct Walk<'a, N: Node> {
-    piece: Piece<'a, NodePtr<N>, ()>,
+struct NodeProducer<'a, N: ReclaimNode> {
+    piece: WalkPiece<'a, NodePtr<N>, ()>,
     guard: BorrowedGuard<'a>,
 }
 
-impl<'a, N: Node> Walk<'a, N> {
+impl<'a, N: ReclaimNode> NodeProducer<'a, N> {
     fn all(nodes: &'a Nodes<N>, guard: &'a Guard<'_>) -> Self {
         Self { piece: nodes.piece(), guard: BorrowedGuard(guard) }
     }
 }
 
-impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
+impl<'a, N: ReclaimNode + Send + Sync> UnindexedProducer for NodeProducer<'a, N> {
     type Item = Live<'a, N>;
 
     fn split(mut self) -> (Self, Option<Self>) {
@@ -49,7 +49,7 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
 
     fn fold_with<F: Folder<Self::Item>>(mut self, mut folder: F) -> F {
         let BorrowedGuard(guard) = self.guard;
-        let (mut bin, mut ahead) = (Vec::<Raw<NodePtr<N>, ()>>::new(), Vec::new());
+        let (mut bin, mut ahead) = (Vec::<RawEntry<NodePtr<N>, ()>>::new(), Vec::new());
         let mut more = true;
         while more && !folder.full() {
             // One bin ahead: its cache lines load while the folder consumes the bin before.
@@ -75,7 +75,7 @@ where
     type Item = (&'a K, &'a V);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
-        ParNodes(Walk::all(self.0, self.1.0)).map(Live::entry).drive_unindexed(consumer)
+        ParNodes(NodeProducer::all(self.0, self.1.0)).map(Live::entry).drive_unindexed(consumer)
     }
 }
 
@@ -87,14 +87,14 @@ impl<'a> ParallelIterator for ParBytesIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
-        ParNodes(Walk::all(self.0, self.1.0)).map(Live::entry).drive_unindexed(consumer)
+        ParNodes(NodeProducer::all(self.0, self.1.0)).map(Live::entry).drive_unindexed(consumer)
     }
 }
 
 /// A parallel iterator over all nodes of a table.
-struct ParNodes<'a, N: Node>(Walk<'a, N>);
+struct ParNodes<'a, N: ReclaimNode>(NodeProducer<'a, N>);
 
-impl<'a, N: Node + Send + Sync> ParallelIterator for ParNodes<'a, N> {
+impl<'a, N: ReclaimNode + Send + Sync> ParallelIterator for ParNodes<'a, N> {
     type Item = Live<'a, N>;
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {

@@ -5,7 +5,7 @@ use crate::error::TryReserveError;
 use crate::sync::epoch::{DOMAIN, Domain};
 use crate::sync::registry::BLOCK;
 use crate::sync::shared::Shared;
-use crate::sync::slot::Slot;
+use crate::sync::slot::ReaderSlot;
 use crate::sync::thread_number;
 use core::fmt;
 
@@ -162,7 +162,7 @@ impl Readers {
 
     /// The fast path: the thread's slot, if it has one, for a map without a collector.
     #[inline(always)]
-    fn known_slot(&self) -> Option<&Slot> {
+    fn known_slot(&self) -> Option<&ReaderSlot> {
         if self.0.is_none() { known_slot() } else { None }
     }
 
@@ -170,7 +170,7 @@ impl Readers {
     // Not inlined, because `pin` is inlined into every operation.
     #[cold]
     #[inline(never)]
-    fn slot(&self) -> Result<&Slot, TryReserveError> {
+    fn slot(&self) -> Result<&ReaderSlot, TryReserveError> {
         match &self.0 {
             None => first_slot(),
             // From another slot on in each thread, so that threads do not contend for one.
@@ -180,7 +180,7 @@ impl Readers {
 
     #[cold]
     #[inline(never)]
-    fn slot_or_abort(&self) -> &Slot {
+    fn slot_or_abort(&self) -> &ReaderSlot {
         self.slot().unwrap_or_else(|_| out_of_memory())
     }
 

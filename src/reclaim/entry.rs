@@ -1,13 +1,13 @@
 //! Nodes of entries: how a node is read, made of a key and a value, and taken apart again.
 
-use super::errors::Refused;
-use super::node::{Live, Node};
+use super::errors::RefusedInsert;
+use super::node::{Live, ReclaimNode};
 use super::node_memory::NodeMemory;
 use super::retired::Fresh;
 use crate::api::hash::KeyHash;
 
 /// A node with a key and a value.
-pub(crate) trait EntryNode: Node + Sized {
+pub(crate) trait EntryNode: ReclaimNode + Sized {
     type Key: ?Sized;
     type Value: ?Sized;
 
@@ -27,7 +27,7 @@ pub(crate) trait NodeOf<K, V>: EntryNode {
         key: K,
         value: V,
         spare: Option<NodeMemory>,
-    ) -> Result<(Fresh<Self>, Self::Kept), Refused<K, V>>;
+    ) -> Result<(Fresh<Self>, Self::Kept), RefusedInsert<K, V>>;
 
     /// Returns the key and the value of a node that no map has stored, and frees the node.
     fn take_apart(fresh: Fresh<Self>, kept: Self::Kept) -> (K, V);

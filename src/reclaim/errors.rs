@@ -25,10 +25,10 @@ impl Cause {
 }
 
 /// A failed insertion: the cause, and the key and the value that the map did not store.
-pub(crate) type Refused<K, V> = (Cause, K, V);
+pub(crate) type RefusedInsert<K, V> = (Cause, K, V);
 
 /// Returns the error of a failed insertion.
-pub(crate) fn into_error<K, V>((why, key, value): Refused<K, V>) -> TryInsertError<K, V> {
+pub(crate) fn into_error<K, V>((why, key, value): RefusedInsert<K, V>) -> TryInsertError<K, V> {
     why.hand_back(key, value)
 }
 

@@ -33,9 +33,9 @@
 //! - The bags of more threads are a [published array](crate::sync::published).
 //! - A bag's lock hands its lists from thread to thread: sealing and freeing come after the unlinks. When a batch may
 //!   be freed is up to [`epoch`](crate::sync::epoch).
-//! - The length of a bag is a [`Gauge`] beside its lock.
+//! - The length of a bag is a [`Statistic`] beside its lock.
 
-use super::node::{List, Node, NodePtr};
+use super::node::{List, NodePtr, ReclaimNode};
 use super::node_memory::NodeMemory;
 use super::reentrancy::{Freeing, Reason, Reentrancy};
 use crate::facade::atomic::{AtomicBool, AtomicUsize};
@@ -44,7 +44,7 @@ use crate::facade::lock::{Guard as Locked, Lock};
 use crate::facade::yield_hint;
 use crate::sync::cache::CachePadded;
 use crate::sync::epoch::{Domain, Stamp};
-use crate::sync::hint::{Gauge, Hint};
+use crate::sync::hint::{Hint, Statistic};
 use crate::sync::published::PublishedArray;
 use alloc::boxed::Box;
 use core::ops::{Deref, DerefMut};
@@ -87,7 +87,7 @@ struct Bag<N> {
     next_other: u32,
 }
 
-impl<N: Node> Bag<N> {
+impl<N: ReclaimNode> Bag<N> {
     const fn new() -> Self {
         let (open, sealed, reclaimable) = (List::new(), List::new(), List::new());
         Self {
@@ -181,7 +181,7 @@ impl<N: Node> Bag<N> {
 /// A bag in its lock, and its length, which is read without the lock.
 struct BagCell<N> {
     bag: Lock<Bag<N>>,
-    len: Gauge<AtomicUsize>,
+    len: Statistic<AtomicUsize>,
     /// How many of its nodes are reclaimable. An operation that frees them counts again under the lock.
     reclaimable: Hint<AtomicUsize>,
     /// The next insertion yields: a reader keeps so much garbage that it is probably descheduled.
@@ -190,10 +190,10 @@ struct BagCell<N> {
     backlog: Hint<AtomicBool>,
 }
 
-impl<N: Node> BagCell<N> {
+impl<N: ReclaimNode> BagCell<N> {
     crate::facade::const_unless_loom! {
         fn new() -> Self {
-            let (len, reclaimable) = (Gauge::<AtomicUsize>::new(0), Hint::<AtomicUsize>::new(0));
+            let (len, reclaimable) = (Statistic::<AtomicUsize>::new(0), Hint::<AtomicUsize>::new(0));
             let (yields, backlog) = (Hint::<AtomicBool>::new(false), Hint::<AtomicBool>::new(false));
             Self { bag: Lock::new(Bag::new()), len, reclaimable, yields, backlog }
         }
@@ -222,12 +222,12 @@ impl<N: Node> BagCell<N> {
 }
 
 /// A locked bag. Its length is noted when it is unlocked.
-struct BagGuard<'a, N: Node> {
+struct BagGuard<'a, N: ReclaimNode> {
     bag: Locked<'a, Bag<N>>,
     cell: &'a BagCell<N>,
 }
 
-impl<N: Node> Drop for BagGuard<'_, N> {
+impl<N: ReclaimNode> Drop for BagGuard<'_, N> {
     #[inline]
     fn drop(&mut self) {
         let reclaimable = self.bag.reclaimable.len();
@@ -236,20 +236,20 @@ impl<N: Node> Drop for BagGuard<'_, N> {
     }
 }
 
-impl<N: Node> Deref for BagGuard<'_, N> {
+impl<N: ReclaimNode> Deref for BagGuard<'_, N> {
     type Target = Bag<N>;
     fn deref(&self) -> &Bag<N> {
         &self.bag
     }
 }
 
-impl<N: Node> DerefMut for BagGuard<'_, N> {
+impl<N: ReclaimNode> DerefMut for BagGuard<'_, N> {
     fn deref_mut(&mut self) -> &mut Bag<N> {
         &mut self.bag
     }
 }
 
-impl<'a, N: Node> BagGuard<'a, N> {
+impl<'a, N: ReclaimNode> BagGuard<'a, N> {
     /// Notes whether insertions are to advance the bag. Called after each step, because few nodes are added between
     /// two steps.
     fn note_backlog(&self) {
@@ -265,12 +265,12 @@ impl<'a, N: Node> BagGuard<'a, N> {
 
 /// Nodes that were taken out of a bag to be freed. Those that are left on drop go back into the bag: a destructor has
 /// panicked, and a second panic would abort the process.
-struct Taken<'a, N: Node, const COUNT: usize> {
+struct Taken<'a, N: ReclaimNode, const COUNT: usize> {
     nodes: [Option<NodePtr<N>>; COUNT],
     cell: &'a BagCell<N>,
 }
 
-impl<N: Node, const COUNT: usize> Taken<'_, N, COUNT> {
+impl<N: ReclaimNode, const COUNT: usize> Taken<'_, N, COUNT> {
     /// Frees the nodes, while nothing is locked. Returns how many, and the memory of the last one.
     #[inline(always)]
     fn free(mut self) -> (usize, Option<NodeMemory>) {
@@ -287,7 +287,7 @@ impl<N: Node, const COUNT: usize> Taken<'_, N, COUNT> {
     }
 }
 
-impl<N: Node, const COUNT: usize> Drop for Taken<'_, N, COUNT> {
+impl<N: ReclaimNode, const COUNT: usize> Drop for Taken<'_, N, COUNT> {
     #[cold]
     fn drop(&mut self) {
         let mut bag = self.cell.lock();
@@ -337,7 +337,7 @@ pub(crate) struct Garbage<N> {
     reentrancy: Reentrancy,
 }
 
-impl<N: Node> Garbage<N> {
+impl<N: ReclaimNode> Garbage<N> {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
@@ -632,9 +632,9 @@ impl<N: Node> Garbage<N> {
 ///
 /// # Safety
 /// No reader can see the nodes any more.
-pub(crate) unsafe fn free_all<N: Node>(list: &mut List<N>) {
-    struct Rest<'a, N: Node>(&'a mut List<N>);
-    impl<N: Node> Rest<'_, N> {
+pub(crate) unsafe fn free_all<N: ReclaimNode>(list: &mut List<N>) {
+    struct Rest<'a, N: ReclaimNode>(&'a mut List<N>);
+    impl<N: ReclaimNode> Rest<'_, N> {
         fn free(&mut self) {
             while let Some(node) = self.0.pop() {
                 // SAFETY: only this call takes the node off the list, and the caller promises that no reader can see
@@ -643,7 +643,7 @@ pub(crate) unsafe fn free_all<N: Node>(list: &mut List<N>) {
             }
         }
     }
-    impl<N: Node> Drop for Rest<'_, N> {
+    impl<N: ReclaimNode> Drop for Rest<'_, N> {
         fn drop(&mut self) {
             self.free();
         }

@@ -2,7 +2,7 @@
 
 use crate::error::TryReserveError;
 use crate::sync::epoch::{DOMAIN, Domain};
-use crate::sync::slot::Slot;
+use crate::sync::slot::ReaderSlot;
 use core::fmt;
 use core::marker::PhantomData;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -37,23 +37,23 @@ pub struct Guard<'a> {
 /// reference, because a function may drop its argument and with it the collector. A reference in an argument would have
 /// to be valid until the function returns.
 #[derive(Clone, Copy)]
-pub(super) struct SlotPtr(NonNull<Slot>);
+pub(super) struct SlotPtr(NonNull<ReaderSlot>);
 
 // SAFETY: it is used as a `&Slot`, and a slot is `Sync`.
 unsafe impl Send for SlotPtr {}
 // SAFETY: as above.
 unsafe impl Sync for SlotPtr {}
 
-impl From<&Slot> for SlotPtr {
+impl From<&ReaderSlot> for SlotPtr {
     #[inline(always)]
-    fn from(slot: &Slot) -> Self {
+    fn from(slot: &ReaderSlot) -> Self {
         Self(NonNull::from(slot))
     }
 }
 
 impl SlotPtr {
     #[inline(always)]
-    pub(super) fn get(&self) -> &Slot {
+    pub(super) fn get(&self) -> &ReaderSlot {
         // SAFETY: what has the pointer borrows or keeps the slot's collector, see the type.
         unsafe { self.0.as_ref() }
     }
@@ -69,7 +69,7 @@ trait GuardStaysInItsThreadSoUsePinOwnedOrGetClonedInFutures {}
 
 /// Returns the thread's own slot, if it has one.
 #[inline(always)]
-pub(crate) fn known_slot() -> Option<&'static Slot> {
+pub(crate) fn known_slot() -> Option<&'static ReaderSlot> {
     #[cfg(feature = "std")]
     return local::known_slot();
     #[cfg(not(feature = "std"))]
@@ -78,7 +78,7 @@ pub(crate) fn known_slot() -> Option<&'static Slot> {
 
 /// Returns the slot of a thread that has none yet, or one for a single guard if threads have none.
 #[cold]
-pub(crate) fn first_slot() -> Result<&'static Slot, TryReserveError> {
+pub(crate) fn first_slot() -> Result<&'static ReaderSlot, TryReserveError> {
     #[cfg(feature = "std")]
     if let Some(slot) = local::slot() {
         return Ok(slot);
@@ -88,7 +88,10 @@ pub(crate) fn first_slot() -> Result<&'static Slot, TryReserveError> {
 
 /// Claims a slot for a single guard, which releases it: one that is pinned and has no owner. Looks from `start` on.
 #[cold]
-pub(crate) fn slot_of_one_guard(domain: &Domain, start: usize) -> Result<&Slot, TryReserveError> {
+pub(crate) fn slot_of_one_guard(
+    domain: &Domain,
+    start: usize,
+) -> Result<&ReaderSlot, TryReserveError> {
     let slot = domain.claim_from(start).ok_or(TryReserveError::Alloc)?;
     domain.pin(slot);
     slot.owner_note.store(ORPHANED);
@@ -107,24 +110,24 @@ pub(crate) fn reader() -> usize {
 
 #[cold]
 pub(crate) fn out_of_memory() -> ! {
-    alloc::alloc::handle_alloc_error(core::alloc::Layout::new::<Slot>())
+    alloc::alloc::handle_alloc_error(core::alloc::Layout::new::<ReaderSlot>())
 }
 
 /// The thread's own slot.
 #[cfg(feature = "std")]
 mod local {
-    use super::{DOMAIN, Slot, disown};
+    use super::{DOMAIN, ReaderSlot, disown};
     use core::cell::Cell;
 
     std::thread_local! {
         /// The slot, from the first guard of the thread until `OWNER` is destroyed. It has no destructor, so an access
         /// need not check whether it is alive.
-        static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+        static SLOT: Cell<Option<&'static ReaderSlot>> = const { Cell::new(None) };
         static OWNER: Owner = const { Owner(Cell::new(None)) };
     }
 
     /// Releases the slot when the thread ends.
-    struct Owner(Cell<Option<&'static Slot>>);
+    struct Owner(Cell<Option<&'static ReaderSlot>>);
 
     impl Drop for Owner {
         fn drop(&mut self) {
@@ -138,18 +141,18 @@ mod local {
 
     /// Returns the thread's slot, or `None` if there is no memory for one or the thread is ending.
     #[inline(always)]
-    pub(crate) fn slot() -> Option<&'static Slot> {
+    pub(crate) fn slot() -> Option<&'static ReaderSlot> {
         known_slot().or_else(first)
     }
 
     /// Returns the thread's slot, or `None` if it has none yet or is ending.
     #[inline(always)]
-    pub(crate) fn known_slot() -> Option<&'static Slot> {
+    pub(crate) fn known_slot() -> Option<&'static ReaderSlot> {
         SLOT.try_with(Cell::get).ok().flatten()
     }
 
     #[cold]
-    fn first() -> Option<&'static Slot> {
+    fn first() -> Option<&'static ReaderSlot> {
         let claimed = |owner: &Owner| {
             let slot = owner.0.get().or_else(|| DOMAIN.claim());
             owner.0.set(slot);
@@ -163,7 +166,7 @@ mod local {
 impl<'a> Guard<'a> {
     /// Takes a guard of a slot of the process, or of one that is pinned already.
     #[inline(always)]
-    pub(crate) fn enter(slot: &'a Slot) -> Self {
+    pub(crate) fn enter(slot: &'a ReaderSlot) -> Self {
         Self::enter_in(&DOMAIN, slot.into())
     }
 
@@ -221,14 +224,14 @@ impl Drop for Guard<'_> {
 }
 
 #[cold]
-fn give_back(slot: &Slot) {
+fn give_back(slot: &ReaderSlot) {
     slot.owner_note.store(0);
     Domain::unpin(slot);
     slot.release();
 }
 
 /// Releases a slot whose owner goes, or leaves that to the slot's last guard.
-pub(super) fn disown(slot: &Slot) {
+pub(super) fn disown(slot: &ReaderSlot) {
     match slot.owner_note.load() {
         0 => slot.release(),
         count => slot.owner_note.store(count | ORPHANED),

@@ -4,7 +4,7 @@
 //! checker finds a reader that reads the node at the same time, or whose read is not ordered before.
 
 use super::garbage::Garbage;
-use super::node::{Header, Node, NodePtr};
+use super::node::{NodeHeader, NodePtr, ReclaimNode};
 use super::node_memory::NodeMemory;
 use crate::api::hash::KeyHash;
 use crate::facade::atomic::{AtomicUsize, Ordering};
@@ -21,12 +21,12 @@ use std::vec::Vec;
 
 #[repr(C)]
 struct Tracked {
-    header: Header,
+    header: NodeHeader,
     state: UnsafeCell<&'static str>,
 }
 
 // SAFETY: the header is the first field. The model keeps the memory, so reading a freed node is defined.
-unsafe impl Node for Tracked {
+unsafe impl ReclaimNode for Tracked {
     unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
         // SAFETY: the model keeps the memory until it ends.
         let state = unsafe { &(*node.as_ptr()).state };
@@ -57,7 +57,7 @@ unsafe impl Send for Model {}
 impl Model {
     fn new(nodes: usize) -> Arc<Self> {
         let state = || UnsafeCell::new("alive");
-        let node = |_| Box::new(Tracked { header: Header::new(KeyHash(0)), state: state() });
+        let node = |_| Box::new(Tracked { header: NodeHeader::new(KeyHash(0)), state: state() });
         Arc::new(Self {
             domain: Domain::new(),
             garbage: Garbage::new(),

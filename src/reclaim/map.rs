@@ -1,7 +1,7 @@
 //! The operations that all maps of owned data share, written once.
 //!
 //! A map says how it finds, stores and removes nodes ([`NodeMap`]). The operations here are built from these steps.
-//! Each takes a [`Mode`]: an operation that waits and its `try_` variant are the same function, whose name ends in
+//! Each takes a [`WaitMode`]: an operation that waits and its `try_` variant are the same function, whose name ends in
 //! `_by` or, if it runs under a guard of the caller, in `_under`.
 //!
 //! Every user destructor runs before a [`Ref`] exists, or after the function has returned: a destructor that panics
@@ -11,20 +11,20 @@
 use super::borrowed::Ref;
 use super::collector::Readers;
 use super::entry::{EntryNode, NodeOf};
-use super::errors::{Cause, Refused};
+use super::errors::{Cause, RefusedInsert};
 use super::garbage::Freed;
 use super::guard::Guard;
 use super::node::Live;
 use super::node_memory::NodeMemory;
 use super::pair::{Pair, out_of_memory};
-use super::retired::{Fresh, Mode, Retired, Unlinked};
+use super::retired::{Fresh, Retired, Unlinked, WaitMode};
 use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError};
 use core::borrow::Borrow;
 
-type Key<M> = <<M as NodeMap>::Node as EntryNode>::Key;
-type Value<M> = <<M as NodeMap>::Node as EntryNode>::Value;
+type KeyOf<M> = <<M as NodeMap>::Node as EntryNode>::Key;
+type ValueOf<M> = <<M as NodeMap>::Node as EntryNode>::Value;
 
 /// The node that a lookup has found.
 pub(crate) type FindResult<'a, N> = Result<Option<Live<'a, N>>, Busy>;
@@ -74,7 +74,7 @@ pub(crate) trait NodeMap {
     }
 
     /// Returns the hash of a key. An ordered map returns its rank.
-    fn hash(&self, key: &Key<Self>) -> KeyHash;
+    fn hash(&self, key: &KeyOf<Self>) -> KeyHash;
 
     /// Requests the memory in which a search for a hash begins. A map whose searches begin elsewhere does nothing.
     #[inline(always)]
@@ -83,8 +83,8 @@ pub(crate) trait NodeMap {
     fn find_by<'a>(
         &'a self,
         hash: KeyHash,
-        key: &Key<Self>,
-        mode: Mode,
+        key: &KeyOf<Self>,
+        mode: WaitMode,
         guard: &'a Guard<'_>,
     ) -> FindResult<'a, Self::Node>;
 
@@ -92,7 +92,7 @@ pub(crate) trait NodeMap {
     fn store(
         &self,
         fresh: Fresh<Self::Node>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, Self::Node>>, (Cause, Fresh<Self::Node>)>;
 
@@ -106,7 +106,7 @@ pub(crate) trait NodeMap {
         &'m self,
         expected: Option<Live<'g, Self::Node>>,
         fresh: Fresh<Self::Node>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'g Guard<'_>,
     ) -> Result<Option<Unlinked<'m, Self::Node>>, NotStored<'g, Self::Node>>;
 
@@ -114,7 +114,7 @@ pub(crate) trait NodeMap {
     fn remove_exactly<'m: 'g, 'g>(
         &'m self,
         node: Live<'g, Self::Node>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'g Guard<'_>,
     ) -> Result<Unlinked<'m, Self::Node>, Unchanged<'g, Self::Node>>;
 
@@ -130,7 +130,7 @@ pub(crate) trait NodeMap {
 
     /// Returns the mode of an operation that does not wait. It is called before the operation takes its guard.
     #[inline]
-    fn non_blocking(&self) -> Mode {
+    fn non_blocking(&self) -> WaitMode {
         self.retired().non_blocking()
     }
 
@@ -140,7 +140,7 @@ pub(crate) trait NodeMap {
     /// than the caches. The operation's own node gets its memory. The operation takes its guard later: see `update_by`.
     /// When it has taken place, the caller calls [`Freed::resume`], and so loses nothing if a destructor has panicked.
     #[inline(always)]
-    fn begin(&self, mode: Mode, key: &Key<Self>) -> (KeyHash, Freed) {
+    fn begin(&self, mode: WaitMode, key: &KeyOf<Self>) -> (KeyHash, Freed) {
         let hash = self.hash(key);
         self.prefetch(hash);
         (hash, self.retired().free_one_before(mode))
@@ -148,14 +148,14 @@ pub(crate) trait NodeMap {
 
     /// Stores an entry, and returns the one that it replaces. `hash` and `freed` are from [`begin`](Self::begin).
     #[inline(always)]
-    fn insert_by<K: Borrow<Key<Self>>, V>(
+    fn insert_by<K: Borrow<KeyOf<Self>>, V>(
         &self,
-        mode: Mode,
+        mode: WaitMode,
         hash: KeyHash,
         key: K,
         value: V,
         freed: &mut Freed,
-    ) -> Result<Option<Unlinked<'_, Self::Node>>, Refused<K, V>>
+    ) -> Result<Option<Unlinked<'_, Self::Node>>, RefusedInsert<K, V>>
     where
         Self::Node: NodeOf<K, V>,
     {
@@ -174,12 +174,12 @@ pub(crate) trait NodeMap {
 
     /// Stores an entry if its key is absent.
     #[inline(always)]
-    fn insert_if_absent_by<K: Borrow<Key<Self>>, V>(
+    fn insert_if_absent_by<K: Borrow<KeyOf<Self>>, V>(
         &self,
-        mode: Mode,
+        mode: WaitMode,
         key: K,
         value: V,
-    ) -> Result<Result<(), OccupiedError<K, V>>, Refused<K, V>>
+    ) -> Result<Result<(), OccupiedError<K, V>>, RefusedInsert<K, V>>
     where
         Self::Node: NodeOf<K, V>,
     {
@@ -210,7 +210,7 @@ pub(crate) trait NodeMap {
     #[inline(always)]
     fn insert_new_under<'a, K, V>(
         &'a self,
-        mode: Mode,
+        mode: WaitMode,
         hash: KeyHash,
         key: K,
         value: V,
@@ -236,13 +236,13 @@ pub(crate) trait NodeMap {
 
     /// Returns the entry of `key`. If the key is absent, inserts the value that `make_value` returns.
     #[inline(always)]
-    fn get_or_insert_under<'a, K: Borrow<Key<Self>>, V>(
+    fn get_or_insert_under<'a, K: Borrow<KeyOf<Self>>, V>(
         &'a self,
-        mode: Mode,
+        mode: WaitMode,
         key: K,
         make_value: impl FnOnce(&K) -> V,
         guard: &'a Guard<'_>,
-    ) -> Result<Live<'a, Self::Node>, Refused<K, Option<V>>>
+    ) -> Result<Live<'a, Self::Node>, RefusedInsert<K, Option<V>>>
     where
         Self::Node: NodeOf<K, V>,
     {
@@ -269,12 +269,12 @@ pub(crate) trait NodeMap {
 
     /// Does what `get_or_insert_under` does, under a guard of its own that it returns with the entry.
     #[inline(always)]
-    fn get_or_insert_by<K: Borrow<Key<Self>>, V>(
+    fn get_or_insert_by<K: Borrow<KeyOf<Self>>, V>(
         &self,
-        mode: Mode,
+        mode: WaitMode,
         key: K,
         make_value: impl FnOnce(&K) -> V,
-    ) -> Result<Ref<'_, Key<Self>, Value<Self>>, Refused<K, Option<V>>>
+    ) -> Result<Ref<'_, KeyOf<Self>, ValueOf<Self>>, RefusedInsert<K, Option<V>>>
     where
         Self::Node: NodeOf<K, V>,
     {
@@ -291,7 +291,7 @@ pub(crate) trait NodeMap {
     #[inline(always)]
     fn update_by<K: Clone, V>(
         &self,
-        mode: Mode,
+        mode: WaitMode,
         find: impl for<'a> Fn(&'a Self, &'a Guard<'_>) -> FindResult<'a, Self::Node>,
         mut f: impl FnMut(&V) -> V,
     ) -> Result<Option<Ref<'_, K, V>>, (Cause, Option<V>)>
@@ -356,14 +356,14 @@ pub(crate) trait NodeMap {
     /// It calls the key's `Hash` once, and identifies the entry by its address. So it terminates even if `Hash` and
     /// `Eq` give different answers each time.
     #[inline(always)]
-    fn compute_under<'a, K: Borrow<Key<Self>>, V>(
+    fn compute_under<'a, K: Borrow<KeyOf<Self>>, V>(
         &'a self,
-        mode: Mode,
+        mode: WaitMode,
         mut key: K,
-        mut f: impl FnMut(Option<&Value<Self>>) -> Op<V>,
+        mut f: impl FnMut(Option<&ValueOf<Self>>) -> Op<V>,
         mut spare: Option<NodeMemory>,
         guard: &'a Guard<'_>,
-    ) -> Result<BeforeAfter<'a, Self::Node>, Refused<K, Option<V>>>
+    ) -> Result<BeforeAfter<'a, Self::Node>, RefusedInsert<K, Option<V>>>
     where
         Self::Node: NodeOf<K, V>,
     {
@@ -431,12 +431,12 @@ pub(crate) trait NodeMap {
 
     /// Does what `compute_under` does, under a guard of its own that it returns with the entries.
     #[inline(always)]
-    fn compute_by<K: Borrow<Key<Self>>, V>(
+    fn compute_by<K: Borrow<KeyOf<Self>>, V>(
         &self,
-        mode: Mode,
+        mode: WaitMode,
         key: K,
-        f: impl FnMut(Option<&Value<Self>>) -> Op<V>,
-    ) -> Result<Computed<Ref<'_, Key<Self>, Value<Self>>>, Refused<K, Option<V>>>
+        f: impl FnMut(Option<&ValueOf<Self>>) -> Op<V>,
+    ) -> Result<Computed<Ref<'_, KeyOf<Self>, ValueOf<Self>>>, RefusedInsert<K, Option<V>>>
     where
         Self::Node: NodeOf<K, V>,
     {
@@ -460,7 +460,7 @@ pub(crate) fn insert_new<K, V>(
 ) -> Result<Ref<'_, K, V>, (K, V)> {
     let guard = map.readers().pin();
     let hash = map.hash(&key);
-    let inserted = map.insert_new_under(Mode::Blocking, hash, key, value, &guard);
+    let inserted = map.insert_new_under(WaitMode::Blocking, hash, key, value, &guard);
     match inserted.map(Live::ptr) {
         // SAFETY: inserted under this guard.
         Ok(node) => Ok(unsafe { Ref::of(node, guard) }),
@@ -482,7 +482,7 @@ pub(crate) fn insert_and_borrow<K, V>(
         Err((why, ..)) => return out_of_memory::<K, V, _, _>(why),
     };
     let new = fresh.0;
-    match map.store(fresh, Mode::Blocking, &guard) {
+    match map.store(fresh, WaitMode::Blocking, &guard) {
         Ok(before) => {
             // Not dropped: a destructor would run under the guard that this returns.
             before.into_iter().for_each(Unlinked::retire);
@@ -495,14 +495,18 @@ pub(crate) fn insert_and_borrow<K, V>(
 
 /// Returns the cause of a failed insertion with the key and the value of the node that was not stored.
 #[cold]
-fn with_parts<N: NodeOf<K, V>, K, V>(why: Cause, fresh: Fresh<N>, kept: N::Kept) -> Refused<K, V> {
+fn with_parts<N: NodeOf<K, V>, K, V>(
+    why: Cause,
+    fresh: Fresh<N>,
+    kept: N::Kept,
+) -> RefusedInsert<K, V> {
     let (key, value) = N::take_apart(fresh, kept);
     (why, key, value)
 }
 
 /// Returns the error of an update, which has a key of its own.
 #[cold]
-fn without_key<T, K, V>((why, _, value): Refused<K, V>) -> Result<T, (Cause, Option<V>)> {
+fn without_key<T, K, V>((why, _, value): RefusedInsert<K, V>) -> Result<T, (Cause, Option<V>)> {
     Err((why, Some(value)))
 }
 

@@ -107,7 +107,7 @@ macro_rules! blocking_methods {
             key: K,
             make: impl FnOnce(&K) -> V,
         ) -> Ref<'_, K, V> {
-            let got = self$(.$nodes)?.get_or_insert_by(Mode::Blocking, key, make);
+            let got = self$(.$nodes)?.get_or_insert_by(WaitMode::Blocking, key, make);
             got.unwrap_or_else(out_of_memory::<K, V, _, _>)
         }
 
@@ -163,7 +163,7 @@ macro_rules! blocking_methods {
         /// assert_eq!(map.insert_if_absent(7, "VII".into()).unwrap_err().into_parts(), (7, "VII".into()));
         /// ```
         pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
-            let done = self$(.$nodes)?.insert_if_absent_by(Mode::Blocking, key, value);
+            let done = self$(.$nodes)?.insert_if_absent_by(WaitMode::Blocking, key, value);
             done.unwrap_or_else(out_of_memory::<K, V, _, _>)
         }
 
@@ -323,7 +323,7 @@ macro_rules! pinned_methods {
         /// assert_eq!(map.pin().get_or_insert_with("rose".into(), || 4), &4);
         /// ```
         pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
-            let (map, mode) = (&(*self.map())$(.$nodes)?, Mode::Blocking);
+            let (map, mode) = (&(*self.map())$(.$nodes)?, WaitMode::Blocking);
             let got = map.get_or_insert_under(mode, key, |_| make(), self.guard());
             got.unwrap_or_else(out_of_memory::<K, V, _, _>).value()
         }

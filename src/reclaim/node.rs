@@ -15,7 +15,7 @@ use core::ptr::{self, NonNull};
 /// The words are relaxed. The hash is written before the node is published with its table. The link is written when the
 /// node has been unlinked. A thread that splits a bin may read the link as a hash. It cannot lock that bin from the
 /// state that it read, because the bin has changed, and drops what it computed.
-pub(crate) struct Header {
+pub(crate) struct NodeHeader {
     /// The low word of the hash, or the next piece of garbage.
     low: AtomicPtr<()>,
     /// The upper half of the hash, where a word is too small for all of it.
@@ -23,7 +23,7 @@ pub(crate) struct Header {
     high: AtomicUsize,
 }
 
-impl Header {
+impl NodeHeader {
     pub(crate) fn new(hash: KeyHash) -> Self {
         Self {
             low: AtomicPtr::new(ptr::without_provenance_mut(hash.0 as usize)),
@@ -44,11 +44,11 @@ impl Header {
     }
 }
 
-/// A type that begins with a [`Header`].
+/// A type that begins with a [`NodeHeader`].
 ///
 /// # Safety
 /// The header is at the address of the node, and `clear` is the counterpart of how nodes are made.
-pub(crate) unsafe trait Node {
+pub(crate) unsafe trait ReclaimNode {
     /// Whether `clear` runs destructors, which are user code and may panic.
     #[cfg_attr(any(not(feature = "std"), hedgerow_loom), allow(dead_code))]
     const RUNS_DESTRUCTORS: bool = true;
@@ -91,7 +91,7 @@ impl<N> PartialEq for NodePtr<N> {
 // (`Send`).
 unsafe impl<N: Send + Sync> Send for NodePtr<N> {}
 
-impl<N: Node> NodePtr<N> {
+impl<N: ReclaimNode> NodePtr<N> {
     /// # Safety
     /// The node is not freed within `'a`.
     #[inline(always)]
@@ -114,7 +114,7 @@ impl<N> Clone for Live<'_, N> {
 }
 impl<N> Copy for Live<'_, N> {}
 
-impl<'a, N: Node> Live<'a, N> {
+impl<'a, N: ReclaimNode> Live<'a, N> {
     /// Returns the node's address, without the promise that it is alive.
     #[inline(always)]
     pub(crate) fn ptr(self) -> NodePtr<N> {
@@ -125,7 +125,7 @@ impl<'a, N: Node> Live<'a, N> {
         self.header().hash()
     }
 
-    fn header(self) -> &'a Header {
+    fn header(self) -> &'a NodeHeader {
         // SAFETY: the node is alive, and begins with its header.
         unsafe { self.node.0.cast().as_ref() }
     }
@@ -145,7 +145,7 @@ pub(crate) struct List<N> {
     len: usize,
 }
 
-impl<N: Node> List<N> {
+impl<N: ReclaimNode> List<N> {
     pub(crate) const fn new() -> Self {
         Self { first: None, last: None, len: 0 }
     }
@@ -192,15 +192,15 @@ impl<N: Node> List<N> {
     }
 }
 
-fn link<N: Node>(node: Live<'_, N>, next: Option<NodePtr<N>>) {
+fn link<N: ReclaimNode>(node: Live<'_, N>, next: Option<NodePtr<N>>) {
     let next = next.map_or(ptr::null_mut(), |next| next.0.as_ptr());
-    // relaxed: a lock guards each list. A thread that splits a bin may read this as the hash, see `Header`.
+    // relaxed: a lock guards each list. A thread that splits a bin may read this as the hash, see `NodeHeader`.
     node.header().low.store(next.cast(), Ordering::Relaxed);
 }
 
 /// # Safety
 /// `link` was called for the node.
-unsafe fn follow<N: Node>(node: Live<'_, N>) -> Option<NodePtr<N>> {
+unsafe fn follow<N: ReclaimNode>(node: Live<'_, N>) -> Option<NodePtr<N>> {
     // relaxed: a lock guards the list.
     NonNull::new(node.header().low.load(Ordering::Relaxed).cast()).map(NodePtr)
 }

@@ -1,8 +1,8 @@
 //! Nodes with a key and a value, and nodes with a key alone.
 
 use super::entry::{EntryNode, NodeOf};
-use super::errors::{Cause, Refused};
-use super::node::{Header, Live, Node, NodePtr};
+use super::errors::{Cause, RefusedInsert};
+use super::node::{Live, NodeHeader, NodePtr, ReclaimNode};
 use super::node_memory::NodeMemory;
 use super::retired::Fresh;
 use crate::api::hash::KeyHash;
@@ -15,13 +15,13 @@ use core::ptr::NonNull;
 /// A key and its value, in an allocation of their own.
 #[repr(C)]
 pub(crate) struct Pair<K, V> {
-    header: Header,
+    header: NodeHeader,
     pub(crate) key: K,
     pub(crate) value: V,
 }
 
 // SAFETY: `make` and `clear` use the layout of the same type, and the header is the first field.
-unsafe impl<K, V> Node for Pair<K, V> {
+unsafe impl<K, V> ReclaimNode for Pair<K, V> {
     const RUNS_DESTRUCTORS: bool = needs_drop::<Self>();
 
     #[inline]
@@ -56,13 +56,13 @@ impl<K, V> NodeOf<K, V> for Pair<K, V> {
         key: K,
         value: V,
         spare: Option<NodeMemory>,
-    ) -> Result<(Fresh<Self>, ()), Refused<K, V>> {
+    ) -> Result<(Fresh<Self>, ()), RefusedInsert<K, V>> {
         // SAFETY: the layout is not of size zero, because a node has a header.
         let memory = unsafe { NodeMemory::get(Layout::new::<Self>(), spare) };
         let Some(memory) = memory else { return Err((Cause::Alloc, key, value)) };
         let node = memory.into_raw().cast::<Self>();
         // SAFETY: the memory has the layout of a pair, and nothing else owns it.
-        unsafe { node.write(Self { header: Header::new(hash), key, value }) };
+        unsafe { node.write(Self { header: NodeHeader::new(hash), key, value }) };
         Ok((Fresh(NodePtr(node)), ()))
     }
 
@@ -89,12 +89,12 @@ impl<K, V> Pair<K, V> {
 /// A key alone. It begins as a [`Pair`] does, so a pointer to it leads to the key of either.
 #[repr(C)]
 pub(crate) struct KeyNode<K> {
-    header: Header,
+    header: NodeHeader,
     pub(crate) key: K,
 }
 
 // SAFETY: `new` and `clear` use the layout of the same type, and the header is the first field.
-unsafe impl<K> Node for KeyNode<K> {
+unsafe impl<K> ReclaimNode for KeyNode<K> {
     unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
         // SAFETY: `new` allocated the node with this layout, and the caller promises that this is the only call.
         unsafe { clear_with_layout_of(node) }
@@ -124,7 +124,7 @@ impl<K> KeyNode<K> {
         };
         let node = memory.into_raw().cast::<Self>();
         // SAFETY: the memory has the layout of this type, and nothing else owns it.
-        unsafe { node.write(Self { header: Header::new(KeyHash(0)), key }) };
+        unsafe { node.write(Self { header: NodeHeader::new(KeyHash(0)), key }) };
         Ok(Fresh(NodePtr(node)))
     }
 }

@@ -138,7 +138,7 @@ mod by_thread {
 mod by_amount {
     use super::Reason;
     use crate::facade::atomic::AtomicUsize;
-    use crate::sync::hint::Gauge;
+    use crate::sync::hint::Statistic;
 
     /// Nodes that let a second operation free while another does. Twice as many let a third.
     const STEP: usize = 64;
@@ -146,15 +146,15 @@ mod by_amount {
     const DEMANDS: usize = 8;
 
     /// How many operations are freeing the garbage of a map.
-    pub(crate) struct Reentrancy(Gauge<AtomicUsize>);
+    pub(crate) struct Reentrancy(Statistic<AtomicUsize>);
 
     /// Says that an operation is freeing garbage, until it is dropped.
-    pub(crate) struct Freeing<'a>(&'a Gauge<AtomicUsize>);
+    pub(crate) struct Freeing<'a>(&'a Statistic<AtomicUsize>);
 
     impl Reentrancy {
         crate::facade::const_unless_loom! {
             pub(crate) fn new() -> Self {
-                Self(Gauge::<AtomicUsize>::new(0))
+                Self(Statistic::<AtomicUsize>::new(0))
             }
         }
 

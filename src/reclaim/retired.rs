@@ -4,7 +4,7 @@ use super::collector::Readers;
 use super::errors::Cause;
 use super::garbage::{Freed, Garbage, free_all};
 use super::guard::{Guard, reader};
-use super::node::{List, Live, Node, NodePtr};
+use super::node::{List, Live, NodePtr, ReclaimNode};
 use super::node_memory::NodeMemory;
 use crate::facade::atomic::AtomicUsize;
 use crate::sync::backoff::Backoff;
@@ -12,9 +12,9 @@ use crate::sync::hint::Hint;
 use core::mem::ManuallyDrop;
 
 /// A node that is not in a map yet. Freed on drop.
-pub(crate) struct Fresh<N: Node>(pub(crate) NodePtr<N>);
+pub(crate) struct Fresh<N: ReclaimNode>(pub(crate) NodePtr<N>);
 
-impl<N: Node> Fresh<N> {
+impl<N: ReclaimNode> Fresh<N> {
     /// Returns the node, which is not freed on drop any more.
     pub(crate) fn take(self) -> NodePtr<N> {
         ManuallyDrop::new(self).0
@@ -27,7 +27,7 @@ impl<N: Node> Fresh<N> {
     }
 }
 
-impl<N: Node> Drop for Fresh<N> {
+impl<N: ReclaimNode> Drop for Fresh<N> {
     fn drop(&mut self) {
         // SAFETY: no other thread has the node.
         unsafe { N::free(self.0.0) }
@@ -35,14 +35,14 @@ impl<N: Node> Drop for Fresh<N> {
 }
 
 /// Nodes that no other thread has. Freed on drop, even if a destructor panics.
-pub(crate) struct NodeList<N: Node>(pub(crate) List<N>);
+pub(crate) struct NodeList<N: ReclaimNode>(pub(crate) List<N>);
 
 // SAFETY: no other thread has one of the nodes.
-unsafe impl<N: Node + Send> Send for NodeList<N> {}
+unsafe impl<N: ReclaimNode + Send> Send for NodeList<N> {}
 // SAFETY: a shared reference gives access to nothing but the length.
-unsafe impl<N: Node + Sync> Sync for NodeList<N> {}
+unsafe impl<N: ReclaimNode + Sync> Sync for NodeList<N> {}
 
-impl<N: Node> NodeList<N> {
+impl<N: ReclaimNode> NodeList<N> {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -54,7 +54,7 @@ impl<N: Node> NodeList<N> {
     }
 }
 
-impl<N: Node> Drop for NodeList<N> {
+impl<N: ReclaimNode> Drop for NodeList<N> {
     fn drop(&mut self) {
         // SAFETY: the list owns its nodes.
         unsafe { free_all(&mut self.0) }
@@ -63,14 +63,14 @@ impl<N: Node> Drop for NodeList<N> {
 
 /// Whether an operation may wait.
 #[derive(Clone, Copy)]
-pub(crate) enum Mode {
+pub(crate) enum WaitMode {
     /// The operation waits for other writers, and fails only if there is no memory.
     Blocking,
     /// The operation does not wait. It makes no garbage if that would exceed the limit, and fails with this cause.
     NonBlocking(Result<(), Cause>),
 }
 
-impl Mode {
+impl WaitMode {
     /// The mode of lookups and removals that do not wait: they add nothing to the map, so the limit does not concern
     /// them.
     pub(crate) const NON_BLOCKING: Self = Self::NonBlocking(Ok(()));
@@ -114,7 +114,7 @@ pub(crate) struct Retired<N> {
     limit: Hint<AtomicUsize>,
 }
 
-impl<N: Node> Retired<N> {
+impl<N: ReclaimNode> Retired<N> {
     pub(crate) const fn new() -> Self {
         let limit = Hint::<AtomicUsize>::new(usize::MAX);
         Self { readers: Readers::new(), garbage: Garbage::new(), limit }
@@ -152,8 +152,8 @@ impl<N: Node> Retired<N> {
     /// Returns the mode of an operation that does not wait. Frees garbage above the limit. To be called before the
     /// operation takes its own guard, which would keep that garbage.
     #[inline]
-    pub(crate) fn non_blocking(&self) -> Mode {
-        Mode::NonBlocking(match self.limit() {
+    pub(crate) fn non_blocking(&self) -> WaitMode {
+        WaitMode::NonBlocking(match self.limit() {
             Some(limit) if self.garbage.len() > limit => self.make_room(limit),
             _ => Ok(()),
         })
@@ -197,7 +197,7 @@ impl<N: Node> Retired<N> {
     /// operation can take place before the panic goes on. The caller holds no guard of its own, as in
     /// [`free_share`](Self::free_share).
     #[inline(always)]
-    pub(crate) fn free_one_before(&self, mode: Mode) -> Freed {
+    pub(crate) fn free_one_before(&self, mode: WaitMode) -> Freed {
         self.garbage.free_one_before(|| self.readers.domain(), reader, mode.waits())
     }
 
@@ -216,17 +216,17 @@ impl<N: Node> Retired<N> {
 }
 
 /// A node that its owner has taken out of a map. It becomes garbage on drop.
-pub(crate) struct Unlinked<'a, N: Node> {
+pub(crate) struct Unlinked<'a, N: ReclaimNode> {
     retired: &'a Retired<N>,
     node: NodePtr<N>,
 }
 
 // SAFETY: the owner may read the node (`Sync`), and dropping it may drop that node and other garbage (`Send`).
-unsafe impl<N: Node + Send + Sync> Send for Unlinked<'_, N> {}
+unsafe impl<N: ReclaimNode + Send + Sync> Send for Unlinked<'_, N> {}
 // SAFETY: a shared reference gives access to the node for reading alone.
-unsafe impl<N: Node + Sync> Sync for Unlinked<'_, N> {}
+unsafe impl<N: ReclaimNode + Sync> Sync for Unlinked<'_, N> {}
 
-impl<N: Node> Unlinked<'_, N> {
+impl<N: ReclaimNode> Unlinked<'_, N> {
     pub(crate) fn live(&self) -> Live<'_, N> {
         // SAFETY: only `self` frees the node.
         unsafe { self.node.live() }
@@ -248,7 +248,7 @@ impl<N: Node> Unlinked<'_, N> {
     }
 }
 
-impl<N: Node> Drop for Unlinked<'_, N> {
+impl<N: ReclaimNode> Drop for Unlinked<'_, N> {
     fn drop(&mut self) {
         let Retired { readers, garbage, .. } = self.retired;
         // SAFETY: the caller of `unlinked` promised that the node was unlinked, and it is added once.

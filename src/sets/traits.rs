@@ -179,7 +179,7 @@ macro_rules! iterators {
 }
 
 /// The elements of a set of owned data: the entries of its map `I`, without values.
-type Elements<'a, T, I> = Map<I, fn(Ref<'a, T, ()>) -> ElementRef<'a, T>>;
+type OwnedElements<'a, T, I> = Map<I, fn(Ref<'a, T, ()>) -> ElementRef<'a, T>>;
 
 iterators! {
     FlatSet<T, S>; where [T: Copy,] [T: Copy,];
@@ -187,7 +187,7 @@ iterators! {
 }
 iterators! {
     HashSet<T, S>; where [] [];
-    ElementRef<'a, T>, Elements<'a, T, owned::Iter<'a, T, ()>>,
+    ElementRef<'a, T>, OwnedElements<'a, T, owned::Iter<'a, T, ()>>,
     |map: &'a HashMap<T, (), S>| map.iter().map(ElementRef::new as fn(_) -> _);
     owned::IntoIter<T, ()>
 }
@@ -199,7 +199,7 @@ iterators! {
 #[cfg(feature = "ordered")]
 iterators! {
     OrdSet<T, R>; where [T: Ord, R: Ranking<T>,] [];
-    ElementRef<'a, T>, Elements<'a, T, fence::OrdIter<'a, T, (), R>>,
+    ElementRef<'a, T>, OwnedElements<'a, T, fence::OrdIter<'a, T, (), R>>,
     |map: &'a OrdMap<T, (), R>| map.iter().map(ElementRef::new as fn(_) -> _);
     fence::OrdIntoIter<T, ()>
 }

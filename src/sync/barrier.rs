@@ -13,8 +13,8 @@
 //! holds for good.
 //!
 //! A sandbox may refuse `membarrier` later, when readers rely on it already. The first heavy barrier that is refused
-//! switches all readers to fences ([`Mode`]). A reader follows when it sees the new mode. Writers may rely on the
-//! fences when every reader has seen it, which a writer can know in two ways:
+//! switches all readers to fences ([`BarrierMode`]). A reader follows when it sees the new mode. Writers may rely on
+//! the fences when every reader has seen it, which a writer can know in two ways:
 //! - Each reader has said so in its slot, after a fence. That takes one read by each reader, so idle readers are waited
 //!   for. A writer knows this of the readers of its own collector alone.
 //! - The writer has run on every processor that a thread of the process may run on. That is a heavy barrier, once: a
@@ -33,10 +33,10 @@ use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::facade::compiler_fence;
 
 /// How the light barriers of the process, or of a model, are made.
-pub(crate) struct Mode(AtomicUsize);
+pub(crate) struct BarrierMode(AtomicUsize);
 
 #[cfg_attr(not(all(feature = "std-ext", target_os = "linux")), allow(dead_code))] // The mode never changes there.
-impl Mode {
+impl BarrierMode {
     // The modes below `SYSTEM` are those whose light barrier is a fence and nothing else: see `light`.
     /// The system has not been asked yet. Light barriers are fences.
     const UNDECIDED: usize = 0;
@@ -106,12 +106,12 @@ impl Mode {
 
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 mod system {
-    use super::Mode;
+    use super::BarrierMode;
     use crate::facade::atomic::{AtomicBool, AtomicUsize};
     use crate::facade::membarrier;
     use crate::sync::hint::Hint;
 
-    pub(super) static MODE: Mode = Mode::new(Mode::UNDECIDED);
+    pub(super) static MODE: BarrierMode = BarrierMode::new(BarrierMode::UNDECIDED);
 
     pub(super) fn prepare() {
         MODE.decide(membarrier::register);
@@ -179,7 +179,7 @@ pub(crate) struct System {
     at: [usize; 2],
     /// How many fences cost as much as a barrier.
     cost_in_fences: usize,
-    mode: Mode,
+    mode: BarrierMode,
     /// The system refuses its barrier.
     refuses: bool,
     /// If it refuses, it still lets the writer visit every processor, which is a barrier.
@@ -200,7 +200,7 @@ impl System {
     }
 
     pub(crate) fn serving_each_at(at: [usize; 2]) -> Self {
-        let mode = Mode::new(Mode::SYSTEM);
+        let mode = BarrierMode::new(BarrierMode::SYSTEM);
         let (passed, barriers, state) = (0.into(), 0.into(), Self::IDLE.into());
         Self { at, cost_in_fences: 1, mode, refuses: false, visits: false, passed, barriers, state }
     }
@@ -310,7 +310,7 @@ impl Barrier {
 
     /// Returns how barriers are made; `None` if all are fences, for good.
     #[inline(always)]
-    fn mode(&self) -> Option<&Mode> {
+    fn mode(&self) -> Option<&BarrierMode> {
         #[cfg(all(test, hedgerow_loom))]
         return self.system.as_ref().map(|system| &system.mode);
         #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
@@ -325,12 +325,12 @@ impl Barrier {
     #[allow(clippy::comparison_chain)] // A `match` costs two instructions more.
     #[inline(always)]
     pub(crate) fn light(&self, agree: impl FnOnce()) {
-        let seen = self.mode().map_or(Mode::FENCES, Mode::seen);
+        let seen = self.mode().map_or(BarrierMode::FENCES, BarrierMode::seen);
         // One comparison tells the three cases apart, and the first of them is the fast path.
-        if seen == Mode::SYSTEM {
+        if seen == BarrierMode::SYSTEM {
             // [AB-1] for the compiler alone: the writer's [AB-2] interrupts this thread, and so orders its accesses.
             compiler_fence(Ordering::SeqCst);
-        } else if seen < Mode::SYSTEM {
+        } else if seen < BarrierMode::SYSTEM {
             // [AB-1] pairs with [AB-2]: the announcement is seen by the writer's scan, or our loads see its stores.
             atomic::fence(Ordering::SeqCst);
         } else {
@@ -393,7 +393,7 @@ impl Barrier {
     }
 
     /// Tells all readers to fence from now on, and checks whether each has done so. Returns false if that is not known.
-    fn leave(&self, mode: &Mode, all_fence: impl FnOnce() -> bool) -> bool {
+    fn leave(&self, mode: &BarrierMode, all_fence: impl FnOnce() -> bool) -> bool {
         mode.begin_leaving();
         // The caller's slots say nothing about the readers of other collectors, which share the mode. So they prove
         // this barrier alone, and the next barrier checks them again.
@@ -425,7 +425,7 @@ impl Barrier {
     /// Returns true if light barriers are for the compiler alone, as far as the caller has seen.
     #[inline(always)]
     pub(crate) fn is_asymmetric(&self) -> bool {
-        MAY_BE_ASYMMETRIC && self.mode().is_some_and(Mode::uses_system)
+        MAY_BE_ASYMMETRIC && self.mode().is_some_and(BarrierMode::uses_system)
     }
 
     /// Returns how many fences, of some nanoseconds each, take as long as the system's barrier took lately. That is a

@@ -29,7 +29,7 @@ use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::sync::barrier::{self, Barrier};
 use crate::sync::cache::CachePadded;
 use crate::sync::registry::Registry;
-use crate::sync::slot::Slot;
+use crate::sync::slot::ReaderSlot;
 
 /// Set in a slot's word while its reader is pinned; the rest is the epoch.
 const PINNED: usize = 1;
@@ -97,12 +97,12 @@ impl Domain {
     }
 
     /// Claims a slot for a reader, or returns `None` if there is no memory for one.
-    pub(crate) fn claim(&self) -> Option<&Slot> {
+    pub(crate) fn claim(&self) -> Option<&ReaderSlot> {
         self.claim_from(0)
     }
 
     /// As `claim`, but tries the slots from a number on. Threads that begin at different ones do not contend.
-    pub(crate) fn claim_from(&self, start: usize) -> Option<&Slot> {
+    pub(crate) fn claim_from(&self, start: usize) -> Option<&ReaderSlot> {
         barrier::prepare();
         let slot = self.registry.claim_from(start)?;
         // [AB-3] Once is enough for all owners of a slot: the later ones come after the first by [SE-2].
@@ -115,19 +115,19 @@ impl Domain {
 
     /// Returns true if the slot is one of this domain. A guard of another slot keeps none of this domain's garbage.
     #[cfg_attr(hedgerow_loom, allow(dead_code))] // No model takes guards.
-    pub(crate) fn has(&self, slot: &Slot) -> bool {
+    pub(crate) fn has(&self, slot: &ReaderSlot) -> bool {
         slot.registry() == self.registry.id()
     }
 
     /// Returns the slot of this number, so that a model can hand it to a thread.
     #[cfg(all(test, hedgerow_loom))]
-    pub(crate) fn slot(&self, number: usize) -> &Slot {
+    pub(crate) fn slot(&self, number: usize) -> &ReaderSlot {
         self.registry.slots().nth(number).unwrap()
     }
 
     /// Announces that the slot's owner is reading. It must not be pinned already.
     #[inline(always)]
-    pub(crate) fn pin(&self, slot: &Slot) {
+    pub(crate) fn pin(&self, slot: &ReaderSlot) {
         // [EP-5] acquire: pairs with [EP-4], so the reader sees the unlinks of all batches sealed before this epoch.
         let epoch = self.epoch.load(Ordering::Acquire);
         #[cfg(all(test, hedgerow_loom))]
@@ -143,7 +143,7 @@ impl Domain {
 
     /// Ends the announcement.
     #[inline(always)]
-    pub(crate) fn unpin(slot: &Slot) {
+    pub(crate) fn unpin(slot: &ReaderSlot) {
         // [EP-3] release: pairs with [EP-2], so all that the reader read comes before an entry is freed.
         slot.word.store(0, Ordering::Release);
     }
@@ -171,7 +171,7 @@ impl Domain {
         let number = self.begun.fetch_add(ONE_EPOCH, Ordering::Acquire).wrapping_add(ONE_EPOCH);
         // [EP-2] [AB-2] the barrier before the scan: pairs with [EP-1]. Without it the scan could miss a reader that
         // has not seen the unlinks.
-        if !self.barrier.heavy(|| self.registry.slots().all(Slot::has_agreed)) {
+        if !self.barrier.heavy(|| self.registry.slots().all(ReaderSlot::has_agreed)) {
             return false;
         }
         // A guess: every earlier barrier has ended, and no later one.
@@ -255,7 +255,7 @@ impl Domain {
         })
     }
 
-    fn words(&self) -> impl Iterator<Item = (&Slot, usize)> {
+    fn words(&self) -> impl Iterator<Item = (&ReaderSlot, usize)> {
         // [EP-2] acquire: pairs with [EP-1] and [EP-3], so all reads of a reader that is gone come before.
         self.registry.slots().map(|slot| (slot, slot.word.load(Ordering::Acquire)))
     }

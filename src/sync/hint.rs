@@ -1,4 +1,4 @@
-//! Words that are relaxed for one of three reasons, which stand here once: hints, gauges and private words.
+//! Words that are relaxed for one of three reasons, which stand here once: hints, statistics and private words.
 //!
 //! # Synchronization
 //! None. Each type below says why its users need none.
@@ -18,7 +18,7 @@ pub(crate) struct Hint<A>(A);
 /// memory from the value. It is a value of the recent past while other threads change it, and exact once they have been
 /// joined.
 #[repr(transparent)]
-pub(crate) struct Gauge<A>(A);
+pub(crate) struct Statistic<A>(A);
 
 /// A word that only its owner loads and stores. It is atomic because the type around it is shared.
 ///
@@ -54,11 +54,11 @@ macro_rules! load_and_store {
     };
 }
 
-/// Implements additions for `Gauge<$atomic>`.
+/// Implements additions for `Statistic<$atomic>`.
 macro_rules! add_and_subtract {
     ($atomic:ident, $value:ty) => {
-        #[allow(dead_code)] // Every gauge has the same methods, whether or not this build uses all.
-        impl Gauge<$atomic> {
+        #[allow(dead_code)] // Every statistic has the same methods, whether or not this build uses all.
+        impl Statistic<$atomic> {
             /// Adds `by` and returns the value before.
             #[inline(always)]
             pub(crate) fn add(&self, by: $value) -> $value {
@@ -109,8 +109,8 @@ macro_rules! swap_and_compare {
 
 load_and_store!(Hint, AtomicBool, bool);
 load_and_store!(Hint, AtomicUsize, usize);
-load_and_store!(Gauge, AtomicUsize, usize);
-load_and_store!(Gauge, AtomicIsize, isize);
+load_and_store!(Statistic, AtomicUsize, usize);
+load_and_store!(Statistic, AtomicIsize, isize);
 load_and_store!(Private, AtomicIsize, isize);
 load_and_store!(Private, AtomicUsize, usize);
 add_and_subtract!(AtomicUsize, usize);

@@ -5,7 +5,7 @@
 
 use super::barrier::{Barrier, System};
 use super::epoch::{Domain, Stamp};
-use super::slot::Slot;
+use super::slot::ReaderSlot;
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use ::loom::cell::UnsafeCell;
 use ::loom::model::Builder;
@@ -88,7 +88,7 @@ impl Model {
         Self { domain, link: AtomicUsize::new(0), nodes }
     }
 
-    fn read(&self, slot: &Slot) -> &'static str {
+    fn read(&self, slot: &ReaderSlot) -> &'static str {
         self.domain.barrier.point();
         self.domain.pin(slot);
         // The table's own ordering: a thread that finds a node sees it initialized.

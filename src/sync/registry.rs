@@ -13,7 +13,7 @@
 
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::cache::CachePadded;
-use crate::sync::slot::Slot;
+use crate::sync::slot::ReaderSlot;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
@@ -21,16 +21,16 @@ use core::ptr;
 /// Slots in a block.
 pub(crate) const BLOCK: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
 
-struct Block {
+struct SlotBlock {
     /// How many of the first slots have ever been claimed. A scan leaves out the others.
     used: AtomicUsize,
-    slots: Vec<CachePadded<Slot>>,
-    next: AtomicPtr<Block>,
+    slots: Vec<CachePadded<ReaderSlot>>,
+    next: AtomicPtr<SlotBlock>,
 }
 
 /// All slots, as a list of blocks.
 pub(crate) struct Registry {
-    first: AtomicPtr<Block>,
+    first: AtomicPtr<SlotBlock>,
 }
 
 impl Registry {
@@ -42,12 +42,12 @@ impl Registry {
 
     /// Returns a slot of the caller's own, until it releases the slot, or `None` if there is no memory for another
     /// block. Lock-free. Allocates only if all slots are claimed.
-    pub(crate) fn claim(&self) -> Option<&Slot> {
+    pub(crate) fn claim(&self) -> Option<&ReaderSlot> {
         self.claim_from(0)
     }
 
     /// As `claim`, but tries the slots of each block from number `start` on: threads that begin apart do not contend.
-    pub(crate) fn claim_from(&self, start: usize) -> Option<&Slot> {
+    pub(crate) fn claim_from(&self, start: usize) -> Option<&ReaderSlot> {
         let (mut link, mut count) = (&self.first, 0);
         loop {
             // [RG-2] acquire: pairs with [RG-1], so the block is seen initialized.
@@ -70,14 +70,14 @@ impl Registry {
             }
             let mut slots = Vec::new();
             slots.try_reserve_exact(BLOCK).ok()?;
-            let slot = |number| Slot::new(number, number == count, self.id());
+            let slot = |number| ReaderSlot::new(number, number == count, self.id());
             slots.extend((count..count + BLOCK).map(slot));
             let mut room = Vec::new();
             room.try_reserve_exact(1).ok()?;
             let next = AtomicPtr::new(ptr::null_mut());
-            room.push(Block { used: AtomicUsize::new(1), slots, next });
+            room.push(SlotBlock { used: AtomicUsize::new(1), slots, next });
             // A boxed slice of one element has the layout of a box.
-            let made = Box::into_raw(room.into_boxed_slice()).cast::<Block>();
+            let made = Box::into_raw(room.into_boxed_slice()).cast::<SlotBlock>();
             let none = ptr::null_mut();
             // [RG-1] release: pairs with [RG-2]. relaxed if it fails: the loop loads the link again.
             if link.compare_exchange(none, made, Ordering::Release, Ordering::Relaxed).is_ok() {
@@ -96,7 +96,7 @@ impl Registry {
     }
 
     /// Returns all slots that have ever been claimed.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &ReaderSlot> {
         let mut link = &self.first;
         let blocks = core::iter::from_fn(move || {
             // [RG-2] acquire: pairs with [RG-1], so the block is seen initialized.

@@ -34,9 +34,9 @@ const LOW: usize = usize::MAX >> INDEX_BITS;
 
 /// A state of the lock, as a thread has loaded it.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct State(usize);
+pub(crate) struct StateWord(usize);
 
-impl State {
+impl StateWord {
     /// The greatest index that a state can carry.
     pub(crate) const INDEX_MAX: usize =
         if INDEX_BITS == 0 { usize::MAX >> 1 } else { (1 << INDEX_BITS) - 1 };
@@ -75,14 +75,14 @@ pub(crate) struct SeqLock<'a>(pub(crate) &'a AtomicUsize);
 impl SeqLock<'_> {
     /// Begins a read.
     #[inline(always)]
-    pub(crate) fn begin(&self) -> State {
+    pub(crate) fn begin(&self) -> StateWord {
         // [SL-4] acquire: pairs with [SL-3], so the words of the last finished write are seen.
-        State(self.0.load(Ordering::Acquire))
+        StateWord(self.0.load(Ordering::Acquire))
     }
 
     /// Returns true if nothing was written since `state` was loaded. The words loaded in between are not torn then.
     #[inline(always)]
-    pub(crate) fn validate(&self, state: State) -> bool {
+    pub(crate) fn validate(&self, state: StateWord) -> bool {
         // [SL-2] acquire fence: pairs with [SL-1]; the payload loads stay before the load below.
         atomic::fence(Ordering::Acquire);
         // A locked state validates only if its lock was given back with nothing written ([SL-6]). Otherwise this loads
@@ -95,7 +95,7 @@ impl SeqLock<'_> {
     /// Locks, if nothing was written since `state` was loaded.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Small targets lack flash.
-    pub(crate) fn try_lock(&self, state: State) -> bool {
+    pub(crate) fn try_lock(&self, state: StateWord) -> bool {
         if state.is_locked() {
             return false;
         }
@@ -115,7 +115,7 @@ impl SeqLock<'_> {
     /// another lock, which it took after that load. A thread that writes here later sees that lock taken.
     #[inline]
     #[cfg(feature = "alloc")]
-    pub(crate) fn confirm(&self, state: State) -> bool {
+    pub(crate) fn confirm(&self, state: StateWord) -> bool {
         // [SL-7] relaxed: the fence [SL-1] of the caller's lock comes before, and pairs with [SL-8].
         !state.is_locked()
             && self
@@ -126,14 +126,14 @@ impl SeqLock<'_> {
 
     /// Unlocks if nothing was written since `state` was locked. Readers need not retry.
     #[inline]
-    pub(crate) fn give_back(&self, state: State) {
+    pub(crate) fn give_back(&self, state: StateWord) {
         // [SL-6] release: pairs with [SL-4] and [SL-8], and passes on the writes that our own [SL-4] load has seen.
         self.0.store(state.0, Ordering::Release);
     }
 
     /// Unlocks and publishes the write.
     #[inline(always)]
-    pub(crate) fn unlock(&self, next: State) {
+    pub(crate) fn unlock(&self, next: StateWord) {
         // [SL-3] release: pairs with [SL-4] and [SL-5], so a thread that loads this state sees all words of the write.
         self.0.store(next.0, Ordering::Release);
     }

@@ -1,7 +1,7 @@
 //! Models of two seqlocks: a writer changes the word of one, depending on the word of the other.
 
 use super::loom::explore_each;
-use super::seqlock::{SeqLock, State};
+use super::seqlock::{SeqLock, StateWord};
 use crate::facade::Word;
 use ::loom::sync::Arc;
 use ::loom::thread;
@@ -23,12 +23,12 @@ impl Guarded {
     /// Returns true if a write has begun, by the state alone. The acquire fence of a validation would prove too much,
     /// because the model checker treats it as a fence of all threads whose stores are seen.
     fn is_touched(&self) -> bool {
-        self.lock().begin() != State::default()
+        self.lock().begin() != StateWord::default()
     }
 
     fn is_written(&self) -> bool {
         let state = self.lock().begin();
-        state != State::default() && !state.is_locked()
+        state != StateWord::default() && !state.is_locked()
     }
 
     /// Stores the word. The caller holds the lock.
@@ -58,14 +58,14 @@ fn write_if_unwritten(read: &Guarded, written: &Guarded, how: usize) -> bool {
         if !written.lock().try_lock(second) {
             return false;
         }
-        let holds = first == State::default() && read.lock().confirm(first);
+        let holds = first == StateWord::default() && read.lock().confirm(first);
         if holds {
             written.put(1);
         }
         written.lock().unlock(second.next(0));
         return holds;
     }
-    if first != State::default() || !read.lock().try_lock(first) {
+    if first != StateWord::default() || !read.lock().try_lock(first) {
         return false;
     }
     let locked = written.lock().try_lock(second);

@@ -9,15 +9,15 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-struct Inner<T> {
+struct SharedInner<T> {
     references: References,
     value: T,
 }
 
 /// A counted reference to a value.
 pub(crate) struct Shared<T> {
-    inner: NonNull<Inner<T>>,
-    owns: PhantomData<Inner<T>>,
+    inner: NonNull<SharedInner<T>>,
+    owns: PhantomData<SharedInner<T>>,
 }
 
 // SAFETY: references in several threads share the value (`Sync`), and any of them may drop it (`Send`).
@@ -27,11 +27,11 @@ unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
     pub(crate) fn new(value: T) -> Self {
-        let inner = Box::new(Inner { references: References::one(), value });
+        let inner = Box::new(SharedInner { references: References::one(), value });
         Self { inner: NonNull::from(Box::leak(inner)), owns: PhantomData }
     }
 
-    fn inner(&self) -> &Inner<T> {
+    fn inner(&self) -> &SharedInner<T> {
         // SAFETY: the value lives as long as there are references, and this is one.
         unsafe { self.inner.as_ref() }
     }

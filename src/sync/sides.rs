@@ -45,7 +45,7 @@ use crate::facade::Scheduled;
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::sync::barrier::{Barrier, MAY_BE_ASYMMETRIC};
 use crate::sync::cache::CachePadded;
-use crate::sync::slot::{ASKED, FENCING, LIGHT, Slot};
+use crate::sync::slot::{ASKED, FENCING, LIGHT, ReaderSlot};
 
 // The state and the slots' words have one format. The lowest bits of a slot's word are the depth: how many read
 // sections its owner is in, nested; the state has none. Above is the number of swaps, in a slot as far as its owner has
@@ -128,7 +128,7 @@ impl PendingSwap {
     pub(crate) const NONE: Self =
         Self { state: 0, fenced: false, barrier_done: false, barrier_refused: false };
 
-    fn of(&self, slot: &Slot) -> ReaderStatus {
+    fn of(&self, slot: &ReaderSlot) -> ReaderStatus {
         // [LR-4] acquire: pairs with the stores of read sections, so all reads of that reader come before our changes.
         let word = slot.word.load(Ordering::Acquire);
         if SideState::IS_UNIQUE && word & SWAPS == self.state {
@@ -158,7 +158,7 @@ impl PendingSwap {
 
     /// Notes the read sections that are open right after the swap. The writer waits for these alone: a slot whose word
     /// tells of another read section, or of none, is done.
-    fn note<'a>(slots: impl Iterator<Item = &'a Slot>) {
+    fn note<'a>(slots: impl Iterator<Item = &'a ReaderSlot>) {
         for slot in slots {
             // [LR-4] acquire: pairs with the stores of read sections.
             let word = slot.word.load(Ordering::Acquire);
@@ -195,7 +195,7 @@ impl Sides {
     /// state that the owner's last outermost read section returned. Read sections may be nested; the caller must not
     /// use what a nested one returns as `known` ([`is_outermost_read`](Self::is_outermost_read)). Wait-free.
     #[inline(always)]
-    pub(crate) fn begin_read(&self, slot: &Slot, known: SideState) -> SideState {
+    pub(crate) fn begin_read(&self, slot: &ReaderSlot, known: SideState) -> SideState {
         let _operation = self.scheduled.operation();
         // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
@@ -226,7 +226,7 @@ impl Sides {
 
     /// Begins a read section that found another state than the owner knew, or whose owner executes fences.
     #[inline(never)]
-    fn begin_read_slow(&self, slot: &Slot, mut state: usize) -> SideState {
+    fn begin_read_slow(&self, slot: &ReaderSlot, mut state: usize) -> SideState {
         let mut fences = 0;
         if MAY_BE_LIGHT {
             #[cfg(all(test, hedgerow_loom))]
@@ -270,7 +270,7 @@ impl Sides {
 
     /// Returns true if the owner's fences have cost as much as a barrier. So the owner pays at most a few times the
     /// cost of the cheaper way.
-    fn has_fenced_enough(&self, slot: &Slot) -> bool {
+    fn has_fenced_enough(&self, slot: &ReaderSlot) -> bool {
         if !self.barrier.is_asymmetric() {
             return false;
         }
@@ -281,7 +281,7 @@ impl Sides {
     }
 
     #[cold]
-    fn begin_nested_read(&self, slot: &Slot) -> SideState {
+    fn begin_nested_read(&self, slot: &ReaderSlot) -> SideState {
         // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         assert!(word & DEPTH != DEPTH, "a ReadHandle has too many guards");
@@ -293,7 +293,7 @@ impl Sides {
     }
 
     /// Returns true if the owner of `slot` is in exactly one read section.
-    pub(crate) fn is_outermost_read(slot: &Slot) -> bool {
+    pub(crate) fn is_outermost_read(slot: &ReaderSlot) -> bool {
         // relaxed: only the owner stores to its slot's word.
         slot.word.load(Ordering::Relaxed) & DEPTH == 1
     }
@@ -301,7 +301,7 @@ impl Sides {
     /// Ends the latest read section of the owner of `slot`. The caller has begun an operation of `scheduled`,
     /// unless it has read nothing.
     #[inline(always)]
-    pub(crate) fn end_read(slot: &Slot) {
+    pub(crate) fn end_read(slot: &ReaderSlot) {
         // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         // [LR-4] release: pairs with the writer's acquire loads, so our reads come before the writer's changes.
@@ -309,7 +309,7 @@ impl Sides {
     }
 
     /// Ends all read sections of a slot that changes hands. Its last owner may have forgotten guards.
-    pub(crate) fn end_all_reads(slot: &Slot) {
+    pub(crate) fn end_all_reads(slot: &ReaderSlot) {
         // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         // [LR-4] release: pairs with the writer's acquire loads, so our reads come before the writer's changes.
@@ -328,7 +328,7 @@ impl Sides {
 
     /// Swaps the sides. Only one writer at a time may call this, and only when the last swap is over. `slots` are all
     /// slots that exist.
-    pub(crate) fn swap<'a>(&self, slots: impl Iterator<Item = &'a Slot>) -> PendingSwap {
+    pub(crate) fn swap<'a>(&self, slots: impl Iterator<Item = &'a ReaderSlot>) -> PendingSwap {
         let _operation = self.scheduled.operation();
         let state = self.state().0.wrapping_add(SWAP) & SWAPS;
         // [LR-2] [LR-3] release: pairs with the acquire loads of read sections, which see the new read side whole.
@@ -345,7 +345,7 @@ impl Sides {
 
     /// Returns true if no reader can be in the new write side any more. If a slot does not tell, and `ask_system` is
     /// set, this asks the operating system for a barrier. `slots` returns all slots that exist.
-    pub(crate) fn is_over<'a, I: Iterator<Item = &'a Slot>>(
+    pub(crate) fn is_over<'a, I: Iterator<Item = &'a ReaderSlot>>(
         &self,
         swap: &mut PendingSwap,
         slots: impl Fn() -> I,
@@ -373,7 +373,7 @@ impl Sides {
     /// Executes the system's barrier for the readers whose slots do not tell, and asks those readers to execute fences
     /// in later read sections. Returns false if the system refuses.
     #[cold]
-    fn interrupt_readers<'a, I: Iterator<Item = &'a Slot>>(
+    fn interrupt_readers<'a, I: Iterator<Item = &'a ReaderSlot>>(
         &self,
         swap: &mut PendingSwap,
         slots: &impl Fn() -> I,
@@ -410,8 +410,8 @@ impl Sides {
     #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models call `is_over`.
     pub(crate) fn stalled<'a>(
         swap: &PendingSwap,
-        slots: impl Iterator<Item = &'a Slot>,
-    ) -> impl Iterator<Item = &'a Slot> {
+        slots: impl Iterator<Item = &'a ReaderSlot>,
+    ) -> impl Iterator<Item = &'a ReaderSlot> {
         // [LR-2] pairs with [LR-1], as in `PendingSwap::fence`: otherwise a reader that has just begun might be missing
         // from the list.
         atomic::fence(Ordering::SeqCst);

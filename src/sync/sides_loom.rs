@@ -7,7 +7,7 @@ use super::barrier::{Barrier, System};
 use super::loom::{explore, explore_each};
 use super::registry::Registry;
 use super::sides::{PendingSwap, SideState, Sides};
-use super::slot::{FENCING, LIGHT, Slot};
+use super::slot::{FENCING, LIGHT, ReaderSlot};
 use crate::facade::atomic::Ordering;
 use ::loom::cell::UnsafeCell;
 use ::loom::sync::Arc;
@@ -35,7 +35,7 @@ impl Model {
         self.registry.claim().unwrap().number()
     }
 
-    fn slot(&self, number: usize) -> &Slot {
+    fn slot(&self, number: usize) -> &ReaderSlot {
         self.registry.slots().nth(number).unwrap()
     }
 
@@ -45,7 +45,7 @@ impl Model {
     }
 
     /// Reads once, and returns what the reader saw. `known` is kept as a handle keeps it.
-    fn read(&self, slot: &Slot, known: &Cell<SideState>) -> usize {
+    fn read(&self, slot: &ReaderSlot, known: &Cell<SideState>) -> usize {
         self.sides.barrier.point();
         known.set(self.sides.begin_read(slot, known.get()));
         assert!(Sides::is_outermost_read(slot));
@@ -63,13 +63,13 @@ impl Model {
         self.cells[self.sides.state().write_index()].with(|cell| unsafe { *cell })
     }
 
-    fn read_twice(&self, slot: &Slot, known: SideState) -> [usize; 2] {
+    fn read_twice(&self, slot: &ReaderSlot, known: SideState) -> [usize; 2] {
         let known = Cell::new(known);
         [self.read(slot, &known), self.read(slot, &known)]
     }
 
     /// Makes the future owner of a slot execute no fences, and returns the state that it knows.
-    fn lighten(&self, slot: &Slot) -> SideState {
+    fn lighten(&self, slot: &ReaderSlot) -> SideState {
         // relaxed: there are no other threads yet.
         slot.fencing.store(LIGHT, Ordering::Relaxed);
         self.sides.state()

@@ -24,12 +24,12 @@ pub(crate) const LIGHT: usize = 2;
 /// For `epoch`: the owner executes fences, for good.
 #[cfg(feature = "alloc")]
 const AGREED: usize = 3;
-/// For `epoch`: an owner has executed the fence of a new slot ([`Slot::is_new`]).
+/// For `epoch`: an owner has executed the fence of a new slot ([`ReaderSlot::is_new`]).
 #[cfg(feature = "alloc")]
 const KNOWN: usize = 4;
 
 /// A reader's slot.
-pub(crate) struct Slot {
+pub(crate) struct ReaderSlot {
     /// The reader's announcement; 0 at first.
     pub(crate) word: AtomicUsize,
     /// Used by the owner alone.
@@ -47,7 +47,7 @@ pub(crate) struct Slot {
     registry: usize,
 }
 
-impl Slot {
+impl ReaderSlot {
     crate::facade::const_unless_loom! {
         pub(crate) fn new(number: usize, claimed: bool, registry: usize) -> CachePadded<Self> {
             CachePadded::new(Self {

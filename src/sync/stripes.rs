@@ -11,13 +11,13 @@
 //! 16 cores).
 //!
 //! # Synchronization
-//! The stripes are [`Published`]: a thread that sees them sees them zeroed. The counts are [`Gauge`]s: a total is one
-//! of the recent past while other threads write, and exact once they have been joined. A stripe of one thread goes with
-//! the thread's [number](super::thread_number), from which a later thread may get it.
+//! The stripes are [`Published`]: a thread that sees them sees them zeroed. The counts are [`Statistic`]s: a total is
+//! one of the recent past while other threads write, and exact once they have been joined. A stripe of one thread goes
+//! with the thread's [number](super::thread_number), from which a later thread may get it.
 
 use crate::facade::atomic::AtomicIsize;
 use crate::sync::cache::{Gap, LINE_BYTES};
-use crate::sync::hint::{Gauge, Private};
+use crate::sync::hint::{Private, Statistic};
 use crate::sync::published::PublishedArray;
 use crate::sync::thread_number::{self, NUMBERS};
 
@@ -33,19 +33,19 @@ pub(crate) const STRIPED_BYTES: usize = size_of::<Stripes>();
 const HAS_OWNED: bool = cfg!(any(feature = "std", hedgerow_loom));
 
 #[repr(align(64))]
-struct Line {
+struct CounterLine {
     /// The number of additions to the stripe, less the removals.
-    count: Gauge<AtomicIsize>,
+    count: Statistic<AtomicIsize>,
     /// The count at the last report, if the stripe is of one thread.
     reported: Private<AtomicIsize>,
 }
 
 // The atomics of a model take more.
-const _: () = assert!(size_of::<Line>() == LINE_BYTES || cfg!(hedgerow_loom));
+const _: () = assert!(size_of::<CounterLine>() == LINE_BYTES || cfg!(hedgerow_loom));
 
-impl Line {
+impl CounterLine {
     fn new() -> Self {
-        Self { count: Gauge::<AtomicIsize>::new(0), reported: Private::<AtomicIsize>::new(0) }
+        Self { count: Statistic::<AtomicIsize>::new(0), reported: Private::<AtomicIsize>::new(0) }
     }
 
     /// Adds `by` for the thread whose stripe this is. Returns what the common sum lacks, if it is time to report it.
@@ -71,25 +71,25 @@ impl Line {
     }
 }
 
-type Stripes = [Line; LINES];
+type Stripes = [CounterLine; LINES];
 
 /// A striped counter. The address of the stripes is first, before a gap, because every update reads it.
 #[repr(C)]
-pub(crate) struct Counter {
-    stripes: PublishedArray<Line, LINES>,
+pub(crate) struct ShardedCounter {
+    stripes: PublishedArray<CounterLine, LINES>,
     _apart: Gap,
     /// Updates from before the stripes existed, and all updates of a small map.
-    base: Gauge<AtomicIsize>,
+    base: Statistic<AtomicIsize>,
     /// The sum of all reports of the stripes.
-    sum: Gauge<AtomicIsize>,
+    sum: Statistic<AtomicIsize>,
 }
 
-impl Counter {
+impl ShardedCounter {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
-                base: Gauge::<AtomicIsize>::new(0),
-                sum: Gauge::<AtomicIsize>::new(0),
+                base: Statistic::<AtomicIsize>::new(0),
+                sum: Statistic::<AtomicIsize>::new(0),
                 _apart: Gap::NEW,
                 stripes: PublishedArray::new(),
             }
@@ -103,7 +103,7 @@ impl Counter {
 
     /// Spreads the count over stripes from now on. Keeps one word if there is no memory for them.
     pub(crate) fn spread(&self) {
-        self.stripes.make(Line::new);
+        self.stripes.make(CounterLine::new);
     }
 
     /// Spreads the count if it is greater than `few`.
@@ -158,7 +158,7 @@ mod tests {
     fn no_addition_is_lost() {
         const THREADS: usize = 5 * NUMBERS / 2;
         const EACH: usize = if cfg!(miri) { 10 } else { 40_000 };
-        let counter = Counter::new();
+        let counter = ShardedCounter::new();
         counter.spread();
         let all_run = std::sync::Barrier::new(THREADS);
         std::thread::scope(|scope| {
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     #[cfg(feature = "std")] // Otherwise no thread has a stripe.
     fn the_common_sum_follows_the_total() {
-        let counter = Counter::new();
+        let counter = ShardedCounter::new();
         counter.spread();
         let mut reports = 0;
         for (by, times) in [(1, 100), (-1, 37), (1, 5), (-1, 60)] {
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     #[cfg(feature = "std")] // Otherwise no thread has a stripe.
     fn turns_of_one_up_and_one_down_report_nothing() {
-        let counter = Counter::new();
+        let counter = ShardedCounter::new();
         counter.spread();
         for start in 0..3 * STEP {
             let reported = |by| counter.add_as(Some(0), by).is_some();

@@ -2,7 +2,7 @@
 
 use super::thread_number::Numbers;
 use crate::sync::loom::explore;
-use crate::sync::stripes::Counter;
+use crate::sync::stripes::ShardedCounter;
 use ::loom::sync::Arc;
 use ::loom::thread;
 use std::format;
@@ -11,9 +11,9 @@ use std::format;
 #[test]
 fn loom_a_number_goes_from_thread_to_thread() {
     explore(3, ["0 0", "0 1", "1 0"], |saw| {
-        let both = Arc::new((Numbers::new(), Counter::new()));
+        let both = Arc::new((Numbers::new(), ShardedCounter::new()));
         both.1.spread();
-        let count = |both: &(Numbers, Counter)| {
+        let count = |both: &(Numbers, ShardedCounter)| {
             let number = both.0.claim().unwrap();
             both.1.add_as(Some(number), 1);
             both.0.release(number);

@@ -27,19 +27,19 @@ use core::ptr;
 const PIECES: usize = 4;
 
 /// The unused memory of a table's arena; nothing for a table that uses the allocator.
-pub(crate) struct Arena(Option<Box<Lock<Pieces>>>);
+pub(crate) struct TableArena(Option<Box<Lock<Pieces>>>);
 
 struct Pieces {
-    pieces: [Piece; PIECES],
+    pieces: [ArenaPiece; PIECES],
 }
 
 #[derive(Clone, Copy)]
-struct Piece {
+struct ArenaPiece {
     first: *mut Word,
     words: usize,
 }
 
-impl Arena {
+impl TableArena {
     /// Makes the arena of a table that takes its memory from the allocator.
     pub(crate) const fn none() -> Self {
         Self(None)
@@ -47,7 +47,7 @@ impl Arena {
 
     /// Makes an arena without memory, for a table that takes its memory from there only.
     pub(crate) fn empty() -> Self {
-        let none = Piece { first: ptr::null_mut(), words: 0 };
+        let none = ArenaPiece { first: ptr::null_mut(), words: 0 };
         Self(Some(Box::new(Lock::new(Pieces { pieces: [none; PIECES] }))))
     }
 
@@ -69,7 +69,7 @@ impl Arena {
     /// integers. No other thread writes to them. All bins whose entries once led there have changed before this call.
     pub(crate) unsafe fn add(&self, first: *mut Word, words: usize) {
         if let Some(pieces) = &self.0 {
-            pieces.lock().add(Piece { first, words });
+            pieces.lock().add(ArenaPiece { first, words });
         }
     }
 
@@ -101,13 +101,13 @@ impl Arena {
         if let Some(pieces) = &self.0
             && let Ok(mut pieces) = backoff.lock(pieces)
         {
-            pieces.add(Piece { first: block.take(), words: whole_lines(words) });
+            pieces.add(ArenaPiece { first: block.take(), words: whole_lines(words) });
         }
     }
 }
 
 impl Pieces {
-    fn add(&mut self, piece: Piece) {
+    fn add(&mut self, piece: ArenaPiece) {
         if let Some(shortest) = self.pieces.iter_mut().min_by_key(|kept| kept.words)
             && shortest.words < piece.words
         {
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn blocks_are_zeroed_and_apart_and_used_again() {
         const LINE: usize = whole_lines(1);
-        let arena = Arena::empty();
+        let arena = TableArena::empty();
         let backoff = Backoff::spinning();
         assert!(arena.words(LINE, &backoff).is_err(), "the arena is empty yet");
         // Longer than the part that the arena gets: a block that leaves its piece harms nothing else.
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_caller_that_may_not_wait_gets_an_error() {
-        let arena = Arena::empty();
+        let arena = TableArena::empty();
         let words = memory::words(whole_lines(1)).unwrap();
         // SAFETY: words that no other thread uses, freed at the end of the test.
         unsafe { arena.add(words.as_ptr(), whole_lines(1)) };

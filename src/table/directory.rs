@@ -13,7 +13,7 @@
 //!   thread that finds a segment finds its bins zeroed (uninitialized) or later.
 //! - Only the holder of the growth lock stores either, so a load and a store under it are enough.
 
-use super::segment::Segment;
+use super::segment::NewSegment;
 use crate::api::hash::KeyHash;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
@@ -30,11 +30,11 @@ const DEPTH_MASK: usize = 63;
 
 /// An entry of a directory, as it was loaded.
 #[derive(Clone, Copy)]
-pub(crate) struct Hint {
+pub(crate) struct DirectoryHint {
     tagged: Tagged,
 }
 
-impl Hint {
+impl DirectoryHint {
     pub(crate) fn new(segment: *mut Word, depth: Depth) -> Self {
         Self { tagged: segment.map_addr(|address| address | depth.0 as usize) }
     }
@@ -52,7 +52,7 @@ impl Hint {
 
 /// The head of a directory. Its entries follow right behind it.
 #[repr(C, align(64))]
-pub(crate) struct Head<K, V> {
+pub(crate) struct DirectoryHead<K, V> {
     /// The number of entries, less one.
     mask: usize,
     /// The number of bins in a segment, less one. Only a small table has fewer than `Layout::SEGMENT_BITS` gives.
@@ -60,17 +60,17 @@ pub(crate) struct Head<K, V> {
     /// The number of bits of root bins' numbers. Root bins are those that did not come from a split within this table.
     root_bits: u32,
     /// The small table before this one, from which the root bins get their keys.
-    small: *mut Head<K, V>,
+    small: *mut DirectoryHead<K, V>,
     /// The directory that this one replaced, kept for readers that still use it.
-    older: *mut Head<K, V>,
+    older: *mut DirectoryHead<K, V>,
     entries: PhantomData<(K, V)>,
 }
 
 /// A directory, head and entries. A pointer to the whole allocation, because a `&Head` may not be used to reach the
 /// entries.
 pub(crate) struct Directory<'a, K, V> {
-    head: *mut Head<K, V>,
-    table: PhantomData<&'a Head<K, V>>,
+    head: *mut DirectoryHead<K, V>,
+    table: PhantomData<&'a DirectoryHead<K, V>>,
 }
 
 impl<K, V> Clone for Directory<'_, K, V> {
@@ -85,7 +85,7 @@ impl<K, V> Copy for Directory<'_, K, V> {}
 /// need not check whether the table has a directory.
 #[cfg(not(hedgerow_loom))]
 mod empty {
-    use super::{Depth, Head};
+    use super::{Depth, DirectoryHead};
     use crate::bins::tags::Tags;
     use crate::facade::Word;
     use crate::facade::atomic::{AtomicPtr, AtomicUsize};
@@ -104,7 +104,7 @@ mod empty {
 
     #[repr(C)]
     pub(super) struct Empty {
-        head: Head<(), ()>,
+        head: DirectoryHead<(), ()>,
         entry: AtomicPtr<Word>,
     }
 
@@ -112,7 +112,7 @@ mod empty {
     unsafe impl Sync for Empty {}
 
     pub(super) static EMPTY: Empty = Empty {
-        head: Head {
+        head: DirectoryHead {
             mask: 0,
             bin_mask: 0,
             root_bits: 0,
@@ -129,13 +129,13 @@ mod empty {
 impl<'a, K, V> Directory<'a, K, V> {
     /// Returns the directory of a table without bins. It must not be written to.
     #[cfg(not(hedgerow_loom))]
-    pub(crate) const fn none() -> *mut Head<K, V> {
+    pub(crate) const fn none() -> *mut DirectoryHead<K, V> {
         (&raw const empty::EMPTY).cast_mut().cast()
     }
 
     /// Returns null: the model checker's atomics cannot be in statics.
     #[cfg(hedgerow_loom)]
-    pub(crate) fn none() -> *mut Head<K, V> {
+    pub(crate) fn none() -> *mut DirectoryHead<K, V> {
         core::ptr::null_mut()
     }
 
@@ -144,17 +144,17 @@ impl<'a, K, V> Directory<'a, K, V> {
     /// # Safety
     /// `head` is null, or points to a directory that stays live for `'a`, with provenance for its entries too.
     #[inline(always)]
-    pub(crate) unsafe fn from_ptr(head: *mut Head<K, V>) -> Option<Self> {
+    pub(crate) unsafe fn from_ptr(head: *mut DirectoryHead<K, V>) -> Option<Self> {
         (!head.is_null()).then_some(Self { head, table: PhantomData })
     }
 
     #[inline(always)]
-    pub(crate) fn as_ptr(self) -> *mut Head<K, V> {
+    pub(crate) fn as_ptr(self) -> *mut DirectoryHead<K, V> {
         self.head
     }
 
     #[inline(always)]
-    fn head(self) -> &'a Head<K, V> {
+    fn head(self) -> &'a DirectoryHead<K, V> {
         // SAFETY: the caller of `from_ptr` promised that the head lives for `'a`, and heads do not change.
         unsafe { &*self.head }
     }
@@ -167,10 +167,10 @@ impl<'a, K, V> Directory<'a, K, V> {
     }
 
     #[inline(always)]
-    fn entry(self, index: usize) -> Hint {
+    fn entry(self, index: usize) -> DirectoryHint {
         // [DI-2] acquire: pairs with the release in `add_segment` [DI-1], so the bins of the segment that the entry
         // names are zeroed or initialized.
-        Hint { tagged: self.slot(index & self.head().mask).load(Ordering::Acquire) }
+        DirectoryHint { tagged: self.slot(index & self.head().mask).load(Ordering::Acquire) }
     }
 
     /// Whether this is the directory of a small table, which has one segment.
@@ -196,7 +196,7 @@ impl<'a, K, V> Directory<'a, K, V> {
 
     /// Returns the hint for the segment of bin `bin`.
     #[inline(always)]
-    pub(crate) fn hint(self, bin: usize) -> Hint {
+    pub(crate) fn hint(self, bin: usize) -> DirectoryHint {
         self.entry(bin >> Layout::<K, V>::SEGMENT_BITS)
     }
 
@@ -208,7 +208,7 @@ impl<'a, K, V> Directory<'a, K, V> {
     }
 
     /// Returns the segments that exist, with the numbers of their first bins.
-    pub(crate) fn segments(self) -> impl Iterator<Item = (usize, Hint)> + use<'a, K, V> {
+    pub(crate) fn segments(self) -> impl Iterator<Item = (usize, DirectoryHint)> + use<'a, K, V> {
         (0..=self.head().mask)
             .map(move |index| index * (self.head().bin_mask + 1))
             .filter(move |&bin| self.has_segment(bin))
@@ -216,13 +216,13 @@ impl<'a, K, V> Directory<'a, K, V> {
     }
 
     /// Returns the directory that this one replaced, or null.
-    pub(crate) fn older(self) -> *mut Head<K, V> {
+    pub(crate) fn older(self) -> *mut DirectoryHead<K, V> {
         self.head().older
     }
 
     /// Returns the bytes of the directory.
     pub(crate) fn bytes(self) -> usize {
-        size_of::<Head<K, V>>() + (self.head().mask + 1) * size_of::<AtomicPtr<Word>>()
+        size_of::<DirectoryHead<K, V>>() + (self.head().mask + 1) * size_of::<AtomicPtr<Word>>()
     }
 
     /// Returns the number of bins in each segment.
@@ -235,15 +235,15 @@ impl<'a, K, V> Directory<'a, K, V> {
     /// # Safety
     /// No thread uses the directory any more; it has been filled, and is the only owner of those segments.
     pub(crate) unsafe fn free_with_segments(
-        this: *mut Head<K, V>,
+        this: *mut DirectoryHead<K, V>,
         owns: impl Fn(*mut Word) -> bool,
     ) {
         let directory = Directory { head: this, table: PhantomData };
         let bins = directory.segment_bins();
         for (_, hint) in directory.segments() {
-            if owns(Segment::<K, V>::block_of(hint.segment(), bins)) {
+            if owns(NewSegment::<K, V>::block_of(hint.segment(), bins)) {
                 // SAFETY: the loop meets each segment once, and `bins` is its number of bins.
-                unsafe { Segment::<K, V>::free(hint.segment(), bins) };
+                unsafe { NewSegment::<K, V>::free(hint.segment(), bins) };
             }
         }
         // SAFETY: the caller promises that no thread uses the directory.
@@ -254,7 +254,7 @@ impl<'a, K, V> Directory<'a, K, V> {
     ///
     /// # Safety
     /// No thread uses the directory any more.
-    pub(crate) unsafe fn free(this: *mut Head<K, V>) {
+    pub(crate) unsafe fn free(this: *mut DirectoryHead<K, V>) {
         let count = Directory { head: this, table: PhantomData }.head().mask + 1;
         // SAFETY: `make` or `doubled` allocated it by `with_tail` with this count.
         unsafe { memory::free_with_tail::<_, AtomicPtr<Word>>(this, count) };
@@ -264,7 +264,7 @@ impl<'a, K, V> Directory<'a, K, V> {
 impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
     /// Returns bin `bin` of the segment that `hint`, a hint of this directory, names.
     #[inline(always)]
-    pub(crate) fn bin_of(self, hint: Hint, bin: usize) -> Bin<'a, K, V> {
+    pub(crate) fn bin_of(self, hint: DirectoryHint, bin: usize) -> Bin<'a, K, V> {
         // SAFETY: the segments of this directory have `bin_mask + 1` bins and live as long as the table.
         unsafe { Bin::new(hint.segment(), bin & self.head().bin_mask) }
     }
@@ -285,11 +285,11 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
     /// fails.
     pub(crate) fn make(
         root_bits: u32,
-        segments: &mut Vec<Segment<K, V>>,
-        older: *mut Head<K, V>,
-    ) -> Result<*mut Head<K, V>, AllocError> {
+        segments: &mut Vec<NewSegment<K, V>>,
+        older: *mut DirectoryHead<K, V>,
+    ) -> Result<*mut DirectoryHead<K, V>, AllocError> {
         let segment_bits = root_bits.min(Layout::<K, V>::SEGMENT_BITS);
-        let header = Head {
+        let header = DirectoryHead {
             mask: segments.len() - 1,
             bin_mask: (1 << segment_bits) - 1,
             root_bits,
@@ -299,10 +299,10 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
         };
         let count = segments.len();
         let depth = Depth::of_bits(root_bits);
-        let mut addresses = segments.iter().map(Segment::address);
+        let mut addresses = segments.iter().map(NewSegment::address);
         let made = memory::with_tail::<_, AtomicPtr<Word>>(header, count, || {
             AtomicPtr::new(
-                Hint::new(addresses.next().unwrap_or(core::ptr::null_mut()), depth).tagged,
+                DirectoryHint::new(addresses.next().unwrap_or(core::ptr::null_mut()), depth).tagged,
             )
         })?;
         // The directory owns the segments from here on.
@@ -314,9 +314,9 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
 
     /// Allocates a directory of twice the entries, without contents: `fill_from` copies them under the growth lock,
     /// since entries may change until then.
-    pub(crate) fn doubled(self) -> Result<*mut Head<K, V>, AllocError> {
+    pub(crate) fn doubled(self) -> Result<*mut DirectoryHead<K, V>, AllocError> {
         let count = (self.head().mask + 1).checked_mul(2).ok_or(AllocError)?;
-        let header = Head {
+        let header = DirectoryHead {
             mask: count - 1,
             bin_mask: self.head().bin_mask,
             root_bits: self.head().root_bits,
@@ -345,8 +345,8 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
         let depth = Depth::of_bits(top + 1);
         let parent = first & !(1 << top);
         for (bin, hint) in [
-            (first, Hint::new(segment, depth)),
-            (parent, Hint::new(self.hint(parent).segment(), depth)),
+            (first, DirectoryHint::new(segment, depth)),
+            (parent, DirectoryHint::new(self.hint(parent).segment(), depth)),
         ] {
             let mut index = bin >> Layout::<K, V>::SEGMENT_BITS;
             while index <= self.head().mask {
@@ -370,7 +370,7 @@ mod tests {
     fn children_repeat_their_parents_until_they_exist() {
         let bits = Layout::<u64, u64>::SEGMENT_BITS;
         let bins = 1usize << bits;
-        let new = || Segment::<u64, u64>::new(bins).unwrap();
+        let new = || NewSegment::<u64, u64>::new(bins).unwrap();
         let root = Directory::make(bits, &mut alloc::vec![new()], core::ptr::null_mut()).unwrap();
         // SAFETY: live until freed below, as are the others.
         let four = unsafe {

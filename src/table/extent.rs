@@ -27,9 +27,9 @@ mod imp {
     use crate::memory::{self, AllocError};
     use crate::sync::backoff::{Backoff, WouldWait};
     use crate::sync::cache::LINE_BYTES;
-    use crate::sync::hint::Gauge;
+    use crate::sync::hint::Statistic;
     use crate::sync::published::Published;
-    use crate::table::segment::Segment;
+    use crate::table::segment::NewSegment;
     use core::marker::PhantomData;
     use core::mem::ManuallyDrop;
     use core::ptr;
@@ -48,9 +48,9 @@ mod imp {
 
     struct Store {
         /// Bytes of all extents, and of this.
-        bytes: Gauge<AtomicUsize>,
+        bytes: Statistic<AtomicUsize>,
         /// Segments that were taken and not returned.
-        taken: Gauge<AtomicUsize>,
+        taken: Statistic<AtomicUsize>,
         /// All extents, the newest first. Only the holder of the lock of `room` publishes an extent.
         newest: Published<Description>,
         room: Lock<FreeMemory>,
@@ -102,8 +102,8 @@ mod imp {
             }
             let (free, unused) = (ptr::null_mut(), ptr::null_mut());
             let room = Lock::new(FreeMemory { free, words: 0, unused });
-            let bytes = Gauge::<AtomicUsize>::new(size_of::<Store>());
-            let taken = Gauge::<AtomicUsize>::new(0);
+            let bytes = Statistic::<AtomicUsize>::new(size_of::<Store>());
+            let taken = Statistic::<AtomicUsize>::new(0);
             let store = Store { bytes, taken, newest: Published::new(), room };
             let made = memory::with_tail::<Store, ()>(store, 0, || ())?;
             // SAFETY: just made by `with_tail`; it is freed with `self` once it is published.
@@ -155,24 +155,24 @@ mod imp {
         }
 
         /// Returns a segment whose bins are all uninitialized: from an extent, or an allocation of its own.
-        pub(crate) fn segment(&self, backoff: &Backoff) -> Result<Segment<K, V>, AllocError> {
+        pub(crate) fn segment(&self, backoff: &Backoff) -> Result<NewSegment<K, V>, AllocError> {
             let bins = 1 << Layout::<K, V>::SEGMENT_BITS;
             // A caller that may not wait for the lock gets an allocation.
             let take = |store: &Store| store.room(backoff).ok()?.take(Self::stride());
             let Some((store, block)) = self.store().and_then(|store| Some((store, take(store)?)))
             else {
-                return Segment::new(bins);
+                return NewSegment::new(bins);
             };
             store.taken.add(1);
             // SAFETY: `stride` words of an extent, which `take` hands to one caller only. Their old contents have no
             // destructor.
             unsafe { block.write_bytes(0, Self::stride()) };
-            Ok(Segment::within(block, bins))
+            Ok(NewSegment::within(block, bins))
         }
 
         /// Takes back a segment that was added to no directory. If that would require waiting, the segment stays unused
         /// until the table is dropped, with the extent that its memory belongs to.
-        pub(crate) fn give_back(&self, segment: Segment<K, V>, backoff: &Backoff) {
+        pub(crate) fn give_back(&self, segment: NewSegment<K, V>, backoff: &Backoff) {
             if let Some(block) = segment.into_borrowed() {
                 self.take_back(block, backoff);
             }
@@ -326,10 +326,10 @@ mod imp {
     mod tests {
         use super::*;
         use crate::api::hash::KeyHash;
-        use crate::bins::bin::Entry;
+        use crate::bins::bin::EntryWords;
         use crate::table::Table;
         use crate::table::directory::Directory;
-        use crate::table::write::Change;
+        use crate::table::write::EntryChange;
         use alloc::boxed::Box;
         use std::sync::mpsc::RecvTimeoutError;
 
@@ -356,7 +356,7 @@ mod imp {
         #[test]
         fn segments_are_zeroed_apart_and_used_again() {
             let (extents, backoff) = (Of::new(), Backoff::never());
-            let fill = |segment: &Segment<u64, u64>, byte: u8| {
+            let fill = |segment: &NewSegment<u64, u64>, byte: u8| {
                 // SAFETY: a segment that the test alone has.
                 let bytes = unsafe {
                     core::slice::from_raw_parts_mut(
@@ -412,8 +412,8 @@ mod imp {
 
         fn try_insert(table: &Map, key: u64) {
             let hash = |key: &u64| KeyHash::spread(*key, false);
-            let read = |entry: Entry<'_, u64, u64>| entry.value();
-            let change = |_: Option<&u64>| Change::Entry(key, key);
+            let read = |entry: EntryWords<'_, u64, u64>| entry.value();
+            let change = |_: Option<&u64>| EntryChange::Entry(key, key);
             let done = table.alter(hash(&key), |k| *k == key, read, hash, Backoff::never(), change);
             assert!(done.is_ok(), "nobody else is in the table");
         }
@@ -478,7 +478,7 @@ mod imp {
     use crate::facade::Word;
     use crate::memory::AllocError;
     use crate::sync::backoff::Backoff;
-    use crate::table::segment::Segment;
+    use crate::table::segment::NewSegment;
     use core::marker::PhantomData;
 
     /// Without huge pages there are no extents, and every segment is an allocation.
@@ -494,11 +494,11 @@ mod imp {
 
         pub(crate) fn provide_ahead(&self, _bins: usize, _: &Backoff) {}
 
-        pub(crate) fn segment(&self, _: &Backoff) -> Result<Segment<K, V>, AllocError> {
-            Segment::new(1 << Layout::<K, V>::SEGMENT_BITS)
+        pub(crate) fn segment(&self, _: &Backoff) -> Result<NewSegment<K, V>, AllocError> {
+            NewSegment::new(1 << Layout::<K, V>::SEGMENT_BITS)
         }
 
-        pub(crate) fn give_back(&self, segment: Segment<K, V>, _: &Backoff) {
+        pub(crate) fn give_back(&self, segment: NewSegment<K, V>, _: &Backoff) {
             drop(segment);
         }
 

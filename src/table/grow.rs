@@ -33,13 +33,13 @@ const MAX_BITS: u32 = usize::BITS - 8;
 
 /// A segment that this writer has claimed and not finished. The destructor, which only a failure or a panic runs,
 /// returns the claim, unless other writers have claimed further segments.
-struct Claim<'a> {
+struct SegmentClaim<'a> {
     claimed: &'a Hint<AtomicUsize>,
     first: usize,
     next: usize,
 }
 
-impl Drop for Claim<'_> {
+impl Drop for SegmentClaim<'_> {
     #[cold]
     fn drop(&mut self) {
         self.claimed.compare_exchange(self.next, self.first);
@@ -170,7 +170,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 continue;
             }
             // If the next call fails or panics, the destructor of the claim returns it, and another insert tries again.
-            let claim = Claim { claimed: &self.claimed, first, next: first + segment };
+            let claim = SegmentClaim { claimed: &self.claimed, first, next: first + segment };
             self.initialize_segment(first, rehash, backoff)?;
             mem::forget(claim);
             budget -= 1;

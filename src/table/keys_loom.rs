@@ -4,9 +4,9 @@
 //! of [`loom`](super::loom), a key is its own hash, and the writer runs first.
 
 use super::Table;
-use super::write::Change;
+use super::write::EntryChange;
 use crate::api::hash::KeyHash;
-use crate::bins::bin::Entry;
+use crate::bins::bin::EntryWords;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{Twin, explore};
 use ::loom::sync::Arc;
@@ -30,7 +30,7 @@ impl Map {
             map.publish_directory(super::directory::Directory::none(), made, &Backoff::spinning())
                 .is_ok()
         );
-        map.change(Twin::of(0), Change::Entry(Twin::of(0), ()));
+        map.change(Twin::of(0), EntryChange::Entry(Twin::of(0), ()));
         Arc::new(map)
     }
 
@@ -39,21 +39,21 @@ impl Map {
         self.get(hash(&key), same, |entry| entry.value()).is_some()
     }
 
-    fn change(&self, key: Twin, change: Change<Twin, ()>) {
+    fn change(&self, key: Twin, change: EntryChange<Twin, ()>) {
         let same = |other: &Twin| other.seen() == key.seen();
-        let read = |entry: Entry<'_, Twin, ()>| entry.value();
+        let read = |entry: EntryWords<'_, Twin, ()>| entry.value();
         let done =
             self.alter(hash(&key), same, read, hash, Backoff::spinning(), |_| match change {
-                Change::Entry(key, ()) => Change::Entry(key, ()),
-                _ => Change::Remove,
+                EntryChange::Entry(key, ()) => EntryChange::Entry(key, ()),
+                _ => EntryChange::Remove,
             });
         assert!(done.is_ok());
     }
 
     /// Removes the key 0, and inserts the key 4, which takes its slot.
     fn pass_the_slot_on(&self) {
-        self.change(Twin::of(0), Change::Remove);
-        self.change(Twin::of(4), Change::Entry(Twin::of(4), ()));
+        self.change(Twin::of(0), EntryChange::Remove);
+        self.change(Twin::of(4), EntryChange::Entry(Twin::of(4), ()));
     }
 
     fn has_passed(&self) -> Vec<bool> {

@@ -7,10 +7,10 @@
 
 use super::Table;
 use super::overflow::LineList;
-use super::walk::Position;
-use super::write::Change;
+use super::walk::WalkPosition;
+use super::write::EntryChange;
 use crate::api::hash::KeyHash;
-use crate::bins::bin::Entry;
+use crate::bins::bin::EntryWords;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{explore, explore_each};
 use ::loom::sync::Arc;
@@ -56,9 +56,9 @@ impl Map {
         })
     }
 
-    fn write(&self, key: u64, change: impl Fn() -> Change<u64, Value>) -> Option<u64> {
+    fn write(&self, key: u64, change: impl Fn() -> EntryChange<u64, Value>) -> Option<u64> {
         let same = |k: &u64| *k == key;
-        let value = |entry: Entry<'_, u64, Value>| entry.value();
+        let value = |entry: EntryWords<'_, u64, Value>| entry.value();
         let (old, _) =
             self.alter(hash(&key), same, value, hash, Backoff::spinning(), |_| change()).unwrap();
         old.map(|[a, b]| {
@@ -68,7 +68,7 @@ impl Map {
     }
 
     fn put(&self, key: u64, n: u64) -> Option<u64> {
-        self.write(key, || Change::Entry(key, twice(n)))
+        self.write(key, || EntryChange::Entry(key, twice(n)))
     }
 
     /// Stores a value as `FlatMap::insert` stores long ones.
@@ -83,7 +83,7 @@ impl Map {
     }
 
     fn remove(&self, key: u64) -> Option<u64> {
-        self.write(key, || Change::Remove)
+        self.write(key, || EntryChange::Remove)
     }
 
     fn split_to(&self, bin: usize) {
@@ -92,7 +92,7 @@ impl Map {
 
     /// Returns all entries in key order, while no other thread writes.
     fn all(&self) -> Vec<(u64, u64)> {
-        let (mut all, mut bin, mut position) = (Vec::new(), Vec::new(), Some(Position::START));
+        let (mut all, mut bin, mut position) = (Vec::new(), Vec::new(), Some(WalkPosition::START));
         while let Some(at) = position {
             bin.clear();
             position = self.snapshot(at, 0, &mut bin);
@@ -208,8 +208,8 @@ fn loom_two_counters_lose_nothing() {
         let map = Arc::new(Map::of_bits(1));
         let k = key(1, 5);
         let add = move |map: &Map| {
-            let up = |n: Option<&Value>| Change::Entry(k, twice(n.map_or(1, |[n, _]| n + 1)));
-            let value = |entry: Entry<'_, u64, Value>| entry.value();
+            let up = |n: Option<&Value>| EntryChange::Entry(k, twice(n.map_or(1, |[n, _]| n + 1)));
+            let value = |entry: EntryWords<'_, u64, Value>| entry.value();
             map.alter(hash(&k), |other| *other == k, value, hash, Backoff::spinning(), up).unwrap();
         };
         let other = map.clone();
@@ -628,7 +628,7 @@ fn loom_try_get_never_waits() {
         map.put(k, 1);
         let other = map.clone();
         let reader = thread::spawn(move || {
-            let entry = |entry: Entry<'_, u64, Value>| entry.value();
+            let entry = |entry: EntryWords<'_, u64, Value>| entry.value();
             other.get_slowly(hash(&k), |other| *other == k, entry, &mut Backoff::never())
         });
         map.put(k, 2);

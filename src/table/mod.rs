@@ -24,11 +24,11 @@ pub(crate) mod walk;
 pub(crate) mod window;
 pub(crate) mod write;
 
-use self::arena::Arena;
-use self::directory::{Directory, Head};
+use self::arena::TableArena;
+use self::directory::{Directory, DirectoryHead};
 use self::extent::Extents;
-use self::overflow::Pool;
-use self::segment::Segment;
+use self::overflow::OverflowPool;
+use self::segment::NewSegment;
 use crate::api::failure::Failure;
 use crate::api::hash::KeyHash;
 use crate::bins::bin::Bin;
@@ -41,7 +41,7 @@ use crate::facade::{IN_USERS_MODEL, Scheduled, Word};
 use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::hint::Hint;
-use crate::sync::stripes::Counter;
+use crate::sync::stripes::ShardedCounter;
 use crate::sync::words::Indirect;
 use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -61,7 +61,7 @@ const SMALL: &[u32] = if cfg!(hedgerow_loom) {
 
 /// The memory that a table uses.
 #[derive(Default)]
-pub(crate) struct Usage {
+pub(crate) struct TableUsage {
     pub(crate) bins: usize,
     /// Overflow lines that hold entries.
     pub(crate) overflow_lines: usize,
@@ -80,7 +80,7 @@ pub(crate) struct Usage {
 #[repr(C)]
 pub(crate) struct Table<K, V> {
     /// The current directory; `Directory::none` until the first insert.
-    directory: AtomicPtr<Head<K, V>>,
+    directory: AtomicPtr<DirectoryHead<K, V>>,
     /// The number of bins that writers have claimed to initialize, in a table of full segments: the next segment's
     /// first bin. Growth checks the bins themselves.
     claimed: Hint<AtomicUsize>,
@@ -90,10 +90,10 @@ pub(crate) struct Table<K, V> {
     /// Held while the directory, or an entry of it, is replaced.
     growth: Lock<()>,
     extents: Extents<K, V>,
-    count: Counter,
+    count: ShardedCounter,
     /// The steps of operations, in a model of a user's program.
     scheduled: Scheduled,
-    pool: Pool<K, V>,
+    pool: OverflowPool<K, V>,
 }
 
 // SAFETY: the raw pointers are to memory that the table owns. Threads pass each other copies of keys and values through
@@ -119,8 +119,8 @@ impl<K, V> Table<K, V> {
                 interrupted: Hint::<AtomicBool>::new(false),
                 growth: Lock::new(()),
                 extents: Extents::new(),
-                pool: Pool::new(Arena::none()),
-                count: Counter::new(),
+                pool: OverflowPool::new(TableArena::none()),
+                count: ShardedCounter::new(),
                 scheduled: Scheduled::new(),
             }
         }
@@ -151,7 +151,11 @@ impl<K, V> Table<K, V> {
     }
 
     /// Replaces the directory, if `expected` is still the current one. The caller holds the growth lock.
-    fn replace_directory(&self, expected: *mut Head<K, V>, new: *mut Head<K, V>) -> bool {
+    fn replace_directory(
+        &self,
+        expected: *mut DirectoryHead<K, V>,
+        new: *mut DirectoryHead<K, V>,
+    ) -> bool {
         // relaxed: changes only under the growth lock, which the caller holds.
         if !ptr::eq(self.directory.load(Ordering::Relaxed), expected) {
             return false;
@@ -164,7 +168,7 @@ impl<K, V> Table<K, V> {
 
     /// Returns the current directory, null in a table without bins.
     #[inline(always)]
-    fn current(&self) -> *mut Head<K, V> {
+    fn current(&self) -> *mut DirectoryHead<K, V> {
         // [DI-2] acquire: pairs with the release in `replace_directory` [DI-1], so the segments that the directory
         // lists are initialized.
         let directory = self.directory.load(Ordering::Acquire);
@@ -222,9 +226,9 @@ impl<K, V> Table<K, V> {
         &self,
         bits: u32,
         initialized: bool,
-        older: *mut Head<K, V>,
+        older: *mut DirectoryHead<K, V>,
         backoff: &Backoff,
-    ) -> Result<*mut Head<K, V>, Failure>
+    ) -> Result<*mut DirectoryHead<K, V>, Failure>
     where
         K: Copy,
         V: Copy,
@@ -245,10 +249,10 @@ impl<K, V> Table<K, V> {
         &self,
         bits: u32,
         initialized: bool,
-        older: *mut Head<K, V>,
-        segments: &mut Vec<Segment<K, V>>,
+        older: *mut DirectoryHead<K, V>,
+        segments: &mut Vec<NewSegment<K, V>>,
         backoff: &Backoff,
-    ) -> Result<*mut Head<K, V>, Failure>
+    ) -> Result<*mut DirectoryHead<K, V>, Failure>
     where
         K: Copy,
         V: Copy,
@@ -259,7 +263,7 @@ impl<K, V> Table<K, V> {
             let segment = if segment_bits == Layout::<K, V>::SEGMENT_BITS {
                 self.segment(backoff)?
             } else {
-                Segment::<K, V>::new(1 << segment_bits)?
+                NewSegment::<K, V>::new(1 << segment_bits)?
             };
             for index in 0..if initialized { 1usize << segment_bits } else { 0 } {
                 // SAFETY: `index` is below the segment's number of bins, and no other thread sees the segment yet.
@@ -274,8 +278,8 @@ impl<K, V> Table<K, V> {
     /// Makes `made` the current directory if `expected` still is; else frees it and returns its segments.
     fn publish_directory(
         &self,
-        expected: *mut Head<K, V>,
-        made: *mut Head<K, V>,
+        expected: *mut DirectoryHead<K, V>,
+        made: *mut DirectoryHead<K, V>,
         backoff: &Backoff,
     ) -> Result<(), WouldWait>
     where
@@ -316,16 +320,16 @@ impl<K, V> Table<K, V> {
     }
 
     /// Returns a segment whose bins are all uninitialized.
-    fn segment(&self, backoff: &Backoff) -> Result<Segment<K, V>, Failure> {
+    fn segment(&self, backoff: &Backoff) -> Result<NewSegment<K, V>, Failure> {
         if !self.has_arena() {
             return Ok(self.extents.segment(backoff)?);
         }
         let words = self.pool.arena.words(Self::segment_words(), backoff)?;
-        Ok(Segment::of(words, 1 << Layout::<K, V>::SEGMENT_BITS))
+        Ok(NewSegment::of(words, 1 << Layout::<K, V>::SEGMENT_BITS))
     }
 
     /// Takes back a segment that no directory lists.
-    fn give_back(&self, segment: Segment<K, V>, backoff: &Backoff) {
+    fn give_back(&self, segment: NewSegment<K, V>, backoff: &Backoff) {
         if self.has_arena() {
             self.pool.arena.give_back(segment.into_words(), Self::segment_words(), backoff);
         } else {
@@ -392,14 +396,17 @@ impl<K, V> Table<K, V> {
     }
 
     /// Returns the memory that the table uses. Walks its directories.
-    pub(crate) fn usage(&self) -> Usage
+    pub(crate) fn usage(&self) -> TableUsage
     where
         K: Copy,
         V: Copy,
     {
         let (overflow_lines, pool, table) = self.pool.usage();
-        let mut usage =
-            Usage { overflow_lines, bytes: pool + self.count.bytes(), ..Usage::default() };
+        let mut usage = TableUsage {
+            overflow_lines,
+            bytes: pool + self.count.bytes(),
+            ..TableUsage::default()
+        };
         usage.doubling = 2 * table;
         usage.bytes += self.extents.bytes();
         let mut directory = self.current();
@@ -450,7 +457,7 @@ impl Table<Indirect, ()> {
     /// allocator.
     pub(crate) fn new_in_arena() -> Self {
         let mut table = Self::new();
-        table.pool = Pool::new(Arena::empty());
+        table.pool = OverflowPool::new(TableArena::empty());
         table
     }
 
@@ -461,7 +468,7 @@ impl Table<Indirect, ()> {
     /// them. Other threads read them only atomically, and believe what they read only if the bin that led there has not
     /// changed; and all bins of this table that led there have changed before this call.
     pub(crate) unsafe fn add_to_arena(&self, first: *mut Word, words: usize) {
-        // SAFETY: the caller's promise, which is that of `Arena::add`.
+        // SAFETY: the caller's promise, which is that of `TableArena::add`.
         unsafe { self.pool.arena.add(first, words) }
     }
 

@@ -17,33 +17,33 @@
 //!   from following a number that is no longer the bin's.
 
 use super::Failure;
-use super::arena::Arena;
-use super::parked::{KEPT, LEAST_BINS, List, Parked, REFILL, Stripe};
-use crate::bins::bin::Entry;
+use super::arena::TableArena;
+use super::parked::{FreeLines, KEPT, LEAST_BINS, Parked, REFILL, Stripe};
+use crate::bins::bin::EntryWords;
 use crate::bins::layout::{CHUNK_LINES, LINE_HEAD, Layout};
-use crate::bins::tags::Slots;
+use crate::bins::tags::SlotMask;
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicPtr, Ordering};
 use crate::facade::lock::{Guard, Lock};
 use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
-use crate::sync::seqlock::State;
+use crate::sync::seqlock::StateWord;
 use crate::sync::words;
 use core::marker::PhantomData;
 use core::ptr;
 
 /// An overflow line. The number of a line is never 0.
-pub(crate) struct Line<'a, K, V> {
+pub(crate) struct OverflowLine<'a, K, V> {
     words: *const Word,
     pool: PhantomData<(&'a Word, K, V)>,
 }
 
-impl<K, V> Clone for Line<'_, K, V> {
+impl<K, V> Clone for OverflowLine<'_, K, V> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<K, V> Copy for Line<'_, K, V> {}
+impl<K, V> Copy for OverflowLine<'_, K, V> {}
 
 /// The head of a line: the number of the next line, and a tag for each slot.
 #[derive(Clone, Copy)]
@@ -65,11 +65,11 @@ impl LineHead {
 
     /// Returns the slots whose tag is `tag`.
     #[inline]
-    pub(crate) fn matches(self, tag: u8) -> Slots {
+    pub(crate) fn matches(self, tag: u8) -> SlotMask {
         // As in the tag word of a bin: tags have seven bits, so adding 0x7F carries into no other lane, and leaves the
         // top bit of a lane clear only if the lane is zero.
         let differs = self.tags ^ (u32::from(tag) * 0x0101_0101);
-        Slots((!(differs + 0x7F7F_7F7F) & 0x8080_8080) as usize)
+        SlotMask((!(differs + 0x7F7F_7F7F) & 0x8080_8080) as usize)
     }
 
     #[inline]
@@ -79,9 +79,9 @@ impl LineHead {
 
     /// Returns the slots in use.
     #[inline]
-    pub(crate) fn used(self) -> Slots {
+    pub(crate) fn used(self) -> SlotMask {
         // As in `matches`: the top bit of a lane is set if the lane is not zero.
-        Slots(((self.tags + 0x7F7F_7F7F) & 0x8080_8080) as usize)
+        SlotMask(((self.tags + 0x7F7F_7F7F) & 0x8080_8080) as usize)
     }
 
     /// Returns the number of slots in use.
@@ -98,10 +98,10 @@ impl LineHead {
     }
 }
 
-impl<'a, K: Copy, V: Copy> Line<'a, K, V> {
+impl<'a, K: Copy, V: Copy> OverflowLine<'a, K, V> {
     fn word(self, index: usize) -> &'a Word {
         debug_assert!(index < LINE_HEAD);
-        // SAFETY: `Pool::line` made this of `Layout::line` words of a chunk, which lives as long as the pool is
+        // SAFETY: `OverflowPool::line` made this of `Layout::line` words of a chunk, which lives as long as the pool is
         // borrowed.
         unsafe { &*self.words.add(index) }
     }
@@ -137,10 +137,10 @@ impl<'a, K: Copy, V: Copy> Line<'a, K, V> {
         self.word(1).control().store(head.tags as usize, Ordering::Relaxed);
     }
 
-    pub(crate) fn entry(self, slot: usize) -> Entry<'a, K, V> {
+    pub(crate) fn entry(self, slot: usize) -> EntryWords<'a, K, V> {
         debug_assert!(slot < Layout::<K, V>::LINE_SLOTS);
         // SAFETY: a line has `LINE_SLOTS` entries behind its head, which live as long as the line.
-        unsafe { Entry::nth(self.words.add(LINE_HEAD), slot) }
+        unsafe { EntryWords::nth(self.words.add(LINE_HEAD), slot) }
     }
 }
 
@@ -164,7 +164,7 @@ impl Chunks {
 /// The lines that all threads share.
 pub(super) struct Free {
     /// Lines that were returned.
-    list: List,
+    list: FreeLines,
     /// Lines with numbers below this have been popped at least once.
     fresh: usize,
     /// The number of chunks.
@@ -174,18 +174,18 @@ pub(super) struct Free {
 impl Free {
     /// Returns the number of lines that can be popped.
     fn lines(&self) -> usize {
-        let end = (self.chunks * CHUNK_LINES).min(State::INDEX_MAX + 1);
+        let end = (self.chunks * CHUNK_LINES).min(StateWord::INDEX_MAX + 1);
         self.list.len + end.saturating_sub(self.fresh)
     }
 }
 
 /// All overflow lines of a map.
-pub(crate) struct Pool<K, V> {
+pub(crate) struct OverflowPool<K, V> {
     chunks: AtomicPtr<Chunks>,
     pub(super) free: Lock<Free>,
     pub(super) parked: Parked,
     /// The source of the memory of chunks, and of the table's segments.
-    pub(crate) arena: Arena,
+    pub(crate) arena: TableArena,
     entries: PhantomData<(K, V)>,
 }
 
@@ -197,8 +197,8 @@ pub(crate) struct LineList {
 }
 
 /// The pool, during one write.
-pub(crate) struct Session<'a, K, V> {
-    pool: &'a Pool<K, V>,
+pub(crate) struct PoolSession<'a, K, V> {
+    pool: &'a OverflowPool<K, V>,
     held: LockedList<'a>,
 }
 
@@ -207,12 +207,12 @@ pub(crate) struct Session<'a, K, V> {
 enum LockedList<'a> {
     None,
     /// The thread's own list.
-    Own(Guard<'a, List>),
+    Own(Guard<'a, FreeLines>),
     /// The common one, because there are no others.
     Common(Guard<'a, Free>),
 }
 
-impl<K: Copy, V: Copy> Session<'_, K, V> {
+impl<K: Copy, V: Copy> PoolSession<'_, K, V> {
     /// Pops `count` lines, or returns None if the pool needs another chunk first. Fails only if the writer may not
     /// wait.
     pub(crate) fn pop(&mut self, count: usize) -> Result<Option<LineList>, WouldWait> {
@@ -240,17 +240,17 @@ impl<K: Copy, V: Copy> Session<'_, K, V> {
     }
 }
 
-impl<K: Copy, V: Copy> Pool<K, V> {
+impl<K: Copy, V: Copy> OverflowPool<K, V> {
     /// The lowest number of a line: 0 means none.
     const FIRST_LINE: usize = 1;
 
     crate::facade::const_unless_loom! {
-        pub(crate) fn new(arena: Arena) -> Self {
+        pub(crate) fn new(arena: TableArena) -> Self {
             Self {
                 arena,
                 chunks: AtomicPtr::new(ptr::null_mut()),
                 free: Lock::new(Free {
-                    list: List { first: 0, len: 0 },
+                    list: FreeLines { first: 0, len: 0 },
                     fresh: Self::FIRST_LINE,
                     chunks: 0,
                 }),
@@ -270,7 +270,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     }
 
     /// Returns the line of a number, or None if this thread sees no line of that number (yet).
-    pub(crate) fn line(&self, number: usize) -> Option<Line<'_, K, V>> {
+    pub(crate) fn line(&self, number: usize) -> Option<OverflowLine<'_, K, V>> {
         // [OV-2] acquire: pairs with the release in `lengthen` [OV-1], so the table's pointers are visible.
         let chunks = self.chunks.load(Ordering::Acquire);
         let chunk = number / CHUNK_LINES;
@@ -286,31 +286,31 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         }
         // SAFETY: a chunk has `CHUNK_LINES` lines of `line` words, and is freed with the pool.
         let words = unsafe { words.add(number % CHUNK_LINES * Layout::<K, V>::line()) };
-        Some(Line { words, pool: PhantomData })
+        Some(OverflowLine { words, pool: PhantomData })
     }
 
     /// Returns a line that exists: its number was read under the lock of the bin that owns it, or comes from `pop`.
-    pub(crate) fn owned(&self, number: usize) -> Line<'_, K, V> {
+    pub(crate) fn owned(&self, number: usize) -> OverflowLine<'_, K, V> {
         self.line(number).expect("the number of a line in use")
     }
 
     /// Begins a write that may pop lines or return some.
-    pub(crate) fn session(&self, backoff: &Backoff) -> Result<Session<'_, K, V>, WouldWait> {
+    pub(crate) fn session(&self, backoff: &Backoff) -> Result<PoolSession<'_, K, V>, WouldWait> {
         if backoff.may_wait() {
-            return Ok(Session { pool: self, held: LockedList::None });
+            return Ok(PoolSession { pool: self, held: LockedList::None });
         }
         let held = match self.parked.own() {
             Some(own) => LockedList::Own(own.try_lock().ok_or(WouldWait)?),
             None => LockedList::Common(self.lock(backoff)?),
         };
-        Ok(Session { pool: self, held })
+        Ok(PoolSession { pool: self, held })
     }
 
     /// Pops `count` lines from a thread's own list, or returns None if the pool needs another chunk first. If the list
     /// is too short, `common` locks the common one, from which it is refilled.
     pub(super) fn pop_own<'a>(
         &'a self,
-        own: &mut List,
+        own: &mut FreeLines,
         count: usize,
         common: impl FnOnce() -> Option<Guard<'a, Free>>,
     ) -> Result<Option<LineList>, WouldWait> {
@@ -341,7 +341,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     }
 
     /// Takes `count` lines off a list that has as many.
-    fn take(&self, list: &mut List, count: usize) -> LineList {
+    fn take(&self, list: &mut FreeLines, count: usize) -> LineList {
         self.chain(count, || self.unlink(list))
     }
 
@@ -360,14 +360,14 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         LineList { first }
     }
 
-    fn unlink(&self, list: &mut List) -> usize {
+    fn unlink(&self, list: &mut FreeLines) -> usize {
         let number = list.first;
         list.first = self.owned(number).head().next;
         list.len -= 1;
         number
     }
 
-    fn push_to(&self, list: &mut List, LineList { mut first }: LineList) {
+    fn push_to(&self, list: &mut FreeLines, LineList { mut first }: LineList) {
         while first != 0 {
             let line = self.owned(first);
             let next = line.head().next;
@@ -394,7 +394,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     /// cannot lock that one now.
     fn push_own<'a>(
         &'a self,
-        own: &mut List,
+        own: &mut FreeLines,
         lines: LineList,
         common: impl FnOnce() -> Option<Guard<'a, Free>>,
     ) {
@@ -465,7 +465,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
             let chunks = self.chunks.load(Ordering::Relaxed);
             // SAFETY: tables of chunks are freed with the pool.
             let len = if chunks.is_null() { 0 } else { unsafe { (*chunks).len } };
-            if free.chunks * CHUNK_LINES > State::INDEX_MAX {
+            if free.chunks * CHUNK_LINES > StateWord::INDEX_MAX {
                 return Err(AllocError.into());
             }
             if free.chunks < len {
@@ -542,7 +542,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     }
 }
 
-impl<K, V> Drop for Pool<K, V> {
+impl<K, V> Drop for OverflowPool<K, V> {
     fn drop(&mut self) {
         // relaxed: `&mut self`, so every other use of the pool happened before.
         let mut table = self.chunks.load(Ordering::Relaxed);
@@ -569,7 +569,7 @@ impl<K, V> Drop for Pool<K, V> {
 mod tests {
     use super::*;
 
-    type Lines = Pool<u64, u64>;
+    type Lines = OverflowPool<u64, u64>;
 
     /// Returns the numbers of the lines in a list.
     fn numbers(pool: &Lines, mut first: usize) -> std::vec::Vec<usize> {
@@ -589,7 +589,7 @@ mod tests {
     /// Lines pass through several lists. Each has one owner at a time, and all of them come back.
     #[test]
     fn each_line_is_popped_once() {
-        let pool = Lines::new(Arena::none());
+        let pool = Lines::new(TableArena::none());
         pool.spread_beyond(LEAST_BINS);
         assert!(!pool.parked.all().is_empty());
         pool.provide(0, &Backoff::spinning()).unwrap();
@@ -625,7 +625,7 @@ mod tests {
     /// The budget counts each step of the index before it is made, and counts no lists.
     #[test]
     fn an_index_with_a_budget_sets_no_lines_aside() {
-        let pool = Pool::<words::Indirect, ()>::new(Arena::none());
+        let pool = OverflowPool::<words::Indirect, ()>::new(TableArena::none());
         pool.spread_beyond(LEAST_BINS);
         assert_eq!(pool.parked.bytes(), 0, "bytes that no budget counts");
     }
@@ -633,7 +633,7 @@ mod tests {
     /// A thread that only returns lines does not keep them from the others.
     #[test]
     fn a_long_list_gives_lines_to_the_common_one() {
-        let pool = Lines::new(Arena::none());
+        let pool = Lines::new(TableArena::none());
         pool.spread_beyond(LEAST_BINS);
         pool.provide(0, &Backoff::spinning()).unwrap();
         let count = pool.free.lock().lines();
@@ -651,7 +651,7 @@ mod tests {
     #[test]
     fn room_that_is_provided_is_there_for_each_thread() {
         const WANTED: usize = 100;
-        let pool = Lines::new(Arena::none());
+        let pool = Lines::new(TableArena::none());
         pool.spread_beyond(LEAST_BINS);
         pool.provide(WANTED, &Backoff::spinning()).unwrap();
         for stripe in pool.parked.all() {
@@ -666,7 +666,7 @@ mod tests {
     /// Lines that other threads have set aside are the last ones, if there is no memory for more.
     #[test]
     fn lines_of_other_threads_can_be_gathered() {
-        let pool = Lines::new(Arena::none());
+        let pool = Lines::new(TableArena::none());
         pool.spread_beyond(LEAST_BINS);
         pool.provide(0, &Backoff::spinning()).unwrap();
         for stripe in pool.parked.all() {

@@ -21,7 +21,7 @@ pub(super) const LEAST_BINS: usize = 1 << 10;
 
 /// Free lines, linked by their heads.
 #[derive(Default)]
-pub(super) struct List {
+pub(super) struct FreeLines {
     /// The first line; 0 for none.
     pub(super) first: usize,
     pub(super) len: usize,
@@ -29,7 +29,7 @@ pub(super) struct List {
 
 /// One list. Aligned to two lines, because processors fetch lines in pairs.
 #[repr(align(128))]
-pub(super) struct Stripe(pub(super) Lock<List>);
+pub(super) struct Stripe(pub(super) Lock<FreeLines>);
 
 /// The lists of a table, once it is large.
 pub(super) struct Parked(PublishedArray<Stripe, STRIPES>);
@@ -43,12 +43,12 @@ impl Parked {
 
     /// Makes the lists. Without memory for them, the table goes on with the common list.
     pub(super) fn spread(&self) {
-        self.0.make(|| Stripe(Lock::new(List::default())));
+        self.0.make(|| Stripe(Lock::new(FreeLines::default())));
     }
 
     /// Returns this thread's list, if there are lists.
     #[inline]
-    pub(super) fn own(&self) -> Option<&Lock<List>> {
+    pub(super) fn own(&self) -> Option<&Lock<FreeLines>> {
         self.0.get().map(|stripes| &stripes[thread_number::part_of(STRIPES)].0)
     }
 

@@ -5,22 +5,22 @@
 //! once, as one walk does.
 
 use super::Table;
-use super::scan::Raw;
-use super::walk::Position;
+use super::scan::RawEntry;
+use super::walk::WalkPosition;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 /// The part of a walk that covers some of the lanes.
-pub(crate) struct Piece<'a, K, V> {
+pub(crate) struct WalkPiece<'a, K, V> {
     table: &'a Table<K, V>,
     lanes: Range<u64>,
-    position: Option<Position>,
+    position: Option<WalkPosition>,
 }
 
-impl<'a, K: Copy, V: Copy> Piece<'a, K, V> {
+impl<'a, K: Copy, V: Copy> WalkPiece<'a, K, V> {
     /// Returns all of a walk that begins now.
     pub(crate) fn whole(table: &'a Table<K, V>) -> Self {
-        let position = table.begun(Position::START);
+        let position = table.begun(WalkPosition::START);
         Self { table, lanes: 0..position.lanes(), position: Some(position) }
     }
 
@@ -37,7 +37,7 @@ impl<'a, K: Copy, V: Copy> Piece<'a, K, V> {
     }
 
     /// Fills `buffer` with a consistent snapshot of the next bin's entries; returns false at the end.
-    pub(crate) fn next_bin(&mut self, buffer: &mut Vec<Raw<K, V>>) -> bool {
+    pub(crate) fn next_bin(&mut self, buffer: &mut Vec<RawEntry<K, V>>) -> bool {
         buffer.clear();
         let Some(position) = self.position else { return false };
         let position = self.table.begun(position).at_least(self.lanes.start);

@@ -9,22 +9,22 @@
 //!   there when the tags were loaded. Only after the validation does `eq` see the key's bytes.
 //!
 //! Tags that are newer than the state make the validation fail. Tags that are older would be stale, and a writer that
-//! locks the bin from that state ([`Probe`]) would overwrite what they do not show. A lookup alone would be
+//! locks the bin from that state ([`BinProbe`]) would overwrite what they do not show. A lookup alone would be
 //! linearizable in the other order, too: the entry that stale tags name was in its slot when they were loaded, or was
 //! stored there later and before the state was loaded. The later of the two is the linearization point.
 
 use super::{Table, covers};
 use crate::api::hash::KeyHash;
 pub(super) use crate::bins::bin::BinChanged;
-use crate::bins::bin::{Bin, Entry};
+use crate::bins::bin::{Bin, EntryWords};
 use crate::bins::tags::{Depth, Tags};
 use crate::sync::backoff::{Backoff, WouldWait};
-use crate::sync::seqlock::State;
+use crate::sync::seqlock::StateWord;
 use core::mem::MaybeUninit;
 
 /// The place of an entry in its bin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
+pub(crate) enum BinPlace {
     /// In the bin itself.
     Slot(usize),
     /// In line `number`, to which line `before` links (0: the bin links to it).
@@ -32,11 +32,11 @@ pub(crate) enum Place {
 }
 
 /// A key's bin as one lookup found it. A writer that locks the bin from `state` proves that nothing changed since.
-pub(crate) struct Probe<'a, K, V, R> {
+pub(crate) struct BinProbe<'a, K, V, R> {
     pub(super) bin: Bin<'a, K, V>,
-    pub(super) state: State,
+    pub(super) state: StateWord,
     pub(super) tags: Tags,
-    pub(crate) found: Option<(Place, R)>,
+    pub(crate) found: Option<(BinPlace, R)>,
 }
 
 /// The fast path could not decide.
@@ -60,7 +60,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Option<R> {
         let _operation = self.scheduled.operation();
         let directory = self.directory_to_read()?;
@@ -81,11 +81,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
     pub(super) fn get_at<R>(
         bin: Bin<'_, K, V>,
         depth: Depth,
-        state: State,
+        state: StateWord,
         tags: Tags,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<R>, Unclear> {
         let slots = tags.matches(hash);
         if slots.is_empty() {
@@ -106,7 +106,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
     ) -> Result<Option<R>, WouldWait> {
         let _operation = self.scheduled.operation();
@@ -120,7 +120,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
     ) -> Result<Option<R>, WouldWait> {
         let probe = self.search(hash, eq, read, backoff)?;
@@ -134,9 +134,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
-    ) -> Result<Option<Probe<'_, K, V, R>>, WouldWait> {
+    ) -> Result<Option<BinProbe<'_, K, V, R>>, WouldWait> {
         let Some(directory) = self.directory() else { return Ok(None) };
         // Mostly the hint is right and no writer is in the bin, so this attempt needs no walk up the ancestors.
         let (bin, depth) = directory.locate(hash);
@@ -144,7 +144,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         if tags.depth() == depth
             && let Ok(found) = self.search_bin(bin, state, tags, hash, eq, read)
         {
-            return Ok(Some(Probe { bin, state, tags, found }));
+            return Ok(Some(BinProbe { bin, state, tags, found }));
         }
         loop {
             let Some(directory) = self.directory() else { return Ok(None) };
@@ -156,7 +156,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 if covers(tags.depth(), number, hash)
                     && let Ok(found) = self.search_bin(bin, state, tags, hash, eq, read)
                 {
-                    return Ok(Some(Probe { bin, state, tags, found }));
+                    return Ok(Some(BinProbe { bin, state, tags, found }));
                 }
             }
             backoff.wait()?;
@@ -167,12 +167,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn search_bin<R>(
         &self,
         bin: Bin<'_, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Option<(Place, R)>, BinChanged> {
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
+    ) -> Result<Option<(BinPlace, R)>, BinChanged> {
         let found = Self::search_slots(bin, state, tags, hash, eq, read)?;
         // The filter bit of the key's hash is clear: no overflow line has the key, and none needs to be read.
         if found.is_some() || !tags.may_overflow(hash) {
@@ -185,11 +185,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn search_lines<R>(
         &self,
         bin: Bin<'_, K, V>,
-        state: State,
+        state: StateWord,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Option<(Place, R)>, BinChanged> {
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
+    ) -> Result<Option<(BinPlace, R)>, BinChanged> {
         let (mut before, mut number) = (0, bin.overflow(state));
         loop {
             // Before every hop, and before the answer None: if the state is unchanged, `number` is still a line of this
@@ -204,7 +204,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let head = line.head();
             for slot in head.matches(hash.tag()) {
                 if let Some(value) = bin.check(state, line.entry(slot), eq, read)? {
-                    return Ok(Some((Place::Line { before, number, slot }, value)));
+                    return Ok(Some((BinPlace::Line { before, number, slot }, value)));
                 }
             }
             (before, number) = (number, head.next);
@@ -215,15 +215,15 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(always)]
     fn search_slots<R>(
         bin: Bin<'_, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Option<(Place, R)>, BinChanged> {
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
+    ) -> Result<Option<(BinPlace, R)>, BinChanged> {
         for slot in tags.matches(hash) {
             if let Some(value) = bin.check(state, bin.entry(slot), eq, read)? {
-                return Ok(Some((Place::Slot(slot), value)));
+                return Ok(Some((BinPlace::Slot(slot), value)));
             }
         }
         Ok(None)
@@ -235,12 +235,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
     pub(super) fn visit<'a>(
         &'a self,
         bin: Bin<'a, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
-        mut each: impl FnMut(Entry<'a, K, V>, Place) -> Result<(), BinChanged>,
+        mut each: impl FnMut(EntryWords<'a, K, V>, BinPlace) -> Result<(), BinChanged>,
     ) -> Result<(), BinChanged> {
         for slot in tags.used() {
-            each(bin.entry(slot), Place::Slot(slot))?;
+            each(bin.entry(slot), BinPlace::Slot(slot))?;
         }
         if tags.has_overflow() { self.visit_lines(bin, state, each) } else { Ok(()) }
     }
@@ -249,8 +249,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
     pub(super) fn visit_lines<'a>(
         &'a self,
         bin: Bin<'a, K, V>,
-        state: State,
-        mut each: impl FnMut(Entry<'a, K, V>, Place) -> Result<(), BinChanged>,
+        state: StateWord,
+        mut each: impl FnMut(EntryWords<'a, K, V>, BinPlace) -> Result<(), BinChanged>,
     ) -> Result<(), BinChanged> {
         let (mut before, mut number) = (0, bin.overflow(state));
         loop {
@@ -264,7 +264,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let line = self.pool.line(number).ok_or(BinChanged)?;
             let head = line.head();
             for slot in head.used() {
-                each(line.entry(slot), Place::Line { before, number, slot })?;
+                each(line.entry(slot), BinPlace::Line { before, number, slot })?;
             }
             (before, number) = (number, head.next);
         }

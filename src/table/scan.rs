@@ -2,12 +2,12 @@
 
 use super::Table;
 use super::overflow::{LineHead, LineList};
-use super::read::{BinChanged, Place};
-use super::walk::{Position, WalkedBin};
+use super::read::{BinChanged, BinPlace};
+use super::walk::{WalkPosition, WalkedBin};
 use crate::api::cursor::Cursor;
-use crate::bins::bin::{Bin, Entry};
+use crate::bins::bin::{Bin, EntryWords};
 use crate::bins::layout::{Layout, MAX_SLOTS};
-use crate::bins::tags::{Depth, Slots, Tags};
+use crate::bins::tags::{Depth, SlotMask, Tags};
 use crate::facade::IN_USERS_MODEL;
 use crate::sync::backoff::Backoff;
 use crate::sync::words::Indirect;
@@ -15,20 +15,20 @@ use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
 /// An entry of a snapshot: whole after the snapshot was taken, perhaps torn before.
-pub(crate) struct Raw<K, V> {
+pub(crate) struct RawEntry<K, V> {
     key: MaybeUninit<K>,
     value: MaybeUninit<V>,
 }
 
-impl<K: Copy, V: Copy> Clone for Raw<K, V> {
+impl<K: Copy, V: Copy> Clone for RawEntry<K, V> {
     fn clone(&self) -> Self {
         Self { key: self.key, value: self.value }
     }
 }
 
-impl<K: Copy, V: Copy> Raw<K, V> {
+impl<K: Copy, V: Copy> RawEntry<K, V> {
     #[inline(always)]
-    fn of(entry: Entry<'_, K, V>) -> Self {
+    fn of(entry: EntryWords<'_, K, V>) -> Self {
         Self { key: entry.key(), value: entry.value() }
     }
 
@@ -55,7 +55,7 @@ struct Run {
     /// The number of entries.
     copied: usize,
     /// The position after the bins: where the run began, if there was none.
-    next: Option<Position>,
+    next: Option<WalkPosition>,
 }
 
 impl<V: Copy> Table<Indirect, V> {
@@ -63,9 +63,9 @@ impl<V: Copy> Table<Indirect, V> {
     /// position. Copies that `each` made of the places that keys refer to are a consistent snapshot when this returns.
     pub(crate) fn follow(
         &self,
-        position: Position,
+        position: WalkPosition,
         mut each: impl FnMut(Option<Indirect>),
-    ) -> Option<Position> {
+    ) -> Option<WalkPosition> {
         let _operation = self.scheduled.operation();
         let position = self.begun(position);
         let found = self.visit_at(position, |seen| {
@@ -83,10 +83,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(never)]
     pub(crate) fn snapshot(
         &self,
-        mut position: Position,
+        mut position: WalkPosition,
         enough: usize,
-        buffer: &mut Vec<Raw<K, V>>,
-    ) -> Option<Position> {
+        buffer: &mut Vec<RawEntry<K, V>>,
+    ) -> Option<WalkPosition> {
         let _operation = self.scheduled.operation();
         // A walk is no snapshot, so a model has a step for each of its entries, as far as they are in different bins.
         let enough = if IN_USERS_MODEL { 1 } else { enough };
@@ -119,9 +119,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(never)]
     fn copy_run(
         &self,
-        position: Position,
+        position: WalkPosition,
         enough: usize,
-        room: &mut [MaybeUninit<Raw<K, V>>],
+        room: &mut [MaybeUninit<RawEntry<K, V>>],
     ) -> Run {
         let none = Run { copied: 0, next: Some(position) };
         let Some(directory) = self.directory() else { return none };
@@ -155,7 +155,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// The unit in which a run counts what it has copied: the bytes of an entry, or 1 if it has none.
-    const STEP: usize = if size_of::<Raw<K, V>>() == 0 { 1 } else { size_of::<Raw<K, V>>() };
+    const STEP: usize =
+        if size_of::<RawEntry<K, V>>() == 0 { 1 } else { size_of::<RawEntry<K, V>>() };
 
     /// Copies the entries in the slots of a bin to `room`, where `copied` steps are copied already; returns the number
     /// of steps. The entries may be torn until the caller validates the bin's state.
@@ -166,19 +167,19 @@ impl<K: Copy, V: Copy> Table<K, V> {
     unsafe fn copy_slots(
         bin: Bin<'_, K, V>,
         tags: Tags,
-        room: *mut MaybeUninit<Raw<K, V>>,
+        room: *mut MaybeUninit<RawEntry<K, V>>,
         copied: usize,
     ) -> usize {
         let (used, mut more) = (tags.used(), 0);
         let copy = |slot: usize, more: usize| {
-            if size_of::<Raw<K, V>>() > 0 {
+            if size_of::<RawEntry<K, V>>() > 0 {
                 let place = room.wrapping_byte_add(copied + more);
                 // SAFETY: the caller has `MAX_SLOTS` places, and `more` is the size of as many entries as there are
                 // used slots before this one.
-                unsafe { place.write(MaybeUninit::new(Raw::of(bin.entry(slot)))) };
+                unsafe { place.write(MaybeUninit::new(RawEntry::of(bin.entry(slot)))) };
             }
         };
-        if MAX_SLOTS * Self::STEP > Slots::MOST_STEPS {
+        if MAX_SLOTS * Self::STEP > SlotMask::MOST_STEPS {
             for slot in used {
                 copy(slot, more);
                 more += Self::STEP;
@@ -197,14 +198,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Adds the entries of the bin at `position` to `buffer`, and returns the bin's depth.
     #[inline(never)]
-    fn snapshot_bin(&self, position: Position, buffer: &mut Vec<Raw<K, V>>) -> Option<Depth> {
+    fn snapshot_bin(
+        &self,
+        position: WalkPosition,
+        buffer: &mut Vec<RawEntry<K, V>>,
+    ) -> Option<Depth> {
         let mut backoff = Backoff::spinning();
         let before = buffer.len();
         loop {
             buffer.truncate(before);
             let found = self.bin_at(position)?;
             let WalkedBin { bin, state, tags } = found;
-            buffer.extend(tags.used().map(|slot| Raw::of(bin.entry(slot))));
+            buffer.extend(tags.used().map(|slot| RawEntry::of(bin.entry(slot))));
             let lines = !tags.has_overflow() || self.gather_lines(found, buffer).is_ok();
             // As in `copy_run`: the entries of lines too are of the same version.
             if lines && bin.seq().validate(state) {
@@ -219,11 +224,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline]
     pub(crate) fn fold<B>(
         &self,
-        mut position: Option<Position>,
+        mut position: Option<WalkPosition>,
         init: B,
         mut f: impl FnMut(B, (K, V)) -> B,
     ) -> B {
-        let is_small = size_of::<Raw<K, V>>() <= MAX_STACK_BYTES / (FOLDED + MAX_SLOTS);
+        let is_small = size_of::<RawEntry<K, V>>() <= MAX_STACK_BYTES / (FOLDED + MAX_SLOTS);
         if is_small && !IN_USERS_MODEL {
             return self.fold_on_stack(position, init, f);
         }
@@ -242,11 +247,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline]
     fn fold_on_stack<B>(
         &self,
-        mut position: Option<Position>,
+        mut position: Option<WalkPosition>,
         init: B,
         mut f: impl FnMut(B, (K, V)) -> B,
     ) -> B {
-        let mut room = [const { MaybeUninit::<Raw<K, V>>::uninit() }; FOLDED + MAX_SLOTS];
+        let mut room = [const { MaybeUninit::<RawEntry<K, V>>::uninit() }; FOLDED + MAX_SLOTS];
         let (mut folded, mut more) = (init, Vec::new());
         while let Some(at) = position {
             let at = self.begun(at);
@@ -270,10 +275,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn gather_lines(
         &self,
         found: WalkedBin<'_, K, V>,
-        buffer: &mut Vec<Raw<K, V>>,
+        buffer: &mut Vec<RawEntry<K, V>>,
     ) -> Result<(), BinChanged> {
         self.visit_lines(found.bin, found.state, |entry, _| {
-            buffer.push(Raw::of(entry));
+            buffer.push(RawEntry::of(entry));
             Ok(())
         })
     }
@@ -284,7 +289,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         cursor: Cursor,
         budget: usize,
-        mut each: impl FnMut(&[Raw<K, V>]),
+        mut each: impl FnMut(&[RawEntry<K, V>]),
     ) -> Option<Cursor> {
         let mut some = Vec::new();
         let mut position = Some(self.resume(cursor.to_bits()));
@@ -306,8 +311,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(always)]
     fn visit_at<'a>(
         &'a self,
-        position: Position,
-        mut each: impl FnMut(Option<(Entry<'a, K, V>, Place)>),
+        position: WalkPosition,
+        mut each: impl FnMut(Option<(EntryWords<'a, K, V>, BinPlace)>),
     ) -> Option<WalkedBin<'a, K, V>> {
         let mut backoff = Backoff::spinning();
         loop {
@@ -329,7 +334,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Calls `each` for every entry of a table that no other thread uses. Allocates nothing.
     pub(crate) fn for_each_mut(&mut self, mut each: impl FnMut(K, V)) {
-        let mut position = Some(Position::START);
+        let mut position = Some(WalkPosition::START);
         while let Some(at) = position {
             let at = self.begun(at);
             let Some(WalkedBin { bin, state, tags }) = self.bin_at(at) else { return };
@@ -350,15 +355,15 @@ impl<K: Copy, V: Copy> Table<K, V> {
         mut keep: impl FnMut(&K, &mut V) -> bool,
         mut gone: impl FnMut(&K),
     ) {
-        let mut entries: Vec<(Raw<K, V>, Place)> = Vec::new();
+        let mut entries: Vec<(RawEntry<K, V>, BinPlace)> = Vec::new();
         let mut verdicts = Vec::new();
-        let mut position = Some(Position::START);
+        let mut position = Some(WalkPosition::START);
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
             let _operation = self.scheduled.operation();
             let at = self.begun(at);
             let met = self.visit_at(at, |seen| match seen {
-                Some((entry, place)) => entries.push((Raw::of(entry), place)),
+                Some((entry, place)) => entries.push((RawEntry::of(entry), place)),
                 None => entries.clear(),
             });
             let Some(found) = met else { return };
@@ -386,7 +391,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn apply(
         &self,
         found: &WalkedBin<'_, K, V>,
-        entries: &[(Raw<K, V>, Place)],
+        entries: &[(RawEntry<K, V>, BinPlace)],
         verdicts: &[bool],
     ) -> bool {
         let WalkedBin { bin, state, mut tags } = *found;
@@ -401,8 +406,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
             // SAFETY: the entries come from a `visit_at` that returned, so they are whole.
             let value = unsafe { raw.value.assume_init_ref() };
             match *place {
-                Place::Slot(slot) if *kept => bin.entry(slot).put_value(value),
-                Place::Line { number, slot, .. } if *kept => {
+                BinPlace::Slot(slot) if *kept => bin.entry(slot).put_value(value),
+                BinPlace::Line { number, slot, .. } if *kept => {
                     self.pool.owned(number).entry(slot).put_value(value);
                 }
                 place => {
@@ -428,7 +433,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Empties every bin, one after the other.
     pub(crate) fn clear(&self) {
-        let mut position = Some(Position::START);
+        let mut position = Some(WalkPosition::START);
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
             let _operation = self.scheduled.operation();

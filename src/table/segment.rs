@@ -6,13 +6,13 @@ use crate::memory::{self, AllocError, Words};
 use core::marker::PhantomData;
 
 /// A segment that no other thread sees yet. The destructor frees it unless it was taken.
-pub(crate) struct Segment<K, V> {
+pub(crate) struct NewSegment<K, V> {
     words: Words,
     before: usize,
     entries: PhantomData<(K, V)>,
 }
 
-impl<K, V> Segment<K, V> {
+impl<K, V> NewSegment<K, V> {
     /// Allocates a segment whose bins are all uninitialized.
     pub(crate) fn new(bins: usize) -> Result<Self, AllocError> {
         Ok(Self::of(memory::words(Layout::<K, V>::segment_words(bins))?, bins))

@@ -19,11 +19,11 @@ use super::overflow::{LineHead, LineList};
 use super::read::BinChanged;
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
-use crate::bins::bin::{Bin, Entry};
+use crate::bins::bin::{Bin, EntryWords};
 use crate::bins::layout::{Layout, MAX_SLOTS};
-use crate::bins::tags::{Depth, Slots, Tags};
+use crate::bins::tags::{Depth, SlotMask, Tags};
 use crate::sync::backoff::Backoff;
-use crate::sync::seqlock::State;
+use crate::sync::seqlock::StateWord;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
@@ -67,7 +67,7 @@ impl Hashes {
 /// The entries of a bin's overflow lines, at most as many as a bin has slots.
 struct InLines<'a, K, V> {
     keys: [MaybeUninit<K>; MAX_SLOTS],
-    entries: [Entry<'a, K, V>; MAX_SLOTS],
+    entries: [EntryWords<'a, K, V>; MAX_SLOTS],
     hashes: [KeyHash; MAX_SLOTS],
     /// The number of entries in the lines, which may be larger.
     len: usize,
@@ -200,7 +200,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     pub(super) fn split_into_slots<'a>(
         &'a self,
         parent: Bin<'a, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
         child: Bin<'_, K, V>,
         rehash: &impl Fn(&K) -> KeyHash,
@@ -218,7 +218,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn split_few<'a>(
         &'a self,
         parent: Bin<'a, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
         child: Bin<'_, K, V>,
         rehash: &impl Fn(&K) -> KeyHash,
@@ -241,8 +241,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let used = tags.used();
         // Equally many hashes for each bin, if they cost little: the processor would mispredict where a loop over the
         // slots in use ends. A used slot's key stands for that of an empty one.
-        let asked = if Self::HASHES_ALL && !used.is_empty() { Slots::all() } else { used };
-        let leaving = asked.fold(Slots::none(), |leaving: Slots, slot| {
+        let asked = if Self::HASHES_ALL && !used.is_empty() { SlotMask::all() } else { used };
+        let leaving = asked.fold(SlotMask::none(), |leaving: SlotMask, slot| {
             let known = if tags.is_used(slot) { slot } else { used.lowest() };
             // SAFETY: the key's slot was in use under `state`, which was validated since.
             leaving.with_bit(slot, leaves(rehash(unsafe { keys[known].assume_init_ref() })))
@@ -326,7 +326,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn keys_in_lines<'a>(
         &'a self,
         bin: Bin<'a, K, V>,
-        state: State,
+        state: StateWord,
     ) -> Result<InLines<'a, K, V>, BinChanged> {
         let mut found = InLines {
             keys: [const { MaybeUninit::uninit() }; MAX_SLOTS],
@@ -351,7 +351,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn move_slots(
         parent: Bin<'_, K, V>,
         tags: Tags,
-        leaving: Slots,
+        leaving: SlotMask,
         child: Bin<'_, K, V>,
     ) -> (usize, Tags) {
         let (mut at, mut moved) = (0, Tags::NONE);
@@ -370,7 +370,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn hash_all(
         &self,
         bin: Bin<'_, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
         rehash: &impl Fn(&K) -> KeyHash,
     ) -> Result<Option<Hashes>, Failure> {
@@ -400,12 +400,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn each_locked(
         &self,
         bin: Bin<'_, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
-        mut each: impl FnMut(usize, Entry<'_, K, V>),
+        mut each: impl FnMut(usize, EntryWords<'_, K, V>),
     ) {
         let mut index = 0;
-        let mut show = |entry: Entry<'_, K, V>| {
+        let mut show = |entry: EntryWords<'_, K, V>| {
             each(index, entry);
             index += 1;
         };
@@ -428,7 +428,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         child: Bin<'_, K, V>,
         part: usize,
         parent: Bin<'_, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
         partition: &Partition,
         taken: &mut LineList,
@@ -464,7 +464,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn compact(
         &self,
         parent: Bin<'_, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
         partition: &Partition,
     ) -> (Tags, usize, LineList) {

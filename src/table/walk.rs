@@ -20,11 +20,11 @@ use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
 use crate::bins::tags::{Depth, Tags};
 use crate::sync::backoff::Backoff;
-use crate::sync::seqlock::State;
+use crate::sync::seqlock::StateWord;
 
 /// A position of a walk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Position {
+pub(crate) struct WalkPosition {
     /// Hash bits of the bin: the lane, and above it the bits that number stretches.
     bits: u64,
     spans: Spans,
@@ -57,7 +57,7 @@ const UNKNOWN: u8 = u8::MAX;
 #[derive(Clone, Copy)]
 pub(super) struct WalkedBin<'a, K, V> {
     pub(super) bin: Bin<'a, K, V>,
-    pub(super) state: State,
+    pub(super) state: StateWord,
     pub(super) tags: Tags,
 }
 
@@ -73,7 +73,7 @@ fn interval(at: u64, count: u8) -> (u64, Option<u64>) {
     }
 }
 
-impl Position {
+impl WalkPosition {
     /// Before all bins.
     pub(crate) const START: Self = Self { bits: 0, spans: Spans::new(0, UNKNOWN) };
     /// As `START`, for a table of fewer bins than lanes: the walk is one stretch of one lane.
@@ -198,7 +198,7 @@ impl Position {
 impl<K: Copy, V: Copy> Table<K, V> {
     /// Returns the bin at `position`, None in a table without bins.
     #[inline(always)]
-    pub(super) fn bin_at(&self, position: Position) -> Option<WalkedBin<'_, K, V>> {
+    pub(super) fn bin_at(&self, position: WalkPosition) -> Option<WalkedBin<'_, K, V>> {
         let hash = position.hash();
         let (bin, depth) = self.directory()?.locate(hash);
         let (state, tags) = (bin.seq().begin(), bin.tags());
@@ -226,24 +226,24 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Returns `position`, with its stretch begun if it was not.
     #[inline(always)]
-    pub(super) fn begun(&self, position: Position) -> Position {
+    pub(super) fn begun(&self, position: WalkPosition) -> WalkPosition {
         if position.spans.shared() == UNKNOWN { self.measure(position) } else { position }
     }
 
     /// Returns the beginning of the stretch of `position`, with the length that its bins have now.
     #[cold]
-    fn measure(&self, position: Position) -> Position {
+    fn measure(&self, position: WalkPosition) -> WalkPosition {
         let lane_bits = Layout::<K, V>::SEGMENT_BITS as u8;
-        let stretch = Position { spans: Spans::new(lane_bits, UNKNOWN), ..position };
+        let stretch = WalkPosition { spans: Spans::new(lane_bits, UNKNOWN), ..position };
         if let Some(depth) = self.depth_of_segment(stretch.with(position.at(), 0).hash()) {
             return stretch.begin_at(position.at(), depth);
         }
-        let mut least = Position::MOST_BITS as u8;
+        let mut least = WalkPosition::MOST_BITS as u8;
         for lane in 0..1 << lane_bits {
             let found = self.bin_at(stretch.with(position.at(), lane));
             least = least.min(found.map_or(0, |found| found.tags.depth().bits() as u8));
             if least < lane_bits {
-                return Position::START_SMALL;
+                return WalkPosition::START_SMALL;
             }
         }
         stretch.begin_at(position.at(), Depth::of_bits(u32::from(least)))
@@ -262,8 +262,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Returns the position of a cursor. If bins are less deep than the cursor says, because the table was shrunk or
     /// the cursor is made up, begins its stretch anew.
-    pub(super) fn resume(&self, cursor: u64) -> Position {
-        let position = Position::from_bits::<K, V>(cursor);
+    pub(super) fn resume(&self, cursor: u64) -> WalkPosition {
+        let position = WalkPosition::from_bits::<K, V>(cursor);
         if position.spans.lane_bits() == 0 {
             return position;
         }
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     /// Returns all bins of a table of `1 << bits` bins, in the order of the walk.
-    fn order(mut position: Position, bits: u32) -> alloc::vec::Vec<u64> {
+    fn order(mut position: WalkPosition, bits: u32) -> alloc::vec::Vec<u64> {
         let mut met = alloc::vec::Vec::new();
         loop {
             met.push(position.hash().0 & ((1 << bits) - 1));
@@ -295,21 +295,21 @@ mod tests {
 
     #[test]
     fn every_bin_is_met_once_by_lanes_or_without() {
-        assert_eq!(order(Position::START_SMALL, 2), [0, 2, 1, 3]);
-        let lanes = Position { spans: Spans::new(2, UNKNOWN), ..Position::START };
+        assert_eq!(order(WalkPosition::START_SMALL, 2), [0, 2, 1, 3]);
+        let lanes = WalkPosition { spans: Spans::new(2, UNKNOWN), ..WalkPosition::START };
         assert_eq!(order(lanes, 4), [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15]);
         // One stretch, begun when the table had four bins: it is walked lane by lane.
-        let lanes = Position { spans: Spans::new(2, 0), ..lanes };
+        let lanes = WalkPosition { spans: Spans::new(2, 0), ..lanes };
         assert_eq!(order(lanes, 4), [0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15]);
     }
 
     #[test]
     fn positions_come_back_from_their_numbers() {
         for bits in (0..64).map(|bit| 1 << bit).chain([0, 0x0123_4567_89AB_CDEF, u64::MAX]) {
-            let position = Position::from_bits::<u64, u64>(bits);
-            assert_eq!(Position::from_bits::<u64, u64>(position.to_bits()), position);
+            let position = WalkPosition::from_bits::<u64, u64>(bits);
+            assert_eq!(WalkPosition::from_bits::<u64, u64>(position.to_bits()), position);
         }
-        assert_eq!(Position::START.to_bits(), 0);
-        assert_eq!(Position::from_bits::<u64, u64>(0), Position::START);
+        assert_eq!(WalkPosition::START.to_bits(), 0);
+        assert_eq!(WalkPosition::from_bits::<u64, u64>(0), WalkPosition::START);
     }
 }

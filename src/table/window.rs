@@ -6,12 +6,12 @@
 use super::Table;
 use crate::api::batch::WINDOW;
 use crate::api::hash::KeyHash;
-use crate::bins::bin::{Bin, Entry};
+use crate::bins::bin::{Bin, EntryWords};
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Matches};
+use crate::bins::tags::{Depth, TagMatches};
 use crate::facade::IN_USERS_MODEL;
 use crate::sync::backoff::Backoff;
-use crate::sync::seqlock::State;
+use crate::sync::seqlock::StateWord;
 use core::mem::MaybeUninit;
 
 /// The largest size in bytes of a table whose bins are in a cache of the core. There the processor itself overlaps
@@ -23,8 +23,8 @@ const CACHED_BYTES: usize = 512 * 1024;
 struct Step<'a, K, V> {
     bin: Bin<'a, K, V>,
     depth: Depth,
-    state: State,
-    slots: Matches,
+    state: StateWord,
+    slots: TagMatches,
     /// Whether the key is absent if no slot matches.
     sure: bool,
 }
@@ -54,8 +54,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         hashes: &[KeyHash],
         eq: impl Fn(usize, &K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-        touch: impl Fn(Entry<'_, K, V>) + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
+        touch: impl Fn(EntryWords<'_, K, V>) + Copy,
         mut answer: impl FnMut(usize, Option<R>),
     ) {
         if IN_USERS_MODEL {
@@ -101,7 +101,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         first: usize,
         hashes: &[KeyHash],
         eq: impl Fn(usize, &K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
         mut answer: impl FnMut(usize, Option<R>),
     ) {
         for (at, &Step { bin, state, slots, sure, .. }) in steps.iter().enumerate().skip(first) {
@@ -137,7 +137,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         room: &'s mut Steps<'a, K, V>,
     ) -> Option<&'s [Step<'a, K, V>]> {
         let directory = self.directory()?;
-        let (state, slots, sure) = (State::default(), Matches::none(), false);
+        let (state, slots, sure) = (StateWord::default(), TagMatches::none(), false);
         for (step, &hash) in room.iter_mut().zip(hashes) {
             let (bin, depth) = directory.locate(hash);
             bin.prefetch_head();

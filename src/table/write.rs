@@ -9,19 +9,19 @@
 //! the next operation begins, and prefetching the line of the last slots too.
 
 use super::overflow::{LineHead, LineList};
-use super::read::{BinChanged, Place, Probe, Unclear};
+use super::read::{BinChanged, BinPlace, BinProbe, Unclear};
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
-pub(crate) use crate::api::op::{Altered, Change};
-use crate::bins::bin::{Bin, Entry};
+pub(crate) use crate::api::op::{Altered, EntryChange};
+use crate::bins::bin::{Bin, EntryWords};
 use crate::bins::layout::Layout;
 use crate::bins::tags::Tags;
 use crate::sync::backoff::{Backoff, WouldWait};
-use crate::sync::seqlock::State;
+use crate::sync::seqlock::StateWord;
 use core::mem::MaybeUninit;
 
 /// The result of an attempt to add an entry.
-enum Outcome {
+enum InsertOutcome {
     Done,
     /// The bin changed since it was read.
     Raced,
@@ -30,7 +30,7 @@ enum Outcome {
 }
 
 /// A bin that was full and lacked the key, with the state and the tags that said so.
-type Full<'a, K, V> = Option<(Bin<'a, K, V>, State, Tags)>;
+type FullBin<'a, K, V> = Option<(Bin<'a, K, V>, StateWord, Tags)>;
 
 /// A place for a new entry in the lines of a full bin.
 enum Vacancy {
@@ -47,15 +47,15 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
         rehash: impl Fn(&K) -> KeyHash,
         mut backoff: Backoff,
-        mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
+        mut decide: impl FnMut(Option<&R>) -> EntryChange<K, V>,
     ) -> Result<Altered<K, V, R>, Failure> {
         let _operation = self.scheduled.operation();
         let mut full = None;
         match self.alter_at_once(hash, eq, read, &backoff, &mut decide, &mut full) {
-            Ok((None, change @ Change::Entry(..))) => {
+            Ok((None, change @ EntryChange::Entry(..))) => {
                 if let Some(total) = self.count.add(1) {
                     self.grow(total, &rehash, &mut backoff);
                 }
@@ -92,10 +92,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
             Ok(before) => Ok(before),
             Err(Unclear) => {
                 let decide = |before: Option<&V>| match before {
-                    Some(_) => Change::Value(*value),
-                    None => Change::Entry(*key, *value),
+                    Some(_) => EntryChange::Value(*value),
+                    None => EntryChange::Entry(*key, *value),
                 };
-                let read = |entry: Entry<'_, K, V>| entry.value();
+                let read = |entry: EntryWords<'_, K, V>| entry.value();
                 self.alter_slowly(hash, eq, read, rehash, backoff, decide, None, full)
                     .map(|(before, _)| before)
             }
@@ -111,7 +111,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         key: &K,
         value: &V,
         eq: impl Fn(&K) -> bool + Copy,
-        full: &mut Full<'a, K, V>,
+        full: &mut FullBin<'a, K, V>,
     ) -> Result<Option<V>, Unclear> {
         let (bin, depth) = self.directory().ok_or(Unclear)?.locate(hash);
         // Started before the head is read, so that the two waits for memory overlap.
@@ -151,11 +151,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &'a self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &Backoff,
-        mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
-        full: &mut Full<'a, K, V>,
-    ) -> Result<Altered<K, V, R>, Option<Change<K, V>>> {
+        mut decide: impl FnMut(Option<&R>) -> EntryChange<K, V>,
+        full: &mut FullBin<'a, K, V>,
+    ) -> Result<Altered<K, V, R>, Option<EntryChange<K, V>>> {
         let (bin, depth) = self.directory().ok_or(None)?.locate(hash);
         // Started before the head is read, so that the two waits for memory overlap.
         bin.prefetch();
@@ -169,7 +169,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
             let change = decide(None);
             // Nothing to store. The load of the tags was the linearization point, so no lock is needed.
-            let Change::Entry(key, value) = &change else { return Ok((None, Change::Keep)) };
+            let EntryChange::Entry(key, value) = &change else {
+                return Ok((None, EntryChange::Keep));
+            };
             let Some(slot) = tags.free(Layout::<K, V>::SLOTS) else {
                 // The slow path goes on from here, and does not search again.
                 *full = Some((bin, state, tags));
@@ -187,10 +189,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
         };
         let change = decide(Some(&before));
         let done = match &change {
-            Change::Keep => true,
-            Change::Remove if !tags.has_overflow() => self.take_alone(bin, state, tags, slot),
-            Change::Remove => {
-                self.take(bin, state, tags, Place::Slot(slot), backoff).unwrap_or(false)
+            EntryChange::Keep => true,
+            EntryChange::Remove if !tags.has_overflow() => self.take_alone(bin, state, tags, slot),
+            EntryChange::Remove => {
+                self.take(bin, state, tags, BinPlace::Slot(slot), backoff).unwrap_or(false)
             }
             stored => Self::overwrite(bin, state, bin.entry(slot), stored),
         };
@@ -207,23 +209,23 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
         rehash: impl Fn(&K) -> KeyHash,
         mut backoff: Backoff,
-        mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
-        mut decided: Option<Change<K, V>>,
-        mut full: Full<'_, K, V>,
+        mut decide: impl FnMut(Option<&R>) -> EntryChange<K, V>,
+        mut decided: Option<EntryChange<K, V>>,
+        mut full: FullBin<'_, K, V>,
     ) -> Result<Altered<K, V, R>, Failure> {
         loop {
             let probe = match full.take() {
-                Some((bin, state, tags)) => Some(Probe { bin, state, tags, found: None }),
+                Some((bin, state, tags)) => Some(BinProbe { bin, state, tags, found: None }),
                 None => self.search(hash, eq, read, &mut backoff)?,
             };
             let Some(mut probe) = probe else {
                 // An empty map allocates only to store something.
                 let change = decided.take().unwrap_or_else(|| decide(None));
-                if !matches!(change, Change::Entry(..)) {
-                    return Ok((None, Change::Keep));
+                if !matches!(change, EntryChange::Entry(..)) {
+                    return Ok((None, EntryChange::Keep));
                 }
                 self.make_first_directory(&backoff)?;
                 decided = Some(change);
@@ -233,16 +235,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let Some((place, before)) = found else {
                 // `decide` was called for an absent key before; that decision holds if the key is still absent.
                 let change = decided.take().unwrap_or_else(|| decide(None));
-                let Change::Entry(key, value) = &change else { return Ok((None, Change::Keep)) };
+                let EntryChange::Entry(key, value) = &change else {
+                    return Ok((None, EntryChange::Keep));
+                };
                 match self.add(&probe, hash, key, value, &backoff)? {
-                    Outcome::Done => {
+                    InsertOutcome::Done => {
                         if let Some(total) = self.count.add(1) {
                             self.grow(total, &rehash, &mut backoff);
                         }
                         return Ok((None, change));
                     }
-                    Outcome::Raced => backoff.wait()?,
-                    Outcome::NeedsLine => {
+                    InsertOutcome::Raced => backoff.wait()?,
+                    InsertOutcome::NeedsLine => {
                         self.pool.grow(&backoff)?;
                         // Other writers may take the new lines before this one does, so this counts as an attempt.
                         backoff.again()?;
@@ -253,11 +257,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
             };
             // The key is present now, so a decision for an absent key is void.
             decided = None;
-            let Probe { bin, state, tags, .. } = probe;
+            let BinProbe { bin, state, tags, .. } = probe;
             let change = decide(Some(&before));
             let done = match &change {
-                Change::Keep => true,
-                Change::Remove => self.take(bin, state, tags, place, &backoff)?,
+                EntryChange::Keep => true,
+                EntryChange::Remove => self.take(bin, state, tags, place, &backoff)?,
                 stored => Self::overwrite(bin, state, self.entry_at(bin, place), stored),
             };
             if done {
@@ -271,7 +275,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(always)]
     fn occupy(
         bin: Bin<'_, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
         slot: usize,
         hash: KeyHash,
@@ -289,10 +293,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Returns the entry in a place of a bin that the caller has locked, or will lock before it writes.
     #[inline(always)]
-    fn entry_at<'t>(&'t self, bin: Bin<'t, K, V>, place: Place) -> Entry<'t, K, V> {
+    fn entry_at<'t>(&'t self, bin: Bin<'t, K, V>, place: BinPlace) -> EntryWords<'t, K, V> {
         match place {
-            Place::Slot(slot) => bin.entry(slot),
-            Place::Line { number, slot, .. } => self.pool.owned(number).entry(slot),
+            BinPlace::Slot(slot) => bin.entry(slot),
+            BinPlace::Line { number, slot, .. } => self.pool.owned(number).entry(slot),
         }
     }
 
@@ -300,17 +304,17 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(always)]
     fn overwrite(
         bin: Bin<'_, K, V>,
-        state: State,
-        entry: Entry<'_, K, V>,
-        change: &Change<K, V>,
+        state: StateWord,
+        entry: EntryWords<'_, K, V>,
+        change: &EntryChange<K, V>,
     ) -> bool {
         if !bin.seq().try_lock(state) {
             return false;
         }
         match change {
-            Change::Value(value) => entry.put_value(value),
-            Change::Entry(key, value) => entry.put(key, value),
-            Change::Keep | Change::Remove => {}
+            EntryChange::Value(value) => entry.put_value(value),
+            EntryChange::Entry(key, value) => entry.put(key, value),
+            EntryChange::Keep | EntryChange::Remove => {}
         }
         bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
         true
@@ -332,7 +336,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let Ok(Some(probe)) = self.search(hash, eq, |entry| entry.key(), &mut backoff) else {
                 return false;
             };
-            let Probe { bin, state, .. } = probe;
+            let BinProbe { bin, state, .. } = probe;
             let Some((place, key)) = probe.found else { return false };
             if !bin.seq().try_lock(state) {
                 let _ = backoff.wait();
@@ -349,39 +353,41 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// Adds an entry to a bin that a lookup found without the key.
     fn add<R>(
         &self,
-        probe: &Probe<'_, K, V, R>,
+        probe: &BinProbe<'_, K, V, R>,
         hash: KeyHash,
         key: &K,
         value: &V,
         backoff: &Backoff,
-    ) -> Result<Outcome, Failure> {
-        let Probe { bin, state, tags, .. } = *probe;
+    ) -> Result<InsertOutcome, Failure> {
+        let BinProbe { bin, state, tags, .. } = *probe;
         // All slots are taken, so the entry goes to an overflow line.
         let Some(slot) = tags.free(Layout::<K, V>::SLOTS) else {
             return self.add_to_lines(probe, hash, key, value, backoff);
         };
         let done = Self::occupy(bin, state, tags, slot, hash, key, value);
-        Ok(if done { Outcome::Done } else { Outcome::Raced })
+        Ok(if done { InsertOutcome::Done } else { InsertOutcome::Raced })
     }
 
     /// Adds an entry to the overflow lines of a full bin.
     fn add_to_lines<R>(
         &self,
-        probe: &Probe<'_, K, V, R>,
+        probe: &BinProbe<'_, K, V, R>,
         hash: KeyHash,
         key: &K,
         value: &V,
         backoff: &Backoff,
-    ) -> Result<Outcome, Failure> {
-        let &Probe { bin, state, tags, .. } = probe;
-        let Ok(vacancy) = self.vacancy(probe) else { return Ok(Outcome::Raced) };
+    ) -> Result<InsertOutcome, Failure> {
+        let &BinProbe { bin, state, tags, .. } = probe;
+        let Ok(vacancy) = self.vacancy(probe) else { return Ok(InsertOutcome::Raced) };
         // Popped before the bin is locked, so that nothing can fail or wait under its lock.
         let mut pool = self.pool.session(backoff)?;
         let new_line = matches!(vacancy, Vacancy::NewLine);
-        let Some(taken) = pool.pop(usize::from(new_line))? else { return Ok(Outcome::NeedsLine) };
+        let Some(taken) = pool.pop(usize::from(new_line))? else {
+            return Ok(InsertOutcome::NeedsLine);
+        };
         if !bin.seq().try_lock(state) {
             pool.push(taken);
-            return Ok(Outcome::Raced);
+            return Ok(InsertOutcome::Raced);
         }
         let mut first = bin.overflow(state);
         let (number, slot) = match vacancy {
@@ -399,12 +405,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
         // set.
         bin.set_tags(tags.with_overflow(hash));
         bin.seq().unlock(bin.state_after(state, first));
-        Ok(Outcome::Done)
+        Ok(InsertOutcome::Done)
     }
 
     /// Returns the first free place in a full bin's lines.
-    fn vacancy<R>(&self, probe: &Probe<'_, K, V, R>) -> Result<Vacancy, BinChanged> {
-        let Probe { bin, state, tags, .. } = *probe;
+    fn vacancy<R>(&self, probe: &BinProbe<'_, K, V, R>) -> Result<Vacancy, BinChanged> {
+        let BinProbe { bin, state, tags, .. } = *probe;
         let mut number = if tags.has_overflow() { bin.overflow(state) } else { 0 };
         loop {
             // `number` is a line of this bin only as long as the state is unchanged.
@@ -424,7 +430,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Removes the entry in a slot of a bin without overflow lines, if nothing was written since `state`.
     #[inline(always)]
-    fn take_alone(&self, bin: Bin<'_, K, V>, state: State, tags: Tags, slot: usize) -> bool {
+    fn take_alone(&self, bin: Bin<'_, K, V>, state: StateWord, tags: Tags, slot: usize) -> bool {
         if !bin.seq().try_lock(state) {
             return false;
         }
@@ -439,9 +445,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn take(
         &self,
         bin: Bin<'_, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
-        place: Place,
+        place: BinPlace,
         backoff: &Backoff,
     ) -> Result<bool, WouldWait> {
         // The pool is locked before the bin: a caller that may not wait has to know that it can return a line.
@@ -452,7 +458,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let (tags, first, freed) = match place {
             // With overflow lines, an entry of a line moves into the slot, so that lines are freed and lookups find
             // keys in slots.
-            Place::Slot(slot) if tags.has_overflow() => self.refill(bin, state, tags, slot),
+            BinPlace::Slot(slot) if tags.has_overflow() => self.refill(bin, state, tags, slot),
             _ => self.vacate(tags, bin.overflow(state), place),
         };
         bin.set_tags(tags);
@@ -469,7 +475,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn refill(
         &self,
         bin: Bin<'_, K, V>,
-        state: State,
+        state: StateWord,
         tags: Tags,
         slot: usize,
     ) -> (Tags, usize, LineList) {
@@ -479,16 +485,21 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let last = head.used().last().expect("a line in use holds an entry");
         bin.entry(slot).copy_from(line.entry(last));
         let tags = tags.with(slot, head.tag(last));
-        self.vacate(tags, number, Place::Line { before: 0, number, slot: last })
+        self.vacate(tags, number, BinPlace::Line { before: 0, number, slot: last })
     }
 
     /// Empties one place of a locked bin. Returns the tags and the first line that the bin has then, and a line that
     /// the caller gives back after it has unlocked the bin.
-    pub(super) fn vacate(&self, tags: Tags, first: usize, place: Place) -> (Tags, usize, LineList) {
+    pub(super) fn vacate(
+        &self,
+        tags: Tags,
+        first: usize,
+        place: BinPlace,
+    ) -> (Tags, usize, LineList) {
         let none = LineList { first: 0 };
         let (before, number, slot) = match place {
-            Place::Line { before, number, slot } => (before, number, slot),
-            Place::Slot(slot) => return (tags.without(slot), first, none),
+            BinPlace::Line { before, number, slot } => (before, number, slot),
+            BinPlace::Slot(slot) => return (tags.without(slot), first, none),
         };
         let line = self.pool.owned(number);
         let head = line.head().with(slot, 0);
@@ -519,23 +530,23 @@ mod tests {
     #[test]
     fn a_removal_that_may_not_wait_leaves_the_pool_alone() {
         let table = Table::<u64, u64>::new();
-        let alter = |key: u64, backoff, change: fn(u64) -> Change<u64, u64>| {
+        let alter = |key: u64, backoff, change: fn(u64) -> EntryChange<u64, u64>| {
             let (eq, rehash) = (|k: &u64| *k == key, |_: &u64| KeyHash(0));
             table.alter(KeyHash(0), eq, |entry| entry.value(), rehash, backoff, |_| change(key))
         };
         for key in 0..20 {
-            assert!(alter(key, Backoff::spinning(), |key| Change::Entry(key, key)).is_ok());
+            assert!(alter(key, Backoff::spinning(), |key| EntryChange::Entry(key, key)).is_ok());
         }
         let held = table.pool.session(&Backoff::never()).expect("nobody else is here");
         for key in [0, 19] {
-            let refused = alter(key, Backoff::never(), |_| Change::Remove);
+            let refused = alter(key, Backoff::never(), |_| EntryChange::Remove);
             assert!(matches!(refused, Err(Failure::Busy)), "it waits for the lines' lock");
         }
         drop(held);
         assert_eq!(table.len(), 20);
         for key in 0..20 {
-            let removed = alter(key, Backoff::never(), |_| Change::Remove);
-            assert!(matches!(removed, Ok((Some(value), Change::Remove)) if value == key));
+            let removed = alter(key, Backoff::never(), |_| EntryChange::Remove);
+            assert!(matches!(removed, Ok((Some(value), EntryChange::Remove)) if value == key));
         }
         assert_eq!(table.usage().overflow_lines, 0);
     }

@@ -4,10 +4,10 @@
 //! None: all accesses are relaxed. If a thread reads an old mark, or that of a neighbour, its request takes the other
 //! of two paths, and both are correct.
 
-use crate::fence::tree::descent::Tree;
+use crate::fence::tree::descent::FenceTree;
 use crate::fence::tree::policy::KeyPolicy;
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Returns which of `among` workers owns the fence of keys of this rank. Each worker owns a run of neighbouring
     /// fences. None if `hot_only` is set and the fence is not hot.
     pub(crate) fn worker_of(&self, rank: usize, among: usize, hot_only: bool) -> Option<usize> {
@@ -38,12 +38,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
-    use crate::fence::tree::descent::Tree;
+    use crate::fence::tree::descent::FenceTree;
     use crate::fence::tree::rank::ByType;
 
     #[test]
     fn each_worker_has_a_run_of_fences() {
-        let tree = Tree::<u64, u64, _>::new(ByType);
+        let tree = FenceTree::<u64, u64, _>::new(ByType);
         let rank = |key: u64| tree.search_key(&key).rank;
         let first = rank(1);
         assert_eq!(

@@ -1,8 +1,8 @@
 //! The public statistics of a map's fences: their first keys, entries and loads.
 
-use crate::fence::tree::descent::Tree;
+use crate::fence::tree::descent::FenceTree;
 use crate::fence::tree::fence::Fence;
-use crate::fence::tree::leaf::{Leaf, LeafChanged};
+use crate::fence::tree::leaf::{LeafChanged, LeafRef};
 use crate::fence::tree::policy::KeyPolicy;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
@@ -35,7 +35,7 @@ impl<K> FenceLoad<K> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     pub(crate) fn fence_loads(&self) -> Vec<FenceLoad<K>> {
         let Some(table) = self.root.table() else { return Vec::new() };
         let fences = (0..table.count()).filter_map(|at| table.fence(at));
@@ -56,7 +56,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     /// Returns the lower bound of a leaf. Waits while that leaf is being written.
-    fn low_of(leaf: Leaf<'_, K, V>) -> Option<K> {
+    fn low_of(leaf: LeafRef<'_, K, V>) -> Option<K> {
         let mut backoff = Backoff::spinning();
         loop {
             let version = leaf.begin();

@@ -9,7 +9,7 @@
 //! - A moved leaf is listed in its new fence first. Then the root's boundary changes, and only then the old fence drops
 //!   the leaf. So a lookup finds the leaf at any time, or one further left from which it walks on.
 
-use crate::fence::tree::descent::Tree;
+use crate::fence::tree::descent::FenceTree;
 use crate::fence::tree::fence::{FANOUT, Fence, FenceEditor};
 use crate::fence::tree::load::LoadSum;
 use crate::fence::tree::policy::KeyPolicy;
@@ -27,7 +27,7 @@ const FULL: usize = FANOUT - FANOUT / 8;
 
 /// The action that was taken on a fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
+enum RebalanceAction {
     Nothing,
     Moved,
     Split,
@@ -35,7 +35,7 @@ enum Action {
     MergedRight,
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Visits up to `budget` fences, each once at most, and evens out their load. Returns whether it changed anything.
     pub(crate) fn rebalance(&self, budget: usize) -> bool {
         let Some(mut round) = self.balance.round.try_lock() else { return false };
@@ -53,12 +53,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             let done = self.relieve(table, at, load, last);
             match done {
                 // The next fence is the split-off half, which this load includes.
-                Action::Split => round.at += 1,
+                RebalanceAction::Split => round.at += 1,
                 // This fence is gone, so the next one has its number.
-                Action::MergedLeft => round.at -= 1,
+                RebalanceAction::MergedLeft => round.at -= 1,
                 _ => {}
             }
-            changed |= done != Action::Nothing;
+            changed |= done != RebalanceAction::Nothing;
         }
         changed
     }
@@ -75,9 +75,15 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Some(editor.update_load())
     }
 
-    fn relieve(&self, table: RootTable<'_>, at: usize, load: usize, last: LoadSum) -> Action {
-        let Some(fence) = table.fence(at) else { return Action::Nothing };
-        let Some(mean) = last.mean_beside(load) else { return Action::Nothing };
+    fn relieve(
+        &self,
+        table: RootTable<'_>,
+        at: usize,
+        load: usize,
+        last: LoadSum,
+    ) -> RebalanceAction {
+        let Some(fence) = table.fence(at) else { return RebalanceAction::Nothing };
+        let Some(mean) = last.mean_beside(load) else { return RebalanceAction::Nothing };
         let left = at.checked_sub(1).and_then(|at| table.fence(at));
         let right = if at + 1 < table.count() { table.fence(at + 1) } else { None };
         let is_loaded = |than: usize| load > than.saturating_mul(2).saturating_add(LEAST);
@@ -89,23 +95,23 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         {
             let is_left = left.is_some_and(|left| ptr::eq(left, idler));
             if self.move_leaves(fence, idler, is_left).is_some() {
-                return Action::Moved;
+                return RebalanceAction::Moved;
             }
         }
         // The load is in the middle of the fence, or the neighbours are loaded too.
         if is_loaded(mean) && self.split_by_load(fence, load).is_some() {
-            return Action::Split;
+            return RebalanceAction::Split;
         }
         let is_idle = |other: &Fence| load.saturating_add(other.counters.load()) < mean / 2;
         let merged =
             if left.is_some_and(|left| is_idle(left) && self.merge_fences(left, fence, false)) {
-                Action::MergedLeft
+                RebalanceAction::MergedLeft
             } else if right
                 .is_some_and(|right| is_idle(right) && self.merge_fences(fence, right, false))
             {
-                Action::MergedRight
+                RebalanceAction::MergedRight
             } else {
-                return Action::Nothing;
+                return RebalanceAction::Nothing;
             };
         self.balance.merges.add(1);
         merged

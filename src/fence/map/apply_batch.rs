@@ -3,7 +3,7 @@
 use super::fence_map::FenceMap;
 use crate::api::op::Op;
 use crate::error::TryError;
-use crate::fence::tree::batch::Request;
+use crate::fence::tree::batch::BatchOps;
 use crate::fence::tree::rank::Ranking;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
@@ -34,7 +34,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(balances.range(..).collect::<Vec<_>>(), [("ann", 50), ("bob", 50)]);
     /// ```
     pub fn apply_batch(&self, changes: &[(K, Op<V>)]) -> Vec<Option<V>> {
-        self.finish(self.tree().apply(Request::Changes(changes), Backoff::spinning()))
+        self.finish(self.tree().apply(BatchOps::Changes(changes), Backoff::spinning()))
     }
 
     /// As [`apply_batch`](Self::apply_batch), but neither waits nor aborts. If it fails, nothing was changed.
@@ -50,7 +50,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(map.iter().collect::<Vec<_>>(), [(2, 'b')]);
     /// ```
     pub fn try_apply_batch(&self, changes: &[(K, Op<V>)]) -> Result<Vec<Option<V>>, TryError> {
-        Ok(self.tree().apply(Request::Changes(changes), Backoff::never())?)
+        Ok(self.tree().apply(BatchOps::Changes(changes), Backoff::never())?)
     }
 
     /// Applies all of `changes`, each atomic by itself. Returns the previous value of each key.
@@ -71,7 +71,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(map.len(), 900);
     /// ```
     pub fn apply_each(&self, changes: &[(K, Op<V>)]) -> Vec<Option<V>> {
-        self.finish(self.tree().apply_by_leaf(Request::Changes(changes), Backoff::spinning()))
+        self.finish(self.tree().apply_by_leaf(BatchOps::Changes(changes), Backoff::spinning()))
     }
 
     /// Returns the values of all `keys` as a consistent snapshot. [`get_many`](Self::get_many) is faster, but reads
@@ -87,6 +87,6 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(balances.snapshot_many(&["bob", "cid", "ann"]), [Some(30), None, Some(70)]);
     /// ```
     pub fn snapshot_many(&self, keys: &[K]) -> Vec<Option<V>> {
-        self.finish(self.tree().apply(Request::Keys(keys), Backoff::spinning()))
+        self.finish(self.tree().apply(BatchOps::Keys(keys), Backoff::spinning()))
     }
 }

@@ -2,10 +2,10 @@
 
 use super::fence_map::FenceMap;
 use crate::api::entry::Entry;
-use crate::api::op::{Change, Op};
+use crate::api::op::{EntryChange, Op};
 use crate::api::or_insert::{entries_of_copies, or_insert, or_insert_methods};
 use crate::error::{OccupiedError, TryInsertError};
-use crate::fence::tree::leaf::Leaf;
+use crate::fence::tree::leaf::LeafRef;
 use crate::fence::tree::rank::Ranking;
 use crate::sync::backoff::Backoff;
 use crate::sync::words::both;
@@ -27,7 +27,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let read = |leaf: Leaf<'_, K, V>, at| both(leaf.fetch_key(at), leaf.fetch_value(at));
+        let read = |leaf: LeafRef<'_, K, V>, at| both(leaf.fetch_key(at), leaf.fetch_value(at));
         self.tree().get(self.search_key(key), read)
     }
 
@@ -63,7 +63,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     {
         let decide = |value: V| if condition(key, &value) { Op::Remove } else { Op::Keep };
         match self.finish(self.alter_there(key, Backoff::spinning(), decide)) {
-            (removed, Change::Remove) => removed,
+            (removed, EntryChange::Remove) => removed,
             _ => None,
         }
     }

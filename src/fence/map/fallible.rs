@@ -5,10 +5,9 @@
 
 use super::fence_map::FenceMap;
 use crate::api::failure::Failure;
-use crate::api::op::{Computed, Op, noting};
+use crate::api::op::{Altered, Computed, Op, noting};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::fence::tree::rank::Ranking;
-use crate::fence::tree::write::Altered;
 use crate::sync::backoff::Backoff;
 use equivalent::Comparable;
 

@@ -2,15 +2,14 @@
 //! [`ordered`](super::ordered).
 
 use crate::api::failure::Failure;
-use crate::api::op::{Change, Computed, Op};
+use crate::api::op::{Altered, Computed, EntryChange, Op};
 use crate::api::plain::Plain;
 use crate::error::{Busy, OccupiedError};
-use crate::fence::tree::descent::Tree;
-use crate::fence::tree::leaf::Leaf;
+use crate::fence::tree::descent::FenceTree;
+use crate::fence::tree::leaf::LeafRef;
 use crate::fence::tree::rank::{ByType, Ranking, rank_of_borrowed, to_word};
-use crate::fence::tree::search::{Query, SearchKey};
+use crate::fence::tree::search::{KeyQuery, SearchKey};
 use crate::fence::tree::stats::FenceStats;
-use crate::fence::tree::write::Altered;
 use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
@@ -72,7 +71,7 @@ use equivalent::Comparable;
 /// assert_eq!(readings.last_key_value(), Some((999, 499.0)));
 /// ```
 pub struct FenceMap<K, V, R = ByType> {
-    tree: Tree<K, V, R>,
+    tree: FenceTree<K, V, R>,
 }
 
 // User code runs only while the map is in a state that a panic may leave behind.
@@ -119,12 +118,12 @@ impl<K: Copy, V: Copy, R> FenceMap<K, V, R> {
         /// ```
         #[must_use]
         pub fn with_ranking(ranking: R) -> Self {
-            Self { tree: Tree::new(ranking) }
+            Self { tree: FenceTree::new(ranking) }
         }
     }
 
     #[inline(always)]
-    pub(crate) fn tree(&self) -> &Tree<K, V, R> {
+    pub(crate) fn tree(&self) -> &FenceTree<K, V, R> {
         &self.tree
     }
 
@@ -374,13 +373,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         mut decide: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<Altered<K, V>, Failure> {
         let decide = |old: Option<&V>| match (decide(old.copied()), old) {
-            (Op::Keep, _) => Change::Keep,
+            (Op::Keep, _) => EntryChange::Keep,
             // The key that is in the map stays.
-            (Op::Insert(value), Some(_)) => Change::Value(value),
-            (Op::Insert(value), None) => Change::Entry(*key, value),
-            (Op::Remove, _) => Change::Remove,
+            (Op::Insert(value), Some(_)) => EntryChange::Value(value),
+            (Op::Insert(value), None) => EntryChange::Entry(*key, value),
+            (Op::Remove, _) => EntryChange::Remove,
         };
-        let read = |leaf: Leaf<'_, K, V>, at| leaf.fetch_value(at);
+        let read = |leaf: LeafRef<'_, K, V>, at| leaf.fetch_value(at);
         self.tree.alter(self.tree.search_key(key), read, backoff, decide, |_| ())
     }
 
@@ -398,23 +397,23 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         R: Ranking<Q>,
     {
         let decide = |old: Option<&V>| match old.map(|&old| decide(old)) {
-            None | Some(Op::Keep) => Change::Keep,
-            Some(Op::Insert(value)) => Change::Value(value),
-            Some(Op::Remove) => Change::Remove,
+            None | Some(Op::Keep) => EntryChange::Keep,
+            Some(Op::Insert(value)) => EntryChange::Value(value),
+            Some(Op::Remove) => EntryChange::Remove,
         };
-        let read = |leaf: Leaf<'_, K, V>, at| leaf.fetch_value(at);
+        let read = |leaf: LeafRef<'_, K, V>, at| leaf.fetch_value(at);
         self.tree.alter(self.search_key(key), read, backoff, decide, |_| ())
     }
 
     /// Returns a key in any form with its rank, to search for it.
     #[inline(always)]
-    pub(crate) fn search_key<'q, Q>(&self, key: &'q Q) -> SearchKey<Query<'q, Q>>
+    pub(crate) fn search_key<'q, Q>(&self, key: &'q Q) -> SearchKey<KeyQuery<'q, Q>>
     where
         Q: ?Sized,
         R: Ranking<Q>,
     {
         SearchKey {
-            key: Query(key),
+            key: KeyQuery(key),
             rank: to_word::<K>(rank_of_borrowed::<K, Q, R>(self.ranking(), key)),
         }
     }
@@ -424,14 +423,14 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     }
 
     pub(crate) fn updated((_, change): Altered<K, V>) -> Option<V> {
-        if let Change::Value(new) = change { Some(new) } else { None }
+        if let EntryChange::Value(new) = change { Some(new) } else { None }
     }
 
     pub(crate) fn computed((before, change): Altered<K, V>) -> Computed<V> {
         let after = match change {
-            Change::Keep => before,
-            Change::Value(new) | Change::Entry(_, new) => Some(new),
-            Change::Remove => None,
+            EntryChange::Keep => before,
+            EntryChange::Value(new) | EntryChange::Entry(_, new) => Some(new),
+            EntryChange::Remove => None,
         };
         Computed { before, after }
     }

@@ -3,8 +3,8 @@
 use super::fence_map::FenceMap;
 use crate::api::batch::{MIN_BATCH, WINDOW, same_length};
 use crate::facade::IN_USERS_MODEL;
-use crate::fence::tree::descent::Tree;
-use crate::fence::tree::leaf::{Leaf, LeafVersion};
+use crate::fence::tree::descent::FenceTree;
+use crate::fence::tree::leaf::{LeafRef, LeafVersion};
 use crate::fence::tree::policy::KeyPolicy;
 use crate::fence::tree::rank::{Ranking, is_exact};
 use crate::fence::tree::search::{CompareKey, SearchKey};
@@ -37,11 +37,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Looks up the keys of a window: prefetches all headers, then the blocks, and then reads.
     #[inline]
     fn get_window(&self, keys: &[K], values: &mut [Option<V>]) {
-        let mut steps: [Option<(Leaf<'_, K, V>, LeafVersion)>; WINDOW] = [None; WINDOW];
+        let mut steps: [Option<(LeafRef<'_, K, V>, LeafVersion)>; WINDOW] = [None; WINDOW];
         let mut leaves = [None; WINDOW];
         for (key, slot) in keys.iter().zip(&mut leaves) {
             *slot = self.hinted_leaf(self.search_key(key).rank);

@@ -2,9 +2,9 @@
 
 use super::fence_map::FenceMap;
 use super::iter::{ExtractIf, Iter, Keys, Range, Values};
-use crate::api::op::Change;
+use crate::api::op::EntryChange;
 use crate::error::TryError;
-use crate::fence::tree::leaf::Leaf;
+use crate::fence::tree::leaf::LeafRef;
 use crate::fence::tree::neighbour::Neighbour;
 use crate::fence::tree::range::Bounds;
 use crate::fence::tree::rank::Ranking;
@@ -344,14 +344,14 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         key: &K,
         mut wanted: impl FnMut(&K, &V) -> bool,
     ) -> Option<(K, V)> {
-        let read = |leaf: Leaf<'_, K, V>, at| both(leaf.fetch_key(at), leaf.fetch_value(at));
+        let read = |leaf: LeafRef<'_, K, V>, at| both(leaf.fetch_key(at), leaf.fetch_value(at));
         let decide = |found: Option<&(K, V)>| match found {
-            Some((key, value)) if wanted(key, value) => Change::Remove,
-            _ => Change::Keep,
+            Some((key, value)) if wanted(key, value) => EntryChange::Remove,
+            _ => EntryChange::Keep,
         };
         let (target, backoff) = (self.tree().search_key(key), Backoff::spinning());
         match self.finish(self.tree().alter(target, read, backoff, decide, |_| ())) {
-            (taken, Change::Remove) => taken,
+            (taken, EntryChange::Remove) => taken,
             _ => None,
         }
     }

@@ -2,9 +2,9 @@
 //! leaves that are allocated and used again.
 
 use super::tree_loom::{Map, Value};
-use crate::fence::tree::arena::Arena;
+use crate::fence::tree::arena::LeafArena;
 use crate::fence::tree::fence::Fence;
-use crate::fence::tree::leaf::{Leaf, Meta};
+use crate::fence::tree::leaf::{LeafRef, Meta};
 use crate::fence::tree::load::LeafLoad;
 use crate::fence::tree::rank::ByType;
 use crate::fence::tree::split::move_to_new_fence;
@@ -42,7 +42,7 @@ fn fence(map: &Map, at: usize) -> &Fence {
 
 impl Map {
     /// Returns the leaf to the left of the one that begins with `bound`.
-    fn leaf_before(&self, bound: u64) -> Leaf<'_, u64, Value> {
+    fn leaf_before(&self, bound: u64) -> LeafRef<'_, u64, Value> {
         let mut leaf = self.head().unwrap();
         loop {
             let right = leaf.next(leaf.begin()).ok().unwrap();
@@ -227,14 +227,15 @@ fn loom_a_leaf_that_is_published() {
 #[test]
 fn loom_a_leaf_that_is_used_again() {
     explore_each(2, ["fresh", "the same"], 0..1, |_, saw| {
-        let arena = Arc::new(Arena::<u64, Value>::new());
+        let arena = Arc::new(LeafArena::<u64, Value>::new());
         let other = arena.clone();
         let leaf = arena.allocate(&Backoff::spinning()).ok().unwrap();
         let (number, exposed) = (leaf.as_ptr().addr(), leaf.as_ptr().expose_provenance());
         let thread = thread::spawn(move || {
             // SAFETY: the address of a leaf of the arena, which is freed after this.
-            let leaf =
-                unsafe { Leaf::<u64, Value>::new(core::ptr::with_exposed_provenance_mut(exposed)) };
+            let leaf = unsafe {
+                LeafRef::<u64, Value>::new(core::ptr::with_exposed_provenance_mut(exposed))
+            };
             let version = leaf.begin();
             assert!(leaf.try_lock(version));
             leaf.unlock(version, Meta::RETIRED);

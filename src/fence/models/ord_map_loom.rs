@@ -4,9 +4,9 @@
 //! The writer comes first, as in [`tree_loom`](super::tree_loom). All ranks are equal, so every comparison follows a
 //! pointer.
 
-use crate::api::op::Change;
-use crate::fence::tree::descent::Tree;
-use crate::fence::tree::leaf::Leaf;
+use crate::api::op::EntryChange;
+use crate::fence::tree::descent::FenceTree;
+use crate::fence::tree::leaf::LeafRef;
 use crate::fence::tree::policy::{BoundPolicy, KeyPolicy};
 use crate::fence::tree::search::{CompareKey, SearchKey};
 use crate::memory::AllocError;
@@ -128,9 +128,9 @@ impl BoundPolicy<Address> for Owner {
     }
 }
 
-type Map = Tree<Address, (), Owner>;
+type Map = FenceTree<Address, (), Owner>;
 
-fn read(leaf: Leaf<'_, Address, ()>, at: usize) -> MaybeUninit<Address> {
+fn read(leaf: LeafRef<'_, Address, ()>, at: usize) -> MaybeUninit<Address> {
     leaf.fetch_key(at)
 }
 
@@ -150,7 +150,7 @@ impl Map {
 
     fn put(&self, key: u64, value: u64) {
         let node = self.policy.make(key, value);
-        let entry = |_: Option<&Address>| Change::Entry(node, ());
+        let entry = |_: Option<&Address>| EntryChange::Entry(node, ());
         let taken = |old| self.policy.retire(old);
         self.alter(Self::at(key), read, Backoff::spinning(), entry, taken).unwrap();
     }
@@ -198,7 +198,7 @@ fn merge_under_a_reader() -> (&'static str, Option<(u64, u64)>) {
     let map = Map::of(&[10, 20, 30, 40, 35, 25]);
     for key in [20, 25, 30, 35] {
         let taken = |_| ();
-        map.alter(Map::at(key), read, Backoff::spinning(), |_| Change::Remove, taken).unwrap();
+        map.alter(Map::at(key), read, Backoff::spinning(), |_| EntryChange::Remove, taken).unwrap();
     }
     let head = map.head().unwrap();
     assert!(head.begin().meta.has_hi() && map.policy.retired.lock().unwrap().is_none());

@@ -4,12 +4,12 @@
 //! in program order any value that is stored later. Each model names the outcomes that it must have seen in the end, so
 //! a model that explored nothing fails.
 
-use crate::api::op::{Change, Op};
+use crate::api::op::{EntryChange, Op};
 use crate::facade::atomic::{self, Ordering};
-use crate::fence::tree::batch::Request;
+use crate::fence::tree::batch::BatchOps;
 use crate::fence::tree::chunk::Chunk;
-use crate::fence::tree::descent::Tree;
-use crate::fence::tree::leaf::Leaf;
+use crate::fence::tree::descent::FenceTree;
+use crate::fence::tree::leaf::LeafRef;
 use crate::fence::tree::neighbour::Neighbour;
 use crate::fence::tree::range::unbounded;
 use crate::fence::tree::rank::{ByType, Ranking};
@@ -24,7 +24,7 @@ use std::vec::Vec;
 
 /// A value of two words. If a read is torn, they differ.
 pub(super) type Value = [u64; 2];
-pub(super) type Map<R = ByType> = Tree<u64, Value, R>;
+pub(super) type Map<R = ByType> = FenceTree<u64, Value, R>;
 
 fn whole([a, b]: Value) -> u64 {
     assert_eq!(a, b, "torn");
@@ -38,22 +38,22 @@ impl<R: Ranking<u64>> Map<R> {
 
     pub(super) fn put(&self, key: u64, n: u64) -> Option<u64> {
         let entry = |old: Option<&Value>| match old {
-            Some(_) => Change::Value([n, n]),
-            None => Change::Entry(key, [n, n]),
+            Some(_) => EntryChange::Value([n, n]),
+            None => EntryChange::Entry(key, [n, n]),
         };
         self.change(key, entry)
     }
 
     pub(super) fn take(&self, key: u64) -> Option<u64> {
-        self.change(key, |_| Change::Remove)
+        self.change(key, |_| EntryChange::Remove)
     }
 
     fn change(
         &self,
         key: u64,
-        decide: impl FnMut(Option<&Value>) -> Change<u64, Value>,
+        decide: impl FnMut(Option<&Value>) -> EntryChange<u64, Value>,
     ) -> Option<u64> {
-        let read = |leaf: Leaf<'_, u64, Value>, at| leaf.fetch_value(at);
+        let read = |leaf: LeafRef<'_, u64, Value>, at| leaf.fetch_value(at);
         let done = self.alter(self.search_key(&key), read, Backoff::spinning(), decide, |_| ());
         done.unwrap().0.map(whole)
     }
@@ -91,7 +91,7 @@ impl<R: Ranking<u64>> Map<R> {
     /// Writes both as of a single point in time.
     pub(super) fn put_both(&self, keys: [u64; 2], n: u64) -> Vec<Option<u64>> {
         let changes = keys.map(|key| (key, Op::Insert([n, n])));
-        let had = self.apply(Request::Changes(&changes), Backoff::spinning()).unwrap();
+        let had = self.apply(BatchOps::Changes(&changes), Backoff::spinning()).unwrap();
         had.into_iter().map(|value| value.map(whole)).collect()
     }
 
@@ -388,7 +388,7 @@ fn loom_batch_that_keeps_a_leaf_against_a_write_and_a_lookup() {
         let other = map.clone();
         let batch = thread::spawn(move || {
             let changes = [(kept, Op::Keep), (written, Op::Insert([1, 1]))];
-            let had = other.apply(Request::Changes(&changes), Backoff::spinning()).unwrap();
+            let had = other.apply(BatchOps::Changes(&changes), Backoff::spinning()).unwrap();
             whole(had[0].unwrap())
         });
         map.put(kept, 1);
@@ -436,7 +436,7 @@ fn loom_lookups_against_a_split_of_the_last_leaf() {
 }
 
 /// Writes to a leaf, so that only its version changes.
-fn touch(leaf: Leaf<'_, u64, Value>) {
+fn touch(leaf: LeafRef<'_, u64, Value>) {
     loop {
         let version = leaf.begin();
         if leaf.try_lock(version) {
@@ -449,7 +449,7 @@ fn touch(leaf: Leaf<'_, u64, Value>) {
 /// Reads two leaves in this order, and validates both together. If they are valid, returns which of them were written
 /// to since `before`.
 fn read_both(
-    leaves: [Leaf<'_, u64, Value>; 2],
+    leaves: [LeafRef<'_, u64, Value>; 2],
     before: [usize; 2],
     order: [usize; 2],
 ) -> Option<[bool; 2]> {
@@ -467,7 +467,7 @@ fn read_both(
 }
 
 /// Returns the leaves of `two_leaves`, which are neither split nor merged.
-fn leaves(map: &Map) -> [Leaf<'_, u64, Value>; 2] {
+fn leaves(map: &Map) -> [LeafRef<'_, u64, Value>; 2] {
     let head = map.head().unwrap();
     [head, head.next_locked()]
 }
@@ -602,7 +602,7 @@ fn loom_snapshot_against_two_writes_in_order() {
             // A snapshot of keys that the map need not contain reads them in the order of the slice.
             let keys = if case == 2 { [10, 40] } else { [40, 10] };
             let request = if case == 0 {
-                other.apply(Request::Keys(&keys), Backoff::spinning())
+                other.apply(BatchOps::Keys(&keys), Backoff::spinning())
             } else {
                 let target = keys.each_ref().map(|key| other.search_key(key));
                 other.get_snapshot(&target, |leaf, at| leaf.fetch_value(at), Backoff::spinning())

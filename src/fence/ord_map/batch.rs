@@ -1,26 +1,26 @@
 //! `OrdMap`'s batches: changes of many keys as of a single point in time.
 
 use super::map::OrdMap;
-use super::raw::Raw;
+use super::raw::RawKey;
 use crate::api::op::Op;
-use crate::fence::tree::batch::{OldEntry, Outcome, Request};
-use crate::fence::tree::leaf::{Leaf, LeafChanged, LeafVersion};
+use crate::fence::tree::batch::{BatchOps, BatchResult, OldEntry};
+use crate::fence::tree::leaf::{LeafChanged, LeafRef, LeafVersion};
 use crate::fence::tree::rank::Ranking;
 use crate::reclaim::entry::NodeOf;
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::pair::{KeyNode, Pair, out_of_memory};
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Mode};
+use crate::reclaim::retired::{Fresh, WaitMode};
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 use core::mem;
 
-impl<K> OldEntry<Raw<K>, ()> for Raw<K> {
+impl<K> OldEntry<RawKey<K>, ()> for RawKey<K> {
     /// An entry is one node, which is replaced as a whole.
     const REPLACES_KEYS: bool = true;
 
     fn read(
-        leaf: Leaf<'_, Self, ()>,
+        leaf: LeafRef<'_, Self, ()>,
         version: LeafVersion,
         at: usize,
     ) -> Result<Self, LeafChanged> {
@@ -43,13 +43,13 @@ enum PendingChange<K, V> {
 
 impl<K, V> PendingChange<K, V> {
     /// Returns the change as the tree gets it.
-    fn raw(&self, rank: impl FnOnce(&K) -> usize) -> (Raw<K>, Op<()>) {
+    fn raw(&self, rank: impl FnOnce(&K) -> usize) -> (RawKey<K>, Op<()>) {
         let (node, op) = match self {
             Self::Entry(fresh) => (Pair::as_key_node(fresh.0.0), Op::Insert(())),
             Self::Key(fresh, op) => (fresh.0.0, *op),
             Self::Stored => unreachable!("nothing is stored before it is asked for"),
         };
-        let mut raw = Raw { rank: 0, node };
+        let mut raw = RawKey { rank: 0, node };
         // SAFETY: `self` owns the node.
         raw.rank = rank(unsafe { raw.key() });
         (raw, op)
@@ -97,7 +97,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let request = pending.iter().map(|one| one.raw(rank)).collect::<Vec<_>>();
         let mut removed = Vec::with_capacity(request.len());
         let guard = self.readers.pin();
-        let stored = |had: &[Option<Raw<K>>]| {
+        let stored = |had: &[Option<RawKey<K>>]| {
             for one in &mut pending {
                 if let PendingChange::Entry(_) = one
                     && let PendingChange::Entry(fresh) = mem::replace(one, PendingChange::Stored)
@@ -114,17 +114,17 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             removed.extend(had);
         };
         let done =
-            self.tree().apply_atomically(Request::Changes(&request), Backoff::spinning(), stored);
+            self.tree().apply_atomically(BatchOps::Changes(&request), Backoff::spinning(), stored);
         let done = done.unwrap_or_else(out_of_memory::<K, V, _, _>);
         drop(guard);
         match done {
-            Outcome::Done(_) => {
+            BatchResult::Done(_) => {
                 self.free_bounds();
                 // Drops keys of the user before the return value is complete: if one panicked after that, it would
                 // leak.
                 drop(pending);
             }
-            Outcome::OneByOne => {
+            BatchResult::OneByOne => {
                 removed.extend(pending.into_iter().map(|one| self.apply_one(one)));
             }
         }
@@ -146,7 +146,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     fn apply_one(&self, one: PendingChange<K, V>) -> Option<Removed<'_, K, V>> {
         match one {
             PendingChange::Entry(fresh) => {
-                let done = self.store(fresh, Mode::Blocking, &self.readers.pin());
+                let done = self.store(fresh, WaitMode::Blocking, &self.readers.pin());
                 done.unwrap_or_else(out_of_memory::<K, V, _, _>).map(Removed::new)
             }
             PendingChange::Key(key, Op::Remove) => self.remove(&key.live().fields().key),

@@ -10,7 +10,7 @@ use crate::reclaim::errors::into_error;
 use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::non_blocking_methods;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::Mode;
+use crate::reclaim::retired::WaitMode;
 use equivalent::Comparable;
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
@@ -60,7 +60,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let removed = self.remove_by(Mode::NON_BLOCKING, key, |_, _| true);
+        let removed = self.remove_by(WaitMode::NON_BLOCKING, key, |_, _| true);
         removed.map(|removed| removed.map(Removed::new))
     }
 }

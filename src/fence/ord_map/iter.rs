@@ -1,14 +1,14 @@
 //! Iterators: over a range that was copied, and over the map, leaf by leaf.
 
 use super::map::{AllNodes, OrdMap};
-use super::raw::Raw;
+use super::raw::RawKey;
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::walk::{BackResume, Resume};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{Guard, HasGuard};
 use crate::reclaim::pair::{Pair, out_of_memory};
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Mode, NodeList};
+use crate::reclaim::retired::{NodeList, WaitMode};
 use crate::sync::prefetch;
 use alloc::vec::{self, Vec};
 use core::fmt;
@@ -20,18 +20,18 @@ use equivalent::Comparable;
 /// An iterator over a consistent snapshot of entries of an [`OrdMap`], made by [`OrdMap::range`]. It holds its own
 /// guard, and so does each entry that it returns.
 pub struct OrdRange<'a, K, V> {
-    raws: vec::IntoIter<(Raw<K>, ())>,
+    raws: vec::IntoIter<(RawKey<K>, ())>,
     guard: Guard<'a>,
     entries: PhantomData<(&'a K, &'a V)>,
 }
 
 impl<'a, K, V> OrdRange<'a, K, V> {
     /// Takes pointers that were read in a map of these types under this guard.
-    pub(super) fn new(raws: Vec<(Raw<K>, ())>, guard: Guard<'a>) -> Self {
+    pub(super) fn new(raws: Vec<(RawKey<K>, ())>, guard: Guard<'a>) -> Self {
         Self { raws: raws.into_iter(), guard, entries: PhantomData }
     }
 
-    fn entry(&self, (raw, ()): (Raw<K>, ())) -> Ref<'a, K, V> {
+    fn entry(&self, (raw, ()): (RawKey<K>, ())) -> Ref<'a, K, V> {
         // SAFETY: read under the guard.
         unsafe { Ref::of(raw.ptr(), self.guard.again()) }
     }
@@ -41,18 +41,18 @@ impl<'a, K, V> OrdRange<'a, K, V> {
 ///
 /// The iterator of a map that [`OrdMap::pin_owned`] returns is `Send`.
 pub struct PinnedOrdRange<'a, K, V, G = Guard<'a>> {
-    raws: vec::IntoIter<(Raw<K>, ())>,
+    raws: vec::IntoIter<(RawKey<K>, ())>,
     entries: PhantomData<(&'a G, &'a K, &'a V)>,
 }
 
 impl<'a, K, V, G: HasGuard> PinnedOrdRange<'a, K, V, G> {
     /// Takes pointers that were read in a map of these types under this guard.
-    pub(super) fn new(raws: Vec<(Raw<K>, ())>, _guard: &'a G) -> Self {
+    pub(super) fn new(raws: Vec<(RawKey<K>, ())>, _guard: &'a G) -> Self {
         Self { raws: raws.into_iter(), entries: PhantomData }
     }
 
     #[expect(clippy::unused_self, reason = "it is the proof of the guard")]
-    fn entry(&self, (raw, ()): (Raw<K>, ())) -> (&'a K, &'a V) {
+    fn entry(&self, (raw, ()): (RawKey<K>, ())) -> (&'a K, &'a V) {
         // SAFETY: read under the guard, which is borrowed for `'a`.
         unsafe { raw.ptr().live() }.entry()
     }
@@ -106,7 +106,7 @@ ranges! {
 /// Where a walk goes on.
 enum Next<'a, K> {
     Start,
-    At(Resume<'a, Raw<K>, ()>),
+    At(Resume<'a, RawKey<K>, ()>),
     End,
 }
 
@@ -118,22 +118,22 @@ impl<K> Clone for Next<'_, K> {
 impl<K> Copy for Next<'_, K> {}
 
 /// A walk over the entries within bounds, in key order and leaf by leaf, from both ends.
-struct Walk<'a, Q: ?Sized, B, K, V, R> {
+struct EntryWalk<'a, Q: ?Sized, B, K, V, R> {
     map: &'a OrdMap<K, V, R>,
     bounds: B,
     next: Next<'a, K>,
     /// The entries of a leaf. The walk has returned those before `shown`.
-    some: Vec<(Raw<K>, ())>,
+    some: Vec<(RawKey<K>, ())>,
     shown: usize,
-    back: BackResume<'a, Raw<K>, ()>,
+    back: BackResume<'a, RawKey<K>, ()>,
     /// The entries of a leaf that the iterator returns next from the end, in key order.
-    back_entries: Vec<(Raw<K>, ())>,
+    back_entries: Vec<(RawKey<K>, ())>,
     /// The last entry that was returned from the end.
-    high: Option<Raw<K>>,
+    high: Option<RawKey<K>>,
     target: PhantomData<fn(&Q)>,
 }
 
-impl<'a, Q, B, K, V, R> Walk<'a, Q, B, K, V, R>
+impl<'a, Q, B, K, V, R> EntryWalk<'a, Q, B, K, V, R>
 where
     Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
@@ -205,7 +205,7 @@ where
 
     /// Returns the next entry. The caller holds one guard from the first call on.
     #[inline]
-    fn next(&mut self) -> Option<Raw<K>> {
+    fn next(&mut self) -> Option<RawKey<K>> {
         loop {
             if let Some(&(raw, ())) = self.some.get(self.shown) {
                 self.shown += 1;
@@ -222,7 +222,7 @@ where
 
     /// Returns the next entry from the end. The caller holds one guard from the first call on.
     #[inline]
-    fn next_back(&mut self) -> Option<Raw<K>> {
+    fn next_back(&mut self) -> Option<RawKey<K>> {
         loop {
             if let Some((raw, ())) = self.back_entries.pop() {
                 // `some` has the last entry that was returned from the start, if there was one.
@@ -242,7 +242,7 @@ where
     }
 }
 
-impl<Q: ?Sized, B: Clone, K, V, R> Clone for Walk<'_, Q, B, K, V, R> {
+impl<Q: ?Sized, B: Clone, K, V, R> Clone for EntryWalk<'_, Q, B, K, V, R> {
     fn clone(&self) -> Self {
         let (some, back_entries) = (self.some.clone(), self.back_entries.clone());
         Self { bounds: self.bounds.clone(), some, back_entries, ..*self }
@@ -250,7 +250,7 @@ impl<Q: ?Sized, B: Clone, K, V, R> Clone for Walk<'_, Q, B, K, V, R> {
 }
 
 /// Prefetches all entries before the caller reads the first of them.
-fn prefetch_all<K>(some: &[(Raw<K>, ())]) {
+fn prefetch_all<K>(some: &[(RawKey<K>, ())]) {
     for (raw, ()) in some {
         prefetch::read(raw.node.as_ptr());
     }
@@ -259,7 +259,7 @@ fn prefetch_all<K>(some: &[(Raw<K>, ())]) {
 /// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, made by [`OrdMap::iter_range`]. It holds its
 /// own guard, and so does each entry that it returns.
 pub struct OrdIterRange<'a, Q: ?Sized, B, K, V, R> {
-    walk: Walk<'a, Q, B, K, V, R>,
+    walk: EntryWalk<'a, Q, B, K, V, R>,
     guard: Guard<'a>,
 }
 
@@ -271,7 +271,7 @@ where
     R: Ranking<K> + Ranking<Q>,
 {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B) -> Self {
-        Self { walk: Walk::new(map, bounds), guard: map.readers.pin() }
+        Self { walk: EntryWalk::new(map, bounds), guard: map.readers.pin() }
     }
 }
 
@@ -311,7 +311,7 @@ where
 /// A clone continues from the same position, and reads the following leaves independently. The iterator of a map that
 /// [`OrdMap::pin_owned`] returns is `Send`.
 pub struct PinnedOrdIterRange<'a, Q: ?Sized, B, K, V, R, G = Guard<'a>> {
-    walk: Walk<'a, Q, B, K, V, R>,
+    walk: EntryWalk<'a, Q, B, K, V, R>,
     guard: &'a G,
 }
 
@@ -323,7 +323,7 @@ where
     R: Ranking<K> + Ranking<Q>,
 {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B, guard: &'a G) -> Self {
-        Self { walk: Walk::new(map, bounds), guard }
+        Self { walk: EntryWalk::new(map, bounds), guard }
     }
 }
 
@@ -445,7 +445,7 @@ iters! {
 /// [`OrdMap::drain`]. Entries that it does not reach stay in the map. It holds one guard until it is dropped.
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct OrdExtractIf<'a, K: Ord, V, R: Ranking<K>, F> {
-    walk: Walk<'a, K, RangeFull, K, V, R>,
+    walk: EntryWalk<'a, K, RangeFull, K, V, R>,
     /// None only while the iterator is dropped.
     guard: Option<Guard<'a>>,
     wanted: F,
@@ -453,7 +453,7 @@ pub struct OrdExtractIf<'a, K: Ord, V, R: Ranking<K>, F> {
 
 impl<'a, K: Ord, V, R: Ranking<K>, F> OrdExtractIf<'a, K, V, R, F> {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, wanted: F) -> Self {
-        Self { walk: Walk::new(map, ..), guard: Some(map.readers.pin()), wanted }
+        Self { walk: EntryWalk::new(map, ..), guard: Some(map.readers.pin()), wanted }
     }
 }
 
@@ -475,7 +475,7 @@ where
                 continue;
             }
             // If the entry is not in the map any more, another thread has replaced or removed it.
-            if let Ok(removed) = map.remove_node(node, Mode::Blocking, guard) {
+            if let Ok(removed) = map.remove_node(node, WaitMode::Blocking, guard) {
                 return Some(Removed::new(removed));
             }
         }

@@ -1,7 +1,7 @@
 //! `OrdMap` as a whole: retired entries, figures, fences.
 
 use super::map::OrdMap;
-use super::raw::Raw;
+use super::raw::RawKey;
 use crate::fence::balance::fence_loads::FenceLoad;
 use crate::fence::tree::rank::Ranking;
 use crate::fence::tree::stats::FenceStats;
@@ -121,7 +121,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
             let stem = KeyNode::new(key).unwrap_or_else(out_of_memory::<K, V, _, _>);
             // SAFETY: `stem` owns the node.
             let rank = self.search_key(unsafe { &(*stem.0.0.as_ptr()).key }).rank;
-            let raw = Raw { rank, node: stem.0.0 };
+            let raw = RawKey { rank, node: stem.0.0 };
             self.tree().start_fence_at(&raw).unwrap_or_else(out_of_memory::<K, V, _, _>);
         }
         drop(guard);

@@ -1,7 +1,7 @@
 //! `OrdMap` itself: its construction and its end.
 
-use super::raw::{Owner, Raw};
-use crate::fence::tree::descent::Tree;
+use super::raw::{Owner, RawKey};
+use crate::fence::tree::descent::FenceTree;
 use crate::fence::tree::rank::ByType;
 use crate::reclaim::collector::Readers;
 use crate::reclaim::node::{List, NodePtr};
@@ -69,7 +69,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 pub struct OrdMap<K, V, R = ByType> {
     /// Those of the tree's retired nodes. Every lookup reads this: it is apart from the garbage, which writers change.
     pub(super) readers: Readers,
-    pub(super) tree: Tree<Raw<K>, (), Owner<K, V, R>>,
+    pub(super) tree: FenceTree<RawKey<K>, (), Owner<K, V, R>>,
 }
 
 // SAFETY: the map moves with all its nodes, and no other thread has one of them then.
@@ -124,11 +124,11 @@ impl<K, V, R> OrdMap<K, V, R> {
     /// ```
     #[must_use]
     pub const fn with_ranking(ranking: R) -> Self {
-        Self { readers: Readers::new(), tree: Tree::new(Owner::new(ranking)) }
+        Self { readers: Readers::new(), tree: FenceTree::new(Owner::new(ranking)) }
     }
 
     #[inline(always)]
-    pub(super) fn tree(&self) -> &Tree<Raw<K>, (), Owner<K, V, R>> {
+    pub(super) fn tree(&self) -> &FenceTree<RawKey<K>, (), Owner<K, V, R>> {
         &self.tree
     }
 
@@ -183,9 +183,9 @@ impl<K, V, R> OrdMap<K, V, R> {
     pub(super) fn take_all(&mut self) -> AllNodes<K, V> {
         let (mut entries, mut garbage, mut bounds) = (List::new(), List::new(), List::new());
         // SAFETY: `drain` passes each node once, and the tree does not use it any more.
-        let entry = |raw: Raw<K>| unsafe { entries.push(raw.ptr()) };
+        let entry = |raw: RawKey<K>| unsafe { entries.push(raw.ptr()) };
         // SAFETY: as above.
-        let bound = |raw: Raw<K>| unsafe { bounds.push(NodePtr(raw.node)) };
+        let bound = |raw: RawKey<K>| unsafe { bounds.push(NodePtr(raw.node)) };
         self.tree.drain(entry, bound);
         self.tree.policy.entries.move_to(&mut garbage);
         self.tree.policy.bounds.move_to(&mut bounds);

@@ -5,11 +5,11 @@
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::map::OrdMap;
-use super::raw::{NodeQuery, OrderCheck, Raw};
+use super::raw::{NodeQuery, OrderCheck, RawKey};
 use crate::api::hash::KeyHash;
-use crate::api::op::Change;
+use crate::api::op::EntryChange;
 use crate::error::Busy;
-use crate::fence::tree::leaf::Leaf;
+use crate::fence::tree::leaf::LeafRef;
 use crate::fence::tree::rank::{Ranking, rank_of_borrowed, to_word};
 use crate::fence::tree::search::{CompareKey, SearchKey};
 use crate::reclaim::collector::Readers;
@@ -19,13 +19,13 @@ use crate::reclaim::map::{FindResult, NodeMap, NotStored, Unchanged};
 use crate::reclaim::node::Live;
 use crate::reclaim::node_memory::NodeMemory;
 use crate::reclaim::pair::Pair;
-use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
+use crate::reclaim::retired::{Fresh, Retired, Unlinked, WaitMode};
 use crate::sync::backoff::Backoff;
 use core::mem::MaybeUninit;
 use equivalent::Comparable;
 
 #[inline(always)]
-pub(super) fn read<K>(leaf: Leaf<'_, Raw<K>, ()>, at: usize) -> MaybeUninit<Raw<K>> {
+pub(super) fn read<K>(leaf: LeafRef<'_, RawKey<K>, ()>, at: usize) -> MaybeUninit<RawKey<K>> {
     leaf.fetch_key(at)
 }
 
@@ -50,7 +50,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// Borrows an entry for as long as the guard under which it was found.
     #[inline(always)]
-    pub(super) fn live<'a>(raw: Raw<K>, _guard: &'a Guard<'_>) -> Live<'a, Pair<K, V>> {
+    pub(super) fn live<'a>(raw: RawKey<K>, _guard: &'a Guard<'_>) -> Live<'a, Pair<K, V>> {
         // SAFETY: an entry of this map that was found under the guard.
         unsafe { raw.ptr().live() }
     }
@@ -72,7 +72,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn find_in<'a, Q>(
         &'a self,
-        mode: Mode,
+        mode: WaitMode,
         key: &Q,
         guard: &'a Guard<'_>,
     ) -> FindResult<'a, Pair<K, V>>
@@ -86,13 +86,13 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     fn search<'a>(
         &'a self,
-        target: SearchKey<impl CompareKey<Raw<K>>>,
-        mode: Mode,
+        target: SearchKey<impl CompareKey<RawKey<K>>>,
+        mode: WaitMode,
         guard: &'a Guard<'_>,
     ) -> FindResult<'a, Pair<K, V>> {
         let found = match mode {
-            Mode::Blocking => Ok(self.tree().get(target, read)),
-            Mode::NonBlocking(_) => {
+            WaitMode::Blocking => Ok(self.tree().get(target, read)),
+            WaitMode::NonBlocking(_) => {
                 self.tree().get_by_search(target, read, &mut Backoff::never()).map_err(|_| Busy)
             }
         };
@@ -100,7 +100,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     /// Takes over a node that this call has removed from the tree.
-    pub(super) fn unlinked(&self, raw: Raw<K>) -> Unlinked<'_, Pair<K, V>> {
+    pub(super) fn unlinked(&self, raw: RawKey<K>) -> Unlinked<'_, Pair<K, V>> {
         // SAFETY: the tree reports each removed entry once, to the call that has removed it.
         unsafe { self.owner().entries.unlinked(raw.ptr()) }
     }
@@ -109,13 +109,13 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     fn take<'m: 'g, 'g>(
         &'m self,
-        target: SearchKey<impl CompareKey<Raw<K>>>,
+        target: SearchKey<impl CompareKey<RawKey<K>>>,
         mut wanted: impl FnMut(Live<'g, Pair<K, V>>) -> bool,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'g Guard<'_>,
     ) -> Result<Option<Unlinked<'m, Pair<K, V>>>, Busy> {
         let mut removed = None;
-        let wanted = |old: &Raw<K>| wanted(Self::live(*old, guard));
+        let wanted = |old: &RawKey<K>| wanted(Self::live(*old, guard));
         let taken = |old| removed = Some(self.unlinked(old));
         let done = self.tree().remove_if(target, read, mode.backoff(), wanted, taken);
         // A removal allocates nothing, so `Busy` is the only failure.
@@ -127,7 +127,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn remove_by<Q>(
         &self,
-        mode: Mode,
+        mode: WaitMode,
         key: &Q,
         mut condition: impl FnMut(&K, &V) -> bool,
     ) -> Result<Option<Unlinked<'_, Pair<K, V>>>, Busy>
@@ -149,7 +149,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub(super) fn remove_node<'m: 'g, 'g>(
         &'m self,
         node: Live<'g, Pair<K, V>>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'g Guard<'_>,
     ) -> Result<Unlinked<'m, Pair<K, V>>, Unchanged<'g, Pair<K, V>>> {
         let mut instead = None;
@@ -202,20 +202,20 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     fn put(
         &self,
         fresh: Fresh<Pair<K, V>>,
-        mode: Mode,
-        mut wanted: impl FnMut(Option<Raw<K>>) -> bool,
+        mode: WaitMode,
+        mut wanted: impl FnMut(Option<RawKey<K>>) -> bool,
         _guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, Pair<K, V>>>, (Option<Cause>, Fresh<Pair<K, V>>)> {
         // SAFETY: alive: `fresh` owns the node, and once it is published the guard keeps it.
         let target = ranked(unsafe { fresh.0.live() }.key(), fresh.live().hash());
-        let raw = Raw { rank: target.rank, node: Pair::as_key_node(fresh.0.0) };
+        let raw = RawKey { rank: target.rank, node: Pair::as_key_node(fresh.0.0) };
         let mut before = None;
-        let decide = |old: Option<&Raw<K>>| {
-            if wanted(old.copied()) { Change::Entry(raw, ()) } else { Change::Keep }
+        let decide = |old: Option<&RawKey<K>>| {
+            if wanted(old.copied()) { EntryChange::Entry(raw, ()) } else { EntryChange::Keep }
         };
         let taken = |old| before = Some(self.unlinked(old));
         match self.tree().alter(target, read, mode.backoff(), decide, taken) {
-            Ok((_, Change::Entry(..))) => {
+            Ok((_, EntryChange::Entry(..))) => {
                 fresh.take();
                 Ok(before)
             }
@@ -254,7 +254,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
         &'a self,
         rank: KeyHash,
         key: &K,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'a Guard<'_>,
     ) -> FindResult<'a, Pair<K, V>> {
         self.search(ranked(key, rank), mode, guard)
@@ -264,7 +264,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
     fn store(
         &self,
         fresh: Fresh<Pair<K, V>>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, Pair<K, V>>>, (Cause, Fresh<Pair<K, V>>)> {
         // Any old entry is accepted, so there is always a reason.
@@ -277,11 +277,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
         &'m self,
         expected: Option<Live<'g, Pair<K, V>>>,
         fresh: Fresh<Pair<K, V>>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'g Guard<'_>,
     ) -> Result<Option<Unlinked<'m, Pair<K, V>>>, NotStored<'g, Pair<K, V>>> {
         let mut instead = None;
-        let is_expected = |old: Option<Raw<K>>| {
+        let is_expected = |old: Option<RawKey<K>>| {
             instead = old.map(|raw| Self::live(raw, guard));
             instead.map(Live::ptr) == expected.map(Live::ptr)
         };
@@ -296,7 +296,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> NodeMap for OrdMap<K, V, R> {
     fn remove_exactly<'m: 'g, 'g>(
         &'m self,
         node: Live<'g, Pair<K, V>>,
-        mode: Mode,
+        mode: WaitMode,
         guard: &'g Guard<'_>,
     ) -> Result<Unlinked<'m, Pair<K, V>>, Unchanged<'g, Pair<K, V>>> {
         self.remove_node(node, mode, guard)

@@ -10,7 +10,7 @@ use crate::reclaim::methods::{blocking_methods, lookup_methods};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::out_of_memory;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::Mode;
+use crate::reclaim::retired::WaitMode;
 use equivalent::Comparable;
 
 impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
@@ -55,7 +55,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         R: Ranking<Q>,
     {
         let guard = self.readers.try_pin().map_err(|_| Busy)?;
-        let found = self.find_in(Mode::NON_BLOCKING, key, &guard)?.map(Live::ptr);
+        let found = self.find_in(WaitMode::NON_BLOCKING, key, &guard)?.map(Live::ptr);
         // SAFETY: found under the guard.
         Ok(found.map(|node| unsafe { Ref::of(node, guard) }))
     }
@@ -96,7 +96,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        self.remove_by(Mode::Blocking, key, condition).ok().flatten().map(Removed::new)
+        self.remove_by(WaitMode::Blocking, key, condition).ok().flatten().map(Removed::new)
     }
 }
 
@@ -116,8 +116,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
-        let (rank, mut freed) = self.begin(Mode::Blocking, &key);
-        match self.insert_by(Mode::Blocking, rank, key, value, &mut freed) {
+        let (rank, mut freed) = self.begin(WaitMode::Blocking, &key);
+        match self.insert_by(WaitMode::Blocking, rank, key, value, &mut freed) {
             Ok(before) => {
                 freed.resume();
                 before.map(Removed::new)
@@ -142,7 +142,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let mode = Mode::Blocking;
+        let mode = WaitMode::Blocking;
         match self.update_by(mode, |map, guard| map.find_in(mode, key, guard), f) {
             Ok(new) => new,
             Err((why, _)) => out_of_memory::<K, V, _, _>(why),
@@ -165,7 +165,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
-        let done = self.compute_by(Mode::Blocking, key, f);
+        let done = self.compute_by(WaitMode::Blocking, key, f);
         done.unwrap_or_else(out_of_memory::<K, V, _, _>)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::iter::{OrdExtractIf, OrdIter, OrdIterRange, OrdRange};
 use super::map::OrdMap;
-use super::raw::{NodeQuery, Raw};
+use super::raw::{NodeQuery, RawKey};
 use crate::fence::tree::neighbour::Neighbour;
 use crate::fence::tree::range::{Bounds, unbounded};
 use crate::fence::tree::rank::Ranking;
@@ -20,15 +20,15 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Finds an entry. The caller holds a guard.
     pub(super) fn neighbour(
         &self,
-        neighbour: Neighbour<impl CompareKey<Raw<K>>>,
-    ) -> Option<Raw<K>> {
+        neighbour: Neighbour<impl CompareKey<RawKey<K>>>,
+    ) -> Option<RawKey<K>> {
         let found = self.tree().neighbour(neighbour, Backoff::spinning());
         found.unwrap_or_else(out_of_memory::<K, V, _, _>).map(|(raw, ())| raw)
     }
 
     fn borrow_neighbour(
         &self,
-        neighbour: Neighbour<impl CompareKey<Raw<K>>>,
+        neighbour: Neighbour<impl CompareKey<RawKey<K>>>,
     ) -> Option<Ref<'_, K, V>> {
         let guard = self.readers.pin();
         let found = self.neighbour(neighbour)?;
@@ -38,7 +38,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     fn remove_neighbour(
         &self,
-        neighbour: Neighbour<impl CompareKey<Raw<K>>>,
+        neighbour: Neighbour<impl CompareKey<RawKey<K>>>,
     ) -> Option<Removed<'_, K, V>> {
         self.then_free_bounds(self.readers.pin(), |_| {
             let mut removed = None;
@@ -70,7 +70,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(map.first_key_value().unwrap().pair(), (&1, &'a'));
     /// ```
     pub fn first_key_value(&self) -> Option<Ref<'_, K, V>> {
-        self.borrow_neighbour(Neighbour::From(unbounded::<Raw<K>>()))
+        self.borrow_neighbour(Neighbour::From(unbounded::<RawKey<K>>()))
     }
 
     /// Returns the entry with the greatest key, borrowed with its own guard.
@@ -82,7 +82,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(map.last_key_value().unwrap().pair(), (&3, &'c'));
     /// ```
     pub fn last_key_value(&self) -> Option<Ref<'_, K, V>> {
-        self.borrow_neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))
+        self.borrow_neighbour(Neighbour::UpTo(unbounded::<RawKey<K>>()))
     }
 
     /// Returns the entry with the greatest key that is not greater than `key`, borrowed with its own guard.
@@ -221,7 +221,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     /// Copies the pointers of a range. The caller holds a guard.
-    pub(super) fn raws<Q>(&self, bounds: impl RangeBounds<Q>) -> Vec<(Raw<K>, ())>
+    pub(super) fn raws<Q>(&self, bounds: impl RangeBounds<Q>) -> Vec<(RawKey<K>, ())>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
@@ -314,7 +314,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(jobs.len(), 1);
     /// ```
     pub fn pop_first(&self) -> Option<Removed<'_, K, V>> {
-        self.remove_neighbour(Neighbour::From(unbounded::<Raw<K>>()))
+        self.remove_neighbour(Neighbour::From(unbounded::<RawKey<K>>()))
     }
 
     /// Removes the entry with the greatest key and returns it. Otherwise like [`pop_first`](Self::pop_first).
@@ -324,7 +324,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(*jobs.pop_last().unwrap(), "late");
     /// ```
     pub fn pop_last(&self) -> Option<Removed<'_, K, V>> {
-        self.remove_neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))
+        self.remove_neighbour(Neighbour::UpTo(unbounded::<RawKey<K>>()))
     }
 
     /// Keeps the entries for which `keep` returns true, leaf by leaf. To learn how many are removed, count what
@@ -341,7 +341,7 @@ impl<K: Ord, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let guard = self.readers.pin();
-        let keep = |raw: &Raw<K>, (): &mut ()| {
+        let keep = |raw: &RawKey<K>, (): &mut ()| {
             let node = Self::live(*raw, &guard);
             keep(node.key(), node.value())
         };

@@ -3,7 +3,7 @@
 use super::iter::{PinnedOrdIter, PinnedOrdIterRange, PinnedOrdRange};
 use super::map::OrdMap;
 use super::nodes::read;
-use super::raw::Raw;
+use super::raw::RawKey;
 use crate::api::batch::same_length;
 use crate::error::{Busy, TryInsertError};
 use crate::fence::map::cursor::Cursor;
@@ -19,7 +19,7 @@ use crate::reclaim::map::NodeMap;
 use crate::reclaim::methods::{guard_methods, pinned_lookup_methods, pinned_methods};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::out_of_memory;
-use crate::reclaim::retired::Mode;
+use crate::reclaim::retired::WaitMode;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
@@ -33,11 +33,11 @@ impl<K, V, R> OrdMap<K, V, R> {
 impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
     pinned_lookup_methods!(OrdMap, where [Q: Comparable<K> + ?Sized, R: Ranking<Q>]);
 
-    fn borrow(&self, raw: Raw<K>) -> (&K, &V) {
+    fn borrow(&self, raw: RawKey<K>) -> (&K, &V) {
         OrdMap::<K, V, R>::live(raw, self.guard()).entry()
     }
 
-    fn neighbour(&self, neighbour: Neighbour<impl CompareKey<Raw<K>>>) -> Option<(&K, &V)> {
+    fn neighbour(&self, neighbour: Neighbour<impl CompareKey<RawKey<K>>>) -> Option<(&K, &V)> {
         self.map().neighbour(neighbour).map(|raw| self.borrow(raw))
     }
 
@@ -55,7 +55,7 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let found = self.map().find_in(Mode::NON_BLOCKING, key, self.guard())?;
+        let found = self.map().find_in(WaitMode::NON_BLOCKING, key, self.guard())?;
         Ok(found.map(Live::value))
     }
 
@@ -113,7 +113,7 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
     /// assert_eq!(map.first_key_value(), Some((&1, &'a')));
     /// ```
     pub fn first_key_value(&self) -> Option<(&K, &V)> {
-        self.neighbour(Neighbour::From(unbounded::<Raw<K>>()))
+        self.neighbour(Neighbour::From(unbounded::<RawKey<K>>()))
     }
 
     /// Returns the entry with the greatest key: see [`OrdMap::last_key_value`].
@@ -124,7 +124,7 @@ impl<K: Ord, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
     /// assert_eq!(map.last_key_value(), Some((&3, &'c')));
     /// ```
     pub fn last_key_value(&self) -> Option<(&K, &V)> {
-        self.neighbour(Neighbour::UpTo(unbounded::<Raw<K>>()))
+        self.neighbour(Neighbour::UpTo(unbounded::<RawKey<K>>()))
     }
 
     /// Returns the entry with the greatest key that is not greater than `key`: see [`OrdMap::floor`].

@@ -3,7 +3,7 @@
 use crate::fence::tree::policy::{BoundPolicy, KeyPolicy};
 use crate::fence::tree::search::CompareKey;
 use crate::memory::AllocError;
-use crate::reclaim::node::{Node, NodePtr};
+use crate::reclaim::node::{NodePtr, ReclaimNode};
 use crate::reclaim::pair::{KeyNode, Pair};
 use crate::reclaim::retired::Retired;
 use core::cmp::Ordering;
@@ -15,23 +15,23 @@ use equivalent::Comparable;
 /// Comparisons go by rank, and read the key only if ranks are equal. The key they read is alive, for two reasons:
 /// - The tree compares only pointers from validated leaves, and all callers of the tree hold a guard.
 /// - The entry of the key from which hints are counted may be gone, but the tree uses the rank of that key alone.
-pub(super) struct Raw<K> {
+pub(super) struct RawKey<K> {
     pub(super) rank: usize,
     pub(super) node: NonNull<KeyNode<K>>,
 }
 
-impl<K> Clone for Raw<K> {
+impl<K> Clone for RawKey<K> {
     #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<K> Copy for Raw<K> {}
+impl<K> Copy for RawKey<K> {}
 
 // SAFETY: a tree of these shares nodes between threads, and any thread may drop them.
-unsafe impl<K: Send + Sync> Send for Raw<K> {}
+unsafe impl<K: Send + Sync> Send for RawKey<K> {}
 
-impl<K> Raw<K> {
+impl<K> RawKey<K> {
     /// # Safety
     /// The node is not freed within `'a`.
     #[inline(always)]
@@ -49,28 +49,28 @@ impl<K> Raw<K> {
     }
 }
 
-impl<K: Ord> Ord for Raw<K> {
+impl<K: Ord> Ord for RawKey<K> {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        // SAFETY: both are alive, for the reasons given at `Raw`.
+        // SAFETY: both are alive, for the reasons given at `RawKey`.
         let by_key = || unsafe { self.key().cmp(other.key()) };
         self.rank.cmp(&other.rank).then_with(by_key)
     }
 }
 
-impl<K: Ord> PartialOrd for Raw<K> {
+impl<K: Ord> PartialOrd for RawKey<K> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<K: Ord> PartialEq for Raw<K> {
+impl<K: Ord> PartialEq for RawKey<K> {
     fn eq(&self, other: &Self) -> bool {
         self.is(*other) || self.cmp(other).is_eq()
     }
 }
 
-impl<K: Ord> Eq for Raw<K> {}
+impl<K: Ord> Eq for RawKey<K> {}
 
 /// Detects that keys are inconsistent, so that an operation which starts again whenever an entry has changed ends.
 ///
@@ -106,7 +106,7 @@ impl<N> OrderCheck<N> {
     }
 }
 
-/// A borrowed form of a key, to search for among [`Raw`] keys.
+/// A borrowed form of a key, to search for among [`RawKey`] keys.
 pub(super) struct NodeQuery<'q, Q: ?Sized>(pub(super) &'q Q);
 
 impl<Q: ?Sized> Clone for NodeQuery<'_, Q> {
@@ -117,10 +117,10 @@ impl<Q: ?Sized> Clone for NodeQuery<'_, Q> {
 }
 impl<Q: ?Sized> Copy for NodeQuery<'_, Q> {}
 
-impl<K, Q: Comparable<K> + ?Sized> CompareKey<Raw<K>> for NodeQuery<'_, Q> {
+impl<K, Q: Comparable<K> + ?Sized> CompareKey<RawKey<K>> for NodeQuery<'_, Q> {
     #[inline(always)]
-    fn compare(self, rank: usize, raw: &Raw<K>) -> Ordering {
-        // SAFETY: alive, for the reasons given at `Raw`.
+    fn compare(self, rank: usize, raw: &RawKey<K>) -> Ordering {
+        // SAFETY: alive, for the reasons given at `RawKey`.
         let by_key = || self.0.compare(unsafe { raw.key() });
         rank.cmp(&raw.rank).then_with(by_key)
     }
@@ -140,35 +140,35 @@ impl<K, V, R> Owner<K, V, R> {
     }
 }
 
-impl<K, V, R> KeyPolicy<Raw<K>> for Owner<K, V, R> {
+impl<K, V, R> KeyPolicy<RawKey<K>> for Owner<K, V, R> {
     const OWNS: bool = true;
 
     #[inline(always)]
-    fn rank_word(&self, raw: &Raw<K>) -> usize {
+    fn rank_word(&self, raw: &RawKey<K>) -> usize {
         raw.rank
     }
 
-    fn drop_bound(&self, bound: Raw<K>) {
+    fn drop_bound(&self, bound: RawKey<K>) {
         // SAFETY: made by `clone_bound`, and never published.
         unsafe { KeyNode::free(bound.node) }
     }
 
-    fn retire_bound(&self, bound: Raw<K>) {
+    fn retire_bound(&self, bound: RawKey<K>) {
         // SAFETY: made by `clone_bound`, and no leaf of the tree has it any more.
         unsafe { self.bounds.add(NodePtr(bound.node)) }
     }
 
-    fn retire_entry(&self, key: Raw<K>) {
+    fn retire_entry(&self, key: RawKey<K>) {
         // SAFETY: the tree has just removed the entry.
         unsafe { self.entries.add(key.ptr()) }
     }
 }
 
-impl<K: Clone, V, R> BoundPolicy<Raw<K>> for Owner<K, V, R> {
-    fn clone_bound(&self, raw: &Raw<K>) -> Result<Raw<K>, AllocError> {
+impl<K: Clone, V, R> BoundPolicy<RawKey<K>> for Owner<K, V, R> {
+    fn clone_bound(&self, raw: &RawKey<K>) -> Result<RawKey<K>, AllocError> {
         // SAFETY: in the tree, or about to be put there, and the caller of the tree holds a guard.
         let key = unsafe { raw.key() }.clone();
         let stem = KeyNode::new(key).map_err(|_| AllocError)?;
-        Ok(Raw { rank: raw.rank, node: stem.take().0 })
+        Ok(RawKey { rank: raw.rank, node: stem.take().0 })
     }
 }

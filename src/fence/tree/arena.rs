@@ -8,7 +8,7 @@
 //! A lookup may still read a retired leaf, or one that was allocated again for other keys. It notices that by the
 //! leaf's version ([`leaf`](super::leaf)).
 
-use super::leaf::{Leaf, LeafLayout};
+use super::leaf::{LeafLayout, LeafRef};
 use crate::api::failure::Failure;
 use crate::facade::atomic::{AtomicPtr, Ordering};
 use crate::facade::lock::{Guard, Lock};
@@ -27,7 +27,7 @@ struct Slab {
     leaves: usize,
 }
 
-struct Pool {
+struct LeafPool {
     /// The latest slab, linked to the older ones.
     slabs: *mut Slab,
     /// Leaves of the latest slab that were never used.
@@ -40,8 +40,8 @@ struct Pool {
 /// Makes a type invariant: a map takes entries and returns them.
 type InAndOut<T> = fn(T) -> T;
 
-pub(crate) struct Arena<K, V> {
-    pool: Lock<Pool>,
+pub(crate) struct LeafArena<K, V> {
+    pool: Lock<LeafPool>,
     /// Leaves that were retired lately. Pushing takes no lock, so that retiring a leaf never fails.
     returned: AtomicPtr<Word>,
     /// The map is invariant in its entries, so a map of longer lifetimes cannot be used as one of shorter lifetimes:
@@ -60,14 +60,14 @@ pub(crate) struct Arena<K, V> {
 }
 
 // SAFETY: the pointers lead to slabs that the arena owns and to their leaves; threads use them under its lock.
-unsafe impl<K: Send, V: Send> Send for Arena<K, V> {}
+unsafe impl<K: Send, V: Send> Send for LeafArena<K, V> {}
 // SAFETY: as above.
-unsafe impl<K: Send, V: Send> Sync for Arena<K, V> {}
+unsafe impl<K: Send, V: Send> Sync for LeafArena<K, V> {}
 
-impl<K: Copy, V: Copy> Arena<K, V> {
+impl<K: Copy, V: Copy> LeafArena<K, V> {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
-            let pool = Pool { slabs: ptr::null_mut(), fresh: 0, leaves: 0, free: ptr::null_mut() };
+            let pool = LeafPool { slabs: ptr::null_mut(), fresh: 0, leaves: 0, free: ptr::null_mut() };
             Self {
                 pool: Lock::new(pool),
                 returned: AtomicPtr::new(ptr::null_mut()),
@@ -76,7 +76,7 @@ impl<K: Copy, V: Copy> Arena<K, V> {
         }
     }
 
-    fn pool(&self, backoff: &Backoff) -> Result<Guard<'_, Pool>, Failure> {
+    fn pool(&self, backoff: &Backoff) -> Result<Guard<'_, LeafPool>, Failure> {
         if backoff.may_wait() {
             Ok(self.pool.lock())
         } else {
@@ -85,7 +85,7 @@ impl<K: Copy, V: Copy> Arena<K, V> {
     }
 
     /// Returns a retired leaf that no other thread writes to. Lookups with outdated hints may read it.
-    pub(crate) fn allocate(&self, backoff: &Backoff) -> Result<Leaf<'_, K, V>, Failure> {
+    pub(crate) fn allocate(&self, backoff: &Backoff) -> Result<LeafRef<'_, K, V>, Failure> {
         let leaves = {
             // [AR-1] the lock: a leaf that another thread moved from `returned` to `free` comes with its last words.
             let mut pool = self.pool(backoff)?;
@@ -118,7 +118,7 @@ impl<K: Copy, V: Copy> Arena<K, V> {
         Ok(Self::fresh(&mut pool).expect("a slab has one leaf or more"))
     }
 
-    fn take_from(&self, pool: &mut Pool) -> Option<Leaf<'_, K, V>> {
+    fn take_from(&self, pool: &mut LeafPool) -> Option<LeafRef<'_, K, V>> {
         if pool.free.is_null() {
             // [AR-1] acquire: pairs with the swap in `release`, so the last words of all these leaves are seen.
             pool.free = self.returned.swap(ptr::null_mut(), Ordering::Acquire);
@@ -127,24 +127,26 @@ impl<K: Copy, V: Copy> Arena<K, V> {
             return Self::fresh(pool);
         }
         // SAFETY: a leaf of one of the slabs, which are freed with the arena.
-        let leaf = unsafe { Leaf::<K, V>::new(pool.free) };
+        let leaf = unsafe { LeafRef::<K, V>::new(pool.free) };
         pool.free = leaf.next_free();
         Some(leaf)
     }
 
-    fn fresh<'a>(pool: &mut Pool) -> Option<Leaf<'a, K, V>> {
+    fn fresh<'a>(pool: &mut LeafPool) -> Option<LeafRef<'a, K, V>> {
         pool.fresh = pool.fresh.checked_sub(1)?;
         // SAFETY: `fresh` was more than 0, so there is a slab with more leaves than its value now.
-        Some(unsafe { Leaf::new((*pool.slabs).words.add(pool.fresh * LeafLayout::<K, V>::WORDS)) })
+        Some(unsafe {
+            LeafRef::new((*pool.slabs).words.add(pool.fresh * LeafLayout::<K, V>::WORDS))
+        })
     }
 
-    fn push_free(pool: &mut Pool, leaf: Leaf<'_, K, V>) {
+    fn push_free(pool: &mut LeafPool, leaf: LeafRef<'_, K, V>) {
         leaf.put_next_free(pool.free);
         pool.free = leaf.as_ptr();
     }
 
     /// Puts a leaf that is retired and unlocked, or was never used, on the list.
-    pub(crate) fn release(&self, leaf: Leaf<'_, K, V>) {
+    pub(crate) fn release(&self, leaf: LeafRef<'_, K, V>) {
         // relaxed: the swap below loads it again, and fails if it has changed.
         let mut first = self.returned.load(Ordering::Relaxed);
         loop {
@@ -187,7 +189,7 @@ impl<K: Copy, V: Copy> Arena<K, V> {
     }
 }
 
-impl<K, V> Drop for Arena<K, V> {
+impl<K, V> Drop for LeafArena<K, V> {
     fn drop(&mut self) {
         let mut slab = self.pool.lock().slabs;
         while !slab.is_null() {

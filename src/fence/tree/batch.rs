@@ -13,10 +13,10 @@
 //! need locks that are held while user code runs. If a batch changes nothing, it validates each leaf a second time
 //! instead of locking it, as ranges do ([RA-1]).
 
-use super::descent::Tree;
+use super::descent::FenceTree;
 use super::hints::Scale;
 use super::leaf::{
-    BLOCK, Leaf, LeafChanged, LeafHints, LeafLayout, LeafVersion, Meta, VersionedLeaf,
+    BLOCK, LeafChanged, LeafHints, LeafLayout, LeafRef, LeafVersion, Meta, VersionedLeaf,
 };
 use super::policy::BoundPolicy;
 use super::radix_sort::sort_by_rank;
@@ -24,7 +24,7 @@ use super::rank::is_exact;
 use super::write::HintPlan;
 use crate::api::batch::{MIN_BATCH, WINDOW};
 use crate::api::failure::Failure;
-use crate::api::op::{Change, Op};
+use crate::api::op::{EntryChange, Op};
 use crate::facade::atomic::{self, Ordering};
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
@@ -38,13 +38,13 @@ const MAX_SPLITS: usize = 1_000;
 
 /// The operations of a batch.
 #[derive(Clone, Copy)]
-pub(crate) enum Request<'q, K, V> {
+pub(crate) enum BatchOps<'q, K, V> {
     Changes(&'q [(K, Op<V>)]),
     /// Lookups of these keys.
     Keys(&'q [K]),
 }
 
-impl<'q, K, V: Copy> Request<'q, K, V> {
+impl<'q, K, V: Copy> BatchOps<'q, K, V> {
     fn len(&self) -> usize {
         match self {
             Self::Changes(changes) => changes.len(),
@@ -84,7 +84,7 @@ pub(crate) trait OldEntry<K, V>: Copy {
     /// Whether an insertion replaces an equal key, too.
     const REPLACES_KEYS: bool;
 
-    fn read(leaf: Leaf<'_, K, V>, version: LeafVersion, at: usize) -> Result<Self, LeafChanged>;
+    fn read(leaf: LeafRef<'_, K, V>, version: LeafVersion, at: usize) -> Result<Self, LeafChanged>;
 
     /// The answer to a change of a key that the batch itself has inserted before.
     fn of(key: K, value: V) -> Self;
@@ -94,7 +94,7 @@ impl<K: Copy, V: Copy> OldEntry<K, V> for V {
     const REPLACES_KEYS: bool = false;
 
     #[inline(always)]
-    fn read(leaf: Leaf<'_, K, V>, version: LeafVersion, at: usize) -> Result<Self, LeafChanged> {
+    fn read(leaf: LeafRef<'_, K, V>, version: LeafVersion, at: usize) -> Result<Self, LeafChanged> {
         leaf.value(version, at)
     }
 
@@ -105,7 +105,7 @@ impl<K: Copy, V: Copy> OldEntry<K, V> for V {
 }
 
 /// The result of a batch.
-pub(crate) enum Outcome<H> {
+pub(crate) enum BatchResult<H> {
     /// All changes were made.
     Done(Vec<Option<H>>),
     /// No change was made, because planning is not worth it, or because keys are inconsistent. The caller applies the
@@ -132,7 +132,7 @@ struct PlacedEdit<K, V> {
 
 /// The part of a batch that belongs to one leaf.
 struct LeafBatch<'a, K, V> {
-    leaf: Leaf<'a, K, V>,
+    leaf: LeafRef<'a, K, V>,
     version: LeafVersion,
     /// The rank of its first key.
     rank: usize,
@@ -144,13 +144,13 @@ struct LeafBatch<'a, K, V> {
 }
 
 /// A batch in progress.
-struct Batch<'a, 'q, K, V, H> {
-    request: Request<'q, K, V>,
+struct BatchExecution<'a, 'q, K, V, H> {
+    request: BatchOps<'q, K, V>,
     /// The requests' keys and numbers, sorted by key and then by number.
     order: Vec<(K, usize)>,
     /// The prefetched leaves of some keys, as far as the hints say, and the index in `order` of the first of these
     /// keys.
-    leaves: [Option<Leaf<'a, K, V>>; WINDOW],
+    leaves: [Option<LeafRef<'a, K, V>>; WINDOW],
     prefetched_from: usize,
     answers: Vec<Option<H>>,
     edits: Vec<PlacedEdit<K, V>>,
@@ -175,10 +175,10 @@ impl From<LeafChanged> for Planned {
     }
 }
 
-impl<'q, K: Copy + Ord, V: Copy, H: OldEntry<K, V>> Batch<'_, 'q, K, V, H> {
+impl<'q, K: Copy + Ord, V: Copy, H: OldEntry<K, V>> BatchExecution<'_, 'q, K, V, H> {
     /// `rank` is given for keys that are ordered as their ranks are.
     fn new(
-        request: Request<'q, K, V>,
+        request: BatchOps<'q, K, V>,
         rank: Option<impl Fn(&K) -> usize>,
     ) -> Result<Self, Failure> {
         let mut order = Vec::new();
@@ -212,7 +212,7 @@ struct KeyChange<K, V> {
     next: usize,
 }
 
-impl<K: Copy + Ord, V: Copy, H: OldEntry<K, V>> Batch<'_, '_, K, V, H> {
+impl<K: Copy + Ord, V: Copy, H: OldEntry<K, V>> BatchExecution<'_, '_, K, V, H> {
     /// Combines all changes of the key at `from` in the order into one edit, and answers each of them.
     fn fold_changes(&mut self, from: usize, before: Option<H>) -> KeyChange<K, V> {
         let (mut now, mut key, mut new) = (before, None, None);
@@ -246,30 +246,30 @@ impl<K: Copy + Ord, V: Copy, H: OldEntry<K, V>> Batch<'_, '_, K, V, H> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> FenceTree<K, V, R> {
     /// Makes all changes as of a single point in time. Returns each key's old entry, in the order of the request.
     ///
     /// Linearizes when the last leaf is locked, or, if the batch changes nothing, as a snapshot does. Calls `stored`
     /// with the answers when all changes are stored, before any other user code runs.
     pub(crate) fn apply_atomically<H: OldEntry<K, V>>(
         &self,
-        request: Request<'_, K, V>,
+        request: BatchOps<'_, K, V>,
         mut backoff: Backoff,
         stored: impl FnOnce(&[Option<H>]),
-    ) -> Result<Outcome<H>, Failure> {
+    ) -> Result<BatchResult<H>, Failure> {
         // One change is atomic by itself.
         if request.len() == 1 {
-            return Ok(Outcome::OneByOne);
+            return Ok(BatchResult::OneByOne);
         }
         let _operation = self.scheduled.operation();
-        let mut batch = Batch::new(request, self.exact_rank())?;
+        let mut batch = BatchExecution::new(request, self.exact_rank())?;
         loop {
             batch.clear();
             let mut at = 0;
             while at < batch.order.len() {
                 match self.plan_leaf(&mut batch, at, &mut backoff)? {
                     Some(next) => at = next,
-                    None => return Ok(Outcome::OneByOne),
+                    None => return Ok(BatchResult::OneByOne),
                 }
             }
             match Self::lock_all(&batch) {
@@ -278,13 +278,13 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
                     // Before the merges, which call `Ord` and so may panic.
                     stored(&batch.answers);
                     self.merge_sparse(&batch, &mut backoff);
-                    return Ok(Outcome::Done(batch.answers));
+                    return Ok(BatchResult::Done(batch.answers));
                 }
                 Err(at) => {
                     let leaf = batch.parts[at].leaf;
                     if batch.parts[..at].iter().any(|part| part.leaf == leaf) {
                         // This batch itself holds the lock: inconsistent keys have led to the leaf twice.
-                        return Ok(Outcome::OneByOne);
+                        return Ok(BatchResult::OneByOne);
                     }
                     self.count_conflict(batch.parts[at].rank);
                     backoff.wait()?;
@@ -301,7 +301,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
     /// part begins. None if keys are inconsistent.
     fn plan_leaf<'a>(
         &'a self,
-        batch: &mut Batch<'a, '_, K, V, impl OldEntry<K, V>>,
+        batch: &mut BatchExecution<'a, '_, K, V, impl OldEntry<K, V>>,
         from: usize,
         backoff: &mut Backoff,
     ) -> Result<Option<usize>, Failure> {
@@ -323,7 +323,11 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
 
     /// Prefetches the leaves of the next keys, if there are many keys, so that the cache misses overlap.
     #[inline]
-    fn prefetch_leaves<'a>(&'a self, batch: &mut Batch<'a, '_, K, V, impl Copy>, from: usize) {
+    fn prefetch_leaves<'a>(
+        &'a self,
+        batch: &mut BatchExecution<'a, '_, K, V, impl Copy>,
+        from: usize,
+    ) {
         let is_prefetched = from.wrapping_sub(batch.prefetched_from) < WINDOW;
         if !is_exact::<K, R>() || is_prefetched || batch.order.len() - from < MIN_BATCH {
             return;
@@ -353,7 +357,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
 
     fn try_part<'a>(
         &'a self,
-        batch: &mut Batch<'a, '_, K, V, impl OldEntry<K, V>>,
+        batch: &mut BatchExecution<'a, '_, K, V, impl OldEntry<K, V>>,
         from: usize,
         has_listed: &mut bool,
         backoff: &mut Backoff,
@@ -478,17 +482,17 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
             return Ok(plan);
         }
         let rank_of = |index: usize| match origin(edits, index) {
-            Origin::New(placed) => Ok(placed.rank),
-            Origin::Old(at) => leaf.rank_at(version, at, &self.policy),
+            EntryOrigin::New(placed) => Ok(placed.rank),
+            EntryOrigin::Old(at) => leaf.rank_at(version, at, &self.policy),
         };
         let (first, last) = (rank_of(0)?, rank_of(count - 1)?);
         let needs_base = !version.meta.has_base() || first < scale.base;
         // The hints of a leaf without a lower bound are counted from the lowest key that it has had.
         if !version.meta.has_lo() && needs_base {
             plan.base = Some(match origin(edits, 0) {
-                Origin::New(PlacedEdit { edit: Edit::Insert(key, _), .. }) => *key,
-                Origin::New(_) => unreachable!("only insertions are new"),
-                Origin::Old(at) => leaf.key(version, at)?,
+                EntryOrigin::New(PlacedEdit { edit: Edit::Insert(key, _), .. }) => *key,
+                EntryOrigin::New(_) => unreachable!("only insertions are new"),
+                EntryOrigin::Old(at) => leaf.key(version, at)?,
             });
             scale = Scale::spanning(first, last);
         } else if scale.is_beyond(last) {
@@ -504,7 +508,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
 
     /// Locks all leaves. If there are no edits, validates all of them together instead. On failure, returns the index
     /// of the leaf that has changed.
-    fn lock_all(batch: &Batch<'_, '_, K, V, impl Copy>) -> Result<(), usize> {
+    fn lock_all(batch: &BatchExecution<'_, '_, K, V, impl Copy>) -> Result<(), usize> {
         let parts = &batch.parts;
         if batch.edits.is_empty() {
             if parts.len() > 1 {
@@ -527,7 +531,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
     }
 
     /// Stores all edits and unlocks the leaves.
-    fn store_all(&self, batch: &Batch<'_, '_, K, V, impl Copy>) {
+    fn store_all(&self, batch: &BatchExecution<'_, '_, K, V, impl Copy>) {
         if batch.edits.is_empty() {
             return;
         }
@@ -549,7 +553,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
     }
 
     /// Merges leaves that the batch has made sparse.
-    fn merge_sparse(&self, batch: &Batch<'_, '_, K, V, impl Copy>, backoff: &mut Backoff) {
+    fn merge_sparse(&self, batch: &BatchExecution<'_, '_, K, V, impl Copy>, backoff: &mut Backoff) {
         for part in &batch.parts {
             let is_sparse = part.count <= LeafLayout::<K, V>::ENTRIES / 4;
             if is_sparse && part.count < part.version.meta.count() {
@@ -560,17 +564,17 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
 }
 
 /// For plain data.
-impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> FenceTree<K, V, R> {
     /// As `apply_atomically`, or, if that is impossible, one change after the other.
     pub(crate) fn apply(
         &self,
-        request: Request<'_, K, V>,
+        request: BatchOps<'_, K, V>,
         backoff: Backoff,
     ) -> Result<Vec<Option<V>>, Failure> {
         let may_wait = backoff.may_wait();
         match self.apply_atomically(request, backoff, |_| ())? {
-            Outcome::Done(answers) => Ok(answers),
-            Outcome::OneByOne => {
+            BatchResult::Done(answers) => Ok(answers),
+            BatchResult::OneByOne => {
                 self.apply_one_by_one(request, 0..request.len(), request.answers()?, may_wait)
             }
         }
@@ -579,14 +583,14 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
     /// As `apply`, but only the changes in one leaf are atomic together, leaf by leaf in key order.
     pub(crate) fn apply_by_leaf(
         &self,
-        request: Request<'_, K, V>,
+        request: BatchOps<'_, K, V>,
         mut backoff: Backoff,
     ) -> Result<Vec<Option<V>>, Failure> {
         if request.len() < MIN_TO_PLAN {
             let (all, answers) = (0..request.len(), request.answers()?);
             return self.apply_one_by_one(request, all, answers, backoff.may_wait());
         }
-        let mut batch = Batch::<'_, '_, _, _, V>::new(request, self.exact_rank())?;
+        let mut batch = BatchExecution::<'_, '_, _, _, V>::new(request, self.exact_rank())?;
         let mut at = 0;
         while at < batch.order.len() {
             let _operation = self.scheduled.operation();
@@ -612,7 +616,7 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
     /// are inconsistent.
     fn apply_one_by_one(
         &self,
-        request: Request<'_, K, V>,
+        request: BatchOps<'_, K, V>,
         numbers: impl Iterator<Item = usize>,
         mut answers: Vec<Option<V>>,
         may_wait: bool,
@@ -620,13 +624,13 @@ impl<K: Copy + Ord, V: Copy, R: BoundPolicy<K>> Tree<K, V, R> {
         for number in numbers {
             let key = request.key(number);
             let change = |old: Option<&V>| match (request.op(number), old) {
-                (Op::Keep, _) => Change::Keep,
-                (Op::Insert(value), Some(_)) => Change::Value(value),
-                (Op::Insert(value), None) => Change::Entry(*key, value),
-                (Op::Remove, _) => Change::Remove,
+                (Op::Keep, _) => EntryChange::Keep,
+                (Op::Insert(value), Some(_)) => EntryChange::Value(value),
+                (Op::Insert(value), None) => EntryChange::Entry(*key, value),
+                (Op::Remove, _) => EntryChange::Remove,
             };
             let own = if may_wait { Backoff::spinning() } else { Backoff::never() };
-            let read = |leaf: Leaf<'_, K, V>, at| leaf.fetch_value(at);
+            let read = |leaf: LeafRef<'_, K, V>, at| leaf.fetch_value(at);
             answers[number] = self.alter(self.search_key(key), read, own, change, |_| ())?.0;
         }
         Ok(answers)
@@ -672,13 +676,13 @@ impl<K: Copy, V: Copy> LeafBatch<'_, K, V> {
 }
 
 /// The origin of an entry: the leaf, or an edit.
-enum Origin<'a, K, V> {
+enum EntryOrigin<'a, K, V> {
     Old(usize),
     New(&'a PlacedEdit<K, V>),
 }
 
 /// Returns the origin of the entry that will be at `index` after the edits.
-fn origin<K, V>(edits: &[PlacedEdit<K, V>], index: usize) -> Origin<'_, K, V> {
+fn origin<K, V>(edits: &[PlacedEdit<K, V>], index: usize) -> EntryOrigin<'_, K, V> {
     // The numbers of old and of new entries before the current edit.
     let (mut old, mut new) = (0, 0);
     for placed in edits {
@@ -690,11 +694,11 @@ fn origin<K, V>(edits: &[PlacedEdit<K, V>], index: usize) -> Origin<'_, K, V> {
         let stay = placed.at - old;
         match index.cmp(&(new + stay)) {
             cmp::Ordering::Less => break,
-            cmp::Ordering::Equal if is_new => return Origin::New(placed),
+            cmp::Ordering::Equal if is_new => return EntryOrigin::New(placed),
             _ => (old, new) = (placed.at + goes, new + stay + usize::from(is_new)),
         }
     }
-    Origin::Old(old + index - new)
+    EntryOrigin::Old(old + index - new)
 }
 
 #[cfg(all(test, not(hedgerow_loom)))]
@@ -715,9 +719,9 @@ mod tests {
         ];
         let after: Vec<char> = (0..6)
             .map(|index| match origin(&edits, index) {
-                Origin::Old(at) => ['a', 'b', 'c', 'd', 'e'][at],
-                Origin::New(PlacedEdit { edit: Edit::Insert(key, ()), .. }) => *key,
-                Origin::New(_) => unreachable!(),
+                EntryOrigin::Old(at) => ['a', 'b', 'c', 'd', 'e'][at],
+                EntryOrigin::New(PlacedEdit { edit: Edit::Insert(key, ()), .. }) => *key,
+                EntryOrigin::New(_) => unreachable!(),
             })
             .collect();
         assert_eq!(after, ['a', 'x', 'd', 'y', 'z', 'e']);

@@ -1,8 +1,8 @@
 //! Removals of many entries: leaf by leaf, or of a range as of a single point in time.
 
-use super::descent::Tree;
+use super::descent::FenceTree;
 use super::hints::Scale;
-use super::leaf::{BLOCK, Leaf, LeafChanged, LeafHints, LeafLayout, LeafVersion};
+use super::leaf::{BLOCK, LeafChanged, LeafHints, LeafLayout, LeafRef, LeafVersion};
 use super::policy::KeyPolicy;
 use super::range::{Bounds, copy_part, unbounded};
 use super::search::CompareKey;
@@ -12,7 +12,7 @@ use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Keeps the entries for which `keep` returns true, with the values as it leaves them. `keep` runs while nothing is
     /// locked, and again for a leaf that has changed before it could be locked.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) -> Result<(), Failure> {
@@ -76,7 +76,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Replaces the leaf's entries by these, and retires the removed keys. False if the leaf has changed.
     fn rewrite(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         entries: &[(K, V)],
         removed_keys: &mut Vec<K>,
@@ -135,7 +135,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     fn plan_cuts<'a>(
         &'a self,
         (start, end): Bounds<impl CompareKey<K>>,
-        cuts: &mut Vec<Cut<'a, K, V>>,
+        cuts: &mut Vec<LeafRemoval<'a, K, V>>,
         removed_keys: &mut Vec<K>,
         backoff: &mut Backoff,
     ) -> Result<Result<(), LeafChanged>, Failure> {
@@ -160,7 +160,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 }
             }
             cuts.try_reserve(1).map_err(|_| Failure::Alloc)?;
-            cuts.push(Cut { leaf, version, entries: from.min(to)..to, hints });
+            cuts.push(LeafRemoval { leaf, version, entries: from.min(to)..to, hints });
             if is_last {
                 return Ok(Ok(()));
             }
@@ -175,7 +175,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Returns the hints of the leaf without these entries. Computes all ranks while nothing is locked.
     fn plan_cut(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         entries: core::ops::Range<usize>,
     ) -> Result<LeafHints, LeafChanged> {
@@ -192,7 +192,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Locks all leaves, removes the entries, and unlocks the leaves. None if one has changed.
     fn cut_out(
         &self,
-        cuts: &[Cut<'_, K, V>],
+        cuts: &[LeafRemoval<'_, K, V>],
         removed_keys: &mut Vec<K>,
         backoff: &mut Backoff,
     ) -> Option<usize> {
@@ -231,8 +231,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 }
 
 /// The entries to remove from one leaf.
-struct Cut<'a, K, V> {
-    leaf: Leaf<'a, K, V>,
+struct LeafRemoval<'a, K, V> {
+    leaf: LeafRef<'a, K, V>,
     version: LeafVersion,
     entries: core::ops::Range<usize>,
     hints: LeafHints,

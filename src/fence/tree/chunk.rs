@@ -3,7 +3,7 @@
 //! As long as a leaf does not change, the walk goes on in it. If it has changed, the walk searches for the key after
 //! the last one that it has returned.
 
-use super::descent::Tree;
+use super::descent::FenceTree;
 use super::leaf::{BLOCK, LeafChanged};
 use super::policy::KeyPolicy;
 use super::range::copy_raw;
@@ -108,7 +108,7 @@ impl<K: Copy, V: Copy> Chunk<'_, K, V> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Copies the next entries up to `end`. False if there are none.
     #[inline(always)]
     pub(crate) fn next_chunk<'a>(

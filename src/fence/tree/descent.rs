@@ -12,20 +12,20 @@
 //! - `[TR-1]` a writer's release store of the first leaf's address, or of a last one's ↔ `[TR-2]` an acquire load: a
 //!   thread that loads the address sees the leaf allocated.
 
-use super::arena::Arena;
+use super::arena::LeafArena;
 use super::fence::Fence;
-use super::leaf::{Leaf, LeafChanged, LeafLayout, LeafVersion, VersionedLeaf};
+use super::leaf::{LeafChanged, LeafLayout, LeafRef, LeafVersion, VersionedLeaf};
 use super::load::BalanceState;
 use super::policy::KeyPolicy;
 use super::rank::is_exact;
 use super::root::Root;
-use super::search::{CompareKey, Place, SearchKey};
+use super::search::{CompareKey, LeafPlace, SearchKey};
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::{Scheduled, Word};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::cache::CachePadded;
 use crate::sync::hint::Hint;
-use crate::sync::stripes::Counter;
+use crate::sync::stripes::ShardedCounter;
 use core::ptr;
 
 /// Number of descents, each further left than the one before, until a search walks from the first leaf.
@@ -34,7 +34,7 @@ const MAX_ATTEMPTS: usize = 8;
 /// be in the way that often: `Ord` contradicts itself, and the search ends with any answer.
 const CHECKED_ATTEMPTS: usize = 1 << 10;
 
-pub(crate) struct Tree<K, V, R> {
+pub(crate) struct FenceTree<K, V, R> {
     pub(crate) policy: R,
     pub(crate) root: Root,
     /// The first leaf, once there is one; it is never retired.
@@ -42,9 +42,9 @@ pub(crate) struct Tree<K, V, R> {
     /// The last leaf, or one that was the last lately, and the rank of its lower bound: where ascending keys go.
     tail: AtomicPtr<Word>,
     tail_low: Hint<AtomicUsize>,
-    pub(crate) arena: Arena<K, V>,
+    pub(crate) arena: LeafArena<K, V>,
     pub(crate) balance: BalanceState,
-    pub(crate) len: CachePadded<Counter>,
+    pub(crate) len: CachePadded<ShardedCounter>,
     pub(crate) scheduled: Scheduled,
     /// Whether models use `locate_fast`, which makes them many times as long.
     #[cfg(hedgerow_loom)]
@@ -56,12 +56,12 @@ pub(crate) struct Tree<K, V, R> {
 
 /// The target of a search: the leaf of a key, or, if `below` is set, the leaf of the keys right before it.
 #[derive(Clone, Copy)]
-pub(crate) struct Probe<S> {
+pub(crate) struct SearchProbe<S> {
     pub(crate) target: SearchKey<S>,
     pub(crate) below: bool,
 }
 
-impl<S> Probe<S> {
+impl<S> SearchProbe<S> {
     /// Returns whether a leaf with the lower bound `lo` is right of the one to find.
     #[inline(always)]
     fn is_left_of<K>(self, lo: &K) -> bool
@@ -84,23 +84,23 @@ impl<S> Probe<S> {
 }
 
 /// The leaf where a search ended, its version then, and the place in it.
-pub(crate) struct Location<'a, K, V, T = Place> {
-    pub(crate) leaf: Leaf<'a, K, V>,
+pub(crate) struct LeafLocation<'a, K, V, T = LeafPlace> {
+    pub(crate) leaf: LeafRef<'a, K, V>,
     pub(crate) version: LeafVersion,
     pub(crate) place: T,
 }
 
 /// A leaf that is probably the right one, and its fence. None in a map that has never had an entry.
-type Hinted<'a, K, V> = Option<(Leaf<'a, K, V>, &'a Fence)>;
+type Hinted<'a, K, V> = Option<(LeafRef<'a, K, V>, &'a Fence)>;
 
 /// Where the right leaf is, seen from a leaf that a search has read.
-enum Answer<T> {
+enum LeafDirection<T> {
     Here(T),
     Right,
     Left,
 }
 
-impl<K: Copy, V: Copy, R> Tree<K, V, R> {
+impl<K: Copy, V: Copy, R> FenceTree<K, V, R> {
     crate::facade::const_unless_loom! {
         pub(crate) fn new(policy: R) -> Self {
             let () = LeafLayout::<K, V>::FITS;
@@ -110,9 +110,9 @@ impl<K: Copy, V: Copy, R> Tree<K, V, R> {
                 head: AtomicPtr::new(ptr::null_mut()),
                 tail: AtomicPtr::new(ptr::null_mut()),
                 tail_low: Hint::<AtomicUsize>::new(usize::MAX),
-                arena: Arena::new(),
+                arena: LeafArena::new(),
                 balance: BalanceState::new(),
-                len: CachePadded::new(Counter::new()),
+                len: CachePadded::new(ShardedCounter::new()),
                 scheduled: Scheduled::new(),
                 #[cfg(hedgerow_loom)]
                 uses_fast_path: false,
@@ -135,7 +135,7 @@ impl<K: Copy, V: Copy, R> Tree<K, V, R> {
         let mut next = self.head.swap(ptr::null_mut(), Ordering::Relaxed);
         while !next.is_null() {
             // SAFETY: a leaf of this tree's arena, which `self` owns.
-            let leaf = unsafe { Leaf::<K, V>::new(next) };
+            let leaf = unsafe { LeafRef::<K, V>::new(next) };
             let version = leaf.begin();
             let part = (0..version.meta.count()).map(|at| leaf.key(version, at));
             part.map_while(Result::ok).for_each(&mut entry);
@@ -150,7 +150,7 @@ impl<K: Copy, V: Copy, R> Tree<K, V, R> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     #[inline(always)]
     pub(crate) fn search_key<'q>(&self, key: &'q K) -> SearchKey<&'q K> {
         SearchKey::new(key, &self.policy)
@@ -161,39 +161,39 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// release.
     #[inline(always)]
     #[expect(clippy::unused_self, reason = "the leaf lives as long")]
-    pub(crate) unsafe fn leaf_at(&self, words: *mut Word) -> Option<Leaf<'_, K, V>> {
+    pub(crate) unsafe fn leaf_at(&self, words: *mut Word) -> Option<LeafRef<'_, K, V>> {
         // SAFETY: the caller's promise; leaves are freed with the arena.
-        if words.is_null() { None } else { Some(unsafe { Leaf::new(words) }) }
+        if words.is_null() { None } else { Some(unsafe { LeafRef::new(words) }) }
     }
 
     /// Returns the first leaf. None in a map that has never had an entry.
-    pub(crate) fn head(&self) -> Option<Leaf<'_, K, V>> {
+    pub(crate) fn head(&self) -> Option<LeafRef<'_, K, V>> {
         // [TR-2] acquire: pairs with [TR-1] in `set_head`, so the leaf is seen allocated.
         // SAFETY: null, or stored with release by `set_head`.
         unsafe { self.leaf_at(self.head.load(Ordering::Acquire)) }
     }
 
-    pub(crate) fn set_head(&self, leaf: Leaf<'_, K, V>) {
+    pub(crate) fn set_head(&self, leaf: LeafRef<'_, K, V>) {
         // [TR-1] release: pairs with [TR-2] in `head`, so a thread that loads the address sees the leaf allocated.
         self.head.store(leaf.as_ptr(), Ordering::Release);
     }
 
     /// Returns the last leaf, or one that was the last lately, unless it begins behind `rank`.
     #[inline(always)]
-    pub(crate) fn tail_for(&self, rank: usize) -> Option<Leaf<'_, K, V>> {
+    pub(crate) fn tail_for(&self, rank: usize) -> Option<LeafRef<'_, K, V>> {
         if rank < self.tail_low.load() {
             return None;
         }
         self.tail()
     }
 
-    pub(crate) fn tail(&self) -> Option<Leaf<'_, K, V>> {
+    pub(crate) fn tail(&self) -> Option<LeafRef<'_, K, V>> {
         // [TR-2] acquire: pairs with [TR-1] in `set_tail`, so the leaf is seen allocated.
         // SAFETY: null, or stored with release by `set_tail`.
         unsafe { self.leaf_at(self.tail.load(Ordering::Acquire)) }
     }
 
-    pub(crate) fn set_tail(&self, leaf: Leaf<'_, K, V>, low: usize) {
+    pub(crate) fn set_tail(&self, leaf: LeafRef<'_, K, V>, low: usize) {
         // [TR-1] release: pairs with [TR-2] in `tail`, so a thread that loads the address sees the leaf allocated.
         self.tail.store(leaf.as_ptr(), Ordering::Release);
         self.tail_low.store(low);
@@ -203,7 +203,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(always)]
     fn descend(
         &self,
-        probe: Probe<impl CompareKey<K>>,
+        probe: SearchProbe<impl CompareKey<K>>,
         back: usize,
         backoff: &mut Backoff,
     ) -> Result<Hinted<'_, K, V>, WouldWait> {
@@ -253,7 +253,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     #[inline(always)]
-    pub(crate) fn leaf_of(&self, fence: &Fence, at: usize) -> Option<Leaf<'_, K, V>> {
+    pub(crate) fn leaf_of(&self, fence: &Fence, at: usize) -> Option<LeafRef<'_, K, V>> {
         // SAFETY: fences of this tree list leaves of its arena; [FN-2] loads them with acquire, [FN-1] stores them
         // with release.
         unsafe { self.leaf_at(fence.leaf(at)) }
@@ -263,11 +263,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// whose first leaf does not begin behind the probe.
     #[inline]
     fn among_ties<'a>(
-        probe: Probe<impl CompareKey<K>>,
+        probe: SearchProbe<impl CompareKey<K>>,
         last: usize,
         before: impl FnOnce() -> usize,
         ties: impl Fn(usize) -> bool,
-        leaf_of: impl Fn(usize) -> Option<Leaf<'a, K, V>>,
+        leaf_of: impl Fn(usize) -> Option<LeafRef<'a, K, V>>,
         backoff: &mut Backoff,
     ) -> Result<usize, WouldWait> {
         if !ties(last) {
@@ -285,8 +285,8 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     fn starts_after(
-        leaf: Leaf<'_, K, V>,
-        probe: Probe<impl CompareKey<K>>,
+        leaf: LeafRef<'_, K, V>,
+        probe: SearchProbe<impl CompareKey<K>>,
         backoff: &mut Backoff,
     ) -> Result<bool, WouldWait> {
         loop {
@@ -315,11 +315,15 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(always)]
     fn search<'a, T>(
         &'a self,
-        probe: Probe<impl CompareKey<K>>,
-        start: Option<Leaf<'a, K, V>>,
+        probe: SearchProbe<impl CompareKey<K>>,
+        start: Option<LeafRef<'a, K, V>>,
         backoff: &mut Backoff,
-        mut judge: impl FnMut(Leaf<'a, K, V>, LeafVersion, bool) -> Result<Answer<T>, LeafChanged>,
-    ) -> Result<Option<Location<'a, K, V, T>>, WouldWait> {
+        mut judge: impl FnMut(
+            LeafRef<'a, K, V>,
+            LeafVersion,
+            bool,
+        ) -> Result<LeafDirection<T>, LeafChanged>,
+    ) -> Result<Option<LeafLocation<'a, K, V, T>>, WouldWait> {
         let mut start = start;
         let mut attempts = 0;
         loop {
@@ -351,11 +355,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                 }
                 match judge(leaf, version, attempts < CHECKED_ATTEMPTS) {
                     Err(LeafChanged) => backoff.again()?,
-                    Ok(Answer::Here(found)) => {
-                        return Ok(Some(Location { leaf, version, place: found }));
+                    Ok(LeafDirection::Here(found)) => {
+                        return Ok(Some(LeafLocation { leaf, version, place: found }));
                     }
-                    Ok(Answer::Left) => break,
-                    Ok(Answer::Right) => match leaf.next(version) {
+                    Ok(LeafDirection::Left) => break,
+                    Ok(LeafDirection::Right) => match leaf.next(version) {
                         // Ends at the last leaf, even if `Ord` contradicts itself: that leaf has no upper bound.
                         Ok(next) => leaf = next,
                         Err(LeafChanged) => backoff.again()?,
@@ -376,9 +380,9 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(never)]
     fn walk_to<'a>(
         &'a self,
-        probe: Probe<impl CompareKey<K>>,
+        probe: SearchProbe<impl CompareKey<K>>,
         backoff: &mut Backoff,
-    ) -> Result<Option<Leaf<'a, K, V>>, WouldWait> {
+    ) -> Result<Option<LeafRef<'a, K, V>>, WouldWait> {
         while let Some(head) = self.head() {
             let mut leaf = head;
             loop {
@@ -411,28 +415,28 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     pub(crate) fn seek<'a>(
         &'a self,
         target: SearchKey<impl CompareKey<K>>,
-        start: Option<Leaf<'a, K, V>>,
+        start: Option<LeafRef<'a, K, V>>,
         backoff: &mut Backoff,
-    ) -> Result<Option<Location<'a, K, V>>, WouldWait> {
-        let probe = Probe { target, below: false };
+    ) -> Result<Option<LeafLocation<'a, K, V>>, WouldWait> {
+        let probe = SearchProbe { target, below: false };
         self.search(probe, start, backoff, |leaf, version, may_start_after| {
             let place = leaf.place(version, target, &self.policy)?;
             leaf.check(version)?;
             // A key that is found in a leaf belongs to it.
             if place.found {
-                return Ok(Answer::Here(place));
+                return Ok(LeafDirection::Here(place));
             }
             // Between two entries of a leaf, a key belongs to that leaf: its bounds need not be read.
             if place.at == version.meta.count()
                 && leaf.hi(version)?.is_some_and(|hi| probe.is_right_of(&hi))
             {
-                return Ok(Answer::Right);
+                return Ok(LeafDirection::Right);
             }
             let may_start_after = may_start_after && place.at == 0;
             if may_start_after && leaf.lo(version)?.is_some_and(|lo| probe.is_left_of(&lo)) {
-                return Ok(Answer::Left);
+                return Ok(LeafDirection::Left);
             }
-            Ok(Answer::Here(place))
+            Ok(LeafDirection::Here(place))
         })
     }
 
@@ -441,7 +445,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     pub(crate) fn locate_fast(
         &self,
         target: SearchKey<impl CompareKey<K>>,
-    ) -> Option<Location<'_, K, V>> {
+    ) -> Option<LeafLocation<'_, K, V>> {
         if !is_exact::<K, R>() {
             return None;
         }
@@ -459,12 +463,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         let is_here = place.found || place.is_between(version.meta.count());
         // A locked leaf does not validate, and a retired one has no entries.
         let is_sure = is_here && leaf.validate(version);
-        is_sure.then_some(Location { leaf, version, place })
+        is_sure.then_some(LeafLocation { leaf, version, place })
     }
 
     /// Returns the place of an exact key that is greater than all others.
     #[inline(always)]
-    fn locate_at_end(&self, rank: usize) -> Option<Location<'_, K, V>> {
+    fn locate_at_end(&self, rank: usize) -> Option<LeafLocation<'_, K, V>> {
         let leaf = self.tail_for(rank)?;
         let version = leaf.begin();
         let count = version.meta.count();
@@ -472,24 +476,24 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             return None;
         }
         let last = leaf.rank_at(version, count - 1, &self.policy).ok()?;
-        let place = Place { at: count, found: false };
-        (last < rank && leaf.validate(version)).then_some(Location { leaf, version, place })
+        let place = LeafPlace { at: count, found: false };
+        (last < rank && leaf.validate(version)).then_some(LeafLocation { leaf, version, place })
     }
 
     /// Returns the leaf to whose range the probe belongs.
     pub(crate) fn find_leaf<'a>(
         &'a self,
-        probe: Probe<impl CompareKey<K>>,
+        probe: SearchProbe<impl CompareKey<K>>,
         backoff: &mut Backoff,
     ) -> Result<Option<VersionedLeaf<'a, K, V>>, WouldWait> {
         let found = self.search(probe, None, backoff, |leaf, version, may_start_after| {
             if leaf.hi(version)?.is_some_and(|hi| probe.is_right_of(&hi)) {
-                return Ok(Answer::Right);
+                return Ok(LeafDirection::Right);
             }
             if may_start_after && leaf.lo(version)?.is_some_and(|lo| probe.is_left_of(&lo)) {
-                return Ok(Answer::Left);
+                return Ok(LeafDirection::Left);
             }
-            Ok(Answer::Here(()))
+            Ok(LeafDirection::Here(()))
         })?;
         Ok(found.map(|location| (location.leaf, location.version)))
     }
@@ -497,7 +501,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Returns the fence that lists the probe's leaf, as far as the hints say.
     pub(crate) fn fence_for(
         &self,
-        probe: Probe<impl CompareKey<K>>,
+        probe: SearchProbe<impl CompareKey<K>>,
         backoff: &mut Backoff,
     ) -> Result<Option<&Fence>, WouldWait> {
         Ok(self.descend(probe, 0, backoff)?.map(|(_, fence)| fence))
@@ -506,15 +510,15 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Returns the listed leaf to which the hints lead.
     pub(crate) fn descend_to_leaf(
         &self,
-        probe: Probe<impl CompareKey<K>>,
+        probe: SearchProbe<impl CompareKey<K>>,
         backoff: &mut Backoff,
-    ) -> Result<Option<Leaf<'_, K, V>>, WouldWait> {
+    ) -> Result<Option<LeafRef<'_, K, V>>, WouldWait> {
         Ok(self.descend(probe, 0, backoff)?.map(|(leaf, _)| leaf))
     }
 
     /// Returns the leaf to which the hints lead for an exact rank, for fast paths that fall back to a search.
     #[inline(always)]
-    pub(crate) fn hinted_leaf(&self, rank: usize) -> Option<Leaf<'_, K, V>> {
+    pub(crate) fn hinted_leaf(&self, rank: usize) -> Option<LeafRef<'_, K, V>> {
         let table = self.root.table()?;
         let fence = table.fence(table.pick(rank))?;
         self.leaf_of(fence, fence.pick(rank))
@@ -528,7 +532,7 @@ mod tests {
     use std::boxed::Box;
     use std::sync::Arc;
 
-    impl<K, V, R> Tree<K, V, R> {
+    impl<K, V, R> FenceTree<K, V, R> {
         pub(super) fn call_on_link(&self) {
             let call = self.on_link.lock().unwrap().take();
             if let Some(call) = call {
@@ -537,7 +541,7 @@ mod tests {
         }
     }
 
-    fn second_leaf(map: &FenceMap<u64, u64>) -> Option<Leaf<'_, u64, u64>> {
+    fn second_leaf(map: &FenceMap<u64, u64>) -> Option<LeafRef<'_, u64, u64>> {
         let head = map.tree().head()?;
         head.begin().meta.has_hi().then(|| head.next_locked())
     }

@@ -4,9 +4,9 @@
 //! # Synchronization
 //! None beyond that of two searches: the counts of fences are hints, and the answer is an estimate.
 
-use super::descent::{Probe, Tree};
+use super::descent::{FenceTree, SearchProbe};
 use super::fence::Fence;
-use super::leaf::Leaf;
+use super::leaf::LeafRef;
 use super::policy::KeyPolicy;
 use super::range::Bounds;
 use super::search::{CompareKey, SearchKey};
@@ -17,7 +17,7 @@ use core::ptr;
 
 /// The leaf where a range begins or ends.
 struct RangeEnd<'a, K, V> {
-    leaf: Leaf<'a, K, V>,
+    leaf: LeafRef<'a, K, V>,
     /// The leaf's lower bound. The first leaf has none.
     lo: Option<K>,
     /// The number of the leaf's entries, and of those before the bound.
@@ -27,7 +27,7 @@ struct RangeEnd<'a, K, V> {
     leaves: usize,
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Returns an estimate of the number of entries within `bounds`.
     pub(crate) fn approximate_range_len(
         &self,
@@ -87,12 +87,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Returns the number of leaves before the one in which a range begins, as far as the hints say.
     fn leaves_before(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         start: Bound<SearchKey<impl CompareKey<K>>>,
         backoff: &mut Backoff,
     ) -> Result<usize, Failure> {
         let (Bound::Included(target) | Bound::Excluded(target)) = start else { return Ok(0) };
-        let probe = Probe { target, below: false };
+        let probe = SearchProbe { target, below: false };
         let Some(fence) = self.fence_for(probe, backoff)? else { return Ok(0) };
         let place = (0..fence.count()).find(|&at| fence.leaf(at) == leaf.as_ptr());
         // A leaf that is not listed yet was split off the leaf to which the hints lead.

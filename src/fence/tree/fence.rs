@@ -14,7 +14,7 @@ use super::load::{CONFLICT, FenceCounters, LeafLoad};
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard, Lock};
 use crate::facade::{IN_A_MODEL, Word};
-use crate::sync::hint::{Gauge, Hint};
+use crate::sync::hint::{Hint, Statistic};
 use core::hint::select_unpredictable;
 use core::ptr;
 
@@ -27,7 +27,7 @@ pub(crate) struct Fence {
     lows: [Hint<AtomicUsize>; FANOUT],
     leaves: [AtomicPtr<Word>; FANOUT],
     /// The [`LeafLoad`] of each leaf, which moves with the leaf.
-    leaf_loads: [Gauge<AtomicUsize>; FANOUT],
+    leaf_loads: [Statistic<AtomicUsize>; FANOUT],
     pub(crate) counters: FenceCounters,
     /// Never 0 in a fence that the root leads to.
     count: Hint<AtomicUsize>,
@@ -52,7 +52,7 @@ impl Fence {
         Self {
             lows: core::array::from_fn(|_| Hint::<AtomicUsize>::new(usize::MAX)),
             leaves: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            leaf_loads: core::array::from_fn(|_| Gauge::<AtomicUsize>::new(LeafLoad::NEW.0)),
+            leaf_loads: core::array::from_fn(|_| Statistic::<AtomicUsize>::new(LeafLoad::NEW.0)),
             counters: FenceCounters::new(),
             count: Hint::<AtomicUsize>::new(0),
             lock: Lock::new(()),

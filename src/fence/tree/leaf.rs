@@ -23,7 +23,7 @@ use crate::facade::{IN_A_MODEL, Word};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::cache::LINE_BYTES;
 use crate::sync::prefetch;
-use crate::sync::seqlock::{SeqLock, State};
+use crate::sync::seqlock::{SeqLock, StateWord};
 use crate::sync::words::{self, WORD, words_for};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -66,7 +66,7 @@ impl<K, V> LeafLayout<K, V> {
     const STATE: usize = 0;
     /// A word of its own for the [`Meta`], if the state has no room for it.
     const META: usize = 1;
-    const NEXT: usize = if State::HAS_INDEX { 1 } else { 2 };
+    const NEXT: usize = if StateWord::HAS_INDEX { 1 } else { 2 };
     const LO: usize = Self::NEXT + 1;
     const HI: usize = Self::LO + words_for(size_of::<K>());
     const HINTS: usize = Self::HI + words_for(size_of::<K>());
@@ -174,7 +174,7 @@ impl Meta {
 /// A leaf's state and meta as a thread read them. The leaf is validated, or locked, against them.
 #[derive(Clone, Copy)]
 pub(crate) struct LeafVersion {
-    state: State,
+    state: StateWord,
     pub(crate) meta: Meta,
 }
 
@@ -191,7 +191,7 @@ impl LeafVersion {
 }
 
 /// A leaf, and the version under which it was read.
-pub(crate) type VersionedLeaf<'a, K, V> = (Leaf<'a, K, V>, LeafVersion);
+pub(crate) type VersionedLeaf<'a, K, V> = (LeafRef<'a, K, V>, LeafVersion);
 
 /// The leaf was written to since its version was read, so the data read of it must not be used.
 #[derive(Clone, Copy, Debug)]
@@ -206,32 +206,32 @@ struct Column {
     stride: usize,
 }
 
-pub(crate) struct Leaf<'a, K, V> {
+pub(crate) struct LeafRef<'a, K, V> {
     words: *const Word,
     arena: PhantomData<(&'a Word, K, V)>,
 }
 
 // SAFETY: it is a reference to a leaf's words, which any thread reads and writes as atomics. Any thread may copy the
 // leaf's entries, as any thread that shares the tree may, which asks for the same.
-unsafe impl<K: Send, V: Send> Send for Leaf<'_, K, V> {}
+unsafe impl<K: Send, V: Send> Send for LeafRef<'_, K, V> {}
 // SAFETY: as above; a shared reference to it is no more than a copy of it.
-unsafe impl<K: Send, V: Send> Sync for Leaf<'_, K, V> {}
+unsafe impl<K: Send, V: Send> Sync for LeafRef<'_, K, V> {}
 
-impl<K, V> Clone for Leaf<'_, K, V> {
+impl<K, V> Clone for LeafRef<'_, K, V> {
     #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<K, V> Copy for Leaf<'_, K, V> {}
-impl<K, V> PartialEq for Leaf<'_, K, V> {
+impl<K, V> Copy for LeafRef<'_, K, V> {}
+impl<K, V> PartialEq for LeafRef<'_, K, V> {
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
         self.words == other.words
     }
 }
 
-impl<'a, K, V> Leaf<'a, K, V> {
+impl<'a, K, V> LeafRef<'a, K, V> {
     const KEYS: Column =
         Column { start: LeafLayout::<K, V>::KEYS, stride: LeafLayout::<K, V>::KEY };
     const VALUES: Column =
@@ -265,7 +265,7 @@ impl<'a, K, V> Leaf<'a, K, V> {
     #[inline(always)]
     pub(crate) fn begin(self) -> LeafVersion {
         let state = self.lock().begin();
-        let meta = if State::HAS_INDEX {
+        let meta = if StateWord::HAS_INDEX {
             state.index()
         } else {
             // relaxed: payload, which the caller validates or locks before it relies on it.
@@ -310,7 +310,7 @@ impl<'a, K, V> Leaf<'a, K, V> {
     /// Ends a write and publishes it.
     #[inline(always)]
     pub(crate) fn unlock(self, version: LeafVersion, meta: Meta) {
-        if State::HAS_INDEX {
+        if StateWord::HAS_INDEX {
             self.lock().unlock(version.state.next(meta.0));
         } else {
             // relaxed: payload, published by the unlock below.
@@ -348,7 +348,7 @@ impl<'a, K, V> Leaf<'a, K, V> {
 }
 
 /// Fetches of readers. Fetched bytes may be torn until the version is validated.
-impl<K: Copy, V: Copy> Leaf<'_, K, V> {
+impl<K: Copy, V: Copy> LeafRef<'_, K, V> {
     #[inline(always)]
     fn fetch<T>(self, column: Column, at: usize) -> MaybeUninit<T> {
         let offset = column.start * WORD + at * column.stride;
@@ -491,7 +491,7 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
 }
 
 /// Stores by the owner of the lock.
-impl<K: Copy, V: Copy> Leaf<'_, K, V> {
+impl<K: Copy, V: Copy> LeafRef<'_, K, V> {
     #[inline(always)]
     fn put<T: Copy>(self, column: Column, at: usize, value: &T) {
         debug_assert!(at < LeafLayout::<K, V>::ENTRIES);

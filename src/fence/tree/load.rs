@@ -12,9 +12,9 @@
 
 use crate::facade::atomic::AtomicUsize;
 use crate::facade::lock::Lock;
-use crate::sync::hint::Gauge;
 #[cfg(feature = "std-ext")]
 use crate::sync::hint::Hint;
+use crate::sync::hint::Statistic;
 
 /// How many writes a failed attempt to lock a leaf counts for: about as much time is lost by it.
 pub(super) const CONFLICT: usize = 8;
@@ -47,9 +47,9 @@ impl LeafLoad {
 /// Counters of one fence.
 pub(crate) struct FenceCounters {
     /// The recent writes of its leaves when they were counted last.
-    load: Gauge<AtomicUsize>,
-    conflicts: Gauge<AtomicUsize>,
-    moved: Gauge<AtomicUsize>,
+    load: Statistic<AtomicUsize>,
+    conflicts: Statistic<AtomicUsize>,
+    moved: Statistic<AtomicUsize>,
     #[cfg(feature = "std-ext")]
     pub(crate) contention: Contention,
 }
@@ -57,9 +57,9 @@ pub(crate) struct FenceCounters {
 impl FenceCounters {
     pub(crate) fn new() -> Self {
         Self {
-            load: Gauge::<AtomicUsize>::new(0),
-            conflicts: Gauge::<AtomicUsize>::new(0),
-            moved: Gauge::<AtomicUsize>::new(0),
+            load: Statistic::<AtomicUsize>::new(0),
+            conflicts: Statistic::<AtomicUsize>::new(0),
+            moved: Statistic::<AtomicUsize>::new(0),
             #[cfg(feature = "std-ext")]
             contention: Contention::new(),
         }
@@ -138,30 +138,30 @@ impl Contention {
 /// A tree's record of its rebalancing.
 pub(crate) struct BalanceState {
     /// Locked by the thread that rebalances: of two, one returns at once.
-    pub(crate) round: Lock<Round>,
+    pub(crate) round: Lock<LoadRound>,
     /// Leaves that were moved to a neighbouring fence.
-    pub(crate) moved: Gauge<AtomicUsize>,
+    pub(crate) moved: Statistic<AtomicUsize>,
     /// Fences that were split because of their load.
-    pub(crate) splits: Gauge<AtomicUsize>,
+    pub(crate) splits: Statistic<AtomicUsize>,
     /// Fences that were merged because they had little load.
-    pub(crate) merges: Gauge<AtomicUsize>,
+    pub(crate) merges: Statistic<AtomicUsize>,
 }
 
 impl BalanceState {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
-                round: Lock::new(Round { at: 0, so_far: LoadSum::NONE, previous: None }),
-                moved: Gauge::<AtomicUsize>::new(0),
-                splits: Gauge::<AtomicUsize>::new(0),
-                merges: Gauge::<AtomicUsize>::new(0),
+                round: Lock::new(LoadRound { at: 0, so_far: LoadSum::NONE, previous: None }),
+                moved: Statistic::<AtomicUsize>::new(0),
+                splits: Statistic::<AtomicUsize>::new(0),
+                merges: Statistic::<AtomicUsize>::new(0),
             }
         }
     }
 }
 
 /// The position in a round through all fences.
-pub(crate) struct Round {
+pub(crate) struct LoadRound {
     /// The next fence.
     pub(crate) at: usize,
     /// The loads that this round has read.
@@ -170,7 +170,7 @@ pub(crate) struct Round {
     pub(crate) previous: Option<LoadSum>,
 }
 
-impl Round {
+impl LoadRound {
     /// Returns the next of `count` fences. Begins a new round after the last one.
     pub(crate) fn next(&mut self, count: usize) -> usize {
         if self.at >= count {

@@ -4,10 +4,10 @@
 //! fence. Only leaves of the same fence are merged, so that the first leaf of a fence keeps the rank under which the
 //! root lists the fence. A merge is never necessary: if it would have to wait, a later removal does it.
 
-use super::descent::Tree;
+use super::descent::FenceTree;
 use super::fence::{FANOUT, Fence, FenceEditor};
 use super::hints::Scale;
-use super::leaf::{BLOCK, Leaf, LeafChanged, LeafHints, LeafLayout, Meta, VersionedLeaf};
+use super::leaf::{BLOCK, LeafChanged, LeafHints, LeafLayout, LeafRef, Meta, VersionedLeaf};
 use super::policy::KeyPolicy;
 use crate::facade::Word;
 use crate::sync::backoff::Backoff;
@@ -25,11 +25,11 @@ struct MergePlan<'a, K, V> {
     bound: Option<K>,
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Merges the leaf with a neighbour if both are sparse.
     #[cold]
     #[inline(never)]
-    pub(crate) fn merge_if_sparse(&self, leaf: Leaf<'_, K, V>, backoff: &mut Backoff) {
+    pub(crate) fn merge_if_sparse(&self, leaf: LeafRef<'_, K, V>, backoff: &mut Backoff) {
         let version = leaf.begin();
         if version.is_locked() || !version.meta.is_live() {
             return;
@@ -46,14 +46,18 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     /// Returns the left neighbour of a leaf in its fence, as far as the hints say.
-    fn listed_left_neighbour(&self, leaf: Leaf<'_, K, V>, fence: &Fence) -> Option<Leaf<'_, K, V>> {
+    fn listed_left_neighbour(
+        &self,
+        leaf: LeafRef<'_, K, V>,
+        fence: &Fence,
+    ) -> Option<LeafRef<'_, K, V>> {
         let at = (1..fence.count()).find(|&at| fence.leaf(at) == leaf.as_ptr())?;
         // SAFETY: fences of this tree list leaves of its arena, [FN-1] and [FN-2].
         unsafe { self.leaf_at(fence.leaf(at - 1)) }
     }
 
     /// Plans the merge of a leaf and its right neighbour, if they are sparse enough.
-    fn plan_merge<'a>(&'a self, left: Leaf<'a, K, V>) -> Option<MergePlan<'a, K, V>> {
+    fn plan_merge<'a>(&'a self, left: LeafRef<'a, K, V>) -> Option<MergePlan<'a, K, V>> {
         let version = left.begin();
         if version.is_locked()
             || !version.meta.is_live()

@@ -4,8 +4,8 @@
 //! of them together, as a range does ([`read_set`](super::read_set)). A removal confirms them by swaps instead
 //! ([SL-7]).
 
-use super::descent::{Probe, Tree};
-use super::leaf::{Leaf, LeafChanged, LeafVersion, VersionedLeaf};
+use super::descent::{FenceTree, SearchProbe};
+use super::leaf::{LeafChanged, LeafRef, LeafVersion, VersionedLeaf};
 use super::policy::KeyPolicy;
 use super::read_set::ReadSet;
 use super::search::{CompareKey, SearchKey};
@@ -24,13 +24,13 @@ pub(crate) enum Neighbour<S> {
 
 /// An entry that was found. The leaves of the read set have no entry between it and the bound.
 struct NeighbourEntry<'a, K, V> {
-    leaf: Leaf<'a, K, V>,
+    leaf: LeafRef<'a, K, V>,
     version: LeafVersion,
     at: usize,
     read_set: ReadSet<'a, K, V>,
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Returns the entry, as of a single point in time.
     pub(crate) fn neighbour(
         &self,
@@ -166,12 +166,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Returns the left neighbour of a leaf with the lower bound `lo`. None if a leaf has changed meanwhile.
     pub(crate) fn left_neighbour<'a>(
         &'a self,
-        leaf: Leaf<'a, K, V>,
+        leaf: LeafRef<'a, K, V>,
         lo: &K,
         backoff: &mut Backoff,
     ) -> Result<Option<VersionedLeaf<'a, K, V>>, WouldWait> {
-        let is_left = |left: Leaf<'a, K, V>, next| next == leaf && left != leaf;
-        let probe = Probe { target: self.search_key(lo), below: true };
+        let is_left = |left: LeafRef<'a, K, V>, next| next == leaf && left != leaf;
+        let probe = SearchProbe { target: self.search_key(lo), below: true };
         if let Some((left, version)) = self.find_leaf(probe, backoff)? {
             // One write to the left leaf is no reason for a walk: the caller begins again.
             let Ok(next) = left.next(version) else { return Ok(None) };
@@ -260,7 +260,7 @@ mod tests {
         }
     }
 
-    fn right_of(leaf: Leaf<'_, Key, u64>) -> Leaf<'_, Key, u64> {
+    fn right_of(leaf: LeafRef<'_, Key, u64>) -> LeafRef<'_, Key, u64> {
         leaf.next(leaf.begin()).unwrap_or(leaf)
     }
 
@@ -276,7 +276,8 @@ mod tests {
         let first = tree.head().unwrap();
         let second = right_of(first);
         let third = right_of(second);
-        let bound = |leaf: Leaf<'_, Key, u64>| leaf.lo(leaf.begin()).unwrap_or_default().unwrap();
+        let bound =
+            |leaf: LeafRef<'_, Key, u64>| leaf.lo(leaf.begin()).unwrap_or_default().unwrap();
         assert!(first != second && second != third, "there are too few leaves");
         MEDDLES.set(Some((bound(second), Arc::clone(&map))));
         // A walk waits for this lock.

@@ -7,11 +7,11 @@
 //! A range without locks is consistent by `[RA-1]` ([`read_set`](super::read_set)): it linearizes between the last
 //! first read of a leaf and the first validation. A range with locks linearizes when its last lock is taken.
 
-use super::descent::{Probe, Tree};
-use super::leaf::{Leaf, LeafChanged, LeafLayout, LeafVersion, VersionedLeaf};
+use super::descent::{FenceTree, SearchProbe};
+use super::leaf::{LeafChanged, LeafLayout, LeafRef, LeafVersion, VersionedLeaf};
 use super::policy::KeyPolicy;
 use super::read_set::ReadSet;
-use super::search::{CompareKey, Place, SearchKey};
+use super::search::{CompareKey, LeafPlace, SearchKey};
 use crate::api::failure::Failure;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
@@ -38,7 +38,7 @@ fn ends_before<K>(end: Bound<SearchKey<impl CompareKey<K>>>, hi: &K) -> bool {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     pub(crate) fn bound<'q>(&self, bound: Bound<&'q K>) -> Bound<SearchKey<&'q K>> {
         bound.map(|key| self.search_key(key))
     }
@@ -50,7 +50,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> Result<Option<VersionedLeaf<'_, K, V>>, Failure> {
         if let Bound::Included(target) | Bound::Excluded(target) = start {
-            let probe = Probe { target, below: false };
+            let probe = SearchProbe { target, below: false };
             return Ok(self.find_leaf(probe, backoff)?);
         }
         let Some(head) = self.head() else { return Ok(None) };
@@ -60,7 +60,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Returns the number of the leaf's entries before the start of a range.
     pub(crate) fn first_at(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         start: Bound<SearchKey<impl CompareKey<K>>>,
     ) -> Result<usize, LeafChanged> {
@@ -75,7 +75,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Returns the number of the leaf's entries before the end of a range, and whether the range ends in this leaf.
     pub(crate) fn end_at(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         end: Bound<SearchKey<impl CompareKey<K>>>,
     ) -> Result<(usize, bool), LeafChanged> {
@@ -94,7 +94,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         Ok((at, true))
     }
 
-    pub(crate) fn index_after(place: Place) -> usize {
+    pub(crate) fn index_after(place: LeafPlace) -> usize {
         place.at + usize::from(place.found)
     }
 
@@ -140,7 +140,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         for _ in 0..TRIES {
             read_set.clear();
             let mut len = 0;
-            let count = |leaf: Leaf<'_, K, V>, version, part: core::ops::Range<usize>| {
+            let count = |leaf: LeafRef<'_, K, V>, version, part: core::ops::Range<usize>| {
                 len += part.len();
                 Ok(leaf.validate(version))
             };
@@ -164,7 +164,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         read_set: &mut ReadSet<'a, K, V>,
         backoff: &mut Backoff,
         mut each: impl FnMut(
-            Leaf<'a, K, V>,
+            LeafRef<'a, K, V>,
             LeafVersion,
             core::ops::Range<usize>,
         ) -> Result<bool, Failure>,
@@ -254,7 +254,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 }
 
 /// Locks a leaf whose left neighbour the caller has locked, so that it cannot be retired in the meantime.
-fn lock_next<K: Copy, V: Copy>(leaf: Leaf<'_, K, V>) -> LeafVersion {
+fn lock_next<K: Copy, V: Copy>(leaf: LeafRef<'_, K, V>) -> LeafVersion {
     let mut backoff = Backoff::spinning();
     loop {
         let version = leaf.begin();
@@ -269,7 +269,7 @@ fn lock_next<K: Copy, V: Copy>(leaf: Leaf<'_, K, V>) -> LeafVersion {
 /// Copies entries that may be torn; the caller validates the leaf before it reads them.
 #[inline(always)]
 pub(crate) fn copy_raw<K: Copy, V: Copy>(
-    leaf: Leaf<'_, K, V>,
+    leaf: LeafRef<'_, K, V>,
     from: usize,
     into: &mut [MaybeUninit<(K, V)>],
 ) {
@@ -285,7 +285,7 @@ pub(crate) fn copy_raw<K: Copy, V: Copy>(
 
 /// Appends entries of a leaf to `into`. False if the leaf has changed since `version`.
 pub(crate) fn copy_part<K: Copy, V: Copy>(
-    leaf: Leaf<'_, K, V>,
+    leaf: LeafRef<'_, K, V>,
     version: LeafVersion,
     part: core::ops::Range<usize>,
     into: &mut Vec<(K, V)>,

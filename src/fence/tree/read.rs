@@ -1,7 +1,7 @@
 //! Lookups of one key, and of several keys in a snapshot.
 
-use super::descent::Tree;
-use super::leaf::{Leaf, LeafVersion};
+use super::descent::FenceTree;
+use super::leaf::{LeafRef, LeafVersion};
 use super::policy::KeyPolicy;
 use super::rank::is_exact;
 use super::read_set::ReadSet;
@@ -14,13 +14,13 @@ use core::mem::MaybeUninit;
 /// The leaf is locked or has changed, or another leaf may be the right one.
 pub(crate) struct Unsure;
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Looks up a key, and returns what `read` fetches at its place. Linearizes when the leaf is validated last.
     #[inline(always)]
     pub(crate) fn get<T: Copy>(
         &self,
         target: SearchKey<impl CompareKey<K>>,
-        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        read: impl Fn(LeafRef<'_, K, V>, usize) -> MaybeUninit<T>,
     ) -> Option<T> {
         let _operation = self.scheduled.operation();
         // Fast path: exact keys are compared without validation first, and mostly the hints are right.
@@ -39,10 +39,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(always)]
     fn read_in_leaf<T: Copy>(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         target: SearchKey<impl CompareKey<K>>,
-        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        read: impl Fn(LeafRef<'_, K, V>, usize) -> MaybeUninit<T>,
     ) -> Result<Option<T>, Unsure> {
         // A locked leaf does not validate, and a retired one has no entries.
         let place = leaf.place(version, target, &self.policy).map_err(|_| Unsure)?;
@@ -66,7 +66,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(always)]
     pub(crate) fn get_in_leaf(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         target: SearchKey<impl CompareKey<K>>,
     ) -> Result<Option<V>, Unsure> {
@@ -78,7 +78,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     pub(crate) fn get_by_search<T: Copy>(
         &self,
         target: SearchKey<impl CompareKey<K>>,
-        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        read: impl Fn(LeafRef<'_, K, V>, usize) -> MaybeUninit<T>,
         backoff: &mut Backoff,
     ) -> Result<Option<T>, WouldWait> {
         let _operation = self.scheduled.operation();
@@ -89,7 +89,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     fn search_and_read<T: Copy>(
         &self,
         target: SearchKey<impl CompareKey<K>>,
-        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        read: impl Fn(LeafRef<'_, K, V>, usize) -> MaybeUninit<T>,
         backoff: &mut Backoff,
     ) -> Result<Option<T>, WouldWait> {
         loop {
@@ -112,7 +112,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     pub(crate) fn get_snapshot<T: Copy>(
         &self,
         keys: &[SearchKey<impl CompareKey<K>>],
-        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        read: impl Fn(LeafRef<'_, K, V>, usize) -> MaybeUninit<T>,
         mut backoff: Backoff,
     ) -> Result<Vec<Option<T>>, Failure> {
         let _operation = self.scheduled.operation();

@@ -6,7 +6,7 @@
 //!   was the right neighbour of the one before it. The sequentially consistent fence before the validation makes two
 //!   snapshots agree about the order of two independent writes.
 
-use super::leaf::{Leaf, LeafVersion, VersionedLeaf};
+use super::leaf::{LeafRef, LeafVersion, VersionedLeaf};
 use crate::api::failure::Failure;
 use crate::facade::atomic::{self, Ordering};
 use alloc::vec::Vec;
@@ -44,7 +44,7 @@ impl<'a, K: Copy, V: Copy> ReadSet<'a, K, V> {
 
     pub(crate) fn push(
         &mut self,
-        leaf: Leaf<'a, K, V>,
+        leaf: LeafRef<'a, K, V>,
         version: LeafVersion,
     ) -> Result<(), Failure> {
         if let Some(slot) = self.inline.get_mut(self.len) {
@@ -77,7 +77,7 @@ impl<'a, K: Copy, V: Copy> ReadSet<'a, K, V> {
     ///
     /// Swaps each leaf's state for itself, because a load is not enough: a thread that writes to one of these leaves,
     /// and then reads the locked one, could miss the lock while the load misses its write [SL-7].
-    pub(crate) fn confirm_all_but(&self, locked: Leaf<'a, K, V>) -> bool {
+    pub(crate) fn confirm_all_but(&self, locked: LeafRef<'a, K, V>) -> bool {
         self.iter().all(|(leaf, version)| leaf == locked || leaf.confirm(version))
     }
 

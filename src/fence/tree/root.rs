@@ -30,7 +30,7 @@ struct TableHeader {
     older: *mut TableHeader,
 }
 
-struct Slot {
+struct FenceSlot {
     low: Hint<AtomicUsize>,
     fence: AtomicPtr<Fence>,
 }
@@ -43,7 +43,7 @@ impl<'r> RootTable<'r> {
     fn make(room: usize) -> Result<*mut TableHeader, AllocError> {
         let count = Hint::<AtomicUsize>::new(0);
         let header = TableHeader { count, room, older: ptr::null_mut() };
-        memory::with_tail(header, room, || Slot {
+        memory::with_tail(header, room, || FenceSlot {
             low: Hint::<AtomicUsize>::new(usize::MAX),
             fence: AtomicPtr::new(ptr::null_mut()),
         })
@@ -63,10 +63,10 @@ impl<'r> RootTable<'r> {
     }
 
     #[inline(always)]
-    fn slot(self, at: usize) -> &'r Slot {
+    fn slot(self, at: usize) -> &'r FenceSlot {
         debug_assert!(at < self.room());
         // SAFETY: `make` put `room` slots right behind the header, and all callers keep `at` below `room`.
-        unsafe { self.0.add(1).cast::<Slot>().add(at).as_ref() }
+        unsafe { self.0.add(1).cast::<FenceSlot>().add(at).as_ref() }
     }
 
     #[inline(always)]
@@ -210,7 +210,7 @@ impl Root {
         let is_latest = self.table().is_some_and(|table| table.is(old));
         if editor.is_none() || !is_latest {
             // SAFETY: made above, and not published.
-            unsafe { memory::free_with_tail::<TableHeader, Slot>(made, room) };
+            unsafe { memory::free_with_tail::<TableHeader, FenceSlot>(made, room) };
             return Ok(editor.is_some());
         }
         // SAFETY: made above, and not published.
@@ -238,7 +238,7 @@ impl Root {
         let done = self.reserve_fence(wait).map(|_| self.publish_first(made, leaf, wait, before));
         if !matches!(done, Ok(true)) {
             // SAFETY: made above, and not published.
-            unsafe { memory::free_with_tail::<TableHeader, Slot>(made, FIRST) };
+            unsafe { memory::free_with_tail::<TableHeader, FenceSlot>(made, FIRST) };
         }
         done
     }
@@ -281,7 +281,7 @@ impl Root {
         let mut table = self.table();
         let mut current = true;
         while let Some(this) = table {
-            let here = size_of::<TableHeader>() + this.room() * size_of::<Slot>();
+            let here = size_of::<TableHeader>() + this.room() * size_of::<FenceSlot>();
             bytes += here;
             retired += if current { 0 } else { here };
             current = false;
@@ -301,7 +301,7 @@ impl Drop for Root {
         unsafe {
             while !table.is_null() {
                 let (older, room) = ((*table).older, (*table).room);
-                memory::free_with_tail::<TableHeader, Slot>(table, room);
+                memory::free_with_tail::<TableHeader, FenceSlot>(table, room);
                 table = older;
             }
             while !fence.is_null() {

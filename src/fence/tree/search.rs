@@ -1,6 +1,6 @@
 //! The search for a key's place in a leaf: the hints name a block, and the block's keys are compared.
 
-use super::leaf::{BLOCK, Leaf, LeafChanged, LeafLayout, LeafVersion};
+use super::leaf::{BLOCK, LeafChanged, LeafLayout, LeafRef, LeafVersion};
 use super::policy::KeyPolicy;
 use super::rank::is_exact;
 use core::cmp::Ordering;
@@ -31,13 +31,13 @@ fn last_block_before<E>(
 
 /// The place in a leaf where a key is, or where it would be inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct LeafPlace {
     /// Number of the leaf's entries before it.
     pub(crate) at: usize,
     pub(crate) found: bool,
 }
 
-impl Place {
+impl LeafPlace {
     /// Whether the place is between two of a leaf's `count` entries. If so, the key is in the leaf's range.
     #[inline(always)]
     pub(crate) fn is_between(self, count: usize) -> bool {
@@ -59,17 +59,17 @@ impl<K: Ord> CompareKey<K> for &K {
 }
 
 /// A borrowed form of a key, or anything else that is [`Comparable`] with keys.
-pub(crate) struct Query<'q, Q: ?Sized>(pub(crate) &'q Q);
+pub(crate) struct KeyQuery<'q, Q: ?Sized>(pub(crate) &'q Q);
 
-impl<Q: ?Sized> Clone for Query<'_, Q> {
+impl<Q: ?Sized> Clone for KeyQuery<'_, Q> {
     #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<Q: ?Sized> Copy for Query<'_, Q> {}
+impl<Q: ?Sized> Copy for KeyQuery<'_, Q> {}
 
-impl<K, Q: Comparable<K> + ?Sized> CompareKey<K> for Query<'_, Q> {
+impl<K, Q: Comparable<K> + ?Sized> CompareKey<K> for KeyQuery<'_, Q> {
     #[inline(always)]
     fn compare(self, _: usize, key: &K) -> Ordering {
         self.0.compare(key)
@@ -100,7 +100,7 @@ impl<'q, K: Copy> SearchKey<&'q K> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
+impl<K: Copy + Ord, V: Copy> LeafRef<'_, K, V> {
     /// Returns the place of a key among the leaf's entries, even if the key belongs to another leaf. For exact keys
     /// nothing is validated, and a concurrent write may make it any place in the leaf.
     #[inline(always)]
@@ -109,7 +109,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         target: SearchKey<impl CompareKey<K>>,
         policy: &R,
-    ) -> Result<Place, LeafChanged> {
+    ) -> Result<LeafPlace, LeafChanged> {
         if is_exact::<K, R>() {
             Ok(self.place_exact(version, target.rank, policy))
         } else {
@@ -164,7 +164,12 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     }
 
     #[inline(always)]
-    fn place_exact<R: KeyPolicy<K>>(self, version: LeafVersion, rank: usize, policy: &R) -> Place {
+    fn place_exact<R: KeyPolicy<K>>(
+        self,
+        version: LeafVersion,
+        rank: usize,
+        policy: &R,
+    ) -> LeafPlace {
         let base = self.base_rank(version, policy).unwrap_or(0);
         let block = self.block_of(version, base, rank);
         // If the key is found, its value is in this block. The loads of keys overlap with this one.
@@ -206,7 +211,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         block: usize,
         rank: usize,
         policy: &R,
-    ) -> Place {
+    ) -> LeafPlace {
         let count = version.meta.count();
         if count < BLOCK {
             return self.place_in_few(count, rank, policy);
@@ -222,13 +227,13 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
             step /= 2;
         }
         let last = rank_of(less);
-        Place { at: first + less + usize::from(last < rank), found: last == rank }
+        LeafPlace { at: first + less + usize::from(last < rank), found: last == rank }
     }
 
     /// As `place_in`, in a leaf of less than a block.
-    fn place_in_few<R: KeyPolicy<K>>(self, count: usize, rank: usize, policy: &R) -> Place {
+    fn place_in_few<R: KeyPolicy<K>>(self, count: usize, rank: usize, policy: &R) -> LeafPlace {
         let at = (0..count).filter(|&at| self.exact_rank_at(at, policy) < rank).count();
-        Place { at, found: at < count && self.exact_rank_at(at, policy) == rank }
+        LeafPlace { at, found: at < count && self.exact_rank_at(at, policy) == rank }
     }
 
     /// As `place_in`, if the key may belong to a block before `block`, because hints tie.
@@ -240,7 +245,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         block: usize,
         rank: usize,
         policy: &R,
-    ) -> Place {
+    ) -> LeafPlace {
         let is_at_most = |at| Ok::<_, Infallible>(self.exact_rank_at(at, policy) <= rank);
         let Ok(block) = last_block_before(block, is_at_most);
         self.place_in(version, block, rank, policy)
@@ -251,7 +256,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         target: SearchKey<impl CompareKey<K>>,
         policy: &R,
-    ) -> Result<Place, LeafChanged> {
+    ) -> Result<LeafPlace, LeafChanged> {
         let base = self.base_rank(version, policy)?;
         let block = self.block_of(version, base, target.rank);
         self.prefetch_values(block);
@@ -271,7 +276,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         block: usize,
         target: SearchKey<impl CompareKey<K>>,
-    ) -> Result<Place, LeafChanged> {
+    ) -> Result<LeafPlace, LeafChanged> {
         let first = block * BLOCK;
         let some = (version.meta.count() - first).min(BLOCK);
         if size_of::<K>() > LARGE {
@@ -289,7 +294,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
             Ok(at) => (at, true),
             Err(at) => (at, false),
         };
-        Ok(Place { at: first + at, found })
+        Ok(LeafPlace { at: first + at, found })
     }
 
     /// As `order_in`, with one key at a time on the stack.
@@ -300,18 +305,18 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         version: LeafVersion,
         keys: core::ops::Range<usize>,
         target: SearchKey<impl CompareKey<K>>,
-    ) -> Result<Place, LeafChanged> {
+    ) -> Result<LeafPlace, LeafChanged> {
         let (mut low, mut high) = (keys.start, keys.end);
         while low < high {
             let middle = usize::midpoint(low, high);
             match target.compare(&self.key(version, middle)?) {
                 Ordering::Less => high = middle,
-                Ordering::Equal => return Ok(Place { at: middle, found: true }),
+                Ordering::Equal => return Ok(LeafPlace { at: middle, found: true }),
                 Ordering::Greater => low = middle + 1,
             }
         }
         self.check(version)?;
-        Ok(Place { at: low, found: false })
+        Ok(LeafPlace { at: low, found: false })
     }
 }
 

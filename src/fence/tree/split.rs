@@ -11,11 +11,11 @@
 //! - Locks are taken in key order, and leaf before fence before root. A thread that holds a leaf's lock only tries to
 //!   lock a fence, and never waits for it.
 
-use super::descent::{Location, Probe, Tree};
+use super::descent::{FenceTree, LeafLocation, SearchProbe};
 use super::fence::{FANOUT, Fence, FenceEditor, Listing};
 use super::hints::Scale;
 use super::leaf::{
-    BLOCK, Leaf, LeafChanged, LeafHints, LeafLayout, LeafVersion, Meta, VersionedLeaf,
+    BLOCK, LeafChanged, LeafHints, LeafLayout, LeafRef, LeafVersion, Meta, VersionedLeaf,
 };
 use super::policy::{BoundPolicy, KeyPolicy, PendingBound};
 use super::root::RootEditor;
@@ -33,7 +33,7 @@ struct HalfPlan {
     scale: Scale,
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Makes the first leaf, the first fence and the first root table.
     #[cold]
     #[inline(never)]
@@ -69,7 +69,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(never)]
     pub(crate) fn split(
         &self,
-        location: &Location<'_, K, V>,
+        location: &LeafLocation<'_, K, V>,
         key: &K,
         backoff: &mut Backoff,
     ) -> Result<(), Failure>
@@ -167,7 +167,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Returns the hints of a leaf that has only these `entries` of `leaf`.
     fn plan_half(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         entries: core::ops::Range<usize>,
         old: Scale,
@@ -195,7 +195,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         target: SearchKey<impl CompareKey<K>>,
         backoff: &mut Backoff,
     ) -> Result<(), WouldWait> {
-        let probe = Probe { target, below: false };
+        let probe = SearchProbe { target, below: false };
         let Some(mut left) = self.descend_to_leaf(probe, backoff)? else { return Ok(()) };
         // Bounded, because inconsistent keys may lead round in a circle.
         for _ in 0..FANOUT {
@@ -216,7 +216,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Lists the right neighbour of `left` in the fence that lists `left`. If that is impossible now, a later writer
     /// does it.
     #[inline(never)]
-    pub(crate) fn list_right_of(&self, left: Leaf<'_, K, V>, backoff: &mut Backoff) {
+    pub(crate) fn list_right_of(&self, left: LeafRef<'_, K, V>, backoff: &mut Backoff) {
         // Twice, since the fence may have to be split first.
         for _ in 0..2 {
             match self.try_list(left, backoff) {
@@ -227,7 +227,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     /// As `list_right_of`, without splitting a full fence; returns that fence.
-    fn try_list(&self, left: Leaf<'_, K, V>, backoff: &mut Backoff) -> Option<&Fence> {
+    fn try_list(&self, left: LeafRef<'_, K, V>, backoff: &mut Backoff) -> Option<&Fence> {
         let version = left.begin();
         if version.is_locked() || !version.meta.is_live() || !version.meta.has_hi() {
             return None;
@@ -266,7 +266,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     /// Returns the fence that lists the leaf, as far as the hints say.
     pub(crate) fn fence_of(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         backoff: &mut Backoff,
     ) -> Result<Option<&Fence>, WouldWait> {
@@ -274,7 +274,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             Err(LeafChanged) => Ok(None),
             Ok(None) => Ok(self.root.table().and_then(|table| table.fence(0))),
             Ok(Some(lo)) => {
-                let probe = Probe { target: self.search_key(&lo), below: false };
+                let probe = SearchProbe { target: self.search_key(&lo), below: false };
                 self.fence_for(probe, backoff)
             }
         }
@@ -306,7 +306,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             self.init_root(&mut backoff)?;
         }
         self.start_leaf_at(key, &mut backoff)?;
-        let probe = Probe { target: self.search_key(key), below: false };
+        let probe = SearchProbe { target: self.search_key(key), below: false };
         let Some((leaf, _)) = self.find_leaf(probe, &mut backoff)? else { return Ok(()) };
         let Some(fence) = self.fence_for(probe, &mut backoff)? else { return Ok(()) };
         self.root.reserve(true)?;

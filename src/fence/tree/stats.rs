@@ -1,6 +1,6 @@
 //! Figures about a tree as a whole.
 
-use super::descent::Tree;
+use super::descent::FenceTree;
 use super::leaf::LeafLayout;
 use super::policy::KeyPolicy;
 use super::root::RootTable;
@@ -29,7 +29,7 @@ pub struct FenceStats {
     pub joins: usize,
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     pub(crate) fn stats(&self) -> FenceStats {
         let (bytes, retired_bytes) = self.root.bytes();
         let balance = &self.balance;

@@ -3,8 +3,8 @@
 //! The ranges of the leaves have no gaps between them. So a walk that goes on at the upper bound of the last leaf meets
 //! each key that stays exactly once, even if leaves are split and merged meanwhile.
 
-use super::descent::{Probe, Tree};
-use super::leaf::{Leaf, LeafChanged, LeafVersion, VersionedLeaf};
+use super::descent::{FenceTree, SearchProbe};
+use super::leaf::{LeafChanged, LeafRef, LeafVersion, VersionedLeaf};
 use super::policy::KeyPolicy;
 use super::range::{copy_part, unbounded};
 use super::search::{CompareKey, SearchKey};
@@ -68,7 +68,7 @@ type UpTo<'a, K, V> = (VersionedLeaf<'a, K, V>, usize);
 
 /// A walk's part of one leaf.
 pub(crate) struct LeafPart<'a, K, V> {
-    pub(crate) leaf: Leaf<'a, K, V>,
+    pub(crate) leaf: LeafRef<'a, K, V>,
     pub(crate) version: LeafVersion,
     pub(crate) entries: core::ops::Range<usize>,
     /// Where the walk goes on. None at the end.
@@ -81,7 +81,7 @@ impl<K: Copy, V> Clone for LeafPart<'_, K, V> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Appends the entries of one leaf, from `place` up to `end`, to `into`. Returns where the walk goes on.
     pub(crate) fn copy_next_leaf<'a>(
         &'a self,
@@ -170,10 +170,10 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
         loop {
             let seen = match end {
                 Bound::Included(target) => {
-                    self.find_leaf(Probe { target, below: false }, backoff)?
+                    self.find_leaf(SearchProbe { target, below: false }, backoff)?
                 }
                 Bound::Excluded(target) => {
-                    self.find_leaf(Probe { target, below: true }, backoff)?
+                    self.find_leaf(SearchProbe { target, below: true }, backoff)?
                 }
                 Bound::Unbounded => self.last_leaf(backoff)?,
             };

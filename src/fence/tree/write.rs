@@ -10,19 +10,16 @@
 //! takes 724 instructions (callgrind). It took 1,170 before wide registers moved the words
 //! ([`wide`](crate::sync::wide)) and while each hint was stored by itself.
 
-use super::descent::{Location, Tree};
+use super::descent::{FenceTree, LeafLocation};
 use super::hints::Scale;
-use super::leaf::{BLOCK, Leaf, LeafChanged, LeafHints, LeafLayout, LeafVersion, Meta};
+use super::leaf::{BLOCK, LeafChanged, LeafHints, LeafLayout, LeafRef, LeafVersion, Meta};
 use super::policy::{BoundPolicy, KeyPolicy};
 use super::rank::is_exact;
 use super::search::{CompareKey, SearchKey};
 use crate::api::failure::Failure;
-use crate::api::op::Change;
+use crate::api::op::{Altered, EntryChange};
 use crate::sync::backoff::Backoff;
 use core::mem::MaybeUninit;
-
-/// The entry that an operation found, and the operation's decision.
-pub(crate) type Altered<K, V, T = V> = (Option<T>, Change<K, V>);
 
 /// The hints that a leaf will have after a change.
 pub(crate) struct HintPlan<K> {
@@ -32,7 +29,7 @@ pub(crate) struct HintPlan<K> {
     pub(crate) base: Option<K>,
 }
 
-impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> FenceTree<K, V, R> {
     /// Applies what `decide` returns to the entry of a key. `read` fetches what `decide` needs of the old entry.
     ///
     /// - `decide` runs while nothing is locked, and again if the leaf has changed before it could be locked.
@@ -43,15 +40,15 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     pub(crate) fn alter<T: Copy>(
         &self,
         target: SearchKey<impl CompareKey<K>>,
-        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        read: impl Fn(LeafRef<'_, K, V>, usize) -> MaybeUninit<T>,
         backoff: Backoff,
-        decide: impl FnMut(Option<&T>) -> Change<K, V>,
+        decide: impl FnMut(Option<&T>) -> EntryChange<K, V>,
         taken: impl FnOnce(T),
     ) -> Result<Altered<K, V, T>, Failure>
     where
         R: BoundPolicy<K>,
     {
-        let split = |location: &Location<'_, K, V>, key: &K, backoff: &mut Backoff| {
+        let split = |location: &LeafLocation<'_, K, V>, key: &K, backoff: &mut Backoff| {
             self.split(location, key, backoff)
         };
         self.alter_or_split(target, read, backoff, decide, taken, split)
@@ -64,16 +61,16 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     pub(crate) fn remove_if<T: Copy>(
         &self,
         target: SearchKey<impl CompareKey<K>>,
-        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        read: impl Fn(LeafRef<'_, K, V>, usize) -> MaybeUninit<T>,
         backoff: Backoff,
         mut wanted: impl FnMut(&T) -> bool,
         taken: impl FnOnce(T),
     ) -> Result<(), Failure> {
         let decide = |old: Option<&T>| match old {
-            Some(old) if wanted(old) => Change::Remove,
-            _ => Change::Keep,
+            Some(old) if wanted(old) => EntryChange::Remove,
+            _ => EntryChange::Keep,
         };
-        let split = |_: &Location<'_, K, V>, _: &K, _: &mut Backoff| Ok(());
+        let split = |_: &LeafLocation<'_, K, V>, _: &K, _: &mut Backoff| Ok(());
         self.alter_or_split(target, read, backoff, decide, taken, split).map(drop)
     }
 
@@ -82,11 +79,11 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     fn alter_or_split<T: Copy>(
         &self,
         target: SearchKey<impl CompareKey<K>>,
-        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        read: impl Fn(LeafRef<'_, K, V>, usize) -> MaybeUninit<T>,
         mut backoff: Backoff,
-        mut decide: impl FnMut(Option<&T>) -> Change<K, V>,
+        mut decide: impl FnMut(Option<&T>) -> EntryChange<K, V>,
         taken: impl FnOnce(T),
-        split: impl Fn(&Location<'_, K, V>, &K, &mut Backoff) -> Result<(), Failure>,
+        split: impl Fn(&LeafLocation<'_, K, V>, &K, &mut Backoff) -> Result<(), Failure>,
     ) -> Result<Altered<K, V, T>, Failure> {
         let _operation = self.scheduled.operation();
         let mut has_listed = false;
@@ -98,7 +95,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             };
             let Some(location) = location else {
                 let change = decide(None);
-                if !matches!(change, Change::Entry(..)) {
+                if !matches!(change, EntryChange::Entry(..)) {
                     return Ok((None, change));
                 }
                 // At most once, since the first leaf is never retired.
@@ -126,16 +123,16 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
             };
             let change = decide(old.as_ref());
             let done = match (&change, old) {
-                (Change::Keep, _) | (Change::Value(_) | Change::Remove, None) => {
+                (EntryChange::Keep, _) | (EntryChange::Value(_) | EntryChange::Remove, None) => {
                     return Ok((old, change));
                 }
-                (Change::Value(value), Some(_)) => {
+                (EntryChange::Value(value), Some(_)) => {
                     Self::replace(&location, |leaf, at| leaf.put_value(at, value))
                 }
-                (Change::Entry(key, value), Some(_)) => {
+                (EntryChange::Entry(key, value), Some(_)) => {
                     Self::replace(&location, |leaf, at| leaf.put_entry(at, key, value))
                 }
-                (Change::Entry(key, value), None) => {
+                (EntryChange::Entry(key, value), None) => {
                     if location.version.meta.count() == LeafLayout::<K, V>::ENTRIES {
                         split(&location, key, &mut backoff)?;
                         // Other writers may fill both halves before this one comes back. If it may not wait, the number
@@ -145,12 +142,12 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
                     }
                     self.insert(&location, target, key, value)
                 }
-                (Change::Remove, Some(_)) => self.remove(&location),
+                (EntryChange::Remove, Some(_)) => self.remove(&location),
             };
             if done {
                 // Before the merge, which calls `Ord` and so may panic.
                 old.map(taken);
-                if matches!(change, Change::Remove) {
+                if matches!(change, EntryChange::Remove) {
                     self.merge_after_removal(location.leaf, location.version, &mut backoff);
                 }
                 return Ok((old, change));
@@ -162,7 +159,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     #[inline(always)]
-    fn replace(location: &Location<'_, K, V>, put: impl Fn(Leaf<'_, K, V>, usize)) -> bool {
+    fn replace(location: &LeafLocation<'_, K, V>, put: impl Fn(LeafRef<'_, K, V>, usize)) -> bool {
         // A lock that is taken from this version proves that the entry is still at this place.
         let locked = location.leaf.try_lock(location.version);
         if locked {
@@ -175,7 +172,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(always)]
     fn insert(
         &self,
-        location: &Location<'_, K, V>,
+        location: &LeafLocation<'_, K, V>,
         target: SearchKey<impl CompareKey<K>>,
         key: &K,
         value: &V,
@@ -197,7 +194,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     }
 
     #[inline(always)]
-    fn remove(&self, location: &Location<'_, K, V>) -> bool {
+    fn remove(&self, location: &LeafLocation<'_, K, V>) -> bool {
         let (leaf, version, at) = (location.leaf, location.version, location.place.at);
         let count = version.meta.count();
         let Ok(plan) = self.plan_removal(leaf, version, at) else { return false };
@@ -215,7 +212,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(always)]
     pub(crate) fn merge_after_removal(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         backoff: &mut Backoff,
     ) {
@@ -240,7 +237,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(always)]
     fn plan_insertion(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         at: usize,
         rank: usize,
@@ -283,7 +280,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(never)]
     fn plan_with_new_scale(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         at: usize,
         rank: usize,
@@ -307,7 +304,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
     #[inline(always)]
     pub(crate) fn plan_removal(
         &self,
-        leaf: Leaf<'_, K, V>,
+        leaf: LeafRef<'_, K, V>,
         version: LeafVersion,
         at: usize,
     ) -> Result<HintPlan<K>, LeafChanged> {
@@ -334,7 +331,7 @@ impl<K: Copy + Ord, V: Copy, R: KeyPolicy<K>> Tree<K, V, R> {
 impl<K: Copy> HintPlan<K> {
     /// Stores the plan in a locked leaf. Returns the leaf's meta with it.
     #[inline(always)]
-    pub(crate) fn put<V: Copy>(&self, leaf: Leaf<'_, K, V>, meta: Meta) -> Meta {
+    pub(crate) fn put<V: Copy>(&self, leaf: LeafRef<'_, K, V>, meta: Meta) -> Meta {
         leaf.put_hints(&self.hints);
         let meta = meta.with_shift(self.shift);
         match self.base {

@@ -4,23 +4,23 @@ use super::MOST_REACH;
 use super::storage::Storage;
 use crate::api::hash::KeyHash;
 pub(super) use crate::api::op::Altered;
-use crate::api::op::Change;
-use crate::bins::bin::{Bin, BinChanged, Entry};
+use crate::api::op::EntryChange;
+use crate::bins::bin::{Bin, BinChanged, EntryWords};
 use crate::bins::layout::{Layout, MAX_SLOTS};
 use crate::bins::tags::Tags;
 use crate::error::TryInsertError;
 use crate::flat::lookup::value_of;
 use crate::sync::backoff::{Backoff, WouldWait};
-use crate::sync::seqlock::State;
+use crate::sync::seqlock::StateWord;
 use core::mem::MaybeUninit;
 
 /// The reason why an entry was not changed.
-pub(super) enum Failure<K, V> {
+pub(super) enum ChangeFailure<K, V> {
     Busy,
     Full(K, V),
 }
 
-impl<K, V> Failure<K, V> {
+impl<K, V> ChangeFailure<K, V> {
     /// Returns the error of an insertion that stopped, with the caller's key and value.
     pub(super) fn hand_back<W>(self, key: K, value: W) -> TryInsertError<K, W> {
         match self {
@@ -30,7 +30,7 @@ impl<K, V> Failure<K, V> {
     }
 }
 
-impl<K, V> From<WouldWait> for Failure<K, V> {
+impl<K, V> From<WouldWait> for ChangeFailure<K, V> {
     fn from(_: WouldWait) -> Self {
         Self::Busy
     }
@@ -43,7 +43,7 @@ struct Strays(usize);
 
 impl Strays {
     const COUNTS: u32 = 4;
-    const BITS: u32 = if State::HAS_INDEX { 7 } else { 8 };
+    const BITS: u32 = if StateWord::HAS_INDEX { 7 } else { 8 };
     const MOST: usize = (1 << Self::BITS) - 1;
 
     fn shift(hash: KeyHash) -> u32 {
@@ -71,31 +71,31 @@ impl Strays {
 }
 
 const _: () = assert!((MOST_REACH - 1) * MAX_SLOTS <= Strays::MOST);
-const _: () = assert!(State::INDEX_MAX.count_ones() + 1 >= Strays::COUNTS * Strays::BITS);
+const _: () = assert!(StateWord::INDEX_MAX.count_ones() + 1 >= Strays::COUNTS * Strays::BITS);
 
 /// A bin as it was read. A writer that locks it from `state` proves that it is unchanged.
-pub(super) struct View<'a, K, V> {
+pub(super) struct BinView<'a, K, V> {
     number: usize,
     bin: Bin<'a, K, V>,
-    state: State,
+    state: StateWord,
     tags: Tags,
 }
 
-impl<K, V> Clone for View<'_, K, V> {
+impl<K, V> Clone for BinView<'_, K, V> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<K, V> Copy for View<'_, K, V> {}
+impl<K, V> Copy for BinView<'_, K, V> {}
 
-impl<K: Copy, V: Copy> View<'_, K, V> {
+impl<K: Copy, V: Copy> BinView<'_, K, V> {
     /// Returns the first entry with the hash's tag for which `eq` returns true.
     #[inline(always)]
     fn search<R>(
         self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(usize, R)>, BinChanged> {
         for slot in self.tags.matches(hash) {
             if let Some(value) = self.bin.check(self.state, self.bin.entry(slot), eq, read)? {
@@ -146,12 +146,12 @@ impl<K: Copy, V: Copy> View<'_, K, V> {
 }
 
 /// The bin and the slot of an entry, and the data that `read` fetched of it.
-type Found<'a, K, V, R> = Option<(View<'a, K, V>, usize, R)>;
+type FoundEntry<'a, K, V, R> = Option<(BinView<'a, K, V>, usize, R)>;
 
 /// The result of a search: the key's home, and the entry if there is one.
-struct Probe<'a, K, V, R> {
-    home: View<'a, K, V>,
-    found: Found<'a, K, V, R>,
+struct HomeProbe<'a, K, V, R> {
+    home: BinView<'a, K, V>,
+    found: FoundEntry<'a, K, V, R>,
 }
 
 /// The result of an attempt to add an entry.
@@ -165,10 +165,10 @@ enum AddOutcome {
 impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     /// Reads a bin, the state first: if the tags are newer than the state, locking from it and validating it fail.
     #[inline(always)]
-    fn view(&self, number: usize) -> View<'_, K, V> {
+    fn view(&self, number: usize) -> BinView<'_, K, V> {
         let bin = self.bin(number);
         let state = bin.seq().begin();
-        View { number, bin, state, tags: bin.tags() }
+        BinView { number, bin, state, tags: bin.tags() }
     }
 
     /// Looks up the key for which `eq` returns true; `read` fetches what the caller wants of its entry.
@@ -177,7 +177,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Option<R> {
         let _operation = self.scheduled.operation();
         let number = Self::home(hash);
@@ -204,7 +204,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
     ) -> Result<Option<R>, WouldWait> {
         let _operation = self.scheduled.operation();
@@ -218,7 +218,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
     ) -> Result<Option<R>, WouldWait> {
         let probe = self.search(hash, eq, read, backoff)?;
@@ -232,13 +232,13 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
-    ) -> Result<Probe<'_, K, V, R>, WouldWait> {
+    ) -> Result<HomeProbe<'_, K, V, R>, WouldWait> {
         loop {
             let home = self.view(Self::home(hash));
             if let Ok(found) = self.search_from(home, hash, eq, read) {
-                return Ok(Probe { home, found });
+                return Ok(HomeProbe { home, found });
             }
             backoff.spin()?;
         }
@@ -248,11 +248,11 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     #[inline]
     fn search_from<'a, R>(
         &'a self,
-        home: View<'a, K, V>,
+        home: BinView<'a, K, V>,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Found<'a, K, V, R>, BinChanged> {
+        read: impl Fn(EntryWords<'_, K, V>) -> MaybeUninit<R> + Copy,
+    ) -> Result<FoundEntry<'a, K, V, R>, BinChanged> {
         // The usual case has code of its own, except on small targets, which have little flash.
         let home_apart = cfg!(target_pointer_width = "64");
         if home_apart {
@@ -288,8 +288,8 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         backoff: Backoff,
-        mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
-    ) -> Result<Altered<K, V>, Failure<K, V>> {
+        mut decide: impl FnMut(Option<&V>) -> EntryChange<K, V>,
+    ) -> Result<Altered<K, V>, ChangeFailure<K, V>> {
         let _operation = self.scheduled.operation();
         if cfg!(target_pointer_width = "64") {
             self.alter_by(hash, eq, backoff, decide)
@@ -305,8 +305,8 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         backoff: Backoff,
-        decide: &mut dyn FnMut(Option<&V>) -> Change<K, V>,
-    ) -> Result<Altered<K, V>, Failure<K, V>> {
+        decide: &mut dyn FnMut(Option<&V>) -> EntryChange<K, V>,
+    ) -> Result<Altered<K, V>, ChangeFailure<K, V>> {
         self.alter_by(hash, eq, backoff, decide)
     }
 
@@ -316,18 +316,19 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         mut backoff: Backoff,
-        mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
-    ) -> Result<Altered<K, V>, Failure<K, V>> {
+        mut decide: impl FnMut(Option<&V>) -> EntryChange<K, V>,
+    ) -> Result<Altered<K, V>, ChangeFailure<K, V>> {
         loop {
-            let Probe { home, found } = self.search(hash, eq, value_of, &mut backoff)?;
+            let HomeProbe { home, found } = self.search(hash, eq, value_of, &mut backoff)?;
             let change = decide(found.as_ref().map(|(_, _, before)| before));
             let done = match (&found, &change) {
-                (_, Change::Keep) => true,
-                (&Some((at, slot, _)), Change::Remove) => Self::take(home, at, slot, hash),
+                (_, EntryChange::Keep) => true,
+                (&Some((at, slot, _)), EntryChange::Remove) => Self::take(home, at, slot, hash),
                 (&Some((at, slot, _)), stored) => Self::overwrite(at, slot, stored),
-                (None, &Change::Entry(key, value)) => match self.add(home, hash, &key, &value) {
+                (None, &EntryChange::Entry(key, value)) => match self.add(home, hash, &key, &value)
+                {
                     AddOutcome::Done => true,
-                    AddOutcome::Full => return Err(Failure::Full(key, value)),
+                    AddOutcome::Full => return Err(ChangeFailure::Full(key, value)),
                     AddOutcome::Raced => false,
                 },
                 // The key is absent, so there is nothing to remove, and no value to replace.
@@ -341,21 +342,21 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     }
 
     /// Replaces an entry or its value, if nothing was written to its bin since it was read.
-    fn overwrite(at: View<'_, K, V>, slot: usize, change: &Change<K, V>) -> bool {
+    fn overwrite(at: BinView<'_, K, V>, slot: usize, change: &EntryChange<K, V>) -> bool {
         if !at.lock() {
             return false;
         }
         match change {
-            Change::Value(value) => at.bin.entry(slot).put_value(value),
-            Change::Entry(key, value) => at.bin.entry(slot).put(key, value),
-            Change::Keep | Change::Remove => {}
+            EntryChange::Value(value) => at.bin.entry(slot).put_value(value),
+            EntryChange::Entry(key, value) => at.bin.entry(slot).put(key, value),
+            EntryChange::Keep | EntryChange::Remove => {}
         }
         at.unlock_with_same_strays();
         true
     }
 
     /// Removes an entry, if nothing was written to its bin and to its home since they were read.
-    fn take(home: View<'_, K, V>, at: View<'_, K, V>, slot: usize, hash: KeyHash) -> bool {
+    fn take(home: BinView<'_, K, V>, at: BinView<'_, K, V>, slot: usize, hash: KeyHash) -> bool {
         let is_stray = home.number != at.number;
         // [FX-1] a stray goes under both locks, so its home's counts and filter bits change with it.
         if !(if is_stray { home.lock_both(at) } else { at.lock() }) {
@@ -375,7 +376,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     }
 
     /// Adds an entry for a key that was absent when the home was read.
-    fn add(&self, home: View<'_, K, V>, hash: KeyHash, key: &K, value: &V) -> AddOutcome {
+    fn add(&self, home: BinView<'_, K, V>, hash: KeyHash, key: &K, value: &V) -> AddOutcome {
         let free = home.free();
         let is_stray = free.is_none();
         let at = if is_stray { self.emptiest_after(home) } else { home };
@@ -406,7 +407,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
 
     /// Returns the emptiest of the bins after `home` that can hold a key, which keeps the number of full bins low;
     /// `home` if all of them are full.
-    fn emptiest_after<'a>(&'a self, home: View<'a, K, V>) -> View<'a, K, V> {
+    fn emptiest_after<'a>(&'a self, home: BinView<'a, K, V>) -> BinView<'a, K, V> {
         let (mut emptiest, mut fewest) = (home, Layout::<K, V>::SLOTS);
         for distance in 1..Self::REACH {
             let near = self.view(Self::after(home.number, distance));
@@ -438,15 +439,18 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     }
 
     /// Returns the first entry at or after a position, and the position after it. Waits while a writer is in its bin.
-    pub(super) fn next_entry(&self, mut position: Position) -> Option<((K, V), Position)> {
+    pub(super) fn next_entry(
+        &self,
+        mut position: ResumePosition,
+    ) -> Option<((K, V), ResumePosition)> {
         let _operation = self.scheduled.operation();
         let mut backoff = Backoff::spinning();
         while position.number < BINS {
             match self.entry_from(position.number, position.slot) {
                 Ok(Some(WalkedEntry { slot, key, value, .. })) => {
-                    return Some(((key, value), Position { slot: slot + 1, ..position }));
+                    return Some(((key, value), ResumePosition { slot: slot + 1, ..position }));
                 }
-                Ok(None) => position = Position { number: position.number + 1, slot: 0 },
+                Ok(None) => position = ResumePosition { number: position.number + 1, slot: 0 },
                 Err(BinChanged) => drop(backoff.spin()),
             }
         }
@@ -468,7 +472,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
                 if let Ok(met) = self.entry_from(number, from) {
                     let Some(WalkedEntry { at, slot, key, mut value }) = met else { break };
                     let done = if keep(&key, &mut value) {
-                        Self::overwrite(at, slot, &Change::Value(value))
+                        Self::overwrite(at, slot, &EntryChange::Value(value))
                     } else {
                         let hash = rehash(&key);
                         let home = Self::home(hash);
@@ -499,7 +503,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
 
 /// An entry that a walk found.
 struct WalkedEntry<'a, K, V> {
-    at: View<'a, K, V>,
+    at: BinView<'a, K, V>,
     slot: usize,
     key: K,
     value: V,
@@ -507,7 +511,7 @@ struct WalkedEntry<'a, K, V> {
 
 /// The position from which a walk continues.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Position {
+pub(super) struct ResumePosition {
     pub(super) number: usize,
     pub(super) slot: usize,
 }

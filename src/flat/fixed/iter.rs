@@ -1,6 +1,6 @@
 //! Walking over all entries, slot by slot.
 
-use super::bins::Position;
+use super::bins::ResumePosition;
 use super::storage::Storage;
 use crate::bins::layout::MAX_SLOTS;
 use core::fmt;
@@ -12,7 +12,7 @@ use core::iter::FusedIterator;
 /// A clone continues from the same position.
 pub struct TableIter<'a, K, V, const BINS: usize> {
     pub(super) bins: &'a Storage<K, V, BINS>,
-    pub(super) position: Position,
+    pub(super) position: ResumePosition,
 }
 
 impl<K, V, const BINS: usize> Clone for TableIter<'_, K, V, BINS> {
@@ -34,7 +34,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Iterator for TableIter<'_, K, V, BINS>
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let Position { number, slot } = self.position;
+        let ResumePosition { number, slot } = self.position;
         (0, Some(((BINS - number) * MAX_SLOTS).saturating_sub(slot)))
     }
 }

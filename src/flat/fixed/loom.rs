@@ -1,10 +1,10 @@
 //! Models of strays: two or three bins of two slots. As in the table's models, a key is its own hash, the writer runs
 //! first, and each model names the outcomes that must occur.
 
-use super::bins::{Failure, Position};
+use super::bins::{ChangeFailure, ResumePosition};
 use super::storage::Storage;
 use crate::api::hash::KeyHash;
-use crate::api::op::Change;
+use crate::api::op::EntryChange;
 use crate::facade::Word;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{Twin, explore};
@@ -50,26 +50,30 @@ impl<const BINS: usize> Bins<BINS> {
     }
 
     /// Inserts an entry; returns None if there is no room.
-    fn change(&self, key: u64, change: impl Fn(Option<u64>) -> Change<u64, Value>) -> Option<u64> {
+    fn change(
+        &self,
+        key: u64,
+        change: impl Fn(Option<u64>) -> EntryChange<u64, Value>,
+    ) -> Option<u64> {
         let decide = |old: Option<&Value>| change(old.copied().map(whole));
         match self.alter(KeyHash(key), |k| *k == key, Backoff::spinning(), decide) {
             Ok((old, _)) => old.map(whole),
-            Err(Failure::Full(..)) => panic!("full"),
-            Err(Failure::Busy) => unreachable!("it may wait"),
+            Err(ChangeFailure::Full(..)) => panic!("full"),
+            Err(ChangeFailure::Busy) => unreachable!("it may wait"),
         }
     }
 
     fn put(&self, key: u64, n: u64) -> Option<u64> {
-        self.change(key, |_| Change::Entry(key, [n; 2]))
+        self.change(key, |_| EntryChange::Entry(key, [n; 2]))
     }
 
     fn remove(&self, key: u64) -> Option<u64> {
-        self.change(key, |_| Change::Remove)
+        self.change(key, |_| EntryChange::Remove)
     }
 
     /// Returns all entries except those that fill homes, in key order, while no other thread writes.
     fn all(&self) -> Vec<(u64, u64)> {
-        let (mut all, mut position) = (Vec::new(), Position::default());
+        let (mut all, mut position) = (Vec::new(), ResumePosition::default());
         while let Some(((key, value), next)) = self.next_entry(position) {
             position = next;
             all.push((key, whole(value)));
@@ -356,7 +360,7 @@ fn loom_fixed_two_counters_lose_nothing() {
         let bins = Bins::<2>::with_full_home();
         let stray = key(0, 3);
         let add = move |bins: &Bins<2>| {
-            bins.change(stray, |n| Change::Entry(stray, [n.unwrap_or(0) + 1; 2]));
+            bins.change(stray, |n| EntryChange::Entry(stray, [n.unwrap_or(0) + 1; 2]));
         };
         let other = bins.clone();
         let second = thread::spawn(move || add(&other));
@@ -398,7 +402,7 @@ fn loom_fixed_try_get_never_waits() {
 type Keys = Storage<Twin, (), 1>;
 
 impl Keys {
-    fn change_key(&self, key: Twin, change: fn(Twin) -> Change<Twin, ()>) {
+    fn change_key(&self, key: Twin, change: fn(Twin) -> EntryChange<Twin, ()>) {
         let same = |other: &Twin| other.seen() == key.seen();
         let done = self.alter(KeyHash(key.seen()), same, Backoff::spinning(), |_| change(key));
         assert!(done.is_ok());
@@ -406,14 +410,14 @@ impl Keys {
 
     fn with_one_key() -> Arc<Self> {
         let keys = Arc::new(Self::new());
-        keys.change_key(Twin::of(0), |key| Change::Entry(key, ()));
+        keys.change_key(Twin::of(0), |key| EntryChange::Entry(key, ()));
         keys
     }
 
     /// Removes the key 0, and inserts the key 4, which takes its slot.
     fn pass_the_slot_on(&self) {
-        self.change_key(Twin::of(0), |_| Change::Remove);
-        self.change_key(Twin::of(4), |key| Change::Entry(key, ()));
+        self.change_key(Twin::of(0), |_| EntryChange::Remove);
+        self.change_key(Twin::of(4), |key| EntryChange::Entry(key, ()));
     }
 }
 
@@ -440,7 +444,7 @@ fn loom_fixed_walks_show_whole_keys() {
         let keys = Keys::with_one_key();
         let other = keys.clone();
         let walk = thread::spawn(move || {
-            other.next_entry(Position::default()).map(|((key, ()), _)| key.seen() & 7)
+            other.next_entry(ResumePosition::default()).map(|((key, ()), _)| key.seen() & 7)
         });
         keys.pass_the_slot_on();
         saw(format!("{:?}", walk.join().unwrap()));

@@ -11,13 +11,13 @@
 //! operations call one function through a `dyn` closure, and the `inline` attributes depend on the pointer's width.
 #![allow(clippy::type_complexity)] // Results name all that they hand back.
 
-use super::bins::{Altered, Failure, Position};
+use super::bins::{Altered, ChangeFailure, ResumePosition};
 use super::iter::{TableIter, TableKeys, TableValues};
 use super::storage::Storage;
 use crate::api::fixed_hasher::FixedHashBuilder;
 use crate::api::hash::KeyHash;
 use crate::api::hasher::mixes_well;
-use crate::api::op::{Change, Computed, Op};
+use crate::api::op::{Computed, EntryChange, Op};
 use crate::bins::layout::Layout;
 use crate::error::{Busy, Full, OccupiedError, TryInsertError};
 use crate::flat::lookup::{is, value_of};
@@ -194,7 +194,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
     /// # Ok::<(), hedgerow::error::Full<i32, char>>(())
     /// ```
     pub fn iter(&self) -> TableIter<'_, K, V, BINS> {
-        TableIter { bins: &self.bins, position: Position::default() }
+        TableIter { bins: &self.bins, position: ResumePosition::default() }
     }
 
     /// Returns an iterator over copies of all keys, in no particular order, with the guarantees of
@@ -562,9 +562,9 @@ where
     #[inline]
     pub(super) fn computed((before, change): Altered<K, V>) -> Computed<V> {
         let after = match change {
-            Change::Keep => before,
-            Change::Value(new) | Change::Entry(_, new) => Some(new),
-            Change::Remove => None,
+            EntryChange::Keep => before,
+            EntryChange::Value(new) | EntryChange::Entry(_, new) => Some(new),
+            EntryChange::Remove => None,
         };
         Computed { before, after }
     }
@@ -609,8 +609,8 @@ where
         decide: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<Altered<K, V>, Full<K, V>> {
         self.try_alter(key, Backoff::spinning(), decide).map_err(|why| match why {
-            Failure::Full(key, value) => Full { key, value },
-            Failure::Busy => never_refused(),
+            ChangeFailure::Full(key, value) => Full { key, value },
+            ChangeFailure::Busy => never_refused(),
         })
     }
 
@@ -620,13 +620,13 @@ where
         key: K,
         backoff: Backoff,
         mut decide: impl FnMut(Option<V>) -> Op<V>,
-    ) -> Result<Altered<K, V>, Failure<K, V>> {
+    ) -> Result<Altered<K, V>, ChangeFailure<K, V>> {
         let decide = |old: Option<&V>| match (decide(old.copied()), old) {
-            (Op::Keep, _) => Change::Keep,
+            (Op::Keep, _) => EntryChange::Keep,
             // `insert` keeps the key that the table has, as std's does.
-            (Op::Insert(value), Some(_)) => Change::Value(value),
-            (Op::Insert(value), None) => Change::Entry(key, value),
-            (Op::Remove, _) => Change::Remove,
+            (Op::Insert(value), Some(_)) => EntryChange::Value(value),
+            (Op::Insert(value), None) => EntryChange::Entry(key, value),
+            (Op::Remove, _) => EntryChange::Remove,
         };
         self.bins.alter(self.hash(&key), is(&key), backoff, decide)
     }
@@ -643,16 +643,16 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let decide = |old: Option<&V>| match old.map(|&value| decide(value)) {
-            None | Some(Op::Keep) => Change::Keep,
-            Some(Op::Insert(value)) => Change::Value(value),
-            Some(Op::Remove) => Change::Remove,
+            None | Some(Op::Keep) => EntryChange::Keep,
+            Some(Op::Insert(value)) => EntryChange::Value(value),
+            Some(Op::Remove) => EntryChange::Remove,
         };
         let altered = self.bins.alter(self.hash(key), is(key), backoff, decide);
         let (before, change) = altered.map_err(|_| Busy)?;
         let op = match change {
-            Change::Keep => Op::Keep,
-            Change::Value(value) | Change::Entry(_, value) => Op::Insert(value),
-            Change::Remove => Op::Remove,
+            EntryChange::Keep => Op::Keep,
+            EntryChange::Value(value) | EntryChange::Entry(_, value) => Op::Insert(value),
+            EntryChange::Remove => Op::Remove,
         };
         Ok(before.map(|before| (before, op)))
     }

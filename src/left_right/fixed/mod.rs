@@ -16,7 +16,7 @@ pub use reader::{TableReader, TableSnapshot};
 pub use table::LeftRightTable;
 pub use writer::TableWriter;
 
-use super::bin::Bin;
+use super::bin::SideBin;
 
 /// Returns the number of bins of a [`LeftRightTable`] that holds `entries` entries.
 ///
@@ -28,9 +28,9 @@ use super::bin::Bin;
 #[must_use]
 pub const fn bins_for(entries: usize) -> usize {
     let slots = entries.saturating_add(entries / 3);
-    let bins = slots.div_ceil(Bin::<()>::SLOTS);
+    let bins = slots.div_ceil(SideBin::<()>::SLOTS);
     // The capacity is rounded down, so it may be one entry short.
-    let short = bins == 0 || Bin::<()>::capacity(bins) < entries;
+    let short = bins == 0 || SideBin::<()>::capacity(bins) < entries;
     bins + short as usize
 }
 

@@ -6,7 +6,7 @@ use crate::facade::ScheduledRef;
 use crate::left_right::bin::MixedHash;
 use crate::sync::barrier;
 use crate::sync::sides::{SideState, Sides};
-use crate::sync::slot::Slot;
+use crate::sync::slot::ReaderSlot;
 use core::cell::Cell;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -44,7 +44,7 @@ pub struct TableReader<
     S = FixedHashBuilder,
 > {
     table: &'a LeftRightTable<K, V, BINS, READERS, S>,
-    slot: &'a Slot,
+    slot: &'a ReaderSlot,
     known: Cell<SideState>,
 }
 
@@ -52,7 +52,10 @@ impl<'a, K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     TableReader<'a, K, V, BINS, READERS, S>
 {
     /// Makes a reader that owns `slot`, which the caller has claimed for it.
-    pub(super) fn new(table: &'a LeftRightTable<K, V, BINS, READERS, S>, slot: &'a Slot) -> Self {
+    pub(super) fn new(
+        table: &'a LeftRightTable<K, V, BINS, READERS, S>,
+        slot: &'a ReaderSlot,
+    ) -> Self {
         // This read section replaces the state that the slot's last owner stored. Otherwise the writer could take the
         // new reader's first read section for one of the last owner.
         let known = table.sides.begin_read(slot, SideState::NEVER);
@@ -154,7 +157,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> fmt::Debug
 /// It stays on the thread of its reader.
 pub struct TableSnapshot<'a, K: Copy, V: Copy, const BINS: usize, S = FixedHashBuilder> {
     side: &'a Fixed<K, V, BINS>,
-    slot: &'a Slot,
+    slot: &'a ReaderSlot,
     scheduled: ScheduledRef<'a>,
     hash_builder: &'a S,
     /// Stands for the borrowed reader, which threads cannot share. If another thread dropped the snapshot, the two

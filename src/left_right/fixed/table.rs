@@ -2,16 +2,16 @@
 
 use super::pending::PendingChanges;
 use crate::api::fixed_hasher::FixedHashBuilder;
-use crate::left_right::bin::Bin;
-use crate::left_right::side::Side;
+use crate::left_right::bin::SideBin;
+use crate::left_right::side::TableSide;
 use crate::sync::cache::CachePadded;
 use crate::sync::claim::Claim;
 use crate::sync::sides::{SideState, Sides};
-use crate::sync::slot::Slot;
+use crate::sync::slot::ReaderSlot;
 use core::cell::UnsafeCell;
 use core::fmt;
 
-pub(super) type Fixed<K, V, const BINS: usize> = Side<(K, V), [Bin<(K, V)>; BINS]>;
+pub(super) type Fixed<K, V, const BINS: usize> = TableSide<(K, V), [SideBin<(K, V)>; BINS]>;
 
 /// A [`LeftRightMap`](crate::LeftRightMap) of fixed capacity, for a `static`, which never allocates.
 ///
@@ -48,7 +48,7 @@ pub(super) type Fixed<K, V, const BINS: usize> = Side<(K, V), [Bin<(K, V)>; BINS
 pub struct LeftRightTable<K, V, const BINS: usize, const READERS: usize, S = FixedHashBuilder> {
     pub(super) sides: Sides,
     tables: [UnsafeCell<Fixed<K, V, BINS>>; 2],
-    pub(super) slots: [CachePadded<Slot>; READERS],
+    pub(super) slots: [CachePadded<ReaderSlot>; READERS],
     /// Held by the writer.
     pub(super) writing: Claim,
     pending: UnsafeCell<PendingChanges<BINS>>,
@@ -88,7 +88,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     /// type Limits = hedgerow::LeftRightTable<u16, u32, 8, 1>;
     /// const _: () = assert!(Limits::CAPACITY == 42);
     /// ```
-    pub const CAPACITY: usize = Bin::<(K, V)>::capacity(BINS);
+    pub const CAPACITY: usize = SideBin::<(K, V)>::capacity(BINS);
 
     /// Creates an empty table that hashes with `hash_builder`. Usable in a `static`. A table without a bin does not
     /// compile.
@@ -107,9 +107,9 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
         const { assert!(BINS <= 1 << 20, "a table has at most 2^20 bins") };
         Self {
             sides: Sides::new(),
-            tables: [const { UnsafeCell::new(Side::new([Bin::EMPTY; BINS])) }; 2],
+            tables: [const { UnsafeCell::new(TableSide::new([SideBin::EMPTY; BINS])) }; 2],
             // Slots of fixed tables have no numbers, which would not be zeros: `number_of` computes them.
-            slots: [const { Slot::new(0, false, 0) }; READERS],
+            slots: [const { ReaderSlot::new(0, false, 0) }; READERS],
             writing: Claim::new(false),
             pending: UnsafeCell::new(PendingChanges::new()),
             hash_builder,
@@ -127,14 +127,14 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     }
 
     /// Returns all readers' slots.
-    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+    pub(super) fn slots(&self) -> impl Iterator<Item = &ReaderSlot> {
         self.slots.iter().map(|slot| &**slot)
     }
 
     /// Returns the number of the reader that owns `slot`, a slot of this table.
-    pub(super) fn number_of(&self, slot: &Slot) -> usize {
+    pub(super) fn number_of(&self, slot: &ReaderSlot) -> usize {
         let at = core::ptr::from_ref(slot).addr() - self.slots.as_ptr().addr();
-        at / size_of::<CachePadded<Slot>>()
+        at / size_of::<CachePadded<ReaderSlot>>()
     }
 
     /// Returns the side that `state` names as the read side.

@@ -6,7 +6,7 @@ use super::table::{Fixed, LeftRightTable};
 use crate::api::fixed_hasher::FixedHashBuilder;
 use crate::error::{Busy, TryInsertError};
 use crate::left_right::bin::MixedHash;
-use crate::left_right::side::Place;
+use crate::left_right::side::SidePlace;
 use crate::sync::backoff::Backoff;
 use crate::sync::barrier;
 use crate::sync::sides::Sides;
@@ -15,7 +15,7 @@ use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
 /// The place and the entry that a search found.
-type Found<'a, K, V> = Option<(Place, &'a (K, V))>;
+type FoundPlace<'a, K, V> = Option<(SidePlace, &'a (K, V))>;
 
 impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     LeftRightTable<K, V, BINS, READERS, S>
@@ -270,7 +270,7 @@ where
         side: &'a Fixed<K, V, BINS>,
         hash_builder: &S,
         key: &Q,
-    ) -> (MixedHash, Found<'a, K, V>)
+    ) -> (MixedHash, FoundPlace<'a, K, V>)
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
@@ -281,7 +281,7 @@ where
     /// Returns the hash under which the entry at `place` was placed. `hash` is the one under which it was found. They
     /// differ if a key's `Hash` contradicts its `Eq`. No bin counts an entry in its home bin, so there either will do.
     #[inline(always)]
-    fn placed_under(hash: MixedHash, place: Place, key: &K, hash_builder: &S) -> MixedHash {
+    fn placed_under(hash: MixedHash, place: SidePlace, key: &K, hash_builder: &S) -> MixedHash {
         if hash.home(BINS) == place.bin { hash } else { MixedHash::of(key, hash_builder) }
     }
 
@@ -366,7 +366,7 @@ where
         write_side: &mut Fixed<K, V, BINS>,
         pending: &mut PendingChanges<BINS>,
         home: usize,
-        place: Place,
+        place: SidePlace,
         hash: MixedHash,
         entry: (K, V),
     ) {

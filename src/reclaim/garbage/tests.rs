@@ -3,15 +3,15 @@
 use super::*;
 use crate::api::hash::KeyHash;
 use crate::facade::atomic::Ordering;
-use crate::reclaim::node::Header;
+use crate::reclaim::node::NodeHeader;
 use alloc::alloc::Layout;
 use core::ptr::NonNull;
 
 #[repr(C)]
-struct Plain(Header);
+struct Plain(NodeHeader);
 
 // SAFETY: the header is the first field, and `plain` allocates with the layout of the type.
-unsafe impl Node for Plain {
+unsafe impl ReclaimNode for Plain {
     unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
         // SAFETY: the caller promises that nothing else uses the node.
         unsafe { NodeMemory::from_raw(node.cast(), Layout::new::<Self>()) }
@@ -19,7 +19,7 @@ unsafe impl Node for Plain {
 }
 
 fn plain() -> NodePtr<Plain> {
-    NodePtr(NonNull::from(Box::leak(Box::new(Plain(Header::new(KeyHash(0)))))))
+    NodePtr(NonNull::from(Box::leak(Box::new(Plain(NodeHeader::new(KeyHash(0)))))))
 }
 
 /// Frees all nodes at the end of a test.

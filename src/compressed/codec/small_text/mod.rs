@@ -17,7 +17,7 @@ use super::training::at_once;
 use super::{Codec, Corrupt, Model, Samples, TrainingTask};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use table::{FEWEST, Table};
+use table::{FEWEST, SymbolTable};
 
 /// A codec of frequent symbols, for short texts that have words, names, numbers and syntax in common.
 ///
@@ -80,12 +80,12 @@ impl Codec for SmallText {
     }
 
     fn train(&self, samples: &[&[u8]], room: usize) -> Option<Box<dyn Model>> {
-        let most = self.symbols.min(Table::symbols_in(room)?);
+        let most = self.symbols.min(SymbolTable::symbols_in(room)?);
         Some(Box::new(at_once(train::train(samples, most))?))
     }
 
     fn start_training(&self, samples: Samples, room: usize) -> Result<TrainingTask, Samples> {
-        let most = Table::symbols_in(room).map(|fit| self.symbols.min(fit));
+        let most = SymbolTable::symbols_in(room).map(|fit| self.symbols.min(fit));
         Ok(Box::pin(async move {
             let values: Vec<&[u8]> = samples.iter().collect();
             Some(Box::new(train::train(&values, most?).await?) as Box<dyn Model>)
@@ -93,6 +93,6 @@ impl Codec for SmallText {
     }
 
     fn import(&self, bytes: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
-        Ok(Box::new(Table::import(bytes).ok_or(Corrupt)?))
+        Ok(Box::new(SymbolTable::import(bytes).ok_or(Corrupt)?))
     }
 }

@@ -16,13 +16,13 @@ const VERSION: u8 = 1;
 const CODES: u32 = 56 / LONGEST_CODE;
 
 /// Symbols by their numbers, their codes, and how to find them.
-pub(super) struct Table {
+pub(super) struct SymbolTable {
     symbols: Box<[Symbol]>,
     classes: Classes,
     finder: Finder,
 }
 
-impl Table {
+impl SymbolTable {
     /// Returns a table of these symbols, the most frequent first. All symbols of one byte are among them, and no more
     /// than the classes have codes for. `None` if too many have nearly the same hash.
     pub(super) async fn new(
@@ -90,14 +90,14 @@ impl Table {
 
     /// Reads the next code, and returns its symbol.
     #[inline]
-    fn next(&self, bits: &mut Bits) -> Result<Symbol, Corrupt> {
+    fn next(&self, bits: &mut CodeReader) -> Result<Symbol, Corrupt> {
         let (number, length) = self.classes.symbol(bits.word);
         bits.drop(length)?;
         self.symbols.get(number).copied().ok_or(Corrupt)
     }
 }
 
-impl Model for Table {
+impl Model for SymbolTable {
     fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize> {
         let mut out = CodeWriter { into, used: 0, word: 0, have: 0 };
         self.finder.parse(&self.symbols, plain, work.steps(), |number| {
@@ -108,7 +108,7 @@ impl Model for Table {
     }
 
     fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
-        let mut bits = Bits { stored, at: 0, word: 0, have: 0 };
+        let mut bits = CodeReader { stored, at: 0, word: 0, have: 0 };
         let mut done = 0;
         'wide: loop {
             bits.fill();
@@ -151,7 +151,7 @@ impl Model for Table {
 }
 
 /// A reader of codes, the first bit lowest.
-struct Bits<'a> {
+struct CodeReader<'a> {
     stored: &'a [u8],
     /// The first byte that `have` does not count.
     at: usize,
@@ -160,7 +160,7 @@ struct Bits<'a> {
     have: u32,
 }
 
-impl Bits<'_> {
+impl CodeReader<'_> {
     /// Fills the word to more than 55 bits, if there are as many.
     #[inline]
     fn fill(&mut self) {
@@ -249,7 +249,7 @@ mod tests {
             bytes.push(symbol.len() as u8);
             bytes.extend(&symbol.bytes()[..symbol.len()]);
         }
-        Table::import(&bytes).is_some()
+        SymbolTable::import(&bytes).is_some()
     }
 
     /// Returns the symbol of eight bytes that has this hash.

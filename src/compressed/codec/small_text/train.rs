@@ -11,7 +11,7 @@
 use super::classes::Classes;
 use super::finder::{BIT, DEAREST, Finder, MOST};
 use super::symbol::Symbol;
-use super::table::Table;
+use super::table::SymbolTable;
 use crate::compressed::codec::samples;
 use crate::compressed::codec::training::{Turns, sort};
 use crate::compressed::codec::work::WINDOW;
@@ -39,7 +39,7 @@ const SINGLES: usize = 256;
 
 /// Returns a table of at most `most` symbols. `None` if there are too few samples, or if their symbols were made to
 /// collide: their table could not be imported.
-pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Table> {
+pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<SymbolTable> {
     let turns = &mut Turns::default();
     let samples = samples::spread(values, LOOKED_AT);
     let bytes: usize = samples.iter().map(|sample| sample.len()).sum();
@@ -47,7 +47,7 @@ pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Table> {
         return None;
     }
     let most = most.min(SINGLES + bytes / BYTES_EACH);
-    let mut round = Round::first(turns).await?;
+    let mut round = TrainingRound::first(turns).await?;
     // The first rounds find short symbols, which are frequent, so fewer samples are enough.
     let few = samples::spread(&samples, (bytes / 4).max(TOO_FEW));
     for left in (0..GROWING).rev() {
@@ -79,7 +79,7 @@ fn cost(total: u64, count: u64) -> u32 {
 }
 
 /// The symbols of a round, and how to find them.
-struct Round {
+struct TrainingRound {
     symbols: Vec<Symbol>,
     finder: Finder,
 }
@@ -89,10 +89,10 @@ struct SymbolCounts {
     /// How often each symbol occurs.
     counts: Vec<u32>,
     total: u64,
-    pairs: Pairs,
+    pairs: PairCounts,
 }
 
-impl Round {
+impl TrainingRound {
     async fn first(turns: &mut Turns) -> Option<Self> {
         Self::new(singles().collect(), |_| 8 * BIT, turns).await
     }
@@ -114,7 +114,7 @@ impl Round {
     ) -> SymbolCounts {
         let mut counts = vec![0; self.symbols.len()];
         let bytes: usize = samples.iter().map(|sample| sample.len()).sum();
-        let mut pairs = Pairs::new(if with_pairs { bytes.min(PAIRS) } else { 1 });
+        let mut pairs = PairCounts::new(if with_pairs { bytes.min(PAIRS) } else { 1 });
         let mut steps = vec![0; WINDOW];
         let mut total = 0;
         for &sample in samples {
@@ -147,7 +147,7 @@ impl SymbolCounts {
     }
 
     /// Returns the candidates of the next round, each once.
-    async fn candidates(&self, round: &Round, turns: &mut Turns) -> Candidates {
+    async fn candidates(&self, round: &TrainingRound, turns: &mut Turns) -> Candidates {
         let mut list = Vec::new();
         for (number, &symbol) in round.symbols.iter().enumerate() {
             let count = self.counts[number];
@@ -188,7 +188,7 @@ impl SymbolCounts {
     }
 
     /// Returns the cost of a symbol that is written with two others, or with its bytes.
-    fn without(&self, symbol: Symbol, round: &Round) -> u32 {
+    fn without(&self, symbol: Symbol, round: &TrainingRound) -> u32 {
         let of = |symbol: Symbol| {
             let number = round.finder.number(symbol, &round.symbols)?;
             Some(self.cost(self.counts[number]))
@@ -204,7 +204,7 @@ impl SymbolCounts {
     }
 
     /// Returns a table of the symbols by frequency, without those that do not occur.
-    async fn table(&self, round: &Round, turns: &mut Turns) -> Option<Table> {
+    async fn table(&self, round: &TrainingRound, turns: &mut Turns) -> Option<SymbolTable> {
         let mut ranks: Vec<(u32, Symbol)> =
             self.counts.iter().copied().zip(round.symbols.iter().copied()).collect();
         ranks.retain(|&(count, symbol)| count > 1 || symbol.len() == 1);
@@ -212,7 +212,7 @@ impl SymbolCounts {
         let counts: Vec<u32> = ranks.iter().map(|&(count, _)| count).collect();
         let symbols: Box<[Symbol]> = ranks.iter().map(|&(_, symbol)| symbol).collect();
         let classes = Classes::fitting(&counts, turns).await;
-        Table::new(symbols, classes, turns).await
+        SymbolTable::new(symbols, classes, turns).await
     }
 }
 
@@ -231,7 +231,7 @@ struct Candidates {
 
 impl Candidates {
     /// Returns the `most` symbols that save most bits.
-    async fn best(self, most: usize, turns: &mut Turns) -> Option<Round> {
+    async fn best(self, most: usize, turns: &mut Turns) -> Option<TrainingRound> {
         let Self { singles: mut counts, mut list } = self;
         let most = most - SINGLES;
         if list.len() > most {
@@ -252,17 +252,17 @@ impl Candidates {
             // From 256ths of a bit to quarters.
             (bits * BIT).div_ceil(256).clamp(1, DEAREST)
         };
-        Round::new(symbols, cost, turns).await
+        TrainingRound::new(symbols, cost, turns).await
     }
 }
 
 /// How often each pair of symbols occurs.
-struct Pairs {
+struct PairCounts {
     /// The pair in the upper half of a word, its count in the lower; 0 is empty.
     places: Box<[u64]>,
 }
 
-impl Pairs {
+impl PairCounts {
     /// The places that a pair may take.
     const NEAR: usize = 8;
 
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn frequent_pairs_stay() {
-        let mut pairs = Pairs::new(64);
+        let mut pairs = PairCounts::new(64);
         for number in 0..10_000 {
             pairs.count(7, 8);
             pairs.count(number % 1000, 3);
