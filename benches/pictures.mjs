@@ -245,6 +245,61 @@ const segments = () => {
   p.save("src/docs/pictures/segments.svg");
 };
 
+const versions = () => {
+  const p = new Picture(
+    760,
+    400,
+    "Two versions of a PersistentMap, and the nodes that they share",
+    "A clone was changed by inserting the key 32. The new version has a copy of the root, of one inner node and of one " +
+      "leaf. All other nodes belong to both versions.",
+  );
+  p.text(20, 28, "let mut new = old.clone(); new.insert(32, …);", { size: 15, mono: true });
+  const [old, both, copied] = [{ colour: BLUE }, { colour: GREEN }, { colour: ORANGE }];
+  p.box(110, 48, 110, 34, "old", { bold: true });
+  p.box(510, 48, 110, 34, "new", { bold: true });
+  p.path([[165, 82], [165, 112]], { width: 2 });
+  p.path([[565, 82], [565, 112]], { width: 2 });
+  const node = (x, y, width, keys, whose) => p.box(x, y, width, 36, keys, { ...whose, fill: 0.3 });
+  // From the bottom of one box to the top of another.
+  const edge = (x, y, toX, toY, whose) => p.path([[x, y], [toX, toY]], whose);
+  node(100, 114, 130, "30, 60", old);
+  node(500, 114, 130, "30, 60", copied);
+  node(30, 206, 130, "12", both);
+  node(220, 206, 110, "41", old);
+  node(415, 206, 110, "41", copied);
+  node(600, 206, 130, "72", both);
+  edge(120, 150, 90, 204, old);
+  edge(175, 150, 265, 204, old);
+  edge(215, 150, 625, 204, old);
+  edge(515, 150, 135, 204, copied);
+  edge(555, 150, 475, 204, copied);
+  edge(610, 150, 675, 204, copied);
+  const leaf = (x, keys, whose) => node(x, 296, keys.length > 6 ? 96 : 72, keys, whose);
+  leaf(20, "3, 7", both);
+  leaf(102, "12, 18", both);
+  leaf(200, "30, 34", old);
+  leaf(330, "41, 47", both);
+  leaf(428, "30, 32, 34", copied);
+  leaf(590, "60, 66", both);
+  leaf(672, "72, 75", both);
+  edge(70, 242, 56, 294, both);
+  edge(120, 242, 138, 294, both);
+  edge(250, 242, 236, 294, old);
+  edge(300, 242, 355, 294, old);
+  edge(445, 242, 380, 294, copied);
+  edge(490, 242, 478, 294, copied);
+  edge(640, 242, 626, 294, both);
+  edge(690, 242, 708, 294, both);
+  const legend = (x, words, whose) => {
+    p.box(x, 364, 22, 16, [], { ...whose, fill: 0.3 });
+    p.text(x + 30, 377, words, { size: 12 });
+  };
+  legend(20, "only in the old version", old);
+  legend(270, "shared by both", both);
+  legend(470, "copied for the new version", copied);
+  p.save("src/docs/pictures/versions.svg");
+};
+
 const pathOfASet = () => {
   const p = new Picture(
     760,
@@ -330,4 +385,4 @@ const front = () => {
   p.save("benches/versus/figures/front.svg");
 };
 
-for (const draw of [bin, leftRight, fences, segments, pathOfASet, front]) draw();
+for (const draw of [bin, leftRight, fences, segments, versions, pathOfASet, front]) draw();

@@ -26,6 +26,10 @@
 //! path that other versions share, and changes the others in place. So a collection without clones is changed as std's
 //! `BTreeMap` is, and a clone makes each node be copied once at most.
 //!
+//! <div style="overflow-x:auto">
+#![doc = include_str!("../docs/pictures/versions.svg")]
+//! </div>
+//!
 //! # What a version costs
 //! The first change after a clone copies a path: a leaf, and an inner node for each level above it, two or three
 //! kilobytes for a million small entries. Further changes copy what the changes before them have not. Entries that
