@@ -1,13 +1,25 @@
-//! Models of blocks: a handle that is dropped, one that becomes the only one, and the last one. Of versions: two
-//! writers that replace the current one.
+//! Models of blocks: a handle that is dropped, one that becomes the only one, and the last one. Of versions: readers,
+//! writers, committers, and the reclamation of what was replaced, as [`SnapshotMap`](super::SnapshotMap) combines them.
 
+use super::PersistentMap;
 use super::block::Block;
+use super::commit::{Conflict, merge};
 use super::current::Current;
+use crate::api::hash::KeyHash;
+use crate::reclaim::garbage::Garbage;
+use crate::reclaim::node::{NodeHeader, NodePtr, ReclaimNode};
+use crate::reclaim::node_memory::NodeMemory;
+use crate::sync::epoch::Domain;
 use crate::sync::loom::explore;
 use ::loom::cell::UnsafeCell;
+use ::loom::sync::Arc;
 use ::loom::thread;
 use alloc::boxed::Box;
+use core::alloc::Layout;
+use core::ptr::NonNull;
 use std::string::ToString;
+use std::sync::Mutex;
+use std::vec::Vec;
 
 /// A cell as an element. The model checker finds two threads that use it in no order.
 struct Cell(UnsafeCell<u32>);
@@ -38,6 +50,12 @@ impl Clone for Cell {
 impl Drop for Cell {
     fn drop(&mut self) {
         self.write(0);
+    }
+}
+
+impl PartialEq for Cell {
+    fn eq(&self, other: &Self) -> bool {
+        self.read() == other.read()
     }
 }
 
@@ -97,7 +115,7 @@ fn loom_the_last_version_drops_the_elements() {
 #[test]
 fn loom_two_writers_replace_the_current_version() {
     explore(3, ["0", "1", "2"], |saw| {
-        let current = ::loom::sync::Arc::new(Current::<Cell>::new());
+        let current = Arc::new(Current::<Cell>::new());
         let write = |current: &Current<Cell>| {
             loop {
                 let base = current.load();
@@ -129,5 +147,227 @@ fn loom_two_writers_replace_the_current_version() {
             ));
         }
         saw(seen.to_string());
+    });
+}
+
+type Map = PersistentMap<u32, Cell>;
+
+fn cell(value: u32) -> Cell {
+    Cell(UnsafeCell::new(value))
+}
+
+/// A version that may be current. The model keeps the memory to its end, so it is defined to look at a version that was
+/// freed: an access to the cell that the model checker reports.
+#[repr(C)]
+struct Version {
+    header: NodeHeader,
+    map: UnsafeCell<Option<Map>>,
+}
+
+// SAFETY: the header is the first field.
+unsafe impl ReclaimNode for Version {
+    unsafe fn clear(node: NonNull<Self>) -> NodeMemory {
+        // SAFETY: the model keeps the memory until it ends.
+        let map = unsafe { &(*node.as_ptr()).map };
+        // SAFETY: the model proves that no reader uses the version now.
+        let map = map.with_mut(|map| unsafe { &mut *map }.take());
+        drop(map.expect("a version is freed once"));
+        // SAFETY: the size is not zero. The block stands for the node's memory, which the model keeps.
+        unsafe { NodeMemory::get(Layout::new::<u8>(), None) }.unwrap()
+    }
+}
+
+/// What a `SnapshotMap` consists of, with the steps of its operations.
+struct Shared {
+    domain: Domain,
+    garbage: Garbage<Version>,
+    current: Current<Version>,
+    memory: Mutex<Vec<NodePtr<Version>>>,
+}
+
+// SAFETY: the model checker reports unordered accesses to the cells.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn new(entries: &[u32]) -> Arc<Self> {
+        let shared = Self {
+            domain: Domain::new(),
+            garbage: Garbage::new(),
+            current: Current::new(),
+            memory: Mutex::default(),
+        };
+        let first = shared.version(entries.iter().map(|&value| (value, cell(value))).collect());
+        assert!(shared.current.replace(core::ptr::null_mut(), first.0.as_ptr()));
+        Arc::new(shared)
+    }
+
+    fn version(&self, map: Map) -> NodePtr<Version> {
+        let version = Box::new(Version {
+            header: NodeHeader::new(KeyHash(0)),
+            map: UnsafeCell::new(Some(map)),
+        });
+        let version = NodePtr(NonNull::from(Box::leak(version)));
+        self.memory.lock().unwrap().push(version);
+        version
+    }
+
+    /// The number of a slot, for a thread that will read and write.
+    fn slot(&self) -> usize {
+        self.domain.claim().unwrap().number()
+    }
+
+    fn load(&self) -> (*mut Version, Map) {
+        let base = self.current.load();
+        // SAFETY: the model keeps the memory until it ends.
+        let map = unsafe { &(*base).map };
+        // SAFETY: the model proves that the version is not freed now.
+        (base, map.with(|map| unsafe { &*map }.as_ref().expect("a version that is alive").clone()))
+    }
+
+    /// As `SnapshotMap::snapshot`.
+    fn snapshot(&self, slot: usize) -> Map {
+        let slot = self.domain.slot(slot);
+        self.domain.pin(slot);
+        let (_, map) = self.load();
+        Domain::unpin(slot);
+        map
+    }
+
+    /// As `SnapshotMap::write`.
+    fn write<R>(&self, slot: usize, mut change: impl FnMut(&mut Map) -> R) -> R {
+        loop {
+            let pinned = self.domain.slot(slot);
+            self.domain.pin(pinned);
+            let (base, before) = self.load();
+            let mut map = before.clone();
+            let result = change(&mut map);
+            if map.ptr_eq(&before) {
+                Domain::unpin(pinned);
+                return result;
+            }
+            drop(before);
+            let new = self.version(map);
+            let is_replaced = self.current.replace(base, new.0.as_ptr());
+            Domain::unpin(pinned);
+            if is_replaced {
+                let base = NodePtr(NonNull::new(base).unwrap());
+                // SAFETY: this thread alone has replaced it.
+                unsafe { self.garbage.add_and_free(|| &self.domain, || slot, base) };
+                return result;
+            }
+            // SAFETY: no other thread has it.
+            unsafe { Version::free(new.0) };
+        }
+    }
+
+    /// As `SnapshotMap::commit`.
+    fn commit(&self, slot: usize, base: &Map, new: &Map) -> Result<(), Conflict<u32, Cell>> {
+        self.write(slot, |map| merge(map, base, new))
+    }
+
+    /// Whether the first version is freed.
+    fn has_freed_the_first(&self) -> bool {
+        let first = self.memory.lock().unwrap()[0];
+        // SAFETY: the memory is there, and there are no other threads.
+        unsafe { &(*first.0.as_ptr()).map }.with(|map| unsafe { &*map }.is_none())
+    }
+
+    /// As the drop of a `SnapshotMap`: drops all versions. There are no other threads.
+    fn end(&self) {
+        for version in self.memory.lock().unwrap().drain(..) {
+            // SAFETY: no thread uses it any more, and it was leaked by `version`. Garbage does not look at its nodes
+            // when it is dropped.
+            let version = unsafe { Box::from_raw(version.0.as_ptr()) };
+            // SAFETY: as above.
+            drop(version.map.with_mut(|map| unsafe { &mut *map }.take()));
+        }
+    }
+}
+
+/// A reader takes a snapshot, while a writer replaces the version, and frees it. The snapshot is whole as long as it
+/// lives, and whoever has the last handle drops the elements.
+#[test]
+fn loom_a_snapshot_against_a_writer_that_frees_the_version() {
+    explore(3, ["new freed", "new kept", "old freed", "old kept"], |saw| {
+        let map = Shared::new(&[7]);
+        let (theirs, slot, mine) = (map.clone(), map.slot(), map.slot());
+        let reader = thread::spawn(move || {
+            let snapshot = theirs.snapshot(slot);
+            let seen = snapshot[&7].read();
+            assert!([7, 8].contains(&seen), "an element is used after it was dropped");
+            if seen == 7 { "old" } else { "new" }
+        });
+        map.write(mine, |map| drop(map.insert(7, cell(8))));
+        map.garbage.reclaim(&map.domain);
+        let seen = reader.join().unwrap();
+        let is_freed = map.has_freed_the_first();
+        map.end();
+        saw(std::format!("{seen} {}", if is_freed { "freed" } else { "kept" }));
+    });
+}
+
+/// A reader changes its snapshot, while a writer replaces the version and frees it. The reader changes the nodes in
+/// place if the writer has let go of them, and copies them before; no version changes.
+#[test]
+fn loom_a_snapshot_is_changed_while_its_version_is_freed() {
+    explore(3, ["copied", "in place"], |saw| {
+        let map = Shared::new(&[7]);
+        let (theirs, slot, mine) = (map.clone(), map.slot(), map.slot());
+        let reader = thread::spawn(move || {
+            let mut snapshot = theirs.snapshot(slot);
+            let before = core::ptr::from_ref(&snapshot[&7]);
+            let value = snapshot.get_mut(&7).unwrap();
+            value.write(9);
+            let is_same = core::ptr::eq(before, value);
+            assert_eq!(snapshot[&7].read(), 9, "a snapshot has changed");
+            if is_same { "in place" } else { "copied" }
+        });
+        map.write(mine, |map| {
+            let seen = map[&7].read();
+            assert_eq!(seen, 7, "a version has changed");
+            map.get_mut(&7).unwrap().write(seen + 1);
+        });
+        map.garbage.reclaim(&map.domain);
+        let current = map.load().1;
+        assert_eq!(current[&7].read(), 8, "a version has changed");
+        drop(current);
+        let outcome = reader.join().unwrap();
+        map.end();
+        saw(outcome.into());
+    });
+}
+
+/// Two threads commit changes that they have prepared on the same version. Changes of different keys are both made; of
+/// two changes of one key, the second is refused.
+#[test]
+fn loom_two_committers() {
+    explore(2, ["mine", "theirs"], |saw| {
+        let map = Shared::new(&[1, 2]);
+        let (theirs, slot, mine) = (map.clone(), map.slot(), map.slot());
+        let base = map.snapshot(mine);
+        let commit = |map: &Shared, slot, base: &Map, keys: &[u32], value| {
+            let mut new = base.clone();
+            keys.iter().for_each(|key| new.get_mut(key).unwrap().write(value));
+            map.commit(slot, base, &new).is_ok()
+        };
+        let same = base.clone();
+        let other = thread::spawn(move || {
+            let has_won = commit(&theirs, slot, &same, &[1], 10);
+            let later = theirs.snapshot(slot);
+            (has_won, commit(&theirs, slot, &later, &[2], 10))
+        });
+        let has_won = commit(&map, mine, &base, &[1], 20);
+        let (other_has_won, again) = other.join().unwrap();
+        drop(base);
+        let current = map.load().1;
+        let (one, two) = (current[&1].read(), current[&2].read());
+        drop(current);
+        map.end();
+        assert!(has_won != other_has_won, "of two changes of one key, not one alone is made");
+        assert_eq!(one, if has_won { 20 } else { 10 }, "a commit is lost");
+        assert!(again && two == 10, "a commit of another key is lost");
+        saw(if has_won { "mine" } else { "theirs" }.into());
     });
 }

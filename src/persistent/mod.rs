@@ -62,6 +62,9 @@
 mod balance;
 mod block;
 mod build;
+#[cfg(any(not(hedgerow_loom), all(test, not(hedgerow_shuttle))))]
+#[cfg_attr(hedgerow_loom, allow(dead_code, unreachable_pub, reason = "models use a part of it"))]
+mod commit;
 mod current;
 mod diff;
 mod edit;

@@ -8,6 +8,8 @@
 //! Two writers that work side by side would copy paths in vain. So a writer waits for its turn, but only for some time:
 //! no writer waits for one that is descheduled.
 
+use super::commit;
+pub use super::commit::Conflict;
 use super::current::Current;
 use super::map::PersistentMap;
 use crate::facade::lock::Lock;
@@ -343,49 +345,9 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
     where
         V: PartialEq,
     {
-        self.write(|map| {
-            if map.ptr_eq(base) {
-                map.clone_from(new);
-                return Ok(());
-            }
-            let current = map.clone();
-            let mut keys = alloc::vec::Vec::new();
-            for change in base.diff(new) {
-                let (key, new) = change.outcome();
-                if current.get(key) != base.get(key) {
-                    keys.push(key.clone());
-                } else if let Some(value) = new {
-                    map.insert(key.clone(), value.clone());
-                } else {
-                    map.remove(key);
-                }
-            }
-            if keys.is_empty() {
-                return Ok(());
-            }
-            map.clone_from(&current);
-            Err(Conflict { keys, current })
-        })
+        self.write(|map| commit::merge(map, base, new))
     }
 }
-
-/// Others have changed what a [`commit`](SnapshotMap::commit) would change.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Conflict<K, V> {
-    /// The keys that both have changed, in order.
-    pub keys: alloc::vec::Vec<K>,
-    /// The version with which the commit has conflicted: the base of the next attempt.
-    pub current: PersistentMap<K, V>,
-}
-
-impl<K, V> fmt::Display for Conflict<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} keys have been changed since the snapshot", self.keys.len())
-    }
-}
-
-impl<K: fmt::Debug, V: fmt::Debug> core::error::Error for Conflict<K, V> {}
 
 /// A version of a [`SnapshotMap`] under a guard. Dereferences to a [`PersistentMap`].
 pub struct PinnedVersion<'a, K, V> {

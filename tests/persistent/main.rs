@@ -2,6 +2,8 @@
 //!
 //! Persistent collections from outside: one module a subject, each with its builds in the first line.
 
+#[cfg(not(any(build_narrow, build_portable)))]
+mod history;
 #[cfg(not(any(build_asan, build_tsan)))]
 mod map;
 #[cfg(not(any(build_asan, build_narrow, build_portable, build_tsan)))]

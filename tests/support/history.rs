@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) type Value = u64;
 
 /// A value of two words, which differ from those of a dropped value.
+#[derive(Clone, PartialEq)]
 pub(crate) struct Boxed(Box<[Value; 2]>);
 
 impl Boxed {

@@ -64,9 +64,12 @@ pub(crate) enum Call {
     /// Inserts and removes keys atomically.
     Batch(Vec<(usize, Option<Value>)>),
     Snapshot(Vec<usize>),
+    /// Changes keys from the first value to the second, if all of them have the first.
+    Commit(Vec<(usize, Option<Value>, Option<Value>)>),
 }
 
-/// The entries that a call found or replaced, in order. A removed range returns only their number.
+/// The entries that a call found or replaced, in order. A removed range returns only their number. A commit returns the
+/// conflicting keys, each with its value, or 0 if it has none.
 pub(crate) type Answer = Vec<Option<(usize, Value)>>;
 
 pub(crate) type OrderedEvent = Event<Call, Answer>;
@@ -123,6 +126,20 @@ impl Operation for Call {
                 })
                 .collect(),
             Self::Snapshot(ref keys) => keys.iter().map(|&key| there(key)).collect(),
+            Self::Commit(ref changes) => {
+                let differs = |&&(key, from, _): &&(usize, _, _)| state[key] != from;
+                let conflicts: Vec<_> = changes
+                    .iter()
+                    .filter(differs)
+                    .map(|&(key, ..)| Some((key, state[key].unwrap_or(0))))
+                    .collect();
+                if conflicts.is_empty() {
+                    for &(key, _, to) in changes {
+                        next[key] = to;
+                    }
+                }
+                conflicts
+            }
         };
         (next, answer)
     }

@@ -31,6 +31,18 @@ pub(crate) trait Target: Sync {
     fn batch(&self, changes: &[(u64, Option<Value>)]) -> Option<Vec<Option<Value>>>;
     fn snapshot(&self, keys: &[u64]) -> Option<Vec<Option<Value>>>;
     fn rebalance(&self);
+    /// Changes keys, each at most once, in a version that may be old, and commits it.
+    fn commit(&self, _changes: &[(u64, Option<Value>)]) -> Option<Committed> {
+        None
+    }
+}
+
+/// What a commit has found.
+pub(crate) struct Committed {
+    /// The values that the keys had in the version that was changed.
+    pub(crate) from: Vec<Option<Value>>,
+    /// The keys that others had changed since, with their values.
+    pub(crate) conflicts: Vec<(u64, Option<Value>)>,
 }
 
 /// One round: the number of threads, and the number of operations of each.
@@ -40,6 +52,8 @@ pub(crate) struct Plan {
     /// Whether other keys come and go in between. Operations that would see them are then left out.
     fillers: bool,
     weights: [usize; 11],
+    /// The weight of commits, which most maps lack.
+    pub(crate) commits: usize,
 }
 
 impl Plan {
@@ -55,12 +69,19 @@ impl Plan {
         if fillers {
             (weights[6], weights[8]) = (0, 0);
         }
-        Self { threads: 2 + rng.below(3), operations: 20 + rng.below(100), fillers, weights }
+        Self {
+            threads: 2 + rng.below(3),
+            operations: 20 + rng.below(100),
+            fillers,
+            weights,
+            commits: 0,
+        }
     }
 
     pub(crate) fn call(&self, rng: &mut Rng, new: Value, seen: &[Value]) -> Call {
-        let mut left = rng.below(self.weights.iter().sum());
-        let kind = self.weights.iter().position(|&weight| {
+        let weights = || self.weights.iter().chain([&self.commits]);
+        let mut left = rng.below(weights().sum());
+        let kind = weights().position(|&weight| {
             let is_it = left < weight;
             left = left.wrapping_sub(weight);
             is_it
@@ -82,9 +103,16 @@ impl Plan {
                 let change = |n| (rng.below(KEYS), (!rng.one_in(3)).then_some(new + (n << 48)));
                 Call::Batch((0..some as u64).map(change).collect())
             }
-            _ => {
+            10 => {
                 let some = 1 + rng.below(4);
                 Call::Snapshot((0..some).map(|_| rng.below(KEYS)).collect())
+            }
+            _ => {
+                let some = 1 + rng.below(4);
+                let changes: BTreeMap<_, _> = (0..some as u64)
+                    .map(|n| (rng.below(KEYS), (!rng.one_in(3)).then_some(new + (n << 48))))
+                    .collect();
+                Call::Commit(changes.into_iter().map(|(key, to)| (key, None, to)).collect())
             }
         }
     }
@@ -132,7 +160,19 @@ pub(crate) fn answer(map: &impl Target, call: &Call, way: usize) -> Option<Answe
             let found = map.snapshot(&asked)?;
             keys.iter().zip(found).flat_map(|(&key, found)| one(key, found)).collect()
         }
+        Call::Commit(_) => return None,
     })
+}
+
+/// Commits, and notes from which values. Keys that have no value before and after are not part of the commit.
+fn commit(map: &impl Target, call: &mut Call) -> Option<Answer> {
+    let Call::Commit(changes) = call else { return None };
+    let asked: Vec<_> = changes.iter().map(|&(key, _, to)| (key_of(key), to)).collect();
+    let Committed { from, conflicts } = map.commit(&asked)?;
+    changes.iter_mut().zip(from).for_each(|(change, from)| change.1 = from);
+    changes.retain(|(_, from, to)| from != to);
+    let numbered = |(key, value): (u64, Option<Value>)| Some((number_of(key)?, value.unwrap_or(0)));
+    Some(conflicts.into_iter().map(numbered).collect())
 }
 
 /// One thread's part of a history.
@@ -146,9 +186,13 @@ impl Log<'_> {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
 
-    fn record(&mut self, map: &impl Target, call: Call, way: usize) {
+    fn record(&mut self, map: &impl Target, mut call: Call, way: usize) {
         let called = self.now();
-        let Some(answer) = answer(map, &call, way) else { return };
+        let answer = match call {
+            Call::Commit(_) => commit(map, &mut call),
+            _ => answer(map, &call, way),
+        };
+        let Some(answer) = answer else { return };
         let returned = self.now();
         self.events.push(OrderedEvent { called, returned, call, answer });
     }

@@ -30,7 +30,7 @@ impl<K, V> Clone for DiffItem<'_, K, V> {
 }
 impl<K, V> Copy for DiffItem<'_, K, V> {}
 
-#[cfg(not(hedgerow_loom))]
+#[cfg(any(not(hedgerow_loom), all(test, not(hedgerow_shuttle))))]
 impl<'a, K, V> DiffItem<'a, K, V> {
     /// Returns the key, and the value that it has in the second map.
     pub(crate) fn outcome(self) -> (&'a K, Option<&'a V>) {
