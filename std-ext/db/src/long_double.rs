@@ -5,6 +5,7 @@
 
 use rustc_apfloat::ieee::{Double, X87DoubleExtended};
 use rustc_apfloat::{Float as _, FloatConvert as _, Round, Status};
+use std::fmt::Write as _;
 
 /// The longest text that is parsed, in bytes: Redis's limit.
 const LONGEST: usize = 5 * 1024 - 1;
@@ -58,8 +59,7 @@ impl LongDouble {
         if !self.0.is_finite() {
             return None;
         }
-        let absolute = self.0.abs();
-        let bits = absolute.to_bits();
+        let bits = self.0.abs().to_bits();
         let (significand, exponent) =
             (bits & u128::from(u64::MAX), (bits >> 64) as i32 - (16383 + 63));
         let mut text = match exponent {
@@ -76,8 +76,7 @@ impl LongDouble {
                 let text = format!("{whole}.{part:0DIGITS$}");
                 text.trim_end_matches('0').trim_end_matches('.').to_owned()
             }
-            // A number has up to 4,932 digits. With fewer places, LLVM would round, or write an exponent.
-            1.. => format!("{absolute:5000.5000}"),
+            1.. => digits(significand as u64, exponent.cast_unsigned()),
         };
         // Redis writes no negative zero.
         if self.0.is_negative() && text != "0" {
@@ -85,6 +84,36 @@ impl LongDouble {
         }
         Some(text)
     }
+}
+
+/// Returns the digits of `number * 2^exponent`. LLVM takes milliseconds to write the up to 4,932 digits of a number.
+fn digits(number: u64, mut exponent: u32) -> String {
+    /// Nine digits, so that a group shifted by 32 bits, with a carry, fits into 64 bits.
+    const BASE: u64 = 1_000_000_000;
+    // From the last digits to the first.
+    let mut groups = Vec::new();
+    let mut carry = number;
+    loop {
+        while carry > 0 {
+            groups.push(carry % BASE);
+            carry /= BASE;
+        }
+        if exponent == 0 {
+            break;
+        }
+        let by = exponent.min(32);
+        exponent -= by;
+        for group in &mut groups {
+            let shifted = (*group << by) + carry;
+            (*group, carry) = (shifted % BASE, shifted / BASE);
+        }
+    }
+    let mut text = groups.pop().unwrap_or(0).to_string();
+    for group in groups.iter().rev() {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{group:09}");
+    }
+    text
 }
 
 impl From<f64> for LongDouble {
@@ -109,6 +138,20 @@ mod tests {
             assert_eq!((number.checked_add(LongDouble::ZERO), number.text()), (None, None));
         }
         assert_eq!(LongDouble::from(-0.0), LongDouble::ZERO);
+    }
+
+    #[test]
+    fn large_numbers_are_written_exactly() {
+        let mut number = LongDouble::parse(b"12345678901234567890").unwrap();
+        // With fewer places, LLVM would round, or write an exponent.
+        while let Some(next) = number.checked_add(number) {
+            assert_eq!(number.text(), Some(format!("{:5000.5000}", number.0)));
+            number = LongDouble(-next.0);
+            for _ in 0..96 {
+                number = number.checked_add(number).unwrap_or(number);
+            }
+        }
+        assert_eq!(number.text().map(|text| text.len()), Some(4933));
     }
 
     #[test]
