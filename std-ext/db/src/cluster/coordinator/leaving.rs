@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// How often the node looks whether it may leave.
 const PERIOD: Duration = Duration::from_millis(300);
-/// How long it looks before it stays.
+/// How long it tries before it stays.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// The fewest nodes that must have the data of a group that a member leaves, if the group has as many.
 const FEWEST: usize = 2;
@@ -39,7 +39,7 @@ enum Wish {
 #[derive(Debug, PartialEq, Eq)]
 enum LeavingStep {
     /// Delete the registration of the process before this one. That has ended: this one has locked the directory.
-    Unregister,
+    Unregister(EtcdTransaction),
     /// Remove itself from the members, or the group from etcd.
     Remove(EtcdTransaction),
     /// Empty its directory: it is no member any more.
@@ -56,10 +56,19 @@ impl Waiting<'_> {
     /// # Errors
     /// If the directory cannot be emptied.
     pub(super) async fn leave(&self, belonging: &Belonging) -> Result<bool, StartError> {
+        self.leave_within(TIME_LIMIT, belonging).await
+    }
+
+    async fn leave_within(
+        &self,
+        limit: Duration,
+        belonging: &Belonging,
+    ) -> Result<bool, StartError> {
         let number = belonging.group();
         let keys = self.keys.of_group(number);
-        let until = Instant::now() + TIME_LIMIT;
+        let until = Instant::now() + limit;
         loop {
+            let mut obstacle = "the others do not have all of its data";
             let step = match CoordinatorView::read(self.client, &keys).await {
                 Ok(Some(view)) => match wish(&self.settings.name, self.id, belonging, &view) {
                     Wish::Leave => step(&view, &keys, self.id, &Rules::of(self.settings)),
@@ -77,21 +86,16 @@ impl Waiting<'_> {
                 Ok(None) => return Ok(false),
                 Err(why) => {
                     tracing::warn!("waiting for etcd: {why}");
+                    obstacle = "etcd does not answer";
                     LeavingStep::Wait
                 }
             };
+            let is_late = Instant::now() >= until;
             match step {
-                LeavingStep::Remove(transaction) => {
+                LeavingStep::Remove(transaction) | LeavingStep::Unregister(transaction)
+                    if !is_late =>
+                {
                     // The next look says what has become of it.
-                    if let Err(why) = self.client.transact(&transaction).await {
-                        tracing::debug!("cannot leave group {number} yet: {why}");
-                    }
-                    continue;
-                }
-                LeavingStep::Unregister => {
-                    let key = keys.node(&self.id.to_string());
-                    let then = vec![Operation::Delete(KeyRange::one(key))];
-                    let transaction = EtcdTransaction { then, ..EtcdTransaction::default() };
                     if let Err(why) = self.client.transact(&transaction).await {
                         tracing::debug!("cannot leave group {number} yet: {why}");
                     }
@@ -103,11 +107,12 @@ impl Waiting<'_> {
                     tracing::info!("this node has left group {number}, and its directory is empty");
                     return Ok(true);
                 }
-                LeavingStep::Wait if Instant::now() < until => {}
-                LeavingStep::Wait | LeavingStep::Stay => {
-                    tracing::warn!(
-                        "this node stays in group {number}: the others do not have all of its data"
-                    );
+                LeavingStep::Wait if !is_late => {}
+                step => {
+                    if let LeavingStep::Remove(_) | LeavingStep::Unregister(_) = step {
+                        obstacle = "etcd rejects or does not confirm its removal";
+                    }
+                    tracing::warn!("this node stays in group {number}: {obstacle}");
                     self.forget_place(number).await;
                     return Ok(false);
                 }
@@ -165,7 +170,8 @@ fn step(view: &CoordinatorView, keys: &Keys, own: NodeId, rules: &Rules) -> Leav
     let whole: Vec<NodeId> =
         others.iter().copied().filter(|node| group.has_whole(*node, view)).collect();
     if view.nodes.contains_key(&own) {
-        return LeavingStep::Unregister;
+        let then = vec![Operation::Delete(KeyRange::one(keys.node(&own.to_string())))];
+        return LeavingStep::Unregister(EtcdTransaction { then, ..EtcdTransaction::default() });
     }
     let leaving = LeavingNode {
         node: own,
@@ -251,9 +257,17 @@ mod tests {
     use super::*;
     use crate::cluster::core::Members;
     use crate::cluster::durable::Durable;
+    use crate::cluster::etcd::process::Etcd;
+    use crate::cluster::etcd::{ClientSettings, EtcdClient};
     use crate::cluster::identity::ClusterFormat;
+    use crate::cluster::node;
+    use crate::cluster::peer::client::MOST_FETCHED;
+    use crate::cluster::peer::{GroupId, PeerClientOptions};
     use crate::cluster::registration::Registration;
     use crate::cluster::slot_map::SlotMap;
+    use crate::cluster::tests::settings;
+    use crate::log::folder::Folder;
+    use crate::progress::Progress;
 
     const OWN: NodeId = NodeId([1; 20]);
     const OTHER: NodeId = NodeId([2; 20]);
@@ -333,7 +347,7 @@ mod tests {
         assert_eq!(next(&gone), LeavingStep::Wait, "a member is away");
         let mut running = three;
         running.nodes.insert(OWN, Registration::default());
-        assert_eq!(next(&running), LeavingStep::Unregister, "others still ask it");
+        assert!(matches!(next(&running), LeavingStep::Unregister(_)), "others still ask it");
         assert_eq!(next(&view(0, &[OWN])), LeavingStep::Stay, "the only copy is thrown away");
         assert_eq!(next(&view(0, &[OTHER, THIRD])), LeavingStep::Empty);
     }
@@ -383,5 +397,52 @@ mod tests {
             let missing = wanted.iter().find(|one| !transaction.compare.contains(one));
             assert_eq!(missing, None, "the transaction does not compare it");
         }
+    }
+
+    /// Reads succeed during etcd's alarm, and the removal does not.
+    #[tokio::test]
+    async fn a_node_whose_removal_etcd_rejects_stays() {
+        let Some(etcd) = Etcd::start_with(1, &["--quota-backend-bytes", "2097152"], None) else {
+            return;
+        };
+        let settings = settings(&etcd, "roses");
+        let client = EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
+        let format = ClusterFormat::new(1, 1).unwrap();
+        let members = Members::default().with(OWN, 0).with(OTHER, 0).print();
+        let left = NodeAssignment::left(7).print();
+        let place = keys(7).place(&OWN.to_string());
+        for (key, value) in [
+            (keys(7).format(), format.print()),
+            (keys(7).members(), members),
+            (place.clone(), left),
+        ] {
+            client.put(key, value, 0).await.unwrap();
+        }
+        while client.put("large", vec![0; 1 << 20], 0).await.is_ok() {}
+        let folder = tempfile::tempdir().unwrap();
+        let waiting = Waiting {
+            client: &client,
+            keys: &keys(0),
+            settings: &settings,
+            folder: &Folder::claim(folder.path()).unwrap(),
+            id: OWN,
+            progress: &Progress::default(),
+            views: &node::views(&settings),
+            peers: PeerClientOptions {
+                group: GroupId::default(),
+                node: OWN,
+                tls: None,
+                insecure: false,
+                most_bytes: MOST_FETCHED,
+            },
+        };
+        let sent = || etcd.count(0, &["grpc_server_started_total{grpc_method=\"Txn\""]);
+        let before = sent();
+        let belonging = Belonging::new("roses", &format, 7);
+        let leaves = waiting.leave_within(3 * PERIOD, &belonging);
+        let left = tokio::time::timeout(Duration::from_secs(20), leaves).await;
+        assert!(!left.expect("it tries without end").unwrap(), "it has left");
+        assert!(sent() - before < 50.0, "it tries without a pause");
+        assert_eq!(client.get(place).await.unwrap().pair, None, "it is still asked to leave");
     }
 }
