@@ -232,14 +232,64 @@ impl Coordinator {
         }
         let now = TimeSource::System.now();
         let since = |(node, time): (&NodeId, &u64)| (*node, now.saturating_sub(*time));
-        self.told = gone.iter().map(since).collect();
+        let told = gone.iter().map(since).collect();
         let key = self.keys.coordinator();
-        let value = Holder::print(self.own, &self.told).into();
+        let value = Holder::print(self.own, &told).into();
         let transaction = EtcdTransaction {
             compare: vec![Compare::Created { key: key.clone().into(), revision: term }],
             then: vec![Operation::Put { key: key.into(), value, lease }],
             otherwise: Vec::new(),
         };
-        self.client.transact(&transaction).await.map(drop).map_err(|why| why.to_string())
+        let done = self.client.transact(&transaction).await.map_err(|why| why.to_string())?;
+        // Otherwise the next turn says it again.
+        if done.succeeded {
+            self.told = told;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::etcd::ClientSettings;
+    use crate::cluster::etcd::process::Etcd;
+    use crate::cluster::peer::GroupId;
+    use crate::cluster::peer::client::MOST_FETCHED;
+    use crate::cluster::tests::settings;
+
+    #[tokio::test]
+    async fn nodes_that_are_gone_are_told_until_etcd_has_them() {
+        let Some(etcd) = Etcd::start(1) else { return };
+        let client = EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
+        let keys = Keys::new("told", 0).unwrap();
+        let peers = PeerClientOptions {
+            group: GroupId::default(),
+            node: NodeId([1; 20]),
+            tls: None,
+            insecure: false,
+            most_bytes: MOST_FETCHED,
+        };
+        let mut coordinator = Coordinator::new(
+            client.clone(),
+            keys.clone(),
+            NodeId([1; 20]),
+            &settings(&etcd, "told"),
+            (Arc::default(), peers),
+            ClusterDirectory::new(client.clone(), Arc::new(keys.clone())),
+        );
+        assert!(coordinator.campaign(None).await.unwrap());
+        let held = async || {
+            let pair = client.get(keys.coordinator()).await.unwrap().pair;
+            Holder::of(&pair.expect("the key of the coordinator")).expect("a value")
+        };
+        let term = held().await.term;
+        let gone = BTreeMap::from([(NodeId([2; 20]), 1000)]);
+        coordinator.tell(&gone, term + 1).await.unwrap();
+        assert!(held().await.gone.is_empty(), "it is told in another term");
+        coordinator.tell(&gone, term).await.unwrap();
+        assert!(held().await.gone.keys().eq(gone.keys()), "a refused transaction counts as told");
+        coordinator.tell(&BTreeMap::new(), term).await.unwrap();
+        assert!(held().await.gone.is_empty());
     }
 }
