@@ -25,7 +25,7 @@
 //! changed by eight threads on two cores, had 130,000 nodes of garbage without these yields, and has 7,000 with them.
 //!
 //! Destructors are user code. They run with nothing locked, and a thread takes only a few nodes out of a bag at a time
-//! ([`Taken`]). So a destructor that is slow, or never returns, delays its own thread and a few other nodes. If a
+//! ([`TakenNodes`]). So a destructor that is slow, or never returns, delays its own thread and a few other nodes. If a
 //! destructor panics, the other nodes go back into the bag. Destructors that write to the map do not run nested in each
 //! other ([`reentrancy`](super::reentrancy)).
 //!
@@ -257,20 +257,20 @@ impl<'a, N: ReclaimNode> BagGuard<'a, N> {
     }
 
     /// Takes up to `COUNT` reclaimable nodes, and unlocks the bag.
-    fn take_reclaimable<const COUNT: usize>(mut self) -> Taken<'a, N, COUNT> {
+    fn take_reclaimable<const COUNT: usize>(mut self) -> TakenNodes<'a, N, COUNT> {
         let nodes = core::array::from_fn(|_| self.reclaimable.pop());
-        Taken { nodes, cell: self.cell }
+        TakenNodes { nodes, cell: self.cell }
     }
 }
 
 /// Nodes that were taken out of a bag to be freed. Those that are left on drop go back into the bag: a destructor has
 /// panicked, and a second panic would abort the process.
-struct Taken<'a, N: ReclaimNode, const COUNT: usize> {
+struct TakenNodes<'a, N: ReclaimNode, const COUNT: usize> {
     nodes: [Option<NodePtr<N>>; COUNT],
     cell: &'a BagCell<N>,
 }
 
-impl<N: ReclaimNode, const COUNT: usize> Taken<'_, N, COUNT> {
+impl<N: ReclaimNode, const COUNT: usize> TakenNodes<'_, N, COUNT> {
     /// Frees the nodes, while nothing is locked. Returns how many, and the memory of the last one.
     #[inline(always)]
     fn free(mut self) -> (usize, Option<NodeMemory>) {
@@ -287,7 +287,7 @@ impl<N: ReclaimNode, const COUNT: usize> Taken<'_, N, COUNT> {
     }
 }
 
-impl<N: ReclaimNode, const COUNT: usize> Drop for Taken<'_, N, COUNT> {
+impl<N: ReclaimNode, const COUNT: usize> Drop for TakenNodes<'_, N, COUNT> {
     #[cold]
     fn drop(&mut self) {
         let mut bag = self.cell.lock();

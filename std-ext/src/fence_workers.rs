@@ -7,9 +7,9 @@
 
 use crate::builder::{FenceWorkersBuilder, MOST_WORKERS};
 use crate::map::FencedMap;
-use crate::pool::{Answers, Changes, Compute, Job, Pool, Request};
+use crate::pool::{Compute, Job, KeyOps, OldValues, Pool, WorkerRequest};
 use crate::queue::TrySubmitError;
-use crate::ticket::{Promise, Server, Ticket};
+use crate::ticket::{Promise, Ticket, WorkerId};
 use crate::worker::{WakeHandle, Worker};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -243,14 +243,14 @@ where
     where
         F: for<'a> FnMut(Option<M::Value<'a>>) -> M::Op + Send + 'static,
     {
-        let (promise, ticket) = Ticket::pair_of(self.server(worker));
+        let (promise, ticket) = Ticket::pair_of(self.worker_id(worker));
         let job: Box<dyn Job<M>> = Box::new(Compute::<M, F> { key: key.clone(), f, promise });
-        match self.push(worker, Request::Single((key, job)), 1, block) {
+        match self.push(worker, WorkerRequest::Single((key, job)), 1, block) {
             Ok(()) => Ok(ticket),
             Err(error) => {
                 let has_died = self.has_died(&error);
                 let error = error.map(|request| {
-                    let Request::Single((_, job)) = request else {
+                    let WorkerRequest::Single((_, job)) = request else {
                         unreachable!("what was pushed")
                     };
                     let job = job.into_any().downcast::<Compute<M, F>>();
@@ -266,9 +266,9 @@ where
         }
     }
 
-    /// The server of a worker's requests, by which a ticket recognizes the worker's thread.
-    fn server(&self, worker: usize) -> Server {
-        Server::worker(self.pool.id(), worker)
+    /// The id of a worker, by which a ticket recognizes the worker's thread.
+    fn worker_id(&self, worker: usize) -> WorkerId {
+        WorkerId::new(self.pool.id(), worker)
     }
 
     /// Whether a request was rejected because its worker has died. Then the caller does it in place.
@@ -291,10 +291,10 @@ where
     fn push(
         &self,
         worker: usize,
-        request: Request<M>,
+        request: WorkerRequest<M>,
         weight: usize,
         block: bool,
-    ) -> Result<(), TrySubmitError<Request<M>>> {
+    ) -> Result<(), TrySubmitError<WorkerRequest<M>>> {
         let is_idle = self.pool.queues[worker].push(request, weight, block)?;
         self.pool.stats.delegated.add(weight);
         if is_idle {
@@ -328,7 +328,7 @@ where
     ) -> Result<Ticket<Vec<M::Before>>, TrySubmitError<Vec<(M::Key, M::Op)>>> {
         match self.worker_of_any(&changes) {
             Some(worker) => {
-                let (promise, ticket) = Ticket::pair_of(self.server(worker));
+                let (promise, ticket) = Ticket::pair_of(self.worker_id(worker));
                 match self.delegate_all(worker, changes, Some(promise), true) {
                     Ok(()) => Ok(ticket),
                     Err(error) if self.has_died(&error) => {
@@ -384,7 +384,7 @@ where
         self.post(changes, false)
     }
 
-    fn post(&self, changes: Changes<M>, block: bool) -> Result<(), TrySubmitError<Changes<M>>> {
+    fn post(&self, changes: KeyOps<M>, block: bool) -> Result<(), TrySubmitError<KeyOps<M>>> {
         let changes = match self.worker_of_any(&changes) {
             Some(worker) => match self.delegate_all(worker, changes, None, block) {
                 Err(error) if self.has_died(&error) => error.into_inner(),
@@ -408,14 +408,16 @@ where
     fn delegate_all(
         &self,
         worker: usize,
-        changes: Changes<M>,
-        promise: Option<Promise<Answers<M>>>,
+        changes: KeyOps<M>,
+        promise: Option<Promise<OldValues<M>>>,
         block: bool,
-    ) -> Result<(), TrySubmitError<Changes<M>>> {
+    ) -> Result<(), TrySubmitError<KeyOps<M>>> {
         let weight = changes.len();
-        self.push(worker, Request::Batch(changes, promise), weight, block).map_err(|error| {
+        self.push(worker, WorkerRequest::Batch(changes, promise), weight, block).map_err(|error| {
             error.map(|request| {
-                let Request::Batch(changes, _) = request else { unreachable!("what was pushed") };
+                let WorkerRequest::Batch(changes, _) = request else {
+                    unreachable!("what was pushed")
+                };
                 changes
             })
         })
@@ -424,8 +426,8 @@ where
     /// Makes changes in place.
     fn apply(
         &self,
-        changes: Changes<M>,
-    ) -> Result<thread::Result<Answers<M>>, TrySubmitError<Changes<M>>> {
+        changes: KeyOps<M>,
+    ) -> Result<thread::Result<OldValues<M>>, TrySubmitError<KeyOps<M>>> {
         if self.pool.is_closed() {
             return Err(TrySubmitError::Closed(changes));
         }

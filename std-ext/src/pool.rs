@@ -15,7 +15,7 @@ use crate::counters::{Counter, StripedCounter};
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::map::FencedMap;
 use crate::queue::Queue;
-use crate::ticket::{Canceled, Promise, Server};
+use crate::ticket::{Canceled, Promise, WorkerId};
 use crate::worker::{Progress, Worker};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,29 +68,29 @@ where
 /// One change and its key, by which the worker sorts.
 type Single<M> = (<M as FencedMap>::Key, Box<dyn Job<M>>);
 /// Changes of several keys.
-pub(crate) type Changes<M> = Vec<(<M as FencedMap>::Key, <M as FencedMap>::Op)>;
+pub(crate) type KeyOps<M> = Vec<(<M as FencedMap>::Key, <M as FencedMap>::Op)>;
 /// The previous value of each key of a batch.
-pub(crate) type Answers<M> = Vec<<M as FencedMap>::Before>;
+pub(crate) type OldValues<M> = Vec<<M as FencedMap>::Before>;
 /// Changes that came together. The promise is None if the caller wants no results.
-type Batch<M> = (Changes<M>, Option<Promise<Answers<M>>>);
+type ChangeBatch<M> = (KeyOps<M>, Option<Promise<OldValues<M>>>);
 
-pub(crate) enum Request<M: FencedMap> {
+pub(crate) enum WorkerRequest<M: FencedMap> {
     Single(Single<M>),
-    Batch(Changes<M>, Option<Promise<Answers<M>>>),
+    Batch(KeyOps<M>, Option<Promise<OldValues<M>>>),
 }
 
 /// State that the workers and their callers share.
 pub(crate) struct Pool<M: FencedMap> {
     pub(crate) map: Arc<M>,
-    pub(crate) queues: Vec<Queue<Request<M>>>,
+    pub(crate) queues: Vec<Queue<WorkerRequest<M>>>,
     /// The number of hot fences; at least 1 if all requests are handed over; or `CLOSED`. At 0 callers need not ask
     /// whose key it is.
     mode: AtomicUsize,
     pub(crate) settings: FenceWorkersBuilder,
-    pub(crate) stats: Stats,
+    pub(crate) stats: PoolCounters,
 }
 
-pub(crate) struct Stats {
+pub(crate) struct PoolCounters {
     pub(crate) in_place: StripedCounter,
     pub(crate) delegated: Counter,
     pub(crate) drains: Counter,
@@ -102,7 +102,7 @@ pub(crate) struct Stats {
     pub(crate) died: Counter,
 }
 
-impl Stats {
+impl PoolCounters {
     fn new() -> Self {
         Self {
             in_place: StripedCounter::new(),
@@ -119,7 +119,7 @@ impl Stats {
 
 /// Batches that a worker applies together.
 struct Gathered<M: FencedMap> {
-    batches: Vec<Batch<M>>,
+    batches: Vec<ChangeBatch<M>>,
     /// Changes in all of them.
     changes: usize,
 }
@@ -127,7 +127,7 @@ struct Gathered<M: FencedMap> {
 /// The state of one worker.
 struct WorkerState<M: FencedMap> {
     number: usize,
-    requests: Vec<Request<M>>,
+    requests: Vec<WorkerRequest<M>>,
     singles: Vec<Single<M>>,
     gathered: Gathered<M>,
     /// How often in a row the queue was empty.
@@ -151,7 +151,7 @@ impl<M: FencedMap> Pool<M> {
     pub(crate) fn new(map: Arc<M>, settings: FenceWorkersBuilder) -> Self {
         let queues = (0..settings.workers).map(|_| Queue::new(settings.queue)).collect();
         let mode = AtomicUsize::new(usize::from(settings.threshold == 0));
-        Self { map, queues, mode, settings, stats: Stats::new() }
+        Self { map, queues, mode, settings, stats: PoolCounters::new() }
     }
 
     fn mode(&self) -> usize {
@@ -182,7 +182,7 @@ impl<M: FencedMap> Pool<M> {
     #[cold]
     pub(crate) fn worker_of(&self, key: &M::Key) -> Option<usize> {
         // It would wait for itself, or for a worker that waits for it.
-        if Server::is_any_here() {
+        if WorkerId::is_any_here() {
             return None;
         }
         self.map.worker_of(key, self.queues.len(), self.settings.threshold > 0)
@@ -235,7 +235,7 @@ impl<M: FencedMap> Pool<M> {
 
     /// Applies the changes of all these batches, which `all` has copies of. Runs no code of the user, unless the map is
     /// wrong about [`may_gather`](FencedMap::may_gather).
-    fn run_together(&self, batches: &mut Vec<Batch<M>>, all: Vec<(M::Key, M::Op)>) {
+    fn run_together(&self, batches: &mut Vec<ChangeBatch<M>>, all: Vec<(M::Key, M::Op)>) {
         let mut applied = self.apply(&all).map(Vec::into_iter);
         contain(|| drop(all));
         for (changes, promise) in batches.drain(..) {
@@ -270,11 +270,11 @@ impl<M: FencedMap> Pool<M> {
             // Requests of one kind are gathered. A request of the other kind flushes them first: two requests for one
             // key have to be done in the order of their arrival.
             match request {
-                Request::Single(single) => {
+                WorkerRequest::Single(single) => {
                     self.run_batches(&mut worker.gathered);
                     worker.singles.push(single);
                 }
-                Request::Batch(changes, promise) => {
+                WorkerRequest::Batch(changes, promise) => {
                     self.run_singles(&mut worker.singles);
                     worker.gathered.changes += changes.len();
                     worker.gathered.batches.push((changes, promise));
@@ -367,7 +367,7 @@ impl<M: FencedMap> Pool<M> {
         let mut left = threads.lock().unwrap_or_else(PoisonError::into_inner);
         // The worker ends after the step that is running, and drops its `WorkerGuard`.
         left.iter().for_each(Worker::signal_stop);
-        if Server::is_here(self.id()) {
+        if WorkerId::is_here(self.id()) {
             return;
         }
         let threads = mem::take(&mut *left);
@@ -411,7 +411,7 @@ impl<M: FencedMap> WorkerGuard<M> {
 
     /// Makes the calling thread the worker's.
     fn enter(&self) {
-        Server::worker(self.pool.id(), self.worker.number).enter();
+        WorkerId::new(self.pool.id(), self.worker.number).enter();
     }
 }
 
@@ -507,7 +507,7 @@ mod tests {
             let batch = |keys: &[u64]| {
                 let (promise, ticket) = Ticket::pair();
                 let changes = keys.iter().map(|&key| (key, ())).collect();
-                let request = Request::Batch(changes, Some(promise));
+                let request = WorkerRequest::Batch(changes, Some(promise));
                 assert!(pool.queues[0].push(request, keys.len(), false).is_ok());
                 ticket
             };

@@ -66,14 +66,14 @@ impl<T> fmt::Debug for TrySubmitError<T> {
 impl<T> error::Error for TrySubmitError<T> {}
 
 pub(crate) struct Queue<T> {
-    inner: Mutex<Inner<T>>,
+    inner: Mutex<QueueState<T>>,
     /// Signalled when the queue has been emptied, or closed.
     not_full: Condvar,
     /// The most that may wait, by weight.
     capacity: usize,
 }
 
-struct Inner<T> {
+struct QueueState<T> {
     requests: Vec<T>,
     /// The sum of the requests' weights.
     weight: usize,
@@ -87,11 +87,11 @@ struct Inner<T> {
 impl<T> Queue<T> {
     pub(crate) fn new(capacity: usize) -> Self {
         let inner =
-            Inner { requests: Vec::new(), weight: 0, blocked: 0, idle: false, closed: false };
+            QueueState { requests: Vec::new(), weight: 0, blocked: 0, idle: false, closed: false };
         Self { inner: Mutex::new(inner), not_full: Condvar::new(), capacity }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
         // Nothing that panics runs under the lock.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

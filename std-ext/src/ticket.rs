@@ -34,9 +34,9 @@ use std::{error, fmt, mem, thread};
 /// # worker.join().unwrap();
 /// ```
 #[must_use = "drop it if the result does not matter"]
-pub struct Ticket<T>(Inner<T>);
+pub struct Ticket<T>(TicketState<T>);
 
-enum Inner<T> {
+enum TicketState<T> {
     /// Done by the caller's thread. None once the result was taken.
     Ready(Option<thread::Result<T>>),
     Pending(Arc<Channel<T>>),
@@ -66,29 +66,29 @@ impl error::Error for Canceled {}
 
 /// State that a ticket and its promise share.
 struct Channel<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<ChannelState<T>>,
     done: Condvar,
     /// The worker that does the request.
-    server: Server,
+    worker: WorkerId,
 }
 
 /// A worker of a pool.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Server {
+pub(crate) struct WorkerId {
     pool: usize,
     number: usize,
 }
 
 std::thread_local! {
     /// The worker whose thread this is.
-    static THIS_THREAD: Cell<Server> = const { Cell::new(Server::NONE) };
+    static THIS_THREAD: Cell<WorkerId> = const { Cell::new(WorkerId::NONE) };
 }
 
 #[cfg_attr(hedgerow_loom, allow(dead_code, reason = "the pool is not modelled"))]
-impl Server {
+impl WorkerId {
     const NONE: Self = Self { pool: 0, number: 0 };
 
-    pub(crate) fn worker(pool: usize, number: usize) -> Self {
+    pub(crate) fn new(pool: usize, number: usize) -> Self {
         Self { pool, number }
     }
 
@@ -113,7 +113,7 @@ impl Server {
     }
 }
 
-enum State<T> {
+enum ChannelState<T> {
     Pending {
         /// Whether a thread blocks in `wait`.
         blocked: bool,
@@ -124,14 +124,14 @@ enum State<T> {
 }
 
 impl<T> Channel<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, ChannelState<T>> {
         // Nothing that panics runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn complete(&self, result: thread::Result<T>) {
-        let before = mem::replace(&mut *self.lock(), State::Done(result));
-        if let State::Pending { blocked, waker } = before {
+        let before = mem::replace(&mut *self.lock(), ChannelState::Done(result));
+        if let ChannelState::Pending { blocked, waker } = before {
             if blocked {
                 self.done.notify_one();
             }
@@ -147,7 +147,7 @@ impl<T> Channel<T> {
             if let Some(result) = state.take() {
                 return result;
             }
-            if let State::Pending { blocked, .. } = &mut *state {
+            if let ChannelState::Pending { blocked, .. } = &mut *state {
                 *blocked = true;
             }
             state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -155,7 +155,7 @@ impl<T> Channel<T> {
     }
 }
 
-impl<T> State<T> {
+impl<T> ChannelState<T> {
     fn take(&mut self) -> Option<thread::Result<T>> {
         if !matches!(self, Self::Done(_)) {
             return None;
@@ -178,7 +178,7 @@ impl<T> Ticket<T> {
 
     #[cfg_attr(hedgerow_loom, allow(dead_code, reason = "the pool is not modelled"))]
     pub(crate) fn done(result: thread::Result<T>) -> Self {
-        Self(Inner::Ready(Some(result)))
+        Self(TicketState::Ready(Some(result)))
     }
 
     /// Returns a ticket and the promise that provides its result. Allocates once.
@@ -191,14 +191,14 @@ impl<T> Ticket<T> {
     /// assert_eq!(ticket.try_take().unwrap().unwrap(), 'a');
     /// ```
     pub fn pair() -> (Promise<T>, Self) {
-        Self::pair_of(Server::NONE)
+        Self::pair_of(WorkerId::NONE)
     }
 
-    /// As `pair`, for a request that `server` does.
-    pub(crate) fn pair_of(server: Server) -> (Promise<T>, Self) {
-        let state = Mutex::new(State::Pending { blocked: false, waker: None });
-        let channel = Arc::new(Channel { state, done: Condvar::new(), server });
-        (Promise(Some(Arc::clone(&channel))), Self(Inner::Pending(channel)))
+    /// As `pair`, for a request that `worker` executes.
+    pub(crate) fn pair_of(worker: WorkerId) -> (Promise<T>, Self) {
+        let state = Mutex::new(ChannelState::Pending { blocked: false, waker: None });
+        let channel = Arc::new(Channel { state, done: Condvar::new(), worker });
+        (Promise(Some(Arc::clone(&channel))), Self(TicketState::Pending(channel)))
     }
 
     /// Returns `true` if the result is available and was not taken yet.
@@ -208,8 +208,8 @@ impl<T> Ticket<T> {
     /// ```
     pub fn is_ready(&self) -> bool {
         match &self.0 {
-            Inner::Ready(result) => result.is_some(),
-            Inner::Pending(channel) => matches!(*channel.lock(), State::Done(_)),
+            TicketState::Ready(result) => result.is_some(),
+            TicketState::Pending(channel) => matches!(*channel.lock(), ChannelState::Done(_)),
         }
     }
 
@@ -222,8 +222,8 @@ impl<T> Ticket<T> {
     /// ```
     pub fn try_take(&mut self) -> Option<thread::Result<T>> {
         match &mut self.0 {
-            Inner::Ready(result) => result.take(),
-            Inner::Pending(channel) => channel.lock().take(),
+            TicketState::Ready(result) => result.take(),
+            TicketState::Pending(channel) => channel.lock().take(),
         }
     }
 
@@ -244,16 +244,16 @@ impl<T> Ticket<T> {
     /// ```
     pub fn wait(mut self) -> thread::Result<T> {
         match &mut self.0 {
-            Inner::Ready(result) => result.take().expect("the result was taken before"),
-            Inner::Pending(channel) => {
+            TicketState::Ready(result) => result.take().expect("the result was taken before"),
+            TicketState::Pending(channel) => {
                 let (is_pending, is_taken) = match &*channel.lock() {
-                    State::Pending { .. } => (true, false),
-                    State::Done(_) => (false, false),
-                    State::Taken => (false, true),
+                    ChannelState::Pending { .. } => (true, false),
+                    ChannelState::Done(_) => (false, false),
+                    ChannelState::Taken => (false, true),
                 };
                 assert!(!is_taken, "the result was taken before");
                 assert!(
-                    !is_pending || !channel.server.is_this_thread(),
+                    !is_pending || !channel.worker.is_this_thread(),
                     "a worker waited for a request that it has to do itself"
                 );
                 channel.wait()
@@ -272,14 +272,14 @@ impl<T> Future for Ticket<T> {
         if let Some(result) = self.try_take() {
             return Poll::Ready(result);
         }
-        let Inner::Pending(channel) = &self.0 else { panic!("the result was taken before") };
+        let TicketState::Pending(channel) = &self.0 else { panic!("the result was taken before") };
         let new = context.waker().clone();
         let mut state = channel.lock();
         let old = match &mut *state {
-            State::Pending { waker, .. } => waker.replace(new),
+            ChannelState::Pending { waker, .. } => waker.replace(new),
             // The promise was kept after `try_take`, and found no waker: returning `Pending` would sleep forever.
-            State::Done(_) => return Poll::Ready(state.take().expect("just seen")),
-            State::Taken => panic!("the result was taken before"),
+            ChannelState::Done(_) => return Poll::Ready(state.take().expect("just seen")),
+            ChannelState::Taken => panic!("the result was taken before"),
         };
         drop(state);
         drop(old);

@@ -48,12 +48,12 @@ use std::time::Duration;
 /// and [`Db::database`] another one, in the same folder and log.
 #[derive(Clone)]
 pub struct Db {
-    inner: Arc<Inner>,
+    inner: Arc<DbInner>,
     /// The number of the database.
     database: u16,
 }
 
-struct Inner {
+struct DbInner {
     state: Arc<State>,
     options: Options,
     opened: Opened,
@@ -194,7 +194,7 @@ impl Db {
         let scripts = Arc::new(crate::scripts::Scripts::new(options.script_time_limit));
         #[cfg(feature = "scripts")]
         scripts.set_allow_undeclared_keys(options.allow_undeclared_keys);
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(DbInner {
             state,
             options,
             opened,
@@ -625,7 +625,7 @@ impl fmt::Debug for Db {
     }
 }
 
-impl Drop for Inner {
+impl Drop for DbInner {
     fn drop(&mut self) {
         self.background.stop();
         // No caller is left to get the error. Acknowledged changes are as durable as the options promise.

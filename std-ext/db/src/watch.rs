@@ -15,11 +15,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-type Entry = (Lsn, Arc<[u8]>);
+type QueuedEntry = (Lsn, Arc<[u8]>);
 
 /// One watcher's queue, as writers see it.
 struct WatchQueue {
-    entries: SyncSender<Entry>,
+    entries: SyncSender<QueuedEntry>,
     /// Bytes of the queued entries.
     bytes: Arc<Gauge>,
 }
@@ -96,7 +96,7 @@ pub enum EventKind {
 
 /// A stream of changes, made by [`Db::watch`](crate::Db::watch).
 pub struct Watch {
-    entries: Receiver<Entry>,
+    entries: Receiver<QueuedEntry>,
     /// Bytes of the queued entries.
     bytes: Arc<Gauge>,
     /// The database that is watched.

@@ -8,7 +8,7 @@ use super::etcd::{
 };
 use super::halting;
 use super::identity::{self, Age, Belonging, ClusterFormat};
-use super::keys::Keys;
+use super::keys::GroupKeys;
 use crate::clock::TimeSource;
 use crate::config::ClusterSettings;
 use crate::log::folder::Folder;
@@ -46,7 +46,7 @@ pub(super) fn etcd_settings(settings: &ClusterSettings) -> ClientSettings {
 /// A sentence, if etcd cannot be used, or has another cluster than the folder belongs to. Nothing was changed then.
 pub(super) async fn bootstrap(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     settings: &ClusterSettings,
     folder: &Folder,
 ) -> Result<(ClusterFormat, Age), StartError> {
@@ -76,7 +76,7 @@ pub(super) async fn bootstrap(
 /// Says in etcd that the folder has entries of a later incarnation, so that no node with an earlier one takes over.
 async fn object(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     own: &Belonging,
     (format, folder): (&ClusterFormat, &Folder),
 ) -> Result<(), StartError> {
@@ -89,7 +89,7 @@ async fn object(
 }
 
 /// Returns the revision of etcd; 0 if it does not answer.
-async fn revision(client: &EtcdClient, keys: &Keys) -> u64 {
+async fn revision(client: &EtcdClient, keys: &GroupKeys) -> u64 {
     client.get(keys.format()).await.map_or(0, |got| got.revision)
 }
 
@@ -115,7 +115,7 @@ pub(super) fn belonging_of(folder: &Folder) -> Result<Option<Belonging>, StartEr
 /// A sentence, if etcd cannot be used, or has no such cluster.
 pub(super) async fn find_cluster(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     settings: &ClusterSettings,
     may_make: bool,
 ) -> Result<ClusterFormat, StartError> {
@@ -167,7 +167,7 @@ fn note_groups(settings: &ClusterSettings, format: &ClusterFormat) {
 /// Returns the cluster that etcd has. If there is none, makes one if `may_make` allows it.
 async fn try_to_meet(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     settings: &ClusterSettings,
     may_make: bool,
 ) -> Result<Option<ClusterFormat>, MeetError> {

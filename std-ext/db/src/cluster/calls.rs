@@ -12,7 +12,7 @@ use super::etcd::{
 };
 use super::halting;
 use super::identity::ClusterFormat;
-use super::keys::Keys;
+use super::keys::GroupKeys;
 use super::message::{DriverMessage, Inbox};
 use super::peer::{SpoolError, SpoolReader};
 use super::quota::EtcdQuota;
@@ -31,7 +31,7 @@ const SPOOLED: usize = 8 << 20;
 /// The calls of a node.
 pub(super) struct Calls {
     client: EtcdClient,
-    keys: Arc<Keys>,
+    keys: Arc<GroupKeys>,
     inbox: Inbox,
     watch: Option<JoinHandle<()>>,
     /// Batches that were kept while the folder was renewed from a peer.
@@ -41,7 +41,7 @@ pub(super) struct Calls {
 impl Calls {
     pub(super) fn new(
         client: EtcdClient,
-        keys: Arc<Keys>,
+        keys: Arc<GroupKeys>,
         inbox: Inbox,
         spool: SharedSpool,
     ) -> Self {
@@ -195,7 +195,7 @@ impl Calls {
     }
 
     /// Returns the names of the keys.
-    pub(super) fn keys(&self) -> &Keys {
+    pub(super) fn keys(&self) -> &GroupKeys {
         &self.keys
     }
 
@@ -219,7 +219,7 @@ fn send(inbox: &Inbox, event: Event) {
 }
 
 /// Sorts a change that the watch saw.
-fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<WatchedChange>) {
+fn see(keys: &GroupKeys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<WatchedChange>) {
     if let Some(seq) = keys.seq(&pair.key) {
         seen.push(WatchedChange::Batch(seq, pair.value.to_vec()));
     } else if pair.key == keys.tail() {
@@ -235,7 +235,7 @@ fn see(keys: &Keys, inbox: &Inbox, pair: &KeyValue, seen: &mut Vec<WatchedChange
 }
 
 /// Returns the transaction of the protocol in etcd's words.
-fn transaction(keys: &Keys, txn: &Txn) -> EtcdTransaction {
+fn transaction(keys: &GroupKeys, txn: &Txn) -> EtcdTransaction {
     let compares =
         [(keys.tail(), &txn.tail), (keys.members(), &txn.members), (keys.halt(), &txn.halt)];
     let compare = compares.into_iter().filter_map(|(key, compare)| condition(key, compare));
@@ -263,7 +263,12 @@ fn condition(key: String, compare: &ValueCompare) -> Option<etcd::Compare> {
 }
 
 /// Returns the transaction that deletes the batches below a number, if `primary` and `members` have these values.
-fn trimming(keys: &Keys, primary: String, members: &ValueCompare, below: Seq) -> EtcdTransaction {
+fn trimming(
+    keys: &GroupKeys,
+    primary: String,
+    members: &ValueCompare,
+    below: Seq,
+) -> EtcdTransaction {
     let primary = etcd::Compare::Value { key: keys.primary().into(), value: primary.into() };
     EtcdTransaction {
         compare: [primary].into_iter().chain(condition(keys.members(), members)).collect(),
@@ -273,7 +278,7 @@ fn trimming(keys: &Keys, primary: String, members: &ValueCompare, below: Seq) ->
 }
 
 /// Reads `tail` and `members`, and what speaks against a takeover, as of one revision.
-async fn read_tail(client: &EtcdClient, keys: &Keys) -> Result<ReadAnswer, EtcdError> {
+async fn read_tail(client: &EtcdClient, keys: &GroupKeys) -> Result<ReadAnswer, EtcdError> {
     let read = EtcdTransaction {
         then: vec![
             Operation::get(keys.tail()),
@@ -294,7 +299,7 @@ async fn read_tail(client: &EtcdClient, keys: &Keys) -> Result<ReadAnswer, EtcdE
 }
 
 /// Reads the last batches on the disks of nodes.
-fn durables(keys: &Keys, pairs: &[KeyValue]) -> Vec<(NodeId, Seq)> {
+fn durables(keys: &GroupKeys, pairs: &[KeyValue]) -> Vec<(NodeId, Seq)> {
     let one = |pair: &KeyValue| {
         let node = NodeId::read(pair.key.strip_prefix(keys.durables().as_bytes())?)?;
         Some((node, super::durable::Durable::parse(&pair.value)?.seq))
@@ -304,7 +309,7 @@ fn durables(keys: &Keys, pairs: &[KeyValue]) -> Vec<(NodeId, Seq)> {
 
 async fn read_batches(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     first: Seq,
     last: Seq,
 ) -> Result<ReadAnswer, EtcdError> {
@@ -357,7 +362,7 @@ fn batches(reader: &SpoolReader, last: Seq) -> Result<Vec<(Seq, Vec<u8>)>, Spool
 }
 
 /// Reads `members`, the lowest batch, and the progress of each member's disk, as of one revision.
-async fn read_durable(client: &EtcdClient, keys: &Keys) -> Result<ReadAnswer, EtcdError> {
+async fn read_durable(client: &EtcdClient, keys: &GroupKeys) -> Result<ReadAnswer, EtcdError> {
     let read = EtcdTransaction {
         then: vec![
             Operation::get(keys.members()),
@@ -404,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_transaction_compares_values_and_reads_both_if_they_differ() {
-        let keys = Keys::new("roses", 0).unwrap();
+        let keys = GroupKeys::new("roses", 0).unwrap();
         let txn = Txn {
             tail: ValueCompare::Is(b"line".to_vec()),
             members: ValueCompare::Absent,
@@ -464,7 +469,7 @@ mod tests {
 
     #[test]
     fn trimming_puts_nothing() {
-        let keys = Keys::new("roses", 0).unwrap();
+        let keys = GroupKeys::new("roses", 0).unwrap();
         let trim = trimming(&keys, "primary".to_owned(), &ValueCompare::Is(b"members".into()), 7);
         let value = |key: String, value: &'static str| etcd::Compare::Value {
             key: key.into(),

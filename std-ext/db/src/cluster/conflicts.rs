@@ -5,15 +5,15 @@
 
 use super::core::NodeId;
 use super::failures::Failures;
-use super::registration::{Node, Registration};
+use super::registration::{RegisteredNode, Registration};
 use std::collections::BTreeMap;
 
 /// The conflicts that are there, and whether the operator has heard of each.
 #[derive(Default)]
-pub(super) struct Conflicts(BTreeMap<(NodeId, Conflict), Failures>);
+pub(super) struct Conflicts(BTreeMap<(NodeId, NodeConflict), Failures>);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Conflict {
+enum NodeConflict {
     /// Only one of the two uses TLS on its peer port.
     Tls,
     /// Both announce the same address.
@@ -28,7 +28,7 @@ impl Conflicts {
     pub(super) fn found(
         &mut self,
         own: (NodeId, &Registration),
-        nodes: &[Node],
+        nodes: &[RegisteredNode],
         now: u64,
     ) -> Vec<String> {
         let others = nodes.iter().filter(|node| node.id != own.0);
@@ -45,7 +45,7 @@ impl Conflicts {
     }
 }
 
-fn conflicts(own: &Registration, other: &Registration) -> impl Iterator<Item = Conflict> {
+fn conflicts(own: &Registration, other: &Registration) -> impl Iterator<Item = NodeConflict> {
     // A node of an earlier version tells neither of these settings.
     let tls = other.peer_tls.is_some() && own.peer_tls != other.peer_tls;
     let memory = own.memory.is_some() && other.memory.is_some() && own.memory != other.memory;
@@ -53,19 +53,19 @@ fn conflicts(own: &Registration, other: &Registration) -> impl Iterator<Item = C
     let same_port =
         ports(own).into_iter().zip(ports(other)).any(|(one, other)| one != 0 && one == other);
     let found = [
-        (Conflict::Tls, tls),
-        (Conflict::Address, own.ip == other.ip && same_port),
-        (Conflict::Memory, own.group == other.group && memory),
+        (NodeConflict::Tls, tls),
+        (NodeConflict::Address, own.ip == other.ip && same_port),
+        (NodeConflict::Memory, own.group == other.group && memory),
     ];
     found.into_iter().filter_map(|(conflict, is_there)| is_there.then_some(conflict))
 }
 
-fn text(own: &Registration, node: &Node, conflict: Conflict) -> String {
+fn text(own: &Registration, node: &RegisteredNode, conflict: NodeConflict) -> String {
     let other = &node.registration;
     let at = other.peer_address().unwrap_or_default();
     let node = format!("the node {} at {at}", node.id);
     match conflict {
-        Conflict::Tls => {
+        NodeConflict::Tls => {
             let (uses, does) = match other.peer_tls {
                 Some(true) => ("uses TLS between nodes", "does not"),
                 _ => ("does not use TLS between nodes", "does"),
@@ -75,11 +75,11 @@ fn text(own: &Registration, node: &Node, conflict: Conflict) -> String {
                  messages: set `tls-cert-file`, `tls-key-file` and `tls-ca-cert-file` on all nodes or on none"
             )
         }
-        Conflict::Address => format!(
+        NodeConflict::Address => format!(
             "{node} announces the same address as this node, so clients and other nodes reach only one of the two: \
              give them different `cluster-announce-ip`, `cluster-announce-port` or `cluster-announce-peer-port`"
         ),
-        Conflict::Memory => {
+        NodeConflict::Memory => {
             let settings = |of: &Registration| of.memory.clone().unwrap_or_default();
             format!(
                 "{node} has different memory settings ({}) from this node's ({}). The primary evicts keys or \
@@ -97,7 +97,7 @@ mod tests {
     use super::super::failures::UNHEARD;
     use super::*;
 
-    fn node(number: u8) -> Node {
+    fn node(number: u8) -> RegisteredNode {
         let registration = Registration {
             ip: format!("10.0.0.{number}"),
             port: 6379,
@@ -106,19 +106,19 @@ mod tests {
             memory: Some("0 noeviction".into()),
             ..Registration::default()
         };
-        Node { id: NodeId([number; 20]), registration }
+        RegisteredNode { id: NodeId([number; 20]), registration }
     }
 
     type Change = fn(&mut Registration);
 
-    fn with(number: u8, change: impl FnOnce(&mut Registration)) -> Node {
+    fn with(number: u8, change: impl FnOnce(&mut Registration)) -> RegisteredNode {
         let mut node = node(number);
         change(&mut node.registration);
         node
     }
 
     /// Returns what a node is told of another one that stays.
-    fn told(other: Node) -> Vec<String> {
+    fn told(other: RegisteredNode) -> Vec<String> {
         let (own, nodes, mut all) = (node(1), [node(1), other], Conflicts::default());
         let at = |all: &mut Conflicts, now| all.found((own.id, &own.registration), &nodes, now);
         assert!(at(&mut all, 1000).is_empty(), "a node that has just ended is one");
@@ -150,7 +150,9 @@ mod tests {
         let own = node(1);
         let nodes = [node(1), with(2, |other| other.peer_tls = Some(true)), node(3)];
         let mut all = Conflicts::default();
-        let mut at = |nodes: &[Node], now| all.found((own.id, &own.registration), nodes, now).len();
+        let mut at = |nodes: &[RegisteredNode], now| {
+            all.found((own.id, &own.registration), nodes, now).len()
+        };
         assert_eq!((at(&nodes, 0), at(&nodes, UNHEARD + 1)), (0, 1));
         assert_eq!(at(&nodes, 2 * UNHEARD), 0, "it is told again and again");
         assert_eq!(at(&nodes[2..], 3 * UNHEARD), 0);

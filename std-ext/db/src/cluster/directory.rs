@@ -12,7 +12,7 @@ use super::etcd::{
     Bytes, EtcdClient, EtcdError, EtcdTransaction, EtcdWatch, KeyValue, Keys as KeyRange,
     LONGEST_ANSWER, Operation, OperationAnswer, Range, WatchEvent, WatchReport,
 };
-use super::keys::Keys;
+use super::keys::GroupKeys;
 use crate::lock::lock;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -36,7 +36,7 @@ const MOST_BYTES: usize = 4 * LONGEST_ANSWER;
 /// The keys of a cluster, but for those of its groups.
 pub(super) struct ClusterDirectory {
     client: EtcdClient,
-    keys: Arc<Keys>,
+    keys: Arc<GroupKeys>,
     known: Mutex<Known>,
     /// Wakes those who wait for changes.
     heard: watch::Sender<()>,
@@ -71,7 +71,7 @@ struct Watches {
 }
 
 impl ClusterDirectory {
-    pub(super) fn new(client: EtcdClient, keys: Arc<Keys>) -> Arc<Self> {
+    pub(super) fn new(client: EtcdClient, keys: Arc<GroupKeys>) -> Arc<Self> {
         let trouble = Some("the keys of the cluster were not read yet".to_owned());
         let (pairs, read_at, revision, heard) = (KeyPairs::default(), 0, 0, 0);
         let known = Known { pairs, read_at, revision, heard, trouble };

@@ -19,7 +19,7 @@ use super::log::EtcdLog;
 use super::message::{ApplierReport, DriverMessage};
 use super::messenger::Links;
 use super::moves::Primaries;
-use super::quota::{Level, Space};
+use super::quota::{EtcdQuotaLevel, Space};
 use super::registration::Clocks;
 use super::registry::NodeRegistry;
 use super::resync::Resync;
@@ -587,7 +587,7 @@ impl Driver {
             self.parts.log.accept_changes();
             return self.hold(false);
         }
-        if self.parts.space.level() != Level::Enough {
+        if self.parts.space.level() != EtcdQuotaLevel::Enough {
             self.parts.space.log();
         }
         self.parts.log.begin_term(self.begin, self.parts.group.status().epoch);
@@ -691,13 +691,13 @@ impl Driver {
             self.parts.calls.measure(self.alarm.quota(space.setting()));
         }
         let changed = space.changed();
-        self.compaction.set_space(space.known().quota, space.level() != Level::Enough);
+        self.compaction.set_space(space.known().quota, space.level() != EtcdQuotaLevel::Enough);
         let Some(level) = changed else { return };
         if self.serving {
             space.log();
         }
-        self.parts.log.set_full(level == Level::Full);
-        self.event(Event::SpaceShort(level != Level::Enough));
+        self.parts.log.set_full(level == EtcdQuotaLevel::Full);
+        self.event(Event::SpaceShort(level != EtcdQuotaLevel::Enough));
     }
 
     // ---------------------------------------------------------------------------- the view
@@ -779,7 +779,7 @@ impl Driver {
         *lock(&parts.monitor.status) = NodeStatus {
             disk_fails,
             space: parts.space.known(),
-            is_full: parts.space.level() == Level::Full,
+            is_full: parts.space.level() == EtcdQuotaLevel::Full,
             ..NodeStatus::new(&status, role, self.serving, contents)
         };
         parts.views.publish(view);

@@ -3,12 +3,12 @@
 use super::core::{Halt, HaltOutcome, Tail};
 use super::etcd::{Compare, EtcdClient, EtcdError, EtcdTransaction, Operation};
 use super::identity::ClusterFormat;
-use super::keys::Keys;
+use super::keys::GroupKeys;
 
 /// Puts the record of a node that has more than etcd, if etcd has the cluster that the node's entries belong to.
 pub(super) async fn put(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     halt: &Halt,
     own: &ClusterFormat,
 ) -> Result<HaltOutcome, EtcdError> {

@@ -9,7 +9,7 @@ const LONGEST_NAME: usize = 64;
 
 /// The keys of one group of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Keys {
+pub(crate) struct GroupKeys {
     prefix: String,
     number: u32,
     /// The prefix of the group's keys, with which each key that the watch brings is compared.
@@ -33,7 +33,7 @@ impl fmt::Display for BadName {
 
 impl std::error::Error for BadName {}
 
-impl Keys {
+impl GroupKeys {
     /// Returns the keys of a group of the cluster of this name.
     ///
     /// # Errors
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn keys_have_their_places() {
-        let keys = Keys::new("roses", 0).unwrap();
+        let keys = GroupKeys::new("roses", 0).unwrap();
         assert_eq!(keys.format(), "/hedgerow/roses/format");
         assert_eq!(keys.node("ab"), "/hedgerow/roses/node/ab");
         assert_eq!(keys.tail(), "/hedgerow/roses/g/0/tail");
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(keys.move_id(keys.move_of(u64::MAX).as_bytes()), Some(u64::MAX));
         assert_eq!(keys.move_id(format!("{}4d", keys.moves()).as_bytes()), None);
         assert_eq!(keys.seq(keys.batch(u64::MAX).as_bytes()), Some(u64::MAX));
-        let other = Keys::new("roses", 12).unwrap();
+        let other = GroupKeys::new("roses", 12).unwrap();
         assert_eq!(keys.of_group(12), other);
         assert!(
             other.group().starts_with(&keys.groups()) && !keys.format().starts_with(&keys.groups())
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_is_around_the_groups_is_all_but_them() {
-        let keys = Keys::new("roses", 0).unwrap();
+        let keys = GroupKeys::new("roses", 0).unwrap();
         let around = keys.around_groups();
         let is_around = |key: &String| around.iter().any(|(from, end)| (from..end).contains(&key));
         let common = [keys.coordinator(), keys.format(), keys.desired(), keys.node("ab")];
@@ -242,15 +242,15 @@ mod tests {
         assert!(common.iter().chain(&rare).all(is_around));
         let of_groups = [keys.tail(), keys.batch(0), keys.of_group(77).durable("ab")];
         assert!(!of_groups.iter().any(is_around), "all nodes read all groups");
-        let other = Keys::new("rose", 0).unwrap();
+        let other = GroupKeys::new("rose", 0).unwrap();
         assert!(![other.format(), other.node("ab"), other.slots()].iter().any(is_around));
-        let longer = Keys::new("roses-2", 0).unwrap();
+        let longer = GroupKeys::new("roses-2", 0).unwrap();
         assert!(![longer.format(), longer.slots()].iter().any(is_around));
     }
 
     #[test]
     fn other_keys_are_no_batches() {
-        let keys = Keys::new("roses", 0).unwrap();
+        let keys = GroupKeys::new("roses", 0).unwrap();
         for suffix in
             ["", "1", "0000000000000000004x", "+0000000000000000042", "99999999999999999999"]
         {
@@ -261,14 +261,14 @@ mod tests {
             );
         }
         assert_eq!(keys.seq(keys.tail().as_bytes()), None);
-        assert_eq!(keys.seq(Keys::new("rose", 0).unwrap().batch(1).as_bytes()), None);
+        assert_eq!(keys.seq(GroupKeys::new("rose", 0).unwrap().batch(1).as_bytes()), None);
     }
 
     #[test]
     fn names_that_would_leave_the_prefix_are_refused() {
         for name in ["", "a/b", "..\u{0}", "a b", "röse", &"x".repeat(65)] {
-            assert!(Keys::new(name, 0).is_err(), "{name:?}");
+            assert!(GroupKeys::new(name, 0).is_err(), "{name:?}");
         }
-        assert!(Keys::new(&"x".repeat(64), 0).is_ok());
+        assert!(GroupKeys::new(&"x".repeat(64), 0).is_ok());
     }
 }

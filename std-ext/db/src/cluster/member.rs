@@ -21,7 +21,7 @@ use super::error::StartError;
 use super::etcd::EtcdClient;
 use super::former;
 use super::identity::{self, Age, Belonging, ClusterFormat};
-use super::keys::Keys;
+use super::keys::GroupKeys;
 use super::local_log::position::mark_of;
 use super::local_log::{Incarnation, LocalLog};
 use super::log::{EtcdLog, LogSettings};
@@ -98,7 +98,7 @@ impl GroupMember {
                 "a node of a cluster keeps its id and its copy of the log in a directory: set dir, and appendonly yes",
             ));
         };
-        let keys = Keys::new(&settings.name, settings.group)
+        let keys = GroupKeys::new(&settings.name, settings.group)
             .map_err(|why| StartError::new(why.to_string()))?;
         let folder = Folder::claim(path)?;
         peer::install(&folder)?;
@@ -286,7 +286,7 @@ fn cannot_spawn(why: &io::Error) -> StartError {
 /// The things that are known once etcd was met.
 struct Starting<'a> {
     settings: &'a ClusterSettings,
-    keys: Arc<Keys>,
+    keys: Arc<GroupKeys>,
     folder: Arc<Folder>,
     id: NodeId,
     format: ClusterFormat,
@@ -407,7 +407,7 @@ impl Starting<'_> {
         let (ending, counters) = (self.inbox.clone(), Arc::clone(&parts.monitor.counters));
         let coordinator = Coordinator::new(
             self.client.clone(),
-            Keys::clone(&self.keys),
+            GroupKeys::clone(&self.keys),
             self.id,
             self.settings,
             (Arc::clone(&parts.monitor.counters), mover.env.peers.clone()),

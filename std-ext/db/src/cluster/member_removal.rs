@@ -4,7 +4,7 @@
 use super::core::{Members, NodeId, Seq};
 use super::durable::Durable;
 use super::etcd::{Compare, EtcdTransaction, Keys as KeyRange, Operation};
-use super::keys::Keys;
+use super::keys::GroupKeys;
 
 /// Why a member cannot be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) fn is_whole(durable: &[(NodeId, Durable)], first: Option<Seq>, node: 
 
 /// Returns the transaction that removes a member, if the members are those that were read and it has not come back.
 pub(super) fn removal(
-    keys: &Keys,
+    keys: &GroupKeys,
     members: &Members,
     members_text: Option<&[u8]>,
     node: NodeId,

@@ -3,7 +3,7 @@
 use super::core::{Event, NodeId};
 use super::local_log::DurablePosition;
 use super::quota::EtcdQuota;
-use super::registration::Node;
+use super::registration::RegisteredNode;
 use super::slot_map::SlotMap;
 use crate::log::Lsn;
 use std::sync::mpsc;
@@ -24,7 +24,7 @@ pub(super) enum DriverMessage {
     /// The space in etcd; `None` if no member has answered.
     Space(Option<EtcdQuota>),
     /// The nodes that are registered.
-    Nodes(Vec<Node>),
+    Nodes(Vec<RegisteredNode>),
     /// The published map of slots.
     Slots(SlotMap),
     /// A member asks the primary to hand over to it.

@@ -92,7 +92,7 @@ fn part(bytes: u64, of: u64) -> u64 {
 
 /// How much space etcd has left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub(super) enum EtcdQuotaLevel {
     /// Enough.
     #[default]
     Enough,
@@ -102,7 +102,7 @@ pub(super) enum Level {
     Full,
 }
 
-impl Level {
+impl EtcdQuotaLevel {
     /// Returns the level after this one. Levels end at a lower part than they begin, so that they do not alternate.
     fn next(self, percent: u64) -> Self {
         let full = if self == Self::Full { FULL_ENDS } else { FULL };
@@ -128,12 +128,12 @@ pub(super) struct Space {
     asked: bool,
     /// When etcd is asked next.
     due: u64,
-    level: Level,
+    level: EtcdQuotaLevel,
 }
 
 impl Space {
     pub(super) fn new(setting: u64) -> Self {
-        let (known, level) = (EtcdQuota::default(), Level::default());
+        let (known, level) = (EtcdQuota::default(), EtcdQuotaLevel::default());
         Self { setting, known, before: 0, since: 0, asked: false, due: 0, level }
     }
 
@@ -148,7 +148,7 @@ impl Space {
     }
 
     /// Returns the level that [`changed`](Self::changed) has returned last.
-    pub(super) fn level(&self) -> Level {
+    pub(super) fn level(&self) -> EtcdQuotaLevel {
         self.level
     }
 
@@ -161,7 +161,8 @@ impl Space {
     pub(super) fn is_due(&mut self, now: u64, leads: bool) -> bool {
         // Large batches must not fill etcd between two answers.
         let early = leads && self.known.quota > 0 && self.since > self.known.quota / PART;
-        let is_busy = leads && (self.since + self.before > 0 || self.level != Level::Enough);
+        let is_busy =
+            leads && (self.since + self.before > 0 || self.level != EtcdQuotaLevel::Enough);
         let due = if is_busy { self.due } else { self.due + (RESTING - PERIOD) };
         if self.asked || now < due && !early {
             return false;
@@ -180,13 +181,13 @@ impl Space {
     }
 
     /// Returns the level if it is another one than before.
-    pub(super) fn changed(&mut self) -> Option<Level> {
+    pub(super) fn changed(&mut self) -> Option<EtcdQuotaLevel> {
         if self.known.quota == 0 {
             return None;
         }
         let (sent, EtcdQuota { size, in_use, quota }) = (self.before + self.since, self.known);
         let most = EtcdQuota { size: size + sent, in_use: in_use + sent, quota };
-        let half = if self.level == Level::Full { HALF_ENDS } else { HALF };
+        let half = if self.level == EtcdQuotaLevel::Full { HALF_ENDS } else { HALF };
         let level = self.level.next(most.percent(half));
         (std::mem::replace(&mut self.level, level) != level).then_some(level)
     }
@@ -194,7 +195,7 @@ impl Space {
     /// Returns why changes are refused, if they are.
     pub(super) fn refusal(&self) -> Option<String> {
         let EtcdQuota { size, in_use, quota } = self.known;
-        (self.level == Level::Full).then(|| {
+        (self.level == EtcdQuotaLevel::Full).then(|| {
             format!(
                 "etcd has hardly any space left: at least {in_use} bytes of its quota of {quota} are in use, and \
                  its file has {size} bytes"
@@ -206,14 +207,14 @@ impl Space {
     pub(super) fn log(&self) {
         let EtcdQuota { size, in_use, quota } = self.known;
         match self.level {
-            Level::Enough => tracing::info!("etcd has enough space again"),
-            Level::Short => tracing::warn!(
+            EtcdQuotaLevel::Enough => tracing::info!("etcd has enough space again"),
+            EtcdQuotaLevel::Short => tracing::warn!(
                 "etcd has little space left: {in_use} bytes of its quota of {quota} are in use, and its file has \
                  {size} bytes. It is being compacted, and keeps only changes that fewer than cluster-copies nodes \
                  have. If this continues, start the absent nodes, or raise --quota-backend-bytes and \
                  cluster-etcd-quota"
             ),
-            Level::Full => tracing::error!(
+            EtcdQuotaLevel::Full => tracing::error!(
                 "writes are refused, because at least {in_use} bytes of etcd's quota of {quota} are in use, and its \
                  file has {size} bytes. They are accepted again once there is space. Start the absent nodes, so \
                  that the changes they lack can be deleted from etcd; or raise --quota-backend-bytes and \
@@ -267,16 +268,25 @@ mod tests {
     fn levels_end_at_a_lower_part_than_they_begin() {
         let mut space = Space::new(0);
         assert_eq!(space.changed(), None, "nothing is known yet");
-        let mut levels = |parts: &[(u64, Option<Level>)]| {
+        let mut levels = |parts: &[(u64, Option<EtcdQuotaLevel>)]| {
             for &(in_use, wanted) in parts {
                 space.answered(Some(super::tests::space(in_use)));
                 assert_eq!(space.changed(), wanted, "at {in_use}");
             }
         };
-        levels(&[(749, None), (750, Some(Level::Short)), (849, None), (700, None)]);
-        levels(&[(850, Some(Level::Full)), (800, None), (799, Some(Level::Short)), (849, None)]);
-        levels(&[(699, Some(Level::Enough)), (900, Some(Level::Full)), (0, Some(Level::Enough))]);
-        levels(&[(u64::MAX / 200, Some(Level::Full))]);
+        levels(&[(749, None), (750, Some(EtcdQuotaLevel::Short)), (849, None), (700, None)]);
+        levels(&[
+            (850, Some(EtcdQuotaLevel::Full)),
+            (800, None),
+            (799, Some(EtcdQuotaLevel::Short)),
+            (849, None),
+        ]);
+        levels(&[
+            (699, Some(EtcdQuotaLevel::Enough)),
+            (900, Some(EtcdQuotaLevel::Full)),
+            (0, Some(EtcdQuotaLevel::Enough)),
+        ]);
+        levels(&[(u64::MAX / 200, Some(EtcdQuotaLevel::Full))]);
     }
 
     #[test]
@@ -285,10 +295,10 @@ mod tests {
         for (size, in_use, wanted) in [
             (990, 499, None),
             (749, 500, None),
-            (750, 500, Some(Level::Short)),
-            (850, 500, Some(Level::Full)),
+            (750, 500, Some(EtcdQuotaLevel::Short)),
+            (850, 500, Some(EtcdQuotaLevel::Full)),
             (990, 450, None),
-            (990, 449, Some(Level::Enough)),
+            (990, 449, Some(EtcdQuotaLevel::Enough)),
         ] {
             space.answered(Some(EtcdQuota { size, in_use, quota: 1000 }));
             assert_eq!(space.changed(), wanted, "{in_use} of {size} bytes");
@@ -303,10 +313,10 @@ mod tests {
         space.answered(Some(big(700_000)));
         assert_eq!(space.changed(), None);
         space.add(60_000);
-        assert_eq!(space.changed(), Some(Level::Short), "etcd has not said it yet");
+        assert_eq!(space.changed(), Some(EtcdQuotaLevel::Short), "etcd has not said it yet");
         assert!(space.is_due(5001, true), "etcd is asked too late");
         space.add(100_000);
-        assert_eq!(space.changed(), Some(Level::Full));
+        assert_eq!(space.changed(), Some(EtcdQuotaLevel::Full));
         // The answer has what was sent before the question, and perhaps not the rest.
         space.answered(Some(big(700_000)));
         assert_eq!(space.changed(), None);
@@ -315,7 +325,7 @@ mod tests {
         assert_eq!(space.changed(), None, "no answer is no room");
         assert!(space.is_due(7001, true));
         space.answered(Some(big(100_000)));
-        assert_eq!(space.changed(), Some(Level::Enough));
+        assert_eq!(space.changed(), Some(EtcdQuotaLevel::Enough));
     }
 
     #[test]
@@ -329,7 +339,7 @@ mod tests {
             assert_eq!(space.is_due(6000, leads), leads, "a primary asks at once after a change");
         }
         let mut full = Space { known: space(900), due: 1000, ..Space::new(0) };
-        assert_eq!(full.changed(), Some(Level::Full));
+        assert_eq!(full.changed(), Some(EtcdQuotaLevel::Full));
         assert!(
             full.is_due(1000, true),
             "a primary that refuses changes learns late that it need not"

@@ -193,7 +193,7 @@ impl Registration {
 
 /// A node that is registered.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct RegisteredNode {
     pub(super) id: NodeId,
     pub(super) registration: Registration,
 }
@@ -226,7 +226,12 @@ impl Clocks {
 
     /// Takes the registrations as they were just heard of. Returns how far clocks of other nodes are ahead, in
     /// milliseconds.
-    pub(super) fn see(&mut self, nodes: &[Node], own: NodeId, now: Now) -> Vec<(NodeId, i64)> {
+    pub(super) fn see(
+        &mut self,
+        nodes: &[RegisteredNode],
+        own: NodeId,
+        now: Now,
+    ) -> Vec<(NodeId, i64)> {
         let is_new = |last| now.boot.saturating_sub(last) <= Self::LONGEST_PAUSE;
         let changes_are_new = self.heard.replace(now.boot).is_some_and(is_new);
         self.seen.retain(|id, _| nodes.iter().any(|node| node.id == *id));
@@ -295,7 +300,10 @@ mod tests {
     fn a_clock_is_compared_when_its_registration_changes() {
         let (own, other) = (NodeId([1; 20]), NodeId([2; 20]));
         let at = |wall| {
-            let of = |id| Node { id, registration: Registration { wall, ..Default::default() } };
+            let of = |id| RegisteredNode {
+                id,
+                registration: Registration { wall, ..Default::default() },
+            };
             vec![of(own), of(other)]
         };
         let mut clocks = Clocks::default();
@@ -316,7 +324,10 @@ mod tests {
     fn a_clock_that_is_set_is_noticed_at_once() {
         let (own, other) = (NodeId([1; 20]), NodeId([2; 20]));
         let of = |wall| {
-            vec![Node { id: other, registration: Registration { wall, ..Default::default() } }]
+            vec![RegisteredNode {
+                id: other,
+                registration: Registration { wall, ..Default::default() },
+            }]
         };
         let mut clocks = Clocks::default();
         assert_eq!(clocks.see(&of(60_000), own, now(60_000)), []);

@@ -27,10 +27,10 @@ use super::etcd::{
 };
 use super::failures::{Failures, UNHEARD};
 use super::identity::ClusterFormat;
-use super::keys::Keys;
+use super::keys::GroupKeys;
 use super::message::{DriverMessage, Inbox};
 use super::place::NodeAssignment;
-use super::registration::{Node, Registration};
+use super::registration::{RegisteredNode, Registration};
 use super::slot_map::SlotMap;
 use super::status::ClusterCounters;
 use super::view::{DesiredNodes, Views};
@@ -83,7 +83,7 @@ impl Told {
 /// The registration of this node, which the driver changes and the task writes.
 pub(super) struct NodeRegistry {
     client: EtcdClient,
-    keys: Arc<Keys>,
+    keys: Arc<GroupKeys>,
     id: NodeId,
     /// The numbers of this node's processes that have ended: their registration is replaced at once.
     former: Vec<u64>,
@@ -100,7 +100,7 @@ pub(super) struct NodeRegistry {
 impl NodeRegistry {
     pub(super) fn new(
         client: EtcdClient,
-        keys: Arc<Keys>,
+        keys: Arc<GroupKeys>,
         (id, former): (NodeId, Vec<u64>),
         own: Registration,
         (counters, told): (Arc<ClusterCounters>, Told),
@@ -319,12 +319,12 @@ impl NodeRegistry {
     }
 
     /// Returns the registration of another process with this node's id.
-    fn other<'a>(&self, nodes: &'a [Node]) -> Option<&'a Registration> {
+    fn other<'a>(&self, nodes: &'a [RegisteredNode]) -> Option<&'a Registration> {
         let nonce = lock(&self.own).nonce;
         other_process(nodes, self.id, (nonce, &self.former))
     }
 
-    fn twin_text(&self, nodes: &[Node]) -> String {
+    fn twin_text(&self, nodes: &[RegisteredNode]) -> String {
         let at = self.other(nodes).map(|other| format!(" at {}:{}", other.ip, other.port));
         format!(
             "another process{} has the same node id, {}: its directory is a copy of this one. Stop one of the two. \
@@ -366,7 +366,7 @@ impl Written {
 /// What the directory says, parsed once for each version of a key.
 #[derive(Default)]
 struct SeenKeys {
-    nodes: Vec<Node>,
+    nodes: Vec<RegisteredNode>,
     /// The revision of each registration.
     versions: HashMap<NodeId, u64>,
     /// How often was heard of them.
@@ -402,17 +402,18 @@ impl SeenKeys {
     ///
     /// # Errors
     /// If the cluster's keys are not known at present.
-    fn look(&mut self, directory: &ClusterDirectory, keys: &Keys) -> Result<bool, String> {
+    fn look(&mut self, directory: &ClusterDirectory, keys: &GroupKeys) -> Result<bool, String> {
         let (_, heard) = directory.heard_of_nodes()?;
         let pairs = directory.pairs(&keys.nodes())?;
-        let mut old: HashMap<NodeId, Node> =
+        let mut old: HashMap<NodeId, RegisteredNode> =
             self.nodes.drain(..).map(|node| (node.id, node)).collect();
         let mut versions = HashMap::new();
         for pair in pairs {
             let Some(id) = node_id(keys, &pair) else { continue };
             let same = self.versions.get(&id) == Some(&pair.modified);
             let known = old.remove(&id).filter(|_| same);
-            let read = || Some(Node { id, registration: Registration::read(&pair.value)? });
+            let read =
+                || Some(RegisteredNode { id, registration: Registration::read(&pair.value)? });
             let Some(node) = known.or_else(read) else { continue };
             versions.insert(id, pair.modified);
             self.nodes.push(node);
@@ -426,13 +427,13 @@ impl SeenKeys {
     }
 }
 
-fn node_id(keys: &Keys, pair: &KeyValue) -> Option<NodeId> {
+fn node_id(keys: &GroupKeys, pair: &KeyValue) -> Option<NodeId> {
     NodeId::read(pair.key.strip_prefix(keys.nodes().as_bytes())?)
 }
 
 /// Returns the registration of a process with a node's id, unless it is this one's, or that of one that has ended.
 fn other_process<'a>(
-    nodes: &'a [Node],
+    nodes: &'a [RegisteredNode],
     id: NodeId,
     (own, ended): (u64, &[u64]),
 ) -> Option<&'a Registration> {
@@ -444,11 +445,14 @@ fn other_process<'a>(
 ///
 /// # Errors
 /// If etcd cannot be read.
-pub(super) async fn read_nodes(client: &EtcdClient, keys: &Keys) -> Result<Vec<Node>, EtcdError> {
+pub(super) async fn read_nodes(
+    client: &EtcdClient,
+    keys: &GroupKeys,
+) -> Result<Vec<RegisteredNode>, EtcdError> {
     let range = Range::of(KeyRange::prefix(keys.nodes()));
     let nodes = client.range(&range).await?.pairs.into_iter().filter_map(|pair| {
         let id = node_id(keys, &pair)?;
-        Some(Node { id, registration: Registration::read(&pair.value)? })
+        Some(RegisteredNode { id, registration: Registration::read(&pair.value)? })
     });
     Ok(nodes.collect())
 }
@@ -505,9 +509,10 @@ mod tests {
         let (id, other) = (NodeId([1; 20]), NodeId([2; 20]));
         let of = |id, nonce| {
             let registration = Registration { nonce, ..Registration::default() };
-            vec![Node { id, registration }]
+            vec![RegisteredNode { id, registration }]
         };
-        let found = |nodes: &[Node]| other_process(nodes, id, (7, &[5, 6])).map(|one| one.nonce);
+        let found =
+            |nodes: &[RegisteredNode]| other_process(nodes, id, (7, &[5, 6])).map(|one| one.nonce);
         assert_eq!(found(&of(id, 7)), None);
         assert_eq!(found(&of(id, 6)), None, "the process before this one is waited for");
         assert_eq!(found(&of(id, 8)), Some(8));

@@ -2,7 +2,7 @@
 
 use super::core::{GroupRole, GroupStatus, Members, NodeId};
 use super::hex;
-use super::registration::{Node, Registration};
+use super::registration::{RegisteredNode, Registration};
 use super::slot_map::SlotMap;
 use super::view::{self, MemberView, NodeHealth, SlotOwners, View};
 use crate::SlotSet;
@@ -120,11 +120,11 @@ impl Topology {
     }
 
     /// Notes the nodes that are registered.
-    pub(super) fn set_nodes(&mut self, nodes: Vec<Node>, now: u64) {
+    pub(super) fn set_nodes(&mut self, nodes: Vec<RegisteredNode>, now: u64) {
         for (id, seen) in &mut self.nodes {
             seen.alive = *id == self.own;
         }
-        for Node { id, registration } in nodes {
+        for RegisteredNode { id, registration } in nodes {
             self.nodes.insert(id, LastRegistration { registration, at: now, alive: true });
         }
         let (members, group) = (&self.members, self.group);
@@ -364,7 +364,7 @@ mod tests {
         let members = Members::default().with(OWN, 1).with(OTHER, 2);
         topology.set_members(&members);
         let registration = Registration { peer_port: 17001, ..registration("follower", 40) };
-        topology.set_nodes(vec![Node { id: OTHER, registration }], 900);
+        topology.set_nodes(vec![RegisteredNode { id: OTHER, registration }], 900);
         topology
     }
 
@@ -424,8 +424,10 @@ mod tests {
     fn a_node_fetches_nothing_from_itself() {
         let mut topology = topology();
         let before = NodeId([9; 20]);
-        topology
-            .set_nodes(vec![Node { id: before, registration: registration("follower", 99) }], 900);
+        topology.set_nodes(
+            vec![RegisteredNode { id: before, registration: registration("follower", 99) }],
+            900,
+        );
         assert_eq!(topology.sources(), [""; 0], "its own address is that of another node");
     }
 
@@ -449,7 +451,7 @@ mod tests {
         let mut topology = topology();
         let third = NodeId([3; 20]);
         topology.set_members(&Members::default().with(OWN, 1).with(OTHER, 2).with(third, 3));
-        let node = |id, registration| Node { id, registration };
+        let node = |id, registration| RegisteredNode { id, registration };
         let full = Registration { disk_fails: true, ..registration("follower", 40) };
         let behind = node(third, registration("follower", 39));
         let failing = node(OTHER, full);
@@ -470,7 +472,7 @@ mod tests {
         let mut topology = topology();
         let there = |cannot_lead| {
             let registration = Registration { cannot_lead, ..registration("follower", 40) };
-            vec![Node { id: OTHER, registration }]
+            vec![RegisteredNode { id: OTHER, registration }]
         };
         topology.set_nodes(there(true), 900);
         assert_eq!(topology.successor(), None, "a node that cannot lead is named");
@@ -480,13 +482,13 @@ mod tests {
     }
 
     /// Nodes of group 1.
-    fn others(nodes: &[(u8, &str, u64)]) -> Vec<Node> {
+    fn others(nodes: &[(u8, &str, u64)]) -> Vec<RegisteredNode> {
         let node = |(number, role, epoch): &(u8, &str, u64)| {
             // An address of its own, so that only the group keeps the node from being copied.
             let peer_port = 17_000 + u16::from(*number);
             let registration =
                 Registration { group: 1, epoch: *epoch, peer_port, ..registration(role, 99) };
-            Node { id: NodeId([*number; 20]), registration }
+            RegisteredNode { id: NodeId([*number; 20]), registration }
         };
         nodes.iter().map(node).collect()
     }

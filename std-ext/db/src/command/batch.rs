@@ -12,7 +12,7 @@ use crate::command::diagnostics::call_meter::CallMeter;
 use crate::command::lcs::{self, LcsOptions};
 use crate::command::redirects::Redirects;
 use crate::command::reply::{ReplyKind, error_text};
-use crate::command::reply_writer::{Failure, ReplyStep, ReplyWriter};
+use crate::command::reply_writer::{ReplyFailure, ReplyStep, ReplyWriter};
 use crate::command::stored_answer::{StoredAnswer, store};
 use crate::log::Lsn;
 use crate::request::{
@@ -35,7 +35,7 @@ const LONG_OPERATIONS: u32 = 4;
 /// A thread's buffers, reused for each pipeline.
 #[derive(Default)]
 pub struct Scratch {
-    batch: Batch<'static>,
+    batch: RequestBatch<'static>,
     arguments: Vec<&'static [u8]>,
     pub(super) meter: CallMeter,
 }
@@ -57,12 +57,12 @@ impl Scratch {
     }
 
     /// Takes the buffers out. They are empty.
-    pub(super) fn take<'a>(&mut self) -> (Batch<'a>, Vec<&'a [u8]>) {
+    pub(super) fn take<'a>(&mut self) -> (RequestBatch<'a>, Vec<&'a [u8]>) {
         (std::mem::take(&mut self.batch), std::mem::take(&mut self.arguments))
     }
 
     /// Puts the buffers back, and frees those that have become large.
-    pub(super) fn put_back(&mut self, batch: Batch<'_>, arguments: Vec<&[u8]>) {
+    pub(super) fn put_back(&mut self, batch: RequestBatch<'_>, arguments: Vec<&[u8]>) {
         self.arguments = emptied(arguments);
         self.batch = batch.emptied();
     }
@@ -88,11 +88,11 @@ enum DeferredOp {
 
 /// The requests of a pipeline, and the steps that make its replies.
 #[derive(Default)]
-pub(crate) struct Batch<'a> {
+pub(crate) struct RequestBatch<'a> {
     /// The number of the command whose requests are added.
     pub(super) command: u16,
     /// The numbers of the commands whose replies are errors, and their errors.
-    pub(super) failures: Vec<(u16, Failure)>,
+    pub(super) failures: Vec<(u16, ReplyFailure)>,
     requests: Vec<Request<'a>>,
     steps: Vec<ReplyStep>,
     prepared: Vec<u8>,
@@ -113,11 +113,11 @@ pub(crate) struct Batch<'a> {
     long_operations: u32,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> RequestBatch<'a> {
     /// Empties the batch, for requests of another lifetime. Frees the buffers that have become large.
     #[inline]
-    pub(super) fn emptied<'b>(self) -> Batch<'b> {
-        Batch {
+    pub(super) fn emptied<'b>(self) -> RequestBatch<'b> {
+        RequestBatch {
             command: self.command,
             failures: emptied(self.failures),
             requests: emptied(self.requests),

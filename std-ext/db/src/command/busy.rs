@@ -46,12 +46,12 @@ impl Execution<'_, '_> {
 mod tests {
     use super::*;
     use crate::command::diagnostics::busy::BusyScript;
-    use crate::command::test_client::Client;
+    use crate::command::test_client::TestClient;
 
     /// The replies are those of redis-server 7.0.15 while a script runs.
     #[test]
     fn commands_are_refused_as_redis_does() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         let busy = format!("-{BUSY}");
         let aborted = format!("-EXECABORT Transaction discarded because of: {BUSY}");
         let script = BusyScript::begin(client.diagnostics());
@@ -106,7 +106,7 @@ mod tests {
     /// All requests of a pipeline after the script's time is over are refused one by one.
     #[test]
     fn each_command_of_a_pipeline_is_looked_at() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         let script = BusyScript::begin(client.diagnostics());
         let replies = client.send(b"MULTI\r\nGET k\r\nDISCARD\r\nGET k\r\nUNWATCH\r\n");
         let wanted = format!("+OK\r\n-{BUSY}\r\n+OK\r\n-{BUSY}\r\n+OK\r\n");

@@ -132,11 +132,11 @@ fn is_local(address: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::test_client::Client;
+    use crate::command::test_client::TestClient;
 
     #[test]
     fn debug_must_be_allowed() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         assert!(client.command("DEBUG SLEEP 0").starts_with("-ERR DEBUG command not allowed."));
         client.command("CONFIG SET enable-debug-command local");
         let reply = client.command("DEBUG SLEEP 0");
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn there_is_a_reply_of_each_type() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         client.command("CONFIG SET enable-debug-command yes");
         for (protocol, of) in [("2", 0), ("3", 1)] {
             client.command(&format!("HELLO {protocol}"));

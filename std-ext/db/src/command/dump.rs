@@ -3,7 +3,7 @@
 //! DUMP replies as redis-server 7.0 does, and RESTORE takes payloads of all versions up to that of Redis 8.0.
 
 use crate::command::arguments::{CommandError, NOT_AN_INTEGER, SYNTAX, is};
-use crate::command::batch::{Batch, transaction_refused};
+use crate::command::batch::{RequestBatch, transaction_refused};
 use crate::command::execute::Execution;
 use crate::command::queue::Queued;
 use crate::command::reply::{ReplyKind, RestoreError, error_text};
@@ -34,7 +34,7 @@ impl<'a> Execution<'_, 'a> {
             Err(why) => self.store(arguments, Err(why)),
             Ok(Cow::Owned(value)) => {
                 self.execute_batch();
-                let mut execution = self.nested(Batch::default());
+                let mut execution = self.nested(RequestBatch::default());
                 if let Err(error) = execution.store(arguments, Ok(&value)) {
                     execution.error(error.as_ref());
                 }

@@ -1,7 +1,7 @@
 //! From the bytes that a connection has received to its replies.
 
 use crate::cluster::view::ViewReader;
-use crate::command::batch::Batch;
+use crate::command::batch::RequestBatch;
 use crate::command::connection::{Connection, MAX_BATCH_COMMANDS, ReplyMode};
 use crate::command::context::{Context, ServerApi};
 use crate::command::diagnostics::call_meter::CallMeter;
@@ -180,7 +180,7 @@ pub(super) struct Execution<'t, 'a> {
     pub(super) out: &'t mut Vec<u8>,
     /// The longest that `out` may become.
     pub(super) max_out: usize,
-    pub(super) batch: Batch<'a>,
+    pub(super) batch: RequestBatch<'a>,
     /// The log entry that must be committed before `out` may be sent.
     pub(super) lsn: Lsn,
     /// Requests of the client itself whose replies show no data.
@@ -271,7 +271,7 @@ impl<'a> Execution<'_, 'a> {
         }
         self.execute_batch();
         let end = self.start + line.len();
-        let mut execution = self.nested(Batch::default());
+        let mut execution = self.nested(RequestBatch::default());
         // The line counts as executed, also for the slow log.
         (execution.start, execution.end) = (end, end);
         execution.handle_request(&words);
@@ -280,7 +280,7 @@ impl<'a> Execution<'_, 'a> {
     }
 
     /// Returns an execution of commands of the same connection that are not in the input buffer.
-    pub(super) fn nested<'n, 'b>(&'n mut self, batch: Batch<'b>) -> Execution<'n, 'b> {
+    pub(super) fn nested<'n, 'b>(&'n mut self, batch: RequestBatch<'b>) -> Execution<'n, 'b> {
         Execution {
             connection: self.connection,
             session: self.session,

@@ -1,21 +1,21 @@
 //! Commands and options of Redis versions after 7.0, and replies that suites of clients compare.
 
-use super::test_client::Client;
+use super::test_client::TestClient;
 use crate::log::Fsync;
 use crate::log::faults::FaultyDisk;
 use crate::{Db, Options};
 use std::sync::Arc;
 
 /// Returns a client of a database in files, and its disk. Nothing is synced by itself.
-fn unsynced() -> (Client, FaultyDisk, tempfile::TempDir) {
+fn unsynced() -> (TestClient, FaultyDisk, tempfile::TempDir) {
     let (folder, disk) = (tempfile::tempdir().unwrap(), FaultyDisk::new());
     let options = Options { shards: 4, fsync: Fsync::Never, ..Options::at(folder.path()) };
     let db = Db::open_on_disk(options, Arc::new(disk.clone())).unwrap();
-    (Client::new().with(db), disk, folder)
+    (TestClient::new().with(db), disk, folder)
 }
 
 /// Sends each line, and compares the replies.
-fn compare(client: &mut Client, rows: &[(&str, &str)]) {
+fn compare(client: &mut TestClient, rows: &[(&str, &str)]) {
     for (line, reply) in rows {
         assert_eq!(client.command(line), *reply, "{line}");
     }
@@ -23,7 +23,7 @@ fn compare(client: &mut Client, rows: &[(&str, &str)]) {
 
 #[test]
 fn connections_without_an_age_are_not_killed() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let refused = "-ERR maxage should be greater than 0";
     compare(
         &mut client,
@@ -90,7 +90,7 @@ fn waitaof_syncs_the_log() {
     client.command("set a 3");
     assert_eq!(client.command("waitaof 1 0 0"), "*2 :0 :0");
     let refused = "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
-    compare(&mut Client::new(), &[("waitaof 1 0 0", refused), ("waitaof 0 5 0", "*2 :0 :0")]);
+    compare(&mut TestClient::new(), &[("waitaof 1 0 0", refused), ("waitaof 0 5 0", "*2 :0 :0")]);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn samples_of_eviction_are_a_setting() {
     };
     let bounds = refused("argument must be between 1 and 64 inclusive");
     compare(
-        &mut Client::new(),
+        &mut TestClient::new(),
         &[
             ("config get maxmemory-samples", "*2 $17 maxmemory-samples $1 5"),
             ("config set maxmemory-samples 10", "+OK"),
@@ -117,7 +117,7 @@ fn samples_of_eviction_are_a_setting() {
 
 #[test]
 fn values_are_combined_with_the_first_one() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     // 01100001 01100010, 01100010, 01110000
     client.command("mset a ab b b c p");
     for (words, value) in [
@@ -152,7 +152,7 @@ fn values_are_combined_with_the_first_one() {
 
 #[test]
 fn a_client_shows_how_many_keys_it_watches() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     for (line, shown) in [("watch a b a", " watch=2 "), ("unwatch", " watch=0 ")] {
         client.command(line);
         let info = client.command("client info");
@@ -162,7 +162,7 @@ fn a_client_shows_how_many_keys_it_watches() {
 
 #[test]
 fn several_values_are_set_with_an_expiration() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let wrong_pairs = "-ERR wrong number of key-value pairs";
     let numkeys = "-ERR invalid numkeys value";
     let syntax = "-ERR syntax error";
@@ -218,13 +218,13 @@ fn values_with_an_expiration_are_in_the_log() {
     client.command("msetex 2 a 1 b 2 PXAT 9000000000000");
     client.db.close().unwrap();
     drop(client);
-    let mut client = Client::new().with(Db::open(Options::at(folder.path())).unwrap());
+    let mut client = TestClient::new().with(Db::open(Options::at(folder.path())).unwrap());
     compare(&mut client, &[("mget a b", "*2 $1 1 $1 2"), ("pexpiretime b", ":9000000000000")]);
 }
 
 #[test]
 fn values_have_digests() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let long = "x".repeat(300_000);
     client.command(&format!("mset empty '' a hello n 1234 v v8 whole {long}"));
     client.command("setrange pieces 299999 x");
@@ -262,7 +262,7 @@ fn values_have_digests() {
 
 #[test]
 fn keys_are_deleted_by_their_values() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let hello = "9555e8555c62dcfd";
     let arity = "-ERR wrong number of arguments for 'delex' command";
     compare(
@@ -302,7 +302,7 @@ fn deletions_by_value_are_in_the_log() {
     assert_eq!(client.command("delex a IFNE 2"), ":1");
     client.db.close().unwrap();
     drop(client);
-    let mut client = Client::new().with(Db::open(Options::at(folder.path())).unwrap());
+    let mut client = TestClient::new().with(Db::open(Options::at(folder.path())).unwrap());
     assert_eq!(client.command("mget a b"), "*2 $-1 $1 2");
 }
 
@@ -311,7 +311,7 @@ const FULL: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
 /// As Redis's flag `denyoom` says, whatever the arguments would change. Replies of redis-server 7.0.15.
 #[test]
 fn the_flag_denyoom_decides_what_is_refused_while_memory_is_full() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     compare(&mut client, &[("set a 10", "+OK"), ("set b 12", "+OK")]);
     client.command("config set maxmemory 1");
     let all = [
@@ -365,7 +365,7 @@ fn the_flag_denyoom_decides_what_is_refused_while_memory_is_full() {
 /// The commands before one in a pipeline count.
 #[test]
 fn memory_that_a_pipeline_frees_is_free() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("set a 10");
     let without = client.db.stats().memory;
     let long = "v".repeat(1 << 16);
@@ -380,7 +380,7 @@ fn memory_that_a_pipeline_frees_is_free() {
 #[cfg(feature = "scripts")]
 #[test]
 fn scripts_with_flags_are_refused_while_memory_is_full() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("set a 1");
     let loaded = client.command("script load \"#!lua\\nreturn 1\"");
     let sha = loaded.rsplit(' ').next().unwrap().to_owned();
@@ -417,7 +417,7 @@ fn scripts_with_flags_are_refused_while_memory_is_full() {
 /// A key that is too long cannot exist: what would create it is an error, and all else finds it missing.
 #[test]
 fn all_but_new_values_find_a_key_missing_that_is_too_long() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let key = "k".repeat(crate::request::LONGEST_KEY + 1);
     client.command("set a 1");
     let rows = [
@@ -495,7 +495,7 @@ fn all_but_new_values_find_a_key_missing_that_is_too_long() {
 /// Redis takes the words of the other policies for counters and times.
 #[test]
 fn keys_begin_anew_when_the_policy_changes() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("set a 1");
     client.command("config set maxmemory-policy allkeys-lfu");
     let counter = client.command("object freq a");

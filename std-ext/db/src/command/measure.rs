@@ -10,7 +10,7 @@ use crate::command::execute::Execution;
 use crate::command::flags::Flag;
 use crate::command::redact::redacted;
 use crate::command::reply::error_text;
-use crate::command::reply_writer::Failure;
+use crate::command::reply_writer::ReplyFailure;
 use crate::command::subcommands;
 use crate::command::table::{self, CommandSpec, Id};
 use crate::latency_monitor::seconds_now;
@@ -71,20 +71,22 @@ impl Execution<'_, '_> {
 
     /// Counts the errors among the replies of a batch, and removes them.
     #[cold]
-    pub(super) fn count_failures(&mut self, failures: &mut Vec<(u16, Failure)>) {
+    pub(super) fn count_failures(&mut self, failures: &mut Vec<(u16, ReplyFailure)>) {
         for (number, failure) in failures.drain(..) {
             match failure {
-                Failure::Answered(error) if is_rejection(error) => {
+                ReplyFailure::Answered(error) if is_rejection(error) => {
                     self.meter.reject_counted(number.into());
                 }
-                Failure::Answered(_) | Failure::Replied(_) => self.meter.fail(number.into()),
+                ReplyFailure::Answered(_) | ReplyFailure::Replied(_) => {
+                    self.meter.fail(number.into());
+                }
             }
             self.meter.diagnostics.count_error(match failure {
-                Failure::Answered(RequestError::NotPrimary | RequestError::SlotNotOwned) => {
+                ReplyFailure::Answered(RequestError::NotPrimary | RequestError::SlotNotOwned) => {
                     b"MOVED"
                 }
-                Failure::Answered(error) => error_text(error).as_bytes(),
-                Failure::Replied(text) => text.as_bytes(),
+                ReplyFailure::Answered(error) => error_text(error).as_bytes(),
+                ReplyFailure::Replied(text) => text.as_bytes(),
             });
         }
     }

@@ -1,10 +1,10 @@
-use super::test_client::Client;
+use super::test_client::TestClient;
 use crate::resp::read::Reply;
 use crate::resp::write;
 use std::time::Duration;
 
 /// Returns the arguments of each entry of the slow log, the newest first, and its microseconds.
-fn slow_commands(client: &mut Client) -> Vec<(String, i64)> {
+fn slow_commands(client: &mut TestClient) -> Vec<(String, i64)> {
     let Reply::Array(entries) = client.reply("SLOWLOG GET -1") else { panic!("no array") };
     let text = |reply: &Reply| match reply {
         Reply::Bulk(text) => String::from_utf8_lossy(text).into_owned(),
@@ -24,14 +24,14 @@ fn slow_commands(client: &mut Client) -> Vec<(String, i64)> {
 }
 
 /// Returns a line of INFO.
-fn info(client: &mut Client, section: &str, name: &str) -> Option<String> {
+fn info(client: &mut TestClient, section: &str, name: &str) -> Option<String> {
     let text = client.command(&format!("INFO {section}"));
     let found = text.split_whitespace().find_map(|line| line.strip_prefix(name));
     found.and_then(|rest| rest.strip_prefix(':')).map(str::to_owned)
 }
 
 /// Returns the calls, rejected calls and failed calls of a command.
-fn calls(client: &mut Client, name: &str) -> [u64; 3] {
+fn calls(client: &mut TestClient, name: &str) -> [u64; 3] {
     let line = info(client, "commandstats", &format!("cmdstat_{name}")).unwrap_or_default();
     ["calls=", "rejected_calls=", "failed_calls="].map(|field| {
         let part = line.split(',').find_map(|part| part.strip_prefix(field));
@@ -41,7 +41,7 @@ fn calls(client: &mut Client, name: &str) -> [u64; 3] {
 
 #[test]
 fn slow_commands_are_logged() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("CLIENT SETNAME rose");
     client.command("CONFIG SET slowlog-log-slower-than 1000000");
     client.command("GET a");
@@ -63,7 +63,7 @@ fn slow_commands_are_logged() {
 
 #[test]
 fn a_slow_pipeline_is_one_entry() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("CONFIG SET slowlog-log-slower-than 1000000");
     let pipeline = b"SET a b\r\nMGET a b c d\r\nGET a\r\n";
     client.delay = Duration::from_millis(2400);
@@ -92,7 +92,7 @@ fn a_slow_pipeline_is_one_entry() {
 
 #[test]
 fn commands_that_were_queued_are_logged_as_their_exec() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("CONFIG SET slowlog-log-slower-than 1000000");
     client.send(b"MULTI\r\nSET a b\r\n");
     client.delay = Duration::from_secs(6);
@@ -106,7 +106,7 @@ fn commands_that_were_queued_are_logged_as_their_exec() {
 
 #[test]
 fn entries_of_the_slow_log_are_short_and_without_secrets() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("CONFIG SET slowlog-log-slower-than 0");
     client.command("SLOWLOG RESET");
     client.command("AUTH default sesame");
@@ -138,7 +138,7 @@ fn entries_of_the_slow_log_are_short_and_without_secrets() {
 
 #[test]
 fn commands_are_counted() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.send(
         b"SET a x\r\nGET a\r\nGET a\r\nINCR a\r\nPING\r\nGET\r\nSETRANGE a x y\r\nclient id\r\n",
     );
@@ -167,7 +167,7 @@ fn commands_are_counted() {
 
 #[test]
 fn the_time_of_a_pipeline_is_divided_among_its_commands() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("CONFIG SET latency-tracking-info-percentiles '50 99.9'");
     client.delay = Duration::from_secs(4);
     client.send(b"SET a b\r\nGET a\r\nGET a\r\nGET a\r\n");
@@ -192,7 +192,7 @@ fn the_time_of_a_pipeline_is_divided_among_its_commands() {
 
 #[test]
 fn long_commands_are_events() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.delay = Duration::from_secs(2);
     client.command("GET a");
     assert_eq!(client.command("LATENCY LATEST"), "*0", "events are kept although none shall be");
@@ -223,7 +223,7 @@ fn long_commands_are_events() {
 
 #[test]
 fn histograms_count_calls_by_their_latency() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("CONFIG RESETSTAT");
     client.delay = Duration::from_secs(60);
     client.send(b"GET a\r\nGET a\r\nGET a\r\nSET a b\r\n");
@@ -239,7 +239,7 @@ fn histograms_count_calls_by_their_latency() {
 /// As redis-server 7.0.15 counts them: an answer of the database that is none itself may become one.
 #[test]
 fn errors_that_replies_make_are_counted() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.send(b"SET text rose\r\nSETRANGE long 12000 x\r\nPFADD sketch x\r\n");
     let failing = [
         ("PFCOUNT sketch text", "WRONGTYPE", "pfcount"),
@@ -252,7 +252,7 @@ fn errors_that_replies_make_are_counted() {
         ("LCS long long", "ERR", "lcs"),
     ];
     for (command, code, name) in failing {
-        let errors = |client: &mut Client| {
+        let errors = |client: &mut TestClient| {
             let line = info(client, "errorstats", &format!("errorstat_{code}"));
             line.map_or(0, |line| line.trim_start_matches("count=").parse::<u64>().unwrap())
         };
@@ -267,7 +267,7 @@ fn errors_that_replies_make_are_counted() {
 
 #[test]
 fn commands_that_memory_has_no_room_for_are_rejected() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("CONFIG SET maxmemory 1");
     let replies = client.send(b"SET a b\r\nGET a\r\n");
     assert!(replies.starts_with(b"-OOM ") && replies.ends_with(b"$-1\r\n"));
@@ -282,11 +282,11 @@ fn commands_that_memory_has_no_room_for_are_rejected() {
 #[test]
 #[cfg(feature = "scripts")]
 fn errors_of_scripts_are_counted_once() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("SET a b");
     let caught = "redis.pcall('incr', KEYS[1]) redis.pcall('nothing') redis.pcall('incr')";
     client.command(&format!("EVAL \"{caught} return 1\" 1 a"));
-    let errors = |client: &mut Client| info(client, "errorstats", "errorstat_ERR");
+    let errors = |client: &mut TestClient| info(client, "errorstats", "errorstat_ERR");
     assert_eq!(errors(&mut client).as_deref(), Some("count=3"));
     assert_eq!(calls(&mut client, "incr"), [1, 1, 1]);
     assert_eq!(calls(&mut client, "eval"), [1, 0, 0], "a script has failed that caught its errors");
@@ -308,8 +308,9 @@ fn errors_of_scripts_are_counted_once() {
 
 #[test]
 fn the_batches_of_a_turn_share_its_time() {
-    let mut client = Client::new();
-    let ends_turn = |client: &mut Client| client.process(b"PING\r\n", &mut Vec::new()).ends_turn;
+    let mut client = TestClient::new();
+    let ends_turn =
+        |client: &mut TestClient| client.process(b"PING\r\n", &mut Vec::new()).ends_turn;
     client.delay = Duration::from_secs(2);
     assert!(ends_turn(&mut client), "commands of two seconds do not end the turn");
     client.continue_turn();

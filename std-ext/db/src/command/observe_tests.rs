@@ -1,7 +1,7 @@
-use super::test_client::Client;
+use super::test_client::TestClient;
 
 /// Sends a request. Returns its reply, or nothing if it waits.
-fn sent(client: &mut Client, request: &[u8]) -> Option<String> {
+fn sent(client: &mut TestClient, request: &[u8]) -> Option<String> {
     let mut out = Vec::new();
     let outcome = client.process(request, &mut out);
     assert_eq!(outcome.postponed, outcome.consumed == 0, "{request:?}");
@@ -10,7 +10,7 @@ fn sent(client: &mut Client, request: &[u8]) -> Option<String> {
 
 #[test]
 fn a_request_without_words_hides_nothing_from_a_pause() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     assert_eq!(client.command("CLIENT PAUSE 1000000 WRITE"), "+OK");
     for request in [&b"\r\nSET a b\r\n"[..], b"*0\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n"] {
         assert_eq!(sent(&mut client, request), None, "a write is executed during a pause");
@@ -19,7 +19,7 @@ fn a_request_without_words_hides_nothing_from_a_pause() {
 
 #[test]
 fn a_pause_of_writes_holds_writes() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     assert_eq!(client.command("CLIENT PAUSE 1000000 WRITE"), "+OK");
     let postponed = None;
     for write in ["SET a b", "DEL a", "INCR a", "FLUSHALL", "SET a \"b c\"", "MSET a b"] {
@@ -60,7 +60,7 @@ fn a_pause_of_writes_holds_writes() {
 
 #[test]
 fn a_pause_of_all_holds_all_but_its_end() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     assert_eq!(client.command("CLIENT PAUSE 1000000"), "+OK");
     for request in [&b"GET a\r\n"[..], b"PING\r\n", b"CLIENT ID\r\n", b"SHUTDOWN\r\n"] {
         assert_eq!(sent(&mut client, request), None);

@@ -3,7 +3,7 @@
 use super::NextStep;
 use super::subcommands::{self, SUBCOMMANDS};
 use super::table::{self, COMMANDS};
-use super::test_client::Client;
+use super::test_client::TestClient;
 use crate::resp::{inline, read, write};
 
 /// Files of requests and Redis's replies, with the number of requests, so that a file which loses some is noticed. The
@@ -140,8 +140,8 @@ fn differing<'r>(answers: impl Iterator<Item = (&'r Row, usize, Vec<u8>)>) -> us
         .count()
 }
 
-fn client(protocol: usize) -> Client {
-    let mut client = Client::new();
+fn client(protocol: usize) -> TestClient {
+    let mut client = TestClient::new();
     // Redis recorded an empty slow log. A busy machine would put commands into it.
     client.send(b"CONFIG SET slowlog-log-slower-than 600000000\r\n");
     if protocol == 1 {
@@ -191,7 +191,7 @@ fn pipelines_are_answered_as_redis_does() {
 
 #[test]
 fn float_sums_match_redis() {
-    let (mut client, mut rows, mut differing_replies) = (Client::new(), 0, 0);
+    let (mut client, mut rows, mut differing_replies) = (TestClient::new(), 0, 0);
     let lines = FLOATS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
@@ -225,7 +225,7 @@ fn malformed_input_is_answered_as_redis_does() {
     let (_, rows) = sections.iter().find(|(name, _)| *name == "bytes as they are").unwrap();
     let mut differing_replies = 0;
     for row in rows {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         let answer = client.send_some(&row.request);
         differing_replies += differing(std::iter::once((row, 0, answer)));
         assert_eq!(client.next() != NextStep::Continue, row.closed, "{}", row.line);
@@ -273,7 +273,7 @@ fn the_command_table_matches_redis() {
 
 #[test]
 fn tips_and_key_specifications_are_those_of_redis() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("hello 3");
     let mut names = 0;
     for line in KEY_SPECS.lines().filter(|line| !line.starts_with('#')) {
@@ -291,7 +291,7 @@ fn tips_and_key_specifications_are_those_of_redis() {
 /// `SET` has the conditions of later versions, too.
 #[test]
 fn arguments_of_commands_are_those_of_redis() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("hello 3");
     let mut docs_of = |name: &str| {
         let mut reply = Vec::new();

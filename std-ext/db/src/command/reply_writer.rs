@@ -29,7 +29,7 @@ impl ReplyStep {
 
 /// Why the reply of a command is an error.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Failure {
+pub(super) enum ReplyFailure {
     /// The database has answered so.
     Answered(RequestError),
     /// The answer was no error, but its reply is this one.
@@ -57,7 +57,7 @@ pub(super) struct ReplyWriter<'o, 'b> {
     /// The first value of an LCS.
     first_value: Vec<u8>,
     error: Option<RequestError>,
-    failures: &'b mut Vec<(u16, Failure)>,
+    failures: &'b mut Vec<(u16, ReplyFailure)>,
     now: u64,
 }
 
@@ -66,7 +66,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
     pub(super) fn new(
         out: RespWriter<'o>,
         max_out: usize,
-        (steps, prepared, failures): (&'b [ReplyStep], &'b [u8], &'b mut Vec<(u16, Failure)>),
+        (steps, prepared, failures): (&'b [ReplyStep], &'b [u8], &'b mut Vec<(u16, ReplyFailure)>),
         now: u64,
     ) -> Self {
         Self {
@@ -151,7 +151,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             {
                 match answer {
                     Answer::Error(why) => {
-                        self.failures.push((command, Failure::Answered(why)));
+                        self.failures.push((command, ReplyFailure::Answered(why)));
                         match why {
                             RequestError::NotPrimary | RequestError::SlotNotOwned => {
                                 let error = redirection(why == RequestError::SlotNotOwned);
@@ -178,7 +178,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
     #[inline]
     fn fail_with(&mut self, command: u16, error: Option<&'static str>) {
         if let Some(error) = error {
-            self.failures.push((command, Failure::Replied(error)));
+            self.failures.push((command, ReplyFailure::Replied(error)));
         }
     }
 
@@ -210,7 +210,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
             // The keys of a command have one slot, and are answered together: if one answer is this error, so are all.
             self.redirected = answer == Answer::Error(RequestError::SlotNotOwned);
             if self.redirected {
-                self.failures.push((command, Failure::Answered(RequestError::SlotNotOwned)));
+                self.failures.push((command, ReplyFailure::Answered(RequestError::SlotNotOwned)));
                 self.out.error(redirection(true).as_bytes());
             } else if kind == ReplyKind::Values {
                 self.out.array(count);
@@ -245,7 +245,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
                 match (self.error.take(), self.union.take()) {
                     _ if self.redirected => {}
                     (Some(error), _) => {
-                        self.failures.push((command, Failure::Answered(error)));
+                        self.failures.push((command, ReplyFailure::Answered(error)));
                         self.out.error(error_text(error));
                     }
                     (None, union) => {
@@ -258,7 +258,7 @@ impl<'o, 'b> ReplyWriter<'o, 'b> {
                 match self.error.take() {
                     _ if self.redirected => {}
                     Some(error) => {
-                        self.failures.push((command, Failure::Answered(error)));
+                        self.failures.push((command, ReplyFailure::Answered(error)));
                         self.out.error(error_text(error));
                     }
                     None => self.out.integer(self.sum),

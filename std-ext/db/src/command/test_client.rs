@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// A server with few settings.
 #[derive(Default)]
-struct Server {
+struct TestServer {
     users: Users,
     timeout: RefCell<String>,
     diagnostics: Arc<Diagnostics>,
@@ -21,7 +21,7 @@ struct Server {
     more_clients: Cell<usize>,
 }
 
-impl ServerApi for Server {
+impl ServerApi for TestServer {
     fn stats(&self) -> ServerStats {
         ServerStats { port: 6379, clients: 2, run_id: "0".repeat(40), ..ServerStats::default() }
     }
@@ -76,10 +76,10 @@ impl ServerApi for Server {
 }
 
 /// A database with one connection.
-pub(crate) struct Client {
+pub(crate) struct TestClient {
     pub(crate) db: Db,
     pub(crate) session: Session,
-    server: Server,
+    server: TestServer,
     connection: Connection,
     scratch: Scratch,
     next: NextStep,
@@ -89,9 +89,9 @@ pub(crate) struct Client {
     pub(crate) cluster: Option<ViewReader>,
 }
 
-impl Client {
+impl TestClient {
     pub(crate) fn new() -> Self {
-        let server = Server::default();
+        let server = TestServer::default();
         let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
         let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
         let connection = Connection::new(7, address, local, &server.users);

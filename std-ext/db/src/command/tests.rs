@@ -1,7 +1,7 @@
 //! Tests of commands at the level of bytes.
 
 use super::execute::REPLY_CHUNK;
-use super::test_client::Client;
+use super::test_client::TestClient;
 use super::*;
 use crate::glob;
 use crate::resp::read::Reply;
@@ -11,13 +11,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Returns a client of a database in a folder.
-fn durable(folder: &Path) -> Client {
-    Client::new().with(Db::open(Options { shards: 4, ..Options::at(folder) }).unwrap())
+fn durable(folder: &Path) -> TestClient {
+    TestClient::new().with(Db::open(Options { shards: 4, ..Options::at(folder) }).unwrap())
 }
 
 /// Returns a client of a server with the password `sesame`.
-fn protected() -> Client {
-    let mut client = Client::new();
+fn protected() -> TestClient {
+    let mut client = TestClient::new();
     client.users().set_default_password(b"sesame");
     client.connect_again();
     client
@@ -25,7 +25,7 @@ fn protected() -> Client {
 
 #[test]
 fn a_pipeline_is_answered_in_its_order() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let input = b"SET a 1\r\nSET b two\r\nGET a\r\nINCR a\r\nPING\r\n\
         GET c\r\nMGET a b c\r\nDEL a b c\r\nINCR b\r\n";
     let mut input = input.to_vec();
@@ -38,7 +38,7 @@ fn a_pipeline_is_answered_in_its_order() {
 
 #[test]
 fn ranges_of_long_values_are_sent_from_their_pieces() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let value: String = (10_000..60_000).map(|number| number.to_string()).collect();
     let mut input = Vec::new();
     // A value that was stored as a whole is one piece.
@@ -62,7 +62,7 @@ fn command_info_lists_subcommands() {
         *1 $23 nondeterministic_output *1 *6 $5 flags *1 +RO \
         $12 begin_search *4 $4 type $5 index $4 spec *2 $5 index :2 \
         $9 find_keys *4 $4 type $5 range $4 spec *6 $7 lastkey :0 $7 keystep :1 $5 limit :0 *0";
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let reply = client.command("command info OBJECT|encoding object|none none|none");
     assert_eq!(reply, format!("*3 {ENCODING} $-1 $-1"));
     let reply = client.command("command info object");
@@ -74,7 +74,7 @@ fn command_info_lists_subcommands() {
 
 #[test]
 fn keys_of_a_command_are_among_its_arguments() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let names = table::COMMANDS.iter().chain(&subcommands::SUBCOMMANDS).map(|spec| spec.name);
     for name in names {
         for count in 0..6 {
@@ -95,7 +95,7 @@ fn keys_of_a_command_are_among_its_arguments() {
 
 #[test]
 fn the_destination_of_sort_is_a_key() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     for (line, keys) in [
         ("sort a", "*1 $1 a"),
         ("sort a by store get store limit 0 store", "*1 $1 a"),
@@ -110,7 +110,7 @@ fn the_destination_of_sort_is_a_key() {
 
 #[test]
 fn a_transaction_finds_subsequences_and_sorts() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("mset a ohmytext b mynewtext d 1");
     let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value";
     for (line, reply) in [
@@ -134,7 +134,7 @@ fn a_transaction_finds_subsequences_and_sorts() {
 
 #[test]
 fn hello_chooses_the_protocol() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     assert_eq!(client.command("get a"), "$-1");
     let hello = client.command("hello 3 setname rose");
     let wanted = "%7 $6 server $5 redis $7 version $6 7.0.15 $5 proto :3 $2 id :7 $4 mode $10 standalone \
@@ -189,7 +189,7 @@ fn commands_require_authentication() {
 
 #[test]
 fn a_single_node_has_no_cluster() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let disabled = "-ERR This instance has cluster support disabled";
     for line in [
         "cluster info",
@@ -236,7 +236,7 @@ fn unauthenticated_requests_are_limited() {
 
 #[test]
 fn clients_are_listed() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("client setname rose");
     assert_eq!(client.command("select 5"), "+OK");
     assert_eq!(client.command("client setinfo lib-name petals"), "+OK");
@@ -270,7 +270,7 @@ fn clients_are_listed() {
 
 #[test]
 fn settings_are_those_of_the_database_and_the_server() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     assert_eq!(client.command("config get po* maxmemory"), "*4 $9 maxmemory $1 0 $4 port $4 6379");
     let shown = client.command("config get cluster-etcd-*");
     assert_eq!(shown, "*2 $21 cluster-etcd-password $0", "the password of etcd is shown");
@@ -304,7 +304,7 @@ fn settings_are_those_of_the_database_and_the_server() {
 /// A pattern may be as long as a request. Read once for each name, it could take minutes.
 #[test]
 fn a_pattern_of_names_is_read_once() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let before = glob::COMPILED.get();
     assert_eq!(
         client.command("config get [L-N]axmemory [s-u]IMEOUT"),
@@ -318,7 +318,7 @@ fn a_pattern_of_names_is_read_once() {
 
 #[test]
 fn out_of_memory_is_reported() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("set a b");
     client.command("config set maxmemory 1");
     let full = "-OOM command not allowed when used memory > 'maxmemory'.";
@@ -382,7 +382,7 @@ fn replies_wait_for_the_entries_they_show() {
 
 #[test]
 fn scans_visit_all_keys() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let names: Vec<String> = (0..1000).map(|n| format!("rose:{n}")).collect();
     for name in &names {
         client.command(&format!("set {name} {name}"));
@@ -420,7 +420,7 @@ fn scans_visit_all_keys() {
 
 #[test]
 fn long_replies_are_made_in_parts() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let long = "x".repeat(100_000);
     client.command(&format!("set long {long}"));
     let mut input = b"get long\r\n".repeat(1000);
@@ -446,7 +446,7 @@ fn long_replies_are_made_in_parts() {
 
 #[test]
 fn keys_that_are_too_long_do_not_exist() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let key = "k".repeat(crate::request::LONGEST_KEY + 1);
     for (line, wanted) in [
         ("get", "$-1"),
@@ -473,7 +473,7 @@ fn keys_that_are_too_long_do_not_exist() {
 
 #[test]
 fn info_has_what_dashboards_read() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("mset a 1 b 2");
     client.command("expire a 100");
     client.command("get a");
@@ -541,7 +541,7 @@ fn info_has_what_dashboards_read() {
 
 #[test]
 fn command_describes_the_commands() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let get = "*10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string +@fast \
         *0 *1 *6 $5 flags *2 +RO +access \
         $12 begin_search *4 $4 type $5 index $4 spec *2 $5 index :1 \
@@ -578,7 +578,7 @@ fn shutdown_and_quit_end_the_connection() {
         ("SHUTDOWN SAVE", NextStep::Shutdown { save: true }),
         ("quit", NextStep::Close),
     ] {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         let input = format!("set a 1\r\n{line}\r\nset a 2\r\n");
         let mut out = Vec::new();
         let outcome = client.process(input.as_bytes(), &mut out);
@@ -591,7 +591,7 @@ fn shutdown_and_quit_end_the_connection() {
 /// As Redis 8.4 and Valkey 9 reply. Redis 7 has neither the options nor the command.
 #[test]
 fn values_are_compared_before_they_change() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let long = "x".repeat(300_000);
     for (request, reply) in [
         ("SET lock a IFEQ a", "$-1\r\n"),
@@ -630,7 +630,7 @@ fn values_are_compared_before_they_change() {
 
 #[test]
 fn times_are_reported() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let Reply::Array(time) = client.reply("time") else { panic!() };
     let number = |reply: &Reply| match reply {
         Reply::Bulk(digits) => std::str::from_utf8(digits).unwrap().parse::<u64>().unwrap(),
@@ -649,7 +649,7 @@ fn times_are_reported() {
 
 #[test]
 fn no_message_follows_the_end_of_its_subscription() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.send(b"HELLO 3\r\n");
     client.send(b"SUBSCRIBE news\r\nPSUBSCRIBE n*\r\n");
     assert_eq!(client.hub().publish(b"news", b"1"), 2);
@@ -666,7 +666,7 @@ fn no_message_follows_the_end_of_its_subscription() {
 /// A client that subscribes to as much as it can costs a bounded amount of memory.
 #[test]
 fn subscriptions_of_a_client_have_a_limit() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let name = vec![b'x'; 8 << 20];
     let mut subscribed = 0;
     let refused = loop {
@@ -688,7 +688,7 @@ fn subscriptions_of_a_client_have_a_limit() {
 
 #[test]
 fn tools_that_expect_replicas_modules_and_a_debugger_get_replies() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     for line in ["replicaof no one", "SLAVEOF NO ONE"] {
         assert_eq!(client.command(line), "+OK");
     }
@@ -721,7 +721,7 @@ fn tools_that_expect_replicas_modules_and_a_debugger_get_replies() {
 /// SET refuses it, too: the key would never expire, and no reply could tell when it does.
 #[test]
 fn no_key_is_restored_with_a_time_beyond_all() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let restore = r#"restore a 9223372036854775807 "\x00\x03red\n\x00\xe5\xbe7T5\xe6\x8a\xd1""#;
     assert_eq!(client.command(restore), "-ERR invalid expire time in 'restore' command");
     assert_eq!(client.command("exists a"), ":0");
@@ -746,7 +746,7 @@ fn bgrewriteaof_makes_a_snapshot() {
 /// The list of clients is locked while it is shown.
 #[test]
 fn clients_are_listed_as_fast_whatever_ids_are_wanted() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let found = client.command("CLIENT LIST ID 99 8 98 7 1");
     assert_eq!(
         found.matches(" addr=").count(),

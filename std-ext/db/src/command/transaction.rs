@@ -193,7 +193,7 @@ impl<'a> Execution<'_, 'a> {
     fn execute_keyless(&mut self, commands: &[Queued<'_>]) -> (Vec<usize>, Vec<u8>) {
         let (mut ends, mut replies) = (Vec::new(), Vec::new());
         let most = self.max_out.saturating_sub(self.out.len());
-        let mut execution = self.nested(super::batch::Batch::default());
+        let mut execution = self.nested(super::batch::RequestBatch::default());
         (execution.out, execution.max_out, execution.in_transaction) = (&mut replies, most, true);
         for (spec, arguments) in commands.iter().filter(|(spec, _)| !is_about_keys(spec)) {
             if let Some(error) = execution.refusal_at_exec(spec, arguments) {

@@ -4,16 +4,16 @@ use crate::lock::lock;
 use crate::log::api::{Epoch, LeaseCheck, Log, LogError, Lsn, Position, ReadIndex};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-type Callback = Box<dyn Fn() + Send + Sync>;
+type ProgressCallback = Box<dyn Fn() + Send + Sync>;
 
 /// An entry: its number, its time and its changes.
-pub(crate) type Entry = (Lsn, u64, Vec<u8>);
+pub(crate) type ManualEntry = (Lsn, u64, Vec<u8>);
 
 #[derive(Default)]
 pub(crate) struct ManualLog {
     state: Mutex<Manual>,
     changed: Condvar,
-    callbacks: Mutex<Vec<Callback>>,
+    callbacks: Mutex<Vec<ProgressCallback>>,
     longest_entry: Option<usize>,
     largest_request: Option<usize>,
     position: Mutex<Option<Position>>,
@@ -21,7 +21,7 @@ pub(crate) struct ManualLog {
 
 #[derive(Default)]
 pub(crate) struct Manual {
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<ManualEntry>,
     pub(crate) last: Lsn,
     pub(crate) committed: Lsn,
     pub(crate) writable: bool,
@@ -89,7 +89,7 @@ impl ManualLog {
         state.committed = state.committed.max(lsn);
     }
 
-    pub(crate) fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<ManualEntry> {
         self.get(|state| state.entries.clone())
     }
 
@@ -138,7 +138,7 @@ impl Log for ManualLog {
         self.get(|state| state.committed)
     }
 
-    fn on_progress(&self, told: Callback) {
+    fn on_progress(&self, told: ProgressCallback) {
         lock(&self.callbacks).push(told);
     }
 

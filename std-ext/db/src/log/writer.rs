@@ -83,8 +83,8 @@ pub(super) struct LogShared {
     pub(super) sync_requested: Condvar,
     pub(super) progress: Mutex<()>,
     pub(super) progressed: Condvar,
-    pub(super) on_progress: Mutex<Vec<Callback>>,
-    pub(super) on_failure: Mutex<Option<Callback>>,
+    pub(super) on_progress: Mutex<Vec<LogCallback>>,
+    pub(super) on_failure: Mutex<Option<LogCallback>>,
     /// The events that took long.
     pub(super) latency: Arc<LatencyMonitor>,
     /// Whether a thread syncs without the lock of `writer`: 1 or 0.
@@ -92,7 +92,7 @@ pub(super) struct LogShared {
     pub(super) backlog: Backlog,
 }
 
-pub(super) type Callback = Arc<dyn Fn() + Send + Sync>;
+pub(super) type LogCallback = Arc<dyn Fn() + Send + Sync>;
 
 /// The segment that is being written. Its lock serializes writes.
 pub(super) struct SegmentWriter {

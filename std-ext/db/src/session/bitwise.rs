@@ -138,11 +138,11 @@ fn counted(found: Vec<Option<Record>>) -> Vec<(Record, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::test_client::Client;
+    use crate::command::test_client::TestClient;
 
     #[test]
     fn a_value_is_read_once_although_it_is_named_often() {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         client.command("set a abc");
         client.command("set b ab");
         let many = "a ".repeat(1000);

@@ -3,7 +3,7 @@
 use super::error::AdminError;
 use crate::cluster::bootstrap;
 use crate::cluster::etcd::{ClientSettings, EtcdClient};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::config::{ClusterInvocation, ClusterSettings};
 use crate::slot_set::MOST_GROUPS;
 use std::time::Duration;
@@ -62,8 +62,8 @@ impl AdminCall {
     }
 
     /// Returns the names of the keys of the cluster and that group.
-    pub(super) fn keys(&self) -> Result<Keys, AdminError> {
-        Keys::new(&self.settings.name, self.group()?)
+    pub(super) fn keys(&self) -> Result<GroupKeys, AdminError> {
+        GroupKeys::new(&self.settings.name, self.group()?)
             .map_err(|why| AdminError::from(why.to_string()))
     }
 

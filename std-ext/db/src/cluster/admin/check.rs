@@ -10,11 +10,11 @@ use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::cluster::core::{NodeId, Seq};
 use crate::cluster::etcd::{EtcdClient, Keys as KeyRange, Range};
 use crate::cluster::identity;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::member::peer_tls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, PeerError};
-use crate::cluster::registration::Node;
+use crate::cluster::registration::RegisteredNode;
 use crate::clustered::{Digest, PARTS};
 use crate::config::ClusterSettings;
 use crate::state::slots::SLOTS;
@@ -101,7 +101,7 @@ fn report(text: String, json: &impl Serialize, every: &[CheckedGroup]) -> Report
 /// Checks a group.
 async fn check(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     options: &PeerClientOptions,
     within: Duration,
 ) -> Result<CheckedGroup, AdminError> {
@@ -162,7 +162,7 @@ impl CheckedGroup {
 // ------------------------------------------------------------------------------------------------- the log
 
 /// Reads all batches that etcd has.
-async fn read_log(client: &EtcdClient, keys: &Keys) -> Result<LogCheck, AdminError> {
+async fn read_log(client: &EtcdClient, keys: &GroupKeys) -> Result<LogCheck, AdminError> {
     for _ in 0..ATTEMPTS {
         let group = StoredGroup::read(client, keys).await?;
         let Some(tail) = group.tail else {
@@ -188,7 +188,7 @@ async fn read_log(client: &EtcdClient, keys: &Keys) -> Result<LogCheck, AdminErr
 /// Reads the batches from one to another. `None`: etcd has trimmed some of them meanwhile.
 async fn read_batches(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     first: Option<Seq>,
     last: Seq,
 ) -> Result<Option<LogCheck>, AdminError> {
@@ -224,7 +224,7 @@ async fn read_batches(
 /// it may be older than the map: a difference is a problem only if it stays.
 async fn lasting_slot_problems(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
 ) -> Result<(StoredGroup, Vec<GroupSlots>, Vec<String>), AdminError> {
     let begin = Instant::now();
     loop {
@@ -259,7 +259,7 @@ fn check_slots(group: &StoredGroup) -> (Vec<GroupSlots>, Vec<String>) {
         own(one.group, &one.slots);
     }
     let mut problems = Vec::new();
-    for Node { id, registration } in group.nodes.iter().chain(&group.others) {
+    for RegisteredNode { id, registration } in group.nodes.iter().chain(&group.others) {
         let claimed = registration.claimed();
         let Some(claimed) = claimed else { continue };
         let claimed = claimed.difference(&group.moving).ranges();
@@ -329,7 +329,7 @@ struct Comparison {
 /// Takes the digests of all members and compares them.
 async fn compare_nodes(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     options: &PeerClientOptions,
     within: Duration,
 ) -> Result<Comparison, AdminError> {
@@ -381,7 +381,7 @@ fn time_of_digest(group: &StoredGroup, attempt: u64) -> Option<u64> {
 /// Reads the group, several times if a member seems not to serve: its registration may be from before it began to.
 async fn read_registered(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     within: Duration,
 ) -> Result<StoredGroup, AdminError> {
     let end = Instant::now() + within.min(REGISTERED);

@@ -6,7 +6,7 @@
 use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{CallOutcome, EtcdClient, EtcdTransaction};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::member_removal::{self, LeavingNode, RemovalRefusal};
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
 async fn forget(
     call: &AdminCall,
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
 ) -> Result<(StoredGroup, NodeId), AdminError> {
     let (copies, force) = (call.settings.copies, call.asked.has("force"));
     let mut removed: Option<(StoredGroup, NodeId)> = None;
@@ -100,7 +100,7 @@ fn check(group: &StoredGroup, id: NodeId, copies: usize, force: bool) -> Result<
 }
 
 /// Returns the transaction that removes a node, if the members are those that were read and it has not come back.
-fn removal(group: &StoredGroup, keys: &Keys, id: NodeId) -> EtcdTransaction {
+fn removal(group: &StoredGroup, keys: &GroupKeys, id: NodeId) -> EtcdTransaction {
     member_removal::removal(keys, &group.members, group.members_text.as_deref(), id)
 }
 
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn members_and_progress_go_in_one_transaction() {
-        let (group, keys) = (without_one(), Keys::new("roses", 0).unwrap());
+        let (group, keys) = (without_one(), GroupKeys::new("roses", 0).unwrap());
         let EtcdTransaction { compare, then, otherwise } = removal(&group, &keys, GONE);
         let id = GONE.to_string();
         let wanted = [

@@ -8,10 +8,10 @@ use crate::cluster::etcd::{
     EtcdClient, EtcdTransaction, KeyValue, Keys as KeyRange, Operation, OperationAnswer, Range,
 };
 use crate::cluster::identity::ClusterFormat;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::member_removal::is_whole;
 use crate::cluster::moves::record::MoveRecord;
-use crate::cluster::registration::{Node, Registration};
+use crate::cluster::registration::{RegisteredNode, Registration};
 use crate::cluster::slot_map::SlotMap;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,13 +38,13 @@ pub(in crate::cluster) struct StoredGroup {
     /// The value of `members`, to compare it; `None` without the key.
     pub(in crate::cluster) members_text: Option<Vec<u8>>,
     /// The nodes of the group that are registered.
-    pub(in crate::cluster) nodes: Vec<Node>,
+    pub(in crate::cluster) nodes: Vec<RegisteredNode>,
     /// The revisions at which these registrations were written.
     pub(in crate::cluster) written: BTreeMap<NodeId, u64>,
     /// The leases of these registrations.
     pub(in crate::cluster) leases: BTreeMap<NodeId, i64>,
     /// The registered nodes of other groups.
-    pub(in crate::cluster) others: Vec<Node>,
+    pub(in crate::cluster) others: Vec<RegisteredNode>,
     /// The progress of the members' disks.
     pub(in crate::cluster) durable: Vec<(NodeId, Durable)>,
     /// The record of a node that has more than etcd.
@@ -84,7 +84,7 @@ impl StoredGroup {
     /// If etcd does not answer, has no such cluster or group, or has a value that cannot be read.
     pub(in crate::cluster) async fn read(
         client: &EtcdClient,
-        keys: &Keys,
+        keys: &GroupKeys,
     ) -> Result<Self, AdminError> {
         let all = |prefix: String| Operation::Get(Range::of(KeyRange::prefix(prefix)));
         let batch = || Range::of(KeyRange::prefix(keys.batches())).limit(1).keys_only();
@@ -126,7 +126,7 @@ impl StoredGroup {
         let nodes = of_nodes(&nodes, &keys.nodes(), registration);
         // Nodes that wait for a group are in none.
         let nodes = nodes.into_iter().filter(|node| !node.registration.is_spare());
-        let own = |node: &Node| node.registration.group == keys.number();
+        let own = |node: &RegisteredNode| node.registration.group == keys.number();
         let (nodes, others) = nodes.partition(own);
         let seq = |pairs: &[KeyValue]| pairs.first().and_then(|pair| keys.seq(&pair.key));
         let format = ClusterFormat::parse(&format)?;
@@ -165,7 +165,7 @@ impl StoredGroup {
     /// As [`read`](Self::read).
     pub(in crate::cluster) async fn read_all(
         client: &EtcdClient,
-        keys: &Keys,
+        keys: &GroupKeys,
     ) -> Result<Vec<Self>, AdminError> {
         let mut all = Vec::new();
         for number in Self::read(client, &keys.of_group(0)).await?.numbers() {
@@ -286,8 +286,8 @@ fn of_nodes<T>(
     pairs.iter().filter_map(one).collect()
 }
 
-fn registration(id: NodeId, value: &[u8]) -> Option<Node> {
-    Some(Node { id, registration: Registration::read(value)? })
+fn registration(id: NodeId, value: &[u8]) -> Option<RegisteredNode> {
+    Some(RegisteredNode { id, registration: Registration::read(value)? })
 }
 
 #[cfg(test)]
@@ -344,7 +344,10 @@ pub(super) mod tests {
             members,
             nodes: roles
                 .iter()
-                .map(|(n, role)| Node { id: node(*n), registration: registration(*n, role) })
+                .map(|(n, role)| RegisteredNode {
+                    id: node(*n),
+                    registration: registration(*n, role),
+                })
                 .collect(),
             durable: roles.iter().map(|(n, _)| (node(*n), durable.clone())).collect(),
             halt: None,

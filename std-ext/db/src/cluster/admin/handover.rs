@@ -6,7 +6,7 @@ use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::clock::milliseconds;
 use crate::cluster::core::{Epoch, NodeId, Tail};
 use crate::cluster::etcd::{EtcdClient, Keys as KeyRange, WatchEvent};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::registration::Registration;
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -176,7 +176,7 @@ impl HandoverProgress {
 
 async fn hand_over(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     group: &StoredGroup,
     wanted: HandoverRequest,
     within: Duration,
@@ -198,7 +198,7 @@ async fn hand_over(
 /// Repeats the request until the lines of `tail` name another primary.
 async fn follow(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     group: &StoredGroup,
     wanted: HandoverRequest,
     lease: i64,

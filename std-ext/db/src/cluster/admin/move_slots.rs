@@ -5,7 +5,7 @@
 use super::{AdminCall, AdminError, Report, StoredGroup, slots};
 use crate::SlotSet;
 use crate::cluster::etcd::EtcdClient;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::moves::create;
 use crate::cluster::moves::read_slots;
 use crate::cluster::moves::record::{MoveRecord, MoveState};
@@ -104,7 +104,7 @@ pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
 /// Moves slots from one group to another, and waits until the move has ended. Returns its record as it was last.
 pub(super) async fn make(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     slots: &SlotSet,
     groups: (u32, u32),
     until: Instant,
@@ -115,14 +115,14 @@ pub(super) async fn make(
 
 async fn begin(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     slots: &SlotSet,
     groups: (u32, u32),
 ) -> Result<u64, AdminError> {
     create::begin(client, keys, slots, groups).await.map_err(AdminError::from)
 }
 
-async fn print(client: &EtcdClient, keys: &Keys) -> Result<Report, AdminError> {
+async fn print(client: &EtcdClient, keys: &GroupKeys) -> Result<Report, AdminError> {
     let moves = create::list(client, keys).await.map_err(AdminError::from)?;
     let shown: Vec<_> = moves.iter().map(|(id, record)| MoveRow::new(*id, record)).collect();
     let mut text: String = shown.iter().map(MoveRow::line).collect();
@@ -135,7 +135,7 @@ async fn print(client: &EtcdClient, keys: &Keys) -> Result<Report, AdminError> {
 /// Waits until the record is gone. Returns it as it was last.
 async fn wait(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     id: u64,
     until: Instant,
 ) -> Result<MoveRecord, AdminError> {
@@ -190,7 +190,7 @@ fn wrong_slots(text: &str) -> String {
 async fn groups(
     call: &AdminCall,
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     slots: &SlotSet,
 ) -> Result<(u32, u32), AdminError> {
     let number = |flag: &str| -> Result<Option<u32>, AdminError> {

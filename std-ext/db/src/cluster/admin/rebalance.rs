@@ -11,11 +11,11 @@ use super::{AdminCall, AdminError, Report, StoredGroup};
 use crate::SlotSet;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::EtcdClient;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::moves::record::MoveState;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions, SlotSize};
 use crate::cluster::plan::{self, GroupLoad, PlannedMove};
-use crate::cluster::registration::Node;
+use crate::cluster::registration::RegisteredNode;
 use crate::slot_set::MOST_GROUPS;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -177,7 +177,7 @@ impl Rebalanced {
 /// Reads the sizes of all slots, by groups.
 async fn read_sizes(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     options: &PeerClientOptions,
     drained: Option<u32>,
 ) -> Result<Vec<GroupSizes>, AdminError> {
@@ -219,7 +219,8 @@ fn groups(group: &StoredGroup) -> BTreeSet<u32> {
 /// have a follower, too.
 fn primary(group: &StoredGroup, number: u32, keeps: bool) -> Result<(NodeId, String), AdminError> {
     let nodes = group.nodes.iter().chain(&group.others);
-    let nodes: Vec<&Node> = nodes.filter(|node| node.registration.group == number).collect();
+    let nodes: Vec<&RegisteredNode> =
+        nodes.filter(|node| node.registration.group == number).collect();
     let with = |role: &'static str| nodes.iter().filter(move |node| node.registration.role == role);
     let lacks = |what: &str| {
         AdminError::from(format!(
@@ -257,7 +258,7 @@ fn check_slots(all: &[GroupSizes]) -> Result<(), AdminError> {
 /// Makes a move, and waits until it has ended.
 async fn make(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     planned: &PlannedMove,
     drained: Option<u32>,
 ) -> Result<(), AdminError> {

@@ -7,9 +7,9 @@ use crate::clock::{TimeSource, milliseconds};
 use crate::cluster::core::{Member, NodeId};
 use crate::cluster::etcd::{self, Alarm, AlarmKind, EtcdClient, EtcdError};
 use crate::cluster::hex;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::quota::known_quota;
-use crate::cluster::registration::{Node, Registration};
+use crate::cluster::registration::{RegisteredNode, Registration};
 use crate::config::ClusterSettings;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,7 +157,7 @@ impl StatusContext<'_> {
 /// or is no primary any more, the groups are read again.
 async fn read_groups(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     all: bool,
 ) -> Result<(Vec<StoredGroup>, BTreeSet<NodeId>), AdminError> {
     let read = async || {
@@ -192,12 +192,12 @@ async fn read_groups(
 fn suspects(group: &StoredGroup, now: u64) -> Vec<(NodeId, u64)> {
     let walls = group.nodes.iter().chain(&group.others).map(|node| node.registration.wall);
     let newest = walls.fold(now, u64::max);
-    let is_suspect = |node: &&Node| {
-        let Node { id, registration } = node;
+    let is_suspect = |node: &&RegisteredNode| {
+        let RegisteredNode { id, registration } = node;
         registration.wall.saturating_add(LATE) < newest
             || registration.shown_role(*id, group.tail.as_ref()) == "deposed"
     };
-    let of_node = |node: &Node| Some((node.id, *group.written.get(&node.id)?));
+    let of_node = |node: &RegisteredNode| Some((node.id, *group.written.get(&node.id)?));
     group.nodes.iter().filter(is_suspect).filter_map(of_node).collect()
 }
 
@@ -445,8 +445,8 @@ impl NodeStatus {
         status
     }
 
-    fn of_other(node: &Node, group: &StoredGroup, context: &StatusContext<'_>) -> Self {
-        let Node { id, registration } = node;
+    fn of_other(node: &RegisteredNode, group: &StoredGroup, context: &StatusContext<'_>) -> Self {
+        let RegisteredNode { id, registration } = node;
         let mut status = Self::new(*id, group);
         status.set(registration, group, context.now);
         let role = registration.shown_role(*id, group.tail.as_ref());

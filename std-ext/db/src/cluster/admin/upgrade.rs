@@ -8,7 +8,7 @@ use crate::cluster::coordinator::CoordinatorView;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Compare, EtcdClient, EtcdTransaction, Operation};
 use crate::cluster::identity::ClusterFormat;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::registration::Registration;
 use crate::config::Formats;
 use serde::Serialize;
@@ -55,7 +55,7 @@ pub(super) fn run(call: &AdminCall) -> Result<Report, AdminError> {
 async fn upgrade(
     call: &AdminCall,
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
 ) -> Result<Upgrade, AdminError> {
     let mut raised = false;
     for _ in 0..ATTEMPTS {

@@ -35,7 +35,7 @@ use super::error::StartError;
 use super::etcd::{ClientSettings, EtcdClient};
 use super::hex;
 use super::identity::{self, ClusterFormat};
-use super::keys::Keys;
+use super::keys::GroupKeys;
 use crate::SlotSet;
 use crate::clock::{TimeSource, milliseconds};
 use crate::config::ClusterSettings;
@@ -340,8 +340,10 @@ pub(super) fn runtime() -> Result<Runtime, StartError> {
 ///
 /// # Errors
 /// If the settings are wrong, etcd does not answer, or its version is too old.
-pub(super) async fn connect(settings: &ClusterSettings) -> Result<(EtcdClient, Keys), StartError> {
-    let keys = Keys::new(&settings.name, settings.group)
+pub(super) async fn connect(
+    settings: &ClusterSettings,
+) -> Result<(EtcdClient, GroupKeys), StartError> {
+    let keys = GroupKeys::new(&settings.name, settings.group)
         .map_err(|why| StartError::new(why.to_string()))?;
     let settings = ClientSettings { call_timeout: CALL, ..bootstrap::etcd_settings(settings) };
     let client = EtcdClient::connect(&settings)?;

@@ -16,7 +16,7 @@ use crate::cluster::etcd::{
     Operation,
 };
 use crate::cluster::identity::ClusterFormat;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::slot_map::SlotMap;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -59,7 +59,7 @@ impl Seed {
     pub(in crate::cluster) async fn put(
         self,
         client: &EtcdClient,
-        keys: &Keys,
+        keys: &GroupKeys,
         found: Option<Vec<u8>>,
         adopter: u64,
     ) -> Result<(), StartError> {
@@ -97,7 +97,7 @@ impl Seed {
 /// empty a directory whose entries the new log may lack. So go the coordinator and its last decision, and a decision
 /// that is on its way makes no new places. `desired` stays: programs stop nodes by it, and the coordinator would begin
 /// with the number of nodes that are there first. `last-move` stays, too, so that no number is used twice.
-fn begin(keys: &Keys, filling: &str) -> Vec<Operation> {
+fn begin(keys: &GroupKeys, filling: &str) -> Vec<Operation> {
     vec![
         Operation::put(keys.format(), filling.to_owned()),
         Operation::Delete(KeyRange::prefix(keys.groups())),
@@ -131,7 +131,7 @@ fn cut(window: Window) -> Vec<Vec<(u64, Vec<u8>)>> {
 /// of `format` once it is done.
 async fn change(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     compare: Compare,
     then: Vec<Operation>,
     after: &str,
@@ -161,7 +161,7 @@ async fn change(
 }
 
 /// Whether `format` has this value.
-async fn is(client: &EtcdClient, keys: &Keys, wanted: &str) -> Result<bool, StartError> {
+async fn is(client: &EtcdClient, keys: &GroupKeys, wanted: &str) -> Result<bool, StartError> {
     let found = client.get(keys.format()).await?.pair;
     Ok(found.is_some_and(|pair| pair.value == wanted.as_bytes()))
 }
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn decisions_about_the_members_of_before_are_deleted() {
-        let keys = Keys::new("roses", 0).unwrap();
+        let keys = GroupKeys::new("roses", 0).unwrap();
         let begin = begin(&keys, "filling");
         let is_deleted = |key: String| {
             begin.iter().any(|operation| match operation {

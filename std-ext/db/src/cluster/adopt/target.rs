@@ -10,7 +10,7 @@ use crate::cluster::error::StartError;
 use crate::cluster::etcd::{EtcdClient, Keys as KeyRange, Range};
 use crate::cluster::hex;
 use crate::cluster::identity::ClusterFormat;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::log::Lsn;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -62,7 +62,7 @@ impl AdoptTarget {
     /// If etcd cannot be read, or the key `format` cannot.
     pub(in crate::cluster) async fn read(
         client: &EtcdClient,
-        keys: &Keys,
+        keys: &GroupKeys,
         groups: impl IntoIterator<Item = u32>,
     ) -> Result<Self, StartError> {
         let value =
@@ -95,7 +95,7 @@ impl AdoptTarget {
     pub(in crate::cluster) async fn standing(
         &self,
         client: &EtcdClient,
-        keys: &Keys,
+        keys: &GroupKeys,
         taken: &FolderCandidate,
     ) -> Result<Standing, StartError> {
         let survey = &taken.survey;
@@ -139,7 +139,7 @@ impl AdoptTarget {
 /// that no folder has.
 async fn overlap(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     taken: &FolderCandidate,
     tail: &Tail,
 ) -> Result<Standing, StartError> {
@@ -206,7 +206,7 @@ impl fmt::Display for AdoptTarget {
 /// Returns the values of the batches from one on, without gap.
 async fn read_batches(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
     first: Seq,
 ) -> Result<Vec<Vec<u8>>, StartError> {
     let range = KeyRange::between(keys.batch(first), keys.batch(Seq::MAX));
@@ -222,7 +222,7 @@ async fn read_batches(
 /// If a node runs, or etcd cannot be read.
 pub(in crate::cluster) async fn check_that_no_node_runs(
     client: &EtcdClient,
-    keys: &Keys,
+    keys: &GroupKeys,
 ) -> Result<(), StartError> {
     let end = Instant::now() + REGISTERED;
     loop {

@@ -6,8 +6,8 @@ use crate::cluster::etcd::{
     EtcdClient, EtcdTransaction, KeyValue, Keys as KeyRange, Operation, OperationAnswer, Range,
 };
 use crate::cluster::identity::ClusterFormat;
-use crate::cluster::keys::Keys;
-use crate::cluster::registration::Node;
+use crate::cluster::keys::GroupKeys;
+use crate::cluster::registration::RegisteredNode;
 use crate::cluster::registry::read_nodes;
 use crate::cluster::slot_map::SlotMap;
 use crate::log::Lsn;
@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// The keys of a cluster.
 pub(super) struct ClusterKeys {
     pub(super) client: EtcdClient,
-    pub(super) keys: Keys,
+    pub(super) keys: GroupKeys,
     /// The cluster's name.
     pub(super) name: String,
 }
@@ -31,7 +31,7 @@ pub(super) struct Calm {
     pub(super) slots: SlotMap,
     /// The number of the last move that was begun. It grows with each.
     last_move: Option<Vec<u8>>,
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Vec<RegisteredNode>,
 }
 
 impl Calm {
@@ -121,11 +121,11 @@ fn no_entries(name: &str) -> StartError {
 
 /// Chooses the node that a group is copied of: one of those that were named, or else the best.
 pub(super) fn choose<'a>(
-    nodes: &'a [Node],
-    named: &[&'a Node],
+    nodes: &'a [RegisteredNode],
+    named: &[&'a RegisteredNode],
     group: u32,
-) -> Result<&'a Node, StartError> {
-    let is_of = |node: &&Node| node.registration.group == group;
+) -> Result<&'a RegisteredNode, StartError> {
+    let is_of = |node: &&RegisteredNode| node.registration.group == group;
     if let Some(node) = named.iter().copied().find(is_of) {
         return Ok(node);
     }

@@ -13,7 +13,7 @@ use crate::cluster::identity::{self, Belonging, ClusterFormat};
 use crate::cluster::member::peer_tls;
 use crate::cluster::peer::client::MOST_FETCHED;
 use crate::cluster::peer::{self, FetchDecision, GroupId, PeerClientOptions};
-use crate::cluster::registration::Node;
+use crate::cluster::registration::RegisteredNode;
 use crate::cluster::slot_claims::Disputed;
 use crate::config::ClusterSettings;
 use crate::log::Lsn;
@@ -91,10 +91,10 @@ pub(super) fn take_in_rounds(
 }
 
 /// Returns the groups that have slots, with the node that each is copied of.
-fn sources(found: &Calm, nodes: &[&str]) -> Result<Vec<(u32, Node)>, StartError> {
+fn sources(found: &Calm, nodes: &[&str]) -> Result<Vec<(u32, RegisteredNode)>, StartError> {
     let mut named = Vec::new();
     for wanted in nodes {
-        let fits = |node: &&Node| node.id.to_string().starts_with(wanted);
+        let fits = |node: &&RegisteredNode| node.id.to_string().starts_with(wanted);
         match found.nodes.iter().filter(fits).collect::<Vec<_>>()[..] {
             [node] => named.push(node),
             [] => {
@@ -116,13 +116,13 @@ struct Copy<'a> {
     settings: &'a ClusterSettings,
     format: &'a ClusterFormat,
     group: u32,
-    source: &'a Node,
+    source: &'a RegisteredNode,
 }
 
 impl Copy<'_> {
     /// Copies the group's data up to an entry, or further.
     fn to(&self, to: &Path, last: Lsn) -> Result<(GroupContents, SlotSet), StartError> {
-        let Node { id, registration } = self.source;
+        let RegisteredNode { id, registration } = self.source;
         let address = registration
             .peer_address()
             .ok_or_else(|| StartError::new(format!("node {id} does not announce its peer port")))?;

@@ -12,7 +12,7 @@ use crate::cluster::core::{NodeId, Tail};
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::{Compare, EtcdTransaction, Keys as KeyRange, Operation};
 use crate::cluster::identity::{Age, Belonging};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::member_removal::{self, LeavingNode, RemovalRefusal};
 use crate::cluster::peer;
 use crate::cluster::place::NodeAssignment;
@@ -158,7 +158,7 @@ fn wish(name: &str, own: NodeId, belonging: &Belonging, view: &CoordinatorView) 
 }
 
 /// Returns what a node does next that shall leave the group of these keys.
-fn step(view: &CoordinatorView, keys: &Keys, own: NodeId, rules: &Rules) -> LeavingStep {
+fn step(view: &CoordinatorView, keys: &GroupKeys, own: NodeId, rules: &Rules) -> LeavingStep {
     let number = keys.number();
     let Some(group) = view.groups.get(&number).filter(|group| group.members.has(own)) else {
         return LeavingStep::Empty;
@@ -196,7 +196,7 @@ fn step(view: &CoordinatorView, keys: &Keys, own: NodeId, rules: &Rules) -> Leav
 }
 
 /// Compares that the node still shall leave, and that nothing has been moved since.
-fn grounds(view: &CoordinatorView, keys: &Keys, own: NodeId) -> Vec<Compare> {
+fn grounds(view: &CoordinatorView, keys: &GroupKeys, own: NodeId) -> Vec<Compare> {
     let value = |key: String, value: Option<&[u8]>| match value {
         Some(value) => Compare::Value { key: key.into(), value: value.to_vec().into() },
         None => Compare::Absent { key: key.into() },
@@ -214,7 +214,7 @@ fn grounds(view: &CoordinatorView, keys: &Keys, own: NodeId) -> Vec<Compare> {
 /// Removes the node from the members, while those that have all data are there. Its place stays.
 fn remove(
     view: &CoordinatorView,
-    keys: &Keys,
+    keys: &GroupKeys,
     group: &GroupView,
     own: NodeId,
     whole: &[NodeId],
@@ -234,7 +234,7 @@ fn remove(
 /// Removes the group from etcd. Its other members are gone, and shall leave, too.
 fn dissolve(
     view: &CoordinatorView,
-    keys: &Keys,
+    keys: &GroupKeys,
     group: &GroupView,
     own: NodeId,
     others: &[NodeId],
@@ -294,8 +294,8 @@ mod tests {
         view
     }
 
-    fn keys(number: u32) -> Keys {
-        Keys::new("roses", number).unwrap()
+    fn keys(number: u32) -> GroupKeys {
+        GroupKeys::new("roses", number).unwrap()
     }
 
     /// Returns the operations of the transaction that removes the node.

@@ -15,7 +15,7 @@ use crate::cluster::autoscale::policy::{
 use crate::cluster::clock;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Compare, EtcdClient};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::moves::create;
 use crate::cluster::peer::{GroupId, PeerClient, PeerClientOptions};
 use crate::cluster::plan::{self, GroupLoad as SlotLoad, PlannedMove};
@@ -50,7 +50,7 @@ impl Scaling {
 #[derive(Clone, Copy)]
 pub(super) struct ScalingTurn<'a> {
     pub(super) client: &'a EtcdClient,
-    pub(super) keys: &'a Keys,
+    pub(super) keys: &'a GroupKeys,
     /// The coordinator, and its term.
     pub(super) by: (NodeId, u64),
     pub(super) rules: &'a Rules,

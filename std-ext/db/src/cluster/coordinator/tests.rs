@@ -8,7 +8,7 @@ use super::view::{CoordinatorView, GroupView};
 use crate::cluster::core::{BatchChain, Members, NodeId, Tail};
 use crate::cluster::durable::Durable;
 use crate::cluster::etcd::{Compare, EtcdTransaction, Keys as KeyRange, Operation};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::place::NodeAssignment;
 use crate::cluster::registration::{NO_GROUP, Registration};
 use std::collections::BTreeMap;
@@ -275,7 +275,7 @@ type Change = fn(&mut Store);
 
 /// A store that carries out transactions as etcd does.
 struct Store {
-    keys: Keys,
+    keys: GroupKeys,
     revision: u64,
     /// The values, with the revisions that created and changed them.
     values: BTreeMap<Vec<u8>, (Vec<u8>, u64, u64)>,
@@ -284,7 +284,7 @@ struct Store {
 impl Store {
     /// Returns a store with the keys of a cluster.
     fn of(view: &CoordinatorView) -> Self {
-        let keys = Keys::new("roses", 0).unwrap();
+        let keys = GroupKeys::new("roses", 0).unwrap();
         let mut store = Self { keys: keys.clone(), revision: 2, values: BTreeMap::new() };
         store.put(keys.coordinator(), "coordinator");
         store.put(keys.last_decision(), "decision");

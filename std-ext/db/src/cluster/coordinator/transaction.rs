@@ -5,7 +5,7 @@ use super::view::{CoordinatorView, GroupView};
 use crate::cluster::autoscale::desired::Desired;
 use crate::cluster::core::NodeId;
 use crate::cluster::etcd::{Compare, EtcdTransaction, Keys as KeyRange, Operation};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::member_removal;
 use crate::cluster::place::NodeAssignment;
 use serde::Serialize;
@@ -25,7 +25,7 @@ struct LastDecision {
 pub(super) fn transaction(
     decision: &Decision,
     view: &CoordinatorView,
-    keys: &Keys,
+    keys: &GroupKeys,
     by: (NodeId, u64),
     last: Option<u64>,
 ) -> EtcdTransaction {
@@ -44,7 +44,7 @@ pub(super) fn transaction(
 pub(super) fn want(
     desired: &Desired,
     view: &CoordinatorView,
-    keys: &Keys,
+    keys: &GroupKeys,
     by: (NodeId, u64),
     last: Option<u64>,
 ) -> EtcdTransaction {
@@ -60,7 +60,7 @@ pub(super) fn want(
 /// Puts a transaction into the order of all decisions.
 fn in_order(
     mut transaction: EtcdTransaction,
-    keys: &Keys,
+    keys: &GroupKeys,
     by: (NodeId, u64),
     last: Option<u64>,
     did: String,
@@ -94,7 +94,7 @@ fn is_value(key: String, value: Option<&[u8]>) -> Compare {
 }
 
 /// Gives a place to a node that has none, that still waits, and whose group has the same members.
-fn place(decision: &Decision, view: &CoordinatorView, keys: &Keys) -> EtcdTransaction {
+fn place(decision: &Decision, view: &CoordinatorView, keys: &GroupKeys) -> EtcdTransaction {
     let id = decision.node.to_string();
     let group = view.groups.get(&decision.group);
     let members = group.and_then(|group| group.members_text.as_deref());
@@ -117,7 +117,7 @@ fn place(decision: &Decision, view: &CoordinatorView, keys: &Keys) -> EtcdTransa
 
 /// Makes a node leave, if no move has begun since, and its group has the same members and the same primary. Those that
 /// have all data must still be there.
-fn leave(decision: &Decision, view: &CoordinatorView, keys: &Keys) -> EtcdTransaction {
+fn leave(decision: &Decision, view: &CoordinatorView, keys: &GroupKeys) -> EtcdTransaction {
     let id = decision.node.to_string();
     let Some(group) = view.groups.get(&decision.group) else { return EtcdTransaction::default() };
     let before = view.places.get(&decision.node).map(|place| place.print());
@@ -140,7 +140,7 @@ fn leave(decision: &Decision, view: &CoordinatorView, keys: &Keys) -> EtcdTransa
 fn whole<'a>(
     group: &'a GroupView,
     view: &'a CoordinatorView,
-    keys: &'a Keys,
+    keys: &'a GroupKeys,
     but: NodeId,
 ) -> impl Iterator<Item = Compare> + 'a {
     let others = group.members.0.iter().map(|member| member.node).filter(move |node| *node != but);
@@ -149,7 +149,7 @@ fn whole<'a>(
 }
 
 /// Takes a place back from a node that has not come.
-fn withdraw(decision: &Decision, keys: &Keys) -> EtcdTransaction {
+fn withdraw(decision: &Decision, keys: &GroupKeys) -> EtcdTransaction {
     let (id, place) = (decision.node.to_string(), NodeAssignment::of(decision.group));
     EtcdTransaction {
         compare: vec![
@@ -163,7 +163,7 @@ fn withdraw(decision: &Decision, keys: &Keys) -> EtcdTransaction {
 }
 
 /// Removes a member that has not come back, of a group with the same primary, whose other members are still there.
-fn forget(decision: &Decision, view: &CoordinatorView, keys: &Keys) -> EtcdTransaction {
+fn forget(decision: &Decision, view: &CoordinatorView, keys: &GroupKeys) -> EtcdTransaction {
     let Some(group) = view.groups.get(&decision.group) else { return EtcdTransaction::default() };
     let (members, text) = (&group.members, group.members_text.as_deref());
     let mut transaction = member_removal::removal(keys, members, text, decision.node);

@@ -15,7 +15,7 @@ use crate::cluster::etcd::{
     Bytes, Compare, EtcdClient, EtcdTransaction, KeyValue, Lease, Operation,
 };
 use crate::cluster::failures::Failures;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::peer::PeerClientOptions;
 use crate::cluster::status::ClusterCounters;
 use crate::config::ClusterSettings;
@@ -34,7 +34,7 @@ const REST: u64 = 10_000;
 /// A node that coordinates the cluster, or would.
 pub(in crate::cluster) struct Coordinator {
     client: EtcdClient,
-    keys: Keys,
+    keys: GroupKeys,
     own: NodeId,
     rules: Rules,
     scaling: Scaling,
@@ -61,7 +61,7 @@ struct Rest {
 impl Coordinator {
     pub(in crate::cluster) fn new(
         client: EtcdClient,
-        keys: Keys,
+        keys: GroupKeys,
         own: NodeId,
         settings: &ClusterSettings,
         (counters, peers): (Arc<ClusterCounters>, PeerClientOptions),
@@ -262,7 +262,7 @@ mod tests {
     async fn nodes_that_are_gone_are_told_until_etcd_has_them() {
         let Some(etcd) = Etcd::start(1) else { return };
         let client = EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
-        let keys = Keys::new("told", 0).unwrap();
+        let keys = GroupKeys::new("told", 0).unwrap();
         let peers = PeerClientOptions {
             group: GroupId::default(),
             node: NodeId([1; 20]),

@@ -8,7 +8,7 @@ use crate::cluster::etcd::{
     EtcdClient, EtcdTransaction, KeyValue, Keys as KeyRange, Operation, OperationAnswer, Range,
 };
 use crate::cluster::identity::ClusterFormat;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::member_removal::is_whole;
 use crate::cluster::moves::record::MoveRecord;
 use crate::cluster::place::NodeAssignment;
@@ -76,7 +76,7 @@ impl CoordinatorView {
     /// A sentence, if etcd does not answer, or has a value that cannot be read.
     pub(in crate::cluster) async fn read(
         client: &EtcdClient,
-        keys: &Keys,
+        keys: &GroupKeys,
     ) -> Result<Option<Self>, String> {
         let all = |prefix: String| Operation::Get(Range::of(KeyRange::prefix(prefix)));
         let operations = vec![
@@ -136,7 +136,8 @@ impl CoordinatorView {
         numbers.retain(|number| *number < MOST_GROUPS);
         let numbers: Vec<u32> = numbers.into_iter().collect();
         for numbers in numbers.chunks(GROUPS) {
-            let groups: Vec<Keys> = numbers.iter().map(|number| keys.of_group(*number)).collect();
+            let groups: Vec<GroupKeys> =
+                numbers.iter().map(|number| keys.of_group(*number)).collect();
             let found =
                 read(client, groups.iter().flat_map(GroupView::operations).collect()).await?;
             for (keys, found) in groups.iter().zip(found.chunks(GroupView::OPERATIONS)) {
@@ -217,7 +218,7 @@ impl GroupView {
     /// The number of [`operations`](Self::operations).
     const OPERATIONS: usize = 5;
 
-    fn operations(keys: &Keys) -> [Operation; Self::OPERATIONS] {
+    fn operations(keys: &GroupKeys) -> [Operation; Self::OPERATIONS] {
         let batches = Range::of(KeyRange::prefix(keys.batches()));
         [
             Operation::get(keys.tail()),
@@ -228,7 +229,7 @@ impl GroupView {
         ]
     }
 
-    fn of(keys: &Keys, found: &[Vec<KeyValue>]) -> Result<Self, String> {
+    fn of(keys: &GroupKeys, found: &[Vec<KeyValue>]) -> Result<Self, String> {
         let [tail, primary, members, durable, first] = found else {
             return Err("etcd left out an answer".to_owned());
         };

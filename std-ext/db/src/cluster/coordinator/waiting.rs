@@ -7,7 +7,7 @@ use crate::cluster::core::NodeId;
 use crate::cluster::error::StartError;
 use crate::cluster::etcd::EtcdClient;
 use crate::cluster::identity;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::message::DriverMessage;
 use crate::cluster::peer::PeerClientOptions;
 use crate::cluster::place::NodeAssignment;
@@ -29,7 +29,7 @@ const PERIOD: Duration = Duration::from_millis(300);
 /// A node that starts, and may have no group yet.
 pub(in crate::cluster) struct Waiting<'a> {
     pub(in crate::cluster) client: &'a EtcdClient,
-    pub(in crate::cluster) keys: &'a Keys,
+    pub(in crate::cluster) keys: &'a GroupKeys,
     pub(in crate::cluster) settings: &'a ClusterSettings,
     pub(in crate::cluster) folder: &'a Folder,
     pub(in crate::cluster) id: NodeId,

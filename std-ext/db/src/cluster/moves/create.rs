@@ -5,7 +5,7 @@ use super::record::{Actor, MoveRecord, MoveState};
 use super::records::{self, text, unchanged};
 use crate::SlotSet;
 use crate::cluster::etcd::{Compare, EtcdTransaction, Operation};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 
 /// How often a change is tried, if others change the moves meanwhile.
 const ATTEMPTS: usize = 10;
@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 10;
 )]
 pub(in crate::cluster) async fn begin(
     etcd: &impl EtcdAccess,
-    keys: &Keys,
+    keys: &GroupKeys,
     slots: &SlotSet,
     groups: (u32, u32),
 ) -> Result<u64, String> {
@@ -33,7 +33,7 @@ pub(in crate::cluster) async fn begin(
 /// A sentence that says why there can be no such move.
 pub(in crate::cluster) async fn begin_if(
     etcd: &impl EtcdAccess,
-    keys: &Keys,
+    keys: &GroupKeys,
     slots: &SlotSet,
     (from, to): (u32, u32),
     grounds: Vec<Compare>,
@@ -80,7 +80,7 @@ pub(in crate::cluster) async fn begin_if(
 )]
 pub(in crate::cluster) async fn turn_back(
     etcd: &impl EtcdAccess,
-    keys: &Keys,
+    keys: &GroupKeys,
     id: u64,
     back: bool,
 ) -> Result<MoveRecord, String> {
@@ -103,7 +103,7 @@ pub(in crate::cluster) async fn turn_back(
 /// If etcd cannot be read, or one of them cannot.
 pub(in crate::cluster) async fn list(
     etcd: &impl EtcdAccess,
-    keys: &Keys,
+    keys: &GroupKeys,
 ) -> Result<Vec<(u64, MoveRecord)>, String> {
     let all = records::all(etcd, keys).await?;
     all.into_iter().map(|(id, found)| Ok((id, found?.record))).collect()

@@ -6,7 +6,7 @@ use super::etcd::EtcdAccess;
 use super::records::text;
 use crate::cluster::directory::ClusterDirectory;
 use crate::cluster::etcd::EtcdClient;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::log::EtcdLog;
 use crate::cluster::message::{DriverMessage, Inbox};
 use crate::cluster::peer::{Exported, Exports, PeerClient, PeerClientOptions};
@@ -87,7 +87,7 @@ pub(in crate::cluster) struct NodeEnv {
     pub(in crate::cluster) primaries: Primaries,
     pub(in crate::cluster) peers: PeerClientOptions,
     pub(in crate::cluster) inbox: Inbox,
-    pub(in crate::cluster) keys: Arc<Keys>,
+    pub(in crate::cluster) keys: Arc<GroupKeys>,
     pub(in crate::cluster) directory: Arc<ClusterDirectory>,
 }
 

@@ -7,7 +7,7 @@ use super::records::{self, StoredMove, text, unchanged};
 use crate::cluster::core::{NodeId, primary_value};
 use crate::cluster::counters::ClusterCounters;
 use crate::cluster::etcd::{Compare, EtcdTransaction, KeyValue, Operation};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::log::EtcdLog;
 use crate::cluster::slot_map::SlotMap;
 use crate::log::Lsn;
@@ -28,7 +28,7 @@ const NO_MOVE: u64 = 0;
 #[derive(Clone)]
 pub(in crate::cluster) struct Mover<E> {
     pub(in crate::cluster) env: E,
-    pub(in crate::cluster) keys: Arc<Keys>,
+    pub(in crate::cluster) keys: Arc<GroupKeys>,
     /// This node, and the random number of its process.
     pub(in crate::cluster) process: (NodeId, u64),
     pub(in crate::cluster) state: Arc<State>,

@@ -5,7 +5,7 @@ use super::record::MoveRecord;
 use crate::cluster::etcd::{
     Compare, EtcdTransaction, KeyValue, Keys as KeyRange, Operation, Range,
 };
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::slot_map::SlotMap;
 use std::fmt::Display;
 
@@ -27,7 +27,7 @@ impl StoredMove {
 /// Reads all moves, in the order of their numbers. A move whose record cannot be read comes with a sentence.
 pub(super) async fn all(
     etcd: &impl EtcdAccess,
-    keys: &Keys,
+    keys: &GroupKeys,
 ) -> Result<Vec<(u64, Result<StoredMove, String>)>, String> {
     let pairs = etcd.range(&Range::of(KeyRange::prefix(keys.moves()))).await.map_err(text)?;
     let read = |pair: &KeyValue| {
@@ -40,7 +40,7 @@ pub(super) async fn all(
 /// Reads a move; nothing if etcd has none of this number.
 pub(super) async fn find(
     etcd: &impl EtcdAccess,
-    keys: &Keys,
+    keys: &GroupKeys,
     id: u64,
 ) -> Result<Option<StoredMove>, String> {
     let pair = etcd.read(keys.move_of(id)).await.map_err(text)?;
@@ -50,7 +50,7 @@ pub(super) async fn find(
 /// Changes the record of a move, or deletes it, if it is still the one that was read. Returns whether it was.
 pub(super) async fn compare_and_swap(
     etcd: &impl EtcdAccess,
-    keys: &Keys,
+    keys: &GroupKeys,
     found: &StoredMove,
     next: Option<&MoveRecord>,
 ) -> Result<bool, String> {
@@ -79,7 +79,7 @@ pub(super) fn unchanged(key: String, read: Option<KeyValue>) -> Compare {
 /// Reads the published map of slots; nothing if no slot has ever moved.
 pub(in crate::cluster) async fn read_slots<E: EtcdAccess>(
     etcd: &E,
-    keys: &Keys,
+    keys: &GroupKeys,
 ) -> Result<Option<SlotMap>, E::Error> {
     let pair = etcd.read(keys.slots()).await?;
     Ok(pair.and_then(|pair| match SlotMap::parse(&pair.value) {

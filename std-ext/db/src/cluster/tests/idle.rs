@@ -4,7 +4,7 @@ use super::*;
 use crate::cluster::core::NodeId;
 use crate::cluster::directory::ClusterDirectory;
 use crate::cluster::etcd::{ClientSettings, EtcdClient, Keys as KeyRange};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::registration::Registration;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -58,7 +58,7 @@ fn a_node_that_registers_is_seen_at_once() {
     let nodes = settled(&etcd, "seen", &folders);
     let runtime = runtime();
     let client = EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
-    let keys = Keys::new("seen", 0).unwrap();
+    let keys = GroupKeys::new("seen", 0).unwrap();
     let key = |n: u8| keys.node(&NodeId([n; 20]).to_string());
     let registration = Registration {
         nonce: 7,
@@ -96,7 +96,7 @@ struct Watched<'e> {
     etcd: &'e Etcd,
     runtime: Runtime,
     client: EtcdClient,
-    keys: Arc<Keys>,
+    keys: Arc<GroupKeys>,
     directory: Arc<ClusterDirectory>,
     proxy: Proxy,
 }
@@ -106,7 +106,7 @@ impl<'e> Watched<'e> {
         let endpoint = etcd.endpoints().remove(0);
         let proxy = Proxy::start(endpoint.strip_prefix("http://").unwrap().parse().unwrap());
         let runtime = runtime();
-        let keys = Arc::new(Keys::new("watched", 0).unwrap());
+        let keys = Arc::new(GroupKeys::new("watched", 0).unwrap());
         let (client, directory) = runtime.block_on(async {
             let by_proxy = ClientSettings::new([format!("http://{}", proxy.address)]);
             let by_proxy = EtcdClient::connect(&by_proxy).unwrap();

@@ -4,7 +4,7 @@ use super::groups::{is_refused, keys, knows_all, of_group, start};
 use super::*;
 use crate::cluster::bootstrap;
 use crate::cluster::etcd::EtcdClient;
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::moves::create;
 use crate::cluster::moves::record::MoveRecord;
 use crate::slot_set::SlotSet;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 struct Administrator {
     runtime: tokio::runtime::Runtime,
     client: EtcdClient,
-    keys: Keys,
+    keys: GroupKeys,
 }
 
 impl Administrator {
@@ -26,7 +26,7 @@ impl Administrator {
             let _in_runtime = runtime.enter();
             EtcdClient::connect(&bootstrap::etcd_settings(settings)).unwrap()
         };
-        Self { runtime, client, keys: Keys::new(&settings.name, 0).unwrap() }
+        Self { runtime, client, keys: GroupKeys::new(&settings.name, 0).unwrap() }
     }
 
     fn begin(&self, slots: &SlotSet, from: u32, to: u32) -> Result<u64, String> {

@@ -111,7 +111,7 @@ fn a_record_of_a_disk_that_was_lost_comes_back() {
     let (settings, folders) = (settings(&etcd, "records"), Folders::new(1));
     let nodes = [Node::start(&settings, folders.at(0)).unwrap()];
     write(&nodes, "rose", "red");
-    let keys = crate::cluster::keys::Keys::new("records", 0).unwrap();
+    let keys = crate::cluster::keys::GroupKeys::new("records", 0).unwrap();
     let key = keys.durable(&nodes[0].member.id().to_string());
     let record = || etcd.etcdctl(&["get", "--print-value-only", &key]);
     let last = || format!(r#""lsn":{},"#, nodes[0].member.status().applied);

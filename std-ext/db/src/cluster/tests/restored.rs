@@ -3,7 +3,7 @@
 use super::*;
 use crate::cluster::core::{Batch, Tail};
 use crate::cluster::etcd::{ClientSettings, EtcdClient};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::log::Lsn;
 use crate::log::folder::Folder;
 use crate::snapshot::Snapshot;
@@ -17,7 +17,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn last_entry(etcd: &Etcd, name: &str) -> Lsn {
     block_on(async {
         let client = EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
-        let tail = client.get(Keys::new(name, 0).unwrap().tail()).await.unwrap().pair.unwrap();
+        let tail = client.get(GroupKeys::new(name, 0).unwrap().tail()).await.unwrap().pair.unwrap();
         Tail::parse(&tail.value).unwrap().lsn
     })
 }
@@ -26,7 +26,7 @@ fn last_entry(etcd: &Etcd, name: &str) -> Lsn {
 fn forge(etcd: &Etcd, name: &str) {
     block_on(async {
         let client = EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
-        let keys = Keys::new(name, 0).unwrap();
+        let keys = GroupKeys::new(name, 0).unwrap();
         let value = async |key: String| client.get(key).await.unwrap().pair.unwrap().value;
         let tail = Tail::parse(&value(keys.tail()).await).unwrap();
         let mut batch = Batch::decode(&value(keys.batch(tail.seq)).await).unwrap();

@@ -1,6 +1,6 @@
 //! Checks of commands before they are executed.
 
-use super::log::{Entry, LogContext, RefusalReason, cut};
+use super::log::{AclLogEntry, LogContext, RefusalReason, cut};
 use super::selector::Denied;
 use super::user::User;
 use super::users::Users;
@@ -42,7 +42,7 @@ impl Users {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut client = Vec::new();
         client_line::write(info, &mut client);
-        self.add_to_log(Entry {
+        self.add_to_log(AclLogEntry {
             count: 1,
             reason,
             context,

@@ -29,7 +29,7 @@ pub(in crate::command) enum LogContext {
 
 /// An entry: equal events of a minute.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct AclLogEntry {
     pub(super) count: u64,
     pub(super) reason: RefusalReason,
     pub(super) context: LogContext,
@@ -44,7 +44,7 @@ pub(super) struct Entry {
     pub(super) client: Vec<u8>,
 }
 
-impl Entry {
+impl AclLogEntry {
     fn is_like(&self, other: &Self) -> bool {
         self.reason == other.reason
             && self.context == other.context
@@ -81,14 +81,14 @@ pub(super) fn cut(name: &[u8]) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub(super) struct AclLog {
     /// The newest first.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<AclLogEntry>,
     /// The number of the next entry.
     next: u64,
 }
 
 impl AclLog {
     /// Adds an entry, or counts an equal one again. Keeps at most `longest` entries.
-    pub(super) fn add(&mut self, mut entry: Entry, longest: usize) {
+    pub(super) fn add(&mut self, mut entry: AclLogEntry, longest: usize) {
         // As in `addACLLogEntry`: a client that repeats a refused command makes one entry, and does not push out all
         // others.
         let like = self.entries.iter().take(COMPARED).position(|known| known.is_like(&entry));
@@ -105,7 +105,7 @@ impl AclLog {
         }
     }
 
-    pub(super) fn newest(&self, count: usize) -> impl ExactSizeIterator<Item = &Entry> {
+    pub(super) fn newest(&self, count: usize) -> impl ExactSizeIterator<Item = &AclLogEntry> {
         self.entries.iter().take(count)
     }
 
@@ -118,14 +118,15 @@ impl AclLog {
 mod tests {
     use super::*;
 
-    fn entry(object: &str, time: u64) -> Entry {
+    fn entry(object: &str, time: u64) -> AclLogEntry {
         let (reason, context) = (RefusalReason::Key, LogContext::TopLevel);
         let (object, user, client) = (object.into(), b"rose".to_vec(), Vec::new());
-        Entry { count: 1, reason, context, object, user, time, first: (0, 0), client }
+        AclLogEntry { count: 1, reason, context, object, user, time, first: (0, 0), client }
     }
 
     fn shown(log: &AclLog) -> Vec<(String, u64)> {
-        let shown = |entry: &Entry| (String::from_utf8(entry.object.clone()).unwrap(), entry.count);
+        let shown =
+            |entry: &AclLogEntry| (String::from_utf8(entry.object.clone()).unwrap(), entry.count);
         log.newest(usize::MAX).map(shown).collect()
     }
 

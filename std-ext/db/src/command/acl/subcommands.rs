@@ -2,7 +2,7 @@
 
 use super::commands::CATEGORIES;
 use super::file;
-use super::log::{AclLog, Entry};
+use super::log::{AclLog, AclLogEntry};
 use super::selector::{Denied, Selector};
 use super::user::DEFAULT;
 use crate::command::arguments::{
@@ -329,7 +329,7 @@ impl<'a> Execution<'_, 'a> {
             _ => return Err(wrong_part("ACL", arguments[1])),
         };
         // Copies, so that threads that log refusals do not wait for the reply to be written.
-        let entries: Vec<Entry> = users.with_log(|log| log.newest(count).cloned().collect());
+        let entries: Vec<AclLogEntry> = users.with_log(|log| log.newest(count).cloned().collect());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         self.reply(|out| {
             out.array(entries.len());
@@ -352,7 +352,7 @@ fn write_selector(selector: &Selector, out: &mut RespWriter<'_>) {
 }
 
 /// Writes an entry of ACL LOG. `now` is in milliseconds since 1970.
-fn write_entry(entry: &Entry, now: u64, out: &mut RespWriter<'_>) {
+fn write_entry(entry: &AclLogEntry, now: u64, out: &mut RespWriter<'_>) {
     out.map(10);
     out.bulk(b"count");
     out.integer(entry.count.cast_signed());

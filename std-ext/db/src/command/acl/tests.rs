@@ -5,15 +5,15 @@ use super::users::Users;
 use crate::command::key_places::{counted_keys, places};
 use crate::command::subcommands::{self, SUBCOMMANDS};
 use crate::command::table::{COMMANDS, CommandSpec, Id};
-use crate::command::test_client::Client;
+use crate::command::test_client::TestClient;
 use crate::resp::read::Reply;
 
 const NO_KEY: &str =
     "-NOPERM this user has no permissions to access one of the keys used as arguments";
 
 /// Returns a client whose user has these rights besides `+@all`.
-fn client(rules: &str) -> Client {
-    let mut client = Client::new();
+fn client(rules: &str) -> TestClient {
+    let mut client = TestClient::new();
     assert_eq!(client.command(&format!("acl setuser rose on nopass +@all {rules}")), "+OK");
     assert_eq!(client.command("auth rose x"), "+OK");
     client
@@ -138,7 +138,7 @@ fn rights_that_another_client_takes_stop_a_transaction() {
 }
 
 /// Returns the entries of ACL LOG, without times and clients: the count, the reason, the context, the object and user.
-fn log(client: &mut Client) -> Vec<String> {
+fn log(client: &mut TestClient) -> Vec<String> {
     let Reply::Array(entries) = client.reply("ACL LOG 100") else { panic!("no array") };
     let text = |reply: &Reply| match reply {
         Reply::Bulk(bytes) => String::from_utf8(bytes.clone()).unwrap(),
@@ -168,7 +168,7 @@ fn log(client: &mut Client) -> Vec<String> {
 
 #[test]
 fn refused_commands_are_logged() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("acl setuser rose on >sesame ~ok &news +@all -flushall -config|set -incr");
     client.command("auth rose wrong");
     client.command("auth nobody sesame");
@@ -219,7 +219,7 @@ fn refused_commands_are_logged() {
 
 #[test]
 fn who_is_not_logged_in_has_no_rights() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.users().set_default_password(b"sesame");
     client.command("reset");
     for line in ["get a", "acl whoami", "multi", "ping", "subscribe a"] {
@@ -341,7 +341,7 @@ fn rules_have_no_spaces() {
 /// The reply of a SET with a condition on the value tells the value, so a user who may only write must not send it.
 #[test]
 fn a_condition_on_the_value_needs_the_right_to_read() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     for line in ["SET secret red", "ACL SETUSER w on nopass %W~* +set", "AUTH w x"] {
         assert_eq!(client.command(line), "+OK", "{line}");
     }

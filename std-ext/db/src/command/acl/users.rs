@@ -5,7 +5,7 @@
 //! clients that send nothing.
 
 use super::file;
-use super::log::{AclLog, Entry};
+use super::log::{AclLog, AclLogEntry};
 use super::rules::{RuleError, has_spaces, join_selectors};
 use super::user::{DEFAULT, User};
 use crate::gauge::Gauge;
@@ -261,7 +261,7 @@ impl Users {
     }
 
     /// Adds an entry to ACL LOG.
-    pub(super) fn add_to_log(&self, entry: Entry) {
+    pub(super) fn add_to_log(&self, entry: AclLogEntry) {
         let longest = usize::try_from(self.log_length.get()).unwrap_or(usize::MAX);
         lock(&self.log).add(entry, longest);
     }

@@ -18,7 +18,7 @@ fn emptied_buffers_keep_their_memory() {
 
 #[test]
 fn a_hyperloglog_that_is_named_often_is_read_once() {
-    let mut batch = Batch::default();
+    let mut batch = RequestBatch::default();
     batch.count_union(&[b"a", b"b", b"a", b"a"]);
     assert_eq!(batch.len(), 2, "a name that comes again is read again");
 }

@@ -5,7 +5,7 @@ mod groups;
 use crate::cluster::view::{
     KnownGroup, MemberRole, MemberView, NodeAddresses, NodeHealth, View, ViewReader, Views,
 };
-use crate::command::test_client::Client;
+use crate::command::test_client::TestClient;
 use crate::config::EndpointType;
 use crate::log::none::NoLog;
 use crate::log::{Log, OpenError};
@@ -73,24 +73,24 @@ fn now() -> u64 {
 }
 
 /// A client of a node with this view. Its data is fresh for an hour.
-fn client_of(view: View, endpoint_type: EndpointType) -> (Client, Arc<Views>) {
+fn client_of(view: View, endpoint_type: EndpointType) -> (TestClient, Arc<Views>) {
     let views = Arc::new(Views::new(view, endpoint_type, Duration::from_secs(3600)));
     views.set_as_of(now(), 0);
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.cluster = Some(ViewReader::new(&views));
     (client, views)
 }
 
-fn at_primary() -> Client {
+fn at_primary() -> TestClient {
     client_of(view(ONE, MemberRole::Primary), EndpointType::Ip).0
 }
 
-fn at_follower() -> (Client, Arc<Views>) {
+fn at_follower() -> (TestClient, Arc<Views>) {
     client_of(view(TWO, MemberRole::Follower), EndpointType::Ip)
 }
 
 /// Makes the client's thread take the newest view.
-fn next_cycle(client: &mut Client) {
+fn next_cycle(client: &mut TestClient) {
     client.cluster.as_mut().unwrap().refresh();
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cluster::view::MemberRole;
 use crate::command::acl::user::User;
-use crate::command::batch::Batch;
+use crate::command::batch::RequestBatch;
 use crate::command::diagnostics::counters::number;
 use crate::command::execute::Execution;
 use crate::command::flags::Flag;
@@ -45,7 +45,7 @@ pub(super) struct LockedHost<'h, 'e, 'a, 's> {
     pub(super) needs: Option<Breadth>,
     /// The most that the script has needed. Keys whose shards have joined the others one by one do not count.
     pub(super) used: Breadth,
-    batch: Batch<'static>,
+    batch: RequestBatch<'static>,
 }
 
 impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
@@ -66,7 +66,7 @@ impl<'h, 'e, 'a, 's> LockedHost<'h, 'e, 'a, 's> {
             flags.allow_undeclared_keys || execution.db.scripts().allow_undeclared_keys();
         // All declared keys have the slot of the first one: a call with others was refused before.
         let slot = declared.first().map(|key| slot(key));
-        let (needs, used, batch) = (None, Breadth::Keys, Batch::default());
+        let (needs, used, batch) = (None, Breadth::Keys, RequestBatch::default());
         Self {
             execution,
             keys,

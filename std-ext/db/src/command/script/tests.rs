@@ -1,12 +1,12 @@
 //! Tests of scripts through a connection.
 
-use crate::command::test_client::Client;
+use crate::command::test_client::TestClient;
 use crate::request::{Change, Expiry, Request, SetCondition};
 use crate::session::{Breadth, LockedKeys};
 use std::time::{Duration, Instant};
 
 /// Returns the reply to a script, as text.
-fn run(client: &mut Client, script: &str, arguments: &[&str]) -> String {
+fn run(client: &mut TestClient, script: &str, arguments: &[&str]) -> String {
     let mut request = vec!["EVAL", script];
     request.extend(arguments);
     let mut bytes = Vec::new();
@@ -21,7 +21,7 @@ const AMPLE_TIME: u64 = 10_000;
 #[test]
 fn a_lock_is_released_by_its_holder() {
     let release = "if redis.call('get',KEYS[1])==ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end";
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     assert_eq!(client.send(b"SET lock mine\r\n"), b"+OK\r\n");
     assert_eq!(
         run(&mut client, "return redis.call('get', KEYS[1])", &["1", "lock"]),
@@ -35,7 +35,7 @@ fn a_lock_is_released_by_its_holder() {
 
 #[test]
 fn a_script_finds_subsequences_and_sorts_its_keys() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.db.set_allow_undeclared_keys(false);
     client.send(b"MSET a ohmytext b mynewtext d 1\r\n");
     let find = "return redis.call('lcs', KEYS[1], KEYS[2])";
@@ -51,7 +51,7 @@ fn a_script_finds_subsequences_and_sorts_its_keys() {
 /// The interpreter has a stack of references, which scripts can fill.
 #[test]
 fn an_exhausted_interpreter_is_replaced() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     for value in [
         "string.gmatch('a', 'a')",
         "coroutine.wrap(function() end)",
@@ -83,7 +83,7 @@ fn an_exhausted_interpreter_is_replaced() {
 /// Functions that are garbage, and texts, take no place on the stack of references for long.
 #[test]
 fn scripts_make_many_functions_and_sort_many_texts() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.set_script_time_limit(60_000);
     let much = "local much = {} for i = 1, 100000 do much[i] = {i} end ";
     for made in [
@@ -113,7 +113,7 @@ fn scripts_make_many_functions_and_sort_many_texts() {
 /// One long text may be thousands of arguments.
 #[test]
 fn no_call_reads_a_long_text_thousands_of_times() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.set_script_time_limit(AMPLE_TIME);
     let began = Instant::now();
     for (call, wanted) in [
@@ -139,7 +139,7 @@ fn no_call_reads_a_long_text_thousands_of_times() {
 /// Where a script has taken all references, its functions fail, and the interpreter goes on.
 #[test]
 fn no_function_panics_without_references() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     for last in ["getmetatable(m)", "setmetatable(m, nil)", "setmetatable(m, {})"] {
         for (free, catches) in [(0, false), (0, true), (1, false), (1, true)] {
             let last = if catches { format!("pcall(function() {last} end)") } else { last.into() };
@@ -168,7 +168,7 @@ fn no_function_panics_without_references() {
 /// Lua 5.1 has a hash of each text that takes some of its bytes. Here it takes the same ones of all.
 #[test]
 fn texts_with_one_hash_take_no_longer_than_a_script_may() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.set_script_time_limit(50);
     let texts: Vec<String> = (0..60_000)
         .map(|number: u32| {
@@ -190,7 +190,7 @@ fn texts_with_one_hash_take_no_longer_than_a_script_may() {
 /// The limit of memory is lifted while this crate makes the values of a call, and not longer.
 #[test]
 fn the_memory_of_a_script_is_limited() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.set_script_time_limit(0);
     client.send(b"SET k kept\r\n");
     for first in ["", "redis.call('get', KEYS[1]) ", "redis.pcall('nothing') "] {
@@ -212,7 +212,7 @@ fn the_memory_of_a_script_is_limited() {
 fn hostile_scripts_end() {
     const STOPPED: &str =
         "-ERR Script stopped, because it has run for 100 ms of processor time; its changes";
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.db.set_allow_undeclared_keys(false);
     client.send(b"SET k kept\r\n");
     for (script, wanted) in [
@@ -290,7 +290,7 @@ fn hostile_scripts_end() {
 #[test]
 fn loops_over_functions_of_c_end() {
     const STOPPED: &str = "-ERR Script stopped, because it has run for 100 ms";
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     for (script, wanted) in [
         (
             "local t = {} for i = 24, 0, -1 do t[2 ^ i] = 1 end table.foreachi(t, redis.debug)",
@@ -331,7 +331,7 @@ fn loops_over_functions_of_c_end() {
 
 #[test]
 fn a_stopped_script_takes_its_transaction_with_it() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.set_script_time_limit(50);
     client.send(b"SET k kept\r\nMULTI\r\nSET k lost\r\nSET new 1\r\n");
     let script = "redis.call('append', KEYS[1], 'x') while true do end";
@@ -348,7 +348,7 @@ fn a_stopped_script_takes_its_transaction_with_it() {
 /// A script that fails keeps its changes, as in Redis.
 #[test]
 fn a_failed_script_keeps_its_changes() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let script = "redis.call('set', KEYS[1], 1) error('late')";
     assert!(run(&mut client, script, &["1", "k"]).starts_with("-ERR user_script:1: late"));
     assert_eq!(client.send(b"GET k\r\n"), b"$1\r\n1\r\n");
@@ -357,7 +357,7 @@ fn a_failed_script_keeps_its_changes() {
 /// Scripts wait for `TIME`, also in redis-rs's own tests. The times to live of keys stand still meanwhile.
 #[test]
 fn time_goes_on_for_time_alone() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let script = "redis.call('set', KEYS[1], 1, 'px', 500) \
         local function now() local t = redis.call('time') return t[1] * 1e6 + t[2] end \
         local ends = now() + 2500 while now() < ends do end return redis.call('pttl', KEYS[1])";
@@ -367,7 +367,7 @@ fn time_goes_on_for_time_alone() {
 /// A script changes the selected database, and no other.
 #[test]
 fn scripts_run_in_the_selected_database() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.send(b"SET k zero\r\nSELECT 3\r\n");
     assert_eq!(
         run(&mut client, "return redis.call('set', KEYS[1], 'three')", &["1", "k"]),
@@ -386,7 +386,7 @@ fn scripts_run_in_the_selected_database() {
 #[test]
 fn libraries_survive_hostile_input() {
     const STOPPED: &str = "-ERR Script stopped, because it has run for 500 ms";
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let mut wrong = Vec::new();
     for (script, wanted) in [
         ("local t = {} t.t = t cjson.encode(t)", "-ERR user_script:1: Cannot serialise, excessive"),
@@ -453,7 +453,7 @@ fn libraries_survive_hostile_input() {
 }
 
 /// Returns a key whose shard is not that of `key`.
-fn elsewhere(client: &Client, key: &[u8]) -> String {
+fn elsewhere(client: &TestClient, key: &[u8]) -> String {
     let state = client.db.state();
     let keys = (0..).map(|number| format!("other{number}"));
     let shard = state.shard_of(key);
@@ -464,7 +464,7 @@ fn elsewhere(client: &Client, key: &[u8]) -> String {
 #[test]
 fn a_script_that_finds_a_shard_locked_begins_anew() {
     for in_transaction in [false, true] {
-        let mut client = Client::new();
+        let mut client = TestClient::new();
         let other = elsewhere(&client, b"k");
         let mailbox = std::sync::Arc::new(crate::pubsub::Mailbox::new(99));
         let mut subscriptions = crate::pubsub::Subscriptions::with_mailbox(
@@ -513,7 +513,7 @@ fn a_script_that_finds_a_shard_locked_begins_anew() {
 
 #[test]
 fn flags_and_the_setting_allow_undeclared_keys() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     let (set, count) = ("return redis.call('set', 'a', 1)", "return redis.call('dbsize')");
     assert_eq!(run(&mut client, set, &["0"]), "+OK\r\n");
     assert_eq!(run(&mut client, count, &["0"]), ":1\r\n");

@@ -4,7 +4,7 @@
 //! locked keys of all of them.
 
 use crate::command::arguments::CommandError;
-use crate::command::batch::{Batch, transaction_refused};
+use crate::command::batch::{RequestBatch, transaction_refused};
 use crate::command::execute::{Execution, NextStep};
 use crate::command::flags::Flag;
 use crate::command::key_places::{counted_keys, places};
@@ -114,7 +114,7 @@ impl<'a> Execution<'_, 'a> {
         let all = commands.iter().zip(&mut replies).zip(coming_last);
         for (((spec, arguments), reply), comes_last) in all {
             if comes_last && self.next == NextStep::Continue {
-                let mut nested = self.nested(Batch::default());
+                let mut nested = self.nested(RequestBatch::default());
                 (nested.out, nested.max_out) = (&mut *reply, left);
                 nested.in_transaction = true;
                 if let Some(error) = nested.refusal_at_exec(spec, arguments) {
@@ -172,7 +172,7 @@ impl<'a> Execution<'_, 'a> {
         (reply, max_out): (&mut Vec<u8>, usize),
     ) -> Ended {
         let (protocol, redirects) = (self.connection.protocol, self.redirects());
-        let mut nested = self.nested(Batch::default());
+        let mut nested = self.nested(RequestBatch::default());
         (nested.out, nested.max_out) = (reply, max_out);
         let mut ended = Ok(Ended::Done(Breadth::Keys));
         if let Some(error) = nested.refusal_at_exec(spec, arguments) {

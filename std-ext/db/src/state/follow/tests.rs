@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::TimeSource;
-use crate::log::manual::{Entry, ManualLog};
+use crate::log::manual::{ManualEntry, ManualLog};
 use crate::log::{Log, change};
 use crate::options::{Eviction, Options};
 use crate::pubsub::{Hub, Mailbox, Message};
@@ -90,7 +90,7 @@ impl Node {
         self.execute(Request::Read(key.as_bytes(), Query::Expiry)).1
     }
 
-    fn follow(&self, entries: &[Entry]) -> Result<(), FollowError> {
+    fn follow(&self, entries: &[ManualEntry]) -> Result<(), FollowError> {
         let entries: Vec<_> =
             entries.iter().map(|(lsn, time, changes)| (*lsn, *time, &changes[..])).collect();
         self.state.follow(&entries, &|lsn| self.log.publish_last(lsn))
@@ -106,7 +106,7 @@ fn set(value: &[u8], expiry: Expiry) -> Change<'_> {
     Change::Set { value, condition: SetCondition::Always, expiry, get: false }
 }
 
-fn entry(lsn: Lsn, time: u64, encode: impl FnOnce(&mut Vec<u8>)) -> Entry {
+fn entry(lsn: Lsn, time: u64, encode: impl FnOnce(&mut Vec<u8>)) -> ManualEntry {
     let mut changes = Vec::new();
     encode(&mut changes);
     (lsn, time, changes)

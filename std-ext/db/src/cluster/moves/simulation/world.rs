@@ -12,7 +12,7 @@ use crate::cluster::clock::manual;
 use crate::cluster::core::simulation::Random;
 use crate::cluster::core::{Entry, NodeId, primary_value};
 use crate::cluster::etcd::{Compare, EtcdTransaction, KeyValue, Operation};
-use crate::cluster::keys::Keys;
+use crate::cluster::keys::GroupKeys;
 use crate::cluster::moves::record::{MoveRecord, MoveState};
 use crate::cluster::slot_map::SlotMap;
 use crate::lock::lock;
@@ -91,8 +91,8 @@ pub(super) struct World {
 }
 
 /// The keys in etcd.
-pub(super) fn keys(group: u32) -> Keys {
-    Keys::new("simulation", group).expect("a name")
+pub(super) fn keys(group: u32) -> GroupKeys {
+    GroupKeys::new("simulation", group).expect("a name")
 }
 
 /// The node of a group's primaries. Each epoch is another process.

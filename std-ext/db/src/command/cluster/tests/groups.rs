@@ -28,7 +28,7 @@ fn two_groups(own: &str, role: MemberRole) -> View {
     View { others: vec![other()], owners: SlotOwners::divided(2), ..view(own, role) }
 }
 
-fn client(view: View) -> Client {
+fn client(view: View) -> TestClient {
     client_of(view, EndpointType::Ip).0
 }
 
