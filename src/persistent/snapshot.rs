@@ -8,6 +8,9 @@
 //! Two writers that work side by side would copy paths in vain. So a writer waits for its turn, but only for some time:
 //! no writer waits for one that is descheduled.
 
+mod ops;
+mod traits;
+
 use super::commit;
 pub use super::commit::Conflict;
 use super::current::Current;
@@ -15,7 +18,8 @@ use super::map::PersistentMap;
 use crate::facade::lock::Lock;
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::collector::{Collector, Readers};
-use crate::reclaim::guard::Guard;
+use crate::reclaim::guard::{Guard, Stalled};
+use crate::reclaim::methods::collector_methods;
 use crate::reclaim::node::{List, NodePtr};
 use crate::reclaim::pair::{KeyNode, out_of_memory};
 use crate::reclaim::retired::{Fresh, NodeList, Retired, Unlinked};
@@ -101,12 +105,15 @@ impl<K, V> SnapshotMap<K, V> {
         }
     }
 
-    /// Returns an empty map whose guards and garbage are those of a collector.
-    pub fn with_collector(collector: &Collector) -> Self {
-        let mut map = Self::new();
-        map.readers = Readers::of(collector);
-        map.retired.set_readers(&map.readers);
-        map
+    collector_methods!("SnapshotMap");
+
+    fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    fn set_readers(&mut self, readers: &Readers) {
+        self.readers = readers.clone();
+        self.retired.set_readers(readers);
     }
 
     /// Returns the current version and its node.
@@ -157,11 +164,7 @@ impl<K, V> SnapshotMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        let guard = self.readers.pin();
-        let (key, value) = self.load(&guard).1.get_key_value(key)?;
-        let (key, value) = (key.into(), value.into());
-        // SAFETY: the guard keeps the version that has the entry.
-        Some(unsafe { Ref::of_parts(key, value, guard) })
+        self.borrow_entry(|map| map.get_key_value(key))
     }
 
     /// Returns a clone of a key's value. Wait-free, O(log n).
@@ -202,6 +205,19 @@ impl<K, V> SnapshotMap<K, V> {
     /// Drops the versions that were replaced and that no guard can see any more.
     pub fn reclaim(&self) {
         self.retired.reclaim();
+    }
+
+    /// Returns the readers whose guards keep replaced versions, as [`HashMap`](crate::HashMap::stalled_readers) does.
+    ///
+    /// ```
+    /// let map = hedgerow::SnapshotMap::from([("rose", "red")]);
+    /// let guard = hedgerow::owned::pin();
+    /// map.remove("rose");
+    /// map.reclaim();
+    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader_id()));
+    /// ```
+    pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<'_, K, V> {
+        self.readers.stalled()
     }
 
     /// Returns the last version.
@@ -384,18 +400,6 @@ impl<K, V> Drop for SnapshotMap<K, V> {
     }
 }
 
-impl<K, V> Default for SnapshotMap<K, V> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for SnapshotMap<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.pin().fmt(f)
-    }
-}
-
 impl<K, V> From<PersistentMap<K, V>> for SnapshotMap<K, V> {
     fn from(map: PersistentMap<K, V>) -> Self {
         let made = Self::new();
@@ -404,26 +408,5 @@ impl<K, V> From<PersistentMap<K, V>> for SnapshotMap<K, V> {
             made.current.replace(ptr::null_mut(), node.take().0.as_ptr());
         }
         made
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for SnapshotMap<K, V> {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        entries.into_iter().collect::<PersistentMap<K, V>>().into()
-    }
-}
-
-impl<K: Ord + Clone, V: Clone, const N: usize> From<[(K, V); N]> for SnapshotMap<K, V> {
-    fn from(entries: [(K, V); N]) -> Self {
-        PersistentMap::from(entries).into()
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> Extend<(K, V)> for SnapshotMap<K, V> {
-    /// Stores all entries, as one step.
-    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
-        let mut map = self.snapshot();
-        map.extend(entries);
-        self.write(|current| current.clone_from(&map));
     }
 }

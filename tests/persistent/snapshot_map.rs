@@ -192,7 +192,7 @@ fn closures_may_panic_and_use_the_map() {
 #[test]
 fn versions_are_dropped() {
     let alive = Arc::new(AtomicUsize::new(0));
-    let map = SnapshotMap::with_collector(&Collector::new());
+    let map = SnapshotMap::new().with_collector(&Collector::new());
     map.insert(0, Tracked::new(0, &alive));
     let (pinned, snapshot) = (map.pin(), map.snapshot());
     for step in 1..1000 {

@@ -26,6 +26,8 @@ const READERS: usize = 4;
 
 type HashMap = hedgerow::HashMap<K, V>;
 type OrdMap = hedgerow::OrdMap<K, V>;
+type SnapshotMap = hedgerow::SnapshotMap<K, V>;
+type PersistentMap = hedgerow::PersistentMap<K, V>;
 type BytesMap = hedgerow::BytesMap;
 type FlatMap = hedgerow::FlatMap<K, V>;
 type FlatTable = hedgerow::FlatTable<K, V, 4>;
@@ -38,9 +40,10 @@ type WriteHandle<K, V> = hedgerow::left_right::WriteHandle<K, V>;
 type Snapshot<'a, K, V> = hedgerow::left_right::Snapshot<'a, K, V>;
 
 /// The columns of the table.
-pub(crate) const MAPS: [&str; 9] = [
+pub(crate) const MAPS: [&str; 10] = [
     "HashMap",
     "OrdMap",
+    "SnapshotMap",
     "BytesMap",
     "FlatMap",
     "FlatTable",
@@ -64,6 +67,7 @@ macro_rules! subject {
     (pinned HashMap) => { PinnedHashMap };
     (pinned OrdMap) => { PinnedOrdMap };
     (pinned BytesMap) => { PinnedBytesMap };
+    (pinned SnapshotMap) => { PersistentMap };
     (pinned LeftRightMap) => { AnySnapshot };
     (pinned LeftRightTable) => { AnyTableSnapshot };
     (shown LeftRightMap) => { AnySnapshot };
@@ -220,6 +224,7 @@ macro_rules! trait_row {
             cells: vec![
                 ("HashMap", trait_row!(@ $kind HashMap $any)),
                 ("OrdMap", trait_row!(@ $kind OrdMap $any)),
+                ("SnapshotMap", trait_row!(@ $kind SnapshotMap $any)),
                 ("BytesMap", trait_row!(@ $kind BytesMap $bytes)),
                 ("FlatMap", trait_row!(@ $kind FlatMap $any)),
                 ("FlatTable", trait_row!(@ $kind FlatTable $any)),

@@ -4,194 +4,24 @@
 //! this is about answers. Maps differ in the type of a value, so the tests turn answers into numbers before they
 //! compare them.
 
-#[path = "support/from_entries.rs"]
+mod equivalent_keys;
+#[path = "../support/from_entries.rs"]
 mod from_entries;
+mod numbers;
+mod snapshots;
 
-use equivalent::{Comparable, Equivalent};
 use hedgerow::compressed::TypedMap;
-use hedgerow::compressed::codec::Corrupt;
 use hedgerow::entry::Entry;
-use hedgerow::error::{Full, OccupiedError, TryInsertError};
-use hedgerow::owned::{KeyRef, Ref, Removed, RemovedBytes, pin};
+use hedgerow::error::TryInsertError;
+use hedgerow::owned::{Ref, pin};
 use hedgerow::sets::ElementRef;
 use hedgerow::{
-    BytesMap, CompressedMap, Computed, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap,
-    HashSet, LeftRightMap, LeftRightTable, Op, OrdMap, OrdSet,
+    BytesMap, CompressedMap, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap, HashSet,
+    LeftRightMap, LeftRightTable, Op, OrdMap, OrdSet, SnapshotMap,
 };
-use std::cmp::Ordering;
-use std::hash::{Hash, Hasher};
+use numbers::{Number, Pair, Stored, Whole, both, numbers, sorted};
 use std::ops::Bound;
 use std::sync::Barrier;
-
-/// The number that a map's value, or an entry, stands for.
-trait Number {
-    fn number(&self) -> u64;
-}
-
-impl Number for u64 {
-    fn number(&self) -> u64 {
-        *self
-    }
-}
-
-impl Number for [u8] {
-    fn number(&self) -> u64 {
-        u64::from_le_bytes(self.try_into().expect("eight bytes"))
-    }
-}
-
-impl Number for [u8; 8] {
-    fn number(&self) -> u64 {
-        self[..].number()
-    }
-}
-
-impl Number for Vec<u8> {
-    fn number(&self) -> u64 {
-        self[..].number()
-    }
-}
-
-impl<T: Number + ?Sized> Number for &T {
-    fn number(&self) -> u64 {
-        (**self).number()
-    }
-}
-
-impl<T: Number + ?Sized> Number for &mut T {
-    fn number(&self) -> u64 {
-        (**self).number()
-    }
-}
-
-impl<K: ?Sized, V: Number + ?Sized> Number for Ref<'_, K, V> {
-    fn number(&self) -> u64 {
-        self.value().number()
-    }
-}
-
-impl<K: Number + ?Sized> Number for KeyRef<'_, K> {
-    fn number(&self) -> u64 {
-        (**self).number()
-    }
-}
-
-impl<K, V: Number> Number for Removed<'_, K, V> {
-    fn number(&self) -> u64 {
-        self.value().number()
-    }
-}
-
-impl Number for RemovedBytes<'_> {
-    fn number(&self) -> u64 {
-        self.value().number()
-    }
-}
-
-/// The numbers that a key and its value stand for.
-trait Pair {
-    fn numbers(&self) -> (u64, u64);
-}
-
-impl<K: Number, V: Number> Pair for (K, V) {
-    fn numbers(&self) -> (u64, u64) {
-        (self.0.number(), self.1.number())
-    }
-}
-
-impl<K: Number + ?Sized, V: Number + ?Sized> Pair for Ref<'_, K, V> {
-    fn numbers(&self) -> (u64, u64) {
-        (self.key().number(), self.value().number())
-    }
-}
-
-impl<K: Number, V: Number> Pair for Removed<'_, K, V> {
-    fn numbers(&self) -> (u64, u64) {
-        (self.key().number(), self.value().number())
-    }
-}
-
-impl Pair for RemovedBytes<'_> {
-    fn numbers(&self) -> (u64, u64) {
-        (self.key().number(), self.value().number())
-    }
-}
-
-/// The entries that an iterator returns, in order.
-fn sorted<T: Pair>(entries: impl IntoIterator<Item = T>) -> Vec<(u64, u64)> {
-    let mut all: Vec<_> = entries.into_iter().map(|entry| entry.numbers()).collect();
-    all.sort_unstable();
-    all
-}
-
-/// The result of an operation that may store, apart from a lack of room.
-trait Stored {
-    type Answer;
-    fn stored(self) -> Self::Answer;
-}
-
-impl<T> Stored for Option<T> {
-    type Answer = Self;
-    fn stored(self) -> Self {
-        self
-    }
-}
-
-impl<T> Stored for Computed<T> {
-    type Answer = Self;
-    fn stored(self) -> Self {
-        self
-    }
-}
-
-impl<K, V, C> Stored for Result<(), OccupiedError<K, V, C>> {
-    type Answer = Self;
-    fn stored(self) -> Self {
-        self
-    }
-}
-
-impl<T, K, V> Stored for Result<T, Full<K, V>> {
-    type Answer = T;
-    fn stored(self) -> T {
-        self.ok().expect("there is room")
-    }
-}
-
-/// The value that `get_or_default` returns, if nothing is damaged.
-trait Whole {
-    type Value;
-    fn whole(self) -> Self::Value;
-}
-
-impl Whole for u64 {
-    type Value = Self;
-    fn whole(self) -> Self {
-        self
-    }
-}
-
-impl Whole for Vec<u8> {
-    type Value = Self;
-    fn whole(self) -> Self {
-        self
-    }
-}
-
-impl<T> Whole for Result<T, Corrupt> {
-    type Value = T;
-    fn whole(self) -> T {
-        self.expect("nothing is damaged")
-    }
-}
-
-fn numbers<T: Number>(answer: Option<T>) -> Option<u64> {
-    answer.map(|value| value.number())
-}
-
-fn both<T: Number>(computed: Computed<T>) -> (Option<u64>, Option<u64>) {
-    (numbers(computed.before), numbers(computed.after))
-}
 
 /// The content of a value in a map of numbers, and in one of bytes.
 fn plain(n: u64) -> u64 {
@@ -211,7 +41,6 @@ macro_rules! common {
         assert_eq!(numbers(map.insert(of(1), of(10)).stored()), None);
         assert_eq!(numbers(map.insert(of(1), of(11)).stored()), Some(10), "what it replaces");
         assert_eq!(numbers(map.get(&of(1))), Some(11));
-        assert_eq!(numbers(map.try_get(&of(1)).expect("nobody writes")), Some(11));
         assert_eq!(map.get_with(&of(1), |value| value.number()), Some(11));
         assert!(map.contains_key(&of(1)) && !map.contains_key(&of(2)));
 
@@ -245,7 +74,7 @@ macro_rules! common {
         map.retain(|_, value| value.number() == 40);
         assert_eq!((map.len(), numbers(map.get(&of(4)))), (1, Some(40)));
         map.clear();
-        assert_eq!((map.len(), map.iter().count()), (0, 0));
+        assert!(map.len() == 0 && map.is_empty());
     }};
 }
 
@@ -253,7 +82,9 @@ macro_rules! common {
 macro_rules! fallible {
     ($map:expr, $of:path) => {{
         let (map, of) = ($map, $of);
+        assert_eq!(map.iter().count(), 0);
         assert_eq!(numbers(map.try_insert(of(1), of(10)).expect("nobody is there")), None);
+        assert_eq!(numbers(map.try_get(&of(1)).expect("nobody writes")), Some(10));
         assert_eq!(numbers(map.try_insert(of(1), of(11)).expect("nobody is there")), Some(10));
         assert!(map.try_insert_if_absent(of(2), of(20)).expect("nobody is there").is_ok());
         let occupied = map.try_insert_if_absent(of(2), of(21)).expect("nobody is there");
@@ -269,6 +100,9 @@ macro_rules! fallible {
         assert_eq!(numbers(removed), Some(22), "what is removed");
         assert_eq!(numbers(map.try_remove(&of(2)).expect("nobody is there")), None);
         assert!(!map.contains_key(&of(3)) && map.len() == 1, "an update stores nothing new");
+        let tried = |key, value| map.try_get_or_insert_with(of(key), || of(value));
+        assert_eq!(tried(1, 12).map(|value| value.number()).ok(), Some(11), "not another one");
+        assert_eq!(tried(2, 21).map(|value| value.number()).ok(), Some(21));
     }};
 }
 
@@ -284,8 +118,6 @@ macro_rules! stores {
             of(n)
         };
         assert_eq!(map.get_or_insert_with(of(1), || make(12)).number(), 10, "not another one");
-        let tried = map.try_get_or_insert_with(of(1), || make(12));
-        assert_eq!(tried.map(|value| value.number()).ok(), Some(10));
         let refused = map
             .get_or_try_insert_with(of(2), || if map.is_empty() { Ok(make(0)) } else { Err("no") });
         assert_eq!(refused.err(), Some("no"));
@@ -295,8 +127,7 @@ macro_rules! stores {
         assert!(map.remove_if(&of(2), |_, value| value.number() == 21).is_none());
         let removed = map.remove_if(&of(2), |_, value| value.number() == 20);
         assert_eq!(numbers(removed), Some(20));
-        let tried = map.try_get_or_insert_with(of(2), || make(21));
-        assert_eq!(tried.map(|value| value.number()).ok(), Some(21));
+        assert_eq!(map.get_or_insert_with(of(2), || make(21)).number(), 21);
         assert_eq!(map.get_or_insert_with(of(3), || make(30)).number(), 30);
         assert_eq!((calls, map.len()), (3, 3), "an entry is made only if the key has none");
     }};
@@ -499,12 +330,11 @@ macro_rules! owned {
     }};
 }
 
-/// Operations that use the order of keys; `$entry` makes a pair of their result.
-macro_rules! ordered {
+/// Operations on neighbours, ends and ranges of keys; `$entry` makes a pair of their result.
+macro_rules! neighbours {
     ($map:expr, $entry:expr) => {{
         let map = $map;
-        let all = [(1, 10), (3, 30), (5, 50)];
-        for (key, value) in all {
+        for (key, value) in [(1, 10), (3, 30), (5, 50)] {
             map.insert(key, value);
         }
         assert_eq!(map.first_key_value().map($entry), Some((1, 10)));
@@ -525,6 +355,27 @@ macro_rules! ordered {
             (map.successor(&3).map($entry), map.successor(&5).map($entry)),
             (Some((5, 50)), None)
         );
+        assert_eq!((map.range_len(2..), map.range_len(..5), map.range_len(..)), (2, 2, 3));
+        for wrong in [
+            (Bound::Excluded(5), Bound::Excluded(1)),
+            (Bound::Excluded(3), Bound::Excluded(3)),
+            (Bound::Included(5), Bound::Included(3)),
+        ] {
+            assert_eq!((map.range_len(wrong), map.remove_range(wrong)), (0, 0), "no panic");
+        }
+        assert_eq!(map.remove_range(2..4), 1, "how many it has removed");
+        assert!(map.pop_first().is_some() && map.pop_last().is_some() && map.pop_first().is_none());
+    }};
+}
+
+/// Walks in the order of keys.
+macro_rules! ordered {
+    ($map:expr, $entry:expr) => {{
+        let map = $map;
+        let all = [(1, 10), (3, 30), (5, 50)];
+        for (key, value) in all {
+            map.insert(key, value);
+        }
         assert!(map.iter().map($entry).eq(all));
         assert!(map.range(2..).map($entry).eq([(3, 30), (5, 50)]));
         assert!(
@@ -532,13 +383,10 @@ macro_rules! ordered {
             "ranges go both ways"
         );
         assert!(map.iter_range(..5).map($entry).eq([(1, 10), (3, 30)]));
-        assert_eq!((map.range_len(2..), map.range_len(..5), map.range_len(..)), (2, 2, 3));
         let about = (map.approximate_range_len(2..), map.approximate_range_len(..=1));
         assert_eq!(about, (2, 1), "within one leaf it is exact");
         let wrong = (Bound::Excluded(5), Bound::Excluded(1));
-        assert_eq!((map.range_len(wrong), map.approximate_range_len(wrong)), (0, 0));
-        assert_eq!(map.remove_range(2..4), 1, "how many it has removed");
-        assert!(map.pop_first().is_some() && map.pop_last().is_some() && map.pop_first().is_none());
+        assert_eq!(map.approximate_range_len(wrong), 0);
     }};
 }
 
@@ -546,6 +394,7 @@ macro_rules! ordered {
 fn operations_on_one_key_mean_the_same_on_every_map() {
     common!(HashMap::<u64, u64>::new(), plain);
     common!(OrdMap::<u64, u64>::new(), plain);
+    common!(SnapshotMap::<u64, u64>::new(), plain);
     common!(BytesMap::new(), bytes);
     common!(FlatMap::<u64, u64>::new(), plain);
     common!(FlatTable::<u64, u64, 4>::new(), plain);
@@ -573,6 +422,7 @@ fn operations_that_never_wait_hand_back_what_they_made() {
 fn operations_that_find_or_store_mean_the_same() {
     stores!(HashMap::<u64, u64>::new(), plain);
     stores!(OrdMap::<u64, u64>::new(), plain);
+    stores!(SnapshotMap::<u64, u64>::new(), plain);
     stores!(BytesMap::new(), bytes);
     stores!(FlatMap::<u64, u64>::new(), plain);
     stores!(FenceMap::<u64, u64>::new(), plain);
@@ -612,6 +462,7 @@ fn room_and_memory_mean_the_same() {
 fn the_default_of_an_absent_value_means_the_same_on_every_map() {
     defaults!(HashMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
     defaults!(OrdMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
+    defaults!(SnapshotMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
     defaults!(BytesMap::from([(bytes(1), bytes(10))]), bytes, bytes(10), []);
     defaults!(FlatMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
     defaults!(FenceMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
@@ -627,6 +478,24 @@ fn the_default_of_an_absent_value_means_the_same_on_every_map() {
     defaults!(&map, bytes, bytes(10), []);
     let map = TypedMap::<u64, u64>::new(map);
     defaults!(map, plain, 10, 0);
+}
+
+#[test]
+fn clones_of_values_mean_the_same() {
+    macro_rules! cloned {
+        ($map:expr, $of:path, $one:expr) => {{
+            let (map, of) = ($map, $of);
+            assert_eq!((map.get_cloned(&of(1)), map.get_cloned(&of(2))), (Some($one), None));
+        }};
+    }
+    cloned!(HashMap::<u64, u64>::from([(1, 10)]), plain, 10);
+    cloned!(OrdMap::<u64, u64>::from([(1, 10)]), plain, 10);
+    cloned!(SnapshotMap::<u64, u64>::from([(1, 10)]), plain, 10);
+    cloned!(BytesMap::from([(bytes(1), bytes(10))]), bytes, bytes(10).to_vec());
+    let (mut writer, reader) = LeftRightMap::<u64, u64>::new();
+    writer.insert(1, 10);
+    writer.publish();
+    cloned!(&reader, plain, 10);
 }
 
 #[test]
@@ -676,89 +545,11 @@ fn maps_of_owned_data_lend_alike() {
 
 #[test]
 fn ordered_maps_order_alike() {
+    neighbours!(OrdMap::<u64, u64>::new(), |entry: Ref<'_, u64, u64>| (*entry.key(), *entry));
+    neighbours!(SnapshotMap::<u64, u64>::new(), |entry: Ref<'_, u64, u64>| (*entry.key(), *entry));
+    neighbours!(FenceMap::<u64, u64>::new(), |entry: (u64, u64)| entry);
     ordered!(OrdMap::<u64, u64>::new(), |entry: Ref<'_, u64, u64>| (*entry.key(), *entry));
     ordered!(FenceMap::<u64, u64>::new(), |entry: (u64, u64)| entry);
-}
-
-/// A key in parts, which is equal to the whole without making it.
-#[derive(Clone, Copy)]
-struct Parts(u64, u64);
-
-impl Hash for Parts {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.0 * 10 + self.1).hash(state);
-    }
-}
-
-impl Equivalent<u64> for Parts {
-    fn equivalent(&self, key: &u64) -> bool {
-        self.0 * 10 + self.1 == *key
-    }
-}
-
-/// A name whose case does not count, which `Borrow` could not express.
-struct AnyCase<'a>(&'a str);
-
-impl Equivalent<Name> for AnyCase<'_> {
-    fn equivalent(&self, key: &Name) -> bool {
-        self.compare(key).is_eq()
-    }
-}
-
-impl Comparable<Name> for AnyCase<'_> {
-    fn compare(&self, key: &Name) -> Ordering {
-        self.0.to_lowercase().as_str().cmp(key.0)
-    }
-}
-
-/// A type for which `ByType` has no rank.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Name(&'static str);
-
-macro_rules! equivalent {
-    ($map:expr) => {{
-        let map = $map;
-        assert!(map.get_or_insert(47, 1).number() == 1);
-        assert_eq!(map.get(&Parts(4, 7)).map(|value| value.number()), Some(1));
-        assert!(map.contains_key(&Parts(4, 7)) && !map.contains_key(&Parts(7, 4)));
-        assert_eq!(numbers(map.update(&Parts(4, 7), |n| n.number() + 1)), Some(2));
-        assert_eq!(numbers(map.remove(&Parts(4, 7))), Some(2));
-        assert!(map.remove(&Parts(4, 7)).is_none());
-    }};
-}
-
-macro_rules! comparable {
-    ($map:expr, $key:expr) => {{
-        let map = $map;
-        for (n, name) in ["briar", "hazel", "rose"].into_iter().enumerate() {
-            map.insert(Name(name), n as u64);
-        }
-        assert_eq!(numbers(map.get(&AnyCase("Hazel"))), Some(1));
-        assert!(map.contains_key(&AnyCase("ROSE")) && !map.contains_key(&AnyCase("rowan")));
-        assert_eq!(map.floor(&AnyCase("Elder")).map($key), Some(Name("briar")));
-        assert_eq!(map.ceiling(&AnyCase("ELDER")).map($key), Some(Name("hazel")));
-        assert_eq!(map.predecessor(&AnyCase("Hazel")).map($key), Some(Name("briar")));
-        assert_eq!(map.successor(&AnyCase("Hazel")).map($key), Some(Name("rose")));
-        assert_eq!(numbers(map.update(&AnyCase("Rose"), |n| n.number() + 5)), Some(7));
-        assert_eq!(numbers(map.remove_if(&AnyCase("Rose"), |_, n| *n == 7)), Some(7));
-        assert_eq!(numbers(map.remove(&AnyCase("BRIAR"))), Some(0));
-        assert_eq!(map.len(), 1);
-    }};
-}
-
-#[test]
-fn keys_are_found_by_all_that_is_equivalent() {
-    equivalent!(HashMap::<u64, u64>::new());
-    equivalent!(FlatMap::<u64, u64>::new());
-    let table = FlatTable::<u64, u64, 4>::new();
-    table.insert(47, 1).expect("there is room");
-    assert_eq!((table.get(&Parts(4, 7)), table.remove(&Parts(4, 7))), (Some(1), Some(1)));
-    let (mut writer, reader) = hedgerow::LeftRightMap::<u64, u64>::new();
-    writer.insert(47, 1);
-    writer.publish();
-    assert_eq!((reader.get_copied(&Parts(4, 7)), writer.remove(&Parts(4, 7))), (Some(1), true));
-    comparable!(OrdMap::<Name, u64>::new(), |entry: Ref<'_, Name, u64>| *entry.key());
-    comparable!(FenceMap::<Name, u64>::new(), |entry: (Name, u64)| entry.0);
 }
 
 macro_rules! sets {
