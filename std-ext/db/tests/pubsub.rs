@@ -19,7 +19,7 @@ use support::{Client, Running, command, until};
 
 /// The bytes that redis-server sends to several connections. The first lines describe the format.
 const REDIS: &str = include_str!("redis-7-pubsub.txt");
-const LINES: usize = 415;
+const LINES: usize = 429;
 
 #[test]
 fn subscribers_get_what_redis_sends() {

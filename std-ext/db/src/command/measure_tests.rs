@@ -265,6 +265,21 @@ fn errors_that_replies_make_are_counted() {
     }
 }
 
+/// The counts are those of redis-server 7.0.15.
+#[test]
+fn commands_that_a_subscriber_must_not_use_are_rejected() {
+    let mut client = Client::new();
+    client.command("SUBSCRIBE a");
+    for line in ["GET a", "OBJECT ENCODING a", "EXEC"] {
+        let refused = client.command(line);
+        assert!(refused.contains("Can't execute '"), "{refused}");
+    }
+    client.command("RESET");
+    for name in ["get", "object|encoding", "exec"] {
+        assert_eq!(calls(&mut client, name), [0, 1, 0], "{name}");
+    }
+}
+
 #[test]
 fn commands_that_memory_has_no_room_for_are_rejected() {
     let mut client = TestClient::new();

@@ -1,12 +1,9 @@
 //! Commands about channels: subscriptions and messages.
 
 use crate::cluster::view::ViewReader;
-use crate::command::arguments::{
-    CommandError, is, subcommand, unknown_subcommand, wrong_number, wrong_part,
-};
+use crate::command::arguments::{CommandError, is, resolve, subcommand, wrong_part};
 use crate::command::connection::ReplyMode;
 use crate::command::execute::Execution;
-use crate::command::subcommands;
 use crate::command::table::{CommandSpec, Id};
 use crate::pubsub::{ChannelKind, Hub, Left, Subscriptions};
 use crate::resp::write::RespWriter;
@@ -67,28 +64,12 @@ pub(super) fn refused_to_subscriber(
     if allowed || !spec.takes(arguments.len()) {
         return None;
     }
-    let mut named = spec;
-    if let Some(part) = arguments.get(1)
-        && subcommands::of(spec).next().is_some()
-    {
-        let Some(found) = subcommands::find(arguments[0], part) else {
-            return Some(unknown_subcommand(spec.name, part));
-        };
-        if !found.takes(arguments.len()) {
-            return Some(wrong_number(found.name));
-        }
-        named = found;
-    }
+    let named = resolve(spec, arguments).ok()?;
     let why = format!(
-        "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
         named.name
     );
-    // As `rejectCommandFormat`: a refused EXEC ends its transaction.
-    let begin = match spec.id {
-        Id::Exec => "EXECABORT Transaction discarded because of: ",
-        _ => "ERR ",
-    };
-    Some(Cow::Owned(format!("{begin}{why}")))
+    Some(Cow::Owned(why))
 }
 
 /// Returns the first part of the replies to the commands that begin and end subscriptions.

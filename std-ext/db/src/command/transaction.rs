@@ -6,6 +6,7 @@
 
 use crate::command::arguments::{CommandError, is, resolve, wrong_number};
 use crate::command::batch::{BatchOutcome, transaction_refused};
+use crate::command::diagnostics::counters;
 use crate::command::dump;
 use crate::command::execute::{Execution, NextStep};
 use crate::command::flags::Flag;
@@ -260,9 +261,10 @@ impl<'a> Execution<'_, 'a> {
             self.begin_tracked(spec.filter(|spec| spec.takes(arguments.len())), arguments);
         }
         if self.connection.is_confined()
-            && let Some(error) = spec.and_then(|spec| refused_to_subscriber(spec, arguments))
+            && let Some(spec) = spec
+            && let Some(error) = refused_to_subscriber(spec, arguments)
         {
-            self.error(error.as_ref());
+            self.refuse(spec, counters::number(spec.id, arguments), error);
             return true;
         }
         if self.meter.diagnostics.is_busy() && self.refuse_while_busy(spec, arguments) {
