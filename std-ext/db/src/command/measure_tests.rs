@@ -268,7 +268,7 @@ fn errors_that_replies_make_are_counted() {
 /// The counts are those of redis-server 7.0.15.
 #[test]
 fn commands_that_a_subscriber_must_not_use_are_rejected() {
-    let mut client = Client::new();
+    let mut client = TestClient::new();
     client.command("SUBSCRIBE a");
     for line in ["GET a", "OBJECT ENCODING a", "EXEC"] {
         let refused = client.command(line);

@@ -66,7 +66,8 @@ pub(super) fn refused_to_subscriber(
     }
     let named = resolve(spec, arguments).ok()?;
     let why = format!(
-        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+         context",
         named.name
     );
     Some(Cow::Owned(why))
