@@ -646,7 +646,8 @@ impl fmt::Display for RequestError {
                  request"
             }
             Self::LogFull => {
-                "the cluster's etcd has hardly any space left, so changes are refused; see the server's log"
+                "the storage quota of the cluster's etcd is nearly used up, so changes are refused; see the server's \
+                 log"
             }
             Self::EntryTooLong => "the keys and values exceed 'cluster-max-entry'",
             Self::NoSuchDatabase => "DB index is out of range",

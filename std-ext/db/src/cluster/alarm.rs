@@ -81,7 +81,9 @@ impl NoSpaceAlarm {
         let learned = Arc::clone(&self.learned);
         tokio::spawn(async move {
             if let Err(why) = make_room(&client, tail, &learned, setting, warn).await {
-                tracing::warn!("etcd is out of space, and none can be freed yet: {why}");
+                tracing::warn!(
+                    "etcd is out of space, and none of its storage quota can be freed yet: {why}"
+                );
             }
         });
     }
@@ -123,13 +125,13 @@ async fn make_room(
              defrag`); or raise --quota-backend-bytes, and disarm the alarm by hand (`etcdctl alarm disarm`)"
         );
     }
-    let space = EtcdQuota::of(&members, limit);
-    let Some(EtcdQuota { size, quota, .. }) = space.filter(EtcdQuota::has_room) else {
-        if let Some(EtcdQuota { size, quota, .. }) = space.filter(|_| warn) {
+    let found = EtcdQuota::of(&members, limit);
+    let Some(EtcdQuota { size, quota, .. }) = found.filter(EtcdQuota::has_room) else {
+        if let Some(EtcdQuota { size, quota, .. }) = found.filter(|_| warn) {
             tracing::error!(
-                "etcd is out of space (alarm NOSPACE), and writes wait: its file has {size} bytes, and its quota is \
-                 {quota}. Defragment etcd's members one after the other (`etcdctl defrag`), after which this node \
-                 disarms the alarm and resumes; or raise --quota-backend-bytes, and disarm the alarm by hand \
+                "etcd is out of space (alarm NOSPACE), and writes wait: its file has {size} bytes, and its storage \
+                 quota is {quota}. Defragment etcd's members one after the other (`etcdctl defrag`), after which this \
+                 node disarms the alarm and resumes; or raise --quota-backend-bytes, and disarm the alarm by hand \
                  (`etcdctl alarm disarm`). Absent nodes cannot return before that, because etcd rejects their \
                  writes during the alarm. Do not stop the primary: no other node trims the log"
             );
@@ -141,7 +143,8 @@ async fn make_room(
         client.disarm(&alarm).await?;
         lock(learned).note(&alarm, &members, clock::now());
         tracing::info!(
-            "etcd has space again (a file of {size} bytes, a quota of {quota}), and its alarm NOSPACE was disarmed"
+            "etcd has storage quota left again (a file of {size} bytes, a quota of {quota}), and its alarm NOSPACE was \
+             disarmed"
         );
     }
     Ok(())

@@ -85,8 +85,8 @@ impl Calls {
         });
     }
 
-    /// Deletes the batches below a number, if `primary` and `members` still have these values. Puts nothing: without
-    /// space, etcd refuses every transaction that puts.
+    /// Deletes the batches below a number, if `primary` and `members` still have these values. Puts nothing: with its
+    /// storage quota used up, etcd refuses every transaction that puts.
     pub(super) fn trim(&self, id: u64, primary: String, members: ValueCompare, below: Seq) {
         let (client, keys, inbox) =
             (self.client.clone(), Arc::clone(&self.keys), self.inbox.clone());
@@ -185,7 +185,7 @@ impl Calls {
             let members: Vec<_> =
                 answers.into_iter().filter_map(|(_, status)| status.ok()).collect();
             // Fails only after the driver has stopped.
-            let _ = inbox.send(DriverMessage::Space(EtcdQuota::of(&members, quota)));
+            let _ = inbox.send(DriverMessage::Quota(EtcdQuota::of(&members, quota)));
         });
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Compaction {
     compacted_at: u64,
     /// etcd's quota; 0 if it is not known.
     quota: u64,
-    /// etcd has little space left, so it forgets all but the last second, every second.
+    /// etcd has little of its quota left, so it forgets all but the last second, every second.
     short: bool,
 }
 
@@ -49,8 +49,8 @@ impl Compaction {
         self.has_batches = true;
     }
 
-    /// Sets etcd's quota, and whether it has little space left.
-    pub(super) fn set_space(&mut self, quota: u64, short: bool) {
+    /// Sets etcd's quota, and whether little of it is left.
+    pub(super) fn set_quota(&mut self, quota: u64, short: bool) {
         (self.quota, self.short) = (quota, short);
     }
 
@@ -141,10 +141,10 @@ mod tests {
         }
         compaction.compacted_at = 10_000;
         assert_eq!(compaction.due(13_999), None);
-        compaction.set_space(0, true);
+        compaction.set_quota(0, true);
         assert_eq!(compaction.due(13_999), Some(102));
         assert_eq!(compaction.due(14_000), Some(103));
-        compaction.set_space(32_000, false);
+        compaction.set_quota(32_000, false);
         compaction.note(104, 14_500);
         compaction.add_bytes(999);
         assert_eq!(compaction.due(16_000), None);

@@ -19,7 +19,7 @@ use super::log::EtcdLog;
 use super::message::{ApplierReport, DriverMessage};
 use super::messenger::Links;
 use super::moves::Primaries;
-use super::quota::{EtcdQuotaLevel, Space};
+use super::quota::{EtcdQuotaLevel, QuotaTracker};
 use super::registration::Clocks;
 use super::registry::NodeRegistry;
 use super::resync::Resync;
@@ -59,7 +59,7 @@ pub(super) struct DriverParts {
     pub(super) resync: Resync,
     pub(super) links: Arc<Links>,
     pub(super) primaries: Primaries,
-    pub(super) space: Space,
+    pub(super) quota: QuotaTracker,
     pub(super) incarnation: Incarnation,
     /// The cluster that the node's entries belong to.
     pub(super) format: ClusterFormat,
@@ -196,7 +196,7 @@ impl Driver {
                 self.event(Event::Tick);
             }
             self.look_at_log();
-            self.look_at_space();
+            self.check_quota();
             self.look_at_time();
         }
         // No thread may wait for the log for ever.
@@ -234,8 +234,8 @@ impl Driver {
                     self.compaction.compact(&self.parts.calls, clock::now());
                 }
             }
-            DriverMessage::Space(space) => {
-                self.parts.space.answered(space);
+            DriverMessage::Quota(answer) => {
+                self.parts.quota.answered(answer);
                 if self.serving {
                     self.compaction.compact(&self.parts.calls, clock::now());
                 }
@@ -498,7 +498,7 @@ impl Driver {
                         counts.sizes.add(bytes.len() as u64);
                         counts.raw_bytes.add(Batch::raw_length(bytes));
                         self.compaction.add_bytes(bytes.len() as u64);
-                        self.parts.space.add(bytes.len());
+                        self.parts.quota.add(bytes.len());
                     }
                 }
                 self.parts.calls.transact(id, txn);
@@ -534,8 +534,8 @@ impl Driver {
                 self.parts.resync.begin(tail);
             }
             Action::Spool(seq, bytes) => self.parts.resync.spool(seq, &bytes),
-            Action::FreeSpace => {
-                self.alarm.make_room(&self.parts.calls, self.parts.space.setting());
+            Action::ReclaimQuota => {
+                self.alarm.make_room(&self.parts.calls, self.parts.quota.setting());
             }
             Action::Released => self.released(),
             Action::Restart(why) => self.exit(NodeExit::Restart(why)),
@@ -587,8 +587,8 @@ impl Driver {
             self.parts.log.accept_changes();
             return self.hold(false);
         }
-        if self.parts.space.level() != EtcdQuotaLevel::Enough {
-            self.parts.space.log();
+        if self.parts.quota.level() != EtcdQuotaLevel::Enough {
+            self.parts.quota.log();
         }
         self.parts.log.begin_term(self.begin, self.parts.group.status().epoch);
         self.parts.log.renew_lease(self.group_lease.0, self.group_lease.1);
@@ -685,19 +685,19 @@ impl Driver {
     }
 
     /// Asks etcd for its size now and then, and refuses changes before etcd has to.
-    fn look_at_space(&mut self) {
-        let space = &mut self.parts.space;
-        if space.is_due(clock::now(), self.serving) {
-            self.parts.calls.measure(self.alarm.quota(space.setting()));
+    fn check_quota(&mut self) {
+        let quota = &mut self.parts.quota;
+        if quota.is_due(clock::now(), self.serving) {
+            self.parts.calls.measure(self.alarm.quota(quota.setting()));
         }
-        let changed = space.changed();
-        self.compaction.set_space(space.known().quota, space.level() != EtcdQuotaLevel::Enough);
+        let changed = quota.changed();
+        self.compaction.set_quota(quota.known().quota, quota.level() != EtcdQuotaLevel::Enough);
         let Some(level) = changed else { return };
         if self.serving {
-            space.log();
+            quota.log();
         }
         self.parts.log.set_full(level == EtcdQuotaLevel::Full);
-        self.event(Event::SpaceShort(level != EtcdQuotaLevel::Enough));
+        self.event(Event::QuotaShort(level != EtcdQuotaLevel::Enough));
     }
 
     // ---------------------------------------------------------------------------- the view
@@ -767,7 +767,7 @@ impl Driver {
         let limit = &parts.db.state().limit;
         let memory = format!("{} {}", limit.bytes(), limit.eviction().name());
         let disk_fails = self.troubles.disk_fails();
-        let refuses = parts.space.refusal().filter(|_| self.serving);
+        let refuses = parts.quota.refusal().filter(|_| self.serving);
         parts.registry.update(|own| {
             (own.disk_fails, own.cannot_lead) = (disk_fails, status.disqualified.is_some());
             (own.role, own.epoch, own.applied) = (role.to_owned(), status.epoch, status.applied);
@@ -778,8 +778,8 @@ impl Driver {
         let contents = parts.log.local_log().position().lsn;
         *lock(&parts.monitor.status) = NodeStatus {
             disk_fails,
-            space: parts.space.known(),
-            is_full: parts.space.level() == EtcdQuotaLevel::Full,
+            etcd_quota: parts.quota.known(),
+            is_full: parts.quota.level() == EtcdQuotaLevel::Full,
             ..NodeStatus::new(&status, role, self.serving, contents)
         };
         parts.views.publish(view);

@@ -65,9 +65,9 @@ impl Durable {
 /// The value that the node's key shall have, and when it is put next.
 ///
 /// A put may fail, or be done behind a later one, and no later value may ever come: the primary refuses changes while
-/// etcd has little space, which ends once the keys say that the members have the changes on disk. A node that begins
-/// with an older folder must take back what it said before, too. So the last value is put again and again; seldom once
-/// etcd has confirmed it, because each put is written to the disks of all its members.
+/// etcd has little quota left, which ends once the keys say that the members have the changes on disk. A node that
+/// begins with an older folder must take back what it said before, too. So the last value is put again and again; not
+/// often once etcd has confirmed it, because each put is written to the disks of all its members.
 pub(super) struct DurableKey<T> {
     value: Option<T>,
     /// How often etcd has confirmed the value.

@@ -67,7 +67,7 @@ pub(crate) struct EtcdLog {
     /// The last entry that may be acknowledged.
     committed: AtomicU64,
     writable: AtomicBool,
-    /// Whether changes are refused because etcd has hardly any space left.
+    /// Whether changes are refused because etcd's storage quota is nearly used up.
     full: AtomicBool,
     /// Whether the server should not read from its clients: the group is being handed over.
     holding: AtomicBool,
@@ -222,7 +222,7 @@ impl EtcdLog {
         self.writable.store(true, Ordering::Relaxed);
     }
 
-    /// Sets whether changes are refused because etcd has hardly any space left.
+    /// Sets whether changes are refused because etcd's storage quota is nearly used up.
     pub(crate) fn set_full(&self, full: bool) {
         // Relaxed: a change that does not see it yet is one more of those that wait already.
         self.full.store(full, Ordering::Relaxed);

@@ -34,7 +34,7 @@ use super::peer::{
     self, GroupId, PeerClientOptions, PeerServer, PeerServerOptions, PeerStatus, PeerTls, Serving,
     SharedTls, Spool,
 };
-use super::quota::Space;
+use super::quota::QuotaTracker;
 use super::registration::Registration;
 use super::registry::{NodeRegistry, Told};
 use super::resync::{MOST_SPOOLED, Resync, SharedSpool};
@@ -377,7 +377,7 @@ impl Starting<'_> {
             resync,
             links,
             primaries,
-            space: Space::new(self.settings.etcd.quota),
+            quota: QuotaTracker::new(self.settings.etcd.quota),
             incarnation: opened.incarnation,
             format: self.format.clone(),
             durable_key: self.keys.durable(&self.id.to_string()),

@@ -21,8 +21,8 @@ pub(super) enum DriverMessage {
     Forced(DurablePosition),
     /// etcd has this record of the node's own disk.
     Recorded(String),
-    /// The space in etcd; `None` if no member has answered.
-    Space(Option<EtcdQuota>),
+    /// etcd's storage quota; `None` if no member has answered.
+    Quota(Option<EtcdQuota>),
     /// The nodes that are registered.
     Nodes(Vec<RegisteredNode>),
     /// The published map of slots.

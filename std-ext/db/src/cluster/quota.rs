@@ -1,4 +1,4 @@
-//! The space in etcd: from when on the primary saves it, and from when on it refuses changes.
+//! etcd's storage quota: from when on the primary economizes, and from when on it refuses changes.
 //!
 //! etcd has a quota. When its database reaches it, etcd raises the alarm NOSPACE and refuses everything that puts. Then
 //! not even the primary's lease can be renewed, and only a person can end that: the database's file never shrinks by
@@ -19,7 +19,7 @@ use super::etcd::Status;
 
 /// The quota of an etcd that has no `--quota-backend-bytes`: 2 GiB.
 const DEFAULT_QUOTA: u64 = 2 << 30;
-/// The parts of the quota, in percent, from which on space is short, and below which it is not any more.
+/// The parts of the quota, in percent, from which on the quota is short, and below which it is not any more.
 const SHORT: u64 = 75;
 const SHORT_ENDS: u64 = 70;
 /// The same for the refusal of changes.
@@ -32,8 +32,8 @@ const HALF_ENDS: u64 = 45;
 /// The part of the quota, in percent, that the file may take when the alarm is disarmed. A larger one would raise it
 /// again with the next change.
 const FILE: u64 = 95;
-/// How often etcd is asked, in milliseconds: by a primary that sends batches or lacks space, and by the other nodes. A
-/// primary without changes does not fill etcd, and asks at once when one comes.
+/// How often etcd is asked, in milliseconds: by a primary that sends batches or is short of quota, and by the other
+/// nodes. A primary without changes does not fill etcd, and asks at once when one comes.
 const PERIOD: u64 = 1000;
 const RESTING: u64 = 5000;
 /// The primary asks sooner after it has sent this part of the quota.
@@ -41,7 +41,7 @@ const PART: u64 = 64;
 /// Bytes that a batch takes in etcd's database besides its own: keys, and the line that is written with it.
 const OVERHEAD: u64 = 512;
 
-/// The space of the member of etcd that has least left.
+/// The storage quota of the member of etcd that has least of it left, and how much is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EtcdQuota {
@@ -54,15 +54,15 @@ pub struct EtcdQuota {
 }
 
 impl EtcdQuota {
-    /// Returns the space of the member that has least left; `None` without members. `setting` is the quota
+    /// Returns the quota of the member that has least left; `None` without members. `setting` is the quota
     /// that the node knows of, by `cluster-etcd-quota` or by the alarm; 0 for the one that etcd reports.
     pub(super) fn of(members: &[Status], setting: u64) -> Option<Self> {
-        let space = |member: &Status| Self {
+        let quota = |member: &Status| Self {
             size: member.size,
             in_use: member.size_in_use,
             quota: known_quota(member, setting).unwrap_or(DEFAULT_QUOTA),
         };
-        members.iter().map(space).max_by_key(|space| space.percent(HALF))
+        members.iter().map(quota).max_by_key(|quota| quota.percent(HALF))
     }
 
     /// Returns the part of the quota that counts, in percent. The file counts if `half` of the quota is in use.
@@ -90,13 +90,13 @@ fn part(bytes: u64, of: u64) -> u64 {
     u64::try_from(percent).unwrap_or(u64::MAX)
 }
 
-/// How much space etcd has left.
+/// How much of its storage quota etcd has left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EtcdQuotaLevel {
     /// Enough.
     #[default]
     Enough,
-    /// The primary saves space.
+    /// The primary economizes.
     Short,
     /// The primary refuses changes.
     Full,
@@ -115,8 +115,8 @@ impl EtcdQuotaLevel {
     }
 }
 
-/// The knowledge of a node about the space in etcd.
-pub(super) struct Space {
+/// What a node knows about etcd's storage quota.
+pub(super) struct QuotaTracker {
     /// `cluster-etcd-quota`.
     setting: u64,
     /// The last answer.
@@ -131,7 +131,7 @@ pub(super) struct Space {
     level: EtcdQuotaLevel,
 }
 
-impl Space {
+impl QuotaTracker {
     pub(super) fn new(setting: u64) -> Self {
         let (known, level) = (EtcdQuota::default(), EtcdQuotaLevel::default());
         Self { setting, known, before: 0, since: 0, asked: false, due: 0, level }
@@ -173,10 +173,10 @@ impl Space {
     }
 
     /// Notes the answer; `None` if no member of etcd has answered.
-    pub(super) fn answered(&mut self, space: Option<EtcdQuota>) {
+    pub(super) fn answered(&mut self, answer: Option<EtcdQuota>) {
         self.asked = false;
-        if let Some(space) = space {
-            (self.known, self.before) = (space, 0);
+        if let Some(quota) = answer {
+            (self.known, self.before) = (quota, 0);
         }
     }
 
@@ -197,8 +197,8 @@ impl Space {
         let EtcdQuota { size, in_use, quota } = self.known;
         (self.level == EtcdQuotaLevel::Full).then(|| {
             format!(
-                "etcd has hardly any space left: at least {in_use} bytes of its quota of {quota} are in use, and \
-                 its file has {size} bytes"
+                "etcd's storage quota is nearly used up: at least {in_use} of {quota} bytes are in use, and its \
+                 file has {size} bytes"
             )
         })
     }
@@ -207,18 +207,20 @@ impl Space {
     pub(super) fn log(&self) {
         let EtcdQuota { size, in_use, quota } = self.known;
         match self.level {
-            EtcdQuotaLevel::Enough => tracing::info!("etcd has enough space again"),
+            EtcdQuotaLevel::Enough => {
+                tracing::info!("etcd has enough of its storage quota left again");
+            }
             EtcdQuotaLevel::Short => tracing::warn!(
-                "etcd has little space left: {in_use} bytes of its quota of {quota} are in use, and its file has \
+                "etcd has little of its storage quota left: {in_use} of {quota} bytes are in use, and its file has \
                  {size} bytes. It is being compacted, and keeps only changes that fewer than cluster-copies nodes \
                  have. If this continues, start the absent nodes, or raise --quota-backend-bytes and \
                  cluster-etcd-quota"
             ),
             EtcdQuotaLevel::Full => tracing::error!(
-                "writes are refused, because at least {in_use} bytes of etcd's quota of {quota} are in use, and its \
-                 file has {size} bytes. They are accepted again once there is space. Start the absent nodes, so \
-                 that the changes they lack can be deleted from etcd; or raise --quota-backend-bytes and \
-                 cluster-etcd-quota"
+                "writes are refused, because at least {in_use} of {quota} bytes of etcd's storage quota are in use, \
+                 and its file has {size} bytes. They are accepted again once enough of the quota is free. Start the \
+                 absent nodes, so that the changes they lack can be deleted from etcd; or raise \
+                 --quota-backend-bytes and cluster-etcd-quota"
             ),
         }
     }
@@ -245,14 +247,14 @@ mod tests {
         }
     }
 
-    fn space(in_use: u64) -> EtcdQuota {
+    fn used(in_use: u64) -> EtcdQuota {
         EtcdQuota { size: in_use, in_use, quota: 1000 }
     }
 
     #[test]
-    fn the_member_with_least_space_counts() {
+    fn the_member_with_least_quota_left_counts() {
         let quota =
-            |setting, told| EtcdQuota::of(&[member(9, 9, told)], setting).map(|space| space.quota);
+            |setting, told| EtcdQuota::of(&[member(9, 9, told)], setting).map(|found| found.quota);
         assert_eq!(quota(0, None), Some(2 << 30));
         assert_eq!(quota(0, Some(70)), Some(70));
         assert_eq!(quota(50, None), Some(50));
@@ -266,12 +268,12 @@ mod tests {
 
     #[test]
     fn levels_end_at_a_lower_part_than_they_begin() {
-        let mut space = Space::new(0);
-        assert_eq!(space.changed(), None, "nothing is known yet");
+        let mut tracker = QuotaTracker::new(0);
+        assert_eq!(tracker.changed(), None, "nothing is known yet");
         let mut levels = |parts: &[(u64, Option<EtcdQuotaLevel>)]| {
             for &(in_use, wanted) in parts {
-                space.answered(Some(super::tests::space(in_use)));
-                assert_eq!(space.changed(), wanted, "at {in_use}");
+                tracker.answered(Some(used(in_use)));
+                assert_eq!(tracker.changed(), wanted, "at {in_use}");
             }
         };
         levels(&[(749, None), (750, Some(EtcdQuotaLevel::Short)), (849, None), (700, None)]);
@@ -291,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_large_file_counts_if_much_of_it_is_in_use() {
-        let mut space = Space::new(0);
+        let mut tracker = QuotaTracker::new(0);
         for (size, in_use, wanted) in [
             (990, 499, None),
             (749, 500, None),
@@ -300,45 +302,45 @@ mod tests {
             (990, 450, None),
             (990, 449, Some(EtcdQuotaLevel::Enough)),
         ] {
-            space.answered(Some(EtcdQuota { size, in_use, quota: 1000 }));
-            assert_eq!(space.changed(), wanted, "{in_use} of {size} bytes");
+            tracker.answered(Some(EtcdQuota { size, in_use, quota: 1000 }));
+            assert_eq!(tracker.changed(), wanted, "{in_use} of {size} bytes");
         }
     }
 
     #[test]
     fn bytes_count_from_when_they_are_sent() {
-        let mut space = Space::new(0);
+        let mut tracker = QuotaTracker::new(0);
         let big = |in_use| EtcdQuota { size: in_use, in_use, quota: 1_000_000 };
-        assert!(space.is_due(5000, true) && !space.is_due(9000, true), "asked twice");
-        space.answered(Some(big(700_000)));
-        assert_eq!(space.changed(), None);
-        space.add(60_000);
-        assert_eq!(space.changed(), Some(EtcdQuotaLevel::Short), "etcd has not said it yet");
-        assert!(space.is_due(5001, true), "etcd is asked too late");
-        space.add(100_000);
-        assert_eq!(space.changed(), Some(EtcdQuotaLevel::Full));
+        assert!(tracker.is_due(5000, true) && !tracker.is_due(9000, true), "asked twice");
+        tracker.answered(Some(big(700_000)));
+        assert_eq!(tracker.changed(), None);
+        tracker.add(60_000);
+        assert_eq!(tracker.changed(), Some(EtcdQuotaLevel::Short), "etcd has not said it yet");
+        assert!(tracker.is_due(5001, true), "etcd is asked too late");
+        tracker.add(100_000);
+        assert_eq!(tracker.changed(), Some(EtcdQuotaLevel::Full));
         // The answer has what was sent before the question, and perhaps not the rest.
-        space.answered(Some(big(700_000)));
-        assert_eq!(space.changed(), None);
-        assert!(space.is_due(6001, true));
-        space.answered(None);
-        assert_eq!(space.changed(), None, "no answer is no room");
-        assert!(space.is_due(7001, true));
-        space.answered(Some(big(100_000)));
-        assert_eq!(space.changed(), Some(EtcdQuotaLevel::Enough));
+        tracker.answered(Some(big(700_000)));
+        assert_eq!(tracker.changed(), None);
+        assert!(tracker.is_due(6001, true));
+        tracker.answered(None);
+        assert_eq!(tracker.changed(), None, "no answer is no room");
+        assert!(tracker.is_due(7001, true));
+        tracker.answered(Some(big(100_000)));
+        assert_eq!(tracker.changed(), Some(EtcdQuotaLevel::Enough));
     }
 
     #[test]
     fn only_a_primary_with_changes_asks_often() {
         for leads in [false, true] {
-            let mut space = Space::new(0);
-            space.due = 1000;
-            assert!(!space.is_due(4999, leads) && space.is_due(5000, leads), "{leads}");
-            space.answered(None);
-            space.add(1);
-            assert_eq!(space.is_due(6000, leads), leads, "a primary asks at once after a change");
+            let mut tracker = QuotaTracker::new(0);
+            tracker.due = 1000;
+            assert!(!tracker.is_due(4999, leads) && tracker.is_due(5000, leads), "{leads}");
+            tracker.answered(None);
+            tracker.add(1);
+            assert_eq!(tracker.is_due(6000, leads), leads, "a primary asks at once after a change");
         }
-        let mut full = Space { known: space(900), due: 1000, ..Space::new(0) };
+        let mut full = QuotaTracker { known: used(900), due: 1000, ..QuotaTracker::new(0) };
         assert_eq!(full.changed(), Some(EtcdQuotaLevel::Full));
         assert!(
             full.is_due(1000, true),
@@ -348,9 +350,9 @@ mod tests {
 
     #[test]
     fn an_alarm_is_disarmed_only_if_that_helps() {
-        let space = |size, in_use| EtcdQuota { size, in_use, quota: 1000 };
-        assert!(space(949, 799).has_room());
-        assert!(!space(949, 800).has_room(), "too much is in use");
-        assert!(!space(950, 10).has_room(), "the file is still too large");
+        let quota = |size, in_use| EtcdQuota { size, in_use, quota: 1000 };
+        assert!(quota(949, 799).has_room());
+        assert!(!quota(949, 800).has_room(), "too much is in use");
+        assert!(!quota(950, 10).has_room(), "the file is still too large");
     }
 }

@@ -72,9 +72,9 @@ pub struct NodeStatus {
     pub disqualified: Option<String>,
     /// Whether the node's own disk fails or hangs, so that the node does not count as a copy.
     pub disk_fails: bool,
-    /// The space in etcd, as of some seconds ago.
-    pub space: EtcdQuota,
-    /// Whether changes are refused because etcd has hardly any space left.
+    /// etcd's storage quota, as of some seconds ago.
+    pub etcd_quota: EtcdQuota,
+    /// Whether changes are refused because etcd's storage quota is nearly used up.
     pub is_full: bool,
 }
 

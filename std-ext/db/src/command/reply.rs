@@ -268,8 +268,8 @@ pub(crate) fn error_text(error: RequestError) -> &'static str {
         RequestError::SlotNotOwned => "CLUSTERDOWN Hash slot not served",
         RequestError::EntryTooLong => "ERR the keys and values exceed 'cluster-max-entry'",
         RequestError::LogFull => {
-            "MISCONF The cluster's etcd has hardly any space left: changes are refused. Check the server's log for \
-             details."
+            "MISCONF The storage quota of the cluster's etcd is nearly used up: changes are refused. Check the \
+             server's log for details."
         }
         RequestError::LogUnavailable => {
             "MISCONF Errors writing to the log: changes are refused. Check the server's log for details."

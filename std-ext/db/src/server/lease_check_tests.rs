@@ -225,8 +225,8 @@ fn a_full_log_refuses_changes_and_answers_reads() {
         let mut client = connect();
         log.set(|state| state.full = true);
         client.write_all(b"SET rose red\r\nGET rose\r\nMSET rose red daisy white\r\n").unwrap();
-        let refused = "-MISCONF The cluster's etcd has hardly any space left: changes are refused. Check the \
-                       server's log for details.\r\n";
+        let refused = "-MISCONF The storage quota of the cluster's etcd is nearly used up: changes are refused. \
+                       Check the server's log for details.\r\n";
         expect(&mut client, &format!("{refused}$-1\r\n{refused}"));
         log.set(|state| state.full = false);
         client.write_all(b"SET rose red\r\n").unwrap();

@@ -121,8 +121,9 @@ pub enum Event {
     DiskHangs(bool),
     /// The setting `cluster-lease` changed.
     Lease(u64),
-    /// Whether etcd has little space left. Then batches go from it as soon as `copies` members have them on disk.
-    SpaceShort(bool),
+    /// Whether etcd has little of its storage quota left. Then batches go from it as soon as `copies` members have
+    /// them on disk.
+    QuotaShort(bool),
 }
 
 /// A change that the watch saw.
@@ -272,8 +273,8 @@ pub enum Action {
     },
     /// A batch seen during a resync: keep it.
     Spool(Seq, Vec<u8>),
-    /// etcd has no space: compact it, and disarm the alarm once there is room.
-    FreeSpace,
+    /// etcd's storage quota is used up: compact etcd, and disarm the alarm once there is room.
+    ReclaimQuota,
     /// Answers [`Event::Exit`]: the group is released, or this node did not have it.
     Released,
     /// The group cannot go on. The sentence says what is wrong and what to do. No further action follows.

@@ -1,4 +1,4 @@
-//! Nodes over an etcd with little space.
+//! Nodes over an etcd with a small storage quota.
 
 use super::groups::of_group;
 use super::*;
@@ -91,10 +91,10 @@ fn changes_are_refused_before_etcd_is_full() {
     until("the status says why", || nodes[0].member.status().is_full);
     until("it registers why", || {
         let registered = etcd.etcdctl(&["get", "--prefix", "/hedgerow/brake/node/"]);
-        registered.contains(r#""refuses":"etcd has hardly any space left"#)
+        registered.contains(r#""refuses":"etcd's storage quota is nearly used up"#)
     });
-    let space = nodes[0].member.status().space;
-    assert_eq!((space.quota, space.in_use <= space.size), (QUOTA, true));
+    let found = nodes[0].member.status().etcd_quota;
+    assert_eq!((found.quota, found.in_use <= found.size), (QUOTA, true));
 
     nodes.push(Node::start(&settings, folders.at(1 - first)).unwrap());
     let writer = set_when_possible(&nodes[0], "white");
@@ -155,7 +155,7 @@ fn an_alarm_that_comes_back_is_left_raised() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client = || EtcdClient::connect(&ClientSettings::new(etcd.endpoints())).unwrap();
     let other = client();
-    let quota = || nodes[0].member.status().space.quota;
+    let quota = || nodes[0].member.status().etcd_quota.quota;
     // The other program tries again after each disarm: what the node puts may be small enough to fit.
     let learned = || {
         runtime.block_on(fill(&other));

@@ -30,7 +30,7 @@ fn a_role_on_the_keys_of_the_cluster_is_enough() {
     let trimmed = |nodes: &[Node]| nodes.iter().any(|node| node.member.monitor().has_trimmed());
     until("the log is trimmed", || trimmed(&nodes));
     until("the size of etcd is known", || {
-        nodes.iter().any(|node| node.member.status().space.in_use > 0)
+        nodes.iter().any(|node| node.member.status().etcd_quota.in_use > 0)
     });
     let led = nodes.iter().position(Node::is_primary).unwrap();
     drop(nodes.remove(led));

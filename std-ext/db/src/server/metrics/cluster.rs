@@ -122,13 +122,13 @@ fn log(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
 }
 
 fn etcd(page: &mut Page<'_>, node: &NodeMonitor) -> Result<(), Error> {
-    let (space, is_full) = (node.status().space, node.status().is_full);
-    let help = "Size of etcd's database, on the member with the least free space.";
-    page.gauge("cluster_etcd_size_bytes", help, space.size)?;
+    let (quota, is_full) = (node.status().etcd_quota, node.status().is_full);
+    let help = "Size of etcd's database, on the member with the least of its quota left.";
+    page.gauge("cluster_etcd_size_bytes", help, quota.size)?;
     let help = "Bytes in use in etcd's database, on the same member.";
-    page.gauge("cluster_etcd_in_use_bytes", help, space.in_use)?;
+    page.gauge("cluster_etcd_in_use_bytes", help, quota.in_use)?;
     let help = "Quota of etcd's database; 0 if not known yet.";
-    page.gauge("cluster_etcd_quota_bytes", help, space.quota)?;
+    page.gauge("cluster_etcd_quota_bytes", help, quota.quota)?;
     let help = "Whether writes are refused because etcd is nearly full.";
     page.gauge("cluster_etcd_full", help, u32::from(is_full))?;
     let help = "Failed requests to etcd, by endpoint.";

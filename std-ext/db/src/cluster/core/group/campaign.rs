@@ -318,7 +318,7 @@ impl Group {
             }
             TxnFailure::NoSpace => {
                 flight.unsure = true;
-                out.push(Action::FreeSpace);
+                out.push(Action::ReclaimQuota);
                 let why = "etcd is out of space (alarm NOSPACE): writes wait. Raise its quota or defragment it, \
                            then disarm the alarm";
                 (lease / 4, why.to_owned())

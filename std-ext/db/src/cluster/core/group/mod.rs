@@ -65,7 +65,7 @@ impl Group {
             resting: 0,
             why: Takeover::default(),
             origin: Origin::Current,
-            space: QuotaLevel::Enough,
+            quota: QuotaLevel::Enough,
         }
     }
 
@@ -128,8 +128,8 @@ impl Group {
             Event::Unfit(nodes) => self.others_unfit = nodes,
             Event::DiskHangs(hangs) => self.disk_hangs = hangs,
             Event::Lease(lease) => self.settings.lease = state::lease(lease),
-            Event::SpaceShort(short) => {
-                self.space = if short { QuotaLevel::Short } else { QuotaLevel::Enough };
+            Event::QuotaShort(short) => {
+                self.quota = if short { QuotaLevel::Short } else { QuotaLevel::Enough };
                 self.trim_now();
             }
         }

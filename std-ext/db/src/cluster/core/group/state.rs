@@ -67,7 +67,7 @@ pub struct Group {
     /// Why the last takeover was allowed, which may be in flight.
     pub(super) why: Takeover,
     pub(super) origin: Origin,
-    pub(super) space: QuotaLevel,
+    pub(super) quota: QuotaLevel,
 }
 
 /// When the node got the entries with which it started.
@@ -79,7 +79,7 @@ pub(super) enum Origin {
     Unproved,
 }
 
-/// The space that etcd has left.
+/// How much of its storage quota etcd has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QuotaLevel {
     Enough,

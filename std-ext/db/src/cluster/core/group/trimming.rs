@@ -64,7 +64,7 @@ impl Group {
         let Phase::Leading(lead) = &mut self.phase else { return };
         let Some(first) = first else { return };
         lead.trim.first = first;
-        let pressed = self.space == QuotaLevel::Short || lead.trim.retained() > most;
+        let pressed = self.quota == QuotaLevel::Short || lead.trim.retained() > most;
         lead.trim.counted.clone_from(&members.text);
         // The last batch stays: a candidate and a restarted node begin with it.
         let watermark = trim::watermark(&members.list, durable, copies, pressed);

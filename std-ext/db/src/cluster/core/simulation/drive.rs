@@ -150,7 +150,7 @@ impl World {
                     process.spool.insert(seq, bytes);
                 }
             }
-            Action::FreeSpace => {
+            Action::ReclaimQuota => {
                 let revision = self.etcd.revision;
                 self.etcd.compact(revision);
                 self.after(5, What::Disarm);

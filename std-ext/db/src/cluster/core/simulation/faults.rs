@@ -40,7 +40,7 @@ pub(super) enum Kind {
     WatchSkip { node: usize },
     /// etcd forgets its history.
     Compact,
-    /// etcd has little more space than it uses.
+    /// etcd's storage quota is little more than it uses.
     Quota { room: usize },
     /// A disk takes long to force, and the state is slow to apply.
     SlowDisk { node: usize, time: u64 },

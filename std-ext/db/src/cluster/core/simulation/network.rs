@@ -238,7 +238,7 @@ impl World {
                 if done {
                     self.transaction_is_done(node, &transaction);
                 }
-                self.note(|| format!("etcd has no space for node {node}"));
+                self.note(|| format!("etcd has no quota left for node {node}"));
                 TxnOutcome::Failed(TxnFailure::NoSpace)
             }
         }

@@ -435,7 +435,7 @@ impl World {
         if self.etcd.alarm && self.etcd.bytes() < self.etcd.quota {
             self.etcd.alarm = false;
             self.coverage.met(Case::NoSpaceLeft);
-            self.note(|| "etcd has space again".into());
+            self.note(|| "etcd has quota left again".into());
         }
     }
 
@@ -443,7 +443,7 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.note(|| "all faults end".into());
         self.trouble = Trouble::default();
-        // The alarm stays until the primary has freed space.
+        // The alarm stays until the primary has freed quota.
         self.etcd.quota = usize::MAX;
         self.etcd.largest_request = LARGEST_REQUEST;
         for node in &mut self.nodes {

@@ -89,7 +89,7 @@ pub(super) enum What {
     Kill { node: usize, number: u64, restart: u64 },
     /// The primary ends, and later the next one.
     Chase { times: u64, pause: u64 },
-    /// etcd's operator frees space.
+    /// etcd's operator frees some of its quota.
     Disarm,
     /// Everything that was broken works again.
     Heal,

@@ -245,14 +245,14 @@ fn an_etcd_that_takes_nothing_loses_its_primary() {
 }
 
 #[test]
-fn an_etcd_without_space_gets_the_same_again() {
+fn an_etcd_whose_quota_is_used_up_gets_the_same_again() {
     let (mut etcd, mut leader) = leader();
     leader.append(&[b"a"]);
     let (id, first) = leader.txn();
     // etcd does the one that reaches the quota, and reports an error.
     etcd.txn(&first);
     leader.fail(id, TxnFailure::NoSpace);
-    assert!(leader.told.iter().any(|told| matches!(told, Action::FreeSpace)));
+    assert!(leader.told.iter().any(|told| matches!(told, Action::ReclaimQuota)));
     assert!(leader.reads.iter().any(|read| read.1 == Read::Durable), "it trims");
     for _ in 0..3 {
         leader.pass(LEASE / 4);

@@ -144,13 +144,13 @@ fn a_failed_deletion_is_repeated_later() {
     assert_eq!(etcd.log.keys().next(), Some(&11));
 }
 
-/// A member has come back while etcd has little space, so no change comes that its disk could tell of next.
+/// A member has come back while etcd has little quota left, so no change comes that its disk could tell of next.
 #[test]
 fn a_record_that_was_lost_is_put_again() {
     let (mut etcd, mut leader) = filled(20);
     join(&mut etcd, &mut leader);
     etcd.durable = vec![(node(1), 15), (node(2), 3)];
-    leader.event(Event::SpaceShort(true));
+    leader.event(Event::QuotaShort(true));
     leader.live(&mut etcd, 3000);
     assert_eq!(etcd.log.keys().next(), Some(&3));
     let (mut key, mut puts) = (DurableKey::default(), 0);
@@ -193,7 +193,7 @@ fn a_record_that_etcd_has_is_put_seldom() {
 }
 
 #[test]
-fn with_little_space_the_copies_decide_at_once() {
+fn with_little_quota_left_the_copies_decide_at_once() {
     let (mut etcd, mut leader) = filled(20);
     join(&mut etcd, &mut leader);
     etcd.members = Some(
@@ -205,11 +205,11 @@ fn with_little_space_the_copies_decide_at_once() {
     etcd.durable = vec![(node(1), 15), (node(2), 9)];
     leader.live(&mut etcd, 3000);
     assert_eq!(etcd.log.keys().next(), Some(&1), "node 3 has none of it");
-    leader.event(Event::SpaceShort(true));
+    leader.event(Event::QuotaShort(true));
     leader.run(&mut etcd);
     assert_eq!(etcd.log.keys().next(), Some(&9), "two copies, without a pause");
     etcd.durable = vec![(node(1), 15), (node(2), 12)];
-    leader.event(Event::SpaceShort(false));
+    leader.event(Event::QuotaShort(false));
     leader.live(&mut etcd, 3000);
     assert_eq!(etcd.log.keys().next(), Some(&9), "etcd keeps the batches for node 3");
 }
