@@ -365,7 +365,7 @@ fn still_usable<const BINS: usize>(table: &FlatTable<u64, u64, BINS, Mapped>, ke
 #[test]
 fn a_panic_changes_nothing_and_locks_nothing() {
     within(TIME_LIMIT, "panicking closures", || {
-        // A resident, a stray, and an absent key.
+        // A resident, a displaced entry, and an absent key.
         for key in [0, 2 * SLOTS as u64, 999] {
             let table = crowded();
             let before = sorted(&table);
@@ -657,7 +657,7 @@ fn histories_are_linearizable() {
     });
 }
 
-/// Increments by several threads, of residents and strays, are all there in the end.
+/// Increments by several threads, of residents and displaced entries, are all there in the end.
 #[test]
 fn counting_loses_nothing() {
     within(TIME_LIMIT, "counting", || {

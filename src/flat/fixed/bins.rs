@@ -36,12 +36,12 @@ impl<K, V> From<WouldWait> for ChangeFailure<K, V> {
     }
 }
 
-/// The numbers of a bin's strays, in four counts, in the word that holds the overflow number of a growing table's bin.
-/// On 64-bit targets two filter numbers share a count.
+/// The numbers of a bin's displaced entries, in four counts, in the word that holds the overflow number of a growing
+/// table's bin. On 64-bit targets two filter numbers share a count.
 #[derive(Clone, Copy)]
-struct Strays(usize);
+struct DisplacedCounts(usize);
 
-impl Strays {
+impl DisplacedCounts {
     const COUNTS: u32 = 4;
     const BITS: u32 = if StateWord::HAS_INDEX { 7 } else { 8 };
     const MOST: usize = (1 << Self::BITS) - 1;
@@ -54,24 +54,26 @@ impl Strays {
         self.0 >> Self::shift(hash) & Self::MOST
     }
 
-    /// Returns the counts with one more stray. Only keys whose hash changes can reach the end of a count.
+    /// Returns the counts with one more displaced entry. Only keys whose hash changes can reach the end of a count.
     fn with(self, hash: KeyHash) -> Self {
         Self(self.0 + (usize::from(self.count(hash) < Self::MOST) << Self::shift(hash)))
     }
 
-    /// Returns the counts with one stray less. Only keys whose hash changes can find a count of 0 here.
+    /// Returns the counts with one displaced entry less. Only keys whose hash changes can find a count of 0 here.
     fn without(self, hash: KeyHash) -> Self {
         Self(self.0 - (usize::from(self.count(hash) > 0) << Self::shift(hash)))
     }
 
-    /// Returns the home's tags after a stray has gone: without the filter bits that no stray needs any more.
+    /// Returns the home's tags after a displaced entry has gone: without the filter bits that none needs any more.
     fn prune(self, tags: Tags, gone: KeyHash) -> Tags {
         if self.count(gone) > 0 { tags } else { tags.without_filters(gone, Self::COUNTS) }
     }
 }
 
-const _: () = assert!((MOST_REACH - 1) * MAX_SLOTS <= Strays::MOST);
-const _: () = assert!(StateWord::INDEX_MAX.count_ones() + 1 >= Strays::COUNTS * Strays::BITS);
+const _: () = assert!((MOST_REACH - 1) * MAX_SLOTS <= DisplacedCounts::MOST);
+const _: () = assert!(
+    StateWord::INDEX_MAX.count_ones() + 1 >= DisplacedCounts::COUNTS * DisplacedCounts::BITS
+);
 
 /// A bin as it was read. A writer that locks it from `state` proves that it is unchanged.
 pub(super) struct BinView<'a, K, V> {
@@ -113,18 +115,18 @@ impl<K: Copy, V: Copy> BinView<'_, K, V> {
         self.bin.seq().try_lock(self.state)
     }
 
-    /// Returns the bin's counts of strays: exact if the bin is locked, or is locked from `state` later.
-    fn strays(self) -> Strays {
-        Strays(self.bin.overflow(self.state))
+    /// Returns the bin's counts of displaced entries: exact if the bin is locked, or is locked from `state` later.
+    fn displaced_counts(self) -> DisplacedCounts {
+        DisplacedCounts(self.bin.overflow(self.state))
     }
 
     /// Stores the counts and unlocks the bin.
-    fn unlock(self, strays: Strays) {
-        self.bin.seq().unlock(self.bin.state_after(self.state, strays.0));
+    fn unlock(self, counts: DisplacedCounts) {
+        self.bin.seq().unlock(self.bin.state_after(self.state, counts.0));
     }
 
-    /// Unlocks the bin after a write that has not changed the counts of strays.
-    fn unlock_with_same_strays(self) {
+    /// Unlocks the bin after a write that has not changed the counts of displaced entries.
+    fn unlock_with_same_counts(self) {
         self.bin.seq().unlock(self.state.next(self.state.index()));
     }
 
@@ -186,7 +188,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         let home = self.view(number);
         let slots = home.tags.matches(hash);
         if slots.is_empty() {
-            // The filter bit of the key is clear, so it has no stray: one load answers the miss, without validation.
+            // The filter bit is clear, so the key was not displaced: one load answers the miss, without validation.
             if !home.tags.may_overflow(hash) {
                 return None;
             }
@@ -351,26 +353,26 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
             EntryChange::Entry(key, value) => at.bin.entry(slot).put(key, value),
             EntryChange::Keep | EntryChange::Remove => {}
         }
-        at.unlock_with_same_strays();
+        at.unlock_with_same_counts();
         true
     }
 
     /// Removes an entry, if nothing was written to its bin and to its home since they were read.
     fn take(home: BinView<'_, K, V>, at: BinView<'_, K, V>, slot: usize, hash: KeyHash) -> bool {
-        let is_stray = home.number != at.number;
-        // [FX-1] a stray goes under both locks, so its home's counts and filter bits change with it.
-        if !(if is_stray { home.lock_both(at) } else { at.lock() }) {
+        let is_displaced = home.number != at.number;
+        // [FX-1] a displaced entry goes under both locks, so its home's counts and filter bits change with it.
+        if !(if is_displaced { home.lock_both(at) } else { at.lock() }) {
             return false;
         }
         at.bin.set_tags(at.tags.without(slot));
-        if is_stray {
-            let strays = home.strays().without(hash);
-            // [FX-3] the filter bit goes with the last stray that needs it: left set, every miss would search all bins.
-            home.bin.set_tags(strays.prune(home.tags, hash));
-            at.unlock_with_same_strays();
-            home.unlock(strays);
+        if is_displaced {
+            let counts = home.displaced_counts().without(hash);
+            // [FX-3] the filter bit goes with the last entry that needs it: left set, every miss would search all bins.
+            home.bin.set_tags(counts.prune(home.tags, hash));
+            at.unlock_with_same_counts();
+            home.unlock(counts);
         } else {
-            at.unlock_with_same_strays();
+            at.unlock_with_same_counts();
         }
         true
     }
@@ -378,8 +380,8 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     /// Adds an entry for a key that was absent when the home was read.
     fn add(&self, home: BinView<'_, K, V>, hash: KeyHash, key: &K, value: &V) -> AddOutcome {
         let free = home.free();
-        let is_stray = free.is_none();
-        let at = if is_stray { self.emptiest_after(home) } else { home };
+        let is_displaced = free.is_none();
+        let at = if is_displaced { self.emptiest_after(home) } else { home };
         let Some(slot) = free.or_else(|| at.free()) else {
             // If the home is unchanged, the key is still absent and its home still full.
             return if home.bin.seq().validate(home.state) {
@@ -388,19 +390,19 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
                 AddOutcome::Raced
             };
         };
-        // [FX-1] a stray comes under both locks: the home's state proves that the key is still absent.
-        if !(if is_stray { home.lock_both(at) } else { home.lock() }) {
+        // [FX-1] a displaced entry comes under both locks: the home's state proves that the key is still absent.
+        if !(if is_displaced { home.lock_both(at) } else { home.lock() }) {
             return AddOutcome::Raced;
         }
         at.bin.entry(slot).put(key, value);
         at.bin.set_tags(at.tags.with(slot, hash.tag()));
-        if is_stray {
+        if is_displaced {
             // [FX-3] without this bit, searches would not leave the home.
             home.bin.set_tags(home.tags.with_overflow(hash));
-            at.unlock_with_same_strays();
-            home.unlock(home.strays().with(hash));
+            at.unlock_with_same_counts();
+            home.unlock(home.displaced_counts().with(hash));
         } else {
-            at.unlock_with_same_strays();
+            at.unlock_with_same_counts();
         }
         AddOutcome::Done
     }

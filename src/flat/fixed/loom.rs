@@ -1,5 +1,5 @@
-//! Models of strays: two or three bins of two slots. As in the table's models, a key is its own hash, the writer runs
-//! first, and each model names the outcomes that must occur.
+//! Models of displaced entries: two or three bins of two slots. As in the table's models, a key is its own hash, the
+//! writer runs first, and each model names the outcomes that must occur.
 
 use super::bins::{ChangeFailure, ResumePosition};
 use super::storage::Storage;
@@ -90,129 +90,129 @@ impl<const BINS: usize> Bins<BINS> {
     }
 }
 
-/// A stray is inserted and removed while a reader looks it up twice.
+/// A displaced entry is inserted and removed while a reader looks it up twice.
 #[test]
-fn loom_fixed_read_against_stray() {
+fn loom_fixed_read_against_displaced_entry() {
     explore(2, ["None None", "None Some(1)", "Some(1) None", "Some(1) Some(1)"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let stray = key(0, 3);
+        let displaced = key(0, 3);
         let other = bins.clone();
-        let reader = thread::spawn(move || (other.read(stray), other.read(stray)));
-        bins.put(stray, 1);
-        bins.remove(stray);
+        let reader = thread::spawn(move || (other.read(displaced), other.read(displaced)));
+        bins.put(displaced, 1);
+        bins.remove(displaced);
         let (a, b) = reader.join().unwrap();
         saw(format!("{a:?} {b:?}"));
-        assert!(bins.is_known_absent(stray), "an absent key may seem to be there");
+        assert!(bins.is_known_absent(displaced), "an absent key may seem to be there");
     });
 }
 
-/// Another stray has set the filter bit already, so the reader searches the neighbours.
+/// Another displaced entry has set the filter bit already, so the reader searches the neighbours.
 #[test]
-fn loom_fixed_read_against_second_stray() {
+fn loom_fixed_read_against_second_displaced_entry() {
     explore(2, ["None None", "None Some(1)", "Some(1) Some(1)"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let (first, stray) = (key(0, 3), key(0, 4));
+        let (first, displaced) = (key(0, 3), key(0, 4));
         bins.put(first, 2);
         let other = bins.clone();
-        let reader = thread::spawn(move || (other.read(stray), other.read(stray)));
-        bins.put(stray, 1);
+        let reader = thread::spawn(move || (other.read(displaced), other.read(displaced)));
+        bins.put(displaced, 1);
         let (a, b) = reader.join().unwrap();
         saw(format!("{a:?} {b:?}"));
-        assert_eq!(bins.all(), [(first, 2), (stray, 1)], "an entry is lost, or there twice");
+        assert_eq!(bins.all(), [(first, 2), (displaced, 1)], "an entry is lost, or there twice");
     });
 }
 
-/// Two readers: if one has seen the stray, the other, which runs later, sees it too.
+/// Two readers: if one has seen the displaced entry, the other, which runs later, sees it too.
 #[test]
 fn loom_fixed_readers_agree() {
     explore(2, ["None None", "None Some(1)", "Some(1) Some(1)"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let stray = key(0, 3);
+        let displaced = key(0, 3);
         let (left, right) = (bins.clone(), bins.clone());
-        let writer = thread::spawn(move || left.put(stray, 1));
+        let writer = thread::spawn(move || left.put(displaced, 1));
         // The main thread reads after it has joined the first reader, so the first answer happens before the second.
-        let first = thread::spawn(move || right.read(stray));
+        let first = thread::spawn(move || right.read(displaced));
         let a = first.join().unwrap();
-        let b = bins.read(stray);
+        let b = bins.read(displaced);
         writer.join().unwrap();
         saw(format!("{a:?} {b:?}"));
     });
 }
 
-/// A stray is removed, and a key of the other home with the same tag takes its slot.
+/// A displaced entry is removed, and a key of the other home with the same tag takes its slot.
 #[test]
 fn loom_fixed_slot_taken_by_another_home() {
     explore(2, ["None", "Some(1)"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let (stray, resident) = (key(0, 5), key(1, 5));
-        bins.put(stray, 1);
+        let (displaced, resident) = (key(0, 5), key(1, 5));
+        bins.put(displaced, 1);
         let other = bins.clone();
-        let reader = thread::spawn(move || other.read(stray));
-        bins.remove(stray);
+        let reader = thread::spawn(move || other.read(displaced));
+        bins.remove(displaced);
         bins.put(resident, 2);
         saw(format!("{:?}", reader.join().unwrap()));
         assert_eq!(bins.all(), [(resident, 2)], "an entry is lost, or there twice");
     });
 }
 
-/// The other way round: a reader looks up a key of the neighbour while a stray takes its slot.
+/// The other way round: a reader looks up a key of the neighbour while a displaced entry takes its slot.
 #[test]
-fn loom_fixed_slot_taken_by_a_stray() {
+fn loom_fixed_slot_taken_by_a_displaced_entry() {
     explore(2, ["None", "Some(1)"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let (stray, resident) = (key(0, 5), key(1, 5));
+        let (displaced, resident) = (key(0, 5), key(1, 5));
         bins.put(resident, 1);
         let other = bins.clone();
         let reader = thread::spawn(move || other.read(resident));
         bins.remove(resident);
-        bins.put(stray, 2);
+        bins.put(displaced, 2);
         saw(format!("{:?}", reader.join().unwrap()));
-        assert_eq!(bins.all(), [(stray, 2)], "an entry is lost, or there twice");
+        assert_eq!(bins.all(), [(displaced, 2)], "an entry is lost, or there twice");
     });
 }
 
 /// A value that is replaced outside the home is read whole, new or old, and never missing.
 #[test]
-fn loom_fixed_read_against_upsert_of_stray() {
+fn loom_fixed_read_against_upsert_of_displaced_entry() {
     explore(3, ["Some(1)", "Some(2)"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let stray = key(0, 3);
-        bins.put(stray, 1);
+        let displaced = key(0, 3);
+        bins.put(displaced, 1);
         let other = bins.clone();
-        let reader = thread::spawn(move || other.read(stray));
-        bins.put(stray, 2);
+        let reader = thread::spawn(move || other.read(displaced));
+        bins.put(displaced, 2);
         saw(format!("{:?}", reader.join().unwrap()));
     });
 }
 
-/// A stray is removed, its home gets room, and the key is inserted there: there is never a second entry.
+/// A displaced entry is removed, its home gets room, and the key is inserted there: there is never a second entry.
 #[test]
-fn loom_fixed_stray_comes_home() {
+fn loom_fixed_displaced_entry_comes_home() {
     explore(2, ["None", "Some(1)", "Some(3)"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let stray = key(0, 3);
-        bins.put(stray, 1);
+        let displaced = key(0, 3);
+        bins.put(displaced, 1);
         let other = bins.clone();
-        let reader = thread::spawn(move || other.read(stray));
-        bins.remove(stray);
+        let reader = thread::spawn(move || other.read(displaced));
+        bins.remove(displaced);
         bins.remove(key(0, 1));
-        bins.put(stray, 3);
+        bins.put(displaced, 3);
         saw(format!("{:?}", reader.join().unwrap()));
-        assert_eq!(bins.all(), [(stray, 3)], "an entry is lost, or there twice");
+        assert_eq!(bins.all(), [(displaced, 3)], "an entry is lost, or there twice");
     });
 }
 
 /// The home gets room while a second writer inserts the same key: it is inserted once.
 #[test]
-fn loom_fixed_two_writers_on_one_stray() {
+fn loom_fixed_two_writers_on_one_displaced_entry() {
     explore(2, ["None Some(1) 2", "Some(2) None 1"], |saw| {
         let bins = Bins::<3>::with_full_home();
-        let stray = key(0, 3);
+        let displaced = key(0, 3);
         let other = bins.clone();
-        let second = thread::spawn(move || other.put(stray, 2));
-        let first = bins.put(stray, 1);
+        let second = thread::spawn(move || other.put(displaced, 2));
+        let first = bins.put(displaced, 1);
         let second = second.join().unwrap();
-        saw(format!("{first:?} {second:?} {}", bins.read(stray).unwrap()));
+        saw(format!("{first:?} {second:?} {}", bins.read(displaced).unwrap()));
         assert_eq!(bins.all().len(), 1, "an entry is lost, or there twice");
     });
 }
@@ -222,22 +222,22 @@ fn loom_fixed_two_writers_on_one_stray() {
 fn loom_fixed_two_writers_and_room_that_moves() {
     explore(2, ["None Some(1) 2", "Some(2) None 1"], |saw| {
         let bins = Bins::<3>::with_full_home();
-        let stray = key(0, 3);
+        let displaced = key(0, 3);
         bins.put(key(1, 1), 9);
         bins.put(key(2, 2), 9);
         let other = bins.clone();
-        let second = thread::spawn(move || other.put(stray, 2));
+        let second = thread::spawn(move || other.put(displaced, 2));
         bins.remove(key(2, 2));
-        let first = bins.put(stray, 1);
+        let first = bins.put(displaced, 1);
         let second = second.join().unwrap();
-        saw(format!("{first:?} {second:?} {}", bins.read(stray).unwrap()));
+        saw(format!("{first:?} {second:?} {}", bins.read(displaced).unwrap()));
         assert_eq!(bins.all().len(), 1, "an entry is lost, or there twice");
     });
 }
 
-/// Two strays of one home go into the last two slots: both are counted, and the bit is cleared with the second.
+/// Two displaced entries of one home go into the last two slots: both are counted, and the second clears the bit.
 #[test]
-fn loom_fixed_two_strays_are_counted() {
+fn loom_fixed_two_displaced_entries_are_counted() {
     explore(2, ["ok"], |saw| {
         let bins = Bins::<2>::with_full_home();
         let (one, two) = (key(0, 3), key(0, 4));
@@ -247,7 +247,7 @@ fn loom_fixed_two_strays_are_counted() {
         second.join().unwrap();
         assert_eq!(bins.all(), [(one, 1), (two, 2)], "an entry is lost, or there twice");
         bins.remove(one);
-        assert_eq!(bins.read(two), Some(2), "a stray is not found");
+        assert_eq!(bins.read(two), Some(2), "a displaced entry is not found");
         bins.remove(two);
         assert!(
             bins.is_known_absent(one) && bins.is_known_absent(two),
@@ -257,9 +257,9 @@ fn loom_fixed_two_strays_are_counted() {
     });
 }
 
-/// One stray is removed while another is inserted: the bit that both need stays.
+/// One displaced entry is removed while another is inserted: the bit that both need stays.
 #[test]
-fn loom_fixed_stray_comes_as_another_goes() {
+fn loom_fixed_displaced_entry_comes_as_another_goes() {
     explore(2, ["ok"], |saw| {
         let bins = Bins::<2>::with_full_home();
         let (one, two) = (key(0, 3), key(0, 4));
@@ -278,22 +278,22 @@ fn loom_fixed_stray_comes_as_another_goes() {
     });
 }
 
-/// A stray and a key of the bin itself compete for the same slot.
+/// A displaced entry and a key of the bin itself compete for the same slot.
 #[test]
-fn loom_fixed_stray_and_resident_want_one_slot() {
+fn loom_fixed_displaced_entry_and_resident_want_one_slot() {
     explore(2, ["ok"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let (stray, resident) = (key(0, 3), key(1, 4));
+        let (displaced, resident) = (key(0, 3), key(1, 4));
         let other = bins.clone();
-        let second = thread::spawn(move || other.put(stray, 1));
+        let second = thread::spawn(move || other.put(displaced, 1));
         bins.put(resident, 2);
         second.join().unwrap();
-        assert_eq!(bins.all(), [(stray, 1), (resident, 2)], "an entry is lost, or there twice");
+        assert_eq!(bins.all(), [(displaced, 1), (resident, 2)], "an entry is lost, or there twice");
         saw("ok".into());
     });
 }
 
-/// Each of two homes has its stray in the other one: both writers need both locks.
+/// Each of two homes has its displaced entry in the other one: both writers need both locks.
 #[test]
 fn loom_fixed_locks_both_ways() {
     explore(2, ["Some(1) Some(2)"], |saw| {
@@ -353,33 +353,34 @@ fn loom_fixed_lock_given_back() {
     });
 }
 
-/// Two threads each add one to a stray.
+/// Two threads each add one to a displaced entry.
 #[test]
 fn loom_fixed_two_counters_lose_nothing() {
     explore(2, ["2"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let stray = key(0, 3);
+        let displaced = key(0, 3);
         let add = move |bins: &Bins<2>| {
-            bins.change(stray, |n| EntryChange::Entry(stray, [n.unwrap_or(0) + 1; 2]));
+            bins.change(displaced, |n| EntryChange::Entry(displaced, [n.unwrap_or(0) + 1; 2]));
         };
         let other = bins.clone();
         let second = thread::spawn(move || add(&other));
         add(&bins);
         second.join().unwrap();
-        saw(format!("{}", bins.read(stray).unwrap()));
+        saw(format!("{}", bins.read(displaced).unwrap()));
     });
 }
 
-/// A walk while a stray is inserted meets the entries that were there before exactly once, and the stray at most once.
+/// A walk while a displaced entry is inserted meets the entries that were there before exactly once, and the new one at
+/// most once.
 #[test]
-fn loom_fixed_walk_against_stray() {
+fn loom_fixed_walk_against_displaced_entry() {
     explore(2, ["[]", "[(0, 1)]"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let stray = key(0, 3);
+        let displaced = key(0, 3);
         let other = bins.clone();
         let walk = thread::spawn(move || other.all());
-        bins.put(stray, 1);
-        let met: Vec<_> = walk.join().unwrap().iter().map(|(k, v)| (k ^ stray, *v)).collect();
+        bins.put(displaced, 1);
+        let met: Vec<_> = walk.join().unwrap().iter().map(|(k, v)| (k ^ displaced, *v)).collect();
         saw(format!("{met:?}"));
     });
 }
@@ -389,11 +390,11 @@ fn loom_fixed_walk_against_stray() {
 fn loom_fixed_try_get_never_waits() {
     explore(3, ["Busy", "Some(1)", "Some(2)"], |saw| {
         let bins = Bins::<2>::with_full_home();
-        let stray = key(0, 3);
-        bins.put(stray, 1);
+        let displaced = key(0, 3);
+        bins.put(displaced, 1);
         let other = bins.clone();
-        let reader = thread::spawn(move || other.try_read(stray));
-        bins.put(stray, 2);
+        let reader = thread::spawn(move || other.try_read(displaced));
+        bins.put(displaced, 2);
         saw(reader.join().unwrap().map_or("Busy".into(), |value| format!("{value:?}")));
     });
 }

@@ -1,23 +1,23 @@
 //! `FlatTable`: a fixed number of bins, all in one value.
 //!
-//! A key belongs to its *home* bin. If that is full, its entry is displaced: it becomes a *stray* in the emptiest of
-//! the fifteen bins that follow (31 on 32-bit targets, whose bins are smaller). There are no chains, and nothing is
+//! A key belongs to its *home* bin. If that is full, its entry is *displaced*: it goes to the emptiest of the
+//! fifteen bins that follow (31 on 32-bit targets, whose bins are smaller). There are no chains, and nothing is
 //! allocated. If these bins are full too, the table refuses the key.
 //!
-//! The home keeps track of its strays by filter bits in its tags, and by counts in the place of the overflow number of
-//! a growing table's bin. A lookup of an absent key mostly finds its filter bit clear, and ends. The counts tell when a
-//! bit may be cleared, so misses do not become slower and slower as entries are inserted and removed.
+//! The home keeps track of its displaced entries by filter bits in its tags, and by counts in the place of the overflow
+//! number of a growing table's bin. A lookup of an absent key mostly finds its filter bit clear, and ends. The counts
+//! tell when a bit may be cleared, so misses do not become slower and slower as entries are inserted and removed.
 //!
 //! With random keys in 80 % of the slots of a table that was just filled, 5 % of all misses search outside of their
-//! home. After long churn it is more, because no stray moves home when a slot there becomes free.
+//! home. After long churn it is more, because no displaced entry moves home when a slot there becomes free.
 //!
 //! # Synchronization
-//! Within one bin the protocol is that of [`bin`](crate::bins::bin). Only strays are new.
+//! Within one bin the protocol is that of [`bin`](crate::bins::bin). Only displaced entries are new.
 //!
-//! - `[FX-1]` A writer adds or removes a stray under *both* locks, that of its home and that of the bin that holds it.
-//!   So the insertions and removals of a key are in one order, that of its home's locks. A writer that found the key
-//!   absent inserts it only if its home is still in the state that was read before the search, so there is never a
-//!   second entry of one key. Replacing a value needs only the lock of the bin that holds it.
+//! - `[FX-1]` A writer adds or removes a displaced entry under *both* locks, that of its home and that of the bin that
+//!   holds it. So the insertions and removals of a key are in one order, that of its home's locks. A writer that found
+//!   the key absent inserts it only if its home is still in the state that was read before the search, so there is
+//!   never a second entry of one key. Replacing a value needs only the lock of the bin that holds it.
 //! - `[FX-2]` *An entry never moves while it is in the table.* So a search that finds no entry, although it loads the
 //!   bins one after the other, has passed a moment at which the key was absent, and returns without validating the
 //!   home. Proof: had the key been present all the time, the search would have met its tag. A search that loads the
@@ -26,8 +26,8 @@
 //!   home.
 //! - `[FX-3]` A search leaves the home bin only if it finds the filter bit set, and a search that happens after one
 //!   that found it set finds it set or a later store (`[FT-1]`, `[FT-2]`). The bit is cleared only under the home's
-//!   lock, by a removal that leaves no stray which needs it: a search that finds it clear after that finds the key
-//!   gone, or not there yet. So it does not matter which of the two bins' tags is stored first.
+//!   lock, by a removal that leaves no displaced entry which needs it: a search that finds it clear after that finds
+//!   the key gone, or not there yet. So it does not matter which of the two bins' tags is stored first.
 //! - `[FX-4]` A writer takes both locks from states that it has read, the lower bin number first, and waits for
 //!   neither. If it does not get the second, it returns the first (`[SL-6]`) and searches again. The holder of the
 //!   higher bin of a pair never waits, so some writer always makes progress.
