@@ -204,7 +204,7 @@ impl Index {
     /// is not linked.
     pub(super) fn relink(&self, hash: KeyHash, from: RecordLocation, to: RecordLocation) -> bool {
         let wanted = |entry: &Indirect| self.records.leads_to(RecordLocation::from(*entry), from);
-        let done = self.table.amend(hash, wanted, |top| {
+        let done = self.table.update(hash, wanted, |top| {
             let mut above = RecordLocation::from(top);
             if above == from {
                 return Some(to.entry());

@@ -421,7 +421,7 @@ fn loom_walk_against_recycling_elsewhere() {
 fn loom_walk_against_gathering() {
     explore(2, ["Some(4)"], |saw| {
         let map = Arc::new(Map::of_bits(1));
-        map.pool.parked.spread();
+        map.pool.line_caches.spread();
         let (behind, before) = (key(0, 7), key(4, 7));
         for k in [key(0, 5), key(0, 6), key(1, 5), key(1, 6)] {
             map.put(k, k);
@@ -703,17 +703,17 @@ fn loom_lines_pass_between_lists() {
         map.pool.provide(3, &Backoff::spinning()).unwrap();
         let popped = map.pool.session(&Backoff::spinning()).unwrap().pop(3).unwrap().unwrap();
         map.pool.provide(6, &Backoff::spinning()).unwrap();
-        map.pool.parked.spread();
+        map.pool.line_caches.spread();
         let other = map.clone();
         let taker = thread::spawn(move || {
-            let own = &other.pool.parked.all()[1].0;
+            let own = &other.pool.line_caches.all()[1].0;
             let taken = other.pool.pop_own(&mut own.lock(), 1, || Some(other.pool.free.lock()));
             let first = taken.unwrap().unwrap().first;
             assert_eq!(other.pool.owned(first).head().next, 0, "one line was asked for");
             first
         });
         map.pool.push(popped);
-        let own = map.pool.parked.own().unwrap().lock();
+        let own = map.pool.line_caches.own().unwrap().lock();
         let mut mine = Vec::new();
         let mut line = own.first;
         while line != 0 {

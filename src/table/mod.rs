@@ -10,10 +10,10 @@ mod extent;
 mod grow;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod keys_loom;
+mod line_caches;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod overflow;
-mod parked;
 #[cfg(feature = "rayon")]
 pub(crate) mod pieces;
 pub(crate) mod read;

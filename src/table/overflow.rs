@@ -1,8 +1,8 @@
 //! Overflow lines: the place of keys whose bin is full.
 //!
 //! Lines come from chunks that are never freed while the map is shared, and return to free lists of the map: one that
-//! all threads share, and in a large map one for each of a few threads ([`Parked`]). So a walk that has become stale
-//! reads live memory, and its validation fails.
+//! all threads share, and in a large map one for each of a few threads ([`LineCaches`]). So a walk that has become
+//! stale reads live memory, and its validation fails.
 //!
 //! # Synchronization
 //! - `[OV-1]` release store of a chunk's address, and of the table of chunks ↔ `[OV-2]` acquire load: a thread that
@@ -18,7 +18,7 @@
 
 use super::Failure;
 use super::arena::TableArena;
-use super::parked::{FreeLines, KEPT, LEAST_BINS, Parked, REFILL, Stripe};
+use super::line_caches::{FreeLines, KEPT, LEAST_BINS, LineCaches, REFILL, Stripe};
 use crate::bins::bin::EntryWords;
 use crate::bins::layout::{CHUNK_LINES, LINE_HEAD, Layout};
 use crate::bins::tags::SlotMask;
@@ -183,7 +183,7 @@ impl Free {
 pub(crate) struct OverflowPool<K, V> {
     chunks: AtomicPtr<Chunks>,
     pub(super) free: Lock<Free>,
-    pub(super) parked: Parked,
+    pub(super) line_caches: LineCaches,
     /// The source of the memory of chunks, and of the table's segments.
     pub(crate) arena: TableArena,
     entries: PhantomData<(K, V)>,
@@ -220,7 +220,7 @@ impl<K: Copy, V: Copy> PoolSession<'_, K, V> {
             return Ok(Some(LineList { first: 0 }));
         }
         let pool = self.pool;
-        match (&mut self.held, pool.parked.own()) {
+        match (&mut self.held, pool.line_caches.own()) {
             (LockedList::Common(free), _) => Ok(pool.pop_from(free, count)),
             (LockedList::Own(own), _) => pool.pop_own(own, count, || pool.free.try_lock()),
             (LockedList::None, Some(own)) if count <= REFILL => {
@@ -254,7 +254,7 @@ impl<K: Copy, V: Copy> OverflowPool<K, V> {
                     fresh: Self::FIRST_LINE,
                     chunks: 0,
                 }),
-                parked: Parked::new(),
+                line_caches: LineCaches::new(),
                 entries: PhantomData,
             }
         }
@@ -265,7 +265,7 @@ impl<K: Copy, V: Copy> OverflowPool<K, V> {
     pub(crate) fn spread_beyond(&self, bins: usize) {
         let has_budget = self.arena.is_some() || words::is_indirect::<K>();
         if bins >= LEAST_BINS && !has_budget && !cfg!(hedgerow_loom) {
-            self.parked.spread();
+            self.line_caches.spread();
         }
     }
 
@@ -299,7 +299,7 @@ impl<K: Copy, V: Copy> OverflowPool<K, V> {
         if backoff.may_wait() {
             return Ok(PoolSession { pool: self, held: LockedList::None });
         }
-        let held = match self.parked.own() {
+        let held = match self.line_caches.own() {
             Some(own) => LockedList::Own(own.try_lock().ok_or(WouldWait)?),
             None => LockedList::Common(self.lock(backoff)?),
         };
@@ -384,7 +384,7 @@ impl<K: Copy, V: Copy> OverflowPool<K, V> {
             return;
         }
         // [OV-3] the lock pairs with that of `pop`, so the next owner sees the last words of these lines.
-        match self.parked.own() {
+        match self.line_caches.own() {
             Some(own) => self.push_own(&mut own.lock(), lines, || Some(self.free.lock())),
             None => self.push_to(&mut self.free.lock().list, lines),
         }
@@ -411,7 +411,7 @@ impl<K: Copy, V: Copy> OverflowPool<K, V> {
     /// Moves the lines of all threads' lists to the common one. Returns whether there were any.
     pub(super) fn gather(&self, backoff: &Backoff) -> Result<bool, WouldWait> {
         let mut any = false;
-        for Stripe(list) in self.parked.all() {
+        for Stripe(list) in self.line_caches.all() {
             let mut list = backoff.lock(list)?;
             let len = list.len;
             if len > 0 {
@@ -426,7 +426,7 @@ impl<K: Copy, V: Copy> OverflowPool<K, V> {
 
     /// Ensures that `count` lines exist, in use or not, beside those that may be in other threads' lists.
     pub(crate) fn provide(&self, count: usize, backoff: &Backoff) -> Result<(), Failure> {
-        let count = count.saturating_add(self.parked.capacity());
+        let count = count.saturating_add(self.line_caches.capacity());
         while self.lock(backoff)?.chunks * CHUNK_LINES < count.saturating_add(Self::FIRST_LINE) {
             self.grow(backoff)?;
         }
@@ -522,11 +522,11 @@ impl<K: Copy, V: Copy> OverflowPool<K, V> {
         let free = self.free.lock();
         let (in_use, chunks) = (free.fresh - Self::FIRST_LINE - free.list.len, free.chunks);
         drop(free);
-        let parked: usize = self.parked.all().iter().map(|stripe| stripe.0.lock().len).sum();
+        let cached: usize = self.line_caches.all().iter().map(|stripe| stripe.0.lock().len).sum();
         // Other threads may have moved lines between the two.
-        let in_use = in_use.saturating_sub(parked);
+        let in_use = in_use.saturating_sub(cached);
         let chunks = if self.arena.is_some() { 0 } else { chunks };
-        let mut bytes = self.parked.bytes() + self.arena.bytes();
+        let mut bytes = self.line_caches.bytes() + self.arena.bytes();
         bytes += chunks * Layout::<K, V>::chunk() * size_of::<Word>();
         // [OV-2] acquire: pairs with the release in `lengthen` [OV-1].
         let mut table = self.chunks.load(Ordering::Acquire);
@@ -591,7 +591,7 @@ mod tests {
     fn each_line_is_popped_once() {
         let pool = Lines::new(TableArena::none());
         pool.spread_beyond(LEAST_BINS);
-        assert!(!pool.parked.all().is_empty());
+        assert!(!pool.line_caches.all().is_empty());
         pool.provide(0, &Backoff::spinning()).unwrap();
         let (mut owned, mut all) = (std::vec::Vec::new(), 0);
         for round in 0..200 {
@@ -627,7 +627,7 @@ mod tests {
     fn an_index_with_a_budget_sets_no_lines_aside() {
         let pool = OverflowPool::<words::Indirect, ()>::new(TableArena::none());
         pool.spread_beyond(LEAST_BINS);
-        assert_eq!(pool.parked.bytes(), 0, "bytes that no budget counts");
+        assert_eq!(pool.line_caches.bytes(), 0, "bytes that no budget counts");
     }
 
     /// A thread that only returns lines does not keep them from the others.
@@ -642,9 +642,9 @@ mod tests {
             pool.owned(line).set_head(LineHead::new(0));
             pool.push(LineList { first: line });
         }
-        let parked = pool.parked.own().unwrap().lock().len;
-        assert!(parked <= KEPT, "{parked} lines are set aside for one thread");
-        assert_eq!(pool.free.lock().list.len + parked, count);
+        let cached = pool.line_caches.own().unwrap().lock().len;
+        assert!(cached <= KEPT, "{cached} lines are set aside for one thread");
+        assert_eq!(pool.free.lock().list.len + cached, count);
     }
 
     /// Lines that are set aside for other threads are not among those that a table reserves.
@@ -654,7 +654,7 @@ mod tests {
         let pool = Lines::new(TableArena::none());
         pool.spread_beyond(LEAST_BINS);
         pool.provide(WANTED, &Backoff::spinning()).unwrap();
-        for stripe in pool.parked.all() {
+        for stripe in pool.line_caches.all() {
             let taken =
                 pool.pop_from(&mut pool.free.lock(), KEPT).expect("no lines for the last thread");
             pool.push_to(&mut stripe.0.lock(), taken);
@@ -669,16 +669,16 @@ mod tests {
         let pool = Lines::new(TableArena::none());
         pool.spread_beyond(LEAST_BINS);
         pool.provide(0, &Backoff::spinning()).unwrap();
-        for stripe in pool.parked.all() {
+        for stripe in pool.line_caches.all() {
             let taken = pool.pop_from(&mut pool.free.lock(), 2).unwrap();
             pool.push_to(&mut stripe.0.lock(), taken);
         }
         let before = pool.free.lock().lines();
-        let held = pool.parked.all()[3].0.lock();
+        let held = pool.line_caches.all()[3].0.lock();
         assert!(pool.gather(&Backoff::never()).is_err(), "it waits for a list");
         drop(held);
         assert!(pool.gather(&Backoff::never()).is_ok_and(|any| any));
         assert!(pool.gather(&Backoff::never()).is_ok_and(|any| !any), "nothing is left");
-        assert_eq!(pool.free.lock().lines(), before + 2 * pool.parked.all().len());
+        assert_eq!(pool.free.lock().lines(), before + 2 * pool.line_caches.all().len());
     }
 }

@@ -324,7 +324,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// stores to the place that an indirect key refers to, because no reader believes what it reads there until the bin
     /// is unlocked. A key that it returns replaces the entry's. Returns false if there is no such entry. Needs no
     /// memory.
-    pub(crate) fn amend(
+    pub(crate) fn update(
         &self,
         hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,

@@ -1,4 +1,4 @@
-//! Free overflow lines that are set aside for a few threads each, so that writers do not share one lock.
+//! Caches of free overflow lines, each for a few threads, so that writers do not share one lock.
 //!
 //! A large table has [`STRIPES`] lists beside the pool's common one. A thread pops from its own list and pushes to it.
 //! Only every [`REFILL`]th line or so goes to or comes from the common list. Measured with sixteen threads that insert
@@ -32,9 +32,9 @@ pub(super) struct FreeLines {
 pub(super) struct Stripe(pub(super) Lock<FreeLines>);
 
 /// The lists of a table, once it is large.
-pub(super) struct Parked(PublishedArray<Stripe, STRIPES>);
+pub(super) struct LineCaches(PublishedArray<Stripe, STRIPES>);
 
-impl Parked {
+impl LineCaches {
     crate::facade::const_unless_loom! {
         pub(super) fn new() -> Self {
             Self(PublishedArray::new())
