@@ -85,7 +85,8 @@
 //! # Send and Sync
 //! `FlatMap<K, V, S>` is `Sync` if `K` and `V` are `Send` and `S` is `Sync`, because threads exchange copies and never
 //! borrow an entry in place. The handles of a `LeftRightMap` are `Send` if `K`, `V` and `S` are `Send` and `Sync`. A
-//! `WriteHandle` and a `ReadHandleFactory` are also `Sync`; a `ReadHandle` is not.
+//! `WriteHandle` and a `ReadHandleFactory` are also `Sync`; a `ReadHandle` is not. A `SnapshotMap` and the persistent
+//! collections are `Send` and `Sync` if `K` and `V` are both, because any thread may drop what all share.
 //!
 //! # Tables of fixed size
 //! A [`FlatTable`](crate::FlatTable) differs in two ways. `retain`, `clear` and `iter` visit entry after entry, and may
@@ -177,6 +178,77 @@
 //!   not accept. If a closure panics, only its own ticket fails; so it is with a batch whose `Ord`, `Clone` or `Drop`
 //!   panics, part of which may have been applied. If a worker's thread dies, its tickets fail, and callers execute
 //!   later requests in place. Requests for one key keep their order while they wait in one queue, even during shutdown.
+//!
+//! # Snapshot maps
+//! A [`SnapshotMap`](crate::SnapshotMap) is a pointer to its current version, a
+//! [`PersistentMap`](#persistent-collections).
+//!
+//! - **Every operation is linearizable,** whatever number of keys it reads or changes. A change takes effect when it
+//!   replaces the current version. Lookups, snapshots, pins, and changes that change nothing (such as a `commit` that
+//!   conflicts), take effect when they load it. A snapshot, and a pinned version, never changes.
+//! - **Waiting:** lookups, `pin` and `snapshot` are wait-free, apart from what [guards](#maps-of-owned-data) cost.
+//!   Changes are lock-free: one that finds the version replaced begins again. Writers take turns to save work, but a
+//!   writer gives up waiting after 64 tries, whether the other one is descheduled or runs a slow closure. A single
+//!   change may starve: a `write` of many entries beside writers that are always faster.
+//! - **Commits** have snapshot isolation: of two [`commit`](crate::SnapshotMap::commit)s that change the same key, the
+//!   first wins, and the second changes nothing. Keys that a transaction only reads are not compared, so write skew is
+//!   possible. A change to an equal value counts as none.
+//! - **Your code** (closures, `Ord`, `Clone`, `Drop`) may panic, and may use the same map. If it panics, the map is
+//!   unchanged, unless it is the destructor of a version that the change has replaced. If your code changes the map,
+//!   the change that called it begins again. **If it changes the map at each call, that change never ends.** A change
+//!   holds a guard while your code runs, so a slow closure keeps garbage. What a closure replaces or removes, and what
+//!   an attempt that has lost leaves, is dropped in place.
+//!
+//! ```
+//! use hedgerow::SnapshotMap;
+//!
+//! let map = SnapshotMap::from([(1, 1)]);
+//! let mut calls = 0;
+//! map.write(|new| {
+//!     calls += 1;
+//!     if calls == 1 {
+//!         map.insert(2, 2); // a change of its own, which takes effect at once
+//!     }
+//!     new.insert(3, map.len()); // reads see the current version, not `new`
+//! });
+//! assert_eq!((calls, map.snapshot()), (2, [(1, 1), (2, 2), (3, 2)].into()));
+//!
+//! // Write skew: each transaction reads the key that the other one changes.
+//! let on_call = SnapshotMap::from([("ann", true), ("bob", true)]);
+//! let base = on_call.snapshot();
+//! let (mut without_ann, mut without_bob) = (base.clone(), base.clone());
+//! without_ann.insert("ann", !base["bob"]);
+//! without_bob.insert("bob", !base["ann"]);
+//! assert!(on_call.commit(&base, &without_ann).is_ok());
+//! assert!(on_call.commit(&base, &without_bob).is_ok());
+//! assert!(on_call.pin().values().all(|is_on_call| !is_on_call));
+//! ```
+//!
+//! - **Memory:** lookups and snapshots allocate nothing. A change allocates a node for its version, and
+//!   [copies](crate::persistent#what-a-version-costs) of the nodes on its path; without memory, it aborts. Replaced
+//!   versions are collected in batches of 256 or more. Each change drops at most two, and with them the entries that no
+//!   other version has. So some hundreds of versions wait while a map is being changed, until
+//!   [`reclaim`](crate::SnapshotMap::reclaim) or the end of the map:
+//!
+//! ```
+//! let map = hedgerow::SnapshotMap::new();
+//! (0..20_000).for_each(|n| drop(map.insert(n % 100, n)));
+//! assert!(map.pending() < 2_000);
+//! map.reclaim();
+//! assert_eq!(map.pending(), 0); // no thread has a guard
+//! ```
+//!
+//! # Persistent collections
+//! A [`PersistentMap`](crate::PersistentMap), [`PersistentSet`](crate::PersistentSet) or
+//! [`PersistentVec`](crate::PersistentVec) is a value that one thread changes, through `&mut`.
+//!
+//! - **Versions are independent.** Threads read, change, clone and drop clones of one collection without waiting for
+//!   each other: `clone` is one atomic addition, and wait-free. No change of one clone is visible in another.
+//! - **Your code:** if `Ord` or `Clone` panics, the collection is as before the operation. `retain` and `extend`, which
+//!   consist of many changes, keep those that they have made.
+//! - **Memory:** a change copies nodes that other versions share, so a removal may need memory, too; without it,
+//!   operations abort, except `try_` methods. The thread that drops the last clone drops all entries, with a stack as
+//!   deep as the tree is high.
 //!
 //! # Compressed maps
 //! - **Each key of a [`CompressedMap`](crate::CompressedMap) is linearizable.** Compressing, moving, promoting and

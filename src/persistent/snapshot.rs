@@ -70,7 +70,9 @@ type Replaced<'a, K, V> = Result<Option<Unlinked<'a, Version<K, V>>>, Fresh<Vers
 /// - A thread that sees a version sees everything that happened before the change that made it.
 /// - Lookups and snapshots are wait-free, but for the first guard of a thread, which may allocate. A change is
 ///   lock-free: it begins again if another one was faster.
-/// - User code runs while nothing is locked that readers or other writers need. If it panics, the map is unchanged.
+/// - User code (closures, `Ord`, `Clone`, `Drop`) may panic, which leaves the map unchanged, and may use the same map:
+///   nothing is locked that readers or other writers need. If it changes the map, the change that has called it begins
+///   again. **If it changes the map at each call, that change never ends.**
 /// - A value is dropped when no version has it any more: by a later change, by [`reclaim`](Self::reclaim), when a
 ///   snapshot is dropped, or with the map.
 pub struct SnapshotMap<K, V> {
@@ -252,9 +254,13 @@ impl<K: Ord + Clone, V: Clone> SnapshotMap<K, V> {
     /// Changes the map by a closure, as one atomic step, and returns the closure's result.
     ///
     /// The closure gets a version of its own, which becomes the current one. **It is called again if another writer was
-    /// faster**, so it should have no other effects. Nothing is locked while it runs: it may use the map, and if it
-    /// panics, the map is unchanged. Changes in one call copy each node at most once, so many in one call are much
-    /// cheaper than many calls.
+    /// faster**, so it should have no other effects. Changes in one call copy each node at most once, so many in one
+    /// call are much cheaper than many calls.
+    ///
+    /// No other thread waits for the closure. If it panics, the map is unchanged. It may use the map, and reads the
+    /// current version there; if it changes the map there, it is called again, so it must not do so each time. While it
+    /// runs, removed entries are kept in all maps without a collector, or in those with the map's
+    /// [collector](Self::with_collector).
     ///
     /// ```
     /// let map = hedgerow::persistent::SnapshotMap::from([("a", 1), ("b", 2)]);

@@ -10,6 +10,8 @@ mod map;
 mod set;
 #[cfg(not(any(build_narrow, build_portable)))]
 mod snapshot_map;
+#[cfg(not(any(build_narrow, build_portable, build_tsan)))]
+mod snapshot_user_code;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(not(any(build_narrow, build_portable)))]

@@ -54,7 +54,7 @@ macro_rules! kinds {
     };
 }
 
-// Fewer programs of large values and of threads, which take longer.
+// Fewer programs of large values, of threads, and of maps that clone whole leaves, which take longer.
 kinds! {
     flat_pairs: 2000.0;
     flat_unit_keys: 2000.0;
@@ -74,6 +74,9 @@ kinds! {
     fence_bulk: 100.0;
     fence_owned: 2000.0;
     fence_owned_pages: 2000.0;
+    snapshot_owned: 400.0;
+    snapshot_void_keys: 2000.0;
+    snapshot_pages: 400.0;
     workers: 100.0;
     compressed: 200.0;
 }

@@ -10,6 +10,7 @@ mod left_right;
 mod left_right_table;
 mod ordered;
 mod owned;
+mod snapshot;
 mod workers;
 
 use crate::play::play;
@@ -41,6 +42,9 @@ pub static ALL: &[(&str, Play)] = &[
     ("fence_bulk", play::<fence::Map<Unit, Bulk<64>>>),
     ("fence_owned", play::<fence_owned::Map<Owned, Owned>>),
     ("fence_owned_pages", play::<fence_owned::Map<OwnedPage, Void>>),
+    ("snapshot_owned", play::<snapshot::Map<Owned, Owned>>),
+    ("snapshot_void_keys", play::<snapshot::Map<Void, Owned>>),
+    ("snapshot_pages", play::<snapshot::Map<OwnedPage, Void>>),
     ("workers", play::<workers::Workers>),
     ("compressed", play::<compressed::Map>),
 ];
