@@ -18,10 +18,10 @@ mod size {
     pub const NAME: &str = "mps2-an385";
     /// The stack is to have what is left of 64 KiB where those are all.
     pub const HEAP_BYTES: usize = if cfg!(feature = "compressed") { 44 } else { 1024 } * 1024;
-    #[cfg(not(feature = "compressed"))]
+    #[cfg(not(any(feature = "compressed", feature = "versions")))]
     pub const KEYS: u32 = 600;
 }
-#[cfg(not(feature = "compressed"))]
+#[cfg(not(any(feature = "compressed", feature = "versions")))]
 pub use size::KEYS;
 pub use size::{HEAP_BYTES, NAME};
 

@@ -8,6 +8,8 @@
 //! With the feature `left-right` it is the structures of two sides instead: [`handles`] alone, then
 //! [`turning`] under interrupts.
 //!
+//! With the feature `versions` it is [`versions`]: a persistent map, of which both keep and change versions.
+//!
 //! With the feature `compressed` it is [`packed`] alone: a map that compresses, in 64 KiB of RAM.
 //!
 //! Exit status: 0 passed, 1 the handler or the main loop saw a wrong value, 2 too little happened
@@ -33,16 +35,18 @@ mod handles;
     feature = "compressed",
     feature = "table",
     feature = "fences",
-    feature = "left-right"
+    feature = "left-right",
+    feature = "versions"
 )))]
 mod lending;
-#[cfg_attr(feature = "compressed", allow(dead_code))] // Most of it is for interrupts that read.
+#[cfg_attr(any(feature = "compressed", feature = "versions"), allow(dead_code))]
+// Not all need all of it.
 mod notes;
 #[cfg(feature = "compressed")]
 mod packed;
-#[cfg(not(any(feature = "left-right", feature = "compressed")))]
+#[cfg(not(any(feature = "left-right", feature = "compressed", feature = "versions")))]
 mod preempt;
-#[cfg_attr(feature = "compressed", allow(dead_code))] // As above.
+#[cfg_attr(any(feature = "compressed", feature = "versions"), allow(dead_code))] // As above.
 mod reading;
 #[cfg(all(feature = "left-right", not(feature = "negative-control")))]
 mod sides;
@@ -51,16 +55,22 @@ mod sides;
     feature = "compressed",
     feature = "table",
     feature = "fences",
-    feature = "left-right"
+    feature = "left-right",
+    feature = "versions"
 )))]
 mod smoke;
 #[cfg(feature = "left-right")]
 mod turning;
-#[cfg(all(feature = "negative-control", not(any(feature = "left-right", feature = "compressed"))))]
+#[cfg(all(
+    feature = "negative-control",
+    not(any(feature = "left-right", feature = "compressed", feature = "versions"))
+))]
 mod unprotected;
 #[cfg(all(feature = "negative-control", feature = "left-right"))]
 mod unturned;
-#[cfg(all(feature = "negative-control", not(feature = "compressed")))]
+#[cfg(feature = "versions")]
+mod versions;
+#[cfg(all(feature = "negative-control", not(any(feature = "compressed", feature = "versions"))))]
 mod word_by_word;
 
 use core::mem::MaybeUninit;
@@ -70,10 +80,12 @@ use semihosting::println;
 #[cfg(feature = "compressed")]
 use packed as proof;
 /// The part with interrupts.
-#[cfg(not(any(feature = "left-right", feature = "compressed")))]
+#[cfg(not(any(feature = "left-right", feature = "compressed", feature = "versions")))]
 use preempt as proof;
 #[cfg(feature = "left-right")]
 use turning as proof;
+#[cfg(feature = "versions")]
+use versions as proof;
 
 #[global_allocator]
 static HEAP: LlffHeap = LlffHeap::empty();
@@ -91,7 +103,8 @@ fn run() -> ! {
         feature = "compressed",
         feature = "table",
         feature = "fences",
-        feature = "left-right"
+        feature = "left-right",
+        feature = "versions"
     )))]
     smoke::run();
     #[cfg(all(feature = "fences", not(feature = "negative-control")))]

@@ -6,7 +6,7 @@ use riscv_rt::{core_interrupt, entry};
 
 pub const NAME: &str = "virt";
 pub const HEAP_BYTES: usize = if cfg!(feature = "compressed") { 44 } else { 1024 } * 1024;
-#[cfg(not(feature = "compressed"))]
+#[cfg(not(any(feature = "compressed", feature = "versions")))]
 pub const KEYS: u32 = 600;
 
 /// Ticks of the timer in a hundred instructions, at the rate that `./run` gives the emulator.
