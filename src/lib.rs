@@ -59,10 +59,10 @@
 //! # Minimum supported Rust version
 //! 1.88. Raising it is a minor change.
 #![cfg_attr(not(hedgerow_shuttle), no_std)]
-// Maps share most of their code. Builds with all maps report code that no map uses, and broken links. Builds of models
-// leave some maps out, and have the models in their tests.
+// Maps share most of their code. Builds with std and all maps report code that no map uses, and broken links. Builds of
+// models leave some maps out, and have the models in their tests.
 #![cfg_attr(
-    any(not(feature = "full"), all(hedgerow_loom, not(test))),
+    any(not(feature = "full"), not(feature = "std"), all(hedgerow_loom, not(test))),
     allow(dead_code, unused_imports, rustdoc::broken_intra_doc_links)
 )]
 // Threads on WebAssembly need an unstable compiler in any case.

@@ -244,8 +244,8 @@
 //!
 //! - **Versions are independent.** Threads read, change, clone and drop clones of one collection without waiting for
 //!   each other: `clone` is one atomic addition, and wait-free. No change of one clone is visible in another.
-//! - **Your code:** if `Ord` or `Clone` panics, the collection is as before the operation. `retain` and `extend`, which
-//!   consist of many changes, keep those that they have made.
+//! - **Your code:** if `Ord` or `Clone` panics, the collection is as before the operation. `append`, `extend` and
+//!   `retain`, which consist of many changes, keep those that they have made.
 //! - **Memory:** a change copies nodes that other versions share, so a removal may need memory, too; without it,
 //!   operations abort, except `try_` methods. The thread that drops the last clone drops all entries, with a stack as
 //!   deep as the tree is high.

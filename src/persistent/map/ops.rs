@@ -32,7 +32,8 @@ impl<K: Clone, V: Clone> Editable for Pairs<K, V> {
 /// no other map shares them. So a map without clones is changed in place, as std's `BTreeMap` is; and each clone is a
 /// *version*, which stays as it is and costs only what has changed since. See [the module](crate::persistent).
 ///
-/// It has the methods of [`BTreeMap`](std::collections::BTreeMap), with the same meaning. Changes need `K: Clone` and
+/// It has most methods of [`BTreeMap`](std::collections::BTreeMap), with the same meaning;
+/// [`docs::api`](crate::docs::api#persistentmap-and-stds-btreemap) lists the differences. Changes need `K: Clone` and
 /// `V: Clone`. A map is `Send` and `Sync` if `K` and `V` are both.
 ///
 /// ```
@@ -49,8 +50,9 @@ impl<K: Clone, V: Clone> Editable for Pairs<K, V> {
 ///
 /// # Errors and panics
 /// If memory runs out, the process aborts, as with std's collections; `try_` methods return an error instead. If
-/// `Clone` or `Ord` panics, the map is as before. Keys that are ordered inconsistently may be lost or found twice, but
-/// cause no undefined behaviour.
+/// `Clone` or `Ord` panics, the map is as before (`append`, `extend` and `retain` consist of many changes, and keep
+/// those that were made). Keys that are ordered inconsistently may be lost or found twice, but cause no undefined
+/// behaviour.
 pub struct PersistentMap<K, V> {
     pub(crate) tree: Tree<Pairs<K, V>>,
 }

@@ -74,9 +74,9 @@ kinds! {
     fence_bulk: 100.0;
     fence_owned: 2000.0;
     fence_owned_pages: 2000.0;
-    snapshot_owned: 400.0;
-    snapshot_void_keys: 2000.0;
-    snapshot_pages: 400.0;
+    snapshot_owned: 150.0;
+    snapshot_void_keys: 1000.0;
+    snapshot_pages: 150.0;
     workers: 100.0;
     compressed: 200.0;
 }
